@@ -1,0 +1,65 @@
+/* The float routines whose bits are ours: every target computes these very steps, in this order, with IEEE
+ * operations only (fma where written), because libm differs between machines. Inputs are finite.
+ *
+ * The tables below are also what the code emitters read, so the two cannot drift apart. */
+#ifndef TN_BASE_FMATH_H
+#define TN_BASE_FMATH_H
+
+#include <math.h>
+#include <stdint.h>
+#include "runtime/base/half.h"
+
+/* exp: n = rint(x * log2e); r = x - n ln2 in two parts; degree-6 polynomial by Horner in fma; scaled by 2^n
+ * built from bits. Below TN_EXP_LO the result is +0; above TN_EXP_HI x counts as TN_EXP_HI. Relative error
+ * under 2e-7. */
+#define TN_EXP_LO     (-87.0f)
+#define TN_EXP_HI     88.0f
+#define TN_EXP_LOG2E  0x1.715476p+0f
+#define TN_EXP_LN2_HI 0x1.62e4p-1f
+#define TN_EXP_LN2_LO 0x1.7f7d1cp-20f
+#define TN_EXP_POLY                                                                                          \
+    { 0x1.6c16c2p-10f, 0x1.111112p-7f, 0x1.555556p-5f, 0x1.555556p-3f, 0.5f, 1.0f, 1.0f }
+static inline float tn_exp(float x) {
+    static const float c[7] = TN_EXP_POLY;
+    float y = x > TN_EXP_HI ? TN_EXP_HI : x;
+    y = y < TN_EXP_LO ? TN_EXP_LO : y;
+    float n = rintf(y * TN_EXP_LOG2E);
+    float r = fmaf(n, -TN_EXP_LN2_HI, y);
+    r = fmaf(n, -TN_EXP_LN2_LO, r);
+    float p = c[0];
+    for (int i = 1; i < 7; i++) p = fmaf(p, r, c[i]);
+    float s = tn_bits_f32((uint32_t)((int32_t)n + 127) << 23);
+    p = p * s;
+    return x < TN_EXP_LO ? 0.0f : p;
+}
+
+/* sin and cos of 2 pi f, |f| <= 0.5: k = rint(4 f), g = f - k/4, y = 2 pi g in [-pi/4, pi/4]; odd polynomial
+ * for sin, even for cos, by Horner in fma over z = y*y; quadrant k & 3 swaps and negates. Absolute error
+ * under 1e-7. */
+#define TN_TWO_PI 0x1.921fb6p+2f
+#define TN_SIN_POLY                                                                                          \
+    { 0x1.71de3ap-19f, -0x1.a01a02p-13f, 0x1.111112p-7f, -0x1.555556p-3f }
+#define TN_COS_POLY                                                                                          \
+    { -0x1.27e4fcp-22f, 0x1.a01a02p-16f, -0x1.6c16c2p-10f, 0x1.555556p-5f, -0.5f, 1.0f }
+static inline void tn_sincos_turn(float f, float *out_sin, float *out_cos) {
+    static const float s[4] = TN_SIN_POLY, c[6] = TN_COS_POLY;
+    float k = rintf(f * 4.0f);
+    float g = fmaf(k, -0.25f, f);
+    float y = g * TN_TWO_PI, z = y * y;
+    float ps = s[0], pc = c[0];
+    for (int i = 1; i < 4; i++) ps = fmaf(ps, z, s[i]);
+    for (int i = 1; i < 6; i++) pc = fmaf(pc, z, c[i]);
+    ps = fmaf(ps * z, y, y);
+    int q = (int)k & 3;
+    float a = (q & 1) ? pc : ps, b = (q & 1) ? ps : pc;
+    *out_sin = (q & 2) ? -a : a;
+    *out_cos = ((q + 1) & 2) ? -b : b;
+}
+
+/* Compile-time double routines (rope frequencies); relative error under 1e-14, no libm. */
+double tn_pow(double base, double exponent); /* base > 0 */
+/* Natural logarithm and exponential in double, also for perplexity and sampling. */
+double tn_log(double x); /* x > 0 */
+double tn_expd(double x);
+
+#endif

@@ -1,0 +1,29 @@
+/* How the inside of Tern makes the errors of error.h, and how it aborts on its own bugs. */
+#ifndef TN_BASE_STATUS_H
+#define TN_BASE_STATUS_H
+
+#include "runtime/base/error.h"
+
+/* Writes the line into *err (if not NULL), sanitised and cut to fit, and returns `code`. */
+TernStatus tn_fail(TernError *err, TernStatus code, const char *fmt, ...) TN_PRINTF(3, 4);
+
+/* Puts "text: " in front of an error already made, for context such as a file name; returns err->code. */
+TernStatus tn_fail_in(TernError *err, TernStatus code, const char *fmt, ...) TN_PRINTF(3, 4);
+
+_Noreturn void tn_bug(const char *file, int line, const char *fmt, ...) TN_PRINTF(3, 4);
+
+#define TN_BUG(...) tn_bug(__FILE__, __LINE__, __VA_ARGS__)
+#define TN_CHECK(cond)                                                                                       \
+    do {                                                                                                     \
+        if (!(cond)) tn_bug(__FILE__, __LINE__, "check failed: %s", #cond);                                  \
+    } while (0)
+/* Returns from the calling function when `expr` is not TERN_OK. */
+#define TN_TRY(expr)                                                                                         \
+    do {                                                                                                     \
+        TernStatus tn_try_ = (expr);                                                                         \
+        if (tn_try_ != TERN_OK) return tn_try_;                                                              \
+    } while (0)
+
+#define TN_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+#endif
