@@ -1,0 +1,250 @@
+/* The IR: one typed dataflow graph from the model file to the planned program.
+ *
+ * A graph is a flat array of nodes in topological order; a value is the node that makes it and a reference
+ * is its index. There are no blocks: a transformer step is straight-line code. Weights and constants are
+ * nodes too (class SOURCE). Ops, types and attributes are the tables ops.def, types.def and attrs.def,
+ * which parser, printer, inference, verifier, evaluator, emitters and docs expand.
+ *
+ * Stages admit fewer or more ops and facts:
+ *   model    as the frontend built it: no kernels
+ *   fused    every non-SOURCE, non-INPUT, non-SINK node belongs to exactly one kernel; kernels are runs of
+ *            neighbouring nodes. A kernel is one ROOT (or none) with a prologue of ROW ops on its input and an
+ *            epilogue of ELEM ops behind it
+ *   planned  kernels have target, axis, grain, units and barrier; every value that leaves its kernel has `off`
+ *
+ * A step is a ragged batch: T rows, each with token, slot, position and want. Symbols stand for its sizes
+ * and for the session's; they are never constants in code:
+ *   T rows; R rows that want logits in some form (wants 1 to 3; those with want 2 come first); K the first K
+ *   of them, that want top-k; H rows that want the hidden row; S slots; P pages a slot; N pages in the cache
+ *
+ * Attention (op attend), for row t, head h of kv head g = h / (heads / kv heads), position j = 0 .. pos[t]
+ * (from max(0, pos[t]-window+1) with a window; other positions are masked):
+ *   s_j = fma chain over d = 0.. from +0 of q[d]*k_j[d], then * scale
+ *   blocks b of 64 positions from position 0, those without an unmasked position left out: m_b = max s_j;
+ *   p_j = exp(s_j - m_b), +0 where masked; l_b = lanes of p_j (64 elements: two a lane); o_b[d] = fma chain over
+ *   unmasked j rising from +0 of p_j*v_j[d], then + 0.0f
+ *   M = max m_b; w_b = exp(m_b - M); over b rising from +0: L = L + l_b*w_b; O[d] = O[d] + o_b[d]*w_b
+ *   y[d] = O[d] / L
+ *
+ * Ownership: everything hangs on the graph's arena; tn_graph_destroy frees all. Thread-compatible. */
+#ifndef TN_IR_H
+#define TN_IR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "runtime/base/arena.h"
+#include "runtime/base/buf.h"
+#include "runtime/base/map.h"
+#include "runtime/base/status.h"
+
+typedef enum TnOp {
+#define OP(name, lo, hi, class, stages, attrs, doc) TN_OP_##name,
+#include "ir/ops.def"
+#undef OP
+    TN_OP_COUNT
+} TnOp;
+
+typedef enum TnOpClass { TN_SOURCE, TN_INPUT, TN_ROW, TN_ELEM, TN_ROOT, TN_SINK } TnOpClass;
+
+typedef struct TnOpInfo {
+    const char *name;
+    uint8_t min_args, max_args;
+    TnOpClass class;
+    const char *stages, *attrs, *doc;
+} TnOpInfo;
+extern const TnOpInfo tn_ops[TN_OP_COUNT];
+
+typedef enum TnEnc {
+#define ENC(name, kind, elems, bytes, doc) TN_ENC_##name,
+#include "ir/types.def"
+#undef ENC
+    TN_ENC_COUNT
+} TnEnc;
+
+typedef enum TnEncKind { TN_DENSE, TN_STORED, TN_Q8, TN_TERNARY, TN_CACHE } TnEncKind;
+
+typedef struct TnEncInfo {
+    const char *name;
+    TnEncKind kind;
+    uint32_t block_elems, block_bytes;
+    const char *doc;
+} TnEncInfo;
+extern const TnEncInfo tn_encs[TN_ENC_COUNT];
+
+typedef enum TnAttrKey {
+#define ATTR(name, kind, doc) TN_ATTR_##name,
+#include "ir/attrs.def"
+#undef ATTR
+    TN_ATTR_COUNT
+} TnAttrKey;
+
+typedef enum TnAttrKind { TN_AINT, TN_AHEX, TN_AFLOAT, TN_ASTR, TN_AIDENT, TN_AFLOATS } TnAttrKind;
+typedef struct TnAttrInfo {
+    const char *name;
+    TnAttrKind kind;
+    const char *doc;
+} TnAttrInfo;
+extern const TnAttrInfo tn_attrs[TN_ATTR_COUNT];
+
+/* A dim is a constant >= 0 or a symbol. */
+typedef enum TnSym { TN_T, TN_R, TN_K, TN_H, TN_S, TN_P, TN_N, TN_SYM_COUNT } TnSym;
+typedef int64_t TnDim;
+static inline TnDim tn_sym_dim(TnSym s) { return -1 - (int64_t)s; }
+static inline bool tn_dim_is_sym(TnDim d) { return d < 0; }
+static inline TnSym tn_dim_sym(TnDim d) { return (TnSym)(-1 - d); }
+extern const char *const tn_sym_names[TN_SYM_COUNT];
+
+/* One scale for `rows` rows from where the range before ended. One range over all rows is tensor-wide. */
+typedef struct TnScale {
+    int64_t rows;
+    float scale;
+} TnScale;
+
+typedef struct TnType {
+    TnEnc enc;
+    uint8_t rank; /* 1 to 3 */
+    TnDim dim[3]; /* outermost first; matrices are [rows, columns] */
+    uint32_t n_scales; /* ternary encodings: >= 1 */
+    const TnScale *scales;
+} TnType;
+
+bool tn_enc_is_ternary(TnEnc e); /* i2s tq1 tq2 t8 p64 */
+bool tn_enc_is_float(TnEnc e);   /* f32 f16 bf16 */
+bool tn_enc_is_kcache(TnEnc e);
+bool tn_enc_is_vcache(TnEnc e);
+TnType tn_type(TnEnc enc, int rank, ...); /* dims as TnDim; no scales */
+bool tn_type_equal(const TnType *a, const TnType *b); /* scales too, bit for bit */
+float tn_type_scale(const TnType *t, int64_t row);
+
+typedef uint32_t TnRef;
+#define TN_NONE UINT32_MAX
+
+typedef struct TnAttr {
+    TnAttrKey key;
+    uint32_t n; /* FLOATS */
+    union {
+        int64_t i;
+        uint64_t u;
+        float f;
+        const char *s;
+        const float *fs;
+    };
+} TnAttr;
+
+typedef struct TnNode {
+    TnOp op;
+    uint32_t n_args, n_attrs;
+    uint32_t line;   /* of the text it was parsed from, 0 if built */
+    uint32_t kernel; /* index, or TN_NONE */
+    TnRef *args;
+    TnAttr *attrs;    /* in the order of attrs.def */
+    const char *name; /* without sigil; unique in the graph; [A-Za-z_][A-Za-z0-9_.]* or digits */
+    TnType type;
+} TnNode;
+
+typedef enum TnAxis { TN_AXIS_UNSET, TN_AXIS_ROWS, TN_AXIS_COLS } TnAxis;
+
+/* A run of nodes [first, first + n). Facts from `target` on are set by the tile and plan passes. */
+typedef struct TnKernel {
+    const char *name;
+    TnRef root; /* the ROOT node, or TN_NONE */
+    TnRef first;
+    uint32_t n, line;
+    const char *target; /* NULL until planned */
+    TnAxis axis;
+    int64_t grain, units;
+    bool barrier;
+} TnKernel;
+
+typedef enum TnStage { TN_STAGE_MODEL, TN_STAGE_FUSED, TN_STAGE_PLANNED } TnStage;
+typedef enum TnKv { TN_KV_UNSET, TN_KV_F16, TN_KV_F32 } TnKv;
+
+typedef struct TnGraph {
+    TnArena arena;
+    const char *name; /* without @ */
+    TnStage stage;
+    const char *level;        /* feature level, NULL until the variant is chosen */
+    TnKv kv;                  /* likewise */
+    int64_t rows_lo, rows_hi; /* row class; 0, 0 until chosen */
+    TnNode *nodes;
+    uint32_t n, cap;
+    TnKernel *kernels;
+    uint32_t n_kernels, cap_kernels;
+    TnMap names; /* node name -> ref */
+    const char *file; /* for messages; NULL if built */
+} TnGraph;
+
+/* ---- graph.c: building and changing */
+TnGraph *tn_graph_create(const char *name);
+void tn_graph_destroy(TnGraph *g); /* NULL is fine */
+TnGraph *tn_graph_clone(const TnGraph *g);
+
+/* Appends a node. args and attrs are copied; attrs may come in any order. name NULL takes the next free
+ * number. The type is inferred; where inference needs help (SOURCE, INPUT, pack) `type` says it, else pass
+ * NULL. A badly typed node is a bug of the caller (outside text goes through the parser). */
+TnRef tn_node_add(TnGraph *g, TnOp op, const char *name, const TnType *type, const TnRef *args, uint32_t n_args,
+                  const TnAttr *attrs, uint32_t n_attrs);
+const TnAttr *tn_node_attr(const TnNode *n, TnAttrKey key); /* NULL if missing */
+int64_t tn_attr_int(const TnNode *n, TnAttrKey key);        /* the attribute must be there */
+float tn_attr_float(const TnNode *n, TnAttrKey key);
+const char *tn_attr_str(const TnNode *n, TnAttrKey key);
+void tn_node_set_attr(TnGraph *g, TnRef ref, TnAttr attr);
+bool tn_node_is_source(const TnGraph *g, TnRef r);
+/* Readers of every value: counts[ref]. */
+void tn_count_uses(const TnGraph *g, uint32_t *counts);
+/* A new order: order[i] is the old ref that comes i-th; refs left out are dropped (and must be unread).
+ * Arguments, kernels' ranges and roots follow; kernels left empty disappear. */
+void tn_graph_reorder(TnGraph *g, const TnRef *order, uint32_t n);
+/* Every reader of `from` reads `to` instead. */
+void tn_graph_replace(TnGraph *g, TnRef from, TnRef to);
+/* The cache input under a chain of kv_put; any other value is its own root. State is updated in place. */
+TnRef tn_alias_root(const TnGraph *g, TnRef r);
+/* What a kernel reads and writes, in the fixed order that launches use: first the values from outside it in
+ * order of first use (caches by alias root, once), then the values of its own that are read outside it or by
+ * a SINK, in order. Returns the count; *n_in says how many are reads. out has room for 64 (more is a bug). */
+uint32_t tn_kernel_operands(const TnGraph *g, uint32_t kernel, TnRef *out, uint32_t *n_in);
+/* Structure, types and attributes equal node for node (names and lines too). */
+bool tn_graph_equal(const TnGraph *a, const TnGraph *b);
+
+/* ---- infer.c: the type of a node from its operands. On failure one line in err (TERN_ERR_INPUT). */
+TernStatus tn_infer(const TnGraph *g, TnOp op, const TnType *given, const TnRef *args, uint32_t n_args,
+                    const TnAttr *attrs, uint32_t n_attrs, TnArena *arena, TnType *out, TernError *err);
+
+/* ---- verify.c: all faults of a graph at its stage. */
+typedef struct TnDiag {
+    TnBuf text;      /* lines "file:line: message" or "file:line:col: message", at most 20, each naming its value */
+    uint32_t n;      /* faults found, those not shown included */
+} TnDiag;
+void tn_diag_add(TnDiag *d, const char *file, uint32_t line, uint32_t col, const char *fmt, ...) TN_PRINTF(5, 6);
+void tn_diag_free(TnDiag *d);
+/* Returns TERN_OK, or TERN_ERR_INPUT with the faults in *diag. Checks: order, arity, operand classes, types equal to the
+ * inferred, attributes present and in range, names, legal stage, kernels (contiguous, one root, prologue
+ * and epilogue classes), linear use of caches, kv_put before attend, planned facts (offsets aligned to 64,
+ * no two live values overlap within one leading symbol). */
+TernStatus tn_verify(const TnGraph *g, TnDiag *diag);
+
+/* ---- print.c, parse.c: the text form `.tir`; print(parse(s)) == s for canonical s, parse(print(g)) equals g.
+ *
+ *   tir 1
+ *   graph @step stage=planned level=avx2 kv=f16 rows=2..8
+ *     $wq: i2s[2560,2560] scale=0x1p-4 = gguf {name="blk.0.attn_q.weight", hash=0x1f}
+ *     %ids: i32[T] = input {name="ids"}
+ *     kernel @qkv0 {root=tmatmul, target=llvm, axis=cols, grain=128, units=30, barrier=1}
+ *       %a: i32[T,3840] = tmatmul %q, $w
+ *     end
+ *     %o: f32[R,128256] = output %lg {name="logits"}
+ *   end
+ *
+ * Two spaces of indent (four inside kernels), one blank after `:` and around `=`, attributes in the order of attrs.def, floats
+ * as shortest C99 hex (%a of the float, or nan, inf, -inf), ranges as scale=[2560:0x1p-4,640:0x1p-5], comments from `;` to the
+ * end of the line (not kept). A file holds one or more graphs after one `tir 1` line. Sigil $ for SOURCE, % for the rest. An output's value is its operand. */
+void tn_print(const TnGraph *g, TnBuf *out);                      /* `graph` .. `end`, without `tir 1` */
+void tn_print_file(TnGraph *const *gs, uint32_t n, TnBuf *out);   /* with it */
+/* Parses a text of n bytes (no NUL needed). On success *out is an array of *out_n graphs (free() the array, destroy the
+ * graphs), each passing inference; run tn_verify for the rest. On failure TERN_ERR_INPUT, with
+ * "file:line:col: message" lines in *diag, no graphs. Caps: 2^24 nodes, 1024 const values, names of 255 bytes,
+ * 8 operands. */
+TernStatus tn_parse(const char *text, size_t n, const char *file, TnGraph ***out, uint32_t *out_n, TnDiag *diag);
+
+#endif

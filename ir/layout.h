@@ -1,0 +1,31 @@
+/* Where the bytes of a value lie: one rule for the evaluator, every emitter, the plan and the blob writer.
+ *
+ * Dense matrices: rows padded to TN_PAD elements. Rank-1 values with a leading symbol (ids, pos, best) are
+ * plain arrays; rank-1 constants (norm weights) are one padded row. Padding of weights is zero; padding of
+ * activations is unspecified, so a reduction must not read it.
+ * q8: TN_Q8_HEAD bytes (float d at 0, int32 sum at 4), then codes padded with zeros to TN_K_PAD.
+ * p64: rows of round_up(K, 256)/4 bytes, padding codes are 1 (weight zero); then, 64-aligned, one f32 a scale range.
+ * i2s: n/4 bytes of codes over the flat tensor, then f32 scale, as in the file (rows do not stand alone).
+ * Key cache page: [heads][head][64 positions]; value cache page: [heads][64 positions][head]; page p of
+ * a cache starts at p * tn_page_bytes. Position j of slot s is in page table[s*P + j/64], place j%64. */
+#ifndef TN_LAYOUT_H
+#define TN_LAYOUT_H
+
+#include "ir/ir.h"
+
+#define TN_PAD     64
+#define TN_K_PAD   256
+#define TN_Q8_HEAD 64
+#define TN_PAGE    64
+
+/* Bytes from one row to the next: a matrix row, or one element of a rank-1 value with a leading symbol. */
+size_t tn_row_bytes(const TnType *t);
+/* Bytes an arena buffer takes per row of the leading symbol: tn_row_bytes rounded up to 64. */
+size_t tn_row_bytes_aligned(const TnType *t);
+size_t tn_page_bytes(const TnType *cache);
+/* All bytes of a value, given the symbols. Weights: constant. */
+size_t tn_type_bytes(const TnType *t, const int64_t sym[TN_SYM_COUNT]);
+/* Number of the leading dim. */
+int64_t tn_type_rows(const TnType *t, const int64_t sym[TN_SYM_COUNT]);
+
+#endif
