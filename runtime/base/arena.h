@@ -15,9 +15,9 @@ typedef struct TnArena {
     size_t total;     /* bytes asked for so far */
 } TnArena;
 
-void *tn_alloc(TnArena *a, size_t bytes);                         /* zeroed, 16-byte aligned */
+void *tn_alloc(TnArena *a, size_t bytes);                          /* zeroed, 16-byte aligned */
 void *tn_alloc_array(TnArena *a, size_t count, size_t elem_bytes); /* the product is checked */
-char *tn_strndup(TnArena *a, const char *s, size_t n);            /* NUL-terminated copy */
+char *tn_strndup(TnArena *a, const char *s, size_t n);             /* n bytes, then a NUL */
 char *tn_strdup(TnArena *a, const char *s);
 char *tn_sprintf(TnArena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void tn_arena_free(TnArena *a); /* frees all; the arena may be used again */

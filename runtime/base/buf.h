@@ -14,8 +14,8 @@ void tn_buf_put(TnBuf *b, const void *bytes, size_t n);
 void tn_buf_puts(TnBuf *b, const char *s);
 void tn_buf_printf(TnBuf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void tn_buf_vprintf(TnBuf *b, const char *fmt, __builtin_va_list ap);
-void *tn_buf_grow(TnBuf *b, size_t n);      /* n zeroed bytes at the end; pointer valid until the next call */
-void tn_buf_align(TnBuf *b, size_t align);  /* zero bytes up to a multiple of align */
+void *tn_buf_grow(TnBuf *b, size_t n);     /* n zeroed bytes at the end; pointer valid until the next call */
+void tn_buf_align(TnBuf *b, size_t align); /* zero bytes up to a multiple of align */
 void tn_buf_free(TnBuf *b);
 
 #endif

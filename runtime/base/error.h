@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 #if defined(__GNUC__)
-#define TERN_API __attribute__((visibility("default")))
+#define TERN_API             __attribute__((visibility("default")))
 #define TN_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #else
 #define TERN_API

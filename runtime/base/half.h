@@ -15,7 +15,9 @@ static inline float tn_bits_f32(uint32_t u) {
     memcpy(&f, &u, 4);
     return f;
 }
-static inline float tn_bf16_to_f32(uint16_t h) { return tn_bits_f32((uint32_t)h << 16); }
+static inline float tn_bf16_to_f32(uint16_t h) {
+    return tn_bits_f32((uint32_t)h << 16);
+}
 static inline uint16_t tn_f32_to_bf16(float f) {
     uint32_t u = tn_f32_bits(f);
     if ((u & 0x7fffffffu) > 0x7f800000u) return (uint16_t)((u >> 16) | 0x40);

@@ -1,5 +1,7 @@
 /* A hash map from byte strings to 32-bit values. Keys are borrowed: they must outlive the map.
- * Hashing is seeded per process-independent constant plus xxHash, lookup is O(1); zero-initialise to create. */
+ * Lookup is O(1) for any keys, hostile ones too: each map hashes with a random seed of its own. Nothing of
+ * the order of the slots can be seen from outside, so results stay the same from run to run. Zero-initialise
+ * to create. Values are below TN_MAP_NONE. */
 #ifndef TN_BASE_MAP_H
 #define TN_BASE_MAP_H
 
@@ -10,7 +12,8 @@
 
 typedef struct TnMap {
     struct TnMapSlot *slots;
-    size_t n, cap;
+    size_t n, cap; /* keys; slots, a power of two */
+    uint64_t seed;
 } TnMap;
 
 /* The value of the key, or TN_MAP_NONE. */

@@ -19,11 +19,14 @@ void tn_file_unmap(TnFile *f);
 TernStatus tn_file_read(const char *path, size_t limit, char **out, size_t *out_size, TernError *err);
 
 /* Writes a file so that it appears whole or not at all: a temporary file beside it, fsync, rename. Between
- * open and commit, write calls append. After any failed call, or tn_writer_abort, nothing is left behind. */
+ * open and commit, put and pad append; put_at overwrites what was put. After any failed call, or
+ * tn_writer_abort, nothing is left behind. An existing pipe or device is written straight, without these
+ * promises. */
 typedef struct TnWriter {
     int fd;
     uint64_t pos;
     char *path, *temp;
+    bool direct;
 } TnWriter;
 TernStatus tn_writer_open(const char *path, TnWriter *out, TernError *err);
 TernStatus tn_writer_put(TnWriter *w, const void *bytes, size_t n, TernError *err);
@@ -32,16 +35,18 @@ TernStatus tn_writer_put_at(TnWriter *w, uint64_t offset, const void *bytes, siz
 TernStatus tn_writer_commit(TnWriter *w, TernError *err);
 void tn_writer_abort(TnWriter *w);
 
-/* Anonymous zeroed memory, page aligned (2 MiB aligned from 4 MiB on, with huge pages advised when `huge`). */
+/* Anonymous zeroed memory, page aligned (2 MiB aligned from 4 MiB on, with huge pages advised when `huge`).
+ */
 TernStatus tn_os_map(size_t bytes, bool huge, void **out, TernError *err);
 void tn_os_unmap(void *p, size_t bytes);
-/* Copies code into fresh anonymous memory and makes it read+execute; never writable and executable at once. */
+/* Copies code into fresh anonymous memory and makes it read+execute; never writable and executable at once.
+ */
 TernStatus tn_os_map_code(const void *code, size_t bytes, void **out, TernError *err);
 void tn_os_advise_willneed(const void *p, size_t bytes);
 
-double tn_os_seconds(void);      /* a monotonic clock */
-uint32_t tn_os_cpus(void);       /* processors this process may run on */
+double tn_os_seconds(void); /* a monotonic clock */
+uint32_t tn_os_cpus(void);  /* processors this process may run on */
 uint64_t tn_os_random_seed(void);
-uint64_t tn_os_peak_rss(void);   /* bytes */
+uint64_t tn_os_peak_rss(void); /* bytes */
 
 #endif

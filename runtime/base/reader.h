@@ -20,7 +20,9 @@ static inline TnReader tn_reader(const void *base, size_t size) {
     TnReader r = {(const uint8_t *)base, size, 0};
     return r;
 }
-static inline size_t tn_left(const TnReader *r) { return r->size - r->pos; }
+static inline size_t tn_left(const TnReader *r) {
+    return r->size - r->pos;
+}
 
 /* The next n bytes, or NULL. */
 static inline const void *tn_read(TnReader *r, size_t n) {
@@ -43,8 +45,12 @@ TN_READ_INT(tn_read_u64, uint64_t)
 TN_READ_INT(tn_read_f32, float)
 TN_READ_INT(tn_read_f64, double)
 
-static inline bool tn_add(size_t a, size_t b, size_t *out) { return !__builtin_add_overflow(a, b, out); }
-static inline bool tn_mul(size_t a, size_t b, size_t *out) { return !__builtin_mul_overflow(a, b, out); }
+static inline bool tn_add(size_t a, size_t b, size_t *out) {
+    return !__builtin_add_overflow(a, b, out);
+}
+static inline bool tn_mul(size_t a, size_t b, size_t *out) {
+    return !__builtin_mul_overflow(a, b, out);
+}
 /* align: a power of two */
 static inline bool tn_align_up(size_t a, size_t align, size_t *out) {
     if (__builtin_add_overflow(a, align - 1, out)) return false;
@@ -52,8 +58,12 @@ static inline bool tn_align_up(size_t a, size_t align, size_t *out) {
     return true;
 }
 /* [off, off + n) lies inside size bytes */
-static inline bool tn_range_ok(uint64_t off, uint64_t n, uint64_t size) { return off <= size && n <= size - off; }
+static inline bool tn_range_ok(uint64_t off, uint64_t n, uint64_t size) {
+    return off <= size && n <= size - off;
+}
 /* For our own values, which cannot overflow. */
-static inline size_t tn_round_up(size_t a, size_t align) { return (a + align - 1) / align * align; }
+static inline size_t tn_round_up(size_t a, size_t align) {
+    return (a + align - 1) / align * align;
+}
 
 #endif

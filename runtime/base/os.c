@@ -1,0 +1,195 @@
+#include "runtime/base/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include "runtime/base/reader.h"
+
+static TernStatus fail_errno(TernError *err, const char *path, const char *what) {
+    int e = errno;
+    return tn_fail(err, e == ENOMEM ? TERN_ERR_MEMORY : TERN_ERR_ENV, "%s: cannot %s: %s", path, what,
+                   strerror(e));
+}
+
+static int open_retry(const char *path, int flags, mode_t mode) {
+    int fd;
+    do fd = open(path, flags | O_CLOEXEC, mode);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+/* Files, read */
+
+TernStatus tn_file_map(const char *path, TnFile *out, TernError *err) {
+    *out = (TnFile){0};
+    int fd = open_retry(path, O_RDONLY | O_NONBLOCK, 0); /* a pipe without a writer must not block */
+    if (fd < 0) return fail_errno(err, path, "open");
+    struct stat st;
+    TernStatus status = TERN_OK;
+    if (fstat(fd, &st) != 0) {
+        status = fail_errno(err, path, "stat");
+    } else if (!S_ISREG(st.st_mode)) {
+        status = tn_fail(err, TERN_ERR_INPUT, "%s: is a %s, wanted a regular file", path,
+                         S_ISDIR(st.st_mode) ? "directory" : "pipe or device");
+    } else if (st.st_size > 0) {
+        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (p == MAP_FAILED)
+            status = fail_errno(err, path, "map");
+        else
+            *out = (TnFile){p, (size_t)st.st_size};
+    }
+    close(fd);
+    return status;
+}
+
+void tn_file_unmap(TnFile *f) {
+    if (f->size) munmap((void *)(uintptr_t)f->data, f->size);
+    *f = (TnFile){0};
+}
+
+TernStatus tn_file_read(const char *path, size_t limit, char **out, size_t *out_size, TernError *err) {
+    *out = NULL;
+    *out_size = 0;
+    bool standard = strcmp(path, "-") == 0;
+    const char *name = standard ? "standard input" : path;
+    int fd = standard ? STDIN_FILENO : open_retry(path, O_RDONLY, 0);
+    if (fd < 0) return fail_errno(err, name, "open");
+    struct stat st;
+    size_t cap = 4096, n = 0;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 && (uint64_t)st.st_size < SIZE_MAX / 2)
+        cap = (size_t)st.st_size + 1;
+    if (cap > limit && limit < SIZE_MAX) cap = limit + 1; /* one byte more than allowed shows the excess */
+    char *data = malloc(cap + 1);
+    TernStatus status = TERN_OK;
+    while (data) {
+        if (n == cap) {
+            size_t more;
+            char *p = tn_mul(cap, 2, &more) && more < SIZE_MAX ? realloc(data, more + 1) : NULL;
+            if (!p) {
+                free(data);
+                data = NULL;
+                break;
+            }
+            data = p;
+            cap = more;
+        }
+        ssize_t got = read(fd, data + n, cap - n);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) status = fail_errno(err, name, "read");
+        if (got <= 0) break;
+        n += (size_t)got;
+        if (n > limit) {
+            status = tn_fail(err, TERN_ERR_INPUT, "%s: is longer than %zu bytes", name, limit);
+            break;
+        }
+    }
+    if (!standard) close(fd);
+    if (!data) return tn_fail(err, TERN_ERR_MEMORY, "%s: no memory to read it, %zu bytes wanted", name, cap);
+    if (status != TERN_OK) {
+        free(data);
+        return status;
+    }
+    data[n] = '\0';
+    *out = data;
+    *out_size = n;
+    return TERN_OK;
+}
+
+/* Memory */
+
+static size_t page_round(size_t bytes) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), r;
+    if (!tn_align_up(bytes ? bytes : 1, page, &r)) return 0;
+    return r;
+}
+
+TernStatus tn_os_map(size_t bytes, bool huge, void **out, TernError *err) {
+    enum { HUGE_PAGE = 2 << 20 };
+    *out = NULL;
+    size_t size = page_round(bytes), with_slack = size;
+    bool aligned = size >= 2 * HUGE_PAGE;
+    if (size == 0 || (aligned && !tn_add(size, HUGE_PAGE, &with_slack)))
+        return tn_fail(err, TERN_ERR_MEMORY, "cannot map %zu bytes of memory: more than addresses", bytes);
+    uint8_t *p = mmap(NULL, with_slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        return tn_fail(err, TERN_ERR_MEMORY, "cannot map %zu bytes of memory: %s", bytes, strerror(errno));
+    if (aligned) {
+        size_t front = -(uintptr_t)p & (HUGE_PAGE - 1), back = HUGE_PAGE - front;
+        if (front) munmap(p, front);
+        if (back) munmap(p + front + size, back);
+        p += front;
+        if (huge) madvise(p, size, MADV_HUGEPAGE); /* advice: refused where the kernel has none */
+    }
+    *out = p;
+    return TERN_OK;
+}
+
+void tn_os_unmap(void *p, size_t bytes) {
+    if (p) munmap(p, page_round(bytes));
+}
+
+TernStatus tn_os_map_code(const void *code, size_t bytes, void **out, TernError *err) {
+    void *p;
+    *out = NULL;
+    TN_TRY(tn_os_map(bytes, false, &p, err));
+    if (bytes) memcpy(p, code, bytes);
+    if (mprotect(p, page_round(bytes), PROT_READ | PROT_EXEC) != 0) {
+        TernStatus s =
+            tn_fail(err, TERN_ERR_ENV, "the system refuses executable memory (mprotect of %zu bytes: %s)",
+                    bytes, strerror(errno));
+        tn_os_unmap(p, bytes);
+        return s;
+    }
+    __builtin___clear_cache((char *)p, (char *)p + bytes);
+    *out = p;
+    return TERN_OK;
+}
+
+void tn_os_advise_willneed(const void *p, size_t bytes) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)p & ~(page - 1);
+    if (bytes) madvise((void *)at, bytes + ((uintptr_t)p - at), MADV_WILLNEED);
+}
+
+/* The process and the machine */
+
+double tn_os_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+uint32_t tn_os_cpus(void) {
+    /* The kernel refuses a set smaller than its own, so the set grows until it fits. */
+    for (int want = CPU_SETSIZE; want <= 1 << 20; want *= 2) {
+        cpu_set_t *set = CPU_ALLOC(want);
+        if (!set) break;
+        size_t bytes = CPU_ALLOC_SIZE(want);
+        int n = sched_getaffinity(0, bytes, set) == 0 ? CPU_COUNT_S(bytes, set) : -1;
+        CPU_FREE(set);
+        if (n > 0) return (uint32_t)n;
+        if (n < 0 && errno != EINVAL) break;
+    }
+    return 1;
+}
+
+uint64_t tn_os_random_seed(void) {
+    uint64_t seed;
+    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) == sizeof seed) return seed;
+    struct timespec t; /* no entropy yet: only at boot, or in a strict sandbox */
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return ((uint64_t)t.tv_nsec * 0x9e3779b97f4a7c15u) ^ (uint64_t)t.tv_sec ^ (uint64_t)getpid() << 40;
+}
+
+uint64_t tn_os_peak_rss(void) {
+    struct rusage u;
+    return getrusage(RUSAGE_SELF, &u) == 0 ? (uint64_t)u.ru_maxrss * 1024 : 0;
+}
