@@ -1,0 +1,16 @@
+/* What a frontend knows of a model beside its graph: for the blob's META, for tables and for limits. */
+#ifndef TN_FACTS_H
+#define TN_FACTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct TnFacts {
+    const char *arch, *name, *desc; /* desc: e.g. "2B i2_s, head f16" */
+    uint32_t n_vocab, n_context, n_layers, n_hidden, n_ffn, n_heads, n_kv_heads, head_dim;
+    uint64_t n_params, source_hash;
+    const void *vocab; /* vocabulary image, or NULL */
+    size_t vocab_bytes;
+} TnFacts; /* everything borrowed from the frontend's object */
+
+#endif

@@ -1,0 +1,70 @@
+/* The passes: from the frontend's graph to a planned variant. The pipeline is a plain list:
+ *
+ *   fold cse dce merge            once, on stage=model
+ *   fuse layout tile plan         once per variant (feature level, cache type, row class), on a clone
+ *
+ * Each is one file with one exported pass_<verb> and an essay above it. The driver runs them, verifies after every
+ * one (a fault there is a bug of ours, except after `parse`d input), reports and times. */
+#ifndef TN_PASSES_H
+#define TN_PASSES_H
+
+#include "ir/layout.h"
+
+/* What the passes ask of a code generator; codegen's TnTarget begins with it. "No" is an answer. */
+typedef struct TnTargetDesc {
+    const char *name; /* "ref", "llvm" */
+    /* The score of a fused kernel on this level, 0 if it cannot be done. The best score wins, ties go to the first. */
+    int (*can)(const TnGraph *g, uint32_t kernel, const char *level);
+    /* How it wants a weight of this type read by an op (tmatmul, matmul, embed): an encoding, maybe the one it has. */
+    TnEnc (*prefer)(const TnType *weight, TnOp reader, const char *level);
+} TnTargetDesc;
+
+typedef struct TnPassCtx {
+    /* the variant; for the first four passes unused */
+    const char *level;
+    TnKv kv;
+    int64_t rows_lo, rows_hi;
+    TnEnc head; /* encoding for embed and dense matmul tables: f16, f32, or TN_ENC_COUNT: lossless (f32 f16 bf16 stay, q8_0 and q6_k become f32) */
+    const TnTargetDesc *const *targets;
+    uint32_t n_targets;
+    /* Called after every pass; may be NULL. */
+    void (*after)(void *user, const char *pass, const TnGraph *g, double seconds);
+    void *user;
+} TnPassCtx;
+
+typedef TernStatus TnPassFn(TnGraph *g, const TnPassCtx *ctx, TernError *err);
+TnPassFn pass_fold, pass_cse, pass_dce, pass_merge, pass_fuse, pass_layout, pass_tile, pass_plan;
+
+typedef struct TnPass {
+    const char *name;
+    TnPassFn *run;
+    TnStage needs, gives;
+    bool variant; /* depends on the variant's facts */
+    const char *doc;
+} TnPass;
+extern const TnPass tn_passes[];
+extern const uint32_t tn_n_passes;
+
+/* Runs a comma list of passes in the given order ("" runs none, NULL all). Refuses unknown names and passes at the wrong stage. */
+TernStatus tn_passes_run(TnGraph *g, const char *list, const TnPassCtx *ctx, TernError *err);
+/* The two halves of the pipeline. */
+#define TN_PASSES_MODEL   "fold,cse,dce,merge"
+#define TN_PASSES_VARIANT "fuse,layout,tile,plan"
+
+/* ---- parts.c: the column parts of a kernel with axis=cols, which tile and the emitters share.
+ *
+ * Behind a (t)matmul of M columns the epilogue may slice. Slices joined by element-wise ops of the same width run
+ * together: q|k|v gives three parts of one base each, gate|up one part of two bases. Without slices there is one
+ * part {n = M, base 0}. A unit is `grain` columns of one part, all its bases; units are numbered part by part, and the last
+ * unit of a part may be narrower. */
+typedef struct TnPart {
+    int64_t n; /* columns */
+    uint32_t n_bases;
+    int64_t base[4]; /* first root column of each slice, rising */
+} TnPart;
+#define TN_PARTS_MAX 8
+uint32_t tn_kernel_parts(const TnGraph *g, uint32_t kernel, TnPart out[TN_PARTS_MAX]);
+/* The part an epilogue node behind a slice belongs to, or TN_NONE for nodes before the slices (they belong to all). */
+uint32_t tn_node_part(const TnGraph *g, uint32_t kernel, TnRef node);
+
+#endif

@@ -1,0 +1,136 @@
+/* The `.tern` file: fixed-width, little-endian structs, offsets from the start of the file or section, no pointers.
+ * docs/blob.md is the specification; this header is its C form. A leaf, shared with the compiler.
+ *
+ *   head (64 bytes) | section table | sections, each at its alignment, zero bytes between
+ *
+ * Every byte is covered: the head's hash covers head and table, a section's hash covers its bytes (WGHT is covered chunk by
+ * chunk by CHNK), and bytes between sections are zero. A hash detects damage, not malice: a blob is a program. */
+#ifndef TN_ABI_BLOB_H
+#define TN_ABI_BLOB_H
+
+#include <stdint.h>
+
+#define TN_BLOB_MAGIC   "\x89TERN\r\n\x1a" /* 8 bytes: shows text-mode damage at once */
+#define TN_BLOB_VERSION 1
+#define TN_BLOB_CHUNK   (4u << 20) /* of WGHT, hashed one by one */
+#define TN_BLOB_SECTIONS_MAX 256
+
+typedef struct TnBlobHead {
+    uint8_t magic[8];
+    uint32_t version;
+    uint32_t head_bytes;   /* 64 */
+    uint32_t probe_int;    /* 0x01020304 */
+    float probe_float;     /* -1.5f */
+    uint64_t file_bytes;
+    uint32_t n_sections;
+    uint32_t abi;          /* TN_BLOB_ABI: changes with kernel.h and this header */
+    uint8_t hash[16];      /* XXH3-128 of head (with these 16 bytes zero) followed by the section table */
+    uint64_t reserved;     /* 0 */
+} TnBlobHead;
+#define TN_BLOB_ABI 1
+
+enum {
+    TN_SECTION_META = 1, /* TnBlobMeta, strings, vocabulary image */
+    TN_SECTION_WGHT = 2, /* packed weights */
+    TN_SECTION_CHNK = 3, /* 16-byte XXH3-128 of every chunk of WGHT */
+    TN_SECTION_CODE = 4, /* TnBlobCode; one per feature level */
+    TN_SECTION_PTXT = 5, /* PTX text (none yet) */
+    TN_SECTION_PROG = 6, /* TnBlobProg; one per variant */
+    TN_SECTION_PLAN = 7, /* TnBlobPlan; one per variant, same order */
+    TN_SECTION_TIR = 8,  /* text: one planned graph per variant, same order */
+    TN_SECTION_WDIR = 9  /* TnBlobWdir: names of what lies in WGHT; optional */
+};
+enum { TN_SECTION_REQUIRED = 1 }; /* flag: a reader that does not know the kind refuses the file */
+
+typedef struct TnBlobSection {
+    uint32_t kind, flags;
+    uint32_t level;   /* CODE, PROG, PLAN: feature level */
+    uint32_t align;   /* power of two */
+    uint64_t offset, size;
+    uint8_t hash[16]; /* of the bytes; of the CHNK section's bytes for WGHT */
+    uint64_t reserved[2];
+} TnBlobSection; /* 64 bytes */
+
+/* A string or image inside its section. Strings are UTF-8 without terminator. */
+typedef struct TnBlobRange {
+    uint32_t offset, size;
+} TnBlobRange;
+
+typedef struct TnBlobMeta {
+    uint32_t n_vocab, n_context, n_layers, n_hidden, n_ffn, n_heads, n_kv_heads, head_dim;
+    uint64_t n_params, source_hash; /* source_hash: XXH3-64 of the model file's metadata and tensor table */
+    TnBlobRange arch, name, producer, desc; /* producer: "tern 0.1.0"; desc: weight and head encodings, for tables */
+    TnBlobRange vocab;              /* vocabulary image (runtime/text); size 0: none; offset a multiple of 64 */
+} TnBlobMeta;
+
+typedef struct TnBlobCode {
+    uint32_t n_exports, reserved;
+    uint64_t image_offset, image_size; /* in the section, 64-aligned */
+    /* TnBlobExport[n_exports], names, image */
+} TnBlobCode;
+
+typedef struct TnBlobExport {
+    uint64_t entry; /* in the image */
+    TnBlobRange name;
+} TnBlobExport;
+
+enum { TN_KVTYPE_F16 = 1, TN_KVTYPE_F32 = 2 };
+
+/* One variant: (feature level, cache type, row class). A step of T rows runs the variant with rows_lo <= T <= rows_hi. */
+typedef struct TnBlobProg {
+    uint32_t level, kv;
+    uint32_t rows_lo, rows_hi;
+    uint32_t code;     /* index of the CODE section in the table; UINT32_MAX for level ref */
+    uint32_t n_launches, n_operands, n_names;
+    uint32_t output[8]; /* operand index of TN_OUT_*, UINT32_MAX if absent */
+    /* TnBlobLaunch[n_launches], TnBlobOperand[n_operands], names */
+} TnBlobProg;
+enum { TN_OUT_BEST, TN_OUT_TOP, TN_OUT_TOPLOGIT, TN_OUT_LOGITS, TN_OUT_HIDDEN, TN_OUT_COUNT };
+
+typedef struct TnBlobLaunch {
+    uint32_t export_index;           /* in the CODE section; 0 for level ref */
+    uint32_t first_operand, n_operands, n_reads;
+    uint32_t gate_sym;               /* launched only if this symbol is > 0; UINT32_MAX: always */
+    uint32_t unit_sym;               /* units = units * value of this symbol; UINT32_MAX: units */
+    uint64_t units;
+    uint64_t scratch, scratch_page;  /* bytes: scratch + scratch_page * P */
+    uint32_t flags, reserved;
+    TnBlobRange name;                /* in the section */
+} TnBlobLaunch;
+enum { TN_LAUNCH_BARRIER = 1 };      /* all tiles end before the next launch begins */
+
+enum {
+    TN_SPACE_ARENA, /* index: symbol or UINT32_MAX (constant part); address = part + offset * largest value of symbol (or + offset) */
+    TN_SPACE_WGHT,  /* offset in WGHT */
+    TN_SPACE_INPUT, /* index: TN_IN_* */
+    TN_SPACE_KEYS,  /* index: layer */
+    TN_SPACE_VALUES /* index: layer */
+};
+enum { TN_IN_IDS, TN_IN_POS, TN_IN_SLOT, TN_IN_ROWS, TN_IN_HROWS, TN_IN_TABLE, TN_IN_COUNT };
+
+typedef struct TnBlobOperand {
+    uint32_t space, index;
+    uint64_t offset;    /* 64-aligned */
+    uint64_t row_bytes; /* bytes per row of the leading symbol (arena), all bytes (WGHT); for checks */
+} TnBlobOperand;
+
+/* Memory as a formula: arena bytes = arena_const + sum over symbols of arena[s] * largest s, each part rounded to 64. */
+typedef struct TnBlobPlan {
+    uint64_t arena_const;
+    uint64_t arena[8];              /* by symbol T R K H S P N, then 0 */
+    uint64_t scratch, scratch_page; /* of the hungriest launch, per worker */
+    uint64_t key_page, value_page;  /* bytes of a page of one layer's cache */
+    uint64_t weight_bytes;          /* bytes of WGHT this variant's launches read */
+    uint32_t n_barriers, topk;      /* topk: k of TN_OUT_TOP */
+} TnBlobPlan;
+
+typedef struct TnBlobWdir {
+    uint32_t n, reserved;
+    /* TnBlobWeight[n], names */
+} TnBlobWdir;
+typedef struct TnBlobWeight {
+    uint64_t offset, size; /* in WGHT */
+    TnBlobRange name, type; /* e.g. "concat(blk.0.attn_q.weight,...)", "p64[3840,2560]" */
+} TnBlobWeight;
+
+#endif

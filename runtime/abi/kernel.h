@@ -1,0 +1,36 @@
+/* What compiled code sees. A leaf: it includes nothing of the runtime and is shared with the compiler.
+ *
+ * A kernel is a function of two pointers. It reads and writes only the operands of its launch and the
+ * scratch of its tile, has no globals, imports nothing, never blocks and never fails: everything that could
+ * go wrong (ids, positions, sizes) is checked before the launch. It may be called for any split of its
+ * units into tiles, by any threads, with the same result to the bit. */
+#ifndef TN_ABI_KERNEL_H
+#define TN_ABI_KERNEL_H
+
+#include <stdint.h>
+
+/* Symbols: the sizes of a step and of its session, in the order of TnLaunch.sym. */
+enum { TN_ABI_T, TN_ABI_R, TN_ABI_K, TN_ABI_H, TN_ABI_S, TN_ABI_P, TN_ABI_N, TN_ABI_SYMS };
+
+typedef struct TnLaunch {
+    void *const *ptr;   /* operand addresses, reads first, in the order of the program's operand list; 64-aligned */
+    const int64_t *sym; /* TN_ABI_SYMS values */
+} TnLaunch;
+
+typedef struct TnTile {
+    int64_t lo, hi; /* units [lo, hi) of the launch, lo < hi */
+    void *scratch;  /* this worker's own, 64-aligned, as large as the launch asks */
+} TnTile;
+
+typedef void TnKernelFn(const TnLaunch *, const TnTile *);
+
+/* Feature levels, in rising order within an architecture; the numbers are stored in blobs. */
+enum {
+    TN_LEVEL_REF = 0,          /* no code: kernels are evaluated */
+    TN_LEVEL_AVX2 = 1,         /* x86-64-v3: AVX2, FMA, F16C, BMI */
+    TN_LEVEL_AVX512_VNNI = 2,  /* + AVX-512 F BW DQ VL CD and VNNI */
+    TN_LEVEL_AMX = 3,          /* + AMX tile and int8 (not lowered yet) */
+    TN_LEVEL_NEON_DOTPROD = 16 /* aarch64 with the dot-product extension */
+};
+
+#endif

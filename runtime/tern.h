@@ -1,0 +1,171 @@
+/* Tern's run interface: open a compiled model (.tern), make a session, step it.
+ *
+ *   pool     worker threads; shared by any models and sessions, one step at a time each
+ *   model    an opened blob: immutable, mapped, shared by threads
+ *   session  slots (sequences) with their KV cache and all memory a step needs, one allocation made up front
+ *   step     a ragged batch of rows in, results out: prefill, decode, batched decode and the checking of guessed
+ *            tokens are the same call with different rows
+ *
+ * The promise: the same rows give the same bits, whatever the thread count, the other rows in the batch, how a
+ * prompt is cut into steps, the CPU feature level, and whether the code was compiled ahead or at load.
+ *
+ * A whole program, greedy text from token ids (tests compile and run it: tests/cli/example_run.c):
+ *
+ *   TernError err;
+ *   TernPool *pool; TernModel *model; TernSession *s;
+ *   if (tern_pool_create(NULL, &pool, &err) || tern_model_open("m.tern", NULL, &model, &err) ||
+ *       tern_session_create(model, pool, NULL, &s, &err)) { fprintf(stderr, "%s\n", err.text); return 1; }
+ *   int32_t prompt[] = {1, 2, 3}, next;                 // next is set by the sink from result->id
+ *   TernRow rows[3] = {{1, 0, TERN_WANT_NOTHING}, {2, 0, TERN_WANT_NOTHING}, {3, 0, TERN_WANT_GREEDY}};
+ *   tern_session_step(s, rows, 3, sink, &next, &err);
+ *   for (int i = 0; i < 16; i++) {
+ *       TernRow row = {next, 0, TERN_WANT_GREEDY};
+ *       tern_session_step(s, &row, 1, sink, &next, &err);
+ *   }
+ *   tern_session_destroy(s); tern_model_close(model); tern_pool_destroy(pool);
+ *
+ * Errors: every call that can fail returns a TernStatus and one line in *err (may be NULL). Outputs are untouched then.
+ * Threads: a model may be used by any threads; a session and a pool by one at a time. Option structs start with
+ * their size and may be NULL for the defaults; zero fields mean the default too. Needs libc and threads alone. */
+#ifndef TERN_H
+#define TERN_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "base/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct TernPool TernPool;
+typedef struct TernModel TernModel;
+typedef struct TernSession TernSession;
+
+TERN_API const char *tern_version(void); /* "0.1.0" */
+/* Feature levels this machine can run, best first, as a comma list ("avx512-vnni,avx2"); "" if none. */
+TERN_API const char *tern_cpu_levels(void);
+
+/* ---- pool */
+typedef struct TernPoolOptions {
+    size_t size;
+    uint32_t threads;     /* workers, the calling thread among them; 0: as many as the process may run on */
+    const uint32_t *cpus; /* optional: processor of worker i is cpus[i % n_cpus] */
+    uint32_t n_cpus;
+} TernPoolOptions;
+TERN_API TernStatus tern_pool_create(const TernPoolOptions *options, TernPool **out, TernError *err);
+TERN_API void tern_pool_destroy(TernPool *pool); /* NULL is fine, here and below */
+TERN_API uint32_t tern_pool_threads(const TernPool *pool);
+
+/* ---- model */
+
+/* Kernels evaluated instead of compiled code (`--target ref`): set by the compiler library. */
+typedef struct TernKernels {
+    size_t size;
+    void *user;
+    /* Scratch bytes for a launch when symbols are at most sym_max (TN_ABI_SYMS values). */
+    size_t (*scratch)(void *user, uint32_t variant, uint32_t launch, const int64_t *sym_max);
+    /* The whole launch; `launch_args` is a TnLaunch (runtime/abi/kernel.h). No allocation, thread-safe. */
+    void (*run)(void *user, uint32_t variant, uint32_t launch, const void *launch_args, void *scratch);
+    /* Called when the model closes; may be NULL. */
+    void (*destroy)(void *user);
+} TernKernels;
+
+typedef struct TernModelOptions {
+    size_t size;
+    const char *cpu;            /* cap on the feature level, e.g. "avx2"; NULL: the best the machine has */
+    int no_check;               /* do not verify the weights' hashes */
+    const TernKernels *kernels; /* evaluate instead of running code */
+    void (*release)(void *user, const void *bytes, size_t size); /* open_memory: called at close */
+    void *release_user;
+} TernModelOptions;
+
+/* Maps and checks a blob: everything but the weights' bytes, which are verified while sessions are made; no
+ * result leaves a first step before that has ended. Refuses with one line that names the section. */
+TERN_API TernStatus tern_model_open(const char *path, const TernModelOptions *options, TernModel **out, TernError *err);
+/* The same over memory (64-byte aligned) that stays unchanged until the model is closed. */
+TERN_API TernStatus tern_model_open_memory(const void *bytes, size_t size, const TernModelOptions *options, TernModel **out,
+                                           TernError *err);
+TERN_API void tern_model_close(TernModel *model); /* after its sessions */
+
+typedef enum TernKv { TERN_KV_F16 = 1, TERN_KV_F32 = 2 } TernKv;
+
+typedef struct TernModelInfo {
+    const char *arch, *name, *desc; /* valid until close */
+    const char *level;              /* feature level chosen, or "ref" */
+    uint32_t n_vocab, n_context, n_layers, n_hidden, n_ffn, n_heads, n_kv_heads, head_dim;
+    uint64_t n_params, file_bytes, weight_bytes;
+    uint32_t max_rows; /* of the largest row class: longer steps are chunked */
+} TernModelInfo;
+TERN_API void tern_model_info(const TernModel *model, TernModelInfo *out);
+/* The vocabulary image for tern_vocab_open (text/text.h); NULL if the model has none. */
+TERN_API const void *tern_model_vocab(const TernModel *model, size_t *out_size);
+/* Section `index` of a kind (TN_SECTION_* of runtime/abi/blob.h), NULL if there is none: for tools. */
+TERN_API const void *tern_model_section(const TernModel *model, uint32_t kind, uint32_t index, size_t *out_size);
+
+/* ---- session */
+typedef struct TernSessionOptions {
+    size_t size;
+    uint32_t slots;    /* sequences held at once; default 1 */
+    uint32_t context;  /* positions a slot may hold; default min(4096, the model's) */
+    uint32_t batch;    /* most rows run at once; default and most: the model's max_rows */
+    uint32_t wants;    /* most rows with results run at once; default min(batch, 16) */
+    TernKv kv;         /* default f16 */
+    void *memory;      /* optional: 64-aligned, zeroed, tern_session_bytes() long, the caller's */
+    size_t memory_bytes;
+} TernSessionOptions;
+
+/* What a session with these options takes, all of it: arena, scratch of every worker, caches, tables. */
+typedef struct TernSessionBytes {
+    uint64_t total, arena, scratch, cache, tables;
+} TernSessionBytes;
+TERN_API TernStatus tern_session_bytes(const TernModel *model, const TernPool *pool, const TernSessionOptions *options,
+                                       TernSessionBytes *out, TernError *err);
+/* The model and pool must outlive the session. Nothing allocates after this returns. */
+TERN_API TernStatus tern_session_create(TernModel *model, TernPool *pool, const TernSessionOptions *options, TernSession **out,
+                                        TernError *err);
+TERN_API void tern_session_destroy(TernSession *session);
+
+typedef enum TernWant {
+    TERN_WANT_NOTHING = 0,
+    TERN_WANT_GREEDY = 1, /* id of the largest logit, lowest on ties */
+    TERN_WANT_TOP = 2,    /* up to 256 best ids and logits, best first */
+    TERN_WANT_LOGITS = 3, /* all logits */
+    TERN_WANT_HIDDEN = 4  /* the final normalised row */
+} TernWant;
+
+typedef struct TernRow {
+    int32_t token;
+    uint32_t slot;
+    uint32_t want; /* TernWant */
+} TernRow;
+
+typedef struct TernResult {
+    size_t row;       /* index in the step's rows */
+    uint32_t want;
+    int32_t id;       /* wants 1 to 3: the greedy id */
+    uint32_t n_top;   /* want 2 */
+    const int32_t *top_ids;
+    const float *top_logits;
+    const float *logits; /* want 3: n_vocab values */
+    const float *hidden; /* want 4: n_hidden values */
+} TernResult; /* pointers are valid during the call of the sink only */
+
+typedef void TernSinkFn(void *user, const TernResult *result);
+
+/* Appends the rows to their slots, in order, and runs them; the sink gets one result for every row with a want, rising by row.
+ * More rows than fit at once are run in chunks. Fails without change when a token, slot or want is out of range or a
+ * slot would grow past the context; fails with TERN_ERR_NUMERIC naming the row when logits hold NaN or infinity (the
+ * slots then hold the rows up to the end of that chunk). */
+TERN_API TernStatus tern_session_step(TernSession *session, const TernRow *rows, size_t n, TernSinkFn *sink, void *user, TernError *err);
+/* Positions held by a slot. */
+TERN_API uint32_t tern_session_length(const TernSession *session, uint32_t slot);
+/* Forgets positions from n on; n = 0 empties the slot. */
+TERN_API TernStatus tern_session_truncate(TernSession *session, uint32_t slot, uint32_t n, TernError *err);
+/* Makes slot `to` (emptied first) a copy of `from`. Whole pages are shared, not copied. */
+TERN_API TernStatus tern_session_fork(TernSession *session, uint32_t from, uint32_t to, TernError *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,225 @@
+/* Text in and out of a model: vocabulary, tokenizer, detokenizer, sampler. Library libterntext.
+ *
+ * It stands alone: no model, no compiler, no threads; libc and PCRE2 only. The four objects are
+ *
+ *   vocabulary  TernVocab, immutable, shared by any number of threads. It is opened over an *image*: one block
+ *               of bytes, without pointers, that tern_vocab_build makes once from the arrays of a GGUF file
+ *               and that travels inside a compiled model. Opening builds nothing but the pre-tokenizer's
+ *               regular expression; all tables are used where they lie.
+ *   tokenizer   tern_encode and tern_decode: functions of the vocabulary, without state.
+ *   detokenizer TernDetok: ids one by one in, bytes out, never half a UTF-8 character before the end.
+ *   sampler     TernSampler: says what it needs from each step (one id, the best k, or all logits) and picks
+ *               the next id. The same options and seed pick the same ids on every machine.
+ *
+ * Byte-level BPE ("gpt2") is the one tokenizer model; its pre-tokenizers are llama-bpe, gpt-2 and default.
+ *
+ * From a prompt to a streamed answer, without error handling (tern_step stands for the model's step):
+ *
+ *     TernVocab *vocab;   tern_vocab_open(image, image_bytes, &vocab, &err);
+ *     uint32_t *ids = malloc((n + 2) * sizeof *ids);                       // n + 2 ids are always enough
+ *     tern_encode(vocab, text, n, TERN_ENCODE_ADD_SPECIAL, ids, n + 2, &n_ids, &err);
+ *
+ *     TernSamplerOptions options = TERN_SAMPLER_OPTIONS;                   // the defaults
+ *     options.seed = 7;
+ *     TernSampler *sampler; tern_sampler_create(&options, n_vocab, &sampler, &err);
+ *     tern_sampler_accept(sampler, ids, n_ids);                            // the penalty looks back at them
+ *     TernSamplerWant want = tern_sampler_want(sampler);                   // here: kind 2, k 40
+ *
+ *     TernDetok *detok;   tern_detok_create(vocab, 0, &detok, &err);
+ *     for (;;) {
+ *         tern_step(..., want.kind, want.k, top_ids, top_logits);
+ *         tern_sampler_pick_top(sampler, top_ids, top_logits, want.k, &id, &err);
+ *         if (tern_token_is_eog(vocab, id)) break;
+ *         tern_detok_push(detok, id, &bytes, &size, &err);
+ *         fwrite(bytes, 1, size, stdout);
+ *     }
+ *     tern_detok_flush(detok, &bytes, &size);
+ *
+ * Rules for all calls. A status other than TERN_OK leaves one line in *err and the out parameters at zero,
+ * unless the call says otherwise. `err` may be NULL. Text is bytes with a length; a NUL is a byte like any
+ * other. Objects other than TernVocab belong to one thread at a time. */
+#ifndef TERN_TEXT_H
+#define TERN_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "../base/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TERN_NO_TOKEN UINT32_MAX
+
+/* Borrowed bytes. */
+typedef struct TernText {
+    const char *data;
+    size_t size;
+} TernText;
+
+/* ---- The vocabulary --------------------------------------------------------------------------------- */
+
+/* As in GGUF's tokenizer.ggml.token_type. */
+typedef enum TernTokenType {
+    TERN_TOKEN_UNDEFINED = 0, /* counts as normal */
+    TERN_TOKEN_NORMAL = 1,
+    TERN_TOKEN_UNKNOWN = 2,
+    TERN_TOKEN_CONTROL = 3,      /* found in text only with TERN_ENCODE_PARSE_SPECIAL; hidden when decoding */
+    TERN_TOKEN_USER_DEFINED = 4, /* always found in text, whole */
+    TERN_TOKEN_UNUSED = 5,
+    TERN_TOKEN_BYTE = 6,
+} TernTokenType;
+
+/* What a GGUF file says about its tokenizer, key by key ("tokenizer.ggml." in front of the names below).
+ * Everything is borrowed for the call. Start from TERN_VOCAB_SOURCE: all keys absent. */
+typedef struct TernVocabSource {
+    size_t size;            /* sizeof(TernVocabSource) */
+    TernText model;         /* must be "gpt2" */
+    TernText pre;           /* data NULL: absent, then llama-bpe for 128,256 tokens, else default */
+    const TernText *tokens; /* in the byte-to-unicode spelling of GPT-2, as GGUF has them */
+    size_t n_tokens;
+    const int32_t *types; /* token_type; NULL: absent, all normal */
+    size_t n_types;
+    const TernText *merges; /* "left right", best first; NULL: absent, an error */
+    size_t n_merges;
+    int64_t bos, eos, eot, eom, unk, pad; /* bos_token_id ... padding_token_id; -1: absent */
+    int32_t add_bos, add_eos;             /* add_bos_token, add_eos_token: 0 or 1; -1: absent */
+    TernText chat_template;               /* tokenizer.chat_template; data NULL: absent */
+} TernVocabSource;
+#define TERN_VOCAB_SOURCE                                                                                    \
+    {                                                                                                        \
+        .size = sizeof(TernVocabSource), .bos = -1, .eos = -1, .eot = -1, .eom = -1, .unk = -1, .pad = -1,   \
+        .add_bos = -1, .add_eos = -1                                                                         \
+    }
+
+/* Checks the source and makes the image; free() it. Equal sources give equal bytes. Ids must name tokens,
+ * token and merge spellings must be UTF-8, merges must be two spellings parted by one space.
+ * Absent keys: bos and eos are token 11 if that is a control token (llama.cpp's rule, for Falcon), else none;
+ * eot and eom are found by their usual texts; add_bos is true for llama-bpe, else false; add_eos is false.
+ * A normal token that no byte sequence spells keeps its text and is never the result of encoding.
+ * TERN_ERR_UNSUPPORTED for another model or pre-tokenizer, TERN_ERR_INPUT for the rest; the line names the
+ * key, what it holds and what was wanted. */
+TERN_API TernStatus tern_vocab_build(const TernVocabSource *source, void **out_image, size_t *out_size, TernError *err);
+
+typedef struct TernVocab TernVocab;
+
+/* Borrows the image until tern_vocab_close; any alignment will do. Every offset, id and length in it is checked
+ * here, so a damaged or hostile image gives TERN_ERR_INPUT or odd tokens, never a stray read. */
+TERN_API TernStatus tern_vocab_open(const void *image, size_t size, TernVocab **out_vocab, TernError *err);
+TERN_API void tern_vocab_close(TernVocab *vocab); /* NULL is fine */
+
+typedef struct TernVocabFacts {
+    uint32_t n_tokens;
+    uint32_t bos, eos, eot, eom, unk, pad; /* TERN_NO_TOKEN where there is none */
+    bool add_bos, add_eos;                 /* what TERN_ENCODE_ADD_SPECIAL does */
+    const char *pre;                       /* "llama-bpe", "gpt-2" or "default" */
+    TernText chat_template;                /* borrowed from the image; size 0: none */
+    uint32_t max_token_bytes;              /* the longest token */
+} TernVocabFacts;
+TERN_API TernVocabFacts tern_vocab_get_facts(const TernVocab *vocab);
+
+/* The bytes a token stands for, control tokens by their name; borrowed. Empty for an id out of range. */
+TERN_API TernText tern_token_get_bytes(const TernVocab *vocab, uint32_t id);
+TERN_API TernTokenType tern_token_get_type(const TernVocab *vocab, uint32_t id);
+/* Ends a generation: eos, eot, eom and the tokens that are spelled like one. False out of range. */
+TERN_API bool tern_token_is_eog(const TernVocab *vocab, uint32_t id);
+/* The token with exactly these bytes, special ones first, or TERN_NO_TOKEN. */
+TERN_API uint32_t tern_token_find(const TernVocab *vocab, const char *bytes, size_t size);
+
+/* ---- Encoding and decoding --------------------------------------------------------------------------- */
+
+enum {
+    TERN_ENCODE_ADD_SPECIAL = 1,   /* bos in front and eos behind, where the vocabulary says add_bos, add_eos */
+    TERN_ENCODE_PARSE_SPECIAL = 2, /* "<|eot_id|>" in the text is that control token; not for untrusted text */
+};
+
+/* Text to ids, in time O(n log n). Writes up to `cap` ids; *out_n is always the number the text has. More than
+ * cap is TERN_ERR_INPUT, unless ids is NULL: then it only counts. size + 2 ids are always enough.
+ *
+ * Special tokens are cut out first, longest text first; the rest is split by the pre-tokenizer and merged.
+ * Any bytes may come. A byte that is not part of well-formed UTF-8 ends the text before it, as if the text
+ * stopped there, and becomes the token of that single byte. A byte for which the vocabulary has no token is
+ * TERN_ERR_INPUT. So decode(encode(text)) == text whenever encode succeeds without adding tokens. */
+TERN_API TernStatus tern_encode(const TernVocab *vocab, const char *text, size_t size, uint32_t flags, uint32_t *ids,
+                                size_t cap, size_t *out_n, TernError *err);
+
+enum {
+    TERN_DECODE_CONTROL = 1, /* control and unknown tokens by their names instead of not at all */
+};
+
+/* Ids to bytes. Writes up to `cap` bytes, no NUL behind; *out_n is always the number needed. More than cap is
+ * TERN_ERR_INPUT, unless out is NULL: then it only counts. An id out of range is TERN_ERR_INPUT. */
+TERN_API TernStatus tern_decode(const TernVocab *vocab, const uint32_t *ids, size_t n, uint32_t flags, char *out,
+                                size_t cap, size_t *out_n, TernError *err);
+
+typedef struct TernDetok TernDetok;
+
+/* Borrows the vocabulary; flags as for tern_decode. Nothing else here allocates. */
+TERN_API TernStatus tern_detok_create(const TernVocab *vocab, uint32_t flags, TernDetok **out_detok, TernError *err);
+TERN_API void tern_detok_destroy(TernDetok *detok); /* NULL is fine */
+/* Gives the bytes that this id completes, perhaps none, borrowed until the next call: the last one to three
+ * bytes stay back while they may still become a character. What cannot become one passes through as it is,
+ * so all pieces and the flush together equal tern_decode of all ids. */
+TERN_API TernStatus tern_detok_push(TernDetok *detok, uint32_t id, const char **out_bytes, size_t *out_size,
+                                    TernError *err);
+/* Gives what stayed back, as it is, and starts afresh. */
+TERN_API void tern_detok_flush(TernDetok *detok, const char **out_bytes, size_t *out_size);
+
+/* ---- The sampler --------------------------------------------------------------------------------------- */
+
+/* The chain, in llama-cli's order: repeat penalty, top-k, top-p, min-p, temperature, draw. */
+typedef struct TernSamplerOptions {
+    size_t size;           /* sizeof(TernSamplerOptions) */
+    float temp;            /* <= 0: the best id, the lowest of equals */
+    int32_t top_k;         /* keep the k best; <= 0: all */
+    float top_p;           /* keep the fewest best whose probabilities reach top_p; >= 1: all */
+    float min_p;           /* keep those at least min_p times as probable as the best; <= 0: all */
+    float repeat_penalty;  /* divides (if positive, else multiplies) the logits of recent ids; 1: off */
+    int32_t repeat_last_n; /* how many recent ids; 0: off */
+    uint64_t seed;         /* TERN_SEED_RANDOM: from the system */
+} TernSamplerOptions;
+#define TERN_SEED_RANDOM UINT64_MAX
+#define TERN_SAMPLER_OPTIONS                                                                                 \
+    {                                                                                                        \
+        .size = sizeof(TernSamplerOptions), .temp = 0.8f, .top_k = 40, .top_p = 0.95f, .min_p = 0.05f,       \
+        .repeat_penalty = 1.0f, .repeat_last_n = 64, .seed = TERN_SEED_RANDOM                                \
+    }
+
+typedef struct TernSampler TernSampler;
+
+/* n_vocab: ids below it may be picked. All memory is taken here; draws take none. An option that is not a
+ * number or out of its range is TERN_ERR_INPUT, by name. */
+TERN_API TernStatus tern_sampler_create(const TernSamplerOptions *options, size_t n_vocab, TernSampler **out_sampler,
+                                        TernError *err);
+TERN_API void tern_sampler_destroy(TernSampler *sampler); /* NULL is fine */
+TERN_API uint64_t tern_sampler_get_seed(const TernSampler *sampler);
+
+/* The least that a step must give for these options; it never changes. The kinds are a row's wants of tern.h. */
+enum {
+    TERN_SAMPLER_ID = 1,     /* the best id */
+    TERN_SAMPLER_TOP = 2,    /* the k best ids and logits, k <= 256 */
+    TERN_SAMPLER_LOGITS = 3, /* all logits: top_k off or over 256, or a repeat penalty */
+};
+typedef struct TernSamplerWant {
+    uint32_t kind;
+    uint32_t k; /* TERN_SAMPLER_TOP: at most n_vocab; else 0 */
+} TernSamplerWant;
+TERN_API TernSamplerWant tern_sampler_want(const TernSampler *sampler);
+
+/* Tells the sampler of ids that it did not pick: the prompt. A pick is remembered by itself. */
+TERN_API void tern_sampler_accept(TernSampler *sampler, const uint32_t *ids, size_t n);
+
+/* Pick the next id from what the step gave. More than was wanted gives the same id; less is TERN_ERR_INPUT.
+ * Top ids may come in any order. A logit of -infinity is never picked; TERN_ERR_NUMERIC for NaN, +infinity,
+ * or nothing to pick from; then nothing is drawn. */
+TERN_API TernStatus tern_sampler_pick_id(TernSampler *sampler, uint32_t id, uint32_t *out_id, TernError *err);
+TERN_API TernStatus tern_sampler_pick_top(TernSampler *sampler, const uint32_t *ids, const float *logits, size_t k,
+                                          uint32_t *out_id, TernError *err);
+TERN_API TernStatus tern_sampler_pick_logits(TernSampler *sampler, const float *logits, size_t n_vocab,
+                                             uint32_t *out_id, TernError *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
