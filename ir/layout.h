@@ -5,7 +5,10 @@
  * activations is unspecified, so a reduction must not read it.
  * q8: TN_Q8_HEAD bytes (float d at 0, int32 sum at 4), then codes padded with zeros to TN_K_PAD.
  * p64: rows of round_up(K, 256)/4 bytes, padding codes are 1 (weight zero); then, 64-aligned, one f32 a scale range.
- * i2s: n/4 bytes of codes over the flat tensor, then f32 scale, as in the file (rows do not stand alone).
+ * i2s: n/4 bytes of codes over the flat tensor, then f32 scale and 28 bytes of anything, as in the file (rows do not
+ * stand alone: tn_row_bytes is 0). n is rounded up to 128 here; a file whose n is not a multiple is refused by its size.
+ * q8_0, q6_k, tq1, tq2: as in the file, rows unpadded.
+ * Block tables i32[S,P]: a plain array, table[s*P + j]; tn_row_bytes is that of one element.
  * Key cache page: [heads][head][64 positions]; value cache page: [heads][64 positions][head]; page p of
  * a cache starts at p * tn_page_bytes. Position j of slot s is in page table[s*P + j/64], place j%64. */
 #ifndef TN_LAYOUT_H
@@ -25,7 +28,9 @@ size_t tn_row_bytes_aligned(const TnType *t);
 size_t tn_page_bytes(const TnType *cache);
 /* All bytes of a value, given the symbols. Weights: constant. */
 size_t tn_type_bytes(const TnType *t, const int64_t sym[TN_SYM_COUNT]);
-/* Number of the leading dim. */
+/* What p64 carries behind its rows: the scale table. Other encodings: 0. */
+size_t tn_tail_bytes(const TnType *t);
+/* Number of the leading dim; 1 for a rank-1 constant, which is one row. Caches: pages. */
 int64_t tn_type_rows(const TnType *t, const int64_t sym[TN_SYM_COUNT]);
 
 #endif

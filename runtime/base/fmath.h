@@ -1,5 +1,5 @@
 /* The float routines whose bits are ours: every target computes these very steps, in this order, with IEEE
- * operations only (fma where written), because libm differs between machines. Inputs are finite.
+ * operations only (fma where written), because libm differs between machines. Inputs are finite; tn_exp takes any.
  *
  * The tables below are also what the code emitters read, so the two cannot drift apart. */
 #ifndef TN_BASE_FMATH_H
@@ -11,7 +11,7 @@
 
 /* exp: n = rint(x * log2e); r = x - n ln2 in two parts; degree-6 polynomial by Horner in fma; scaled by 2^n
  * built from bits. Below TN_EXP_LO the result is +0; above TN_EXP_HI x counts as TN_EXP_HI. Relative error
- * under 2e-7. */
+ * under 2e-7. NaN gives NaN. */
 #define TN_EXP_LO     (-87.0f)
 #define TN_EXP_HI     88.0f
 #define TN_EXP_LOG2E  0x1.715476p+0f
@@ -21,8 +21,8 @@
     { 0x1.6c16c2p-10f, 0x1.111112p-7f, 0x1.555556p-5f, 0x1.555556p-3f, 0.5f, 1.0f, 1.0f }
 static inline float tn_exp(float x) {
     static const float c[7] = TN_EXP_POLY;
-    float y = x > TN_EXP_HI ? TN_EXP_HI : x;
-    y = y < TN_EXP_LO ? TN_EXP_LO : y;
+    float y = x < TN_EXP_HI ? x : TN_EXP_HI; /* NaN goes to HI: the conversion below sees finite values only */
+    y = y > TN_EXP_LO ? y : TN_EXP_LO;
     float n = rintf(y * TN_EXP_LOG2E);
     float r = fmaf(n, -TN_EXP_LN2_HI, y);
     r = fmaf(n, -TN_EXP_LN2_LO, r);
@@ -30,7 +30,8 @@ static inline float tn_exp(float x) {
     for (int i = 1; i < 7; i++) p = fmaf(p, r, c[i]);
     float s = tn_bits_f32((uint32_t)((int32_t)n + 127) << 23);
     p = p * s;
-    return x < TN_EXP_LO ? 0.0f : p;
+    p = x < TN_EXP_LO ? 0.0f : p;
+    return x != x ? x : p;
 }
 
 /* sin and cos of 2 pi f, |f| <= 0.5: k = rint(4 f), g = f - k/4, y = 2 pi g in [-pi/4, pi/4]; odd polynomial

@@ -1,0 +1,69 @@
+#include "ir/layout.h"
+
+#include "runtime/base/reader.h"
+
+static size_t dim_size(TnDim d) {
+    TN_CHECK(!tn_dim_is_sym(d));
+    return (size_t)d;
+}
+
+static int64_t dim_value(TnDim d, const int64_t sym[TN_SYM_COUNT]) {
+    if (!tn_dim_is_sym(d)) return d;
+    TN_CHECK(sym && sym[tn_dim_sym(d)] >= 0);
+    return sym[tn_dim_sym(d)];
+}
+
+/* A block table: its row length is a symbol, so its rows cannot be padded. */
+static bool is_table(const TnType *t) {
+    return t->rank == 2 && tn_dim_is_sym(t->dim[1]);
+}
+
+size_t tn_row_bytes(const TnType *t) {
+    const TnEncInfo *e = &tn_encs[t->enc];
+    if (t->rank == 1 && tn_dim_is_sym(t->dim[0])) return e->block_bytes;
+    if (is_table(t)) return e->block_bytes;
+    size_t k = e->kind == TN_CACHE ? 0 : dim_size(t->dim[t->rank - 1]);
+    size_t planes = t->rank == 3 ? dim_size(t->dim[1]) : 1;
+    switch (e->kind) {
+    case TN_DENSE:
+        return planes * tn_round_up(k, TN_PAD) * e->block_bytes;
+    case TN_Q8:
+        return TN_Q8_HEAD + tn_round_up(k, TN_K_PAD);
+    case TN_CACHE:
+        return tn_page_bytes(t);
+    case TN_TERNARY:
+        return tn_round_up(k, TN_K_PAD) / 4;
+    case TN_STORED:
+        if (t->enc == TN_ENC_i2s) return 0;
+        return tn_round_up(k, e->block_elems) / e->block_elems * e->block_bytes;
+    }
+    TN_BUG("encoding %d has no kind", (int)t->enc);
+}
+
+size_t tn_row_bytes_aligned(const TnType *t) {
+    return tn_round_up(tn_row_bytes(t), 64);
+}
+
+size_t tn_page_bytes(const TnType *cache) {
+    TN_CHECK(tn_encs[cache->enc].kind == TN_CACHE && cache->rank == 3);
+    return dim_size(cache->dim[1]) * dim_size(cache->dim[2]) * TN_PAGE * tn_encs[cache->enc].block_bytes;
+}
+
+size_t tn_tail_bytes(const TnType *t) {
+    return tn_encs[t->enc].kind == TN_TERNARY ? (size_t)t->n_scales * 4 : 0;
+}
+
+int64_t tn_type_rows(const TnType *t, const int64_t sym[TN_SYM_COUNT]) {
+    if (t->rank == 1 && !tn_dim_is_sym(t->dim[0])) return 1;
+    return dim_value(t->dim[0], sym);
+}
+
+size_t tn_type_bytes(const TnType *t, const int64_t sym[TN_SYM_COUNT]) {
+    size_t rows = (size_t)tn_type_rows(t, sym);
+    if (t->enc == TN_ENC_i2s) {
+        size_t n = (t->rank == 1 ? 1 : rows) * dim_size(t->dim[t->rank - 1]);
+        return tn_round_up(n, 128) / 4 + 32;
+    }
+    if (is_table(t)) rows *= (size_t)dim_value(t->dim[1], sym);
+    return rows * tn_row_bytes(t) + tn_tail_bytes(t);
+}
