@@ -13,12 +13,25 @@ typedef struct TnWeights {
     void *ctx;
 } TnWeights;
 
-/* Row `row` of a dense or stored weight matrix (float meaning), K f32 values. data lies as tn_weight_raw says. */
+/* ---- decode.c: one row from bytes. Rank-1 weights are one row; rank-3 ones are dim[0]*dim[1] rows.
+ *
+ * Row `row` of a dense or stored weight matrix in layout.h's form, as K f32 values. */
 void tn_decode_row(const TnType *t, const void *data, int64_t row, float *out);
-/* Row of a ternary matrix as int8 trits in {-1, 0, 1}; the scale is in the type. */
+/* The same from the file's bytes, where dense rows are not padded. */
+void tn_decode_raw(const TnType *t, const void *raw, int64_t row, float *out);
+/* Row of a ternary matrix as int8 trits in {-1, 0, 1} (a code 3 gives 2: tn_stored_scale refuses it first); the scale is
+ * in the type. Ternary files' bytes and layout.h's form are the same, but for t8, which is padded. */
 void tn_decode_trits(const TnType *t, const void *data, int64_t row, int8_t *out);
-/* The stored form as it lies in the file: bytes of a tensor of this type, rows unpadded (raw == true), or in layout.h's form. */
+/* The other way, into a row of layout.h's form with its padding. t is f32, f16 or bf16 (rounded to nearest even), i32 or
+ * i8 (rounded, clamped, NaN is 0). */
+void tn_encode_row(const TnType *t, const float *in, void *out_row);
+/* t is t8 or p64. */
+void tn_encode_trits(const TnType *t, const int8_t *in, void *out_row);
+/* Bytes of a tensor of this type as it lies in the file: rows unpadded. */
 size_t tn_raw_bytes(const TnType *t);
+/* Rows and row length of a weight. */
+int64_t tn_weight_count(const TnType *t);
+int64_t tn_weight_len(const TnType *t);
 /* The scale(s) of a stored ternary tensor: i2s from behind the codes; tq1/tq2: all blocks' d, where zero blocks
  * may have any; err names block and both values when they differ. Also checks that no code is invalid (3). `name` is for messages. */
 TernStatus tn_stored_scale(const TnType *t, const void *raw, const char *name, float *out, TernError *err);
@@ -26,11 +39,21 @@ TernStatus tn_stored_scale(const TnType *t, const void *raw, const char *name, f
  * naming tensor, row, column and value. */
 TernStatus tn_dense_scale(const TnType *t, const void *raw, const char *name, float *out, TernError *err);
 
-/* Writes rows [lo, hi) of the SOURCE value `ref`, in layout.h's form of its type, to out (as many bytes as those rows take;
- * for p64 and the other ternary encodings the scale table is written by tn_weight_tail). Streams: needs memory for a few rows.
+/* ---- weights.c: SOURCE values.
+ *
+ * `random`: element i (row by row, unpadded) is the i-th number z of splitmix64 started at the seed:
+ *   z = seed + (i+1)*0x9e3779b97f4a7c15; z = (z ^ z>>30)*0xbf58476d1ce4e5b9; z = (z ^ z>>27)*0x94d049bb133111eb; z ^= z>>31
+ * a float is (z>>40)*2^-23 - 1, then rounded to its type; a trit is ((z>>32)*3 >> 32) - 1.
+ * `const` for a ternary type: the sign of the value. `pack` of a dense matrix to t8 or p64: the sign (the frontend
+ * has checked it by tn_dense_scale).
+ *
+ * Writes rows [lo, hi) of the SOURCE value `ref`, in layout.h's form of its type, to out (as many bytes as those rows take;
+ * the scale table of p64 is written by tn_weight_tail). Streams: needs memory for a few rows; calls may run side by side.
  * Not for the i2s, tq1, tq2, q8_0, q6_k encodings themselves (their raw bytes are used as they are). */
 TernStatus tn_weight_rows(const TnGraph *g, TnRef ref, const TnWeights *w, int64_t lo, int64_t hi, void *out,
                           TernError *err);
+/* The tn_tail_bytes bytes behind the rows. */
+void tn_weight_tail(const TnType *t, void *out);
 /* Everything: tn_type_bytes(type) bytes, tail included. Stored encodings are copied as they are. */
 TernStatus tn_weight_all(const TnGraph *g, TnRef ref, const TnWeights *w, void *out, TernError *err);
 

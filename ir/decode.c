@@ -1,0 +1,332 @@
+/* Weights from bytes and back, one row at a time. Blocks of every encoding decode to a fixed number of values
+ * by loops of constant length, which compilers turn into vector code. */
+#include "ir/weights.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "runtime/base/half.h"
+#include "runtime/base/reader.h"
+
+int64_t tn_weight_len(const TnType *t) {
+    TN_CHECK(t->rank >= 1 && t->dim[t->rank - 1] >= 0);
+    return t->dim[t->rank - 1];
+}
+
+int64_t tn_weight_count(const TnType *t) {
+    int64_t n = 1;
+    for (int i = 0; i + 1 < t->rank; i++) {
+        TN_CHECK(t->dim[i] >= 0);
+        n *= t->dim[i];
+    }
+    return n;
+}
+
+size_t tn_raw_bytes(const TnType *t) {
+    size_t rows = (size_t)tn_weight_count(t), k = (size_t)tn_weight_len(t);
+    if (t->enc == TN_ENC_i2s) return tn_round_up(rows * k, 128) / 4 + 32;
+    if (tn_encs[t->enc].kind == TN_DENSE) return rows * k * tn_encs[t->enc].block_bytes;
+    return rows * tn_row_bytes(t);
+}
+
+/* ---- floats */
+
+/* As tn_f16_to_f32, without branches. */
+static void widen_f16(const void *src, size_t n, float *restrict out) {
+    const uint8_t *p = src;
+    for (size_t i = 0; i < n; i++) {
+        uint16_t h;
+        memcpy(&h, p + 2 * i, 2); /* tensors in files need not be aligned */
+        uint32_t a = (uint32_t)(h & 0x7fff) << 13;
+        uint32_t finite = tn_f32_bits(tn_bits_f32(a) * 0x1p112f);
+        uint32_t rest = a | 0x7f800000u | (a > 0x0f800000u ? 0x400000u : 0);
+        out[i] = tn_bits_f32((a >= 0x0f800000u ? rest : finite) | (uint32_t)(h & 0x8000) << 16);
+    }
+}
+
+static void widen_bf16(const void *src, size_t n, float *restrict out) {
+    const uint8_t *p = src;
+    for (size_t i = 0; i < n; i++) {
+        uint16_t h;
+        memcpy(&h, p + 2 * i, 2);
+        out[i] = tn_bf16_to_f32(h);
+    }
+}
+
+static void block_q8_0(const uint8_t *b, float *restrict out) {
+    uint16_t h;
+    memcpy(&h, b, 2);
+    float d = tn_f16_to_f32(h);
+    for (int i = 0; i < 32; i++) out[i] = d * (float)(int8_t)b[2 + i];
+}
+
+static void block_q6_k(const uint8_t *b, float *restrict out) {
+    uint16_t h;
+    memcpy(&h, b + 208, 2);
+    float d = tn_f16_to_f32(h);
+    for (int half = 0; half < 2; half++) {
+        const uint8_t *ql = b + 64 * half, *qh = b + 128 + 32 * half;
+        float ds[8], *o = out + 128 * half;
+        for (int i = 0; i < 8; i++) ds[i] = d * (float)(int8_t)b[192 + 8 * half + i];
+        for (int l = 0; l < 32; l++) {
+            int g = l / 16;
+            o[l] = ds[g] * (float)(((ql[l] & 15) | (qh[l] & 3) << 4) - 32);
+            o[l + 32] = ds[g + 2] * (float)(((ql[l + 32] & 15) | (qh[l] >> 2 & 3) << 4) - 32);
+            o[l + 64] = ds[g + 4] * (float)(((ql[l] >> 4) | (qh[l] >> 4 & 3) << 4) - 32);
+            o[l + 96] = ds[g + 6] * (float)(((ql[l + 32] >> 4) | (qh[l] >> 6) << 4) - 32);
+        }
+    }
+}
+
+static void decode_floats(const TnType *t, const uint8_t *row, float *out) {
+    size_t k = (size_t)tn_weight_len(t), step = tn_encs[t->enc].block_elems,
+           bytes = tn_encs[t->enc].block_bytes;
+    switch (t->enc) {
+    case TN_ENC_f32:
+        memcpy(out, row, k * 4);
+        return;
+    case TN_ENC_f16:
+        widen_f16(row, k, out);
+        return;
+    case TN_ENC_bf16:
+        widen_bf16(row, k, out);
+        return;
+    case TN_ENC_q8_0:
+    case TN_ENC_q6_k:
+        break;
+    default:
+        TN_BUG("%s rows are not floats", tn_encs[t->enc].name);
+    }
+    for (size_t i = 0; i < k; i += step, row += bytes) {
+        float part[256], *o = k - i < step ? part : out + i;
+        if (t->enc == TN_ENC_q8_0)
+            block_q8_0(row, o);
+        else
+            block_q6_k(row, o);
+        if (o == part) memcpy(out + i, part, (k - i) * sizeof(float));
+    }
+}
+
+void tn_decode_row(const TnType *t, const void *data, int64_t row, float *out) {
+    decode_floats(t, (const uint8_t *)data + (size_t)row * tn_row_bytes(t), out);
+}
+
+void tn_decode_raw(const TnType *t, const void *raw, int64_t row, float *out) {
+    decode_floats(t, (const uint8_t *)raw + (size_t)row * (tn_raw_bytes(t) / (size_t)tn_weight_count(t)),
+                  out);
+}
+
+static int32_t to_int(float f, float lo, float hi) {
+    float r = rintf(f);
+    if (!(r > lo)) return r == r ? (int32_t)lo : 0;
+    return r < hi ? (int32_t)r : hi > 127.0f ? INT32_MAX : 127;
+}
+
+void tn_encode_row(const TnType *t, const float *in, void *out_row) {
+    size_t k = (size_t)tn_weight_len(t), e = tn_encs[t->enc].block_bytes;
+    TN_CHECK(tn_encs[t->enc].kind == TN_DENSE);
+    memset((uint8_t *)out_row + k * e, 0, (tn_round_up(k, TN_PAD) - k) * e);
+    uint16_t *h = out_row;
+    switch (t->enc) {
+    case TN_ENC_f32:
+        memcpy(out_row, in, k * 4);
+        return;
+    case TN_ENC_f16:
+        for (size_t i = 0; i < k; i++) h[i] = tn_f32_to_f16(in[i]);
+        return;
+    case TN_ENC_bf16:
+        for (size_t i = 0; i < k; i++) h[i] = tn_f32_to_bf16(in[i]);
+        return;
+    case TN_ENC_i32:
+        for (size_t i = 0; i < k; i++) ((int32_t *)out_row)[i] = to_int(in[i], -0x1p31f, 0x1p31f);
+        return;
+    case TN_ENC_i8:
+        for (size_t i = 0; i < k; i++) ((int8_t *)out_row)[i] = (int8_t)to_int(in[i], -128.0f, 127.0f);
+        return;
+    default:
+        TN_BUG("%s rows are not made of floats", tn_encs[t->enc].name);
+    }
+}
+
+/* ---- trits */
+
+static void block_i2s(const uint8_t *b, int8_t *restrict out) {
+    for (int m = 0; m < 32; m++) out[m] = (int8_t)((b[m] >> 6) - 1);
+    for (int m = 0; m < 32; m++) out[32 + m] = (int8_t)((b[m] >> 4 & 3) - 1);
+    for (int m = 0; m < 32; m++) out[64 + m] = (int8_t)((b[m] >> 2 & 3) - 1);
+    for (int m = 0; m < 32; m++) out[96 + m] = (int8_t)((b[m] & 3) - 1);
+}
+
+/* Bytes are base-3 fractions, first digit most significant. */
+static void block_tq1(const uint8_t *b, int8_t *restrict out) {
+    static const uint8_t pow3[5] = {1, 3, 9, 27, 81};
+    for (int n = 0; n < 5; n++) {
+        for (int m = 0; m < 32; m++) out[n * 32 + m] = (int8_t)(((uint8_t)(b[m] * pow3[n]) * 3 >> 8) - 1);
+        for (int m = 0; m < 16; m++)
+            out[160 + n * 16 + m] = (int8_t)(((uint8_t)(b[32 + m] * pow3[n]) * 3 >> 8) - 1);
+    }
+    for (int n = 0; n < 4; n++)
+        for (int m = 0; m < 4; m++)
+            out[240 + n * 4 + m] = (int8_t)(((uint8_t)(b[48 + m] * pow3[n]) * 3 >> 8) - 1);
+}
+
+static void block_tq2(const uint8_t *b, int8_t *restrict out) {
+    for (int h = 0; h < 2; h++)
+        for (int l = 0; l < 4; l++)
+            for (int m = 0; m < 32; m++)
+                out[128 * h + 32 * l + m] = (int8_t)((b[32 * h + m] >> 2 * l & 3) - 1);
+}
+
+static void block_p64(const uint8_t *b, int8_t *restrict out) {
+    for (int q = 0; q < 4; q++)
+        for (int j = 0; j < 64; j++) out[64 * q + j] = (int8_t)((b[j] >> 2 * q & 3) - 1);
+}
+
+static void decode_block(TnEnc enc, const uint8_t *b, int8_t *restrict out) {
+    switch (enc) {
+    case TN_ENC_i2s:
+        block_i2s(b, out);
+        return;
+    case TN_ENC_tq1:
+        block_tq1(b, out);
+        return;
+    case TN_ENC_tq2:
+        block_tq2(b, out);
+        return;
+    case TN_ENC_p64:
+        block_p64(b, out);
+        return;
+    default:
+        TN_BUG("%s has no ternary blocks", tn_encs[enc].name);
+    }
+}
+
+void tn_decode_trits(const TnType *t, const void *data, int64_t row, int8_t *out) {
+    size_t k = (size_t)tn_weight_len(t), step = 256, bytes = tn_encs[t->enc].block_bytes, skip = 0;
+    const uint8_t *p = (const uint8_t *)data + (size_t)row * tn_row_bytes(t);
+    if (t->enc == TN_ENC_t8) {
+        memcpy(out, p, k);
+        return;
+    }
+    if (t->enc == TN_ENC_i2s) { /* blocks run over the flat tensor: a row may begin inside one */
+        step = 128, bytes = 32;
+        skip = (size_t)row * k % step;
+        p = (const uint8_t *)data + (size_t)row * k / step * bytes;
+    }
+    for (size_t i = 0; i < k; p += bytes) {
+        size_t n = step - skip < k - i ? step - skip : k - i;
+        if (n == step)
+            decode_block(t->enc, p, out + i);
+        else {
+            int8_t part[256];
+            decode_block(t->enc, p, part);
+            memcpy(out + i, part + skip, n);
+        }
+        i += n;
+        skip = 0;
+    }
+}
+
+void tn_encode_trits(const TnType *t, const int8_t *in, void *out_row) {
+    size_t k = (size_t)tn_weight_len(t);
+    if (t->enc == TN_ENC_t8) {
+        memcpy(out_row, in, k);
+        memset((uint8_t *)out_row + k, 0, tn_round_up(k, TN_PAD) - k);
+        return;
+    }
+    TN_CHECK(t->enc == TN_ENC_p64);
+    uint8_t *restrict o = out_row;
+    for (size_t i = 0; i < k; i += 256, o += 64) {
+        int8_t part[256] = {0};
+        const int8_t *s = in + i;
+        if (k - i < 256) s = memcpy(part, s, k - i);
+        for (int j = 0; j < 64; j++)
+            o[j] =
+                (uint8_t)((s[j] + 1) | (s[64 + j] + 1) << 2 | (s[128 + j] + 1) << 4 | (s[192 + j] + 1) << 6);
+    }
+}
+
+/* ---- scales */
+
+static TernStatus i2s_scale(const TnType *t, const uint8_t *raw, const char *name, float *out,
+                            TernError *err) {
+    size_t bytes = tn_raw_bytes(t) - 32;
+    for (size_t lo = 0; lo < bytes; lo += 32) { /* always whole blocks */
+        uint8_t bad = 0;
+        for (int i = 0; i < 32; i++) bad |= (uint8_t)(raw[lo + i] & raw[lo + i] >> 1 & 0x55);
+        if (!bad) continue;
+        for (int i = 0; i < 32; i++)
+            if (raw[lo + i] & raw[lo + i] >> 1 & 0x55)
+                return tn_fail(err, TERN_ERR_INPUT,
+                               "tensor %s: byte %zu is 0x%02x, which holds code 3; ternary codes are 0 to 2",
+                               name, lo + i, raw[lo + i]);
+    }
+    memcpy(out, raw + bytes, 4);
+    if (!(fabsf(*out) < INFINITY))
+        return tn_fail(err, TERN_ERR_INPUT, "tensor %s: scale is %g, wanted a finite number", name,
+                       (double)*out);
+    return TERN_OK;
+}
+
+static TernStatus tq_scale(const TnType *t, const uint8_t *raw, const char *name, float *out,
+                           TernError *err) {
+    size_t step = tn_encs[t->enc].block_bytes, blocks = tn_raw_bytes(t) / step, first = 0;
+    bool found = false;
+    *out = 0.0f;
+    for (size_t b = 0; b < blocks; b++) {
+        const uint8_t *p = raw + b * step;
+        if (t->enc == TN_ENC_tq2)
+            for (size_t i = 0; i < 64; i++)
+                if (p[i] & p[i] >> 1 & 0x55)
+                    return tn_fail(err, TERN_ERR_INPUT,
+                                   "tensor %s: block %zu holds code 3; ternary codes are 0 to 2", name, b);
+        uint16_t h;
+        memcpy(&h, p + step - 2, 2);
+        float d = tn_f16_to_f32(h);
+        if (found && d == *out) continue;
+        int8_t trits[256], any = 0;
+        decode_block(t->enc, p, trits);
+        for (int i = 0; i < 256; i++) any |= trits[i];
+        if (!any) continue;
+        if (!(fabsf(d) < INFINITY))
+            return tn_fail(err, TERN_ERR_INPUT, "tensor %s: scale of block %zu is %g, wanted a finite number",
+                           name, b, (double)d);
+        if (found)
+            return tn_fail(
+                err, TERN_ERR_INPUT,
+                "tensor %s: block %zu has scale %.9g, block %zu has %.9g; wanted one scale for the tensor",
+                name, first, (double)*out, b, (double)d);
+        found = true, first = b, *out = d;
+    }
+    return TERN_OK;
+}
+
+TernStatus tn_stored_scale(const TnType *t, const void *raw, const char *name, float *out, TernError *err) {
+    if (t->enc == TN_ENC_i2s) return i2s_scale(t, raw, name, out, err);
+    TN_CHECK(t->enc == TN_ENC_tq1 || t->enc == TN_ENC_tq2);
+    return tq_scale(t, raw, name, out, err);
+}
+
+TernStatus tn_dense_scale(const TnType *t, const void *raw, const char *name, float *out, TernError *err) {
+    int64_t rows = tn_weight_count(t), k = tn_weight_len(t);
+    float *row = tn_xcalloc((size_t)k, sizeof *row), s = 0.0f;
+    TernStatus st = TERN_OK;
+    for (int64_t r = 0; r < rows && st == TERN_OK; r++) {
+        tn_decode_raw(t, raw, r, row);
+        for (int64_t i = 0; i < k; i++) {
+            float a = fabsf(row[i]);
+            if (a == s || a == 0.0f) continue;
+            if (s == 0.0f && a < INFINITY) {
+                s = a;
+                continue;
+            }
+            st = tn_fail(err, TERN_ERR_INPUT,
+                         "tensor %s: row %lld column %lld is %.9g; a ternary matrix holds only 0 and +-%.9g",
+                         name, (long long)r, (long long)i, (double)row[i], (double)s);
+            break;
+        }
+    }
+    free(row);
+    *out = s;
+    return st;
+}
