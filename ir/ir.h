@@ -172,6 +172,7 @@ typedef struct TnGraph {
     TnKernel *kernels;
     uint32_t n_kernels, cap_kernels;
     TnMap names; /* node name -> ref */
+    uint32_t next_number; /* above every name that is a number */
     const char *file; /* for messages; NULL if built */
 } TnGraph;
 
@@ -185,6 +186,9 @@ TnGraph *tn_graph_clone(const TnGraph *g);
  * NULL. A badly typed node is a bug of the caller (outside text goes through the parser). */
 TnRef tn_node_add(TnGraph *g, TnOp op, const char *name, const TnType *type, const TnRef *args, uint32_t n_args,
                   const TnAttr *attrs, uint32_t n_attrs);
+/* Makes the nodes [first, first + n), which are in no kernel yet, a kernel with that root (or TN_NONE); returns its index.
+ * Kernels are numbered in the order of their nodes: add them so, or reorder afterwards. */
+uint32_t tn_kernel_add(TnGraph *g, const char *name, TnRef root, TnRef first, uint32_t n);
 const TnAttr *tn_node_attr(const TnNode *n, TnAttrKey key); /* NULL if missing */
 int64_t tn_attr_int(const TnNode *n, TnAttrKey key);        /* the attribute must be there */
 float tn_attr_float(const TnNode *n, TnAttrKey key);
@@ -202,9 +206,9 @@ void tn_graph_replace(TnGraph *g, TnRef from, TnRef to);
 TnRef tn_alias_root(const TnGraph *g, TnRef r);
 /* What a kernel reads and writes, in the fixed order that launches use: first the values from outside it in
  * order of first use (caches by alias root, once), then the values of its own that are read outside it or by
- * a SINK, in order. Returns the count; *n_in says how many are reads. out has room for 64 (more is a bug). */
+ * a SINK, in order (a kv_put's result is its cache, so it is among the reads). Returns the count; *n_in says how many are reads. out has room for 64 (more is a bug). */
 uint32_t tn_kernel_operands(const TnGraph *g, uint32_t kernel, TnRef *out, uint32_t *n_in);
-/* Structure, types and attributes equal node for node (names and lines too). */
+/* Everything that the text shows is equal, node for node, names too (lines and files are not compared). */
 bool tn_graph_equal(const TnGraph *a, const TnGraph *b);
 
 /* ---- infer.c: the type of a node from its operands. On failure one line in err (TERN_ERR_INPUT). */

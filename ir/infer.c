@@ -1,0 +1,573 @@
+/* Type inference: one function a row of ops.def; a missing one is a link error.
+ *
+ * Operand types are checked here and nowhere else: the builder, the parser and the verifier all come
+ * through tn_infer, so a graph that exists is well typed. Messages name the operand by its number and name.
+ */
+#include "ir/internal.h"
+#include <stdio.h>
+#include <string.h>
+#include "runtime/base/half.h"
+
+#define DIM_MAX     ((int64_t)1 << 40) /* elements of a value, its symbol aside */
+#define TMATMUL_MAX ((int64_t)1 << 24) /* 127 * 2^24 still fits in i32 */
+#define WINDOW_MAX  INT32_MAX
+
+/* One call of tn_infer: what is known of the node, and its type to be. */
+typedef struct Infer {
+    const TnGraph *g;
+    TnOp op;
+    const TnType *given;
+    const TnRef *args;
+    uint32_t n_args;
+    const TnAttr *attrs;
+    uint32_t n_attrs;
+    TnArena *arena;
+    TnType *out;
+    TernError *err;
+} Infer;
+
+#define OP(name, lo, hi, class, stages, attrs, doc) static TernStatus infer_##name(Infer *c);
+#include "ir/ops.def"
+#undef OP
+
+#define FAIL(c, ...) tn_fail((c)->err, TERN_ERR_INPUT, __VA_ARGS__)
+
+/* ---- messages and small questions */
+
+typedef struct Text {
+    char s[160];
+} Text;
+
+static Text type_text(const TnType *t) {
+    Text out;
+    TnBuf b = {0};
+    tn_print_type(t, &b);
+    snprintf(out.s, sizeof out.s, "%s", b.data);
+    tn_buf_free(&b);
+    return out;
+}
+
+static const TnType *arg(const Infer *c, uint32_t i) {
+    return &c->g->nodes[c->args[i]].type;
+}
+
+/* "operand 2 ($w) is f32[4], wanted ..." */
+static TernStatus wrong(const Infer *c, uint32_t i, const char *wanted) {
+    return FAIL(c, "%s: operand %u (%c%s) is %s, wanted %s", tn_ops[c->op].name, i + 1,
+                tn_sigil(c->g, c->args[i]), c->g->nodes[c->args[i]].name, type_text(arg(c, i)).s, wanted);
+}
+
+static bool is(const TnType *t, TnEnc enc, int rank) {
+    return t->enc == enc && t->rank == rank;
+}
+static bool is_matrix(const TnType *t) {
+    return t->rank == 2 && !tn_dim_is_sym(t->dim[1]);
+}
+static bool is_f32_matrix(const TnType *t) {
+    return t->enc == TN_ENC_f32 && is_matrix(t);
+}
+/* A weight matrix of float meaning, as embed and matmul read it. */
+static bool is_float_weight(const Infer *c, uint32_t i) {
+    const TnType *t = arg(c, i);
+    return tn_node_is_source(c->g, c->args[i]) && t->rank == 2 &&
+           (tn_enc_is_float(t->enc) || t->enc == TN_ENC_q8_0 || t->enc == TN_ENC_q6_k);
+}
+static bool is_ternary_weight(const Infer *c, uint32_t i) {
+    return tn_node_is_source(c->g, c->args[i]) && tn_enc_is_ternary(arg(c, i)->enc);
+}
+
+static const TnAttr *attr(const Infer *c, TnAttrKey key) {
+    for (uint32_t i = 0; i < c->n_attrs; i++)
+        if (c->attrs[i].key == key) return &c->attrs[i];
+    return NULL;
+}
+
+static TernStatus done(Infer *c, TnType t) {
+    *c->out = t;
+    return TERN_OK;
+}
+
+/* ---- types by themselves */
+
+static TernStatus check_scales(const TnType *t, TernError *err) {
+    const char *name = tn_encs[t->enc].name;
+    if (!tn_enc_is_ternary(t->enc)) {
+        if (t->n_scales)
+            return tn_fail(err, TERN_ERR_INPUT, "type %s has a scale, only ternary types have one", name);
+        return TERN_OK;
+    }
+    if (!t->n_scales) return tn_fail(err, TERN_ERR_INPUT, "type %s has no scale, wanted scale=..", name);
+    if (t->n_scales > TN_SCALES_MAX)
+        return tn_fail(err, TERN_ERR_INPUT, "type %s has too many scale ranges", name);
+    int64_t rows = 0;
+    for (uint32_t i = 0; i < t->n_scales; i++) {
+        if (t->scales[i].rows < 1 || t->scales[i].rows > t->dim[0] - rows)
+            return tn_fail(err, TERN_ERR_INPUT, "type %s: scale range %u of %lld rows, wanted 1 to %lld",
+                           name, i + 1, (long long)t->scales[i].rows, (long long)(t->dim[0] - rows));
+        if ((tn_f32_bits(t->scales[i].scale) & 0x7f800000u) == 0x7f800000u)
+            return tn_fail(err, TERN_ERR_INPUT, "type %s: scale %u is not finite", name, i + 1);
+        rows += t->scales[i].rows;
+    }
+    if (rows != t->dim[0])
+        return tn_fail(err, TERN_ERR_INPUT, "type %s: scale ranges cover %lld rows, wanted %lld", name,
+                       (long long)rows, (long long)t->dim[0]);
+    return TERN_OK;
+}
+
+static TernStatus check_rank(const TnType *t, int lo, int hi, TernError *err) {
+    if (t->rank >= lo && t->rank <= hi) return TERN_OK;
+    if (lo == hi)
+        return tn_fail(err, TERN_ERR_INPUT, "type %s has %d dims, wanted %d", tn_encs[t->enc].name, t->rank,
+                       lo);
+    return tn_fail(err, TERN_ERR_INPUT, "type %s has %d dims, wanted %d or %d", tn_encs[t->enc].name, t->rank,
+                   lo, hi);
+}
+
+TernStatus tn_type_check(const TnType *t, TernError *err) {
+    TN_CHECK((unsigned)t->enc < TN_ENC_COUNT);
+    const TnEncInfo *e = &tn_encs[t->enc];
+    if (e->kind == TN_CACHE)
+        TN_TRY(check_rank(t, 3, 3, err));
+    else if (e->kind == TN_Q8 || e->kind == TN_STORED || tn_enc_is_ternary(t->enc))
+        TN_TRY(check_rank(t, 2, 2, err));
+    else
+        TN_TRY(check_rank(t, 1, 2, err));
+    int64_t product = 1;
+    for (int i = 0; i < t->rank; i++) {
+        TnDim d = t->dim[i];
+        if (tn_dim_is_sym(d)) {
+            TN_CHECK(tn_dim_sym(d) < TN_SYM_COUNT);
+            if (e->kind == TN_STORED || tn_enc_is_ternary(t->enc))
+                return tn_fail(err, TERN_ERR_INPUT, "type %s has a symbol as a dim, weights have constants",
+                               e->name);
+            /* the page table i32[S,P] alone has two */
+            if (i > 0 && t->enc != TN_ENC_i32)
+                return tn_fail(err, TERN_ERR_INPUT, "type %s has a symbol as dim %d, wanted a constant",
+                               e->name, i + 1);
+            continue;
+        }
+        if (d < 1)
+            return tn_fail(err, TERN_ERR_INPUT, "type %s: dim %d is 0, wanted at least 1", e->name, i + 1);
+        if (d > DIM_MAX / product)
+            return tn_fail(err, TERN_ERR_INPUT, "type %s has more than 2^40 elements", e->name);
+        product *= d;
+    }
+    if (e->kind == TN_STORED) {
+        int64_t n = t->enc == TN_ENC_i2s ? product : t->dim[1], block = e->block_elems ? e->block_elems : 128;
+        if (n % block)
+            return tn_fail(err, TERN_ERR_INPUT, "type %s: %lld %s, wanted a multiple of %lld", e->name,
+                           (long long)n, t->enc == TN_ENC_i2s ? "elements" : "columns", (long long)block);
+    }
+    return check_scales(t, err);
+}
+
+/* ---- attributes by themselves: the ranges that attrs.def speaks of */
+
+static bool finite_f32(float f) {
+    return (tn_f32_bits(f) & 0x7f800000u) != 0x7f800000u;
+}
+
+static TernStatus check_int(const Infer *c, const TnAttr *a, int64_t lo, int64_t hi) {
+    if (a->i >= lo && a->i <= hi) return TERN_OK;
+    return FAIL(c, "%s: %s=%lld, wanted %lld to %lld", tn_ops[c->op].name, tn_attrs[a->key].name,
+                (long long)a->i, (long long)lo, (long long)hi);
+}
+
+static TernStatus check_attr(const Infer *c, const TnAttr *a) {
+    const char *op = tn_ops[c->op].name, *key = tn_attrs[a->key].name;
+    switch (a->key) {
+    case TN_ATTR_name:
+        if (!a->s[0]) return FAIL(c, "%s: %s is empty", op, key);
+        return TERN_OK;
+    case TN_ATTR_values:
+        if (a->n < 1 || a->n > TN_VALUES_MAX)
+            return FAIL(c, "%s: %u values, wanted 1 to %d", op, a->n, TN_VALUES_MAX);
+        return TERN_OK;
+    case TN_ATTR_eps:
+        if (!finite_f32(a->f) || a->f < 0) return FAIL(c, "%s: eps must be finite and not negative", op);
+        return TERN_OK;
+    case TN_ATTR_base:
+        if (!finite_f32(a->f) || !(a->f > 0)) return FAIL(c, "%s: base must be finite and above 0", op);
+        return TERN_OK;
+    case TN_ATTR_scale:
+        if (!finite_f32(a->f)) return FAIL(c, "%s: scale must be finite", op);
+        return TERN_OK;
+    case TN_ATTR_mode:
+        if (strcmp(a->s, "half") != 0 && strcmp(a->s, "pair") != 0)
+            return FAIL(c, "%s: mode=%s, wanted half or pair", op, a->s);
+        return TERN_OK;
+    case TN_ATTR_window:
+        return check_int(c, a, 0, WINDOW_MAX);
+    case TN_ATTR_lo:
+        return check_int(c, a, 0, DIM_MAX);
+    case TN_ATTR_n:
+        return check_int(c, a, 1, DIM_MAX);
+    case TN_ATTR_k:
+        return check_int(c, a, 1, 256);
+    case TN_ATTR_off:
+        if (a->i % 64) return FAIL(c, "%s: off=%lld, wanted a multiple of 64", op, (long long)a->i);
+        return check_int(c, a, 0, (int64_t)1 << 48);
+    default:
+        return TERN_OK; /* any value will do */
+    }
+}
+
+static TernStatus check_attrs(const Infer *c) {
+    uint32_t seen = 0;
+    for (uint32_t i = 0; i < c->n_attrs; i++) {
+        const TnAttr *a = &c->attrs[i];
+        TN_CHECK((unsigned)a->key < TN_ATTR_COUNT);
+        if (tn_attr_rule(c->op, a->key) == TN_ATTR_FOREIGN)
+            return FAIL(c, "%s has no attribute %s", tn_ops[c->op].name, tn_attrs[a->key].name);
+        if (seen >> a->key & 1) return FAIL(c, "attribute %s is given twice", tn_attrs[a->key].name);
+        seen |= 1u << a->key;
+        TN_TRY(check_attr(c, a));
+    }
+    for (int k = 0; k < TN_ATTR_COUNT; k++)
+        if (!(seen >> k & 1) && tn_attr_rule(c->op, (TnAttrKey)k) == TN_ATTR_REQUIRED)
+            return FAIL(c, "%s needs the attribute %s", tn_ops[c->op].name, tn_attrs[k].name);
+    return TERN_OK;
+}
+_Static_assert(TN_ATTR_COUNT <= 32, "check_attrs keeps a bit an attribute");
+
+/* ---- the way in */
+
+static TernStatus check_args(const Infer *c) {
+    const TnOpInfo *op = &tn_ops[c->op];
+    if (c->n_args < op->min_args || c->n_args > op->max_args) {
+        if (op->min_args == op->max_args)
+            return FAIL(c, "%s has %u operands, wanted %d", op->name, c->n_args, op->min_args);
+        return FAIL(c, "%s has %u operands, wanted %d to %d", op->name, c->n_args, op->min_args,
+                    op->max_args);
+    }
+    for (uint32_t i = 0; i < c->n_args; i++) {
+        TN_CHECK(c->args[i] < c->g->n);
+        const TnNode *a = &c->g->nodes[c->args[i]];
+        if (tn_ops[a->op].class == TN_SINK)
+            return FAIL(c, "%s: operand %u (%%%s) is an output, read its operand instead", op->name, i + 1,
+                        a->name);
+        if (op->class == TN_SOURCE && tn_ops[a->op].class != TN_SOURCE)
+            return FAIL(c, "%s: operand %u (%%%s) is not a weight", op->name, i + 1, a->name);
+    }
+    return TERN_OK;
+}
+
+static TernStatus infer_op(Infer *c) {
+    switch (c->op) {
+#define OP(name, lo, hi, class, stages, attrs, doc)                                                          \
+    case TN_OP_##name:                                                                                       \
+        return infer_##name(c);
+#include "ir/ops.def"
+#undef OP
+    case TN_OP_COUNT:
+        break;
+    }
+    TN_BUG("op %d", (int)c->op);
+}
+
+TernStatus tn_infer(const TnGraph *g, TnOp op, const TnType *given, const TnRef *args, uint32_t n_args,
+                    const TnAttr *attrs, uint32_t n_attrs, TnArena *arena, TnType *out, TernError *err) {
+    TN_CHECK((unsigned)op < TN_OP_COUNT);
+    Infer c = {g, op, given, args, n_args, attrs, n_attrs, arena, out, err};
+    TN_TRY(check_args(&c));
+    TN_TRY(check_attrs(&c));
+    if (given) TN_TRY(tn_type_check(given, err));
+    TN_TRY(infer_op(&c));
+    TN_TRY(tn_type_check(out, err));
+    if (given && !tn_type_equal(given, out))
+        return FAIL(&c, "%s gives %s, but the type says %s", tn_ops[op].name, type_text(out).s,
+                    type_text(given).s);
+    return TERN_OK;
+}
+
+/* ---- sources: their type is given */
+
+static TernStatus given_type(Infer *c) {
+    if (!c->given) return FAIL(c, "%s needs a type", tn_ops[c->op].name);
+    return done(c, *c->given);
+}
+
+static TernStatus weight_dims(Infer *c, bool encoding_ok, const char *wanted) {
+    const TnType *t = c->out;
+    if (!encoding_ok)
+        return FAIL(c, "%s: type is %s, wanted %s", tn_ops[c->op].name, tn_encs[t->enc].name, wanted);
+    for (int i = 0; i < t->rank; i++)
+        if (tn_dim_is_sym(t->dim[i]))
+            return FAIL(c, "%s: type has the symbol %s as a dim, weights have constants", tn_ops[c->op].name,
+                        tn_sym_names[tn_dim_sym(t->dim[i])]);
+    return TERN_OK;
+}
+
+static TernStatus infer_gguf(Infer *c) {
+    TN_TRY(given_type(c));
+    TnEnc e = c->out->enc;
+    return weight_dims(
+        c, e != TN_ENC_p64 && (tn_enc_is_float(e) || tn_enc_is_ternary(e) || tn_encs[e].kind == TN_STORED),
+        "f32, f16, bf16, q8_0, q6_k, i2s, tq1, tq2 or t8");
+}
+
+/* What the generator and the list of values can make. */
+static TernStatus made_here(Infer *c) {
+    TN_TRY(given_type(c));
+    TnEnc e = c->out->enc;
+    return weight_dims(c, tn_enc_is_float(e) || e == TN_ENC_t8 || e == TN_ENC_p64,
+                       "f32, f16, bf16, t8 or p64");
+}
+
+static TernStatus infer_random(Infer *c) {
+    return made_here(c);
+}
+
+static TernStatus infer_const(Infer *c) {
+    TN_TRY(made_here(c));
+    const TnAttr *v = attr(c, TN_ATTR_values);
+    int64_t n = c->out->dim[0] * (c->out->rank == 2 ? c->out->dim[1] : 1);
+    if (n != v->n) return FAIL(c, "const: %u values for %lld elements", v->n, (long long)n);
+    if (tn_enc_is_ternary(c->out->enc))
+        for (uint32_t i = 0; i < v->n; i++)
+            if (v->fs[i] != 0 && v->fs[i] != 1 && v->fs[i] != -1)
+                return FAIL(c, "const: value %u of a ternary matrix is %g, wanted -1, 0 or 1", i + 1,
+                            (double)v->fs[i]);
+    return TERN_OK;
+}
+
+static TernStatus infer_input(Infer *c) {
+    TN_TRY(given_type(c));
+    TnEnc e = c->out->enc;
+    if (e != TN_ENC_f32 && e != TN_ENC_i32 && tn_encs[e].kind != TN_CACHE)
+        return FAIL(c, "input: type is %s, wanted f32, i32 or a cache", tn_encs[e].name);
+    return TERN_OK;
+}
+
+static TernStatus infer_concat(Infer *c) {
+    const TnType *first = arg(c, 0);
+    bool ternary = tn_enc_is_ternary(first->enc);
+    TnType t = tn_type(ternary ? TN_ENC_t8 : first->enc, 2, (TnDim)0, first->dim[1]);
+    for (uint32_t i = 0; i < c->n_args; i++) {
+        const TnType *a = arg(c, i);
+        if (a->rank != 2 || (!tn_enc_is_ternary(a->enc) && !tn_enc_is_float(a->enc)))
+            return wrong(c, i, "a matrix of f32, f16, bf16 or a ternary encoding");
+        if (tn_enc_is_ternary(a->enc) != ternary || (!ternary && a->enc != first->enc))
+            return wrong(c, i, ternary ? "ternary, as the first" : "the encoding of the first");
+        if (a->dim[1] != first->dim[1]) return wrong(c, i, "as many columns as the first");
+        t.dim[0] += a->dim[0];
+        if (a->n_scales > TN_SCALES_MAX - t.n_scales) return FAIL(c, "concat: too many scale ranges");
+        t.n_scales += a->n_scales;
+    }
+    /* A chain of these doubles its ranges; nothing is allocated that the text did not spell out. */
+    if (c->given && c->given->n_scales != t.n_scales)
+        return FAIL(c, "concat gives %u scale ranges, but the type says %u", t.n_scales, c->given->n_scales);
+    if (ternary) {
+        TnScale *s = tn_alloc_array(c->arena, t.n_scales, sizeof *s);
+        t.scales = s;
+        for (uint32_t i = 0; i < c->n_args; s += arg(c, i++)->n_scales)
+            memcpy(s, arg(c, i)->scales, arg(c, i)->n_scales * sizeof *s);
+    }
+    return done(c, t);
+}
+
+static TernStatus infer_pack(Infer *c) {
+    TN_TRY(given_type(c));
+    const TnType *a = arg(c, 0), *t = c->out;
+    if (tn_enc_is_ternary(a->enc)) {
+        if (t->enc != TN_ENC_t8 && t->enc != TN_ENC_p64)
+            return wrong(c, 0, "a float matrix, or t8 or p64 as the type");
+    } else if (tn_enc_is_float(a->enc) || a->enc == TN_ENC_q8_0 || a->enc == TN_ENC_q6_k) {
+        if (!tn_enc_is_float(t->enc)) return wrong(c, 0, "a ternary matrix, or f32, f16 or bf16 as the type");
+    } else {
+        return wrong(c, 0, "a ternary or float matrix");
+    }
+    TnType as_packed = *a;
+    as_packed.enc = t->enc;
+    if (!tn_type_equal(&as_packed, t))
+        return FAIL(c, "pack gives %s, but the type says %s", type_text(&as_packed).s, type_text(t).s);
+    return TERN_OK;
+}
+
+static TernStatus infer_rope_freq(Infer *c) {
+    TN_TRY(given_type(c));
+    const TnType *t = c->out;
+    if (!is_f32_matrix(t) || t->dim[0] != 2)
+        return FAIL(c, "rope_freq: type is %s, wanted f32[2,n]", type_text(t).s);
+    if (c->n_args && (!is(arg(c, 0), TN_ENC_f32, 1) || arg(c, 0)->dim[0] != t->dim[1]))
+        return wrong(c, 0, "f32[n], a factor a frequency");
+    return TERN_OK;
+}
+
+/* ---- rows of tokens */
+
+static TernStatus infer_embed(Infer *c) {
+    if (!is(arg(c, 0), TN_ENC_i32, 1)) return wrong(c, 0, "i32[T]");
+    if (!is_float_weight(c, 1)) return wrong(c, 1, "a weight matrix of f32, f16, bf16, q8_0 or q6_k");
+    return done(c, tn_type(TN_ENC_f32, 2, arg(c, 0)->dim[0], arg(c, 1)->dim[1]));
+}
+
+static TernStatus infer_gather(Infer *c) {
+    if (!is_f32_matrix(arg(c, 0))) return wrong(c, 0, "f32[T,D]");
+    if (!is(arg(c, 1), TN_ENC_i32, 1)) return wrong(c, 1, "i32[R]");
+    return done(c, tn_type(TN_ENC_f32, 2, arg(c, 1)->dim[0], arg(c, 0)->dim[1]));
+}
+
+static TernStatus infer_rmsnorm(Infer *c) {
+    const TnType *x = arg(c, 0), *w = arg(c, 1);
+    if (!is_f32_matrix(x)) return wrong(c, 0, "f32[T,D]");
+    if (!tn_node_is_source(c->g, c->args[1]) || !tn_enc_is_float(w->enc) || w->rank != 1 ||
+        w->dim[0] != x->dim[1])
+        return wrong(c, 1, "a weight of f32, f16 or bf16, one a column");
+    return done(c, *x);
+}
+
+static TernStatus infer_quant(Infer *c) {
+    const TnType *x = arg(c, 0);
+    if (!is_f32_matrix(x)) return wrong(c, 0, "f32[T,K]");
+    return done(c, tn_type(TN_ENC_q8, 2, x->dim[0], x->dim[1]));
+}
+
+static TernStatus infer_tmatmul(Infer *c) {
+    const TnType *q = arg(c, 0), *w = arg(c, 1);
+    if (!is(q, TN_ENC_q8, 2)) return wrong(c, 0, "q8[T,K]");
+    if (!is_ternary_weight(c, 1)) return wrong(c, 1, "a ternary weight matrix");
+    if (w->dim[1] != q->dim[1]) return wrong(c, 1, "as many columns as operand 1");
+    if (w->dim[1] > TMATMUL_MAX) return wrong(c, 1, "at most 2^24 columns, for the sum to fit in i32");
+    return done(c, tn_type(TN_ENC_i32, 2, q->dim[0], w->dim[0]));
+}
+
+static TernStatus infer_dequant(Infer *c) {
+    const TnType *acc = arg(c, 0), *q = arg(c, 1), *w = arg(c, 2);
+    if (acc->enc != TN_ENC_i32 || !is_matrix(acc)) return wrong(c, 0, "i32[T,M]");
+    if (!is(q, TN_ENC_q8, 2) || q->dim[0] != acc->dim[0]) return wrong(c, 1, "q8 with the rows of operand 1");
+    if (!is_ternary_weight(c, 2) || w->dim[0] != acc->dim[1] || w->dim[1] != q->dim[1])
+        return wrong(c, 2, "a ternary weight matrix [columns of operand 1, columns of operand 2]");
+    return done(c, tn_type(TN_ENC_f32, 2, acc->dim[0], acc->dim[1]));
+}
+
+static TernStatus infer_matmul(Infer *c) {
+    const TnType *x = arg(c, 0), *w = arg(c, 1);
+    if (!is_f32_matrix(x)) return wrong(c, 0, "f32[T,K]");
+    if (!is_float_weight(c, 1)) return wrong(c, 1, "a weight matrix of f32, f16, bf16, q8_0 or q6_k");
+    if (w->dim[1] != x->dim[1]) return wrong(c, 1, "as many columns as operand 1");
+    return done(c, tn_type(TN_ENC_f32, 2, x->dim[0], w->dim[0]));
+}
+
+/* ---- positions and attention */
+
+static TernStatus infer_rope_angle(Infer *c) {
+    const TnType *pos = arg(c, 0), *f = arg(c, 1);
+    if (!is(pos, TN_ENC_i32, 1)) return wrong(c, 0, "i32[T]");
+    if (!tn_node_is_source(c->g, c->args[1]) || !is_f32_matrix(f) || f->dim[0] != 2)
+        return wrong(c, 1, "a weight f32[2,n]");
+    return done(c, tn_type(TN_ENC_f32, 2, pos->dim[0], 2 * f->dim[1]));
+}
+
+static TernStatus infer_rope(Infer *c) {
+    const TnType *x = arg(c, 0), *a = arg(c, 1);
+    if (!is_f32_matrix(x)) return wrong(c, 0, "f32[T,M]");
+    if (!is_f32_matrix(a) || a->dim[0] != x->dim[0] || a->dim[1] % 2) return wrong(c, 1, "f32[T,2n]");
+    if (x->dim[1] % a->dim[1]) return wrong(c, 0, "a multiple of operand 2's columns");
+    return done(c, *x);
+}
+
+/* pos, slot, table from operand i on; rows as those of operand `like`. */
+static TernStatus check_places(const Infer *c, uint32_t i, uint32_t like) {
+    for (uint32_t j = i; j < i + 2; j++)
+        if (!is(arg(c, j), TN_ENC_i32, 1) || arg(c, j)->dim[0] != arg(c, like)->dim[0])
+            return wrong(c, j, j == i ? "i32[T], a position a row" : "i32[T], a slot a row");
+    if (!is(arg(c, i + 2), TN_ENC_i32, 2)) return wrong(c, i + 2, "a page table i32[S,P]");
+    return TERN_OK;
+}
+
+static TernStatus infer_kv_put(Infer *c) {
+    const TnType *cache = arg(c, 0), *x = arg(c, 1);
+    if (tn_encs[cache->enc].kind != TN_CACHE) return wrong(c, 0, "a cache");
+    if (!is_f32_matrix(x) || x->dim[1] % cache->dim[1] || x->dim[1] / cache->dim[1] != cache->dim[2])
+        return wrong(c, 1, "f32[T, heads * head]");
+    TN_TRY(check_places(c, 2, 1));
+    return done(c, *cache);
+}
+
+static TernStatus infer_attend(Infer *c) {
+    const TnType *q = arg(c, 0), *k = arg(c, 1), *v = arg(c, 2);
+    if (!is_f32_matrix(q)) return wrong(c, 0, "f32[T, heads * head]");
+    if (!tn_enc_is_kcache(k->enc)) return wrong(c, 1, "a key cache");
+    if (!tn_enc_is_vcache(v->enc)) return wrong(c, 2, "a value cache");
+    if (v->enc - TN_ENC_vc != k->enc - TN_ENC_kc || memcmp(k->dim, v->dim, sizeof k->dim) != 0)
+        return wrong(c, 2, "the dims and the elements of the key cache");
+    if (q->dim[1] % k->dim[2] || q->dim[1] / k->dim[2] % k->dim[1])
+        return wrong(c, 0, "a multiple of the cache's heads * head columns");
+    TN_TRY(check_places(c, 3, 0));
+    return done(c, *q);
+}
+_Static_assert(TN_ENC_kc_f32 - TN_ENC_kc == TN_ENC_vc_f32 - TN_ENC_vc &&
+                   TN_ENC_kc_f16 - TN_ENC_kc == TN_ENC_vc_f16 - TN_ENC_vc,
+               "key and value caches stand in the same order");
+
+/* ---- elementwise */
+
+static TernStatus infer_slice(Infer *c) {
+    const TnType *x = arg(c, 0);
+    int64_t lo = attr(c, TN_ATTR_lo)->i, n = attr(c, TN_ATTR_n)->i;
+    if (!is_f32_matrix(x)) return wrong(c, 0, "f32[T,M]");
+    if (lo > x->dim[1] || n > x->dim[1] - lo)
+        return FAIL(c, "slice: columns %lld to %lld, but operand 1 (%c%s) has %lld", (long long)lo,
+                    (long long)(lo + n - 1), tn_sigil(c->g, c->args[0]), c->g->nodes[c->args[0]].name,
+                    (long long)x->dim[1]);
+    return done(c, tn_type(TN_ENC_f32, 2, x->dim[0], n));
+}
+
+static TernStatus unary(Infer *c) {
+    if (!is_f32_matrix(arg(c, 0))) return wrong(c, 0, "f32[T,D]");
+    return done(c, *arg(c, 0));
+}
+
+static TernStatus binary(Infer *c) {
+    TN_TRY(unary(c));
+    if (!tn_type_equal(arg(c, 0), arg(c, 1))) return wrong(c, 1, "the type of operand 1");
+    return TERN_OK;
+}
+
+static TernStatus infer_add(Infer *c) {
+    return binary(c);
+}
+static TernStatus infer_mul(Infer *c) {
+    return binary(c);
+}
+static TernStatus infer_relu2(Infer *c) {
+    return unary(c);
+}
+static TernStatus infer_silu(Infer *c) {
+    return unary(c);
+}
+
+/* ---- results */
+
+static TernStatus infer_argmax(Infer *c) {
+    if (!is_f32_matrix(arg(c, 0))) return wrong(c, 0, "f32[R,V]");
+    return done(c, tn_type(TN_ENC_i32, 1, arg(c, 0)->dim[0]));
+}
+
+/* Of R rows the first K: a symbol of its own. A constant number of rows stays. */
+static bool first_rows(TnDim of, TnDim *out) {
+    *out = of == tn_sym_dim(TN_R) ? tn_sym_dim(TN_K) : of;
+    return !tn_dim_is_sym(of) || of == tn_sym_dim(TN_R);
+}
+
+static TernStatus infer_topk(Infer *c) {
+    TnDim rows;
+    if (!is_f32_matrix(arg(c, 0)) || !first_rows(arg(c, 0)->dim[0], &rows)) return wrong(c, 0, "f32[R,V]");
+    return done(c, tn_type(TN_ENC_i32, 2, rows, attr(c, TN_ATTR_k)->i));
+}
+
+static TernStatus infer_take(Infer *c) {
+    const TnType *x = arg(c, 0), *ids = arg(c, 1);
+    TnDim rows;
+    if (!is_f32_matrix(x) || !first_rows(x->dim[0], &rows)) return wrong(c, 0, "f32[R,V]");
+    if (ids->enc != TN_ENC_i32 || !is_matrix(ids) || ids->dim[0] != rows) return wrong(c, 1, "i32[K,k]");
+    return done(c, tn_type(TN_ENC_f32, 2, ids->dim[0], ids->dim[1]));
+}
+
+static TernStatus infer_output(Infer *c) {
+    const TnType *x = arg(c, 0);
+    if (tn_node_is_source(c->g, c->args[0]) || (x->enc != TN_ENC_f32 && x->enc != TN_ENC_i32))
+        return wrong(c, 0, "a computed f32 or i32");
+    return done(c, *x);
+}

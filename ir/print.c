@@ -1,0 +1,176 @@
+/* The text form, written. There is one spelling of everything, so equal graphs give equal bytes. */
+#include "ir/internal.h"
+#include <stdio.h>
+#include <string.h>
+#include "runtime/base/half.h"
+
+char tn_sigil(const TnGraph *g, TnRef r) {
+    return tn_node_is_source(g, r) ? '$' : '%';
+}
+
+/* As %a prints the float on glibc, but without asking the locale for its decimal point. */
+void tn_print_float(float f, TnBuf *out) {
+    uint32_t u = tn_f32_bits(f), man = u & 0x7fffff;
+    int exp = (int)(u >> 23 & 0xff);
+    if (exp == 255 && man) {
+        tn_buf_puts(out, "nan");
+        return;
+    }
+    if (u >> 31) tn_buf_puts(out, "-");
+    if (exp == 255) {
+        tn_buf_puts(out, "inf");
+        return;
+    }
+    if (!exp && !man) {
+        tn_buf_puts(out, "0x0p+0");
+        return;
+    }
+    exp -= 127;
+    if (exp == -127) { /* subnormal: move the leading one in front of the point */
+        exp = -126;
+        for (; !(man & 0x800000); exp--) man <<= 1;
+        man &= 0x7fffff;
+    }
+    char digits[8];
+    snprintf(digits, sizeof digits, "%06x", (unsigned)(man << 1));
+    int n = 6;
+    while (n && digits[n - 1] == '0') n--;
+    digits[n] = '\0';
+    tn_buf_printf(out, "0x1%s%sp%+d", n ? "." : "", digits, exp);
+}
+
+void tn_print_type(const TnType *t, TnBuf *out) {
+    tn_buf_puts(out, tn_encs[t->enc].name);
+    for (int i = 0; i < t->rank; i++) {
+        tn_buf_puts(out, i ? "," : "[");
+        if (tn_dim_is_sym(t->dim[i]))
+            tn_buf_puts(out, tn_sym_names[tn_dim_sym(t->dim[i])]);
+        else
+            tn_buf_printf(out, "%lld", (long long)t->dim[i]);
+    }
+    tn_buf_puts(out, "]");
+    if (!t->n_scales) return;
+    tn_buf_puts(out, " scale=");
+    if (t->n_scales == 1) {
+        tn_print_float(t->scales[0].scale, out);
+        return;
+    }
+    for (uint32_t i = 0; i < t->n_scales; i++) {
+        tn_buf_printf(out, "%s%lld:", i ? "," : "[", (long long)t->scales[i].rows);
+        tn_print_float(t->scales[i].scale, out);
+    }
+    tn_buf_puts(out, "]");
+}
+
+static bool utf8(const unsigned char *s) {
+    while (*s) {
+        int more = *s < 0x80                 ? 0
+                   : *s >= 0xc2 && *s < 0xe0 ? 1
+                   : (*s & 0xf0) == 0xe0     ? 2
+                   : *s >= 0xf0 && *s < 0xf5 ? 3
+                                             : -1;
+        if (more < 0) return false;
+        if ((*s == 0xe0 && s[1] < 0xa0) || (*s == 0xed && s[1] > 0x9f) || (*s == 0xf0 && s[1] < 0x90) ||
+            (*s == 0xf4 && s[1] > 0x8f))
+            return false;
+        for (s++; more; more--, s++)
+            if ((*s & 0xc0) != 0x80) return false;
+    }
+    return true;
+}
+
+/* Control bytes are escaped, and all bytes past ASCII when they are not UTF-8: the text always is. */
+static void print_string(const char *s, TnBuf *out) {
+    bool plain = utf8((const unsigned char *)s);
+    tn_buf_puts(out, "\"");
+    for (; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+        if (c < 0x20 || c == 0x7f || (c >= 0x80 && !plain))
+            tn_buf_printf(out, "\\x%02x", c);
+        else if (c == '"' || c == '\\')
+            tn_buf_printf(out, "\\%c", c);
+        else
+            tn_buf_put(out, s, 1);
+    }
+    tn_buf_puts(out, "\"");
+}
+
+static void print_attr(const TnAttr *a, TnBuf *out) {
+    tn_buf_printf(out, "%s=", tn_attrs[a->key].name);
+    switch (tn_attrs[a->key].kind) {
+    case TN_AINT:
+        tn_buf_printf(out, "%lld", (long long)a->i);
+        break;
+    case TN_AHEX:
+        tn_buf_printf(out, "0x%llx", (unsigned long long)a->u);
+        break;
+    case TN_AFLOAT:
+        tn_print_float(a->f, out);
+        break;
+    case TN_ASTR:
+        print_string(a->s, out);
+        break;
+    case TN_AIDENT:
+        tn_buf_puts(out, a->s);
+        break;
+    case TN_AFLOATS:
+        for (uint32_t i = 0; i < a->n; i++) {
+            tn_buf_puts(out, i ? "," : "[");
+            tn_print_float(a->fs[i], out);
+        }
+        tn_buf_puts(out, a->n ? "]" : "[]");
+        break;
+    }
+}
+
+static void print_node(const TnGraph *g, TnRef r, TnBuf *out) {
+    const TnNode *n = &g->nodes[r];
+    tn_buf_puts(out, n->kernel == TN_NONE ? "  " : "    ");
+    tn_buf_printf(out, "%c%s: ", tn_sigil(g, r), n->name);
+    tn_print_type(&n->type, out);
+    tn_buf_printf(out, " = %s", tn_ops[n->op].name);
+    for (uint32_t i = 0; i < n->n_args; i++)
+        tn_buf_printf(out, "%s%c%s", i ? ", " : " ", tn_sigil(g, n->args[i]), g->nodes[n->args[i]].name);
+    for (uint32_t i = 0; i < n->n_attrs; i++) {
+        tn_buf_puts(out, i ? ", " : " {");
+        print_attr(&n->attrs[i], out);
+    }
+    tn_buf_puts(out, n->n_attrs ? "}\n" : "\n");
+}
+
+static void print_kernel(const TnGraph *g, const TnKernel *k, TnBuf *out) {
+    static const char *const axes[] = {"", ", axis=rows", ", axis=cols"};
+    tn_buf_printf(out, "  kernel @%s {root=%s", k->name,
+                  k->root == TN_NONE ? "none" : tn_ops[g->nodes[k->root].op].name);
+    if (k->target) tn_buf_printf(out, ", target=%s", k->target);
+    tn_buf_puts(out, axes[k->axis]);
+    if (k->grain) tn_buf_printf(out, ", grain=%lld", (long long)k->grain);
+    if (k->units) tn_buf_printf(out, ", units=%lld", (long long)k->units);
+    if (k->target || k->barrier) tn_buf_printf(out, ", barrier=%d", k->barrier);
+    tn_buf_puts(out, "}\n");
+}
+
+void tn_print(const TnGraph *g, TnBuf *out) {
+    static const char *const stages[] = {"model", "fused", "planned"};
+    tn_buf_printf(out, "graph @%s stage=%s", g->name, stages[g->stage]);
+    if (g->level) tn_buf_printf(out, " level=%s", g->level);
+    if (g->kv) tn_buf_printf(out, " kv=%s", g->kv == TN_KV_F16 ? "f16" : "f32");
+    if (g->rows_lo || g->rows_hi)
+        tn_buf_printf(out, " rows=%lld..%lld", (long long)g->rows_lo, (long long)g->rows_hi);
+    tn_buf_puts(out, "\n");
+    uint32_t in = TN_NONE;
+    for (TnRef r = 0; r < g->n; r++) {
+        uint32_t k = g->nodes[r].kernel;
+        if (k != in && in != TN_NONE) tn_buf_puts(out, "  end\n");
+        if (k != in && k != TN_NONE) print_kernel(g, &g->kernels[k], out);
+        print_node(g, r, out);
+        in = k;
+    }
+    if (in != TN_NONE) tn_buf_puts(out, "  end\n");
+    tn_buf_puts(out, "end\n");
+}
+
+void tn_print_file(TnGraph *const *gs, uint32_t n, TnBuf *out) {
+    tn_buf_puts(out, "tir 1\n");
+    for (uint32_t i = 0; i < n; i++) tn_print(gs[i], out);
+}
