@@ -1,0 +1,352 @@
+/* The container: head, keys, tensor table. Every count is compared with the bytes left before anything is
+ * allocated, every size is computed with checked arithmetic, tensors may neither leave the file nor overlap.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include "frontends/gguf/gguf.h"
+#include "runtime/base/hash.h"
+#include "runtime/base/reader.h"
+
+#define NAME_MAX_BYTES 255 /* of a tensor name; ggml allows 63 */
+#define KEY_MAX_BYTES  65535
+
+static const struct {
+    const char *name;
+    size_t bytes;
+} types[TN_GGUF_TYPES] = {
+    [TN_GGUF_U8] = {"u8", 1},       [TN_GGUF_I8] = {"i8", 1},     [TN_GGUF_U16] = {"u16", 2},
+    [TN_GGUF_I16] = {"i16", 2},     [TN_GGUF_U32] = {"u32", 4},   [TN_GGUF_I32] = {"i32", 4},
+    [TN_GGUF_F32] = {"f32", 4},     [TN_GGUF_BOOL] = {"bool", 1}, [TN_GGUF_STRING] = {"string", 0},
+    [TN_GGUF_ARRAY] = {"array", 0}, [TN_GGUF_U64] = {"u64", 8},   [TN_GGUF_I64] = {"i64", 8},
+    [TN_GGUF_F64] = {"f64", 8},
+};
+const char *tn_gguf_type_name(TnGgufType t) {
+    return types[t].name;
+}
+size_t tn_gguf_type_bytes(TnGgufType t) {
+    return types[t].bytes;
+}
+
+/* The tensor types read, and what the others are called, for the message. */
+static const struct {
+    uint32_t id;
+    int enc; /* -1: not read */
+    const char *name;
+} tensor_types[] = {
+    {0, TN_ENC_f32, "F32"},
+    {1, TN_ENC_f16, "F16"},
+    {8, TN_ENC_q8_0, "Q8_0"},
+    {14, TN_ENC_q6_k, "Q6_K"},
+    {30, TN_ENC_bf16, "BF16"},
+    {34, TN_ENC_tq1, "TQ1_0"},
+    {35, TN_ENC_tq2, "TQ2_0"},
+    {36, TN_ENC_i2s, "I2_S"},
+    {2, -1, "Q4_0"},
+    {3, -1, "Q4_1"},
+    {6, -1, "Q5_0"},
+    {7, -1, "Q5_1"},
+    {9, -1, "Q8_1"},
+    {10, -1, "Q2_K"},
+    {11, -1, "Q3_K"},
+    {12, -1, "Q4_K"},
+    {13, -1, "Q5_K"},
+    {15, -1, "Q8_K"},
+    {24, -1, "I8"},
+    {26, -1, "I32"},
+    {28, -1, "F64"},
+    {38, -1, "TL1"},
+    {39, -1, "TL2 or MXFP4"},
+    {42, -1, "Q2_0"},
+    {134, -1, "IQ1_BN"},
+    {135, -1, "IQ2_BN"},
+    {335, -1, "IQ2_BN_R4"},
+};
+
+typedef struct Loader {
+    TnGguf *g;
+    TnReader r;
+    TernError *err;
+} Loader;
+
+static TernStatus cut(Loader *l, const char *what) {
+    return tn_fail(l->err, TERN_ERR_INPUT, "%s: the file ends at byte %zu inside %s", l->g->path, l->r.size,
+                   what);
+}
+
+/* A length-prefixed string; the bytes stay in the file. */
+static TernStatus read_string(Loader *l, const char *what, size_t max, const uint8_t **out, uint64_t *out_n) {
+    uint64_t n;
+    if (!tn_read_u64(&l->r, &n)) return cut(l, what);
+    if (n > tn_left(&l->r))
+        return tn_fail(l->err, TERN_ERR_INPUT,
+                       "%s: %s is %llu bytes long, but %zu bytes are left in the file", l->g->path, what,
+                       (unsigned long long)n, tn_left(&l->r));
+    if (n > max)
+        return tn_fail(l->err, TERN_ERR_INPUT, "%s: %s is %llu bytes long, wanted at most %zu", l->g->path,
+                       what, (unsigned long long)n, max);
+    *out = tn_read(&l->r, n);
+    *out_n = n;
+    return TERN_OK;
+}
+
+/* Names are copied, NUL-terminated; a NUL or control byte inside one is refused. */
+static TernStatus read_name(Loader *l, const char *what, size_t max, const char **out) {
+    const uint8_t *p;
+    uint64_t n;
+    TN_TRY(read_string(l, what, max, &p, &n));
+    if (n == 0) return tn_fail(l->err, TERN_ERR_INPUT, "%s: %s is empty", l->g->path, what);
+    for (uint64_t i = 0; i < n; i++)
+        if (p[i] < 0x20 || p[i] == 0x7f || p[i] == '"' || p[i] == '\\')
+            return tn_fail(l->err, TERN_ERR_INPUT,
+                           "%s: %s has the byte 0x%02x at %llu, wanted printable text", l->g->path, what,
+                           p[i], (unsigned long long)i);
+    *out = tn_strndup(&l->g->arena, (const char *)p, n);
+    return TERN_OK;
+}
+
+static TernStatus read_array(Loader *l, TnGgufKey *k) {
+    uint32_t elem;
+    if (!tn_read_u32(&l->r, &elem) || !tn_read_u64(&l->r, &k->n)) return cut(l, k->name);
+    if (elem >= TN_GGUF_TYPES || elem == TN_GGUF_ARRAY)
+        return tn_fail(l->err, TERN_ERR_INPUT, "%s: %s is an array of type %u, wanted 0 to 12 without 9",
+                       l->g->path, k->name, elem);
+    k->elem = (TnGgufType)elem;
+    k->data = l->r.base + l->r.pos;
+    size_t least = k->elem == TN_GGUF_STRING ? 8 : types[k->elem].bytes;
+    if (k->n > tn_left(&l->r) / least)
+        return tn_fail(l->err, TERN_ERR_INPUT,
+                       "%s: %s has %llu elements, more than the %zu bytes left in the file hold", l->g->path,
+                       k->name, (unsigned long long)k->n, tn_left(&l->r));
+    if (k->elem != TN_GGUF_STRING) {
+        (void)tn_read(&l->r, k->n * least);
+        return TERN_OK;
+    }
+    for (uint64_t i = 0; i < k->n; i++) {
+        const uint8_t *p;
+        uint64_t n;
+        TN_TRY(read_string(l, k->name, SIZE_MAX, &p, &n));
+    }
+    return TERN_OK;
+}
+
+static TernStatus read_key(Loader *l, TnGgufKey *k) {
+    uint32_t type;
+    TN_TRY(read_name(l, "a key's name", KEY_MAX_BYTES, &k->name));
+    if (!tn_read_u32(&l->r, &type)) return cut(l, k->name);
+    if (type >= TN_GGUF_TYPES)
+        return tn_fail(l->err, TERN_ERR_INPUT, "%s: %s has value type %u, wanted 0 to 12", l->g->path,
+                       k->name, type);
+    k->type = (TnGgufType)type;
+    k->n = 1;
+    if (k->type == TN_GGUF_ARRAY) return read_array(l, k);
+    if (k->type == TN_GGUF_STRING) return read_string(l, k->name, SIZE_MAX, &k->data, &k->n);
+    k->data = tn_read(&l->r, types[type].bytes);
+    if (!k->data) return cut(l, k->name);
+    if (k->type == TN_GGUF_BOOL && *k->data > 1)
+        return tn_fail(l->err, TERN_ERR_INPUT, "%s: %s is a bool of value %u, wanted 0 or 1", l->g->path,
+                       k->name, *k->data);
+    return TERN_OK;
+}
+
+/* The size of a tensor from its type and dims; refuses what does not divide into blocks. */
+static TernStatus size_tensor(Loader *l, TnGgufTensor *t) {
+    const char *name = NULL;
+    int enc = -1;
+    for (size_t i = 0; i < TN_COUNT(tensor_types); i++)
+        if (tensor_types[i].id == t->type) {
+            name = tensor_types[i].name;
+            enc = tensor_types[i].enc;
+        }
+    if (!name)
+        return tn_fail(l->err, TERN_ERR_INPUT, "%s: tensor %s has the unknown type %u", l->g->path, t->name,
+                       t->type);
+    if (enc < 0)
+        return tn_fail(
+            l->err, TERN_ERR_UNSUPPORTED,
+            "%s: tensor %s has type %u (%s), wanted F32, F16, BF16, Q8_0, Q6_K, I2_S, TQ1_0 or TQ2_0",
+            l->g->path, t->name, t->type, name);
+    t->enc = (TnEnc)enc;
+    size_t n = 1;
+    for (int i = 0; i < 4; i++)
+        if (!tn_mul(n, t->ne[i], &n) || n > (size_t)1 << 42)
+            return tn_fail(l->err, TERN_ERR_INPUT, "%s: tensor %s has more than 2^42 elements", l->g->path,
+                           t->name);
+    if (t->enc == TN_ENC_i2s) {
+        if (n % 128)
+            return tn_fail(l->err, TERN_ERR_INPUT,
+                           "%s: tensor %s has %zu elements, wanted a multiple of 128 for I2_S", l->g->path,
+                           t->name, n);
+        t->bytes = n / 4 + 32;
+        return TERN_OK;
+    }
+    uint32_t block = tn_encs[enc].block_elems;
+    if (t->ne[0] % block)
+        return tn_fail(l->err, TERN_ERR_INPUT,
+                       "%s: tensor %s has rows of %llu elements, wanted a multiple of %u for %s", l->g->path,
+                       t->name, (unsigned long long)t->ne[0], block, name);
+    t->bytes = n / block * tn_encs[enc].block_bytes;
+    return TERN_OK;
+}
+
+static TernStatus read_tensor(Loader *l, TnGgufTensor *t) {
+    TN_TRY(read_name(l, "a tensor's name", NAME_MAX_BYTES, &t->name));
+    if (!tn_read_u32(&l->r, &t->rank)) return cut(l, t->name);
+    if (t->rank < 1 || t->rank > 4)
+        return tn_fail(l->err, TERN_ERR_INPUT, "%s: tensor %s has %u dimensions, wanted 1 to 4", l->g->path,
+                       t->name, t->rank);
+    for (uint32_t i = 0; i < 4; i++) t->ne[i] = 1;
+    for (uint32_t i = 0; i < t->rank; i++) {
+        if (!tn_read_u64(&l->r, &t->ne[i])) return cut(l, t->name);
+        if (t->ne[i] < 1)
+            return tn_fail(l->err, TERN_ERR_INPUT, "%s: tensor %s has dimension %u of 0, wanted at least 1",
+                           l->g->path, t->name, i);
+    }
+    if (!tn_read_u32(&l->r, &t->type) || !tn_read_u64(&l->r, &t->offset)) return cut(l, t->name);
+    return TERN_OK;
+}
+
+static int by_offset(const void *a, const void *b) {
+    const TnGgufTensor *x = *(TnGgufTensor *const *)a, *y = *(TnGgufTensor *const *)b;
+    return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+/* Offsets from the data start to places in the file, checked. */
+static TernStatus place_tensors(Loader *l, size_t data, size_t align) {
+    TnGguf *g = l->g;
+    TnGgufTensor **order = tn_alloc_array(&g->arena, g->n_tensors, sizeof *order);
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        TnGgufTensor *t = order[i] = &g->tensors[i];
+        TN_TRY(size_tensor(l, t));
+        if (t->offset % align)
+            return tn_fail(l->err, TERN_ERR_INPUT,
+                           "%s: tensor %s starts at offset %llu, wanted a multiple of %zu", g->path, t->name,
+                           (unsigned long long)t->offset, align);
+        if (!tn_range_ok(t->offset, t->bytes, g->file.size - data))
+            return tn_fail(
+                l->err, TERN_ERR_INPUT,
+                "%s: tensor %s needs %zu bytes at offset %llu, but the file has %zu bytes of tensor data",
+                g->path, t->name, t->bytes, (unsigned long long)t->offset, g->file.size - data);
+        t->offset += data;
+        t->data = g->file.data + t->offset;
+    }
+    qsort(order, g->n_tensors, sizeof *order, by_offset);
+    for (size_t i = 1; i < g->n_tensors; i++)
+        if (order[i]->offset - order[i - 1]->offset < order[i - 1]->bytes)
+            return tn_fail(l->err, TERN_ERR_INPUT, "%s: tensors %s and %s overlap at byte %llu", g->path,
+                           order[i - 1]->name, order[i]->name, (unsigned long long)order[i]->offset);
+    return TERN_OK;
+}
+
+static TernStatus read_counts(Loader *l, uint64_t *n_keys, uint64_t *n_tensors) {
+    const char *path = l->g->path;
+    const uint8_t *magic = tn_read(&l->r, 4);
+    uint32_t version;
+    if (!magic || memcmp(magic, "GGUF", 4) != 0)
+        return tn_fail(l->err, TERN_ERR_INPUT, "%s: not a GGUF file: it does not begin with GGUF", path);
+    if (!tn_read_u32(&l->r, &version)) return cut(l, "the version");
+    if ((version & 0xffff) == 0)
+        return tn_fail(l->err, TERN_ERR_UNSUPPORTED,
+                       "%s: GGUF version 0x%08x: a big-endian file, wanted little-endian", path, version);
+    if (version < 2 || version > 3)
+        return tn_fail(l->err, TERN_ERR_UNSUPPORTED, "%s: GGUF version %u, wanted 2 or 3", path, version);
+    if (!tn_read_u64(&l->r, n_tensors) || !tn_read_u64(&l->r, n_keys)) return cut(l, "the counts");
+    /* the least a key (8 length, 1 name, 4 type, 1 value) and a tensor (8, 1, 4, 8, 4, 8) can take */
+    if (*n_keys > tn_left(&l->r) / 14)
+        return tn_fail(l->err, TERN_ERR_INPUT, "%s: %llu keys do not fit in a file of %zu bytes", path,
+                       (unsigned long long)*n_keys, l->r.size);
+    if (*n_tensors > tn_left(&l->r) / 33)
+        return tn_fail(l->err, TERN_ERR_INPUT, "%s: %llu tensors do not fit in a file of %zu bytes", path,
+                       (unsigned long long)*n_tensors, l->r.size);
+    return TERN_OK;
+}
+
+static TernStatus load(Loader *l, bool vocab_only) {
+    TnGguf *g = l->g;
+    uint64_t n_keys, n_tensors;
+    TN_TRY(read_counts(l, &n_keys, &n_tensors));
+    g->keys = tn_alloc_array(&g->arena, n_keys, sizeof *g->keys);
+    for (; g->n_keys < n_keys; g->n_keys++) {
+        TnGgufKey *k = &g->keys[g->n_keys];
+        TN_TRY(read_key(l, k));
+        if (tn_map_set(&g->key_map, k->name, strlen(k->name), (uint32_t)g->n_keys) != TN_MAP_NONE)
+            return tn_fail(l->err, TERN_ERR_INPUT, "%s: the key %s is given twice", g->path, k->name);
+    }
+    g->tensors = tn_alloc_array(&g->arena, n_tensors, sizeof *g->tensors);
+    for (; g->n_tensors < n_tensors; g->n_tensors++) {
+        TnGgufTensor *t = &g->tensors[g->n_tensors];
+        TN_TRY(read_tensor(l, t));
+        if (tn_map_set(&g->tensor_map, t->name, strlen(t->name), (uint32_t)g->n_tensors) != TN_MAP_NONE)
+            return tn_fail(l->err, TERN_ERR_INPUT, "%s: tensor %s is given twice", g->path, t->name);
+    }
+    g->table_hash = tn_hash64(g->file.data, l->r.pos);
+
+    uint64_t align = 32;
+    const TnGgufKey *k = tn_gguf_key(g, "general.alignment");
+    if (k && k->type != TN_GGUF_U32)
+        return tn_fail(l->err, TERN_ERR_INPUT, "%s: general.alignment is of type %s, wanted u32", g->path,
+                       types[k->type].name);
+    TN_TRY(tn_gguf_uint(g, "general.alignment", false, 1, 65536, &align, l->err));
+    if (align & (align - 1))
+        return tn_fail(l->err, TERN_ERR_INPUT,
+                       "%s: general.alignment is %llu, wanted a power of two up to 65536", g->path,
+                       (unsigned long long)align);
+    if (n_tensors == 0 || vocab_only) return TERN_OK;
+    size_t data;
+    if (!tn_align_up(l->r.pos, align, &data) || data > g->file.size) return cut(l, "the tensor table");
+    return place_tensors(l, data, align);
+}
+
+static TernStatus open_over(TnFile file, bool owned, const char *name, bool vocab_only, TnGguf **out,
+                            TernError *err) {
+    TnGguf *g = tn_xcalloc(1, sizeof *g);
+    g->path = tn_strdup(&g->arena, name);
+    Loader l = {g, tn_reader(file.data, file.size), err};
+    g->file = file;
+    TernStatus st = load(&l, vocab_only);
+    if (!owned) g->file.data = NULL; /* tensors keep their pointers; the bytes are the caller's */
+    if (st != TERN_OK) {
+        tn_gguf_close(g);
+        return st;
+    }
+    *out = g;
+    return TERN_OK;
+}
+
+TernStatus tn_gguf_open(const char *path, bool vocab_only, TnGguf **out, TernError *err) {
+    TnFile file;
+    TN_TRY(tn_file_map(path, &file, err));
+    return open_over(file, true, path, vocab_only, out, err);
+}
+
+TernStatus tn_gguf_open_memory(const void *bytes, size_t n, const char *name, bool vocab_only, TnGguf **out,
+                               TernError *err) {
+    TnFile file = {bytes, n};
+    return open_over(file, false, name, vocab_only, out, err);
+}
+
+void tn_gguf_close(TnGguf *g) {
+    if (!g) return;
+    tn_map_free(&g->key_map);
+    tn_map_free(&g->tensor_map);
+    tn_file_unmap(&g->file);
+    free(g->vocab);
+    tn_arena_free(&g->arena);
+    free(g);
+}
+
+const TnGgufTensor *tn_gguf_tensor(const TnGguf *g, const char *name) {
+    uint32_t i = tn_map_get(&g->tensor_map, name, strlen(name));
+    return i == TN_MAP_NONE ? NULL : &g->tensors[i];
+}
+
+static const void *find(void *ctx, const char *name, size_t *out_bytes) {
+    const TnGgufTensor *t = tn_gguf_tensor(ctx, name);
+    if (!t) return NULL;
+    *out_bytes = t->bytes;
+    return t->data;
+}
+
+TnWeights tn_gguf_weights(const TnGguf *g) {
+    TnWeights w = {find, (void *)g};
+    return w;
+}

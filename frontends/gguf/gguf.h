@@ -1,0 +1,104 @@
+/* GGUF files (versions 2 and 3) to graphs.
+ *
+ * container.c reads the file through the checked reader: keys, tensor table, no tensor data. model.c makes
+ * the typed graph of the four architectures; vocab.c the vocabulary image. A file that is damaged, unknown or
+ * contradictory is refused with one line that names the key or tensor, the value found and the value wanted.
+ */
+#ifndef TN_GGUF_H
+#define TN_GGUF_H
+
+#include "ir/facts.h"
+#include "ir/ir.h"
+#include "ir/weights.h"
+#include "runtime/base/os.h"
+
+typedef enum TnGgufType {
+    TN_GGUF_U8,
+    TN_GGUF_I8,
+    TN_GGUF_U16,
+    TN_GGUF_I16,
+    TN_GGUF_U32,
+    TN_GGUF_I32,
+    TN_GGUF_F32,
+    TN_GGUF_BOOL,
+    TN_GGUF_STRING,
+    TN_GGUF_ARRAY,
+    TN_GGUF_U64,
+    TN_GGUF_I64,
+    TN_GGUF_F64,
+    TN_GGUF_TYPES
+} TnGgufType;
+
+typedef struct TnGgufKey {
+    const char *name;      /* NUL-terminated copy */
+    TnGgufType type, elem; /* elem: of arrays */
+    uint64_t n;            /* elements; 1 for scalars; bytes of a string */
+    const uint8_t *data;   /* in the file: the scalar, the string's bytes, or the first element */
+} TnGgufKey;
+
+typedef struct TnGgufTensor {
+    const char *name; /* NUL-terminated copy */
+    uint32_t rank;
+    uint64_t ne[4]; /* innermost first, as in the file; 1 beyond rank */
+    uint32_t type;  /* the file's number */
+    TnEnc enc;
+    uint64_t offset; /* in the file */
+    const uint8_t *data;
+    size_t bytes;
+} TnGgufTensor;
+
+typedef struct TnGguf {
+    TnFile file;
+    TnArena arena;
+    const char *path;
+    TnGgufKey *keys;
+    size_t n_keys;
+    TnMap key_map;
+    TnGgufTensor *tensors;
+    size_t n_tensors;
+    TnMap tensor_map;
+    uint64_t table_hash; /* XXH3-64 of everything before the tensor data */
+    void *vocab;         /* image, made on demand */
+    size_t vocab_bytes;
+} TnGguf;
+
+/* Maps and checks; *out must be closed. Tensors of a type Tern does not read are refused by name, unless the
+ * file is opened for its vocabulary alone. */
+TernStatus tn_gguf_open(const char *path, bool vocab_only, TnGguf **out, TernError *err);
+/* The same over memory that outlives the object (the embedded model, tests). `name` is for messages. */
+TernStatus tn_gguf_open_memory(const void *bytes, size_t n, const char *name, bool vocab_only, TnGguf **out,
+                               TernError *err);
+void tn_gguf_close(TnGguf *g);
+
+/* KEY=TYPE:VALUE with TYPE int, float, bool or str: replaces or adds a key, before the graph is made. */
+TernStatus tn_gguf_override(TnGguf *g, const char *spec, TernError *err);
+
+/* ---- keys.c. A getter for a missing key gives the default if `required` is false. Ranges are closed. */
+const TnGgufKey *tn_gguf_key(const TnGguf *g, const char *name); /* NULL if absent */
+TernStatus tn_gguf_uint(const TnGguf *g, const char *name, bool required, uint64_t lo, uint64_t hi,
+                        uint64_t *io_value, TernError *err);
+TernStatus tn_gguf_float(const TnGguf *g, const char *name, bool required, double lo, double hi,
+                         float *io_value, TernError *err);
+TernStatus tn_gguf_bool(const TnGguf *g, const char *name, bool required, bool *io_value, TernError *err);
+/* *out is NUL-terminated, or NULL if absent and not required. */
+TernStatus tn_gguf_string(TnGguf *g, const char *name, bool required, const char **out, TernError *err);
+const char *tn_gguf_type_name(TnGgufType t);
+size_t tn_gguf_type_bytes(TnGgufType t); /* 0 for strings and arrays */
+
+const TnGgufTensor *tn_gguf_tensor(const TnGguf *g, const char *name); /* NULL if absent */
+TnWeights tn_gguf_weights(const TnGguf *g);
+
+/* ---- model.c */
+typedef struct TnGgufOptions {
+    bool ternary_dense; /* block matrices stored F32, F16 or BF16 must hold -s, 0, s and run as ternary */
+    bool no_hash;       /* leave hash=0 in the graph instead of reading every tensor */
+} TnGgufOptions;
+/* The model-stage graph and the facts (which borrow from g). */
+TernStatus tn_gguf_graph(TnGguf *g, const TnGgufOptions *options, TnGraph **out, TnFacts *facts,
+                         TernError *err);
+
+/* ---- vocab.c: the vocabulary image, owned by g; *out is NULL (and the status TERN_OK) if the file has no
+ * tokenizer. */
+TernStatus tn_gguf_vocab(TnGguf *g, const void **out, size_t *out_bytes, TernError *err);
+
+#endif

@@ -1,0 +1,190 @@
+/* Keys by type and range. GGUF writers disagree on integer widths, so any integer type will do for a count;
+ * per-layer arrays are accepted where every layer has the same value. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "frontends/gguf/gguf.h"
+
+const TnGgufKey *tn_gguf_key(const TnGguf *g, const char *name) {
+    uint32_t i = tn_map_get(&g->key_map, name, strlen(name));
+    return i == TN_MAP_NONE ? NULL : &g->keys[i];
+}
+
+static TernStatus missing(const TnGguf *g, const char *name, bool required, TernError *err) {
+    return required ? tn_fail(err, TERN_ERR_INPUT, "%s: the key %s is missing", g->path, name) : TERN_OK;
+}
+
+static TernStatus wrong_type(const TnGguf *g, const TnGgufKey *k, const char *wanted, TernError *err) {
+    if (k->type == TN_GGUF_ARRAY)
+        return tn_fail(err, TERN_ERR_INPUT, "%s: %s is an array of %s, wanted %s", g->path, k->name,
+                       tn_gguf_type_name(k->elem), wanted);
+    return tn_fail(err, TERN_ERR_INPUT, "%s: %s is of type %s, wanted %s", g->path, k->name,
+                   tn_gguf_type_name(k->type), wanted);
+}
+
+/* An integer of any width as sign and magnitude. */
+static bool int_at(TnGgufType type, const uint8_t *p, bool *out_negative, uint64_t *out) {
+    int64_t s = 0;
+    uint64_t u = 0;
+    switch (type) {
+    case TN_GGUF_U8:
+        u = p[0];
+        break;
+    case TN_GGUF_I8:
+        s = (int8_t)p[0];
+        break;
+    case TN_GGUF_U16: {
+        uint16_t v;
+        memcpy(&v, p, 2);
+        u = v;
+        break;
+    }
+    case TN_GGUF_I16: {
+        int16_t v;
+        memcpy(&v, p, 2);
+        s = v;
+        break;
+    }
+    case TN_GGUF_U32: {
+        uint32_t v;
+        memcpy(&v, p, 4);
+        u = v;
+        break;
+    }
+    case TN_GGUF_I32: {
+        int32_t v;
+        memcpy(&v, p, 4);
+        s = v;
+        break;
+    }
+    case TN_GGUF_U64:
+        memcpy(&u, p, 8);
+        break;
+    case TN_GGUF_I64:
+        memcpy(&s, p, 8);
+        break;
+    default:
+        return false;
+    }
+    if (s) u = s < 0 ? 0 - (uint64_t)s : (uint64_t)s;
+    *out_negative = s < 0;
+    *out = u;
+    return true;
+}
+
+TernStatus tn_gguf_uint(const TnGguf *g, const char *name, bool required, uint64_t lo, uint64_t hi,
+                        uint64_t *io_value, TernError *err) {
+    const TnGgufKey *k = tn_gguf_key(g, name);
+    if (!k) return missing(g, name, required, err);
+    TnGgufType type = k->type == TN_GGUF_ARRAY ? k->elem : k->type;
+    size_t width = tn_gguf_type_bytes(type);
+    if (k->type == TN_GGUF_ARRAY && k->n == 0) return wrong_type(g, k, "an integer", err);
+    uint64_t first = 0;
+    for (uint64_t i = 0; i < k->n; i++) {
+        bool negative;
+        uint64_t v;
+        if (k->type == TN_GGUF_STRING || !int_at(type, k->data + i * width, &negative, &v))
+            return wrong_type(g, k, "an integer", err);
+        if (negative || v < lo || v > hi)
+            return tn_fail(err, TERN_ERR_INPUT, "%s: %s is %s%llu, wanted %llu to %llu", g->path, name,
+                           negative ? "-" : "", (unsigned long long)v, (unsigned long long)lo,
+                           (unsigned long long)hi);
+        if (i && v != first)
+            return tn_fail(err, TERN_ERR_UNSUPPORTED,
+                           "%s: %s is %llu for layer 0 and %llu for layer %llu, wanted one value", g->path,
+                           name, (unsigned long long)first, (unsigned long long)v, (unsigned long long)i);
+        first = v;
+    }
+    *io_value = first;
+    return TERN_OK;
+}
+
+TernStatus tn_gguf_float(const TnGguf *g, const char *name, bool required, double lo, double hi,
+                         float *io_value, TernError *err) {
+    const TnGgufKey *k = tn_gguf_key(g, name);
+    if (!k) return missing(g, name, required, err);
+    double v;
+    if (k->type == TN_GGUF_F32) {
+        float f;
+        memcpy(&f, k->data, 4);
+        v = f;
+    } else if (k->type == TN_GGUF_F64) {
+        memcpy(&v, k->data, 8);
+    } else {
+        return wrong_type(g, k, "a float", err);
+    }
+    if (!(v >= lo && v <= hi))
+        return tn_fail(err, TERN_ERR_INPUT, "%s: %s is %g, wanted %g to %g", g->path, name, v, lo, hi);
+    *io_value = (float)v;
+    return TERN_OK;
+}
+
+TernStatus tn_gguf_bool(const TnGguf *g, const char *name, bool required, bool *io_value, TernError *err) {
+    const TnGgufKey *k = tn_gguf_key(g, name);
+    if (!k) return missing(g, name, required, err);
+    if (k->type != TN_GGUF_BOOL) return wrong_type(g, k, "a bool", err);
+    *io_value = *k->data;
+    return TERN_OK;
+}
+
+TernStatus tn_gguf_string(TnGguf *g, const char *name, bool required, const char **out, TernError *err) {
+    const TnGgufKey *k = tn_gguf_key(g, name);
+    *out = NULL;
+    if (!k) return missing(g, name, required, err);
+    if (k->type != TN_GGUF_STRING) return wrong_type(g, k, "a string", err);
+    if (memchr(k->data, 0, k->n))
+        return tn_fail(err, TERN_ERR_INPUT, "%s: %s holds a NUL byte, wanted text", g->path, name);
+    *out = tn_strndup(&g->arena, (const char *)k->data, k->n);
+    return TERN_OK;
+}
+
+TernStatus tn_gguf_override(TnGguf *g, const char *spec, TernError *err) {
+    const char *eq = strchr(spec, '='), *colon = eq ? strchr(eq, ':') : NULL;
+    if (!eq || eq == spec || !colon)
+        return tn_fail(err, TERN_ERR_INPUT, "--override-kv: '%s', wanted KEY=TYPE:VALUE", spec);
+    TnGgufKey k = {.name = tn_strndup(&g->arena, spec, (size_t)(eq - spec)), .n = 1};
+    const char *type = eq + 1, *value = colon + 1;
+    size_t type_len = (size_t)(colon - type);
+    uint8_t *data = tn_alloc(&g->arena, 8);
+    char *end = NULL;
+    bool bad = *value == 0;
+    errno = 0;
+    if (type_len == 3 && !memcmp(type, "int", 3)) {
+        int64_t v = strtoll(value, &end, 10);
+        bad |= *end != 0 || errno != 0;
+        k.type = TN_GGUF_I64;
+        memcpy(data, &v, 8);
+    } else if (type_len == 5 && !memcmp(type, "float", 5)) {
+        double v = strtod(value, &end);
+        bad |= *end != 0;
+        k.type = TN_GGUF_F64;
+        memcpy(data, &v, 8);
+    } else if (type_len == 4 && !memcmp(type, "bool", 4)) {
+        bad = strcmp(value, "true") != 0 && strcmp(value, "false") != 0;
+        k.type = TN_GGUF_BOOL;
+        data[0] = value[0] == 't';
+    } else if (type_len == 3 && !memcmp(type, "str", 3)) {
+        bad = false;
+        k.type = TN_GGUF_STRING;
+        k.n = strlen(value);
+        data = (uint8_t *)tn_strdup(&g->arena, value);
+    } else {
+        return tn_fail(err, TERN_ERR_INPUT, "--override-kv: type '%.*s', wanted int, float, bool or str",
+                       (int)type_len, type);
+    }
+    if (bad)
+        return tn_fail(err, TERN_ERR_INPUT, "--override-kv: %s: '%s' is not a value of type %.*s", k.name,
+                       value, (int)type_len, type);
+    k.data = data;
+    uint32_t at = tn_map_get(&g->key_map, k.name, strlen(k.name));
+    if (at == TN_MAP_NONE) {
+        TnGgufKey *keys = tn_alloc_array(&g->arena, g->n_keys + 1, sizeof *keys);
+        memcpy(keys, g->keys, g->n_keys * sizeof *keys);
+        g->keys = keys;
+        at = (uint32_t)g->n_keys++;
+        tn_map_set(&g->key_map, k.name, strlen(k.name), at);
+    }
+    g->keys[at] = k;
+    return TERN_OK;
+}

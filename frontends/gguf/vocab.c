@@ -1,0 +1,94 @@
+/* The tokenizer keys, handed to runtime/text as they are: which values are right is its business. */
+#include <stdlib.h>
+#include <string.h>
+#include "frontends/gguf/gguf.h"
+#include "runtime/base/reader.h"
+#include "runtime/text/text.h"
+
+/* An array of strings as borrowed texts. The container has checked that every element lies in the file. */
+static TernStatus texts(TnGguf *g, const char *name, const TernText **out, size_t *out_n, TernError *err) {
+    const TnGgufKey *k = tn_gguf_key(g, name);
+    if (!k) return TERN_OK;
+    if (k->type != TN_GGUF_ARRAY || k->elem != TN_GGUF_STRING)
+        return tn_fail(err, TERN_ERR_INPUT, "%s: %s is %s%s, wanted an array of string", g->path, name,
+                       k->type == TN_GGUF_ARRAY ? "an array of " : "of type ",
+                       tn_gguf_type_name(k->type == TN_GGUF_ARRAY ? k->elem : k->type));
+    TernText *t = tn_alloc_array(&g->arena, k->n + 1, sizeof *t);
+    const uint8_t *p = k->data;
+    for (uint64_t i = 0; i < k->n; i++) {
+        uint64_t n;
+        memcpy(&n, p, 8);
+        t[i] = (TernText){(const char *)p + 8, n};
+        p += 8 + n;
+    }
+    *out = t;
+    *out_n = k->n;
+    return TERN_OK;
+}
+
+static TernStatus token_types(TnGguf *g, const char *name, const int32_t **out, size_t *out_n,
+                              TernError *err) {
+    const TnGgufKey *k = tn_gguf_key(g, name);
+    if (!k) return TERN_OK;
+    if (k->type != TN_GGUF_ARRAY || (k->elem != TN_GGUF_I32 && k->elem != TN_GGUF_U32))
+        return tn_fail(err, TERN_ERR_INPUT, "%s: %s is %s%s, wanted an array of i32", g->path, name,
+                       k->type == TN_GGUF_ARRAY ? "an array of " : "of type ",
+                       tn_gguf_type_name(k->type == TN_GGUF_ARRAY ? k->elem : k->type));
+    int32_t *v = tn_alloc_array(&g->arena, k->n + 1, sizeof *v);
+    memcpy(v, k->data, k->n * sizeof *v);
+    *out = v;
+    *out_n = k->n;
+    return TERN_OK;
+}
+
+static TernStatus text(TnGguf *g, const char *name, TernText *out, TernError *err) {
+    const char *s;
+    TN_TRY(tn_gguf_string(g, name, false, &s, err));
+    if (s) *out = (TernText){s, strlen(s)};
+    return TERN_OK;
+}
+
+static TernStatus id(TnGguf *g, const char *name, int64_t *out, TernError *err) {
+    uint64_t v = 0;
+    if (!tn_gguf_key(g, name)) return TERN_OK;
+    TN_TRY(tn_gguf_uint(g, name, true, 0, UINT32_MAX, &v, err));
+    *out = (int64_t)v;
+    return TERN_OK;
+}
+
+static TernStatus flag(TnGguf *g, const char *name, int32_t *out, TernError *err) {
+    bool v = false;
+    if (!tn_gguf_key(g, name)) return TERN_OK;
+    TN_TRY(tn_gguf_bool(g, name, true, &v, err));
+    *out = v;
+    return TERN_OK;
+}
+
+TernStatus tn_gguf_vocab(TnGguf *g, const void **out, size_t *out_bytes, TernError *err) {
+    *out = NULL;
+    *out_bytes = 0;
+    if (!g->vocab) {
+        if (!tn_gguf_key(g, "tokenizer.ggml.model") && !tn_gguf_key(g, "tokenizer.ggml.tokens"))
+            return TERN_OK;
+        TernVocabSource s = TERN_VOCAB_SOURCE;
+        TN_TRY(text(g, "tokenizer.ggml.model", &s.model, err));
+        TN_TRY(text(g, "tokenizer.ggml.pre", &s.pre, err));
+        TN_TRY(text(g, "tokenizer.chat_template", &s.chat_template, err));
+        TN_TRY(texts(g, "tokenizer.ggml.tokens", &s.tokens, &s.n_tokens, err));
+        TN_TRY(texts(g, "tokenizer.ggml.merges", &s.merges, &s.n_merges, err));
+        TN_TRY(token_types(g, "tokenizer.ggml.token_type", &s.types, &s.n_types, err));
+        TN_TRY(id(g, "tokenizer.ggml.bos_token_id", &s.bos, err));
+        TN_TRY(id(g, "tokenizer.ggml.eos_token_id", &s.eos, err));
+        TN_TRY(id(g, "tokenizer.ggml.eot_token_id", &s.eot, err));
+        TN_TRY(id(g, "tokenizer.ggml.eom_token_id", &s.eom, err));
+        TN_TRY(id(g, "tokenizer.ggml.unknown_token_id", &s.unk, err));
+        TN_TRY(id(g, "tokenizer.ggml.padding_token_id", &s.pad, err));
+        TN_TRY(flag(g, "tokenizer.ggml.add_bos_token", &s.add_bos, err));
+        TN_TRY(flag(g, "tokenizer.ggml.add_eos_token", &s.add_eos, err));
+        TernStatus st = tern_vocab_build(&s, &g->vocab, &g->vocab_bytes, err);
+        if (st != TERN_OK) return tn_fail_in(err, st, "%s", g->path);
+    }
+    *out = g->vocab;
+    *out_bytes = g->vocab_bytes;
+    return TERN_OK;
+}
