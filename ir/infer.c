@@ -373,7 +373,17 @@ static TernStatus infer_pack(Infer *c) {
         if (t->enc != TN_ENC_t8 && t->enc != TN_ENC_p64)
             return wrong(c, 0, "a float matrix, or t8 or p64 as the type");
     } else if (tn_enc_is_float(a->enc) || a->enc == TN_ENC_q8_0 || a->enc == TN_ENC_q6_k) {
-        if (!tn_enc_is_float(t->enc)) return wrong(c, 0, "a ternary matrix, or f32, f16 or bf16 as the type");
+        if (t->enc == TN_ENC_t8 && tn_enc_is_float(a->enc)) { /* the signs; the type brings the scale */
+            TnType bare = *t;
+            bare.enc = a->enc;
+            bare.n_scales = 0;
+            bare.scales = NULL;
+            if (!tn_type_equal(&bare, a))
+                return FAIL(c, "pack of %s, but the type says %s", type_text(a).s, type_text(t).s);
+            return TERN_OK;
+        }
+        if (!tn_enc_is_float(t->enc))
+            return wrong(c, 0, "a ternary matrix, or f32, f16 or bf16 as the type");
     } else {
         return wrong(c, 0, "a ternary or float matrix");
     }
