@@ -2,14 +2,13 @@
  *
  * It stands alone: no model, no compiler, no threads; libc and PCRE2 only. The four objects are
  *
- *   vocabulary  TernVocab, immutable, shared by any number of threads. It is opened over an *image*: one block
- *               of bytes, without pointers, that tern_vocab_build makes once from the arrays of a GGUF file
- *               and that travels inside a compiled model. Opening builds nothing but the pre-tokenizer's
- *               regular expression; all tables are used where they lie.
- *   tokenizer   tern_encode and tern_decode: functions of the vocabulary, without state.
- *   detokenizer TernDetok: ids one by one in, bytes out, never half a UTF-8 character before the end.
- *   sampler     TernSampler: says what it needs from each step (one id, the best k, or all logits) and picks
- *               the next id. The same options and seed pick the same ids on every machine.
+ *   vocabulary  TernVocab, immutable, shared by any number of threads. It is opened over an *image*: one
+ * block of bytes, without pointers, that tern_vocab_build makes once from the arrays of a GGUF file and that
+ * travels inside a compiled model. Opening builds nothing but the pre-tokenizer's regular expression; all
+ * tables are used where they lie. tokenizer   tern_encode and tern_decode: functions of the vocabulary,
+ * without state. detokenizer TernDetok: ids one by one in, bytes out, never half a UTF-8 character before the
+ * end. sampler     TernSampler: says what it needs from each step (one id, the best k, or all logits) and
+ * picks the next id. The same options and seed pick the same ids on every machine.
  *
  * Byte-level BPE ("gpt2") is the one tokenizer model; its pre-tokenizers are llama-bpe, gpt-2 and default.
  *
@@ -100,12 +99,13 @@ typedef struct TernVocabSource {
  * A normal token that no byte sequence spells keeps its text and is never the result of encoding.
  * TERN_ERR_UNSUPPORTED for another model or pre-tokenizer, TERN_ERR_INPUT for the rest; the line names the
  * key, what it holds and what was wanted. */
-TERN_API TernStatus tern_vocab_build(const TernVocabSource *source, void **out_image, size_t *out_size, TernError *err);
+TERN_API TernStatus tern_vocab_build(const TernVocabSource *source, void **out_image, size_t *out_size,
+                                     TernError *err);
 
 typedef struct TernVocab TernVocab;
 
-/* Borrows the image until tern_vocab_close; any alignment will do. Every offset, id and length in it is checked
- * here, so a damaged or hostile image gives TERN_ERR_INPUT or odd tokens, never a stray read. */
+/* Borrows the image until tern_vocab_close; any alignment will do. Every offset, id and length in it is
+ * checked here, so a damaged or hostile image gives TERN_ERR_INPUT or odd tokens, never a stray read. */
 TERN_API TernStatus tern_vocab_open(const void *image, size_t size, TernVocab **out_vocab, TernError *err);
 TERN_API void tern_vocab_close(TernVocab *vocab); /* NULL is fine */
 
@@ -130,19 +130,20 @@ TERN_API uint32_t tern_token_find(const TernVocab *vocab, const char *bytes, siz
 /* ---- Encoding and decoding --------------------------------------------------------------------------- */
 
 enum {
-    TERN_ENCODE_ADD_SPECIAL = 1,   /* bos in front and eos behind, where the vocabulary says add_bos, add_eos */
-    TERN_ENCODE_PARSE_SPECIAL = 2, /* "<|eot_id|>" in the text is that control token; not for untrusted text */
+    TERN_ENCODE_ADD_SPECIAL = 1, /* bos in front and eos behind, where the vocabulary says add_bos, add_eos */
+    TERN_ENCODE_PARSE_SPECIAL =
+        2, /* "<|eot_id|>" in the text is that control token; not for untrusted text */
 };
 
-/* Text to ids, in time O(n log n). Writes up to `cap` ids; *out_n is always the number the text has. More than
- * cap is TERN_ERR_INPUT, unless ids is NULL: then it only counts. size + 2 ids are always enough.
+/* Text to ids, in time O(n log n). Writes up to `cap` ids; *out_n is always the number the text has. More
+ * than cap is TERN_ERR_INPUT, unless ids is NULL: then it only counts. size + 2 ids are always enough.
  *
  * Special tokens are cut out first, longest text first; the rest is split by the pre-tokenizer and merged.
  * Any bytes may come. A byte that is not part of well-formed UTF-8 ends the text before it, as if the text
  * stopped there, and becomes the token of that single byte. A byte for which the vocabulary has no token is
  * TERN_ERR_INPUT. So decode(encode(text)) == text whenever encode succeeds without adding tokens. */
-TERN_API TernStatus tern_encode(const TernVocab *vocab, const char *text, size_t size, uint32_t flags, uint32_t *ids,
-                                size_t cap, size_t *out_n, TernError *err);
+TERN_API TernStatus tern_encode(const TernVocab *vocab, const char *text, size_t size, uint32_t flags,
+                                uint32_t *ids, size_t cap, size_t *out_n, TernError *err);
 
 enum {
     TERN_DECODE_CONTROL = 1, /* control and unknown tokens by their names instead of not at all */
@@ -150,13 +151,14 @@ enum {
 
 /* Ids to bytes. Writes up to `cap` bytes, no NUL behind; *out_n is always the number needed. More than cap is
  * TERN_ERR_INPUT, unless out is NULL: then it only counts. An id out of range is TERN_ERR_INPUT. */
-TERN_API TernStatus tern_decode(const TernVocab *vocab, const uint32_t *ids, size_t n, uint32_t flags, char *out,
-                                size_t cap, size_t *out_n, TernError *err);
+TERN_API TernStatus tern_decode(const TernVocab *vocab, const uint32_t *ids, size_t n, uint32_t flags,
+                                char *out, size_t cap, size_t *out_n, TernError *err);
 
 typedef struct TernDetok TernDetok;
 
 /* Borrows the vocabulary; flags as for tern_decode. Nothing else here allocates. */
-TERN_API TernStatus tern_detok_create(const TernVocab *vocab, uint32_t flags, TernDetok **out_detok, TernError *err);
+TERN_API TernStatus tern_detok_create(const TernVocab *vocab, uint32_t flags, TernDetok **out_detok,
+                                      TernError *err);
 TERN_API void tern_detok_destroy(TernDetok *detok); /* NULL is fine */
 /* Gives the bytes that this id completes, perhaps none, borrowed until the next call: the last one to three
  * bytes stay back while they may still become a character. What cannot become one passes through as it is,
@@ -190,12 +192,13 @@ typedef struct TernSampler TernSampler;
 
 /* n_vocab: ids below it may be picked. All memory is taken here; draws take none. An option that is not a
  * number or out of its range is TERN_ERR_INPUT, by name. */
-TERN_API TernStatus tern_sampler_create(const TernSamplerOptions *options, size_t n_vocab, TernSampler **out_sampler,
-                                        TernError *err);
+TERN_API TernStatus tern_sampler_create(const TernSamplerOptions *options, size_t n_vocab,
+                                        TernSampler **out_sampler, TernError *err);
 TERN_API void tern_sampler_destroy(TernSampler *sampler); /* NULL is fine */
 TERN_API uint64_t tern_sampler_get_seed(const TernSampler *sampler);
 
-/* The least that a step must give for these options; it never changes. The kinds are a row's wants of tern.h. */
+/* The least that a step must give for these options; it never changes. The kinds are a row's wants of tern.h.
+ */
 enum {
     TERN_SAMPLER_ID = 1,     /* the best id */
     TERN_SAMPLER_TOP = 2,    /* the k best ids and logits, k <= 256 */
@@ -214,8 +217,8 @@ TERN_API void tern_sampler_accept(TernSampler *sampler, const uint32_t *ids, siz
  * Top ids may come in any order. A logit of -infinity is never picked; TERN_ERR_NUMERIC for NaN, +infinity,
  * or nothing to pick from; then nothing is drawn. */
 TERN_API TernStatus tern_sampler_pick_id(TernSampler *sampler, uint32_t id, uint32_t *out_id, TernError *err);
-TERN_API TernStatus tern_sampler_pick_top(TernSampler *sampler, const uint32_t *ids, const float *logits, size_t k,
-                                          uint32_t *out_id, TernError *err);
+TERN_API TernStatus tern_sampler_pick_top(TernSampler *sampler, const uint32_t *ids, const float *logits,
+                                          size_t k, uint32_t *out_id, TernError *err);
 TERN_API TernStatus tern_sampler_pick_logits(TernSampler *sampler, const float *logits, size_t n_vocab,
                                              uint32_t *out_id, TernError *err);
 

@@ -104,20 +104,21 @@ TnPretok *tn_pretok_begin(size_t size);
 void tn_pretok_end(TnPretok *p);
 /* Calls word() on each piece of well-formed UTF-8, in order. */
 typedef TernStatus TnWordFn(void *user, const char *text, size_t size, TernError *err);
-TernStatus tn_pretok_split(const TernVocab *v, TnPretok *p, const char *text, size_t size, TnWordFn *word, void *user,
-                           TernError *err);
+TernStatus tn_pretok_split(const TernVocab *v, TnPretok *p, const char *text, size_t size, TnWordFn *word,
+                           void *user, TernError *err);
 
 /* bpe.c: scratch memory of one tern_encode; zero-initialise to create. */
+typedef struct TnBpeOut {
+    uint32_t symbol, start; /* of the piece: what it is, and its first byte */
+} TnBpeOut;
 typedef struct TnBpe {
     struct TnPiece *pieces;
     uint64_t *heap;
+    TnBpeOut *out;
     size_t cap;
 } TnBpe;
-/* Merges one word. out must hold `size` symbols; each with the byte it starts at. */
-typedef struct TnBpeOut {
-    uint32_t symbol, start;
-} TnBpeOut;
-TernStatus tn_bpe_word(const TernVocab *v, TnBpe *b, const uint8_t *word, size_t size, const TnBpeOut **out, size_t *out_n,
+/* Merges one word; the pieces are in b->out. */
+TernStatus tn_bpe_word(const TernVocab *v, TnBpe *b, const uint8_t *word, size_t size, size_t *out_n,
                        TernError *err);
 void tn_bpe_free(TnBpe *b);
 

@@ -1,0 +1,102 @@
+/* Ids to bytes, all at once or as a stream that never cuts a character in two. */
+#include <stdlib.h>
+#include "runtime/text/utf8.h"
+#include "runtime/text/vocab.h"
+
+/* What the reader of a text sees of a token. */
+static TernStatus shown_bytes(const TernVocab *v, uint32_t id, uint32_t flags, TernText *out,
+                              TernError *err) {
+    *out = (TernText){"", 0};
+    if (id >= v->head.n_tokens)
+        return tn_fail(err, TERN_ERR_INPUT, "token id %u is not in the vocabulary of %u", id,
+                       v->head.n_tokens);
+    if ((flags & TERN_DECODE_CONTROL) || !tn_type_is_control(tn_token_type(v, id)))
+        *out = tn_symbol_bytes(v, id);
+    return TERN_OK;
+}
+
+static TernStatus check_flags(const char *call, uint32_t flags, TernError *err) {
+    if (flags & ~(uint32_t)TERN_DECODE_CONTROL)
+        return tn_fail(err, TERN_ERR_INPUT, "%s has flags 0x%x, wanted 0 or 0x1", call, flags);
+    return TERN_OK;
+}
+
+TernStatus tern_decode(const TernVocab *vocab, const uint32_t *ids, size_t n, uint32_t flags, char *out,
+                       size_t cap, size_t *out_n, TernError *err) {
+    *out_n = 0;
+    TN_TRY(check_flags("tern_decode", flags, err));
+    size_t total = 0;
+    for (size_t i = 0; i < n; i++) {
+        TernText t;
+        TN_TRY(shown_bytes(vocab, ids[i], flags, &t, err));
+        if (out && total < cap) memcpy(out + total, t.data, t.size < cap - total ? t.size : cap - total);
+        total += t.size;
+    }
+    *out_n = total;
+    if (out && total > cap)
+        return tn_fail(err, TERN_ERR_INPUT, "the tokens have %zu bytes, and there is room for %zu", total,
+                       cap);
+    if (err) *err = (TernError){0};
+    return TERN_OK;
+}
+
+/* ---- The stream ---- */
+
+struct TernDetok {
+    const TernVocab *vocab;
+    uint32_t flags;
+    size_t n_held,
+        shown;    /* bytes[shown .. shown + n_held) stay back; the caller may still look below shown */
+    char bytes[]; /* what stayed back and one token */
+};
+
+TernStatus tern_detok_create(const TernVocab *vocab, uint32_t flags, TernDetok **out_detok, TernError *err) {
+    *out_detok = NULL;
+    TN_TRY(check_flags("tern_detok_create", flags, err));
+    size_t bytes = sizeof(TernDetok) + 4 + vocab->max_token_bytes;
+    TernDetok *d = calloc(1, bytes);
+    if (!d) return tn_fail(err, TERN_ERR_MEMORY, "no memory for a detokenizer (%zu bytes)", bytes);
+    d->vocab = vocab;
+    d->flags = flags;
+    if (err) *err = (TernError){0};
+    *out_detok = d;
+    return TERN_OK;
+}
+
+void tern_detok_destroy(TernDetok *detok) {
+    free(detok);
+}
+
+/* How many bytes at the end could be the start of a character. */
+static size_t partial_tail(const char *bytes, size_t n) {
+    for (size_t back = n < 3 ? n : 3; back > 0; back--) {
+        uint32_t point;
+        int partial;
+        tn_utf8_next((const uint8_t *)bytes + n - back, back, &point, &partial);
+        if (partial) return back;
+    }
+    return 0;
+}
+
+TernStatus tern_detok_push(TernDetok *d, uint32_t id, const char **out_bytes, size_t *out_size,
+                           TernError *err) {
+    *out_bytes = "";
+    *out_size = 0;
+    TernText t;
+    TN_TRY(shown_bytes(d->vocab, id, d->flags, &t, err));
+    memmove(d->bytes, d->bytes + d->shown, d->n_held);
+    memcpy(d->bytes + d->n_held, t.data, t.size);
+    size_t n = d->n_held + t.size;
+    d->n_held = partial_tail(d->bytes, n);
+    d->shown = n - d->n_held;
+    *out_bytes = d->bytes;
+    *out_size = d->shown;
+    if (err) *err = (TernError){0};
+    return TERN_OK;
+}
+
+void tern_detok_flush(TernDetok *d, const char **out_bytes, size_t *out_size) {
+    *out_bytes = d->bytes + d->shown;
+    *out_size = d->n_held;
+    d->shown = d->n_held = 0;
+}

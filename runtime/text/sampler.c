@@ -1,0 +1,347 @@
+/* The sampler: penalty, top-k, top-p, min-p, temperature, draw.
+ *
+ * The same ids on every machine: weights are summed best first (or by id where nothing needs an order), in
+ * double, with the exponential of runtime/base; the generator is our own. What a pick reads from top-k
+ * results and from full logits is the same list in the same order, so both give the same id. */
+#include <math.h>
+#include <stdlib.h>
+#include "runtime/base/fmath.h"
+#include "runtime/base/os.h"
+#include "runtime/base/status.h"
+#include "runtime/text/text.h"
+
+#define MAX_TOP    256
+#define MAX_LAST_N (1 << 20)
+
+typedef struct Cand {
+    uint32_t id;
+    float logit;
+} Cand;
+
+struct TernSampler {
+    TernSamplerOptions o;
+    TernSamplerWant want;
+    size_t n_vocab;
+    uint64_t rng[4];
+    Cand *cands; /* n_vocab of them, or 256 where the k best are enough */
+    /* The last ids as a ring, and whether a pick has already penalised an id. Only with a penalty. */
+    uint32_t *recent;
+    uint8_t *seen;
+    size_t n_recent, next_recent;
+};
+
+/* ---- Random numbers: xoshiro256**, seeded by splitmix64 (Blackman and Vigna, public domain) ---- */
+
+static uint64_t rotl(uint64_t x, int k) {
+    return x << k | x >> (64 - k);
+}
+
+static uint64_t next_random(uint64_t s[4]) {
+    uint64_t result = rotl(s[1] * 5, 7) * 9, t = s[1] << 17;
+    s[2] ^= s[0];
+    s[3] ^= s[1];
+    s[1] ^= s[2];
+    s[0] ^= s[3];
+    s[2] ^= t;
+    s[3] = rotl(s[3], 45);
+    return result;
+}
+
+static void seed_random(uint64_t s[4], uint64_t seed) {
+    for (int i = 0; i < 4; i++) {
+        uint64_t z = (seed += 0x9e3779b97f4a7c15u);
+        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+        z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+        s[i] = z ^ z >> 31;
+    }
+}
+
+/* ---- Making one ---- */
+
+static TernStatus check_options(const TernSamplerOptions *o, size_t n_vocab, TernError *err) {
+    if (o->size != sizeof *o)
+        return tn_fail(err, TERN_ERR_INPUT, "TernSamplerOptions.size is %zu, wanted %zu", o->size, sizeof *o);
+    if (n_vocab == 0 || n_vocab > (1u << 24))
+        return tn_fail(err, TERN_ERR_INPUT, "the sampler's vocabulary has %zu tokens, wanted 1 to %u",
+                       n_vocab, 1u << 24);
+    if (!isfinite(o->temp))
+        return tn_fail(err, TERN_ERR_INPUT, "temp is %g, wanted a number", (double)o->temp);
+    if (!isfinite(o->top_p))
+        return tn_fail(err, TERN_ERR_INPUT, "top_p is %g, wanted a number", (double)o->top_p);
+    if (!(o->min_p <= 1.0f) || !isfinite(o->min_p))
+        return tn_fail(err, TERN_ERR_INPUT, "min_p is %g, wanted at most 1", (double)o->min_p);
+    if (!(o->repeat_penalty > 0.0f) || !isfinite(o->repeat_penalty))
+        return tn_fail(err, TERN_ERR_INPUT, "repeat_penalty is %g, wanted above 0",
+                       (double)o->repeat_penalty);
+    if (o->repeat_last_n < 0 || o->repeat_last_n > MAX_LAST_N)
+        return tn_fail(err, TERN_ERR_INPUT, "repeat_last_n is %d, wanted 0 to %d", (int)o->repeat_last_n,
+                       MAX_LAST_N);
+    return TERN_OK;
+}
+
+static bool has_penalty(const TernSamplerOptions *o) {
+    return o->repeat_penalty != 1.0f && o->repeat_last_n > 0;
+}
+
+/* Options that leave the best id only. */
+static bool is_greedy(const TernSamplerOptions *o) {
+    return o->temp <= 0.0f || o->top_k == 1 || o->top_p <= 0.0f;
+}
+
+static TernSamplerWant choose_want(const TernSamplerOptions *o, size_t n_vocab) {
+    if (has_penalty(o)) return (TernSamplerWant){TERN_SAMPLER_LOGITS, 0};
+    if (is_greedy(o)) return (TernSamplerWant){TERN_SAMPLER_ID, 0};
+    if (o->top_k <= 0 || o->top_k > MAX_TOP) return (TernSamplerWant){TERN_SAMPLER_LOGITS, 0};
+    size_t k = (size_t)o->top_k < n_vocab ? (size_t)o->top_k : n_vocab;
+    return (TernSamplerWant){TERN_SAMPLER_TOP, (uint32_t)k};
+}
+
+TernStatus tern_sampler_create(const TernSamplerOptions *options, size_t n_vocab, TernSampler **out_sampler,
+                               TernError *err) {
+    *out_sampler = NULL;
+    TN_TRY(check_options(options, n_vocab, err));
+    TernSampler *s = calloc(1, sizeof *s);
+    if (!s) return tn_fail(err, TERN_ERR_MEMORY, "no memory for a sampler (%zu bytes)", sizeof *s);
+    s->o = *options;
+    s->n_vocab = n_vocab;
+    s->want = choose_want(options, n_vocab);
+    while (s->o.seed == TERN_SEED_RANDOM) s->o.seed = tn_os_random_seed();
+    seed_random(s->rng, s->o.seed);
+    bool penalty = has_penalty(options);
+    size_t n_cands = s->want.kind == TERN_SAMPLER_LOGITS ? n_vocab : MAX_TOP;
+    s->cands = malloc(n_cands * sizeof *s->cands);
+    s->recent = penalty ? malloc((size_t)s->o.repeat_last_n * sizeof *s->recent) : NULL;
+    s->seen = penalty ? calloc(n_vocab, 1) : NULL;
+    if (!s->cands || (penalty && (!s->recent || !s->seen))) {
+        tern_sampler_destroy(s);
+        return tn_fail(err, TERN_ERR_MEMORY, "no memory for a sampler of %zu tokens", n_vocab);
+    }
+    if (err) *err = (TernError){0};
+    *out_sampler = s;
+    return TERN_OK;
+}
+
+void tern_sampler_destroy(TernSampler *sampler) {
+    if (!sampler) return;
+    free(sampler->cands);
+    free(sampler->recent);
+    free(sampler->seen);
+    free(sampler);
+}
+
+uint64_t tern_sampler_get_seed(const TernSampler *sampler) {
+    return sampler->o.seed;
+}
+TernSamplerWant tern_sampler_want(const TernSampler *sampler) {
+    return sampler->want;
+}
+
+void tern_sampler_accept(TernSampler *s, const uint32_t *ids, size_t n) {
+    if (!s->recent) return;
+    size_t cap = (size_t)s->o.repeat_last_n;
+    for (size_t i = n > cap ? n - cap : 0; i < n; i++) {
+        s->recent[s->next_recent] = ids[i];
+        s->next_recent = (s->next_recent + 1) % cap;
+        if (s->n_recent < cap) s->n_recent++;
+    }
+}
+
+/* ---- Candidates ---- */
+
+static bool better(Cand a, Cand b) {
+    return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
+}
+static bool worse(Cand a, Cand b) {
+    return better(b, a);
+}
+
+/* Heaps whose first is the one that comes `before` all others. */
+typedef bool Before(Cand, Cand);
+static inline void sink(Cand *v, size_t n, size_t i, Before *before) {
+    Cand c = v[i];
+    for (;;) {
+        size_t child = 2 * i + 1;
+        if (child >= n) break;
+        if (child + 1 < n && before(v[child + 1], v[child])) child++;
+        if (!before(v[child], c)) break;
+        v[i] = v[child];
+        i = child;
+    }
+    v[i] = c;
+}
+static inline void make_heap(Cand *v, size_t n, Before *before) {
+    for (size_t i = n / 2; i-- > 0;) sink(v, n, i, before);
+}
+/* A heap with the worst first becomes a list with the best first. */
+static void sort_heap(Cand *v, size_t n) {
+    while (n > 1) {
+        Cand c = v[--n];
+        v[n] = v[0];
+        v[0] = c;
+        sink(v, n, 0, worse);
+    }
+}
+
+/* Keeps the k best of a stream in v, worst first. */
+static inline size_t offer(Cand *v, size_t n, size_t k, Cand c) {
+    if (n < k) {
+        v[n++] = c;
+        if (n == k) make_heap(v, n, worse);
+    } else if (better(c, v[0])) {
+        v[0] = c;
+        sink(v, n, 0, worse);
+    }
+    return n;
+}
+
+/* The best of a heap goes to the end of it, and the heap is one shorter. */
+static void pop_to_end(Cand *v, size_t n) {
+    Cand c = v[n - 1];
+    v[n - 1] = v[0];
+    v[0] = c;
+    sink(v, n - 1, 0, better);
+}
+
+/* ---- The draw ---- */
+
+static double weight(Cand c, float best, double temp) {
+    return tn_expd(((double)c.logit - (double)best) / temp);
+}
+
+/* Draws one of n >= 1 candidates. They are sorted, best first, or all logits in the order of ids; then top-p
+ * takes the best from a heap one by one, only as many as it keeps. */
+static uint32_t draw(TernSampler *s, Cand *v, size_t n, bool sorted) {
+    const TernSamplerOptions *o = &s->o;
+    float best = v[0].logit;
+    for (size_t i = 1; i < n && !sorted; i++) best = v[i].logit > best ? v[i].logit : best;
+    Cand *at = v; /* candidate i is at[i * step] */
+    ptrdiff_t step = 1, kept = 0;
+    double total = 0.0, reached = 0.0;
+    if (o->top_p < 1.0f) {
+        for (size_t i = 0; i < n; i++) total += weight(v[i], best, 1.0);
+        if (!sorted) {
+            make_heap(v, n, better);
+            at = v + n - 1;
+            step = -1;
+        }
+        do {
+            if (!sorted) pop_to_end(v, n - (size_t)kept);
+            reached += weight(at[kept * step], best, 1.0);
+            kept++;
+        } while ((size_t)kept < n && reached < (double)o->top_p * total);
+        n = (size_t)kept;
+        sorted = true;
+    }
+    if (o->min_p > 0.0f) {
+        double least = (double)best + tn_log((double)o->min_p);
+        kept = 0;
+        for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++)
+            if ((double)at[i * step].logit >= least) at[step * kept++] = at[i * step];
+        n = kept ? (size_t)kept : 1;
+    }
+    total = 0.0;
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) total += weight(at[i * step], best, (double)o->temp);
+    double left = (double)(next_random(s->rng) >> 11) * 0x1p-53 * total;
+    ptrdiff_t chosen = 0; /* the last with any weight, should rounding run past the end */
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) {
+        double w = weight(at[i * step], best, (double)o->temp);
+        if (w > 0.0) chosen = i;
+        if (left < w) break;
+        left -= w;
+    }
+    return at[chosen * step].id;
+}
+
+/* ---- Picks ---- */
+
+static TernStatus check_logit(float logit, size_t id, TernError *err) {
+    if (logit < INFINITY) return TERN_OK;
+    return tn_fail(err, TERN_ERR_NUMERIC, "the logit of token %zu is %g, wanted a number", id, (double)logit);
+}
+
+static TernStatus nothing_left(TernError *err) {
+    return tn_fail(err, TERN_ERR_NUMERIC, "all logits are -infinity, so there is no token to pick");
+}
+
+static TernStatus picked(TernSampler *s, uint32_t id, uint32_t *out_id, TernError *err) {
+    tern_sampler_accept(s, &id, 1);
+    *out_id = id;
+    if (err) *err = (TernError){0};
+    return TERN_OK;
+}
+
+TernStatus tern_sampler_pick_id(TernSampler *s, uint32_t id, uint32_t *out_id, TernError *err) {
+    *out_id = 0;
+    if (s->want.kind != TERN_SAMPLER_ID)
+        return tn_fail(err, TERN_ERR_INPUT, "the sampler got the best id alone, wanted %s",
+                       s->want.kind == TERN_SAMPLER_TOP ? "the top ids and logits" : "all logits");
+    if (id >= s->n_vocab)
+        return tn_fail(err, TERN_ERR_INPUT, "the best id is %u, wanted one below %zu", id, s->n_vocab);
+    return picked(s, id, out_id, err);
+}
+
+/* The k best of a stream, sorted, drawn from. */
+static TernStatus pick_sorted(TernSampler *s, size_t n, size_t k, uint32_t *out_id, TernError *err) {
+    if (n == 0) return nothing_left(err);
+    if (n < k) make_heap(s->cands, n, worse);
+    sort_heap(s->cands, n);
+    uint32_t id = is_greedy(&s->o) ? s->cands[0].id : draw(s, s->cands, n, true);
+    return picked(s, id, out_id, err);
+}
+
+TernStatus tern_sampler_pick_top(TernSampler *s, const uint32_t *ids, const float *logits, size_t k,
+                                 uint32_t *out_id, TernError *err) {
+    *out_id = 0;
+    if (s->want.kind == TERN_SAMPLER_LOGITS)
+        return tn_fail(err, TERN_ERR_INPUT, "the sampler got the top ids and logits, wanted all logits");
+    size_t wanted = s->want.kind == TERN_SAMPLER_TOP ? s->want.k : 1;
+    if (k < wanted)
+        return tn_fail(err, TERN_ERR_INPUT, "the sampler got the top %zu ids, wanted %zu", k, wanted);
+    for (size_t i = 0; i < k; i++) {
+        if (ids[i] >= s->n_vocab)
+            return tn_fail(err, TERN_ERR_INPUT, "top id %zu is %u, wanted one below %zu", i, ids[i],
+                           s->n_vocab);
+        TN_TRY(check_logit(logits[i], ids[i], err));
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < k; i++)
+        if (logits[i] > -INFINITY) n = offer(s->cands, n, wanted, (Cand){ids[i], logits[i]});
+    return pick_sorted(s, n, wanted, out_id, err);
+}
+
+static void mark_recent(TernSampler *s, uint8_t mark) {
+    for (size_t i = 0; i < s->n_recent; i++)
+        if (s->recent[i] < s->n_vocab) s->seen[s->recent[i]] = mark;
+}
+
+static Cand candidate(const TernSampler *s, const float *logits, size_t i) {
+    float l = logits[i];
+    if (s->seen && s->seen[i]) l = l > 0.0f ? l / s->o.repeat_penalty : l * s->o.repeat_penalty;
+    return (Cand){(uint32_t)i, l};
+}
+
+TernStatus tern_sampler_pick_logits(TernSampler *s, const float *logits, size_t n_vocab, uint32_t *out_id,
+                                    TernError *err) {
+    *out_id = 0;
+    if (n_vocab != s->n_vocab)
+        return tn_fail(err, TERN_ERR_INPUT, "the sampler got %zu logits, wanted %zu", n_vocab, s->n_vocab);
+    for (size_t i = 0; i < n_vocab; i++) TN_TRY(check_logit(logits[i], i, err));
+    const TernSamplerOptions *o = &s->o;
+    size_t k = is_greedy(o) ? 1 : o->top_k > 0 && (size_t)o->top_k < n_vocab ? (size_t)o->top_k : n_vocab;
+    /* Sorted wherever pick_top would sort; a list of everything is only sorted as far as top-p needs it. */
+    bool sort = k < n_vocab || s->want.kind != TERN_SAMPLER_LOGITS;
+    size_t n = 0;
+    mark_recent(s, 1);
+    for (size_t i = 0; i < n_vocab; i++) {
+        Cand c = candidate(s, logits, i);
+        if (c.logit == -INFINITY) continue;
+        if (sort)
+            n = offer(s->cands, n, k, c);
+        else
+            s->cands[n++] = c;
+    }
+    mark_recent(s, 0);
+    if (sort) return pick_sorted(s, n, k, out_id, err);
+    if (n == 0) return nothing_left(err);
+    return picked(s, draw(s, s->cands, n, false), out_id, err);
+}

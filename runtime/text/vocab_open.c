@@ -1,0 +1,203 @@
+/* Opens a vocabulary image. Everything later code relies on is checked here once: ranges, ids, free slots. */
+#include <stdlib.h>
+#include "runtime/base/reader.h"
+#include "runtime/text/vocab.h"
+
+#define DAMAGED "the vocabulary image is damaged: "
+
+/* Bounds one section and gives its start. */
+static bool section(const TernVocab *v, const uint8_t *image, uint32_t at, uint64_t count, uint64_t bytes,
+                    const uint8_t **out) {
+    *out = image + at;
+    return at >= sizeof v->head && tn_range_ok(at, count * bytes, v->head.image_bytes);
+}
+
+static bool slots_ok(uint32_t n) {
+    return n >= 2 && n <= (1u << 28) && (n & (n - 1)) == 0;
+}
+static bool id_ok(uint32_t id, uint32_t n) {
+    return id < n || id == TERN_NO_TOKEN;
+}
+
+static TernStatus check_head(TernVocab *v, const uint8_t *image, size_t size, TernError *err) {
+    TnVocabHead *h = &v->head;
+    TnReader r = tn_reader(image, size);
+    const void *p = image ? tn_read(&r, sizeof *h) : NULL;
+    if (!p)
+        return tn_fail(err, TERN_ERR_INPUT, DAMAGED "it has %zu bytes, wanted at least %zu", size, sizeof *h);
+    memcpy(h, p, sizeof *h);
+    if (memcmp(h->magic, TN_VOCAB_MAGIC, 8) != 0)
+        return tn_fail(err, TERN_ERR_INPUT, DAMAGED "it starts with '%.8s', wanted TNVOCAB", h->magic);
+    if (h->version != TN_VOCAB_VERSION)
+        return tn_fail(err, TERN_ERR_UNSUPPORTED, "the vocabulary image has version %u, wanted %u",
+                       h->version, TN_VOCAB_VERSION);
+    if (h->head_bytes != sizeof *h || h->image_bytes > size || h->image_bytes > UINT32_MAX)
+        return tn_fail(err, TERN_ERR_INPUT,
+                       DAMAGED "it says %llu bytes with a head of %u, wanted at most %zu and %zu",
+                       (unsigned long long)h->image_bytes, h->head_bytes, size, sizeof *h);
+    if (h->pre >= TN_PRE_COUNT || (h->flags & ~(uint32_t)TN_VOCAB_FLAGS))
+        return tn_fail(err, TERN_ERR_INPUT, DAMAGED "pre-tokenizer %u, flags 0x%x, wanted below %u and 0x%x",
+                       h->pre, h->flags, (unsigned)TN_PRE_COUNT, (unsigned)TN_VOCAB_FLAGS);
+    if (h->n_tokens == 0 || h->n_symbols < h->n_tokens || h->n_symbols == TN_EMPTY)
+        return tn_fail(err, TERN_ERR_INPUT, DAMAGED "%u tokens among %u symbols", h->n_tokens, h->n_symbols);
+    uint32_t ids[] = {h->bos, h->eos, h->eot, h->eom, h->unk, h->pad};
+    for (size_t i = 0; i < TN_COUNT(ids); i++)
+        if (!id_ok(ids[i], h->n_tokens))
+            return tn_fail(err, TERN_ERR_INPUT, DAMAGED "special token id %u, wanted below %u", ids[i],
+                           h->n_tokens);
+    for (int i = 0; i < 256; i++)
+        if (h->byte_symbol[i] >= h->n_symbols)
+            return tn_fail(err, TERN_ERR_INPUT, DAMAGED "byte %d is symbol %u, wanted below %u", i,
+                           h->byte_symbol[i], h->n_symbols);
+    if (!slots_ok(h->hash_slots) || !slots_ok(h->merge_slots))
+        return tn_fail(err, TERN_ERR_INPUT, DAMAGED "tables of %u and %u slots, wanted powers of two",
+                       h->hash_slots, h->merge_slots);
+    return TERN_OK;
+}
+
+static TernStatus check_sections(TernVocab *v, const uint8_t *image, TernError *err) {
+    const TnVocabHead *h = &v->head;
+    const char *bad =
+        !section(v, image, h->offsets_at, (uint64_t)h->n_symbols + 1, 4, &v->offsets)       ? "offsets"
+        : !section(v, image, h->bytes_at, h->bytes_size, 1, &v->bytes)                      ? "bytes"
+        : !section(v, image, h->attrs_at, h->n_tokens, 1, &v->attrs)                        ? "attributes"
+        : !section(v, image, h->hash_at, h->hash_slots, 4, &v->hash)                        ? "hash table"
+        : !section(v, image, h->merges_at, h->merge_slots, sizeof(TnMergeSlot), &v->merges) ? "merge table"
+        : !section(v, image, h->specials_at, h->n_specials, 4, &v->specials)                ? "special tokens"
+        : !section(v, image, h->template_at, h->template_size, 1, &v->chat_template)        ? "chat template"
+                                                                                            : NULL;
+    if (bad)
+        return tn_fail(err, TERN_ERR_INPUT, DAMAGED "its %s lie outside its %llu bytes", bad,
+                       (unsigned long long)h->image_bytes);
+    uint32_t at = tn_word(v->offsets, 0);
+    for (uint32_t i = 0; i < h->n_symbols; i++) {
+        uint32_t end = tn_word(v->offsets, (size_t)i + 1);
+        if (end < at || end > h->bytes_size)
+            return tn_fail(err, TERN_ERR_INPUT, DAMAGED "symbol %u has bytes %u to %u of %u", i, at, end,
+                           h->bytes_size);
+        if (i < h->n_tokens && end - at > v->max_token_bytes) v->max_token_bytes = end - at;
+        at = end;
+    }
+    for (uint32_t i = 0; i < h->n_tokens; i++)
+        if ((v->attrs[i] & TN_ATTR_TYPE) > TERN_TOKEN_BYTE)
+            return tn_fail(err, TERN_ERR_INPUT, DAMAGED "token %u has type %u, wanted at most %u", i,
+                           v->attrs[i] & TN_ATTR_TYPE, (unsigned)TERN_TOKEN_BYTE);
+    return TERN_OK;
+}
+
+/* Look-ups end at a free slot, so there must be one. */
+static TernStatus check_tables(TernVocab *v, TernError *err) {
+    const TnVocabHead *h = &v->head;
+    uint32_t n_free = 0;
+    for (uint32_t i = 0; i < h->hash_slots; i++) {
+        uint32_t symbol = tn_word(v->hash, i);
+        n_free += symbol == TN_EMPTY;
+        if (symbol >= h->n_symbols && symbol != TN_EMPTY)
+            return tn_fail(err, TERN_ERR_INPUT, DAMAGED "hash slot %u holds symbol %u, wanted below %u", i,
+                           symbol, h->n_symbols);
+    }
+    if (n_free == 0) return tn_fail(err, TERN_ERR_INPUT, DAMAGED "its hash table is full");
+    n_free = 0;
+    for (uint32_t i = 0; i < h->merge_slots; i++) {
+        TnMergeSlot m;
+        memcpy(&m, v->merges + (size_t)i * sizeof m, sizeof m);
+        n_free += m.left == TN_EMPTY;
+        if (m.left != TN_EMPTY &&
+            (m.left >= h->n_symbols || m.right >= h->n_symbols || m.merged >= h->n_symbols))
+            return tn_fail(err, TERN_ERR_INPUT,
+                           DAMAGED "merge slot %u makes %u of %u and %u, wanted below %u", i, m.merged,
+                           m.left, m.right, h->n_symbols);
+    }
+    if (n_free == 0) return tn_fail(err, TERN_ERR_INPUT, DAMAGED "its merge table is full");
+    uint32_t before = UINT32_MAX;
+    for (uint32_t i = 0; i < h->n_specials; i++) {
+        uint32_t id = tn_word(v->specials, i);
+        TernText t = id < h->n_tokens ? tn_symbol_bytes(v, id) : (TernText){0};
+        if (t.size == 0 || t.size > before)
+            return tn_fail(err, TERN_ERR_INPUT,
+                           DAMAGED "special token %u is id %u with %zu bytes, wanted 1 to %u", i, id, t.size,
+                           before);
+        before = (uint32_t)t.size;
+        v->special_first[(uint8_t)t.data[0]] |= tn_type_is_control(tn_token_type(v, id)) ? 2 : 1;
+    }
+    return TERN_OK;
+}
+
+static TernStatus open_image(TernVocab *v, const uint8_t *image, size_t size, TernError *err) {
+    TN_TRY(check_head(v, image, size, err));
+    TN_TRY(check_sections(v, image, err));
+    TN_TRY(check_tables(v, err));
+    return tn_pretok_compile(v, err);
+}
+
+TernStatus tern_vocab_open(const void *image, size_t size, TernVocab **out_vocab, TernError *err) {
+    *out_vocab = NULL;
+    TernVocab *v = calloc(1, sizeof *v);
+    if (!v) return tn_fail(err, TERN_ERR_MEMORY, "no memory for a vocabulary (%zu bytes)", sizeof *v);
+    TernStatus status = open_image(v, image, size, err);
+    if (status != TERN_OK) {
+        tern_vocab_close(v);
+        return status;
+    }
+    if (err) *err = (TernError){0};
+    *out_vocab = v;
+    return TERN_OK;
+}
+
+void tern_vocab_close(TernVocab *vocab) {
+    if (!vocab) return;
+    tn_pretok_free(vocab);
+    free(vocab);
+}
+
+uint32_t tn_symbol_find(const TernVocab *v, const void *bytes, size_t size) {
+    uint32_t mask = v->head.hash_slots - 1;
+    for (uint32_t i = (uint32_t)tn_hash64(bytes, size);; i++) {
+        uint32_t symbol = tn_word(v->hash, i & mask);
+        if (symbol == TN_EMPTY) return TN_EMPTY;
+        TernText t = tn_symbol_bytes(v, symbol);
+        if (t.size == size && memcmp(t.data, bytes, size) == 0) return symbol;
+    }
+}
+
+/* ---- What the image says ---- */
+
+TernVocabFacts tern_vocab_get_facts(const TernVocab *v) {
+    const TnVocabHead *h = &v->head;
+    return (TernVocabFacts){
+        .n_tokens = h->n_tokens,
+        .bos = h->bos,
+        .eos = h->eos,
+        .eot = h->eot,
+        .eom = h->eom,
+        .unk = h->unk,
+        .pad = h->pad,
+        .add_bos = h->flags & TN_VOCAB_ADD_BOS,
+        .add_eos = h->flags & TN_VOCAB_ADD_EOS,
+        .pre = tn_pre_names[h->pre],
+        .chat_template = {(const char *)v->chat_template, h->template_size},
+        .max_token_bytes = v->max_token_bytes,
+    };
+}
+
+TernText tern_token_get_bytes(const TernVocab *v, uint32_t id) {
+    return id < v->head.n_tokens ? tn_symbol_bytes(v, id) : (TernText){"", 0};
+}
+
+TernTokenType tern_token_get_type(const TernVocab *v, uint32_t id) {
+    return id < v->head.n_tokens ? tn_token_type(v, id) : TERN_TOKEN_UNDEFINED;
+}
+
+bool tern_token_is_eog(const TernVocab *v, uint32_t id) {
+    return id < v->head.n_tokens && (v->attrs[id] & TN_ATTR_EOG);
+}
+
+uint32_t tern_token_find(const TernVocab *v, const char *bytes, size_t size) {
+    if (size == 0) return TERN_NO_TOKEN;
+    for (uint32_t i = 0; i < v->head.n_specials; i++) {
+        TernText t = tn_symbol_bytes(v, tn_word(v->specials, i));
+        if (t.size == size && memcmp(t.data, bytes, size) == 0) return tn_word(v->specials, i);
+    }
+    uint32_t symbol = tn_symbol_find(v, bytes, size);
+    return symbol < v->head.n_tokens ? symbol : TERN_NO_TOKEN;
+}
