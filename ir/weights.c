@@ -9,9 +9,12 @@
 #include "runtime/base/fmath.h"
 #include "runtime/base/reader.h"
 
+enum { MAX_DEPTH = 256 }; /* recursion; texts from outside may nest packs without end */
+
 typedef struct Source {
     const TnGraph *g;
     const TnWeights *w;
+    int depth;
     const void **found; /* by ref: bytes of gguf nodes met so far */
     float *temp;        /* a row of floats, for ops that need one beside their result */
     TernError *err;
@@ -155,7 +158,12 @@ static TernStatus source_row(Source *s, TnRef ref, int64_t row, Row out) {
     const TnNode *n = &s->g->nodes[ref];
     SourceFn *fn = sources[n->op];
     TN_CHECK(fn);
+    if (s->depth == MAX_DEPTH)
+        return tn_fail(s->err, TERN_ERR_UNSUPPORTED, "%s $%s: more than %d weight operations nested",
+                       tn_ops[n->op].name, n->name, MAX_DEPTH);
+    s->depth++;
     TN_TRY(fn(s, ref, row, out));
+    s->depth--;
     /* a value is what its type can hold, also inside a chain of packs */
     if (out.f && (n->type.enc == TN_ENC_f16 || n->type.enc == TN_ENC_bf16) && n->op != TN_OP_gguf) {
         bool half = n->type.enc == TN_ENC_f16;
@@ -164,15 +172,6 @@ static TernStatus source_row(Source *s, TnRef ref, int64_t row, Row out) {
                 half ? tn_f16_to_f32(tn_f32_to_f16(out.f[i])) : tn_bf16_to_f32(tn_f32_to_bf16(out.f[i]));
     }
     return TERN_OK;
-}
-
-static size_t longest_row(const TnGraph *g, TnRef ref) {
-    size_t k = (size_t)tn_weight_len(&g->nodes[ref].type);
-    for (uint32_t i = 0; i < g->nodes[ref].n_args; i++) {
-        size_t a = longest_row(g, g->nodes[ref].args[i]);
-        k = a > k ? a : k;
-    }
-    return k;
 }
 
 TernStatus tn_weight_rows(const TnGraph *g, TnRef ref, const TnWeights *w, int64_t lo, int64_t hi, void *out,
@@ -185,12 +184,13 @@ TernStatus tn_weight_rows(const TnGraph *g, TnRef ref, const TnWeights *w, int64
     if (tn_encs[t->enc].kind == TN_STORED || (ternary && t->enc != TN_ENC_t8 && t->enc != TN_ENC_p64))
         return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s $%s: only a file gives values of encoding %s",
                        tn_ops[n->op].name, n->name, tn_encs[t->enc].name);
-    size_t k = longest_row(g, ref), stride = tn_row_bytes(t), len = (size_t)tn_weight_len(t);
+    size_t stride = tn_row_bytes(t), len = (size_t)tn_weight_len(t);
     if (t->rank == 3) stride /= (size_t)t->dim[1];
     Source s = {.g = g, .w = w, .err = err};
     s.found = tn_xcalloc((size_t)ref + 1, sizeof *s.found);
-    s.temp = tn_xcalloc(2 * k + 1, sizeof(float));
-    float *row = s.temp + k;
+    /* operands of sources have rows as long as their result's */
+    s.temp = tn_xcalloc(2 * len + 1, sizeof(float));
+    float *row = s.temp + len;
     TernStatus st = TERN_OK;
     uint8_t *o = out;
     for (int64_t r = lo; r < hi && st == TERN_OK; r++, o += stride) {

@@ -1,0 +1,135 @@
+/* Whole graphs, and single kernels, through the evaluator. */
+#include "ir/eval_ops.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "runtime/base/reader.h"
+
+struct TnEval {
+    const TnGraph *g;
+    void **data; /* by ref; NULL for values nobody needs */
+    int64_t sym[TN_SYM_COUNT];
+    void *scratch;
+};
+
+static void *reserve(size_t bytes) {
+    void *p = aligned_alloc(64, tn_round_up(bytes + 1, 64));
+    if (!p) tn_out_of_memory(bytes);
+    return p;
+}
+
+TernStatus tn_eval_create(const TnGraph *g, const TnWeights *w, const int64_t sym[TN_SYM_COUNT], TnEval **out,
+                          TernError *err) {
+    TnEval *e = tn_xcalloc(1, sizeof *e);
+    e->g = g;
+    memcpy(e->sym, sym, sizeof e->sym);
+    e->data = tn_xcalloc(g->n + 1, sizeof *e->data);
+    bool *needed = tn_xcalloc(g->n + 1, sizeof *needed); /* sources that a step reads */
+    size_t scratch = 0;
+    TernStatus st = TERN_OK;
+    for (TnRef r = 0; r < g->n; r++) {
+        if (tn_node_is_source(g, r)) continue;
+        for (uint32_t i = 0; i < g->nodes[r].n_args; i++) needed[g->nodes[r].args[i]] = true;
+    }
+    for (TnRef r = 0; r < g->n && st == TERN_OK; r++) {
+        const TnNode *n = &g->nodes[r];
+        TnOpClass class = tn_ops[n->op].class;
+        if (class == TN_SINK || n->op == TN_OP_kv_put) continue;
+        if (class == TN_SOURCE && !needed[r]) continue;
+        size_t bytes = tn_type_bytes(&n->type, sym);
+        e->data[r] = reserve(bytes);
+        /* NaN in all that nothing has written: whoever reads it will show it */
+        memset(e->data[r], class == TN_INPUT ? 0 : 0xff, bytes);
+        if (class == TN_SOURCE) st = tn_weight_all(g, r, w, e->data[r], err);
+        if (class == TN_SOURCE || class == TN_INPUT) continue;
+        size_t need = tn_eval_op_scratch(g, r, sym);
+        scratch = need > scratch ? need : scratch;
+    }
+    free(needed);
+    e->scratch = reserve(scratch);
+    if (st != TERN_OK) {
+        tn_eval_destroy(e);
+        return st;
+    }
+    *out = e;
+    return TERN_OK;
+}
+
+void tn_eval_destroy(TnEval *e) {
+    if (!e) return;
+    for (TnRef r = 0; r < e->g->n; r++) free(e->data[r]);
+    free(e->data);
+    free(e->scratch);
+    free(e);
+}
+
+void *tn_eval_data(TnEval *e, TnRef ref) {
+    TN_CHECK(ref < e->g->n);
+    return e->data[tn_alias_root(e->g, ref)];
+}
+
+static TnRef find_named(const TnGraph *g, TnOp op, const char *name) {
+    for (TnRef r = 0; r < g->n; r++)
+        if (g->nodes[r].op == op && strcmp(tn_attr_str(&g->nodes[r], TN_ATTR_name), name) == 0) return r;
+    return TN_NONE;
+}
+
+void *tn_eval_input(TnEval *e, const char *name) {
+    TnRef r = find_named(e->g, TN_OP_input, name);
+    return r == TN_NONE ? NULL : e->data[r];
+}
+
+const void *tn_eval_output(TnEval *e, const char *name) {
+    TnRef r = find_named(e->g, TN_OP_output, name);
+    return r == TN_NONE ? NULL : tn_eval_data(e, e->g->nodes[r].args[0]);
+}
+
+void tn_eval_run(TnEval *e, const int64_t sym[TN_SYM_COUNT]) {
+    for (int i = 0; i < TN_SYM_COUNT; i++) TN_CHECK(0 <= sym[i] && sym[i] <= e->sym[i]);
+    for (TnRef r = 0; r < e->g->n; r++) {
+        TnOpClass class = tn_ops[e->g->nodes[r].op].class;
+        if (class != TN_SOURCE && class != TN_INPUT) tn_eval_node_in(e->g, r, e->data, sym, e->scratch);
+    }
+}
+
+/* ---- one kernel. Scratch: data pointers by ref (only those of the kernel are set), values that do not leave
+ * the kernel, and the ops' own scratch. */
+
+static bool is_operand(const TnRef *ops, uint32_t n, TnRef r) {
+    for (uint32_t i = 0; i < n; i++)
+        if (ops[i] == r) return true;
+    return false;
+}
+
+/* Gives each inner value its place behind `at`; with data == NULL only counts. Returns the end. */
+static size_t place(const TnGraph *g, uint32_t kernel, const int64_t sym[TN_SYM_COUNT], const TnRef *ops,
+                    uint32_t n_ops, uint8_t *scratch, size_t at, void **data) {
+    const TnKernel *k = &g->kernels[kernel];
+    size_t most = 0;
+    for (TnRef r = k->first; r < k->first + k->n; r++) {
+        size_t need = tn_eval_op_scratch(g, r, sym);
+        most = need > most ? need : most;
+        if (g->nodes[r].op == TN_OP_kv_put || is_operand(ops, n_ops, r)) continue;
+        if (data) data[r] = scratch + at;
+        at += tn_round_up(tn_type_bytes(&g->nodes[r].type, sym), 64);
+    }
+    return data ? at : at + most;
+}
+
+size_t tn_eval_kernel_scratch(const TnGraph *g, uint32_t kernel, const int64_t sym[TN_SYM_COUNT]) {
+    TnRef ops[64];
+    uint32_t n_in, n_ops = tn_kernel_operands(g, kernel, ops, &n_in);
+    return place(g, kernel, sym, ops, n_ops, NULL, tn_round_up(g->n * sizeof(void *), 64), NULL);
+}
+
+void tn_eval_kernel(const TnGraph *g, uint32_t kernel, void *const *operands, const int64_t sym[TN_SYM_COUNT],
+                    void *scratch) {
+    TnRef ops[64];
+    uint32_t n_in, n_ops = tn_kernel_operands(g, kernel, ops, &n_in);
+    const TnKernel *k = &g->kernels[kernel];
+    void **data = scratch;
+    for (uint32_t i = 0; i < n_ops; i++) data[ops[i]] = operands[i];
+    size_t end = place(g, kernel, sym, ops, n_ops, scratch, tn_round_up(g->n * sizeof(void *), 64), data);
+    for (TnRef r = k->first; r < k->first + k->n; r++)
+        tn_eval_node_in(g, r, data, sym, (uint8_t *)scratch + end);
+}

@@ -1,0 +1,90 @@
+/* What the evaluator's files share. */
+#ifndef TN_EVAL_OPS_H
+#define TN_EVAL_OPS_H
+
+#include "ir/eval.h"
+
+/* One node being evaluated. */
+typedef struct TnEvalOp {
+    const TnGraph *g;
+    const TnNode *n;
+    TnRef ref;
+    void *const *data;
+    const int64_t *sym;
+    float *scratch; /* tn_eval_op_scratch bytes, 64-aligned */
+} TnEvalOp;
+
+typedef void TnEvalFn(const TnEvalOp *c);
+
+/* One function a row of the table: ops with a meaning of their own have tn_eval_op_NAME. SOURCE values are
+ * made by weights.c, INPUTs by the runtime, and a SINK is its operand. */
+#define TN_EVAL_SOURCE(apply, name)
+#define TN_EVAL_INPUT(apply, name)
+#define TN_EVAL_SINK(apply, name)
+#define TN_EVAL_ROW(apply, name)                    apply(name)
+#define TN_EVAL_ELEM(apply, name)                   apply(name)
+#define TN_EVAL_ROOT(apply, name)                   apply(name)
+#define TN_EVAL_DECLARE(name)                       TnEvalFn tn_eval_op_##name;
+#define OP(name, lo, hi, class, stages, attrs, doc) TN_EVAL_##class(TN_EVAL_DECLARE, name)
+#include "ir/ops.def"
+#undef OP
+
+size_t tn_eval_op_scratch(const TnGraph *g, TnRef ref, const int64_t sym[TN_SYM_COUNT]);
+/* As tn_eval_node, with scratch given. */
+void tn_eval_node_in(const TnGraph *g, TnRef ref, void *const *data, const int64_t sym[TN_SYM_COUNT],
+                     void *scratch);
+
+/* Operand i, and its memory (a cache: that of its alias root). */
+static inline const TnNode *tn_arg(const TnEvalOp *c, uint32_t i) {
+    return &c->g->nodes[c->n->args[i]];
+}
+static inline void *tn_arg_data(const TnEvalOp *c, uint32_t i) {
+    TnRef r = c->n->args[i];
+    if (tn_encs[c->g->nodes[r].type.enc].kind == TN_CACHE) r = tn_alias_root(c->g, r);
+    TN_CHECK(c->data[r]);
+    return c->data[r];
+}
+/* Row of operand i as floats or ints; the caller knows the type. */
+static inline const void *tn_arg_row(const TnEvalOp *c, uint32_t i, int64_t row) {
+    return (const uint8_t *)tn_arg_data(c, i) + (size_t)row * tn_row_bytes(&tn_arg(c, i)->type);
+}
+static inline void *tn_out_row(const TnEvalOp *c, int64_t row) {
+    return (uint8_t *)c->data[c->ref] + (size_t)row * tn_row_bytes(&c->n->type);
+}
+static inline int64_t tn_out_rows(const TnEvalOp *c) {
+    return tn_type_rows(&c->n->type, c->sym);
+}
+static inline int64_t tn_cols(const TnType *t) {
+    return t->dim[t->rank - 1];
+}
+
+/* Hot loops: a second body with the machine's fma, which baseline x86-64 lacks (a libm call an element
+ * otherwise). fma is exact either way, so the bits are the same. Not under sanitizers: their runtimes are not
+ * up yet when the choice is made. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TN_NO_CLONES
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define TN_NO_CLONES
+#endif
+#endif
+#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__FMA__) && !defined(TN_NO_CLONES)
+#define TN_FMA_CLONES  __attribute__((target_clones("fma", "default")))
+#define TN_AVX2_CLONES __attribute__((target_clones("avx2", "default")))
+#else
+#define TN_FMA_CLONES
+#define TN_AVX2_CLONES
+#endif
+
+enum { TN_LANES = 32 };
+
+/* The end of every row reduction: lanes j and j+16 are added, then 8, 4, 2, 1. */
+static inline float tn_lanes_sum(const float lane[TN_LANES]) {
+    float a[TN_LANES];
+    for (int j = 0; j < TN_LANES; j++) a[j] = lane[j];
+    for (int h = TN_LANES / 2; h > 0; h /= 2)
+        for (int j = 0; j < h; j++) a[j] = a[j] + a[j + h];
+    return a[0];
+}
+
+#endif

@@ -1,0 +1,85 @@
+/* The ops with a loop skeleton of their own, but for attention: embed, matmul, tmatmul. A weight row is
+ * decoded once and then meets all rows of the step. */
+#include "ir/eval_ops.h"
+
+#include <math.h>
+#include <string.h>
+#include "runtime/base/reader.h"
+
+size_t tn_eval_op_scratch(const TnGraph *g, TnRef ref, const int64_t sym[TN_SYM_COUNT]) {
+    const TnNode *n = &g->nodes[ref];
+    if (n->op ==
+        TN_OP_attend) { /* a page of keys, one of values, and the blocks' results for a group of heads */
+        const TnType *kc = &g->nodes[n->args[1]].type;
+        size_t head = (size_t)tn_cols(kc), group = (size_t)tn_cols(&n->type) / head / (size_t)kc->dim[1];
+        return (2 * TN_PAGE * head + group * (size_t)sym[TN_P] * (head + 2)) * sizeof(float);
+    }
+    if (n->op == TN_OP_matmul || n->op == TN_OP_tmatmul || n->op == TN_OP_rmsnorm)
+        return tn_round_up((size_t)tn_cols(&g->nodes[n->args[1]].type), TN_K_PAD) * sizeof(float);
+    return 0;
+}
+
+/* embed ids, table: y[t] = table[ids[t]] widened to f32 */
+void tn_eval_op_embed(const TnEvalOp *c) {
+    const TnType *table = &tn_arg(c, 1)->type;
+    const int32_t *ids = tn_arg_data(c, 0);
+    for (int64_t t = 0; t < tn_out_rows(c); t++) {
+        TN_CHECK(0 <= ids[t] && ids[t] < tn_weight_count(table));
+        tn_decode_row(table, tn_arg_data(c, 1), ids[t], tn_out_row(c, t));
+    }
+}
+
+/* Lanes of fma(x, w, acc); w is filled up with zeros to a multiple of 32, x need not be. */
+static inline float dot(const float *x, const float *w, int64_t k) {
+    float lane[TN_LANES] = {0}, last[TN_LANES] = {0};
+    int64_t i = 0;
+    for (; i + TN_LANES <= k; i += TN_LANES)
+        for (int j = 0; j < TN_LANES; j++) lane[j] = fmaf(x[i + j], w[i + j], lane[j]);
+    if (i < k) {
+        memcpy(last, x + i, (size_t)(k - i) * sizeof(float));
+        for (int j = 0; j < TN_LANES; j++) lane[j] = fmaf(last[j], w[i + j], lane[j]);
+    }
+    return tn_lanes_sum(lane);
+}
+
+/* matmul x, w: y[t,m] = lanes of fma(x[t,k], w[m,k], acc), w widened to f32 */
+TN_FMA_CLONES static void matmul(const TnEvalOp *c) {
+    const TnType *w = &tn_arg(c, 1)->type;
+    int64_t k = tn_cols(w), rows = tn_out_rows(c);
+    size_t xs = tn_row_bytes(&tn_arg(c, 0)->type), ys = tn_row_bytes(&c->n->type);
+    const uint8_t *x = tn_arg_data(c, 0), *data = tn_arg_data(c, 1);
+    uint8_t *y = c->data[c->ref];
+    memset(c->scratch + k, 0, (tn_round_up((size_t)k, TN_K_PAD) - (size_t)k) * sizeof(float));
+    for (int64_t m = 0; m < tn_weight_count(w); m++) {
+        tn_decode_row(w, data, m, c->scratch);
+        for (int64_t t = 0; t < rows; t++)
+            ((float *)(y + (size_t)t * ys))[m] = dot((const float *)(x + (size_t)t * xs), c->scratch, k);
+    }
+}
+void tn_eval_op_matmul(const TnEvalOp *c) {
+    matmul(c);
+}
+
+/* tmatmul q, w: y[t,m] = sum over k of q[t,k]*w[m,k], exact: any order will do */
+TN_AVX2_CLONES static void tmatmul(const TnEvalOp *c) {
+    const TnType *w = &tn_arg(c, 1)->type;
+    int64_t k = tn_cols(w), rows = tn_out_rows(c);
+    size_t xs = tn_row_bytes(&tn_arg(c, 0)->type), ys = tn_row_bytes(&c->n->type);
+    const uint8_t *x = tn_arg_data(c, 0), *data = tn_arg_data(c, 1);
+    uint8_t *y = c->data[c->ref];
+    int8_t *trits = (int8_t *)c->scratch;
+    memset(trits + k, 0, tn_round_up((size_t)k, TN_K_PAD) - (size_t)k);
+    for (int64_t m = 0; m < tn_weight_count(w); m++) {
+        tn_decode_trits(w, data, m, trits);
+        for (int64_t t = 0; t < rows; t++) {
+            const int8_t *q = (const int8_t *)x + (size_t)t * xs + TN_Q8_HEAD;
+            int32_t acc = 0;
+            for (int64_t i = 0; i < k; i += TN_K_PAD)
+                for (int j = 0; j < TN_K_PAD; j++) acc += q[i + j] * trits[i + j];
+            ((int32_t *)(y + (size_t)t * ys))[m] = acc;
+        }
+    }
+}
+void tn_eval_op_tmatmul(const TnEvalOp *c) {
+    tmatmul(c);
+}
