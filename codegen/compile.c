@@ -1,0 +1,318 @@
+/* The driver: a model-stage graph in, a blob out.
+ *
+ * The first half of the pipeline runs once, the second once a variant. Kernels of all variants of a level
+ * share one image, in which equal ones (by signature) stand once; weights are shared by all variants of all
+ * levels. Then the parts are laid out and written: everything but WGHT is small and in memory, WGHT is made
+ * as it is written. The bytes depend on nothing but the model, the options and the version: no times, no
+ * addresses, no order of threads. */
+#include "codegen/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "runtime/base/arena.h"
+#include "runtime/base/os.h"
+
+/* One (level, cache type, row class), from clone to planned graph. */
+typedef struct Variant {
+    TnGraph *g;
+    uint32_t level_index;
+    uint32_t *exports; /* of each kernel, index among the level's jobs */
+} Variant;
+
+typedef struct Level {
+    const char *name;
+    uint32_t number;
+    TnEmitJob *jobs;          /* one a unique kernel; NULL for ref */
+    const TnTarget **targets; /* of each job */
+    size_t n, cap, cap_targets;
+    TnMap by_signature;
+    TnBuf image;
+    uint32_t section;
+} Level;
+
+typedef struct Compiler {
+    const TnCompileOptions *opt;
+    const TnFacts *facts;
+    TnProgress progress;
+    TnGraph *model;
+    Variant *variants;
+    uint32_t n_variants;
+    Level *levels;
+    uint32_t n_levels;
+    TnArena arena;
+    TnWeightStore store;
+    TnBlobParts parts;
+    TnCompileReport report;
+    TernError *err;
+} Compiler;
+
+static const struct {
+    const char *name;
+    uint32_t number;
+} level_names[] = {{"ref", TN_LEVEL_REF},
+                   {"avx2", TN_LEVEL_AVX2},
+                   {"avx512-vnni", TN_LEVEL_AVX512_VNNI},
+                   {"amx", TN_LEVEL_AMX},
+                   {"neon-dotprod", TN_LEVEL_NEON_DOTPROD}};
+
+static TernStatus check_levels(Compiler *c) {
+    if (c->opt->n_levels == 0)
+        return tn_fail(c->err, TERN_ERR_INPUT, "compile: no feature level, wanted one at least");
+    c->levels = tn_xcalloc(c->opt->n_levels, sizeof *c->levels);
+    for (uint32_t i = 0; i < c->opt->n_levels; i++) {
+        const char *name = c->opt->levels[i];
+        size_t k = 0;
+        while (k < TN_COUNT(level_names) && strcmp(name, level_names[k].name)) k++;
+        if (k == TN_COUNT(level_names))
+            return tn_fail(c->err, TERN_ERR_INPUT,
+                           "compile: unknown level %s, wanted ref, avx2, avx512-vnni, amx or neon-dotprod",
+                           name);
+        for (uint32_t j = 0; j < i; j++)
+            if (c->levels[j].number == level_names[k].number)
+                return tn_fail(c->err, TERN_ERR_INPUT, "compile: level %s is given twice", name);
+        c->levels[i] =
+            (Level){.name = level_names[k].name, .number = level_names[k].number, .section = UINT32_MAX};
+        c->n_levels++;
+    }
+    return TERN_OK;
+}
+
+/* Who may emit at a level: at most 8. */
+static TernStatus choose_targets(Compiler *c, const Level *level, const TnTargetDesc *out[8], uint32_t *n) {
+    const char *want = c->opt->target;
+    *n = 0;
+    if (want) {
+        const TnTarget *t = tn_target_find(want);
+        if (!t) return tn_fail(c->err, TERN_ERR_UNSUPPORTED, "compile: this build has no target %s", want);
+        if ((t == &tn_target_ref) != (level->number == TN_LEVEL_REF))
+            return tn_fail(c->err, TERN_ERR_INPUT, "compile: target %s has no level %s", want, level->name);
+        out[(*n)++] = &t->desc;
+        return TERN_OK;
+    }
+    if (level->number == TN_LEVEL_REF) out[(*n)++] = &tn_target_ref.desc;
+#ifdef TERN_LLVM
+    if (level->number != TN_LEVEL_REF) out[(*n)++] = &tn_target_llvm.desc;
+#endif
+    if (*n == 0)
+        return tn_fail(c->err, TERN_ERR_UNSUPPORTED,
+                       "compile: this build has no code generator for level %s (built with TERN_LLVM=OFF); "
+                       "level ref needs none",
+                       level->name);
+    return TERN_OK;
+}
+
+static TernStatus run_passes(Compiler *c, const TnGraph *model) {
+    uint32_t max_rows = c->opt->max_rows ? c->opt->max_rows : 512;
+    const uint32_t tops[] = {1, 8, max_rows};
+    double start = tn_os_seconds();
+    TnPassCtx ctx = {.head = c->opt->head};
+    TN_TRY(tn_progress(&c->progress, "passes", 0, c->n_levels * 6, c->err));
+    c->model = tn_graph_clone(model);
+    TN_TRY(tn_passes_run(c->model, TN_PASSES_MODEL, &ctx, c->err));
+    c->variants = tn_xcalloc(c->n_levels * 6, sizeof *c->variants);
+    for (uint32_t l = 0; l < c->n_levels; l++) {
+        const TnTargetDesc *targets[8];
+        TN_TRY(choose_targets(c, &c->levels[l], targets, &ctx.n_targets));
+        ctx.targets = targets;
+        ctx.level = c->levels[l].name;
+        for (TnKv kv = TN_KV_F16; kv <= TN_KV_F32; kv++) {
+            uint32_t lo = 1;
+            for (size_t i = 0; i < TN_COUNT(tops) && lo <= max_rows; i++) {
+                ctx.kv = kv;
+                ctx.rows_lo = lo;
+                ctx.rows_hi = tops[i] < max_rows ? tops[i] : max_rows;
+                lo = (uint32_t)ctx.rows_hi + 1;
+                Variant *v = &c->variants[c->n_variants++];
+                *v = (Variant){.g = tn_graph_clone(c->model), .level_index = l};
+                TN_TRY(tn_passes_run(v->g, TN_PASSES_VARIANT, &ctx, c->err));
+                v->exports = tn_xcalloc(v->g->n_kernels + 1, sizeof *v->exports);
+                TN_TRY(tn_progress(&c->progress, "passes", c->n_variants, c->n_levels * 6, c->err));
+            }
+        }
+    }
+    c->report.n_variants = c->n_variants;
+    c->report.seconds_passes = tn_os_seconds() - start;
+    return TERN_OK;
+}
+
+/* "qkv_17": the kernel's name without the layer's number, made unique by the job's. */
+static const char *job_symbol(Compiler *c, const char *name, size_t index) {
+    size_t n = strlen(name);
+    while (n > 1 && name[n - 1] >= '0' && name[n - 1] <= '9') n--;
+    char *s = tn_sprintf(&c->arena, "%.*s_%zu", (int)(n < 40 ? n : 40), name, index);
+    for (char *p = s; *p; p++)
+        if (*p == '.') *p = '_';
+    return s;
+}
+
+static TernStatus add_jobs(Compiler *c, Variant *v) {
+    Level *level = &c->levels[v->level_index];
+    for (uint32_t k = 0; k < v->g->n_kernels; k++) {
+        const TnKernel *kernel = &v->g->kernels[k];
+        c->report.n_kernels++;
+        if (level->number == TN_LEVEL_REF) {
+            v->exports[k] = 0;
+            continue;
+        }
+        const TnTarget *target = kernel->target ? tn_target_find(kernel->target) : NULL;
+        if (!target || !target->emit)
+            return tn_fail(c->err, TERN_ERR_UNSUPPORTED, "kernel %s: target %s makes no code for level %s",
+                           kernel->name, kernel->target ? kernel->target : "(none)", level->name);
+        TnBuf sig = {0};
+        tn_kernel_signature(v->g, k, &sig);
+        char *key = tn_strndup(&c->arena, sig.data, sig.len);
+        size_t len = sig.len;
+        tn_buf_free(&sig);
+        uint32_t job = tn_map_get(&level->by_signature, key, len);
+        if (job == TN_MAP_NONE) {
+            job = (uint32_t)level->n;
+            tn_map_set(&level->by_signature, key, len, job);
+            size_t n = level->n;
+            TN_PUSH(level->jobs, level->n, level->cap,
+                    (TnEmitJob){.g = v->g, .kernel = k, .symbol = job_symbol(c, kernel->name, n)});
+            TN_PUSH(level->targets, n, level->cap_targets, target);
+            c->report.n_unique++;
+        }
+        v->exports[k] = job;
+    }
+    return TERN_OK;
+}
+
+/* Each target gets its jobs together; results go back to their places. */
+static TernStatus emit_level(Compiler *c, Level *level) {
+    TnEmitJob *batch = tn_xcalloc(level->n + 1, sizeof *batch);
+    bool *done = tn_xcalloc(level->n + 1, sizeof *done);
+    TernStatus s = TERN_OK;
+    for (size_t i = 0; s == TERN_OK && i < level->n; i++) {
+        if (done[i]) continue;
+        uint32_t n = 0;
+        for (size_t j = i; j < level->n; j++)
+            if (level->targets[j] == level->targets[i]) batch[n++] = level->jobs[j];
+        s = level->targets[i]->emit(batch, n, level->name, &level->image, c->progress.fn, c->progress.user,
+                                    c->err);
+        n = 0;
+        for (size_t j = i; s == TERN_OK && j < level->n; j++) {
+            if (level->targets[j] != level->targets[i]) continue;
+            level->jobs[j] = batch[n++];
+            done[j] = true;
+            TN_CHECK(level->jobs[j].entry < level->image.len);
+        }
+    }
+    free(batch);
+    free(done);
+    return s;
+}
+
+static void put_code(Compiler *c, Level *level) {
+    TnBuf out = {0}, names = {0};
+    size_t names_at = sizeof(TnBlobCode) + level->n * sizeof(TnBlobExport);
+    tn_buf_grow(&out, sizeof(TnBlobCode));
+    for (size_t i = 0; i < level->n; i++) {
+        const char *name = level->jobs[i].symbol;
+        TnBlobExport e = {level->jobs[i].entry, {(uint32_t)(names_at + names.len), (uint32_t)strlen(name)}};
+        tn_buf_put(&names, name, e.name.size);
+        tn_buf_put(&out, &e, sizeof e);
+    }
+    tn_buf_put(&out, names.data, names.len);
+    tn_buf_free(&names);
+    tn_buf_align(&out, 64);
+    TnBlobCode head = {
+        .n_exports = (uint32_t)level->n, .image_offset = out.len, .image_size = level->image.len};
+    memcpy(out.data, &head, sizeof head);
+    tn_buf_put(&out, level->image.data, level->image.len);
+    c->report.code_bytes += level->image.len;
+    tn_buf_free(&level->image);
+    level->section = tn_blob_add(&c->parts, TN_SECTION_CODE, TN_SECTION_REQUIRED, level->number, 64, &out);
+}
+
+static TernStatus make_code(Compiler *c) {
+    double start = tn_os_seconds();
+    for (uint32_t i = 0; i < c->n_variants; i++) TN_TRY(add_jobs(c, &c->variants[i]));
+    for (uint32_t i = 0; i < c->n_levels; i++) {
+        if (c->levels[i].number == TN_LEVEL_REF) continue;
+        TN_TRY(emit_level(c, &c->levels[i]));
+        put_code(c, &c->levels[i]);
+    }
+    c->report.seconds_codegen = tn_os_seconds() - start;
+    return TERN_OK;
+}
+
+static TernStatus make_programs(Compiler *c) {
+    for (uint32_t i = 0; i < c->n_variants; i++) {
+        const Variant *v = &c->variants[i];
+        const Level *level = &c->levels[v->level_index];
+        TnBuf prog = {0}, plan = {0};
+        TernStatus s = tn_program_build(v->g, level->number, level->section, level->jobs, v->exports,
+                                        &c->store, &prog, &plan, c->err);
+        if (s != TERN_OK) {
+            tn_buf_free(&prog);
+            tn_buf_free(&plan);
+            return s;
+        }
+        tn_blob_add(&c->parts, TN_SECTION_PROG, TN_SECTION_REQUIRED, level->number, 64, &prog);
+        tn_blob_add(&c->parts, TN_SECTION_PLAN, TN_SECTION_REQUIRED, level->number, 64, &plan);
+    }
+    return TERN_OK;
+}
+
+static void put_text(Compiler *c) {
+    TnBuf tir = {0}, wdir = {0};
+    TnGraph **graphs = tn_xcalloc(c->n_variants + 1, sizeof(TnGraph *));
+    for (uint32_t i = 0; i < c->n_variants; i++) graphs[i] = c->variants[i].g;
+    tn_print_file(graphs, c->n_variants, &tir);
+    free(graphs);
+    c->report.tir_bytes = tir.len;
+    tn_blob_add(&c->parts, TN_SECTION_TIR, 0, 0, 64, &tir);
+    tn_store_directory(&c->store, &wdir);
+    tn_blob_add(&c->parts, TN_SECTION_WDIR, 0, 0, 64, &wdir);
+}
+
+static TernStatus compile(Compiler *c, const TnGraph *model, const TnWeights *weights,
+                          const TnBlobDest *dest) {
+    uint32_t context = c->opt->context ? c->opt->context : c->facts->n_context;
+    if (context > c->facts->n_context)
+        return tn_fail(c->err, TERN_ERR_INPUT, "compile: context %u, wanted at most the model's %u", context,
+                       c->facts->n_context);
+    if (c->opt->max_rows > 1u << 16)
+        return tn_fail(c->err, TERN_ERR_INPUT, "compile: %u rows a step, wanted at most %u", c->opt->max_rows,
+                       1u << 16);
+    TN_TRY(check_levels(c));
+    TN_TRY(run_passes(c, model));
+    TnBuf meta = {0};
+    tn_blob_meta(c->facts, context, &meta);
+    c->report.meta_bytes = meta.len;
+    tn_blob_add(&c->parts, TN_SECTION_META, TN_SECTION_REQUIRED, 0, 64, &meta);
+    TN_TRY(make_code(c));
+    TN_TRY(make_programs(c));
+    put_text(c);
+    c->report.weight_bytes = c->store.bytes;
+    double start = tn_os_seconds();
+    TN_TRY(tn_blob_write(&c->parts, &c->store, weights, dest, &c->progress, &c->report.file_bytes, c->err));
+    c->report.seconds_weights = tn_os_seconds() - start;
+    return TERN_OK;
+}
+
+TernStatus tn_compile(const TnGraph *model, const TnWeights *weights, const TnFacts *facts,
+                      const TnCompileOptions *options, const TnBlobDest *dest, TnCompileReport *report,
+                      TernError *err) {
+    Compiler c = {.opt = options, .facts = facts, .progress = {options->progress, options->user}, .err = err};
+    TernStatus s = compile(&c, model, weights, dest);
+    if (s == TERN_OK && report) *report = c.report;
+    tn_blob_free(&c.parts);
+    tn_store_free(&c.store);
+    for (uint32_t i = 0; i < c.n_variants; i++) {
+        tn_graph_destroy(c.variants[i].g);
+        free(c.variants[i].exports);
+    }
+    for (uint32_t i = 0; i < c.n_levels; i++) {
+        free(c.levels[i].jobs);
+        free(c.levels[i].targets);
+        tn_map_free(&c.levels[i].by_signature);
+        tn_buf_free(&c.levels[i].image);
+    }
+    free(c.variants);
+    free(c.levels);
+    tn_graph_destroy(c.model);
+    tn_arena_free(&c.arena);
+    return s;
+}

@@ -1,0 +1,71 @@
+/* What the files of codegen/ share among themselves: the parts a blob is made of. */
+#ifndef TN_CODEGEN_INTERNAL_H
+#define TN_CODEGEN_INTERNAL_H
+
+#include "codegen/codegen.h"
+#include "runtime/base/hash.h"
+
+/* signature.c: "p64[3840,2560]"; with scales also their ranges and values. */
+void tn_put_type(const TnType *t, bool scales, TnBuf *out);
+void tn_put_attr(const TnAttr *a, TnBuf *out);
+
+/* The caller's progress callback; NULL fn is fine. */
+typedef struct TnProgress {
+    TnProgressFn *fn;
+    void *user;
+} TnProgress;
+/* TERN_ERR_CANCELLED when the callback says so. */
+TernStatus tn_progress(const TnProgress *p, const char *phase, uint64_t done, uint64_t total, TernError *err);
+
+/* ---- weights_store.c: what lies in WGHT. Equal SOURCE expressions (of any variant) are stored once. */
+typedef struct TnStoredWeight {
+    const TnGraph *g; /* borrowed: lives until the blob is written */
+    TnRef ref;
+    char *key; /* canonical text of the expression and its type */
+    uint64_t offset, size;
+} TnStoredWeight;
+
+typedef struct TnWeightStore {
+    TnStoredWeight *w;
+    size_t n, cap;
+    uint64_t bytes;
+    TnMap by_key;
+} TnWeightStore;
+
+/* Index of the SOURCE value in the store; added at the end if new, 64-aligned. */
+uint32_t tn_store_add(TnWeightStore *s, const TnGraph *g, TnRef ref);
+/* The WDIR section. */
+void tn_store_directory(const TnWeightStore *s, TnBuf *out);
+void tn_store_free(TnWeightStore *s);
+
+/* Makes the store's bytes chunk by chunk on a few threads; put is called in rising order of chunks, never twice at
+ * once. With `memory` the bytes are made there and put is not called. hashes has room for every chunk. */
+typedef struct TnStoreSink {
+    uint8_t *memory;
+    TernStatus (*put)(void *user, const void *bytes, size_t n, TernError *err);
+    void *user;
+} TnStoreSink;
+TernStatus tn_store_write(const TnWeightStore *s, const TnWeights *source, const TnStoreSink *sink, TnHash128 *hashes,
+                          const TnProgress *progress, TernError *err);
+uint64_t tn_store_chunks(const TnWeightStore *s);
+
+/* ---- program.c: PROG and PLAN of one planned variant. exports[kernel] and jobs give each kernel's code (NULL for
+ * level ref). Adds the weights it reads to the store. */
+TernStatus tn_program_build(const TnGraph *g, uint32_t level, uint32_t code_section, const TnEmitJob *jobs,
+                            const uint32_t *exports, TnWeightStore *store, TnBuf *prog, TnBuf *plan, TernError *err);
+
+/* ---- blob_writer.c */
+typedef struct TnBlobParts {
+    TnBlobSection *table;
+    TnBuf *bodies; /* owned; NULL data for WGHT */
+    size_t n, cap;
+} TnBlobParts;
+/* Adds a section and takes over its bytes; returns its index. */
+uint32_t tn_blob_add(TnBlobParts *p, uint32_t kind, uint32_t flags, uint32_t level, uint32_t align, TnBuf *body);
+void tn_blob_meta(const TnFacts *facts, uint32_t context, TnBuf *out);
+/* Adds CHNK and WGHT, lays everything out and writes it. */
+TernStatus tn_blob_write(TnBlobParts *p, const TnWeightStore *store, const TnWeights *source, const TnBlobDest *dest,
+                         const TnProgress *progress, uint64_t *out_bytes, TernError *err);
+void tn_blob_free(TnBlobParts *p);
+
+#endif

@@ -1,0 +1,197 @@
+/* PROG and PLAN: what the runtime knows of a planned graph.
+ *
+ * Every kernel becomes a launch, every operand of tn_kernel_operands a place: in the arena, in WGHT, in the
+ * session's inputs or in its caches. The runtime multiplies offsets by the symbols' values; nothing here
+ * does. */
+#include "codegen/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "runtime/base/arena.h"
+#include "runtime/base/reader.h"
+
+typedef struct Builder {
+    const TnGraph *g;
+    TnWeightStore *store;
+    TnBlobLaunch *launches;
+    size_t n_launches, cap_launches;
+    TnBlobOperand *operands;
+    size_t n_operands, cap_operands;
+    TnBuf names;
+    uint32_t *operand_of; /* of each value, where it is written, or UINT32_MAX */
+    TnBlobPlan plan;
+    TernError *err;
+} Builder;
+
+static bool leads_with_sym(const TnType *t) {
+    return tn_dim_is_sym(t->dim[0]);
+}
+
+static uint32_t lead(const TnType *t) {
+    return leads_with_sym(t) ? (uint32_t)tn_dim_sym(t->dim[0]) : UINT32_MAX;
+}
+
+static TernStatus bind_input(Builder *b, TnRef ref, TnBlobOperand *out) {
+    static const char *const names[TN_IN_COUNT] = {"ids", "pos", "slot", "rows", "hrows", "table"};
+    const TnNode *node = &b->g->nodes[ref];
+    const char *name = tn_attr_str(node, TN_ATTR_name);
+    if (tn_encs[node->type.enc].kind == TN_CACHE) {
+        bool key = tn_enc_is_kcache(node->type.enc);
+        char *end;
+        unsigned long layer = strtoul(name + 1, &end, 10);
+        if (name[0] != (key ? 'k' : 'v') || end == name + 1 || *end || layer >= UINT32_MAX)
+            return tn_fail(b->err, TERN_ERR_INPUT,
+                           "graph %s: cache input \"%s\", wanted k<layer> or v<layer>", b->g->name, name);
+        uint64_t page = tn_page_bytes(&node->type), *of_all = key ? &b->plan.key_page : &b->plan.value_page;
+        if (*of_all && *of_all != page)
+            return tn_fail(b->err, TERN_ERR_UNSUPPORTED,
+                           "graph %s: cache %s has pages of %llu bytes, wanted %llu as in other layers",
+                           b->g->name, name, (unsigned long long)page, (unsigned long long)*of_all);
+        *of_all = page;
+        *out = (TnBlobOperand){key ? TN_SPACE_KEYS : TN_SPACE_VALUES, (uint32_t)layer, 0, page};
+        return TERN_OK;
+    }
+    for (uint32_t i = 0; i < TN_IN_COUNT; i++) {
+        if (strcmp(name, names[i])) continue;
+        *out = (TnBlobOperand){TN_SPACE_INPUT, i, 0, tn_row_bytes(&node->type)};
+        return TERN_OK;
+    }
+    return tn_fail(b->err, TERN_ERR_INPUT,
+                   "graph %s: input \"%s\" is none the runtime has (ids pos slot rows hrows table k<i> v<i>)",
+                   b->g->name, name);
+}
+
+static TernStatus bind(Builder *b, TnRef ref, TnBlobOperand *out) {
+    const TnNode *node = &b->g->nodes[ref];
+    if (node->op == TN_OP_input) return bind_input(b, ref, out);
+    if (tn_node_is_source(b->g, ref)) {
+        uint32_t w = tn_store_add(b->store, b->g, ref);
+        *out = (TnBlobOperand){TN_SPACE_WGHT, 0, b->store->w[w].offset, b->store->w[w].size};
+        return TERN_OK;
+    }
+    const TnAttr *off = tn_node_attr(node, TN_ATTR_off);
+    if (!off) TN_BUG("graph %s: value %s leaves its kernel without `off`", b->g->name, node->name);
+    uint32_t sym = lead(&node->type);
+    uint64_t row = sym == UINT32_MAX ? tn_type_bytes(&node->type, NULL) : tn_row_bytes(&node->type);
+    *out = (TnBlobOperand){TN_SPACE_ARENA, sym, (uint64_t)off->i, row};
+    uint64_t *part = sym == UINT32_MAX ? &b->plan.arena_const : &b->plan.arena[sym],
+             end = out->offset + tn_round_up(row, 64);
+    if (end > *part) *part = end;
+    return TERN_OK;
+}
+
+/* The symbol a kernel's work goes by: of what it writes, or the rows it stores in a cache. */
+static uint32_t kernel_sym(const TnGraph *g, const TnKernel *k, const TnRef *ops, uint32_t n_in, uint32_t n) {
+    if (n > n_in) return lead(&g->nodes[ops[n_in]].type);
+    for (uint32_t i = 0; i < k->n; i++) {
+        const TnNode *node = &g->nodes[k->first + i];
+        if (node->op == TN_OP_kv_put) return lead(&g->nodes[node->args[1]].type);
+    }
+    return UINT32_MAX;
+}
+
+static TernStatus add_launch(Builder *b, uint32_t kernel, const TnEmitJob *jobs, const uint32_t *exports) {
+    const TnKernel *k = &b->g->kernels[kernel];
+    TnRef ops[64];
+    uint32_t n_in, n = tn_kernel_operands(b->g, kernel, ops, &n_in);
+    TnBlobLaunch l = {.first_operand = (uint32_t)b->n_operands, .n_operands = n, .n_reads = n_in};
+    for (uint32_t i = 0; i < n; i++) {
+        TnBlobOperand o;
+        TN_TRY(bind(b, ops[i], &o));
+        if (i >= n_in) b->operand_of[ops[i]] = (uint32_t)b->n_operands;
+        TN_PUSH(b->operands, b->n_operands, b->cap_operands, o);
+    }
+    uint32_t sym = kernel_sym(b->g, k, ops, n_in, n);
+    l.gate_sym = sym;
+    l.unit_sym = k->axis == TN_AXIS_ROWS ? sym : UINT32_MAX;
+    l.units = (uint64_t)k->units;
+    l.flags = k->barrier ? TN_LAUNCH_BARRIER : 0;
+    b->plan.n_barriers += k->barrier;
+    if (jobs) {
+        const TnEmitJob *job = &jobs[exports[kernel]];
+        l.export_index = exports[kernel];
+        l.scratch = job->scratch;
+        l.scratch_page = job->scratch_page;
+    }
+    if (l.scratch > b->plan.scratch) b->plan.scratch = l.scratch;
+    if (l.scratch_page > b->plan.scratch_page) b->plan.scratch_page = l.scratch_page;
+    l.name = (TnBlobRange){(uint32_t)b->names.len, (uint32_t)strlen(k->name)};
+    tn_buf_put(&b->names, k->name, l.name.size);
+    TN_PUSH(b->launches, b->n_launches, b->cap_launches, l);
+    return TERN_OK;
+}
+
+static TernStatus find_outputs(Builder *b, uint32_t output[8]) {
+    static const char *const names[TN_OUT_COUNT] = {"best", "top", "toplogit", "logits", "hidden"};
+    for (uint32_t i = 0; i < 8; i++) output[i] = UINT32_MAX;
+    for (TnRef r = 0; r < b->g->n; r++) {
+        const TnNode *node = &b->g->nodes[r];
+        if (node->op != TN_OP_output) continue;
+        const char *name = tn_attr_str(node, TN_ATTR_name);
+        uint32_t i = 0;
+        while (i < TN_OUT_COUNT && strcmp(name, names[i])) i++;
+        if (i == TN_OUT_COUNT)
+            return tn_fail(
+                b->err, TERN_ERR_INPUT,
+                "graph %s: output \"%s\" is none the runtime has (best top toplogit logits hidden)",
+                b->g->name, name);
+        output[i] = b->operand_of[node->args[0]];
+        if (output[i] == UINT32_MAX)
+            return tn_fail(b->err, TERN_ERR_INPUT, "graph %s: output \"%s\" is not made by any kernel",
+                           b->g->name, name);
+        const TnType *t = &b->g->nodes[node->args[0]].type;
+        if (i == TN_OUT_TOP) b->plan.topk = (uint32_t)t->dim[t->rank - 1];
+    }
+    return TERN_OK;
+}
+
+/* Bytes of distinct weights among the operands. */
+static uint64_t weight_bytes(const Builder *b) {
+    TnMap seen = {0};
+    uint64_t sum = 0;
+    for (size_t i = 0; i < b->n_operands; i++) {
+        const TnBlobOperand *o = &b->operands[i];
+        if (o->space != TN_SPACE_WGHT) continue;
+        if (tn_map_set(&seen, (const char *)&o->offset, sizeof o->offset, 0) == TN_MAP_NONE)
+            sum += o->row_bytes;
+    }
+    tn_map_free(&seen);
+    return sum;
+}
+
+static TernStatus build(Builder *b, TnBlobProg *head, const TnEmitJob *jobs, const uint32_t *exports) {
+    for (uint32_t k = 0; k < b->g->n_kernels; k++) TN_TRY(add_launch(b, k, jobs, exports));
+    return find_outputs(b, head->output);
+}
+
+TernStatus tn_program_build(const TnGraph *g, uint32_t level, uint32_t code_section, const TnEmitJob *jobs,
+                            const uint32_t *exports, TnWeightStore *store, TnBuf *prog, TnBuf *plan,
+                            TernError *err) {
+    Builder b = {.g = g, .store = store, .err = err, .operand_of = tn_xcalloc(g->n, sizeof(uint32_t))};
+    memset(b.operand_of, 0xff, g->n * sizeof(uint32_t));
+    TnBlobProg head = {.level = level,
+                       .kv = (uint32_t)g->kv,
+                       .rows_lo = (uint32_t)g->rows_lo,
+                       .rows_hi = (uint32_t)g->rows_hi,
+                       .code = code_section};
+    TernStatus s = build(&b, &head, jobs, exports);
+    if (s == TERN_OK) {
+        head.n_launches = (uint32_t)b.n_launches;
+        head.n_operands = (uint32_t)b.n_operands;
+        head.n_names = (uint32_t)b.names.len;
+        uint32_t names_at =
+            (uint32_t)(sizeof head + b.n_launches * sizeof *b.launches + b.n_operands * sizeof *b.operands);
+        for (size_t i = 0; i < b.n_launches; i++) b.launches[i].name.offset += names_at;
+        tn_buf_put(prog, &head, sizeof head);
+        tn_buf_put(prog, b.launches, b.n_launches * sizeof *b.launches);
+        tn_buf_put(prog, b.operands, b.n_operands * sizeof *b.operands);
+        tn_buf_put(prog, b.names.data, b.names.len);
+        b.plan.weight_bytes = weight_bytes(&b);
+        tn_buf_put(plan, &b.plan, sizeof b.plan);
+    }
+    free(b.launches);
+    free(b.operands);
+    free(b.operand_of);
+    tn_buf_free(&b.names);
+    return s;
+}

@@ -1,0 +1,71 @@
+/* Running a blob without its code: every launch evaluated by ir/eval.c from the planned graph in the blob's
+ * TIR section. Slow, and right by definition. */
+#include "codegen/codegen.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "runtime/base/arena.h"
+
+struct TnRefKernels {
+    TnGraph **graphs; /* one a variant */
+    uint32_t n;
+};
+
+static int can(const TnGraph *g, uint32_t kernel, const char *level) {
+    (void)g;
+    (void)kernel;
+    return strcmp(level, "ref") == 0;
+}
+
+/* Ternary weights and embeddings of stored blocks are read as they lie in the file; one decode a row is all
+ * it costs. */
+static TnEnc prefer(const TnType *weight, TnOp reader, const char *level) {
+    (void)reader;
+    (void)level;
+    return tn_enc_is_ternary(weight->enc) ? TN_ENC_p64 : weight->enc;
+}
+
+const TnTarget tn_target_ref = {.desc = {.name = "ref", .can = can, .prefer = prefer}, .emit = NULL};
+
+TernStatus tn_ref_create(const char *tir, size_t n, TnRefKernels **out, TernError *err) {
+    TnDiag diag = {0};
+    TnRefKernels *ref = tn_xcalloc(1, sizeof *ref);
+    TernStatus s = tn_parse(tir, n, "TIR section", &ref->graphs, &ref->n, &diag);
+    for (uint32_t i = 0; s == TERN_OK && i < ref->n; i++) {
+        if (ref->graphs[i]->stage != TN_STAGE_PLANNED)
+            tn_diag_add(&diag, "TIR section", 0, 0, "graph %u is not planned", i);
+        s = tn_verify(ref->graphs[i], &diag);
+        if (diag.n) s = TERN_ERR_INPUT;
+    }
+    if (s != TERN_OK) {
+        const char *line = diag.text.data ? diag.text.data : "TIR section: damaged";
+        s = tn_fail(err, s, "%.*s", (int)strcspn(line, "\n"), line);
+        tn_ref_destroy(ref);
+    } else {
+        *out = ref;
+    }
+    tn_diag_free(&diag);
+    return s;
+}
+
+void tn_ref_destroy(void *user) {
+    TnRefKernels *ref = user;
+    if (!ref) return;
+    for (uint32_t i = 0; i < ref->n; i++) tn_graph_destroy(ref->graphs[i]);
+    free(ref->graphs);
+    free(ref);
+}
+
+size_t tn_ref_scratch(void *user, uint32_t variant, uint32_t launch, const int64_t *sym_max) {
+    const TnRefKernels *ref = user;
+    /* A program that does not fit its own TIR: no session can be made of it. */
+    if (variant >= ref->n || launch >= ref->graphs[variant]->n_kernels) return SIZE_MAX;
+    return tn_eval_kernel_scratch(ref->graphs[variant], launch, sym_max);
+}
+
+void tn_ref_run(void *user, uint32_t variant, uint32_t launch, const void *launch_args, void *scratch) {
+    const TnRefKernels *ref = user;
+    const TnLaunch *args = launch_args;
+    if (variant >= ref->n || launch >= ref->graphs[variant]->n_kernels) return;
+    tn_eval_kernel(ref->graphs[variant], launch, args->ptr, args->sym, scratch);
+}

@@ -1,0 +1,94 @@
+/* The canonical text of a kernel: what its code is made from.
+ *
+ * Values outside the kernel are called by their place among the operands (o0, o1, ...), its own nodes by
+ * their place in the run (n0, n1, ...). Types are spelled in full, but scales of encodings that carry them
+ * behind their rows are data to the code: only the ranges' rows count there. */
+#include "codegen/internal.h"
+
+void tn_put_type(const TnType *t, bool scales, TnBuf *out) {
+    tn_buf_printf(out, "%s[", tn_encs[t->enc].name);
+    for (int i = 0; i < t->rank; i++) {
+        if (i) tn_buf_puts(out, ",");
+        if (tn_dim_is_sym(t->dim[i]))
+            tn_buf_puts(out, tn_sym_names[tn_dim_sym(t->dim[i])]);
+        else
+            tn_buf_printf(out, "%lld", (long long)t->dim[i]);
+    }
+    tn_buf_puts(out, "]");
+    for (uint32_t i = 0; scales && i < t->n_scales; i++)
+        tn_buf_printf(out, " %lld:%a", (long long)t->scales[i].rows, (double)t->scales[i].scale);
+}
+
+/* The type as code sees it. */
+static void put_code_type(const TnType *t, TnBuf *out) {
+    bool behind = tn_encs[t->enc].kind == TN_TERNARY;
+    tn_put_type(t, !behind, out);
+    for (uint32_t i = 0; behind && i < t->n_scales; i++)
+        tn_buf_printf(out, " %lld", (long long)t->scales[i].rows);
+}
+
+void tn_put_attr(const TnAttr *a, TnBuf *out) {
+    tn_buf_printf(out, " %s=", tn_attrs[a->key].name);
+    switch (tn_attrs[a->key].kind) {
+    case TN_AINT:
+        tn_buf_printf(out, "%lld", (long long)a->i);
+        break;
+    case TN_AHEX:
+        tn_buf_printf(out, "0x%llx", (unsigned long long)a->u);
+        break;
+    case TN_AFLOAT:
+        tn_buf_printf(out, "%a", (double)a->f);
+        break;
+    case TN_ASTR:
+    case TN_AIDENT:
+        tn_buf_puts(out, a->s);
+        break;
+    case TN_AFLOATS:
+        for (uint32_t i = 0; i < a->n; i++) tn_buf_printf(out, "%a,", (double)a->fs[i]);
+        break;
+    }
+}
+
+static uint32_t find_operand(const TnRef *ops, uint32_t n, TnRef r) {
+    for (uint32_t i = 0; i < n; i++)
+        if (ops[i] == r) return i;
+    return TN_NONE;
+}
+
+void tn_kernel_signature(const TnGraph *g, uint32_t kernel, TnBuf *out) {
+    const TnKernel *k = &g->kernels[kernel];
+    TnRef ops[64];
+    uint32_t n_in, n = tn_kernel_operands(g, kernel, ops, &n_in);
+    tn_buf_printf(out, "target=%s level=%s rows=%lld..%lld axis=%d grain=%lld units=%lld root=",
+                  k->target ? k->target : "?", g->level ? g->level : "?", (long long)g->rows_lo,
+                  (long long)g->rows_hi, (int)k->axis, (long long)k->grain, (long long)k->units);
+    if (k->root == TN_NONE)
+        tn_buf_puts(out, "none\n");
+    else
+        tn_buf_printf(out, "n%u\n", k->root - k->first);
+    for (uint32_t i = 0; i < n_in; i++) {
+        tn_buf_printf(out, "o%u ", i);
+        put_code_type(&g->nodes[ops[i]].type, out);
+        tn_buf_puts(out, "\n");
+    }
+    for (uint32_t i = 0; i < k->n; i++) {
+        const TnNode *node = &g->nodes[k->first + i];
+        tn_buf_printf(out, "n%u ", i);
+        put_code_type(&node->type, out);
+        tn_buf_printf(out, " = %s", tn_ops[node->op].name);
+        for (uint32_t a = 0; a < node->n_args; a++) {
+            TnRef r = node->args[a];
+            if (r >= k->first && r < k->first + k->n)
+                tn_buf_printf(out, " n%u", r - k->first);
+            else
+                tn_buf_printf(out, " o%u", find_operand(ops, n_in, tn_alias_root(g, r)));
+        }
+        for (uint32_t a = 0; a < node->n_attrs; a++) {
+            TnAttrKey key = node->attrs[a].key;
+            if (key != TN_ATTR_off && key != TN_ATTR_name) tn_put_attr(&node->attrs[a], out);
+        }
+        uint32_t leaves = find_operand(ops + n_in, n - n_in, k->first + i);
+        if (leaves != TN_NONE) tn_buf_printf(out, " -> o%u", n_in + leaves);
+        tn_buf_puts(out, "\n");
+    }
+}

@@ -1,0 +1,274 @@
+/* WGHT: which weights a blob holds, and making their bytes.
+ *
+ * The bytes are made in the chunks they are hashed in, each by whichever thread is free: a chunk's bytes
+ * depend on nothing but its place, so they are the same however many threads there are. Rows that straddle
+ * two chunks are made twice. Nothing is ever held but one chunk a thread. */
+#include "codegen/internal.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include "runtime/base/arena.h"
+#include "runtime/base/os.h"
+#include "runtime/base/reader.h"
+
+/* Names, hashes and seeds are the attributes of SOURCE ops: everything counts. */
+static void put_key(const TnGraph *g, TnRef ref, TnBuf *out) {
+    const TnNode *node = &g->nodes[ref];
+    tn_buf_printf(out, "%s(", tn_ops[node->op].name);
+    for (uint32_t i = 0; i < node->n_args; i++) {
+        if (i) tn_buf_puts(out, ",");
+        put_key(g, node->args[i], out);
+    }
+    for (uint32_t i = 0; i < node->n_attrs; i++)
+        if (node->attrs[i].key != TN_ATTR_off) tn_put_attr(&node->attrs[i], out);
+    tn_buf_puts(out, "):");
+    tn_put_type(&node->type, true, out);
+}
+
+/* For people: tensors' names; what packing did is said by the type. */
+static void put_title(const TnGraph *g, TnRef ref, TnBuf *out) {
+    const TnNode *node = &g->nodes[ref];
+    if (node->op == TN_OP_pack) {
+        put_title(g, node->args[0], out);
+        return;
+    }
+    if (node->op == TN_OP_gguf) {
+        tn_buf_puts(out, tn_attr_str(node, TN_ATTR_name));
+        return;
+    }
+    tn_buf_printf(out, "%s(", tn_ops[node->op].name);
+    for (uint32_t i = 0; i < node->n_args; i++) {
+        if (i) tn_buf_puts(out, ",");
+        put_title(g, node->args[i], out);
+    }
+    if (node->op == TN_OP_random) tn_buf_printf(out, "%lld", (long long)tn_attr_int(node, TN_ATTR_seed));
+    tn_buf_puts(out, ")");
+}
+
+uint32_t tn_store_add(TnWeightStore *s, const TnGraph *g, TnRef ref) {
+    TnBuf key = {0};
+    put_key(g, ref, &key);
+    uint32_t at = tn_map_get(&s->by_key, key.data, key.len);
+    if (at != TN_MAP_NONE) {
+        tn_buf_free(&key);
+        return at;
+    }
+    at = (uint32_t)s->n;
+    uint64_t size = tn_type_bytes(&g->nodes[ref].type, NULL);
+    TN_PUSH(s->w, s->n, s->cap, (TnStoredWeight){g, ref, key.data, s->bytes, size});
+    tn_map_set(&s->by_key, key.data, key.len, at);
+    s->bytes += tn_round_up((size_t)size, 64);
+    return at;
+}
+
+void tn_store_free(TnWeightStore *s) {
+    for (size_t i = 0; i < s->n; i++) free(s->w[i].key);
+    free(s->w);
+    tn_map_free(&s->by_key);
+    *s = (TnWeightStore){0};
+}
+
+void tn_store_directory(const TnWeightStore *s, TnBuf *out) {
+    TnBuf names = {0};
+    TnBlobWdir head = {.n = (uint32_t)s->n};
+    size_t names_at = sizeof head + s->n * sizeof(TnBlobWeight);
+    tn_buf_put(out, &head, sizeof head);
+    for (size_t i = 0; i < s->n; i++) {
+        const TnStoredWeight *w = &s->w[i];
+        TnBlobWeight row = {.offset = w->offset, .size = w->size};
+        row.name.offset = (uint32_t)(names_at + names.len);
+        put_title(w->g, w->ref, &names);
+        row.type.offset = (uint32_t)(names_at + names.len);
+        row.name.size = row.type.offset - row.name.offset;
+        tn_put_type(&w->g->nodes[w->ref].type, false, &names);
+        row.type.size = (uint32_t)(names_at + names.len) - row.type.offset;
+        tn_buf_put(out, &row, sizeof row);
+    }
+    tn_buf_put(out, names.data, names.len);
+    tn_buf_free(&names);
+}
+
+uint64_t tn_store_chunks(const TnWeightStore *s) {
+    return (s->bytes + TN_BLOB_CHUNK - 1) / TN_BLOB_CHUNK;
+}
+
+/* ---- bytes of one weight */
+
+/* Bytes [a, b) of a weight whose stored form is the file's. */
+static TernStatus fill_stored(const TnStoredWeight *w, const TnWeights *source, uint64_t a, uint64_t b,
+                              uint8_t *out, TernError *err) {
+    const TnNode *node = &w->g->nodes[w->ref];
+    if (node->op == TN_OP_gguf) {
+        const char *name = tn_attr_str(node, TN_ATTR_name);
+        size_t have = 0;
+        const uint8_t *raw = source && source->find ? source->find(source->ctx, name, &have) : NULL;
+        if (!raw) return tn_fail(err, TERN_ERR_INPUT, "tensor %s: not in the model file", name);
+        if (have < w->size)
+            return tn_fail(err, TERN_ERR_INPUT, "tensor %s: %zu bytes in the model file, wanted %llu", name,
+                           have, (unsigned long long)w->size);
+        memcpy(out, raw + a, (size_t)(b - a));
+        return TERN_OK;
+    }
+    uint8_t *all = tn_xcalloc((size_t)w->size, 1); /* test data only: models name their tensors */
+    TernStatus s = tn_weight_all(w->g, w->ref, source, all, err);
+    if (s == TERN_OK) memcpy(out, all + a, (size_t)(b - a));
+    free(all);
+    return s;
+}
+
+/* The part of row `row` inside [a, b), by way of a buffer. */
+static TernStatus fill_part_row(const TnStoredWeight *w, const TnWeights *source, int64_t row,
+                                size_t row_bytes, uint64_t a, uint64_t b, uint8_t *out, TernError *err) {
+    uint64_t start = (uint64_t)row * row_bytes, end = start + row_bytes;
+    uint64_t lo = a > start ? a : start, hi = b < end ? b : end;
+    uint8_t *temp = tn_xcalloc(row_bytes, 1);
+    TernStatus s = tn_weight_rows(w->g, w->ref, source, row, row + 1, temp, err);
+    if (s == TERN_OK) memcpy(out + (lo - a), temp + (lo - start), (size_t)(hi - lo));
+    free(temp);
+    return s;
+}
+
+/* Bytes [a, b) of a weight. */
+static TernStatus fill(const TnStoredWeight *w, const TnWeights *source, uint64_t a, uint64_t b, uint8_t *out,
+                       TernError *err) {
+    const TnType *t = &w->g->nodes[w->ref].type;
+    if (tn_encs[t->enc].kind == TN_STORED) return fill_stored(w, source, a, b, out, err);
+    size_t row_bytes = tn_row_bytes(t);
+    uint64_t rows_end = (uint64_t)tn_type_rows(t, NULL) * row_bytes, end = b < rows_end ? b : rows_end;
+    if (a < end) {
+        uint64_t lo = (a + row_bytes - 1) / row_bytes, hi = end / row_bytes; /* whole rows */
+        if (lo * row_bytes > a)
+            TN_TRY(fill_part_row(w, source, (int64_t)lo - 1, row_bytes, a, end, out, err));
+        if (lo < hi)
+            TN_TRY(tn_weight_rows(w->g, w->ref, source, (int64_t)lo, (int64_t)hi, out + (lo * row_bytes - a),
+                                  err));
+        if (hi >= lo && hi * row_bytes < end)
+            TN_TRY(fill_part_row(w, source, (int64_t)hi, row_bytes, a, end, out, err));
+    }
+    if (b > rows_end) {
+        uint8_t *tail = tn_xcalloc((size_t)(w->size - rows_end), 1);
+        tn_weight_tail(t, tail);
+        uint64_t lo = a > rows_end ? a : rows_end;
+        memcpy(out + (lo - a), tail + (lo - rows_end), (size_t)(b - lo));
+        free(tail);
+    }
+    return TERN_OK;
+}
+
+/* ---- chunks, on threads */
+
+typedef struct Work {
+    const TnWeightStore *store;
+    const TnWeights *source;
+    const TnStoreSink *sink;
+    const TnProgress *progress;
+    TnHash128 *hashes;
+    pthread_mutex_t lock;
+    pthread_cond_t turn;
+    uint64_t claimed, written, n_chunks;
+    TernStatus status;
+    TernError err;
+} Work;
+
+static TernStatus fill_chunk(const Work *k, uint64_t chunk, size_t n, uint8_t *out, TernError *err) {
+    uint64_t start = chunk * TN_BLOB_CHUNK, end = start + n;
+    for (size_t i = 0; i < k->store->n; i++) {
+        const TnStoredWeight *w = &k->store->w[i];
+        uint64_t lo = w->offset > start ? w->offset : start, w_end = w->offset + w->size;
+        uint64_t hi = w_end < end ? w_end : end;
+        if (lo >= hi) continue;
+        TN_TRY(fill(w, k->source, lo - w->offset, hi - w->offset, out + (lo - start), err));
+    }
+    return TERN_OK;
+}
+
+static size_t chunk_bytes(const Work *k, uint64_t chunk) {
+    uint64_t left = k->store->bytes - chunk * TN_BLOB_CHUNK;
+    return left < TN_BLOB_CHUNK ? (size_t)left : TN_BLOB_CHUNK;
+}
+
+static void stop(Work *k, TernStatus s, const TernError *err) {
+    pthread_mutex_lock(&k->lock);
+    if (k->status == TERN_OK) {
+        k->status = s;
+        k->err = *err;
+    }
+    pthread_cond_broadcast(&k->turn);
+    pthread_mutex_unlock(&k->lock);
+}
+
+/* Files are written front to back: a pipe would do, and the disk likes it. */
+static TernStatus put_in_turn(Work *k, uint64_t chunk, const uint8_t *bytes, size_t n, TernError *err) {
+    pthread_mutex_lock(&k->lock);
+    while (!k->sink->memory && k->written != chunk && k->status == TERN_OK)
+        pthread_cond_wait(&k->turn, &k->lock);
+    bool go = k->status == TERN_OK;
+    pthread_mutex_unlock(&k->lock);
+    if (!go) return TERN_OK; /* another thread failed and has said why */
+    if (!k->sink->memory) TN_TRY(k->sink->put(k->sink->user, bytes, n, err));
+    pthread_mutex_lock(&k->lock);
+    k->written++;
+    pthread_cond_broadcast(&k->turn);
+    pthread_mutex_unlock(&k->lock);
+    return TERN_OK;
+}
+
+static bool claim(Work *k, uint64_t *out_chunk, uint64_t *out_written) {
+    pthread_mutex_lock(&k->lock);
+    bool some = k->status == TERN_OK && k->claimed < k->n_chunks;
+    if (some) *out_chunk = k->claimed++;
+    *out_written = k->written;
+    pthread_mutex_unlock(&k->lock);
+    return some;
+}
+
+static void work(Work *k, bool reports) {
+    uint8_t *buffer = k->sink->memory ? NULL : tn_xcalloc(TN_BLOB_CHUNK, 1);
+    uint64_t chunk, written;
+    while (claim(k, &chunk, &written)) {
+        TernError err = {0};
+        size_t n = chunk_bytes(k, chunk);
+        uint8_t *out = buffer ? buffer : k->sink->memory + chunk * TN_BLOB_CHUNK;
+        if (buffer) memset(buffer, 0, n);
+        TernStatus s =
+            reports ? tn_progress(k->progress, "weights", written * TN_BLOB_CHUNK, k->store->bytes, &err)
+                    : TERN_OK;
+        if (s == TERN_OK) s = fill_chunk(k, chunk, n, out, &err);
+        if (s == TERN_OK) {
+            k->hashes[chunk] = tn_hash128(out, n);
+            s = put_in_turn(k, chunk, out, n, &err);
+        }
+        if (s != TERN_OK) stop(k, s, &err);
+    }
+    free(buffer);
+}
+
+static void *helper(void *arg) {
+    work(arg, false);
+    return NULL;
+}
+
+TernStatus tn_store_write(const TnWeightStore *s, const TnWeights *source, const TnStoreSink *sink,
+                          TnHash128 *hashes, const TnProgress *progress, TernError *err) {
+    enum { THREADS = 4 };
+    Work k = {.store = s,
+              .source = source,
+              .sink = sink,
+              .progress = progress,
+              .hashes = hashes,
+              .n_chunks = tn_store_chunks(s)};
+    pthread_mutex_init(&k.lock, NULL);
+    pthread_cond_init(&k.turn, NULL);
+    pthread_t threads[THREADS];
+    uint32_t n = 0, want = tn_os_cpus() < THREADS ? tn_os_cpus() : THREADS;
+    if (want > k.n_chunks) want = (uint32_t)k.n_chunks;
+    while (n + 1 < want && pthread_create(&threads[n], NULL, helper, &k) == 0) n++; /* fewer is only slower */
+    work(&k, true);
+    for (uint32_t i = 0; i < n; i++) pthread_join(threads[i], NULL);
+    pthread_cond_destroy(&k.turn);
+    pthread_mutex_destroy(&k.lock);
+    if (k.status != TERN_OK && err) *err = k.err;
+    if (k.status != TERN_OK) return k.status;
+    return tn_progress(progress, "weights", s->bytes, s->bytes, err);
+}
