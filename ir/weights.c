@@ -48,6 +48,9 @@ static TernStatus find_raw(Source *s, TnRef ref, const void **out) {
 static TernStatus source_gguf(Source *s, TnRef ref, int64_t row, Row out) {
     const TnNode *n = &s->g->nodes[ref];
     const void *raw;
+    if (n->type.enc == TN_ENC_t8)
+        return tn_fail(s->err, TERN_ERR_UNSUPPORTED,
+                       "gguf $%s: no tensor of a file is t8, wanted its stored type and a pack", n->name);
     TN_TRY(find_raw(s, ref, &raw));
     if (out.t)
         tn_decode_trits(&n->type, raw, row, out.t);
