@@ -1,0 +1,229 @@
+/* What every emitter of the llvm target builds with: one kernel's context, 32-lane float blocks, loops,
+ * frames.
+ *
+ * A kernel becomes `void f(const TnLaunch *, const TnTile *)`. The skeletons (root.h's rows of the op table,
+ * or rows.c for kernels that go over rows) make its loops and, inside them, frames: "row t, columns col ..
+ * col + width of it". Within a frame the ops of a prologue or an epilogue are emitted from their own rows of
+ * the table.
+ *
+ * Floats are <32 x float> everywhere; LLVM splits them into what the level has, so the same IR gives the
+ * defined 32-lane order on all of them. No flag that lets LLVM reorder or contract is ever set. Generated
+ * code has no globals and no calls but to functions of its own module.
+ *
+ * Everything here must be given constants of the graph only through what tn_kernel_signature shows. */
+#ifndef TN_LLVM_BUILD_H
+#define TN_LLVM_BUILD_H
+
+#include <llvm-c/Core.h>
+#include <llvm-c/TargetMachine.h>
+#include "codegen/codegen.h"
+
+#define TN_LANES 32
+
+/* ---- Levels */
+typedef enum TnDotKind { TN_DOT_MADDUBS, TN_DOT_VNNI, TN_DOT_SDOT } TnDotKind;
+typedef struct TnLevel {
+    const char *name, *triple, *cpu, *features;
+    uint32_t number; /* TN_LEVEL_* */
+    TnDotKind dot;
+    int bytes;  /* of the widest vector register */
+    int tokens; /* rows of activations that a pass over a row of weights serves */
+} TnLevel;
+const TnLevel *tn_llvm_level(const char *name); /* NULL if not lowered */
+
+/* ---- The context of a module and of the kernel being emitted */
+typedef struct TnLb {
+    const TnLevel *level;
+    LLVMContextRef c;
+    LLVMModuleRef m;
+    LLVMBuilderRef b;
+    LLVMTypeRef t_void, t_i1, t_i8, t_i16, t_i32, t_i64, t_f16, t_f32, t_ptr, t_f32x,
+        t_i32x; /* x: 32 lanes */
+    /* the kernel */
+    const TnGraph *g;
+    const TnKernel *k;
+    uint32_t kernel;
+    LLVMValueRef fn;
+    LLVMValueRef lo, hi;            /* the tile's units, i64 */
+    LLVMValueRef scratch;           /* pointer, 64-aligned */
+    LLVMValueRef sym[TN_SYM_COUNT]; /* i64 */
+    TnRef ops[64];                  /* tn_kernel_operands */
+    uint32_t n_ops, n_in;
+    LLVMValueRef op_ptr[64];
+    uint64_t scratch_bytes, scratch_page; /* asked so far */
+} TnLb;
+
+/* ---- Plain values */
+LLVMValueRef tn_lb_i64(TnLb *b, int64_t v);
+LLVMValueRef tn_lb_i32(TnLb *b, int64_t v);
+LLVMValueRef tn_lb_f32(TnLb *b, float v);                                /* any bits, NaN too */
+LLVMValueRef tn_lb_splat_const(TnLb *b, LLVMValueRef scalar, int lanes); /* of a constant */
+LLVMValueRef tn_lb_splat(TnLb *b, LLVMValueRef scalar, int lanes);       /* of any scalar */
+LLVMValueRef tn_lb_vf(TnLb *b, float v);                                 /* constant <32 x float> */
+LLVMValueRef tn_lb_vi(TnLb *b, int32_t v);                               /* constant <32 x i32> */
+LLVMValueRef tn_lb_iota(TnLb *b, int lanes);                             /* <lanes x i32> 0, 1, 2 .. */
+LLVMValueRef tn_lb_min(TnLb *b, LLVMValueRef x, LLVMValueRef y);         /* signed integers */
+LLVMValueRef tn_lb_max(TnLb *b, LLVMValueRef x, LLVMValueRef y);
+
+/* ---- Memory. Offsets are i64 values or constants. */
+LLVMValueRef tn_lb_at(TnLb *b, LLVMValueRef ptr, LLVMValueRef bytes);
+LLVMValueRef tn_lb_atc(TnLb *b, LLVMValueRef ptr, int64_t bytes);
+LLVMValueRef tn_lb_elem(TnLb *b, LLVMValueRef ptr, LLVMValueRef index, int64_t elem_bytes);
+LLVMValueRef tn_lb_load(TnLb *b, LLVMTypeRef type, LLVMValueRef ptr, unsigned align);
+void tn_lb_store(TnLb *b, LLVMValueRef value, LLVMValueRef ptr, unsigned align);
+/* mask: <lanes x i1>, or NULL for a plain access; masked-off lanes are not touched and read as zero. 4-byte
+ * elements. */
+LLVMValueRef tn_lb_load_masked(TnLb *b, LLVMTypeRef type, LLVMValueRef ptr, unsigned align,
+                               LLVMValueRef mask);
+void tn_lb_store_masked(TnLb *b, LLVMValueRef value, LLVMValueRef ptr, unsigned align, LLVMValueRef mask);
+/* The first n lanes (a constant), as vectors of falling powers of two, nothing beyond them touched. Any
+ * element type. */
+void tn_lb_store_first(TnLb *b, LLVMValueRef value, LLVMValueRef ptr, int n);
+void tn_lb_prefetch(TnLb *b, LLVMValueRef ptr, int level); /* 1: into L1, 2: into L2 */
+/* Lanes below n (i64 value): <lanes x i1>. */
+LLVMValueRef tn_lb_mask_below(TnLb *b, LLVMValueRef n, int lanes);
+LLVMValueRef tn_lb_mask_const(TnLb *b, int64_t n, int lanes);
+/* 32 elements of a dense f32, f16 or bf16 row at ptr, widened; with a mask f32 only. */
+LLVMValueRef tn_lb_load_wide(TnLb *b, TnEnc enc, LLVMValueRef ptr);
+int64_t tn_enc_bytes(TnEnc enc); /* of a dense or cache element */
+
+/* ---- Arithmetic; scalars or vectors alike */
+LLVMValueRef tn_lb_call(TnLb *b, const char *intrinsic, LLVMTypeRef *overload, unsigned n_overload,
+                        LLVMValueRef *args,
+                        unsigned n); /* looked up by name; args are bitcast to what it wants */
+LLVMValueRef tn_lb_fma(TnLb *b, LLVMValueRef x, LLVMValueRef y, LLVMValueRef z); /* x*y + z */
+LLVMValueRef tn_lb_rint(TnLb *b, LLVMValueRef x);
+LLVMValueRef tn_lb_sqrt(TnLb *b, LLVMValueRef x);
+LLVMValueRef tn_lb_fmax(TnLb *b, LLVMValueRef x, LLVMValueRef y); /* x > y ? x : y */
+LLVMValueRef tn_lb_fmin(TnLb *b, LLVMValueRef x, LLVMValueRef y); /* x < y ? x : y */
+LLVMValueRef tn_lb_bits(TnLb *b, LLVMValueRef x);                 /* float(s) as i32(s) */
+LLVMValueRef tn_lb_float_of(TnLb *b, LLVMValueRef bits);
+LLVMValueRef tn_lb_widen_f16(TnLb *b, LLVMValueRef i16s); /* i16 lanes to float lanes */
+LLVMValueRef tn_lb_widen_bf16(TnLb *b, LLVMValueRef i16s);
+LLVMValueRef tn_lb_narrow_f16_sat(TnLb *b,
+                                  LLVMValueRef x); /* float lanes to i16 lanes, clamped to +-65504 first */
+LLVMValueRef tn_lb_exp(TnLb *b, LLVMValueRef x);   /* tn_exp */
+void tn_lb_sincos_turn(TnLb *b, LLVMValueRef f, LLVMValueRef *out_sin,
+                       LLVMValueRef *out_cos); /* tn_sincos_turn */
+
+/* ---- Lanes */
+LLVMValueRef tn_lb_extract(TnLb *b, LLVMValueRef v, int lane);
+LLVMValueRef tn_lb_insert(TnLb *b, LLVMValueRef v, LLVMValueRef x, int lane);
+LLVMValueRef tn_lb_lanes(TnLb *b, LLVMValueRef v, int first, int n); /* a part of a vector */
+LLVMValueRef tn_lb_shuffle(TnLb *b, LLVMValueRef v, LLVMValueRef w, const int *lane, int n);
+typedef enum TnFold { TN_FOLD_FADD, TN_FOLD_ADD, TN_FOLD_UMAX, TN_FOLD_FMAX } TnFold;
+/* Halving tree over the lanes: j with j + n/2, then n/4 .. 1; a scalar. */
+LLVMValueRef tn_lb_tree(TnLb *b, LLVMValueRef v, TnFold fold);
+/* The same of n vectors of n lanes at once: lane i of the result is the tree of v[i]. */
+LLVMValueRef tn_lb_trees(TnLb *b, LLVMValueRef *v, int n, TnFold fold);
+
+/* ---- Control. A loop `for (i = start; i < end; i += step)`, perhaps never entered, with up to 40 carried
+ * values:
+ *
+ *   TnLoop l = tn_lb_loop(b, start, end, 1);
+ *   LLVMValueRef acc = tn_lb_carry(b, &l, zero);   (all carries first)
+ *   ... l.i ...
+ *   tn_lb_next(&l, 0, new_acc);                    (every carry, any order)
+ *   tn_lb_loop_end(b, &l);                         (now l.out[0] is the final value)
+ *
+ * Loops are never unrolled. */
+#define TN_LOOP_CARRIES 40
+typedef struct TnLoop {
+    LLVMValueRef i, end, entered;
+    int64_t step;
+    LLVMBasicBlockRef before, body, exit;
+    int n;
+    LLVMValueRef phi[TN_LOOP_CARRIES], init[TN_LOOP_CARRIES], next[TN_LOOP_CARRIES], out[TN_LOOP_CARRIES];
+} TnLoop;
+TnLoop tn_lb_loop(TnLb *b, LLVMValueRef start, LLVMValueRef end, int64_t step);
+LLVMValueRef tn_lb_carry(TnLb *b, TnLoop *l, LLVMValueRef init);
+void tn_lb_next(TnLoop *l, int carry, LLVMValueRef value);
+void tn_lb_loop_end(TnLb *b, TnLoop *l);
+/* if (cond) { ... }: no values come out of it. */
+typedef struct TnIf {
+    LLVMBasicBlockRef exit;
+} TnIf;
+TnIf tn_lb_if(TnLb *b, LLVMValueRef cond);
+void tn_lb_if_end(TnLb *b, TnIf *i);
+LLVMBasicBlockRef tn_lb_block(TnLb *b, const char *name); /* appended to the function, not entered */
+
+/* ---- Functions of the module, shared by its kernels: internal, nounwind, no-builtins, level's vector width.
+ * The builder stands nowhere afterwards; save and restore it around (tn_lb_here, LLVMPositionBuilderAtEnd).
+ * Pointers are noalias. */
+LLVMValueRef tn_lb_function(TnLb *b, const char *name, LLVMTypeRef *params, unsigned n, bool exported);
+void tn_lb_call_function(TnLb *b, LLVMValueRef fn, LLVMValueRef *args, unsigned n);
+LLVMBasicBlockRef tn_lb_here(TnLb *b);
+
+/* ---- The launch */
+/* Address of an operand of the launch (a cache by any kv_put of it). */
+LLVMValueRef tn_lb_operand(TnLb *b, TnRef ref);
+/* Whether a value of the kernel leaves it, so that its operand must be written. */
+bool tn_lb_leaves(TnLb *b, TnRef ref);
+/* Row `row` (i64) of an operand: matrix rows, q8 rows, elements of ids and pos. */
+LLVMValueRef tn_lb_operand_row(TnLb *b, TnRef ref, LLVMValueRef row);
+/* Rows of a value: a symbol's value or a constant. */
+LLVMValueRef tn_lb_rows(TnLb *b, TnRef ref);
+/* Scratch of the worker, 64-aligned: constant bytes, and bytes for each page of a slot (symbol P). All
+ * constant pieces must be asked before the first piece per page. */
+LLVMValueRef tn_lb_scratch(TnLb *b, uint64_t bytes);
+LLVMValueRef tn_lb_scratch_pages(TnLb *b, uint64_t bytes_per_page);
+
+/* ---- Frames: row `row` of the kernel's values, columns [col, col + width) of them */
+typedef struct TnFrame {
+    LLVMValueRef row;   /* i64 */
+    LLVMValueRef col;   /* i64: the strip's first column in values behind the slices; 0 for whole rows */
+    LLVMValueRef base;  /* i64: ... in values before the slices; equals col if there are none */
+    LLVMValueRef width; /* i64, or NULL for whole rows */
+    int64_t root_base;  /* first root column of this slice (TnPart.base), to find a slice's strip */
+    int64_t grain;      /* most columns of a strip, 0 for whole rows */
+    bool masked;        /* the last block of a strip has neighbours that must not be touched */
+    LLVMValueRef
+        *mem; /* [k->n]: where the node's columns lie (element `col`), or NULL: not in memory (yet) */
+} TnFrame;
+/* Memory of a value in this frame: mem of the kernel's own nodes (it must be there), operand memory of
+ * others. */
+LLVMValueRef tn_lb_mem(TnLb *b, const TnFrame *f, TnRef ref);
+/* 32 columns, from column `off` (i64) of the frame on, of an f32 value: loaded if it is in memory, else
+ * computed by its op's `block`. mask as in tn_lb_load_masked. */
+LLVMValueRef tn_lb_value(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask);
+/* Where a node's result of the whole row goes: its operand row if it leaves, else new scratch; recorded in
+ * f->mem. */
+LLVMValueRef tn_lb_result_row(TnLb *b, TnFrame *f, TnRef ref);
+
+/* ---- The op table: a row `const TnLlvmOp tn_llvm_op_<op>` for every op of ops.def, expanded in table.c; a
+ * missing one is a link error, {0} is "no". Which file has which: root ops in tmatmul.c, matmul.c, attend.c,
+ * embed in rows.c; rmsnorm quant rope_angle in rowops.c; argmax topk take gather in select.c; dequant slice
+ * rope kv_put add mul relu2 silu in elem.c; sources, input and output in table.c. */
+typedef struct TnLlvmOp {
+    /* Whether this node of a kernel can be done on the level; the kernel's other ops answer for themselves.
+     * NULL: no. */
+    bool (*can)(const TnGraph *g, TnRef ref, const TnLevel *level);
+    /* ROOT ops with a skeleton of their own: the whole function body behind the entry (tmatmul, matmul,
+     * attend). */
+    void (*kernel)(TnLb *b);
+    /* The op on a whole row (ROW) or on a strip (rope, kv_put): reads tn_lb_mem or tn_lb_value of its
+     * operands, writes its result and sets f->mem[ref - k->first]. Of whole rows, writing into the padding is
+     * fine. */
+    void (*row)(TnLb *b, TnFrame *f, TnRef ref);
+    /* Column by column: 32 columns from `off` on. Values with this and without `row` are computed where they
+     * are used. */
+    LLVMValueRef (*block)(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask);
+} TnLlvmOp;
+#define OP(name, lo, hi, class, stages, attrs, doc) extern const TnLlvmOp tn_llvm_op_##name;
+#include "ir/ops.def"
+#undef OP
+extern const TnLlvmOp *const tn_llvm_ops[TN_OP_COUNT];
+bool tn_llvm_yes(const TnGraph *g, TnRef ref, const TnLevel *level); /* a `can` that always can */
+
+/* frame.c: emits the nodes [first, end) of the kernel into the frame, in order, whatever kernel or part they
+ * are of; nodes for which skip[ref - k->first] is set are left out (NULL: none). Column-by-column values go
+ * to memory where they leave the kernel or where an op wants memory; f->mem of values made before must be
+ * set. */
+void tn_lb_frame(TnLb *b, TnFrame *f, TnRef first, TnRef end, const bool *skip);
+/* rows.c: the skeleton of kernels with axis=rows whose root is none or has only a `block` (embed): a unit is
+ * a row, all nodes are emitted for it in order. */
+void tn_lb_rows_kernel(TnLb *b);
+/* The kernel being built, for LLVM's fatal-error handler. */
+void tn_llvm_note(const char *kernel, const char *op);
+
+#endif

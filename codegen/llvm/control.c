@@ -1,0 +1,150 @@
+/* Loops, functions and the two pointers of a launch. */
+#include "codegen/llvm/build.h"
+
+#include <llvm-c/DebugInfo.h>
+#include <string.h>
+
+LLVMBasicBlockRef tn_lb_here(TnLb *b) {
+    return LLVMGetInsertBlock(b->b);
+}
+
+LLVMBasicBlockRef tn_lb_block(TnLb *b, const char *name) {
+    return LLVMAppendBasicBlockInContext(b->c, LLVMGetBasicBlockParent(tn_lb_here(b)), name);
+}
+
+TnLoop tn_lb_loop(TnLb *b, LLVMValueRef start, LLVMValueRef end, int64_t step) {
+    TnLoop l = {.end = end, .step = step, .before = tn_lb_here(b)};
+    l.body = tn_lb_block(b, "loop");
+    l.exit = tn_lb_block(b, "done");
+    LLVMBuildCondBr(b->b, LLVMBuildICmp(b->b, LLVMIntSLT, start, end, ""), l.body, l.exit);
+    LLVMPositionBuilderAtEnd(b->b, l.body);
+    l.i = LLVMBuildPhi(b->b, b->t_i64, "i");
+    LLVMAddIncoming(l.i, &start, &l.before, 1);
+    return l;
+}
+
+LLVMValueRef tn_lb_carry(TnLb *b, TnLoop *l, LLVMValueRef init) {
+    TN_CHECK(l->n < TN_LOOP_CARRIES && tn_lb_here(b) == l->body);
+    LLVMValueRef phi = LLVMBuildPhi(b->b, LLVMTypeOf(init), "");
+    LLVMAddIncoming(phi, &init, &l->before, 1);
+    l->phi[l->n] = phi;
+    l->init[l->n++] = init;
+    return phi;
+}
+
+void tn_lb_next(TnLoop *l, int carry, LLVMValueRef value) {
+    TN_CHECK(carry < l->n);
+    l->next[carry] = value;
+}
+
+/* Unrolling full K loops hoists the activations into registers that do not exist and spills them. */
+static void never_unroll(TnLb *b, LLVMValueRef branch) {
+    static const char name[] = "llvm.loop.unroll.disable";
+    LLVMMetadataRef text = LLVMMDStringInContext2(b->c, name, sizeof name - 1);
+    LLVMMetadataRef disable = LLVMMDNodeInContext2(b->c, &text, 1);
+    LLVMMetadataRef self = LLVMTemporaryMDNode(b->c, NULL, 0), parts[] = {self, disable};
+    LLVMMetadataRef loop = LLVMMDNodeInContext2(b->c, parts, 2);
+    LLVMMetadataReplaceAllUsesWith(self, loop);
+    LLVMSetMetadata(branch, LLVMGetMDKindIDInContext(b->c, "llvm.loop", 9), LLVMMetadataAsValue(b->c, loop));
+}
+
+void tn_lb_loop_end(TnLb *b, TnLoop *l) {
+    LLVMValueRef i = LLVMBuildAdd(b->b, l->i, tn_lb_i64(b, l->step), "");
+    LLVMBasicBlockRef latch = tn_lb_here(b);
+    LLVMValueRef again = LLVMBuildICmp(b->b, LLVMIntSLT, i, l->end, "");
+    never_unroll(b, LLVMBuildCondBr(b->b, again, l->body, l->exit));
+    LLVMAddIncoming(l->i, &i, &latch, 1);
+    LLVMPositionBuilderAtEnd(b->b, l->exit);
+    for (int k = 0; k < l->n; k++) {
+        TN_CHECK(l->next[k]);
+        LLVMAddIncoming(l->phi[k], &l->next[k], &latch, 1);
+        l->out[k] = LLVMBuildPhi(b->b, LLVMTypeOf(l->init[k]), "");
+        LLVMAddIncoming(l->out[k], &l->init[k], &l->before, 1);
+        LLVMAddIncoming(l->out[k], &l->next[k], &latch, 1);
+    }
+}
+
+TnIf tn_lb_if(TnLb *b, LLVMValueRef cond) {
+    LLVMBasicBlockRef then = tn_lb_block(b, "then");
+    TnIf i = {tn_lb_block(b, "endif")};
+    LLVMBuildCondBr(b->b, cond, then, i.exit);
+    LLVMPositionBuilderAtEnd(b->b, then);
+    return i;
+}
+
+void tn_lb_if_end(TnLb *b, TnIf *i) {
+    LLVMBuildBr(b->b, i->exit);
+    LLVMPositionBuilderAtEnd(b->b, i->exit);
+}
+
+/* ---- Functions */
+
+static void string_attr(TnLb *b, LLVMValueRef fn, const char *key, const char *value) {
+    LLVMAddAttributeAtIndex(
+        fn, LLVMAttributeFunctionIndex,
+        LLVMCreateStringAttribute(b->c, key, (unsigned)strlen(key), value, (unsigned)strlen(value)));
+}
+
+static void enum_attr(TnLb *b, LLVMValueRef fn, LLVMAttributeIndex at, const char *name) {
+    unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
+    TN_CHECK(kind);
+    LLVMAddAttributeAtIndex(fn, at, LLVMCreateEnumAttribute(b->c, kind, 0));
+}
+
+LLVMValueRef tn_lb_function(TnLb *b, const char *name, LLVMTypeRef *params, unsigned n, bool exported) {
+    LLVMValueRef fn = LLVMAddFunction(b->m, name, LLVMFunctionType(b->t_void, params, n, 0));
+    LLVMSetLinkage(fn, exported ? LLVMExternalLinkage : LLVMInternalLinkage);
+    enum_attr(b, fn, LLVMAttributeFunctionIndex, "nounwind");
+    string_attr(b, fn, "no-builtins", "");
+    if (b->level->bytes == 64) string_attr(b, fn, "prefer-vector-width", "512");
+    if (!exported) {
+        /* one copy, called: inlining would only grow the kernels */
+        enum_attr(b, fn, LLVMAttributeFunctionIndex, "noinline");
+        for (unsigned i = 0; i < n; i++)
+            if (params[i] == b->t_ptr) enum_attr(b, fn, i + 1, "noalias");
+    }
+    return fn;
+}
+
+void tn_lb_call_function(TnLb *b, LLVMValueRef fn, LLVMValueRef *args, unsigned n) {
+    LLVMBuildCall2(b->b, LLVMGlobalGetValueType(fn), fn, args, n, "");
+}
+
+/* ---- The launch */
+
+LLVMValueRef tn_lb_operand(TnLb *b, TnRef ref) {
+    TnRef root = tn_alias_root(b->g, ref);
+    for (uint32_t i = 0; i < b->n_ops; i++)
+        if (b->ops[i] == ref || b->ops[i] == root) return b->op_ptr[i];
+    TN_BUG("kernel @%s: %%%s is no operand of it", b->k->name, b->g->nodes[ref].name);
+}
+
+bool tn_lb_leaves(TnLb *b, TnRef ref) {
+    for (uint32_t i = b->n_in; i < b->n_ops; i++)
+        if (b->ops[i] == ref) return true;
+    return false;
+}
+
+LLVMValueRef tn_lb_operand_row(TnLb *b, TnRef ref, LLVMValueRef row) {
+    return tn_lb_elem(b, tn_lb_operand(b, ref), row, (int64_t)tn_row_bytes(&b->g->nodes[ref].type));
+}
+
+LLVMValueRef tn_lb_rows(TnLb *b, TnRef ref) {
+    TnDim d = b->g->nodes[ref].type.dim[0];
+    return tn_dim_is_sym(d) ? b->sym[tn_dim_sym(d)] : tn_lb_i64(b, d);
+}
+
+LLVMValueRef tn_lb_scratch(TnLb *b, uint64_t bytes) {
+    TN_CHECK(!b->scratch_page);
+    LLVMValueRef p = tn_lb_atc(b, b->scratch, (int64_t)b->scratch_bytes);
+    b->scratch_bytes += (bytes + 63) / 64 * 64;
+    return p;
+}
+
+LLVMValueRef tn_lb_scratch_pages(TnLb *b, uint64_t bytes_per_page) {
+    bytes_per_page = (bytes_per_page + 63) / 64 * 64;
+    LLVMValueRef p = tn_lb_atc(b, b->scratch, (int64_t)b->scratch_bytes);
+    p = tn_lb_elem(b, p, b->sym[TN_P], (int64_t)b->scratch_page);
+    b->scratch_page += bytes_per_page;
+    return p;
+}
