@@ -1,0 +1,254 @@
+/* ternc.h: compile, load, open_ref, vocab. A thin room: it opens the source, builds the graph and hands both
+ * to codegen. */
+#include "frontends/ternc.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "frontends/source.h"
+
+const char *ternc_version(void) {
+#ifdef TERN_LLVM
+    return "LLVM " TERN_LLVM;
+#else
+    return "no LLVM";
+#endif
+}
+
+TernStatus tn_source_open(const TerncSource *source, bool vocab_only, TnGguf **out, TernError *err) {
+    static const TerncSource embedded = {.size = sizeof embedded};
+    if (!source) source = &embedded;
+    TnGguf *g;
+    if (source->path)
+        TN_TRY(tn_gguf_open(source->path, vocab_only, &g, err));
+    else
+        TN_TRY(tn_gguf_open_memory(tn_embedded_model, (size_t)(tn_embedded_model_end - tn_embedded_model),
+                                   "the embedded model", vocab_only, &g, err));
+    for (uint32_t i = 0; i < source->n_overrides; i++) {
+        TernStatus st = tn_gguf_override(g, source->overrides[i], err);
+        if (st != TERN_OK) {
+            tn_gguf_close(g);
+            return st;
+        }
+    }
+    *out = g;
+    return TERN_OK;
+}
+
+TernStatus tn_head_parse(const char *head, TnEnc *out, TernError *err) {
+    *out = TN_ENC_COUNT;
+    if (!head || !*head) return TERN_OK;
+    if (strcmp(head, "f16") == 0)
+        *out = TN_ENC_f16;
+    else if (strcmp(head, "f32") == 0)
+        *out = TN_ENC_f32;
+    else
+        return tn_fail(err, TERN_ERR_INPUT, "--head: '%s', wanted f16 or f32", head);
+    return TERN_OK;
+}
+
+TernStatus tn_list_split(TnArena *arena, const char *what, const char *list, const char ***out,
+                         uint32_t *out_n, TernError *err) {
+    uint32_t n = 1;
+    for (const char *p = list; *p; p++) n += *p == ',';
+    *out = tn_alloc_array(arena, n, sizeof **out);
+    *out_n = n;
+    for (uint32_t i = 0; i < n; i++) {
+        size_t len = strcspn(list, ",");
+        if (len == 0) return tn_fail(err, TERN_ERR_INPUT, "%s: an empty item in a list", what);
+        (*out)[i] = tn_strndup(arena, list, len);
+        list += len + 1;
+    }
+    return TERN_OK;
+}
+
+/* The levels to compile for. jit: the best alone. */
+static TernStatus choose_levels(const TerncOptions *o, bool jit, TnArena *arena, const char ***out,
+                                uint32_t *out_n, TernError *err) {
+    const char *list = o->levels;
+    if (o->target && strcmp(o->target, "ref") == 0) list = "ref";
+    if (!list || !*list) list = tern_cpu_levels();
+    if (!*list)
+        return tn_fail(err, TERN_ERR_UNSUPPORTED,
+                       "this machine has none of the feature levels avx2, avx512-vnni, neon-dotprod; "
+                       "--target ref runs anywhere");
+    TN_TRY(tn_list_split(arena, "--cpu", list, out, out_n, err));
+    if (!jit || *out_n == 1) return TERN_OK;
+    /* Best first. A cap names one of them; everything before it is above the cap. */
+    uint32_t at = 0;
+    if (o->cap && *o->cap) {
+        while (at < *out_n && strcmp((*out)[at], o->cap) != 0) at++;
+        if (at == *out_n) at = 0;
+    }
+    *out += at;
+    *out_n = 1;
+    return TERN_OK;
+}
+
+typedef struct Compiled {
+    TnGguf *gg;
+    TnGraph *graph;
+    TnArena arena;
+} Compiled;
+
+static void finish(Compiled *c) {
+    tn_graph_destroy(c->graph);
+    tn_gguf_close(c->gg);
+    tn_arena_free(&c->arena);
+}
+
+static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOptions *o, bool jit,
+                          const TnBlobDest *dest, TerncReport *report, TernError *err) {
+    TnCompileOptions co = {
+        .context = o->context, .target = o->target, .progress = o->progress, .user = o->user};
+    TnGgufOptions go = {.ternary_dense = source && source->ternary_dense};
+    const char **levels;
+    TnFacts facts;
+    TN_TRY(tn_head_parse(o->head, &co.head, err));
+    TN_TRY(choose_levels(o, jit, &c->arena, &levels, &co.n_levels, err));
+    co.levels = levels;
+    if (o->target && !tn_target_find(o->target))
+        return tn_fail(err, TERN_ERR_UNSUPPORTED, "--target: '%s' is not in this build, which has %s",
+                       o->target, tn_target_find("llvm") ? "llvm and ref" : "ref");
+    TN_TRY(tn_source_open(source, false, &c->gg, err));
+    TN_TRY(tn_gguf_graph(c->gg, &go, &c->graph, &facts, err));
+    if (o->context > facts.n_context)
+        return tn_fail(err, TERN_ERR_INPUT, "-c: %u positions, but the model has %u", o->context,
+                       facts.n_context);
+    double start = tn_os_seconds();
+    TnWeights weights = tn_gguf_weights(c->gg);
+    TnCompileReport r;
+    TN_TRY(tn_compile(c->graph, &weights, &facts, &co, dest, &r, err));
+    if (!report) return TERN_OK;
+    *report = (TerncReport){.file_bytes = r.file_bytes,
+                            .weight_bytes = r.weight_bytes,
+                            .code_bytes = r.code_bytes,
+                            .meta_bytes = r.meta_bytes,
+                            .tir_bytes = r.tir_bytes,
+                            .n_variants = r.n_variants,
+                            .n_kernels = r.n_kernels,
+                            .n_unique = r.n_unique,
+                            .seconds = tn_os_seconds() - start,
+                            .seconds_passes = r.seconds_passes,
+                            .seconds_codegen = r.seconds_codegen,
+                            .seconds_weights = r.seconds_weights};
+    for (uint32_t i = 0; i < co.n_levels; i++) {
+        size_t used = strlen(report->levels);
+        snprintf(report->levels + used, sizeof report->levels - used, "%s%s", i ? "," : "", levels[i]);
+    }
+    return TERN_OK;
+}
+
+static const TerncOptions default_options = {.size = sizeof default_options};
+
+TernStatus ternc_compile(const TerncSource *source, const TerncOptions *options, const char *path,
+                         TerncReport *report, TernError *err) {
+    Compiled c = {0};
+    TnBlobDest dest = {.path = path};
+    TernStatus st = compile(&c, source, options ? options : &default_options, false, &dest, report, err);
+    finish(&c);
+    return st;
+}
+
+static void release(void *user, const void *bytes, size_t size) {
+    (void)user;
+    tn_os_unmap((void *)bytes, size);
+}
+
+/* Gives the model its evaluated kernels. *out_ref is owned by the model once it is open. */
+static TernStatus make_ref(const void *tir, size_t n, TernKernels *out, TernError *err) {
+    TnRefKernels *ref;
+    TN_TRY(tn_ref_create(tir, n, &ref, err));
+    *out = (TernKernels){.size = sizeof *out,
+                         .user = ref,
+                         .scratch = tn_ref_scratch,
+                         .run = tn_ref_run,
+                         .destroy = tn_ref_destroy};
+    return TERN_OK;
+}
+
+/* The embedded TIR has to be found before kernels exist, so the blob is opened twice: once to read it. */
+static void no_run(void *user, uint32_t variant, uint32_t launch, const void *args, void *scratch) {
+    (void)user, (void)variant, (void)launch, (void)args, (void)scratch;
+    TN_BUG("a kernel of a model opened for reading was run");
+}
+static size_t no_scratch(void *user, uint32_t variant, uint32_t launch, const int64_t *sym_max) {
+    (void)user, (void)variant, (void)launch, (void)sym_max;
+    return 0;
+}
+static const TernKernels no_kernels = {.size = sizeof no_kernels, .scratch = no_scratch, .run = no_run};
+
+TernStatus tn_open_for_reading(const char *path, TernModel **out, TernError *err) {
+    TernModelOptions o = {.size = sizeof o, .no_check = 1, .kernels = &no_kernels};
+    return tern_model_open(path, &o, out, err);
+}
+
+TernStatus ternc_load(const TerncSource *source, const TerncOptions *options, TerncReport *report,
+                      TernModel **out, TernError *err) {
+    Compiled c = {0};
+    void *memory = NULL;
+    size_t bytes = 0;
+    TnBlobDest dest = {.memory = &memory, .bytes = &bytes};
+    const TerncOptions *o = options ? options : &default_options;
+    TernStatus st = compile(&c, source, o, true, &dest, report, err);
+    finish(&c);
+    if (st != TERN_OK) return st;
+    /* just written by ourselves: nothing to verify */
+    TernModelOptions mo = {.size = sizeof mo, .no_check = 1};
+    TernKernels kernels;
+    bool ref = (o->target && strcmp(o->target, "ref") == 0) || (o->levels && strcmp(o->levels, "ref") == 0);
+    if (ref) {
+        TernModel *reader;
+        size_t n;
+        mo.kernels = &no_kernels;
+        st = tern_model_open_memory(memory, bytes, &mo, &reader, err);
+        if (st == TERN_OK) {
+            const void *tir = tern_model_section(reader, TN_SECTION_TIR, 0, &n);
+            st = make_ref(tir, n, &kernels, err);
+            tern_model_close(reader);
+        }
+        mo.kernels = &kernels;
+    }
+    if (st == TERN_OK) {
+        mo.release = release;
+        st = tern_model_open_memory(memory, bytes, &mo, out, err);
+        if (st != TERN_OK && ref) tn_ref_destroy(kernels.user);
+    }
+    if (st != TERN_OK) tn_os_unmap(memory, bytes);
+    return st;
+}
+
+TernStatus ternc_open_ref(const char *path, const TernModelOptions *options, TernModel **out,
+                          TernError *err) {
+    TernModel *reader;
+    TN_TRY(tn_open_for_reading(path, &reader, err));
+    size_t n = 0;
+    const void *tir = tern_model_section(reader, TN_SECTION_TIR, 0, &n);
+    TernKernels kernels;
+    TernStatus st =
+        tir ? make_ref(tir, n, &kernels, err)
+            : tn_fail(err, TERN_ERR_INPUT, "%s: section TIR is missing, which --target ref needs", path);
+    tern_model_close(reader);
+    if (st != TERN_OK) return st;
+    TernModelOptions mo = {.size = sizeof mo};
+    if (options) mo = *options;
+    mo.kernels = &kernels;
+    st = tern_model_open(path, &mo, out, err);
+    if (st != TERN_OK) tn_ref_destroy(kernels.user);
+    return st;
+}
+
+TernStatus ternc_vocab(const TerncSource *source, void **out, size_t *out_size, TernError *err) {
+    TnGguf *g;
+    TN_TRY(tn_source_open(source, true, &g, err));
+    const void *image;
+    size_t n;
+    TernStatus st = tn_gguf_vocab(g, &image, &n, err);
+    if (st == TERN_OK && !image) st = tn_fail(err, TERN_ERR_INPUT, "%s: the file has no tokenizer", g->path);
+    if (st == TERN_OK) {
+        *out = tn_xcalloc(1, n);
+        memcpy(*out, image, n);
+        *out_size = n;
+    }
+    tn_gguf_close(g);
+    return st;
+}

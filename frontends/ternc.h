@@ -1,0 +1,101 @@
+/* Tern's compile interface: from a GGUF file to a blob, to a running model, or to text one can read.
+ *
+ * The library behind it (libternc) holds the compiler and LLVM; programs that only run blobs do not need it.
+ * The program `tern` opens it with dlopen for the verbs that compile.
+ *
+ *   source   a model file (GGUF), or NULL for the small model embedded in the library
+ *   levels   CPU feature levels to emit code for: "avx2", "avx512-vnni", "neon-dotprod"; or "ref" for none:
+ * then kernels are evaluated by the reference evaluator, slowly, with the same bits
+ *
+ * A whole program, compile at load and step (tests compile and run it: tests/cli/example_compile.c):
+ *
+ *   TernError err;
+ *   TerncSource source = {.size = sizeof source, .path = "model.gguf"};
+ *   TernModel *model;
+ *   if (ternc_load(&source, NULL, NULL, &model, &err)) { fprintf(stderr, "%s\n", err.text); return 1; }
+ *   // from here on tern.h: tern_pool_create, tern_session_create, tern_session_step
+ *
+ * and ahead of time:
+ *
+ *   TerncOptions options = {.size = sizeof options, .levels = "avx2,avx512-vnni"};
+ *   ternc_compile(&source, &options, "model.tern", NULL, &err);
+ *
+ * Errors as in tern.h: a status and one line; nothing is left behind. All calls are thread-safe and hold no
+ * global state. Option structs start with their size; zero fields mean the default. */
+#ifndef TERNC_H
+#define TERNC_H
+
+#include "tern.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What the library was built with, e.g. "LLVM 19.1.7". */
+TERN_API const char *ternc_version(void);
+
+typedef struct TerncSource {
+    size_t size;
+    const char *path;             /* GGUF; NULL: the embedded model */
+    const char *const *overrides; /* "KEY=TYPE:VALUE", replacing or adding metadata */
+    uint32_t n_overrides;
+    int ternary_dense; /* block matrices stored dense must hold -s, 0, s and run as ternary */
+} TerncSource;
+
+typedef struct TerncOptions {
+    size_t size;
+    const char *levels; /* comma list; default: all this machine has (compile), the best one (load) */
+    const char *cap;    /* load: the default level is at most this one */
+    uint32_t context;   /* largest context; default: the model's */
+    const char *head;   /* "f16" or "f32" for embedding and head tables; default: without loss */
+    const char *target; /* "llvm" or "ref"; default: the best for each kernel */
+    int (*progress)(void *user, const char *phase, uint64_t done,
+                    uint64_t total); /* nonzero cancels; may be NULL */
+    void *user;
+} TerncOptions;
+
+typedef struct TerncReport {
+    uint64_t file_bytes, weight_bytes, code_bytes, meta_bytes, tir_bytes;
+    uint32_t n_variants, n_kernels, n_unique;
+    double seconds, seconds_passes, seconds_codegen, seconds_weights;
+    char levels[96];
+} TerncReport;
+
+/* Compiles to a file, which appears whole or not at all. report may be NULL. */
+TERN_API TernStatus ternc_compile(const TerncSource *source, const TerncOptions *options, const char *path,
+                                  TerncReport *report, TernError *err);
+/* Compiles to memory and opens the result; tern_model_close frees it. */
+TERN_API TernStatus ternc_load(const TerncSource *source, const TerncOptions *options, TerncReport *report,
+                               TernModel **out, TernError *err);
+/* Opens a blob whose kernels are evaluated from its embedded IR instead of its code (`--target ref`). options
+ * as in tern_model_open. */
+TERN_API TernStatus ternc_open_ref(const char *path, const TernModelOptions *options, TernModel **out,
+                                   TernError *err);
+/* The vocabulary image of a GGUF file (one with a vocabulary alone will do); free() it. */
+TERN_API TernStatus ternc_vocab(const TerncSource *source, void **out, size_t *out_size, TernError *err);
+
+/* Receives a piece of text; `what` says which ("fuse", "result", "faults", ...). */
+typedef void TerncTextFn(void *user, const char *what, const char *text, size_t size);
+
+typedef struct TerncOpt {
+    size_t size;
+    const char *path;          /* .tir, .gguf, or NULL with `source` set for the embedded model */
+    const TerncSource *source; /* overrides for a .gguf; may be NULL */
+    const char *passes;       /* comma list, "" for none, NULL for all that apply from the input's stage on */
+    const char *dump_after;   /* comma list of passes whose result is sent to `text`; may be NULL */
+    const char *level, *head; /* default: this machine's best; without loss */
+    TernKv kv;                /* default f16 */
+    uint32_t rows_lo, rows_hi; /* row class; default 1..1 */
+    int times;                 /* send a line "pass seconds" as what = "time" after each pass */
+} TerncOpt;
+/* Runs passes on a graph; sends what = "result" with the text. A faulty input text sends its messages as what
+ * = "faults" (lines "file:line:col: ...") and returns TERN_ERR_INPUT. */
+TERN_API TernStatus ternc_opt(const TerncOpt *opt, TerncTextFn *text, void *user, TernError *err);
+
+/* Sends a description of a GGUF file or a blob: metadata, tensors, sections, kernels, memory plan. */
+TERN_API TernStatus ternc_inspect(const char *path, TerncTextFn *text, void *user, TernError *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
