@@ -382,8 +382,7 @@ static TernStatus infer_pack(Infer *c) {
                 return FAIL(c, "pack of %s, but the type says %s", type_text(a).s, type_text(t).s);
             return TERN_OK;
         }
-        if (!tn_enc_is_float(t->enc))
-            return wrong(c, 0, "a ternary matrix, or f32, f16 or bf16 as the type");
+        if (!tn_enc_is_float(t->enc)) return wrong(c, 0, "a ternary matrix, or f32, f16 or bf16 as the type");
     } else {
         return wrong(c, 0, "a ternary or float matrix");
     }

@@ -1,0 +1,549 @@
+/* The text form, read. One line is one node, so the parser is a loop over lines that remembers where it
+ * stands: outside, in a graph, or in a kernel. A faulty line is reported and left out; the value it would
+ * have made is remembered as broken, so that its readers do not report the same fault again. */
+#include "ir/lex.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXT_MAX   ((size_t)1 << 30)
+#define GRAPHS_MAX 256
+#define ERRORS_MAX 20
+
+typedef struct Parser {
+    const char *file;
+    uint32_t line;
+    TnLex lex;
+    TnTok tok; /* the token looked at */
+    TnDiag *diag;
+    bool bad;        /* this line was reported */
+    bool fatal;      /* reading on makes no sense */
+    TnArena scratch; /* strings and lists of the line */
+    TnScale *scales;
+    uint32_t n_scales, cap_scales;
+
+    TnGraph **graphs;
+    uint32_t n_graphs, cap_graphs;
+    TnGraph *g;         /* the graph being read, or NULL */
+    TnMap broken;       /* its values that were reported; keys lie in the text */
+    TnMap kernel_names; /* keys lie in its arena */
+    uint32_t kernel;    /* the kernel being read, or TN_NONE */
+    TnTok root;         /* what its line says */
+    bool kernel_bad;    /* a line of it was reported */
+} Parser;
+
+/* ---- reporting: the first fault of a line is the one that counts */
+
+static bool fail_at(Parser *p, uint32_t col, const char *fmt, ...) TN_PRINTF(3, 4);
+static bool fail_at(Parser *p, uint32_t col, const char *fmt, ...) {
+    if (p->bad) return false;
+    char text[sizeof(((TernError *)0)->text)];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    tn_diag_add(p->diag, p->file, p->line, col, "%s", text);
+    p->bad = true;
+    return false;
+}
+
+static bool check(Parser *p, TernStatus status, uint32_t col, const TernError *err) {
+    return status == TERN_OK || fail_at(p, col, "%s", err->text);
+}
+
+static bool next(Parser *p) {
+    TernError err;
+    TernStatus status = tn_lex_next(&p->lex, &p->tok, &err);
+    return check(p, status, p->tok.col, &err);
+}
+
+static bool wanted(Parser *p, const char *what) {
+    return fail_at(p, p->tok.col, "found %s, wanted %s", tn_lex_shown(&p->tok).s, what);
+}
+
+static bool accept(Parser *p, int kind, const char *what) {
+    return p->tok.kind == kind ? next(p) : wanted(p, what);
+}
+
+static bool word_is(const TnTok *t, const char *s) {
+    return t->kind == TN_TOK_WORD && strlen(s) == t->n && memcmp(t->s, s, t->n) == 0;
+}
+
+static const char *keep(TnArena *arena, const TnTok *t) {
+    return tn_strndup(arena, t->s, t->n);
+}
+
+static bool at_end(Parser *p) {
+    return p->tok.kind == TN_TOK_END || wanted(p, "the end of the line");
+}
+
+/* ---- attributes */
+
+static bool parse_int(Parser *p, int64_t *out) {
+    TernError err;
+    return check(p, tn_lex_int(&p->tok, out, &err), p->tok.col, &err) && next(p);
+}
+
+static bool parse_float(Parser *p, float *out) {
+    TernError err;
+    return check(p, tn_lex_float(&p->tok, out, &err), p->tok.col, &err) && next(p);
+}
+
+static bool parse_floats(Parser *p, TnAttr *a) {
+    float *fs = tn_alloc_array(&p->scratch, TN_VALUES_MAX, sizeof *fs);
+    if (!accept(p, '[', "'['")) return false;
+    for (a->fs = fs;;) {
+        if (a->n == TN_VALUES_MAX) return fail_at(p, p->tok.col, "more than %d values", TN_VALUES_MAX);
+        if (!parse_float(p, &fs[a->n++])) return false;
+        if (p->tok.kind == ']') return next(p);
+        if (!accept(p, ',', "',' or ']'")) return false;
+    }
+}
+
+static bool parse_attr_value(Parser *p, TnAttr *a) {
+    TernError err;
+    switch (tn_attrs[a->key].kind) {
+    case TN_AINT:
+        return parse_int(p, &a->i);
+    case TN_AHEX:
+        return check(p, tn_lex_hex(&p->tok, &a->u, &err), p->tok.col, &err) && next(p);
+    case TN_AFLOAT:
+        return parse_float(p, &a->f);
+    case TN_ASTR: {
+        char *s = tn_alloc(
+            &p->scratch, (p->tok.kind == TN_TOK_STRING && p->tok.n < TN_STR_MAX ? p->tok.n : TN_STR_MAX) + 1);
+        a->s = s;
+        return check(p, tn_lex_string(&p->tok, s, &err), p->tok.col, &err) && next(p);
+    }
+    case TN_AIDENT:
+        if (p->tok.kind != TN_TOK_WORD || !tn_word_ok(p->tok.s, p->tok.n)) return wanted(p, "a word");
+        a->s = keep(&p->scratch, &p->tok);
+        return next(p);
+    case TN_AFLOATS:
+        return parse_floats(p, a);
+    }
+    return false;
+}
+
+/* One key=value of {..}; *more says whether there is another. Whether an op has the attribute is for
+ * inference to say; the last ones of attrs.def are those of kernels. */
+static bool parse_attr(Parser *p, bool of_kernel, TnAttr *a, TnTok *value, uint32_t *seen, bool *more) {
+    TnTok key = p->tok;
+    if (key.kind != TN_TOK_WORD) return wanted(p, "an attribute");
+    *a = (TnAttr){.key = tn_attr_find(key.s, key.n)};
+    if (a->key == TN_ATTR_COUNT) return fail_at(p, key.col, "unknown attribute %s", tn_lex_shown(&key).s);
+    if ((a->key >= TN_ATTR_root) != of_kernel)
+        return fail_at(p, key.col, "attribute %s does not belong here", tn_lex_shown(&key).s);
+    if (*seen >> a->key & 1) return fail_at(p, key.col, "attribute %s is given twice", tn_lex_shown(&key).s);
+    *seen |= 1u << a->key;
+    if (!next(p) || !accept(p, '=', "'='")) return false;
+    *value = p->tok;
+    if (!parse_attr_value(p, a)) return false;
+    *more = p->tok.kind == ',';
+    return *more ? next(p) : accept(p, '}', "',' or '}'");
+}
+
+/* ---- nodes */
+
+static bool parse_dim(Parser *p, TnDim *out) {
+    const TnTok *t = &p->tok;
+    TnSym s = t->kind == TN_TOK_WORD ? tn_sym_find(t->s, t->n) : TN_SYM_COUNT;
+    if (s != TN_SYM_COUNT) {
+        *out = tn_sym_dim(s);
+        return next(p);
+    }
+    if (t->kind != TN_TOK_WORD || t->s[0] < '0' || t->s[0] > '9')
+        return wanted(p, "a dim: a number or T R K H S P N");
+    return parse_int(p, out);
+}
+
+static bool parse_scales(Parser *p, TnType *t) {
+    TnScale s = {.rows = t->dim[0]};
+    p->n_scales = 0;
+    if (p->tok.kind != '[') {
+        if (!parse_float(p, &s.scale)) return false;
+        TN_PUSH(p->scales, p->n_scales, p->cap_scales, s);
+    } else {
+        do {
+            if (!next(p) || !parse_int(p, &s.rows) || !accept(p, ':', "':'") || !parse_float(p, &s.scale))
+                return false;
+            TN_PUSH(p->scales, p->n_scales, p->cap_scales, s);
+        } while (p->tok.kind == ',');
+        if (!accept(p, ']', "',' or ']'")) return false;
+    }
+    t->scales = p->scales;
+    t->n_scales = p->n_scales;
+    return true;
+}
+
+static bool parse_type(Parser *p, TnType *t) {
+    TnTok enc = p->tok;
+    if (enc.kind != TN_TOK_WORD) return wanted(p, "a type");
+    *t = (TnType){.enc = tn_enc_find(enc.s, enc.n)};
+    if (t->enc == TN_ENC_COUNT) return fail_at(p, enc.col, "unknown type %s", tn_lex_shown(&enc).s);
+    if (!next(p) || !accept(p, '[', "'['")) return false;
+    for (;;) {
+        if (t->rank == 3) return fail_at(p, p->tok.col, "more than 3 dims");
+        if (!parse_dim(p, &t->dim[t->rank++])) return false;
+        if (p->tok.kind == ']') break;
+        if (!accept(p, ',', "',' or ']'")) return false;
+    }
+    if (!next(p)) return false;
+    if (word_is(&p->tok, "scale") && (!next(p) || !accept(p, '=', "'='") || !parse_scales(p, t)))
+        return false;
+    TernError err;
+    return check(p, tn_type_check(t, &err), enc.col, &err);
+}
+
+/* The operand looked at. *broken: it was reported where it was made. */
+static bool parse_ref(Parser *p, TnRef *out, bool *broken) {
+    TnTok t = p->tok;
+    if (t.kind != TN_TOK_VALUE && t.kind != TN_TOK_WEIGHT) return wanted(p, "an operand");
+    *out = tn_map_get(&p->g->names, t.s, t.n);
+    if (*out == TN_MAP_NONE) {
+        if (tn_map_get(&p->broken, t.s, t.n) == TN_MAP_NONE)
+            return fail_at(p, t.col, "%s is not defined above", tn_lex_shown(&t).s);
+        *broken = true;
+    } else if ((t.kind == TN_TOK_WEIGHT) != tn_node_is_source(p->g, *out)) {
+        return fail_at(p, t.col, "%s is written with '%c'", tn_lex_shown(&t).s, tn_sigil(p->g, *out));
+    }
+    return next(p);
+}
+
+static bool parse_args(Parser *p, TnRef *args, uint32_t *n, bool *broken) {
+    if (p->tok.kind == TN_TOK_END || p->tok.kind == '{') return true;
+    for (;;) {
+        if (*n == TN_ARGS_MAX) return fail_at(p, p->tok.col, "more than %d operands", TN_ARGS_MAX);
+        if (!parse_ref(p, &args[(*n)++], broken)) return false;
+        if (p->tok.kind == TN_TOK_END || p->tok.kind == '{') return true;
+        if (!accept(p, ',', "',' or '{'")) return false;
+    }
+}
+
+_Static_assert(TN_ATTR_root > TN_ATTR_off && TN_ATTR_root < TN_ATTR_barrier,
+               "kernels' attributes are the last of attrs.def");
+
+static bool parse_node_attrs(Parser *p, TnAttr *attrs, uint32_t *n) {
+    uint32_t seen = 0;
+    TnTok value;
+    if (p->tok.kind == TN_TOK_END) return true;
+    if (!next(p)) return false;
+    for (bool more = true; more;)
+        if (!parse_attr(p, false, &attrs[(*n)++], &value, &seen, &more)) return false;
+    return true;
+}
+
+static bool parse_node(Parser *p, const TnTok *name) {
+    TnGraph *g = p->g;
+    TnRef was = tn_map_get(&g->names, name->s, name->n);
+    if (was != TN_MAP_NONE)
+        return fail_at(p, name->col, "%s is defined twice, first in line %u", tn_lex_shown(name).s,
+                       g->nodes[was].line);
+    if (g->n == TN_NODES_MAX) {
+        p->fatal = true;
+        return fail_at(p, name->col, "a graph of more than %u values", TN_NODES_MAX);
+    }
+    TnType type;
+    if (!next(p) || !accept(p, ':', "':'") || !parse_type(p, &type) || !accept(p, '=', "'='")) return false;
+    TnTok word = p->tok;
+    TnOp op = word.kind == TN_TOK_WORD ? tn_op_find(word.s, word.n) : TN_OP_COUNT;
+    if (op == TN_OP_COUNT) return fail_at(p, word.col, "unknown op %s", tn_lex_shown(&word).s);
+    if ((tn_ops[op].class == TN_SOURCE) != (name->kind == TN_TOK_WEIGHT))
+        return fail_at(p, name->col, "%s is made by %s, so it is written with '%c'", tn_lex_shown(name).s,
+                       tn_ops[op].name, tn_ops[op].class == TN_SOURCE ? '$' : '%');
+    TnRef args[TN_ARGS_MAX];
+    TnAttr attrs[TN_ATTR_COUNT];
+    uint32_t n_args = 0, n_attrs = 0;
+    bool broken = false;
+    if (!next(p) || !parse_args(p, args, &n_args, &broken) || !parse_node_attrs(p, attrs, &n_attrs) ||
+        !at_end(p))
+        return false;
+    if (broken) return false; /* said above */
+    TnType inferred;
+    TernError err;
+    if (!check(p, tn_infer(g, op, &type, args, n_args, attrs, n_attrs, &p->scratch, &inferred, &err),
+               word.col, &err))
+        return false;
+    TnRef r = tn_node_push(g, op, name->s, name->n, &type, args, n_args, attrs, n_attrs);
+    g->nodes[r].line = p->line;
+    g->nodes[r].kernel = p->kernel;
+    if (p->kernel != TN_NONE) g->kernels[p->kernel].n++;
+    return true;
+}
+
+static void value_line(Parser *p) {
+    TnTok name = p->tok;
+    if (!p->g) {
+        fail_at(p, name.col, "%s stands outside of a graph", tn_lex_shown(&name).s);
+        return;
+    }
+    if (parse_node(p, &name)) return;
+    p->kernel_bad = true;
+    if (tn_map_get(&p->g->names, name.s, name.n) == TN_MAP_NONE) tn_map_set(&p->broken, name.s, name.n, 0);
+}
+
+/* ---- kernels */
+
+static bool set_kernel_attr(Parser *p, TnKernel *k, const TnTok *value, const TnAttr *a) {
+    switch (a->key) {
+    case TN_ATTR_root:
+        p->root = *value;
+        return true;
+    case TN_ATTR_target:
+        k->target = tn_strdup(&p->g->arena, a->s);
+        return true;
+    case TN_ATTR_axis:
+        if (strcmp(a->s, "rows") != 0 && strcmp(a->s, "cols") != 0)
+            return fail_at(p, value->col, "axis=%s, wanted rows or cols", a->s);
+        k->axis = a->s[0] == 'r' ? TN_AXIS_ROWS : TN_AXIS_COLS;
+        return true;
+    case TN_ATTR_grain:
+    case TN_ATTR_units:
+        if (a->i < 1)
+            return fail_at(p, value->col, "%s=%lld, wanted at least 1", tn_attrs[a->key].name,
+                           (long long)a->i);
+        *(a->key == TN_ATTR_grain ? &k->grain : &k->units) = a->i;
+        return true;
+    case TN_ATTR_barrier:
+        if (a->i != 0 && a->i != 1)
+            return fail_at(p, value->col, "barrier=%lld, wanted 0 or 1", (long long)a->i);
+        k->barrier = a->i == 1;
+        return true;
+    default:
+        return true;
+    }
+}
+
+static bool parse_kernel(Parser *p) {
+    TnKernel k = {.root = TN_NONE, .first = p->g->n, .line = p->line};
+    p->kernel = p->g->n_kernels; /* even when this line is faulty, for its `end` */
+    p->kernel_bad = true;
+    k.name = "bad";
+    TN_PUSH(p->g->kernels, p->g->n_kernels, p->g->cap_kernels, k);
+    if (!next(p)) return false;
+    TnTok name = p->tok;
+    if (!accept(p, TN_TOK_AT, "the kernel's @name")) return false;
+    k.name = keep(&p->g->arena, &name);
+    if (tn_map_set(&p->kernel_names, k.name, name.n, 0) != TN_MAP_NONE)
+        return fail_at(p, name.col, "%s is the name of two kernels", tn_lex_shown(&name).s);
+    if (!accept(p, '{', "'{'")) return false;
+    uint32_t seen = 0;
+    TnAttr a;
+    TnTok value;
+    for (bool more = true; more;)
+        if (!parse_attr(p, true, &a, &value, &seen, &more) || !set_kernel_attr(p, &k, &value, &a))
+            return false;
+    if (!at_end(p)) return false;
+    if (!(seen >> TN_ATTR_root & 1))
+        return fail_at(p, name.col, "kernel %s needs the attribute root", tn_lex_shown(&name).s);
+    p->kernel_bad = false;
+    p->g->kernels[p->kernel] = k;
+    return true;
+}
+
+/* root=<op> names the kernel's first node of class ROOT; whether there are others is for tn_verify. */
+static void close_kernel(Parser *p) {
+    TnKernel *k = &p->g->kernels[p->kernel];
+    p->kernel = TN_NONE;
+    if (p->kernel_bad) return;
+    if (!k->n) {
+        fail_at(p, p->tok.col, "kernel @%s is empty", k->name);
+        return;
+    }
+    for (TnRef r = k->first; r < k->first + k->n && k->root == TN_NONE; r++)
+        if (tn_ops[p->g->nodes[r].op].class == TN_ROOT) k->root = r;
+    if (!word_is(&p->root, k->root == TN_NONE ? "none" : tn_ops[p->g->nodes[k->root].op].name))
+        fail_at(p, p->tok.col, "kernel @%s says root=%.*s, but its root is %s", k->name, (int)p->root.n,
+                p->root.s, k->root == TN_NONE ? "none" : tn_ops[p->g->nodes[k->root].op].name);
+}
+
+/* ---- graphs */
+
+static bool parse_row_class(Parser *p, TnGraph *g) {
+    TnTok t = p->tok, lo = t, hi = t;
+    size_t dots = 0;
+    while (dots + 1 < t.n && memcmp(t.s + dots, "..", 2) != 0) dots++;
+    lo.n = dots;
+    hi.s += dots + 2;
+    hi.n = dots + 2 < t.n ? t.n - dots - 2 : 0;
+    TernError err;
+    if (t.kind != TN_TOK_WORD || !lo.n || !hi.n || tn_lex_int(&lo, &g->rows_lo, &err) != TERN_OK ||
+        tn_lex_int(&hi, &g->rows_hi, &err) != TERN_OK || g->rows_lo < 1 || g->rows_hi < g->rows_lo)
+        return wanted(p, "rows such as 2..8");
+    return next(p);
+}
+
+static bool parse_graph_fact(Parser *p, TnGraph *g, uint32_t *seen) {
+    static const char *const keys[] = {"stage", "level", "kv", "rows"};
+    uint32_t key = 0;
+    while (key < 4 && !word_is(&p->tok, keys[key])) key++;
+    if (key == 4) return wanted(p, "stage=, level=, kv= or rows=");
+    if (*seen >> key & 1) return fail_at(p, p->tok.col, "%s is given twice", keys[key]);
+    *seen |= 1u << key;
+    if (!next(p) || !accept(p, '=', "'='")) return false;
+    switch (key) {
+    case 0:
+        if (!word_is(&p->tok, "model") && !word_is(&p->tok, "fused") && !word_is(&p->tok, "planned"))
+            return wanted(p, "model, fused or planned");
+        g->stage = p->tok.s[0] == 'm'   ? TN_STAGE_MODEL
+                   : p->tok.s[0] == 'f' ? TN_STAGE_FUSED
+                                        : TN_STAGE_PLANNED;
+        return next(p);
+    case 1:
+        if (p->tok.kind != TN_TOK_WORD || !tn_word_ok(p->tok.s, p->tok.n))
+            return wanted(p, "a feature level");
+        g->level = keep(&g->arena, &p->tok);
+        return next(p);
+    case 2:
+        if (!word_is(&p->tok, "f16") && !word_is(&p->tok, "f32")) return wanted(p, "f16 or f32");
+        g->kv = word_is(&p->tok, "f16") ? TN_KV_F16 : TN_KV_F32;
+        return next(p);
+    default:
+        return parse_row_class(p, g);
+    }
+}
+
+static bool parse_graph(Parser *p) {
+    if (p->n_graphs == GRAPHS_MAX) {
+        p->fatal = true;
+        return fail_at(p, p->tok.col, "more than %d graphs", GRAPHS_MAX);
+    }
+    if (!next(p)) return false;
+    TnTok name = p->tok;
+    if (!accept(p, TN_TOK_AT, "the graph's @name")) return false;
+    char text[TN_NAME_MAX + 1];
+    memcpy(text, name.s, name.n);
+    text[name.n] = '\0';
+    p->g = tn_graph_create(text);
+    p->g->file = tn_strdup(&p->g->arena, p->file);
+    TN_PUSH(p->graphs, p->n_graphs, p->cap_graphs, p->g);
+    uint32_t seen = 0;
+    while (p->tok.kind != TN_TOK_END)
+        if (!parse_graph_fact(p, p->g, &seen)) return false;
+    if (!(seen & 1)) return fail_at(p, name.col, "graph %s needs stage=", tn_lex_shown(&name).s);
+    return true;
+}
+
+static void close_graph(Parser *p) {
+    tn_map_free(&p->broken);
+    tn_map_free(&p->kernel_names);
+    p->broken = p->kernel_names = (TnMap){0};
+    p->g = NULL;
+    p->kernel = TN_NONE;
+}
+
+/* ---- lines */
+
+static void other_line(Parser *p) {
+    if (word_is(&p->tok, "graph")) {
+        if (p->g) {
+            fail_at(p, p->tok.col, "graph inside graph @%s, whose end is missing", p->g->name);
+            close_graph(p);
+            p->bad = false; /* its own faults are new ones */
+        }
+        if (!parse_graph(p) && !p->g) p->fatal = true; /* nothing to put the lines that follow into */
+    } else if (word_is(&p->tok, "kernel")) {
+        if (!p->g || p->kernel != TN_NONE)
+            fail_at(p, p->tok.col,
+                    p->g ? "kernel inside a kernel, whose end is missing" : "kernel outside of a graph");
+        else
+            parse_kernel(p);
+    } else if (word_is(&p->tok, "end")) {
+        if (!p->g) {
+            fail_at(p, p->tok.col, "end outside of a graph");
+            return;
+        }
+        if (p->kernel != TN_NONE)
+            close_kernel(p);
+        else
+            close_graph(p);
+        if (next(p)) at_end(p);
+    } else {
+        wanted(p, p->g ? "a value, kernel or end" : "graph");
+    }
+}
+
+static bool parse_version(Parser *p) {
+    p->fatal = true;
+    if (!word_is(&p->tok, "tir")) return wanted(p, "'tir 1', the first line of a text");
+    if (!next(p)) return false;
+    if (!word_is(&p->tok, "1"))
+        return fail_at(p, p->tok.col, "tir version %s, wanted 1", tn_lex_shown(&p->tok).s);
+    if (!next(p) || !at_end(p)) return false;
+    p->fatal = false;
+    return true;
+}
+
+static void parse_lines(Parser *p, const char *text, const char *end) {
+    bool version = false;
+    while (text < end && !p->fatal && p->diag->n < ERRORS_MAX) {
+        const char *stop = memchr(text, '\n', (size_t)(end - text));
+        if (!stop) stop = end;
+        p->line++;
+        p->bad = false;
+        p->lex = (TnLex){text, text, stop};
+        text = stop < end ? stop + 1 : end;
+        if (p->scratch.total > (1u << 20)) tn_arena_free(&p->scratch);
+        if (!next(p)) {
+            p->kernel_bad = true;
+            continue;
+        }
+        if (p->tok.kind == TN_TOK_END) continue;
+        if (!version)
+            version = parse_version(p);
+        else if (p->tok.kind == TN_TOK_VALUE || p->tok.kind == TN_TOK_WEIGHT)
+            value_line(p);
+        else
+            other_line(p);
+    }
+    if (p->fatal || p->diag->n >= ERRORS_MAX) return;
+    p->bad = false;
+    p->line++;
+    if (!version)
+        fail_at(p, 1, "the text is empty, wanted 'tir 1'");
+    else if (p->g)
+        fail_at(p, 1, "the text ends inside %s @%s", p->kernel != TN_NONE ? "kernel" : "graph",
+                p->kernel != TN_NONE ? p->g->kernels[p->kernel].name : p->g->name);
+    else if (!p->n_graphs)
+        fail_at(p, 1, "the text holds no graph");
+}
+
+/* The place of a byte, for faults found before there are lines. */
+static void fail_byte(Parser *p, const char *text, size_t at, const TernError *err) {
+    const char *line = text;
+    p->line = 1;
+    for (const char *q; (q = memchr(line, '\n', (size_t)(text + at - line))); line = q + 1) p->line++;
+    fail_at(p, (uint32_t)(text + at - line) + 1, "%s", err->text);
+}
+
+TernStatus tn_parse(const char *text, size_t n, const char *file, TnGraph ***out, uint32_t *out_n,
+                    TnDiag *diag) {
+    Parser *p = tn_xcalloc(1, sizeof *p);
+    p->file = file ? file : "text";
+    p->diag = diag;
+    p->kernel = TN_NONE;
+    uint32_t before = diag->n;
+    size_t at = 0;
+    TernError err;
+    if (n > TEXT_MAX) {
+        p->line = 1;
+        fail_at(p, 1, "a text of %zu bytes, at most 2^30 are allowed", n);
+    } else if (tn_lex_text(text, n, &at, &err) != TERN_OK) {
+        fail_byte(p, text, at, &err);
+    } else {
+        parse_lines(p, text, text + n);
+    }
+    bool ok = diag->n == before;
+    if (!ok)
+        for (uint32_t i = 0; i < p->n_graphs; i++) tn_graph_destroy(p->graphs[i]);
+    *out = ok ? p->graphs : NULL;
+    *out_n = ok ? p->n_graphs : 0;
+    if (!ok) free(p->graphs);
+    free(p->scales);
+    tn_arena_free(&p->scratch);
+    tn_map_free(&p->kernel_names);
+    tn_map_free(&p->broken);
+    free(p);
+    return ok ? TERN_OK : TERN_ERR_INPUT;
+}
