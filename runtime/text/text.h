@@ -80,7 +80,7 @@ typedef struct TernVocabSource {
     size_t n_tokens;
     const int32_t *types; /* token_type; NULL: absent, all normal */
     size_t n_types;
-    const TernText *merges; /* "left right", best first; NULL: absent, an error */
+    const TernText *merges; /* "left right", best first; NULL: absent, an error (an empty list is not NULL) */
     size_t n_merges;
     int64_t bos, eos, eot, eom, unk, pad; /* bos_token_id ... padding_token_id; -1: absent */
     int32_t add_bos, add_eos;             /* add_bos_token, add_eos_token: 0 or 1; -1: absent */
@@ -141,7 +141,7 @@ enum {
  * Special tokens are cut out first, longest text first; the rest is split by the pre-tokenizer and merged.
  * Any bytes may come. A byte that is not part of well-formed UTF-8 ends the text before it, as if the text
  * stopped there, and becomes the token of that single byte. A byte for which the vocabulary has no token is
- * TERN_ERR_INPUT. So decode(encode(text)) == text whenever encode succeeds without adding tokens. */
+ * TERN_ERR_INPUT. So decoding gives the text back, unless special tokens were added or parsed. */
 TERN_API TernStatus tern_encode(const TernVocab *vocab, const char *text, size_t size, uint32_t flags,
                                 uint32_t *ids, size_t cap, size_t *out_n, TernError *err);
 

@@ -85,29 +85,31 @@ static TernStatus check_sections(TernVocab *v, const uint8_t *image, TernError *
     return TERN_OK;
 }
 
-/* Look-ups end at a free slot, so there must be one. */
+/* Look-ups end at a free slot, so there must be one. The loops have no branches: they run over a million
+ * slots of a large vocabulary each time a model is opened. */
 static TernStatus check_tables(TernVocab *v, TernError *err) {
     const TnVocabHead *h = &v->head;
-    uint32_t n_free = 0;
+    uint32_t n_free = 0, n_bad = 0;
     for (uint32_t i = 0; i < h->hash_slots; i++) {
         uint32_t symbol = tn_word(v->hash, i);
         n_free += symbol == TN_EMPTY;
-        if (symbol >= h->n_symbols && symbol != TN_EMPTY)
-            return tn_fail(err, TERN_ERR_INPUT, DAMAGED "hash slot %u holds symbol %u, wanted below %u", i,
-                           symbol, h->n_symbols);
+        n_bad += (symbol >= h->n_symbols) & (symbol != TN_EMPTY);
     }
+    if (n_bad)
+        return tn_fail(err, TERN_ERR_INPUT, DAMAGED "%u slots of its hash table name symbols beyond its %u",
+                       n_bad, h->n_symbols);
     if (n_free == 0) return tn_fail(err, TERN_ERR_INPUT, DAMAGED "its hash table is full");
     n_free = 0;
     for (uint32_t i = 0; i < h->merge_slots; i++) {
         TnMergeSlot m;
         memcpy(&m, v->merges + (size_t)i * sizeof m, sizeof m);
         n_free += m.left == TN_EMPTY;
-        if (m.left != TN_EMPTY &&
-            (m.left >= h->n_symbols || m.right >= h->n_symbols || m.merged >= h->n_symbols))
-            return tn_fail(err, TERN_ERR_INPUT,
-                           DAMAGED "merge slot %u makes %u of %u and %u, wanted below %u", i, m.merged,
-                           m.left, m.right, h->n_symbols);
+        n_bad += (m.left != TN_EMPTY) &
+                 ((m.left >= h->n_symbols) | (m.right >= h->n_symbols) | (m.merged >= h->n_symbols));
     }
+    if (n_bad)
+        return tn_fail(err, TERN_ERR_INPUT, DAMAGED "%u slots of its merge table name symbols beyond its %u",
+                       n_bad, h->n_symbols);
     if (n_free == 0) return tn_fail(err, TERN_ERR_INPUT, DAMAGED "its merge table is full");
     uint32_t before = UINT32_MAX;
     for (uint32_t i = 0; i < h->n_specials; i++) {
