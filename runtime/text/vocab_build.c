@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include "runtime/base/arena.h"
 #include "runtime/base/buf.h"
-#include "runtime/base/reader.h"
 #include "runtime/text/utf8.h"
 #include "runtime/text/vocab.h"
 
