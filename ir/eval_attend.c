@@ -51,8 +51,8 @@ static const float *head_of(const TnType *type, const uint8_t *cache, int64_t pa
 }
 
 /* Block: positions [lo, hi] of 64 are unmasked. Gives max, sum of p and the unnormalised output. */
-static inline void block(const float *q, const float *k, const float *v, int64_t head, int lo, int hi,
-                         float scale, float *out_m, float *out_l, float *out_o) {
+TN_HOT void block(const float *q, const float *k, const float *v, int64_t head, int lo, int hi, float scale,
+                  float *out_m, float *out_l, float *out_o) {
     float s[TN_PAGE] = {0}, p[TN_PAGE] = {0}, lane[TN_LANES] = {0};
     for (int64_t d = 0; d < head; d++)
         for (int j = 0; j < TN_PAGE; j++) s[j] = fmaf(q[d], k[d * TN_PAGE + j], s[j]);

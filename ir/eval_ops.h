@@ -76,10 +76,13 @@ static inline int64_t tn_cols(const TnType *t) {
 #define TN_AVX2_CLONES
 #endif
 
+/* Helpers of such functions must be part of both bodies. */
+#define TN_HOT static inline __attribute__((always_inline))
+
 enum { TN_LANES = 32 };
 
 /* The end of every row reduction: lanes j and j+16 are added, then 8, 4, 2, 1. */
-static inline float tn_lanes_sum(const float lane[TN_LANES]) {
+TN_HOT float tn_lanes_sum(const float lane[TN_LANES]) {
     float a[TN_LANES];
     for (int j = 0; j < TN_LANES; j++) a[j] = lane[j];
     for (int h = TN_LANES / 2; h > 0; h /= 2)

@@ -30,7 +30,7 @@ void tn_eval_op_embed(const TnEvalOp *c) {
 }
 
 /* Lanes of fma(x, w, acc); w is filled up with zeros to a multiple of 32, x need not be. */
-static inline float dot(const float *x, const float *w, int64_t k) {
+TN_HOT float dot(const float *x, const float *w, int64_t k) {
     float lane[TN_LANES] = {0}, last[TN_LANES] = {0};
     int64_t i = 0;
     for (; i + TN_LANES <= k; i += TN_LANES)
