@@ -73,13 +73,23 @@ static TernStatus choose_levels(const TerncOptions *o, bool jit, TnArena *arena,
                        "--target ref runs anywhere");
     TN_TRY(tn_list_split(arena, "--cpu", list, out, out_n, err));
     if (!jit || *out_n == 1) return TERN_OK;
-    /* Best first. A cap names one of them; everything before it is above the cap. */
-    uint32_t at = 0;
-    if (o->cap && *o->cap) {
-        while (at < *out_n && strcmp((*out)[at], o->cap) != 0) at++;
-        if (at == *out_n) at = 0;
+    /* Best first; a cap drops what is above it. */
+    static const char *const rising[] = {"avx2", "avx512-vnni", "amx"};
+    uint32_t cap = TN_COUNT(rising);
+    if (o->cap && *o->cap && strcmp(o->cap, "neon-dotprod") != 0) {
+        for (cap = 0; cap < TN_COUNT(rising) && strcmp(rising[cap], o->cap) != 0; cap++) {
+        }
+        if (cap == TN_COUNT(rising))
+            return tn_fail(err, TERN_ERR_INPUT, "--cpu: '%s', wanted avx2, avx512-vnni, amx or neon-dotprod",
+                           o->cap);
     }
-    *out += at;
+    for (uint32_t i = 0; i < *out_n; i++)
+        for (uint32_t r = 0; r <= cap && r < TN_COUNT(rising); r++)
+            if (strcmp((*out)[i], rising[r]) == 0) {
+                *out += i;
+                *out_n = 1;
+                return TERN_OK;
+            }
     *out_n = 1;
     return TERN_OK;
 }

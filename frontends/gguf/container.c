@@ -328,7 +328,7 @@ void tn_gguf_close(TnGguf *g) {
     if (!g) return;
     tn_map_free(&g->key_map);
     tn_map_free(&g->tensor_map);
-    tn_file_unmap(&g->file);
+    if (g->file.data) tn_file_unmap(&g->file);
     free(g->vocab);
     tn_arena_free(&g->arena);
     free(g);

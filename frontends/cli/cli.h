@@ -1,0 +1,161 @@
+/* The program `tern`: what its verbs share. Generated text alone goes to standard output, all else to
+ * standard error; exit status 0, 1 for a bad input or environment, 2 for a usage error. */
+#ifndef TN_CLI_H
+#define TN_CLI_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include "runtime/tern.h"
+#include "runtime/text/text.h"
+#include "frontends/ternc.h"
+#include "runtime/base/os.h"
+#include "runtime/base/arena.h"
+
+enum { EXIT_OK = 0, EXIT_INPUT = 1, EXIT_USAGE = 2 };
+
+/* ---- args.c: flags from a table */
+typedef enum FlagKind {
+    FLAG_BOOL,  /* bool */
+    FLAG_STR,   /* const char * */
+    FLAG_INT,   /* int64_t within [lo, hi] */
+    FLAG_U64,   /* uint64_t */
+    FLAG_FLOAT, /* float within [lo, hi] */
+    FLAG_LIST   /* StrList: may be given again */
+} FlagKind;
+
+typedef struct StrList {
+    const char *v[64];
+    uint32_t n;
+} StrList;
+
+typedef struct Flag {
+    const char *names; /* "-p --prompt" */
+    const char *arg;   /* "TEXT"; NULL for FLAG_BOOL */
+    FlagKind kind;
+    void *out;
+    double lo, hi;
+    const char *help;
+} Flag;
+#define FLAG_END                                                                                             \
+    { NULL, NULL, FLAG_BOOL, NULL, 0, 0, NULL }
+
+typedef struct Verb {
+    const char *name, *usage, *summary;
+    int (*run)(const struct Verb *verb, int argc, char **argv);
+} Verb;
+extern const Verb verbs[];
+
+/* Reads flags; up to max_positional other words go to positional, their number to *n. On --help prints the
+ * help and exits 0; on a mistake prints one line and exits 2. */
+void parse_args(const Verb *verb, const Flag *flags, int argc, char **argv, const char **positional,
+                int max_positional, int *n);
+/* Prints "tern VERB: text" and exits 2. */
+_Noreturn void usage_error(const Verb *verb, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Prints "tern: error: text" and returns EXIT_INPUT. */
+int fail(const TernError *err);
+int fail_text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* "1,2,3" to whole numbers of at least 1; exits 2 on a mistake. Returns the count, at most 64. */
+uint32_t parse_counts(const Verb *verb, const char *flag, const char *list, uint32_t *out);
+
+/* ---- load.c: models and the compiler library */
+typedef struct ModelFlags {
+    const char *model; /* NULL: the embedded one */
+    const char *cpu, *target, *kv;
+    StrList overrides;
+    bool ternary_dense, no_check;
+    int64_t threads;
+} ModelFlags;
+#define MODEL_FLAGS(m)                                                                                       \
+    {"-m --model", "FILE", FLAG_STR, &(m).model, 0, 0, "the model, if not given as a word"},                 \
+        {"-t --threads", "N", FLAG_INT, &(m).threads, 1, 1024, "worker threads (default: all processors)"},  \
+        {"--kv", "TYPE", FLAG_STR, &(m).kv, 0, 0, "KV cache: f16 (default) or f32"},                         \
+        {"--cpu",                                                                                            \
+         "LEVEL",                                                                                            \
+         FLAG_STR,                                                                                           \
+         &(m).cpu,                                                                                           \
+         0,                                                                                                  \
+         0,                                                                                                  \
+         "highest CPU feature level to use: avx2, avx512-vnni, neon-dotprod"},                               \
+        {"--target",                                                                                         \
+         "NAME",                                                                                             \
+         FLAG_STR,                                                                                           \
+         &(m).target,                                                                                        \
+         0,                                                                                                  \
+         0,                                                                                                  \
+         "llvm (compiled code, default) or ref (the evaluator, slow)"},                                      \
+        {"--override-kv",                                                                                    \
+         "KEY=TYPE:VALUE",                                                                                   \
+         FLAG_LIST,                                                                                          \
+         &(m).overrides,                                                                                     \
+         0,                                                                                                  \
+         0,                                                                                                  \
+         "replace a metadata key of a .gguf; TYPE is int, float, bool or str"},                              \
+        {"--ternary-dense",                                                                                  \
+         NULL,                                                                                               \
+         FLAG_BOOL,                                                                                          \
+         &(m).ternary_dense,                                                                                 \
+         0,                                                                                                  \
+         0,                                                                                                  \
+         "run block weights stored dense as ternary; refused unless all are -s, 0 or s"},                    \
+    {                                                                                                        \
+        "--no-check", NULL, FLAG_BOOL, &(m).no_check, 0, 0, "do not verify the weights' hashes"              \
+    }
+
+typedef struct Loaded {
+    TernModel *model;
+    TernPool *pool;
+    TernModelInfo info;
+    double seconds;
+    bool compiled; /* at load */
+} Loaded;
+/* Opens (a .tern) or compiles (a .gguf) the model and makes the pool. Returns an exit status. */
+int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out);
+void unload_model(Loaded *l);
+/* f16 or f32; exits 2 on another word. */
+TernKv parse_kv(const Verb *verb, const char *kv);
+/* Vocabulary of a .gguf or a .tern; *image is to be freed after the vocabulary is closed, *model closed. */
+int load_vocab(const Verb *verb, const ModelFlags *flags, TernVocab **out, void **image, TernModel **model);
+/* Whether the file begins with GGUF. */
+bool is_gguf(const char *path);
+
+/* The compiler library, opened on first use; exits 1 with a line if it cannot be. */
+typedef struct TerncCalls {
+    const char *(*version)(void);
+    TernStatus (*compile)(const TerncSource *, const TerncOptions *, const char *, TerncReport *,
+                          TernError *);
+    TernStatus (*load)(const TerncSource *, const TerncOptions *, TerncReport *, TernModel **, TernError *);
+    TernStatus (*open_ref)(const char *, const TernModelOptions *, TernModel **, TernError *);
+    TernStatus (*vocab)(const TerncSource *, void **, size_t *, TernError *);
+    TernStatus (*opt)(const TerncOpt *, TerncTextFn *, void *, TernError *);
+    TernStatus (*inspect)(const char *, TerncTextFn *, void *, TernError *);
+} TerncCalls;
+const TerncCalls *ternc(void);
+bool ternc_present(void);
+
+/* ---- tokens.c: ids from flags */
+typedef struct Tokens {
+    int32_t *ids;
+    size_t n;
+} Tokens; /* free(ids) */
+/* From --tokens text or a --token-file (either NULL): whole numbers between blanks, newlines or commas, each
+ * below n_vocab (0: not checked). Returns an exit status. */
+int read_ids(const char *list, const char *file, uint32_t n_vocab, Tokens *out);
+/* From -p or -f text. */
+int encode_text(const TernVocab *vocab, const char *text, size_t n, uint32_t flags, Tokens *out);
+
+/* ---- progress.c: a bar on standard error, if that is a terminal */
+int progress_bar(void *user, const char *phase, uint64_t done, uint64_t total);
+void progress_end(void);
+
+/* ---- the verbs */
+int verb_compile(const Verb *, int, char **);
+int verb_run(const Verb *, int, char **);
+int verb_logits(const Verb *, int, char **);
+int verb_perplexity(const Verb *, int, char **);
+int verb_tokenize(const Verb *, int, char **);
+int verb_detokenize(const Verb *, int, char **);
+int verb_opt(const Verb *, int, char **);
+int verb_inspect(const Verb *, int, char **);
+int verb_bench(const Verb *, int, char **);
+
+#endif

@@ -1,0 +1,150 @@
+/* Models for the verbs: a blob is opened, a model file is compiled at load. The compiler library is opened by
+ * dlopen and only here: running a blob never loads LLVM. */
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+#include "frontends/cli/cli.h"
+
+static TerncCalls calls;
+
+static bool open_ternc(const char **why) {
+    static void *lib;
+    if (lib) return true;
+    void *l = dlopen("libternc.so.0", RTLD_NOW | RTLD_LOCAL);
+    if (!l) {
+        *why = dlerror();
+        return false;
+    }
+    static const struct {
+        const char *name;
+        size_t offset;
+    } wanted[] = {
+        {"ternc_version", offsetof(TerncCalls, version)}, {"ternc_compile", offsetof(TerncCalls, compile)},
+        {"ternc_load", offsetof(TerncCalls, load)},       {"ternc_open_ref", offsetof(TerncCalls, open_ref)},
+        {"ternc_vocab", offsetof(TerncCalls, vocab)},     {"ternc_opt", offsetof(TerncCalls, opt)},
+        {"ternc_inspect", offsetof(TerncCalls, inspect)},
+    };
+    for (size_t i = 0; i < TN_COUNT(wanted); i++) {
+        void *p = dlsym(l, wanted[i].name);
+        if (!p) {
+            *why = dlerror();
+            return false;
+        }
+        memcpy((char *)&calls + wanted[i].offset, &p, sizeof p);
+    }
+    lib = l;
+    return true;
+}
+
+bool ternc_present(void) {
+    const char *why;
+    return open_ternc(&why);
+}
+
+const TerncCalls *ternc(void) {
+    const char *why = "";
+    if (!open_ternc(&why)) {
+        fail_text("the compiler library could not be opened: %s", why);
+        exit(EXIT_INPUT);
+    }
+    return &calls;
+}
+
+bool is_gguf(const char *path) {
+    char head[4] = {0};
+    FILE *f = fopen(path, "rb");
+    if (!f) return false;
+    size_t n = fread(head, 1, 4, f);
+    fclose(f);
+    return n == 4 && memcmp(head, "GGUF", 4) == 0;
+}
+
+TernKv parse_kv(const Verb *verb, const char *kv) {
+    if (!kv || strcmp(kv, "f16") == 0) return TERN_KV_F16;
+    if (strcmp(kv, "f32") == 0) return TERN_KV_F32;
+    usage_error(verb, "--kv: '%s', wanted f16 or f32", kv);
+}
+
+static bool wants_ref(const Verb *verb, const ModelFlags *flags) {
+    if (!flags->target || strcmp(flags->target, "llvm") == 0) return false;
+    if (strcmp(flags->target, "ref") == 0) return true;
+    usage_error(verb, "--target: '%s', wanted llvm or ref", flags->target);
+}
+
+static TerncSource source_of(const ModelFlags *flags) {
+    return (TerncSource){.size = sizeof(TerncSource),
+                         .path = flags->model,
+                         .overrides = flags->overrides.v,
+                         .n_overrides = flags->overrides.n,
+                         .ternary_dense = flags->ternary_dense};
+}
+
+/* Flags that change how a model file is read mean nothing to a blob: say so instead of ignoring them. */
+static void refuse_source_flags(const Verb *verb, const ModelFlags *flags) {
+    if (flags->overrides.n) usage_error(verb, "--override-kv works on a .gguf, %s is compiled", flags->model);
+    if (flags->ternary_dense)
+        usage_error(verb, "--ternary-dense works on a .gguf, %s is compiled", flags->model);
+}
+
+static TernStatus open_model(const Verb *verb, const ModelFlags *flags, Loaded *out, TernError *err) {
+    bool ref = wants_ref(verb, flags);
+    if (!flags->model || is_gguf(flags->model)) {
+        TerncSource source = source_of(flags);
+        TerncOptions o = {
+            .size = sizeof o, .cap = flags->cpu, .target = flags->target, .progress = progress_bar};
+        out->compiled = true;
+        TernStatus st = ternc()->load(&source, &o, NULL, &out->model, err);
+        progress_end();
+        return st;
+    }
+    refuse_source_flags(verb, flags);
+    TernModelOptions o = {.size = sizeof o, .cpu = flags->cpu, .no_check = flags->no_check};
+    if (ref) return ternc()->open_ref(flags->model, &o, &out->model, err);
+    return tern_model_open(flags->model, &o, &out->model, err);
+}
+
+int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out) {
+    TernError err = {0};
+    double start = tn_os_seconds();
+    *out = (Loaded){0};
+    if (open_model(verb, flags, out, &err) != TERN_OK) return fail(&err);
+    TernPoolOptions po = {.size = sizeof po, .threads = (uint32_t)flags->threads};
+    if (tern_pool_create(&po, &out->pool, &err) != TERN_OK) {
+        tern_model_close(out->model);
+        return fail(&err);
+    }
+    tern_model_info(out->model, &out->info);
+    out->seconds = tn_os_seconds() - start;
+    return EXIT_OK;
+}
+
+void unload_model(Loaded *l) {
+    tern_pool_destroy(l->pool);
+    tern_model_close(l->model);
+}
+
+int load_vocab(const Verb *verb, const ModelFlags *flags, TernVocab **out, void **image, TernModel **model) {
+    TernError err = {0};
+    const void *bytes;
+    size_t n;
+    *image = NULL;
+    *model = NULL;
+    if (!flags->model || is_gguf(flags->model)) {
+        TerncSource source = source_of(flags);
+        if (ternc()->vocab(&source, image, &n, &err) != TERN_OK) return fail(&err);
+        bytes = *image;
+    } else {
+        refuse_source_flags(verb, flags);
+        TernModelOptions o = {.size = sizeof o, .no_check = 1};
+        if (tern_model_open(flags->model, &o, model, &err) != TERN_OK) return fail(&err);
+        bytes = tern_model_vocab(*model, &n);
+        if (!bytes) {
+            tern_model_close(*model);
+            return fail_text("%s: the model has no tokenizer", flags->model);
+        }
+    }
+    if (tern_vocab_open(bytes, n, out, &err) == TERN_OK) return EXIT_OK;
+    free(*image);
+    tern_model_close(*model);
+    return fail(&err);
+}

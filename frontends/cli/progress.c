@@ -1,0 +1,29 @@
+/* A progress bar on standard error, if that is a terminal: one line, rewritten at most 20 times a second. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "frontends/cli/cli.h"
+
+static double last;
+static bool drawn;
+
+int progress_bar(void *user, const char *phase, uint64_t done, uint64_t total) {
+    (void)user;
+    double now = tn_os_seconds();
+    if (!isatty(STDERR_FILENO) || (now - last < 0.05 && done < total)) return 0;
+    last = now;
+    drawn = true;
+    enum { WIDTH = 32 };
+    int fill = total ? (int)(done * WIDTH / total) : WIDTH;
+    char bar[WIDTH + 1];
+    memset(bar, '.', WIDTH);
+    memset(bar, '#', (size_t)(fill > WIDTH ? WIDTH : fill));
+    bar[WIDTH] = 0;
+    fprintf(stderr, "\r%-8s [%s] %3d%%", phase, bar, total ? (int)(done * 100 / total) : 100);
+    return 0;
+}
+
+void progress_end(void) {
+    if (drawn) fprintf(stderr, "\r\033[K");
+    drawn = false;
+}

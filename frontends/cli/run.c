@@ -1,0 +1,261 @@
+/* tern run: a prompt in, text out, streamed. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include "frontends/cli/cli.h"
+
+#define DEFAULT_CONTEXT 4096
+#define DEMO_PROMPT     "KING RICHARD:\n" /* of the embedded model, when nothing else is said */
+
+typedef struct RunFlags {
+    ModelFlags m;
+    const char *prompt, *file, *tokens, *token_file;
+    int64_t n, context, top_k;
+    float temp, top_p, min_p, repeat_penalty;
+    uint64_t seed;
+    bool print_tokens, ignore_eos;
+} RunFlags;
+
+typedef struct Run {
+    const RunFlags *f;
+    Loaded model;
+    TernVocab *vocab; /* NULL if the model has none */
+    TernSampler *sampler;
+    TernSamplerWant want;
+    TernDetok *detok;
+    TernSession *session;
+    Tokens prompt;
+    uint32_t context;
+    /* of the last step */
+    uint32_t next;
+    TernStatus picked;
+    TernError pick_err;
+    size_t n_out;
+    double prompt_seconds, eval_seconds;
+    size_t n_eval;
+} Run;
+
+static void pick(void *user, const TernResult *r) {
+    Run *s = user;
+    TernError *e = &s->pick_err;
+    if (s->want.kind == TERN_SAMPLER_ID)
+        s->picked = tern_sampler_pick_id(s->sampler, (uint32_t)r->id, &s->next, e);
+    else if (s->want.kind == TERN_SAMPLER_TOP)
+        s->picked = tern_sampler_pick_top(s->sampler, (const uint32_t *)r->top_ids, r->top_logits,
+                                          s->want.k < r->n_top ? s->want.k : r->n_top, &s->next, e);
+    else
+        s->picked = tern_sampler_pick_logits(s->sampler, r->logits, s->model.info.n_vocab, &s->next, e);
+}
+
+static void emit_text(const char *bytes, size_t n) {
+    fwrite(bytes, 1, n, stdout);
+    if (n) fflush(stdout);
+}
+
+static TernStatus emit_token(Run *s, uint32_t id, bool ends, TernError *err) {
+    if (s->f->print_tokens) {
+        printf("%s%u", s->n_out ? "," : "", id);
+        fflush(stdout);
+    } else if (s->detok && !ends) {
+        const char *bytes;
+        size_t n;
+        TernStatus st = tern_detok_push(s->detok, id, &bytes, &n, err);
+        if (st != TERN_OK) return st;
+        emit_text(bytes, n);
+    }
+    s->n_out++;
+    return TERN_OK;
+}
+
+static TernStatus step(Run *s, const TernRow *rows, size_t n, TernError *err) {
+    s->picked = TERN_OK;
+    TernStatus st = tern_session_step(s->session, rows, n, pick, s, err);
+    if (st == TERN_OK && s->picked != TERN_OK) {
+        *err = s->pick_err;
+        st = s->picked;
+    }
+    return st;
+}
+
+static TernStatus prefill(Run *s, TernError *err) {
+    double start = tn_os_seconds();
+    TernRow *rows = tn_xcalloc(s->prompt.n, sizeof *rows);
+    for (size_t i = 0; i < s->prompt.n; i++) rows[i] = (TernRow){.token = s->prompt.ids[i]};
+    rows[s->prompt.n - 1].want = s->want.kind;
+    tern_sampler_accept(s->sampler, (const uint32_t *)s->prompt.ids, s->prompt.n);
+    TernStatus st = step(s, rows, s->prompt.n, err);
+    free(rows);
+    s->prompt_seconds = tn_os_seconds() - start;
+    return st;
+}
+
+static TernStatus generate(Run *s, TernError *err) {
+    int64_t limit = s->f->n;
+    if (limit == 0) return TERN_OK;
+    TN_TRY(prefill(s, err));
+    double start = tn_os_seconds();
+    for (;;) {
+        uint32_t id = s->next;
+        bool ends = s->vocab && tern_token_is_eog(s->vocab, id) && !s->f->ignore_eos;
+        TN_TRY(emit_token(s, id, ends, err));
+        if (ends || (limit > 0 && (int64_t)s->n_out >= limit)) break;
+        if (tern_session_length(s->session, 0) >= s->context) {
+            fprintf(stderr, "\ntern: the context of %u positions is full\n", s->context);
+            break;
+        }
+        TernRow row = {.token = (int32_t)id, .want = s->want.kind};
+        TN_TRY(step(s, &row, 1, err));
+        s->n_eval++;
+        s->eval_seconds = tn_os_seconds() - start;
+    }
+    if (s->detok && !s->f->print_tokens) {
+        const char *bytes;
+        size_t n;
+        tern_detok_flush(s->detok, &bytes, &n);
+        emit_text(bytes, n);
+    }
+    printf("\n");
+    fflush(stdout);
+    return TERN_OK;
+}
+
+static void timing(const char *what, double seconds, size_t n) {
+    double ms = seconds * 1e3;
+    fprintf(stderr,
+            "tern: %12s time = %10.2f ms / %5zu tokens (%8.2f ms per token, %8.2f tokens per second)\n", what,
+            ms, n, n ? ms / (double)n : 0.0, seconds > 0 ? (double)n / seconds : 0.0);
+}
+
+static int open_vocab(Run *s) {
+    size_t n;
+    TernError err = {0};
+    const void *image = tern_model_vocab(s->model.model, &n);
+    if (image && tern_vocab_open(image, n, &s->vocab, &err) != TERN_OK) return fail(&err);
+    return EXIT_OK;
+}
+
+static int read_prompt(Run *s) {
+    const RunFlags *f = s->f;
+    if (f->tokens || f->token_file)
+        return read_ids(f->tokens, f->token_file, s->model.info.n_vocab, &s->prompt);
+    if (!s->vocab) return fail_text("the model has no tokenizer: give --tokens");
+    const char *text = f->prompt;
+    char *from_file = NULL;
+    size_t n = 0;
+    TernError err = {0};
+    if (f->file) {
+        if (tn_file_read(f->file, (size_t)1 << 30, &from_file, &n, &err) != TERN_OK) return fail(&err);
+    } else if (!text) {
+        text = f->m.model ? "" : DEMO_PROMPT;
+        if (!f->m.model) fprintf(stderr, "tern: prompt: KING RICHARD:\n");
+    }
+    if (!f->file) n = strlen(text);
+    int code = encode_text(s->vocab, from_file ? from_file : text, n,
+                           TERN_ENCODE_ADD_SPECIAL | TERN_ENCODE_PARSE_SPECIAL, &s->prompt);
+    free(from_file);
+    if (code == EXIT_OK && s->prompt.n == 0)
+        return fail_text("the prompt is empty and the model adds no BOS token");
+    return code;
+}
+
+static int prepare(Run *s) {
+    const RunFlags *f = s->f;
+    TernError err = {0};
+    uint32_t most = s->model.info.n_context;
+    s->context = f->context ? (uint32_t)f->context : most < DEFAULT_CONTEXT ? most : DEFAULT_CONTEXT;
+    if (s->context > most) return fail_text("-c: %u positions, but the model has %u", s->context, most);
+    if (s->prompt.n > s->context)
+        return fail_text("the prompt has %zu tokens, but the context has %u positions", s->prompt.n,
+                         s->context);
+    TernSamplerOptions so = TERN_SAMPLER_OPTIONS;
+    so.temp = f->temp;
+    so.top_k = (int32_t)f->top_k;
+    so.top_p = f->top_p;
+    so.min_p = f->min_p;
+    so.repeat_penalty = f->repeat_penalty;
+    so.seed = f->seed;
+    if (tern_sampler_create(&so, s->model.info.n_vocab, &s->sampler, &err) != TERN_OK) return fail(&err);
+    s->want = tern_sampler_want(s->sampler);
+    if (f->temp > 0 && f->seed == TERN_SEED_RANDOM)
+        fprintf(stderr, "tern: seed %" PRIu64 "\n", tern_sampler_get_seed(s->sampler));
+    if (s->vocab && tern_detok_create(s->vocab, 0, &s->detok, &err) != TERN_OK) return fail(&err);
+    TernSessionOptions o = {.size = sizeof o,
+                            .context = s->context,
+                            .wants = 1,
+                            .kv = f->m.kv && strcmp(f->m.kv, "f32") == 0 ? TERN_KV_F32 : TERN_KV_F16};
+    if (s->prompt.n < s->model.info.max_rows) o.batch = (uint32_t)s->prompt.n;
+    if (tern_session_create(s->model.model, s->model.pool, &o, &s->session, &err) != TERN_OK)
+        return fail(&err);
+    return EXIT_OK;
+}
+
+static int run(Run *s, double start) {
+    int code = open_vocab(s);
+    if (code == EXIT_OK) code = read_prompt(s);
+    if (code == EXIT_OK) code = prepare(s);
+    if (code != EXIT_OK) return code;
+    double loaded = tn_os_seconds() - start;
+    TernError err = {0};
+    if (generate(s, &err) != TERN_OK) {
+        if (s->n_out) printf("\n");
+        fflush(stdout);
+        return fail(&err);
+    }
+    fprintf(stderr, "tern: %s, %s, %u threads%s\n", s->model.info.name, s->model.info.level,
+            tern_pool_threads(s->model.pool), s->model.compiled ? ", compiled at load" : "");
+    fprintf(stderr, "tern: %12s time = %10.2f ms\n", "load", loaded * 1e3);
+    timing("prompt eval", s->prompt_seconds, s->f->n ? s->prompt.n : 0);
+    timing("eval", s->eval_seconds, s->n_eval);
+    return EXIT_OK;
+}
+
+int verb_run(const Verb *verb, int argc, char **argv) {
+    double start = tn_os_seconds();
+    RunFlags f = {.n = -1,
+                  .temp = 0.8f,
+                  .top_k = 40,
+                  .top_p = 0.95f,
+                  .min_p = 0.05f,
+                  .repeat_penalty = 1.0f,
+                  .seed = TERN_SEED_RANDOM};
+    const Flag flags[] = {
+        {"-p --prompt", "TEXT", FLAG_STR, &f.prompt, 0, 0, "the prompt; it is not echoed"},
+        {"-f --file", "FILE", FLAG_STR, &f.file, 0, 0, "a file with the prompt; - is standard input"},
+        {"--tokens", "IDS", FLAG_STR, &f.tokens, 0, 0,
+         "the prompt as token ids, comma separated; nothing is added"},
+        {"--token-file", "FILE", FLAG_STR, &f.token_file, 0, 0, "the same from a file"},
+        {"-n --predict --n-predict", "N", FLAG_INT, &f.n, -1, 1 << 30,
+         "tokens to generate; -1 (default): until the end or the context is full"},
+        {"-c --ctx-size", "N", FLAG_INT, &f.context, 0, 1 << 24,
+         "context in positions; default min(4096, the model's)"},
+        {"--temp", "X", FLAG_FLOAT, &f.temp, -1e9, 1e9, "temperature (0.8); 0 is greedy"},
+        {"--top-k", "N", FLAG_INT, &f.top_k, -1, 1 << 30, "keep the k best (40); 0: all"},
+        {"--top-p", "X", FLAG_FLOAT, &f.top_p, 0, 1e9,
+         "keep the best that reach this probability (0.95); 1: all"},
+        {"--min-p", "X", FLAG_FLOAT, &f.min_p, 0, 1,
+         "drop what is less probable than this times the best (0.05)"},
+        {"--repeat-penalty", "X", FLAG_FLOAT, &f.repeat_penalty, 1e-6, 1e9,
+         "penalise the last 64 ids (1.0: off)"},
+        {"-s --seed", "N", FLAG_U64, &f.seed, 0, 0, "seed of the draws; default: random, and printed"},
+        {"--print-tokens", NULL, FLAG_BOOL, &f.print_tokens, 0, 0, "print the generated ids instead of text"},
+        {"--ignore-eos", NULL, FLAG_BOOL, &f.ignore_eos, 0, 0, "go on after an end token"},
+        MODEL_FLAGS(f.m),
+        FLAG_END,
+    };
+    int n_words;
+    parse_args(verb, flags, argc, argv, &f.m.model, 1, &n_words);
+    if (!!f.prompt + !!f.file + !!f.tokens + !!f.token_file > 1)
+        usage_error(verb, "-p, -f, --tokens and --token-file exclude each other");
+    (void)parse_kv(verb, f.m.kv);
+    Run s = {.f = &f};
+    int code = load_model(verb, &f.m, &s.model);
+    if (code != EXIT_OK) return code;
+    code = run(&s, start);
+    tern_session_destroy(s.session);
+    tern_detok_destroy(s.detok);
+    tern_sampler_destroy(s.sampler);
+    tern_vocab_close(s.vocab);
+    free(s.prompt.ids);
+    unload_model(&s.model);
+    return code;
+}

@@ -1,0 +1,148 @@
+/* tern compile, tern opt, tern inspect: the verbs that are one call of the compiler library. */
+#include <stdlib.h>
+#include <string.h>
+#include "frontends/cli/cli.h"
+
+#define MB(bytes) ((double)(bytes) / 1e6)
+
+int verb_compile(const Verb *verb, int argc, char **argv) {
+    TerncSource source = {.size = sizeof source};
+    TerncOptions o = {.size = sizeof o, .progress = progress_bar};
+    StrList overrides = {0};
+    const char *output = NULL;
+    int64_t context = 0;
+    bool ternary_dense = false;
+    const Flag flags[] = {
+        {"-m --model", "FILE", FLAG_STR, &source.path, 0, 0,
+         "the model, if not given as a word; default: the embedded one"},
+        {"-o --output", "FILE", FLAG_STR, &output, 0, 0, "the blob"},
+        {"--cpu", "LEVELS", FLAG_STR, &o.levels, 0, 0,
+         "comma list of avx2, avx512-vnni, neon-dotprod, ref; default: all this machine has"},
+        {"-c --ctx-size", "N", FLAG_INT, &context, 1, 1 << 24, "largest context; default: the model's"},
+        {"--head", "TYPE", FLAG_STR, &o.head, 0, 0,
+         "embedding and head tables as f16 or f32; default: without loss"},
+        {"--target", "NAME", FLAG_STR, &o.target, 0, 0,
+         "llvm or ref for every kernel; default: the best for each"},
+        {"--override-kv", "KEY=TYPE:VALUE", FLAG_LIST, &overrides, 0, 0,
+         "replace a metadata key; TYPE is int, float, bool or str"},
+        {"--ternary-dense", NULL, FLAG_BOOL, &ternary_dense, 0, 0,
+         "run block weights stored dense as ternary; refused unless all are -s, 0 or s"},
+        FLAG_END,
+    };
+    int n_words;
+    parse_args(verb, flags, argc, argv, &source.path, 1, &n_words);
+    if (!output) usage_error(verb, "-o is wanted");
+    source.overrides = overrides.v;
+    source.n_overrides = overrides.n;
+    source.ternary_dense = ternary_dense;
+    o.context = (uint32_t)context;
+    TernError err = {0};
+    TerncReport r;
+    TernStatus st = ternc()->compile(&source, &o, output, &r, &err);
+    progress_end();
+    if (st != TERN_OK) return fail(&err);
+    fprintf(stderr, "%s: %.1f MB for %s\n", output, MB(r.file_bytes), r.levels);
+    fprintf(stderr, "  weights %10.1f MB   %6.2f s\n", MB(r.weight_bytes), r.seconds_weights);
+    fprintf(stderr, "  code    %10.3f MB   %6.2f s   %u kernels in %u variants, %u different\n",
+            MB(r.code_bytes), r.seconds_codegen, r.n_kernels, r.n_variants, r.n_unique);
+    fprintf(stderr, "  ir      %10.3f MB   %6.2f s   passes\n", MB(r.tir_bytes), r.seconds_passes);
+    fprintf(stderr, "  meta    %10.3f MB\n  total               %8.2f s   peak memory %.0f MB\n",
+            MB(r.meta_bytes), r.seconds, MB(tn_os_peak_rss()));
+    return EXIT_OK;
+}
+
+typedef struct TextOut {
+    const char *path; /* of the result; NULL or "-": standard output */
+    TernStatus status;
+    TernError err;
+} TextOut;
+
+static TernStatus write_file(const char *path, const char *text, size_t n, TernError *err) {
+    TnWriter w;
+    TN_TRY(tn_writer_open(path, &w, err));
+    TernStatus st = tn_writer_put(&w, text, n, err);
+    if (st == TERN_OK) return tn_writer_commit(&w, err);
+    tn_writer_abort(&w);
+    return st;
+}
+
+/* The result goes where -o says; dumps go to standard output before it, times and faults to standard error.
+ */
+static void take_text(void *user, const char *what, const char *text, size_t n) {
+    TextOut *o = user;
+    if (strcmp(what, "time") == 0 || strcmp(what, "faults") == 0) {
+        fwrite(text, 1, n, stderr);
+    } else if (strcmp(what, "result") != 0) {
+        printf("; after %s\n", what);
+        fwrite(text, 1, n, stdout);
+    } else if (o->path && strcmp(o->path, "-") != 0) {
+        o->status = write_file(o->path, text, n, &o->err);
+    } else {
+        fwrite(text, 1, n, stdout);
+    }
+}
+
+static void parse_rows(const Verb *verb, const char *rows, TerncOpt *o) {
+    char *end;
+    long lo = strtol(rows, &end, 10), hi = lo;
+    if (end != rows && strncmp(end, "..", 2) == 0) hi = strtol(end + 2, &end, 10);
+    if (end == rows || *end || lo < 1 || hi < lo || hi > 65536)
+        usage_error(verb, "--rows: '%s', wanted N or LO..HI", rows);
+    o->rows_lo = (uint32_t)lo;
+    o->rows_hi = (uint32_t)hi;
+}
+
+int verb_opt(const Verb *verb, int argc, char **argv) {
+    TerncSource source = {.size = sizeof source};
+    TerncOpt o = {.size = sizeof o, .source = &source};
+    StrList overrides = {0};
+    TextOut out = {0};
+    const char *rows = NULL, *kv = NULL;
+    bool ternary_dense = false, times = false;
+    const Flag flags[] = {
+        {"-m --model", "FILE", FLAG_STR, &o.path, 0, 0,
+         "the input, if not given as a word; default: the embedded model"},
+        {"--passes", "LIST", FLAG_STR, &o.passes, 0, 0,
+         "passes to run, in order; empty: none; default: the rest of the pipeline"},
+        {"--dump-after", "LIST", FLAG_STR, &o.dump_after, 0, 0, "print the graph after these passes too"},
+        {"-o --output", "FILE", FLAG_STR, &out.path, 0, 0,
+         "where the result goes; - (default) is standard output"},
+        {"--cpu", "LEVEL", FLAG_STR, &o.level, 0, 0,
+         "feature level for fuse, layout, tile and plan; default: this machine's best"},
+        {"--kv", "TYPE", FLAG_STR, &kv, 0, 0, "KV cache: f16 (default) or f32"},
+        {"--rows", "LO..HI", FLAG_STR, &rows, 0, 0, "row class (default 1)"},
+        {"--head", "TYPE", FLAG_STR, &o.head, 0, 0,
+         "embedding and head tables as f16 or f32; default: without loss"},
+        {"--time-passes", NULL, FLAG_BOOL, &times, 0, 0, "print the time of every pass"},
+        {"--override-kv", "KEY=TYPE:VALUE", FLAG_LIST, &overrides, 0, 0, "replace a metadata key of a .gguf"},
+        {"--ternary-dense", NULL, FLAG_BOOL, &ternary_dense, 0, 0,
+         "block weights stored dense become ternary"},
+        FLAG_END,
+    };
+    int n_words;
+    parse_args(verb, flags, argc, argv, &o.path, 1, &n_words);
+    if (rows) parse_rows(verb, rows, &o);
+    o.kv = parse_kv(verb, kv);
+    o.times = times;
+    source.overrides = overrides.v;
+    source.n_overrides = overrides.n;
+    source.ternary_dense = ternary_dense;
+    TernError err = {0};
+    TernStatus st = ternc()->opt(&o, take_text, &out, &err);
+    if (st == TERN_OK && (st = out.status) != TERN_OK) err = out.err;
+    return st == TERN_OK ? EXIT_OK : fail(&err);
+}
+
+int verb_inspect(const Verb *verb, int argc, char **argv) {
+    const char *model = NULL;
+    const Flag flags[] = {
+        {"-m --model", "FILE", FLAG_STR, &model, 0, 0,
+         "the file, if not given as a word; default: the embedded model"},
+        FLAG_END,
+    };
+    int n_words;
+    parse_args(verb, flags, argc, argv, &model, 1, &n_words);
+    TernError err = {0};
+    TextOut out = {0};
+    return ternc()->inspect(model, take_text, &out, &err) == TERN_OK ? EXIT_OK : fail(&err);
+}
