@@ -159,6 +159,12 @@ void tn_os_advise_willneed(const void *p, size_t bytes) {
     if (bytes) madvise((void *)at, bytes + ((uintptr_t)p - at), MADV_WILLNEED);
 }
 
+void tn_os_advise_dontneed(const void *p, size_t bytes) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t lo = ((uintptr_t)p + page - 1) & ~(page - 1), hi = ((uintptr_t)p + bytes) & ~(page - 1);
+    if (lo < hi) madvise((void *)lo, hi - lo, MADV_DONTNEED);
+}
+
 /* The process and the machine */
 
 double tn_os_seconds(void) {

@@ -43,6 +43,8 @@ void tn_os_unmap(void *p, size_t bytes);
  */
 TernStatus tn_os_map_code(const void *code, size_t bytes, void **out, TernError *err);
 void tn_os_advise_willneed(const void *p, size_t bytes);
+/* Lets go of the resident pages that lie wholly inside a range of a file mapping; they are read again when touched. */
+void tn_os_advise_dontneed(const void *p, size_t bytes);
 
 double tn_os_seconds(void); /* a monotonic clock */
 uint32_t tn_os_cpus(void);  /* processors this process may run on */

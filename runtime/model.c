@@ -1,0 +1,287 @@
+#include "runtime/model.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "runtime/cpu.h"
+#include "runtime/options.h"
+
+/* Choice of the feature level */
+
+typedef struct Names {
+    char text[160];
+} Names;
+
+/* "avx512-vnni, avx2": the levels of the blob, best first. */
+static Names blob_levels(const TernModel *m) {
+    Names n = {""};
+    size_t at = 0;
+    for (uint32_t level = TN_LEVEL_NEON_DOTPROD + 1; level-- > 0;) {
+        bool has = false;
+        for (uint32_t i = 0; i < m->n_variants; i++) has |= m->variants[i].prog.level == level;
+        const char *name = tn_level_name(level);
+        if (has && name && at < sizeof n.text)
+            at += (size_t)snprintf(n.text + at, sizeof n.text - at, "%s%s", at ? ", " : "", name);
+    }
+    return n;
+}
+
+/* Compiled code: the best level that the machine has. Evaluated: the level decides only which plan and which
+ * packing of the weights is walked, so the machine does not matter; with a cap the best below it, else the
+ * least. */
+static TernStatus choose_level(TernModel *m, const char *cpu, TernError *err) {
+    uint32_t cap = cpu ? tn_level_parse(cpu) : UINT32_MAX;
+    if (cpu && (cap == UINT32_MAX || cap == TN_LEVEL_REF))
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "cpu level '%s' is unknown, wanted avx2, avx512-vnni, amx or neon-dotprod", cpu);
+    bool found = false;
+    for (uint32_t i = 0; i < m->n_variants; i++) {
+        uint32_t level = m->variants[i].prog.level;
+        if (!tn_level_name(level) || (cpu && !tn_level_under(level, cap))) continue;
+        if (!m->evaluated && !tn_level_runs_here(level)) continue;
+        bool higher = m->evaluated && !cpu ? level < m->level : level > m->level;
+        if (!found || higher) m->level = level;
+        found = true;
+    }
+    if (found) return TERN_OK;
+    const char *here = tern_cpu_levels();
+    return tn_fail(err, TERN_ERR_UNSUPPORTED,
+                   "the file has code for %s, this machine runs %s%s%s: run it with --target ref, or compile "
+                   "the model for this machine",
+                   blob_levels(m).text, *here ? here : "none of the levels", cpu ? ", capped at " : "",
+                   cpu ? cpu : "");
+}
+
+uint32_t tn_model_variants(const TernModel *m, uint32_t kv, const TnVariant **out, uint32_t cap) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < m->n_variants; i++) { /* checked at open: in the blob's order rows rise */
+        const TnVariant *v = &m->variants[i];
+        if (v->prog.level != m->level || v->prog.kv != kv) continue;
+        if (n < cap) out[n] = v;
+        n++;
+    }
+    return n;
+}
+
+/* Code */
+
+static TnImage *find_image(const TernModel *m, uint32_t section) {
+    for (uint32_t i = 0; i < m->n_images; i++)
+        if (m->images[i].section == section) return &m->images[i];
+    return NULL;
+}
+
+/* The section's hash was right in the file; it must be right in the copy too, and everything is read from the
+ * copy: what happens to the file later is none of our concern. */
+static TernStatus map_image(TernModel *m, uint32_t section, TernError *err) {
+    const TnBlobSection *s = &m->blob.sections[section];
+    TnImage *image = &m->images[m->n_images];
+    *image = (TnImage){.section = section, .bytes = s->size};
+    TN_TRY(tn_os_map_code(tn_blob_bytes(&m->blob, s), s->size, &image->memory, err));
+    m->n_images++;
+    TN_TRY(tn_blob_check_copy(&m->blob, s, image->memory, err));
+    return tn_code_read(&m->blob, s, image->memory, &m->arena, &image->entries, &image->n_entries, err);
+}
+
+static TernStatus map_code(TernModel *m, TernError *err) {
+    m->images = tn_alloc_array(&m->arena, tn_blob_count(&m->blob, TN_SECTION_CODE) + 1u, sizeof *m->images);
+    for (uint32_t i = 0; i < m->n_variants; i++) {
+        const TnBlobProg *g = &m->variants[i].prog;
+        if (g->level == m->level && g->level != TN_LEVEL_REF && !find_image(m, g->code))
+            TN_TRY(map_image(m, g->code, err));
+    }
+    return TERN_OK;
+}
+
+TnKernelFn *tn_model_kernel(const TernModel *m, const TnVariant *v, const TnBlobLaunch *l) {
+    const TnImage *image = find_image(m, v->prog.code);
+    TN_CHECK(image && l->export_index < image->n_entries);
+    uintptr_t at = (uintptr_t)image->memory + image->entries[l->export_index];
+    return (TnKernelFn *)at;
+}
+
+/* Weights */
+
+static void find_used_chunks(TernModel *m) {
+    m->chunk_used = tn_alloc(&m->arena, tn_blob_chunks(&m->blob) + 1u);
+    for (uint32_t i = 0; i < m->n_variants; i++) {
+        const TnVariant *v = &m->variants[i];
+        if (v->prog.level != m->level) continue;
+        for (uint32_t j = 0; j < v->prog.n_operands; j++) {
+            const TnBlobOperand *o = &v->operands[j];
+            if (o->space != TN_SPACE_WGHT || o->row_bytes == 0) continue;
+            size_t first = (size_t)(o->offset / TN_BLOB_CHUNK);
+            size_t last = (size_t)((o->offset + o->row_bytes - 1) / TN_BLOB_CHUNK);
+            memset(m->chunk_used + first, 1, last - first + 1);
+        }
+    }
+}
+
+typedef struct Check {
+    const TernModel *m;
+    uint32_t n;
+    _Atomic uint32_t next, damaged; /* damaged: the first chunk that is, or n */
+} Check;
+
+static void check_chunks(void *user, uint32_t worker) {
+    (void)worker;
+    Check *c = user;
+    const TnBlob *b = &c->m->blob;
+    const uint8_t *weights = tn_blob_bytes(b, tn_blob_section(b, TN_SECTION_WGHT, 0));
+    for (uint32_t i; (i = atomic_fetch_add(&c->next, 1)) < c->n;) {
+        if (!tn_blob_chunk_ok(b, i)) {
+            uint32_t seen = atomic_load(&c->damaged);
+            while (i < seen && !atomic_compare_exchange_weak(&c->damaged, &seen, i)) {
+            }
+        }
+        /* What only another level reads need not stay in memory. The last chunk is shorter: it stays. */
+        if (c->m->file.size && !c->m->chunk_used[i] && i + 1 < c->n)
+            tn_os_advise_dontneed(weights + (size_t)i * TN_BLOB_CHUNK, TN_BLOB_CHUNK);
+    }
+}
+
+TernStatus tn_model_check_weights(TernModel *m, TernPool *pool, TernError *err) {
+    if (!m->check_weights) return TERN_OK;
+    TernStatus status = TERN_OK;
+    pthread_mutex_lock(&m->lock);
+    if (m->weights == TN_UNCHECKED) {
+        uint32_t n = tn_blob_chunks(&m->blob);
+        Check c = {.m = m, .n = n};
+        atomic_init(&c.next, 0);
+        atomic_init(&c.damaged, n);
+        tn_pool_run(pool, check_chunks, &c);
+        m->damaged_chunk = atomic_load(&c.damaged);
+        m->weights = m->damaged_chunk < n ? TN_DAMAGED : TN_SOUND;
+    }
+    if (m->weights == TN_DAMAGED) {
+        tn_blob_chunk_error(&m->blob, m->damaged_chunk, err);
+        status = tn_fail_in(err, TERN_ERR_INPUT, "%s", m->name);
+    }
+    pthread_mutex_unlock(&m->lock);
+    return status;
+}
+
+/* Open and close */
+
+static TernStatus copy_options(const TernModelOptions *options, TernModelOptions *o, TernModel *m,
+                               TernError *err) {
+    TN_TRY(tn_options_copy(o, sizeof *o, options, "TernModelOptions", err));
+    m->check_weights = !o->no_check;
+    if (!o->kernels) return TERN_OK;
+    TN_TRY(tn_options_copy(&m->kernels, sizeof m->kernels, o->kernels, "TernKernels", err));
+    if (!m->kernels.run || !m->kernels.scratch)
+        return tn_fail(err, TERN_ERR_INPUT, "TernKernels: run or scratch is NULL");
+    m->evaluated = true;
+    return TERN_OK;
+}
+
+static TernStatus open_bytes(TernModel *m, const void *bytes, size_t size, const char *cpu, TernError *err) {
+    TN_TRY(tn_blob_open(bytes, size, &m->blob, err));
+    TN_TRY(tn_meta_read(&m->blob, &m->arena, &m->meta, err));
+    TN_TRY(tn_variants_read(&m->blob, &m->meta, &m->arena, &m->variants, &m->n_variants, err));
+    TN_TRY(choose_level(m, cpu, err));
+    if (!m->evaluated) TN_TRY(map_code(m, err));
+    find_used_chunks(m);
+    return TERN_OK;
+}
+
+static void destroy(TernModel *m) {
+    for (uint32_t i = 0; i < m->n_images; i++) tn_os_unmap(m->images[i].memory, m->images[i].bytes);
+    tn_file_unmap(&m->file);
+    tn_arena_free(&m->arena);
+    pthread_mutex_destroy(&m->lock);
+    free(m->name);
+    free(m);
+}
+
+static TernModel *create(const char *name) {
+    TernModel *m = tn_xcalloc(1, sizeof *m);
+    size_t n = strlen(name) + 1;
+    m->name = tn_xcalloc(1, n);
+    memcpy(m->name, name, n);
+    pthread_mutex_init(&m->lock, NULL);
+    return m;
+}
+
+TernStatus tern_model_open(const char *path, const TernModelOptions *options, TernModel **out,
+                           TernError *err) {
+    TernModelOptions o = {0};
+    TernModel *m = create(path);
+    TernStatus s = copy_options(options, &o, m, err);
+    if (s == TERN_OK) s = tn_file_map(path, &m->file, err);
+    if (s == TERN_OK) {
+        s = open_bytes(m, m->file.data, m->file.size, o.cpu, err);
+        if (s != TERN_OK) tn_fail_in(err, s, "%s", path);
+    }
+    if (s != TERN_OK) {
+        destroy(m);
+        return s;
+    }
+    *out = m;
+    return TERN_OK;
+}
+
+TernStatus tern_model_open_memory(const void *bytes, size_t size, const TernModelOptions *options,
+                                  TernModel **out, TernError *err) {
+    TernModelOptions o = {0};
+    TernModel *m = create("model in memory");
+    TernStatus s = copy_options(options, &o, m, err);
+    if (s == TERN_OK && (uintptr_t)bytes % 64 != 0)
+        s = tn_fail(err, TERN_ERR_INPUT, "model in memory: its address is not a multiple of 64");
+    if (s == TERN_OK) s = open_bytes(m, bytes, size, o.cpu, err);
+    if (s != TERN_OK) {
+        destroy(m);
+        return s;
+    }
+    m->release = o.release;
+    m->release_user = o.release_user;
+    *out = m;
+    return TERN_OK;
+}
+
+void tern_model_close(TernModel *m) {
+    if (!m) return;
+    if (m->evaluated && m->kernels.destroy) m->kernels.destroy(m->kernels.user);
+    if (m->release) m->release(m->release_user, m->blob.data, m->blob.size);
+    destroy(m);
+}
+
+/* What is in it */
+
+void tern_model_info(const TernModel *m, TernModelInfo *out) {
+    const TnBlobMeta *f = &m->meta.facts;
+    *out = (TernModelInfo){
+        .arch = m->meta.arch,
+        .name = m->meta.name,
+        .desc = m->meta.desc,
+        .level = m->evaluated ? "ref" : tn_level_name(m->level),
+        .n_vocab = f->n_vocab,
+        .n_context = f->n_context,
+        .n_layers = f->n_layers,
+        .n_hidden = f->n_hidden,
+        .n_ffn = f->n_ffn,
+        .n_heads = f->n_heads,
+        .n_kv_heads = f->n_kv_heads,
+        .head_dim = f->head_dim,
+        .n_params = f->n_params,
+        .file_bytes = m->blob.size,
+    };
+    for (uint32_t i = 0; i < m->n_variants; i++) {
+        const TnVariant *v = &m->variants[i];
+        if (v->prog.level != m->level) continue;
+        if (v->prog.rows_hi > out->max_rows) out->max_rows = v->prog.rows_hi;
+        if (v->plan.weight_bytes > out->weight_bytes) out->weight_bytes = v->plan.weight_bytes;
+    }
+}
+
+const void *tern_model_vocab(const TernModel *m, size_t *out_size) {
+    *out_size = m->meta.vocab_bytes;
+    return m->meta.vocab;
+}
+
+const void *tern_model_section(const TernModel *m, uint32_t kind, uint32_t index, size_t *out_size) {
+    const TnBlobSection *s = tn_blob_section(&m->blob, kind, index);
+    *out_size = s ? s->size : 0;
+    return s ? tn_blob_bytes(&m->blob, s) : NULL;
+}

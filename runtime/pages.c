@@ -1,0 +1,85 @@
+#include "runtime/pages.h"
+
+#include <string.h>
+#include "runtime/base/status.h"
+
+size_t tn_pages_bytes_a_page(const TnPages *p) {
+    return (size_t)p->heads * p->head_dim * TN_PAGE_POSITIONS * p->elem_bytes;
+}
+
+static uint32_t pages_of(uint32_t positions) {
+    return (positions + TN_PAGE_POSITIONS - 1) / TN_PAGE_POSITIONS;
+}
+
+static uint8_t *page_at(const TnPages *p, uint8_t *base, uint32_t layer, int32_t page) {
+    return base + ((size_t)layer * p->n + (size_t)page) * tn_pages_bytes_a_page(p);
+}
+
+static void clear(TnPages *p, int32_t page, uint32_t from, uint32_t to) {
+    size_t elem = p->elem_bytes, row = TN_PAGE_POSITIONS * elem, column = p->head_dim * elem;
+    for (uint32_t layer = 0; layer < p->layers; layer++) {
+        uint8_t *k = page_at(p, p->keys, layer, page), *v = page_at(p, p->values, layer, page);
+        for (uint32_t i = 0; i < p->heads * p->head_dim; i++)
+            memset(k + i * row + from * elem, 0, (to - from) * elem);
+        for (uint32_t h = 0; h < p->heads; h++)
+            memset(v + (h * TN_PAGE_POSITIONS + from) * column, 0, (to - from) * column);
+    }
+}
+
+static int32_t take(TnPages *p) {
+    TN_CHECK(p->n_free > 0 || p->n_fresh < p->n);
+    int32_t page = p->n_free ? p->free[--p->n_free] : (int32_t)p->n_fresh++;
+    p->refs[page] = 1;
+    return page;
+}
+
+static void let_go(TnPages *p, int32_t page) {
+    if (--p->refs[page] == 0) p->free[p->n_free++] = page;
+}
+
+static int32_t copy(TnPages *p, int32_t shared) {
+    int32_t page = take(p);
+    size_t bytes = tn_pages_bytes_a_page(p);
+    for (uint32_t layer = 0; layer < p->layers; layer++) {
+        memcpy(page_at(p, p->keys, layer, page), page_at(p, p->keys, layer, shared), bytes);
+        memcpy(page_at(p, p->values, layer, page), page_at(p, p->values, layer, shared), bytes);
+    }
+    p->used[page] = p->used[shared];
+    let_go(p, shared);
+    return page;
+}
+
+uint32_t tn_pages_append(TnPages *p, uint32_t slot) {
+    uint32_t pos = p->length[slot]++, held = pos % TN_PAGE_POSITIONS;
+    TN_CHECK(pos / TN_PAGE_POSITIONS < p->per_slot);
+    int32_t *entry = &p->table[(size_t)slot * p->per_slot + pos / TN_PAGE_POSITIONS];
+    if (held == 0)
+        *entry = take(p);
+    else if (p->refs[*entry] > 1)
+        *entry = copy(p, *entry);
+    uint8_t *used = &p->used[*entry];
+    if (*used > held) clear(p, *entry, held, *used);
+    *used = (uint8_t)(held + 1);
+    return pos;
+}
+
+void tn_pages_truncate(TnPages *p, uint32_t slot, uint32_t n) {
+    int32_t *table = p->table + (size_t)slot * p->per_slot;
+    for (uint32_t j = pages_of(n); j < pages_of(p->length[slot]); j++) {
+        let_go(p, table[j]);
+        table[j] = 0;
+    }
+    p->length[slot] = n;
+}
+
+void tn_pages_fork(TnPages *p, uint32_t from, uint32_t to) {
+    if (from == to) return;
+    tn_pages_truncate(p, to, 0);
+    const int32_t *source = p->table + (size_t)from * p->per_slot;
+    int32_t *target = p->table + (size_t)to * p->per_slot;
+    for (uint32_t j = 0; j < pages_of(p->length[from]); j++) {
+        target[j] = source[j];
+        p->refs[source[j]]++;
+    }
+    p->length[to] = p->length[from];
+}

@@ -1,0 +1,220 @@
+#include "runtime/pool.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include "runtime/base/os.h"
+#include "runtime/base/status.h"
+#include "runtime/options.h"
+
+enum { LINE = 128, THREADS_MAX = 1024, SPINS_A_LOOK = 32 };
+/* Seconds. Most: longer than the usual imbalance of a launch, far shorter than a time slice; crowded: with
+ * more workers than processors, where whoever waits is in somebody's way. */
+#define SPIN_MOST    100e-6
+#define SPIN_CROWDED 4e-6
+#define SPIN_LEAST   1e-6
+
+typedef struct Worker {
+    TernPool *pool;
+    uint32_t index;
+    bool started;
+    pthread_t thread;
+    double spin; /* seconds this worker spins before it parks; its own alone */
+} __attribute__((aligned(LINE))) Worker;
+
+/* Words that different threads write at different times lie in lines of their own. */
+struct TernPool {
+    _Atomic uint32_t arrived __attribute__((aligned(LINE)));    /* at the barrier under way */
+    _Atomic uint32_t generation __attribute__((aligned(LINE))); /* barriers passed */
+    _Atomic uint32_t epoch __attribute__((aligned(LINE)));      /* jobs begun */
+    _Atomic uint32_t parked __attribute__((aligned(LINE)));     /* threads on the condition, or about to be */
+    pthread_mutex_t lock;
+    pthread_cond_t moved; /* generation or epoch changed */
+    TnPoolFn *fn;         /* of the job; NULL: end */
+    void *user;
+    uint32_t n;
+    double spin_most;
+    atomic_flag busy;
+    bool bound; /* the creating thread was bound, and to what before */
+    pthread_t binder;
+    cpu_set_t before;
+    Worker workers[];
+};
+
+static inline void pause_briefly(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb" ::: "memory"); /* yield is a no-op on most cores */
+#endif
+}
+
+/* Waits until *word is no longer `old`. The clock is read only after a first stretch of spinning, so that a
+ * short wait costs no call. */
+static void wait_change(Worker *w, _Atomic uint32_t *word, uint32_t old) {
+    TernPool *p = w->pool;
+    double end = 0;
+    for (;;) {
+        for (int i = 0; i < SPINS_A_LOOK; i++) {
+            if (atomic_load_explicit(word, memory_order_acquire) != old) {
+                if (end != 0 && w->spin < p->spin_most) w->spin *= 2;
+                return;
+            }
+            pause_briefly();
+        }
+        double now = tn_os_seconds();
+        if (end == 0) end = now + w->spin;
+        if (now >= end) break;
+    }
+    if (w->spin > SPIN_LEAST) w->spin /= 2;
+    /* Either the waker sees us in `parked`, or we see its change: both sides are sequentially consistent. */
+    pthread_mutex_lock(&p->lock);
+    atomic_fetch_add(&p->parked, 1);
+    while (atomic_load(word) == old) pthread_cond_wait(&p->moved, &p->lock);
+    atomic_fetch_sub(&p->parked, 1);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void change(TernPool *p, _Atomic uint32_t *word, uint32_t value) {
+    atomic_store(word, value);
+    if (atomic_load(&p->parked) == 0) return;
+    pthread_mutex_lock(&p->lock); /* a thread between its look and its wait holds the lock */
+    pthread_cond_broadcast(&p->moved);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void tn_pool_barrier(TernPool *p, uint32_t worker) {
+    if (p->n == 1) return;
+    uint32_t generation = atomic_load_explicit(&p->generation, memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&p->arrived, 1, memory_order_acq_rel) + 1 < p->n) {
+        wait_change(&p->workers[worker], &p->generation, generation);
+        return;
+    }
+    /* The others are all waiting for the change below, so nobody arrives at the next barrier before it. */
+    atomic_store_explicit(&p->arrived, 0, memory_order_relaxed);
+    change(p, &p->generation, generation + 1);
+}
+
+static void *work(void *arg) {
+    Worker *w = arg;
+    TernPool *p = w->pool;
+    for (uint32_t epoch = 0;;) {
+        wait_change(w, &p->epoch, epoch);
+        epoch++; /* worker 0 begins no job before all have ended the last */
+        if (!p->fn) return NULL;
+        p->fn(p->user, w->index);
+        tn_pool_barrier(p, w->index);
+    }
+}
+
+bool tn_pool_acquire(TernPool *p) {
+    return !atomic_flag_test_and_set_explicit(&p->busy, memory_order_acquire);
+}
+
+void tn_pool_release(TernPool *p) {
+    atomic_flag_clear_explicit(&p->busy, memory_order_release);
+}
+
+void tn_pool_run(TernPool *p, TnPoolFn *fn, void *user) {
+    p->fn = fn;
+    p->user = user;
+    if (p->n > 1) change(p, &p->epoch, atomic_load_explicit(&p->epoch, memory_order_relaxed) + 1);
+    fn(user, 0);
+    tn_pool_barrier(p, 0);
+}
+
+static int bind(pthread_t thread, uint32_t cpu) {
+    if (cpu >= CPU_SETSIZE) return EINVAL;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    return pthread_setaffinity_np(thread, sizeof set, &set);
+}
+
+/* Worker 0 is bound too, and set free again by tern_pool_destroy. */
+static TernStatus bind_all(TernPool *p, const TernPoolOptions *o, TernError *err) {
+    p->binder = pthread_self();
+    p->bound = pthread_getaffinity_np(p->binder, sizeof p->before, &p->before) == 0;
+    for (uint32_t i = 0; i < p->n; i++) {
+        uint32_t cpu = o->cpus[i % o->n_cpus];
+        int e = bind(i ? p->workers[i].thread : p->binder, cpu);
+        if (e)
+            return tn_fail(err, TERN_ERR_ENV, "cannot bind worker %u to processor %u: %s", i, cpu,
+                           strerror(e));
+    }
+    return TERN_OK;
+}
+
+/* Signals are the application's: workers block them all. */
+static TernStatus start(TernPool *p, TernError *err) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int e = 0;
+    uint32_t i;
+    for (i = 1; i < p->n && !e; i++) {
+        e = pthread_create(&p->workers[i].thread, NULL, work, &p->workers[i]);
+        p->workers[i].started = e == 0;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return e ? tn_fail(err, TERN_ERR_ENV, "cannot start worker %u of %u: %s", i - 1, p->n, strerror(e))
+             : TERN_OK;
+}
+
+TernStatus tern_pool_create(const TernPoolOptions *options, TernPool **out, TernError *err) {
+    TernPoolOptions o = {0};
+    TN_TRY(tn_options_copy(&o, sizeof o, options, "TernPoolOptions", err));
+    uint32_t n = o.threads ? o.threads : tn_os_cpus();
+    if (n > THREADS_MAX) {
+        if (o.threads)
+            return tn_fail(err, TERN_ERR_INPUT, "%u threads are too many, wanted at most %d", n, THREADS_MAX);
+        n = THREADS_MAX;
+    }
+    if (o.cpus && o.n_cpus == 0) return tn_fail(err, TERN_ERR_INPUT, "n_cpus is 0 although cpus are given");
+    void *memory;
+    size_t bytes = sizeof(TernPool) + n * sizeof(Worker);
+    if (posix_memalign(&memory, LINE, bytes) != 0)
+        return tn_fail(err, TERN_ERR_MEMORY, "no memory for a pool of %u workers, %zu bytes wanted", n,
+                       bytes);
+    memset(memory, 0, bytes);
+    TernPool *p = memory;
+    p->n = n;
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->moved, NULL);
+    atomic_flag_clear(&p->busy);
+    p->spin_most = n > tn_os_cpus() ? SPIN_CROWDED : SPIN_MOST;
+    for (uint32_t i = 0; i < n; i++) {
+        p->workers[i].pool = p;
+        p->workers[i].index = i;
+        p->workers[i].spin = p->spin_most;
+    }
+    TernStatus s = start(p, err);
+    if (s == TERN_OK && o.cpus) s = bind_all(p, &o, err);
+    if (s != TERN_OK) {
+        tern_pool_destroy(p);
+        return s;
+    }
+    *out = p;
+    return TERN_OK;
+}
+
+void tern_pool_destroy(TernPool *p) {
+    if (!p) return;
+    p->fn = NULL;
+    change(p, &p->epoch, atomic_load(&p->epoch) + 1);
+    for (uint32_t i = 1; i < p->n; i++)
+        if (p->workers[i].started) pthread_join(p->workers[i].thread, NULL);
+    if (p->bound && pthread_equal(p->binder, pthread_self()))
+        pthread_setaffinity_np(p->binder, sizeof p->before, &p->before);
+    pthread_cond_destroy(&p->moved);
+    pthread_mutex_destroy(&p->lock);
+    free(p);
+}
+
+uint32_t tern_pool_threads(const TernPool *p) {
+    return p->n;
+}

@@ -1,0 +1,325 @@
+#include "runtime/variant.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include "runtime/base/reader.h"
+
+_Static_assert(sizeof(TnBlobMeta) == 88 && sizeof(TnBlobCode) == 24 && sizeof(TnBlobExport) == 16 &&
+                   sizeof(TnBlobProg) == 64 && sizeof(TnBlobLaunch) == 64 && sizeof(TnBlobOperand) == 24 &&
+                   sizeof(TnBlobPlan) == 120,
+               "the file's structs have no holes");
+
+typedef unsigned long long Num; /* for printf */
+
+/* A section being read: every error begins with its name. */
+typedef struct Reading {
+    const TnBlob *b;
+    const TnBlobSection *s;
+    TnReader r;
+    TernError *err;
+} Reading;
+
+static Reading reading(const TnBlob *b, const TnBlobSection *s, const uint8_t *bytes, TernError *err) {
+    return (Reading){b, s, tn_reader(bytes, s->size), err};
+}
+
+/* bad(r, what, found, wanted): "section PROG 1: launch 3: export_index is 9, wanted below 4". */
+static TernStatus bad(const Reading *r, const char *fmt, ...) TN_PRINTF(2, 3);
+static TernStatus bad(const Reading *r, const char *fmt, ...) {
+    char text[400];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    return tn_fail(r->err, TERN_ERR_INPUT, "%s: %s", tn_section_name(r->b, r->s).text, text);
+}
+
+/* The next count structs of elem bytes, copied to `arena`: the file cannot change them under our feet. */
+static TernStatus take(Reading *r, TnArena *arena, uint64_t count, size_t elem, const char *what,
+                       const void **out) {
+    size_t bytes;
+    const void *p = count <= r->r.size && tn_mul((size_t)count, elem, &bytes) ? tn_read(&r->r, bytes) : NULL;
+    if (!p)
+        return bad(r, "%llu %s of %zu bytes do not fit in the %zu bytes left", (Num)count, what, elem,
+                   tn_left(&r->r));
+    void *copy = tn_alloc(arena, bytes ? bytes : 1);
+    memcpy(copy, p, bytes);
+    *out = copy;
+    return TERN_OK;
+}
+
+static TernStatus check_range(const Reading *r, TnBlobRange range, const char *what) {
+    if (tn_range_ok(range.offset, range.size, r->r.size)) return TERN_OK;
+    return bad(r, "%s: offset %u with size %u, wanted to end within %zu bytes", what, range.offset,
+               range.size, r->r.size);
+}
+
+/* META */
+
+static TernStatus read_string(Reading *r, TnArena *arena, TnBlobRange range, const char *what,
+                              const char **out) {
+    TN_TRY(check_range(r, range, what));
+    *out = tn_strndup(arena, (const char *)r->r.base + range.offset, range.size);
+    return TERN_OK;
+}
+
+TernStatus tn_meta_read(const TnBlob *b, TnArena *arena, TnMeta *out, TernError *err) {
+    const TnBlobSection *s = tn_blob_section(b, TN_SECTION_META, 0);
+    Reading r = reading(b, s, tn_blob_bytes(b, s), err);
+    const void *p;
+    TN_TRY(take(&r, arena, 1, sizeof(TnBlobMeta), "META head", &p));
+    TnMeta m = {0};
+    memcpy(&m.facts, p, sizeof m.facts);
+    const TnBlobMeta *f = &m.facts;
+    const struct {
+        const char *name;
+        uint32_t value, most;
+    } sizes[] = {
+        {"n_vocab", f->n_vocab, 1u << 30},   {"n_context", f->n_context, TN_CONTEXT_MAX},
+        {"n_layers", f->n_layers, 1u << 16}, {"n_hidden", f->n_hidden, 1u << 24},
+        {"n_heads", f->n_heads, 1u << 16},   {"n_kv_heads", f->n_kv_heads, 1u << 16},
+        {"head_dim", f->head_dim, 1u << 16},
+    };
+    for (size_t i = 0; i < TN_COUNT(sizes); i++)
+        if (sizes[i].value == 0 || sizes[i].value > sizes[i].most)
+            return bad(&r, "%s is %u, wanted 1 to %u", sizes[i].name, sizes[i].value, sizes[i].most);
+    TN_TRY(read_string(&r, arena, f->arch, "arch", &m.arch));
+    TN_TRY(read_string(&r, arena, f->name, "name", &m.name));
+    TN_TRY(read_string(&r, arena, f->producer, "producer", &m.producer));
+    TN_TRY(read_string(&r, arena, f->desc, "desc", &m.desc));
+    TN_TRY(check_range(&r, f->vocab, "vocab"));
+    if (f->vocab.size) {
+        if (f->vocab.offset % 64 != 0)
+            return bad(&r, "vocab: offset is %u, wanted a multiple of 64", f->vocab.offset);
+        m.vocab = r.r.base + f->vocab.offset;
+        m.vocab_bytes = f->vocab.size;
+    }
+    *out = m;
+    return TERN_OK;
+}
+
+uint64_t tn_page_size(const TnMeta *m, uint32_t kv) {
+    return (uint64_t)m->facts.n_kv_heads * m->facts.head_dim * 64 * (kv == TN_KVTYPE_F32 ? 4 : 2);
+}
+
+/* CODE */
+
+TernStatus tn_code_read(const TnBlob *b, const TnBlobSection *s, const uint8_t *bytes, TnArena *arena,
+                        const uint64_t **out_entries, uint32_t *out_n, TernError *err) {
+    Reading r = reading(b, s, bytes, err);
+    const void *p;
+    TN_TRY(take(&r, arena, 1, sizeof(TnBlobCode), "CODE head", &p));
+    const TnBlobCode *head = p;
+    TN_TRY(take(&r, arena, head->n_exports, sizeof(TnBlobExport), "exports", &p));
+    const TnBlobExport *exports = p;
+    if (head->image_offset % 64 != 0 || !tn_range_ok(head->image_offset, head->image_size, s->size))
+        return bad(&r,
+                   "image: offset %llu with size %llu, wanted a multiple of 64 and to end within %llu bytes",
+                   (Num)head->image_offset, (Num)head->image_size, (Num)s->size);
+    uint64_t *entries = tn_alloc_array(arena, head->n_exports + 1u, sizeof *entries);
+    for (uint32_t i = 0; i < head->n_exports; i++) {
+        if (exports[i].entry >= head->image_size)
+            return bad(&r, "export %u: entry is %llu, wanted below %llu", i, (Num)exports[i].entry,
+                       (Num)head->image_size);
+        TN_TRY(check_range(&r, exports[i].name, "an export's name"));
+        entries[i] = head->image_offset + exports[i].entry;
+    }
+    *out_entries = entries;
+    *out_n = head->n_exports;
+    return TERN_OK;
+}
+
+/* PLAN */
+
+static TernStatus read_plan(const TnBlob *b, const TnMeta *meta, TnArena *arena, TnVariant *v,
+                            TernError *err) {
+    static const char *const symbols[TN_ABI_SYMS] = {"T", "R", "K", "H", "S", "P", "N"};
+    const TnBlobSection *s = tn_blob_section(b, TN_SECTION_PLAN, v->index);
+    Reading r = reading(b, s, tn_blob_bytes(b, s), err);
+    const void *bytes;
+    TN_TRY(take(&r, arena, 1, sizeof(TnBlobPlan), "PLAN", &bytes));
+    memcpy(&v->plan, bytes, sizeof v->plan);
+    const TnBlobPlan *p = &v->plan;
+    if (s->level != v->prog.level)
+        return bad(&r, "level is %u, wanted %u as in PROG %u", s->level, v->prog.level, v->index);
+    for (int i = 0; i < TN_ABI_SYMS; i++)
+        if (p->arena[i] > TN_BYTES_MAX)
+            return bad(&r, "arena bytes for %s are %llu, wanted at most 2^40", symbols[i], (Num)p->arena[i]);
+    if (p->arena[TN_ABI_SYMS] != 0) return bad(&r, "the last word of arena is not 0");
+    if (p->arena_const > TN_BYTES_MAX || p->scratch > TN_BYTES_MAX || p->scratch_page > TN_BYTES_MAX)
+        return bad(&r, "arena_const %llu, scratch %llu, scratch_page %llu, wanted at most 2^40",
+                   (Num)p->arena_const, (Num)p->scratch, (Num)p->scratch_page);
+    Num page = tn_page_size(meta, v->prog.kv);
+    if (p->key_page != page || p->value_page != page)
+        return bad(&r, "key_page is %llu and value_page %llu, wanted %llu by META", (Num)p->key_page,
+                   (Num)p->value_page, page);
+    Num weights = tn_blob_section(b, TN_SECTION_WGHT, 0)->size;
+    if (p->weight_bytes > weights)
+        return bad(&r, "weight_bytes is %llu, wanted at most %llu", (Num)p->weight_bytes, weights);
+    if (p->topk > 65536) return bad(&r, "topk is %u, wanted at most 65536", p->topk);
+    return TERN_OK;
+}
+
+/* PROG */
+
+static TernStatus check_operand(const Reading *r, const TnVariant *v, const TnMeta *meta, uint32_t i) {
+    const TnBlobOperand *o = &v->operands[i];
+    Num room;
+    if (o->offset % 64 != 0)
+        return bad(r, "operand %u: offset is %llu, wanted a multiple of 64", i, (Num)o->offset);
+    switch (o->space) {
+    case TN_SPACE_ARENA:
+        if (o->index != UINT32_MAX && o->index >= TN_ABI_SYMS)
+            return bad(r, "operand %u: symbol %u, wanted below %d", i, o->index, TN_ABI_SYMS);
+        room = o->index == UINT32_MAX ? v->plan.arena_const : v->plan.arena[o->index];
+        if (!tn_range_ok(o->offset, o->row_bytes, room))
+            return bad(r,
+                       "operand %u: offset %llu with %llu bytes a row, wanted to end within the arena's %llu",
+                       i, (Num)o->offset, (Num)o->row_bytes, room);
+        return TERN_OK;
+    case TN_SPACE_WGHT:
+        room = tn_blob_section(r->b, TN_SECTION_WGHT, 0)->size;
+        if (!tn_range_ok(o->offset, o->row_bytes, room))
+            return bad(r, "operand %u: offset %llu with %llu bytes, wanted to end within the %llu of WGHT", i,
+                       (Num)o->offset, (Num)o->row_bytes, room);
+        return TERN_OK;
+    case TN_SPACE_INPUT:
+        if (o->index < TN_IN_COUNT && o->offset == 0) return TERN_OK;
+        return bad(r, "operand %u: input %u at %llu, wanted an input below %d at 0", i, o->index,
+                   (Num)o->offset, TN_IN_COUNT);
+    case TN_SPACE_KEYS:
+    case TN_SPACE_VALUES:
+        if (o->index < meta->facts.n_layers && o->offset == 0) return TERN_OK;
+        return bad(r, "operand %u: cache of layer %u at %llu, wanted a layer below %u at 0", i, o->index,
+                   (Num)o->offset, meta->facts.n_layers);
+    default:
+        return bad(r, "operand %u: space is %u, wanted 0 to %d", i, o->space, TN_SPACE_VALUES);
+    }
+}
+
+static bool symbol_or_none(uint32_t s) {
+    return s == UINT32_MAX || s < TN_ABI_SYMS;
+}
+
+static TernStatus check_launch(const Reading *r, const TnVariant *v, uint32_t n_exports, uint32_t i) {
+    const TnBlobLaunch *l = &v->launches[i];
+    if (v->prog.level == TN_LEVEL_REF ? l->export_index != 0 : l->export_index >= n_exports)
+        return bad(r, "launch %u: export_index is %u, wanted below %u", i, l->export_index,
+                   v->prog.level == TN_LEVEL_REF ? 1 : n_exports);
+    if (!tn_range_ok(l->first_operand, l->n_operands, v->prog.n_operands) || l->n_reads > l->n_operands)
+        return bad(r, "launch %u: operands %u + %u, %u of them read, wanted to end within %u", i,
+                   l->first_operand, l->n_operands, l->n_reads, v->prog.n_operands);
+    if (!symbol_or_none(l->gate_sym) || !symbol_or_none(l->unit_sym))
+        return bad(r, "launch %u: gate_sym %u, unit_sym %u, wanted symbols below %d", i, l->gate_sym,
+                   l->unit_sym, TN_ABI_SYMS);
+    if (l->units == 0 || l->units > TN_UNITS_MAX)
+        return bad(r, "launch %u: units is %llu, wanted 1 to 2^31", i, (Num)l->units);
+    if (l->scratch > v->plan.scratch || l->scratch_page > v->plan.scratch_page)
+        return bad(r, "launch %u: scratch %llu + %llu a page, wanted at most %llu + %llu by PLAN", i,
+                   (Num)l->scratch, (Num)l->scratch_page, (Num)v->plan.scratch, (Num)v->plan.scratch_page);
+    if (l->flags & ~(uint32_t)TN_LAUNCH_BARRIER || l->reserved)
+        return bad(r, "launch %u: flags 0x%x, reserved 0x%x, wanted 0 or 1, and 0", i, l->flags, l->reserved);
+    /* What is written is memory of the session: weights are mapped read-only. Caches are updated in place, as
+     * reads. */
+    for (uint32_t j = l->n_reads; j < l->n_operands; j++)
+        if (v->operands[l->first_operand + j].space != TN_SPACE_ARENA)
+            return bad(r, "launch %u: writes operand %u of space %u, wanted the arena", i,
+                       l->first_operand + j, v->operands[l->first_operand + j].space);
+    return check_range(r, l->name, "a launch's name");
+}
+
+/* Where the runtime itself reads after a step. */
+static TernStatus check_outputs(const Reading *r, const TnVariant *v, const TnMeta *meta) {
+    const struct {
+        const char *name;
+        uint32_t symbol;
+        uint64_t row_bytes;
+    } outs[TN_OUT_COUNT] = {
+        {"best", TN_ABI_R, 4},
+        {"top", TN_ABI_K, 4ull * v->plan.topk},
+        {"toplogit", TN_ABI_K, 4ull * v->plan.topk},
+        {"logits", TN_ABI_R, 4ull * meta->facts.n_vocab},
+        {"hidden", TN_ABI_H, 4ull * meta->facts.n_hidden},
+    };
+    for (uint32_t i = 0; i < TN_COUNT(v->prog.output); i++) {
+        uint32_t at = v->prog.output[i];
+        if (at == UINT32_MAX) continue;
+        if (i >= TN_OUT_COUNT) return bad(r, "output %u is operand %u, wanted none", i, at);
+        if (at >= v->prog.n_operands)
+            return bad(r, "output %s is operand %u, wanted below %u", outs[i].name, at, v->prog.n_operands);
+        const TnBlobOperand *o = &v->operands[at];
+        if (o->space != TN_SPACE_ARENA || o->index != outs[i].symbol || o->row_bytes < outs[i].row_bytes ||
+            o->row_bytes % 4 != 0 || (i == TN_OUT_BEST && o->row_bytes != 4))
+            return bad(r, "output %s: space %u, symbol %u, %llu bytes a row, wanted 0, %u, %llu",
+                       outs[i].name, o->space, o->index, (Num)o->row_bytes, outs[i].symbol,
+                       (Num)outs[i].row_bytes);
+    }
+    if (v->prog.output[TN_OUT_BEST] == UINT32_MAX) return bad(r, "output best is missing");
+    return TERN_OK;
+}
+
+static TernStatus read_variant(const TnBlob *b, const TnMeta *meta, TnArena *arena, uint32_t index,
+                               TnVariant *out, TernError *err) {
+    const TnBlobSection *s = tn_blob_section(b, TN_SECTION_PROG, index);
+    Reading r = reading(b, s, tn_blob_bytes(b, s), err);
+    TnVariant v = {.index = index};
+    const void *p;
+    TN_TRY(take(&r, arena, 1, sizeof(TnBlobProg), "PROG head", &p));
+    memcpy(&v.prog, p, sizeof v.prog);
+    const TnBlobProg *g = &v.prog;
+    if (g->level != s->level)
+        return bad(&r, "level is %u, wanted %u by the section table", g->level, s->level);
+    if (g->kv != TN_KVTYPE_F16 && g->kv != TN_KVTYPE_F32) return bad(&r, "kv is %u, wanted 1 or 2", g->kv);
+    if (g->rows_lo == 0 || g->rows_lo > g->rows_hi || g->rows_hi > TN_ROWS_MAX)
+        return bad(&r, "rows are %u..%u, wanted within 1..%u", g->rows_lo, g->rows_hi, TN_ROWS_MAX);
+    TN_TRY(take(&r, arena, g->n_launches, sizeof(TnBlobLaunch), "launches", &p));
+    v.launches = p;
+    TN_TRY(take(&r, arena, g->n_operands, sizeof(TnBlobOperand), "operands", &p));
+    v.operands = p;
+    TN_TRY(read_plan(b, meta, arena, &v, err));
+
+    uint32_t n_exports = 0;
+    if (g->level == TN_LEVEL_REF) {
+        if (g->code != UINT32_MAX) return bad(&r, "code is section %u, wanted none for level ref", g->code);
+    } else {
+        const TnBlobSection *code = g->code < b->n_sections ? &b->sections[g->code] : NULL;
+        if (!code || code->kind != TN_SECTION_CODE || code->level != g->level)
+            return bad(&r, "code is section %u of %u, wanted a CODE section of level %u", g->code,
+                       b->n_sections, g->level);
+        const uint64_t *entries;
+        TN_TRY(tn_code_read(b, code, tn_blob_bytes(b, code), arena, &entries, &n_exports, err));
+    }
+    for (uint32_t i = 0; i < g->n_operands; i++) TN_TRY(check_operand(&r, &v, meta, i));
+    for (uint32_t i = 0; i < g->n_launches; i++) TN_TRY(check_launch(&r, &v, n_exports, i));
+    TN_TRY(check_outputs(&r, &v, meta));
+    *out = v;
+    return TERN_OK;
+}
+
+/* Any number of rows from 1 to the largest finds a variant. */
+static TernStatus check_rows(const TnBlob *b, const TnVariant *vs, uint32_t n, TernError *err) {
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t next = 1;
+        for (uint32_t j = 0; j < i; j++)
+            if (vs[j].prog.level == vs[i].prog.level && vs[j].prog.kv == vs[i].prog.kv)
+                next = vs[j].prog.rows_hi + 1;
+        if (vs[i].prog.rows_lo != next)
+            return tn_fail(err, TERN_ERR_INPUT,
+                           "%s: rows are %u..%u, wanted to begin at %u, behind the variant before it",
+                           tn_section_name(b, tn_blob_section(b, TN_SECTION_PROG, i)).text,
+                           vs[i].prog.rows_lo, vs[i].prog.rows_hi, next);
+    }
+    return TERN_OK;
+}
+
+TernStatus tn_variants_read(const TnBlob *b, const TnMeta *meta, TnArena *arena, TnVariant **out,
+                            uint32_t *out_n, TernError *err) {
+    uint32_t n = tn_blob_count(b, TN_SECTION_PROG);
+    TnVariant *vs = tn_alloc_array(arena, n, sizeof *vs);
+    for (uint32_t i = 0; i < n; i++) TN_TRY(read_variant(b, meta, arena, i, &vs[i], err));
+    TN_TRY(check_rows(b, vs, n, err));
+    *out = vs;
+    *out_n = n;
+    return TERN_OK;
+}

@@ -1,0 +1,46 @@
+/* The inside of a blob's META, PROG, PLAN and CODE sections, copied out and checked against each other and
+ * against the sizes of WGHT and CODE: after this, nothing a launch could touch lies outside what it may
+ * touch. */
+#ifndef TN_VARIANT_H
+#define TN_VARIANT_H
+
+#include "runtime/abi/kernel.h"
+#include "runtime/base/arena.h"
+#include "runtime/blob.h"
+
+typedef struct TnMeta {
+    TnBlobMeta facts;
+    const char *arch, *name, *producer, *desc; /* NUL-terminated, in the arena */
+    const void *vocab;                         /* in the blob, or NULL */
+    size_t vocab_bytes;
+} TnMeta;
+
+/* One program with its plan: what runs a step of rows_lo to rows_hi rows. Arrays lie in the arena. */
+typedef struct TnVariant {
+    uint32_t index; /* among the PROG sections */
+    TnBlobProg prog;
+    TnBlobPlan plan;
+    const TnBlobLaunch *launches;
+    const TnBlobOperand *operands;
+} TnVariant;
+
+/* Bounds that keep every later product within 64 bits. */
+#define TN_CONTEXT_MAX (1u << 24)
+#define TN_ROWS_MAX    (1u << 16)
+#define TN_UNITS_MAX   (1ull << 31)
+#define TN_BYTES_MAX   (1ull << 40) /* any single size in a plan */
+
+TernStatus tn_meta_read(const TnBlob *b, TnArena *arena, TnMeta *out, TernError *err);
+/* Every variant, in the blob's order; those of one level and cache type must cover rows 1 .. max without a
+ * gap. */
+TernStatus tn_variants_read(const TnBlob *b, const TnMeta *meta, TnArena *arena, TnVariant **out,
+                            uint32_t *out_n, TernError *err);
+/* Bytes of a page of 64 positions of one layer's key (or value) cache. */
+uint64_t tn_page_size(const TnMeta *meta, uint32_t kv);
+
+/* Checks one CODE section's tables in `bytes` (a copy, maybe); the entries as offsets in the section, in the
+ * arena. */
+TernStatus tn_code_read(const TnBlob *b, const TnBlobSection *s, const uint8_t *bytes, TnArena *arena,
+                        const uint64_t **out_entries, uint32_t *out_n, TernError *err);
+
+#endif
