@@ -1,6 +1,194 @@
+/* The ends of a step: which rows to look at (gather), the best logit (argmax), the best k (topk) and their
+ * values (take). */
 #include "codegen/llvm/build.h"
 
-const TnLlvmOp tn_llvm_op_argmax = {0};
-const TnLlvmOp tn_llvm_op_topk = {0};
-const TnLlvmOp tn_llvm_op_take = {0};
-const TnLlvmOp tn_llvm_op_gather = {0};
+#include <math.h>
+#include "ir/layout.h"
+
+static int64_t cols(TnLb *b, TnRef ref) {
+    const TnType *t = &b->g->nodes[ref].type;
+    return t->dim[t->rank - 1];
+}
+
+static TnRef arg(TnLb *b, TnRef ref, uint32_t i) {
+    return b->g->nodes[ref].args[i];
+}
+
+static bool reads_floats(const TnGraph *g, TnRef ref, const TnLevel *level) {
+    (void)level;
+    return g->nodes[g->nodes[ref].args[0]].type.enc == TN_ENC_f32;
+}
+
+/* ---- gather x, rows: a copy only if somebody outside wants it */
+static bool can_gather(const TnGraph *g, TnRef ref, const TnLevel *level) {
+    (void)level;
+    TnRef x = g->nodes[ref].args[0]; /* other rows of it: it must have been made before */
+    return g->nodes[x].kernel == TN_NONE || g->nodes[x].kernel != g->nodes[ref].kernel;
+}
+
+static void gather(TnLb *b, TnFrame *f, TnRef ref) {
+    LLVMValueRef at = tn_lb_load(b, b->t_i32, tn_lb_operand_row(b, arg(b, ref, 1), f->row), 4);
+    LLVMValueRef x = tn_lb_operand_row(b, arg(b, ref, 0), LLVMBuildSExt(b->b, at, b->t_i64, ""));
+    f->mem[ref - b->k->first] = x;
+    if (!tn_lb_leaves(b, ref)) return;
+    enum { PIECE = 64 };
+    int64_t bytes = (int64_t)tn_row_bytes(&b->g->nodes[ref].type);
+    LLVMValueRef y = tn_lb_result_row(b, f, ref);
+    TN_CHECK(bytes % PIECE == 0);
+    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, bytes), PIECE);
+    LLVMValueRef v = tn_lb_load(b, LLVMVectorType(b->t_i32, PIECE / 4), tn_lb_at(b, x, l.i), 4);
+    tn_lb_store(b, v, tn_lb_at(b, y, l.i), 4);
+    tn_lb_loop_end(b, &l);
+}
+
+extern const TnLlvmOp tn_llvm_op_gather;
+const TnLlvmOp tn_llvm_op_gather = {.can = can_gather, .row = gather};
+
+/* 32 values from column `at` on. The last, partial block of a row is read in full and what lies behind the
+ * row is replaced: rows are padded to 64 values. */
+static LLVMValueRef load_block(TnLb *b, LLVMValueRef x, LLVMValueRef at, int64_t n, float instead) {
+    LLVMValueRef v = tn_lb_load(b, b->t_f32x, tn_lb_elem(b, x, at, 4), 4);
+    if (n % TN_LANES == 0) return v;
+    LLVMValueRef mask = tn_lb_mask_below(b, LLVMBuildSub(b->b, tn_lb_i64(b, n), at, ""), TN_LANES);
+    return LLVMBuildSelect(b->b, mask, v, tn_lb_vf(b, instead), "");
+}
+
+/* ---- argmax: lane j looks at columns j, j+32, ... and keeps its first largest; NaN and infinity show in the
+ * largest magnitude */
+static void argmax(TnLb *b, TnFrame *f, TnRef ref) {
+    int64_t n = cols(b, arg(b, ref, 0)), whole = n / TN_LANES * TN_LANES;
+    LLVMValueRef x = tn_lb_mem(b, f, arg(b, ref, 0)), iota = tn_lb_iota(b, TN_LANES);
+    LLVMValueRef v[3] = {tn_lb_vf(b, -INFINITY), tn_lb_vi(b, 0),
+                         tn_lb_vi(b, 0)}; /* value, index, magnitude */
+    for (int tail = 0; tail < 2; tail++) {
+        int64_t start = tail ? whole : 0, end = tail ? n : whole;
+        if (start == end) continue;
+        TnLoop l = tn_lb_loop(b, tn_lb_i64(b, start), tn_lb_i64(b, end), TN_LANES);
+        LLVMValueRef best = tn_lb_carry(b, &l, v[0]), index = tn_lb_carry(b, &l, v[1]),
+                     most = tn_lb_carry(b, &l, v[2]);
+        LLVMValueRef here = load_block(b, x, l.i, tail ? n : whole, -INFINITY);
+        LLVMValueRef bits = LLVMBuildAnd(b->b, tn_lb_bits(b, here), tn_lb_vi(b, 0x7fffffff), "");
+        if (tail)
+            bits = LLVMBuildSelect(b->b, tn_lb_mask_const(b, n - whole, TN_LANES), bits, tn_lb_vi(b, 0), "");
+        LLVMValueRef at = tn_lb_splat(b, LLVMBuildTrunc(b->b, l.i, b->t_i32, ""), TN_LANES);
+        at = LLVMBuildAdd(b->b, at, iota, "");
+        LLVMValueRef more = LLVMBuildFCmp(b->b, LLVMRealOGT, here, best, "");
+        tn_lb_next(&l, 0, LLVMBuildSelect(b->b, more, here, best, ""));
+        tn_lb_next(&l, 1, LLVMBuildSelect(b->b, more, at, index, ""));
+        LLVMValueRef larger = LLVMBuildICmp(b->b, LLVMIntUGT, bits, most, "");
+        tn_lb_next(&l, 2, LLVMBuildSelect(b->b, larger, bits, most, ""));
+        tn_lb_loop_end(b, &l);
+        for (int i = 0; i < 3; i++) v[i] = l.out[i];
+    }
+    /* The lowest index among the lanes that have the largest value: the largest of the complements. */
+    LLVMValueRef top = tn_lb_splat(b, tn_lb_tree(b, v[0], TN_FOLD_FMAX), TN_LANES);
+    LLVMValueRef has = LLVMBuildFCmp(b->b, LLVMRealOEQ, v[0], top, "");
+    LLVMValueRef inverse = LLVMBuildSelect(b->b, has, LLVMBuildNot(b->b, v[1], ""), tn_lb_vi(b, 0), "");
+    LLVMValueRef id = LLVMBuildNot(b->b, tn_lb_tree(b, inverse, TN_FOLD_UMAX), "");
+    LLVMValueRef good =
+        LLVMBuildICmp(b->b, LLVMIntULT, tn_lb_tree(b, v[2], TN_FOLD_UMAX), tn_lb_i32(b, 0x7f800000), "");
+    id = LLVMBuildSelect(b->b, good, id, tn_lb_i32(b, -1), "");
+    tn_lb_store(b, id, tn_lb_result_row(b, f, ref), 4);
+}
+
+extern const TnLlvmOp tn_llvm_op_argmax;
+const TnLlvmOp tn_llvm_op_argmax = {.can = reads_floats, .row = argmax};
+
+/* ---- topk: a sorted list of values and one of indices in scratch. Free places hold NaN and -1. A value is
+ * taken when the list's last is not >= it (a free place is not), and goes behind all that are >= it, so equal
+ * values keep their order. Blocks of 32 without such a value, nearly all of them, are skipped by one
+ * comparison. */
+typedef struct TopList {
+    LLVMValueRef values, ids, block; /* values and ids have one more element in front; block: 32 floats */
+    int64_t k, room;                 /* room: k rounded up to 32 */
+} TopList;
+
+static LLVMValueRef load_last(TnLb *b, const TopList *t) {
+    return tn_lb_load(b, b->t_f32, tn_lb_atc(b, t->values, (t->k - 1) * 4), 4);
+}
+
+/* value (f32) and id (i32) into the lists, by vectors: one to count, one to shift from the end. */
+static void insert(TnLb *b, const TopList *t, LLVMValueRef value, LLVMValueRef id) {
+    LLVMValueRef value_x = tn_lb_splat(b, value, TN_LANES), id_x = tn_lb_splat(b, id, TN_LANES);
+    TnLoop c = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, t->room), TN_LANES);
+    LLVMValueRef count = tn_lb_carry(b, &c, tn_lb_vi(b, 0));
+    LLVMValueRef v = tn_lb_load(b, b->t_f32x, tn_lb_elem(b, t->values, c.i, 4), 4);
+    LLVMValueRef before = LLVMBuildFCmp(b->b, LLVMRealOGE, v, value_x, "");
+    tn_lb_next(&c, 0, LLVMBuildAdd(b->b, count, LLVMBuildZExt(b->b, before, b->t_i32x, ""), ""));
+    tn_lb_loop_end(b, &c);
+    LLVMValueRef place = tn_lb_splat(b, tn_lb_tree(b, c.out[0], TN_FOLD_ADD), TN_LANES);
+
+    TnLoop s = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, t->room), TN_LANES);
+    LLVMValueRef at = LLVMBuildSub(b->b, tn_lb_i64(b, t->room - TN_LANES), s.i, "");
+    LLVMValueRef index = LLVMBuildAdd(b->b, tn_lb_splat(b, LLVMBuildTrunc(b->b, at, b->t_i32, ""), TN_LANES),
+                                      tn_lb_iota(b, TN_LANES), "");
+    LLVMValueRef behind = LLVMBuildICmp(b->b, LLVMIntSGT, index, place, ""),
+                 here = LLVMBuildICmp(b->b, LLVMIntEQ, index, place, "");
+    for (int i = 0; i < 2; i++) {
+        LLVMValueRef p = tn_lb_elem(b, i ? t->ids : t->values, at, 4);
+        LLVMTypeRef type = i ? b->t_i32x : b->t_f32x;
+        LLVMValueRef old = tn_lb_load(b, type, p, 4), moved = tn_lb_load(b, type, tn_lb_atc(b, p, -4), 4);
+        LLVMValueRef now = LLVMBuildSelect(b->b, here, i ? id_x : value_x, old, "");
+        tn_lb_store(b, LLVMBuildSelect(b->b, behind, moved, now, ""), p, 4);
+    }
+    tn_lb_loop_end(b, &s);
+}
+
+static void topk(TnLb *b, TnFrame *f, TnRef ref) {
+    int64_t n = cols(b, arg(b, ref, 0));
+    TopList t = {.k = cols(b, ref)};
+    t.room = (t.k + TN_LANES - 1) / TN_LANES * TN_LANES;
+    t.values = tn_lb_atc(b, tn_lb_scratch(b, (uint64_t)(64 + t.room * 4)), 64);
+    t.ids = tn_lb_atc(b, tn_lb_scratch(b, (uint64_t)(64 + t.room * 4)), 64);
+    t.block = tn_lb_scratch(b, TN_LANES * 4);
+    LLVMValueRef x = tn_lb_mem(b, f, arg(b, ref, 0));
+    TnLoop clear = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, t.room), TN_LANES);
+    tn_lb_store(b, tn_lb_vf(b, NAN), tn_lb_elem(b, t.values, clear.i, 4), 4);
+    tn_lb_store(b, tn_lb_vi(b, -1), tn_lb_elem(b, t.ids, clear.i, 4), 4);
+    tn_lb_loop_end(b, &clear);
+
+    TnLoop blocks = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, n), TN_LANES);
+    LLVMValueRef here = load_block(b, x, blocks.i, n, NAN);
+    LLVMValueRef last = tn_lb_splat(b, load_last(b, &t), TN_LANES);
+    LLVMValueRef taken = LLVMBuildAnd(b->b, LLVMBuildFCmp(b->b, LLVMRealORD, here, here, ""),
+                                      LLVMBuildFCmp(b->b, LLVMRealUGT, here, last, ""), "");
+    LLVMValueRef bits = LLVMBuildBitCast(b->b, taken, b->t_i32, "");
+    TnIf some = tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntNE, bits, tn_lb_i32(b, 0), ""));
+    tn_lb_store(b, here, t.block, 64);
+    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, TN_LANES), 1);
+    LLVMValueRef value = tn_lb_load(b, b->t_f32, tn_lb_elem(b, t.block, l.i, 4), 4);
+    LLVMValueRef good = LLVMBuildAnd(b->b, LLVMBuildFCmp(b->b, LLVMRealORD, value, value, ""),
+                                     LLVMBuildFCmp(b->b, LLVMRealUGT, value, load_last(b, &t), ""), "");
+    TnIf one = tn_lb_if(b, good);
+    insert(b, &t, value, LLVMBuildTrunc(b->b, LLVMBuildAdd(b->b, blocks.i, l.i, ""), b->t_i32, ""));
+    tn_lb_if_end(b, &one);
+    tn_lb_loop_end(b, &l);
+    tn_lb_if_end(b, &some);
+    tn_lb_loop_end(b, &blocks);
+
+    LLVMValueRef y = tn_lb_result_row(b, f, ref);
+    TnLoop out = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, t.room), TN_LANES);
+    tn_lb_store(b, tn_lb_load(b, b->t_i32x, tn_lb_elem(b, t.ids, out.i, 4), 4), tn_lb_elem(b, y, out.i, 4),
+                4);
+    tn_lb_loop_end(b, &out);
+}
+
+extern const TnLlvmOp tn_llvm_op_topk;
+const TnLlvmOp tn_llvm_op_topk = {.can = reads_floats, .row = topk};
+
+/* ---- take: at most 256 values a row */
+static void take(TnLb *b, TnFrame *f, TnRef ref) {
+    LLVMValueRef x = tn_lb_mem(b, f, arg(b, ref, 0)), ids = tn_lb_mem(b, f, arg(b, ref, 1)),
+                 y = tn_lb_result_row(b, f, ref);
+    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, cols(b, ref)), 1);
+    LLVMValueRef id =
+        LLVMBuildSExt(b->b, tn_lb_load(b, b->t_i32, tn_lb_elem(b, ids, l.i, 4), 4), b->t_i64, "");
+    LLVMValueRef value = tn_lb_load(b, b->t_f32, tn_lb_elem(b, x, tn_lb_max(b, id, tn_lb_i64(b, 0)), 4), 4);
+    LLVMValueRef none = LLVMBuildICmp(b->b, LLVMIntSLT, id, tn_lb_i64(b, 0), "");
+    value = LLVMBuildSelect(b->b, none, tn_lb_f32(b, -INFINITY), value, "");
+    tn_lb_store(b, value, tn_lb_elem(b, y, l.i, 4), 4);
+    tn_lb_loop_end(b, &l);
+}
+
+extern const TnLlvmOp tn_llvm_op_take;
+const TnLlvmOp tn_llvm_op_take = {.can = reads_floats, .row = take};
