@@ -53,6 +53,25 @@ static void widen_bf16(const void *src, size_t n, float *restrict out) {
     }
 }
 
+/* As tn_f32_to_f16, without branches. */
+static void narrow_f16(const float *in, size_t n, uint16_t *restrict out) {
+    for (size_t i = 0; i < n; i++) {
+        uint32_t u = tn_f32_bits(in[i]), a = u & 0x7fffffffu;
+        uint32_t r = a - (112u << 23), normal = (r + 0xfff + (r >> 13 & 1)) >> 13;
+        /* the last place of 0.5 is that of a subnormal half: the addition rounds */
+        uint32_t small = tn_f32_bits(tn_bits_f32(a) + 0.5f) - tn_f32_bits(0.5f);
+        uint32_t nan = 0x7e00 | (a >> 13 & 0x3ff);
+        uint32_t h = a < 0x38800000u ? small : normal;
+        h = a >= 0x47800000u ? 0x7c00 : h;
+        h = a > 0x7f800000u ? nan : h;
+        out[i] = (uint16_t)(u >> 16 & 0x8000) | (uint16_t)h;
+    }
+}
+
+static void narrow_bf16(const float *in, size_t n, uint16_t *restrict out) {
+    for (size_t i = 0; i < n; i++) out[i] = tn_f32_to_bf16(in[i]);
+}
+
 static void block_q8_0(const uint8_t *b, float *restrict out) {
     uint16_t h;
     memcpy(&h, b, 2);
@@ -126,16 +145,15 @@ void tn_encode_row(const TnType *t, const float *in, void *out_row) {
     size_t k = (size_t)tn_weight_len(t), e = tn_encs[t->enc].block_bytes;
     TN_CHECK(tn_encs[t->enc].kind == TN_DENSE);
     memset((uint8_t *)out_row + k * e, 0, (tn_round_up(k, TN_PAD) - k) * e);
-    uint16_t *h = out_row;
     switch (t->enc) {
     case TN_ENC_f32:
         memcpy(out_row, in, k * 4);
         return;
     case TN_ENC_f16:
-        for (size_t i = 0; i < k; i++) h[i] = tn_f32_to_f16(in[i]);
+        narrow_f16(in, k, out_row);
         return;
     case TN_ENC_bf16:
-        for (size_t i = 0; i < k; i++) h[i] = tn_f32_to_bf16(in[i]);
+        narrow_bf16(in, k, out_row);
         return;
     case TN_ENC_i32:
         for (size_t i = 0; i < k; i++) ((int32_t *)out_row)[i] = to_int(in[i], -0x1p31f, 0x1p31f);
@@ -275,11 +293,12 @@ static TernStatus tq_scale(const TnType *t, const uint8_t *raw, const char *name
     *out = 0.0f;
     for (size_t b = 0; b < blocks; b++) {
         const uint8_t *p = raw + b * step;
+        uint8_t bad = 0;
         if (t->enc == TN_ENC_tq2)
-            for (size_t i = 0; i < 64; i++)
-                if (p[i] & p[i] >> 1 & 0x55)
-                    return tn_fail(err, TERN_ERR_INPUT,
-                                   "tensor %s: block %zu holds code 3; ternary codes are 0 to 2", name, b);
+            for (int i = 0; i < 64; i++) bad |= (uint8_t)(p[i] & p[i] >> 1 & 0x55);
+        if (bad)
+            return tn_fail(err, TERN_ERR_INPUT, "tensor %s: block %zu holds code 3; ternary codes are 0 to 2",
+                           name, b);
         uint16_t h;
         memcpy(&h, p + step - 2, 2);
         float d = tn_f16_to_f32(h);

@@ -47,7 +47,7 @@ static TernStatus find_raw(Source *s, TnRef ref, const void **out) {
 
 static TernStatus source_gguf(Source *s, TnRef ref, int64_t row, Row out) {
     const TnNode *n = &s->g->nodes[ref];
-    const void *raw;
+    const void *raw = NULL;
     if (n->type.enc == TN_ENC_t8)
         return tn_fail(s->err, TERN_ERR_UNSUPPORTED,
                        "gguf $%s: no tensor of a file is t8, wanted its stored type and a pack", n->name);
@@ -167,8 +167,9 @@ static TernStatus source_row(Source *s, TnRef ref, int64_t row, Row out) {
     s->depth++;
     TN_TRY(fn(s, ref, row, out));
     s->depth--;
-    /* a value is what its type can hold, also inside a chain of packs */
-    if (out.f && (n->type.enc == TN_ENC_f16 || n->type.enc == TN_ENC_bf16) && n->op != TN_OP_gguf) {
+    /* inside a chain of packs a value is what its type can hold; the last one is rounded by tn_encode_row */
+    if (out.f && s->depth > 0 && (n->type.enc == TN_ENC_f16 || n->type.enc == TN_ENC_bf16) &&
+        n->op != TN_OP_gguf) {
         bool half = n->type.enc == TN_ENC_f16;
         for (int64_t i = 0; i < tn_weight_len(&n->type); i++)
             out.f[i] =
@@ -198,7 +199,7 @@ TernStatus tn_weight_rows(const TnGraph *g, TnRef ref, const TnWeights *w, int64
     uint8_t *o = out;
     for (int64_t r = lo; r < hi && st == TERN_OK; r++, o += stride) {
         if (n->op == TN_OP_gguf && !ternary) { /* as stored, and padding */
-            const void *raw;
+            const void *raw = NULL;
             size_t e = tn_encs[t->enc].block_bytes;
             st = find_raw(&s, ref, &raw);
             if (st != TERN_OK) break;
@@ -228,7 +229,7 @@ TernStatus tn_weight_all(const TnGraph *g, TnRef ref, const TnWeights *w, void *
     bool stored = tn_encs[n->type.enc].kind == TN_STORED;
     if (stored && n->op == TN_OP_gguf) {
         Source s = {.g = g, .w = w, .err = err};
-        const void *raw;
+        const void *raw = NULL;
         s.found = tn_xcalloc((size_t)ref + 1, sizeof *s.found);
         TernStatus st = find_raw(&s, ref, &raw);
         if (st == TERN_OK) memcpy(out, raw, tn_raw_bytes(&n->type));

@@ -159,6 +159,37 @@ static void p64_round_trip(void **state) {
     }
 }
 
+static void check_narrow(const float *x, size_t n) {
+    TnType h = tn_type(TN_ENC_f16, 1, (TnDim)n), b = tn_type(TN_ENC_bf16, 1, (TnDim)n);
+    uint16_t *out = malloc(tn_row_bytes(&h));
+    tn_encode_row(&h, x, out);
+    for (size_t i = 0; i < n; i++)
+        if (out[i] != tn_f32_to_f16(x[i])) fail_msg("%a as f16: %04x", (double)x[i], out[i]);
+    tn_encode_row(&b, x, out);
+    for (size_t i = 0; i < n; i++) assert_int_equal(out[i], tn_f32_to_bf16(x[i]));
+    free(out);
+}
+
+static void floats_encode(void **state) {
+    (void)state;
+    /* every half, the ties between neighbours, and a hair to either side of these */
+    enum { N = 65536 };
+    float *x = malloc(N * 4 * sizeof(float));
+    for (uint32_t i = 0; i < N; i++) {
+        uint32_t low = tn_f32_bits(tn_f16_to_f32((uint16_t)i)),
+                 high = tn_f32_bits(tn_f16_to_f32((uint16_t)(i + 1)));
+        uint32_t tie = low / 2 + high / 2 + (low & high & 1);
+        x[4 * i] = tn_bits_f32(low);
+        x[4 * i + 1] = tn_bits_f32(tie);
+        x[4 * i + 2] = tn_bits_f32(tie + 1);
+        x[4 * i + 3] = tn_bits_f32(tie - 1);
+    }
+    check_narrow(x, N * 4);
+    for (size_t i = 0; i < N * 4; i++) x[i] = tn_bits_f32(random_u32() << 1 ^ random_u32());
+    check_narrow(x, N * 4);
+    free(x);
+}
+
 /* ---- scales */
 
 static TnType one_scale(TnEnc enc, int64_t rows, int64_t k, TnScale *s) {
@@ -443,6 +474,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(floats_decode),
         cmocka_unit_test(every_half_decodes),
+        cmocka_unit_test(floats_encode),
         cmocka_unit_test(trits_decode),
         cmocka_unit_test(p64_round_trip),
         cmocka_unit_test(i2s_scale),
