@@ -168,32 +168,54 @@ LLVMValueRef tn_lb_rows(TnLb *b, TnRef ref);
 LLVMValueRef tn_lb_scratch(TnLb *b, uint64_t bytes);
 LLVMValueRef tn_lb_scratch_pages(TnLb *b, uint64_t bytes_per_page);
 
-/* ---- Frames: row `row` of the kernel's values, columns [col, col + width) of them */
+/* ---- Frames: row `row` of the kernel's values; a strip of columns of them, or whole rows.
+ *
+ * A strip is columns [col, col + width) of the values behind the slices of an epilogue. Values before the
+ * slices have a frame for each slice (`bases`), whose columns start elsewhere; a slice finds its own by
+ * root_base. */
 typedef struct TnFrame {
     LLVMValueRef row;   /* i64 */
-    LLVMValueRef col;   /* i64: the strip's first column in values behind the slices; 0 for whole rows */
-    LLVMValueRef base;  /* i64: ... in values before the slices; equals col if there are none */
-    LLVMValueRef width; /* i64, or NULL for whole rows */
-    int64_t root_base;  /* first root column of this slice (TnPart.base), to find a slice's strip */
-    int64_t grain;      /* most columns of a strip, 0 for whole rows */
-    bool masked;        /* the last block of a strip has neighbours that must not be touched */
+    LLVMValueRef col;   /* i64; 0 for whole rows */
+    LLVMValueRef width; /* i64; NULL for whole rows */
+    int64_t grain;      /* most columns of a strip; 0 for whole rows */
+    bool masked;        /* the last block of a strip may have neighbours that must not be touched */
+    int64_t root_base; /* columns of the root that the frame can cover: [root_base, root_end), 0, 0 for all */
+    int64_t root_end;
+    const struct TnFrame *bases;
+    uint32_t n_bases; /* 0: there are no slices, or the frame is whole rows */
     LLVMValueRef
-        *mem; /* [k->n]: where the node's columns lie (element `col`), or NULL: not in memory (yet) */
+        *mem; /* [k->n]: where the node's columns lie (from `col` on), or NULL: not in memory (yet) */
 } TnFrame;
-/* Memory of a value in this frame: mem of the kernel's own nodes (it must be there), operand memory of
- * others. */
+/* Memory of a value at the frame's first column: mem of the kernel's own nodes (it must be there), operand
+ * memory of others. */
 LLVMValueRef tn_lb_mem(TnLb *b, const TnFrame *f, TnRef ref);
-/* 32 columns, from column `off` (i64) of the frame on, of an f32 value: loaded if it is in memory, else
- * computed by its op's `block`. mask as in tn_lb_load_masked. */
+/* The same, but from its column 0 on, for operands that do not go column by column (q8 rows, angles,
+ * positions). */
+LLVMValueRef tn_lb_row_mem(TnLb *b, const TnFrame *f, TnRef ref);
+/* 32 columns, from column `off` (i64) of the frame on, of an f32 value (<32 x float>) or an i32 one (<32 x
+ * i32>): loaded if it is in memory, else computed by its op's `block`. mask (NULL: none) is for memory
+ * outside the kernel. */
 LLVMValueRef tn_lb_value(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask);
-/* Where a node's result of the whole row goes: its operand row if it leaves, else new scratch; recorded in
- * f->mem. */
+/* The mask of a strip's block at `off`, or NULL if all of it may be touched. */
+LLVMValueRef tn_lb_frame_mask(TnLb *b, const TnFrame *f, LLVMValueRef off);
+/* Where a node's whole row goes: f->mem if that is set already, else its operand row if it leaves, else new
+ * scratch; recorded in f->mem. */
 LLVMValueRef tn_lb_result_row(TnLb *b, TnFrame *f, TnRef ref);
+/* Scratch for a strip of 4-byte elements, room for blocks behind its end included; recorded in f->mem. */
+LLVMValueRef tn_lb_result_strip(TnLb *b, TnFrame *f, TnRef ref);
+/* The frame's strip of `ref` from f->mem to its operand. */
+void tn_lb_copy_out(TnLb *b, const TnFrame *f, TnRef ref);
+/* Columns of a matrix row. */
+int64_t tn_lb_cols(TnLb *b, TnRef ref);
+bool tn_lb_inside(TnLb *b, TnRef ref); /* a node of the kernel */
 
 /* ---- The op table: a row `const TnLlvmOp tn_llvm_op_<op>` for every op of ops.def, expanded in table.c; a
- * missing one is a link error, {0} is "no". Which file has which: root ops in tmatmul.c, matmul.c, attend.c,
- * embed in rows.c; rmsnorm quant rope_angle in rowops.c; argmax topk take gather in select.c; dequant slice
- * rope kv_put add mul relu2 silu in elem.c; sources, input and output in table.c. */
+ * missing one is a link error, {0} is "no". Which file has which: tmatmul.c, matmul.c, attend.c;
+ * embed in rows.c; rmsnorm quant rope_angle in rowops.c; argmax topk take gather in select.c; rope kv_put in
+ * heads.c; dequant slice add mul relu2 silu in elem.c; the others in table.c.
+ *
+ * gather: `row` copies to tn_lb_result_row if f->mem is set or the value leaves; else it only points f->mem
+ * at the source row. */
 typedef struct TnLlvmOp {
     /* Whether this node of a kernel can be done on the level; the kernel's other ops answer for themselves.
      * NULL: no. */
@@ -215,14 +237,27 @@ typedef struct TnLlvmOp {
 extern const TnLlvmOp *const tn_llvm_ops[TN_OP_COUNT];
 bool tn_llvm_yes(const TnGraph *g, TnRef ref, const TnLevel *level); /* a `can` that always can */
 
-/* frame.c: emits the nodes [first, end) of the kernel into the frame, in order, whatever kernel or part they
- * are of; nodes for which skip[ref - k->first] is set are left out (NULL: none). Column-by-column values go
- * to memory where they leave the kernel or where an op wants memory; f->mem of values made before must be
- * set. */
+/* frame.c: emits the nodes [first, end) of the kernel into the frame, in order; nodes for which skip[ref -
+ * k->first] is set are left out (NULL: none). Column-by-column values go to memory where they leave the
+ * kernel, where an op with `row` wants them, or where they are used twice; the rest is computed where it is
+ * used. f->mem of values made before must be set. */
 void tn_lb_frame(TnLb *b, TnFrame *f, TnRef first, TnRef end, const bool *skip);
 /* rows.c: the skeleton of kernels with axis=rows whose root is none or has only a `block` (embed): a unit is
  * a row, all nodes are emitted for it in order. */
 void tn_lb_rows_kernel(TnLb *b);
+
+/* cols.c: the skeleton of tmatmul and matmul: prologue, then unit by unit strips of root columns and their
+ * epilogue. `strip` and `strips` emit calls that fill columns of 4-byte root values for `n` (i64) weight rows
+ * from `w` on: strip for one input row, strips for level->tokens of them, whose results lie `stride` (i64,
+ * bytes) apart. buf is 2 KB of scratch. acc has room for 32 columns behind n. */
+typedef struct TnStrips {
+    void (*strip)(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef acc,
+                  LLVMValueRef buf);
+    void (*strips)(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef *x, LLVMValueRef acc,
+                   LLVMValueRef stride, LLVMValueRef buf);
+} TnStrips;
+void tn_lb_cols_kernel(TnLb *b, const TnStrips *s);
+
 /* The kernel being built, for LLVM's fatal-error handler. */
 void tn_llvm_note(const char *kernel, const char *op);
 

@@ -1,0 +1,182 @@
+/* The skeleton of tmatmul and matmul: units are strips of root columns.
+ *
+ *   prologue, for every row of the step            (once a tile: its result stays in the worker's cache)
+ *   for each unit of the tile
+ *     for each block of rows                       (the strip's weights come from memory once, then from L2)
+ *       for each slice of the unit's part: the strip of root values into scratch
+ *       for each row of the block: the part's epilogue over the strips
+ *
+ * Blocks at the end of the rows are filled up with copies of the last row, which are computed and dropped. */
+#include "codegen/llvm/build.h"
+
+#include <stdlib.h>
+#include "runtime/base/arena.h"
+
+typedef struct Cols {
+    TnLb *b;
+    const TnStrips *s;
+    TnRef root, x, w; /* root's operands */
+    int block;        /* rows of a block */
+    LLVMValueRef rows, zero;
+    LLVMValueRef in; /* rows of x */
+    int64_t in_stride, w_stride;
+    LLVMValueRef acc, buf;    /* strips [slice][row of block][grain + 32] of 4 bytes; 2 KB */
+    int64_t acc_stride;       /* bytes */
+    bool *skip;               /* nodes that are not of the part being emitted */
+    LLVMValueRef *mem[1 + 4]; /* frames' memory: behind the slices, then before each */
+} Cols;
+
+static int64_t most_rows(const TnLb *b, TnRef ref) {
+    TnDim d = b->g->nodes[ref].type.dim[0];
+    return tn_dim_is_sym(d) ? b->g->rows_hi : d;
+}
+
+/* The nodes before the root, row by row; the root's input goes to scratch for all rows. */
+static void prologue(Cols *c) {
+    TnLb *b = c->b;
+    const TnType *t = &b->g->nodes[c->x].type;
+    c->in_stride = (int64_t)tn_row_bytes(t);
+    if (!tn_lb_inside(b, c->x)) {
+        c->in = tn_lb_operand(b, c->x);
+        return;
+    }
+    bool leaves = tn_lb_leaves(b, c->x);
+    c->in = leaves ? tn_lb_operand(b, c->x)
+                   : tn_lb_scratch(b, (uint64_t)c->in_stride * (uint64_t)most_rows(b, c->x));
+    TnLoop l = tn_lb_loop(b, c->zero, c->rows, 1);
+    TnFrame f = {.row = l.i, .col = c->zero, .mem = c->mem[0]};
+    f.mem[c->x - b->k->first] = tn_lb_elem(b, c->in, l.i, c->in_stride);
+    tn_lb_frame(b, &f, b->k->first, c->root, NULL);
+    tn_lb_loop_end(b, &l);
+}
+
+/* Strips of the root's values for the rows [first, first + block) into c->acc + slice * block * acc_stride.
+ */
+static void strips(Cols *c, LLVMValueRef first, LLVMValueRef col, LLVMValueRef width, uint32_t slice) {
+    TnLb *b = c->b;
+    LLVMValueRef w = tn_lb_elem(b, tn_lb_operand(b, c->w), col, c->w_stride);
+    LLVMValueRef acc = tn_lb_atc(b, c->acc, (int64_t)slice * c->block * c->acc_stride);
+    if (c->block == 1) {
+        c->s->strip(b, w, width, tn_lb_elem(b, c->in, first, c->in_stride), acc, c->buf);
+        return;
+    }
+    LLVMValueRef x[8], last = LLVMBuildSub(b->b, c->rows, tn_lb_i64(b, 1), "");
+    for (int j = 0; j < c->block; j++) {
+        LLVMValueRef row = tn_lb_min(b, LLVMBuildAdd(b->b, first, tn_lb_i64(b, j), ""), last);
+        x[j] = tn_lb_elem(b, c->in, row, c->in_stride);
+    }
+    c->s->strips(b, w, width, x, acc, tn_lb_i64(b, c->acc_stride), c->buf);
+}
+
+/* A fresh frame over the columns from `col` on: nothing is in memory but the root's strip and its input. */
+static TnFrame frame(Cols *c, LLVMValueRef *mem, LLVMValueRef row, LLVMValueRef col, LLVMValueRef width,
+                     LLVMValueRef acc) {
+    TnLb *b = c->b;
+    for (uint32_t i = 0; i < b->k->n; i++) mem[i] = NULL;
+    mem[c->root - b->k->first] = acc;
+    if (tn_lb_inside(b, c->x)) mem[c->x - b->k->first] = tn_lb_elem(b, c->in, row, c->in_stride);
+    return (TnFrame){.row = row, .col = col, .width = width, .grain = b->k->grain, .mem = mem};
+}
+
+/* Which nodes behind the root belong to this part (or, part = TN_NONE, stand before all slices). */
+static void choose(Cols *c, uint32_t part) {
+    TnLb *b = c->b;
+    for (TnRef r = b->k->first; r < b->k->first + b->k->n; r++)
+        c->skip[r - b->k->first] = r <= c->root || tn_node_part(b->g, b->kernel, r) != part;
+}
+
+static bool has_slices(TnLb *b) {
+    for (TnRef r = b->k->first; r < b->k->first + b->k->n; r++)
+        if (b->g->nodes[r].op == TN_OP_slice) return true;
+    return false;
+}
+
+/* The epilogue of one row. `at` (i64) is its place in the block, c0 the strip's first column in the part. */
+static void epilogue(Cols *c, const TnPart *p, uint32_t part, LLVMValueRef row, LLVMValueRef at,
+                     LLVMValueRef c0, LLVMValueRef width) {
+    TnLb *b = c->b;
+    TnRef end = b->k->first + b->k->n;
+    bool slices = has_slices(b);
+    /* rows are padded to 64 columns: a last block may run into the padding, but not into the next strip */
+    bool whole = b->k->grain % TN_LANES == 0, full = whole && p->n % TN_LANES == 0;
+    LLVMValueRef acc = tn_lb_elem(b, c->acc, at, c->acc_stride);
+    TnFrame bases[4];
+    choose(c, TN_NONE);
+    for (uint32_t i = 0; i < p->n_bases; i++) {
+        LLVMValueRef col = LLVMBuildAdd(b->b, c0, tn_lb_i64(b, p->base[i]), "");
+        LLVMValueRef strip = tn_lb_atc(b, acc, (int64_t)i * c->block * c->acc_stride);
+        bases[i] = frame(c, c->mem[1 + i], row, col, width, strip);
+        bases[i].root_base = p->base[i];
+        bases[i].root_end = p->base[i] + p->n;
+        bases[i].masked = slices ? !full : !whole;
+        if (tn_lb_leaves(b, c->root)) tn_lb_copy_out(b, &bases[i], c->root);
+        /* without slices every node is of the one part, or of none: they share a frame */
+        if (slices) tn_lb_frame(b, &bases[i], c->root + 1, end, c->skip);
+    }
+    if (!slices) {
+        for (TnRef r = b->k->first; r < end; r++) c->skip[r - b->k->first] = r <= c->root;
+        tn_lb_frame(b, &bases[0], c->root + 1, end, c->skip);
+        return;
+    }
+    choose(c, part);
+    TnFrame f = frame(c, c->mem[0], row, c0, width, NULL);
+    f.masked = !whole;
+    f.bases = bases;
+    f.n_bases = p->n_bases;
+    tn_lb_frame(b, &f, c->root + 1, end, c->skip);
+}
+
+/* Units [lo, hi) of part p, whose first unit is number `start`. */
+static void part_units(Cols *c, const TnPart *p, uint32_t part, int64_t start) {
+    TnLb *b = c->b;
+    int64_t grain = b->k->grain, units = (p->n + grain - 1) / grain;
+    LLVMValueRef from = tn_lb_max(b, b->lo, tn_lb_i64(b, start));
+    LLVMValueRef to = tn_lb_min(b, b->hi, tn_lb_i64(b, start + units));
+    TnLoop u = tn_lb_loop(b, from, to, 1);
+    LLVMValueRef c0 =
+        LLVMBuildMul(b->b, LLVMBuildSub(b->b, u.i, tn_lb_i64(b, start), ""), tn_lb_i64(b, grain), "");
+    LLVMValueRef width =
+        p->n % grain == 0 ? tn_lb_i64(b, grain)
+                          : tn_lb_min(b, LLVMBuildSub(b->b, tn_lb_i64(b, p->n), c0, ""), tn_lb_i64(b, grain));
+    TnLoop t = tn_lb_loop(b, c->zero, c->rows, c->block);
+    for (uint32_t i = 0; i < p->n_bases; i++)
+        strips(c, t.i, LLVMBuildAdd(b->b, c0, tn_lb_i64(b, p->base[i]), ""), width, i);
+    if (c->block == 1) {
+        epilogue(c, p, part, t.i, c->zero, c0, width);
+    } else {
+        LLVMValueRef left = LLVMBuildSub(b->b, c->rows, t.i, "");
+        TnLoop j = tn_lb_loop(b, c->zero, tn_lb_min(b, left, tn_lb_i64(b, c->block)), 1);
+        epilogue(c, p, part, LLVMBuildAdd(b->b, t.i, j.i, ""), j.i, c0, width);
+        tn_lb_loop_end(b, &j);
+    }
+    tn_lb_loop_end(b, &t);
+    tn_lb_loop_end(b, &u);
+}
+
+void tn_lb_cols_kernel(TnLb *b, const TnStrips *s) {
+    const TnKernel *k = b->k;
+    TN_CHECK(k->axis == TN_AXIS_COLS && k->grain > 0);
+    Cols c = {.b = b, .s = s, .root = k->root, .zero = tn_lb_i64(b, 0)};
+    c.x = b->g->nodes[k->root].args[0];
+    c.w = b->g->nodes[k->root].args[1];
+    c.w_stride = (int64_t)tn_row_bytes(&b->g->nodes[c.w].type);
+    c.rows = tn_lb_rows(b, k->root);
+    c.block = most_rows(b, k->root) == 1 ? 1 : b->level->tokens;
+    TnPart parts[TN_PARTS_MAX];
+    uint32_t n = tn_kernel_parts(b->g, b->kernel, parts), most = 1;
+    for (uint32_t i = 0; i < n; i++)
+        if (parts[i].n_bases > most) most = parts[i].n_bases;
+    c.acc_stride = ((k->grain + TN_LANES - 1) / TN_LANES * TN_LANES + TN_LANES) * 4;
+    c.acc = tn_lb_scratch(b, (uint64_t)(c.acc_stride * c.block) * most);
+    c.buf = tn_lb_scratch(b, 2048);
+    c.skip = tn_xcalloc(k->n, sizeof *c.skip);
+    for (size_t i = 0; i < TN_COUNT(c.mem); i++) c.mem[i] = tn_xcalloc(k->n, sizeof *c.mem[i]);
+    prologue(&c);
+    int64_t start = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        part_units(&c, &parts[i], i, start);
+        start += (parts[i].n + k->grain - 1) / k->grain;
+    }
+    free(c.skip);
+    for (size_t i = 0; i < TN_COUNT(c.mem); i++) free(c.mem[i]);
+}

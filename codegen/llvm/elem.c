@@ -1,0 +1,111 @@
+/* The column-by-column ops: what epilogues are made of. */
+#include "codegen/llvm/build.h"
+
+static TnRef arg(TnLb *b, TnRef ref, uint32_t i) {
+    return b->g->nodes[ref].args[i];
+}
+
+static LLVMValueRef add(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
+    LLVMValueRef x = tn_lb_value(b, f, arg(b, ref, 0), off, mask);
+    return LLVMBuildFAdd(b->b, x, tn_lb_value(b, f, arg(b, ref, 1), off, mask), "");
+}
+const TnLlvmOp tn_llvm_op_add = {.can = tn_llvm_yes, .block = add};
+
+static LLVMValueRef mul(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
+    LLVMValueRef x = tn_lb_value(b, f, arg(b, ref, 0), off, mask);
+    return LLVMBuildFMul(b->b, x, tn_lb_value(b, f, arg(b, ref, 1), off, mask), "");
+}
+const TnLlvmOp tn_llvm_op_mul = {.can = tn_llvm_yes, .block = mul};
+
+static LLVMValueRef relu2(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
+    LLVMValueRef r = tn_lb_fmax(b, tn_lb_value(b, f, arg(b, ref, 0), off, mask), tn_lb_vf(b, 0.0f));
+    return LLVMBuildFMul(b->b, r, r, "");
+}
+const TnLlvmOp tn_llvm_op_relu2 = {.can = tn_llvm_yes, .block = relu2};
+
+static LLVMValueRef silu(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
+    LLVMValueRef x = tn_lb_value(b, f, arg(b, ref, 0), off, mask);
+    LLVMValueRef e = tn_lb_exp(b, LLVMBuildFNeg(b->b, x, ""));
+    return LLVMBuildFDiv(b->b, x, LLVMBuildFAdd(b->b, tn_lb_vf(b, 1.0f), e, ""), "");
+}
+const TnLlvmOp tn_llvm_op_silu = {.can = tn_llvm_yes, .block = silu};
+
+/* ---- slice */
+
+/* Slices of slices are left to the passes. */
+static bool can_slice(const TnGraph *g, TnRef ref, const TnLevel *level) {
+    (void)level;
+    TnRef x = g->nodes[ref].args[0];
+    return g->nodes[x].op != TN_OP_slice;
+}
+
+static LLVMValueRef slice(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
+    int64_t lo = tn_attr_int(&b->g->nodes[ref], TN_ATTR_lo), n = tn_attr_int(&b->g->nodes[ref], TN_ATTR_n);
+    for (uint32_t i = 0; i < f->n_bases; i++)
+        if (f->bases[i].root_base == lo) return tn_lb_value(b, &f->bases[i], arg(b, ref, 0), off, mask);
+    if (f->width) TN_BUG("kernel @%s: no part has the slice at %lld", b->k->name, (long long)lo);
+    mask = tn_lb_mask_below(b, LLVMBuildSub(b->b, tn_lb_i64(b, n), off, ""), TN_LANES);
+    LLVMValueRef from = LLVMBuildAdd(b->b, off, tn_lb_i64(b, lo), "");
+    TnRef x = arg(b, ref, 0);
+    if (!tn_lb_inside(b, x) || !f->mem[x - b->k->first]) return tn_lb_value(b, f, x, from, mask);
+    LLVMValueRef p = tn_lb_elem(b, f->mem[x - b->k->first], from, 4);
+    return tn_lb_load_masked(b, b->t_f32x, p, 4, mask);
+}
+const TnLlvmOp tn_llvm_op_slice = {.can = can_slice, .block = slice};
+
+/* ---- dequant */
+
+enum { MOST_RANGES = 64 };
+
+static bool can_dequant(const TnGraph *g, TnRef ref, const TnLevel *level) {
+    (void)level;
+    const TnType *w = &g->nodes[g->nodes[ref].args[2]].type;
+    return w->enc == TN_ENC_p64 && (w->n_scales <= MOST_RANGES || (int64_t)w->n_scales == w->dim[0]);
+}
+
+/* The scales of 32 columns from `col` (i64) on. [from, end) holds all columns that this code can be asked
+ * for: most often one range has them all. */
+static LLVMValueRef scales(TnLb *b, TnRef ref, LLVMValueRef col, int64_t from, int64_t end,
+                           LLVMValueRef mask) {
+    const TnType *w = &b->g->nodes[ref].type;
+    LLVMValueRef table = tn_lb_atc(b, tn_lb_operand(b, ref), w->dim[0] * (int64_t)tn_row_bytes(w));
+    if (w->n_scales > MOST_RANGES) /* a scale a row */
+        return tn_lb_load_masked(b, b->t_f32x, tn_lb_elem(b, table, col, 4), 4, mask);
+    LLVMValueRef cols = NULL, v = NULL;
+    int64_t start = 0;
+    for (uint32_t i = 0; i < w->n_scales; start += w->scales[i++].rows) {
+        int64_t stop = start + w->scales[i].rows;
+        if (stop <= from || start >= end) continue;
+        LLVMValueRef s = tn_lb_load(b, b->t_f32, tn_lb_atc(b, table, (int64_t)i * 4), 4);
+        s = tn_lb_splat(b, s, TN_LANES);
+        if (!v) {
+            v = s;
+            continue;
+        }
+        if (!cols) {
+            LLVMValueRef c = tn_lb_splat(b, LLVMBuildTrunc(b->b, col, b->t_i32, ""), TN_LANES);
+            cols = LLVMBuildAdd(b->b, c, tn_lb_iota(b, TN_LANES), "");
+        }
+        LLVMValueRef here = LLVMBuildICmp(b->b, LLVMIntSGE, cols, tn_lb_vi(b, (int32_t)start), "");
+        v = LLVMBuildSelect(b->b, here, s, v, "");
+    }
+    TN_CHECK(v);
+    return v;
+}
+
+static LLVMValueRef dequant(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
+    TnRef w = arg(b, ref, 2);
+    int64_t rows = b->g->nodes[w].type.dim[0], from = f->root_base;
+    int64_t end = f->root_end ? f->root_end : rows;
+    LLVMValueRef acc = tn_lb_value(b, f, arg(b, ref, 0), off, mask);
+    LLVMValueRef d = tn_lb_load(b, b->t_f32, tn_lb_row_mem(b, f, arg(b, ref, 1)), 4);
+    LLVMValueRef col = LLVMBuildAdd(b->b, f->col, off, "");
+    /* past the row's end there is no scale */
+    LLVMValueRef below = mask;
+    if (!below && b->g->nodes[w].type.n_scales > MOST_RANGES)
+        below = tn_lb_mask_below(b, LLVMBuildSub(b->b, tn_lb_i64(b, rows), col, ""), TN_LANES);
+    LLVMValueRef s =
+        LLVMBuildFMul(b->b, scales(b, w, col, from, end, below), tn_lb_splat(b, d, TN_LANES), "");
+    return LLVMBuildFMul(b->b, LLVMBuildSIToFP(b->b, acc, b->t_f32x, ""), s, "");
+}
+const TnLlvmOp tn_llvm_op_dequant = {.can = can_dequant, .block = dequant};

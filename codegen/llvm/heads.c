@@ -1,0 +1,146 @@
+/* The ops that know heads: rope, and storing rows into the cache's pages. They work on strips or rows in
+ * memory. */
+#include "codegen/llvm/build.h"
+
+#include <string.h>
+
+static TnRef arg(TnLb *b, TnRef ref, uint32_t i) {
+    return b->g->nodes[ref].args[i];
+}
+
+static LLVMValueRef width_of(TnLb *b, const TnFrame *f, TnRef ref) {
+    return f->width ? f->width : tn_lb_i64(b, tn_lb_cols(b, ref));
+}
+
+/* Lanes of a block at `at` of n elements: NULL if it is full. */
+static LLVMValueRef tail(TnLb *b, int64_t n, int64_t at, int lanes) {
+    return n - at >= lanes ? NULL : tn_lb_mask_const(b, n - at, lanes);
+}
+
+/* a' = a*cos - b*sin, b' = a*sin + b*cos */
+static LLVMValueRef rotate(TnLb *b, LLVMValueRef x, LLVMValueRef c, LLVMValueRef y, LLVMValueRef s,
+                           bool minus) {
+    LLVMValueRef p = LLVMBuildFMul(b->b, x, c, ""), q = LLVMBuildFMul(b->b, y, s, "");
+    return minus ? LLVMBuildFSub(b->b, p, q, "") : LLVMBuildFAdd(b->b, p, q, "");
+}
+
+static void rope_half(TnLb *b, LLVMValueRef x, LLVMValueRef y, LLVMValueRef angle, int64_t n) {
+    for (int64_t i = 0; i < n; i += TN_LANES) {
+        LLVMValueRef mask = tail(b, n, i, TN_LANES);
+        LLVMValueRef u = tn_lb_load_masked(b, b->t_f32x, tn_lb_atc(b, x, i * 4), 4, mask);
+        LLVMValueRef v = tn_lb_load_masked(b, b->t_f32x, tn_lb_atc(b, x, (n + i) * 4), 4, mask);
+        LLVMValueRef c = tn_lb_load(b, b->t_f32x, tn_lb_atc(b, angle, i * 4), 4);
+        LLVMValueRef s = tn_lb_load(b, b->t_f32x, tn_lb_atc(b, angle, (n + i) * 4), 4);
+        tn_lb_store_masked(b, rotate(b, u, c, v, s, true), tn_lb_atc(b, y, i * 4), 4, mask);
+        tn_lb_store_masked(b, rotate(b, u, s, v, c, false), tn_lb_atc(b, y, (n + i) * 4), 4, mask);
+    }
+}
+
+/* Blocks of 32 columns hold 16 pairs; sums and differences are made for all lanes and the right ones kept. */
+static void rope_pair(TnLb *b, LLVMValueRef x, LLVMValueRef y, LLVMValueRef angle, int64_t n) {
+    int twice[TN_LANES], even[TN_LANES], odd[TN_LANES], merge[TN_LANES];
+    for (int j = 0; j < TN_LANES; j++) {
+        twice[j] = j / 2;
+        even[j] = j / 2 * 2;
+        odd[j] = j / 2 * 2 + 1;
+        merge[j] = j % 2 ? TN_LANES + j : j;
+    }
+    LLVMTypeRef half = LLVMVectorType(b->t_f32, TN_LANES / 2);
+    for (int64_t i = 0; i < 2 * n; i += TN_LANES) {
+        LLVMValueRef mask = tail(b, 2 * n, i, TN_LANES);
+        LLVMValueRef v = tn_lb_load_masked(b, b->t_f32x, tn_lb_atc(b, x, i * 4), 4, mask);
+        LLVMValueRef c = tn_lb_load(b, half, tn_lb_atc(b, angle, i / 2 * 4), 4);
+        LLVMValueRef s = tn_lb_load(b, half, tn_lb_atc(b, angle, (n + i / 2) * 4), 4);
+        c = tn_lb_shuffle(b, c, NULL, twice, TN_LANES);
+        s = tn_lb_shuffle(b, s, NULL, twice, TN_LANES);
+        LLVMValueRef p = tn_lb_shuffle(b, v, NULL, even, TN_LANES),
+                     q = tn_lb_shuffle(b, v, NULL, odd, TN_LANES);
+        LLVMValueRef first = rotate(b, p, c, q, s, true), second = rotate(b, p, s, q, c, false);
+        LLVMValueRef r = tn_lb_shuffle(b, first, second, merge, TN_LANES);
+        tn_lb_store_masked(b, r, tn_lb_atc(b, y, i * 4), 4, mask);
+    }
+}
+
+static void rope(TnLb *b, TnFrame *f, TnRef ref) {
+    TnRef angle = arg(b, ref, 1);
+    int64_t head = tn_lb_cols(b, angle);
+    TN_CHECK(f->grain % head == 0);
+    bool pair = !strcmp(tn_attr_str(&b->g->nodes[ref], TN_ATTR_mode), "pair");
+    LLVMValueRef a = tn_lb_row_mem(b, f, angle), x = tn_lb_mem(b, f, arg(b, ref, 0));
+    LLVMValueRef y = f->width ? tn_lb_result_strip(b, f, ref) : tn_lb_result_row(b, f, ref);
+    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), width_of(b, f, ref), head);
+    (pair ? rope_pair : rope_half)(b, tn_lb_elem(b, x, l.i, 4), tn_lb_elem(b, y, l.i, 4), a, head / 2);
+    tn_lb_loop_end(b, &l);
+    if (f->width && tn_lb_leaves(b, ref)) tn_lb_copy_out(b, f, ref);
+}
+const TnLlvmOp tn_llvm_op_rope = {.can = tn_llvm_yes, .row = rope};
+
+/* ---- kv_put */
+
+/* 32 floats as they are stored in the cache: <32 x float> or <32 x i16>. */
+static LLVMValueRef narrow(TnLb *b, LLVMValueRef v, bool f16) {
+    return f16 ? tn_lb_narrow_f16_sat(b, v) : v;
+}
+
+/* Keys lie [head][position], so a row's elements are 64 positions apart: converted by blocks, stored one by
+ * one. */
+static void put_keys(TnLb *b, const TnFrame *f, LLVMValueRef x, LLVMValueRef width, LLVMValueRef page,
+                     LLVMValueRef at, bool f16) {
+    int64_t size = f16 ? 2 : 4;
+    LLVMTypeRef elem = f16 ? b->t_i16 : b->t_f32;
+    LLVMValueRef block = tn_lb_scratch(b, TN_LANES * 4);
+    LLVMValueRef to = tn_lb_elem(b, tn_lb_elem(b, page, at, size), f->col, TN_PAGE * size);
+    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), width, TN_LANES);
+    LLVMValueRef v = tn_lb_load(b, b->t_f32x, tn_lb_elem(b, x, l.i, 4), 4);
+    tn_lb_store(b, narrow(b, v, f16), block, 4);
+    LLVMValueRef n = tn_lb_min(b, LLVMBuildSub(b->b, width, l.i, ""), tn_lb_i64(b, TN_LANES));
+    LLVMValueRef start = tn_lb_elem(b, to, l.i, TN_PAGE * size);
+    TnLoop j = tn_lb_loop(b, tn_lb_i64(b, 0), n, 1);
+    LLVMValueRef e = tn_lb_load(b, elem, tn_lb_elem(b, block, j.i, size), (unsigned)size);
+    tn_lb_store(b, e, tn_lb_elem(b, start, j.i, TN_PAGE * size), (unsigned)size);
+    tn_lb_loop_end(b, &j);
+    tn_lb_loop_end(b, &l);
+}
+
+/* Values lie [position][head]: a head of a row is one piece. */
+static void put_values(TnLb *b, const TnFrame *f, LLVMValueRef x, LLVMValueRef width, LLVMValueRef page,
+                       LLVMValueRef at, int64_t head, bool f16) {
+    int64_t size = f16 ? 2 : 4;
+    LLVMValueRef first = LLVMBuildSDiv(b->b, f->col, tn_lb_i64(b, head), "");
+    LLVMValueRef to = tn_lb_elem(b, page, first, TN_PAGE * head * size);
+    to = tn_lb_elem(b, to, at, head * size);
+    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), width, head);
+    LLVMValueRef from = tn_lb_elem(b, x, l.i, 4), piece = tn_lb_elem(b, to, l.i, TN_PAGE * size);
+    for (int64_t i = 0; i < head; i += TN_LANES) {
+        LLVMValueRef v =
+            tn_lb_load_masked(b, b->t_f32x, tn_lb_atc(b, from, i * 4), 4, tail(b, head, i, TN_LANES));
+        int n = head - i < TN_LANES ? (int)(head - i) : TN_LANES;
+        tn_lb_store_first(b, narrow(b, v, f16), tn_lb_atc(b, piece, i * size), n);
+    }
+    tn_lb_loop_end(b, &l);
+}
+
+static void kv_put(TnLb *b, TnFrame *f, TnRef ref) {
+    const TnType *t = &b->g->nodes[ref].type;
+    bool f16 = tn_enc_bytes(t->enc) == 2;
+    int64_t head = t->dim[2];
+    TN_CHECK(f->grain % head == 0);
+    LLVMValueRef x = tn_lb_mem(b, f, arg(b, ref, 1));
+    LLVMValueRef pos = tn_lb_load(b, b->t_i32, tn_lb_row_mem(b, f, arg(b, ref, 2)), 4);
+    LLVMValueRef slot = tn_lb_load(b, b->t_i32, tn_lb_row_mem(b, f, arg(b, ref, 3)), 4);
+    pos = LLVMBuildSExt(b->b, pos, b->t_i64, "");
+    slot = LLVMBuildSExt(b->b, slot, b->t_i64, "");
+    LLVMValueRef entry = LLVMBuildMul(b->b, slot, b->sym[TN_P], "");
+    entry = LLVMBuildAdd(b->b, entry, LLVMBuildAShr(b->b, pos, tn_lb_i64(b, 6), ""), "");
+    LLVMValueRef number =
+        tn_lb_load(b, b->t_i32, tn_lb_elem(b, tn_lb_operand(b, arg(b, ref, 4)), entry, 4), 4);
+    number = LLVMBuildSExt(b->b, number, b->t_i64, "");
+    LLVMValueRef page = tn_lb_elem(b, tn_lb_operand(b, ref), number, (int64_t)tn_page_bytes(t));
+    LLVMValueRef at = LLVMBuildAnd(b->b, pos, tn_lb_i64(b, TN_PAGE - 1), "");
+    LLVMValueRef width = width_of(b, f, arg(b, ref, 1));
+    if (tn_enc_is_kcache(t->enc))
+        put_keys(b, f, x, width, page, at, f16);
+    else
+        put_values(b, f, x, width, page, at, head, f16);
+}
+const TnLlvmOp tn_llvm_op_kv_put = {.can = tn_llvm_yes, .row = kv_put};

@@ -1,0 +1,232 @@
+/* The llvm target: kernels of a planned graph to one image, by way of objects in memory.
+ *
+ * Jobs are cut into batches, a module each; two threads take batches as they come, with an LLVM context of
+ * their own a batch. The objects are flattened in the order of the jobs, so that the image does not depend on
+ * who was faster. The pass pipeline is short on purpose: our loops are written as they shall run, and -O2
+ * costs twice the time and spills. */
+#include "codegen/llvm/build.h"
+
+#include <llvm-c/Analysis.h>
+#include <llvm-c/Error.h>
+#include <llvm-c/ErrorHandling.h>
+#include <llvm-c/Target.h>
+#include <llvm-c/Transforms/PassBuilder.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include "runtime/base/arena.h"
+
+enum { BATCH = 8, SCORE = 100 };
+static const char pipeline[] = "function(early-cse,instcombine,simplifycfg)";
+
+/* ---- Failing: LLVM aborts where it cannot select an instruction, and should say which kernel it was at. */
+
+static _Thread_local const char *now_kernel = "?", *now_op = "?";
+
+void tn_llvm_note(const char *kernel, const char *op) {
+    now_kernel = kernel;
+    now_op = op;
+}
+
+static void fatal(const char *reason) {
+    TN_BUG("LLVM, kernel @%s, %s: %s", now_kernel, now_op, reason);
+}
+
+static void initialize(void) {
+    LLVMInitializeX86TargetInfo();
+    LLVMInitializeX86Target();
+    LLVMInitializeX86TargetMC();
+    LLVMInitializeX86AsmPrinter();
+    LLVMInitializeAArch64TargetInfo();
+    LLVMInitializeAArch64Target();
+    LLVMInitializeAArch64TargetMC();
+    LLVMInitializeAArch64AsmPrinter();
+    LLVMInstallFatalErrorHandler(fatal);
+}
+
+/* ---- One kernel */
+
+static void emit_kernel(TnLb *b, TnEmitJob *job) {
+    const TnGraph *g = job->g;
+    b->g = g;
+    b->kernel = job->kernel;
+    b->k = &g->kernels[job->kernel];
+    b->scratch_bytes = b->scratch_page = 0;
+    tn_llvm_note(b->k->name, "entry");
+    LLVMTypeRef params[] = {b->t_ptr, b->t_ptr};
+    b->fn = tn_lb_function(b, job->symbol, params, 2, true);
+    LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, b->fn, ""));
+    LLVMValueRef launch = LLVMGetParam(b->fn, 0), tile = LLVMGetParam(b->fn, 1);
+    LLVMValueRef ptr = tn_lb_load(b, b->t_ptr, launch, 8);
+    LLVMValueRef sym = tn_lb_load(b, b->t_ptr, tn_lb_atc(b, launch, 8), 8);
+    for (int i = 0; i < TN_SYM_COUNT; i++) b->sym[i] = tn_lb_load(b, b->t_i64, tn_lb_atc(b, sym, 8 * i), 8);
+    b->n_ops = tn_kernel_operands(g, job->kernel, b->ops, &b->n_in);
+    for (uint32_t i = 0; i < b->n_ops; i++)
+        b->op_ptr[i] = tn_lb_load(b, b->t_ptr, tn_lb_atc(b, ptr, 8 * (int64_t)i), 8);
+    b->lo = tn_lb_load(b, b->t_i64, tile, 8);
+    b->hi = tn_lb_load(b, b->t_i64, tn_lb_atc(b, tile, 8), 8);
+    b->scratch = tn_lb_load(b, b->t_ptr, tn_lb_atc(b, tile, 16), 8);
+
+    TnRef root = b->k->root;
+    const TnLlvmOp *op = root == TN_NONE ? NULL : tn_llvm_ops[g->nodes[root].op];
+    tn_llvm_note(b->k->name, root == TN_NONE ? "rows" : tn_ops[g->nodes[root].op].name);
+    if (op && op->kernel)
+        op->kernel(b);
+    else
+        tn_lb_rows_kernel(b);
+    LLVMBuildRetVoid(b->b);
+    job->scratch = b->scratch_bytes;
+    job->scratch_page = b->scratch_page;
+}
+
+/* ---- Batches */
+
+typedef struct Work {
+    TnEmitJob *jobs;
+    uint32_t n, n_batches;
+    const TnLevel *level;
+    LLVMMemoryBufferRef *objects; /* of each batch */
+    atomic_uint next, done;
+    atomic_bool stop;
+} Work;
+
+static TnLb open_module(const TnLevel *level, LLVMTargetMachineRef machine) {
+    TnLb b = {.level = level, .c = LLVMContextCreate()};
+    b.m = LLVMModuleCreateWithNameInContext("tern", b.c);
+    b.b = LLVMCreateBuilderInContext(b.c);
+    b.t_void = LLVMVoidTypeInContext(b.c);
+    b.t_i1 = LLVMInt1TypeInContext(b.c);
+    b.t_i8 = LLVMInt8TypeInContext(b.c);
+    b.t_i16 = LLVMInt16TypeInContext(b.c);
+    b.t_i32 = LLVMInt32TypeInContext(b.c);
+    b.t_i64 = LLVMInt64TypeInContext(b.c);
+    b.t_f16 = LLVMHalfTypeInContext(b.c);
+    b.t_f32 = LLVMFloatTypeInContext(b.c);
+    b.t_ptr = LLVMPointerTypeInContext(b.c, 0);
+    b.t_f32x = LLVMVectorType(b.t_f32, TN_LANES);
+    b.t_i32x = LLVMVectorType(b.t_i32, TN_LANES);
+    LLVMSetTarget(b.m, level->triple);
+    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
+    LLVMSetModuleDataLayout(b.m, layout);
+    LLVMDisposeTargetData(layout);
+    return b;
+}
+
+static LLVMMemoryBufferRef emit_batch(Work *w, uint32_t batch, LLVMTargetMachineRef machine) {
+    TnLb b = open_module(w->level, machine);
+    uint32_t end = (batch + 1) * BATCH < w->n ? (batch + 1) * BATCH : w->n;
+    for (uint32_t i = batch * BATCH; i < end; i++) emit_kernel(&b, &w->jobs[i]);
+    const char *first = w->jobs[batch * BATCH].symbol;
+    tn_llvm_note(first, "and its batch");
+    char *text = NULL;
+    if (LLVMVerifyModule(b.m, LLVMReturnStatusAction, &text))
+        TN_BUG("LLVM IR of %s and its batch: %s", first, text);
+    LLVMDisposeMessage(text);
+    LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
+    LLVMErrorRef error = LLVMRunPasses(b.m, pipeline, machine, options);
+    if (error) TN_BUG("LLVM passes: %s", LLVMGetErrorMessage(error));
+    LLVMDisposePassBuilderOptions(options);
+    LLVMMemoryBufferRef object;
+    if (LLVMTargetMachineEmitToMemoryBuffer(machine, b.m, LLVMObjectFile, &text, &object))
+        TN_BUG("LLVM code of %s and its batch: %s", first, text);
+    LLVMDisposeBuilder(b.b);
+    LLVMDisposeModule(b.m);
+    LLVMContextDispose(b.c);
+    return object;
+}
+
+static LLVMTargetMachineRef open_machine(const TnLevel *level) {
+    LLVMTargetRef target;
+    char *text = NULL;
+    if (LLVMGetTargetFromTriple(level->triple, &target, &text))
+        TN_BUG("LLVM has no %s: %s", level->triple, text);
+    return LLVMCreateTargetMachine(target, level->triple, level->cpu, level->features,
+                                   LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelSmall);
+}
+
+static void take_batches(Work *w, TnProgressFn *progress, void *user) {
+    LLVMTargetMachineRef machine = open_machine(w->level);
+    for (;;) {
+        uint32_t i = atomic_fetch_add(&w->next, 1);
+        if (i >= w->n_batches || atomic_load(&w->stop)) break;
+        w->objects[i] = emit_batch(w, i, machine);
+        uint32_t done = atomic_fetch_add(&w->done, 1) + 1, jobs = done * BATCH;
+        if (progress && progress(user, "codegen", jobs < w->n ? jobs : w->n, w->n))
+            atomic_store(&w->stop, true);
+    }
+    LLVMDisposeTargetMachine(machine);
+}
+
+static void *helper(void *work) {
+    take_batches(work, NULL, NULL);
+    return NULL;
+}
+
+static TernStatus flatten(Work *w, TnBuf *image, TernError *err) {
+    for (uint32_t i = 0; i < w->n_batches; i++) {
+        TnFlat flat = {0};
+        TernStatus s = tn_flatten(LLVMGetBufferStart(w->objects[i]), LLVMGetBufferSize(w->objects[i]), image,
+                                  &flat, err);
+        for (uint32_t j = i * BATCH; s == TERN_OK && j < w->n && j < (i + 1) * BATCH; j++) {
+            bool found = false;
+            for (size_t k = 0; k < flat.n && !found; k++)
+                if (!strcmp(flat.symbols[k].name, w->jobs[j].symbol)) {
+                    w->jobs[j].entry = flat.symbols[k].offset;
+                    found = true;
+                }
+            if (!found) TN_BUG("the object has no %s", w->jobs[j].symbol);
+        }
+        tn_flat_free(&flat);
+        if (s != TERN_OK) return s;
+    }
+    return TERN_OK;
+}
+
+static TernStatus emit(TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *image, TnProgressFn *progress,
+                       void *user, TernError *err) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, initialize);
+    Work w = {.jobs = jobs, .n = n, .n_batches = (n + BATCH - 1) / BATCH, .level = tn_llvm_level(level)};
+    if (!w.level) return tn_fail(err, TERN_ERR_INPUT, "level %s: not lowered by the llvm target", level);
+    w.objects = tn_xcalloc(w.n_batches + 1, sizeof(LLVMMemoryBufferRef));
+    pthread_t thread;
+    bool second = w.n_batches > 1 && !pthread_create(&thread, NULL, helper, &w);
+    take_batches(&w, progress, user);
+    if (second) pthread_join(thread, NULL);
+    TernStatus s = TERN_OK;
+    if (atomic_load(&w.stop))
+        s = tn_fail(err, TERN_ERR_CANCELLED, "compilation cancelled");
+    else
+        s = flatten(&w, image, err);
+    for (uint32_t i = 0; i < w.n_batches; i++)
+        if (w.objects[i]) LLVMDisposeMemoryBuffer(w.objects[i]);
+    free(w.objects);
+    return s;
+}
+
+/* ---- What the passes ask */
+
+static int can(const TnGraph *g, uint32_t kernel, const char *level) {
+    const TnLevel *l = tn_llvm_level(level);
+    const TnKernel *k = &g->kernels[kernel];
+    if (!l) return 0;
+    for (TnRef r = k->first; r < k->first + k->n; r++) {
+        const TnLlvmOp *op = tn_llvm_ops[g->nodes[r].op];
+        if (!op->can || !op->can(g, r, l)) return 0;
+        if (r == k->root) continue;
+        bool row =
+            tn_ops[g->nodes[r].op].class == TN_ROW; /* behind a root of columns there are no whole rows */
+        if (k->root != TN_NONE && r > k->root && row && tn_llvm_ops[g->nodes[k->root].op]->kernel) return 0;
+    }
+    return SCORE;
+}
+
+/* Ternary weights as p64; tables stay what they are if their elements are floats, else the layout pass
+ * chooses. */
+static TnEnc prefer(const TnType *weight, TnOp reader, const char *level) {
+    (void)level;
+    return reader == TN_OP_tmatmul && tn_enc_is_ternary(weight->enc) ? TN_ENC_p64 : weight->enc;
+}
+
+const TnTarget tn_target_llvm = {.desc = {"llvm", can, prefer}, .emit = emit};

@@ -1,0 +1,122 @@
+/* Ops on whole rows: rmsnorm, quant, rope_angle. */
+#include "codegen/llvm/build.h"
+
+static TnRef arg(TnLb *b, TnRef ref, uint32_t i) {
+    return b->g->nodes[ref].args[i];
+}
+
+/* The lanes of the block at `off` that a reduction over n columns may see; NULL: all, or it is not known that
+ * some are not. */
+static LLVMValueRef below(TnLb *b, int64_t n, LLVMValueRef off) {
+    if (n % TN_LANES == 0) return NULL;
+    return tn_lb_mask_below(b, LLVMBuildSub(b->b, tn_lb_i64(b, n), off, ""), TN_LANES);
+}
+
+/* With +0 in the lanes that are off. */
+static LLVMValueRef only(TnLb *b, LLVMValueRef v, LLVMValueRef mask) {
+    return mask ? LLVMBuildSelect(b->b, mask, v, LLVMConstNull(LLVMTypeOf(v)), "") : v;
+}
+
+static void rmsnorm(TnLb *b, TnFrame *f, TnRef ref) {
+    TN_CHECK(!f->width);
+    TnRef x = arg(b, ref, 0), w = arg(b, ref, 1);
+    TnEnc enc = b->g->nodes[w].type.enc;
+    int64_t n = tn_lb_cols(b, x);
+    LLVMValueRef zero = tn_lb_i64(b, 0), end = tn_lb_i64(b, n);
+    TnLoop l = tn_lb_loop(b, zero, end, TN_LANES);
+    LLVMValueRef acc = tn_lb_carry(b, &l, tn_lb_vf(b, 0.0f));
+    LLVMValueRef v = only(b, tn_lb_value(b, f, x, l.i, NULL), below(b, n, l.i));
+    tn_lb_next(&l, 0, tn_lb_fma(b, v, v, acc));
+    tn_lb_loop_end(b, &l);
+    LLVMValueRef ss = tn_lb_tree(b, l.out[0], TN_FOLD_FADD);
+    LLVMValueRef mean = LLVMBuildFDiv(b->b, ss, tn_lb_f32(b, (float)n), "");
+    mean = LLVMBuildFAdd(b->b, mean, tn_lb_f32(b, tn_attr_float(&b->g->nodes[ref], TN_ATTR_eps)), "");
+    LLVMValueRef r = LLVMBuildFDiv(b->b, tn_lb_f32(b, 1.0f), tn_lb_sqrt(b, mean), "");
+    r = tn_lb_splat(b, r, TN_LANES);
+    LLVMValueRef out = tn_lb_result_row(b, f, ref), weights = tn_lb_operand(b, w);
+    TnLoop m = tn_lb_loop(b, zero, end, TN_LANES);
+    v = LLVMBuildFMul(b->b, tn_lb_value(b, f, x, m.i, NULL), r, "");
+    LLVMValueRef g = tn_lb_load_wide(b, enc, tn_lb_elem(b, weights, m.i, tn_enc_bytes(enc)));
+    tn_lb_store(b, LLVMBuildFMul(b->b, v, g, ""), tn_lb_elem(b, out, m.i, 4), 4);
+    tn_lb_loop_end(b, &m);
+}
+static bool can_rmsnorm(const TnGraph *g, TnRef ref, const TnLevel *level) {
+    (void)level;
+    return tn_enc_is_float(g->nodes[g->nodes[ref].args[1]].type.enc);
+}
+const TnLlvmOp tn_llvm_op_rmsnorm = {.can = can_rmsnorm, .row = rmsnorm};
+
+static void quant(TnLb *b, TnFrame *f, TnRef ref) {
+    TN_CHECK(!f->width);
+    TnRef x = arg(b, ref, 0);
+    int64_t n = tn_lb_cols(b, x), padded = (int64_t)tn_row_bytes(&b->g->nodes[ref].type) - TN_Q8_HEAD;
+    LLVMValueRef zero = tn_lb_i64(b, 0), end = tn_lb_i64(b, n);
+    TnLoop l = tn_lb_loop(b, zero, end, TN_LANES);
+    LLVMValueRef top = tn_lb_carry(b, &l, LLVMConstNull(b->t_i32x));
+    LLVMValueRef u = tn_lb_bits(b, tn_lb_value(b, f, x, l.i, NULL));
+    u = only(b, LLVMBuildAnd(b->b, u, tn_lb_vi(b, 0x7fffffff), ""), below(b, n, l.i));
+    tn_lb_next(&l, 0, LLVMBuildSelect(b->b, LLVMBuildICmp(b->b, LLVMIntUGT, u, top, ""), u, top, ""));
+    tn_lb_loop_end(b, &l);
+    LLVMValueRef bits = tn_lb_tree(b, l.out[0], TN_FOLD_UMAX), least = tn_lb_bits(b, tn_lb_f32(b, 1e-5f));
+    bits = LLVMBuildSelect(b->b, LLVMBuildICmp(b->b, LLVMIntUGT, bits, least, ""), bits, least, "");
+    LLVMValueRef a = tn_lb_float_of(b, bits), k127 = tn_lb_f32(b, 127.0f);
+    LLVMValueRef factor = tn_lb_splat(b, LLVMBuildFDiv(b->b, k127, a, ""), TN_LANES);
+
+    LLVMValueRef out = tn_lb_result_row(b, f, ref), codes = tn_lb_atc(b, out, TN_Q8_HEAD);
+    TnLoop m = tn_lb_loop(b, zero, end, TN_LANES);
+    LLVMValueRef sum = tn_lb_carry(b, &m, LLVMConstNull(b->t_i32x));
+    LLVMValueRef v = LLVMBuildFMul(b->b, tn_lb_value(b, f, x, m.i, NULL), factor, "");
+    v = tn_lb_rint(b, v);
+    LLVMValueRef is_nan = LLVMBuildFCmp(b->b, LLVMRealUNO, v, v, "");
+    v = tn_lb_fmin(b, v, tn_lb_vf(b, 127.0f)); /* NaN becomes 127 here and 0 below: no conversion sees it */
+    v = tn_lb_fmax(b, v, tn_lb_vf(b, -127.0f));
+    LLVMValueRef q = LLVMBuildFPToSI(b->b, v, b->t_i32x, "");
+    q = LLVMBuildSelect(b->b, is_nan, LLVMConstNull(b->t_i32x), q, "");
+    q = only(b, q, below(b, n, m.i));
+    LLVMValueRef q8 = LLVMBuildTrunc(b->b, q, LLVMVectorType(b->t_i8, TN_LANES), "");
+    tn_lb_store(b, q8, tn_lb_at(b, codes, m.i), 32);
+    tn_lb_next(&m, 0, LLVMBuildAdd(b->b, sum, q, ""));
+    tn_lb_loop_end(b, &m);
+    LLVMTypeRef bytes32 = LLVMVectorType(b->t_i8, TN_LANES);
+    for (int64_t i = (n + TN_LANES - 1) / TN_LANES * TN_LANES; i < padded; i += TN_LANES)
+        tn_lb_store(b, LLVMConstNull(bytes32), tn_lb_atc(b, codes, i), 32);
+    for (int64_t i = 0; i < TN_Q8_HEAD; i += TN_LANES)
+        tn_lb_store(b, LLVMConstNull(bytes32), tn_lb_atc(b, out, i), 32);
+    tn_lb_store(b, LLVMBuildFDiv(b->b, a, k127, ""), out, 4);
+    tn_lb_store(b, tn_lb_tree(b, m.out[0], TN_FOLD_ADD), tn_lb_atc(b, out, 4), 4);
+}
+const TnLlvmOp tn_llvm_op_quant = {.can = tn_llvm_yes, .row = quant};
+
+/* cos and sin of the angles of 32 frequencies. */
+static void angles(TnLb *b, LLVMValueRef p, LLVMValueRef freq, int64_t apart, LLVMValueRef at,
+                   LLVMValueRef *out_sin, LLVMValueRef *out_cos) {
+    LLVMValueRef f0 = tn_lb_load(b, b->t_f32x, tn_lb_elem(b, freq, at, 4), 4);
+    LLVMValueRef f1 = tn_lb_load(b, b->t_f32x, tn_lb_elem(b, tn_lb_atc(b, freq, apart), at, 4), 4);
+    LLVMValueRef c = LLVMBuildFMul(b->b, p, f0, "");
+    LLVMValueRef e = tn_lb_fma(b, p, f0, LLVMBuildFNeg(b->b, c, ""));
+    LLVMValueRef g = LLVMBuildFSub(b->b, c, tn_lb_rint(b, c), "");
+    LLVMValueRef h = LLVMBuildFAdd(b->b, g, tn_lb_fma(b, p, f1, e), "");
+    LLVMValueRef u = LLVMBuildFSub(b->b, h, tn_lb_rint(b, h), "");
+    LLVMValueRef ok = LLVMBuildAnd(b->b, LLVMBuildFCmp(b->b, LLVMRealOGE, u, tn_lb_vf(b, -0.5f), ""),
+                                   LLVMBuildFCmp(b->b, LLVMRealOLE, u, tn_lb_vf(b, 0.5f), ""), "");
+    tn_lb_sincos_turn(b, LLVMBuildSelect(b->b, ok, u, tn_lb_vf(b, 0.0f), ""), out_sin, out_cos);
+}
+
+/* All cosines first: where n is no multiple of 32 their last block runs over into the sines, which are
+ * written later. */
+static void rope_angle(TnLb *b, TnFrame *f, TnRef ref) {
+    TN_CHECK(!f->width);
+    TnRef freq = arg(b, ref, 1);
+    int64_t n = tn_lb_cols(b, freq), apart = (int64_t)tn_row_bytes(&b->g->nodes[freq].type);
+    LLVMValueRef pos = tn_lb_load(b, b->t_i32, tn_lb_row_mem(b, f, arg(b, ref, 0)), 4);
+    LLVMValueRef p = tn_lb_splat(b, LLVMBuildSIToFP(b->b, pos, b->t_f32, ""), TN_LANES);
+    LLVMValueRef table = tn_lb_operand(b, freq), out = tn_lb_result_row(b, f, ref), s, c;
+    for (int sines = 0; sines < 2; sines++) {
+        LLVMValueRef to = tn_lb_atc(b, out, sines ? n * 4 : 0);
+        TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, n), TN_LANES);
+        angles(b, p, table, apart, l.i, &s, &c);
+        tn_lb_store(b, sines ? s : c, tn_lb_elem(b, to, l.i, 4), 4);
+        tn_lb_loop_end(b, &l);
+    }
+}
+const TnLlvmOp tn_llvm_op_rope_angle = {.can = tn_llvm_yes, .row = rope_angle};

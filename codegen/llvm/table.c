@@ -1,0 +1,26 @@
+/* The op table: every op of ops.def has a row, here or with its emitter. */
+#include "codegen/llvm/build.h"
+
+bool tn_llvm_yes(const TnGraph *g, TnRef ref, const TnLevel *level) {
+    (void)g;
+    (void)ref;
+    (void)level;
+    return true;
+}
+
+/* Never in a kernel: what others make. */
+#define NO(name) const TnLlvmOp tn_llvm_op_##name = {0};
+NO(input)
+NO(gguf)
+NO(random)
+NO(const)
+NO(concat)
+NO(pack)
+NO(rope_freq)
+NO(output)
+
+const TnLlvmOp *const tn_llvm_ops[TN_OP_COUNT] = {
+#define OP(name, lo, hi, class, stages, attrs, doc) &tn_llvm_op_##name,
+#include "ir/ops.def"
+#undef OP
+};
