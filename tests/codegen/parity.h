@@ -1,0 +1,198 @@
+/* For tests: one planned kernel as text, run by the evaluator and as code, compared bit for bit.
+ *
+ * The code runs several times: all units at once, one by one from the last, and cut at random. Columns of
+ * padding are not compared, but nothing outside the operands may be written: every buffer ends in a guard. */
+#ifndef TN_TEST_PARITY_H
+#define TN_TEST_PARITY_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "codegen/codegen.h"
+#include "ir/weights.h"
+#include "runtime/base/half.h"
+#include "runtime/base/os.h"
+#include "runtime/cpu.h"
+
+enum { PARITY_GUARD = 4096 };
+
+static uint64_t parity_state = 1;
+static inline uint32_t parity_u32(void) {
+    parity_state = parity_state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(parity_state >> 33);
+}
+/* In [-1, 1), with all 24 bits in use. */
+static inline float parity_float(void) {
+    return (float)(parity_u32() & 0xffffff) * 0x1p-23f - 1.0f;
+}
+
+static const char *const parity_levels[] = {"avx2", "avx512-vnni", "neon-dotprod"};
+static inline bool parity_runs(const char *level) {
+    return tn_level_runs_here(tn_level_parse(level));
+}
+
+/* The graph of `body` (lines between `graph` and `end`), planned for a level. */
+static inline TnGraph *parity_graph(const char *level, const char *body) {
+    TnBuf b = {0};
+    TnDiag diag = {0};
+    TnGraph **gs = NULL;
+    uint32_t n = 0;
+    tn_buf_printf(&b, "tir 1\ngraph @t stage=planned level=%s kv=f16 rows=1..512\n%send\n", level, body);
+    if (tn_parse(b.data, b.len, "test", &gs, &n, &diag) != TERN_OK) fail_msg("%s", diag.text.data);
+    assert_int_equal(n, 1);
+    TnGraph *g = gs[0];
+    free(gs);
+    tn_buf_free(&b);
+    tn_diag_free(&diag);
+    return g;
+}
+
+typedef struct Compiled {
+    void *code;
+    size_t bytes;
+    TnKernelFn *run;
+    TnEmitJob job;
+} Compiled;
+
+static inline Compiled parity_compile(const TnGraph *g, uint32_t kernel, const char *level) {
+    Compiled c = {.job = {.g = g, .kernel = kernel, .symbol = "kernel_0"}};
+    TnBuf image = {0};
+    TernError err = {0};
+    const TnTarget *t = tn_target_find("llvm");
+    assert_non_null(t);
+    assert_true(t->desc.can(g, kernel, level) > 0);
+    if (t->emit(&c.job, 1, level, &image, NULL, NULL, &err) != TERN_OK) fail_msg("%s", err.text);
+    if (parity_runs(level)) {
+        if (tn_os_map_code(image.data, image.len, &c.code, &err) != TERN_OK) fail_msg("%s", err.text);
+        c.bytes = image.len;
+        c.run = (TnKernelFn *)(uintptr_t)((uintptr_t)c.code + c.job.entry);
+    }
+    tn_buf_free(&image);
+    return c;
+}
+
+static inline void parity_free(Compiled *c) {
+    if (c->code) tn_os_unmap(c->code, c->bytes);
+}
+
+typedef struct Memory {
+    void *p[64];
+    size_t bytes[64];
+    uint32_t n, n_in;
+    TnRef ref[64];
+} Memory;
+
+static inline void *parity_alloc(size_t bytes, int fill) {
+    uint8_t *p = aligned_alloc(64, (bytes + PARITY_GUARD + 63) / 64 * 64);
+    assert_non_null(p);
+    memset(p, fill, (bytes + PARITY_GUARD + 63) / 64 * 64);
+    memset(p + bytes, 0x77, PARITY_GUARD);
+    return p;
+}
+
+static inline Memory parity_memory(const TnGraph *g, uint32_t kernel, const int64_t *sym) {
+    Memory m = {0};
+    m.n = tn_kernel_operands(g, kernel, m.ref, &m.n_in);
+    for (uint32_t i = 0; i < m.n; i++) {
+        m.bytes[i] = tn_type_bytes(&g->nodes[m.ref[i]].type, sym);
+        m.p[i] = parity_alloc(m.bytes[i], 0xa5);
+    }
+    return m;
+}
+static inline Memory parity_copy(const Memory *from) {
+    Memory m = *from;
+    for (uint32_t i = 0; i < m.n; i++) {
+        m.p[i] = parity_alloc(m.bytes[i], 0);
+        memcpy(m.p[i], from->p[i], m.bytes[i]);
+    }
+    return m;
+}
+static inline void parity_memory_free(Memory *m) {
+    for (uint32_t i = 0; i < m->n; i++) free(m->p[i]);
+}
+/* Memory of the operand of that name. */
+static inline void *parity_named(const TnGraph *g, const Memory *m, const char *name) {
+    for (uint32_t i = 0; i < m->n; i++)
+        if (!strcmp(g->nodes[m->ref[i]].name, name)) return m->p[i];
+    fail_msg("no operand %s", name);
+    return NULL;
+}
+
+static inline void parity_compare(const TnGraph *g, const Memory *want, const Memory *got, const int64_t *sym,
+                                  const char *what) {
+    for (uint32_t i = 0; i < want->n; i++) {
+        const TnNode *n = &g->nodes[want->ref[i]];
+        const uint8_t *a = want->p[i], *b = got->p[i];
+        for (size_t k = 0; k < PARITY_GUARD; k++)
+            if (b[got->bytes[i] + k] != 0x77) fail_msg("%s: wrote %zu bytes behind %s", what, k, n->name);
+        bool whole = i < want->n_in || tn_encs[n->type.enc].kind != TN_DENSE;
+        size_t stride = whole ? want->bytes[i] : tn_row_bytes(&n->type);
+        size_t rows = stride ? want->bytes[i] / stride : 0, used = stride;
+        if (!whole && n->type.rank > 1)
+            used = (size_t)n->type.dim[n->type.rank - 1] * tn_encs[n->type.enc].block_bytes;
+        for (size_t r = 0; r < rows; r++)
+            for (size_t k = 0; k < used; k++)
+                if (a[r * stride + k] != b[r * stride + k]) {
+                    size_t at = r * stride + k / 4 * 4;
+                    float x, y;
+                    memcpy(&x, a + at, 4);
+                    memcpy(&y, b + at, 4);
+                    fail_msg("%s: %s row %zu byte %zu: evaluator %a (%08x), code %a (%08x)", what, n->name, r,
+                             k, (double)x, tn_f32_bits(x), (double)y, tn_f32_bits(y));
+                }
+    }
+    (void)sym;
+}
+
+static inline void parity_call(const Compiled *c, const Memory *m, const int64_t *sym, int64_t lo, int64_t hi,
+                               void *scratch) {
+    TnLaunch l = {(void *const *)m->p, sym};
+    TnTile t = {lo, hi, scratch};
+    c->run(&l, &t);
+}
+
+/* Kernel 0 of g with the operands of `m` (reads filled in): the evaluator against the code of `level`. */
+static inline void parity_check(const TnGraph *g, const char *level, const Memory *m, const int64_t *sym,
+                                const char *what) {
+    Compiled c = parity_compile(g, 0, level);
+    if (!c.run) { /* cross-compiled: that it could be is all that can be said here */
+        parity_free(&c);
+        return;
+    }
+    Memory want = parity_copy(m);
+    void *scratch = parity_alloc(tn_eval_kernel_scratch(g, 0, sym), 0xff);
+    tn_eval_kernel(g, 0, want.p, sym, scratch);
+    free(scratch);
+
+    const TnKernel *k = &g->kernels[0];
+    int64_t units = k->units;
+    if (k->axis == TN_AXIS_ROWS) {
+        const TnType *lead = &g->nodes[m->n > m->n_in ? m->ref[m->n_in] : g->nodes[k->first].args[1]].type;
+        units *= tn_type_rows(lead, sym);
+    }
+    size_t bytes = (size_t)(c.job.scratch + c.job.scratch_page * (uint64_t)sym[TN_P]);
+    for (int way = 0; way < 3; way++) {
+        Memory got = parity_copy(m);
+        uint8_t *room = parity_alloc(bytes, 0xff);
+        if (way == 0 && units > 0) parity_call(&c, &got, sym, 0, units, room);
+        for (int64_t u = units; way == 1 && u > 0; u--) parity_call(&c, &got, sym, u - 1, u, room);
+        for (int64_t lo = 0, hi; way == 2 && lo < units; lo = hi) {
+            hi = lo + 1 + (int64_t)(parity_u32() % (uint32_t)(units - lo));
+            parity_call(&c, &got, sym, lo, hi, room);
+        }
+        for (size_t i = 0; i < PARITY_GUARD; i++)
+            if (room[bytes + i] != 0x77) fail_msg("%s: wrote behind its scratch", what);
+        parity_compare(g, &want, &got, sym, what);
+        parity_memory_free(&got);
+        free(room);
+    }
+    parity_memory_free(&want);
+    parity_free(&c);
+}
+
+#endif
