@@ -29,8 +29,10 @@ static bool can_gather(const TnGraph *g, TnRef ref, const TnLevel *level) {
 static void gather(TnLb *b, TnFrame *f, TnRef ref) {
     LLVMValueRef at = tn_lb_load(b, b->t_i32, tn_lb_operand_row(b, arg(b, ref, 1), f->row), 4);
     LLVMValueRef x = tn_lb_operand_row(b, arg(b, ref, 0), LLVMBuildSExt(b->b, at, b->t_i64, ""));
-    f->mem[ref - b->k->first] = x;
-    if (!tn_lb_leaves(b, ref)) return;
+    if (!f->mem[ref - b->k->first] && !tn_lb_leaves(b, ref)) {
+        f->mem[ref - b->k->first] = x;
+        return;
+    }
     enum { PIECE = 64 };
     int64_t bytes = (int64_t)tn_row_bytes(&b->g->nodes[ref].type);
     LLVMValueRef y = tn_lb_result_row(b, f, ref);

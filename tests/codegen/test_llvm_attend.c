@@ -81,7 +81,7 @@ static TnGraph *graph(const Case *c, const char *level) {
         "  end\n"
         "  %%o: f32[T,%d] = output %%y {name=\"hidden\"}\n",
         cols, c->kv, c->kv_heads, c->head, c->kv, c->kv_heads, c->head, c->units, cols,
-        1.0 / sqrtf((float)c->head), c->window, cols);
+        (double)(1.0f / sqrtf((float)c->head)), c->window, cols);
     TnGraph *g = parity_graph(level, b.data);
     tn_buf_free(&b);
     return g;
