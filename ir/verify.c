@@ -34,19 +34,15 @@ void tn_diag_free(TnDiag *d) {
 typedef struct Verify {
     const TnGraph *g;
     TnDiag *diag;
+    const char *file;   /* of messages; graphs that were built go by their name */
     TnRef *root;        /* tn_alias_root of each value */
     uint32_t *last;     /* last kernel that reads each value; TN_NONE: none; n_kernels: an output */
     bool *leaves;       /* read outside its kernel */
     TnRef *replaced_by; /* of caches: the kv_put that took it, or TN_NONE */
 } Verify;
 
-static const char *file_of(const TnGraph *g) {
-    return g->file ? g->file : g->name;
-}
-
-#define FAULT(v, r, ...) tn_diag_add((v)->diag, file_of((v)->g), (v)->g->nodes[r].line, 0, __VA_ARGS__)
-#define KERNEL_FAULT(v, k, ...)                                                                              \
-    tn_diag_add((v)->diag, file_of((v)->g), (v)->g->kernels[k].line, 0, __VA_ARGS__)
+#define FAULT(v, r, ...)        tn_diag_add((v)->diag, (v)->file, (v)->g->nodes[r].line, 0, __VA_ARGS__)
+#define KERNEL_FAULT(v, k, ...) tn_diag_add((v)->diag, (v)->file, (v)->g->kernels[k].line, 0, __VA_ARGS__)
 
 static TnOpClass class_of(const TnGraph *g, TnRef r) {
     return tn_ops[g->nodes[r].op].class;
@@ -244,11 +240,10 @@ static void check_kernels(Verify *v) {
 
 static void check_facts(Verify *v) {
     const TnGraph *g = v->g;
-    const char *file = file_of(g);
-    if (!g->level) tn_diag_add(v->diag, file, 0, 0, "graph @%s is planned, but has no level", g->name);
-    if (!g->kv) tn_diag_add(v->diag, file, 0, 0, "graph @%s is planned, but has no kv", g->name);
+    if (!g->level) tn_diag_add(v->diag, v->file, 0, 0, "graph @%s is planned, but has no level", g->name);
+    if (!g->kv) tn_diag_add(v->diag, v->file, 0, 0, "graph @%s is planned, but has no kv", g->name);
     if (g->rows_lo < 1 || g->rows_hi < g->rows_lo)
-        tn_diag_add(v->diag, file, 0, 0, "graph @%s is planned, but has no rows", g->name);
+        tn_diag_add(v->diag, v->file, 0, 0, "graph @%s is planned, but has no rows", g->name);
     for (uint32_t k = 0; k < g->n_kernels; k++) {
         const TnKernel *kn = &g->kernels[k];
         if (!kn->target || !tn_word_ok(kn->target, strlen(kn->target)))
@@ -433,7 +428,9 @@ static void verify(Verify *v) {
 
 TernStatus tn_verify(const TnGraph *g, TnDiag *diag) {
     size_t n = (size_t)g->n + 1;
-    Verify v = {.g = g, .diag = diag};
+    char name[TN_NAME_MAX + 2];
+    snprintf(name, sizeof name, "@%s", g->name);
+    Verify v = {.g = g, .diag = diag, .file = g->file ? g->file : name};
     v.root = tn_xcalloc(n, sizeof *v.root);
     v.last = tn_xcalloc(n, sizeof *v.last);
     v.leaves = tn_xcalloc(n, sizeof *v.leaves);
