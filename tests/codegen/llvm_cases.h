@@ -1,0 +1,157 @@
+/* For tests of the llvm target's own kernels: the last kernel of a text, run by the evaluator and as code of
+ * every level that runs here, compared bit for bit; levels that do not run are cross-compiled. */
+#ifndef TN_TEST_LLVM_CASES_H
+#define TN_TEST_LLVM_CASES_H
+
+#include <math.h>
+#include "codegen/parity.h"
+#include "ir/layout.h"
+
+enum { CASE_SLOTS = 3, CASE_PAGES = 3, CASE_CACHE_PAGES = 11 };
+
+/* Texts are put together from lines with a %-format each. */
+static TnBuf case_text;
+static inline void say(const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    tn_buf_vprintf(&case_text, fmt, ap);
+    va_end(ap);
+}
+
+static inline TnGraph *case_graph(const char *level, int rows_hi) {
+    TnBuf b = {0};
+    TnDiag diag = {0};
+    TnGraph **gs = NULL;
+    uint32_t n = 0;
+    tn_buf_printf(&b, "tir 1\ngraph @t stage=planned level=%s kv=f16 rows=1..%d\n%send\n", level, rows_hi,
+                  case_text.data);
+    if (tn_parse(b.data, b.len, "case", &gs, &n, &diag) != TERN_OK)
+        fail_msg("%s\n%s", diag.text.data, b.data);
+    TnGraph *g = gs[0];
+    free(gs);
+    tn_buf_free(&b);
+    tn_diag_free(&diag);
+    return g;
+}
+
+/* Rows of floats with NaN in the padding, which nobody may let into a result. */
+static inline void case_floats(float *x, int64_t rows, int64_t n, size_t stride, bool wild) {
+    for (int64_t r = 0; r < rows; r++, x += stride) {
+        for (size_t i = (size_t)n; i < stride; i++) x[i] = NAN;
+        for (int64_t i = 0; i < n; i++) {
+            x[i] = parity_float() * 3;
+            if (wild && parity_u32() % 16 == 0) x[i] *= 1e6f;
+            if (wild && parity_u32() % 16 == 0) x[i] *= 1e-38f;
+            if (wild && r == 3 && i == n / 2) x[i] = NAN;
+            if (wild && r == 4 && i == n - 1) x[i] = INFINITY;
+            if (wild && r == 5) x[i] = 0;
+        }
+    }
+}
+
+static inline void case_q8(uint8_t *row, int64_t rows, int64_t n, size_t stride) {
+    for (int64_t r = 0; r < rows; r++, row += stride) {
+        float d = (parity_float() + 1.5f) / 127;
+        int32_t sum = 0;
+        memset(row, 0, stride);
+        for (int64_t i = 0; i < n; i++) {
+            int8_t q = (int8_t)(r == 1 ? 127 : r == 2 ? -127 : (int)(parity_u32() % 255) - 127);
+            row[TN_Q8_HEAD + i] = (uint8_t)q;
+            sum += q;
+        }
+        memcpy(row, &d, 4);
+        memcpy(row + 4, &sum, 4);
+    }
+}
+
+static inline void case_fill(const TnGraph *g, Memory *m, const int64_t *sym, bool wild) {
+    TernError err;
+    for (uint32_t k = 0; k < m->n_in; k++) {
+        const TnNode *n = &g->nodes[m->ref[k]];
+        const TnType *t = &n->type;
+        int64_t rows = tn_encs[t->enc].kind == TN_CACHE ? 0 : tn_type_rows(t, sym),
+                cols = t->dim[t->rank - 1];
+        int32_t *ints = m->p[k];
+        if (tn_node_is_source(g, m->ref[k])) {
+            if (tn_weight_all(g, m->ref[k], NULL, m->p[k], &err) != TERN_OK) fail_msg("%s", err.text);
+        } else if (tn_encs[t->enc].kind == TN_CACHE) {
+            for (size_t i = 0; i < m->bytes[k]; i++) ((uint8_t *)m->p[k])[i] = (uint8_t)parity_u32();
+        } else if (t->enc == TN_ENC_q8) {
+            case_q8(m->p[k], rows, cols, tn_row_bytes(t));
+        } else if (t->enc == TN_ENC_f32) {
+            case_floats(m->p[k], rows, cols, tn_row_bytes(t) / 4, wild);
+        } else if (t->rank == 2) { /* a table: pages of all slots differ */
+            for (int i = 0; i < CASE_SLOTS * CASE_PAGES; i++) ints[i] = i * 7 % CASE_CACHE_PAGES;
+        } else if (!strcmp(n->name, "slot")) {
+            for (int64_t i = 0; i < rows; i++) ints[i] = (int32_t)(i % CASE_SLOTS);
+        } else if (!strcmp(n->name, "pos")) {
+            for (int64_t i = 0; i < rows; i++) ints[i] = (int32_t)((i * 53 + 61) % (CASE_PAGES * TN_PAGE));
+        } else if (!strcmp(n->name, "rows")) {
+            for (int64_t i = 0; i < rows; i++) ints[i] = (int32_t)((i * 5 + 2) % rows);
+        } else {
+            for (int64_t i = 0; i < rows; i++) ints[i] = (int32_t)(parity_u32() % 7);
+        }
+    }
+}
+
+/* One compiled kernel with `rows` rows: all units at once, one by one from the last, cut at random. */
+static inline void case_run(const TnGraph *g, uint32_t kernel, const Compiled *c, int rows, bool wild,
+                            const char *what) {
+    int64_t sym[TN_SYM_COUNT] = {[TN_T] = rows,
+                                 [TN_R] = rows,
+                                 [TN_K] = rows,
+                                 [TN_H] = rows,
+                                 [TN_S] = CASE_SLOTS,
+                                 [TN_P] = CASE_PAGES,
+                                 [TN_N] = CASE_CACHE_PAGES};
+    const TnKernel *k = &g->kernels[kernel];
+    char line[200];
+    snprintf(line, sizeof line, "%s %s, %d rows of %d", g->level, what, rows, (int)g->rows_hi);
+    Memory m = parity_memory(g, kernel, sym), want;
+    case_fill(g, &m, sym, wild);
+    want = parity_copy(&m);
+    void *scratch = parity_alloc(tn_eval_kernel_scratch(g, kernel, sym), 0xff);
+    tn_eval_kernel(g, kernel, want.p, sym, scratch);
+    free(scratch);
+    int64_t units = k->axis == TN_AXIS_ROWS ? k->units * rows : k->units;
+    size_t bytes = (size_t)c->job.scratch;
+    assert_int_equal(c->job.scratch_page, 0);
+    for (int way = 0; way < 3; way++) {
+        Memory got = parity_copy(&m);
+        uint8_t *room = parity_alloc(bytes, 0xff);
+        if (way == 0) parity_call(c, &got, sym, 0, units, room);
+        for (int64_t u = units; way == 1 && u > 0; u--) parity_call(c, &got, sym, u - 1, u, room);
+        for (int64_t lo = 0, hi; way == 2 && lo < units; lo = hi) {
+            hi = lo + 1 + (int64_t)(parity_u32() % (uint32_t)(units - lo));
+            parity_call(c, &got, sym, lo, hi, room);
+        }
+        for (size_t i = 0; i < PARITY_GUARD; i++)
+            if (room[bytes + i] != 0x77) fail_msg("%s: wrote behind its scratch", line);
+        parity_compare(g, &want, &got, sym, line);
+        parity_memory_free(&got);
+        free(room);
+    }
+    parity_memory_free(&want);
+    parity_memory_free(&m);
+}
+
+/* The text said so far, as of the row class 1..rows_hi, with up to two row counts (0: none). Levels that do
+ * not run here are compiled for the class 1..8 alone: their code differs by class no more than others'. */
+static inline void case_check(int rows_hi, int rows, int more, bool wild, const char *what) {
+    for (size_t i = 0; i < TN_COUNT(parity_levels); i++) {
+        if (!parity_runs(parity_levels[i]) && rows_hi != 8) continue;
+        TnGraph *g = case_graph(parity_levels[i], rows_hi);
+        Compiled c = parity_compile(g, g->n_kernels - 1, parity_levels[i]);
+        if (c.run) case_run(g, g->n_kernels - 1, &c, rows, wild, what);
+        if (c.run && more) case_run(g, g->n_kernels - 1, &c, more, wild, what);
+        parity_free(&c);
+        tn_graph_destroy(g);
+    }
+}
+
+static inline void case_done(void) {
+    tn_buf_free(&case_text);
+    case_text = (TnBuf){0};
+}
+
+#endif
