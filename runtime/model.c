@@ -145,12 +145,15 @@ TernStatus tn_model_check_weights(TernModel *m, TernPool *pool, TernError *err) 
     if (!m->check_weights) return TERN_OK;
     TernStatus status = TERN_OK;
     pthread_mutex_lock(&m->lock);
-    if (m->weights == TN_UNCHECKED) {
+    if (m->weights == TN_UNCHECKED && !tn_pool_acquire(pool)) {
+        status = tn_fail(err, TERN_ERR_INPUT, "the pool is busy with another session's step");
+    } else if (m->weights == TN_UNCHECKED) {
         uint32_t n = tn_blob_chunks(&m->blob);
         Check c = {.m = m, .n = n};
         atomic_init(&c.next, 0);
         atomic_init(&c.damaged, n);
         tn_pool_run(pool, check_chunks, &c);
+        tn_pool_release(pool);
         m->damaged_chunk = atomic_load(&c.damaged);
         m->weights = m->damaged_chunk < n ? TN_DAMAGED : TN_SOUND;
     }

@@ -45,8 +45,8 @@ struct TernModel {
 uint32_t tn_model_variants(const TernModel *m, uint32_t kv, const TnVariant **out, uint32_t cap);
 /* The function of a launch; only if !m->evaluated. */
 TnKernelFn *tn_model_kernel(const TernModel *m, const TnVariant *v, const TnBlobLaunch *l);
-/* Verifies the hashes of WGHT's chunks on the workers of the pool (acquired), once for a model; later calls
- * repeat the answer. */
+/* Verifies the hashes of WGHT's chunks on the workers of the pool (which must be free then), once for a
+ * model; later calls repeat the answer. */
 TernStatus tn_model_check_weights(TernModel *m, TernPool *pool, TernError *err);
 
 #endif

@@ -22,14 +22,6 @@ TernStatus tern_session_bytes(const TernModel *m, const TernPool *pool, const Te
     return TERN_OK;
 }
 
-static TernStatus check_weights(TernModel *m, TernPool *pool, TernError *err) {
-    if (!tn_pool_acquire(pool))
-        return tn_fail(err, TERN_ERR_INPUT, "the pool is busy with another session's step");
-    TernStatus s = tn_model_check_weights(m, pool, err);
-    tn_pool_release(pool);
-    return s;
-}
-
 TernStatus tern_session_create(TernModel *m, TernPool *pool, const TernSessionOptions *options,
                                TernSession **out, TernError *err) {
     TernSessionOptions o = {0};
@@ -42,7 +34,7 @@ TernStatus tern_session_create(TernModel *m, TernPool *pool, const TernSessionOp
                        "memory: %zu bytes at an address with remainder %u, wanted %llu at a multiple of 64",
                        o.memory_bytes, (unsigned)((uintptr_t)o.memory % 64),
                        (unsigned long long)plan.bytes.total);
-    TN_TRY(check_weights(m, pool, err));
+    TN_TRY(tn_model_check_weights(m, pool, err));
     void *owned = NULL;
     if (!o.memory) TN_TRY(tn_os_map(plan.bytes.total, false, &owned, err));
     *out = tn_session_bind(&plan, m, pool, o.memory ? o.memory : owned, !o.memory);

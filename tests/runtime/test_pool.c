@@ -1,0 +1,252 @@
+/* Workers, barrier and walker: every unit runs once for any number of threads, launches are ordered by
+ * barriers, an oversubscribed machine does not crawl, and the float environment is the promised one inside
+ * and the caller's outside. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+#include "runtime/base/os.h"
+#include "runtime/program.h"
+
+static TernPool *pool_of(uint32_t threads) {
+    TernPool *p;
+    TernError err = {0};
+    TernPoolOptions o = {.size = sizeof o, .threads = threads};
+    assert_int_equal(tern_pool_create(&o, &p, &err), TERN_OK);
+    assert_int_equal(tern_pool_threads(p), threads);
+    return p;
+}
+
+/* Barriers: a plain (not atomic) counter that one worker raises a round and all read; TSan checks the
+ * ordering. */
+
+enum { ROUNDS = 3000 };
+typedef struct Stress {
+    TernPool *pool;
+    uint32_t n;
+    uint64_t turn, seen[8], wrong[8];
+} Stress;
+
+static void stress(void *user, uint32_t w) {
+    Stress *s = user;
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        if (round % s->n == w) s->turn++;
+        tn_pool_barrier(s->pool, w);
+        s->wrong[w] += s->turn != round + 1;
+        tn_pool_barrier(s->pool, w);
+    }
+    s->seen[w]++;
+}
+
+static void barrier_orders(void **state) {
+    (void)state;
+    for (uint32_t n = 1; n <= 5; n++) {
+        Stress s = {.pool = pool_of(n), .n = n};
+        assert_true(tn_pool_acquire(s.pool));
+        assert_false(tn_pool_acquire(s.pool));
+        double start = tn_os_seconds();
+        tn_pool_run(s.pool, stress, &s);
+        double t = tn_os_seconds() - start;
+        s.turn = 0;
+        tn_pool_run(s.pool, stress, &s); /* a second job, after the workers may have parked */
+        tn_pool_release(s.pool);
+        for (uint32_t w = 0; w < n; w++) {
+            assert_int_equal(s.wrong[w], 0);
+            assert_int_equal(s.seen[w], 2);
+        }
+        print_message("  %u threads on %u processors: %.2f us a barrier\n", n, tn_os_cpus(),
+                      t / (2 * ROUNDS) * 1e6);
+        /* Blind spinning would cost whole time slices (milliseconds) a barrier once workers outnumber
+         * processors. */
+        assert_true(t < 2 * ROUNDS * 1e-3);
+        tern_pool_destroy(s.pool);
+    }
+}
+
+static void count_workers(void *user, uint32_t w) {
+    atomic_fetch_add((_Atomic uint64_t *)user, 1ull << 8 * w);
+}
+
+static void many_short_jobs(void **state) {
+    (void)state;
+    for (uint32_t n = 1; n <= 4; n++) {
+        TernPool *p = pool_of(n);
+        _Atomic uint64_t seen = 0;
+        for (int i = 0; i < 200; i++) {
+            if (i % 50 == 49) { /* long enough for the workers to park */
+                double until = tn_os_seconds() + 0.002;
+                while (tn_os_seconds() < until) {
+                }
+            }
+            tn_pool_run(p, count_workers, &seen);
+        }
+        uint64_t all = n == 1   ? 200
+                       : n == 2 ? 200 * 0x101ull
+                       : n == 3 ? 200 * 0x10101ull
+                                : 200 * 0x1010101ull;
+        assert_int_equal(seen, all);
+        tern_pool_destroy(p);
+    }
+}
+
+static void refusals(void **state) {
+    (void)state;
+    TernPool *p = NULL;
+    TernError err = {0};
+    TernPoolOptions o = {.size = sizeof o, .threads = 2000};
+    assert_int_equal(tern_pool_create(&o, &p, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "2000 threads are too many, wanted at most 1024");
+    uint32_t cpus[] = {0, 1023};
+    o = (TernPoolOptions){.size = sizeof o, .threads = 2, .cpus = cpus};
+    assert_int_equal(tern_pool_create(&o, &p, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "n_cpus is 0 although cpus are given");
+    if (tn_os_cpus() < 1000) {
+        o.n_cpus = 2;
+        assert_int_equal(tern_pool_create(&o, &p, &err), TERN_ERR_ENV);
+        assert_string_equal(err.text, "cannot bind worker 1 to processor 1023: Invalid argument");
+    }
+    assert_null(p);
+    tern_pool_destroy(NULL);
+}
+
+/* Binding covers all workers, the caller among them, and ends with the pool. */
+static void binding(void **state) {
+    (void)state;
+    uint32_t before = tn_os_cpus(), cpu = 0;
+    TernPool *p;
+    TernError err = {0};
+    TernPoolOptions o = {.size = sizeof o, .threads = 2, .cpus = &cpu, .n_cpus = 1};
+    if (tern_pool_create(&o, &p, &err) != TERN_OK) skip(); /* processor 0 is not ours */
+    assert_int_equal(tn_os_cpus(), 1);
+    _Atomic uint64_t seen = 0;
+    for (int i = 0; i < 20; i++) tn_pool_run(p, count_workers, &seen);
+    assert_int_equal(seen, 20 * 0x101);
+    tern_pool_destroy(p);
+    assert_int_equal(tn_os_cpus(), before);
+}
+
+/* The walker. Launches differ in units, gates and barriers; each unit counts itself. */
+
+enum { UNITS = 301, N = 7 };
+typedef struct Launch {
+    _Atomic uint32_t ran[UNITS];
+    _Atomic uint32_t done; /* units */
+} Launch;
+static Launch launches[N];
+static _Atomic uint32_t faults;
+static bool inside_wrong(void);
+
+static void kernel(const TnLaunch *l, const TnTile *tile) {
+    Launch *self = l->ptr[0];
+    const Launch *before = l->ptr[1]; /* must have ended: there is a barrier between */
+    const uint32_t *before_units = l->ptr[2];
+    if (before && before->done != *before_units) faults++;
+    if (tile->lo >= tile->hi || ((uintptr_t)tile->scratch & 63)) faults++;
+    if (inside_wrong()) faults++;
+    memset(tile->scratch, (int)tile->lo, 64); /* a shared scratch would be a race, and TSan would say so */
+    for (int64_t u = tile->lo; u < tile->hi; u++) self->ran[u]++;
+    self->done += (uint32_t)(tile->hi - tile->lo);
+}
+
+static void walk_once(TernPool *pool, int64_t T, int64_t R) {
+    static _Alignas(64) uint8_t scratch[8][64];
+    int64_t sym[TN_ABI_SYMS] = {[TN_ABI_T] = T, [TN_ABI_R] = R};
+    /* units, unit symbol, gate, barrier, launch that must be over */
+    const struct {
+        int64_t units;
+        uint32_t unit_sym, gate;
+        bool barrier;
+        int after;
+    } plan[N] = {
+        {1, UINT32_MAX, UINT32_MAX, true, -1},   {5, TN_ABI_T, UINT32_MAX, false, 0},
+        {3, UINT32_MAX, TN_ABI_R, true, 0},      {7, TN_ABI_R, TN_ABI_R, true, 1},
+        {301, UINT32_MAX, UINT32_MAX, false, 1}, {2, UINT32_MAX, TN_ABI_R, true, 1},
+        {64, UINT32_MAX, UINT32_MAX, true, 4},
+    };
+    void *pointers[N][3];
+    uint32_t units[N];
+    TnRunLaunch run[N];
+    memset(launches, 0, sizeof launches);
+    for (int i = 0; i < N; i++) {
+        int after = plan[i].after;
+        bool open = plan[i].gate == UINT32_MAX || sym[plan[i].gate] > 0;
+        units[i] =
+            open ? (uint32_t)(plan[i].units * (plan[i].unit_sym == UINT32_MAX ? 1 : sym[plan[i].unit_sym]))
+                 : 0;
+        pointers[i][0] = &launches[i];
+        pointers[i][1] = after < 0 ? NULL : &launches[after];
+        pointers[i][2] = after < 0 ? NULL : &units[after];
+        run[i] = (TnRunLaunch){.fn = kernel,
+                               .args = {pointers[i], sym},
+                               .units = plan[i].units,
+                               .gate_sym = plan[i].gate,
+                               .unit_sym = plan[i].unit_sym,
+                               .barrier = plan[i].barrier};
+    }
+    TnProgram p = {
+        .launches = run, .n = N, .sym = sym, .scratch = scratch[0], .scratch_bytes = 64, .pool = pool};
+    tn_program_run(&p);
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(launches[i].done, units[i]);
+        for (uint32_t u = 0; u < UNITS; u++) assert_int_equal(launches[i].ran[u], u < units[i]);
+    }
+}
+
+/* The control registers, and ways to spoil them. */
+#if defined(__x86_64__)
+static uint32_t control(void) {
+    return __builtin_ia32_stmxcsr() & ~0x3fu;
+}
+static void set_control(uint32_t c) {
+    __builtin_ia32_ldmxcsr(c);
+}
+enum { PLAIN = 0x1f80, SPOILT = 0x1f80 | 0x8040 | 0x2000 }; /* FTZ, DAZ, round down */
+#elif defined(__aarch64__)
+static uint32_t control(void) {
+    uint64_t c;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(c));
+    return (uint32_t)c;
+}
+static void set_control(uint32_t c) {
+    uint64_t wide = c;
+    __asm__ volatile("msr fpcr, %0" : : "r"(wide));
+}
+enum { PLAIN = 0, SPOILT = 1 << 24 | 2 << 22 }; /* FZ, round to minus infinity */
+#else
+static uint32_t control(void) {
+    return 0;
+}
+static void set_control(uint32_t c) {
+    (void)c;
+}
+enum { PLAIN = 0, SPOILT = 0 };
+#endif
+static bool inside_wrong(void) {
+    return control() != PLAIN;
+}
+
+static void every_unit_once(void **state) {
+    (void)state;
+    for (uint32_t n = 1; n <= 4; n++) {
+        TernPool *p = pool_of(n);
+        for (int i = 0; i < 60; i++) walk_once(p, 1 + i % 60, i % 3 == 0 ? 0 : 1 + i % 43);
+        set_control(SPOILT);
+        walk_once(p, 3, 1);
+        uint32_t after = control();
+        set_control(PLAIN);
+        assert_int_equal(after, SPOILT);
+        assert_int_equal(faults, 0);
+        tern_pool_destroy(p);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(barrier_orders), cmocka_unit_test(many_short_jobs), cmocka_unit_test(refusals),
+        cmocka_unit_test(binding),        cmocka_unit_test(every_unit_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,414 @@
+/* Sessions against an oracle that is a plain array of tokens per slot: steps of any rows, wants and chunking,
+ * truncation and forks in any order. The fake model reads the whole cache, so a wrong page is a wrong number.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <cmocka.h>
+#include "fake_model.h"
+#include "runtime/base/os.h"
+#include "runtime/pool.h"
+
+static Fake fake;
+static Image image;
+static TernPool *pool;
+static TernModel *model;
+
+static int open_fake(void **state) {
+    (void)state;
+    TernKernels k = fake_kernels(&fake);
+    TernModelOptions o = {.size = sizeof o, .kernels = &k};
+    TernPoolOptions po = {.size = sizeof po, .threads = 2};
+    image = fake_image();
+    return tern_pool_create(&po, &pool, NULL) ||
+           tern_model_open_memory(image.data, image.size, &o, &model, NULL);
+}
+static int close_fake(void **state) {
+    (void)state;
+    tern_model_close(model);
+    tern_pool_destroy(pool);
+    free(image.data);
+    return 0;
+}
+
+static TernSession *session_of(TernSessionOptions o) {
+    TernSession *s = NULL;
+    TernError err = {0};
+    o.size = sizeof o;
+    TernStatus status = tern_session_create(model, pool, &o, &s, &err);
+    if (status != TERN_OK) fail_msg("%s", err.text);
+    return s;
+}
+
+/* The oracle */
+
+enum { SLOTS = 5, ROWS = 70 };
+typedef struct Oracle {
+    int32_t tokens[SLOTS][CONTEXT];
+    uint32_t length[SLOTS];
+    /* of the step under way */
+    uint64_t hash[ROWS];
+    const TernRow *rows;
+    size_t n, next; /* next: rows before it have been delivered */
+} Oracle;
+
+static uint64_t hash_of(const Oracle *o, uint32_t slot) {
+    uint64_t h = 0;
+    for (uint32_t i = 0; i < o->length[slot]; i++) h = fold(h, o->tokens[slot][i]);
+    return h;
+}
+
+static void check_result(void *user, const TernResult *r) {
+    Oracle *o = user;
+    while (o->next < o->n && o->rows[o->next].want == TERN_WANT_NOTHING) o->next++;
+    assert_int_equal(r->row, o->next); /* rising, none left out */
+    o->next++;
+    assert_int_equal(r->want, o->rows[r->row].want);
+    uint64_t h = o->hash[r->row];
+    float logits[VOCAB];
+    for (int32_t v = 0; v < VOCAB; v++) logits[v] = fake_logit(h, v);
+    if (r->want == TERN_WANT_HIDDEN) {
+        for (int j = 0; j < HIDDEN; j++) assert_true(r->hidden[j] == (float)(h >> 8 * j & 255));
+        return;
+    }
+    assert_int_equal(r->id, fake_best(logits));
+    assert_true(!r->hidden && !r->top_ids == (r->want != TERN_WANT_TOP) &&
+                !r->logits == (r->want != TERN_WANT_LOGITS));
+    if (r->want == TERN_WANT_LOGITS) assert_memory_equal(r->logits, logits, sizeof logits);
+    if (r->want == TERN_WANT_TOP) {
+        int32_t ids[TOPK];
+        float values[TOPK];
+        fake_top(logits, ids, values);
+        assert_int_equal(r->n_top, TOPK);
+        assert_memory_equal(r->top_ids, ids, sizeof ids);
+        assert_memory_equal(r->top_logits, values, sizeof values);
+    }
+}
+
+static void step(TernSession *s, Oracle *o, const TernRow *rows, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        o->tokens[rows[i].slot][o->length[rows[i].slot]++] = rows[i].token;
+        o->hash[i] = hash_of(o, rows[i].slot);
+    }
+    o->rows = rows;
+    o->n = n;
+    o->next = 0;
+    TernError err = {0};
+    if (tern_session_step(s, rows, n, check_result, o, &err) != TERN_OK) fail_msg("%s", err.text);
+    while (o->next < n && rows[o->next].want == TERN_WANT_NOTHING) o->next++;
+    assert_int_equal(o->next, n);
+    for (uint32_t i = 0; i < SLOTS; i++) assert_int_equal(tern_session_length(s, i), o->length[i]);
+}
+
+static uint32_t draw(uint64_t *seed, uint32_t below) {
+    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)((*seed >> 33) % below);
+}
+
+static void anything_goes(void **state) {
+    (void)state;
+    uint64_t seed = 5;
+    for (int round = 0; round < 60; round++) {
+        TernSessionOptions so = {.slots = 1 + draw(&seed, SLOTS),
+                                 .context = 1 + draw(&seed, CONTEXT),
+                                 .batch = draw(&seed, 21),
+                                 .kv = draw(&seed, 3)};
+        so.wants = so.batch ? draw(&seed, so.batch + 1) : draw(&seed, 21);
+        memset(&fake, 0, sizeof fake);
+        TernSession *s = session_of(so);
+        Oracle o = {0};
+        for (int turn = 0; turn < 60; turn++) {
+            uint32_t a = draw(&seed, so.slots), b = draw(&seed, so.slots);
+            switch (draw(&seed, 6)) {
+            case 0: {
+                uint32_t n = draw(&seed, 3) ? draw(&seed, o.length[a] + 1) : 0;
+                assert_int_equal(tern_session_truncate(s, a, n, NULL), TERN_OK);
+                o.length[a] = n;
+                break;
+            }
+            case 1:
+                assert_int_equal(tern_session_fork(s, a, b, NULL), TERN_OK);
+                memcpy(o.tokens[b], o.tokens[a], sizeof o.tokens[a]);
+                o.length[b] = o.length[a];
+                break;
+            default: {
+                TernRow rows[ROWS];
+                uint32_t length[SLOTS], n = 0, most = 1 + draw(&seed, ROWS), kinds = 1 + draw(&seed, 5);
+                memcpy(length, o.length, sizeof length);
+                for (uint32_t i = 0; i < most; i++) {
+                    uint32_t slot = kinds == 1 ? a : draw(&seed, so.slots);
+                    if (length[slot] == so.context) continue;
+                    length[slot]++;
+                    rows[n++] = (TernRow){(int32_t)draw(&seed, POISON), slot, draw(&seed, kinds)};
+                }
+                step(s, &o, rows, n);
+            }
+            }
+        }
+        assert_int_equal(fake.faults, 0);
+        assert_true(fake.most_rows <= (so.batch ? so.batch : 20));
+        assert_true(fake.most_wants <= (so.wants ? so.wants : 16));
+        tern_session_destroy(s);
+    }
+}
+
+/* The same rows, cut and batched in several ways: which variant runs follows from the rows at once. */
+static void chunks_and_variants(void **state) {
+    (void)state;
+    TernRow rows[50];
+    for (uint32_t i = 0; i < 50; i++) rows[i] = (TernRow){(int32_t)(i % POISON), 0, i % 5};
+    memset(&fake, 0, sizeof fake);
+    TernSession *s = session_of((TernSessionOptions){.kv = TERN_KV_F32});
+    Oracle o = {0};
+    step(s, &o, rows, 50); /* 20 + 20 + 10 rows */
+    assert_int_equal(fake.calls[5][PUT], 3);
+    assert_int_equal(fake.calls[5][HEAD], 3);
+    step(s, &o, rows + 5, 1); /* wants nothing: the gates stay shut */
+    assert_int_equal(fake.calls[3][PUT], 1);
+    assert_int_equal(fake.calls[3][HEAD] + fake.calls[3][TOP] + fake.calls[3][HIDE], 0);
+    step(s, &o, rows + 6, 1);
+    assert_int_equal(fake.calls[3][HEAD], 1);
+    assert_int_equal(fake.calls[3][TOP], 0);
+    step(s, &o, rows + 7, 3); /* wants 2, 3, 4 */
+    assert_int_equal(fake.calls[4][PUT], 1);
+    assert_int_equal(fake.calls[4][TOP], 1);
+    assert_int_equal(fake.calls[4][HIDE], 1);
+    for (int v = 0; v < 3; v++) assert_int_equal(fake.calls[v][PUT], 0); /* f16 variants */
+    step(s, &o, rows, 0);
+    tern_session_destroy(s);
+
+    /* Two results at once: a step of 12 rows that all want something takes 6 runs, in two kinds it takes 3.
+     */
+    memset(&fake, 0, sizeof fake);
+    s = session_of((TernSessionOptions){.wants = 2});
+    memset(&o, 0, sizeof o);
+    for (uint32_t i = 0; i < 12; i++) rows[i].want = TERN_WANT_GREEDY;
+    step(s, &o, rows, 12);
+    assert_int_equal(fake.calls[1][PUT], 6);
+    for (uint32_t i = 0; i < 12; i++) rows[i].want = i % 2 ? TERN_WANT_HIDDEN : TERN_WANT_TOP;
+    step(s, &o, rows, 12);
+    assert_int_equal(fake.calls[1][PUT], 9);
+    assert_int_equal(fake.faults, 0);
+    tern_session_destroy(s);
+}
+
+/* One slot lets a shared page go while the other still reads it; a NaN's page is clean for its next owner. */
+static void shared_pages(void **state) {
+    (void)state;
+    memset(&fake, 0, sizeof fake);
+    TernSession *s = session_of((TernSessionOptions){.slots = 3, .context = 130});
+    Oracle o = {0};
+    TernRow rows[ROWS];
+    for (uint32_t i = 0; i < ROWS; i++) rows[i] = (TernRow){(int32_t)(i % POISON), 0, TERN_WANT_GREEDY};
+    step(s, &o, rows, 70); /* a whole page and six positions */
+    for (uint32_t to = 1; to < 3; to++) {
+        assert_int_equal(tern_session_fork(s, 0, to, NULL), TERN_OK);
+        memcpy(o.tokens[to], o.tokens[0], sizeof o.tokens[0]);
+        o.length[to] = 70;
+    }
+    assert_int_equal(tern_session_truncate(s, 1, 66, NULL), TERN_OK); /* inside the shared page ... */
+    o.length[1] = 66;
+    assert_int_equal(tern_session_truncate(s, 0, 0, NULL), TERN_OK);
+    assert_int_equal(tern_session_truncate(s, 2, 10, NULL), TERN_OK); /* ... which now is slot 1's alone */
+    o.length[0] = 0;
+    o.length[2] = 10;
+    for (uint32_t i = 0; i < 60; i++) {
+        TernRow three[3] = {{3, 0, TERN_WANT_GREEDY}, {4, 1, TERN_WANT_TOP}, {5, 2, TERN_WANT_HIDDEN}};
+        step(s, &o, three, 3);
+    }
+    assert_int_equal(tern_session_fork(s, 1, 1, NULL), TERN_OK); /* onto itself: nothing happens */
+    assert_int_equal(tern_session_length(s, 1), 126);
+    assert_int_equal(fake.faults, 0);
+    tern_session_destroy(s);
+}
+
+/* Errors: exact lines, and nothing changes. */
+
+static TernStatus one(TernSession *s, TernRow row, TernError *err) {
+    TernRow rows[3] = {{1, 0, 0}, {1, 0, 0}, row};
+    return tern_session_step(s, rows, 3, NULL, NULL, err);
+}
+
+typedef struct Inside {
+    TernSession *s;
+    int called;
+} Inside;
+static void call_inside(void *user, const TernResult *r) {
+    (void)r;
+    Inside *in = user;
+    TernError err = {0};
+    TernRow row = {1, 0, 0};
+    in->called++;
+    assert_int_equal(tern_session_step(in->s, &row, 1, NULL, NULL, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "a step of this session is under way");
+    assert_int_equal(tern_session_truncate(in->s, 0, 0, &err), TERN_ERR_INPUT);
+    assert_int_equal(tern_session_fork(in->s, 0, 1, &err), TERN_ERR_INPUT);
+    TernSession *other;
+    assert_int_equal(tern_session_create(model, pool, NULL, &other, &err),
+                     TERN_OK); /* weights are known to be sound */
+    assert_int_equal(tern_session_step(other, &row, 1, NULL, NULL, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "the pool is busy with another session's step");
+    tern_session_destroy(other);
+}
+
+static void step_errors(void **state) {
+    (void)state;
+    TernSession *s = session_of((TernSessionOptions){.slots = 2, .context = 5});
+    TernError err = {0};
+    assert_int_equal(one(s, (TernRow){13, 0, 0}, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "row 2: token is 13, wanted 0 to 12");
+    assert_int_equal(one(s, (TernRow){-1, 0, 0}, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "row 2: token is -1, wanted 0 to 12");
+    assert_int_equal(one(s, (TernRow){0, 2, 0}, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "row 2: slot is 2, wanted 0 to 1");
+    assert_int_equal(one(s, (TernRow){0, 0, 5}, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "row 2: want is 5, wanted 0 to 4");
+    assert_int_equal(tern_session_length(s, 0), 0);
+    assert_int_equal(one(s, (TernRow){0, 0, 0}, &err), TERN_OK);
+    assert_int_equal(one(s, (TernRow){0, 0, 0}, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text,
+                        "row 2: slot 0 would hold 6 positions, wanted at most 5 (the session's context)");
+    assert_int_equal(tern_session_length(s, 0), 3);
+    assert_int_equal(one(s, (TernRow){0, 1, 0}, &err), TERN_OK);
+    assert_int_equal(tern_session_truncate(s, 0, 6, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "slot 0 holds 5 positions, wanted at least the 6 to keep");
+    assert_int_equal(tern_session_truncate(s, 2, 0, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "slot is 2, wanted 0 to 1");
+    assert_int_equal(tern_session_fork(s, 0, 9, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "slot is 9, wanted 0 to 1");
+    assert_int_equal(tern_session_length(s, 9), 0);
+    assert_int_equal(tern_session_truncate(s, 0, 0, &err), TERN_OK);
+    Inside in = {s, 0};
+    TernRow row = {1, 0, TERN_WANT_GREEDY};
+    assert_int_equal(tern_session_step(s, &row, 1, call_inside, &in, &err), TERN_OK);
+    assert_int_equal(in.called, 1);
+    tern_session_destroy(s);
+}
+
+static void count_results(void *user, const TernResult *r) {
+    (void)r;
+    ++*(int *)user;
+}
+
+static void not_a_number(void **state) {
+    (void)state;
+    TernSession *s = session_of((TernSessionOptions){.slots = 2, .batch = 4});
+    TernError err = {0};
+    TernRow rows[10];
+    for (uint32_t i = 0; i < 10; i++) rows[i] = (TernRow){1, i % 2, TERN_WANT_GREEDY};
+    rows[1].token = POISON; /* slot 1, position 0: nobody asks for its logits */
+    rows[1].want = TERN_WANT_HIDDEN;
+    rows[6].token = POISON; /* slot 0, position 3, in the second run of 4 rows */
+    int results = 0;
+    assert_int_equal(tern_session_step(s, rows, 10, count_results, &results, &err), TERN_ERR_NUMERIC);
+    assert_string_equal(err.text, "row 6 (slot 0, position 3): its logits hold NaN or infinity");
+    assert_int_equal(results, 6);
+    assert_int_equal(tern_session_length(s, 0), 4);
+    assert_int_equal(tern_session_length(s, 1), 4);
+    tern_session_destroy(s);
+}
+
+static void missing_outputs(void **state) {
+    (void)state;
+    Maker m = fake_maker(TN_LEVEL_REF, 300);
+    uint32_t none = UINT32_MAX;
+    TnBuf *prog = &maker_find(&m, TN_SECTION_PROG, 2)->bytes; /* one row class alone */
+    memcpy(prog->data + offsetof(TnBlobProg, output[TN_OUT_HIDDEN]), &none, 4);
+    Image i = maker_seal(&m);
+    TernKernels k = fake_kernels(&fake);
+    TernModelOptions o = {.size = sizeof o, .kernels = &k};
+    TernModel *other;
+    TernSession *s;
+    TernError err = {0};
+    assert_int_equal(tern_model_open_memory(i.data, i.size, &o, &other, &err), TERN_OK);
+    assert_int_equal(tern_session_create(other, pool, NULL, &s, &err), TERN_OK);
+    TernRow row = {1, 0, TERN_WANT_HIDDEN};
+    assert_int_equal(tern_session_step(s, &row, 1, NULL, NULL, &err), TERN_ERR_UNSUPPORTED);
+    assert_string_equal(err.text, "row 0: want is 4, and model in memory was compiled without that output");
+    row.want = TERN_WANT_LOGITS;
+    assert_int_equal(tern_session_step(s, &row, 1, NULL, NULL, &err), TERN_OK);
+    tern_session_destroy(s);
+    tern_model_close(other);
+    free(i.data);
+    maker_free(&m);
+}
+
+/* Sizes */
+
+static void option_errors(void **state) {
+    (void)state;
+    const struct {
+        TernSessionOptions o;
+        const char *line;
+    } cases[] = {
+        {{.kv = 3}, "kv is 3, wanted 1 (f16) or 2 (f32)"},
+        {{.slots = 100000}, "slots is 100000, wanted 1 to 65536"},
+        {{.context = 201}, "context is 201, wanted 1 to 200"},
+        {{.batch = 21}, "batch is 21, wanted 1 to 20"},
+        {{.batch = 4, .wants = 5}, "wants is 5, wanted 1 to 4"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        TernSessionOptions o = cases[i].o;
+        TernSession *s = NULL;
+        TernSessionBytes bytes;
+        TernError err = {0};
+        o.size = sizeof o;
+        assert_int_equal(tern_session_create(model, pool, &o, &s, &err), TERN_ERR_INPUT);
+        assert_string_equal(err.text, cases[i].line);
+        assert_null(s);
+        assert_int_equal(tern_session_bytes(model, pool, &o, &bytes, NULL), TERN_ERR_INPUT);
+    }
+    TernError err = {0};
+    TernSession *s;
+    assert_int_equal(tern_session_create(model, NULL, NULL, &s, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "a session needs a model and a pool, the pool is NULL");
+}
+
+/* What tern_session_bytes says is enough, to the byte, and the caller's memory is as good as a mapping. */
+static void own_memory(void **state) {
+    (void)state;
+    TernSessionOptions o = {
+        .size = sizeof o, .slots = 2, .context = 100, .batch = 10, .wants = 3, .kv = TERN_KV_F32};
+    TernSessionBytes b;
+    TernError err = {0};
+    assert_int_equal(tern_session_bytes(model, pool, &o, &b, &err), TERN_OK);
+    assert_int_equal(b.total, b.arena + b.scratch + b.cache + b.tables);
+    assert_true(b.cache >= 2 * 2 * 2 * LAYERS * HEADS * HEAD_DIM * 64 * 4);
+    uint8_t *memory = aligned_alloc(64, b.total + 64);
+    o.memory = memory;
+    o.memory_bytes = b.total - 1;
+    TernSession *s;
+    char line[200];
+    assert_int_equal(tern_session_create(model, pool, &o, &s, &err), TERN_ERR_INPUT);
+    snprintf(line, sizeof line,
+             "memory: %zu bytes at an address with remainder 0, wanted %zu at a multiple of 64",
+             (size_t)b.total - 1, (size_t)b.total);
+    assert_string_equal(err.text, line);
+    o.memory_bytes = b.total;
+    for (int twice = 0; twice < 2; twice++) {
+        memset(memory, 0, b.total);
+        memset(memory + b.total, 0x5a, 64);
+        memset(&fake, 0, sizeof fake);
+        assert_int_equal(tern_session_create(model, pool, &o, &s, &err), TERN_OK);
+        assert_ptr_equal(s, memory);
+        Oracle oracle = {0};
+        TernRow rows[60];
+        for (uint32_t i = 0; i < 60; i++) rows[i] = (TernRow){(int32_t)(i % POISON), i % 2, i % 5};
+        for (int i = 0; i < 3; i++) step(s, &oracle, rows, 60);
+        assert_int_equal(fake.faults, 0);
+        for (int i = 0; i < 64; i++) assert_int_equal(memory[b.total + (size_t)i], 0x5a);
+        tern_session_destroy(s);
+    }
+    free(memory);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(anything_goes), cmocka_unit_test(chunks_and_variants),
+        cmocka_unit_test(shared_pages),  cmocka_unit_test(step_errors),
+        cmocka_unit_test(not_a_number),  cmocka_unit_test(missing_outputs),
+        cmocka_unit_test(option_errors), cmocka_unit_test(own_memory),
+    };
+    return cmocka_run_group_tests(tests, open_fake, close_fake);
+}
