@@ -262,7 +262,7 @@ static TernStatus read_counts(Loader *l, uint64_t *n_keys, uint64_t *n_tensors) 
 
 static TernStatus load(Loader *l, bool vocab_only) {
     TnGguf *g = l->g;
-    uint64_t n_keys, n_tensors;
+    uint64_t n_keys = 0, n_tensors = 0;
     TN_TRY(read_counts(l, &n_keys, &n_tensors));
     g->keys = tn_alloc_array(&g->arena, n_keys, sizeof *g->keys);
     for (; g->n_keys < n_keys; g->n_keys++) {

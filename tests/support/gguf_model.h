@@ -1,0 +1,51 @@
+/* Models with random weights in GGUF, of any shape: what the tests and benches run where the numbers do not
+ * matter but the shapes, names, keys and types do. The same description gives the same bytes.
+ *
+ * Every value of a tensor follows from the seed and the tensor's name alone, so an independent model
+ * (ref_model.h) can ask for the exact values without reading the file. */
+#ifndef TN_TEST_GGUF_MODEL_H
+#define TN_TEST_GGUF_MODEL_H
+
+#include "support/gguf_write.h"
+
+typedef struct TnGmSpec {
+    const char *arch; /* bitnet-b1.58, bitnet-25, bitnet or llama */
+    uint32_t hidden, ffn, layers, heads, kv_heads, context;
+    uint32_t head_dim;    /* 0: hidden / heads, and no key says it; else key_length and value_length do */
+    uint32_t vocab;       /* from 258 on all bytes, two control tokens, padding; fewer: fewer bytes */
+    uint32_t weights;     /* type of the seven block matrices */
+    bool ternary;         /* F32, F16 and BF16 matrices hold -s, 0 and s; the ternary types always do */
+    uint32_t embd, norms; /* types of embedding and head; of the norm weights (F32, F16, BF16) */
+    bool untied, rope_freqs;
+    bool scales;   /* a .scale tensor beside each matrix (arch bitnet); 1 beside truly dense ones */
+    bool no_vocab; /* no tokenizer keys */
+    float rope_base, eps;
+    uint32_t alignment; /* 0: the default, and no key says it */
+    uint64_t seed;
+} TnGmSpec;
+
+/* A small bitnet-b1.58 model to start from: 256 x 512, 2 layers, 4 heads of 64, 2 KV heads, i2_s, f16 tied.
+ */
+extern const TnGmSpec tn_gm_small;
+
+/* The shapes of make_gguf by name: tiny odd small 700m 2b4t 3b 8b. False if there is no such name. */
+bool tn_gm_shape(const char *name, TnGmSpec *io);
+/* A type by name ("i2_s", "tq1_0", "f32", ...); UINT32_MAX if there is no such name. */
+uint32_t tn_gm_type(const char *name);
+const char *tn_gm_type_name(uint32_t type);
+/* Whether such a file can be written: types' blocks divide rows, i2_s matrices whole groups of 128. */
+bool tn_gm_fits(const TnGmSpec *s);
+
+/* The spec must outlive the writer. */
+TnGw *tn_gm_create(const TnGmSpec *s);
+/* The file in memory, at once. */
+void tn_gm_bytes(const TnGmSpec *s, TnBuf *out);
+
+/* The exact values of a tensor of the file: n of them, row by row. Ternary ones (by type or by `ternary`) are
+ * -1, 0, 1 and a scale; others are values and scale 1. */
+void tn_gm_values(const TnGmSpec *s, const char *name, uint64_t rows, uint64_t cols, double *out,
+                  double *out_scale);
+bool tn_gm_is_ternary(const TnGmSpec *s); /* the block matrices */
+uint32_t tn_gm_head_dim(const TnGmSpec *s);
+
+#endif

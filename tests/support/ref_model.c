@@ -1,0 +1,211 @@
+#include "support/ref_model.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "runtime/base/arena.h"
+
+typedef struct Matrix {
+    uint32_t rows, cols;
+    bool ternary;
+    double scale, *w;
+} Matrix;
+
+typedef struct Layer {
+    double *attn_norm, *attn_sub_norm, *ffn_norm, *ffn_sub_norm; /* sub-norms NULL in llama */
+    Matrix q, k, v, o, gate, up, down;
+} Layer;
+
+struct TnRefModel {
+    const TnGmSpec *s;
+    bool ternary;
+    double *embd, *norm, *freqs;
+    Matrix head;
+    Layer *layers;
+};
+
+static double *values(const TnGmSpec *s, const char *name, uint32_t rows, uint32_t cols, double *out_scale) {
+    double *v = tn_xcalloc((size_t)rows * cols, sizeof *v);
+    tn_gm_values(s, name, rows, cols, v, out_scale);
+    return v;
+}
+
+static Matrix matrix(const TnRefModel *m, uint32_t layer, const char *proj, uint32_t rows, uint32_t cols) {
+    Matrix x = {rows, cols, m->ternary, 1.0, NULL};
+    char name[64];
+    snprintf(name, sizeof name, "blk.%u.%s.weight", layer, proj);
+    x.w = values(m->s, name, rows, cols, &x.scale);
+    if (!m->ternary) { /* -s, 0, s multiplied as they are */
+        for (size_t i = 0; i < (size_t)rows * cols; i++) x.w[i] *= x.scale;
+        x.scale = 1.0;
+    }
+    if (m->s->scales) {
+        double extra;
+        snprintf(name, sizeof name, "blk.%u.%s.scale", layer, proj);
+        tn_gm_values(m->s, name, 1, 1, &extra, NULL);
+        x.scale *= extra;
+    }
+    return x;
+}
+
+static double *layer_norm(const TnRefModel *m, uint32_t layer, const char *which, uint32_t n) {
+    char name[64];
+    snprintf(name, sizeof name, "blk.%u.%s.weight", layer, which);
+    return values(m->s, name, 1, n, NULL);
+}
+
+TnRefModel *tn_ref_model_create(const TnGmSpec *s, bool ternary_dense) {
+    TnRefModel *m = tn_xcalloc(1, sizeof *m);
+    uint32_t h = s->hidden, head = tn_gm_head_dim(s), wide = s->heads * head, narrow = s->kv_heads * head;
+    bool is_float = s->weights == GW_T_F32 || s->weights == GW_T_F16 || s->weights == GW_T_BF16;
+    m->s = s;
+    m->ternary = tn_gm_is_ternary(s) && (!is_float || ternary_dense);
+    m->embd = values(s, "token_embd.weight", s->vocab, h, NULL);
+    m->norm = values(s, "output_norm.weight", 1, h, NULL);
+    if (s->rope_freqs) m->freqs = values(s, "rope_freqs.weight", 1, head / 2, NULL);
+    m->head = (Matrix){s->vocab, h, false, 1.0, m->embd};
+    if (s->untied) m->head.w = values(s, "output.weight", s->vocab, h, NULL);
+    m->layers = tn_xcalloc(s->layers, sizeof *m->layers);
+    for (uint32_t i = 0; i < s->layers; i++) {
+        Layer *l = &m->layers[i];
+        l->attn_norm = layer_norm(m, i, "attn_norm", h);
+        l->ffn_norm = layer_norm(m, i, "ffn_norm", h);
+        if (strcmp(s->arch, "llama") != 0) {
+            l->attn_sub_norm = layer_norm(m, i, "attn_sub_norm", wide);
+            l->ffn_sub_norm = layer_norm(m, i, "ffn_sub_norm", s->ffn);
+        }
+        l->q = matrix(m, i, "attn_q", wide, h);
+        l->k = matrix(m, i, "attn_k", narrow, h);
+        l->v = matrix(m, i, "attn_v", narrow, h);
+        l->o = matrix(m, i, "attn_output", h, wide);
+        l->gate = matrix(m, i, "ffn_gate", s->ffn, h);
+        l->up = matrix(m, i, "ffn_up", s->ffn, h);
+        l->down = matrix(m, i, "ffn_down", h, s->ffn);
+    }
+    return m;
+}
+
+void tn_ref_model_destroy(TnRefModel *m) {
+    if (!m) return;
+    for (uint32_t i = 0; i < m->s->layers; i++) {
+        Layer *l = &m->layers[i];
+        double *all[] = {l->attn_norm, l->attn_sub_norm, l->ffn_norm, l->ffn_sub_norm, l->q.w,   l->k.w,
+                         l->v.w,       l->o.w,           l->gate.w,   l->up.w,         l->down.w};
+        for (size_t j = 0; j < sizeof all / sizeof *all; j++) free(all[j]);
+    }
+    if (m->s->untied) free(m->head.w);
+    free(m->embd);
+    free(m->norm);
+    free(m->freqs);
+    free(m->layers);
+    free(m);
+}
+
+static void rmsnorm(const double *x, const double *w, uint32_t n, double eps, double *y) {
+    double sum = 0;
+    for (uint32_t i = 0; i < n; i++) sum += x[i] * x[i];
+    for (uint32_t i = 0; i < n; i++) y[i] = x[i] / sqrt(sum / n + eps) * w[i];
+}
+
+static void linear(const Matrix *m, const double *x, double *y) {
+    double *q = tn_xcalloc(m->cols, sizeof *q), amax = 1e-5;
+    for (uint32_t i = 0; i < m->cols; i++) amax = fabs(x[i]) > amax ? fabs(x[i]) : amax;
+    for (uint32_t i = 0; i < m->cols; i++) q[i] = m->ternary ? rint(x[i] * (127.0 / amax)) : x[i];
+    for (uint32_t r = 0; r < m->rows; r++) {
+        double sum = 0;
+        const double *w = m->w + (size_t)r * m->cols;
+        for (uint32_t i = 0; i < m->cols; i++) sum += w[i] * q[i];
+        y[r] = m->ternary ? sum * m->scale * (amax / 127.0) : sum;
+    }
+    free(q);
+}
+
+static void rope(const TnRefModel *m, double *x, uint32_t heads, uint32_t pos) {
+    uint32_t head = tn_gm_head_dim(m->s), half = head / 2;
+    bool pairs = strcmp(m->s->arch, "llama") == 0;
+    for (uint32_t h = 0; h < heads; h++, x += head)
+        for (uint32_t i = 0; i < half; i++) {
+            double angle = pos * pow((double)m->s->rope_base, -2.0 * i / head);
+            if (m->freqs) angle /= m->freqs[i];
+            double *a = pairs ? &x[2 * i] : &x[i], *b = pairs ? &x[2 * i + 1] : &x[i + half];
+            double re = *a * cos(angle) - *b * sin(angle), im = *a * sin(angle) + *b * cos(angle);
+            *a = re;
+            *b = im;
+        }
+}
+
+/* One head of one row over the positions 0 .. pos. */
+static void attend(const double *q, const double *k, const double *v, uint32_t stride, uint32_t head,
+                   uint32_t pos, double *y) {
+    double *p = tn_xcalloc(pos + 1, sizeof *p), top = -INFINITY, sum = 0;
+    for (uint32_t j = 0; j <= pos; j++) {
+        for (uint32_t d = 0; d < head; d++) p[j] += q[d] * k[(size_t)j * stride + d];
+        p[j] /= sqrt(head);
+        top = p[j] > top ? p[j] : top;
+    }
+    for (uint32_t j = 0; j <= pos; j++) sum += p[j] = exp(p[j] - top);
+    for (uint32_t d = 0; d < head; d++) {
+        y[d] = 0;
+        for (uint32_t j = 0; j <= pos; j++) y[d] += p[j] / sum * v[(size_t)j * stride + d];
+    }
+    free(p);
+}
+
+static void layer(const TnRefModel *m, const Layer *l, uint32_t n, double *x) {
+    const TnGmSpec *s = m->s;
+    uint32_t h = s->hidden, head = tn_gm_head_dim(s), wide = s->heads * head, narrow = s->kv_heads * head;
+    bool relu2 = strcmp(s->arch, "bitnet-b1.58") == 0 || strcmp(s->arch, "bitnet-25") == 0;
+    uint32_t most = wide > s->ffn ? wide : s->ffn;
+    double *k = tn_xcalloc((size_t)n * narrow, sizeof *k), *v = tn_xcalloc((size_t)n * narrow, sizeof *v);
+    double *t = tn_xcalloc(h, sizeof *t), *q = tn_xcalloc(wide, sizeof *q), *a = tn_xcalloc(most, sizeof *a);
+    double *up = tn_xcalloc(s->ffn, sizeof *up);
+    for (uint32_t pos = 0; pos < n; pos++, x += h) {
+        rmsnorm(x, l->attn_norm, h, s->eps, t);
+        linear(&l->q, t, q);
+        linear(&l->k, t, k + (size_t)pos * narrow);
+        linear(&l->v, t, v + (size_t)pos * narrow);
+        rope(m, q, s->heads, pos);
+        rope(m, k + (size_t)pos * narrow, s->kv_heads, pos);
+        for (uint32_t i = 0; i < s->heads; i++) {
+            uint32_t kv = i / (s->heads / s->kv_heads) * head;
+            attend(q + i * head, k + kv, v + kv, narrow, head, pos, a + i * head);
+        }
+        if (l->attn_sub_norm) rmsnorm(a, l->attn_sub_norm, wide, s->eps, a);
+        linear(&l->o, a, t);
+        for (uint32_t i = 0; i < h; i++) x[i] += t[i];
+        rmsnorm(x, l->ffn_norm, h, s->eps, t);
+        linear(&l->gate, t, a);
+        linear(&l->up, t, up);
+        for (uint32_t i = 0; i < s->ffn; i++) {
+            double g = a[i], r = g > 0 ? g : 0;
+            a[i] = (relu2 ? r * r : g / (1 + exp(-g))) * up[i];
+        }
+        if (l->ffn_sub_norm) rmsnorm(a, l->ffn_sub_norm, s->ffn, s->eps, a);
+        linear(&l->down, a, t);
+        for (uint32_t i = 0; i < h; i++) x[i] += t[i];
+    }
+    double *all[] = {k, v, t, q, a, up};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+}
+
+void tn_ref_model_run(const TnRefModel *m, const int32_t *ids, uint32_t n, double *logits, double *hidden) {
+    uint32_t h = m->s->hidden;
+    double *x = tn_xcalloc((size_t)n * h, sizeof *x);
+    for (uint32_t i = 0; i < n; i++) memcpy(x + (size_t)i * h, m->embd + (size_t)ids[i] * h, h * sizeof *x);
+    for (uint32_t i = 0; i < m->s->layers; i++) layer(m, &m->layers[i], n, x);
+    for (uint32_t i = 0; i < n; i++) {
+        rmsnorm(x + (size_t)i * h, m->norm, h, m->s->eps, hidden + (size_t)i * h);
+        linear(&m->head, hidden + (size_t)i * h, logits + (size_t)i * m->s->vocab);
+    }
+    free(x);
+}
+
+double tn_row_error(const float *a, const double *b, size_t n) {
+    double diff = 0, norm = 0;
+    for (size_t i = 0; i < n; i++) {
+        diff += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+        norm += b[i] * b[i];
+    }
+    return sqrt(diff / norm);
+}

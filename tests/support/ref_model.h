@@ -1,0 +1,26 @@
+/* The model once more, in double and as plain as it gets: what the graphs made from GGUF files are held
+ * against. It shares nothing with the frontend, the IR or the decoders: its weights come from the generator,
+ * its formulas from the published models.
+ *
+ *   rmsnorm   y = x / sqrt(mean(x^2) + eps) * w
+ *   ternary   a = max(|x|, 1e-5); q = round(x * 127 / a), ties to even; y = s * a / 127 * (t . q)
+ *   rope      angle = pos * base^(-2i/head) / freq_i; the pairs are (i, i + head/2), in llama (2i, 2i + 1)
+ *   attention softmax(q . k / sqrt(head)) v over earlier positions; head h reads kv head h / (heads /
+ * kv_heads) ffn       relu(gate)^2 * up in bitnet-b1.58 and bitnet-25, silu(gate) * up in bitnet and llama
+ *   sub-norms before attn_output and ffn_down, except in llama */
+#ifndef TN_TEST_REF_MODEL_H
+#define TN_TEST_REF_MODEL_H
+
+#include "support/gguf_model.h"
+
+typedef struct TnRefModel TnRefModel;
+
+/* ternary_dense: dense matrices with ternary values run as ternary. The spec must outlive the model. */
+TnRefModel *tn_ref_model_create(const TnGmSpec *s, bool ternary_dense);
+void tn_ref_model_destroy(TnRefModel *m);
+/* A sequence from its start: logits [n, vocab] and normed hidden rows [n, hidden]. */
+void tn_ref_model_run(const TnRefModel *m, const int32_t *ids, uint32_t n, double *logits, double *hidden);
+/* |a - b| / |b| of a row. */
+double tn_row_error(const float *a, const double *b, size_t n);
+
+#endif
