@@ -1,0 +1,197 @@
+/* kernels [LEVEL [THREADS [CASE]]]: speed of the llvm target's kernels, one thread a core, each beside a
+ * plain read of its weights.
+ *
+ * For every kernel: GB/s of weight bytes (what decoding is bound by) and GMAC/s (what prefill is bound by),
+ * the best of several runs. Weights are larger than the last cache where the name says `stream`. */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "codegen/codegen.h"
+#include "runtime/base/os.h"
+#include "runtime/cpu.h"
+
+enum { RUNS = 7, MOST_THREADS = 64 };
+
+typedef struct Bench {
+    TnKernelFn *run;
+    TnLaunch launch;
+    int64_t units;
+    int threads;
+    const uint64_t *plain; /* instead of the kernel: read these words */
+    size_t words;
+    void *scratch[MOST_THREADS];
+} Bench;
+
+typedef struct Share {
+    Bench *b;
+    int index;
+    uint64_t sum;
+} Share;
+
+static void *work(void *p) {
+    Share *s = p;
+    Bench *b = s->b;
+    if (b->plain) {
+        size_t lo = b->words / 8 * (size_t)s->index / (size_t)b->threads * 8,
+               hi = b->words / 8 * (size_t)(s->index + 1) / (size_t)b->threads * 8;
+        uint64_t sum[8] = {0};
+        for (size_t i = lo; i < hi; i += 8)
+            for (int j = 0; j < 8; j++) sum[j] += b->plain[i + (size_t)j];
+        for (int j = 0; j < 8; j++) s->sum += sum[j];
+        return NULL;
+    }
+    TnTile t = {b->units * s->index / b->threads, b->units * (s->index + 1) / b->threads,
+                b->scratch[s->index]};
+    if (t.lo < t.hi) b->run(&b->launch, &t);
+    return NULL;
+}
+
+static double best(Bench *b) {
+    double least = 1e9;
+    for (int r = 0; r < RUNS; r++) {
+        pthread_t thread[MOST_THREADS];
+        Share share[MOST_THREADS];
+        double start = tn_os_seconds();
+        for (int i = 0; i < b->threads; i++) share[i] = (Share){b, i, 0};
+        for (int i = 1; i < b->threads; i++) pthread_create(&thread[i], NULL, work, &share[i]);
+        work(&share[0]);
+        for (int i = 1; i < b->threads; i++) pthread_join(thread[i], NULL);
+        double t = tn_os_seconds() - start;
+        least = t < least ? t : least;
+    }
+    return least;
+}
+
+static void *map(size_t bytes) {
+    void *p;
+    TernError err;
+    if (tn_os_map(bytes + 64, true, &p, &err) != TERN_OK) {
+        fprintf(stderr, "%s\n", err.text);
+        exit(1);
+    }
+    return p;
+}
+
+/* root: "tmatmul" or an encoding of a dense matmul */
+static void bench(const char *level, int threads, const char *root, int m, int k, int rows,
+                  const char *what) {
+    bool ternary = !strcmp(root, "tmatmul");
+    int grain = 128, units = (m + grain - 1) / grain;
+    TnBuf text = {0};
+    tn_buf_printf(&text, "tir 1\ngraph @b stage=planned level=%s kv=f16 rows=%d..%d\n", level, rows, rows);
+    if (ternary)
+        tn_buf_printf(&text, "$w: p64[%d,%d] scale=0x1p-3 = random {seed=5}\n", m, k);
+    else
+        tn_buf_printf(&text, "$w: %s[%d,%d] = random {seed=5}\n", root, m, k);
+    tn_buf_printf(&text, "$g: f32[%d] = random {seed=6}\n%%x: f32[T,%d] = input {name=\"x\"}\n", k, k);
+    if (ternary && rows > 1)
+        tn_buf_printf(&text,
+                      "kernel @q {root=none, target=llvm, axis=rows, grain=1, units=1, barrier=1}\n%%q: "
+                      "q8[T,%d] = quant %%x {off=0}\nend\n",
+                      k);
+    tn_buf_printf(&text, "kernel @main {root=%s, target=llvm, axis=cols, grain=%d, units=%d, barrier=1}\n",
+                  ternary ? "tmatmul" : "matmul", grain, units);
+    if (ternary && rows == 1)
+        tn_buf_printf(&text, "%%n: f32[T,%d] = rmsnorm %%x, $g {eps=0x1p-17}\n%%q: q8[T,%d] = quant %%n\n", k,
+                      k);
+    if (ternary)
+        tn_buf_printf(
+            &text, "%%a: i32[T,%d] = tmatmul %%q, $w\n%%d: f32[T,%d] = dequant %%a, %%q, $w {off=0}\n", m, m);
+    else
+        tn_buf_printf(&text, "%%y: f32[T,%d] = matmul %%x, $w {off=0}\n", m);
+    tn_buf_puts(&text, "end\nend\n");
+    TnDiag diag = {0};
+    TnGraph **gs;
+    uint32_t n;
+    if (tn_parse(text.data, text.len, "bench", &gs, &n, &diag) != TERN_OK) {
+        fputs(diag.text.data, stderr);
+        exit(1);
+    }
+    TnGraph *g = gs[0];
+    uint32_t kernel = g->n_kernels - 1;
+    TnEmitJob job = {.g = g, .kernel = kernel, .symbol = "k"};
+    TnBuf image = {0};
+    TernError err;
+    void *code;
+    double t0 = tn_os_seconds();
+    if (tn_target_llvm.emit(&job, 1, level, &image, NULL, NULL, &err) != TERN_OK ||
+        tn_os_map_code(image.data, image.len, &code, &err) != TERN_OK) {
+        fprintf(stderr, "%s\n", err.text);
+        exit(1);
+    }
+    double t1 = tn_os_seconds();
+    const char *dump = getenv("DUMP");
+    if (dump) {
+        FILE *f = fopen(dump, "wb");
+        fwrite(image.data, 1, image.len, f);
+        fclose(f);
+    }
+    int64_t sym[TN_SYM_COUNT] = {[TN_T] = rows, [TN_R] = rows};
+    TnRef ops[64];
+    uint32_t n_in, n_ops = tn_kernel_operands(g, kernel, ops, &n_in);
+    void *ptr[64];
+    size_t weight_bytes = 0;
+    Bench b = {
+        .run = (TnKernelFn *)(uintptr_t)((uintptr_t)code + job.entry), .units = units, .threads = threads};
+    for (uint32_t i = 0; i < n_ops; i++) {
+        const TnType *t = &g->nodes[ops[i]].type;
+        size_t bytes = tn_type_bytes(t, sym);
+        ptr[i] = map(bytes);
+        memset(ptr[i], 0, bytes);
+        if (!strcmp(g->nodes[ops[i]].name, "w")) {
+            memset(ptr[i], 0x55, bytes);
+            if (!ternary) memset(ptr[i], 0, bytes);
+            weight_bytes = bytes;
+            b.plain = ptr[i];
+            b.words = bytes / 8;
+        }
+    }
+    b.launch = (TnLaunch){(void *const *)ptr, sym};
+    for (int i = 0; i < threads; i++) b.scratch[i] = map(job.scratch + 64);
+    double plain = best(&b);
+    b.plain = NULL;
+    double t = best(&b);
+    printf(
+        "%-12s %-8s [%d,%d] x %d rows%s: %.2f GB/s (plain read %.2f), %.1f GMAC/s, code %zu B in %.0f ms\n",
+        level, root, m, k, rows, what, (double)weight_bytes / t * 1e-9, (double)weight_bytes / plain * 1e-9,
+        (double)m * k * rows / t * 1e-9, image.len, (t1 - t0) * 1e3);
+    for (uint32_t i = 0; i < n_ops; i++) tn_os_unmap(ptr[i], tn_type_bytes(&g->nodes[ops[i]].type, sym) + 64);
+    for (int i = 0; i < threads; i++) tn_os_unmap(b.scratch[i], job.scratch + 64);
+    tn_os_unmap(code, image.len);
+    tn_graph_destroy(g);
+    free(gs);
+    tn_buf_free(&text);
+    tn_buf_free(&image);
+    tn_diag_free(&diag);
+}
+
+int main(int argc, char **argv) {
+    const char *level = argc > 1 ? argv[1] : "avx2";
+    int threads = argc > 2 ? atoi(argv[2]) : 1, only = argc > 3 ? atoi(argv[3]) : -1;
+    if (!tn_level_runs_here(tn_level_parse(level)) || threads < 1 || threads > MOST_THREADS) {
+        fprintf(stderr, "usage: kernels [LEVEL [THREADS [CASE]]]; %s does not run here\n", level);
+        return 2;
+    }
+    static const struct {
+        const char *root;
+        int m, k, rows;
+        const char *what;
+    } all[] = {
+        {"tmatmul", 200000, 2560, 1, ", stream"},
+        {"tmatmul", 80000, 6912, 1, ", stream"},
+        {"tmatmul", 1280, 2560, 1, ", cached"},
+        {"tmatmul", 200000, 2560, 4, ", stream"},
+        {"tmatmul", 6912, 2560, 128, ""},
+        {"tmatmul", 2560, 6912, 128, ""},
+        {"tmatmul", 2560, 2560, 512, ""},
+        {"f16", 60000, 2560, 1, ", stream"},
+        {"f32", 30000, 2560, 1, ", stream"},
+        {"f16", 200, 2560, 1, ", cached"},
+        {"f16", 8000, 2560, 64, ""},
+    };
+    for (int i = 0; i < (int)TN_COUNT(all); i++)
+        if (only < 0 || only == i)
+            bench(level, threads, all[i].root, all[i].m, all[i].k, all[i].rows, all[i].what);
+    return 0;
+}
