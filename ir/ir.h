@@ -186,7 +186,8 @@ TnGraph *tn_graph_clone(const TnGraph *g);
  * NULL. A badly typed node is a bug of the caller (outside text goes through the parser). */
 TnRef tn_node_add(TnGraph *g, TnOp op, const char *name, const TnType *type, const TnRef *args, uint32_t n_args,
                   const TnAttr *attrs, uint32_t n_attrs);
-/* Makes the nodes [first, first + n), which are in no kernel yet, a kernel with that root (or TN_NONE); returns its index.
+/* Makes the nodes [first, first + n), which are in no kernel yet, a kernel with that root (or TN_NONE); returns
+ * its index.
  * Kernels are numbered in the order of their nodes: add them so, or reorder afterwards. */
 uint32_t tn_kernel_add(TnGraph *g, const char *name, TnRef root, TnRef first, uint32_t n);
 const TnAttr *tn_node_attr(const TnNode *n, TnAttrKey key); /* NULL if missing */
@@ -206,7 +207,8 @@ void tn_graph_replace(TnGraph *g, TnRef from, TnRef to);
 TnRef tn_alias_root(const TnGraph *g, TnRef r);
 /* What a kernel reads and writes, in the fixed order that launches use: first the values from outside it in
  * order of first use (caches by alias root, once), then the values of its own that are read outside it or by
- * a SINK, in order (a kv_put's result is its cache, so it is among the reads). Returns the count; *n_in says how many are reads. out has room for 64 (more is a bug). */
+ * a SINK, in order (a kv_put's result is its cache, so it is among the reads). Returns the count; *n_in says
+ * how many are reads. out has room for 64 (more is a bug; tn_verify refuses it). */
 uint32_t tn_kernel_operands(const TnGraph *g, uint32_t kernel, TnRef *out, uint32_t *n_in);
 /* Everything that the text shows is equal, node for node, names too (lines and files are not compared). */
 bool tn_graph_equal(const TnGraph *a, const TnGraph *b);
@@ -245,10 +247,11 @@ TernStatus tn_verify(const TnGraph *g, TnDiag *diag);
  * end of the line (not kept). A file holds one or more graphs after one `tir 1` line. Sigil $ for SOURCE, % for the rest. An output's value is its operand. */
 void tn_print(const TnGraph *g, TnBuf *out);                      /* `graph` .. `end`, without `tir 1` */
 void tn_print_file(TnGraph *const *gs, uint32_t n, TnBuf *out);   /* with it */
-/* Parses a text of n bytes (no NUL needed). On success *out is an array of *out_n graphs (free() the array, destroy the
- * graphs), each passing inference; run tn_verify for the rest. On failure TERN_ERR_INPUT, with
- * "file:line:col: message" lines in *diag, no graphs. Caps: 2^24 nodes, 1024 const values, names of 255 bytes,
- * 8 operands. */
+/* Parses a text of n bytes (no NUL needed) of UTF-8, lines ending with \n alone; spaces, tabs and the order of attributes are
+ * free, floats may also be decimal (rounded to nearest; hex ones must be an f32 exactly). On success *out is an array of *out_n
+ * graphs (free() the array, destroy the graphs), each passing inference; run tn_verify for the rest. On failure TERN_ERR_INPUT,
+ * with "file:line:col: message" lines in *diag (columns are bytes from 1; one fault a line; reading stops at 20), no graphs.
+ * Caps: 2^30 bytes, 256 graphs, 2^24 nodes, 1,024 const values, names of 255 bytes, strings of 4,096, 8 operands. */
 TernStatus tn_parse(const char *text, size_t n, const char *file, TnGraph ***out, uint32_t *out_n, TnDiag *diag);
 
 #endif
