@@ -303,6 +303,15 @@ static void random_contents(void **state) {
     }
 }
 
+/* Files, as opposed to memory */
+
+static void write_file(const char *path, const void *data, size_t n) {
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(data, 1, n, f), n);
+    fclose(f);
+}
+
 /* Weights: several chunks, the damaged one is named; --no-check does not look. */
 static void weight_chunks(void **state) {
     (void)state;
@@ -328,17 +337,35 @@ static void weight_chunks(void **state) {
     assert_int_equal(tern_session_create(model, pool, NULL, &s, &err), TERN_OK);
     tern_session_destroy(s);
     tern_model_close(model);
+
+    /* From a file, chunks that this level does not read leave memory once they are checked; they are still
+     * there. */
+    char path[] = "/tmp/tern-test-chunks-XXXXXX";
+    close(mkstemp(path));
+    o.no_check = 0;
+    image.data[image.size - 1] ^= 4;
+    image.data[image.size - 1100] ^= 4;
+    write_file(path, image.data, image.size);
+    assert_int_equal(tern_model_open(path, &o, &model, &err), TERN_OK);
+    assert_int_equal(tern_session_create(model, pool, NULL, &s, &err), TERN_OK);
+    size_t n;
+    const uint8_t *weights = tern_model_section(model, TN_SECTION_WGHT, 0, &n);
+    assert_memory_equal(weights, image.data + image.size - n, n);
+    tern_session_destroy(s);
+    tern_model_close(model);
+    image.data[image.size - 1] ^= 4;
+    write_file(path, image.data, image.size);
+    assert_int_equal(tern_model_open(path, &o, &model, &err), TERN_OK);
+    for (int twice = 0; twice < 2; twice++) { /* the answer is kept */
+        char line[100];
+        snprintf(line, sizeof line, "%s: section WGHT: the hash of chunk 2 of 3 is ", path);
+        assert_int_equal(tern_session_create(model, pool, NULL, &s, &err), TERN_ERR_INPUT);
+        assert_memory_equal(err.text, line, strlen(line));
+    }
+    tern_model_close(model);
+    unlink(path);
     tern_pool_destroy(pool);
     free(image.data);
-}
-
-/* Files, as opposed to memory */
-
-static void write_file(const char *path, const void *data, size_t n) {
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(data, 1, n, f), n);
-    fclose(f);
 }
 
 static void files(void **state) {

@@ -234,10 +234,11 @@ static void every_unit_once(void **state) {
         TernPool *p = pool_of(n);
         for (int i = 0; i < 60; i++) walk_once(p, 1 + i % 60, i % 3 == 0 ? 0 : 1 + i % 43);
         set_control(SPOILT);
+        uint32_t spoilt = control(); /* not SPOILT under valgrind, which has no flush-to-zero */
         walk_once(p, 3, 1);
         uint32_t after = control();
         set_control(PLAIN);
-        assert_int_equal(after, SPOILT);
+        assert_int_equal(after, spoilt);
         assert_int_equal(faults, 0);
         tern_pool_destroy(p);
     }
