@@ -248,9 +248,10 @@ void tn_lb_rows_kernel(TnLb *b);
 
 /* cols.c: the skeleton of tmatmul and matmul: prologue, then unit by unit strips of root columns and their
  * epilogue. `strip` and `strips` emit calls that fill columns of 4-byte root values for `n` (i64) weight rows
- * from `w` on: strip for one input row, strips for level->tokens of them, whose results lie `stride` (i64,
+ * from `w` on: strip for one input row, strips for `rows` of them, whose results lie `stride` (i64,
  * bytes) apart. buf is 2 KB of scratch. acc has room for 32 columns behind n. */
 typedef struct TnStrips {
+    int rows; /* of the input that `strips` takes */
     void (*strip)(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef acc,
                   LLVMValueRef buf);
     void (*strips)(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef *x, LLVMValueRef acc,

@@ -161,7 +161,7 @@ void tn_lb_cols_kernel(TnLb *b, const TnStrips *s) {
     c.w = b->g->nodes[k->root].args[1];
     c.w_stride = (int64_t)tn_row_bytes(&b->g->nodes[c.w].type);
     c.rows = tn_lb_rows(b, k->root);
-    c.block = most_rows(b, k->root) == 1 ? 1 : b->level->tokens;
+    c.block = most_rows(b, k->root) == 1 ? 1 : s->rows;
     TnPart parts[TN_PARTS_MAX];
     uint32_t n = tn_kernel_parts(b->g, b->kernel, parts), most = 1;
     for (uint32_t i = 0; i < n; i++)

@@ -184,7 +184,7 @@ static void strips(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef *x, LLV
 }
 
 static void kernel(TnLb *b) {
-    static const TnStrips s = {strip, strips};
+    TnStrips s = {b->level->tokens, strip, strips};
     tn_lb_cols_kernel(b, &s);
 }
 
