@@ -77,8 +77,10 @@ static TernStatus check_levels(Compiler *c) {
     return TERN_OK;
 }
 
-/* Who may emit at a level: at most 8. */
-static TernStatus choose_targets(Compiler *c, const Level *level, const TnTargetDesc *out[8], uint32_t *n) {
+/* Who may emit at a level. */
+enum { MAX_TARGETS = 8 };
+static TernStatus choose_targets(Compiler *c, const Level *level, const TnTargetDesc *out[MAX_TARGETS],
+                                 uint32_t *n) {
     const char *want = c->opt->target;
     *n = 0;
     if (want) {
@@ -101,34 +103,37 @@ static TernStatus choose_targets(Compiler *c, const Level *level, const TnTarget
     return TERN_OK;
 }
 
+static TernStatus plan_variant(Compiler *c, uint32_t level_index, const TnPassCtx *ctx, uint32_t total) {
+    Variant *v = &c->variants[c->n_variants++];
+    *v = (Variant){.g = tn_graph_clone(c->model), .level_index = level_index};
+    TN_TRY(tn_passes_run(v->g, TN_PASSES_VARIANT, ctx, c->err));
+    v->exports = tn_xcalloc(v->g->n_kernels + 1, sizeof *v->exports);
+    return tn_progress(&c->progress, "passes", c->n_variants, total, c->err);
+}
+
 static TernStatus run_passes(Compiler *c, const TnGraph *model) {
     uint32_t max_rows = c->opt->max_rows ? c->opt->max_rows : 512;
-    const uint32_t tops[] = {1, 8, max_rows};
+    struct {
+        int64_t lo, hi;
+    } classes[3] = {{1, 1}, {2, max_rows < 8 ? max_rows : 8}, {9, max_rows}};
+    uint32_t n_classes = max_rows > 8 ? 3 : max_rows > 1 ? 2 : 1, total = c->n_levels * 2 * n_classes;
     double start = tn_os_seconds();
     TnPassCtx ctx = {.head = c->opt->head};
-    TN_TRY(tn_progress(&c->progress, "passes", 0, c->n_levels * 6, c->err));
+    TN_TRY(tn_progress(&c->progress, "passes", 0, total, c->err));
     c->model = tn_graph_clone(model);
     TN_TRY(tn_passes_run(c->model, TN_PASSES_MODEL, &ctx, c->err));
-    c->variants = tn_xcalloc(c->n_levels * 6, sizeof *c->variants);
+    c->variants = tn_xcalloc(total, sizeof *c->variants);
     for (uint32_t l = 0; l < c->n_levels; l++) {
-        const TnTargetDesc *targets[8];
+        const TnTargetDesc *targets[MAX_TARGETS];
         TN_TRY(choose_targets(c, &c->levels[l], targets, &ctx.n_targets));
         ctx.targets = targets;
         ctx.level = c->levels[l].name;
-        for (TnKv kv = TN_KV_F16; kv <= TN_KV_F32; kv++) {
-            uint32_t lo = 1;
-            for (size_t i = 0; i < TN_COUNT(tops) && lo <= max_rows; i++) {
-                ctx.kv = kv;
-                ctx.rows_lo = lo;
-                ctx.rows_hi = tops[i] < max_rows ? tops[i] : max_rows;
-                lo = (uint32_t)ctx.rows_hi + 1;
-                Variant *v = &c->variants[c->n_variants++];
-                *v = (Variant){.g = tn_graph_clone(c->model), .level_index = l};
-                TN_TRY(tn_passes_run(v->g, TN_PASSES_VARIANT, &ctx, c->err));
-                v->exports = tn_xcalloc(v->g->n_kernels + 1, sizeof *v->exports);
-                TN_TRY(tn_progress(&c->progress, "passes", c->n_variants, c->n_levels * 6, c->err));
+        for (ctx.kv = TN_KV_F16; ctx.kv <= TN_KV_F32; ctx.kv++)
+            for (uint32_t i = 0; i < n_classes; i++) {
+                ctx.rows_lo = classes[i].lo;
+                ctx.rows_hi = classes[i].hi;
+                TN_TRY(plan_variant(c, l, &ctx, total));
             }
-        }
     }
     c->report.n_variants = c->n_variants;
     c->report.seconds_passes = tn_os_seconds() - start;
@@ -203,6 +208,10 @@ static TernStatus emit_level(Compiler *c, Level *level) {
     return s;
 }
 
+/* The loader copies the section to a page boundary, and page-relative code (aarch64 adrp) wants the image at
+ * one. */
+enum { CODE_PAGE = 4096 };
+
 static void put_code(Compiler *c, Level *level) {
     TnBuf out = {0}, names = {0};
     size_t names_at = sizeof(TnBlobCode) + level->n * sizeof(TnBlobExport);
@@ -215,7 +224,7 @@ static void put_code(Compiler *c, Level *level) {
     }
     tn_buf_put(&out, names.data, names.len);
     tn_buf_free(&names);
-    tn_buf_align(&out, 64);
+    tn_buf_align(&out, CODE_PAGE);
     TnBlobCode head = {
         .n_exports = (uint32_t)level->n, .image_offset = out.len, .image_size = level->image.len};
     memcpy(out.data, &head, sizeof head);

@@ -38,21 +38,23 @@ uint32_t tn_store_add(TnWeightStore *s, const TnGraph *g, TnRef ref);
 void tn_store_directory(const TnWeightStore *s, TnBuf *out);
 void tn_store_free(TnWeightStore *s);
 
-/* Makes the store's bytes chunk by chunk on a few threads; put is called in rising order of chunks, never twice at
- * once. With `memory` the bytes are made there and put is not called. hashes has room for every chunk. */
+/* Makes the store's bytes chunk by chunk on a few threads; put is called in rising order of chunks, never
+ * twice at once. With `memory` the bytes are made there and put is not called. hashes has room for every
+ * chunk. */
 typedef struct TnStoreSink {
     uint8_t *memory;
     TernStatus (*put)(void *user, const void *bytes, size_t n, TernError *err);
     void *user;
 } TnStoreSink;
-TernStatus tn_store_write(const TnWeightStore *s, const TnWeights *source, const TnStoreSink *sink, TnHash128 *hashes,
-                          const TnProgress *progress, TernError *err);
+TernStatus tn_store_write(const TnWeightStore *s, const TnWeights *source, const TnStoreSink *sink,
+                          TnHash128 *hashes, const TnProgress *progress, TernError *err);
 uint64_t tn_store_chunks(const TnWeightStore *s);
 
-/* ---- program.c: PROG and PLAN of one planned variant. exports[kernel] and jobs give each kernel's code (NULL for
- * level ref). Adds the weights it reads to the store. */
+/* ---- program.c: PROG and PLAN of one planned variant. exports[kernel] and jobs give each kernel's code
+ * (NULL for level ref). Adds the weights it reads to the store. */
 TernStatus tn_program_build(const TnGraph *g, uint32_t level, uint32_t code_section, const TnEmitJob *jobs,
-                            const uint32_t *exports, TnWeightStore *store, TnBuf *prog, TnBuf *plan, TernError *err);
+                            const uint32_t *exports, TnWeightStore *store, TnBuf *prog, TnBuf *plan,
+                            TernError *err);
 
 /* ---- blob_writer.c */
 typedef struct TnBlobParts {
@@ -61,11 +63,13 @@ typedef struct TnBlobParts {
     size_t n, cap;
 } TnBlobParts;
 /* Adds a section and takes over its bytes; returns its index. */
-uint32_t tn_blob_add(TnBlobParts *p, uint32_t kind, uint32_t flags, uint32_t level, uint32_t align, TnBuf *body);
+uint32_t tn_blob_add(TnBlobParts *p, uint32_t kind, uint32_t flags, uint32_t level, uint32_t align,
+                     TnBuf *body);
 void tn_blob_meta(const TnFacts *facts, uint32_t context, TnBuf *out);
 /* Adds CHNK and WGHT, lays everything out and writes it. */
-TernStatus tn_blob_write(TnBlobParts *p, const TnWeightStore *store, const TnWeights *source, const TnBlobDest *dest,
-                         const TnProgress *progress, uint64_t *out_bytes, TernError *err);
+TernStatus tn_blob_write(TnBlobParts *p, const TnWeightStore *store, const TnWeights *source,
+                         const TnBlobDest *dest, const TnProgress *progress, uint64_t *out_bytes,
+                         TernError *err);
 void tn_blob_free(TnBlobParts *p);
 
 #endif
