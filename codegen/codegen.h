@@ -1,7 +1,7 @@
 /* Code generation: planned graphs in, one blob out.
  *
- * A target is one const struct. "Not supported" is an answer (score 0), not an error; the driver takes the best score kernel
- * by kernel. JIT is AOT to memory: the same bytes are mapped at once or stored. */
+ * A target is one const struct. "Not supported" is an answer (score 0), not an error; the driver takes the
+ * best score kernel by kernel. JIT is AOT to memory: the same bytes are mapped at once or stored. */
 #ifndef TN_CODEGEN_H
 #define TN_CODEGEN_H
 
@@ -27,8 +27,8 @@ typedef int TnProgressFn(void *user, const char *phase, uint64_t done, uint64_t 
 typedef struct TnTarget {
     TnTargetDesc desc;
     /* Appends a relocation-free image to *image (64-aligned) and fills the jobs; NULL for ref. */
-    TernStatus (*emit)(TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *image, TnProgressFn *progress, void *user,
-                       TernError *err);
+    TernStatus (*emit)(TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *image, TnProgressFn *progress,
+                       void *user, TernError *err);
 } TnTarget;
 
 extern const TnTarget tn_target_ref;
@@ -38,12 +38,13 @@ extern const TnTarget tn_target_llvm;
 /* By name; NULL if this build has none such. */
 const TnTarget *tn_target_find(const char *name);
 
-/* A kernel's canonical text: what its code depends on and nothing else (no weight names, no scale values, no arena
- * offsets, no kernel or value names; with row class and level). Equal texts mean equal code. */
+/* A kernel's canonical text: what its code depends on and nothing else (no weight names, no scale values, no
+ * arena offsets, no kernel or value names; with row class and level). Equal texts mean equal code. */
 void tn_kernel_signature(const TnGraph *g, uint32_t kernel, TnBuf *out);
 
-/* ---- flatten.c: an ELF64 relocatable object (x86-64 or aarch64) to one position-independent image. Refuses writable sections,
- * undefined symbols and unknown relocations, by name. Appends to *image (64-aligned); find entries with tn_flat_symbol. */
+/* ---- flatten.c: an ELF64 relocatable object (x86-64 or aarch64) to one position-independent image. Refuses
+ * writable sections, undefined symbols and unknown relocations, by name. Appends to *image (64-aligned); find
+ * entries with tn_flat_symbol. */
 typedef struct TnFlatSymbol {
     char *name;
     uint64_t offset; /* in *image */
@@ -59,11 +60,12 @@ void tn_flat_free(TnFlat *f);
 typedef struct TnCompileOptions {
     const char *const *levels; /* "avx2" ... or "ref" */
     uint32_t n_levels;
-    uint32_t context;          /* largest context, 0: the model's */
-    uint32_t max_rows;         /* top of the last row class; default 512 */
-    TnEnc head;                /* as in TnPassCtx */
-    const char *target;        /* NULL: best score; else that target for every kernel, or an error naming the kernel */
-    TnProgressFn *progress;    /* may be NULL */
+    uint32_t context;  /* largest context, 0: the model's */
+    uint32_t max_rows; /* top of the last row class; default 512 */
+    TnEnc head;        /* as in TnPassCtx */
+    const char
+        *target; /* NULL: best score; else that target for every kernel, or an error naming the kernel */
+    TnProgressFn *progress; /* may be NULL */
     void *user;
 } TnCompileOptions;
 
@@ -73,20 +75,23 @@ typedef struct TnCompileReport {
     double seconds_passes, seconds_codegen, seconds_weights;
 } TnCompileReport;
 
-/* Where a blob goes: a file (AOT) or memory (JIT: *memory is from tn_os_map, *bytes long). Exactly one of path and memory. */
+/* Where a blob goes: a file (AOT) or memory (JIT: *memory is from tn_os_map, *bytes long). Exactly one of
+ * path and memory. */
 typedef struct TnBlobDest {
     const char *path;
     void **memory;
     size_t *bytes;
 } TnBlobDest;
 
-/* Compiles a model-stage graph (not changed) to a blob with one variant for each (level, kv f16|f32, row class
- * 1 | 2..8 | 9..max_rows). */
-TernStatus tn_compile(const TnGraph *model, const TnWeights *weights, const TnFacts *facts, const TnCompileOptions *options,
-                      const TnBlobDest *dest, TnCompileReport *report, TernError *err);
+/* Compiles a model-stage graph (not changed) to a blob with one variant for each (level, kv f16|f32, row
+ * class 1 | 2..8 | 9..max_rows). */
+TernStatus tn_compile(const TnGraph *model, const TnWeights *weights, const TnFacts *facts,
+                      const TnCompileOptions *options, const TnBlobDest *dest, TnCompileReport *report,
+                      TernError *err);
 
-/* ---- ref/ref.c: `--target ref` on a blob: kernels evaluated from its embedded TIR. *out_kernels is passed to
- * tern_model_open as TernModelOptions.kernels (declared opaquely here: codegen knows runtime/abi, not tern.h). */
+/* ---- ref/ref.c: `--target ref` on a blob: kernels evaluated from its embedded TIR. *out_kernels is passed
+ * to tern_model_open as TernModelOptions.kernels (declared opaquely here: codegen knows runtime/abi, not
+ * tern.h). */
 typedef struct TnRefKernels TnRefKernels;
 TernStatus tn_ref_create(const char *tir, size_t n, TnRefKernels **out, TernError *err);
 void tn_ref_destroy(void *ref);
