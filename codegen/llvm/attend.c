@@ -1,7 +1,8 @@
 /* Attention over the paged cache: one skeleton for decode, batches and prefill.
  *
- * A unit is one row and some of its kv heads (all, or one: as tile has cut it); the query heads of a kv head
- * share every load of its keys and values. Two passes over the blocks of 64 positions:
+ * A unit is one row and some of its heads, as tile has cut it: a few kv heads, or a part of the query heads
+ * of one. Query heads of a unit that have a kv head in common share every load of its keys and values. Two
+ * passes over the blocks of 64 positions:
  *
  *   scores  per block: s = q.k with 64 positions side by side (the K page is interleaved for that), block
  * max, p = exp(s - m), sum of p. They are kept in scratch, a record a block: the largest max is not known
@@ -19,7 +20,8 @@
 #define MAX_TILES 64 /* of 32 head dims at least: heads of 2,048 */
 
 typedef struct Attend {
-    int64_t heads, kv_heads, group, head; /* query heads, kv heads, query heads a kv head, head dim */
+    int64_t heads, kv_heads, group, head; /* query heads, kv heads, query heads taken together, head dim */
+    int64_t parts;                        /* units that the query heads of a kv head are cut into */
     int64_t window;
     float scale;
     TnEnc k_enc, v_enc;
@@ -33,7 +35,7 @@ typedef struct Attend {
     LLVMValueRef records, out, sums; /* scratch: the records, O[group][tile][lanes], many floats */
 } Attend;
 
-static Attend attend_of(const TnGraph *g, TnRef ref, const TnLevel *level) {
+static Attend attend_of(const TnGraph *g, TnRef ref, int64_t units, const TnLevel *level) {
     const TnNode *n = &g->nodes[ref];
     const TnType *k = &g->nodes[n->args[1]].type, *v = &g->nodes[n->args[2]].type;
     Attend a = {.q = n->args[0],
@@ -45,7 +47,11 @@ static Attend attend_of(const TnGraph *g, TnRef ref, const TnLevel *level) {
     a.kv_heads = k->dim[1];
     a.head = k->dim[2];
     a.heads = n->type.dim[1] / a.head;
-    a.group = a.heads / a.kv_heads;
+    a.parts = units > a.kv_heads ? units / a.kv_heads : 1;
+    a.group = a.heads / a.kv_heads / a.parts;
+    if (units > a.kv_heads ? units % a.kv_heads || a.heads % units : a.kv_heads % units)
+        TN_BUG("attend: %lld units a row do not cut %lld heads of %lld kv heads", (long long)units,
+               (long long)a.heads, (long long)a.kv_heads);
     a.window = tn_attr_int(n, TN_ATTR_window);
     a.scale = tn_attr_float(n, TN_ATTR_scale);
     a.k_enc = k->enc == TN_ENC_kc_f16 ? TN_ENC_f16 : TN_ENC_f32;
@@ -219,8 +225,9 @@ static void values(TnLb *b, const Attend *a, LLVMValueRef v, LLVMValueRef record
     }
 }
 
-/* One row, one kv head. */
-static void head_group(TnLb *b, const Attend *a, LLVMValueRef row, LLVMValueRef kv_head) {
+/* One row, the group'th part of its query heads. */
+static void head_group(TnLb *b, const Attend *a, LLVMValueRef row, LLVMValueRef group) {
+    LLVMValueRef kv_head = LLVMBuildUDiv(b->b, group, tn_lb_i64(b, a->parts), "");
     LLVMValueRef last = load_int(b, tn_lb_operand_row(b, a->pos, row));
     LLVMValueRef slot = load_int(b, tn_lb_operand_row(b, a->slot, row));
     LLVMValueRef pages =
@@ -230,7 +237,7 @@ static void head_group(TnLb *b, const Attend *a, LLVMValueRef row, LLVMValueRef 
     if (a->window > 0) first = tn_lb_max(b, zero, LLVMBuildSub(b->b, last, tn_lb_i64(b, a->window - 1), ""));
     LLVMValueRef b0 = LLVMBuildUDiv(b->b, first, page, "");
     LLVMValueRef end = LLVMBuildAdd(b->b, LLVMBuildUDiv(b->b, last, page, ""), tn_lb_i64(b, 1), "");
-    LLVMValueRef q = tn_lb_elem(b, tn_lb_operand_row(b, a->q, row), kv_head, a->group * a->head * 4);
+    LLVMValueRef q = tn_lb_elem(b, tn_lb_operand_row(b, a->q, row), group, a->group * a->head * 4);
 
     for (int64_t h = 0; h < a->group; h++)
         for (int i = 0; i < a->n_tiles; i++)
@@ -252,7 +259,7 @@ static void head_group(TnLb *b, const Attend *a, LLVMValueRef row, LLVMValueRef 
         tn_lb_loop_end(b, &l);
         if (pass == 0) weights(b, a, b0, end);
     }
-    LLVMValueRef y = tn_lb_elem(b, tn_lb_operand_row(b, b->k->root, row), kv_head, a->group * a->head * 4);
+    LLVMValueRef y = tn_lb_elem(b, tn_lb_operand_row(b, b->k->root, row), group, a->group * a->head * 4);
     for (int64_t h = 0; h < a->group; h++) {
         LLVMValueRef sum =
             tn_lb_splat(b, tn_lb_load(b, b->t_f32, tn_lb_atc(b, a->sums, h * 4), 4), a->v_lanes);
@@ -265,7 +272,7 @@ static void head_group(TnLb *b, const Attend *a, LLVMValueRef row, LLVMValueRef 
 }
 
 static void kernel(TnLb *b) {
-    Attend a = attend_of(b->g, b->k->root, b->level);
+    Attend a = attend_of(b->g, b->k->root, b->k->units, b->level);
     for (int64_t d = 0; d < a.head; d += a.v_lanes) {
         TN_CHECK(a.n_tiles < MAX_TILES);
         a.tile[a.n_tiles++] = d + a.v_lanes <= a.head ? d : a.head - a.v_lanes;
@@ -274,15 +281,14 @@ static void kernel(TnLb *b) {
     a.sums = tn_lb_scratch(b, (uint64_t)a.many * 4);
     a.records = tn_lb_scratch_pages(b, (uint64_t)a.record);
 
-    int64_t cut = b->k->units; /* units a row */
-    TN_CHECK(b->k->axis == TN_AXIS_ROWS && cut > 0 && a.kv_heads % cut == 0);
+    /* A unit has `each` kv heads, all their query heads; or one of the `parts` of the query heads of one. */
     TnLoop units = tn_lb_loop(b, b->lo, b->hi, 1);
-    LLVMValueRef row = LLVMBuildUDiv(b->b, units.i, tn_lb_i64(b, cut), "");
-    LLVMValueRef part = LLVMBuildURem(b->b, units.i, tn_lb_i64(b, cut), "");
-    int64_t each = a.kv_heads / cut;
+    LLVMValueRef row = LLVMBuildUDiv(b->b, units.i, tn_lb_i64(b, b->k->units), "");
+    LLVMValueRef unit = LLVMBuildURem(b->b, units.i, tn_lb_i64(b, b->k->units), "");
+    int64_t each = b->k->units < a.kv_heads ? a.kv_heads / b->k->units : 1;
     TnLoop heads = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, each), 1);
-    LLVMValueRef first = LLVMBuildMul(b->b, part, tn_lb_i64(b, each), "");
-    head_group(b, &a, row, LLVMBuildAdd(b->b, first, heads.i, ""));
+    LLVMValueRef group = LLVMBuildMul(b->b, unit, tn_lb_i64(b, each), "");
+    head_group(b, &a, row, LLVMBuildAdd(b->b, group, heads.i, ""));
     tn_lb_loop_end(b, &heads);
     tn_lb_loop_end(b, &units);
 }
