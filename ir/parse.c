@@ -440,7 +440,7 @@ static void other_line(Parser *p) {
         if (p->g) {
             fail_at(p, p->tok.col, "graph inside graph @%s, whose end is missing", p->g->name);
             close_graph(p);
-            p->bad = false; /* its own faults are new ones */
+            p->bad = p->diag->n >= ERRORS_MAX; /* its own faults are new ones */
         }
         if (!parse_graph(p) && !p->g) p->fatal = true; /* nothing to put the lines that follow into */
     } else if (word_is(&p->tok, "kernel")) {
