@@ -9,6 +9,7 @@
 
 #define NAME_MAX_BYTES 255 /* of a tensor name; ggml allows 63 */
 #define KEY_MAX_BYTES  65535
+#define COUNT_MAX      (1 << 17) /* keys, tensors: bounds what a large file of tiny ones makes us allocate */
 
 static const struct {
     const char *name;
@@ -33,33 +34,21 @@ static const struct {
     int enc; /* -1: not read */
     const char *name;
 } tensor_types[] = {
-    {0, TN_ENC_f32, "F32"},
-    {1, TN_ENC_f16, "F16"},
-    {8, TN_ENC_q8_0, "Q8_0"},
-    {14, TN_ENC_q6_k, "Q6_K"},
-    {30, TN_ENC_bf16, "BF16"},
-    {34, TN_ENC_tq1, "TQ1_0"},
-    {35, TN_ENC_tq2, "TQ2_0"},
-    {36, TN_ENC_i2s, "I2_S"},
-    {2, -1, "Q4_0"},
-    {3, -1, "Q4_1"},
-    {6, -1, "Q5_0"},
-    {7, -1, "Q5_1"},
-    {9, -1, "Q8_1"},
-    {10, -1, "Q2_K"},
-    {11, -1, "Q3_K"},
-    {12, -1, "Q4_K"},
-    {13, -1, "Q5_K"},
-    {15, -1, "Q8_K"},
-    {24, -1, "I8"},
-    {26, -1, "I32"},
-    {28, -1, "F64"},
-    {38, -1, "TL1"},
-    {39, -1, "TL2 or MXFP4"},
-    {42, -1, "Q2_0"},
-    {134, -1, "IQ1_BN"},
-    {135, -1, "IQ2_BN"},
-    {335, -1, "IQ2_BN_R4"},
+    {0, TN_ENC_f32, "F32"},    {1, TN_ENC_f16, "F16"},    {8, TN_ENC_q8_0, "Q8_0"},
+    {14, TN_ENC_q6_k, "Q6_K"}, {30, TN_ENC_bf16, "BF16"}, {34, TN_ENC_tq1, "TQ1_0"},
+    {35, TN_ENC_tq2, "TQ2_0"}, {36, TN_ENC_i2s, "I2_S"},  {2, -1, "Q4_0"},
+    {3, -1, "Q4_1"},           {6, -1, "Q5_0"},           {7, -1, "Q5_1"},
+    {9, -1, "Q8_1"},           {10, -1, "Q2_K"},          {11, -1, "Q3_K"},
+    {12, -1, "Q4_K"},          {13, -1, "Q5_K"},          {15, -1, "Q8_K"},
+    {16, -1, "IQ2_XXS"},       {17, -1, "IQ2_XS"},        {18, -1, "IQ3_XXS"},
+    {19, -1, "IQ1_S"},         {20, -1, "IQ4_NL"},        {21, -1, "IQ3_S"},
+    {22, -1, "IQ2_S"},         {23, -1, "IQ4_XS"},        {24, -1, "I8"},
+    {25, -1, "I16"},           {26, -1, "I32"},           {27, -1, "I64"},
+    {28, -1, "F64"},           {29, -1, "IQ1_M"},         {31, -1, "Q4_0_4_4"},
+    {32, -1, "Q4_0_4_8"},      {33, -1, "Q4_0_8_8"},      {37, -1, "I8_S"},
+    {38, -1, "TL1"},           {39, -1, "TL2 or MXFP4"},  {40, -1, "NVFP4"},
+    {41, -1, "Q1_0"},          {42, -1, "Q2_0"},          {134, -1, "IQ1_BN"},
+    {135, -1, "IQ2_BN"},       {335, -1, "IQ2_BN_R4"},
 };
 
 typedef struct Loader {
@@ -244,7 +233,7 @@ static TernStatus read_counts(Loader *l, uint64_t *n_keys, uint64_t *n_tensors) 
     if (!magic || memcmp(magic, "GGUF", 4) != 0)
         return tn_fail(l->err, TERN_ERR_INPUT, "%s: not a GGUF file: it does not begin with GGUF", path);
     if (!tn_read_u32(&l->r, &version)) return cut(l, "the version");
-    if ((version & 0xffff) == 0)
+    if (version && (version & 0xffff) == 0)
         return tn_fail(l->err, TERN_ERR_UNSUPPORTED,
                        "%s: GGUF version 0x%08x: a big-endian file, wanted little-endian", path, version);
     if (version < 2 || version > 3)
@@ -257,6 +246,10 @@ static TernStatus read_counts(Loader *l, uint64_t *n_keys, uint64_t *n_tensors) 
     if (*n_tensors > tn_left(&l->r) / 33)
         return tn_fail(l->err, TERN_ERR_INPUT, "%s: %llu tensors do not fit in a file of %zu bytes", path,
                        (unsigned long long)*n_tensors, l->r.size);
+    if (*n_keys > COUNT_MAX || *n_tensors > COUNT_MAX)
+        return tn_fail(l->err, TERN_ERR_UNSUPPORTED,
+                       "%s: %llu keys and %llu tensors, wanted at most %d of each", path,
+                       (unsigned long long)*n_keys, (unsigned long long)*n_tensors, COUNT_MAX);
     return TERN_OK;
 }
 

@@ -77,10 +77,16 @@ TernStatus tn_gguf_override(TnGguf *g, const char *spec, TernError *err);
 const TnGgufKey *tn_gguf_key(const TnGguf *g, const char *name); /* NULL if absent */
 TernStatus tn_gguf_uint(const TnGguf *g, const char *name, bool required, uint64_t lo, uint64_t hi,
                         uint64_t *io_value, TernError *err);
+/* Also an array of `layers` integers, all the same. */
+TernStatus tn_gguf_uint_layers(const TnGguf *g, const char *name, bool required, uint64_t layers, uint64_t lo,
+                               uint64_t hi, uint64_t *io_value, TernError *err);
 TernStatus tn_gguf_float(const TnGguf *g, const char *name, bool required, double lo, double hi,
                          float *io_value, TernError *err);
 TernStatus tn_gguf_bool(const TnGguf *g, const char *name, bool required, bool *io_value, TernError *err);
-/* *out is NUL-terminated, or NULL if absent and not required. */
+/* A string as it lies in the file, not NUL-terminated; *out is NULL if it is absent and not required. */
+TernStatus tn_gguf_bytes(const TnGguf *g, const char *name, bool required, const char **out, size_t *out_n,
+                         TernError *err);
+/* A copy, NUL-terminated and without a NUL inside; NULL if absent and not required. */
 TernStatus tn_gguf_string(TnGguf *g, const char *name, bool required, const char **out, TernError *err);
 const char *tn_gguf_type_name(TnGgufType t);
 size_t tn_gguf_type_bytes(TnGgufType t); /* 0 for strings and arrays */

@@ -1,5 +1,5 @@
-/* Keys by type and range. GGUF writers disagree on integer widths, so any integer type will do for a count;
- * per-layer arrays are accepted where every layer has the same value. */
+/* Keys by type and range. GGUF writers disagree on integer widths, so any integer type will do for a count.
+ */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -73,30 +73,48 @@ static bool int_at(TnGgufType type, const uint8_t *p, bool *out_negative, uint64
     return true;
 }
 
+static TernStatus out_of_range(const TnGguf *g, const char *name, bool negative, uint64_t v, uint64_t lo,
+                               uint64_t hi, TernError *err) {
+    if (lo == hi)
+        return tn_fail(err, TERN_ERR_INPUT, "%s: %s is %s%llu, wanted %llu", g->path, name,
+                       negative ? "-" : "", (unsigned long long)v, (unsigned long long)lo);
+    return tn_fail(err, TERN_ERR_INPUT, "%s: %s is %s%llu, wanted %llu to %llu", g->path, name,
+                   negative ? "-" : "", (unsigned long long)v, (unsigned long long)lo,
+                   (unsigned long long)hi);
+}
+
 TernStatus tn_gguf_uint(const TnGguf *g, const char *name, bool required, uint64_t lo, uint64_t hi,
                         uint64_t *io_value, TernError *err) {
     const TnGgufKey *k = tn_gguf_key(g, name);
     if (!k) return missing(g, name, required, err);
-    TnGgufType type = k->type == TN_GGUF_ARRAY ? k->elem : k->type;
-    size_t width = tn_gguf_type_bytes(type);
-    if (k->type == TN_GGUF_ARRAY && k->n == 0) return wrong_type(g, k, "an integer", err);
-    uint64_t first = 0;
+    bool negative;
+    uint64_t v;
+    if (!int_at(k->type, k->data, &negative, &v)) return wrong_type(g, k, "an integer", err);
+    if (negative || v < lo || v > hi) return out_of_range(g, name, negative, v, lo, hi, err);
+    *io_value = v;
+    return TERN_OK;
+}
+
+TernStatus tn_gguf_uint_layers(const TnGguf *g, const char *name, bool required, uint64_t layers, uint64_t lo,
+                               uint64_t hi, uint64_t *io_value, TernError *err) {
+    const TnGgufKey *k = tn_gguf_key(g, name);
+    if (!k || k->type != TN_GGUF_ARRAY) return tn_gguf_uint(g, name, required, lo, hi, io_value, err);
+    if (k->n != layers)
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "%s: %s has %llu values, wanted one, or one for each of %llu layers", g->path, name,
+                       (unsigned long long)k->n, (unsigned long long)layers);
     for (uint64_t i = 0; i < k->n; i++) {
         bool negative;
         uint64_t v;
-        if (k->type == TN_GGUF_STRING || !int_at(type, k->data + i * width, &negative, &v))
-            return wrong_type(g, k, "an integer", err);
-        if (negative || v < lo || v > hi)
-            return tn_fail(err, TERN_ERR_INPUT, "%s: %s is %s%llu, wanted %llu to %llu", g->path, name,
-                           negative ? "-" : "", (unsigned long long)v, (unsigned long long)lo,
-                           (unsigned long long)hi);
-        if (i && v != first)
+        if (!int_at(k->elem, k->data + i * tn_gguf_type_bytes(k->elem), &negative, &v))
+            return wrong_type(g, k, "integers", err);
+        if (negative || v < lo || v > hi) return out_of_range(g, name, negative, v, lo, hi, err);
+        if (i && v != *io_value)
             return tn_fail(err, TERN_ERR_UNSUPPORTED,
                            "%s: %s is %llu for layer 0 and %llu for layer %llu, wanted one value", g->path,
-                           name, (unsigned long long)first, (unsigned long long)v, (unsigned long long)i);
-        first = v;
+                           name, (unsigned long long)*io_value, (unsigned long long)v, (unsigned long long)i);
+        *io_value = v;
     }
-    *io_value = first;
     return TERN_OK;
 }
 
@@ -128,14 +146,27 @@ TernStatus tn_gguf_bool(const TnGguf *g, const char *name, bool required, bool *
     return TERN_OK;
 }
 
-TernStatus tn_gguf_string(TnGguf *g, const char *name, bool required, const char **out, TernError *err) {
+TernStatus tn_gguf_bytes(const TnGguf *g, const char *name, bool required, const char **out, size_t *out_n,
+                         TernError *err) {
     const TnGgufKey *k = tn_gguf_key(g, name);
     *out = NULL;
+    *out_n = 0;
     if (!k) return missing(g, name, required, err);
     if (k->type != TN_GGUF_STRING) return wrong_type(g, k, "a string", err);
-    if (memchr(k->data, 0, k->n))
+    *out = (const char *)k->data;
+    *out_n = k->n;
+    return TERN_OK;
+}
+
+TernStatus tn_gguf_string(TnGguf *g, const char *name, bool required, const char **out, TernError *err) {
+    const char *s;
+    size_t n;
+    *out = NULL;
+    TN_TRY(tn_gguf_bytes(g, name, required, &s, &n, err));
+    if (!s) return TERN_OK;
+    if (memchr(s, 0, n))
         return tn_fail(err, TERN_ERR_INPUT, "%s: %s holds a NUL byte, wanted text", g->path, name);
-    *out = tn_strndup(&g->arena, (const char *)k->data, k->n);
+    *out = tn_strndup(&g->arena, s, n);
     return TERN_OK;
 }
 

@@ -44,10 +44,6 @@ typedef struct Build {
     uint64_t params;
 } Build;
 
-static TernStatus bad(Build *b, const char *fmt, const char *name) {
-    return tn_fail(b->err, TERN_ERR_UNSUPPORTED, fmt, b->gg->path, name);
-}
-
 /* The architecture's own key, "arch.what". */
 static const char *key(Build *b, const char *what) {
     return tn_sprintf(&b->gg->arena, "%s.%s", b->arch->name, what);
@@ -56,28 +52,47 @@ static const char *key(Build *b, const char *what) {
 static TernStatus count(Build *b, const char *what, bool required, uint64_t hi, uint64_t *io) {
     return tn_gguf_uint(b->gg, key(b, what), required, 1, hi, io, b->err);
 }
+/* One that some converters write layer by layer. */
+static TernStatus layer_count(Build *b, const char *what, bool required, uint64_t hi, uint64_t *io) {
+    return tn_gguf_uint_layers(b->gg, key(b, what), required, b->layers, 1, hi, io, b->err);
+}
 
 /* Keys that would change the meaning, refused unless they hold the neutral value. */
 static TernStatus neutral_keys(Build *b) {
     static const char *const zero[] = {"expert_count", "attention.sliding_window"};
-    static const char *const one[] = {"rope.scale_linear", "rope.scaling.factor", "logit_scale",
-                                      "embedding_scale", "residual_scale"};
+    static const struct {
+        const char *name;
+        double neutral;
+    } floats[] = {{"rope.scale_linear", 1},        {"rope.scaling.factor", 1},
+                  {"rope.scaling.attn_factor", 1}, {"logit_scale", 1},
+                  {"embedding_scale", 1},          {"residual_scale", 1},
+                  {"attn_logit_softcapping", 0},   {"final_logit_softcapping", 0},
+                  {"attention.clamp_kqv", 0},      {"attention.max_alibi_bias", 0}};
+    uint64_t parts = 1;
+    TN_TRY(tn_gguf_uint(b->gg, "split.count", false, 0, 1, &parts, b->err));
     for (size_t i = 0; i < TN_COUNT(zero); i++) {
         uint64_t v = 0;
         TN_TRY(tn_gguf_uint(b->gg, key(b, zero[i]), false, 0, 0, &v, b->err));
     }
-    for (size_t i = 0; i < TN_COUNT(one); i++) {
-        float v = 1;
-        TN_TRY(tn_gguf_float(b->gg, key(b, one[i]), false, 1, 1, &v, b->err));
+    for (size_t i = 0; i < TN_COUNT(floats); i++) {
+        float v;
+        TN_TRY(tn_gguf_float(b->gg, key(b, floats[i].name), false, floats[i].neutral, floats[i].neutral, &v,
+                             b->err));
     }
     const char *type;
     TN_TRY(tn_gguf_string(b->gg, key(b, "rope.scaling.type"), false, &type, b->err));
     if (type && strcmp(type, "none") != 0 && strcmp(type, "linear") != 0)
         return tn_fail(b->err, TERN_ERR_UNSUPPORTED, "%s: %s is '%s', wanted none, or linear with factor 1",
                        b->gg->path, key(b, "rope.scaling.type"), type);
-    bool causal = true;
+    bool causal = true, parallel = false;
     TN_TRY(tn_gguf_bool(b->gg, key(b, "attention.causal"), false, &causal, b->err));
-    if (!causal) return bad(b, "%s: %s is false, wanted true", key(b, "attention.causal"));
+    if (!causal)
+        return tn_fail(b->err, TERN_ERR_UNSUPPORTED, "%s: %s is false, wanted true", b->gg->path,
+                       key(b, "attention.causal"));
+    TN_TRY(tn_gguf_bool(b->gg, key(b, "use_parallel_residual"), false, &parallel, b->err));
+    if (parallel)
+        return tn_fail(b->err, TERN_ERR_UNSUPPORTED, "%s: %s is true, wanted false", b->gg->path,
+                       key(b, "use_parallel_residual"));
     return TERN_OK;
 }
 
@@ -87,15 +102,16 @@ static TernStatus read_keys(Build *b) {
     for (size_t i = 0; i < TN_COUNT(archs); i++)
         if (strcmp(arch, archs[i].name) == 0) b->arch = &archs[i];
     if (!b->arch)
-        return bad(b, "%s: general.architecture is '%s', wanted bitnet-b1.58, bitnet-25, bitnet or llama",
-                   arch);
+        return tn_fail(b->err, TERN_ERR_UNSUPPORTED,
+                       "%s: general.architecture is '%s', wanted bitnet-b1.58, bitnet-25, bitnet or llama",
+                       b->gg->path, arch);
     TN_TRY(count(b, "embedding_length", true, 1 << 20, &b->hidden));
     TN_TRY(count(b, "block_count", true, 1 << 12, &b->layers));
-    TN_TRY(count(b, "feed_forward_length", true, 1 << 22, &b->ffn));
+    TN_TRY(layer_count(b, "feed_forward_length", true, 1 << 22, &b->ffn));
     TN_TRY(count(b, "context_length", true, 1 << 24, &b->context));
-    TN_TRY(count(b, "attention.head_count", true, 1 << 12, &b->heads));
+    TN_TRY(layer_count(b, "attention.head_count", true, 1 << 12, &b->heads));
     b->kv_heads = b->heads;
-    TN_TRY(count(b, "attention.head_count_kv", false, 1 << 12, &b->kv_heads));
+    TN_TRY(layer_count(b, "attention.head_count_kv", false, 1 << 12, &b->kv_heads));
     if (b->heads % b->kv_heads)
         return tn_fail(b->err, TERN_ERR_INPUT, "%s: %s is %llu, wanted a divisor of the %llu heads",
                        b->gg->path, key(b, "attention.head_count_kv"), (unsigned long long)b->kv_heads,

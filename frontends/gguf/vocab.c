@@ -42,10 +42,7 @@ static TernStatus token_types(TnGguf *g, const char *name, const int32_t **out, 
 }
 
 static TernStatus text(TnGguf *g, const char *name, TernText *out, TernError *err) {
-    const char *s;
-    TN_TRY(tn_gguf_string(g, name, false, &s, err));
-    if (s) *out = (TernText){s, strlen(s)};
-    return TERN_OK;
+    return tn_gguf_bytes(g, name, false, &out->data, &out->size, err);
 }
 
 static TernStatus id(TnGguf *g, const char *name, int64_t *out, TernError *err) {
