@@ -3,8 +3,8 @@
  *   fold cse dce merge            once, on stage=model
  *   fuse layout tile plan         once per variant (feature level, cache type, row class), on a clone
  *
- * Each is one file with one exported pass_<verb> and an essay above it. The driver runs them, verifies after every
- * one (a fault there is a bug of ours, except after `parse`d input), reports and times. */
+ * Each is one file with one exported pass_<verb> and an essay above it. The driver runs them, verifies after
+ * every one (a fault there is a bug of ours: the graph was verified before the first), reports and times. */
 #ifndef TN_PASSES_H
 #define TN_PASSES_H
 
@@ -13,9 +13,11 @@
 /* What the passes ask of a code generator; codegen's TnTarget begins with it. "No" is an answer. */
 typedef struct TnTargetDesc {
     const char *name; /* "ref", "llvm" */
-    /* The score of a fused kernel on this level, 0 if it cannot be done. The best score wins, ties go to the first. */
+    /* The score of a fused kernel on this level, 0 if it cannot be done. The best score wins, ties go to the
+     * first. */
     int (*can)(const TnGraph *g, uint32_t kernel, const char *level);
-    /* How it wants a weight of this type read by an op (tmatmul, matmul, embed): an encoding, maybe the one it has. */
+    /* How it wants a weight of this type read by an op (tmatmul, matmul, embed): an encoding, maybe the one
+     * it has; TN_ENC_COUNT: no opinion. */
     TnEnc (*prefer)(const TnType *weight, TnOp reader, const char *level);
 } TnTargetDesc;
 
@@ -24,8 +26,9 @@ typedef struct TnPassCtx {
     const char *level;
     TnKv kv;
     int64_t rows_lo, rows_hi;
-    TnEnc head; /* encoding for embed and dense matmul tables: f16, f32, or TN_ENC_COUNT: lossless (f32 f16 bf16 stay, q8_0 and q6_k become f32) */
-    const TnTargetDesc *const *targets;
+    TnEnc head; /* encoding for embed and dense matmul tables: f16, f32, or TN_ENC_COUNT: lossless (f32 f16
+                   bf16 stay, q8_0 and q6_k become f32) */
+    const TnTargetDesc *const *targets; /* best liked first: layout asks the first that has an opinion */
     uint32_t n_targets;
     /* Called after every pass; may be NULL. */
     void (*after)(void *user, const char *pass, const TnGraph *g, double seconds);
@@ -45,18 +48,29 @@ typedef struct TnPass {
 extern const TnPass tn_passes[];
 extern const uint32_t tn_n_passes;
 
-/* Runs a comma list of passes in the given order ("" runs none, NULL all). Refuses unknown names and passes at the wrong stage. */
+/* Runs a comma list of passes in the given order ("" only verifies, NULL runs all). Refuses graphs that do
+ * not verify, unknown names (before anything is changed), passes at the wrong stage and variant passes
+ * without level, kv or rows, which a graph's own text may say too (then those hold, not ctx's). */
 TernStatus tn_passes_run(TnGraph *g, const char *list, const TnPassCtx *ctx, TernError *err);
 /* The two halves of the pipeline. */
 #define TN_PASSES_MODEL   "fold,cse,dce,merge"
 #define TN_PASSES_VARIANT "fuse,layout,tile,plan"
 
+/* ---- plan.c: the memory of a planned graph.
+ *
+ * The arena's bytes per row of each leading symbol, and of values without one: bytes = constant + sum
+ * per_row[s] * s. */
+void tn_plan_bytes(const TnGraph *g, uint64_t per_row[TN_SYM_COUNT], uint64_t *constant);
+/* The same as a table for people: per leading symbol the bytes a row, what they would be without reuse, and
+ * every buffer with offset, size and the kernels (numbered from 0) from its writer to its last reader. */
+void tn_plan_table(const TnGraph *g, TnBuf *out);
+
 /* ---- parts.c: the column parts of a kernel with axis=cols, which tile and the emitters share.
  *
- * Behind a (t)matmul of M columns the epilogue may slice. Slices joined by element-wise ops of the same width run
- * together: q|k|v gives three parts of one base each, gate|up one part of two bases. Without slices there is one
- * part {n = M, base 0}. A unit is `grain` columns of one part, all its bases; units are numbered part by part, and the last
- * unit of a part may be narrower. */
+ * Behind a (t)matmul of M columns the epilogue may slice. Slices joined by element-wise ops of the same width
+ * run together: q|k|v gives three parts of one base each, gate|up one part of two bases. Without slices there
+ * is one part {n = M, base 0}. A unit is `grain` columns of one part, all its bases; units are numbered part
+ * by part, and the last unit of a part may be narrower. */
 typedef struct TnPart {
     int64_t n; /* columns */
     uint32_t n_bases;
@@ -64,7 +78,8 @@ typedef struct TnPart {
 } TnPart;
 #define TN_PARTS_MAX 8
 uint32_t tn_kernel_parts(const TnGraph *g, uint32_t kernel, TnPart out[TN_PARTS_MAX]);
-/* The part an epilogue node behind a slice belongs to, or TN_NONE for nodes before the slices (they belong to all). */
+/* The part an epilogue node behind a slice belongs to, or TN_NONE for nodes before the slices (they belong to
+ * all). */
 uint32_t tn_node_part(const TnGraph *g, uint32_t kernel, TnRef node);
 
 #endif

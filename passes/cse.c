@@ -1,0 +1,84 @@
+/* cse: what is computed twice is computed once.
+ *
+ * Does: nodes of equal op, operands, attributes and type become one, the first. The frontend writes one
+ * `quant` for every linear layer; this makes them one. Tensors of the model file are one if their type and
+ * their hash are equal, whatever they are called (a tied head, stored twice), or, where the hash is 0
+ * (unknown), their name. Needs: a verified graph of stage model. Breaks: nothing. Weights that nobody reads
+ * are left to dce. Stops: one pass in order; operands are made one before their readers are compared.
+ *
+ * Not one: inputs and outputs (they are names), and kv_put, which changes a cache each time. Two attends of
+ * equal operands read the same state, since a cache that has changed is another value. a+b and b+a stay two:
+ * which NaN comes out may depend on the order. */
+#include "passes/internal.h"
+#include <stdlib.h>
+#include <string.h>
+
+static void put_type(TnBuf *key, const TnType *t) {
+    tn_buf_put(key, &t->enc, sizeof t->enc);
+    tn_buf_put(key, &t->rank, sizeof t->rank);
+    tn_buf_put(key, t->dim, t->rank * sizeof *t->dim);
+    tn_buf_put(key, &t->n_scales, sizeof t->n_scales);
+    for (uint32_t i = 0; i < t->n_scales; i++) {
+        tn_buf_put(key, &t->scales[i].rows, sizeof t->scales[i].rows);
+        tn_buf_put(key, &t->scales[i].scale, sizeof t->scales[i].scale);
+    }
+}
+
+static void put_attr(TnBuf *key, const TnAttr *a) {
+    tn_buf_put(key, &a->key, sizeof a->key);
+    switch (tn_attrs[a->key].kind) {
+    case TN_AINT:
+    case TN_AHEX:
+        tn_buf_put(key, &a->u, sizeof a->u);
+        break;
+    case TN_AFLOAT:
+        tn_buf_put(key, &a->f, sizeof a->f);
+        break;
+    case TN_ASTR:
+    case TN_AIDENT:
+        tn_buf_put(key, a->s, strlen(a->s) + 1);
+        break;
+    case TN_AFLOATS:
+        tn_buf_put(key, &a->n, sizeof a->n);
+        tn_buf_put(key, a->fs, a->n * sizeof *a->fs);
+        break;
+    }
+}
+
+static void put_node(TnBuf *key, const TnNode *n) {
+    tn_buf_put(key, &n->op, sizeof n->op);
+    put_type(key, &n->type);
+    tn_buf_put(key, &n->n_args, sizeof n->n_args);
+    tn_buf_put(key, n->args, n->n_args * sizeof *n->args);
+    const TnAttr *hash = n->op == TN_OP_gguf ? tn_node_attr(n, TN_ATTR_hash) : NULL;
+    for (uint32_t i = 0; i < n->n_attrs; i++)
+        if (!(hash && hash->u && n->attrs[i].key == TN_ATTR_name)) put_attr(key, &n->attrs[i]);
+}
+
+TernStatus pass_cse(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
+    (void)ctx;
+    (void)err;
+    TnArena keys = {0};
+    TnMap seen = {0};
+    TnBuf key = {0};
+    TnEdit edit;
+    tn_edit_begin(&edit, g);
+    for (TnRef r = 0; r < edit.n; r++) {
+        TnNode *n = &g->nodes[r];
+        for (uint32_t i = 0; i < n->n_args; i++) n->args[i] = tn_edit_find(&edit, n->args[i]);
+        TnOpClass c = tn_class_of(g, r);
+        if (c == TN_INPUT || c == TN_SINK || n->op == TN_OP_kv_put) continue;
+        key.len = 0;
+        put_node(&key, n);
+        uint32_t first = tn_map_get(&seen, key.data, key.len);
+        if (first != TN_MAP_NONE)
+            tn_edit_replace(&edit, r, first);
+        else
+            tn_map_set(&seen, tn_strndup(&keys, key.data, key.len), key.len, r);
+    }
+    tn_edit_end(&edit, false);
+    tn_map_free(&seen);
+    tn_buf_free(&key);
+    tn_arena_free(&keys);
+    return TERN_OK;
+}

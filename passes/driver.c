@@ -1,0 +1,96 @@
+/* The pipeline as a list, and the driver that runs it: right stage in, verified graph out, every time. */
+#include "passes/internal.h"
+#include "runtime/base/os.h"
+#include <string.h>
+
+const TnPass tn_passes[] = {
+    {"fold", pass_fold, TN_STAGE_MODEL, TN_STAGE_MODEL, false,
+     "compute what is constant, drop ops that change nothing"},
+    {"cse", pass_cse, TN_STAGE_MODEL, TN_STAGE_MODEL, false, "make equal values one"},
+    {"dce", pass_dce, TN_STAGE_MODEL, TN_STAGE_MODEL, false, "drop what no output and no cache needs"},
+    {"merge", pass_merge, TN_STAGE_MODEL, TN_STAGE_MODEL, false, "multiplications of one input become one"},
+    {"fuse", pass_fuse, TN_STAGE_MODEL, TN_STAGE_FUSED, true, "group nodes into kernels"},
+    {"layout", pass_layout, TN_STAGE_FUSED, TN_STAGE_FUSED, true,
+     "pack weights and type caches as the targets want"},
+    {"tile", pass_tile, TN_STAGE_FUSED, TN_STAGE_FUSED, true,
+     "choose each kernel's target, cut it into units"},
+    {"plan", pass_plan, TN_STAGE_FUSED, TN_STAGE_PLANNED, true, "place values in the arena, set barriers"},
+};
+const uint32_t tn_n_passes = TN_COUNT(tn_passes);
+
+static const char *const stage_names[] = {"model", "fused", "planned"};
+
+static TernStatus find_pass(const char *name, size_t n, const TnPass **out, TernError *err) {
+    for (uint32_t i = 0; i < tn_n_passes; i++)
+        if (strlen(tn_passes[i].name) == n && memcmp(tn_passes[i].name, name, n) == 0) {
+            *out = &tn_passes[i];
+            return TERN_OK;
+        }
+    TnBuf all = {0};
+    for (uint32_t i = 0; i < tn_n_passes; i++) tn_buf_printf(&all, "%s%s", i ? " " : "", tn_passes[i].name);
+    TernStatus status = tn_fail(err, TERN_ERR_INPUT, "pass \"%.*s\" is unknown, wanted one of: %s",
+                                n > 40 ? 40 : (int)n, name, all.data);
+    tn_buf_free(&all);
+    return status;
+}
+
+/* The graph carries its variant from here on: what the text says holds, what it does not say comes from ctx.
+ */
+static TernStatus set_variant(TnGraph *g, const TnPass *pass, const TnPassCtx *ctx, TernError *err) {
+    if (!g->level && ctx->level) g->level = tn_strdup(&g->arena, ctx->level);
+    if (!g->kv) g->kv = ctx->kv;
+    if (!g->rows_lo) {
+        g->rows_lo = ctx->rows_lo;
+        g->rows_hi = ctx->rows_hi;
+    }
+    const char *missing = !g->level                                   ? "level"
+                          : !g->kv                                    ? "kv"
+                          : g->rows_lo < 1 || g->rows_hi < g->rows_lo ? "rows"
+                                                                      : NULL;
+    if (!missing) return TERN_OK;
+    return tn_fail(err, TERN_ERR_INPUT,
+                   "pass %s: graph @%s has no %s, wanted one in the text or as an option", pass->name,
+                   g->name, missing);
+}
+
+/* The verifier's first line. */
+static TernStatus verify(const TnGraph *g, TernError *err) {
+    TnDiag d = {0};
+    TernStatus status = tn_verify(g, &d);
+    if (status != TERN_OK) tn_fail(err, status, "%.*s", (int)strcspn(d.text.data, "\n"), d.text.data);
+    tn_diag_free(&d);
+    return status;
+}
+
+static TernStatus run(TnGraph *g, const TnPass *pass, const TnPassCtx *ctx, TernError *err) {
+    if (g->stage != pass->needs)
+        return tn_fail(err, TERN_ERR_INPUT, "pass %s: graph @%s is of stage %s, wanted %s", pass->name,
+                       g->name, stage_names[g->stage], stage_names[pass->needs]);
+    if (pass->variant) TN_TRY(set_variant(g, pass, ctx, err));
+    double start = tn_os_seconds();
+    TN_TRY(pass->run(g, ctx, err));
+    double seconds = tn_os_seconds() - start;
+    TernError fault;
+    if (verify(g, &fault) != TERN_OK) TN_BUG("pass %s broke the graph: %s", pass->name, fault.text);
+    TN_CHECK(g->stage == pass->gives);
+    if (ctx->after) ctx->after(ctx->user, pass->name, g, seconds);
+    return TERN_OK;
+}
+
+TernStatus tn_passes_run(TnGraph *g, const char *list, const TnPassCtx *ctx, TernError *err) {
+    if (!list) list = TN_PASSES_MODEL "," TN_PASSES_VARIANT;
+    const TnPass *pass;
+    for (const char *p = list; *p;) { /* all names first: a wrong one changes nothing */
+        size_t n = strcspn(p, ",");
+        TN_TRY(find_pass(p, n, &pass, err));
+        p += n + (p[n] == ',');
+    }
+    TN_TRY(verify(g, err));
+    for (const char *p = list; *p;) {
+        size_t n = strcspn(p, ",");
+        TN_TRY(find_pass(p, n, &pass, err));
+        TN_TRY(run(g, pass, ctx, err));
+        p += n + (p[n] == ',');
+    }
+    return TERN_OK;
+}

@@ -1,0 +1,501 @@
+/* fuse: nodes become kernels, by grouping alone.
+ *
+ * A kernel is what the workers run without waiting for each other and what needs no memory in between: one
+ * root (an op with a loop of its own) or none, row ops on its input before it and elementwise ops on its
+ * output behind it. This pass adds no op and changes none; values inside a kernel get no buffer. The rules,
+ * all of them:
+ *
+ * 1. embed and attend stand alone, and so does rope_angle (every layer reads it).
+ * 2. A tmatmul or matmul takes the elementwise ops behind it: dequant, rope, kv_put, relu2, silu, add, mul,
+ * as far as one operand comes from inside and every other is there before the kernel starts. What a sum's
+ * other operand is, a residual or another kernel's result, does not matter; whoever comes first in the text
+ * takes the op.
+ * 3. Slices behind a (t)matmul cut its columns into parts that run apart (passes.h). They join all or none:
+ * only if the value they cut has no other reader. Parts of one width that an op joins run together; at most 8
+ * parts, 4 slices each.
+ * 4. In the class of one row (rows=1) the gather, rmsnorm and quant in front of a (t)matmul join it too, up
+ * to four, and every unit computes them anew: for one row that costs less than a barrier and a trip through
+ * memory. Kernels that share such a value get a copy of the op each. A value that somebody else reads as well
+ * is made once, in memory. With more rows they stay outside, as they would be recomputed rows times units.
+ * 5. What is left forms kernels without a root, one row a unit: an op joins the kernel that makes its operand
+ * if that has no root and the same rows. A gather only begins one, since it reads any row.
+ * 6. No kernel may wait for itself: an op joins only if no other operand of it depends on the kernel. A
+ * kv_put counts as depending on all readers of the old cache. Two kv_puts of one cache are never in one
+ * kernel.
+ * 7. A kernel reads and writes at most 64 values (ir.h), which a cautious count of operands keeps.
+ *
+ * Needs: a verified graph of stage model; merge before it for q|k|v and gate|up to share a kernel. The row
+ * class. Breaks: names of copied ops are new numbers; the order of the text is now that of launches. Stops:
+ * each node is asked once whether it joins a root's kernel and once whether it joins a kernel without. */
+#include "passes/internal.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define COST_MAX   64 /* operands and result of every node, summed: more than the values a kernel can touch */
+#define CHAIN_MAX  4
+#define CHAIN_COST 12 /* the costliest chain: three rmsnorm or gather, one quant, rounded up */
+
+typedef struct Group {
+    TnRef root;    /* or TN_NONE */
+    TnRef members; /* list by Fuse.next, newest first */
+    uint32_t cost;
+    uint32_t lo, hi; /* least and greatest place of a member */
+    bool closed;     /* not for rule 5 */
+    TnDim rows;
+    uint32_t seen; /* stamp of the search */
+    TnRef chain[CHAIN_MAX];
+    uint32_t n_chain;
+} Group;
+
+typedef struct Fuse {
+    TnGraph *g;
+    TnReaders readers; /* before any copy */
+    uint32_t n_old;
+    uint32_t *group; /* of each node, or TN_NONE */
+    uint32_t *place; /* of each node: where it stood, copies where the original did */
+    TnRef *next;     /* member lists */
+    uint32_t *part;  /* behind slices: a slice standing for its part; find by find_part */
+    uint32_t *bases; /* of a part, at its slice */
+    uint32_t *seen;  /* stamps of the search */
+    TnRef *stack;
+    uint32_t stamp;
+    Group *groups;
+    size_t n, cap;
+} Fuse;
+
+static bool is_compute(const TnGraph *g, TnRef r) {
+    TnOpClass c = tn_class_of(g, r);
+    return c == TN_ROW || c == TN_ELEM || c == TN_ROOT;
+}
+
+static TnDim rows_of(const TnGraph *g, TnRef r) {
+    const TnNode *n = &g->nodes[r];
+    return n->op == TN_OP_kv_put ? g->nodes[n->args[1]].type.dim[0] : n->type.dim[0];
+}
+
+static uint32_t group_new(Fuse *f, TnRef root, TnDim rows) {
+    Group made = {.root = root, .members = TN_NONE, .lo = TN_NONE, .rows = rows};
+    TN_PUSH(f->groups, f->n, f->cap, made);
+    return (uint32_t)f->n - 1;
+}
+
+static void group_take(Fuse *f, uint32_t group, TnRef r) {
+    Group *s = &f->groups[group];
+    f->group[r] = group;
+    f->next[r] = s->members;
+    s->members = r;
+    s->cost += f->g->nodes[r].n_args + 1;
+    if (f->place[r] < s->lo) s->lo = f->place[r];
+    if (f->place[r] > s->hi) s->hi = f->place[r];
+}
+
+/* ---- who depends on whom */
+
+/* The i-th thing that must be there before r: its operands; for a kv_put, the readers of the old cache too.
+ */
+static TnRef need(const Fuse *f, TnRef r, uint32_t i) {
+    const TnNode *n = &f->g->nodes[r];
+    if (i < n->n_args) return n->args[i];
+    if (n->op != TN_OP_kv_put) return TN_NONE;
+    uint32_t at = f->readers.at[n->args[0]] + (i - n->n_args);
+    if (at >= f->readers.at[n->args[0] + 1]) return TN_NONE;
+    TnRef reader = f->readers.list[at];
+    return reader == r ? n->args[0] : reader;
+}
+
+static bool push_unseen(Fuse *f, uint32_t *depth, TnRef r, uint32_t oldest) {
+    uint32_t gr = f->group[r];
+    if (gr != TN_NONE) {
+        Group *s = &f->groups[gr];
+        if (s->seen == f->stamp || s->hi < oldest) return false;
+        s->seen = f->stamp;
+        for (TnRef m = s->members; m != TN_NONE; m = f->next[m]) f->stack[(*depth)++] = m;
+        return true;
+    }
+    if (f->seen[r] == f->stamp || f->place[r] < oldest) return false;
+    f->seen[r] = f->stamp;
+    f->stack[(*depth)++] = r;
+    return true;
+}
+
+/* Whether r's value, made outside of the group, waits for the group. Kernels run whole: whatever one member
+ * waits for, all do. Nothing that stood before the group's first member can wait for it. */
+static bool waits_for(Fuse *f, TnRef r, uint32_t group) {
+    uint32_t oldest = f->groups[group].lo, depth = 0;
+    f->stamp++;
+    push_unseen(f, &depth, r, oldest);
+    while (depth) {
+        TnRef at = f->stack[--depth], d;
+        if (f->group[at] == group) return true;
+        for (uint32_t i = 0; (d = need(f, at, i)) != TN_NONE; i++) push_unseen(f, &depth, d, oldest);
+    }
+    return false;
+}
+
+/* Whether the group could take r without waiting for itself. */
+static bool acyclic(Fuse *f, TnRef r, uint32_t group) {
+    TnRef d;
+    for (uint32_t i = 0; (d = need(f, r, i)) != TN_NONE; i++)
+        if (f->group[d] != group && is_compute(f->g, d) && waits_for(f, d, group)) return false;
+    return true;
+}
+
+/* ---- what an op may take from inside */
+
+static bool inside(const Fuse *f, uint32_t group, TnRef r) {
+    return f->group[r] == group;
+}
+
+static bool puts_same_cache(const Fuse *f, uint32_t group, TnRef put) {
+    TnRef cache = tn_alias_root(f->g, put);
+    for (TnRef m = f->groups[group].members; m != TN_NONE; m = f->next[m])
+        if (f->g->nodes[m].op == TN_OP_kv_put && tn_alias_root(f->g, m) == cache) return true;
+    return false;
+}
+
+/* Operands that may come from inside are those read row by row, and for root kernels column by column. */
+static bool reads_well(const Fuse *f, TnRef r, uint32_t group) {
+    const TnNode *n = &f->g->nodes[r];
+    uint32_t in = 0, last = 0;
+    for (uint32_t i = 0; i < n->n_args; i++)
+        if (inside(f, group, n->args[i])) {
+            in++;
+            last = i;
+        }
+    switch (n->op) {
+    case TN_OP_add:
+    case TN_OP_mul:
+        return in > 0;
+    case TN_OP_kv_put:
+        return in == 1 && last == 1 && !puts_same_cache(f, group, r);
+    case TN_OP_take:
+        return in > 0;
+    case TN_OP_gather:
+        return false;
+    default:
+        return in == 1 && last == 0;
+    }
+}
+
+/* ---- rule 2 and 3: behind a root */
+
+static uint32_t find_part(const Fuse *f, uint32_t slice) {
+    while (slice != TN_NONE && f->part[slice] != slice) slice = f->part[slice];
+    return slice;
+}
+
+/* The parts that r's inside operands belong to become one, or r cannot join. */
+static bool join_parts(Fuse *f, TnRef r, uint32_t group) {
+    const TnNode *n = &f->g->nodes[r];
+    uint32_t part = TN_NONE;
+    for (uint32_t i = 0; i < n->n_args; i++) {
+        if (!inside(f, group, n->args[i])) continue;
+        uint32_t other = find_part(f, f->part[n->args[i]]);
+        if (part == TN_NONE || part == other) {
+            part = other;
+            continue;
+        }
+        if (f->bases[part] + f->bases[other] > TN_COUNT(((TnPart *)0)->base)) return false;
+        f->bases[part] += f->bases[other];
+        f->part[other] = part;
+    }
+    f->part[r] = part;
+    return true;
+}
+
+/* If all readers of r, a root's whole result, are slices: takes them. */
+static void take_slices(Fuse *f, TnRef r, uint32_t group) {
+    const TnReaders *u = &f->readers;
+    uint32_t n = u->at[r + 1] - u->at[r];
+    if (n == 0 || n > TN_PARTS_MAX || f->groups[group].cost + 2 * n + CHAIN_COST > COST_MAX) return;
+    TnRef root = f->groups[group].root;
+    if (r != root && u->at[root + 1] - u->at[root] != 1) return;
+    for (uint32_t i = u->at[r]; i < u->at[r + 1]; i++)
+        if (f->g->nodes[u->list[i]].op != TN_OP_slice || f->group[u->list[i]] != TN_NONE) return;
+    for (uint32_t i = u->at[r]; i < u->at[r + 1]; i++) {
+        TnRef s = u->list[i];
+        group_take(f, group, s);
+        f->part[s] = s;
+        f->bases[s] = 1;
+    }
+}
+
+static bool joins_root(Fuse *f, TnRef r, uint32_t group) {
+    const TnNode *n = &f->g->nodes[r];
+    if (f->group[r] != TN_NONE || tn_class_of(f->g, r) != TN_ELEM || n->op == TN_OP_slice) return false;
+    if (f->groups[group].cost + n->n_args + 1 + CHAIN_COST > COST_MAX) return false;
+    return reads_well(f, r, group) && acyclic(f, r, group) && join_parts(f, r, group);
+}
+
+/* Readers of members are asked in order of the text, so that all inside operands of one are decided before
+ * it. */
+static void grow(Fuse *f, uint32_t group) {
+    const TnReaders *u = &f->readers;
+    TnRef *queue = NULL; /* falling */
+    size_t n = 0, cap = 0;
+    TnRef root = f->groups[group].root, at = root;
+    bool first = true;
+    while (first || n) {
+        if (!first) {
+            at = queue[--n];
+            while (n && queue[n - 1] == at) n--;
+            if (f->group[at] != group) {
+                if (!joins_root(f, at, group)) continue;
+                group_take(f, group, at);
+            }
+        }
+        first = false;
+        const TnNode *node = &f->g->nodes[at];
+        if (node->op == TN_OP_matmul || (node->op == TN_OP_dequant && node->args[0] == root))
+            take_slices(f, at, group);
+        for (uint32_t i = u->at[at + 1]; i-- > u->at[at];) {
+            TnRef r = u->list[i];
+            TN_PUSH(queue, n, cap, r);
+            for (size_t j = n - 1; j && queue[j - 1] < r; j--) {
+                queue[j] = queue[j - 1];
+                queue[j - 1] = r;
+            }
+        }
+    }
+    free(queue);
+}
+
+static void form_roots(Fuse *f) {
+    for (TnRef r = 0; r < f->n_old; r++) {
+        const TnNode *n = &f->g->nodes[r];
+        bool root = tn_class_of(f->g, r) == TN_ROOT;
+        if (!root && n->op != TN_OP_rope_angle) continue;
+        uint32_t s = group_new(f, root ? r : TN_NONE, rows_of(f->g, r));
+        group_take(f, s, r);
+        f->groups[s].closed = true;
+        if (tn_is_matmul(n)) grow(f, s);
+    }
+}
+
+/* ---- rule 4: before a root */
+
+static bool in_chain(const Group *s, TnRef r) {
+    for (uint32_t i = 0; i < s->n_chain; i++)
+        if (s->chain[i] == r) return true;
+    return false;
+}
+
+/* All readers of r hold it in their kernel: as root or epilogue of one whose chain it is in, or as its next
+ * link. */
+static bool absorbed(const Fuse *f, TnRef r, const bool *yes) {
+    const TnReaders *u = &f->readers;
+    if (u->at[r] == u->at[r + 1]) return false;
+    for (uint32_t i = u->at[r]; i < u->at[r + 1]; i++) {
+        TnRef by = u->list[i];
+        uint32_t s = f->group[by];
+        if (s != TN_NONE ? !in_chain(&f->groups[s], r) : !(yes[by] && f->g->nodes[by].args[0] == r))
+            return false;
+    }
+    return true;
+}
+
+static void find_chain(Fuse *f, Group *s) {
+    TnRef r = f->g->nodes[s->root].args[0];
+    while (s->n_chain < CHAIN_MAX) {
+        TnOp op = f->g->nodes[r].op;
+        if ((op != TN_OP_quant && op != TN_OP_rmsnorm && op != TN_OP_gather) || f->group[r] != TN_NONE)
+            return;
+        s->chain[s->n_chain++] = r;
+        if (op == TN_OP_gather) return;
+        r = f->g->nodes[r].args[0];
+    }
+}
+
+static TnRef copy_node(Fuse *f, TnRef r) {
+    const TnNode *n = &f->g->nodes[r];
+    TnRef c = tn_node_add(f->g, n->op, NULL, NULL, n->args, n->n_args, n->attrs, n->n_attrs);
+    f->g->nodes[c].line = f->g->nodes[r].line;
+    f->place[c] = f->place[r];
+    f->group[c] = f->part[c] = TN_NONE;
+    return c;
+}
+
+static void take_chain(Fuse *f, uint32_t group) {
+    for (uint32_t i = 0; i < f->groups[group].n_chain; i++) {
+        TnRef r = f->groups[group].chain[i], mine = r;
+        if (f->group[r] != TN_NONE) { /* another kernel has the original */
+            mine = copy_node(f, r);
+            for (TnRef m = f->groups[group].members; m != TN_NONE; m = f->next[m])
+                for (uint32_t j = 0; j < f->g->nodes[m].n_args; j++)
+                    if (f->g->nodes[m].args[j] == r) f->g->nodes[m].args[j] = mine;
+        }
+        group_take(f, group, mine);
+    }
+}
+
+static void form_prologues(Fuse *f) {
+    uint32_t roots = (uint32_t)f->n;
+    for (uint32_t s = 0; s < roots; s++)
+        if (f->groups[s].root != TN_NONE && tn_is_matmul(&f->g->nodes[f->groups[s].root]))
+            find_chain(f, &f->groups[s]);
+    bool *yes = tn_xcalloc((size_t)f->n_old + 1, sizeof *yes);
+    for (TnRef r = f->n_old; r-- > 0;)
+        if (is_compute(f->g, r) && f->group[r] == TN_NONE) yes[r] = absorbed(f, r, yes);
+    for (uint32_t s = 0; s < roots; s++) {
+        Group *gr = &f->groups[s];
+        uint32_t n = 0;
+        while (n < gr->n_chain && yes[gr->chain[n]]) n++;
+        gr->n_chain = n;
+    }
+    for (uint32_t s = 0; s < roots; s++) take_chain(f, s);
+    free(yes);
+}
+
+/* ---- rule 5: without a root */
+
+static uint32_t home(Fuse *f, TnRef r) {
+    const TnNode *n = &f->g->nodes[r];
+    for (uint32_t i = n->n_args; i-- > 0;) {
+        uint32_t s = f->group[n->args[i]];
+        if (s == TN_NONE || f->groups[s].closed || f->groups[s].rows != rows_of(f->g, r)) continue;
+        if (f->groups[s].cost + n->n_args + 1 > COST_MAX) continue;
+        if (reads_well(f, r, s) && acyclic(f, r, s)) return s;
+    }
+    return TN_NONE;
+}
+
+static void form_rootless(Fuse *f) {
+    for (TnRef r = 0; r < f->n_old; r++) {
+        if (!is_compute(f->g, r) || f->group[r] != TN_NONE) continue;
+        uint32_t s = home(f, r);
+        if (s == TN_NONE) s = group_new(f, TN_NONE, rows_of(f->g, r));
+        group_take(f, s, r);
+    }
+}
+
+/* ---- the new order: sources and inputs, kernels as early as the text had their root or first op, outputs */
+
+typedef struct Frame {
+    uint32_t group;
+    TnRef member;
+    uint32_t need;
+} Frame;
+
+typedef struct Order {
+    TnRef *refs;
+    uint32_t n;
+    uint32_t *kernels; /* groups in the order of launches */
+    uint32_t n_kernels;
+    bool *done; /* by group */
+    Frame *stack;
+} Order;
+
+static void emit_group(Fuse *f, Order *o, uint32_t group) {
+    uint32_t from = o->n;
+    for (TnRef m = f->groups[group].members; m != TN_NONE; m = f->next[m]) {
+        o->refs[o->n++] = m;
+        for (uint32_t j = o->n - 1; j > from && f->place[o->refs[j - 1]] > f->place[m]; j--) {
+            o->refs[j] = o->refs[j - 1];
+            o->refs[j - 1] = m;
+        }
+    }
+    o->kernels[o->n_kernels++] = group;
+}
+
+/* What the group waits for goes first, then the group. */
+static void order_group(Fuse *f, Order *o, uint32_t group) {
+    if (o->done[group]) return;
+    uint32_t depth = 0;
+    o->done[group] = true;
+    o->stack[depth++] = (Frame){group, f->groups[group].members, 0};
+    while (depth) {
+        Frame *top = &o->stack[depth - 1];
+        if (top->member == TN_NONE) {
+            emit_group(f, o, top->group);
+            depth--;
+            continue;
+        }
+        TnRef d = need(f, top->member, top->need++);
+        if (d == TN_NONE) {
+            top->member = f->next[top->member];
+            top->need = 0;
+            continue;
+        }
+        uint32_t s = f->group[d];
+        if (s == TN_NONE || o->done[s]) continue;
+        o->done[s] = true;
+        o->stack[depth++] = (Frame){s, f->groups[s].members, 0};
+    }
+}
+
+/* tmatmul7, rmsnorm_quant6: what it is made of, and the number of the launch. */
+static const char *kernel_name(Fuse *f, uint32_t group, uint32_t first, uint32_t n, uint32_t number) {
+    const TnNode *nodes = f->g->nodes;
+    TnRef root = f->groups[group].root;
+    if (root != TN_NONE) {
+        while (!(tn_class_of(f->g, first) == TN_ROOT)) first++;
+        return tn_sprintf(&f->g->arena, "%s%u", tn_ops[nodes[first].op].name, number);
+    }
+    TnBuf b = {0};
+    for (uint32_t i = 0; i < n && i < 3; i++)
+        tn_buf_printf(&b, "%s%s", i ? "_" : "", tn_ops[nodes[first + i].op].name);
+    const char *name = tn_sprintf(&f->g->arena, "%s%u", b.data, number);
+    tn_buf_free(&b);
+    return name;
+}
+
+static void make_kernels(Fuse *f) {
+    TnGraph *g = f->g;
+    Order o = {0};
+    o.refs = tn_xcalloc((size_t)g->n + 1, sizeof *o.refs);
+    o.kernels = tn_xcalloc(f->n + 1, sizeof *o.kernels);
+    o.done = tn_xcalloc(f->n + 1, sizeof *o.done);
+    o.stack = tn_xcalloc(f->n + 1, sizeof *o.stack);
+    for (TnRef r = 0; r < f->n_old; r++) {
+        TnOpClass c = tn_class_of(g, r);
+        if (c == TN_SOURCE || c == TN_INPUT) o.refs[o.n++] = r;
+    }
+    uint32_t first = o.n;
+    for (TnRef r = 0; r < f->n_old; r++) {
+        uint32_t s = f->group[r];
+        if (s != TN_NONE && (f->groups[s].root == TN_NONE || f->groups[s].root == r)) order_group(f, &o, s);
+    }
+    for (TnRef r = 0; r < f->n_old; r++)
+        if (tn_class_of(g, r) == TN_SINK) o.refs[o.n++] = r;
+    uint32_t *sizes = tn_xcalloc(f->n + 1, sizeof *sizes);
+    for (TnRef r = 0; r < g->n; r++)
+        if (f->group[r] != TN_NONE) sizes[f->group[r]]++;
+    tn_graph_reorder(g, o.refs, o.n);
+    for (uint32_t k = 0; k < o.n_kernels; k++) {
+        uint32_t n = sizes[o.kernels[k]], root = TN_NONE;
+        for (TnRef r = first; r < first + n; r++)
+            if (tn_class_of(g, r) == TN_ROOT) root = r;
+        tn_kernel_add(g, kernel_name(f, o.kernels[k], first, n, k), root, first, n);
+        first += n;
+    }
+    free(sizes);
+    free(o.refs);
+    free(o.kernels);
+    free(o.done);
+    free(o.stack);
+}
+
+TernStatus pass_fuse(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
+    (void)ctx;
+    (void)err;
+    size_t cap = g->n;
+    for (TnRef r = 0; r < g->n; r++)
+        if (tn_is_matmul(&g->nodes[r])) cap += CHAIN_MAX;
+    Fuse f = {.g = g, .n_old = g->n};
+    tn_readers_create(g, &f.readers);
+    uint32_t **arrays[] = {&f.group, &f.place, &f.next, &f.part, &f.bases, &f.seen, &f.stack};
+    for (size_t i = 0; i < TN_COUNT(arrays); i++) *arrays[i] = tn_xcalloc(cap + 1, sizeof **arrays[i]);
+    for (TnRef r = 0; r < g->n; r++) {
+        f.group[r] = f.part[r] = TN_NONE;
+        f.place[r] = r;
+    }
+    form_roots(&f);
+    if (g->rows_hi == 1) form_prologues(&f);
+    form_rootless(&f);
+    make_kernels(&f);
+    g->stage = TN_STAGE_FUSED;
+    for (size_t i = 0; i < TN_COUNT(arrays); i++) free(*arrays[i]);
+    free(f.groups);
+    tn_readers_destroy(&f.readers);
+    return TERN_OK;
+}

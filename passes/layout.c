@@ -1,0 +1,92 @@
+/* layout: weights and caches get the encodings that the targets read.
+ *
+ * Does: for every weight that a tmatmul, matmul or embed reads, the first target of the list that has an
+ * opinion is asked how it wants it, and a `pack` is put in front of the readers (dequant reads the scales of
+ * the packed weight, which are the same). pack runs when the blob is written, never in a step. A table that
+ * embed and matmul both read is packed once, as matmul wants it, since that reads all of it. Dense tables get
+ * the encoding that was asked for (ctx->head), or else one that loses nothing: f32, f16 and bf16 stay, q8_0
+ * and q6_k become f32; a target may widen that, not narrow it. Norm weights become f32. The caches kc and vc
+ * get the elements of the variant, and so does every kv_put on them. Needs: a fused graph; level and kv of
+ * the variant. Breaks: nothing; sources and inputs stand in front, before the kernels. Stops: each weight is
+ * looked at once; packs are added in front of weights that were there, never of packs added here. */
+#include "passes/internal.h"
+#include <stdlib.h>
+
+static TnEnc preferred(const TnPassCtx *ctx, const TnType *t, TnOp reader, const char *level) {
+    for (uint32_t i = 0; i < ctx->n_targets; i++) {
+        TnEnc e = ctx->targets[i]->prefer(t, reader, level);
+        if (e != TN_ENC_COUNT) return e;
+    }
+    return t->enc;
+}
+
+/* Every value of the one is a value of the other. */
+static bool widens(TnEnc from, TnEnc to) {
+    return to == from || (to == TN_ENC_f32 && tn_enc_is_float(from));
+}
+
+static TnEnc dense_enc(const TnPassCtx *ctx, TnEnc enc) {
+    if (ctx->head != TN_ENC_COUNT) return ctx->head;
+    return tn_enc_is_float(enc) ? enc : TN_ENC_f32;
+}
+
+/* The encoding that the readers of weight w agree on. */
+static TnEnc choose(const TnGraph *g, const TnPassCtx *ctx, TnRef w, const TnReaders *u) {
+    const TnType *t = &g->nodes[w].type;
+    bool tmatmul = false, matmul = false, embed = false, norm = false;
+    for (uint32_t i = u->at[w]; i < u->at[w + 1]; i++) {
+        const TnNode *n = &g->nodes[u->list[i]];
+        if (n->n_args < 2 || n->args[1] != w) continue;
+        tmatmul |= n->op == TN_OP_tmatmul;
+        matmul |= n->op == TN_OP_matmul;
+        embed |= n->op == TN_OP_embed;
+        norm |= n->op == TN_OP_rmsnorm;
+    }
+    if (tmatmul) return preferred(ctx, t, TN_OP_tmatmul, g->level);
+    if (norm) return TN_ENC_f32;
+    if (!matmul && !embed) return t->enc;
+    TnType dense = *t;
+    dense.enc = dense_enc(ctx, t->enc);
+    TnEnc want = preferred(ctx, &dense, matmul ? TN_OP_matmul : TN_OP_embed, g->level);
+    return widens(dense.enc, want) ? want : dense.enc;
+}
+
+static void pack(TnGraph *g, const TnPassCtx *ctx, TnRef w, const TnReaders *u) {
+    TnEnc enc = choose(g, ctx, w, u);
+    if (enc == g->nodes[w].type.enc) return;
+    TnType t = g->nodes[w].type;
+    t.enc = enc;
+    /* The last pack counts where packing is exact. */
+    TnRef from = w;
+    if (g->nodes[w].op == TN_OP_pack && tn_enc_is_ternary(g->nodes[g->nodes[w].args[0]].type.enc))
+        from = g->nodes[w].args[0];
+    TnRef p = tn_node_add(g, TN_OP_pack, NULL, &t, &from, 1, NULL, 0);
+    for (uint32_t i = u->at[w]; i < u->at[w + 1]; i++) {
+        TnNode *n = &g->nodes[u->list[i]];
+        if (tn_ops[n->op].class == TN_SOURCE) continue; /* concat and pack read what they read */
+        for (uint32_t j = 0; j < n->n_args; j++)
+            if (n->args[j] == w) n->args[j] = p;
+    }
+}
+
+static void choose_caches(TnGraph *g) {
+    for (TnRef r = 0; r < g->n; r++) {
+        TnType *t = &g->nodes[r].type;
+        if (t->enc == TN_ENC_kc) t->enc = g->kv == TN_KV_F16 ? TN_ENC_kc_f16 : TN_ENC_kc_f32;
+        if (t->enc == TN_ENC_vc) t->enc = g->kv == TN_KV_F16 ? TN_ENC_vc_f16 : TN_ENC_vc_f32;
+    }
+}
+
+TernStatus pass_layout(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
+    (void)err;
+    TnReaders u;
+    TnEdit edit;
+    tn_readers_create(g, &u);
+    tn_edit_begin(&edit, g);
+    for (TnRef r = 0; r < edit.n; r++)
+        if (tn_node_is_source(g, r)) pack(g, ctx, r, &u);
+    choose_caches(g);
+    tn_edit_end(&edit, true);
+    tn_readers_destroy(&u);
+    return TERN_OK;
+}
