@@ -219,7 +219,10 @@ static int can(const TnGraph *g, uint32_t kernel, const char *level) {
             tn_ops[g->nodes[r].op].class == TN_ROW; /* behind a root of columns there are no whole rows */
         if (k->root != TN_NONE && r > k->root && row && tn_llvm_ops[g->nodes[k->root].op]->kernel) return 0;
     }
-    return SCORE;
+    TnPart parts[TN_PARTS_MAX];
+    bool cols =
+        k->root != TN_NONE && (g->nodes[k->root].op == TN_OP_tmatmul || g->nodes[k->root].op == TN_OP_matmul);
+    return cols && !tn_kernel_parts(g, kernel, parts) ? 0 : SCORE;
 }
 
 /* Ternary weights as p64; tables stay what they are if their elements are floats, else the layout pass

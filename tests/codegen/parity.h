@@ -14,6 +14,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include "codegen/codegen.h"
+#include "codegen/emulate.h"
 #include "ir/weights.h"
 #include "runtime/base/half.h"
 #include "runtime/base/os.h"
@@ -57,7 +58,14 @@ typedef struct Compiled {
     size_t bytes;
     TnKernelFn *run;
     TnEmitJob job;
+    TnBuf image; /* kept for levels that are emulated */
+    bool emulated;
 } Compiled;
+
+/* Whether the code can be run at all; cross-compiled code cannot where there is no emulator. */
+static inline bool parity_works(const Compiled *c) {
+    return c->run || c->emulated;
+}
 
 static inline Compiled parity_compile(const TnGraph *g, uint32_t kernel, const char *level) {
     Compiled c = {.job = {.g = g, .kernel = kernel, .symbol = "kernel_0"}};
@@ -72,12 +80,18 @@ static inline Compiled parity_compile(const TnGraph *g, uint32_t kernel, const c
         c.bytes = image.len;
         c.run = (TnKernelFn *)(uintptr_t)((uintptr_t)c.code + c.job.entry);
     }
-    tn_buf_free(&image);
+    if (!c.run && !strncmp(level, "neon", 4) && emulate_command()) {
+        c.image = image;
+        c.emulated = true;
+    } else {
+        tn_buf_free(&image);
+    }
     return c;
 }
 
 static inline void parity_free(Compiled *c) {
     if (c->code) tn_os_unmap(c->code, c->bytes);
+    tn_buf_free(&c->image);
 }
 
 typedef struct Memory {
@@ -151,6 +165,13 @@ static inline void parity_compare(const TnGraph *g, const Memory *want, const Me
 
 static inline void parity_call(const Compiled *c, const Memory *m, const int64_t *sym, int64_t lo, int64_t hi,
                                void *scratch) {
+    if (c->emulated) {
+        size_t bytes[64], room = (size_t)(c->job.scratch + c->job.scratch_page * (uint64_t)sym[TN_P]);
+        for (uint32_t i = 0; i < m->n; i++) bytes[i] = m->bytes[i] + PARITY_GUARD;
+        if (!emulate(&c->image, c->job.entry, m->p, bytes, m->n, sym, lo, hi, scratch, room + PARITY_GUARD))
+            fail_msg("emulation of %s failed", c->job.g->level);
+        return;
+    }
     TnLaunch l = {(void *const *)m->p, sym};
     TnTile t = {lo, hi, scratch};
     c->run(&l, &t);
@@ -160,7 +181,7 @@ static inline void parity_call(const Compiled *c, const Memory *m, const int64_t
 static inline void parity_check(const TnGraph *g, const char *level, const Memory *m, const int64_t *sym,
                                 const char *what) {
     Compiled c = parity_compile(g, 0, level);
-    if (!c.run) { /* cross-compiled: that it could be is all that can be said here */
+    if (!parity_works(&c)) { /* cross-compiled: that it could be is all that can be said here */
         parity_free(&c);
         return;
     }
@@ -176,7 +197,7 @@ static inline void parity_check(const TnGraph *g, const char *level, const Memor
         units *= tn_type_rows(lead, sym);
     }
     size_t bytes = (size_t)(c.job.scratch + c.job.scratch_page * (uint64_t)sym[TN_P]);
-    for (int way = 0; way < 3; way++) {
+    for (int way = c.emulated ? 2 : 0; way < 3; way++) {
         Memory got = parity_copy(m);
         uint8_t *room = parity_alloc(bytes, 0xff);
         if (way == 0 && units > 0) parity_call(&c, &got, sym, 0, units, room);

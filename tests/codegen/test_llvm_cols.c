@@ -200,11 +200,15 @@ static void test_matmul_epilogue(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tmatmul_alone),    cmocka_unit_test(test_tmatmul_dequant_add),
-        cmocka_unit_test(test_tmatmul_prologue), cmocka_unit_test(test_qkv),
-        cmocka_unit_test(test_gate_up),          cmocka_unit_test(test_scale_a_row),
-        cmocka_unit_test(test_matmul),           cmocka_unit_test(test_head),
-        cmocka_unit_test(test_matmul_epilogue),
+        cmocka_unit_test_teardown(test_tmatmul_alone, case_teardown),
+        cmocka_unit_test_teardown(test_tmatmul_dequant_add, case_teardown),
+        cmocka_unit_test_teardown(test_tmatmul_prologue, case_teardown),
+        cmocka_unit_test_teardown(test_qkv, case_teardown),
+        cmocka_unit_test_teardown(test_gate_up, case_teardown),
+        cmocka_unit_test_teardown(test_scale_a_row, case_teardown),
+        cmocka_unit_test_teardown(test_matmul, case_teardown),
+        cmocka_unit_test_teardown(test_head, case_teardown),
+        cmocka_unit_test_teardown(test_matmul_epilogue, case_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

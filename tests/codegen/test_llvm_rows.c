@@ -87,8 +87,11 @@ static void test_elementwise(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_embed),  cmocka_unit_test(test_norm_quant),  cmocka_unit_test(test_quant),
-        cmocka_unit_test(test_angles), cmocka_unit_test(test_elementwise),
+        cmocka_unit_test_teardown(test_embed, case_teardown),
+        cmocka_unit_test_teardown(test_norm_quant, case_teardown),
+        cmocka_unit_test_teardown(test_quant, case_teardown),
+        cmocka_unit_test_teardown(test_angles, case_teardown),
+        cmocka_unit_test_teardown(test_elementwise, case_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

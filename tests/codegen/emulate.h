@@ -1,0 +1,78 @@
+/* For tests: code for aarch64 run by qemu's user mode, if that and a cross compiler are installed. */
+#ifndef TN_TEST_EMULATE_H
+#define TN_TEST_EMULATE_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "codegen/codegen.h"
+
+static inline void emulate_end(void) {
+    char path[600];
+    snprintf(path, sizeof path, "%s/tests/neon_run.%d", TERN_BUILD_DIR, (int)getpid());
+    unlink(path);
+}
+
+/* The command that runs tests/codegen/neon_run.c, built at first use; NULL if this machine cannot, with the
+ * reason said once. */
+static inline const char *emulate_command(void) {
+    static char command[600];
+    static int known;
+    if (known) return known > 0 ? command : NULL;
+    known = -1;
+    const char *qemu = NULL;
+    if (!system("command -v qemu-aarch64-static >/dev/null"))
+        qemu = "qemu-aarch64-static";
+    else if (!system("command -v qemu-aarch64 >/dev/null"))
+        qemu = "qemu-aarch64";
+    if (!qemu || system("command -v aarch64-linux-gnu-gcc >/dev/null")) {
+        puts("skipped on neon-dotprod: no qemu-aarch64 or no aarch64-linux-gnu-gcc; its code is only "
+             "compiled");
+        return NULL;
+    }
+    char build[600];
+    snprintf(build, sizeof build,
+             "aarch64-linux-gnu-gcc -O1 -static %s/tests/codegen/neon_run.c -o %s/tests/neon_run.%d",
+             TERN_SOURCE_DIR, TERN_BUILD_DIR, (int)getpid());
+    if (system(build)) {
+        puts("skipped on neon-dotprod: aarch64-linux-gnu-gcc cannot link a static program");
+        return NULL;
+    }
+    snprintf(command, sizeof command, "%s -cpu max %s/tests/neon_run.%d", qemu, TERN_BUILD_DIR,
+             (int)getpid());
+    known = 1;
+    atexit(emulate_end);
+    return command;
+}
+
+/* One tile. bytes[i] of each operand and of the scratch go over and come back. False: it could not be run. */
+static inline bool emulate(const TnBuf *image, uint64_t entry, void *const *ptr, const size_t *bytes,
+                           uint32_t n, const int64_t *sym, int64_t lo, int64_t hi, void *scratch,
+                           size_t scratch_bytes) {
+    char path[600], command[1300];
+    snprintf(path, sizeof path, "%s/tests/emulate.%d", TERN_BUILD_DIR, (int)getpid());
+    snprintf(command, sizeof command, "%s %s", emulate_command(), path);
+    FILE *f = fopen(path, "wb");
+    if (!f) return false;
+    uint64_t head[13] = {image->len, entry, scratch_bytes, n, (uint64_t)lo, (uint64_t)hi}, size;
+    memcpy(&head[6], sym, 7 * 8);
+    fwrite(head, 8, 13, f);
+    for (uint32_t i = 0; i < n; i++) {
+        size = bytes[i];
+        fwrite(&size, 8, 1, f);
+    }
+    fwrite(image->data, 1, image->len, f);
+    fwrite(scratch, 1, scratch_bytes, f);
+    for (uint32_t i = 0; i < n; i++) fwrite(ptr[i], 1, bytes[i], f);
+    bool ok = !fclose(f) && !system(command);
+    f = ok ? fopen(path, "rb") : NULL;
+    ok = f && !fseek(f, (long)(13 * 8 + n * 8 + image->len), SEEK_SET) &&
+         fread(scratch, 1, scratch_bytes, f) == scratch_bytes;
+    for (uint32_t i = 0; ok && i < n; i++) ok = fread(ptr[i], 1, bytes[i], f) == bytes[i];
+    if (f) fclose(f);
+    unlink(path);
+    return ok;
+}
+
+#endif
