@@ -1,0 +1,62 @@
+/* For tests: a file as it comes from a writer is read, or refused with exactly this line. */
+#ifndef TN_TEST_REFUSE_H
+#define TN_TEST_REFUSE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "frontends/gguf/gguf.h"
+#include "support/gguf_model.h"
+
+/* What opening gives: "" if it works. `keep` gets the object, or NULL to close it. */
+static inline const char *open_says(const void *bytes, size_t n, bool vocab_only, TnGguf **keep) {
+    static TernError err;
+    TnGguf *g = NULL;
+    err = (TernError){0};
+    void *exact = tn_xcalloc(n ? n : 1, 1); /* a block of its own, so that a read behind it is seen */
+    memcpy(exact, bytes, n);
+    if (tn_gguf_open_memory(exact, n, "m.gguf", vocab_only, &g, &err) == TERN_OK) err.text[0] = 0;
+    if (keep) {
+        *keep = g;
+        return err.text; /* the bytes stay: they are the object's */
+    }
+    if (g) tn_gguf_close(g);
+    free(exact);
+    return err.text;
+}
+
+/* What making the graph gives. Consumes the writer. */
+static inline const char *graph_says(TnGw *w, bool ternary_dense) {
+    static TernError err;
+    TnBuf file = {0};
+    TnGguf *gg = NULL;
+    TnGraph *g = NULL;
+    TnFacts f;
+    err = (TernError){0};
+    tn_gw_bytes(w, &file, NULL, NULL);
+    tn_gw_destroy(w);
+    if (tn_gguf_open_memory(file.data, file.len, "m.gguf", false, &gg, &err) == TERN_OK &&
+        tn_gguf_graph(gg, &(TnGgufOptions){.ternary_dense = ternary_dense, .no_hash = true}, &g, &f, &err) ==
+            TERN_OK)
+        err.text[0] = 0;
+    tn_graph_destroy(g);
+    tn_gguf_close(gg);
+    tn_buf_free(&file);
+    return err.text;
+}
+
+/* Consumes the writer. "" means it is read. */
+static inline void expect_open(TnGw *w, const char *want) {
+    TnBuf file = {0};
+    tn_gw_bytes(w, &file, NULL, NULL);
+    tn_gw_destroy(w);
+    assert_string_equal(open_says(file.data, file.len, false, NULL), want);
+    tn_buf_free(&file);
+}
+
+#endif
