@@ -3,9 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/source.h"
-
-/* Declared in api.c: a blob opened without running anything. */
-TernStatus tn_open_for_reading(const char *path, TernModel **out, TernError *err);
+#include "runtime/base/reader.h"
 
 #define MIB(bytes) ((double)(bytes) / (1 << 20))
 
@@ -207,19 +205,32 @@ static void print_variants(const TernModel *m, TnBuf *b) {
     }
 }
 
+/* Text at a range of a section; empty where the range leaves it (open has checked hashes, not the meaning of
+ * WDIR). */
+static const char *range_text(const uint8_t *section, size_t n, TnBlobRange r, int *out_len) {
+    bool in = tn_range_ok(r.offset, r.size, n);
+    *out_len = in ? (int)r.size : 0;
+    return in ? (const char *)section + r.offset : "";
+}
+
 static void print_weights(const TernModel *m, TnBuf *b) {
     size_t n;
     const uint8_t *p = tern_model_section(m, TN_SECTION_WDIR, 0, &n);
     if (!p) return;
-    TnBlobWdir d;
-    memcpy(&d, p, sizeof d);
+    TnReader r = tn_reader(p, n);
+    const void *head = tn_read(&r, sizeof(TnBlobWdir));
+    TnBlobWdir d = {0};
+    if (head) memcpy(&d, head, sizeof d);
     tn_buf_printf(b, "\nweights\n  %14s %12s  %-24s %s\n", "offset", "bytes", "type", "name");
     for (uint32_t i = 0; i < d.n; i++) {
+        const void *row = tn_read(&r, sizeof(TnBlobWeight));
+        if (!row) return;
         TnBlobWeight w;
-        memcpy(&w, p + sizeof d + i * sizeof w, sizeof w);
+        int type_len, name_len;
+        memcpy(&w, row, sizeof w);
+        const char *type = range_text(p, n, w.type, &type_len), *name = range_text(p, n, w.name, &name_len);
         tn_buf_printf(b, "  %14llu %12llu  %-24.*s %.*s\n", (unsigned long long)w.offset,
-                      (unsigned long long)w.size, (int)w.type.size, p + w.type.offset, (int)w.name.size,
-                      p + w.name.offset);
+                      (unsigned long long)w.size, type_len, type, name_len, name);
     }
 }
 

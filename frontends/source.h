@@ -18,4 +18,7 @@ TernStatus tn_head_parse(const char *head, TnEnc *out, TernError *err);
 TernStatus tn_list_split(TnArena *arena, const char *what, const char *list, const char ***out,
                          uint32_t *out_n, TernError *err);
 
+/* A blob opened to be read, never run: any machine will do. */
+TernStatus tn_open_for_reading(const char *path, TernModel **out, TernError *err);
+
 #endif

@@ -20,6 +20,7 @@ static int parse_ids(const char *what, const char *p, uint32_t n_vocab, Tokens *
         bool bad = end != p + len || errno || v < 0 || v > INT32_MAX;
         if (bad || (n_vocab && v >= n_vocab)) {
             free(out->ids);
+            *out = (Tokens){0};
             if (bad) return fail_text("%s: '%.*s', wanted token ids", what, (int)(len < 40 ? len : 40), p);
             return fail_text("%s: token %ld, wanted 0 to %u", what, v, n_vocab - 1);
         }

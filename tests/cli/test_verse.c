@@ -1,0 +1,235 @@
+/* The trained model that comes with Tern against outside vectors (models/vectors.json, made by an independent
+ * float64 implementation), and the promise: the same bits compiled at load or ahead, evaluated or compiled,
+ * at every feature level, for 1 to 3 threads, and however a prompt is cut into steps. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include <jansson.h>
+#include "frontends/ternc.h"
+#include "runtime/text/text.h"
+#include "runtime/base/fmath.h"
+
+static json_t *vectors;
+
+static void must(TernStatus st, const TernError *err) {
+    if (st != TERN_OK) fail_msg("%s", err->text);
+}
+
+static size_t ids_of(json_t *array, int32_t *out, size_t cap) {
+    size_t n = json_array_size(array);
+    assert_true(n <= cap);
+    for (size_t i = 0; i < n; i++) out[i] = (int32_t)json_integer_value(json_array_get(array, i));
+    return n;
+}
+
+static TernModel *load(const char *cpu, const char *target) {
+    TernError err = {0};
+    TernModel *m = NULL;
+    TerncOptions o = {.size = sizeof o, .cap = cpu, .target = target};
+    must(ternc_load(NULL, &o, NULL, &m, &err), &err);
+    return m;
+}
+
+static TernPool *threads(uint32_t n) {
+    TernError err = {0};
+    TernPool *p = NULL;
+    TernPoolOptions o = {.size = sizeof o, .threads = n};
+    must(tern_pool_create(&o, &p, &err), &err);
+    return p;
+}
+
+static TernSession *session(TernModel *m, TernPool *p, TernKv kv) {
+    TernError err = {0};
+    TernSession *s = NULL;
+    TernSessionOptions o = {.size = sizeof o, .kv = kv, .context = 1024};
+    must(tern_session_create(m, p, &o, &s, &err), &err);
+    return s;
+}
+
+static void keep_id(void *user, const TernResult *r) {
+    *(int32_t *)user = r->id;
+}
+
+/* Feeds tokens in steps of `chunk`; the greedy id after the last. */
+static int32_t feed(TernSession *s, const int32_t *ids, size_t n, size_t chunk) {
+    TernError err = {0};
+    TernRow rows[1024];
+    int32_t best = -1;
+    for (size_t at = 0; at < n; at += chunk) {
+        size_t m = n - at < chunk ? n - at : chunk;
+        for (size_t i = 0; i < m; i++)
+            rows[i] = (TernRow){ids[at + i], 0, at + i + 1 == n ? TERN_WANT_GREEDY : TERN_WANT_NOTHING};
+        must(tern_session_step(s, rows, m, keep_id, &best, &err), &err);
+    }
+    return best;
+}
+
+typedef struct Score {
+    const int32_t *ids;
+    uint32_t n_vocab;
+    double sum;
+    size_t n;
+    uint64_t bits; /* of all logits seen, folded */
+} Score;
+
+static void score(void *user, const TernResult *r) {
+    Score *s = user;
+    double max = r->logits[0], sum = 0;
+    for (uint32_t i = 0; i < s->n_vocab; i++) {
+        if (r->logits[i] > max) max = r->logits[i];
+        s->bits = (s->bits ^ tn_f32_bits(r->logits[i])) * 0x100000001b3u;
+    }
+    for (uint32_t i = 0; i < s->n_vocab; i++) sum += tn_expd(r->logits[i] - max);
+    s->sum += tn_log(sum) - (r->logits[s->ids[r->row + 1]] - max);
+    s->n++;
+}
+
+/* Perplexity of the vectors' text; *bits identifies every logit of it. */
+static double perplexity(TernModel *m, TernPool *p, TernKv kv, uint64_t *bits) {
+    static int32_t ids[1024];
+    TernRow rows[1024];
+    TernError err = {0};
+    size_t n = ids_of(json_object_get(json_object_get(vectors, "perplexity"), "tokens"), ids, 1024);
+    TernModelInfo info;
+    tern_model_info(m, &info);
+    TernSession *s = session(m, p, kv);
+    Score sc = {.ids = ids, .n_vocab = info.n_vocab};
+    for (size_t i = 0; i < n; i++)
+        rows[i] = (TernRow){ids[i], 0, i + 1 < n ? TERN_WANT_LOGITS : TERN_WANT_NOTHING};
+    must(tern_session_step(s, rows, n, score, &sc, &err), &err);
+    tern_session_destroy(s);
+    assert_int_equal(sc.n, n - 1);
+    *bits = sc.bits;
+    return tn_expd(sc.sum / (double)sc.n);
+}
+
+static void test_greedy_ids_are_the_references(void **state) {
+    (void)state;
+    TernModel *m = load(NULL, NULL);
+    TernPool *p = threads(2);
+    TernSession *s = session(m, p, TERN_KV_F32);
+    json_t *list = json_object_get(vectors, "greedy"), *one;
+    size_t at;
+    json_array_foreach(list, at, one) {
+        static const size_t chunks[] = {1024, 1, 7};
+        int32_t prompt[256], want[256];
+        size_t n = ids_of(json_object_get(one, "tokens"), prompt, 256),
+               n_want = ids_of(json_object_get(one, "ids"), want, 256);
+        for (size_t c = 0; c < 3; c++) {
+            TernError err = {0};
+            must(tern_session_truncate(s, 0, 0, &err), &err);
+            int32_t id = feed(s, prompt, n, chunks[c]);
+            for (size_t i = 0; i < n_want; i++) {
+                if (id != want[i])
+                    fail_msg("prompt %zu, steps of %zu: id %zu is %d, wanted %d", at, chunks[c], i, id,
+                             want[i]);
+                id = feed(s, &id, 1, 1);
+            }
+        }
+    }
+    tern_session_destroy(s);
+    tern_pool_destroy(p);
+    tern_model_close(m);
+}
+
+static void test_tokenizer_gives_the_vectors_ids(void **state) {
+    (void)state;
+    TernModel *m = load(NULL, NULL);
+    size_t n;
+    const void *image = tern_model_vocab(m, &n);
+    TernVocab *v;
+    TernError err = {0};
+    must(tern_vocab_open(image, n, &v, &err), &err);
+    json_t *list = json_object_get(vectors, "greedy"), *one;
+    size_t at;
+    json_array_foreach(list, at, one) {
+        const char *text = json_string_value(json_object_get(one, "prompt"));
+        int32_t want[256];
+        uint32_t got[256];
+        size_t n_want = ids_of(json_object_get(one, "tokens"), want, 256), n_got;
+        must(tern_encode(v, text, strlen(text), TERN_ENCODE_ADD_SPECIAL, got, 256, &n_got, &err), &err);
+        assert_int_equal(n_got, n_want);
+        assert_memory_equal(got, want, n_want * sizeof *got);
+    }
+    tern_vocab_close(v);
+    tern_model_close(m);
+}
+
+static void check_near(double got, double want, double tolerance) {
+    if (!(fabs(got / want - 1) <= tolerance))
+        fail_msg("perplexity %.6f, wanted %.6f within %g", got, want, tolerance);
+}
+
+static void test_perplexity_is_the_references_and_the_same_everywhere(void **state) {
+    (void)state;
+    double want = json_number_value(json_object_get(json_object_get(vectors, "perplexity"), "value"));
+    char path[] = "/tmp/tern-verse-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    TernError err = {0};
+    const char *levels = tern_cpu_levels();
+    TerncOptions o = {.size = sizeof o};
+    if (!*levels) o.levels = "ref";
+    must(ternc_compile(NULL, &o, path, NULL, &err), &err);
+    for (TernKv kv = TERN_KV_F16; kv <= TERN_KV_F32; kv++) {
+        uint64_t first = 0, bits;
+        TernPool *one = threads(1);
+        TernModel *m = load(NULL, "ref");
+        check_near(perplexity(m, one, kv, &first), want, kv == TERN_KV_F32 ? 0.002 : 0.003);
+        tern_model_close(m);
+        char list[128];
+        snprintf(list, sizeof list, "%s", levels);
+        for (char *level = strtok(list, ","); level; level = strtok(NULL, ",")) {
+            for (int aot = 0; aot < 2; aot++) {
+                TernModelOptions mo = {.size = sizeof mo, .cpu = level};
+                if (aot)
+                    must(tern_model_open(path, &mo, &m, &err), &err);
+                else
+                    m = load(level, NULL);
+                TernModelInfo info;
+                tern_model_info(m, &info);
+                assert_string_equal(info.level, level);
+                for (uint32_t n = 1; n <= 3; n++) {
+                    TernPool *p = threads(n);
+                    (void)perplexity(m, p, kv, &bits);
+                    if (bits != first)
+                        fail_msg("%s, %s, %u threads: other logits than the evaluator's", level,
+                                 aot ? "blob" : "JIT", n);
+                    tern_pool_destroy(p);
+                }
+                tern_model_close(m);
+            }
+        }
+        TernModelOptions mo = {.size = sizeof mo};
+        must(ternc_open_ref(path, &mo, &m, &err), &err);
+        (void)perplexity(m, one, kv, &bits);
+        assert_true(bits == first);
+        tern_model_close(m);
+        tern_pool_destroy(one);
+    }
+    unlink(path);
+}
+
+int main(void) {
+    json_error_t why;
+    vectors = json_load_file(TERN_SOURCE_DIR "/models/vectors.json", 0, &why);
+    if (!vectors) {
+        fprintf(stderr, "models/vectors.json: %s\n", why.text);
+        return 1;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tokenizer_gives_the_vectors_ids),
+        cmocka_unit_test(test_greedy_ids_are_the_references),
+        cmocka_unit_test(test_perplexity_is_the_references_and_the_same_everywhere),
+    };
+    int bad = cmocka_run_group_tests(tests, NULL, NULL);
+    json_decref(vectors);
+    return bad;
+}
