@@ -38,8 +38,9 @@ extern const TnTarget tn_target_llvm;
 /* By name; NULL if this build has none such. */
 const TnTarget *tn_target_find(const char *name);
 
-/* A kernel's canonical text: what its code depends on and nothing else (no weight names, no scale values, no
- * arena offsets, no kernel or value names; with row class and level). Equal texts mean equal code. */
+/* A kernel's canonical text: what its code depends on and nothing else. No weight names, no scale values, no
+ * arena offsets, no kernel or value names; the level; the row class only where axis=cols (an emitter of an
+ * axis=rows kernel must not look at it). Equal texts mean equal code. */
 void tn_kernel_signature(const TnGraph *g, uint32_t kernel, TnBuf *out);
 
 /* ---- flatten.c: an ELF64 relocatable object (x86-64 or aarch64) to one position-independent image. Refuses

@@ -59,9 +59,11 @@ void tn_kernel_signature(const TnGraph *g, uint32_t kernel, TnBuf *out) {
     const TnKernel *k = &g->kernels[kernel];
     TnRef ops[64];
     uint32_t n_in, n = tn_kernel_operands(g, kernel, ops, &n_in);
-    tn_buf_printf(out, "target=%s level=%s rows=%lld..%lld axis=%d grain=%lld units=%lld root=",
-                  k->target ? k->target : "?", g->level ? g->level : "?", (long long)g->rows_lo,
-                  (long long)g->rows_hi, (int)k->axis, (long long)k->grain, (long long)k->units);
+    tn_buf_printf(out, "target=%s level=%s axis=%d grain=%lld units=%lld ", k->target ? k->target : "?",
+                  g->level ? g->level : "?", (int)k->axis, (long long)k->grain, (long long)k->units);
+    if (k->axis != TN_AXIS_ROWS)
+        tn_buf_printf(out, "rows=%lld..%lld ", (long long)g->rows_lo, (long long)g->rows_hi);
+    tn_buf_puts(out, "root=");
     if (k->root == TN_NONE)
         tn_buf_puts(out, "none\n");
     else

@@ -49,12 +49,15 @@ static char *signature(Text t) {
     return out.data;
 }
 
-static void expect(const char *what, Text t, bool equal) {
-    char *a = signature(plain), *b = signature(t);
+static void expect_pair(const char *what, Text s, Text t, bool equal) {
+    char *a = signature(s), *b = signature(t);
     if (!strcmp(a, b) != equal)
         fail_msg("%s: signatures %s\n%s\n%s", what, equal ? "differ" : "are equal", a, b);
     free(a);
     free(b);
+}
+static void expect(const char *what, Text t, bool equal) {
+    expect_pair(what, plain, t, equal);
 }
 
 static void names_places_and_scales_do_not_count(void **state) {
@@ -71,6 +74,11 @@ static void names_places_and_scales_do_not_count(void **state) {
     t = plain;
     t.type = "p64[96,300] scale=[32:0x1p-9,64:0x1.8p-3]";
     expect("scales", t, true);
+    Text by_rows = plain;
+    by_rows.kernel = "axis=rows, grain=1, units=1, barrier=1";
+    t = by_rows;
+    t.rows = "2..8";
+    expect_pair("row class where a unit is a row", by_rows, t, true);
     t = plain;
     t.kernel = "axis=cols, grain=32, units=3, barrier=0";
     expect("barrier", t, true);
