@@ -1,0 +1,226 @@
+/* docs/blob.md against the runtime: a reader written from the page alone must find the same facts, notice
+ * every changed bit, and accept and refuse what the runtime accepts and refuses, right hashes or wrong. */
+#include "codegen/blob_reader.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+#include "runtime/fake_model.h"
+#include "codegen/small_model.h"
+#include "runtime/base/os.h"
+
+static Fake fake;
+static Br br; /* large */
+
+static TernStatus open_memory(const void *bytes, size_t size, TernModel **out, TernError *err) {
+    TernKernels k = fake_kernels(&fake);
+    TernModelOptions o = {.size = sizeof o, .kernels = &k};
+    return tern_model_open_memory(bytes, size, &o, out, err);
+}
+
+/* The page alone: no header of ours. */
+static void the_reader_stands_alone(void **state) {
+    (void)state;
+    char *text;
+    size_t n;
+    assert_int_equal(tn_file_read(TERN_SOURCE_DIR "/tests/codegen/blob_reader.h", 1 << 20, &text, &n, NULL),
+                     TERN_OK);
+    assert_null(strstr(text, "#include \""));
+    assert_non_null(strstr(text, "#include <"));
+    free(text);
+}
+
+/* ---- facts */
+
+static void same_text(BrText a, const char *b) {
+    assert_int_equal(a.n, strlen(b));
+    assert_memory_equal(a.s, b, a.n);
+}
+
+static void same_sections(const TernModel *m) {
+    uint32_t seen[BR_KINDS] = {0}, known = 0;
+    for (uint32_t i = 0; i < br.n_sections; i++) {
+        const BrSection *s = &br.sections[i];
+        size_t n = 0;
+        uint32_t index = 0;
+        for (uint32_t j = 0; j < i; j++) index += br.sections[j].kind == s->kind;
+        assert_ptr_equal(tern_model_section(m, s->kind, index, &n), s->bytes);
+        assert_int_equal(n, s->size);
+        if (s->kind < BR_KINDS) known++, seen[s->kind]++;
+    }
+    for (uint32_t k = 1; k < BR_KINDS; k++) {
+        size_t n;
+        assert_int_equal(seen[k], br_count(&br, k));
+        assert_null(tern_model_section(m, k, seen[k], &n));
+    }
+    assert_true(known > 0);
+}
+
+static void same_facts(const void *bytes, size_t size) {
+    TernModel *m;
+    TernError err = {0};
+    if (br_read(bytes, size, &br)) fail_msg("%s: %s", br.place, br.fault);
+    if (open_memory(bytes, size, &m, &err)) fail_msg("%s", err.text);
+    TernModelInfo info;
+    tern_model_info(m, &info);
+    same_text(br.arch, info.arch);
+    same_text(br.name, info.name);
+    same_text(br.desc, info.desc);
+    assert_int_equal(br.n_vocab, info.n_vocab);
+    assert_int_equal(br.n_context, info.n_context);
+    assert_int_equal(br.n_layers, info.n_layers);
+    assert_int_equal(br.n_hidden, info.n_hidden);
+    assert_int_equal(br.n_ffn, info.n_ffn);
+    assert_int_equal(br.n_heads, info.n_heads);
+    assert_int_equal(br.n_kv_heads, info.n_kv_heads);
+    assert_int_equal(br.head_dim, info.head_dim);
+    assert_int_equal(br.n_params, info.n_params);
+    assert_int_equal(br.size, info.file_bytes);
+    uint32_t rows = 0;
+    uint64_t weights = 0;
+    for (uint32_t i = 0; i < br.n_variants; i++) {
+        if (br.variants[i].rows_hi > rows) rows = br.variants[i].rows_hi;
+        if (br.variants[i].weight_bytes > weights) weights = br.variants[i].weight_bytes;
+    }
+    assert_int_equal(rows, info.max_rows);
+    assert_int_equal(weights, info.weight_bytes);
+    size_t n;
+    const void *vocab = tern_model_vocab(m, &n);
+    assert_int_equal(n, br.vocab.n);
+    if (n) assert_ptr_equal(vocab, br.vocab.s);
+    same_sections(m);
+    tern_model_close(m);
+}
+
+static void hand_made_blobs(void **state) {
+    (void)state;
+    static const uint32_t levels[] = {TN_LEVEL_REF, TN_LEVEL_AVX2};
+    static const size_t weights[] = {128, 300, 4194304, 4194305, 9000000};
+    for (size_t l = 0; l < TN_COUNT(levels); l++)
+        for (size_t w = 0; w < TN_COUNT(weights); w++) {
+            Maker maker = fake_maker(levels[l], weights[w]);
+            Image image = maker_seal(&maker);
+            same_facts(image.data, image.size);
+            assert_int_equal(br.n_variants, 6);
+            maker_free(&maker);
+            free(image.data);
+        }
+}
+
+/* ---- damage */
+
+/* Both readers refuse, naming the same place; the runtime sees WGHT when a session is made, which is not
+ * asked here. */
+static void refused_alike(const void *bytes, size_t size, size_t at) {
+    TernModel *m = NULL;
+    TernError err = {0};
+    const char *place = br_read(bytes, size, &br);
+    if (!place) fail_msg("byte %zu changed: the reader noticed nothing", at);
+    TernStatus s = open_memory(bytes, size, &m, &err);
+    if (s == TERN_OK) tern_model_close(m);
+    if (strcmp(place, "section WGHT") == 0) return;
+    if (s == TERN_OK || !strstr(err.text, place))
+        fail_msg("byte %zu changed: '%s', but the runtime says '%s'", at, place, err.text);
+}
+
+static void every_bit_counts(void **state) {
+    (void)state;
+    Image image = fake_image();
+    for (size_t i = 0; i < image.size; i++)
+        for (int bit = 0; bit < 8; bit++) {
+            image.data[i] ^= (uint8_t)(1 << bit);
+            refused_alike(image.data, image.size, i);
+            image.data[i] ^= (uint8_t)(1 << bit);
+        }
+    free(image.data);
+}
+
+static void every_truncation_counts(void **state) {
+    (void)state;
+    Image image = fake_image();
+    for (size_t n = 0; n < image.size; n++) {
+        uint8_t *cut = aligned_alloc(64, tn_round_up(n + 1, 64));
+        memcpy(cut, image.data, n);
+        refused_alike(cut, n, n);
+        free(cut);
+    }
+    free(image.data);
+}
+
+/* ---- other contents under right hashes */
+
+static uint64_t random_state = 1;
+static uint32_t random_u32(void) {
+    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(random_state >> 33);
+}
+
+/* A word of a section, or its length, becomes something else: often an edge. */
+static void spoil(Maker *m) {
+    static const uint32_t edges[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 63, 64, 65, 127, 128, 192, 256, 0xffffffff};
+    Section *s = &m->s[random_u32() % m->n];
+    if (s->row.kind == TN_SECTION_CHNK || s->row.kind == TN_SECTION_WGHT) return;
+    if (random_u32() % 16 == 0) {
+        s->bytes.len -= random_u32() % (uint32_t)(s->bytes.len + 1);
+    } else if (s->bytes.len >= 4) {
+        size_t at = random_u32() % (uint32_t)(s->bytes.len / 4) * 4;
+        uint32_t word;
+        memcpy(&word, s->bytes.data + at, 4);
+        uint32_t how = random_u32() % 4;
+        word = how == 0   ? edges[random_u32() % TN_COUNT(edges)]
+               : how == 1 ? word + 1
+               : how == 2 ? word - 1
+                          : word ^ 1u << random_u32() % 32;
+        memcpy(s->bytes.data + at, &word, 4);
+    }
+}
+
+static void both_readers_agree(void **state) {
+    (void)state;
+    int good = 0, bad = 0;
+    for (int i = 0; i < 20000; i++) {
+        Maker maker = fake_maker(i % 2 ? TN_LEVEL_AVX2 : TN_LEVEL_REF, 300);
+        spoil(&maker);
+        Image image = maker_seal(&maker);
+        TernModel *m = NULL;
+        TernError err = {0};
+        const char *place = br_read(image.data, image.size, &br);
+        TernStatus s = open_memory(image.data, image.size, &m, &err);
+        if (s == TERN_OK) tern_model_close(m);
+        if ((s == TERN_OK) != !place)
+            fail_msg("round %d: the reader says '%s: %s', the runtime '%s'", i, place ? place : "good",
+                     place ? br.fault : "", err.text);
+        if (place)
+            bad++;
+        else
+            good++;
+        maker_free(&maker);
+        free(image.data);
+    }
+    assert_true(good > 1000 && bad > 1000);
+}
+
+/* Sections of kinds that the page does not know: skipped, or refused when they are required. */
+static void unknown_kinds(void **state) {
+    (void)state;
+    for (uint32_t flags = 0; flags < 3; flags++) {
+        Maker maker = fake_maker(TN_LEVEL_REF, 300);
+        maker_find(&maker, 77, 0)->row.flags = flags;
+        Image image = maker_seal(&maker);
+        TernModel *m = NULL;
+        TernStatus s = open_memory(image.data, image.size, &m, NULL);
+        assert_int_equal(s == TERN_OK, flags == 0);
+        assert_int_equal(br_read(image.data, image.size, &br) == NULL, flags == 0);
+        if (s == TERN_OK) tern_model_close(m);
+        maker_free(&maker);
+        free(image.data);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_reader_stands_alone), cmocka_unit_test(hand_made_blobs),
+        cmocka_unit_test(every_bit_counts),        cmocka_unit_test(every_truncation_counts),
+        cmocka_unit_test(both_readers_agree),      cmocka_unit_test(unknown_kinds),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
