@@ -1,0 +1,83 @@
+#!/bin/bash
+# Who may include whom. Each folder may include itself and what its row names; a file that breaks a rule is
+# printed with its line. Argument 2 (a folder) is checked instead of this project: how the test tests itself.
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=${2:-$(cd "$here/../.." && pwd)}
+bad=0
+
+# rule FOLDER DEPTH ALLOWED...: every #include "path" in FOLDER resolves into one of the allowed prefixes
+rule() {
+    local folder=$1 depth=$2 file line path ok allowed
+    shift 2
+    [ -d "$root/$folder" ] || return 0
+    while IFS=: read -r file line path; do
+        path=$(sed -E 's/^[^"]*"([^"]*)".*/\1/' <<<"$path")
+        if [ ! -e "$root/$path" ]; then # relative to the file, or to runtime/ (how installed headers are found)
+            local dir=${file%/*}
+            for try in "$dir/$path" "$root/runtime/$path"; do
+                [ -e "$try" ] && path=$(realpath --relative-to="$root" "$try") && break
+            done
+        fi
+        ok=0
+        for allowed in "$@"; do
+            case $path in $allowed) [ "${path%/*}/" != "${allowed%/*}/" ] && [ "${allowed: -2}" != "**" ] || ok=1 ;; esac
+        done
+        if [ $ok = 0 ]; then
+            echo "${file#"$root"/}:$line: includes \"$path\"; $folder may include: $*"
+            bad=1
+        fi
+    done < <(find "$root/$folder" -maxdepth "$depth" -name '*.[ch]' -exec grep -nH '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' {} +)
+}
+
+# "a/*" is the folder itself, "a/**" everything below it too
+rule runtime/base 9 'runtime/base/*'
+rule runtime/abi 9 'runtime/abi/*' 'runtime/base/*'
+rule runtime/text 9 'runtime/text/*' 'runtime/base/*'
+rule runtime 1 'runtime/*' 'runtime/abi/*' 'runtime/base/*'
+rule ir 9 'ir/**' 'runtime/base/*'
+rule passes 9 'passes/**' 'ir/**' 'runtime/base/*'
+rule codegen 9 'codegen/**' 'passes/**' 'ir/**' 'runtime/abi/*' 'runtime/base/*'
+# the vocabulary travels in the blob as runtime/text lays it out, so the reader of GGUF builds it there
+rule frontends/gguf 9 'frontends/gguf/*' 'ir/**' 'runtime/text/*' 'runtime/base/*'
+rule frontends 1 'frontends/*' 'frontends/gguf/*' 'codegen/**' 'passes/**' 'ir/**' 'runtime/tern.h' \
+    'runtime/text/*' 'runtime/abi/*' 'runtime/base/*'
+rule frontends/cli 9 'frontends/cli/*' 'frontends/ternc.h' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/base/*'
+
+# outside <header.h>s: where each library may be known
+only() {
+    local pattern=$1 found
+    shift
+    found=$(cd "$root" && grep -rnE "^[[:space:]]*#[[:space:]]*include[[:space:]]*[<\"]$pattern" --include='*.[ch]' \
+        runtime ir passes codegen frontends 2>/dev/null | grep -vE "^($*)")
+    if [ -n "$found" ]; then
+        echo "$found"
+        echo "  <$pattern...> may be included only under: $*"
+        bad=1
+    fi
+}
+only 'llvm' 'codegen/(llvm|ptx)/'
+only 'libxsmm' 'codegen/xsmm/'
+only 'pcre2' 'runtime/text/'
+only 'xxhash' 'runtime/base/hash\.c'
+only 'jansson' 'frontends/'
+only '(sys/mman|fcntl|sys/stat)\.h' 'runtime/base/|frontends/cli/'
+
+if [ -z "$2" ]; then
+    # The test must be able to fail: a small tree with one fault of each kind.
+    tree=$(mktemp -d)
+    mkdir -p "$tree"/{runtime/base,ir,frontends/cli,passes}
+    touch "$tree/ir/graph.h" "$tree/runtime/base/os.h" "$tree/runtime/tern.h"
+    echo '#include "ir/graph.h"' >"$tree/runtime/session.c"
+    echo '#include "runtime/tern.h"' >"$tree/runtime/base/up.c"
+    echo '#include "ir/graph.h"' >"$tree/frontends/cli/main.c"
+    echo '#include <llvm-c/Core.h>' >"$tree/passes/fuse.c"
+    echo '#include "runtime/base/os.h"' >"$tree/ir/fine.c"
+    out=$(bash "${BASH_SOURCE[0]}" x "$tree") && { echo "a tree with four faults was accepted"; bad=1; }
+    for want in runtime/session.c:1 runtime/base/up.c:1 frontends/cli/main.c:1 passes/fuse.c:1; do
+        grep -q "^$want" <<<"$out" || { echo "the fault in $want was not seen"; bad=1; }
+    done
+    grep -q ir/fine.c <<<"$out" && { echo "ir/fine.c was refused"; bad=1; }
+    rm -rf "$tree"
+    [ $bad = 0 ] && echo "include directions hold"
+fi
+exit $bad
