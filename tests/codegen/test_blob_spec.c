@@ -106,6 +106,129 @@ static void hand_made_blobs(void **state) {
         }
 }
 
+/* ---- a compiled model: what the writer writes is what the page says, its equalities too */
+
+static void check_variant(const BrVariant *v) {
+    uint32_t barriers = 0;
+    uint64_t scratch = 0, scratch_page = 0, arena[8] = {0}, constant = 0, weights = 0;
+    for (uint32_t i = 0; i < v->n_launches; i++) {
+        const uint8_t *l = v->launches + 64 * i;
+        barriers += br_u32(l + 48);
+        if (br_u64(l + 32) > scratch) scratch = br_u64(l + 32);
+        if (br_u64(l + 40) > scratch_page) scratch_page = br_u64(l + 40);
+    }
+    for (uint32_t i = 0; i < v->n_operands; i++) {
+        const uint8_t *o = v->operands + 24 * i;
+        uint64_t end = br_u64(o + 8) + tn_round_up(br_u64(o + 16), 64);
+        if (br_u32(o) == 0) {
+            uint64_t *part = br_u32(o + 4) == BR_NONE ? &constant : &arena[br_u32(o + 4)];
+            if (end > *part) *part = end;
+        } else if (br_u32(o) == 1) {
+            bool seen = false;
+            for (uint32_t j = 0; j < i; j++)
+                seen |=
+                    br_u32(v->operands + 24 * j) == 1 && br_u64(v->operands + 24 * j + 8) == br_u64(o + 8);
+            if (!seen) weights += br_u64(o + 16);
+        } else if (br_u32(o) >= 3) {
+            assert_int_equal(br_u64(o + 16), v->key_page);
+        }
+    }
+    assert_int_equal(barriers, v->n_barriers);
+    assert_int_equal(scratch, v->scratch);
+    assert_int_equal(scratch_page, v->scratch_page);
+    assert_int_equal(weights, v->weight_bytes);
+    assert_int_equal(constant, v->arena_const);
+    assert_memory_equal(arena, v->arena, sizeof arena);
+    for (int i = 0; i < 5; i++) assert_int_not_equal(v->output[i], BR_NONE);
+}
+
+static void check_directory(void) {
+    const BrSection *s = br_find(&br, BR_WDIR, 0), *w = br_find(&br, BR_WGHT, 0);
+    uint32_t n = br_u32(s->bytes);
+    uint64_t end = 0;
+    assert_true(br_inside(8, 32 * (uint64_t)n, s->size));
+    for (uint32_t i = 0; i < n; i++) {
+        const uint8_t *e = s->bytes + 8 + 32 * i;
+        BrText name, type;
+        assert_true(br_range(s, e + 16, &name) && br_range(s, e + 24, &type) && name.n && type.n);
+        assert_true(br_u64(e) % 64 == 0 && br_u64(e) >= end && br_inside(br_u64(e), br_u64(e + 8), w->size));
+        for (; end < br_u64(e); end++) assert_int_equal(w->bytes[end], 0);
+        end = br_u64(e) + br_u64(e + 8);
+    }
+    for (; end < w->size; end++) assert_int_equal(w->bytes[end], 0);
+}
+
+/* The order of sections and their alignment. */
+static void check_order(uint32_t n_code) {
+    uint32_t at = 0;
+    assert_int_equal(br.sections[at++].kind, BR_META);
+    for (uint32_t i = 0; i < n_code; i++) assert_int_equal(br.sections[at++].kind, BR_CODE);
+    for (uint32_t i = 0; i < br.n_variants; i++) {
+        assert_int_equal(br.sections[at++].kind, BR_PROG);
+        assert_int_equal(br.sections[at++].kind, BR_PLAN);
+    }
+    static const uint32_t tail[] = {BR_TIR, BR_WDIR, BR_CHNK, BR_WGHT};
+    for (int i = 0; i < 4; i++) assert_int_equal(br.sections[at++].kind, tail[i]);
+    assert_int_equal(at, br.n_sections);
+    for (uint32_t i = 0; i < br.n_sections; i++) {
+        const BrSection *s = &br.sections[i];
+        bool optional = s->kind == BR_TIR || s->kind == BR_WDIR;
+        assert_int_equal(s->flags, !optional);
+        assert_int_equal(s->align, s->kind != BR_WGHT ? 64 : s->size >= 8u << 20 ? 2u << 20 : 4096);
+    }
+}
+
+static void compiled_blobs(void **state) {
+    (void)state;
+    static const char *const levels[] = {"ref", "avx2", "neon-dotprod"};
+    TnCompileOptions o = {.levels = levels, .n_levels = 1, .max_rows = 16, .head = TN_ENC_COUNT};
+#ifdef TERN_LLVM
+    o.n_levels = 3;
+#endif
+    void *bytes;
+    size_t size;
+    TnBlobDest dest = {.memory = &bytes, .bytes = &size};
+    TnCompileReport report;
+    TernError err = {0};
+    TnGraph *g = small_model();
+    if (tn_compile(g, NULL, &small_facts, &o, &dest, &report, &err)) fail_msg("%s", err.text);
+    tn_graph_destroy(g);
+    same_facts(bytes, size);
+    assert_int_equal(br.n_variants, 6 * o.n_levels);
+    assert_int_equal(report.file_bytes, size);
+    assert_int_equal(br.source_hash, small_facts.source_hash);
+    check_order(o.n_levels - 1);
+    check_directory();
+    for (uint32_t i = 0; i < br.n_variants; i++) check_variant(&br.variants[i]);
+    /* the text has a graph a variant, and a kernel a launch, in the same order */
+    TnGraph **gs = NULL;
+    uint32_t n = 0;
+    TnDiag diag = {0};
+    const BrSection *tir = br_find(&br, BR_TIR, 0);
+    assert_int_equal(tn_parse((const char *)tir->bytes, tir->size, "TIR", &gs, &n, &diag), TERN_OK);
+    assert_int_equal(n, br.n_variants);
+    for (uint32_t i = 0; i < n; i++) {
+        const BrVariant *v = &br.variants[i];
+        assert_int_equal(gs[i]->rows_lo, v->rows_lo);
+        assert_int_equal(gs[i]->n_kernels, v->n_launches);
+        for (uint32_t k = 0; k < v->n_launches; k++) {
+            BrText name;
+            assert_true(br_range(br_find(&br, BR_PROG, i), v->launches + 64 * k + 56, &name));
+            same_text(name, gs[i]->kernels[k].name);
+        }
+        tn_graph_destroy(gs[i]);
+    }
+    free(gs);
+    /* bits of the head and table, and here and there of the rest */
+    uint8_t *b = bytes;
+    for (size_t at = 0; at < size; at += at < 8192 ? 7 : 9973) {
+        b[at] ^= (uint8_t)(1 << at % 8);
+        if (!br_read(bytes, size, &br)) fail_msg("byte %zu changed: the reader noticed nothing", at);
+        b[at] ^= (uint8_t)(1 << at % 8);
+    }
+    tn_os_unmap(bytes, size);
+}
+
 /* ---- damage */
 
 /* Both readers refuse, naming the same place; the runtime sees WGHT when a session is made, which is not
@@ -219,8 +342,9 @@ static void unknown_kinds(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_reader_stands_alone), cmocka_unit_test(hand_made_blobs),
-        cmocka_unit_test(every_bit_counts),        cmocka_unit_test(every_truncation_counts),
-        cmocka_unit_test(both_readers_agree),      cmocka_unit_test(unknown_kinds),
+        cmocka_unit_test(compiled_blobs),          cmocka_unit_test(every_bit_counts),
+        cmocka_unit_test(every_truncation_counts), cmocka_unit_test(both_readers_agree),
+        cmocka_unit_test(unknown_kinds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
