@@ -20,6 +20,11 @@ void tn_edit_replace(TnEdit *e, TnRef from, TnRef to) {
     e->to[from] = to;
 }
 
+void tn_edit_drop(TnEdit *e, TnRef r) {
+    TN_CHECK(r < e->n && e->to[r] == r);
+    e->to[r] = TN_NONE;
+}
+
 void tn_edit_become(TnEdit *e, TnRef from, TnRef to) {
     TN_CHECK(to >= e->n);
     TnNode *a = &e->g->nodes[from], *b = &e->g->nodes[to];
@@ -60,10 +65,14 @@ static void emit(Emit *m, TnRef r) {
     }
 }
 
+static bool gone(const TnEdit *e, TnRef r) {
+    return r < e->n && e->to[r] != r;
+}
+
 void tn_edit_end(TnEdit *e, bool sources_first) {
     TnGraph *g = e->g;
     for (TnRef r = 0; r < g->n; r++)
-        for (uint32_t i = 0; i < g->nodes[r].n_args; i++)
+        for (uint32_t i = 0; !gone(e, r) && i < g->nodes[r].n_args; i++)
             g->nodes[r].args[i] = tn_edit_find(e, g->nodes[r].args[i]);
     size_t n = (size_t)g->n + 1;
     Emit m = {.g = g};
@@ -74,16 +83,16 @@ void tn_edit_end(TnEdit *e, bool sources_first) {
     if (sources_first) {
         bool *read = tn_xcalloc(n, sizeof *read);
         for (TnRef r = 0; r < g->n; r++)
-            for (uint32_t i = 0; i < g->nodes[r].n_args; i++) read[g->nodes[r].args[i]] = true;
+            for (uint32_t i = 0; !gone(e, r) && i < g->nodes[r].n_args; i++) read[g->nodes[r].args[i]] = true;
         for (TnRef r = 0; r < g->n; r++) {
             TnOpClass c = tn_class_of(g, r);
-            bool gone = r < e->n ? e->to[r] != r : !read[r];
-            if ((c == TN_SOURCE || c == TN_INPUT) && !gone) emit(&m, r);
+            bool stays = r < e->n ? !gone(e, r) : read[r];
+            if ((c == TN_SOURCE || c == TN_INPUT) && stays) emit(&m, r);
         }
         free(read);
     }
     for (TnRef r = 0; r < e->n; r++)
-        if (e->to[r] == r) emit(&m, r);
+        if (!gone(e, r)) emit(&m, r);
     tn_graph_reorder(g, m.order, m.n);
     free(m.done);
     free(m.order);

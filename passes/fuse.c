@@ -56,6 +56,7 @@ typedef struct Fuse {
     TnRef *next;     /* member lists */
     uint32_t *part;  /* behind slices: a slice standing for its part; find by find_part */
     uint32_t *bases; /* of a part, at its slice */
+    bool *bridged;   /* by place: some group has members both there or behind and before */
     uint32_t *seen;  /* stamps of the search */
     TnRef *stack;
     uint32_t stamp;
@@ -85,8 +86,10 @@ static void group_take(Fuse *f, uint32_t group, TnRef r) {
     f->next[r] = s->members;
     s->members = r;
     s->cost += f->g->nodes[r].n_args + 1;
-    if (f->place[r] < s->lo) s->lo = f->place[r];
-    if (f->place[r] > s->hi) s->hi = f->place[r];
+    uint32_t at = f->place[r];
+    if (s->lo == TN_NONE) s->lo = s->hi = at;
+    for (; s->lo > at; s->lo--) f->bridged[s->lo] = true;
+    for (; s->hi < at; s->hi++) f->bridged[s->hi + 1] = true;
 }
 
 /* ---- who depends on whom */
@@ -119,9 +122,11 @@ static bool push_unseen(Fuse *f, uint32_t *depth, TnRef r, uint32_t oldest) {
 }
 
 /* Whether r's value, made outside of the group, waits for the group. Kernels run whole: whatever one member
- * waits for, all do. Nothing that stood before the group's first member can wait for it. */
+ * waits for, all do. So a value may wait for what stands behind it, but not across a place that no group
+ * bridges; that keeps the search short. */
 static bool waits_for(Fuse *f, TnRef r, uint32_t group) {
     uint32_t oldest = f->groups[group].lo, depth = 0;
+    while (f->bridged[oldest]) oldest--;
     f->stamp++;
     push_unseen(f, &depth, r, oldest);
     while (depth) {
@@ -280,15 +285,20 @@ static bool in_chain(const Group *s, TnRef r) {
     return false;
 }
 
+/* How r may stand before roots: in no chain; in some; at the end of one, so that what it reads stays outside.
+ */
+enum { UNCHAINED, CHAINED, CHAIN_END };
+
 /* All readers of r hold it in their kernel: as root or epilogue of one whose chain it is in, or as its next
  * link. */
-static bool absorbed(const Fuse *f, TnRef r, const bool *yes) {
+static bool absorbed(const Fuse *f, TnRef r, const uint8_t *link, const bool *yes) {
     const TnReaders *u = &f->readers;
-    if (u->at[r] == u->at[r + 1]) return false;
+    if (link[r] == UNCHAINED) return false;
     for (uint32_t i = u->at[r]; i < u->at[r + 1]; i++) {
         TnRef by = u->list[i];
         uint32_t s = f->group[by];
-        if (s != TN_NONE ? !in_chain(&f->groups[s], r) : !(yes[by] && f->g->nodes[by].args[0] == r))
+        if (s != TN_NONE ? !in_chain(&f->groups[s], r)
+                         : !(yes[by] && link[by] == CHAINED && f->g->nodes[by].args[0] == r))
             return false;
     }
     return true;
@@ -334,8 +344,16 @@ static void form_prologues(Fuse *f) {
         if (f->groups[s].root != TN_NONE && tn_is_matmul(&f->g->nodes[f->groups[s].root]))
             find_chain(f, &f->groups[s]);
     bool *yes = tn_xcalloc((size_t)f->n_old + 1, sizeof *yes);
-    for (TnRef r = f->n_old; r-- > 0;)
-        if (is_compute(f->g, r) && f->group[r] == TN_NONE) yes[r] = absorbed(f, r, yes);
+    uint8_t *link = tn_xcalloc((size_t)f->n_old + 1, sizeof *link);
+    for (uint32_t s = 0; s < roots; s++) {
+        const Group *gr = &f->groups[s];
+        for (uint32_t i = 0; i < gr->n_chain; i++) {
+            TnRef r = gr->chain[i];
+            bool end = i == CHAIN_MAX - 1 || f->g->nodes[r].op == TN_OP_gather;
+            if (link[r] != CHAIN_END) link[r] = end ? CHAIN_END : CHAINED;
+        }
+    }
+    for (TnRef r = f->n_old; r-- > 0;) yes[r] = absorbed(f, r, link, yes);
     for (uint32_t s = 0; s < roots; s++) {
         Group *gr = &f->groups[s];
         uint32_t n = 0;
@@ -344,6 +362,7 @@ static void form_prologues(Fuse *f) {
     }
     for (uint32_t s = 0; s < roots; s++) take_chain(f, s);
     free(yes);
+    free(link);
 }
 
 /* ---- rule 5: without a root */
@@ -485,6 +504,7 @@ TernStatus pass_fuse(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
     tn_readers_create(g, &f.readers);
     uint32_t **arrays[] = {&f.group, &f.place, &f.next, &f.part, &f.bases, &f.seen, &f.stack};
     for (size_t i = 0; i < TN_COUNT(arrays); i++) *arrays[i] = tn_xcalloc(cap + 1, sizeof **arrays[i]);
+    f.bridged = tn_xcalloc(cap + 1, sizeof *f.bridged);
     for (TnRef r = 0; r < g->n; r++) {
         f.group[r] = f.part[r] = TN_NONE;
         f.place[r] = r;
@@ -496,6 +516,7 @@ TernStatus pass_fuse(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
     g->stage = TN_STAGE_FUSED;
     for (size_t i = 0; i < TN_COUNT(arrays); i++) free(*arrays[i]);
     free(f.groups);
+    free(f.bridged);
     tn_readers_destroy(&f.readers);
     return TERN_OK;
 }

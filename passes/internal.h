@@ -7,7 +7,7 @@
 /* ---- edit.c: replacements are noted while a pass looks at the graph, and made together at the end. */
 typedef struct TnEdit {
     TnGraph *g;
-    TnRef *to; /* what stands in a value's place; itself if nothing does */
+    TnRef *to; /* what stands in a value's place; itself if nothing does, TN_NONE if dropped */
     TnRef n;   /* length of to; nodes added later stand for themselves */
 } TnEdit;
 
@@ -16,6 +16,8 @@ void tn_edit_begin(TnEdit *e, TnGraph *g);
 void tn_edit_replace(TnEdit *e, TnRef from, TnRef to);
 /* The same, and `to`, a node added since, takes the name too. */
 void tn_edit_become(TnEdit *e, TnRef from, TnRef to);
+/* r, which nobody will read, goes. */
+void tn_edit_drop(TnEdit *e, TnRef r);
 /* What a reference has become so far. */
 TnRef tn_edit_find(const TnEdit *e, TnRef r);
 /* Puts all readers straight, drops what was replaced and unread nodes added since, and orders the rest: as

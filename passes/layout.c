@@ -77,6 +77,18 @@ static void choose_caches(TnGraph *g) {
     }
 }
 
+/* Sources that had readers and have none now, and what only those read. */
+static void drop_unread(TnGraph *g, TnEdit *edit, const TnReaders *was) {
+    uint32_t *uses = tn_xcalloc((size_t)g->n + 1, sizeof *uses);
+    tn_count_uses(g, uses);
+    for (TnRef r = edit->n; r-- > 0;) {
+        if (!tn_node_is_source(g, r) || uses[r] || was->at[r] == was->at[r + 1]) continue;
+        for (uint32_t i = 0; i < g->nodes[r].n_args; i++) uses[g->nodes[r].args[i]]--;
+        tn_edit_drop(edit, r);
+    }
+    free(uses);
+}
+
 TernStatus pass_layout(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
     (void)err;
     TnReaders u;
@@ -86,6 +98,7 @@ TernStatus pass_layout(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
     for (TnRef r = 0; r < edit.n; r++)
         if (tn_node_is_source(g, r)) pack(g, ctx, r, &u);
     choose_caches(g);
+    drop_unread(g, &edit, &u);
     tn_edit_end(&edit, true);
     tn_readers_destroy(&u);
     return TERN_OK;
