@@ -132,6 +132,8 @@ TernStatus tn_gguf_float(const TnGguf *g, const char *name, bool required, doubl
     } else {
         return wrong_type(g, k, "a float", err);
     }
+    if (!(v >= lo && v <= hi) && lo == hi)
+        return tn_fail(err, TERN_ERR_INPUT, "%s: %s is %g, wanted %g", g->path, name, v, lo);
     if (!(v >= lo && v <= hi))
         return tn_fail(err, TERN_ERR_INPUT, "%s: %s is %g, wanted %g to %g", g->path, name, v, lo, hi);
     *io_value = (float)v;

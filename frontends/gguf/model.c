@@ -442,19 +442,18 @@ TernStatus tn_gguf_graph(TnGguf *gg, const TnGgufOptions *options, TnGraph **out
                          TernError *err) {
     static const TnGgufOptions defaults;
     Build b = {.gg = gg, .options = options ? options : &defaults, .err = err};
-    TN_TRY(tn_gguf_vocab(gg, &out_facts->vocab, &out_facts->vocab_bytes, err));
-    const void *vocab = out_facts->vocab;
-    size_t vocab_bytes = out_facts->vocab_bytes;
     b.used = tn_alloc_array(&gg->arena, gg->n_tensors + 1, sizeof *b.used);
     b.g = tn_graph_create("step");
+    *out_facts = (TnFacts){0};
     TernStatus st = build(&b);
+    if (st == TERN_OK) {
+        facts(&b, out_facts);
+        st = tn_gguf_vocab(gg, &out_facts->vocab, &out_facts->vocab_bytes, err);
+    }
     if (st != TERN_OK) {
         tn_graph_destroy(b.g);
         return st;
     }
-    facts(&b, out_facts);
-    out_facts->vocab = vocab;
-    out_facts->vocab_bytes = vocab_bytes;
     *out = b.g;
     return TERN_OK;
 }

@@ -5,6 +5,9 @@
 #include "runtime/base/reader.h"
 #include "runtime/text/text.h"
 
+/* Bounds what a large file of empty strings makes us allocate; the largest vocabularies have 2^18 tokens. */
+#define TEXTS_MAX (1 << 20)
+
 /* An array of strings as borrowed texts. The container has checked that every element lies in the file. */
 static TernStatus texts(TnGguf *g, const char *name, const TernText **out, size_t *out_n, TernError *err) {
     const TnGgufKey *k = tn_gguf_key(g, name);
@@ -13,6 +16,9 @@ static TernStatus texts(TnGguf *g, const char *name, const TernText **out, size_
         return tn_fail(err, TERN_ERR_INPUT, "%s: %s is %s%s, wanted an array of string", g->path, name,
                        k->type == TN_GGUF_ARRAY ? "an array of " : "of type ",
                        tn_gguf_type_name(k->type == TN_GGUF_ARRAY ? k->elem : k->type));
+    if (k->n > TEXTS_MAX)
+        return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %s has %llu strings, wanted at most %d", g->path, name,
+                       (unsigned long long)k->n, TEXTS_MAX);
     TernText *t = tn_alloc_array(&g->arena, k->n + 1, sizeof *t);
     const uint8_t *p = k->data;
     for (uint64_t i = 0; i < k->n; i++) {

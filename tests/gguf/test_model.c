@@ -1,0 +1,558 @@
+/* From keys and tensors to a graph: what it looks like, and every file that contradicts itself or asks for
+ * what is not here, with its line. The numbers are test_numbers.c's. */
+#include "gguf/eval_model.h"
+#include <math.h>
+#include "gguf/refuse.h"
+#include "runtime/base/hash.h"
+
+#define P "m.gguf: "
+#define A "bitnet-b1.58."
+
+static const TnGmSpec spec = {.arch = "bitnet-b1.58",
+                              .hidden = 128,
+                              .ffn = 256,
+                              .layers = 2,
+                              .heads = 4,
+                              .kv_heads = 2,
+                              .context = 64,
+                              .vocab = 100,
+                              .weights = GW_T_I2_S,
+                              .embd = GW_T_F16,
+                              .norms = GW_T_F32,
+                              .rope_base = 10000.0f,
+                              .eps = 1e-5f,
+                              .seed = 1};
+static TnGw *good(void) {
+    return tn_gm_create(&spec);
+}
+
+static TnRef named(const TnGraph *g, const char *name) {
+    TnRef r = tn_map_get(&g->names, name, strlen(name));
+    if (r == TN_MAP_NONE) fail_msg("no value %s", name);
+    return r;
+}
+
+static void the_graph_and_its_facts(void **state) {
+    (void)state;
+    TnBuf file = {0};
+    TnGguf *gg;
+    TnGraph *g;
+    TnFacts f;
+    TernError err;
+    tn_gm_bytes(&spec, &file);
+    assert_int_equal(tn_gguf_open_memory(file.data, file.len, "m.gguf", false, &gg, &err), TERN_OK);
+    assert_int_equal(tn_gguf_graph(gg, NULL, &g, &f, &err), TERN_OK);
+    assert_verified(g);
+    assert_string_equal(f.arch, "bitnet-b1.58");
+    assert_string_equal(f.name, "random");
+    assert_string_equal(f.desc, "i2s, f16 head");
+    assert_int_equal(f.n_vocab, 100);
+    assert_int_equal(f.n_context, 64);
+    assert_int_equal(f.n_layers, 2);
+    assert_int_equal(f.n_hidden, 128);
+    assert_int_equal(f.n_ffn, 256);
+    assert_int_equal(f.n_heads, 4);
+    assert_int_equal(f.n_kv_heads, 2);
+    assert_int_equal(f.head_dim, 32);
+    /* embedding, output norm, and per layer q o, k v, gate up down, norms */
+    assert_int_equal(f.n_params,
+                     100 * 128 + 128 + 2 * (2 * 128 * 128 + 2 * 64 * 128 + 3 * 128 * 256 + 3 * 128 + 256));
+    assert_int_equal(f.source_hash, gg->table_hash);
+    assert_non_null(f.vocab);
+
+    const TnNode *q = &g->nodes[named(g, "l1.attn_q")];
+    const TnGgufTensor *t = tn_gguf_tensor(gg, "blk.1.attn_q.weight");
+    assert_int_equal(q->op, TN_OP_gguf);
+    assert_string_equal(tn_attr_str(q, TN_ATTR_name), "blk.1.attn_q.weight");
+    assert_true(tn_node_attr(q, TN_ATTR_hash)->u == tn_hash64(t->data, t->bytes));
+    assert_int_equal(q->type.enc, TN_ENC_i2s);
+    double scale, *w = tn_xcalloc(128 * 128, sizeof *w);
+    tn_gm_values(&spec, "blk.1.attn_q.weight", 128, 128, w, &scale);
+    free(w);
+    assert_true((double)tn_type_scale(&q->type, 0) == scale);
+    const TnNode *logits = &g->nodes[named(g, "logits")];
+    assert_int_equal(logits->args[1], named(g, "token_embd")); /* tied */
+    static const char *const outputs[] = {"best", "top", "toplogit", "logits", "hidden"};
+    for (size_t i = 0; i < TN_COUNT(outputs); i++) {
+        size_t found = 0;
+        for (TnRef r = 0; r < g->n; r++)
+            found += g->nodes[r].op == TN_OP_output &&
+                     !strcmp(tn_attr_str(&g->nodes[r], TN_ATTR_name), outputs[i]);
+        assert_int_equal(found, 1);
+    }
+    tn_graph_destroy(g);
+    tn_gguf_close(gg);
+
+    /* without hashes no tensor is read; the graph is the same otherwise */
+    assert_int_equal(tn_gguf_open_memory(file.data, file.len, "m.gguf", false, &gg, &err), TERN_OK);
+    assert_int_equal(tn_gguf_graph(gg, &(TnGgufOptions){.no_hash = true}, &g, &f, &err), TERN_OK);
+    assert_true(tn_node_attr(&g->nodes[named(g, "l1.attn_q")], TN_ATTR_hash)->u == 0);
+    tn_graph_destroy(g);
+    tn_gguf_close(gg);
+    tn_buf_free(&file);
+}
+
+/* The model in the repository, as the program embeds it. */
+static void the_model_that_comes_along(void **state) {
+    (void)state;
+    TnGguf *gg;
+    TnGraph *g;
+    TnFacts f;
+    TernError err;
+    if (tn_gguf_open(TERN_SOURCE_DIR "/models/verse-i2_s.gguf", false, &gg, &err) != TERN_OK)
+        fail_msg("%s", err.text);
+    if (tn_gguf_graph(gg, NULL, &g, &f, &err) != TERN_OK) fail_msg("%s", err.text);
+    assert_verified(g);
+    assert_int_equal(f.n_layers, 6);
+    assert_int_equal(f.n_vocab, 1792);
+    tn_graph_destroy(g);
+    tn_gguf_close(gg);
+}
+
+static void a_name_is_not_needed(void **state) {
+    (void)state;
+    TnGw *w = good();
+    tn_gw_drop(w, "general.name");
+    assert_string_equal(graph_says(w, false), "");
+}
+
+static void integer_keys(void **state) {
+    (void)state;
+    static const struct {
+        const char *key;
+        uint32_t value;
+        const char *want;
+    } list[] = {
+        {A "embedding_length", 0, P A "embedding_length is 0, wanted 1 to 1048576"},
+        {A "embedding_length", 1 << 21, P A "embedding_length is 2097152, wanted 1 to 1048576"},
+        {A "embedding_length", 126,
+         P A "attention.head_count is 4, wanted a divisor of the embedding length 126"},
+        {A "embedding_length", 256, P A "rope.dimension_count is 32, wanted 64"},
+        {A "block_count", 0, P A "block_count is 0, wanted 1 to 4096"},
+        {A "block_count", 4097, P A "block_count is 4097, wanted 1 to 4096"},
+        {A "block_count", 3, P "tensor blk.2.attn_norm.weight is missing"},
+        {A "block_count", 1, P "tensor blk.1.attn_norm.weight has no place in the architecture bitnet-b1.58"},
+        {A "feed_forward_length", 0, P A "feed_forward_length is 0, wanted 1 to 4194304"},
+        {A "feed_forward_length", 255,
+         P "tensor blk.0.ffn_gate.weight has 128 x 256 x 1 x 1 elements (columns first), wanted 128 x 255"},
+        {A "context_length", 0, P A "context_length is 0, wanted 1 to 16777216"},
+        {A "context_length", 1 << 25, P A "context_length is 33554432, wanted 1 to 16777216"},
+        {A "attention.head_count", 0, P A "attention.head_count is 0, wanted 1 to 4096"},
+        {A "attention.head_count", 4097, P A "attention.head_count is 4097, wanted 1 to 4096"},
+        {A "attention.head_count", 3, P A "attention.head_count_kv is 2, wanted a divisor of the 3 heads"},
+        {A "attention.head_count_kv", 0, P A "attention.head_count_kv is 0, wanted 1 to 4096"},
+        {A "attention.head_count_kv", 3, P A "attention.head_count_kv is 3, wanted a divisor of the 4 heads"},
+        {A "attention.head_count_kv", 4,
+         P "tensor blk.0.attn_k.weight has 128 x 64 x 1 x 1 elements (columns first), wanted 128 x 128"},
+        {A "attention.key_length", 0, P A "attention.key_length is 0, wanted 1 to 1024"},
+        {A "attention.key_length", 1025, P A "attention.key_length is 1025, wanted 1 to 1024"},
+        {A "attention.key_length", 64, P A "rope.dimension_count is 32, wanted 64"},
+        {A "attention.value_length", 64, P A "attention.value_length is 64, wanted 32"},
+        {A "rope.dimension_count", 16, P A "rope.dimension_count is 16, wanted 32"},
+        {A "vocab_size", 99, P A "vocab_size is 99, wanted 100"},
+        {A "expert_count", 8, P A "expert_count is 8, wanted 0"},
+        {A "expert_count", 0, ""},
+        {A "attention.sliding_window", 512, P A "attention.sliding_window is 512, wanted 0"},
+        {"split.count", 2, P "split.count is 2, wanted 0 to 1"},
+        {"split.count", 1, ""},
+        {"something.else", 5, ""},
+    };
+    for (size_t i = 0; i < TN_COUNT(list); i++) {
+        TnGw *w = good();
+        tn_gw_u32(w, list[i].key, list[i].value);
+        assert_string_equal(graph_says(w, false), list[i].want);
+    }
+}
+
+static void float_keys(void **state) {
+    (void)state;
+    static const struct {
+        const char *key;
+        float value;
+        const char *want;
+    } list[] = {
+        {A "attention.layer_norm_rms_epsilon", 0.0f,
+         P A "attention.layer_norm_rms_epsilon is 0, wanted 1e-12 to 1"},
+        {A "attention.layer_norm_rms_epsilon", NAN,
+         P A "attention.layer_norm_rms_epsilon is nan, wanted 1e-12 to 1"},
+        {A "rope.freq_base", 0.5f, P A "rope.freq_base is 0.5, wanted 1 to 1e+12"},
+        {A "rope.freq_base", INFINITY, P A "rope.freq_base is inf, wanted 1 to 1e+12"},
+        {A "rope.scaling.factor", 4.0f, P A "rope.scaling.factor is 4, wanted 1"},
+        {A "rope.scaling.factor", 1.0f, ""},
+        {A "rope.scaling.attn_factor", 2.0f, P A "rope.scaling.attn_factor is 2, wanted 1"},
+        {A "rope.scale_linear", 2.0f, P A "rope.scale_linear is 2, wanted 1"},
+        {A "logit_scale", 0.5f, P A "logit_scale is 0.5, wanted 1"},
+        {A "embedding_scale", 12.0f, P A "embedding_scale is 12, wanted 1"},
+        {A "residual_scale", 0.5f, P A "residual_scale is 0.5, wanted 1"},
+        {A "attn_logit_softcapping", 50.0f, P A "attn_logit_softcapping is 50, wanted 0"},
+        {A "final_logit_softcapping", 30.0f, P A "final_logit_softcapping is 30, wanted 0"},
+        {A "attention.clamp_kqv", 8.0f, P A "attention.clamp_kqv is 8, wanted 0"},
+        {A "attention.max_alibi_bias", 8.0f, P A "attention.max_alibi_bias is 8, wanted 0"},
+    };
+    for (size_t i = 0; i < TN_COUNT(list); i++) {
+        TnGw *w = good();
+        tn_gw_f32(w, list[i].key, list[i].value);
+        assert_string_equal(graph_says(w, false), list[i].want);
+    }
+}
+
+static void other_keys(void **state) {
+    (void)state;
+    static const struct {
+        const char *key, *value, *want;
+    } texts[] = {
+        {"general.architecture", "gpt2",
+         P "general.architecture is 'gpt2', wanted bitnet-b1.58, bitnet-25, bitnet or llama"},
+        {"general.architecture", "",
+         P "general.architecture is '', wanted bitnet-b1.58, bitnet-25, bitnet or llama"},
+        {"general.architecture", "bitnet\x1b",
+         P "general.architecture is 'bitnet\\x1b', wanted bitnet-b1.58, bitnet-25, bitnet or llama"},
+        {"general.architecture", "bitnet-25", P "the key bitnet-25.embedding_length is missing"},
+        {A "rope.scaling.type", "yarn",
+         P A "rope.scaling.type is 'yarn', wanted none, or linear with factor 1"},
+        {A "rope.scaling.type", "linear", ""},
+        {A "rope.scaling.type", "none", ""},
+        {A "block_count", "2", P A "block_count is of type string, wanted an integer"},
+    };
+    for (size_t i = 0; i < TN_COUNT(texts); i++) {
+        TnGw *w = good();
+        tn_gw_str(w, texts[i].key, texts[i].value);
+        assert_string_equal(graph_says(w, false), texts[i].want);
+    }
+    TnGw *w = good();
+    tn_gw_bool(w, A "attention.causal", 0);
+    assert_string_equal(graph_says(w, false), P A "attention.causal is false, wanted true");
+    w = good();
+    tn_gw_bool(w, A "attention.causal", 1);
+    tn_gw_bool(w, A "use_parallel_residual", 0);
+    assert_string_equal(graph_says(w, false), "");
+    w = good();
+    tn_gw_bool(w, A "use_parallel_residual", 1);
+    assert_string_equal(graph_says(w, false), P A "use_parallel_residual is true, wanted false");
+
+    static const char *const required[] = {"embedding_length",     "block_count",
+                                           "feed_forward_length",  "context_length",
+                                           "attention.head_count", "attention.layer_norm_rms_epsilon"};
+    for (size_t i = 0; i < TN_COUNT(required); i++) {
+        char key[64], want[128];
+        snprintf(key, sizeof key, A "%s", required[i]);
+        snprintf(want, sizeof want, P "the key %s is missing", key);
+        w = good();
+        tn_gw_drop(w, key);
+        assert_string_equal(graph_says(w, false), want);
+    }
+    w = good();
+    tn_gw_drop(w, "general.architecture");
+    assert_string_equal(graph_says(w, false), P "the key general.architecture is missing");
+    /* defaults: rope base, rope dimensions, vocabulary size; kv heads as many as heads */
+    w = good();
+    tn_gw_drop(w, A "rope.freq_base");
+    tn_gw_drop(w, A "rope.dimension_count");
+    tn_gw_drop(w, A "vocab_size");
+    assert_string_equal(graph_says(w, false), "");
+    w = good();
+    tn_gw_drop(w, A "attention.head_count_kv");
+    assert_string_equal(
+        graph_says(w, false),
+        P "tensor blk.0.attn_k.weight has 128 x 64 x 1 x 1 elements (columns first), wanted 128 x 128");
+}
+
+static void per_layer_keys(void **state) {
+    (void)state;
+    static const char *const keys[] = {A "feed_forward_length", A "attention.head_count",
+                                       A "attention.head_count_kv"};
+    static const uint32_t values[] = {256, 4, 2};
+    for (size_t i = 0; i < TN_COUNT(keys); i++) {
+        char want[128];
+        uint32_t v[3] = {values[i], values[i], values[i]};
+        TnGw *w = good();
+        tn_gw_array(w, keys[i], GW_U32, v, 2, 4);
+        assert_string_equal(graph_says(w, false), "");
+        w = good();
+        tn_gw_array(w, keys[i], GW_U32, v, 3, 4);
+        snprintf(want, sizeof want, P "%s has 3 values, wanted one, or one for each of 2 layers", keys[i]);
+        assert_string_equal(graph_says(w, false), want);
+    }
+    TnGw *w = good(); /* this one is not a matter of layers */
+    tn_gw_array(w, A "embedding_length", GW_U32, (uint32_t[]){128, 128}, 2, 4);
+    assert_string_equal(graph_says(w, false), P A "embedding_length is an array of u32, wanted an integer");
+}
+
+static void heads_are_even(void **state) {
+    (void)state;
+    TnGmSpec s = spec;
+    s.hidden = 128;
+    s.heads = s.kv_heads = 128; /* heads of one column */
+    assert_string_equal(graph_says(tn_gm_create(&s), false),
+                        P "heads of 1 columns, wanted an even number up to 1024");
+    s = spec;
+    s.hidden = 2560;
+    s.ffn = 128;
+    s.layers = 1;
+    s.heads = s.kv_heads = 1;
+    assert_string_equal(graph_says(tn_gm_create(&s), false),
+                        P "heads of 2560 columns, wanted an even number up to 1024");
+}
+
+static void every_tensor_is_needed(void **state) {
+    (void)state;
+    static const char *const names[] = {
+        "token_embd.weight",          "output_norm.weight",       "blk.0.attn_norm.weight",
+        "blk.1.attn_q.weight",        "blk.0.attn_k.weight",      "blk.1.attn_v.weight",
+        "blk.0.attn_sub_norm.weight", "blk.1.attn_output.weight", "blk.0.ffn_norm.weight",
+        "blk.1.ffn_gate.weight",      "blk.0.ffn_up.weight",      "blk.1.ffn_sub_norm.weight",
+        "blk.0.ffn_down.weight"};
+    for (size_t i = 0; i < TN_COUNT(names); i++) {
+        char want[128];
+        TnGw *w = good();
+        tn_gw_drop(w, names[i]);
+        snprintf(want, sizeof want, P "tensor %s is missing", names[i]);
+        assert_string_equal(graph_says(w, false), want);
+    }
+}
+
+static void every_tensor_has_a_place(void **state) {
+    (void)state;
+    static const char *const names[] = {"blk.0.attn_q.bias", "blk.0.ffn_gate_inp.weight",
+                                        "blk.2.attn_norm.weight",
+                                        "blk.0.attn_q.scale", /* of arch bitnet only */
+                                        "position_embd.weight"};
+    for (size_t i = 0; i < TN_COUNT(names); i++) {
+        char want[128];
+        TnGw *w = good();
+        tn_gw_tensor(w, names[i], GW_T_F32, 1, (uint64_t[]){1}, NULL, NULL);
+        snprintf(want, sizeof want, P "tensor %s has no place in the architecture bitnet-b1.58", names[i]);
+        assert_string_equal(graph_says(w, false), want);
+    }
+    TnGmSpec s = spec;
+    s.arch = "llama"; /* which has no sub-norms */
+    TnGw *w = tn_gm_create(&s);
+    tn_gw_tensor(w, "blk.0.attn_sub_norm.weight", GW_T_F32, 1, (uint64_t[]){128}, NULL, NULL);
+    assert_string_equal(graph_says(w, false),
+                        P "tensor blk.0.attn_sub_norm.weight has no place in the architecture llama");
+}
+
+static void shapes_of_tensors(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        uint32_t type, rank;
+        uint64_t ne[3];
+        const char *want;
+    } list[] = {
+        {"output_norm.weight",
+         GW_T_F32,
+         1,
+         {64},
+         P "tensor output_norm.weight has 64 x 1 x 1 x 1 elements (columns first), wanted 128 x 1"},
+        {"output_norm.weight",
+         GW_T_F32,
+         2,
+         {64, 2},
+         P "tensor output_norm.weight has 64 x 2 x 1 x 1 elements (columns first), wanted 128 x 1"},
+        {"output_norm.weight", GW_T_F32, 2, {128, 1}, ""},
+        {"blk.0.attn_q.weight",
+         GW_T_I2_S,
+         2,
+         {256, 64},
+         P "tensor blk.0.attn_q.weight has 256 x 64 x 1 x 1 elements (columns first), wanted 128 x 128"},
+        {"blk.0.attn_q.weight",
+         GW_T_I2_S,
+         3,
+         {128, 64, 2},
+         P "tensor blk.0.attn_q.weight has 128 x 64 x 2 x 1 elements (columns first), wanted 128 x 128"},
+        {"token_embd.weight",
+         GW_T_F16,
+         2,
+         {100, 128},
+         P "tensor token_embd.weight has 100 x 128 x 1 x 1 elements (columns first), wanted 128 x 128"},
+        {"token_embd.weight", GW_T_F16, 2, {128, 99}, P A "vocab_size is 100, wanted 99"},
+    };
+    for (size_t i = 0; i < TN_COUNT(list); i++) {
+        TnGw *w = good();
+        tn_gw_claim(w, list[i].name, list[i].type, list[i].rank, list[i].ne);
+        assert_string_equal(graph_says(w, false), list[i].want);
+    }
+    TnGw *w = good();
+    tn_gw_tensor(w, "output.weight", GW_T_F16, 2, (uint64_t[]){128, 99}, NULL, NULL);
+    assert_string_equal(
+        graph_says(w, false),
+        P "tensor output.weight has 128 x 99 x 1 x 1 elements (columns first), wanted 128 x 100");
+}
+
+static void types_of_tensors(void **state) {
+    (void)state;
+    TnGw *w = good();
+    tn_gw_tensor(w, "output_norm.weight", GW_T_Q8_0, 1, (uint64_t[]){128}, NULL, NULL);
+    assert_string_equal(graph_says(w, false),
+                        P "tensor output_norm.weight has type q8_0, wanted f32, f16 or bf16");
+    w = good();
+    tn_gw_tensor(w, "token_embd.weight", GW_T_I2_S, 2, (uint64_t[]){128, 100}, NULL, NULL);
+    assert_string_equal(graph_says(w, false),
+                        P "tensor token_embd.weight has type i2s, wanted f32, f16, bf16, q8_0 or q6_k");
+    w = good();
+    tn_gw_tensor(w, "output.weight", GW_T_I2_S, 2, (uint64_t[]){128, 100}, NULL, NULL);
+    assert_string_equal(graph_says(w, false),
+                        P "tensor output.weight has type i2s, wanted f32, f16, bf16, q8_0 or q6_k");
+}
+
+static void sizes_of_vocabularies(void **state) {
+    (void)state;
+    TnGmSpec s = spec, fewer = spec;
+    TnGw *w = tn_gm_create(&s);
+    fewer.vocab = 99;
+    TnGw *small = tn_gm_create(&fewer);
+    tn_gw_u32(small, A "vocab_size", 100);
+    tn_gw_tensor(small, "token_embd.weight", GW_T_F16, 2, (uint64_t[]){128, 100}, NULL, NULL);
+    assert_string_equal(graph_says(small, false),
+                        P "tokenizer.ggml.tokens has 99 tokens, but token_embd.weight has 100 rows");
+    tn_gw_drop(w, A "vocab_size");
+    assert_string_equal(graph_says(w, false), "");
+    s.no_vocab = true; /* a model may come without its tokenizer */
+    assert_string_equal(graph_says(tn_gm_create(&s), false), "");
+}
+
+static void rope_factors(void **state) {
+    (void)state;
+    TnGmSpec s = spec;
+    s.rope_freqs = true;
+    assert_string_equal(graph_says(tn_gm_create(&s), false), "");
+    TnGw *w = tn_gm_create(&s);
+    tn_gw_tensor(w, "rope_freqs.weight", GW_T_F32, 1, (uint64_t[]){32}, NULL, NULL);
+    assert_string_equal(
+        graph_says(w, false),
+        P "tensor rope_freqs.weight has 32 x 1 x 1 x 1 elements (columns first), wanted 16 x 1");
+    w = tn_gm_create(&s);
+    tn_gw_tensor(w, "rope_freqs.weight", GW_T_F16, 1, (uint64_t[]){16}, NULL, NULL);
+    assert_string_equal(graph_says(w, false), P "tensor rope_freqs.weight has type f16, wanted f32");
+    static const struct {
+        float value;
+        const char *want;
+    } list[] = {{0.0f, "0"}, {-1.0f, "-1"}, {NAN, "nan"}, {1e7f, "1e+07"}, {INFINITY, "inf"}};
+    for (size_t i = 0; i < TN_COUNT(list); i++) {
+        float f[16];
+        char want[128];
+        for (int k = 0; k < 16; k++) f[k] = 1.0f;
+        f[15] = list[i].value;
+        w = tn_gm_create(&s);
+        tn_gw_data(w, "rope_freqs.weight", f, sizeof f);
+        snprintf(want, sizeof want, P "tensor rope_freqs.weight holds %s at 15, wanted 1e-6 to 1e6",
+                 list[i].want);
+        assert_string_equal(graph_says(w, false), want);
+    }
+}
+
+static void ternary_weights(void **state) {
+    (void)state;
+    static const char *const name = "blk.1.ffn_up.weight";
+    size_t n = 128 * 256 / 4 + 32;
+    uint8_t *codes = tn_xcalloc(n, 1);
+    float bad = INFINITY;
+    codes[5] = 0x30;
+    TnGw *w = good();
+    tn_gw_data(w, name, codes, n);
+    assert_string_equal(graph_says(w, false),
+                        P "tensor blk.1.ffn_up.weight: byte 5 is 0x30, which holds code 3; "
+                          "ternary codes are 0 to 2");
+    codes[5] = 0x20;
+    w = good();
+    tn_gw_data(w, name, codes, n);
+    assert_string_equal(graph_says(w, false), "");
+    memcpy(codes + n - 32, &bad, 4);
+    w = good();
+    tn_gw_data(w, name, codes, n);
+    assert_string_equal(graph_says(w, false),
+                        P "tensor blk.1.ffn_up.weight: scale is inf, wanted a finite number");
+    free(codes);
+
+    TnGmSpec s = spec; /* blocks with scales of their own */
+    s.hidden = 256;
+    s.weights = GW_T_TQ2_0;
+    static const char *const q = "blk.0.attn_q.weight";
+    n = 256 * 256 / 256 * 66;
+    codes = tn_xcalloc(n, 1);                                   /* code 0: all weights -1 */
+    for (size_t b = 0; b < 256; b++) codes[66 * b + 65] = 0x3c; /* 1.0 */
+    w = tn_gm_create(&s);
+    tn_gw_data(w, q, codes, n);
+    assert_string_equal(graph_says(w, false), "");
+    codes[66 * 7 + 65] = 0x40; /* 2.0 */
+    w = tn_gm_create(&s);
+    tn_gw_data(w, q, codes, n);
+    assert_string_equal(graph_says(w, false),
+                        P "tensor blk.0.attn_q.weight: block 0 has scale 1, block 7 has 2; wanted "
+                          "one scale for the tensor");
+    free(codes);
+}
+
+static void dense_weights_as_ternary(void **state) {
+    (void)state;
+    TnGmSpec s = spec;
+    s.weights = GW_T_F32;
+    s.ternary = true;
+    assert_string_equal(graph_says(tn_gm_create(&s), true), "");
+    assert_string_equal(graph_says(tn_gm_create(&s), false), "");
+    s.ternary = false;
+    assert_string_equal(graph_says(tn_gm_create(&s), false), "");
+    const char *says = graph_says(tn_gm_create(&s), true);
+    assert_non_null(strstr(says, P "tensor blk.0.attn_q.weight: row 0 column 1 is "));
+    assert_non_null(strstr(says, "; a ternary matrix holds only 0 and +-"));
+}
+
+static void extra_scales(void **state) {
+    (void)state;
+    TnGmSpec s = spec;
+    s.arch = "bitnet";
+    s.scales = true;
+    assert_string_equal(graph_says(tn_gm_create(&s), false), "");
+    static const char *const name = "blk.0.attn_q.scale";
+    TnGw *w = tn_gm_create(&s);
+    tn_gw_data(w, name, &(float){NAN}, 4);
+    assert_string_equal(graph_says(w, false), P "tensor blk.0.attn_q.scale is nan, wanted a number");
+    w = tn_gm_create(&s);
+    tn_gw_data(w, name, &(float){3e38f}, 4);
+    assert_string_equal(graph_says(w, false), "");
+    w = tn_gm_create(&s);
+    tn_gw_tensor(w, name, GW_T_F16, 1, (uint64_t[]){1}, NULL, NULL);
+    assert_string_equal(graph_says(w, false), P "tensor blk.0.attn_q.scale has type f16, wanted f32");
+    w = tn_gm_create(&s);
+    tn_gw_tensor(w, name, GW_T_F32, 1, (uint64_t[]){128}, NULL, NULL);
+    assert_string_equal(
+        graph_says(w, false),
+        P "tensor blk.0.attn_q.scale has 128 x 1 x 1 x 1 elements (columns first), wanted 1 x 1");
+    w = tn_gm_create(&s); /* both finite, their product is not */
+    uint8_t codes[128 * 128 / 4 + 32] = {0};
+    memcpy(codes + sizeof codes - 32, &(float){1e30f}, 4);
+    tn_gw_data(w, "blk.0.attn_q.weight", codes, sizeof codes);
+    tn_gw_data(w, name, &(float){1e30f}, 4);
+    assert_string_equal(graph_says(w, false),
+                        P "tensor blk.0.attn_q.weight has the scale inf, wanted a number");
+    s.weights = GW_T_F16;
+    assert_string_equal(graph_says(tn_gm_create(&s), false), ""); /* dense, scales of one */
+    w = tn_gm_create(&s);
+    tn_gw_data(w, name, &(float){2.0f}, 4);
+    assert_string_equal(graph_says(w, false), P
+                        "tensor blk.0.attn_q.scale is 2 beside dense weights, wanted 1 (or --ternary-dense)");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_graph_and_its_facts),
+        cmocka_unit_test(the_model_that_comes_along),
+        cmocka_unit_test(a_name_is_not_needed),
+        cmocka_unit_test(integer_keys),
+        cmocka_unit_test(float_keys),
+        cmocka_unit_test(other_keys),
+        cmocka_unit_test(per_layer_keys),
+        cmocka_unit_test(heads_are_even),
+        cmocka_unit_test(every_tensor_is_needed),
+        cmocka_unit_test(every_tensor_has_a_place),
+        cmocka_unit_test(shapes_of_tensors),
+        cmocka_unit_test(types_of_tensors),
+        cmocka_unit_test(sizes_of_vocabularies),
+        cmocka_unit_test(rope_factors),
+        cmocka_unit_test(ternary_weights),
+        cmocka_unit_test(dense_weights_as_ternary),
+        cmocka_unit_test(extra_scales),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
