@@ -1,0 +1,59 @@
+#!/bin/bash
+# `cmake --install` into an empty prefix: every file where Debian would put it, a program built against it through
+# pkg-config, the installed program finds its libraries, and the libraries show nothing but the public names.
+set -eu
+build=$1
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cmake --install "$build" --prefix "$dir/usr" >"$dir/log" || { cat "$dir/log"; exit 1; }
+lib=$(dirname "$(cd "$dir/usr" && find lib* -name libtern.so | head -1)")
+[ "$lib" != . ] || { echo "libtern.so was not installed"; cat "$dir/log"; exit 1; }
+for f in bin/tern "$lib"/lib{tern,terntext,ternc}.so{,.0} "$lib"/pkgconfig/{tern,terntext,ternc}.pc \
+    include/tern/{tern.h,ternc.h,base/error.h,text/text.h}; do
+    [ -e "$dir/usr/$f" ] || { echo "$f was not installed"; exit 1; }
+done
+headers=$(find "$dir/usr/include" -type f | wc -l)
+[ "$headers" = 4 ] || { echo "$headers headers were installed, wanted the 4 public ones"; exit 1; }
+
+mv "$dir/usr" "$dir/moved" # nothing may remember the prefix
+export PKG_CONFIG_PATH=$dir/moved/$lib/pkgconfig
+cache() { sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt"; }
+sanitize=$(cache TERN_SANITIZE)
+cat >"$dir/main.c" <<'C'
+#include <stdio.h>
+#include <tern.h>
+#include <ternc.h>
+#include <text/text.h>
+int main(void) {
+    TernError err = {0};
+    TernPool *pool = 0;
+    TernPoolOptions options = {.size = sizeof options, .threads = 2};
+    if (tern_pool_create(&options, &pool, &err)) return fprintf(stderr, "%s\n", err.text), 1;
+    printf("tern %s, %u threads\n", tern_version(), tern_pool_threads(pool));
+    tern_pool_destroy(pool);
+    return 0;
+}
+C
+for pc in tern "tern terntext" "tern terntext ternc"; do
+    # shellcheck disable=SC2046,SC2086
+    "$(cache CMAKE_C_COMPILER)" -std=c11 -Wall -Wextra -Werror ${sanitize:+-fsanitize=$sanitize} \
+        $(pkg-config --cflags tern) "$dir/main.c" -o "$dir/main" $(pkg-config --libs $pc) -Wl,-rpath,"$dir/moved/$lib"
+    got=$("$dir/main")
+    want="tern $(pkg-config --modversion tern), 2 threads"
+    [ "$got" = "$want" ] || { echo "with $pc: printed '$got', wanted '$want'"; exit 1; }
+done
+"$dir/moved/bin/tern" --version >"$dir/version"
+grep -q 'not found' "$dir/version" && { echo "the installed program lacks its compiler:"; cat "$dir/version"; exit 1; }
+
+for name in tern terntext ternc; do
+    so=$dir/moved/$lib/lib$name.so
+    alien=$(nm -D --defined-only "$so" | awk '{print $3}' | grep -vE '^(tern_|ternc_|_init$|_fini$|__bss_start|_edata|_end$|__asan|__ubsan|__tsan|__odr|__start|__stop)' || true)
+    [ -z "$alien" ] || { echo "lib$name.so exports more than its interface:" $alien; exit 1; }
+done
+if command -v readelf >/dev/null && [ -z "$sanitize" ]; then
+    needed=$(readelf -d "$dir/moved/$lib/libtern.so" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | grep -vE '^(libc|libm|ld-linux.*)\.so' || true)
+    [ -z "$needed" ] || { echo "libtern needs more than libc:" $needed; exit 1; }
+    needed=$(readelf -d "$dir/moved/bin/tern" | grep -E 'NEEDED.*(LLVM|ternc)' || true)
+    [ -z "$needed" ] || { echo "the program must open the compiler by dlopen, not link it: $needed"; exit 1; }
+fi
+echo "installed, used and moved: ok"
