@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "gguf/refuse.h"
 #include "runtime/text/text.h"
+#include "support/sanitized.h"
 
 static const TnGmSpec spec = {.arch = "bitnet",
                               .hidden = 128,
@@ -30,17 +31,6 @@ static const TnGmSpec spec = {.arch = "bitnet",
 
 /* ---- limits on one reading */
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 static size_t address_space(void) {
     unsigned long pages = 0;
     FILE *f = fopen("/proc/self/statm", "r");
@@ -54,7 +44,7 @@ static size_t address_space(void) {
 static void limit_memory(size_t file_bytes) {
     size_t now = address_space();
     struct rlimit r = {RLIM_INFINITY, RLIM_INFINITY};
-    if (SANITIZED || now == 0) return; /* a sanitizer's shadow takes terabytes */
+    if (TN_SANITIZED || now == 0) return; /* a sanitizer's shadow takes terabytes */
     if (file_bytes) r.rlim_cur = now + (64 << 20) + 2 * file_bytes;
     assert_int_equal(setrlimit(RLIMIT_AS, &r), 0);
 }

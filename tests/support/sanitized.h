@@ -1,0 +1,17 @@
+/* TN_SANITIZED: whether this is an ASan or TSan build, in which memory limits mean nothing and much work
+ * takes long. */
+#ifndef TN_TEST_SANITIZED_H
+#define TN_TEST_SANITIZED_H
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TN_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define TN_SANITIZED 1
+#endif
+#endif
+#ifndef TN_SANITIZED
+#define TN_SANITIZED 0
+#endif
+
+#endif
