@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "codegen/codegen.h"
 #include "runtime/base/os.h"
 #include "runtime/cpu.h"
@@ -47,17 +48,25 @@ static void *work(void *p) {
     return NULL;
 }
 
+/* One thread is timed by its own processor time: a busy machine then does less harm. */
+static double seconds(const Bench *b) {
+    struct timespec t;
+    if (b->threads > 1) return tn_os_seconds();
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static double best(Bench *b) {
     double least = 1e9;
     for (int r = 0; r < RUNS; r++) {
         pthread_t thread[MOST_THREADS];
         Share share[MOST_THREADS];
-        double start = tn_os_seconds();
+        double start = seconds(b);
         for (int i = 0; i < b->threads; i++) share[i] = (Share){b, i, 0};
         for (int i = 1; i < b->threads; i++) pthread_create(&thread[i], NULL, work, &share[i]);
         work(&share[0]);
         for (int i = 1; i < b->threads; i++) pthread_join(thread[i], NULL);
-        double t = tn_os_seconds() - start;
+        double t = seconds(b) - start;
         least = t < least ? t : least;
     }
     return least;

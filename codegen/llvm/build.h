@@ -145,6 +145,10 @@ typedef struct TnIf {
 } TnIf;
 TnIf tn_lb_if(TnLb *b, LLVMValueRef cond);
 void tn_lb_if_end(TnLb *b, TnIf *i);
+/* The pointer itself, but LLVM cannot see what it was made from. A loop's pointer that goes through this each
+ * turn stays a register of its own; else LLVM addresses everything by one index, and operands with an index
+ * cost x86 a micro-op more. */
+LLVMValueRef tn_lb_opaque(TnLb *b, LLVMValueRef ptr);
 LLVMBasicBlockRef tn_lb_block(TnLb *b, const char *name); /* appended to the function, not entered */
 
 /* ---- Functions of the module, shared by its kernels: internal, nounwind, no-builtins, level's vector width.

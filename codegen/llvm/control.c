@@ -77,6 +77,14 @@ void tn_lb_if_end(TnLb *b, TnIf *i) {
     LLVMPositionBuilderAtEnd(b->b, i->exit);
 }
 
+LLVMValueRef tn_lb_opaque(TnLb *b, LLVMValueRef ptr) {
+    char same[] = "=r,0";
+    LLVMTypeRef type = LLVMFunctionType(b->t_ptr, &b->t_ptr, 1, 0);
+    LLVMValueRef nothing =
+        LLVMGetInlineAsm(type, "", 0, same, sizeof same - 1, 0, 0, LLVMInlineAsmDialectATT, 0);
+    return LLVMBuildCall2(b->b, type, nothing, &ptr, 1, "");
+}
+
 /* ---- Functions */
 
 static void string_attr(TnLb *b, LLVMValueRef fn, const char *key, const char *value) {

@@ -132,11 +132,13 @@ static LLVMValueRef strip_function(TnLb *b, int64_t k, int n) {
     LLVMValueRef acc[32];
     int n_acc = n * accumulators(b);
     for (int a = 0; a < n_acc; a++) acc[a] = tn_lb_carry(b, &i, LLVMConstNull(ints));
-    LLVMValueRef from = tn_lb_elem(b, row, i.i, LINE), codes[8];
+    LLVMValueRef codes[8];
+    for (int r = 0; r < n; r++) codes[r] = tn_lb_carry(b, &i, x[r]);
+    LLVMValueRef from = tn_lb_elem(b, row, i.i, LINE);
     tn_lb_prefetch(b, tn_lb_atc(b, from, NEAR), 1);
     tn_lb_prefetch(b, tn_lb_atc(b, from, FAR), 2);
-    for (int r = 0; r < n; r++) codes[r] = tn_lb_elem(b, x[r], i.i, CODES);
     line(b, from, codes, n, acc);
+    for (int r = 0; r < n; r++) tn_lb_next(&i, n_acc + r, tn_lb_opaque(b, tn_lb_atc(b, codes[r], CODES)));
     for (int a = 0; a < n_acc; a++) tn_lb_next(&i, a, acc[a]);
     tn_lb_loop_end(b, &i);
     for (int r = 0; r < n; r++) {
