@@ -13,7 +13,7 @@
 #include "passes/targets.h"
 #include "tests/ir/randgraph.h"
 
-enum { STEPS = 2, GRAPHS = 400 };
+enum { STEPS = 2, GRAPHS = 150 };
 
 /* ---- two steps of a graph: what comes out, as bytes */
 
