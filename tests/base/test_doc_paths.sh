@@ -5,7 +5,7 @@
 # and in a list line that begins with a path, `- \`path\` \`name\` ...: text`, each name is a word of that file.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-code_dirs="ir passes codegen runtime frontends"
+code_dirs=(ir passes codegen runtime frontends)
 faults=0
 fault() {
     echo "$*"
@@ -14,7 +14,7 @@ fault() {
 
 words=$(mktemp)
 trap 'rm -f "$words"' EXIT
-grep -rhoE '\b[A-Za-z_][A-Za-z0-9_]*' --include='*.[ch]' --include='*.def' $code_dirs | sort -u >"$words"
+grep -rhoE '\b[A-Za-z_][A-Za-z0-9_]*' --include='*.[ch]' --include='*.def' "${code_dirs[@]}" | sort -u >"$words"
 
 checked=0
 for page in docs/*.md README.md; do
