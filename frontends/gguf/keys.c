@@ -174,7 +174,7 @@ TernStatus tn_gguf_string(TnGguf *g, const char *name, bool required, const char
 
 TernStatus tn_gguf_override(TnGguf *g, const char *spec, TernError *err) {
     const char *eq = strchr(spec, '='), *colon = eq ? strchr(eq, ':') : NULL;
-    if (!eq || eq == spec || !colon)
+    if (!colon || eq == spec)
         return tn_fail(err, TERN_ERR_INPUT, "--override-kv: '%s', wanted KEY=TYPE:VALUE", spec);
     TnGgufKey k = {.name = tn_strndup(&g->arena, spec, (size_t)(eq - spec)), .n = 1};
     const char *type = eq + 1, *value = colon + 1;

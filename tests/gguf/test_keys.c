@@ -133,6 +133,8 @@ static void one_value_a_layer(void **state) {
     uint64_t v = 42;
     assert_int_equal(tn_gguf_uint_layers(f.g, "u32s", true, 3, 6, 6, &v, &f.err), TERN_OK);
     assert_int_equal(v, 6);
+    assert_int_equal(tn_gguf_uint_layers(f.g, "u32s", true, 3, 7, 9, &v, &f.err), TERN_ERR_INPUT);
+    assert_string_equal(f.err.text, "m.gguf: u32s is 6, wanted 7 to 9");
     for (size_t i = 0; i < TN_COUNT(list); i++) {
         v = 42;
         assert_int_not_equal(

@@ -2,6 +2,8 @@
  * what is not here, with its line. The numbers are test_numbers.c's. */
 #include "gguf/eval_model.h"
 #include <math.h>
+#include <stdlib.h>
+#include <unistd.h>
 #include "gguf/refuse.h"
 #include "runtime/base/hash.h"
 
@@ -374,6 +376,16 @@ static void shapes_of_tensors(void **state) {
         assert_string_equal(graph_says(w, false), list[i].want);
     }
     TnGw *w = good();
+    tn_gw_tensor(w, "output_norm.weight", GW_T_F32, 3, (uint64_t[]){128, 1, 2}, NULL, NULL);
+    assert_string_equal(
+        graph_says(w, false),
+        P "tensor output_norm.weight has 128 x 1 x 2 x 1 elements (columns first), wanted 128 x 1");
+    w = good();
+    tn_gw_tensor(w, "output_norm.weight", GW_T_F32, 4, (uint64_t[]){128, 1, 1, 2}, NULL, NULL);
+    assert_string_equal(
+        graph_says(w, false),
+        P "tensor output_norm.weight has 128 x 1 x 1 x 2 elements (columns first), wanted 128 x 1");
+    w = good();
     tn_gw_tensor(w, "output.weight", GW_T_F16, 2, (uint64_t[]){128, 99}, NULL, NULL);
     assert_string_equal(
         graph_says(w, false),
@@ -410,6 +422,40 @@ static void sizes_of_vocabularies(void **state) {
     assert_string_equal(graph_says(w, false), "");
     s.no_vocab = true; /* a model may come without its tokenizer */
     assert_string_equal(graph_says(tn_gm_create(&s), false), "");
+}
+
+/* Ids are 31 bits wide. The file is 8 GB, all hole. */
+static void more_tokens_than_ids(void **state) {
+    (void)state;
+    TnGmSpec s = spec;
+    s.hidden = 2;
+    s.heads = s.kv_heads = 1;
+    s.vocab = 4;
+    s.weights = GW_T_F32;
+    s.no_vocab = true;
+    TnGw *w = tn_gm_create(&s);
+    tn_gw_drop(w, A "vocab_size");
+    tn_gw_drop(w, "token_embd.weight");
+    tn_gw_tensor(w, "token_embd.weight", GW_T_F16, 2, (uint64_t[]){2, 4}, NULL, NULL); /* last in the file */
+    tn_gw_claim(w, "token_embd.weight", GW_T_F16, 2, (uint64_t[]){2, 1ull << 31});
+    char path[] = "/tmp/tern-gguf-XXXXXX", want[160];
+    int fd = mkstemp(path);
+    TnGguf *gg = NULL;
+    TnGraph *g;
+    TnFacts f;
+    TernError err;
+    assert_true(fd >= 0 && tn_gw_file(w, path));
+    tn_gw_destroy(w);
+    if (ftruncate(fd, 9ll << 30) == 0) { /* else a file system without holes */
+        assert_int_equal(tn_gguf_open(path, false, &gg, &err), TERN_OK);
+        assert_int_equal(tn_gguf_graph(gg, &(TnGgufOptions){.no_hash = true}, &g, &f, &err), TERN_ERR_INPUT);
+        snprintf(want, sizeof want,
+                 "%s: tensor token_embd.weight has 2147483648 rows, wanted fewer than 2^31", path);
+        assert_string_equal(err.text, want);
+    }
+    tn_gguf_close(gg);
+    close(fd);
+    unlink(path);
 }
 
 static void rope_factors(void **state) {
@@ -549,6 +595,7 @@ int main(void) {
         cmocka_unit_test(shapes_of_tensors),
         cmocka_unit_test(types_of_tensors),
         cmocka_unit_test(sizes_of_vocabularies),
+        cmocka_unit_test(more_tokens_than_ids),
         cmocka_unit_test(rope_factors),
         cmocka_unit_test(ternary_weights),
         cmocka_unit_test(dense_weights_as_ternary),
