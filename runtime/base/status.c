@@ -46,7 +46,7 @@ static void sanitise(char *out, size_t cap, const char *in) {
     out[o] = '\0';
 }
 
-TernStatus tn_fail(TernError *err, TernStatus code, const char *fmt, ...) {
+TernStatus(tn_fail)(TernError *err, TernStatus code, const char *fmt, ...) {
     if (!err) return code;
     char text[2048]; /* beside err: an argument may point into err->text */
     va_list ap;
@@ -58,7 +58,7 @@ TernStatus tn_fail(TernError *err, TernStatus code, const char *fmt, ...) {
     return code;
 }
 
-TernStatus tn_fail_in(TernError *err, TernStatus code, const char *fmt, ...) {
+TernStatus(tn_fail_in)(TernError *err, TernStatus code, const char *fmt, ...) {
     if (!err) return code;
     char text[2048];
     va_list ap;

@@ -10,6 +10,11 @@ TernStatus tn_fail(TernError *err, TernStatus code, const char *fmt, ...) TN_PRI
 /* Puts "text: " in front of an error already made, for context such as a file name; returns err->code. */
 TernStatus tn_fail_in(TernError *err, TernStatus code, const char *fmt, ...) TN_PRINTF(3, 4);
 
+#ifdef __clang_analyzer__ /* it reads one file at a time: let it know that these never return TERN_OK */
+#define tn_fail(err, code, ...)    (tn_fail(err, code, __VA_ARGS__), (code))
+#define tn_fail_in(err, code, ...) (tn_fail_in(err, code, __VA_ARGS__), (code))
+#endif
+
 _Noreturn void tn_bug(const char *file, int line, const char *fmt, ...) TN_PRINTF(3, 4);
 
 #define TN_BUG(...) tn_bug(__FILE__, __LINE__, __VA_ARGS__)
