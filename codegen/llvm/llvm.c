@@ -33,6 +33,49 @@ static void fatal(const char *reason) {
     TN_BUG("LLVM, kernel @%s, %s: %s", now_kernel, now_op, reason);
 }
 
+/* Passes, then an object. The module is spent. */
+static LLVMMemoryBufferRef finish(LLVMModuleRef m, LLVMTargetMachineRef machine, const char *what) {
+    char *text = NULL;
+    if (LLVMVerifyModule(m, LLVMReturnStatusAction, &text)) TN_BUG("LLVM IR of %s: %s", what, text);
+    LLVMDisposeMessage(text);
+    LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
+    LLVMErrorRef error = LLVMRunPasses(m, pipeline, machine, options);
+    if (error) TN_BUG("LLVM passes over %s: %s", what, LLVMGetErrorMessage(error));
+    LLVMDisposePassBuilderOptions(options);
+    LLVMMemoryBufferRef object;
+    if (LLVMTargetMachineEmitToMemoryBuffer(machine, m, LLVMObjectFile, &text, &object))
+        TN_BUG("LLVM code of %s: %s", what, text);
+    LLVMDisposeModule(m);
+    return object;
+}
+
+static LLVMTargetMachineRef open_machine(const TnLevel *level) {
+    LLVMTargetRef target;
+    char *text = NULL;
+    if (LLVMGetTargetFromTriple(level->triple, &target, &text))
+        TN_BUG("LLVM has no %s: %s", level->triple, text);
+    return LLVMCreateTargetMachine(target, level->triple, level->cpu, level->features,
+                                   LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelSmall);
+}
+
+/* One empty function, by one thread: LLVM makes some statics of its own at first use, in ways that race detectors cannot
+ * follow. */
+static void warm_up(void) {
+    const TnLevel *level = tn_llvm_level("avx2");
+    LLVMTargetMachineRef machine = open_machine(level);
+    LLVMContextRef c = LLVMContextCreate();
+    LLVMModuleRef m = LLVMModuleCreateWithNameInContext("warm", c);
+    LLVMSetTarget(m, level->triple);
+    LLVMValueRef f = LLVMAddFunction(m, "f", LLVMFunctionType(LLVMVoidTypeInContext(c), NULL, 0, 0));
+    LLVMBuilderRef b = LLVMCreateBuilderInContext(c);
+    LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(c, f, ""));
+    LLVMBuildRetVoid(b);
+    LLVMDisposeBuilder(b);
+    LLVMDisposeMemoryBuffer(finish(m, machine, "nothing"));
+    LLVMContextDispose(c);
+    LLVMDisposeTargetMachine(machine);
+}
+
 static void initialize(void) {
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86Target();
@@ -43,6 +86,7 @@ static void initialize(void) {
     LLVMInitializeAArch64TargetMC();
     LLVMInitializeAArch64AsmPrinter();
     LLVMInstallFatalErrorHandler(fatal);
+    warm_up();
 }
 
 /* ---- One kernel */
@@ -119,30 +163,10 @@ static LLVMMemoryBufferRef emit_batch(Work *w, uint32_t batch, LLVMTargetMachine
     for (uint32_t i = batch * BATCH; i < end; i++) emit_kernel(&b, &w->jobs[i]);
     const char *first = w->jobs[batch * BATCH].symbol;
     tn_llvm_note(first, "and its batch");
-    char *text = NULL;
-    if (LLVMVerifyModule(b.m, LLVMReturnStatusAction, &text))
-        TN_BUG("LLVM IR of %s and its batch: %s", first, text);
-    LLVMDisposeMessage(text);
-    LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-    LLVMErrorRef error = LLVMRunPasses(b.m, pipeline, machine, options);
-    if (error) TN_BUG("LLVM passes: %s", LLVMGetErrorMessage(error));
-    LLVMDisposePassBuilderOptions(options);
-    LLVMMemoryBufferRef object;
-    if (LLVMTargetMachineEmitToMemoryBuffer(machine, b.m, LLVMObjectFile, &text, &object))
-        TN_BUG("LLVM code of %s and its batch: %s", first, text);
     LLVMDisposeBuilder(b.b);
-    LLVMDisposeModule(b.m);
+    LLVMMemoryBufferRef object = finish(b.m, machine, first);
     LLVMContextDispose(b.c);
     return object;
-}
-
-static LLVMTargetMachineRef open_machine(const TnLevel *level) {
-    LLVMTargetRef target;
-    char *text = NULL;
-    if (LLVMGetTargetFromTriple(level->triple, &target, &text))
-        TN_BUG("LLVM has no %s: %s", level->triple, text);
-    return LLVMCreateTargetMachine(target, level->triple, level->cpu, level->features,
-                                   LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelSmall);
 }
 
 static void take_batches(Work *w, TnProgressFn *progress, void *user) {
