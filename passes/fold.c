@@ -4,18 +4,21 @@
  * those that the step would have made, and becomes a `const` (f32, at most 1,024 values, as the text allows).
  * And it removes ops that hand their operand on bit by bit: slice of all columns; slice of a slice (one slice
  * remains); pack to the encoding there is; pack of a ternary pack, which is exact, so only the last one
- * counts; mul by a const of all ones Needs: a verified graph of stage model. Breaks: nothing; weights under
- * folded packs may be left unread, for dce. Stops: one pass in order; operands are folded before their
- * readers, so nothing new appears behind it.
+ * counts; mul by a const of all ones.
+ * Needs: a verified graph of stage model.
+ * Breaks: nothing; weights under folded packs may be left unread, for dce.
+ * Stops: one pass in order; operands are folded before their readers, so nothing new appears behind it.
  *
  * Not applied, because the bits would differ:
  *   x + 0      turns -0 into +0
  *   x * 0      is NaN for infinity and NaN, and -0 for negative x
- *   x * 1      of a value that was loaded and not computed: a signalling NaN comes out quiet. Behind
- * arithmetic there are none, so there it is applied results with a NaN other than the one that the text can
- * spell dense pack of a dense pack: two roundings are not one Nor a fold or an identity that would make an
- * output read a weight: outputs are computed values. rope_freq is not folded: it is a source already, made
- * once. */
+ *   x * 1      of a value that was loaded and not computed: a signalling NaN comes out quiet.
+ *              Behind arithmetic there are none, so there it is applied
+ *   results with a NaN other than the one that the text can spell
+ *   dense pack of a dense pack: two roundings are not one
+ *
+ * Nor a fold or an identity that would make an output read a weight: outputs are computed values. rope_freq
+ * is not folded: it is a source already, made once. */
 #include "passes/internal.h"
 #include "ir/eval.h"
 #include "runtime/base/half.h"

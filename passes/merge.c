@@ -4,11 +4,12 @@
  * with one dequant behind it and a slice in place of each former dequant:
  *
  *   %a: i32[T,96] = tmatmul %h, $cat          one root to schedule, one pass over the quantised rows
- *   %d: f32[T,96] = dequant %a, %h, $cat      the scale of a column is that of its weight row: ranges keep
- * the bits %q: f32[T,64] = slice %d {lo=0, n=64}
+ *   %d: f32[T,96] = dequant %a, %h, $cat      a column's scale is that of its weight row: ranges keep bits
+ *   %q: f32[T,64] = slice %d {lo=0, n=64}
  *
  * Dense matmuls likewise, sliced at once. The dot product of a column does not know of its neighbours, so the
- * bits stay. Needs: a verified graph of stage model; cse before it, or equal inputs are not seen to be equal.
+ * bits stay.
+ * Needs: a verified graph of stage model; cse before it, or equal inputs are not seen to be equal.
  * Breaks: nothing. The parts' weights are read by the concat alone, unless someone else reads them.
  * Stops: each multiplication is looked at once and merged at most once.
  *

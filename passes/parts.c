@@ -2,10 +2,10 @@
 #include "passes/internal.h"
 #include <stdlib.h>
 
-/* Parts of an epilogue node: which group of slices it hangs on. Slices joined by an op become one group. */
+/* Which group of slices an epilogue node hangs on. Slices joined by an op become one group. By node of the
+ * kernel: the slice (counted in the kernel) that stands for the group, or TN_NONE. */
 typedef struct Groups {
-    uint32_t *
-        of; /* by node of the kernel: the slice (index in the kernel) that stands for its group, or TN_NONE */
+    uint32_t *of;
 } Groups;
 
 static uint32_t find(const Groups *s, uint32_t i) {
@@ -21,10 +21,6 @@ static void group(const TnGraph *g, const TnKernel *k, Groups *s) {
         if (k->root == TN_NONE || k->first + i <= k->root) continue;
         if (n->op == TN_OP_slice) {
             s->of[i] = i;
-            /* a slice of a part counts columns of its own: it stays in the part */
-            TnRef a = n->args[0];
-            if (a > k->root && a < k->first + k->n && s->of[a - k->first] != TN_NONE)
-                s->of[i] = s->of[a - k->first];
             continue;
         }
         for (uint32_t j = 0; j < n->n_args; j++) {
@@ -55,35 +51,61 @@ static uint32_t number(const TnGraph *g, const TnKernel *k, const Groups *s, uin
     return n;
 }
 
-uint32_t tn_kernel_parts(const TnGraph *g, uint32_t kernel, TnPart out[TN_PARTS_MAX]) {
+/* The whole of a value behind the root: inside the kernel, and not behind a slice. */
+static bool is_whole(const TnKernel *k, const Groups *s, TnRef r) {
+    return r >= k->root && r < k->first + k->n && s->of[r - k->first] == TN_NONE;
+}
+
+/* With slices every column that anyone reads must be in a part. fuse makes no other kernels, but a text may hold some. */
+static bool parts_are_all(const TnGraph *g, uint32_t kernel, const Groups *s) {
     const TnKernel *k = &g->kernels[kernel];
-    if (k->root == TN_NONE || !tn_is_matmul(&g->nodes[k->root])) return 0;
-    Groups s;
-    group(g, k, &s);
+    TnRef out[64];
+    uint32_t n_in, n = tn_kernel_operands(g, kernel, out, &n_in);
+    for (uint32_t i = n_in; i < n; i++)
+        if (is_whole(k, s, out[i])) return false;
+    for (TnRef r = k->root + 1; r < k->first + k->n; r++) {
+        const TnNode *node = &g->nodes[r];
+        bool slice = node->op == TN_OP_slice, whole = is_whole(k, s, r);
+        if (whole && node->op == TN_OP_kv_put) return false;
+        for (uint32_t i = 0; i < node->n_args; i++) {
+            TnRef a = node->args[i];
+            if (a < k->root || a >= k->first + k->n) continue;
+            if (slice && !is_whole(k, s, a)) return false;           /* a slice of a part */
+            if (!slice && !whole && is_whole(k, s, a)) return false; /* a part and the whole, of one width */
+        }
+    }
+    return true;
+}
+
+static uint32_t list_parts(const TnGraph *g, const TnKernel *k, const Groups *s, TnPart out[TN_PARTS_MAX]) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < k->n; i++) {
         const TnNode *node = &g->nodes[k->first + i];
-        if (node->op != TN_OP_slice || s.of[i] == TN_NONE) continue;
-        TnRef a = node->args[0];
-        if (a > k->root && s.of[a - k->first] != TN_NONE) continue; /* of a part, not of the root */
-        uint32_t p = number(g, k, &s, i);
-        if (p >= TN_PARTS_MAX || (p < n && out[p].n_bases == TN_COUNT(out[p].base))) {
-            n = 0; /* more than the contract has room for: no parts, so no target can */
-            break;
-        }
+        if (node->op != TN_OP_slice || s->of[i] == TN_NONE) continue;
+        uint32_t p = number(g, k, s, i);
+        if (p >= TN_PARTS_MAX || (p < n && out[p].n_bases == TN_COUNT(out[p].base))) return 0;
         if (p >= n) out[n++] = (TnPart){.n = tn_attr_int(node, TN_ATTR_n)};
         int64_t lo = tn_attr_int(node, TN_ATTR_lo);
         uint32_t at = out[p].n_bases++;
         for (; at && out[p].base[at - 1] > lo; at--) out[p].base[at] = out[p].base[at - 1];
         out[p].base[at] = lo;
     }
+    return n;
+}
+
+uint32_t tn_kernel_parts(const TnGraph *g, uint32_t kernel, TnPart out[TN_PARTS_MAX]) {
+    const TnKernel *k = &g->kernels[kernel];
+    if (k->root == TN_NONE || !tn_is_matmul(&g->nodes[k->root])) return 0;
+    Groups s;
+    group(g, k, &s);
     bool sliced = false;
     for (uint32_t i = 0; i < k->n; i++) sliced |= s.of[i] != TN_NONE;
-    free(s.of);
-    if (!sliced) {
+    uint32_t n = 1;
+    if (!sliced)
         out[0] = (TnPart){.n = g->nodes[k->root].type.dim[1], .n_bases = 1};
-        n = 1;
-    }
+    else
+        n = parts_are_all(g, kernel, &s) ? list_parts(g, k, &s, out) : 0;
+    free(s.of);
     return n;
 }
 

@@ -77,6 +77,9 @@ typedef struct TnPart {
     int64_t base[4]; /* first root column of each slice, rising */
 } TnPart;
 #define TN_PARTS_MAX 8
+/* Returns how many parts, in the order of their first slices, or 0 if the kernel has no columns or its slices do not make
+ * parts: more than 8, more than 4 slices in one, slices of slices, or values that are read whole besides (fuse makes
+ * no such kernel, but a text may; no target needs to take it). */
 uint32_t tn_kernel_parts(const TnGraph *g, uint32_t kernel, TnPart out[TN_PARTS_MAX]);
 /* The part an epilogue node behind a slice belongs to, or TN_NONE for nodes before the slices (they belong to
  * all). */

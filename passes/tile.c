@@ -42,6 +42,10 @@ static void cut_columns(TnGraph *g, uint32_t kernel) {
     k->grain = (COLUMNS + head - 1) / head * head;
     k->units = 0;
     for (uint32_t i = 0; i < n; i++) k->units += (parts[i].n + k->grain - 1) / k->grain;
+    if (n == 0) { /* no parts: only who does a kernel whole can do it */
+        k->grain = g->nodes[k->root].type.dim[1];
+        k->units = 1;
+    }
 }
 
 static void cut_rows(TnGraph *g, TnKernel *k) {
