@@ -81,10 +81,9 @@ static uint32_t best_level(void) {
     if (!has(seven.b, BIT(16) | BIT(17) | BIT(28) | BIT(30) | BIT(31)) || !has(seven.c, BIT(11)) ||
         (saved & 0xe6) != 0xe6)
         return TN_LEVEL_AVX2;
-    /* AMX-TILE AMX-INT8, tile configuration and data. Linux wants a permission on top, to be asked once code
-     * is lowered. */
-    if (!has(seven.d, BIT(24) | BIT(25)) || (saved & 0x60000) != 0x60000) return TN_LEVEL_AVX512_VNNI;
-    return TN_LEVEL_AMX;
+    /* Nothing is lowered to AMX yet, and its tiles need a permission of Linux that nobody asks for yet: a
+     * machine that has it is one of avx512-vnni. */
+    return TN_LEVEL_AVX512_VNNI;
 }
 
 #elif defined(__aarch64__)
@@ -113,8 +112,6 @@ const char *tern_cpu_levels(void) {
         return "avx2";
     case TN_LEVEL_AVX512_VNNI:
         return "avx512-vnni,avx2";
-    case TN_LEVEL_AMX:
-        return "amx,avx512-vnni,avx2";
     case TN_LEVEL_NEON_DOTPROD:
         return "neon-dotprod";
     default:
