@@ -8,9 +8,10 @@
  * Stages admit fewer or more ops and facts:
  *   model    as the frontend built it: no kernels
  *   fused    every non-SOURCE, non-INPUT, non-SINK node belongs to exactly one kernel; kernels are runs of
- *            neighbouring nodes. A kernel is one ROOT (or none) with a prologue of ROW ops on its input and an
- *            epilogue of ELEM ops behind it
- *   planned  kernels have target, axis, grain, units and barrier; every value that leaves its kernel has `off`
+ *            neighbouring nodes. A kernel is one ROOT (or none) with a prologue of ROW ops on its input and
+ *            an epilogue of ELEM ops behind it
+ *   planned  kernels have target, axis, grain, units and barrier; every value that leaves its kernel has
+ *            `off`
  *
  * A step is a ragged batch: T rows, each with token, slot, position and want. Symbols stand for its sizes
  * and for the session's; they are never constants in code:
@@ -21,8 +22,8 @@
  * (from max(0, pos[t]-window+1) with a window; other positions are masked):
  *   s_j = fma chain over d = 0.. from +0 of q[d]*k_j[d], then * scale
  *   blocks b of 64 positions from position 0, those without an unmasked position left out: m_b = max s_j;
- *   p_j = exp(s_j - m_b), +0 where masked; l_b = lanes of p_j (64 elements: two a lane); o_b[d] = fma chain over
- *   unmasked j rising from +0 of p_j*v_j[d], then + 0.0f
+ *   p_j = exp(s_j - m_b), +0 where masked; l_b = lanes of p_j (64 elements: two a lane); o_b[d] = fma chain
+ *   over unmasked j rising from +0 of p_j*v_j[d], then + 0.0f
  *   M = max m_b; w_b = exp(m_b - M); over b rising from +0: L = L + l_b*w_b; O[d] = O[d] + o_b[d]*w_b
  *   y[d] = O[d] / L
  *
@@ -90,9 +91,15 @@ extern const TnAttrInfo tn_attrs[TN_ATTR_COUNT];
 /* A dim is a constant >= 0 or a symbol. */
 typedef enum TnSym { TN_T, TN_R, TN_K, TN_H, TN_S, TN_P, TN_N, TN_SYM_COUNT } TnSym;
 typedef int64_t TnDim;
-static inline TnDim tn_sym_dim(TnSym s) { return -1 - (int64_t)s; }
-static inline bool tn_dim_is_sym(TnDim d) { return d < 0; }
-static inline TnSym tn_dim_sym(TnDim d) { return (TnSym)(-1 - d); }
+static inline TnDim tn_sym_dim(TnSym s) {
+    return -1 - (int64_t)s;
+}
+static inline bool tn_dim_is_sym(TnDim d) {
+    return d < 0;
+}
+static inline TnSym tn_dim_sym(TnDim d) {
+    return (TnSym)(-1 - d);
+}
 extern const char *const tn_sym_names[TN_SYM_COUNT];
 
 /* One scale for `rows` rows from where the range before ended. One range over all rows is tensor-wide. */
@@ -103,8 +110,8 @@ typedef struct TnScale {
 
 typedef struct TnType {
     TnEnc enc;
-    uint8_t rank; /* 1 to 3 */
-    TnDim dim[3]; /* outermost first; matrices are [rows, columns] */
+    uint8_t rank;      /* 1 to 3 */
+    TnDim dim[3];      /* outermost first; matrices are [rows, columns] */
     uint32_t n_scales; /* ternary encodings: >= 1 */
     const TnScale *scales;
 } TnType;
@@ -113,7 +120,7 @@ bool tn_enc_is_ternary(TnEnc e); /* i2s tq1 tq2 t8 p64 */
 bool tn_enc_is_float(TnEnc e);   /* f32 f16 bf16 */
 bool tn_enc_is_kcache(TnEnc e);
 bool tn_enc_is_vcache(TnEnc e);
-TnType tn_type(TnEnc enc, int rank, ...); /* dims as TnDim; no scales */
+TnType tn_type(TnEnc enc, int rank, ...);             /* dims as TnDim; no scales */
 bool tn_type_equal(const TnType *a, const TnType *b); /* scales too, bit for bit */
 float tn_type_scale(const TnType *t, int64_t row);
 
@@ -171,9 +178,9 @@ typedef struct TnGraph {
     uint32_t n, cap;
     TnKernel *kernels;
     uint32_t n_kernels, cap_kernels;
-    TnMap names; /* node name -> ref */
+    TnMap names;          /* node name -> ref */
     uint32_t next_number; /* above every name that is a number */
-    const char *file; /* for messages; NULL if built */
+    const char *file;     /* for messages; NULL if built */
 } TnGraph;
 
 /* ---- graph.c: building and changing */
@@ -184,10 +191,10 @@ TnGraph *tn_graph_clone(const TnGraph *g);
 /* Appends a node. args and attrs are copied; attrs may come in any order. name NULL takes the next free
  * number. The type is inferred; where inference needs help (SOURCE, INPUT, pack) `type` says it, else pass
  * NULL. A badly typed node is a bug of the caller (outside text goes through the parser). */
-TnRef tn_node_add(TnGraph *g, TnOp op, const char *name, const TnType *type, const TnRef *args, uint32_t n_args,
-                  const TnAttr *attrs, uint32_t n_attrs);
-/* Makes the nodes [first, first + n), which are in no kernel yet, a kernel with that root (or TN_NONE); returns
- * its index.
+TnRef tn_node_add(TnGraph *g, TnOp op, const char *name, const TnType *type, const TnRef *args,
+                  uint32_t n_args, const TnAttr *attrs, uint32_t n_attrs);
+/* Makes the nodes [first, first + n), which are in no kernel yet, a kernel with that root (or TN_NONE);
+ * returns its index.
  * Kernels are numbered in the order of their nodes: add them so, or reorder afterwards. */
 uint32_t tn_kernel_add(TnGraph *g, const char *name, TnRef root, TnRef first, uint32_t n);
 const TnAttr *tn_node_attr(const TnNode *n, TnAttrKey key); /* NULL if missing */
@@ -219,18 +226,21 @@ TernStatus tn_infer(const TnGraph *g, TnOp op, const TnType *given, const TnRef 
 
 /* ---- verify.c: all faults of a graph at its stage. */
 typedef struct TnDiag {
-    TnBuf text;      /* lines "file:line: message" or "file:line:col: message", at most 20, each naming its value */
-    uint32_t n;      /* faults found, those not shown included */
+    TnBuf
+        text; /* lines "file:line: message" or "file:line:col: message", at most 20, each naming its value */
+    uint32_t n; /* faults found, those not shown included */
 } TnDiag;
-void tn_diag_add(TnDiag *d, const char *file, uint32_t line, uint32_t col, const char *fmt, ...) TN_PRINTF(5, 6);
+void tn_diag_add(TnDiag *d, const char *file, uint32_t line, uint32_t col, const char *fmt, ...)
+    TN_PRINTF(5, 6);
 void tn_diag_free(TnDiag *d);
-/* Returns TERN_OK, or TERN_ERR_INPUT with the faults in *diag. Checks: order, arity, operand classes, types equal to the
- * inferred, attributes present and in range, names, legal stage, kernels (contiguous, one root, prologue
- * and epilogue classes), linear use of caches, kv_put before attend, planned facts (offsets aligned to 64,
- * no two live values overlap within one leading symbol). */
+/* Returns TERN_OK, or TERN_ERR_INPUT with the faults in *diag. Checks: order, arity, operand classes, types
+ * equal to the inferred, attributes present and in range, names, legal stage, kernels (contiguous, one
+ * root, prologue and epilogue classes), linear use of caches, kv_put before attend, planned facts (offsets
+ * aligned to 64, no two live values overlap within one leading symbol). */
 TernStatus tn_verify(const TnGraph *g, TnDiag *diag);
 
-/* ---- print.c, parse.c: the text form `.tir`; print(parse(s)) == s for canonical s, parse(print(g)) equals g.
+/* ---- print.c, parse.c: the text form `.tir`; print(parse(s)) == s for canonical s, parse(print(g)) equals
+ * g.
  *
  *   tir 1
  *   graph @step stage=planned level=avx2 kv=f16 rows=2..8
@@ -242,16 +252,21 @@ TernStatus tn_verify(const TnGraph *g, TnDiag *diag);
  *     %o: f32[R,128256] = output %lg {name="logits"}
  *   end
  *
- * Two spaces of indent (four inside kernels), one blank after `:` and around `=`, attributes in the order of attrs.def, floats
- * as shortest C99 hex (%a of the float, or nan, inf, -inf), ranges as scale=[2560:0x1p-4,640:0x1p-5], comments from `;` to the
- * end of the line (not kept). A file holds one or more graphs after one `tir 1` line. Sigil $ for SOURCE, % for the rest. An output's value is its operand. */
-void tn_print(const TnGraph *g, TnBuf *out);                      /* `graph` .. `end`, without `tir 1` */
-void tn_print_file(TnGraph *const *gs, uint32_t n, TnBuf *out);   /* with it */
-/* Parses a text of n bytes (no NUL needed) of UTF-8, lines ending with \n alone; spaces, tabs and the order of attributes are
- * free, floats may also be decimal (rounded to nearest; hex ones must be an f32 exactly). On success *out is an array of *out_n
- * graphs (free() the array, destroy the graphs), each passing inference; run tn_verify for the rest. On failure TERN_ERR_INPUT,
- * with "file:line:col: message" lines in *diag (columns are bytes from 1; one fault a line; reading stops at 20), no graphs.
- * Caps: 2^30 bytes, 256 graphs, 2^24 nodes, 1,024 const values, names of 255 bytes, strings of 4,096, 8 operands. */
-TernStatus tn_parse(const char *text, size_t n, const char *file, TnGraph ***out, uint32_t *out_n, TnDiag *diag);
+ * Two spaces of indent (four inside kernels), one blank after `:` and around `=`, attributes in the order
+ * of attrs.def, floats as shortest C99 hex (%a of the float, or nan, inf, -inf), ranges as
+ * scale=[2560:0x1p-4,640:0x1p-5], comments from `;` to the end of the line (not kept). A file holds one or
+ * more graphs after one `tir 1` line. Sigil $ for SOURCE, % for the rest. An output's value is its operand.
+ * */
+void tn_print(const TnGraph *g, TnBuf *out);                    /* `graph` .. `end`, without `tir 1` */
+void tn_print_file(TnGraph *const *gs, uint32_t n, TnBuf *out); /* with it */
+/* Parses a text of n bytes (no NUL needed) of UTF-8, lines ending with \n alone; spaces, tabs and the order
+ * of attributes are free, floats may also be decimal (rounded to nearest; hex ones must be an f32 exactly).
+ * On success *out is an array of *out_n graphs (free() the array, destroy the graphs), each passing
+ * inference; run tn_verify for the rest. On failure TERN_ERR_INPUT, with "file:line:col: message" lines in
+ * *diag (columns are bytes from 1; one fault a line; reading stops at 20), no graphs.
+ * Caps: 2^30 bytes, 256 graphs, 2^24 nodes, 1,024 const values, names of 255 bytes, strings of 4,096, 8
+ * operands. */
+TernStatus tn_parse(const char *text, size_t n, const char *file, TnGraph ***out, uint32_t *out_n,
+                    TnDiag *diag);
 
 #endif

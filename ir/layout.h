@@ -4,10 +4,10 @@
  * plain arrays; rank-1 constants (norm weights) are one padded row. Padding of weights is zero; padding of
  * activations is unspecified, so a reduction must not read it.
  * q8: TN_Q8_HEAD bytes (float d at 0, int32 sum at 4), then codes padded with zeros to TN_K_PAD.
- * p64: rows of round_up(K, 256)/4 bytes, padding codes are 1 (weight zero); then, 64-aligned, one f32 a scale range.
- * i2s: n/4 bytes of codes over the flat tensor, then f32 scale and 28 bytes of anything, as in the file (rows do not
- * stand alone: tn_row_bytes is 0). n is rounded up to 128 here; a file whose n is not a multiple is refused by its size.
- * q8_0, q6_k, tq1, tq2: as in the file, rows unpadded.
+ * p64: rows of round_up(K, 256)/4 bytes, padding codes are 1 (weight zero); then, 64-aligned, one f32 a
+ * scale range. i2s: n/4 bytes of codes over the flat tensor, then f32 scale and 28 bytes of anything, as in
+ * the file (rows do not stand alone: tn_row_bytes is 0). n is rounded up to 128 here; a file whose n is not
+ * a multiple is refused by its size. q8_0, q6_k, tq1, tq2: as in the file, rows unpadded.
  * Block tables i32[S,P]: a plain array, table[s*P + j]; tn_row_bytes is that of one element.
  * Key cache page: [heads][head][64 positions]; value cache page: [heads][64 positions][head]; page p of
  * a cache starts at p * tn_page_bytes. Position j of slot s is in page table[s*P + j/64], place j%64. */

@@ -19,11 +19,12 @@ typedef struct TnWeights {
 void tn_decode_row(const TnType *t, const void *data, int64_t row, float *out);
 /* The same from the file's bytes, where dense rows are not padded. */
 void tn_decode_raw(const TnType *t, const void *raw, int64_t row, float *out);
-/* Row of a ternary matrix as int8 trits in {-1, 0, 1} (a code 3 gives 2: tn_stored_scale refuses it first); the scale is
- * in the type. Ternary files' bytes and layout.h's form are the same, but for t8, which is padded. */
+/* Row of a ternary matrix as int8 trits in {-1, 0, 1} (a code 3 gives 2: tn_stored_scale refuses it first);
+ * the scale is in the type. Ternary files' bytes and layout.h's form are the same, but for t8, which is
+ * padded. */
 void tn_decode_trits(const TnType *t, const void *data, int64_t row, int8_t *out);
-/* The other way, into a row of layout.h's form with its padding. t is f32, f16 or bf16 (rounded to nearest even), i32 or
- * i8 (rounded, clamped, NaN is 0). */
+/* The other way, into a row of layout.h's form with its padding. t is f32, f16 or bf16 (rounded to nearest
+ * even), i32 or i8 (rounded, clamped, NaN is 0). */
 void tn_encode_row(const TnType *t, const float *in, void *out_row);
 /* t is t8 or p64. */
 void tn_encode_trits(const TnType *t, const int8_t *in, void *out_row);
@@ -32,8 +33,9 @@ size_t tn_raw_bytes(const TnType *t);
 /* Rows and row length of a weight. */
 int64_t tn_weight_count(const TnType *t);
 int64_t tn_weight_len(const TnType *t);
-/* The scale(s) of a stored ternary tensor: i2s from behind the codes; tq1/tq2: all blocks' d, where zero blocks
- * may have any; err names block and both values when they differ. Also checks that no code is invalid (3). `name` is for messages. */
+/* The scale(s) of a stored ternary tensor: i2s from behind the codes; tq1/tq2: all blocks' d, where zero
+ * blocks may have any; err names block and both values when they differ. Also checks that no code is
+ * invalid (3). `name` is for messages. */
 TernStatus tn_stored_scale(const TnType *t, const void *raw, const char *name, float *out, TernError *err);
 /* If every value of a dense matrix is -s, 0 or s (s > 0, or all zero: s = 0): the scale. Else TERN_ERR_INPUT
  * naming tensor, row, column and value. */
@@ -42,14 +44,16 @@ TernStatus tn_dense_scale(const TnType *t, const void *raw, const char *name, fl
 /* ---- weights.c: SOURCE values.
  *
  * `random`: element i (row by row, unpadded) is the i-th number z of splitmix64 started at the seed:
- *   z = seed + (i+1)*0x9e3779b97f4a7c15; z = (z ^ z>>30)*0xbf58476d1ce4e5b9; z = (z ^ z>>27)*0x94d049bb133111eb; z ^= z>>31
+ *   z = seed + (i+1)*0x9e3779b97f4a7c15; z = (z ^ z>>30)*0xbf58476d1ce4e5b9; z = (z ^
+ *   z>>27)*0x94d049bb133111eb; z ^= z>>31
  * a float is (z>>40)*2^-23 - 1, then rounded to its type; a trit is ((z>>32)*3 >> 32) - 1.
- * `const` for a ternary type: the sign of the value. `pack` of a dense matrix to t8 or p64: the sign (the frontend
- * has checked it by tn_dense_scale).
+ * `const` for a ternary type: the sign of the value. `pack` of a dense matrix to t8 or p64: the sign (the
+ * frontend has checked it by tn_dense_scale).
  *
- * Writes rows [lo, hi) of the SOURCE value `ref`, in layout.h's form of its type, to out (as many bytes as those rows take;
- * the scale table of p64 is written by tn_weight_tail). Streams: needs memory for a few rows; calls may run side by side.
- * Not for the i2s, tq1, tq2, q8_0, q6_k encodings themselves (their raw bytes are used as they are). */
+ * Writes rows [lo, hi) of the SOURCE value `ref`, in layout.h's form of its type, to out (as many bytes as
+ * those rows take; the scale table of p64 is written by tn_weight_tail). Streams: needs memory for a few
+ * rows; calls may run side by side. Not for the i2s, tq1, tq2, q8_0, q6_k encodings themselves (their raw
+ * bytes are used as they are). */
 TernStatus tn_weight_rows(const TnGraph *g, TnRef ref, const TnWeights *w, int64_t lo, int64_t hi, void *out,
                           TernError *err);
 /* The tn_tail_bytes bytes behind the rows. */

@@ -3,11 +3,11 @@
  *   pool     worker threads; shared by any models and sessions, one step at a time each
  *   model    an opened blob: immutable, mapped, shared by threads
  *   session  slots (sequences) with their KV cache and all memory a step needs, one allocation made up front
- *   step     a ragged batch of rows in, results out: prefill, decode, batched decode and the checking of guessed
- *            tokens are the same call with different rows
+ *   step     a ragged batch of rows in, results out: prefill, decode, batched decode and the checking of
+ *            guessed tokens are the same call with different rows
  *
- * The promise: the same rows give the same bits, whatever the thread count, the other rows in the batch, how a
- * prompt is cut into steps, the CPU feature level, and whether the code was compiled ahead or at load.
+ * The promise: the same rows give the same bits, whatever the thread count, the other rows in the batch,
+ * how a prompt is cut into steps, the CPU feature level, and whether the code was compiled ahead or at load.
  *
  * A whole program, greedy text from token ids (tests compile and run it: tests/cli/example_run.c):
  *
@@ -24,9 +24,11 @@
  *   }
  *   tern_session_destroy(s); tern_model_close(model); tern_pool_destroy(pool);
  *
- * Errors: every call that can fail returns a TernStatus and one line in *err (may be NULL). Outputs are untouched then.
- * Threads: a model may be used by any threads; a session and a pool by one at a time. Option structs start with
- * their size and may be NULL for the defaults; zero fields mean the default too. Needs libc and threads alone. */
+ * Errors: every call that can fail returns a TernStatus and one line in *err (may be NULL). Outputs are
+ * untouched then.
+ * Threads: a model may be used by any threads; a session and a pool by one at a time. Option structs start
+ * with their size and may be NULL for the defaults; zero fields mean the default too. Needs libc and
+ * threads alone. */
 #ifndef TERN_H
 #define TERN_H
 
@@ -82,10 +84,11 @@ typedef struct TernModelOptions {
 
 /* Maps and checks a blob: everything but the weights' bytes, which are verified while sessions are made; no
  * result leaves a first step before that has ended. Refuses with one line that names the section. */
-TERN_API TernStatus tern_model_open(const char *path, const TernModelOptions *options, TernModel **out, TernError *err);
+TERN_API TernStatus tern_model_open(const char *path, const TernModelOptions *options, TernModel **out,
+                                    TernError *err);
 /* The same over memory (64-byte aligned) that stays unchanged until the model is closed. */
-TERN_API TernStatus tern_model_open_memory(const void *bytes, size_t size, const TernModelOptions *options, TernModel **out,
-                                           TernError *err);
+TERN_API TernStatus tern_model_open_memory(const void *bytes, size_t size, const TernModelOptions *options,
+                                           TernModel **out, TernError *err);
 TERN_API void tern_model_close(TernModel *model); /* after its sessions */
 
 typedef enum TernKv { TERN_KV_F16 = 1, TERN_KV_F32 = 2 } TernKv;
@@ -101,17 +104,18 @@ TERN_API void tern_model_info(const TernModel *model, TernModelInfo *out);
 /* The vocabulary image for tern_vocab_open (text/text.h); NULL if the model has none. */
 TERN_API const void *tern_model_vocab(const TernModel *model, size_t *out_size);
 /* Section `index` of a kind (TN_SECTION_* of runtime/abi/blob.h), NULL if there is none: for tools. */
-TERN_API const void *tern_model_section(const TernModel *model, uint32_t kind, uint32_t index, size_t *out_size);
+TERN_API const void *tern_model_section(const TernModel *model, uint32_t kind, uint32_t index,
+                                        size_t *out_size);
 
 /* ---- session */
 typedef struct TernSessionOptions {
     size_t size;
-    uint32_t slots;    /* sequences held at once; default 1 */
-    uint32_t context;  /* positions a slot may hold; default min(4096, the model's) */
-    uint32_t batch;    /* most rows run at once; default and most: the model's max_rows */
-    uint32_t wants;    /* most rows with results run at once; default min(batch, 16) */
-    TernKv kv;         /* default f16 */
-    void *memory;      /* optional: 64-aligned, zeroed, tern_session_bytes() long, the caller's */
+    uint32_t slots;   /* sequences held at once; default 1 */
+    uint32_t context; /* positions a slot may hold; default min(4096, the model's) */
+    uint32_t batch;   /* most rows run at once; default and most: the model's max_rows */
+    uint32_t wants;   /* most rows with results run at once; default min(batch, 16) */
+    TernKv kv;        /* default f16 */
+    void *memory;     /* optional: 64-aligned, zeroed, tern_session_bytes() long, the caller's */
     size_t memory_bytes;
 } TernSessionOptions;
 
@@ -119,11 +123,12 @@ typedef struct TernSessionOptions {
 typedef struct TernSessionBytes {
     uint64_t total, arena, scratch, cache, tables;
 } TernSessionBytes;
-TERN_API TernStatus tern_session_bytes(const TernModel *model, const TernPool *pool, const TernSessionOptions *options,
-                                       TernSessionBytes *out, TernError *err);
+TERN_API TernStatus tern_session_bytes(const TernModel *model, const TernPool *pool,
+                                       const TernSessionOptions *options, TernSessionBytes *out,
+                                       TernError *err);
 /* The model and pool must outlive the session. Nothing allocates after this returns. */
-TERN_API TernStatus tern_session_create(TernModel *model, TernPool *pool, const TernSessionOptions *options, TernSession **out,
-                                        TernError *err);
+TERN_API TernStatus tern_session_create(TernModel *model, TernPool *pool, const TernSessionOptions *options,
+                                        TernSession **out, TernError *err);
 TERN_API void tern_session_destroy(TernSession *session);
 
 typedef enum TernWant {
@@ -141,23 +146,24 @@ typedef struct TernRow {
 } TernRow;
 
 typedef struct TernResult {
-    size_t row;       /* index in the step's rows */
+    size_t row; /* index in the step's rows */
     uint32_t want;
-    int32_t id;       /* wants 1 to 3: the greedy id */
-    uint32_t n_top;   /* want 2 */
+    int32_t id;     /* wants 1 to 3: the greedy id */
+    uint32_t n_top; /* want 2 */
     const int32_t *top_ids;
     const float *top_logits;
     const float *logits; /* want 3: n_vocab values */
     const float *hidden; /* want 4: n_hidden values */
-} TernResult; /* pointers are valid during the call of the sink only */
+} TernResult;            /* pointers are valid during the call of the sink only */
 
 typedef void TernSinkFn(void *user, const TernResult *result);
 
-/* Appends the rows to their slots, in order, and runs them; the sink gets one result for every row with a want, rising by row.
- * More rows than fit at once are run in chunks. Fails without change when a token, slot or want is out of range or a
- * slot would grow past the context; fails with TERN_ERR_NUMERIC naming the row when logits hold NaN or infinity (the
- * slots then hold the rows up to the end of that chunk). */
-TERN_API TernStatus tern_session_step(TernSession *session, const TernRow *rows, size_t n, TernSinkFn *sink, void *user, TernError *err);
+/* Appends the rows to their slots, in order, and runs them; the sink gets one result for every row with a
+ * want, rising by row. More rows than fit at once are run in chunks. Fails without change when a token,
+ * slot or want is out of range or a slot would grow past the context; fails with TERN_ERR_NUMERIC naming
+ * the row when logits hold NaN or infinity (the slots then hold the rows up to the end of that chunk). */
+TERN_API TernStatus tern_session_step(TernSession *session, const TernRow *rows, size_t n, TernSinkFn *sink,
+                                      void *user, TernError *err);
 /* Positions held by a slot. */
 TERN_API uint32_t tern_session_length(const TernSession *session, uint32_t slot);
 /* Forgets positions from n on; n = 0 empties the slot. */

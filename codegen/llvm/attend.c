@@ -5,9 +5,10 @@
  * passes over the blocks of 64 positions:
  *
  *   scores  per block: s = q.k with 64 positions side by side (the K page is interleaved for that), block
- * max, p = exp(s - m), sum of p. They are kept in scratch, a record a block: the largest max is not known
- * before the last block values  per block: o = p.v with head dims side by side, weighed by exp(m - M) and
- * added in the order of the blocks
+ *           max, p = exp(s - m), sum of p. They are kept in scratch, a record a block: the largest max is
+ *           not known before the last block
+ *   values  per block: o = p.v with head dims side by side, weighed by exp(m - M) and added in the order of
+ *           the blocks
  *
  * Each output is one fma chain in index order, so how many heads and lanes are in flight is free: enough to
  * fill the registers of the level and no more. Head dims that are no multiple of the tile are covered by a

@@ -1,31 +1,32 @@
-/* The `.tern` file: fixed-width, little-endian structs, offsets from the start of the file or section, no pointers.
- * docs/blob.md is the specification; this header is its C form. A leaf, shared with the compiler.
+/* The `.tern` file: fixed-width, little-endian structs, offsets from the start of the file or section, no
+ * pointers. docs/blob.md is the specification; this header is its C form. A leaf, shared with the compiler.
  *
  *   head (64 bytes) | section table | sections, each at its alignment, zero bytes between
  *
- * Every byte is covered: the head's hash covers head and table, a section's hash covers its bytes (WGHT is covered chunk by
- * chunk by CHNK), and bytes between sections are zero. A hash detects damage, not malice: a blob is a program. */
+ * Every byte is covered: the head's hash covers head and table, a section's hash covers its bytes (WGHT is
+ * covered chunk by chunk by CHNK), and bytes between sections are zero. A hash detects damage, not malice:
+ * a blob is a program. */
 #ifndef TN_ABI_BLOB_H
 #define TN_ABI_BLOB_H
 
 #include <stdint.h>
 
-#define TN_BLOB_MAGIC   "\x89TERN\r\n\x1a" /* 8 bytes: shows text-mode damage at once */
-#define TN_BLOB_VERSION 1
-#define TN_BLOB_CHUNK   (4u << 20) /* of WGHT, hashed one by one */
+#define TN_BLOB_MAGIC        "\x89TERN\r\n\x1a" /* 8 bytes: shows text-mode damage at once */
+#define TN_BLOB_VERSION      1
+#define TN_BLOB_CHUNK        (4u << 20) /* of WGHT, hashed one by one */
 #define TN_BLOB_SECTIONS_MAX 256
 
 typedef struct TnBlobHead {
     uint8_t magic[8];
     uint32_t version;
-    uint32_t head_bytes;   /* 64 */
-    uint32_t probe_int;    /* 0x01020304 */
-    float probe_float;     /* -1.5f */
+    uint32_t head_bytes; /* 64 */
+    uint32_t probe_int;  /* 0x01020304 */
+    float probe_float;   /* -1.5f */
     uint64_t file_bytes;
     uint32_t n_sections;
-    uint32_t abi;          /* TN_BLOB_ABI: changes with kernel.h and this header */
-    uint8_t hash[16];      /* XXH3-128 of head (with these 16 bytes zero) followed by the section table */
-    uint64_t reserved;     /* 0 */
+    uint32_t abi;      /* TN_BLOB_ABI: changes with kernel.h and this header */
+    uint8_t hash[16];  /* XXH3-128 of head (with these 16 bytes zero) followed by the section table */
+    uint64_t reserved; /* 0 */
 } TnBlobHead;
 #define TN_BLOB_ABI 1
 
@@ -44,8 +45,8 @@ enum { TN_SECTION_REQUIRED = 1 }; /* flag: a reader that does not know the kind 
 
 typedef struct TnBlobSection {
     uint32_t kind, flags;
-    uint32_t level;   /* CODE, PROG, PLAN: feature level */
-    uint32_t align;   /* power of two */
+    uint32_t level; /* CODE, PROG, PLAN: feature level */
+    uint32_t align; /* power of two */
     uint64_t offset, size;
     uint8_t hash[16]; /* of the bytes; of the CHNK section's bytes for WGHT */
     uint64_t reserved[2];
@@ -59,8 +60,9 @@ typedef struct TnBlobRange {
 typedef struct TnBlobMeta {
     uint32_t n_vocab, n_context, n_layers, n_hidden, n_ffn, n_heads, n_kv_heads, head_dim;
     uint64_t n_params, source_hash; /* source_hash: XXH3-64 of the model file's metadata and tensor table */
-    TnBlobRange arch, name, producer, desc; /* producer: "tern 0.1.0"; desc: weight and head encodings, for tables */
-    TnBlobRange vocab;              /* vocabulary image (runtime/text); size 0: none; offset a multiple of 64 */
+    TnBlobRange arch, name, producer,
+        desc;          /* producer: "tern 0.1.0"; desc: weight and head encodings, for tables */
+    TnBlobRange vocab; /* vocabulary image (runtime/text); size 0: none; offset a multiple of 64 */
 } TnBlobMeta;
 
 typedef struct TnBlobCode {
@@ -76,11 +78,12 @@ typedef struct TnBlobExport {
 
 enum { TN_KVTYPE_F16 = 1, TN_KVTYPE_F32 = 2 };
 
-/* One variant: (feature level, cache type, row class). A step of T rows runs the variant with rows_lo <= T <= rows_hi. */
+/* One variant: (feature level, cache type, row class). A step of T rows runs the variant with rows_lo <= T
+ * <= rows_hi. */
 typedef struct TnBlobProg {
     uint32_t level, kv;
     uint32_t rows_lo, rows_hi;
-    uint32_t code;     /* index of the CODE section in the table; UINT32_MAX for level ref */
+    uint32_t code; /* index of the CODE section in the table; UINT32_MAX for level ref */
     uint32_t n_launches, n_operands, n_names;
     uint32_t output[8]; /* operand index of TN_OUT_*, UINT32_MAX if absent */
     /* TnBlobLaunch[n_launches], TnBlobOperand[n_operands], names */
@@ -88,16 +91,16 @@ typedef struct TnBlobProg {
 enum { TN_OUT_BEST, TN_OUT_TOP, TN_OUT_TOPLOGIT, TN_OUT_LOGITS, TN_OUT_HIDDEN, TN_OUT_COUNT };
 
 typedef struct TnBlobLaunch {
-    uint32_t export_index;           /* in the CODE section; 0 for level ref */
+    uint32_t export_index; /* in the CODE section; 0 for level ref */
     uint32_t first_operand, n_operands, n_reads;
-    uint32_t gate_sym;               /* launched only if this symbol is > 0; UINT32_MAX: always */
-    uint32_t unit_sym;               /* units = units * value of this symbol; UINT32_MAX: units */
+    uint32_t gate_sym; /* launched only if this symbol is > 0; UINT32_MAX: always */
+    uint32_t unit_sym; /* units = units * value of this symbol; UINT32_MAX: units */
     uint64_t units;
-    uint64_t scratch, scratch_page;  /* bytes: scratch + scratch_page * P */
+    uint64_t scratch, scratch_page; /* bytes: scratch + scratch_page * P */
     uint32_t flags, reserved;
-    TnBlobRange name;                /* in the section */
+    TnBlobRange name; /* in the section */
 } TnBlobLaunch;
-enum { TN_LAUNCH_BARRIER = 1 };      /* all tiles end before the next launch begins */
+enum { TN_LAUNCH_BARRIER = 1 }; /* all tiles end before the next launch begins */
 
 enum {
     TN_SPACE_ARENA, /* index: symbol or UINT32_MAX (constant part); address = part + offset * largest value of symbol (or + offset) */
@@ -114,7 +117,8 @@ typedef struct TnBlobOperand {
     uint64_t row_bytes; /* bytes per row of the leading symbol (arena), all bytes (WGHT); for checks */
 } TnBlobOperand;
 
-/* Memory as a formula: arena bytes = arena_const + sum over symbols of arena[s] * largest s, each part rounded to 64. */
+/* Memory as a formula: arena bytes = arena_const + sum over symbols of arena[s] * largest s, each part
+ * rounded to 64. */
 typedef struct TnBlobPlan {
     uint64_t arena_const;
     uint64_t arena[8];              /* by symbol T R K H S P N, then 0 */
@@ -129,7 +133,7 @@ typedef struct TnBlobWdir {
     /* TnBlobWeight[n], names */
 } TnBlobWdir;
 typedef struct TnBlobWeight {
-    uint64_t offset, size; /* in WGHT */
+    uint64_t offset, size;  /* in WGHT */
     TnBlobRange name, type; /* e.g. "concat(blk.0.attn_q.weight,...)", "p64[3840,2560]" */
 } TnBlobWeight;
 

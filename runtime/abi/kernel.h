@@ -13,7 +13,8 @@
 enum { TN_ABI_T, TN_ABI_R, TN_ABI_K, TN_ABI_H, TN_ABI_S, TN_ABI_P, TN_ABI_N, TN_ABI_SYMS };
 
 typedef struct TnLaunch {
-    void *const *ptr;   /* operand addresses, reads first, in the order of the program's operand list; 64-aligned */
+    void *const
+        *ptr; /* operand addresses, reads first, in the order of the program's operand list; 64-aligned */
     const int64_t *sym; /* TN_ABI_SYMS values */
 } TnLaunch;
 
