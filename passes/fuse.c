@@ -151,13 +151,6 @@ static bool inside(const Fuse *f, uint32_t group, TnRef r) {
     return f->group[r] == group;
 }
 
-static bool puts_same_cache(const Fuse *f, uint32_t group, TnRef put) {
-    TnRef cache = tn_alias_root(f->g, put);
-    for (TnRef m = f->groups[group].members; m != TN_NONE; m = f->next[m])
-        if (f->g->nodes[m].op == TN_OP_kv_put && tn_alias_root(f->g, m) == cache) return true;
-    return false;
-}
-
 /* Operands that may come from inside are those read row by row, and for root kernels column by column. */
 static bool reads_well(const Fuse *f, TnRef r, uint32_t group) {
     const TnNode *n = &f->g->nodes[r];
@@ -172,7 +165,7 @@ static bool reads_well(const Fuse *f, TnRef r, uint32_t group) {
     case TN_OP_mul:
         return in > 0;
     case TN_OP_kv_put:
-        return in == 1 && last == 1 && !puts_same_cache(f, group, r);
+        return in == 1 && last == 1; /* the cache from outside: one put of it a kernel */
     case TN_OP_take:
         return in > 0;
     case TN_OP_gather:
