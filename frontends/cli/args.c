@@ -36,7 +36,7 @@ static void help(const Verb *verb, const Flag *flags) {
     printf("usage: tern %s %s [flags]\n%s\n\n", verb->name, verb->usage, verb->summary);
     for (const Flag *f = flags; f->names; f++) {
         char left[80];
-        snprintf(left, sizeof left, "%s %s", f->names, f->arg ? f->arg : "");
+        snprintf(left, sizeof left, f->kind == FLAG_OPT ? "%s[=%s]" : "%s %s", f->names, f->arg ? f->arg : "");
         printf("  %-32s %s\n", left, f->help);
     }
     printf("  %-32s %s\n", "--help", "this");
@@ -61,6 +61,7 @@ static void set(const Verb *verb, const Flag *f, const char *name, const char *v
     case FLAG_BOOL:
         *(bool *)f->out = true;
         return;
+    case FLAG_OPT:
     case FLAG_STR:
         *(const char **)f->out = value;
         return;
@@ -113,6 +114,8 @@ void parse_args(const Verb *verb, const Flag *flags, int argc, char **argv, cons
         const char *value = eq ? eq + 1 : NULL;
         if (f->kind == FLAG_BOOL) {
             if (value) usage_error(verb, "%.*s takes no value", (int)len, word);
+        } else if (f->kind == FLAG_OPT) {
+            if (!value) value = "-";
         } else if (!value) {
             if (i + 1 == argc) usage_error(verb, "%s wants %s", word, f->arg);
             value = argv[++i];

@@ -17,6 +17,7 @@ enum { EXIT_OK = 0, EXIT_INPUT = 1, EXIT_USAGE = 2 };
 typedef enum FlagKind {
     FLAG_BOOL,  /* bool */
     FLAG_STR,   /* const char * */
+    FLAG_OPT,   /* const char *, given as --flag or --flag=VALUE: "-" without a value */
     FLAG_INT,   /* int64_t within [lo, hi] */
     FLAG_U64,   /* uint64_t */
     FLAG_FLOAT, /* float within [lo, hi] */
