@@ -31,9 +31,9 @@ static void describe(const TnGmSpec *s, char *out, size_t cap) {
 static void check_long(const TnGmSpec *s, bool ternary_dense, uint32_t n, uint32_t step) {
     char what[256];
     TnBuf file = {0};
-    TnGguf *gg;
-    TnGraph *g;
-    TnFacts facts;
+    TnGguf *gg = NULL;
+    TnGraph *g = NULL;
+    TnFacts facts = {0};
     TernError err;
     Errors e = {0};
     describe(s, what, sizeof what);
@@ -211,8 +211,8 @@ static void a_sequence_over_several_pages(void **state) {
 static void sequences_do_not_mix(void **state) {
     (void)state;
     TnBuf file = {0};
-    TnGguf *gg;
-    TnGraph *g;
+    TnGguf *gg = NULL;
+    TnGraph *g = NULL;
     TnFacts f;
     TernError err;
     tn_gm_bytes(&tn_gm_small, &file);
