@@ -251,15 +251,9 @@ static void pair_kernels(Tell *t, TnArena *arena) {
         }
 }
 
-static void put_kernel(const TnGraph *g, const TnKernel *k, TnBuf *out) {
-    tn_buf_printf(out, "kernel @%s", k->name);
-    (void)g;
-}
-
 static void tell_lone_kernel(Tell *t, char mark, const TnGraph *g, const TnKernel *k) {
     TnBuf *out = &t->d->text;
-    tn_buf_printf(out, "%c ", mark);
-    put_kernel(g, k, out);
+    tn_buf_printf(out, "%c kernel @%s", mark, k->name);
     tn_buf_printf(out, " (%s, %u op%s)", k->root == TN_NONE ? "no root" : tn_ops[g->nodes[k->root].op].name,
                   k->n, k->n == 1 ? "" : "s");
     put_lines(g, k->line, NULL, 0, out);
@@ -283,8 +277,7 @@ static void tell_kernel_pair(Tell *t, const TnKernel *p, const TnKernel *q) {
     tell_int(t, "barrier", p->barrier, q->barrier);
     if (!t->words.len) return;
     t->d->changed++;
-    tn_buf_puts(out, "~ ");
-    put_kernel(t->a.g, p, out);
+    tn_buf_printf(out, "~ kernel @%s", p->name);
     if (strcmp(p->name, q->name) != 0) tn_buf_printf(out, " (now @%s)", q->name);
     tn_buf_put(out, t->words.data, t->words.len);
     if (p->n)
