@@ -3,8 +3,10 @@
  * Does: nodes of equal op, operands, attributes and type become one, the first. The frontend writes one
  * `quant` for every linear layer; this makes them one. Tensors of the model file are one if their type and
  * their hash are equal, whatever they are called (a tied head, stored twice), or, where the hash is 0
- * (unknown), their name. Needs: a verified graph of stage model. Breaks: nothing. Weights that nobody reads
- * are left to dce. Stops: one pass in order; operands are made one before their readers are compared.
+ * (unknown), their name.
+ * Needs: a verified graph of stage model.
+ * Breaks: nothing. Weights that nobody reads are left to dce.
+ * Stops: one pass in order; operands are made one before their readers are compared.
  *
  * Not one: inputs and outputs (they are names), and kv_put, which changes a cache each time. Two attends of
  * equal operands read the same state, since a cache that has changed is another value. a+b and b+a stay two:

@@ -1,9 +1,10 @@
 /* dce: what nobody reads is not computed.
  *
  * Does: keeps outputs, every kv_put (state outlives the step, so writing it is a result), and what these
- * read, near or far. The rest goes, weights and inputs too: the runtime binds the inputs it finds. Needs: a
- * verified graph of stage model. Breaks: nothing. Stops: one pass backwards; readers stand behind what they
- * read. */
+ * read, near or far. The rest goes, weights and inputs too: the runtime binds the inputs it finds.
+ * Needs: a verified graph of stage model.
+ * Breaks: nothing.
+ * Stops: one pass backwards; readers stand behind what they read. */
 #include "passes/internal.h"
 #include <stdlib.h>
 

@@ -7,26 +7,29 @@
  *
  * 1. embed and attend stand alone, and so does rope_angle (every layer reads it).
  * 2. A tmatmul or matmul takes the elementwise ops behind it: dequant, rope, kv_put, relu2, silu, add, mul,
- * as far as one operand comes from inside and every other is there before the kernel starts. What a sum's
- * other operand is, a residual or another kernel's result, does not matter; whoever comes first in the text
- * takes the op.
+ *    as far as one operand comes from inside and every other is there before the kernel starts. What a sum's
+ *    other operand is, a residual or another kernel's result, does not matter; whoever comes first in the
+ *    text takes the op.
  * 3. Slices behind a (t)matmul cut its columns into parts that run apart (passes.h). They join all or none:
- * only if the value they cut has no other reader. Parts of one width that an op joins run together; at most 8
- * parts, 4 slices each.
+ *    only if the value they cut has no other reader. Parts of one width that an op joins run together; at
+ *    most 8 parts, 4 slices each.
  * 4. In the class of one row (rows=1) the gather, rmsnorm and quant in front of a (t)matmul join it too, up
- * to four, and every unit computes them anew: for one row that costs less than a barrier and a trip through
- * memory. Kernels that share such a value get a copy of the op each. A value that somebody else reads as well
- * is made once, in memory. With more rows they stay outside, as they would be recomputed rows times units.
- * 5. What is left forms kernels without a root, one row a unit: an op joins the kernel that makes its operand
- * if that has no root and the same rows. A gather only begins one, since it reads any row.
+ *    to four, and every unit computes them anew: for one row that costs less than a barrier and a trip
+ *    through memory. Kernels that share such a value get a copy of the op each. A value that somebody else
+ *    reads as well is made once, in memory. With more rows they stay outside, as they would be recomputed
+ *    rows times units.
+ * 5. What is left forms kernels without a root, one row a unit: an op joins the kernel that makes its
+ *    operand if that has no root and the same rows. A gather only begins one, since it reads any row.
  * 6. No kernel may wait for itself: an op joins only if no other operand of it depends on the kernel. A
- * kv_put counts as depending on all readers of the old cache. Two kv_puts of one cache are never in one
- * kernel.
+ *    kv_put counts as depending on all readers of the old cache. Two kv_puts of one cache are never in one
+ *    kernel.
  * 7. A kernel reads and writes at most 64 values (ir.h), which a cautious count of operands keeps.
  *
  * Needs: a verified graph of stage model; merge before it for q|k|v and gate|up to share a kernel. The row
- * class. Breaks: names of copied ops are new numbers; the order of the text is now that of launches. Stops:
- * each node is asked once whether it joins a root's kernel and once whether it joins a kernel without. */
+ * class.
+ * Breaks: names of copied ops are new numbers; the order of the text is now that of launches.
+ * Stops: each node is asked once whether it joins a root's kernel and once whether it joins a kernel
+ * without. */
 #include "passes/internal.h"
 #include <stdlib.h>
 #include <string.h>

@@ -3,12 +3,14 @@
  * Does: for every weight that a tmatmul, matmul or embed reads, the first target of the list that has an
  * opinion is asked how it wants it, and a `pack` is put in front of the readers (dequant reads the scales of
  * the packed weight, which are the same). pack runs when the blob is written, never in a step. A table that
- * embed and matmul both read is packed once, as matmul wants it, since that reads all of it. Dense tables get
- * the encoding that was asked for (ctx->head), or else one that loses nothing: f32, f16 and bf16 stay, q8_0
- * and q6_k become f32; a target may widen that, not narrow it. Norm weights become f32. The caches kc and vc
- * get the elements of the variant, and so does every kv_put on them. Needs: a fused graph; level and kv of
- * the variant. Breaks: nothing; sources and inputs stand in front, before the kernels. Stops: each weight is
- * looked at once; packs are added in front of weights that were there, never of packs added here. */
+ * embed and matmul both read is packed once, as matmul wants it, since that reads all of it. Dense tables
+ * get the encoding that was asked for (ctx->head), or else one that loses nothing: f32, f16 and bf16 stay,
+ * q8_0 and q6_k become f32; a target may widen that, not narrow it. Norm weights become f32. The caches kc
+ * and vc get the elements of the variant, and so does every kv_put on them.
+ * Needs: a fused graph; level and kv of the variant.
+ * Breaks: nothing; sources and inputs stand in front, before the kernels.
+ * Stops: each weight is looked at once; packs are added in front of weights that were there, never of packs
+ * added here. */
 #include "passes/internal.h"
 #include <stdlib.h>
 

@@ -1,18 +1,22 @@
 /* plan: where values lie and where workers wait.
  *
  * Does: sets barriers, then gives every value that leaves its kernel a place in the arena.
- *   Barriers. Workers run the launches of a step each at its own pace; a barrier behind a kernel makes them
+ *
+ * Barriers. Workers run the launches of a step each at its own pace; a barrier behind a kernel makes them
  * meet. One is needed between two kernels if the later one reads what the earlier wrote, or writes a cache
  * that the earlier read or wrote. Going through the launches, a barrier is set right before the first kernel
  * that needs one since the last: as late as possible, which makes them as few as possible. The end of the
- * step is one anyway. Places. Between two barriers everything may happen at once, so the stretch between them
- * is the unit of time: a value lives from the stretch that writes it to the last that reads it, outputs to
- * the end. Two values of one leading symbol whose lives share a stretch never share a byte; so reuse needs a
- * barrier and never makes one necessary, and inputs and results of a kernel never overlap. Places are bytes
- * per row of the leading symbol: the arena of a symbol is its peak times the symbol's largest value. Largest
- * first, each at the lowest free place; of equals the earlier. Needs: a fused graph with targets and units
- * (tile) and its final cache types (layout). Breaks: places and barriers that were there before. Stops:
- * values are placed one by one and stay. */
+ * step is one anyway.
+ *
+ * Places. Between two barriers everything may happen at once, so the stretch between them is the unit of
+ * time: a value lives from the stretch that writes it to the last that reads it, outputs to the end. Two
+ * values of one leading symbol whose lives share a stretch never share a byte; so reuse needs a barrier and
+ * never makes one necessary, and inputs and results of a kernel never overlap. Places are bytes per row of
+ * the leading symbol: the arena of a symbol is its peak times the symbol's largest value. Largest first,
+ * each at the lowest free place; of equals the earlier.
+ * Needs: a fused graph with targets and units (tile) and its final cache types (layout).
+ * Breaks: places and barriers that were there before.
+ * Stops: values are placed one by one and stay. */
 #include "passes/internal.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,9 +3,11 @@
  * Does: (t)matmul kernels are cut by output columns (axis=cols), 64 a unit; where the epilogue rotates heads
  * or stores them, by whole heads, as many as reach 64. Units do not cross parts. attend is cut by rows and
  * key-value heads, everything else by rows. Then every target says how well it would do the kernel, and the
- * best takes it; of equals the first. Needs: a fused graph in its final encodings (layout), for targets judge
- * what they would read. Level. Breaks: nothing. Stops: each kernel is looked at once. A kernel that no target
- * takes is TERN_ERR_UNSUPPORTED: the line names op and level. */
+ * best takes it; of equals the first.
+ * Needs: a fused graph in its final encodings (layout), for targets judge what they would read. Level.
+ * Breaks: nothing.
+ * Stops: each kernel is looked at once. A kernel that no target takes is TERN_ERR_UNSUPPORTED: the line
+ * names op and level. */
 #include "passes/internal.h"
 
 #define COLUMNS 64
