@@ -14,8 +14,8 @@
  *    only if the value they cut has no other reader. Parts of one width that an op joins run together; at
  *    most 8 parts, 4 slices each.
  * 4. In the class of one row (rows=1) the gather, rmsnorm and quant in front of a (t)matmul join it too, up
- *    to four, and every unit computes them anew: for one row that costs less than a barrier and a trip
- *    through memory. Kernels that share such a value get a copy of the op each. A value that somebody else
+ *    to four, and every tile (a worker's run of units) computes them anew: for one row that costs less than
+ *    a barrier and a trip through memory. Kernels that share such a value get a copy of the op each. A value that somebody else
  *    reads as well is made once, in memory. With more rows they stay outside, as they would be recomputed
  *    rows times units.
  * 5. What is left forms kernels without a root, one row a unit: an op joins the kernel that makes its

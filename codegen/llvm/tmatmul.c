@@ -7,8 +7,9 @@
  *
  *   VNNI     vpdpbusd: unsigned codes, signed activations, four accumulators
  *   MADDUBS  (AVX2) planes 2 and 3 are shifted by 4 once, so that two planes share a scale; pairs of products
- * and whole lines fit int16 (4 planes' halves: 4 * 2 * 8 * 127), then vpmaddwd widens: two accumulators SDOT
- * (NEON) signed: plane 3 is shifted down instead of masked, four accumulators
+ *            and whole lines fit int16 (4 planes' halves: 4 * 2 * 8 * 127), then vpmaddwd widens: two
+ *            accumulators
+ *   SDOT     (NEON) signed: plane 3 is shifted down instead of masked, four accumulators
  *
  * Rows of weights stream from memory one after the other, with prefetches far ahead: near into L1, far into
  * L2. Sums over lanes wait in `buf` until there are enough for one transposing tree. */
