@@ -1,0 +1,24 @@
+#!/bin/bash
+# Inputs to begin with: seeds.sh NAME FOLDER, after a build in build/ (./dev fuzz calls it).
+set -eu
+name=$1 out=$2
+root=$(cd "$(dirname "$0")/../.." && pwd)
+tern=$root/build/tern make=$root/build/make_gguf
+case $name in
+tir)
+    find "$root/tests" -name '*.tir' -exec cp {} "$out/" \;
+    ;;
+gguf)
+    for arch in bitnet-b1.58 bitnet-25 bitnet llama; do
+        "$make" --arch $arch --hidden 128 --ffn 128 --layers 1 --heads 2 --kv-heads 1 --vocab 64 --ctx 64 -o "$out/$arch" >/dev/null
+    done
+    ;;
+blob)
+    "$make" --hidden 128 --ffn 128 --layers 1 --heads 2 --kv-heads 1 --vocab 64 --ctx 64 -o "$out/small.gguf" >/dev/null
+    "$tern" compile "$out/small.gguf" -o "$out/small.tern" 2>/dev/null
+    rm -f "$out/small.gguf"
+    ;;
+text)
+    printf '0the lion and the 12 lambs\n\n  don'\''t' >"$out/words"
+    ;;
+esac
