@@ -46,8 +46,8 @@ static inline int64_t units_of(const TnRunLaunch *l, const int64_t *sym) {
 /* All of a worker's part. Whether a launch runs and whether a barrier is needed depends on symbols alone, so
  * that all workers decide alike. A barrier behind a closed launch still closes what ran before it; a second
  * one in a row does nothing. */
-static void walk(void *user, uint32_t worker) {
-    const TnProgram *p = user;
+static inline __attribute__((always_inline)) void walk_with(const TnProgram *p, uint32_t worker,
+                                                            TnStamp *stamps) {
     const int64_t *sym = p->sym, n_workers = tern_pool_threads(p->pool);
     void *scratch = p->scratch + worker * p->scratch_bytes;
     FloatEnv before = enter_floats();
@@ -56,8 +56,12 @@ static void walk(void *user, uint32_t worker) {
         if (is_open(l, sym)) {
             int64_t units = units_of(l, sym);
             TnTile tile = {units * worker / n_workers, units * (worker + 1) / n_workers, scratch};
+            if (stamps) stamps[l - p->launches].begin = tile.lo < tile.hi ? tn_clock_ns() : 0;
             if (tile.lo < tile.hi) l->fn(&l->args, &tile);
+            if (stamps && tile.lo < tile.hi) stamps[l - p->launches].end = tn_clock_ns();
             ran = true;
+        } else if (stamps) {
+            stamps[l - p->launches].begin = 0;
         }
         if (l->barrier && ran && l + 1 < end) { /* the end of the job is a barrier too */
             tn_pool_barrier(p->pool, worker);
@@ -67,13 +71,24 @@ static void walk(void *user, uint32_t worker) {
     leave_floats(before);
 }
 
+static void walk(void *user, uint32_t worker) {
+    walk_with(user, worker, NULL);
+}
+
+static void walk_timed(void *user, uint32_t worker) {
+    const TnProgram *p = user;
+    walk_with(p, worker, p->stamps + (size_t)worker * tn_stamp_stride(p->n));
+}
+
 /* Evaluated kernels are launches in one piece: the caller's thread runs them all. */
 static void evaluate(const TnProgram *p) {
     FloatEnv before = enter_floats();
     for (uint32_t i = 0; i < p->n; i++) {
         const TnRunLaunch *l = &p->launches[i];
-        if (is_open(l, p->sym) && units_of(l, p->sym) > 0)
-            p->kernels->run(p->kernels->user, p->variant, i, &l->args, p->scratch);
+        bool open = is_open(l, p->sym) && units_of(l, p->sym) > 0;
+        if (p->stamps) p->stamps[i].begin = open ? tn_clock_ns() : 0;
+        if (open) p->kernels->run(p->kernels->user, p->variant, i, &l->args, p->scratch);
+        if (p->stamps && open) p->stamps[i].end = tn_clock_ns();
     }
     leave_floats(before);
 }
@@ -82,5 +97,5 @@ void tn_program_run(const TnProgram *p) {
     if (p->kernels)
         evaluate(p);
     else
-        tn_pool_run(p->pool, walk, (void *)(uintptr_t)p);
+        tn_pool_run(p->pool, p->stamps ? walk_timed : walk, (void *)(uintptr_t)p);
 }

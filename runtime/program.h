@@ -7,6 +7,7 @@
 #define TN_PROGRAM_H
 
 #include <stdbool.h>
+#include <time.h>
 #include "runtime/abi/kernel.h"
 #include "runtime/pool.h"
 
@@ -19,6 +20,11 @@ typedef struct TnRunLaunch {
     bool barrier;
 } TnRunLaunch;
 
+/* When a worker began and ended its share of a launch; begin 0: it had none. */
+typedef struct TnStamp {
+    uint64_t begin, end;
+} TnStamp;
+
 typedef struct TnProgram {
     const TnRunLaunch *launches;
     uint32_t n;
@@ -28,7 +34,19 @@ typedef struct TnProgram {
     size_t scratch_bytes;
     TernPool *pool;
     const TernKernels *kernels; /* NULL: run the code */
+    TnStamp *stamps; /* NULL: not profiled; of worker w and launch i: [w * tn_stamp_stride(n) + i] */
 } TnProgram;
+
+/* A worker's stamps end on a cache line of their own. */
+static inline uint32_t tn_stamp_stride(uint32_t n) {
+    return (n + 4) & ~3u;
+}
+/* A monotonic clock, never 0. */
+static inline uint64_t tn_clock_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec + 1;
+}
 
 /* Runs all launches whose gate is open; the pool is acquired. The float environment is that of the promise
  * (round to nearest, no flush to zero) on every worker, and the caller's is put back. */

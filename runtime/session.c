@@ -2,6 +2,7 @@
 
 #include <string.h>
 #include "runtime/options.h"
+#include "runtime/profile.h"
 
 /* Making and ending */
 
@@ -196,7 +197,9 @@ static TernStatus run_chunks(TernSession *s, const TernRow *rows, size_t n, Tern
         fill_chunk(s, rows + done, chunk);
         const TnBound *b = s->programs;
         while (b->rows_hi < chunk) b++; /* the last holds the largest batch */
+        if (s->profile) tn_profile_begin(s->profile, (uint32_t)(b - s->programs), (uint32_t)chunk);
         tn_program_run(&b->program);
+        if (s->profile) tn_profile_end(s->profile, (uint32_t)(b - s->programs));
         TN_TRY(give_results(s, b, rows + done, chunk, done, sink, user, err));
     }
     return TERN_OK;

@@ -171,6 +171,58 @@ TERN_API TernStatus tern_session_truncate(TernSession *session, uint32_t slot, u
 /* Makes slot `to` (emptied first) a copy of `from`. Whole pages are shared, not copied. */
 TERN_API TernStatus tern_session_fork(TernSession *session, uint32_t from, uint32_t to, TernError *err);
 
+/* ---- profile: where a session's time goes, launch by launch and worker by worker.
+ *
+ * Attached to a session from create to destroy, which comes before the session's; one at a time. Results keep
+ * their bits, steps still allocate nothing; each worker reads the clock twice a launch. Reading it is for the
+ * thread that steps, between steps. Times are in nanoseconds, sums over all calls since create or reset. */
+typedef struct TernProfile TernProfile;
+typedef struct TernProfileOptions {
+    size_t size;
+    uint32_t events; /* most events kept, for a trace; default 0: sums alone. 32 bytes each */
+} TernProfileOptions;
+TERN_API TernStatus tern_profile_create(TernSession *session, const TernProfileOptions *options,
+                                        TernProfile **out, TernError *err);
+TERN_API void tern_profile_destroy(TernProfile *profile);
+TERN_API void tern_profile_reset(TernProfile *profile); /* forgets everything seen */
+TERN_API uint32_t tern_profile_workers(const TernProfile *profile);
+/* Programs of the session, one a row class, those that never ran too. */
+TERN_API uint32_t tern_profile_programs(const TernProfile *profile);
+
+typedef struct TernProfileProgram {
+    uint32_t variant;          /* which PROG and PLAN section, and which graph of TIR */
+    uint32_t rows_lo, rows_hi; /* row class */
+    uint32_t n_launches;
+    uint64_t runs, ns;     /* how often it ran, and how long from the calling thread's view */
+    uint64_t idle_ns;      /* of ns: before the first launch */
+    uint64_t weight_bytes; /* of its plan: of distinct weights that a run reads */
+    uint64_t sym[7];       /* sums over runs of T R K H S P N (runtime/abi/kernel.h) */
+    uint64_t held;         /* sum over runs of the positions held by the slots of its rows */
+    uint64_t attended;     /* sum over rows of the positions up to their own */
+} TernProfileProgram;
+TERN_API void tern_profile_program(const TernProfile *profile, uint32_t program, TernProfileProgram *out);
+
+typedef struct TernProfileLaunch {
+    const char *name; /* borrowed, as is busy_ns */
+    uint64_t calls;
+    uint64_t ns;             /* its part of the run; all launches' ns, wait_ns and idle_ns make the program's ns */
+    uint64_t wait_ns;        /* from its last worker's end to the next launch's begin: the barrier */
+    uint64_t slowest_ns;     /* sum over calls of the slowest worker's time */
+    uint64_t busy_all_ns;    /* sum over workers */
+    const uint64_t *busy_ns; /* by worker */
+} TernProfileLaunch;
+TERN_API void tern_profile_launch(const TernProfile *profile, uint32_t program, uint32_t launch,
+                                  TernProfileLaunch *out);
+
+typedef struct TernProfileEvent {
+    uint64_t begin, end;              /* on the monotonic clock */
+    uint32_t program, launch, worker; /* launch UINT32_MAX: the whole run */
+    uint32_t rows;                    /* T of the run */
+} TernProfileEvent;
+/* In the order of runs and launches, a run behind its launches; those that found no room are counted. */
+TERN_API const TernProfileEvent *tern_profile_events(const TernProfile *profile, size_t *out_n,
+                                                     uint64_t *out_dropped);
+
 #ifdef __cplusplus
 }
 #endif

@@ -44,7 +44,8 @@ static TernStatus once(Loaded *l, TernSession *s, const BenchRow *b, double *out
     return st;
 }
 
-static TernStatus measure(Loaded *l, BenchRow *b, uint32_t repeats, TernKv kv, TernError *err) {
+static TernStatus measure(Loaded *l, BenchRow *b, uint32_t repeats, TernKv kv, Profile *profile,
+                          TernError *err) {
     TernSession *s;
     uint32_t n = b->n_prompt + b->n_gen;
     if (n > l->info.n_context)
@@ -56,9 +57,13 @@ static TernStatus measure(Loaded *l, BenchRow *b, uint32_t repeats, TernKv kv, T
     double warm;
     BenchRow warmup = *b;
     warmup.n_gen = b->n_gen ? 1 : 0;
-    TernStatus st = once(l, s, &warmup, &warm, err);
+    TernStatus st = profile_attach(profile, s, err);
+    if (st == TERN_OK) st = once(l, s, &warmup, &warm, err);
+    if (st == TERN_OK) profile_reset(profile);
     for (uint32_t i = 0; i < repeats && st == TERN_OK; i++)
         st = once(l, s, b, &b->samples[b->n_samples++], err);
+    if (st == TERN_OK) st = profile_take(profile, l, b->test, err);
+    profile_detach(profile);
     tern_session_destroy(s);
     double sum = 0, square = 0;
     for (uint32_t i = 0; i < b->n_samples; i++) sum += b->samples[i];
@@ -127,7 +132,7 @@ static void print_json(const Loaded *l, const BenchRow *rows, uint32_t n) {
 
 int verb_bench(const Verb *verb, int argc, char **argv) {
     ModelFlags m = {0};
-    const char *prompts = "512", *gens = "128", *threads = NULL, *format = "md";
+    const char *prompts = "512", *gens = "128", *threads = NULL, *format = "md", *profiled = NULL;
     int64_t repeats = 5;
     const Flag flags[] = {
         {"-p --n-prompt", "LIST", FLAG_STR, &prompts, 0, 0, "prompt lengths (512); 0: none"},
@@ -135,6 +140,7 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
         {"-t --threads", "LIST", FLAG_STR, &threads, 0, 0, "thread counts (all processors)"},
         {"-r --repetitions", "N", FLAG_INT, &repeats, 1, MAX_SAMPLES, "samples a row (5)"},
         {"-o --output", "FORMAT", FLAG_STR, &format, 0, 0, "md (default), json or csv"},
+        PROFILE_FLAG(profiled),
         MODEL_FLAGS(m),
         FLAG_END,
     };
@@ -153,8 +159,12 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
         if (t[i] < 1 || t[i] > 1024) usage_error(verb, "-t: %u, wanted 1 to 1024", t[i]);
     Loaded l;
     m.threads = t[0];
+    Profile *profile = profile_create(verb, profiled);
     int code = load_model(verb, &m, &l);
-    if (code != EXIT_OK) return code;
+    if (code != EXIT_OK) {
+        profile_destroy(profile);
+        return code;
+    }
     BenchRow *rows = tn_xcalloc((size_t)n_t * (n_pp + n_tg), sizeof *rows);
     uint32_t n = 0;
     TernError err = {0};
@@ -170,13 +180,15 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
             if (b->n_prompt + b->n_gen == 0) continue;
             snprintf(b->test, sizeof b->test, "%s%u", k < n_pp ? "pp" : "tg", b->n_prompt + b->n_gen);
             snprintf(b->backend, sizeof b->backend, "%s", l.info.level);
-            if (measure(&l, b, (uint32_t)repeats, kv, &err) != TERN_OK) code = fail(&err);
+            if (measure(&l, b, (uint32_t)repeats, kv, profile, &err) != TERN_OK) code = fail(&err);
             n++;
             progress_bar(NULL, "bench", n, (uint64_t)n_t * (n_pp + n_tg));
         }
     }
     progress_end();
     if (code == EXIT_OK) print(&l, rows, n);
+    if (code == EXIT_OK) code = profile_finish(profile, &l);
+    profile_destroy(profile);
     free(rows);
     unload_model(&l);
     return code;

@@ -129,6 +129,7 @@ typedef struct TerncCalls {
     TernStatus (*vocab)(const TerncSource *, void **, size_t *, TernError *);
     TernStatus (*opt)(const TerncOpt *, TerncTextFn *, void *, TernError *);
     TernStatus (*inspect)(const char *, TerncTextFn *, void *, TernError *);
+    TernStatus (*work)(const TernModel *, uint32_t, TerncWork **, uint32_t *, TernError *);
 } TerncCalls;
 const TerncCalls *ternc(void);
 bool ternc_present(void);
@@ -147,6 +148,26 @@ int encode_text(const TernVocab *vocab, const char *text, size_t n, uint32_t fla
 /* ---- progress.c: a bar on standard error, if that is a terminal */
 int progress_bar(void *user, const char *phase, uint64_t done, uint64_t total);
 void progress_end(void);
+
+/* ---- profile.c: --profile[=FILE] of run and bench */
+typedef struct Profile Profile;
+#define PROFILE_FLAG(value)                                                                                  \
+    {                                                                                                        \
+        "--profile", "FILE", FLAG_OPT, &(value), 0, 0,                                                       \
+            "time every kernel; a table, and FILE.json, FILE.trace (Perfetto) or FILE.tir"                   \
+    }
+/* From the flag's value; NULL: no profile, and all calls below do nothing then. Exits 2 on an ending that is
+ * none of the three. */
+Profile *profile_create(const Verb *verb, const char *value);
+void profile_destroy(Profile *p);
+/* From attach to take the session's steps are timed; reset forgets those so far. `test` names them. Take
+ * before the session ends; again for another test or session. */
+TernStatus profile_attach(Profile *p, TernSession *session, TernError *err);
+void profile_reset(Profile *p);
+TernStatus profile_take(Profile *p, const Loaded *model, const char *test, TernError *err);
+void profile_detach(Profile *p); /* for when a step failed */
+/* Prints the tables and writes the file. Returns an exit status. */
+int profile_finish(Profile *p, const Loaded *model);
 
 /* ---- the verbs */
 int verb_compile(const Verb *, int, char **);

@@ -9,7 +9,7 @@
 
 typedef struct RunFlags {
     ModelFlags m;
-    const char *prompt, *file, *tokens, *token_file;
+    const char *prompt, *file, *tokens, *token_file, *profile;
     int64_t n, context, top_k;
     float temp, top_p, min_p, repeat_penalty;
     uint64_t seed;
@@ -24,6 +24,7 @@ typedef struct Run {
     TernSamplerWant want;
     TernDetok *detok;
     TernSession *session;
+    Profile *profile;
     Tokens prompt;
     uint32_t context;
     /* of the last step */
@@ -184,7 +185,8 @@ static int prepare(Run *s) {
                             .wants = 1,
                             .kv = f->m.kv && strcmp(f->m.kv, "f32") == 0 ? TERN_KV_F32 : TERN_KV_F16};
     if (s->prompt.n < s->model.info.max_rows) o.batch = (uint32_t)s->prompt.n;
-    if (tern_session_create(s->model.model, s->model.pool, &o, &s->session, &err) != TERN_OK)
+    if (tern_session_create(s->model.model, s->model.pool, &o, &s->session, &err) != TERN_OK ||
+        profile_attach(s->profile, s->session, &err) != TERN_OK)
         return fail(&err);
     return EXIT_OK;
 }
@@ -206,7 +208,8 @@ static int run(Run *s, double start) {
     fprintf(stderr, "tern: %12s time = %10.2f ms\n", "load", loaded * 1e3);
     timing("prompt eval", s->prompt_seconds, s->f->n ? s->prompt.n : 0);
     timing("eval", s->eval_seconds, s->n_eval);
-    return EXIT_OK;
+    if (profile_take(s->profile, &s->model, "run", &err) != TERN_OK) return fail(&err);
+    return profile_finish(s->profile, &s->model);
 }
 
 int verb_run(const Verb *verb, int argc, char **argv) {
@@ -239,6 +242,7 @@ int verb_run(const Verb *verb, int argc, char **argv) {
         {"-s --seed", "N", FLAG_U64, &f.seed, 0, 0, "seed of the draws; default: random, and printed"},
         {"--print-tokens", NULL, FLAG_BOOL, &f.print_tokens, 0, 0, "print the generated ids instead of text"},
         {"--ignore-eos", NULL, FLAG_BOOL, &f.ignore_eos, 0, 0, "go on after an end token"},
+        PROFILE_FLAG(f.profile),
         MODEL_FLAGS(f.m),
         FLAG_END,
     };
@@ -247,10 +251,14 @@ int verb_run(const Verb *verb, int argc, char **argv) {
     if (!!f.prompt + !!f.file + !!f.tokens + !!f.token_file > 1)
         usage_error(verb, "-p, -f, --tokens and --token-file exclude each other");
     (void)parse_kv(verb, f.m.kv);
-    Run s = {.f = &f};
+    Run s = {.f = &f, .profile = profile_create(verb, f.profile)};
     int code = load_model(verb, &f.m, &s.model);
-    if (code != EXIT_OK) return code;
+    if (code != EXIT_OK) {
+        profile_destroy(s.profile);
+        return code;
+    }
     code = run(&s, start);
+    profile_destroy(s.profile);
     tern_session_destroy(s.session);
     tern_detok_destroy(s.detok);
     tern_sampler_destroy(s.sampler);
