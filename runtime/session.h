@@ -25,9 +25,9 @@ struct TernSession {
     TernModel *model;
     TernPool *pool;
     uint32_t slots, context, batch, wants;
-    bool stepping; /* a step is under way: calls from inside the sink are refused */
+    bool stepping;        /* a step is under way: calls from inside the sink are refused */
     TernProfile *profile; /* the caller's; NULL: none attached */
-    void *owned;   /* mapping to unmap, NULL if the memory is the caller's */
+    void *owned;          /* mapping to unmap, NULL if the memory is the caller's */
     size_t total;
     int64_t sym[TN_ABI_SYMS];
     int32_t *input[TN_IN_COUNT]; /* TABLE is pages.table */
