@@ -7,10 +7,31 @@
 
 static TerncCalls calls;
 
+/* The compiler library lies beside libtern, in the build folder as where it is installed. Its bare name is
+ * only for those who put it elsewhere; and it would not do, since the sanitizers' dlopen stands between us and
+ * our own search path. */
+static void *open_beside_libtern(void) {
+    static const char name[] = "libternc.so.0";
+    const char *(*known)(void) = tern_version;
+    void *in_libtern, *lib = NULL;
+    memcpy(&in_libtern, &known, sizeof in_libtern);
+    Dl_info at;
+    const char *slash = dladdr(in_libtern, &at) && at.dli_fname ? strrchr(at.dli_fname, '/') : NULL;
+    if (slash) {
+        size_t n = (size_t)(slash - at.dli_fname) + 1;
+        char *path = tn_xcalloc(n + sizeof name, 1);
+        memcpy(path, at.dli_fname, n);
+        memcpy(path + n, name, sizeof name);
+        lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+        free(path);
+    }
+    return lib ? lib : dlopen(name, RTLD_NOW | RTLD_LOCAL);
+}
+
 static bool open_ternc(const char **why) {
     static void *lib;
     if (lib) return true;
-    void *l = dlopen("libternc.so.0", RTLD_NOW | RTLD_LOCAL);
+    void *l = open_beside_libtern();
     if (!l) {
         *why = dlerror();
         return false;
