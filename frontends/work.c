@@ -67,8 +67,14 @@ static void add_value(Kernel *k, TnRef r) {
     if (tn_encs[n->type.enc].kind == TN_CACHE) return; /* by the nodes that use it */
     if (n->type.rank == 2 && tn_dim_is_sym(n->type.dim[1]))
         return; /* the block table: an entry in 64 positions */
-    const TnNode *gather = only_reader(k, r, TN_OP_gather, 0);
-    add_rows(k, gather ? &gather->type : &n->type, tn_row_bytes(&n->type));
+    /* These read as many rows of their operand as they make, the others all. */
+    static const TnOp choosers[] = {TN_OP_gather, TN_OP_topk, TN_OP_take};
+    const TnType *leading = &n->type;
+    for (size_t i = 0; i < TN_COUNT(choosers); i++) {
+        const TnNode *chooser = only_reader(k, r, choosers[i], 0);
+        if (chooser) leading = &chooser->type;
+    }
+    add_rows(k, leading, tn_row_bytes(&n->type));
 }
 
 static void add_node(Kernel *k, const TnNode *n) {

@@ -238,7 +238,7 @@ static TernStatus see(Profile *p, const Loaded *m, uint32_t program, uint32_t wo
                     .busy_all_ns = l.busy_all_ns,
                     .busy_ns = tn_alloc_array(&p->arena, workers, sizeof *l.busy_ns)};
         memcpy(c->busy_ns, l.busy_ns, workers * sizeof *l.busy_ns);
-        if (s->known) add_work(c, &s->facts, &work[i]);
+        if (s->known && c->calls) add_work(c, &s->facts, &work[i]);
         s->kernel_ns += c->ns;
         s->wait_ns += c->wait_ns;
     }
