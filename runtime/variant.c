@@ -39,6 +39,7 @@ static TernStatus bad(const Reading *r, const char *fmt, ...) {
 static TernStatus take(Reading *r, TnArena *arena, uint64_t count, size_t elem, const char *what,
                        const void **out) {
     size_t bytes;
+    *out = NULL;
     const void *p = count <= r->r.size && tn_mul((size_t)count, elem, &bytes) ? tn_read(&r->r, bytes) : NULL;
     if (!p)
         return bad(r, "%llu %s of %zu bytes do not fit in the %zu bytes left", (Num)count, what, elem,

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "cli/native.h"
 #include "frontends/ternc.h"
 #include "runtime/base/os.h"
 #include "support/gguf_model.h"
@@ -140,7 +141,7 @@ static bool try_gguf(const char *target, const char *const *overrides, uint32_t 
 
 /* Every model is evaluated; some that run are compiled too, which takes longer. */
 static void try_both(const char *const *overrides, uint32_t n_overrides, int *left) {
-    if (!try_gguf("ref", overrides, n_overrides) || *left == 0 || !*tern_cpu_levels()) return;
+    if (!try_gguf("ref", overrides, n_overrides) || *left == 0 || !*native_levels()) return;
     (*left)--;
     alarm(SECONDS);
     if (!try_gguf(NULL, overrides, n_overrides)) fail_msg("%s: evaluated, but not compiled", now);
@@ -233,7 +234,7 @@ static TnBuf good_blob(void) {
     size_t n;
     TernError err = {0};
     TerncSource source = {.size = sizeof source, .path = gguf_path};
-    TerncOptions o = {.size = sizeof o, .levels = *tern_cpu_levels() ? NULL : "ref"};
+    TerncOptions o = {.size = sizeof o, .levels = *native_levels() ? NULL : "ref"};
     tn_gm_bytes(&spec, &file);
     write_file(gguf_path, file.data, file.len);
     tn_buf_free(&file);
@@ -248,7 +249,7 @@ static TernStatus try_blob(TernError *err) {
     TernModel *m;
     TernModelOptions o = {.size = sizeof o};
     TernStatus st =
-        *tern_cpu_levels() ? tern_model_open(blob_path, &o, &m, err) : ternc_open_ref(blob_path, &o, &m, err);
+        *native_levels() ? tern_model_open(blob_path, &o, &m, err) : ternc_open_ref(blob_path, &o, &m, err);
     if (st == TERN_OK) {
         st = use(m, err);
         tern_model_close(m);

@@ -10,7 +10,7 @@ cc=${TERN_AARCH64_CC:-aarch64-linux-gnu-gcc}
 qemu=$(command -v qemu-aarch64-static || command -v qemu-aarch64 || true)
 command -v "$cc" >/dev/null || { echo "skipped: no $cc (apt install gcc-aarch64-linux-gnu)"; exit 77; }
 [ -n "$qemu" ] || { echo "skipped: no qemu-aarch64 (apt install qemu-user-static)"; exit 77; }
-case $("$tern" --version) in *LLVM*) ;; *) echo "skipped: this build has no LLVM"; exit 77 ;; esac
+case $("$tern" --version) in *"no LLVM"*) echo "skipped: this build has no LLVM"; exit 77 ;; esac
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 failures=0

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "cli/native.h"
 #include "frontends/ternc.h"
 #include "support/gguf_model.h"
 
@@ -161,7 +162,7 @@ static int setup(void **state) {
     TnGmSpec spec = tn_gm_small; /* the tiny shape: 256 wide, 2 layers */
     TerncSource source = {.size = sizeof source, .path = gguf_path};
     (void)state;
-    if (!*tern_cpu_levels()) target = "ref";
+    if (!*native_levels()) target = "ref";
     TerncOptions o = {.size = sizeof o, .levels = target, .target = target};
     int a = mkstemp(gguf_path), b = mkstemp(blob_path);
     tn_gm_bytes(&spec, &file);

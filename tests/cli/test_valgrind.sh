@@ -6,7 +6,7 @@ set -u
 build=$1
 tern=$build/tern
 command -v valgrind >/dev/null || { echo "skipped: no valgrind (apt install valgrind)"; exit 77; }
-case $("$tern" --version) in *LLVM*) ;; *) echo "skipped: this build has no LLVM"; exit 77 ;; esac
+case $("$tern" --version) in *"no LLVM"*) echo "skipped: this build has no LLVM"; exit 77 ;; esac
 case $("$tern" --version) in *avx2*) ;; *) echo "skipped: this machine has no AVX2"; exit 77 ;; esac
 if ldd "$tern" | grep -q 'lib[at]san'; then
     echo "skipped: a build with sanitizers does not run under valgrind"

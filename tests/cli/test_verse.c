@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include <jansson.h>
+#include "cli/native.h"
 #include "frontends/ternc.h"
 #include "runtime/text/text.h"
 #include "runtime/base/fmath.h"
@@ -31,6 +32,7 @@ static size_t ids_of(json_t *array, int32_t *out, size_t cap) {
 static TernModel *load(const char *cpu, const char *target) {
     TernError err = {0};
     TernModel *m = NULL;
+    if (!*native_levels()) target = "ref";
     TerncOptions o = {.size = sizeof o, .cap = cpu, .target = target};
     must(ternc_load(NULL, &o, NULL, &m, &err), &err);
     return m;
@@ -174,7 +176,7 @@ static void test_perplexity_is_the_references_and_the_same_everywhere(void **sta
     assert_true(fd >= 0);
     close(fd);
     TernError err = {0};
-    const char *levels = tern_cpu_levels();
+    const char *levels = native_levels();
     TerncOptions o = {.size = sizeof o};
     if (!*levels) o.levels = "ref";
     must(ternc_compile(NULL, &o, path, NULL, &err), &err);
