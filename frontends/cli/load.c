@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "frontends/cli/cli.h"
 
 static TerncCalls calls;
@@ -26,6 +27,30 @@ static void *open_beside_libtern(void) {
         free(path);
     }
     return lib ? lib : dlopen(name, RTLD_NOW | RTLD_LOCAL);
+}
+
+/* Where memory ends inside LLVM it throws, or aborts, and nobody up there catches: a limit on memory would end
+ * in a core dump. Both ways ask a handler first, C++'s and LLVM's own; threads may be running, so nothing is
+ * tidied up. */
+static void no_memory(void) {
+    static const char line[] = "tern: out of memory in the compiler\n";
+    ssize_t n = write(STDERR_FILENO, line, sizeof line - 1);
+    (void)n;
+    _exit(EXIT_INPUT);
+}
+static void no_memory_llvm(void *user, const char *reason, bool with_trace) {
+    (void)user, (void)reason, (void)with_trace;
+    no_memory();
+}
+static void handle_no_memory(void *lib) {
+    void (*(*new_handler)(void (*)(void)))(void);
+    void (*llvm_handler)(void (*)(void *, const char *, bool), void *);
+    void *p = dlsym(lib, "_ZSt15set_new_handlerPFvvE"),
+         *q = dlsym(lib, "_ZN4llvm31install_bad_alloc_error_handlerEPFvPvPKcbES0_");
+    memcpy(&new_handler, &p, sizeof p);
+    memcpy(&llvm_handler, &q, sizeof q);
+    if (p) new_handler(no_memory);
+    if (q) llvm_handler(no_memory_llvm, NULL);
 }
 
 static bool open_ternc(const char **why) {
@@ -54,6 +79,7 @@ static bool open_ternc(const char **why) {
         memcpy((char *)&calls + wanted[i].offset, &p, sizeof p);
     }
     lib = l;
+    handle_no_memory(l);
     return true;
 }
 
