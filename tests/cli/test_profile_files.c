@@ -11,9 +11,10 @@
 #include <cmocka.h>
 #include <jansson.h>
 #include "runtime/tern.h"
+#include "support/sanitized.h"
 
 enum { LAYERS = 6, HIDDEN = 256, FFN = 768, KV = 128, VOCAB = 1792, PROMPT = 5, GEN = 4, REPEATS = 2 };
-static const int threads = 3;
+static int threads = 3;
 static char dir[] = "/tmp/tern-profile-XXXXXX";
 
 static json_t *load(const char *name) {
@@ -130,19 +131,22 @@ static void json_adds_up(void **state) {
     json_decref(p);
 }
 
-/* The profile's time of all runs is most of what bench measures around the steps, and never more. A machine
- * busy with other things gets a few tries. */
+/* The kernels' times add up to what bench measures around the steps, within 5 %, and never to more. One thread:
+ * with several, waiting at barriers is a part of its own, and a large one where the machine is busy. Such a
+ * machine gets a few tries here too. */
 static void matches_the_measured_step(void **state) {
     (void)state;
+    const double wanted = TN_SANITIZED ? 0.5 : 0.95; /* of a sanitized program the kernels alone are fast */
     double least = 0;
-    for (int tries = 0; tries < 5 && least < 0.9; tries++) {
+    threads = 1;
+    for (int tries = 0; tries < 5 && least < wanted; tries++) {
         bench("p.json");
         json_t *p = load("p.json"), *b = load("bench.json");
         least = 1;
         for (size_t i = 0; i < 2; i++) {
             const json_t *samples = json_object_get(json_array_get(b, i), "samples_ts");
             const json_t *v = json_object_get(json_array_get(json_object_get(p, "tests"), i), "variants");
-            double measured = 0, seen = number(json_array_get(v, 0), "seconds");
+            double measured = 0, seen = number(json_array_get(v, 0), "kernel_seconds");
             for (size_t k = 0; k < json_array_size(samples); k++)
                 measured += (i ? GEN : PROMPT) / json_number_value(json_array_get(samples, k));
             assert_true(seen <= measured * 1.0001);
@@ -151,7 +155,8 @@ static void matches_the_measured_step(void **state) {
         json_decref(p);
         json_decref(b);
     }
-    assert_true(least >= 0.9);
+    threads = 3;
+    if (least < wanted) fail_msg("kernels take %.3f of the measured step", least);
 }
 
 static void trace_is_whole(void **state) {
