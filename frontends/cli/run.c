@@ -94,16 +94,17 @@ static TernStatus generate(Run *s, TernError *err) {
     int64_t limit = s->f->n;
     if (limit == 0) return TERN_OK;
     TN_TRY(prefill(s, err));
+    /* only now: whatever is refused is refused with one line alone */
+    if (s->f->temp > 0 && s->f->seed == TERN_SEED_RANDOM)
+        fprintf(stderr, "tern: seed %" PRIu64 "\n", tern_sampler_get_seed(s->sampler));
+    bool full = false;
     double start = tn_os_seconds();
     for (;;) {
         uint32_t id = s->next;
         bool ends = s->vocab && tern_token_is_eog(s->vocab, id) && !s->f->ignore_eos;
         TN_TRY(emit_token(s, id, ends, err));
         if (ends || (limit > 0 && (int64_t)s->n_out >= limit)) break;
-        if (tern_session_length(s->session, 0) >= s->context) {
-            fprintf(stderr, "\ntern: the context of %u positions is full\n", s->context);
-            break;
-        }
+        if ((full = tern_session_length(s->session, 0) >= s->context)) break;
         TernRow row = {.token = (int32_t)id, .want = s->want.kind};
         TN_TRY(step(s, &row, 1, err));
         s->n_eval++;
@@ -117,6 +118,7 @@ static TernStatus generate(Run *s, TernError *err) {
     }
     printf("\n");
     fflush(stdout);
+    if (full) fprintf(stderr, "tern: the context of %u positions is full\n", s->context);
     return TERN_OK;
 }
 
@@ -177,8 +179,6 @@ static int prepare(Run *s) {
     so.seed = f->seed;
     if (tern_sampler_create(&so, s->model.info.n_vocab, &s->sampler, &err) != TERN_OK) return fail(&err);
     s->want = tern_sampler_want(s->sampler);
-    if (f->temp > 0 && f->seed == TERN_SEED_RANDOM)
-        fprintf(stderr, "tern: seed %" PRIu64 "\n", tern_sampler_get_seed(s->sampler));
     if (s->vocab && tern_detok_create(s->vocab, 0, &s->detok, &err) != TERN_OK) return fail(&err);
     TernSessionOptions o = {.size = sizeof o,
                             .context = s->context,
