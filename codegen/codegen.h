@@ -19,7 +19,11 @@ typedef struct TnEmitJob {
     /* filled by emit */
     uint64_t entry;                 /* offset in the image */
     uint64_t scratch, scratch_page; /* bytes a worker needs: scratch + scratch_page * P */
+    const char *note;               /* lines to stand above it in a listing; may be NULL */
 } TnEmitJob;
+
+/* How to show the code of a level: LLVM IR or assembly as text, or an ELF object. */
+typedef enum TnShow { TN_SHOW_LLVM, TN_SHOW_ASM, TN_SHOW_OBJ } TnShow;
 
 /* Progress; return nonzero to cancel. done and total are in whatever the phase counts. */
 typedef int TnProgressFn(void *user, const char *phase, uint64_t done, uint64_t total);
@@ -29,6 +33,9 @@ typedef struct TnTarget {
     /* Appends a relocation-free image to *image (64-aligned) and fills the jobs; NULL for ref. */
     TernStatus (*emit)(TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *image, TnProgressFn *progress,
                        void *user, TernError *err);
+    /* The same jobs as one listing or object, appended to *out; NULL for ref. */
+    TernStatus (*show)(TnEmitJob *jobs, uint32_t n, const char *level, TnShow what, TnBuf *out,
+                       TernError *err);
 } TnTarget;
 
 extern const TnTarget tn_target_ref;
@@ -89,6 +96,10 @@ typedef struct TnBlobDest {
 TernStatus tn_compile(const TnGraph *model, const TnWeights *weights, const TnFacts *facts,
                       const TnCompileOptions *options, const TnBlobDest *dest, TnCompileReport *report,
                       TernError *err);
+
+/* The same as far as the code of the first level, which must have some; shown, appended to *out. */
+TernStatus tn_compile_show(const TnGraph *model, const TnFacts *facts, const TnCompileOptions *options,
+                           TnShow what, TnBuf *out, TernError *err);
 
 /* ---- ref/ref.c: `--target ref` on a blob: kernels evaluated from its embedded TIR. *out_kernels is passed
  * to tern_model_open as TernModelOptions.kernels (declared opaquely here: codegen knows runtime/abi, not

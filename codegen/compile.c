@@ -301,27 +301,79 @@ static TernStatus compile(Compiler *c, const TnGraph *model, const TnWeights *we
     return TERN_OK;
 }
 
+static void finish(Compiler *c) {
+    tn_blob_free(&c->parts);
+    tn_store_free(&c->store);
+    for (uint32_t i = 0; i < c->n_variants; i++) {
+        tn_graph_destroy(c->variants[i].g);
+        free(c->variants[i].exports);
+    }
+    for (uint32_t i = 0; i < c->n_levels; i++) {
+        free(c->levels[i].jobs);
+        free(c->levels[i].targets);
+        tn_map_free(&c->levels[i].by_signature);
+        tn_buf_free(&c->levels[i].image);
+    }
+    free(c->variants);
+    free(c->levels);
+    tn_graph_destroy(c->model);
+    tn_arena_free(&c->arena);
+}
+
 TernStatus tn_compile(const TnGraph *model, const TnWeights *weights, const TnFacts *facts,
                       const TnCompileOptions *options, const TnBlobDest *dest, TnCompileReport *report,
                       TernError *err) {
     Compiler c = {.opt = options, .facts = facts, .progress = {options->progress, options->user}, .err = err};
     TernStatus s = compile(&c, model, weights, dest);
     if (s == TERN_OK && report) *report = c.report;
-    tn_blob_free(&c.parts);
-    tn_store_free(&c.store);
-    for (uint32_t i = 0; i < c.n_variants; i++) {
-        tn_graph_destroy(c.variants[i].g);
-        free(c.variants[i].exports);
+    finish(&c);
+    return s;
+}
+
+/* ---- The same, shown instead of written. */
+
+/* Above each function: its kernel as the first variant that uses it has it. */
+static void note_jobs(Compiler *c, Level *level) {
+    TnBuf printed = {0};
+    const TnGraph *of = NULL;
+    for (size_t i = 0; i < level->n; i++) {
+        TnEmitJob *job = &level->jobs[i];
+        TnBuf note = {0};
+        uint32_t times = 0;
+        for (uint32_t v = 0; v < c->n_variants; v++)
+            for (uint32_t k = 0; k < c->variants[v].g->n_kernels; k++)
+                times += c->variants[v].exports[k] == i;
+        if (of != job->g) {
+            printed.len = 0;
+            tn_print(job->g, &printed);
+            of = job->g;
+        }
+        tn_listing_kernel(job->g, job->kernel, &printed, times, &note);
+        job->note = tn_strndup(&c->arena, note.data, note.len);
+        tn_buf_free(&note);
     }
-    for (uint32_t i = 0; i < c.n_levels; i++) {
-        free(c.levels[i].jobs);
-        free(c.levels[i].targets);
-        tn_map_free(&c.levels[i].by_signature);
-        tn_buf_free(&c.levels[i].image);
-    }
-    free(c.variants);
-    free(c.levels);
-    tn_graph_destroy(c.model);
-    tn_arena_free(&c.arena);
+    tn_buf_free(&printed);
+}
+
+static TernStatus show(Compiler *c, const TnGraph *model, TnShow what, TnBuf *out) {
+    TN_TRY(check_levels(c));
+    Level *level = &c->levels[0];
+    c->n_levels = 1;
+    if (level->number == TN_LEVEL_REF)
+        return tn_fail(c->err, TERN_ERR_UNSUPPORTED, "level ref has no code: its kernels are evaluated");
+    TN_TRY(run_passes(c, model));
+    for (uint32_t i = 0; i < c->n_variants; i++) TN_TRY(add_jobs(c, &c->variants[i]));
+    note_jobs(c, level);
+    /* one target emits code so far */
+    for (size_t i = 1; i < level->n; i++) TN_CHECK(level->targets[i] == level->targets[0]);
+    TN_CHECK(level->n > 0 && level->targets[0]->show);
+    return level->targets[0]->show(level->jobs, (uint32_t)level->n, level->name, what, out, c->err);
+}
+
+TernStatus tn_compile_show(const TnGraph *model, const TnFacts *facts, const TnCompileOptions *options,
+                           TnShow what, TnBuf *out, TernError *err) {
+    Compiler c = {.opt = options, .facts = facts, .progress = {options->progress, options->user}, .err = err};
+    TernStatus s = show(&c, model, what, out);
+    finish(&c);
     return s;
 }

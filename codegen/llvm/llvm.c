@@ -4,6 +4,7 @@
  * their own a batch. The objects are flattened in the order of the jobs, so that the image does not depend on
  * who was faster. The pass pipeline is short on purpose: our loops are written as they shall run, and -O2
  * costs twice the time and spills. */
+#include "codegen/internal.h"
 #include "codegen/llvm/build.h"
 
 #include <llvm-c/Analysis.h>
@@ -33,8 +34,7 @@ static void fatal(const char *reason) {
     TN_BUG("LLVM, kernel @%s, %s: %s", now_kernel, now_op, reason);
 }
 
-/* Passes, then an object. The module is spent. */
-static LLVMMemoryBufferRef finish(LLVMModuleRef m, LLVMTargetMachineRef machine, const char *what) {
+static void optimise(LLVMModuleRef m, LLVMTargetMachineRef machine, const char *what) {
     char *text = NULL;
     if (LLVMVerifyModule(m, LLVMReturnStatusAction, &text)) TN_BUG("LLVM IR of %s: %s", what, text);
     LLVMDisposeMessage(text);
@@ -42,8 +42,15 @@ static LLVMMemoryBufferRef finish(LLVMModuleRef m, LLVMTargetMachineRef machine,
     LLVMErrorRef error = LLVMRunPasses(m, pipeline, machine, options);
     if (error) TN_BUG("LLVM passes over %s: %s", what, LLVMGetErrorMessage(error));
     LLVMDisposePassBuilderOptions(options);
+}
+
+/* Passes, then an object or assembly. The module is spent. */
+static LLVMMemoryBufferRef finish(LLVMModuleRef m, LLVMTargetMachineRef machine, LLVMCodeGenFileType type,
+                                  const char *what) {
+    char *text = NULL;
     LLVMMemoryBufferRef object;
-    if (LLVMTargetMachineEmitToMemoryBuffer(machine, m, LLVMObjectFile, &text, &object))
+    optimise(m, machine, what);
+    if (LLVMTargetMachineEmitToMemoryBuffer(machine, m, type, &text, &object))
         TN_BUG("LLVM code of %s: %s", what, text);
     LLVMDisposeModule(m);
     return object;
@@ -71,7 +78,7 @@ static void warm_up(void) {
     LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(c, f, ""));
     LLVMBuildRetVoid(b);
     LLVMDisposeBuilder(b);
-    LLVMDisposeMemoryBuffer(finish(m, machine, "nothing"));
+    LLVMDisposeMemoryBuffer(finish(m, machine, LLVMObjectFile, "nothing"));
     LLVMContextDispose(c);
     LLVMDisposeTargetMachine(machine);
 }
@@ -88,6 +95,8 @@ static void initialize(void) {
     LLVMInstallFatalErrorHandler(fatal);
     warm_up();
 }
+
+static pthread_once_t initialized = PTHREAD_ONCE_INIT;
 
 /* ---- One kernel */
 
@@ -164,7 +173,7 @@ static LLVMMemoryBufferRef emit_batch(Work *w, uint32_t batch, LLVMTargetMachine
     const char *first = w->jobs[batch * BATCH].symbol;
     tn_llvm_note(first, "and its batch");
     LLVMDisposeBuilder(b.b);
-    LLVMMemoryBufferRef object = finish(b.m, machine, first);
+    LLVMMemoryBufferRef object = finish(b.m, machine, LLVMObjectFile, first);
     LLVMContextDispose(b.c);
     return object;
 }
@@ -209,8 +218,7 @@ static TernStatus flatten(Work *w, TnBuf *image, TernError *err) {
 
 static TernStatus emit(TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *image, TnProgressFn *progress,
                        void *user, TernError *err) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, initialize);
+    pthread_once(&initialized, initialize);
     Work w = {.jobs = jobs, .n = n, .n_batches = (n + BATCH - 1) / BATCH, .level = tn_llvm_level(level)};
     if (!w.level) return tn_fail(err, TERN_ERR_INPUT, "level %s: not lowered by the llvm target", level);
     w.objects = tn_xcalloc(w.n_batches + 1, sizeof(LLVMMemoryBufferRef));
@@ -227,6 +235,42 @@ static TernStatus emit(TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *im
         if (w.objects[i]) LLVMDisposeMemoryBuffer(w.objects[i]);
     free(w.objects);
     return s;
+}
+
+/* ---- Listings: all jobs as one module, by one thread. */
+
+static TernStatus show(TnEmitJob *jobs, uint32_t n, const char *level, TnShow what, TnBuf *out,
+                       TernError *err) {
+    pthread_once(&initialized, initialize);
+    const TnLevel *l = tn_llvm_level(level);
+    if (!l) return tn_fail(err, TERN_ERR_INPUT, "level %s: not lowered by the llvm target", level);
+    LLVMTargetMachineRef machine = open_machine(l);
+    LLVMSetTargetMachineAsmVerbosity(machine, 1);
+    TnLb b = open_module(l, machine);
+    for (uint32_t i = 0; i < n; i++) emit_kernel(&b, &jobs[i]);
+    tn_llvm_note("all", "a listing");
+    LLVMDisposeBuilder(b.b);
+    if (what == TN_SHOW_LLVM) {
+        optimise(b.m, machine, "a listing");
+        char *text = LLVMPrintModuleToString(b.m);
+        tn_listing_weave(text, strlen(text), jobs, n, what, ";", out);
+        LLVMDisposeMessage(text);
+        LLVMDisposeModule(b.m);
+    } else {
+        LLVMMemoryBufferRef object =
+            finish(b.m, machine, what == TN_SHOW_ASM ? LLVMAssemblyFile : LLVMObjectFile, "a listing");
+        const char *bytes = LLVMGetBufferStart(object);
+        size_t size = LLVMGetBufferSize(object);
+        if (what == TN_SHOW_ASM)
+            tn_listing_weave(bytes, size, jobs, n, what, strncmp(l->triple, "aarch64", 7) == 0 ? "//" : "#",
+                             out);
+        else
+            tn_buf_put(out, bytes, size);
+        LLVMDisposeMemoryBuffer(object);
+    }
+    LLVMContextDispose(b.c);
+    LLVMDisposeTargetMachine(machine);
+    return TERN_OK;
 }
 
 /* ---- What the passes ask */
@@ -256,4 +300,4 @@ static TnEnc prefer(const TnType *weight, TnOp reader, const char *level) {
     return reader == TN_OP_tmatmul && tn_enc_is_ternary(weight->enc) ? TN_ENC_p64 : weight->enc;
 }
 
-const TnTarget tn_target_llvm = {.desc = {"llvm", can, prefer}, .emit = emit};
+const TnTarget tn_target_llvm = {.desc = {"llvm", can, prefer}, .emit = emit, .show = show};
