@@ -62,8 +62,8 @@ TernStatus tn_list_split(TnArena *arena, const char *what, const char *list, con
 }
 
 /* The levels to compile for. jit: the best alone. */
-static TernStatus choose_levels(const TerncOptions *o, bool jit, TnArena *arena, const char ***out,
-                                uint32_t *out_n, TernError *err) {
+TernStatus tn_levels_choose(const TerncOptions *o, bool jit, TnArena *arena, const char ***out,
+                            uint32_t *out_n, TernError *err) {
     const char *list = o->levels;
     if (o->target && strcmp(o->target, "ref") == 0) list = "ref";
     if (!list || !*list) list = tern_cpu_levels();
@@ -110,17 +110,16 @@ static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOpt
                           const TnBlobDest *dest, TerncReport *report, TernError *err) {
     TnCompileOptions co = {
         .context = o->context, .target = o->target, .progress = o->progress, .user = o->user};
-    TnGgufOptions go = {.ternary_dense = source && source->ternary_dense};
     const char **levels;
     TnFacts facts;
     TN_TRY(tn_head_parse(o->head, &co.head, err));
-    TN_TRY(choose_levels(o, jit, &c->arena, &levels, &co.n_levels, err));
+    TN_TRY(tn_levels_choose(o, jit, &c->arena, &levels, &co.n_levels, err));
     co.levels = levels;
     if (o->target && !tn_target_find(o->target))
         return tn_fail(err, TERN_ERR_UNSUPPORTED, "--target: '%s' is not in this build, which has %s",
                        o->target, tn_target_find("llvm") ? "llvm and ref" : "ref");
     TN_TRY(tn_source_open(source, false, &c->gg, err));
-    TN_TRY(tn_gguf_graph(c->gg, &go, &c->graph, &facts, err));
+    TN_TRY(tn_source_graph(source, c->gg, &c->graph, &facts, err));
     if (o->context > facts.n_context)
         return tn_fail(err, TERN_ERR_INPUT, "-c: %u positions, but the model has %u", o->context,
                        facts.n_context);

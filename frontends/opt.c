@@ -8,6 +8,7 @@ typedef struct Opt {
     const TerncOpt *o;
     TerncTextFn *text;
     void *user;
+    TnBuf before; /* the text before the pass, for `changed` */
 } Opt;
 
 static bool listed(const char *list, const char *name) {
@@ -17,17 +18,56 @@ static bool listed(const char *list, const char *name) {
     return false;
 }
 
+static void print_one(const TnGraph *g, TnBuf *out) {
+    TnGraph *one = (TnGraph *)g;
+    tn_print_file(&one, 1, out);
+}
+
 static void send_graph(Opt *s, const char *what, const TnGraph *g) {
     TnBuf b = {0};
-    TnGraph *one = (TnGraph *)g;
-    tn_print_file(&one, 1, &b);
+    print_one(g, &b);
     s->text(s->user, what, b.data, b.len);
     tn_buf_free(&b);
 }
 
+/* The text says all there is: read back, it is the same graph and prints the same. */
+static void read_back(Opt *s, const char *pass, const TnGraph *g) {
+    TnBuf text = {0}, again = {0}, line = {0};
+    TnGraph **gs;
+    uint32_t n;
+    TnDiag d = {0};
+    print_one(g, &text);
+    if (tn_parse(text.data, text.len, pass, &gs, &n, &d) != TERN_OK)
+        TN_BUG("the text after pass %s does not parse: %.*s", pass, (int)strcspn(d.text.data, "\n"),
+               d.text.data);
+    print_one(gs[0], &again);
+    if (n != 1 || !tn_graph_equal(g, gs[0]) || again.len != text.len ||
+        memcmp(again.data, text.data, text.len))
+        TN_BUG("the text after pass %s reads back as another graph", pass);
+    tn_buf_printf(&line, "%-8s verified, and read back from %zu bytes of text\n", pass, text.len);
+    s->text(s->user, "verify", line.data, line.len);
+    tn_graphs_free(gs, n);
+    tn_buf_free(&text);
+    tn_buf_free(&again);
+    tn_buf_free(&line);
+}
+
+static void dump(Opt *s, const char *pass, const TnGraph *g) {
+    const char *list = s->o->dump_after;
+    if (!list) return;
+    bool changed = listed(list, "changed"), all = listed(list, "all") || strcmp(list, "changed") == 0;
+    TnBuf b = {0};
+    print_one(g, &b);
+    bool same = b.len == s->before.len && memcmp(b.data, s->before.data, b.len) == 0;
+    if ((all || listed(list, pass)) && !(changed && same)) s->text(s->user, pass, b.data, b.len);
+    tn_buf_free(&s->before);
+    s->before = b;
+}
+
 static void after(void *user, const char *pass, const TnGraph *g, double seconds) {
     Opt *s = user;
-    if (listed(s->o->dump_after, pass)) send_graph(s, pass, g);
+    dump(s, pass, g);
+    if (s->o->verify_each) read_back(s, pass, g);
     if (s->o->times) {
         TnBuf b = {0};
         tn_buf_printf(&b, "%-8s %10.3f ms  %u nodes, %u kernels\n", pass, seconds * 1e3, g->n, g->n_kernels);
@@ -36,37 +76,92 @@ static void after(void *user, const char *pass, const TnGraph *g, double seconds
     }
 }
 
-static TernStatus faults(Opt *s, TnDiag *d, const char *path, TernError *err) {
-    s->text(s->user, "faults", d->text.data, d->text.len);
-    TernStatus st = tn_fail(err, TERN_ERR_INPUT, "%s: %u fault%s", path, d->n, d->n == 1 ? "" : "s");
-    tn_diag_free(d);
+/* ---- Inputs with several graphs: which one? */
+
+static bool fits(const TerncOpt *o, const TnGraph *g) {
+    int64_t lo = o->rows_lo, hi = o->rows_hi ? o->rows_hi : lo;
+    if (o->level && *o->level && (!g->level || strcmp(o->level, g->level) != 0)) return false;
+    if (o->kv && (int)o->kv != (int)g->kv) return false;
+    return !lo || (g->rows_lo <= lo && hi <= g->rows_hi);
+}
+
+static TernStatus choose(const TerncOpt *o, const char *path, bool blob, TnGraph **gs, uint32_t n,
+                         uint32_t *out, TernError *err) {
+    *out = 0;
+    if (o->variant > n)
+        return tn_fail(err, TERN_ERR_INPUT, "--variant: %u, but %s has graphs 0 to %u", o->variant - 1, path,
+                       n - 1);
+    if (o->variant) *out = o->variant - 1;
+    if (o->variant || (!blob && n == 1)) return TERN_OK;
+    if (!blob)
+        return tn_fail(err, TERN_ERR_INPUT, "%s: %u graphs in the file, wanted one: --variant N takes one",
+                       path, n);
+    while (*out < n && !fits(o, gs[*out])) ++*out;
+    if (*out < n) return TERN_OK;
+    return tn_fail(err, TERN_ERR_INPUT, "%s: none of its %u graphs is for the --cpu, --kv and --rows given",
+                   path, n);
+}
+
+static TernStatus take_one(const TerncOpt *o, const char *path, bool blob, TnGraph **gs, uint32_t n,
+                           TnGraph **out, TernError *err) {
+    uint32_t i;
+    TernStatus st = choose(o, path, blob, gs, n, &i, err);
+    if (st == TERN_OK) {
+        *out = gs[i];
+        gs[i] = NULL;
+    }
+    tn_graphs_free(gs, n);
     return st;
 }
 
-/* *out may be set on failure too; the caller destroys it. */
 static TernStatus from_text(Opt *s, const char *path, TnGraph **out, TernError *err) {
-    char *text;
-    size_t n;
-    TN_TRY(tn_file_read(path, (size_t)1 << 31, &text, &n, err));
     TnDiag d = {0};
-    TnGraph **gs;
-    uint32_t n_graphs;
-    TernStatus st = tn_parse(text, n, path, &gs, &n_graphs, &d);
-    free(text);
-    if (st != TERN_OK) return faults(s, &d, path, err);
-    for (uint32_t i = 1; i < n_graphs; i++) tn_graph_destroy(gs[i]);
-    *out = gs[0];
-    free(gs);
-    if (n_graphs > 1)
-        return tn_fail(err, TERN_ERR_INPUT, "%s: %u graphs in the file, wanted one", path, n_graphs);
-    if (tn_verify(*out, &d) != TERN_OK) return faults(s, &d, path, err);
-    return TERN_OK;
+    TnGraph **gs = NULL;
+    uint32_t n = 0;
+    TernStatus st = tn_text_read(path, &gs, &n, &d, err);
+    if (st != TERN_OK && d.n) {
+        s->text(s->user, "faults", d.text.data, d.text.len);
+        tn_fail(err, st, "%s: %u fault%s", path, d.n, d.n == 1 ? "" : "s");
+    }
+    tn_diag_free(&d);
+    return st == TERN_OK ? take_one(s->o, path, false, gs, n, out, err) : st;
+}
+
+static TernStatus from_blob(Opt *s, const char *path, TnGraph **out, TernError *err) {
+    TernModel *m;
+    TN_TRY(tn_open_for_reading(path, &m, err));
+    size_t size;
+    const char *tir = tern_model_section(m, TN_SECTION_TIR, 0, &size);
+    TnDiag d = {0};
+    TnGraph **gs = NULL;
+    uint32_t n = 0;
+    TernStatus st = tir ? tn_parse(tir, size, "section TIR", &gs, &n, &d)
+                        : tn_fail(err, TERN_ERR_INPUT, "%s: section TIR is missing", path);
+    if (d.n) {
+        s->text(s->user, "faults", d.text.data, d.text.len);
+        tn_fail(err, st, "%s: section TIR: %u fault%s", path, d.n, d.n == 1 ? "" : "s");
+    }
+    tn_diag_free(&d);
+    tern_model_close(m);
+    return st == TERN_OK ? take_one(s->o, path, true, gs, n, out, err) : st;
+}
+
+/* How a file begins. */
+static bool begins(const char *path, const void *magic, size_t n) {
+    TnFile f;
+    TernError ignored;
+    if (!path || tn_file_map(path, &f, &ignored) != TERN_OK) return false;
+    bool yes = f.size >= n && memcmp(f.data, magic, n) == 0;
+    tn_file_unmap(&f);
+    return yes;
 }
 
 /* The passes that still apply to a graph of this stage. */
-static const char *default_passes(TnStage stage) {
+static const char *default_passes(TnStage stage, const char *effort) {
     switch (stage) {
     case TN_STAGE_MODEL:
+        if (effort && strcmp(effort, "O0") == 0) return TN_PASSES_VARIANT;
+        if (effort && strcmp(effort, "O1") == 0) return "fold,cse,dce," TN_PASSES_VARIANT;
         return TN_PASSES_MODEL "," TN_PASSES_VARIANT;
     case TN_STAGE_FUSED:
         return "layout,tile,plan";
@@ -84,11 +179,14 @@ static TernStatus check_lists(const TerncOpt *o, TernError *err) {
     if (o->dump_after && *o->dump_after)
         st = tn_list_split(&arena, "--dump-after", o->dump_after, &names, &n, err);
     for (uint32_t i = 0; st == TERN_OK && i < n; i++) {
-        bool known = false;
+        bool known = strcmp(names[i], "all") == 0 || strcmp(names[i], "changed") == 0;
         for (uint32_t k = 0; k < tn_n_passes; k++) known |= strcmp(names[i], tn_passes[k].name) == 0;
         if (!known) st = tn_fail(err, TERN_ERR_INPUT, "--dump-after: no pass is called '%s'", names[i]);
     }
     tn_arena_free(&arena);
+    const char *e = o->effort;
+    if (st == TERN_OK && e && (e[0] != 'O' || e[1] < '0' || e[1] > '3' || e[2]))
+        st = tn_fail(err, TERN_ERR_INPUT, "-%s: wanted -O0, -O1, -O2 or -O3", e);
     return st;
 }
 
@@ -119,30 +217,33 @@ static TernStatus run(Opt *s, TnGraph *g, TernError *err) {
     TN_TRY(check_lists(o, err));
     /* the passes see the level's name for as long as the graph lives */
     ctx.level = tn_strdup(&g->arena, level);
-    TN_TRY(tn_passes_run(g, o->passes ? o->passes : default_passes(g->stage), &ctx, err));
+    if (o->dump_after) print_one(g, &s->before);
+    if (o->verify_each) read_back(s, "input", g);
+    TN_TRY(tn_passes_run(g, o->passes ? o->passes : default_passes(g->stage, o->effort), &ctx, err));
     send_graph(s, "result", g);
     return TERN_OK;
 }
 
 TernStatus ternc_opt(const TerncOpt *opt, TerncTextFn *text, void *user, TernError *err) {
     Opt s = {.o = opt, .text = text, .user = user};
-    size_t n = opt->path ? strlen(opt->path) : 0;
-    bool is_text = (n >= 4 && strcmp(opt->path + n - 4, ".tir") == 0) || (n == 1 && *opt->path == '-');
     TnGraph *g = NULL;
     TnGguf *gg = NULL;
     TernStatus st;
-    if (is_text) {
+    if (tn_path_is_text(opt->path) || begins(opt->path, "tir ", 4)) {
         st = from_text(&s, opt->path, &g, err);
+    } else if (begins(opt->path, TN_BLOB_MAGIC, 8)) {
+        st = from_blob(&s, opt->path, &g, err);
     } else {
         TerncSource source = {.size = sizeof source};
         if (opt->source) source = *opt->source;
         source.path = opt->path;
-        TnGgufOptions go = {.ternary_dense = source.ternary_dense};
+        source.tir = NULL;
         TnFacts facts;
         st = tn_source_open(&source, false, &gg, err);
-        if (st == TERN_OK) st = tn_gguf_graph(gg, &go, &g, &facts, err);
+        if (st == TERN_OK) st = tn_source_graph(&source, gg, &g, &facts, err);
     }
     if (st == TERN_OK) st = run(&s, g, err);
+    tn_buf_free(&s.before);
     tn_graph_destroy(g);
     tn_gguf_close(gg);
     return st;

@@ -17,6 +17,22 @@ TernStatus tn_head_parse(const char *head, TnEnc *out, TernError *err);
 /* Splits a comma list in place of a copy in the arena; empty items are refused. */
 TernStatus tn_list_split(TnArena *arena, const char *what, const char *list, const char ***out,
                          uint32_t *out_n, TernError *err);
+/* The levels to compile for; alone: the one that loading takes. */
+TernStatus tn_levels_choose(const TerncOptions *o, bool alone, TnArena *arena, const char ***out,
+                            uint32_t *out_n, TernError *err);
+
+/* ---- edited.c: graphs from text */
+/* Whether a path names a text: `.tir`, or "-" for standard input. */
+bool tn_path_is_text(const char *path);
+/* Reads and verifies all graphs of a file; tn_graphs_free(). On faults they are in *diag (tn_diag_free), the
+ * first in err. */
+TernStatus tn_text_read(const char *path, TnGraph ***out, uint32_t *out_n, TnDiag *diag, TernError *err);
+TernStatus tn_diag_fail(const TnDiag *d, TernError *err); /* the first fault, and how many more */
+void tn_graphs_free(TnGraph **gs, uint32_t n);
+/* The model-stage graph of a source and its facts: the opened file's own, or the text's, whose tensors, inputs
+ * and outputs must be the file's, and whose layers and heads hold. */
+TernStatus tn_source_graph(const TerncSource *source, TnGguf *file, TnGraph **out, TnFacts *facts,
+                           TernError *err);
 
 /* A blob opened to be read, never run: any machine will do. */
 TernStatus tn_open_for_reading(const char *path, TernModel **out, TernError *err);

@@ -40,6 +40,8 @@ typedef struct TerncSource {
     const char *const *overrides; /* "KEY=TYPE:VALUE", replacing or adding metadata */
     uint32_t n_overrides;
     int ternary_dense; /* block matrices stored dense must hold -s, 0, s and run as ternary */
+    const char *tir;   /* a graph of stage=model that runs instead of the file's own, with the file's weights,
+                          vocabulary and context: text, "-" is standard input; may be NULL */
 } TerncSource;
 
 typedef struct TerncOptions {
@@ -64,6 +66,12 @@ typedef struct TerncReport {
 /* Compiles to a file, which appears whole or not at all. report may be NULL. */
 TERN_API TernStatus ternc_compile(const TerncSource *source, const TerncOptions *options, const char *path,
                                   TerncReport *report, TernError *err);
+/* Receives a piece of text; `what` says which ("fuse", "result", "faults", ...). */
+typedef void TerncTextFn(void *user, const char *what, const char *text, size_t size);
+/* Compiles as far as the code of the first level, which is sent as what = "result". kind: "llvm" (IR), "asm" or
+ * "obj" (ELF). In the texts every kernel's .tir lines stand above its function. */
+TERN_API TernStatus ternc_emit(const TerncSource *source, const TerncOptions *options, const char *kind,
+                               TerncTextFn *text, void *user, TernError *err);
 /* Compiles to memory and opens the result; tern_model_close frees it. */
 TERN_API TernStatus ternc_load(const TerncSource *source, const TerncOptions *options, TerncReport *report,
                                TernModel **out, TernError *err);
@@ -74,19 +82,23 @@ TERN_API TernStatus ternc_open_ref(const char *path, const TernModelOptions *opt
 /* The vocabulary image of a GGUF file (one with a vocabulary alone will do); free() it. */
 TERN_API TernStatus ternc_vocab(const TerncSource *source, void **out, size_t *out_size, TernError *err);
 
-/* Receives a piece of text; `what` says which ("fuse", "result", "faults", ...). */
-typedef void TerncTextFn(void *user, const char *what, const char *text, size_t size);
-
 typedef struct TerncOpt {
     size_t size;
-    const char *path;          /* .tir, .gguf, or NULL with `source` set for the embedded model */
+    const char *path; /* .tir, "-" (text on standard input), .tern, .gguf; NULL: the embedded model */
     const TerncSource *source; /* overrides for a .gguf; may be NULL */
     const char *passes;       /* comma list, "" for none, NULL for all that apply from the input's stage on */
-    const char *dump_after;   /* comma list of passes whose result is sent to `text`; may be NULL */
+    const char *dump_after;   /* comma list of passes whose result is sent to `text`, or "all"; with "changed"
+                                 in it those alone that changed the text; may be NULL */
     const char *level, *head; /* default: this machine's best; without loss */
     TernKv kv;                /* default f16 */
     uint32_t rows_lo, rows_hi; /* row class; default 1..1 */
     int times;                 /* send a line "pass seconds" as what = "time" after each pass */
+    const char *effort; /* what `passes` NULL means: "O0" fuse, layout, tile and plan alone, "O1" with fold,
+                                  cse and dce before, "O2", "O3" or NULL everything; not beside `passes` */
+    int verify_each;    /* after each pass also read the printed text back and compare; sends a line as what =
+                                  "verify". The verifier itself runs after every pass in any case. */
+    uint32_t variant; /* of an input with several graphs: the N-th from 1; 0: of a blob the first that is for
+                                  level, kv and rows, as far as these are given */
 } TerncOpt;
 /* Runs passes on a graph; sends what = "result" with the text. A faulty input text sends its messages as what
  * = "faults" (lines "file:line:col: ...") and returns TERN_ERR_INPUT. */
@@ -99,15 +111,17 @@ TERN_API TernStatus ternc_inspect(const char *path, TerncTextFn *text, void *use
  * count every operand once, as far as the call reads or writes it. The sums that a profile gives (tern.h:
  * TernProfileProgram) put in for the symbols and positions give the sums over all calls. */
 typedef struct TerncWork {
-    char name[64];          /* of the kernel; long ones are cut */
-    char what[96];          /* "tmatmul p64[512,256]" */
-    uint32_t group;         /* the first launch with the same code on the same shapes, maybe itself */
-    uint64_t weight_bytes;  /* a call: weights read whole */
-    uint64_t table_bytes;   /* of a table that only this launch reads, by rows (those are in sym_bytes) */
-    uint64_t sym_bytes[7];  /* a unit of T R K H S P N: activations, ids, rows of tables, cache stores */
-    uint64_t held_bytes;    /* a position held: keys and values read */
-    uint64_t sym_macs[7];   /* multiply-adds of (t)matmul, a unit of the symbol */
-    uint64_t attended_macs; /* a position attended */
+    char name[64];  /* of the kernel; long ones are cut */
+    char what[96];  /* "tmatmul p64[512,256]" */
+    uint32_t group; /* the first launch whose kernel is the same code on the same shapes, itself maybe */
+    uint64_t weight_bytes; /* a call: weights read whole */
+    uint64_t
+        table_bytes; /* size of a table that only this launch reads, and of it a row a row (in sym_bytes) */
+    uint64_t
+        sym_bytes[7];     /* for each unit of T R K H S P N: activations, ids, rows of tables, cache stores */
+    uint64_t held_bytes;  /* for each position held: keys and values read */
+    uint64_t sym_macs[7]; /* multiply-adds of (t)matmul, likewise */
+    uint64_t attended_macs; /* for each position attended */
     uint64_t window;        /* at most so many positions a row are; 0: all */
 } TerncWork;
 /* Of every launch of a variant (a PROG section); free(*out). */

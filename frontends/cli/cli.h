@@ -60,7 +60,8 @@ uint32_t parse_counts(const Verb *verb, const char *flag, const char *list, uint
 
 /* ---- load.c: models and the compiler library */
 typedef struct ModelFlags {
-    const char *model; /* NULL: the embedded one */
+    const char *model;   /* NULL: the embedded one */
+    const char *weights; /* of a .tir; NULL: the embedded model's */
     const char *cpu, *target, *kv;
     StrList overrides;
     bool ternary_dense, no_check;
@@ -68,6 +69,13 @@ typedef struct ModelFlags {
 } ModelFlags;
 #define MODEL_FLAGS(m)                                                                                       \
     {"-m --model", "FILE", FLAG_STR, &(m).model, 0, 0, "the model, if not given as a word"},                 \
+        {"--weights",                                                                                        \
+         "FILE.gguf",                                                                                        \
+         FLAG_STR,                                                                                           \
+         &(m).weights,                                                                                       \
+         0,                                                                                                  \
+         0,                                                                                                  \
+         "where a .tir (a graph as text, stage=model) finds its tensors; default: the embedded model"},      \
         {"-t --threads", "N", FLAG_INT, &(m).threads, 1, 1024, "worker threads (default: all processors)"},  \
         {"--kv", "TYPE", FLAG_STR, &(m).kv, 0, 0, "KV cache: f16 (default) or f32"},                         \
         {"--cpu",                                                                                            \
@@ -118,6 +126,8 @@ TernKv parse_kv(const Verb *verb, const char *kv);
 int load_vocab(const Verb *verb, const ModelFlags *flags, TernVocab **out, void **image, TernModel **model);
 /* Whether the file begins with GGUF. */
 bool is_gguf(const char *path);
+/* Whether the word names a graph as text: FILE.tir, or "-" for standard input; NULL is fine. */
+bool is_tir(const char *path);
 
 /* The compiler library, opened on first use; exits 1 with a line if it cannot be. */
 typedef struct TerncCalls {
@@ -126,6 +136,8 @@ typedef struct TerncCalls {
                           TernError *);
     TernStatus (*load)(const TerncSource *, const TerncOptions *, TerncReport *, TernModel **, TernError *);
     TernStatus (*open_ref)(const char *, const TernModelOptions *, TernModel **, TernError *);
+    TernStatus (*emit)(const TerncSource *, const TerncOptions *, const char *, TerncTextFn *, void *,
+                       TernError *);
     TernStatus (*vocab)(const TerncSource *, void **, size_t *, TernError *);
     TernStatus (*opt)(const TerncOpt *, TerncTextFn *, void *, TernError *);
     TernStatus (*inspect)(const char *, TerncTextFn *, void *, TernError *);

@@ -68,7 +68,8 @@ static bool open_ternc(const char **why) {
         {"ternc_version", offsetof(TerncCalls, version)}, {"ternc_compile", offsetof(TerncCalls, compile)},
         {"ternc_load", offsetof(TerncCalls, load)},       {"ternc_open_ref", offsetof(TerncCalls, open_ref)},
         {"ternc_vocab", offsetof(TerncCalls, vocab)},     {"ternc_opt", offsetof(TerncCalls, opt)},
-        {"ternc_inspect", offsetof(TerncCalls, inspect)}, {"ternc_work", offsetof(TerncCalls, work)},
+        {"ternc_inspect", offsetof(TerncCalls, inspect)}, {"ternc_emit", offsetof(TerncCalls, emit)},
+        {"ternc_work", offsetof(TerncCalls, work)},
     };
     for (size_t i = 0; i < TN_COUNT(wanted); i++) {
         void *p = dlsym(l, wanted[i].name);
@@ -118,9 +119,19 @@ static bool wants_ref(const Verb *verb, const ModelFlags *flags) {
     usage_error(verb, "--target: '%s', wanted llvm or ref", flags->target);
 }
 
-static TerncSource source_of(const ModelFlags *flags) {
+bool is_tir(const char *path) {
+    size_t n = path ? strlen(path) : 0;
+    return (n >= 4 && strcmp(path + n - 4, ".tir") == 0) || (n == 1 && *path == '-');
+}
+
+static TerncSource source_of(const Verb *verb, const ModelFlags *flags) {
+    bool text = is_tir(flags->model);
+    if (flags->weights && !text)
+        usage_error(verb, "--weights goes with a .tir, the model is %s",
+                    flags->model ? flags->model : "the embedded one");
     return (TerncSource){.size = sizeof(TerncSource),
-                         .path = flags->model,
+                         .path = text ? flags->weights : flags->model,
+                         .tir = text ? flags->model : NULL,
                          .overrides = flags->overrides.v,
                          .n_overrides = flags->overrides.n,
                          .ternary_dense = flags->ternary_dense};
@@ -129,14 +140,15 @@ static TerncSource source_of(const ModelFlags *flags) {
 /* Flags that change how a model file is read mean nothing to a blob: say so instead of ignoring them. */
 static void refuse_source_flags(const Verb *verb, const ModelFlags *flags) {
     if (flags->overrides.n) usage_error(verb, "--override-kv works on a .gguf, %s is compiled", flags->model);
+    if (flags->weights) usage_error(verb, "--weights goes with a .tir, %s is compiled", flags->model);
     if (flags->ternary_dense)
         usage_error(verb, "--ternary-dense works on a .gguf, %s is compiled", flags->model);
 }
 
 static TernStatus open_model(const Verb *verb, const ModelFlags *flags, Loaded *out, TernError *err) {
     bool ref = wants_ref(verb, flags);
-    if (!flags->model || is_gguf(flags->model)) {
-        TerncSource source = source_of(flags);
+    if (!flags->model || is_tir(flags->model) || is_gguf(flags->model)) {
+        TerncSource source = source_of(verb, flags);
         TerncOptions o = {
             .size = sizeof o, .cap = flags->cpu, .target = flags->target, .progress = progress_bar};
         out->compiled = true;
@@ -176,8 +188,8 @@ int load_vocab(const Verb *verb, const ModelFlags *flags, TernVocab **out, void 
     size_t n;
     *image = NULL;
     *model = NULL;
-    if (!flags->model || is_gguf(flags->model)) {
-        TerncSource source = source_of(flags);
+    if (!flags->model || is_tir(flags->model) || is_gguf(flags->model)) {
+        TerncSource source = source_of(verb, flags);
         if (ternc()->vocab(&source, image, &n, &err) != TERN_OK) return fail(&err);
         bytes = *image;
     } else {

@@ -5,13 +5,13 @@
 #include "frontends/cli/cli.h"
 
 const Verb verbs[] = {
-    {"compile", "[MODEL.gguf] -o MODEL.tern", "compile a model to a native blob", verb_compile},
-    {"run", "[MODEL]", "generate text; MODEL is a .gguf (compiled at load) or a .tern", verb_run},
+    {"compile", "[MODEL.gguf|FILE.tir] -o MODEL.tern", "compile a model to a native blob", verb_compile},
+    {"run", "[MODEL]", "generate text; MODEL is a .gguf or .tir (compiled at load) or a .tern", verb_run},
     {"logits", "MODEL --tokens 1,2,3 -o FILE", "write the logits of every token", verb_logits},
     {"perplexity", "MODEL -f TEXTFILE", "score a text", verb_perplexity},
     {"tokenize", "MODEL -p TEXT", "text to token ids", verb_tokenize},
     {"detokenize", "MODEL --tokens 1,2,3", "token ids to bytes", verb_detokenize},
-    {"opt", "FILE.tir|MODEL.gguf", "run passes and print the graph", verb_opt},
+    {"opt", "FILE.tir|MODEL.gguf|MODEL.tern|-", "run passes and print the graph", verb_opt},
     {"inspect", "MODEL.gguf|MODEL.tern", "show what is in a file", verb_inspect},
     {"bench", "[MODEL]", "measure prefill and decode", verb_bench},
     {NULL, NULL, NULL, NULL},

@@ -5,52 +5,6 @@
 
 #define MB(bytes) ((double)(bytes) / 1e6)
 
-int verb_compile(const Verb *verb, int argc, char **argv) {
-    TerncSource source = {.size = sizeof source};
-    TerncOptions o = {.size = sizeof o, .progress = progress_bar};
-    StrList overrides = {0};
-    const char *output = NULL;
-    int64_t context = 0;
-    bool ternary_dense = false;
-    const Flag flags[] = {
-        {"-m --model", "FILE", FLAG_STR, &source.path, 0, 0,
-         "the model, if not given as a word; default: the embedded one"},
-        {"-o --output", "FILE", FLAG_STR, &output, 0, 0, "the blob"},
-        {"--cpu", "LEVELS", FLAG_STR, &o.levels, 0, 0,
-         "comma list of avx2, avx512-vnni, neon-dotprod, ref; default: all this machine has"},
-        {"-c --ctx-size", "N", FLAG_INT, &context, 1, 1 << 24, "largest context; default: the model's"},
-        {"--head", "TYPE", FLAG_STR, &o.head, 0, 0,
-         "embedding and head tables as f16 or f32; default: without loss"},
-        {"--target", "NAME", FLAG_STR, &o.target, 0, 0,
-         "llvm or ref for every kernel; default: the best for each"},
-        {"--override-kv", "KEY=TYPE:VALUE", FLAG_LIST, &overrides, 0, 0,
-         "replace a metadata key; TYPE is int, float, bool or str"},
-        {"--ternary-dense", NULL, FLAG_BOOL, &ternary_dense, 0, 0,
-         "run block weights stored dense as ternary; refused unless all are -s, 0 or s"},
-        FLAG_END,
-    };
-    int n_words;
-    parse_args(verb, flags, argc, argv, &source.path, 1, &n_words);
-    if (!output) usage_error(verb, "-o is wanted");
-    source.overrides = overrides.v;
-    source.n_overrides = overrides.n;
-    source.ternary_dense = ternary_dense;
-    o.context = (uint32_t)context;
-    TernError err = {0};
-    TerncReport r;
-    TernStatus st = ternc()->compile(&source, &o, output, &r, &err);
-    progress_end();
-    if (st != TERN_OK) return fail(&err);
-    fprintf(stderr, "%s: %.1f MB for %s\n", output, MB(r.file_bytes), r.levels);
-    fprintf(stderr, "  weights %10.1f MB   %6.2f s\n", MB(r.weight_bytes), r.seconds_weights);
-    fprintf(stderr, "  code    %10.3f MB   %6.2f s   %u kernels in %u variants, %u different\n",
-            MB(r.code_bytes), r.seconds_codegen, r.n_kernels, r.n_variants, r.n_unique);
-    fprintf(stderr, "  ir      %10.3f MB   %6.2f s   passes\n", MB(r.tir_bytes), r.seconds_passes);
-    fprintf(stderr, "  meta    %10.3f MB\n  total               %8.2f s   peak memory %.0f MB\n",
-            MB(r.meta_bytes), r.seconds, MB(tn_os_peak_rss()));
-    return EXIT_OK;
-}
-
 typedef struct TextOut {
     const char *path; /* of the result; NULL or "-": standard output */
     TernStatus status;
@@ -70,7 +24,7 @@ static TernStatus write_file(const char *path, const char *text, size_t n, TernE
  */
 static void take_text(void *user, const char *what, const char *text, size_t n) {
     TextOut *o = user;
-    if (strcmp(what, "time") == 0 || strcmp(what, "faults") == 0) {
+    if (strcmp(what, "time") == 0 || strcmp(what, "verify") == 0 || strcmp(what, "faults") == 0) {
         fwrite(text, 1, n, stderr);
     } else if (strcmp(what, "result") != 0) {
         printf("; after %s\n", what);
@@ -80,6 +34,79 @@ static void take_text(void *user, const char *what, const char *text, size_t n) 
     } else {
         fwrite(text, 1, n, stdout);
     }
+}
+
+/* The kinds of --emit that ternc_emit makes, or refuses by name. */
+static bool is_code(const char *kind) {
+    static const char *const kinds[] = {"llvm", "asm", "obj", "ptx"};
+    for (size_t i = 0; i < TN_COUNT(kinds); i++)
+        if (strcmp(kind, kinds[i]) == 0) return true;
+    return false;
+}
+
+int verb_compile(const Verb *verb, int argc, char **argv) {
+    TerncSource source = {.size = sizeof source};
+    TerncOptions o = {.size = sizeof o, .progress = progress_bar};
+    StrList overrides = {0};
+    const char *output = NULL;
+    const char *emit = "blob", *weights = NULL;
+    int64_t context = 0;
+    bool ternary_dense = false;
+    const Flag flags[] = {
+        {"-m --model", "FILE", FLAG_STR, &source.path, 0, 0,
+         "the model, if not given as a word; default: the embedded one"},
+        {"-o --output", "FILE", FLAG_STR, &output, 0, 0,
+         "the blob; of other kinds the text (default: standard output)"},
+        {"--emit", "KIND", FLAG_STR, &emit, 0, 0,
+         "blob (default), or the first level's code as llvm, asm or obj"},
+        {"--weights", "FILE.gguf", FLAG_STR, &weights, 0, 0,
+         "where a .tir (a graph as text, stage=model) finds its tensors; default: the embedded model"},
+        {"--cpu", "LEVELS", FLAG_STR, &o.levels, 0, 0,
+         "comma list of avx2, avx512-vnni, neon-dotprod, ref; default: all this machine has"},
+        {"-c --ctx-size", "N", FLAG_INT, &context, 1, 1 << 24, "largest context; default: the model's"},
+        {"--head", "TYPE", FLAG_STR, &o.head, 0, 0,
+         "embedding and head tables as f16 or f32; default: without loss"},
+        {"--target", "NAME", FLAG_STR, &o.target, 0, 0,
+         "llvm or ref for every kernel; default: the best for each"},
+        {"--override-kv", "KEY=TYPE:VALUE", FLAG_LIST, &overrides, 0, 0,
+         "replace a metadata key; TYPE is int, float, bool or str"},
+        {"--ternary-dense", NULL, FLAG_BOOL, &ternary_dense, 0, 0,
+         "run block weights stored dense as ternary; refused unless all are -s, 0 or s"},
+        FLAG_END,
+    };
+    int n_words;
+    parse_args(verb, flags, argc, argv, &source.path, 1, &n_words);
+    source.overrides = overrides.v;
+    source.n_overrides = overrides.n;
+    source.ternary_dense = ternary_dense;
+    if (weights && !is_tir(source.path)) usage_error(verb, "--weights goes with a .tir");
+    if (is_tir(source.path)) {
+        source.tir = source.path;
+        source.path = weights;
+    }
+    o.context = (uint32_t)context;
+    TernError err = {0};
+    if (is_code(emit)) {
+        TextOut code = {.path = output};
+        TernStatus st = ternc()->emit(&source, &o, emit, take_text, &code, &err);
+        progress_end();
+        if (st == TERN_OK && (st = code.status) != TERN_OK) err = code.err;
+        return st == TERN_OK ? EXIT_OK : fail(&err);
+    }
+    if (strcmp(emit, "blob") != 0) usage_error(verb, "--emit: '%s', wanted blob, llvm, asm or obj", emit);
+    if (!output) usage_error(verb, "-o is wanted");
+    TerncReport r;
+    TernStatus st = ternc()->compile(&source, &o, output, &r, &err);
+    progress_end();
+    if (st != TERN_OK) return fail(&err);
+    fprintf(stderr, "%s: %.1f MB for %s\n", output, MB(r.file_bytes), r.levels);
+    fprintf(stderr, "  weights %10.1f MB   %6.2f s\n", MB(r.weight_bytes), r.seconds_weights);
+    fprintf(stderr, "  code    %10.3f MB   %6.2f s   %u kernels in %u variants, %u different\n",
+            MB(r.code_bytes), r.seconds_codegen, r.n_kernels, r.n_variants, r.n_unique);
+    fprintf(stderr, "  ir      %10.3f MB   %6.2f s   passes\n", MB(r.tir_bytes), r.seconds_passes);
+    fprintf(stderr, "  meta    %10.3f MB\n  total               %8.2f s   peak memory %.0f MB\n",
+            MB(r.meta_bytes), r.seconds, MB(tn_os_peak_rss()));
+    return EXIT_OK;
 }
 
 static void parse_rows(const Verb *verb, const char *rows, TerncOpt *o) {
@@ -98,13 +125,22 @@ int verb_opt(const Verb *verb, int argc, char **argv) {
     StrList overrides = {0};
     TextOut out = {0};
     const char *rows = NULL, *kv = NULL;
-    bool ternary_dense = false, times = false;
+    bool ternary_dense = false, times = false, verify = false, effort[3] = {false};
+    int64_t variant = -1;
     const Flag flags[] = {
         {"-m --model", "FILE", FLAG_STR, &o.path, 0, 0,
-         "the input, if not given as a word; default: the embedded model"},
+         "the input, if not given as a word; default: the embedded model; - is a text on standard input"},
+        {"--variant", "N", FLAG_INT, &variant, 0, 255,
+         "of several graphs the N-th from 0; default: of a .tern the first for --cpu, --kv, --rows"},
         {"--passes", "LIST", FLAG_STR, &o.passes, 0, 0,
          "passes to run, in order; empty: none; default: the rest of the pipeline"},
-        {"--dump-after", "LIST", FLAG_STR, &o.dump_after, 0, 0, "print the graph after these passes too"},
+        {"-O0", NULL, FLAG_BOOL, &effort[0], 0, 0, "the passes a target needs: fuse, layout, tile, plan"},
+        {"-O1", NULL, FLAG_BOOL, &effort[1], 0, 0, "fold, cse and dce before them"},
+        {"-O2 -O3", NULL, FLAG_BOOL, &effort[2], 0, 0, "everything (default)"},
+        {"--dump-after", "LIST", FLAG_STR, &o.dump_after, 0, 0,
+         "print the graph after these passes too, or after `all`; with `changed` if the pass changed it"},
+        {"--verify-each", NULL, FLAG_BOOL, &verify, 0, 0,
+         "every pass is verified anyway; this reads the printed text back too, and compares"},
         {"-o --output", "FILE", FLAG_STR, &out.path, 0, 0,
          "where the result goes; - (default) is standard output"},
         {"--cpu", "LEVEL", FLAG_STR, &o.level, 0, 0,
@@ -122,8 +158,13 @@ int verb_opt(const Verb *verb, int argc, char **argv) {
     int n_words;
     parse_args(verb, flags, argc, argv, &o.path, 1, &n_words);
     if (rows) parse_rows(verb, rows, &o);
-    o.kv = parse_kv(verb, kv);
+    if (kv) o.kv = parse_kv(verb, kv);
     o.times = times;
+    o.verify_each = verify;
+    o.variant = (uint32_t)(variant + 1);
+    if (effort[0] + effort[1] + effort[2] > 1) usage_error(verb, "-O0, -O1, -O2 and -O3 exclude each other");
+    o.effort = effort[0] ? "O0" : effort[1] ? "O1" : effort[2] ? "O3" : NULL;
+    if (o.effort && o.passes) usage_error(verb, "-%s and --passes exclude each other", o.effort);
     source.overrides = overrides.v;
     source.n_overrides = overrides.n;
     source.ternary_dense = ternary_dense;

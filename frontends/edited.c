@@ -1,0 +1,255 @@
+/* Graphs from text: reading one, and putting the weights of a model file under one.
+ *
+ * A text may say anything that verifies, but the runtime trusts a graph's inputs and indices: it gives `ids`
+ * below n_vocab, `rows` below T, and buffers of the sizes that the model file's own graph has. So the file's
+ * graph is built too, and the text's inputs, outputs and tensors are held against it; what a text may change
+ * freely is everything between them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "frontends/source.h"
+#include "ir/internal.h"
+
+TernStatus tn_text_read(const char *path, TnGraph ***out, uint32_t *out_n, TnDiag *diag, TernError *err) {
+    char *text;
+    size_t n;
+    TN_TRY(tn_file_read(path, (size_t)1 << 31, &text, &n, err));
+    const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
+    TernStatus st = tn_parse(text, n, name, out, out_n, diag);
+    free(text);
+    if (st != TERN_OK) return tn_diag_fail(diag, err);
+    for (uint32_t i = 0; i < *out_n; i++)
+        if (tn_verify((*out)[i], diag) != TERN_OK) st = TERN_ERR_INPUT;
+    if (st == TERN_OK) return st;
+    tn_graphs_free(*out, *out_n);
+    *out = NULL;
+    return tn_diag_fail(diag, err);
+}
+
+TernStatus tn_diag_fail(const TnDiag *d, TernError *err) {
+    int first = (int)strcspn(d->text.data, "\n");
+    if (d->n < 2) return tn_fail(err, TERN_ERR_INPUT, "%.*s", first, d->text.data);
+    return tn_fail(err, TERN_ERR_INPUT, "%.*s (and %u more)", first, d->text.data, d->n - 1);
+}
+
+void tn_graphs_free(TnGraph **gs, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) tn_graph_destroy(gs[i]);
+    free(gs);
+}
+
+bool tn_path_is_text(const char *path) {
+    size_t n = path ? strlen(path) : 0;
+    return (n >= 4 && strcmp(path + n - 4, ".tir") == 0) || (n == 1 && *path == '-');
+}
+
+typedef struct Edited {
+    const char *path;
+    const TnGraph *g, *file_graph;
+    const TnGguf *file;
+    const TnFacts *facts;
+    TnMap tensors, inputs, outputs; /* of file_graph, by their attribute `name` */
+    TernError *err;
+} Edited;
+
+typedef struct TypeText {
+    char s[160];
+} TypeText;
+static TypeText type_text(const TnType *t) {
+    TypeText out;
+    TnBuf b = {0};
+    tn_print_type(t, &b);
+    snprintf(out.s, sizeof out.s, "%.*s%s", (int)sizeof out.s - 8, b.data,
+             b.len > sizeof out.s - 8 ? "..." : "");
+    tn_buf_free(&b);
+    return out;
+}
+
+static bool same_dims(const TnType *a, const TnType *b) {
+    return a->enc == b->enc && a->rank == b->rank && memcmp(a->dim, b->dim, a->rank * sizeof a->dim[0]) == 0;
+}
+
+#define FAIL(e, n, ...) place((e), (n), tn_fail((e)->err, TERN_ERR_INPUT, __VA_ARGS__))
+/* Puts "file:line: " before the message. */
+static TernStatus place(const Edited *e, const TnNode *n, TernStatus st) {
+    TernError what = {0};
+    if (e->err) what = *e->err;
+    return tn_fail(e->err, st, "%s:%u: %s", e->path, n->line, what.text);
+}
+
+static TernStatus check_tensor(const Edited *e, const TnNode *n) {
+    const char *name = tn_attr_str(n, TN_ATTR_name);
+    uint32_t at = tn_map_get(&e->tensors, name, strlen(name));
+    if (at == TN_MAP_NONE)
+        return FAIL(e, n, "tensor %s is not in %s: --weights names the model file it is in", name,
+                    e->file->path);
+    const TnNode *f = &e->file_graph->nodes[at];
+    uint64_t hash = tn_node_attr(n, TN_ATTR_hash)->u, want = tn_node_attr(f, TN_ATTR_hash)->u;
+    if (hash ? !tn_type_equal(&n->type, &f->type) : !same_dims(&n->type, &f->type))
+        return FAIL(e, n, "tensor %s: type is %s, wanted %s as in %s", name, type_text(&n->type).s,
+                    type_text(&f->type).s, e->file->path);
+    if (hash && hash != want)
+        return FAIL(e, n, "tensor %s: hash is 0x%llx, wanted 0x%llx as in %s, or 0 for any", name,
+                    (unsigned long long)hash, (unsigned long long)want, e->file->path);
+    return TERN_OK;
+}
+
+static TernStatus check_input(const Edited *e, const TnNode *n) {
+    if (tn_encs[n->type.enc].kind == TN_CACHE) return TERN_OK; /* take_facts looks at them */
+    const char *name = tn_attr_str(n, TN_ATTR_name);
+    uint32_t at = tn_map_get(&e->inputs, name, strlen(name));
+    if (at == TN_MAP_NONE)
+        return FAIL(e, n, "input \"%s\" is none the runtime has (ids pos slot rows hrows table k<i> v<i>)",
+                    name);
+    const TnType *want = &e->file_graph->nodes[at].type;
+    if (tn_type_equal(&n->type, want)) return TERN_OK;
+    return FAIL(e, n, "input \"%s\": type is %s, wanted %s", name, type_text(&n->type).s, type_text(want).s);
+}
+
+static TernStatus check_output(const Edited *e, const TnNode *n) {
+    const char *name = tn_attr_str(n, TN_ATTR_name);
+    uint32_t at = tn_map_get(&e->outputs, name, strlen(name));
+    if (at == TN_MAP_NONE)
+        return FAIL(e, n, "output \"%s\" is none the runtime has (best top toplogit logits hidden)", name);
+    TnType want = e->file_graph->nodes[at].type;
+    bool top = strcmp(name, "top") == 0 || strcmp(name, "toplogit") == 0;
+    /* how many of the best is free */
+    if (top && n->type.rank == 2 && n->type.dim[1] <= e->facts->n_vocab) want.dim[1] = n->type.dim[1];
+    if (tn_type_equal(&n->type, &want)) return TERN_OK;
+    return FAIL(e, n, "output \"%s\": type is %s, wanted %s", name, type_text(&n->type).s,
+                type_text(&want).s);
+}
+
+/* Operands that are used as indices, and the inputs whose values are good for it. */
+static const struct {
+    TnOp op;
+    uint32_t arg;
+    const char *input[2];
+} indices[] = {
+    {TN_OP_embed, 0, {"ids", "ids"}},      {TN_OP_gather, 1, {"rows", "hrows"}},
+    {TN_OP_kv_put, 2, {"pos", "pos"}},     {TN_OP_kv_put, 3, {"slot", "slot"}},
+    {TN_OP_kv_put, 4, {"table", "table"}}, {TN_OP_attend, 3, {"pos", "pos"}},
+    {TN_OP_attend, 4, {"slot", "slot"}},   {TN_OP_attend, 5, {"table", "table"}},
+};
+
+static TernStatus check_indices(const Edited *e, const TnNode *n) {
+    for (size_t i = 0; i < TN_COUNT(indices); i++) {
+        if (n->op != indices[i].op) continue;
+        const TnNode *from = &e->g->nodes[n->args[indices[i].arg]];
+        const char *name = from->op == TN_OP_input ? tn_attr_str(from, TN_ATTR_name) : "";
+        if (strcmp(name, indices[i].input[0]) != 0 && strcmp(name, indices[i].input[1]) != 0)
+            return FAIL(e, n, "%%%s: operand %u of %s is %%%s, wanted the input \"%s\"", n->name,
+                        indices[i].arg + 1, tn_ops[n->op].name, from->name, indices[i].input[0]);
+    }
+    const TnNode *a = n->n_args ? &e->g->nodes[n->args[0]] : NULL,
+                 *b = n->n_args > 1 ? &e->g->nodes[n->args[1]] : NULL;
+    if (n->op == TN_OP_embed && b->type.dim[0] < e->facts->n_vocab)
+        return FAIL(e, n, "%%%s: the table has %lld rows, but the vocabulary %u tokens", n->name,
+                    (long long)b->type.dim[0], e->facts->n_vocab);
+    if (n->op == TN_OP_gather && a->type.dim[0] != tn_sym_dim(TN_T))
+        return FAIL(e, n, "%%%s: gather takes rows of %s, wanted all T rows of the step", n->name,
+                    type_text(&a->type).s);
+    if (n->op == TN_OP_take && (b->op != TN_OP_topk || b->args[0] != n->args[0]))
+        return FAIL(e, n, "%%%s: operand 2 of take is %%%s, wanted a topk of operand 1", n->name, b->name);
+    return TERN_OK;
+}
+
+/* What the graph knows better than the file: layers, heads and their width. */
+static TernStatus take_facts(Edited *e, TnFacts *f) {
+    const TnNode *first = NULL;
+    f->n_layers = 0;
+    for (TnRef r = 0; r < e->g->n; r++) {
+        const TnNode *n = &e->g->nodes[r];
+        if (n->op == TN_OP_attend) {
+            const TnType *k = &e->g->nodes[n->args[1]].type;
+            f->n_heads = (uint32_t)(n->type.dim[1] / k->dim[2]);
+        }
+        if (n->op != TN_OP_input || tn_encs[n->type.enc].kind != TN_CACHE) continue;
+        const char *name = tn_attr_str(n, TN_ATTR_name);
+        char *end;
+        unsigned long layer = strtoul(name + 1, &end, 10);
+        char which = tn_enc_is_kcache(n->type.enc) ? 'k' : 'v';
+        if (name[0] != which || name[1] < '0' || name[1] > '9' || *end || layer >= 1u << 16)
+            return FAIL(e, n, "cache input \"%s\", wanted %c<layer> with a layer below 65536", name, which);
+        if (!first) first = n;
+        if (memcmp(n->type.dim, first->type.dim, sizeof n->type.dim) != 0)
+            return FAIL(e, n, "cache input \"%s\": type is %s, wanted the heads of \"%s\", %s", name,
+                        type_text(&n->type).s, tn_attr_str(first, TN_ATTR_name), type_text(&first->type).s);
+        if (layer >= f->n_layers) f->n_layers = (uint32_t)layer + 1;
+    }
+    if (!first)
+        return tn_fail(e->err, TERN_ERR_INPUT, "%s: graph @%s has no cache input, wanted k0 and v0 at least",
+                       e->path, e->g->name);
+    f->n_kv_heads = (uint32_t)first->type.dim[1];
+    f->head_dim = (uint32_t)first->type.dim[2];
+    return TERN_OK;
+}
+
+static void index_names(Edited *e) {
+    for (TnRef r = 0; r < e->file_graph->n; r++) {
+        const TnNode *n = &e->file_graph->nodes[r];
+        TnMap *m = n->op == TN_OP_gguf     ? &e->tensors
+                   : n->op == TN_OP_input  ? &e->inputs
+                   : n->op == TN_OP_output ? &e->outputs
+                                           : NULL;
+        const char *name = m ? tn_attr_str(n, TN_ATTR_name) : NULL;
+        if (m) tn_map_set(m, name, strlen(name), r);
+    }
+}
+
+static TernStatus check(Edited *e, TnFacts *facts) {
+    index_names(e);
+    for (TnRef r = 0; r < e->g->n; r++) {
+        const TnNode *n = &e->g->nodes[r];
+        if (n->op == TN_OP_gguf) TN_TRY(check_tensor(e, n));
+        if (n->op == TN_OP_input) TN_TRY(check_input(e, n));
+        if (n->op == TN_OP_output) TN_TRY(check_output(e, n));
+        TN_TRY(check_indices(e, n));
+    }
+    return take_facts(e, facts);
+}
+
+static TernStatus one_model_graph(const char *path, TnGraph **out, TernError *err) {
+    TnGraph **gs = NULL;
+    uint32_t n = 0;
+    TnDiag d = {0};
+    TernStatus st = tn_text_read(path, &gs, &n, &d, err);
+    tn_diag_free(&d);
+    if (st != TERN_OK) return st;
+    if (n != 1)
+        st = tn_fail(err, TERN_ERR_INPUT, "%s: %u graphs in the file, wanted one", path, n);
+    else if (gs[0]->stage != TN_STAGE_MODEL)
+        st = tn_fail(err, TERN_ERR_INPUT, "%s: graph @%s is of stage %s, wanted model", path, gs[0]->name,
+                     gs[0]->stage == TN_STAGE_FUSED ? "fused" : "planned");
+    if (st == TERN_OK) {
+        *out = gs[0];
+        gs[0] = NULL;
+    }
+    tn_graphs_free(gs, n);
+    return st;
+}
+
+TernStatus tn_source_graph(const TerncSource *source, TnGguf *file, TnGraph **out, TnFacts *facts,
+                           TernError *err) {
+    TnGgufOptions o = {.ternary_dense = source && source->ternary_dense};
+    if (!source || !source->tir) return tn_gguf_graph(file, &o, out, facts, err);
+    TnGraph *g = NULL, *file_graph = NULL;
+    TN_TRY(one_model_graph(source->tir, &g, err));
+    o.no_hash = true; /* unless the text wants to know */
+    for (TnRef r = 0; r < g->n; r++)
+        if (g->nodes[r].op == TN_OP_gguf && tn_node_attr(&g->nodes[r], TN_ATTR_hash)->u) o.no_hash = false;
+    TernStatus st = tn_gguf_graph(file, &o, &file_graph, facts, err);
+    if (st == TERN_OK) {
+        Edited e = {
+            .path = source->tir, .g = g, .file_graph = file_graph, .file = file, .facts = facts, .err = err};
+        st = check(&e, facts);
+        tn_map_free(&e.tensors);
+        tn_map_free(&e.inputs);
+        tn_map_free(&e.outputs);
+        tn_graph_destroy(file_graph);
+    }
+    if (st == TERN_OK)
+        *out = g;
+    else
+        tn_graph_destroy(g);
+    return st;
+}

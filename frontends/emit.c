@@ -1,0 +1,53 @@
+/* ternc_emit: a compilation shown instead of written. */
+#include <string.h>
+#include "frontends/source.h"
+
+typedef struct Emit {
+    TnGguf *file;
+    TnGraph *graph;
+    TnArena arena;
+    TnBuf out;
+} Emit;
+
+static TernStatus kind_of(const char *kind, TnShow *out, TernError *err) {
+    static const char *const names[] = {"llvm", "asm", "obj"};
+    for (size_t i = 0; i < TN_COUNT(names); i++) {
+        if (strcmp(kind, names[i]) != 0) continue;
+        *out = (TnShow)i;
+        return TERN_OK;
+    }
+    if (strcmp(kind, "ptx") == 0) return tn_fail(err, TERN_ERR_UNSUPPORTED, "--emit: ptx is not lowered yet");
+    return tn_fail(err, TERN_ERR_INPUT, "--emit: '%s', wanted llvm, asm or obj", kind);
+}
+
+static TernStatus run(Emit *e, const TerncSource *source, const TerncOptions *o, const char *kind,
+                      TernError *err) {
+    TnCompileOptions co = {
+        .context = o->context, .target = o->target, .progress = o->progress, .user = o->user};
+    TnShow what = TN_SHOW_LLVM;
+    const char **levels;
+    TnFacts facts;
+    TN_TRY(kind_of(kind, &what, err));
+    TN_TRY(tn_head_parse(o->head, &co.head, err));
+    if (o->target && !tn_target_find(o->target))
+        return tn_fail(err, TERN_ERR_UNSUPPORTED, "--target: '%s' is not in this build, which has %s",
+                       o->target, tn_target_find("llvm") ? "llvm and ref" : "ref");
+    TN_TRY(tn_levels_choose(o, false, &e->arena, &levels, &co.n_levels, err));
+    co.levels = levels;
+    TN_TRY(tn_source_open(source, false, &e->file, err));
+    TN_TRY(tn_source_graph(source, e->file, &e->graph, &facts, err));
+    return tn_compile_show(e->graph, &facts, &co, what, &e->out, err);
+}
+
+TernStatus ternc_emit(const TerncSource *source, const TerncOptions *options, const char *kind,
+                      TerncTextFn *text, void *user, TernError *err) {
+    static const TerncOptions defaults = {.size = sizeof defaults};
+    Emit e = {0};
+    TernStatus st = run(&e, source, options ? options : &defaults, kind, err);
+    if (st == TERN_OK) text(user, "result", e.out.data, e.out.len);
+    tn_buf_free(&e.out);
+    tn_graph_destroy(e.graph);
+    tn_gguf_close(e.file);
+    tn_arena_free(&e.arena);
+    return st;
+}

@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# tern compile --emit: the code of one level as IR, assembly and object, each kernel's text above its function.
+set -u
+build=$1
+tern=$build/tern
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+checks=0
+failures=0
+no() {
+    echo "FAILED: $*"
+    failures=$((failures + 1))
+}
+is() {
+    checks=$((checks + 1))
+    [ "$2" = "$3" ] || no "$1: got '$2', wanted '$3'"
+}
+run() {
+    local want=$1
+    shift
+    "$tern" "$@" >"$dir/out" 2>"$dir/err" </dev/null
+    local got=$?
+    checks=$((checks + 1))
+    [ "$got" = "$want" ] || no "tern $*: exit $got, wanted $want: $(head -c 300 "$dir/err")"
+    err=$(cat "$dir/err")
+}
+
+# refusals; they need no code generator
+run 1 compile --emit=ptx
+is "ptx" "$err" "tern: error: --emit: ptx is not lowered yet"
+run 2 compile --emit=wasm -o x
+is "unknown kind" "${err/ tir, json, dot,/}" \
+    "tern compile: --emit: 'wasm', wanted blob, llvm, asm or obj (see tern compile --help)"
+run 1 compile --emit=asm --cpu ref
+is "ref" "$err" "tern: error: level ref has no code: its kernels are evaluated"
+run 1 compile --emit=asm --cpu vax
+is "unknown level" "$err" "tern: error: compile: unknown level vax, wanted ref, avx2, avx512-vnni, amx or neon-dotprod"
+run 2 compile --weights x.gguf -o x
+is "weights of nothing" "$err" "tern compile: --weights goes with a .tir (see tern compile --help)"
+
+case $("$tern" --version) in
+*"no LLVM"*)
+    echo "emit: $checks checks, $failures failures; no code generator, so no listings"
+    [ $failures = 0 ]
+    exit
+    ;;
+esac
+
+# Every function of the listing has the lines of its kernel above it, behind the comment sign.
+kernels() { grep -c "^$1   kernel @" "$dir/$2"; }
+for level in avx2 neon-dotprod; do
+    sign='#'
+    [ $level = neon-dotprod ] && sign='//'
+    run 0 compile --emit=asm --cpu $level -o "$dir/asm"
+    run 0 compile --emit=llvm --cpu $level -o "$dir/llvm"
+    run 0 compile --emit=obj --cpu $level -o "$dir/obj"
+    n=$(grep -c '^	\.globl	' "$dir/asm")
+    [ "$n" -gt 10 ] || no "$level: $n functions in the assembly"
+    is "$level: kernels in the assembly" "$(kernels "$sign" asm)" "$n"
+    is "$level: kernels in the IR" "$(kernels ';' llvm)" "$n"
+    is "$level: functions in the IR" "$(grep -c '^define void' "$dir/llvm")" "$n"
+    is "$level: the object is ELF" "$(head -c 4 "$dir/obj" | od -An -c | tr -d ' ')" '177ELF'
+    # the op lines stand above the function that computes them
+    awk -v s="$sign" 'index($0, s) == 1 { notes = notes $0; next }
+        /^\t\.globl\t/ { if (notes ~ /= relu2 / && $2 ~ /tmatmul/) good = 1 }
+        !/^$/ { notes = "" } END { exit !good }' "$dir/asm" || no "$level: no relu2 above a tmatmul's function"
+    case $(head -40 "$dir/llvm") in
+    *"; graph @step level=$level kv=f16 rows=1..1: this kernel, and "*"same code"*) ;;
+    *) no "$level: no heading in the IR" ;;
+    esac
+done
+
+# standard output is the default, the first level of a list is taken, and the same bytes come every time
+run 0 compile --emit=asm --cpu neon-dotprod,avx2
+cmp -s "$dir/out" "$dir/asm" || no "asm on standard output differs"
+run 0 compile --emit=obj --cpu neon-dotprod -o -
+cmp -s "$dir/out" "$dir/obj" || no "obj on standard output differs"
+
+# from an edited text: the op is in the code's text, and a blob comes of it too
+"$tern" opt --passes= | sed 's/relu2/silu/' >"$dir/silu.tir"
+run 0 compile "$dir/silu.tir" --emit=llvm --cpu avx2
+grep -q '^; .*= silu %' "$dir/out" || no "no silu in the IR of the edited graph"
+grep -q '^; .*= relu2 %' "$dir/out" && no "relu2 in the IR of a graph without it"
+run 0 compile "$dir/silu.tir" -o "$dir/silu.tern" --cpu avx2
+run 0 opt "$dir/silu.tern"
+is "silu in the blob" "$(grep -c '= silu ' "$dir/out")" 6
+
+# the object links and the assembly assembles, where there is a toolchain for it
+if [ "$(uname -m)" = x86_64 ] && command -v cc >/dev/null; then
+    run 0 compile --emit=asm --cpu avx2 -o "$dir/k.s"
+    cc -c "$dir/k.s" -o "$dir/k.o" 2>"$dir/err" || no "the assembly does not assemble: $(head -3 "$dir/err")"
+fi
+echo "emit: $checks checks, $failures failures"
+[ $failures = 0 ]

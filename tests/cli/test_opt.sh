@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# tern opt: which passes run, what is dumped, what inputs are read, and the exact lines of what is refused.
+set -u
+build=$1
+tern=$build/tern
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+checks=0
+failures=0
+no() {
+    echo "FAILED: $*"
+    failures=$((failures + 1))
+}
+is() {
+    checks=$((checks + 1))
+    [ "$2" = "$3" ] || no "$1: got '$2', wanted '$3'"
+}
+# run STATUS args...: output in $dir/out, messages in $err; input from $in
+in=/dev/null
+run() {
+    local want=$1
+    shift
+    "$tern" "$@" >"$dir/out" 2>"$dir/err" <"$in"
+    local got=$?
+    checks=$((checks + 1))
+    [ "$got" = "$want" ] || no "tern $*: exit $got, wanted $want: $(head -c 300 "$dir/err")"
+    err=$(cat "$dir/err")
+}
+passes() { awk '{printf "%s%s", (NR > 1) ? " " : "", $1}' "$dir/err"; }
+
+# -O: which passes run
+run 0 opt -O0 --cpu avx2 --time-passes -o "$dir/O0.tir"
+is "-O0" "$(passes)" "fuse layout tile plan"
+run 0 opt -O1 --cpu avx2 --time-passes -o "$dir/O1.tir"
+is "-O1" "$(passes)" "fold cse dce fuse layout tile plan"
+for o in -O2 -O3; do
+    run 0 opt $o --cpu avx2 --time-passes -o "$dir/$o.tir"
+    is "$o" "$(passes)" "fold cse dce merge fuse layout tile plan"
+done
+run 0 opt --cpu avx2 -o "$dir/plain.tir"
+cmp -s "$dir/plain.tir" "$dir/-O3.tir" || no "-O3 is not the default"
+cmp -s "$dir/plain.tir" "$dir/O0.tir" && no "-O0 made what -O3 makes"
+run 2 opt -O0 -O1
+is "two -O" "$err" "tern opt: -O0, -O1, -O2 and -O3 exclude each other (see tern opt --help)"
+run 2 opt -O0 --passes=fold
+is "-O and --passes" "$err" "tern opt: -O0 and --passes exclude each other (see tern opt --help)"
+
+# --verify-each: the input, then every pass
+run 0 opt --cpu avx2 --verify-each -o "$dir/v.tir"
+is "verify-each" "$(passes)" "input fold cse dce merge fuse layout tile plan"
+is "a line of it" "$(head -1 "$dir/err" | sed 's/[0-9][0-9]*/N/')" "input    verified, and read back from N bytes of text"
+cmp -s "$dir/v.tir" "$dir/plain.tir" || no "--verify-each changed the result"
+
+# --dump-after: all, some, and those that changed the text
+run 0 opt --cpu avx2 --dump-after=all -o "$dir/x.tir"
+is "all" "$(grep '^; after' "$dir/out" | tr '\n' ' ')" "; after fold ; after cse ; after dce ; after merge ; after fuse ; after layout ; after tile ; after plan "
+run 0 opt --cpu avx2 --dump-after=all,changed -o "$dir/x.tir"
+is "all,changed" "$(grep '^; after' "$dir/out" | tr '\n' ' ')" "; after cse ; after merge ; after fuse ; after layout ; after tile ; after plan "
+run 0 opt --cpu avx2 --dump-after=fold,cse,changed -o "$dir/x.tir"
+is "two, changed" "$(grep '^; after' "$dir/out" | tr '\n' ' ')" "; after cse "
+run 0 opt --cpu avx2 --dump-after=plan -o "$dir/x.tir"
+tail -n +2 "$dir/out" | cmp -s - "$dir/x.tir" || no "the dump after the last pass is not the result"
+run 1 opt --dump-after=fold,nonsense
+is "unknown pass" "$err" "tern: error: --dump-after: no pass is called 'nonsense'"
+
+# standard input, and the pipeline cut in two
+in=$dir/plain.tir
+run 0 opt -
+cmp -s "$dir/out" "$dir/plain.tir" || no "opt - is not the text that went in"
+in=/dev/null
+"$tern" opt --passes=fold,cse,dce,merge,fuse --cpu avx2 | "$tern" opt - --cpu avx2 >"$dir/two.tir"
+cmp -s "$dir/two.tir" "$dir/plain.tir" || no "a pipeline cut in two gives another graph"
+printf 'tir 1\ngraph @g stage=model\n  %%a: f32[T,4] = add %%b, %%b\nend\n' >"$dir/bad.tir"
+in=$dir/bad.tir
+run 1 opt -
+is "faults of standard input" "$(tail -1 "$dir/err")" "tern: error: -: 1 fault"
+case $err in "standard input:3:"*) ;; *) no "faults have no place: $err" ;; esac
+in=/dev/null
+
+# a blob's graphs
+run 0 compile -o "$dir/m.tern" --cpu ref
+run 0 opt "$dir/m.tern"
+is "the first graph" "$(sed -n 2p "$dir/out")" "graph @step stage=planned level=ref kv=f16 rows=1..1"
+run 0 opt "$dir/m.tern" --variant 4
+is "--variant 4" "$(sed -n 2p "$dir/out")" "graph @step stage=planned level=ref kv=f32 rows=2..8"
+run 0 opt "$dir/m.tern" --kv f32 --rows 3..5
+is "--kv and --rows" "$(sed -n 2p "$dir/out")" "graph @step stage=planned level=ref kv=f32 rows=2..8"
+run 0 opt "$dir/m.tern" --cpu ref --rows 100
+is "--rows 100" "$(sed -n 2p "$dir/out")" "graph @step stage=planned level=ref kv=f16 rows=9..512"
+run 0 opt "$dir/m.tern" --kv f16 --rows 1 -o "$dir/blob.tir"
+run 0 opt --cpu ref -o "$dir/own.tir"
+cmp -s "$dir/blob.tir" "$dir/own.tir" || no "the blob's graph is not what opt makes"
+run 1 opt "$dir/m.tern" --rows 7..9
+is "no such rows" "$err" "tern: error: $dir/m.tern: none of its 6 graphs is for the --cpu, --kv and --rows given"
+run 1 opt "$dir/m.tern" --cpu avx2
+is "no such level" "$err" "tern: error: $dir/m.tern: none of its 6 graphs is for the --cpu, --kv and --rows given"
+run 1 opt "$dir/m.tern" --variant 6
+is "no such variant" "$err" "tern: error: --variant: 6, but $dir/m.tern has graphs 0 to 5"
+
+# a text of two graphs
+{ cat "$dir/blob.tir" && tail -n +2 "$dir/O0.tir"; } >"$dir/two.tir"
+run 1 opt "$dir/two.tir"
+is "two graphs" "$err" "tern: error: $dir/two.tir: 2 graphs in the file, wanted one: --variant N takes one"
+run 0 opt "$dir/two.tir" --variant 1
+cmp -s "$dir/out" "$dir/O0.tir" || no "the second graph of a text"
+
+echo "opt: $checks checks, $failures failures"
+[ $failures = 0 ]
