@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "frontends/cli/cli.h"
 
@@ -100,7 +101,8 @@ const TerncCalls *ternc(void) {
 
 bool is_gguf(const char *path) {
     char head[4] = {0};
-    FILE *f = fopen(path, "rb");
+    struct stat st; /* of a pipe nobody writes to, even the opening would wait */
+    FILE *f = stat(path, &st) == 0 && S_ISREG(st.st_mode) ? fopen(path, "rb") : NULL;
     if (!f) return false;
     size_t n = fread(head, 1, 4, f);
     fclose(f);
