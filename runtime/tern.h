@@ -104,6 +104,7 @@ TERN_API void tern_model_info(const TernModel *model, TernModelInfo *out);
 /* The vocabulary image for tern_vocab_open (text/text.h); NULL if the model has none. */
 TERN_API const void *tern_model_vocab(const TernModel *model, size_t *out_size);
 /* Section `index` of a kind (TN_SECTION_* of runtime/abi/blob.h), NULL if there is none: for tools. */
+enum { TERN_SECTION_TIR = 8 }; /* index 0: the planned graphs as text, one a variant */
 TERN_API const void *tern_model_section(const TernModel *model, uint32_t kind, uint32_t index,
                                         size_t *out_size);
 

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/cli/profile.h"
-#include "runtime/abi/blob.h"
 #include "runtime/base/buf.h"
 
 static TernStatus write_out(const char *path, TnBuf *b, TernError *err) {
@@ -236,7 +235,7 @@ static void note_kernel(TnBuf *b, const Test *t, const Seen *s, uint32_t launch)
 TernStatus profile_write_tir(const char *path, const Loaded *m, const Test *tests, uint32_t n,
                              TernError *err) {
     size_t size;
-    const char *tir = tern_model_section(m->model, TN_SECTION_TIR, 0, &size);
+    const char *tir = tern_model_section(m->model, TERN_SECTION_TIR, 0, &size);
     if (!tir) return tn_fail(err, TERN_ERR_INPUT, "%s: the model has no section TIR to annotate", path);
     TnBuf b = {0};
     const Seen *s = NULL;
