@@ -283,7 +283,7 @@ const void *tern_model_vocab(const TernModel *m, size_t *out_size) {
     return m->meta.vocab;
 }
 
-_Static_assert(TERN_SECTION_TIR == TN_SECTION_TIR, "tern.h names a section by its number");
+_Static_assert((int)TERN_SECTION_TIR == (int)TN_SECTION_TIR, "tern.h names a section by its number");
 const void *tern_model_section(const TernModel *m, uint32_t kind, uint32_t index, size_t *out_size) {
     const TnBlobSection *s = tn_blob_section(&m->blob, kind, index);
     *out_size = s ? s->size : 0;

@@ -206,10 +206,10 @@ TERN_API void tern_profile_program(const TernProfile *profile, uint32_t program,
 typedef struct TernProfileLaunch {
     const char *name; /* borrowed, as is busy_ns */
     uint64_t calls;
-    uint64_t ns;             /* its part of the run; all launches' ns, wait_ns and idle_ns make the program's ns */
-    uint64_t wait_ns;        /* from its last worker's end to the next launch's begin: the barrier */
-    uint64_t slowest_ns;     /* sum over calls of the slowest worker's time */
-    uint64_t busy_all_ns;    /* sum over workers */
+    uint64_t ns;          /* its part of the run; with all wait_ns and idle_ns they make the program's ns */
+    uint64_t wait_ns;     /* from its last worker's end to the next launch's begin: the barrier */
+    uint64_t slowest_ns;  /* sum over calls of the slowest worker's time */
+    uint64_t busy_all_ns; /* sum over workers */
     const uint64_t *busy_ns; /* by worker */
 } TernProfileLaunch;
 TERN_API void tern_profile_launch(const TernProfile *profile, uint32_t program, uint32_t launch,
