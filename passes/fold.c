@@ -71,7 +71,7 @@ static TnRef evaluate(Fold *f, TnRef r) {
     data[r] = tn_alloc(&mem, tn_type_bytes(&type, no_sym) + 64);
     tn_eval_node(g, r, data, no_sym);
     int64_t rows = type.rank == 2 ? type.dim[0] : 1, cols = type.dim[type.rank - 1];
-    float values[FOLD_MAX];
+    float values[FOLD_MAX] = {0};
     bool spelled = true;
     for (int64_t i = 0; i < rows; i++) {
         const char *row = (const char *)data[r] + (size_t)i * tn_row_bytes(&type);

@@ -18,6 +18,7 @@ static int64_t gcd(int64_t a, int64_t b) {
         a = b;
         b = r;
     }
+    TN_CHECK(a > 0);
     return a;
 }
 

@@ -34,6 +34,9 @@ static TernStatus bad(const Reading *r, const char *fmt, ...) {
     va_end(ap);
     return tn_fail(r->err, TERN_ERR_INPUT, "%s: %s", tn_section_name(r->b, r->s).text, text);
 }
+#ifdef __clang_analyzer__ /* which does not look into it */
+#define bad(r, ...) (bad(r, __VA_ARGS__), TERN_ERR_INPUT)
+#endif
 
 /* The next count structs of elem bytes, copied to `arena`: the file cannot change them under our feet. */
 static TernStatus take(Reading *r, TnArena *arena, uint64_t count, size_t elem, const char *what,

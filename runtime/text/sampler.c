@@ -230,7 +230,6 @@ static uint32_t draw(TernSampler *s, Cand *v, size_t n, bool sorted) {
             kept++;
         } while ((size_t)kept < n && reached < (double)o->top_p * total);
         n = (size_t)kept;
-        sorted = true;
     }
     if (o->min_p > 0.0f) {
         double least = (double)best + tn_log((double)o->min_p);

@@ -192,15 +192,15 @@ static void test_a_model_file_with_a_flipped_byte(void **state) {
 
 static void test_keys_that_lie(void **state) {
     static const char *const keys[] = {
-        "bitnet.context_length=int",       "bitnet.embedding_length=int",
-        "bitnet.feed_forward_length=int",  "bitnet.block_count=int",
-        "bitnet.attention.head_count=int", "bitnet.attention.head_count_kv=int",
-        "bitnet.attention.key_length=int", "bitnet.attention.value_length=int",
-        "bitnet.rope.dimension_count=int", "bitnet.vocab_size=int",
-        "tokenizer.ggml.bos_token_id=int", "tokenizer.ggml.eos_token_id=int",
-        "bitnet.rope.freq_base=float",       "bitnet.attention.layer_norm_rms_epsilon=float",
-        "bitnet.rope.scaling.factor=float",  "general.alignment=int",
-        "bitnet.attention.head_count=str", "general.architecture=str",
+        "bitnet.context_length=int",        "bitnet.embedding_length=int",
+        "bitnet.feed_forward_length=int",   "bitnet.block_count=int",
+        "bitnet.attention.head_count=int",  "bitnet.attention.head_count_kv=int",
+        "bitnet.attention.key_length=int",  "bitnet.attention.value_length=int",
+        "bitnet.rope.dimension_count=int",  "bitnet.vocab_size=int",
+        "tokenizer.ggml.bos_token_id=int",  "tokenizer.ggml.eos_token_id=int",
+        "bitnet.rope.freq_base=float",      "bitnet.attention.layer_norm_rms_epsilon=float",
+        "bitnet.rope.scaling.factor=float", "general.alignment=int",
+        "bitnet.attention.head_count=str",  "general.architecture=str",
     };
     static const char *const values[] = {"0",   "1",     "3",          "63",         "64",        "65",
                                          "300", "65536", "2147483647", "2147483648", "4294967295"};
