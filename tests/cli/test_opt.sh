@@ -3,6 +3,7 @@
 set -u
 build=$1
 tern=$build/tern
+level=ref # every build has it
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 checks=0
@@ -29,15 +30,15 @@ run() {
 passes() { awk '{printf "%s%s", (NR > 1) ? " " : "", $1}' "$dir/err"; }
 
 # -O: which passes run
-run 0 opt -O0 --cpu avx2 --time-passes -o "$dir/O0.tir"
+run 0 opt -O0 --cpu $level --time-passes -o "$dir/O0.tir"
 is "-O0" "$(passes)" "fuse layout tile plan"
-run 0 opt -O1 --cpu avx2 --time-passes -o "$dir/O1.tir"
+run 0 opt -O1 --cpu $level --time-passes -o "$dir/O1.tir"
 is "-O1" "$(passes)" "fold cse dce fuse layout tile plan"
 for o in -O2 -O3; do
-    run 0 opt $o --cpu avx2 --time-passes -o "$dir/$o.tir"
+    run 0 opt $o --cpu $level --time-passes -o "$dir/$o.tir"
     is "$o" "$(passes)" "fold cse dce merge fuse layout tile plan"
 done
-run 0 opt --cpu avx2 -o "$dir/plain.tir"
+run 0 opt --cpu $level -o "$dir/plain.tir"
 cmp -s "$dir/plain.tir" "$dir/-O3.tir" || no "-O3 is not the default"
 cmp -s "$dir/plain.tir" "$dir/O0.tir" && no "-O0 made what -O3 makes"
 run 2 opt -O0 -O1
@@ -46,19 +47,19 @@ run 2 opt -O0 --passes=fold
 is "-O and --passes" "$err" "tern opt: -O0 and --passes exclude each other (see tern opt --help)"
 
 # --verify-each: the input, then every pass
-run 0 opt --cpu avx2 --verify-each -o "$dir/v.tir"
+run 0 opt --cpu $level --verify-each -o "$dir/v.tir"
 is "verify-each" "$(passes)" "input fold cse dce merge fuse layout tile plan"
 is "a line of it" "$(head -1 "$dir/err" | sed 's/[0-9][0-9]*/N/')" "input    verified, and read back from N bytes of text"
 cmp -s "$dir/v.tir" "$dir/plain.tir" || no "--verify-each changed the result"
 
 # --dump-after: all, some, and those that changed the text
-run 0 opt --cpu avx2 --dump-after=all -o "$dir/x.tir"
+run 0 opt --cpu $level --dump-after=all -o "$dir/x.tir"
 is "all" "$(grep '^; after' "$dir/out" | tr '\n' ' ')" "; after fold ; after cse ; after dce ; after merge ; after fuse ; after layout ; after tile ; after plan "
-run 0 opt --cpu avx2 --dump-after=all,changed -o "$dir/x.tir"
+run 0 opt --cpu $level --dump-after=all,changed -o "$dir/x.tir"
 is "all,changed" "$(grep '^; after' "$dir/out" | tr '\n' ' ')" "; after cse ; after merge ; after fuse ; after layout ; after tile ; after plan "
-run 0 opt --cpu avx2 --dump-after=fold,cse,changed -o "$dir/x.tir"
+run 0 opt --cpu $level --dump-after=fold,cse,changed -o "$dir/x.tir"
 is "two, changed" "$(grep '^; after' "$dir/out" | tr '\n' ' ')" "; after cse "
-run 0 opt --cpu avx2 --dump-after=plan -o "$dir/x.tir"
+run 0 opt --cpu $level --dump-after=plan -o "$dir/x.tir"
 tail -n +2 "$dir/out" | cmp -s - "$dir/x.tir" || no "the dump after the last pass is not the result"
 run 1 opt --dump-after=fold,nonsense
 is "unknown pass" "$err" "tern: error: --dump-after: no pass is called 'nonsense'"
@@ -68,7 +69,7 @@ in=$dir/plain.tir
 run 0 opt -
 cmp -s "$dir/out" "$dir/plain.tir" || no "opt - is not the text that went in"
 in=/dev/null
-"$tern" opt --passes=fold,cse,dce,merge,fuse --cpu avx2 | "$tern" opt - --cpu avx2 >"$dir/two.tir"
+"$tern" opt --passes=fold,cse,dce,merge,fuse --cpu $level | "$tern" opt - --cpu $level >"$dir/two.tir"
 cmp -s "$dir/two.tir" "$dir/plain.tir" || no "a pipeline cut in two gives another graph"
 printf 'tir 1\ngraph @g stage=model\n  %%a: f32[T,4] = add %%b, %%b\nend\n' >"$dir/bad.tir"
 in=$dir/bad.tir
