@@ -12,48 +12,13 @@
 #include "runtime/base/hash.h"
 #include "runtime/base/half.h"
 
-bool tn_attr_equal(const TnAttr *a, const TnAttr *b) {
-    if (a->key != b->key) return false;
-    switch (tn_attrs[a->key].kind) {
-    case TN_AINT:
-    case TN_AHEX:
-        return a->u == b->u;
-    case TN_AFLOAT:
-        return tn_f32_bits(a->f) == tn_f32_bits(b->f);
-    case TN_ASTR:
-    case TN_AIDENT:
-        return strcmp(a->s, b->s) == 0;
-    case TN_AFLOATS:
-        return a->n == b->n && (a->n == 0 || memcmp(a->fs, b->fs, a->n * sizeof *a->fs) == 0);
-    }
-    return false;
-}
-
 /* ---- keys of nodes */
 
 static void put_attrs(const TnNode *n, TnBuf *key) {
     for (uint32_t i = 0; i < n->n_attrs; i++) {
         const TnAttr *a = &n->attrs[i];
         if (!tn_attr_structural(a->key)) continue;
-        uint32_t k = a->key;
-        tn_buf_put(key, &k, sizeof k);
-        switch (tn_attrs[a->key].kind) {
-        case TN_AINT:
-        case TN_AHEX:
-            tn_buf_put(key, &a->u, sizeof a->u);
-            break;
-        case TN_AFLOAT:
-            tn_buf_put(key, &a->f, sizeof a->f);
-            break;
-        case TN_ASTR:
-        case TN_AIDENT:
-            tn_buf_put(key, a->s, strlen(a->s) + 1);
-            break;
-        case TN_AFLOATS:
-            tn_buf_put(key, &a->n, sizeof a->n);
-            if (a->n) tn_buf_put(key, a->fs, a->n * sizeof *a->fs);
-            break;
-        }
+        tn_attr_put_key(a, key);
     }
 }
 

@@ -19,6 +19,5 @@ void tn_align(const TnGraph *a, const TnGraph *b, TnArena *arena, TnAligned *out
 static inline bool tn_attr_structural(TnAttrKey k) {
     return k != TN_ATTR_off && k != TN_ATTR_hash;
 }
-bool tn_attr_equal(const TnAttr *a, const TnAttr *b);
 
 #endif

@@ -281,7 +281,7 @@ static bool str_equal(const char *a, const char *b) {
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-static bool attr_equal(const TnAttr *a, const TnAttr *b) {
+bool tn_attr_equal(const TnAttr *a, const TnAttr *b) {
     if (a->key != b->key) return false;
     switch (tn_attrs[a->key].kind) {
     case TN_AINT:
@@ -293,9 +293,31 @@ static bool attr_equal(const TnAttr *a, const TnAttr *b) {
     case TN_AIDENT:
         return strcmp(a->s, b->s) == 0;
     case TN_AFLOATS:
-        return a->n == b->n && memcmp(a->fs, b->fs, a->n * sizeof(float)) == 0;
+        return a->n == b->n && (a->n == 0 || memcmp(a->fs, b->fs, a->n * sizeof *a->fs) == 0);
     }
     return false;
+}
+
+void tn_attr_put_key(const TnAttr *a, TnBuf *key) {
+    uint32_t k = a->key;
+    tn_buf_put(key, &k, sizeof k);
+    switch (tn_attrs[a->key].kind) {
+    case TN_AINT:
+    case TN_AHEX:
+        tn_buf_put(key, &a->u, sizeof a->u);
+        break;
+    case TN_AFLOAT:
+        tn_buf_put(key, &a->f, sizeof a->f);
+        break;
+    case TN_ASTR:
+    case TN_AIDENT:
+        tn_buf_put(key, a->s, strlen(a->s) + 1);
+        break;
+    case TN_AFLOATS:
+        tn_buf_put(key, &a->n, sizeof a->n);
+        if (a->n) tn_buf_put(key, a->fs, a->n * sizeof *a->fs);
+        break;
+    }
 }
 
 static bool node_equal(const TnNode *a, const TnNode *b) {
@@ -305,7 +327,7 @@ static bool node_equal(const TnNode *a, const TnNode *b) {
     for (uint32_t i = 0; i < a->n_args; i++)
         if (a->args[i] != b->args[i]) return false;
     for (uint32_t i = 0; i < a->n_attrs; i++)
-        if (!attr_equal(&a->attrs[i], &b->attrs[i])) return false;
+        if (!tn_attr_equal(&a->attrs[i], &b->attrs[i])) return false;
     return true;
 }
 

@@ -202,6 +202,8 @@ int64_t tn_attr_int(const TnNode *n, TnAttrKey key);        /* the attribute mus
 float tn_attr_float(const TnNode *n, TnAttrKey key);
 const char *tn_attr_str(const TnNode *n, TnAttrKey key);
 void tn_node_set_attr(TnGraph *g, TnRef ref, TnAttr attr);
+bool tn_attr_equal(const TnAttr *a, const TnAttr *b); /* bit for bit */
+void tn_attr_put_key(const TnAttr *a, TnBuf *key);    /* bytes that are equal when the attributes are */
 bool tn_node_is_source(const TnGraph *g, TnRef r);
 /* Readers of every value: counts[ref]. */
 void tn_count_uses(const TnGraph *g, uint32_t *counts);

@@ -26,27 +26,6 @@ static void put_type(TnBuf *key, const TnType *t) {
     }
 }
 
-static void put_attr(TnBuf *key, const TnAttr *a) {
-    tn_buf_put(key, &a->key, sizeof a->key);
-    switch (tn_attrs[a->key].kind) {
-    case TN_AINT:
-    case TN_AHEX:
-        tn_buf_put(key, &a->u, sizeof a->u);
-        break;
-    case TN_AFLOAT:
-        tn_buf_put(key, &a->f, sizeof a->f);
-        break;
-    case TN_ASTR:
-    case TN_AIDENT:
-        tn_buf_put(key, a->s, strlen(a->s) + 1);
-        break;
-    case TN_AFLOATS:
-        tn_buf_put(key, &a->n, sizeof a->n);
-        tn_buf_put(key, a->fs, a->n * sizeof *a->fs);
-        break;
-    }
-}
-
 static void put_node(TnBuf *key, const TnNode *n) {
     tn_buf_put(key, &n->op, sizeof n->op);
     put_type(key, &n->type);
@@ -54,7 +33,7 @@ static void put_node(TnBuf *key, const TnNode *n) {
     tn_buf_put(key, n->args, n->n_args * sizeof *n->args);
     const TnAttr *hash = n->op == TN_OP_gguf ? tn_node_attr(n, TN_ATTR_hash) : NULL;
     for (uint32_t i = 0; i < n->n_attrs; i++)
-        if (!(hash && hash->u && n->attrs[i].key == TN_ATTR_name)) put_attr(key, &n->attrs[i]);
+        if (!(hash && hash->u && n->attrs[i].key == TN_ATTR_name)) tn_attr_put_key(&n->attrs[i], key);
 }
 
 TernStatus pass_cse(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
