@@ -35,8 +35,7 @@ poke() { # poke FILE OFFSET OCTAL-BYTES
 }
 
 levels="" ref=""
-case $("$tern" --version) in *"cpu levels: none"*) levels="--cpu ref" ref="--target ref" ;; esac
-case $("$tern" --version) in *LLVM*) ;; *) levels="--cpu ref" ref="--target ref" ;; esac
+case $("$tern" --version) in *"cpu levels: none"* | *"no LLVM"*) levels="--cpu ref" ref="--target ref" ;; esac
 good=$dir/good.gguf
 blob=$dir/good.tern
 "$build/make_gguf" --hidden 128 --ffn 128 --layers 1 --heads 2 --kv-heads 1 --vocab 300 --ctx 64 --seed 5 -o "$good" || exit 1
