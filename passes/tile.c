@@ -30,7 +30,7 @@ static int64_t head_columns(const TnGraph *g, const TnKernel *k) {
                     : n->op == TN_OP_kv_put ? n->type.dim[2]
                                             : 1;
         h /= gcd(head, h);
-        TN_CHECK(h > 0); /* verified: heads have columns */
+        TN_CHECK(h > 0);                          /* verified: heads have columns */
         head = head > most / h ? most : head * h; /* all columns hold whole heads of any size */
     }
     return head;
