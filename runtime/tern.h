@@ -83,7 +83,8 @@ typedef struct TernModelOptions {
 } TernModelOptions;
 
 /* Maps and checks a blob: everything but the weights' bytes, which are verified while sessions are made; no
- * result leaves a first step before that has ended. Refuses with one line that names the section. */
+ * result leaves a first step before that has ended. Refuses with one line that names the section.
+ * The weights stay in the file: it may be replaced or deleted while the model is open, but not written to or cut. */
 TERN_API TernStatus tern_model_open(const char *path, const TernModelOptions *options, TernModel **out,
                                     TernError *err);
 /* The same over memory (64-byte aligned) that stays unchanged until the model is closed. */
