@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include <jansson.h>
-#include "runtime/tern.h"
+#include "cli/native.h"
 #include "support/sanitized.h"
 
 enum { LAYERS = 6, HIDDEN = 256, FFN = 768, KV = 128, VOCAB = 1792, PROMPT = 5, GEN = 4, REPEATS = 2 };
@@ -29,7 +29,7 @@ static json_t *load(const char *name) {
 /* A bench of 5 rows and of 4 single ones, twice each after one to warm up. */
 static void bench(const char *file) {
     char line[1024];
-    const char *target = *tern_cpu_levels() ? "" : "--target ref";
+    const char *target = *native_levels() ? "" : "--target ref";
     snprintf(line, sizeof line,
              "'%s/tern' bench '%s/models/verse-i2_s.gguf' -p %d -n %d -r %d -t %d -o json %s "
              "--profile=%s/%s >%s/bench.json 2>%s/messages",
@@ -92,7 +92,7 @@ static void check_variant(const json_t *v, double runs, double rows, double held
         bool closed = number(k, "calls") == 0;
         assert_true(closed || number(k, "calls") == runs);
         size_t workers = json_array_size(json_object_get(k, "busy_seconds"));
-        assert_int_equal(workers, *tern_cpu_levels() ? threads : 1);
+        assert_int_equal(workers, *native_levels() ? threads : 1);
         assert_true(number(k, "imbalance") > -1e-9 && number(k, "imbalance") < (double)workers);
     }
     /* what a run moves and multiplies, by hand */
@@ -198,7 +198,7 @@ static void trace_is_whole(void **state) {
     assert_int_equal(runs[1], REPEATS);
     assert_int_equal(runs[2], GEN * REPEATS);
     assert_true(kernels[1] > 30 * runs[1] && kernels[2] > 30 * runs[2] / 2);
-    int workers = *tern_cpu_levels() ? threads : 1;
+    int workers = *native_levels() ? threads : 1;
     assert_int_equal(named, 2 * (2 + workers));
     json_decref(p);
 }
