@@ -36,7 +36,8 @@ static void help(const Verb *verb, const Flag *flags) {
     printf("usage: tern %s %s [flags]\n%s\n\n", verb->name, verb->usage, verb->summary);
     for (const Flag *f = flags; f->names; f++) {
         char left[80];
-        snprintf(left, sizeof left, f->kind == FLAG_OPT ? "%s[=%s]" : "%s %s", f->names, f->arg ? f->arg : "");
+        snprintf(left, sizeof left, f->kind == FLAG_OPT ? "%s[=%s]" : "%s %s", f->names,
+                 f->arg ? f->arg : "");
         printf("  %-32s %s\n", left, f->help);
     }
     printf("  %-32s %s\n", "--help", "this");
