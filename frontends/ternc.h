@@ -111,22 +111,48 @@ TERN_API TernStatus ternc_inspect(const char *path, TerncTextFn *text, void *use
  * count every operand once, as far as the call reads or writes it. The sums that a profile gives (tern.h:
  * TernProfileProgram) put in for the symbols and positions give the sums over all calls. */
 typedef struct TerncWork {
-    char name[64];  /* of the kernel; long ones are cut */
-    char what[96];  /* "tmatmul p64[512,256]" */
-    uint32_t group; /* the first launch whose kernel is the same code on the same shapes, itself maybe */
-    uint64_t weight_bytes; /* a call: weights read whole */
-    uint64_t
-        table_bytes; /* size of a table that only this launch reads, and of it a row a row (in sym_bytes) */
-    uint64_t
-        sym_bytes[7];     /* for each unit of T R K H S P N: activations, ids, rows of tables, cache stores */
-    uint64_t held_bytes;  /* for each position held: keys and values read */
-    uint64_t sym_macs[7]; /* multiply-adds of (t)matmul, likewise */
-    uint64_t attended_macs; /* for each position attended */
+    char name[64];          /* of the kernel; long ones are cut */
+    char what[96];          /* "tmatmul p64[512,256]" */
+    uint32_t group;         /* the first launch with the same code on the same shapes, maybe itself */
+    uint64_t weight_bytes;  /* a call: weights read whole */
+    uint64_t table_bytes;   /* of a table that only this launch reads, by rows (those are in sym_bytes) */
+    uint64_t sym_bytes[7];  /* a unit of T R K H S P N: activations, ids, rows of tables, cache stores */
+    uint64_t held_bytes;    /* a position held: keys and values read */
+    uint64_t sym_macs[7];   /* multiply-adds of (t)matmul, a unit of the symbol */
+    uint64_t attended_macs; /* a position attended */
     uint64_t window;        /* at most so many positions a row are; 0: all */
 } TerncWork;
 /* Of every launch of a variant (a PROG section); free(*out). */
 TERN_API TernStatus ternc_work(const TernModel *model, uint32_t variant, TerncWork **out, uint32_t *out_n,
                                TernError *err);
+
+/* Compares two files, each a .tir, a .gguf (its graph) or a .tern (its graphs, variant by variant): structure, weights,
+ * metadata. A model file against a compiled one is put through the same passes first. */
+typedef struct TerncDiff {
+    size_t size;
+    const char *a, *b; /* "-" is text on standard input */
+    int names;         /* tell values that have another name, too */
+    int no_stats;      /* differing weights by hash and scale alone: their values are not read */
+} TerncDiff;
+/* Sends what = "result" with one line a difference and a summary; *same is 1 if there is none. */
+TERN_API TernStatus ternc_diff(const TerncDiff *diff, TerncTextFn *text, void *user, int *same,
+                               TernError *err);
+
+typedef struct TerncPicture {
+    size_t size;
+    const char *path;          /* .tir, .gguf, .tern, "-" (text), or NULL for the embedded model */
+    const TerncSource *source; /* overrides for a .gguf; may be NULL */
+    const char *format;        /* "dot" (one graph), "json" or "tir" (all) */
+    const char
+        *levels; /* a model is compiled for these levels and their variants are shown; NULL: as it stands */
+    const char *head;     /* as in TerncOptions */
+    uint32_t variant;     /* dot: which of several graphs, from 0 */
+    int fold_layers;      /* dot: repeated layers are drawn once */
+    int one_layer, layer; /* dot: with one_layer set, that layer alone */
+    const char *profile;  /* dot: a json file {"kernels": [{"name": .., "ms": ..}]}; may be NULL */
+} TerncPicture;
+/* Sends what = "result" with the text; faults as in ternc_opt. */
+TERN_API TernStatus ternc_picture(const TerncPicture *picture, TerncTextFn *text, void *user, TernError *err);
 
 #ifdef __cplusplus
 }

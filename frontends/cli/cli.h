@@ -141,6 +141,8 @@ typedef struct TerncCalls {
     TernStatus (*vocab)(const TerncSource *, void **, size_t *, TernError *);
     TernStatus (*opt)(const TerncOpt *, TerncTextFn *, void *, TernError *);
     TernStatus (*inspect)(const char *, TerncTextFn *, void *, TernError *);
+    TernStatus (*diff)(const TerncDiff *, TerncTextFn *, void *, int *, TernError *);
+    TernStatus (*picture)(const TerncPicture *, TerncTextFn *, void *, TernError *);
     TernStatus (*work)(const TernModel *, uint32_t, TerncWork **, uint32_t *, TernError *);
 } TerncCalls;
 const TerncCalls *ternc(void);
@@ -156,6 +158,11 @@ typedef struct Tokens {
 int read_ids(const char *list, const char *file, uint32_t n_vocab, Tokens *out);
 /* From -p or -f text. */
 int encode_text(const TernVocab *vocab, const char *text, size_t n, uint32_t flags, Tokens *out);
+
+/* ---- picture.c */
+/* A graph drawn or written out: to the file `path` ("-": standard output). svg: through Graphviz' program `dot`.
+ * Returns an exit status. */
+int show_picture(const TerncPicture *picture, const char *path, bool svg);
 
 /* ---- progress.c: a bar on standard error, if that is a terminal */
 int progress_bar(void *user, const char *phase, uint64_t done, uint64_t total);
@@ -191,5 +198,6 @@ int verb_detokenize(const Verb *, int, char **);
 int verb_opt(const Verb *, int, char **);
 int verb_inspect(const Verb *, int, char **);
 int verb_bench(const Verb *, int, char **);
+int verb_diff(const Verb *, int, char **);
 
 #endif

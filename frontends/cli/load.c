@@ -69,7 +69,8 @@ static bool open_ternc(const char **why) {
         {"ternc_version", offsetof(TerncCalls, version)}, {"ternc_compile", offsetof(TerncCalls, compile)},
         {"ternc_load", offsetof(TerncCalls, load)},       {"ternc_open_ref", offsetof(TerncCalls, open_ref)},
         {"ternc_vocab", offsetof(TerncCalls, vocab)},     {"ternc_opt", offsetof(TerncCalls, opt)},
-        {"ternc_inspect", offsetof(TerncCalls, inspect)}, {"ternc_emit", offsetof(TerncCalls, emit)},
+        {"ternc_inspect", offsetof(TerncCalls, inspect)}, {"ternc_diff", offsetof(TerncCalls, diff)},
+        {"ternc_emit", offsetof(TerncCalls, emit)},       {"ternc_picture", offsetof(TerncCalls, picture)},
         {"ternc_work", offsetof(TerncCalls, work)},
     };
     for (size_t i = 0; i < TN_COUNT(wanted); i++) {

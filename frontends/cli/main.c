@@ -13,6 +13,7 @@ const Verb verbs[] = {
     {"detokenize", "MODEL --tokens 1,2,3", "token ids to bytes", verb_detokenize},
     {"opt", "FILE.tir|MODEL.gguf|MODEL.tern|-", "run passes and print the graph", verb_opt},
     {"inspect", "MODEL.gguf|MODEL.tern", "show what is in a file", verb_inspect},
+    {"diff", "A B", "compare graphs, models or blobs: 0 the same, 1 different, 2 trouble", verb_diff},
     {"bench", "[MODEL]", "measure prefill and decode", verb_bench},
     {NULL, NULL, NULL, NULL},
 };

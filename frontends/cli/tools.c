@@ -50,17 +50,21 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
     StrList overrides = {0};
     const char *output = NULL;
     const char *emit = "blob", *weights = NULL;
-    int64_t context = 0;
-    bool ternary_dense = false;
+    int64_t context = 0, variant = 0;
+    bool ternary_dense = false, fold = false;
     const Flag flags[] = {
         {"-m --model", "FILE", FLAG_STR, &source.path, 0, 0,
          "the model, if not given as a word; default: the embedded one"},
         {"-o --output", "FILE", FLAG_STR, &output, 0, 0,
          "the blob; of other kinds the text (default: standard output)"},
         {"--emit", "KIND", FLAG_STR, &emit, 0, 0,
-         "blob (default), or the first level's code as llvm, asm or obj"},
+         "blob (default); the planned graphs as tir, json or dot; the first level's code as llvm, asm or "
+         "obj"},
         {"--weights", "FILE.gguf", FLAG_STR, &weights, 0, 0,
          "where a .tir (a graph as text, stage=model) finds its tensors; default: the embedded model"},
+        {"--variant", "N", FLAG_INT, &variant, 0, 1000,
+         "dot: which graph, from 0 (default: the first, one row)"},
+        {"--fold-layers", NULL, FLAG_BOOL, &fold, 0, 0, "dot: draw repeated layers once"},
         {"--cpu", "LEVELS", FLAG_STR, &o.levels, 0, 0,
          "comma list of avx2, avx512-vnni, neon-dotprod, ref; default: all this machine has"},
         {"-c --ctx-size", "N", FLAG_INT, &context, 1, 1 << 24, "largest context; default: the model's"},
@@ -79,6 +83,17 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
     source.overrides = overrides.v;
     source.n_overrides = overrides.n;
     source.ternary_dense = ternary_dense;
+    if (strcmp(emit, "tir") == 0 || strcmp(emit, "json") == 0 || strcmp(emit, "dot") == 0) {
+        TerncPicture p = {.size = sizeof p,
+                          .path = source.path,
+                          .source = &source,
+                          .format = emit,
+                          .levels = o.levels ? o.levels : "",
+                          .head = o.head,
+                          .variant = (uint32_t)variant,
+                          .fold_layers = fold};
+        return show_picture(&p, output, false);
+    }
     if (weights && !is_tir(source.path)) usage_error(verb, "--weights goes with a .tir");
     if (is_tir(source.path)) {
         source.tir = source.path;
@@ -93,7 +108,8 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
         if (st == TERN_OK && (st = code.status) != TERN_OK) err = code.err;
         return st == TERN_OK ? EXIT_OK : fail(&err);
     }
-    if (strcmp(emit, "blob") != 0) usage_error(verb, "--emit: '%s', wanted blob, llvm, asm or obj", emit);
+    if (strcmp(emit, "blob") != 0)
+        usage_error(verb, "--emit: '%s', wanted blob, tir, json, dot, llvm, asm or obj", emit);
     if (!output) usage_error(verb, "-o is wanted");
     TerncReport r;
     TernStatus st = ternc()->compile(&source, &o, output, &r, &err);
@@ -175,14 +191,40 @@ int verb_opt(const Verb *verb, int argc, char **argv) {
 }
 
 int verb_inspect(const Verb *verb, int argc, char **argv) {
-    const char *model = NULL;
+    const char *model = NULL, *dot = NULL, *svg = NULL, *json = NULL;
+    int64_t layer = -1, variant = 0;
+    bool fold = false;
+    TerncPicture p = {.size = sizeof p};
     const Flag flags[] = {
         {"-m --model", "FILE", FLAG_STR, &model, 0, 0,
          "the file, if not given as a word; default: the embedded model"},
+        {"--dot", "FILE", FLAG_OPT, &dot, 0, 0,
+         "the graph as a picture in Graphviz' language; also of a .tir"},
+        {"--svg", "FILE", FLAG_OPT, &svg, 0, 0, "the picture itself (needs Graphviz' program dot)"},
+        {"--json", "FILE", FLAG_OPT, &json, 0, 0, "the graphs as json"},
+        {"--fold-layers", NULL, FLAG_BOOL, &fold, 0, 0, "picture: draw repeated layers once"},
+        {"--layer", "N", FLAG_INT, &layer, 0, 100000, "picture: this layer alone"},
+        {"--variant", "N", FLAG_INT, &variant, 0, 1000,
+         "picture: which graph of several, from 0 (the default)"},
+        {"--profile", "FILE", FLAG_STR, &p.profile, 0, 0,
+         "picture: kernels coloured by the times in a profile's json"},
         FLAG_END,
     };
     int n_words;
     parse_args(verb, flags, argc, argv, &model, 1, &n_words);
+    if ((dot != NULL) + (svg != NULL) + (json != NULL) > 1)
+        usage_error(verb, "one of --dot, --svg and --json at a time");
+    if (dot || svg || json) {
+        p.path = model;
+        p.format = json ? "json" : "dot";
+        p.fold_layers = fold;
+        p.one_layer = layer >= 0;
+        p.layer = (int)layer;
+        p.variant = (uint32_t)variant;
+        return show_picture(&p, dot ? dot : svg ? svg : json, svg != NULL);
+    }
+    if (fold || layer >= 0 || p.profile)
+        usage_error(verb, "--fold-layers, --layer and --profile go with --dot or --svg");
     TernError err = {0};
     TextOut out = {0};
     return ternc()->inspect(model, take_text, &out, &err) == TERN_OK ? EXIT_OK : fail(&err);

@@ -1,0 +1,38 @@
+/* tern diff: exit status as diff(1). */
+#include <string.h>
+#include "frontends/cli/cli.h"
+
+enum { EXIT_SAME = 0, EXIT_DIFFERENT = 1, EXIT_TROUBLE = 2 };
+
+static void take_diff(void *user, const char *what, const char *text, size_t n) {
+    bool brief = *(bool *)user;
+    if (strcmp(what, "result") != 0)
+        fwrite(text, 1, n, stderr);
+    else if (!brief)
+        fwrite(text, 1, n, stdout);
+}
+
+int verb_diff(const Verb *verb, int argc, char **argv) {
+    const char *words[2] = {0};
+    bool brief = false, names = false, no_stats = false;
+    const Flag flags[] = {
+        {"-q --brief", NULL, FLAG_BOOL, &brief, 0, 0, "say only whether they differ"},
+        {"--names", NULL, FLAG_BOOL, &names, 0, 0, "tell values that have another name, too"},
+        {"--no-stats", NULL, FLAG_BOOL, &no_stats, 0, 0,
+         "compare weights by hash and scale, do not read their values"},
+        FLAG_END,
+    };
+    int n_words;
+    parse_args(verb, flags, argc, argv, words, 2, &n_words);
+    if (n_words != 2) usage_error(verb, "two files are wanted");
+    TerncDiff d = {
+        .size = sizeof d, .a = words[0], .b = words[1], .names = names, .no_stats = no_stats || brief};
+    TernError err = {0};
+    int same;
+    if (ternc()->diff(&d, take_diff, &brief, &same, &err) != TERN_OK) {
+        fail(&err);
+        return EXIT_TROUBLE;
+    }
+    if (brief && !same) printf("%s and %s differ\n", words[0], words[1]);
+    return same ? EXIT_SAME : EXIT_DIFFERENT;
+}

@@ -1,0 +1,117 @@
+/* ternc_picture: graphs as dot, json and text. */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include "frontends/graphs.h"
+#include "ir/dot.h"
+
+/* Variants as tn_compile makes them. */
+static TernStatus compile_variants(TnGraphs *s, const char *level_list, const char *head, TernError *err) {
+    static const struct { int64_t lo, hi; } rows[] = {{1, 1}, {2, 8}, {9, 512}};
+    TnArena arena = {0};
+    const char **levels;
+    uint32_t n_levels;
+    TnEnc head_enc;
+    TernStatus st = tn_head_parse(head, &head_enc, err);
+    if (!*level_list) level_list = *tern_cpu_levels() ? tern_cpu_levels() : "ref";
+    if (st == TERN_OK) st = tn_list_split(&arena, "--cpu", level_list, &levels, &n_levels, err);
+    if (st != TERN_OK) goto out;
+    if (s->n != 1 || s->g[0]->stage != TN_STAGE_MODEL) goto out; /* planned already: as it stands */
+    st = tn_passes_run(s->g[0], TN_PASSES_MODEL, &(TnPassCtx){0}, err);
+    TnGraph **all = tn_xcalloc((size_t)n_levels * 6, sizeof *all);
+    uint32_t n = 0;
+    for (uint32_t l = 0; l < n_levels && st == TERN_OK; l++)
+        for (int kv = TN_KV_F16; kv <= TN_KV_F32 && st == TERN_OK; kv++)
+            for (size_t i = 0; i < TN_COUNT(rows) && st == TERN_OK; i++) {
+                TnGraph *g = all[n++] = tn_graph_clone(s->g[0]);
+                st = tn_graph_lower(g, TN_STAGE_PLANNED, levels[l], (TnKv)kv, rows[i].lo, rows[i].hi,
+                                    head_enc, err);
+            }
+    tn_graph_destroy(s->g[0]);
+    free(s->g);
+    s->g = all;
+    s->n = n;
+out:
+    tn_arena_free(&arena);
+    return st;
+}
+
+/* Times by kernel name; a kernel the file does not name is not measured. */
+static TernStatus read_profile(const char *path, const TnGraph *g, double **out, TernError *err) {
+    char *text;
+    size_t n;
+    TN_TRY(tn_file_read(path, (size_t)1 << 28, &text, &n, err));
+    json_error_t why;
+    json_t *root = json_loadb(text, n, 0, &why), *kernel;
+    free(text);
+    if (!root) return tn_fail(err, TERN_ERR_INPUT, "%s:%d:%d: %s", path, why.line, why.column, why.text);
+    json_t *kernels = json_object_get(root, "kernels");
+    double *ms = tn_xcalloc(g->n_kernels + 1u, sizeof *ms);
+    uint32_t found = 0;
+    size_t i;
+    TnMap by_name = {0};
+    for (uint32_t k = 0; k < g->n_kernels; k++) {
+        ms[k] = -1;
+        tn_map_set(&by_name, g->kernels[k].name, strlen(g->kernels[k].name), k);
+    }
+    json_array_foreach(kernels, i, kernel) {
+        const char *name = json_string_value(json_object_get(kernel, "name"));
+        const json_t *time = json_object_get(kernel, "ms");
+        uint32_t k = name ? tn_map_get(&by_name, name, strlen(name)) : TN_MAP_NONE;
+        if (k == TN_MAP_NONE || !json_is_number(time) || !(json_number_value(time) >= 0)) continue;
+        ms[k] = (ms[k] < 0 ? 0 : ms[k]) + json_number_value(time);
+        found++;
+    }
+    tn_map_free(&by_name);
+    json_decref(root);
+    *out = ms;
+    if (found) return TERN_OK;
+    free(ms);
+    return tn_fail(err, TERN_ERR_INPUT,
+                   "%s: no kernel of the graph in \"kernels\": [{\"name\", \"ms\"}]; its first is '%s'", path,
+                   g->n_kernels ? g->kernels[0].name : "(none: the graph is not fused)");
+}
+
+static TernStatus draw(const TerncPicture *p, const TnGraphs *s, TnBuf *out, TernError *err) {
+    if (p->variant >= s->n)
+        return tn_fail(err, TERN_ERR_INPUT, "%s: there is no variant %u, they are 0 to %u", s->path,
+                       p->variant, s->n - 1);
+    const TnGraph *g = s->g[p->variant];
+    TnDotOptions o = {.fold_layers = p->fold_layers, .one_layer = p->one_layer, .layer = p->layer};
+    double *ms = NULL;
+    if (p->profile) TN_TRY(read_profile(p->profile, g, &ms, err));
+    o.kernel_ms = ms;
+    tn_dot(g, &o, out);
+    free(ms);
+    return TERN_OK;
+}
+
+static void as_json(const TnGraphs *s, TnBuf *out) {
+    tn_buf_puts(out, "{\"tir\": 1, \"graphs\": [\n");
+    for (uint32_t i = 0; i < s->n; i++) {
+        if (i) tn_buf_puts(out, ",\n");
+        tn_json(s->g[i], out);
+    }
+    tn_buf_puts(out, "]}\n");
+}
+
+TernStatus ternc_picture(const TerncPicture *p, TerncTextFn *text, void *user, TernError *err) {
+    TnGraphs s;
+    TnBuf b = {0};
+    TN_TRY(tn_graphs_open(p->path, p->source, text, user, &s, err));
+    TernStatus st = p->levels ? compile_variants(&s, p->levels, p->head, err) : TERN_OK;
+    if (st != TERN_OK) {
+    } else if (strcmp(p->format, "dot") == 0) {
+        st = draw(p, &s, &b, err);
+    } else if (strcmp(p->format, "json") == 0) {
+        as_json(&s, &b);
+    } else if (strcmp(p->format, "tir") == 0) {
+        tn_print_file(s.g, s.n, &b);
+    } else {
+        st = tn_fail(err, TERN_ERR_INPUT, "'%s' is no form of a graph, wanted dot, json or tir", p->format);
+    }
+    if (st == TERN_OK) text(user, "result", b.data, b.len);
+    tn_buf_free(&b);
+    tn_graphs_close(&s);
+    return st;
+}

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# tern diff: one line a difference, by name; exit status as diff(1).
+set -u
+build=$1
+tern=$build/tern
+root=$(cd "$(dirname "$0")/../.." && pwd)
+model=$root/models/verse-i2_s.gguf
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+failures=0
+# diff STATUS WANTED args...
+try() {
+    local status=$1 want=$2
+    shift 2
+    got=$("$tern" diff "$@" 2>"$dir/err")
+    local is=$?
+    [ $is = "$status" ] || { echo "FAILED: tern diff $*: exit $is, wanted $status: $got $(cat "$dir/err")"; failures=1; }
+    case $got in
+    $want) ;;
+    *)
+        echo "FAILED: tern diff $*: got '$got', wanted '$want'"
+        failures=1
+        ;;
+    esac
+}
+"$tern" opt "$model" --passes= -o "$dir/a.tir" || exit 1
+try 0 "*" "$dir/a.tir" "$dir/a.tir"
+try 0 "*" "$model" "$model"
+try 0 "*" "$dir/a.tir" "$model"
+sed '0,/ relu2 /s// silu /' "$dir/a.tir" >"$dir/b.tir"
+try 1 "~ %28 relu2 -> silu (l0.ffn, f32\[T,768\])*1 changed, 0 added, 0 removed; 305 of 306 ops alike" "$dir/a.tir" "$dir/b.tir"
+# numbers of values are no difference
+sed 's/%28\b/%gate/g' "$dir/a.tir" >"$dir/c.tir"
+try 0 "*" "$dir/a.tir" "$dir/c.tir"
+# other weights: found by hash, told by statistics
+"$build/make_gguf" --shape tiny --seed 1 -o "$dir/1.gguf" >/dev/null || exit 1
+"$build/make_gguf" --shape tiny --seed 2 -o "$dir/2.gguf" >/dev/null || exit 1
+try 1 "*weights differ*zeros*" "$dir/1.gguf" "$dir/2.gguf"
+try 2 "" "$dir/a.tir" "$dir/none.tir"
+try 2 "" "$dir/a.tir"
+[ $failures = 0 ] && echo "diff: ok"
+exit $failures

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Pictures: a graph as dot, svg and json; a repeated layer is drawn once.
+set -u
+build=$1
+tern=$build/tern
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+failures=0
+no() {
+    echo "FAILED: $*"
+    failures=1
+}
+"$tern" inspect --dot="$dir/all.dot" || no "--dot"
+"$tern" inspect --dot="$dir/fold.dot" --fold-layers || no "--dot --fold-layers"
+grep -q '^digraph' "$dir/all.dot" || no "not a digraph"
+all=$(grep -c tmatmul "$dir/all.dot") fold=$(grep -c tmatmul "$dir/fold.dot")
+[ "$all" = $((6 * fold)) ] || no "six layers have $all multiplications, one has $fold"
+grep -q '6.*layers, each' "$dir/fold.dot" || no "the folded box does not say how often"
+"$tern" inspect --json="$dir/all.json" || no "--json"
+python3 - "$dir/all.json" <<'P' || no "the json"
+import json, sys
+text = json.load(open(sys.argv[1]))
+assert json.dumps(text).count('"tmatmul"') == 42, json.dumps(text).count('"tmatmul"')
+P
+"$tern" compile --emit=tir --cpu ref -o "$dir/all.tir" || no "--emit=tir"
+[ "$(grep -c '^graph' "$dir/all.tir")" = 6 ] || no "six variants"
+"$tern" opt "$dir/all.tir" --variant 3 --passes= >/dev/null || no "the emitted text is read back"
+"$tern" compile --emit=dot --cpu ref -o "$dir/planned.dot" || no "--emit=dot"
+grep -q cluster "$dir/planned.dot" || no "kernels are no clusters"
+if command -v dot >/dev/null; then
+    "$tern" inspect --svg="$dir/all.svg" --fold-layers || no "--svg"
+    grep -q '</svg>' "$dir/all.svg" || no "not an svg"
+    dot -Tsvg "$dir/planned.dot" >/dev/null || no "graphviz refuses the planned graph"
+else
+    "$tern" inspect --svg="$dir/all.svg" 2>"$dir/err" && no "--svg without graphviz"
+    [ "$(wc -l <"$dir/err")" = 1 ] || no "graphviz missing is one line: $(cat "$dir/err")"
+fi
+[ $failures = 0 ] && echo "picture: ok"
+exit $failures
