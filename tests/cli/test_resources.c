@@ -93,6 +93,12 @@ static TernModel *open_blob(void) {
     return m;
 }
 
+static void skip_unless(bool can, const char *why) {
+    if (can) return;
+    print_message("skipped: %s\n", why);
+    skip();
+}
+
 static void test_no_page_is_writable_and_executable(void **state) {
     (void)state;
     int wx = wx_now();
@@ -114,7 +120,8 @@ static void test_no_page_is_writable_and_executable(void **state) {
 
 static void test_opening_takes_less_than_50_ms(void **state) {
     (void)state;
-    if (SANITIZED || !native) skip();
+    skip_unless(!SANITIZED, "under a sanitizer, which takes its own time and memory");
+    skip_unless(native, "this build or machine runs no compiled code");
     assert_int_equal(report.n_variants, 12);
     double best = 1e9;
     for (int i = 0; i < 7; i++) { /* the best of some: other programs may be busy here */
@@ -156,7 +163,7 @@ static pid_t start(const char *const *args, size_t as_limit, int *out, int *err)
 
 static void test_running_a_blob_never_loads_the_compiler(void **state) {
     (void)state;
-    if (!native) skip();
+    skip_unless(native, "this build or machine runs no compiled code");
     const char *const args[] = {TERN, "run", blob_path,      "--tokens",       "1,2",
                                 "-n", "-1",  "--ignore-eos", "--print-tokens", NULL};
     static const char *const names[] = {"/libtern.so", "libternc", "libLLVM", "libstdc++"};
@@ -217,7 +224,8 @@ static void check_limits(const char *const *args, size_t from, size_t to, int pe
 
 static void test_little_memory_to_run_with(void **state) {
     (void)state;
-    if (SANITIZED || !native) skip(); /* a sanitizer's shadow takes terabytes */
+    skip_unless(!SANITIZED, "under a sanitizer, which takes its own time and memory");
+    skip_unless(native, "this build or machine runs no compiled code");
     const char *const args[] = {TERN, "run", blob_path, "--tokens",       "1,2", "-n",
                                 "2",  "-t",  "3",       "--print-tokens", NULL};
     check_limits(args, 4 << 20, 64 << 20, 6);
@@ -225,7 +233,8 @@ static void test_little_memory_to_run_with(void **state) {
 
 static void test_little_memory_to_compile_with(void **state) {
     (void)state;
-    if (SANITIZED || !native) skip();
+    skip_unless(!SANITIZED, "under a sanitizer, which takes its own time and memory");
+    skip_unless(native, "this build or machine runs no compiled code");
     const char *const args[] = {TERN,    "run",  "--tokens",       "1,2", "-n", "2", "-t", "1",
                                 "--cpu", "avx2", "--print-tokens", NULL};
     check_limits(args, 64 << 20, 480 << 20, 14);
@@ -233,7 +242,8 @@ static void test_little_memory_to_compile_with(void **state) {
 
 static void test_more_threads_than_can_be_had(void **state) {
     (void)state;
-    if (SANITIZED || !native) skip();
+    skip_unless(!SANITIZED, "under a sanitizer, which takes its own time and memory");
+    skip_unless(native, "this build or machine runs no compiled code");
     const char *const args[] = {TERN, "run", blob_path, "--tokens",       "1,2", "-n",
                                 "2",  "-t",  "500",     "--print-tokens", NULL};
     assert_false(check_limit(args, 256 << 20)); /* of stacks of 8 MB */
