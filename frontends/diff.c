@@ -302,7 +302,7 @@ static void diff_variants(Diff *d) {
         TnDiff r = diff_pair(d, a, b);
         tn_diff_summary(&r, &r.text);
         put_variant(a, &d->out);
-        if (last.len == r.text.len && memcmp(last.data, r.text.data, last.len) == 0)
+        if (last.data && last.len == r.text.len && memcmp(last.data, r.text.data, last.len) == 0)
             tn_buf_puts(&d->out, ": as above\n");
         else
             tn_buf_printf(&d->out, ":%s%s", strchr(r.text.data, '\n')[1] ? "\n" : " ", r.text.data);
