@@ -171,7 +171,7 @@ static void choose(Draw *d) {
 
 /* ---- boxes */
 
-static void put_attrs(const TnNode *n, TnBuf *b) {
+static void put_attrs(const Draw *d, const TnNode *n, TnBuf *b) {
     static const TnAttrKey keys[] = {TN_ATTR_eps,    TN_ATTR_mode, TN_ATTR_scale,
                                      TN_ATTR_window, TN_ATTR_k,    TN_ATTR_base};
     for (size_t i = 0; i < TN_COUNT(keys); i++) {
@@ -185,6 +185,8 @@ static void put_attrs(const TnNode *n, TnBuf *b) {
         else
             put_text(a->s, b);
     }
+    if (n->op == TN_OP_dequant) /* a line beside the main flow would say no more */
+        tn_buf_printf(b, " &middot; row scale of %%%s", d->g->nodes[n->args[1]].name);
     if (n->op == TN_OP_slice) {
         int64_t lo = tn_attr_int(n, TN_ATTR_lo);
         tn_buf_printf(b, " &middot; columns %lld&ndash;%lld", (long long)lo,
@@ -224,7 +226,7 @@ static void put_box(Draw *d, TnRef r) {
     } else {
         tn_buf_printf(out, "<b>%s</b><br/><font point-size=\"8\" color=\"%s\">%%%s", tn_ops[n->op].name, soft,
                       n->name);
-        put_attrs(n, out);
+        put_attrs(d, n, out);
     }
     tn_buf_puts(out, "</font>");
     if (put_hubs(d, n, &hubs))
@@ -271,9 +273,10 @@ static void put_note(Draw *d, TnRef w, TnRef reader) {
     put_type(&n->type, out);
     tn_buf_puts(out, " &middot; ");
     put_bytes((double)tn_type_bytes(&n->type, no_syms), out);
-    tn_buf_printf(out,
-                  ">];\n{rank=same; w%u; n%u;}\nw%u -> n%u [color=\"%s\", arrowhead=none, penwidth=0.8];\n",
-                  id, reader, id, reader, ink.line);
+    tn_buf_puts(out, ">];\n");
+    /* beside its reader; but matrices often stand side by side (q, k, v), where notes between would cross */
+    if (d->g->nodes[reader].op != TN_OP_tmatmul) tn_buf_printf(out, "{rank=same; w%u; n%u;}\n", id, reader);
+    tn_buf_printf(out, "w%u -> n%u [color=\"%s\", arrowhead=none, penwidth=0.8];\n", id, reader, ink.line);
 }
 
 static void put_member(Draw *d, TnRef r) {
@@ -386,8 +389,7 @@ static void put_groups(Draw *d) {
     for (size_t i = 0; i < n; i++) {
         bool new_outer = i == 0 || items[i].outer != items[i - 1].outer;
         bool new_inner = new_outer || items[i].inner != items[i - 1].inner;
-        bool folded =
-            d->o->fold_layers && items[i].outer != NO_GROUP && d->rep.piece[face(d, items[i].r)] != TN_NONE;
+        bool folded = d->o->fold_layers && items[i].outer >= 0 && items[i].outer < NOT_FOLDED;
         if (new_outer && items[i].outer != NO_GROUP) open_layer(d, items[i].outer, folded);
         if (new_inner && items[i].inner != TN_NONE) {
             if (g->n_kernels)
@@ -408,13 +410,10 @@ static void put_groups(Draw *d) {
 /* ---- edges */
 
 static void put_edge(Draw *d, TnRef x, TnRef r, bool label) {
-    const TnNode *p = &d->g->nodes[x], *n = &d->g->nodes[r];
+    const TnNode *p = &d->g->nodes[x];
     TnBuf *out = d->out;
     tn_buf_printf(out, "n%u -> n%u [", x, r);
-    if (is_cache(p))
-        tn_buf_puts(out, "style=dashed, color=\"#8f72c4\", ");
-    else if (n->op == TN_OP_dequant && p->op == TN_OP_quant) /* the row scale, beside the main flow */
-        tn_buf_puts(out, "style=dotted, color=\"#9aa7b4\", constraint=false, ");
+    if (is_cache(p)) tn_buf_puts(out, "style=dashed, color=\"#8f72c4\", ");
     if (label) {
         tn_buf_puts(out, "label=\" ");
         put_type(&p->type, out);
@@ -432,10 +431,10 @@ static void put_edges(Draw *d) {
             TnRef x = n->args[i];
             if (tn_ops[g->nodes[x].op].class == TN_SOURCE || d->hub[x]) continue;
             if (!d->shown[r] && !d->shown[face(d, x)]) continue;
-            bool scale = n->op == TN_OP_dequant && i == 1;
+            if (n->op == TN_OP_dequant && i == 1) continue;
             bool input = tn_ops[g->nodes[x].op].class == TN_INPUT; /* its box says the type */
             if (d->shown[face(d, x)] || d->boundary[x])
-                put_edge(d, face(d, x), r, !scale && !input && tn_ops[n->op].class != TN_SINK);
+                put_edge(d, face(d, x), r, !input && tn_ops[n->op].class != TN_SINK);
         }
     }
 }
