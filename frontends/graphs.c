@@ -11,16 +11,12 @@ static TernStatus send_faults(TnDiag *d, const char *path, TerncTextFn *text, vo
 }
 
 static TernStatus from_text(TnGraphs *s, TerncTextFn *text, void *user, TernError *err) {
-    char *bytes;
-    size_t n;
     TnDiag d = {0};
-    TN_TRY(tn_file_read(s->path, (size_t)1 << 31, &bytes, &n, err));
-    TernStatus st = tn_parse(bytes, n, s->path, &s->g, &s->n, &d);
-    free(bytes);
-    if (st != TERN_OK) return send_faults(&d, s->path, text, user, err);
-    for (uint32_t i = 0; i < s->n; i++)
-        if (tn_verify(s->g[i], &d) != TERN_OK) return send_faults(&d, s->path, text, user, err);
-    return TERN_OK;
+    TernStatus st = tn_text_read(s->path, &s->g, &s->n, &d, err);
+    if (st == TERN_OK) return st;
+    s->g = NULL;
+    s->n = 0;
+    return d.n ? send_faults(&d, s->path, text, user, err) : st;
 }
 
 static TernStatus from_blob(TnGraphs *s, TernError *err) {
@@ -34,8 +30,9 @@ static TernStatus from_blob(TnGraphs *s, TernError *err) {
         for (uint32_t i = 0; i < s->n; i++) s->g[i]->file = NULL;
         return TERN_OK;
     }
+    TernStatus st = tn_fail(err, TERN_ERR_INPUT, "%s: section TIR: %u faults", s->path, d.n);
     tn_diag_free(&d);
-    return tn_fail(err, TERN_ERR_INPUT, "%s: section TIR: %u faults", s->path, d.n);
+    return st;
 }
 
 static TernStatus from_gguf(TnGraphs *s, const TerncSource *given, TernError *err) {
@@ -53,11 +50,10 @@ static TernStatus from_gguf(TnGraphs *s, const TerncSource *given, TernError *er
 
 static TernStatus kind_of(const char *path, TnGraphsKind *out, TernError *err) {
     TnFile f;
-    size_t n = path ? strlen(path) : 0;
     *out = TN_GRAPHS_GGUF;
     if (!path) return TERN_OK;
     *out = TN_GRAPHS_TEXT;
-    if (strcmp(path, "-") == 0 || (n >= 4 && strcmp(path + n - 4, ".tir") == 0)) return TERN_OK;
+    if (tn_path_is_text(path)) return TERN_OK;
     TN_TRY(tn_file_map(path, &f, err));
     if (f.size >= 4 && memcmp(f.data, "GGUF", 4) == 0)
         *out = TN_GRAPHS_GGUF;

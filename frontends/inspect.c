@@ -243,8 +243,9 @@ static TernStatus print_plan(const TernModel *m, TnBuf *b, TernError *err) {
     TnGraph **gs;
     uint32_t n_graphs;
     if (tn_parse(tir, n, "section TIR", &gs, &n_graphs, &d) != TERN_OK) {
+        TernStatus st = tn_fail(err, TERN_ERR_INPUT, "section TIR: %u faults", d.n);
         tn_diag_free(&d);
-        return tn_fail(err, TERN_ERR_INPUT, "section TIR: %u faults", d.n);
+        return st;
     }
     tn_buf_printf(b, "\nplan of level %s, kv %s, rows %lld..%lld\n", gs[0]->level,
                   gs[0]->kv == TN_KV_F32 ? "f32" : "f16", (long long)gs[0]->rows_lo,
