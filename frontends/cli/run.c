@@ -5,12 +5,13 @@
 #include "frontends/cli/cli.h"
 
 #define DEFAULT_CONTEXT 4096
-#define DEMO_PROMPT     "KING RICHARD:\n" /* of the embedded model, when nothing else is said */
+enum { DRAFT_MOST = 64 };
+#define DEMO_PROMPT "KING RICHARD:\n" /* of the embedded model, when nothing else is said */
 
 typedef struct RunFlags {
     ModelFlags m;
     const char *prompt, *file, *tokens, *token_file, *profile;
-    int64_t n, context, top_k;
+    int64_t n, context, top_k, draft;
     float temp, top_p, min_p, repeat_penalty;
     uint64_t seed;
     bool print_tokens, ignore_eos;
@@ -23,15 +24,19 @@ typedef struct Run {
     TernSampler *sampler;
     TernSamplerWant want;
     TernDetok *detok;
+    TernLookup *lookup; /* with --draft-max */
     TernSession *session;
     Profile *profile;
     Tokens prompt;
     uint32_t context;
-    /* of the last step */
-    uint32_t next;
+    /* of the last step: the ids picked, one a row as long as each is what the next row guessed */
+    uint32_t guess[DRAFT_MOST], next[1 + DRAFT_MOST];
+    size_t n_guess, n_next;
+    size_t trust; /* how many guesses are worth a row, going by the last ones */
+    bool missed;  /* the last pick was not what the next row guessed: the rows behind mean nothing */
     TernStatus picked;
     TernError pick_err;
-    size_t n_out;
+    size_t n_out, n_drafted, n_accepted;
     double prompt_seconds, eval_seconds;
     size_t n_eval;
 } Run;
@@ -39,13 +44,18 @@ typedef struct Run {
 static void pick(void *user, const TernResult *r) {
     Run *s = user;
     TernError *e = &s->pick_err;
+    if (s->missed || s->picked != TERN_OK) return;
+    uint32_t *id = &s->next[s->n_next];
     if (s->want.kind == TERN_SAMPLER_ID)
-        s->picked = tern_sampler_pick_id(s->sampler, (uint32_t)r->id, &s->next, e);
+        s->picked = tern_sampler_pick_id(s->sampler, (uint32_t)r->id, id, e);
     else if (s->want.kind == TERN_SAMPLER_TOP)
         s->picked = tern_sampler_pick_top(s->sampler, (const uint32_t *)r->top_ids, r->top_logits,
-                                          s->want.k < r->n_top ? s->want.k : r->n_top, &s->next, e);
+                                          s->want.k < r->n_top ? s->want.k : r->n_top, id, e);
     else
-        s->picked = tern_sampler_pick_logits(s->sampler, r->logits, s->model.info.n_vocab, &s->next, e);
+        s->picked = tern_sampler_pick_logits(s->sampler, r->logits, s->model.info.n_vocab, id, e);
+    if (s->picked != TERN_OK) return;
+    s->missed = s->n_next < s->n_guess && *id != s->guess[s->n_next];
+    s->n_next++;
 }
 
 static void emit_text(const char *bytes, size_t n) {
@@ -70,12 +80,34 @@ static TernStatus emit_token(Run *s, uint32_t id, bool ends, TernError *err) {
 
 static TernStatus step(Run *s, const TernRow *rows, size_t n, TernError *err) {
     s->picked = TERN_OK;
+    s->n_next = 0;
+    s->missed = false;
     TernStatus st = tern_session_step(s->session, rows, n, pick, s, err);
+    if (st == TERN_ERR_NUMERIC && s->missed) st = TERN_OK; /* of a row that plain decoding never sees */
     if (st == TERN_OK && s->picked != TERN_OK) {
         *err = s->pick_err;
         st = s->picked;
     }
     return st;
+}
+
+/* One id more, or several: the last one and what is guessed to follow it, in one step. Wrong guesses cost time,
+ * so there are one more at most than were right the last time, or twice as many if all were. */
+static TernStatus decode(Run *s, TernError *err) {
+    TernRow rows[1 + DRAFT_MOST] = {{.token = (int32_t)s->next[s->n_next - 1], .want = s->want.kind}};
+    size_t held = tern_session_length(s->session, 0), most = s->context - held - 1;
+    if (most > s->trust) most = s->trust;
+    if (s->lookup) s->n_guess = tern_lookup_guess(s->lookup, s->guess, most);
+    for (size_t i = 0; i < s->n_guess; i++)
+        rows[1 + i] = (TernRow){.token = (int32_t)s->guess[i], .want = s->want.kind};
+    TN_TRY(step(s, rows, 1 + s->n_guess, err));
+    s->n_drafted += s->n_guess;
+    s->n_accepted += s->n_next - 1;
+    if (s->lookup) tern_lookup_accept(s->lookup, s->next, s->n_next);
+    if (s->n_guess == 0) return TERN_OK;
+    s->trust = s->n_next > s->n_guess ? 2 * s->trust : s->n_next;
+    if (s->trust > (size_t)s->f->draft) s->trust = (size_t)s->f->draft;
+    return tern_session_truncate(s->session, 0, (uint32_t)(held + s->n_next), err);
 }
 
 static TernStatus prefill(Run *s, TernError *err) {
@@ -86,6 +118,10 @@ static TernStatus prefill(Run *s, TernError *err) {
     tern_sampler_accept(s->sampler, (const uint32_t *)s->prompt.ids, s->prompt.n);
     TernStatus st = step(s, rows, s->prompt.n, err);
     free(rows);
+    if (s->lookup) {
+        tern_lookup_accept(s->lookup, (const uint32_t *)s->prompt.ids, s->prompt.n);
+        tern_lookup_accept(s->lookup, s->next, s->n_next);
+    }
     s->prompt_seconds = tn_os_seconds() - start;
     return st;
 }
@@ -97,17 +133,17 @@ static TernStatus generate(Run *s, TernError *err) {
     /* only now: whatever is refused is refused with one line alone */
     if (s->f->temp > 0 && s->f->seed == TERN_SEED_RANDOM)
         fprintf(stderr, "tern: seed %" PRIu64 "\n", tern_sampler_get_seed(s->sampler));
-    bool full = false;
+    bool full = false, ends = false;
     double start = tn_os_seconds();
     for (;;) {
-        uint32_t id = s->next;
-        bool ends = s->vocab && tern_token_is_eog(s->vocab, id) && !s->f->ignore_eos;
-        TN_TRY(emit_token(s, id, ends, err));
-        if (ends || (limit > 0 && (int64_t)s->n_out >= limit)) break;
-        if ((full = tern_session_length(s->session, 0) >= s->context)) break;
-        TernRow row = {.token = (int32_t)id, .want = s->want.kind};
-        TN_TRY(step(s, &row, 1, err));
-        s->n_eval++;
+        for (size_t i = 0; i < s->n_next && !ends; i++) {
+            bool eog = s->vocab && tern_token_is_eog(s->vocab, s->next[i]) && !s->f->ignore_eos;
+            TN_TRY(emit_token(s, s->next[i], eog, err));
+            ends = eog || (limit > 0 && (int64_t)s->n_out >= limit);
+        }
+        if (ends || (full = tern_session_length(s->session, 0) >= s->context)) break;
+        TN_TRY(decode(s, err));
+        s->n_eval += s->n_next;
         s->eval_seconds = tn_os_seconds() - start;
     }
     if (s->detok && !s->f->print_tokens) {
@@ -182,9 +218,14 @@ static int prepare(Run *s) {
     if (s->vocab && tern_detok_create(s->vocab, 0, &s->detok, &err) != TERN_OK) return fail(&err);
     TernSessionOptions o = {.size = sizeof o,
                             .context = s->context,
-                            .wants = 1,
+                            .wants = 1 + (uint32_t)f->draft,
                             .kv = f->m.kv && strcmp(f->m.kv, "f32") == 0 ? TERN_KV_F32 : TERN_KV_F16};
-    if (s->prompt.n < s->model.info.max_rows) o.batch = (uint32_t)s->prompt.n;
+    uint32_t rows = s->prompt.n > o.wants ? (uint32_t)s->prompt.n : o.wants;
+    if (rows < s->model.info.max_rows) o.batch = rows;
+    if (o.wants > s->model.info.max_rows)
+        return fail_text("--draft-max: a step has at most %u rows", s->model.info.max_rows);
+    s->trust = (size_t)f->draft;
+    if (f->draft && tern_lookup_create(s->context + 1, &s->lookup, &err) != TERN_OK) return fail(&err);
     if (tern_session_create(s->model.model, s->model.pool, &o, &s->session, &err) != TERN_OK ||
         profile_attach(s->profile, s->session, &err) != TERN_OK)
         return fail(&err);
@@ -208,6 +249,9 @@ static int run(Run *s, double start) {
     fprintf(stderr, "tern: %12s time = %10.2f ms\n", "load", loaded * 1e3);
     timing("prompt eval", s->prompt_seconds, s->f->n ? s->prompt.n : 0);
     timing("eval", s->eval_seconds, s->n_eval);
+    if (s->lookup)
+        fprintf(stderr, "tern: %12s      = %zu of %zu guessed ids were right\n", "draft", s->n_accepted,
+                s->n_drafted);
     if (profile_take(s->profile, &s->model, "run", &err) != TERN_OK) return fail(&err);
     return profile_finish(s->profile, &s->model);
 }
@@ -241,6 +285,9 @@ int verb_run(const Verb *verb, int argc, char **argv) {
          "penalise the last 64 ids (1.0: off)"},
         {"-s --seed", "N", FLAG_U64, &f.seed, 0, 0, "seed of the draws; default: random, and printed"},
         {"--print-tokens", NULL, FLAG_BOOL, &f.print_tokens, 0, 0, "print the generated ids instead of text"},
+        {"--draft-max --draft", "N", FLAG_INT, &f.draft, 0, DRAFT_MOST,
+         "guess up to N ids from what was said before and check them in one step (0); the output is the "
+         "same"},
         {"--ignore-eos", NULL, FLAG_BOOL, &f.ignore_eos, 0, 0, "go on after an end token"},
         PROFILE_FLAG(f.profile),
         MODEL_FLAGS(f.m),
@@ -261,6 +308,7 @@ int verb_run(const Verb *verb, int argc, char **argv) {
     profile_destroy(s.profile);
     tern_session_destroy(s.session);
     tern_detok_destroy(s.detok);
+    tern_lookup_destroy(s.lookup);
     tern_sampler_destroy(s.sampler);
     tern_vocab_close(s.vocab);
     free(s.prompt.ids);

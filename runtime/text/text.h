@@ -1,6 +1,6 @@
 /* Text in and out of a model: vocabulary, tokenizer, detokenizer, sampler. Library libterntext.
  *
- * It stands alone: no model, no compiler, no threads; libc and PCRE2 only. The four objects are
+ * It stands alone: no model, no compiler, no threads; libc and PCRE2 only. The objects are
  *
  *   vocabulary  TernVocab, immutable, shared by any number of threads. It is opened over an *image*: one
  * block of bytes, without pointers, that tern_vocab_build makes once from the arrays of a GGUF file and that
@@ -8,7 +8,8 @@
  * tables are used where they lie. tokenizer   tern_encode and tern_decode: functions of the vocabulary,
  * without state. detokenizer TernDetok: ids one by one in, bytes out, never half a UTF-8 character before the
  * end. sampler     TernSampler: says what it needs from each step (one id, the best k, or all logits) and
- * picks the next id. The same options and seed pick the same ids on every machine.
+ * picks the next id. The same options and seed pick the same ids on every machine. lookup      TernLookup:
+ * guesses the next ids from what was said before.
  *
  * Byte-level BPE ("gpt2") is the one tokenizer model; its pre-tokenizers are llama-bpe, gpt-2 and default.
  *
@@ -221,6 +222,31 @@ TERN_API TernStatus tern_sampler_pick_top(TernSampler *sampler, const uint32_t *
                                           size_t k, uint32_t *out_id, TernError *err);
 TERN_API TernStatus tern_sampler_pick_logits(TernSampler *sampler, const float *logits, size_t n_vocab,
                                              uint32_t *out_id, TernError *err);
+
+/* ---- Prompt lookup ---------------------------------------------------------------------------------------
+ *
+ * Text that repeats itself (an answer that quotes its question, code, lists) can be guessed: where the last
+ * ids stood before, what followed them then may follow again. A step over the last id and its guesses costs
+ * little more than a step over one row, and gives what the model really says at each of them:
+ *
+ *     n = tern_lookup_guess(lookup, guess, 7);
+ *     step over the rows id, guess[0] .. guess[n-1], all with the sampler's want
+ *     pick from row 0, row 1, ... as long as the id picked from row i is guess[i]
+ *     tern_session_truncate to the rows that were used; tern_lookup_accept the ids picked
+ *
+ * Since a step gives the same bits for a row whatever rows stand beside it, the ids picked are those of plain
+ * decoding, for any sampler. (Saxena 2023, "prompt lookup decoding".) */
+typedef struct TernLookup TernLookup;
+
+/* Remembers up to `capacity` ids (1 to 2^24), those accepted first; all memory is taken here. */
+TERN_API TernStatus tern_lookup_create(size_t capacity, TernLookup **out_lookup, TernError *err);
+TERN_API void tern_lookup_destroy(TernLookup *lookup); /* NULL is fine */
+/* Ids in their order: prompt and picks alike. What does not fit any more is not remembered, and then nothing
+ * is guessed. */
+TERN_API void tern_lookup_accept(TernLookup *lookup, const uint32_t *ids, size_t n);
+/* Writes up to `most` ids that followed the longest earlier stretch equal to the last ids (two at least, 16 at
+ * most; of equal ones the latest) and returns their number, maybe 0. */
+TERN_API size_t tern_lookup_guess(const TernLookup *lookup, uint32_t *out_ids, size_t most);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,88 @@
+/* Prompt lookup: the places where the last two ids stood before, by a chained hash of pairs.
+ *
+ * Every position is entered under the hash of its id and the one before it; `before` leads to the position of
+ * the last pair with that hash. A guess walks the chain from the latest place, at most TRIES places, and
+ * measures how far the ids in front agree too. */
+#include <stdlib.h>
+#include "runtime/base/status.h"
+#include "runtime/text/text.h"
+
+enum { LONGEST = 16, TRIES = 64, NOWHERE = 0 };
+
+struct TernLookup {
+    size_t capacity, n;
+    bool full; /* an id came for which there was no room */
+    uint32_t bits;
+    uint32_t *ids, *before; /* [capacity]; before[i]: 1 + an earlier position, or NOWHERE */
+    uint32_t *last;         /* [1 << bits]: 1 + the latest position of a pair with this hash */
+};
+
+static uint32_t hash_pair(const TernLookup *l, size_t at) {
+    uint64_t pair = (uint64_t)l->ids[at - 1] << 32 | l->ids[at];
+    return (uint32_t)(pair * 0x9e3779b97f4a7c15u >> (64 - l->bits));
+}
+
+TernStatus tern_lookup_create(size_t capacity, TernLookup **out, TernError *err) {
+    *out = NULL;
+    if (capacity == 0 || capacity > (1u << 24))
+        return tn_fail(err, TERN_ERR_INPUT, "a lookup of %zu ids, wanted 1 to %u", capacity, 1u << 24);
+    uint32_t bits = 8;
+    while (bits < 24 && (size_t)1 << bits < capacity) bits++;
+    size_t words = 2 * capacity + ((size_t)1 << bits);
+    TernLookup *l = calloc(1, sizeof *l);
+    uint32_t *memory = calloc(words, sizeof *memory);
+    if (!l || !memory) {
+        free(l);
+        free(memory);
+        return tn_fail(err, TERN_ERR_MEMORY, "no memory for a lookup of %zu ids", capacity);
+    }
+    *l = (TernLookup){.capacity = capacity, .bits = bits};
+    l->ids = memory;
+    l->before = memory + capacity;
+    l->last = memory + 2 * capacity;
+    *out = l;
+    return TERN_OK;
+}
+
+void tern_lookup_destroy(TernLookup *l) {
+    if (!l) return;
+    free(l->ids);
+    free(l);
+}
+
+void tern_lookup_accept(TernLookup *l, const uint32_t *ids, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (l->n == l->capacity) {
+            l->full = true;
+            return;
+        }
+        size_t at = l->n++;
+        l->ids[at] = ids[i];
+        if (at == 0) continue;
+        uint32_t *last = &l->last[hash_pair(l, at)];
+        l->before[at] = *last;
+        *last = (uint32_t)at + 1;
+    }
+}
+
+/* How many ids up to and with position `at` equal the last ones. */
+static size_t count_equal(const TernLookup *l, size_t at) {
+    size_t n = 0, end = l->n - 1;
+    while (n < LONGEST && n <= at && l->ids[at - n] == l->ids[end - n]) n++;
+    return n;
+}
+
+size_t tern_lookup_guess(const TernLookup *l, uint32_t *out, size_t most) {
+    if (l->n < 2 || l->full) return 0;
+    size_t best = 0, longest = 1; /* a pair at least: hashes may collide */
+    uint32_t at = l->before[l->n - 1];
+    for (int i = 0; at != NOWHERE && i < TRIES && longest < LONGEST; i++, at = l->before[at - 1]) {
+        size_t n = count_equal(l, at - 1);
+        if (n <= longest) continue;
+        longest = n;
+        best = at; /* 1 + its position: the first id of the guess */
+    }
+    size_t n = 0;
+    for (; best && n < most && best + n < l->n; n++) out[n] = l->ids[best + n];
+    return n;
+}
