@@ -70,6 +70,7 @@ typedef struct TnCompileOptions {
     uint32_t n_levels;
     uint32_t context;  /* largest context, 0: the model's */
     uint32_t max_rows; /* top of the last row class; default 512 */
+    uint32_t kvs;      /* cache types to make variants for, 1u << TnKv each; 0: all */
     TnEnc head;        /* as in TnPassCtx */
     const char
         *target; /* NULL: best score; else that target for every kernel, or an error naming the kernel */
@@ -91,7 +92,7 @@ typedef struct TnBlobDest {
     size_t *bytes;
 } TnBlobDest;
 
-/* Compiles a model-stage graph (not changed) to a blob with one variant for each (level, kv f16|f32, row
+/* Compiles a model-stage graph (not changed) to a blob with one variant for each (level, kv of options->kvs, row
  * class 1 | 2..8 | 9..max_rows). */
 TernStatus tn_compile(const TnGraph *model, const TnWeights *weights, const TnFacts *facts,
                       const TnCompileOptions *options, const TnBlobDest *dest, TnCompileReport *report,

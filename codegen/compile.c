@@ -116,7 +116,11 @@ static TernStatus run_passes(Compiler *c, const TnGraph *model) {
     struct {
         int64_t lo, hi;
     } classes[3] = {{1, 1}, {2, max_rows < 8 ? max_rows : 8}, {9, max_rows}};
-    uint32_t n_classes = max_rows > 8 ? 3 : max_rows > 1 ? 2 : 1, total = c->n_levels * 2 * n_classes;
+    uint32_t n_classes = max_rows > 8 ? 3 : max_rows > 1 ? 2 : 1, total = 0;
+    const uint32_t known = 1u << TN_KV_F16 | 1u << TN_KV_F32, kvs = c->opt->kvs ? c->opt->kvs : known;
+    if (kvs & ~known)
+        return tn_fail(c->err, TERN_ERR_INPUT, "compile: cache types 0x%x, wanted at most 0x%x", kvs, known);
+    total = c->n_levels * (uint32_t)__builtin_popcount(kvs) * n_classes;
     double start = tn_os_seconds();
     TnPassCtx ctx = {.head = c->opt->head};
     TN_TRY(tn_progress(&c->progress, "passes", 0, total, c->err));
@@ -129,7 +133,7 @@ static TernStatus run_passes(Compiler *c, const TnGraph *model) {
         ctx.targets = targets;
         ctx.level = c->levels[l].name;
         for (ctx.kv = TN_KV_F16; ctx.kv <= TN_KV_F32; ctx.kv++)
-            for (uint32_t i = 0; i < n_classes; i++) {
+            for (uint32_t i = 0; (kvs >> ctx.kv & 1) && i < n_classes; i++) {
                 ctx.rows_lo = classes[i].lo;
                 ctx.rows_hi = classes[i].hi;
                 TN_TRY(plan_variant(c, l, &ctx, total));

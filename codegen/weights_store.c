@@ -223,6 +223,10 @@ static bool claim(Work *k, uint64_t *out_chunk, uint64_t *out_written) {
     return some;
 }
 
+/* The model file is mapped, and what is read of it counts as ours until we let go: without that a model compiled
+ * to memory would take its size twice. Every so many chunks; the pages stay in the system's cache. */
+enum { REST = 8 };
+
 static void work(Work *k, bool reports) {
     uint8_t *buffer = k->sink->memory ? NULL : tn_xcalloc(TN_BLOB_CHUNK, 1);
     uint64_t chunk, written;
@@ -237,6 +241,7 @@ static void work(Work *k, bool reports) {
         if (s == TERN_OK) s = fill_chunk(k, chunk, n, out, &err);
         if (s == TERN_OK) {
             k->hashes[chunk] = tn_hash128(out, n);
+            if (k->source && k->source->rest && chunk % REST == REST - 1) k->source->rest(k->source->ctx);
             s = put_in_turn(k, chunk, out, n, &err);
         }
         if (s != TERN_OK) stop(k, s, &err);

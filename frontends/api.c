@@ -109,7 +109,7 @@ static void finish(Compiled *c) {
 static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOptions *o, bool jit,
                           const TnBlobDest *dest, TerncReport *report, TernError *err) {
     TnCompileOptions co = {
-        .context = o->context, .target = o->target, .progress = o->progress, .user = o->user};
+        .context = o->context, .kvs = o->kvs, .target = o->target, .progress = o->progress, .user = o->user};
     const char **levels;
     TnFacts facts;
     TN_TRY(tn_head_parse(o->head, &co.head, err));

@@ -23,7 +23,7 @@ static TernStatus kind_of(const char *kind, TnShow *out, TernError *err) {
 static TernStatus run(Emit *e, const TerncSource *source, const TerncOptions *o, const char *kind,
                       TernError *err) {
     TnCompileOptions co = {
-        .context = o->context, .target = o->target, .progress = o->progress, .user = o->user};
+        .context = o->context, .kvs = o->kvs, .target = o->target, .progress = o->progress, .user = o->user};
     TnShow what = TN_SHOW_LLVM;
     const char **levels;
     TnFacts facts;

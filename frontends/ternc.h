@@ -49,6 +49,7 @@ typedef struct TerncOptions {
     const char *levels; /* comma list; default: all this machine has (compile), the best one (load) */
     const char *cap;    /* load: the default level is at most this one */
     uint32_t context;   /* largest context; default: the model's */
+    uint32_t kvs;       /* cache types that sessions may ask for, 1u << TernKv each; default: all */
     const char *head;   /* "f16" or "f32" for embedding and head tables; default: without loss */
     const char *target; /* "llvm" or "ref"; default: the best for each kernel */
     int (*progress)(void *user, const char *phase, uint64_t done,

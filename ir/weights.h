@@ -11,6 +11,9 @@
 typedef struct TnWeights {
     const void *(*find)(void *ctx, const char *name, size_t *out_bytes);
     void *ctx;
+    /* Optional: lets go of memory that found bytes are resident in, since they were just read; they come back when
+     * touched. May be called beside find and readers. */
+    void (*rest)(void *ctx);
 } TnWeights;
 
 /* ---- decode.c: one row from bytes. Rank-1 weights are one row; rank-3 ones are dim[0]*dim[1] rows.

@@ -122,6 +122,8 @@ int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out);
 void unload_model(Loaded *l);
 /* f16 or f32; exits 2 on another word. */
 TernKv parse_kv(const Verb *verb, const char *kv);
+/* A comma list of them as a mask, 1u << TernKv each. */
+uint32_t parse_kvs(const Verb *verb, const char *list);
 /* Vocabulary of a .gguf or a .tern; *image is to be freed after the vocabulary is closed, *model closed. */
 int load_vocab(const Verb *verb, const ModelFlags *flags, TernVocab **out, void **image, TernModel **model);
 /* Whether the file begins with GGUF. */

@@ -116,6 +116,18 @@ TernKv parse_kv(const Verb *verb, const char *kv) {
     usage_error(verb, "--kv: '%s', wanted f16 or f32", kv);
 }
 
+uint32_t parse_kvs(const Verb *verb, const char *list) {
+    uint32_t mask = 0;
+    for (const char *p = list;;) {
+        char word[16];
+        size_t n = strcspn(p, ",");
+        snprintf(word, sizeof word, "%.*s", (int)(n < sizeof word ? n : sizeof word), p);
+        mask |= 1u << parse_kv(verb, word);
+        if (!p[n]) return mask;
+        p += n + 1;
+    }
+}
+
 static bool wants_ref(const Verb *verb, const ModelFlags *flags) {
     if (!flags->target || strcmp(flags->target, "llvm") == 0) return false;
     if (strcmp(flags->target, "ref") == 0) return true;
@@ -154,6 +166,7 @@ static TernStatus open_model(const Verb *verb, const ModelFlags *flags, Loaded *
         TerncSource source = source_of(verb, flags);
         TerncOptions o = {
             .size = sizeof o, .cap = flags->cpu, .target = flags->target, .progress = progress_bar};
+        o.kvs = 1u << parse_kv(verb, flags->kv); /* nobody can ask this model for another */
         out->compiled = true;
         TernStatus st = ternc()->load(&source, &o, NULL, &out->model, err);
         progress_end();

@@ -49,7 +49,7 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
     TerncOptions o = {.size = sizeof o, .progress = progress_bar};
     StrList overrides = {0};
     const char *output = NULL;
-    const char *emit = "blob", *weights = NULL;
+    const char *emit = "blob", *weights = NULL, *kvs = NULL;
     int64_t context = 0, variant = 0;
     bool ternary_dense = false, fold = false;
     const Flag flags[] = {
@@ -68,6 +68,7 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
         {"--cpu", "LEVELS", FLAG_STR, &o.levels, 0, 0,
          "comma list of avx2, avx512-vnni, neon-dotprod, ref; default: all this machine has"},
         {"-c --ctx-size", "N", FLAG_INT, &context, 1, 1 << 24, "largest context; default: the model's"},
+        {"--kv", "LIST", FLAG_STR, &kvs, 0, 0, "KV cache types to have code for, of f16, f32; default: all"},
         {"--head", "TYPE", FLAG_STR, &o.head, 0, 0,
          "embedding and head tables as f16 or f32; default: without loss"},
         {"--target", "NAME", FLAG_STR, &o.target, 0, 0,
@@ -100,6 +101,7 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
         source.path = weights;
     }
     o.context = (uint32_t)context;
+    if (kvs) o.kvs = parse_kvs(verb, kvs);
     TernError err = {0};
     if (is_code(emit)) {
         TextOut code = {.path = output};

@@ -339,7 +339,12 @@ static const void *find(void *ctx, const char *name, size_t *out_bytes) {
     return t->data;
 }
 
+static void rest(void *ctx) {
+    const TnGguf *g = ctx;
+    tn_os_advise_dontneed(g->file.data, g->file.size);
+}
+
 TnWeights tn_gguf_weights(const TnGguf *g) {
-    TnWeights w = {find, (void *)g};
+    TnWeights w = {.find = find, .ctx = (void *)g, .rest = g->file.data ? rest : NULL};
     return w;
 }

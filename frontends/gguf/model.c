@@ -157,10 +157,11 @@ static TernStatus tensor(Build *b, const char *name, uint64_t rows, uint64_t col
     return TERN_OK;
 }
 
-/* The `gguf` node of a tensor. */
+/* The `gguf` node of a tensor. Hashing goes through the whole file once: what it leaves behind is let go. */
 static TnRef source(Build *b, const TnGgufTensor *t, const char *node, const TnType *type) {
     TnAttr attrs[] = {{.key = TN_ATTR_name, .s = t->name},
                       {.key = TN_ATTR_hash, .u = b->options->no_hash ? 0 : tn_hash64(t->data, t->bytes)}};
+    if (b->gg->file.data) tn_os_advise_dontneed(t->data, t->bytes);
     b->params += t->ne[0] * t->ne[1];
     return tn_node_add(b->g, TN_OP_gguf, node, type, NULL, 0, attrs, 2);
 }

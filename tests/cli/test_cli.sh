@@ -157,6 +157,18 @@ run 2 run "$dir/m.tern" -p a --override-kv general.name=str:x
 is "override of a blob" "$err" "tern run: --override-kv works on a .gguf, $dir/m.tern is compiled (see tern run --help)"
 run 2 run "$dir/m.tern" -p a --target cuda
 
+# cache types: code for those asked, a line for the others
+# shellcheck disable=SC2086
+run 0 compile "$model" -o "$dir/kv.tern" --kv f16 $levels
+run 0 inspect "$dir/kv.tern"
+case $out in *" f32  1 "*) no "a blob for f16 alone has variants for f32" ;; esac
+run 1 run "$dir/kv.tern" --tokens 1,2 -n 1 --kv f32 $ref
+is "a cache type it was not compiled for" "$err" "tern: error: $dir/kv.tern: was not compiled for kv f32"
+run 0 run "$dir/kv.tern" --tokens 1789,978,1530,317 --temp 0 -n 8 --print-tokens $ref
+is "ids of the smaller blob" "$out" "$want"
+run 2 compile "$model" -o "$dir/kv.tern" --kv f16,f8
+is "bad kv list" "$err" "tern compile: --kv: 'f8', wanted f16 or f32 (see tern compile --help)"
+
 # logits and perplexity, bit for bit
 ids=$(seq -s, 5 44)
 run 0 logits "$model" --tokens "$ids" --kv f32 -o "$dir/want" --target ref

@@ -33,6 +33,29 @@ static Blob compile(const char *level, uint32_t max_rows) {
     return b;
 }
 
+/* Only what is asked: no variant, so no code, for another cache type, and a session says so. */
+static void test_cache_types_asked_for(void **state) {
+    (void)state;
+    const char *level = "ref";
+    for (uint32_t kv = TERN_KV_F16; kv <= TERN_KV_F32; kv++) {
+        void *bytes;
+        size_t size;
+        TnCompileReport report;
+        TernError err = {0};
+        TnGraph *g = small_model();
+        TnCompileOptions o = {
+            .levels = &level, .n_levels = 1, .max_rows = 16, .head = TN_ENC_f16, .kvs = 1u << kv};
+        TnBlobDest dest = {.memory = &bytes, .bytes = &size};
+        if (tn_compile(g, NULL, &small_facts, &o, &dest, &report, &err)) fail_msg("%s", err.text);
+        assert_int_equal(report.n_variants, 3);
+        tn_os_unmap(bytes, size);
+        o.kvs = 1u << 0;
+        assert_int_equal(tn_compile(g, NULL, &small_facts, &o, &dest, &report, &err), TERN_ERR_INPUT);
+        assert_string_equal(err.text, "compile: cache types 0x1, wanted at most 0x6");
+        tn_graph_destroy(g);
+    }
+}
+
 static TernModel *open_blob(const Blob *b, const char *level) {
     TernModelOptions o = {.size = sizeof o};
     TernKernels k = {
@@ -299,6 +322,7 @@ static void every_byte_before_the_weights_is_covered(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cache_types_asked_for),
         cmocka_unit_test(evaluated_kernels_give_the_models_logits),
 #ifdef TERN_LLVM
         cmocka_unit_test(compiled_kernels_give_the_models_logits),

@@ -183,7 +183,7 @@ static void zeros_past_the_row(void **state) {
         int64_t sym[TN_SYM_COUNT] = {[TN_T] = 1};
         TnEval *e = NULL;
         TernError err = {0};
-        TnWeights from = {same_tensor, w};
+        TnWeights from = {.find = same_tensor, .ctx = w};
         if (tn_eval_create(g, &from, sym, &e, &err) != TERN_OK) fail_msg("%s", err.text);
         put_f32(e, "x", x, 1, k);
         tn_eval_run(e, sym);

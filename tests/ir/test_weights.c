@@ -314,7 +314,7 @@ static void concat_then_pack(void **state) {
         for (int q = 0; q < 4; q++) raw[i] |= (uint8_t)(random_u32() % 3 << 2 * q);
     }
     File files[] = {{"a", raw, sizeof raw}, {0}};
-    TnWeights w = {find, files};
+    TnWeights w = {.find = find, .ctx = files};
     int8_t *b = all_of(g, "b", &w), *c = all_of(g, "c", &w);
     uint8_t *p = all_of(g, "p", &w);
     for (size_t r = 0; r < 7; r++)
@@ -355,7 +355,7 @@ static void dense_rows_are_padded_with_zeros(void **state) {
     for (int i = 0; i < 15; i++) a[i] = (uint16_t)(0x3c00 + 37 * i);
     random_bytes(q, sizeof q);
     File files[] = {{"a", (uint8_t *)a, sizeof a}, {"n", (uint8_t *)n, sizeof n}, {"q", q, sizeof q}, {0}};
-    TnWeights w = {find, files};
+    TnWeights w = {.find = find, .ctx = files};
     uint16_t *la = all_of(g, "a", &w);
     float *lb = all_of(g, "b", &w), *ln = all_of(g, "n", &w);
     uint8_t *lq = all_of(g, "q", &w);
