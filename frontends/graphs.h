@@ -27,4 +27,7 @@ void tn_graphs_close(TnGraphs *s);
 TernStatus tn_graph_lower(TnGraph *g, TnStage stage, const char *level, TnKv kv, int64_t rows_lo,
                           int64_t rows_hi, TnEnc head, TernError *err);
 
+/* work.c: the root of a kernel and what it reads, "tmatmul p64[512,256]"; without a root the ops in order. */
+void tn_kernel_describe(const TnGraph *g, uint32_t kernel, char *out, size_t n);
+
 #endif

@@ -108,6 +108,19 @@ TERN_API TernStatus ternc_opt(const TerncOpt *opt, TerncTextFn *text, void *user
 /* Sends a description of a GGUF file or a blob: metadata, tensors, sections, kernels, memory plan. */
 TERN_API TernStatus ternc_inspect(const char *path, TerncTextFn *text, void *user, TernError *err);
 
+typedef struct TerncImport {
+    size_t size;
+    const TerncSource *source; /* a model file; NULL: the embedded model */
+    int json;                  /* json instead of tables */
+    int (*progress)(void *user, const char *phase, uint64_t done,
+                    uint64_t total); /* nonzero cancels; may be NULL */
+    void *user;
+} TerncImport;
+/* The import report of a model file, as what = "result": who wrote it as far as can be told, what Tern infers and from
+ * what, what it ignores, statistics of every ternary matrix (all weights are read), memory at several precisions, and
+ * which kernels this machine would run. A file that is sound but not supported gives a report that says why. */
+TERN_API TernStatus ternc_import(const TerncImport *import, TerncTextFn *text, void *user, TernError *err);
+
 /* What a call of a launch has to move and to multiply, from the planned graph in the model's TIR section. Bytes
  * count every operand once, as far as the call reads or writes it. The sums that a profile gives (tern.h:
  * TernProfileProgram) put in for the symbols and positions give the sums over all calls. */

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "frontends/source.h"
+#include "frontends/graphs.h"
 
 typedef struct Kernel {
     const TnGraph *g;
@@ -104,19 +104,18 @@ static void put_type(const TnType *t, char *out, size_t n) {
     if (at < n) snprintf(out + at, n - at, "]");
 }
 
-/* The root and what it reads; without a root the ops in order. */
-static void describe(Kernel *k) {
-    char *out = k->out->what;
-    size_t n = sizeof k->out->what;
-    if (k->k->root != TN_NONE) {
-        const TnNode *root = &k->g->nodes[k->k->root];
+void tn_kernel_describe(const TnGraph *g, uint32_t kernel, char *out, size_t n) {
+    const TnKernel *k = &g->kernels[kernel];
+    *out = 0;
+    if (k->root != TN_NONE) {
+        const TnNode *root = &g->nodes[k->root];
         size_t at = (size_t)snprintf(out, n, "%s", tn_ops[root->op].name);
-        put_type(&k->g->nodes[root->args[1]].type, out + at, n - at);
+        put_type(&g->nodes[root->args[1]].type, out + at, n - at);
         return;
     }
-    for (uint32_t i = 0; i < k->k->n && strlen(out) + 1 < n; i++) {
+    for (uint32_t i = 0; i < k->n && strlen(out) + 1 < n; i++) {
         size_t at = strlen(out);
-        snprintf(out + at, n - at, "%s%s", i ? "+" : "", tn_ops[k->g->nodes[k->k->first + i].op].name);
+        snprintf(out + at, n - at, "%s%s", i ? "+" : "", tn_ops[g->nodes[k->first + i].op].name);
     }
 }
 
@@ -145,7 +144,7 @@ static void work_of(const TnGraph *g, uint32_t kernel, Groups *groups, TerncWork
     for (uint32_t i = 0; i < n; i++) add_value(&k, ops[i]);
     for (uint32_t i = 0; i < k.k->n; i++) add_node(&k, &g->nodes[k.k->first + i]);
     snprintf(out->name, sizeof out->name, "%s", k.k->name);
-    describe(&k);
+    tn_kernel_describe(g, kernel, out->what, sizeof out->what);
     out->group = group_of(groups, g, kernel);
 }
 

@@ -143,6 +143,7 @@ typedef struct TerncCalls {
     TernStatus (*vocab)(const TerncSource *, void **, size_t *, TernError *);
     TernStatus (*opt)(const TerncOpt *, TerncTextFn *, void *, TernError *);
     TernStatus (*inspect)(const char *, TerncTextFn *, void *, TernError *);
+    TernStatus (*import)(const TerncImport *, TerncTextFn *, void *, TernError *);
     TernStatus (*diff)(const TerncDiff *, TerncTextFn *, void *, int *, TernError *);
     TernStatus (*picture)(const TerncPicture *, TerncTextFn *, void *, TernError *);
     TernStatus (*work)(const TernModel *, uint32_t, TerncWork **, uint32_t *, TernError *);

@@ -192,28 +192,56 @@ int verb_opt(const Verb *verb, int argc, char **argv) {
     return st == TERN_OK ? EXIT_OK : fail(&err);
 }
 
+static int show_report(const TerncSource *source, const char *json) {
+    TerncImport o = {.size = sizeof o, .source = source, .json = json != NULL, .progress = progress_bar};
+    TextOut out = {.path = json && *json ? json : NULL};
+    TernError err = {0};
+    TernStatus st = ternc()->import(&o, take_text, &out, &err);
+    progress_end();
+    if (st == TERN_OK && (st = out.status) != TERN_OK) err = out.err;
+    return st == TERN_OK ? EXIT_OK : fail(&err);
+}
+
 int verb_inspect(const Verb *verb, int argc, char **argv) {
     const char *model = NULL, *dot = NULL, *svg = NULL, *json = NULL;
     int64_t layer = -1, variant = 0;
-    bool fold = false;
+    bool fold = false, report = false, ternary_dense = false;
     TerncPicture p = {.size = sizeof p};
+    TerncSource source = {.size = sizeof source};
+    StrList overrides = {0};
     const Flag flags[] = {
         {"-m --model", "FILE", FLAG_STR, &model, 0, 0,
          "the file, if not given as a word; default: the embedded model"},
+        {"--report", NULL, FLAG_BOOL, &report, 0, 0,
+         "of a .gguf: who wrote it, what is inferred and ignored, ternary statistics, memory, what would "
+         "run"},
         {"--dot", "FILE", FLAG_OPT, &dot, 0, 0,
          "the graph as a picture in Graphviz' language; also of a .tir"},
         {"--svg", "FILE", FLAG_OPT, &svg, 0, 0, "the picture itself (needs Graphviz' program dot)"},
-        {"--json", "FILE", FLAG_OPT, &json, 0, 0, "the graphs as json"},
+        {"--json", "FILE", FLAG_OPT, &json, 0, 0, "the graphs as json; with --report the report"},
         {"--fold-layers", NULL, FLAG_BOOL, &fold, 0, 0, "picture: draw repeated layers once"},
         {"--layer", "N", FLAG_INT, &layer, 0, 100000, "picture: this layer alone"},
         {"--variant", "N", FLAG_INT, &variant, 0, 1000,
          "picture: which graph of several, from 0 (the default)"},
         {"--profile", "FILE", FLAG_STR, &p.profile, 0, 0,
          "picture: kernels coloured by the times in a profile's json"},
+        {"--override-kv", "KEY=TYPE:VALUE", FLAG_LIST, &overrides, 0, 0, "report: replace a metadata key"},
+        {"--ternary-dense", NULL, FLAG_BOOL, &ternary_dense, 0, 0,
+         "report: block weights stored dense become ternary"},
         FLAG_END,
     };
     int n_words;
     parse_args(verb, flags, argc, argv, &model, 1, &n_words);
+    source.path = model;
+    source.overrides = overrides.v;
+    source.n_overrides = overrides.n;
+    source.ternary_dense = ternary_dense;
+    if (report) {
+        if (dot || svg || fold || layer >= 0 || p.profile)
+            usage_error(verb, "--report goes with --json alone");
+        return show_report(&source, json);
+    }
+    if (overrides.n || ternary_dense) usage_error(verb, "--override-kv and --ternary-dense go with --report");
     if ((dot != NULL) + (svg != NULL) + (json != NULL) > 1)
         usage_error(verb, "one of --dot, --svg and --json at a time");
     if (dot || svg || json) {

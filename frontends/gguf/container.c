@@ -51,6 +51,12 @@ static const struct {
     {135, -1, "IQ2_BN"},       {335, -1, "IQ2_BN_R4"},
 };
 
+const char *tn_gguf_tensor_type_name(uint32_t type) {
+    for (size_t i = 0; i < TN_COUNT(tensor_types); i++)
+        if (tensor_types[i].id == type) return tensor_types[i].name;
+    return NULL;
+}
+
 typedef struct Loader {
     TnGguf *g;
     TnReader r;
@@ -139,13 +145,10 @@ static TernStatus read_key(Loader *l, TnGgufKey *k) {
 
 /* The size of a tensor from its type and dims; refuses what does not divide into blocks. */
 static TernStatus size_tensor(Loader *l, TnGgufTensor *t) {
-    const char *name = NULL;
+    const char *name = tn_gguf_tensor_type_name(t->type);
     int enc = -1;
     for (size_t i = 0; i < TN_COUNT(tensor_types); i++)
-        if (tensor_types[i].id == t->type) {
-            name = tensor_types[i].name;
-            enc = tensor_types[i].enc;
-        }
+        if (tensor_types[i].id == t->type) enc = tensor_types[i].enc;
     if (!name)
         return tn_fail(l->err, TERN_ERR_INPUT, "%s: tensor %s has the unknown type %u", l->g->path, t->name,
                        t->type);

@@ -34,6 +34,7 @@ typedef struct TnGgufKey {
     TnGgufType type, elem; /* elem: of arrays */
     uint64_t n;            /* elements; 1 for scalars; bytes of a string */
     const uint8_t *data;   /* in the file: the scalar, the string's bytes, or the first element */
+    bool asked;            /* tn_gguf_key has found it: somebody knows the name */
 } TnGgufKey;
 
 typedef struct TnGgufTensor {
@@ -89,7 +90,8 @@ TernStatus tn_gguf_bytes(const TnGguf *g, const char *name, bool required, const
 /* A copy, NUL-terminated and without a NUL inside; NULL if absent and not required. */
 TernStatus tn_gguf_string(TnGguf *g, const char *name, bool required, const char **out, TernError *err);
 const char *tn_gguf_type_name(TnGgufType t);
-size_t tn_gguf_type_bytes(TnGgufType t); /* 0 for strings and arrays */
+size_t tn_gguf_type_bytes(TnGgufType t);             /* 0 for strings and arrays */
+const char *tn_gguf_tensor_type_name(uint32_t type); /* as ggml calls it, "I2_S"; NULL if unknown */
 
 const TnGgufTensor *tn_gguf_tensor(const TnGguf *g, const char *name); /* NULL if absent */
 TnWeights tn_gguf_weights(const TnGguf *g);

@@ -8,7 +8,9 @@
 
 const TnGgufKey *tn_gguf_key(const TnGguf *g, const char *name) {
     uint32_t i = tn_map_get(&g->key_map, name, strlen(name));
-    return i == TN_MAP_NONE ? NULL : &g->keys[i];
+    if (i == TN_MAP_NONE) return NULL;
+    g->keys[i].asked = true;
+    return &g->keys[i];
 }
 
 static TernStatus missing(const TnGguf *g, const char *name, bool required, TernError *err) {
