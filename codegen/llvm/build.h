@@ -26,8 +26,8 @@ typedef struct TnLevel {
     const char *name, *triple, *cpu, *features;
     uint32_t number; /* TN_LEVEL_* */
     TnDotKind dot;
-    int bytes;  /* of the widest vector register */
-    int tokens; /* rows of activations that a pass over a row of weights serves */
+    int bytes; /* of the widest vector register */
+    bool amx;  /* tiles for products of many rows */
 } TnLevel;
 const TnLevel *tn_llvm_level(const char *name); /* NULL if not lowered */
 
@@ -165,8 +165,9 @@ LLVMValueRef tn_lb_operand(TnLb *b, TnRef ref);
 bool tn_lb_leaves(TnLb *b, TnRef ref);
 /* Row `row` (i64) of an operand: matrix rows, q8 rows, elements of ids and pos. */
 LLVMValueRef tn_lb_operand_row(TnLb *b, TnRef ref, LLVMValueRef row);
-/* Rows of a value: a symbol's value or a constant. */
+/* Rows of a value: a symbol's value or a constant; and the most there can be in the graph's row class. */
 LLVMValueRef tn_lb_rows(TnLb *b, TnRef ref);
+int64_t tn_lb_most_rows(TnLb *b, TnRef ref);
 /* Scratch of the worker, 64-aligned: constant bytes, and bytes for each page of a slot (symbol P). All
  * constant pieces must be asked before the first piece per page. */
 LLVMValueRef tn_lb_scratch(TnLb *b, uint64_t bytes);
@@ -251,15 +252,23 @@ void tn_lb_frame(TnLb *b, TnFrame *f, TnRef first, TnRef end, const bool *skip);
 void tn_lb_rows_kernel(TnLb *b);
 
 /* cols.c: the skeleton of tmatmul and matmul: prologue, then unit by unit strips of root columns and their
- * epilogue. `strip` and `strips` emit calls that fill columns of 4-byte root values for `n` (i64) weight rows
- * from `w` on: strip for one input row, strips for `rows` of them, whose results lie `stride` (i64,
- * bytes) apart. buf is 2 KB of scratch. acc has room for 32 columns behind n. */
+ * epilogue. An emitter fills the table; its functions emit calls that fill strips of 4-byte root values.
+ *
+ *   strip    n (i64) columns of the weight rows from `w` on, for one row x: class of one row
+ *   strips   the same for `n_x` (i64, 1..rows) rows from x on, one after the other as in memory; row r's
+ *            results lie at acc + r * stride (i64, bytes), and all `rows` rows of acc may be written
+ *   prepare  may be NULL. Turns the n weight rows of a strip into what `strips` then gets instead of w, once
+ *            for all rows of the step, in `panels` bytes of scratch
+ *
+ * acc has room for 32 columns behind n rounded up to 32; buf is scratch of `buf` bytes, for each call. */
 typedef struct TnStrips {
-    int rows; /* of the input that `strips` takes */
+    int rows;
+    int64_t buf, panels;
     void (*strip)(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef acc,
                   LLVMValueRef buf);
-    void (*strips)(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef *x, LLVMValueRef acc,
-                   LLVMValueRef stride, LLVMValueRef buf);
+    void (*strips)(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x,
+                   LLVMValueRef acc, LLVMValueRef stride, LLVMValueRef buf);
+    void (*prepare)(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef panels);
 } TnStrips;
 void tn_lb_cols_kernel(TnLb *b, const TnStrips *s);
 

@@ -2,11 +2,10 @@
  *
  *   prologue, for every row of the step            (once a tile: its result stays in the worker's cache)
  *   for each unit of the tile
+ *     for each slice of the unit's part: its weights made ready, if the root wants that (`prepare`)
  *     for each block of rows                       (the strip's weights come from memory once, then from L2)
  *       for each slice of the unit's part: the strip of root values into scratch
- *       for each row of the block: the part's epilogue over the strips
- *
- * Blocks at the end of the rows are filled up with copies of the last row, which are computed and dropped. */
+ *       for each row of the block: the part's epilogue over the strips */
 #include "codegen/llvm/build.h"
 
 #include <stdlib.h>
@@ -20,16 +19,12 @@ typedef struct Cols {
     LLVMValueRef rows, zero;
     LLVMValueRef in; /* rows of x */
     int64_t in_stride, w_stride;
-    LLVMValueRef acc, buf;    /* strips [slice][row of block][grain + 32] of 4 bytes; 2 KB */
+    LLVMValueRef acc, buf;    /* strips [slice][row of block][grain + 32] of 4 bytes; scratch */
+    LLVMValueRef panels;      /* [slice] of what `prepare` makes */
     int64_t acc_stride;       /* bytes */
     bool *skip;               /* nodes that are not of the part being emitted */
     LLVMValueRef *mem[1 + 4]; /* frames' memory: behind the slices, then before each */
 } Cols;
-
-static int64_t most_rows(const TnLb *b, TnRef ref) {
-    TnDim d = b->g->nodes[ref].type.dim[0];
-    return tn_dim_is_sym(d) ? b->g->rows_hi : d;
-}
 
 /* The nodes before the root, row by row; the root's input goes to scratch for all rows. */
 static void prologue(Cols *c) {
@@ -42,7 +37,7 @@ static void prologue(Cols *c) {
     }
     bool leaves = tn_lb_leaves(b, c->x);
     c->in = leaves ? tn_lb_operand(b, c->x)
-                   : tn_lb_scratch(b, (uint64_t)c->in_stride * (uint64_t)most_rows(b, c->x));
+                   : tn_lb_scratch(b, (uint64_t)c->in_stride * (uint64_t)tn_lb_most_rows(b, c->x));
     TnLoop l = tn_lb_loop(b, c->zero, c->rows, 1);
     TnFrame f = {.row = l.i, .col = c->zero, .mem = c->mem[0]};
     f.mem[c->x - b->k->first] = tn_lb_elem(b, c->in, l.i, c->in_stride);
@@ -50,22 +45,26 @@ static void prologue(Cols *c) {
     tn_lb_loop_end(b, &l);
 }
 
-/* Strips of the root's values for the rows [first, first + block) into c->acc + slice * block * acc_stride.
- */
-static void strips(Cols *c, LLVMValueRef first, LLVMValueRef col, LLVMValueRef width, uint32_t slice) {
+static LLVMValueRef panels(Cols *c, uint32_t slice) {
+    return tn_lb_atc(c->b, c->panels, (int64_t)slice * c->s->panels);
+}
+
+/* Weight rows of the strip of the root's columns from `col` on. */
+static LLVMValueRef weights(Cols *c, LLVMValueRef col) {
+    return tn_lb_elem(c->b, tn_lb_operand(c->b, c->w), col, c->w_stride);
+}
+
+/* Strips of the root's values for `n` rows from `first` on into c->acc + slice * block * acc_stride. */
+static void strips(Cols *c, LLVMValueRef first, LLVMValueRef n, LLVMValueRef col, LLVMValueRef width,
+                   uint32_t slice) {
     TnLb *b = c->b;
-    LLVMValueRef w = tn_lb_elem(b, tn_lb_operand(b, c->w), col, c->w_stride);
     LLVMValueRef acc = tn_lb_atc(b, c->acc, (int64_t)slice * c->block * c->acc_stride);
-    if (c->block == 1) {
-        c->s->strip(b, w, width, tn_lb_elem(b, c->in, first, c->in_stride), acc, c->buf);
-        return;
-    }
-    LLVMValueRef x[8], last = LLVMBuildSub(b->b, c->rows, tn_lb_i64(b, 1), "");
-    for (int j = 0; j < c->block; j++) {
-        LLVMValueRef row = tn_lb_min(b, LLVMBuildAdd(b->b, first, tn_lb_i64(b, j), ""), last);
-        x[j] = tn_lb_elem(b, c->in, row, c->in_stride);
-    }
-    c->s->strips(b, w, width, x, acc, tn_lb_i64(b, c->acc_stride), c->buf);
+    LLVMValueRef x = tn_lb_elem(b, c->in, first, c->in_stride);
+    if (c->block == 1)
+        c->s->strip(b, weights(c, col), width, x, acc, c->buf);
+    else
+        c->s->strips(b, c->s->prepare ? panels(c, slice) : weights(c, col), width, x, n, acc,
+                     tn_lb_i64(b, c->acc_stride), c->buf);
 }
 
 /* A fresh frame over the columns from `col` on: nothing is in memory but the root's strip and its input. */
@@ -138,14 +137,17 @@ static void part_units(Cols *c, const TnPart *p, uint32_t part, int64_t start) {
     LLVMValueRef width =
         p->n % grain == 0 ? tn_lb_i64(b, grain)
                           : tn_lb_min(b, LLVMBuildSub(b->b, tn_lb_i64(b, p->n), c0, ""), tn_lb_i64(b, grain));
+    LLVMValueRef col[4];
+    for (uint32_t i = 0; i < p->n_bases; i++) col[i] = LLVMBuildAdd(b->b, c0, tn_lb_i64(b, p->base[i]), "");
+    for (uint32_t i = 0; c->block > 1 && c->s->prepare && i < p->n_bases; i++)
+        c->s->prepare(b, weights(c, col[i]), width, panels(c, i));
     TnLoop t = tn_lb_loop(b, c->zero, c->rows, c->block);
-    for (uint32_t i = 0; i < p->n_bases; i++)
-        strips(c, t.i, LLVMBuildAdd(b->b, c0, tn_lb_i64(b, p->base[i]), ""), width, i);
+    LLVMValueRef left = LLVMBuildSub(b->b, c->rows, t.i, ""), n = tn_lb_min(b, left, tn_lb_i64(b, c->block));
+    for (uint32_t i = 0; i < p->n_bases; i++) strips(c, t.i, n, col[i], width, i);
     if (c->block == 1) {
         epilogue(c, p, part, t.i, c->zero, c0, width);
     } else {
-        LLVMValueRef left = LLVMBuildSub(b->b, c->rows, t.i, "");
-        TnLoop j = tn_lb_loop(b, c->zero, tn_lb_min(b, left, tn_lb_i64(b, c->block)), 1);
+        TnLoop j = tn_lb_loop(b, c->zero, n, 1);
         epilogue(c, p, part, LLVMBuildAdd(b->b, t.i, j.i, ""), j.i, c0, width);
         tn_lb_loop_end(b, &j);
     }
@@ -161,14 +163,15 @@ void tn_lb_cols_kernel(TnLb *b, const TnStrips *s) {
     c.w = b->g->nodes[k->root].args[1];
     c.w_stride = (int64_t)tn_row_bytes(&b->g->nodes[c.w].type);
     c.rows = tn_lb_rows(b, k->root);
-    c.block = most_rows(b, k->root) == 1 ? 1 : s->rows;
+    c.block = tn_lb_most_rows(b, k->root) == 1 ? 1 : s->rows;
     TnPart parts[TN_PARTS_MAX];
     uint32_t n = tn_kernel_parts(b->g, b->kernel, parts), most = 1;
     for (uint32_t i = 0; i < n; i++)
         if (parts[i].n_bases > most) most = parts[i].n_bases;
     c.acc_stride = ((k->grain + TN_LANES - 1) / TN_LANES * TN_LANES + TN_LANES) * 4;
     c.acc = tn_lb_scratch(b, (uint64_t)(c.acc_stride * c.block) * most);
-    c.buf = tn_lb_scratch(b, 2048);
+    c.buf = tn_lb_scratch(b, (uint64_t)s->buf);
+    if (c.block > 1 && s->prepare) c.panels = tn_lb_scratch(b, (uint64_t)s->panels * most);
     c.skip = tn_xcalloc(k->n, sizeof *c.skip);
     for (size_t i = 0; i < TN_COUNT(c.mem); i++) c.mem[i] = tn_xcalloc(k->n, sizeof *c.mem[i]);
     prologue(&c);

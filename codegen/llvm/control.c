@@ -142,6 +142,11 @@ LLVMValueRef tn_lb_rows(TnLb *b, TnRef ref) {
     return tn_dim_is_sym(d) ? b->sym[tn_dim_sym(d)] : tn_lb_i64(b, d);
 }
 
+int64_t tn_lb_most_rows(TnLb *b, TnRef ref) {
+    TnDim d = b->g->nodes[ref].type.dim[0];
+    return tn_dim_is_sym(d) ? b->g->rows_hi : d;
+}
+
 LLVMValueRef tn_lb_scratch(TnLb *b, uint64_t bytes) {
     TN_CHECK(!b->scratch_page);
     LLVMValueRef p = tn_lb_atc(b, b->scratch, (int64_t)b->scratch_bytes);

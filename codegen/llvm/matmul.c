@@ -6,6 +6,7 @@
 #include "codegen/llvm/build.h"
 
 #include <stdio.h>
+#include "ir/layout.h"
 
 enum { NEAR = 1024, FAR = 12288, HALF = TN_LANES / 2 };
 
@@ -114,17 +115,18 @@ static void strip(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMV
     tn_lb_call_function(b, strip_function(b, weight(b)->enc, weight(b)->dim[1], shape(b, true)), args, 6);
 }
 
-static void strips(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef *x, LLVMValueRef acc,
-                   LLVMValueRef stride, LLVMValueRef buf) {
+static void strips(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x,
+                   LLVMValueRef acc, LLVMValueRef stride, LLVMValueRef buf) {
     Shape s = shape(b, false);
-    LLVMValueRef args[16] = {w, n, acc, stride, buf};
-    for (int r = 0; r < s.x; r++) args[5 + r] = x[r];
+    LLVMValueRef args[16] = {w, n, acc, stride, buf}, last = LLVMBuildSub(b->b, n_x, tn_lb_i64(b, 1), "");
+    int64_t row = (int64_t)tn_row_bytes(&b->g->nodes[b->g->nodes[b->k->root].args[0]].type);
+    for (int r = 0; r < s.x; r++) args[5 + r] = tn_lb_elem(b, x, tn_lb_min(b, tn_lb_i64(b, r), last), row);
     tn_lb_call_function(b, strip_function(b, weight(b)->enc, weight(b)->dim[1], s), args,
                         (unsigned)(5 + s.x));
 }
 
 static void kernel(TnLb *b) {
-    TnStrips s = {shape(b, false).x, strip, strips};
+    TnStrips s = {shape(b, false).x, 2048, 0, strip, strips, NULL};
     tn_lb_cols_kernel(b, &s);
 }
 

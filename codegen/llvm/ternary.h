@@ -1,0 +1,36 @@
+/* What the files of tmatmul share. Activations are q8 rows; codes are c = w + 1 in 0..2, so that
+ * sum(w*a) = sum(c*a) - sum(a), and sum(a) stands in a row's head. */
+#ifndef TN_LLVM_TERNARY_H
+#define TN_LLVM_TERNARY_H
+
+#include "codegen/llvm/build.h"
+#include "ir/layout.h"
+
+enum { TN_LINE = 64, TN_CODES = 256 }; /* bytes of a p64 line, and weights in it */
+
+/* ---- tmatmul.c */
+LLVMTypeRef tn_tm_bytes(TnLb *b); /* a vector register of i8, and of i32 */
+LLVMTypeRef tn_tm_ints(TnLb *b);
+/* acc (i32 lanes) + products of four unsigned codes with four signed activations each; VNNI and SDOT. */
+LLVMValueRef tn_tm_dot(TnLb *b, LLVMValueRef acc, LLVMValueRef c, LLVMValueRef a);
+
+/* ---- tmatmul_rows.c: many rows of activations. Rows of weights become panels: of `lanes` columns (i32 lanes
+ * of a register), [k/4][column][4 codes], one after the other, K rounded up to 256. */
+int64_t tn_tm_panel_bytes(TnLb *b, int64_t k);
+/* Emits a call: panels of the n (i64) weight rows from w on. Columns behind n up to whole panels are copies
+ * of the last. */
+void tn_tm_prepare(TnLb *b, LLVMValueRef w, LLVMValueRef n, int64_t k, LLVMValueRef panels);
+/* Rows a block best has, and a block of n_x <= that of them; see TnStrips. */
+int tn_tm_block(TnLb *b);
+void tn_tm_strips(TnLb *b, int64_t k, LLVMValueRef panels, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x,
+                  LLVMValueRef acc, LLVMValueRef stride);
+
+/* ---- tmatmul_few.c: 2 to 8 rows, weights as they stream from memory. */
+enum { TN_FEW = 8 };
+int64_t tn_tm_few_buf(TnLb *b);
+void tn_tm_few(TnLb *b, int64_t k, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x,
+               LLVMValueRef acc, LLVMValueRef stride, LLVMValueRef buf);
+/* n vectors of n i32 lanes, n = 4, 8 or 16: lane i of v[j] to lane j of v[i]. */
+void tn_tm_transpose(TnLb *b, LLVMValueRef *v, int n);
+
+#endif

@@ -1,0 +1,289 @@
+/* tmatmul with many rows of activations: the strip's weights are unpacked once, then every block of rows goes
+ * over them with its sums in registers.
+ *
+ * Panels. A p64 line of one column has the codes of 64 bytes x 4 planes; the 4 bytes at 4d of `lanes` columns'
+ * lines, side by side, are one register, and its plane q, shifted down and masked, holds the codes of
+ * k = 256 L + 64 q + 4 d .. + 3 of each column. So a transposition of packed words (a quarter of the bytes)
+ * and then shift, mask, store: about one code register a cycle, against 12 products that each code register
+ * meets in one block of rows. Stored one after the other over k these registers are the panel.
+ *
+ * Product. A block takes 4 codes of every column and 4 activations of one row, repeated in all lanes by the
+ * load itself: `panels` x `rows` registers of sums, and one load for each operand. 2 x 12 keeps 24 sums,
+ * so that a product waits for nothing (latency 5, two a cycle) and 12 row loads and 2 panel loads serve 24
+ * products. The last rows of a step go four at a time; rows that are not there are copies of the last.
+ *
+ * MADDUBS: a sum of two products is at most 2 * 2 * 127 = 508 in size, so 64 of them fit int16: a stretch of
+ * 256 k. Then they are widened and added to the strip in memory.
+ *
+ * Why K is not cut: a block's rows are 12 K bytes (30 KB for 2560) and pass the panels, 32 K bytes (80 KB), in
+ * L2 in order: 128 + 48 bytes in the 12 cycles of a step, a third of what L2 gives. */
+#include <stdio.h>
+#include "codegen/llvm/ternary.h"
+
+enum { STEPS = 4 }; /* products along k in a turn of the inner loop */
+
+typedef struct Shape {
+    int panels, rows;
+} Shape;
+
+static Shape full_shape(TnLb *b) {
+    return b->level->dot == TN_DOT_VNNI   ? (Shape){2, 12}
+           : b->level->dot == TN_DOT_SDOT ? (Shape){4, 4}
+                                          : (Shape){2, 4};
+}
+/* For the rows that are left. */
+static Shape last_shape(TnLb *b) {
+    return b->level->dot == TN_DOT_MADDUBS ? (Shape){2, 4} : (Shape){4, 4};
+}
+
+static int lanes_of(TnLb *b) {
+    return b->level->bytes / 4;
+}
+
+static int64_t padded(int64_t k) {
+    return (k + TN_CODES - 1) / TN_CODES * TN_CODES;
+}
+
+int64_t tn_tm_panel_bytes(TnLb *b, int64_t k) {
+    return padded(k) * lanes_of(b);
+}
+
+/* ---- Panels */
+
+static LLVMValueRef pick(TnLb *b, LLVMValueRef x, LLVMValueRef y, int n, const int *block, int width) {
+    int lane[16];
+    for (int i = 0; i < n; i++) lane[i] = block[i / width] * width + i % width;
+    return tn_lb_shuffle(b, x, y, lane, n);
+}
+
+/* In 128-bit blocks first, 4 x 4 words each, then the blocks: shuffles that AVX2 and AVX-512 have. */
+void tn_tm_transpose(TnLb *b, LLVMValueRef *v, int n) {
+    int blocks = n / 4;
+    for (int size = 1; size <= 2; size *= 2) /* rows i and i + size: interleave words, then pairs of words */
+        for (int i = 0; i < n; i++) {
+            if (i & size) continue;
+            int lo[16], hi[16];
+            for (int j = 0; j < n; j++) {
+                int base = j / 4 * 4, at = j % 4;
+                int from = size == 1 ? at / 2 : at % 2, second = size == 1 ? at % 2 : at / 2;
+                lo[j] = second * n + base + from;
+                hi[j] = lo[j] + 2;
+            }
+            LLVMValueRef x = v[i], y = v[i + size];
+            v[i] = tn_lb_shuffle(b, x, y, lo, n);
+            v[i + size] = tn_lb_shuffle(b, x, y, hi, n);
+        }
+    /* now v[4g + s], block j: column 4j + c of rows 4g .. 4g + 3, where s is c with its bits swapped */
+    LLVMValueRef t[16];
+    static const int swap[] = {0, 2, 1, 3};
+    for (int c = 0; c < 4; c++) {
+        LLVMValueRef u[4], m[4];
+        for (int g = 0; g < blocks; g++) u[g] = v[4 * g + swap[c]];
+        if (blocks == 1) t[c] = u[0];
+        for (int j = 0; blocks == 2 && j < 2; j++)
+            t[4 * j + c] = pick(b, u[0], u[1], n, (int[]){j, 2 + j}, 4);
+        if (blocks != 4) continue;
+        for (int g = 0; g < 2; g++) {
+            m[2 * g] = pick(b, u[2 * g], u[2 * g + 1], n, (int[]){0, 1, 4, 5}, 4);
+            m[2 * g + 1] = pick(b, u[2 * g], u[2 * g + 1], n, (int[]){2, 3, 6, 7}, 4);
+        }
+        for (int j = 0; j < 4; j++) {
+            int at = j % 2;
+            t[4 * j + c] = pick(b, m[j / 2], m[2 + j / 2], n, (int[]){at, 2 + at, 4 + at, 6 + at}, 4);
+        }
+    }
+    for (int i = 0; i < n; i++) v[i] = t[i];
+}
+
+/* void (w, i64 count, i64 lines, panels) */
+static LLVMValueRef prepare_function(TnLb *b) {
+    static const char name[] = "tmatmul_panels";
+    LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
+    if (fn) return fn;
+    LLVMBasicBlockRef back = tn_lb_here(b);
+    LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_i64, b->t_ptr};
+    fn = tn_lb_function(b, name, params, 4, false);
+    LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, fn, ""));
+    LLVMValueRef w = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), lines = LLVMGetParam(fn, 2);
+    LLVMValueRef panels = LLVMGetParam(fn, 3), zero = tn_lb_i64(b, 0);
+    LLVMValueRef row_bytes = LLVMBuildMul(b->b, lines, tn_lb_i64(b, TN_LINE), "");
+    int lanes = lanes_of(b), size = b->level->bytes;
+    LLVMValueRef last = LLVMBuildSub(b->b, count, tn_lb_i64(b, 1), "");
+    TnLoop p = tn_lb_loop(b, zero, count, lanes);
+    LLVMValueRef row[16];
+    for (int i = 0; i < lanes; i++) {
+        LLVMValueRef r = tn_lb_min(b, LLVMBuildAdd(b->b, p.i, tn_lb_i64(b, i), ""), last);
+        row[i] = tn_lb_at(b, w, LLVMBuildMul(b->b, r, row_bytes, ""));
+    }
+    LLVMValueRef all = LLVMBuildMul(b->b, p.i, lines, ""); /* codes of a column before this panel */
+    LLVMValueRef panel = tn_lb_elem(b, panels, all, TN_CODES);
+    TnLoop l = tn_lb_loop(b, zero, lines, 1);
+    LLVMValueRef off = LLVMBuildMul(b->b, l.i, tn_lb_i64(b, TN_LINE), "");
+    LLVMValueRef to = tn_lb_elem(b, panel, l.i, (int64_t)TN_CODES * lanes);
+    LLVMValueRef three = tn_lb_splat_const(b, LLVMConstInt(b->t_i8, 3, 0), size);
+    for (int at = 0; at < TN_LINE; at += size) {
+        LLVMValueRef v[16];
+        for (int i = 0; i < lanes; i++)
+            v[i] = tn_lb_load(b, tn_tm_ints(b), tn_lb_atc(b, tn_lb_at(b, row[i], off), at), (unsigned)size);
+        tn_tm_transpose(b, v, lanes);
+        for (int d = 0; d < lanes; d++)
+            for (int q = 0; q < 4; q++) {
+                LLVMValueRef by = tn_lb_splat_const(b, tn_lb_i32(b, 2 * q), lanes);
+                LLVMValueRef c = q ? LLVMBuildLShr(b->b, v[d], by, "") : v[d];
+                c = LLVMBuildAnd(b->b, LLVMBuildBitCast(b->b, c, tn_tm_bytes(b), ""), three, "");
+                tn_lb_store(b, c, tn_lb_atc(b, to, (int64_t)(16 * q + at / 4 + d) * size), (unsigned)size);
+            }
+    }
+    tn_lb_loop_end(b, &l);
+    tn_lb_loop_end(b, &p);
+    LLVMBuildRetVoid(b->b);
+    LLVMPositionBuilderAtEnd(b->b, back);
+    return fn;
+}
+
+void tn_tm_prepare(TnLb *b, LLVMValueRef w, LLVMValueRef n, int64_t k, LLVMValueRef panels) {
+    LLVMValueRef args[] = {w, n, tn_lb_i64(b, padded(k) / TN_CODES), panels};
+    tn_lb_call_function(b, prepare_function(b), args, 4);
+}
+
+/* ---- Product */
+
+/* STEPS products along k of all panels and rows: adds to sum[panel * rows + row], i32 or (MADDUBS) i16
+ * lanes. */
+static void steps(TnLb *b, Shape s, int64_t panel_bytes, LLVMValueRef panel, LLVMValueRef *x,
+                  LLVMValueRef *sum) {
+    int size = b->level->bytes, lanes = lanes_of(b);
+    for (int k = 0; k < STEPS; k++) {
+        LLVMValueRef c[4];
+        for (int p = 0; p < s.panels; p++)
+            c[p] = tn_lb_load(b, tn_tm_bytes(b), tn_lb_atc(b, panel, p * panel_bytes + k * size),
+                              (unsigned)size);
+        for (int r = 0; r < s.rows; r++) {
+            LLVMValueRef four = tn_lb_load(b, b->t_i32, tn_lb_atc(b, x[r], 4 * k), 4);
+            LLVMValueRef a = LLVMBuildBitCast(b->b, tn_lb_splat(b, four, lanes), tn_tm_bytes(b), "");
+            for (int p = 0; p < s.panels; p++) {
+                LLVMValueRef *to = &sum[p * s.rows + r], args[] = {c[p], a};
+                *to = b->level->dot == TN_DOT_MADDUBS
+                          ? LLVMBuildAdd(b->b, *to,
+                                         tn_lb_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2), "")
+                          : tn_tm_dot(b, *to, c[p], a);
+            }
+        }
+    }
+}
+
+/* `turns` of them from panel and x[] on, from zero; pointers are left behind where they then stand. */
+static void stretch(TnLb *b, Shape s, bool apart, int64_t row_bytes, int64_t panel_bytes, int64_t turns,
+                    LLVMValueRef *panel, LLVMValueRef *x, LLVMValueRef *sum) {
+    int n = s.panels * s.rows, n_x = apart ? s.rows : 1;
+    LLVMTypeRef t =
+        b->level->dot == TN_DOT_MADDUBS ? LLVMVectorType(b->t_i16, (unsigned)lanes_of(b) * 2) : tn_tm_ints(b);
+    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, turns), 1);
+    for (int i = 0; i < n; i++) sum[i] = tn_lb_carry(b, &l, LLVMConstNull(t));
+    LLVMValueRef at = tn_lb_carry(b, &l, *panel), from[12];
+    for (int r = 0; r < n_x; r++) from[r] = tn_lb_carry(b, &l, x[r]);
+    for (int r = n_x; r < s.rows; r++) from[r] = tn_lb_atc(b, from[0], r * row_bytes);
+    steps(b, s, panel_bytes, at, from, sum);
+    for (int i = 0; i < n; i++) tn_lb_next(&l, i, sum[i]);
+    tn_lb_next(&l, n, tn_lb_opaque(b, tn_lb_atc(b, at, STEPS * b->level->bytes)));
+    for (int r = 0; r < n_x; r++)
+        tn_lb_next(&l, n + 1 + r, tn_lb_opaque(b, tn_lb_atc(b, from[r], 4 * STEPS)));
+    tn_lb_loop_end(b, &l);
+    for (int i = 0; i < n; i++) sum[i] = l.out[i];
+    *panel = l.out[n];
+    for (int r = 0; r < n_x; r++) x[r] = l.out[n + 1 + r];
+}
+
+/* The function for K = k and blocks of a shape: void (panels, i64 count, x, i64 n_x, acc, i64 stride).
+ * apart: n_x may be less than the shape has. */
+static LLVMValueRef block_function(TnLb *b, int64_t k, Shape s, bool apart) {
+    char name[64];
+    snprintf(name, sizeof name, "tmatmul_k%lld_%dx%d%s", (long long)k, s.panels, s.rows,
+             apart ? "_last" : "");
+    LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
+    if (fn) return fn;
+    LLVMBasicBlockRef back = tn_lb_here(b);
+    LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_i64};
+    fn = tn_lb_function(b, name, params, 6, false);
+    LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, fn, ""));
+    LLVMValueRef panels = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), x = LLVMGetParam(fn, 2);
+    LLVMValueRef n_x = LLVMGetParam(fn, 3), acc = LLVMGetParam(fn, 4), stride = LLVMGetParam(fn, 5);
+    int64_t all = padded(k), row_bytes = TN_Q8_HEAD + all, panel_bytes = all * lanes_of(b);
+    int lanes = lanes_of(b), size = b->level->bytes, maddubs = b->level->dot == TN_DOT_MADDUBS;
+    LLVMValueRef row[12], out[12], minus[12], last = LLVMBuildSub(b->b, n_x, tn_lb_i64(b, 1), "");
+    for (int r = 0; r < s.rows; r++) {
+        LLVMValueRef i = apart && r ? tn_lb_min(b, tn_lb_i64(b, r), last) : tn_lb_i64(b, r);
+        row[r] = tn_lb_elem(b, x, i, row_bytes);
+        out[r] = tn_lb_at(b, acc, LLVMBuildMul(b->b, stride, tn_lb_i64(b, r), ""));
+        minus[r] = LLVMBuildNeg(b->b, tn_lb_load(b, b->t_i32, tn_lb_atc(b, row[r], 4), 4), "");
+        row[r] = tn_lb_atc(b, row[r], TN_Q8_HEAD);
+    }
+    TnLoop c = tn_lb_loop(b, tn_lb_i64(b, 0), count, s.panels * lanes);
+    LLVMValueRef panel = tn_lb_elem(b, panels, c.i, all), sum[TN_LOOP_CARRIES], to[TN_LOOP_CARRIES];
+    for (int r = 0; r < s.rows; r++)
+        for (int p = 0; p < s.panels; p++) {
+            LLVMValueRef at = tn_lb_atc(b, tn_lb_elem(b, out[r], c.i, 4), (int64_t)p * size);
+            to[p * s.rows + r] = at;
+            if (maddubs) tn_lb_store(b, tn_lb_splat(b, minus[r], lanes), at, 4);
+        }
+    int n = s.panels * s.rows;
+    if (maddubs) {
+        TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, all / TN_CODES), 1);
+        LLVMValueRef at = tn_lb_elem(b, panel, l.i, (int64_t)TN_CODES * lanes), from[12];
+        for (int r = 0; r < s.rows; r++) from[r] = tn_lb_elem(b, row[r], l.i, TN_CODES);
+        stretch(b, s, apart, row_bytes, panel_bytes, TN_CODES / 4 / STEPS, &at, from, sum);
+        LLVMValueRef ones = tn_lb_splat_const(b, LLVMConstInt(b->t_i16, 1, 0), size / 2);
+        for (int i = 0; i < n; i++) {
+            LLVMValueRef args[] = {sum[i], ones}, old = tn_lb_load(b, tn_tm_ints(b), to[i], 4);
+            LLVMValueRef wide = tn_lb_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2);
+            tn_lb_store(b, LLVMBuildAdd(b->b, old, wide, ""), to[i], 4);
+        }
+        tn_lb_loop_end(b, &l);
+    } else {
+        LLVMValueRef from[12];
+        for (int r = 0; r < s.rows; r++) from[r] = row[r];
+        stretch(b, s, apart, row_bytes, panel_bytes, all / 4 / STEPS, &panel, from, sum);
+        for (int i = 0; i < n; i++)
+            tn_lb_store(b, LLVMBuildAdd(b->b, sum[i], tn_lb_splat(b, minus[i % s.rows], lanes), ""), to[i],
+                        4);
+    }
+    tn_lb_loop_end(b, &c);
+    LLVMBuildRetVoid(b->b);
+    LLVMPositionBuilderAtEnd(b->b, back);
+    return fn;
+}
+
+int tn_tm_block(TnLb *b) {
+    (void)b;
+    return 12;
+}
+
+void tn_tm_strips(TnLb *b, int64_t k, LLVMValueRef panels, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x,
+                  LLVMValueRef acc, LLVMValueRef stride) {
+    Shape full = full_shape(b), last = last_shape(b);
+    int64_t row_bytes = TN_Q8_HEAD + padded(k);
+    TN_CHECK(tn_tm_block(b) % full.rows == 0 && full.rows % last.rows == 0);
+    LLVMValueRef zero = tn_lb_i64(b, 0), done = zero;
+    if (full.rows > last.rows) {
+        LLVMValueRef whole = LLVMBuildSDiv(b->b, n_x, tn_lb_i64(b, full.rows), "");
+        done = LLVMBuildMul(b->b, whole, tn_lb_i64(b, full.rows), "");
+        TnLoop l = tn_lb_loop(b, zero, done, full.rows);
+        LLVMValueRef args[] = {panels,
+                               n,
+                               tn_lb_elem(b, x, l.i, row_bytes),
+                               tn_lb_i64(b, full.rows),
+                               tn_lb_at(b, acc, LLVMBuildMul(b->b, stride, l.i, "")),
+                               stride};
+        tn_lb_call_function(b, block_function(b, k, full, false), args, 6);
+        tn_lb_loop_end(b, &l);
+    }
+    TnLoop l = tn_lb_loop(b, done, n_x, last.rows);
+    LLVMValueRef args[] = {panels,
+                           n,
+                           tn_lb_elem(b, x, l.i, row_bytes),
+                           LLVMBuildSub(b->b, n_x, l.i, ""),
+                           tn_lb_at(b, acc, LLVMBuildMul(b->b, stride, l.i, "")),
+                           stride};
+    tn_lb_call_function(b, block_function(b, k, last, true), args, 6);
+    tn_lb_loop_end(b, &l);
+}
