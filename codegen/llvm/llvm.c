@@ -121,12 +121,14 @@ static void emit_kernel(TnLb *b, TnEmitJob *job) {
     b->hi = tn_lb_load(b, b->t_i64, tn_lb_atc(b, tile, 8), 8);
     b->scratch = tn_lb_load(b, b->t_ptr, tn_lb_atc(b, tile, 16), 8);
 
+    bool writes = b->n_ops > b->n_in; /* a value that nobody reads may stand where dce has not been */
+    for (TnRef r = b->k->first; r < b->k->first + b->k->n; r++) writes |= g->nodes[r].op == TN_OP_kv_put;
     TnRef root = b->k->root;
     const TnLlvmOp *op = root == TN_NONE ? NULL : tn_llvm_ops[g->nodes[root].op];
     tn_llvm_note(b->k->name, root == TN_NONE ? "rows" : tn_ops[g->nodes[root].op].name);
-    if (op && op->kernel)
+    if (op && op->kernel && writes)
         op->kernel(b);
-    else
+    else if (writes)
         tn_lb_rows_kernel(b);
     LLVMBuildRetVoid(b->b);
     job->scratch = b->scratch_bytes;

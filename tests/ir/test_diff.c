@@ -1,7 +1,7 @@
 /* The diff's laws: a graph is the same as itself under other names and in another order; one edit is one line that
  * names the op; the edit is seen whatever stands above and below it; and a big graph takes little time. */
 #include "tests/ir/tir_text.h"
-#include "tests/ir/randgraph.h"
+#include "tests/support/randgraph.h"
 #include "ir/diff.h"
 #include "runtime/base/os.h"
 

@@ -1,6 +1,6 @@
 /* Pictures: layers are found by structure, any graph can be drawn, and what a name may not do to the text. */
 #include "tests/ir/tir_text.h"
-#include "tests/ir/randgraph.h"
+#include "tests/support/randgraph.h"
 #include "ir/dot.h"
 #include "ir/repeat.h"
 

@@ -4,8 +4,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include "ir/eval.h"
-#include "tests/ir/randgraph.h"
+#include "tests/support/randgraph.h"
 
 static TnGraph *stage_graph(uint64_t seed, Rand *r) {
     TnGraph *g = rand_graph(seed);

@@ -9,9 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include "ir/eval.h"
 #include "passes/targets.h"
-#include "tests/ir/randgraph.h"
+#include "tests/support/randgraph.h"
 
 enum { STEPS = 2, GRAPHS = 150 };
 

@@ -1,90 +1,74 @@
-/* Random well-typed graphs, for tests that hold a law against thousands of them.
- *
- * rand_graph(seed) makes a model-stage graph over all ops that verifies, and that can be evaluated: its
- * weights are `random` and `const` (no model file), its sizes are small and odd, its values stay finite, and
- * its inputs are the runtime's: ids pos slot rows hrows table k0 v0 k1 v1 .. rand_step(seed, ..) makes a step
- * for it and rand_fill writes an input of that step. rand_kernels and rand_plan take such a graph to the
- * later stages in the dullest way: a kernel a node, a place a value. rand_wild adds what can be written but
- * not run: all encodings, odd names, NaN constants. The same seed gives the same graph on every machine. */
-#ifndef TN_TEST_RANDGRAPH_H
-#define TN_TEST_RANDGRAPH_H
+/* See randgraph.h. */
+#include "tests/support/randgraph.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "ir/layout.h"
 
-#define RAND_FN __attribute__((unused)) static
-
-typedef struct Rand {
-    uint64_t s;
-} Rand;
-
-RAND_FN uint64_t rand_u64(Rand *r) { /* splitmix64 */
+uint64_t rand_u64(Rand *r) {
     uint64_t z = r->s += 0x9e3779b97f4a7c15u;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
     z = (z ^ z >> 27) * 0x94d049bb133111ebu;
     return z ^ z >> 31;
 }
-/* lo .. hi */
-RAND_FN int64_t rand_in(Rand *r, int64_t lo, int64_t hi) {
+int64_t rand_in(Rand *r, int64_t lo, int64_t hi) {
     return lo + (int64_t)(rand_u64(r) % (uint64_t)(hi - lo + 1));
 }
-RAND_FN bool rand_one_in(Rand *r, int n) {
+bool rand_one_in(Rand *r, int n) {
     return rand_u64(r) % (unsigned)n == 0;
 }
-RAND_FN float rand_float(Rand *r, float lo, float hi) {
+float rand_float(Rand *r, float lo, float hi) {
     return lo + (hi - lo) * ((float)(rand_u64(r) >> 40) * 0x1p-24f);
 }
 
-enum { RAND_VALUES = 400, RAND_LAYERS = 3 };
+enum { VALUES_MAX = 400 };
 
 /* A f32 matrix of the graph, with a bound of its magnitude as a power of two. */
-typedef struct RandValue {
+typedef struct Value {
     TnRef ref;
     TnSym sym;
     int64_t cols;
     double mag;
-} RandValue;
+} Value;
 
-typedef struct RandGen {
+typedef struct Gen {
     Rand rand;
     TnGraph *g;
-    RandValue v[RAND_VALUES];
+    Value v[VALUES_MAX];
     int n;
     TnRef ids, pos, slot, rows, hrows, table;
     TnRef k[RAND_LAYERS], val[RAND_LAYERS]; /* newest caches */
     int64_t kv_heads, head, vocab;
     int layers, outputs;
-} RandGen;
+} Gen;
 
-RAND_FN TnRef rand_add(RandGen *p, TnOp op, const TnType *type, const TnRef *args, uint32_t n,
-                       const TnAttr *attrs, uint32_t n_attrs) {
+static TnRef add(Gen *p, TnOp op, const TnType *type, const TnRef *args, uint32_t n, const TnAttr *attrs,
+                 uint32_t n_attrs) {
     return tn_node_add(p->g, op, NULL, type, args, n, attrs, n_attrs);
 }
 
 /* Sizes that meet the paddings (64, 256) from both sides more often than chance would. */
-RAND_FN int64_t rand_cols(Rand *r) {
+static int64_t some_cols(Rand *r) {
     static const int64_t edges[] = {1, 2, 31, 33, 63, 64, 65, 128, 129, 255, 256, 257, 300};
     return rand_one_in(r, 3) ? edges[rand_in(r, 0, (int64_t)TN_COUNT(edges) - 1)] : rand_in(r, 1, 48);
 }
 
 /* ---- weights */
 
-RAND_FN TnRef rand_source(RandGen *p, TnType t) {
+static TnRef source(Gen *p, TnType t) {
     static float values[1024];
     int64_t n = t.dim[0] * (t.rank == 2 ? t.dim[1] : 1);
     if (n <= 64 && rand_one_in(&p->rand, 4)) {
         for (int64_t i = 0; i < n; i++)
             values[i] = t.n_scales ? (float)rand_in(&p->rand, -1, 1) : rand_float(&p->rand, -1, 1);
         TnAttr a = {.key = TN_ATTR_values, .n = (uint32_t)n, .fs = values};
-        return rand_add(p, TN_OP_const, &t, NULL, 0, &a, 1);
+        return add(p, TN_OP_const, &t, NULL, 0, &a, 1);
     }
     TnAttr seed = {.key = TN_ATTR_seed, .i = rand_in(&p->rand, 0, 1 << 20)};
-    return rand_add(p, TN_OP_random, &t, NULL, 0, &seed, 1);
+    return add(p, TN_OP_random, &t, NULL, 0, &seed, 1);
 }
 
-RAND_FN TnRef rand_dense(RandGen *p, int rank, int64_t rows, int64_t cols) {
+static TnRef dense(Gen *p, int rank, int64_t rows, int64_t cols) {
     static const TnEnc encs[] = {TN_ENC_f32, TN_ENC_f16, TN_ENC_bf16};
     TnType t = rank == 1 ? tn_type(encs[rand_in(&p->rand, 0, 2)], 1, (TnDim)cols)
                          : tn_type(encs[rand_in(&p->rand, 0, 2)], 2, (TnDim)rows, (TnDim)cols);
@@ -92,19 +76,19 @@ RAND_FN TnRef rand_dense(RandGen *p, int rank, int64_t rows, int64_t cols) {
         TnType a = t, b = t;
         a.dim[0] = rand_in(&p->rand, 1, rows - 1);
         b.dim[0] = rows - a.dim[0];
-        TnRef ab[2] = {rand_source(p, a), 0};
-        ab[1] = rand_source(p, b);
-        return rand_add(p, TN_OP_concat, NULL, ab, 2, NULL, 0);
+        TnRef ab[2] = {source(p, a), 0};
+        ab[1] = source(p, b);
+        return add(p, TN_OP_concat, NULL, ab, 2, NULL, 0);
     }
-    TnRef w = rand_source(p, t);
+    TnRef w = source(p, t);
     if (rand_one_in(&p->rand, 4)) {
         t.enc = encs[rand_in(&p->rand, 0, 2)];
-        w = rand_add(p, TN_OP_pack, &t, &w, 1, NULL, 0);
+        w = add(p, TN_OP_pack, &t, &w, 1, NULL, 0);
     }
     return w;
 }
 
-RAND_FN TnRef rand_ternary_part(RandGen *p, int64_t rows, int64_t cols) {
+static TnRef ternary_part(Gen *p, int64_t rows, int64_t cols) {
     TnScale scale[3];
     TnType t = tn_type(rand_one_in(&p->rand, 3) ? TN_ENC_p64 : TN_ENC_t8, 2, (TnDim)rows, (TnDim)cols);
     t.scales = scale;
@@ -119,93 +103,93 @@ RAND_FN TnRef rand_ternary_part(RandGen *p, int64_t rows, int64_t cols) {
             values[i] = (float)rand_in(&p->rand, -1, 1) * scale[0].scale;
         TnAttr a = {.key = TN_ATTR_values, .n = (uint32_t)(rows * cols), .fs = values};
         TnType dense = tn_type(TN_ENC_f32, 2, (TnDim)rows, (TnDim)cols);
-        TnRef w = rand_add(p, TN_OP_const, &dense, NULL, 0, &a, 1);
-        return rand_add(p, TN_OP_pack, &t, &w, 1, NULL, 0);
+        TnRef w = add(p, TN_OP_const, &dense, NULL, 0, &a, 1);
+        return add(p, TN_OP_pack, &t, &w, 1, NULL, 0);
     }
-    return rand_source(p, t);
+    return source(p, t);
 }
 
-RAND_FN TnRef rand_ternary(RandGen *p, int64_t rows, int64_t cols) {
+static TnRef ternary(Gen *p, int64_t rows, int64_t cols) {
     TnRef w;
     if (rows > 1 && rand_one_in(&p->rand, 3)) {
         TnRef parts[8];
         uint32_t n = 0, want = (uint32_t)rand_in(&p->rand, 2, rows < 4 ? rows : 4);
         for (int64_t left = rows; n < want; n++) {
             int64_t part = n + 1 == want ? left : rand_in(&p->rand, 1, left - (want - n - 1));
-            parts[n] = rand_ternary_part(p, part, cols);
+            parts[n] = ternary_part(p, part, cols);
             left -= part;
         }
-        w = rand_add(p, TN_OP_concat, NULL, parts, n, NULL, 0);
+        w = add(p, TN_OP_concat, NULL, parts, n, NULL, 0);
     } else {
-        w = rand_ternary_part(p, rows, cols);
+        w = ternary_part(p, rows, cols);
     }
     if (rand_one_in(&p->rand, 3)) {
         TnType t = p->g->nodes[w].type;
         t.enc = rand_one_in(&p->rand, 4) ? TN_ENC_t8 : TN_ENC_p64;
-        w = rand_add(p, TN_OP_pack, &t, &w, 1, NULL, 0);
+        w = add(p, TN_OP_pack, &t, &w, 1, NULL, 0);
     }
     return w;
 }
 
 /* ---- values */
 
-RAND_FN RandValue rand_keep(RandGen *p, TnRef ref, double mag) {
+static Value keep(Gen *p, TnRef ref, double mag) {
     const TnType *t = &p->g->nodes[ref].type;
-    RandValue v = {ref, tn_dim_sym(t->dim[0]), t->dim[1], mag};
-    if (p->n < RAND_VALUES) p->v[p->n++] = v;
+    Value v = {ref, tn_dim_sym(t->dim[0]), t->dim[1], mag};
+    if (p->n < VALUES_MAX) p->v[p->n++] = v;
     return v;
 }
 
-RAND_FN double rand_log2(double x) { /* rounded up */
+static double log2_up(double x) { /* rounded up */
     double n = 0;
     for (; x > 1; x /= 2) n++;
     return n;
 }
 
-RAND_FN RandValue rand_norm(RandGen *p, RandValue x) {
+static Value norm(Gen *p, Value x) {
     TnAttr eps = {.key = TN_ATTR_eps, .f = rand_float(&p->rand, 1e-6f, 1e-3f)};
-    TnRef args[2] = {x.ref, rand_dense(p, 1, 0, x.cols)};
-    return rand_keep(p, rand_add(p, TN_OP_rmsnorm, NULL, args, 2, &eps, 1), rand_log2((double)x.cols));
+    TnRef args[2] = {x.ref, dense(p, 1, 0, x.cols)};
+    return keep(p, add(p, TN_OP_rmsnorm, NULL, args, 2, &eps, 1), log2_up((double)x.cols));
 }
 
 /* A value of that leading symbol, small enough for anything to be done with it. */
-RAND_FN RandValue rand_value(RandGen *p, TnSym sym) {
+static Value value(Gen *p, TnSym sym) {
     for (int tries = 0;; tries++) {
-        RandValue v = p->v[tries < 100 ? rand_in(&p->rand, 0, p->n - 1) : 0];
+        Value v = p->v[tries < 100 ? rand_in(&p->rand, 0, p->n - 1) : 0];
         if (tries >= 100 && sym != TN_T) {
             TnRef args[2] = {v.ref, sym == TN_R ? p->rows : p->hrows};
-            v = rand_keep(p, rand_add(p, TN_OP_gather, NULL, args, 2, NULL, 0), v.mag);
+            v = keep(p, add(p, TN_OP_gather, NULL, args, 2, NULL, 0), v.mag);
         }
-        if (v.sym == sym) return v.mag > 16 ? rand_norm(p, v) : v;
+        if (v.sym == sym) return v.mag > 16 ? norm(p, v) : v;
     }
 }
 
 /* The bound of |scale| is 2. */
-RAND_FN RandValue rand_tmatmul(RandGen *p, RandValue x, int64_t cols) {
-    TnRef q = rand_add(p, TN_OP_quant, NULL, &x.ref, 1, NULL, 0);
-    TnRef w = rand_ternary(p, cols, x.cols);
-    TnRef acc = rand_add(p, TN_OP_tmatmul, NULL, (TnRef[]){q, w}, 2, NULL, 0);
-    TnRef y = rand_add(p, TN_OP_dequant, NULL, (TnRef[]){acc, q, w}, 3, NULL, 0);
-    return rand_keep(p, y, x.mag + rand_log2((double)x.cols) + 1);
+static Value tmatmul(Gen *p, Value x, int64_t cols) {
+    TnRef q = add(p, TN_OP_quant, NULL, &x.ref, 1, NULL, 0);
+    TnRef w = ternary(p, cols, x.cols);
+    TnRef acc = add(p, TN_OP_tmatmul, NULL, (TnRef[]){q, w}, 2, NULL, 0);
+    TnRef y = add(p, TN_OP_dequant, NULL, (TnRef[]){acc, q, w}, 3, NULL, 0);
+    return keep(p, y, x.mag + log2_up((double)x.cols) + 1);
 }
 
-RAND_FN RandValue rand_matmul(RandGen *p, RandValue x, int64_t cols) {
-    TnRef args[2] = {x.ref, rand_dense(p, 2, cols, x.cols)};
-    return rand_keep(p, rand_add(p, TN_OP_matmul, NULL, args, 2, NULL, 0), x.mag + rand_log2((double)x.cols));
+static Value matmul(Gen *p, Value x, int64_t cols) {
+    TnRef args[2] = {x.ref, dense(p, 2, cols, x.cols)};
+    return keep(p, add(p, TN_OP_matmul, NULL, args, 2, NULL, 0), x.mag + log2_up((double)x.cols));
 }
 
-RAND_FN RandValue rand_linear(RandGen *p, RandValue x, int64_t cols) {
-    return rand_one_in(&p->rand, 3) ? rand_matmul(p, x, cols) : rand_tmatmul(p, x, cols);
+static Value linear(Gen *p, Value x, int64_t cols) {
+    return rand_one_in(&p->rand, 3) ? matmul(p, x, cols) : tmatmul(p, x, cols);
 }
 
-RAND_FN RandValue rand_embed(RandGen *p) {
-    int64_t cols = rand_cols(&p->rand);
-    TnRef args[2] = {p->ids, rand_dense(p, 2, p->vocab, cols)};
-    return rand_keep(p, rand_add(p, TN_OP_embed, NULL, args, 2, NULL, 0), 0);
+static Value embed(Gen *p) {
+    int64_t cols = some_cols(&p->rand);
+    TnRef args[2] = {p->ids, dense(p, 2, p->vocab, cols)};
+    return keep(p, add(p, TN_OP_embed, NULL, args, 2, NULL, 0), 0);
 }
 
 /* T rows, rotated; heads of an even divisor of the columns. */
-RAND_FN RandValue rand_rope(RandGen *p, RandValue x, int64_t head) {
+static Value rope(Gen *p, Value x, int64_t head) {
     if (head % 2) return x;
     TnType t = tn_type(TN_ENC_f32, 2, (TnDim)2, (TnDim)(head / 2));
     TnAttr base = {.key = TN_ATTR_base, .f = rand_float(&p->rand, 2, 10000)};
@@ -216,59 +200,78 @@ RAND_FN RandValue rand_rope(RandGen *p, RandValue x, int64_t head) {
         for (int64_t i = 0; i < head / 2; i++) values[i] = rand_float(&p->rand, 0.5f, 8);
         TnAttr a = {.key = TN_ATTR_values, .n = (uint32_t)(head / 2), .fs = values};
         TnType ft = tn_type(TN_ENC_f32, 1, (TnDim)(head / 2));
-        factors = rand_add(p, TN_OP_const, &ft, NULL, 0, &a, 1);
+        factors = add(p, TN_OP_const, &ft, NULL, 0, &a, 1);
     }
-    TnRef freq = rand_add(p, TN_OP_rope_freq, &t, &factors, factors != TN_NONE, &base, 1);
-    TnRef angle = rand_add(p, TN_OP_rope_angle, NULL, (TnRef[]){p->pos, freq}, 2, NULL, 0);
-    return rand_keep(p, rand_add(p, TN_OP_rope, NULL, (TnRef[]){x.ref, angle}, 2, &mode, 1), x.mag + 1);
+    TnRef freq = add(p, TN_OP_rope_freq, &t, &factors, factors != TN_NONE, &base, 1);
+    TnRef angle = add(p, TN_OP_rope_angle, NULL, (TnRef[]){p->pos, freq}, 2, NULL, 0);
+    return keep(p, add(p, TN_OP_rope, NULL, (TnRef[]){x.ref, angle}, 2, &mode, 1), x.mag + 1);
 }
 
-RAND_FN void rand_put(RandGen *p, TnRef *cache, RandValue x) {
+static void put(Gen *p, TnRef *cache, Value x) {
     TnRef args[5] = {*cache, x.ref, p->pos, p->slot, p->table};
-    *cache = rand_add(p, TN_OP_kv_put, NULL, args, 5, NULL, 0);
+    *cache = add(p, TN_OP_kv_put, NULL, args, 5, NULL, 0);
 }
 
 /* Attention of a layer; sometimes over caches that this step has not written. */
-RAND_FN void rand_attend(RandGen *p) {
+static void attend(Gen *p) {
     int layer = (int)rand_in(&p->rand, 0, p->layers - 1);
     int64_t kv = p->kv_heads * p->head;
     if (!rand_one_in(&p->rand, 5)) {
-        rand_put(p, &p->k[layer], rand_rope(p, rand_linear(p, rand_value(p, TN_T), kv), p->head));
-        rand_put(p, &p->val[layer], rand_linear(p, rand_value(p, TN_T), kv));
+        put(p, &p->k[layer], rope(p, linear(p, value(p, TN_T), kv), p->head));
+        put(p, &p->val[layer], linear(p, value(p, TN_T), kv));
     }
-    RandValue q = rand_linear(p, rand_value(p, TN_T), kv * rand_in(&p->rand, 1, 3));
-    if (q.mag > 24) q = rand_norm(p, q);
-    q = rand_rope(p, q, p->head);
+    Value q = linear(p, value(p, TN_T), kv * rand_in(&p->rand, 1, 3));
+    if (q.mag > 24) q = norm(p, q);
+    q = rope(p, q, p->head);
     TnAttr attrs[2] = {
         {.key = TN_ATTR_scale, .f = rand_float(&p->rand, 0.01f, 1)},
         {.key = TN_ATTR_window, .i = rand_one_in(&p->rand, 2) ? 0 : rand_in(&p->rand, 1, 100)}};
     TnRef args[6] = {q.ref, p->k[layer], p->val[layer], p->pos, p->slot, p->table};
-    rand_keep(p, rand_add(p, TN_OP_attend, NULL, args, 6, attrs, 2), 30);
+    keep(p, add(p, TN_OP_attend, NULL, args, 6, attrs, 2), 30);
 }
 
-RAND_FN void rand_output(RandGen *p, TnRef r) {
+static void output(Gen *p, TnRef r) {
     char name[16];
     snprintf(name, sizeof name, "o%d", p->outputs++);
     TnAttr a = {.key = TN_ATTR_name, .s = name};
-    rand_add(p, TN_OP_output, NULL, &r, 1, &a, 1);
+    add(p, TN_OP_output, NULL, &r, 1, &a, 1);
 }
 
-RAND_FN void rand_results(RandGen *p) {
-    RandValue x = rand_value(p, TN_R);
-    rand_output(p, rand_add(p, TN_OP_argmax, NULL, &x.ref, 1, NULL, 0));
+static void results(Gen *p) {
+    Value x = value(p, TN_R);
+    output(p, add(p, TN_OP_argmax, NULL, &x.ref, 1, NULL, 0));
     TnAttr k = {.key = TN_ATTR_k, .i = rand_one_in(&p->rand, 8) ? 256 : rand_in(&p->rand, 1, 9)};
-    TnRef top = rand_add(p, TN_OP_topk, NULL, &x.ref, 1, &k, 1);
-    TnRef take = rand_add(p, TN_OP_take, NULL, (TnRef[]){x.ref, top}, 2, NULL, 0);
-    rand_output(p, top);
-    rand_output(p, take);
-    rand_output(p, x.ref);
+    TnRef top = add(p, TN_OP_topk, NULL, &x.ref, 1, &k, 1);
+    TnRef take = add(p, TN_OP_take, NULL, (TnRef[]){x.ref, top}, 2, NULL, 0);
+    output(p, top);
+    output(p, take);
+    output(p, x.ref);
+}
+
+/* What a feed-forward layer begins with: two halves of one product, or two products that merge makes one of. */
+static void gated(Gen *p, Value x) {
+    int64_t cols = some_cols(&p->rand);
+    TnRef half[2];
+    double mag = x.mag + log2_up((double)x.cols) + 1;
+    if (rand_one_in(&p->rand, 2)) {
+        Value whole = tmatmul(p, x, 2 * cols);
+        for (int i = 0; i < 2; i++) {
+            TnAttr a[2] = {{.key = TN_ATTR_lo, .i = i * cols}, {.key = TN_ATTR_n, .i = cols}};
+            half[i] = add(p, TN_OP_slice, NULL, &whole.ref, 1, a, 2);
+        }
+    } else {
+        for (int i = 0; i < 2; i++) half[i] = tmatmul(p, x, cols).ref;
+    }
+    bool squared = rand_one_in(&p->rand, 2);
+    half[0] = add(p, squared ? TN_OP_relu2 : TN_OP_silu, NULL, half, 1, NULL, 0);
+    keep(p, add(p, TN_OP_mul, NULL, half, 2, NULL, 0), (squared ? 3 : 2) * mag);
 }
 
 /* One to a few nodes. */
-RAND_FN void rand_grow(RandGen *p) {
+static void grow(Gen *p) {
     Rand *r = &p->rand;
     TnSym sym = rand_one_in(r, 4) ? TN_R : rand_one_in(r, 8) ? TN_H : TN_T;
-    RandValue x = rand_value(p, sym), y;
+    Value x = value(p, sym), y;
     TnRef same[2] = {x.ref, x.ref};
     for (int tries = 0; tries < 20; tries++) {
         y = p->v[rand_in(r, 0, p->n - 1)];
@@ -276,90 +279,97 @@ RAND_FN void rand_grow(RandGen *p) {
         same[1] = y.ref;
         break;
     }
-    switch (rand_in(r, 0, 12)) {
+    switch (rand_in(r, 0, 14)) {
     case 0:
-        rand_norm(p, x);
+        norm(p, x);
         break;
     case 1:
     case 2:
-        rand_linear(p, x, rand_cols(r));
+        linear(p, x, some_cols(r));
         break;
     case 3: /* two that share their input: food for merge */
-        y = rand_tmatmul(p, x, rand_in(r, 1, 20));
-        rand_tmatmul(p, x, y.cols);
+        y = tmatmul(p, x, rand_in(r, 1, 20));
+        tmatmul(p, x, y.cols);
         break;
     case 4:
-        rand_keep(p, rand_add(p, TN_OP_add, NULL, same, 2, NULL, 0), 17);
+        keep(p, add(p, TN_OP_add, NULL, same, 2, NULL, 0), 17);
         break;
     case 5:
-        rand_keep(p, rand_add(p, TN_OP_mul, NULL, same, 2, NULL, 0), 32);
+        keep(p, add(p, TN_OP_mul, NULL, same, 2, NULL, 0), 32);
         break;
     case 6:
-        rand_keep(p, rand_add(p, TN_OP_relu2, NULL, same, 1, NULL, 0), 32);
+        keep(p, add(p, TN_OP_relu2, NULL, same, 1, NULL, 0), 32);
         break;
     case 7:
-        rand_keep(p, rand_add(p, TN_OP_silu, NULL, same, 1, NULL, 0), x.mag);
+        keep(p, add(p, TN_OP_silu, NULL, same, 1, NULL, 0), x.mag);
         break;
     case 8: {
         int64_t lo = rand_in(r, 0, x.cols - 1);
         TnAttr a[2] = {{.key = TN_ATTR_lo, .i = lo}, {.key = TN_ATTR_n, .i = rand_in(r, 1, x.cols - lo)}};
-        rand_keep(p, rand_add(p, TN_OP_slice, NULL, same, 1, a, 2), x.mag);
+        keep(p, add(p, TN_OP_slice, NULL, same, 1, a, 2), x.mag);
         break;
     }
     case 9:
-        rand_attend(p);
+        attend(p);
         break;
     case 10:
-        x = rand_value(p, TN_T);
-        rand_rope(p, x, x.cols % 4 || rand_one_in(r, 2) ? x.cols : x.cols / 2);
+        x = value(p, TN_T);
+        rope(p, x, x.cols % 4 || rand_one_in(r, 2) ? x.cols : x.cols / 2);
         break;
     case 11:
-        if (rand_one_in(r, 2)) rand_embed(p);
-        x = rand_value(p, TN_T);
-        rand_keep(p,
-                  rand_add(p, TN_OP_gather, NULL, (TnRef[]){x.ref, rand_one_in(r, 2) ? p->rows : p->hrows}, 2,
-                           NULL, 0),
-                  x.mag);
+        if (rand_one_in(r, 2)) embed(p);
+        x = value(p, TN_T);
+        keep(p,
+             add(p, TN_OP_gather, NULL, (TnRef[]){x.ref, rand_one_in(r, 2) ? p->rows : p->hrows}, 2, NULL, 0),
+             x.mag);
         break;
     case 12:
-        if (rand_one_in(r, 3)) rand_results(p);
+        if (rand_one_in(r, 3)) results(p);
+        break;
+    case 13: /* gate and up: one product, joined again or not */
+        gated(p, x);
+        break;
+    case 14: /* q, k and v: products of several widths */
+        for (int64_t n = rand_in(r, 2, 4); n; n--) tmatmul(p, x, some_cols(r));
         break;
     }
 }
 
-RAND_FN TnRef rand_input(RandGen *p, const char *name, TnType t) {
+static TnRef input(Gen *p, const char *name, TnType t) {
     TnAttr a = {.key = TN_ATTR_name, .s = name};
     return tn_node_add(p->g, TN_OP_input, name, &t, NULL, 0, &a, 1);
 }
 
-RAND_FN TnGraph *rand_graph(uint64_t seed) {
-    RandGen *p = tn_xcalloc(1, sizeof *p);
+TnGraph *rand_graph(uint64_t seed) {
+    return rand_small_graph(seed, 24);
+}
+
+TnGraph *rand_small_graph(uint64_t seed, int64_t most) {
+    Gen *p = tn_xcalloc(1, sizeof *p);
     p->rand.s = seed;
     p->g = tn_graph_create("rand");
     TnDim t = tn_sym_dim(TN_T);
-    p->ids = rand_input(p, "ids", tn_type(TN_ENC_i32, 1, t));
-    p->pos = rand_input(p, "pos", tn_type(TN_ENC_i32, 1, t));
-    p->slot = rand_input(p, "slot", tn_type(TN_ENC_i32, 1, t));
-    p->rows = rand_input(p, "rows", tn_type(TN_ENC_i32, 1, tn_sym_dim(TN_R)));
-    p->hrows = rand_input(p, "hrows", tn_type(TN_ENC_i32, 1, tn_sym_dim(TN_H)));
-    p->table = rand_input(p, "table", tn_type(TN_ENC_i32, 2, tn_sym_dim(TN_S), tn_sym_dim(TN_P)));
+    p->ids = input(p, "ids", tn_type(TN_ENC_i32, 1, t));
+    p->pos = input(p, "pos", tn_type(TN_ENC_i32, 1, t));
+    p->slot = input(p, "slot", tn_type(TN_ENC_i32, 1, t));
+    p->rows = input(p, "rows", tn_type(TN_ENC_i32, 1, tn_sym_dim(TN_R)));
+    p->hrows = input(p, "hrows", tn_type(TN_ENC_i32, 1, tn_sym_dim(TN_H)));
+    p->table = input(p, "table", tn_type(TN_ENC_i32, 2, tn_sym_dim(TN_S), tn_sym_dim(TN_P)));
     p->vocab = rand_in(&p->rand, 2, 40);
     p->kv_heads = rand_in(&p->rand, 1, 3);
     p->head = rand_one_in(&p->rand, 4) ? rand_in(&p->rand, 1, 70) : 2 * rand_in(&p->rand, 1, 20);
     p->layers = (int)rand_in(&p->rand, 1, RAND_LAYERS);
     for (int i = 0; i < p->layers; i++) {
         char k[2][4] = {{'k', (char)('0' + i)}, {'v', (char)('0' + i)}};
-        p->k[i] =
-            rand_input(p, k[0], tn_type(TN_ENC_kc, 3, tn_sym_dim(TN_N), (TnDim)p->kv_heads, (TnDim)p->head));
+        p->k[i] = input(p, k[0], tn_type(TN_ENC_kc, 3, tn_sym_dim(TN_N), (TnDim)p->kv_heads, (TnDim)p->head));
         p->val[i] =
-            rand_input(p, k[1], tn_type(TN_ENC_vc, 3, tn_sym_dim(TN_N), (TnDim)p->kv_heads, (TnDim)p->head));
+            input(p, k[1], tn_type(TN_ENC_vc, 3, tn_sym_dim(TN_N), (TnDim)p->kv_heads, (TnDim)p->head));
     }
-    rand_embed(p);
-    for (int64_t n = rand_in(&p->rand, 1, 24); n; n--) rand_grow(p);
-    rand_results(p);
-    rand_output(p, rand_value(p, TN_H).ref);
-    for (int64_t n = rand_in(&p->rand, 0, 3); n; n--)
-        rand_output(p, p->v[rand_in(&p->rand, 0, p->n - 1)].ref);
+    embed(p);
+    for (int64_t n = rand_in(&p->rand, 1, most); n; n--) grow(p);
+    results(p);
+    output(p, value(p, TN_H).ref);
+    for (int64_t n = rand_in(&p->rand, 0, 3); n; n--) output(p, p->v[rand_in(&p->rand, 0, p->n - 1)].ref);
     TnGraph *g = p->g;
     free(p);
     return g;
@@ -367,17 +377,8 @@ RAND_FN TnGraph *rand_graph(uint64_t seed) {
 
 /* ---- a step for it */
 
-enum { RAND_ROWS = 96, RAND_SLOTS = 4, RAND_PAGES = 3 };
-
-typedef struct RandStep {
-    int64_t sym[TN_SYM_COUNT];
-    int32_t ids[RAND_ROWS], pos[RAND_ROWS], slot[RAND_ROWS], rows[RAND_ROWS], hrows[RAND_ROWS];
-    int32_t table[RAND_SLOTS * RAND_PAGES];
-    int32_t used[RAND_SLOTS]; /* positions of each slot that hold something */
-} RandStep;
-
 /* The smallest vocabulary among the graph's tables, so that every id is in all of them. */
-RAND_FN int64_t rand_vocab(const TnGraph *g) {
+static int64_t vocab_of(const TnGraph *g) {
     int64_t v = INT32_MAX;
     for (TnRef r = 0; r < g->n; r++)
         if (g->nodes[r].op == TN_OP_embed && g->nodes[g->nodes[r].args[1]].type.dim[0] < v)
@@ -385,9 +386,7 @@ RAND_FN int64_t rand_vocab(const TnGraph *g) {
     return v;
 }
 
-/* A first step (used is zero) or one that goes on where *s stood: T rows spread over the slots, each slot's
- * positions rising. The page table is a random permutation, made by the first step. */
-RAND_FN void rand_step(RandStep *s, const TnGraph *g, Rand *r, int64_t rows) {
+void rand_step(RandStep *s, const TnGraph *g, Rand *r, int64_t rows) {
     bool first = s->sym[TN_S] == 0;
     if (first) {
         s->sym[TN_S] = rand_in(r, 1, RAND_SLOTS);
@@ -399,7 +398,7 @@ RAND_FN void rand_step(RandStep *s, const TnGraph *g, Rand *r, int64_t rows) {
             s->table[j] = i;
         }
     }
-    int64_t vocab = rand_vocab(g), room = 64 * s->sym[TN_P], t = 0;
+    int64_t vocab = vocab_of(g), room = 64 * s->sym[TN_P], t = 0;
     for (int64_t tries = 0; t < rows && t < RAND_ROWS && tries < 1000; tries++) {
         int slot = (int)rand_in(r, 0, s->sym[TN_S] - 1);
         if (s->used[slot] == room) continue;
@@ -417,8 +416,7 @@ RAND_FN void rand_step(RandStep *s, const TnGraph *g, Rand *r, int64_t rows) {
     }
 }
 
-/* Writes the input of that name (not a cache) as ir/layout.h wants it. */
-RAND_FN void rand_fill(const RandStep *s, const char *name, void *data) {
+void rand_fill(const RandStep *s, const char *name, void *data) {
     const struct {
         const char *name;
         const int32_t *from;
@@ -432,7 +430,7 @@ RAND_FN void rand_fill(const RandStep *s, const char *name, void *data) {
 
 /* ---- later stages, the dull way */
 
-RAND_FN void rand_kernels(TnGraph *g) {
+void rand_kernels(TnGraph *g) {
     g->stage = TN_STAGE_FUSED;
     for (TnRef r = 0; r < g->n; r++) {
         TnOpClass c = tn_ops[g->nodes[r].op].class;
@@ -443,8 +441,7 @@ RAND_FN void rand_kernels(TnGraph *g) {
     }
 }
 
-/* After rand_kernels: every value has a place of its own. */
-RAND_FN void rand_plan(TnGraph *g, Rand *r) {
+void rand_plan(TnGraph *g, Rand *r) {
     int64_t off[TN_SYM_COUNT] = {0};
     g->stage = TN_STAGE_PLANNED;
     g->level = tn_strdup(&g->arena, rand_one_in(r, 2) ? "avx2" : "avx512-vnni");
@@ -472,7 +469,7 @@ RAND_FN void rand_plan(TnGraph *g, Rand *r) {
 
 /* ---- what can be written, but not run */
 
-RAND_FN void rand_wild(TnGraph *g, Rand *r) {
+void rand_wild(TnGraph *g, Rand *r) {
     static const char *const names[] = {"a.b",      "_",         "x\"\\y",         "caf\xc3\xa9",
                                         "\xff\x01", "tab\there", "; not a comment"};
     for (int64_t n = rand_in(r, 1, 10); n; n--) {
@@ -505,5 +502,3 @@ RAND_FN void rand_wild(TnGraph *g, Rand *r) {
         tn_node_add(g, TN_OP_const, NULL, &ct, NULL, 0, &v, 1);
     }
 }
-
-#endif

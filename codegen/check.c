@@ -1,0 +1,166 @@
+/* Graphs to code for the differential check: what compile.c does, without a blob.
+ *
+ * Any number of planned graphs share one image a level, in which equal kernels stand once, since starting LLVM
+ * costs more than a small kernel. See check_run.c for what is done with the code. */
+#include "codegen/check_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "runtime/base/os.h"
+
+TnCheck *tn_check_create(const TnWeights *w) {
+    TnCheck *c = tn_xcalloc(1, sizeof *c);
+    c->weights = w;
+    return c;
+}
+
+void tn_check_destroy(TnCheck *c) {
+    if (!c) return;
+    for (size_t i = 0; i < c->n; i++) {
+        tn_graph_destroy(c->items[i].source);
+        tn_graph_destroy(c->items[i].g);
+        free(c->items[i].jobs);
+    }
+    for (uint32_t l = 0; l < c->n_levels; l++) {
+        tn_map_free(&c->levels[l].by_signature);
+        free(c->levels[l].jobs);
+        if (c->levels[l].code) tn_os_unmap(c->levels[l].code, c->levels[l].bytes);
+    }
+    free(c->items);
+    tn_arena_free(&c->arena);
+    free(c);
+}
+
+static uint32_t find_level(TnCheck *c, const char *name) {
+    for (uint32_t i = 0; i < c->n_levels; i++)
+        if (!strcmp(c->levels[i].name, name)) return i;
+    TN_CHECK(c->n_levels < TN_COUNT(c->levels));
+    c->levels[c->n_levels].name = tn_strdup(&c->arena, name);
+    return c->n_levels++;
+}
+
+/* Every op that does work becomes a kernel of its own. */
+static void set_apart(TnGraph *g) {
+    g->stage = TN_STAGE_FUSED;
+    for (TnRef r = 0; r < g->n; r++) {
+        TnOpClass class = tn_ops[g->nodes[r].op].class;
+        if (class == TN_ROW || class == TN_ELEM || class == TN_ROOT)
+            tn_kernel_add(g, tn_sprintf(&g->arena, "k%u", r), class == TN_ROOT ? r : TN_NONE, r, 1);
+    }
+}
+
+static TernStatus plan(TnGraph *g, const TnCheckHow *how, TernError *err) {
+    const TnTargetDesc *target = &tn_target_ref.desc;
+    if (strcmp(how->level, "ref") != 0) {
+        const TnTarget *t = tn_target_find("llvm");
+        if (!t)
+            return tn_fail(err, TERN_ERR_UNSUPPORTED, "level %s: this build has no code generator",
+                           how->level);
+        target = &t->desc;
+    }
+    TnPassCtx ctx = {.level = how->level,
+                     .kv = how->kv,
+                     .rows_lo = how->rows_lo,
+                     .rows_hi = how->rows_hi,
+                     .head = TN_ENC_COUNT,
+                     .targets = &target,
+                     .n_targets = 1};
+    if (how->apart) set_apart(g);
+    TN_TRY(tn_passes_run(g, how->passes, &ctx, err));
+    if (g->stage != TN_STAGE_PLANNED)
+        return tn_fail(err, TERN_ERR_INPUT, "passes %s do not end with a planned graph", how->passes);
+    return TERN_OK;
+}
+
+/* The graph as it came, with caches of the kv that the passes chose. */
+static TnGraph *with_caches(const TnGraph *from, const TnGraph *planned) {
+    TnGraph *g = tn_graph_clone(from);
+    for (TnRef r = 0; r < g->n; r++) {
+        TnNode *n = &g->nodes[r];
+        if (tn_encs[n->type.enc].kind != TN_CACHE) continue;
+        const TnNode *root = &g->nodes[tn_alias_root(g, r)];
+        for (TnRef p = 0; p < planned->n && root->op == TN_OP_input; p++)
+            if (planned->nodes[p].op == TN_OP_input &&
+                !strcmp(tn_attr_str(&planned->nodes[p], TN_ATTR_name), tn_attr_str(root, TN_ATTR_name)))
+                n->type.enc = planned->nodes[p].type.enc;
+    }
+    return g;
+}
+
+/* The number of each kernel's job; equal texts are one job. */
+static TernStatus add_jobs(TnCheck *c, TnCheckItem *item, TernError *err) {
+    TnCheckLevel *level = &c->levels[item->level];
+    item->jobs = tn_xcalloc(item->g->n_kernels + 1, sizeof *item->jobs);
+    if (!strcmp(level->name, "ref")) return TERN_OK;
+    for (uint32_t k = 0; k < item->g->n_kernels; k++) {
+        const TnKernel *kernel = &item->g->kernels[k];
+        const TnTarget *target = tn_target_find(kernel->target);
+        if (!target || !target->emit)
+            return tn_fail(err, TERN_ERR_UNSUPPORTED, "kernel @%s: target %s makes no code for level %s",
+                           kernel->name, kernel->target, level->name);
+        TnBuf sig = {0};
+        tn_kernel_signature(item->g, k, &sig);
+        uint32_t job = tn_map_get(&level->by_signature, sig.data, sig.len);
+        if (job == TN_MAP_NONE) {
+            job = (uint32_t)level->n;
+            tn_map_set(&level->by_signature, tn_strndup(&c->arena, sig.data, sig.len), sig.len, job);
+            TN_PUSH(level->jobs, level->n, level->cap,
+                    (TnEmitJob){.g = item->g, .kernel = k, .symbol = tn_sprintf(&c->arena, "k_%u", job)});
+        }
+        tn_buf_free(&sig);
+        item->jobs[k] = job;
+    }
+    return TERN_OK;
+}
+
+TernStatus tn_check_add(TnCheck *c, const TnGraph *g, const TnCheckHow *how, uint32_t *item, TernError *err) {
+    TnCheckItem it = {.g = tn_graph_clone(g), .how = *how};
+    TernStatus s = plan(it.g, how, err);
+    if (s == TERN_OK) {
+        it.level = find_level(c, how->level);
+        it.source = with_caches(g, it.g);
+        s = add_jobs(c, &it, err);
+    }
+    if (s != TERN_OK) {
+        tn_graph_destroy(it.g);
+        tn_graph_destroy(it.source);
+        free(it.jobs);
+        return s;
+    }
+    *item = (uint32_t)c->n;
+    TN_PUSH(c->items, c->n, c->cap, it);
+    return TERN_OK;
+}
+
+TernStatus tn_check_build(TnCheck *c, TernError *err) {
+    for (uint32_t i = 0; i < c->n_levels; i++) {
+        TnCheckLevel *level = &c->levels[i];
+        TN_CHECK(!level->code);
+        if (!level->n) continue;
+        TnBuf image = {0};
+        const TnTarget *target = tn_target_find("llvm");
+        TernStatus s = target->emit(level->jobs, (uint32_t)level->n, level->name, &image, NULL, NULL, err);
+        if (s == TERN_OK) s = tn_os_map_code(image.data, image.len, &level->code, err);
+        level->bytes = image.len;
+        tn_buf_free(&image);
+        if (s != TERN_OK) return s;
+    }
+    return TERN_OK;
+}
+
+const TnGraph *tn_check_planned(const TnCheck *c, uint32_t item) {
+    TN_CHECK(item < c->n);
+    return c->items[item].g;
+}
+
+TernStatus tn_check_graph(const TnGraph *g, const TnWeights *w, const TnCheckHow *how, uint64_t seed,
+                          const int64_t *rows, uint32_t n_steps, bool *same, TnDifference *out,
+                          TernError *err) {
+    TnCheck *c = tn_check_create(w);
+    uint32_t item;
+    TernStatus s = tn_check_add(c, g, how, &item, err);
+    if (s == TERN_OK) s = tn_check_build(c, err);
+    if (s == TERN_OK) *same = tn_check_run(c, &item, 1, seed, rows, n_steps, out);
+    tn_check_destroy(c);
+    return s;
+}
