@@ -321,11 +321,14 @@ static TnRef copy_node(Fuse *f, TnRef r) {
     return c;
 }
 
-static void take_chain(Fuse *f, uint32_t group) {
+/* reads[r]: what r read before any kernel had its links copied. */
+static void take_chain(Fuse *f, uint32_t group, const TnRef *reads) {
     for (uint32_t i = 0; i < f->groups[group].n_chain; i++) {
         TnRef r = f->groups[group].chain[i], mine = r;
-        if (f->group[r] != TN_NONE) { /* another kernel has the original */
+        if (f->group[r] !=
+            TN_NONE) { /* another kernel has the original, which may read that kernel's copy by now */
             mine = copy_node(f, r);
+            f->g->nodes[mine].args[0] = reads[r];
             for (TnRef m = f->groups[group].members; m != TN_NONE; m = f->next[m])
                 for (uint32_t j = 0; j < f->g->nodes[m].n_args; j++)
                     if (f->g->nodes[m].args[j] == r) f->g->nodes[m].args[j] = mine;
@@ -356,7 +359,10 @@ static void form_prologues(Fuse *f) {
         while (n < gr->n_chain && yes[gr->chain[n]]) n++;
         gr->n_chain = n;
     }
-    for (uint32_t s = 0; s < roots; s++) take_chain(f, s);
+    TnRef *reads = tn_xcalloc((size_t)f->n_old + 1, sizeof *reads);
+    for (TnRef r = 0; r < f->n_old; r++) reads[r] = f->g->nodes[r].n_args ? f->g->nodes[r].args[0] : TN_NONE;
+    for (uint32_t s = 0; s < roots; s++) take_chain(f, s, reads);
+    free(reads);
     free(yes);
     free(link);
 }
