@@ -160,8 +160,8 @@ static bool begins(const char *path, const void *magic, size_t n) {
 static const char *default_passes(TnStage stage, const char *effort) {
     switch (stage) {
     case TN_STAGE_MODEL:
-        if (effort && strcmp(effort, "O0") == 0) return TN_PASSES_VARIANT;
-        if (effort && strcmp(effort, "O1") == 0) return "fold,cse,dce," TN_PASSES_VARIANT;
+        if (effort && strcmp(effort, "O0") == 0) return TN_PASSES_LEAST;
+        if (effort && strcmp(effort, "O1") == 0) return "fold,cse,dce," TN_PASSES_LEAST;
         return TN_PASSES_MODEL "," TN_PASSES_VARIANT;
     case TN_STAGE_FUSED:
         return "layout,tile,plan";

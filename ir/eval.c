@@ -223,6 +223,15 @@ void tn_eval_op_mul(const TnEvalOp *c) {
     }
 }
 
+void tn_eval_op_mulz(const TnEvalOp *c) {
+    tn_eval_op_mul(c);
+    for (int64_t t = 0; t < tn_out_rows(c); t++) {
+        float *y = tn_out_row(c, t);
+        for (int64_t i = 0; i < tn_cols(&c->n->type); i++)
+            if (y[i] == 0.0f) y[i] = 0.0f; /* -0 too */
+    }
+}
+
 void tn_eval_op_relu2(const TnEvalOp *c) {
     for (int64_t t = 0; t < tn_out_rows(c); t++) {
         const float *x = tn_arg_row(c, 0, t);

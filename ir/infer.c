@@ -540,6 +540,9 @@ static TernStatus infer_add(Infer *c) {
 static TernStatus infer_mul(Infer *c) {
     return binary(c);
 }
+static TernStatus infer_mulz(Infer *c) {
+    return binary(c);
+}
 static TernStatus infer_relu2(Infer *c) {
     return unary(c);
 }

@@ -10,6 +10,7 @@ const TnPass tn_passes[] = {
     {"dce", pass_dce, TN_STAGE_MODEL, TN_STAGE_MODEL, false, "drop what no output and no cache needs"},
     {"merge", pass_merge, TN_STAGE_MODEL, TN_STAGE_MODEL, false, "multiplications of one input become one"},
     {"fuse", pass_fuse, TN_STAGE_MODEL, TN_STAGE_FUSED, true, "group nodes into kernels"},
+    {"gate", pass_gate, TN_STAGE_FUSED, TN_STAGE_FUSED, true, "let what relu made zero be left out"},
     {"layout", pass_layout, TN_STAGE_FUSED, TN_STAGE_FUSED, true,
      "pack weights and type caches as the targets want"},
     {"tile", pass_tile, TN_STAGE_FUSED, TN_STAGE_FUSED, true,

@@ -104,6 +104,7 @@ static bool computed(const TnGraph *g, TnRef r) {
     case TN_OP_attend:
     case TN_OP_add:
     case TN_OP_mul:
+    case TN_OP_mulz:
     case TN_OP_relu2:
     case TN_OP_silu:
         return true;

@@ -166,6 +166,7 @@ static bool reads_well(const Fuse *f, TnRef r, uint32_t group) {
     switch (n->op) {
     case TN_OP_add:
     case TN_OP_mul:
+    case TN_OP_mulz:
         return in > 0;
     case TN_OP_kv_put:
         return in == 1 && last == 1; /* the cache from outside: one put of it a kernel */

@@ -217,7 +217,7 @@ bool tn_lb_inside(TnLb *b, TnRef ref); /* a node of the kernel */
 /* ---- The op table: a row `const TnLlvmOp tn_llvm_op_<op>` for every op of ops.def, expanded in table.c; a
  * missing one is a link error, {0} is "no". Which file has which: tmatmul.c, matmul.c, attend.c;
  * embed in rows.c; rmsnorm quant rope_angle in rowops.c; argmax topk take gather in select.c; rope kv_put in
- * heads.c; dequant slice add mul relu2 silu in elem.c; the others in table.c.
+ * heads.c; dequant slice add mul mulz relu2 silu in elem.c; the others in table.c.
  *
  * gather: `row` copies to tn_lb_result_row if f->mem is set or the value leaves; else it only points f->mem
  * at the source row. */

@@ -17,6 +17,12 @@ static LLVMValueRef mul(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, 
 }
 const TnLlvmOp tn_llvm_op_mul = {.can = tn_llvm_yes, .block = mul};
 
+static LLVMValueRef mulz(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
+    LLVMValueRef p = mul(b, f, ref, off, mask), zero = tn_lb_vf(b, 0.0f);
+    return LLVMBuildSelect(b->b, LLVMBuildFCmp(b->b, LLVMRealOEQ, p, zero, ""), zero, p, "");
+}
+const TnLlvmOp tn_llvm_op_mulz = {.can = tn_llvm_yes, .block = mulz};
+
 static LLVMValueRef relu2(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
     LLVMValueRef r = tn_lb_fmax(b, tn_lb_value(b, f, arg(b, ref, 0), off, mask), tn_lb_vf(b, 0.0f));
     return LLVMBuildFMul(b->b, r, r, "");

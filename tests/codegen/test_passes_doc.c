@@ -1,6 +1,6 @@
 /* docs/passes.md: every pass has its section, in the order of the pipeline, and its example is what the pass
  * prints. A section shows the graph before and after, or only after, when the one before is what the last
- * section ended with. With TERN_REFRESH=1 in the environment the examples are written anew; read the diff
+ * section ended with; a fused graph of a section's own, before and after, is put aside again. With TERN_REFRESH=1 in the environment the examples are written anew; read the diff
  * before you commit it. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -127,9 +127,10 @@ static void check_examples(const char *page, Check *c) {
         if (!first) fail_msg("%s: no example", pass);
         const char *probe = strstr(c->at, OPEN);
         bool pair = probe && probe < section_end;
+        TnBuf aside = {0};
         if (pair) {
             tn_buf_put(&c->fresh, first, (size_t)(first_end - first));
-            tn_buf_free(&last);
+            aside = last;
             last = (TnBuf){0};
             tn_buf_put(&last, first, (size_t)(first_end - first));
             if (strcmp(pass, "fuse") == 0) tn_buf_put(&fused_from, last.data, last.len);
@@ -142,6 +143,10 @@ static void check_examples(const char *page, Check *c) {
         expect(c, pass, first, second_end, &want);
         tn_buf_free(&last);
         last = want;
+        if (!pair) continue;
+        bool own = tn_passes[i].needs == TN_STAGE_FUSED;
+        tn_buf_free(own ? &last : &aside);
+        if (own) last = aside;
     }
     const char *end, *block = next_block(c, NULL, &end);
     assert_non_null(block);

@@ -51,6 +51,7 @@ static void elementwise(void **state) {
                           "  %z: f32[T,5] = input {name=\"z\"}\n"
                           "  %a: f32[T,5] = add %x, %z\n"
                           "  %m: f32[T,5] = mul %x, %z\n"
+                          "  %mz: f32[T,5] = mulz %x, %z\n"
                           "  %r: f32[T,5] = relu2 %x\n"
                           "  %s: f32[T,5] = silu %x\n"
                           "  %c: f32[T,2] = slice %x {lo=1, n=2}\n");
@@ -64,6 +65,8 @@ static void elementwise(void **state) {
     IS(value(e, g, "a"), 5, 2, 4.5f, 4);
     IS(value(e, g, "a") + 64, 2, 3, -6, 5, 6);
     IS(value(e, g, "m"), 4, -8, 2, -0.0f);
+    IS(value(e, g, "mz"), 4, -8, 2, 0.0f);
+    assert_true(value(e, g, "mz")[4] != value(e, g, "mz")[4]);
     IS(value(e, g, "r"), 1, 0, 0.25f, 0, 0); /* NaN > 0 does not hold */
     IS(value(e, g, "c"), -2, 0.5f);
     IS(value(e, g, "c") + 64, 4, -5);

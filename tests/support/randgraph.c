@@ -295,7 +295,7 @@ static void grow(Gen *p) {
         keep(p, add(p, TN_OP_add, NULL, same, 2, NULL, 0), 17);
         break;
     case 5:
-        keep(p, add(p, TN_OP_mul, NULL, same, 2, NULL, 0), 32);
+        keep(p, add(p, rand_in(r, 0, 1) ? TN_OP_mul : TN_OP_mulz, NULL, same, 2, NULL, 0), 32);
         break;
     case 6:
         keep(p, add(p, TN_OP_relu2, NULL, same, 1, NULL, 0), 32);

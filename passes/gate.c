@@ -1,0 +1,69 @@
+/* gate: products with a squared relu lose their negative zeros, so that code may leave out what relu made zero.
+ *
+ * A feed-forward layer computes relu2(gate) * up, and where gate is not positive the product is a zero whatever
+ * up is; its rows of weights need not even be read, which in decoding is what costs. Only the zero's sign
+ * still depends on up. This pass makes the product a `mulz`, whose zeros are all +0:
+ *
+ *   %r: f32[T,n] = relu2 %g            %g, %u: slices of one dequant, that is of one multiplication
+ *   %y: f32[T,n] = mul %r, %u          becomes   %y: f32[T,n] = mulz %r, %u
+ *
+ * and leaves it to the code generator to skip (codegen/llvm/cols.c). An infinite or NaN up is not hidden: then
+ * the product is NaN, as before, and code that skips has to see to that.
+ *
+ * Does: the above in kernels of the row class of one row, where y's readers are `quant`, or `rmsnorm` that
+ * only `quant` reads. quant rounds both zeros to the code 0, and neither largest magnitude nor sum of squares
+ * knows a zero's sign: no bit that leaves those ops changes.
+ * Needs: a fused graph; merge before it, or gate and up have no root in common. The row class: more rows want
+ * the weights' rows anyway, one or the other.
+ * Breaks: nothing.
+ * Stops: each node is looked at once. */
+#include "passes/internal.h"
+
+static bool is(const TnGraph *g, TnRef r, TnOp op, uint32_t kernel) {
+    return g->nodes[r].op == op && g->nodes[r].kernel == kernel;
+}
+
+/* The dequant that r is a slice of, within the kernel; else TN_NONE. */
+static TnRef sliced(const TnGraph *g, TnRef r, uint32_t kernel) {
+    if (!is(g, r, TN_OP_slice, kernel)) return TN_NONE;
+    TnRef d = g->nodes[r].args[0];
+    return is(g, d, TN_OP_dequant, kernel) && g->nodes[d].args[0] == g->kernels[kernel].root ? d : TN_NONE;
+}
+
+static bool is_gated(const TnGraph *g, TnRef y) {
+    const TnNode *n = &g->nodes[y];
+    if (n->op != TN_OP_mul || n->kernel == TN_NONE) return false;
+    TnRef root = g->kernels[n->kernel].root, r = n->args[0], u = n->args[1];
+    if (root == TN_NONE || g->nodes[root].op != TN_OP_tmatmul) return false;
+    if (!is(g, r, TN_OP_relu2, n->kernel)) {
+        r = n->args[1];
+        u = n->args[0];
+    }
+    if (!is(g, r, TN_OP_relu2, n->kernel)) return false;
+    TnRef d = sliced(g, u, n->kernel);
+    return d != TN_NONE && sliced(g, g->nodes[r].args[0], n->kernel) == d;
+}
+
+/* Nobody who reads r, as operand 0, can tell zeros apart. */
+static bool sign_is_lost(const TnGraph *g, const TnReaders *u, TnRef r, bool through_norm) {
+    for (uint32_t i = u->at[r]; i < u->at[r + 1]; i++) {
+        const TnNode *n = &g->nodes[u->list[i]];
+        if (n->args[0] != r) return false;
+        bool norm = through_norm && n->op == TN_OP_rmsnorm && n->args[1] != r &&
+                    sign_is_lost(g, u, u->list[i], false);
+        if (n->op != TN_OP_quant && !norm) return false;
+    }
+    return true;
+}
+
+TernStatus pass_gate(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
+    (void)ctx;
+    (void)err;
+    if (g->rows_hi != 1) return TERN_OK;
+    TnReaders u;
+    tn_readers_create(g, &u);
+    for (TnRef r = 0; r < g->n; r++)
+        if (is_gated(g, r) && sign_is_lost(g, &u, r, true)) g->nodes[r].op = TN_OP_mulz;
+    tn_readers_destroy(&u);
+    return TERN_OK;
+}
