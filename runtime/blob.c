@@ -222,21 +222,23 @@ uint32_t tn_blob_chunks(const TnBlob *b) {
     return (uint32_t)((tn_blob_section(b, TN_SECTION_WGHT, 0)->size + TN_BLOB_CHUNK - 1) / TN_BLOB_CHUNK);
 }
 
-static TnHash128 chunk_hash(const TnBlob *b, uint32_t chunk) {
-    const TnBlobSection *w = tn_blob_section(b, TN_SECTION_WGHT, 0);
-    uint64_t at = (uint64_t)chunk * TN_BLOB_CHUNK, left = w->size - at;
-    return tn_hash128(tn_blob_bytes(b, w) + at, left < TN_BLOB_CHUNK ? left : TN_BLOB_CHUNK);
+static TnHash128 chunk_hash(const TnBlob *b, uint32_t chunk, const void *bytes) {
+    uint64_t left = tn_blob_section(b, TN_SECTION_WGHT, 0)->size - (uint64_t)chunk * TN_BLOB_CHUNK;
+    return tn_hash128(bytes, left < TN_BLOB_CHUNK ? left : TN_BLOB_CHUNK);
 }
 
 static const uint8_t *chunk_wanted(const TnBlob *b, uint32_t chunk) {
     return tn_blob_bytes(b, tn_blob_section(b, TN_SECTION_CHNK, 0)) + (size_t)chunk * 16;
 }
 
-bool tn_blob_chunk_ok(const TnBlob *b, uint32_t chunk) {
-    return memcmp(chunk_hash(b, chunk).bytes, chunk_wanted(b, chunk), 16) == 0;
+bool tn_blob_chunk_ok(const TnBlob *b, uint32_t chunk, const void *bytes) {
+    return memcmp(chunk_hash(b, chunk, bytes).bytes, chunk_wanted(b, chunk), 16) == 0;
 }
 
 TernStatus tn_blob_chunk_error(const TnBlob *b, uint32_t chunk, TernError *err) {
+    const uint8_t *at =
+        tn_blob_bytes(b, tn_blob_section(b, TN_SECTION_WGHT, 0)) + (size_t)chunk * TN_BLOB_CHUNK;
     return tn_fail(err, TERN_ERR_INPUT, "section WGHT: the hash of chunk %u of %u is %s, wanted %s", chunk,
-                   tn_blob_chunks(b), hex(chunk_hash(b, chunk).bytes).text, hex(chunk_wanted(b, chunk)).text);
+                   tn_blob_chunks(b), hex(chunk_hash(b, chunk, at).bytes).text,
+                   hex(chunk_wanted(b, chunk)).text);
 }

@@ -37,8 +37,8 @@ TnSectionName tn_section_name(const TnBlob *b, const TnBlobSection *s);
 TernStatus tn_blob_check_copy(const TnBlob *b, const TnBlobSection *s, const void *copy, TernError *err);
 
 uint32_t tn_blob_chunks(const TnBlob *b); /* of WGHT */
-/* WGHT's chunk has the hash that CHNK says. Thread-safe. */
-bool tn_blob_chunk_ok(const TnBlob *b, uint32_t chunk);
+/* A chunk of WGHT has the hash that CHNK says; bytes: where it lies, or a copy of it. Thread-safe. */
+bool tn_blob_chunk_ok(const TnBlob *b, uint32_t chunk, const void *bytes);
 TernStatus tn_blob_chunk_error(const TnBlob *b, uint32_t chunk, TernError *err);
 
 #endif

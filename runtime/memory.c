@@ -169,7 +169,6 @@ TernStatus tn_session_plan(const TernModel *m, const TernPool *pool, const TernS
 static void *operand_address(const TnSessionPlan *p, TernSession *s, uint32_t i, const TnBlobOperand *o) {
     uint8_t *base = (uint8_t *)s;
     const TnVariant *v = p->variants[i];
-    const TnBlob *b = &s->model->blob;
     size_t cache = (size_t)s->pages.n * tn_pages_bytes_a_page(&s->pages);
     Carve c = {0};
     switch (o->space) {
@@ -178,7 +177,7 @@ static void *operand_address(const TnSessionPlan *p, TernSession *s, uint32_t i,
         return base + p->arena + arena_part(v, p->sym_max[i], (int)o->index, &c) +
                o->offset * (uint64_t)p->sym_max[i][o->index];
     case TN_SPACE_WGHT: /* read only: a launch that writes here was refused at open */
-        return (void *)(uintptr_t)(tn_blob_bytes(b, tn_blob_section(b, TN_SECTION_WGHT, 0)) + o->offset);
+        return (void *)(uintptr_t)(tn_model_weights(s->model) + o->offset);
     case TN_SPACE_INPUT:
         return s->input[o->index];
     case TN_SPACE_KEYS:

@@ -124,38 +124,64 @@ typedef struct Check {
     _Atomic uint32_t next, damaged; /* damaged: the first chunk that is, or n */
 } Check;
 
+/* Chunk by chunk: moved, verified where it then lies, and let go of in the file. So the weights are resident once, but
+ * for a chunk a worker. */
 static void check_chunks(void *user, uint32_t worker) {
     (void)worker;
     Check *c = user;
-    const TnBlob *b = &c->m->blob;
-    const uint8_t *weights = tn_blob_bytes(b, tn_blob_section(b, TN_SECTION_WGHT, 0));
+    const TernModel *m = c->m;
+    const TnBlob *b = &m->blob;
+    const TnBlobSection *wght = tn_blob_section(b, TN_SECTION_WGHT, 0);
+    const uint8_t *stored = tn_blob_bytes(b, wght);
     for (uint32_t i; (i = atomic_fetch_add(&c->next, 1)) < c->n;) {
-        if (!tn_blob_chunk_ok(b, i)) {
+        size_t at = (size_t)i * TN_BLOB_CHUNK, left = (size_t)wght->size - at;
+        size_t bytes = left < TN_BLOB_CHUNK ? left : TN_BLOB_CHUNK;
+        bool move = m->moved && m->chunk_used[i];
+        if (move) memcpy(m->moved + at, stored + at, bytes);
+        if (m->check_weights && !tn_blob_chunk_ok(b, i, move ? m->moved + at : stored + at)) {
             uint32_t seen = atomic_load(&c->damaged);
             while (i < seen && !atomic_compare_exchange_weak(&c->damaged, &seen, i)) {
             }
         }
         /* What only another level reads need not stay in memory. The last chunk is shorter: it stays. */
-        if (c->m->file.size && !c->m->chunk_used[i] && i + 1 < c->n)
-            tn_os_advise_dontneed(weights + (size_t)i * TN_BLOB_CHUNK, TN_BLOB_CHUNK);
+        if (m->file.size && (move || !m->chunk_used[i]) && i + 1 < c->n)
+            tn_os_advise_dontneed(stored + at, TN_BLOB_CHUNK);
     }
 }
 
+const uint8_t *tn_model_weights(const TernModel *m) {
+    return m->moved ? m->moved : tn_blob_bytes(&m->blob, tn_blob_section(&m->blob, TN_SECTION_WGHT, 0));
+}
+
+/* The pool is acquired. */
+static TernStatus check_weights(TernModel *m, TernPool *pool, TernError *err) {
+    uint32_t n = tn_blob_chunks(&m->blob);
+    if (m->move_weights && n) {
+        void *memory;
+        size_t bytes = (size_t)tn_blob_section(&m->blob, TN_SECTION_WGHT, 0)->size;
+        TernStatus s = tn_os_map(bytes, true, &memory, err);
+        if (s != TERN_OK) return tn_fail_in(err, s, "%s: huge pages for the weights", m->name);
+        m->moved = memory;
+        m->moved_bytes = bytes;
+    }
+    Check c = {.m = m, .n = n};
+    atomic_init(&c.next, 0);
+    atomic_init(&c.damaged, n);
+    tn_pool_run(pool, check_chunks, &c);
+    m->damaged_chunk = atomic_load(&c.damaged);
+    m->weights = m->damaged_chunk < n ? TN_DAMAGED : TN_SOUND;
+    return TERN_OK;
+}
+
 TernStatus tn_model_check_weights(TernModel *m, TernPool *pool, TernError *err) {
-    if (!m->check_weights) return TERN_OK;
+    if (!m->check_weights && !m->move_weights) return TERN_OK;
     TernStatus status = TERN_OK;
     pthread_mutex_lock(&m->lock);
     if (m->weights == TN_UNCHECKED && !tn_pool_acquire(pool)) {
         status = tn_fail(err, TERN_ERR_INPUT, "the pool is busy with another session's step");
     } else if (m->weights == TN_UNCHECKED) {
-        uint32_t n = tn_blob_chunks(&m->blob);
-        Check c = {.m = m, .n = n};
-        atomic_init(&c.next, 0);
-        atomic_init(&c.damaged, n);
-        tn_pool_run(pool, check_chunks, &c);
+        status = check_weights(m, pool, err);
         tn_pool_release(pool);
-        m->damaged_chunk = atomic_load(&c.damaged);
-        m->weights = m->damaged_chunk < n ? TN_DAMAGED : TN_SOUND;
     }
     if (m->weights == TN_DAMAGED) {
         tn_blob_chunk_error(&m->blob, m->damaged_chunk, err);
@@ -171,6 +197,7 @@ static TernStatus copy_options(const TernModelOptions *options, TernModelOptions
                                TernError *err) {
     TN_TRY(tn_options_copy(o, sizeof *o, options, "TernModelOptions", err));
     m->check_weights = !o->no_check;
+    m->move_weights = o->huge;
     if (!o->kernels) return TERN_OK;
     TN_TRY(tn_options_copy(&m->kernels, sizeof m->kernels, o->kernels, "TernKernels", err));
     if (!m->kernels.run || !m->kernels.scratch)
@@ -191,6 +218,7 @@ static TernStatus open_bytes(TernModel *m, const void *bytes, size_t size, const
 
 static void destroy(TernModel *m) {
     for (uint32_t i = 0; i < m->n_images; i++) tn_os_unmap(m->images[i].memory, m->images[i].bytes);
+    tn_os_unmap(m->moved, m->moved_bytes);
     tn_file_unmap(&m->file);
     tn_arena_free(&m->arena);
     pthread_mutex_destroy(&m->lock);
@@ -237,6 +265,7 @@ TernStatus tern_model_open_memory(const void *bytes, size_t size, const TernMode
         destroy(m);
         return s;
     }
+    m->move_weights = false; /* where it lies is the caller's affair */
     m->release = o.release;
     m->release_user = o.release_user;
     *out = m;
@@ -276,6 +305,11 @@ void tern_model_info(const TernModel *m, TernModelInfo *out) {
         if (v->prog.rows_hi > out->max_rows) out->max_rows = v->prog.rows_hi;
         if (v->plan.weight_bytes > out->weight_bytes) out->weight_bytes = v->plan.weight_bytes;
     }
+}
+
+uint64_t tern_model_huge_bytes(const TernModel *m) {
+    const TnBlobSection *wght = tn_blob_section(&m->blob, TN_SECTION_WGHT, 0);
+    return tn_os_huge_bytes(tn_model_weights(m), (size_t)wght->size);
 }
 
 const void *tern_model_vocab(const TernModel *m, size_t *out_size) {

@@ -35,7 +35,10 @@ struct TernModel {
 
     uint8_t *chunk_used; /* by chunk of WGHT: the chosen level reads of it */
     bool check_weights;
-    pthread_mutex_t lock; /* of the two below */
+    bool move_weights; /* to `moved`, with the check or instead of it */
+    uint8_t *moved;    /* WGHT in memory of its own; NULL: where the blob has it */
+    size_t moved_bytes;
+    pthread_mutex_t lock; /* of the two below, and of making `moved` */
     enum { TN_UNCHECKED, TN_SOUND, TN_DAMAGED } weights;
     uint32_t damaged_chunk;
 };
@@ -45,8 +48,10 @@ struct TernModel {
 uint32_t tn_model_variants(const TernModel *m, uint32_t kv, const TnVariant **out, uint32_t cap);
 /* The function of a launch; only if !m->evaluated. */
 TnKernelFn *tn_model_kernel(const TernModel *m, const TnVariant *v, const TnBlobLaunch *l);
+/* The bytes of WGHT that kernels read: settled once tn_model_check_weights has returned. */
+const uint8_t *tn_model_weights(const TernModel *m);
 /* Verifies the hashes of WGHT's chunks on the workers of the pool (which must be free then), once for a
- * model; later calls repeat the answer. */
+ * model; later calls repeat the answer. Moves WGHT at the same time where that was asked. */
 TernStatus tn_model_check_weights(TernModel *m, TernPool *pool, TernError *err);
 
 #endif

@@ -75,9 +75,11 @@ typedef struct TernKernels {
 
 typedef struct TernModelOptions {
     size_t size;
-    const char *cpu;            /* cap on the feature level, e.g. "avx2"; NULL: the best the machine has */
-    int no_check;               /* do not verify the weights' hashes */
-    const TernKernels *kernels; /* evaluate instead of running code */
+    const char *cpu; /* cap on the feature level, e.g. "avx2"; NULL: the best the machine has */
+    int no_check;    /* do not verify the weights' hashes */
+    int huge;        /* tern_model_open: move the weights into huge pages while the first session is made,
+                                   where the system has such (tern_model_huge_bytes says) */
+    const TernKernels *kernels;                                  /* evaluate instead of running code */
     void (*release)(void *user, const void *bytes, size_t size); /* open_memory: called at close */
     void *release_user;
 } TernModelOptions;
@@ -102,6 +104,8 @@ typedef struct TernModelInfo {
     uint32_t max_rows; /* of the largest row class: longer steps are chunked */
 } TernModelInfo;
 TERN_API void tern_model_info(const TernModel *model, TernModelInfo *out);
+/* How many bytes of the weights lie in huge pages now; call it once there is a session. Asks the system: slow. */
+TERN_API uint64_t tern_model_huge_bytes(const TernModel *model);
 /* The vocabulary image for tern_vocab_open (text/text.h); NULL if the model has none. */
 TERN_API const void *tern_model_vocab(const TernModel *model, size_t *out_size);
 /* Section `index` of a kind (TN_SECTION_* of runtime/abi/blob.h), NULL if there is none: for tools. */

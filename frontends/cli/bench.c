@@ -1,195 +1,289 @@
-/* tern bench: tokens a second, in llama-bench's table. */
-#include <jansson.h>
+/* tern bench: tokens a second, in llama-bench's table, each beside what the machine allows. */
+#include "frontends/cli/bench.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "frontends/cli/cli.h"
 
-#define MAX_SAMPLES 100
-
-typedef struct BenchRow {
-    char test[32], backend[48];
-    uint32_t threads, n_prompt, n_gen;
-    uint32_t n_samples;
-    double samples[MAX_SAMPLES], mean, stddev;
-} BenchRow;
-
-static void ignore(void *user, const TernResult *r) {
-    *(int32_t *)user = r->id;
-}
+typedef struct Bench {
+    Loaded l;
+    TernKv kv;
+    int64_t repeats, read_mib;
+    bool huge; /* the weights are meant to lie in huge pages */
+    Profile *profile;
+    BenchRow *rows;
+    uint32_t n, cap;
+    Machine machines[64];
+} Bench;
 
 /* Ids that are spread over the vocabulary and the same every time. */
 static int32_t filler(uint32_t i, uint32_t n_vocab) {
     return (int32_t)((i * 2654435761u >> 7) % n_vocab);
 }
 
-static TernStatus once(Loaded *l, TernSession *s, const BenchRow *b, double *out, TernError *err) {
-    int32_t best = 0;
-    uint32_t n = b->n_prompt ? b->n_prompt : 1;
-    TernRow *rows = tn_xcalloc(n, sizeof *rows);
-    for (uint32_t i = 0; i < n; i++) rows[i] = (TernRow){.token = filler(i, l->info.n_vocab)};
-    rows[n - 1].want = TERN_WANT_GREEDY;
-    TernStatus st = tern_session_truncate(s, 0, 0, err);
-    double start = tn_os_seconds();
-    if (b->n_prompt) {
-        if (st == TERN_OK) st = tern_session_step(s, rows, n, ignore, &best, err);
-    } else {
-        for (uint32_t i = 0; i < b->n_gen && st == TERN_OK; i++) {
-            rows[0].token = i ? best : rows[0].token;
-            st = tern_session_step(s, rows, 1, ignore, &best, err);
-        }
-    }
-    *out = (double)(b->n_prompt + b->n_gen) / (tn_os_seconds() - start);
-    free(rows);
-    return st;
+double bench_tokens(const BenchRow *b) {
+    return ((double)b->n_prompt + b->n_gen) * b->sequences;
 }
 
-static TernStatus measure(Loaded *l, BenchRow *b, uint32_t repeats, TernKv kv, Profile *profile,
-                          TernError *err) {
+/* ---- one test */
+
+typedef struct Run {
+    Bench *bench;
+    const BenchRow *b;
     TernSession *s;
-    uint32_t n = b->n_prompt + b->n_gen;
-    if (n > l->info.n_context)
-        return tn_fail(err, TERN_ERR_INPUT, "%s needs %u positions, but the model has %u", b->test, n,
-                       l->info.n_context);
-    TernSessionOptions o = {.size = sizeof o, .context = n, .wants = 1, .kv = kv};
-    if (n < l->info.max_rows) o.batch = n;
-    TN_TRY(tern_session_create(l->model, l->pool, &o, &s, err));
+    TernRow *rows;
+    int32_t *best; /* of each sequence */
+} Run;
+
+static void take(void *user, const TernResult *result) {
+    Run *r = user;
+    r->best[r->rows[result->row].slot] = result->id;
+}
+
+/* n rows for each sequence, one sequence behind the other; the last of each wants an id, if `want`. */
+static TernStatus prompt(Run *r, uint32_t n, bool want, TernError *err) {
+    uint32_t at = 0;
+    for (uint32_t s = 0; s < r->b->sequences; s++)
+        for (uint32_t i = 0; i < n; i++, at++)
+            r->rows[at] = (TernRow){.token = filler(at, r->bench->l.info.n_vocab),
+                                    .slot = s,
+                                    .want = want && i + 1 == n ? TERN_WANT_GREEDY : TERN_WANT_NOTHING};
+    return tern_session_step(r->s, r->rows, at, take, r, err);
+}
+
+static TernStatus generate(Run *r, uint32_t n, TernError *err) {
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t s = 0; s < r->b->sequences; s++)
+            r->rows[s] = (TernRow){.token = r->best[s], .slot = s, .want = TERN_WANT_GREEDY};
+        TN_TRY(tern_session_step(r->s, r->rows, r->b->sequences, take, r, err));
+    }
+    return TERN_OK;
+}
+
+/* From `depth` positions on; *out: tokens a second. */
+static TernStatus once(Run *r, uint32_t n_prompt, uint32_t n_gen, double *out, TernError *err) {
+    for (uint32_t s = 0; s < r->b->sequences; s++) {
+        TN_TRY(tern_session_truncate(r->s, s, r->b->depth, err));
+        r->best[s] = filler(s, r->bench->l.info.n_vocab);
+    }
+    double start = tn_os_seconds();
+    if (n_prompt) TN_TRY(prompt(r, n_prompt, true, err));
+    TN_TRY(generate(r, n_gen, err));
+    *out = bench_tokens(r->b) / (tn_os_seconds() - start);
+    return TERN_OK;
+}
+
+static TernStatus repeat(Run *r, BenchRow *b, TernError *err) {
+    Profile *profile = r->bench->profile;
     double warm;
-    BenchRow warmup = *b;
-    warmup.n_gen = b->n_gen ? 1 : 0;
-    TernStatus st = profile_attach(profile, s, err);
-    if (st == TERN_OK) st = once(l, s, &warmup, &warm, err);
-    if (st == TERN_OK) profile_reset(profile);
-    for (uint32_t i = 0; i < repeats && st == TERN_OK; i++)
-        st = once(l, s, b, &b->samples[b->n_samples++], err);
-    if (st == TERN_OK) st = profile_take(profile, l, b->test, err);
-    profile_detach(profile);
-    tern_session_destroy(s);
-    double sum = 0, square = 0;
-    for (uint32_t i = 0; i < b->n_samples; i++) sum += b->samples[i];
-    b->mean = sum / b->n_samples;
-    for (uint32_t i = 0; i < b->n_samples; i++)
-        square += (b->samples[i] - b->mean) * (b->samples[i] - b->mean);
-    b->stddev = b->n_samples > 1 ? sqrt(square / (b->n_samples - 1)) : 0;
+    if (b->depth) TN_TRY(prompt(r, b->depth, false, err));
+    TN_TRY(profile_attach(profile, r->s, err));
+    TN_TRY(once(r, b->n_prompt, b->n_gen ? 1 : 0, &warm, err));
+    profile_reset(profile);
+    while (b->n_samples < r->bench->repeats) {
+        TN_TRY(once(r, b->n_prompt, b->n_gen, &b->samples[b->n_samples], err));
+        b->n_samples++;
+    }
+    return profile_take(profile, &r->bench->l, b->test, err);
+}
+
+static int rising(const void *a, const void *b) {
+    const double *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+static void summarise(BenchRow *b) {
+    double sorted[BENCH_SAMPLES], sum = 0, square = 0;
+    uint32_t n = b->n_samples;
+    for (uint32_t i = 0; i < n; i++) sum += sorted[i] = b->samples[i];
+    qsort(sorted, n, sizeof *sorted, rising);
+    b->mean = sum / n;
+    b->least = sorted[0];
+    b->most = sorted[n - 1];
+    b->median = n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+    for (uint32_t i = 0; i < n; i++) square += (b->samples[i] - b->mean) * (b->samples[i] - b->mean);
+    b->stddev = n > 1 ? sqrt(square / (n - 1)) : 0;
+}
+
+static TernStatus measure(Bench *bench, BenchRow *b, TernError *err) {
+    uint32_t per_sequence = b->depth + b->n_prompt + b->n_gen, most = bench->l.info.max_rows;
+    if (per_sequence > bench->l.info.n_context)
+        return tn_fail(err, TERN_ERR_INPUT, "%s needs %u positions, but the model has %u", b->test,
+                       per_sequence, bench->l.info.n_context);
+    if (b->sequences > most)
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "%s decodes %u sequences together, but a step has at most %u rows", b->test,
+                       b->sequences, most);
+    uint64_t longest = (b->depth > b->n_prompt ? b->depth : b->n_prompt) + 1;
+    longest *= b->sequences;
+    TernSessionOptions o = {.size = sizeof o,
+                            .slots = b->sequences,
+                            .context = per_sequence,
+                            .wants = b->sequences,
+                            .batch = longest < most ? (uint32_t)longest : most,
+                            .kv = bench->kv};
+    Run r = {.bench = bench, .b = b};
+    TN_TRY(tern_session_create(bench->l.model, bench->l.pool, &o, &r.s, err));
+    r.rows = tn_xcalloc(longest, sizeof *r.rows);
+    r.best = tn_xcalloc(b->sequences, sizeof *r.best);
+    TernStatus st = repeat(&r, b, err);
+    profile_detach(bench->profile);
+    tern_session_destroy(r.s);
+    free(r.rows);
+    free(r.best);
+    if (st == TERN_OK) summarise(b);
     return st;
 }
 
-static void model_columns(const Loaded *l, char *name, size_t n, double *gib, double *params_b) {
-    snprintf(name, n, "%s %s", l->info.arch, l->info.desc);
-    *gib = (double)l->info.weight_bytes / (1 << 30);
-    *params_b = (double)l->info.n_params / 1e9;
-}
+/* ---- all of them */
 
-static void print_md(const Loaded *l, const BenchRow *rows, uint32_t n) {
-    char name[128];
-    double gib, params;
-    model_columns(l, name, sizeof name, &gib, &params);
-    int w = (int)strlen(name) > 24 ? (int)strlen(name) : 24;
-    printf("| %-*s | %10s | %10s | %-16s | %7s | %12s | %18s |\n", w, "model", "size", "params", "backend",
-           "threads", "test", "t/s");
-    printf("| ");
-    for (int i = 0; i < w; i++) putchar('-');
-    printf(" | ---------: | ---------: | ---------------- | ------: | -----------: | -----------------: |\n");
-    for (uint32_t i = 0; i < n; i++) {
-        char size[32], count[32], speed[48];
-        snprintf(size, sizeof size, gib >= 1 ? "%.2f GiB" : "%.2f MiB", gib >= 1 ? gib : gib * 1024);
-        snprintf(count, sizeof count, params >= 1 ? "%.2f B" : "%.2f M", params >= 1 ? params : params * 1e3);
-        snprintf(speed, sizeof speed, "%.2f ± %.2f", rows[i].mean, rows[i].stddev);
-        printf("| %-*s | %10s | %10s | %-16s | %7u | %12s | %19s |\n", w, name, size, count, rows[i].backend,
-               rows[i].threads, rows[i].test, speed);
+static void add(Bench *bench, BenchRow b) {
+    char *out = b.test;
+    size_t n = sizeof b.test, at;
+    if (b.n_prompt + b.n_gen == 0) return;
+    at = (size_t)snprintf(out, n,
+                          b.n_prompt && b.n_gen ? "pp%u+tg%u"
+                          : b.n_prompt          ? "pp%u"
+                                                : "tg%u",
+                          b.n_prompt ? b.n_prompt : b.n_gen, b.n_gen);
+    if (b.sequences > 1) at += (size_t)snprintf(out + at, n - at, " x%u", b.sequences);
+    if (b.depth) snprintf(out + at, n - at, " @ d%u", b.depth);
+    snprintf(b.backend, sizeof b.backend, "%s", bench->l.info.level);
+    if (bench->n == bench->cap) {
+        bench->cap = bench->cap ? bench->cap * 2 : 16;
+        bench->rows = tn_xrealloc(bench->rows, bench->cap * sizeof *bench->rows);
     }
-    printf("\nbuild: tern %s\n", tern_version());
+    bench->rows[bench->n++] = b;
 }
 
-static void print_csv(const Loaded *l, const BenchRow *rows, uint32_t n) {
-    printf("model,arch,size,params,backend,n_threads,test,n_prompt,n_gen,avg_ts,stddev_ts\n");
-    for (uint32_t i = 0; i < n; i++)
-        printf("\"%s\",%s,%llu,%llu,%s,%u,%s,%u,%u,%.6f,%.6f\n", l->info.name, l->info.arch,
-               (unsigned long long)l->info.weight_bytes, (unsigned long long)l->info.n_params,
-               rows[i].backend, rows[i].threads, rows[i].test, rows[i].n_prompt, rows[i].n_gen, rows[i].mean,
-               rows[i].stddev);
+/* "P,N" */
+static void parse_pair(const Verb *verb, const char *text, uint32_t out[2]) {
+    uint32_t pair[64];
+    if (parse_counts(verb, "-pg", text, pair) != 2 || pair[0] == 0 || pair[1] == 0)
+        usage_error(verb, "-pg: '%s', wanted PROMPT,GEN, both at least 1", text);
+    out[0] = pair[0];
+    out[1] = pair[1];
 }
 
-static void print_json(const Loaded *l, const BenchRow *rows, uint32_t n) {
-    json_t *all = json_array();
-    for (uint32_t i = 0; i < n; i++) {
-        json_t *samples = json_array();
-        for (uint32_t k = 0; k < rows[i].n_samples; k++)
-            json_array_append_new(samples, json_real(rows[i].samples[k]));
-        json_array_append_new(
-            all, json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:s,s:s,s:i,s:i,s:i,s:f,s:f,s:o}", "build",
-                           tern_version(), "model", l->info.name, "model_arch", l->info.arch, "model_type",
-                           l->info.desc, "model_size", (json_int_t)l->info.weight_bytes, "model_n_params",
-                           (json_int_t)l->info.n_params, "backend", rows[i].backend, "test", rows[i].test,
-                           "n_threads", (int)rows[i].threads, "n_prompt", (int)rows[i].n_prompt, "n_gen",
-                           (int)rows[i].n_gen, "avg_ts", rows[i].mean, "stddev_ts", rows[i].stddev,
-                           "samples_ts", samples));
+/* The machine's rates beside the tests they are to judge: before them, and after them again. */
+static void rates(Bench *bench, Machine *m, uint32_t threads) {
+    if (bench->read_mib == 0) return;
+    size_t bytes = (size_t)bench->read_mib << 20;
+    if (!machine_read_rate(m, threads, bytes, bench->huge))
+        fprintf(stderr, "tern: no memory or threads to measure how fast %zu MiB are read: see --read-mib\n",
+                bytes >> 20);
+    machine_int8_rate(m, threads, bench->l.info.level);
+}
+
+static int run_all(Bench *bench, const uint32_t *threads, uint32_t n_threads) {
+    TernError err = {0};
+    uint32_t done = 0;
+    for (uint32_t i = 0; i < n_threads; i++) {
+        TernPoolOptions po = {.size = sizeof po, .threads = threads[i]};
+        Machine *m = &bench->machines[i];
+        tern_pool_destroy(bench->l.pool);
+        bench->l.pool = NULL;
+        if (tern_pool_create(&po, &bench->l.pool, &err) != TERN_OK) return fail(&err);
+        rates(bench, m, threads[i]);
+        for (uint32_t k = 0; k < bench->n; k++) {
+            BenchRow *b = &bench->rows[k];
+            if (b->threads != threads[i] || b->n_samples) continue;
+            b->machine = m;
+            if (measure(bench, b, &err) != TERN_OK) return fail(&err);
+            progress_bar(NULL, "bench", ++done, bench->n);
+        }
+        rates(bench, m, threads[i]);
     }
-    json_dumpf(all, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(10));
-    printf("\n");
-    json_decref(all);
+    return EXIT_OK;
 }
 
 int verb_bench(const Verb *verb, int argc, char **argv) {
     ModelFlags m = {0};
-    const char *prompts = "512", *gens = "128", *threads = NULL, *format = "md", *profiled = NULL;
-    int64_t repeats = 5;
+    Bench bench = {.repeats = 5, .read_mib = -1};
+    const char *prompts = "512", *gens = "128", *depths = "0", *batches = "1", *threads = NULL,
+               *format = "md", *profiled = NULL;
+    StrList pairs = {0};
     const Flag flags[] = {
         {"-p --n-prompt", "LIST", FLAG_STR, &prompts, 0, 0, "prompt lengths (512); 0: none"},
         {"-n --n-gen", "LIST", FLAG_STR, &gens, 0, 0, "tokens to generate (128); 0: none"},
+        {"-pg", "P,N", FLAG_LIST, &pairs, 0, 0,
+         "a prompt of P and then N tokens, as one test; may be given again"},
+        {"-d --n-depth", "LIST", FLAG_STR, &depths, 0, 0,
+         "positions that each sequence holds before the test (0)"},
+        {"-b --batch -npl", "LIST", FLAG_STR, &batches, 0, 0,
+         "sequences decoded together, one row each a step (1); prompts alone are of one"},
         {"-t --threads", "LIST", FLAG_STR, &threads, 0, 0, "thread counts (all processors)"},
-        {"-r --repetitions", "N", FLAG_INT, &repeats, 1, MAX_SAMPLES, "samples a row (5)"},
+        {"-r --repetitions", "N", FLAG_INT, &bench.repeats, 1, BENCH_SAMPLES, "samples a row (5)"},
         {"-o --output", "FORMAT", FLAG_STR, &format, 0, 0, "md (default), json or csv"},
+        {"--read-mib", "N", FLAG_INT, &bench.read_mib, 0, 1 << 20,
+         "memory read to measure the machine (1024, or a quarter of what is free); 0: do not measure it"},
         PROFILE_FLAG(profiled),
+        HUGE_FLAG(m),
         MODEL_FLAGS(m),
         FLAG_END,
     };
     int n_words;
     parse_args(verb, flags, argc, argv, &m.model, 1, &n_words);
-    void (*print)(const Loaded *, const BenchRow *, uint32_t) = strcmp(format, "md") == 0     ? print_md
-                                                                : strcmp(format, "json") == 0 ? print_json
-                                                                : strcmp(format, "csv") == 0  ? print_csv
-                                                                                              : NULL;
+    BenchPrint *print = bench_printer(format);
     if (!print) usage_error(verb, "-o: '%s', wanted md, json or csv", format);
-    TernKv kv = parse_kv(verb, m.kv);
-    uint32_t t[64] = {tn_os_cpus()}, pp[64], tg[64];
+    bench.kv = parse_kv(verb, m.kv);
+    uint32_t t[64] = {tn_os_cpus()}, pp[64], tg[64], depth[64], batch[64], pg[64][2];
     uint32_t n_t = threads ? parse_counts(verb, "-t", threads, t) : 1;
     uint32_t n_pp = parse_counts(verb, "-p", prompts, pp), n_tg = parse_counts(verb, "-n", gens, tg);
+    uint32_t n_depth = parse_counts(verb, "-d", depths, depth),
+             n_b = parse_counts(verb, "-b", batches, batch);
+    for (uint32_t i = 0; i < pairs.n; i++) parse_pair(verb, pairs.v[i], pg[i]);
     for (uint32_t i = 0; i < n_t; i++)
         if (t[i] < 1 || t[i] > 1024) usage_error(verb, "-t: %u, wanted 1 to 1024", t[i]);
-    Loaded l;
+    for (uint32_t i = 0; i < n_b; i++)
+        if (batch[i] < 1 || batch[i] > 65536) usage_error(verb, "-b: %u, wanted 1 to 65536", batch[i]);
+    if (bench.read_mib < 0) {
+        uint64_t quarter = tn_os_free_memory() / 4 >> 20;
+        bench.read_mib = quarter < 1024 ? (int64_t)quarter : 1024;
+    }
     m.threads = t[0];
-    Profile *profile = profile_create(verb, profiled);
-    int code = load_model(verb, &m, &l);
+    bench.profile = profile_create(verb, profiled);
+    int code = load_model(verb, &m, &bench.l);
     if (code != EXIT_OK) {
-        profile_destroy(profile);
+        profile_destroy(bench.profile);
         return code;
     }
-    BenchRow *rows = tn_xcalloc((size_t)n_t * (n_pp + n_tg), sizeof *rows);
-    uint32_t n = 0;
-    TernError err = {0};
-    for (uint32_t i = 0; i < n_t && code == EXIT_OK; i++) {
-        TernPoolOptions po = {.size = sizeof po, .threads = t[i]};
-        tern_pool_destroy(l.pool);
-        l.pool = NULL;
-        if (tern_pool_create(&po, &l.pool, &err) != TERN_OK) code = fail(&err);
-        for (uint32_t k = 0; k < n_pp + n_tg && code == EXIT_OK; k++) {
-            BenchRow *b = &rows[n];
-            *b = (BenchRow){
-                .threads = t[i], .n_prompt = k < n_pp ? pp[k] : 0, .n_gen = k < n_pp ? 0 : tg[k - n_pp]};
-            if (b->n_prompt + b->n_gen == 0) continue;
-            snprintf(b->test, sizeof b->test, "%s%u", k < n_pp ? "pp" : "tg", b->n_prompt + b->n_gen);
-            snprintf(b->backend, sizeof b->backend, "%s", l.info.level);
-            if (measure(&l, b, (uint32_t)repeats, kv, profile, &err) != TERN_OK) code = fail(&err);
-            n++;
-            progress_bar(NULL, "bench", n, (uint64_t)n_t * (n_pp + n_tg));
+    bench.huge = m.huge || bench.l.compiled;
+    for (uint32_t i = 0; i < n_t; i++)
+        for (uint32_t d = 0; d < n_depth; d++) {
+            BenchRow base = {.threads = t[i], .depth = depth[d], .sequences = 1};
+            for (uint32_t k = 0; k < n_pp; k++) {
+                BenchRow b = base;
+                b.n_prompt = pp[k];
+                add(&bench, b);
+            }
+            for (uint32_t q = 0; q < n_b; q++) {
+                BenchRow b = base;
+                b.sequences = batch[q];
+                for (uint32_t k = 0; k < n_tg; k++) {
+                    b.n_gen = tg[k];
+                    add(&bench, b);
+                }
+                for (uint32_t k = 0; k < pairs.n; k++) {
+                    b.n_prompt = pg[k][0];
+                    b.n_gen = pg[k][1];
+                    add(&bench, b);
+                }
+            }
         }
-    }
+    code = run_all(&bench, t, n_t);
     progress_end();
-    if (code == EXIT_OK) print(&l, rows, n);
-    if (code == EXIT_OK) code = profile_finish(profile, &l);
-    profile_destroy(profile);
-    free(rows);
-    unload_model(&l);
+    if (code == EXIT_OK) report_huge(&m, &bench.l);
+    TernError err = {0};
+    if (code == EXIT_OK && bench_floors(&bench.l, bench.kv, bench.rows, bench.n, &err) != TERN_OK)
+        code = fail(&err);
+    BenchTable table = {
+        &bench.l,     bench.kv == TERN_KV_F32 ? "f32" : "f16", bench.rows, bench.n, bench.machines, n_t,
+        bench.repeats};
+    if (code == EXIT_OK) print(&table);
+    if (code == EXIT_OK) code = profile_finish(bench.profile, &bench.l);
+    profile_destroy(bench.profile);
+    free(bench.rows);
+    unload_model(&bench.l);
     return code;
 }

@@ -64,7 +64,7 @@ typedef struct ModelFlags {
     const char *weights; /* of a .tir; NULL: the embedded model's */
     const char *cpu, *target, *kv;
     StrList overrides;
-    bool ternary_dense, no_check;
+    bool ternary_dense, no_check, huge;
     int64_t threads;
 } ModelFlags;
 #define MODEL_FLAGS(m)                                                                                       \
@@ -110,6 +110,12 @@ typedef struct ModelFlags {
         "--no-check", NULL, FLAG_BOOL, &(m).no_check, 0, 0, "do not verify the weights' hashes"              \
     }
 
+#define HUGE_FLAG(m)                                                                                         \
+    {                                                                                                        \
+        "--huge", NULL, FLAG_BOOL, &(m).huge, 0, 0,                                                          \
+            "move a .tern's weights into huge pages; those of a .gguf are made in such anyway"               \
+    }
+
 typedef struct Loaded {
     TernModel *model;
     TernPool *pool;
@@ -120,6 +126,8 @@ typedef struct Loaded {
 /* Opens (a .tern) or compiles (a .gguf) the model and makes the pool. Returns an exit status. */
 int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out);
 void unload_model(Loaded *l);
+/* With --huge, once there is a session: a line that says what came of it. */
+void report_huge(const ModelFlags *flags, const Loaded *l);
 /* f16 or f32; exits 2 on another word. */
 TernKv parse_kv(const Verb *verb, const char *kv);
 /* A comma list of them as a mask, 1u << TernKv each. */

@@ -173,7 +173,8 @@ static TernStatus open_model(const Verb *verb, const ModelFlags *flags, Loaded *
         return st;
     }
     refuse_source_flags(verb, flags);
-    TernModelOptions o = {.size = sizeof o, .cpu = flags->cpu, .no_check = flags->no_check};
+    TernModelOptions o = {
+        .size = sizeof o, .cpu = flags->cpu, .no_check = flags->no_check, .huge = flags->huge};
     if (ref) return ternc()->open_ref(flags->model, &o, &out->model, err);
     return tern_model_open(flags->model, &o, &out->model, err);
 }
@@ -191,6 +192,14 @@ int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out) {
     tern_model_info(out->model, &out->info);
     out->seconds = tn_os_seconds() - start;
     return EXIT_OK;
+}
+
+void report_huge(const ModelFlags *flags, const Loaded *l) {
+    if (!flags->huge) return;
+    uint64_t bytes = tern_model_huge_bytes(l->model);
+    fprintf(stderr, "tern: %.1f MB of %.1f MB of weights are in huge pages%s\n", (double)bytes / 1e6,
+            (double)l->info.weight_bytes / 1e6,
+            bytes ? "" : ": the system gives none (/sys/kernel/mm/transparent_hugepage/enabled)");
 }
 
 void unload_model(Loaded *l) {

@@ -1,9 +1,9 @@
 /* --profile: collects what the runtime timed, puts it beside what the compiler knows of each kernel, and prints
  * tables by falling cost. */
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "frontends/cli/machine.h"
 #include "frontends/cli/profile.h"
 
 #define EVENTS_MOST (1u << 20) /* 32 MiB */
@@ -31,75 +31,18 @@ struct Profile {
     TnArena arena;
 };
 
-/* ---- the machine's floor */
-
-typedef uint64_t Block __attribute__((vector_size(64)));
-typedef struct Reader {
-    const Block *from;
-    size_t n;
-    uint64_t sum;
-    pthread_barrier_t *go;
-    double best;
-} Reader;
-
-enum { PASSES = 4 };
-
-/* Reads its share of the buffer; the time of a pass is from barrier to barrier. */
-static void *read_all(void *arg) {
-    Reader *r = arg;
-    r->best = 1e9;
-    for (int pass = 0; pass < PASSES; pass++) {
-        pthread_barrier_wait(r->go);
-        double start = tn_os_seconds();
-        Block a = {0}, b = {0}, c = {0}, d = {0};
-        for (size_t i = 0; i + 4 <= r->n; i += 4) {
-            a += r->from[i];
-            b += r->from[i + 1];
-            c += r->from[i + 2];
-            d += r->from[i + 3];
-        }
-        a += b + c + d;
-        for (int i = 0; i < 8; i++) r->sum += a[i];
-        pthread_barrier_wait(r->go);
-        double seconds = tn_os_seconds() - start;
-        if (seconds < r->best) r->best = seconds;
-    }
-    return NULL;
-}
-
 /* Bytes a second that so many threads read from a buffer no cache holds; 0 if there is no memory for one. */
 static double read_rate(uint32_t threads) {
     long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
     size_t bytes = cache > 0 ? (size_t)cache * 4 : 0, least = (size_t)256 << 20, most = (size_t)1 << 30;
-    bytes = (bytes < least ? least : bytes > most ? most : bytes) / threads / 4096 * 4096 * threads;
-    void *memory;
-    if (tn_os_map(bytes, true, &memory, NULL) != TERN_OK) return 0;
-    memset(memory, 1, bytes);
-    Reader *r = tn_xcalloc(threads, sizeof *r);
-    pthread_t *ids = tn_xcalloc(threads, sizeof *ids);
-    pthread_barrier_t *go = tn_xcalloc(1, sizeof *go);
-    size_t share = bytes / threads;
-    pthread_barrier_init(go, NULL, threads);
-    for (uint32_t i = 0; i < threads; i++)
-        r[i] = (Reader){.from = (const Block *)(const void *)((uint8_t *)memory + i * share),
-                        .n = share / sizeof(Block),
-                        .go = go};
-    uint32_t started = 1;
-    while (started < threads && pthread_create(&ids[started], NULL, read_all, &r[started]) == 0) started++;
-    double rate = 0;
-    if (started == threads) { /* else those started wait at the barrier until the process ends */
-        read_all(&r[0]);
-        for (uint32_t i = 1; i < threads; i++) pthread_join(ids[i], NULL);
-        double slowest = 0;
-        for (uint32_t i = 0; i < threads; i++) slowest = r[i].best > slowest ? r[i].best : slowest;
-        rate = (double)bytes / slowest;
-        pthread_barrier_destroy(go);
-        free(go);
-        free(r);
-        tn_os_unmap(memory, bytes);
-    }
-    free(ids);
-    return rate;
+    Machine m = {0};
+    return machine_read_rate(&m, threads,
+                             bytes < least  ? least
+                             : bytes > most ? most
+                                            : bytes,
+                             true)
+               ? machine_read(&m)
+               : 0;
 }
 
 /* ---- numbers */

@@ -229,6 +229,7 @@ static int prepare(Run *s) {
     if (tern_session_create(s->model.model, s->model.pool, &o, &s->session, &err) != TERN_OK ||
         profile_attach(s->profile, s->session, &err) != TERN_OK)
         return fail(&err);
+    report_huge(&f->m, &s->model);
     return EXIT_OK;
 }
 
@@ -290,6 +291,7 @@ int verb_run(const Verb *verb, int argc, char **argv) {
          "same"},
         {"--ignore-eos", NULL, FLAG_BOOL, &f.ignore_eos, 0, 0, "go on after an end token"},
         PROFILE_FLAG(f.profile),
+        HUGE_FLAG(f.m),
         MODEL_FLAGS(f.m),
         FLAG_END,
     };

@@ -154,6 +154,30 @@ TernStatus tn_os_map_code(const void *code, size_t bytes, void **out, TernError 
     return TERN_OK;
 }
 
+void tn_os_advise_small(void *p, size_t bytes) {
+    madvise(p, page_round(bytes), MADV_NOHUGEPAGE);
+}
+
+/* Mappings that touch the range, counted whole: what is asked about is a mapping of its own, but for neighbours with
+ * the same advice that the kernel has joined to it. */
+size_t tn_os_huge_bytes(const void *p, size_t bytes) {
+    FILE *f = fopen("/proc/self/smaps", "re");
+    if (!f) return 0;
+    char line[512];
+    uintptr_t at = (uintptr_t)p;
+    size_t huge = 0;
+    bool inside = false;
+    while (fgets(line, sizeof line, f)) {
+        unsigned long lo, hi, kb;
+        if (sscanf(line, "%lx-%lx ", &lo, &hi) == 2)
+            inside = lo < at + bytes && at < hi;
+        else if (inside && sscanf(line, "AnonHugePages: %lu kB", &kb) == 1)
+            huge += (size_t)kb * 1024;
+    }
+    fclose(f);
+    return huge < bytes ? huge : bytes;
+}
+
 void tn_os_advise_willneed(const void *p, size_t bytes) {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)p & ~(page - 1);
     if (bytes) madvise((void *)at, bytes + ((uintptr_t)p - at), MADV_WILLNEED);
@@ -198,4 +222,15 @@ uint64_t tn_os_random_seed(void) {
 uint64_t tn_os_peak_rss(void) {
     struct rusage u;
     return getrusage(RUSAGE_SELF, &u) == 0 ? (uint64_t)u.ru_maxrss * 1024 : 0;
+}
+
+uint64_t tn_os_free_memory(void) {
+    FILE *f = fopen("/proc/meminfo", "re");
+    unsigned long long kb = 0;
+    char line[128];
+    if (!f) return 0;
+    while (fgets(line, sizeof line, f))
+        if (sscanf(line, "MemAvailable: %llu kB", &kb) == 1) break;
+    fclose(f);
+    return kb * 1024;
 }

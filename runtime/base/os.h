@@ -42,6 +42,10 @@ void tn_os_unmap(void *p, size_t bytes);
 /* Copies code into fresh anonymous memory and makes it read+execute; never writable and executable at once.
  */
 TernStatus tn_os_map_code(const void *code, size_t bytes, void **out, TernError *err);
+/* Of a mapping of tn_os_map's that has not been touched: no huge pages, whatever the system's default. */
+void tn_os_advise_small(void *p, size_t bytes);
+/* How much of [p, p + bytes) lies in huge pages now; 0 where the system does not say. Reads /proc: slow. */
+size_t tn_os_huge_bytes(const void *p, size_t bytes);
 void tn_os_advise_willneed(const void *p, size_t bytes);
 /* Lets go of the resident pages that lie wholly inside a range of a file mapping; they are read again when touched. */
 void tn_os_advise_dontneed(const void *p, size_t bytes);
@@ -50,5 +54,6 @@ double tn_os_seconds(void); /* a monotonic clock */
 uint32_t tn_os_cpus(void);  /* processors this process may run on */
 uint64_t tn_os_random_seed(void);
 uint64_t tn_os_peak_rss(void); /* bytes */
+uint64_t tn_os_free_memory(void); /* bytes that can be had without swapping; 0 where the system does not say */
 
 #endif

@@ -1,0 +1,101 @@
+/* What a test would take if only the machine's two rates counted.
+ *
+ * A step has to read every weight of its plan once, and the keys and values that its rows look back at; and it has to
+ * do its multiply-adds. Its floor is the longer of the two times: decoding is bound by the bytes, prefill by the
+ * arithmetic. Activations are not counted, for they stay in caches. Attention's and the head's multiply-adds count
+ * as if they were int8, so the floor of prefill is a little lower than any code can go. */
+#include <stdlib.h>
+#include "frontends/cli/bench.h"
+
+/* A row class of the model, with what its launches do. */
+typedef struct Class {
+    TernProfileProgram facts;
+    TerncWork *work;
+    uint32_t n;
+} Class;
+
+enum { CLASSES_MOST = 8 };
+typedef struct Plans {
+    Class classes[CLASSES_MOST];
+    uint32_t n, max_rows;
+} Plans;
+
+/* A session tells which variants are its own. */
+static TernStatus read_plans(Loaded *l, TernKv kv, Plans *p, TernError *err) {
+    TernSession *s;
+    TernProfile *profile = NULL;
+    TernSessionOptions o = {.size = sizeof o, .context = 1, .kv = kv};
+    TN_TRY(tern_session_create(l->model, l->pool, &o, &s, err));
+    TernStatus st = tern_profile_create(s, NULL, &profile, err);
+    uint32_t n = st == TERN_OK ? tern_profile_programs(profile) : 0;
+    for (; p->n < n && p->n < CLASSES_MOST && st == TERN_OK; p->n++) {
+        Class *c = &p->classes[p->n];
+        tern_profile_program(profile, p->n, &c->facts);
+        st = ternc()->work(l->model, c->facts.variant, &c->work, &c->n, err);
+    }
+    tern_profile_destroy(profile);
+    tern_session_destroy(s);
+    return st;
+}
+
+/* A run of `rows` rows, `wants` of which want logits, of slots that hold `held` positions together when it ends and
+ * whose rows look back at `attended` positions together. */
+static void add_run(const Plans *p, BenchRow *b, double *seconds, double *read_seconds, uint32_t rows,
+                    uint32_t wants, double held, double attended) {
+    const Class *c = p->classes;
+    while (c < p->classes + p->n - 1 && rows > c->facts.rows_hi) c++;
+    double bytes = (double)c->facts.weight_bytes, macs = 0;
+    for (uint32_t i = 0; i < c->n; i++) {
+        const TerncWork *w = &c->work[i];
+        double most = (double)rows * (double)w->window, seen = attended, back = held;
+        if (w->window && seen > most) seen = most;
+        if (w->window && back > seen) back = seen;
+        bytes += (double)w->held_bytes * back;
+        macs +=
+            (double)w->attended_macs * seen + (double)w->sym_macs[0] * rows + (double)w->sym_macs[1] * wants;
+    }
+    b->bytes += bytes;
+    b->macs += macs;
+    double read = machine_read(b->machine) > 0 ? bytes / machine_read(b->machine) : 0;
+    double math = b->machine->int8 > 0 ? 2 * macs / b->machine->int8 : 0;
+    *seconds += read > math ? read : math;
+    if (read > math) *read_seconds += read;
+}
+
+/* The same runs that bench.c makes: prompts sequence by sequence, cut at the largest row class. */
+static void floor_of(const Plans *p, BenchRow *b) {
+    double seconds = 0, read = 0;
+    uint32_t left = b->n_prompt * b->sequences, at = 0; /* at: in the sequence under way */
+    while (left) {
+        uint32_t rows = left < p->max_rows ? left : p->max_rows, wants = 0;
+        double held = 0, attended = 0;
+        for (uint32_t r = 0; r < rows; r++) {
+            attended += (double)b->depth + at + 1;
+            if (at + 1 == b->n_prompt) wants++;
+            if (at + 1 == b->n_prompt || r + 1 == rows) held += (double)b->depth + at + 1;
+            at = at + 1 == b->n_prompt ? 0 : at + 1;
+        }
+        add_run(p, b, &seconds, &read, rows, wants, held, attended);
+        left -= rows;
+    }
+    for (uint32_t i = 0; i < b->n_gen; i++) {
+        double positions = ((double)b->depth + b->n_prompt + i + 1) * b->sequences;
+        add_run(p, b, &seconds, &read, b->sequences, b->sequences, positions, positions);
+    }
+    bool known = machine_read(b->machine) > 0 && b->machine->int8 > 0;
+    b->floor = known && seconds > 0 ? bench_tokens(b) / seconds : 0;
+    b->floor_reads = read > seconds / 2;
+}
+
+double bench_share(const BenchRow *b) {
+    return b->floor > 0 ? b->median / b->floor : 0;
+}
+
+TernStatus bench_floors(Loaded *l, TernKv kv, BenchRow *rows, uint32_t n, TernError *err) {
+    if (!ternc_present()) return TERN_OK;
+    Plans p = {.max_rows = l->info.max_rows};
+    TernStatus st = read_plans(l, kv, &p, err);
+    for (uint32_t i = 0; i < n && st == TERN_OK && p.n; i++) floor_of(&p, &rows[i]);
+    for (uint32_t i = 0; i < p.n; i++) free(p.classes[i].work);
+    return st;
+}

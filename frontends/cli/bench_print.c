@@ -1,0 +1,116 @@
+/* The table of tern bench as Markdown, json and csv. Columns that llama-bench has have its names. */
+#include <jansson.h>
+#include <string.h>
+#include "frontends/cli/bench.h"
+
+static void model_columns(const Loaded *l, char *name, size_t n, double *gib, double *params_b) {
+    snprintf(name, n, "%s %s", l->info.arch, l->info.desc);
+    *gib = (double)l->info.weight_bytes / (1 << 30);
+    *params_b = (double)l->info.n_params / 1e9;
+}
+
+static void print_machine(const Machine *m, const char *level) {
+    if (machine_read(m) > 0)
+        printf("read: %.2f GB/s, %u threads, %zu MiB in %s pages (plain %.2f, prefetching %.2f)\n",
+               machine_read(m) / 1e9, m->threads, m->bytes >> 20,
+               m->huge_bytes > m->bytes / 2 ? "huge" : "small", m->plain / 1e9, m->prefetching / 1e9);
+    if (m->int8 > 0) printf("int8: %.1f GOPS, %u threads, %s\n", m->int8 / 1e9, m->threads, level);
+}
+
+static void print_md(const BenchTable *t) {
+    const Loaded *l = t->model;
+    char name[128];
+    double gib, params;
+    model_columns(l, name, sizeof name, &gib, &params);
+    int w = (int)strlen(name) > 24 ? (int)strlen(name) : 24;
+    printf("| %-*s | %10s | %10s | %-16s | %7s | %18s | %18s | %10s |\n", w, "model", "size", "params",
+           "backend", "threads", "test", "t/s", "floor");
+    printf("| ");
+    for (int i = 0; i < w; i++) putchar('-');
+    printf(" | ---------: | ---------: | ---------------- | ------: | -----------------: | "
+           "-----------------: | ---------: |\n");
+    for (uint32_t i = 0; i < t->n; i++) {
+        const BenchRow *b = &t->rows[i];
+        char size[32], count[32], speed[48], share[32] = "-";
+        snprintf(size, sizeof size, gib >= 1 ? "%.2f GiB" : "%.2f MiB", gib >= 1 ? gib : gib * 1024);
+        snprintf(count, sizeof count, params >= 1 ? "%.2f B" : "%.2f M", params >= 1 ? params : params * 1e3);
+        snprintf(speed, sizeof speed, "%.2f ± %.2f", b->median, b->stddev);
+        if (b->floor > 0)
+            snprintf(share, sizeof share, "%.0f%% %s", 100 * bench_share(b),
+                     b->floor_reads ? "read" : "int8");
+        printf("| %-*s | %10s | %10s | %-16s | %7u | %18s | %19s | %10s |\n", w, name, size, count,
+               b->backend, b->threads, b->test, speed, share);
+    }
+    printf("\nt/s: median ± standard deviation of %lld\n", (long long)t->repeats);
+    for (uint32_t i = 0; i < t->n_machines; i++) print_machine(&t->machines[i], l->info.level);
+    printf("build: tern %s\n", tern_version());
+}
+
+static void print_csv(const BenchTable *t) {
+    const Loaded *l = t->model;
+    printf(
+        "model,arch,size,params,backend,n_threads,type_kv,test,n_prompt,n_gen,n_depth,n_seq,avg_ts,stddev_ts,"
+        "median_ts,min_ts,max_ts,floor_ts,floor_bound,bytes,macs,read_gbs,int8_gops\n");
+    for (uint32_t i = 0; i < t->n; i++) {
+        const BenchRow *b = &t->rows[i];
+        printf("\"%s\",%s,%llu,%llu,%s,%u,%s,%s,%u,%u,%u,%u,%.6f,%.6f,%.6f,%.6f,%.6f,%.6f,%s,%.0f,%.0f,%.3f,"
+               "%.3f\n",
+               l->info.name, l->info.arch, (unsigned long long)l->info.weight_bytes,
+               (unsigned long long)l->info.n_params, b->backend, b->threads, t->kv, b->test, b->n_prompt,
+               b->n_gen, b->depth, b->sequences, b->mean, b->stddev, b->median, b->least, b->most, b->floor,
+               b->floor > 0 ? b->floor_reads ? "read" : "int8" : "", b->bytes, b->macs,
+               machine_read(b->machine) / 1e9, b->machine->int8 / 1e9);
+    }
+}
+
+static void print_json(const BenchTable *t) {
+    const Loaded *l = t->model;
+    json_t *all = json_array();
+    for (uint32_t i = 0; i < t->n; i++) {
+        const BenchRow *b = &t->rows[i];
+        const Machine *m = b->machine;
+        json_t *samples = json_array(), *row;
+        for (uint32_t k = 0; k < b->n_samples; k++) json_array_append_new(samples, json_real(b->samples[k]));
+        row = json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:s,s:s,s:s}", "build", tern_version(), "model",
+                        l->info.name, "model_arch", l->info.arch, "model_type", l->info.desc, "model_size",
+                        (json_int_t)l->info.weight_bytes, "model_n_params", (json_int_t)l->info.n_params,
+                        "backend", b->backend, "type_kv", t->kv, "test", b->test);
+        const struct {
+            const char *key;
+            uint64_t value;
+        } counts[] = {{"n_threads", b->threads},
+                      {"n_prompt", b->n_prompt},
+                      {"n_gen", b->n_gen},
+                      {"n_depth", b->depth},
+                      {"n_seq", b->sequences},
+                      {"read_bytes", m->bytes},
+                      {"read_huge_bytes", m->huge_bytes}};
+        const struct {
+            const char *key;
+            double value;
+        } reals[] = {{"avg_ts", b->mean},      {"stddev_ts", b->stddev},
+                     {"median_ts", b->median}, {"min_ts", b->least},
+                     {"max_ts", b->most},      {"floor_ts", b->floor},
+                     {"bytes", b->bytes},      {"macs", b->macs},
+                     {"read_plain", m->plain}, {"read_prefetching", m->prefetching},
+                     {"int8_ops", m->int8},    {"floor_share", bench_share(b)}};
+        for (size_t k = 0; k < TN_COUNT(counts); k++)
+            json_object_set_new(row, counts[k].key, json_integer((json_int_t)counts[k].value));
+        for (size_t k = 0; k < TN_COUNT(reals); k++)
+            json_object_set_new(row, reals[k].key, json_real(reals[k].value));
+        json_object_set_new(row, "floor_bound",
+                            b->floor > 0 ? json_string(b->floor_reads ? "read" : "int8") : json_null());
+        json_object_set_new(row, "samples_ts", samples);
+        json_array_append_new(all, row);
+    }
+    json_dumpf(all, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(10));
+    printf("\n");
+    json_decref(all);
+}
+
+BenchPrint *bench_printer(const char *format) {
+    return strcmp(format, "md") == 0     ? print_md
+           : strcmp(format, "json") == 0 ? print_json
+           : strcmp(format, "csv") == 0  ? print_csv
+                                         : NULL;
+}

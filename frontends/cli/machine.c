@@ -1,0 +1,289 @@
+/* The machine's two floors.
+ *
+ * Reading: every thread walks its own share of a buffer that no cache holds, once plainly and once with prefetches as
+ * far ahead as the kernels', since either may be the faster; what counts is the wall time of all together. The pages
+ * are of the kind that the weights lie in, for small pages cost some percent.
+ *
+ * Dot products: as many accumulators as hide the instruction's latency, operands in registers. A level's figure is of
+ * the instructions its kernels have: vpdpbusd; on AVX2 vpmaddubsw, four of which are added before vpmaddwd widens
+ * them, as exact sums of ternary products allow; tdpbusd on tiles; sdot. */
+#include "frontends/cli/machine.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "runtime/base/arena.h"
+#include "runtime/base/os.h"
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+/* ---- threads that do a thing together, several times */
+
+typedef struct Team Team;
+typedef void Part(Team *team, uint32_t thread, int round);
+struct Team {
+    Part *part;
+    uint32_t n;
+    int rounds;
+    double *seconds; /* [rounds]: wall time of all threads */
+    pthread_mutex_t gate;
+    pthread_barrier_t step;
+    const uint8_t *memory; /* reading */
+    size_t share;
+    const char *level; /* dot products */
+    long turns;
+    uint64_t sum; /* so that nothing is left out as unused */
+};
+typedef struct Member {
+    Team *team;
+    uint32_t thread;
+} Member;
+
+static void rounds(Team *t, uint32_t thread) {
+    for (int r = 0; r < t->rounds; r++) {
+        pthread_barrier_wait(&t->step);
+        double start = tn_os_seconds();
+        t->part(t, thread, r);
+        pthread_barrier_wait(&t->step);
+        if (thread == 0) t->seconds[r] = tn_os_seconds() - start;
+    }
+}
+
+static void *member(void *arg) {
+    Member *m = arg;
+    pthread_mutex_lock(&m->team->gate); /* until it is known how many there are */
+    pthread_mutex_unlock(&m->team->gate);
+    if (m->team->n) rounds(m->team, m->thread);
+    return NULL;
+}
+
+static bool together(Team *t, uint32_t threads) {
+    Member *members = tn_xcalloc(threads, sizeof *members);
+    pthread_t *ids = tn_xcalloc(threads, sizeof *ids);
+    uint32_t started = 1;
+    pthread_mutex_init(&t->gate, NULL);
+    pthread_mutex_lock(&t->gate);
+    for (; started < threads; started++) {
+        members[started] = (Member){t, started};
+        if (pthread_create(&ids[started], NULL, member, &members[started])) break;
+    }
+    t->n = started == threads ? threads : 0;
+    pthread_barrier_init(&t->step, NULL, threads);
+    pthread_mutex_unlock(&t->gate);
+    if (t->n) rounds(t, 0);
+    for (uint32_t i = 1; i < started; i++) pthread_join(ids[i], NULL);
+    pthread_barrier_destroy(&t->step);
+    pthread_mutex_destroy(&t->gate);
+    free(ids);
+    free(members);
+    return t->n != 0;
+}
+
+/* ---- reading */
+
+typedef uint64_t Block __attribute__((vector_size(64)));
+enum { NEAR_BYTES = 1024, FAR_BYTES = 12288 };
+
+#define READER(name, attributes, ahead)                                                                      \
+    attributes static uint64_t name(const uint8_t *p, size_t n) {                                            \
+        const Block *from = (const Block *)(const void *)p;                                                  \
+        Block a = {0}, b = {0}, c = {0}, d = {0};                                                            \
+        for (size_t i = 0; i + 4 <= n / sizeof(Block); i += 4) {                                             \
+            for (int j = 0; (ahead) && j < 4; j++) {                                                         \
+                __builtin_prefetch((const uint8_t *)&from[i + (size_t)j] + NEAR_BYTES, 0, 3);                \
+                __builtin_prefetch((const uint8_t *)&from[i + (size_t)j] + FAR_BYTES, 0, 2);                 \
+            }                                                                                                \
+            a += from[i];                                                                                    \
+            b += from[i + 1];                                                                                \
+            c += from[i + 2];                                                                                \
+            d += from[i + 3];                                                                                \
+        }                                                                                                    \
+        a += b;                                                                                              \
+        c += d;                                                                                              \
+        a += c;                                                                                              \
+        return a[0] + a[1] + a[2] + a[3] + a[4] + a[5] + a[6] + a[7];                                        \
+    }
+
+#if defined(__x86_64__)
+READER(plain_512, __attribute__((target("avx512f"))), 0)
+READER(ahead_512, __attribute__((target("avx512f"))), 1)
+READER(plain_256, __attribute__((target("avx2"))), 0)
+READER(ahead_256, __attribute__((target("avx2"))), 1)
+#endif
+READER(plain_any, , 0)
+READER(ahead_any, , 1)
+
+typedef uint64_t ReaderFn(const uint8_t *, size_t);
+static void find_readers(ReaderFn *out[2]) {
+    out[0] = plain_any;
+    out[1] = ahead_any;
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f")) {
+        out[0] = plain_512;
+        out[1] = ahead_512;
+    } else if (__builtin_cpu_supports("avx2")) {
+        out[0] = plain_256;
+        out[1] = ahead_256;
+    }
+#endif
+}
+
+/* Even rounds are plain. */
+static void read_part(Team *t, uint32_t thread, int round) {
+    ReaderFn *readers[2];
+    find_readers(readers);
+    uint64_t sum = readers[round & 1](t->memory + thread * t->share, t->share);
+    __atomic_fetch_add(&t->sum, sum, __ATOMIC_RELAXED);
+}
+
+double machine_read(const Machine *m) {
+    return m->plain > m->prefetching ? m->plain : m->prefetching;
+}
+
+bool machine_read_rate(Machine *m, uint32_t threads, size_t bytes, bool huge) {
+    enum { ROUNDS = 8 };
+    double seconds[ROUNDS];
+    size_t share = bytes / threads / 4096 * 4096;
+    void *memory;
+    if (share == 0 || tn_os_map(share * threads, huge, &memory, NULL) != TERN_OK) return false;
+    if (!huge) tn_os_advise_small(memory, share * threads);
+    memset(memory, 1, share * threads);
+    Team t = {.part = read_part, .rounds = ROUNDS, .seconds = seconds, .memory = memory, .share = share};
+    bool done = together(&t, threads);
+    for (int r = 0; done && r < ROUNDS; r++) {
+        double rate = (double)(share * threads) / seconds[r], *best = r & 1 ? &m->prefetching : &m->plain;
+        if (rate > *best) *best = rate;
+    }
+    m->threads = threads;
+    m->bytes = share * threads;
+    m->huge_bytes = tn_os_huge_bytes(memory, share * threads);
+    tn_os_unmap(memory, share * threads);
+    return done;
+}
+
+/* ---- dot products: so many turns; returns multiply-adds a turn */
+
+#if defined(__x86_64__)
+__attribute__((target("avx512f,avx512bw,avx512vnni"))) static long dot_vnni(long turns, uint64_t *sum) {
+    enum { N = 12 };
+    __m512i acc[N], a = _mm512_set1_epi8(1), b = _mm512_set1_epi8(2);
+    for (int i = 0; i < N; i++) acc[i] = _mm512_setzero_si512();
+    for (long n = 0; n < turns; n++)
+        for (int i = 0; i < N; i++) {
+            acc[i] = _mm512_dpbusd_epi32(acc[i], a, b);
+            __asm__("" : "+v"(acc[i]));
+        }
+    for (int i = 1; i < N; i++) acc[0] = _mm512_add_epi32(acc[0], acc[i]);
+    *sum += (uint64_t)_mm_cvtsi128_si64(_mm512_castsi512_si128(acc[0]));
+    return N * 64;
+}
+
+__attribute__((target("avx2"))) static long dot_maddubs(long turns, uint64_t *sum) {
+    enum { N = 4 };
+    __m256i acc[N], a = _mm256_set1_epi8(1), b = _mm256_set1_epi8(2), ones = _mm256_set1_epi16(1);
+    for (int i = 0; i < N; i++) acc[i] = _mm256_setzero_si256();
+    for (long n = 0; n < turns; n++)
+        for (int i = 0; i < N; i++) {
+            __m256i p[4];
+            for (int j = 0; j < 4; j++) {
+                p[j] = _mm256_maddubs_epi16(a, b);
+                __asm__("" : "+x"(p[j])); /* each is made */
+            }
+            p[0] = _mm256_add_epi16(_mm256_add_epi16(p[0], p[1]), _mm256_add_epi16(p[2], p[3]));
+            acc[i] = _mm256_add_epi32(acc[i], _mm256_madd_epi16(p[0], ones));
+        }
+    for (int i = 1; i < N; i++) acc[0] = _mm256_add_epi32(acc[0], acc[i]);
+    *sum += (uint64_t)_mm_cvtsi128_si64(_mm256_castsi256_si128(acc[0]));
+    return N * 4 * 32;
+}
+
+/* Two by two tiles: the least with which every product needs one load at most. The state is asked of the system. */
+__attribute__((target("amx-tile,amx-int8"))) static long dot_amx(long turns, uint64_t *sum) {
+    enum { XCOMP_PERM = 0x1023, XTILEDATA = 18 };
+    struct {
+        uint8_t palette, row, zero[14];
+        uint16_t bytes[16];
+        uint8_t rows[16];
+    } config __attribute__((aligned(64))) = {.palette = 1};
+    static uint8_t tile[1024] __attribute__((aligned(64)));
+    int32_t out[256];
+    if (syscall(SYS_arch_prctl, XCOMP_PERM, XTILEDATA) != 0) return 0;
+    for (int i = 0; i < 8; i++) config.rows[i] = 16, config.bytes[i] = 64;
+    _tile_loadconfig(&config);
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_loadd(4, tile, 64);
+    _tile_loadd(5, tile, 64);
+    _tile_loadd(6, tile, 64);
+    _tile_loadd(7, tile, 64);
+    for (long n = 0; n < turns; n++) {
+        _tile_dpbusd(0, 4, 6);
+        _tile_dpbusd(1, 4, 7);
+        _tile_dpbusd(2, 5, 6);
+        _tile_dpbusd(3, 5, 7);
+    }
+    _tile_stored(0, out, 64);
+    _tile_release();
+    *sum += (uint64_t)out[0];
+    return 4 * 16 * 16 * 64;
+}
+#elif defined(__aarch64__)
+static long dot_sdot(long turns, uint64_t *sum) {
+    typedef int32_t V __attribute__((vector_size(16)));
+    V a = {1}, b = {2}, c[12] = {{0}};
+    for (long n = 0; n < turns; n++)
+        for (int i = 0; i < 12; i++)
+            __asm__(".arch_extension dotprod\n\tsdot %0.4s, %1.16b, %2.16b" : "+w"(c[i]) : "w"(a), "w"(b));
+    for (int i = 1; i < 12; i++) c[0] += c[i];
+    *sum += (uint64_t)c[0][0];
+    return 12 * 16;
+}
+#endif
+
+typedef long DotFn(long turns, uint64_t *sum);
+static DotFn *find_dot(const char *level) {
+#if defined(__x86_64__)
+    if (strcmp(level, "amx") == 0) return dot_amx;
+    if (strcmp(level, "avx512-vnni") == 0) return dot_vnni;
+    if (strcmp(level, "avx2") == 0) return dot_maddubs;
+#elif defined(__aarch64__)
+    if (strcmp(level, "neon-dotprod") == 0) return dot_sdot;
+#endif
+    (void)level;
+    return NULL;
+}
+
+static void dot_part(Team *t, uint32_t thread, int round) {
+    (void)thread, (void)round;
+    uint64_t sum = 0;
+    find_dot(t->level)(t->turns, &sum);
+    __atomic_fetch_add(&t->sum, sum, __ATOMIC_RELAXED);
+}
+
+bool machine_int8_rate(Machine *m, uint32_t threads, const char *level) {
+    enum { ROUNDS = 5 };
+    double seconds[ROUNDS];
+    uint64_t sum = 0;
+    DotFn *dot = find_dot(level);
+    long macs = dot ? dot(1, &sum) : 0, turns = 1000;
+    if (macs == 0) return false;
+    for (double took = 0; took < 0.01;
+         turns *= 2) { /* until a round is long enough for the clock and the threads */
+        double start = tn_os_seconds();
+        dot(turns, &sum);
+        took = tn_os_seconds() - start;
+    }
+    Team t = {.part = dot_part, .rounds = ROUNDS, .seconds = seconds, .level = level, .turns = turns};
+    if (!together(&t, threads)) return false;
+    for (int r = 0; r < ROUNDS; r++) {
+        double rate = 2.0 * (double)macs * (double)turns * threads / seconds[r];
+        if (rate > m->int8) m->int8 = rate;
+    }
+    m->threads = threads;
+    return true;
+}

@@ -1,0 +1,155 @@
+#!/usr/bin/env bash
+# tern bench: its rows, its three formats, what it says of the machine, and the exact lines of its refusals; --huge.
+set -u
+build=$1
+tern=$build/tern
+root=$(cd "$(dirname "$0")/../.." && pwd)
+model=$root/models/verse-i2_s.gguf
+case $("$tern" --version) in *"cpu levels: none"* | *"no LLVM"*)
+    echo "skipped: no compiled code in this build or on this machine"
+    exit 77
+    ;;
+esac
+command -v python3 >/dev/null || { echo "skipped: no python3 to read json and csv with" && exit 77; }
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+checks=0
+failures=0
+no() {
+    echo "FAILED: $*"
+    failures=$((failures + 1))
+}
+is() {
+    checks=$((checks + 1))
+    [ "$2" = "$3" ] || no "$1: got '$2', wanted '$3'"
+}
+run() {
+    local want=$1
+    shift
+    "$tern" "$@" >"$dir/out" 2>"$dir/err" </dev/null
+    local got=$?
+    checks=$((checks + 1))
+    [ "$got" = "$want" ] || no "tern $*: exit $got, wanted $want: $(head -c 300 "$dir/err")"
+    out=$(cat "$dir/out")
+    err=$(cat "$dir/err")
+}
+usage() { # usage WHAT FLAG... : the line on standard error
+    local want=$1
+    shift
+    run 2 bench "$model" "$@"
+    is "tern bench $*" "$err" "tern bench: $want (see tern bench --help)"
+    is "nothing on standard output" "$out" ""
+}
+
+usage "-o: 'xml', wanted md, json or csv" -o xml
+usage "-t: 0, wanted 1 to 1024" -t 1,0
+usage "-b: 0, wanted 1 to 65536" -b 0
+usage "-d: 'deep', wanted a comma list of whole numbers" -d deep
+usage "-pg: '8', wanted PROMPT,GEN, both at least 1" -pg 8
+usage "-pg: '8,0', wanted PROMPT,GEN, both at least 1" -pg 8,0
+usage "-pg: '8,1,2', wanted PROMPT,GEN, both at least 1" -pg 8,1,2
+usage "-pg: 'a,b', wanted a comma list of whole numbers" -pg a,b
+usage "-r: '0', wanted a whole number from 1 to 100" -r 0
+usage "--read-mib: '-1', wanted a whole number from 0 to 1048576" --read-mib -1
+
+run 0 compile "$model" -o "$dir/m.tern" --kv f16
+run 1 bench "$dir/m.tern" -p 2000 -n 0 --read-mib 0
+is "too long" "$err" "tern: error: pp2000 needs 2000 positions, but the model has 1024"
+run 1 bench "$dir/m.tern" -p 0 -n 8 -d 1020 --read-mib 0
+is "too deep" "$err" "tern: error: tg8 @ d1020 needs 1028 positions, but the model has 1024"
+run 1 bench "$dir/m.tern" -p 0 -n 8 -b 600 --read-mib 0
+is "too many sequences" "$err" \
+    "tern: error: tg8 x600 decodes 600 sequences together, but a step has at most 512 rows"
+run 1 bench "$dir/m.tern" -p 8 -n 8 --read-mib 0 --kv f32
+is "a cache type without code" "$err" "tern: error: $dir/m.tern: was not compiled for kv f32"
+
+# the grid: depths x (prompts, batches x (lengths, pairs)); a 0 is no test
+run 0 bench "$dir/m.tern" -p 0,16 -n 4 -pg 16,4 -d 0,32 -b 1,3 -r 3 -t 1 --read-mib 16
+is "the tests" "$(sed -n 's/^|.*|\([^|]*\)|[^|]*|[^|]*|$/\1/p' "$dir/out" | tr -d ' ' | tail -n +3 | tr '\n' ' ')" \
+    "pp16 tg4 pp16+tg4 tg4x3 pp16+tg4x3 pp16@d32 tg4@d32 pp16+tg4@d32 tg4x3@d32 pp16+tg4x3@d32 "
+for line in "t/s: median ± standard deviation of 3" "read: "*" GB/s, 1 threads, 16 MiB in small pages (plain "*")" \
+    "int8: "*" GOPS, 1 threads, "* "build: tern "*; do
+    found=no
+    while read -r got; do
+        # shellcheck disable=SC2254
+        case $got in $line) found=yes ;; esac
+    done <"$dir/out"
+    checks=$((checks + 1))
+    [ $found = yes ] || no "no line '$line' in the footer"
+done
+run 0 bench "$dir/m.tern" -p 16 -n 0 -r 1 -t 1 --read-mib 0
+case $out in *"read: "* | *"int8: "*) no "--read-mib 0 measures the machine: $out" ;; esac
+
+# json and csv say the same of a row, and the sums add up
+flags="-p 16 -n 4 -d 32 -b 2 -r 4 -t 1,2 --read-mib 16"
+# shellcheck disable=SC2086
+run 0 bench "$dir/m.tern" $flags -o json
+cp "$dir/out" "$dir/json"
+# shellcheck disable=SC2086
+run 0 bench "$dir/m.tern" $flags -o csv
+cp "$dir/out" "$dir/csv"
+python3 - "$dir/json" "$dir/csv" <<'PY' || no "json and csv"
+import csv, json, statistics, sys
+rows = json.load(open(sys.argv[1]))
+table = list(csv.DictReader(open(sys.argv[2])))
+def check(ok, what):
+    if not ok:
+        sys.exit("wrong: %s" % what)
+check([r["test"] for r in rows] == ["pp16 @ d32", "tg4 x2 @ d32"] * 2, [r["test"] for r in rows])
+check([r["test"] for r in table] == [r["test"] for r in rows], "csv rows")
+check([r["n_threads"] for r in rows] == [1, 1, 2, 2], "threads")
+for r, c in zip(rows, table):
+    s = r["samples_ts"]
+    check(len(s) == 4 and min(s) > 0, "samples")
+    check(abs(statistics.median(s) - r["median_ts"]) < 1e-6 * r["median_ts"], "median")
+    check(abs(statistics.stdev(s) - r["stddev_ts"]) < 1e-6 * r["avg_ts"], "stddev")
+    check(r["min_ts"] == min(s) and r["max_ts"] == max(s), "least and most")
+    check(r["read_plain"] > 1e7 and r["read_prefetching"] > 1e7 and r["int8_ops"] > 1e8, "the machine")
+    check(r["read_bytes"] == 16 << 20 and r["type_kv"] == "f16", "facts")
+    # 4.7 M ternary parameters at 2 bits and a head of 1792 x 256; every weight takes part once a row
+    decode = r["n_gen"] > 0
+    steps = r["n_gen"] if decode else 1
+    check(1.9e6 * steps < r["bytes"] < 2.6e6 * steps, "bytes %g" % r["bytes"])
+    check(4.5e6 < r["macs"] / (8 if decode else 16) < 6e6, "macs %g" % r["macs"])
+    floor = max(r["bytes"] / max(r["read_plain"], r["read_prefetching"]), 2 * r["macs"] / r["int8_ops"])
+    tokens = 8 if decode else 16
+    check(abs(tokens / floor / r["floor_ts"] - 1) < 0.01, "floor")
+    check(abs(r["median_ts"] / r["floor_ts"] - r["floor_share"]) < 1e-6, "share")
+    check(r["floor_bound"] in ("read", "int8"), "bound")
+    for key in ("n_prompt", "n_gen", "n_depth", "n_seq", "n_threads"):
+        check(int(c[key]) == r[key], key)
+    for key in ("bytes", "macs"):
+        check(abs(float(c[key]) - r[key]) < 1, key)
+    check(float(c["median_ts"]) > 0 and float(c["floor_ts"]) > 0, "csv numbers")
+PY
+checks=$((checks + 1))
+
+# --huge: said, never silent, and the same ids
+run 0 run "$dir/m.tern" --tokens 1789,978,1530,317 --temp 0 -n 8 --print-tokens
+want=$out
+for check in "" --no-check; do
+    # shellcheck disable=SC2086
+    run 0 run "$dir/m.tern" --tokens 1789,978,1530,317 --temp 0 -n 8 --print-tokens --huge $check
+    is "ids with --huge $check" "$out" "$want"
+    case $err in
+    "tern: 0.0 MB of 2."*" MB of weights are in huge pages: the system gives none (/sys/kernel/mm/transparent_hugepage/enabled)"*) ;;
+    "tern: "*" MB of 2."*" MB of weights are in huge pages"*) ;;
+    *) no "--huge says nothing: $err" ;;
+    esac
+done
+cp "$dir/m.tern" "$dir/bad.tern"
+python3 -c 'import sys; f = open(sys.argv[1], "r+b"); f.seek(-1, 2); f.write(b"\x5a")' "$dir/bad.tern"
+for huge in "" --huge; do
+    # shellcheck disable=SC2086
+    run 1 run "$dir/bad.tern" --tokens 1,2 -n 1 $huge
+    case $err in "tern: error: $dir/bad.tern: section WGHT: the hash of chunk 0 of 1 is "*", wanted "*) ;; *)
+        no "damaged weights, $huge: $err" ;;
+    esac
+done
+run 0 bench "$dir/m.tern" --huge -p 8 -n 0 -r 1 -t 1 --read-mib 16
+case $err in *"MB of weights are in huge pages"*) ;; *) no "bench --huge says nothing: $err" ;; esac
+run 0 run "$dir/m.tern" --tokens 1,2 -n 1
+case $err in *"huge pages"*) no "huge pages without --huge: $err" ;; esac
+
+echo "bench: $checks checks, $failures failures"
+[ $failures = 0 ]
