@@ -259,6 +259,8 @@ void tn_lb_rows_kernel(TnLb *b);
  *            results lie at acc + r * stride (i64, bytes), and all `rows` rows of acc may be written
  *   prepare  may be NULL. Turns the n weight rows of a strip into what `strips` then gets instead of w, once
  *            for all rows of the step, in `panels` bytes of scratch
+ *   listed   may be NULL. As `strip`, for n of the columns behind w: those that list (i32, rising) names. TN_AHEAD
+ *            more entries follow, which may be read ahead. Other places of acc stay as they are
  *
  * acc has room for 32 columns behind n rounded up to 32; buf is scratch of `buf` bytes, for each call. */
 typedef struct TnStrips {
@@ -269,8 +271,20 @@ typedef struct TnStrips {
     void (*strips)(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x,
                    LLVMValueRef acc, LLVMValueRef stride, LLVMValueRef buf);
     void (*prepare)(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef panels);
+    void (*listed)(TnLb *b, LLVMValueRef w, LLVMValueRef list, LLVMValueRef n, LLVMValueRef x,
+                   LLVMValueRef acc, LLVMValueRef buf);
 } TnStrips;
+enum { TN_AHEAD = 4 };
 void tn_lb_cols_kernel(TnLb *b, const TnStrips *s);
+
+/* gated.c: whether a part's values are all mulz(relu2(gate), up), so that columns of `up` are not needed where gate
+ * is not positive. Gives which of the part's slices are the two. */
+bool tn_lb_gated(TnLb *b, const TnPart *p, uint32_t part, uint32_t *out_gate, uint32_t *out_up);
+/* Makes the list (TnStrips) of the columns wanted, of `width` (i64), in list[grain + TN_AHEAD]; returns their
+ * number (i64). acc: the sums of the gate's strip; x: the q8 row. All of them are wanted where a column left out
+ * could be told from a zero. */
+LLVMValueRef tn_lb_wanted(TnLb *b, const TnPart *p, uint32_t gate, uint32_t up, LLVMValueRef acc,
+                          LLVMValueRef width, LLVMValueRef x, LLVMValueRef list);
 
 /* The kernel being built, for LLVM's fatal-error handler. */
 void tn_llvm_note(const char *kernel, const char *op);

@@ -4,7 +4,8 @@
  *   for each unit of the tile
  *     for each slice of the unit's part: its weights made ready, if the root wants that (`prepare`)
  *     for each block of rows                       (the strip's weights come from memory once, then from L2)
- *       for each slice of the unit's part: the strip of root values into scratch
+ *       for each slice of the unit's part: the strip of root values into scratch (of a gated part's second slice,
+ *         those columns alone that are wanted: gated.c)
  *       for each row of the block: the part's epilogue over the strips */
 #include "codegen/llvm/build.h"
 
@@ -21,6 +22,7 @@ typedef struct Cols {
     int64_t in_stride, w_stride;
     LLVMValueRef acc, buf;    /* strips [slice][row of block][grain + 32] of 4 bytes; scratch */
     LLVMValueRef panels;      /* [slice] of what `prepare` makes */
+    LLVMValueRef list;        /* of columns of a gated part */
     int64_t acc_stride;       /* bytes */
     bool *skip;               /* nodes that are not of the part being emitted */
     LLVMValueRef *mem[1 + 4]; /* frames' memory: behind the slices, then before each */
@@ -65,6 +67,18 @@ static void strips(Cols *c, LLVMValueRef first, LLVMValueRef n, LLVMValueRef col
     else
         c->s->strips(b, c->s->prepare ? panels(c, slice) : weights(c, col), width, x, n, acc,
                      tn_lb_i64(b, c->acc_stride), c->buf);
+}
+
+/* The same for one row and a part of which the columns of `up` are needed only where its gate is open. */
+static void gated_strips(Cols *c, const TnPart *p, LLVMValueRef row, const LLVMValueRef col[4],
+                         LLVMValueRef width, uint32_t gate, uint32_t up) {
+    TnLb *b = c->b;
+    strips(c, row, NULL, col[gate], width, gate);
+    LLVMValueRef x = tn_lb_elem(b, c->in, row, c->in_stride);
+    LLVMValueRef open = tn_lb_atc(b, c->acc, (int64_t)gate * c->acc_stride);
+    LLVMValueRef n = tn_lb_wanted(b, p, gate, up, open, width, x, c->list);
+    c->s->listed(b, weights(c, col[up]), c->list, n, x, tn_lb_atc(b, c->acc, (int64_t)up * c->acc_stride),
+                 c->buf);
 }
 
 /* A fresh frame over the columns from `col` on: nothing is in memory but the root's strip and its input. */
@@ -143,7 +157,11 @@ static void part_units(Cols *c, const TnPart *p, uint32_t part, int64_t start) {
         c->s->prepare(b, weights(c, col[i]), width, panels(c, i));
     TnLoop t = tn_lb_loop(b, c->zero, c->rows, c->block);
     LLVMValueRef left = LLVMBuildSub(b->b, c->rows, t.i, ""), n = tn_lb_min(b, left, tn_lb_i64(b, c->block));
-    for (uint32_t i = 0; i < p->n_bases; i++) strips(c, t.i, n, col[i], width, i);
+    uint32_t gate, up;
+    if (c->list && tn_lb_gated(b, p, part, &gate, &up))
+        gated_strips(c, p, t.i, col, width, gate, up);
+    else
+        for (uint32_t i = 0; i < p->n_bases; i++) strips(c, t.i, n, col[i], width, i);
     if (c->block == 1) {
         epilogue(c, p, part, t.i, c->zero, c0, width);
     } else {
@@ -172,6 +190,8 @@ void tn_lb_cols_kernel(TnLb *b, const TnStrips *s) {
     c.acc = tn_lb_scratch(b, (uint64_t)(c.acc_stride * c.block) * most);
     c.buf = tn_lb_scratch(b, (uint64_t)s->buf);
     if (c.block > 1 && s->prepare) c.panels = tn_lb_scratch(b, (uint64_t)s->panels * most);
+    if (c.block == 1 && s->listed && most == 2)
+        c.list = tn_lb_scratch(b, (uint64_t)(k->grain + TN_AHEAD) * 4);
     c.skip = tn_xcalloc(k->n, sizeof *c.skip);
     for (size_t i = 0; i < TN_COUNT(c.mem); i++) c.mem[i] = tn_xcalloc(k->n, sizeof *c.mem[i]);
     prologue(&c);

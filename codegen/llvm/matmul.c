@@ -126,7 +126,7 @@ static void strips(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVM
 }
 
 static void kernel(TnLb *b) {
-    TnStrips s = {shape(b, false).x, 2048, 0, strip, strips, NULL};
+    TnStrips s = {shape(b, false).x, 2048, 0, strip, strips, NULL, NULL};
     tn_lb_cols_kernel(b, &s);
 }
 

@@ -99,33 +99,57 @@ static LLVMValueRef combine(TnLb *b, LLVMValueRef *acc) {
     return sum;
 }
 
-/* The function of the module for K = k: void (w, i64 count, x, acc, buf) */
-static LLVMValueRef strip_function(TnLb *b, int64_t k) {
+static LLVMValueRef entry(TnLb *b, LLVMValueRef list, LLVMValueRef i) {
+    return LLVMBuildSExt(b->b, tn_lb_load(b, b->t_i32, tn_lb_elem(b, list, i, 4), 4), b->t_i64, "");
+}
+
+/* The function of the module for K = k: void (w, i64 count, x, acc, buf, list). With `listed` it goes over those
+ * rows of weights alone that list (TnStrips) names, each prefetched TN_AHEAD rows before. */
+static LLVMValueRef strip_function(TnLb *b, int64_t k, bool listed) {
     char name[64];
-    snprintf(name, sizeof name, "tmatmul_k%lld", (long long)k);
+    snprintf(name, sizeof name, "tmatmul_k%lld%s", (long long)k, listed ? "_listed" : "");
     LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
     if (fn) return fn;
     LLVMBasicBlockRef back = tn_lb_here(b);
-    LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr, b->t_ptr};
-    fn = tn_lb_function(b, name, params, 5, false);
+    LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr, b->t_ptr, b->t_ptr};
+    fn = tn_lb_function(b, name, params, 6, false);
     LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, fn, ""));
     LLVMValueRef w = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), x = LLVMGetParam(fn, 2);
-    LLVMValueRef out = LLVMGetParam(fn, 3), buf = LLVMGetParam(fn, 4), zero = tn_lb_i64(b, 0);
+    LLVMValueRef out = LLVMGetParam(fn, 3), buf = LLVMGetParam(fn, 4), list = LLVMGetParam(fn, 5);
+    LLVMValueRef zero = tn_lb_i64(b, 0);
     LLVMTypeRef ints = tn_tm_ints(b);
     int size = b->level->bytes, lanes = size / 4, n = accumulators(b);
     int64_t lines = (k + CODES - 1) / CODES, row_bytes = lines * LINE;
     LLVMValueRef sum = tn_lb_load(b, b->t_i32, tn_lb_atc(b, x, 4), 4);
     x = tn_lb_atc(b, x, TN_Q8_HEAD);
+    if (listed) { /* the first rows; the others as these are worked on */
+        TnLoop l = tn_lb_loop(b, zero, tn_lb_i64(b, TN_AHEAD), 1);
+        LLVMValueRef first = tn_lb_elem(b, w, entry(b, list, l.i), row_bytes);
+        TnLoop i = tn_lb_loop(b, zero, tn_lb_i64(b, lines), 1);
+        tn_lb_prefetch(b, tn_lb_elem(b, first, i.i, LINE), 1);
+        tn_lb_loop_end(b, &i);
+        tn_lb_loop_end(b, &l);
+    }
     TnLoop g = tn_lb_loop(b, zero, count, lanes); /* rows of weights that share a tree */
     LLVMValueRef here = tn_lb_min(b, LLVMBuildSub(b->b, count, g.i, ""), tn_lb_i64(b, lanes));
     TnLoop m = tn_lb_loop(b, zero, here, 1);
-    LLVMValueRef row = tn_lb_elem(b, w, LLVMBuildAdd(b->b, g.i, m.i, ""), row_bytes);
+    LLVMValueRef at = LLVMBuildAdd(b->b, g.i, m.i, ""), ahead = NULL;
+    if (listed) {
+        ahead = entry(b, list, LLVMBuildAdd(b->b, at, tn_lb_i64(b, TN_AHEAD), ""));
+        ahead = tn_lb_elem(b, w, ahead, row_bytes);
+        at = entry(b, list, at);
+    }
+    LLVMValueRef row = tn_lb_elem(b, w, at, row_bytes);
     TnLoop i = tn_lb_loop(b, zero, tn_lb_i64(b, lines), 1);
     LLVMValueRef acc[4];
     for (int a = 0; a < n; a++) acc[a] = tn_lb_carry(b, &i, LLVMConstNull(ints));
     LLVMValueRef codes = tn_lb_carry(b, &i, x), from = tn_lb_elem(b, row, i.i, LINE);
-    tn_lb_prefetch(b, tn_lb_atc(b, from, NEAR), 1);
-    tn_lb_prefetch(b, tn_lb_atc(b, from, FAR), 2);
+    if (listed) {
+        tn_lb_prefetch(b, tn_lb_elem(b, ahead, i.i, LINE), 1);
+    } else {
+        tn_lb_prefetch(b, tn_lb_atc(b, from, NEAR), 1);
+        tn_lb_prefetch(b, tn_lb_atc(b, from, FAR), 2);
+    }
     line(b, from, codes, acc);
     for (int a = 0; a < n; a++) tn_lb_next(&i, a, acc[a]);
     tn_lb_next(&i, n, tn_lb_opaque(b, tn_lb_atc(b, codes, CODES)));
@@ -137,7 +161,16 @@ static LLVMValueRef strip_function(TnLb *b, int64_t k) {
     for (int j = 0; j < lanes; j++)
         part[j] = tn_lb_load(b, ints, tn_lb_atc(b, buf, (int64_t)j * size), (unsigned)size);
     LLVMValueRef all = tn_lb_trees(b, part, lanes, TN_FOLD_ADD);
-    tn_lb_store(b, LLVMBuildSub(b->b, all, tn_lb_splat(b, sum, lanes), ""), tn_lb_elem(b, out, g.i, 4), 4);
+    all = LLVMBuildSub(b->b, all, tn_lb_splat(b, sum, lanes), "");
+    if (listed) {
+        tn_lb_store(b, all, buf, (unsigned)size);
+        TnLoop j = tn_lb_loop(b, zero, here, 1);
+        LLVMValueRef to = entry(b, list, LLVMBuildAdd(b->b, g.i, j.i, ""));
+        tn_lb_store(b, tn_lb_load(b, b->t_i32, tn_lb_elem(b, buf, j.i, 4), 4), tn_lb_elem(b, out, to, 4), 4);
+        tn_lb_loop_end(b, &j);
+    } else {
+        tn_lb_store(b, all, tn_lb_elem(b, out, g.i, 4), 4);
+    }
     tn_lb_loop_end(b, &g);
     LLVMBuildRetVoid(b->b);
     LLVMPositionBuilderAtEnd(b->b, back);
@@ -150,8 +183,14 @@ static int64_t root_k(TnLb *b) {
 
 static void strip(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef acc,
                   LLVMValueRef buf) {
-    LLVMValueRef args[] = {w, n, x, acc, buf};
-    tn_lb_call_function(b, strip_function(b, root_k(b)), args, 5);
+    LLVMValueRef args[] = {w, n, x, acc, buf, buf};
+    tn_lb_call_function(b, strip_function(b, root_k(b), false), args, 6);
+}
+
+static void listed(TnLb *b, LLVMValueRef w, LLVMValueRef list, LLVMValueRef n, LLVMValueRef x,
+                   LLVMValueRef acc, LLVMValueRef buf) {
+    LLVMValueRef args[] = {w, n, x, acc, buf, list};
+    tn_lb_call_function(b, strip_function(b, root_k(b), true), args, 6);
 }
 
 static void few(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef acc,
@@ -172,8 +211,9 @@ static void many(TnLb *b, LLVMValueRef panels, LLVMValueRef n, LLVMValueRef x, L
 static void kernel(TnLb *b) {
     int64_t most = tn_lb_most_rows(b, b->k->root), columns = (b->k->grain + 63) / 64 * 64;
     int64_t panels = columns / (b->level->bytes / 4) * tn_tm_panel_bytes(b, root_k(b));
-    TnStrips one = {1, 1024, 0, strip, few, NULL}, some = {TN_FEW, tn_tm_few_buf(b), 0, strip, few, NULL};
-    TnStrips all = {tn_tm_block(b), 64, panels, strip, many, prepare};
+    TnStrips one = {1, 1024, 0, strip, few, NULL, listed},
+             some = {TN_FEW, tn_tm_few_buf(b), 0, strip, few, NULL, NULL};
+    TnStrips all = {tn_tm_block(b), 64, panels, strip, many, prepare, NULL};
     tn_lb_cols_kernel(b, most == 1 ? &one : most <= TN_FEW ? &some : &all);
 }
 

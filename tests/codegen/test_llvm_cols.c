@@ -119,21 +119,27 @@ static void test_qkv(void **state) {
     }
 }
 
-/* gate|up: one part of two slices. */
+/* gate|up: one part of two slices. With mulz, where code may skip columns: with factors of either sign, zero, and
+ * too large for skipping. */
 static void test_gate_up(void **state) {
     (void)state;
-    for (int i = 0; i < 4; i++) {
+    static const char *const scales[] = {"0x1p-6,%d:0x1.4p-6", "-0x1p-6,%d:0x1.4p-6", "0x0p+0,%d:0x1.4p-6",
+                                         "0x1p-6,%d:0x1p+127", "0x1p+127,%d:0x1p-6",  "0x1p-6,%d:-0x1p+127"};
+    for (int i = 0; i < 16; i++) {
         int n = i % 2 ? 97 : 128, grain = i % 2 ? 20 : 64;
-        const char *act = i < 2 ? "relu2" : "silu";
-        say("$w: p64[%d,192] scale=[%d:0x1p-6,%d:0x1.4p-6] = random {seed=5}\n", 2 * n, n, n);
+        const char *act = i == 2 || i == 3 ? "silu" : "relu2", *mul = i < 4 ? "mul" : "mulz";
+        say("$w: p64[%d,192] scale=[%d:", 2 * n, n);
+        say(scales[i < 4 ? 0 : (i - 4) / 2], n);
+        say("] = random {seed=5}\n");
         say_q8(192);
         say("kernel @main {root=tmatmul, target=llvm, axis=cols, grain=%d, units=%d, barrier=1}\n"
             "%%a: i32[T,%d] = tmatmul %%q, $w\n%%d: f32[T,%d] = dequant %%a, %%q, $w\n",
             grain, units_of(n, grain), 2 * n, 2 * n);
         say("%%g: f32[T,%d] = slice %%d {lo=0, n=%d}\n%%u: f32[T,%d] = slice %%d {lo=%d, n=%d}\n", n, n, n, n,
             n);
-        say("%%r: f32[T,%d] = %s %%g\n%%y: f32[T,%d] = mul %%r, %%u {off=0}\nend\n", n, act, n);
-        check_steps(false, act);
+        say("%%r: f32[T,%d] = %s %%g\n", n, act);
+        say("%%y: f32[T,%d] = %s %s {off=0}\nend\n", n, mul, i % 4 < 2 ? "%r, %u" : "%u, %r");
+        check_steps(false, mul);
     }
 }
 
