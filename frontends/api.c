@@ -69,7 +69,7 @@ TernStatus tn_levels_choose(const TerncOptions *o, bool jit, TnArena *arena, con
     if (!list || !*list) list = tern_cpu_levels();
     if (!*list)
         return tn_fail(err, TERN_ERR_UNSUPPORTED,
-                       "this machine has none of the feature levels avx2, avx512-vnni, neon-dotprod; "
+                       "this machine has none of the feature levels avx2, avx512-vnni, amx, neon-dotprod; "
                        "--target ref runs anywhere");
     TN_TRY(tn_list_split(arena, "--cpu", list, out, out_n, err));
     if (!jit || *out_n == 1) return TERN_OK;

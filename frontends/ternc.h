@@ -4,7 +4,7 @@
  * The program `tern` opens it with dlopen for the verbs that compile.
  *
  *   source   a model file (GGUF), or NULL for the small model embedded in the library
- *   levels   CPU feature levels to emit code for: "avx2", "avx512-vnni", "neon-dotprod"; or "ref" for none:
+ *   levels   CPU feature levels to emit code for: "avx2", "avx512-vnni", "amx", "neon-dotprod"; or "ref" for none:
  * then kernels are evaluated by the reference evaluator, slowly, with the same bits
  *
  * A whole program, compile at load and step (tests compile and run it: tests/cli/example_compile.c):

@@ -1,8 +1,11 @@
 #include "runtime/cpu.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
 #include "runtime/abi/kernel.h"
+#include "runtime/base/os.h"
 #include "runtime/base/status.h"
 #include "runtime/tern.h"
 
@@ -43,6 +46,8 @@ bool tn_level_under(uint32_t level, uint32_t cap) {
     return level == TN_LEVEL_REF || (is_arm(level) == is_arm(cap) && level <= cap);
 }
 
+static bool refused; /* the machine has AMX, the system does not let us */
+
 #if defined(__x86_64__)
 
 typedef struct Regs {
@@ -68,7 +73,7 @@ static bool has(uint32_t reg, uint32_t mask) {
 }
 #define BIT(n) (1u << (n))
 
-static uint32_t best_level(void) {
+static uint32_t find_best(void) {
     Regs one = cpuid(1, 0), seven = cpuid(7, 0), ext = cpuid(0x80000001u, 0);
     /* SSE3 SSSE3 FMA CX16 SSE4.1 SSE4.2 MOVBE POPCNT OSXSAVE AVX F16C; BMI1 AVX2 BMI2; LAHF LZCNT */
     uint32_t v3 = BIT(0) | BIT(9) | BIT(12) | BIT(13) | BIT(19) | BIT(20) | BIT(22) | BIT(23) | BIT(27) |
@@ -81,14 +86,15 @@ static uint32_t best_level(void) {
     if (!has(seven.b, BIT(16) | BIT(17) | BIT(28) | BIT(30) | BIT(31)) || !has(seven.c, BIT(11)) ||
         (saved & 0xe6) != 0xe6)
         return TN_LEVEL_AVX2;
-    /* Nothing is lowered to AMX yet, and its tiles need a permission of Linux that nobody asks for yet: a
-     * machine that has it is one of avx512-vnni. */
-    return TN_LEVEL_AVX512_VNNI;
+    /* AMX-TILE and AMX-INT8, the system saves tiles, and gives them to us */
+    if (!has(seven.d, BIT(24) | BIT(25)) || (saved & 0x60000) != 0x60000) return TN_LEVEL_AVX512_VNNI;
+    refused = !tn_os_allow_amx();
+    return refused ? TN_LEVEL_AVX512_VNNI : TN_LEVEL_AMX;
 }
 
 #elif defined(__aarch64__)
 
-static uint32_t best_level(void) {
+static uint32_t find_best(void) {
     unsigned long asimd = 1ul << 1, asimddp = 1ul << 20; /* HWCAP_ASIMD, HWCAP_ASIMDDP */
     unsigned long caps = getauxval(AT_HWCAP);
     return (caps & asimd) && (caps & asimddp) ? TN_LEVEL_NEON_DOTPROD : TN_LEVEL_REF;
@@ -96,11 +102,35 @@ static uint32_t best_level(void) {
 
 #else
 
-static uint32_t best_level(void) {
+static uint32_t find_best(void) {
     return TN_LEVEL_REF;
 }
 
 #endif
+
+/* Asked of the machine once: a permission is a process's, and the rest does not change. */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static uint32_t best;
+static atomic_uint pretended = TN_LEVEL_REF;
+
+static void look(void) {
+    best = find_best();
+}
+
+static uint32_t best_level(void) {
+    pthread_once(&once, look);
+    uint32_t p = atomic_load(&pretended);
+    return p == TN_LEVEL_REF ? best : p;
+}
+
+void tn_level_pretend(uint32_t level) {
+    atomic_store(&pretended, level);
+}
+
+const char *tern_cpu_refused(void) {
+    pthread_once(&once, look);
+    return refused ? "amx" : "";
+}
 
 bool tn_level_runs_here(uint32_t level) {
     return level != TN_LEVEL_REF && tn_level_name(level) && tn_level_under(level, best_level());
@@ -112,6 +142,8 @@ const char *tern_cpu_levels(void) {
         return "avx2";
     case TN_LEVEL_AVX512_VNNI:
         return "avx512-vnni,avx2";
+    case TN_LEVEL_AMX:
+        return "amx,avx512-vnni,avx2";
     case TN_LEVEL_NEON_DOTPROD:
         return "neon-dotprod";
     default:

@@ -149,10 +149,13 @@ static TernStatus bind_all(TernPool *p, const TernPoolOptions *o, TernError *err
     return TERN_OK;
 }
 
-/* Signals are the application's: workers block them all. */
+/* Signals are the application's: workers block them all, but for faults, which belong to the thread that makes
+ * them: blocked, they would end the process past the application's handlers. */
 static TernStatus start(TernPool *p, TernError *err) {
     sigset_t all, before;
     sigfillset(&all);
+    static const int faults[] = {SIGILL, SIGSEGV, SIGBUS, SIGFPE};
+    for (size_t f = 0; f < TN_COUNT(faults); f++) sigdelset(&all, faults[f]);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int e = 0;
     uint32_t i;

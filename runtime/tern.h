@@ -47,6 +47,9 @@ typedef struct TernSession TernSession;
 TERN_API const char *tern_version(void); /* "0.1.0" */
 /* Feature levels this machine can run, best first, as a comma list ("avx512-vnni,avx2"); "" if none. */
 TERN_API const char *tern_cpu_levels(void);
+/* "amx" if the processor has it but the system refuses its tiles to this process (the first question about
+ * levels asks for them, once, by arch_prctl); else "". */
+TERN_API const char *tern_cpu_refused(void);
 
 /* ---- pool */
 typedef struct TernPoolOptions {

@@ -4,11 +4,13 @@
 #include "runtime/base/fmath.h"
 
 /* avx512-vnni names cascadelake: it has VNNI but none of the later bits (VBMI, GFNI) that icelake-server
- * would let LLVM use. */
+ * would let LLVM use. amx is the same with tiles, and not sapphirerapids for the same reason. */
 static const TnLevel levels[] = {
     {"avx2", "x86_64-unknown-linux-gnu", "x86-64-v3", "", TN_LEVEL_AVX2, TN_DOT_MADDUBS, 32, false},
     {"avx512-vnni", "x86_64-unknown-linux-gnu", "cascadelake", "", TN_LEVEL_AVX512_VNNI, TN_DOT_VNNI, 64,
      false},
+    {"amx", "x86_64-unknown-linux-gnu", "cascadelake", "+amx-tile,+amx-int8", TN_LEVEL_AMX, TN_DOT_VNNI, 64,
+     true},
     {"neon-dotprod", "aarch64-unknown-linux-gnu", "generic", "+neon,+dotprod", TN_LEVEL_NEON_DOTPROD,
      TN_DOT_SDOT, 16, false},
 };

@@ -25,6 +25,10 @@ int tn_tm_block(TnLb *b);
 void tn_tm_strips(TnLb *b, int64_t k, LLVMValueRef panels, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x,
                   LLVMValueRef acc, LLVMValueRef stride);
 
+/* ---- tmatmul_amx.c: the same over panels of 16 columns, by tiles. */
+void tn_tm_amx_strips(TnLb *b, int64_t k, LLVMValueRef panels, LLVMValueRef n, LLVMValueRef x,
+                      LLVMValueRef n_x, LLVMValueRef acc, LLVMValueRef stride);
+
 /* ---- tmatmul_few.c: 2 to 8 rows, weights as they stream from memory. */
 enum { TN_FEW = 8 };
 int64_t tn_tm_few_buf(TnLb *b);

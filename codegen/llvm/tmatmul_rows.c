@@ -254,12 +254,15 @@ static LLVMValueRef block_function(TnLb *b, int64_t k, Shape s, bool apart) {
 }
 
 int tn_tm_block(TnLb *b) {
-    (void)b;
-    return 12;
+    return b->level->amx ? 128 : 12;
 }
 
 void tn_tm_strips(TnLb *b, int64_t k, LLVMValueRef panels, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x,
                   LLVMValueRef acc, LLVMValueRef stride) {
+    if (b->level->amx) {
+        tn_tm_amx_strips(b, k, panels, n, x, n_x, acc, stride);
+        return;
+    }
     Shape full = full_shape(b), last = last_shape(b);
     int64_t row_bytes = TN_Q8_HEAD + padded(k);
     TN_CHECK(tn_tm_block(b) % full.rows == 0 && full.rows % last.rows == 0);

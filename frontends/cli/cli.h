@@ -84,7 +84,7 @@ typedef struct ModelFlags {
          &(m).cpu,                                                                                           \
          0,                                                                                                  \
          0,                                                                                                  \
-         "highest CPU feature level to use: avx2, avx512-vnni, neon-dotprod"},                               \
+         "highest CPU feature level to use: avx2, avx512-vnni, amx, neon-dotprod"},                               \
         {"--target",                                                                                         \
          "NAME",                                                                                             \
          FLAG_STR,                                                                                           \

@@ -30,6 +30,9 @@ static void print_version(void) {
     printf("tern %s (%s; compiler library: %s)\n", tern_version(), __VERSION__,
            ternc_present() ? ternc()->version() : "not found");
     printf("cpu levels: %s\n", *levels ? levels : "none");
+    if (*tern_cpu_refused())
+        printf("cpu level %s: the processor has it, the system refuses it to this process\n",
+               tern_cpu_refused());
 }
 
 int main(int argc, char **argv) {

@@ -66,7 +66,7 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
          "dot: which graph, from 0 (default: the first, one row)"},
         {"--fold-layers", NULL, FLAG_BOOL, &fold, 0, 0, "dot: draw repeated layers once"},
         {"--cpu", "LEVELS", FLAG_STR, &o.levels, 0, 0,
-         "comma list of avx2, avx512-vnni, neon-dotprod, ref; default: all this machine has"},
+         "comma list of avx2, avx512-vnni, amx, neon-dotprod, ref; default: all this machine has"},
         {"-c --ctx-size", "N", FLAG_INT, &context, 1, 1 << 24, "largest context; default: the model's"},
         {"--kv", "LIST", FLAG_STR, &kvs, 0, 0, "KV cache types to have code for, of f16, f32; default: all"},
         {"--head", "TYPE", FLAG_STR, &o.head, 0, 0,

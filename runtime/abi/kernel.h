@@ -30,7 +30,7 @@ enum {
     TN_LEVEL_REF = 0,          /* no code: kernels are evaluated */
     TN_LEVEL_AVX2 = 1,         /* x86-64-v3: AVX2, FMA, F16C, BMI */
     TN_LEVEL_AVX512_VNNI = 2,  /* + AVX-512 F BW DQ VL CD and VNNI */
-    TN_LEVEL_AMX = 3,          /* + AMX tile and int8 (not lowered yet) */
+    TN_LEVEL_AMX = 3,          /* + AMX tile and int8 */
     TN_LEVEL_NEON_DOTPROD = 16 /* aarch64 with the dot-product extension */
 };
 

@@ -53,6 +53,8 @@ void tn_os_advise_dontneed(const void *p, size_t bytes);
 double tn_os_seconds(void); /* a monotonic clock */
 uint32_t tn_os_cpus(void);  /* processors this process may run on */
 uint64_t tn_os_random_seed(void);
+/* Asks the system for AMX tiles, for this process and all its threads; false: refused, or no such system. */
+bool tn_os_allow_amx(void);
 uint64_t tn_os_peak_rss(void); /* bytes */
 uint64_t tn_os_free_memory(void); /* bytes that can be had without swapping; 0 where the system does not say */
 

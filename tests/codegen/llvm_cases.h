@@ -135,17 +135,22 @@ static inline void case_run(const TnGraph *g, uint32_t kernel, const Compiled *c
     parity_memory_free(&m);
 }
 
+static inline void case_check_level(const char *level, int rows_hi, int rows, int more, bool wild,
+                                    const char *what) {
+    TnGraph *g = case_graph(level, rows_hi);
+    Compiled c = parity_compile(g, g->n_kernels - 1, level);
+    if (parity_works(&c)) case_run(g, g->n_kernels - 1, &c, rows, wild, what);
+    if (parity_works(&c) && more) case_run(g, g->n_kernels - 1, &c, more, wild, what);
+    parity_free(&c);
+    tn_graph_destroy(g);
+}
+
 /* The text said so far, as of the row class 1..rows_hi, with up to two row counts (0: none). Levels that do
  * not run here are compiled for the class 1..8 alone: their code differs by class no more than others'. */
 static inline void case_check(int rows_hi, int rows, int more, bool wild, const char *what) {
     for (size_t i = 0; i < TN_COUNT(parity_levels); i++) {
         if (!parity_runs(parity_levels[i]) && rows_hi != 8) continue;
-        TnGraph *g = case_graph(parity_levels[i], rows_hi);
-        Compiled c = parity_compile(g, g->n_kernels - 1, parity_levels[i]);
-        if (parity_works(&c)) case_run(g, g->n_kernels - 1, &c, rows, wild, what);
-        if (parity_works(&c) && more) case_run(g, g->n_kernels - 1, &c, more, wild, what);
-        parity_free(&c);
-        tn_graph_destroy(g);
+        case_check_level(parity_levels[i], rows_hi, rows, more, wild, what);
     }
 }
 

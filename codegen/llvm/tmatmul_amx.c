@@ -1,0 +1,160 @@
+/* tmatmul with many rows on AMX tiles. A panel (tmatmul_rows.c) is [k/4][16 columns][4 codes], and 64 codes of
+ * k of it are 16 lines of 64 bytes: the right operand of tdpbsud as it lies. The left operand is 16 q8 rows by
+ * 64 codes, loaded from where they are: the distance of q8 rows is an odd number of lines, so that the 16
+ * lines of a tile fall into 16 sets of the cache. Sums are 16 rows by 16 columns, stored where the strip has
+ * them; so the epilogue sees no difference. Signed activations times unsigned codes, less sum(a), which the
+ * strip is filled with before.
+ *
+ * 2 x 2 tiles of sums: 4 products of 16 cycles need 4 tiles of 1 KB, 64 bytes a cycle, which L1 gives (two
+ * lines a cycle: 32 cycles in 64) and L2 (48 bytes at best) does not. So K is cut in chunks of 512: a chunk of
+ * a strip of 64 columns is 32 KB and stays in L1 (48 KB) while all rows of the block pass it. For 32 rows x 64
+ * columns x 512, which is 1024 cycles of products, 16 KB of rows, and twice 8 KB of sums there and back, come
+ * from L2, and the chunk itself once in a block: with 128 rows in a block 40 KB in 1024 cycles, most of it
+ * while the tiles are busy. The longer the chunk, the fewer sums and the less room for rows.
+ *
+ * Rows at the end that fill no 32: one tile of rows at a time, and the last with as many rows as there are
+ * (its shape is an argument, so the tile configuration says it).
+ *
+ * Tiles are values of LLVM's x86_amx type: LLVM gives them registers and configures them once a call. */
+#include <llvm-c/Core.h>
+#include "codegen/llvm/ternary.h"
+
+enum { ROWS = 16, DEPTH = 64, CHUNK = 8, TILE = ROWS * DEPTH }; /* CHUNK: of DEPTH codes */
+
+static LLVMValueRef i16(TnLb *b, int v) {
+    return LLVMConstInt(b->t_i16, (uint64_t)v, 0);
+}
+
+static LLVMValueRef tile_load(TnLb *b, LLVMValueRef rows, LLVMValueRef ptr, LLVMValueRef stride) {
+    LLVMValueRef args[] = {rows, i16(b, DEPTH), ptr, stride};
+    return tn_lb_call(b, "llvm.x86.tileloadd64.internal", NULL, 0, args, 4);
+}
+
+static void tile_store(TnLb *b, LLVMValueRef rows, LLVMValueRef ptr, LLVMValueRef stride, LLVMValueRef tile) {
+    LLVMValueRef args[] = {rows, i16(b, DEPTH), ptr, stride, tile};
+    tn_lb_call(b, "llvm.x86.tilestored64.internal", NULL, 0, args, 5);
+}
+
+static LLVMValueRef tile_dot(TnLb *b, LLVMValueRef rows, LLVMValueRef sum, LLVMValueRef x, LLVMValueRef c) {
+    LLVMValueRef args[] = {rows, i16(b, DEPTH), i16(b, DEPTH), sum, x, c};
+    return tn_lb_call(b, "llvm.x86.tdpbsud.internal", NULL, 0, args, 6);
+}
+
+/* All columns of rows [0, n_x) become -sum(a). */
+static void fill(TnLb *b, LLVMValueRef count, LLVMValueRef x, int64_t row_bytes, LLVMValueRef n_x,
+                 LLVMValueRef acc, LLVMValueRef stride) {
+    LLVMValueRef zero = tn_lb_i64(b, 0);
+    TnLoop r = tn_lb_loop(b, zero, n_x, 1);
+    LLVMValueRef sum = tn_lb_load(b, b->t_i32, tn_lb_atc(b, tn_lb_elem(b, x, r.i, row_bytes), 4), 4);
+    LLVMValueRef minus = tn_lb_splat(b, LLVMBuildNeg(b->b, sum, ""), TN_LANES);
+    LLVMValueRef to = tn_lb_at(b, acc, LLVMBuildMul(b->b, stride, r.i, ""));
+    TnLoop c = tn_lb_loop(b, zero, count, TN_LANES);
+    tn_lb_store(b, minus, tn_lb_elem(b, to, c.i, 4), 4);
+    tn_lb_loop_end(b, &c);
+    tn_lb_loop_end(b, &r);
+}
+
+typedef struct Call {
+    LLVMValueRef panels, count, all, x, n_x, acc, stride; /* parameters; all: codes of a row, 256 times n */
+} Call;
+
+/* void (panels, i64 count, i64 all, x, i64 n_x, acc, i64 stride) */
+static LLVMValueRef begin(TnLb *b, const char *name, Call *c) {
+    LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_i64};
+    LLVMValueRef fn = tn_lb_function(b, name, params, 7, false);
+    LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, fn, ""));
+    *c = (Call){LLVMGetParam(fn, 0), LLVMGetParam(fn, 1), LLVMGetParam(fn, 2), LLVMGetParam(fn, 3),
+                LLVMGetParam(fn, 4), LLVMGetParam(fn, 5), LLVMGetParam(fn, 6)};
+    return fn;
+}
+
+/* Codes [from, to) (in DEPTHs) of `tiles` tiles of rows at x, each of `rows` rows, times the two panels at
+ * panel, added to the tiles at out. */
+static void product(TnLb *b, const Call *c, int tiles, LLVMValueRef rows, LLVMValueRef panel, LLVMValueRef x,
+                    LLVMValueRef x_stride, LLVMValueRef out, LLVMValueRef from, LLVMValueRef to) {
+    LLVMValueRef at[4], sum[4], sixteen = i16(b, ROWS), depth = tn_lb_i64(b, DEPTH);
+    LLVMValueRef next_rows = LLVMBuildMul(b->b, x_stride, tn_lb_i64(b, ROWS), "");
+    LLVMValueRef next_out = LLVMBuildMul(b->b, c->stride, tn_lb_i64(b, ROWS), "");
+    for (int i = 0; i < 2 * tiles; i++) {
+        at[i] = tn_lb_atc(b, i / 2 ? tn_lb_at(b, out, next_out) : out, i % 2 * DEPTH);
+        sum[i] = tile_load(b, rows, at[i], c->stride);
+    }
+    TnLoop k = tn_lb_loop(b, from, to, 1);
+    for (int i = 0; i < 2 * tiles; i++) sum[i] = tn_lb_carry(b, &k, sum[i]);
+    LLVMValueRef p0 = tn_lb_elem(b, panel, k.i, TILE);
+    LLVMValueRef p1 = tn_lb_at(b, p0, LLVMBuildMul(b->b, c->all, tn_lb_i64(b, ROWS), ""));
+    LLVMValueRef codes[] = {tile_load(b, sixteen, p0, depth), tile_load(b, sixteen, p1, depth)};
+    LLVMValueRef row = tn_lb_elem(b, x, k.i, DEPTH);
+    for (int t = 0; t < tiles; t++) {
+        LLVMValueRef a = tile_load(b, rows, t ? tn_lb_at(b, row, next_rows) : row, x_stride);
+        for (int p = 0; p < 2; p++) tn_lb_next(&k, 2 * t + p, tile_dot(b, rows, sum[2 * t + p], a, codes[p]));
+    }
+    tn_lb_loop_end(b, &k);
+    for (int i = 0; i < 2 * tiles; i++) tile_store(b, rows, at[i], c->stride, k.out[i]);
+}
+
+/* n_x rows, a multiple of 32. */
+static LLVMValueRef full_function(TnLb *b) {
+    static const char name[] = "tmatmul_amx";
+    LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
+    if (fn) return fn;
+    LLVMBasicBlockRef back = tn_lb_here(b);
+    Call c;
+    fn = begin(b, name, &c);
+    LLVMValueRef zero = tn_lb_i64(b, 0), end = LLVMBuildLShr(b->b, c.all, tn_lb_i64(b, 6), "");
+    LLVMValueRef x_stride = LLVMBuildAdd(b->b, c.all, tn_lb_i64(b, TN_Q8_HEAD), "");
+    TnLoop k = tn_lb_loop(b, zero, end, CHUNK);
+    LLVMValueRef to = tn_lb_min(b, LLVMBuildAdd(b->b, k.i, tn_lb_i64(b, CHUNK), ""), end);
+    TnLoop r = tn_lb_loop(b, zero, c.n_x, 2 * ROWS);
+    LLVMValueRef x = tn_lb_at(b, c.x, LLVMBuildMul(b->b, x_stride, r.i, ""));
+    LLVMValueRef acc = tn_lb_at(b, c.acc, LLVMBuildMul(b->b, c.stride, r.i, ""));
+    TnLoop n = tn_lb_loop(b, zero, c.count, 2 * ROWS);
+    product(b, &c, 2, i16(b, ROWS), tn_lb_at(b, c.panels, LLVMBuildMul(b->b, c.all, n.i, "")),
+            tn_lb_atc(b, x, TN_Q8_HEAD), x_stride, tn_lb_elem(b, acc, n.i, 4), k.i, to);
+    tn_lb_loop_end(b, &n);
+    tn_lb_loop_end(b, &r);
+    tn_lb_loop_end(b, &k);
+    LLVMBuildRetVoid(b->b);
+    LLVMPositionBuilderAtEnd(b->b, back);
+    return fn;
+}
+
+/* 1 to 16 rows. */
+static LLVMValueRef last_function(TnLb *b) {
+    static const char name[] = "tmatmul_amx_last";
+    LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
+    if (fn) return fn;
+    LLVMBasicBlockRef back = tn_lb_here(b);
+    Call c;
+    fn = begin(b, name, &c);
+    LLVMValueRef rows = LLVMBuildTrunc(b->b, c.n_x, b->t_i16, "");
+    LLVMValueRef zero = tn_lb_i64(b, 0), end = LLVMBuildLShr(b->b, c.all, tn_lb_i64(b, 6), "");
+    LLVMValueRef x_stride = LLVMBuildAdd(b->b, c.all, tn_lb_i64(b, TN_Q8_HEAD), "");
+    TnLoop n = tn_lb_loop(b, zero, c.count, 2 * ROWS);
+    product(b, &c, 1, rows, tn_lb_at(b, c.panels, LLVMBuildMul(b->b, c.all, n.i, "")),
+            tn_lb_atc(b, c.x, TN_Q8_HEAD), x_stride, tn_lb_elem(b, c.acc, n.i, 4), zero, end);
+    tn_lb_loop_end(b, &n);
+    LLVMBuildRetVoid(b->b);
+    LLVMPositionBuilderAtEnd(b->b, back);
+    return fn;
+}
+
+void tn_tm_amx_strips(TnLb *b, int64_t k, LLVMValueRef panels, LLVMValueRef n, LLVMValueRef x,
+                      LLVMValueRef n_x, LLVMValueRef acc, LLVMValueRef stride) {
+    int64_t all = (k + TN_CODES - 1) / TN_CODES * TN_CODES, row_bytes = TN_Q8_HEAD + all;
+    LLVMValueRef zero = tn_lb_i64(b, 0), codes = tn_lb_i64(b, all);
+    LLVMValueRef full = LLVMBuildAnd(b->b, n_x, tn_lb_i64(b, -2 * ROWS), "");
+    fill(b, n, x, row_bytes, n_x, acc, stride);
+    TnIf any = tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntSGT, full, zero, ""));
+    LLVMValueRef args[] = {panels, n, codes, x, full, acc, stride};
+    tn_lb_call_function(b, full_function(b), args, 7);
+    tn_lb_if_end(b, &any);
+    TnLoop l = tn_lb_loop(b, full, n_x, ROWS);
+    LLVMValueRef here = tn_lb_min(b, LLVMBuildSub(b->b, n_x, l.i, ""), tn_lb_i64(b, ROWS));
+    LLVMValueRef rest[] = {panels, n,
+                           codes,  tn_lb_elem(b, x, l.i, row_bytes),
+                           here,   tn_lb_at(b, acc, LLVMBuildMul(b->b, stride, l.i, "")),
+                           stride};
+    tn_lb_call_function(b, last_function(b), rest, 7);
+    tn_lb_loop_end(b, &l);
+}

@@ -1,0 +1,151 @@
+/* The level amx: its products of many rows against the evaluator, and a whole model from a file against the
+ * other levels, byte for byte. On machines without AMX the tile instructions are emulated, on machines with it
+ * they run. */
+#include <unistd.h>
+#include "codegen/llvm_cases.h"
+#include "frontends/gguf/gguf.h"
+#include "runtime/tern.h"
+#include "support/amx_emulator.h"
+
+#ifndef TERN_LLVM
+int main(void) {
+    puts("skipped: built without LLVM");
+    return 77;
+}
+#else
+
+static bool emulated;
+
+/* cmocka has a handler for SIGILL around every test. */
+static void emulate_tiles(void) {
+    if (emulated) assert_true(amx_emulator_install());
+}
+
+static void say_q8(int k) {
+    say("%%x: f32[T,%d] = input {name=\"x\"}\n", k);
+    say("kernel @before {root=none, target=llvm, axis=rows, grain=1, units=1, barrier=1}\n"
+        "%%q: q8[T,%d] = quant %%x {off=0}\nend\n",
+        k);
+}
+
+/* Rows: less than a tile, one tile, pairs of tiles and a rest, more than a block; K: less than a chunk, whole
+ * chunks, and not; columns: odd, less than a pair of panels. */
+static void test_products(void **state) {
+    (void)state;
+    emulate_tiles();
+    static const int sizes[][4] = {{192, 33, 32, 9},   {448, 97, 64, 33}, {100, 97, 20, 47},
+                                   {2560, 40, 64, 64}, {256, 16, 5, 150}, {6912, 20, 64, 16},
+                                   {576, 65, 128, 128}};
+    for (size_t i = 0; i < TN_COUNT(sizes); i++) {
+        int k = sizes[i][0], m = sizes[i][1], grain = sizes[i][2];
+        say("$w: p64[%d,%d] scale=0x1p-3 = random {seed=5}\n", m, k);
+        say_q8(k);
+        say("kernel @main {root=tmatmul, target=llvm, axis=cols, grain=%d, units=%d, barrier=1}\n"
+            "%%a: i32[T,%d] = tmatmul %%q, $w\n%%d: f32[T,%d] = dequant %%a, %%q, $w {off=0}\nend\n",
+            grain, (m + grain - 1) / grain, m, m);
+        case_check_level("amx", 512, sizes[i][3], 1, false, "tmatmul");
+        case_done();
+    }
+}
+
+static void must(TernStatus s, const TernError *err) {
+    if (s != TERN_OK) fail_msg("%s", err->text);
+}
+
+typedef struct Seen {
+    float *logits; /* one row after the other */
+    size_t n, vocab;
+    int32_t best;
+} Seen;
+
+static void keep(void *user, const TernResult *r) {
+    Seen *s = user;
+    memcpy(s->logits + s->n * s->vocab, r->logits, s->vocab * sizeof(float));
+    s->n++;
+    s->best = 0;
+    for (size_t i = 1; i < s->vocab; i++)
+        if (r->logits[i] > r->logits[s->best]) s->best = (int32_t)i;
+}
+
+enum { PROMPT = 41, MORE = 5 };
+
+static Seen run_model(const char *path, const char *cpu, uint32_t threads) {
+    TernError err = {0};
+    TernModel *m;
+    TernModelOptions mo = {.size = sizeof mo, .cpu = cpu};
+    must(tern_model_open(path, &mo, &m, &err), &err);
+    TernModelInfo info;
+    tern_model_info(m, &info);
+    TernPool *p;
+    TernPoolOptions po = {.size = sizeof po, .threads = threads};
+    must(tern_pool_create(&po, &p, &err), &err);
+    TernSession *s;
+    TernSessionOptions so = {.size = sizeof so, .context = 128};
+    must(tern_session_create(m, p, &so, &s, &err), &err);
+    Seen seen = {.vocab = info.n_vocab};
+    seen.logits = calloc((size_t)(PROMPT + MORE) * seen.vocab, sizeof(float));
+    TernRow rows[PROMPT];
+    for (int i = 0; i < PROMPT; i++) rows[i] = (TernRow){(i * 37 + 5) % 1000, 0, TERN_WANT_LOGITS};
+    must(tern_session_step(s, rows, PROMPT, keep, &seen, &err), &err);
+    for (int i = 0; i < MORE; i++) {
+        rows[0] = (TernRow){seen.best, 0, TERN_WANT_LOGITS};
+        must(tern_session_step(s, rows, 1, keep, &seen, &err), &err);
+    }
+    assert_int_equal(seen.n, PROMPT + MORE);
+    tern_session_destroy(s);
+    tern_pool_destroy(p);
+    tern_model_close(m);
+    return seen;
+}
+
+static void test_whole_model(void **state) {
+    (void)state;
+    emulate_tiles();
+    TernError err = {0};
+    TnGguf *gg;
+    TnGraph *g;
+    TnFacts facts;
+    char path[400];
+    const char *dir = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
+    snprintf(path, sizeof path, "%s/tern-test-amx-%d.tern", dir, (int)getpid());
+    must(tn_gguf_open(TERN_SOURCE_DIR "/models/verse-i2_s.gguf", false, &gg, &err), &err);
+    must(tn_gguf_graph(gg, &(TnGgufOptions){0}, &g, &facts, &err), &err);
+    TnWeights weights = tn_gguf_weights(gg);
+    static const char *const levels[] = {"avx2", "avx512-vnni", "amx"};
+    TnCompileOptions o = {.levels = levels, .n_levels = 3, .head = TN_ENC_COUNT, .kvs = 1u << TN_KV_F16};
+    TnBlobDest dest = {.path = path};
+    must(tn_compile(g, &weights, &facts, &o, &dest, NULL, &err), &err);
+    uint64_t before = amx_emulator_products();
+    Seen want = run_model(path, "avx512-vnni", 1), avx2 = run_model(path, "avx2", 2);
+    assert_int_equal(amx_emulator_products(), before);
+    assert_memory_equal(avx2.logits, want.logits, want.n * want.vocab * sizeof(float));
+    for (uint32_t threads = 1; threads <= 2; threads++) {
+        Seen got = run_model(path, NULL, threads);
+        assert_memory_equal(got.logits, want.logits, want.n * want.vocab * sizeof(float));
+        free(got.logits);
+    }
+    print_message("%llu tile products emulated\n", (unsigned long long)(amx_emulator_products() - before));
+    free(want.logits);
+    free(avx2.logits);
+    unlink(path);
+    tn_graph_destroy(g);
+    tn_gguf_close(gg);
+}
+
+int main(void) {
+    if (!tn_level_runs_here(TN_LEVEL_AMX)) {
+        if (!amx_emulator_install()) {
+            puts("skipped: no AVX-512 VNNI here, on which code of level amx stands");
+            return 77;
+        }
+        tn_level_pretend(TN_LEVEL_AMX);
+        emulated = true;
+    }
+    printf("amx %s\n", emulated ? "is emulated" : "runs here");
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_products, case_teardown),
+        cmocka_unit_test(test_whole_model),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+#endif
