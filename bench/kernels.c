@@ -1,14 +1,17 @@
 /* kernels [LEVEL [THREADS [CASE]]]: speed of the llvm target's kernels, one thread a core, each beside a
  * plain read of its weights.
  *
- * For every kernel: GB/s of weight bytes (what decoding is bound by) and GMAC/s (what prefill is bound by),
- * the best of several runs. Weights are larger than the last cache where the name says `stream`. */
+ * For every kernel: GB/s of weight bytes (what decoding is bound by) and GOPS, two a multiply-add (what prefill is bound
+ * by), the best of several runs, with their shares of what the machine gives: the better of two readers over 512 MiB in
+ * huge pages, and the level's int8 dot products on registers. Weights are larger than the last cache where the name says
+ * `stream`; the others may beat memory. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include "codegen/codegen.h"
+#include "frontends/cli/machine.h"
 #include "runtime/base/os.h"
 #include "runtime/cpu.h"
 
@@ -83,8 +86,8 @@ static void *map(size_t bytes) {
 }
 
 /* root: "tmatmul" or an encoding of a dense matmul */
-static void bench(const char *level, int threads, const char *root, int m, int k, int rows,
-                  const char *what) {
+static void bench(const Machine *machine, const char *level, int threads, const char *root, int m, int k,
+                  int rows, const char *what) {
     bool ternary = !strcmp(root, "tmatmul");
     int grain = 128, units = (m + grain - 1) / grain;
     TnBuf text = {0};
@@ -109,7 +112,8 @@ static void bench(const char *level, int threads, const char *root, int m, int k
             &text, "%%a: i32[T,%d] = tmatmul %%q, $w\n%%d: f32[T,%d] = dequant %%a, %%q, $w {off=0}\n", m, m);
     else
         tn_buf_printf(&text, "%%y: f32[T,%d] = matmul %%x, $w {off=0}\n", m);
-    tn_buf_puts(&text, "end\nend\n");
+    tn_buf_printf(&text, "end\n%%o: f32[T,%d] = output %%%s {name=\"hidden\"}\nend\n", m,
+                  ternary ? "d" : "y");
     TnDiag diag = {0};
     TnGraph **gs;
     uint32_t n;
@@ -161,10 +165,13 @@ static void bench(const char *level, int threads, const char *root, int m, int k
     double plain = best(&b);
     b.plain = NULL;
     double t = best(&b);
-    printf(
-        "%-12s %-8s [%d,%d] x %d rows%s: %.2f GB/s (plain read %.2f), %.1f GMAC/s, code %zu B in %.0f ms\n",
-        level, root, m, k, rows, what, (double)weight_bytes / t * 1e-9, (double)weight_bytes / plain * 1e-9,
-        (double)m * k * rows / t * 1e-9, image.len, (t1 - t0) * 1e3);
+    double bytes = (double)weight_bytes / t, macs = (double)m * k * rows / t;
+    printf("%-12s %-8s [%d,%d] x %d rows%s: %.2f GB/s, %.0f%% of read (its weights plainly %.2f); %.1f GOPS, "
+           "%.0f%% of "
+           "int8; code %zu B in %.0f ms\n",
+           level, root, m, k, rows, what, bytes * 1e-9, 100 * bytes / machine_read(machine),
+           (double)weight_bytes / plain * 1e-9, 2e-9 * macs, 200 * macs / machine->int8, image.len,
+           (t1 - t0) * 1e3);
     for (uint32_t i = 0; i < n_ops; i++) tn_os_unmap(ptr[i], tn_type_bytes(&g->nodes[ops[i]].type, sym) + 64);
     for (int i = 0; i < threads; i++) tn_os_unmap(b.scratch[i], job.scratch + 64);
     tn_os_unmap(code, image.len);
@@ -182,28 +189,29 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: kernels [LEVEL [THREADS [CASE]]]; %s does not run here\n", level);
         return 2;
     }
+    Machine machine = {0};
+    if (!machine_read_rate(&machine, (uint32_t)threads, (size_t)512 << 20, true) ||
+        !machine_int8_rate(&machine, (uint32_t)threads, level)) {
+        fprintf(stderr, "kernels: no memory or threads to measure the machine with\n");
+        return 1;
+    }
+    printf("%d threads: read %.2f GB/s, int8 %.1f GOPS\n", threads, machine_read(&machine) * 1e-9,
+           machine.int8 * 1e-9);
     static const struct {
         const char *root;
         int m, k, rows;
         const char *what;
     } all[] = {
-        {"tmatmul", 200000, 2560, 1, ", stream"},
-        {"tmatmul", 80000, 6912, 1, ", stream"},
-        {"tmatmul", 1280, 2560, 1, ", cached"},
-        {"tmatmul", 200000, 2560, 2, ", stream"},
-        {"tmatmul", 200000, 2560, 4, ", stream"},
-        {"tmatmul", 200000, 2560, 8, ", stream"},
-        {"tmatmul", 80000, 6912, 8, ", stream"},
-        {"tmatmul", 6912, 2560, 128, ""},
-        {"tmatmul", 2560, 6912, 128, ""},
-        {"tmatmul", 2560, 2560, 512, ""},
-        {"f16", 60000, 2560, 1, ", stream"},
-        {"f32", 30000, 2560, 1, ", stream"},
-        {"f16", 200, 2560, 1, ", cached"},
-        {"f16", 8000, 2560, 64, ""},
+        {"tmatmul", 200000, 2560, 1, ", stream"}, {"tmatmul", 80000, 6912, 1, ", stream"},
+        {"tmatmul", 1280, 2560, 1, ", cached"},   {"tmatmul", 200000, 2560, 2, ", stream"},
+        {"tmatmul", 200000, 2560, 4, ", stream"}, {"tmatmul", 200000, 2560, 8, ", stream"},
+        {"tmatmul", 80000, 6912, 8, ", stream"},  {"tmatmul", 6912, 2560, 128, ""},
+        {"tmatmul", 2560, 6912, 128, ""},         {"tmatmul", 2560, 2560, 512, ""},
+        {"f16", 60000, 2560, 1, ", stream"},      {"f32", 30000, 2560, 1, ", stream"},
+        {"f16", 200, 2560, 1, ", cached"},        {"f16", 8000, 2560, 64, ""},
     };
     for (int i = 0; i < (int)TN_COUNT(all); i++)
         if (only < 0 || only == i)
-            bench(level, threads, all[i].root, all[i].m, all[i].k, all[i].rows, all[i].what);
+            bench(&machine, level, threads, all[i].root, all[i].m, all[i].k, all[i].rows, all[i].what);
     return 0;
 }

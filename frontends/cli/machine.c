@@ -4,7 +4,8 @@
  * far ahead as the kernels', since either may be the faster; what counts is the wall time of all together. The pages
  * are of the kind that the weights lie in, for small pages cost some percent.
  *
- * Dot products: as many accumulators as hide the instruction's latency, operands in registers. A level's figure is of
+ * Dot products: as many accumulators as hide the instruction's latency, operands in registers. Each thread counts its own
+ * processor time, so that a busy machine does not look like a slow one. A level's figure is of
  * the instructions its kernels have: vpdpbusd; on AVX2 vpmaddubsw, four of which are added before vpmaddwd widens
  * them, as exact sums of ternary products allow; tdpbusd on tiles; sdot. */
 #include "frontends/cli/machine.h"
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 #include "runtime/base/arena.h"
 #include "runtime/base/os.h"
@@ -35,7 +37,8 @@ struct Team {
     size_t share;
     const char *level; /* dot products */
     long turns;
-    uint64_t sum; /* so that nothing is left out as unused */
+    double *rates; /* [rounds * n]: of each thread */
+    uint64_t sum;  /* so that nothing is left out as unused */
 };
 typedef struct Member {
     Team *team;
@@ -258,10 +261,18 @@ static DotFn *find_dot(const char *level) {
     return NULL;
 }
 
+static double own_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static void dot_part(Team *t, uint32_t thread, int round) {
-    (void)thread, (void)round;
     uint64_t sum = 0;
-    find_dot(t->level)(t->turns, &sum);
+    double start = own_seconds();
+    long macs = find_dot(t->level)(t->turns, &sum);
+    double took = own_seconds() - start;
+    t->rates[(uint32_t)round * t->n + thread] = took > 0 ? 2.0 * (double)macs * (double)t->turns / took : 0;
     __atomic_fetch_add(&t->sum, sum, __ATOMIC_RELAXED);
 }
 
@@ -272,18 +283,26 @@ bool machine_int8_rate(Machine *m, uint32_t threads, const char *level) {
     DotFn *dot = find_dot(level);
     long macs = dot ? dot(1, &sum) : 0, turns = 1000;
     if (macs == 0) return false;
-    for (double took = 0; took < 0.01;
-         turns *= 2) { /* until a round is long enough for the clock and the threads */
-        double start = tn_os_seconds();
+    for (double took = 0; took < 0.005;
+         turns *= 2) { /* long enough for the clock and for the threads to meet */
+        double start = own_seconds();
         dot(turns, &sum);
-        took = tn_os_seconds() - start;
+        took = own_seconds() - start;
     }
-    Team t = {.part = dot_part, .rounds = ROUNDS, .seconds = seconds, .level = level, .turns = turns};
-    if (!together(&t, threads)) return false;
-    for (int r = 0; r < ROUNDS; r++) {
-        double rate = 2.0 * (double)macs * (double)turns * threads / seconds[r];
+    double *rates = tn_xcalloc((size_t)ROUNDS * threads, sizeof *rates);
+    Team t = {.part = dot_part,
+              .rounds = ROUNDS,
+              .seconds = seconds,
+              .level = level,
+              .turns = turns,
+              .rates = rates};
+    bool done = together(&t, threads);
+    for (int r = 0; done && r < ROUNDS; r++) {
+        double rate = 0;
+        for (uint32_t i = 0; i < threads; i++) rate += rates[(uint32_t)r * threads + i];
         if (rate > m->int8) m->int8 = rate;
     }
+    free(rates);
     m->threads = threads;
-    return true;
+    return done;
 }
