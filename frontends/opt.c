@@ -220,7 +220,14 @@ static TernStatus run(Opt *s, TnGraph *g, TernError *err) {
     if (o->dump_after) print_one(g, &s->before);
     if (o->verify_each) read_back(s, "input", g);
     TN_TRY(tn_passes_run(g, o->passes ? o->passes : default_passes(g->stage, o->effort), &ctx, err));
-    send_graph(s, "result", g);
+    if (!o->ranges) {
+        send_graph(s, "result", g);
+        return TERN_OK;
+    }
+    TnBuf b = {0};
+    tn_print_ranges(g, g->stage == TN_STAGE_PLANNED && llvm ? llvm->desc.dot_of : NULL, &b);
+    s->text(s->user, "result", b.data, b.len);
+    tn_buf_free(&b);
     return TERN_OK;
 }
 

@@ -98,6 +98,7 @@ typedef struct TerncOpt {
                                   cse and dce before, "O2", "O3" or NULL everything; not beside `passes` */
     int verify_each;    /* after each pass also read the printed text back and compare; sends a line as what =
                                   "verify". The verifier itself runs after every pass in any case. */
+    int ranges; /* the result says at the end of a line, in a comment, what is known of integers (ir/range.h) */
     uint32_t variant; /* of an input with several graphs: the N-th from 1; 0: of a blob the first that is for
                                   level, kv and rows, as far as these are given */
 } TerncOpt;

@@ -4,13 +4,13 @@
  * through tn_infer, so a graph that exists is well typed. Messages name the operand by its number and name.
  */
 #include "ir/internal.h"
+#include "ir/range.h"
 #include <stdio.h>
 #include <string.h>
 #include "runtime/base/half.h"
 
-#define DIM_MAX     ((int64_t)1 << 40) /* elements of a value, its symbol aside */
-#define TMATMUL_MAX ((int64_t)1 << 24) /* 127 * 2^24 still fits in i32 */
-#define WINDOW_MAX  INT32_MAX
+#define DIM_MAX    ((int64_t)1 << 40) /* elements of a value, its symbol aside */
+#define WINDOW_MAX INT32_MAX
 
 /* One call of tn_infer: what is known of the node, and its type to be. */
 typedef struct Infer {
@@ -429,6 +429,12 @@ static TernStatus infer_rmsnorm(Infer *c) {
 static TernStatus infer_quant(Infer *c) {
     const TnType *x = arg(c, 0);
     if (!is_f32_matrix(x)) return wrong(c, 0, "f32[T,K]");
+    if (x->dim[1] > tn_range_sum_most_k()) { /* of these codes alone, and of products with ternary weights */
+        char wanted[96];
+        snprintf(wanted, sizeof wanted, "at most %lld columns, so that |sum| <= %d*K fits i32",
+                 (long long)tn_range_sum_most_k(), TN_RANGE_CODE);
+        return wrong(c, 0, wanted);
+    }
     return done(c, tn_type(TN_ENC_q8, 2, x->dim[0], x->dim[1]));
 }
 
@@ -437,7 +443,6 @@ static TernStatus infer_tmatmul(Infer *c) {
     if (!is(q, TN_ENC_q8, 2)) return wrong(c, 0, "q8[T,K]");
     if (!is_ternary_weight(c, 1)) return wrong(c, 1, "a ternary weight matrix");
     if (w->dim[1] != q->dim[1]) return wrong(c, 1, "as many columns as operand 1");
-    if (w->dim[1] > TMATMUL_MAX) return wrong(c, 1, "at most 2^24 columns, for the sum to fit in i32");
     return done(c, tn_type(TN_ENC_i32, 2, q->dim[0], w->dim[0]));
 }
 

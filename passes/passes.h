@@ -9,6 +9,7 @@
 #define TN_PASSES_H
 
 #include "ir/layout.h"
+#include "ir/range.h"
 
 /* What the passes ask of a code generator; codegen's TnTarget begins with it. "No" is an answer. */
 typedef struct TnTargetDesc {
@@ -19,6 +20,8 @@ typedef struct TnTargetDesc {
     /* How it wants a weight of this type read by an op (tmatmul, matmul, embed): an encoding, maybe the one
      * it has; TN_ENC_COUNT: no opinion. */
     TnEnc (*prefer)(const TnType *weight, TnOp reader, const char *level);
+    /* How it sums a tmatmul on the graph's level, for the ranges shown; NULL, or false: as the IR does. */
+    TnDotOf *dot_of;
 } TnTargetDesc;
 
 typedef struct TnPassCtx {

@@ -30,6 +30,8 @@ typedef struct TnLevel {
     bool amx;  /* tiles for products of many rows */
 } TnLevel;
 const TnLevel *tn_llvm_level(const char *name); /* NULL if not lowered */
+/* tmatmul.c: how sums of ternary products are held, for steps of up to so many rows. */
+TnDot tn_llvm_dot(const TnLevel *level, int64_t rows);
 
 /* ---- The context of a module and of the kernel being emitted */
 typedef struct TnLb {

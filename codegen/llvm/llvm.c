@@ -302,4 +302,12 @@ static TnEnc prefer(const TnType *weight, TnOp reader, const char *level) {
     return reader == TN_OP_tmatmul && tn_enc_is_ternary(weight->enc) ? TN_ENC_p64 : weight->enc;
 }
 
-const TnTarget tn_target_llvm = {.desc = {"llvm", can, prefer}, .emit = emit, .show = show};
+static bool dot_of(const TnGraph *g, TnRef tmatmul, TnDot *out) {
+    const TnLevel *l = g->level ? tn_llvm_level(g->level) : NULL;
+    const char *target = g->kernels[g->nodes[tmatmul].kernel].target;
+    if (!l || !target || strcmp(target, "llvm") != 0) return false;
+    *out = tn_llvm_dot(l, g->rows_hi);
+    return true;
+}
+
+const TnTarget tn_target_llvm = {.desc = {"llvm", can, prefer, dot_of}, .emit = emit, .show = show};

@@ -19,8 +19,8 @@
 #include <stdio.h>
 
 enum { NEAR = 1024, FAR = 12288, LINE = TN_LINE, CODES = TN_CODES };
-/* Of a lane of accumulator 3: 4^3 * 2 * 127 * K/64 must fit i32. */
-enum { MOST_K = 1 << 19 };
+/* With more rows than TN_FEW a strip's weights stand unpacked in a worker's scratch, a byte each. */
+enum { MOST_UNPACKED = 1 << 19 };
 
 LLVMTypeRef tn_tm_bytes(TnLb *b) {
     return LLVMVectorType(b->t_i8, (unsigned)b->level->bytes);
@@ -217,9 +217,24 @@ static void kernel(TnLb *b) {
     tn_lb_cols_kernel(b, most == 1 ? &one : most <= TN_FEW ? &some : &all);
 }
 
+/* What the essays say, in numbers. With one row: an i16 of MADDUBS meets the pairs of two planes in both halves of
+ * a line. With more a lane is a column; an i16 meets pairs of codes 64 times before it is widened. */
+TnDot tn_llvm_dot(const TnLevel *level, int64_t rows) {
+    bool pairs = level->dot == TN_DOT_MADDUBS;
+    if (rows > 1)
+        return (TnDot){.lanes = 1, .planes = 4, .factor = 1, .narrow = pairs ? 2 * 64 : 0, .exact32 = true};
+    TnDot d = {.lanes = level->bytes / 4, .planes = 1, .factor = 64, .exact32 = true};
+    if (level->dot == TN_DOT_SDOT) d.factor = 16;
+    if (pairs) d.planes = 2, d.factor = 4, d.narrow = 2 * 2 * 2;
+    return d;
+}
+
 static bool can(const TnGraph *g, TnRef ref, const TnLevel *level) {
-    (void)level;
     const TnType *w = &g->nodes[g->nodes[ref].args[1]].type;
-    return w->enc == TN_ENC_p64 && w->dim[1] <= MOST_K;
+    TnDot one = tn_llvm_dot(level, 1), more = tn_llvm_dot(level, 2);
+    int64_t k = w->dim[1];
+    if (w->enc != TN_ENC_p64 || k > tn_range_most_k(&one)) return false;
+    if (g->rows_hi == 1) return true;
+    return k <= tn_range_most_k(&more) && (g->rows_hi <= TN_FEW || k <= MOST_UNPACKED);
 }
 const TnLlvmOp tn_llvm_op_tmatmul = {.can = can, .kernel = kernel};

@@ -143,7 +143,7 @@ int verb_opt(const Verb *verb, int argc, char **argv) {
     StrList overrides = {0};
     TextOut out = {0};
     const char *rows = NULL, *kv = NULL;
-    bool ternary_dense = false, times = false, verify = false, effort[3] = {false};
+    bool ternary_dense = false, times = false, verify = false, ranges = false, effort[3] = {false};
     int64_t variant = -1;
     const Flag flags[] = {
         {"-m --model", "FILE", FLAG_STR, &o.path, 0, 0,
@@ -159,6 +159,8 @@ int verb_opt(const Verb *verb, int argc, char **argv) {
          "print the graph after these passes too, or after `all`; with `changed` if the pass changed it"},
         {"--verify-each", NULL, FLAG_BOOL, &verify, 0, 0,
          "every pass is verified anyway; this reads the printed text back too, and compares"},
+        {"--ranges", NULL, FLAG_BOOL, &ranges, 0, 0,
+         "say in comments what integers can become, and up to which K sums are exact"},
         {"-o --output", "FILE", FLAG_STR, &out.path, 0, 0,
          "where the result goes; - (default) is standard output"},
         {"--cpu", "LEVEL", FLAG_STR, &o.level, 0, 0,
@@ -179,6 +181,7 @@ int verb_opt(const Verb *verb, int argc, char **argv) {
     if (kv) o.kv = parse_kv(verb, kv);
     o.times = times;
     o.verify_each = verify;
+    o.ranges = ranges;
     o.variant = (uint32_t)(variant + 1);
     if (effort[0] + effort[1] + effort[2] > 1) usage_error(verb, "-O0, -O1, -O2 and -O3 exclude each other");
     o.effort = effort[0] ? "O0" : effort[1] ? "O1" : effort[2] ? "O3" : NULL;

@@ -78,6 +78,14 @@ is "faults of standard input" "$(tail -1 "$dir/err")" "tern: error: -: 1 fault"
 case $err in "standard input:3:"*) ;; *) no "faults have no place: $err" ;; esac
 in=/dev/null
 
+# --ranges: comments alone
+run 0 opt --cpu $level --ranges
+cp "$dir/out" "$dir/ranges.tir"
+grep -q '= tmatmul .* ; |y| <= 32512$' "$dir/ranges.tir" || no "no range behind a tmatmul"
+grep -q '= quant .* ; |y| <= 127, |sum| <= 32512$' "$dir/ranges.tir" || no "no range behind a quant"
+run 0 opt "$dir/ranges.tir"
+cmp -s "$dir/out" "$dir/plain.tir" || no "the ranges changed the graph"
+
 # a blob's graphs
 run 0 compile -o "$dir/m.tern" --cpu ref
 run 0 opt "$dir/m.tern"

@@ -1,0 +1,101 @@
+/* Ternary products at the largest K of each level: with all codes and activations at their extremes the code gives
+ * the exact sum, and a column more is refused. */
+#include "codegen/llvm_cases.h"
+
+#ifndef TERN_LLVM
+int main(void) {
+    puts("skipped: built without LLVM");
+    return 77;
+}
+#else
+
+enum { M = 3, ROWS = 2 };
+
+static size_t row_of(const TnGraph *g, const char *name) {
+    return tn_row_bytes(&g->nodes[tn_map_get(&g->names, name, strlen(name))].type);
+}
+
+static TnGraph *product(const char *level, int64_t k, int rows) {
+    case_done();
+    say("$w: p64[%d,%lld] scale=0x1p+0 = random {seed=5}\n%%x: f32[T,%lld] = input {name=\"x\"}\n"
+        "kernel @in {root=none, target=ref, axis=rows, grain=1, units=1, barrier=1}\n%%q: q8[T,%lld] = quant "
+        "%%x {off=0}\nend\n",
+        M, (long long)k, (long long)k, (long long)k);
+    say("kernel @main {root=tmatmul, target=llvm, axis=cols, grain=%d, units=1, barrier=1}\n"
+        "%%a: i32[T,%d] = tmatmul %%q, $w {off=0}\nend\n"
+        "%%out: i32[T,%d] = output %%a {name=\"best\"}\n",
+        M, M, M);
+    return case_graph(level, rows);
+}
+
+static void at_limit(int rows_hi) {
+    for (size_t i = 0; i < TN_COUNT(parity_levels); i++) {
+        const char *level = parity_levels[i];
+        int rows = rows_hi < ROWS ? rows_hi : ROWS;
+        TnDot d;
+        TnGraph *small = product(level, 256, rows_hi);
+        assert_true(tn_target_llvm.desc.dot_of(small, small->kernels[1].root, &d));
+        tn_graph_destroy(small);
+        int64_t k = tn_range_most_k(&d);
+        assert_true(k >= 1 << 20);
+        if (k < tn_range_sum_most_k()) {
+            TnGraph *g = product(level, k + 1, rows_hi);
+            assert_int_equal(tn_target_llvm.desc.can(g, 1, level), 0);
+            tn_graph_destroy(g);
+        }
+        TnGraph *g = product(level, k, rows_hi);
+        assert_true(tn_target_llvm.desc.can(g, 1, level) > 0);
+        Compiled c = parity_compile(g, 1, level);
+        int64_t sym[TN_SYM_COUNT] = {[TN_T] = rows};
+        Memory m = parity_memory(g, 1, sym);
+        uint8_t *q = parity_named(g, &m, "q"), *w = parity_named(g, &m, "w");
+        size_t row = row_of(g, "q"), wide = row_of(g, "w");
+        memset(q, 0, row * (size_t)rows);
+        for (int r = 0; r < rows; r++) {
+            int32_t sum = (int32_t)((r ? -127 : 127) * k);
+            memcpy(q + row * (size_t)r + 4, &sum, 4);
+            memset(q + row * (size_t)r + TN_Q8_HEAD, r ? -127 : 127, (size_t)k);
+        }
+        memset(w, 0xaa, wide);            /* all +1 */
+        memset(w + wide, 0x00, wide);     /* all -1 */
+        memset(w + 2 * wide, 0x55, wide); /* all 0 */
+        uint8_t *room = parity_alloc(c.job.scratch, 0xff);
+        if (parity_works(&c)) {
+            parity_call(&c, &m, sym, 0, 1, room);
+            const int32_t *a = parity_named(g, &m, "a");
+            for (int r = 0; r < rows; r++) {
+                int64_t most = (r ? -1 : 1) * tn_range_sum(k);
+                assert_int_equal(a[r * TN_PAD], most);
+                assert_int_equal(a[r * TN_PAD + 1], -most);
+                assert_int_equal(a[r * TN_PAD + 2], 0);
+            }
+        }
+        free(room);
+        parity_memory_free(&m);
+        parity_free(&c);
+        tn_graph_destroy(g);
+    }
+}
+
+static void test_limits(void **state) {
+    (void)state;
+    at_limit(1);
+    at_limit(8);
+}
+
+/* Many rows have their weights unpacked, which takes memory. */
+static void test_unpacked(void **state) {
+    (void)state;
+    for (int64_t k = 1 << 19; k <= (1 << 19) + 1; k++) {
+        TnGraph *g = product("avx2", k, 9);
+        assert_int_equal(tn_target_llvm.desc.can(g, 1, "avx2") > 0, k == 1 << 19);
+        tn_graph_destroy(g);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(test_limits, case_teardown),
+                                       cmocka_unit_test_teardown(test_unpacked, case_teardown)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+#endif
