@@ -55,6 +55,12 @@ static const struct {
                    {"amx", TN_LEVEL_AMX},
                    {"neon-dotprod", TN_LEVEL_NEON_DOTPROD}};
 
+uint32_t tn_level_number(const char *name) {
+    for (size_t k = 0; k < TN_COUNT(level_names); k++)
+        if (strcmp(name, level_names[k].name) == 0) return level_names[k].number;
+    return UINT32_MAX;
+}
+
 static TernStatus check_levels(Compiler *c) {
     if (c->opt->n_levels == 0)
         return tn_fail(c->err, TERN_ERR_INPUT, "compile: no feature level, wanted one at least");

@@ -208,21 +208,38 @@ static TernStatus check(Edited *e, TnFacts *facts) {
     return take_facts(e, facts);
 }
 
-static TernStatus one_model_graph(const char *path, TnGraph **out, TernError *err) {
+/* Back to stage=model: kernels, level and places are forgotten, and caches are of any type again. All values stay what
+ * they are, so a text dumped behind any pass, and edited, runs; the passes group and place it anew. */
+static void forget_stages(TnGraph *g) {
+    for (TnRef r = 0; r < g->n; r++) {
+        TnNode *n = &g->nodes[r];
+        uint32_t kept = 0;
+        for (uint32_t i = 0; i < n->n_attrs; i++)
+            if (n->attrs[i].key != TN_ATTR_off) n->attrs[kept++] = n->attrs[i];
+        n->n_attrs = kept;
+        n->kernel = TN_NONE;
+        if (tn_encs[n->type.enc].kind == TN_CACHE)
+            n->type.enc = tn_enc_is_kcache(n->type.enc) ? TN_ENC_kc : TN_ENC_vc;
+    }
+    g->n_kernels = 0;
+    g->stage = TN_STAGE_MODEL;
+    g->level = NULL;
+    g->kv = TN_KV_UNSET;
+    g->rows_lo = g->rows_hi = 0;
+}
+
+static TernStatus one_graph(const char *path, TnGraph **out, TernError *err) {
     TnGraph **gs = NULL;
     uint32_t n = 0;
     TnDiag d = {0};
     TernStatus st = tn_text_read(path, &gs, &n, &d, err);
     tn_diag_free(&d);
     if (st != TERN_OK) return st;
-    if (n != 1)
-        st = tn_fail(err, TERN_ERR_INPUT, "%s: %u graphs in the file, wanted one", path, n);
-    else if (gs[0]->stage != TN_STAGE_MODEL)
-        st = tn_fail(err, TERN_ERR_INPUT, "%s: graph @%s is of stage %s, wanted model", path, gs[0]->name,
-                     gs[0]->stage == TN_STAGE_FUSED ? "fused" : "planned");
+    if (n != 1) st = tn_fail(err, TERN_ERR_INPUT, "%s: %u graphs in the file, wanted one", path, n);
     if (st == TERN_OK) {
         *out = gs[0];
         gs[0] = NULL;
+        forget_stages(*out);
     }
     tn_graphs_free(gs, n);
     return st;
@@ -233,7 +250,7 @@ TernStatus tn_source_graph(const TerncSource *source, TnGguf *file, TnGraph **ou
     TnGgufOptions o = {.ternary_dense = source && source->ternary_dense};
     if (!source || !source->tir) return tn_gguf_graph(file, &o, out, facts, err);
     TnGraph *g = NULL, *file_graph = NULL;
-    TN_TRY(one_model_graph(source->tir, &g, err));
+    TN_TRY(one_graph(source->tir, &g, err));
     o.no_hash = true; /* unless the text wants to know */
     for (TnRef r = 0; r < g->n; r++)
         if (g->nodes[r].op == TN_OP_gguf && tn_node_attr(&g->nodes[r], TN_ATTR_hash)->u) o.no_hash = false;

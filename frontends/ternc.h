@@ -169,6 +169,27 @@ typedef struct TerncPicture {
 /* Sends what = "result" with the text; faults as in ternc_opt. */
 TERN_API TernStatus ternc_picture(const TerncPicture *picture, TerncTextFn *text, void *user, TernError *err);
 
+/* Runs a model on real tokens and holds every launch's code against the evaluator, value by value; or two graphs
+ * against each other. */
+typedef struct TerncVerify {
+    size_t size;
+    const TerncSource *source;   /* the model, compiled as for ternc_load; NULL: the embedded one */
+    const char *blob;            /* or a compiled file instead */
+    const TerncOptions *options; /* cap, target, progress; of a source also levels and head; may be NULL */
+    const int32_t *tokens;       /* one sequence */
+    uint32_t n_tokens;
+    uint32_t threads; /* tiles that a launch is cut into; default: as many as processors */
+    TernKv kv;        /* default f16 */
+    /* NULL or "ref": the evaluator. Another model (.gguf, or .tir with the source's weights): both graphs are
+     * evaluated, and the values that match are compared. */
+    const char *against;
+    int bisect; /* also look for the pass that changes a result; not of a blob */
+} TerncVerify;
+/* Sends what = "result": a line of proof, or the first value that differs and the op that made it. *same is 1 if all
+ * are equal, bit for bit. */
+TERN_API TernStatus ternc_verify(const TerncVerify *verify, TerncTextFn *text, void *user, int *same,
+                                 TernError *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -123,9 +123,8 @@ static void print_attr(const TnAttr *a, TnBuf *out) {
     }
 }
 
-static void print_node(const TnGraph *g, TnRef r, TnBuf *out) {
+void tn_print_node(const TnGraph *g, TnRef r, TnBuf *out) {
     const TnNode *n = &g->nodes[r];
-    tn_buf_puts(out, n->kernel == TN_NONE ? "  " : "    ");
     tn_buf_printf(out, "%c%s: ", tn_sigil(g, r), n->name);
     tn_print_type(&n->type, out);
     tn_buf_printf(out, " = %s", tn_ops[n->op].name);
@@ -135,7 +134,13 @@ static void print_node(const TnGraph *g, TnRef r, TnBuf *out) {
         tn_buf_puts(out, i ? ", " : " {");
         print_attr(&n->attrs[i], out);
     }
-    tn_buf_puts(out, n->n_attrs ? "}\n" : "\n");
+    if (n->n_attrs) tn_buf_puts(out, "}");
+}
+
+static void print_line(const TnGraph *g, TnRef r, TnBuf *out) {
+    tn_buf_puts(out, g->nodes[r].kernel == TN_NONE ? "  " : "    ");
+    tn_print_node(g, r, out);
+    tn_buf_puts(out, "\n");
 }
 
 static void print_kernel(const TnGraph *g, const TnKernel *k, TnBuf *out) {
@@ -163,7 +168,7 @@ void tn_print(const TnGraph *g, TnBuf *out) {
         uint32_t k = g->nodes[r].kernel;
         if (k != in && in != TN_NONE) tn_buf_puts(out, "  end\n");
         if (k != in && k != TN_NONE) print_kernel(g, &g->kernels[k], out);
-        print_node(g, r, out);
+        print_line(g, r, out);
         in = k;
     }
     if (in != TN_NONE) tn_buf_puts(out, "  end\n");

@@ -76,15 +76,15 @@ static size_t arena_part(const TnVariant *v, const int64_t sym_max[TN_ABI_SYMS],
     return carve(c, LINE, 0, 0);
 }
 
-static size_t scratch_of(const TernModel *m, const TnVariant *v, const int64_t sym_max[TN_ABI_SYMS],
-                         Carve *c) {
-    if (!m->evaluated) {
-        Carve one = {0};
-        carve(&one, LINE, v->plan.scratch, 1);
-        carve(&one, 1, v->plan.scratch_page, (uint64_t)sym_max[TN_ABI_P]);
-        c->over |= one.over;
-        return one.at;
-    }
+static size_t code_scratch_of(const TnVariant *v, const int64_t sym_max[TN_ABI_SYMS], Carve *c) {
+    Carve one = {0};
+    carve(&one, LINE, v->plan.scratch, 1);
+    carve(&one, 1, v->plan.scratch_page, (uint64_t)sym_max[TN_ABI_P]);
+    c->over |= one.over;
+    return one.at;
+}
+
+static size_t called_scratch_of(const TernModel *m, const TnVariant *v, const int64_t sym_max[TN_ABI_SYMS]) {
     size_t most = 0;
     for (uint32_t i = 0; i < v->prog.n_launches; i++) {
         size_t bytes = m->kernels.scratch(m->kernels.user, v->index, i, sym_max);
@@ -121,7 +121,11 @@ TernStatus tn_session_plan(const TernModel *m, const TernPool *pool, const TernS
         p.launches[i] = carve(&c, LINE, v->prog.n_launches, sizeof(TnRunLaunch));
         p.pointers[i] = carve(&c, LINE, v->prog.n_operands, sizeof(void *));
         Carve a = {0};
-        size_t bytes = arena_part(v, sym_max, TN_ABI_SYMS, &a), scratch = scratch_of(m, v, sym_max, &c);
+        size_t bytes = arena_part(v, sym_max, TN_ABI_SYMS, &a), scratch = 0;
+        if (m->evaluated) scratch = called_scratch_of(m, v, sym_max);
+        if (m->evaluated && m->coded && !tn_align_up(scratch, LINE, &scratch)) c.over = true;
+        p.watch_scratch[i] = scratch;
+        if (m->coded && !tn_add(scratch, code_scratch_of(v, sym_max, &c), &scratch)) c.over = true;
         c.over |= a.over;
         if (bytes > arena) arena = bytes;
         if (scratch > p.scratch_bytes) p.scratch_bytes = scratch;
@@ -198,7 +202,7 @@ static void bind_program(const TnSessionPlan *p, TernSession *s, uint32_t i) {
     for (uint32_t j = 0; j < v->prog.n_launches; j++) {
         const TnBlobLaunch *l = &v->launches[j];
         launches[j] = (TnRunLaunch){
-            .fn = s->model->evaluated ? NULL : tn_model_kernel(s->model, v, l),
+            .fn = s->model->coded ? tn_model_kernel(s->model, v, l) : NULL,
             .args = {pointers + l->first_operand, s->sym},
             .units = (int64_t)l->units,
             .gate_sym = l->gate_sym,
@@ -214,6 +218,7 @@ static void bind_program(const TnSessionPlan *p, TernSession *s, uint32_t i) {
                     .sym = s->sym,
                     .scratch = base + p->scratch,
                     .scratch_bytes = p->scratch_bytes,
+                    .watch_scratch = p->watch_scratch[i],
                     .pool = s->pool,
                     .kernels = s->model->evaluated ? &s->model->kernels : NULL},
         .rows_hi = v->prog.rows_hi,

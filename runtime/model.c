@@ -39,8 +39,8 @@ static TernStatus choose_level(TernModel *m, const char *cpu, TernError *err) {
     for (uint32_t i = 0; i < m->n_variants; i++) {
         uint32_t level = m->variants[i].prog.level;
         if (!tn_level_name(level) || (cpu && !tn_level_under(level, cap))) continue;
-        if (!m->evaluated && !tn_level_runs_here(level)) continue;
-        bool higher = m->evaluated && !cpu ? level < m->level : level > m->level;
+        if (m->coded && !tn_level_runs_here(level)) continue;
+        bool higher = !m->coded && !cpu ? level < m->level : level > m->level;
         if (!found || higher) m->level = level;
         found = true;
     }
@@ -198,11 +198,13 @@ static TernStatus copy_options(const TernModelOptions *options, TernModelOptions
     TN_TRY(tn_options_copy(o, sizeof *o, options, "TernModelOptions", err));
     m->check_weights = !o->no_check;
     m->move_weights = o->huge;
+    m->coded = true;
     if (!o->kernels) return TERN_OK;
     TN_TRY(tn_options_copy(&m->kernels, sizeof m->kernels, o->kernels, "TernKernels", err));
     if (!m->kernels.run || !m->kernels.scratch)
         return tn_fail(err, TERN_ERR_INPUT, "TernKernels: run or scratch is NULL");
     m->evaluated = true;
+    m->coded = m->kernels.watch != NULL;
     return TERN_OK;
 }
 
@@ -211,7 +213,7 @@ static TernStatus open_bytes(TernModel *m, const void *bytes, size_t size, const
     TN_TRY(tn_meta_read(&m->blob, &m->arena, &m->meta, err));
     TN_TRY(tn_variants_read(&m->blob, &m->meta, &m->arena, &m->variants, &m->n_variants, err));
     TN_TRY(choose_level(m, cpu, err));
-    if (!m->evaluated) TN_TRY(map_code(m, err));
+    if (m->coded) TN_TRY(map_code(m, err));
     find_used_chunks(m);
     return TERN_OK;
 }
@@ -287,7 +289,7 @@ void tern_model_info(const TernModel *m, TernModelInfo *out) {
         .arch = m->meta.arch,
         .name = m->meta.name,
         .desc = m->meta.desc,
-        .level = m->evaluated ? "ref" : tn_level_name(m->level),
+        .level = m->coded ? tn_level_name(m->level) : "ref",
         .n_vocab = f->n_vocab,
         .n_context = f->n_context,
         .n_layers = f->n_layers,

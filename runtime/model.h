@@ -29,6 +29,7 @@ struct TernModel {
     TnImage *images;
     uint32_t n_images;
     bool evaluated; /* kernels are called back instead of run */
+    bool coded;     /* the level's code is mapped */
     TernKernels kernels;
     void (*release)(void *user, const void *bytes, size_t size);
     void *release_user;
@@ -46,7 +47,7 @@ struct TernModel {
 /* The variants of the chosen level and a cache type, by rising rows: how many (0: the blob has none), the
  * first `cap` in out. */
 uint32_t tn_model_variants(const TernModel *m, uint32_t kv, const TnVariant **out, uint32_t cap);
-/* The function of a launch; only if !m->evaluated. */
+/* The function of a launch; only if m->coded. */
 TnKernelFn *tn_model_kernel(const TernModel *m, const TnVariant *v, const TnBlobLaunch *l);
 /* The bytes of WGHT that kernels read: settled once tn_model_check_weights has returned. */
 const uint8_t *tn_model_weights(const TernModel *m);

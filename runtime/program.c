@@ -80,6 +80,23 @@ static void walk_timed(void *user, uint32_t worker) {
     walk_with(p, worker, p->stamps + (size_t)worker * tn_stamp_stride(p->n));
 }
 
+static void call_back(const TnProgram *p, uint32_t i) {
+    const TnRunLaunch *l = &p->launches[i];
+    const TernKernels *k = p->kernels;
+    if (!k->watch) {
+        k->run(k->user, p->variant, i, &l->args, p->scratch);
+        return;
+    }
+    TernWatch w = {.variant = p->variant,
+                   .launch = i,
+                   .args = &l->args,
+                   .code = (void (*)(void))l->fn,
+                   .units = units_of(l, p->sym),
+                   .scratch = p->scratch,
+                   .code_scratch = p->scratch + p->watch_scratch};
+    k->watch(k->user, &w);
+}
+
 /* Evaluated kernels are launches in one piece: the caller's thread runs them all. */
 static void evaluate(const TnProgram *p) {
     FloatEnv before = enter_floats();
@@ -87,7 +104,7 @@ static void evaluate(const TnProgram *p) {
         const TnRunLaunch *l = &p->launches[i];
         bool open = is_open(l, p->sym) && units_of(l, p->sym) > 0;
         if (p->stamps) p->stamps[i].begin = open ? tn_clock_ns() : 0;
-        if (open) p->kernels->run(p->kernels->user, p->variant, i, &l->args, p->scratch);
+        if (open) call_back(p, i);
         if (p->stamps && open) p->stamps[i].end = tn_clock_ns();
     }
     leave_floats(before);

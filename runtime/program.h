@@ -13,7 +13,7 @@
 
 /* A launch of one session: addresses are in place. */
 typedef struct TnRunLaunch {
-    TnKernelFn *fn; /* NULL if the program is evaluated */
+    TnKernelFn *fn; /* NULL if the program is evaluated and nobody watches */
     TnLaunch args;
     int64_t units;
     uint32_t gate_sym, unit_sym; /* UINT32_MAX: none */
@@ -32,6 +32,7 @@ typedef struct TnProgram {
     const int64_t *sym; /* [TN_ABI_SYMS], set before every run */
     uint8_t *scratch;   /* of worker w: + w * scratch_bytes */
     size_t scratch_bytes;
+    size_t watch_scratch; /* where the code's part begins, if somebody watches */
     TernPool *pool;
     const TernKernels *kernels; /* NULL: run the code */
     TnStamp *stamps; /* NULL: not profiled; of worker w and launch i: [w * tn_stamp_stride(n) + i] */

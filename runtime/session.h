@@ -44,7 +44,8 @@ typedef struct TnSessionPlan {
     uint32_t n;
     const TnVariant *variants[TN_PROGRAMS_MAX];
     int64_t sym_max[TN_PROGRAMS_MAX][TN_ABI_SYMS];
-    size_t scratch_bytes; /* of one worker */
+    size_t scratch_bytes;                  /* of one worker */
+    size_t watch_scratch[TN_PROGRAMS_MAX]; /* of it, before the code's part (TernKernels.watch) */
     size_t input[TN_IN_COUNT], place, growth, length, refs, used, free;
     size_t launches[TN_PROGRAMS_MAX], pointers[TN_PROGRAMS_MAX];
     size_t arena, scratch, keys, values;

@@ -64,6 +64,16 @@ TERN_API uint32_t tern_pool_threads(const TernPool *pool);
 
 /* ---- model */
 
+/* A launch and its code, as TernKernels.watch gets them. */
+typedef struct TernWatch {
+    uint32_t variant, launch;
+    const void *args;   /* a TnLaunch (runtime/abi/kernel.h) */
+    void (*code)(void); /* a TnKernelFn */
+    int64_t units;
+    void *scratch;      /* what TernKernels.scratch asked for */
+    void *code_scratch; /* what the code wants of a tile */
+} TernWatch;
+
 /* Kernels evaluated instead of compiled code (`--target ref`): set by the compiler library. */
 typedef struct TernKernels {
     size_t size;
@@ -74,6 +84,9 @@ typedef struct TernKernels {
     void (*run)(void *user, uint32_t variant, uint32_t launch, const void *launch_args, void *scratch);
     /* Called when the model closes; may be NULL. */
     void (*destroy)(void *user);
+    /* Instead of run, to hold code against something else: the model's code is mapped too, and this is called
+     * for every launch; who wants the launch's results calls `code`. May be NULL. */
+    void (*watch)(void *user, const TernWatch *launch);
 } TernKernels;
 
 typedef struct TernModelOptions {

@@ -134,6 +134,8 @@ TernKv parse_kv(const Verb *verb, const char *kv);
 uint32_t parse_kvs(const Verb *verb, const char *list);
 /* Vocabulary of a .gguf or a .tern; *image is to be freed after the vocabulary is closed, *model closed. */
 int load_vocab(const Verb *verb, const ModelFlags *flags, TernVocab **out, void **image, TernModel **model);
+/* What ternc.h wants of the flags' model: a source, or, if *blob is set, that compiled file (its --target too is checked). */
+TerncSource source_of_flags(const Verb *verb, const ModelFlags *flags, const char **blob);
 /* Whether the file begins with GGUF. */
 bool is_gguf(const char *path);
 /* Whether the word names a graph as text: FILE.tir, or "-" for standard input; NULL is fine. */
@@ -154,6 +156,7 @@ typedef struct TerncCalls {
     TernStatus (*import)(const TerncImport *, TerncTextFn *, void *, TernError *);
     TernStatus (*diff)(const TerncDiff *, TerncTextFn *, void *, int *, TernError *);
     TernStatus (*picture)(const TerncPicture *, TerncTextFn *, void *, TernError *);
+    TernStatus (*verify)(const TerncVerify *, TerncTextFn *, void *, int *, TernError *);
     TernStatus (*work)(const TernModel *, uint32_t, TerncWork **, uint32_t *, TernError *);
 } TerncCalls;
 const TerncCalls *ternc(void);
@@ -210,5 +213,6 @@ int verb_opt(const Verb *, int, char **);
 int verb_inspect(const Verb *, int, char **);
 int verb_bench(const Verb *, int, char **);
 int verb_diff(const Verb *, int, char **);
+int verb_verify(const Verb *, int, char **);
 
 #endif

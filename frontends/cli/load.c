@@ -72,6 +72,7 @@ static bool open_ternc(const char **why) {
         {"ternc_inspect", offsetof(TerncCalls, inspect)}, {"ternc_diff", offsetof(TerncCalls, diff)},
         {"ternc_emit", offsetof(TerncCalls, emit)},       {"ternc_picture", offsetof(TerncCalls, picture)},
         {"ternc_work", offsetof(TerncCalls, work)},       {"ternc_import", offsetof(TerncCalls, import)},
+        {"ternc_verify", offsetof(TerncCalls, verify)},
     };
     for (size_t i = 0; i < TN_COUNT(wanted); i++) {
         void *p = dlsym(l, wanted[i].name);
@@ -158,6 +159,15 @@ static void refuse_source_flags(const Verb *verb, const ModelFlags *flags) {
     if (flags->weights) usage_error(verb, "--weights goes with a .tir, %s is compiled", flags->model);
     if (flags->ternary_dense)
         usage_error(verb, "--ternary-dense works on a .gguf, %s is compiled", flags->model);
+}
+
+TerncSource source_of_flags(const Verb *verb, const ModelFlags *flags, const char **blob) {
+    (void)wants_ref(verb, flags);
+    *blob = NULL;
+    if (!flags->model || is_tir(flags->model) || is_gguf(flags->model)) return source_of(verb, flags);
+    refuse_source_flags(verb, flags);
+    *blob = flags->model;
+    return (TerncSource){.size = sizeof(TerncSource)};
 }
 
 static TernStatus open_model(const Verb *verb, const ModelFlags *flags, Loaded *out, TernError *err) {

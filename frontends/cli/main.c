@@ -14,6 +14,8 @@ const Verb verbs[] = {
     {"opt", "FILE.tir|MODEL.gguf|MODEL.tern|-", "run passes and print the graph", verb_opt},
     {"inspect", "MODEL.gguf|MODEL.tern", "show what is in a file", verb_inspect},
     {"diff", "A B", "compare graphs, models or blobs: 0 the same, 1 different, 2 trouble", verb_diff},
+    {"verify", "[MODEL] --tokens 1,2,3|-p TEXT",
+     "hold code against the evaluator, or two graphs: 0 equal, 1 different, 2 trouble", verb_verify},
     {"bench", "[MODEL]", "measure prefill and decode", verb_bench},
     {NULL, NULL, NULL, NULL},
 };

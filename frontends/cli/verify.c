@@ -1,0 +1,85 @@
+/* tern verify: exit status as diff(1). */
+#include <stdlib.h>
+#include <string.h>
+#include "frontends/cli/cli.h"
+
+enum { EXIT_SAME = 0, EXIT_DIFFERENT = 1, EXIT_TROUBLE = 2 };
+
+typedef struct VerifyFlags {
+    ModelFlags m;
+    const char *tokens, *token_file, *prompt, *file, *against;
+    bool bisect, no_bos;
+} VerifyFlags;
+
+static void take_verify(void *user, const char *what, const char *text, size_t n) {
+    (void)user;
+    fwrite(text, 1, n, strcmp(what, "result") == 0 ? stdout : stderr);
+}
+
+/* Ids are checked against the vocabulary of the file that the tokens go to; one without a tokenizer takes ids, which the
+ * session checks. */
+static int read_tokens(const VerifyFlags *f, const Verb *verb, Tokens *out) {
+    TernVocab *vocab;
+    TernModel *model;
+    void *image;
+    TernError err = {0};
+    if (f->tokens || f->token_file) return read_ids(f->tokens, f->token_file, 0, out);
+    int code = load_vocab(verb, &f->m, &vocab, &image, &model);
+    if (code != EXIT_OK) return code;
+    char *text = NULL;
+    size_t n = f->prompt ? strlen(f->prompt) : 0;
+    if (f->file && tn_file_read(f->file, (size_t)1 << 30, &text, &n, &err) != TERN_OK) code = fail(&err);
+    if (code == EXIT_OK)
+        code =
+            encode_text(vocab, f->file ? text : f->prompt, n, f->no_bos ? 0 : TERN_ENCODE_ADD_SPECIAL, out);
+    if (code == EXIT_OK && out->n == 0) code = fail_text("the text has no tokens");
+    free(text);
+    tern_vocab_close(vocab);
+    tern_model_close(model);
+    free(image);
+    return code;
+}
+
+int verb_verify(const Verb *verb, int argc, char **argv) {
+    VerifyFlags f = {0};
+    const Flag flags[] = {
+        {"--tokens", "IDS", FLAG_STR, &f.tokens, 0, 0, "token ids, comma separated"},
+        {"--token-file", "FILE", FLAG_STR, &f.token_file, 0, 0,
+         "a file of token ids between blanks, newlines or commas"},
+        {"-p --prompt", "TEXT", FLAG_STR, &f.prompt, 0, 0, "a text instead"},
+        {"-f --file", "FILE", FLAG_STR, &f.file, 0, 0, "a file with the text; - is standard input"},
+        {"--no-bos", NULL, FLAG_BOOL, &f.no_bos, 0, 0, "do not add the tokens the model wants around a text"},
+        {"--against", "ref|FILE", FLAG_STR, &f.against, 0, 0,
+         "ref: the evaluator, launch by launch (default); a .tir or .gguf: both graphs, value by value"},
+        {"--bisect", NULL, FLAG_BOOL, &f.bisect, 0, 0, "name the pass that changes a result, or the emitter"},
+        MODEL_FLAGS(f.m),
+        FLAG_END,
+    };
+    int n_words;
+    parse_args(verb, flags, argc, argv, &f.m.model, 1, &n_words);
+    if (!!f.tokens + !!f.token_file + !!f.prompt + !!f.file != 1)
+        usage_error(verb, "one of --tokens, --token-file, -p and -f is wanted");
+    TerncVerify v = {.size = sizeof v,
+                     .kv = parse_kv(verb, f.m.kv),
+                     .threads = (uint32_t)f.m.threads,
+                     .against = f.against,
+                     .bisect = f.bisect};
+    TerncOptions o = {.size = sizeof o, .cap = f.m.cpu, .target = f.m.target, .progress = progress_bar};
+    TerncSource source = source_of_flags(verb, &f.m, &v.blob);
+    v.source = v.blob ? NULL : &source;
+    v.options = &o;
+    Tokens t = {0};
+    int same = 0;
+    TernError err = {0};
+    if (read_tokens(&f, verb, &t) != EXIT_OK) return EXIT_TROUBLE;
+    v.tokens = t.ids;
+    v.n_tokens = (uint32_t)t.n;
+    TernStatus st = ternc()->verify(&v, take_verify, NULL, &same, &err);
+    progress_end();
+    free(t.ids);
+    if (st != TERN_OK) {
+        fail(&err);
+        return EXIT_TROUBLE;
+    }
+    return same ? EXIT_SAME : EXIT_DIFFERENT;
+}

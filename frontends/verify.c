@@ -1,0 +1,313 @@
+/* ternc_verify: code against evaluator, model against plan, graph against graph. */
+#include "frontends/verify.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Verify {
+    const TerncVerify *v;
+    TerncOptions o;
+    bool ref; /* --target ref: there is no code */
+    TnGguf *file;
+    TnGraph *graph; /* stage=model; NULL for a blob */
+    TnFacts facts;
+    TnWeights weights;
+    TnArena arena;
+    void *memory; /* what was compiled, until a model owns it */
+    size_t bytes;
+    TernModel *model;
+    TnWatch watch;
+    TnResults results;
+    TnBuf text;
+    bool differ;
+} Verify;
+
+/* ---- sources */
+
+static TernStatus open_source(Verify *s, TernError *err) {
+    TN_TRY(tn_source_open(s->v->source, false, &s->file, err));
+    TN_TRY(tn_source_graph(s->v->source, s->file, &s->graph, &s->facts, err));
+    s->weights = tn_gguf_weights(s->file);
+    return TERN_OK;
+}
+
+/* A step is evaluated outside any session too, which would check this. */
+static TernStatus check_tokens(const Verify *s, uint32_t n_vocab, uint32_t n_context, TernError *err) {
+    for (uint32_t i = 0; i < s->v->n_tokens; i++)
+        if (s->v->tokens[i] < 0 || (uint32_t)s->v->tokens[i] >= n_vocab)
+            return tn_fail(err, TERN_ERR_INPUT, "token %u is %d, wanted 0 to %u", i, s->v->tokens[i],
+                           n_vocab - 1);
+    if (s->v->n_tokens <= n_context) return TERN_OK;
+    return tn_fail(err, TERN_ERR_INPUT, "%u tokens, but the model has %u positions", s->v->n_tokens,
+                   n_context);
+}
+
+static void release(void *user, const void *bytes, size_t size) {
+    (void)user;
+    tn_os_unmap((void *)bytes, size);
+}
+
+/* Compiled to memory, as a load does. */
+static TernStatus open_compiled(Verify *s, TernModelOptions *mo, TernError *err) {
+    TnCompileOptions co = {.kvs = 1u << (s->v->kv == TERN_KV_F32 ? TN_KV_F32 : TN_KV_F16),
+                           .target = s->o.target,
+                           .progress = s->o.progress,
+                           .user = s->o.user};
+    const char **levels;
+    if (s->o.target && !tn_target_find(s->o.target))
+        return tn_fail(err, TERN_ERR_UNSUPPORTED, "--target: '%s' is not in this build, which has %s",
+                       s->o.target, tn_target_find("llvm") ? "llvm and ref" : "ref");
+    TN_TRY(tn_head_parse(s->o.head, &co.head, err));
+    TN_TRY(tn_levels_choose(&s->o, true, &s->arena, &levels, &co.n_levels, err));
+    co.levels = levels;
+    TnBlobDest dest = {.memory = &s->memory, .bytes = &s->bytes};
+    TN_TRY(tn_compile(s->graph, &s->weights, &s->facts, &co, &dest, NULL, err));
+    mo->release = release;
+    mo->no_check = 1;
+    TN_TRY(tern_model_open_memory(s->memory, s->bytes, mo, &s->model, err));
+    s->memory = NULL;
+    return TERN_OK;
+}
+
+static TernStatus read_text(Verify *s, TernError *err) {
+    size_t n;
+    const char *tir = tern_model_section(s->model, TN_SECTION_TIR, 0, &n);
+    const char *path = s->v->blob ? s->v->blob : "the compiled model";
+    TnDiag d = {0};
+    if (!tir) return tn_fail(err, TERN_ERR_INPUT, "%s: the blob holds no graphs (section TIR)", path);
+    TernStatus st = tn_parse(tir, n, "section TIR", &s->watch.graphs, &s->watch.n_graphs, &d);
+    for (uint32_t i = 0; st == TERN_OK && i < s->watch.n_graphs; i++) st = tn_verify(s->watch.graphs[i], &d);
+    if (st != TERN_OK) {
+        tn_diag_fail(&d, err);
+        tn_fail_in(err, st, "%s", path);
+    }
+    tn_diag_free(&d);
+    return st;
+}
+
+/* ---- against the evaluator */
+
+static TernStatus expect(Verify *s, TernError *err) {
+    uint32_t n = s->v->n_tokens, last = n < TN_WHOLE_ROWS ? n : TN_WHOLE_ROWS;
+    if (!s->graph) {
+        tn_results_create(s->watch.graphs[0], n - last, last, &s->results);
+        return TERN_OK;
+    }
+    TnGraph *g = tn_graph_clone(s->graph);
+    TnWhole whole;
+    tn_graph_set_caches(g, s->v->kv == TERN_KV_F32 ? TN_KV_F32 : TN_KV_F16);
+    tn_results_create(g, n - last, last, &s->results);
+    TernStatus st = tn_whole_create(g, &s->weights, s->v->tokens, n, &whole, err);
+    while (st == TERN_OK && tn_whole_step(&whole)) {
+        if (s->o.progress && s->o.progress(s->o.user, "evaluate", whole.first + whole.rows, n))
+            st = tn_fail(err, TERN_ERR_CANCELLED, "cancelled");
+    }
+    if (st == TERN_OK) tn_results_take(&s->results, &whole);
+    tn_whole_destroy(&whole);
+    tn_graph_destroy(g);
+    return st;
+}
+
+static void put_proof(const Verify *s, TnBuf *out) {
+    const TnWatch *w = &s->watch;
+    TernModelInfo info;
+    uint32_t n_kernels = 0; /* of the variants that ran */
+    for (uint32_t i = 0; i < w->n_graphs; i++)
+        if (w->seen[i]) n_kernels += w->graphs[i]->n_kernels;
+    tern_model_info(s->model, &info);
+    tn_buf_printf(out, "%u kernels, %u launches", w->n_kernels, w->n_launches);
+    if (w->n_kernels < n_kernels) tn_buf_printf(out, " (of %u kernels)", n_kernels);
+    if (!s->ref)
+        tn_buf_printf(out, ", %llu values (%llu bytes) equal", (unsigned long long)w->tally.values,
+                      (unsigned long long)w->tally.bytes);
+    tn_buf_printf(out, ", level %s, kv %s, rows ", info.level, s->v->kv == TERN_KV_F32 ? "f32" : "f16");
+    for (uint32_t lo = 0, n = 0; n < w->n_classes; n++) {
+        uint32_t i = 0; /* the next larger one */
+        for (uint32_t k = 0, least = UINT32_MAX; k < w->n_classes; k++)
+            if (w->classes[k][0] > lo && w->classes[k][0] < least) least = w->classes[i = k][0];
+        lo = w->classes[i][0];
+        tn_buf_printf(out, n == 0 ? "%u" : n + 1 < w->n_classes ? ", %u" : " and %u", lo);
+        if (w->classes[i][1] > lo) tn_buf_printf(out, "..%u", w->classes[i][1]);
+    }
+    tn_buf_printf(out, "; %u results as %s gives them\n", w->n_rows,
+                  s->results.from_model ? "the model's graph" : "the first step");
+}
+
+static TernStatus against_evaluator(Verify *s, TernError *err) {
+    TernKernels kernels;
+    TernModelInfo info;
+    bool same = true;
+    s->watch.ref = s->ref;
+    s->watch.threads = s->v->threads ? s->v->threads : tn_os_cpus();
+    s->watch.results = &s->results;
+    tn_watch_kernels(&s->watch, &kernels);
+    TernModelOptions mo = {.size = sizeof mo, .cpu = s->o.cap, .kernels = &kernels};
+    if (s->v->blob)
+        TN_TRY(tern_model_open(s->v->blob, &mo, &s->model, err));
+    else
+        TN_TRY(open_compiled(s, &mo, err));
+    TN_TRY(read_text(s, err));
+    TN_TRY(tn_blob_check_text(s->model, s->watch.graphs, s->watch.n_graphs, &same, &s->text, err));
+    s->differ = !same;
+    if (!same) return TERN_OK;
+    tern_model_info(s->model, &info);
+    TN_TRY(check_tokens(s, info.n_vocab, info.n_context, err));
+    TN_TRY(expect(s, err));
+    TN_TRY(tn_watch_steps(&s->watch, s->model, s->v->tokens, s->v->n_tokens,
+                          s->v->kv == TERN_KV_F32 ? TERN_KV_F32 : TERN_KV_F16, s->o.progress, s->o.user,
+                          err));
+    s->differ = s->watch.differ;
+    if (!s->differ) {
+        put_proof(s, &s->text);
+        return TERN_OK;
+    }
+    tn_buf_put(&s->text, s->watch.text.data, s->watch.text.len);
+    if (!s->watch.g && s->results.from_model && !s->v->bisect)
+        tn_buf_puts(
+            &s->text,
+            "  every launch is what its graph says, so a pass made another graph: --bisect finds it\n");
+    return TERN_OK;
+}
+
+/* ---- which pass */
+
+static TernStatus bisect(Verify *s, TernError *err) {
+    const TnTargetDesc *targets[1] = {&tn_target_ref.desc};
+    const TnTarget *t = tn_target_find(s->o.target ? s->o.target : "llvm");
+    TernModelInfo info;
+    TnBroken broken;
+    uint32_t n_stages;
+    tern_model_info(s->model, &info);
+    if (t && !s->ref) targets[0] = &t->desc;
+    TnPassCtx ctx = {.level = info.level,
+                     .kv = s->v->kv == TERN_KV_F32 ? TN_KV_F32 : TN_KV_F16,
+                     .targets = targets,
+                     .n_targets = 1};
+    TN_TRY(tn_head_parse(s->o.head, &ctx.head, err));
+    TernStatus st =
+        tn_passes_bisect(s->graph, &s->weights, &ctx, (const uint32_t(*)[2])s->watch.classes,
+                         s->watch.n_classes, s->v->tokens, s->v->n_tokens, &s->text, &broken, &n_stages, err);
+    if (st != TERN_OK) return st;
+    if (broken.pass)
+        s->differ = true;
+    else if (s->watch.g)
+        tn_buf_printf(&s->text, "no pass: emitter %s/%s\n", s->watch.g->kernels[s->watch.kernel].target,
+                      tn_ops[s->watch.g->nodes[s->watch.op].op].name);
+    else
+        tn_buf_printf(&s->text, "no pass: %u stages of the pipeline give what the model's graph gives%s\n",
+                      n_stages, s->differ ? ", so the plan or the runtime is at fault" : "");
+    tn_graph_destroy(broken.before);
+    return TERN_OK;
+}
+
+/* ---- against another graph or blob */
+
+static void put_where(const TnGraph *g, TnRef r, const char *path, TnBuf *out) {
+    tn_print_node(g, r, out);
+    if (g->file && g->nodes[r].line)
+        tn_buf_printf(out, " (%s:%u)\n", g->file, g->nodes[r].line);
+    else
+        tn_buf_printf(out, " (%s)\n", path);
+}
+
+static const char *name_of(const Verify *s) {
+    const TerncSource *src = s->v->source;
+    if (s->v->blob) return s->v->blob;
+    return src && src->tir ? src->tir : src && src->path ? src->path : "the embedded model";
+}
+
+/* Both evaluated, step by step; the first value that differs from the one it is matched with. */
+static TernStatus hold_graphs(Verify *s, TnGraph *b, const TnWeights *weights_b, TernError *err) {
+    TnKv kv = s->v->kv == TERN_KV_F32 ? TN_KV_F32 : TN_KV_F16;
+    TnWhole wa = {0}, wb = {0};
+    TnRef *match;
+    TnTally tally = {0};
+    TnPair p = {.a = TN_NONE};
+    tn_graph_set_caches(s->graph, kv);
+    tn_graph_set_caches(b, kv);
+    tn_wholes_match(s->graph, b, false, &s->arena, &match);
+    TernStatus st = tn_whole_create(s->graph, &s->weights, s->v->tokens, s->v->n_tokens, &wa, err);
+    if (st == TERN_OK) st = tn_whole_create(b, weights_b, s->v->tokens, s->v->n_tokens, &wb, err);
+    while (st == TERN_OK && !s->differ && tn_whole_step(&wa) && tn_whole_step(&wb)) {
+        tn_wholes_compare(&wa, &wb, match, &tally, &p);
+        s->differ = p.a != TN_NONE || p.leaves;
+    }
+    if (st == TERN_OK && s->differ && p.a != TN_NONE) {
+        tn_buf_puts(&s->text, "different: ");
+        put_where(s->graph, p.a, name_of(s), &s->text);
+        tn_buf_puts(&s->text, "      and: ");
+        put_where(b, p.b, s->v->against, &s->text);
+        tn_buf_printf(&s->text, "  at %s", p.first.place);
+        if (wa.g->nodes[p.a].type.dim[0] == tn_sym_dim(TN_T))
+            tn_buf_printf(&s->text, " (position %lld, token %d)", (long long)(wa.first + p.first.row),
+                          s->v->tokens[wa.first + p.first.row]);
+        tn_buf_printf(&s->text, "\n  a  %s\n  b  %s, %s\n", p.first.a, p.first.b, p.first.apart);
+    } else if (st == TERN_OK && s->differ) {
+        tn_buf_puts(&s->text, "different: outputs, and no two values that match\n");
+    } else if (st == TERN_OK) {
+        tn_buf_printf(&s->text, "%u of %u nodes are matched: %llu values (%llu bytes) equal, kv %s\n", p.n,
+                      s->graph->n, (unsigned long long)tally.values, (unsigned long long)tally.bytes,
+                      kv == TN_KV_F32 ? "f32" : "f16");
+    }
+    tn_whole_destroy(&wa);
+    tn_whole_destroy(&wb);
+    return st;
+}
+
+static TernStatus against_graph(Verify *s, TernError *err) {
+    TerncSource source = {.size = sizeof source};
+    bool text = tn_path_is_text(s->v->against);
+    if (s->v->source) source = *s->v->source;
+    source.tir = text ? s->v->against : NULL;
+    if (!text) source.path = s->v->against;
+    TnGguf *file = NULL;
+    TnGraph *b = NULL;
+    TnFacts facts;
+    TernStatus st = open_source(s, err);
+    if (st == TERN_OK) st = check_tokens(s, s->facts.n_vocab, s->facts.n_context, err);
+    if (st == TERN_OK) st = tn_source_open(&source, false, &file, err);
+    if (st == TERN_OK) st = tn_source_graph(&source, file, &b, &facts, err);
+    if (st == TERN_OK) st = check_tokens(s, facts.n_vocab, facts.n_context, err);
+    if (st == TERN_OK) {
+        TnWeights weights = tn_gguf_weights(file);
+        st = hold_graphs(s, b, &weights, err);
+    }
+    tn_graph_destroy(b);
+    tn_gguf_close(file);
+    return st;
+}
+
+TernStatus ternc_verify(const TerncVerify *v, TerncTextFn *text, void *user, int *same, TernError *err) {
+    static const TerncOptions defaults = {.size = sizeof defaults};
+    Verify s = {.v = v, .o = v->options ? *v->options : defaults};
+    bool other = v->against && strcmp(v->against, "ref") != 0;
+    s.ref = s.o.target && strcmp(s.o.target, "ref") == 0;
+    TernStatus st;
+    if (v->n_tokens == 0)
+        st = tn_fail(err, TERN_ERR_INPUT, "no tokens, wanted one at least");
+    else if (v->bisect && (v->blob || other))
+        st =
+            tn_fail(err, TERN_ERR_INPUT, "--bisect starts from a model's graph, before all passes; %s",
+                    other ? "--against names another one" : "a compiled file has only what came out of them");
+    else if (other)
+        st = against_graph(&s, err);
+    else {
+        st = v->blob ? TERN_OK : open_source(&s, err);
+        if (st == TERN_OK) st = against_evaluator(&s, err);
+        if (st == TERN_OK && v->bisect) st = bisect(&s, err);
+    }
+    if (st == TERN_OK) {
+        text(user, "result", s.text.data, s.text.len);
+        *same = !s.differ;
+    }
+    tn_watch_free(&s.watch);
+    tern_model_close(s.model);
+    tn_graphs_free(s.watch.graphs, s.watch.n_graphs);
+    tn_results_free(&s.results);
+    if (s.memory) tn_os_unmap(s.memory, s.bytes);
+    tn_graph_destroy(s.graph);
+    tn_gguf_close(s.file);
+    tn_arena_free(&s.arena);
+    tn_buf_free(&s.text);
+    return st;
+}

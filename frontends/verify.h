@@ -1,0 +1,137 @@
+/* What the files of `tern verify` share: comparing values, finding an op, evaluating whole graphs.
+ *
+ *   verify.c         ternc_verify: what is held against what, and the words
+ *   verify_steps.c   the steps of a session, and every launch of them: code against evaluator
+ *   verify_values.c  two buffers of a type: the first value that differs
+ *   verify_locate.c  a kernel cut behind each op: the first op that differs
+ *   verify_whole.c   whole graphs by the evaluator: a graph against another
+ *   verify_bisect.c  the graph after each pass against the graph before all
+ *   verify_blob.c    a blob's programs against its text */
+#ifndef TN_VERIFY_H
+#define TN_VERIFY_H
+
+#include "frontends/graphs.h"
+#include "frontends/source.h"
+#include "ir/eval.h"
+#include "ir/internal.h"
+
+/* ---- verify_values.c */
+typedef struct TnTally {
+    uint64_t values, bytes;
+} TnTally;
+
+/* Two buffers of one type. */
+typedef struct TnMismatch {
+    uint64_t n, of;  /* values that differ, of how many */
+    int64_t row;     /* of the first; of a cache its page */
+    char place[128]; /* "row 3, column 17" */
+    char a[64], b[64], apart[48];
+} TnMismatch;
+/* The columns (and codes, and cache elements) of a and b bit for bit; padding is not compared. Returns whether
+ * all are equal, else *out has the first that is not. */
+bool tn_values_compare(const TnType *t, const int64_t *sym, const void *a, const void *b, TnTally *tally,
+                       TnMismatch *out);
+/* ---- verify_locate.c */
+/* A kernel's first nodes, up to `last`, as a graph of one kernel; what they read from outside are inputs and
+ * sources of the same names and types, what nobody of them reads is an output. */
+TnGraph *tn_kernel_cut(const TnGraph *g, uint32_t kernel, TnRef last);
+/* The first op of a kernel whose value comes out of the code other than out of the evaluator, when the kernel is
+ * compiled anew cut behind it; TN_NONE if no cut kernel differs. reads: the operands before the launch. */
+TnRef tn_kernel_locate(const TnGraph *g, uint32_t kernel, TnRef last, void *const *reads, const int64_t *sym);
+
+/* ---- verify_whole.c */
+/* The graph's caches as kv has them, if no pass has chosen yet. */
+void tn_graph_set_caches(TnGraph *g, TnKv kv);
+/* A graph of any stage under evaluation: the tokens of one slot, 16 rows at a time, all kinds of results for the rows
+ * of the last step. */
+enum { TN_WHOLE_ROWS = 16 };
+typedef struct TnWhole {
+    const TnGraph *g;
+    TnEval *e;
+    const int32_t *tokens;
+    uint32_t n, first, rows; /* of the last step: positions [first, first + rows) */
+    int64_t sym[TN_SYM_COUNT];
+} TnWhole;
+TernStatus tn_whole_create(const TnGraph *g, const TnWeights *w, const int32_t *tokens, uint32_t n,
+                           TnWhole *out, TernError *err);
+void tn_whole_destroy(TnWhole *w);
+bool tn_whole_step(TnWhole *w); /* false: there are no more tokens */
+/* For each value of a the one of b that it is held against, or TN_NONE. by_name: that of its name (inputs and outputs:
+ * as the runtime knows them); else matched as for a diff. */
+void tn_wholes_match(const TnGraph *a, const TnGraph *b, bool by_name, TnArena *arena, TnRef **out);
+/* The first value of a that differs from its match, both behind the same step. */
+typedef struct TnPair {
+    TnRef a, b;  /* TN_NONE: all are equal */
+    uint32_t n;  /* compared */
+    bool leaves; /* an output or a cache differs */
+    TnMismatch first;
+} TnPair;
+void tn_wholes_compare(const TnWhole *a, const TnWhole *b, const TnRef *match, TnTally *tally, TnPair *out);
+
+/* ---- verify_steps.c */
+/* The results of the rows that want some, one of each kind a row. */
+typedef struct TnResults {
+    uint32_t first, n;                  /* positions [first, first + n) */
+    uint32_t vocab, hidden, topk;       /* values a row */
+    int32_t *best, *top;                /* [n], [n][topk]; NULL: the graph has no such output */
+    float *toplogit, *logits, *hiddens; /* [n][topk], [n][vocab], [n][hidden] */
+    bool *known[4];                     /* by kind as in results, [n]: what is there to compare with */
+    bool from_model; /* they are those of the model's graph, else of the first step that gave any */
+} TnResults;
+/* Room for the outputs that g has. */
+void tn_results_create(const TnGraph *g, uint32_t first, uint32_t n, TnResults *out);
+void tn_results_free(TnResults *r);
+/* From a graph behind its last step. */
+void tn_results_take(TnResults *r, const TnWhole *w);
+
+/* Every launch of a model, checked while it runs. */
+typedef struct TnWatch {
+    TnGraph **graphs; /* by variant */
+    uint32_t n_graphs;
+    bool ref;         /* nothing but the evaluator: launches are counted and their results kept */
+    uint32_t threads; /* a launch is cut into so many tiles */
+    TnResults *results;
+    /* of the step under way */
+    const int32_t *tokens;
+    uint32_t first, rows;
+    const TernRow *row;
+    /* what came out */
+    bool **seen;                                       /* by variant and kernel */
+    uint32_t n_kernels, n_launches, n_classes, n_rows; /* kernels that ran; n_rows: results compared */
+    uint32_t classes[8][2];
+    TnTally tally;
+    bool differ;
+    TnBuf text; /* what differs */
+    const TnGraph
+        *g; /* the kernel that does, NULL: a result differs, and all kernels agree with the evaluator */
+    uint32_t kernel;
+    TnRef op; /* that explains it, or the value that leaves and differs */
+} TnWatch;
+void tn_watch_kernels(TnWatch *w, TernKernels *out);
+/* All tokens in one step (as far as a step takes them), the last 16 again two to eight at a time, the last eight
+ * again one by one; stops at the first difference. */
+TernStatus tn_watch_steps(TnWatch *w, TernModel *m, const int32_t *tokens, uint32_t n, TernKv kv,
+                          int (*progress)(void *, const char *, uint64_t, uint64_t), void *user,
+                          TernError *err);
+void tn_watch_free(TnWatch *w);
+
+/* ---- verify_bisect.c */
+typedef struct TnBroken {
+    const char *pass;         /* NULL: no pass changes what leaves the graph */
+    TnGraph *before;          /* the graph that it breaks; tn_graph_destroy */
+    const char *lost;         /* the first value that is another behind it; may be NULL */
+    int64_t rows_lo, rows_hi; /* of a variant's pass */
+} TnBroken;
+/* Runs the pipeline pass by pass, for each row class, on a graph of stage=model; ctx: level, kv, head, targets. Appends
+ * to *text what the broken pass did. */
+TernStatus tn_passes_bisect(const TnGraph *model, const TnWeights *w, const TnPassCtx *ctx,
+                            const uint32_t (*classes)[2], uint32_t n_classes, const int32_t *tokens,
+                            uint32_t n, TnBuf *text, TnBroken *out, uint32_t *n_stages, TernError *err);
+
+/* ---- verify_blob.c */
+/* Whether the launches, operands and places of a blob's programs are those of its text (section TIR), given graph by
+ * graph: *same, or what differs first in *text. Sizes of scratch and which code a launch runs are not of the text. */
+TernStatus tn_blob_check_text(const TernModel *m, TnGraph *const *graphs, uint32_t n, bool *same, TnBuf *text,
+                              TernError *err);
+
+#endif

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Two miscompiles planted in a compiler library of their own (TERN_PLANT): `tern verify` must find each, say where, and
+# --bisect whose it is. In the emitter of add, column 77 loses its last bit; in merge, the last part's slice begins at 0.
+set -u
+build=$1
+[ -e "$build/tests/planted/libternc.so.0" ] || { echo "skipped: this build has no LLVM"; exit 77; }
+case $("$build/tern" --version) in *"cpu levels: none"*) echo "skipped: no code for this machine"; exit 77 ;; esac
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+# a folder as a build is one, with the planted library in the other's place
+cp -L "$build/tern" "$build/libtern.so.0" "$build/libterntext.so.0" "$build/tests/planted/libternc.so.0" "$dir/" || exit 1
+failures=0
+# try PLANT STATUS PATTERN args...
+try() {
+    local plant=$1 status=$2 want=$3 got is
+    shift 3
+    got=$(TERN_PLANT=$plant "$dir/tern" verify --tokens 1789,978,1530,317,44,9,100,3,1,0 "$@" 2>&1 </dev/null)
+    is=$?
+    # shellcheck disable=SC2053
+    if [ $is != "$status" ] || [[ $got != $want ]]; then
+        echo "FAILED: plant $plant, tern verify $*: exit $is, wanted $status; got '$got', wanted '$want'"
+        failures=$((failures + 1))
+    fi
+}
+emitter="different: kernel @tmatmul* (launch * of *), level *, kv f16, rows *: step of 10 rows from position 0
+  value %20: f32\[T,256\] = add %0, %19 {off=*}
+  at    row *, column 77 (position *, token *)
+  ref   * [(]*0x*)
+  llvm  * [(]*0x*), 1 ulp apart
+  * of 2560 values differ
+  op    %20: f32\[T,256\] = add %0, %19 {off=*}, the first that differs (emitter llvm/add)"
+pass="different: output \"*\" at position 0 (token 1789), step of 10 rows from position 0*
+  model *
+  code  *, * apart*
+"
+try "" 0 "* values (* bytes) equal, *"
+try add 1 "$emitter"
+try add 1 "$emitter
+no pass: emitter llvm/add" --bisect
+try merge 1 "$pass  every launch is what its graph says, so a pass made another graph: --bisect finds it"
+try merge 1 "${pass}pass merge: %10 is another behind it, in the step from position 0
+  before %10: f32\[T,128\] = dequant %9, %2, \$l0.attn_v
+  behind %10: f32\[T,128\] = slice %* {lo=0, n=128}
+  at     row 0, column 0
+  before * [(]*0x*)
+  behind * [(]*0x*), * ulp apart" --bisect
+[ $failures = 0 ] && echo "plant: both were found"
+exit $failures

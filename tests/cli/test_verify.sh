@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# tern verify: code against evaluator on real tokens, graph against graph; exit status as diff(1), exact error lines.
+set -u
+build=$1
+tern=$build/tern
+root=$(cd "$(dirname "$0")/../.." && pwd)
+model=$root/models/verse-i2_s.gguf
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+checks=0
+failures=0
+# try STATUS PATTERN args...: PATTERN is of standard output, or of standard error where that is empty
+try() {
+    local status=$1 want=$2 got is
+    shift 2
+    "$tern" verify "$@" >"$dir/out" 2>"$dir/err" </dev/null
+    is=$?
+    checks=$((checks + 1))
+    got=$(cat "$dir/out")
+    [ -n "$got" ] || got=$(cat "$dir/err")
+    # shellcheck disable=SC2053
+    if [ $is != "$status" ] || [[ $got != $want ]]; then
+        echo "FAILED: tern verify $*: exit $is, wanted $status; got '$got', wanted '$want'"
+        failures=$((failures + 1))
+    fi
+}
+ids=1789,978,1530,317,44,9,100,3,1,0,44
+equal="158 kernels, * launches, * values (* bytes) equal, level *; * results as the model's graph gives them"
+native=yes
+case $("$tern" --version) in *"cpu levels: none"* | *"no LLVM"*) native=no ;; esac
+
+# the evaluator alone: the pipeline and the plan against the model's graph
+try 0 "158 kernels, * launches, level ref, kv f16, rows 1, 2..8 and 9..512; * results as the model's graph gives them" \
+    --tokens $ids --target ref
+if [ $native = yes ]; then
+    try 0 "$equal" --tokens $ids
+    try 0 "$equal" "$model" -p "KING RICHARD: what is this? It is a thing of nought." --kv f32 -t 3
+    try 0 "* rows 1; *" --tokens 7
+    try 0 "* rows 1 and 2..8; *" --tokens 7,8
+    try 0 "*
+no pass: * stages of the pipeline give what the model's graph gives" --tokens $ids --bisect
+    case $("$tern" --version) in *avx2*) try 0 "* level avx2, *" --tokens $ids --cpu avx2 ;; esac
+    "$tern" compile "$model" -o "$dir/m.tern" 2>"$dir/err" || { cat "$dir/err"; failures=1; }
+    try 0 "158 kernels, * launches, * values (* bytes) equal, level *; * results as the first step gives them" \
+        "$dir/m.tern" --tokens $ids
+    # sizes that are multiples of nothing, every kind of weight
+    "$build/make_gguf" --shape odd --seed 3 --embd q8_0 --kv-heads 1 -o "$dir/odd.gguf" >/dev/null || failures=1
+    try 0 "* values (* bytes) equal, level *" "$dir/odd.gguf" --tokens 1,2,3,4,5,6,7,8,9,10
+    "$build/make_gguf" --shape small --weights tq1_0 --embd q6_k --arch llama -o "$dir/tq.gguf" >/dev/null || failures=1
+    try 0 "* values (* bytes) equal, level *" "$dir/tq.gguf" --tokens 1,2,3
+    try 2 "tern: error: --bisect starts from a model's graph, before all passes; a compiled file has only what came out of them" \
+        "$dir/m.tern" --tokens 1 --bisect
+    try 2 "tern verify: --weights goes with a .tir, $dir/m.tern is compiled*" "$dir/m.tern" --weights "$model" --tokens 1
+fi
+
+# graph against graph
+"$tern" opt "$model" --passes= -o "$dir/a.tir" || exit 1
+sed '0,/ relu2 /s// silu /' "$dir/a.tir" >"$dir/b.tir"
+try 0 "* nodes are matched: * values (* bytes) equal, kv f16" "$dir/a.tir" --against "$model" --tokens $ids
+sed 's/%28\b/%gate/g' "$dir/a.tir" >"$dir/c.tir"
+try 0 "* values (* bytes) equal, kv f32" "$dir/a.tir" --against "$dir/c.tir" --tokens $ids --kv f32
+try 1 "different: %28: f32\[T,768\] = relu2 %24 ($dir/a.tir:51)
+      and: %28: f32\[T,768\] = silu %24 ($dir/b.tir:51)
+  at row 0, column * (position 0, token 1789)
+  a  0.* [(]0x*)
+  b  0.* [(]0x*), * ulp apart" "$dir/a.tir" --against "$dir/b.tir" --tokens $ids
+try 2 "tern: error: --bisect starts from a model's graph, before all passes; --against names another one" \
+    "$dir/a.tir" --against "$dir/b.tir" --tokens 1 --bisect
+try 2 "tern: error: $dir/none.tir: *" "$dir/a.tir" --against "$dir/none.tir" --tokens 1
+
+# what is wrong with the words
+wanted="tern verify: one of --tokens, --token-file, -p and -f is wanted (see tern verify --help)"
+try 2 "$wanted" "$model"
+try 2 "$wanted" --tokens 1,2 -p abc
+try 2 "tern verify: --target: 'gpu', wanted * (see tern verify --help)" --tokens 1 --target gpu
+try 2 "tern: error: --tokens: 'x', wanted token ids" --tokens 1,x
+try 2 "tern: error: --tokens: no token ids" --tokens ,
+try 2 "tern: error: token 2 is 1792, wanted 0 to 1791" --tokens 1,2,1792 --target ref
+try 2 "tern: error: 4097 tokens, but the model has 1024 positions" --tokens "$(seq -s, 1 4097 | sed 's/[0-9]*/1/g')" --target ref
+try 2 "tern: error: $dir/none.gguf: *" "$dir/none.gguf" --tokens 1
+"$build/make_gguf" --shape tiny --no-vocab -o "$dir/bare.gguf" >/dev/null || exit 1
+try 2 "tern: error: $dir/bare.gguf: the file has no tokenizer" "$dir/bare.gguf" -p abc
+try 0 "*level ref*" "$dir/bare.gguf" --tokens 1,2,3 --target ref
+try 0 "usage: tern verify * 0 equal, 1 different, 2 trouble*" --help
+
+echo "verify: $checks checks, $failures failures"
+[ $failures = 0 ]
