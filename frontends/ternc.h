@@ -109,6 +109,17 @@ TERN_API TernStatus ternc_opt(const TerncOpt *opt, TerncTextFn *text, void *user
 /* Sends a description of a GGUF file or a blob: metadata, tensors, sections, kernels, memory plan. */
 TERN_API TernStatus ternc_inspect(const char *path, TerncTextFn *text, void *user, TernError *err);
 
+typedef struct TerncEval {
+    size_t size;
+    const char *path; /* .tir, "-" (text), .gguf, .tern (whose weights have other names: they are missing) */
+    const char *weights; /* a .gguf where `gguf` nodes find their tensors; may be NULL */
+    uint32_t rows;       /* of a step, 1 to 64; default 2 */
+    uint32_t variant;    /* of several graphs, from 0 */
+} TerncEval;
+/* Evaluates a graph on inputs made up by a rule (ir/show.h) and sends its results as what = "result", a line a row:
+ * for graphs made by hand. Faults as in ternc_opt. */
+TERN_API TernStatus ternc_eval(const TerncEval *eval, TerncTextFn *text, void *user, TernError *err);
+
 typedef struct TerncImport {
     size_t size;
     const TerncSource *source; /* a model file; NULL: the embedded model */

@@ -84,7 +84,7 @@ typedef struct ModelFlags {
          &(m).cpu,                                                                                           \
          0,                                                                                                  \
          0,                                                                                                  \
-         "highest CPU feature level to use: avx2, avx512-vnni, amx, neon-dotprod"},                               \
+         "highest CPU feature level to use: avx2, avx512-vnni, amx, neon-dotprod"},                          \
         {"--target",                                                                                         \
          "NAME",                                                                                             \
          FLAG_STR,                                                                                           \
@@ -153,6 +153,7 @@ typedef struct TerncCalls {
     TernStatus (*vocab)(const TerncSource *, void **, size_t *, TernError *);
     TernStatus (*opt)(const TerncOpt *, TerncTextFn *, void *, TernError *);
     TernStatus (*inspect)(const char *, TerncTextFn *, void *, TernError *);
+    TernStatus (*eval)(const TerncEval *, TerncTextFn *, void *, TernError *);
     TernStatus (*import)(const TerncImport *, TerncTextFn *, void *, TernError *);
     TernStatus (*diff)(const TerncDiff *, TerncTextFn *, void *, int *, TernError *);
     TernStatus (*picture)(const TerncPicture *, TerncTextFn *, void *, TernError *);
@@ -210,6 +211,7 @@ int verb_perplexity(const Verb *, int, char **);
 int verb_tokenize(const Verb *, int, char **);
 int verb_detokenize(const Verb *, int, char **);
 int verb_opt(const Verb *, int, char **);
+int verb_eval(const Verb *, int, char **);
 int verb_inspect(const Verb *, int, char **);
 int verb_bench(const Verb *, int, char **);
 int verb_diff(const Verb *, int, char **);

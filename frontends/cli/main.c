@@ -12,6 +12,7 @@ const Verb verbs[] = {
     {"tokenize", "MODEL -p TEXT", "text to token ids", verb_tokenize},
     {"detokenize", "MODEL --tokens 1,2,3", "token ids to bytes", verb_detokenize},
     {"opt", "FILE.tir|MODEL.gguf|MODEL.tern|-", "run passes and print the graph", verb_opt},
+    {"eval", "FILE.tir|-", "evaluate a graph on made-up inputs and print its results", verb_eval},
     {"inspect", "MODEL.gguf|MODEL.tern", "show what is in a file", verb_inspect},
     {"diff", "A B", "compare graphs, models or blobs: 0 the same, 1 different, 2 trouble", verb_diff},
     {"verify", "[MODEL] --tokens 1,2,3|-p TEXT",

@@ -1,4 +1,4 @@
-/* tern compile, tern opt, tern inspect: the verbs that are one call of the compiler library. */
+/* tern compile, tern opt, tern eval, tern inspect: the verbs that are one call of the compiler library. */
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/cli/cli.h"
@@ -193,6 +193,25 @@ int verb_opt(const Verb *verb, int argc, char **argv) {
     TernStatus st = ternc()->opt(&o, take_text, &out, &err);
     if (st == TERN_OK && (st = out.status) != TERN_OK) err = out.err;
     return st == TERN_OK ? EXIT_OK : fail(&err);
+}
+
+int verb_eval(const Verb *verb, int argc, char **argv) {
+    TerncEval o = {.size = sizeof o};
+    int64_t rows = 2, variant = 0;
+    const Flag flags[] = {
+        {"--rows", "N", FLAG_INT, &rows, 1, 64, "rows of the step: symbols T, R, K, H (default 2)"},
+        {"--weights", "FILE.gguf", FLAG_STR, &o.weights, 0, 0, "where gguf nodes find their tensors"},
+        {"--variant", "N", FLAG_INT, &variant, 0, 1000, "which graph of several, from 0 (the default)"},
+        FLAG_END,
+    };
+    int n_words;
+    parse_args(verb, flags, argc, argv, &o.path, 1, &n_words);
+    if (!o.path) usage_error(verb, "a graph is wanted");
+    o.rows = (uint32_t)rows;
+    o.variant = (uint32_t)variant;
+    TernError err = {0};
+    TextOut out = {0};
+    return ternc()->eval(&o, take_text, &out, &err) == TERN_OK ? EXIT_OK : fail(&err);
 }
 
 static int show_report(const TerncSource *source, const char *json) {

@@ -4,6 +4,7 @@ set -u
 build=$1
 tern=$build/tern
 level=ref # every build has it
+root=$(cd "$(dirname "$0")/../.." && pwd)
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 checks=0
@@ -105,6 +106,23 @@ run 1 opt "$dir/m.tern" --cpu avx2
 is "no such level" "$err" "tern: error: $dir/m.tern: none of its 6 graphs is for the --cpu, --kv and --rows given"
 run 1 opt "$dir/m.tern" --variant 6
 is "no such variant" "$err" "tern: error: --variant: 6, but $dir/m.tern has graphs 0 to 5"
+
+# eval
+printf 'tir 1\ngraph @g stage=model\n  %%x: f32[T,3] = input {name="x"}\n  %%y: f32[T,3] = relu2 %%x\nend\n' >"$dir/e.tir"
+run 0 eval "$dir/e.tir" --rows 3
+is "eval" "$(cat "$dir/out")" '%y[0] = 0 0.0625 0
+%y[1] = 0.25 0 0.5625
+%y[2] = 0 1 0'
+run 0 eval "$root/models/verse-i2_s.gguf" --rows 1
+is "eval of a model" "$(grep -c '^%' "$dir/out")" 5
+run 1 eval "$dir/plain.tir"
+is "no weights" "$err" "tern: error: tensor token_embd.weight: not in the model file"
+run 1 eval "$dir/e.tir" --variant 1
+is "no such graph" "$err" "tern: error: --variant: 1, but $dir/e.tir has graphs 0 to 0"
+run 2 eval
+is "no graph" "$err" "tern eval: a graph is wanted (see tern eval --help)"
+run 1 eval "$dir/bad.tir"
+is "a faulty graph" "$(tail -1 "$dir/err")" "tern: error: $dir/bad.tir: 1 fault"
 
 # a text of two graphs
 { cat "$dir/blob.tir" && tail -n +2 "$dir/O0.tir"; } >"$dir/two.tir"

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include <dirent.h>
-#include "ir/ir.h"
+#include "ir/show.h"
 #include "runtime/base/os.h"
 
 static bool quiet; /* while faults are made on purpose */
@@ -177,8 +177,8 @@ static void symbols_and_classes_are_listed(void **state) {
 static void spoilt_entries_are_noticed(void **state) {
     (void)state;
     char *page = read_doc("ir.md");
-    const char *const words[] = {"TERNARY   256", "attend: multiplies q.k", "ROOT; 2 operands", "K <= 16909320",
-                                 "### `relu2`"};
+    const char *const words[] = {"TERNARY   256", "attend: multiplies q.k", "ROOT; 2 operands",
+                                 "K <= 16909320", "### `relu2`"};
     for (size_t i = 0; i < TN_COUNT(words); i++) {
         char *at = strstr(page, words[i]);
         if (!at) fail_msg("the page has no '%s' to spoil", words[i]);
@@ -260,11 +260,92 @@ static void every_op_has_an_example(void **state) {
         if (!seen.enc[i] && i != TN_ENC_i8) fail_msg("no example has the type %s", tn_encs[i].name);
 }
 
+/* ---- examples with results: a ```values block behind a ```tir block */
+
+/* The graph of a text as it prints, and what it evaluates to. */
+static void try_out(const char *what, const char *text, size_t n, TnBuf *printed, TnBuf *values) {
+    TnGraph **gs;
+    uint32_t count;
+    TnDiag diag = {0};
+    TernError err;
+    if (tn_parse(text, n, what, &gs, &count, &diag) || tn_verify(gs[0], &diag))
+        fail_msg("%s", diag.text.data);
+    tn_print_file(gs, count, printed);
+    if (tn_eval_show(gs[0], NULL, 2, values, &err)) fail_msg("%s: %s", what, err.text);
+    for (uint32_t i = 0; i < count; i++) tn_graph_destroy(gs[i]);
+    free(gs);
+}
+
+/* Copies the page up to its end or the first text of `until`, and returns where that stands. */
+static const char *copy_until(const char *from, const char *until, TnBuf *out) {
+    const char *at = strstr(from, until);
+    size_t n = at ? (size_t)(at - from) : strlen(from);
+    tn_buf_put(out, from, n);
+    return at;
+}
+
+/* Every op but gguf, whose bytes are in a file, is evaluated under its own heading. TERN_REFRESH=1 writes the page. */
+static void examples_give_what_the_page_says(void **state) {
+    (void)state;
+    static const char open[] = "```tir\n", middle[] = "```\n\n```values\n";
+    char *page = read_doc("ir.md");
+    TnBuf again = {0};
+    bool shown[TN_OP_COUNT] = {false};
+    for (const char *at = page; at;) {
+        const char *block = copy_until(at, open, &again);
+        if (!block) break;
+        const char *text = block + strlen(open), *end = strstr(text, "```\n");
+        assert_non_null(end);
+        at = end;
+        tn_buf_puts(&again, open);
+        if (strncmp(end, middle, strlen(middle)) != 0) { /* no results */
+            tn_buf_put(&again, text, (size_t)(end - text));
+            continue;
+        }
+        const char *heading = NULL;
+        for (const char *p = page; (p = strstr(p, "\n### `")) && p < block; p++)
+            heading = p + strlen("\n### `");
+        assert_non_null(heading);
+        for (int op = 0; op < TN_OP_COUNT; op++) {
+            size_t n = strlen(tn_ops[op].name);
+            char use[64];
+            snprintf(use, sizeof use, " = %s ", tn_ops[op].name);
+            const char *used = strstr(text, use);
+            if (!strncmp(heading, tn_ops[op].name, n) && heading[n] == '`' && used && used < end)
+                shown[op] = true;
+        }
+        TnBuf values = {0};
+        try_out("docs/ir.md", text, (size_t)(end - text), &again, &values);
+        tn_buf_puts(&again, middle);
+        tn_buf_puts(&again, values.data);
+        at = strstr(end + strlen(middle), "```\n");
+        assert_non_null(at);
+        tn_buf_free(&values);
+    }
+    if (getenv("TERN_REFRESH")) {
+        FILE *f = fopen(DOCS "/ir.md", "w");
+        assert_non_null(f);
+        fwrite(again.data, 1, again.len, f);
+        fclose(f);
+    } else if (strcmp(page, again.data) != 0) {
+        size_t n = 0;
+        int line = 1;
+        for (; page[n] == again.data[n]; n++) line += page[n] == '\n';
+        fail_msg("docs/ir.md:%d: '%.*s', evaluated: '%.*s' (TERN_REFRESH=1 writes it)", line,
+                 (int)strcspn(page + n, "\n"), page + n, (int)strcspn(again.data + n, "\n"), again.data + n);
+    }
+    for (int op = 0; op < TN_OP_COUNT; op++)
+        if (!shown[op] && op != TN_OP_gguf)
+            fail_msg("docs/ir.md: no example with results of %s", tn_ops[op].name);
+    tn_buf_free(&again);
+    free(page);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(page_agrees_with_the_tables), cmocka_unit_test(symbols_and_classes_are_listed),
-        cmocka_unit_test(spoilt_entries_are_noticed),  cmocka_unit_test(examples_are_canonical),
-        cmocka_unit_test(every_op_has_an_example),
+        cmocka_unit_test(page_agrees_with_the_tables),      cmocka_unit_test(symbols_and_classes_are_listed),
+        cmocka_unit_test(spoilt_entries_are_noticed),       cmocka_unit_test(examples_are_canonical),
+        cmocka_unit_test(examples_give_what_the_page_says), cmocka_unit_test(every_op_has_an_example),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,31 @@
+/* ternc_eval: a graph tried out by the evaluator. */
+#include "frontends/graphs.h"
+#include "ir/show.h"
+
+TernStatus ternc_eval(const TerncEval *eval, TerncTextFn *text, void *user, TernError *err) {
+    TnGraphs s;
+    TnGguf *file = NULL;
+    TnBuf out = {0};
+    uint32_t rows = eval->rows ? eval->rows : 2;
+    if (rows > TN_PAGE) return tn_fail(err, TERN_ERR_INPUT, "--rows: %u, wanted 1 to %d", rows, TN_PAGE);
+    TN_TRY(tn_graphs_open(eval->path, NULL, text, user, &s, err));
+    TernStatus st = TERN_OK;
+    if (eval->variant >= s.n)
+        st = tn_fail(err, TERN_ERR_INPUT, "--variant: %u, but %s has graphs 0 to %u", eval->variant, s.path,
+                     s.n - 1);
+    if (st == TERN_OK && eval->weights) {
+        TerncSource source = {.size = sizeof source, .path = eval->weights};
+        st = tn_source_open(&source, false, &file, err);
+    }
+    if (st == TERN_OK) {
+        TnGguf *from = file ? file : s.gguf;
+        TnWeights w = {0};
+        if (from) w = tn_gguf_weights(from);
+        st = tn_eval_show(s.g[eval->variant], from ? &w : NULL, rows, &out, err);
+    }
+    if (st == TERN_OK) text(user, "result", out.data ? out.data : "", out.len);
+    tn_buf_free(&out);
+    tn_gguf_close(file);
+    tn_graphs_close(&s);
+    return st;
+}

@@ -1,0 +1,102 @@
+#include "ir/show.h"
+#include <stdlib.h>
+#include <string.h>
+#include "ir/range.h"
+#include "runtime/base/half.h"
+
+enum { SHOWN = 64 };
+
+static void fill_inputs(const TnGraph *g, TnEval *e, const int64_t sym[TN_SYM_COUNT]) {
+    for (TnRef r = 0; r < g->n; r++) {
+        const TnNode *n = &g->nodes[r];
+        if (n->op != TN_OP_input || tn_encs[n->type.enc].kind == TN_CACHE) continue;
+        bool ints = n->type.enc == TN_ENC_i32, slot = strcmp(tn_attr_str(n, TN_ATTR_name), "slot") == 0;
+        int64_t count = tn_range_of(g, r).hi + 1, rows = tn_type_rows(&n->type, sym), cols = 1;
+        if (n->type.rank > 1) {
+            TnDim d = n->type.dim[n->type.rank - 1];
+            cols = tn_dim_is_sym(d) ? sym[tn_dim_sym(d)] : d;
+        }
+        size_t stride = tn_row_bytes(&n->type);
+        for (int64_t i = 0; i < rows * cols; i++) {
+            uint8_t *at =
+                (uint8_t *)tn_eval_data(e, r) + (size_t)(i / cols) * stride + (size_t)(i % cols) * 4;
+            int32_t v = slot ? 0 : (int32_t)(i % count);
+            float f = (float)(7 * i % 13 - 6) / 4;
+            memcpy(at, ints ? (void *)&v : (void *)&f, 4);
+        }
+    }
+}
+
+static void put_float(float f, TnBuf *out) {
+    if (f == f)
+        tn_buf_printf(out, " %.9g", (double)f);
+    else
+        tn_buf_puts(out, " nan"); /* whatever its sign */
+}
+
+static void put_q8(const uint8_t *row, int64_t n, TnBuf *out) {
+    float d;
+    int32_t sum;
+    memcpy(&d, row, 4);
+    memcpy(&sum, row + 4, 4);
+    tn_buf_printf(out, " d %.9g sum %d:", (double)d, (int)sum);
+    for (int64_t i = 0; i < n && i < SHOWN; i++) tn_buf_printf(out, " %d", (int8_t)row[TN_Q8_HEAD + i]);
+}
+
+static void put_row(const TnType *t, const uint8_t *row, int64_t n, TnBuf *out) {
+    if (t->enc == TN_ENC_q8) {
+        put_q8(row, n, out);
+    } else {
+        for (int64_t i = 0; i < n && i < SHOWN; i++) {
+            int32_t v;
+            float f;
+            memcpy(&v, row + 4 * i, 4);
+            memcpy(&f, row + 4 * i, 4);
+            if (t->enc == TN_ENC_i32)
+                tn_buf_printf(out, " %d", (int)v);
+            else
+                put_float(f, out);
+        }
+    }
+    tn_buf_puts(out, n > SHOWN ? " ...\n" : "\n");
+}
+
+static void put_value(const TnGraph *g, TnEval *e, TnRef r, const int64_t sym[TN_SYM_COUNT], TnBuf *out) {
+    const TnNode *n = &g->nodes[r];
+    const TnType *t = &n->type;
+    if (t->enc != TN_ENC_q8 && t->enc != TN_ENC_i32 && t->enc != TN_ENC_f32) return;
+    int64_t rows = tn_type_rows(t, sym);
+    const uint8_t *data = tn_eval_data(e, r);
+    if (t->rank == 1) {
+        tn_buf_printf(out, "%%%s =", n->name);
+        put_row(t, data, tn_dim_is_sym(t->dim[0]) ? rows : t->dim[0], out);
+        return;
+    }
+    for (int64_t i = 0; i < rows && i < SHOWN; i++) {
+        tn_buf_printf(out, "%%%s[%lld] =", n->name, (long long)i);
+        put_row(t, data + (size_t)i * tn_row_bytes(t), t->dim[t->rank - 1], out);
+    }
+    if (rows > SHOWN) tn_buf_printf(out, "%%%s ...\n", n->name);
+}
+
+TernStatus tn_eval_show(const TnGraph *g, const TnWeights *w, int64_t rows, TnBuf *out, TernError *err) {
+    TN_CHECK(rows >= 1 && rows <= TN_PAGE);
+    const int64_t sym[TN_SYM_COUNT] = {
+        [TN_T] = rows, [TN_R] = rows, [TN_K] = rows, [TN_H] = rows, [TN_S] = 1, [TN_P] = 1, [TN_N] = 1};
+    TnEval *e;
+    TN_TRY(tn_eval_create(g, w, sym, &e, err));
+    fill_inputs(g, e, sym);
+    tn_eval_run(e, sym);
+    uint32_t *uses = tn_xcalloc(g->n + 1u, sizeof *uses);
+    tn_count_uses(g, uses);
+    for (TnRef r = 0; r < g->n; r++)
+        if (g->nodes[r].op == TN_OP_output) uses[g->nodes[r].args[0]] = 0;
+    for (TnRef r = 0; r < g->n; r++) {
+        TnOpClass class = tn_ops[g->nodes[r].op].class;
+        if (uses[r] == 0 && class != TN_SOURCE && class != TN_INPUT && class != TN_SINK)
+            put_value(g, e, r, sym, out);
+    }
+    free(uses);
+    tn_eval_destroy(e);
+    return TERN_OK;
+}
