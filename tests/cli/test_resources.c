@@ -187,6 +187,44 @@ static void test_running_a_blob_never_loads_the_compiler(void **state) {
     assert_int_equal(wx, 0);
 }
 
+/* What is resident: the weights of the level that runs, the session, and the program itself with its libraries. */
+static void test_running_takes_the_weights_and_the_plan(void **state) {
+    (void)state;
+    skip_unless(!SANITIZED, "under a sanitizer, which takes its own time and memory");
+    skip_unless(native, "this build or machine runs no compiled code");
+    TernModel *m = open_blob();
+    TernModelInfo info;
+    TernSessionBytes plan;
+    TernPool *pool;
+    TernError err = {0};
+    TernPoolOptions po = {.size = sizeof po, .threads = 2};
+    TernSessionOptions so = {.size = sizeof so, .context = 512};
+    tern_model_info(m, &info);
+    if (tern_pool_create(&po, &pool, &err) || tern_session_bytes(m, pool, &so, &plan, &err))
+        fail_msg("%s", err.text);
+    tern_pool_destroy(pool);
+    tern_model_close(m);
+    const char *const ways[] = {NULL, "--huge"};
+    for (int i = 0; i < 2; i++) {
+        const char *const args[] = {TERN, "run", blob_path, "--tokens",       "1,2",   "-n", "4", "-t",
+                                    "2",  "-c",  "512",     "--print-tokens", ways[i], NULL};
+        char skipped[4096];
+        int out, e, status;
+        struct rusage used;
+        pid_t pid = start(args, 0, &out, &e);
+        while (read(out, skipped, sizeof skipped) > 0 || read(e, skipped, sizeof skipped) > 0) {
+        }
+        assert_int_equal(wait4(pid, &status, 0, &used), pid);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        close(out);
+        close(e);
+        double mb = (double)used.ru_maxrss * 1024 / 1e6;
+        double most = (double)(info.weight_bytes + plan.total) / 1e6 + 50;
+        print_message("run -c 512 %s: %.1f MB resident, of at most %.1f\n", ways[i] ? ways[i] : "", mb, most);
+        if (mb >= most) fail_msg("%.1f MB are resident, wanted less than %.1f", mb, most);
+    }
+}
+
 /* Runs with so much address space; true if it ran. */
 static bool check_limit(const char *const *args, size_t limit) {
     char text[4096] = "", skipped[4096];
@@ -273,6 +311,7 @@ int main(void) {
         cmocka_unit_test(test_no_page_is_writable_and_executable),
         cmocka_unit_test(test_opening_takes_less_than_50_ms),
         cmocka_unit_test(test_running_a_blob_never_loads_the_compiler),
+        cmocka_unit_test(test_running_takes_the_weights_and_the_plan),
         cmocka_unit_test(test_little_memory_to_run_with),
         cmocka_unit_test(test_little_memory_to_compile_with),
         cmocka_unit_test(test_more_threads_than_can_be_had),
