@@ -273,10 +273,12 @@ static void grow(Gen *p) {
     TnSym sym = rand_one_in(r, 4) ? TN_R : rand_one_in(r, 8) ? TN_H : TN_T;
     Value x = value(p, sym), y;
     TnRef same[2] = {x.ref, x.ref};
+    double mag = x.mag; /* of the second */
     for (int tries = 0; tries < 20; tries++) {
         y = p->v[rand_in(r, 0, p->n - 1)];
         if (y.sym != x.sym || y.cols != x.cols || y.mag > 16) continue;
         same[1] = y.ref;
+        mag = y.mag;
         break;
     }
     switch (rand_in(r, 0, 14)) {
@@ -292,13 +294,13 @@ static void grow(Gen *p) {
         tmatmul(p, x, y.cols);
         break;
     case 4:
-        keep(p, add(p, TN_OP_add, NULL, same, 2, NULL, 0), 17);
+        keep(p, add(p, TN_OP_add, NULL, same, 2, NULL, 0), (x.mag > mag ? x.mag : mag) + 1);
         break;
     case 5:
-        keep(p, add(p, rand_in(r, 0, 1) ? TN_OP_mul : TN_OP_mulz, NULL, same, 2, NULL, 0), 32);
+        keep(p, add(p, rand_in(r, 0, 1) ? TN_OP_mul : TN_OP_mulz, NULL, same, 2, NULL, 0), x.mag + mag);
         break;
     case 6:
-        keep(p, add(p, TN_OP_relu2, NULL, same, 1, NULL, 0), 32);
+        keep(p, add(p, TN_OP_relu2, NULL, same, 1, NULL, 0), 2 * x.mag);
         break;
     case 7:
         keep(p, add(p, TN_OP_silu, NULL, same, 1, NULL, 0), x.mag);
