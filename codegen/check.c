@@ -72,13 +72,15 @@ static TernStatus plan(TnGraph *g, const TnCheckHow *how, TernError *err) {
     return TERN_OK;
 }
 
-/* The graph as it came, with caches of the kv that the passes chose. */
-static TnGraph *with_caches(const TnGraph *from, const TnGraph *planned) {
+/* The graph as it came, with caches of the kv that the passes chose, for those too that they left out. */
+static TnGraph *with_caches(const TnGraph *from, const TnGraph *planned, TnKv kv) {
     TnGraph *g = tn_graph_clone(from);
     for (TnRef r = 0; r < g->n; r++) {
         TnNode *n = &g->nodes[r];
         if (tn_encs[n->type.enc].kind != TN_CACHE) continue;
         const TnNode *root = &g->nodes[tn_alias_root(g, r)];
+        if (n->type.enc == TN_ENC_kc) n->type.enc = kv == TN_KV_F16 ? TN_ENC_kc_f16 : TN_ENC_kc_f32;
+        if (n->type.enc == TN_ENC_vc) n->type.enc = kv == TN_KV_F16 ? TN_ENC_vc_f16 : TN_ENC_vc_f32;
         for (TnRef p = 0; p < planned->n && root->op == TN_OP_input; p++)
             if (planned->nodes[p].op == TN_OP_input &&
                 !strcmp(tn_attr_str(&planned->nodes[p], TN_ATTR_name), tn_attr_str(root, TN_ATTR_name)))
@@ -114,11 +116,16 @@ static TernStatus add_jobs(TnCheck *c, TnCheckItem *item, TernError *err) {
 }
 
 TernStatus tn_check_add(TnCheck *c, const TnGraph *g, const TnCheckHow *how, uint32_t *item, TernError *err) {
+    return tn_check_add_as(c, g, g, how, item, err);
+}
+
+TernStatus tn_check_add_as(TnCheck *c, const TnGraph *g, const TnGraph *want, const TnCheckHow *how,
+                           uint32_t *item, TernError *err) {
     TnCheckItem it = {.g = tn_graph_clone(g), .how = *how};
     TernStatus s = plan(it.g, how, err);
     if (s == TERN_OK) {
         it.level = find_level(c, how->level);
-        it.source = with_caches(g, it.g);
+        it.source = with_caches(want, it.g, how->kv);
         s = add_jobs(c, &it, err);
     }
     if (s != TERN_OK) {

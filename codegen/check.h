@@ -47,6 +47,9 @@ void tn_check_destroy(TnCheck *c);
 /* Plans g (cloned; it must verify) in that way; *item is its number, from 0. Fails if the passes refuse it or a
  * target has no code for it. */
 TernStatus tn_check_add(TnCheck *c, const TnGraph *g, const TnCheckHow *how, uint32_t *item, TernError *err);
+/* The same, but what must come out is what `want` says, a graph with the same inputs and outputs. */
+TernStatus tn_check_add_as(TnCheck *c, const TnGraph *g, const TnGraph *want, const TnCheckHow *how,
+                           uint32_t *item, TernError *err);
 /* Makes the code of all items added so far, each different kernel once. */
 TernStatus tn_check_build(TnCheck *c, TernError *err);
 /* The planned graph of an item. */

@@ -341,6 +341,7 @@ static void fill_inputs(Run *run, bool first) {
         for (uint32_t i = 0; i < run->n; i++) {
             TnRef p = find_input(run->machines[i].g, name);
             if (p == TN_NONE) continue;
+            TN_CHECK(run->machines[i].g->nodes[p].type.enc == n->type.enc); /* one kv */
             memcpy(run->machines[i].data[p], data, bytes);
             if (run->beside) memcpy(tn_eval_data(run->beside, p), data, bytes);
         }

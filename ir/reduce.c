@@ -34,6 +34,7 @@ typedef struct Edit {
     TnRef dim_of; /* the dim `dim` of this value, or TN_NONE: all that are `from` */
     int dim;
     int64_t from, to; /* 0: none */
+    bool multiples;   /* of `from` too: heads times head */
 } Edit;
 
 typedef struct Reduce {
@@ -78,7 +79,9 @@ static bool *find_needed(const TnGraph *g, const Edit *e) {
 
 /* A dim of a weight or input after the edit. */
 static TnDim dim_after(const Edit *e, TnRef r, int i, TnDim d) {
-    if (!e->from || d != e->from) return d;
+    if (!e->from || d < e->from) return d;
+    if (e->multiples && d % e->from == 0) return d / e->from * e->to;
+    if (d != e->from) return d;
     return e->dim_of == TN_NONE || (e->dim_of == r && e->dim == i) ? e->to : d;
 }
 
@@ -315,7 +318,7 @@ static bool simplify_values(Reduce *x) {
 
 /* ---- dims */
 
-static bool try_dim(Reduce *x, TnRef only, int dim, int64_t from) {
+static bool try_dim(Reduce *x, TnRef only, int dim, int64_t from, bool multiples) {
     int64_t tries[] = {1, 2, from / 8, from / 2, from - 1};
     for (size_t i = 0; i < TN_COUNT(tries); i++) {
         if (tries[i] < 1 || tries[i] >= from) continue;
@@ -323,6 +326,7 @@ static bool try_dim(Reduce *x, TnRef only, int dim, int64_t from) {
         e.dim_of = only;
         e.dim = dim;
         e.from = from;
+        e.multiples = multiples;
         e.to = tries[i];
         bool yes = keep_if_failing(x, &e);
         edit_free(&e);
@@ -337,8 +341,8 @@ static bool shrink_dims(Reduce *x) {
         if (!tn_node_is_source(x->g, r) && x->g->nodes[r].op != TN_OP_input) continue;
         for (int i = 0; i < x->g->nodes[r].type.rank; i++)
             for (TnDim d; (d = x->g->nodes[r].type.dim[i]) > 1;) {
-                bool yes = try_dim(x, TN_NONE, 0, d);
-                if (!yes && r < x->g->n) yes = try_dim(x, r, i, d);
+                bool yes = try_dim(x, TN_NONE, 0, d, true) || try_dim(x, TN_NONE, 0, d, false) ||
+                           try_dim(x, r, i, d, false);
                 if (!yes) break;
                 any = true;
             }

@@ -57,11 +57,11 @@ const TnLlvmOp tn_llvm_op_silu = {.can = tn_llvm_yes, .block = silu};
 
 /* ---- slice */
 
-/* Slices of slices are left to the passes. */
+/* Slices of slices within a kernel are left to the passes. */
 static bool can_slice(const TnGraph *g, TnRef ref, const TnLevel *level) {
     (void)level;
     TnRef x = g->nodes[ref].args[0];
-    return g->nodes[x].op != TN_OP_slice;
+    return g->nodes[x].op != TN_OP_slice || g->nodes[x].kernel != g->nodes[ref].kernel;
 }
 
 static LLVMValueRef slice(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
