@@ -195,6 +195,7 @@ typedef struct TerncVerify {
      * evaluated, and the values that match are compared. */
     const char *against;
     int bisect; /* also look for the pass that changes a result; not of a blob */
+    const char *reduce; /* a file: what differs, made a graph of a few ops with random weights; may be NULL */
 } TerncVerify;
 /* Sends what = "result": a line of proof, or the first value that differs and the op that made it. *same is 1 if all
  * are equal, bit for bit. */

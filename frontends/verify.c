@@ -1,5 +1,6 @@
 /* ternc_verify: code against evaluator, model against plan, graph against graph. */
 #include "frontends/verify.h"
+#include "ir/reduce.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,11 +172,10 @@ static TernStatus against_evaluator(Verify *s, TernError *err) {
 
 /* ---- which pass */
 
-static TernStatus bisect(Verify *s, TernError *err) {
+static TernStatus bisect(Verify *s, TnBroken *broken, TernError *err) {
     const TnTargetDesc *targets[1] = {&tn_target_ref.desc};
     const TnTarget *t = tn_target_find(s->o.target ? s->o.target : "llvm");
     TernModelInfo info;
-    TnBroken broken;
     uint32_t n_stages;
     tern_model_info(s->model, &info);
     if (t && !s->ref) targets[0] = &t->desc;
@@ -186,9 +186,9 @@ static TernStatus bisect(Verify *s, TernError *err) {
     TN_TRY(tn_head_parse(s->o.head, &ctx.head, err));
     TernStatus st =
         tn_passes_bisect(s->graph, &s->weights, &ctx, (const uint32_t(*)[2])s->watch.classes,
-                         s->watch.n_classes, s->v->tokens, s->v->n_tokens, &s->text, &broken, &n_stages, err);
+                         s->watch.n_classes, s->v->tokens, s->v->n_tokens, &s->text, broken, &n_stages, err);
     if (st != TERN_OK) return st;
-    if (broken.pass)
+    if (broken->pass)
         s->differ = true;
     else if (s->watch.g)
         tn_buf_printf(&s->text, "no pass: emitter %s/%s\n", s->watch.g->kernels[s->watch.kernel].target,
@@ -196,8 +196,49 @@ static TernStatus bisect(Verify *s, TernError *err) {
     else
         tn_buf_printf(&s->text, "no pass: %u stages of the pipeline give what the model's graph gives%s\n",
                       n_stages, s->differ ? ", so the plan or the runtime is at fault" : "");
-    tn_graph_destroy(broken.before);
     return TERN_OK;
+}
+
+/* ---- made small */
+
+static TernStatus write_reduced(Verify *s, const TnGraph *g, TernError *err) {
+    TnBuf text = {0};
+    TnWriter w;
+    TnGraph *one = (TnGraph *)g;
+    tn_print_file(&one, 1, &text);
+    TernStatus st = tn_writer_open(s->v->reduce, &w, err);
+    if (st == TERN_OK && (st = tn_writer_put(&w, text.data, text.len, err)) == TERN_OK)
+        st = tn_writer_commit(&w, err);
+    tn_buf_free(&text);
+    uint32_t n = tn_count_ops(g);
+    if (st == TERN_OK)
+        tn_buf_printf(&s->text, "reduced: %u op%s, in %s\n", n, n == 1 ? "" : "s", s->v->reduce);
+    return st;
+}
+
+static TernStatus reduce(Verify *s, TernError *err) {
+    TnBroken broken = {0};
+    TnGraph *small = NULL;
+    TernStatus st = TERN_OK;
+    if (!s->differ && !s->v->bisect) return TERN_OK;
+    if (s->v->bisect || (!s->watch.g && s->graph)) st = bisect(s, &broken, err);
+    TernModelInfo info;
+    tern_model_info(s->model, &info);
+    TnKv kv = s->v->kv == TERN_KV_F32 ? TN_KV_F32 : TN_KV_F16;
+    if (st == TERN_OK && s->v->reduce && broken.pass) {
+        bool early = broken.before->stage == TN_STAGE_MODEL;
+        small = tn_reduce_model(early ? broken.before : s->graph, broken.lost, info.level, kv,
+                                broken.rows_lo ? broken.rows_lo : 1, broken.rows_lo ? broken.rows_hi : 1);
+    } else if (st == TERN_OK && s->v->reduce && s->watch.g) {
+        small = tn_reduce_kernel(s->watch.g, s->watch.kernel, s->watch.op);
+    }
+    if (small)
+        st = write_reduced(s, small, err);
+    else if (st == TERN_OK && s->v->reduce && s->differ)
+        tn_buf_puts(&s->text, "not reduced: on random inputs and weights nothing differs\n");
+    tn_graph_destroy(small);
+    tn_graph_destroy(broken.before);
+    return st;
 }
 
 /* ---- against another graph or blob */
@@ -285,6 +326,9 @@ TernStatus ternc_verify(const TerncVerify *v, TerncTextFn *text, void *user, int
     TernStatus st;
     if (v->n_tokens == 0)
         st = tn_fail(err, TERN_ERR_INPUT, "no tokens, wanted one at least");
+    else if (v->reduce && other)
+        st = tn_fail(err, TERN_ERR_INPUT,
+                     "--reduce is for code against the evaluator, --against names another graph");
     else if (v->bisect && (v->blob || other))
         st =
             tn_fail(err, TERN_ERR_INPUT, "--bisect starts from a model's graph, before all passes; %s",
@@ -294,7 +338,7 @@ TernStatus ternc_verify(const TerncVerify *v, TerncTextFn *text, void *user, int
     else {
         st = v->blob ? TERN_OK : open_source(&s, err);
         if (st == TERN_OK) st = against_evaluator(&s, err);
-        if (st == TERN_OK && v->bisect) st = bisect(&s, err);
+        if (st == TERN_OK && (v->bisect || v->reduce)) st = reduce(&s, err);
     }
     if (st == TERN_OK) {
         text(user, "result", s.text.data, s.text.len);

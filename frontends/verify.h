@@ -6,7 +6,8 @@
  *   verify_locate.c  a kernel cut behind each op: the first op that differs
  *   verify_whole.c   whole graphs by the evaluator: a graph against another
  *   verify_bisect.c  the graph after each pass against the graph before all
- *   verify_blob.c    a blob's programs against its text */
+ *   verify_blob.c    a blob's  programs against its text
+ *   verify_reduce.c  what fails made a graph of a few ops */
 #ifndef TN_VERIFY_H
 #define TN_VERIFY_H
 
@@ -133,5 +134,13 @@ TernStatus tn_passes_bisect(const TnGraph *model, const TnWeights *w, const TnPa
  * graph: *same, or what differs first in *text. Sizes of scratch and which code a launch runs are not of the text. */
 TernStatus tn_blob_check_text(const TernModel *m, TnGraph *const *graphs, uint32_t n, bool *same, TnBuf *text,
                               TernError *err);
+
+/* ---- verify_reduce.c: a graph of stage=model with random weights, as small as it can be and still come out of the
+ * pipeline other than the evaluator has it (codegen/check.h). NULL: on random inputs nothing differs. */
+/* From a kernel that differs, its ops up to `op`. */
+TnGraph *tn_reduce_kernel(const TnGraph *g, uint32_t kernel, TnRef op);
+/* From a model's graph that a pass breaks; lost: the first value that is another behind it, or NULL. */
+TnGraph *tn_reduce_model(const TnGraph *model, const char *lost, const char *level, TnKv kv, int64_t rows_lo,
+                         int64_t rows_hi);
 
 #endif

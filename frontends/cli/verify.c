@@ -7,7 +7,7 @@ enum { EXIT_SAME = 0, EXIT_DIFFERENT = 1, EXIT_TROUBLE = 2 };
 
 typedef struct VerifyFlags {
     ModelFlags m;
-    const char *tokens, *token_file, *prompt, *file, *against;
+    const char *tokens, *token_file, *prompt, *file, *against, *reduce;
     bool bisect, no_bos;
 } VerifyFlags;
 
@@ -52,6 +52,7 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
         {"--against", "ref|FILE", FLAG_STR, &f.against, 0, 0,
          "ref: the evaluator, launch by launch (default); a .tir or .gguf: both graphs, value by value"},
         {"--bisect", NULL, FLAG_BOOL, &f.bisect, 0, 0, "name the pass that changes a result, or the emitter"},
+        {"--reduce", "OUT.tir", FLAG_STR, &f.reduce, 0, 0, "write what differs as a graph of a few ops"},
         MODEL_FLAGS(f.m),
         FLAG_END,
     };
@@ -63,7 +64,8 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
                      .kv = parse_kv(verb, f.m.kv),
                      .threads = (uint32_t)f.m.threads,
                      .against = f.against,
-                     .bisect = f.bisect};
+                     .bisect = f.bisect,
+                     .reduce = f.reduce};
     TerncOptions o = {.size = sizeof o, .cap = f.m.cpu, .target = f.m.target, .progress = progress_bar};
     TerncSource source = source_of_flags(verb, &f.m, &v.blob);
     v.source = v.blob ? NULL : &source;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Two miscompiles planted in a compiler library of their own (TERN_PLANT): `tern verify` must find each, say where, and
-# --bisect whose it is. In the emitter of add, column 77 loses its last bit; in merge, the last part's slice begins at 0.
+# --bisect whose it is, and --reduce makes a graph of at most five ops of it. In the emitter of add, column 77 loses its last bit; in merge, the last part's slice begins at 0.
 set -u
 build=$1
 [ -e "$build/tests/planted/libternc.so.0" ] || { echo "skipped: this build has no LLVM"; exit 77; }
@@ -44,5 +44,21 @@ try merge 1 "${pass}pass merge: %10 is another behind it, in the step from posit
   at     row 0, column 0
   before * [(]*0x*)
   behind * [(]*0x*), * ulp apart" --bisect
-[ $failures = 0 ] && echo "plant: both were found"
+# small PLANT MOST: a text that reads back, of few ops, and says nothing of the file it came from
+small() {
+    try "$1" 1 "different: *
+reduced: * in $dir/$1.tir" --reduce "$dir/$1.tir"
+    "$dir/tern" opt "$dir/$1.tir" --passes= -o "$dir/back.tir" || failures=1
+    cmp -s "$dir/$1.tir" "$dir/back.tir" || { echo "FAILED: $1: the reduced text reads back as another"; failures=1; }
+    n=$(grep -vcE '^(tir|graph|end)|= (input|output|random|const) ' "$dir/$1.tir")
+    if [ "$n" -gt "$2" ] || grep -q 'gguf' "$dir/$1.tir"; then
+        echo "FAILED: $1: reduced to $n ops, wanted at most $2:"
+        cat "$dir/$1.tir"
+        failures=1
+    fi
+}
+small add 1
+small merge 5
+grep -q '= add ' "$dir/add.tir" || { echo "FAILED: the fault in add was reduced to something else"; failures=1; }
+[ $failures = 0 ] && echo "plant: both were found, named and reduced"
 exit $failures

@@ -66,6 +66,10 @@ try 1 "different: %28: f32\[T,768\] = relu2 %24 ($dir/a.tir:51)
   b  0.* [(]0x*), * ulp apart" "$dir/a.tir" --against "$dir/b.tir" --tokens $ids
 try 2 "tern: error: --bisect starts from a model's graph, before all passes; --against names another one" \
     "$dir/a.tir" --against "$dir/b.tir" --tokens 1 --bisect
+try 2 "tern: error: --reduce is for code against the evaluator, --against names another graph" \
+    "$dir/a.tir" --against "$dir/b.tir" --tokens 1 --reduce "$dir/r.tir"
+try 0 "158 kernels, *" --tokens $ids --target ref --reduce "$dir/r.tir"
+[ -e "$dir/r.tir" ] && { echo "FAILED: something was reduced where nothing differs"; failures=1; }
 try 2 "tern: error: $dir/none.tir: *" "$dir/a.tir" --against "$dir/none.tir" --tokens 1
 
 # what is wrong with the words
