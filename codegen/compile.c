@@ -123,7 +123,7 @@ static TernStatus run_passes(Compiler *c, const TnGraph *model) {
         int64_t lo, hi;
     } classes[3] = {{1, 1}, {2, max_rows < 8 ? max_rows : 8}, {9, max_rows}};
     uint32_t n_classes = max_rows > 8 ? 3 : max_rows > 1 ? 2 : 1, total = 0;
-    const uint32_t known = 1u << TN_KV_F16 | 1u << TN_KV_F32, kvs = c->opt->kvs ? c->opt->kvs : known;
+    const uint32_t known = (1u << TN_KV_COUNT) - 2, kvs = c->opt->kvs ? c->opt->kvs : known;
     if (kvs & ~known)
         return tn_fail(c->err, TERN_ERR_INPUT, "compile: cache types 0x%x, wanted at most 0x%x", kvs, known);
     total = c->n_levels * (uint32_t)__builtin_popcount(kvs) * n_classes;
@@ -138,7 +138,7 @@ static TernStatus run_passes(Compiler *c, const TnGraph *model) {
         TN_TRY(choose_targets(c, &c->levels[l], targets, &ctx.n_targets));
         ctx.targets = targets;
         ctx.level = c->levels[l].name;
-        for (ctx.kv = TN_KV_F16; ctx.kv <= TN_KV_F32; ctx.kv++)
+        for (ctx.kv = TN_KV_F16; ctx.kv < TN_KV_COUNT; ctx.kv++)
             for (uint32_t i = 0; (kvs >> ctx.kv & 1) && i < n_classes; i++) {
                 ctx.rows_lo = classes[i].lo;
                 ctx.rows_hi = classes[i].hi;

@@ -27,8 +27,8 @@ void tn_listing_kernel(const TnGraph *g, uint32_t kernel, const TnBuf *printed, 
     TnBuf start = {0};
     tn_buf_printf(&start, "  kernel @%s {", k->name);
     tn_buf_put(&start, "", 1);
-    tn_buf_printf(out, "graph @%s level=%s kv=%s rows=%lld..%lld", g->name, g->level,
-                  g->kv == TN_KV_F32 ? "f32" : "f16", (long long)g->rows_lo, (long long)g->rows_hi);
+    tn_buf_printf(out, "graph @%s level=%s kv=%s rows=%lld..%lld", g->name, g->level, tn_kv_names[g->kv],
+                  (long long)g->rows_lo, (long long)g->rows_hi);
     if (times > 1) tn_buf_printf(out, ": this kernel, and %u more that are the same code", times - 1);
     tn_buf_puts(out, "\n");
     if (find_block(printed, start.data, "  end", &lo, &hi)) tn_buf_put(out, lo, (size_t)(hi - lo));

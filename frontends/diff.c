@@ -263,17 +263,13 @@ static void diff_keys(Diff *d) {
 
 /* ---- graphs */
 
-static const char *kv_name(TnKv kv) {
-    return kv == TN_KV_F32 ? "f32" : kv == TN_KV_F16 ? "f16" : "any";
-}
-
 static bool same_variant(const TnGraph *a, const TnGraph *b) {
     return strcmp(a->level ? a->level : "", b->level ? b->level : "") == 0 && a->kv == b->kv &&
            a->rows_lo == b->rows_lo && a->rows_hi == b->rows_hi;
 }
 
 static void put_variant(const TnGraph *g, TnBuf *out) {
-    tn_buf_printf(out, "variant %s, kv %s, rows %lld..%lld", g->level ? g->level : "?", kv_name(g->kv),
+    tn_buf_printf(out, "variant %s, kv %s, rows %lld..%lld", g->level ? g->level : "?", tn_kv_names[g->kv],
                   (long long)g->rows_lo, (long long)g->rows_hi);
 }
 

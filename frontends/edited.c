@@ -132,6 +132,8 @@ static const struct {
 };
 
 static TernStatus check_indices(const Edited *e, const TnNode *n) {
+    if (n->op == TN_OP_attend_blocks || n->op == TN_OP_attend_join)
+        return FAIL(e, n, "%%%s: %s, wanted attend, which pass split cuts", n->name, tn_ops[n->op].name);
     for (size_t i = 0; i < TN_COUNT(indices); i++) {
         if (n->op != indices[i].op) continue;
         const TnNode *from = &e->g->nodes[n->args[indices[i].arg]];

@@ -199,7 +199,7 @@ static TernStatus run(Opt *s, TnGraph *g, TernError *err) {
     if (!*level) strcpy(level, "ref");
     const TnTargetDesc *targets[2];
     TnPassCtx ctx = {.level = level,
-                     .kv = o->kv == TERN_KV_F32 ? TN_KV_F32 : TN_KV_F16,
+                     .kv = o->kv ? (TnKv)o->kv : TN_KV_F16,
                      .rows_lo = o->rows_lo ? o->rows_lo : 1,
                      .rows_hi = o->rows_hi   ? o->rows_hi
                                 : o->rows_lo ? o->rows_lo

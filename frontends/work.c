@@ -67,6 +67,7 @@ static void add_value(Kernel *k, TnRef r) {
     if (tn_encs[n->type.enc].kind == TN_CACHE) return; /* by the nodes that use it */
     if (n->type.rank == 2 && tn_dim_is_sym(n->type.dim[1]))
         return; /* the block table: an entry in 64 positions */
+    if (n->op == TN_OP_attend_blocks) return; /* a row in 64 positions, in the cache's shadow */
     /* These read as many rows of their operand as they make, the others all. */
     static const TnOp choosers[] = {TN_OP_gather, TN_OP_topk, TN_OP_take};
     const TnType *leading = &n->type;
@@ -82,7 +83,7 @@ static void add_node(Kernel *k, const TnNode *n) {
     TerncWork *w = k->out;
     if (n->op == TN_OP_kv_put) {
         add_rows(k, &nodes[n->args[1]].type, position_bytes(&n->type));
-    } else if (n->op == TN_OP_attend) {
+    } else if (n->op == TN_OP_attend || n->op == TN_OP_attend_blocks) {
         const TnType *q = &nodes[n->args[0]].type;
         w->held_bytes += position_bytes(&nodes[n->args[1]].type) + position_bytes(&nodes[n->args[2]].type);
         w->attended_macs += 2 * (uint64_t)q->dim[q->rank - 1]; /* a score and a weighted value each */

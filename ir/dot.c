@@ -466,7 +466,7 @@ static void put_head(Draw *d) {
         tn_buf_puts(out, ", ");
         put_text(g->level, out);
     }
-    if (g->kv) tn_buf_printf(out, ", kv %s", g->kv == TN_KV_F16 ? "f16" : "f32");
+    if (g->kv) tn_buf_printf(out, ", kv %s", tn_kv_names[g->kv]);
     if (g->rows_lo && g->rows_lo == g->rows_hi)
         tn_buf_printf(out, ", %lld row%s", (long long)g->rows_lo, g->rows_lo == 1 ? "" : "s");
     else if (g->rows_hi)

@@ -76,19 +76,11 @@ void tn_eval_op_quant(const TnEvalOp *c) {
         const float *x = tn_arg_row(c, 0, t);
         uint8_t *out = tn_out_row(c, t);
         int8_t *q = (int8_t *)out + TN_Q8_HEAD;
-        uint32_t top = tn_f32_bits(1e-5f);
-        for (int64_t i = 0; i < k; i++) {
-            uint32_t u = tn_f32_bits(x[i]) & 0x7fffffffu;
-            top = u > top ? u : top;
-        }
-        float a = tn_bits_f32(top), f = 127.0f / a, d = a / 127.0f;
+        float d, f = tn_eval_quant_factor(x, k, &d);
         int32_t sum = 0;
         memset(out, 0, tn_row_bytes(&c->n->type));
         for (int64_t i = 0; i < k; i++) {
-            float r = rintf(x[i] * f);
-            r = r > 127.0f ? 127.0f : r;
-            r = r < -127.0f ? -127.0f : r;
-            q[i] = r == r ? (int8_t)r : 0;
+            q[i] = tn_eval_quant(x[i], f);
             sum += q[i];
         }
         memcpy(out, &d, 4);

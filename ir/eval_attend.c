@@ -16,6 +16,9 @@ static int64_t page_of(const TnEvalOp *c, const int32_t *table, int32_t slot, in
 static bool is_f16(TnEnc e) {
     return e == TN_ENC_kc_f16 || e == TN_ENC_vc_f16;
 }
+static bool is_i8(TnEnc e) {
+    return e == TN_ENC_kc_i8 || e == TN_ENC_vc_i8;
+}
 
 /* kv_put cache, x, pos, slot, table */
 void tn_eval_op_kv_put(const TnEvalOp *c) {
@@ -29,86 +32,169 @@ void tn_eval_op_kv_put(const TnEvalOp *c) {
         TN_CHECK(pos[t] >= 0);
         uint8_t *page = cache + (size_t)page_of(c, table, slot[t], pos[t] / TN_PAGE) * tn_page_bytes(type);
         int64_t p = pos[t] % TN_PAGE;
-        for (int64_t h = 0; h < heads; h++)
+        for (int64_t h = 0; h < heads; h++, page += tn_page_head_bytes(type)) {
+            float *scales = (float *)(page + TN_PAGE * head), factor = 1.0f; /* of int8 */
+            if (is_i8(type->enc)) factor = tn_eval_quant_factor(x + h * head, head, &scales[p]);
             for (int64_t d = 0; d < head; d++) {
-                int64_t i = keys ? (h * head + d) * TN_PAGE + p : (h * TN_PAGE + p) * head + d;
-                if (is_f16(type->enc))
-                    ((uint16_t *)page)[i] = tn_f32_to_f16_sat(x[h * head + d]);
+                int64_t i = keys ? d * TN_PAGE + p : p * head + d;
+                float v = x[h * head + d];
+                if (is_i8(type->enc))
+                    ((int8_t *)page)[i] = tn_eval_quant(v, factor);
+                else if (is_f16(type->enc))
+                    ((uint16_t *)page)[i] = tn_f32_to_f16_sat(v);
                 else
-                    ((float *)page)[i] = x[h * head + d];
+                    ((float *)page)[i] = v;
             }
+        }
     }
 }
 
-/* One head's 64*head values of a page, as f32. */
-static const float *head_of(const TnType *type, const uint8_t *cache, int64_t page, int64_t h, float *room) {
+/* One head's part of a page: 64*head values (int8: codes) as f32, and the scales of its positions or NULL. */
+typedef struct Head {
+    const float *x, *scale;
+} Head;
+
+static Head head_of(const TnType *type, const uint8_t *cache, int64_t page, int64_t h, float *room) {
     int64_t n = TN_PAGE * type->dim[2];
-    const uint8_t *p = cache + (size_t)page * tn_page_bytes(type);
-    if (!is_f16(type->enc)) return (const float *)p + h * n;
+    const uint8_t *p = cache + (size_t)page * tn_page_bytes(type) + (size_t)h * tn_page_head_bytes(type);
+    if (is_i8(type->enc)) {
+        for (int64_t i = 0; i < n; i++) room[i] = (float)((const int8_t *)p)[i];
+        return (Head){room, (const float *)(p + n)};
+    }
+    if (!is_f16(type->enc)) return (Head){(const float *)p, NULL};
     TnType row = tn_type(TN_ENC_f16, 1, (TnDim)n);
-    tn_decode_row(&row, (const uint16_t *)p + h * n, 0, room);
-    return room;
+    tn_decode_row(&row, p, 0, room);
+    return (Head){room, NULL};
 }
 
-/* Block: positions [lo, hi] of 64 are unmasked. Gives max, sum of p and the unnormalised output. */
-TN_HOT void block(const float *q, const float *k, const float *v, int64_t head, int lo, int hi, float scale,
+/* The positions that a row sees, and their blocks, first to last. */
+typedef struct Span {
+    int64_t first, last, b0, b1;
+} Span;
+
+TN_HOT Span span_of(int64_t pos, int64_t window) {
+    TN_CHECK(pos >= 0);
+    int64_t first = window > 0 && pos >= window ? pos - window + 1 : 0;
+    return (Span){first, pos, first / TN_PAGE, pos / TN_PAGE};
+}
+
+/* A block of one head: gives max, sum of p and the unnormalised output. */
+TN_HOT void block(const float *q, Head k, Head v, int64_t head, const Span *span, int64_t b, float scale,
                   float *out_m, float *out_l, float *out_o) {
+    int lo = b == span->b0 ? (int)(span->first % TN_PAGE) : 0,
+        hi = b == span->b1 ? (int)(span->last % TN_PAGE) : TN_PAGE - 1;
     float s[TN_PAGE] = {0}, p[TN_PAGE] = {0}, lane[TN_LANES] = {0};
     for (int64_t d = 0; d < head; d++)
-        for (int j = 0; j < TN_PAGE; j++) s[j] = fmaf(q[d], k[d * TN_PAGE + j], s[j]);
+        for (int j = 0; j < TN_PAGE; j++) s[j] = fmaf(q[d], k.x[d * TN_PAGE + j], s[j]);
+    for (int j = 0; k.scale && j < TN_PAGE; j++) s[j] = s[j] * k.scale[j];
     for (int j = 0; j < TN_PAGE; j++) s[j] = s[j] * scale;
     float m = s[lo];
     for (int j = lo + 1; j <= hi; j++) m = m > s[j] ? m : s[j];
     for (int j = lo; j <= hi; j++) p[j] = tn_exp(s[j] - m);
     for (int j = 0; j < TN_PAGE; j++) lane[j % TN_LANES] = lane[j % TN_LANES] + p[j];
     for (int64_t d = 0; d < head; d++) out_o[d] = 0.0f;
-    for (int j = lo; j <= hi; j++)
-        for (int64_t d = 0; d < head; d++) out_o[d] = fmaf(p[j], v[j * head + d], out_o[d]);
+    for (int j = lo; j <= hi; j++) {
+        float weight = v.scale ? p[j] * v.scale[j] : p[j];
+        for (int64_t d = 0; d < head; d++) out_o[d] = fmaf(weight, v.x[j * head + d], out_o[d]);
+    }
     for (int64_t d = 0; d < head; d++) out_o[d] = out_o[d] + 0.0f;
     *out_m = m;
     *out_l = tn_lanes_sum(lane);
 }
 
-/* attend q, kc, vc, pos, slot, table: ir.h has the formula */
-TN_FMA_CLONES static void attend(const TnEvalOp *c) {
+/* y of one head from its blocks: block b has max m[b * apart], sum l[b * apart], output o + b * o_apart. */
+TN_HOT void join(const Span *span, const float *m, const float *l, int64_t apart, const float *o,
+                 int64_t o_apart, int64_t head, float *y) {
+    float top = m[span->b0 * apart], sum = 0.0f;
+    for (int64_t b = span->b0 + 1; b <= span->b1; b++) top = top > m[b * apart] ? top : m[b * apart];
+    for (int64_t d = 0; d < head; d++) y[d] = 0.0f;
+    for (int64_t b = span->b0; b <= span->b1; b++) {
+        float w = tn_exp(m[b * apart] - top);
+        sum = sum + l[b * apart] * w;
+        for (int64_t d = 0; d < head; d++) y[d] = y[d] + o[b * o_apart + d] * w;
+    }
+    for (int64_t d = 0; d < head; d++) y[d] = y[d] / sum;
+}
+
+/* Where the blocks of a row go: max and sum of head h, block b to m and l[h * apart[0] + b * apart[1]], the
+ * output to o + h * o_apart[0] + b * o_apart[1]. */
+typedef struct Out {
+    float *m, *l, *o;
+    int64_t apart[2], o_apart[2];
+} Out;
+
+/* attend and attend_blocks: q, kc, vc, pos, slot, table */
+TN_HOT void blocks(const TnEvalOp *c, int64_t t, const Span *span, const Out *out) {
     const TnType *kt = &tn_arg(c, 1)->type, *vt = &tn_arg(c, 2)->type;
-    int64_t kv_heads = kt->dim[1], head = kt->dim[2], group = tn_cols(&c->n->type) / head / kv_heads;
-    float scale = tn_attr_float(c->n, TN_ATTR_scale);
-    int64_t window = tn_attr_int(c->n, TN_ATTR_window), most = c->sym[TN_P];
-    const uint8_t *kc = tn_arg_data(c, 1), *vc = tn_arg_data(c, 2);
-    const int32_t *pos = tn_arg_data(c, 3), *slot = tn_arg_data(c, 4), *table = tn_arg_data(c, 5);
-    float *k_room = c->scratch, *v_room = k_room + TN_PAGE * head;
-    float *m = v_room + TN_PAGE * head, *l = m + group * most, *o = l + group * most; /* [group][block] */
-    for (int64_t t = 0; t < tn_out_rows(c); t++) {
-        TN_CHECK(pos[t] >= 0);
-        int64_t last = pos[t], first = window > 0 && last >= window ? last - window + 1 : 0;
-        int64_t b0 = first / TN_PAGE, b1 = last / TN_PAGE;
-        const float *q = tn_arg_row(c, 0, t);
-        float *y = tn_out_row(c, t);
+    int64_t kv_heads = kt->dim[1], head = kt->dim[2], group = tn_cols(&tn_arg(c, 0)->type) / head / kv_heads;
+    const int32_t *slot = tn_arg_data(c, 4), *table = tn_arg_data(c, 5);
+    float scale = tn_attr_float(c->n, TN_ATTR_scale), *k_room = c->scratch, *v_room = k_room + TN_PAGE * head;
+    const float *q = tn_arg_row(c, 0, t);
+    for (int64_t b = span->b0; b <= span->b1; b++)
         for (int64_t kh = 0; kh < kv_heads; kh++) {
-            for (int64_t b = b0; b <= b1; b++) {
-                int64_t page = page_of(c, table, slot[t], b);
-                const float *k = head_of(kt, kc, page, kh, k_room), *v = head_of(vt, vc, page, kh, v_room);
-                int lo = b == b0 ? (int)(first % TN_PAGE) : 0,
-                    hi = b == b1 ? (int)(last % TN_PAGE) : TN_PAGE - 1;
-                for (int64_t i = 0; i < group; i++)
-                    block(q + (kh * group + i) * head, k, v, head, lo, hi, scale, &m[i * most + b],
-                          &l[i * most + b], &o[(i * most + b) * head]);
-            }
-            for (int64_t i = 0; i < group; i++) {
-                float *out = y + (kh * group + i) * head, top = m[i * most + b0], sum = 0.0f;
-                for (int64_t b = b0 + 1; b <= b1; b++) top = top > m[i * most + b] ? top : m[i * most + b];
-                for (int64_t d = 0; d < head; d++) out[d] = 0.0f;
-                for (int64_t b = b0; b <= b1; b++) {
-                    float w = tn_exp(m[i * most + b] - top);
-                    sum = sum + l[i * most + b] * w;
-                    for (int64_t d = 0; d < head; d++) out[d] = out[d] + o[(i * most + b) * head + d] * w;
-                }
-                for (int64_t d = 0; d < head; d++) out[d] = out[d] / sum;
+            int64_t page = page_of(c, table, slot[t], b);
+            Head k = head_of(kt, tn_arg_data(c, 1), page, kh, k_room),
+                 v = head_of(vt, tn_arg_data(c, 2), page, kh, v_room);
+            for (int64_t h = kh * group; h < (kh + 1) * group; h++) {
+                int64_t at = h * out->apart[0] + b * out->apart[1];
+                block(q + h * head, k, v, head, span, b, scale, &out->m[at], &out->l[at],
+                      &out->o[h * out->o_apart[0] + b * out->o_apart[1]]);
             }
         }
+}
+
+/* ir.h has the formula */
+TN_FMA_CLONES static void attend(const TnEvalOp *c) {
+    int64_t head = tn_cols(&tn_arg(c, 1)->type), heads = tn_cols(&c->n->type) / head, most = c->sym[TN_P];
+    const int32_t *pos = tn_arg_data(c, 3);
+    float *m = c->scratch + 2 * TN_PAGE * head, *l = m + heads * most, *o = l + heads * most;
+    Out out = {m, l, o, {most, 1}, {most * head, head}};
+    for (int64_t t = 0; t < tn_out_rows(c); t++) {
+        Span span = span_of(pos[t], tn_attr_int(c->n, TN_ATTR_window));
+        blocks(c, t, &span, &out);
+        float *y = tn_out_row(c, t);
+        for (int64_t h = 0; h < heads; h++)
+            join(&span, m + h * most, l + h * most, 1, o + h * most * head, head, head, y + h * head);
     }
 }
 void tn_eval_op_attend(const TnEvalOp *c) {
     attend(c);
+}
+
+/* In row b of the result, for each row t: o[heads][head], m[heads], l[heads]. */
+TN_FMA_CLONES static void attend_blocks(const TnEvalOp *c) {
+    const TnType *type = &c->n->type;
+    int64_t head = tn_cols(&tn_arg(c, 1)->type), heads = tn_cols(&tn_arg(c, 0)->type) / head;
+    int64_t row = (int64_t)tn_row_bytes(type) / 4, plane = heads * (head + 2);
+    const int32_t *pos = tn_arg_data(c, 3);
+    int64_t rows = tn_type_rows(&tn_arg(c, 0)->type, c->sym);
+    TN_CHECK(rows <= tn_attr_int(c->n, TN_ATTR_n));
+    for (int64_t t = 0; t < rows; t++) {
+        Span span = span_of(pos[t], tn_attr_int(c->n, TN_ATTR_window));
+        float *o = (float *)tn_out_row(c, 0) + t * plane, *m = o + heads * head;
+        Out out = {m, m + heads, o, {1, row}, {head, row}};
+        blocks(c, t, &span, &out);
+    }
+}
+void tn_eval_op_attend_blocks(const TnEvalOp *c) {
+    attend_blocks(c);
+}
+
+/* attend_join blocks, pos */
+TN_FMA_CLONES static void attend_join(const TnEvalOp *c) {
+    const TnType *type = &tn_arg(c, 0)->type;
+    int64_t heads = tn_attr_int(c->n, TN_ATTR_heads), head = tn_cols(&c->n->type) / heads;
+    int64_t row = (int64_t)tn_row_bytes(type) / 4, plane = heads * (head + 2);
+    const int32_t *pos = tn_arg_data(c, 1);
+    TN_CHECK(tn_out_rows(c) <= tn_attr_int(c->n, TN_ATTR_n));
+    for (int64_t t = 0; t < tn_out_rows(c); t++) {
+        Span span = span_of(pos[t], tn_attr_int(c->n, TN_ATTR_window));
+        const float *o = (const float *)tn_arg_row(c, 0, 0) + t * plane, *m = o + heads * head;
+        float *y = tn_out_row(c, t);
+        for (int64_t h = 0; h < heads; h++)
+            join(&span, m + h, m + heads + h, row, o + h * head, row, head, y + h * head);
+    }
+}
+void tn_eval_op_attend_join(const TnEvalOp *c) {
+    attend_join(c);
 }

@@ -2,7 +2,9 @@
 #ifndef TN_EVAL_OPS_H
 #define TN_EVAL_OPS_H
 
+#include <math.h>
 #include "ir/eval.h"
+#include "runtime/base/half.h"
 
 /* One node being evaluated. */
 typedef struct TnEvalOp {
@@ -80,6 +82,25 @@ static inline int64_t tn_cols(const TnType *t) {
 #define TN_HOT static inline __attribute__((always_inline))
 
 enum { TN_LANES = 32 };
+
+/* quant of n values: 127/a, and the scale a/127, for a = max over |x| as bit patterns, at least 1e-5. */
+static inline float tn_eval_quant_factor(const float *x, int64_t n, float *out_scale) {
+    uint32_t top = tn_f32_bits(1e-5f);
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t u = tn_f32_bits(x[i]) & 0x7fffffffu;
+        top = u > top ? u : top;
+    }
+    float a = tn_bits_f32(top);
+    *out_scale = a / 127.0f;
+    return 127.0f / a;
+}
+/* One code: rounded, clamped to +-127; NaN gives 0. */
+static inline int8_t tn_eval_quant(float x, float factor) {
+    float r = rintf(x * factor);
+    r = r > 127.0f ? 127.0f : r;
+    r = r < -127.0f ? -127.0f : r;
+    return r == r ? (int8_t)r : 0;
+}
 
 /* The end of every row reduction: lanes j and j+16 are added, then 8, 4, 2, 1. */
 TN_HOT float tn_lanes_sum(const float lane[TN_LANES]) {

@@ -8,11 +8,11 @@
 
 size_t tn_eval_op_scratch(const TnGraph *g, TnRef ref, const int64_t sym[TN_SYM_COUNT]) {
     const TnNode *n = &g->nodes[ref];
-    if (n->op ==
-        TN_OP_attend) { /* a page of keys, one of values, and the blocks' results for a group of heads */
-        const TnType *kc = &g->nodes[n->args[1]].type;
-        size_t head = (size_t)tn_cols(kc), group = (size_t)tn_cols(&n->type) / head / (size_t)kc->dim[1];
-        return (2 * TN_PAGE * head + group * (size_t)sym[TN_P] * (head + 2)) * sizeof(float);
+    if (n->op == TN_OP_attend ||
+        n->op == TN_OP_attend_blocks) { /* a page of keys, one of values, and the blocks' results of a row */
+        size_t head = (size_t)tn_cols(&g->nodes[n->args[1]].type);
+        size_t heads = n->op == TN_OP_attend ? (size_t)tn_cols(&n->type) / head : 0;
+        return (2 * TN_PAGE * head + heads * (size_t)sym[TN_P] * (head + 2)) * sizeof(float);
     }
     if (n->op == TN_OP_matmul || n->op == TN_OP_tmatmul || n->op == TN_OP_rmsnorm)
         return tn_round_up((size_t)tn_cols(&g->nodes[n->args[1]].type), TN_K_PAD) * sizeof(float);

@@ -201,6 +201,7 @@ static TernStatus check_attr(const Infer *c, const TnAttr *a) {
     case TN_ATTR_lo:
         return check_int(c, a, 0, DIM_MAX);
     case TN_ATTR_n:
+    case TN_ATTR_heads:
         return check_int(c, a, 1, DIM_MAX);
     case TN_ATTR_k:
         return check_int(c, a, 1, 256);
@@ -511,8 +512,32 @@ static TernStatus infer_attend(Infer *c) {
     TN_TRY(check_places(c, 3, 0));
     return done(c, *q);
 }
+
+/* The same operands; the result has room for n rows. */
+static TernStatus infer_attend_blocks(Infer *c) {
+    TN_TRY(infer_attend(c));
+    const TnType *q = arg(c, 0);
+    int64_t head = arg(c, 1)->dim[2], n = attr(c, TN_ATTR_n)->i, columns = q->dim[1] / head * (head + 2);
+    if (!tn_dim_is_sym(q->dim[0]) && q->dim[0] > n) return wrong(c, 0, "at most n rows");
+    if (n > DIM_MAX / columns) return FAIL(c, "attend_blocks: n is %lld, which is too large", (long long)n);
+    return done(c, tn_type(TN_ENC_f32, 2, tn_sym_dim(TN_P), n * columns));
+}
+
+/* Of one attend_blocks: whose heads, window and positions, must be the same. */
+static TernStatus infer_attend_join(Infer *c) {
+    const TnNode *b = &c->g->nodes[c->args[0]];
+    if (b->op != TN_OP_attend_blocks) return wrong(c, 0, "the result of attend_blocks");
+    const TnType *q = &c->g->nodes[b->args[0]].type, *k = &c->g->nodes[b->args[1]].type;
+    if (tn_attr_int(b, TN_ATTR_window) != attr(c, TN_ATTR_window)->i ||
+        tn_attr_int(b, TN_ATTR_n) != attr(c, TN_ATTR_n)->i ||
+        q->dim[1] / k->dim[2] != attr(c, TN_ATTR_heads)->i)
+        return wrong(c, 0, "the result of attend_blocks with this window, n and heads");
+    if (c->args[1] != b->args[3]) return wrong(c, 1, "the positions of that attend_blocks");
+    return done(c, *q);
+}
 _Static_assert(TN_ENC_kc_f32 - TN_ENC_kc == TN_ENC_vc_f32 - TN_ENC_vc &&
-                   TN_ENC_kc_f16 - TN_ENC_kc == TN_ENC_vc_f16 - TN_ENC_vc,
+                   TN_ENC_kc_f16 - TN_ENC_kc == TN_ENC_vc_f16 - TN_ENC_vc &&
+                   TN_ENC_kc_i8 - TN_ENC_kc == TN_ENC_vc_i8 - TN_ENC_vc,
                "key and value caches stand in the same order");
 
 /* ---- elementwise */

@@ -26,6 +26,9 @@
  *   over unmasked j rising from +0 of p_j*v_j[d], then + 0.0f
  *   M = max m_b; w_b = exp(m_b - M); over b rising from +0: L = L + l_b*w_b; O[d] = O[d] + o_b[d]*w_b
  *   y[d] = O[d] / L
+ * Caches of int8 hold codes, and a scale a position and head: k_j[d] above is then the code, and s_j is
+ * multiplied by the key's scale before `scale`; v_j[d] is the code, and p_j in its chain is p_j times the
+ * value's scale (not in l_b).
  *
  * Ownership: everything hangs on the graph's arena; tn_graph_destroy frees all. Thread-compatible. */
 #ifndef TN_IR_H
@@ -165,7 +168,9 @@ typedef struct TnKernel {
 } TnKernel;
 
 typedef enum TnStage { TN_STAGE_MODEL, TN_STAGE_FUSED, TN_STAGE_PLANNED } TnStage;
-typedef enum TnKv { TN_KV_UNSET, TN_KV_F16, TN_KV_F32 } TnKv;
+typedef enum TnKv { TN_KV_UNSET, TN_KV_F16, TN_KV_F32, TN_KV_I8, TN_KV_COUNT } TnKv;
+extern const char *const tn_kv_names[TN_KV_COUNT]; /* "any" for TN_KV_UNSET */
+TnEnc tn_kv_enc(TnKv kv, bool key);                /* of the key or the value cache; kc, vc if unset */
 
 typedef struct TnGraph {
     TnArena arena;

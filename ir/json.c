@@ -132,7 +132,7 @@ void tn_json(const TnGraph *g, TnBuf *out) {
         tn_buf_puts(out, ", \"level\": ");
         put_string(g->level, out);
     }
-    if (g->kv) tn_buf_printf(out, ", \"kv\": \"%s\"", g->kv == TN_KV_F16 ? "f16" : "f32");
+    if (g->kv) tn_buf_printf(out, ", \"kv\": \"%s\"", tn_kv_names[g->kv]);
     if (g->rows_lo || g->rows_hi)
         tn_buf_printf(out, ", \"rows\": [%lld, %lld]", (long long)g->rows_lo, (long long)g->rows_hi);
     tn_buf_puts(out, ",\n  \"kernels\": [");

@@ -44,9 +44,14 @@ size_t tn_row_bytes_aligned(const TnType *t) {
     return tn_round_up(tn_row_bytes(t), 64);
 }
 
-size_t tn_page_bytes(const TnType *cache) {
+size_t tn_page_head_bytes(const TnType *cache) {
     TN_CHECK(tn_encs[cache->enc].kind == TN_CACHE && cache->rank == 3);
-    return dim_size(cache->dim[1]) * dim_size(cache->dim[2]) * TN_PAGE * tn_encs[cache->enc].block_bytes;
+    size_t scales = cache->enc == TN_ENC_kc_i8 || cache->enc == TN_ENC_vc_i8 ? TN_PAGE * sizeof(float) : 0;
+    return dim_size(cache->dim[2]) * TN_PAGE * tn_encs[cache->enc].block_bytes + scales;
+}
+
+size_t tn_page_bytes(const TnType *cache) {
+    return dim_size(cache->dim[1]) * tn_page_head_bytes(cache);
 }
 
 size_t tn_tail_bytes(const TnType *t) {

@@ -9,8 +9,9 @@
  * the file (rows do not stand alone: tn_row_bytes is 0). n is rounded up to 128 here; a file whose n is not
  * a multiple is refused by its size. q8_0, q6_k, tq1, tq2: as in the file, rows unpadded.
  * Block tables i32[S,P]: a plain array, table[s*P + j]; tn_row_bytes is that of one element.
- * Key cache page: [heads][head][64 positions]; value cache page: [heads][64 positions][head]; page p of
- * a cache starts at p * tn_page_bytes. Position j of slot s is in page table[s*P + j/64], place j%64. */
+ * Key cache page: [heads][head][64 positions]; value cache page: [heads][64 positions][head]; in int8 caches
+ * the 64 f32 scales of a head's positions follow its codes. Page p of a cache starts at p * tn_page_bytes.
+ * Position j of slot s is in page table[s*P + j/64], place j%64. */
 #ifndef TN_LAYOUT_H
 #define TN_LAYOUT_H
 
@@ -26,6 +27,7 @@ size_t tn_row_bytes(const TnType *t);
 /* Bytes an arena buffer takes per row of the leading symbol: tn_row_bytes rounded up to 64. */
 size_t tn_row_bytes_aligned(const TnType *t);
 size_t tn_page_bytes(const TnType *cache);
+size_t tn_page_head_bytes(const TnType *cache); /* one head's part of a page */
 /* All bytes of a value, given the symbols. Weights: constant. */
 size_t tn_type_bytes(const TnType *t, const int64_t sym[TN_SYM_COUNT]);
 /* What p64 carries behind its rows: the scale table. Other encodings: 0. */

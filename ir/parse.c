@@ -396,8 +396,11 @@ static bool parse_graph_fact(Parser *p, TnGraph *g, uint32_t *seen) {
         g->level = keep(&g->arena, &p->tok);
         return next(p);
     case 2:
-        if (!word_is(&p->tok, "f16") && !word_is(&p->tok, "f32")) return wanted(p, "f16 or f32");
-        g->kv = word_is(&p->tok, "f16") ? TN_KV_F16 : TN_KV_F32;
+        for (g->kv = TN_KV_F16; g->kv < TN_KV_COUNT && !word_is(&p->tok, tn_kv_names[g->kv]);) g->kv++;
+        if (g->kv == TN_KV_COUNT) {
+            g->kv = TN_KV_UNSET;
+            return wanted(p, "f16, f32 or i8");
+        }
         return next(p);
     default:
         return parse_row_class(p, g);

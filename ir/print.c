@@ -159,7 +159,7 @@ void tn_print(const TnGraph *g, TnBuf *out) {
     static const char *const stages[] = {"model", "fused", "planned"};
     tn_buf_printf(out, "graph @%s stage=%s", g->name, stages[g->stage]);
     if (g->level) tn_buf_printf(out, " level=%s", g->level);
-    if (g->kv) tn_buf_printf(out, " kv=%s", g->kv == TN_KV_F16 ? "f16" : "f32");
+    if (g->kv) tn_buf_printf(out, " kv=%s", tn_kv_names[g->kv]);
     if (g->rows_lo || g->rows_hi)
         tn_buf_printf(out, " rows=%lld..%lld", (long long)g->rows_lo, (long long)g->rows_hi);
     tn_buf_puts(out, "\n");

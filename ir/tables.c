@@ -96,8 +96,16 @@ bool tn_enc_is_float(TnEnc e) {
     return e == TN_ENC_f32 || e == TN_ENC_f16 || e == TN_ENC_bf16;
 }
 bool tn_enc_is_kcache(TnEnc e) {
-    return e == TN_ENC_kc || e == TN_ENC_kc_f32 || e == TN_ENC_kc_f16;
+    return e == TN_ENC_kc || e == TN_ENC_kc_f32 || e == TN_ENC_kc_f16 || e == TN_ENC_kc_i8;
 }
 bool tn_enc_is_vcache(TnEnc e) {
-    return e == TN_ENC_vc || e == TN_ENC_vc_f32 || e == TN_ENC_vc_f16;
+    return e == TN_ENC_vc || e == TN_ENC_vc_f32 || e == TN_ENC_vc_f16 || e == TN_ENC_vc_i8;
+}
+
+const char *const tn_kv_names[TN_KV_COUNT] = {"any", "f16", "f32", "i8"};
+
+TnEnc tn_kv_enc(TnKv kv, bool key) {
+    static const TnEnc keys[TN_KV_COUNT] = {TN_ENC_kc, TN_ENC_kc_f16, TN_ENC_kc_f32, TN_ENC_kc_i8},
+                       values[TN_KV_COUNT] = {TN_ENC_vc, TN_ENC_vc_f16, TN_ENC_vc_f32, TN_ENC_vc_i8};
+    return (key ? keys : values)[kv];
 }

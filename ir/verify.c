@@ -86,6 +86,9 @@ static void check_node(Verify *v, TnRef r) {
     if (tn_infer(g, n->op, &n->type, n->args, n->n_args, n->attrs, n->n_attrs, &scratch, &type, &err) !=
         TERN_OK)
         FAULT(v, r, "%c%s: %s", sigil, n->name, err.text);
+    else if (n->op == TN_OP_attend_blocks && g->rows_hi > tn_attr_int(n, TN_ATTR_n))
+        FAULT(v, r, "%%%s: n is %lld, but a step has up to %lld rows", n->name,
+              (long long)tn_attr_int(n, TN_ATTR_n), (long long)g->rows_hi);
     tn_arena_free(&scratch);
 }
 
@@ -185,6 +188,10 @@ static void check_shape(Verify *v, uint32_t k) {
     free(leads);
 }
 
+static bool reads_cache(TnOp op) {
+    return op == TN_OP_attend || op == TN_OP_attend_blocks;
+}
+
 /* Rows of one kernel are worked on by many threads in any order: none may read the cache that another writes.
  */
 static void check_hazards(Verify *v, uint32_t k, TnRef *written_in) {
@@ -193,7 +200,7 @@ static void check_hazards(Verify *v, uint32_t k, TnRef *written_in) {
     for (TnRef r = kn->first; r < kn->first + kn->n; r++)
         if (g->nodes[r].op == TN_OP_kv_put) written_in[v->root[r]] = k;
     for (TnRef r = kn->first; r < kn->first + kn->n; r++)
-        for (uint32_t i = 0; g->nodes[r].op == TN_OP_attend && i < g->nodes[r].n_args; i++) {
+        for (uint32_t i = 0; reads_cache(g->nodes[r].op) && i < g->nodes[r].n_args; i++) {
             TnRef a = g->nodes[r].args[i];
             if (is_cache(g, a) && written_in[v->root[a]] == k)
                 FAULT(v, r, "%%%s: reads the cache %%%s, which kernel @%s writes", g->nodes[r].name,

@@ -5,7 +5,7 @@
  * output behind it. This pass adds no op and changes none; values inside a kernel get no buffer. The rules,
  * all of them:
  *
- * 1. embed and attend stand alone, and so does rope_angle (every layer reads it).
+ * 1. embed, attend and attend_blocks stand alone, and so does rope_angle (every layer reads it).
  * 2. A tmatmul or matmul takes the elementwise ops behind it: dequant, rope, kv_put, relu2, silu, add, mul,
  *    as far as one operand comes from inside and every other is there before the kernel starts. What a sum's
  *    other operand is, a residual or another kernel's result, does not matter; whoever comes first in the
@@ -13,13 +13,13 @@
  * 3. Slices behind a (t)matmul cut its columns into parts that run apart (passes.h). They join all or none:
  *    only if the value they cut has no other reader. Parts of one width that an op joins run together; at
  *    most 8 parts, 4 slices each.
- * 4. In the class of one row (rows=1) the gather, rmsnorm and quant in front of a (t)matmul join it too, up
- *    to four, and every tile (a worker's run of units) computes them anew: for one row that costs less than
+ * 4. In the class of one row (rows=1) the gather, attend_join, rmsnorm and quant in front of a (t)matmul join
+ *    it too, up to four, and every tile (a worker's run of units) computes them anew: for one row that costs less than
  *    a barrier and a trip through memory. Kernels that share such a value get a copy of the op each. A value that somebody else
  *    reads as well is made once, in memory. With more rows they stay outside, as they would be recomputed
  *    rows times units.
  * 5. What is left forms kernels without a root, one row a unit: an op joins the kernel that makes its
- *    operand if that has no root and the same rows. A gather only begins one, since it reads any row.
+ *    operand if that has no root and the same rows. gather and attend_join only begin one: they read any row.
  * 6. No kernel may wait for itself: an op joins only if no other operand of it depends on the kernel. A
  *    kv_put counts as depending on all readers of the old cache. Two kv_puts of one cache are never in one
  *    kernel.
@@ -173,6 +173,7 @@ static bool reads_well(const Fuse *f, TnRef r, uint32_t group) {
     case TN_OP_take:
         return in > 0;
     case TN_OP_gather:
+    case TN_OP_attend_join:
         return false;
     default:
         return in == 1 && last == 0;
@@ -301,14 +302,18 @@ static bool absorbed(const Fuse *f, TnRef r, const uint8_t *link, const bool *ye
     return true;
 }
 
+static bool reads_any_row(TnOp op) {
+    return op == TN_OP_gather || op == TN_OP_attend_join;
+}
+
 static void find_chain(Fuse *f, Group *s) {
     TnRef r = f->g->nodes[s->root].args[0];
     while (s->n_chain < CHAIN_MAX) {
         TnOp op = f->g->nodes[r].op;
-        if ((op != TN_OP_quant && op != TN_OP_rmsnorm && op != TN_OP_gather) || f->group[r] != TN_NONE)
+        if ((op != TN_OP_quant && op != TN_OP_rmsnorm && !reads_any_row(op)) || f->group[r] != TN_NONE)
             return;
         s->chain[s->n_chain++] = r;
-        if (op == TN_OP_gather) return;
+        if (reads_any_row(op)) return;
         r = f->g->nodes[r].args[0];
     }
 }
@@ -349,7 +354,7 @@ static void form_prologues(Fuse *f) {
         const Group *gr = &f->groups[s];
         for (uint32_t i = 0; i < gr->n_chain; i++) {
             TnRef r = gr->chain[i];
-            bool end = i == CHAIN_MAX - 1 || f->g->nodes[r].op == TN_OP_gather;
+            bool end = i == CHAIN_MAX - 1 || reads_any_row(f->g->nodes[r].op);
             if (link[r] != CHAIN_END) link[r] = end ? CHAIN_END : CHAINED;
         }
     }

@@ -74,8 +74,7 @@ static void pack(TnGraph *g, const TnPassCtx *ctx, TnRef w, const TnReaders *u) 
 static void choose_caches(TnGraph *g) {
     for (TnRef r = 0; r < g->n; r++) {
         TnType *t = &g->nodes[r].type;
-        if (t->enc == TN_ENC_kc) t->enc = g->kv == TN_KV_F16 ? TN_ENC_kc_f16 : TN_ENC_kc_f32;
-        if (t->enc == TN_ENC_vc) t->enc = g->kv == TN_KV_F16 ? TN_ENC_vc_f16 : TN_ENC_vc_f32;
+        if (t->enc == TN_ENC_kc || t->enc == TN_ENC_vc) t->enc = tn_kv_enc(g->kv, t->enc == TN_ENC_kc);
     }
 }
 

@@ -1,7 +1,7 @@
 /* The passes: from the frontend's graph to a planned variant. The pipeline is a plain list:
  *
  *   fold cse dce merge            once, on stage=model
- *   fuse gate layout tile plan    once per variant (feature level, cache type, row class), on a clone
+ *   split fuse gate layout tile plan   once per variant (feature level, cache type, row class), on a clone
  *
  * Each is one file with one exported pass_<verb> and an essay above it. The driver runs them, verifies after
  * every one (a fault there is a bug of ours: the graph was verified before the first), reports and times. */
@@ -39,7 +39,8 @@ typedef struct TnPassCtx {
 } TnPassCtx;
 
 typedef TernStatus TnPassFn(TnGraph *g, const TnPassCtx *ctx, TernError *err);
-TnPassFn pass_fold, pass_cse, pass_dce, pass_merge, pass_fuse, pass_gate, pass_layout, pass_tile, pass_plan;
+TnPassFn pass_fold, pass_cse, pass_dce, pass_merge, pass_split, pass_fuse, pass_gate, pass_layout, pass_tile,
+    pass_plan;
 
 typedef struct TnPass {
     const char *name;
@@ -56,10 +57,10 @@ extern const uint32_t tn_n_passes;
  * without level, kv or rows, which a graph's own text may say too (then those hold, not ctx's). */
 TernStatus tn_passes_run(TnGraph *g, const char *list, const TnPassCtx *ctx, TernError *err);
 /* The two halves of the pipeline. */
-#define TN_PASSES_MODEL   "fold,cse,dce,merge"
+#define TN_PASSES_MODEL "fold,cse,dce,merge"
 /* Those of the second half without which there is no program. */
-#define TN_PASSES_LEAST "fuse,layout,tile,plan"
-#define TN_PASSES_VARIANT "fuse,gate,layout,tile,plan"
+#define TN_PASSES_LEAST   "fuse,layout,tile,plan"
+#define TN_PASSES_VARIANT "split,fuse,gate,layout,tile,plan"
 
 /* ---- plan.c: the memory of a planned graph.
  *

@@ -2,7 +2,7 @@
  *
  * Does: (t)matmul kernels are cut by output columns (axis=cols), 64 a unit; where the epilogue rotates heads
  * or stores them, by whole heads, as many as reach 64. Units do not cross parts. attend is cut by rows and
- * key-value heads, everything else by rows. Then every target says how well it would do the kernel, and the
+ * key-value heads, attend_blocks by blocks and key-value heads, everything else by rows. Then every target says how well it would do the kernel, and the
  * best takes it; of equals the first.
  * Needs: a fused graph in its final encodings (layout), for targets judge what they would read. Level.
  * Breaks: nothing.
@@ -52,7 +52,8 @@ static void cut_columns(TnGraph *g, uint32_t kernel) {
 }
 
 static void cut_rows(TnGraph *g, TnKernel *k) {
-    bool attend = k->root != TN_NONE && g->nodes[k->root].op == TN_OP_attend;
+    TnOp root = k->root == TN_NONE ? TN_OP_input : g->nodes[k->root].op;
+    bool attend = root == TN_OP_attend || root == TN_OP_attend_blocks;
     k->axis = TN_AXIS_ROWS;
     k->grain = k->units = attend ? g->nodes[g->nodes[k->root].args[1]].type.dim[1] : 1;
 }

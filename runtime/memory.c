@@ -21,12 +21,12 @@ static uint32_t least(uint32_t a, uint32_t b) {
 
 static TernStatus resolve(const TernModel *m, const TernSessionOptions *o, TnSessionPlan *p, TernError *err) {
     p->kv = o->kv ? o->kv : TERN_KV_F16;
-    if (p->kv != TN_KVTYPE_F16 && p->kv != TN_KVTYPE_F32)
-        return tn_fail(err, TERN_ERR_INPUT, "kv is %u, wanted 1 (f16) or 2 (f32)", p->kv);
+    static const char *const names[] = {"", "f16", "f32", "i8"};
+    if (p->kv >= TN_COUNT(names))
+        return tn_fail(err, TERN_ERR_INPUT, "kv is %u, wanted 1 (f16), 2 (f32) or 3 (i8)", p->kv);
     p->n = tn_model_variants(m, p->kv, p->variants, TN_PROGRAMS_MAX);
     if (p->n == 0)
-        return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: was not compiled for kv %s", m->name,
-                       p->kv == TN_KVTYPE_F32 ? "f32" : "f16");
+        return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: was not compiled for kv %s", m->name, names[p->kv]);
     if (p->n > TN_PROGRAMS_MAX)
         return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: has %u row classes, wanted at most %d", m->name, p->n,
                        TN_PROGRAMS_MAX);
@@ -260,7 +260,10 @@ TernSession *tn_session_bind(const TnSessionPlan *p, TernModel *m, TernPool *poo
         .layers = m->meta.facts.n_layers,
         .heads = m->meta.facts.n_kv_heads,
         .head_dim = m->meta.facts.head_dim,
-        .elem_bytes = p->kv == TN_KVTYPE_F32 ? 4 : 2,
+        .elem_bytes = p->kv == TN_KVTYPE_F32   ? 4
+                      : p->kv == TN_KVTYPE_F16 ? 2
+                                               : 1,
+        .scale_bytes = p->kv == TN_KVTYPE_I8 ? 4 : 0,
         .keys = base + p->keys,
         .values = base + p->values,
     };

@@ -4,7 +4,7 @@
 #include "runtime/base/status.h"
 
 size_t tn_pages_bytes_a_page(const TnPages *p) {
-    return (size_t)p->heads * p->head_dim * TN_PAGE_POSITIONS * p->elem_bytes;
+    return (size_t)p->heads * TN_PAGE_POSITIONS * (p->head_dim * p->elem_bytes + p->scale_bytes);
 }
 
 static uint32_t pages_of(uint32_t positions) {
@@ -17,12 +17,16 @@ static uint8_t *page_at(const TnPages *p, uint8_t *base, uint32_t layer, int32_t
 
 static void clear(TnPages *p, int32_t page, uint32_t from, uint32_t to) {
     size_t elem = p->elem_bytes, row = TN_PAGE_POSITIONS * elem, column = p->head_dim * elem;
+    size_t codes = p->head_dim * row, scale = p->scale_bytes, head = codes + TN_PAGE_POSITIONS * scale;
     for (uint32_t layer = 0; layer < p->layers; layer++) {
         uint8_t *k = page_at(p, p->keys, layer, page), *v = page_at(p, p->values, layer, page);
-        for (uint32_t i = 0; i < p->heads * p->head_dim; i++)
-            memset(k + i * row + from * elem, 0, (to - from) * elem);
-        for (uint32_t h = 0; h < p->heads; h++)
-            memset(v + (h * TN_PAGE_POSITIONS + from) * column, 0, (to - from) * column);
+        for (uint32_t h = 0; h < p->heads; h++, k += head, v += head) {
+            for (uint32_t d = 0; d < p->head_dim; d++)
+                memset(k + d * row + from * elem, 0, (to - from) * elem);
+            memset(v + from * column, 0, (to - from) * column);
+            memset(k + codes + from * scale, 0, (to - from) * scale);
+            memset(v + codes + from * scale, 0, (to - from) * scale);
+        }
     }
 }
 

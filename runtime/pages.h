@@ -19,7 +19,7 @@
 #define TN_PAGE_POSITIONS 64
 
 /* The memory is the session's. Key page: [heads][head_dim][64], value page: [heads][64][head_dim], per layer
- * N of each. */
+ * N of each; where positions have scales, those of a head's 64 follow its elements. */
 typedef struct TnPages {
     int32_t *table;           /* [slots * per_slot] */
     uint32_t *length;         /* [slots] positions held */
@@ -28,7 +28,7 @@ typedef struct TnPages {
     int32_t *free;            /* [n] a stack of pages that were used before */
     uint32_t n_free, n_fresh; /* fresh: pages from here on were never used */
     uint32_t slots, per_slot, n;
-    uint32_t layers, heads, head_dim, elem_bytes;
+    uint32_t layers, heads, head_dim, elem_bytes, scale_bytes; /* scale: 0 or 4 a position and head */
     uint8_t *keys, *values; /* layer l's pages begin at + l * n * page_bytes */
 } TnPages;
 

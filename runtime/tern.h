@@ -110,7 +110,8 @@ TERN_API TernStatus tern_model_open_memory(const void *bytes, size_t size, const
                                            TernModel **out, TernError *err);
 TERN_API void tern_model_close(TernModel *model); /* after its sessions */
 
-typedef enum TernKv { TERN_KV_F16 = 1, TERN_KV_F32 = 2 } TernKv;
+/* Elements of the cache. I8: codes, and an f32 scale a position and head. */
+typedef enum TernKv { TERN_KV_F16 = 1, TERN_KV_F32 = 2, TERN_KV_I8 = 3 } TernKv;
 
 typedef struct TernModelInfo {
     const char *arch, *name, *desc; /* valid until close */

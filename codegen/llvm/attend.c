@@ -1,18 +1,27 @@
-/* Attention over the paged cache: one skeleton for decode, batches and prefill.
+/* Attention over the paged cache: attend, and its halves attend_blocks and attend_join.
  *
- * A unit is one row and some of its heads, as tile has cut it: a few kv heads, or a part of the query heads
- * of one. Query heads of a unit that have a kv head in common share every load of its keys and values. Two
- * passes over the blocks of 64 positions:
+ * A block is 64 positions, a page of the cache. Query heads of a kv head share every load of its keys and
+ * values.
  *
- *   scores  per block: s = q.k with 64 positions side by side (the K page is interleaved for that), block
- *           max, p = exp(s - m), sum of p. They are kept in scratch, a record a block: the largest max is
- *           not known before the last block
- *   values  per block: o = p.v with head dims side by side, weighed by exp(m - M) and added in the order of
- *           the blocks
+ *   scores  s = q.k with 64 positions side by side (the K page is interleaved for that)
+ *   softmax block max, p = exp(s - m), sum of p
+ *   values  o = p.v with head dims side by side
+ *
+ * attend: a unit is one row and some of its heads, as tile has cut it: a few kv heads, or a part of the query
+ * heads of one. Two passes over the blocks, since the largest max is not known before the last: scores and
+ * softmax, kept in scratch, a record a block; then values, weighed by exp(m - M) and added in the order of
+ * the blocks.
+ *
+ * attend_blocks: units are only numbers here. All (kv head, block, row) that the rows of this step have are
+ * counted, and a tile takes the share of them that it has of the units; so any split into tiles covers each
+ * once, and at any depth every worker has as much to do as the next. A block's m, sum and o go to memory.
+ * The values of a block are fetched while its scores are computed, the keys of the next with its values.
+ * attend_join: weights and sums of a row from these, heads side by side.
  *
  * Each output is one fma chain in index order, so how many heads and lanes are in flight is free: enough to
  * fill the registers of the level and no more. Head dims that are no multiple of the tile are covered by a
- * last tile that overlaps the one before; its sums are kept apart and come out the same. */
+ * last tile that overlaps the one before; its sums are kept apart and come out the same. Codes of an int8
+ * cache are widened as they are; the key's scale multiplies the finished score, the value's scale p. */
 #include "codegen/llvm/build.h"
 
 #include <math.h>
@@ -25,8 +34,8 @@ typedef struct Attend {
     int64_t parts;                        /* units that the query heads of a kv head are cut into */
     int64_t window;
     float scale;
-    TnEnc k_enc, v_enc;
-    int64_t k_page, v_page;         /* bytes */
+    int64_t size;                   /* bytes of an element of the caches */
+    int64_t page, page_head;        /* bytes of a page, and of one head's part of it */
     int lanes, at_once;             /* positions or dims, and query heads, in registers */
     int v_lanes, n_tiles;           /* the tiles of a head's dims */
     int64_t tile[MAX_TILES];        /* first dim */
@@ -36,9 +45,19 @@ typedef struct Attend {
     LLVMValueRef records, out, sums; /* scratch: the records, O[group][tile][lanes], many floats */
 } Attend;
 
-static Attend attend_of(const TnGraph *g, TnRef ref, int64_t units, const TnLevel *level) {
-    const TnNode *n = &g->nodes[ref];
-    const TnType *k = &g->nodes[n->args[1]].type, *v = &g->nodes[n->args[2]].type;
+/* A kv head's part of a page. */
+typedef struct Block {
+    LLVMValueRef k, v;    /* elements */
+    LLVMValueRef next;    /* bytes to fetch while v is read; NULL: fetch nothing, v neither */
+    LLVMValueRef lo, hi;  /* positions lo..hi are unmasked */
+    LLVMValueRef p, m, l; /* to fill: [group][64] scores or p, one max and one sum a head */
+} Block;
+
+static Attend attend_of(TnLb *b, int64_t units) {
+    const TnGraph *g = b->g;
+    const TnNode *n = &g->nodes[b->k->root];
+    const TnType *k = &g->nodes[n->args[1]].type;
+    const TnLevel *level = b->level;
     Attend a = {.q = n->args[0],
                 .k = n->args[1],
                 .v = n->args[2],
@@ -47,7 +66,7 @@ static Attend attend_of(const TnGraph *g, TnRef ref, int64_t units, const TnLeve
                 .table = n->args[5]};
     a.kv_heads = k->dim[1];
     a.head = k->dim[2];
-    a.heads = n->type.dim[1] / a.head;
+    a.heads = g->nodes[n->args[0]].type.dim[1] / a.head;
     a.parts = units > a.kv_heads ? units / a.kv_heads : 1;
     a.group = a.heads / a.kv_heads / a.parts;
     if (units > a.kv_heads ? units % a.kv_heads || a.heads % units : a.kv_heads % units)
@@ -55,10 +74,9 @@ static Attend attend_of(const TnGraph *g, TnRef ref, int64_t units, const TnLeve
                (long long)a.heads, (long long)a.kv_heads);
     a.window = tn_attr_int(n, TN_ATTR_window);
     a.scale = tn_attr_float(n, TN_ATTR_scale);
-    a.k_enc = k->enc == TN_ENC_kc_f16 ? TN_ENC_f16 : TN_ENC_f32;
-    a.v_enc = v->enc == TN_ENC_vc_f16 ? TN_ENC_f16 : TN_ENC_f32;
-    a.k_page = (int64_t)tn_page_bytes(k);
-    a.v_page = (int64_t)tn_page_bytes(v);
+    a.size = tn_enc_bytes(k->enc); /* both caches have the same elements */
+    a.page = (int64_t)tn_page_bytes(k);
+    a.page_head = (int64_t)tn_page_head_bytes(k);
     /* 32 registers of 64 bytes: 4 heads x 4 registers; 16 of 32 bytes: 2 x 4; 32 of 16 bytes: 2 x 8 */
     a.at_once = level->bytes == 64 ? 4 : 2;
     a.lanes = level->bytes == 64 || (a.group == 1 && level->bytes == 32) ? 64 : 32;
@@ -68,27 +86,36 @@ static Attend attend_of(const TnGraph *g, TnRef ref, int64_t units, const TnLeve
     a.max_at = a.group * TN_PAGE * 4;
     a.sum_at = a.max_at + a.many * 4;
     a.record = (a.sum_at + a.many * 4 + 63) / 64 * 64;
+    for (int64_t d = 0; d < a.head; d += a.v_lanes) {
+        TN_CHECK(a.n_tiles < MAX_TILES);
+        a.tile[a.n_tiles++] = d + a.v_lanes <= a.head ? d : a.head - a.v_lanes;
+    }
     return a;
 }
 
 static bool can(const TnGraph *g, TnRef ref, const TnLevel *level) {
     const TnNode *n = &g->nodes[ref];
-    TnEnc k = g->nodes[n->args[1]].type.enc, v = g->nodes[n->args[2]].type.enc;
+    const TnType *k = &g->nodes[n->args[1]].type;
     (void)level;
-    if (n->kernel == TN_NONE || g->kernels[n->kernel].n != 1) return false;
-    if ((k != TN_ENC_kc_f16 && k != TN_ENC_kc_f32) || (v != TN_ENC_vc_f16 && v != TN_ENC_vc_f32))
-        return false;
-    int64_t head = g->nodes[n->args[1]].type.dim[2], heads = n->type.dim[1] / head;
-    return head <= MAX_TILES * 32 && heads / g->nodes[n->args[1]].type.dim[1] <= 64;
+    if (n->kernel == TN_NONE || g->kernels[n->kernel].n != 1 || k->enc == TN_ENC_kc) return false;
+    int64_t heads = g->nodes[n->args[0]].type.dim[1] / k->dim[2];
+    return k->dim[2] <= MAX_TILES * 32 && heads / k->dim[1] <= 64;
 }
 
 static LLVMTypeRef floats(TnLb *b, int lanes) {
     return LLVMVectorType(b->t_f32, (unsigned)lanes);
 }
 
-static LLVMValueRef load_cache(TnLb *b, TnEnc enc, LLVMValueRef ptr, int lanes) {
-    if (enc == TN_ENC_f32) return tn_lb_load(b, floats(b, lanes), ptr, 4);
+static LLVMValueRef load_cache(TnLb *b, const Attend *a, LLVMValueRef ptr, int lanes) {
+    if (a->size == 4) return tn_lb_load(b, floats(b, lanes), ptr, 4);
+    if (a->size == 1)
+        return tn_lb_widen_i8(b, tn_lb_load(b, LLVMVectorType(b->t_i8, (unsigned)lanes), ptr, 1));
     return tn_lb_widen_f16(b, tn_lb_load(b, LLVMVectorType(b->t_i16, (unsigned)lanes), ptr, 2));
+}
+
+/* Into L2: `bytes` from ptr on, as many lines. */
+static void fetch(TnLb *b, LLVMValueRef ptr, int64_t bytes) {
+    for (int64_t i = 0; i < bytes; i += 64) tn_lb_prefetch(b, tn_lb_atc(b, ptr, i), 2);
 }
 
 static LLVMValueRef load_int(TnLb *b, LLVMValueRef ptr) {
@@ -96,16 +123,15 @@ static LLVMValueRef load_int(TnLb *b, LLVMValueRef ptr) {
 }
 
 /* The kv head's part of the page that holds block `block` of the row's slot. */
-static LLVMValueRef page_head(TnLb *b, TnRef cache, LLVMValueRef pages, LLVMValueRef block,
-                              LLVMValueRef kv_head, int64_t page_bytes, int64_t head_bytes) {
+static LLVMValueRef page_head(TnLb *b, const Attend *a, TnRef cache, LLVMValueRef pages, LLVMValueRef block,
+                              LLVMValueRef kv_head) {
     LLVMValueRef page = load_int(b, tn_lb_elem(b, pages, block, 4));
-    LLVMValueRef p = tn_lb_elem(b, tn_lb_operand(b, cache), page, page_bytes);
-    return tn_lb_elem(b, p, kv_head, head_bytes);
+    LLVMValueRef p = tn_lb_elem(b, tn_lb_operand(b, cache), page, a->page);
+    return tn_lb_elem(b, p, kv_head, a->page_head);
 }
 
-/* s = (q.k) * scale for all heads of the group into the record. */
-static void scores(TnLb *b, const Attend *a, LLVMValueRef q, LLVMValueRef k, LLVMValueRef record) {
-    int64_t elem = tn_enc_bytes(a->k_enc);
+/* s = (q.k) * scale for all heads of the group into k->p. */
+static void scores(TnLb *b, const Attend *a, LLVMValueRef q, const Block *k) {
     int unroll = a->head % 2 ? 1 : 2;
     for (int64_t h0 = 0; h0 < a->group; h0 += a->at_once) {
         int n = (int)(a->group - h0 < a->at_once ? a->group - h0 : a->at_once);
@@ -113,11 +139,13 @@ static void scores(TnLb *b, const Attend *a, LLVMValueRef q, LLVMValueRef k, LLV
             LLVMValueRef acc[4];
             TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, a->head), unroll);
             for (int h = 0; h < n; h++) acc[h] = tn_lb_carry(b, &l, LLVMConstNull(floats(b, a->lanes)));
-            LLVMValueRef k_row = tn_lb_elem(b, tn_lb_atc(b, k, part * elem), l.i, TN_PAGE * elem);
+            LLVMValueRef k_row = tn_lb_elem(b, tn_lb_atc(b, k->k, part * a->size), l.i, TN_PAGE * a->size);
             LLVMValueRef q_at = tn_lb_elem(b, tn_lb_atc(b, q, h0 * a->head * 4), l.i, 4);
+            if (k->next && h0 == 0) /* a line of values for a line of keys */
+                fetch(b, tn_lb_elem(b, tn_lb_atc(b, k->v, part * a->size), l.i, TN_PAGE * a->size),
+                      (a->lanes == TN_PAGE ? unroll : 1) * a->lanes * a->size);
             for (int u = 0; u < unroll; u++) {
-                LLVMValueRef keys =
-                    load_cache(b, a->k_enc, tn_lb_atc(b, k_row, u * TN_PAGE * elem), a->lanes);
+                LLVMValueRef keys = load_cache(b, a, tn_lb_atc(b, k_row, u * TN_PAGE * a->size), a->lanes);
                 for (int h = 0; h < n; h++) {
                     LLVMValueRef x = tn_lb_load(b, b->t_f32, tn_lb_atc(b, q_at, (h * a->head + u) * 4), 4);
                     acc[h] = tn_lb_fma(b, tn_lb_splat(b, x, a->lanes), keys, acc[h]);
@@ -126,26 +154,31 @@ static void scores(TnLb *b, const Attend *a, LLVMValueRef q, LLVMValueRef k, LLV
             for (int h = 0; h < n; h++) tn_lb_next(&l, h, acc[h]);
             tn_lb_loop_end(b, &l);
             for (int h = 0; h < n; h++) {
-                LLVMValueRef s =
-                    LLVMBuildFMul(b->b, l.out[h], tn_lb_splat_const(b, tn_lb_f32(b, a->scale), a->lanes), "");
-                tn_lb_store(b, s, tn_lb_atc(b, record, ((h0 + h) * TN_PAGE + part) * 4), 64);
+                LLVMValueRef s = l.out[h];
+                if (a->size == 1)
+                    s = LLVMBuildFMul(b->b, s,
+                                      tn_lb_load(b, floats(b, a->lanes),
+                                                 tn_lb_atc(b, k->k, a->head * TN_PAGE + part * 4), 4),
+                                      "");
+                s = LLVMBuildFMul(b->b, s, tn_lb_splat_const(b, tn_lb_f32(b, a->scale), a->lanes), "");
+                tn_lb_store(b, s, tn_lb_atc(b, k->p, ((h0 + h) * TN_PAGE + part) * 4), 64);
             }
         }
     }
 }
 
-/* Scores to p, max and sum, one head after the other. Positions lo..hi (i64) of the block are unmasked. */
-static void softmax(TnLb *b, const Attend *a, LLVMValueRef record, LLVMValueRef lo, LLVMValueRef hi) {
+/* Scores to p, max and sum, one head after the other. */
+static void softmax(TnLb *b, const Attend *a, const Block *k) {
     LLVMValueRef in[2];
     for (int i = 0; i < 2; i++) {
         LLVMValueRef j = LLVMBuildAdd(b->b, tn_lb_iota(b, TN_LANES), tn_lb_vi(b, i * TN_LANES), "");
-        LLVMValueRef from = tn_lb_splat(b, LLVMBuildTrunc(b->b, lo, b->t_i32, ""), TN_LANES);
-        LLVMValueRef to = tn_lb_splat(b, LLVMBuildTrunc(b->b, hi, b->t_i32, ""), TN_LANES);
+        LLVMValueRef from = tn_lb_splat(b, LLVMBuildTrunc(b->b, k->lo, b->t_i32, ""), TN_LANES);
+        LLVMValueRef to = tn_lb_splat(b, LLVMBuildTrunc(b->b, k->hi, b->t_i32, ""), TN_LANES);
         in[i] = LLVMBuildAnd(b->b, LLVMBuildICmp(b->b, LLVMIntSGE, j, from, ""),
                              LLVMBuildICmp(b->b, LLVMIntSLE, j, to, ""), "");
     }
     TnLoop heads = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, a->group), 1);
-    LLVMValueRef at = tn_lb_elem(b, record, heads.i, TN_PAGE * 4), s[2], p[2];
+    LLVMValueRef at = tn_lb_elem(b, k->p, heads.i, TN_PAGE * 4), s[2], p[2];
     for (int i = 0; i < 2; i++) {
         s[i] = tn_lb_load(b, b->t_f32x, tn_lb_atc(b, at, i * TN_LANES * 4), 64);
         p[i] = LLVMBuildSelect(b->b, in[i], s[i], tn_lb_vf(b, -INFINITY), "");
@@ -155,11 +188,16 @@ static void softmax(TnLb *b, const Attend *a, LLVMValueRef record, LLVMValueRef 
     for (int i = 0; i < 2; i++) {
         p[i] = tn_lb_exp(b, LLVMBuildFSub(b->b, s[i], m_x, ""));
         p[i] = LLVMBuildSelect(b->b, in[i], p[i], tn_lb_vf(b, 0.0f), "");
-        tn_lb_store(b, p[i], tn_lb_atc(b, at, i * TN_LANES * 4), 64);
+        LLVMValueRef w = p[i];
+        if (a->size == 1) {
+            LLVMValueRef scales = tn_lb_atc(b, k->v, a->head * TN_PAGE + i * TN_LANES * 4);
+            w = LLVMBuildFMul(b->b, w, tn_lb_load(b, b->t_f32x, scales, 4), "");
+        }
+        tn_lb_store(b, w, tn_lb_atc(b, at, i * TN_LANES * 4), 64);
     }
     LLVMValueRef sum = tn_lb_tree(b, LLVMBuildFAdd(b->b, p[0], p[1], ""), TN_FOLD_FADD);
-    tn_lb_store(b, m, tn_lb_elem(b, tn_lb_atc(b, record, a->max_at), heads.i, 4), 4);
-    tn_lb_store(b, sum, tn_lb_elem(b, tn_lb_atc(b, record, a->sum_at), heads.i, 4), 4);
+    tn_lb_store(b, m, tn_lb_elem(b, k->m, heads.i, 4), 4);
+    tn_lb_store(b, sum, tn_lb_elem(b, k->l, heads.i, 4), 4);
     tn_lb_loop_end(b, &heads);
 }
 
@@ -194,50 +232,88 @@ static LLVMValueRef out_tile(TnLb *b, const Attend *a, int64_t h, int i) {
     return tn_lb_atc(b, a->out, (h * a->n_tiles + i) * a->lanes * 4);
 }
 
-/* o = p.v of positions lo..hi, then O = O + (o + 0) * w. */
-static void values(TnLb *b, const Attend *a, LLVMValueRef v, LLVMValueRef record, LLVMValueRef lo,
-                   LLVMValueRef hi) {
-    int64_t elem = tn_enc_bytes(a->v_enc);
+/* o = p.v, one tile of n heads from h0 on: o[h] + 0. */
+static void value_tile(TnLb *b, const Attend *a, const Block *k, int64_t h0, int n, int i,
+                       LLVMValueRef out[4]) {
     LLVMTypeRef type = floats(b, a->v_lanes);
-    LLVMValueRef end = LLVMBuildAdd(b->b, hi, tn_lb_i64(b, 1), "");
-    for (int64_t h0 = 0; h0 < a->group; h0 += a->at_once) {
-        int n = (int)(a->group - h0 < a->at_once ? a->group - h0 : a->at_once);
+    LLVMValueRef end = LLVMBuildAdd(b->b, k->hi, tn_lb_i64(b, 1), "");
+    TnLoop l = tn_lb_loop(b, k->lo, end, 1);
+    LLVMValueRef acc[4];
+    for (int h = 0; h < n; h++) acc[h] = tn_lb_carry(b, &l, LLVMConstNull(type));
+    if (k->next && h0 == 0)
+        fetch(b, tn_lb_elem(b, tn_lb_atc(b, k->next, a->tile[i] * a->size), l.i, a->head * a->size),
+              a->v_lanes * a->size);
+    LLVMValueRef row = load_cache(
+        b, a, tn_lb_elem(b, tn_lb_atc(b, k->v, a->tile[i] * a->size), l.i, a->head * a->size), a->v_lanes);
+    LLVMValueRef p = tn_lb_elem(b, tn_lb_atc(b, k->p, h0 * TN_PAGE * 4), l.i, 4);
+    for (int h = 0; h < n; h++) {
+        LLVMValueRef x = tn_lb_load(b, b->t_f32, tn_lb_atc(b, p, (int64_t)h * TN_PAGE * 4), 4);
+        tn_lb_next(&l, h, tn_lb_fma(b, tn_lb_splat(b, x, a->v_lanes), row, acc[h]));
+    }
+    tn_lb_loop_end(b, &l);
+    for (int h = 0; h < n; h++) out[h] = LLVMBuildFAdd(b->b, l.out[h], LLVMConstNull(type), "");
+}
+
+/* O = O + o * w */
+static void add_values(TnLb *b, const Attend *a, const Block *k) {
+    for (int64_t h0 = 0; h0 < a->group; h0 += a->at_once)
         for (int i = 0; i < a->n_tiles; i++) {
-            TnLoop l = tn_lb_loop(b, lo, end, 1);
-            LLVMValueRef acc[4];
-            for (int h = 0; h < n; h++) acc[h] = tn_lb_carry(b, &l, LLVMConstNull(type));
-            LLVMValueRef row = load_cache(
-                b, a->v_enc, tn_lb_elem(b, tn_lb_atc(b, v, a->tile[i] * elem), l.i, a->head * elem),
-                a->v_lanes);
-            LLVMValueRef p = tn_lb_elem(b, tn_lb_atc(b, record, h0 * TN_PAGE * 4), l.i, 4);
+            int n = (int)(a->group - h0 < a->at_once ? a->group - h0 : a->at_once);
+            LLVMValueRef o[4];
+            value_tile(b, a, k, h0, n, i, o);
             for (int h = 0; h < n; h++) {
-                LLVMValueRef x = tn_lb_load(b, b->t_f32, tn_lb_atc(b, p, (int64_t)h * TN_PAGE * 4), 4);
-                tn_lb_next(&l, h, tn_lb_fma(b, tn_lb_splat(b, x, a->v_lanes), row, acc[h]));
-            }
-            tn_lb_loop_end(b, &l);
-            for (int h = 0; h < n; h++) {
-                LLVMValueRef w = tn_lb_load(b, b->t_f32, tn_lb_atc(b, record, a->max_at + (h0 + h) * 4), 4);
-                LLVMValueRef o = LLVMBuildFAdd(b->b, l.out[h], LLVMConstNull(type), "");
-                o = LLVMBuildFMul(b->b, o, tn_lb_splat(b, w, a->v_lanes), "");
+                LLVMValueRef w = tn_lb_load(b, b->t_f32, tn_lb_atc(b, k->m, (h0 + h) * 4), 4);
                 LLVMValueRef at = out_tile(b, a, h0 + h, i);
-                tn_lb_store(b, LLVMBuildFAdd(b->b, tn_lb_load(b, type, at, 64), o, ""), at, 64);
+                LLVMValueRef old = tn_lb_load(b, floats(b, a->v_lanes), at, 64);
+                o[h] = LLVMBuildFMul(b->b, o[h], tn_lb_splat(b, w, a->v_lanes), "");
+                tn_lb_store(b, LLVMBuildFAdd(b->b, old, o[h], ""), at, 64);
             }
         }
-    }
+}
+
+/* o to [group][head] at `to`. */
+static void put_values(TnLb *b, const Attend *a, const Block *k, LLVMValueRef to) {
+    for (int64_t h0 = 0; h0 < a->group; h0 += a->at_once)
+        for (int i = 0; i < a->n_tiles; i++) {
+            int n = (int)(a->group - h0 < a->at_once ? a->group - h0 : a->at_once);
+            LLVMValueRef o[4];
+            value_tile(b, a, k, h0, n, i, o);
+            for (int h = 0; h < n; h++)
+                tn_lb_store(b, o[h], tn_lb_atc(b, to, ((h0 + h) * a->head + a->tile[i]) * 4), 4);
+        }
+}
+
+/* What a row sees: positions first..last of the pages. */
+typedef struct Row {
+    LLVMValueRef first, last, pages;
+} Row;
+
+static Row row_of(TnLb *b, const Attend *a, LLVMValueRef row) {
+    Row r = {.first = tn_lb_i64(b, 0), .last = load_int(b, tn_lb_operand_row(b, a->pos, row))};
+    LLVMValueRef slot = load_int(b, tn_lb_operand_row(b, a->slot, row));
+    r.pages = tn_lb_elem(b, tn_lb_operand(b, a->table), LLVMBuildMul(b->b, slot, b->sym[TN_P], ""), 4);
+    if (a->window > 0)
+        r.first = tn_lb_max(b, r.first, LLVMBuildSub(b->b, r.last, tn_lb_i64(b, a->window - 1), ""));
+    return r;
+}
+
+static LLVMValueRef block_of(TnLb *b, LLVMValueRef position) {
+    return LLVMBuildLShr(b->b, position, tn_lb_i64(b, 6), "");
+}
+
+/* The block's part of the row's span. */
+static void set_span(TnLb *b, const Row *r, LLVMValueRef block, Block *k) {
+    LLVMValueRef start = LLVMBuildMul(b->b, block, tn_lb_i64(b, TN_PAGE), "");
+    k->lo = tn_lb_max(b, tn_lb_i64(b, 0), LLVMBuildSub(b->b, r->first, start, ""));
+    k->hi = tn_lb_min(b, tn_lb_i64(b, TN_PAGE - 1), LLVMBuildSub(b->b, r->last, start, ""));
 }
 
 /* One row, the group'th part of its query heads. */
 static void head_group(TnLb *b, const Attend *a, LLVMValueRef row, LLVMValueRef group) {
     LLVMValueRef kv_head = LLVMBuildUDiv(b->b, group, tn_lb_i64(b, a->parts), "");
-    LLVMValueRef last = load_int(b, tn_lb_operand_row(b, a->pos, row));
-    LLVMValueRef slot = load_int(b, tn_lb_operand_row(b, a->slot, row));
-    LLVMValueRef pages =
-        tn_lb_elem(b, tn_lb_operand(b, a->table), LLVMBuildMul(b->b, slot, b->sym[TN_P], ""), 4);
-    LLVMValueRef zero = tn_lb_i64(b, 0), page = tn_lb_i64(b, TN_PAGE), full = tn_lb_i64(b, TN_PAGE - 1);
-    LLVMValueRef first = zero;
-    if (a->window > 0) first = tn_lb_max(b, zero, LLVMBuildSub(b->b, last, tn_lb_i64(b, a->window - 1), ""));
-    LLVMValueRef b0 = LLVMBuildUDiv(b->b, first, page, "");
-    LLVMValueRef end = LLVMBuildAdd(b->b, LLVMBuildUDiv(b->b, last, page, ""), tn_lb_i64(b, 1), "");
+    Row r = row_of(b, a, row);
+    LLVMValueRef b0 = block_of(b, r.first);
+    LLVMValueRef end = LLVMBuildAdd(b->b, block_of(b, r.last), tn_lb_i64(b, 1), "");
     LLVMValueRef q = tn_lb_elem(b, tn_lb_operand_row(b, a->q, row), group, a->group * a->head * 4);
 
     for (int64_t h = 0; h < a->group; h++)
@@ -245,17 +321,18 @@ static void head_group(TnLb *b, const Attend *a, LLVMValueRef row, LLVMValueRef 
             tn_lb_store(b, LLVMConstNull(floats(b, a->v_lanes)), out_tile(b, a, h, i), 64);
     for (int pass = 0; pass < 2; pass++) {
         TnLoop l = tn_lb_loop(b, b0, end, 1);
-        LLVMValueRef start = LLVMBuildMul(b->b, l.i, page, "");
-        LLVMValueRef lo = tn_lb_max(b, zero, LLVMBuildSub(b->b, first, start, ""));
-        LLVMValueRef hi = tn_lb_min(b, full, LLVMBuildSub(b->b, last, start, ""));
         LLVMValueRef record = record_at(b, a, l.i);
+        Block k = {.k = page_head(b, a, a->k, r.pages, l.i, kv_head),
+                   .v = page_head(b, a, a->v, r.pages, l.i, kv_head),
+                   .p = record,
+                   .m = tn_lb_atc(b, record, a->max_at),
+                   .l = tn_lb_atc(b, record, a->sum_at)};
+        set_span(b, &r, l.i, &k);
         if (pass == 0) {
-            LLVMValueRef k = page_head(b, a->k, pages, l.i, kv_head, a->k_page, a->k_page / a->kv_heads);
-            scores(b, a, q, k, record);
-            softmax(b, a, record, lo, hi);
+            scores(b, a, q, &k);
+            softmax(b, a, &k);
         } else {
-            LLVMValueRef v = page_head(b, a->v, pages, l.i, kv_head, a->v_page, a->v_page / a->kv_heads);
-            values(b, a, v, record, lo, hi);
+            add_values(b, a, &k);
         }
         tn_lb_loop_end(b, &l);
         if (pass == 0) weights(b, a, b0, end);
@@ -273,11 +350,7 @@ static void head_group(TnLb *b, const Attend *a, LLVMValueRef row, LLVMValueRef 
 }
 
 static void kernel(TnLb *b) {
-    Attend a = attend_of(b->g, b->k->root, b->k->units, b->level);
-    for (int64_t d = 0; d < a.head; d += a.v_lanes) {
-        TN_CHECK(a.n_tiles < MAX_TILES);
-        a.tile[a.n_tiles++] = d + a.v_lanes <= a.head ? d : a.head - a.v_lanes;
-    }
+    Attend a = attend_of(b, b->k->units);
     a.out = tn_lb_scratch(b, (uint64_t)(a.group * a.n_tiles * a.lanes * 4));
     a.sums = tn_lb_scratch(b, (uint64_t)a.many * 4);
     a.records = tn_lb_scratch_pages(b, (uint64_t)a.record);
@@ -296,3 +369,161 @@ static void kernel(TnLb *b) {
 
 extern const TnLlvmOp tn_llvm_op_attend;
 const TnLlvmOp tn_llvm_op_attend = {.can = can, .kernel = kernel};
+
+/* ---- attend_blocks */
+
+/* First and end of the blocks that any row sees. */
+static void all_blocks(TnLb *b, const Attend *a, LLVMValueRef rows, LLVMValueRef *out_first,
+                       LLVMValueRef *out_end) {
+    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), rows, 1);
+    LLVMValueRef first = tn_lb_carry(b, &l, tn_lb_i64(b, INT64_MAX)),
+                 last = tn_lb_carry(b, &l, tn_lb_i64(b, -1));
+    Row r = row_of(b, a, l.i);
+    tn_lb_next(&l, 0, tn_lb_min(b, first, block_of(b, r.first)));
+    tn_lb_next(&l, 1, tn_lb_max(b, last, block_of(b, r.last)));
+    tn_lb_loop_end(b, &l);
+    *out_first = l.out[0];
+    *out_end = LLVMBuildAdd(b->b, l.out[1], tn_lb_i64(b, 1), "");
+}
+
+/* (kv head, block, row) number `i`: rows of one block follow each other, they may share its page. */
+typedef struct Item {
+    LLVMValueRef row, block, kv_head;
+} Item;
+
+static Item item_of(TnLb *b, LLVMValueRef i, LLVMValueRef rows, LLVMValueRef first, LLVMValueRef blocks) {
+    Item it;
+    it.row = LLVMBuildURem(b->b, i, rows, "");
+    i = LLVMBuildUDiv(b->b, i, rows, "");
+    it.block = LLVMBuildAdd(b->b, first, LLVMBuildURem(b->b, i, blocks, ""), "");
+    it.kv_head = LLVMBuildUDiv(b->b, i, blocks, "");
+    return it;
+}
+
+static void block_kernel(TnLb *b) {
+    TN_CHECK(b->k->axis == TN_AXIS_ROWS);
+    Attend a = attend_of(b, 1);
+    const TnNode *root = &b->g->nodes[b->k->root];
+    bool one = tn_attr_int(root, TN_ATTR_n) == 1;
+    int64_t plane = a.heads * (a.head + 2) * 4;
+    LLVMValueRef p = tn_lb_scratch(b, (uint64_t)(a.group * TN_PAGE * 4));
+    LLVMValueRef rows = one ? tn_lb_i64(b, 1) : tn_lb_rows(b, a.q), first, end;
+    all_blocks(b, &a, rows, &first, &end);
+    LLVMValueRef blocks = LLVMBuildSub(b->b, end, first, "");
+    LLVMValueRef items =
+        LLVMBuildMul(b->b, LLVMBuildMul(b->b, blocks, rows, ""), tn_lb_i64(b, a.kv_heads), "");
+    LLVMValueRef units = LLVMBuildMul(b->b, tn_lb_rows(b, b->k->root), tn_lb_i64(b, b->k->units), "");
+    LLVMValueRef from = LLVMBuildUDiv(b->b, LLVMBuildMul(b->b, b->lo, items, ""), units, "");
+    LLVMValueRef to = LLVMBuildUDiv(b->b, LLVMBuildMul(b->b, b->hi, items, ""), units, "");
+    LLVMValueRef last = LLVMBuildSub(b->b, to, tn_lb_i64(b, 1), "");
+
+    TnLoop l = tn_lb_loop(b, from, to, 1);
+    Item it = item_of(b, l.i, rows, first, blocks);
+    Row r = row_of(b, &a, it.row);
+    Block k = {.k = page_head(b, &a, a.k, r.pages, it.block, it.kv_head),
+               .v = page_head(b, &a, a.v, r.pages, it.block, it.kv_head),
+               .p = p};
+    set_span(b, &r, it.block, &k);
+    TnIf seen = tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntSLE, k.lo, k.hi, ""));
+    Item next =
+        item_of(b, tn_lb_min(b, LLVMBuildAdd(b->b, l.i, tn_lb_i64(b, 1), ""), last), rows, first, blocks);
+    Row next_row = row_of(b, &a, next.row);
+    k.next = page_head(b, &a, a.k, next_row.pages, next.block, next.kv_head);
+    LLVMValueRef q = tn_lb_elem(b, tn_lb_operand_row(b, a.q, it.row), it.kv_head, a.group * a.head * 4);
+    LLVMValueRef y = tn_lb_elem(b, tn_lb_operand_row(b, b->k->root, it.block), it.row, plane);
+    k.m = tn_lb_elem(b, tn_lb_atc(b, y, a.heads * a.head * 4), it.kv_head, a.group * 4);
+    k.l = tn_lb_atc(b, k.m, a.heads * 4);
+    scores(b, &a, q, &k);
+    softmax(b, &a, &k);
+    put_values(b, &a, &k, tn_lb_elem(b, y, it.kv_head, a.group * a.head * 4));
+    tn_lb_if_end(b, &seen);
+    tn_lb_loop_end(b, &l);
+}
+
+extern const TnLlvmOp tn_llvm_op_attend_blocks;
+const TnLlvmOp tn_llvm_op_attend_blocks = {.can = can, .kernel = block_kernel};
+
+/* ---- attend_join */
+
+#define MAX_HEADS (TN_LANES * 32)
+
+static LLVMValueRef lanes_of(TnLb *b, int64_t n, int64_t at) {
+    return n - at >= TN_LANES ? NULL : tn_lb_mask_const(b, n - at, TN_LANES);
+}
+
+static void join(TnLb *b, TnFrame *f, TnRef ref) {
+    TN_CHECK(!f->width);
+    const TnNode *n = &b->g->nodes[ref];
+    Attend a = {.window = tn_attr_int(n, TN_ATTR_window), .heads = tn_attr_int(n, TN_ATTR_heads)};
+    TnRef x = n->args[0];
+    a.head = n->type.dim[1] / a.heads;
+    int64_t row_bytes = (int64_t)tn_row_bytes(&b->g->nodes[x].type), plane = a.heads * (a.head + 2) * 4;
+    LLVMValueRef zero = tn_lb_i64(b, 0), last = load_int(b, tn_lb_row_mem(b, f, n->args[1])), first = zero;
+    if (a.window > 0) first = tn_lb_max(b, zero, LLVMBuildSub(b->b, last, tn_lb_i64(b, a.window - 1), ""));
+    LLVMValueRef b0 = block_of(b, first);
+    LLVMValueRef end = LLVMBuildAdd(b->b, block_of(b, last), tn_lb_i64(b, 1), "");
+    LLVMValueRef in = tn_lb_elem(b, tn_lb_operand(b, x), f->row, plane); /* of block 0 */
+    LLVMValueRef m_at = tn_lb_atc(b, in, a.heads * a.head * 4), l_at = tn_lb_atc(b, m_at, a.heads * 4);
+    LLVMValueRef w = tn_lb_scratch(b, (uint64_t)(a.heads + TN_LANES) * 4),
+                 sums = tn_lb_scratch(b, (uint64_t)(a.heads + TN_LANES) * 4), y = tn_lb_result_row(b, f, ref);
+
+    LLVMValueRef top[MAX_HEADS / TN_LANES];
+    int parts = 0;
+    TnLoop l = tn_lb_loop(b, b0, end, 1);
+    for (int64_t h = 0; h < a.heads; h += TN_LANES) (void)tn_lb_carry(b, &l, tn_lb_vf(b, -INFINITY));
+    for (int64_t h = 0; h < a.heads; h += TN_LANES, parts++) {
+        LLVMValueRef at = tn_lb_atc(b, tn_lb_elem(b, m_at, l.i, row_bytes), h * 4);
+        LLVMValueRef m = tn_lb_load_masked(b, b->t_f32x, at, 4, lanes_of(b, a.heads, h));
+        tn_lb_next(&l, parts, tn_lb_fmax(b, l.phi[parts], m));
+    }
+    tn_lb_loop_end(b, &l);
+    for (int i = 0; i < parts; i++) {
+        top[i] = l.out[i];
+        tn_lb_store(b, tn_lb_vf(b, 0.0f), tn_lb_atc(b, sums, i * TN_LANES * 4), 64);
+    }
+    l = tn_lb_loop(b, zero, tn_lb_i64(b, a.heads * a.head), TN_LANES);
+    tn_lb_store(b, tn_lb_vf(b, 0.0f), tn_lb_elem(b, y, l.i, 4), 4);
+    tn_lb_loop_end(b, &l);
+
+    l = tn_lb_loop(b, b0, end, 1);
+    for (int i = 0; i < parts; i++) {
+        LLVMValueRef mask = lanes_of(b, a.heads, i * TN_LANES), sum_at = tn_lb_atc(b, sums, i * TN_LANES * 4);
+        LLVMValueRef from = tn_lb_elem(b, m_at, l.i, row_bytes);
+        LLVMValueRef m = tn_lb_load_masked(b, b->t_f32x, tn_lb_atc(b, from, i * TN_LANES * 4), 4, mask);
+        LLVMValueRef part = tn_lb_load_masked(
+            b, b->t_f32x, tn_lb_atc(b, tn_lb_elem(b, l_at, l.i, row_bytes), i * TN_LANES * 4), 4, mask);
+        LLVMValueRef x_w = tn_lb_exp(b, LLVMBuildFSub(b->b, m, top[i], ""));
+        tn_lb_store(b, x_w, tn_lb_atc(b, w, i * TN_LANES * 4), 64);
+        LLVMValueRef sum = tn_lb_load(b, b->t_f32x, sum_at, 64);
+        tn_lb_store(b, LLVMBuildFAdd(b->b, sum, LLVMBuildFMul(b->b, part, x_w, ""), ""), sum_at, 64);
+    }
+    TnLoop h = tn_lb_loop(b, zero, tn_lb_i64(b, a.heads), 1);
+    LLVMValueRef o = tn_lb_elem(b, tn_lb_elem(b, in, l.i, row_bytes), h.i, a.head * 4);
+    LLVMValueRef to = tn_lb_elem(b, y, h.i, a.head * 4);
+    LLVMValueRef x_w = tn_lb_splat(b, tn_lb_load(b, b->t_f32, tn_lb_elem(b, w, h.i, 4), 4), TN_LANES);
+    for (int64_t d = 0; d < a.head; d += TN_LANES) {
+        LLVMValueRef mask = lanes_of(b, a.head, d);
+        LLVMValueRef old = tn_lb_load_masked(b, b->t_f32x, tn_lb_atc(b, to, d * 4), 4, mask);
+        LLVMValueRef v = tn_lb_load_masked(b, b->t_f32x, tn_lb_atc(b, o, d * 4), 4, mask);
+        v = LLVMBuildFAdd(b->b, old, LLVMBuildFMul(b->b, v, x_w, ""), "");
+        tn_lb_store_masked(b, v, tn_lb_atc(b, to, d * 4), 4, mask);
+    }
+    tn_lb_loop_end(b, &h);
+    tn_lb_loop_end(b, &l);
+
+    h = tn_lb_loop(b, zero, tn_lb_i64(b, a.heads), 1);
+    to = tn_lb_elem(b, y, h.i, a.head * 4);
+    LLVMValueRef sum = tn_lb_splat(b, tn_lb_load(b, b->t_f32, tn_lb_elem(b, sums, h.i, 4), 4), TN_LANES);
+    for (int64_t d = 0; d < a.head; d += TN_LANES) {
+        LLVMValueRef mask = lanes_of(b, a.head, d);
+        LLVMValueRef v = tn_lb_load_masked(b, b->t_f32x, tn_lb_atc(b, to, d * 4), 4, mask);
+        tn_lb_store_masked(b, LLVMBuildFDiv(b->b, v, sum, ""), tn_lb_atc(b, to, d * 4), 4, mask);
+    }
+    tn_lb_loop_end(b, &h);
+}
+
+static bool can_join(const TnGraph *g, TnRef ref, const TnLevel *level) {
+    (void)level;
+    return tn_attr_int(&g->nodes[ref], TN_ATTR_heads) <= MAX_HEADS;
+}
+const TnLlvmOp tn_llvm_op_attend_join = {.can = can_join, .row = join};

@@ -239,6 +239,29 @@ LLVMValueRef tn_lb_widen_bf16(TnLb *b, LLVMValueRef i16s) {
     return tn_lb_float_of(b, LLVMBuildShl(b->b, w, shaped_const(b, t, tn_lb_i32(b, 16)), ""));
 }
 
+LLVMValueRef tn_lb_widen_i8(TnLb *b, LLVMValueRef i8s) {
+    LLVMTypeRef t = LLVMTypeOf(i8s);
+    return LLVMBuildSIToFP(b->b, i8s, shaped(t, b->t_f32), "");
+}
+
+LLVMValueRef tn_lb_quant_factor(TnLb *b, LLVMValueRef bits, LLVMValueRef *out_scale) {
+    LLVMValueRef least = tn_lb_bits(b, tn_lb_f32(b, 1e-5f)), k127 = tn_lb_f32(b, 127.0f);
+    bits = LLVMBuildSelect(b->b, LLVMBuildICmp(b->b, LLVMIntUGT, bits, least, ""), bits, least, "");
+    LLVMValueRef a = tn_lb_float_of(b, bits);
+    *out_scale = LLVMBuildFDiv(b->b, a, k127, "");
+    return LLVMBuildFDiv(b->b, k127, a, "");
+}
+
+LLVMValueRef tn_lb_quant(TnLb *b, LLVMValueRef x, LLVMValueRef factor) {
+    LLVMTypeRef t = LLVMTypeOf(x), ti = shaped(t, b->t_i32);
+    LLVMValueRef v = tn_lb_rint(b, LLVMBuildFMul(b->b, x, factor, ""));
+    LLVMValueRef is_nan = LLVMBuildFCmp(b->b, LLVMRealUNO, v, v, "");
+    /* NaN becomes 127 here and 0 below: no conversion sees it */
+    v = tn_lb_fmin(b, v, shaped_const(b, t, tn_lb_f32(b, 127.0f)));
+    v = tn_lb_fmax(b, v, shaped_const(b, t, tn_lb_f32(b, -127.0f)));
+    return LLVMBuildSelect(b->b, is_nan, LLVMConstNull(ti), LLVMBuildFPToSI(b->b, v, ti, ""), "");
+}
+
 LLVMValueRef tn_lb_narrow_f16_sat(TnLb *b, LLVMValueRef x) {
     LLVMTypeRef t = LLVMTypeOf(x);
     LLVMValueRef hi = shaped_const(b, t, tn_lb_f32(b, 65504.0f)),

@@ -102,9 +102,13 @@ LLVMValueRef tn_lb_bits(TnLb *b, LLVMValueRef x);                 /* float(s) as
 LLVMValueRef tn_lb_float_of(TnLb *b, LLVMValueRef bits);
 LLVMValueRef tn_lb_widen_f16(TnLb *b, LLVMValueRef i16s); /* i16 lanes to float lanes */
 LLVMValueRef tn_lb_widen_bf16(TnLb *b, LLVMValueRef i16s);
+LLVMValueRef tn_lb_widen_i8(TnLb *b, LLVMValueRef i8s);
 LLVMValueRef tn_lb_narrow_f16_sat(TnLb *b,
                                   LLVMValueRef x); /* float lanes to i16 lanes, clamped to +-65504 first */
 LLVMValueRef tn_lb_exp(TnLb *b, LLVMValueRef x);   /* tn_exp */
+/* quant (ops.def): 127/a and a/127 from the largest |x| as bits (i32); the codes (i32 lanes) of float lanes. */
+LLVMValueRef tn_lb_quant_factor(TnLb *b, LLVMValueRef bits, LLVMValueRef *out_scale);
+LLVMValueRef tn_lb_quant(TnLb *b, LLVMValueRef x, LLVMValueRef factor);
 void tn_lb_sincos_turn(TnLb *b, LLVMValueRef f, LLVMValueRef *out_sin,
                        LLVMValueRef *out_cos); /* tn_sincos_turn */
 
@@ -218,7 +222,7 @@ bool tn_lb_inside(TnLb *b, TnRef ref); /* a node of the kernel */
 
 /* ---- The op table: a row `const TnLlvmOp tn_llvm_op_<op>` for every op of ops.def, expanded in table.c; a
  * missing one is a link error, {0} is "no". Which file has which: tmatmul.c, matmul.c, attend.c;
- * embed in rows.c; rmsnorm quant rope_angle in rowops.c; argmax topk take gather in select.c; rope kv_put in
+ * attend_blocks and attend_join in attend.c too; embed in rows.c; rmsnorm quant rope_angle in rowops.c; argmax topk take gather in select.c; rope kv_put in
  * heads.c; dequant slice add mul mulz relu2 silu in elem.c; the others in table.c.
  *
  * gather: `row` copies to tn_lb_result_row if f->mem is set or the value leaves; else it only points f->mem

@@ -77,54 +77,63 @@ const TnLlvmOp tn_llvm_op_rope = {.can = tn_llvm_yes, .row = rope};
 
 /* ---- kv_put */
 
-/* 32 floats as they are stored in the cache: <32 x float> or <32 x i16>. */
-static LLVMValueRef narrow(TnLb *b, LLVMValueRef v, bool f16) {
-    return f16 ? tn_lb_narrow_f16_sat(b, v) : v;
-}
+/* A row on its way into its place of a page. */
+typedef struct Put {
+    bool keys;
+    int64_t head, size;     /* head dim; bytes of an element */
+    LLVMValueRef at, block; /* position in the page; room for 32 elements */
+} Put;
 
-/* Keys lie [head][position], so a row's elements are 64 positions apart: converted by blocks, stored one by
- * one. */
-static void put_keys(TnLb *b, const TnFrame *f, LLVMValueRef x, LLVMValueRef width, LLVMValueRef page,
-                     LLVMValueRef at, bool f16) {
-    int64_t size = f16 ? 2 : 4;
-    LLVMTypeRef elem = f16 ? b->t_i16 : b->t_f32;
-    LLVMValueRef block = tn_lb_scratch(b, TN_LANES * 4);
-    LLVMValueRef to = tn_lb_elem(b, tn_lb_elem(b, page, at, size), f->col, TN_PAGE * size);
-    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), width, TN_LANES);
-    LLVMValueRef v = tn_lb_load(b, b->t_f32x, tn_lb_elem(b, x, l.i, 4), 4);
-    tn_lb_store(b, narrow(b, v, f16), block, 4);
-    LLVMValueRef n = tn_lb_min(b, LLVMBuildSub(b->b, width, l.i, ""), tn_lb_i64(b, TN_LANES));
-    LLVMValueRef start = tn_lb_elem(b, to, l.i, TN_PAGE * size);
-    TnLoop j = tn_lb_loop(b, tn_lb_i64(b, 0), n, 1);
-    LLVMValueRef e = tn_lb_load(b, elem, tn_lb_elem(b, block, j.i, size), (unsigned)size);
-    tn_lb_store(b, e, tn_lb_elem(b, start, j.i, TN_PAGE * size), (unsigned)size);
-    tn_lb_loop_end(b, &j);
-    tn_lb_loop_end(b, &l);
-}
-
-/* Values lie [position][head]: a head of a row is one piece. */
-static void put_values(TnLb *b, const TnFrame *f, LLVMValueRef x, LLVMValueRef width, LLVMValueRef page,
-                       LLVMValueRef at, int64_t head, bool f16) {
-    int64_t size = f16 ? 2 : 4;
-    LLVMValueRef first = LLVMBuildSDiv(b->b, f->col, tn_lb_i64(b, head), "");
-    LLVMValueRef to = tn_lb_elem(b, page, first, TN_PAGE * head * size);
-    to = tn_lb_elem(b, to, at, head * size);
-    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), width, head);
-    LLVMValueRef from = tn_lb_elem(b, x, l.i, 4), piece = tn_lb_elem(b, to, l.i, TN_PAGE * size);
-    for (int64_t i = 0; i < head; i += TN_LANES) {
+/* 127/a of a head for int8, its scale stored. */
+static LLVMValueRef quant_head(TnLb *b, const Put *p, LLVMValueRef from, LLVMValueRef part) {
+    LLVMValueRef top = LLVMConstNull(b->t_i32x), scale;
+    for (int64_t i = 0; i < p->head; i += TN_LANES) {
         LLVMValueRef v =
-            tn_lb_load_masked(b, b->t_f32x, tn_lb_atc(b, from, i * 4), 4, tail(b, head, i, TN_LANES));
-        int n = head - i < TN_LANES ? (int)(head - i) : TN_LANES;
-        tn_lb_store_first(b, narrow(b, v, f16), tn_lb_atc(b, piece, i * size), n);
+            tn_lb_load_masked(b, b->t_f32x, tn_lb_atc(b, from, i * 4), 4, tail(b, p->head, i, TN_LANES));
+        LLVMValueRef u = LLVMBuildAnd(b->b, tn_lb_bits(b, v), tn_lb_vi(b, 0x7fffffff), "");
+        top = LLVMBuildSelect(b->b, LLVMBuildICmp(b->b, LLVMIntUGT, u, top, ""), u, top, "");
     }
-    tn_lb_loop_end(b, &l);
+    LLVMValueRef factor = tn_lb_quant_factor(b, tn_lb_tree(b, top, TN_FOLD_UMAX), &scale);
+    tn_lb_store(b, scale, tn_lb_elem(b, tn_lb_atc(b, part, p->head * TN_PAGE), p->at, 4), 4);
+    return tn_lb_splat(b, factor, TN_LANES);
+}
+
+/* 32 floats as they are stored in the cache. */
+static LLVMValueRef narrow(TnLb *b, const Put *p, LLVMValueRef v, LLVMValueRef factor) {
+    if (p->size == 4) return v;
+    if (p->size == 2) return tn_lb_narrow_f16_sat(b, v);
+    return LLVMBuildTrunc(b->b, tn_lb_quant(b, v, factor), LLVMVectorType(b->t_i8, TN_LANES), "");
+}
+
+/* Keys lie [head dim][position], so a row's elements are 64 positions apart: converted by blocks, stored one
+ * by one. Values lie [position][head dim]: a head of a row is one piece. */
+static void put_head(TnLb *b, const Put *p, LLVMValueRef from, LLVMValueRef part) {
+    LLVMTypeRef elem = p->size == 4 ? b->t_f32 : p->size == 2 ? b->t_i16 : b->t_i8;
+    LLVMValueRef factor = p->size == 1 ? quant_head(b, p, from, part) : NULL;
+    LLVMValueRef to = tn_lb_elem(b, part, p->at, p->keys ? p->size : p->head * p->size);
+    for (int64_t i = 0; i < p->head; i += TN_LANES) {
+        int n = p->head - i < TN_LANES ? (int)(p->head - i) : TN_LANES;
+        LLVMValueRef v =
+            tn_lb_load_masked(b, b->t_f32x, tn_lb_atc(b, from, i * 4), 4, tail(b, p->head, i, TN_LANES));
+        v = narrow(b, p, v, factor);
+        if (!p->keys) {
+            tn_lb_store_first(b, v, tn_lb_atc(b, to, i * p->size), n);
+            continue;
+        }
+        tn_lb_store(b, v, p->block, 4);
+        LLVMValueRef start = tn_lb_atc(b, to, i * TN_PAGE * p->size);
+        TnLoop j = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, n), 1);
+        LLVMValueRef e = tn_lb_load(b, elem, tn_lb_elem(b, p->block, j.i, p->size), (unsigned)p->size);
+        tn_lb_store(b, e, tn_lb_elem(b, start, j.i, TN_PAGE * p->size), (unsigned)p->size);
+        tn_lb_loop_end(b, &j);
+    }
 }
 
 static void kv_put(TnLb *b, TnFrame *f, TnRef ref) {
     const TnType *t = &b->g->nodes[ref].type;
-    bool f16 = tn_enc_bytes(t->enc) == 2;
-    int64_t head = t->dim[2];
-    TN_CHECK(f->grain % head == 0);
+    Put p = {.keys = tn_enc_is_kcache(t->enc), .head = t->dim[2], .size = tn_enc_bytes(t->enc)};
+    int64_t part = (int64_t)tn_page_head_bytes(t);
+    TN_CHECK(f->grain % p.head == 0);
     LLVMValueRef x = tn_lb_mem(b, f, arg(b, ref, 1));
     LLVMValueRef pos = tn_lb_load(b, b->t_i32, tn_lb_row_mem(b, f, arg(b, ref, 2)), 4);
     LLVMValueRef slot = tn_lb_load(b, b->t_i32, tn_lb_row_mem(b, f, arg(b, ref, 3)), 4);
@@ -136,11 +145,12 @@ static void kv_put(TnLb *b, TnFrame *f, TnRef ref) {
         tn_lb_load(b, b->t_i32, tn_lb_elem(b, tn_lb_operand(b, arg(b, ref, 4)), entry, 4), 4);
     number = LLVMBuildSExt(b->b, number, b->t_i64, "");
     LLVMValueRef page = tn_lb_elem(b, tn_lb_operand(b, ref), number, (int64_t)tn_page_bytes(t));
-    LLVMValueRef at = LLVMBuildAnd(b->b, pos, tn_lb_i64(b, TN_PAGE - 1), "");
-    LLVMValueRef width = width_of(b, f, arg(b, ref, 1));
-    if (tn_enc_is_kcache(t->enc))
-        put_keys(b, f, x, width, page, at, f16);
-    else
-        put_values(b, f, x, width, page, at, head, f16);
+    p.at = LLVMBuildAnd(b->b, pos, tn_lb_i64(b, TN_PAGE - 1), "");
+    p.block = tn_lb_scratch(b, TN_LANES * 4);
+    page = tn_lb_elem(b, page, LLVMBuildSDiv(b->b, f->col, tn_lb_i64(b, p.head), ""), part);
+    LLVMValueRef heads = LLVMBuildSDiv(b->b, width_of(b, f, arg(b, ref, 1)), tn_lb_i64(b, p.head), "");
+    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), heads, 1);
+    put_head(b, &p, tn_lb_elem(b, x, l.i, p.head * 4), tn_lb_elem(b, page, l.i, part));
+    tn_lb_loop_end(b, &l);
 }
 const TnLlvmOp tn_llvm_op_kv_put = {.can = tn_llvm_yes, .row = kv_put};

@@ -57,21 +57,13 @@ static void quant(TnLb *b, TnFrame *f, TnRef ref) {
     u = only(b, LLVMBuildAnd(b->b, u, tn_lb_vi(b, 0x7fffffff), ""), below(b, n, l.i));
     tn_lb_next(&l, 0, LLVMBuildSelect(b->b, LLVMBuildICmp(b->b, LLVMIntUGT, u, top, ""), u, top, ""));
     tn_lb_loop_end(b, &l);
-    LLVMValueRef bits = tn_lb_tree(b, l.out[0], TN_FOLD_UMAX), least = tn_lb_bits(b, tn_lb_f32(b, 1e-5f));
-    bits = LLVMBuildSelect(b->b, LLVMBuildICmp(b->b, LLVMIntUGT, bits, least, ""), bits, least, "");
-    LLVMValueRef a = tn_lb_float_of(b, bits), k127 = tn_lb_f32(b, 127.0f);
-    LLVMValueRef factor = tn_lb_splat(b, LLVMBuildFDiv(b->b, k127, a, ""), TN_LANES);
+    LLVMValueRef scale, factor = tn_lb_quant_factor(b, tn_lb_tree(b, l.out[0], TN_FOLD_UMAX), &scale);
+    factor = tn_lb_splat(b, factor, TN_LANES);
 
     LLVMValueRef out = tn_lb_result_row(b, f, ref), codes = tn_lb_atc(b, out, TN_Q8_HEAD);
     TnLoop m = tn_lb_loop(b, zero, end, TN_LANES);
     LLVMValueRef sum = tn_lb_carry(b, &m, LLVMConstNull(b->t_i32x));
-    LLVMValueRef v = LLVMBuildFMul(b->b, tn_lb_value(b, f, x, m.i, NULL), factor, "");
-    v = tn_lb_rint(b, v);
-    LLVMValueRef is_nan = LLVMBuildFCmp(b->b, LLVMRealUNO, v, v, "");
-    v = tn_lb_fmin(b, v, tn_lb_vf(b, 127.0f)); /* NaN becomes 127 here and 0 below: no conversion sees it */
-    v = tn_lb_fmax(b, v, tn_lb_vf(b, -127.0f));
-    LLVMValueRef q = LLVMBuildFPToSI(b->b, v, b->t_i32x, "");
-    q = LLVMBuildSelect(b->b, is_nan, LLVMConstNull(b->t_i32x), q, "");
+    LLVMValueRef q = tn_lb_quant(b, tn_lb_value(b, f, x, m.i, NULL), factor);
     q = only(b, q, below(b, n, m.i));
     LLVMValueRef q8 = LLVMBuildTrunc(b->b, q, LLVMVectorType(b->t_i8, TN_LANES), "");
     tn_lb_store(b, q8, tn_lb_at(b, codes, m.i), 32);
@@ -82,7 +74,7 @@ static void quant(TnLb *b, TnFrame *f, TnRef ref) {
         tn_lb_store(b, LLVMConstNull(bytes32), tn_lb_atc(b, codes, i), 32);
     for (int64_t i = 0; i < TN_Q8_HEAD; i += TN_LANES)
         tn_lb_store(b, LLVMConstNull(bytes32), tn_lb_atc(b, out, i), 32);
-    tn_lb_store(b, LLVMBuildFDiv(b->b, a, k127, ""), out, 4);
+    tn_lb_store(b, scale, out, 4);
     tn_lb_store(b, tn_lb_tree(b, m.out[0], TN_FOLD_ADD), tn_lb_atc(b, out, 4), 4);
 }
 const TnLlvmOp tn_llvm_op_quant = {.can = tn_llvm_yes, .row = quant};

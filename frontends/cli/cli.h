@@ -77,7 +77,7 @@ typedef struct ModelFlags {
          0,                                                                                                  \
          "where a .tir (a graph as text, stage=model) finds its tensors; default: the embedded model"},      \
         {"-t --threads", "N", FLAG_INT, &(m).threads, 1, 1024, "worker threads (default: all processors)"},  \
-        {"--kv", "TYPE", FLAG_STR, &(m).kv, 0, 0, "KV cache: f16 (default) or f32"},                         \
+        {"--kv", "TYPE", FLAG_STR, &(m).kv, 0, 0, "KV cache: f16 (default), f32 or i8"},                         \
         {"--cpu",                                                                                            \
          "LEVEL",                                                                                            \
          FLAG_STR,                                                                                           \

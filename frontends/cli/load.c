@@ -114,7 +114,8 @@ bool is_gguf(const char *path) {
 TernKv parse_kv(const Verb *verb, const char *kv) {
     if (!kv || strcmp(kv, "f16") == 0) return TERN_KV_F16;
     if (strcmp(kv, "f32") == 0) return TERN_KV_F32;
-    usage_error(verb, "--kv: '%s', wanted f16 or f32", kv);
+    if (strcmp(kv, "i8") == 0) return TERN_KV_I8;
+    usage_error(verb, "--kv: '%s', wanted f16, f32 or i8", kv);
 }
 
 uint32_t parse_kvs(const Verb *verb, const char *list) {

@@ -15,6 +15,7 @@ typedef struct RunFlags {
     float temp, top_p, min_p, repeat_penalty;
     uint64_t seed;
     bool print_tokens, ignore_eos;
+    TernKv kv;
 } RunFlags;
 
 typedef struct Run {
@@ -219,7 +220,7 @@ static int prepare(Run *s) {
     TernSessionOptions o = {.size = sizeof o,
                             .context = s->context,
                             .wants = 1 + (uint32_t)f->draft,
-                            .kv = f->m.kv && strcmp(f->m.kv, "f32") == 0 ? TERN_KV_F32 : TERN_KV_F16};
+                            .kv = f->kv};
     uint32_t rows = s->prompt.n > o.wants ? (uint32_t)s->prompt.n : o.wants;
     if (rows < s->model.info.max_rows) o.batch = rows;
     if (o.wants > s->model.info.max_rows)
@@ -299,7 +300,7 @@ int verb_run(const Verb *verb, int argc, char **argv) {
     parse_args(verb, flags, argc, argv, &f.m.model, 1, &n_words);
     if (!!f.prompt + !!f.file + !!f.tokens + !!f.token_file > 1)
         usage_error(verb, "-p, -f, --tokens and --token-file exclude each other");
-    (void)parse_kv(verb, f.m.kv);
+    f.kv = parse_kv(verb, f.m.kv);
     Run s = {.f = &f, .profile = profile_create(verb, f.profile)};
     int code = load_model(verb, &f.m, &s.model);
     if (code != EXIT_OK) {

@@ -76,7 +76,7 @@ typedef struct TnBlobExport {
     TnBlobRange name;
 } TnBlobExport;
 
-enum { TN_KVTYPE_F16 = 1, TN_KVTYPE_F32 = 2 };
+enum { TN_KVTYPE_F16 = 1, TN_KVTYPE_F32 = 2, TN_KVTYPE_I8 = 3 };
 
 /* One variant: (feature level, cache type, row class). A step of T rows runs the variant with rows_lo <= T
  * <= rows_hi. */

@@ -55,7 +55,7 @@ run 2 compile "$model"
 is "no output" "$err" "tern compile: -o is wanted (see tern compile --help)"
 run 2 run -p a --tokens 1
 run 2 run --kv f8
-is "bad kv" "$err" "tern run: --kv: 'f8', wanted f16 or f32 (see tern run --help)"
+is "bad kv" "$err" "tern run: --kv: 'f8', wanted f16, f32 or i8 (see tern run --help)"
 run 2 logits "$model" --tokens 1
 run 2 perplexity "$model"
 
@@ -167,7 +167,7 @@ is "a cache type it was not compiled for" "$err" "tern: error: $dir/kv.tern: was
 run 0 run "$dir/kv.tern" --tokens 1789,978,1530,317 --temp 0 -n 8 --print-tokens $ref
 is "ids of the smaller blob" "$out" "$want"
 run 2 compile "$model" -o "$dir/kv.tern" --kv f16,f8
-is "bad kv list" "$err" "tern compile: --kv: 'f8', wanted f16 or f32 (see tern compile --help)"
+is "bad kv list" "$err" "tern compile: --kv: 'f8', wanted f16, f32 or i8 (see tern compile --help)"
 
 # logits and perplexity, bit for bit
 ids=$(seq -s, 5 44)

@@ -37,7 +37,7 @@ run 0 opt -O1 --cpu $level --time-passes -o "$dir/O1.tir"
 is "-O1" "$(passes)" "fold cse dce fuse layout tile plan"
 for o in -O2 -O3; do
     run 0 opt $o --cpu $level --time-passes -o "$dir/$o.tir"
-    is "$o" "$(passes)" "fold cse dce merge fuse gate layout tile plan"
+    is "$o" "$(passes)" "fold cse dce merge split fuse gate layout tile plan"
 done
 run 0 opt --cpu $level -o "$dir/plain.tir"
 cmp -s "$dir/plain.tir" "$dir/-O3.tir" || no "-O3 is not the default"
@@ -49,15 +49,15 @@ is "-O and --passes" "$err" "tern opt: -O0 and --passes exclude each other (see 
 
 # --verify-each: the input, then every pass
 run 0 opt --cpu $level --verify-each -o "$dir/v.tir"
-is "verify-each" "$(passes)" "input fold cse dce merge fuse gate layout tile plan"
+is "verify-each" "$(passes)" "input fold cse dce merge split fuse gate layout tile plan"
 is "a line of it" "$(head -1 "$dir/err" | sed 's/[0-9][0-9]*/N/')" "input    verified, and read back from N bytes of text"
 cmp -s "$dir/v.tir" "$dir/plain.tir" || no "--verify-each changed the result"
 
 # --dump-after: all, some, and those that changed the text
 run 0 opt --cpu $level --dump-after=all -o "$dir/x.tir"
-is "all" "$(grep '^; after' "$dir/out" | tr '\n' ' ')" "; after fold ; after cse ; after dce ; after merge ; after fuse ; after gate ; after layout ; after tile ; after plan "
+is "all" "$(grep '^; after' "$dir/out" | tr '\n' ' ')" "; after fold ; after cse ; after dce ; after merge ; after split ; after fuse ; after gate ; after layout ; after tile ; after plan "
 run 0 opt --cpu $level --dump-after=all,changed -o "$dir/x.tir"
-is "all,changed" "$(grep '^; after' "$dir/out" | tr '\n' ' ')" "; after cse ; after merge ; after fuse ; after gate ; after layout ; after tile ; after plan "
+is "all,changed" "$(grep '^; after' "$dir/out" | tr '\n' ' ')" "; after cse ; after merge ; after split ; after fuse ; after gate ; after layout ; after tile ; after plan "
 run 0 opt --cpu $level --dump-after=fold,cse,changed -o "$dir/x.tir"
 is "two, changed" "$(grep '^; after' "$dir/out" | tr '\n' ' ')" "; after cse "
 run 0 opt --cpu $level --dump-after=plan -o "$dir/x.tir"
@@ -70,7 +70,7 @@ in=$dir/plain.tir
 run 0 opt -
 cmp -s "$dir/out" "$dir/plain.tir" || no "opt - is not the text that went in"
 in=/dev/null
-"$tern" opt --passes=fold,cse,dce,merge,fuse --cpu $level | "$tern" opt - --cpu $level >"$dir/two.tir"
+"$tern" opt --passes=fold,cse,dce,merge,split,fuse --cpu $level | "$tern" opt - --cpu $level >"$dir/two.tir"
 cmp -s "$dir/two.tir" "$dir/plain.tir" || no "a pipeline cut in two gives another graph"
 printf 'tir 1\ngraph @g stage=model\n  %%a: f32[T,4] = add %%b, %%b\nend\n' >"$dir/bad.tir"
 in=$dir/bad.tir
@@ -101,11 +101,11 @@ run 0 opt "$dir/m.tern" --kv f16 --rows 1 -o "$dir/blob.tir"
 run 0 opt --cpu ref -o "$dir/own.tir"
 cmp -s "$dir/blob.tir" "$dir/own.tir" || no "the blob's graph is not what opt makes"
 run 1 opt "$dir/m.tern" --rows 7..9
-is "no such rows" "$err" "tern: error: $dir/m.tern: none of its 6 graphs is for the --cpu, --kv and --rows given"
+is "no such rows" "$err" "tern: error: $dir/m.tern: none of its 9 graphs is for the --cpu, --kv and --rows given"
 run 1 opt "$dir/m.tern" --cpu avx2
-is "no such level" "$err" "tern: error: $dir/m.tern: none of its 6 graphs is for the --cpu, --kv and --rows given"
-run 1 opt "$dir/m.tern" --variant 6
-is "no such variant" "$err" "tern: error: --variant: 6, but $dir/m.tern has graphs 0 to 5"
+is "no such level" "$err" "tern: error: $dir/m.tern: none of its 9 graphs is for the --cpu, --kv and --rows given"
+run 1 opt "$dir/m.tern" --variant 9
+is "no such variant" "$err" "tern: error: --variant: 9, but $dir/m.tern has graphs 0 to 8"
 
 # eval
 printf 'tir 1\ngraph @g stage=model\n  %%x: f32[T,3] = input {name="x"}\n  %%y: f32[T,3] = relu2 %%x\nend\n' >"$dir/e.tir"

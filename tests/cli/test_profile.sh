@@ -37,7 +37,7 @@ run, 2 threads, rows 1..1: 3 runs of N rows, N ms a run: kernels N%, barriers N%
 weights read: N MB a run, N MB in the plan
 share ms calls us/call KB/call GB/s GOPS floor imbal kernels of equal code together
 argmax34: argmax
-attend3 x6: attend kc_f16[N,2,64]
+attend_blocks3 x6: attend_blocks kc_f16[N,2,64]
 embed1: embed f16[1792,256]
 matmul33: matmul f16[1792,256]
 rope_angle0: rope_angle

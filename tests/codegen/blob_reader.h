@@ -264,7 +264,9 @@ static inline const char *br_plan(Br *b, uint32_t i) {
         if (v->arena[k] > most) return br_bad_in(b, BR_PLAN, "arena");
     if (v->arena[7] || v->arena_const > most || v->scratch > most || v->scratch_page > most)
         return br_bad_in(b, BR_PLAN, "arena or scratch");
-    uint64_t page = (uint64_t)b->n_kv_heads * b->head_dim * 64 * (v->kv == 2 ? 4 : 2);
+    static const uint8_t bytes[4][2] = {{0, 0}, {2, 0}, {4, 0}, {1, 4}}; /* by kv: an element's, a scale's */
+    uint64_t page =
+        (uint64_t)b->n_kv_heads * 64 * (b->head_dim * (uint64_t)bytes[v->kv][0] + bytes[v->kv][1]);
     if (v->key_page != page || v->value_page != page) return br_bad_in(b, BR_PLAN, "pages");
     if (v->weight_bytes > br_find(b, BR_WGHT, 0)->size) return br_bad_in(b, BR_PLAN, "weight_bytes");
     if (v->topk > 65536) return br_bad_in(b, BR_PLAN, "topk");
@@ -336,7 +338,7 @@ static inline const char *br_prog(Br *b, uint32_t i) {
                      .n_operands = br_u32(p + 24)};
     for (int k = 0; k < 8; k++) v->output[k] = br_u32(p + 32 + 4 * k);
     if (v->level != s->level) return br_bad_in(b, BR_PROG, "level");
-    if (v->kv != 1 && v->kv != 2) return br_bad_in(b, BR_PROG, "kv");
+    if (v->kv < 1 || v->kv > 3) return br_bad_in(b, BR_PROG, "kv");
     if (v->rows_lo < 1 || v->rows_lo > v->rows_hi || v->rows_hi > 1u << 16)
         return br_bad_in(b, BR_PROG, "rows");
     uint32_t next = 1;

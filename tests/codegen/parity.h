@@ -177,20 +177,20 @@ static inline void parity_call(const Compiled *c, const Memory *m, const int64_t
     c->run(&l, &t);
 }
 
-/* Kernel 0 of g with the operands of `m` (reads filled in): the evaluator against the code of `level`. */
-static inline void parity_check(const TnGraph *g, const char *level, const Memory *m, const int64_t *sym,
-                                const char *what) {
-    Compiled c = parity_compile(g, 0, level);
+/* A kernel of g with the operands of `m` (reads filled in): the evaluator against the code of `level`. */
+static inline void parity_check(const TnGraph *g, const char *level, uint32_t kernel, const Memory *m,
+                                const int64_t *sym, const char *what) {
+    Compiled c = parity_compile(g, kernel, level);
     if (!parity_works(&c)) { /* cross-compiled: that it could be is all that can be said here */
         parity_free(&c);
         return;
     }
     Memory want = parity_copy(m);
-    void *scratch = parity_alloc(tn_eval_kernel_scratch(g, 0, sym), 0xff);
-    tn_eval_kernel(g, 0, want.p, sym, scratch);
+    void *scratch = parity_alloc(tn_eval_kernel_scratch(g, kernel, sym), 0xff);
+    tn_eval_kernel(g, kernel, want.p, sym, scratch);
     free(scratch);
 
-    const TnKernel *k = &g->kernels[0];
+    const TnKernel *k = &g->kernels[kernel];
     int64_t units = k->units;
     if (k->axis == TN_AXIS_ROWS) {
         const TnType *lead = &g->nodes[m->n > m->n_in ? m->ref[m->n_in] : g->nodes[k->first].args[1]].type;

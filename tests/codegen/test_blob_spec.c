@@ -194,7 +194,7 @@ static void compiled_blobs(void **state) {
     if (tn_compile(g, NULL, &small_facts, &o, &dest, &report, &err)) fail_msg("%s", err.text);
     tn_graph_destroy(g);
     same_facts(bytes, size);
-    assert_int_equal(br.n_variants, 6 * o.n_levels);
+    assert_int_equal(br.n_variants, 9 * o.n_levels);
     assert_int_equal(report.file_bytes, size);
     assert_int_equal(br.source_hash, small_facts.source_hash);
     check_order(o.n_levels - 1);

@@ -55,7 +55,7 @@ static void check(const char *body, int64_t n, const char *what) {
         }
         char line[100];
         snprintf(line, sizeof line, "%s %s n=%lld", parity_levels[i], what, (long long)n);
-        parity_check(g, parity_levels[i], &m, sym, line);
+        parity_check(g, parity_levels[i], 0, &m, sym, line);
         parity_memory_free(&m);
         tn_graph_destroy(g);
     }

@@ -133,7 +133,7 @@ static void check_examples(const char *page, Check *c) {
             aside = last;
             last = (TnBuf){0};
             tn_buf_put(&last, first, (size_t)(first_end - first));
-            if (strcmp(pass, "fuse") == 0) tn_buf_put(&fused_from, last.data, last.len);
+            if (strcmp(pass, "split") == 0) tn_buf_put(&fused_from, last.data, last.len);
             first = next_block(c, section_end, &second_end);
         } else {
             second_end = first_end;

@@ -177,7 +177,7 @@ static void symbols_and_classes_are_listed(void **state) {
 static void spoilt_entries_are_noticed(void **state) {
     (void)state;
     char *page = read_doc("ir.md");
-    const char *const words[] = {"TERNARY   256", "attend: multiplies q.k", "ROOT; 2 operands",
+    const char *const words[] = {"TERNARY   256", "attend, attend_blocks: multiplies q.k", "ROOT; 2 operands",
                                  "K <= 16909320", "### `relu2`"};
     for (size_t i = 0; i < TN_COUNT(words); i++) {
         char *at = strstr(page, words[i]);

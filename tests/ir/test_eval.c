@@ -372,6 +372,7 @@ enum { HEADS = 4, KV = 2, HEAD = 6, SLOTS = 2, PAGES = 4, STEPS = 200 };
 
 typedef struct Past { /* all that slots have stored, position by position */
     float k[SLOTS][STEPS][KV * HEAD], v[SLOTS][STEPS][KV * HEAD];
+    float ks[SLOTS][STEPS][KV], vs[SLOTS][STEPS][KV]; /* scales, 1 if there are none */
 } Past;
 
 /* The formula of ir.h with everything in arrays over positions, and once more in double. */
@@ -391,15 +392,16 @@ static void attend_plain(const Past *past, int slot, int pos, int window, const 
                 s[j] = fmaf(q[h * HEAD + d], past->k[slot][j][g * HEAD + d], s[j]);
                 s64 += (double)q[h * HEAD + d] * (double)past->k[slot][j][g * HEAD + d];
             }
-            s[j] = s[j] * 0.625f;
-            p64[j] = s64 * 0.625;
+            s[j] = s[j] * past->ks[slot][j][g] * 0.625f;
+            p64[j] = s64 * (double)past->ks[slot][j][g] * 0.625;
             top64 = p64[j] > top64 ? p64[j] : top64;
         }
         for (int j = first; j <= pos; j++) sum64 += p64[j] = exp(p64[j] - top64);
         for (int d = 0; d < HEAD; d++) {
             y64[h * HEAD + d] = 0;
             for (int j = first; j <= pos; j++)
-                y64[h * HEAD + d] += p64[j] * (double)past->v[slot][j][g * HEAD + d] / sum64;
+                y64[h * HEAD + d] +=
+                    p64[j] * (double)past->v[slot][j][g * HEAD + d] * (double)past->vs[slot][j][g] / sum64;
         }
         for (int b = first / 64; b <= pos / 64; b++) {
             m[b] = -INFINITY;
@@ -414,7 +416,8 @@ static void attend_plain(const Past *past, int slot, int pos, int window, const 
                 o[b][d] = 0.0f;
                 for (int j = 64 * b; j < 64 * b + 64;
                      j++) /* a masked p is +0: multiplying by it changes nothing */
-                    if (j < STEPS) o[b][d] = fmaf(p[j], past->v[slot][j][g * HEAD + d], o[b][d]);
+                    if (j < STEPS)
+                        o[b][d] = fmaf(p[j] * past->vs[slot][j][g], past->v[slot][j][g * HEAD + d], o[b][d]);
                 o[b][d] = o[b][d] + 0.0f;
             }
             top = b == first / 64 || m[b] > top ? m[b] : top;
@@ -429,34 +432,50 @@ static void attend_plain(const Past *past, int slot, int pos, int window, const 
     }
 }
 
-static TnGraph *attend_graph(const char *cache) {
-    char text[1024];
-    snprintf(
-        text, sizeof text,
-        "  %%pos: i32[T] = input {name=\"pos\"}\n"
-        "  %%slot: i32[T] = input {name=\"slot\"}\n"
-        "  %%table: i32[S,P] = input {name=\"table\"}\n"
-        "  %%k0: kc%s[N,2,6] = input {name=\"k0\"}\n"
-        "  %%v0: vc%s[N,2,6] = input {name=\"v0\"}\n"
-        "  %%q: f32[T,24] = input {name=\"q\"}\n"
-        "  %%k: f32[T,12] = input {name=\"k\"}\n"
-        "  %%v: f32[T,12] = input {name=\"v\"}\n"
-        "  %%k1: kc%s[N,2,6] = kv_put %%k0, %%k, %%pos, %%slot, %%table\n"
-        "  %%v1: vc%s[N,2,6] = kv_put %%v0, %%v, %%pos, %%slot, %%table\n"
-        "  %%y: f32[T,24] = attend %%q, %%k1, %%v1, %%pos, %%slot, %%table {scale=0x1.4p-1, window=0}\n"
-        "  %%w: f32[T,24] = attend %%q, %%k1, %%v1, %%pos, %%slot, %%table {scale=0x1.4p-1, window=70}\n",
-        cache, cache, cache, cache);
+static TnGraph *attend_graph(const char *cache, int rows) {
+    char text[2048];
+    snprintf(text, sizeof text,
+             "  %%pos: i32[T] = input {name=\"pos\"}\n"
+             "  %%slot: i32[T] = input {name=\"slot\"}\n"
+             "  %%table: i32[S,P] = input {name=\"table\"}\n"
+             "  %%k0: kc%s[N,2,6] = input {name=\"k0\"}\n"
+             "  %%v0: vc%s[N,2,6] = input {name=\"v0\"}\n"
+             "  %%q: f32[T,24] = input {name=\"q\"}\n"
+             "  %%k: f32[T,12] = input {name=\"k\"}\n"
+             "  %%v: f32[T,12] = input {name=\"v\"}\n"
+             "  %%k1: kc%s[N,2,6] = kv_put %%k0, %%k, %%pos, %%slot, %%table\n"
+             "  %%v1: vc%s[N,2,6] = kv_put %%v0, %%v, %%pos, %%slot, %%table\n"
+             "  %%y: f32[T,24] = attend %%q, %%k1, %%v1, %%pos, %%slot, %%table {scale=0x1.4p-1, window=0}\n"
+             "  %%w: f32[T,24] = attend %%q, %%k1, %%v1, %%pos, %%slot, %%table {scale=0x1.4p-1, window=70}\n"
+             "  %%yb: f32[P,%d] = attend_blocks %%q, %%k1, %%v1, %%pos, %%slot, %%table {scale=0x1.4p-1, "
+             "window=0, n=%d}\n"
+             "  %%wb: f32[P,%d] = attend_blocks %%q, %%k1, %%v1, %%pos, %%slot, %%table {scale=0x1.4p-1, "
+             "window=70, n=%d}\n"
+             "  %%yj: f32[T,24] = attend_join %%yb, %%pos {window=0, n=%d, heads=4}\n"
+             "  %%wj: f32[T,24] = attend_join %%wb, %%pos {window=70, n=%d, heads=4}\n",
+             cache, cache, cache, cache, rows * 32, rows, rows * 32, rows, rows, rows);
     return graph_of(text);
+}
+
+/* A head as a cache gives it back: its elements, and their scale. */
+static float remember(const char *cache, const float *x, float *out) {
+    float top = 1e-5f;
+    for (int i = 0; i < HEAD; i++) {
+        out[i] = strcmp(cache, "_f16") == 0 ? tn_f16_to_f32(tn_f32_to_f16_sat(x[i])) : x[i];
+        top = fabsf(x[i]) > top ? fabsf(x[i]) : top;
+    }
+    if (strcmp(cache, "_i8") != 0) return 1.0f;
+    for (int i = 0; i < HEAD; i++) out[i] = rintf(x[i] * (127.0f / top));
+    return top / 127.0f;
 }
 
 /* Rows of two slots, in chunks of `rows`: slot 1 begins at row 7 and runs every third row. */
 static void run_attend(const char *cache, int rows, float *out_y, float *out_w) {
     static const int32_t table[SLOTS * PAGES] = {5, 0, 7, 2, 3, 6, 1, 4};
-    TnGraph *g = attend_graph(cache);
+    TnGraph *g = attend_graph(cache, rows);
     int64_t sym[TN_SYM_COUNT] = {[TN_T] = rows, [TN_S] = SLOTS, [TN_P] = PAGES, [TN_N] = SLOTS * PAGES};
     TnEval *e = eval_of(g, sym);
     Past *past = calloc(1, sizeof *past);
-    bool half = strcmp(cache, "_f16") == 0;
     put_i32(e, "table", table, SLOTS * PAGES);
     random_state = 77;
     int next[SLOTS] = {0};
@@ -471,11 +490,11 @@ static void run_attend(const char *cache, int rows, float *out_y, float *out_w) 
             for (int i = 0; i < 12; i++) k[t * 12 + i] = 3 * random_float();
             for (int i = 0; i < 12; i++) v[t * 12 + i] = random_float();
             if (at + t == 20) v[t * 12] = 1e6f; /* more than a half holds */
-            for (int i = 0; i < 12; i++) {
-                past->k[slot[t]][pos[t]][i] =
-                    half ? tn_f16_to_f32(tn_f32_to_f16_sat(k[t * 12 + i])) : k[t * 12 + i];
-                past->v[slot[t]][pos[t]][i] =
-                    half ? tn_f16_to_f32(tn_f32_to_f16_sat(v[t * 12 + i])) : v[t * 12 + i];
+            for (int h = 0; h < KV; h++) {
+                past->ks[slot[t]][pos[t]][h] =
+                    remember(cache, k + t * 12 + h * HEAD, past->k[slot[t]][pos[t]] + h * HEAD);
+                past->vs[slot[t]][pos[t]][h] =
+                    remember(cache, v + t * 12 + h * HEAD, past->v[slot[t]][pos[t]] + h * HEAD);
             }
         }
         sym[TN_T] = n;
@@ -490,6 +509,9 @@ static void run_attend(const char *cache, int rows, float *out_y, float *out_w) 
             double wide[24];
             memcpy(y, value(e, g, "y") + t * 64, 24 * 4);
             memcpy(w, value(e, g, "w") + t * 64, 24 * 4);
+            /* in halves: the same */
+            assert_memory_equal(value(e, g, "yj") + t * 64, y, 24 * 4);
+            assert_memory_equal(value(e, g, "wj") + t * 64, w, 24 * 4);
             for (int window = 0; window <= 70; window += 70) {
                 const float *got = window ? w : y;
                 attend_plain(past, slot[t], pos[t], window, q + t * 24, want, wide);
@@ -507,10 +529,10 @@ static void run_attend(const char *cache, int rows, float *out_y, float *out_w) 
 
 static void attention(void **state) {
     (void)state;
-    static const char *const caches[] = {"", "_f32", "_f16"};
+    static const char *const caches[] = {"", "_f32", "_f16", "_i8"};
     size_t n = STEPS * 24;
-    float *y[3], *w = malloc(n * 4), *y2 = malloc(n * 4), *w2 = malloc(n * 4);
-    for (int c = 0; c < 3; c++) {
+    float *y[4], *w = malloc(n * 4), *y2 = malloc(n * 4), *w2 = malloc(n * 4);
+    for (int c = 0; c < 4; c++) {
         y[c] = malloc(n * 4);
         run_attend(caches[c], 1, y[c], w);
         /* ragged batches give what single rows gave */
@@ -523,13 +545,14 @@ static void attention(void **state) {
     }
     assert_memory_equal(y[0], y[1], n * 4); /* a cache not chosen yet means f32 */
     assert_memory_not_equal(y[0], y[2], n * 4);
-    for (int c = 0; c < 3; c++) free(y[c]);
+    assert_memory_not_equal(y[2], y[3], n * 4);
+    for (int c = 0; c < 4; c++) free(y[c]);
     free(w), free(y2), free(w2);
 }
 
 static void attention_carries_nan(void **state) {
     (void)state;
-    TnGraph *g = attend_graph("");
+    TnGraph *g = attend_graph("", 1);
     int64_t sym[TN_SYM_COUNT] = {[TN_T] = 1, [TN_S] = 1, [TN_P] = 1, [TN_N] = 1};
     TnEval *e = eval_of(g, sym);
     float q[24] = {NAN}, k[12] = {1}, v[12] = {0};

@@ -122,7 +122,7 @@ static const Spoilt spoilt[] = {
     META(vocab.size, UINT32_MAX,
          "section META: vocab: offset 128 with size 4294967295, wanted to end within 146 bytes"),
     PROG(1, level, 1, "section PROG 1: level is 1, wanted 0 by the section table"),
-    PROG(1, kv, 3, "section PROG 1: kv is 3, wanted 1 or 2"),
+    PROG(1, kv, 4, "section PROG 1: kv is 4, wanted 1 to 3"),
     PROG(1, rows_lo, 0, "section PROG 1: rows are 0..6, wanted within 1..65536"),
     PROG(1, rows_lo, 3, "section PROG 1: rows are 3..6, wanted to begin at 2, behind the variant before it"),
     PROG(4, rows_hi, 7, "section PROG 5: rows are 7..20, wanted to begin at 8, behind the variant before it"),

@@ -342,7 +342,7 @@ static void option_errors(void **state) {
         TernSessionOptions o;
         const char *line;
     } cases[] = {
-        {{.kv = 3}, "kv is 3, wanted 1 (f16) or 2 (f32)"},
+        {{.kv = 4}, "kv is 4, wanted 1 (f16), 2 (f32) or 3 (i8)"},
         {{.slots = 100000}, "slots is 100000, wanted 1 to 65536"},
         {{.context = 201}, "context is 201, wanted 1 to 200"},
         {{.batch = 21}, "batch is 21, wanted 1 to 20"},

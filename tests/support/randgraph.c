@@ -227,6 +227,16 @@ static void attend(Gen *p) {
         {.key = TN_ATTR_scale, .f = rand_float(&p->rand, 0.01f, 1)},
         {.key = TN_ATTR_window, .i = rand_one_in(&p->rand, 2) ? 0 : rand_in(&p->rand, 1, 100)}};
     TnRef args[6] = {q.ref, p->k[layer], p->val[layer], p->pos, p->slot, p->table};
+    if (rand_one_in(&p->rand, 4)) { /* as pass split leaves it */
+        TnAttr rows = {.key = TN_ATTR_n, .i = 512};
+        TnRef blocks = add(p, TN_OP_attend_blocks, NULL, args, 6, (TnAttr[]){attrs[0], attrs[1], rows}, 3);
+        TnAttr heads = {.key = TN_ATTR_heads, .i = p->g->nodes[q.ref].type.dim[1] / p->head};
+        keep(p,
+             add(p, TN_OP_attend_join, NULL, (TnRef[]){blocks, p->pos}, 2, (TnAttr[]){attrs[1], rows, heads},
+                 3),
+             30);
+        return;
+    }
     keep(p, add(p, TN_OP_attend, NULL, args, 6, attrs, 2), 30);
 }
 
@@ -447,13 +457,13 @@ void rand_plan(TnGraph *g, Rand *r) {
     int64_t off[TN_SYM_COUNT] = {0};
     g->stage = TN_STAGE_PLANNED;
     g->level = tn_strdup(&g->arena, rand_one_in(r, 2) ? "avx2" : "avx512-vnni");
-    g->kv = rand_one_in(r, 2) ? TN_KV_F16 : TN_KV_F32;
+    g->kv = (TnKv)rand_in(r, TN_KV_F16, TN_KV_I8);
     g->rows_lo = rand_in(r, 1, 3);
     g->rows_hi = g->rows_lo + rand_in(r, 0, 500);
     for (TnRef i = 0; i < g->n; i++) {
         TnNode *n = &g->nodes[i];
-        if (n->type.enc == TN_ENC_kc) n->type.enc = g->kv == TN_KV_F16 ? TN_ENC_kc_f16 : TN_ENC_kc_f32;
-        if (n->type.enc == TN_ENC_vc) n->type.enc = g->kv == TN_KV_F16 ? TN_ENC_vc_f16 : TN_ENC_vc_f32;
+        if (n->type.enc == TN_ENC_kc || n->type.enc == TN_ENC_vc)
+            n->type.enc = tn_kv_enc(g->kv, n->type.enc == TN_ENC_kc);
         if (n->kernel == TN_NONE || n->op == TN_OP_kv_put) continue;
         int64_t *at = &off[tn_dim_sym(n->type.dim[0])];
         tn_node_set_attr(g, i, (TnAttr){.key = TN_ATTR_off, .i = *at});

@@ -1,0 +1,56 @@
+/* split: attention of few rows is cut in two, so that all workers have a part of it.
+ *
+ * Does: in the classes of 1 row and of 2 to 8 rows, y = attend q, k, v, .. becomes b = attend_blocks q, k, v,
+ * .. and y = attend_join b, pos: the blocks of 64 positions, each alone, then their sum in the order of the
+ * blocks. That is the order attend is defined in (ir.h), so the bits are the same. With one row, attend has as
+ * many units as there are key-value heads: five do not fill eight workers, and two of them get 3 and 2. Blocks
+ * are many as soon as there is something to do. The price is the trip of a block's sums through memory, 6
+ * floats for 100 of keys and values; with many rows there are units enough, and the sums would be as large as
+ * the cache.
+ * Needs: a graph of stage model; the row class. Before fuse, which lets attend_join stand before the
+ * multiplication that reads it.
+ * Breaks: nothing; y keeps its name.
+ * Stops: each node is looked at once. */
+#include "passes/internal.h"
+#include <stdlib.h>
+
+#define FEW 8
+
+/* The halves of y = attend .., added behind the graph's nodes; returns the second, which has y's name now. */
+static TnRef halves(TnGraph *g, TnRef y) {
+    const TnNode n = g->nodes[y]; /* its arrays stay where they are */
+    int64_t heads = n.type.dim[1] / g->nodes[n.args[1]].type.dim[2];
+    TnAttr window = *tn_node_attr(&n, TN_ATTR_window), scale = *tn_node_attr(&n, TN_ATTR_scale);
+    TnAttr rows = {.key = TN_ATTR_n, .i = g->rows_hi}, of = {.key = TN_ATTR_heads, .i = heads};
+    TnRef blocks =
+        tn_node_add(g, TN_OP_attend_blocks, NULL, NULL, n.args, n.n_args, (TnAttr[]){scale, window, rows}, 3);
+    TnRef join = tn_node_add(g, TN_OP_attend_join, NULL, NULL, (TnRef[]){blocks, n.args[3]}, 2,
+                             (TnAttr[]){window, rows, of}, 3);
+    g->nodes[blocks].line = g->nodes[join].line = n.line;
+    g->nodes[y].name = g->nodes[join].name;
+    g->nodes[join].name = n.name;
+    return join;
+}
+
+TernStatus pass_split(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
+    (void)ctx;
+    (void)err;
+    if (g->rows_hi > FEW) return TERN_OK;
+    uint32_t n_old = g->n, n = 0;
+    TnRef *to = tn_xcalloc((size_t)n_old + 1, sizeof *to); /* what stands for each node that was there */
+    TnRef *order = tn_xcalloc((size_t)n_old * 2 + 1, sizeof *order);
+    for (TnRef r = 0; r < n_old; r++) {
+        to[r] = g->nodes[r].op == TN_OP_attend ? halves(g, r) : r;
+        if (to[r] != r) order[n++] = to[r] - 1; /* where y stood: a later kv_put may change what it reads */
+        order[n++] = to[r];
+    }
+    for (TnRef r = 0; r < g->n; r++)
+        for (uint32_t i = 0; i < g->nodes[r].n_args; i++) {
+            TnRef *arg = &g->nodes[r].args[i];
+            if (*arg < n_old) *arg = to[*arg];
+        }
+    tn_graph_reorder(g, order, n);
+    free(to);
+    free(order);
+    return TERN_OK;
+}
