@@ -192,9 +192,10 @@ typedef struct TerncVerify {
     uint32_t threads; /* tiles that a launch is cut into; default: as many as processors */
     TernKv kv;        /* default f16 */
     /* NULL or "ref": the evaluator. Another model (.gguf, or .tir with the source's weights): both graphs are
-     * evaluated, and the values that match are compared. */
+     * evaluated, and the values that match are compared. If one of the two is compiled, its code is held against
+     * the evaluator and its results against the other's graph. */
     const char *against;
-    int bisect; /* also look for the pass that changes a result; not of a blob */
+    int bisect;         /* also look for the pass that changes a result; not of a blob */
     const char *reduce; /* a file: what differs, made a graph of a few ops with random weights; may be NULL */
 } TerncVerify;
 /* Sends what = "result": a line of proof, or the first value that differs and the op that made it. *same is 1 if all

@@ -8,9 +8,12 @@
 typedef struct Verify {
     const TerncVerify *v;
     TerncOptions o;
-    bool ref; /* --target ref: there is no code */
+    const TerncSource *source;
+    TerncSource other; /* --against of a compiled file */
+    const char *blob;  /* what runs, if it was compiled before */
+    bool ref;          /* --target ref: there is no code */
     TnGguf *file;
-    TnGraph *graph; /* stage=model; NULL for a blob */
+    TnGraph *graph; /* stage=model; NULL: nobody knows it */
     TnFacts facts;
     TnWeights weights;
     TnArena arena;
@@ -26,8 +29,8 @@ typedef struct Verify {
 /* ---- sources */
 
 static TernStatus open_source(Verify *s, TernError *err) {
-    TN_TRY(tn_source_open(s->v->source, false, &s->file, err));
-    TN_TRY(tn_source_graph(s->v->source, s->file, &s->graph, &s->facts, err));
+    TN_TRY(tn_source_open(s->source, false, &s->file, err));
+    TN_TRY(tn_source_graph(s->source, s->file, &s->graph, &s->facts, err));
     s->weights = tn_gguf_weights(s->file);
     return TERN_OK;
 }
@@ -73,7 +76,7 @@ static TernStatus open_compiled(Verify *s, TernModelOptions *mo, TernError *err)
 static TernStatus read_text(Verify *s, TernError *err) {
     size_t n;
     const char *tir = tern_model_section(s->model, TN_SECTION_TIR, 0, &n);
-    const char *path = s->v->blob ? s->v->blob : "the compiled model";
+    const char *path = s->blob ? s->blob : "the compiled model";
     TnDiag d = {0};
     if (!tir) return tn_fail(err, TERN_ERR_INPUT, "%s: the blob holds no graphs (section TIR)", path);
     TernStatus st = tn_parse(tir, n, "section TIR", &s->watch.graphs, &s->watch.n_graphs, &d);
@@ -88,11 +91,32 @@ static TernStatus read_text(Verify *s, TernError *err) {
 
 /* ---- against the evaluator */
 
+/* A compiled file and another model's graph: rows of results are only comparable where they are alike. */
+static TernStatus check_outputs(const TnGraph *a, const TnGraph *b, TernError *err) {
+    for (TnRef r = 0; r < a->n; r++) {
+        if (a->nodes[r].op != TN_OP_output) continue;
+        const char *name = tn_attr_str(&a->nodes[r], TN_ATTR_name);
+        bool found = false;
+        for (TnRef q = 0; q < b->n; q++)
+            found |= b->nodes[q].op == TN_OP_output &&
+                     strcmp(tn_attr_str(&b->nodes[q], TN_ATTR_name), name) == 0 &&
+                     tn_type_equal(&a->nodes[r].type, &b->nodes[q].type);
+        if (!found)
+            return tn_fail(err, TERN_ERR_INPUT, "output \"%s\": the two models' have other shapes", name);
+    }
+    return TERN_OK;
+}
+
 static TernStatus expect(Verify *s, TernError *err) {
     uint32_t n = s->v->n_tokens, last = n < TN_WHOLE_ROWS ? n : TN_WHOLE_ROWS;
     if (!s->graph) {
         tn_results_create(s->watch.graphs[0], n - last, last, &s->results);
         return TERN_OK;
+    }
+    if (s->blob) {
+        TN_TRY(check_outputs(s->graph, s->watch.graphs[0], err));
+        TN_TRY(check_outputs(s->watch.graphs[0], s->graph, err));
+        TN_TRY(check_tokens(s, s->facts.n_vocab, s->facts.n_context, err));
     }
     TnGraph *g = tn_graph_clone(s->graph);
     TnWhole whole;
@@ -143,8 +167,8 @@ static TernStatus against_evaluator(Verify *s, TernError *err) {
     s->watch.results = &s->results;
     tn_watch_kernels(&s->watch, &kernels);
     TernModelOptions mo = {.size = sizeof mo, .cpu = s->o.cap, .kernels = &kernels};
-    if (s->v->blob)
-        TN_TRY(tern_model_open(s->v->blob, &mo, &s->model, err));
+    if (s->blob)
+        TN_TRY(tern_model_open(s->blob, &mo, &s->model, err));
     else
         TN_TRY(open_compiled(s, &mo, err));
     TN_TRY(read_text(s, err));
@@ -163,7 +187,7 @@ static TernStatus against_evaluator(Verify *s, TernError *err) {
         return TERN_OK;
     }
     tn_buf_put(&s->text, s->watch.text.data, s->watch.text.len);
-    if (!s->watch.g && s->results.from_model && !s->v->bisect)
+    if (!s->watch.g && s->results.from_model && !s->v->bisect && !s->blob)
         tn_buf_puts(
             &s->text,
             "  every launch is what its graph says, so a pass made another graph: --bisect finds it\n");
@@ -252,8 +276,7 @@ static void put_where(const TnGraph *g, TnRef r, const char *path, TnBuf *out) {
 }
 
 static const char *name_of(const Verify *s) {
-    const TerncSource *src = s->v->source;
-    if (s->v->blob) return s->v->blob;
+    const TerncSource *src = s->source;
     return src && src->tir ? src->tir : src && src->path ? src->path : "the embedded model";
 }
 
@@ -298,7 +321,7 @@ static TernStatus hold_graphs(Verify *s, TnGraph *b, const TnWeights *weights_b,
 static TernStatus against_graph(Verify *s, TernError *err) {
     TerncSource source = {.size = sizeof source};
     bool text = tn_path_is_text(s->v->against);
-    if (s->v->source) source = *s->v->source;
+    if (s->source) source = *s->source;
     source.tir = text ? s->v->against : NULL;
     if (!text) source.path = s->v->against;
     TnGguf *file = NULL;
@@ -318,9 +341,35 @@ static TernStatus against_graph(Verify *s, TernError *err) {
     return st;
 }
 
+static bool is_blob(const char *path) {
+    TnFile f;
+    TernError ignored;
+    if (tn_path_is_text(path) || tn_file_map(path, &f, &ignored) != TERN_OK) return false;
+    bool yes = f.size >= 8 && memcmp(f.data, TN_BLOB_MAGIC, 8) == 0;
+    tn_file_unmap(&f);
+    return yes;
+}
+
+/* A compiled file runs against the evaluator too; another model beside it is what its results are held against. */
+static TernStatus against_evaluator_from(Verify *s, bool other, TernError *err) {
+    s->other = (TerncSource){.size = sizeof s->other};
+    s->blob = s->v->blob;
+    if (other && !s->blob) {
+        s->blob = s->v->against;
+    } else if (other) {
+        bool text = tn_path_is_text(s->v->against);
+        s->other.tir = text ? s->v->against : NULL;
+        s->other.path = text ? NULL : s->v->against;
+        s->source = &s->other;
+    }
+    if (!s->blob || other) TN_TRY(open_source(s, err));
+    TN_TRY(against_evaluator(s, err));
+    return s->v->bisect || s->v->reduce ? reduce(s, err) : TERN_OK;
+}
+
 TernStatus ternc_verify(const TerncVerify *v, TerncTextFn *text, void *user, int *same, TernError *err) {
     static const TerncOptions defaults = {.size = sizeof defaults};
-    Verify s = {.v = v, .o = v->options ? *v->options : defaults};
+    Verify s = {.v = v, .o = v->options ? *v->options : defaults, .source = v->source};
     bool other = v->against && strcmp(v->against, "ref") != 0;
     s.ref = s.o.target && strcmp(s.o.target, "ref") == 0;
     TernStatus st;
@@ -333,13 +382,13 @@ TernStatus ternc_verify(const TerncVerify *v, TerncTextFn *text, void *user, int
         st =
             tn_fail(err, TERN_ERR_INPUT, "--bisect starts from a model's graph, before all passes; %s",
                     other ? "--against names another one" : "a compiled file has only what came out of them");
-    else if (other)
+    else if (other && v->blob && is_blob(v->against))
+        st = tn_fail(err, TERN_ERR_INPUT, "%s and %s are both compiled: hold each against the model", v->blob,
+                     v->against);
+    else if (other && !v->blob && !is_blob(v->against))
         st = against_graph(&s, err);
-    else {
-        st = v->blob ? TERN_OK : open_source(&s, err);
-        if (st == TERN_OK) st = against_evaluator(&s, err);
-        if (st == TERN_OK && (v->bisect || v->reduce)) st = reduce(&s, err);
-    }
+    else
+        st = against_evaluator_from(&s, other, err);
     if (st == TERN_OK) {
         text(user, "result", s.text.data, s.text.len);
         *same = !s.differ;

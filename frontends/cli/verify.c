@@ -50,7 +50,7 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
         {"-f --file", "FILE", FLAG_STR, &f.file, 0, 0, "a file with the text; - is standard input"},
         {"--no-bos", NULL, FLAG_BOOL, &f.no_bos, 0, 0, "do not add the tokens the model wants around a text"},
         {"--against", "ref|FILE", FLAG_STR, &f.against, 0, 0,
-         "ref: the evaluator, launch by launch (default); a .tir or .gguf: both graphs, value by value"},
+         "ref: the evaluator, launch by launch (default); another model: both graphs, value by value"},
         {"--bisect", NULL, FLAG_BOOL, &f.bisect, 0, 0, "name the pass that changes a result, or the emitter"},
         {"--reduce", "OUT.tir", FLAG_STR, &f.reduce, 0, 0, "write what differs as a graph of a few ops"},
         MODEL_FLAGS(f.m),

@@ -43,6 +43,16 @@ no pass: * stages of the pipeline give what the model's graph gives" --tokens $i
     "$tern" compile "$model" -o "$dir/m.tern" 2>"$dir/err" || { cat "$dir/err"; failures=1; }
     try 0 "158 kernels, * launches, * values (* bytes) equal, level *; * results as the first step gives them" \
         "$dir/m.tern" --tokens $ids
+    # a compiled file against its model, either way round; against one with an edit; against another shape
+    held="158 kernels, * launches, * values (* bytes) equal, level *; * results as the model's graph gives them"
+    try 0 "$held" "$dir/m.tern" --against "$model" --tokens $ids
+    try 0 "$held" "$model" --against "$dir/m.tern" --tokens $ids --kv f32
+    "$tern" opt "$model" --passes= | sed '0,/ relu2 /s// silu /' >"$dir/e.tir"
+    try 1 "different: output \"logits\" at position 0 *" "$dir/m.tern" --against "$dir/e.tir" --tokens $ids
+    try 2 "tern: error: $dir/m.tern and $dir/m.tern are both compiled: hold each against the model" \
+        "$dir/m.tern" --against "$dir/m.tern" --tokens 1
+    "$build/make_gguf" --shape tiny -o "$dir/t.gguf" >/dev/null || failures=1
+    try 2 "tern: error: output \"*\": the two models' have other shapes" "$dir/m.tern" --against "$dir/t.gguf" --tokens 1
     # sizes that are multiples of nothing, every kind of weight
     "$build/make_gguf" --shape odd --seed 3 --embd q8_0 --kv-heads 1 -o "$dir/odd.gguf" >/dev/null || failures=1
     try 0 "* values (* bytes) equal, level *" "$dir/odd.gguf" --tokens 1,2,3,4,5,6,7,8,9,10
