@@ -60,16 +60,77 @@ static const TnEmitJob *opens(const TnEmitJob *jobs, uint32_t n, const char *lin
     return NULL;
 }
 
+/* ---- Assembly with a comment where the op changes.
+ *
+ * A listing's code has debug info whose lines count the nodes of all jobs' kernels, from 1; line 0 is code of no op in
+ * particular. Its .loc become comments, the rest of it goes: the instructions are those of code without. */
+
+static bool begins(const char *line, size_t len, const char *with) {
+    size_t n = strlen(with);
+    return len >= n && memcmp(line, with, n) == 0;
+}
+
+static bool is_debug_info(const char *line, size_t len, bool *in_section) {
+    if (begins(line, len, "\t.section\t")) *in_section = begins(line, len, "\t.section\t.debug_");
+    if (begins(line, len, "\t.text")) *in_section = false;
+    return *in_section || begins(line, len, "\t.cfi_") || begins(line, len, ".Ltmp") ||
+           begins(line, len, ".Lfunc_begin") ||
+           (begins(line, len, "\t.file\t") && len > 7 && line[7] >= '0' && line[7] <= '9');
+}
+
+/* The text of a node by its line: the lines of a note are the graph's head, the kernel's, its nodes', `end`. */
+static const char *op_text(const TnEmitJob *jobs, uint32_t n, uint32_t line, size_t *out_len) {
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t nodes = jobs[i].g->kernels[jobs[i].kernel].n;
+        if (line > nodes) {
+            line -= nodes;
+            continue;
+        }
+        const char *p = jobs[i].note;
+        for (uint32_t skip = line + 1; p && skip; skip--) {
+            p = strchr(p, '\n');
+            p = p ? p + 1 : NULL;
+        }
+        if (!p) return NULL;
+        p += strspn(p, " ");
+        *out_len = strcspn(p, "\n");
+        return p;
+    }
+    return NULL;
+}
+
+/* Puts what stands for a .loc, if it does; *last is the line told last. */
+static bool put_op(const TnEmitJob *jobs, uint32_t n, const char *line, size_t len, const char *sign,
+                   uint32_t *last, TnBuf *out) {
+    if (!begins(line, len, "\t.loc\t")) return false;
+    char *end;
+    (void)strtoul(line + 6, &end, 10); /* the file: there is one */
+    uint32_t at = (uint32_t)strtoul(end, NULL, 10);
+    size_t n_text;
+    const char *text = at && at != *last ? op_text(jobs, n, at, &n_text) : NULL;
+    if (text) tn_buf_printf(out, "\t%s %.*s\n", sign, (int)n_text, text);
+    if (at) *last = at;
+    return true;
+}
+
 void tn_listing_weave(const char *text, size_t n, const TnEmitJob *jobs, uint32_t n_jobs, TnShow what,
                       const char *sign, TnBuf *out) {
+    uint32_t last = 0;
+    bool debug = false;
     for (const char *p = text, *end = text + n; p < end;) {
         const char *eol = memchr(p, '\n', (size_t)(end - p));
         size_t len = (size_t)((eol ? eol + 1 : end) - p);
         const TnEmitJob *job = NULL;
+        if (what == TN_SHOW_ASM &&
+            (is_debug_info(p, len, &debug) || put_op(jobs, n_jobs, p, len, sign, &last, out))) {
+            p += len;
+            continue;
+        }
         if (what == TN_SHOW_ASM)
             job = opens(jobs, n_jobs, p, len, "\t.globl\t");
         else if (len > 7 && memcmp(p, "define ", 7) == 0)
             job = opens(jobs, n_jobs, p, len, " @");
+        if (job) last = 0;
         if (job && job->note) {
             if (what == TN_SHOW_ASM) tn_buf_puts(out, "\n");
             put_comment(out, sign, job->note);

@@ -15,6 +15,7 @@
 #define TN_LLVM_BUILD_H
 
 #include <llvm-c/Core.h>
+#include <llvm-c/DebugInfo.h>
 #include <llvm-c/TargetMachine.h>
 #include "codegen/codegen.h"
 
@@ -53,7 +54,16 @@ typedef struct TnLb {
     uint32_t n_ops, n_in;
     LLVMValueRef op_ptr[64];
     uint64_t scratch_bytes, scratch_page; /* asked so far */
+    /* of listings alone, else NULL: instructions carry the line of their op */
+    LLVMDIBuilderRef di;
+    LLVMMetadataRef di_file, di_scope;
+    uint32_t di_line; /* nodes of the kernels before this one */
 } TnLb;
+
+/* frame.c: what is built from here on comes from that node of the kernel. Returns what to give back to
+ * tn_lb_op_back. Of code that is not for a listing both do nothing. */
+LLVMMetadataRef tn_lb_op(TnLb *b, TnRef ref);
+void tn_lb_op_back(TnLb *b, LLVMMetadataRef before);
 
 /* ---- Plain values */
 LLVMValueRef tn_lb_i64(TnLb *b, int64_t v);

@@ -1,6 +1,17 @@
 /* Frames: how the ops of a prologue or an epilogue meet the memory of one row. */
 #include "codegen/llvm/build.h"
 
+LLVMMetadataRef tn_lb_op(TnLb *b, TnRef ref) {
+    if (!b->di) return NULL;
+    LLVMMetadataRef before = LLVMGetCurrentDebugLocation2(b->b);
+    unsigned line = b->di_line + (ref - b->k->first) + 1;
+    LLVMSetCurrentDebugLocation2(b->b, LLVMDIBuilderCreateDebugLocation(b->c, line, 0, b->di_scope, NULL));
+    return before;
+}
+void tn_lb_op_back(TnLb *b, LLVMMetadataRef before) {
+    if (b->di) LLVMSetCurrentDebugLocation2(b->b, before);
+}
+
 bool tn_lb_inside(TnLb *b, TnRef ref) {
     return ref >= b->k->first && ref < b->k->first + b->k->n;
 }
@@ -43,7 +54,10 @@ LLVMValueRef tn_lb_value(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off,
     if (m) return tn_lb_load(b, block_type(b, ref), tn_lb_elem(b, m, off, 4), 4);
     const TnLlvmOp *op = tn_llvm_ops[b->g->nodes[ref].op];
     TN_CHECK(op->block);
-    return op->block(b, f, ref, off, mask);
+    LLVMMetadataRef before = tn_lb_op(b, ref);
+    LLVMValueRef v = op->block(b, f, ref, off, mask);
+    tn_lb_op_back(b, before);
+    return v;
 }
 
 LLVMValueRef tn_lb_frame_mask(TnLb *b, const TnFrame *f, LLVMValueRef off) {
@@ -116,11 +130,13 @@ void tn_lb_frame(TnLb *b, TnFrame *f, TnRef first, TnRef end, const bool *skip) 
         if (skip && skip[r - b->k->first]) continue;
         const TnLlvmOp *op = tn_llvm_ops[b->g->nodes[r].op];
         tn_llvm_note(b->k->name, tn_ops[b->g->nodes[r].op].name);
+        LLVMMetadataRef before = tn_lb_op(b, r);
         if (op->row)
             op->row(b, f, r);
         else if (op->block)
             settle(b, f, r);
         else
             TN_BUG("kernel @%s: %s has no emitter for a row", b->k->name, tn_ops[b->g->nodes[r].op].name);
+        tn_lb_op_back(b, before);
     }
 }

@@ -98,6 +98,26 @@ static void initialize(void) {
 
 static pthread_once_t initialized = PTHREAD_ONCE_INIT;
 
+/* ---- Lines of ops, for listings: debug info, which the listing turns into comments. Code that runs has none. */
+
+static void open_lines(TnLb *b) {
+    b->di = LLVMCreateDIBuilder(b->m);
+    b->di_file = LLVMDIBuilderCreateFile(b->di, "tir", 3, "", 0);
+    LLVMDIBuilderCreateCompileUnit(b->di, LLVMDWARFSourceLanguageC99, b->di_file, "tern", 4, 0, "", 0, 0, "",
+                                   0, LLVMDWARFEmissionLineTablesOnly, 0, 0, 0, "", 0, "", 0);
+    LLVMAddModuleFlag(b->m, LLVMModuleFlagBehaviorWarning, "Debug Info Version", 18,
+                      LLVMValueAsMetadata(tn_lb_i32(b, (int)LLVMDebugMetadataVersion())));
+}
+
+static void open_kernel_lines(TnLb *b, const char *symbol) {
+    if (!b->di) return;
+    size_t n = strlen(symbol);
+    LLVMMetadataRef type = LLVMDIBuilderCreateSubroutineType(b->di, b->di_file, NULL, 0, LLVMDIFlagZero);
+    b->di_scope = LLVMDIBuilderCreateFunction(b->di, b->di_file, symbol, n, symbol, n, b->di_file,
+                                              b->di_line + 1, type, 0, 1, b->di_line + 1, LLVMDIFlagZero, 1);
+    LLVMSetSubprogram(b->fn, b->di_scope);
+}
+
 /* ---- One kernel */
 
 static void emit_kernel(TnLb *b, TnEmitJob *job) {
@@ -110,6 +130,8 @@ static void emit_kernel(TnLb *b, TnEmitJob *job) {
     LLVMTypeRef params[] = {b->t_ptr, b->t_ptr};
     b->fn = tn_lb_function(b, job->symbol, params, 2, true);
     LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, b->fn, ""));
+    open_kernel_lines(b, job->symbol);
+    (void)tn_lb_op(b, b->k->root == TN_NONE ? b->k->first : b->k->root);
     LLVMValueRef launch = LLVMGetParam(b->fn, 0), tile = LLVMGetParam(b->fn, 1);
     LLVMValueRef ptr = tn_lb_load(b, b->t_ptr, launch, 8);
     LLVMValueRef sym = tn_lb_load(b, b->t_ptr, tn_lb_atc(b, launch, 8), 8);
@@ -133,6 +155,7 @@ static void emit_kernel(TnLb *b, TnEmitJob *job) {
     LLVMBuildRetVoid(b->b);
     job->scratch = b->scratch_bytes;
     job->scratch_page = b->scratch_page;
+    b->di_line += b->k->n;
 }
 
 /* ---- Batches */
@@ -249,8 +272,13 @@ static TernStatus show(TnEmitJob *jobs, uint32_t n, const char *level, TnShow wh
     LLVMTargetMachineRef machine = open_machine(l);
     LLVMSetTargetMachineAsmVerbosity(machine, 1);
     TnLb b = open_module(l, machine);
+    if (what == TN_SHOW_ASM) open_lines(&b);
     for (uint32_t i = 0; i < n; i++) emit_kernel(&b, &jobs[i]);
     tn_llvm_note("all", "a listing");
+    if (b.di) {
+        LLVMDIBuilderFinalize(b.di);
+        LLVMDisposeDIBuilder(b.di);
+    }
     LLVMDisposeBuilder(b.b);
     if (what == TN_SHOW_LLVM) {
         optimise(b.m, machine, "a listing");

@@ -70,9 +70,29 @@ for level in avx2 neon-dotprod; do
     esac
 done
 
+# Where the op changes, a comment has its line; nothing of the debug info behind it is left, and the instructions are
+# those of code that runs.
+mnemonics() { # without the padding, which assemblers choose
+    sed -n 's/^[[:space:]]*[0-9a-f]*:[[:space:]]*\([a-z][a-z0-9.]*\).*/\1/p' | grep -v '^nop\|^data16$\|^cs$\|^xchg$'
+}
+run 0 compile --emit=asm --cpu avx2 -o "$dir/asm"
+grep -q '^	# %.* = dequant %' "$dir/asm" || no "no comment at the instructions of a dequant"
+grep -q '^	# %.* = tmatmul %' "$dir/asm" || no "no comment at the instructions of a tmatmul"
+is "debug info left" "$(grep -c '\.loc\|\.cfi_\|\.debug\|Ltmp\|Lfunc_begin' "$dir/asm")" 0
+if [ "$(uname -m)" = x86_64 ] && command -v cc >/dev/null && command -v objdump >/dev/null; then
+    run 0 compile --emit=obj --cpu avx2 -o "$dir/run.o"
+    cc -c -x assembler "$dir/asm" -o "$dir/shown.o" 2>"$dir/err" || no "the assembly: $(head -3 "$dir/err")"
+    objdump -d --no-show-raw-insn "$dir/run.o" | mnemonics >"$dir/run.ops"
+    objdump -d --no-show-raw-insn "$dir/shown.o" | mnemonics >"$dir/shown.ops"
+    [ "$(wc -l <"$dir/run.ops")" -gt 1000 ] || no "objdump showed little: $(head -3 "$dir/run.ops")"
+    cmp -s "$dir/run.ops" "$dir/shown.ops" || no "shown and run code differ: $(diff "$dir/run.ops" "$dir/shown.ops" | head -3)"
+fi
+
 # standard output is the default, the first level of a list is taken, and the same bytes come every time
 run 0 compile --emit=asm --cpu neon-dotprod,avx2
-cmp -s "$dir/out" "$dir/asm" || no "asm on standard output differs"
+cp "$dir/out" "$dir/again"
+run 0 compile --emit=asm --cpu neon-dotprod -o "$dir/asm"
+cmp -s "$dir/again" "$dir/asm" || no "asm on standard output differs"
 run 0 compile --emit=obj --cpu neon-dotprod -o -
 cmp -s "$dir/out" "$dir/obj" || no "obj on standard output differs"
 
