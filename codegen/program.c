@@ -17,6 +17,9 @@ typedef struct Builder {
     size_t n_launches, cap_launches;
     TnBlobOperand *operands;
     size_t n_operands, cap_operands;
+    bool *whole; /* of each value, a weight: a token reads all of it */
+    bool screened;
+    TnMap read; /* offsets of weights counted in plan.weight_bytes */
     TnBuf names;
     uint32_t *operand_of; /* of each value, where it is written, or UINT32_MAX */
     TnBlobPlan plan;
@@ -32,7 +35,7 @@ static uint32_t lead(const TnType *t) {
 }
 
 static TernStatus bind_input(Builder *b, TnRef ref, TnBlobOperand *out) {
-    static const char *const names[TN_IN_COUNT] = {"ids", "pos", "slot", "rows", "hrows", "table"};
+    static const char *const names[TN_IN_COUNT] = {"ids", "pos", "slot", "rows", "hrows", "table", "lrows"};
     const TnNode *node = &b->g->nodes[ref];
     const char *name = tn_attr_str(node, TN_ATTR_name);
     if (tn_encs[node->type.enc].kind == TN_CACHE) {
@@ -56,9 +59,10 @@ static TernStatus bind_input(Builder *b, TnRef ref, TnBlobOperand *out) {
         *out = (TnBlobOperand){TN_SPACE_INPUT, i, 0, tn_row_bytes(&node->type)};
         return TERN_OK;
     }
-    return tn_fail(b->err, TERN_ERR_INPUT,
-                   "graph %s: input \"%s\" is none the runtime has (ids pos slot rows hrows table k<i> v<i>)",
-                   b->g->name, name);
+    return tn_fail(
+        b->err, TERN_ERR_INPUT,
+        "graph %s: input \"%s\" is none the runtime has (ids pos slot rows hrows lrows table k<i> v<i>)",
+        b->g->name, name);
 }
 
 static TernStatus bind(Builder *b, TnRef ref, TnBlobOperand *out) {
@@ -90,6 +94,34 @@ static uint32_t kernel_sym(const TnGraph *g, const TnKernel *k, const TnRef *ops
     return UINT32_MAX;
 }
 
+/* Whether node n, operand i, reads no more than some rows of a table. */
+static bool by_rows(const TnNode *n, uint32_t i) {
+    switch (n->op) {
+    case TN_OP_embed:
+        return i == 1;
+    case TN_OP_rescore:
+    case TN_OP_rescore_top:
+        return i == 2 || i == 4;
+    case TN_OP_pick:
+        return i == 2;
+    default:
+        return false;
+    }
+}
+
+/* What a token reads of the weights: all that its launches touch, but tables that a screened head reads by rows,
+ * and what only rows with all logits want. */
+static void find_whole(Builder *b) {
+    for (TnRef r = 0; r < b->g->n; r++) b->screened |= b->g->nodes[r].op == TN_OP_screen;
+    for (TnRef r = 0; r < b->g->n; r++) {
+        const TnNode *n = &b->g->nodes[r];
+        if (n->kernel == TN_NONE) continue;
+        for (uint32_t i = 0; i < n->n_args; i++)
+            if (!b->screened || (!by_rows(n, i) && n->type.dim[0] != tn_sym_dim(TN_L)))
+                b->whole[n->args[i]] = true;
+    }
+}
+
 static TernStatus add_launch(Builder *b, uint32_t kernel, const TnEmitJob *jobs, const uint32_t *exports) {
     const TnKernel *k = &b->g->kernels[kernel];
     TnRef ops[64];
@@ -99,6 +131,9 @@ static TernStatus add_launch(Builder *b, uint32_t kernel, const TnEmitJob *jobs,
         TnBlobOperand o;
         TN_TRY(bind(b, ops[i], &o));
         if (i >= n_in) b->operand_of[ops[i]] = (uint32_t)b->n_operands;
+        if (o.space == TN_SPACE_WGHT && b->whole[ops[i]] &&
+            tn_map_set(&b->read, (const char *)&o.offset, sizeof o.offset, 0) == TN_MAP_NONE)
+            b->plan.weight_bytes += o.row_bytes;
         TN_PUSH(b->operands, b->n_operands, b->cap_operands, o);
     }
     uint32_t sym = kernel_sym(b->g, k, ops, n_in, n);
@@ -145,21 +180,8 @@ static TernStatus find_outputs(Builder *b, uint32_t output[8]) {
     return TERN_OK;
 }
 
-/* Bytes of distinct weights among the operands. */
-static uint64_t weight_bytes(const Builder *b) {
-    TnMap seen = {0};
-    uint64_t sum = 0;
-    for (size_t i = 0; i < b->n_operands; i++) {
-        const TnBlobOperand *o = &b->operands[i];
-        if (o->space != TN_SPACE_WGHT) continue;
-        if (tn_map_set(&seen, (const char *)&o->offset, sizeof o->offset, 0) == TN_MAP_NONE)
-            sum += o->row_bytes;
-    }
-    tn_map_free(&seen);
-    return sum;
-}
-
 static TernStatus build(Builder *b, TnBlobProg *head, const TnEmitJob *jobs, const uint32_t *exports) {
+    find_whole(b);
     for (uint32_t k = 0; k < b->g->n_kernels; k++) TN_TRY(add_launch(b, k, jobs, exports));
     return find_outputs(b, head->output);
 }
@@ -168,6 +190,7 @@ TernStatus tn_program_build(const TnGraph *g, uint32_t level, uint32_t code_sect
                             const uint32_t *exports, TnWeightStore *store, TnBuf *prog, TnBuf *plan,
                             TernError *err) {
     Builder b = {.g = g, .store = store, .err = err, .operand_of = tn_xcalloc(g->n, sizeof(uint32_t))};
+    b.whole = tn_xcalloc(g->n, sizeof *b.whole);
     memset(b.operand_of, 0xff, g->n * sizeof(uint32_t));
     TnBlobProg head = {.level = level,
                        .kv = (uint32_t)g->kv,
@@ -186,12 +209,13 @@ TernStatus tn_program_build(const TnGraph *g, uint32_t level, uint32_t code_sect
         tn_buf_put(prog, b.launches, b.n_launches * sizeof *b.launches);
         tn_buf_put(prog, b.operands, b.n_operands * sizeof *b.operands);
         tn_buf_put(prog, b.names.data, b.names.len);
-        b.plan.weight_bytes = weight_bytes(&b);
         tn_buf_put(plan, &b.plan, sizeof b.plan);
     }
     free(b.launches);
     free(b.operands);
     free(b.operand_of);
+    free(b.whole);
+    tn_map_free(&b.read);
     tn_buf_free(&b.names);
     return s;
 }

@@ -148,7 +148,11 @@ static TernStatus fill(const TnStoredWeight *w, const TnWeights *source, uint64_
     }
     if (b > rows_end) {
         uint8_t *tail = tn_xcalloc((size_t)(w->size - rows_end), 1);
-        tn_weight_tail(t, tail);
+        TernStatus s = tn_weight_tail(w->g, w->ref, source, tail, err);
+        if (s != TERN_OK) {
+            free(tail);
+            return s;
+        }
         uint64_t lo = a > rows_end ? a : rows_end;
         memcpy(out + (lo - a), tail + (lo - rows_end), (size_t)(b - lo));
         free(tail);

@@ -41,8 +41,12 @@ TernStatus tn_head_parse(const char *head, TnEnc *out, TernError *err) {
         *out = TN_ENC_f16;
     else if (strcmp(head, "f32") == 0)
         *out = TN_ENC_f32;
+    else if (strcmp(head, "q8") == 0)
+        *out = TN_ENC_s8;
+    else if (strcmp(head, "q6") == 0)
+        *out = TN_ENC_s6;
     else
-        return tn_fail(err, TERN_ERR_INPUT, "--head: '%s', wanted f16 or f32", head);
+        return tn_fail(err, TERN_ERR_INPUT, "--head: '%s', wanted f32, f16, q8 or q6", head);
     return TERN_OK;
 }
 

@@ -97,12 +97,14 @@ static TernStatus check_input(const Edited *e, const TnNode *n) {
     if (tn_encs[n->type.enc].kind == TN_CACHE) return TERN_OK; /* take_facts looks at them */
     const char *name = tn_attr_str(n, TN_ATTR_name);
     uint32_t at = tn_map_get(&e->inputs, name, strlen(name));
-    if (at == TN_MAP_NONE)
-        return FAIL(e, n, "input \"%s\" is none the runtime has (ids pos slot rows hrows table k<i> v<i>)",
+    TnType want = tn_type(TN_ENC_i32, 1, tn_sym_dim(TN_L)); /* what pass screen adds */
+    if (at == TN_MAP_NONE && strcmp(name, "lrows") != 0)
+        return FAIL(e, n,
+                    "input \"%s\" is none the runtime has (ids pos slot rows hrows lrows table k<i> v<i>)",
                     name);
-    const TnType *want = &e->file_graph->nodes[at].type;
-    if (tn_type_equal(&n->type, want)) return TERN_OK;
-    return FAIL(e, n, "input \"%s\": type is %s, wanted %s", name, type_text(&n->type).s, type_text(want).s);
+    if (at != TN_MAP_NONE) want = e->file_graph->nodes[at].type;
+    if (tn_type_equal(&n->type, &want)) return TERN_OK;
+    return FAIL(e, n, "input \"%s\": type is %s, wanted %s", name, type_text(&n->type).s, type_text(&want).s);
 }
 
 static TernStatus check_output(const Edited *e, const TnNode *n) {
@@ -114,6 +116,7 @@ static TernStatus check_output(const Edited *e, const TnNode *n) {
     bool top = strcmp(name, "top") == 0 || strcmp(name, "toplogit") == 0;
     /* how many of the best is free */
     if (top && n->type.rank == 2 && n->type.dim[1] <= e->facts->n_vocab) want.dim[1] = n->type.dim[1];
+    if (strcmp(name, "logits") == 0 && n->type.dim[0] == tn_sym_dim(TN_L)) want.dim[0] = n->type.dim[0];
     if (tn_type_equal(&n->type, &want)) return TERN_OK;
     return FAIL(e, n, "output \"%s\": type is %s, wanted %s", name, type_text(&n->type).s,
                 type_text(&want).s);
@@ -123,12 +126,12 @@ static TernStatus check_output(const Edited *e, const TnNode *n) {
 static const struct {
     TnOp op;
     uint32_t arg;
-    const char *input[2];
+    const char *input[3];
 } indices[] = {
-    {TN_OP_embed, 0, {"ids", "ids"}},      {TN_OP_gather, 1, {"rows", "hrows"}},
-    {TN_OP_kv_put, 2, {"pos", "pos"}},     {TN_OP_kv_put, 3, {"slot", "slot"}},
-    {TN_OP_kv_put, 4, {"table", "table"}}, {TN_OP_attend, 3, {"pos", "pos"}},
-    {TN_OP_attend, 4, {"slot", "slot"}},   {TN_OP_attend, 5, {"table", "table"}},
+    {TN_OP_embed, 0, {"ids"}},    {TN_OP_gather, 1, {"rows", "hrows", "lrows"}},
+    {TN_OP_kv_put, 2, {"pos"}},   {TN_OP_kv_put, 3, {"slot"}},
+    {TN_OP_kv_put, 4, {"table"}}, {TN_OP_attend, 3, {"pos"}},
+    {TN_OP_attend, 4, {"slot"}},  {TN_OP_attend, 5, {"table"}},
 };
 
 static TernStatus check_indices(const Edited *e, const TnNode *n) {
@@ -138,7 +141,10 @@ static TernStatus check_indices(const Edited *e, const TnNode *n) {
         if (n->op != indices[i].op) continue;
         const TnNode *from = &e->g->nodes[n->args[indices[i].arg]];
         const char *name = from->op == TN_OP_input ? tn_attr_str(from, TN_ATTR_name) : "";
-        if (strcmp(name, indices[i].input[0]) != 0 && strcmp(name, indices[i].input[1]) != 0)
+        bool good = false;
+        for (size_t j = 0; j < TN_COUNT(indices[i].input) && indices[i].input[j]; j++)
+            good |= strcmp(name, indices[i].input[j]) == 0;
+        if (!good)
             return FAIL(e, n, "%%%s: operand %u of %s is %%%s, wanted the input \"%s\"", n->name,
                         indices[i].arg + 1, tn_ops[n->op].name, from->name, indices[i].input[0]);
     }
@@ -152,6 +158,9 @@ static TernStatus check_indices(const Edited *e, const TnNode *n) {
                     type_text(&a->type).s);
     if (n->op == TN_OP_take && (b->op != TN_OP_topk || b->args[0] != n->args[0]))
         return FAIL(e, n, "%%%s: operand 2 of take is %%%s, wanted a topk of operand 1", n->name, b->name);
+    if (n->op == TN_OP_pick && (b->op != TN_OP_rescore_top || b->args[4] != n->args[2]))
+        return FAIL(e, n, "%%%s: operand 2 of pick is %%%s, wanted a rescore_top over operand 3", n->name,
+                    b->name);
     return TERN_OK;
 }
 

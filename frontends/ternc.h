@@ -50,7 +50,9 @@ typedef struct TerncOptions {
     const char *cap;    /* load: the default level is at most this one */
     uint32_t context;   /* largest context; default: the model's */
     uint32_t kvs;       /* cache types that sessions may ask for, 1u << TernKv each; default: all */
-    const char *head;   /* "f16" or "f32" for embedding and head tables; default: without loss */
+    const char
+        *head; /* "f16" or "f32" for embedding and head tables; "q8" or "q6": without loss, and with a copy
+                           of 8 or 6 bits by which the best are found; default: without loss */
     const char *target; /* "llvm" or "ref"; default: the best for each kernel */
     int (*progress)(void *user, const char *phase, uint64_t done,
                     uint64_t total); /* nonzero cancels; may be NULL */
@@ -90,7 +92,7 @@ typedef struct TerncOpt {
     const char *passes;       /* comma list, "" for none, NULL for all that apply from the input's stage on */
     const char *dump_after;   /* comma list of passes whose result is sent to `text`, or "all"; with "changed"
                                  in it those alone that changed the text; may be NULL */
-    const char *level, *head; /* default: this machine's best; without loss */
+    const char *level, *head; /* default: this machine's best; as in TerncOptions */
     TernKv kv;                /* default f16 */
     uint32_t rows_lo, rows_hi; /* row class; default 1..1 */
     int times;                 /* send a line "pass seconds" as what = "time" after each pass */
@@ -137,14 +139,15 @@ TERN_API TernStatus ternc_import(const TerncImport *import, TerncTextFn *text, v
  * count every operand once, as far as the call reads or writes it. The sums that a profile gives (tern.h:
  * TernProfileProgram) put in for the symbols and positions give the sums over all calls. */
 typedef struct TerncWork {
-    char name[64];          /* of the kernel; long ones are cut */
-    char what[96];          /* "tmatmul p64[512,256]" */
-    uint32_t group;         /* the first launch with the same code on the same shapes, maybe itself */
-    uint64_t weight_bytes;  /* a call: weights read whole */
-    uint64_t table_bytes;   /* of a table that only this launch reads, by rows (those are in sym_bytes) */
-    uint64_t sym_bytes[7];  /* a unit of T R K H S P N: activations, ids, rows of tables, cache stores */
+    char name[64];         /* of the kernel; long ones are cut */
+    char what[96];         /* "tmatmul p64[512,256]" */
+    uint32_t group;        /* the first launch with the same code on the same shapes, maybe itself */
+    uint64_t weight_bytes; /* a call: weights read whole */
+    uint64_t
+        table_bytes; /* of a table that launches read by rows alone (those are in sym_bytes), at the first of them */
+    uint64_t sym_bytes[8];  /* a unit of T R K H S P N L: activations, ids, rows of tables, cache stores */
     uint64_t held_bytes;    /* a position held: keys and values read */
-    uint64_t sym_macs[7];   /* multiply-adds of (t)matmul, a unit of the symbol */
+    uint64_t sym_macs[8];   /* multiply-adds of (t)matmul and screen, a unit of the symbol */
     uint64_t attended_macs; /* a position attended */
     uint64_t window;        /* at most so many positions a row are; 0: all */
 } TerncWork;

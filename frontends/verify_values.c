@@ -134,6 +134,17 @@ static void q8_rows(Compare *c, const TnType *t, int64_t rows, const uint8_t *a,
     }
 }
 
+/* All that a row of q14 is: head and both limbs. */
+static void q14_rows(Compare *c, const TnType *t, int64_t rows, const uint8_t *a, const uint8_t *b) {
+    size_t stride = tn_row_bytes(t);
+    for (int64_t r = 0; r < rows; r++, a += stride, b += stride) {
+        int64_t i;
+        if (run(c, KIND_I32, a, b, TN_Q14_HEAD / 4) >= 0) say(c, r, "the head of the row", 0);
+        if ((i = run(c, KIND_I8, a + TN_Q14_HEAD, b + TN_Q14_HEAD, (int64_t)stride - TN_Q14_HEAD)) >= 0)
+            say(c, r, "limb %lld", i);
+    }
+}
+
 static void matrix_rows(Compare *c, const TnType *t, int64_t rows, const uint8_t *a, const uint8_t *b) {
     size_t stride = tn_row_bytes(t);
     int64_t cols = t->rank == 1 && tn_dim_is_sym(t->dim[0]) ? 1 : t->dim[t->rank - 1];
@@ -154,6 +165,8 @@ bool tn_values_compare(const TnType *t, const int64_t *sym, const void *a, const
         caches(&c, t, sym, a, b);
     else if (kind == TN_Q8)
         q8_rows(&c, t, tn_type_rows(t, sym), a, b);
+    else if (kind == TN_LIMBS)
+        q14_rows(&c, t, tn_type_rows(t, sym), a, b);
     else
         matrix_rows(&c, t, tn_type_rows(t, sym), a, b);
     c.out->n = c.differ;

@@ -88,7 +88,7 @@ static void add_node(Kernel *k, const TnNode *n) {
         w->held_bytes += position_bytes(&nodes[n->args[1]].type) + position_bytes(&nodes[n->args[2]].type);
         w->attended_macs += 2 * (uint64_t)q->dim[q->rank - 1]; /* a score and a weighted value each */
         w->window = (uint64_t)tn_attr_int(n, TN_ATTR_window);
-    } else if (n->op == TN_OP_tmatmul || n->op == TN_OP_matmul) {
+    } else if (n->op == TN_OP_tmatmul || n->op == TN_OP_matmul || n->op == TN_OP_screen) {
         const TnType *m = &nodes[n->args[1]].type;
         uint64_t macs = (uint64_t)m->dim[0] * (uint64_t)m->dim[1];
         if (tn_dim_is_sym(n->type.dim[0])) w->sym_macs[tn_dim_sym(n->type.dim[0])] += macs;

@@ -3,6 +3,7 @@
 #define TN_EVAL_OPS_H
 
 #include <math.h>
+#include <string.h>
 #include "ir/eval.h"
 #include "runtime/base/half.h"
 
@@ -109,6 +110,19 @@ TN_HOT float tn_lanes_sum(const float lane[TN_LANES]) {
     for (int h = TN_LANES / 2; h > 0; h /= 2)
         for (int j = 0; j < h; j++) a[j] = a[j] + a[j + h];
     return a[0];
+}
+
+/* Lanes of fma(x, w, acc); w is filled up with zeros to a multiple of 32, x need not be. */
+TN_HOT float tn_dot(const float *x, const float *w, int64_t k) {
+    float lane[TN_LANES] = {0}, last[TN_LANES] = {0};
+    int64_t i = 0;
+    for (; i + TN_LANES <= k; i += TN_LANES)
+        for (int j = 0; j < TN_LANES; j++) lane[j] = fmaf(x[i + j], w[i + j], lane[j]);
+    if (i < k) {
+        memcpy(last, x + i, (size_t)(k - i) * sizeof(float));
+        for (int j = 0; j < TN_LANES; j++) lane[j] = fmaf(last[j], w[i + j], lane[j]);
+    }
+    return tn_lanes_sum(lane);
 }
 
 #endif

@@ -14,6 +14,8 @@ size_t tn_eval_op_scratch(const TnGraph *g, TnRef ref, const int64_t sym[TN_SYM_
         size_t heads = n->op == TN_OP_attend ? (size_t)tn_cols(&n->type) / head : 0;
         return (2 * TN_PAGE * head + heads * (size_t)sym[TN_P] * (head + 2)) * sizeof(float);
     }
+    if (n->op == TN_OP_rescore || n->op == TN_OP_rescore_top || n->op == TN_OP_pick || n->op == TN_OP_screen)
+        return tn_round_up((size_t)tn_cols(&g->nodes[n->args[n->n_args - 1]].type), TN_K_PAD) * sizeof(float);
     if (n->op == TN_OP_matmul || n->op == TN_OP_tmatmul || n->op == TN_OP_rmsnorm)
         return tn_round_up((size_t)tn_cols(&g->nodes[n->args[1]].type), TN_K_PAD) * sizeof(float);
     return 0;
@@ -29,19 +31,6 @@ void tn_eval_op_embed(const TnEvalOp *c) {
     }
 }
 
-/* Lanes of fma(x, w, acc); w is filled up with zeros to a multiple of 32, x need not be. */
-TN_HOT float dot(const float *x, const float *w, int64_t k) {
-    float lane[TN_LANES] = {0}, last[TN_LANES] = {0};
-    int64_t i = 0;
-    for (; i + TN_LANES <= k; i += TN_LANES)
-        for (int j = 0; j < TN_LANES; j++) lane[j] = fmaf(x[i + j], w[i + j], lane[j]);
-    if (i < k) {
-        memcpy(last, x + i, (size_t)(k - i) * sizeof(float));
-        for (int j = 0; j < TN_LANES; j++) lane[j] = fmaf(last[j], w[i + j], lane[j]);
-    }
-    return tn_lanes_sum(lane);
-}
-
 /* matmul x, w: y[t,m] = lanes of fma(x[t,k], w[m,k], acc), w widened to f32 */
 TN_FMA_CLONES static void matmul(const TnEvalOp *c) {
     const TnType *w = &tn_arg(c, 1)->type;
@@ -53,7 +42,7 @@ TN_FMA_CLONES static void matmul(const TnEvalOp *c) {
     for (int64_t m = 0; m < tn_weight_count(w); m++) {
         tn_decode_row(w, data, m, c->scratch);
         for (int64_t t = 0; t < rows; t++)
-            ((float *)(y + (size_t)t * ys))[m] = dot((const float *)(x + (size_t)t * xs), c->scratch, k);
+            ((float *)(y + (size_t)t * ys))[m] = tn_dot((const float *)(x + (size_t)t * xs), c->scratch, k);
     }
 }
 void tn_eval_op_matmul(const TnEvalOp *c) {

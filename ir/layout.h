@@ -4,6 +4,12 @@
  * plain arrays; rank-1 constants (norm weights) are one padded row. Padding of weights is zero; padding of
  * activations is unspecified, so a reduction must not read it.
  * q8: TN_Q8_HEAD bytes (float d at 0, int32 sum at 4), then codes padded with zeros to TN_K_PAD.
+ * q14: TN_Q14_HEAD bytes (float d at 0, int32 sum of h at 4, int32 sum of l at 8, float X at 12, float Y at 16,
+ * zeros), then the codes h and then the codes l, each padded with zeros to TN_K_PAD.
+ * s8: rows of round_up(K, 64) bytes c + 128; s6: of 192 bytes for every 256 codes u = c + 32, the padding being
+ * c = 0: byte j below 64 has the low four bits of u[j] and above them those of u[64+j], byte 64+j those of
+ * u[128+j] and u[192+j], byte 128+j bits 2q.. the high two bits of u[64q+j]. Behind the rows (64-aligned) three
+ * arrays of f32, each of round_up(rows, 64): scale, e and n of each row (ir.h), zeros.
  * p64: rows of round_up(K, 256)/4 bytes, padding codes are 1 (weight zero); then, 64-aligned, one f32 a
  * scale range. i2s: n/4 bytes of codes over the flat tensor, then f32 scale and 28 bytes of anything, as in
  * the file (rows do not stand alone: tn_row_bytes is 0). n is rounded up to 128 here; a file whose n is not
@@ -17,10 +23,11 @@
 
 #include "ir/ir.h"
 
-#define TN_PAD     64
-#define TN_K_PAD   256
-#define TN_Q8_HEAD 64
-#define TN_PAGE    64
+#define TN_PAD      64
+#define TN_K_PAD    256
+#define TN_Q8_HEAD  64
+#define TN_Q14_HEAD 64
+#define TN_PAGE     64
 
 /* Bytes from one row to the next: a matrix row, or one element of a rank-1 value with a leading symbol. */
 size_t tn_row_bytes(const TnType *t);
@@ -30,8 +37,10 @@ size_t tn_page_bytes(const TnType *cache);
 size_t tn_page_head_bytes(const TnType *cache); /* one head's part of a page */
 /* All bytes of a value, given the symbols. Weights: constant. */
 size_t tn_type_bytes(const TnType *t, const int64_t sym[TN_SYM_COUNT]);
-/* What p64 carries behind its rows: the scale table. Other encodings: 0. */
+/* What lies behind the rows: p64's scales, the three arrays of s8 and s6. Other encodings: 0. */
 size_t tn_tail_bytes(const TnType *t);
+/* Of one of the three arrays behind the rows of s8 and s6. */
+size_t tn_screen_array_bytes(const TnType *t);
 /* Number of the leading dim; 1 for a rank-1 constant, which is one row. Caches: pages. */
 int64_t tn_type_rows(const TnType *t, const int64_t sym[TN_SYM_COUNT]);
 

@@ -35,6 +35,9 @@ TnRange tn_range_of(const TnGraph *g, TnRef r) {
     static const TnRange unknown = {false, 0, 0};
     const TnNode *n = &g->nodes[r];
     if (n->type.enc == TN_ENC_q8) return between(-TN_RANGE_CODE, TN_RANGE_CODE);
+    if (n->type.enc == TN_ENC_q14) return between(-64, 64);
+    if (n->type.enc == TN_ENC_s8) return between(-127, 127);
+    if (n->type.enc == TN_ENC_s6) return between(-31, 31);
     if (tn_enc_is_ternary(n->type.enc)) return between(-1, 1);
     if (n->type.enc == TN_ENC_i8) return between(-128, 127);
     if (n->type.enc != TN_ENC_i32) return unknown;
@@ -46,7 +49,9 @@ TnRange tn_range_of(const TnGraph *g, TnRef r) {
         return between(-most, most);
     }
     case TN_OP_argmax:
-    case TN_OP_topk: /* -1: none */
+    case TN_OP_topk:
+    case TN_OP_rescore:
+    case TN_OP_rescore_top: /* -1: none */
         return between(-1, last_column(g, n->args[0]));
     case TN_OP_slice:
     case TN_OP_gather:

@@ -20,7 +20,7 @@ typedef struct TnRange {
     bool known;
     int64_t lo, hi;
 } TnRange;
-/* The elements of a value; of q8 the codes. Of ids, positions and rows what sessions check before a step. */
+/* The elements of a value; of q8, s8 and s6 the codes, of q14 the limbs. Of ids, positions and rows what sessions check before a step. */
 TnRange tn_range_of(const TnGraph *g, TnRef r);
 
 /* The bound of |sum of K codes|, and of |sum of K codes times ternary weights|. K >= 0. */

@@ -43,9 +43,21 @@ static void put_q8(const uint8_t *row, int64_t n, TnBuf *out) {
     for (int64_t i = 0; i < n && i < SHOWN; i++) tn_buf_printf(out, " %d", (int8_t)row[TN_Q8_HEAD + i]);
 }
 
+static void put_q14(const uint8_t *row, const TnType *t, TnBuf *out) {
+    int64_t n = t->dim[1], apart = ((int64_t)tn_row_bytes(t) - TN_Q14_HEAD) / 2;
+    const int8_t *high = (const int8_t *)row + TN_Q14_HEAD;
+    float f[3];
+    memcpy(f, row, 4);
+    memcpy(f + 1, row + 12, 8);
+    tn_buf_printf(out, " d %.9g X %.9g Y %.9g:", (double)f[0], (double)f[1], (double)f[2]);
+    for (int64_t i = 0; i < n && i < SHOWN; i++) tn_buf_printf(out, " %d", 128 * high[i] + high[apart + i]);
+}
+
 static void put_row(const TnType *t, const uint8_t *row, int64_t n, TnBuf *out) {
     if (t->enc == TN_ENC_q8) {
         put_q8(row, n, out);
+    } else if (t->enc == TN_ENC_q14) {
+        put_q14(row, t, out);
     } else {
         for (int64_t i = 0; i < n && i < SHOWN; i++) {
             int32_t v;
@@ -64,7 +76,7 @@ static void put_row(const TnType *t, const uint8_t *row, int64_t n, TnBuf *out) 
 static void put_value(const TnGraph *g, TnEval *e, TnRef r, const int64_t sym[TN_SYM_COUNT], TnBuf *out) {
     const TnNode *n = &g->nodes[r];
     const TnType *t = &n->type;
-    if (t->enc != TN_ENC_q8 && t->enc != TN_ENC_i32 && t->enc != TN_ENC_f32) return;
+    if (t->enc != TN_ENC_q8 && t->enc != TN_ENC_q14 && t->enc != TN_ENC_i32 && t->enc != TN_ENC_f32) return;
     int64_t rows = tn_type_rows(t, sym);
     const uint8_t *data = tn_eval_data(e, r);
     if (t->rank == 1) {
@@ -81,8 +93,8 @@ static void put_value(const TnGraph *g, TnEval *e, TnRef r, const int64_t sym[TN
 
 TernStatus tn_eval_show(const TnGraph *g, const TnWeights *w, int64_t rows, TnBuf *out, TernError *err) {
     TN_CHECK(rows >= 1 && rows <= TN_PAGE);
-    const int64_t sym[TN_SYM_COUNT] = {
-        [TN_T] = rows, [TN_R] = rows, [TN_K] = rows, [TN_H] = rows, [TN_S] = 1, [TN_P] = 1, [TN_N] = 1};
+    const int64_t sym[TN_SYM_COUNT] = {[TN_T] = rows, [TN_R] = rows, [TN_K] = rows, [TN_H] = rows,
+                                       [TN_L] = rows, [TN_S] = 1,    [TN_P] = 1,    [TN_N] = 1};
     TnEval *e;
     TN_TRY(tn_eval_create(g, w, sym, &e, err));
     fill_inputs(g, e, sym);

@@ -20,7 +20,7 @@ const TnAttrInfo tn_attrs[TN_ATTR_COUNT] = {
 #undef ATTR
 };
 
-const char *const tn_sym_names[TN_SYM_COUNT] = {"T", "R", "K", "H", "S", "P", "N"};
+const char *const tn_sym_names[TN_SYM_COUNT] = {"T", "R", "K", "H", "S", "P", "N", "L"};
 
 static bool same(const char *name, const char *s, size_t n) {
     return strncmp(name, s, n) == 0 && name[n] == '\0';

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "ir/screen.h"
 #include "runtime/base/fmath.h"
 #include "runtime/base/reader.h"
 
@@ -210,7 +211,11 @@ TernStatus tn_weight_rows(const TnGraph *g, TnRef ref, const TnWeights *w, int64
             if (st == TERN_OK) tn_encode_trits(t, (const int8_t *)row, o);
         } else {
             st = source_row(&s, ref, r, (Row){.f = row});
-            if (st == TERN_OK) tn_encode_row(t, row, o);
+            if (st != TERN_OK) break;
+            if (tn_encs[t->enc].kind == TN_SCREEN)
+                tn_screen_encode(t, row, o);
+            else
+                tn_encode_row(t, row, o);
         }
     }
     free(s.temp);
@@ -218,9 +223,36 @@ TernStatus tn_weight_rows(const TnGraph *g, TnRef ref, const TnWeights *w, int64
     return st;
 }
 
-void tn_weight_tail(const TnType *t, void *out) {
-    if (!tn_tail_bytes(t)) return;
+/* The facts of all rows of a screening table; out is zeroed. */
+static TernStatus screen_tail(Source *s, TnRef ref, uint8_t *out) {
+    const TnType *t = &s->g->nodes[ref].type;
+    size_t len = (size_t)tn_weight_len(t), array = tn_screen_array_bytes(t);
+    TernStatus st = TERN_OK;
+    s->found = tn_xcalloc((size_t)ref + 1, sizeof *s->found);
+    s->temp = tn_xcalloc(2 * len + 1, sizeof(float));
+    for (int64_t r = 0; r < t->dim[0] && st == TERN_OK; r++) {
+        st = source_row(s, ref, r, (Row){.f = s->temp + len});
+        if (st != TERN_OK) break;
+        TnRowFacts f = tn_screen_facts(t, s->temp + len);
+        memcpy(out + 4 * (size_t)r, &f.scale, 4);
+        memcpy(out + array + 4 * (size_t)r, &f.error, 4);
+        memcpy(out + 2 * array + 4 * (size_t)r, &f.norm, 4);
+    }
+    free(s->temp);
+    free(s->found);
+    return st;
+}
+
+TernStatus tn_weight_tail(const TnGraph *g, TnRef ref, const TnWeights *w, void *out, TernError *err) {
+    const TnType *t = &g->nodes[ref].type;
+    if (!tn_tail_bytes(t)) return TERN_OK;
+    memset(out, 0, tn_tail_bytes(t));
+    if (tn_encs[t->enc].kind == TN_SCREEN) {
+        Source s = {.g = g, .w = w, .err = err};
+        return screen_tail(&s, ref, out);
+    }
     for (uint32_t i = 0; i < t->n_scales; i++) memcpy((uint8_t *)out + 4 * (size_t)i, &t->scales[i].scale, 4);
+    return TERN_OK;
 }
 
 TernStatus tn_weight_all(const TnGraph *g, TnRef ref, const TnWeights *w, void *out, TernError *err) {
@@ -237,6 +269,6 @@ TernStatus tn_weight_all(const TnGraph *g, TnRef ref, const TnWeights *w, void *
         return st;
     }
     TN_TRY(tn_weight_rows(g, ref, w, 0, tn_weight_count(&n->type), out, err));
-    tn_weight_tail(&n->type, (uint8_t *)out + tn_type_bytes(&n->type, NULL) - tn_tail_bytes(&n->type));
-    return TERN_OK;
+    return tn_weight_tail(g, ref, w, (uint8_t *)out + tn_type_bytes(&n->type, NULL) - tn_tail_bytes(&n->type),
+                          err);
 }

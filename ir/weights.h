@@ -54,13 +54,13 @@ TernStatus tn_dense_scale(const TnType *t, const void *raw, const char *name, fl
  * frontend has checked it by tn_dense_scale).
  *
  * Writes rows [lo, hi) of the SOURCE value `ref`, in layout.h's form of its type, to out (as many bytes as
- * those rows take; the scale table of p64 is written by tn_weight_tail). Streams: needs memory for a few
+ * those rows take; what lies behind the rows is written by tn_weight_tail). Streams: needs memory for a few
  * rows; calls may run side by side. Not for the i2s, tq1, tq2, q8_0, q6_k encodings themselves (their raw
  * bytes are used as they are). */
 TernStatus tn_weight_rows(const TnGraph *g, TnRef ref, const TnWeights *w, int64_t lo, int64_t hi, void *out,
                           TernError *err);
-/* The tn_tail_bytes bytes behind the rows. */
-void tn_weight_tail(const TnType *t, void *out);
+/* The tn_tail_bytes bytes behind the rows. A screening table's take a look at every row. */
+TernStatus tn_weight_tail(const TnGraph *g, TnRef ref, const TnWeights *w, void *out, TernError *err);
 /* Everything: tn_type_bytes(type) bytes, tail included. Stored encodings are copied as they are. */
 TernStatus tn_weight_all(const TnGraph *g, TnRef ref, const TnWeights *w, void *out, TernError *err);
 

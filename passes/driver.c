@@ -9,6 +9,8 @@ const TnPass tn_passes[] = {
     {"cse", pass_cse, TN_STAGE_MODEL, TN_STAGE_MODEL, false, "make equal values one"},
     {"dce", pass_dce, TN_STAGE_MODEL, TN_STAGE_MODEL, false, "drop what no output and no cache needs"},
     {"merge", pass_merge, TN_STAGE_MODEL, TN_STAGE_MODEL, false, "multiplications of one input become one"},
+    {"screen", pass_screen, TN_STAGE_MODEL, TN_STAGE_MODEL, false,
+     "choose from the head by way of a small copy of its table"},
     {"split", pass_split, TN_STAGE_MODEL, TN_STAGE_MODEL, true, "cut the attention of few rows into blocks"},
     {"fuse", pass_fuse, TN_STAGE_MODEL, TN_STAGE_FUSED, true, "group nodes into kernels"},
     {"gate", pass_gate, TN_STAGE_FUSED, TN_STAGE_FUSED, true, "let what relu made zero be left out"},

@@ -6,7 +6,7 @@
  * all of them:
  *
  * 1. embed, attend and attend_blocks stand alone, and so does rope_angle (every layer reads it).
- * 2. A tmatmul or matmul takes the elementwise ops behind it: dequant, rope, kv_put, relu2, silu, add, mul,
+ * 2. A tmatmul, matmul or screen takes the elementwise ops behind it: dequant, rope, kv_put, relu2, silu, add, mul,
  *    as far as one operand comes from inside and every other is there before the kernel starts. What a sum's
  *    other operand is, a residual or another kernel's result, does not matter; whoever comes first in the
  *    text takes the op.
@@ -172,6 +172,8 @@ static bool reads_well(const Fuse *f, TnRef r, uint32_t group) {
         return in == 1 && last == 1; /* the cache from outside: one put of it a kernel */
     case TN_OP_take:
         return in > 0;
+    case TN_OP_pick:
+        return in == 1 && last == 1;
     case TN_OP_gather:
     case TN_OP_attend_join:
         return false;

@@ -34,9 +34,9 @@ typedef struct TnReaders {
 void tn_readers_create(const TnGraph *g, TnReaders *out);
 void tn_readers_destroy(TnReaders *u);
 
-/* A (t)matmul: its columns are the rows of its weight. */
+/* A (t)matmul or screen: its columns are the rows of its weight. */
 static inline bool tn_is_matmul(const TnNode *n) {
-    return n->op == TN_OP_tmatmul || n->op == TN_OP_matmul;
+    return n->op == TN_OP_tmatmul || n->op == TN_OP_matmul || n->op == TN_OP_screen;
 }
 static inline TnOpClass tn_class_of(const TnGraph *g, TnRef r) {
     return tn_ops[g->nodes[r].op].class;

@@ -4,7 +4,7 @@
  * opinion is asked how it wants it, and a `pack` is put in front of the readers (dequant reads the scales of
  * the packed weight, which are the same). pack runs when the blob is written, never in a step. A table that
  * embed and matmul both read is packed once, as matmul wants it, since that reads all of it. Dense tables
- * get the encoding that was asked for (ctx->head), or else one that loses nothing: f32, f16 and bf16 stay,
+ * get the encoding that was asked for (ctx->head f16 or f32), or else one that loses nothing: f32, f16 and bf16 stay,
  * q8_0 and q6_k become f32; a target may widen that, not narrow it. Norm weights become f32. The caches kc
  * and vc get the elements of the variant, and so does every kv_put on them.
  * Needs: a fused graph; level and kv of the variant.
@@ -28,7 +28,7 @@ static bool widens(TnEnc from, TnEnc to) {
 }
 
 static TnEnc dense_enc(const TnPassCtx *ctx, TnEnc enc) {
-    if (ctx->head != TN_ENC_COUNT) return ctx->head;
+    if (ctx->head != TN_ENC_COUNT && tn_enc_is_float(ctx->head)) return ctx->head;
     return tn_enc_is_float(enc) ? enc : TN_ENC_f32;
 }
 
@@ -38,6 +38,9 @@ static TnEnc choose(const TnGraph *g, const TnPassCtx *ctx, TnRef w, const TnRea
     bool tmatmul = false, matmul = false, embed = false, norm = false;
     for (uint32_t i = u->at[w]; i < u->at[w + 1]; i++) {
         const TnNode *n = &g->nodes[u->list[i]];
+        /* rescoring computes elements of a matmul: it must read what that reads */
+        matmul |= (n->op == TN_OP_rescore || n->op == TN_OP_rescore_top || n->op == TN_OP_pick) &&
+                  n->args[n->n_args - 1] == w;
         if (n->n_args < 2 || n->args[1] != w) continue;
         tmatmul |= n->op == TN_OP_tmatmul;
         matmul |= n->op == TN_OP_matmul;

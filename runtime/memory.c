@@ -65,6 +65,7 @@ static void symbol_limits(const TnSessionPlan *p, const TnVariant *v, int64_t ou
         [TN_ABI_S] = p->slots,
         [TN_ABI_P] = per_slot,
         [TN_ABI_N] = p->slots * per_slot,
+        [TN_ABI_L] = wants,
     };
     memcpy(out, values, sizeof values);
 }
@@ -136,7 +137,7 @@ TernStatus tn_session_plan(const TernModel *m, const TernPool *pool, const TernS
         return tn_fail(err, TERN_ERR_INPUT,
                        "%u slots of %u positions make %llu pages, wanted at most 2^31 - 1", p.slots,
                        p.context, (unsigned long long)n_pages);
-    const uint64_t inputs[TN_IN_COUNT] = {p.batch, p.batch, p.batch, p.wants, p.wants, n_pages};
+    const uint64_t inputs[TN_IN_COUNT] = {p.batch, p.batch, p.batch, p.wants, p.wants, n_pages, p.wants};
     for (int i = 0; i < TN_IN_COUNT; i++) p.input[i] = carve(&c, LINE, inputs[i], sizeof(int32_t));
     p.place = carve(&c, LINE, p.batch, sizeof(uint32_t));
     p.growth = carve(&c, LINE, p.slots, sizeof(uint32_t));
@@ -245,6 +246,7 @@ TernSession *tn_session_bind(const TnSessionPlan *p, TernModel *m, TernPool *poo
         .total = p->bytes.total,
         .place = (uint32_t *)(void *)(base + p->place),
         .growth = (uint32_t *)(void *)(base + p->growth),
+        .logits_apart = tn_logits_apart(p->variants[0]),
         .n_programs = p->n,
     };
     for (int i = 0; i < TN_IN_COUNT; i++) s->input[i] = (int32_t *)(void *)(base + p->input[i]);
@@ -267,7 +269,7 @@ TernSession *tn_session_bind(const TnSessionPlan *p, TernModel *m, TernPool *poo
         .keys = base + p->keys,
         .values = base + p->values,
     };
-    for (int i = TN_ABI_S; i < TN_ABI_SYMS; i++) s->sym[i] = most[i];
+    for (int i = TN_ABI_S; i <= TN_ABI_N; i++) s->sym[i] = most[i];
     for (uint32_t i = 0; i < p->n; i++) bind_program(p, s, i);
     return s;
 }

@@ -77,8 +77,19 @@ TernStatus tern_session_fork(TernSession *s, uint32_t from, uint32_t to, TernErr
 
 /* Stepping */
 
-static bool wants_logits(uint32_t want) {
-    return want >= TERN_WANT_GREEDY && want <= TERN_WANT_LOGITS;
+/* The symbol that counts the rows with this want, or TN_ABI_SYMS. */
+static uint32_t counted_by(const TernSession *s, uint32_t want) {
+    switch (want) {
+    case TERN_WANT_GREEDY:
+    case TERN_WANT_TOP:
+        return TN_ABI_R;
+    case TERN_WANT_LOGITS:
+        return s->logits_apart ? TN_ABI_L : TN_ABI_R;
+    case TERN_WANT_HIDDEN:
+        return TN_ABI_H;
+    default:
+        return TN_ABI_SYMS;
+    }
 }
 
 /* Every program of a session gives the same outputs, or the step would depend on how it is cut. */
@@ -125,17 +136,14 @@ static TernStatus check_rows(TernSession *s, const TernRow *rows, size_t n, Tern
 /* Rows from the front that fit one run; fills the symbols of their counts. */
 static size_t count_chunk(TernSession *s, const TernRow *rows, size_t n) {
     int64_t *sym = s->sym;
-    sym[TN_ABI_R] = sym[TN_ABI_K] = sym[TN_ABI_H] = 0;
+    sym[TN_ABI_R] = sym[TN_ABI_K] = sym[TN_ABI_H] = sym[TN_ABI_L] = 0;
     size_t t = 0;
     for (; t < n && t < s->batch; t++) {
-        if (wants_logits(rows[t].want)) {
-            if (sym[TN_ABI_R] == s->wants) break;
-            sym[TN_ABI_R]++;
-            sym[TN_ABI_K] += rows[t].want == TERN_WANT_TOP;
-        } else if (rows[t].want == TERN_WANT_HIDDEN) {
-            if (sym[TN_ABI_H] == s->wants) break;
-            sym[TN_ABI_H]++;
-        }
+        uint32_t by = counted_by(s, rows[t].want);
+        if (by == TN_ABI_SYMS) continue;
+        if (sym[by] == s->wants) break;
+        sym[by]++;
+        sym[TN_ABI_K] += rows[t].want == TERN_WANT_TOP;
     }
     sym[TN_ABI_T] = (int64_t)t;
     return t;
@@ -144,17 +152,21 @@ static size_t count_chunk(TernSession *s, const TernRow *rows, size_t n) {
 /* The inputs of a run. Rows that want top-k come first among those with logits: they are the first K of the
  * R. */
 static void fill_chunk(TernSession *s, const TernRow *rows, size_t n) {
-    uint32_t top = 0, plain = (uint32_t)s->sym[TN_ABI_K], hidden = 0;
+    uint32_t top = 0, plain = (uint32_t)s->sym[TN_ABI_K], hidden = 0, full = 0;
     for (size_t t = 0; t < n; t++) {
         const TernRow *r = &rows[t];
         s->input[TN_IN_IDS][t] = r->token;
         s->input[TN_IN_SLOT][t] = (int32_t)r->slot;
         s->input[TN_IN_POS][t] = (int32_t)tn_pages_append(&s->pages, r->slot);
-        if (wants_logits(r->want)) {
+        uint32_t by = counted_by(s, r->want);
+        if (by == TN_ABI_R) {
             uint32_t at = r->want == TERN_WANT_TOP ? top++ : plain++;
             s->input[TN_IN_ROWS][at] = (int32_t)t;
             s->place[t] = at;
-        } else if (r->want == TERN_WANT_HIDDEN) {
+        } else if (by == TN_ABI_L) {
+            s->input[TN_IN_LROWS][full] = (int32_t)t;
+            s->place[t] = full++;
+        } else if (by == TN_ABI_H) {
             s->input[TN_IN_HROWS][hidden] = (int32_t)t;
             s->place[t] = hidden++;
         }
@@ -165,14 +177,32 @@ static const void *output_row(const TnBound *b, int out, uint32_t row) {
     return b->out[out].data + b->out[out].stride * row;
 }
 
+/* As the op argmax has it: the lowest index of the largest; -1 if there is a NaN or an infinity. */
+static int32_t best_of(const float *logits, uint32_t n) {
+    uint32_t best = 0, wild = 0;
+    float most = logits[0];
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &logits[i], sizeof bits);
+        wild |= (bits & 0x7f800000) == 0x7f800000;
+    }
+    if (wild) return -1;
+    for (uint32_t i = 1; i < n; i++)
+        if (logits[i] > most) most = logits[best = i];
+    return (int32_t)best;
+}
+
 static TernStatus give_results(const TernSession *s, const TnBound *b, const TernRow *rows, size_t n,
                                size_t first, TernSinkFn *sink, void *user, TernError *err) {
     for (size_t t = 0; t < n; t++) {
         uint32_t at = s->place[t];
         TernResult result = {.row = first + t, .want = rows[t].want, .id = -1};
         if (rows[t].want == TERN_WANT_NOTHING) continue;
-        if (wants_logits(rows[t].want)) {
-            result.id = *(const int32_t *)output_row(b, TN_OUT_BEST, at);
+        uint32_t by = counted_by(s, rows[t].want);
+        if (by == TN_ABI_R || by == TN_ABI_L) {
+            result.id = by == TN_ABI_R
+                            ? *(const int32_t *)output_row(b, TN_OUT_BEST, at)
+                            : best_of(output_row(b, TN_OUT_LOGITS, at), s->model->meta.facts.n_vocab);
             if (result.id < 0)
                 return tn_fail(err, TERN_ERR_NUMERIC,
                                "row %zu (slot %u, position %d): its logits hold NaN or infinity", first + t,

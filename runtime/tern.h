@@ -219,7 +219,7 @@ typedef struct TernProfileProgram {
     uint64_t runs, ns;     /* how often it ran, and how long from the calling thread's view */
     uint64_t idle_ns;      /* of ns: before the first launch */
     uint64_t weight_bytes; /* of its plan: of distinct weights that a run reads */
-    uint64_t sym[7];       /* sums over runs of T R K H S P N (runtime/abi/kernel.h) */
+    uint64_t sym[8];       /* sums over runs of T R K H S P N L (runtime/abi/kernel.h) */
     uint64_t held;         /* sum over runs of the positions held by the slots of its rows */
     uint64_t attended;     /* sum over rows of the positions up to their own */
 } TernProfileProgram;

@@ -139,7 +139,7 @@ TernStatus tn_code_read(const TnBlob *b, const TnBlobSection *s, const uint8_t *
 
 static TernStatus read_plan(const TnBlob *b, const TnMeta *meta, TnArena *arena, TnVariant *v,
                             TernError *err) {
-    static const char *const symbols[TN_ABI_SYMS] = {"T", "R", "K", "H", "S", "P", "N"};
+    static const char *const symbols[TN_ABI_SYMS] = {"T", "R", "K", "H", "S", "P", "N", "L"};
     const TnBlobSection *s = tn_blob_section(b, TN_SECTION_PLAN, v->index);
     Reading r = reading(b, s, tn_blob_bytes(b, s), err);
     const void *bytes;
@@ -151,7 +151,6 @@ static TernStatus read_plan(const TnBlob *b, const TnMeta *meta, TnArena *arena,
     for (int i = 0; i < TN_ABI_SYMS; i++)
         if (p->arena[i] > TN_BYTES_MAX)
             return bad(&r, "arena bytes for %s are %llu, wanted at most 2^40", symbols[i], (Num)p->arena[i]);
-    if (p->arena[TN_ABI_SYMS] != 0) return bad(&r, "the last word of arena is not 0");
     if (p->arena_const > TN_BYTES_MAX || p->scratch > TN_BYTES_MAX || p->scratch_page > TN_BYTES_MAX)
         return bad(&r, "arena_const %llu, scratch %llu, scratch_page %llu, wanted at most 2^40",
                    (Num)p->arena_const, (Num)p->scratch, (Num)p->scratch_page);
@@ -236,7 +235,7 @@ static TernStatus check_launch(const Reading *r, const TnVariant *v, uint32_t n_
 
 /* Where the runtime itself reads after a step. */
 static TernStatus check_outputs(const Reading *r, const TnVariant *v, const TnMeta *meta) {
-    const struct {
+    struct {
         const char *name;
         uint32_t symbol;
         uint64_t row_bytes;
@@ -254,6 +253,7 @@ static TernStatus check_outputs(const Reading *r, const TnVariant *v, const TnMe
         if (at >= v->prog.n_operands)
             return bad(r, "output %s is operand %u, wanted below %u", outs[i].name, at, v->prog.n_operands);
         const TnBlobOperand *o = &v->operands[at];
+        if (i == TN_OUT_LOGITS && o->index == TN_ABI_L) outs[i].symbol = TN_ABI_L;
         if (o->space != TN_SPACE_ARENA || o->index != outs[i].symbol || o->row_bytes < outs[i].row_bytes ||
             o->row_bytes % 4 != 0 || (i == TN_OUT_BEST && o->row_bytes != 4))
             return bad(r, "output %s: space %u, symbol %u, %llu bytes a row, wanted 0, %u, %llu",
@@ -302,6 +302,21 @@ static TernStatus read_variant(const TnBlob *b, const TnMeta *meta, TnArena *are
     return TERN_OK;
 }
 
+bool tn_logits_apart(const TnVariant *v) {
+    uint32_t at = v->prog.output[TN_OUT_LOGITS];
+    return at != UINT32_MAX && v->operands[at].index == TN_ABI_L;
+}
+
+/* A session counts its rows before it knows which variant runs them. */
+static TernStatus check_apart(const TnBlob *b, const TnVariant *vs, uint32_t n, TernError *err) {
+    for (uint32_t i = 1; i < n; i++)
+        if (tn_logits_apart(&vs[i]) != tn_logits_apart(&vs[0]))
+            return tn_fail(err, TERN_ERR_INPUT, "%s: output logits is led by %s, but by %s in PROG 0",
+                           tn_section_name(b, tn_blob_section(b, TN_SECTION_PROG, i)).text,
+                           tn_logits_apart(&vs[i]) ? "L" : "R", tn_logits_apart(&vs[0]) ? "L" : "R");
+    return TERN_OK;
+}
+
 /* Any number of rows from 1 to the largest finds a variant. */
 static TernStatus check_rows(const TnBlob *b, const TnVariant *vs, uint32_t n, TernError *err) {
     for (uint32_t i = 0; i < n; i++) {
@@ -324,6 +339,7 @@ TernStatus tn_variants_read(const TnBlob *b, const TnMeta *meta, TnArena *arena,
     TnVariant *vs = tn_alloc_array(arena, n, sizeof *vs);
     for (uint32_t i = 0; i < n; i++) TN_TRY(read_variant(b, meta, arena, i, &vs[i], err));
     TN_TRY(check_rows(b, vs, n, err));
+    TN_TRY(check_apart(b, vs, n, err));
     *out = vs;
     *out_n = n;
     return TERN_OK;

@@ -35,6 +35,8 @@ TernStatus tn_meta_read(const TnBlob *b, TnArena *arena, TnMeta *out, TernError 
  * gap. */
 TernStatus tn_variants_read(const TnBlob *b, const TnMeta *meta, TnArena *arena, TnVariant **out,
                             uint32_t *out_n, TernError *err);
+/* Whether the rows that want all logits are apart from the other rows with logits (symbol L). */
+bool tn_logits_apart(const TnVariant *v);
 /* Bytes of a page of 64 positions of one layer's key (or value) cache. */
 uint64_t tn_page_size(const TnMeta *meta, uint32_t kv);
 

@@ -230,10 +230,27 @@ void tn_lb_copy_out(TnLb *b, const TnFrame *f, TnRef ref);
 int64_t tn_lb_cols(TnLb *b, TnRef ref);
 bool tn_lb_inside(TnLb *b, TnRef ref); /* a node of the kernel */
 
+/* select.c: the k largest values with their ids, sorted, equal ones in the order they came in; k <= 256. Free
+ * places hold NaN and -1. */
+typedef struct TnTopList {
+    LLVMValueRef values, ids; /* scratch; one more element stands in front of each */
+    int64_t k, room;          /* room: k rounded up to 32 */
+} TnTopList;
+TnTopList tn_lb_top_list(TnLb *b, int64_t k); /* scratch alone: tn_lb_top_clear it */
+void tn_lb_top_clear(TnLb *b, const TnTopList *t);
+LLVMValueRef tn_lb_top_last(TnLb *b, const TnTopList *t); /* f32: the k-th value, NaN if there is none yet */
+/* Whether a value (f32) or 32 of them would be taken: not NaN, and above the last or there is none. */
+LLVMValueRef tn_lb_top_takes(TnLb *b, LLVMValueRef value, LLVMValueRef last);
+void tn_lb_top_insert(TnLb *b, const TnTopList *t, LLVMValueRef value,
+                      LLVMValueRef id); /* one that is taken */
+/* 32 values of an f32 row of n from column `at` on; what lies behind its end is replaced. */
+LLVMValueRef tn_lb_load_block(TnLb *b, LLVMValueRef x, LLVMValueRef at, int64_t n, float instead);
+
 /* ---- The op table: a row `const TnLlvmOp tn_llvm_op_<op>` for every op of ops.def, expanded in table.c; a
  * missing one is a link error, {0} is "no". Which file has which: tmatmul.c, matmul.c, attend.c;
- * attend_blocks and attend_join in attend.c too; embed in rows.c; rmsnorm quant rope_angle in rowops.c; argmax topk take gather in select.c; rope kv_put in
- * heads.c; dequant slice add mul mulz relu2 silu in elem.c; the others in table.c.
+ * attend_blocks and attend_join in attend.c too; embed in rows.c; rmsnorm quant rope_angle in rowops.c; argmax topk
+ * take gather in select.c; limbs screen in screen.c; rescore rescore_top pick in rescore.c; rope kv_put in heads.c;
+ * dequant slice add mul mulz relu2 silu in elem.c; the others in table.c.
  *
  * gather: `row` copies to tn_lb_result_row if f->mem is set or the value leaves; else it only points f->mem
  * at the source row. */

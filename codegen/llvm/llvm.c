@@ -318,8 +318,8 @@ static int can(const TnGraph *g, uint32_t kernel, const char *level) {
         if (k->root != TN_NONE && r > k->root && row && tn_llvm_ops[g->nodes[k->root].op]->kernel) return 0;
     }
     TnPart parts[TN_PARTS_MAX];
-    bool cols =
-        k->root != TN_NONE && (g->nodes[k->root].op == TN_OP_tmatmul || g->nodes[k->root].op == TN_OP_matmul);
+    TnOp root = k->root == TN_NONE ? TN_OP_COUNT : g->nodes[k->root].op;
+    bool cols = root == TN_OP_tmatmul || root == TN_OP_matmul || root == TN_OP_screen;
     return cols && !tn_kernel_parts(g, kernel, parts) ? 0 : SCORE;
 }
 

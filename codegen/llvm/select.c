@@ -48,7 +48,7 @@ const TnLlvmOp tn_llvm_op_gather = {.can = can_gather, .row = gather};
 
 /* 32 values from column `at` on. The last, partial block of a row is read in full and what lies behind the
  * row is replaced: rows are padded to 64 values. */
-static LLVMValueRef load_block(TnLb *b, LLVMValueRef x, LLVMValueRef at, int64_t n, float instead) {
+LLVMValueRef tn_lb_load_block(TnLb *b, LLVMValueRef x, LLVMValueRef at, int64_t n, float instead) {
     LLVMValueRef v = tn_lb_load(b, b->t_f32x, tn_lb_elem(b, x, at, 4), 4);
     if (n % TN_LANES == 0) return v;
     LLVMValueRef mask = tn_lb_mask_below(b, LLVMBuildSub(b->b, tn_lb_i64(b, n), at, ""), TN_LANES);
@@ -68,7 +68,7 @@ static void argmax(TnLb *b, TnFrame *f, TnRef ref) {
         TnLoop l = tn_lb_loop(b, tn_lb_i64(b, start), tn_lb_i64(b, end), TN_LANES);
         LLVMValueRef best = tn_lb_carry(b, &l, v[0]), index = tn_lb_carry(b, &l, v[1]),
                      most = tn_lb_carry(b, &l, v[2]);
-        LLVMValueRef here = load_block(b, x, l.i, tail ? n : whole, -INFINITY);
+        LLVMValueRef here = tn_lb_load_block(b, x, l.i, tail ? n : whole, -INFINITY);
         LLVMValueRef bits = LLVMBuildAnd(b->b, tn_lb_bits(b, here), tn_lb_vi(b, 0x7fffffff), "");
         if (tail)
             bits = LLVMBuildSelect(b->b, tn_lb_mask_const(b, n - whole, TN_LANES), bits, tn_lb_vi(b, 0), "");
@@ -100,17 +100,32 @@ const TnLlvmOp tn_llvm_op_argmax = {.can = reads_floats, .row = argmax};
  * taken when the list's last is not >= it (a free place is not), and goes behind all that are >= it, so equal
  * values keep their order. Blocks of 32 without such a value, nearly all of them, are skipped by one
  * comparison. */
-typedef struct TopList {
-    LLVMValueRef values, ids, block; /* values and ids have one more element in front; block: 32 floats */
-    int64_t k, room;                 /* room: k rounded up to 32 */
-} TopList;
+TnTopList tn_lb_top_list(TnLb *b, int64_t k) {
+    TnTopList t = {.k = k, .room = (k + TN_LANES - 1) / TN_LANES * TN_LANES};
+    t.values = tn_lb_atc(b, tn_lb_scratch(b, (uint64_t)(64 + t.room * 4)), 64);
+    t.ids = tn_lb_atc(b, tn_lb_scratch(b, (uint64_t)(64 + t.room * 4)), 64);
+    return t;
+}
 
-static LLVMValueRef load_last(TnLb *b, const TopList *t) {
+void tn_lb_top_clear(TnLb *b, const TnTopList *t) {
+    TnLoop clear = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, t->room), TN_LANES);
+    tn_lb_store(b, tn_lb_vf(b, NAN), tn_lb_elem(b, t->values, clear.i, 4), 4);
+    tn_lb_store(b, tn_lb_vi(b, -1), tn_lb_elem(b, t->ids, clear.i, 4), 4);
+    tn_lb_loop_end(b, &clear);
+}
+
+LLVMValueRef tn_lb_top_last(TnLb *b, const TnTopList *t) {
     return tn_lb_load(b, b->t_f32, tn_lb_atc(b, t->values, (t->k - 1) * 4), 4);
 }
 
-/* value (f32) and id (i32) into the lists, by vectors: one to count, one to shift from the end. */
-static void insert(TnLb *b, const TopList *t, LLVMValueRef value, LLVMValueRef id) {
+LLVMValueRef tn_lb_top_takes(TnLb *b, LLVMValueRef value, LLVMValueRef last) {
+    if (LLVMTypeOf(value) == b->t_f32x) last = tn_lb_splat(b, last, TN_LANES);
+    return LLVMBuildAnd(b->b, LLVMBuildFCmp(b->b, LLVMRealORD, value, value, ""),
+                        LLVMBuildFCmp(b->b, LLVMRealUGT, value, last, ""), "");
+}
+
+/* By vectors: one loop to count, one to shift from the end. */
+void tn_lb_top_insert(TnLb *b, const TnTopList *t, LLVMValueRef value, LLVMValueRef id) {
     LLVMValueRef value_x = tn_lb_splat(b, value, TN_LANES), id_x = tn_lb_splat(b, id, TN_LANES);
     TnLoop c = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, t->room), TN_LANES);
     LLVMValueRef count = tn_lb_carry(b, &c, tn_lb_vi(b, 0));
@@ -138,31 +153,19 @@ static void insert(TnLb *b, const TopList *t, LLVMValueRef value, LLVMValueRef i
 
 static void topk(TnLb *b, TnFrame *f, TnRef ref) {
     int64_t n = cols(b, arg(b, ref, 0));
-    TopList t = {.k = cols(b, ref)};
-    t.room = (t.k + TN_LANES - 1) / TN_LANES * TN_LANES;
-    t.values = tn_lb_atc(b, tn_lb_scratch(b, (uint64_t)(64 + t.room * 4)), 64);
-    t.ids = tn_lb_atc(b, tn_lb_scratch(b, (uint64_t)(64 + t.room * 4)), 64);
-    t.block = tn_lb_scratch(b, TN_LANES * 4);
-    LLVMValueRef x = tn_lb_mem(b, f, arg(b, ref, 0));
-    TnLoop clear = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, t.room), TN_LANES);
-    tn_lb_store(b, tn_lb_vf(b, NAN), tn_lb_elem(b, t.values, clear.i, 4), 4);
-    tn_lb_store(b, tn_lb_vi(b, -1), tn_lb_elem(b, t.ids, clear.i, 4), 4);
-    tn_lb_loop_end(b, &clear);
-
+    TnTopList t = tn_lb_top_list(b, cols(b, ref));
+    LLVMValueRef block = tn_lb_scratch(b, TN_LANES * 4), x = tn_lb_mem(b, f, arg(b, ref, 0));
+    tn_lb_top_clear(b, &t);
     TnLoop blocks = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, n), TN_LANES);
-    LLVMValueRef here = load_block(b, x, blocks.i, n, NAN);
-    LLVMValueRef last = tn_lb_splat(b, load_last(b, &t), TN_LANES);
-    LLVMValueRef taken = LLVMBuildAnd(b->b, LLVMBuildFCmp(b->b, LLVMRealORD, here, here, ""),
-                                      LLVMBuildFCmp(b->b, LLVMRealUGT, here, last, ""), "");
+    LLVMValueRef here = tn_lb_load_block(b, x, blocks.i, n, NAN);
+    LLVMValueRef taken = tn_lb_top_takes(b, here, tn_lb_top_last(b, &t));
     LLVMValueRef bits = LLVMBuildBitCast(b->b, taken, b->t_i32, "");
     TnIf some = tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntNE, bits, tn_lb_i32(b, 0), ""));
-    tn_lb_store(b, here, t.block, 64);
+    tn_lb_store(b, here, block, 64);
     TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, TN_LANES), 1);
-    LLVMValueRef value = tn_lb_load(b, b->t_f32, tn_lb_elem(b, t.block, l.i, 4), 4);
-    LLVMValueRef good = LLVMBuildAnd(b->b, LLVMBuildFCmp(b->b, LLVMRealORD, value, value, ""),
-                                     LLVMBuildFCmp(b->b, LLVMRealUGT, value, load_last(b, &t), ""), "");
-    TnIf one = tn_lb_if(b, good);
-    insert(b, &t, value, LLVMBuildTrunc(b->b, LLVMBuildAdd(b->b, blocks.i, l.i, ""), b->t_i32, ""));
+    LLVMValueRef value = tn_lb_load(b, b->t_f32, tn_lb_elem(b, block, l.i, 4), 4);
+    TnIf one = tn_lb_if(b, tn_lb_top_takes(b, value, tn_lb_top_last(b, &t)));
+    tn_lb_top_insert(b, &t, value, LLVMBuildTrunc(b->b, LLVMBuildAdd(b->b, blocks.i, l.i, ""), b->t_i32, ""));
     tn_lb_if_end(b, &one);
     tn_lb_loop_end(b, &l);
     tn_lb_if_end(b, &some);

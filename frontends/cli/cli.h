@@ -62,7 +62,7 @@ uint32_t parse_counts(const Verb *verb, const char *flag, const char *list, uint
 typedef struct ModelFlags {
     const char *model;   /* NULL: the embedded one */
     const char *weights; /* of a .tir; NULL: the embedded model's */
-    const char *cpu, *target, *kv;
+    const char *cpu, *target, *kv, *head;
     StrList overrides;
     bool ternary_dense, no_check, huge;
     int64_t threads;
@@ -85,6 +85,13 @@ typedef struct ModelFlags {
          0,                                                                                                  \
          0,                                                                                                  \
          "highest CPU feature level to use: avx2, avx512-vnni, amx, neon-dotprod"},                          \
+        {"--head",                                                                                           \
+         "TYPE",                                                                                             \
+         FLAG_STR,                                                                                           \
+         &(m).head,                                                                                          \
+         0,                                                                                                  \
+         0,                                                                                                  \
+         "of a .gguf: head table as f32 or f16, or q8, q6: with a small copy by which the best are found"},  \
         {"--target",                                                                                         \
          "NAME",                                                                                             \
          FLAG_STR,                                                                                           \

@@ -158,6 +158,7 @@ static TerncSource source_of(const Verb *verb, const ModelFlags *flags) {
 static void refuse_source_flags(const Verb *verb, const ModelFlags *flags) {
     if (flags->overrides.n) usage_error(verb, "--override-kv works on a .gguf, %s is compiled", flags->model);
     if (flags->weights) usage_error(verb, "--weights goes with a .tir, %s is compiled", flags->model);
+    if (flags->head) usage_error(verb, "--head works on a .gguf, %s is compiled", flags->model);
     if (flags->ternary_dense)
         usage_error(verb, "--ternary-dense works on a .gguf, %s is compiled", flags->model);
 }
@@ -175,8 +176,11 @@ static TernStatus open_model(const Verb *verb, const ModelFlags *flags, Loaded *
     bool ref = wants_ref(verb, flags);
     if (!flags->model || is_tir(flags->model) || is_gguf(flags->model)) {
         TerncSource source = source_of(verb, flags);
-        TerncOptions o = {
-            .size = sizeof o, .cap = flags->cpu, .target = flags->target, .progress = progress_bar};
+        TerncOptions o = {.size = sizeof o,
+                          .cap = flags->cpu,
+                          .head = flags->head,
+                          .target = flags->target,
+                          .progress = progress_bar};
         o.kvs = 1u << parse_kv(verb, flags->kv); /* nobody can ask this model for another */
         out->compiled = true;
         TernStatus st = ternc()->load(&source, &o, NULL, &out->model, err);

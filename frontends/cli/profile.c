@@ -113,7 +113,7 @@ static void add_work(Cost *c, const TernProfileProgram *f, const TerncWork *w) {
     c->table_bytes = (double)w->table_bytes * (double)c->calls;
     c->bytes = c->weight_bytes + (double)w->held_bytes * held;
     c->macs = (double)w->attended_macs * attended;
-    for (int s = 0; s < 7; s++) {
+    for (int s = 0; s < 8; s++) {
         c->bytes += (double)w->sym_bytes[s] * (double)f->sym[s];
         c->macs += (double)w->sym_macs[s] * (double)f->sym[s];
     }

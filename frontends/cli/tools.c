@@ -70,7 +70,8 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
         {"-c --ctx-size", "N", FLAG_INT, &context, 1, 1 << 24, "largest context; default: the model's"},
         {"--kv", "LIST", FLAG_STR, &kvs, 0, 0, "KV cache types to have code for, of f16, f32, i8; default: all"},
         {"--head", "TYPE", FLAG_STR, &o.head, 0, 0,
-         "embedding and head tables as f16 or f32; default: without loss"},
+         "embedding and head tables as f32 or f16, or without loss and with a copy of 8 or 6 bits by which "
+         "the best are found: q8, q6; default: without loss"},
         {"--target", "NAME", FLAG_STR, &o.target, 0, 0,
          "llvm or ref for every kernel; default: the best for each"},
         {"--override-kv", "KEY=TYPE:VALUE", FLAG_LIST, &overrides, 0, 0,
@@ -168,7 +169,8 @@ int verb_opt(const Verb *verb, int argc, char **argv) {
         {"--kv", "TYPE", FLAG_STR, &kv, 0, 0, "KV cache: f16 (default), f32 or i8"},
         {"--rows", "LO..HI", FLAG_STR, &rows, 0, 0, "row class (default 1)"},
         {"--head", "TYPE", FLAG_STR, &o.head, 0, 0,
-         "embedding and head tables as f16 or f32; default: without loss"},
+         "embedding and head tables as f32 or f16, or without loss and with a copy of 8 or 6 bits by which "
+         "the best are found: q8, q6; default: without loss"},
         {"--time-passes", NULL, FLAG_BOOL, &times, 0, 0, "print the time of every pass"},
         {"--override-kv", "KEY=TYPE:VALUE", FLAG_LIST, &overrides, 0, 0, "replace a metadata key of a .gguf"},
         {"--ternary-dense", NULL, FLAG_BOOL, &ternary_dense, 0, 0,

@@ -28,7 +28,7 @@ typedef struct TnBlobHead {
     uint8_t hash[16];  /* XXH3-128 of head (with these 16 bytes zero) followed by the section table */
     uint64_t reserved; /* 0 */
 } TnBlobHead;
-#define TN_BLOB_ABI 1
+#define TN_BLOB_ABI 2
 
 enum {
     TN_SECTION_META = 1, /* TnBlobMeta, strings, vocabulary image */
@@ -109,7 +109,7 @@ enum {
     TN_SPACE_KEYS,  /* index: layer */
     TN_SPACE_VALUES /* index: layer */
 };
-enum { TN_IN_IDS, TN_IN_POS, TN_IN_SLOT, TN_IN_ROWS, TN_IN_HROWS, TN_IN_TABLE, TN_IN_COUNT };
+enum { TN_IN_IDS, TN_IN_POS, TN_IN_SLOT, TN_IN_ROWS, TN_IN_HROWS, TN_IN_TABLE, TN_IN_LROWS, TN_IN_COUNT };
 
 typedef struct TnBlobOperand {
     uint32_t space, index;
@@ -121,10 +121,10 @@ typedef struct TnBlobOperand {
  * rounded to 64. */
 typedef struct TnBlobPlan {
     uint64_t arena_const;
-    uint64_t arena[8];              /* by symbol T R K H S P N, then 0 */
+    uint64_t arena[8];              /* by symbol T R K H S P N L */
     uint64_t scratch, scratch_page; /* of the hungriest launch, per worker */
     uint64_t key_page, value_page;  /* bytes of a page of one layer's cache */
-    uint64_t weight_bytes;          /* bytes of WGHT this variant's launches read */
+    uint64_t weight_bytes;          /* bytes of WGHT that a token reads: see docs/blob.md */
     uint32_t n_barriers, topk;      /* topk: k of TN_OUT_TOP */
 } TnBlobPlan;
 

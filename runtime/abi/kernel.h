@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 /* Symbols: the sizes of a step and of its session, in the order of TnLaunch.sym. */
-enum { TN_ABI_T, TN_ABI_R, TN_ABI_K, TN_ABI_H, TN_ABI_S, TN_ABI_P, TN_ABI_N, TN_ABI_SYMS };
+enum { TN_ABI_T, TN_ABI_R, TN_ABI_K, TN_ABI_H, TN_ABI_S, TN_ABI_P, TN_ABI_N, TN_ABI_L, TN_ABI_SYMS };
 
 typedef struct TnLaunch {
     void *const

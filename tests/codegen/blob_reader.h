@@ -18,7 +18,7 @@
 
 #define BR_NONE 0xffffffffu
 enum { BR_META = 1, BR_WGHT, BR_CHNK, BR_CODE, BR_PTXT, BR_PROG, BR_PLAN, BR_TIR, BR_WDIR, BR_KINDS };
-enum { BR_VARIANTS_MAX = 128, BR_SYMBOLS = 7 };
+enum { BR_VARIANTS_MAX = 128, BR_SYMBOLS = 8 };
 
 typedef struct BrSection {
     uint32_t kind, flags, level, align;
@@ -105,7 +105,7 @@ static inline const char *br_head(Br *b) {
     const uint8_t *h = b->bytes;
     if (b->size < 64) return br_bad(b, "head", "short");
     if (memcmp(h, magic, 8) != 0) return br_bad(b, "head", "magic");
-    if (br_u32(h + 8) != 1 || br_u32(h + 36) != 1) return br_bad(b, "head", "version or abi");
+    if (br_u32(h + 8) != 1 || br_u32(h + 36) != 2) return br_bad(b, "head", "version or abi");
     if (br_u32(h + 12) != 64) return br_bad(b, "head", "head_bytes");
     if (br_u32(h + 16) != 0x01020304 || br_u32(h + 20) != 0xbfc00000) return br_bad(b, "head", "probes");
     if (br_u64(h + 24) != b->size) return br_bad(b, "head", "file_bytes");
@@ -260,9 +260,9 @@ static inline const char *br_plan(Br *b, uint32_t i) {
     v->weight_bytes = br_u64(p + 104);
     v->n_barriers = br_u32(p + 112);
     v->topk = br_u32(p + 116);
-    for (int k = 0; k < 7; k++)
+    for (int k = 0; k < 8; k++)
         if (v->arena[k] > most) return br_bad_in(b, BR_PLAN, "arena");
-    if (v->arena[7] || v->arena_const > most || v->scratch > most || v->scratch_page > most)
+    if (v->arena_const > most || v->scratch > most || v->scratch_page > most)
         return br_bad_in(b, BR_PLAN, "arena or scratch");
     static const uint8_t bytes[4][2] = {{0, 0}, {2, 0}, {4, 0}, {1, 4}}; /* by kv: an element's, a scale's */
     uint64_t page =
@@ -285,7 +285,7 @@ static inline bool br_operand_ok(const Br *b, const BrVariant *v, const uint8_t 
     case 1:
         return br_inside(offset, row, br_find(b, BR_WGHT, 0)->size);
     case 2:
-        return index < 6 && offset == 0;
+        return index < 7 && offset == 0;
     case 3:
     case 4:
         return index < b->n_layers && offset == 0;
@@ -320,8 +320,8 @@ static inline bool br_output_ok(const Br *b, const BrVariant *v, uint32_t i) {
     if (i >= 5 || v->output[i] >= v->n_operands) return false;
     const uint8_t *o = v->operands + 24 * (size_t)v->output[i];
     uint64_t row = br_u64(o + 16);
-    return br_u32(o) == 0 && br_u32(o + 4) == symbol[i] && row % 4 == 0 && row >= 4 * columns[i] &&
-           (i || row == 4);
+    bool led = br_u32(o + 4) == symbol[i] || (i == 3 && br_u32(o + 4) == 7);
+    return br_u32(o) == 0 && led && row % 4 == 0 && row >= 4 * columns[i] && (i || row == 4);
 }
 
 static inline const char *br_prog(Br *b, uint32_t i) {

@@ -148,7 +148,7 @@ static void model_passes_keep_the_bits(void **state) {
             tn_buf_free(&after);
             tn_graph_destroy(c);
         }
-        assert_int_equal(passes, 4 + 2 + 5 + 8);
+        assert_int_equal(passes, 4 + 2 + 5 + 10);
         tn_buf_free(&before);
         tn_graph_destroy(g);
     }

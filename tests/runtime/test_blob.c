@@ -143,8 +143,8 @@ static const Spoilt spoilt[] = {
            "section PROG 1: launch 0: operands 0 + 10, 11 of them read, wanted to end within 30"),
     LAUNCH(0, n_reads, 8, "section PROG 1: launch 0: writes operand 8 of space 4, wanted the arena"),
     LAUNCH(0, n_reads, 4, "section PROG 1: launch 0: writes operand 4 of space 1, wanted the arena"),
-    LAUNCH(2, gate_sym, 7,
-           "section PROG 1: launch 2: gate_sym 7, unit_sym 4294967295, wanted symbols below 7"),
+    LAUNCH(2, gate_sym, 8,
+           "section PROG 1: launch 2: gate_sym 8, unit_sym 4294967295, wanted symbols below 8"),
     LAUNCH(2, units, 0, "section PROG 1: launch 2: units is 0, wanted 1 to 2^31"),
     LAUNCH(2, scratch, 321,
            "section PROG 1: launch 2: scratch 321 + 0 a page, wanted at most 320 + 0 by PLAN"),
@@ -152,7 +152,7 @@ static const Spoilt spoilt[] = {
     LAUNCH(2, name.offset, 1u << 31,
            "section PROG 1: a launch's name: offset 2147483648 with size 4, wanted to end within 1124 bytes"),
     OPERAND(0, space, 5, "section PROG 1: operand 0: space is 5, wanted 0 to 4"),
-    OPERAND(0, index, 6, "section PROG 1: operand 0: input 6 at 0, wanted an input below 6 at 0"),
+    OPERAND(0, index, 7, "section PROG 1: operand 0: input 7 at 0, wanted an input below 7 at 0"),
     OPERAND(5, index, 2, "section PROG 1: operand 5: cache of layer 2 at 0, wanted a layer below 2 at 0"),
     OPERAND(4, offset, 65, "section PROG 1: operand 4: offset is 65, wanted a multiple of 64"),
     OPERAND(4, offset, 256,
@@ -165,10 +165,10 @@ static const Spoilt spoilt[] = {
     OPERAND(
         19, row_bytes, 65,
         "section PROG 1: operand 19: offset 64 with 65 bytes a row, wanted to end within the arena's 128"),
-    OPERAND(19, index, 7, "section PROG 1: operand 19: symbol 7, wanted below 7"),
+    OPERAND(19, index, 8, "section PROG 1: operand 19: symbol 8, wanted below 8"),
     PLAN(arena[TN_ABI_T], UINT64_MAX,
          "section PLAN 2: arena bytes for T are 18446744073709551615, wanted at most 2^40"),
-    PLAN(arena[7], 1, "section PLAN 2: the last word of arena is not 0"),
+    PLAN(arena[7], 1ull << 41, "section PLAN 2: arena bytes for L are 2199023255552, wanted at most 2^40"),
     PLAN(value_page, 0, "section PLAN 2: key_page is 768 and value_page 0, wanted 768 by META"),
     PLAN(weight_bytes, 301, "section PLAN 2: weight_bytes is 301, wanted at most 300"),
     PLAN(topk, 17, "section PROG 2: output top: space 0, symbol 2, 64 bytes a row, wanted 0, 2, 68"),
@@ -213,7 +213,7 @@ static void wrong_outside(void **state) {
     head_of(i)->version = 7;
     expect_line(
         i, TERN_ERR_UNSUPPORTED,
-        "head: the file has version 7, abi 1; this library reads version 1, abi 1: compile the model again");
+        "head: the file has version 7, abi 2; this library reads version 1, abi 2: compile the model again");
     i = fake_image();
     head_of(i)->file_bytes--;
     expect_line(i, TERN_ERR_INPUT, "head: the file has 9260 bytes, wanted 9259");

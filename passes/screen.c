@@ -1,0 +1,155 @@
+/* screen: the head reads a small copy of its table first.
+ *
+ * Does: where the best or the k best elements of a dense matmul are all that is wanted, the table is not read whole.
+ * An integer copy of it (pack to s8 or s6, as ctx->head asks) gives approximate elements and a proven bound on
+ * their errors; the few rows that the bound cannot rule out are computed from the table itself, in the defined
+ * order. The answers are those of the full product, always (ir.h).
+ *
+ *   %logits: f32[R,V] = matmul %x, $w      %q: q14[R,K] = limbs %x
+ *   %best: i32[R] = argmax %logits         %y: f32[R,V] = screen %q, $small
+ *                                          %best: i32[R] = rescore %y, %q, $small, %x, $w
+ *
+ * topk becomes rescore_top, and take of its ids becomes pick, which computes exactly those. An output that shows
+ * all elements keeps the full product, but of rows of its own: those named by the input lrows, counted by the
+ * symbol L, which are 0 in most steps. What leads from rows to the product is repeated for them.
+ * Needs: a verified graph of stage model; merge before it, which knows a head by its argmax. ctx->head.
+ * Breaks: R counts the rows with wants 1 and 2 alone, if an output showed the logits.
+ * Stops: each matmul is looked at once.
+ *
+ * Left alone: everything unless ctx->head is s8 or s6; products over rows that are not counted by R; those with
+ * another reader than argmax, topk, take of that topk, and output; those that nobody chooses from; rows longer
+ * than 2^17, whose sums need not fit; an output whose rows cannot be gathered anew. */
+#include "passes/internal.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define COLUMNS_MAX ((int64_t)1 << 17)
+#define DEPTH_MAX   64
+
+typedef struct Screen {
+    TnGraph *g;
+    TnEnc enc;
+    TnReaders readers;
+    TnEdit edit;
+    TnRef lrows;
+    TnRef *
+        again; /* of each value counted by R: the same of the rows lrows; 0: not made (that is no such value) */
+} Screen;
+
+static bool leads(const TnGraph *g, TnRef r, TnSym s) {
+    return g->nodes[r].type.dim[0] == tn_sym_dim(s);
+}
+
+/* A choice from r, or what goes with one. */
+static bool chooses(const TnGraph *g, TnRef by, TnRef r) {
+    const TnNode *n = &g->nodes[by];
+    if (n->op != TN_OP_take) return n->op == TN_OP_argmax || n->op == TN_OP_topk;
+    const TnNode *ids = &g->nodes[n->args[1]];
+    return n->args[0] == r && ids->op == TN_OP_topk && ids->args[0] == r;
+}
+
+static bool can_gather_anew(const TnGraph *g, TnRef r, int depth) {
+    const TnNode *n = &g->nodes[r];
+    if (!leads(g, r, TN_R)) return true;
+    if (n->op == TN_OP_gather) {
+        const TnNode *rows = &g->nodes[n->args[1]];
+        return rows->op == TN_OP_input && strcmp(tn_attr_str(rows, TN_ATTR_name), "rows") == 0;
+    }
+    TnOpClass c = tn_class_of(g, r);
+    if ((c != TN_ROW && c != TN_ELEM) || depth == DEPTH_MAX) return false;
+    for (uint32_t i = 0; i < n->n_args; i++)
+        if (!can_gather_anew(g, n->args[i], depth + 1)) return false;
+    return true;
+}
+
+static bool screens(const Screen *s, TnRef r) {
+    const TnGraph *g = s->g;
+    const TnNode *n = &g->nodes[r];
+    if (n->op != TN_OP_matmul || !leads(g, r, TN_R) || g->nodes[n->args[1]].type.dim[1] > COLUMNS_MAX)
+        return false;
+    bool chosen = false;
+    for (uint32_t i = s->readers.at[r]; i < s->readers.at[r + 1]; i++) {
+        TnRef by = s->readers.list[i];
+        if (g->nodes[by].op == TN_OP_output ? !can_gather_anew(g, n->args[0], 0) : !chooses(g, by, r))
+            return false;
+        chosen |= g->nodes[by].op != TN_OP_output;
+    }
+    return chosen;
+}
+
+static TnRef lrows(Screen *s) {
+    TnAttr name = {.key = TN_ATTR_name, .s = "lrows"};
+    TnType t = tn_type(TN_ENC_i32, 1, tn_sym_dim(TN_L));
+    for (TnRef r = 0; r < s->edit.n && !s->lrows; r++)
+        if (s->g->nodes[r].op == TN_OP_input &&
+            strcmp(tn_attr_str(&s->g->nodes[r], TN_ATTR_name), "lrows") == 0)
+            s->lrows = r;
+    if (!s->lrows) s->lrows = tn_node_add(s->g, TN_OP_input, NULL, &t, NULL, 0, &name, 1);
+    return s->lrows;
+}
+
+/* The value r of the rows lrows. */
+static TnRef gather_anew(Screen *s, TnRef r) {
+    if (!leads(s->g, r, TN_R)) return r;
+    if (s->again[r]) return s->again[r];
+    TnRef args[8];
+    uint32_t n = s->g->nodes[r].n_args;
+    TnOp op = s->g->nodes[r].op;
+    for (uint32_t i = 0; i < n; i++)
+        args[i] = op == TN_OP_gather && i == 1 ? lrows(s) : gather_anew(s, s->g->nodes[r].args[i]);
+    const TnNode *was = &s->g->nodes[r];
+    return s->again[r] = tn_node_add(s->g, op, NULL, NULL, args, n, was->attrs, was->n_attrs);
+}
+
+static void screen(Screen *s, TnRef r) {
+    TnGraph *g = s->g;
+    TnRef x = g->nodes[r].args[0], w = g->nodes[r].args[1], top = TN_NONE;
+    TnType t = tn_type(s->enc, 2, g->nodes[w].type.dim[0], g->nodes[w].type.dim[1]);
+    TnRef copy = tn_node_add(g, TN_OP_pack, NULL, &t, &w, 1, NULL, 0);
+    TnRef q = tn_node_add(g, TN_OP_limbs, NULL, NULL, &x, 1, NULL, 0);
+    TnRef y = tn_node_add(g, TN_OP_screen, NULL, NULL, (TnRef[]){q, copy}, 2, NULL, 0);
+    TnRef head[] = {y, q, copy, x, w}, all = TN_NONE;
+    for (uint32_t i = s->readers.at[r]; i < s->readers.at[r + 1]; i++) {
+        TnRef by = s->readers.list[i];
+        const TnNode *n = &g->nodes[by];
+        switch (n->op) {
+        case TN_OP_argmax:
+            tn_edit_become(&s->edit, by, tn_node_add(g, TN_OP_rescore, NULL, NULL, head, 5, NULL, 0));
+            break;
+        case TN_OP_topk:
+            tn_edit_become(&s->edit, by,
+                           tn_node_add(g, TN_OP_rescore_top, NULL, NULL, head, 5, n->attrs, n->n_attrs));
+            break;
+        case TN_OP_take: /* behind its topk in the list, as in the text */
+            top = tn_edit_find(&s->edit, n->args[1]);
+            tn_edit_become(&s->edit, by,
+                           tn_node_add(g, TN_OP_pick, NULL, NULL, (TnRef[]){x, top, w}, 3, NULL, 0));
+            break;
+        default:
+            if (all == TN_NONE) {
+                TnRef lx = gather_anew(s, x);
+                all = tn_node_add(g, TN_OP_matmul, NULL, NULL, (TnRef[]){lx, w}, 2, NULL, 0);
+            }
+            g->nodes[by].type = g->nodes[all].type;
+        }
+    }
+    if (all == TN_NONE)
+        tn_edit_drop(&s->edit, r);
+    else
+        tn_edit_become(&s->edit, r, all);
+}
+
+TernStatus pass_screen(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
+    (void)err;
+    if (ctx->head == TN_ENC_COUNT || tn_encs[ctx->head].kind != TN_SCREEN) return TERN_OK;
+    Screen s = {.g = g, .enc = ctx->head};
+    tn_readers_create(g, &s.readers);
+    s.again = tn_xcalloc((size_t)g->n + 1, sizeof *s.again);
+    tn_edit_begin(&s.edit, g);
+    for (TnRef r = 0; r < s.edit.n; r++)
+        if (screens(&s, r)) screen(&s, r);
+    tn_edit_end(&s.edit, false);
+    tn_readers_destroy(&s.readers);
+    free(s.again);
+    return TERN_OK;
+}

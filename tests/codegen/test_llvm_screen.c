@@ -1,0 +1,104 @@
+/* limbs, screen, rescore, rescore_top and pick: code of every level against the evaluator, bit for bit, over tables
+ * and rows with ties, NaN, infinities, overflow and sums too small for a float. */
+#include "codegen/parity.h"
+#include "tests/ir/screen_cases.h"
+
+#ifndef TERN_LLVM
+int main(void) {
+    puts("skipped: built without LLVM");
+    return 77;
+}
+#else
+
+/* Kernel `kernel` of the case: its operands are what the evaluator made. */
+static void check_kernel(const HeadCase *c, const char *level, uint32_t kernel, const char *what) {
+    Compiled code = parity_compile(c->g, kernel, level);
+    if (!parity_works(&code)) { /* cross-compiled: that it could be is all that can be said here */
+        parity_free(&code);
+        return;
+    }
+    Memory in = parity_memory(c->g, kernel, c->sym), want;
+    for (uint32_t i = 0; i < in.n_in; i++) memcpy(in.p[i], tn_eval_data(c->e, in.ref[i]), in.bytes[i]);
+    want = parity_copy(&in);
+    for (uint32_t i = in.n_in; i < in.n; i++) memcpy(want.p[i], tn_eval_data(c->e, in.ref[i]), in.bytes[i]);
+    const TnKernel *k = &c->g->kernels[kernel];
+    int64_t units = k->axis == TN_AXIS_ROWS ? k->units * c->rows : k->units;
+    size_t bytes = (size_t)code.job.scratch;
+    for (int way = code.emulated ? 2 : 0; way < 3; way++) {
+        Memory got = parity_copy(&in);
+        uint8_t *room = parity_alloc(bytes, 0xff);
+        if (way == 0) parity_call(&code, &got, c->sym, 0, units, room);
+        for (int64_t u = units; way == 1 && u > 0; u--) parity_call(&code, &got, c->sym, u - 1, u, room);
+        for (int64_t lo = 0, hi; way == 2 && lo < units; lo = hi) {
+            hi = lo + 1 + (int64_t)(parity_u32() % (uint32_t)(units - lo));
+            parity_call(&code, &got, c->sym, lo, hi, room);
+        }
+        for (size_t i = 0; i < PARITY_GUARD; i++)
+            if (room[bytes + i] != 0x77) fail_msg("%s: wrote behind its scratch", what);
+        parity_compare(c->g, &want, &got, c->sym, what);
+        parity_memory_free(&got);
+        free(room);
+    }
+    parity_memory_free(&want);
+    parity_memory_free(&in);
+    parity_free(&code);
+}
+
+static void check(HeadCase c, int rows_hi) {
+    for (size_t i = 0; i < TN_COUNT(parity_levels); i++) {
+        bool cross = !parity_runs(parity_levels[i]);
+        if (cross && (rows_hi != 8 || c.table)) continue; /* code of other machines, emulated: less of it */
+        head_open(&c, parity_levels[i], rows_hi);
+        for (uint32_t k = 0; k < HEAD_KERNELS; k++) {
+            char what[160];
+            snprintf(what, sizeof what, "%s @%s %s[%d,%d] table %d, %d rows of %d", parity_levels[i],
+                     c.g->kernels[k].name, tn_encs[c.copy].name, (int)c.v, (int)c.k, c.table, c.rows,
+                     rows_hi);
+            check_kernel(&c, parity_levels[i], k, what);
+        }
+        head_close(&c);
+    }
+}
+
+static void shapes(void **state) {
+    (void)state;
+    static const struct {
+        int64_t v, k, top;
+        int rows, rows_hi;
+        TnEnc enc;
+    } shapes[] = {
+        {33, 192, 5, 1, 1, TN_ENC_f16},       {33, 192, 5, 2, 8, TN_ENC_f32},
+        {1, 1, 1, 7, 8, TN_ENC_bf16},         {129, 100, 40, 7, 8, TN_ENC_f16},
+        {200, 256, 256, 33, 512, TN_ENC_f16}, {64, 513, 32, 3, 8, TN_ENC_f32},
+        {1000, 320, 40, 1, 1, TN_ENC_bf16},   {97, 64, 33, 12, 512, TN_ENC_f16},
+    };
+    for (size_t i = 0; i < TN_COUNT(shapes); i++)
+        for (int copy = 0; copy < 2; copy++)
+            check((HeadCase){.v = shapes[i].v,
+                             .k = shapes[i].k,
+                             .top = shapes[i].top,
+                             .rows = shapes[i].rows,
+                             .enc = shapes[i].enc,
+                             .copy = copy ? TN_ENC_s6 : TN_ENC_s8},
+                  shapes[i].rows_hi);
+}
+
+static void tables(void **state) {
+    (void)state;
+    for (int table = 1; table < HEAD_TABLE_KINDS; table++)
+        for (int copy = 0; copy < 2; copy++)
+            check((HeadCase){.v = 150,
+                             .k = 160,
+                             .top = 20,
+                             .rows = 2 * HEAD_ROW_KINDS,
+                             .enc = copy ? TN_ENC_f16 : TN_ENC_f32,
+                             .table = table,
+                             .copy = copy ? TN_ENC_s6 : TN_ENC_s8},
+                  512);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(shapes), cmocka_unit_test(tables)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+#endif
