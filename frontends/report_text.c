@@ -23,6 +23,12 @@ static const struct {
 } table_types[] = {{"f32", 1, 4}, {"f16", 1, 2}, {"q8_0", 32, 34}, {"q6_k", 256, 210}},
   cache_types[] = {{"f32", 1, 4}, {"f16", 1, 2}, {"i8", 1, 1}};
 
+/* int8 caches have a scale a position and head besides. */
+static uint64_t cache_bytes(const TnReport *r, uint32_t context, size_t type) {
+    uint64_t scales = type == 2 ? r->kv_values / r->facts.head_dim * 4 : 0;
+    return context * (r->kv_values * cache_types[type].bytes + scales);
+}
+
 /* Five weights a byte: 3^5 = 243. */
 static uint64_t fifths(const TnReport *r) {
     uint64_t bytes = 0;
@@ -126,8 +132,7 @@ static void put_memory(const TnReport *r, TnBuf *b) {
     for (uint32_t i = 0; i < n; i++) {
         tn_buf_printf(b, "  cache of %-9u", ctx[i]);
         for (size_t k = 0; k < TN_COUNT(cache_types); k++)
-            tn_buf_printf(b, " %10.1f %s", MIB(r->kv_values * ctx[i] * cache_types[k].bytes),
-                          cache_types[k].name);
+            tn_buf_printf(b, " %10.1f %s", MIB(cache_bytes(r, ctx[i], k)), cache_types[k].name);
         tn_buf_puts(b, "\n");
     }
 }
@@ -263,7 +268,7 @@ static json_t *memory_json(const TnReport *r) {
         json_t *c = json_object();
         json_object_set_new(c, "context", whole(ctx[i]));
         for (size_t k = 0; k < TN_COUNT(cache_types); k++)
-            json_object_set_new(c, cache_types[k].name, whole(r->kv_values * ctx[i] * cache_types[k].bytes));
+            json_object_set_new(c, cache_types[k].name, whole(cache_bytes(r, ctx[i], k)));
         json_array_append_new(caches, c);
     }
     json_object_set_new(o, "ternary", ternary);

@@ -313,7 +313,7 @@ static void test_statistics(void **state) {
         assert_int_equal(number(cache, "context"), 128);
         assert_int_equal(number(cache, "f32"), 128 * values * 4);
         assert_int_equal(number(cache, "f16"), 128 * values * 2);
-        assert_int_equal(number(cache, "i8"), 128 * values);
+        assert_int_equal(number(cache, "i8"), 128 * (values + 2 * 2 * 1 * 4));
         json_decref(j);
         free(text);
     }
