@@ -187,7 +187,7 @@ static void test_perplexity_is_the_references_and_the_same_everywhere(void **sta
     TerncOptions o = {.size = sizeof o};
     if (!*levels) o.levels = "ref";
     must(ternc_compile(NULL, &o, path, NULL, &err), &err);
-    for (TernKv kv = TERN_KV_F16; kv <= TERN_KV_F32; kv++) {
+    for (TernKv kv = TERN_KV_F16; kv <= TERN_KV_I8; kv++) {
         uint64_t first = 0, bits;
         TernPool *one = threads(1);
         TernModel *m = load(NULL, "ref");

@@ -206,6 +206,22 @@ int main(int argc, char **argv) {
             s = (tn_os_seconds() - start) / 100;
             printf("decode at 512: %.1f us, %.1f GB/s\n", s * 1e6, 2.0 * 512 * 5 * 128 * 2 / s * 1e-9);
         }
+        Case d = {20, 5, 128, 0, 5, 1, c.kv};
+        int64_t deep[TN_SYM_COUNT] = {[TN_T] = 1, [TN_S] = 1, [TN_P] = 32, [TN_N] = 32};
+        for (int way = 0; way < 2; way++) { /* a row at depth 2,047: whole, and its blocks */
+            TnGraph *one = way ? cut(&d, argv[2]) : whole(&d, argv[2]);
+            Memory mem = parity_memory(one, 0, deep);
+            fill(one, &mem, &d, deep);
+            Compiled code = parity_compile(one, 0, argv[2]);
+            void *room = parity_alloc((size_t)(code.job.scratch + code.job.scratch_page * 32), 0);
+            for (int i = 0; i < 3; i++) {
+                double start = tn_os_seconds();
+                for (int r = 0; r < 50; r++) parity_call(&code, &mem, deep, 0, way ? 5 * 32 : 5, room);
+                double s = (tn_os_seconds() - start) / 50;
+                printf("%s at 2047: %.1f us, %.1f GB/s\n", way ? "attend_blocks" : "attend", s * 1e6,
+                       (double)(mem.bytes[1] + mem.bytes[2]) / s * 1e-9);
+            }
+        }
         return 0;
     }
     const struct CMUnitTest tests[] = {cmocka_unit_test(matches_the_evaluator)};
