@@ -209,6 +209,7 @@ int main(int argc, char **argv) {
         {"tmatmul", 2560, 6912, 128, ""},         {"tmatmul", 2560, 2560, 512, ""},
         {"f16", 60000, 2560, 1, ", stream"},      {"f32", 30000, 2560, 1, ", stream"},
         {"f16", 200, 2560, 1, ", cached"},        {"f16", 8000, 2560, 64, ""},
+        {"f16", 60000, 2560, 2, ", stream"},      {"f16", 60000, 2560, 8, ", stream"},
     };
     for (int i = 0; i < (int)TN_COUNT(all); i++)
         if (only < 0 || only == i)

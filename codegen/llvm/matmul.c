@@ -1,109 +1,246 @@
 /* matmul over dense rows (f32, f16, bf16), in the defined order: 32 lanes of fma along the row, then the
- * halving tree.
+ * halving tree. Lanes do not meet before the tree, and along a lane the order is that of k; so K may be cut in
+ * chunks, with the lanes' sums put down between them, and lanes may be taken a part at a time.
  *
- * The lanes j and j + 16 are added at once; the 16 sums of a row wait in `buf` until 16 rows (or rows times
- * activation rows) share one transposing tree, which adds in the same order as one by one. */
+ * One row of activations: rows of weights stream, one after the other.
+ *
+ * More rows: a weight that is loaded and widened should meet as many rows as there are registers for sums, and
+ * the rows should be in L1, for every product wants a load of its own: 8 rows of 2560 are 80 KB, and L2 would
+ * set the pace. So 16 rows of weights go together over chunks of 512 elements, in which 8 rows of activations
+ * are 16 KB. Sums of the lanes wait in `buf` between chunks: a load and a store each for 16 products. The
+ * weights of a chunk come in pieces of 1 or 2 KB a row, fetched 16 rows ahead, and once for all rows.
+ *
+ * The lanes j and j + 16 are added at once; the 16 sums of 16 rows share one transposing tree, which adds in
+ * the same order as one by one. */
 #include "codegen/llvm/build.h"
 
 #include <stdio.h>
 #include "ir/layout.h"
 
-enum { NEAR = 1024, FAR = 12288, HALF = TN_LANES / 2 };
+enum { NEAR = 1024, FAR = 12288, HALF = TN_LANES / 2, GROUP = 16, CHUNK = 512, MOST = 8 };
+enum { BLOCK = TN_LANES * 4 }; /* bytes of a row's lanes */
 
-/* Rows of activations, and rows of weights, that a pass over the row length serves: their accumulators fill
- * the registers. */
+/* Of a product of `x` rows: weight rows that share the loads of x, lanes at a time; sums fill the registers. */
 typedef struct Shape {
-    int x, w;
+    int x, w, lanes;
 } Shape;
-static Shape shape(TnLb *b, bool one) {
-    if (one) return (Shape){1, 1};
-    return b->level->bytes == 64 ? (Shape){4, 2} : (Shape){2, 1};
+
+static Shape shape(TnLb *b, int x) {
+    int w = x <= 2 ? 4 : x <= 6 ? 2 : 1;
+    if (b->level->bytes == 64) return (Shape){x, w, TN_LANES};
+    return x > 6 ? (Shape){x, 1, 8} : (Shape){x, x <= 2 ? 2 : 1, 16};
 }
 
-/* Adds the block of 32 at element `at` of the weight rows w[] to acc[w][x]. mask: lanes that are of the row.
- */
+static LLVMValueRef load_wide(TnLb *b, TnEnc enc, LLVMValueRef ptr, int lanes) {
+    if (lanes == TN_LANES) return tn_lb_load_wide(b, enc, ptr);
+    if (enc == TN_ENC_f32) return tn_lb_load(b, LLVMVectorType(b->t_f32, (unsigned)lanes), ptr, 4);
+    LLVMValueRef v = tn_lb_load(b, LLVMVectorType(b->t_i16, (unsigned)lanes), ptr, 2);
+    return enc == TN_ENC_f16 ? tn_lb_widen_f16(b, v) : tn_lb_widen_bf16(b, v);
+}
+
+/* Adds the elements from `at` on of the weight rows w[] to acc[w][x]. mask: lanes that are of the row. */
 static void block(TnLb *b, TnEnc enc, Shape s, LLVMValueRef *w, LLVMValueRef *x, LLVMValueRef at,
                   LLVMValueRef mask, LLVMValueRef *acc) {
-    LLVMValueRef v[2];
-    for (int i = 0; i < s.w; i++) v[i] = tn_lb_load_wide(b, enc, tn_lb_elem(b, w[i], at, tn_enc_bytes(enc)));
+    LLVMTypeRef t = LLVMVectorType(b->t_f32, (unsigned)s.lanes);
+    LLVMValueRef v[4];
+    for (int i = 0; i < s.w; i++)
+        v[i] = load_wide(b, enc, tn_lb_elem(b, w[i], at, tn_enc_bytes(enc)), s.lanes);
     for (int r = 0; r < s.x; r++) {
-        LLVMValueRef a = tn_lb_load(b, b->t_f32x, tn_lb_elem(b, x[r], at, 4), 4);
-        if (mask) a = LLVMBuildSelect(b->b, mask, a, tn_lb_vf(b, 0.0f), "");
+        LLVMValueRef a = tn_lb_load(b, t, tn_lb_elem(b, x[r], at, 4), 4);
+        if (mask) a = LLVMBuildSelect(b->b, mask, a, LLVMConstNull(t), "");
         for (int i = 0; i < s.w; i++) acc[i * s.x + r] = tn_lb_fma(b, a, v[i], acc[i * s.x + r]);
     }
 }
 
-/* The lane sums of weight rows [m, m + s.w) of a group against all rows of activations, into
- * buf[x][group][16]. */
-static void sums(TnLb *b, TnEnc enc, Shape s, int64_t k, LLVMValueRef *w, LLVMValueRef *x, LLVMValueRef buf,
-                 int group, LLVMValueRef m) {
-    int64_t full = k / TN_LANES * TN_LANES, size = tn_enc_bytes(enc);
-    int n = s.x * s.w;
-    LLVMValueRef acc[16];
-    TnLoop i = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, full), TN_LANES);
-    for (int j = 0; j < n; j++) acc[j] = tn_lb_carry(b, &i, tn_lb_vf(b, 0.0f));
-    for (int j = 0; j < s.w; j++)
-        for (int64_t line = 0; line < TN_LANES * size; line += 64) {
-            LLVMValueRef from = tn_lb_elem(b, w[j], i.i, size);
-            tn_lb_prefetch(b, tn_lb_atc(b, from, NEAR + line), 1);
-            if (s.x == 1) tn_lb_prefetch(b, tn_lb_atc(b, from, FAR + line), 2);
-        }
-    block(b, enc, s, w, x, i.i, NULL, acc);
-    for (int j = 0; j < n; j++) tn_lb_next(&i, j, acc[j]);
-    tn_lb_loop_end(b, &i);
-    for (int j = 0; j < n; j++) acc[j] = i.out[j];
-    if (full < k) block(b, enc, s, w, x, tn_lb_i64(b, full), tn_lb_mask_const(b, k - full, TN_LANES), acc);
-    for (int j = 0; j < n; j++) {
-        LLVMValueRef lo = tn_lb_lanes(b, acc[j], 0, HALF), hi = tn_lb_lanes(b, acc[j], HALF, HALF);
-        LLVMValueRef to = tn_lb_atc(b, buf, (int64_t)(j % s.x * group + j / s.x) * HALF * 4);
-        tn_lb_store(b, LLVMBuildFAdd(b->b, lo, hi, ""), tn_lb_elem(b, to, m, HALF * 4), 64);
-    }
-}
-
-/* void (w, i64 count, acc, i64 stride, buf, x0 .. xn-1) */
-static LLVMValueRef strip_function(TnLb *b, TnEnc enc, int64_t k, Shape s) {
+/* ---- One row of activations: void (w, i64 count, acc, buf, x) */
+static LLVMValueRef one_function(TnLb *b, TnEnc enc, int64_t k) {
     char name[64];
-    snprintf(name, sizeof name, "matmul_%s_k%lld_x%d", tn_encs[enc].name, (long long)k, s.x);
+    snprintf(name, sizeof name, "matmul_%s_k%lld", tn_encs[enc].name, (long long)k);
     LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
     if (fn) return fn;
     LLVMBasicBlockRef back = tn_lb_here(b);
-    LLVMTypeRef params[16] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr};
-    for (int r = 0; r < s.x; r++) params[5 + r] = b->t_ptr;
-    fn = tn_lb_function(b, name, params, (unsigned)(5 + s.x), false);
+    LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr, b->t_ptr};
+    fn = tn_lb_function(b, name, params, 5, false);
     LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, fn, ""));
     LLVMValueRef w = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), out = LLVMGetParam(fn, 2);
-    LLVMValueRef stride = LLVMGetParam(fn, 3), buf = LLVMGetParam(fn, 4), zero = tn_lb_i64(b, 0), x[8];
-    for (int r = 0; r < s.x; r++) x[r] = LLVMGetParam(fn, (unsigned)(5 + r));
-    int group = HALF / s.x;
-    int64_t row_bytes = (k + TN_PAD - 1) / TN_PAD * TN_PAD * tn_enc_bytes(enc);
+    LLVMValueRef buf = LLVMGetParam(fn, 3), x = LLVMGetParam(fn, 4), zero = tn_lb_i64(b, 0);
+    int64_t size = tn_enc_bytes(enc), full = k / TN_LANES * TN_LANES;
+    int64_t row_bytes = (k + TN_PAD - 1) / TN_PAD * TN_PAD * size;
     LLVMTypeRef half = LLVMVectorType(b->t_f32, HALF);
-
-    TnLoop g = tn_lb_loop(b, zero, count, group);
-    LLVMValueRef left = LLVMBuildSub(b->b, count, g.i, ""),
-                 last = LLVMBuildSub(b->b, count, tn_lb_i64(b, 1), "");
-    TnLoop m = tn_lb_loop(b, zero, tn_lb_min(b, left, tn_lb_i64(b, group)), s.w);
-    LLVMValueRef rows[2];
-    for (int j = 0; j < s.w;
-         j++) { /* past the end: the last row again, its sums have a place and no reader */
-        LLVMValueRef r = LLVMBuildAdd(b->b, LLVMBuildAdd(b->b, g.i, m.i, ""), tn_lb_i64(b, j), "");
-        rows[j] = tn_lb_elem(b, w, j ? tn_lb_min(b, r, last) : r, row_bytes);
+    Shape s = {1, 1, TN_LANES};
+    TnLoop g = tn_lb_loop(b, zero, count, HALF);
+    LLVMValueRef left = LLVMBuildSub(b->b, count, g.i, "");
+    TnLoop m = tn_lb_loop(b, zero, tn_lb_min(b, left, tn_lb_i64(b, HALF)), 1);
+    LLVMValueRef row = tn_lb_elem(b, w, LLVMBuildAdd(b->b, g.i, m.i, ""), row_bytes);
+    TnLoop i = tn_lb_loop(b, zero, tn_lb_i64(b, full), TN_LANES);
+    LLVMValueRef acc = tn_lb_carry(b, &i, tn_lb_vf(b, 0.0f));
+    for (int64_t line = 0; line < TN_LANES * size; line += 64) {
+        LLVMValueRef from = tn_lb_elem(b, row, i.i, size);
+        tn_lb_prefetch(b, tn_lb_atc(b, from, NEAR + line), 1);
+        tn_lb_prefetch(b, tn_lb_atc(b, from, FAR + line), 2);
     }
-    sums(b, enc, s, k, rows, x, buf, group, m.i);
+    block(b, enc, s, &row, &x, i.i, NULL, &acc);
+    tn_lb_next(&i, 0, acc);
+    tn_lb_loop_end(b, &i);
+    acc = i.out[0];
+    if (full < k)
+        block(b, enc, s, &row, &x, tn_lb_i64(b, full), tn_lb_mask_const(b, k - full, TN_LANES), &acc);
+    LLVMValueRef lo = tn_lb_lanes(b, acc, 0, HALF), hi = tn_lb_lanes(b, acc, HALF, HALF);
+    tn_lb_store(b, LLVMBuildFAdd(b->b, lo, hi, ""), tn_lb_elem(b, buf, m.i, HALF * 4), 64);
     tn_lb_loop_end(b, &m);
     LLVMValueRef part[HALF];
     for (int j = 0; j < HALF; j++)
         part[j] = tn_lb_load(b, half, tn_lb_atc(b, buf, (int64_t)j * HALF * 4), 64);
-    LLVMValueRef all = tn_lb_trees(b, part, HALF, TN_FOLD_FADD);
-    for (int r = 0; r < s.x; r++) {
-        LLVMValueRef v = s.x == 1 ? all : tn_lb_lanes(b, all, r * group, group);
-        LLVMValueRef at = tn_lb_at(b, out, LLVMBuildMul(b->b, stride, tn_lb_i64(b, r), ""));
-        tn_lb_store(b, v, tn_lb_elem(b, at, g.i, 4), 4);
-    }
+    tn_lb_store(b, tn_lb_trees(b, part, HALF, TN_FOLD_FADD), tn_lb_elem(b, out, g.i, 4), 4);
     tn_lb_loop_end(b, &g);
     LLVMBuildRetVoid(b->b);
     LLVMPositionBuilderAtEnd(b->b, back);
     return fn;
 }
+
+/* ---- More */
+
+typedef struct Some {
+    TnEnc enc;
+    Shape s;
+    int64_t k, row_bytes; /* of weights */
+    LLVMValueRef w, last; /* first weight row of the group, number of the last there is, from it on */
+    LLVMValueRef x[MOST], buf;
+} Some;
+
+/* Weight rows m .. of the group; past the end the last again, whose sums have a place and no reader. */
+static void weight_rows(TnLb *b, const Some *c, LLVMValueRef m, LLVMValueRef *rows) {
+    for (int j = 0; j < c->s.w; j++) {
+        LLVMValueRef r = LLVMBuildAdd(b->b, m, tn_lb_i64(b, j), "");
+        rows[j] = tn_lb_elem(b, c->w, j ? tn_lb_min(b, r, c->last) : r, c->row_bytes);
+    }
+}
+
+/* Where the sums of weight row m + j with row r wait: buf[16][x][32]. */
+static LLVMValueRef place(TnLb *b, const Some *c, LLVMValueRef m, int j, int r) {
+    LLVMValueRef at = tn_lb_elem(b, c->buf, m, (int64_t)c->s.x * BLOCK);
+    return tn_lb_atc(b, at, (int64_t)(j * c->s.x + r) * BLOCK);
+}
+
+/* Elements [from, to) of weight rows m .. m + w - 1: lanes `lane` (i64) .. of the sums. */
+static void sums(TnLb *b, const Some *c, LLVMValueRef m, LLVMValueRef lane, LLVMValueRef from,
+                 LLVMValueRef to) {
+    Shape s = c->s;
+    int64_t size = tn_enc_bytes(c->enc);
+    LLVMTypeRef t = LLVMVectorType(b->t_f32, (unsigned)s.lanes);
+    LLVMValueRef rows[4], x[MOST], acc[24];
+    weight_rows(b, c, m, rows);
+    for (int j = 0; j < s.w; j++) rows[j] = tn_lb_elem(b, rows[j], lane, size);
+    for (int r = 0; r < s.x; r++) x[r] = tn_lb_elem(b, c->x[r], lane, 4);
+    for (int i = 0; i < s.w * s.x; i++)
+        acc[i] = tn_lb_load(b, t, tn_lb_elem(b, place(b, c, m, i / s.x, i % s.x), lane, 4), 4);
+    TnLoop k = tn_lb_loop(b, from, to, TN_LANES);
+    for (int i = 0; i < s.w * s.x; i++) acc[i] = tn_lb_carry(b, &k, acc[i]);
+    for (int j = 0; j < s.w; j++)
+        for (int64_t line = 0; line < s.lanes * size; line += 64)
+            tn_lb_prefetch(b, tn_lb_atc(b, tn_lb_elem(b, rows[j], k.i, size), GROUP * c->row_bytes + line),
+                           2);
+    block(b, c->enc, s, rows, x, k.i, NULL, acc);
+    for (int i = 0; i < s.w * s.x; i++) tn_lb_next(&k, i, acc[i]);
+    tn_lb_loop_end(b, &k);
+    for (int i = 0; i < s.w * s.x; i++)
+        tn_lb_store(b, k.out[i], tn_lb_elem(b, place(b, c, m, i / s.x, i % s.x), lane, 4), 4);
+}
+
+/* The end of rows that are not whole blocks of lanes. */
+static void tail(TnLb *b, const Some *c, LLVMValueRef m) {
+    int64_t full = c->k / TN_LANES * TN_LANES;
+    Some whole = *c;
+    whole.s = (Shape){c->s.x, 1, TN_LANES};
+    LLVMValueRef row, acc[MOST];
+    weight_rows(b, &whole, m, &row);
+    for (int r = 0; r < c->s.x; r++) acc[r] = tn_lb_load(b, b->t_f32x, place(b, c, m, 0, r), 4);
+    block(b, c->enc, whole.s, &row, whole.x, tn_lb_i64(b, full), tn_lb_mask_const(b, c->k - full, TN_LANES),
+          acc);
+    for (int r = 0; r < c->s.x; r++) tn_lb_store(b, acc[r], place(b, c, m, 0, r), 4);
+}
+
+/* The sums of 16 weight rows, `row_bytes` apart, with each of n_x rows: void (buf, i64 row_bytes, i64 n_x, out,
+ * i64 stride). Weight rows that are not there are zeros or old sums; the strip has room for them. */
+static LLVMValueRef trees_function(TnLb *b) {
+    static const char name[] = "matmul_trees";
+    LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
+    if (fn) return fn;
+    LLVMBasicBlockRef back = tn_lb_here(b);
+    LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_i64, b->t_ptr, b->t_i64};
+    LLVMTypeRef half = LLVMVectorType(b->t_f32, HALF);
+    fn = tn_lb_function(b, name, params, 5, false);
+    LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, fn, ""));
+    TnLoop r = tn_lb_loop(b, tn_lb_i64(b, 0), LLVMGetParam(fn, 2), 1);
+    LLVMValueRef part[GROUP], lo = tn_lb_elem(b, LLVMGetParam(fn, 0), r.i, BLOCK);
+    for (int j = 0; j < GROUP; j++) {
+        LLVMValueRef hi = tn_lb_atc(b, lo, HALF * 4);
+        part[j] = LLVMBuildFAdd(b->b, tn_lb_load(b, half, lo, 64), tn_lb_load(b, half, hi, 64), "");
+        lo = tn_lb_at(b, lo, LLVMGetParam(fn, 1));
+    }
+    LLVMValueRef out = tn_lb_at(b, LLVMGetParam(fn, 3), LLVMBuildMul(b->b, LLVMGetParam(fn, 4), r.i, ""));
+    tn_lb_store(b, tn_lb_trees(b, part, GROUP, TN_FOLD_FADD), out, 4);
+    tn_lb_loop_end(b, &r);
+    LLVMBuildRetVoid(b->b);
+    LLVMPositionBuilderAtEnd(b->b, back);
+    return fn;
+}
+
+/* void (w, i64 count, x, i64 n_x, acc, i64 stride, buf): up to `x` rows, `apart`: perhaps less. */
+static LLVMValueRef some_function(TnLb *b, TnEnc enc, int64_t k, int x, bool apart) {
+    char name[64];
+    snprintf(name, sizeof name, "matmul_%s_k%lld_x%d%s", tn_encs[enc].name, (long long)k, x,
+             apart ? "_last" : "");
+    LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
+    if (fn) return fn;
+    LLVMBasicBlockRef back = tn_lb_here(b);
+    LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr};
+    fn = tn_lb_function(b, name, params, 7, false);
+    LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, fn, ""));
+    LLVMValueRef w = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), rows = LLVMGetParam(fn, 2);
+    LLVMValueRef n_x = LLVMGetParam(fn, 3), acc = LLVMGetParam(fn, 4), stride = LLVMGetParam(fn, 5);
+    LLVMValueRef zero = tn_lb_i64(b, 0), one = tn_lb_i64(b, 1);
+    int64_t padded = (k + TN_PAD - 1) / TN_PAD * TN_PAD, full = k / TN_LANES * TN_LANES;
+    Some c = {.enc = enc, .s = shape(b, x), .k = k, .row_bytes = padded * tn_enc_bytes(enc)};
+    c.buf = LLVMGetParam(fn, 6);
+    LLVMValueRef last_x = LLVMBuildSub(b->b, n_x, one, "");
+    for (int r = 0; r < x; r++) {
+        LLVMValueRef i = apart && r ? tn_lb_min(b, tn_lb_i64(b, r), last_x) : tn_lb_i64(b, r);
+        c.x[r] = tn_lb_elem(b, rows, i, padded * 4);
+    }
+    TnLoop g = tn_lb_loop(b, zero, count, GROUP);
+    LLVMValueRef left = LLVMBuildSub(b->b, count, g.i, ""), here = tn_lb_min(b, left, tn_lb_i64(b, GROUP));
+    c.w = tn_lb_elem(b, w, g.i, c.row_bytes);
+    c.last = LLVMBuildSub(b->b, left, one, "");
+    TnLoop z = tn_lb_loop(b, zero, tn_lb_i64(b, (int64_t)GROUP * x), 1);
+    tn_lb_store(b, tn_lb_vf(b, 0.0f), tn_lb_elem(b, c.buf, z.i, BLOCK), 64);
+    tn_lb_loop_end(b, &z);
+    TnLoop chunk = tn_lb_loop(b, zero, tn_lb_i64(b, full), CHUNK);
+    LLVMValueRef to = tn_lb_min(b, LLVMBuildAdd(b->b, chunk.i, tn_lb_i64(b, CHUNK), ""), tn_lb_i64(b, full));
+    TnLoop m = tn_lb_loop(b, zero, here, c.s.w);
+    if (c.s.lanes == TN_LANES) {
+        sums(b, &c, m.i, zero, chunk.i, to);
+    } else {
+        TnLoop lane = tn_lb_loop(b, zero, tn_lb_i64(b, TN_LANES), c.s.lanes);
+        sums(b, &c, m.i, lane.i, chunk.i, to);
+        tn_lb_loop_end(b, &lane);
+    }
+    tn_lb_loop_end(b, &m);
+    tn_lb_loop_end(b, &chunk);
+    if (full < k) {
+        TnLoop t = tn_lb_loop(b, zero, here, 1);
+        tail(b, &c, t.i);
+        tn_lb_loop_end(b, &t);
+    }
+    LLVMValueRef args[] = {c.buf, tn_lb_i64(b, (int64_t)x * BLOCK), n_x, tn_lb_elem(b, acc, g.i, 4), stride};
+    tn_lb_call_function(b, trees_function(b), args, 5);
+    tn_lb_loop_end(b, &g);
+    LLVMBuildRetVoid(b->b);
+    LLVMPositionBuilderAtEnd(b->b, back);
+    return fn;
+}
+
+/* ---- Strips */
 
 static const TnType *weight(TnLb *b) {
     return &b->g->nodes[b->g->nodes[b->k->root].args[1]].type;
@@ -111,22 +248,42 @@ static const TnType *weight(TnLb *b) {
 
 static void strip(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef acc,
                   LLVMValueRef buf) {
-    LLVMValueRef args[] = {w, n, acc, tn_lb_i64(b, 0), buf, x};
-    tn_lb_call_function(b, strip_function(b, weight(b)->enc, weight(b)->dim[1], shape(b, true)), args, 6);
+    LLVMValueRef args[] = {w, n, acc, buf, x};
+    tn_lb_call_function(b, one_function(b, weight(b)->enc, weight(b)->dim[1]), args, 5);
+}
+
+/* Rows of a block where there are many. */
+static int most(TnLb *b) {
+    return b->level->bytes == 64 ? 6 : 8;
 }
 
 static void strips(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x,
                    LLVMValueRef acc, LLVMValueRef stride, LLVMValueRef buf) {
-    Shape s = shape(b, false);
-    LLVMValueRef args[16] = {w, n, acc, stride, buf}, last = LLVMBuildSub(b->b, n_x, tn_lb_i64(b, 1), "");
-    int64_t row = (int64_t)tn_row_bytes(&b->g->nodes[b->g->nodes[b->k->root].args[0]].type);
-    for (int r = 0; r < s.x; r++) args[5 + r] = tn_lb_elem(b, x, tn_lb_min(b, tn_lb_i64(b, r), last), row);
-    tn_lb_call_function(b, strip_function(b, weight(b)->enc, weight(b)->dim[1], s), args,
-                        (unsigned)(5 + s.x));
+    LLVMValueRef args[] = {w, n, x, n_x, acc, stride, buf};
+    TnEnc enc = weight(b)->enc;
+    int64_t k = weight(b)->dim[1], many = tn_lb_most_rows(b, b->k->root) > MOST ? most(b) : MOST + 1;
+    static const int sizes[] = {2, 4, 6, 8};
+    int64_t below = 0;
+    /* the least size that holds n_x rows; a block of many rows is a whole one but at the end */
+    for (size_t i = 0; i < TN_COUNT(sizes) && below < many - 1; i++) {
+        LLVMValueRef lo = LLVMBuildICmp(b->b, LLVMIntSGT, n_x, tn_lb_i64(b, below), "");
+        below = sizes[i] < many ? sizes[i] : many - 1;
+        LLVMValueRef hi = LLVMBuildICmp(b->b, LLVMIntSLE, n_x, tn_lb_i64(b, below), "");
+        TnIf is = tn_lb_if(b, LLVMBuildAnd(b->b, lo, hi, ""));
+        tn_lb_call_function(b, some_function(b, enc, k, sizes[i], true), args, 7);
+        tn_lb_if_end(b, &is);
+    }
+    if (many > MOST) return;
+    TnIf is = tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntEQ, n_x, tn_lb_i64(b, many), ""));
+    tn_lb_call_function(b, some_function(b, enc, k, (int)many, false), args, 7);
+    tn_lb_if_end(b, &is);
 }
 
 static void kernel(TnLb *b) {
-    TnStrips s = {shape(b, false).x, 2048, 0, strip, strips, NULL, NULL};
+    int64_t rows = tn_lb_most_rows(b, b->k->root);
+    int block = rows > MOST ? most(b) : MOST;
+    TnStrips s = {block, rows == 1 ? HALF * HALF * 4 : (int64_t)GROUP * MOST * BLOCK, 0, strip, strips, NULL,
+                  NULL};
     tn_lb_cols_kernel(b, &s);
 }
 

@@ -24,12 +24,27 @@ static int sums_of(TnLb *b, int n) {
 enum { WORDS = TN_LINE / 4 };
 
 int64_t tn_tm_few_buf(TnLb *b) {
-    return (int64_t)WORDS * b->level->bytes;
+    return (int64_t)WORDS * b->level->bytes + 16 * 8;
 }
 
-/* One line of `lanes` columns at row[] + off to buf: word d of every column. */
-static void stage(TnLb *b, LLVMValueRef *row, LLVMValueRef off, LLVMValueRef buf) {
+/* Where in buf the addresses of the columns stand, behind the words. */
+static LLVMValueRef column(TnLb *b, LLVMValueRef buf, int i) {
+    return tn_lb_atc(b, buf, (int64_t)WORDS * b->level->bytes + 8 * i);
+}
+
+/* void (buf, i64 off): the lines of `lanes` columns that are `off` bytes from their addresses, to buf: word d of
+ * every column. A function of its own, since it is half of the code. */
+static LLVMValueRef stage_function(TnLb *b) {
+    static const char name[] = "tmatmul_stage";
+    LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
+    if (fn) return fn;
+    LLVMBasicBlockRef back = tn_lb_here(b);
+    LLVMTypeRef params[] = {b->t_ptr, b->t_i64};
+    fn = tn_lb_function(b, name, params, 2, false);
+    LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, fn, ""));
+    LLVMValueRef buf = LLVMGetParam(fn, 0), off = LLVMGetParam(fn, 1), row[16];
     int size = b->level->bytes, lanes = lanes_of(b);
+    for (int i = 0; i < lanes; i++) row[i] = tn_lb_load(b, b->t_ptr, column(b, buf, i), 8);
     for (int at = 0; at < TN_LINE; at += size) {
         LLVMValueRef v[16];
         for (int i = 0; i < lanes; i++)
@@ -38,6 +53,9 @@ static void stage(TnLb *b, LLVMValueRef *row, LLVMValueRef off, LLVMValueRef buf
         for (int d = 0; d < lanes; d++)
             tn_lb_store(b, v[d], tn_lb_atc(b, buf, (int64_t)(at / 4 + d) * size), (unsigned)size);
     }
+    LLVMBuildRetVoid(b->b);
+    LLVMPositionBuilderAtEnd(b->b, back);
+    return fn;
 }
 
 /* void (w, i64 count, x, acc, i64 stride, buf) for n rows x */
@@ -65,10 +83,12 @@ static LLVMValueRef few_function(TnLb *b, int64_t k, int n) {
         minus[r] = LLVMBuildNeg(b->b, tn_lb_load(b, b->t_i32, tn_lb_atc(b, x, r * row_bytes + 4), 4), "");
     }
     TnLoop g = tn_lb_loop(b, zero, count, lanes);
-    LLVMValueRef row[16], to[TN_FEW], next = tn_lb_elem(b, w, g.i, line_bytes);
-    for (int i = 0; i < lanes; i++)
-        row[i] =
+    LLVMValueRef to[TN_FEW], next = tn_lb_elem(b, w, g.i, line_bytes);
+    for (int i = 0; i < lanes; i++) {
+        LLVMValueRef r =
             tn_lb_elem(b, w, tn_lb_min(b, LLVMBuildAdd(b->b, g.i, tn_lb_i64(b, i), ""), last), line_bytes);
+        tn_lb_store(b, r, column(b, buf, i), 8);
+    }
     next = tn_lb_atc(b, next, line_bytes * lanes);
     for (int r = 0; r < n; r++) {
         to[r] = tn_lb_elem(b, out[r], g.i, 4);
@@ -78,7 +98,8 @@ static LLVMValueRef few_function(TnLb *b, int64_t k, int n) {
     LLVMValueRef sum[TN_LOOP_CARRIES];
     for (int i = 0; i < n_sums; i++)
         sum[i] = maddubs ? LLVMConstNull(sum_type) : tn_lb_carry(b, &l, LLVMConstNull(sum_type));
-    stage(b, row, LLVMBuildMul(b->b, l.i, tn_lb_i64(b, TN_LINE), ""), buf);
+    LLVMValueRef args[] = {buf, LLVMBuildMul(b->b, l.i, tn_lb_i64(b, TN_LINE), "")};
+    tn_lb_call_function(b, stage_function(b), args, 2);
     for (int i = 0; i < lanes; i++)
         tn_lb_prefetch(b, tn_lb_atc(b, tn_lb_elem(b, next, l.i, (int64_t)TN_LINE * lanes), i * TN_LINE), 2);
     LLVMValueRef first = tn_lb_atc(b, tn_lb_elem(b, x, l.i, TN_CODES), TN_Q8_HEAD);

@@ -28,6 +28,7 @@ static inline TnGraph *case_graph(const char *level, int rows_hi) {
     if (tn_parse(b.data, b.len, "case", &gs, &n, &diag) != TERN_OK)
         fail_msg("%s\n%s", diag.text.data, b.data);
     TnGraph *g = gs[0];
+    parity_outputs(g);
     free(gs);
     tn_buf_free(&b);
     tn_diag_free(&diag);

@@ -45,6 +45,21 @@ static void test_tmatmul_alone(void **state) {
     }
 }
 
+/* Every number of rows that has code of its own, and blocks with every rest; K of one line to 27. */
+static void test_tmatmul_rows(void **state) {
+    (void)state;
+    static const int rows[] = {2, 3, 4, 5, 6, 8, 9, 13, 24, 128}, ks[] = {192, 2560, 6912};
+    for (size_t k = 0; k < TN_COUNT(ks); k++) {
+        say("$w: p64[37,%d] scale=0x1p-3 = random {seed=5}\n", ks[k]);
+        say_q8(ks[k]);
+        say("kernel @main {root=tmatmul, target=llvm, axis=cols, grain=32, units=2, barrier=1}\n"
+            "%%a: i32[T,37] = tmatmul %%q, $w {off=0}\nend\n");
+        for (size_t i = k ? 4 : 0; i < TN_COUNT(rows) - (k ? 2 : 0); i += 2)
+            case_check(rows[i] > 8 || rows[i + 1] > 8 ? 512 : 8, rows[i], rows[i + 1], false, "rows");
+        case_done();
+    }
+}
+
 static void test_tmatmul_dequant_add(void **state) {
     (void)state;
     static const int sizes[][3] = {{192, 33, 32}, {448, 97, 48}, {100, 300, 100}, {512, 128, 64}};
@@ -161,7 +176,8 @@ static void test_scale_a_row(void **state) {
 
 static void test_matmul(void **state) {
     (void)state;
-    static const int sizes[][3] = {{192, 33, 32}, {448, 97, 24}, {100, 97, 20}, {33, 64, 64}, {31, 5, 5}};
+    static const int sizes[][3] = {{192, 33, 32}, {448, 97, 24}, {100, 97, 20},
+                                   {33, 64, 64},  {31, 5, 5},    {1100, 20, 20}};
     static const char *const encs[] = {"f32", "f16", "bf16"};
     for (size_t i = 0; i < TN_COUNT(sizes); i++) {
         int k = sizes[i][0], m = sizes[i][1], grain = sizes[i][2];
@@ -207,6 +223,7 @@ static void test_matmul_epilogue(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_tmatmul_alone, case_teardown),
+        cmocka_unit_test_teardown(test_tmatmul_rows, case_teardown),
         cmocka_unit_test_teardown(test_tmatmul_dequant_add, case_teardown),
         cmocka_unit_test_teardown(test_tmatmul_prologue, case_teardown),
         cmocka_unit_test_teardown(test_qkv, case_teardown),
