@@ -62,10 +62,10 @@ static double seconds(const Bench *b) {
 static double best(Bench *b) {
     double least = 1e9;
     for (int r = 0; r < RUNS; r++) {
-        pthread_t thread[MOST_THREADS];
-        Share share[MOST_THREADS];
+        pthread_t thread[MOST_THREADS] = {0};
+        Share share[MOST_THREADS] = {{b, 0, 0}};
         double start = seconds(b);
-        for (int i = 0; i < b->threads; i++) share[i] = (Share){b, i, 0};
+        for (int i = 1; i < b->threads; i++) share[i] = (Share){b, i, 0};
         for (int i = 1; i < b->threads; i++) pthread_create(&thread[i], NULL, work, &share[i]);
         work(&share[0]);
         for (int i = 1; i < b->threads; i++) pthread_join(thread[i], NULL);

@@ -56,6 +56,7 @@ uint64_t tn_os_random_seed(void);
 /* Asks the system for AMX tiles, for this process and all its threads; false: refused, or no such system. */
 bool tn_os_allow_amx(void);
 uint64_t tn_os_peak_rss(void); /* bytes */
-uint64_t tn_os_free_memory(void); /* bytes that can be had without swapping; 0 where the system does not say */
+uint64_t
+tn_os_free_memory(void); /* bytes that can be had without swapping; 0 where the system does not say */
 
 #endif
