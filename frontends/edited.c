@@ -219,6 +219,36 @@ static TernStatus check(Edited *e, TnFacts *facts) {
     return take_facts(e, facts);
 }
 
+/* y = attend_join (attend_blocks ..), which pass split made of one attend for a class of few rows, is one again. */
+static void join_attends(TnGraph *g) {
+    TnRef *order = tn_xcalloc((size_t)g->n + 1, sizeof *order);
+    uint32_t *uses = tn_xcalloc((size_t)g->n + 1, sizeof *uses), n = 0;
+    tn_count_uses(g, uses);
+    for (TnRef r = 0; r < g->n; r++) {
+        TnNode *y = &g->nodes[r], *b = y->op == TN_OP_attend_join ? &g->nodes[y->args[0]] : NULL;
+        bool whole = b && b->op == TN_OP_attend_blocks && uses[y->args[0]] == 1 && b->args[3] == y->args[1] &&
+                     tn_attr_int(b, TN_ATTR_window) == tn_attr_int(y, TN_ATTR_window);
+        if (!whole) {
+            order[n++] = r;
+            continue;
+        }
+        const char *name = b->name;
+        uint32_t kept = 0;
+        for (uint32_t i = 0; i < b->n_attrs; i++)
+            if (b->attrs[i].key != TN_ATTR_n) b->attrs[kept++] = b->attrs[i];
+        b->n_attrs = kept;
+        b->op = TN_OP_attend;
+        b->type = y->type;
+        b->line = y->line;
+        b->name = y->name;
+        y->name = name;
+        tn_graph_replace(g, r, y->args[0]);
+    }
+    tn_graph_reorder(g, order, n);
+    free(order);
+    free(uses);
+}
+
 /* Back to stage=model: kernels, level and places are forgotten, and caches are of any type again. All values stay what
  * they are, so a text dumped behind any pass, and edited, runs; the passes group and place it anew. */
 static void forget_stages(TnGraph *g) {
@@ -237,6 +267,7 @@ static void forget_stages(TnGraph *g) {
     g->level = NULL;
     g->kv = TN_KV_UNSET;
     g->rows_lo = g->rows_hi = 0;
+    join_attends(g);
 }
 
 static TernStatus one_graph(const char *path, TnGraph **out, TernError *err) {

@@ -11,7 +11,8 @@ typedef struct Verify {
     const TerncSource *source;
     TerncSource other; /* --against of a compiled file */
     const char *blob;  /* what runs, if it was compiled before */
-    bool ref;          /* --target ref: there is no code */
+    TnKv kv;
+    bool ref; /* --target ref: there is no code */
     TnGguf *file;
     TnGraph *graph; /* stage=model; NULL: nobody knows it */
     TnFacts facts;
@@ -53,10 +54,8 @@ static void release(void *user, const void *bytes, size_t size) {
 
 /* Compiled to memory, as a load does. */
 static TernStatus open_compiled(Verify *s, TernModelOptions *mo, TernError *err) {
-    TnCompileOptions co = {.kvs = 1u << (s->v->kv == TERN_KV_F32 ? TN_KV_F32 : TN_KV_F16),
-                           .target = s->o.target,
-                           .progress = s->o.progress,
-                           .user = s->o.user};
+    TnCompileOptions co = {
+        .kvs = 1u << s->kv, .target = s->o.target, .progress = s->o.progress, .user = s->o.user};
     const char **levels;
     if (s->o.target && !tn_target_find(s->o.target))
         return tn_fail(err, TERN_ERR_UNSUPPORTED, "--target: '%s' is not in this build, which has %s",
@@ -100,7 +99,8 @@ static TernStatus check_outputs(const TnGraph *a, const TnGraph *b, TernError *e
         for (TnRef q = 0; q < b->n; q++)
             found |= b->nodes[q].op == TN_OP_output &&
                      strcmp(tn_attr_str(&b->nodes[q], TN_ATTR_name), name) == 0 &&
-                     tn_type_equal(&a->nodes[r].type, &b->nodes[q].type);
+                     a->nodes[r].type.rank == b->nodes[q].type.rank &&
+                     (a->nodes[r].type.rank < 2 || a->nodes[r].type.dim[1] == b->nodes[q].type.dim[1]);
         if (!found)
             return tn_fail(err, TERN_ERR_INPUT, "output \"%s\": the two models' have other shapes", name);
     }
@@ -120,9 +120,9 @@ static TernStatus expect(Verify *s, TernError *err) {
     }
     TnGraph *g = tn_graph_clone(s->graph);
     TnWhole whole;
-    tn_graph_set_caches(g, s->v->kv == TERN_KV_F32 ? TN_KV_F32 : TN_KV_F16);
+    tn_graph_set_caches(g, s->kv);
     tn_results_create(g, n - last, last, &s->results);
-    TernStatus st = tn_whole_create(g, &s->weights, s->v->tokens, n, &whole, err);
+    TernStatus st = tn_whole_create(g, &s->weights, s->v->tokens, n, TN_WHOLE_ROWS, &whole, err);
     while (st == TERN_OK && tn_whole_step(&whole)) {
         if (s->o.progress && s->o.progress(s->o.user, "evaluate", whole.first + whole.rows, n))
             st = tn_fail(err, TERN_ERR_CANCELLED, "cancelled");
@@ -145,7 +145,7 @@ static void put_proof(const Verify *s, TnBuf *out) {
     if (!s->ref)
         tn_buf_printf(out, ", %llu values (%llu bytes) equal", (unsigned long long)w->tally.values,
                       (unsigned long long)w->tally.bytes);
-    tn_buf_printf(out, ", level %s, kv %s, rows ", info.level, s->v->kv == TERN_KV_F32 ? "f32" : "f16");
+    tn_buf_printf(out, ", level %s, kv %s, rows ", info.level, tn_kv_names[s->kv]);
     for (uint32_t lo = 0, n = 0; n < w->n_classes; n++) {
         uint32_t i = 0; /* the next larger one */
         for (uint32_t k = 0, least = UINT32_MAX; k < w->n_classes; k++)
@@ -178,9 +178,8 @@ static TernStatus against_evaluator(Verify *s, TernError *err) {
     tern_model_info(s->model, &info);
     TN_TRY(check_tokens(s, info.n_vocab, info.n_context, err));
     TN_TRY(expect(s, err));
-    TN_TRY(tn_watch_steps(&s->watch, s->model, s->v->tokens, s->v->n_tokens,
-                          s->v->kv == TERN_KV_F32 ? TERN_KV_F32 : TERN_KV_F16, s->o.progress, s->o.user,
-                          err));
+    TN_TRY(tn_watch_steps(&s->watch, s->model, s->v->tokens, s->v->n_tokens, (TernKv)s->kv, s->o.progress,
+                          s->o.user, err));
     s->differ = s->watch.differ;
     if (!s->differ) {
         put_proof(s, &s->text);
@@ -203,10 +202,7 @@ static TernStatus bisect(Verify *s, TnBroken *broken, TernError *err) {
     uint32_t n_stages;
     tern_model_info(s->model, &info);
     if (t && !s->ref) targets[0] = &t->desc;
-    TnPassCtx ctx = {.level = info.level,
-                     .kv = s->v->kv == TERN_KV_F32 ? TN_KV_F32 : TN_KV_F16,
-                     .targets = targets,
-                     .n_targets = 1};
+    TnPassCtx ctx = {.level = info.level, .kv = s->kv, .targets = targets, .n_targets = 1};
     TN_TRY(tn_head_parse(s->o.head, &ctx.head, err));
     TernStatus st =
         tn_passes_bisect(s->graph, &s->weights, &ctx, (const uint32_t(*)[2])s->watch.classes,
@@ -248,7 +244,7 @@ static TernStatus reduce(Verify *s, TernError *err) {
     if (s->v->bisect || (!s->watch.g && s->graph)) st = bisect(s, &broken, err);
     TernModelInfo info;
     tern_model_info(s->model, &info);
-    TnKv kv = s->v->kv == TERN_KV_F32 ? TN_KV_F32 : TN_KV_F16;
+    TnKv kv = s->kv;
     if (st == TERN_OK && s->v->reduce && broken.pass) {
         bool early = broken.before->stage == TN_STAGE_MODEL;
         small = tn_reduce_model(early ? broken.before : s->graph, broken.lost, info.level, kv,
@@ -282,7 +278,7 @@ static const char *name_of(const Verify *s) {
 
 /* Both evaluated, step by step; the first value that differs from the one it is matched with. */
 static TernStatus hold_graphs(Verify *s, TnGraph *b, const TnWeights *weights_b, TernError *err) {
-    TnKv kv = s->v->kv == TERN_KV_F32 ? TN_KV_F32 : TN_KV_F16;
+    TnKv kv = s->kv;
     TnWhole wa = {0}, wb = {0};
     TnRef *match;
     TnTally tally = {0};
@@ -290,8 +286,10 @@ static TernStatus hold_graphs(Verify *s, TnGraph *b, const TnWeights *weights_b,
     tn_graph_set_caches(s->graph, kv);
     tn_graph_set_caches(b, kv);
     tn_wholes_match(s->graph, b, false, &s->arena, &match);
-    TernStatus st = tn_whole_create(s->graph, &s->weights, s->v->tokens, s->v->n_tokens, &wa, err);
-    if (st == TERN_OK) st = tn_whole_create(b, weights_b, s->v->tokens, s->v->n_tokens, &wb, err);
+    TernStatus st =
+        tn_whole_create(s->graph, &s->weights, s->v->tokens, s->v->n_tokens, TN_WHOLE_ROWS, &wa, err);
+    if (st == TERN_OK)
+        st = tn_whole_create(b, weights_b, s->v->tokens, s->v->n_tokens, TN_WHOLE_ROWS, &wb, err);
     while (st == TERN_OK && !s->differ && tn_whole_step(&wa) && tn_whole_step(&wb)) {
         tn_wholes_compare(&wa, &wb, match, &tally, &p);
         s->differ = p.a != TN_NONE || p.leaves;
@@ -311,7 +309,7 @@ static TernStatus hold_graphs(Verify *s, TnGraph *b, const TnWeights *weights_b,
     } else if (st == TERN_OK) {
         tn_buf_printf(&s->text, "%u of %u nodes are matched: %llu values (%llu bytes) equal, kv %s\n", p.n,
                       s->graph->n, (unsigned long long)tally.values, (unsigned long long)tally.bytes,
-                      kv == TN_KV_F32 ? "f32" : "f16");
+                      tn_kv_names[kv]);
     }
     tn_whole_destroy(&wa);
     tn_whole_destroy(&wb);
@@ -369,7 +367,10 @@ static TernStatus against_evaluator_from(Verify *s, bool other, TernError *err) 
 
 TernStatus ternc_verify(const TerncVerify *v, TerncTextFn *text, void *user, int *same, TernError *err) {
     static const TerncOptions defaults = {.size = sizeof defaults};
-    Verify s = {.v = v, .o = v->options ? *v->options : defaults, .source = v->source};
+    Verify s = {.v = v,
+                .o = v->options ? *v->options : defaults,
+                .source = v->source,
+                .kv = v->kv ? (TnKv)v->kv : TN_KV_F16};
     bool other = v->against && strcmp(v->against, "ref") != 0;
     s.ref = s.o.target && strcmp(s.o.target, "ref") == 0;
     TernStatus st;

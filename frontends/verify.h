@@ -43,18 +43,19 @@ TnRef tn_kernel_locate(const TnGraph *g, uint32_t kernel, TnRef last, void *cons
 /* ---- verify_whole.c */
 /* The graph's caches as kv has them, if no pass has chosen yet. */
 void tn_graph_set_caches(TnGraph *g, TnKv kv);
-/* A graph of any stage under evaluation: the tokens of one slot, 16 rows at a time, all kinds of results for the rows
- * of the last step. */
+/* A graph of any stage under evaluation: the tokens of one slot, most_rows of them at a time (16; fewer where the graph is
+ * of a class of fewer), all kinds of results for the rows of the last step. */
 enum { TN_WHOLE_ROWS = 16 };
 typedef struct TnWhole {
     const TnGraph *g;
     TnEval *e;
     const int32_t *tokens;
-    uint32_t n, first, rows; /* of the last step: positions [first, first + rows) */
+    uint32_t n, most;     /* rows of a step */
+    uint32_t first, rows; /* of the last one: positions [first, first + rows) */
     int64_t sym[TN_SYM_COUNT];
 } TnWhole;
 TernStatus tn_whole_create(const TnGraph *g, const TnWeights *w, const int32_t *tokens, uint32_t n,
-                           TnWhole *out, TernError *err);
+                           uint32_t most_rows, TnWhole *out, TernError *err);
 void tn_whole_destroy(TnWhole *w);
 bool tn_whole_step(TnWhole *w); /* false: there are no more tokens */
 /* For each value of a the one of b that it is held against, or TN_NONE. by_name: that of its name (inputs and outputs:

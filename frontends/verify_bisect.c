@@ -71,9 +71,11 @@ static TernStatus hold(Bisect *b, const char *pass, const TnGraph *before, const
     TnWhole wx = {0}, wy = {0};
     TnArena arena = {0};
     TnRef *match;
+    uint32_t rows =
+        after->rows_hi && after->rows_hi < TN_WHOLE_ROWS ? (uint32_t)after->rows_hi : TN_WHOLE_ROWS;
     tn_wholes_match(y, x, true, &arena, &match);
-    TernStatus st = tn_whole_create(x, b->weights, b->tokens, b->n, &wx, err);
-    if (st == TERN_OK) st = tn_whole_create(y, b->weights, b->tokens, b->n, &wy, err);
+    TernStatus st = tn_whole_create(x, b->weights, b->tokens, b->n, rows, &wx, err);
+    if (st == TERN_OK) st = tn_whole_create(y, b->weights, b->tokens, b->n, rows, &wy, err);
     while (st == TERN_OK && !b->found && tn_whole_step(&wx) && tn_whole_step(&wy)) {
         TnPair p;
         tn_wholes_compare(&wy, &wx, match, NULL, &p);

@@ -84,35 +84,38 @@ static void put_class(const TnGraph *g, TnBuf *out) {
 }
 
 static void put_variant(const TnGraph *g, TnBuf *out) {
-    tn_buf_printf(out, "level %s, kv %s, ", g->level, g->kv == TN_KV_F32 ? "f32" : "f16");
+    tn_buf_printf(out, "level %s, kv %s, ", g->level, tn_kv_names[g->kv]);
     put_class(g, out);
 }
 
-static bool wants_logits(uint32_t want) {
-    return want == TERN_WANT_TOP || want == TERN_WANT_LOGITS || want == TERN_WANT_GREEDY;
+/* Whether a row that wants this is among the rows of the symbol; apart: those that want all logits have their own (L).
+ * R has the rows that want the best first. */
+static bool counts(TnSym s, uint32_t want, bool best_first, bool apart) {
+    if (s == TN_H) return want == TERN_WANT_HIDDEN;
+    if (s == TN_L) return want == TERN_WANT_LOGITS;
+    if (best_first) return want == TERN_WANT_TOP;
+    return s == TN_R && (want == TERN_WANT_GREEDY || (want == TERN_WANT_LOGITS && !apart));
 }
 
-/* Which row of the step a row of a value stands for: those of R have the ones that want the best first. */
-static int64_t step_row(const TnWatch *w, const TnType *t, int64_t row) {
+/* Which row of the step a row of a value stands for, or -1. */
+static int64_t step_row(const TnWatch *w, const TnGraph *g, const TnType *t, int64_t row) {
     TnSym s = tn_dim_is_sym(t->dim[0]) ? tn_dim_sym(t->dim[0]) : TN_SYM_COUNT;
+    bool apart = false;
     if (tn_encs[t->enc].kind == TN_CACHE) return -1;
     if (s == TN_T) return row;
-    if (s != TN_R && s != TN_K && s != TN_H) return -1;
-    for (int pass = s == TN_H ? 2 : 0; pass < 3; pass++) {
+    if (s != TN_R && s != TN_K && s != TN_H && s != TN_L) return -1;
+    for (TnRef r = 0; r < g->n; r++) apart |= g->nodes[r].type.dim[0] == tn_sym_dim(TN_L);
+    for (int pass = 0; pass < 2; pass++)
         for (uint32_t i = 0; i < w->rows; i++) {
-            uint32_t want = w->row[i].want;
-            bool counts = pass == 0   ? want == TERN_WANT_TOP
-                          : pass == 1 ? wants_logits(want) && want != TERN_WANT_TOP
-                                      : want == TERN_WANT_HIDDEN;
-            if (counts && row-- == 0) return i;
+            bool only_once = s == TN_H || s == TN_L; /* one pass sees them all */
+            if (only_once && pass) continue;
+            if (counts(s, w->row[i].want, pass == 0, apart) && row-- == 0) return i;
         }
-        if (s != TN_H && pass == 1) break;
-    }
     return -1;
 }
 
-static void put_place(const TnWatch *w, const TnType *t, const TnMismatch *d, TnBuf *out) {
-    int64_t row = step_row(w, t, d->row);
+static void put_place(const TnWatch *w, const TnGraph *g, const TnType *t, const TnMismatch *d, TnBuf *out) {
+    int64_t row = step_row(w, g, t, d->row);
     tn_buf_printf(out, "  at    %s", d->place);
     if (row >= 0)
         tn_buf_printf(out, " (position %lld, token %d)", (long long)(w->first + row),
@@ -224,7 +227,7 @@ static void blame(Launch *l, uint32_t at, const TnMismatch *d, const char *code)
     tn_buf_puts(&w->text, "  value ");
     tn_print_node(l->g, leaves, &w->text);
     tn_buf_puts(&w->text, "\n");
-    put_place(w, &l->g->nodes[l->ops[at]].type, d, &w->text);
+    put_place(w, l->g, &l->g->nodes[l->ops[at]].type, d, &w->text);
     put_both("ref", code, d, &w->text);
     TnRef op = tn_kernel_locate(l->g, l->kernel, leaves, l->before, l->args->sym);
     w->op = op == TN_NONE ? leaves : op;

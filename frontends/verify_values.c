@@ -18,6 +18,8 @@ static Kind kind_of(TnEnc e) {
     case TN_ENC_i32:
         return KIND_I32;
     case TN_ENC_i8:
+    case TN_ENC_kc_i8:
+    case TN_ENC_vc_i8:
         return KIND_I8;
     default:
         return KIND_F32;
@@ -104,9 +106,9 @@ static void caches(Compare *c, const TnType *t, const int64_t *sym, const uint8_
     bool keys = tn_enc_is_kcache(t->enc);
     Kind k = kind_of(t->enc);
     int64_t outer = keys ? dim : TN_PAGE, inner = keys ? TN_PAGE : dim;
-    for (int64_t p = 0; p < pages; p++) {
-        size_t at = (size_t)p * tn_page_bytes(t);
-        for (int64_t h = 0; h < heads; h++)
+    for (int64_t p = 0; p < pages; p++)
+        for (int64_t h = 0; h < heads; h++) {
+            size_t at = (size_t)p * tn_page_bytes(t) + (size_t)h * tn_page_head_bytes(t);
             for (int64_t o = 0; o < outer; o++, at += (size_t)inner * bytes_of(k)) {
                 int64_t i = run(c, k, a + at, b + at, inner);
                 if (i < 0) continue;
@@ -114,7 +116,12 @@ static void caches(Compare *c, const TnType *t, const int64_t *sym, const uint8_
                 snprintf(c->out->place, sizeof c->out->place, "page %lld, head %lld, place %lld, column %lld",
                          (long long)p, (long long)h, (long long)(keys ? i : o), (long long)(keys ? o : i));
             }
-    }
+            int64_t i = k == KIND_I8 ? run(c, KIND_F32, a + at, b + at, TN_PAGE) : -1;
+            if (i < 0) continue;
+            c->out->row = p;
+            snprintf(c->out->place, sizeof c->out->place, "page %lld, head %lld, place %lld, the scale",
+                     (long long)p, (long long)h, (long long)i);
+        }
 }
 
 static void say(Compare *c, int64_t row, const char *fmt, int64_t col) {

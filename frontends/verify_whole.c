@@ -7,8 +7,7 @@
 void tn_graph_set_caches(TnGraph *g, TnKv kv) {
     for (TnRef r = 0; r < g->n; r++) {
         TnType *t = &g->nodes[r].type;
-        if (t->enc == TN_ENC_kc) t->enc = kv == TN_KV_F32 ? TN_ENC_kc_f32 : TN_ENC_kc_f16;
-        if (t->enc == TN_ENC_vc) t->enc = kv == TN_KV_F32 ? TN_ENC_vc_f32 : TN_ENC_vc_f16;
+        if (t->enc == TN_ENC_kc || t->enc == TN_ENC_vc) t->enc = tn_kv_enc(kv, t->enc == TN_ENC_kc);
     }
 }
 
@@ -18,11 +17,11 @@ static void fill(TnEval *e, const char *name, const int32_t *values, int64_t fro
 }
 
 TernStatus tn_whole_create(const TnGraph *g, const TnWeights *w, const int32_t *tokens, uint32_t n,
-                           TnWhole *out, TernError *err) {
-    int64_t pages = ((int64_t)n + TN_PAGE - 1) / TN_PAGE, rows = n < TN_WHOLE_ROWS ? n : TN_WHOLE_ROWS;
-    *out = (TnWhole){.g = g, .tokens = tokens, .n = n};
-    int64_t most[TN_SYM_COUNT] = {[TN_T] = rows, [TN_R] = rows,  [TN_K] = rows, [TN_H] = rows,
-                                  [TN_S] = 1,    [TN_P] = pages, [TN_N] = pages};
+                           uint32_t most_rows, TnWhole *out, TernError *err) {
+    int64_t pages = ((int64_t)n + TN_PAGE - 1) / TN_PAGE, rows = n < most_rows ? n : most_rows;
+    *out = (TnWhole){.g = g, .tokens = tokens, .n = n, .most = most_rows};
+    int64_t most[TN_SYM_COUNT] = {[TN_T] = rows, [TN_R] = rows, [TN_K] = rows,  [TN_H] = rows,
+                                  [TN_L] = rows, [TN_S] = 1,    [TN_P] = pages, [TN_N] = pages};
     memcpy(out->sym, most, sizeof most);
     TN_TRY(tn_eval_create(g, w, most, &out->e, err));
     fill(out->e, "table", NULL, 0, pages);
@@ -38,14 +37,15 @@ bool tn_whole_step(TnWhole *w) {
     uint32_t at = w->first + w->rows, left = w->n - at;
     if (left == 0) return false;
     w->first = at;
-    w->rows = left % TN_WHOLE_ROWS ? left % TN_WHOLE_ROWS : TN_WHOLE_ROWS;
+    w->rows = left % w->most ? left % w->most : w->most;
     bool last = at + w->rows == w->n;
     w->sym[TN_T] = w->rows;
-    w->sym[TN_R] = w->sym[TN_K] = w->sym[TN_H] = last ? w->rows : 0;
+    w->sym[TN_R] = w->sym[TN_K] = w->sym[TN_H] = w->sym[TN_L] = last ? w->rows : 0;
     fill(w->e, "ids", w->tokens + at, 0, w->rows);
     fill(w->e, "pos", NULL, at, w->rows);
     fill(w->e, "rows", NULL, 0, w->rows);
     fill(w->e, "hrows", NULL, 0, w->rows);
+    fill(w->e, "lrows", NULL, 0, w->rows);
     int32_t *slot = tn_eval_input(w->e, "slot");
     if (slot) memset(slot, 0, w->rows * sizeof *slot);
     tn_eval_run(w->e, w->sym);
@@ -54,8 +54,15 @@ bool tn_whole_step(TnWhole *w) {
 
 /* ---- a against b */
 
+/* Here the rows that want all logits are those that want any. */
+static TnDim plain(TnDim d) {
+    return d == tn_sym_dim(TN_L) ? tn_sym_dim(TN_R) : d;
+}
+
 static bool same_shape(const TnType *a, const TnType *b) {
-    return a->enc == b->enc && a->rank == b->rank && memcmp(a->dim, b->dim, a->rank * sizeof a->dim[0]) == 0;
+    bool same = a->enc == b->enc && a->rank == b->rank;
+    for (int i = 0; same && i < a->rank; i++) same = plain(a->dim[i]) == plain(b->dim[i]);
+    return same;
 }
 
 /* What a step makes: caches are looked at where they come in, when all is done. */

@@ -35,6 +35,7 @@ try 0 "158 kernels, * launches, level ref, kv f16, rows 1, 2..8 and 9..512; * re
 if [ $native = yes ]; then
     try 0 "$equal" --tokens $ids
     try 0 "$equal" "$model" -p "KING RICHARD: what is this? It is a thing of nought." --kv f32 -t 3
+    try 0 "$equal" --tokens $ids --kv i8 -t 5
     try 0 "* rows 1; *" --tokens 7
     try 0 "* rows 1 and 2..8; *" --tokens 7,8
     try 0 "*

@@ -30,7 +30,7 @@ say() { # as a person would type it
 cat >wanted <<'TEXT'
 $ tern opt --dump-after=fuse -o planned.tir >a.tir
 $ sed -n '/ relu2 /{=;p;}' a.tir | head -2
-138
+139
     %28: f32[T,768] = relu2 %24
 $ sed '0,/ relu2 /s// silu /' a.tir >b.tir
 $ sed -n '/kernel @tmatmul5/,/end/p' b.tir
@@ -50,11 +50,11 @@ Well, I will not be so, nor I will
 $ tern run b.tir -f prompt --temp 0 -n 12
 Well, that thou hast not been, and thou hast
 $ tern diff a.tir b.tir
-~ %28 relu2 -> silu (l0.ffn, f32[T,768]) at a.tir:138, b.tir:138
-1 changed, 0 added, 0 removed; 293 of 294 ops alike
+~ %28 relu2 -> silu (l0.ffn, f32[T,768]) at a.tir:139, b.tir:139
+1 changed, 0 added, 0 removed; 299 of 300 ops alike
 $ tern verify a.tir --against b.tir -f prompt
-different: %28: f32[T,768] = relu2 %24 (a.tir:138)
-      and: %28: f32[T,768] = silu %24 (b.tir:138)
+different: %28: f32[T,768] = relu2 %24 (a.tir:139)
+      and: %28: f32[T,768] = silu %24 (b.tir:139)
   at row 0, column 0 (position 0, token 1789)
   a  0.311607212 (0x1.3f15f6p-2)
   b  0.355048954 (0x1.6b91f4p-2), 1457663 ulp apart
