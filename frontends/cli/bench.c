@@ -277,9 +277,8 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
     TernError err = {0};
     if (code == EXIT_OK && bench_floors(&bench.l, bench.kv, bench.rows, bench.n, &err) != TERN_OK)
         code = fail(&err);
-    BenchTable table = {
-        &bench.l,     bench.kv == TERN_KV_F32 ? "f32" : "f16", bench.rows, bench.n, bench.machines, n_t,
-        bench.repeats};
+    BenchTable table = {&bench.l, m.kv ? m.kv : "f16", bench.rows, bench.n, bench.machines,
+                        n_t,      bench.repeats};
     if (code == EXIT_OK) print(&table);
     if (code == EXIT_OK) code = profile_finish(bench.profile, &bench.l);
     profile_destroy(bench.profile);

@@ -80,6 +80,9 @@ done
 run 0 bench "$dir/m.tern" -p 16 -n 0 -r 1 -t 1 --read-mib 0
 case $out in *"read: "* | *"int8: "*) no "--read-mib 0 measures the machine: $out" ;; esac
 
+run 0 bench "$model" -p 0 -n 2 -r 1 -t 1 --read-mib 0 --kv i8 -o csv
+case $out in *",1,i8,tg2,0,2,0,1,"*) ;; *) no "the cache type is not told: $out" ;; esac
+
 # json and csv say the same of a row, and the sums add up
 flags="-p 16 -n 4 -d 32 -b 2 -r 4 -t 1,2 --read-mib 16"
 # shellcheck disable=SC2086
