@@ -36,14 +36,26 @@ typedef struct TnTarget {
     /* The same jobs as one listing or object, appended to *out; NULL for ref. */
     TernStatus (*show)(TnEmitJob *jobs, uint32_t n, const char *level, TnShow what, TnBuf *out,
                        TernError *err);
+    /* What it was asked for on a level and had to refuse because its code failed a test or could not be tested here:
+     * one line, valid for as long as the process. NULL: nothing so far, or the target tests nothing. */
+    const char *(*refused)(const char *level);
 } TnTarget;
 
 extern const TnTarget tn_target_ref;
 #ifdef TERN_LLVM
 extern const TnTarget tn_target_llvm;
 #endif
+#ifdef TERN_XSMM
+extern const TnTarget tn_target_xsmm;
+#endif
 /* By name; NULL if this build has none such. */
 const TnTarget *tn_target_find(const char *name);
+/* The targets a level may use, best liked first (for TnPassCtx): every one that makes code, or ref alone. Returns
+ * how many, 0 if this build has no code generator for it. */
+enum { TN_TARGETS_MAX = 4 };
+uint32_t tn_targets_for(const char *level, const TnTargetDesc *out[TN_TARGETS_MAX]);
+/* The names in this build: "llvm and ref". */
+const char *tn_target_names(void);
 
 /* A kernel's canonical text: what its code depends on and nothing else. No weight names, no scale values, no
  * arena offsets, no kernel or value names; the level; the row class only where axis=cols (an emitter of an
@@ -51,8 +63,8 @@ const TnTarget *tn_target_find(const char *name);
 void tn_kernel_signature(const TnGraph *g, uint32_t kernel, TnBuf *out);
 
 /* ---- flatten.c: an ELF64 relocatable object (x86-64 or aarch64) to one position-independent image. Refuses
- * writable sections, undefined symbols and unknown relocations, by name. Appends to *image (64-aligned); find
- * entries with tn_flat_symbol. */
+ * writable sections, undefined symbols and unknown relocations, by name. Appends to *image (64-aligned). `given` (may
+ * be NULL) are symbols of code that is in *image already: what the object may use without having it. */
 typedef struct TnFlatSymbol {
     char *name;
     uint64_t offset; /* in *image */
@@ -61,7 +73,8 @@ typedef struct TnFlat {
     TnFlatSymbol *symbols;
     size_t n, cap;
 } TnFlat;
-TernStatus tn_flatten(const void *object, size_t n, TnBuf *image, TnFlat *out, TernError *err);
+TernStatus tn_flatten(const void *object, size_t n, const TnFlat *given, TnBuf *image, TnFlat *out,
+                      TernError *err);
 void tn_flat_free(TnFlat *f);
 
 /* ---- compile.c */
@@ -72,8 +85,9 @@ typedef struct TnCompileOptions {
     uint32_t max_rows; /* top of the last row class; default 512 */
     uint32_t kvs;      /* cache types to make variants for, 1u << TnKv each; 0: all */
     TnEnc head;        /* as in TnPassCtx */
-    const char
-        *target; /* NULL: best score; else that target for every kernel, or an error naming the kernel */
+    const char *
+        target; /* NULL: best score; "llvm", "ref": that target for every kernel, or an error naming the kernel;
+                    "xsmm": whatever it can do, the rest by llvm, or an error if that is nothing */
     TnProgressFn *progress; /* may be NULL */
     void *user;
 } TnCompileOptions;
@@ -82,6 +96,7 @@ typedef struct TnCompileReport {
     uint64_t file_bytes, weight_bytes, code_bytes, meta_bytes, tir_bytes;
     uint32_t n_variants, n_kernels, n_unique; /* kernels in all variants, and different ones emitted */
     double seconds_passes, seconds_codegen, seconds_weights;
+    const char *refused; /* a line of TnTarget.refused, or NULL */
 } TnCompileReport;
 
 /* Where a blob goes: a file (AOT) or memory (JIT: *memory is from tn_os_map, *bytes long). Exactly one of

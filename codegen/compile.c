@@ -7,6 +7,7 @@
  * addresses, no order of threads. */
 #include "codegen/internal.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/base/arena.h"
@@ -83,9 +84,19 @@ static TernStatus check_levels(Compiler *c) {
     return TERN_OK;
 }
 
+#ifdef TERN_XSMM
+/* `--target xsmm`: whatever it can do, however it would score. */
+static int forced_can(const TnGraph *g, uint32_t kernel, const char *level) {
+    return tn_target_xsmm.desc.can(g, kernel, level) > 0 ? INT_MAX : 0;
+}
+static TnEnc forced_prefer(const TnType *weight, TnOp reader, const char *level) {
+    return tn_target_xsmm.desc.prefer(weight, reader, level);
+}
+static const TnTargetDesc forced_xsmm = {"xsmm", forced_can, forced_prefer, NULL};
+#endif
+
 /* Who may emit at a level. */
-enum { MAX_TARGETS = 8 };
-static TernStatus choose_targets(Compiler *c, const Level *level, const TnTargetDesc *out[MAX_TARGETS],
+static TernStatus choose_targets(Compiler *c, const Level *level, const TnTargetDesc *out[TN_TARGETS_MAX],
                                  uint32_t *n) {
     const char *want = c->opt->target;
     *n = 0;
@@ -95,18 +106,46 @@ static TernStatus choose_targets(Compiler *c, const Level *level, const TnTarget
         if ((t == &tn_target_ref) != (level->number == TN_LEVEL_REF))
             return tn_fail(c->err, TERN_ERR_INPUT, "compile: target %s has no level %s", want, level->name);
         out[(*n)++] = &t->desc;
+#ifdef TERN_XSMM
+        if (t == &tn_target_xsmm) { /* it does some kernels; the others are LLVM's as ever */
+            out[0] = &forced_xsmm;
+            out[(*n)++] = &tn_target_llvm.desc;
+        }
+#endif
         return TERN_OK;
     }
-    if (level->number == TN_LEVEL_REF) out[(*n)++] = &tn_target_ref.desc;
-#ifdef TERN_LLVM
-    if (level->number != TN_LEVEL_REF) out[(*n)++] = &tn_target_llvm.desc;
-#endif
+    *n = tn_targets_for(level->name, out);
     if (*n == 0)
         return tn_fail(c->err, TERN_ERR_UNSUPPORTED,
                        "compile: this build has no code generator for level %s (built with TERN_LLVM=OFF); "
                        "level ref needs none",
                        level->name);
     return TERN_OK;
+}
+
+/* A target that was asked for and got no kernel is an error; what it refused is the reason. */
+static TernStatus check_target(Compiler *c, const Level *level) {
+    const char *want = c->opt->target;
+    if (!want || level->number == TN_LEVEL_REF) return TERN_OK;
+    const TnTarget *t = tn_target_find(want);
+    for (size_t i = 0; i < level->n; i++)
+        if (level->targets[i] == t) return TERN_OK;
+    const char *why = t->refused ? t->refused(level->name) : NULL;
+    return tn_fail(c->err, TERN_ERR_UNSUPPORTED,
+                   "compile: target %s can do no kernel of this model on level %s%s%s", want, level->name,
+                   why ? ": " : "", why ? why : "");
+}
+
+/* The first refusal of any target and level, for the report. */
+static void note_refused(Compiler *c) {
+    for (uint32_t l = 0; l < c->n_levels; l++) {
+        const TnTargetDesc *targets[TN_TARGETS_MAX];
+        uint32_t n = tn_targets_for(c->levels[l].name, targets);
+        for (uint32_t i = 0; i < n && !c->report.refused; i++) {
+            const TnTarget *t = tn_target_find(targets[i]->name);
+            if (t->refused) c->report.refused = t->refused(c->levels[l].name);
+        }
+    }
 }
 
 static TernStatus plan_variant(Compiler *c, uint32_t level_index, const TnPassCtx *ctx, uint32_t total) {
@@ -134,7 +173,7 @@ static TernStatus run_passes(Compiler *c, const TnGraph *model) {
     TN_TRY(tn_passes_run(c->model, TN_PASSES_MODEL, &ctx, c->err));
     c->variants = tn_xcalloc(total, sizeof *c->variants);
     for (uint32_t l = 0; l < c->n_levels; l++) {
-        const TnTargetDesc *targets[MAX_TARGETS];
+        const TnTargetDesc *targets[TN_TARGETS_MAX];
         TN_TRY(choose_targets(c, &c->levels[l], targets, &ctx.n_targets));
         ctx.targets = targets;
         ctx.level = c->levels[l].name;
@@ -249,6 +288,7 @@ static TernStatus make_code(Compiler *c) {
     for (uint32_t i = 0; i < c->n_variants; i++) TN_TRY(add_jobs(c, &c->variants[i]));
     for (uint32_t i = 0; i < c->n_levels; i++) {
         if (c->levels[i].number == TN_LEVEL_REF) continue;
+        TN_TRY(check_target(c, &c->levels[i]));
         TN_TRY(emit_level(c, &c->levels[i]));
         put_code(c, &c->levels[i]);
     }
@@ -305,6 +345,7 @@ static TernStatus compile(Compiler *c, const TnGraph *model, const TnWeights *we
     TN_TRY(make_programs(c));
     put_text(c);
     c->report.weight_bytes = c->store.bytes;
+    note_refused(c);
     double start = tn_os_seconds();
     TN_TRY(tn_blob_write(&c->parts, &c->store, weights, dest, &c->progress, &c->report.file_bytes, c->err));
     c->report.seconds_weights = tn_os_seconds() - start;
@@ -373,9 +414,10 @@ static TernStatus show(Compiler *c, const TnGraph *model, TnShow what, TnBuf *ou
         return tn_fail(c->err, TERN_ERR_UNSUPPORTED, "level ref has no code: its kernels are evaluated");
     TN_TRY(run_passes(c, model));
     for (uint32_t i = 0; i < c->n_variants; i++) TN_TRY(add_jobs(c, &c->variants[i]));
+    TN_TRY(check_target(c, level));
     note_jobs(c, level);
-    /* one target emits code so far */
-    for (size_t i = 1; i < level->n; i++) TN_CHECK(level->targets[i] == level->targets[0]);
+    /* one listing: targets that share a level share their show */
+    for (size_t i = 1; i < level->n; i++) TN_CHECK(level->targets[i]->show == level->targets[0]->show);
     TN_CHECK(level->n > 0 && level->targets[0]->show);
     return level->targets[0]->show(level->jobs, (uint32_t)level->n, level->name, what, out, c->err);
 }

@@ -8,7 +8,8 @@
  *
  * What generated code must not have is refused here, by name: this is the one place that enforces "no
  * globals, no imports". The object comes from LLVM in our own process, but its bytes are read like any
- * other's. */
+ * other's. Code that was made elsewhere and lies in the image already (libxsmm's) is given by name; nothing else may be
+ * undefined. */
 #include "codegen/codegen.h"
 
 #include <elf.h>
@@ -28,6 +29,7 @@ typedef struct Object {
     const uint8_t *headers; /* n_sections of Elf64_Shdr, inside bytes, maybe unaligned */
     uint32_t names;         /* section of section names */
     uint64_t *place;        /* of each section in the image, or NOT_PLACED */
+    const TnFlat *given;    /* what undefined symbols may be; NULL: none may */
     TnBuf *image;
     TernError *err;
 } Object;
@@ -124,6 +126,13 @@ static bool read_symbol(const Object *o, const Elf64_Shdr *table, uint64_t index
     return true;
 }
 
+/* Where an undefined symbol is, if it was given. */
+static uint64_t given_address(const Object *o, const Elf64_Sym *sym, const char *name) {
+    for (size_t i = 0; sym->st_shndx == SHN_UNDEF && o->given && i < o->given->n; i++)
+        if (!strcmp(o->given->symbols[i].name, name)) return o->given->symbols[i].offset;
+    return NOT_PLACED;
+}
+
 /* Names of the relocations of aarch64 that are applied; the shift is that of the scaled 12-bit immediate. */
 static int low12_shift(uint32_t type) {
     switch (type) {
@@ -203,6 +212,7 @@ static TernStatus relocate(const Object *o, uint32_t rela_index) {
         if (!read_symbol(o, &table, ELF64_R_SYM(r.r_info), &sym, &name, &address))
             return bad(o, "relocation against a symbol outside the table");
         uint32_t type = (uint32_t)ELF64_R_TYPE(r.r_info);
+        if (address == NOT_PLACED) address = given_address(o, &sym, name);
         if (address == NOT_PLACED)
             return tn_fail(o->err, TERN_ERR_UNSUPPORTED,
                            "object: undefined symbol `%s` (relocation type %u of section %s)", name, type,
@@ -249,8 +259,9 @@ static TernStatus flatten(Object *o, TnFlat *out) {
     return TERN_OK;
 }
 
-TernStatus tn_flatten(const void *object, size_t n, TnBuf *image, TnFlat *out, TernError *err) {
-    Object o = {.bytes = object, .n = n, .image = image, .err = err};
+TernStatus tn_flatten(const void *object, size_t n, const TnFlat *given, TnBuf *image, TnFlat *out,
+                      TernError *err) {
+    Object o = {.bytes = object, .n = n, .given = given, .image = image, .err = err};
     *out = (TnFlat){0};
     TN_TRY(open_object(&o));
     size_t before = image->len;

@@ -13,9 +13,37 @@ static_assert((int)TN_KVTYPE_F16 == (int)TN_KV_F16 && (int)TN_KVTYPE_F32 == (int
                   (int)TN_KVTYPE_I8 == (int)TN_KV_I8,
               "blob.h and ir.h must agree on the cache types");
 
-const TnTarget *tn_target_find(const char *name) {
-#ifdef TERN_LLVM
-    if (!strcmp(name, tn_target_llvm.desc.name)) return &tn_target_llvm;
+/* Best liked first. */
+static const TnTarget *const targets[] = {
+#ifdef TERN_XSMM
+    &tn_target_xsmm,
 #endif
-    return strcmp(name, tn_target_ref.desc.name) ? NULL : &tn_target_ref;
+#ifdef TERN_LLVM
+    &tn_target_llvm,
+#endif
+    &tn_target_ref,
+};
+
+const TnTarget *tn_target_find(const char *name) {
+    for (size_t i = 0; i < TN_COUNT(targets); i++)
+        if (!strcmp(name, targets[i]->desc.name)) return targets[i];
+    return NULL;
+}
+
+uint32_t tn_targets_for(const char *level, const TnTargetDesc *out[TN_TARGETS_MAX]) {
+    uint32_t n = 0;
+    static_assert(TN_COUNT(targets) <= TN_TARGETS_MAX, "room for all targets");
+    for (size_t i = 0; i < TN_COUNT(targets); i++)
+        if (!targets[i]->emit == !strcmp(level, "ref")) out[n++] = &targets[i]->desc;
+    return n;
+}
+
+const char *tn_target_names(void) {
+#ifdef TERN_XSMM
+    return "llvm, xsmm and ref";
+#elif defined(TERN_LLVM)
+    return "llvm and ref";
+#else
+    return "ref";
+#endif
 }

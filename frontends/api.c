@@ -121,7 +121,7 @@ static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOpt
     co.levels = levels;
     if (o->target && !tn_target_find(o->target))
         return tn_fail(err, TERN_ERR_UNSUPPORTED, "--target: '%s' is not in this build, which has %s",
-                       o->target, tn_target_find("llvm") ? "llvm and ref" : "ref");
+                       o->target, tn_target_names());
     TN_TRY(tn_source_open(source, false, &c->gg, err));
     TN_TRY(tn_source_graph(source, c->gg, &c->graph, &facts, err));
     if (o->context > facts.n_context)
@@ -144,6 +144,7 @@ static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOpt
                             .seconds_passes = r.seconds_passes,
                             .seconds_codegen = r.seconds_codegen,
                             .seconds_weights = r.seconds_weights};
+    snprintf(report->refused, sizeof report->refused, "%s", r.refused ? r.refused : "");
     for (uint32_t i = 0; i < co.n_levels; i++) {
         size_t used = strlen(report->levels);
         snprintf(report->levels + used, sizeof report->levels - used, "%s%s", i ? "," : "", levels[i]);

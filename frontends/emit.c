@@ -31,7 +31,7 @@ static TernStatus run(Emit *e, const TerncSource *source, const TerncOptions *o,
     TN_TRY(tn_head_parse(o->head, &co.head, err));
     if (o->target && !tn_target_find(o->target))
         return tn_fail(err, TERN_ERR_UNSUPPORTED, "--target: '%s' is not in this build, which has %s",
-                       o->target, tn_target_find("llvm") ? "llvm and ref" : "ref");
+                       o->target, tn_target_names());
     TN_TRY(tn_levels_choose(o, false, &e->arena, &levels, &co.n_levels, err));
     co.levels = levels;
     TN_TRY(tn_source_open(source, false, &e->file, err));

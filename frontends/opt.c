@@ -197,7 +197,7 @@ static TernStatus run(Opt *s, TnGraph *g, TernError *err) {
     snprintf(level, sizeof level, "%.*s", (int)strcspn(o->level && *o->level ? o->level : best, ","),
              o->level && *o->level ? o->level : best);
     if (!*level) strcpy(level, "ref");
-    const TnTargetDesc *targets[2];
+    const TnTargetDesc *targets[TN_TARGETS_MAX + 1];
     TnPassCtx ctx = {.level = level,
                      .kv = o->kv ? (TnKv)o->kv : TN_KV_F16,
                      .rows_lo = o->rows_lo ? o->rows_lo : 1,
@@ -210,8 +210,7 @@ static TernStatus run(Opt *s, TnGraph *g, TernError *err) {
     if (ctx.rows_lo > ctx.rows_hi)
         return tn_fail(err, TERN_ERR_INPUT, "--rows: %lld..%lld, wanted a rising range",
                        (long long)ctx.rows_lo, (long long)ctx.rows_hi);
-    const TnTarget *llvm = tn_target_find("llvm");
-    if (llvm && strcmp(level, "ref") != 0) targets[ctx.n_targets++] = &llvm->desc;
+    ctx.n_targets = strcmp(level, "ref") != 0 ? tn_targets_for(level, targets) : 0;
     targets[ctx.n_targets++] = &tn_target_ref.desc;
     TN_TRY(tn_head_parse(o->head, &ctx.head, err));
     TN_TRY(check_lists(o, err));

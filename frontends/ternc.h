@@ -50,10 +50,11 @@ typedef struct TerncOptions {
     const char *cap;    /* load: the default level is at most this one */
     uint32_t context;   /* largest context; default: the model's */
     uint32_t kvs;       /* cache types that sessions may ask for, 1u << TernKv each; default: all */
-    const char
-        *head; /* "f16" or "f32" for embedding and head tables; "q8" or "q6": without loss, and with a copy
-                           of 8 or 6 bits by which the best are found; default: without loss */
-    const char *target; /* "llvm" or "ref"; default: the best for each kernel */
+    /* "f16" or "f32" for embedding and head tables; "q8" or "q6": without loss, and with a copy of 8 or 6 bits
+     * by which the best are found; default: without loss */
+    const char *head;
+    /* "llvm" or "ref" for every kernel, "xsmm" for those it can do; default: the best for each kernel */
+    const char *target;
     int (*progress)(void *user, const char *phase, uint64_t done,
                     uint64_t total); /* nonzero cancels; may be NULL */
     void *user;
@@ -64,6 +65,7 @@ typedef struct TerncReport {
     uint32_t n_variants, n_kernels, n_unique;
     double seconds, seconds_passes, seconds_codegen, seconds_weights;
     char levels[96];
+    char refused[200]; /* "", or code that a target would have used but which failed its test, and why */
 } TerncReport;
 
 /* Compiles to a file, which appears whole or not at all. report may be NULL. */

@@ -10,7 +10,7 @@
  * attend: a unit is one row and some of its heads, as tile has cut it: a few kv heads, or a part of the query
  * heads of one. Two passes over the blocks, since the largest max is not known before the last: scores and
  * softmax, kept in scratch, a record a block; then values, weighed by exp(m - M) and added in the order of
- * the blocks.
+ * the blocks. Where a unit is one kv head, runs of rows go many at once: attend_rows.c.
  *
  * attend_blocks: units are only numbers here. All (kv head, block, row) that the rows of this step have are
  * counted, and a tile takes the share of them that it has of the units; so any split into tiles covers each
@@ -22,28 +22,10 @@
  * fill the registers of the level and no more. Head dims that are no multiple of the tile are covered by a
  * last tile that overlaps the one before; its sums are kept apart and come out the same. Codes of an int8
  * cache are widened as they are; the key's scale multiplies the finished score, the value's scale p. */
-#include "codegen/llvm/build.h"
+#include "codegen/llvm/attend.h"
 
 #include <math.h>
 #include "ir/layout.h"
-
-#define MAX_TILES 64 /* of 32 head dims at least: heads of 2,048 */
-
-typedef struct Attend {
-    int64_t heads, kv_heads, group, head; /* query heads, kv heads, query heads taken together, head dim */
-    int64_t parts;                        /* units that the query heads of a kv head are cut into */
-    int64_t window;
-    float scale;
-    int64_t size;                   /* bytes of an element of the caches */
-    int64_t page, page_head;        /* bytes of a page, and of one head's part of it */
-    int lanes, at_once;             /* positions or dims, and query heads, in registers */
-    int v_lanes, n_tiles;           /* the tiles of a head's dims */
-    int64_t tile[MAX_TILES];        /* first dim */
-    int many;                       /* lanes of a vector with one value a query head of the group */
-    int64_t max_at, sum_at, record; /* in a block's record: p[group][64], then max and sum of each head */
-    TnRef q, k, v, pos, slot, table;
-    LLVMValueRef records, out, sums; /* scratch: the records, O[group][tile][lanes], many floats */
-} Attend;
 
 /* A kv head's part of a page. */
 typedef struct Block {
@@ -53,17 +35,15 @@ typedef struct Block {
     LLVMValueRef p, m, l; /* to fill: [group][64] scores or p, one max and one sum a head */
 } Block;
 
-static Attend attend_of(TnLb *b, int64_t units) {
-    const TnGraph *g = b->g;
-    const TnNode *n = &g->nodes[b->k->root];
+TnAttend tn_attend_of(const TnGraph *g, TnRef ref, int64_t units, const TnLevel *level) {
+    const TnNode *n = &g->nodes[ref];
     const TnType *k = &g->nodes[n->args[1]].type;
-    const TnLevel *level = b->level;
-    Attend a = {.q = n->args[0],
-                .k = n->args[1],
-                .v = n->args[2],
-                .pos = n->args[3],
-                .slot = n->args[4],
-                .table = n->args[5]};
+    TnAttend a = {.q = n->args[0],
+                  .k = n->args[1],
+                  .v = n->args[2],
+                  .pos = n->args[3],
+                  .slot = n->args[4],
+                  .table = n->args[5]};
     a.kv_heads = k->dim[1];
     a.head = k->dim[2];
     a.heads = g->nodes[n->args[0]].type.dim[1] / a.head;
@@ -87,7 +67,7 @@ static Attend attend_of(TnLb *b, int64_t units) {
     a.sum_at = a.max_at + a.many * 4;
     a.record = (a.sum_at + a.many * 4 + 63) / 64 * 64;
     for (int64_t d = 0; d < a.head; d += a.v_lanes) {
-        TN_CHECK(a.n_tiles < MAX_TILES);
+        TN_CHECK(a.n_tiles < TN_ATTEND_TILES);
         a.tile[a.n_tiles++] = d + a.v_lanes <= a.head ? d : a.head - a.v_lanes;
     }
     return a;
@@ -99,14 +79,14 @@ static bool can(const TnGraph *g, TnRef ref, const TnLevel *level) {
     (void)level;
     if (n->kernel == TN_NONE || g->kernels[n->kernel].n != 1 || k->enc == TN_ENC_kc) return false;
     int64_t heads = g->nodes[n->args[0]].type.dim[1] / k->dim[2];
-    return k->dim[2] <= MAX_TILES * 32 && heads / k->dim[1] <= 64;
+    return k->dim[2] <= TN_ATTEND_TILES * 32 && heads / k->dim[1] <= 64;
 }
 
 static LLVMTypeRef floats(TnLb *b, int lanes) {
     return LLVMVectorType(b->t_f32, (unsigned)lanes);
 }
 
-static LLVMValueRef load_cache(TnLb *b, const Attend *a, LLVMValueRef ptr, int lanes) {
+LLVMValueRef tn_attend_load(TnLb *b, const TnAttend *a, LLVMValueRef ptr, int lanes) {
     if (a->size == 4) return tn_lb_load(b, floats(b, lanes), ptr, 4);
     if (a->size == 1)
         return tn_lb_widen_i8(b, tn_lb_load(b, LLVMVectorType(b->t_i8, (unsigned)lanes), ptr, 1));
@@ -118,20 +98,20 @@ static void fetch(TnLb *b, LLVMValueRef ptr, int64_t bytes) {
     for (int64_t i = 0; i < bytes; i += 64) tn_lb_prefetch(b, tn_lb_atc(b, ptr, i), 2);
 }
 
-static LLVMValueRef load_int(TnLb *b, LLVMValueRef ptr) {
+LLVMValueRef tn_attend_int(TnLb *b, LLVMValueRef ptr) {
     return LLVMBuildSExt(b->b, tn_lb_load(b, b->t_i32, ptr, 4), b->t_i64, "");
 }
 
 /* The kv head's part of the page that holds block `block` of the row's slot. */
-static LLVMValueRef page_head(TnLb *b, const Attend *a, TnRef cache, LLVMValueRef pages, LLVMValueRef block,
-                              LLVMValueRef kv_head) {
-    LLVMValueRef page = load_int(b, tn_lb_elem(b, pages, block, 4));
+LLVMValueRef tn_attend_page(TnLb *b, const TnAttend *a, TnRef cache, LLVMValueRef pages, LLVMValueRef block,
+                            LLVMValueRef kv_head) {
+    LLVMValueRef page = tn_attend_int(b, tn_lb_elem(b, pages, block, 4));
     LLVMValueRef p = tn_lb_elem(b, tn_lb_operand(b, cache), page, a->page);
     return tn_lb_elem(b, p, kv_head, a->page_head);
 }
 
 /* s = (q.k) * scale for all heads of the group into k->p. */
-static void scores(TnLb *b, const Attend *a, LLVMValueRef q, const Block *k) {
+static void scores(TnLb *b, const TnAttend *a, LLVMValueRef q, const Block *k) {
     int unroll = a->head % 2 ? 1 : 2;
     for (int64_t h0 = 0; h0 < a->group; h0 += a->at_once) {
         int n = (int)(a->group - h0 < a->at_once ? a->group - h0 : a->at_once);
@@ -145,7 +125,8 @@ static void scores(TnLb *b, const Attend *a, LLVMValueRef q, const Block *k) {
                 fetch(b, tn_lb_elem(b, tn_lb_atc(b, k->v, part * a->size), l.i, TN_PAGE * a->size),
                       (a->lanes == TN_PAGE ? unroll : 1) * a->lanes * a->size);
             for (int u = 0; u < unroll; u++) {
-                LLVMValueRef keys = load_cache(b, a, tn_lb_atc(b, k_row, u * TN_PAGE * a->size), a->lanes);
+                LLVMValueRef keys =
+                    tn_attend_load(b, a, tn_lb_atc(b, k_row, u * TN_PAGE * a->size), a->lanes);
                 for (int h = 0; h < n; h++) {
                     LLVMValueRef x = tn_lb_load(b, b->t_f32, tn_lb_atc(b, q_at, (h * a->head + u) * 4), 4);
                     acc[h] = tn_lb_fma(b, tn_lb_splat(b, x, a->lanes), keys, acc[h]);
@@ -168,7 +149,7 @@ static void scores(TnLb *b, const Attend *a, LLVMValueRef q, const Block *k) {
 }
 
 /* Scores to p, max and sum, one head after the other. */
-static void softmax(TnLb *b, const Attend *a, const Block *k) {
+static void softmax(TnLb *b, const TnAttend *a, const Block *k) {
     LLVMValueRef in[2];
     for (int i = 0; i < 2; i++) {
         LLVMValueRef j = LLVMBuildAdd(b->b, tn_lb_iota(b, TN_LANES), tn_lb_vi(b, i * TN_LANES), "");
@@ -201,13 +182,13 @@ static void softmax(TnLb *b, const Attend *a, const Block *k) {
     tn_lb_loop_end(b, &heads);
 }
 
-static LLVMValueRef record_at(TnLb *b, const Attend *a, LLVMValueRef block) {
+static LLVMValueRef record_at(TnLb *b, const TnAttend *a, LLVMValueRef block) {
     return tn_lb_elem(b, a->records, block, a->record);
 }
 
 /* Turns every record's max into its weight exp(m - M); leaves L in a->sums. Heads lie side by side; the lanes
  * behind the group hold anything. */
-static void weights(TnLb *b, const Attend *a, LLVMValueRef first, LLVMValueRef end) {
+static void weights(TnLb *b, const TnAttend *a, LLVMValueRef first, LLVMValueRef end) {
     LLVMTypeRef type = floats(b, a->many);
     TnLoop l = tn_lb_loop(b, first, end, 1);
     LLVMValueRef top = tn_lb_carry(b, &l, tn_lb_splat_const(b, tn_lb_f32(b, -INFINITY), a->many));
@@ -228,12 +209,12 @@ static void weights(TnLb *b, const Attend *a, LLVMValueRef first, LLVMValueRef e
 }
 
 /* O of head h, tile i, in scratch. */
-static LLVMValueRef out_tile(TnLb *b, const Attend *a, int64_t h, int i) {
+static LLVMValueRef out_tile(TnLb *b, const TnAttend *a, int64_t h, int i) {
     return tn_lb_atc(b, a->out, (h * a->n_tiles + i) * a->lanes * 4);
 }
 
 /* o = p.v, one tile of n heads from h0 on: o[h] + 0. */
-static void value_tile(TnLb *b, const Attend *a, const Block *k, int64_t h0, int n, int i,
+static void value_tile(TnLb *b, const TnAttend *a, const Block *k, int64_t h0, int n, int i,
                        LLVMValueRef out[4]) {
     LLVMTypeRef type = floats(b, a->v_lanes);
     LLVMValueRef end = LLVMBuildAdd(b->b, k->hi, tn_lb_i64(b, 1), "");
@@ -243,7 +224,7 @@ static void value_tile(TnLb *b, const Attend *a, const Block *k, int64_t h0, int
     if (k->next && h0 == 0)
         fetch(b, tn_lb_elem(b, tn_lb_atc(b, k->next, a->tile[i] * a->size), l.i, a->head * a->size),
               a->v_lanes * a->size);
-    LLVMValueRef row = load_cache(
+    LLVMValueRef row = tn_attend_load(
         b, a, tn_lb_elem(b, tn_lb_atc(b, k->v, a->tile[i] * a->size), l.i, a->head * a->size), a->v_lanes);
     LLVMValueRef p = tn_lb_elem(b, tn_lb_atc(b, k->p, h0 * TN_PAGE * 4), l.i, 4);
     for (int h = 0; h < n; h++) {
@@ -255,7 +236,7 @@ static void value_tile(TnLb *b, const Attend *a, const Block *k, int64_t h0, int
 }
 
 /* O = O + o * w */
-static void add_values(TnLb *b, const Attend *a, const Block *k) {
+static void add_values(TnLb *b, const TnAttend *a, const Block *k) {
     for (int64_t h0 = 0; h0 < a->group; h0 += a->at_once)
         for (int i = 0; i < a->n_tiles; i++) {
             int n = (int)(a->group - h0 < a->at_once ? a->group - h0 : a->at_once);
@@ -272,7 +253,7 @@ static void add_values(TnLb *b, const Attend *a, const Block *k) {
 }
 
 /* o to [group][head] at `to`. */
-static void put_values(TnLb *b, const Attend *a, const Block *k, LLVMValueRef to) {
+static void put_values(TnLb *b, const TnAttend *a, const Block *k, LLVMValueRef to) {
     for (int64_t h0 = 0; h0 < a->group; h0 += a->at_once)
         for (int i = 0; i < a->n_tiles; i++) {
             int n = (int)(a->group - h0 < a->at_once ? a->group - h0 : a->at_once);
@@ -288,9 +269,9 @@ typedef struct Row {
     LLVMValueRef first, last, pages;
 } Row;
 
-static Row row_of(TnLb *b, const Attend *a, LLVMValueRef row) {
-    Row r = {.first = tn_lb_i64(b, 0), .last = load_int(b, tn_lb_operand_row(b, a->pos, row))};
-    LLVMValueRef slot = load_int(b, tn_lb_operand_row(b, a->slot, row));
+static Row row_of(TnLb *b, const TnAttend *a, LLVMValueRef row) {
+    Row r = {.first = tn_lb_i64(b, 0), .last = tn_attend_int(b, tn_lb_operand_row(b, a->pos, row))};
+    LLVMValueRef slot = tn_attend_int(b, tn_lb_operand_row(b, a->slot, row));
     r.pages = tn_lb_elem(b, tn_lb_operand(b, a->table), LLVMBuildMul(b->b, slot, b->sym[TN_P], ""), 4);
     if (a->window > 0)
         r.first = tn_lb_max(b, r.first, LLVMBuildSub(b->b, r.last, tn_lb_i64(b, a->window - 1), ""));
@@ -309,7 +290,7 @@ static void set_span(TnLb *b, const Row *r, LLVMValueRef block, Block *k) {
 }
 
 /* One row, the group'th part of its query heads. */
-static void head_group(TnLb *b, const Attend *a, LLVMValueRef row, LLVMValueRef group) {
+void tn_attend_row(TnLb *b, const TnAttend *a, LLVMValueRef row, LLVMValueRef group) {
     LLVMValueRef kv_head = LLVMBuildUDiv(b->b, group, tn_lb_i64(b, a->parts), "");
     Row r = row_of(b, a, row);
     LLVMValueRef b0 = block_of(b, r.first);
@@ -322,8 +303,8 @@ static void head_group(TnLb *b, const Attend *a, LLVMValueRef row, LLVMValueRef 
     for (int pass = 0; pass < 2; pass++) {
         TnLoop l = tn_lb_loop(b, b0, end, 1);
         LLVMValueRef record = record_at(b, a, l.i);
-        Block k = {.k = page_head(b, a, a->k, r.pages, l.i, kv_head),
-                   .v = page_head(b, a, a->v, r.pages, l.i, kv_head),
+        Block k = {.k = tn_attend_page(b, a, a->k, r.pages, l.i, kv_head),
+                   .v = tn_attend_page(b, a, a->v, r.pages, l.i, kv_head),
                    .p = record,
                    .m = tn_lb_atc(b, record, a->max_at),
                    .l = tn_lb_atc(b, record, a->sum_at)};
@@ -350,9 +331,16 @@ static void head_group(TnLb *b, const Attend *a, LLVMValueRef row, LLVMValueRef 
 }
 
 static void kernel(TnLb *b) {
-    Attend a = attend_of(b, b->k->units);
+    TnAttend a = tn_attend_of(b->g, b->k->root, b->k->units, b->level);
     a.out = tn_lb_scratch(b, (uint64_t)(a.group * a.n_tiles * a.lanes * 4));
     a.sums = tn_lb_scratch(b, (uint64_t)a.many * 4);
+    if (tn_attend_is_blocked(&a, b->k)) {
+        tn_attend_rows_scratch(b, &a);
+        int64_t record = tn_attend_rows_record(&a);
+        a.records = tn_lb_scratch_pages(b, (uint64_t)(record > a.record ? record : a.record));
+        tn_attend_rows(b, &a);
+        return;
+    }
     a.records = tn_lb_scratch_pages(b, (uint64_t)a.record);
 
     /* A unit has `each` kv heads, all their query heads; or one of the `parts` of the query heads of one. */
@@ -362,7 +350,7 @@ static void kernel(TnLb *b) {
     int64_t each = b->k->units < a.kv_heads ? a.kv_heads / b->k->units : 1;
     TnLoop heads = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, each), 1);
     LLVMValueRef group = LLVMBuildMul(b->b, unit, tn_lb_i64(b, each), "");
-    head_group(b, &a, row, LLVMBuildAdd(b->b, group, heads.i, ""));
+    tn_attend_row(b, &a, row, LLVMBuildAdd(b->b, group, heads.i, ""));
     tn_lb_loop_end(b, &heads);
     tn_lb_loop_end(b, &units);
 }
@@ -373,7 +361,7 @@ const TnLlvmOp tn_llvm_op_attend = {.can = can, .kernel = kernel};
 /* ---- attend_blocks */
 
 /* First and end of the blocks that any row sees. */
-static void all_blocks(TnLb *b, const Attend *a, LLVMValueRef rows, LLVMValueRef *out_first,
+static void all_blocks(TnLb *b, const TnAttend *a, LLVMValueRef rows, LLVMValueRef *out_first,
                        LLVMValueRef *out_end) {
     TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), rows, 1);
     LLVMValueRef first = tn_lb_carry(b, &l, tn_lb_i64(b, INT64_MAX)),
@@ -402,7 +390,7 @@ static Item item_of(TnLb *b, LLVMValueRef i, LLVMValueRef rows, LLVMValueRef fir
 
 static void block_kernel(TnLb *b) {
     TN_CHECK(b->k->axis == TN_AXIS_ROWS);
-    Attend a = attend_of(b, 1);
+    TnAttend a = tn_attend_of(b->g, b->k->root, 1, b->level);
     const TnNode *root = &b->g->nodes[b->k->root];
     bool one = tn_attr_int(root, TN_ATTR_n) == 1;
     int64_t plane = a.heads * (a.head + 2) * 4;
@@ -420,15 +408,15 @@ static void block_kernel(TnLb *b) {
     TnLoop l = tn_lb_loop(b, from, to, 1);
     Item it = item_of(b, l.i, rows, first, blocks);
     Row r = row_of(b, &a, it.row);
-    Block k = {.k = page_head(b, &a, a.k, r.pages, it.block, it.kv_head),
-               .v = page_head(b, &a, a.v, r.pages, it.block, it.kv_head),
+    Block k = {.k = tn_attend_page(b, &a, a.k, r.pages, it.block, it.kv_head),
+               .v = tn_attend_page(b, &a, a.v, r.pages, it.block, it.kv_head),
                .p = p};
     set_span(b, &r, it.block, &k);
     TnIf seen = tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntSLE, k.lo, k.hi, ""));
     Item next =
         item_of(b, tn_lb_min(b, LLVMBuildAdd(b->b, l.i, tn_lb_i64(b, 1), ""), last), rows, first, blocks);
     Row next_row = row_of(b, &a, next.row);
-    k.next = page_head(b, &a, a.k, next_row.pages, next.block, next.kv_head);
+    k.next = tn_attend_page(b, &a, a.k, next_row.pages, next.block, next.kv_head);
     LLVMValueRef q = tn_lb_elem(b, tn_lb_operand_row(b, a.q, it.row), it.kv_head, a.group * a.head * 4);
     LLVMValueRef y = tn_lb_elem(b, tn_lb_operand_row(b, b->k->root, it.block), it.row, plane);
     k.m = tn_lb_elem(b, tn_lb_atc(b, y, a.heads * a.head * 4), it.kv_head, a.group * 4);
@@ -454,11 +442,12 @@ static LLVMValueRef lanes_of(TnLb *b, int64_t n, int64_t at) {
 static void join(TnLb *b, TnFrame *f, TnRef ref) {
     TN_CHECK(!f->width);
     const TnNode *n = &b->g->nodes[ref];
-    Attend a = {.window = tn_attr_int(n, TN_ATTR_window), .heads = tn_attr_int(n, TN_ATTR_heads)};
+    TnAttend a = {.window = tn_attr_int(n, TN_ATTR_window), .heads = tn_attr_int(n, TN_ATTR_heads)};
     TnRef x = n->args[0];
     a.head = n->type.dim[1] / a.heads;
     int64_t row_bytes = (int64_t)tn_row_bytes(&b->g->nodes[x].type), plane = a.heads * (a.head + 2) * 4;
-    LLVMValueRef zero = tn_lb_i64(b, 0), last = load_int(b, tn_lb_row_mem(b, f, n->args[1])), first = zero;
+    LLVMValueRef zero = tn_lb_i64(b, 0), last = tn_attend_int(b, tn_lb_row_mem(b, f, n->args[1])),
+                 first = zero;
     if (a.window > 0) first = tn_lb_max(b, zero, LLVMBuildSub(b->b, last, tn_lb_i64(b, a.window - 1), ""));
     LLVMValueRef b0 = block_of(b, first);
     LLVMValueRef end = LLVMBuildAdd(b->b, block_of(b, last), tn_lb_i64(b, 1), "");

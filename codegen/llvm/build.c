@@ -1,4 +1,5 @@
 #include "codegen/llvm/build.h"
+#include "codegen/llvm/llvm.h"
 
 #include <string.h>
 #include "runtime/base/fmath.h"
@@ -19,6 +20,11 @@ const TnLevel *tn_llvm_level(const char *name) {
     for (size_t i = 0; name && i < TN_COUNT(levels); i++)
         if (!strcmp(levels[i].name, name)) return &levels[i];
     return NULL;
+}
+
+int tn_llvm_x86_bytes(const char *level) {
+    const TnLevel *l = tn_llvm_level(level);
+    return l && !strncmp(l->triple, "x86_64", 6) ? l->bytes : 0;
 }
 
 /* ---- Values */

@@ -6,6 +6,7 @@
  * costs twice the time and spills. */
 #include "codegen/internal.h"
 #include "codegen/llvm/build.h"
+#include "codegen/llvm/llvm.h"
 
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Error.h>
@@ -221,11 +222,11 @@ static void *helper(void *work) {
     return NULL;
 }
 
-static TernStatus flatten(Work *w, TnBuf *image, TernError *err) {
+static TernStatus flatten(Work *w, const TnFlat *given, TnBuf *image, TernError *err) {
     for (uint32_t i = 0; i < w->n_batches; i++) {
         TnFlat flat = {0};
-        TernStatus s = tn_flatten(LLVMGetBufferStart(w->objects[i]), LLVMGetBufferSize(w->objects[i]), image,
-                                  &flat, err);
+        TernStatus s = tn_flatten(LLVMGetBufferStart(w->objects[i]), LLVMGetBufferSize(w->objects[i]), given,
+                                  image, &flat, err);
         for (uint32_t j = i * BATCH; s == TERN_OK && j < w->n && j < (i + 1) * BATCH; j++) {
             bool found = false;
             for (size_t k = 0; k < flat.n && !found; k++)
@@ -241,8 +242,8 @@ static TernStatus flatten(Work *w, TnBuf *image, TernError *err) {
     return TERN_OK;
 }
 
-static TernStatus emit(TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *image, TnProgressFn *progress,
-                       void *user, TernError *err) {
+TernStatus tn_llvm_emit(TnEmitJob *jobs, uint32_t n, const char *level, const TnFlat *given, TnBuf *image,
+                        TnProgressFn *progress, void *user, TernError *err) {
     pthread_once(&initialized, initialize);
     Work w = {.jobs = jobs, .n = n, .n_batches = (n + BATCH - 1) / BATCH, .level = tn_llvm_level(level)};
     if (!w.level) return tn_fail(err, TERN_ERR_INPUT, "level %s: not lowered by the llvm target", level);
@@ -255,17 +256,22 @@ static TernStatus emit(TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *im
     if (atomic_load(&w.stop))
         s = tn_fail(err, TERN_ERR_CANCELLED, "compilation cancelled");
     else
-        s = flatten(&w, image, err);
+        s = flatten(&w, given, image, err);
     for (uint32_t i = 0; i < w.n_batches; i++)
         if (w.objects[i]) LLVMDisposeMemoryBuffer(w.objects[i]);
     free(w.objects);
     return s;
 }
 
+static TernStatus emit(TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *image, TnProgressFn *progress,
+                       void *user, TernError *err) {
+    return tn_llvm_emit(jobs, n, level, NULL, image, progress, user, err);
+}
+
 /* ---- Listings: all jobs as one module, by one thread. */
 
-static TernStatus show(TnEmitJob *jobs, uint32_t n, const char *level, TnShow what, TnBuf *out,
-                       TernError *err) {
+TernStatus tn_llvm_show(TnEmitJob *jobs, uint32_t n, const char *level, TnShow what, TnBuf *out,
+                        TernError *err) {
     pthread_once(&initialized, initialize);
     const TnLevel *l = tn_llvm_level(level);
     if (!l) return tn_fail(err, TERN_ERR_INPUT, "level %s: not lowered by the llvm target", level);
@@ -338,4 +344,4 @@ static bool dot_of(const TnGraph *g, TnRef tmatmul, TnDot *out) {
     return true;
 }
 
-const TnTarget tn_target_llvm = {.desc = {"llvm", can, prefer, dot_of}, .emit = emit, .show = show};
+const TnTarget tn_target_llvm = {.desc = {"llvm", can, prefer, dot_of}, .emit = emit, .show = tn_llvm_show};

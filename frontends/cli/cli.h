@@ -98,7 +98,7 @@ typedef struct ModelFlags {
          &(m).target,                                                                                        \
          0,                                                                                                  \
          0,                                                                                                  \
-         "llvm (compiled code, default) or ref (the evaluator, slow)"},                                      \
+         "llvm, xsmm (compiled code, default: the best for each kernel) or ref (the evaluator, slow)"},      \
         {"--override-kv",                                                                                    \
          "KEY=TYPE:VALUE",                                                                                   \
          FLAG_LIST,                                                                                          \

@@ -131,9 +131,10 @@ uint32_t parse_kvs(const Verb *verb, const char *list) {
 }
 
 static bool wants_ref(const Verb *verb, const ModelFlags *flags) {
-    if (!flags->target || strcmp(flags->target, "llvm") == 0) return false;
+    if (!flags->target || strcmp(flags->target, "llvm") == 0 || strcmp(flags->target, "xsmm") == 0)
+        return false;
     if (strcmp(flags->target, "ref") == 0) return true;
-    usage_error(verb, "--target: '%s', wanted llvm or ref", flags->target);
+    usage_error(verb, "--target: '%s', wanted llvm, xsmm or ref", flags->target);
 }
 
 bool is_tir(const char *path) {

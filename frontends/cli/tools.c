@@ -73,7 +73,7 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
          "embedding and head tables as f32 or f16, or without loss and with a copy of 8 or 6 bits by which "
          "the best are found: q8, q6; default: without loss"},
         {"--target", "NAME", FLAG_STR, &o.target, 0, 0,
-         "llvm or ref for every kernel; default: the best for each"},
+         "llvm or ref for every kernel, xsmm for those it can do; default: the best for each"},
         {"--override-kv", "KEY=TYPE:VALUE", FLAG_LIST, &overrides, 0, 0,
          "replace a metadata key; TYPE is int, float, bool or str"},
         {"--ternary-dense", NULL, FLAG_BOOL, &ternary_dense, 0, 0,
@@ -122,6 +122,7 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
     fprintf(stderr, "  weights %10.1f MB   %6.2f s\n", MB(r.weight_bytes), r.seconds_weights);
     fprintf(stderr, "  code    %10.3f MB   %6.2f s   %u kernels in %u variants, %u different\n",
             MB(r.code_bytes), r.seconds_codegen, r.n_kernels, r.n_variants, r.n_unique);
+    if (*r.refused) fprintf(stderr, "          %s\n", r.refused);
     fprintf(stderr, "  ir      %10.3f MB   %6.2f s   passes\n", MB(r.tir_bytes), r.seconds_passes);
     fprintf(stderr, "  meta    %10.3f MB\n  total               %8.2f s   peak memory %.0f MB\n",
             MB(r.meta_bytes), r.seconds, MB(tn_os_peak_rss()));

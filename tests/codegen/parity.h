@@ -88,7 +88,7 @@ static inline Compiled parity_compile(const TnGraph *g, uint32_t kernel, const c
     Compiled c = {.job = {.g = g, .kernel = kernel, .symbol = "kernel_0"}};
     TnBuf image = {0};
     TernError err = {0};
-    const TnTarget *t = tn_target_find("llvm");
+    const TnTarget *t = tn_target_find(g->kernels[kernel].target);
     assert_non_null(t);
     assert_true(t->desc.can(g, kernel, level) > 0);
     if (t->emit(&c.job, 1, level, &image, NULL, NULL, &err) != TERN_OK) fail_msg("%s", err.text);

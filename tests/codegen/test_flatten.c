@@ -93,7 +93,7 @@ static TernStatus flatten(const Fixture *f, size_t before, TnBuf *image, TnFlat 
     TnBuf o = make_object(f);
     *image = (TnBuf){0};
     if (before) memset(tn_buf_grow(image, before), 0xaa, before);
-    TernStatus s = tn_flatten(o.data, o.len, image, flat, err);
+    TernStatus s = tn_flatten(o.data, o.len, NULL, image, flat, err);
     tn_buf_free(&o);
     return s;
 }
@@ -208,7 +208,7 @@ static void damage_is_survived(void **state) {
             TnBuf image = {0};
             TnFlat flat;
             o.data[i] ^= (char)(1 << bit);
-            if (tn_flatten(o.data, o.len, &image, &flat, NULL) == TERN_OK) tn_flat_free(&flat);
+            if (tn_flatten(o.data, o.len, NULL, &image, &flat, NULL) == TERN_OK) tn_flat_free(&flat);
             o.data[i] ^= (char)(1 << bit);
             tn_buf_free(&image);
         }
@@ -216,7 +216,7 @@ static void damage_is_survived(void **state) {
         memcpy(cut, o.data, i);
         TnBuf image = {0};
         TnFlat flat;
-        assert_int_not_equal(tn_flatten(cut, i, &image, &flat, NULL), TERN_OK);
+        assert_int_not_equal(tn_flatten(cut, i, NULL, &image, &flat, NULL), TERN_OK);
         tn_buf_free(&image);
         free(cut);
     }

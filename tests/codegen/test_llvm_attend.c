@@ -1,8 +1,6 @@
 /* attend: code against the evaluator, for odd head dims, groups, windows, both cache types and every level.
  */
-#include "codegen/parity.h"
-#include <math.h>
-#include "ir/layout.h"
+#include "codegen/attend_cases.h"
 
 #ifndef TERN_LLVM
 int main(void) {
@@ -11,99 +9,7 @@ int main(void) {
 }
 #else
 
-typedef struct Case {
-    int heads, kv_heads, head, window, units, t;
-    const char *kv;
-} Case;
-
-static size_t elem_bytes(const Case *c) {
-    return !strcmp(c->kv, "f32") ? 4 : !strcmp(c->kv, "f16") ? 2 : 1;
-}
-
-/* Element i of a head's part of a page; behind the head * 64 elements of int8 lie the 64 scales, in other
- * caches nothing. */
-static void put(const Case *c, uint8_t *cache, int64_t part, int64_t i, float x) {
-    size_t size = elem_bytes(c), n = (size_t)c->head * TN_PAGE;
-    uint8_t *at = cache + (size_t)part * (n * size + (size == 1 ? TN_PAGE * 4 : 0));
-    if ((size_t)i >= n && size == 1)
-        ((float *)(void *)(at + n))[(size_t)i - n] = x == x ? fabsf(x) / 64 : x;
-    else if ((size_t)i >= n)
-        return;
-    else if (size == 4)
-        ((float *)(void *)at)[i] = x;
-    else if (size == 2)
-        ((uint16_t *)(void *)at)[i] = x == x ? tn_f32_to_f16(x) : 0x7e01;
-    else
-        ((int8_t *)at)[i] = x == x ? (int8_t)(x * 42) : 127;
-}
-
-/* Caches of shuffled pages; slots of different lengths; NaN in every place that no row may look at. */
-static void fill(const TnGraph *g, const Memory *m, const Case *c, const int64_t *sym) {
-    float *q = parity_named(g, m, "q");
-    int32_t *pos = parity_named(g, m, "pos"), *slot = parity_named(g, m, "slot"),
-            *table = parity_named(g, m, "table");
-    size_t stride = tn_row_bytes(&g->nodes[m->ref[0]].type) / 4;
-    for (int64_t t = 0; t < sym[TN_T]; t++) {
-        for (size_t i = 0; i < stride; i++) q[(size_t)t * stride + i] = parity_float();
-        slot[t] = (int32_t)(t % sym[TN_S]);
-        pos[t] = (int32_t)(parity_u32() % (uint32_t)(sym[TN_P] * TN_PAGE));
-    }
-    pos[0] = (int32_t)(sym[TN_P] * TN_PAGE - 1);
-    if (sym[TN_T] > 1) pos[1] = 0;
-    if (sym[TN_T] > 2) pos[2] = 63;
-    if (sym[TN_T] > 3) pos[3] = 64;
-    for (int64_t i = 0; i < sym[TN_N]; i++) table[i] = (int32_t)(sym[TN_N] - 1 - i);
-    for (int which = 0; which < 2; which++) {
-        uint8_t *cache = parity_named(g, m, which ? "v0" : "k0");
-        for (int64_t i = 0; i < sym[TN_N] * c->kv_heads; i++)
-            for (int64_t j = 0; j < (c->head + 1) * TN_PAGE; j++) put(c, cache, i, j, parity_float() * 3.0f);
-        /* what lies behind the longest row of each slot was never written: the evaluator never looks, nor may
-         * the code show it */
-        for (int64_t s = 0; s < sym[TN_S]; s++) {
-            int64_t most = 0;
-            for (int64_t t = 0; t < sym[TN_T]; t++)
-                if (slot[t] == s && pos[t] > most) most = pos[t];
-            for (int64_t p = most + 1; p < sym[TN_P] * TN_PAGE; p++)
-                for (int64_t i = 0; i < c->kv_heads * (c->head + 1); i++) {
-                    int64_t page = table[s * sym[TN_P] + p / TN_PAGE], j = p % TN_PAGE, h = i % c->kv_heads,
-                            d = i / c->kv_heads;
-                    bool by_position = which && d < c->head;
-                    put(c, cache, page * c->kv_heads + h, by_position ? j * c->head + d : d * TN_PAGE + j,
-                        NAN);
-                }
-        }
-    }
-}
-
-static TnGraph *graph(const Case *c, const char *level, const char *kernel) {
-    TnBuf b = {0};
-    int cols = c->heads * c->head;
-    tn_buf_printf(&b,
-                  "  %%q: f32[T,%d] = input {name=\"q\"}\n"
-                  "  %%k0: kc_%s[N,%d,%d] = input {name=\"k0\"}\n"
-                  "  %%v0: vc_%s[N,%d,%d] = input {name=\"v0\"}\n"
-                  "  %%pos: i32[T] = input {name=\"pos\"}\n"
-                  "  %%slot: i32[T] = input {name=\"slot\"}\n"
-                  "  %%table: i32[S,P] = input {name=\"table\"}\n%s",
-                  cols, c->kv, c->kv_heads, c->head, c->kv, c->kv_heads, c->head, kernel);
-    TnGraph *g = parity_graph(level, b.data);
-    tn_buf_free(&b);
-    return g;
-}
-
-/* attend in one kernel, or in its halves: one with n = rows, as split makes it. */
-static TnGraph *whole(const Case *c, const char *level) {
-    char text[512];
-    snprintf(text, sizeof text,
-             "  kernel @attend0 {root=attend, target=llvm, axis=rows, grain=1, units=%d, barrier=1}\n"
-             "    %%y: f32[T,%d] = attend %%q, %%k0, %%v0, %%pos, %%slot, %%table {scale=%a, window=%d}\n"
-             "  end\n"
-             "  %%o: f32[T,%d] = output %%y {name=\"hidden\"}\n",
-             c->units, c->heads * c->head, (double)(1.0f / sqrtf((float)c->head)), c->window,
-             c->heads * c->head);
-    return graph(c, level, text);
-}
-
+/* The halves: one kernel with n = rows, as split makes it. */
 static TnGraph *cut(const Case *c, const char *level) {
     char text[1024];
     snprintf(text, sizeof text,
@@ -123,7 +29,7 @@ static TnGraph *cut(const Case *c, const char *level) {
 /* The halves: each against the evaluator, and both together against the whole. */
 static void check_cut(const Case *c, const char *level, const Memory *m, const int64_t *sym,
                       const char *what) {
-    TnGraph *g = cut(c, level), *uncut = whole(c, level);
+    TnGraph *g = cut(c, level), *uncut = whole(c, level, "llvm");
     Memory blocks = parity_memory(g, 0, sym), joined = parity_memory(g, 1, sym), y = parity_copy(m);
     assert_int_equal(blocks.n, m->n);
     for (uint32_t i = 0; i + 1 < m->n; i++) memcpy(blocks.p[i], m->p[i], m->bytes[i]);
@@ -151,17 +57,16 @@ static void check_cut(const Case *c, const char *level, const Memory *m, const i
 }
 
 static void check(const Case *c) {
-    int64_t sym[TN_SYM_COUNT] = {
-        [TN_T] = c->t, [TN_S] = 3, [TN_P] = 4, [TN_N] = 12, [TN_R] = 1, [TN_K] = 1, [TN_H] = 1};
+    int64_t sym[TN_SYM_COUNT];
+    attend_symbols(c, sym);
     for (size_t i = 0; i < TN_COUNT(parity_levels); i++) {
-        TnGraph *g = whole(c, parity_levels[i]);
+        TnGraph *g = whole(c, parity_levels[i], "llvm");
         Memory m = parity_memory(g, 0, sym);
         fill(g, &m, c, sym);
         char what[200];
-        snprintf(what, sizeof what, "%s heads %d/%d x %d window %d kv %s", parity_levels[i], c->heads,
-                 c->kv_heads, c->head, c->window, c->kv);
+        attend_name(c, parity_levels[i], what);
         parity_check(g, parity_levels[i], 0, &m, sym, what);
-        if (c->t <= 8) check_cut(c, parity_levels[i], &m, sym, what);
+        if (c->t <= 8 && !c->run) check_cut(c, parity_levels[i], &m, sym, what);
         parity_memory_free(&m);
         tn_graph_destroy(g);
     }
@@ -170,25 +75,34 @@ static void check(const Case *c) {
 static void matches_the_evaluator(void **state) {
     (void)state;
     static const Case cases[] = {
-        {4, 1, 128, 0, 1, 7, "f16"},  {10, 5, 128, 0, 5, 5, "f16"}, {3, 1, 64, 0, 1, 6, "f32"},
-        {3, 3, 48, 0, 3, 6, "f16"},   {6, 2, 80, 0, 2, 6, "f32"},   {5, 1, 96, 0, 1, 5, "f16"},
-        {4, 2, 100, 0, 1, 6, "f16"},  {2, 1, 100, 0, 1, 6, "f32"},  {2, 2, 33, 0, 1, 5, "f16"},
-        {4, 4, 16, 0, 4, 5, "f16"},   {9, 1, 20, 0, 1, 5, "f32"},   {4, 1, 64, 70, 1, 7, "f16"},
-        {4, 2, 32, 1, 2, 7, "f32"},   {6, 2, 64, 64, 2, 7, "f16"},  {4, 2, 128, 200, 1, 7, "f32"},
-        {1, 1, 2, 0, 1, 4, "f16"},    {4, 1, 64, 0, 2, 5, "f16"},   {8, 2, 96, 90, 8, 5, "f32"},
-        {20, 5, 128, 0, 5, 1, "f16"}, {20, 5, 128, 0, 5, 33, "i8"}, {3, 1, 64, 0, 1, 8, "i8"},
-        {3, 3, 48, 70, 3, 7, "i8"},   {4, 2, 100, 0, 4, 1, "i8"},   {40, 8, 33, 0, 8, 2, "i8"},
-        {1, 1, 2, 0, 1, 2, "i8"},     {20, 5, 64, 100, 5, 8, "i8"},
+        {4, 1, 128, 0, 1, 7, "f16", 0, 0},   {10, 5, 128, 0, 5, 5, "f16", 0, 0},
+        {3, 1, 64, 0, 1, 6, "f32", 0, 0},    {3, 3, 48, 0, 3, 6, "f16", 0, 0},
+        {6, 2, 80, 0, 2, 6, "f32", 0, 0},    {5, 1, 96, 0, 1, 5, "f16", 0, 0},
+        {4, 2, 100, 0, 1, 6, "f16", 0, 0},   {2, 1, 100, 0, 1, 6, "f32", 0, 0},
+        {2, 2, 33, 0, 1, 5, "f16", 0, 0},    {4, 4, 16, 0, 4, 5, "f16", 0, 0},
+        {9, 1, 20, 0, 1, 5, "f32", 0, 0},    {4, 1, 64, 70, 1, 7, "f16", 0, 0},
+        {4, 2, 32, 1, 2, 7, "f32", 0, 0},    {6, 2, 64, 64, 2, 7, "f16", 0, 0},
+        {4, 2, 128, 200, 1, 7, "f32", 0, 0}, {1, 1, 2, 0, 1, 4, "f16", 0, 0},
+        {4, 1, 64, 0, 2, 5, "f16", 0, 0},    {8, 2, 96, 90, 8, 5, "f32", 0, 0},
+        {20, 5, 128, 0, 5, 1, "f16", 0, 0},  {20, 5, 128, 0, 5, 33, "i8", 0, 0},
+        {3, 1, 64, 0, 1, 8, "i8", 0, 0},     {3, 3, 48, 70, 3, 7, "i8", 0, 0},
+        {4, 2, 100, 0, 4, 1, "i8", 0, 0},    {40, 8, 33, 0, 8, 2, "i8", 0, 0},
+        {1, 1, 2, 0, 1, 2, "i8", 0, 0},      {20, 5, 64, 100, 5, 8, "i8", 0, 0},
     };
     for (size_t i = 0; i < TN_COUNT(cases); i++) check(&cases[i]);
+}
+
+static void takes_runs_of_rows_at_once(void **state) {
+    (void)state;
+    for (size_t i = 0; i < TN_COUNT(attend_runs); i++) check(&attend_runs[i]);
 }
 
 int main(int argc, char **argv) {
     if (argc >= 3 &&
         !strcmp(argv[1], "--speed")) { /* by hand: GFLOP/s of one core over a prompt of 512 rows */
-        Case c = {20, 5, 128, 0, 5, 512, argc > 3 ? argv[3] : "f16"};
+        Case c = {20, 5, 128, 0, 5, 512, argc > 3 ? argv[3] : "f16", 0, 0};
         int64_t sym[TN_SYM_COUNT] = {[TN_T] = 512, [TN_S] = 1, [TN_P] = 8, [TN_N] = 8};
-        TnGraph *g = whole(&c, argv[2]);
+        TnGraph *g = whole(&c, argv[2], "llvm");
         Memory m = parity_memory(g, 0, sym);
         fill(g, &m, &c, sym);
         double flop = 0;
@@ -224,7 +138,8 @@ int main(int argc, char **argv) {
         }
         return 0;
     }
-    const struct CMUnitTest tests[] = {cmocka_unit_test(matches_the_evaluator)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(matches_the_evaluator),
+                                       cmocka_unit_test(takes_runs_of_rows_at_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
 #endif

@@ -1,0 +1,470 @@
+/* Attention of many rows at once: a run of rows of one slot at positions that follow each other, as prefill and
+ * the verification of guesses have them.
+ *
+ * A unit is one row and one kv head, as for single rows, but the units of a kv head stand together, so that a tile is a few
+ * long runs of rows. Later rows look at more keys, and tiles are cut by their number: chunks of rows are dealt
+ * from both ends in turn (row_of), so that every stretch of units has the same work.
+ *
+ * The query heads of a run's rows that share the kv head are the columns of two matrix products a block of 64
+ * positions, S = K q and O = V p, with K and V widened to f32 once for all of them. The two passes over the
+ * blocks, the records and the order of every sum are those of attend.c; so is what a masked position gives:
+ *
+ *   - a row that sees nothing of a block (its neighbours do) has max -inf, p and sum +0 there: its weight exp(-inf - M)
+ *     is +0, and adding +0 to sums that began with +0 changes no bit;
+ *   - p = +0 times a finite value adds nothing, but times an infinity or a NaN it would. So values of blocks that some
+ *     row sees in part are looked at first, and if one is not finite, every row takes its own positions alone.
+ *
+ * The products are made of one small GEMM of six columns, which keeps each output one chain in index order; on the target
+ * xsmm it is libxsmm's (codegen/xsmm). */
+#include "codegen/llvm/attend.h"
+#include "codegen/llvm/llvm.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { RUN_COLS = 72, LEAST_COLS = 9 }; /* columns of a full run; fewer than the least go row by row */
+
+bool tn_attend_is_blocked(const TnAttend *a, const TnKernel *k) {
+    return a->size > 1 && k->units == a->kv_heads; /* codes of an int8 cache have scales besides */
+}
+
+static int64_t round_up(int64_t v, int64_t to) {
+    return (v + to - 1) / to * to;
+}
+
+/* A record of a run: p[cols][64], then max and sum of each column, 16 at a time. */
+static int64_t max_at(const TnAttend *a) {
+    return a->cols * TN_PAGE * 4;
+}
+static int64_t sum_at(const TnAttend *a) {
+    return max_at(a) + round_up(a->cols, 16) * 4;
+}
+int64_t tn_attend_rows_record(const TnAttend *a) {
+    return sum_at(a) + round_up(a->cols, 16) * 4;
+}
+
+void tn_attend_rows_scratch(TnLb *b, TnAttend *a) {
+    a->rows = a->group < RUN_COLS ? RUN_COLS / a->group : 1;
+    a->cols = round_up(a->rows * a->group, TN_ATTEND_COLS);
+    uint64_t heads = (uint64_t)round_up(a->cols * a->head, TN_LANES) * 4,
+             page = (uint64_t)(TN_PAGE * a->head) * 4;
+    a->query = tn_lb_scratch(b, heads);
+    a->keys = tn_lb_scratch(b, page);
+    a->values = tn_lb_scratch(b, page);
+    a->block = tn_lb_scratch(b, heads);
+    a->all = tn_lb_scratch(b, heads);
+    a->divide = tn_lb_scratch(b, (uint64_t)round_up(a->cols, 16) * 4);
+}
+
+/* ---- The small GEMM */
+
+static void put_symbol(char out[48], const char *whose, int64_t m, int64_t k) {
+    snprintf(out, 48, "%s_f32_%lldx%dx%lld", whose, (long long)m, TN_ATTEND_COLS, (long long)k);
+}
+
+uint32_t tn_attend_gemms(const TnGraph *g, uint32_t kernel, const char *level, TnSmallGemm out[2]) {
+    const TnKernel *k = &g->kernels[kernel];
+    const TnLevel *l = tn_llvm_level(level);
+    if (!l || k->root == TN_NONE || g->nodes[k->root].op != TN_OP_attend) return 0;
+    if (tn_target_llvm.desc.can(g, kernel, level) <= 0) return 0;
+    TnAttend a = tn_attend_of(g, k->root, k->units, l);
+    if (!tn_attend_is_blocked(&a, k)) return 0;
+    out[0] = (TnSmallGemm){.m = TN_PAGE, .n = TN_ATTEND_COLS, .k = a.head};
+    out[1] = (TnSmallGemm){.m = a.head, .n = TN_ATTEND_COLS, .k = TN_PAGE};
+    for (int i = 0; i < 2; i++) put_symbol(out[i].symbol, "xsmm", out[i].m, out[i].k);
+    return 2;
+}
+
+/* Columns of C and rows of A in registers: 6 x 4 of 32, or 6 x 2 of 16. */
+static LLVMValueRef gemm(TnLb *b, int64_t m, int64_t k) {
+    char name[48];
+    bool xsmm = b->k->target && !strcmp(b->k->target, "xsmm");
+    put_symbol(name, xsmm ? "xsmm" : "gemm", m, k);
+    LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
+    if (fn) return fn;
+    LLVMTypeRef params[] = {b->t_ptr, b->t_ptr, b->t_ptr};
+    fn = tn_lb_function(b, name, params, 3, xsmm);
+    if (xsmm) {
+        LLVMSetVisibility(fn, LLVMHiddenVisibility);
+        return fn;
+    }
+    int most = b->level->bytes == 32 ? 16 : b->level->bytes, lanes = 1;
+    while (lanes * 2 <= most && lanes * 2 <= m) lanes *= 2;
+    LLVMBasicBlockRef before = tn_lb_here(b);
+    LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, fn, ""));
+    LLVMTypeRef type = LLVMVectorType(b->t_f32, (unsigned)lanes);
+    /* the last tile may lie over the one before: its sums come out the same */
+    TnLoop tiles = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, m), lanes);
+    LLVMValueRef first = tn_lb_min(b, tiles.i, tn_lb_i64(b, m - lanes));
+    LLVMValueRef x = tn_lb_elem(b, LLVMGetParam(fn, 0), first, 4);
+    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, k), 1);
+    LLVMValueRef acc[TN_ATTEND_COLS];
+    for (int c = 0; c < TN_ATTEND_COLS; c++) acc[c] = tn_lb_carry(b, &l, LLVMConstNull(type));
+    LLVMValueRef row = tn_lb_load(b, type, tn_lb_elem(b, x, l.i, m * 4), 4);
+    LLVMValueRef y = tn_lb_elem(b, LLVMGetParam(fn, 1), l.i, 4);
+    for (int c = 0; c < TN_ATTEND_COLS; c++) {
+        LLVMValueRef v = tn_lb_load(b, b->t_f32, tn_lb_atc(b, y, c * k * 4), 4);
+        tn_lb_next(&l, c, tn_lb_fma(b, tn_lb_splat(b, v, lanes), row, acc[c]));
+    }
+    tn_lb_loop_end(b, &l);
+    LLVMValueRef out = tn_lb_elem(b, LLVMGetParam(fn, 2), first, 4);
+    for (int c = 0; c < TN_ATTEND_COLS; c++) tn_lb_store(b, l.out[c], tn_lb_atc(b, out, c * m * 4), 4);
+    tn_lb_loop_end(b, &tiles);
+    LLVMBuildRetVoid(b->b);
+    LLVMPositionBuilderAtEnd(b->b, before);
+    return fn;
+}
+
+/* The products of all columns of a run: C[col][m] = sum of A[k][m] * B[col][k]. */
+static void multiply(TnLb *b, int64_t m, int64_t k, LLVMValueRef x, LLVMValueRef y, LLVMValueRef z,
+                     LLVMValueRef cols) {
+    LLVMValueRef fn = gemm(b, m, k);
+    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), cols, TN_ATTEND_COLS);
+    LLVMValueRef args[] = {x, tn_lb_elem(b, y, l.i, k * 4), tn_lb_elem(b, z, l.i, m * 4)};
+    tn_lb_call_function(b, fn, args, 3);
+    tn_lb_loop_end(b, &l);
+}
+
+/* ---- Pieces of a run */
+
+typedef struct Run {
+    LLVMValueRef row, n, cols;        /* first row, rows, rows * group */
+    LLVMValueRef kv_head, pages, pos; /* row of the block table; position of the first row */
+    LLVMValueRef b0, end;             /* blocks that any of the rows looks at */
+} Run;
+
+/* The pieces of `n` floats: vectors of falling powers of two. Returns the width of the one at `at`. */
+static int piece(int64_t n, int64_t at) {
+    int lanes = 64;
+    while (lanes > n - at) lanes /= 2;
+    return lanes;
+}
+
+static LLVMTypeRef floats(TnLb *b, int lanes) {
+    return LLVMVectorType(b->t_f32, (unsigned)lanes);
+}
+
+/* First position that the run's row `r` (i64) sees. */
+static LLVMValueRef first_of(TnLb *b, const TnAttend *a, const Run *run, LLVMValueRef r) {
+    if (a->window <= 0) return tn_lb_i64(b, 0);
+    LLVMValueRef pos = LLVMBuildAdd(b->b, run->pos, r, "");
+    return tn_lb_max(b, tn_lb_i64(b, 0), LLVMBuildSub(b->b, pos, tn_lb_i64(b, a->window - 1), ""));
+}
+
+/* The positions lo..hi of block `block` that row r sees; none if lo > hi. */
+static void range_of(TnLb *b, const TnAttend *a, const Run *run, LLVMValueRef r, LLVMValueRef block,
+                     LLVMValueRef *lo, LLVMValueRef *hi) {
+    LLVMValueRef start = LLVMBuildMul(b->b, block, tn_lb_i64(b, TN_PAGE), ""),
+                 pos = LLVMBuildAdd(b->b, run->pos, r, "");
+    *lo = tn_lb_max(b, tn_lb_i64(b, 0), LLVMBuildSub(b->b, first_of(b, a, run, r), start, ""));
+    *hi = tn_lb_min(b, tn_lb_i64(b, TN_PAGE - 1), LLVMBuildSub(b->b, pos, start, ""));
+}
+
+/* Query heads side by side, so that the columns of all rows have one stride. */
+static void pack_queries(TnLb *b, const TnAttend *a, const Run *run) {
+    TnLoop rows = tn_lb_loop(b, tn_lb_i64(b, 0), run->n, 1);
+    LLVMValueRef from = tn_lb_operand_row(b, a->q, LLVMBuildAdd(b->b, run->row, rows.i, ""));
+    from = tn_lb_elem(b, from, run->kv_head, a->group * a->head * 4);
+    LLVMValueRef to = tn_lb_elem(b, a->query, rows.i, a->group * a->head * 4);
+    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, a->group), 1);
+    LLVMValueRef x = tn_lb_elem(b, from, l.i, a->head * 4), y = tn_lb_elem(b, to, l.i, a->head * 4);
+    for (int64_t d = 0; d < a->head; d += piece(a->head, d))
+        tn_lb_store(b, tn_lb_load(b, floats(b, piece(a->head, d)), tn_lb_atc(b, x, d * 4), 4),
+                    tn_lb_atc(b, y, d * 4), 4);
+    tn_lb_loop_end(b, &l);
+    tn_lb_loop_end(b, &rows);
+}
+
+/* A head's 64 positions as f32: where they lie, or widened into `room`. */
+static LLVMValueRef widen(TnLb *b, const TnAttend *a, LLVMValueRef page, LLVMValueRef room) {
+    if (a->size == 4) return page;
+    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, TN_PAGE * a->head), 64);
+    tn_lb_store(b, tn_attend_load(b, a, tn_lb_elem(b, page, l.i, a->size), 64), tn_lb_elem(b, room, l.i, 4),
+                64);
+    tn_lb_loop_end(b, &l);
+    return room;
+}
+
+/* Which of the positions first, first + 1, ... are lo..hi (i64). */
+static LLVMValueRef unmasked(TnLb *b, LLVMValueRef first, LLVMValueRef lo, LLVMValueRef hi, int lanes) {
+    LLVMValueRef at[3] = {first, lo, hi};
+    for (int i = 0; i < 3; i++) at[i] = tn_lb_splat(b, LLVMBuildTrunc(b->b, at[i], b->t_i32, ""), lanes);
+    at[0] = LLVMBuildAdd(b->b, at[0], tn_lb_iota(b, lanes), "");
+    return LLVMBuildAnd(b->b, LLVMBuildICmp(b->b, LLVMIntSGE, at[0], at[1], ""),
+                        LLVMBuildICmp(b->b, LLVMIntSLE, at[0], at[2], ""), "");
+}
+
+/* The 64 products q.k at `at` (64-aligned) to p in their place, their max (of q.k * scale) to *max and the sum of p to
+ * *sum. Positions lo..hi (i64) are unmasked; with none, the max is -inf, and all p and the sum are +0. */
+static void softmax_body(TnLb *b, LLVMValueRef fn) {
+    LLVMValueRef at = LLVMGetParam(fn, 0), max = LLVMGetParam(fn, 1), sum = LLVMGetParam(fn, 2),
+                 lo = LLVMGetParam(fn, 3), hi = LLVMGetParam(fn, 4), scale = LLVMGetParam(fn, 5), p[2];
+    for (int i = 0; i < 2; i++) {
+        LLVMValueRef x = tn_lb_atc(b, at, i * TN_LANES * 4), first = tn_lb_i64(b, i * TN_LANES);
+        LLVMValueRef s = tn_lb_load(b, b->t_f32x, x, 64);
+        s = LLVMBuildFMul(b->b, s, tn_lb_splat(b, scale, TN_LANES), "");
+        tn_lb_store(b, s, x, 64);
+        p[i] = LLVMBuildSelect(b->b, unmasked(b, first, lo, hi, TN_LANES), s, tn_lb_vf(b, -INFINITY), "");
+    }
+    LLVMValueRef m = tn_lb_tree(b, tn_lb_fmax(b, p[0], p[1]), TN_FOLD_FMAX);
+    int lanes = b->level->bytes / 2; /* two registers at a time */
+    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, TN_PAGE), lanes);
+    LLVMValueRef x = tn_lb_elem(b, at, l.i, 4);
+    LLVMValueRef e = tn_lb_load(b, LLVMVectorType(b->t_f32, (unsigned)lanes), x, 64);
+    e = tn_lb_exp(b, LLVMBuildFSub(b->b, e, tn_lb_splat(b, m, lanes), ""));
+    e = LLVMBuildSelect(b->b, unmasked(b, l.i, lo, hi, lanes), e, LLVMConstNull(LLVMTypeOf(e)), "");
+    tn_lb_store(b, e, x, 64);
+    tn_lb_loop_end(b, &l);
+    for (int i = 0; i < 2; i++) p[i] = tn_lb_load(b, b->t_f32x, tn_lb_atc(b, at, i * TN_LANES * 4), 64);
+    tn_lb_store(b, m, max, 4);
+    tn_lb_store(b, tn_lb_tree(b, LLVMBuildFAdd(b->b, p[0], p[1], ""), TN_FOLD_FADD), sum, 4);
+}
+
+static void softmax(TnLb *b, const TnAttend *a, LLVMValueRef at, LLVMValueRef lo, LLVMValueRef hi,
+                    LLVMValueRef max, LLVMValueRef sum) {
+    static const char name[] = "attend_softmax";
+    LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
+    if (!fn) {
+        LLVMBasicBlockRef here = tn_lb_here(b);
+        LLVMTypeRef params[] = {b->t_ptr, b->t_ptr, b->t_ptr, b->t_i64, b->t_i64, b->t_f32};
+        fn = tn_lb_function(b, name, params, TN_COUNT(params), false);
+        LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, fn, ""));
+        softmax_body(b, fn);
+        LLVMBuildRetVoid(b->b);
+        LLVMPositionBuilderAtEnd(b->b, here);
+    }
+    LLVMValueRef args[] = {at, max, sum, lo, hi, tn_lb_f32(b, a->scale)};
+    tn_lb_call_function(b, fn, args, TN_COUNT(args));
+}
+
+static LLVMValueRef record_at(TnLb *b, const TnAttend *a, LLVMValueRef block) {
+    return tn_lb_elem(b, a->records, block, tn_attend_rows_record(a));
+}
+
+static void scores(TnLb *b, const TnAttend *a, const Run *run, LLVMValueRef block) {
+    LLVMValueRef record = record_at(b, a, block);
+    LLVMValueRef k = tn_attend_page(b, a, a->k, run->pages, block, run->kv_head);
+    multiply(b, TN_PAGE, a->head, widen(b, a, k, a->keys), a->query, record, run->cols);
+    TnLoop rows = tn_lb_loop(b, tn_lb_i64(b, 0), run->n, 1);
+    LLVMValueRef lo, hi, col = LLVMBuildMul(b->b, rows.i, tn_lb_i64(b, a->group), "");
+    range_of(b, a, run, rows.i, block, &lo, &hi);
+    TnLoop heads = tn_lb_loop(b, col, LLVMBuildAdd(b->b, col, tn_lb_i64(b, a->group), ""), 1);
+    softmax(b, a, tn_lb_elem(b, record, heads.i, TN_PAGE * 4), lo, hi,
+            tn_lb_elem(b, tn_lb_atc(b, record, max_at(a)), heads.i, 4),
+            tn_lb_elem(b, tn_lb_atc(b, record, sum_at(a)), heads.i, 4));
+    tn_lb_loop_end(b, &heads);
+    tn_lb_loop_end(b, &rows);
+}
+
+/* Turns the maxima into weights exp(m - M) and leaves L in a->divide, sixteen columns at a time. Columns behind the last
+ * hold anything. */
+static void weights(TnLb *b, const TnAttend *a, const Run *run) {
+    LLVMTypeRef type = floats(b, 16);
+    TnLoop cols = tn_lb_loop(b, tn_lb_i64(b, 0), run->cols, 16);
+    TnLoop l = tn_lb_loop(b, run->b0, run->end, 1);
+    LLVMValueRef top = tn_lb_carry(b, &l, tn_lb_splat_const(b, tn_lb_f32(b, -INFINITY), 16));
+    LLVMValueRef m = tn_lb_elem(b, tn_lb_atc(b, record_at(b, a, l.i), max_at(a)), cols.i, 4);
+    tn_lb_next(&l, 0, tn_lb_fmax(b, top, tn_lb_load(b, type, m, 64)));
+    tn_lb_loop_end(b, &l);
+    top = l.out[0];
+    l = tn_lb_loop(b, run->b0, run->end, 1);
+    LLVMValueRef sum = tn_lb_carry(b, &l, LLVMConstNull(type));
+    LLVMValueRef record = tn_lb_elem(b, record_at(b, a, l.i), cols.i, 4);
+    m = tn_lb_atc(b, record, max_at(a));
+    LLVMValueRef w = tn_lb_exp(b, LLVMBuildFSub(b->b, tn_lb_load(b, type, m, 64), top, ""));
+    tn_lb_store(b, w, m, 64);
+    LLVMValueRef part = tn_lb_load(b, type, tn_lb_atc(b, record, sum_at(a)), 64);
+    tn_lb_next(&l, 0, LLVMBuildFAdd(b->b, sum, LLVMBuildFMul(b->b, part, w, ""), ""));
+    tn_lb_loop_end(b, &l);
+    tn_lb_store(b, l.out[0], tn_lb_elem(b, a->divide, cols.i, 4), 64);
+    tn_lb_loop_end(b, &cols);
+}
+
+/* Whether all 64 positions of a head's values are finite: i1. */
+static LLVMValueRef all_finite(TnLb *b, const TnAttend *a, LLVMValueRef v) {
+    LLVMTypeRef type = LLVMVectorType(b->t_i32, 64);
+    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, TN_PAGE * a->head), 64);
+    LLVMValueRef most = tn_lb_carry(b, &l, LLVMConstNull(type));
+    LLVMValueRef x = tn_lb_load(b, type, tn_lb_elem(b, v, l.i, 4), 4);
+    x = LLVMBuildAnd(b->b, x, tn_lb_splat_const(b, tn_lb_i32(b, 0x7fffffff), 64), "");
+    tn_lb_next(&l, 0, tn_lb_max(b, most, x));
+    tn_lb_loop_end(b, &l);
+    return LLVMBuildICmp(b->b, LLVMIntULT, tn_lb_tree(b, l.out[0], TN_FOLD_UMAX), tn_lb_i32(b, 0x7f800000),
+                         "");
+}
+
+/* O of a block, every row by its own positions. Rare, and written to be short. */
+static void values_one_by_one(TnLb *b, const TnAttend *a, const Run *run, LLVMValueRef block,
+                              LLVMValueRef v) {
+    TnLoop cols = tn_lb_loop(b, tn_lb_i64(b, 0), run->cols, 1);
+    LLVMValueRef lo, hi, record = record_at(b, a, block);
+    range_of(b, a, run, LLVMBuildUDiv(b->b, cols.i, tn_lb_i64(b, a->group), ""), block, &lo, &hi);
+    LLVMValueRef p = tn_lb_elem(b, record, cols.i, TN_PAGE * 4),
+                 o = tn_lb_elem(b, a->block, cols.i, a->head * 4);
+    TnLoop dims = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, a->head), 1);
+    TnLoop l = tn_lb_loop(b, lo, LLVMBuildAdd(b->b, hi, tn_lb_i64(b, 1), ""), 1);
+    LLVMValueRef acc = tn_lb_carry(b, &l, LLVMConstNull(b->t_f32));
+    LLVMValueRef y = tn_lb_elem(b, tn_lb_elem(b, v, l.i, a->head * 4), dims.i, 4);
+    LLVMValueRef x = tn_lb_load(b, b->t_f32, tn_lb_elem(b, p, l.i, 4), 4);
+    tn_lb_next(&l, 0, tn_lb_fma(b, x, tn_lb_load(b, b->t_f32, y, 4), acc));
+    tn_lb_loop_end(b, &l);
+    tn_lb_store(b, l.out[0], tn_lb_elem(b, o, dims.i, 4), 4);
+    tn_lb_loop_end(b, &dims);
+    tn_lb_loop_end(b, &cols);
+}
+
+/* O = O + (o + 0) * w. */
+static void values(TnLb *b, const TnAttend *a, const Run *run, LLVMValueRef block) {
+    LLVMValueRef record = record_at(b, a, block), lo[2], hi[2];
+    LLVMValueRef v = tn_attend_page(b, a, a->v, run->pages, block, run->kv_head);
+    v = widen(b, a, v, a->values);
+    range_of(b, a, run, tn_lb_i64(b, 0), block, &lo[0], &hi[0]);
+    range_of(b, a, run, LLVMBuildSub(b->b, run->n, tn_lb_i64(b, 1), ""), block, &lo[1], &hi[1]);
+    LLVMValueRef whole =
+        LLVMBuildAnd(b->b, LLVMBuildICmp(b->b, LLVMIntSGE, hi[0], tn_lb_i64(b, TN_PAGE - 1), ""),
+                     LLVMBuildICmp(b->b, LLVMIntSLE, lo[1], tn_lb_i64(b, 0), ""), "");
+    LLVMBasicBlockRef look = tn_lb_block(b, "look"), fast = tn_lb_block(b, "fast"),
+                      slow = tn_lb_block(b, "slow"), add = tn_lb_block(b, "add");
+    LLVMBuildCondBr(b->b, whole, fast, look);
+    LLVMPositionBuilderAtEnd(b->b, look);
+    LLVMValueRef finite = all_finite(b, a, v);
+    LLVMBuildCondBr(b->b, finite, fast, slow);
+    LLVMPositionBuilderAtEnd(b->b, slow);
+    values_one_by_one(b, a, run, block, v);
+    LLVMBuildBr(b->b, add);
+    LLVMPositionBuilderAtEnd(b->b, fast);
+    multiply(b, a->head, TN_PAGE, v, record, a->block, run->cols);
+    LLVMBuildBr(b->b, add);
+    LLVMPositionBuilderAtEnd(b->b, add);
+
+    TnLoop cols = tn_lb_loop(b, tn_lb_i64(b, 0), run->cols, 1);
+    LLVMValueRef w = tn_lb_load(b, b->t_f32, tn_lb_elem(b, tn_lb_atc(b, record, max_at(a)), cols.i, 4), 4);
+    LLVMValueRef from = tn_lb_elem(b, a->block, cols.i, a->head * 4),
+                 to = tn_lb_elem(b, a->all, cols.i, a->head * 4);
+    for (int64_t d = 0; d < a->head; d += piece(a->head, d)) {
+        int lanes = piece(a->head, d);
+        LLVMValueRef o = tn_lb_load(b, floats(b, lanes), tn_lb_atc(b, from, d * 4), 4),
+                     at = tn_lb_atc(b, to, d * 4);
+        o = LLVMBuildFMul(b->b, LLVMBuildFAdd(b->b, o, LLVMConstNull(floats(b, lanes)), ""),
+                          tn_lb_splat(b, w, lanes), "");
+        tn_lb_store(b, LLVMBuildFAdd(b->b, tn_lb_load(b, floats(b, lanes), at, 4), o, ""), at, 4);
+    }
+    tn_lb_loop_end(b, &cols);
+}
+
+static void run_rows(TnLb *b, const TnAttend *a, Run *run) {
+    LLVMValueRef zero = tn_lb_i64(b, 0), one = tn_lb_i64(b, 1), page = tn_lb_i64(b, TN_PAGE);
+    LLVMValueRef slot = tn_attend_int(b, tn_lb_operand_row(b, a->slot, run->row));
+    run->pos = tn_attend_int(b, tn_lb_operand_row(b, a->pos, run->row));
+    run->pages = tn_lb_elem(b, tn_lb_operand(b, a->table), LLVMBuildMul(b->b, slot, b->sym[TN_P], ""), 4);
+    run->cols = LLVMBuildMul(b->b, run->n, tn_lb_i64(b, a->group), "");
+    run->b0 = LLVMBuildUDiv(b->b, first_of(b, a, run, zero), page, "");
+    LLVMValueRef last = LLVMBuildAdd(b->b, run->pos, LLVMBuildSub(b->b, run->n, one, ""), "");
+    run->end = LLVMBuildAdd(b->b, LLVMBuildUDiv(b->b, last, page, ""), one, "");
+    pack_queries(b, a, run);
+    TnLoop l = tn_lb_loop(b, zero, LLVMBuildMul(b->b, run->cols, tn_lb_i64(b, a->head), ""), TN_LANES);
+    tn_lb_store(b, LLVMConstNull(b->t_f32x), tn_lb_elem(b, a->all, l.i, 4), 64);
+    tn_lb_loop_end(b, &l);
+    l = tn_lb_loop(b, run->b0, run->end, 1);
+    scores(b, a, run, l.i);
+    tn_lb_loop_end(b, &l);
+    weights(b, a, run);
+    l = tn_lb_loop(b, run->b0, run->end, 1);
+    values(b, a, run, l.i);
+    tn_lb_loop_end(b, &l);
+
+    TnLoop rows = tn_lb_loop(b, zero, run->n, 1);
+    LLVMValueRef y = tn_lb_operand_row(b, b->k->root, LLVMBuildAdd(b->b, run->row, rows.i, ""));
+    y = tn_lb_elem(b, y, run->kv_head, a->group * a->head * 4);
+    TnLoop heads = tn_lb_loop(b, zero, tn_lb_i64(b, a->group), 1);
+    LLVMValueRef col =
+        LLVMBuildAdd(b->b, LLVMBuildMul(b->b, rows.i, tn_lb_i64(b, a->group), ""), heads.i, "");
+    LLVMValueRef sum = tn_lb_load(b, b->t_f32, tn_lb_elem(b, a->divide, col, 4), 4);
+    LLVMValueRef from = tn_lb_elem(b, a->all, col, a->head * 4), to = tn_lb_elem(b, y, heads.i, a->head * 4);
+    for (int64_t d = 0; d < a->head; d += piece(a->head, d)) {
+        int lanes = piece(a->head, d);
+        LLVMValueRef o = tn_lb_load(b, floats(b, lanes), tn_lb_atc(b, from, d * 4), 4);
+        tn_lb_store(b, LLVMBuildFDiv(b->b, o, tn_lb_splat(b, sum, lanes), ""), tn_lb_atc(b, to, d * 4), 4);
+    }
+    tn_lb_loop_end(b, &heads);
+    tn_lb_loop_end(b, &rows);
+}
+
+/* ---- Units to runs */
+
+/* Unit s of a kv head: whole chunks of a->rows rows come from the front and from the back in turn, the rows behind them
+ * last. */
+static LLVMValueRef row_of(TnLb *b, const TnAttend *a, LLVMValueRef s, LLVMValueRef whole) {
+    LLVMValueRef rows = tn_lb_i64(b, a->rows), one = tn_lb_i64(b, 1);
+    LLVMValueRef chunk = LLVMBuildUDiv(b->b, s, rows, ""), half = LLVMBuildLShr(b->b, chunk, one, "");
+    LLVMValueRef back = LLVMBuildSub(b->b, LLVMBuildSub(b->b, whole, one, ""), half, "");
+    LLVMValueRef odd = LLVMBuildTrunc(b->b, chunk, b->t_i1, "");
+    LLVMValueRef from = LLVMBuildSelect(b->b, odd, back, half, "");
+    LLVMValueRef row =
+        LLVMBuildAdd(b->b, LLVMBuildMul(b->b, from, rows, ""), LLVMBuildURem(b->b, s, rows, ""), "");
+    return LLVMBuildSelect(b->b, LLVMBuildICmp(b->b, LLVMIntSLT, chunk, whole, ""), row, s, "");
+}
+
+/* How many of the `most` rows from `row` on are a run: the same slot, positions that follow each other. */
+static LLVMValueRef run_length(TnLb *b, const TnAttend *a, LLVMValueRef row, LLVMValueRef most) {
+    LLVMValueRef one = tn_lb_i64(b, 1);
+    LLVMValueRef slot = tn_attend_int(b, tn_lb_operand_row(b, a->slot, row)),
+                 pos = tn_attend_int(b, tn_lb_operand_row(b, a->pos, row));
+    LLVMBasicBlockRef before = tn_lb_here(b), head = tn_lb_block(b, "scan"), body = tn_lb_block(b, "same"),
+                      done = tn_lb_block(b, "run");
+    LLVMBuildBr(b->b, head);
+    LLVMPositionBuilderAtEnd(b->b, head);
+    LLVMValueRef n = LLVMBuildPhi(b->b, b->t_i64, "n");
+    LLVMBuildCondBr(b->b, LLVMBuildICmp(b->b, LLVMIntSLT, n, most, ""), body, done);
+    LLVMPositionBuilderAtEnd(b->b, body);
+    LLVMValueRef at = LLVMBuildAdd(b->b, row, n, ""), more = LLVMBuildAdd(b->b, n, one, "");
+    LLVMValueRef same = LLVMBuildAnd(
+        b->b, LLVMBuildICmp(b->b, LLVMIntEQ, tn_attend_int(b, tn_lb_operand_row(b, a->slot, at)), slot, ""),
+        LLVMBuildICmp(b->b, LLVMIntEQ, tn_attend_int(b, tn_lb_operand_row(b, a->pos, at)),
+                      LLVMBuildAdd(b->b, pos, n, ""), ""),
+        "");
+    LLVMBuildCondBr(b->b, same, head, done);
+    LLVMAddIncoming(n, &one, &before, 1);
+    LLVMAddIncoming(n, &more, &body, 1);
+    LLVMPositionBuilderAtEnd(b->b, done);
+    return n;
+}
+
+void tn_attend_rows(TnLb *b, const TnAttend *a) {
+    LLVMValueRef total = tn_lb_rows(b, b->k->root), rows = tn_lb_i64(b, a->rows);
+    LLVMValueRef whole = LLVMBuildUDiv(b->b, total, rows, "");
+    LLVMBasicBlockRef before = tn_lb_here(b), next = tn_lb_block(b, "next"), body = tn_lb_block(b, "body"),
+                      many = tn_lb_block(b, "many"), single = tn_lb_block(b, "single"),
+                      exit = tn_lb_block(b, "exit");
+    LLVMBuildBr(b->b, next);
+    LLVMPositionBuilderAtEnd(b->b, next);
+    LLVMValueRef u = LLVMBuildPhi(b->b, b->t_i64, "u");
+    LLVMAddIncoming(u, &b->lo, &before, 1);
+    LLVMBuildCondBr(b->b, LLVMBuildICmp(b->b, LLVMIntSLT, u, b->hi, ""), body, exit);
+
+    LLVMPositionBuilderAtEnd(b->b, body);
+    Run run = {.kv_head = LLVMBuildUDiv(b->b, u, total, "")};
+    LLVMValueRef s = LLVMBuildURem(b->b, u, total, "");
+    run.row = row_of(b, a, s, whole);
+    /* a run stays in its tile, its kv head and its chunk */
+    LLVMValueRef most = tn_lb_min(b, LLVMBuildSub(b->b, b->hi, u, ""), LLVMBuildSub(b->b, total, s, ""));
+    most = tn_lb_min(b, most, LLVMBuildSub(b->b, rows, LLVMBuildURem(b->b, s, rows, ""), ""));
+    run.n = run_length(b, a, run.row, most);
+    LLVMValueRef enough = tn_lb_i64(b, (LEAST_COLS + a->group - 1) / a->group);
+    LLVMBuildCondBr(b->b, LLVMBuildICmp(b->b, LLVMIntSGE, run.n, enough, ""), many, single);
+
+    LLVMPositionBuilderAtEnd(b->b, many);
+    run_rows(b, a, &run);
+    LLVMValueRef u_many = LLVMBuildAdd(b->b, u, run.n, "");
+    LLVMBasicBlockRef many_end = tn_lb_here(b);
+    LLVMBuildBr(b->b, next);
+    LLVMPositionBuilderAtEnd(b->b, single);
+    tn_attend_row(b, a, run.row, run.kv_head);
+    LLVMValueRef u_single = LLVMBuildAdd(b->b, u, tn_lb_i64(b, 1), "");
+    LLVMBasicBlockRef single_end = tn_lb_here(b);
+    LLVMBuildBr(b->b, next);
+    LLVMAddIncoming(u, &u_many, &many_end, 1);
+    LLVMAddIncoming(u, &u_single, &single_end, 1);
+    LLVMPositionBuilderAtEnd(b->b, exit);
+}
