@@ -85,9 +85,9 @@ static void code_is_shared_and_repeats(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(matches_the_evaluator),
-                                       cmocka_unit_test(scores_by_shape_and_level),
-                                       cmocka_unit_test(code_is_shared_and_repeats)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(scores_by_shape_and_level), /* first: the first refusal stays */
+        cmocka_unit_test(matches_the_evaluator), cmocka_unit_test(code_is_shared_and_repeats)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
 #endif
