@@ -223,6 +223,7 @@ static TernStatus run(Opt *s, TnGraph *g, TernError *err) {
         send_graph(s, "result", g);
         return TERN_OK;
     }
+    const TnTarget *llvm = tn_target_find("llvm"); /* who does all products */
     TnBuf b = {0};
     tn_print_ranges(g, g->stage == TN_STAGE_PLANNED && llvm ? llvm->desc.dot_of : NULL, &b);
     s->text(s->user, "result", b.data, b.len);

@@ -59,7 +59,7 @@ static TernStatus open_compiled(Verify *s, TernModelOptions *mo, TernError *err)
     const char **levels;
     if (s->o.target && !tn_target_find(s->o.target))
         return tn_fail(err, TERN_ERR_UNSUPPORTED, "--target: '%s' is not in this build, which has %s",
-                       s->o.target, tn_target_find("llvm") ? "llvm and ref" : "ref");
+                       s->o.target, tn_target_names());
     TN_TRY(tn_head_parse(s->o.head, &co.head, err));
     TN_TRY(tn_levels_choose(&s->o, true, &s->arena, &levels, &co.n_levels, err));
     co.levels = levels;
