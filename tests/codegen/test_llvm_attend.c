@@ -120,10 +120,10 @@ int main(int argc, char **argv) {
             s = (tn_os_seconds() - start) / 100;
             printf("decode at 512: %.1f us, %.1f GB/s\n", s * 1e6, 2.0 * 512 * 5 * 128 * 2 / s * 1e-9);
         }
-        Case d = {20, 5, 128, 0, 5, 1, c.kv};
+        Case d = {20, 5, 128, 0, 5, 1, c.kv, 0, 0};
         int64_t deep[TN_SYM_COUNT] = {[TN_T] = 1, [TN_S] = 1, [TN_P] = 32, [TN_N] = 32};
         for (int way = 0; way < 2; way++) { /* a row at depth 2,047: whole, and its blocks */
-            TnGraph *one = way ? cut(&d, argv[2]) : whole(&d, argv[2]);
+            TnGraph *one = way ? cut(&d, argv[2]) : whole(&d, argv[2], "llvm");
             Memory mem = parity_memory(one, 0, deep);
             fill(one, &mem, &d, deep);
             Compiled code = parity_compile(one, 0, argv[2]);
