@@ -47,15 +47,49 @@ static uint64_t position_bytes(const TnType *cache) {
     return tn_page_bytes(cache) / TN_PAGE;
 }
 
+/* Rows of a table that node n reads by its operand `place` for each row it makes; 0: all of it. Of rescoring the
+ * least, for how many rows the bound leaves is not known here. */
+static uint64_t rows_read(const TnNode *n, uint32_t place) {
+    switch (n->op) {
+    case TN_OP_embed:
+        return place == 1;
+    case TN_OP_rescore:
+        return place == 4;
+    case TN_OP_rescore_top:
+    case TN_OP_pick:
+        return place + 1 == n->n_args ? (uint64_t)n->type.dim[1] : 0;
+    default:
+        return 0;
+    }
+}
+
+/* A table of which every reader in the kernel takes rows. */
+static bool add_rows_of(Kernel *k, TnRef r) {
+    const TnType *t = &k->g->nodes[r].type;
+    for (int add = 0; add < 2; add++)
+        for (uint32_t i = 0; i < k->k->n; i++) {
+            const TnNode *n = &k->g->nodes[k->k->first + i];
+            for (uint32_t a = 0; a < n->n_args; a++) {
+                if (n->args[a] != r) continue;
+                uint64_t rows = rows_read(n, a);
+                if (!rows) return false;
+                if (add) add_rows(k, &n->type, rows * tn_row_bytes(t));
+            }
+        }
+    return true;
+}
+
 static void add_source(Kernel *k, TnRef r) {
     const TnType *t = &k->g->nodes[r].type;
-    const TnNode *embed = only_reader(k, r, TN_OP_embed, 1);
-    if (!embed) {
+    const TnNode *root = k->k->root == TN_NONE ? NULL : &k->g->nodes[k->k->root];
+    if (add_rows_of(k, r)) {
+        bool embedded = root && root->op == TN_OP_embed;
+        if (embedded && !read_by_others(k, r)) k->out->table_bytes += tn_type_bytes(t, NULL);
+    } else if (tn_encs[t->enc].kind == TN_SCREEN && !(root && root->op == TN_OP_screen)) {
+        k->out->weight_bytes += 2 * tn_screen_array_bytes(t); /* rescoring: errors and norms */
+    } else {
         k->out->weight_bytes += tn_type_bytes(t, NULL);
-        return;
     }
-    add_rows(k, &embed->type, tn_row_bytes(t));
-    if (!read_by_others(k, r)) k->out->table_bytes += tn_type_bytes(t, NULL);
 }
 
 static void add_value(Kernel *k, TnRef r) {
@@ -66,10 +100,10 @@ static void add_value(Kernel *k, TnRef r) {
     }
     if (tn_encs[n->type.enc].kind == TN_CACHE) return; /* by the nodes that use it */
     if (n->type.rank == 2 && tn_dim_is_sym(n->type.dim[1]))
-        return; /* the block table: an entry in 64 positions */
+        return;                               /* the block table: an entry in 64 positions */
     if (n->op == TN_OP_attend_blocks) return; /* a row in 64 positions, in the cache's shadow */
     /* These read as many rows of their operand as they make, the others all. */
-    static const TnOp choosers[] = {TN_OP_gather, TN_OP_topk, TN_OP_take};
+    static const TnOp choosers[] = {TN_OP_gather, TN_OP_topk, TN_OP_take, TN_OP_rescore_top};
     const TnType *leading = &n->type;
     for (size_t i = 0; i < TN_COUNT(choosers); i++) {
         const TnNode *chooser = only_reader(k, r, choosers[i], 0);
