@@ -15,15 +15,17 @@ TernStatus tn_text_read(const char *path, TnGraph ***out, uint32_t *out_n, TnDia
     size_t n;
     TN_TRY(tn_file_read(path, (size_t)1 << 31, &text, &n, err));
     const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
+    diag->source = text;
+    diag->source_bytes = n;
     TernStatus st = tn_parse(text, n, name, out, out_n, diag);
+    for (uint32_t i = 0; st == TERN_OK && i < *out_n; i++) tn_verify((*out)[i], diag);
     free(text);
-    if (st != TERN_OK) return tn_diag_fail(diag, err);
-    for (uint32_t i = 0; i < *out_n; i++)
-        if (tn_verify((*out)[i], diag) != TERN_OK) st = TERN_ERR_INPUT;
-    if (st == TERN_OK) return st;
-    tn_graphs_free(*out, *out_n);
-    *out = NULL;
-    return tn_diag_fail(diag, err);
+    diag->source = NULL;
+    if (st == TERN_OK && diag->n) {
+        tn_graphs_free(*out, *out_n);
+        *out = NULL;
+    }
+    return diag->n ? tn_diag_fail(diag, err) : TERN_OK;
 }
 
 TernStatus tn_diag_fail(const TnDiag *d, TernError *err) {

@@ -254,6 +254,10 @@ typedef struct TnDiag {
     TnBuf
         text; /* lines "file:line: message" or "file:line:col: message", at most 20, each naming its value */
     uint32_t n; /* faults found, those not shown included */
+    /* Set both to the text that is parsed, or that the verified graph was parsed from, and behind every message
+     * stand its source line and a caret (runtime/base/excerpt.h), and faults of the verifier get a column too. */
+    const char *source;
+    size_t source_bytes;
 } TnDiag;
 void tn_diag_add(TnDiag *d, const char *file, uint32_t line, uint32_t col, const char *fmt, ...)
     TN_PRINTF(5, 6);

@@ -481,6 +481,11 @@ static bool parse_version(Parser *p) {
 static void parse_lines(Parser *p, const char *text, const char *end) {
     bool version = false;
     while (text < end && !p->fatal && p->diag->n < ERRORS_MAX) {
+        if (*text == '\n') { /* a hostile text may be 2^30 of them */
+            text++;
+            p->line++;
+            continue;
+        }
         const char *stop = memchr(text, '\n', (size_t)(end - text));
         if (!stop) stop = end;
         p->line++;

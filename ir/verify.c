@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ir/layout.h"
+#include "runtime/base/excerpt.h"
 
 #define SHOWN_MAX    20
 #define OPERANDS_MAX 64 /* of a kernel: what tn_kernel_operands has room for */
@@ -22,8 +23,12 @@ void tn_diag_add(TnDiag *d, const char *file, uint32_t line, uint32_t col, const
     (void)tn_fail(&clean, TERN_ERR_INPUT, "%s", text);
     tn_buf_puts(&d->text, file ? file : "graph");
     if (line) tn_buf_printf(&d->text, ":%u", line);
+    TnBuf excerpt = {0};
+    if (d->source && line) col = (uint32_t)tn_excerpt_of(d->source, d->source_bytes, line, col, &excerpt);
     if (line && col) tn_buf_printf(&d->text, ":%u", col);
     tn_buf_printf(&d->text, ": %s\n", clean.text);
+    tn_buf_put(&d->text, excerpt.data, excerpt.len);
+    tn_buf_free(&excerpt);
 }
 
 void tn_diag_free(TnDiag *d) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/cli/cli.h"
+#include "runtime/base/excerpt.h"
 
 void usage_error(const Verb *verb, const char *fmt, ...) {
     va_list ap;
@@ -16,8 +17,25 @@ void usage_error(const Verb *verb, const char *fmt, ...) {
     exit(EXIT_USAGE);
 }
 
+/* Under a message "FILE:LINE:COL: .." about a text that can be read again: the line, and a caret. */
+static void show_place(const char *message) {
+    char path[400];
+    unsigned line, col;
+    const char *p = strstr(message, ".tir:");
+    TnFile file;
+    if (!p || (size_t)(p - message) + 5 > sizeof path || sscanf(p, ".tir:%u:%u: ", &line, &col) != 2) return;
+    snprintf(path, sizeof path, "%.*s", (int)(p - message) + 4, message);
+    if (tn_file_map(path, &file, NULL) != TERN_OK) return;
+    TnBuf out = {0};
+    if (file.size) tn_excerpt_of((const char *)file.data, file.size, line, col, &out);
+    if (out.len) fwrite(out.data, 1, out.len, stderr);
+    tn_buf_free(&out);
+    tn_file_unmap(&file);
+}
+
 int fail(const TernError *err) {
     fprintf(stderr, "tern: error: %s\n", err->text);
+    show_place(err->text);
     return EXIT_INPUT;
 }
 
