@@ -109,7 +109,14 @@ run 1 opt "$model" --dump-after=nonsense
 is "unknown pass" "$err" "tern: error: --dump-after: no pass is called 'nonsense'"
 printf 'tir 1\ngraph @g stage=model\n  %%a: f32[T,4] = add %%b, %%b\nend\n' >"$dir/bad.tir"
 run 1 opt "$dir/bad.tir" --passes=
-case $err in "$dir/bad.tir:3:"*) ;; *) no "faults have no place: $err" ;; esac
+want="$dir/bad.tir:3:20: '%b' is not defined above
+      %a: f32[T,4] = add %b, %b
+                         ^
+tern: error: $dir/bad.tir: 1 fault"
+is "a fault shows its line" "$err" "$want"
+run 1 compile "$dir/bad.tir" -o "$dir/none.tern"
+case $err in "tern: error: $dir/bad.tir:3:"*"add %b, %b
+"*^) ;; *) no "the compiler's error shows no line: $err" ;; esac
 run 0 inspect "$model"
 case $out in *token_embd.weight*) ;; *) no "inspect of a .gguf" ;; esac
 

@@ -52,6 +52,15 @@ run 0 opt --cpu $level --verify-each -o "$dir/v.tir"
 is "verify-each" "$(passes)" "input fold cse dce merge screen split fuse gate layout tile plan"
 is "a line of it" "$(head -1 "$dir/err" | sed 's/[0-9][0-9]*/N/')" "input    verified, and read back from N bytes of text"
 cmp -s "$dir/v.tir" "$dir/plain.tir" || no "--verify-each changed the result"
+# every stage of other shapes and variants reads back too
+for shape in tiny odd small; do
+    "$build/make_gguf" --shape $shape --seed 3 -o "$dir/shape.gguf" >/dev/null || no "make_gguf --shape $shape"
+    for variant in "--rows 1 --kv f16" "--rows 2..8 --kv f32" "--rows 9..512 --kv f16 -O0"; do
+        # shellcheck disable=SC2086
+        run 0 opt "$dir/shape.gguf" --cpu $level $variant --verify-each -o "$dir/x.tir"
+        case $(passes) in "input "*" tile plan") ;; *) no "verify-each of $shape $variant: $err" ;; esac
+    done
+done
 
 # --dump-after: all, some, and those that changed the text
 run 0 opt --cpu $level --dump-after=all -o "$dir/x.tir"
