@@ -109,7 +109,7 @@ run 1 opt "$model" --dump-after=nonsense
 is "unknown pass" "$err" "tern: error: --dump-after: no pass is called 'nonsense'"
 printf 'tir 1\ngraph @g stage=model\n  %%a: f32[T,4] = add %%b, %%b\nend\n' >"$dir/bad.tir"
 run 1 opt "$dir/bad.tir" --passes=
-want="$dir/bad.tir:3:20: '%b' is not defined above
+want="$dir/bad.tir:3:22: '%b' is not defined above
       %a: f32[T,4] = add %b, %b
                          ^
 tern: error: $dir/bad.tir: 1 fault"
