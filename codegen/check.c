@@ -79,8 +79,8 @@ static TnGraph *with_caches(const TnGraph *from, const TnGraph *planned, TnKv kv
         TnNode *n = &g->nodes[r];
         if (tn_encs[n->type.enc].kind != TN_CACHE) continue;
         const TnNode *root = &g->nodes[tn_alias_root(g, r)];
-        if (n->type.enc == TN_ENC_kc) n->type.enc = kv == TN_KV_F16 ? TN_ENC_kc_f16 : TN_ENC_kc_f32;
-        if (n->type.enc == TN_ENC_vc) n->type.enc = kv == TN_KV_F16 ? TN_ENC_vc_f16 : TN_ENC_vc_f32;
+        if (n->type.enc == TN_ENC_kc || n->type.enc == TN_ENC_vc)
+            n->type.enc = tn_kv_enc(kv, n->type.enc == TN_ENC_kc);
         for (TnRef p = 0; p < planned->n && root->op == TN_OP_input; p++)
             if (planned->nodes[p].op == TN_OP_input &&
                 !strcmp(tn_attr_str(&planned->nodes[p], TN_ATTR_name), tn_attr_str(root, TN_ATTR_name)))

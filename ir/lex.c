@@ -47,6 +47,12 @@ TernStatus tn_lex_text(const char *text, size_t n, size_t *out_at, TernError *er
     if (n >= 3 && memcmp(s, "\xef\xbb\xbf", 3) == 0)
         return FAIL("the text starts with a byte order mark, wanted none");
     for (size_t i = 0; i < n;) {
+        for (uint64_t w; n - i >= 8; i += 8) { /* eight bytes of 0x20 to 0x7e at once */
+            memcpy(&w, s + i, 8);
+            const uint64_t ones = 0x0101010101010101u, high = ones * 0x80;
+            if ((w | (w + ones) | (w - 0x20 * ones)) & high) break;
+        }
+        if (i == n) break;
         *out_at = i;
         if (s[i] >= 0x80) {
             size_t len = utf8_len(s + i, n - i);

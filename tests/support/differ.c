@@ -22,7 +22,7 @@ static uint32_t ways(uint64_t seed, bool passes_too, TnCheckHow out[WAYS]) {
     static const struct { int64_t lo, hi; } classes[] = {{1, 1}, {2, 8}, {9, 40}};
     static const char *const lists[] = {TN_PASSES_VARIANT, "merge," TN_PASSES_VARIANT,
                                         "dce,cse," TN_PASSES_VARIANT, "fold,merge,dce," TN_PASSES_VARIANT};
-    TnCheckHow how = {.kv = seed / 3 % 2 ? TN_KV_F16 : TN_KV_F32,
+    TnCheckHow how = {.kv = (TnKv)(TN_KV_F16 + seed / 3 % (TN_KV_COUNT - TN_KV_F16)),
                       .rows_lo = classes[seed % 3].lo,
                       .rows_hi = classes[seed % 3].hi};
     uint32_t n = 0;
