@@ -50,21 +50,17 @@ static void set_apart(TnGraph *g) {
 }
 
 static TernStatus plan(TnGraph *g, const TnCheckHow *how, TernError *err) {
-    const TnTargetDesc *target = &tn_target_ref.desc;
-    if (strcmp(how->level, "ref") != 0) {
-        const TnTarget *t = tn_target_find("llvm");
-        if (!t)
-            return tn_fail(err, TERN_ERR_UNSUPPORTED, "level %s: this build has no code generator",
-                           how->level);
-        target = &t->desc;
-    }
+    const TnTargetDesc *targets[TN_TARGETS_MAX];
+    uint32_t n = tn_targets_for(how->level, targets);
+    if (!n)
+        return tn_fail(err, TERN_ERR_UNSUPPORTED, "level %s: this build has no code generator", how->level);
     TnPassCtx ctx = {.level = how->level,
                      .kv = how->kv,
                      .rows_lo = how->rows_lo,
                      .rows_hi = how->rows_hi,
                      .head = TN_ENC_COUNT,
-                     .targets = &target,
-                     .n_targets = 1};
+                     .targets = targets,
+                     .n_targets = n};
     if (how->apart) set_apart(g);
     TN_TRY(tn_passes_run(g, how->passes, &ctx, err));
     if (g->stage != TN_STAGE_PLANNED)
@@ -139,14 +135,34 @@ TernStatus tn_check_add_as(TnCheck *c, const TnGraph *g, const TnGraph *want, co
     return TERN_OK;
 }
 
+/* Each target gets its jobs together. */
+static TernStatus emit(TnCheckLevel *level, TnBuf *image, TernError *err) {
+    const TnTargetDesc *targets[TN_TARGETS_MAX];
+    TnEmitJob *batch = tn_xcalloc(level->n, sizeof *batch);
+    uint32_t n_targets = tn_targets_for(level->name, targets);
+    TernStatus s = TERN_OK;
+    for (uint32_t t = 0; s == TERN_OK && t < n_targets; t++) {
+        uint32_t n = 0;
+        for (size_t i = 0; i < level->n; i++)
+            if (!strcmp(level->jobs[i].g->kernels[level->jobs[i].kernel].target, targets[t]->name))
+                batch[n++] = level->jobs[i];
+        if (n) s = tn_target_find(targets[t]->name)->emit(batch, n, level->name, image, NULL, NULL, err);
+        n = 0;
+        for (size_t i = 0; s == TERN_OK && i < level->n; i++)
+            if (!strcmp(level->jobs[i].g->kernels[level->jobs[i].kernel].target, targets[t]->name))
+                level->jobs[i] = batch[n++];
+    }
+    free(batch);
+    return s;
+}
+
 TernStatus tn_check_build(TnCheck *c, TernError *err) {
     for (uint32_t i = 0; i < c->n_levels; i++) {
         TnCheckLevel *level = &c->levels[i];
         TN_CHECK(!level->code);
         if (!level->n) continue;
         TnBuf image = {0};
-        const TnTarget *target = tn_target_find("llvm");
-        TernStatus s = target->emit(level->jobs, (uint32_t)level->n, level->name, &image, NULL, NULL, err);
+        TernStatus s = emit(level, &image, err);
         if (s == TERN_OK) s = tn_os_map_code(image.data, image.len, &level->code, err);
         level->bytes = image.len;
         tn_buf_free(&image);
