@@ -203,7 +203,7 @@ static bool equal(Run *run, const Machine *m, const TnGraph *g, TnRef r, uint32_
                   const void *got, const int64_t *sym) {
     const TnType *t = &g->nodes[r].type;
     size_t size = tn_encs[t->enc].block_bytes;
-    size_t stride = tn_row_bytes(t), used = t->rank == 2 ? (size_t)t->dim[1] * size : size;
+    size_t stride = tn_row_bytes(t), used = (size_t)tn_row_elems(t) * size;
     int64_t rows = tn_type_rows(t, sym);
     const char *a = want, *b = got;
     if (t->enc == TN_ENC_q8) {
@@ -212,8 +212,6 @@ static bool equal(Run *run, const Machine *m, const TnGraph *g, TnRef r, uint32_
     } else if (tn_encs[t->enc].kind == TN_CACHE) {
         used = stride = tn_page_bytes(t);
         rows = sym[TN_N];
-    } else if (t->rank == 1 && !tn_dim_is_sym(t->dim[0])) {
-        used = (size_t)t->dim[0] * size;
     }
     for (int64_t i = 0; i < rows; i++, a += stride, b += stride) {
         if (!memcmp(a, b, used)) continue;
@@ -249,7 +247,7 @@ static bool launch(Run *run, Machine *m, uint32_t k, const int64_t *sym) {
     if (!l->fn) {
         tn_eval_kernel(m->g, k, l->ptr, sym, m->scratch);
     } else {
-        bool by_rows = kernel->axis == TN_AXIS_ROWS && l->lead && tn_dim_is_sym(l->lead->dim[0]);
+        bool by_rows = kernel->axis == TN_AXIS_ROWS && l->lead;
         int64_t units = kernel->units * (by_rows ? tn_type_rows(l->lead, sym) : 1), cut[TILES + 1] = {0};
         int n = 1 + (int)tn_step_pick(s, TILES);
         cut[n] = units;

@@ -128,7 +128,7 @@ void tn_step_fill(const TnStep *s, const TnGraph *g, TnRef r, bool first, void *
     } else {
         int32_t lowest = 0;
         int64_t limit = n->type.enc == TN_ENC_i32 ? index_limit(s, g, r, &lowest) : 0;
-        int64_t cols = n->type.rank > 1 ? n->type.dim[1] : tn_dim_is_sym(n->type.dim[0]) ? 1 : n->type.dim[0];
+        int64_t cols = tn_row_elems(&n->type);
         size_t stride = tn_row_bytes(&n->type);
         for (int64_t i = 0; i < rows; i++)
             for (int64_t j = 0; j < cols; j++) {

@@ -84,14 +84,15 @@ static TernStatus bind(Builder *b, TnRef ref, TnBlobOperand *out) {
     return TERN_OK;
 }
 
-/* The symbol a kernel's work goes by: of what it writes, or the rows it stores in a cache. */
-static uint32_t kernel_sym(const TnGraph *g, const TnKernel *k, const TnRef *ops, uint32_t n_in, uint32_t n) {
-    if (n > n_in) return lead(&g->nodes[ops[n_in]].type);
+/* The type whose rows a kernel's work goes by: of what it writes, or of what it stores in a cache. */
+static const TnType *kernel_lead(const TnGraph *g, const TnKernel *k, const TnRef *ops, uint32_t n_in,
+                                 uint32_t n) {
+    if (n > n_in) return &g->nodes[ops[n_in]].type;
     for (uint32_t i = 0; i < k->n; i++) {
         const TnNode *node = &g->nodes[k->first + i];
-        if (node->op == TN_OP_kv_put) return lead(&g->nodes[node->args[1]].type);
+        if (node->op == TN_OP_kv_put) return &g->nodes[node->args[1]].type;
     }
-    return UINT32_MAX;
+    return NULL;
 }
 
 /* Whether node n, operand i, reads no more than some rows of a table. */
@@ -136,10 +137,12 @@ static TernStatus add_launch(Builder *b, uint32_t kernel, const TnEmitJob *jobs,
             b->plan.weight_bytes += o.row_bytes;
         TN_PUSH(b->operands, b->n_operands, b->cap_operands, o);
     }
-    uint32_t sym = kernel_sym(b->g, k, ops, n_in, n);
-    l.gate_sym = sym;
-    l.unit_sym = k->axis == TN_AXIS_ROWS ? sym : UINT32_MAX;
+    const TnType *rows = kernel_lead(b->g, k, ops, n_in, n);
+    bool by_rows = k->axis == TN_AXIS_ROWS && rows;
+    l.gate_sym = rows ? lead(rows) : UINT32_MAX;
+    l.unit_sym = by_rows ? l.gate_sym : UINT32_MAX;
     l.units = (uint64_t)k->units;
+    if (by_rows && l.unit_sym == UINT32_MAX) l.units *= (uint64_t)tn_type_rows(rows, NULL);
     l.flags = k->barrier ? TN_LAUNCH_BARRIER : 0;
     b->plan.n_barriers += k->barrier;
     if (jobs) {

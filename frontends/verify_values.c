@@ -154,7 +154,7 @@ static void q14_rows(Compare *c, const TnType *t, int64_t rows, const uint8_t *a
 
 static void matrix_rows(Compare *c, const TnType *t, int64_t rows, const uint8_t *a, const uint8_t *b) {
     size_t stride = tn_row_bytes(t);
-    int64_t cols = t->rank == 1 && tn_dim_is_sym(t->dim[0]) ? 1 : t->dim[t->rank - 1];
+    int64_t cols = tn_row_elems(t);
     if (t->rank == 2 && tn_dim_is_sym(t->dim[1])) return; /* a table of pages: an input, never made */
     for (int64_t r = 0; r < rows; r++, a += stride, b += stride) {
         int64_t i = run(c, kind_of(t->enc), a, b, cols);

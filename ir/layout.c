@@ -18,10 +18,18 @@ static bool is_table(const TnType *t) {
     return t->rank == 2 && tn_dim_is_sym(t->dim[1]);
 }
 
+/* One element a row: no i32 is a weight, so a rank-1 one counts rows however many they are. */
+static bool is_list(const TnType *t) {
+    return t->rank == 1 && (tn_dim_is_sym(t->dim[0]) || t->enc == TN_ENC_i32);
+}
+
+int64_t tn_row_elems(const TnType *t) {
+    return is_list(t) || is_table(t) ? 1 : t->dim[t->rank - 1];
+}
+
 size_t tn_row_bytes(const TnType *t) {
     const TnEncInfo *e = &tn_encs[t->enc];
-    if (t->rank == 1 && tn_dim_is_sym(t->dim[0])) return e->block_bytes;
-    if (is_table(t)) return e->block_bytes;
+    if (is_list(t) || is_table(t)) return e->block_bytes;
     size_t k = e->kind == TN_CACHE ? 0 : dim_size(t->dim[t->rank - 1]);
     size_t planes = t->rank == 3 ? dim_size(t->dim[1]) : 1;
     switch (e->kind) {
@@ -68,7 +76,7 @@ size_t tn_tail_bytes(const TnType *t) {
 }
 
 int64_t tn_type_rows(const TnType *t, const int64_t sym[TN_SYM_COUNT]) {
-    if (t->rank == 1 && !tn_dim_is_sym(t->dim[0])) return 1;
+    if (t->rank == 1 && !is_list(t)) return 1;
     return dim_value(t->dim[0], sym);
 }
 

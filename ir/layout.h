@@ -1,8 +1,8 @@
 /* Where the bytes of a value lie: one rule for the evaluator, every emitter, the plan and the blob writer.
  *
- * Dense matrices: rows padded to TN_PAD elements. Rank-1 values with a leading symbol (ids, pos, best) are
- * plain arrays; rank-1 constants (norm weights) are one padded row. Padding of weights is zero; padding of
- * activations is unspecified, so a reduction must not read it.
+ * Dense matrices: rows padded to TN_PAD elements. Rank-1 values with a leading symbol (ids, pos, best), and all of
+ * i32, are plain arrays, an element a row; other rank-1 constants (norm weights) are one padded row. Padding of
+ * weights is zero; padding of activations is unspecified, so a reduction must not read it.
  * q8: TN_Q8_HEAD bytes (float d at 0, int32 sum at 4), then codes padded with zeros to TN_K_PAD.
  * q14: TN_Q14_HEAD bytes (float d at 0, int32 sum of h at 4, int32 sum of l at 8, float X at 12, float Y at 16,
  * zeros), then the codes h and then the codes l, each padded with zeros to TN_K_PAD.
@@ -29,8 +29,10 @@
 #define TN_Q14_HEAD 64
 #define TN_PAGE     64
 
-/* Bytes from one row to the next: a matrix row, or one element of a rank-1 value with a leading symbol. */
+/* Bytes from one row to the next: a matrix row, or one element of a plain array. */
 size_t tn_row_bytes(const TnType *t);
+/* Elements of such a row, without padding. */
+int64_t tn_row_elems(const TnType *t);
 /* Bytes an arena buffer takes per row of the leading symbol: tn_row_bytes rounded up to 64. */
 size_t tn_row_bytes_aligned(const TnType *t);
 size_t tn_page_bytes(const TnType *cache);
@@ -41,7 +43,7 @@ size_t tn_type_bytes(const TnType *t, const int64_t sym[TN_SYM_COUNT]);
 size_t tn_tail_bytes(const TnType *t);
 /* Of one of the three arrays behind the rows of s8 and s6. */
 size_t tn_screen_array_bytes(const TnType *t);
-/* Number of the leading dim; 1 for a rank-1 constant, which is one row. Caches: pages. */
+/* The leading dim; 1 for a rank-1 constant that is one row. Caches: pages. */
 int64_t tn_type_rows(const TnType *t, const int64_t sym[TN_SYM_COUNT]);
 
 #endif

@@ -328,6 +328,28 @@ static void best_and_top(void **state) {
     tn_graph_destroy(g);
 }
 
+/* A constant number of rows is as good as a symbol: an index a row, and all of them. */
+static void best_of_a_constant_number_of_rows(void **state) {
+    (void)state;
+    TnGraph *g = graph_of("  %x: f32[3,2] = input {name=\"x\"}\n"
+                          "  %rows: i32[5] = input {name=\"rows\"}\n"
+                          "  $t: f16[2,1] = const {values=[0x1p+0,0x1p+1]}\n"
+                          "  %best: i32[3] = argmax %x\n"
+                          "  %e: f32[3,1] = embed %best, $t\n"
+                          "  %g: f32[5,1] = gather %e, %rows\n");
+    const int64_t sym[TN_SYM_COUNT] = {0};
+    TnEval *e = eval_of(g, sym);
+    put_f32(e, "x", (const float[]){1, 2, 4, 3, 5, 6}, 3, 2);
+    put_i32(e, "rows", (const int32_t[]){2, 1, 0, 1, 2}, 5);
+    tn_eval_run(e, sym);
+    const int32_t *best = tn_eval_data(e, ref_of(g, "best"));
+    assert_true(best[0] == 1 && best[1] == 0 && best[2] == 1);
+    static const float want[5] = {2, 1, 2, 1, 2};
+    for (int r = 0; r < 5; r++) IS(value(e, g, "g") + 64 * r, want[r]);
+    tn_eval_destroy(e);
+    tn_graph_destroy(g);
+}
+
 static void rope_turns(void **state) {
     (void)state;
     TnGraph *g = graph_of("  %pos: i32[T] = input {name=\"pos\"}\n"
@@ -680,6 +702,7 @@ int main(void) {
         cmocka_unit_test(tmatmul_and_dequant),
         cmocka_unit_test(embed_gather_take),
         cmocka_unit_test(best_and_top),
+        cmocka_unit_test(best_of_a_constant_number_of_rows),
         cmocka_unit_test(rope_turns),
         cmocka_unit_test(attention),
         cmocka_unit_test(attention_carries_nan),

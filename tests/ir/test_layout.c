@@ -30,9 +30,15 @@ static void vectors(void **state) {
     assert_int_equal(tn_row_bytes(&ids), 4);
     assert_int_equal(tn_row_bytes_aligned(&ids), 64);
     assert_int_equal(tn_type_bytes(&ids, sym), 20);
+    TnType three = tn_type(TN_ENC_i32, 1, (TnDim)3); /* rows too, a constant number of them */
+    assert_int_equal(tn_row_bytes(&three), 4);
+    assert_int_equal(tn_row_elems(&three), 1);
+    assert_int_equal(tn_type_rows(&three, NULL), 3);
+    assert_int_equal(tn_type_bytes(&three, NULL), 12);
     TnType norm = tn_type(TN_ENC_f32, 1, (TnDim)100);
     assert_int_equal(tn_row_bytes(&norm), 512);
     assert_int_equal(tn_type_rows(&norm, NULL), 1);
+    assert_int_equal(tn_row_elems(&norm), 100);
     assert_int_equal(tn_type_bytes(&norm, NULL), 512);
     TnType table = tn_type(TN_ENC_i32, 2, tn_sym_dim(TN_S), tn_sym_dim(TN_P));
     assert_int_equal(tn_type_bytes(&table, sym), 4 * 7 * 4);

@@ -112,7 +112,7 @@ static void evaluate(const TnGraph *g, uint64_t seed, TnBuf *out) {
         int64_t rows = tn_type_rows(&n->type, sym);
         for (int64_t k = 0; k < rows; k++)
             tn_buf_put(out, (const char *)tn_eval_data(e, n->args[0]) + (size_t)k * tn_row_bytes(&n->type),
-                       n->type.rank > 1 ? (size_t)n->type.dim[1] * 4 : 4);
+                       (size_t)tn_row_elems(&n->type) * 4);
     }
     tn_eval_destroy(e);
 }

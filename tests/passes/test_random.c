@@ -39,7 +39,7 @@ static void make_steps(Steps *s, const TnGraph *g, uint64_t seed, int64_t rows) 
 /* Rows without their padding, which is not part of the value. */
 static void put_value(TnBuf *out, const TnType *t, const void *data, const int64_t *sym) {
     int64_t rows = tn_type_rows(t, sym);
-    size_t stride = tn_row_bytes(t), n = t->rank == 2 ? (size_t)t->dim[1] * 4 : 4;
+    size_t stride = tn_row_bytes(t), n = (size_t)tn_row_elems(t) * 4;
     for (int64_t i = 0; i < rows; i++) tn_buf_put(out, (const char *)data + (size_t)i * stride, n);
 }
 
