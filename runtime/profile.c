@@ -13,7 +13,7 @@ typedef struct Launch {
 
 typedef struct Program {
     uint32_t variant, rows_lo, n;
-    uint64_t weight_bytes, runs, time, idle; /* idle: of the runs, before the first launch */
+    uint64_t weight_bytes, runs, time, idle, rest; /* idle: of the runs, before the first launch */
     uint64_t sym[TN_ABI_SYMS], held, attended;
     Launch *launches;
 } Program;
@@ -25,7 +25,7 @@ struct TernProfile {
     Program *programs;
     TnStamp *stamps; /* of the run under way; the programs take turns */
     uint64_t *last;  /* [slots] the run that last saw a slot, from 1 */
-    uint64_t run, run_start;
+    uint64_t run, run_start, run_time;
     TernProfileEvent *events;
     size_t n_events, cap_events;
     uint64_t dropped;
@@ -101,7 +101,7 @@ void tern_profile_destroy(TernProfile *p) {
 void tern_profile_reset(TernProfile *p) {
     for (uint32_t i = 0; i < p->n; i++) {
         Program *g = &p->programs[i];
-        g->runs = g->time = g->idle = g->held = g->attended = 0;
+        g->runs = g->time = g->idle = g->rest = g->held = g->attended = 0;
         memset(g->sym, 0, sizeof g->sym);
         for (uint32_t k = 0; k < g->n; k++) {
             Launch *l = &g->launches[k];
@@ -175,10 +175,14 @@ void tn_profile_end(TernProfile *p, uint32_t program) {
     for (uint32_t i = 0; i < g->n; i++) front = add_launch(p, program, i, front, &wait);
     if (end > front) *wait += end - front;
     g->runs++;
-    g->time += end - p->run_start;
+    g->time += p->run_time = end - p->run_start;
     if (p->cap_events)
         add_event(p, (TernProfileEvent){p->run_start, end, program, UINT32_MAX, 0,
                                         (uint32_t)p->session->sym[TN_ABI_T]});
+}
+
+void tn_profile_chunk(TernProfile *p, uint32_t program, uint64_t from) {
+    p->programs[program].rest += tn_clock_ns() - from - p->run_time;
 }
 
 /* ---- what was seen */
@@ -200,6 +204,7 @@ void tern_profile_program(const TernProfile *p, uint32_t program, TernProfilePro
                                 .runs = g->runs,
                                 .ns = g->time,
                                 .idle_ns = g->idle,
+                                .rest_ns = g->rest,
                                 .weight_bytes = g->weight_bytes,
                                 .held = g->held,
                                 .attended = g->attended};

@@ -4,7 +4,8 @@
  *
  * A launch's time is its part of the run's line: from the first worker's begin, or the last end of the launches
  * before it if that is later, to the last worker's end. What is left between that end and the next begin is its
- * wait: the barrier, or the pool's waking up before the first launch. So times and waits add up to the run. */
+ * wait: the barrier, or the pool's waking up before the first launch. So times and waits add up to the run. What
+ * a step does around its runs is the rest: it fills inputs in and hands results out. Runs and rests are the step. */
 #ifndef TN_PROFILE_H
 #define TN_PROFILE_H
 
@@ -13,5 +14,7 @@
 /* Around tn_program_run of s->programs[program]; s->profile is not NULL. */
 void tn_profile_begin(TernProfile *p, uint32_t program, uint32_t rows);
 void tn_profile_end(TernProfile *p, uint32_t program);
+/* After its results are handed out; `from`: the clock before its inputs were filled in. */
+void tn_profile_chunk(TernProfile *p, uint32_t program, uint64_t from);
 
 #endif

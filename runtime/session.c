@@ -223,6 +223,7 @@ static TernStatus give_results(const TernSession *s, const TnBound *b, const Ter
 static TernStatus run_chunks(TernSession *s, const TernRow *rows, size_t n, TernSinkFn *sink, void *user,
                              TernError *err) {
     for (size_t done = 0, chunk; done < n; done += chunk) {
+        uint64_t from = s->profile ? tn_clock_ns() : 0;
         chunk = count_chunk(s, rows + done, n - done);
         fill_chunk(s, rows + done, chunk);
         const TnBound *b = s->programs;
@@ -231,6 +232,7 @@ static TernStatus run_chunks(TernSession *s, const TernRow *rows, size_t n, Tern
         tn_program_run(&b->program);
         if (s->profile) tn_profile_end(s->profile, (uint32_t)(b - s->programs));
         TN_TRY(give_results(s, b, rows + done, chunk, done, sink, user, err));
+        if (s->profile) tn_profile_chunk(s->profile, (uint32_t)(b - s->programs), from);
     }
     return TERN_OK;
 }

@@ -216,8 +216,9 @@ typedef struct TernProfileProgram {
     uint32_t variant;          /* which PROG and PLAN section, and which graph of TIR */
     uint32_t rows_lo, rows_hi; /* row class */
     uint32_t n_launches;
-    uint64_t runs, ns;     /* how often it ran, and how long from the calling thread's view */
-    uint64_t idle_ns;      /* of ns: before the first launch */
+    uint64_t runs, ns; /* how often it ran, and how long from the calling thread's view */
+    uint64_t idle_ns;  /* of ns: before the first launch */
+    uint64_t rest_ns;  /* not of ns: inputs filled in, results handed to the sink. ns + rest_ns: the steps */
     uint64_t weight_bytes; /* of its plan: of distinct weights that a run reads */
     uint64_t sym[8];       /* sums over runs of T R K H S P N L (runtime/abi/kernel.h) */
     uint64_t held;         /* sum over runs of the positions held by the slots of its rows */

@@ -255,6 +255,21 @@ static void print_singles(const Test *t, const Seen *s) {
     free(all);
 }
 
+static void print_sum(const Seen *s, uint64_t ns, const char *what) {
+    fprintf(stderr, "  %5.1f%% %10.3f  %s\n", 100 * (double)ns / (double)s->facts.ns, (double)ns / 1e6, what);
+}
+
+/* What the kernels' times add up to, so that the eye can check it. */
+static void print_sums(const Seen *s) {
+    const TernProfileProgram *f = &s->facts;
+    print_sum(s, s->kernel_ns, "kernels");
+    print_sum(s, s->wait_ns, "barriers: from a kernel's end on all workers to the next one's begin");
+    print_sum(s, f->idle_ns, "start: before a run's first kernel");
+    print_sum(s, f->ns, "runs: the three above");
+    print_sum(s, f->rest_ns, "around the runs: inputs filled in, results handed out");
+    print_sum(s, f->ns + f->rest_ns, "steps: runs and around");
+}
+
 static void print_seen(const Test *t, const Seen *s) {
     const TernProfileProgram *f = &s->facts;
     double runs = (double)f->runs, ns = (double)f->ns, weights = 0;
@@ -269,6 +284,7 @@ static void print_seen(const Test *t, const Seen *s) {
                 (double)f->weight_bytes / 1e6);
     print_head("kernels of equal code together");
     for (uint32_t i = 0; i < s->n_groups; i++) print_cost(t, s, &s->groups[i]);
+    print_sums(s);
     print_singles(t, s);
 }
 

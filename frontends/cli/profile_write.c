@@ -70,6 +70,8 @@ static json_t *json_seen(const Test *t, const Seen *s) {
     set_real(o, "kernel_seconds", (double)s->kernel_ns / 1e9);
     set_real(o, "wait_seconds", (double)s->wait_ns / 1e9);
     set_real(o, "start_seconds", (double)f->idle_ns / 1e9);
+    set_real(o, "rest_seconds", (double)f->rest_ns / 1e9);
+    set_real(o, "step_seconds", (double)(f->ns + f->rest_ns) / 1e9);
     for (size_t i = 0; i < TN_COUNT(names); i++) set_int(rows, names[i], f->sym[i]);
     json_object_set_new(o, "rows", rows);
     set_int(o, "positions_held", f->held);

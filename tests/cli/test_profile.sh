@@ -25,7 +25,10 @@ timed=$("$tern" run "$model" "${ids[@]}" --profile 2>"$dir/table")
 # the table, its numbers aside: heads as they are, groups sorted, since their order is that of their cost
 shape() { sed -E 's/[0-9]+\.[0-9]+/N/g; s/ +[0-9]+%/ N%/g; s/ +/ /g; s/^ //; s/ N%/ N%/g'; }
 sed -n '/^profile of/,$p' "$dir/table" | shape >"$dir/shape"
-sed -n '/^run, .* rows 1\.\.1/,/^share.*each alone/p' "$dir/shape" >"$dir/decode"
+sed -n '/^run, .* rows 1\.\.1/,/^share.*each alone/p' "$dir/shape" >"$dir/all"
+sums='^N% N (kernels|barriers:.*|start:.*|runs:.*|around the runs:.*|steps:.*)$'
+grep -vE "$sums" "$dir/all" >"$dir/decode"
+[ "$(grep -cE "$sums" "$dir/all")" = 6 ] || no "the sums: $(grep '^N% N [a-z]' "$dir/all")"
 grep -q '^profile of verse, .*: 2 threads read N GB/s from memory: the floor$' "$dir/shape" ||
     no "no head: $(head -1 "$dir/shape")"
 {
@@ -47,6 +50,18 @@ tmatmul5 x6: tmatmul p64[1536,256]
 tmatmul6 x6: tmatmul p64[256,768]
 END
 diff "$dir/wanted" "$dir/got" || no "the table of one row"
+# the kernels' times are their sum, with barriers and start they are the runs, with what is around those the steps
+awk '/^run, .* rows 1\.\.1/ {on = 1; next}
+    on && $3 == "kernels" {kernels = $2; next}
+    on && $3 == "barriers:" {wait = $2; next}
+    on && $3 == "start:" {start = $2; next}
+    on && $3 == "runs:" {runs = $2; next}
+    on && $3 == "around" {rest = $2; next}
+    on && $3 == "steps:" {steps = $2; exit}
+    on && $1 ~ /%$/ {sum += $2}
+    function off(a, b) {return a - b > 0.011 || b - a > 0.011}
+    END {exit !kernels || off(sum, kernels) || off(kernels + wait + start, runs) || off(runs + rest, steps)}' "$dir/table" ||
+    no "the table does not add up: $(sed -n '/^run, .* rows 1\.\.1/,/each alone/p' "$dir/table")"
 grep -q 'rows 2\.\.8: 1 runs of N rows' "$dir/shape" || no "the prompt's rows are missing"
 grep -q '^and [0-9]* more$' "$dir/shape" || no "the single launches do not end"
 

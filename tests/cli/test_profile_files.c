@@ -77,6 +77,8 @@ static void check_variant(const json_t *v, double runs, double rows, double held
     assert_true(number(v, "positions_attended") == attended);
     near("times", number(v, "kernel_seconds") + number(v, "wait_seconds") + number(v, "start_seconds"),
          number(v, "seconds"), 1e-6);
+    near("steps", number(v, "seconds") + number(v, "rest_seconds"), number(v, "step_seconds"), 1e-6);
+    near("barriers", sum(kernels, "wait_seconds"), number(v, "wait_seconds"), 1e-6);
     near("kernels' times", sum(kernels, "seconds"), number(v, "kernel_seconds"), 1e-6);
     static const char *const both[] = {"calls", "seconds", "bytes", "operations", "weight_bytes"};
     for (size_t i = 0; i < 5; i++) near(both[i], sum(kernels, both[i]), sum(groups, both[i]), 1e-6);
@@ -132,32 +134,40 @@ static void json_adds_up(void **state) {
     json_decref(p);
 }
 
-/* The kernels' times add up to what bench measures around the steps, within 5 %, and never to more. One thread:
- * with several, waiting at barriers is a part of its own, and a large one where the machine is busy. Such a
- * machine gets a few tries here too. */
+/* The least share, of both tests, that the profile's figures have of what bench measures around the steps; never
+ * more than all of it. */
+static double measured_share(void) {
+    static const char *const figures[] = {"kernel_seconds", "wait_seconds", "start_seconds", "rest_seconds"};
+    bench("p.json");
+    json_t *p = load("p.json"), *b = load("bench.json");
+    double least = 1;
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *samples = json_object_get(json_array_get(b, i), "samples_ts");
+        const json_t *v = json_object_get(json_array_get(json_object_get(p, "tests"), i), "variants");
+        double measured = 0, seen = 0;
+        for (size_t k = 0; k < 4; k++) seen += number(json_array_get(v, 0), figures[k]);
+        for (size_t k = 0; k < json_array_size(samples); k++)
+            measured += (i ? GEN : PROMPT) / json_number_value(json_array_get(samples, k));
+        assert_true(seen <= measured * 1.0001);
+        if (seen / measured < least) least = seen / measured;
+    }
+    json_decref(p);
+    json_decref(b);
+    return least;
+}
+
+/* The figures add up to what bench measures around the steps, within 5 %. Waiting at barriers is a figure of its own,
+ * and a large one where the machine is busy. Such a machine may also stop the program outside of the steps, so there
+ * are a few tries. */
 static void matches_the_measured_step(void **state) {
     (void)state;
-    const double wanted = TN_SANITIZED ? 0.5 : 0.95; /* of a sanitized program the kernels alone are fast */
-    double least = 0;
-    threads = 1;
-    for (int tries = 0; tries < 5 && least < wanted; tries++) {
-        bench("p.json");
-        json_t *p = load("p.json"), *b = load("bench.json");
-        least = 1;
-        for (size_t i = 0; i < 2; i++) {
-            const json_t *samples = json_object_get(json_array_get(b, i), "samples_ts");
-            const json_t *v = json_object_get(json_array_get(json_object_get(p, "tests"), i), "variants");
-            double measured = 0, seen = number(json_array_get(v, 0), "kernel_seconds");
-            for (size_t k = 0; k < json_array_size(samples); k++)
-                measured += (i ? GEN : PROMPT) / json_number_value(json_array_get(samples, k));
-            assert_true(seen <= measured * 1.0001);
-            if (seen / measured < least) least = seen / measured;
-        }
-        json_decref(p);
-        json_decref(b);
+    const double wanted = TN_SANITIZED ? 0.5 : 0.95;
+    for (threads = 1; threads <= 2; threads++) {
+        double share = 0;
+        for (int tries = 0; tries < 5 && share < wanted; tries++) share = measured_share();
+        if (share < wanted) fail_msg("%d threads: the profile has %.3f of the measured step", threads, share);
     }
     threads = 3;
-    if (least < wanted) fail_msg("kernels take %.3f of the measured step", least);
 }
 
 static void trace_is_whole(void **state) {

@@ -86,6 +86,15 @@ static void fold_result(void *user, const TernResult *r) {
         *hash = fold(*hash, r->id);
 }
 
+/* Takes its time over each result, which is the rest's, not the run's. */
+static void slowly(void *user, const TernResult *r) {
+    uint64_t until = tn_clock_ns() + 200000;
+    (void)r;
+    while (tn_clock_ns() < until) {
+    }
+    ++*(int *)user;
+}
+
 /* 29 rows over two slots with all wants (chunks of 20 and 9), then one row. */
 static uint64_t steps(TernSession *s) {
     uint64_t hash = 1;
@@ -168,6 +177,36 @@ static void sums_of_sizes(void **state) {
     assert_int_equal(tern_session_step(s, rows, 2, NULL, NULL, NULL), TERN_OK);
     tern_profile_program(p, 1, &g);
     assert_int_equal(g.held, 7 + 4); /* slot 0 at position 6, slot 1 at position 3 */
+    tern_profile_destroy(p);
+    tern_session_destroy(s);
+}
+
+/* Runs and rests are the steps: no more than the clock around them says, and all of what the sink takes. */
+static void around_the_runs(void **state) {
+    (void)state;
+    TernSession *s = session();
+    TernProfile *p = profile(s, 0);
+    TernRow rows[29];
+    uint64_t seen = 0, rest = 0, before = tn_clock_ns();
+    int results = 0;
+    for (uint32_t i = 0; i < 29; i++) rows[i] = (TernRow){1, i % 3, TERN_WANT_GREEDY};
+    assert_int_equal(tern_session_step(s, rows, 29, slowly, &results, NULL), TERN_OK); /* chunks */
+    uint64_t around = tn_clock_ns() - before;
+    for (uint32_t i = 0; i < 3; i++) {
+        TernProfileProgram g;
+        tern_profile_program(p, i, &g);
+        seen += g.ns + g.rest_ns;
+        rest += g.rest_ns;
+        assert_true(g.runs > 0 || g.rest_ns == 0);
+    }
+    assert_int_equal(results, 29);
+    assert_true(seen <= around && rest >= 29 * 200000);
+    tern_profile_reset(p);
+    for (uint32_t i = 0; i < 3; i++) {
+        TernProfileProgram g;
+        tern_profile_program(p, i, &g);
+        assert_int_equal(g.rest_ns, 0);
+    }
     tern_profile_destroy(p);
     tern_session_destroy(s);
 }
@@ -280,8 +319,10 @@ static void workers_stamps(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(counts_and_times), cmocka_unit_test(sums_of_sizes), cmocka_unit_test(events),
-        cmocka_unit_test(one_at_a_time),    cmocka_unit_test(no_allocation), cmocka_unit_test(workers_stamps),
+        cmocka_unit_test(counts_and_times), cmocka_unit_test(sums_of_sizes),
+        cmocka_unit_test(around_the_runs),  cmocka_unit_test(events),
+        cmocka_unit_test(one_at_a_time),    cmocka_unit_test(no_allocation),
+        cmocka_unit_test(workers_stamps),
     };
     return cmocka_run_group_tests(tests, open_fake, close_fake);
 }
