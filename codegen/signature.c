@@ -4,6 +4,7 @@
  * their place in the run (n0, n1, ...). Types are spelled in full, but scales of encodings that carry them
  * behind their rows are data to the code: only the ranges' rows count there. */
 #include "codegen/internal.h"
+#include "ir/internal.h"
 
 void tn_put_type(const TnType *t, bool scales, TnBuf *out) {
     tn_buf_printf(out, "%s[", tn_encs[t->enc].name);
@@ -25,28 +26,6 @@ static void put_code_type(const TnType *t, TnBuf *out) {
     tn_put_type(t, !behind, out);
     for (uint32_t i = 0; behind && i < t->n_scales; i++)
         tn_buf_printf(out, " %lld", (long long)t->scales[i].rows);
-}
-
-void tn_put_attr(const TnAttr *a, TnBuf *out) {
-    tn_buf_printf(out, " %s=", tn_attrs[a->key].name);
-    switch (tn_attrs[a->key].kind) {
-    case TN_AINT:
-        tn_buf_printf(out, "%lld", (long long)a->i);
-        break;
-    case TN_AHEX:
-        tn_buf_printf(out, "0x%llx", (unsigned long long)a->u);
-        break;
-    case TN_AFLOAT:
-        tn_buf_printf(out, "%a", (double)a->f);
-        break;
-    case TN_ASTR:
-    case TN_AIDENT:
-        tn_buf_puts(out, a->s);
-        break;
-    case TN_AFLOATS:
-        for (uint32_t i = 0; i < a->n; i++) tn_buf_printf(out, "%a,", (double)a->fs[i]);
-        break;
-    }
 }
 
 static uint32_t find_operand(const TnRef *ops, uint32_t n, TnRef r) {
@@ -87,7 +66,9 @@ void tn_kernel_signature(const TnGraph *g, uint32_t kernel, TnBuf *out) {
         }
         for (uint32_t a = 0; a < node->n_attrs; a++) {
             TnAttrKey key = node->attrs[a].key;
-            if (key != TN_ATTR_off && key != TN_ATTR_name) tn_put_attr(&node->attrs[a], out);
+            if (key == TN_ATTR_off || key == TN_ATTR_name) continue;
+            tn_buf_puts(out, " ");
+            tn_print_attr(&node->attrs[a], out);
         }
         uint32_t leaves = find_operand(ops + n_in, n - n_in, k->first + i);
         if (leaves != TN_NONE) tn_buf_printf(out, " -> o%u", n_in + leaves);

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include "ir/internal.h"
 #include "runtime/base/arena.h"
 #include "runtime/base/os.h"
 #include "runtime/base/reader.h"
@@ -20,8 +21,11 @@ static void put_key(const TnGraph *g, TnRef ref, TnBuf *out) {
         if (i) tn_buf_puts(out, ",");
         put_key(g, node->args[i], out);
     }
-    for (uint32_t i = 0; i < node->n_attrs; i++)
-        if (node->attrs[i].key != TN_ATTR_off) tn_put_attr(&node->attrs[i], out);
+    for (uint32_t i = 0; i < node->n_attrs; i++) {
+        if (node->attrs[i].key == TN_ATTR_off) continue;
+        tn_buf_puts(out, " ");
+        tn_print_attr(&node->attrs[i], out);
+    }
     tn_buf_puts(out, "):");
     tn_put_type(&node->type, true, out);
 }

@@ -3,9 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static TernStatus send_faults(TnDiag *d, const char *path, TerncTextFn *text, void *user, TernError *err) {
+static TernStatus send_faults(TnDiag *d, const char *path, const char *part, TerncTextFn *text, void *user,
+                              TernError *err) {
     text(user, "faults", d->text.data, d->text.len);
-    TernStatus st = tn_fail(err, TERN_ERR_INPUT, "%s: %u fault%s", path, d->n, d->n == 1 ? "" : "s");
+    TernStatus st = tn_fail(err, TERN_ERR_INPUT, "%s: %s%u fault%s", path, part, d->n, d->n == 1 ? "" : "s");
     tn_diag_free(d);
     return st;
 }
@@ -16,10 +17,10 @@ static TernStatus from_text(TnGraphs *s, TerncTextFn *text, void *user, TernErro
     if (st == TERN_OK) return st;
     s->g = NULL;
     s->n = 0;
-    return d.n ? send_faults(&d, s->path, text, user, err) : st;
+    return d.n ? send_faults(&d, s->path, "", text, user, err) : st;
 }
 
-static TernStatus from_blob(TnGraphs *s, TernError *err) {
+static TernStatus from_blob(TnGraphs *s, TerncTextFn *text, void *user, TernError *err) {
     size_t n;
     TnDiag d = {0};
     TN_TRY(tn_open_for_reading(s->path, &s->model, err));
@@ -30,9 +31,7 @@ static TernStatus from_blob(TnGraphs *s, TernError *err) {
         for (uint32_t i = 0; i < s->n; i++) s->g[i]->file = NULL;
         return TERN_OK;
     }
-    TernStatus st = tn_fail(err, TERN_ERR_INPUT, "%s: section TIR: %u faults", s->path, d.n);
-    tn_diag_free(&d);
-    return st;
+    return send_faults(&d, s->path, "section TIR: ", text, user, err);
 }
 
 static TernStatus from_gguf(TnGraphs *s, const TerncSource *given, TernError *err) {
@@ -71,7 +70,7 @@ TernStatus tn_graphs_open(const char *path, const TerncSource *source, TerncText
     if (out->kind == TN_GRAPHS_TEXT)
         st = from_text(out, text, user, err);
     else if (out->kind == TN_GRAPHS_BLOB)
-        st = from_blob(out, err);
+        st = from_blob(out, text, user, err);
     else
         st = from_gguf(out, source, err);
     if (!path) out->path = "the embedded model";

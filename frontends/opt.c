@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "frontends/source.h"
+#include "frontends/graphs.h"
 
 typedef struct Opt {
     const TerncOpt *o;
@@ -85,75 +85,21 @@ static bool fits(const TerncOpt *o, const TnGraph *g) {
     return !lo || (g->rows_lo <= lo && hi <= g->rows_hi);
 }
 
-static TernStatus choose(const TerncOpt *o, const char *path, bool blob, TnGraph **gs, uint32_t n,
-                         uint32_t *out, TernError *err) {
+static TernStatus choose(const TerncOpt *o, const TnGraphs *s, uint32_t *out, TernError *err) {
+    bool blob = s->kind == TN_GRAPHS_BLOB;
     *out = 0;
-    if (o->variant > n)
-        return tn_fail(err, TERN_ERR_INPUT, "--variant: %u, but %s has graphs 0 to %u", o->variant - 1, path,
-                       n - 1);
+    if (o->variant > s->n)
+        return tn_fail(err, TERN_ERR_INPUT, "--variant: %u, but %s has graphs 0 to %u", o->variant - 1,
+                       s->path, s->n - 1);
     if (o->variant) *out = o->variant - 1;
-    if (o->variant || (!blob && n == 1)) return TERN_OK;
+    if (o->variant || (!blob && s->n == 1)) return TERN_OK;
     if (!blob)
         return tn_fail(err, TERN_ERR_INPUT, "%s: %u graphs in the file, wanted one: --variant N takes one",
-                       path, n);
-    while (*out < n && !fits(o, gs[*out])) ++*out;
-    if (*out < n) return TERN_OK;
+                       s->path, s->n);
+    while (*out < s->n && !fits(o, s->g[*out])) ++*out;
+    if (*out < s->n) return TERN_OK;
     return tn_fail(err, TERN_ERR_INPUT, "%s: none of its %u graphs is for the --cpu, --kv and --rows given",
-                   path, n);
-}
-
-static TernStatus take_one(const TerncOpt *o, const char *path, bool blob, TnGraph **gs, uint32_t n,
-                           TnGraph **out, TernError *err) {
-    uint32_t i;
-    TernStatus st = choose(o, path, blob, gs, n, &i, err);
-    if (st == TERN_OK) {
-        *out = gs[i];
-        gs[i] = NULL;
-    }
-    tn_graphs_free(gs, n);
-    return st;
-}
-
-static TernStatus from_text(Opt *s, const char *path, TnGraph **out, TernError *err) {
-    TnDiag d = {0};
-    TnGraph **gs = NULL;
-    uint32_t n = 0;
-    TernStatus st = tn_text_read(path, &gs, &n, &d, err);
-    if (st != TERN_OK && d.n) {
-        s->text(s->user, "faults", d.text.data, d.text.len);
-        tn_fail(err, st, "%s: %u fault%s", path, d.n, d.n == 1 ? "" : "s");
-    }
-    tn_diag_free(&d);
-    return st == TERN_OK ? take_one(s->o, path, false, gs, n, out, err) : st;
-}
-
-static TernStatus from_blob(Opt *s, const char *path, TnGraph **out, TernError *err) {
-    TernModel *m;
-    TN_TRY(tn_open_for_reading(path, &m, err));
-    size_t size;
-    const char *tir = tern_model_section(m, TN_SECTION_TIR, 0, &size);
-    TnDiag d = {0};
-    TnGraph **gs = NULL;
-    uint32_t n = 0;
-    TernStatus st = tir ? tn_parse(tir, size, "section TIR", &gs, &n, &d)
-                        : tn_fail(err, TERN_ERR_INPUT, "%s: section TIR is missing", path);
-    if (d.n) {
-        s->text(s->user, "faults", d.text.data, d.text.len);
-        tn_fail(err, st, "%s: section TIR: %u fault%s", path, d.n, d.n == 1 ? "" : "s");
-    }
-    tn_diag_free(&d);
-    tern_model_close(m);
-    return st == TERN_OK ? take_one(s->o, path, true, gs, n, out, err) : st;
-}
-
-/* How a file begins. */
-static bool begins(const char *path, const void *magic, size_t n) {
-    TnFile f;
-    TernError ignored;
-    if (!path || tn_file_map(path, &f, &ignored) != TERN_OK) return false;
-    bool yes = f.size >= n && memcmp(f.data, magic, n) == 0;
-    tn_file_unmap(&f);
-    return yes;
+                   s->path, s->n);
 }
 
 /* The passes that still apply to a graph of this stage. */
@@ -233,25 +179,12 @@ static TernStatus run(Opt *s, TnGraph *g, TernError *err) {
 
 TernStatus ternc_opt(const TerncOpt *opt, TerncTextFn *text, void *user, TernError *err) {
     Opt s = {.o = opt, .text = text, .user = user};
-    TnGraph *g = NULL;
-    TnGguf *gg = NULL;
-    TernStatus st;
-    if (tn_path_is_text(opt->path) || begins(opt->path, "tir ", 4)) {
-        st = from_text(&s, opt->path, &g, err);
-    } else if (begins(opt->path, TN_BLOB_MAGIC, 8)) {
-        st = from_blob(&s, opt->path, &g, err);
-    } else {
-        TerncSource source = {.size = sizeof source};
-        if (opt->source) source = *opt->source;
-        source.path = opt->path;
-        source.tir = NULL;
-        TnFacts facts;
-        st = tn_source_open(&source, false, &gg, err);
-        if (st == TERN_OK) st = tn_source_graph(&source, gg, &g, &facts, err);
-    }
-    if (st == TERN_OK) st = run(&s, g, err);
+    TnGraphs graphs;
+    uint32_t i;
+    TN_TRY(tn_graphs_open(opt->path, opt->source, text, user, &graphs, err));
+    TernStatus st = choose(opt, &graphs, &i, err);
+    if (st == TERN_OK) st = run(&s, graphs.g[i], err);
     tn_buf_free(&s.before);
-    tn_graph_destroy(g);
-    tn_gguf_close(gg);
+    tn_graphs_close(&graphs);
     return st;
 }

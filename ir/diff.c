@@ -30,29 +30,18 @@ static void put_bare_type(const TnType *t, TnBuf *out) {
     tn_print_type(&bare, out);
 }
 
+/* As the text has it, but for a reader: floats in decimal, long lists by their length. */
 static void put_value(const TnAttr *a, TnBuf *out) {
-    if (!a) {
+    if (!a)
         tn_buf_puts(out, "none");
-        return;
-    }
-    switch (tn_attrs[a->key].kind) {
-    case TN_AINT:
-        tn_buf_printf(out, "%lld", (long long)a->i);
-        break;
-    case TN_AHEX:
-        tn_buf_printf(out, "0x%llx", (unsigned long long)a->u);
-        break;
-    case TN_AFLOAT:
+    else if (tn_attrs[a->key].kind == TN_AFLOAT)
         tn_buf_printf(out, "%.9g", (double)a->f);
-        break;
-    case TN_ASTR:
-    case TN_AIDENT:
-        tn_buf_puts(out, a->s);
-        break;
-    case TN_AFLOATS:
+    else if (tn_attrs[a->key].kind == TN_AFLOATS)
         tn_buf_printf(out, "[%u values]", a->n);
-        break;
-    }
+    else if (tn_attrs[a->key].kind == TN_ASTR)
+        tn_buf_puts(out, a->s);
+    else
+        tn_print_value(a, out);
 }
 
 /* "at a.tir:12, b.tir:14" for what was read from text. */
@@ -302,13 +291,15 @@ static void tell_kernels(Tell *t) {
 /* ---- the graph */
 
 static void tell_graph(Tell *t) {
-    static const char *const stages[] = {"model", "fused", "planned"}, *const kvs[] = {"unset", "f16", "f32"};
+    static const char *const stages[] = {"model", "fused", "planned"};
     const TnGraph *a = t->a.g, *b = t->b.g;
     const char *s = a->level ? a->level : "none", *u = b->level ? b->level : "none";
     t->words.len = 0;
     if (a->stage != b->stage) tn_buf_printf(word(t), "stage %s -> %s", stages[a->stage], stages[b->stage]);
     if (strcmp(s, u) != 0) tn_buf_printf(word(t), "level %s -> %s", s, u);
-    if (a->kv != b->kv) tn_buf_printf(word(t), "kv %s -> %s", kvs[a->kv], kvs[b->kv]);
+    if (a->kv != b->kv)
+        tn_buf_printf(word(t), "kv %s -> %s", a->kv ? tn_kv_names[a->kv] : "unset",
+                      b->kv ? tn_kv_names[b->kv] : "unset");
     if (a->rows_lo != b->rows_lo || a->rows_hi != b->rows_hi)
         tn_buf_printf(word(t), "rows %lld..%lld -> %lld..%lld", (long long)a->rows_lo, (long long)a->rows_hi,
                       (long long)b->rows_lo, (long long)b->rows_hi);

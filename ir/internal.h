@@ -35,6 +35,8 @@ TnRef tn_node_push(TnGraph *g, TnOp op, const char *name, size_t name_len, const
 /* print.c: the spellings that messages use too. */
 void tn_print_type(const TnType *t, TnBuf *out); /* with its scales */
 void tn_print_float(float f, TnBuf *out);
+void tn_print_attr(const TnAttr *a, TnBuf *out); /* "eps=0x1p-17" */
+void tn_print_value(const TnAttr *a, TnBuf *out);
 void tn_print_node(const TnGraph *g, TnRef r, TnBuf *out); /* its line, without indent and end */
 char tn_sigil(const TnGraph *g, TnRef r);                  /* '$' or '%' */
 

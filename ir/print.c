@@ -95,8 +95,7 @@ static void print_string(const char *s, TnBuf *out) {
     tn_buf_puts(out, "\"");
 }
 
-static void print_attr(const TnAttr *a, TnBuf *out) {
-    tn_buf_printf(out, "%s=", tn_attrs[a->key].name);
+void tn_print_value(const TnAttr *a, TnBuf *out) {
     switch (tn_attrs[a->key].kind) {
     case TN_AINT:
         tn_buf_printf(out, "%lld", (long long)a->i);
@@ -123,6 +122,11 @@ static void print_attr(const TnAttr *a, TnBuf *out) {
     }
 }
 
+void tn_print_attr(const TnAttr *a, TnBuf *out) {
+    tn_buf_printf(out, "%s=", tn_attrs[a->key].name);
+    tn_print_value(a, out);
+}
+
 void tn_print_node(const TnGraph *g, TnRef r, TnBuf *out) {
     const TnNode *n = &g->nodes[r];
     tn_buf_printf(out, "%c%s: ", tn_sigil(g, r), n->name);
@@ -132,7 +136,7 @@ void tn_print_node(const TnGraph *g, TnRef r, TnBuf *out) {
         tn_buf_printf(out, "%s%c%s", i ? ", " : " ", tn_sigil(g, n->args[i]), g->nodes[n->args[i]].name);
     for (uint32_t i = 0; i < n->n_attrs; i++) {
         tn_buf_puts(out, i ? ", " : " {");
-        print_attr(&n->attrs[i], out);
+        tn_print_attr(&n->attrs[i], out);
     }
     if (n->n_attrs) tn_buf_puts(out, "}");
 }

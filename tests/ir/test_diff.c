@@ -87,6 +87,14 @@ static void test_one_op(void **state) {
           "+ %rr relu2 %r0 (l0.ffn, f32[T,64]) at test:13\n");
 }
 
+/* A cache of any type has a name. */
+static void test_cache_types(void **state) {
+    (void)state;
+    TnGraph *a = edited(NULL, NULL), *b = edited(NULL, NULL);
+    b->kv = TN_KV_I8;
+    check(a, b, "~ graph @t kv unset -> i8\n");
+}
+
 static void test_weights(void **state) {
     (void)state;
     check(edited(NULL, NULL),
@@ -170,8 +178,9 @@ static void test_large(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same),      cmocka_unit_test(test_one_op), cmocka_unit_test(test_weights),
-        cmocka_unit_test(test_two_edits), cmocka_unit_test(test_random), cmocka_unit_test(test_large),
+        cmocka_unit_test(test_same),    cmocka_unit_test(test_one_op),    cmocka_unit_test(test_cache_types),
+        cmocka_unit_test(test_weights), cmocka_unit_test(test_two_edits), cmocka_unit_test(test_random),
+        cmocka_unit_test(test_large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
