@@ -226,7 +226,7 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
     parse_args(verb, flags, argc, argv, &m.model, 1, &n_words);
     BenchPrint *print = bench_printer(format);
     if (!print) usage_error(verb, "-o: '%s', wanted md, json or csv", format);
-    bench.kv = parse_kv(verb, m.kv);
+    bench.kv = kv_of_flags(verb, &m);
     uint32_t t[64] = {tn_os_cpus()}, pp[64], tg[64], depth[64], batch[64], pg[64][2];
     uint32_t n_t = threads ? parse_counts(verb, "-t", threads, t) : 1;
     uint32_t n_pp = parse_counts(verb, "-p", prompts, pp), n_tg = parse_counts(verb, "-n", gens, tg);
@@ -277,7 +277,8 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
     TernError err = {0};
     if (code == EXIT_OK && bench_floors(&bench.l, bench.kv, bench.rows, bench.n, &err) != TERN_OK)
         code = fail(&err);
-    BenchTable table = {&bench.l, m.kv ? m.kv : "f16", bench.rows, bench.n, bench.machines,
+    static const char *const kv_names[] = {"", "f16", "f32", "i8"};
+    BenchTable table = {&bench.l, kv_names[bench.kv], bench.rows, bench.n, bench.machines,
                         n_t,      bench.repeats};
     if (code == EXIT_OK) print(&table);
     if (code == EXIT_OK) code = profile_finish(bench.profile, &bench.l);

@@ -63,6 +63,7 @@ typedef struct ModelFlags {
     const char *model;   /* NULL: the embedded one */
     const char *weights; /* of a .tir; NULL: the embedded model's */
     const char *cpu, *target, *kv, *head;
+    const char *type_k, *type_v; /* llama.cpp's way to say kv */
     StrList overrides;
     bool ternary_dense, no_check, huge;
     int64_t threads;
@@ -77,7 +78,9 @@ typedef struct ModelFlags {
          0,                                                                                                  \
          "where a .tir (a graph as text, stage=model) finds its tensors; default: the embedded model"},      \
         {"-t --threads", "N", FLAG_INT, &(m).threads, 1, 1024, "worker threads (default: all processors)"},  \
-        {"--kv", "TYPE", FLAG_STR, &(m).kv, 0, 0, "KV cache: f16 (default), f32 or i8"},                         \
+        {"--kv", "TYPE", FLAG_STR, &(m).kv, 0, 0, "KV cache: f16 (default), f32 or i8"},                     \
+        {"-ctk --cache-type-k", "TYPE", FLAG_STR, &(m).type_k, 0, 0, "the same: both of these, equal"},      \
+        {"-ctv --cache-type-v", "TYPE", FLAG_STR, &(m).type_v, 0, 0, "the same: both of these, equal"},      \
         {"--cpu",                                                                                            \
          "LEVEL",                                                                                            \
          FLAG_STR,                                                                                           \
@@ -135,8 +138,11 @@ int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out);
 void unload_model(Loaded *l);
 /* With --huge, once there is a session: a line that says what came of it. */
 void report_huge(const ModelFlags *flags, const Loaded *l);
-/* f16 or f32; exits 2 on another word. */
+/* f16 (also if kv is NULL), f32 or i8; exits 2 on another word. */
 TernKv parse_kv(const Verb *verb, const char *kv);
+/* From --kv, or -ctk and -ctv, which without a --kv are f16 as long as they are not given; exits 2 unless all agree:
+ * keys and values have one type. */
+TernKv kv_of_flags(const Verb *verb, const ModelFlags *flags);
 /* A comma list of them as a mask, 1u << TernKv each. */
 uint32_t parse_kvs(const Verb *verb, const char *list);
 /* Vocabulary of a .gguf or a .tern; *image is to be freed after the vocabulary is closed, *model closed. */

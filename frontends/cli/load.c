@@ -111,11 +111,33 @@ bool is_gguf(const char *path) {
     return n == 4 && memcmp(head, "GGUF", 4) == 0;
 }
 
-TernKv parse_kv(const Verb *verb, const char *kv) {
-    if (!kv || strcmp(kv, "f16") == 0) return TERN_KV_F16;
+static TernKv named_kv(const Verb *verb, const char *flag, const char *kv) {
+    if (strcmp(kv, "f16") == 0) return TERN_KV_F16;
     if (strcmp(kv, "f32") == 0) return TERN_KV_F32;
     if (strcmp(kv, "i8") == 0) return TERN_KV_I8;
-    usage_error(verb, "--kv: '%s', wanted f16, f32 or i8", kv);
+    if (strcmp(kv, "q8_0") == 0) /* llama.cpp's blocks of 32 */
+        usage_error(verb, "%s: q8_0 is not a type of this cache, its type of one byte an element is i8",
+                    flag);
+    usage_error(verb, "%s: '%s', wanted f16, f32 or i8", flag, kv);
+}
+
+TernKv parse_kv(const Verb *verb, const char *kv) {
+    return kv ? named_kv(verb, "--kv", kv) : TERN_KV_F16;
+}
+
+TernKv kv_of_flags(const Verb *verb, const ModelFlags *flags) {
+    TernKv kv = parse_kv(verb, flags->kv);
+    const char *words[] = {flags->type_k, flags->type_v}, *const names[] = {"-ctk", "-ctv"};
+    TernKv kvs[2] = {kv, kv};
+    for (int i = 0; i < 2; i++) {
+        if (!words[i]) continue;
+        kvs[i] = named_kv(verb, names[i], words[i]);
+        if (flags->kv && kvs[i] != kv) usage_error(verb, "--kv %s, but %s %s", flags->kv, names[i], words[i]);
+    }
+    if (kvs[0] != kvs[1])
+        usage_error(verb, "-ctk %s, -ctv %s: keys and values have one type, give both",
+                    words[0] ? words[0] : "f16", words[1] ? words[1] : "f16");
+    return kvs[0];
 }
 
 uint32_t parse_kvs(const Verb *verb, const char *list) {
@@ -182,7 +204,7 @@ static TernStatus open_model(const Verb *verb, const ModelFlags *flags, Loaded *
                           .head = flags->head,
                           .target = flags->target,
                           .progress = progress_bar};
-        o.kvs = 1u << parse_kv(verb, flags->kv); /* nobody can ask this model for another */
+        o.kvs = 1u << kv_of_flags(verb, flags); /* nobody can ask this model for another */
         out->compiled = true;
         TernStatus st = ternc()->load(&source, &o, NULL, &out->model, err);
         progress_end();

@@ -217,10 +217,8 @@ static int prepare(Run *s) {
     if (tern_sampler_create(&so, s->model.info.n_vocab, &s->sampler, &err) != TERN_OK) return fail(&err);
     s->want = tern_sampler_want(s->sampler);
     if (s->vocab && tern_detok_create(s->vocab, 0, &s->detok, &err) != TERN_OK) return fail(&err);
-    TernSessionOptions o = {.size = sizeof o,
-                            .context = s->context,
-                            .wants = 1 + (uint32_t)f->draft,
-                            .kv = f->kv};
+    TernSessionOptions o = {
+        .size = sizeof o, .context = s->context, .wants = 1 + (uint32_t)f->draft, .kv = f->kv};
     uint32_t rows = s->prompt.n > o.wants ? (uint32_t)s->prompt.n : o.wants;
     if (rows < s->model.info.max_rows) o.batch = rows;
     if (o.wants > s->model.info.max_rows)
@@ -300,7 +298,7 @@ int verb_run(const Verb *verb, int argc, char **argv) {
     parse_args(verb, flags, argc, argv, &f.m.model, 1, &n_words);
     if (!!f.prompt + !!f.file + !!f.tokens + !!f.token_file > 1)
         usage_error(verb, "-p, -f, --tokens and --token-file exclude each other");
-    f.kv = parse_kv(verb, f.m.kv);
+    f.kv = kv_of_flags(verb, &f.m);
     Run s = {.f = &f, .profile = profile_create(verb, f.profile)};
     int code = load_model(verb, &f.m, &s.model);
     if (code != EXIT_OK) {

@@ -19,7 +19,7 @@ static int make_session(const ScoreFlags *f, const Verb *verb, Loaded *l, uint32
     if (context > l->info.n_context)
         return fail_text("-c: %u positions, but the model has %u", context, l->info.n_context);
     TernSessionOptions o = {
-        .size = sizeof o, .context = context, .wants = SCORE_WANTS, .kv = parse_kv(verb, f->m.kv)};
+        .size = sizeof o, .context = context, .wants = SCORE_WANTS, .kv = kv_of_flags(verb, &f->m)};
     if (tern_session_create(l->model, l->pool, &o, out, &err) != TERN_OK) return fail(&err);
     return EXIT_OK;
 }
@@ -87,7 +87,7 @@ int verb_logits(const Verb *verb, int argc, char **argv) {
     parse_args(verb, flags, argc, argv, &f.m.model, 1, &n_words);
     if (!f.tokens == !f.token_file) usage_error(verb, "one of --tokens and --token-file is wanted");
     if (!f.output) usage_error(verb, "-o is wanted");
-    (void)parse_kv(verb, f.m.kv);
+    (void)kv_of_flags(verb, &f.m);
     Loaded l;
     int code = load_model(verb, &f.m, &l);
     if (code != EXIT_OK) return code;
@@ -182,7 +182,7 @@ int verb_perplexity(const Verb *verb, int argc, char **argv) {
     parse_args(verb, flags, argc, argv, &f.m.model, 1, &n_words);
     if (!!f.file + !!f.token_file + !!f.tokens != 1)
         usage_error(verb, "one of -f, --token-file and --tokens is wanted");
-    (void)parse_kv(verb, f.m.kv);
+    (void)kv_of_flags(verb, &f.m);
     Loaded l;
     int code = load_model(verb, &f.m, &l);
     if (code != EXIT_OK) return code;

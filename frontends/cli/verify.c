@@ -61,7 +61,7 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
     if (!!f.tokens + !!f.token_file + !!f.prompt + !!f.file != 1)
         usage_error(verb, "one of --tokens, --token-file, -p and -f is wanted");
     TerncVerify v = {.size = sizeof v,
-                     .kv = parse_kv(verb, f.m.kv),
+                     .kv = kv_of_flags(verb, &f.m),
                      .threads = (uint32_t)f.m.threads,
                      .against = f.against,
                      .bisect = f.bisect,

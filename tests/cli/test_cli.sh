@@ -56,6 +56,25 @@ is "no output" "$err" "tern compile: -o is wanted (see tern compile --help)"
 run 2 run -p a --tokens 1
 run 2 run --kv f8
 is "bad kv" "$err" "tern run: --kv: 'f8', wanted f16, f32 or i8 (see tern run --help)"
+# refuse VERB ARGS... LINE: a usage error of the cache's type
+refuse() {
+    local verb=$1
+    run 2 "${@:1:$#-1}"
+    is "${*:1:$#-1}" "$err" "tern $verb: ${*: -1} (see tern $verb --help)"
+}
+q8="-ctk: q8_0 is not a type of this cache, its type of one byte an element is i8"
+refuse run -ctk q8_0 -ctv q8_0 "$q8"
+refuse bench --cache-type-k q8_0 "$q8"
+refuse perplexity -f "$0" --cache-type-k=q8_0 "$q8"
+refuse logits --tokens 1 -o "$dir/x" -ctk q8_0 "$q8"
+refuse run -ctv q8_0 "-ctv${q8#-ctk}"
+refuse run --kv q8_0 "--kv${q8#-ctk}"
+refuse run -ctk bf16 -ctv bf16 "-ctk: 'bf16', wanted f16, f32 or i8"
+refuse run -ctk f16 -ctv f32 "-ctk f16, -ctv f32: keys and values have one type, give both"
+refuse run -ctk f32 "-ctk f32, -ctv f16: keys and values have one type, give both"
+refuse run --cache-type-v i8 "-ctk f16, -ctv i8: keys and values have one type, give both"
+refuse run --kv f32 -ctk f16 -ctv f16 "--kv f32, but -ctk f16"
+refuse run --kv f32 -ctk f32 -ctv f16 "--kv f32, but -ctv f16"
 run 2 logits "$model" --tokens 1
 run 2 perplexity "$model"
 
@@ -187,6 +206,19 @@ for m in $ways; do
         cmp -s "$dir/want" "$dir/got" || no "logits of $m at $cpu differ from the evaluator's"
     done
 done
+# the cache's type, said in llama.cpp's way
+run 0 logits "$dir/m.tern" --tokens "$ids" --kv i8 -o "$dir/want" $ref
+run 0 logits "$dir/m.tern" --tokens "$ids" -ctk i8 --cache-type-v=i8 -o "$dir/got" $ref
+cmp -s "$dir/want" "$dir/got" || no "logits with -ctk i8 -ctv i8 are not those of --kv i8"
+run 0 perplexity "$dir/m.tern" --token-file "$dir/ids" -c 16 --kv f32 $ref
+want=$out
+run 0 perplexity "$dir/m.tern" --token-file "$dir/ids" -c 16 --cache-type-k f32 -ctv f32 --kv f32 $ref
+is "perplexity with -ctk f32 -ctv f32" "$out" "$want"
+run 0 run "$dir/m.tern" --tokens 1789,978 --temp 0 -n 2 --print-tokens --kv i8 -ctk i8 $ref
+if [ $native = yes ]; then
+    run 0 bench "$dir/m.tern" -p 4 -n 0 -r 1 -t 1 --read-mib 0 -ctk i8 -ctv i8 -o csv
+    case $out in *,i8,pp4,*) ;; *) no "bench with -ctk i8 -ctv i8: $out" ;; esac
+fi
 run 0 perplexity "$model" --token-file "$dir/ids" -c 16 --target ref
 want=$out
 case $want in "tokens 37  nll "*"  perplexity "*) ;; *) no "perplexity: $want" ;; esac

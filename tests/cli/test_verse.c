@@ -23,6 +23,8 @@ enum { SLOW = 0 };
 #endif
 
 static json_t *vectors;
+static char blob[] =
+    "/tmp/tern-verse-XXXXXX"; /* the model for every level and cache type: compiling is what takes time */
 
 static void must(TernStatus st, const TernError *err) {
     if (st != TERN_OK) fail_msg("%s", err->text);
@@ -35,12 +37,21 @@ static size_t ids_of(json_t *array, int32_t *out, size_t cap) {
     return n;
 }
 
-static TernModel *load(const char *cpu, const char *target) {
+/* Compiled at load, for one cache type. */
+static TernModel *load(const char *cpu, const char *target, TernKv kv) {
     TernError err = {0};
     TernModel *m = NULL;
-    if (!*native_levels()) target = "ref";
-    TerncOptions o = {.size = sizeof o, .cap = cpu, .target = target};
+    TerncOptions o = {.size = sizeof o, .cap = cpu, .target = target, .kvs = kv ? 1u << kv : 0};
     must(ternc_load(NULL, &o, NULL, &m, &err), &err);
+    return m;
+}
+
+/* Compiled ahead; evaluated where nothing can be compiled. */
+static TernModel *open_blob(const char *cpu) {
+    TernError err = {0};
+    TernModel *m = NULL;
+    TernModelOptions o = {.size = sizeof o, .cpu = cpu};
+    must(*native_levels() ? tern_model_open(blob, &o, &m, &err) : ternc_open_ref(blob, &o, &m, &err), &err);
     return m;
 }
 
@@ -98,14 +109,14 @@ static void score(void *user, const TernResult *r) {
     s->n++;
 }
 
-/* Perplexity of the vectors' text; *bits identifies every logit of it. */
-static double perplexity(TernModel *m, TernPool *p, TernKv kv, uint64_t *bits) {
+/* Perplexity of the vectors' text, of its first `n` tokens; *bits identifies every logit of it. */
+static double perplexity(TernModel *m, TernPool *p, TernKv kv, size_t n, uint64_t *bits) {
     static int32_t ids[1024];
     TernRow rows[1024];
     TernError err = {0};
-    size_t n = ids_of(json_object_get(json_object_get(vectors, "perplexity"), "tokens"), ids, 1024);
+    size_t all = ids_of(json_object_get(json_object_get(vectors, "perplexity"), "tokens"), ids, 1024);
     TernModelInfo info;
-    if (SLOW) n = 90; /* more than one block of positions */
+    if (n > all) n = all;
     tern_model_info(m, &info);
     TernSession *s = session(m, p, kv);
     Score sc = {.ids = ids, .n_vocab = info.n_vocab};
@@ -120,7 +131,7 @@ static double perplexity(TernModel *m, TernPool *p, TernKv kv, uint64_t *bits) {
 
 static void test_greedy_ids_are_the_references(void **state) {
     (void)state;
-    TernModel *m = load(NULL, NULL);
+    TernModel *m = open_blob(NULL);
     TernPool *p = threads(2);
     TernSession *s = session(m, p, TERN_KV_F32);
     json_t *list = json_object_get(vectors, "greedy"), *one;
@@ -149,7 +160,7 @@ static void test_greedy_ids_are_the_references(void **state) {
 
 static void test_tokenizer_gives_the_vectors_ids(void **state) {
     (void)state;
-    TernModel *m = load(NULL, NULL);
+    TernModel *m = open_blob(NULL);
     size_t n;
     const void *image = tern_model_vocab(m, &n);
     TernVocab *v;
@@ -175,56 +186,93 @@ static void check_near(double got, double want, double tolerance) {
         fail_msg("perplexity %.6f, wanted %.6f within %g", got, want, tolerance);
 }
 
+enum {
+    ALL = 1024,
+    PART = SLOW ? 90 : 200, /* more than one block of positions; the evaluator takes its time for every one */
+    KVS = TERN_KV_I8 + 1    /* f16, f32, i8 are 1 to 3 */
+};
+
+static double near_of(TernKv kv) {
+    return kv == TERN_KV_F32 ? 0.002 : 0.003; /* the reference's cache is not rounded */
+}
+
+/* One model at one level, whichever way it was loaded: the evaluator's logits of a part of the text, by any number of
+ * threads. */
+static void check_level(TernModel *m, const char *what, const char *level, TernKv first, TernKv last,
+                        const uint64_t bits[KVS]) {
+    TernModelInfo info;
+    tern_model_info(m, &info);
+    assert_string_equal(info.level, level);
+    for (uint32_t n = 1; n <= 3; n++) {
+        TernPool *p = threads(n);
+        for (TernKv kv = first; kv <= last; kv++) {
+            uint64_t got;
+            (void)perplexity(m, p, kv, PART, &got);
+            if (got != bits[kv])
+                fail_msg("%s, %s, kv %d, %u threads: other logits than the evaluator's", level, what, kv, n);
+        }
+        tern_pool_destroy(p);
+    }
+}
+
 static void test_perplexity_is_the_references_and_the_same_everywhere(void **state) {
     (void)state;
     double want = json_number_value(json_object_get(json_object_get(vectors, "perplexity"), "value"));
-    char path[] = "/tmp/tern-verse-XXXXXX";
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    close(fd);
     TernError err = {0};
     const char *levels = native_levels();
-    TerncOptions o = {.size = sizeof o};
-    if (!*levels) o.levels = "ref";
-    must(ternc_compile(NULL, &o, path, NULL, &err), &err);
+    uint64_t part[KVS], whole[KVS], bits;
+    TernPool *two = threads(2);
+    TernModel *m = load(NULL, "ref", 0);
+    for (TernKv kv = TERN_KV_F16; kv <= TERN_KV_I8; kv++) (void)perplexity(m, two, kv, PART, &part[kv]);
+    /* the whole text once, or for each cache type if nothing compiles */
+    for (TernKv kv = TERN_KV_F16; kv <= TERN_KV_I8 && !SLOW; kv++)
+        if (kv == TERN_KV_F32 || !*levels)
+            check_near(perplexity(m, two, kv, ALL, &whole[kv]), want, near_of(kv));
+    tern_model_close(m);
+    TernModelOptions mo = {.size = sizeof mo};
+    must(ternc_open_ref(blob, &mo, &m, &err), &err);
     for (TernKv kv = TERN_KV_F16; kv <= TERN_KV_I8; kv++) {
-        uint64_t first = 0, bits;
-        TernPool *one = threads(1);
-        TernModel *m = load(NULL, "ref");
-        double got = perplexity(m, one, kv, &first);
-        if (!SLOW) check_near(got, want, kv == TERN_KV_F32 ? 0.002 : 0.003);
-        tern_model_close(m);
-        char list[128];
-        snprintf(list, sizeof list, "%s", levels);
-        for (char *level = strtok(list, ","); level; level = strtok(NULL, ",")) {
-            for (int aot = 0; aot < 2; aot++) {
-                TernModelOptions mo = {.size = sizeof mo, .cpu = level};
-                if (aot)
-                    must(tern_model_open(path, &mo, &m, &err), &err);
-                else
-                    m = load(level, NULL);
-                TernModelInfo info;
-                tern_model_info(m, &info);
-                assert_string_equal(info.level, level);
-                for (uint32_t n = 1; n <= 3; n++) {
-                    TernPool *p = threads(n);
-                    (void)perplexity(m, p, kv, &bits);
-                    if (bits != first)
-                        fail_msg("%s, %s, %u threads: other logits than the evaluator's", level,
-                                 aot ? "blob" : "JIT", n);
-                    tern_pool_destroy(p);
-                }
-                tern_model_close(m);
-            }
-        }
-        TernModelOptions mo = {.size = sizeof mo};
-        must(ternc_open_ref(path, &mo, &m, &err), &err);
-        (void)perplexity(m, one, kv, &bits);
-        assert_true(bits == first);
-        tern_model_close(m);
-        tern_pool_destroy(one);
+        (void)perplexity(m, two, kv, PART, &bits);
+        assert_true(bits == part[kv]);
     }
-    unlink(path);
+    tern_model_close(m);
+    char list[128];
+    snprintf(list, sizeof list, "%s", levels);
+    uint32_t seen = 0;
+    for (char *level = strtok(list, ","); level; level = strtok(NULL, ","), seen++) {
+        TernKv jit = TERN_KV_I8 - (TernKv)(seen % 3); /* the blob has them all */
+        m = load(level, NULL, jit);
+        check_level(m, "JIT", level, jit, jit, part);
+        tern_model_close(m);
+        m = open_blob(level);
+        check_level(m, "blob", level, TERN_KV_F16, TERN_KV_I8, part);
+        for (TernKv kv = TERN_KV_F16; kv <= TERN_KV_I8 && !SLOW; kv++) {
+            /* the whole text: f32 as it was evaluated, the others as at the first level */
+            double got = perplexity(m, two, kv, ALL, &bits);
+            check_near(got, want, near_of(kv));
+            if (seen == 0 && kv != TERN_KV_F32) whole[kv] = bits;
+            if (bits != whole[kv]) fail_msg("%s, kv %d: other logits of the whole text", level, kv);
+        }
+        tern_model_close(m);
+    }
+    tern_pool_destroy(two);
+}
+
+static int setup(void **state) {
+    (void)state;
+    TernError err = {0};
+    TerncOptions o = {.size = sizeof o, .levels = *native_levels() ? NULL : "ref"};
+    int fd = mkstemp(blob);
+    if (fd < 0 || close(fd) || ternc_compile(NULL, &o, blob, NULL, &err) != TERN_OK) {
+        print_error("setup: %s\n", err.text);
+        return 1;
+    }
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    return unlink(blob);
 }
 
 int main(void) {
@@ -239,7 +287,7 @@ int main(void) {
         cmocka_unit_test(test_greedy_ids_are_the_references),
         cmocka_unit_test(test_perplexity_is_the_references_and_the_same_everywhere),
     };
-    int bad = cmocka_run_group_tests(tests, NULL, NULL);
+    int bad = cmocka_run_group_tests(tests, setup, teardown);
     json_decref(vectors);
     return bad;
 }

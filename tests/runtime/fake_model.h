@@ -12,7 +12,7 @@
 
 enum { VOCAB = 13, CONTEXT = 200, LAYERS = 2, HEADS = 2, HEAD_DIM = 3, HIDDEN = 8, TOPK = 5, POISON = 12 };
 enum { PUT, ATTEND, HEAD, TOP, HIDE, LAUNCHES };
-/* Row classes of each cache type; variants 0 to 2 are f16, 3 to 5 f32. */
+/* Row classes of each cache type; variants 0 to 2 are f16, 3 to 5 f32, 6 to 8 (of fake_maker_kvs) i8. */
 static const uint32_t row_class[3][2] = {{1, 1}, {2, 6}, {7, 20}};
 
 /* Operands in the order of the launches; each launch has a range of its own. */
@@ -111,7 +111,8 @@ static inline void fake_prog(Maker *m, uint32_t level, uint32_t kv, const uint32
 }
 
 static inline void fake_plan(Maker *m, uint32_t level, uint32_t kv) {
-    uint64_t page = HEADS * HEAD_DIM * 64 * (kv == TN_KVTYPE_F32 ? 4 : 2);
+    static const uint32_t bytes[] = {0, 2 * HEAD_DIM, 4 * HEAD_DIM, HEAD_DIM + 4}; /* a position and head */
+    uint64_t page = (uint64_t)HEADS * 64 * bytes[kv];
     TnBlobPlan p = {.arena_const = 64,
                     .scratch = 64 * LAUNCHES,
                     .key_page = page,
@@ -124,9 +125,9 @@ static inline void fake_plan(Maker *m, uint32_t level, uint32_t kv) {
     tn_buf_put(&m->s[maker_add(m, TN_SECTION_PLAN, level, 8)].bytes, &p, sizeof p);
 }
 
-/* META, CODE (if level is not ref), six PROG, six PLAN, an optional section of an unknown kind, CHNK, WGHT.
- */
-static inline Maker fake_maker(uint32_t level, size_t weight_bytes) {
+/* META, CODE (if level is not ref), three PROG for each of the first `kvs` cache types, as many PLAN, an optional
+ * section of an unknown kind, CHNK, WGHT. */
+static inline Maker fake_maker_kvs(uint32_t level, size_t weight_bytes, uint32_t kvs) {
     Maker m = {0};
     TnBuf *meta = &m.s[maker_add(&m, TN_SECTION_META, 0, 64)].bytes;
     TnBlobMeta f = {.n_vocab = VOCAB,
@@ -161,8 +162,8 @@ static inline Maker fake_maker(uint32_t level, size_t weight_bytes) {
                    level < TN_LEVEL_NEON_DOTPROD ? 1 : 4);
         tn_buf_align(b, 4);
     }
-    for (uint32_t i = 0; i < 6; i++) fake_prog(&m, level, 1 + i / 3, row_class[i % 3], code);
-    for (uint32_t i = 0; i < 6; i++) fake_plan(&m, level, 1 + i / 3);
+    for (uint32_t i = 0; i < 3 * kvs; i++) fake_prog(&m, level, 1 + i / 3, row_class[i % 3], code);
+    for (uint32_t i = 0; i < 3 * kvs; i++) fake_plan(&m, level, 1 + i / 3);
     uint32_t later = maker_add(&m, 77, 0, 16);
     m.s[later].row.flags = 0;
     tn_buf_puts(&m.s[later].bytes, "of a later version");
@@ -172,11 +173,20 @@ static inline Maker fake_maker(uint32_t level, size_t weight_bytes) {
     return m;
 }
 
-static inline Image fake_image(void) {
-    Maker m = fake_maker(TN_LEVEL_REF, 300);
+/* With f16 and f32: six PROG, six PLAN. */
+static inline Maker fake_maker(uint32_t level, size_t weight_bytes) {
+    return fake_maker_kvs(level, weight_bytes, 2);
+}
+
+static inline Image fake_image_kvs(uint32_t kvs) {
+    Maker m = fake_maker_kvs(TN_LEVEL_REF, 300, kvs);
     Image image = maker_seal(&m);
     maker_free(&m);
     return image;
+}
+
+static inline Image fake_image(void) {
+    return fake_image_kvs(2);
 }
 
 /* The meaning: what both the kernels and the oracle compute from a sequence of tokens. */
@@ -211,7 +221,7 @@ static inline void fake_top(const float *logits, int32_t ids[TOPK], float values
  * kind shows. */
 
 typedef struct Fake {
-    uint64_t calls[6][LAUNCHES];
+    uint64_t calls[9][LAUNCHES];
     uint64_t faults; /* what a kernel saw and should not have seen */
     int64_t most_rows, most_wants;
 } Fake;
@@ -219,50 +229,63 @@ typedef struct Fake {
 static inline uint32_t element(int32_t token, uint32_t layer, uint32_t h, uint32_t d, uint32_t value) {
     return (uint32_t)(token + 1) + 20 * (((layer * HEADS + h) * HEAD_DIM + d) * 2 + value);
 }
-static inline uint32_t cache_get(const void *p, size_t i, bool wide) {
-    return wide ? ((const uint32_t *)p)[i] : ((const uint16_t *)p)[i];
+/* Where a head's part of a page begins: its elements, and in an int8 cache the scales of its 64 positions. */
+static inline uint8_t *head_at(void *cache, uint32_t kv, int32_t page, uint32_t h) {
+    size_t bytes = kv == TN_KVTYPE_F32 ? 4 : kv == TN_KVTYPE_F16 ? 2 : 1;
+    return (uint8_t *)cache + ((size_t)page * HEADS + h) * 64 * (HEAD_DIM * bytes + (bytes == 1 ? 4 : 0));
 }
-static inline void cache_set(void *p, size_t i, bool wide, uint32_t x) {
-    if (wide)
-        ((uint32_t *)p)[i] = x;
+static inline size_t index_of(bool value, uint32_t d, int32_t pos) {
+    return value ? (size_t)pos % 64 * HEAD_DIM + d : d * (size_t)64 + (size_t)pos % 64;
+}
+static inline uint32_t cache_get(const uint8_t *head, uint32_t kv, size_t i) {
+    if (kv == TN_KVTYPE_I8) return head[i];
+    return kv == TN_KVTYPE_F32 ? ((const uint32_t *)(const void *)head)[i]
+                               : ((const uint16_t *)(const void *)head)[i];
+}
+static inline void cache_set(uint8_t *head, uint32_t kv, size_t i, uint32_t x) {
+    if (kv == TN_KVTYPE_I8)
+        head[i] = (uint8_t)x;
+    else if (kv == TN_KVTYPE_F32)
+        ((uint32_t *)(void *)head)[i] = x;
     else
-        ((uint16_t *)p)[i] = (uint16_t)x;
+        ((uint16_t *)(void *)head)[i] = (uint16_t)x;
 }
-static inline size_t key_index(int32_t page, uint32_t h, uint32_t d, int32_t pos) {
-    return (((size_t)page * HEADS + h) * HEAD_DIM + d) * 64 + (size_t)pos % 64;
+/* The scale of a position: a number as the elements of its d = 0. */
+static inline float *scale_at(uint8_t *head, int32_t pos) {
+    return (float *)(void *)(head + (size_t)64 * HEAD_DIM) + pos % 64;
 }
-static inline size_t value_index(int32_t page, uint32_t h, uint32_t d, int32_t pos) {
-    return (((size_t)page * HEADS + h) * 64 + (size_t)pos % 64) * HEAD_DIM + d;
-}
-#define EACH_ELEMENT(l, h, d)                                                                                \
+#define EACH_ELEMENT(l, h, d, value)                                                                         \
     for (uint32_t l = 0; l < LAYERS; l++)                                                                    \
         for (uint32_t h = 0; h < HEADS; h++)                                                                 \
-            for (uint32_t d = 0; d < HEAD_DIM; d++)
+            for (uint32_t d = 0; d < HEAD_DIM; d++)                                                          \
+                for (uint32_t value = 0; value < 2; value++)
 
-static inline void fake_put(const TnLaunch *a, bool wide) {
+static inline void fake_put(const TnLaunch *a, uint32_t kv) {
     const int32_t *ids = a->ptr[0], *pos = a->ptr[1], *slot = a->ptr[2], *table = a->ptr[3];
     for (int64_t t = 0; t < a->sym[TN_ABI_T]; t++) {
         int32_t page = table[slot[t] * a->sym[TN_ABI_P] + pos[t] / 64];
-        EACH_ELEMENT(l, h, d) {
-            cache_set(a->ptr[5 + 2 * l], key_index(page, h, d, pos[t]), wide, element(ids[t], l, h, d, 0));
-            cache_set(a->ptr[6 + 2 * l], value_index(page, h, d, pos[t]), wide, element(ids[t], l, h, d, 1));
+        EACH_ELEMENT(l, h, d, value) {
+            uint8_t *head = head_at(a->ptr[5 + 2 * l + value], kv, page, h);
+            cache_set(head, kv, index_of(value, d, pos[t]), element(ids[t], l, h, d, value));
+            if (kv == TN_KVTYPE_I8) *scale_at(head, pos[t]) = (float)element(ids[t], l, h, 0, value);
         }
     }
 }
 
 /* Whether what is stored at a position is what `token` stores; token -1: nothing. */
-static inline bool holds(const TnLaunch *a, bool wide, int32_t page, int32_t pos, int32_t token) {
-    EACH_ELEMENT(l, h, d) {
-        uint32_t k = token < 0 ? 0 : element(token, l, h, d, 0),
-                 v = token < 0 ? 0 : element(token, l, h, d, 1);
-        if (cache_get(a->ptr[5 + 2 * l], key_index(page, h, d, pos), wide) != k ||
-            cache_get(a->ptr[6 + 2 * l], value_index(page, h, d, pos), wide) != v)
+static inline bool holds(const TnLaunch *a, uint32_t kv, int32_t page, int32_t pos, int32_t token) {
+    EACH_ELEMENT(l, h, d, value) {
+        uint8_t *head = head_at(a->ptr[5 + 2 * l + value], kv, page, h);
+        uint32_t x = token < 0 ? 0 : element(token, l, h, d, value),
+                 scale = token < 0 ? 0 : element(token, l, h, 0, value);
+        if (cache_get(head, kv, index_of(value, d, pos)) != (kv == TN_KVTYPE_I8 ? (uint8_t)x : x) ||
+            (kv == TN_KVTYPE_I8 && *scale_at(head, pos) != (float)scale))
             return false;
     }
     return true;
 }
 
-static inline void fake_attend(Fake *f, const TnLaunch *a, bool wide) {
+static inline void fake_attend(Fake *f, const TnLaunch *a, uint32_t kv) {
     const int32_t *pos = a->ptr[1], *slot = a->ptr[2], *table = a->ptr[3];
     uint8_t *out = a->ptr[5 + 2 * LAYERS];
     for (int64_t t = 0; t < a->sym[TN_ABI_T]; t++) {
@@ -271,15 +294,15 @@ static inline void fake_attend(Fake *f, const TnLaunch *a, bool wide) {
         int32_t token = -1;
         for (int32_t j = 0; j <= pos[t]; j++) {
             if (pages[j / 64] < 0 || pages[j / 64] >= a->sym[TN_ABI_N]) abort();
-            token = (int32_t)cache_get(a->ptr[5], key_index(pages[j / 64], 0, 0, j), wide) - 1;
-            f->faults += !holds(a, wide, pages[j / 64], j, token);
+            token = (int32_t)cache_get(head_at(a->ptr[5], kv, pages[j / 64], 0), kv, index_of(0, 0, j)) - 1;
+            f->faults += !holds(a, kv, pages[j / 64], j, token);
             hash = fold(hash, token);
         }
         /* Behind a slot's last row its page must read as zero: masked positions may be multiplied. */
         bool last = true;
         for (int64_t u = t + 1; u < a->sym[TN_ABI_T]; u++) last &= slot[u] != slot[t];
         for (int32_t j = pos[t] + 1; last && j % 64 != 0; j++)
-            f->faults += !holds(a, wide, pages[j / 64], j, -1);
+            f->faults += !holds(a, kv, pages[j / 64], j, -1);
         memcpy(out + 64 * t, &hash, sizeof hash);
         memcpy(out + 64 * t + 8, &token, sizeof token);
     }
@@ -299,10 +322,10 @@ static inline void fake_run(void *user, uint32_t variant, uint32_t launch, const
     switch (launch) {
     case PUT:
         memset(a->ptr[5 + 2 * LAYERS], 1, 64);
-        fake_put(a, variant >= 3);
+        fake_put(a, 1 + variant / 3);
         break;
     case ATTEND:
-        fake_attend(f, a, variant >= 3);
+        fake_attend(f, a, 1 + variant / 3);
         break;
     case HEAD:
         for (int64_t r = 0; r < sym[TN_ABI_R]; r++) {

@@ -20,7 +20,7 @@ static int open_fake(void **state) {
     TernKernels k = fake_kernels(&fake);
     TernModelOptions o = {.size = sizeof o, .kernels = &k};
     TernPoolOptions po = {.size = sizeof po, .threads = 2};
-    image = fake_image();
+    image = fake_image_kvs(3);
     return tern_pool_create(&po, &pool, NULL) ||
            tern_model_open_memory(image.data, image.size, &o, &model, NULL);
 }
@@ -113,7 +113,7 @@ static void anything_goes(void **state) {
         TernSessionOptions so = {.slots = 1 + draw(&seed, SLOTS),
                                  .context = 1 + draw(&seed, CONTEXT),
                                  .batch = draw(&seed, 21),
-                                 .kv = draw(&seed, 3)};
+                                 .kv = draw(&seed, 4)};
         so.wants = so.batch ? draw(&seed, so.batch + 1) : draw(&seed, 21);
         memset(&fake, 0, sizeof fake);
         TernSession *s = session_of(so);
@@ -193,11 +193,11 @@ static void chunks_and_variants(void **state) {
     tern_session_destroy(s);
 }
 
-/* One slot lets a shared page go while the other still reads it; a NaN's page is clean for its next owner. */
-static void shared_pages(void **state) {
-    (void)state;
+/* One slot lets a shared page go while the other still reads it; a NaN's page is clean for its next owner.
+ * An int8 page has scales, which go the same ways. */
+static void share_pages(TernKv kv) {
     memset(&fake, 0, sizeof fake);
-    TernSession *s = session_of((TernSessionOptions){.slots = 3, .context = 130});
+    TernSession *s = session_of((TernSessionOptions){.slots = 3, .context = 130, .kv = kv});
     Oracle o = {0};
     TernRow rows[ROWS];
     for (uint32_t i = 0; i < ROWS; i++) rows[i] = (TernRow){(int32_t)(i % POISON), 0, TERN_WANT_GREEDY};
@@ -221,6 +221,11 @@ static void shared_pages(void **state) {
     assert_int_equal(tern_session_length(s, 1), 126);
     assert_int_equal(fake.faults, 0);
     tern_session_destroy(s);
+}
+
+static void shared_pages(void **state) {
+    (void)state;
+    for (TernKv kv = TERN_KV_F16; kv <= TERN_KV_I8; kv++) share_pages(kv);
 }
 
 /* Errors: exact lines, and nothing changes. */
@@ -366,15 +371,14 @@ static void option_errors(void **state) {
 }
 
 /* What tern_session_bytes says is enough, to the byte, and the caller's memory is as good as a mapping. */
-static void own_memory(void **state) {
-    (void)state;
-    TernSessionOptions o = {
-        .size = sizeof o, .slots = 2, .context = 100, .batch = 10, .wants = 3, .kv = TERN_KV_F32};
+static void own_memory_of(TernKv kv, uint64_t head_bytes) {
+    TernSessionOptions o = {.size = sizeof o, .slots = 2, .context = 100, .batch = 10, .wants = 3, .kv = kv};
     TernSessionBytes b;
     TernError err = {0};
     assert_int_equal(tern_session_bytes(model, pool, &o, &b, &err), TERN_OK);
     assert_int_equal(b.total, b.arena + b.scratch + b.cache + b.tables);
-    assert_true(b.cache >= 2 * 2 * 2 * LAYERS * HEADS * HEAD_DIM * 64 * 4);
+    uint64_t pages = 2 * 2 * 2 * LAYERS * HEADS * 64 * head_bytes; /* keys and values begin on a page each */
+    assert_true(b.cache >= pages && b.cache < pages + 2 * 4096);
     uint8_t *memory = aligned_alloc(64, b.total + 64);
     o.memory = memory;
     o.memory_bytes = b.total - 1;
@@ -401,6 +405,13 @@ static void own_memory(void **state) {
         tern_session_destroy(s);
     }
     free(memory);
+}
+
+static void own_memory(void **state) {
+    (void)state;
+    own_memory_of(TERN_KV_F32, HEAD_DIM * 4);
+    own_memory_of(TERN_KV_F16, HEAD_DIM * 2);
+    own_memory_of(TERN_KV_I8, HEAD_DIM + 4);
 }
 
 int main(void) {
