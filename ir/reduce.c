@@ -9,7 +9,8 @@
  *   input           one value becomes an input
  *   bypass          the readers of a value read an operand of the same type instead
  *   simple source   a weight becomes `random` of its type, or of t8 or f32 where the encoding is a file's
- *   shrink          a constant dim becomes smaller, in one weight or input or wherever that number stands
+ *   shrink          a constant dim becomes smaller, in one weight or input or wherever that number stands; a slice
+ *                   begins at column 0 or has one column
  *
  * After every edit what nobody reads is left out. Cuts are tried by bisection: a failure that is there with the
  * first k values is taken to be there with more, which is true of miscompiled values and only costs size where it
@@ -35,6 +36,8 @@ typedef struct Edit {
     int dim;
     int64_t from, to; /* 0: none */
     bool multiples;   /* of `from` too: heads times head */
+    TnRef slice;      /* gets lo and n, or TN_NONE */
+    int64_t lo, n;
 } Edit;
 
 typedef struct Reduce {
@@ -50,7 +53,8 @@ static Edit edit_new(const TnGraph *g) {
     return (Edit){.act = tn_xcalloc((size_t)g->n + 1, sizeof(Act)),
                   .alias = tn_xcalloc((size_t)g->n + 1, sizeof(TnRef)),
                   .shown = tn_xcalloc((size_t)g->n + 1, sizeof(bool)),
-                  .dim_of = TN_NONE};
+                  .dim_of = TN_NONE,
+                  .slice = TN_NONE};
 }
 static void edit_free(Edit *e) {
     free(e->act);
@@ -138,7 +142,9 @@ static bool add_edited(TnGraph *to, const TnGraph *g, const Edit *e, TnRef r, Tn
         if ((args[i] = map[n->args[i]]) == TN_NONE) return false;
     for (uint32_t i = 0; i < n_attrs; i++) {
         attrs[i] = n->attrs[i];
-        if (n->op == TN_OP_slice) { /* a column count or the start of one */
+        if (r == e->slice) {
+            attrs[i].i = attrs[i].key == TN_ATTR_lo ? e->lo : e->n;
+        } else if (n->op == TN_OP_slice) { /* a column count or the start of one */
             if (e->from && e->dim_of == TN_NONE && attrs[i].i % e->from == 0)
                 attrs[i].i = attrs[i].i / e->from * e->to;
         } else if (attrs[i].key == TN_ATTR_values) {
@@ -335,8 +341,31 @@ static bool try_dim(Reduce *x, TnRef only, int dim, int64_t from, bool multiples
     return false;
 }
 
-static bool shrink_dims(Reduce *x) {
+/* Slices from column 0, of one column: what keeps the dim before them large. */
+static bool shrink_slices(Reduce *x) {
     bool any = false;
+    for (TnRef r = 0; r < x->g->n; r++) {
+        if (x->g->nodes[r].op != TN_OP_slice) continue;
+        int64_t lo = tn_attr_int(&x->g->nodes[r], TN_ATTR_lo), n = tn_attr_int(&x->g->nodes[r], TN_ATTR_n);
+        const int64_t tries[][2] = {{0, 1}, {0, n}, {lo, 1}};
+        for (size_t i = 0; i < TN_COUNT(tries); i++) {
+            if (tries[i][0] + tries[i][1] >= lo + n) continue;
+            Edit e = edit_new(x->g);
+            e.slice = r;
+            e.lo = tries[i][0];
+            e.n = tries[i][1];
+            bool yes = keep_if_failing(x, &e);
+            edit_free(&e);
+            if (!yes) continue;
+            any = true;
+            break;
+        }
+    }
+    return any;
+}
+
+static bool shrink_dims(Reduce *x) {
+    bool any = shrink_slices(x);
     for (TnRef r = 0; r < x->g->n; r++) {
         if (!tn_node_is_source(x->g, r) && x->g->nodes[r].op != TN_OP_input) continue;
         for (int i = 0; i < x->g->nodes[r].type.rank; i++)
