@@ -99,8 +99,8 @@ TernStatus tn_graph_lower(TnGraph *g, TnStage stage, const char *level, TnKv kv,
     targets[ctx.n_targets++] = &tn_target_ref.desc;
     if (g->stage == TN_STAGE_MODEL) TN_TRY(tn_passes_run(g, TN_PASSES_MODEL, &ctx, err));
     if (stage == TN_STAGE_MODEL) return TERN_OK;
-    if (g->stage == TN_STAGE_MODEL) TN_TRY(tn_passes_run(g, "fuse", &ctx, err));
+    if (g->stage == TN_STAGE_MODEL) TN_TRY(tn_passes_run(g, TN_PASSES_FUSE, &ctx, err));
     if (stage == TN_STAGE_PLANNED && g->stage == TN_STAGE_FUSED)
-        TN_TRY(tn_passes_run(g, "layout,tile,plan", &ctx, err));
+        TN_TRY(tn_passes_run(g, TN_PASSES_PLAN, &ctx, err));
     return TERN_OK;
 }

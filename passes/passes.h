@@ -60,7 +60,9 @@ TernStatus tn_passes_run(TnGraph *g, const char *list, const TnPassCtx *ctx, Ter
 #define TN_PASSES_MODEL "fold,cse,dce,merge,screen"
 /* Those of the second half without which there is no program. */
 #define TN_PASSES_LEAST   "fuse,layout,tile,plan"
-#define TN_PASSES_VARIANT "split,fuse,gate,layout,tile,plan"
+#define TN_PASSES_FUSE    "split,fuse,gate"
+#define TN_PASSES_PLAN    "layout,tile,plan"
+#define TN_PASSES_VARIANT TN_PASSES_FUSE "," TN_PASSES_PLAN
 
 /* ---- plan.c: the memory of a planned graph.
  *
