@@ -263,7 +263,10 @@ static void strips(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVM
     TnEnc enc = weight(b)->enc;
     int64_t k = weight(b)->dim[1], many = tn_lb_most_rows(b, b->k->root) > MOST ? most(b) : MOST + 1;
     static const int sizes[] = {2, 4, 6, 8};
-    int64_t below = 0;
+    int64_t below = 1;
+    TnIf one = tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntEQ, n_x, tn_lb_i64(b, 1), ""));
+    strip(b, w, n, x, acc, buf); /* of a prompt, one row wants the head */
+    tn_lb_if_end(b, &one);
     /* the least size that holds n_x rows; a block of many rows is a whole one but at the end */
     for (size_t i = 0; i < TN_COUNT(sizes) && below < many - 1; i++) {
         LLVMValueRef lo = LLVMBuildICmp(b->b, LLVMIntSGT, n_x, tn_lb_i64(b, below), "");

@@ -170,15 +170,21 @@ bool machine_read_rate(Machine *m, uint32_t threads, size_t bytes, bool huge) {
 /* ---- dot products: so many turns; returns multiply-adds a turn */
 
 #if defined(__x86_64__)
+/* Written out, since sums that a loop indexes would lie in memory. */
+#define TIMES4(x)  x(0) x(1) x(2) x(3)
+#define TIMES12(x) TIMES4(x) x(4) x(5) x(6) x(7) x(8) x(9) x(10) x(11)
+
 __attribute__((target("avx512f,avx512bw,avx512vnni"))) static long dot_vnni(long turns, uint64_t *sum) {
     enum { N = 12 };
     __m512i acc[N], a = _mm512_set1_epi8(1), b = _mm512_set1_epi8(2);
     for (int i = 0; i < N; i++) acc[i] = _mm512_setzero_si512();
-    for (long n = 0; n < turns; n++)
-        for (int i = 0; i < N; i++) {
-            acc[i] = _mm512_dpbusd_epi32(acc[i], a, b);
-            __asm__("" : "+v"(acc[i]));
-        }
+#define DOT(i)                                                                                               \
+    acc[i] = _mm512_dpbusd_epi32(acc[i], a, b);                                                              \
+    __asm__("" : "+v"(acc[i]));
+    for (long n = 0; n < turns; n++) {
+        TIMES12(DOT)
+    }
+#undef DOT
     for (int i = 1; i < N; i++) acc[0] = _mm512_add_epi32(acc[0], acc[i]);
     *sum += (uint64_t)_mm_cvtsi128_si64(_mm512_castsi512_si128(acc[0]));
     return N * 64;
@@ -188,16 +194,20 @@ __attribute__((target("avx2"))) static long dot_maddubs(long turns, uint64_t *su
     enum { N = 4 };
     __m256i acc[N], a = _mm256_set1_epi8(1), b = _mm256_set1_epi8(2), ones = _mm256_set1_epi16(1);
     for (int i = 0; i < N; i++) acc[i] = _mm256_setzero_si256();
-    for (long n = 0; n < turns; n++)
-        for (int i = 0; i < N; i++) {
-            __m256i p[4];
-            for (int j = 0; j < 4; j++) {
-                p[j] = _mm256_maddubs_epi16(a, b);
-                __asm__("" : "+x"(p[j])); /* each is made */
-            }
-            p[0] = _mm256_add_epi16(_mm256_add_epi16(p[0], p[1]), _mm256_add_epi16(p[2], p[3]));
-            acc[i] = _mm256_add_epi32(acc[i], _mm256_madd_epi16(p[0], ones));
-        }
+    __m256i p[4];
+#define MAKE(j)                                                                                              \
+    p[j] = _mm256_maddubs_epi16(a, b);                                                                       \
+    __asm__("" : "+x"(p[j])); /* each is made */
+#define DOT(i)                                                                                               \
+    MAKE(0)                                                                                                  \
+    MAKE(1) MAKE(2) MAKE(3) p[0] =                                                                           \
+        _mm256_add_epi16(_mm256_add_epi16(p[0], p[1]), _mm256_add_epi16(p[2], p[3]));                        \
+    acc[i] = _mm256_add_epi32(acc[i], _mm256_madd_epi16(p[0], ones));
+    for (long n = 0; n < turns; n++) {
+        TIMES4(DOT)
+    }
+#undef DOT
+#undef MAKE
     for (int i = 1; i < N; i++) acc[0] = _mm256_add_epi32(acc[0], acc[i]);
     *sum += (uint64_t)_mm_cvtsi128_si64(_mm256_castsi256_si128(acc[0]));
     return N * 4 * 32;
