@@ -170,47 +170,56 @@ bool machine_read_rate(Machine *m, uint32_t threads, size_t bytes, bool huge) {
 /* ---- dot products: so many turns; returns multiply-adds a turn */
 
 #if defined(__x86_64__)
-/* Written out, since sums that a loop indexes would lie in memory. */
+/* Written out and named one by one: sums that a loop indexes would lie in memory. The asm keeps each product from
+ * being made once for all. */
 #define TIMES4(x)  x(0) x(1) x(2) x(3)
 #define TIMES12(x) TIMES4(x) x(4) x(5) x(6) x(7) x(8) x(9) x(10) x(11)
 
 __attribute__((target("avx512f,avx512bw,avx512vnni"))) static long dot_vnni(long turns, uint64_t *sum) {
-    enum { N = 12 };
-    __m512i acc[N], a = _mm512_set1_epi8(1), b = _mm512_set1_epi8(2);
-    for (int i = 0; i < N; i++) acc[i] = _mm512_setzero_si512();
+    __m512i a = _mm512_set1_epi8(1), b = _mm512_set1_epi8(2), all = _mm512_setzero_si512();
+#define ZERO(i) __m512i s##i = all;
 #define DOT(i)                                                                                               \
-    acc[i] = _mm512_dpbusd_epi32(acc[i], a, b);                                                              \
-    __asm__("" : "+v"(acc[i]));
+    s##i = _mm512_dpbusd_epi32(s##i, a, b);                                                                  \
+    __asm__ volatile("" : "+v"(s##i));
+#define ADD(i) all = _mm512_add_epi32(all, s##i);
+    TIMES12(ZERO)
     for (long n = 0; n < turns; n++) {
         TIMES12(DOT)
     }
+    TIMES12(ADD)
+#undef ZERO
 #undef DOT
-    for (int i = 1; i < N; i++) acc[0] = _mm512_add_epi32(acc[0], acc[i]);
-    *sum += (uint64_t)_mm_cvtsi128_si64(_mm512_castsi512_si128(acc[0]));
-    return N * 64;
+#undef ADD
+    *sum += (uint64_t)_mm_cvtsi128_si64(_mm512_castsi512_si128(all));
+    return 12 * 64;
 }
 
 __attribute__((target("avx2"))) static long dot_maddubs(long turns, uint64_t *sum) {
-    enum { N = 4 };
-    __m256i acc[N], a = _mm256_set1_epi8(1), b = _mm256_set1_epi8(2), ones = _mm256_set1_epi16(1);
-    for (int i = 0; i < N; i++) acc[i] = _mm256_setzero_si256();
-    __m256i p[4];
+    __m256i a = _mm256_set1_epi8(1), b = _mm256_set1_epi8(2), ones = _mm256_set1_epi16(1);
+    __m256i all = _mm256_setzero_si256(), p0 = all, p1 = all, p2 = all, p3 = all;
+#define ZERO(i) __m256i s##i = all;
 #define MAKE(j)                                                                                              \
-    p[j] = _mm256_maddubs_epi16(a, b);                                                                       \
-    __asm__("" : "+x"(p[j])); /* each is made */
+    p##j = _mm256_maddubs_epi16(a, b);                                                                       \
+    __asm__ volatile("" : "+x"(p##j));
 #define DOT(i)                                                                                               \
     MAKE(0)                                                                                                  \
-    MAKE(1) MAKE(2) MAKE(3) p[0] =                                                                           \
-        _mm256_add_epi16(_mm256_add_epi16(p[0], p[1]), _mm256_add_epi16(p[2], p[3]));                        \
-    acc[i] = _mm256_add_epi32(acc[i], _mm256_madd_epi16(p[0], ones));
+    MAKE(1)                                                                                                  \
+    MAKE(2)                                                                                                  \
+    MAKE(3)                                                                                                  \
+    p0 = _mm256_add_epi16(_mm256_add_epi16(p0, p1), _mm256_add_epi16(p2, p3));                               \
+    s##i = _mm256_add_epi32(s##i, _mm256_madd_epi16(p0, ones));
+#define ADD(i) all = _mm256_add_epi32(all, s##i);
+    TIMES4(ZERO)
     for (long n = 0; n < turns; n++) {
         TIMES4(DOT)
     }
-#undef DOT
+    TIMES4(ADD)
+#undef ZERO
 #undef MAKE
-    for (int i = 1; i < N; i++) acc[0] = _mm256_add_epi32(acc[0], acc[i]);
-    *sum += (uint64_t)_mm_cvtsi128_si64(_mm256_castsi256_si128(acc[0]));
-    return N * 4 * 32;
+#undef DOT
+#undef ADD
+    *sum += (uint64_t)_mm_cvtsi128_si64(_mm256_castsi256_si128(all));
+    return 4 * 4 * 32;
 }
 
 /* Two by two tiles: the least with which every product needs one load at most. The state is asked of the system. */
