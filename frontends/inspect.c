@@ -194,9 +194,9 @@ static void print_variants(const TernModel *m, TnBuf *b) {
             snprintf(rows, sizeof rows, "%u", p.rows_lo);
         else
             snprintf(rows, sizeof rows, "%u..%u", p.rows_lo, p.rows_hi);
-        tn_buf_printf(b, "  %-12s %-4s %-9s %8u %8u %14.1f  %llu", level_name(p.level),
-                      tn_kv_names[p.kv], rows, p.n_launches, l.n_barriers,
-                      MIB(l.weight_bytes), (unsigned long long)l.arena_const);
+        tn_buf_printf(b, "  %-12s %-4s %-9s %8u %8u %14.1f  %llu", level_name(p.level), tn_kv_names[p.kv],
+                      rows, p.n_launches, l.n_barriers, MIB(l.weight_bytes),
+                      (unsigned long long)l.arena_const);
         for (int s = 0; s < 7; s++)
             if (l.arena[s]) tn_buf_printf(b, " + %llu %c", (unsigned long long)l.arena[s], syms[s]);
         tn_buf_printf(b, "; %llu", (unsigned long long)l.scratch);
@@ -247,9 +247,8 @@ static TernStatus print_plan(const TernModel *m, TnBuf *b, TernError *err) {
         tn_diag_free(&d);
         return st;
     }
-    tn_buf_printf(b, "\nplan of level %s, kv %s, rows %lld..%lld\n", gs[0]->level,
-                  tn_kv_names[gs[0]->kv], (long long)gs[0]->rows_lo,
-                  (long long)gs[0]->rows_hi);
+    tn_buf_printf(b, "\nplan of level %s, kv %s, rows %lld..%lld\n", gs[0]->level, tn_kv_names[gs[0]->kv],
+                  (long long)gs[0]->rows_lo, (long long)gs[0]->rows_hi);
     tn_plan_table(gs[0], b);
     for (uint32_t i = 0; i < n_graphs; i++) tn_graph_destroy(gs[i]);
     free(gs);

@@ -2,8 +2,7 @@
  * of each stands in tests/data/hostile.txt (TERN_REFRESH=1 writes it anew: look at the diff).
  *
  * The texts are made here, since some of them are large: one good graph with one thing wrong, at every place where
- * that thing can be wrong; then whole files that are something else. tests/data/hostile/ holds those that were
- * found by fuzzers. */
+ * that thing can be wrong; then whole files that are something else. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
