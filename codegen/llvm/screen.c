@@ -111,7 +111,8 @@ static void limbs(TnLb *b, TnFrame *f, TnRef ref) {
     for (int64_t i = 0; i < TN_Q14_HEAD; i += TN_LANES)
         tn_lb_store(b, LLVMConstNull(bytes), tn_lb_atc(b, out, i), 32);
     LLVMValueRef up = splat_double(b, 1.0 + 0x1p-20, 1);
-    LLVMValueRef places = splat_double(b, (double)((n + 31) / 32 + 16) * 0x1p-24 * 1.01, 1);
+    int64_t steps = (n + 31) / 32 + 16;
+    LLVMValueRef places = splat_double(b, (double)steps * 0x1p-24 * 1.01, 1);
     LLVMValueRef norm = LLVMBuildFMul(b->b, tn_lb_sqrt(b, tn_lb_tree(b, m.out[2], TN_FOLD_FADD)), up, "");
     LLVMValueRef error = LLVMBuildFMul(b->b, tn_lb_sqrt(b, tn_lb_tree(b, m.out[3], TN_FOLD_FADD)), up, "");
     tn_lb_store(b, d, out, 4);

@@ -141,7 +141,7 @@ static LLVMValueRef strip_function(TnLb *b, int64_t k, bool listed) {
     }
     LLVMValueRef row = tn_lb_elem(b, w, at, row_bytes);
     TnLoop i = tn_lb_loop(b, zero, tn_lb_i64(b, lines), 1);
-    LLVMValueRef acc[4];
+    LLVMValueRef acc[4] = {NULL};
     for (int a = 0; a < n; a++) acc[a] = tn_lb_carry(b, &i, LLVMConstNull(ints));
     LLVMValueRef codes = tn_lb_carry(b, &i, x), from = tn_lb_elem(b, row, i.i, LINE);
     if (listed) {

@@ -74,10 +74,10 @@ void tn_tm_transpose(TnLb *b, LLVMValueRef *v, int n) {
             v[i + size] = tn_lb_shuffle(b, x, y, hi, n);
         }
     /* now v[4g + s], block j: column 4j + c of rows 4g .. 4g + 3, where s is c with its bits swapped */
-    LLVMValueRef t[16];
+    LLVMValueRef t[16] = {NULL};
     static const int swap[] = {0, 2, 1, 3};
     for (int c = 0; c < 4; c++) {
-        LLVMValueRef u[4], m[4];
+        LLVMValueRef u[4] = {NULL}, m[4] = {NULL};
         for (int g = 0; g < blocks; g++) u[g] = v[4 * g + swap[c]];
         if (blocks == 1) t[c] = u[0];
         for (int j = 0; blocks == 2 && j < 2; j++)
@@ -122,7 +122,7 @@ static LLVMValueRef prepare_function(TnLb *b) {
     LLVMValueRef to = tn_lb_elem(b, panel, l.i, (int64_t)TN_CODES * lanes);
     LLVMValueRef three = tn_lb_splat_const(b, LLVMConstInt(b->t_i8, 3, 0), size);
     for (int at = 0; at < TN_LINE; at += size) {
-        LLVMValueRef v[16];
+        LLVMValueRef v[16] = {NULL};
         for (int i = 0; i < lanes; i++)
             v[i] = tn_lb_load(b, tn_tm_ints(b), tn_lb_atc(b, tn_lb_at(b, row[i], off), at), (unsigned)size);
         tn_tm_transpose(b, v, lanes);

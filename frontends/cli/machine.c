@@ -196,7 +196,7 @@ __attribute__((target("avx512f,avx512bw,avx512vnni"))) static long dot_vnni(long
 
 __attribute__((target("avx2"))) static long dot_maddubs(long turns, uint64_t *sum) {
     __m256i a = _mm256_set1_epi8(1), b = _mm256_set1_epi8(2), ones = _mm256_set1_epi16(1);
-    __m256i all = _mm256_setzero_si256(), p0 = all, p1 = all, p2 = all, p3 = all;
+    __m256i all = _mm256_setzero_si256(), p0, p1, p2, p3;
 #define ZERO(i) __m256i s##i = all;
 #define MAKE(j)                                                                                              \
     p##j = _mm256_maddubs_epi16(a, b);                                                                       \
