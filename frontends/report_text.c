@@ -124,9 +124,10 @@ static void put_memory(const TnReport *r, TnBuf *b) {
                       MIB(r->stored_bytes), MIB(r->packed_bytes), MIB(fifths(r)));
     if (r->n_other) tn_buf_printf(b, "  %-18s %10.1f in the file\n", "dense matrices", MIB(r->other_bytes));
     tn_buf_printf(b, "  %-18s %10.1f in the file", "embedding, head", MIB(r->table_bytes));
-    for (size_t i = 0; i < TN_COUNT(table_types); i++)
-        tn_buf_printf(b, " %10.1f %s", MIB(r->n_table / table_types[i].elems * table_types[i].bytes),
-                      table_types[i].name);
+    for (size_t i = 0; i < TN_COUNT(table_types); i++) {
+        uint64_t bytes = r->n_table / table_types[i].elems * table_types[i].bytes;
+        tn_buf_printf(b, " %10.1f %s", MIB(bytes), table_types[i].name);
+    }
     tn_buf_printf(b, "\n  %-18s %10.1f f32\n", "norms", MIB(r->n_norm * 4));
     tn_buf_printf(b, "  %-18s %10.1f\n", "all, as planned", MIB(r->planned_bytes));
     for (uint32_t i = 0; i < n; i++) {

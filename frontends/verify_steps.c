@@ -175,7 +175,7 @@ static void prepare(Launch *l) {
         l->want[i] = room(l->bytes[i], old);
         l->again[i] = room(l->bytes[i], old);
         /* what stands there from a step before must not pass for the result of this one */
-        if (!old) memset(l->args->ptr[i], 0xa5, l->bytes[i]);
+        if (!l->stored[i]) memset(l->args->ptr[i], 0xa5, l->bytes[i]);
     }
 }
 

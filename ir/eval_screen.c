@@ -33,7 +33,8 @@ TN_HOT double sum_of(const Sum *s) {
 /* limbs x: see ops.def. x - x^ is exact but for one rounding in double. */
 TN_FMA_CLONES static void limbs(const TnEvalOp *c) {
     int64_t k = tn_cols(&c->n->type), padded = ((int64_t)tn_row_bytes(&c->n->type) - TN_Q14_HEAD) / 2;
-    const double up = 1.0 + 0x1p-20, places = (double)((k + 31) / 32 + 16) * 0x1p-24 * 1.01;
+    const int64_t steps = (k + 31) / 32 + 16;
+    const double up = 1.0 + 0x1p-20, places = (double)steps * 0x1p-24 * 1.01;
     for (int64_t t = 0; t < tn_out_rows(c); t++) {
         const float *x = tn_arg_row(c, 0, t);
         uint8_t *out = tn_out_row(c, t);
