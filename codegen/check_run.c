@@ -380,6 +380,7 @@ static uint32_t one_step(Run *run, int64_t rows) {
 
 static uint32_t all_steps(const TnCheck *c, const uint32_t *items, uint32_t n, uint64_t seed,
                           const int64_t *rows, uint32_t n_steps, bool beside, TnDifference *out) {
+    if (n == 0) return n; /* a build without a code generator */
     Run run = {.c = c, .n = n, .source = c->items[items[0]].source, .out = out};
     TernError err;
     int64_t most = 1;

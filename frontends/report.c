@@ -186,8 +186,9 @@ static TernStatus plan(TnReport *r, TernError *err) {
     uint32_t n;
     r->level = "ref";
     if (*tern_cpu_levels()) {
+        const TnTargetDesc *targets[TN_TARGETS_MAX];
         TN_TRY(tn_levels_choose(&options, true, &r->arena, &levels, &n, err));
-        r->level = levels[0];
+        if (tn_targets_for(levels[0], targets) > 0) r->level = levels[0];
     }
     for (size_t i = 0; i < TN_COUNT(rows); i++) {
         TnGraph *g = tn_graph_clone(r->graph);

@@ -101,7 +101,7 @@ sed 's/, hash=0x[0-9a-f]*//' "$dir/a.tir" >"$dir/nohash.tir"
 sed 's/hash=0x[0-9a-f]*/hash=0x0/' "$dir/a.tir" >"$dir/zero.tir"
 run 0 logits "$dir/zero.tir" --tokens $ids -o "$dir/zero" --target ref
 cmp -s "$dir/own" "$dir/zero" || no "hash=0 gives other logits"
-run 0 opt "$model" --passes=fold,cse,dce,merge,fuse --cpu avx2 -o "$dir/fused.tir"
+run 0 opt "$model" --passes=fold,cse,dce,merge,fuse --cpu $([ $native = yes ] && echo avx2 || echo ref) -o "$dir/fused.tir"
 # a text of a later stage runs as well: its kernels, level and places are made anew
 run 0 logits "$dir/fused.tir" --tokens $ids -o "$dir/fused" --target ref
 cmp -s "$dir/own" "$dir/fused" || no "the fused text gives other logits"

@@ -19,7 +19,11 @@ static void random_graphs_agree(void **state) {
     Differ d = {.batch = TN_SANITIZED ? 4 : 12, .sets = 2, .steps = 20};
     if (!differ_batch(&d, 20000)) fail_msg("%s", d.first);
     print_message("%d runs of %d graphs compiled %d ways\n", (int)d.runs, (int)d.graphs, (int)d.compiled);
+#ifdef TERN_LLVM
     assert_true(d.runs >= d.graphs * 40);
+#else
+    assert_true(d.graphs > 0); /* the evaluator after the passes is all there is */
+#endif
 }
 
 /* Lines "SEED what it was", comments with '#'. */
