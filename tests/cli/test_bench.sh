@@ -1,38 +1,9 @@
 #!/usr/bin/env bash
 # tern bench: its rows, its three formats, what it says of the machine, and the exact lines of its refusals; --huge.
 set -u
-build=$1
-tern=$build/tern
-root=$(cd "$(dirname "$0")/../.." && pwd)
-model=$root/models/verse-i2_s.gguf
-case $("$tern" --version) in *"cpu levels: none"* | *"no LLVM"*)
-    echo "skipped: no compiled code in this build or on this machine"
-    exit 77
-    ;;
-esac
+. "$(dirname "$0")/program.sh"
+need_native
 command -v python3 >/dev/null || { echo "skipped: no python3 to read json and csv with" && exit 77; }
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-checks=0
-failures=0
-no() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
-is() {
-    checks=$((checks + 1))
-    [ "$2" = "$3" ] || no "$1: got '$2', wanted '$3'"
-}
-run() {
-    local want=$1
-    shift
-    "$tern" "$@" >"$dir/out" 2>"$dir/err" </dev/null
-    local got=$?
-    checks=$((checks + 1))
-    [ "$got" = "$want" ] || no "tern $*: exit $got, wanted $want: $(head -c 300 "$dir/err")"
-    out=$(cat "$dir/out")
-    err=$(cat "$dir/err")
-}
 usage() { # usage WHAT FLAG... : the line on standard error
     local want=$1
     shift
@@ -166,5 +137,4 @@ case $err in *"MB of weights are in huge pages"*) ;; *) no "bench --huge says no
 run 0 run "$dir/m.tern" --tokens 1,2 -n 1
 case $err in *"huge pages"*) no "huge pages without --huge: $err" ;; esac
 
-echo "bench: $checks checks, $failures failures"
-[ $failures = 0 ]
+finish bench

@@ -2,37 +2,8 @@
 # The program's surface: what goes to standard output, to standard error, and the exit status (0 good, 1 bad input or
 # environment, 2 usage), with the exact lines.
 set -u
-build=$1
-tern=$build/tern
-root=$(cd "$(dirname "$0")/../.." && pwd)
-model=$root/models/verse-i2_s.gguf
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-checks=0
-failures=0
-no() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
-# is WHAT GOT WANTED
-is() {
-    checks=$((checks + 1))
-    [ "$2" = "$3" ] || no "$1: got '$2', wanted '$3'"
-}
-# run STATUS args...: output in $out, messages in $err
-run() {
-    local want=$1
-    shift
-    "$tern" "$@" >"$dir/out" 2>"$dir/err" </dev/null
-    local got=$?
-    checks=$((checks + 1))
-    [ "$got" = "$want" ] || no "tern $*: exit $got, wanted $want: $(head -c 300 "$dir/err")"
-    out=$(cat "$dir/out")
-    err=$(cat "$dir/err")
-}
-native=yes
+. "$(dirname "$0")/program.sh"
 run 0 --version
-case $out in *"cpu levels: none"* | *"no LLVM"*) native=no ;; esac
 how="" # what runs a model where nothing can be compiled
 [ $native = no ] && how="--target ref"
 
@@ -235,5 +206,4 @@ if [ $native = yes ]; then
     done
     run 0 bench "$dir/m.tern" -p 0 -n 4 -r 1 -t 1 -o csv
 fi
-echo "cli: $checks checks, $failures failures"
-[ $failures = 0 ]
+finish cli

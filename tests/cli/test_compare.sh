@@ -1,20 +1,8 @@
 #!/usr/bin/env bash
 # bench/compare.sh, with a rival that is a script: what it asks of it, the table, the refusals.
 set -u
-build=$1
-root=$(cd "$(dirname "$0")/../.." && pwd)
-case $("$build/tern" --version) in *"cpu levels: none"* | *"no LLVM"*)
-    echo "skipped: no compiled code in this build or on this machine"
-    exit 77
-    ;;
-esac
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-failures=0
-no() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
+. "$(dirname "$0")/program.sh"
+need_native
 # The rival's speeds: 10 or 20 by its flags, and another every time, so that a median differs from a mean.
 cat >"$dir/rival" <<SH
 #!/bin/bash

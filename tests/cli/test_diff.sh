@@ -1,13 +1,7 @@
 #!/usr/bin/env bash
 # tern diff: one line a difference, by name; exit status as diff(1).
 set -u
-build=$1
-tern=$build/tern
-root=$(cd "$(dirname "$0")/../.." && pwd)
-model=$root/models/verse-i2_s.gguf
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-failures=0
+. "$(dirname "$0")/program.sh"
 # diff STATUS WANTED args...
 try() {
     local status=$1 want=$2

@@ -2,27 +2,11 @@
 # Prompt lookup changes how fast text comes, never which: the same ids with and without guesses, for every kind of
 # sampler, at the end of the context, at a limit, and where the guesses are nearly all wrong.
 set -u
-build=$1
-tern=$build/tern
-root=$(cd "$(dirname "$0")/../.." && pwd)
-model=$root/models/verse-i2_s.gguf
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-case $("$tern" --version) in
-*"cpu levels: none"* | *"no LLVM"*)
-    echo "skipped: nothing can be compiled here"
-    exit 77
-    ;;
-esac
+. "$(dirname "$0")/program.sh"
+need_native
 "$tern" compile "$model" -o "$dir/verse.tern" 2>"$dir/err" || {
     cat "$dir/err"
     exit 1
-}
-checks=0
-failures=0
-no() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
 }
 prompt="And the LORD said unto Moses, And the LORD said unto"
 # same FLAGS...: the ids are those of plain decoding
@@ -48,5 +32,4 @@ same -n 1 --temp 0
 "$tern" run "$dir/verse.tern" -p a --draft-max 65 >"$dir/out" 2>"$dir/err"
 [ $? = 2 ] || no "--draft-max 65 is taken"
 [ "$(cat "$dir/err")" = "tern run: --draft-max: '65', wanted a whole number from 0 to 64 (see tern run --help)" ] || no "$(cat "$dir/err")"
-echo "$checks checks, $failures failed"
-[ $failures = 0 ]
+finish draft

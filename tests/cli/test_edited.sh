@@ -2,34 +2,7 @@
 # A graph printed, edited and run: the text as it was gives the model's own bits, an edit gives others, and what
 # would not be sound is refused with a line that names it.
 set -u
-build=$1
-tern=$build/tern
-root=$(cd "$(dirname "$0")/../.." && pwd)
-model=$root/models/verse-i2_s.gguf
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-checks=0
-failures=0
-no() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
-is() {
-    checks=$((checks + 1))
-    [ "$2" = "$3" ] || no "$1: got '$2', wanted '$3'"
-}
-run() {
-    local want=$1
-    shift
-    "$tern" "$@" >"$dir/out" 2>"$dir/err" </dev/null
-    local got=$?
-    checks=$((checks + 1))
-    [ "$got" = "$want" ] || no "tern $*: exit $got, wanted $want: $(head -c 300 "$dir/err")"
-    out=$(cat "$dir/out")
-    err=$(cat "$dir/err")
-}
-native=yes
-case $("$tern" --version) in *"cpu levels: none"* | *"no LLVM"*) native=no ;; esac
+. "$(dirname "$0")/program.sh"
 targets="ref"
 [ $native = yes ] && targets="ref llvm"
 
@@ -111,5 +84,4 @@ cmp -s "$dir/own" "$dir/planned" || no "the planned text gives other logits"
 run 2 run "$model" --weights "$model" --tokens 1
 is "weights of a model" "$err" "tern run: --weights goes with a .tir, the model is $model (see tern run --help)"
 
-echo "edited: $checks checks, $failures failures"
-[ $failures = 0 ]
+finish edited

@@ -1,29 +1,7 @@
 #!/usr/bin/env bash
 # tern compile --emit: the code of one level as IR, assembly and object, each kernel's text above its function.
 set -u
-build=$1
-tern=$build/tern
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-checks=0
-failures=0
-no() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
-is() {
-    checks=$((checks + 1))
-    [ "$2" = "$3" ] || no "$1: got '$2', wanted '$3'"
-}
-run() {
-    local want=$1
-    shift
-    "$tern" "$@" >"$dir/out" 2>"$dir/err" </dev/null
-    local got=$?
-    checks=$((checks + 1))
-    [ "$got" = "$want" ] || no "tern $*: exit $got, wanted $want: $(head -c 300 "$dir/err")"
-    err=$(cat "$dir/err")
-}
+. "$(dirname "$0")/program.sh"
 
 # refusals; they need no code generator
 run 1 compile --emit=ptx
@@ -110,5 +88,4 @@ if [ "$(uname -m)" = x86_64 ] && command -v cc >/dev/null; then
     run 0 compile --emit=asm --cpu avx2 -o "$dir/k.s"
     cc -c "$dir/k.s" -o "$dir/k.o" 2>"$dir/err" || no "the assembly does not assemble: $(head -3 "$dir/err")"
 fi
-echo "emit: $checks checks, $failures failures"
-[ $failures = 0 ]
+finish emit

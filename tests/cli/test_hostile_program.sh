@@ -1,16 +1,7 @@
 #!/usr/bin/env bash
 # Damaged files, full disks and closed doors through the program: it runs, or it says one line and exits with 1.
 set -u
-build=$1
-tern=$build/tern
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-checks=0
-failures=0
-no() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
+. "$(dirname "$0")/program.sh"
 # either args...: exit 0, or 1 with one line on standard error
 either() {
     timeout 10 "$tern" "$@" >"$dir/out" 2>"$dir/err" </dev/null
@@ -126,5 +117,4 @@ for m in compile logits; do
     [ ! -e "$dir/x.tern" ] && [ ! -e "$dir/x" ] || no "$what: $m left a file"
 done
 [ "$(find "$dir" -name 'x*' | wc -l)" = 0 ] || no "left behind: $(find "$dir" -name 'x*')"
-echo "hostile_program: $checks checks, $failures failures"
-[ $failures = 0 ]
+finish hostile_program

@@ -3,21 +3,12 @@
 # runtime, and every bit of their logits is the evaluator's, for 1 and 2 threads, prompts and single tokens.
 # Argument 1: the build folder. Exit 77: skipped, with the reason.
 set -u
-build=$1
-tern=$build/tern
-root=$(cd "$(dirname "$0")/../.." && pwd)
+. "$(dirname "$0")/program.sh"
 cc=${TERN_AARCH64_CC:-aarch64-linux-gnu-gcc}
 qemu=$(command -v qemu-aarch64-static || command -v qemu-aarch64 || true)
 command -v "$cc" >/dev/null || { echo "skipped: no $cc (apt install gcc-aarch64-linux-gnu)"; exit 77; }
 [ -n "$qemu" ] || { echo "skipped: no qemu-aarch64 (apt install qemu-user-static)"; exit 77; }
 case $("$tern" --version) in *"no LLVM"*) echo "skipped: this build has no LLVM"; exit 77 ;; esac
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-failures=0
-no() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
 
 # xxhash.h is a header without a library here (XXH_INLINE_ALL), the host's copy serves.
 mkdir "$dir/include"

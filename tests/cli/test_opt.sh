@@ -1,33 +1,8 @@
 #!/usr/bin/env bash
 # tern opt: which passes run, what is dumped, what inputs are read, and the exact lines of what is refused.
 set -u
-build=$1
-tern=$build/tern
+. "$(dirname "$0")/program.sh"
 level=ref # every build has it
-root=$(cd "$(dirname "$0")/../.." && pwd)
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-checks=0
-failures=0
-no() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
-is() {
-    checks=$((checks + 1))
-    [ "$2" = "$3" ] || no "$1: got '$2', wanted '$3'"
-}
-# run STATUS args...: output in $dir/out, messages in $err; input from $in
-in=/dev/null
-run() {
-    local want=$1
-    shift
-    "$tern" "$@" >"$dir/out" 2>"$dir/err" <"$in"
-    local got=$?
-    checks=$((checks + 1))
-    [ "$got" = "$want" ] || no "tern $*: exit $got, wanted $want: $(head -c 300 "$dir/err")"
-    err=$(cat "$dir/err")
-}
 passes() { awk '{printf "%s%s", (NR > 1) ? " " : "", $1}' "$dir/err"; }
 
 # -O: which passes run
@@ -140,5 +115,4 @@ is "two graphs" "$err" "tern: error: $dir/two.tir: 2 graphs in the file, wanted 
 run 0 opt "$dir/two.tir" --variant 1
 cmp -s "$dir/out" "$dir/O0.tir" || no "the second graph of a text"
 
-echo "opt: $checks checks, $failures failures"
-[ $failures = 0 ]
+finish opt

@@ -1,15 +1,7 @@
 #!/usr/bin/env bash
 # Pictures: a graph as dot, svg and json; a repeated layer is drawn once.
 set -u
-build=$1
-tern=$build/tern
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-failures=0
-no() {
-    echo "FAILED: $*"
-    failures=1
-}
+. "$(dirname "$0")/program.sh"
 "$tern" inspect --dot="$dir/all.dot" || no "--dot"
 "$tern" inspect --dot="$dir/fold.dot" --fold-layers || no "--dot --fold-layers"
 grep -q '^digraph' "$dir/all.dot" || no "not a digraph"

@@ -2,14 +2,11 @@
 # Two miscompiles planted in a compiler library of their own (TERN_PLANT): `tern verify` must find each, say where, and
 # --bisect whose it is, and --reduce makes a graph of at most five ops of it. In the emitter of add, column 77 loses its last bit; in merge, the last part's slice begins at 0.
 set -u
-build=$1
+. "$(dirname "$0")/program.sh"
 [ -e "$build/tests/planted/libternc.so.0" ] || { echo "skipped: this build has no LLVM"; exit 77; }
 case $("$build/tern" --version) in *"cpu levels: none"*) echo "skipped: no code for this machine"; exit 77 ;; esac
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
 # a folder as a build is one, with the planted library in the other's place
 cp -L "$build/tern" "$build/libtern.so.0" "$build/libterntext.so.0" "$build/tests/planted/libternc.so.0" "$dir/" || exit 1
-failures=0
 # try PLANT STATUS PATTERN args...
 try() {
     local plant=$1 status=$2 want=$3 got is

@@ -1,20 +1,8 @@
 #!/usr/bin/env bash
 # --profile on the command line: the table's shape, which files it takes, and that the annotated graph is the graph.
 set -u
-build=$1
-tern=$build/tern
-root=$(cd "$(dirname "$0")/../.." && pwd)
-model=$root/models/verse-i2_s.gguf
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-failures=0
-no() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
-case $("$tern" --version) in
-*"cpu levels: none"* | *"no LLVM"*) echo "skipped: this machine or this build has no compiled code" && exit 77 ;;
-esac
+. "$(dirname "$0")/program.sh"
+need_native
 ids=(--tokens 1,2,3 -n 4 --temp 0 -t 2 --print-tokens)
 
 # the generated ids are the same, and standard output has nothing else

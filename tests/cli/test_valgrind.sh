@@ -3,8 +3,7 @@
 # it is opened, prompted, run for 8 tokens and asked for logits; and a damaged one while it is refused.
 # Argument 1: the build folder. Exit 77: skipped, with the reason.
 set -u
-build=$1
-tern=$build/tern
+. "$(dirname "$0")/program.sh"
 command -v valgrind >/dev/null || { echo "skipped: no valgrind (apt install valgrind)"; exit 77; }
 case $("$tern" --version) in *"no LLVM"*) echo "skipped: this build has no LLVM"; exit 77 ;; esac
 case $("$tern" --version) in *avx2*) ;; *) echo "skipped: this machine has no AVX2"; exit 77 ;; esac
@@ -12,9 +11,6 @@ if ldd "$tern" | grep -q 'lib[at]san'; then
     echo "skipped: a build with sanitizers does not run under valgrind"
     exit 77
 fi
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-failures=0
 # the loader of shared libraries reads its strings eight bytes at a time
 printf '{\n loader\n Memcheck:Addr8\n fun:strncmp\n fun:is_dst\n}\n' >"$dir/loader.supp"
 # under STATUS args...: standard output in $dir/out

@@ -1,14 +1,7 @@
 #!/usr/bin/env bash
 # tern verify: code against evaluator on real tokens, graph against graph; exit status as diff(1), exact error lines.
 set -u
-build=$1
-tern=$build/tern
-root=$(cd "$(dirname "$0")/../.." && pwd)
-model=$root/models/verse-i2_s.gguf
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-checks=0
-failures=0
+. "$(dirname "$0")/program.sh"
 # try STATUS PATTERN args...: PATTERN is of standard output, or of standard error where that is empty
 try() {
     local status=$1 want=$2 got is
@@ -26,8 +19,6 @@ try() {
 }
 ids=1789,978,1530,317,44,9,100,3,1,0,44
 equal="158 kernels, * launches, * values (* bytes) equal, level *; * results as the model's graph gives them"
-native=yes
-case $("$tern" --version) in *"cpu levels: none"* | *"no LLVM"*) native=no ;; esac
 
 # the evaluator alone: the pipeline and the plan against the model's graph
 try 0 "158 kernels, * launches, level ref, kv f16, rows 1, 2..8 and 9..512; * results as the model's graph gives them" \
@@ -98,5 +89,4 @@ try 2 "tern: error: $dir/bare.gguf: the file has no tokenizer" "$dir/bare.gguf" 
 try 0 "*level ref*" "$dir/bare.gguf" --tokens 1,2,3 --target ref
 try 0 "usage: tern verify * 0 equal, 1 different, 2 trouble*" --help
 
-echo "verify: $checks checks, $failures failures"
-[ $failures = 0 ]
+finish verify

@@ -1,0 +1,50 @@
+# What the scripts of this folder share. Sourced with the build folder as $1; gives
+#   build tern root model   folders and files: the program, the repository, the embedded model
+#   dir                     a folder of the script's own, gone at the end
+#   native                  yes or no: whether this build and this machine run compiled code
+#   checks failures         counts
+# and the functions below. The last line of a script is `finish NAME`.
+# shellcheck shell=bash disable=SC2034
+build=$1
+tern=$build/tern
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+model=$root/models/verse-i2_s.gguf
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+checks=0
+failures=0
+native=yes
+case $("$tern" --version) in *"cpu levels: none"* | *"no LLVM"*) native=no ;; esac
+
+need_native() {
+    [ $native = yes ] && return
+    echo "skipped: no compiled code in this build or on this machine"
+    exit 77
+}
+no() {
+    echo "FAILED: $*"
+    failures=$((failures + 1))
+}
+# is WHAT GOT WANTED
+is() {
+    checks=$((checks + 1))
+    [ "$2" = "$3" ] || no "$1: got '$2', wanted '$3'"
+}
+# run STATUS args...: output in $dir/out and the first 64 KB of it in $out, messages in $err; input from $in
+in=/dev/null
+run() {
+    local want=$1
+    shift
+    "$tern" "$@" >"$dir/out" 2>"$dir/err" <"$in"
+    local got=$?
+    checks=$((checks + 1))
+    [ "$got" = "$want" ] || no "tern $*: exit $got, wanted $want: $(head -c 300 "$dir/err")"
+    out=$(head -c 65536 "$dir/out" | tr -d "\0")
+    err=$(cat "$dir/err")
+}
+# finish NAME: the counts, and the exit status
+finish() {
+    echo "$1: $checks checks, $failures failures"
+    [ $failures = 0 ]
+    exit
+}
