@@ -10,7 +10,7 @@
  *   bypass          the readers of a value read an operand of the same type instead
  *   simple source   a weight becomes `random` of its type, or of t8 or f32 where the encoding is a file's
  *   shrink          a constant dim becomes smaller, in one weight or input or wherever that number stands; a slice
- *                   begins at column 0 or has one column
+ *                   begins at column 0 or has one column; the best 1 instead of the best k
  *
  * After every edit what nobody reads is left out. Cuts are tried by bisection: a failure that is there with the
  * first k values is taken to be there with more, which is true of miscompiled values and only costs size where it
@@ -36,7 +36,7 @@ typedef struct Edit {
     int dim;
     int64_t from, to; /* 0: none */
     bool multiples;   /* of `from` too: heads times head */
-    TnRef slice;      /* gets lo and n, or TN_NONE */
+    TnRef cut;        /* a slice gets lo and n, a choice of the best k gets n; or TN_NONE */
     int64_t lo, n;
 } Edit;
 
@@ -54,7 +54,7 @@ static Edit edit_new(const TnGraph *g) {
                   .alias = tn_xcalloc((size_t)g->n + 1, sizeof(TnRef)),
                   .shown = tn_xcalloc((size_t)g->n + 1, sizeof(bool)),
                   .dim_of = TN_NONE,
-                  .slice = TN_NONE};
+                  .cut = TN_NONE};
 }
 static void edit_free(Edit *e) {
     free(e->act);
@@ -142,7 +142,7 @@ static bool add_edited(TnGraph *to, const TnGraph *g, const Edit *e, TnRef r, Tn
         if ((args[i] = map[n->args[i]]) == TN_NONE) return false;
     for (uint32_t i = 0; i < n_attrs; i++) {
         attrs[i] = n->attrs[i];
-        if (r == e->slice) {
+        if (r == e->cut) {
             attrs[i].i = attrs[i].key == TN_ATTR_lo ? e->lo : e->n;
         } else if (n->op == TN_OP_slice) { /* a column count or the start of one */
             if (e->from && e->dim_of == TN_NONE && attrs[i].i % e->from == 0)
@@ -341,17 +341,20 @@ static bool try_dim(Reduce *x, TnRef only, int dim, int64_t from, bool multiples
     return false;
 }
 
-/* Slices from column 0, of one column: what keeps the dim before them large. */
-static bool shrink_slices(Reduce *x) {
+/* Slices from column 0, of one column: what keeps the dim before them large. The best one: the dim behind it. */
+static bool shrink_cuts(Reduce *x) {
     bool any = false;
     for (TnRef r = 0; r < x->g->n; r++) {
-        if (x->g->nodes[r].op != TN_OP_slice) continue;
-        int64_t lo = tn_attr_int(&x->g->nodes[r], TN_ATTR_lo), n = tn_attr_int(&x->g->nodes[r], TN_ATTR_n);
+        const TnNode *node = &x->g->nodes[r];
+        bool slice = node->op == TN_OP_slice;
+        if (!slice && !tn_node_attr(node, TN_ATTR_k)) continue;
+        int64_t lo = slice ? tn_attr_int(node, TN_ATTR_lo) : 0;
+        int64_t n = tn_attr_int(node, slice ? TN_ATTR_n : TN_ATTR_k);
         const int64_t tries[][2] = {{0, 1}, {0, n}, {lo, 1}};
         for (size_t i = 0; i < TN_COUNT(tries); i++) {
             if (tries[i][0] + tries[i][1] >= lo + n) continue;
             Edit e = edit_new(x->g);
-            e.slice = r;
+            e.cut = r;
             e.lo = tries[i][0];
             e.n = tries[i][1];
             bool yes = keep_if_failing(x, &e);
@@ -365,7 +368,7 @@ static bool shrink_slices(Reduce *x) {
 }
 
 static bool shrink_dims(Reduce *x) {
-    bool any = shrink_slices(x);
+    bool any = shrink_cuts(x);
     for (TnRef r = 0; r < x->g->n; r++) {
         if (!tn_node_is_source(x->g, r) && x->g->nodes[r].op != TN_OP_input) continue;
         for (int i = 0; i < x->g->nodes[r].type.rank; i++)

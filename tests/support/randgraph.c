@@ -1,4 +1,5 @@
-/* See randgraph.h. */
+/* See randgraph.h. One random number a full expression: C does not say which argument comes first, and compilers
+ * differ, but a seed must give the same graph with all of them. */
 #include "tests/support/randgraph.h"
 
 #include <stdio.h>
@@ -220,12 +221,12 @@ static void attend(Gen *p) {
         put(p, &p->k[layer], rope(p, linear(p, value(p, TN_T), kv), p->head));
         put(p, &p->val[layer], linear(p, value(p, TN_T), kv));
     }
-    Value q = linear(p, value(p, TN_T), kv * rand_in(&p->rand, 1, 3));
+    Value q = value(p, TN_T);
+    q = linear(p, q, kv * rand_in(&p->rand, 1, 3));
     if (q.mag > 24) q = norm(p, q);
     q = rope(p, q, p->head);
-    TnAttr attrs[2] = {
-        {.key = TN_ATTR_scale, .f = rand_float(&p->rand, 0.01f, 1)},
-        {.key = TN_ATTR_window, .i = rand_one_in(&p->rand, 2) ? 0 : rand_in(&p->rand, 1, 100)}};
+    TnAttr attrs[2] = {{.key = TN_ATTR_scale, .f = rand_float(&p->rand, 0.01f, 1)}, {.key = TN_ATTR_window}};
+    attrs[1].i = rand_one_in(&p->rand, 2) ? 0 : rand_in(&p->rand, 1, 100);
     TnRef args[6] = {q.ref, p->k[layer], p->val[layer], p->pos, p->slot, p->table};
     if (rand_one_in(&p->rand, 4)) { /* as pass split leaves it */
         TnAttr rows = {.key = TN_ATTR_n, .i = 512};
@@ -511,11 +512,15 @@ void rand_wild(TnGraph *g, Rand *r) {
         if (tn_map_get(&g->names, name, (size_t)len) != TN_MAP_NONE) continue;
         static const TnEnc encs[] = {TN_ENC_f32, TN_ENC_f16, TN_ENC_bf16, TN_ENC_q8_0, TN_ENC_q6_k,
                                      TN_ENC_i2s, TN_ENC_tq1, TN_ENC_tq2,  TN_ENC_t8};
-        TnScale scale = {.rows = rand_in(r, 1, 9), .scale = rand_float(r, -2, 2)};
-        TnType t = tn_type(encs[rand_in(r, 0, 8)], 2, (TnDim)scale.rows, (TnDim)(256 * rand_in(r, 1, 5)));
+        TnScale scale = {.rows = rand_in(r, 1, 9)};
+        scale.scale = rand_float(r, -2, 2);
+        TnDim cols = (TnDim)(256 * rand_in(r, 1, 5));
+        TnType t = tn_type(encs[rand_in(r, 0, 8)], 2, (TnDim)scale.rows, cols);
         t.n_scales = tn_enc_is_ternary(t.enc);
         t.scales = t.n_scales ? &scale : NULL;
-        TnAttr a[2] = {{.key = TN_ATTR_hash, .u = rand_u64(r) >> rand_in(r, 0, 63)},
+        uint64_t hash = rand_u64(r);
+        hash >>= rand_in(r, 0, 63);
+        TnAttr a[2] = {{.key = TN_ATTR_hash, .u = hash},
                        {.key = TN_ATTR_name, .s = names[rand_in(r, 0, (int64_t)TN_COUNT(names) - 1)]}};
         tn_node_add(g, TN_OP_gguf, name, &t, NULL, 0, a, 2);
         float values[6];
