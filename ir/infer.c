@@ -481,7 +481,7 @@ static TernStatus check_screen(const Infer *c, uint32_t i, int64_t k) {
     if (!tn_node_is_source(c->g, c->args[i]) || tn_encs[s->enc].kind != TN_SCREEN)
         return wrong(c, i, "a screening table, s8 or s6");
     if (s->dim[1] != k) return wrong(c, i, "as many columns as the rows of q14");
-    if (k > SCREEN_MAX) return wrong(c, i, "at most 131072 columns");
+    if (k > SCREEN_MAX) return wrong(c, i, "at most 131072 columns, so that 255*64*K fits i32");
     return TERN_OK;
 }
 

@@ -35,7 +35,7 @@ TnRange tn_range_of(const TnGraph *g, TnRef r) {
     static const TnRange unknown = {false, 0, 0};
     const TnNode *n = &g->nodes[r];
     if (n->type.enc == TN_ENC_q8) return between(-TN_RANGE_CODE, TN_RANGE_CODE);
-    if (n->type.enc == TN_ENC_q14) return between(-64, 64);
+    if (n->type.enc == TN_ENC_q14) return between(-TN_RANGE_LIMB, TN_RANGE_LIMB);
     if (n->type.enc == TN_ENC_s8) return between(-127, 127);
     if (n->type.enc == TN_ENC_s6) return between(-31, 31);
     if (tn_enc_is_ternary(n->type.enc)) return between(-1, 1);
@@ -64,51 +64,92 @@ TnRange tn_range_of(const TnGraph *g, TnRef r) {
 
 /* ---- targets */
 
-enum { LINE = 256, CODE_MOST = 2 };
+enum { LINE = 256 };
 
 static int64_t lines_of(int64_t k) {
     return (k + LINE - 1) / LINE;
 }
 
-/* Codes that a lane meets in a line. */
-static int64_t met(const TnDot *d) {
-    return (int64_t)LINE / 4 * d->planes / d->lanes;
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static int64_t product(const TnDot *d) {
+    TN_CHECK(d->code <= UINT8_MAX);
+    return (int64_t)d->code * d->value;
+}
+
+int64_t tn_range_pair(const TnDot *d) {
+    return d->pair * product(d);
+}
+
+int64_t tn_range_adds(const TnDot *d) {
+    return d->pair ? INT16_MAX / tn_range_pair(d) : 0;
+}
+
+int64_t tn_range_widen(const TnDot *d, int64_t k) {
+    return d->pair ? least(tn_range_adds(d) / d->adds, lines_of(k)) : lines_of(k);
+}
+
+int64_t tn_range_split(const TnDot *d, int64_t k) {
+    return d->exact32 ? least(INT32_MAX / (d->meets * product(d)), lines_of(k)) : lines_of(k);
 }
 
 int64_t tn_range_lane(const TnDot *d, int64_t k) {
-    return lines_of(k) * met(d) * CODE_MOST * d->factor * TN_RANGE_CODE;
+    return tn_range_split(d, k) * d->meets * product(d);
 }
 
-int64_t tn_range_narrow(const TnDot *d) {
-    return (int64_t)d->narrow * CODE_MOST * d->factor * TN_RANGE_CODE;
+static int64_t additions(const TnDot *d, int64_t k) {
+    int64_t lines = tn_range_widen(d, k);
+    return lines ? lines * d->adds : tn_range_adds(d);
 }
 
-int64_t tn_range_most_k(const TnDot *d) {
-    if (tn_range_narrow(d) > INT16_MAX || CODE_MOST * d->factor > UINT8_MAX) return 0;
-    int64_t whole = tn_range_sum_most_k();
-    if (!d->exact32) return whole;
-    int64_t k = INT32_MAX / tn_range_lane(d, LINE) * LINE;
-    return k < whole ? k : whole;
+int64_t tn_range_narrow(const TnDot *d, int64_t k) {
+    return d->pair ? additions(d, k) * tn_range_pair(d) : 0;
 }
 
 /* ---- text */
 
+static void put_bounds(TnRange range, TnBuf *out) {
+    if (range.lo == -range.hi)
+        tn_buf_printf(out, "|y| <= %lld", (long long)range.hi);
+    else
+        tn_buf_printf(out, "%lld <= y <= %lld", (long long)range.lo, (long long)range.hi);
+}
+
+static void put_dot(const TnDot *d, int64_t k, TnBuf *out) {
+    int64_t split = tn_range_split(d, k), lines = lines_of(k), lane = tn_range_lane(d, k);
+    tn_buf_printf(out, "; a lane <= %lld", (long long)lane);
+    if (lane > INT32_MAX) tn_buf_puts(out, " modulo 2^32"); /* of which the result is a part that fits */
+    if (split < lines)
+        tn_buf_printf(out, ", put elsewhere after %lld of %lld lines", (long long)split, (long long)lines);
+    if (!d->pair) return;
+    int64_t n = additions(d, k), fit = tn_range_adds(d);
+    tn_buf_printf(out, "; an i16 <= %lld: %lld addition%s of %lld, ", (long long)tn_range_narrow(d, k),
+                  (long long)n, n == 1 ? "" : "s", (long long)tn_range_pair(d));
+    if (n < fit)
+        tn_buf_printf(out, "of %lld that fit", (long long)fit);
+    else
+        tn_buf_puts(out, "all that fit");
+}
+
 static void put_note(const TnGraph *g, TnRef r, TnDotOf *dot_of, TnBuf *out) {
     TnRange range = tn_range_of(g, r);
     const TnNode *n = &g->nodes[r];
+    TnDot d;
+    if (n->op == TN_OP_screen) {
+        int64_t k = last_column(g, n->args[1]) + 1, code = tn_range_of(g, n->args[1]).hi;
+        tn_buf_printf(out, " ; |sum| <= %lld of each limb", (long long)(code * TN_RANGE_LIMB * k));
+        if (dot_of && dot_of(g, r, &d)) put_dot(&d, k, out);
+        return;
+    }
     if (!range.known || n->op == TN_OP_output || tn_enc_is_ternary(n->type.enc)) return;
-    if (range.lo == -range.hi)
-        tn_buf_printf(out, " ; |y| <= %lld", (long long)range.hi);
-    else
-        tn_buf_printf(out, " ; %lld <= y <= %lld", (long long)range.lo, (long long)range.hi);
+    tn_buf_puts(out, " ; ");
+    put_bounds(range, out);
     if (n->op == TN_OP_quant)
         tn_buf_printf(out, ", |sum| <= %lld", (long long)tn_range_sum(last_column(g, r) + 1));
-    TnDot d;
-    if (n->op != TN_OP_tmatmul || !dot_of || !dot_of(g, r, &d)) return;
-    int64_t k = last_column(g, n->args[0]) + 1;
-    tn_buf_printf(out, "; a lane <= %lld", (long long)tn_range_lane(&d, k));
-    if (d.narrow) tn_buf_printf(out, ", an i16 <= %lld", (long long)tn_range_narrow(&d));
-    tn_buf_printf(out, "; exact up to K = %lld", (long long)tn_range_most_k(&d));
+    if (n->op == TN_OP_tmatmul && dot_of && dot_of(g, r, &d))
+        put_dot(&d, last_column(g, n->args[0]) + 1, out);
 }
 
 /* Lines of nodes begin, behind their indent, with the sigil, and stand in the order of nodes. */

@@ -33,6 +33,8 @@ typedef struct TnLevel {
 const TnLevel *tn_llvm_level(const char *name); /* NULL if not lowered */
 /* tmatmul.c: how sums of ternary products are held, for steps of up to so many rows. */
 TnDot tn_llvm_dot(const TnLevel *level, int64_t rows);
+/* screen.c: the same of each limb of a screening product. */
+TnDot tn_llvm_screen_dot(const TnLevel *level, TnEnc enc, int64_t rows);
 
 /* ---- The context of a module and of the kernel being emitted */
 typedef struct TnLb {

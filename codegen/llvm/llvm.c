@@ -336,12 +336,16 @@ static TnEnc prefer(const TnType *weight, TnOp reader, const char *level) {
     return reader == TN_OP_tmatmul && tn_enc_is_ternary(weight->enc) ? TN_ENC_p64 : weight->enc;
 }
 
-static bool dot_of(const TnGraph *g, TnRef tmatmul, TnDot *out) {
+static bool dot_of(const TnGraph *g, TnRef product, TnDot *out) {
     const TnLevel *l = g->level ? tn_llvm_level(g->level) : NULL;
-    const char *target = g->kernels[g->nodes[tmatmul].kernel].target;
+    const char *target = g->kernels[g->nodes[product].kernel].target;
     if (!l || !target || strcmp(target, "llvm") != 0) return false;
-    *out = tn_llvm_dot(l, g->rows_hi);
-    return true;
+    const TnNode *n = &g->nodes[product];
+    if (n->op == TN_OP_screen)
+        *out = tn_llvm_screen_dot(l, g->nodes[n->args[1]].type.enc, g->rows_hi);
+    else
+        *out = tn_llvm_dot(l, g->rows_hi);
+    return n->op == TN_OP_screen || n->op == TN_OP_tmatmul;
 }
 
 const TnTarget tn_target_llvm = {.desc = {"llvm", can, prefer, dot_of}, .emit = emit, .show = tn_llvm_show};

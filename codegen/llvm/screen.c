@@ -6,7 +6,7 @@
  *   VNNI     vpdpbusd: unsigned codes u, signed limbs; sum(c*a) = sum(u*a) - offset*sum(a), and the sums of the
  *            limbs stand in the row's head
  *   MADDUBS  (AVX2) the same. A pair of products of s8 fills int16 (255 * 64 * 2) and is widened at once; of s6
- *            four pairs fit
+ *            four pairs fit (ir/range.h says so)
  *   SDOT     (NEON) the codes are made signed
  *
  * A row of s8 is padded to 64 codes, so a last step may run into the next row or into what lies behind the table:
@@ -132,6 +132,10 @@ typedef struct Shape {
     int extra; /* accumulators a sum: two where there would be few, so that they do not wait for each other */
 } Shape;
 
+static int extra_of(int64_t rows) {
+    return rows == 1 ? 2 : 1;
+}
+
 static LLVMTypeRef bytes_of(TnLb *b) {
     return LLVMVectorType(b->t_i8, (unsigned)b->level->bytes);
 }
@@ -191,10 +195,22 @@ static LLVMValueRef widen(TnLb *b, LLVMValueRef acc, LLVMValueRef pairs) {
     return LLVMBuildAdd(b->b, acc, tn_lb_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2), "");
 }
 
+TnDot tn_llvm_screen_dot(const TnLevel *level, TnEnc enc, int64_t rows) {
+    bool wide = enc == TN_ENC_s8;
+    int code = level->dot == TN_DOT_SDOT ? (wide ? 127 : 31) : (wide ? 255 : 63), lanes = level->bytes / 4;
+    bool pairs = level->dot == TN_DOT_MADDUBS;
+    return (TnDot){.code = code,
+                   .value = TN_RANGE_LIMB,
+                   .meets = CODES / lanes / extra_of(rows),
+                   .pair = pairs ? 2 : 0,
+                   .adds = pairs ? PLANES : 0};
+}
+
 /* 256 codes at w against those limbs of all rows: adds to acc[row][limb][extra]. x: the high limbs; the low ones
  * lie `apart` behind. */
 static void step(TnLb *b, const Shape *s, LLVMValueRef w, LLVMValueRef *x, int64_t apart, LLVMValueRef *acc) {
-    int v = b->level->bytes;
+    TnDot how = tn_llvm_screen_dot(b->level, s->enc, s->rows);
+    int v = b->level->bytes, together = (int)tn_range_adds(&how);
     for (int at = 0; at < LINE; at += v) {
         LLVMValueRef c[PLANES];
         planes(b, s, w, at, c);
@@ -210,7 +226,7 @@ static void step(TnLb *b, const Shape *s, LLVMValueRef w, LLVMValueRef *x, int64
                 LLVMValueRef args[] = {c[q], a};
                 LLVMValueRef p = tn_lb_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2);
                 pairs = pairs ? LLVMBuildAdd(b->b, pairs, p, "") : p;
-                if (s->enc == TN_ENC_s6 && q < PLANES - 1) continue;
+                if ((q + 1) % together && q < PLANES - 1) continue;
                 *to = widen(b, *to, pairs);
                 pairs = NULL;
             }
@@ -329,7 +345,7 @@ static void call(TnLb *b, int rows, LLVMValueRef w, LLVMValueRef n, LLVMValueRef
     const TnType *t = &b->g->nodes[arg(b, b->k->root, 1)].type;
     LLVMValueRef args[16] = {w, n, acc, stride, buf, scales_of(b, w)};
     for (int r = 0; r < rows; r++) args[6 + r] = x[r];
-    Shape s = {t->enc, t->dim[1], rows, rows == 1 ? 2 : 1};
+    Shape s = {t->enc, t->dim[1], rows, extra_of(rows)};
     tn_lb_call_function(b, strip_function(b, s), args, (unsigned)(6 + rows));
 }
 

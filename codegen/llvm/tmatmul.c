@@ -3,12 +3,13 @@
  *
  * A line of 64 bytes holds 256 codes c = w + 1 of one row, byte j and bits 2q.. being weight 64q + j. The
  * code bits are masked, not shifted: accumulator q sums c * 4^q * a and is shifted once at the end, which is
- * exact since every lane of it is a multiple of 4^q.
+ * exact since every lane of it is a multiple of 4^q, as long as it fits: rows so long that it might not (8,454,656
+ * columns with VNNI) are summed in pieces.
  *
  *   VNNI     vpdpbusd: unsigned codes, signed activations, four accumulators
  *   MADDUBS  (AVX2) planes 2 and 3 are shifted by 4 once, so that two planes share a scale; pairs of products
- *            and whole lines fit int16 (4 planes' halves: 4 * 2 * 8 * 127), then vpmaddwd widens: two
- *            accumulators
+ *            are added in int16 for as many lines as are proved to fit (ir/range.h: four), then vpmaddwd widens:
+ *            two accumulators
  *   SDOT     (NEON) signed: plane 3 is shifted down instead of masked, four accumulators
  *
  * Rows of weights stream from memory one after the other, with prefetches far ahead: near into L1, far into
@@ -19,7 +20,8 @@
 #include <stdio.h>
 
 enum { NEAR = 1024, FAR = 12288, LINE = TN_LINE, CODES = TN_CODES };
-/* With more rows than TN_FEW a strip's weights stand unpacked in a worker's scratch, a byte each. */
+/* With more rows than TN_FEW a strip's weights stand unpacked in a worker's scratch, a byte each; of longer rows they
+ * would take too much, and TN_FEW go at a time. */
 enum { MOST_UNPACKED = 1 << 19 };
 
 LLVMTypeRef tn_tm_bytes(TnLb *b) {
@@ -60,11 +62,11 @@ LLVMValueRef tn_tm_dot(TnLb *b, LLVMValueRef acc, LLVMValueRef c, LLVMValueRef a
     return tn_lb_call(b, "llvm.aarch64.neon.sdot", overload, 2, args, 3);
 }
 
-/* One line of weights at w against the same 256 codes of the row at x: adds to acc[accumulators]. */
-static void line(TnLb *b, LLVMValueRef w, LLVMValueRef x, LLVMValueRef *acc) {
+/* One line of weights at w against the same 256 codes of the row at x: adds to acc[accumulators], with MADDUBS to the
+ * int16 sums in pair[accumulators] (NULL: none yet). */
+static void line(TnLb *b, LLVMValueRef w, LLVMValueRef x, LLVMValueRef *acc, LLVMValueRef *pair) {
     int v = b->level->bytes;
     LLVMTypeRef bytes = tn_tm_bytes(b);
-    LLVMValueRef pair[2] = {NULL};
     for (int at = 0; at < LINE; at += v) {
         LLVMValueRef c[4];
         planes(b, tn_lb_load(b, bytes, tn_lb_atc(b, w, at), (unsigned)v), c);
@@ -79,8 +81,14 @@ static void line(TnLb *b, LLVMValueRef w, LLVMValueRef x, LLVMValueRef *acc) {
             *sum = *sum ? LLVMBuildAdd(b->b, *sum, p, "") : p;
         }
     }
-    if (b->level->dot != TN_DOT_MADDUBS) return;
-    LLVMValueRef ones = tn_lb_splat_const(b, LLVMConstInt(b->t_i16, 1, 0), v / 2);
+}
+
+/* n lines, no more than an i16 takes. */
+static void lines_of(TnLb *b, int64_t n, LLVMValueRef w, LLVMValueRef x, LLVMValueRef *acc) {
+    LLVMValueRef pair[2] = {NULL};
+    for (int64_t i = 0; i < n; i++) line(b, tn_lb_atc(b, w, i * LINE), tn_lb_atc(b, x, i * CODES), acc, pair);
+    if (b->level->dot != TN_DOT_MADDUBS || n == 0) return;
+    LLVMValueRef ones = tn_lb_splat_const(b, LLVMConstInt(b->t_i16, 1, 0), b->level->bytes / 2);
     for (int q = 0; q < 2; q++) {
         LLVMValueRef args[] = {pair[q], ones};
         LLVMValueRef wide = tn_lb_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2);
@@ -103,6 +111,36 @@ static LLVMValueRef entry(TnLb *b, LLVMValueRef list, LLVMValueRef i) {
     return LLVMBuildSExt(b->b, tn_lb_load(b, b->t_i32, tn_lb_elem(b, list, i, 4), 4), b->t_i64, "");
 }
 
+/* The sums of n lines from line `from` on; ahead (may be NULL): a row to prefetch. */
+static LLVMValueRef piece(TnLb *b, LLVMValueRef row, LLVMValueRef x, LLVMValueRef ahead, int64_t from,
+                          int64_t n, int64_t k) {
+    TnDot d = tn_llvm_dot(b->level, 1);
+    int64_t together = b->level->dot == TN_DOT_MADDUBS ? tn_range_widen(&d, k) : 1;
+    TN_CHECK(together > 0);
+    int64_t whole = n / together * together;
+    int sums = accumulators(b);
+    LLVMValueRef acc[4], codes = tn_lb_atc(b, x, from * CODES);
+    TnLoop i = tn_lb_loop(b, tn_lb_i64(b, from), tn_lb_i64(b, from + whole), together);
+    for (int a = 0; a < sums; a++) acc[a] = tn_lb_carry(b, &i, LLVMConstNull(tn_tm_ints(b)));
+    LLVMValueRef at = tn_lb_carry(b, &i, codes), w = tn_lb_elem(b, row, i.i, LINE);
+    for (int64_t j = 0; j < together; j++) {
+        if (ahead) {
+            tn_lb_prefetch(b, tn_lb_atc(b, tn_lb_elem(b, ahead, i.i, LINE), j * LINE), 1);
+        } else {
+            tn_lb_prefetch(b, tn_lb_atc(b, w, NEAR + j * LINE), 1);
+            tn_lb_prefetch(b, tn_lb_atc(b, w, FAR + j * LINE), 2);
+        }
+    }
+    lines_of(b, together, w, at, acc);
+    for (int a = 0; a < sums; a++) tn_lb_next(&i, a, acc[a]);
+    tn_lb_next(&i, sums, tn_lb_opaque(b, tn_lb_atc(b, at, together * CODES)));
+    tn_lb_loop_end(b, &i);
+    for (int a = 0; a < sums; a++) acc[a] = i.out[a];
+    lines_of(b, n - whole, tn_lb_atc(b, row, (from + whole) * LINE), tn_lb_atc(b, x, (from + whole) * CODES),
+             acc);
+    return combine(b, acc);
+}
+
 /* The function of the module for K = k: void (w, i64 count, x, acc, buf, list). With `listed` it goes over those
  * rows of weights alone that list (TnStrips) names, each prefetched TN_AHEAD rows before. */
 static LLVMValueRef strip_function(TnLb *b, int64_t k, bool listed) {
@@ -118,8 +156,9 @@ static LLVMValueRef strip_function(TnLb *b, int64_t k, bool listed) {
     LLVMValueRef out = LLVMGetParam(fn, 3), buf = LLVMGetParam(fn, 4), list = LLVMGetParam(fn, 5);
     LLVMValueRef zero = tn_lb_i64(b, 0);
     LLVMTypeRef ints = tn_tm_ints(b);
-    int size = b->level->bytes, lanes = size / 4, n = accumulators(b);
-    int64_t lines = (k + CODES - 1) / CODES, row_bytes = lines * LINE;
+    TnDot dot = tn_llvm_dot(b->level, 1);
+    int size = b->level->bytes, lanes = size / 4;
+    int64_t lines = (k + CODES - 1) / CODES, row_bytes = lines * LINE, split = tn_range_split(&dot, k);
     LLVMValueRef sum = tn_lb_load(b, b->t_i32, tn_lb_atc(b, x, 4), 4);
     x = tn_lb_atc(b, x, TN_Q8_HEAD);
     if (listed) { /* the first rows; the others as these are worked on */
@@ -140,21 +179,12 @@ static LLVMValueRef strip_function(TnLb *b, int64_t k, bool listed) {
         at = entry(b, list, at);
     }
     LLVMValueRef row = tn_lb_elem(b, w, at, row_bytes);
-    TnLoop i = tn_lb_loop(b, zero, tn_lb_i64(b, lines), 1);
-    LLVMValueRef acc[4] = {NULL};
-    for (int a = 0; a < n; a++) acc[a] = tn_lb_carry(b, &i, LLVMConstNull(ints));
-    LLVMValueRef codes = tn_lb_carry(b, &i, x), from = tn_lb_elem(b, row, i.i, LINE);
-    if (listed) {
-        tn_lb_prefetch(b, tn_lb_elem(b, ahead, i.i, LINE), 1);
-    } else {
-        tn_lb_prefetch(b, tn_lb_atc(b, from, NEAR), 1);
-        tn_lb_prefetch(b, tn_lb_atc(b, from, FAR), 2);
+    LLVMValueRef whole = NULL;
+    for (int64_t from = 0; from < lines; from += split) {
+        LLVMValueRef part = piece(b, row, x, ahead, from, lines - from < split ? lines - from : split, k);
+        whole = whole ? LLVMBuildAdd(b->b, whole, part, "") : part;
     }
-    line(b, from, codes, acc);
-    for (int a = 0; a < n; a++) tn_lb_next(&i, a, acc[a]);
-    tn_lb_next(&i, n, tn_lb_opaque(b, tn_lb_atc(b, codes, CODES)));
-    tn_lb_loop_end(b, &i);
-    tn_lb_store(b, combine(b, i.out), tn_lb_elem(b, buf, m.i, size), (unsigned)size);
+    tn_lb_store(b, whole, tn_lb_elem(b, buf, m.i, size), (unsigned)size);
     tn_lb_loop_end(b, &m);
     /* lanes of weight rows that are not there are old bytes; the strip has room for them */
     LLVMValueRef part[16];
@@ -209,32 +239,37 @@ static void many(TnLb *b, LLVMValueRef panels, LLVMValueRef n, LLVMValueRef x, L
 }
 
 static void kernel(TnLb *b) {
-    int64_t most = tn_lb_most_rows(b, b->k->root), columns = (b->k->grain + 63) / 64 * 64;
-    int64_t panels = columns / (b->level->bytes / 4) * tn_tm_panel_bytes(b, root_k(b));
+    int64_t most = tn_lb_most_rows(b, b->k->root), columns = (b->k->grain + 63) / 64 * 64, k = root_k(b);
+    int64_t panels = columns / (b->level->bytes / 4) * tn_tm_panel_bytes(b, k);
     TnStrips one = {1, 1024, 0, strip, few, NULL, listed},
              some = {TN_FEW, tn_tm_few_buf(b), 0, strip, few, NULL, NULL};
     TnStrips all = {tn_tm_block(b), 64, panels, strip, many, prepare, NULL};
-    tn_lb_cols_kernel(b, most == 1 ? &one : most <= TN_FEW ? &some : &all);
+    tn_lb_cols_kernel(b, most == 1 ? &one : most <= TN_FEW || k > MOST_UNPACKED ? &some : &all);
 }
 
-/* What the essays say, in numbers. With one row: an i16 of MADDUBS meets the pairs of two planes in both halves of
- * a line. With more a lane is a column; an i16 meets pairs of codes 64 times before it is widened. */
+/* What the essays say, in numbers. With one row an accumulator has a plane, or two with MADDUBS, whose i16 then meets the
+ * pairs of two planes in both halves of a line. With more rows a lane is a column, and so is a pair of i16; codes are
+ * shifted down, so that only the whole sum must fit. */
 TnDot tn_llvm_dot(const TnLevel *level, int64_t rows) {
     bool pairs = level->dot == TN_DOT_MADDUBS;
     if (rows > 1)
-        return (TnDot){.lanes = 1, .planes = 4, .factor = 1, .narrow = pairs ? 2 * 64 : 0, .exact32 = true};
-    TnDot d = {.lanes = level->bytes / 4, .planes = 1, .factor = 64, .exact32 = true};
-    if (level->dot == TN_DOT_SDOT) d.factor = 16;
-    if (pairs) d.planes = 2, d.factor = 4, d.narrow = 2 * 2 * 2;
-    return d;
+        return (TnDot){.code = 2,
+                       .value = TN_RANGE_CODE,
+                       .meets = CODES,
+                       .pair = pairs ? 2 : 0,
+                       .adds = pairs ? CODES / 4 : 0};
+    int lanes = level->bytes / 4;
+    if (pairs)
+        return (TnDot){2 << 2,    TN_RANGE_CODE, .meets = CODES / 2 / lanes,
+                       .pair = 2, .adds = 2 * 2, .exact32 = true};
+    return (TnDot){.code = level->dot == TN_DOT_SDOT ? 2 << 4 : 2 << 6,
+                   .value = TN_RANGE_CODE,
+                   .meets = CODES / 4 / lanes,
+                   .exact32 = true};
 }
 
 static bool can(const TnGraph *g, TnRef ref, const TnLevel *level) {
-    const TnType *w = &g->nodes[g->nodes[ref].args[1]].type;
-    TnDot one = tn_llvm_dot(level, 1), more = tn_llvm_dot(level, 2);
-    int64_t k = w->dim[1];
-    if (w->enc != TN_ENC_p64 || k > tn_range_most_k(&one)) return false;
-    if (g->rows_hi == 1) return true;
-    return k <= tn_range_most_k(&more) && (g->rows_hi <= TN_FEW || k <= MOST_UNPACKED);
+    (void)level;
+    return g->nodes[g->nodes[ref].args[1]].type.enc == TN_ENC_p64;
 }
 const TnLlvmOp tn_llvm_op_tmatmul = {.can = can, .kernel = kernel};

@@ -72,6 +72,8 @@ static LLVMValueRef few_function(TnLb *b, int64_t k, int n) {
     LLVMValueRef acc = LLVMGetParam(fn, 3), stride = LLVMGetParam(fn, 4), buf = LLVMGetParam(fn, 5);
     LLVMValueRef zero = tn_lb_i64(b, 0), last = LLVMBuildSub(b->b, count, tn_lb_i64(b, 1), "");
     bool maddubs = b->level->dot == TN_DOT_MADDUBS;
+    TnDot dot = tn_llvm_dot(b->level, TN_FEW);
+    TN_CHECK(tn_range_widen(&dot, k) > 0); /* an i16 takes a line, and is widened behind it */
     int lanes = lanes_of(b), size = b->level->bytes, per = sums_of(b, n), n_sums = n * per;
     int64_t lines = (k + TN_CODES - 1) / TN_CODES, line_bytes = lines * TN_LINE;
     int64_t row_bytes = TN_Q8_HEAD + lines * TN_CODES;
@@ -153,7 +155,8 @@ void tn_tm_few(TnLb *b, int64_t k, LLVMValueRef w, LLVMValueRef n, LLVMValueRef 
     LLVMValueRef args[] = {w, n, x, acc, stride, buf};
     int64_t most = tn_lb_most_rows(b, b->k->root);
     TnDim rows = b->g->nodes[b->k->root].type.dim[0];
-    int least = tn_dim_is_sym(rows) && tn_dim_sym(rows) == TN_T ? (int)b->g->rows_lo : 1;
+    bool step = most <= TN_FEW && tn_dim_is_sym(rows) && tn_dim_sym(rows) == TN_T; /* all of its rows */
+    int least = step ? (int)b->g->rows_lo : 1;
     for (int i = least; i <= most && i <= TN_FEW; i++) {
         TnIf is = tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntEQ, n_x, tn_lb_i64(b, i), ""));
         tn_lb_call_function(b, few_function(b, k, i), args, 6);

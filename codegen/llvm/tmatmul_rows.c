@@ -12,8 +12,8 @@
  * so that a product waits for nothing (latency 5, two a cycle) and 12 row loads and 2 panel loads serve 24
  * products. The last rows of a step go four at a time; rows that are not there are copies of the last.
  *
- * MADDUBS: a sum of two products is at most 2 * 2 * 127 = 508 in size, so 64 of them fit int16: a stretch of
- * 256 k. Then they are widened and added to the strip in memory.
+ * MADDUBS: a sum of two products is at most 2 * 2 * 127 = 508 in size, so 64 of them fit int16 (ir/range.h says so): a
+ * stretch of 256 k. Then they are widened and added to the strip in memory.
  *
  * Why K is not cut: a block's rows are 12 K bytes (30 KB for 2560) and pass the panels, 32 K bytes (80 KB), in
  * L2 in order: 128 + 48 bytes in the 12 cycles of a step, a third of what L2 gives. */
@@ -228,6 +228,8 @@ static LLVMValueRef block_function(TnLb *b, int64_t k, Shape s, bool apart) {
         }
     int n = s.panels * s.rows;
     if (maddubs) {
+        TnDot dot = tn_llvm_dot(b->level, TN_FEW + 1);
+        TN_CHECK(tn_range_widen(&dot, k) > 0); /* an i16 takes a stretch, and is widened behind it */
         TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, all / TN_CODES), 1);
         LLVMValueRef at = tn_lb_elem(b, panel, l.i, (int64_t)TN_CODES * lanes), from[12];
         for (int r = 0; r < s.rows; r++) from[r] = tn_lb_elem(b, row[r], l.i, TN_CODES);

@@ -1,5 +1,5 @@
 /* Ternary products at the largest K of each level: with all codes and activations at their extremes the code gives
- * the exact sum, and a column more is refused. */
+ * the exact sum, also where it is summed in pieces. */
 #include "codegen/llvm_cases.h"
 
 #ifndef TERN_LLVM
@@ -28,73 +28,92 @@ static TnGraph *product(const char *level, int64_t k, int rows) {
     return case_graph(level, rows);
 }
 
-static void at_limit(int rows_hi) {
-    for (size_t i = 0; i < TN_COUNT(parity_levels); i++) {
-        const char *level = parity_levels[i];
-        int rows = rows_hi < ROWS ? rows_hi : ROWS;
-        TnDot d;
-        TnGraph *small = product(level, 256, rows_hi);
-        assert_true(tn_target_llvm.desc.dot_of(small, small->kernels[1].root, &d));
-        tn_graph_destroy(small);
-        int64_t k = tn_range_most_k(&d);
-        assert_true(k >= 1 << 20);
-        if (k < tn_range_sum_most_k()) {
-            TnGraph *g = product(level, k + 1, rows_hi);
-            assert_int_equal(tn_target_llvm.desc.can(g, 1, level), 0);
-            tn_graph_destroy(g);
-        }
-        TnGraph *g = product(level, k, rows_hi);
-        assert_true(tn_target_llvm.desc.can(g, 1, level) > 0);
-        Compiled c = parity_compile(g, 1, level);
-        int64_t sym[TN_SYM_COUNT] = {[TN_T] = rows};
-        Memory m = parity_memory(g, 1, sym);
-        uint8_t *q = parity_named(g, &m, "q"), *w = parity_named(g, &m, "w");
-        size_t row = row_of(g, "q"), wide = row_of(g, "w");
-        memset(q, 0, row * (size_t)rows);
-        for (int r = 0; r < rows; r++) {
-            int32_t sum = (int32_t)((r ? -127 : 127) * k);
-            memcpy(q + row * (size_t)r + 4, &sum, 4);
-            memset(q + row * (size_t)r + TN_Q8_HEAD, r ? -127 : 127, (size_t)k);
-        }
-        memset(w, 0xaa, wide);            /* all +1 */
-        memset(w + wide, 0x00, wide);     /* all -1 */
-        memset(w + 2 * wide, 0x55, wide); /* all 0 */
-        uint8_t *room = parity_alloc(c.job.scratch, 0xff);
-        if (parity_works(&c)) {
-            parity_call(&c, &m, sym, 0, 1, room);
-            const int32_t *a = parity_named(g, &m, "a");
-            for (int r = 0; r < rows; r++) {
-                int64_t most = (r ? -1 : 1) * tn_range_sum(k);
-                assert_int_equal(a[r * TN_PAD], most);
-                assert_int_equal(a[r * TN_PAD + 1], -most);
-                assert_int_equal(a[r * TN_PAD + 2], 0);
-            }
-        }
-        free(room);
-        parity_memory_free(&m);
-        parity_free(&c);
-        tn_graph_destroy(g);
+/* Whatever K, the sum is exact: of the largest K that the IR has, and where the ways of summing change. */
+static void at(const char *level, int64_t k, int rows_hi) {
+    int rows = rows_hi < ROWS ? rows_hi : ROWS;
+    TnGraph *g = product(level, k, rows_hi);
+    assert_true(tn_target_llvm.desc.can(g, 1, level) > 0);
+    Compiled c = parity_compile(g, 1, level);
+    int64_t sym[TN_SYM_COUNT] = {[TN_T] = rows};
+    Memory m = parity_memory(g, 1, sym);
+    uint8_t *q = parity_named(g, &m, "q"), *w = parity_named(g, &m, "w");
+    size_t row = row_of(g, "q"), wide = row_of(g, "w");
+    memset(q, 0, row * (size_t)rows);
+    for (int r = 0; r < rows; r++) {
+        int32_t sum = (int32_t)((r ? -127 : 127) * k);
+        memcpy(q + row * (size_t)r + 4, &sum, 4);
+        memset(q + row * (size_t)r + TN_Q8_HEAD, r ? -127 : 127, (size_t)k);
     }
+    memset(w, 0xaa, wide);            /* all +1 */
+    memset(w + wide, 0x00, wide);     /* all -1 */
+    memset(w + 2 * wide, 0x55, wide); /* all 0 */
+    uint8_t *room = parity_alloc(c.job.scratch, 0xff);
+    if (parity_works(&c)) {
+        parity_call(&c, &m, sym, 0, 1, room);
+        const int32_t *a = parity_named(g, &m, "a");
+        for (int r = 0; r < rows; r++) {
+            int64_t most = (r ? -1 : 1) * tn_range_sum(k);
+            assert_int_equal(a[r * TN_PAD], most);
+            assert_int_equal(a[r * TN_PAD + 1], -most);
+            assert_int_equal(a[r * TN_PAD + 2], 0);
+        }
+    }
+    free(room);
+    parity_memory_free(&m);
+    parity_free(&c);
+    tn_graph_destroy(g);
+}
+
+static TnDot dot_of(const char *level, int rows_hi) {
+    TnDot d;
+    TnGraph *small = product(level, 256, rows_hi);
+    assert_true(tn_target_llvm.desc.dot_of(small, small->kernels[1].root, &d));
+    tn_graph_destroy(small);
+    return d;
 }
 
 static void test_limits(void **state) {
     (void)state;
-    at_limit(1);
-    at_limit(8);
+    for (size_t i = 0; i < TN_COUNT(parity_levels); i++) {
+        const char *level = parity_levels[i];
+        int64_t most = tn_range_sum_most_k();
+        TnDot d = dot_of(level, 1);
+        int64_t split = tn_range_split(&d, most) * 256;
+        for (int64_t k = split; split < most && k <= split + 1; k++) at(level, k, 1);
+        at(level, most, 1);
+        at(level, most, 8);
+        at(level, most, 9); /* eight at a time: unpacked it would take too much */
+    }
 }
 
-/* Many rows have their weights unpacked, which takes memory. */
+/* Around the lines after which an i16 is widened. */
+static void test_widening(void **state) {
+    (void)state;
+    for (size_t i = 0; i < TN_COUNT(parity_levels); i++)
+        for (int64_t k = 256; k <= 2560; k += 256) {
+            at(parity_levels[i], k, 1);
+            at(parity_levels[i], k - 255, 1);
+            at(parity_levels[i], k, 2);
+            at(parity_levels[i], k, 9);
+        }
+}
+
+/* Many rows have their weights unpacked, which takes memory: of longer rows they are not. */
 static void test_unpacked(void **state) {
     (void)state;
     for (int64_t k = 1 << 19; k <= (1 << 19) + 1; k++) {
         TnGraph *g = product("avx2", k, 9);
-        assert_int_equal(tn_target_llvm.desc.can(g, 1, "avx2") > 0, k == 1 << 19);
+        Compiled c = parity_compile(g, 1, "avx2");
+        assert_true(k == 1 << 19 ? c.job.scratch > 1u << 24 : c.job.scratch < 1u << 16);
+        parity_free(&c);
         tn_graph_destroy(g);
+        at("avx2", k, 9);
     }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(test_limits, case_teardown),
+                                       cmocka_unit_test_teardown(test_widening, case_teardown),
                                        cmocka_unit_test_teardown(test_unpacked, case_teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

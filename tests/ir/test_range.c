@@ -3,22 +3,33 @@
 #include "ir/range.h"
 #include "tests/ir/tir_text.h"
 
-/* As avx2, avx512-vnni and neon-dotprod sum (codegen/llvm/tmatmul.c), and two that cannot be. */
-static const TnDot dots[] = {{8, 2, 4, 8, true},   {16, 1, 64, 0, true}, {4, 1, 16, 0, true},
-                             {16, 4, 1, 0, false}, {8, 4, 64, 16, true}, {16, 1, 256, 0, true}};
+/* As levels sum (codegen/llvm): avx2 one row and many, vnni, sdot, avx2's s8 and s6; and one that fits no line. */
+static const TnDot dots[] = {{8, 127, 16, 2, 4, true},   {2, 127, 256, 2, 64, false},
+                             {128, 127, 4, 0, 0, true},  {32, 127, 16, 0, 0, true},
+                             {255, 64, 16, 2, 4, false}, {63, 64, 16, 2, 4, false},
+                             {32, 127, 16, 2, 4, false}};
+enum { MOST_K = 16909320 };
 
 static void limits(void **state) {
     (void)state;
-    assert_int_equal(tn_range_sum_most_k(), 16909320);
-    assert_true(tn_range_sum(16909320) <= INT32_MAX && tn_range_sum(16909321) > INT32_MAX);
-    static const int64_t most[] = {16909320, 8454656, 8454656, 16909320, 0, 0};
+    assert_int_equal(tn_range_sum_most_k(), MOST_K);
+    assert_true(tn_range_sum(MOST_K) <= INT32_MAX && tn_range_sum(MOST_K + 1) > INT32_MAX);
+    static const int64_t adds[] = {16, 64, 0, 0, 1, 4, 4}, widen[] = {4, 1, 66053, 66053, 0, 1, 1},
+                         split[] = {66053, 66053, 33026, 33026, 66053, 66053, 66053},
+                         narrow[] = {32512, 32512, 0, 0, 32640, 32256, 32512};
     for (size_t i = 0; i < TN_COUNT(dots); i++) {
-        assert_int_equal(tn_range_most_k(&dots[i]), most[i]);
-        if (!most[i]) continue;
-        assert_true(tn_range_narrow(&dots[i]) <= INT16_MAX);
-        if (!dots[i].exact32) continue;
-        assert_true(tn_range_lane(&dots[i], most[i]) <= INT32_MAX);
-        assert_true(tn_range_lane(&dots[i], most[i] + 1) > INT32_MAX || most[i] == tn_range_sum_most_k());
+        const TnDot *d = &dots[i];
+        assert_int_equal(tn_range_adds(d), adds[i]);
+        assert_int_equal(tn_range_widen(d, MOST_K), widen[i]);
+        assert_int_equal(tn_range_split(d, MOST_K), split[i]);
+        assert_int_equal(tn_range_narrow(d, MOST_K), narrow[i]);
+        /* the most that fits: one addition more, one line more would not */
+        if (d->pair) assert_true((adds[i] + 1) * tn_range_pair(d) > INT16_MAX);
+        if (d->exact32) assert_true(tn_range_lane(d, MOST_K) <= INT32_MAX);
+        if (split[i] < 66053) assert_true((split[i] + 1) * d->meets * d->code * d->value > INT32_MAX);
+        /* never more than there is */
+        assert_int_equal(tn_range_split(d, 257), 2);
+        assert_true(tn_range_widen(d, 256) <= 1);
     }
 }
 
@@ -29,7 +40,7 @@ static char *fault_of(const char *fmt, long long k) {
     TnGraph **gs;
     uint32_t n;
     char body[512], *fault = NULL;
-    snprintf(body, sizeof body, fmt, k, k, k);
+    snprintf(body, sizeof body, fmt, k, k, k, k);
     tn_buf_printf(&b, "tir 1\ngraph @t stage=model\n%send\n", body);
     if (tn_parse(b.data, b.len, "t", &gs, &n, &diag) == TERN_OK) {
         tn_graph_destroy(gs[0]);
@@ -45,56 +56,60 @@ static char *fault_of(const char *fmt, long long k) {
 static void too_long_is_refused(void **state) {
     (void)state;
     static const char quant[] = "  %%x: f32[T,%lld] = input {name=\"x\"}\n  %%q: q8[T,%lld] = quant %%x\n";
-    assert_null(fault_of(quant, 16909320));
-    char *fault = fault_of(quant, 16909321);
+    static const char screen[] = "  $w: f32[2,%lld] = random {seed=1}\n  $s: s8[2,%lld] = pack $w\n  %%x: "
+                                 "f32[R,%lld] = input {name=\"x\"}\n"
+                                 "  %%q: q14[R,%lld] = limbs %%x\n  %%y: f32[R,2] = screen %%q, $s\n";
+    assert_null(fault_of(quant, MOST_K));
+    assert_null(fault_of(screen, 131072));
+    char *fault = fault_of(screen, 131073);
+    assert_string_equal(
+        fault, "t:7:18: screen: operand 2 ($s) is s8[2,131073], wanted at most 131072 columns, so that "
+               "255*64*K fits i32\n");
+    free(fault);
+    fault = fault_of(quant, MOST_K + 1);
     assert_string_equal(fault,
                         "t:4:24: quant: operand 1 (%x) is f32[T,16909321], wanted at most 16909320 columns, "
                         "so that |sum| <= 127*K fits i32\n");
     free(fault);
 }
 
-/* What a lane holds at the end, line by line as TnDot says: for the plane or planes with the largest factor. */
-static int64_t lane_of(const TnDot *d, const uint8_t *code, const int8_t *a, int64_t lines,
-                       int64_t *out_narrow) {
-    int64_t sum = 0, met = 64 * d->planes / d->lanes, most = 0;
+/* What a lane and an i16 hold at most while lines are summed as the bounds say; products of random or of largest size. */
+static void sum_lines(const TnDot *d, int64_t k, int sign, int64_t *out_lane, int64_t *out_narrow) {
+    int64_t lane = 0, narrow = 0, lines = (k + 255) / 256, split = tn_range_split(d, k),
+            widen = tn_range_widen(d, k);
+    *out_lane = *out_narrow = 0;
     for (int64_t l = 0; l < lines; l++) {
-        int64_t narrow = 0;
-        for (int64_t i = 0; i < met; i++) {
-            int64_t product = (int64_t)code[l * 256 + i] * d->factor * a[l * 256 + i];
-            sum += product;
-            if (i < d->narrow) narrow += product;
+        for (int a = 0; a < d->adds; a++) {
+            for (int i = 0; i < d->pair; i++)
+                narrow += sign ? sign * d->code * d->value
+                               : (int64_t)(random_u32() % (uint32_t)(d->code + 1)) *
+                                     ((int64_t)(random_u32() % (uint32_t)(2 * d->value + 1)) - d->value);
+            if (llabs(narrow) > *out_narrow) *out_narrow = llabs(narrow);
+            if (widen == 0 && (a + 1) % tn_range_adds(d) == 0) narrow = 0;
         }
-        if (narrow > most) most = narrow;
-        if (-narrow > most) most = -narrow;
+        for (int i = 0; i < d->meets; i++)
+            lane += sign ? sign * d->code * d->value
+                         : (int64_t)(random_u32() % (uint32_t)(d->code + 1)) *
+                               ((int64_t)(random_u32() % (uint32_t)(2 * d->value + 1)) - d->value);
+        if (llabs(lane) > *out_lane) *out_lane = llabs(lane);
+        if (widen && (l + 1) % widen == 0) narrow = 0;
+        if ((l + 1) % split == 0) lane = narrow = 0;
     }
-    *out_narrow = most;
-    return sum < 0 ? -sum : sum;
 }
 
 static void lanes_stay_below(void **state) {
     (void)state;
-    enum { LINES = 40, K = LINES * 256 };
-    static uint8_t code[K];
-    static int8_t a[K];
-    for (size_t i = 0; i < TN_COUNT(dots); i++) {
-        int64_t narrow;
-        for (int round = 0; round < 200; round++) {
-            int64_t lines = 1 + random_u32() % LINES;
-            for (int64_t k = 0; k < lines * 256; k++) {
-                code[k] = (uint8_t)(random_u32() % 3);
-                a[k] = (int8_t)(random_u32() % 255 - 127);
-            }
-            int64_t most = tn_range_lane(&dots[i], lines * 256);
-            assert_true(lane_of(&dots[i], code, a, lines, &narrow) <= most);
-            assert_true(narrow <= tn_range_narrow(&dots[i]));
-            memset(code, 2, sizeof code);
-            memset(a, round % 2 ? 127 : -127, sizeof a);
-            assert_int_equal(lane_of(&dots[i], code, a, lines, &narrow), most);
-            assert_int_equal(narrow, tn_range_narrow(&dots[i]));
-            /* a row that ends inside a line counts as a whole one */
-            assert_int_equal(tn_range_lane(&dots[i], lines * 256 - 255), most);
+    for (size_t i = 0; i < TN_COUNT(dots); i++)
+        for (int round = 0; round < 100; round++) {
+            int64_t lane, narrow, k = 1 + random_u32() % 5000;
+            const TnDot *d = &dots[i];
+            sum_lines(d, k, 0, &lane, &narrow);
+            assert_true(lane <= tn_range_lane(d, k) && narrow <= tn_range_narrow(d, k));
+            sum_lines(d, k, round % 2 ? 1 : -1, &lane, &narrow);
+            assert_int_equal(lane, tn_range_lane(d, k));
+            assert_int_equal(narrow, tn_range_narrow(d, k));
+            assert_true(narrow <= INT16_MAX);
         }
-    }
 }
 
 /* quant and tmatmul as they are evaluated: never beyond, and reached. */
@@ -143,9 +158,8 @@ static void sums_stay_below(void **state) {
     }
 }
 
-static bool dot_of(const TnGraph *g, TnRef tmatmul, TnDot *out) {
-    (void)g, (void)tmatmul;
-    *out = dots[0];
+static bool dot_of(const TnGraph *g, TnRef product, TnDot *out) {
+    *out = dots[g->nodes[product].op == TN_OP_screen ? 5 : g->nodes[product].type.dim[1] == 3 ? 0 : 2];
     return true;
 }
 
@@ -157,21 +171,35 @@ static void comments(void **state) {
                                "  %x: f32[T,300] = embed %ids, $e\n"
                                "  %q: q8[T,300] = quant %x\n"
                                "  %a: i32[T,3] = tmatmul %q, $w\n"
+                               "  $v: t8[2,300] scale=0x1p+0 = random {seed=3}\n"
+                               "  %b: i32[T,2] = tmatmul %q, $v\n"
+                               "  $f: f32[5,300] = random {seed=4}\n"
+                               "  $s: s6[5,300] = pack $f\n"
+                               "  %l: q14[T,300] = limbs %x\n"
+                               "  %y: f32[T,5] = screen %l, $s\n"
                                "  %d: f32[T,3] = dequant %a, %q, $w\n"
                                "  %best: i32[T] = argmax %d\n"
                                "  %out: i32[T] = output %best {name=\"best\"}\n";
-    static const char want[] = "tir 1\ngraph @t stage=model\n"
-                               "  $w: t8[3,300] scale=0x1p+0 = random {seed=1}\n"
-                               "  $e: f32[40,300] = random {seed=2}\n"
-                               "  %ids: i32[T] = input {name=\"ids\"} ; 0 <= y <= 39\n"
-                               "  %x: f32[T,300] = embed %ids, $e\n"
-                               "  %q: q8[T,300] = quant %x ; |y| <= 127, |sum| <= 38100\n"
-                               "  %a: i32[T,3] = tmatmul %q, $w ; |y| <= 38100; a lane <= 32512, an i16 <= "
-                               "8128; exact up to K = 16909320\n"
-                               "  %d: f32[T,3] = dequant %a, %q, $w\n"
-                               "  %best: i32[T] = argmax %d ; -1 <= y <= 2\n"
-                               "  %out: i32[T] = output %best {name=\"best\"}\n"
-                               "end\n";
+    static const char want[] =
+        "tir 1\ngraph @t stage=model\n"
+        "  $w: t8[3,300] scale=0x1p+0 = random {seed=1}\n"
+        "  $e: f32[40,300] = random {seed=2}\n"
+        "  %ids: i32[T] = input {name=\"ids\"} ; 0 <= y <= 39\n"
+        "  %x: f32[T,300] = embed %ids, $e\n"
+        "  %q: q8[T,300] = quant %x ; |y| <= 127, |sum| <= 38100\n"
+        "  %a: i32[T,3] = tmatmul %q, $w ; |y| <= 38100; a lane <= 32512; an i16 <= "
+        "16256: 8 additions of 2032, of 16 that fit\n"
+        "  $v: t8[2,300] scale=0x1p+0 = random {seed=3}\n"
+        "  %b: i32[T,2] = tmatmul %q, $v ; |y| <= 38100; a lane <= 130048\n"
+        "  $f: f32[5,300] = random {seed=4}\n"
+        "  $s: s6[5,300] = pack $f ; |y| <= 31\n"
+        "  %l: q14[T,300] = limbs %x ; |y| <= 64\n"
+        "  %y: f32[T,5] = screen %l, $s ; |sum| <= 595200 of each limb; a lane <= 129024; an "
+        "i16 <= 32256: 4 additions of 8064, all that fit\n"
+        "  %d: f32[T,3] = dequant %a, %q, $w\n"
+        "  %best: i32[T] = argmax %d ; -1 <= y <= 2\n"
+        "  %out: i32[T] = output %best {name=\"best\"}\n"
+        "end\n";
     TnGraph *g = graph_of(body), **gs;
     uint32_t n;
     TnBuf b = {0};
