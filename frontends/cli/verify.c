@@ -66,7 +66,8 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
                      .against = f.against,
                      .bisect = f.bisect,
                      .reduce = f.reduce};
-    TerncOptions o = {.size = sizeof o, .cap = f.m.cpu, .target = f.m.target, .progress = progress_bar};
+    TerncOptions o = {
+        .size = sizeof o, .cap = f.m.cpu, .head = f.m.head, .target = f.m.target, .progress = progress_bar};
     TerncSource source = source_of_flags(verb, &f.m, &v.blob);
     v.source = v.blob ? NULL : &source;
     v.options = &o;

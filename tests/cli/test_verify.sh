@@ -27,6 +27,11 @@ if [ $native = yes ]; then
     try 0 "$equal" --tokens $ids
     try 0 "$equal" "$model" -p "KING RICHARD: what is this? It is a thing of nought." --kv f32 -t 3
     try 0 "$equal" --tokens $ids --kv i8 -t 5
+    # a head with a screening copy has six kernels more, and is bisected like any other
+    try 0 "${equal/158/164}" --tokens $ids --head q8
+    try 0 "${equal/158/164}
+no pass: * stages of the pipeline give what the model's graph gives" --tokens $ids --head q6 --kv i8 --bisect
+    try 0 "$equal" --tokens $ids --head f32
     try 0 "* rows 1; *" --tokens 7
     try 0 "* rows 1 and 2..8; *" --tokens 7,8
     try 0 "*
@@ -53,6 +58,7 @@ no pass: * stages of the pipeline give what the model's graph gives" --tokens $i
     try 2 "tern: error: --bisect starts from a model's graph, before all passes; a compiled file has only what came out of them" \
         "$dir/m.tern" --tokens 1 --bisect
     try 2 "tern verify: --weights goes with a .tir, $dir/m.tern is compiled*" "$dir/m.tern" --weights "$model" --tokens 1
+    try 2 "tern verify: --head works on a .gguf, $dir/m.tern is compiled*" "$dir/m.tern" --head q8 --tokens 1
 fi
 
 # graph against graph
@@ -79,6 +85,7 @@ wanted="tern verify: one of --tokens, --token-file, -p and -f is wanted (see ter
 try 2 "$wanted" "$model"
 try 2 "$wanted" --tokens 1,2 -p abc
 try 2 "tern verify: --target: 'gpu', wanted * (see tern verify --help)" --tokens 1 --target gpu
+try 2 "tern: error: --head: 'q5', wanted f32, f16, q8 or q6" --tokens 1 --head q5
 try 2 "tern: error: --tokens: 'x', wanted token ids" --tokens 1,x
 try 2 "tern: error: --tokens: no token ids" --tokens ,
 try 2 "tern: error: token 2 is 1792, wanted 0 to 1791" --tokens 1,2,1792 --target ref
