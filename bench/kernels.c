@@ -210,6 +210,7 @@ int main(int argc, char **argv) {
         {"f16", 60000, 2560, 1, ", stream"},      {"f32", 30000, 2560, 1, ", stream"},
         {"f16", 200, 2560, 1, ", cached"},        {"f16", 8000, 2560, 64, ""},
         {"f16", 60000, 2560, 2, ", stream"},      {"f16", 60000, 2560, 8, ", stream"},
+        {"tmatmul", 1280, 2560, 8, ", cached"},   {"tmatmul", 512, 6912, 8, ", cached"},
     };
     for (int i = 0; i < (int)TN_COUNT(all); i++)
         if (only < 0 || only == i)

@@ -31,7 +31,7 @@ void tn_tm_amx_strips(TnLb *b, int64_t k, LLVMValueRef panels, LLVMValueRef n, L
 
 /* ---- tmatmul_few.c: 2 to 8 rows, weights as they stream from memory. */
 enum { TN_FEW = 8 };
-int64_t tn_tm_few_buf(TnLb *b);
+int64_t tn_tm_few_buf(TnLb *b, int64_t k); /* scratch for a call */
 void tn_tm_few(TnLb *b, int64_t k, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x,
                LLVMValueRef acc, LLVMValueRef stride, LLVMValueRef buf);
 /* n vectors of n i32 lanes, n = 4, 8 or 16: lane i of v[j] to lane j of v[i]. */

@@ -242,23 +242,28 @@ static void kernel(TnLb *b) {
     int64_t most = tn_lb_most_rows(b, b->k->root), columns = (b->k->grain + 63) / 64 * 64, k = root_k(b);
     int64_t panels = columns / (b->level->bytes / 4) * tn_tm_panel_bytes(b, k);
     TnStrips one = {1, 1024, 0, strip, few, NULL, listed},
-             some = {TN_FEW, tn_tm_few_buf(b), 0, strip, few, NULL, NULL};
+             some = {TN_FEW, tn_tm_few_buf(b, root_k(b)), 0, strip, few, NULL, NULL};
     TnStrips all = {tn_tm_block(b), 64, panels, strip, many, prepare, NULL};
     tn_lb_cols_kernel(b, most == 1 ? &one : most <= TN_FEW || k > MOST_UNPACKED ? &some : &all);
 }
 
 /* What the essays say, in numbers. With one row an accumulator has a plane, or two with MADDUBS, whose i16 then meets the
- * pairs of two planes in both halves of a line. With more rows a lane is a column, and so is a pair of i16; codes are
- * shifted down, so that only the whole sum must fit. */
+ * pairs of two planes in both halves of a line. With more rows codes are shifted down, so that only the whole sum must
+ * fit; up to TN_FEW an i16 meets a pair of every plane in both halves, and with more yet it is a column, as its lane
+ * is. */
 TnDot tn_llvm_dot(const TnLevel *level, int64_t rows) {
     bool pairs = level->dot == TN_DOT_MADDUBS;
-    if (rows > 1)
+    int lanes = level->bytes / 4;
+    if (rows > 1) {
+        int meets = rows <= TN_FEW ? CODES / lanes : CODES;
         return (TnDot){.code = 2,
                        .value = TN_RANGE_CODE,
-                       .meets = CODES,
+                       .meets = meets,
                        .pair = pairs ? 2 : 0,
-                       .adds = pairs ? CODES / 4 : 0};
-    int lanes = level->bytes / 4;
+                       .adds = !pairs           ? 0
+                               : rows <= TN_FEW ? meets / 4
+                                                : CODES / 4};
+    }
     if (pairs)
         return (TnDot){2 << 2,    TN_RANGE_CODE, .meets = CODES / 2 / lanes,
                        .pair = 2, .adds = 2 * 2, .exact32 = true};
