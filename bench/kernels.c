@@ -102,7 +102,9 @@ static void bench(const Machine *machine, const char *level, int threads, const 
                       "kernel @q {root=none, target=llvm, axis=rows, grain=1, units=1, barrier=1}\n%%q: "
                       "q8[T,%d] = quant %%x {off=0}\nend\n",
                       k);
-    tn_buf_printf(&text, "kernel @main {root=%s, target=llvm, axis=cols, grain=%d, units=%d, barrier=1}\n",
+    tn_buf_printf(&text,
+                  "kernel @main {root=%s, target=llvm, axis=cols, grain=%d, units=%d, near=1024, far=12288, "
+                  "barrier=1}\n",
                   ternary ? "tmatmul" : "matmul", grain, units);
     if (ternary && rows == 1)
         tn_buf_printf(&text, "%%n: f32[T,%d] = rmsnorm %%x, $g {eps=0x1p-17}\n%%q: q8[T,%d] = quant %%n\n", k,

@@ -3,6 +3,7 @@
  * Any number of planned graphs share one image a level, in which equal kernels stand once, since starting LLVM
  * costs more than a small kernel. See check_run.c for what is done with the code. */
 #include "codegen/check_internal.h"
+#include "codegen/tune.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +50,19 @@ static void set_apart(TnGraph *g) {
     }
 }
 
+/* Grains and distances as a tuner might choose them, and stranger ones. */
+static void choose_settings(TnGraph *g, uint64_t seed) {
+    static const int64_t grains[] = {16, 20, 32, 48, 96, 128, 256}, near[] = {0, 64, 512, 4096},
+                         far[] = {0, 4096, 65536};
+    for (uint32_t k = 0; k < g->n_kernels; k++) {
+        if (!tn_tune_can(g, k)) continue;
+        uint64_t z = (seed + k) * 0x9e3779b97f4a7c15u >> 16;
+        tn_tune_set(g, k,
+                    (TnSetting){grains[z % TN_COUNT(grains)], near[z / 8 % TN_COUNT(near)],
+                                far[z / 64 % TN_COUNT(far)]});
+    }
+}
+
 static TernStatus plan(TnGraph *g, const TnCheckHow *how, TernError *err) {
     const TnTargetDesc *targets[TN_TARGETS_MAX];
     uint32_t n = tn_targets_for(how->level, targets);
@@ -65,6 +79,7 @@ static TernStatus plan(TnGraph *g, const TnCheckHow *how, TernError *err) {
     TN_TRY(tn_passes_run(g, how->passes, &ctx, err));
     if (g->stage != TN_STAGE_PLANNED)
         return tn_fail(err, TERN_ERR_INPUT, "passes %s do not end with a planned graph", how->passes);
+    if (how->settings) choose_settings(g, how->settings);
     return TERN_OK;
 }
 

@@ -26,6 +26,8 @@ typedef struct TnCheckHow {
     bool apart;         /* every op is made a kernel of its own first; passes then begin behind fuse */
     TnKv kv;
     int64_t rows_lo, rows_hi; /* the row class; steps have so many rows */
+    uint64_t
+        settings; /* 0, or of what tuning chooses (codegen/tune.h) something else, picked by this number */
 } TnCheckHow;
 /* What is left to do for `apart`. */
 #define TN_CHECK_PLAN "layout,tile,plan"

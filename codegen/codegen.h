@@ -88,6 +88,8 @@ typedef struct TnCompileOptions {
     const char *
         target; /* NULL: best score; "llvm", "ref": that target for every kernel, or an error naming the kernel;
                     "xsmm": whatever it can do, the rest by llvm, or an error if that is nothing */
+    const struct TnTuneOptions
+        *tune; /* codegen/tune.h; NULL: kernels keep what the passes give them, the same everywhere */
     TnProgressFn *progress; /* may be NULL */
     void *user;
 } TnCompileOptions;
@@ -95,7 +97,7 @@ typedef struct TnCompileOptions {
 typedef struct TnCompileReport {
     uint64_t file_bytes, weight_bytes, code_bytes, meta_bytes, tir_bytes;
     uint32_t n_variants, n_kernels, n_unique; /* kernels in all variants, and different ones emitted */
-    double seconds_passes, seconds_codegen, seconds_weights;
+    double seconds_passes, seconds_tune, seconds_codegen, seconds_weights;
     const char *refused; /* a line of TnTarget.refused, or NULL */
 } TnCompileReport;
 

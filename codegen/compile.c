@@ -4,8 +4,9 @@
  * share one image, in which equal ones (by signature) stand once; weights are shared by all variants of all
  * levels. Then the parts are laid out and written: everything but WGHT is small and in memory, WGHT is made
  * as it is written. The bytes depend on nothing but the model, the options and the version: no times, no
- * addresses, no order of threads. */
+ * addresses, no order of threads. Tuning is the exception, and off unless it is asked for. */
 #include "codegen/internal.h"
+#include "codegen/tune.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -92,7 +93,7 @@ static int forced_can(const TnGraph *g, uint32_t kernel, const char *level) {
 static TnEnc forced_prefer(const TnType *weight, TnOp reader, const char *level) {
     return tn_target_xsmm.desc.prefer(weight, reader, level);
 }
-static const TnTargetDesc forced_xsmm = {"xsmm", forced_can, forced_prefer, NULL};
+static const TnTargetDesc forced_xsmm = {.name = "xsmm", .can = forced_can, .prefer = forced_prefer};
 #endif
 
 /* Who may emit at a level. */
@@ -187,6 +188,17 @@ static TernStatus run_passes(Compiler *c, const TnGraph *model) {
     c->report.n_variants = c->n_variants;
     c->report.seconds_passes = tn_os_seconds() - start;
     return TERN_OK;
+}
+
+static TernStatus tune(Compiler *c) {
+    if (!c->opt->tune) return TERN_OK;
+    double start = tn_os_seconds();
+    TnGraph **gs = tn_xcalloc(c->n_variants + 1, sizeof(TnGraph *));
+    for (uint32_t i = 0; i < c->n_variants; i++) gs[i] = c->variants[i].g;
+    TernStatus s = tn_tune(gs, c->n_variants, c->opt->tune, c->err);
+    free(gs);
+    c->report.seconds_tune = tn_os_seconds() - start;
+    return s;
 }
 
 /* "qkv_17": the kernel's name without the layer's number, made unique by the job's. */
@@ -337,6 +349,7 @@ static TernStatus compile(Compiler *c, const TnGraph *model, const TnWeights *we
                        1u << 16);
     TN_TRY(check_levels(c));
     TN_TRY(run_passes(c, model));
+    TN_TRY(tune(c));
     TnBuf meta = {0};
     tn_blob_meta(c->facts, context, &meta);
     c->report.meta_bytes = meta.len;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "codegen/tune.h"
 #include "frontends/source.h"
 
 const char *ternc_version(void) {
@@ -98,6 +99,37 @@ TernStatus tn_levels_choose(const TerncOptions *o, bool jit, TnArena *arena, con
     return TERN_OK;
 }
 
+/* The best of the levels that this machine runs, or NULL. */
+static const char *best_here(const char *const *levels, uint32_t n) {
+    const char *here = tern_cpu_levels(); /* best first */
+    while (*here) {
+        size_t len = strcspn(here, ",");
+        for (uint32_t i = 0; i < n; i++)
+            if (strlen(levels[i]) == len && strncmp(levels[i], here, len) == 0) return levels[i];
+        here += len + (here[len] == ',');
+    }
+    return NULL;
+}
+
+typedef struct Tuning {
+    TnTuneOptions o;
+    char cpu[128], version[96];
+} Tuning;
+
+static void set_tuning(Tuning *t, const TerncOptions *o, bool jit, const TnCompileOptions *co) {
+    tn_os_cpu_name(t->cpu, sizeof t->cpu);
+    snprintf(t->version, sizeof t->version, "%s %s", tern_version(), ternc_version());
+    t->o = (TnTuneOptions){.seconds = o->tune_seconds,
+                           .level = best_here(co->levels, co->n_levels),
+                           .machine = {.cpu = t->cpu, .version = t->version, .huge = jit},
+                           .cache = o->tune_cache,
+                           .must_write = o->tune_write,
+                           .text = o->tune_text,
+                           .progress = o->progress,
+                           .user = o->user};
+    t->o.machine.threads = o->tune_threads ? o->tune_threads : tn_os_cpus();
+}
+
 typedef struct Compiled {
     TnGguf *gg;
     TnGraph *graph;
@@ -127,6 +159,11 @@ static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOpt
     if (o->context > facts.n_context)
         return tn_fail(err, TERN_ERR_INPUT, "-c: %u positions, but the model has %u", o->context,
                        facts.n_context);
+    Tuning tuning;
+    if (o->tune_seconds > 0) {
+        set_tuning(&tuning, o, jit, &co);
+        co.tune = &tuning.o;
+    }
     double start = tn_os_seconds();
     TnWeights weights = tn_gguf_weights(c->gg);
     TnCompileReport r;
@@ -142,6 +179,7 @@ static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOpt
                             .n_unique = r.n_unique,
                             .seconds = tn_os_seconds() - start,
                             .seconds_passes = r.seconds_passes,
+                            .seconds_tune = r.seconds_tune,
                             .seconds_codegen = r.seconds_codegen,
                             .seconds_weights = r.seconds_weights};
     snprintf(report->refused, sizeof report->refused, "%s", r.refused ? r.refused : "");

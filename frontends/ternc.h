@@ -58,12 +58,20 @@ typedef struct TerncOptions {
     int (*progress)(void *user, const char *phase, uint64_t done,
                     uint64_t total); /* nonzero cancels; may be NULL */
     void *user;
+    /* Above 0: kernels of the best level that this machine runs are tuned by running them for at most about so long:
+     * how they are cut, how far they fetch ahead. Results are the same bits, the blob's bytes are not. 0: not tuned,
+     * and a blob depends on the model, the options and the version alone. */
+    double tune_seconds;
+    uint32_t tune_threads;  /* that it is tuned for; default: as many as processors */
+    const char *tune_cache; /* a file that keeps what was measured; NULL: none */
+    int tune_write;         /* that it cannot be written is an error; else a line of tune_text */
+    void (*tune_text)(void *user, const char *text, size_t size); /* receives lines; may be NULL */
 } TerncOptions;
 
 typedef struct TerncReport {
     uint64_t file_bytes, weight_bytes, code_bytes, meta_bytes, tir_bytes;
     uint32_t n_variants, n_kernels, n_unique;
-    double seconds, seconds_passes, seconds_codegen, seconds_weights;
+    double seconds, seconds_passes, seconds_tune, seconds_codegen, seconds_weights;
     char levels[96];
     char refused[200]; /* "", or code that a target would have used but which failed its test, and why */
 } TerncReport;

@@ -121,6 +121,8 @@ static void put_kernel(const TnGraph *g, const TnKernel *k, TnBuf *out) {
         put_string(k->target, out);
         tn_buf_printf(out, ", \"axis\": \"%s\", \"grain\": %lld, \"units\": %lld, \"barrier\": %s",
                       axes[k->axis], (long long)k->grain, (long long)k->units, k->barrier ? "true" : "false");
+        if (k->near || k->far)
+            tn_buf_printf(out, ", \"near\": %lld, \"far\": %lld", (long long)k->near, (long long)k->far);
     }
     tn_buf_puts(out, "}");
 }

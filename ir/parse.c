@@ -305,6 +305,13 @@ static bool set_kernel_attr(Parser *p, TnKernel *k, const TnTok *value, const Tn
                            (long long)a->i);
         *(a->key == TN_ATTR_grain ? &k->grain : &k->units) = a->i;
         return true;
+    case TN_ATTR_near:
+    case TN_ATTR_far:
+        if (!tn_ahead_ok(a->i))
+            return fail_at(p, value->col, "%s=%lld, wanted a multiple of %d from 0 to %d",
+                           tn_attrs[a->key].name, (long long)a->i, TN_AHEAD_LINE, TN_AHEAD_MOST);
+        *(a->key == TN_ATTR_near ? &k->near : &k->far) = a->i;
+        return true;
     case TN_ATTR_barrier:
         if (a->i != 0 && a->i != 1)
             return fail_at(p, value->col, "barrier=%lld, wanted 0 or 1", (long long)a->i);

@@ -155,6 +155,8 @@ static void print_kernel(const TnGraph *g, const TnKernel *k, TnBuf *out) {
     tn_buf_puts(out, axes[k->axis]);
     if (k->grain) tn_buf_printf(out, ", grain=%lld", (long long)k->grain);
     if (k->units) tn_buf_printf(out, ", units=%lld", (long long)k->units);
+    if (k->near) tn_buf_printf(out, ", near=%lld", (long long)k->near);
+    if (k->far) tn_buf_printf(out, ", far=%lld", (long long)k->far);
     if (k->target || k->barrier) tn_buf_printf(out, ", barrier=%d", k->barrier);
     tn_buf_puts(out, "}\n");
 }

@@ -118,3 +118,42 @@ uint32_t tn_node_part(const TnGraph *g, uint32_t kernel, TnRef node) {
     free(s.of);
     return p;
 }
+
+static int64_t gcd(int64_t a, int64_t b) {
+    while (b) {
+        int64_t r = a % b;
+        a = b;
+        b = r;
+    }
+    return a;
+}
+
+/* Columns that must stay together: the least common multiple of the heads that the epilogue speaks of. */
+int64_t tn_head_columns(const TnGraph *g, const TnKernel *k) {
+    int64_t head = 1, most = g->nodes[k->root].type.dim[1];
+    for (TnRef r = k->root + 1; r < k->first + k->n; r++) {
+        const TnNode *n = &g->nodes[r];
+        int64_t h = n->op == TN_OP_rope     ? g->nodes[n->args[1]].type.dim[1]
+                    : n->op == TN_OP_kv_put ? n->type.dim[2]
+                                            : 1;
+        h /= gcd(head, h);
+        TN_CHECK(h > 0);                          /* verified: heads have columns */
+        head = head > most / h ? most : head * h; /* all columns hold whole heads of any size */
+    }
+    return head;
+}
+
+void tn_cut_columns(TnGraph *g, uint32_t kernel, int64_t columns) {
+    TnKernel *k = &g->kernels[kernel];
+    TnPart parts[TN_PARTS_MAX];
+    uint32_t n = tn_kernel_parts(g, kernel, parts);
+    int64_t head = tn_head_columns(g, k);
+    k->axis = TN_AXIS_COLS;
+    k->grain = (columns + head - 1) / head * head;
+    k->units = 0;
+    for (uint32_t i = 0; i < n; i++) k->units += (parts[i].n + k->grain - 1) / k->grain;
+    if (n == 0) { /* no parts: only who does a kernel whole can do it */
+        k->grain = g->nodes[k->root].type.dim[1];
+        k->units = 1;
+    }
+}

@@ -22,6 +22,9 @@ typedef struct TnTargetDesc {
     TnEnc (*prefer)(const TnType *weight, TnOp reader, const char *level);
     /* How it sums a tmatmul on the graph's level, for the ranges shown; NULL, or false: as the IR does. */
     TnDotOf *dot_of;
+    /* How far ahead it best fetches a kernel's weights where nothing is known of the machine (TnKernel.near and far);
+     * NULL, or 0: its code fetches nothing. Of kernels with axis=cols. */
+    void (*ahead)(const TnGraph *g, uint32_t kernel, int64_t *near, int64_t *far);
 } TnTargetDesc;
 
 typedef struct TnPassCtx {
@@ -89,6 +92,11 @@ typedef struct TnPart {
  * parts: more than 8, more than 4 slices in one, slices of slices, or values that are read whole besides (fuse makes
  * no such kernel, but a text may; no target needs to take it). */
 uint32_t tn_kernel_parts(const TnGraph *g, uint32_t kernel, TnPart out[TN_PARTS_MAX]);
+/* Cuts a kernel of columns (axis, grain, units) into units of at least `columns` of a part each, where there are as many:
+ * whole heads, if the epilogue rotates heads or stores them. */
+int64_t tn_head_columns(const TnGraph *g, const TnKernel *k); /* that must stay together; 1: any */
+enum { TN_CUT_COLUMNS = 64 };                                 /* what tile takes */
+void tn_cut_columns(TnGraph *g, uint32_t kernel, int64_t columns);
 /* The part an epilogue node behind a slice belongs to, or TN_NONE for nodes before the slices (they belong to
  * all). */
 uint32_t tn_node_part(const TnGraph *g, uint32_t kernel, TnRef node);

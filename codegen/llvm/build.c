@@ -1,6 +1,7 @@
 #include "codegen/llvm/build.h"
 #include "codegen/llvm/llvm.h"
 
+#include <stdio.h>
 #include <string.h>
 #include "runtime/base/fmath.h"
 
@@ -145,6 +146,16 @@ void tn_lb_store_first(TnLb *b, LLVMValueRef value, LLVMValueRef ptr, int n) {
 void tn_lb_prefetch(TnLb *b, LLVMValueRef ptr, int level) {
     LLVMValueRef args[] = {ptr, tn_lb_i32(b, 0), tn_lb_i32(b, level == 1 ? 3 : 2), tn_lb_i32(b, 1)};
     tn_lb_call(b, "llvm.prefetch", &b->t_ptr, 1, args, 4);
+}
+
+void tn_lb_ahead(TnLb *b, LLVMValueRef ptr) {
+    if (b->k->near) tn_lb_prefetch(b, tn_lb_atc(b, ptr, b->k->near), 1);
+    if (b->k->far) tn_lb_prefetch(b, tn_lb_atc(b, ptr, b->k->far), 2);
+}
+
+void tn_lb_ahead_name(const TnLb *b, char *name, size_t size) {
+    size_t n = strlen(name);
+    snprintf(name + n, size - n, "_%lld_%lld", (long long)b->k->near, (long long)b->k->far);
 }
 
 LLVMValueRef tn_lb_mask_below(TnLb *b, LLVMValueRef n, int lanes) {

@@ -94,6 +94,10 @@ void tn_lb_store_masked(TnLb *b, LLVMValueRef value, LLVMValueRef ptr, unsigned 
  * element type. */
 void tn_lb_store_first(TnLb *b, LLVMValueRef value, LLVMValueRef ptr, int n);
 void tn_lb_prefetch(TnLb *b, LLVMValueRef ptr, int level); /* 1: into L1, 2: into L2 */
+/* The line at ptr is about to be read: those the kernel's `near` and `far` behind it are fetched. A function of the module
+ * with such calls has them in its name, for kernels that differ in them share it not: tn_lb_ahead_name appends it. */
+void tn_lb_ahead(TnLb *b, LLVMValueRef ptr);
+void tn_lb_ahead_name(const TnLb *b, char *name, size_t size);
 /* Lanes below n (i64 value): <lanes x i1>. */
 LLVMValueRef tn_lb_mask_below(TnLb *b, LLVMValueRef n, int lanes);
 LLVMValueRef tn_lb_mask_const(TnLb *b, int64_t n, int lanes);

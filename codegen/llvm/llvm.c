@@ -348,4 +348,15 @@ static bool dot_of(const TnGraph *g, TnRef product, TnDot *out) {
     return n->op == TN_OP_screen || n->op == TN_OP_tmatmul;
 }
 
-const TnTarget tn_target_llvm = {.desc = {"llvm", can, prefer, dot_of}, .emit = emit, .show = tn_llvm_show};
+/* Products that stream the weights of one row of activations fetch ahead by distance; those of more rows go by rows of
+ * weights. Of a prompt one row wants the head, so dense products always may. */
+static void ahead(const TnGraph *g, uint32_t kernel, int64_t *near, int64_t *far) {
+    TnRef root = g->kernels[kernel].root;
+    TnDim rows = g->nodes[root].type.dim[0];
+    if (g->nodes[root].op == TN_OP_tmatmul && (tn_dim_is_sym(rows) ? g->rows_hi : rows) != 1) return;
+    *near = 1024;
+    *far = 12288;
+}
+
+const TnTarget tn_target_llvm = {
+    .desc = {"llvm", can, prefer, dot_of, ahead}, .emit = emit, .show = tn_llvm_show};

@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include "ir/layout.h"
 
-enum { NEAR = 1024, FAR = 12288, HALF = TN_LANES / 2, GROUP = 16, CHUNK = 512, MOST = 8 };
+enum { HALF = TN_LANES / 2, GROUP = 16, CHUNK = 512, MOST = 8 };
 enum { BLOCK = TN_LANES * 4 }; /* bytes of a row's lanes */
 
 /* Of a product of `x` rows: weight rows that share the loads of x, lanes at a time; sums fill the registers. */
@@ -56,6 +56,7 @@ static void block(TnLb *b, TnEnc enc, Shape s, LLVMValueRef *w, LLVMValueRef *x,
 static LLVMValueRef one_function(TnLb *b, TnEnc enc, int64_t k) {
     char name[64];
     snprintf(name, sizeof name, "matmul_%s_k%lld", tn_encs[enc].name, (long long)k);
+    tn_lb_ahead_name(b, name, sizeof name);
     LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
     if (fn) return fn;
     LLVMBasicBlockRef back = tn_lb_here(b);
@@ -76,8 +77,7 @@ static LLVMValueRef one_function(TnLb *b, TnEnc enc, int64_t k) {
     LLVMValueRef acc = tn_lb_carry(b, &i, tn_lb_vf(b, 0.0f));
     for (int64_t line = 0; line < TN_LANES * size; line += 64) {
         LLVMValueRef from = tn_lb_elem(b, row, i.i, size);
-        tn_lb_prefetch(b, tn_lb_atc(b, from, NEAR + line), 1);
-        tn_lb_prefetch(b, tn_lb_atc(b, from, FAR + line), 2);
+        tn_lb_ahead(b, tn_lb_atc(b, from, line));
     }
     block(b, enc, s, &row, &x, i.i, NULL, &acc);
     tn_lb_next(&i, 0, acc);

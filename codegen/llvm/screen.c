@@ -20,7 +20,7 @@
 #include "ir/layout.h"
 #include "ir/screen.h"
 
-enum { NEAR = 1024, FAR = 12288, LINE = 64, CODES = 256, PLANES = 4 };
+enum { LINE = 64, CODES = 256, PLANES = 4 };
 
 static TnRef arg(TnLb *b, TnRef ref, uint32_t i) {
     return b->g->nodes[ref].args[i];
@@ -262,6 +262,7 @@ static LLVMValueRef scaled(TnLb *b, LLVMValueRef h, LLVMValueRef l, LLVMValueRef
 static LLVMValueRef strip_function(TnLb *b, Shape s) {
     char name[64];
     snprintf(name, sizeof name, "screen_%s_k%lld_x%d", tn_encs[s.enc].name, (long long)s.k, s.rows);
+    tn_lb_ahead_name(b, name, sizeof name);
     LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
     if (fn) return fn;
     LLVMBasicBlockRef back = tn_lb_here(b);
@@ -292,10 +293,7 @@ static LLVMValueRef strip_function(TnLb *b, Shape s) {
     for (int a = 0; a < n_acc; a++) acc[a] = tn_lb_carry(b, &i, LLVMConstNull(ints_of(b)));
     for (int r = 0; r < s.rows; r++) at[r] = tn_lb_carry(b, &i, x[r]);
     LLVMValueRef from = tn_lb_elem(b, row, i.i, step_bytes);
-    for (int64_t line = 0; line < step_bytes; line += LINE) {
-        tn_lb_prefetch(b, tn_lb_atc(b, from, NEAR + line), 1);
-        tn_lb_prefetch(b, tn_lb_atc(b, from, FAR + line), 2);
-    }
+    for (int64_t line = 0; line < step_bytes; line += LINE) tn_lb_ahead(b, tn_lb_atc(b, from, line));
     step(b, &s, from, at, apart, acc);
     for (int r = 0; r < s.rows; r++) tn_lb_next(&i, n_acc + r, tn_lb_opaque(b, tn_lb_atc(b, at[r], CODES)));
     for (int a = 0; a < n_acc; a++) tn_lb_next(&i, a, acc[a]);

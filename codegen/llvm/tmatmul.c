@@ -12,14 +12,14 @@
  *            two accumulators
  *   SDOT     (NEON) signed: plane 3 is shifted down instead of masked, four accumulators
  *
- * Rows of weights stream from memory one after the other, with prefetches far ahead: near into L1, far into
- * L2. Sums over lanes wait in `buf` until there are enough for one transposing tree. */
+ * Rows of weights stream from memory one after the other, with prefetches far ahead: the kernel's `near` into
+ * L1, its `far` into L2. Sums over lanes wait in `buf` until there are enough for one transposing tree. */
 #include "codegen/llvm/ternary.h"
 
 #include "runtime/base/arena.h"
 #include <stdio.h>
 
-enum { NEAR = 1024, FAR = 12288, LINE = TN_LINE, CODES = TN_CODES };
+enum { LINE = TN_LINE, CODES = TN_CODES };
 /* With more rows than TN_FEW a strip's weights stand unpacked in a worker's scratch, a byte each; of longer rows they
  * would take too much, and TN_FEW go at a time. */
 enum { MOST_UNPACKED = 1 << 19 };
@@ -127,8 +127,7 @@ static LLVMValueRef piece(TnLb *b, LLVMValueRef row, LLVMValueRef x, LLVMValueRe
         if (ahead) {
             tn_lb_prefetch(b, tn_lb_atc(b, tn_lb_elem(b, ahead, i.i, LINE), j * LINE), 1);
         } else {
-            tn_lb_prefetch(b, tn_lb_atc(b, w, NEAR + j * LINE), 1);
-            tn_lb_prefetch(b, tn_lb_atc(b, w, FAR + j * LINE), 2);
+            tn_lb_ahead(b, tn_lb_atc(b, w, j * LINE));
         }
     }
     lines_of(b, together, w, at, acc);
@@ -146,6 +145,7 @@ static LLVMValueRef piece(TnLb *b, LLVMValueRef row, LLVMValueRef x, LLVMValueRe
 static LLVMValueRef strip_function(TnLb *b, int64_t k, bool listed) {
     char name[64];
     snprintf(name, sizeof name, "tmatmul_k%lld%s", (long long)k, listed ? "_listed" : "");
+    if (!listed) tn_lb_ahead_name(b, name, sizeof name);
     LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
     if (fn) return fn;
     LLVMBasicBlockRef back = tn_lb_here(b);

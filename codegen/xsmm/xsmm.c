@@ -218,5 +218,7 @@ static TernStatus emit(TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *im
     return s;
 }
 
-const TnTarget tn_target_xsmm = {
-    .desc = {"xsmm", can, prefer, NULL}, .emit = emit, .show = tn_llvm_show, .refused = refused};
+const TnTarget tn_target_xsmm = {.desc = {.name = "xsmm", .can = can, .prefer = prefer},
+                                 .emit = emit,
+                                 .show = tn_llvm_show,
+                                 .refused = refused};

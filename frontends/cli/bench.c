@@ -219,6 +219,7 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
          "memory read to measure the machine (1024, or a quarter of what is free); 0: do not measure it"},
         PROFILE_FLAG(profiled),
         HUGE_FLAG(m),
+        TUNE_FLAGS(m.tune),
         MODEL_FLAGS(m),
         FLAG_END,
     };

@@ -58,6 +58,26 @@ int fail_text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* "1,2,3" to whole numbers of at least 1; exits 2 on a mistake. Returns the count, at most 64. */
 uint32_t parse_counts(const Verb *verb, const char *flag, const char *list, uint32_t *out);
 
+/* ---- tune.c: --tune of compile, run and bench */
+typedef struct TuneFlags {
+    const char *seconds, *cache; /* "-": given without a value */
+    char path[4096];
+} TuneFlags;
+#define TUNE_FLAGS(t)                                                                                        \
+    {"--tune",                                                                                               \
+     "SECONDS",                                                                                              \
+     FLAG_OPT,                                                                                               \
+     &(t).seconds,                                                                                           \
+     0,                                                                                                      \
+     0,                                                                                                      \
+     "measure how to cut kernels and how far to fetch ahead, for at most so long (default 5)"},              \
+    {                                                                                                        \
+        "--tune-cache", "FILE", FLAG_STR, &(t).cache, 0, 0,                                                  \
+            "keeps what --tune measured; default: tern/tune in $XDG_CACHE_HOME or ~/.cache"                  \
+    }
+/* Sets what the flags say, if --tune is given; exits 2 on a mistake. The path of the cache lies in *t. */
+void set_tuning(const Verb *verb, TuneFlags *t, int64_t threads, TerncOptions *o);
+
 /* ---- load.c: models and the compiler library */
 typedef struct ModelFlags {
     const char *model;   /* NULL: the embedded one */
@@ -67,6 +87,7 @@ typedef struct ModelFlags {
     StrList overrides;
     bool ternary_dense, no_check, huge;
     int64_t threads;
+    TuneFlags tune;
 } ModelFlags;
 #define MODEL_FLAGS(m)                                                                                       \
     {"-m --model", "FILE", FLAG_STR, &(m).model, 0, 0, "the model, if not given as a word"},                 \

@@ -182,6 +182,8 @@ static void refuse_source_flags(const Verb *verb, const ModelFlags *flags) {
     if (flags->overrides.n) usage_error(verb, "--override-kv works on a .gguf, %s is compiled", flags->model);
     if (flags->weights) usage_error(verb, "--weights goes with a .tir, %s is compiled", flags->model);
     if (flags->head) usage_error(verb, "--head works on a .gguf, %s is compiled", flags->model);
+    if (flags->tune.seconds) usage_error(verb, "--tune works on a .gguf, %s is compiled", flags->model);
+    if (flags->tune.cache) usage_error(verb, "--tune-cache goes with --tune");
     if (flags->ternary_dense)
         usage_error(verb, "--ternary-dense works on a .gguf, %s is compiled", flags->model);
 }
@@ -205,6 +207,8 @@ static TernStatus open_model(const Verb *verb, const ModelFlags *flags, Loaded *
                           .target = flags->target,
                           .progress = progress_bar};
         o.kvs = 1u << kv_of_flags(verb, flags); /* nobody can ask this model for another */
+        TuneFlags tune = flags->tune;
+        set_tuning(verb, &tune, flags->threads, &o);
         out->compiled = true;
         TernStatus st = ternc()->load(&source, &o, NULL, &out->model, err);
         progress_end();

@@ -291,6 +291,7 @@ int verb_run(const Verb *verb, int argc, char **argv) {
         {"--ignore-eos", NULL, FLAG_BOOL, &f.ignore_eos, 0, 0, "go on after an end token"},
         PROFILE_FLAG(f.profile),
         HUGE_FLAG(f.m),
+        TUNE_FLAGS(f.m.tune),
         MODEL_FLAGS(f.m),
         FLAG_END,
     };

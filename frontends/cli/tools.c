@@ -52,6 +52,8 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
     const char *emit = "blob", *weights = NULL, *kvs = NULL;
     int64_t context = 0, variant = 0;
     bool ternary_dense = false, fold = false;
+    TuneFlags tune = {0};
+    int64_t threads = 0;
     const Flag flags[] = {
         {"-m --model", "FILE", FLAG_STR, &source.path, 0, 0,
          "the model, if not given as a word; default: the embedded one"},
@@ -79,10 +81,15 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
          "replace a metadata key; TYPE is int, float, bool or str"},
         {"--ternary-dense", NULL, FLAG_BOOL, &ternary_dense, 0, 0,
          "run block weights stored dense as ternary; refused unless all are -s, 0 or s"},
+        TUNE_FLAGS(tune),
+        {"-t --threads", "N", FLAG_INT, &threads, 1, 1024,
+         "worker threads that --tune is for (default: all processors)"},
         FLAG_END,
     };
     int n_words;
     parse_args(verb, flags, argc, argv, &source.path, 1, &n_words);
+    if (threads && !tune.seconds) usage_error(verb, "-t goes with --tune: a blob runs with any number");
+    if (tune.seconds && strcmp(emit, "blob") != 0) usage_error(verb, "--tune goes with --emit blob");
     source.overrides = overrides.v;
     source.n_overrides = overrides.n;
     source.ternary_dense = ternary_dense;
@@ -115,6 +122,7 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
     if (strcmp(emit, "blob") != 0)
         usage_error(verb, "--emit: '%s', wanted blob, tir, json, dot, llvm, asm or obj", emit);
     if (!output) usage_error(verb, "-o is wanted");
+    set_tuning(verb, &tune, threads, &o);
     TerncReport r;
     TernStatus st = ternc()->compile(&source, &o, output, &r, &err);
     progress_end();
@@ -125,6 +133,7 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
             MB(r.code_bytes), r.seconds_codegen, r.n_kernels, r.n_variants, r.n_unique);
     if (*r.refused) fprintf(stderr, "          %s\n", r.refused);
     fprintf(stderr, "  ir      %10.3f MB   %6.2f s   passes\n", MB(r.tir_bytes), r.seconds_passes);
+    if (tune.seconds) fprintf(stderr, "  tuning                  %6.2f s\n", r.seconds_tune);
     fprintf(stderr, "  meta    %10.3f MB\n  total               %8.2f s   peak memory %.0f MB\n",
             MB(r.meta_bytes), r.seconds, MB(tn_os_peak_rss()));
     return EXIT_OK;

@@ -212,6 +212,33 @@ uint32_t tn_os_cpus(void) {
     return 1;
 }
 
+/* Of /proc/cpuinfo: x86 has a name, ARM a maker's and a part's number. */
+void tn_os_cpu_name(char *out, size_t size) {
+    char line[256], part[64] = "";
+    FILE *f = fopen("/proc/cpuinfo", "re");
+    snprintf(out, size, "unknown");
+    while (f && fgets(line, sizeof line, f)) {
+        char *value = strchr(line, ':');
+        if (!value) continue;
+        *value++ = 0;
+        value += strspn(value, " \t");
+        value[strcspn(value, "\n")] = 0;
+        for (char *p = value + strlen(value); p > value && p[-1] == ' ';) *--p = 0;
+        for (char *p = value; *p; p++)
+            if (*p < 0x20 || *p > 0x7e) *p = '?';
+        if (*value && strncmp(line, "model name", 10) == 0) {
+            snprintf(out, size, "%s", value);
+            break;
+        }
+        if (strncmp(line, "CPU implementer", 15) == 0) snprintf(part, sizeof part, "%.63s", value);
+        if (*part && strncmp(line, "CPU part", 8) == 0) {
+            snprintf(out, size, "implementer %s part %.63s", part, value);
+            break;
+        }
+    }
+    if (f) fclose(f);
+}
+
 uint64_t tn_os_random_seed(void) {
     uint64_t seed;
     if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) == sizeof seed) return seed;

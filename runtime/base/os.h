@@ -52,6 +52,8 @@ void tn_os_advise_dontneed(const void *p, size_t bytes);
 
 double tn_os_seconds(void); /* a monotonic clock */
 uint32_t tn_os_cpus(void);  /* processors this process may run on */
+/* The processor's own name, "unknown" if it has none: printable, without blanks at its ends. */
+void tn_os_cpu_name(char *out, size_t size);
 uint64_t tn_os_random_seed(void);
 /* Asks the system for AMX tiles, for this process and all its threads; false: refused, or no such system. */
 bool tn_os_allow_amx(void);

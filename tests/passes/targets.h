@@ -19,7 +19,7 @@ static TnEnc wide_prefer(const TnType *weight, TnOp reader, const char *level) {
     if (strcmp(level, "f32tables") == 0) return TN_ENC_f32;
     return weight->enc;
 }
-static const TnTargetDesc target_wide = {"wide", wide_can, wide_prefer, NULL};
+static const TnTargetDesc target_wide = {.name = "wide", .can = wide_can, .prefer = wide_prefer};
 
 static int picky_can(const TnGraph *g, uint32_t kernel, const char *level) {
     (void)level;
@@ -30,7 +30,7 @@ static TnEnc picky_prefer(const TnType *weight, TnOp reader, const char *level) 
     (void)weight, (void)reader, (void)level;
     return TN_ENC_COUNT;
 }
-static const TnTargetDesc target_picky = {"picky", picky_can, picky_prefer, NULL};
+static const TnTargetDesc target_picky = {.name = "picky", .can = picky_can, .prefer = picky_prefer};
 
 static const TnTargetDesc *const test_targets[] = {&target_picky, &target_wide};
 #define TEST_TARGETS 2

@@ -33,12 +33,15 @@ static uint32_t ways(uint64_t seed, bool passes_too, TnCheckHow out[WAYS]) {
             continue;
         if (i == TN_COUNT(levels) && seed % 4) continue;
         how.apart = false;
+        how.settings = 0;
         how.passes = NULL;
         out[n++] = how;
+        how.settings = seed % 2 ? seed : 0; /* the other half as the passes have it */
         how.apart = true;
         how.passes = TN_CHECK_PLAN;
         out[n++] = how;
         if (!passes_too && seed % 5) continue;
+        how.settings = seed % 2 ? seed + 1 : 0;
         how.apart = false;
         how.passes = lists[seed / 5 % TN_COUNT(lists)];
         out[n++] = how;

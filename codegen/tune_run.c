@@ -1,0 +1,364 @@
+/* Running a kernel to time it: a planned kernel by itself, on memory like a step's.
+ *
+ * Weights must come from memory, as they do where a model is larger than the caches: copies of the kernel's matrix fill
+ * a region of four last-level caches, and every launch takes the next copy. A sample is many launches in a row, as many
+ * as fill some milliseconds, each cut into the static shares that the runtime would give its workers. Of a matrix that
+ * takes longer a window of units is run, which moves on.
+ *
+ * Values are made up: weights and activations of both signs, so that gates are open half of the time as in a model. The
+ * inputs of a step (positions, slots, tables, caches) are those of the differential check.
+ *
+ * The threads are the bench's own: the runtime's pool belongs to a layer that code generation does not know, and a
+ * sample is long enough for the time of waking them not to count. */
+#include "codegen/tune.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "codegen/check.h"
+#include "runtime/base/os.h"
+#include "runtime/base/reader.h"
+
+enum { OPERANDS = 64, MANY_ROWS = 128, WINDOW = 4096 };
+static const double sample_seconds = 0.004;
+
+typedef struct Bench Bench;
+typedef struct Worker {
+    Bench *b;
+    uint32_t index;
+    pthread_t thread;
+} Worker;
+
+typedef struct Code {
+    TnKernelFn *fn;
+    int64_t units, grain;
+} Code;
+
+struct Bench {
+    uint32_t threads;
+    bool huge;
+    Worker *workers;
+    uint32_t started;
+    pthread_mutex_t gate; /* held until it is known how many workers there are */
+    pthread_barrier_t turn;
+    bool end;
+    size_t region; /* bytes of weights to go through */
+
+    uint8_t *weights; /* of the kernels so far: the largest region, filled for one encoding */
+    size_t weights_bytes;
+    TnEnc filled;
+
+    /* the open kernel */
+    int64_t sym[TN_SYM_COUNT];
+    void *ptr[OPERANDS];
+    size_t bytes[OPERANDS]; /* 0: not ours */
+    uint32_t n, weight;     /* operands; which one is the matrix */
+    size_t copy, copies;    /* bytes from one to the next, and how many */
+    int64_t window, wide;   /* columns of a launch, 0: all; and those that windows go over */
+    void *image;
+    size_t image_bytes;
+    Code *code;
+    void **scratch; /* of each worker */
+    size_t scratch_bytes;
+
+    /* the sample under way */
+    const Code *run;
+    uint32_t launches;
+    size_t next;      /* copy */
+    int64_t next_col; /* of the window */
+};
+
+/* ---- Workers */
+
+static void launches(Bench *b, uint32_t index) {
+    void *ptr[OPERANDS];
+    memcpy(ptr, b->ptr, b->n * sizeof *ptr);
+    TnLaunch launch = {ptr, b->sym};
+    const Code *c = b->run;
+    int64_t first = b->window ? b->next_col / c->grain : 0,
+            units = b->window ? b->window / c->grain : c->units;
+    for (uint32_t i = 0; i < b->launches; i++) {
+        ptr[b->weight] = (uint8_t *)b->ptr[b->weight] + (b->next + i) % b->copies * b->copy;
+        TnTile tile = {first + units * index / b->threads, first + units * (index + 1) / b->threads,
+                       b->scratch[index]};
+        if (tile.lo < tile.hi) c->fn(&launch, &tile);
+    }
+}
+
+static void *work(void *arg) {
+    Worker *w = arg;
+    pthread_mutex_lock(&w->b->gate);
+    pthread_mutex_unlock(&w->b->gate);
+    for (;;) {
+        pthread_barrier_wait(&w->b->turn);
+        if (w->b->end) return NULL;
+        launches(w->b, w->index);
+        pthread_barrier_wait(&w->b->turn);
+    }
+}
+
+static double sample(void *user, uint32_t setting) {
+    Bench *b = user;
+    b->run = &b->code[setting];
+    double start = tn_os_seconds();
+    pthread_barrier_wait(&b->turn);
+    launches(b, 0);
+    pthread_barrier_wait(&b->turn);
+    double seconds = tn_os_seconds() - start;
+    b->next = (b->next + b->launches) % b->copies;
+    if (!b->window) return seconds;
+    b->next_col = b->next_col + 2 * b->window <= b->wide ? b->next_col + b->window : 0;
+    return seconds * (double)b->window / (double)(b->window / b->run->grain * b->run->grain);
+}
+
+/* ---- Memory */
+
+static void fill(const TnType *t, void *data, size_t bytes) {
+    uint64_t *p = data, z = 0x9e3779b97f4a7c15u;
+    for (size_t i = 0; i < bytes / 8; i++) {
+        z ^= z << 13;
+        z ^= z >> 7;
+        z ^= z << 17;
+        uint64_t v = z;
+        switch (t->enc) {
+        case TN_ENC_p64: /* codes 0, 1 and 2 */
+            v ^= v & v >> 1 & 0x5555555555555555u;
+            break;
+        case TN_ENC_f32: /* sizes of 1/32 to 1/16, either sign */
+            v = (v & 0x807fffff807fffffu) | 0x3d0000003d000000u;
+            break;
+        case TN_ENC_bf16:
+            v = (v & 0x807f807f807f807fu) | 0x3d003d003d003d00u;
+            break;
+        case TN_ENC_f16:
+            v = (v & 0x83ff83ff83ff83ffu) | 0x2800280028002800u;
+            break;
+        case TN_ENC_i32:
+            v = 0;
+            break;
+        default: /* codes of either sign; heads are set below */
+            break;
+        }
+        p[i] = v;
+    }
+    memset(p + bytes / 8, 0, bytes % 8);
+}
+
+static void set_floats(void *data, size_t n, float f) {
+    for (size_t i = 0; i < n; i++) memcpy((char *)data + 4 * i, &f, 4);
+}
+
+/* A value that another kernel would have made. */
+static void fill_value(const TnType *t, const int64_t *sym, void *data, size_t bytes) {
+    fill(t, data, bytes);
+    TnEncKind kind = tn_encs[t->enc].kind;
+    if (kind != TN_Q8 && kind != TN_LIMBS) return;
+    size_t row = tn_row_bytes(t), codes = kind == TN_Q8 ? TN_Q8_HEAD : TN_Q14_HEAD;
+    for (int64_t r = 0; r < tn_type_rows(t, sym); r++) {
+        int8_t *at = (int8_t *)data + (size_t)r * row;
+        int32_t sum = 0;
+        for (size_t i = codes; i < row; i++) sum += at[i] = (int8_t)(at[i] / 2);
+        memset(at, 0, codes);
+        set_floats(at, 1, 0x1p-7f);
+        memcpy(at + 4, &sum, 4);
+        if (kind == TN_LIMBS) set_floats(at + 12, 2, 1.0f);
+    }
+}
+
+static TernStatus map_weights(Bench *b, const TnType *t, TernError *err) {
+    size_t one = tn_type_bytes(t, NULL), tail = tn_tail_bytes(t);
+    b->copy = tn_round_up(one, 64);
+    b->copies = b->copy < b->region ? b->region / b->copy + 1 : 1;
+    size_t bytes = b->copy * b->copies + 64;
+    if (bytes > b->weights_bytes) {
+        tn_os_unmap(b->weights, b->weights_bytes);
+        b->weights = NULL;
+        b->weights_bytes = 0;
+        TN_TRY(tn_os_map(bytes, b->huge, (void **)&b->weights, err));
+        b->weights_bytes = bytes;
+        b->filled = TN_ENC_COUNT;
+        if (!b->huge) tn_os_advise_small(b->weights, bytes);
+    }
+    /* of a matrix that is larger than the region only as much is ever touched */
+    size_t used = b->copies > 1 ? bytes : b->region < one ? b->region : one;
+    if (b->filled != t->enc || b->copies == 1) fill(t, b->weights, used / 8 * 8);
+    b->filled = b->copies > 1 ? t->enc : TN_ENC_COUNT;
+    for (size_t i = 0; tail && i < b->copies; i++)
+        set_floats(b->weights + i * b->copy + one - tail, tail / 4, 0x1p-7f);
+    return TERN_OK;
+}
+
+static TernStatus map_operands(Bench *b, const TnGraph *g, uint32_t kernel, TernError *err) {
+    TnRef ops[OPERANDS], root = g->kernels[kernel].root;
+    uint32_t n_in;
+    TnStep step;
+    int64_t rows = g->rows_hi < MANY_ROWS ? g->rows_hi : MANY_ROWS;
+    tn_step_open(&step, 1, rows);
+    tn_step_next(&step, rows);
+    memcpy(b->sym, step.sym, sizeof b->sym);
+    b->sym[TN_R] = b->sym[TN_K] = b->sym[TN_H] = b->sym[TN_L] = 1; /* of a prompt one row wants something */
+    memcpy(step.sym, b->sym, sizeof b->sym);
+    b->n = tn_kernel_operands(g, kernel, ops, &n_in);
+    TernStatus s = TERN_OK;
+    for (uint32_t i = 0; s == TERN_OK && i < b->n; i++) {
+        const TnNode *node = &g->nodes[ops[i]];
+        if (ops[i] == g->nodes[root].args[1]) {
+            b->weight = i;
+            s = map_weights(b, &node->type, err);
+            b->ptr[i] = b->weights;
+            continue;
+        }
+        size_t bytes = tn_round_up(tn_type_bytes(&node->type, step.max), 64) + 64;
+        if ((s = tn_os_map(bytes, false, &b->ptr[i], err)) != TERN_OK) break;
+        b->bytes[i] = bytes;
+        if (node->op == TN_OP_input) {
+            tn_step_fill(&step, g, ops[i], true, b->ptr[i]);
+            tn_step_fill(&step, g, ops[i], false, b->ptr[i]);
+        } else {
+            fill_value(&node->type, b->sym, b->ptr[i], bytes);
+        }
+    }
+    tn_step_close(&step);
+    return s;
+}
+
+static TernStatus make_code(Bench *b, const TnGraph *g, uint32_t kernel, const TnSetting *s, uint32_t n,
+                            TernError *err) {
+    const TnTarget *target = tn_target_find(g->kernels[kernel].target);
+    TnEmitJob *jobs = tn_xcalloc(n, sizeof *jobs);
+    TnGraph **gs = tn_xcalloc(n, sizeof *gs);
+    TnArena arena = {0};
+    TnBuf image = {0};
+    for (uint32_t i = 0; i < n; i++) {
+        gs[i] = tn_graph_clone(g);
+        tn_tune_set(gs[i], kernel, s[i]);
+        jobs[i] = (TnEmitJob){.g = gs[i], .kernel = kernel, .symbol = tn_sprintf(&arena, "k%u", i)};
+    }
+    TernStatus st = target->emit(jobs, n, g->level, &image, NULL, NULL, err);
+    if (st == TERN_OK) st = tn_os_map_code(image.data, image.len, &b->image, err);
+    b->image_bytes = image.len;
+    b->code = tn_xcalloc(n, sizeof *b->code);
+    for (uint32_t i = 0; i < n; i++) {
+        const TnKernel *k = &gs[i]->kernels[kernel];
+        b->code[i] =
+            (Code){(TnKernelFn *)(uintptr_t)((uintptr_t)b->image + jobs[i].entry), k->units, k->grain};
+        size_t need = (size_t)(jobs[i].scratch + jobs[i].scratch_page * (uint64_t)b->sym[TN_P]);
+        if (need > b->scratch_bytes) b->scratch_bytes = need;
+        tn_graph_destroy(gs[i]);
+    }
+    tn_arena_free(&arena);
+    tn_buf_free(&image);
+    free(gs);
+    free(jobs);
+    for (uint32_t i = 0; st == TERN_OK && i < b->threads; i++)
+        st = tn_os_map(b->scratch_bytes + 64, false, &b->scratch[i], err);
+    return st;
+}
+
+static void close_kernel(void *user) {
+    Bench *b = user;
+    for (uint32_t i = 0; i < OPERANDS; i++) {
+        if (b->bytes[i]) tn_os_unmap(b->ptr[i], b->bytes[i]);
+        b->ptr[i] = NULL;
+        b->bytes[i] = 0;
+    }
+    for (uint32_t i = 0; i < b->threads; i++) {
+        tn_os_unmap(b->scratch[i], b->scratch_bytes + 64);
+        b->scratch[i] = NULL;
+    }
+    tn_os_unmap(b->image, b->image_bytes);
+    free(b->code);
+    b->image = NULL;
+    b->code = NULL;
+    b->scratch_bytes = 0;
+}
+
+/* How many launches a sample is: as many as take the time, of which the first launch, whole or a window of the first
+ * setting, gives an idea. */
+static void set_length(Bench *b) {
+    int64_t columns = b->code[0].units * b->code[0].grain, row = (int64_t)(b->copy / (size_t)columns) + 1;
+    int64_t fits = (int64_t)b->region / row / WINDOW * WINDOW;
+    b->window = b->next_col = 0;
+    b->next = 0;
+    b->launches = 1;
+    b->wide = columns / WINDOW * WINDOW;
+    if (b->copies == 1 && fits > 0 && fits < b->wide) b->window = b->wide = fits;
+    (void)sample(b, 0);
+    double t = sample(b, 0);
+    if (t > 2 * sample_seconds && columns > 2 * WINDOW * (int64_t)b->threads) {
+        int64_t all = b->window ? b->window : columns;
+        b->window = (int64_t)((double)all * sample_seconds / t) / WINDOW * WINDOW;
+        if (b->window < WINDOW) b->window = WINDOW;
+    } else if (t < sample_seconds) {
+        b->launches = (uint32_t)(sample_seconds / (t > 1e-6 ? t : 1e-6)) + 1;
+    }
+    b->next_col = 0;
+}
+
+static TernStatus open_kernel(void *user, const TnGraph *g, uint32_t kernel, const TnSetting *s, uint32_t n,
+                              TernError *err) {
+    Bench *b = user;
+    TernStatus st = map_operands(b, g, kernel, err);
+    if (st == TERN_OK) st = make_code(b, g, kernel, s, n, err);
+    if (st != TERN_OK) {
+        close_kernel(b);
+        return st;
+    }
+    set_length(b);
+    return TERN_OK;
+}
+
+/* ---- The whole */
+
+static double clock_now(void *user) {
+    (void)user;
+    return tn_os_seconds();
+}
+
+static size_t region_bytes(void) {
+    long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
+    size_t bytes = cache > 0 ? 4 * (size_t)cache : (size_t)128 << 20, free = (size_t)tn_os_free_memory() / 4;
+    if (bytes < (size_t)64 << 20) bytes = (size_t)64 << 20;
+    if (bytes > (size_t)1 << 30) bytes = (size_t)1 << 30;
+    return free && bytes > free ? free : bytes;
+}
+
+TernStatus tn_tune_bench_create(const TnTuneMachine *m, TnTuneBench *out, TernError *err) {
+    Bench *b = tn_xcalloc(1, sizeof *b);
+    b->threads = m->threads;
+    b->huge = m->huge;
+    b->region = region_bytes();
+    b->filled = TN_ENC_COUNT;
+    b->scratch = tn_xcalloc(b->threads, sizeof *b->scratch);
+    b->workers = tn_xcalloc(b->threads, sizeof *b->workers);
+    pthread_mutex_init(&b->gate, NULL);
+    pthread_mutex_lock(&b->gate);
+    for (b->started = 1; b->started < b->threads; b->started++) {
+        Worker *w = &b->workers[b->started];
+        *w = (Worker){.b = b, .index = b->started};
+        if (pthread_create(&w->thread, NULL, work, w)) break;
+    }
+    pthread_barrier_init(&b->turn, NULL, b->started);
+    pthread_mutex_unlock(&b->gate);
+    *out = (TnTuneBench){b, open_kernel, sample, close_kernel, clock_now};
+    if (b->started == b->threads) return TERN_OK;
+    TernStatus s =
+        tn_fail(err, TERN_ERR_ENV, "--tune: only %u of %u threads could be started", b->started, b->threads);
+    tn_tune_bench_destroy(out);
+    return s;
+}
+
+void tn_tune_bench_destroy(TnTuneBench *out) {
+    Bench *b = out->user;
+    b->end = true;
+    pthread_barrier_wait(&b->turn);
+    for (uint32_t i = 1; i < b->started; i++) pthread_join(b->workers[i].thread, NULL);
+    pthread_barrier_destroy(&b->turn);
+    pthread_mutex_destroy(&b->gate);
+    tn_os_unmap(b->weights, b->weights_bytes);
+    free(b->workers);
+    free(b->scratch);
+    free(b);
+}

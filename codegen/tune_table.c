@@ -1,0 +1,248 @@
+/* The settings that were measured, as a table and as a text.
+ *
+ * A file of them is only ever a shortcut: one that cannot be read is left out and written anew. So a fault is one line
+ * with its place, and nothing of a faulty text is taken. Lines are read by the lexer of .tir. */
+#include "codegen/tune.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "ir/lex.h"
+#include "runtime/base/os.h"
+
+enum { FILE_MOST = 8 << 20, GRAIN_MOST = 1 << 20, THREADS_MOST = 1 << 16 };
+
+static bool same(const TnTuned *a, const TnTuneMachine *m, const char *shape) {
+    return a->threads == m->threads && a->huge == m->huge && !strcmp(a->shape, shape) &&
+           !strcmp(a->cpu, m->cpu) && !strcmp(a->version, m->version);
+}
+
+const TnTuned *tn_tune_find(const TnTuneTable *t, const TnTuneMachine *m, const char *shape) {
+    for (size_t i = t->n; i-- > 0;)
+        if (same(&t->v[i], m, shape)) return &t->v[i];
+    return NULL;
+}
+
+/* At the end, in place of what was there for the same. */
+static void put(TnTuneTable *t, const TnTuneMachine *m, const char *shape, TnSetting s, bool fresh) {
+    const TnTuned *old = tn_tune_find(t, m, shape);
+    TnTuned e = {.threads = m->threads, .huge = m->huge, .s = s, .fresh = fresh};
+    e.shape = tn_strdup(&t->arena, shape);
+    e.cpu = tn_strdup(&t->arena, m->cpu);
+    e.version = tn_strdup(&t->arena, m->version);
+    if (old) {
+        size_t at = (size_t)(old - t->v);
+        memmove(t->v + at, t->v + at + 1, (--t->n - at) * sizeof *t->v);
+    }
+    TN_PUSH(t->v, t->n, t->cap, e);
+}
+
+void tn_tune_put(TnTuneTable *t, const TnTuneMachine *m, const char *shape, TnSetting s) {
+    put(t, m, shape, s, true);
+}
+
+void tn_tune_free(TnTuneTable *t) {
+    free(t->v);
+    tn_arena_free(&t->arena);
+    *t = (TnTuneTable){0};
+}
+
+/* ---- Written */
+
+static void put_string(const char *s, TnBuf *out) {
+    tn_print_value(&(TnAttr){.key = TN_ATTR_name, .s = s}, out);
+}
+
+void tn_tune_print(const TnTuneTable *t, TnBuf *out) {
+    tn_buf_puts(out, "tune 1\n; what `tern compile --tune` measured; may be edited, or removed\n");
+    for (size_t i = t->n > TN_TUNE_MOST ? t->n - TN_TUNE_MOST : 0; i < t->n; i++) {
+        const TnTuned *e = &t->v[i];
+        tn_buf_puts(out, "kernel ");
+        put_string(e->shape, out);
+        tn_buf_puts(out, " {cpu=");
+        put_string(e->cpu, out);
+        tn_buf_printf(out, ", threads=%u, pages=%s, tern=", e->threads, e->huge ? "huge" : "small");
+        put_string(e->version, out);
+        tn_buf_printf(out, ", grain=%lld, near=%lld, far=%lld}\n", (long long)e->s.grain,
+                      (long long)e->s.near, (long long)e->s.far);
+    }
+}
+
+/* ---- Read */
+
+typedef struct Reader {
+    const char *file;
+    uint32_t line;
+    TnLex lex;
+    TnTok tok;
+    TnArena arena;
+    TernError *err;
+} Reader;
+
+static bool fail_at(Reader *r, uint32_t col, const char *fmt, ...) TN_PRINTF(3, 4);
+static bool fail_at(Reader *r, uint32_t col, const char *fmt, ...) {
+    char text[200];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    tn_fail(r->err, TERN_ERR_INPUT, "%s:%u:%u: %s", r->file, r->line, col, text);
+    return false;
+}
+
+static bool next(Reader *r) {
+    TernError err;
+    return tn_lex_next(&r->lex, &r->tok, &err) == TERN_OK || fail_at(r, r->tok.col, "%s", err.text);
+}
+
+static bool wanted(Reader *r, const char *what) {
+    return fail_at(r, r->tok.col, "found %s, wanted %s", tn_lex_shown(&r->tok).s, what);
+}
+
+static bool word_is(const Reader *r, const char *s) {
+    return r->tok.kind == TN_TOK_WORD && strlen(s) == r->tok.n && !memcmp(r->tok.s, s, r->tok.n);
+}
+
+static bool word(Reader *r, const char *s) {
+    return word_is(r, s) ? next(r) : wanted(r, s);
+}
+
+static bool sign(Reader *r, int kind) {
+    char what[] = {'\'', (char)kind, '\'', 0};
+    return r->tok.kind == kind ? next(r) : wanted(r, what);
+}
+
+static bool string(Reader *r, const char **out) {
+    TernError err;
+    char s[TN_STR_MAX + 1];
+    if (r->tok.kind != TN_TOK_STRING) return wanted(r, "a string");
+    if (tn_lex_string(&r->tok, s, &err) != TERN_OK) return fail_at(r, r->tok.col, "%s", err.text);
+    *out = tn_strdup(&r->arena, s);
+    return next(r);
+}
+
+static bool number(Reader *r, const char *what, int64_t least, int64_t most, int64_t *out) {
+    TernError err;
+    if (r->tok.kind != TN_TOK_WORD) return wanted(r, "a number");
+    if (tn_lex_int(&r->tok, out, &err) != TERN_OK) return fail_at(r, r->tok.col, "%s", err.text);
+    if (*out < least || *out > most)
+        return fail_at(r, r->tok.col, "%s=%lld, wanted %lld to %lld", what, (long long)*out, (long long)least,
+                       (long long)most);
+    return next(r);
+}
+
+static bool distance(Reader *r, const char *what, int64_t *out) {
+    uint32_t col = r->tok.col;
+    if (!number(r, what, INT64_MIN, INT64_MAX, out)) return false;
+    return tn_ahead_ok(*out) || fail_at(r, col, "%s=%lld, wanted a multiple of %d from 0 to %d", what,
+                                        (long long)*out, TN_AHEAD_LINE, TN_AHEAD_MOST);
+}
+
+static bool key(Reader *r, const char *name, bool first) {
+    return (first || sign(r, ',')) && word(r, name) && sign(r, '=');
+}
+
+static bool entry(Reader *r, TnTuneTable *t) {
+    TnTuneMachine m = {0};
+    TnSetting s;
+    const char *shape;
+    int64_t threads;
+    if (!word(r, "kernel") || !string(r, &shape) || !sign(r, '{') || !key(r, "cpu", true) ||
+        !string(r, &m.cpu) || !key(r, "threads", false) || !number(r, "threads", 1, THREADS_MOST, &threads) ||
+        !key(r, "pages", false))
+        return false;
+    if (!word_is(r, "small") && !word_is(r, "huge")) return wanted(r, "small or huge");
+    m.huge = word_is(r, "huge");
+    m.threads = (uint32_t)threads;
+    if (!next(r) || !key(r, "tern", false) || !string(r, &m.version) || !key(r, "grain", false) ||
+        !number(r, "grain", 1, GRAIN_MOST, &s.grain) || !key(r, "near", false) ||
+        !distance(r, "near", &s.near) || !key(r, "far", false) || !distance(r, "far", &s.far) ||
+        !sign(r, '}'))
+        return false;
+    if (r->tok.kind != TN_TOK_END) return wanted(r, "the end of the line");
+    put(t, &m, shape, s, false);
+    return true;
+}
+
+static bool lines(Reader *r, const char *text, size_t n, TnTuneTable *t) {
+    const char *end = text + n;
+    bool head = false;
+    for (const char *stop; text < end; text = stop < end ? stop + 1 : end) {
+        stop = memchr(text, '\n', (size_t)(end - text));
+        if (!stop) stop = end;
+        r->line++;
+        r->lex = (TnLex){text, text, stop};
+        if (!next(r)) return false;
+        if (r->tok.kind == TN_TOK_END) continue;
+        if (!head) {
+            if (!word_is(r, "tune")) return wanted(r, "'tune 1', the first line of such a file");
+            if (!next(r) || !word(r, "1")) return false;
+            if (r->tok.kind != TN_TOK_END) return wanted(r, "the end of the line");
+            head = true;
+        } else if (t->n >= 2 * TN_TUNE_MOST) {
+            return fail_at(r, 1, "more than %d kernels", 2 * TN_TUNE_MOST);
+        } else if (!entry(r, t)) {
+            return false;
+        }
+    }
+    r->line += !head;
+    return head || fail_at(r, 1, "the text is empty, wanted 'tune 1'");
+}
+
+TernStatus tn_tune_parse(const char *text, size_t n, const char *file, TnTuneTable *t, TernError *err) {
+    Reader r = {.file = file, .err = err};
+    TnTuneTable read = {0};
+    TernError why;
+    size_t at = 0;
+    bool ok;
+    if (tn_lex_text(text, n, &at, &why) != TERN_OK) {
+        const char *line = text;
+        r.line = 1;
+        for (const char *q; (q = memchr(line, '\n', (size_t)(text + at - line))); line = q + 1) r.line++;
+        ok = fail_at(&r, (uint32_t)(text + at - line) + 1, "%s", why.text);
+    } else {
+        ok = lines(&r, text, n, &read);
+    }
+    for (size_t i = 0; ok && i < read.n; i++) {
+        const TnTuned *e = &read.v[i];
+        TnTuneMachine m = {e->cpu, e->version, e->threads, e->huge};
+        const TnTuned *old = tn_tune_find(t, &m, e->shape);
+        if (!old || !old->fresh) put(t, &m, e->shape, e->s, false);
+    }
+    tn_tune_free(&read);
+    tn_arena_free(&r.arena);
+    return ok ? TERN_OK : TERN_ERR_INPUT;
+}
+
+TernStatus tn_tune_read(const char *path, TnTuneTable *t, TernError *err) {
+    TnFile file;
+    if (access(path, F_OK) != 0 && errno == ENOENT) return TERN_OK;
+    TN_TRY(tn_file_map(path, &file, err));
+    TernStatus s =
+        file.size > FILE_MOST
+            ? tn_fail(err, TERN_ERR_INPUT, "%s: %zu bytes, wanted at most %d", path, file.size, FILE_MOST)
+            : tn_tune_parse(file.size ? (const char *)file.data : "", file.size, path, t, err);
+    tn_file_unmap(&file);
+    return s;
+}
+
+TernStatus tn_tune_write(const char *path, const TnTuneTable *t, TernError *err) {
+    TnTuneTable all = {0};
+    (void)tn_tune_read(path, &all, NULL); /* what cannot be read gives way */
+    for (size_t i = 0; i < t->n; i++) {
+        TnTuneMachine m = {t->v[i].cpu, t->v[i].version, t->v[i].threads, t->v[i].huge};
+        if (t->v[i].fresh) put(&all, &m, t->v[i].shape, t->v[i].s, true);
+    }
+    TnBuf out = {0};
+    tn_tune_print(&all, &out);
+    tn_tune_free(&all);
+    TnWriter w;
+    TernStatus s = tn_writer_open(path, &w, err);
+    if (s == TERN_OK) s = tn_writer_put(&w, out.data, out.len, err);
+    if (s == TERN_OK) s = tn_writer_commit(&w, err);
+    tn_buf_free(&out);
+    return s;
+}

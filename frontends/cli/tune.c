@@ -1,0 +1,54 @@
+/* --tune: its flags, and where what was measured is kept. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "frontends/cli/cli.h"
+
+enum { DEFAULT_SECONDS = 5 };
+
+static void print_lines(void *user, const char *text, size_t n) {
+    (void)user;
+    progress_end();
+    fwrite(text, 1, n, stderr);
+}
+
+/* Makes the folders of a path that are missing; that it cannot is seen when the file is written. */
+static void make_folders(char *path) {
+    for (char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
+        *p = 0;
+        (void)mkdir(path, 0777);
+        *p = '/';
+    }
+}
+
+/* The XDG rule: a relative $XDG_CACHE_HOME does not count. */
+static const char *default_cache(TuneFlags *t) {
+    const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    int n = base && *base == '/'   ? snprintf(t->path, sizeof t->path, "%s/tern/tune", base)
+            : home && *home == '/' ? snprintf(t->path, sizeof t->path, "%s/.cache/tern/tune", home)
+                                   : 0;
+    if (n <= 0 || (size_t)n >= sizeof t->path) return NULL;
+    make_folders(t->path);
+    return t->path;
+}
+
+void set_tuning(const Verb *verb, TuneFlags *t, int64_t threads, TerncOptions *o) {
+    if (!t->seconds) {
+        if (t->cache) usage_error(verb, "--tune-cache goes with --tune");
+        return;
+    }
+    o->tune_seconds = DEFAULT_SECONDS;
+    if (strcmp(t->seconds, "-") != 0) {
+        char *end;
+        o->tune_seconds = strtod(t->seconds, &end);
+        if (end == t->seconds || *end || !(o->tune_seconds >= 0.1 && o->tune_seconds <= 3600))
+            usage_error(verb, "--tune: '%s', wanted seconds from 0.1 to 3600", t->seconds);
+    }
+    if (t->cache && !*t->cache) usage_error(verb, "--tune-cache: '', wanted a file");
+    o->tune_cache = t->cache ? t->cache : default_cache(t);
+    o->tune_write = t->cache != NULL;
+    o->tune_threads = (uint32_t)threads;
+    o->tune_text = print_lines;
+}

@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# --tune: ends in time, its choices stand in the blob's text, a second run takes them from the cache, a file that is
+# none of ours is left out and written anew; and whatever was chosen, the same bits come out.
+set -u
+. "$(dirname "$0")/program.sh"
+export XDG_CACHE_HOME=$dir/cache
+
+# mistakes; they need no code generator
+run 2 compile -o "$dir/x.tern" --tune=soon
+is "not a number" "$err" "tern compile: --tune: 'soon', wanted seconds from 0.1 to 3600 (see tern compile --help)"
+run 2 compile -o "$dir/x.tern" --tune=0
+is "no time" "$err" "tern compile: --tune: '0', wanted seconds from 0.1 to 3600 (see tern compile --help)"
+run 2 compile -o "$dir/x.tern" --tune-cache "$dir/c"
+is "a cache alone" "$err" "tern compile: --tune-cache goes with --tune (see tern compile --help)"
+run 2 compile -o "$dir/x.tern" -t 2
+is "threads alone" "$err" "tern compile: -t goes with --tune: a blob runs with any number (see tern compile --help)"
+run 2 compile --emit tir --tune
+is "of a text" "$err" "tern compile: --tune goes with --emit blob (see tern compile --help)"
+run 2 logits --tune "$model" --tokens 1 -o "$dir/l"
+is "another verb" "$err" "tern logits: unknown flag '--tune' (see tern logits --help)"
+[ -e "$dir/x.tern" ] && no "a blob after a mistake"
+
+# level ref has nothing to tune
+run 0 compile "$model" --cpu ref -o "$dir/ref.tern" --tune=1
+case $err in *"tuned for no level, "*": 0 kernels, 0 measured in 0.0 s, "*) ;; *) no "ref: $err" ;; esac
+[ -e "$XDG_CACHE_HOME/tern/tune" ] && no "a cache of nothing"
+
+if [ $native = no ]; then
+    echo "the rest needs compiled code"
+    finish tune
+fi
+level=$("$tern" --version | sed -n 's/^cpu levels: \([a-z0-9-]*\).*/\1/p')
+
+# Within its bound, or the time to make one kernel's code more; the blob's text has grains and distances.
+common=("$model" --cpu "$level" --kv f16)
+run 0 compile "${common[@]}" -o "$dir/plain.tern"
+run 0 compile "${common[@]}" -o "$dir/plain2.tern"
+cmp -s "$dir/plain.tern" "$dir/plain2.tern" || no "not tuned, two blobs differ"
+run 0 compile "${common[@]}" -o "$dir/a.tern" --tune=4 -t 1
+table=$err
+seconds=$(sed -n 's/.* measured in \([0-9.]*\) s, .*/\1/p' <<<"$err")
+checks=$((checks + 1))
+awk -v s="${seconds:-99}" 'BEGIN { exit !(s < 4 + 8) }' || no "--tune=4 took '$seconds' s"
+case $err in *"tuned for $level, 1 thread, "*": 15 kernels, "*" 0 from the cache, "*) ;; *) no "the table: $err" ;; esac
+cache=$XDG_CACHE_HOME/tern/tune
+is "the cache begins" "$(head -1 "$cache" 2>/dev/null)" "tune 1"
+measured=$(grep -c '^kernel ' "$cache")
+[ "$measured" -ge 1 ] || no "nothing was measured: $err"
+run 0 opt "$dir/a.tern" --passes=
+case $out in *"axis=cols, grain="*", near="*", far="*) ;; *) no "no distances in the blob's text" ;; esac
+
+# From the cache: no time, the same bytes. A hand may edit it: here it has settings for all 15, made from the lines above.
+edited=$dir/edited
+machine=$(sed -n '/^kernel/{s/^kernel "[^"]*" \(.*\) grain=.*/\1/p;q}' "$cache")
+echo "tune 1" >"$edited"
+sed -n "s/^  [0-9].* \($level .*\)/\1/p" <<<"$table" | while read -r shape; do
+    case $shape in *rows=1..1*) grain=32 ;; *rows=2..8*) grain=128 ;; *) grain=192 ;; esac
+    echo "kernel \"$shape\" $machine grain=$grain, near=512, far=65536}" >>"$edited"
+done
+is "kernels" "$(grep -c '^kernel ' "$edited")" 15
+cp "$edited" "$dir/kept"
+run 0 compile "${common[@]}" -o "$dir/b.tern" --tune=30 -t 1 --tune-cache "$edited"
+case $err in *" 0 measured in 0.0 s, 15 from the cache, "*) ;; *) no "from the cache: $err" ;; esac
+cmp -s "$edited" "$dir/kept" || no "a cache that has everything was written"
+run 0 compile "${common[@]}" -o "$dir/c.tern" --tune=30 -t 1 --tune-cache "$edited"
+cmp -s "$dir/b.tern" "$dir/c.tern" || no "from one cache, two blobs differ"
+for setting in "1 grain=32" "2..8 grain=128" "9..512 grain=192" "1 near=512" "1 far=65536"; do
+    run 0 opt "$dir/b.tern" --passes= --rows "${setting% *}"
+    case $out in *" ${setting#* },"*) ;; *) no "${setting#* } is not in the blob's text" ;; esac
+done
+cmp -s "$dir/b.tern" "$dir/plain.tern" && no "other settings, the same blob"
+
+# The same bits: all logits of a text that goes through all row classes, and decoding.
+tokens=$("$tern" tokenize "$model" -p "In the beginning God created the heaven and the earth. And the earth was without form" |
+    tr -s '\n ' ',,' | sed 's/^,//; s/,$//')
+for blob in plain a b; do
+    for rows in 1 5 64; do
+        run 0 logits "$dir/$blob.tern" --tokens "$(cut -d, -f1-$rows <<<"$tokens")" -o "$dir/$blob.$rows"
+    done
+    "$tern" run "$dir/$blob.tern" -p "And the LORD said" -n 24 -t 2 --temp 0 >"$dir/$blob.text" 2>/dev/null
+done
+[ "$(tr -cd , <<<"$tokens" | wc -c)" -gt 12 ] || no "a text of few tokens: $tokens"
+for blob in a b; do
+    for rows in 1 5 64; do
+        checks=$((checks + 1))
+        cmp -s "$dir/plain.$rows" "$dir/$blob.$rows" || no "logits of $blob, $rows rows at a time, differ"
+    done
+    is "text of $blob" "$(cat "$dir/$blob.text")" "$(cat "$dir/plain.text")"
+done
+
+# A faulty cache: one line with its place, and it is written anew; another model's choices are not lost.
+sed -i '4s/near=512/near=500/' "$edited"
+run 0 compile "${common[@]}" -o "$dir/d.tern" --tune=4 -t 1 --tune-cache "$edited"
+case $err in
+"$edited:4:"*": near=500, wanted a multiple of 64 from 0 to 1048576; this tuning cache is not used, and written anew"*) ;;
+*) no "a faulty cache: $err" ;;
+esac
+run 0 compile "${common[@]}" -o "$dir/d.tern" --tune=4 -t 1 --tune-cache "$edited"
+case $err in *"not used"*) no "it was not written anew: $err" ;; esac
+
+# A cache that cannot be written: the user's own is an error, the default is a line.
+run 1 compile "${common[@]}" -o "$dir/e.tern" --tune=4 -t 1 --tune-cache /proc/none/tune
+case $err in *"tern: error: /proc/none/tune: cannot create: "*) ;; *) no "unwritable cache: $err" ;; esac
+[ -e "$dir/e.tern" ] && no "a blob although the cache failed"
+XDG_CACHE_HOME=/proc/none run 0 compile "${common[@]}" -o "$dir/e.tern" --tune=4 -t 1
+case $err in *"; what was measured is not kept"*) ;; *) no "unwritable default cache: $err" ;; esac
+
+# At load, and not of what is compiled.
+run 0 run "$model" -p "And the LORD said" -n 24 -t 2 --temp 0 --tune=4 --tune-cache "$dir/jit"
+is "text of a model tuned at load" "$out" "$(cat "$dir/plain.text")"
+grep -q 'pages=huge' "$dir/jit" || no "the cache of a model tuned at load: $(head -3 "$dir/jit")"
+run 2 run "$dir/plain.tern" -n 1 --tune
+is "of a blob" "$err" "tern run: --tune works on a .gguf, $dir/plain.tern is compiled (see tern run --help)"
+
+finish tune

@@ -1,0 +1,96 @@
+/* near and far: how far ahead a kernel fetches its weights. Printed, read, compared, and refused where they are wrong. */
+#include "ir/tir_text.h"
+
+/* A planned graph with one kernel, whose line is given. */
+static TernStatus parse(const char *kernel, TnGraph **out, TnDiag *diag) {
+    static char text[2000]; /* what a column of the verifier's is looked up in */
+    TnGraph **gs;
+    uint32_t n;
+    snprintf(text, sizeof text,
+             "tir 1\n"
+             "graph @t stage=planned level=avx2 kv=f16 rows=1..1\n"
+             "  $w: f16[64,32] = random {seed=1}\n"
+             "  %%x: f32[T,32] = input {name=\"x\"}\n"
+             "  kernel @k {%s, barrier=0}\n"
+             "    %%y: f32[T,64] = matmul %%x, $w {off=0}\n"
+             "  end\n"
+             "  %%o: f32[T,64] = output %%y {name=\"hidden\"}\n"
+             "end\n",
+             kernel);
+    diag->source = text;
+    diag->source_bytes = strlen(text);
+    TernStatus s = tn_parse(text, strlen(text), "k.tir", &gs, &n, diag);
+    if (s != TERN_OK) return s;
+    *out = gs[0];
+    free(gs);
+    s = tn_verify(*out, diag);
+    if (s == TERN_OK) {
+        TnBuf printed = {0};
+        tn_print_file((TnGraph *[]){*out}, 1, &printed);
+        assert_string_equal(printed.data, text); /* one spelling */
+        tn_buf_free(&printed);
+    } else {
+        tn_graph_destroy(*out);
+    }
+    return s;
+}
+
+#define COLS "root=matmul, target=llvm, axis=cols, grain=64, units=1"
+
+static void printed_as_read(void **state) {
+    (void)state;
+    static const struct {
+        const char *line;
+        int64_t near, far;
+    } all[] = {{COLS, 0, 0},
+               {COLS ", near=1024", 1024, 0},
+               {COLS ", far=12288", 0, 12288},
+               {COLS ", near=64, far=1048576", 64, 1 << 20}};
+    for (size_t i = 0; i < TN_COUNT(all); i++) {
+        TnDiag d = {0};
+        TnGraph *g;
+        if (parse(all[i].line, &g, &d) != TERN_OK) fail_msg("%s", d.text.data);
+        assert_int_equal(g->kernels[0].near, all[i].near);
+        assert_int_equal(g->kernels[0].far, all[i].far);
+        TnGraph *other = tn_graph_clone(g);
+        assert_true(tn_graph_equal(g, other));
+        other->kernels[0].far += 64;
+        assert_false(tn_graph_equal(g, other));
+        other->kernels[0] = g->kernels[0];
+        other->kernels[0].near += 64;
+        assert_false(tn_graph_equal(g, other));
+        tn_graph_destroy(other);
+        tn_graph_destroy(g);
+        tn_diag_free(&d);
+    }
+}
+
+static void wrong_ones_are_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *line, *want;
+    } all[] = {
+        {COLS ", near=100", "k.tir:5:75: near=100, wanted a multiple of 64 from 0 to 1048576\n"},
+        {COLS ", near=-64", "k.tir:5:75: near=-64, wanted a multiple of 64 from 0 to 1048576\n"},
+        {COLS ", near=0, far=1048640",
+         "k.tir:5:82: far=1048640, wanted a multiple of 64 from 0 to 1048576\n"},
+        {COLS ", far=1e3", "k.tir:5:74: "},
+        {COLS ", near=64, near=64", "k.tir:5:79: attribute 'near' is given twice\n"},
+        {"root=matmul, target=llvm, axis=rows, grain=1, units=1, near=64",
+         "k.tir:5:3: kernel @k: near and far are of kernels over columns (axis=cols)\n"},
+    };
+    for (size_t i = 0; i < TN_COUNT(all); i++) {
+        TnDiag d = {0};
+        TnGraph *g;
+        assert_int_equal(parse(all[i].line, &g, &d), TERN_ERR_INPUT);
+        if (strncmp(d.text.data, all[i].want, strlen(all[i].want)) != 0)
+            fail_msg("'%s', wanted '%s'", d.text.data, all[i].want);
+        tn_diag_free(&d);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(printed_as_read),
+                                       cmocka_unit_test(wrong_ones_are_refused)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
