@@ -88,8 +88,10 @@ typedef struct TnCompileOptions {
     const char *
         target; /* NULL: best score; "llvm", "ref": that target for every kernel, or an error naming the kernel;
                     "xsmm": whatever it can do, the rest by llvm, or an error if that is nothing */
-    const struct TnTuneOptions
-        *tune; /* codegen/tune.h; NULL: kernels keep what the passes give them, the same everywhere */
+    /* codegen/tune.h: settings for kernels of some shapes, and tuning; NULL: kernels keep what the passes give them,
+     * the same everywhere */
+    const struct TnTuneTable *settings;
+    const struct TnTuneOptions *tune;
     TnProgressFn *progress; /* may be NULL */
     void *user;
 } TnCompileOptions;

@@ -153,6 +153,7 @@ static TernStatus plan_variant(Compiler *c, uint32_t level_index, const TnPassCt
     Variant *v = &c->variants[c->n_variants++];
     *v = (Variant){.g = tn_graph_clone(c->model), .level_index = level_index};
     TN_TRY(tn_passes_run(v->g, TN_PASSES_VARIANT, ctx, c->err));
+    if (c->opt->settings) tn_tune_give(c->opt->settings, v->g);
     v->exports = tn_xcalloc(v->g->n_kernels + 1, sizeof *v->exports);
     return tn_progress(&c->progress, "passes", c->n_variants, total, c->err);
 }

@@ -61,6 +61,31 @@ void tn_tune_set(TnGraph *g, uint32_t kernel, TnSetting s) {
     g->kernels[kernel].far = s.far;
 }
 
+static const TnTuneMachine any = {.cpu = "any", .version = "any", .threads = 1};
+
+void tn_tune_take(TnTuneTable *t, const TnGraph *g) {
+    TnBuf shape = {0};
+    for (uint32_t k = 0; g->stage == TN_STAGE_PLANNED && k < g->n_kernels; k++) {
+        if (!tn_tune_can(g, k)) continue;
+        shape.len = 0;
+        tn_tune_shape(g, k, &shape);
+        tn_tune_put(t, &any, shape.data, tn_tune_get(g, k));
+    }
+    tn_buf_free(&shape);
+}
+
+void tn_tune_give(const TnTuneTable *t, TnGraph *g) {
+    TnBuf shape = {0};
+    for (uint32_t k = 0; k < g->n_kernels; k++) {
+        if (!tn_tune_can(g, k)) continue;
+        shape.len = 0;
+        tn_tune_shape(g, k, &shape);
+        const TnTuned *e = tn_tune_find(t, &any, shape.data);
+        if (e) tn_tune_set(g, k, e->s);
+    }
+    tn_buf_free(&shape);
+}
+
 /* ---- Judging */
 
 static int by_value(const void *a, const void *b) {
@@ -157,8 +182,8 @@ static TernStatus turn(Tuner *t, Kernel *k, const TnSetting *s, uint32_t n, doub
 }
 
 static uint32_t distances(const Kernel *k, TnSetting *out) {
-    static const int64_t pairs[][2] = {{0, 0},        {512, 4096},   {1024, 8192},
-                                       {1024, 24576}, {2048, 16384}, {4096, 0}};
+    static const int64_t pairs[][2] = {{0, 0},    {512, 4096}, {1024, 24576}, {2048, 16384},
+                                       {2048, 0}, {4096, 0},   {8192, 0}};
     uint32_t n = 1;
     out[0] = k->now;
     if (!k->now.near && !k->now.far) return n;

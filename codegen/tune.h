@@ -64,6 +64,10 @@ TernStatus tn_tune_read(const char *path, TnTuneTable *t, TernError *err);
  * The file is replaced as a whole. */
 TernStatus tn_tune_write(const char *path, const TnTuneTable *t, TernError *err);
 
+/* ---- tune.c: a planned text edited by hand: what it says goes for the kernels of the same shapes, whatever the machine. */
+void tn_tune_take(TnTuneTable *t, const TnGraph *g); /* of a graph that is not planned nothing */
+void tn_tune_give(const TnTuneTable *t, TnGraph *g);
+
 /* ---- tune.c: choosing.
  *
  * Of a kernel and n settings of it, seconds are asked for one by one, in turns, so that what else the machine does falls

@@ -13,7 +13,7 @@
 #include "ir/lex.h"
 #include "runtime/base/os.h"
 
-enum { FILE_MOST = 8 << 20, GRAIN_MOST = 1 << 20, THREADS_MOST = 1 << 16 };
+enum { FILE_MOST = 8 << 20, THREADS_MOST = 1 << 16 };
 
 static bool same(const TnTuned *a, const TnTuneMachine *m, const char *shape) {
     return a->threads == m->threads && a->huge == m->huge && !strcmp(a->shape, shape) &&
@@ -158,7 +158,7 @@ static bool entry(Reader *r, TnTuneTable *t) {
     m.huge = word_is(r, "huge");
     m.threads = (uint32_t)threads;
     if (!next(r) || !key(r, "tern", false) || !string(r, &m.version) || !key(r, "grain", false) ||
-        !number(r, "grain", 1, GRAIN_MOST, &s.grain) || !key(r, "near", false) ||
+        !number(r, "grain", 1, TN_CUT_MOST, &s.grain) || !key(r, "near", false) ||
         !distance(r, "near", &s.near) || !key(r, "far", false) || !distance(r, "far", &s.far) ||
         !sign(r, '}'))
         return false;

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "codegen/tune.h"
 #include "frontends/source.h"
 
 const char *ternc_version(void) {
@@ -134,11 +133,13 @@ typedef struct Compiled {
     TnGguf *gg;
     TnGraph *graph;
     TnArena arena;
+    TnTuneTable settings;
 } Compiled;
 
 static void finish(Compiled *c) {
     tn_graph_destroy(c->graph);
     tn_gguf_close(c->gg);
+    tn_tune_free(&c->settings);
     tn_arena_free(&c->arena);
 }
 
@@ -155,7 +156,8 @@ static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOpt
         return tn_fail(err, TERN_ERR_UNSUPPORTED, "--target: '%s' is not in this build, which has %s",
                        o->target, tn_target_names());
     TN_TRY(tn_source_open(source, false, &c->gg, err));
-    TN_TRY(tn_source_graph(source, c->gg, &c->graph, &facts, err));
+    TN_TRY(tn_source_graph(source, c->gg, &c->graph, &facts, &c->settings, err));
+    co.settings = &c->settings;
     if (o->context > facts.n_context)
         return tn_fail(err, TERN_ERR_INPUT, "-c: %u positions, but the model has %u", o->context,
                        facts.n_context);

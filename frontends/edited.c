@@ -272,7 +272,7 @@ static void forget_stages(TnGraph *g) {
     join_attends(g);
 }
 
-static TernStatus one_graph(const char *path, TnGraph **out, TernError *err) {
+static TernStatus one_graph(const char *path, TnGraph **out, TnTuneTable *settings, TernError *err) {
     TnGraph **gs = NULL;
     uint32_t n = 0;
     TnDiag d = {0};
@@ -283,6 +283,7 @@ static TernStatus one_graph(const char *path, TnGraph **out, TernError *err) {
     if (st == TERN_OK) {
         *out = gs[0];
         gs[0] = NULL;
+        if (settings) tn_tune_take(settings, *out);
         forget_stages(*out);
     }
     tn_graphs_free(gs, n);
@@ -290,11 +291,11 @@ static TernStatus one_graph(const char *path, TnGraph **out, TernError *err) {
 }
 
 TernStatus tn_source_graph(const TerncSource *source, TnGguf *file, TnGraph **out, TnFacts *facts,
-                           TernError *err) {
+                           TnTuneTable *settings, TernError *err) {
     TnGgufOptions o = {.ternary_dense = source && source->ternary_dense};
     if (!source || !source->tir) return tn_gguf_graph(file, &o, out, facts, err);
     TnGraph *g = NULL, *file_graph = NULL;
-    TN_TRY(one_graph(source->tir, &g, err));
+    TN_TRY(one_graph(source->tir, &g, settings, err));
     o.no_hash = true; /* unless the text wants to know */
     for (TnRef r = 0; r < g->n; r++)
         if (g->nodes[r].op == TN_OP_gguf && tn_node_attr(&g->nodes[r], TN_ATTR_hash)->u) o.no_hash = false;

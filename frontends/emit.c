@@ -6,6 +6,7 @@ typedef struct Emit {
     TnGguf *file;
     TnGraph *graph;
     TnArena arena;
+    TnTuneTable settings;
     TnBuf out;
 } Emit;
 
@@ -35,7 +36,8 @@ static TernStatus run(Emit *e, const TerncSource *source, const TerncOptions *o,
     TN_TRY(tn_levels_choose(o, false, &e->arena, &levels, &co.n_levels, err));
     co.levels = levels;
     TN_TRY(tn_source_open(source, false, &e->file, err));
-    TN_TRY(tn_source_graph(source, e->file, &e->graph, &facts, err));
+    TN_TRY(tn_source_graph(source, e->file, &e->graph, &facts, &e->settings, err));
+    co.settings = &e->settings;
     return tn_compile_show(e->graph, &facts, &co, what, &e->out, err);
 }
 
@@ -48,6 +50,7 @@ TernStatus ternc_emit(const TerncSource *source, const TerncOptions *options, co
     tn_buf_free(&e.out);
     tn_graph_destroy(e.graph);
     tn_gguf_close(e.file);
+    tn_tune_free(&e.settings);
     tn_arena_free(&e.arena);
     return st;
 }

@@ -2,7 +2,7 @@
 #ifndef TN_SOURCE_H
 #define TN_SOURCE_H
 
-#include "codegen/codegen.h"
+#include "codegen/tune.h"
 #include "frontends/gguf/gguf.h"
 #include "frontends/ternc.h"
 
@@ -30,9 +30,10 @@ TernStatus tn_text_read(const char *path, TnGraph ***out, uint32_t *out_n, TnDia
 TernStatus tn_diag_fail(const TnDiag *d, TernError *err); /* the first fault, and how many more */
 void tn_graphs_free(TnGraph **gs, uint32_t n);
 /* The model-stage graph of a source and its facts: the opened file's own, or the text's, whose tensors, inputs
- * and outputs must be the file's, and whose layers and heads hold. */
+ * and outputs must be the file's, and whose layers and heads hold. Of a planned text the kernels'
+ * settings go to *settings, if that is not NULL; tn_tune_free() it in any case. */
 TernStatus tn_source_graph(const TerncSource *source, TnGguf *file, TnGraph **out, TnFacts *facts,
-                           TernError *err);
+                           TnTuneTable *settings, TernError *err);
 
 /* A blob opened to be read, never run: any machine will do. */
 TernStatus tn_open_for_reading(const char *path, TernModel **out, TernError *err);

@@ -148,6 +148,7 @@ void tn_cut_columns(TnGraph *g, uint32_t kernel, int64_t columns) {
     TnPart parts[TN_PARTS_MAX];
     uint32_t n = tn_kernel_parts(g, kernel, parts);
     int64_t head = tn_head_columns(g, k);
+    if (columns > TN_CUT_MOST) columns = TN_CUT_MOST;
     k->axis = TN_AXIS_COLS;
     k->grain = (columns + head - 1) / head * head;
     k->units = 0;

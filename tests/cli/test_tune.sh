@@ -105,6 +105,20 @@ case $err in *"tern: error: /proc/none/tune: cannot create: "*) ;; *) no "unwrit
 XDG_CACHE_HOME=/proc/none run 0 compile "${common[@]}" -o "$dir/e.tern" --tune=4 -t 1
 case $err in *"; what was measured is not kept"*) ;; *) no "unwritable default cache: $err" ;; esac
 
+# A planned text, edited by hand: its settings go to the kernels that are made anew, of its rows alone.
+run 0 opt "$dir/plain.tern" --passes= --rows 1 -o "$dir/planned.tir"
+sed 's/near=1024, far=12288/near=640/' "$dir/planned.tir" >"$dir/edited.tir"
+run 0 compile "$dir/edited.tir" --weights "$model" --cpu "$level" --kv f16 -o "$dir/f.tern"
+run 0 opt "$dir/f.tern" --passes= --rows 1
+is "near, edited" "$(grep -c 'near=640' "$dir/out")" "$(grep -c 'near=1024' "$dir/planned.tir")"
+run 0 opt "$dir/f.tern" --passes= --rows 2
+is "near of other rows" "$(grep -c 'near=640' "$dir/out")" 0
+run 0 logits "$dir/f.tern" --tokens "$(cut -d, -f1 <<<"$tokens")" -o "$dir/f.1"
+cmp -s "$dir/plain.1" "$dir/f.1" || no "logits of an edited text differ"
+sed 's/near=1024, far=12288/near=650/' "$dir/planned.tir" >"$dir/wrong.tir"
+run 1 compile "$dir/wrong.tir" --weights "$model" -o "$dir/g.tern"
+case $err in *"wrong.tir:"*": near=650, wanted a multiple of 64 from 0 to 1048576"*"^"*) ;; *) no "a wrong text: $err" ;; esac
+
 # At load, and not of what is compiled.
 run 0 run "$model" -p "And the LORD said" -n 24 -t 2 --temp 0 --tune=4 --tune-cache "$dir/jit"
 is "text of a model tuned at load" "$out" "$(cat "$dir/plain.text")"

@@ -275,14 +275,14 @@ static void faults_have_a_place(void **state) {
         {"tune 2\n", "f:1:6: found '2', wanted 1"},
         {"tune 1 1\n", "f:1:8: found '1', wanted the end of the line"},
         {"tune 1\nkernal \"s\"\n", "f:2:1: found 'kernal', wanted kernel"},
-        {"tune 1\n" ENTRY("grain=0, near=0, far=0"), "f:2:62: grain=0, wanted 1 to 1048576"},
+        {"tune 1\n" ENTRY("grain=0, near=0, far=0"), "f:2:62: grain=0, wanted 1 to 4096"},
         {"tune 1\n" ENTRY("grain=64, near=1, far=0"),
          "f:2:71: near=1, wanted a multiple of 64 from 0 to 1048576"},
         {"tune 1\n" ENTRY("grain=64, near=64, far=-64"),
          "f:2:79: far=-64, wanted a multiple of 64 from 0 to 1048576"},
         {"tune 1\n" ENTRY("grain=64, near=64"), "f:2:73: found '}', wanted ','"},
         {"tune 1\n" ENTRY("grain=64, near=64, far=0") "\x01\n", "f:3:1: control byte 0x01"},
-        {"tune 1\nkernel \"s\" {cpu=\"c\", threads=0, ", "f:2:31: threads=0, wanted 1 to 65536"},
+        {"tune 1\nkernel \"s\" {cpu=\"c\", threads=0, ", "f:2:30: threads=0, wanted 1 to 65536"},
     };
     for (size_t i = 0; i < TN_COUNT(all); i++) {
         TnTuneTable t = {0};
