@@ -139,7 +139,8 @@ static void bench(const char *level, const Shape *s) {
     for (int r = 0; r < RUNS; r++)
         for (int i = 0; i < MOST; i++) {
             if (!code[i].run) continue;
-            TnTile tile = {0, (int64_t)s->rows * (i == MOST - 1 ? 1 : s->kv_heads), code[i].scratch};
+            TnTile tile = {.hi = (int64_t)s->rows * (i == MOST - 1 ? 1 : s->kv_heads),
+                           .scratch = code[i].scratch};
             double start = thread_seconds();
             code[i].run(&launch, &tile);
             double t = thread_seconds() - start;

@@ -45,8 +45,9 @@ static void *work(void *p) {
         for (int j = 0; j < 8; j++) s->sum += sum[j];
         return NULL;
     }
-    TnTile t = {b->units * s->index / b->threads, b->units * (s->index + 1) / b->threads,
-                b->scratch[s->index]};
+    TnTile t = {.lo = b->units * s->index / b->threads,
+                .hi = b->units * (s->index + 1) / b->threads,
+                .scratch = b->scratch[s->index]};
     if (t.lo < t.hi) b->run(&b->launch, &t);
     return NULL;
 }

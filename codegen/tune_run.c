@@ -81,8 +81,9 @@ static void launches(Bench *b, uint32_t index) {
             units = b->window ? b->window / c->grain : c->units;
     for (uint32_t i = 0; i < b->launches; i++) {
         ptr[b->weight] = (uint8_t *)b->ptr[b->weight] + (b->next + i) % b->copies * b->copy;
-        TnTile tile = {first + units * index / b->threads, first + units * (index + 1) / b->threads,
-                       b->scratch[index]};
+        TnTile tile = {.lo = first + units * index / b->threads,
+                       .hi = first + units * (index + 1) / b->threads,
+                       .scratch = b->scratch[index]};
         if (tile.lo < tile.hi) c->fn(&launch, &tile);
     }
 }

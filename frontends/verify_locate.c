@@ -131,7 +131,8 @@ static bool run_code(Run *c, const TnTarget *target) {
         int64_t units = k->units;
         if (k->axis == TN_AXIS_ROWS) units *= tn_type_rows(&c->g->nodes[lead].type, c->sym);
         TnLaunch launch = {(void *const *)c->got, c->sym};
-        TnTile tile = {0, units, copy_of(NULL, job.scratch + job.scratch_page * (uint64_t)c->sym[TN_P])};
+        TnTile tile = {.hi = units,
+                       .scratch = copy_of(NULL, job.scratch + job.scratch_page * (uint64_t)c->sym[TN_P])};
         if (units > 0) fn(&launch, &tile);
         free(tile.scratch);
         tn_os_unmap(code, image.len);

@@ -198,12 +198,12 @@ static void run_code(const Launch *l) {
     TnKernelFn *fn = (TnKernelFn *)l->call->code;
     int64_t units = l->call->units, n = l->w->threads;
     for (int64_t i = 0; i < n; i++) {
-        TnTile tile = {units * i / n, units * (i + 1) / n, l->call->code_scratch};
+        TnTile tile = {.lo = units * i / n, .hi = units * (i + 1) / n, .scratch = l->call->code_scratch};
         if (tile.lo < tile.hi) fn(l->args, &tile);
     }
     TnLaunch again = {l->again, l->args->sym};
     for (int64_t u = units; u > 0; u--) {
-        TnTile tile = {u - 1, u, l->call->code_scratch};
+        TnTile tile = {.lo = u - 1, .hi = u, .scratch = l->call->code_scratch};
         fn(&again, &tile);
     }
 }

@@ -43,22 +43,64 @@ static inline int64_t units_of(const TnRunLaunch *l, const int64_t *sym) {
     return l->unit_sym == UINT32_MAX ? l->units : l->units * sym[l->unit_sym];
 }
 
+/* ---- the last eighth
+ *
+ * TnRunLaunch.taken is run * 2^24 + how many of the last units have been taken; of another run it means none, so that
+ * nothing has to be reset. Units are handed over by it alone: what they write is seen behind the next barrier. */
+
+enum { COUNT_BITS = 24 };
+
+static inline int64_t last_units(int64_t units, int64_t n_workers) {
+    int64_t last = units / 8;
+    return n_workers > 1 && units >= 8 * n_workers && last < 1 << COUNT_BITS ? last : 0;
+}
+
+/* Some of the `last` units from `first` on that nobody has yet; false: there are none. */
+static inline bool take(TnRunLaunch *l, uint64_t run, int64_t first, int64_t last, int64_t n_workers,
+                        TnTile *tile) {
+    int64_t most = last / (4 * n_workers) + 1, next, n;
+    uint64_t seen = atomic_load_explicit(&l->taken, memory_order_relaxed);
+    do {
+        next = seen >> COUNT_BITS == run ? (int64_t)(seen & ((1 << COUNT_BITS) - 1)) : 0;
+        n = last - next < most ? last - next : most;
+        if (n <= 0) return false;
+    } while (!atomic_compare_exchange_weak_explicit(&l->taken, &seen,
+                                                    run << COUNT_BITS | (uint64_t)(next + n),
+                                                    memory_order_relaxed, memory_order_relaxed));
+    tile->lo = first + next;
+    tile->hi = tile->lo + n;
+    return true;
+}
+
+static inline __attribute__((always_inline)) void run_share(const TnProgram *p, TnRunLaunch *l,
+                                                            uint32_t worker, int64_t n_workers, TnTile *tile,
+                                                            TnStamp *stamp) {
+    int64_t units = units_of(l, p->sym), last = last_units(units, n_workers), dealt = units - last;
+    tile->lo = dealt * worker / n_workers;
+    tile->hi = dealt * (worker + 1) / n_workers;
+    tile->again = 0;
+    bool any = tile->lo < tile->hi || (last && take(l, p->run, dealt, last, n_workers, tile));
+    if (stamp) stamp->begin = any ? tn_clock_ns() : 0;
+    while (any) {
+        l->fn(&l->args, tile);
+        tile->again = 1;
+        any = last && take(l, p->run, dealt, last, n_workers, tile);
+        if (stamp && !any) stamp->end = tn_clock_ns();
+    }
+}
+
 /* All of a worker's part. Whether a launch runs and whether a barrier is needed depends on symbols alone, so
  * that all workers decide alike. A barrier behind a closed launch still closes what ran before it; a second
  * one in a row does nothing. */
 static inline __attribute__((always_inline)) void walk_with(const TnProgram *p, uint32_t worker,
                                                             TnStamp *stamps) {
     const int64_t *sym = p->sym, n_workers = tern_pool_threads(p->pool);
-    void *scratch = p->scratch + worker * p->scratch_bytes;
+    TnTile tile = {.scratch = p->scratch + worker * p->scratch_bytes};
     FloatEnv before = enter_floats();
     bool ran = false;
-    for (const TnRunLaunch *l = p->launches, *end = l + p->n; l < end; l++) {
+    for (TnRunLaunch *l = p->launches, *end = l + p->n; l < end; l++) {
         if (is_open(l, sym)) {
-            int64_t units = units_of(l, sym);
-            TnTile tile = {units * worker / n_workers, units * (worker + 1) / n_workers, scratch};
-            if (stamps) stamps[l - p->launches].begin = tile.lo < tile.hi ? tn_clock_ns() : 0;
-            if (tile.lo < tile.hi) l->fn(&l->args, &tile);
-            if (stamps && tile.lo < tile.hi) stamps[l - p->launches].end = tn_clock_ns();
+            run_share(p, l, worker, n_workers, &tile, stamps ? &stamps[l - p->launches] : NULL);
             ran = true;
         } else if (stamps) {
             stamps[l - p->launches].begin = 0;
@@ -110,9 +152,10 @@ static void evaluate(const TnProgram *p) {
     leave_floats(before);
 }
 
-void tn_program_run(const TnProgram *p) {
+void tn_program_run(TnProgram *p) {
+    p->run++;
     if (p->kernels)
         evaluate(p);
     else
-        tn_pool_run(p->pool, p->stamps ? walk_timed : walk, (void *)(uintptr_t)p);
+        tn_pool_run(p->pool, p->stamps ? walk_timed : walk, p);
 }

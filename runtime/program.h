@@ -1,11 +1,14 @@
 /* The walker: runs a bound program's launches on a pool.
  *
- * Every worker walks the whole list and takes its share of every launch's units, the same share each time;
- * there is no queue and no task. A barrier stands where the plan put one. Results do not depend on the split
+ * Every worker walks the whole list and takes its share of every launch's units: seven eighths of the units are dealt
+ * out beforehand, the same share each time, and whoever has done his takes from the last eighth, a few at a time.
+ * Cores that share memory and caches with others never run evenly, and a barrier waits for the slowest. A launch of
+ * few units is dealt out whole. A barrier stands where the plan put one. Results do not depend on the split
  * (abi/kernel.h). */
 #ifndef TN_PROGRAM_H
 #define TN_PROGRAM_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <time.h>
 #include "runtime/abi/kernel.h"
@@ -18,6 +21,7 @@ typedef struct TnRunLaunch {
     int64_t units;
     uint32_t gate_sym, unit_sym; /* UINT32_MAX: none */
     bool barrier;
+    _Atomic uint64_t taken; /* number of the run, and how many of its last units are taken: see program.c */
 } TnRunLaunch;
 
 /* When a worker began and ended its share of a launch; begin 0: it had none. */
@@ -26,7 +30,8 @@ typedef struct TnStamp {
 } TnStamp;
 
 typedef struct TnProgram {
-    const TnRunLaunch *launches;
+    TnRunLaunch *launches;
+    uint64_t run; /* its number, from 1 */
     uint32_t n;
     uint32_t variant;   /* for the callback */
     const int64_t *sym; /* [TN_ABI_SYMS], set before every run */
@@ -51,6 +56,6 @@ static inline uint64_t tn_clock_ns(void) {
 
 /* Runs all launches whose gate is open; the pool is acquired. The float environment is that of the promise
  * (round to nearest, no flush to zero) on every worker, and the caller's is put back. */
-void tn_program_run(const TnProgram *p);
+void tn_program_run(TnProgram *p);
 
 #endif

@@ -226,7 +226,7 @@ static TernStatus run_chunks(TernSession *s, const TernRow *rows, size_t n, Tern
         uint64_t from = s->profile ? tn_clock_ns() : 0;
         chunk = count_chunk(s, rows + done, n - done);
         fill_chunk(s, rows + done, chunk);
-        const TnBound *b = s->programs;
+        TnBound *b = s->programs;
         while (b->rows_hi < chunk) b++; /* the last holds the largest batch */
         if (s->profile) tn_profile_begin(s->profile, (uint32_t)(b - s->programs), (uint32_t)chunk);
         tn_program_run(&b->program);

@@ -1,6 +1,6 @@
 /* The skeleton of tmatmul and matmul: units are strips of root columns.
  *
- *   prologue, for every row of the step            (once a tile: its result stays in the worker's cache)
+ *   prologue, for every row of the step            (a worker's first tile: its result stays in the worker's cache)
  *   for each unit of the tile
  *     for each slice of the unit's part: its weights made ready, if the root wants that (`prepare`)
  *     for each block of rows                       (the strip's weights come from memory once, then from L2)
@@ -40,11 +40,13 @@ static void prologue(Cols *c) {
     bool leaves = tn_lb_leaves(b, c->x);
     c->in = leaves ? tn_lb_operand(b, c->x)
                    : tn_lb_scratch(b, (uint64_t)c->in_stride * (uint64_t)tn_lb_most_rows(b, c->x));
+    TnIf first = tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntEQ, b->again, c->zero, ""));
     TnLoop l = tn_lb_loop(b, c->zero, c->rows, 1);
     TnFrame f = {.row = l.i, .col = c->zero, .mem = c->mem[0]};
     f.mem[c->x - b->k->first] = tn_lb_elem(b, c->in, l.i, c->in_stride);
     tn_lb_frame(b, &f, b->k->first, c->root, NULL);
     tn_lb_loop_end(b, &l);
+    tn_lb_if_end(b, &first);
 }
 
 static LLVMValueRef panels(Cols *c, uint32_t slice) {

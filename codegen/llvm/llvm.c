@@ -143,6 +143,7 @@ static void emit_kernel(TnLb *b, TnEmitJob *job) {
     b->lo = tn_lb_load(b, b->t_i64, tile, 8);
     b->hi = tn_lb_load(b, b->t_i64, tn_lb_atc(b, tile, 8), 8);
     b->scratch = tn_lb_load(b, b->t_ptr, tn_lb_atc(b, tile, 16), 8);
+    b->again = tn_lb_load(b, b->t_i64, tn_lb_atc(b, tile, 24), 8);
 
     bool writes = b->n_ops > b->n_in; /* a value that nobody reads may stand where dce has not been */
     for (TnRef r = b->k->first; r < b->k->first + b->k->n; r++) writes |= g->nodes[r].op == TN_OP_kv_put;

@@ -28,7 +28,7 @@ typedef struct TnBlobHead {
     uint8_t hash[16];  /* XXH3-128 of head (with these 16 bytes zero) followed by the section table */
     uint64_t reserved; /* 0 */
 } TnBlobHead;
-#define TN_BLOB_ABI 2
+#define TN_BLOB_ABI 3
 
 enum {
     TN_SECTION_META = 1, /* TnBlobMeta, strings, vocabulary image */

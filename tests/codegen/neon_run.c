@@ -16,6 +16,7 @@ typedef struct Launch {
 typedef struct Tile {
     int64_t lo, hi;
     void *scratch;
+    int64_t again;
 } Tile;
 
 static void *piece(FILE *f, size_t n) {
@@ -38,7 +39,7 @@ int main(int argc, char **argv) {
     if (mprotect(code, head[0], PROT_READ | PROT_EXEC)) return 5;
     __builtin___clear_cache((char *)code, (char *)code + head[0]);
     Launch l = {ptr, (const int64_t *)&head[6]};
-    Tile t = {(int64_t)head[4], (int64_t)head[5], scratch};
+    Tile t = {(int64_t)head[4], (int64_t)head[5], scratch, 0};
     void (*run)(const Launch *, const Tile *);
     uintptr_t at = (uintptr_t)code + head[1];
     memcpy(&run, &at, sizeof run);

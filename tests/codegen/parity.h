@@ -192,7 +192,7 @@ static inline void parity_call(const Compiled *c, const Memory *m, const int64_t
         return;
     }
     TnLaunch l = {(void *const *)m->p, sym};
-    TnTile t = {lo, hi, scratch};
+    TnTile t = {.lo = lo, .hi = hi, .scratch = scratch};
     c->run(&l, &t);
 }
 

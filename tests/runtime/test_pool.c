@@ -136,7 +136,7 @@ typedef struct Launch {
     _Atomic uint32_t done; /* units */
 } Launch;
 static Launch launches[N];
-static _Atomic uint32_t faults;
+static _Atomic uint32_t faults, later_tiles;
 static bool inside_wrong(void);
 
 static void kernel(const TnLaunch *l, const TnTile *tile) {
@@ -146,7 +146,10 @@ static void kernel(const TnLaunch *l, const TnTile *tile) {
     if (before && before->done != *before_units) faults++;
     if (tile->lo >= tile->hi || ((uintptr_t)tile->scratch & 63)) faults++;
     if (inside_wrong()) faults++;
-    memset(tile->scratch, (int)tile->lo, 64); /* a shared scratch would be a race, and TSan would say so */
+    const TnLaunch **mark = tile->scratch; /* a shared scratch would be a race, and TSan would say so */
+    if (tile->again && *mark != l) faults++;
+    *mark = l;
+    if (tile->again) later_tiles++;
     for (int64_t u = tile->lo; u < tile->hi; u++) self->ran[u]++;
     self->done += (uint32_t)(tile->hi - tile->lo);
 }
@@ -188,10 +191,13 @@ static void walk_once(TernPool *pool, int64_t T, int64_t R) {
     }
     TnProgram p = {
         .launches = run, .n = N, .sym = sym, .scratch = scratch[0], .scratch_bytes = 64, .pool = pool};
-    tn_program_run(&p);
-    for (int i = 0; i < N; i++) {
-        assert_int_equal(launches[i].done, units[i]);
-        for (uint32_t u = 0; u < UNITS; u++) assert_int_equal(launches[i].ran[u], u < units[i]);
+    for (uint32_t run = 1; run <= 3; run++) { /* what one run has taken, the next finds again */
+        for (int i = 0; i < N; i++) launches[i].done = 0;
+        tn_program_run(&p);
+        for (int i = 0; i < N; i++) {
+            assert_int_equal(launches[i].done, units[i]);
+            for (uint32_t u = 0; u < UNITS; u++) assert_int_equal(launches[i].ran[u], u < units[i] ? run : 0);
+        }
     }
 }
 
@@ -240,6 +246,7 @@ static void every_unit_once(void **state) {
         set_control(PLAIN);
         assert_int_equal(after, spoilt);
         assert_int_equal(faults, 0);
+        assert_true((later_tiles > 0) == (n > 1)); /* the last eighth of launches of many units */
         tern_pool_destroy(p);
     }
 }
