@@ -12,7 +12,7 @@
  * softmax, kept in scratch, a record a block; then values, weighed by exp(m - M) and added in the order of
  * the blocks. Where a unit is one kv head, runs of rows go many at once: attend_rows.c.
  *
- * attend_blocks: units are only numbers here. All (kv head, block, row) that the rows of this step have are
+ * attend_blocks: units are only numbers here. All (block, kv head, row) that the rows of this step have are
  * counted, and a tile takes the share of them that it has of the units; so any split into tiles covers each
  * once, and at any depth every worker has as much to do as the next. A block's m, sum and o go to memory.
  * The values of a block are fetched while its scores are computed, the keys of the next with its values.
@@ -221,9 +221,11 @@ static void value_tile(TnLb *b, const TnAttend *a, const Block *k, int64_t h0, i
     TnLoop l = tn_lb_loop(b, k->lo, end, 1);
     LLVMValueRef acc[4];
     for (int h = 0; h < n; h++) acc[h] = tn_lb_carry(b, &l, LLVMConstNull(type));
-    if (k->next && h0 == 0)
-        fetch(b, tn_lb_elem(b, tn_lb_atc(b, k->next, a->tile[i] * a->size), l.i, a->head * a->size),
-              a->v_lanes * a->size);
+    if (k->next &&
+        h0 == 0) { /* line after line, not where this tile's columns lie: streams are fetched best */
+        int64_t bytes = a->v_lanes * a->size;
+        fetch(b, tn_lb_elem(b, tn_lb_atc(b, k->next, i * TN_PAGE * bytes), l.i, bytes), bytes);
+    }
     LLVMValueRef row = tn_attend_load(
         b, a, tn_lb_elem(b, tn_lb_atc(b, k->v, a->tile[i] * a->size), l.i, a->head * a->size), a->v_lanes);
     LLVMValueRef p = tn_lb_elem(b, tn_lb_atc(b, k->p, h0 * TN_PAGE * 4), l.i, 4);
@@ -374,17 +376,18 @@ static void all_blocks(TnLb *b, const TnAttend *a, LLVMValueRef rows, LLVMValueR
     *out_end = LLVMBuildAdd(b->b, l.out[1], tn_lb_i64(b, 1), "");
 }
 
-/* (kv head, block, row) number `i`: rows of one block follow each other, they may share its page. */
+/* (block, kv head, row) number `i`, in the order of memory: the heads of a page lie one behind the other, and rows
+ * may share a page. */
 typedef struct Item {
     LLVMValueRef row, block, kv_head;
 } Item;
 
-static Item item_of(TnLb *b, LLVMValueRef i, LLVMValueRef rows, LLVMValueRef first, LLVMValueRef blocks) {
+static Item item_of(TnLb *b, LLVMValueRef i, LLVMValueRef rows, LLVMValueRef first, LLVMValueRef kv_heads) {
     Item it;
     it.row = LLVMBuildURem(b->b, i, rows, "");
     i = LLVMBuildUDiv(b->b, i, rows, "");
-    it.block = LLVMBuildAdd(b->b, first, LLVMBuildURem(b->b, i, blocks, ""), "");
-    it.kv_head = LLVMBuildUDiv(b->b, i, blocks, "");
+    it.kv_head = LLVMBuildURem(b->b, i, kv_heads, "");
+    it.block = LLVMBuildAdd(b->b, first, LLVMBuildUDiv(b->b, i, kv_heads, ""), "");
     return it;
 }
 
@@ -398,15 +401,15 @@ static void block_kernel(TnLb *b) {
     LLVMValueRef rows = one ? tn_lb_i64(b, 1) : tn_lb_rows(b, a.q), first, end;
     all_blocks(b, &a, rows, &first, &end);
     LLVMValueRef blocks = LLVMBuildSub(b->b, end, first, "");
-    LLVMValueRef items =
-        LLVMBuildMul(b->b, LLVMBuildMul(b->b, blocks, rows, ""), tn_lb_i64(b, a.kv_heads), "");
+    LLVMValueRef kv_heads = tn_lb_i64(b, a.kv_heads);
+    LLVMValueRef items = LLVMBuildMul(b->b, LLVMBuildMul(b->b, blocks, rows, ""), kv_heads, "");
     LLVMValueRef units = LLVMBuildMul(b->b, tn_lb_rows(b, b->k->root), tn_lb_i64(b, b->k->units), "");
     LLVMValueRef from = LLVMBuildUDiv(b->b, LLVMBuildMul(b->b, b->lo, items, ""), units, "");
     LLVMValueRef to = LLVMBuildUDiv(b->b, LLVMBuildMul(b->b, b->hi, items, ""), units, "");
     LLVMValueRef last = LLVMBuildSub(b->b, to, tn_lb_i64(b, 1), "");
 
     TnLoop l = tn_lb_loop(b, from, to, 1);
-    Item it = item_of(b, l.i, rows, first, blocks);
+    Item it = item_of(b, l.i, rows, first, kv_heads);
     Row r = row_of(b, &a, it.row);
     Block k = {.k = tn_attend_page(b, &a, a.k, r.pages, it.block, it.kv_head),
                .v = tn_attend_page(b, &a, a.v, r.pages, it.block, it.kv_head),
@@ -414,7 +417,7 @@ static void block_kernel(TnLb *b) {
     set_span(b, &r, it.block, &k);
     TnIf seen = tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntSLE, k.lo, k.hi, ""));
     Item next =
-        item_of(b, tn_lb_min(b, LLVMBuildAdd(b->b, l.i, tn_lb_i64(b, 1), ""), last), rows, first, blocks);
+        item_of(b, tn_lb_min(b, LLVMBuildAdd(b->b, l.i, tn_lb_i64(b, 1), ""), last), rows, first, kv_heads);
     Row next_row = row_of(b, &a, next.row);
     k.next = tn_attend_page(b, &a, a.k, next_row.pages, next.block, next.kv_head);
     LLVMValueRef q = tn_lb_elem(b, tn_lb_operand_row(b, a.q, it.row), it.kv_head, a.group * a.head * 4);
