@@ -247,7 +247,7 @@ TernStatus ternc_load(const TerncSource *source, const TerncOptions *options, Te
     finish(&c);
     if (st != TERN_OK) return st;
     /* just written by ourselves: nothing to verify */
-    TernModelOptions mo = {.size = sizeof mo, .no_check = 1};
+    TernModelOptions mo = {.size = sizeof mo, .no_check = 1, .huge = 1};
     TernKernels kernels;
     bool ref = (o->target && strcmp(o->target, "ref") == 0) || (o->levels && strcmp(o->levels, "ref") == 0);
     if (ref) {

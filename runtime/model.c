@@ -197,7 +197,7 @@ static TernStatus copy_options(const TernModelOptions *options, TernModelOptions
                                TernError *err) {
     TN_TRY(tn_options_copy(o, sizeof *o, options, "TernModelOptions", err));
     m->check_weights = !o->no_check;
-    m->move_weights = o->huge;
+    m->huge = m->move_weights = o->huge;
     m->coded = true;
     if (!o->kernels) return TERN_OK;
     TN_TRY(tn_options_copy(&m->kernels, sizeof m->kernels, o->kernels, "TernKernels", err));

@@ -36,6 +36,7 @@ struct TernModel {
 
     uint8_t *chunk_used; /* by chunk of WGHT: the chosen level reads of it */
     bool check_weights;
+    bool huge;         /* sessions lie in huge pages */
     bool move_weights; /* to `moved`, with the check or instead of it */
     uint8_t *moved;    /* WGHT in memory of its own; NULL: where the blob has it */
     size_t moved_bytes;

@@ -37,7 +37,7 @@ TernStatus tern_session_create(TernModel *m, TernPool *pool, const TernSessionOp
                        (unsigned long long)plan.bytes.total);
     TN_TRY(tn_model_check_weights(m, pool, err));
     void *owned = NULL;
-    if (!o.memory) TN_TRY(tn_os_map(plan.bytes.total, false, &owned, err));
+    if (!o.memory) TN_TRY(tn_os_map(plan.bytes.total, m->huge, &owned, err));
     *out = tn_session_bind(&plan, m, pool, o.memory ? o.memory : owned, !o.memory);
     (*out)->owned = owned;
     return TERN_OK;

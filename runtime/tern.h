@@ -93,8 +93,9 @@ typedef struct TernModelOptions {
     size_t size;
     const char *cpu; /* cap on the feature level, e.g. "avx2"; NULL: the best the machine has */
     int no_check;    /* do not verify the weights' hashes */
-    int huge;        /* tern_model_open: move the weights into huge pages while the first session is made,
-                                   where the system has such (tern_model_huge_bytes says) */
+    /* Sessions lie in huge pages, where the system has such. tern_model_open also moves the weights into them while
+     * the first session is made (tern_model_huge_bytes says how many). */
+    int huge;
     const TernKernels *kernels;                                  /* evaluate instead of running code */
     void (*release)(void *user, const void *bytes, size_t size); /* open_memory: called at close */
     void *release_user;
