@@ -272,7 +272,7 @@ static void forget_stages(TnGraph *g) {
     join_attends(g);
 }
 
-static TernStatus one_graph(const char *path, TnGraph **out, TnTuneTable *settings, TernError *err) {
+TernStatus tn_text_model(const char *path, TnGraph **out, TnTuneTable *settings, TernError *err) {
     TnGraph **gs = NULL;
     uint32_t n = 0;
     TnDiag d = {0};
@@ -295,7 +295,7 @@ TernStatus tn_source_graph(const TerncSource *source, TnGguf *file, TnGraph **ou
     TnGgufOptions o = {.ternary_dense = source && source->ternary_dense};
     if (!source || !source->tir) return tn_gguf_graph(file, &o, out, facts, err);
     TnGraph *g = NULL, *file_graph = NULL;
-    TN_TRY(one_graph(source->tir, &g, settings, err));
+    TN_TRY(tn_text_model(source->tir, &g, settings, err));
     o.no_hash = true; /* unless the text wants to know */
     for (TnRef r = 0; r < g->n; r++)
         if (g->nodes[r].op == TN_OP_gguf && tn_node_attr(&g->nodes[r], TN_ATTR_hash)->u) o.no_hash = false;

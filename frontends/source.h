@@ -29,6 +29,8 @@ bool tn_path_is_text(const char *path);
 TernStatus tn_text_read(const char *path, TnGraph ***out, uint32_t *out_n, TnDiag *diag, TernError *err);
 TernStatus tn_diag_fail(const TnDiag *d, TernError *err); /* the first fault, and how many more */
 void tn_graphs_free(TnGraph **gs, uint32_t n);
+/* The one graph of a text, of whatever stage, as one of stage=model; *settings (may be NULL) as below. */
+TernStatus tn_text_model(const char *path, TnGraph **out, TnTuneTable *settings, TernError *err);
 /* The model-stage graph of a source and its facts: the opened file's own, or the text's, whose tensors, inputs
  * and outputs must be the file's, and whose layers and heads hold. Of a planned text the kernels'
  * settings go to *settings, if that is not NULL; tn_tune_free() it in any case. */

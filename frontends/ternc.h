@@ -210,6 +210,10 @@ typedef struct TerncVerify {
     const char *against;
     int bisect;         /* also look for the pass that changes a result; not of a blob */
     const char *reduce; /* a file: what differs, made a graph of a few ops with random weights; may be NULL */
+    /* No tokens: the source's graph, which then may be any text, is compiled and run on random inputs. */
+    int random;
+    uint64_t seed;             /* of the inputs; 0: 1 and 2 */
+    uint32_t rows_lo, rows_hi; /* the row class; 0: 1, 2..8 and 9..512 */
 } TerncVerify;
 /* Sends what = "result": a line of proof, or the first value that differs and the op that made it. *same is 1 if all
  * are equal, bit for bit. */

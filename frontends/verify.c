@@ -221,7 +221,7 @@ static TernStatus bisect(Verify *s, TnBroken *broken, TernError *err) {
 
 /* ---- made small */
 
-static TernStatus write_reduced(Verify *s, const TnGraph *g, TernError *err) {
+static TernStatus write_reduced(Verify *s, const TnGraph *g, const TnRandom *how, TernError *err) {
     TnBuf text = {0};
     TnWriter w;
     TnGraph *one = (TnGraph *)g;
@@ -231,14 +231,18 @@ static TernStatus write_reduced(Verify *s, const TnGraph *g, TernError *err) {
         st = tn_writer_commit(&w, err);
     tn_buf_free(&text);
     uint32_t n = tn_count_ops(g);
-    if (st == TERN_OK)
-        tn_buf_printf(&s->text, "reduced: %u op%s, in %s\n", n, n == 1 ? "" : "s", s->v->reduce);
-    return st;
+    if (st != TERN_OK) return st;
+    tn_buf_printf(&s->text, "reduced: %u op%s, in %s\nagain: tern verify %s ", n, n == 1 ? "" : "s",
+                  s->v->reduce, s->v->reduce);
+    tn_random_put_flags(how, &s->text);
+    tn_buf_puts(&s->text, "\n");
+    return TERN_OK;
 }
 
 static TernStatus reduce(Verify *s, TernError *err) {
     TnBroken broken = {0};
     TnGraph *small = NULL;
+    TnRandom how;
     TernStatus st = TERN_OK;
     if (!s->differ && !s->v->bisect) return TERN_OK;
     if (s->v->bisect || (!s->watch.g && s->graph)) st = bisect(s, &broken, err);
@@ -247,17 +251,50 @@ static TernStatus reduce(Verify *s, TernError *err) {
     TnKv kv = s->kv;
     if (st == TERN_OK && s->v->reduce && broken.pass) {
         bool early = broken.before->stage == TN_STAGE_MODEL;
-        small = tn_reduce_model(early ? broken.before : s->graph, broken.lost, info.level, kv,
-                                broken.rows_lo ? broken.rows_lo : 1, broken.rows_lo ? broken.rows_hi : 1);
+        small =
+            tn_reduce_model(early ? broken.before : s->graph, broken.lost, info.level, kv,
+                            broken.rows_lo ? broken.rows_lo : 1, broken.rows_lo ? broken.rows_hi : 1, &how);
     } else if (st == TERN_OK && s->v->reduce && s->watch.g) {
-        small = tn_reduce_kernel(s->watch.g, s->watch.kernel, s->watch.op);
+        small = tn_reduce_kernel(s->watch.g, s->watch.kernel, s->watch.op, &how);
     }
     if (small)
-        st = write_reduced(s, small, err);
+        st = write_reduced(s, small, &how, err);
     else if (st == TERN_OK && s->v->reduce && s->differ)
         tn_buf_puts(&s->text, "not reduced: on random inputs and weights nothing differs\n");
     tn_graph_destroy(small);
     tn_graph_destroy(broken.before);
+    return st;
+}
+
+/* ---- on random inputs */
+
+static TernStatus on_random(Verify *s, TernError *err) {
+    const char **levels;
+    uint32_t n_levels;
+    TnRandom how,
+        asked = {.kv = s->kv, .rows_lo = s->v->rows_lo, .rows_hi = s->v->rows_hi, .seed = s->v->seed};
+    bool same = true;
+    TN_TRY(tn_levels_choose(&s->o, true, &s->arena, &levels, &n_levels, err));
+    if (s->source && s->source->tir) {
+        TN_TRY(tn_text_model(s->source->tir, &s->graph, NULL, err));
+        bool stored = false;
+        for (TnRef r = 0; r < s->graph->n; r++) stored |= s->graph->nodes[r].op == TN_OP_gguf;
+        if (stored) TN_TRY(tn_source_open(s->source, false, &s->file, err));
+        if (stored) s->weights = tn_gguf_weights(s->file);
+    } else {
+        TN_TRY(open_source(s, err));
+    }
+    TN_TRY(tn_random_verify(s->graph, s->file ? &s->weights : NULL, levels[0], &asked, &same, &how, &s->text,
+                            err));
+    s->differ = !same;
+    if (same || !s->v->reduce) return TERN_OK;
+    TnGraph *small = tn_reduce_random(s->graph, &how);
+    TernStatus st = TERN_OK;
+    if (small)
+        st = write_reduced(s, small, &how, err);
+    else
+        tn_buf_puts(&s->text, "not reduced: with random weights nothing differs\n");
+    tn_graph_destroy(small);
     return st;
 }
 
@@ -374,8 +411,17 @@ TernStatus ternc_verify(const TerncVerify *v, TerncTextFn *text, void *user, int
     bool other = v->against && strcmp(v->against, "ref") != 0;
     s.ref = s.o.target && strcmp(s.o.target, "ref") == 0;
     TernStatus st;
-    if (v->n_tokens == 0)
+    if (v->n_tokens == 0 && !v->random)
         st = tn_fail(err, TERN_ERR_INPUT, "no tokens, wanted one at least");
+    else if (v->random && (v->n_tokens || other || v->bisect))
+        st = tn_fail(err, TERN_ERR_INPUT, "random inputs: wanted without %s",
+                     v->n_tokens ? "tokens"
+                     : other     ? "--against"
+                                 : "--bisect");
+    else if (v->random && v->blob)
+        st = tn_fail(err, TERN_ERR_INPUT, "%s is compiled: random inputs are for a graph", v->blob);
+    else if (v->random)
+        st = on_random(&s, err);
     else if (v->reduce && other)
         st = tn_fail(err, TERN_ERR_INPUT,
                      "--reduce is for code against the evaluator, --against names another graph");

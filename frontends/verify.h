@@ -7,10 +7,12 @@
  *   verify_whole.c   whole graphs by the evaluator: a graph against another
  *   verify_bisect.c  the graph after each pass against the graph before all
  *   verify_blob.c    a blob's  programs against its text
- *   verify_reduce.c  what fails made a graph of a few ops */
+ *   verify_reduce.c  what fails made a graph of a few ops
+ *   verify_random.c  a graph that stands alone, on random inputs */
 #ifndef TN_VERIFY_H
 #define TN_VERIFY_H
 
+#include "codegen/check.h"
 #include "frontends/graphs.h"
 #include "frontends/source.h"
 #include "ir/eval.h"
@@ -136,12 +138,34 @@ TernStatus tn_passes_bisect(const TnGraph *model, const TnWeights *w, const TnPa
 TernStatus tn_blob_check_text(const TernModel *m, TnGraph *const *graphs, uint32_t n, bool *same, TnBuf *text,
                               TernError *err);
 
+/* ---- verify_random.c */
+/* One way to run a graph on random inputs. */
+typedef struct TnRandom {
+    const char *level; /* "ref": the passes alone */
+    TnKv kv;
+    int64_t rows_lo, rows_hi; /* the row class; 0: each */
+    uint64_t seed;            /* of the inputs; 0: the first two */
+} TnRandom;
+/* Compiled and evaluated, three steps (TnCheck). */
+TernStatus tn_random_run(const TnGraph *g, const TnWeights *w, const TnRandom *how, bool *same,
+                         TnDifference *out, TernError *err);
+/* Whether it differs with one of two seeds, which is left in how->seed. Not if it cannot be compiled. */
+bool tn_random_differs(const TnGraph *g, TnRandom *how);
+/* The flags of `tern verify` that do the same again. */
+void tn_random_put_flags(const TnRandom *how, TnBuf *out);
+/* A graph of stage=model, of a level and, behind it, of level ref, in all ways that `asked` leaves open: a line of proof or
+ * the first difference in *text, and *out the way that differed. Refuses a graph whose indices are computed. */
+TernStatus tn_random_verify(const TnGraph *g, const TnWeights *w, const char *level, const TnRandom *asked,
+                            bool *same, TnRandom *out, TnBuf *text, TernError *err);
+
 /* ---- verify_reduce.c: a graph of stage=model with random weights, as small as it can be and still come out of the
- * pipeline other than the evaluator has it (codegen/check.h). NULL: on random inputs nothing differs. */
+ * pipeline other than the evaluator has it. NULL: on random inputs nothing differs. *out: how it was run. */
 /* From a kernel that differs, its ops up to `op`. */
-TnGraph *tn_reduce_kernel(const TnGraph *g, uint32_t kernel, TnRef op);
+TnGraph *tn_reduce_kernel(const TnGraph *g, uint32_t kernel, TnRef op, TnRandom *out);
 /* From a model's graph that a pass breaks; lost: the first value that is another behind it, or NULL. */
 TnGraph *tn_reduce_model(const TnGraph *model, const char *lost, const char *level, TnKv kv, int64_t rows_lo,
-                         int64_t rows_hi);
+                         int64_t rows_hi, TnRandom *out);
+/* From a graph that tn_random_verify found to differ in this way. */
+TnGraph *tn_reduce_random(const TnGraph *g, TnRandom *how);
 
 #endif

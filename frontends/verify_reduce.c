@@ -2,7 +2,6 @@
  * The differential check (codegen/check.h) then asks of it what `tern verify` asked of the whole, and the reducer
  * (ir/reduce.h) takes away what the failure does not need. A fault of a pass shows without any machine code, at level
  * ref; one of an emitter at its own level. */
-#include "codegen/check.h"
 #include "frontends/verify.h"
 #include "ir/reduce.h"
 #include <stdlib.h>
@@ -47,7 +46,8 @@ static void put_source(Alone *a, TnRef r) {
         push(a, r, n->op, &t, args, n->n_args, n->attrs, n->n_attrs);
         return;
     }
-    TnAttr seed = {.key = TN_ATTR_seed, .i = (int64_t)r + 1};
+    TnAttr seed = {.key = TN_ATTR_seed,
+                   .i = n->op == TN_OP_random ? tn_attr_int(n, TN_ATTR_seed) : (int64_t)r + 1};
     t.enc = loose(t.enc);
     push(a, r, TN_OP_random, &t, NULL, 0, &seed, 1);
 }
@@ -114,52 +114,44 @@ static TnGraph *finish(Alone *a) {
 
 /* ---- failing */
 
-typedef struct Ask {
-    TnCheckHow how;
-    int64_t rows[3];
-} Ask;
-
 static bool differs(void *user, const TnGraph *g) {
-    const Ask *ask = user;
-    for (uint64_t seed = 1; seed <= 2; seed++) {
-        bool same = true;
-        TnDifference d;
-        TernError err;
-        if (tn_check_graph(g, NULL, &ask->how, seed, ask->rows, TN_COUNT(ask->rows), &same, &d, &err) !=
-            TERN_OK)
-            return false;
-        if (!same) return true;
+    return tn_random_differs(g, user);
+}
+
+static TnGraph *reduce(TnGraph *g, TnRandom *how) {
+    TnGraph *small = NULL;
+    if (g && tn_random_differs(g, how)) {
+        small = tn_reduce(g, differs, how);
+        (void)tn_random_differs(small, how); /* for its seed */
     }
-    return false;
-}
-
-static Ask ask_of(const char *level, TnKv kv, int64_t lo, int64_t hi) {
-    int64_t most = hi < lo + 4 ? hi : lo + 4;
-    return (Ask){.how = {.level = level, .kv = kv, .rows_lo = lo, .rows_hi = hi}, .rows = {most, lo, most}};
-}
-
-static TnGraph *reduce(TnGraph *g, Ask *ask) {
-    if (!g) return NULL;
-    TnGraph *small = differs(ask, g) ? tn_reduce(g, differs, ask) : NULL;
     tn_graph_destroy(g);
     return small;
 }
 
-TnGraph *tn_reduce_kernel(const TnGraph *g, uint32_t kernel, TnRef op) {
-    Ask ask = ask_of(g->level, g->kv, g->rows_lo, g->rows_hi);
+TnGraph *tn_reduce_random(const TnGraph *g, TnRandom *how) {
+    Alone a;
+    begin(&a, g);
+    for (TnRef r = 0; r < g->n; r++)
+        if (!tn_node_is_source(g, r) && g->nodes[r].op != TN_OP_input && g->nodes[r].op != TN_OP_output)
+            put_op(&a, r);
+    return reduce(finish(&a), how);
+}
+
+TnGraph *tn_reduce_kernel(const TnGraph *g, uint32_t kernel, TnRef op, TnRandom *out) {
+    *out = (TnRandom){.level = g->level, .kv = g->kv, .rows_lo = g->rows_lo, .rows_hi = g->rows_hi};
     Alone a;
     begin(&a, g);
     for (TnRef r = g->kernels[kernel].first; r <= op; r++) put_op(&a, r);
-    return reduce(finish(&a), &ask);
+    return reduce(finish(&a), out);
 }
 
 TnGraph *tn_reduce_model(const TnGraph *model, const char *lost, const char *level, TnKv kv, int64_t rows_lo,
-                         int64_t rows_hi) {
+                         int64_t rows_hi, TnRandom *out) {
     uint32_t at = lost ? tn_map_get(&model->names, lost, strlen(lost)) : TN_MAP_NONE;
     /* the text up to the lost value and a little more; if that does not fail, more of it */
     for (uint64_t n = at == TN_MAP_NONE ? model->n : at + 8ull;; n *= 2) {
         for (int ref = 1; ref >= 0; ref--) {
-            Ask ask = ask_of(ref ? "ref" : level, kv, rows_lo, rows_hi);
+            *out = (TnRandom){.level = ref ? "ref" : level, .kv = kv, .rows_lo = rows_lo, .rows_hi = rows_hi};
             Alone a;
             if (!ref && strcmp(level, "ref") == 0) continue;
             begin(&a, model);
@@ -167,7 +159,7 @@ TnGraph *tn_reduce_model(const TnGraph *model, const char *lost, const char *lev
                 if (!tn_node_is_source(model, r) && model->nodes[r].op != TN_OP_input &&
                     model->nodes[r].op != TN_OP_output)
                     put_op(&a, r);
-            TnGraph *small = reduce(finish(&a), &ask);
+            TnGraph *small = reduce(finish(&a), out);
             if (small) return small;
         }
         if (n >= model->n) return NULL;

@@ -17,25 +17,32 @@ void usage_error(const Verb *verb, const char *fmt, ...) {
     exit(EXIT_USAGE);
 }
 
-/* Under a message "FILE:LINE:COL: .." about a text that can be read again: the line, and a caret. */
-static void show_place(const char *message) {
+/* A message "FILE.tir:LINE: .." or "FILE.tir:LINE:COL: .." about a text that can be read again: with its column (that of
+ * the line's first word, if it has none), and under it the line and a caret. */
+static bool show_place(const char *message) {
     char path[400];
-    unsigned line, col;
-    const char *p = strstr(message, ".tir:");
+    unsigned line, col = 0;
+    int at = 0;
+    const char *p = strstr(message, ".tir:"), *digits = p ? p + 5 : NULL;
     TnFile file;
-    if (!p || (size_t)(p - message) + 5 > sizeof path || sscanf(p, ".tir:%u:%u: ", &line, &col) != 2) return;
+    if (!p || (size_t)(digits - message) > sizeof path || sscanf(digits, "%u%n", &line, &at) != 1)
+        return false;
+    const char *rest = digits + at;
+    if (sscanf(rest, ":%u%n", &col, &at) == 1) rest += at;
+    if (rest[0] != ':' || rest[1] != ' ') return false;
     snprintf(path, sizeof path, "%.*s", (int)(p - message) + 4, message);
-    if (tn_file_map(path, &file, NULL) != TERN_OK) return;
+    if (tn_file_map(path, &file, NULL) != TERN_OK) return false;
     TnBuf out = {0};
-    if (file.size) tn_excerpt_of((const char *)file.data, file.size, line, col, &out);
+    if (file.size) col = (unsigned)tn_excerpt_of((const char *)file.data, file.size, line, col, &out);
+    fprintf(stderr, "tern: error: %s:%u:%u%s\n", path, line, col, rest);
     if (out.len) fwrite(out.data, 1, out.len, stderr);
     tn_buf_free(&out);
     tn_file_unmap(&file);
+    return true;
 }
 
 int fail(const TernError *err) {
-    fprintf(stderr, "tern: error: %s\n", err->text);
-    show_place(err->text);
+    if (!show_place(err->text)) fprintf(stderr, "tern: error: %s\n", err->text);
     return EXIT_INPUT;
 }
 

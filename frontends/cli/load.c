@@ -121,6 +121,16 @@ static TernKv named_kv(const Verb *verb, const char *flag, const char *kv) {
     usage_error(verb, "%s: '%s', wanted f16, f32 or i8", flag, kv);
 }
 
+void parse_rows(const Verb *verb, const char *rows, uint32_t *out_lo, uint32_t *out_hi) {
+    char *end;
+    long lo = strtol(rows, &end, 10), hi = lo;
+    if (end != rows && strncmp(end, "..", 2) == 0) hi = strtol(end + 2, &end, 10);
+    if (end == rows || *end || lo < 1 || hi < lo || hi > 65536)
+        usage_error(verb, "--rows: '%s', wanted N or LO..HI", rows);
+    *out_lo = (uint32_t)lo;
+    *out_hi = (uint32_t)hi;
+}
+
 TernKv parse_kv(const Verb *verb, const char *kv) {
     return kv ? named_kv(verb, "--kv", kv) : TERN_KV_F16;
 }

@@ -139,16 +139,6 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
     return EXIT_OK;
 }
 
-static void parse_rows(const Verb *verb, const char *rows, TerncOpt *o) {
-    char *end;
-    long lo = strtol(rows, &end, 10), hi = lo;
-    if (end != rows && strncmp(end, "..", 2) == 0) hi = strtol(end + 2, &end, 10);
-    if (end == rows || *end || lo < 1 || hi < lo || hi > 65536)
-        usage_error(verb, "--rows: '%s', wanted N or LO..HI", rows);
-    o->rows_lo = (uint32_t)lo;
-    o->rows_hi = (uint32_t)hi;
-}
-
 int verb_opt(const Verb *verb, int argc, char **argv) {
     TerncSource source = {.size = sizeof source};
     TerncOpt o = {.size = sizeof o, .source = &source};
@@ -190,7 +180,7 @@ int verb_opt(const Verb *verb, int argc, char **argv) {
     };
     int n_words;
     parse_args(verb, flags, argc, argv, &o.path, 1, &n_words);
-    if (rows) parse_rows(verb, rows, &o);
+    if (rows) parse_rows(verb, rows, &o.rows_lo, &o.rows_hi);
     if (kv) o.kv = parse_kv(verb, kv);
     o.times = times;
     o.verify_each = verify;

@@ -7,7 +7,8 @@ enum { EXIT_SAME = 0, EXIT_DIFFERENT = 1, EXIT_TROUBLE = 2 };
 
 typedef struct VerifyFlags {
     ModelFlags m;
-    const char *tokens, *token_file, *prompt, *file, *against, *reduce;
+    const char *tokens, *token_file, *prompt, *file, *against, *reduce, *rows;
+    uint64_t seed;
     bool bisect, no_bos;
 } VerifyFlags;
 
@@ -53,19 +54,33 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
          "ref: the evaluator, launch by launch (default); another model: both graphs, value by value"},
         {"--bisect", NULL, FLAG_BOOL, &f.bisect, 0, 0, "name the pass that changes a result, or the emitter"},
         {"--reduce", "OUT.tir", FLAG_STR, &f.reduce, 0, 0, "write what differs as a graph of a few ops"},
+        {"--seed", "N", FLAG_U64, &f.seed, 0, 0,
+         "run on random inputs made from this instead of tokens; a .tir without tokens does, from 1 and from "
+         "2"},
+        {"--rows", "LO..HI", FLAG_STR, &f.rows, 0, 0,
+         "random inputs: one row class (default: 1, 2..8 and 9..512)"},
         MODEL_FLAGS(f.m),
         FLAG_END,
     };
     int n_words;
     parse_args(verb, flags, argc, argv, &f.m.model, 1, &n_words);
-    if (!!f.tokens + !!f.token_file + !!f.prompt + !!f.file != 1)
-        usage_error(verb, "one of --tokens, --token-file, -p and -f is wanted");
+    int given = !!f.tokens + !!f.token_file + !!f.prompt + !!f.file;
+    bool random = f.seed || f.rows || (!given && !f.against && f.m.model && is_tir(f.m.model));
+    if (random && given) usage_error(verb, "--seed and --rows are for random inputs, not for tokens");
+    if (random && (f.against || f.bisect))
+        usage_error(verb, "%s wants tokens, random inputs are for code against the evaluator",
+                    f.against ? "--against" : "--bisect");
+    if (!random && !!f.tokens + !!f.token_file + !!f.prompt + !!f.file != 1)
+        usage_error(verb, "one of --tokens, --token-file, -p, -f and --seed is wanted");
     TerncVerify v = {.size = sizeof v,
                      .kv = kv_of_flags(verb, &f.m),
                      .threads = (uint32_t)f.m.threads,
                      .against = f.against,
                      .bisect = f.bisect,
-                     .reduce = f.reduce};
+                     .reduce = f.reduce,
+                     .random = random,
+                     .seed = f.seed};
+    if (f.rows) parse_rows(verb, f.rows, &v.rows_lo, &v.rows_hi);
     TerncOptions o = {
         .size = sizeof o, .cap = f.m.cpu, .head = f.m.head, .target = f.m.target, .progress = progress_bar};
     TerncSource source = source_of_flags(verb, &f.m, &v.blob);
@@ -74,7 +89,7 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
     Tokens t = {0};
     int same = 0;
     TernError err = {0};
-    if (read_tokens(&f, verb, &t) != EXIT_OK) return EXIT_TROUBLE;
+    if (!random && read_tokens(&f, verb, &t) != EXIT_OK) return EXIT_TROUBLE;
     v.tokens = t.ids;
     v.n_tokens = (uint32_t)t.n;
     TernStatus st = ternc()->verify(&v, take_verify, NULL, &same, &err);

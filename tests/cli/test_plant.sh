@@ -7,17 +7,21 @@ set -u
 case $("$build/tern" --version) in *"cpu levels: none"*) echo "skipped: no code for this machine"; exit 77 ;; esac
 # a folder as a build is one, with the planted library in the other's place
 cp -L "$build/tern" "$build/libtern.so.0" "$build/libterntext.so.0" "$build/tests/planted/libternc.so.0" "$dir/" || exit 1
-# try PLANT STATUS PATTERN args...
-try() {
-    local plant=$1 status=$2 want=$3 got is
+# again PLANT STATUS PATTERN args... of tern verify; leaves the text in $got
+again() {
+    local plant=$1 status=$2 want=$3 is
     shift 3
-    got=$(TERN_PLANT=$plant "$dir/tern" verify --tokens 1789,978,1530,317,44,9,100,3,1,0 "$@" 2>&1 </dev/null)
+    got=$(TERN_PLANT=$plant "$dir/tern" verify "$@" 2>&1 </dev/null)
     is=$?
     # shellcheck disable=SC2053
     if [ $is != "$status" ] || [[ $got != $want ]]; then
         echo "FAILED: plant $plant, tern verify $*: exit $is, wanted $status; got '$got', wanted '$want'"
         failures=$((failures + 1))
     fi
+}
+# try PLANT STATUS PATTERN args...: the same of a few tokens
+try() {
+    again "$1" "$2" "$3" --tokens 1789,978,1530,317,44,9,100,3,1,0 "${@:4}"
 }
 emitter="different: kernel @tmatmul* (launch * of *), level *, kv f16, rows *: step of 10 rows from position 0
   value %20: f32\[T,256\] = add %0, %19 {off=*}
@@ -44,7 +48,20 @@ try merge 1 "${pass}pass merge: %10 is another behind it, in the step from posit
 # small PLANT MOST: a text that reads back, of few ops, and says nothing of the file it came from
 small() {
     try "$1" 1 "different: *
-reduced: * in $dir/$1.tir" --reduce "$dir/$1.tir"
+reduced: * in $dir/$1.tir
+again: tern verify $dir/$1.tir --seed * --rows * --kv f16 *" --reduce "$dir/$1.tir"
+    # the line it ends with shows the fault again, as the text alone does; without the fault nothing differs
+    read -r -a again <<<"${got##*again: tern verify }"
+    again "$1" 1 "different: *
+  value %*
+  at    row *, column *
+  want  *
+  got   *, * apart" "${again[@]}"
+    again "$1" 1 "different: *" "$dir/$1.tir"
+    again "" 0 "* of 3 steps on random inputs equal: *" "${again[@]}"
+    again "$1" 1 "different: *
+reduced: * in $dir/less.tir
+again: tern verify *" "${again[@]}" --reduce "$dir/less.tir"
     "$dir/tern" opt "$dir/$1.tir" --passes= -o "$dir/back.tir" || failures=1
     cmp -s "$dir/$1.tir" "$dir/back.tir" || { echo "FAILED: $1: the reduced text reads back as another"; failures=1; }
     n=$(grep -vcE '^(tir|graph|end)|= (input|output|random|const) ' "$dir/$1.tir")

@@ -80,8 +80,39 @@ try 0 "158 kernels, *" --tokens $ids --target ref --reduce "$dir/r.tir"
 [ -e "$dir/r.tir" ] && { echo "FAILED: something was reduced where nothing differs"; failures=1; }
 try 2 "tern: error: $dir/none.tir: *" "$dir/a.tir" --against "$dir/none.tir" --tokens 1
 
+# without tokens: on random inputs, of any graph that stands alone, at any stage, or of a model
+printf '%s\n' 'tir 1' 'graph @t stage=model' '  $e: f32[40,64] = random {seed=1}' '  %x: f32[T,64] = input {name="x"}' \
+    '  %i: i32[T] = argmax %x' '  %j: i32[T] = input {name="j"}' '  %y: f32[T,64] = embed %j, $e' \
+    '  %o: f32[T,64] = output %y {name="y"}' '  %p: i32[T] = output %i {name="p"}' 'end' >"$dir/s.tir"
+[ $native = yes ] && levels="level * and ref" || levels="level ref"
+flags=""
+[ $native = yes ] || flags="--target ref"
+# shellcheck disable=SC2086
+{
+    try 0 "* runs of 3 steps on random inputs equal: $levels, kv f16, rows 1, 2..8 and 9..512, seeds 1 and 2" "$dir/s.tir" $flags
+    try 0 "* runs of 3 steps on random inputs equal: $levels, kv i8, rows 2..4, seed 7" "$dir/a.tir" --seed 7 --rows 2..4 --kv i8 $flags
+    try 0 "* equal: $levels, kv f16, rows 3, seeds 1 and 2" "$model" --rows 3 $flags
+}
+"$tern" opt "$dir/s.tir" --cpu ref -o "$dir/planned.tir" || failures=1
+try 0 "3 runs of 3 steps on random inputs equal: level ref, *, seed 18446744073709551615" "$dir/planned.tir" \
+    --seed 18446744073709551615 --target ref
+sed 's/embed %j/embed %i/' "$dir/s.tir" >"$dir/bad.tir"
+try 2 "tern: error: $dir/bad.tir:7:3: %y: operand 1 of embed is %i, wanted an input for a run on random inputs
+      %y: f32\[T,64\] = embed %i, \$e
+      ^" "$dir/bad.tir" --target ref
+sed 's/name="j"/name="pos"/; s/%j: i32.T./%j: i32[R]/; s/f32.T,64. = \(embed\|output\)/f32[R,64] = \1/' "$dir/s.tir" >"$dir/bad.tir"
+try 2 "tern: error: $dir/bad.tir:6:3: input \"pos\": type is i32\[R\], wanted i32\[T\] for a run on random inputs
+*" "$dir/bad.tir" --target ref
+sed 's/random {seed=1}/gguf {name="token_embd.weight", hash=0x0}/' "$dir/s.tir" >"$dir/bad.tir"
+try 2 "tern: error: tensor token_embd.weight: has 917504 bytes, wanted 10240 for f32\[40,64\]" "$dir/bad.tir" --target ref
+try 2 "tern verify: --seed and --rows are for random inputs, not for tokens (see tern verify --help)" "$dir/s.tir" --seed 1 --tokens 1
+try 2 "tern verify: --bisect wants tokens, random inputs are for code against the evaluator (see tern verify --help)" \
+    "$dir/s.tir" --bisect
+try 2 "tern verify: --against wants tokens, *" "$dir/s.tir" --seed 1 --against "$dir/s.tir"
+try 2 "tern verify: --rows: '8..2', wanted N or LO..HI (see tern verify --help)" "$dir/s.tir" --rows 8..2
+
 # what is wrong with the words
-wanted="tern verify: one of --tokens, --token-file, -p and -f is wanted (see tern verify --help)"
+wanted="tern verify: one of --tokens, --token-file, -p, -f and --seed is wanted (see tern verify --help)"
 try 2 "$wanted" "$model"
 try 2 "$wanted" --tokens 1,2 -p abc
 try 2 "tern verify: --target: 'gpu', wanted * (see tern verify --help)" --tokens 1 --target gpu

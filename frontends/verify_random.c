@@ -1,0 +1,171 @@
+/* A graph held against the evaluator on random inputs: what `tern verify` does with a text that is no whole model, and
+ * what is asked of a graph while it is reduced. The differential check (codegen/check.h) makes the inputs from a seed and
+ * their names, so the same flags give the same run on any machine of that level. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "frontends/verify.h"
+
+enum { SEEDS = 2, MORE = 4 }; /* MORE: a step has up to so many rows above the least of its class */
+
+/* ---- is it sound: indices that are computed may be anything, and memory is read by them */
+
+static bool is_input(const TnGraph *g, TnRef r, const char *name) {
+    const TnNode *n = &g->nodes[r];
+    return n->op == TN_OP_input && (!name || strcmp(tn_attr_str(n, TN_ATTR_name), name) == 0);
+}
+
+static TernStatus check_indices(const TnGraph *g, TnRef r, TernError *err) {
+    static const struct {
+        TnOp op;
+        uint32_t arg;
+        const char *name; /* NULL: any input */
+    } indices[] = {
+        {TN_OP_embed, 0, NULL},           {TN_OP_gather, 1, NULL},          {TN_OP_kv_put, 2, "pos"},
+        {TN_OP_kv_put, 3, "slot"},        {TN_OP_kv_put, 4, "table"},       {TN_OP_attend, 3, "pos"},
+        {TN_OP_attend, 4, "slot"},        {TN_OP_attend, 5, "table"},       {TN_OP_attend_blocks, 3, "pos"},
+        {TN_OP_attend_blocks, 4, "slot"}, {TN_OP_attend_blocks, 5, "table"}};
+    const TnNode *n = &g->nodes[r];
+    for (size_t i = 0; i < TN_COUNT(indices); i++) {
+        if (n->op != indices[i].op || is_input(g, n->args[indices[i].arg], indices[i].name)) continue;
+        return tn_fail(
+            err, TERN_ERR_INPUT,
+            "%s:%u: %%%s: operand %u of %s is %%%s, wanted an input%s%s%s for a run on random inputs",
+            g->file, n->line, n->name, indices[i].arg + 1, tn_ops[n->op].name,
+            g->nodes[n->args[indices[i].arg]].name, indices[i].name ? " \"" : "",
+            indices[i].name ? indices[i].name : "", indices[i].name ? "\"" : "");
+    }
+    const TnNode *ids = n->n_args > 1 ? &g->nodes[n->args[1]] : NULL;
+    bool chosen = n->op == TN_OP_take
+                      ? ids->op == TN_OP_input || (ids->op == TN_OP_topk && ids->args[0] == n->args[0])
+                  : n->op == TN_OP_pick ? ids->op == TN_OP_rescore_top && ids->args[4] == n->args[2]
+                                        : true;
+    if (chosen) return TERN_OK;
+    return tn_fail(err, TERN_ERR_INPUT,
+                   "%s:%u: %%%s: operand 2 of %s is %%%s, wanted the best of the same operand", g->file,
+                   n->line, n->name, tn_ops[n->op].name, ids->name);
+}
+
+/* pos, slot and table are filled as a session would. */
+static TernStatus check_input(const TnGraph *g, TnRef r, TernError *err) {
+    TnType rows = tn_type(TN_ENC_i32, 1, tn_sym_dim(TN_T)),
+           table = tn_type(TN_ENC_i32, 2, tn_sym_dim(TN_S), tn_sym_dim(TN_P));
+    bool is_table = is_input(g, r, "table");
+    if (!is_table && !is_input(g, r, "pos") && !is_input(g, r, "slot")) return TERN_OK;
+    if (tn_type_equal(&g->nodes[r].type, is_table ? &table : &rows)) return TERN_OK;
+    TnBuf is = {0};
+    tn_print_type(&g->nodes[r].type, &is);
+    TernStatus st = tn_fail(err, TERN_ERR_INPUT,
+                            "%s:%u: input \"%s\": type is %.100s, wanted %s for a run on random inputs",
+                            g->file, g->nodes[r].line, tn_attr_str(&g->nodes[r], TN_ATTR_name), is.data,
+                            is_table ? "i32[S,P]" : "i32[T]");
+    tn_buf_free(&is);
+    return st;
+}
+
+/* Everything that the check takes for granted: it aborts where the evaluator cannot be made. */
+static TernStatus check_sound(const TnGraph *g, const TnWeights *w, int64_t rows, TernError *err) {
+    const int64_t sym[TN_SYM_COUNT] = {[TN_T] = rows,          [TN_R] = rows,
+                                       [TN_K] = rows,          [TN_H] = rows,
+                                       [TN_L] = rows,          [TN_S] = TN_STEP_SLOTS,
+                                       [TN_P] = TN_STEP_PAGES, [TN_N] = TN_STEP_SLOTS * TN_STEP_PAGES};
+    for (TnRef r = 0; r < g->n; r++) {
+        TN_TRY(check_input(g, r, err));
+        TN_TRY(check_indices(g, r, err));
+    }
+    TnEval *e;
+    TN_TRY(tn_eval_create(g, w, sym, &e, err));
+    tn_eval_destroy(e);
+    return TERN_OK;
+}
+
+/* ---- one run */
+
+TernStatus tn_random_run(const TnGraph *g, const TnWeights *w, const TnRandom *how, bool *same,
+                         TnDifference *out, TernError *err) {
+    TnCheckHow as = {.level = how->level, .kv = how->kv, .rows_lo = how->rows_lo, .rows_hi = how->rows_hi};
+    int64_t most = how->rows_hi < how->rows_lo + MORE ? how->rows_hi : how->rows_lo + MORE;
+    const int64_t rows[] = {most, how->rows_lo, most};
+    return tn_check_graph(g, w, &as, how->seed, rows, TN_COUNT(rows), same, out, err);
+}
+
+bool tn_random_differs(const TnGraph *g, TnRandom *how) {
+    for (how->seed = 1; how->seed <= SEEDS; how->seed++) {
+        bool same = true;
+        TnDifference d;
+        TernError err;
+        if (tn_random_run(g, NULL, how, &same, &d, &err) != TERN_OK) return false;
+        if (!same) return true;
+    }
+    return false;
+}
+
+void tn_random_put_flags(const TnRandom *how, TnBuf *out) {
+    tn_buf_printf(out, "--seed %llu --rows %lld..%lld --kv %s ", (unsigned long long)how->seed,
+                  (long long)how->rows_lo, (long long)how->rows_hi, tn_kv_names[how->kv]);
+    if (strcmp(how->level, "ref") == 0)
+        tn_buf_puts(out, "--target ref");
+    else
+        tn_buf_printf(out, "--cpu %s", how->level);
+}
+
+static void put_rows(const TnRandom *how, TnBuf *out) {
+    tn_buf_printf(out, how->rows_lo == how->rows_hi ? "%lld" : "%lld..%lld", (long long)how->rows_lo,
+                  (long long)how->rows_hi);
+}
+
+static void put_difference(const TnGraph *g, const TnRandom *how, const TnDifference *d, TnBuf *out) {
+    uint32_t at = tn_map_get(&g->names, d->value, strlen(d->value));
+    tn_buf_puts(out, "different: ");
+    if (*d->kernel)
+        tn_buf_printf(out, "kernel @%s", d->kernel);
+    else
+        tn_buf_puts(out, "the graph behind the passes");
+    tn_buf_printf(out, ", level %s, kv %s, rows ", how->level, tn_kv_names[how->kv]);
+    put_rows(how, out);
+    tn_buf_printf(out, ", seed %llu: step %u, of %lld row%s\n  value ", (unsigned long long)how->seed,
+                  d->step + 1, (long long)d->rows, d->rows == 1 ? "" : "s");
+    if (at == TN_MAP_NONE)
+        tn_buf_printf(out, "%%%s = %s", d->value, d->op);
+    else
+        tn_print_node(g, at, out);
+    tn_buf_printf(out, "\n  at    row %lld, column %lld\n  want  %s\n  got   %s", (long long)d->row,
+                  (long long)d->col, d->want, d->got);
+    if (d->distance != UINT64_MAX) tn_buf_printf(out, ", %llu apart", (unsigned long long)d->distance);
+    tn_buf_puts(out, "\n");
+}
+
+/* ---- all of them */
+
+TernStatus tn_random_verify(const TnGraph *g, const TnWeights *w, const char *level, const TnRandom *asked,
+                            bool *same, TnRandom *out, TnBuf *text, TernError *err) {
+    static const int64_t classes[][2] = {{1, 1}, {2, 8}, {9, 512}};
+    const char *levels[] = {level, "ref"};
+    uint32_t n_levels = strcmp(level, "ref") == 0 ? 1 : 2, n_classes = asked->rows_lo ? 1 : TN_COUNT(classes),
+             runs = 0;
+    uint64_t first = asked->seed ? asked->seed : 1;
+    uint32_t n_seeds = asked->seed ? 1 : SEEDS;
+    TN_TRY(check_sound(g, w, (asked->rows_lo ? asked->rows_lo : classes[2][0]) + MORE, err));
+    for (uint32_t l = 0; l < n_levels; l++)
+        for (uint32_t c = 0; c < n_classes; c++)
+            for (uint32_t i = 0; i < n_seeds; i++, runs++) {
+                *out = (TnRandom){.level = levels[l], .kv = asked->kv, .seed = first + i};
+                out->rows_lo = asked->rows_lo ? asked->rows_lo : classes[c][0];
+                out->rows_hi = asked->rows_lo ? asked->rows_hi : classes[c][1];
+                TnDifference d;
+                TN_TRY(tn_random_run(g, w, out, same, &d, err));
+                if (*same) continue;
+                put_difference(g, out, &d, text);
+                return TERN_OK;
+            }
+    tn_buf_printf(text, "%u run%s of 3 steps on random inputs equal: level %s%s, kv %s, rows ", runs,
+                  runs == 1 ? "" : "s", level, n_levels > 1 ? " and ref" : "", tn_kv_names[asked->kv]);
+    if (asked->rows_lo)
+        put_rows(asked, text);
+    else
+        tn_buf_puts(text, "1, 2..8 and 9..512");
+    tn_buf_printf(text, ", seed%s %llu", n_seeds > 1 ? "s" : "", (unsigned long long)first);
+    if (n_seeds > 1) tn_buf_printf(text, " and %u", SEEDS);
+    tn_buf_puts(text, "\n");
+    return TERN_OK;
+}
