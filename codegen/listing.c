@@ -113,9 +113,69 @@ static bool put_op(const TnEmitJob *jobs, uint32_t n, const char *line, size_t l
     return true;
 }
 
+/* ---- IR: the same, by metadata. Every instruction names a !DILocation, which stands behind all functions. */
+
+/* The number behind `with` where it first stands in the line, and where that is; -1: nowhere. */
+static int64_t number_behind(const char *line, size_t len, const char *with, const char **at) {
+    size_t n = strlen(with);
+    for (size_t i = 0; i + n < len; i++) {
+        if (line[i] != with[0] || memcmp(line + i, with, n) != 0) continue;
+        *at = line + i;
+        return strtol(line + i + n, NULL, 10);
+    }
+    return -1;
+}
+
+/* By the number of a piece of metadata: the line that it is a location of, or 0. */
+static uint32_t *locations(const char *text, size_t n, uint32_t *out_n) {
+    uint32_t *lines = NULL, count = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        for (const char *p = text, *end = text + n; p < end;) {
+            const char *eol = memchr(p, '\n', (size_t)(end - p)), *at;
+            size_t len = (size_t)((eol ? eol + 1 : end) - p);
+            int64_t line = *p == '!' ? number_behind(p, len, "!DILocation(line: ", &at) : -1;
+            uint32_t id = line >= 0 ? (uint32_t)strtoul(p + 1, NULL, 10) : 0;
+            if (pass && line >= 0) lines[id] = (uint32_t)line;
+            if (!pass && line >= 0 && id >= count) count = id + 1;
+            p += len;
+        }
+        if (!pass) lines = tn_xcalloc(count + 1u, sizeof *lines);
+    }
+    *out_n = count;
+    return lines;
+}
+
+static bool is_debug_metadata(const char *line, size_t len) {
+    const char *at;
+    return begins(line, len, "!llvm.dbg.cu") || begins(line, len, "!llvm.module.flags") ||
+           (*line == '!' && (number_behind(line, len, " !DI", &at) >= 0 ||
+                             number_behind(line, len, "!\"Debug Info Version\"", &at) >= 0));
+}
+
+/* An instruction without its location, under its op's text if that is another than the last; false: it has none. */
+static bool put_instruction(const TnEmitJob *jobs, uint32_t n, const char *line, size_t len,
+                            const uint32_t *lines, uint32_t n_lines, uint32_t *last, TnBuf *out) {
+    const char *at;
+    int64_t id = number_behind(line, len, "!dbg !", &at);
+    if (id < 0) return false;
+    uint32_t op = id < n_lines ? lines[id] : 0;
+    size_t n_text, head = (size_t)(at - line);
+    const char *text = op && op != *last ? op_text(jobs, n, op, &n_text) : NULL;
+    if (text) tn_buf_printf(out, "  ; %.*s\n", (int)n_text, text);
+    if (op) *last = op;
+    const char *behind = at + strlen("!dbg !");
+    while (*behind >= '0' && *behind <= '9') behind++;
+    while (head && line[head - 1] == ' ') head--; /* "..., !dbg !7" or "... !dbg !7 {" */
+    if (head && line[head - 1] == ',') head--;
+    tn_buf_put(out, line, head);
+    tn_buf_put(out, behind, (size_t)(line + len - behind));
+    return true;
+}
+
 void tn_listing_weave(const char *text, size_t n, const TnEmitJob *jobs, uint32_t n_jobs, TnShow what,
                       const char *sign, TnBuf *out) {
-    uint32_t last = 0;
+    uint32_t last = 0, n_lines = 0;
+    uint32_t *lines = what == TN_SHOW_LLVM ? locations(text, n, &n_lines) : NULL;
     bool debug = false;
     for (const char *p = text, *end = text + n; p < end;) {
         const char *eol = memchr(p, '\n', (size_t)(end - p));
@@ -123,6 +183,10 @@ void tn_listing_weave(const char *text, size_t n, const TnEmitJob *jobs, uint32_
         const TnEmitJob *job = NULL;
         if (what == TN_SHOW_ASM &&
             (is_debug_info(p, len, &debug) || put_op(jobs, n_jobs, p, len, sign, &last, out))) {
+            p += len;
+            continue;
+        }
+        if (what == TN_SHOW_LLVM && is_debug_metadata(p, len)) {
             p += len;
             continue;
         }
@@ -135,7 +199,9 @@ void tn_listing_weave(const char *text, size_t n, const TnEmitJob *jobs, uint32_
             if (what == TN_SHOW_ASM) tn_buf_puts(out, "\n");
             put_comment(out, sign, job->note);
         }
-        tn_buf_put(out, p, len);
+        if (!lines || !put_instruction(jobs, n_jobs, p, len, lines, n_lines, &last, out))
+            tn_buf_put(out, p, len);
         p += len;
     }
+    free(lines);
 }

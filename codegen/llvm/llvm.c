@@ -279,7 +279,7 @@ TernStatus tn_llvm_show(TnEmitJob *jobs, uint32_t n, const char *level, TnShow w
     LLVMTargetMachineRef machine = open_machine(l);
     LLVMSetTargetMachineAsmVerbosity(machine, 1);
     TnLb b = open_module(l, machine);
-    if (what == TN_SHOW_ASM) open_lines(&b);
+    if (what != TN_SHOW_OBJ) open_lines(&b);
     for (uint32_t i = 0; i < n; i++) emit_kernel(&b, &jobs[i]);
     tn_llvm_note("all", "a listing");
     if (b.di) {

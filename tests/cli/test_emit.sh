@@ -57,6 +57,14 @@ run 0 compile --emit=asm --cpu avx2 -o "$dir/asm"
 grep -q '^	# %.* = dequant %' "$dir/asm" || no "no comment at the instructions of a dequant"
 grep -q '^	# %.* = tmatmul %' "$dir/asm" || no "no comment at the instructions of a tmatmul"
 is "debug info left" "$(grep -c '\.loc\|\.cfi_\|\.debug\|Ltmp\|Lfunc_begin' "$dir/asm")" 0
+run 0 compile --emit=llvm --cpu avx2 -o "$dir/llvm.ll"
+for op in dequant tmatmul rmsnorm matmul attend argmax; do
+    grep -q "^  ; %.* = $op" "$dir/llvm.ll" || no "no comment at the instructions of $op in the IR"
+done
+is "debug info left in the IR" "$(grep -c 'dbg\|!DI\|Debug Info' "$dir/llvm.ll")" 0
+as=$(command -v llvm-as-19 || command -v llvm-as)
+version=$("${as:-false}" --version 2>/dev/null | sed -n 's/.*LLVM version \([0-9]*\).*/\1/p')
+[ "${version:-0}" -lt 15 ] || "$as" "$dir/llvm.ll" -o /dev/null 2>"$dir/err" || no "the IR: $(head -3 "$dir/err")"
 if [ "$(uname -m)" = x86_64 ] && command -v cc >/dev/null && command -v objdump >/dev/null; then
     run 0 compile --emit=obj --cpu avx2 -o "$dir/run.o"
     cc -c -x assembler "$dir/asm" -o "$dir/shown.o" 2>"$dir/err" || no "the assembly: $(head -3 "$dir/err")"
