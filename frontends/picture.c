@@ -4,6 +4,7 @@
 #include <string.h>
 #include "frontends/graphs.h"
 #include "ir/dot.h"
+#include "ir/internal.h"
 
 /* Variants as tn_compile makes them. */
 static TernStatus compile_variants(TnGraphs *s, const char *level_list, const char *head, TernError *err) {
@@ -36,8 +37,29 @@ out:
     return st;
 }
 
+/* A model's graph goes through the passes for the level, and the rows of the variant, that the times are of. */
+static TernStatus lower_as_profiled(TnGraph *g, const json_t *root, TernError *err) {
+    const char *level = json_string_value(json_object_get(root, "level"));
+    const json_t *test, *variant;
+    size_t i, j;
+    double most = -1;
+    json_int_t lo = 1, hi = 1;
+    if (g->stage != TN_STAGE_MODEL || !level || !tn_word_ok(level, strlen(level))) return TERN_OK;
+    json_array_foreach(json_object_get(root, "tests"), i, test)
+        json_array_foreach(json_object_get(test, "variants"), j, variant) {
+        json_int_t a = json_integer_value(json_object_get(variant, "rows_lo"));
+        json_int_t b = json_integer_value(json_object_get(variant, "rows_hi"));
+        double seconds = json_number_value(json_object_get(variant, "kernel_seconds"));
+        if (seconds <= most || a < 1 || b < a || b > 65536) continue;
+        most = seconds;
+        lo = a;
+        hi = b;
+    }
+    return tn_graph_lower(g, TN_STAGE_PLANNED, level, TN_KV_F16, lo, hi, TN_ENC_COUNT, err);
+}
+
 /* Times by kernel name; a kernel the file does not name is not measured. */
-static TernStatus read_profile(const char *path, const TnGraph *g, double **out, TernError *err) {
+static TernStatus read_profile(const char *path, TnGraph *g, double **out, TernError *err) {
     char *text;
     size_t n;
     TN_TRY(tn_file_read(path, (size_t)1 << 28, &text, &n, err));
@@ -45,6 +67,11 @@ static TernStatus read_profile(const char *path, const TnGraph *g, double **out,
     json_t *root = json_loadb(text, n, 0, &why), *kernel;
     free(text);
     if (!root) return tn_fail(err, TERN_ERR_INPUT, "%s:%d:%d: %s", path, why.line, why.column, why.text);
+    TernStatus st = lower_as_profiled(g, root, err);
+    if (st != TERN_OK) {
+        json_decref(root);
+        return st;
+    }
     json_t *kernels = json_object_get(root, "kernels");
     double *ms = tn_xcalloc(g->n_kernels + 1u, sizeof *ms);
     uint32_t found = 0;
@@ -76,7 +103,7 @@ static TernStatus draw(const TerncPicture *p, const TnGraphs *s, TnBuf *out, Ter
     if (p->variant >= s->n)
         return tn_fail(err, TERN_ERR_INPUT, "%s: there is no variant %u, they are 0 to %u", s->path,
                        p->variant, s->n - 1);
-    const TnGraph *g = s->g[p->variant];
+    TnGraph *g = s->g[p->variant];
     TnDotOptions o = {.fold_layers = p->fold_layers, .one_layer = p->one_layer, .layer = p->layer};
     double *ms = NULL;
     if (p->profile) TN_TRY(read_profile(p->profile, g, &ms, err));

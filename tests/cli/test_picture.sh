@@ -19,6 +19,15 @@ P
 "$tern" opt "$dir/all.tir" --variant 3 --passes= >/dev/null || no "the emitted text is read back"
 "$tern" compile --emit=dot --cpu ref -o "$dir/planned.dot" || no "--emit=dot"
 grep -q cluster "$dir/planned.dot" || no "kernels are no clusters"
+# a profile colours a model's kernels: its graph is planned for the level and the rows that took the most time
+printf '%s' '{"level": "ref", "kernels": [{"name": "embed1", "ms": 9}, {"name": "rope_angle0", "ms": 1}], "tests": [{"variants":
+    [{"rows_lo": 1, "rows_hi": 1, "kernel_seconds": 1}, {"rows_lo": 2, "rows_hi": 8, "kernel_seconds": 2}]}]}' >"$dir/p.json"
+"$tern" inspect --dot="$dir/hot.dot" --profile "$dir/p.json" || no "--profile"
+grep -q '2&ndash;8 rows' "$dir/hot.dot" || no "not the rows that were profiled: $(head -5 "$dir/hot.dot")"
+grep -q '9[.0]* ms' "$dir/hot.dot" || no "no time in the picture"
+printf '{"level": "ref", "kernels": [{"name": "none", "ms": 9}]}' >"$dir/p.json"
+"$tern" inspect --dot="$dir/hot.dot" --profile "$dir/p.json" 2>"$dir/err" && no "a profile of something else"
+grep -q "p.json: no kernel of the graph in \"kernels\": .*; its first is 'rope_angle0'$" "$dir/err" || no "$(cat "$dir/err")"
 if command -v dot >/dev/null; then
     "$tern" inspect --svg="$dir/all.svg" --fold-layers || no "--svg"
     grep -q '</svg>' "$dir/all.svg" || no "not an svg"
