@@ -118,8 +118,8 @@ TernStatus tn_compile(const TnGraph *model, const TnWeights *weights, const TnFa
                       TernError *err);
 
 /* The same as far as the code of the first level, which must have some; shown, appended to *out. */
-TernStatus tn_compile_show(const TnGraph *model, const TnFacts *facts, const TnCompileOptions *options,
-                           TnShow what, TnBuf *out, TernError *err);
+TernStatus tn_compile_show(const TnGraph *model, const TnWeights *weights, const TnFacts *facts,
+                           const TnCompileOptions *options, TnShow what, TnBuf *out, TernError *err);
 
 /* ---- ref/ref.c: `--target ref` on a blob: kernels evaluated from its embedded TIR. *out_kernels is passed
  * to tern_model_open as TernModelOptions.kernels (declared opaquely here: codegen knows runtime/abi, not

@@ -158,7 +158,7 @@ static TernStatus plan_variant(Compiler *c, uint32_t level_index, const TnPassCt
     return tn_progress(&c->progress, "passes", c->n_variants, total, c->err);
 }
 
-static TernStatus run_passes(Compiler *c, const TnGraph *model) {
+static TernStatus run_passes(Compiler *c, const TnGraph *model, const TnWeights *weights) {
     uint32_t max_rows = c->opt->max_rows ? c->opt->max_rows : 512;
     struct {
         int64_t lo, hi;
@@ -169,7 +169,7 @@ static TernStatus run_passes(Compiler *c, const TnGraph *model) {
         return tn_fail(c->err, TERN_ERR_INPUT, "compile: cache types 0x%x, wanted at most 0x%x", kvs, known);
     total = c->n_levels * (uint32_t)__builtin_popcount(kvs) * n_classes;
     double start = tn_os_seconds();
-    TnPassCtx ctx = {.head = c->opt->head};
+    TnPassCtx ctx = {.head = c->opt->head, .weights = weights};
     TN_TRY(tn_progress(&c->progress, "passes", 0, total, c->err));
     c->model = tn_graph_clone(model);
     TN_TRY(tn_passes_run(c->model, TN_PASSES_MODEL, &ctx, c->err));
@@ -349,7 +349,7 @@ static TernStatus compile(Compiler *c, const TnGraph *model, const TnWeights *we
         return tn_fail(c->err, TERN_ERR_INPUT, "compile: %u rows a step, wanted at most %u", c->opt->max_rows,
                        1u << 16);
     TN_TRY(check_levels(c));
-    TN_TRY(run_passes(c, model));
+    TN_TRY(run_passes(c, model, weights));
     TN_TRY(tune(c));
     TnBuf meta = {0};
     tn_blob_meta(c->facts, context, &meta);
@@ -420,13 +420,13 @@ static void note_jobs(Compiler *c, Level *level) {
     tn_buf_free(&printed);
 }
 
-static TernStatus show(Compiler *c, const TnGraph *model, TnShow what, TnBuf *out) {
+static TernStatus show(Compiler *c, const TnGraph *model, const TnWeights *weights, TnShow what, TnBuf *out) {
     TN_TRY(check_levels(c));
     Level *level = &c->levels[0];
     c->n_levels = 1;
     if (level->number == TN_LEVEL_REF)
         return tn_fail(c->err, TERN_ERR_UNSUPPORTED, "level ref has no code: its kernels are evaluated");
-    TN_TRY(run_passes(c, model));
+    TN_TRY(run_passes(c, model, weights));
     for (uint32_t i = 0; i < c->n_variants; i++) TN_TRY(add_jobs(c, &c->variants[i]));
     TN_TRY(check_target(c, level));
     note_jobs(c, level);
@@ -436,10 +436,10 @@ static TernStatus show(Compiler *c, const TnGraph *model, TnShow what, TnBuf *ou
     return level->targets[0]->show(level->jobs, (uint32_t)level->n, level->name, what, out, c->err);
 }
 
-TernStatus tn_compile_show(const TnGraph *model, const TnFacts *facts, const TnCompileOptions *options,
-                           TnShow what, TnBuf *out, TernError *err) {
+TernStatus tn_compile_show(const TnGraph *model, const TnWeights *weights, const TnFacts *facts,
+                           const TnCompileOptions *options, TnShow what, TnBuf *out, TernError *err) {
     Compiler c = {.opt = options, .facts = facts, .progress = {options->progress, options->user}, .err = err};
-    TernStatus s = show(&c, model, what, out);
+    TernStatus s = show(&c, model, weights, what, out);
     finish(&c);
     return s;
 }

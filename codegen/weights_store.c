@@ -33,7 +33,7 @@ static void put_key(const TnGraph *g, TnRef ref, TnBuf *out) {
 /* For people: tensors' names; what packing did is said by the type. */
 static void put_title(const TnGraph *g, TnRef ref, TnBuf *out) {
     const TnNode *node = &g->nodes[ref];
-    if (node->op == TN_OP_pack) {
+    if (node->op == TN_OP_pack || node->op == TN_OP_keep_rows || node->op == TN_OP_keep_cols) {
         put_title(g, node->args[0], out);
         return;
     }

@@ -325,8 +325,10 @@ static TernStatus lower_like(TnGraphs *s, const TnGraphs *like, TernError *err) 
     for (; n < like->n && st == TERN_OK; n++) {
         const TnGraph *l = like->g[n];
         all[n] = tn_graph_clone(s->g[0]);
+        TnWeights weights = tn_gguf_weights(s->gguf);
         if (l->level && l->kv && l->rows_lo)
-            st = tn_graph_lower(all[n], l->stage, l->level, l->kv, l->rows_lo, l->rows_hi, TN_ENC_COUNT, err);
+            st = tn_graph_lower(all[n], l->stage, l->level, l->kv, l->rows_lo, l->rows_hi, TN_ENC_COUNT,
+                                &weights, err);
     }
     tn_graph_destroy(s->g[0]);
     free(s->g);

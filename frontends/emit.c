@@ -38,7 +38,8 @@ static TernStatus run(Emit *e, const TerncSource *source, const TerncOptions *o,
     TN_TRY(tn_source_open(source, false, &e->file, err));
     TN_TRY(tn_source_graph(source, e->file, &e->graph, &facts, &e->settings, err));
     co.settings = &e->settings;
-    return tn_compile_show(e->graph, &facts, &co, what, &e->out, err);
+    TnWeights weights = tn_gguf_weights(e->file);
+    return tn_compile_show(e->graph, &weights, &facts, &co, what, &e->out, err);
 }
 
 TernStatus ternc_emit(const TerncSource *source, const TerncOptions *options, const char *kind,

@@ -87,13 +87,14 @@ void tn_graphs_close(TnGraphs *s) {
 }
 
 TernStatus tn_graph_lower(TnGraph *g, TnStage stage, const char *level, TnKv kv, int64_t rows_lo,
-                          int64_t rows_hi, TnEnc head, TernError *err) {
+                          int64_t rows_hi, TnEnc head, const TnWeights *weights, TernError *err) {
     const TnTargetDesc *targets[TN_TARGETS_MAX + 1];
     TnPassCtx ctx = {.level = tn_strdup(&g->arena, level),
                      .kv = kv,
                      .rows_lo = rows_lo,
                      .rows_hi = rows_hi,
                      .head = head,
+                     .weights = weights,
                      .targets = targets};
     ctx.n_targets = strcmp(level, "ref") != 0 ? tn_targets_for(level, targets) : 0;
     targets[ctx.n_targets++] = &tn_target_ref.desc;

@@ -136,7 +136,7 @@ static TernStatus check_lists(const TerncOpt *o, TernError *err) {
     return st;
 }
 
-static TernStatus run(Opt *s, TnGraph *g, TernError *err) {
+static TernStatus run(Opt *s, TnGraph *g, const TnGguf *from, TernError *err) {
     const TerncOpt *o = s->o;
     const char *best = tern_cpu_levels();
     char level[32];
@@ -160,6 +160,11 @@ static TernStatus run(Opt *s, TnGraph *g, TernError *err) {
     targets[ctx.n_targets++] = &tn_target_ref.desc;
     TN_TRY(tn_head_parse(o->head, &ctx.head, err));
     TN_TRY(check_lists(o, err));
+    TnWeights weights = {0};
+    if (from) {
+        weights = tn_gguf_weights(from);
+        ctx.weights = &weights;
+    }
     /* the passes see the level's name for as long as the graph lives */
     ctx.level = tn_strdup(&g->arena, level);
     if (o->dump_after) print_one(g, &s->before);
@@ -183,7 +188,7 @@ TernStatus ternc_opt(const TerncOpt *opt, TerncTextFn *text, void *user, TernErr
     uint32_t i;
     TN_TRY(tn_graphs_open(opt->path, opt->source, text, user, &graphs, err));
     TernStatus st = choose(opt, &graphs, &i, err);
-    if (st == TERN_OK) st = run(&s, graphs.g[i], err);
+    if (st == TERN_OK) st = run(&s, graphs.g[i], graphs.gguf, err);
     tn_buf_free(&s.before);
     tn_graphs_close(&graphs);
     return st;

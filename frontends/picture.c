@@ -18,7 +18,9 @@ static TernStatus compile_variants(TnGraphs *s, const char *level_list, const ch
     if (st == TERN_OK) st = tn_list_split(&arena, "--cpu", level_list, &levels, &n_levels, err);
     if (st != TERN_OK) goto out;
     if (s->n != 1 || s->g[0]->stage != TN_STAGE_MODEL) goto out; /* planned already: as it stands */
-    st = tn_passes_run(s->g[0], TN_PASSES_MODEL, &(TnPassCtx){0}, err);
+    TnWeights weights = {0};
+    if (s->gguf) weights = tn_gguf_weights(s->gguf);
+    st = tn_passes_run(s->g[0], TN_PASSES_MODEL, &(TnPassCtx){.weights = &weights}, err);
     TnGraph **all = tn_xcalloc((size_t)n_levels * 9, sizeof *all);
     uint32_t n = 0;
     for (uint32_t l = 0; l < n_levels && st == TERN_OK; l++)
@@ -26,7 +28,7 @@ static TernStatus compile_variants(TnGraphs *s, const char *level_list, const ch
             for (size_t i = 0; i < TN_COUNT(rows) && st == TERN_OK; i++) {
                 TnGraph *g = all[n++] = tn_graph_clone(s->g[0]);
                 st = tn_graph_lower(g, TN_STAGE_PLANNED, levels[l], (TnKv)kv, rows[i].lo, rows[i].hi,
-                                    head_enc, err);
+                                    head_enc, &weights, err);
             }
     tn_graph_destroy(s->g[0]);
     free(s->g);

@@ -194,8 +194,9 @@ static TernStatus plan(TnReport *r, TernError *err) {
         TnGraph *g = tn_graph_clone(r->graph);
         TnReportVariant *v = &r->variants[r->n_variants++];
         v->rows_lo = rows[i].lo, v->rows_hi = rows[i].hi;
+        TnWeights weights = tn_gguf_weights(r->gguf);
         TernStatus st = tn_graph_lower(g, TN_STAGE_PLANNED, r->level, TN_KV_F16, rows[i].lo, rows[i].hi,
-                                       TN_ENC_COUNT, err);
+                                       TN_ENC_COUNT, &weights, err);
         if (st == TERN_OK) {
             for (uint32_t k = 0; k < g->n_kernels; k++) add_kernel(r, v, g, k);
             bool *read = tn_xcalloc(g->n + 1u, sizeof *read);

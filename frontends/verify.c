@@ -202,7 +202,8 @@ static TernStatus bisect(Verify *s, TnBroken *broken, TernError *err) {
     uint32_t n_stages;
     tern_model_info(s->model, &info);
     if (t && !s->ref) targets[0] = &t->desc;
-    TnPassCtx ctx = {.level = info.level, .kv = s->kv, .targets = targets, .n_targets = 1};
+    TnPassCtx ctx = {
+        .level = info.level, .kv = s->kv, .targets = targets, .n_targets = 1, .weights = &s->weights};
     TN_TRY(tn_head_parse(s->o.head, &ctx.head, err));
     TernStatus st =
         tn_passes_bisect(s->graph, &s->weights, &ctx, (const uint32_t(*)[2])s->watch.classes,

@@ -47,20 +47,23 @@ void tn_eval_op_gather(const TnEvalOp *c) {
     }
 }
 
-/* rmsnorm x, w: ss = lanes of fma(x,x,acc); r = 1/sqrt(ss/K + eps); y = (x*r)*w */
+/* rmsnorm x, w [, places]: ss = lanes of fma(x,x,acc), of x[places] if given; r = 1/sqrt(ss/n + eps); y = (x*r)*w */
 TN_FMA_CLONES static void rmsnorm(const TnEvalOp *c) {
     int64_t k = tn_cols(&c->n->type);
-    float eps = tn_attr_float(c->n, TN_ATTR_eps), *w = c->scratch;
+    const TnAttr *divisor = tn_node_attr(c->n, TN_ATTR_n);
+    const int32_t *places = c->n->n_args > 2 ? tn_arg_data(c, 2) : NULL; /* rows of 64: a list */
+    int64_t count = places ? tn_type_rows(&tn_arg(c, 2)->type, c->sym) * TN_PLACES : k;
+    float eps = tn_attr_float(c->n, TN_ATTR_eps), *w = c->scratch, n = (float)(divisor ? divisor->i : k);
     tn_decode_row(&tn_arg(c, 1)->type, tn_arg_data(c, 1), 0, w);
     for (int64_t t = 0; t < tn_out_rows(c); t++) {
         const float *x = tn_arg_row(c, 0, t);
         float *y = tn_out_row(c, t), lane[TN_LANES] = {0};
-        for (int64_t i = 0; i < k; i += TN_LANES)
+        for (int64_t i = 0; i < count; i += TN_LANES)
             for (int j = 0; j < TN_LANES; j++) {
-                float v = i + j < k ? x[i + j] : 0.0f;
+                float v = places ? x[places[i + j]] : i + j < k ? x[i + j] : 0.0f;
                 lane[j] = fmaf(v, v, lane[j]);
             }
-        float r = 1.0f / sqrtf(tn_lanes_sum(lane) / (float)k + eps);
+        float r = 1.0f / sqrtf(tn_lanes_sum(lane) / n + eps);
         for (int64_t i = 0; i < k; i++) y[i] = (x[i] * r) * w[i];
     }
 }

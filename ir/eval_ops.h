@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 #include "ir/eval.h"
+#include "ir/places.h"
 #include "runtime/base/half.h"
 
 /* One node being evaluated. */

@@ -4,8 +4,10 @@
  * through tn_infer, so a graph that exists is well typed. Messages name the operand by its number and name.
  */
 #include "ir/internal.h"
+#include "ir/places.h"
 #include "ir/range.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "runtime/base/half.h"
 
@@ -180,6 +182,10 @@ static TernStatus check_attr(const Infer *c, const TnAttr *a) {
     switch (a->key) {
     case TN_ATTR_name:
         if (!a->s[0]) return FAIL(c, "%s: %s is empty", op, key);
+        return TERN_OK;
+    case TN_ATTR_mask:
+        if (!a->s[0] || a->s[strspn(a->s, "0123456789abcdef")])
+            return FAIL(c, "%s: mask is \"%.16s\", wanted hex digits", op, a->s);
         return TERN_OK;
     case TN_ATTR_values:
         if (a->n < 1 || a->n > TN_VALUES_MAX)
@@ -398,6 +404,58 @@ static TernStatus infer_pack(Infer *c) {
     return TERN_OK;
 }
 
+static TernStatus infer_places(Infer *c) {
+    int64_t digits = (int64_t)strlen(attr(c, TN_ATTR_mask)->s);
+    return done(c, tn_type(TN_ENC_i32, 2, (TnDim)((digits + 15) / 16), (TnDim)TN_PLACES));
+}
+
+/* Operand 2 of keep_rows and keep_cols, beside the `have` rows or columns of operand 1 and the n of the result. */
+static TernStatus check_kept(Infer *c, int64_t have, int64_t *out_n) {
+    const TnNode *p = &c->g->nodes[c->args[1]];
+    if (p->op != TN_OP_places) return wrong(c, 1, "a places");
+    const char *mask = tn_attr_str(p, TN_ATTR_mask);
+    int64_t kept = tn_mask_count(mask), end = tn_mask_end(mask);
+    *out_n = attr(c, TN_ATTR_n)->i;
+    if (end > have)
+        return FAIL(c, "%s: $%s keeps number %lld of %lld", tn_ops[c->op].name, p->name, (long long)end,
+                    (long long)have);
+    if (*out_n < kept)
+        return FAIL(c, "%s: n=%lld, wanted at least the %lld that $%s keeps", tn_ops[c->op].name,
+                    (long long)*out_n, (long long)kept, p->name);
+    return TERN_OK;
+}
+
+static TernStatus infer_keep_rows(Infer *c) {
+    const TnType *a = arg(c, 0);
+    int64_t n;
+    if (!is_ternary_weight(c, 0)) return wrong(c, 0, "a ternary matrix");
+    TN_TRY(check_kept(c, a->dim[0], &n));
+    TnType t = tn_type(TN_ENC_t8, 2, (TnDim)n, a->dim[1]);
+    const char *mask = tn_attr_str(&c->g->nodes[c->args[1]], TN_ATTR_mask);
+    int64_t kept = tn_mask_count(mask), start = 0, at = 0;
+    int32_t *list = tn_mask_list(mask);
+    TnScale *s = tn_alloc_array(c->arena, a->n_scales, sizeof *s);
+    for (uint32_t i = 0; i < a->n_scales; i++) { /* ranges that keep a row; the last has the zeros too */
+        TnScale one = {.scale = a->scales[i].scale};
+        start += a->scales[i].rows;
+        for (; at < kept && list[at] < start; at++) one.rows++;
+        if (one.rows || (!t.n_scales && i + 1 == a->n_scales)) s[t.n_scales++] = one;
+    }
+    free(list);
+    s[t.n_scales - 1].rows += n - kept;
+    t.scales = s;
+    return done(c, t);
+}
+
+static TernStatus infer_keep_cols(Infer *c) {
+    TnType t = *arg(c, 0);
+    bool ternary = is_ternary_weight(c, 0), vector = t.rank == 1 && tn_enc_is_float(t.enc);
+    if (!ternary && !vector) return wrong(c, 0, "a ternary matrix, or a vector of f32, f16 or bf16");
+    if (ternary) t.enc = TN_ENC_t8;
+    TN_TRY(check_kept(c, t.dim[t.rank - 1], &t.dim[t.rank - 1]));
+    return done(c, t);
+}
+
 static TernStatus infer_rope_freq(Infer *c) {
     TN_TRY(given_type(c));
     const TnType *t = c->out;
@@ -428,6 +486,13 @@ static TernStatus infer_rmsnorm(Infer *c) {
     if (!tn_node_is_source(c->g, c->args[1]) || !tn_enc_is_float(w->enc) || w->rank != 1 ||
         w->dim[0] != x->dim[1])
         return wrong(c, 1, "a weight of f32, f16 or bf16, one a column");
+    if (c->n_args < 3) return done(c, *x);
+    const TnNode *places = &c->g->nodes[c->args[2]];
+    if (places->op != TN_OP_places) return wrong(c, 2, "a places");
+    int64_t kept = tn_mask_count(tn_attr_str(places, TN_ATTR_mask));
+    if (kept >= x->dim[1])
+        return FAIL(c, "rmsnorm: $%s keeps %lld columns, wanted fewer than the %lld of operand 1",
+                    places->name, (long long)kept, (long long)x->dim[1]);
     return done(c, *x);
 }
 

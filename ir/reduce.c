@@ -152,7 +152,7 @@ static bool add_edited(TnGraph *to, const TnGraph *g, const Edit *e, TnRef r, Tn
             if (want < attrs[i].n) attrs[i].n = (uint32_t)want;
         }
     }
-    if (n->op == TN_OP_concat) given = false;
+    if (n->op == TN_OP_concat || n->op == TN_OP_keep_rows || n->op == TN_OP_keep_cols) given = false;
     return add(to, n->op, n->name, given ? &t : NULL, args, n_args, attrs, n_attrs, &map[r]);
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ir/internal.h"
+#include "ir/places.h"
 #include "ir/screen.h"
 #include "runtime/base/fmath.h"
 #include "runtime/base/reader.h"
@@ -18,9 +19,35 @@ typedef struct Source {
     const TnWeights *w;
     int depth;
     const void **found; /* by ref: bytes of gguf nodes met so far */
+    int32_t **kept;     /* by ref: what places nodes met so far keep */
     float *temp;        /* a row of floats, for ops that need one beside their result */
     TernError *err;
 } Source;
+
+/* The longest row among the sources up to ref, which is one. */
+static size_t longest_row(const TnGraph *g, TnRef ref) {
+    int64_t most = 0;
+    for (TnRef r = 0; r <= ref; r++)
+        if (tn_node_is_source(g, r) && tn_weight_len(&g->nodes[r].type) > most)
+            most = tn_weight_len(&g->nodes[r].type);
+    return (size_t)most;
+}
+
+/* `row` floats of memory behind what sources need for themselves. */
+static float *source_open(Source *s, TnRef ref, size_t row) {
+    size_t longest = longest_row(s->g, ref);
+    s->found = tn_xcalloc((size_t)ref + 1, sizeof *s->found);
+    s->kept = tn_xcalloc((size_t)ref + 1, sizeof *s->kept);
+    s->temp = tn_xcalloc(longest + row + 1, sizeof(float));
+    return s->temp + longest;
+}
+
+static void source_close(Source *s, TnRef ref) {
+    for (TnRef r = 0; r <= ref; r++) free(s->kept[r]);
+    free(s->kept);
+    free(s->temp);
+    free(s->found);
+}
 
 /* One of the two is set: what the reader wants. */
 typedef struct Row {
@@ -129,6 +156,52 @@ static TernStatus source_pack(Source *s, TnRef ref, int64_t row, Row out) {
     return TERN_OK;
 }
 
+/* How many are kept of what operand 2 tells, and their numbers. */
+static int64_t kept_of(Source *s, TnRef ref, const int32_t **out) {
+    TnRef p = s->g->nodes[ref].args[1];
+    const char *mask = tn_attr_str(&s->g->nodes[p], TN_ATTR_mask);
+    if (!s->kept[p]) s->kept[p] = tn_mask_list(mask);
+    *out = s->kept[p];
+    return tn_mask_count(mask);
+}
+
+static TernStatus source_places(Source *s, TnRef ref, int64_t row, Row out) {
+    const char *mask = tn_attr_str(&s->g->nodes[ref], TN_ATTR_mask);
+    int64_t all = tn_mask_count(mask), before = 0, lo = row * TN_PLACES;
+    for (int64_t i = 0; i < lo; i++) before += tn_mask_get(mask, i);
+    for (int64_t i = 0; i < TN_PLACES; i++) {
+        bool kept = tn_mask_get(mask, lo + i);
+        out.f[i] = (float)(kept ? before : all); /* below 2^14: exact */
+        before += kept;
+    }
+    return TERN_OK;
+}
+
+static TernStatus source_keep_rows(Source *s, TnRef ref, int64_t row, Row out) {
+    const TnNode *n = &s->g->nodes[ref];
+    const int32_t *list;
+    if (row < kept_of(s, ref, &list)) return source_row(s, n->args[0], list[row], out);
+    memset(out.t, 0, (size_t)tn_weight_len(&n->type));
+    return TERN_OK;
+}
+
+static TernStatus source_keep_cols(Source *s, TnRef ref, int64_t row, Row out) {
+    const TnNode *n = &s->g->nodes[ref];
+    const int32_t *list;
+    int64_t kept = kept_of(s, ref, &list), k = tn_weight_len(&n->type);
+    float *all = tn_xcalloc((size_t)tn_weight_len(&s->g->nodes[n->args[0]].type), sizeof *all);
+    int8_t *trits = (int8_t *)all;
+    TernStatus st = source_row(s, n->args[0], row, out.f ? (Row){.f = all} : (Row){.t = trits});
+    for (int64_t i = 0; st == TERN_OK && i < k; i++) {
+        if (out.f)
+            out.f[i] = i < kept ? all[list[i]] : 0.0f;
+        else
+            out.t[i] = (int8_t)(i < kept ? trits[list[i]] : 0);
+    }
+    free(all);
+    return st;
+}
+
 static TernStatus source_rope_freq(Source *s, TnRef ref, int64_t row, Row out) {
     const TnNode *n = &s->g->nodes[ref];
     int64_t k = tn_weight_len(&n->type);
@@ -199,10 +272,7 @@ TernStatus tn_weight_rows(const TnGraph *g, TnRef ref, const TnWeights *w, int64
     size_t stride = tn_row_bytes(t), len = (size_t)tn_weight_len(t);
     if (t->rank == 3) stride /= (size_t)t->dim[1];
     Source s = {.g = g, .w = w, .err = err};
-    s.found = tn_xcalloc((size_t)ref + 1, sizeof *s.found);
-    /* operands of sources have rows as long as their result's */
-    s.temp = tn_xcalloc(2 * len + 1, sizeof(float));
-    float *row = s.temp + len;
+    float *row = source_open(&s, ref, len);
     TernStatus st = TERN_OK;
     uint8_t *o = out;
     for (int64_t r = lo; r < hi && st == TERN_OK; r++, o += stride) {
@@ -225,8 +295,35 @@ TernStatus tn_weight_rows(const TnGraph *g, TnRef ref, const TnWeights *w, int64
                 tn_encode_row(t, row, o);
         }
     }
-    free(s.temp);
-    free(s.found);
+    source_close(&s, ref);
+    return st;
+}
+
+TernStatus tn_weight_dead_rows(const TnGraph *g, TnRef ref, const TnWeights *w, bool *out, TernError *err) {
+    const TnType *t = &g->nodes[ref].type;
+    TN_CHECK(tn_enc_is_ternary(t->enc));
+    size_t len = (size_t)tn_weight_len(t), half = (len + 1) / 2;
+    Source s = {.g = g, .w = w, .err = err};
+    int8_t *row = (int8_t *)source_open(&s, ref, len);
+    const uint8_t *raw = NULL;
+    TernStatus st = TERN_OK;
+    if (g->nodes[ref].op == TN_OP_gguf && t->enc == TN_ENC_i2s && len % 128 == 0) {
+        const void *p = NULL;
+        st = find_raw(&s, ref, &p);
+        raw = p;
+    }
+    for (int64_t r = 0; r < tn_weight_count(t) && st == TERN_OK; r++) {
+        if (raw) { /* rows are whole bytes of four codes: that is most models, and most of their bytes */
+            const uint8_t *b = raw + (size_t)r * len / 4;
+            out[r] = b[0] == 0x55 && memcmp(b, b + 1, len / 4 - 1) == 0;
+            continue;
+        }
+        st = source_row(&s, ref, r, (Row){.t = row});
+        /* as a string of equal bytes; half of it first, as most rows end there */
+        out[r] = st == TERN_OK && row[0] == 0 && memcmp(row, row + 1, half - 1) == 0 &&
+                 memcmp(row, row + 1, len - 1) == 0;
+    }
+    source_close(&s, ref);
     return st;
 }
 
@@ -235,18 +332,16 @@ static TernStatus screen_tail(Source *s, TnRef ref, uint8_t *out) {
     const TnType *t = &s->g->nodes[ref].type;
     size_t len = (size_t)tn_weight_len(t), array = tn_screen_array_bytes(t);
     TernStatus st = TERN_OK;
-    s->found = tn_xcalloc((size_t)ref + 1, sizeof *s->found);
-    s->temp = tn_xcalloc(2 * len + 1, sizeof(float));
+    float *row = source_open(s, ref, len);
     for (int64_t r = 0; r < t->dim[0] && st == TERN_OK; r++) {
-        st = source_row(s, ref, r, (Row){.f = s->temp + len});
+        st = source_row(s, ref, r, (Row){.f = row});
         if (st != TERN_OK) break;
-        TnRowFacts f = tn_screen_facts(t, s->temp + len);
+        TnRowFacts f = tn_screen_facts(t, row);
         memcpy(out + 4 * (size_t)r, &f.scale, 4);
         memcpy(out + array + 4 * (size_t)r, &f.error, 4);
         memcpy(out + 2 * array + 4 * (size_t)r, &f.norm, 4);
     }
-    free(s->temp);
-    free(s->found);
+    source_close(s, ref);
     return st;
 }
 

@@ -59,6 +59,8 @@ TernStatus tn_dense_scale(const TnType *t, const void *raw, const char *name, fl
  * bytes are used as they are). */
 TernStatus tn_weight_rows(const TnGraph *g, TnRef ref, const TnWeights *w, int64_t lo, int64_t hi, void *out,
                           TernError *err);
+/* out[r]: row r of a ternary SOURCE value of any encoding is all zero. Reads every row. */
+TernStatus tn_weight_dead_rows(const TnGraph *g, TnRef ref, const TnWeights *w, bool *out, TernError *err);
 /* The tn_tail_bytes bytes behind the rows. A screening table's take a look at every row. */
 TernStatus tn_weight_tail(const TnGraph *g, TnRef ref, const TnWeights *w, void *out, TernError *err);
 /* Everything: tn_type_bytes(type) bytes, tail included. Stored encodings are copied as they are. */

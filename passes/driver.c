@@ -8,6 +8,8 @@ const TnPass tn_passes[] = {
      "compute what is constant, drop ops that change nothing"},
     {"cse", pass_cse, TN_STAGE_MODEL, TN_STAGE_MODEL, false, "make equal values one"},
     {"dce", pass_dce, TN_STAGE_MODEL, TN_STAGE_MODEL, false, "drop what no output and no cache needs"},
+    {"prune", pass_prune, TN_STAGE_MODEL, TN_STAGE_MODEL, false,
+     "leave out neurons whose weights are all zero"},
     {"merge", pass_merge, TN_STAGE_MODEL, TN_STAGE_MODEL, false, "multiplications of one input become one"},
     {"screen", pass_screen, TN_STAGE_MODEL, TN_STAGE_MODEL, false,
      "choose from the head by way of a small copy of its table"},

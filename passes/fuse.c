@@ -36,7 +36,7 @@
 
 #define COST_MAX   64 /* operands and result of every node, summed: more than the values a kernel can touch */
 #define CHAIN_MAX  4
-#define CHAIN_COST 12 /* the costliest chain: three rmsnorm or gather, one quant, rounded up */
+#define CHAIN_COST 14 /* the costliest chain: three rmsnorm with places, one quant */
 
 typedef struct Group {
     TnRef root;    /* or TN_NONE */

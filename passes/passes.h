@@ -1,6 +1,6 @@
 /* The passes: from the frontend's graph to a planned variant. The pipeline is a plain list:
  *
- *   fold cse dce merge screen          once, on stage=model
+ *   fold cse dce prune merge screen    once, on stage=model
  *   split fuse gate layout tile plan   once per variant (feature level, cache type, row class), on a clone
  *
  * Each is one file with one exported pass_<verb> and an essay above it. The driver runs them, verifies after
@@ -10,6 +10,7 @@
 
 #include "ir/layout.h"
 #include "ir/range.h"
+#include "ir/weights.h"
 
 /* What the passes ask of a code generator; codegen's TnTarget begins with it. "No" is an answer. */
 typedef struct TnTargetDesc {
@@ -28,7 +29,7 @@ typedef struct TnTargetDesc {
 } TnTargetDesc;
 
 typedef struct TnPassCtx {
-    /* the variant; for the first five passes unused */
+    /* the variant; for the first six passes unused */
     const char *level;
     TnKv kv;
     int64_t rows_lo, rows_hi;
@@ -36,13 +37,14 @@ typedef struct TnPassCtx {
                    bf16 stay, q8_0 and q6_k become f32); s8, s6: lossless, with such a copy to screen by */
     const TnTargetDesc *const *targets; /* best liked first: layout asks the first that has an opinion */
     uint32_t n_targets;
+    const TnWeights *weights; /* of the model file, for prune; NULL: not at hand */
     /* Called after every pass; may be NULL. */
     void (*after)(void *user, const char *pass, const TnGraph *g, double seconds);
     void *user;
 } TnPassCtx;
 
 typedef TernStatus TnPassFn(TnGraph *g, const TnPassCtx *ctx, TernError *err);
-TnPassFn pass_fold, pass_cse, pass_dce, pass_merge, pass_screen, pass_split, pass_fuse, pass_gate,
+TnPassFn pass_fold, pass_cse, pass_dce, pass_prune, pass_merge, pass_screen, pass_split, pass_fuse, pass_gate,
     pass_layout, pass_tile, pass_plan;
 
 typedef struct TnPass {
@@ -60,7 +62,7 @@ extern const uint32_t tn_n_passes;
  * without level, kv or rows, which a graph's own text may say too (then those hold, not ctx's). */
 TernStatus tn_passes_run(TnGraph *g, const char *list, const TnPassCtx *ctx, TernError *err);
 /* The two halves of the pipeline. */
-#define TN_PASSES_MODEL "fold,cse,dce,merge,screen"
+#define TN_PASSES_MODEL "fold,cse,dce,prune,merge,screen"
 /* Those of the second half without which there is no program. */
 #define TN_PASSES_LEAST   "fuse,layout,tile,plan"
 #define TN_PASSES_FUSE    "split,fuse,gate"

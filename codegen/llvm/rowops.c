@@ -1,6 +1,9 @@
 /* Ops on whole rows: rmsnorm, quant, rope_angle. */
 #include "codegen/llvm/build.h"
 
+#include "ir/layout.h"
+#include "ir/places.h"
+
 static TnRef arg(TnLb *b, TnRef ref, uint32_t i) {
     return b->g->nodes[ref].args[i];
 }
@@ -17,20 +20,35 @@ static LLVMValueRef only(TnLb *b, LLVMValueRef v, LLVMValueRef mask) {
     return mask ? LLVMBuildSelect(b->b, mask, v, LLVMConstNull(LLVMTypeOf(v)), "") : v;
 }
 
+/* x at the 32 indices of places from `off` on. */
+static LLVMValueRef at_places(TnLb *b, LLVMValueRef x, LLVMValueRef places, LLVMValueRef off) {
+    LLVMValueRef index = tn_lb_load(b, b->t_i32x, tn_lb_elem(b, places, off, 4), 4);
+    LLVMValueRef from = LLVMBuildGEP2(b->b, b->t_f32, x, &index, 1, "");
+    LLVMValueRef all = LLVMConstAllOnes(LLVMVectorType(LLVMInt1TypeInContext(b->c), TN_LANES));
+    LLVMValueRef args[] = {from, tn_lb_i32(b, 4), all, LLVMConstNull(b->t_f32x)};
+    LLVMTypeRef overload[] = {b->t_f32x, LLVMTypeOf(from)};
+    return tn_lb_call(b, "llvm.masked.gather", overload, 2, args, 4);
+}
+
 static void rmsnorm(TnLb *b, TnFrame *f, TnRef ref) {
     TN_CHECK(!f->width);
     TnRef x = arg(b, ref, 0), w = arg(b, ref, 1);
     TnEnc enc = b->g->nodes[w].type.enc;
-    int64_t n = tn_lb_cols(b, x);
+    const TnNode *node = &b->g->nodes[ref];
+    const TnAttr *divisor = tn_node_attr(node, TN_ATTR_n);
+    TnRef places = node->n_args > 2 ? node->args[2] : TN_NONE;
+    int64_t n = tn_lb_cols(b, x), count = n;
+    if (places != TN_NONE) count = tn_type_rows(&b->g->nodes[places].type, NULL) * TN_PLACES;
     LLVMValueRef zero = tn_lb_i64(b, 0), end = tn_lb_i64(b, n);
-    TnLoop l = tn_lb_loop(b, zero, end, TN_LANES);
+    TnLoop l = tn_lb_loop(b, zero, tn_lb_i64(b, count), TN_LANES);
     LLVMValueRef acc = tn_lb_carry(b, &l, tn_lb_vf(b, 0.0f));
-    LLVMValueRef v = only(b, tn_lb_value(b, f, x, l.i, NULL), below(b, n, l.i));
+    LLVMValueRef v = places != TN_NONE ? at_places(b, tn_lb_mem(b, f, x), tn_lb_operand(b, places), l.i)
+                                       : only(b, tn_lb_value(b, f, x, l.i, NULL), below(b, n, l.i));
     tn_lb_next(&l, 0, tn_lb_fma(b, v, v, acc));
     tn_lb_loop_end(b, &l);
     LLVMValueRef ss = tn_lb_tree(b, l.out[0], TN_FOLD_FADD);
-    LLVMValueRef mean = LLVMBuildFDiv(b->b, ss, tn_lb_f32(b, (float)n), "");
-    mean = LLVMBuildFAdd(b->b, mean, tn_lb_f32(b, tn_attr_float(&b->g->nodes[ref], TN_ATTR_eps)), "");
+    LLVMValueRef mean = LLVMBuildFDiv(b->b, ss, tn_lb_f32(b, (float)(divisor ? divisor->i : n)), "");
+    mean = LLVMBuildFAdd(b->b, mean, tn_lb_f32(b, tn_attr_float(node, TN_ATTR_eps)), "");
     LLVMValueRef r = LLVMBuildFDiv(b->b, tn_lb_f32(b, 1.0f), tn_lb_sqrt(b, mean), "");
     r = tn_lb_splat(b, r, TN_LANES);
     LLVMValueRef out = tn_lb_result_row(b, f, ref), weights = tn_lb_operand(b, w);

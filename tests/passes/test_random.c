@@ -127,10 +127,13 @@ static void model_passes_keep_the_bits(void **state) {
     static const char *const lists[] = {"fold",
                                         "cse",
                                         "dce",
+                                        "prune",
+                                        "prune,prune,merge",
                                         "merge",
                                         "merge,merge",
                                         "merge,dce,cse,fold,merge",
                                         TN_PASSES_MODEL "," TN_PASSES_MODEL};
+    uint32_t pruned = 0;
     for (uint64_t seed = 1; seed <= GRAPHS; seed++) {
         TnGraph *g = rand_graph(seed);
         Steps s;
@@ -143,15 +146,17 @@ static void model_passes_keep_the_bits(void **state) {
             TnGraph *c = tn_graph_clone(g);
             TnBuf after = {0};
             must_run(c, lists[i], &ctx, seed);
+            for (TnRef r = 0; i == 3 && r < c->n; r++) pruned += c->nodes[r].op == TN_OP_keep_cols;
             run(c, &s, &after);
             same(&before, &after, seed, lists[i], c);
             tn_buf_free(&after);
             tn_graph_destroy(c);
         }
-        assert_int_equal(passes, 4 + 2 + 5 + 10);
+        assert_int_equal(passes, 5 + 3 + 2 + 5 + 12);
         tn_buf_free(&before);
         tn_graph_destroy(g);
     }
+    assert_true(pruned > GRAPHS / 10); /* there was something to leave out */
 }
 
 /* ---- a planned graph in its arena */

@@ -281,6 +281,20 @@ static void pack_tq1_0(const int8_t *t, size_t n, float scale, uint8_t *out) {
     }
 }
 
+/* Rows of gate and up that are zero: which, follows from the seed and the layer, so that both know. */
+static void kill_rows(const TnGmSpec *s, const char *name, int8_t *t, uint64_t rows, uint64_t cols) {
+    bool gate = strstr(name, ".ffn_gate.") != NULL;
+    if (!(s->dead > 0) || (!gate && !strstr(name, ".ffn_up."))) return;
+    char layer[64];
+    snprintf(layer, sizeof layer, "%.*s.dead", (int)(strstr(name, ".ffn_") - name), name);
+    Rng r = rng_of(s, layer);
+    for (uint64_t i = 0; i < rows; i++) {
+        float u = unit(&r) / s->dead;
+        bool one = next(&r) & 1;
+        if (u < 1 || (u < 2 && one == gate)) memset(t + i * cols, 0, cols);
+    }
+}
+
 /* Bytes and values of a tensor; each may be NULL. */
 static void make(const TnGmSpec *s, const char *name, uint32_t type, uint64_t rows, uint64_t cols,
                  uint8_t *bytes, double *values, double *out_scale) {
@@ -293,6 +307,7 @@ static void make(const TnGmSpec *s, const char *name, uint32_t type, uint64_t ro
         float sc = ternary_scale(s, name, cols);
         int8_t *t = tn_xcalloc(rows * cols, 1);
         trits(&r, t, rows * cols);
+        kill_rows(s, name, t, rows, cols);
         scale = sc;
         if (values)
             for (size_t i = 0; i < rows * cols; i++) values[i] = t[i];

@@ -20,6 +20,9 @@ typedef struct TnGmSpec {
     bool scales;   /* a .scale tensor beside each matrix (arch bitnet); 1 beside truly dense ones */
     bool no_vocab; /* no tokenizer keys */
     float rope_base, eps;
+    float
+        dead; /* share of a layer's neurons whose rows of gate and up are zero, of ternary matrices; as many again
+                   have one of the two zero, in turn */
     uint32_t alignment; /* 0: the default, and no key says it */
     uint64_t seed;
 } TnGmSpec;

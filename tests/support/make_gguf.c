@@ -15,6 +15,8 @@ static const char usage[] =
     "  --embd TYPE       f16 (default), f32, bf16, q8_0, q6_k; embedding and head\n"
     "  --norms TYPE      f32 (default), f16, bf16\n"
     "  --untied --rope-freqs --scales --no-vocab\n"
+    "  --dead X          this share of the neurons has no weights in gate and up, as many again in one of "
+    "them\n"
     "  --rope-base X --eps X --gguf 2|3 --align N --seed N\n";
 
 static void bad(const char *flag, const char *value) {
@@ -74,6 +76,7 @@ int main(int argc, char **argv) {
         if (!done && strcmp(flag, "--seed") == 0) done = true, s.seed = strtoull(value, &end, 10);
         if (!done && strcmp(flag, "--rope-base") == 0) done = true, s.rope_base = strtof(value, &end);
         if (!done && strcmp(flag, "--eps") == 0) done = true, s.eps = strtof(value, &end);
+        if (!done && strcmp(flag, "--dead") == 0) done = true, s.dead = strtof(value, &end);
         if (!done || !*value || *end) bad(flag, value);
     }
     if (!path) bad("-o", "");

@@ -1,6 +1,7 @@
 /* See randgraph.h. One random number a full expression: C does not say which argument comes first, and compilers
  * differ, but a seed must give the same graph with all of them. */
 #include "tests/support/randgraph.h"
+#include "ir/places.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -277,6 +278,54 @@ static void results(Gen *p) {
     output(p, x.ref);
 }
 
+/* A ternary matrix in up to three pieces, of which some end in rows of zeros. */
+static TnRef partly_dead(Gen *p, int64_t rows, int64_t cols) {
+    TnRef parts[3];
+    uint32_t n = 0;
+    for (int64_t left = rows; left; n++) {
+        int64_t piece = n == 2 || rand_one_in(&p->rand, 3) ? left : rand_in(&p->rand, 1, left);
+        bool kept[300];
+        parts[n] = ternary_part(p, piece, cols);
+        left -= piece;
+        if (rand_one_in(&p->rand, 3)) continue;
+        for (int64_t i = 0; i < piece; i++) kept[i] = !rand_one_in(&p->rand, 3);
+        TnAttr mask = {.key = TN_ATTR_mask, .s = tn_mask_new(&p->g->arena, kept, piece)};
+        TnAttr of = {.key = TN_ATTR_n, .i = piece};
+        TnRef args[2] = {parts[n], add(p, TN_OP_places, NULL, NULL, 0, &mask, 1)};
+        parts[n] = add(p, TN_OP_keep_rows, NULL, args, 2, &of, 1);
+    }
+    return n == 1 ? parts[0] : add(p, TN_OP_concat, NULL, parts, n, NULL, 0);
+}
+
+static TnRef product(Gen *p, TnRef q, TnRef w) {
+    TnRef acc = add(p, TN_OP_tmatmul, NULL, (TnRef[]){q, w}, 2, NULL, 0);
+    return add(p, TN_OP_dequant, NULL, (TnRef[]){acc, q, w}, 3, NULL, 0);
+}
+
+/* A feed-forward layer with dead neurons: food for prune. */
+static void feed_forward(Gen *p, Value x) {
+    int64_t cols = some_cols(&p->rand), out = some_cols(&p->rand);
+    if (!rand_one_in(&p->rand, 6)) x = norm(p, x);
+    TnRef q = add(p, TN_OP_quant, NULL, &x.ref, 1, NULL, 0), half[2];
+    half[0] = product(p, q, partly_dead(p, cols, x.cols));
+    half[1] = product(p, q, partly_dead(p, cols, x.cols));
+    bool squared = !rand_one_in(&p->rand, 3);
+    double mag = x.mag + log2_up((double)x.cols) + 1;
+    half[0] = add(p, squared ? TN_OP_relu2 : TN_OP_silu, NULL, half, 1, NULL, 0);
+    if (rand_one_in(&p->rand, 2)) half[0] ^= half[1], half[1] ^= half[0], half[0] ^= half[1];
+    TnRef y = add(p, TN_OP_mul, NULL, half, 2, NULL, 0);
+    mag *= squared ? 3 : 2;
+    if (!rand_one_in(&p->rand, 3)) {
+        TnAttr eps = {.key = TN_ATTR_eps, .f = rand_float(&p->rand, 1e-6f, 1e-3f)};
+        TnRef args[2] = {y, dense(p, 1, 0, cols)};
+        y = add(p, TN_OP_rmsnorm, NULL, args, 2, &eps, 1);
+        mag = log2_up((double)cols);
+    }
+    q = add(p, TN_OP_quant, NULL, &y, 1, NULL, 0);
+    for (int64_t n = rand_one_in(&p->rand, 4) ? 2 : 1; n; n--)
+        keep(p, product(p, q, ternary(p, out, cols)), mag + log2_up((double)cols) + 1);
+}
+
 /* What a feed-forward layer begins with: two halves of one product, or two products that merge makes one of. */
 static void gated(Gen *p, Value x) {
     int64_t cols = some_cols(&p->rand);
@@ -358,7 +407,10 @@ static void grow(Gen *p) {
         if (rand_one_in(r, 3)) results(p);
         break;
     case 13: /* gate and up: one product, joined again or not */
-        gated(p, x);
+        if (rand_one_in(r, 2))
+            feed_forward(p, x);
+        else
+            gated(p, x);
         break;
     case 14: /* q, k and v: products of several widths */
         for (int64_t n = rand_in(r, 2, 4); n; n--) tmatmul(p, x, some_cols(r));
