@@ -40,7 +40,8 @@ out:
 }
 
 /* A model's graph goes through the passes for the level, and the rows of the variant, that the times are of. */
-static TernStatus lower_as_profiled(TnGraph *g, const json_t *root, TernError *err) {
+static TernStatus lower_as_profiled(TnGraph *g, const TnWeights *weights, const json_t *root,
+                                    TernError *err) {
     const char *level = json_string_value(json_object_get(root, "level"));
     const json_t *test, *variant;
     size_t i, j;
@@ -57,11 +58,12 @@ static TernStatus lower_as_profiled(TnGraph *g, const json_t *root, TernError *e
         lo = a;
         hi = b;
     }
-    return tn_graph_lower(g, TN_STAGE_PLANNED, level, TN_KV_F16, lo, hi, TN_ENC_COUNT, err);
+    return tn_graph_lower(g, TN_STAGE_PLANNED, level, TN_KV_F16, lo, hi, TN_ENC_COUNT, weights, err);
 }
 
 /* Times by kernel name; a kernel the file does not name is not measured. */
-static TernStatus read_profile(const char *path, TnGraph *g, double **out, TernError *err) {
+static TernStatus read_profile(const char *path, TnGraph *g, const TnWeights *weights, double **out,
+                               TernError *err) {
     char *text;
     size_t n;
     TN_TRY(tn_file_read(path, (size_t)1 << 28, &text, &n, err));
@@ -69,7 +71,7 @@ static TernStatus read_profile(const char *path, TnGraph *g, double **out, TernE
     json_t *root = json_loadb(text, n, 0, &why), *kernel;
     free(text);
     if (!root) return tn_fail(err, TERN_ERR_INPUT, "%s:%d:%d: %s", path, why.line, why.column, why.text);
-    TernStatus st = lower_as_profiled(g, root, err);
+    TernStatus st = lower_as_profiled(g, weights, root, err);
     if (st != TERN_OK) {
         json_decref(root);
         return st;
@@ -108,7 +110,9 @@ static TernStatus draw(const TerncPicture *p, const TnGraphs *s, TnBuf *out, Ter
     TnGraph *g = s->g[p->variant];
     TnDotOptions o = {.fold_layers = p->fold_layers, .one_layer = p->one_layer, .layer = p->layer};
     double *ms = NULL;
-    if (p->profile) TN_TRY(read_profile(p->profile, g, &ms, err));
+    TnWeights weights = {0};
+    if (s->gguf) weights = tn_gguf_weights(s->gguf);
+    if (p->profile) TN_TRY(read_profile(p->profile, g, &weights, &ms, err));
     o.kernel_ms = ms;
     tn_dot(g, &o, out);
     free(ms);

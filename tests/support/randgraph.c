@@ -278,20 +278,26 @@ static void results(Gen *p) {
     output(p, x.ref);
 }
 
+/* Places of `wide` columns, at most `most` of which are kept. */
+static TnRef places(Gen *p, int64_t wide, int64_t most) {
+    bool *kept = tn_xcalloc((size_t)wide, sizeof *kept);
+    for (int64_t i = 0, n = 0; i < wide; i++) n += kept[i] = n < most && !rand_one_in(&p->rand, 3);
+    TnAttr mask = {.key = TN_ATTR_mask, .s = tn_mask_new(&p->g->arena, kept, wide)};
+    free(kept);
+    return add(p, TN_OP_places, NULL, NULL, 0, &mask, 1);
+}
+
 /* A ternary matrix in up to three pieces, of which some end in rows of zeros. */
 static TnRef partly_dead(Gen *p, int64_t rows, int64_t cols) {
     TnRef parts[3];
     uint32_t n = 0;
     for (int64_t left = rows; left; n++) {
         int64_t piece = n == 2 || rand_one_in(&p->rand, 3) ? left : rand_in(&p->rand, 1, left);
-        bool kept[300];
         parts[n] = ternary_part(p, piece, cols);
         left -= piece;
         if (rand_one_in(&p->rand, 3)) continue;
-        for (int64_t i = 0; i < piece; i++) kept[i] = !rand_one_in(&p->rand, 3);
-        TnAttr mask = {.key = TN_ATTR_mask, .s = tn_mask_new(&p->g->arena, kept, piece)};
         TnAttr of = {.key = TN_ATTR_n, .i = piece};
-        TnRef args[2] = {parts[n], add(p, TN_OP_places, NULL, NULL, 0, &mask, 1)};
+        TnRef args[2] = {parts[n], places(p, piece, piece)};
         parts[n] = add(p, TN_OP_keep_rows, NULL, args, 2, &of, 1);
     }
     return n == 1 ? parts[0] : add(p, TN_OP_concat, NULL, parts, n, NULL, 0);
@@ -320,6 +326,19 @@ static void feed_forward(Gen *p, Value x) {
         TnRef args[2] = {y, dense(p, 1, 0, cols)};
         y = add(p, TN_OP_rmsnorm, NULL, args, 2, &eps, 1);
         mag = log2_up((double)cols);
+    }
+    if (cols > 1 && rand_one_in(&p->rand, 4)) { /* as prune leaves it */
+        int64_t wide = cols + rand_in(&p->rand, 0, 9);
+        TnRef at = places(p, wide, cols - 1), w = dense(p, 1, 0, wide);
+        TnAttr attrs[2] = {{.key = TN_ATTR_eps, .f = 1e-5f}, {.key = TN_ATTR_n, .i = wide}};
+        TnAttr n = {.key = TN_ATTR_n, .i = cols};
+        w = add(p, TN_OP_keep_cols, NULL, (TnRef[]){w, at}, 2, &n, 1);
+        y = add(p, TN_OP_rmsnorm, NULL, (TnRef[]){y, w, at}, 3, attrs, 2);
+        q = add(p, TN_OP_quant, NULL, &y, 1, NULL, 0);
+        w = ternary(p, out, wide);
+        w = add(p, TN_OP_keep_cols, NULL, (TnRef[]){w, at}, 2, &n, 1);
+        keep(p, product(p, q, w), 2 * log2_up((double)wide) + 2);
+        return;
     }
     q = add(p, TN_OP_quant, NULL, &y, 1, NULL, 0);
     for (int64_t n = rand_one_in(&p->rand, 4) ? 2 : 1; n; n--)
