@@ -86,15 +86,17 @@ static void *map(size_t bytes) {
     return p;
 }
 
-/* root: "tmatmul" or an encoding of a dense matmul */
+/* root: "tmatmul", the encoding of a dense matmul, or s8 or s6 for a screening product */
 static void bench(const Machine *machine, const char *level, int threads, const char *root, int m, int k,
                   int rows, const char *what) {
-    bool ternary = !strcmp(root, "tmatmul");
+    bool ternary = !strcmp(root, "tmatmul"), screen = !strcmp(root, "s8") || !strcmp(root, "s6");
     int grain = 128, units = (m + grain - 1) / grain;
     TnBuf text = {0};
     tn_buf_printf(&text, "tir 1\ngraph @b stage=planned level=%s kv=f16 rows=%d..%d\n", level, rows, rows);
     if (ternary)
         tn_buf_printf(&text, "$w: p64[%d,%d] scale=0x1p-3 = random {seed=5}\n", m, k);
+    else if (screen)
+        tn_buf_printf(&text, "$t: f16[%d,%d] = random {seed=5}\n$w: %s[%d,%d] = pack $t\n", m, k, root, m, k);
     else
         tn_buf_printf(&text, "$w: %s[%d,%d] = random {seed=5}\n", root, m, k);
     tn_buf_printf(&text, "$g: f32[%d] = random {seed=6}\n%%x: f32[T,%d] = input {name=\"x\"}\n", k, k);
@@ -103,10 +105,18 @@ static void bench(const Machine *machine, const char *level, int threads, const 
                       "kernel @q {root=none, target=llvm, axis=rows, grain=1, units=1, barrier=1}\n%%q: "
                       "q8[T,%d] = quant %%x {off=0}\nend\n",
                       k);
+    if (screen)
+        tn_buf_printf(&text,
+                      "kernel @q {root=none, target=llvm, axis=rows, grain=1, units=1, barrier=1}\n%%q: "
+                      "q14[T,%d] = limbs %%x {off=0}\nend\n",
+                      k);
     tn_buf_printf(&text,
                   "kernel @main {root=%s, target=llvm, axis=cols, grain=%d, units=%d, near=1024, far=12288, "
                   "barrier=1}\n",
-                  ternary ? "tmatmul" : "matmul", grain, units);
+                  ternary  ? "tmatmul"
+                  : screen ? "screen"
+                           : "matmul",
+                  grain, units);
     if (ternary && rows == 1)
         tn_buf_printf(&text, "%%n: f32[T,%d] = rmsnorm %%x, $g {eps=0x1p-17}\n%%q: q8[T,%d] = quant %%n\n", k,
                       k);
@@ -114,7 +124,7 @@ static void bench(const Machine *machine, const char *level, int threads, const 
         tn_buf_printf(
             &text, "%%a: i32[T,%d] = tmatmul %%q, $w\n%%d: f32[T,%d] = dequant %%a, %%q, $w {off=0}\n", m, m);
     else
-        tn_buf_printf(&text, "%%y: f32[T,%d] = matmul %%x, $w {off=0}\n", m);
+        tn_buf_printf(&text, "%%y: f32[T,%d] = %s, $w {off=0}\n", m, screen ? "screen %q" : "matmul %x");
     tn_buf_printf(&text, "end\n%%o: f32[T,%d] = output %%%s {name=\"hidden\"}\nend\n", m,
                   ternary ? "d" : "y");
     TnDiag diag = {0};
@@ -214,6 +224,8 @@ int main(int argc, char **argv) {
         {"f16", 200, 2560, 1, ", cached"},        {"f16", 8000, 2560, 64, ""},
         {"f16", 60000, 2560, 2, ", stream"},      {"f16", 60000, 2560, 8, ", stream"},
         {"tmatmul", 1280, 2560, 8, ", cached"},   {"tmatmul", 512, 6912, 8, ", cached"},
+        {"s6", 60000, 2560, 1, ", stream"},       {"s6", 60000, 2560, 8, ", stream"},
+        {"s8", 60000, 2560, 8, ", stream"},
     };
     for (int i = 0; i < (int)TN_COUNT(all); i++)
         if (only < 0 || only == i)

@@ -34,7 +34,7 @@ const TnLevel *tn_llvm_level(const char *name); /* NULL if not lowered */
 /* tmatmul.c: how sums of ternary products are held, for steps of up to so many rows. */
 TnDot tn_llvm_dot(const TnLevel *level, int64_t rows);
 /* screen.c: the same of each limb of a screening product. */
-TnDot tn_llvm_screen_dot(const TnLevel *level, TnEnc enc, int64_t rows);
+TnDot tn_llvm_screen_dot(const TnLevel *level, TnEnc enc);
 
 /* ---- The context of a module and of the kernel being emitted */
 typedef struct TnLb {
@@ -316,6 +316,32 @@ typedef struct TnStrips {
 } TnStrips;
 enum { TN_AHEAD = 4 };
 void tn_lb_cols_kernel(TnLb *b, const TnStrips *s);
+
+/* groups.c: integer products of a few rows of activations with `count` (i64, above 0) rows of weights from w on, block by
+ * block. An emitter's functions are called once or twice and get `user`:
+ *
+ *   step     a step along K of a block: w[columns] its weights, x the activations of the first row at that step; adds to
+ *            sum[n_sums], registers of i32 lanes, or of i16 with `narrow`
+ *   finish   sum[n_sums] of i32, of the block whose first column is col (i64): columns behind `count` are copies of the last;
+ *            in which pass (i64)
+ *
+ * buf: scratch of tn_lb_groups_buf bytes. */
+typedef struct TnGroups {
+    int n_x, columns, n_sums;   /* rows of activations in a pass; columns of a block; sums */
+    int64_t passes, pass_bytes; /* of a group; from one's activations to the next one's. 0 is as 1 */
+    int64_t steps, narrow;      /* of a row; i16 sums must be widened after so many steps, 0: they are i32 */
+    int64_t row_bytes, step_bytes; /* of weights; a step is a multiple of 64 */
+    int64_t x_bytes;               /* of a row of activations that a step reads */
+    bool by_distance;              /* what is fetched is so far ahead as the kernel says (tn_lb_ahead) */
+    void (*step)(TnLb *b, const void *user, LLVMValueRef *w, LLVMValueRef x, LLVMValueRef *sum);
+    void (*finish)(TnLb *b, const void *user, LLVMValueRef *sum, LLVMValueRef col, LLVMValueRef pass);
+    const void *user;
+} TnGroups;
+int64_t tn_lb_groups_buf(TnLb *b, const TnGroups *g);
+void tn_lb_groups(TnLb *b, const TnGroups *g, LLVMValueRef w, LLVMValueRef count, LLVMValueRef x,
+                  LLVMValueRef buf);
+/* The sums over lanes: lane i is that of sum[i]; whole registers, lanes behind n_sums are 0. */
+LLVMValueRef tn_lb_groups_trees(TnLb *b, const TnGroups *g, LLVMValueRef *sum);
 
 /* gated.c: whether a part's values are all mulz(relu2(gate), up), so that columns of `up` are not needed where gate
  * is not positive. Gives which of the part's slices are the two. */

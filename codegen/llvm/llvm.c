@@ -343,7 +343,7 @@ static bool dot_of(const TnGraph *g, TnRef product, TnDot *out) {
     if (!l || !target || strcmp(target, "llvm") != 0) return false;
     const TnNode *n = &g->nodes[product];
     if (n->op == TN_OP_screen)
-        *out = tn_llvm_screen_dot(l, g->nodes[n->args[1]].type.enc, g->rows_hi);
+        *out = tn_llvm_screen_dot(l, g->nodes[n->args[1]].type.enc);
     else
         *out = tn_llvm_dot(l, g->rows_hi);
     return n->op == TN_OP_screen || n->op == TN_OP_tmatmul;

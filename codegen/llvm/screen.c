@@ -12,7 +12,9 @@
  * A row of s8 is padded to 64 codes, so a last step may run into the next row or into what lies behind the table:
  * there the limbs are 0. At the end both sums and the scales are taken to double, as the op says.
  *
- * Rows stream from memory as in tmatmul.c. */
+ * Rows of the table stream from memory once for up to 8 rows of activations, in the order of groups.c; more than 4
+ * rows in two passes, which may share a row. 256 codes of s6 are 13 operations to unpack and 8 for each row of
+ * activations, with VNNI. */
 #include "codegen/llvm/build.h"
 
 #include <stdio.h>
@@ -125,15 +127,25 @@ const TnLlvmOp tn_llvm_op_limbs = {.can = tn_llvm_yes, .row = limbs};
 
 /* ---- screen */
 
-typedef struct Shape {
-    TnEnc enc;
-    int64_t k;
-    int rows;  /* of activations at a time */
-    int extra; /* accumulators a sum: two where there would be few, so that they do not wait for each other */
-} Shape;
+enum { MOST_ROWS = 8, PASS_ROWS = 4 };
 
-static int extra_of(int64_t rows) {
-    return rows == 1 ? 2 : 1;
+typedef struct Screen {
+    TnGroups g;
+    TnEnc enc;
+    int rows, all_rows;     /* of activations in a pass; in both. The second pass ends with the last row */
+    int64_t x_bytes, apart; /* of a row of q14; from its high limbs to its low ones */
+    /* for each pass: what the codes' offset adds to each sum, i32; and the row's scale, a double each row and column */
+    LLVMValueRef facts;
+    LLVMValueRef scales;         /* of the strip's rows of the table */
+    LLVMValueRef out[PASS_ROWS]; /* of the first pass */
+    LLVMValueRef out_pass;       /* bytes to the second one's */
+} Screen;
+
+enum { CORRECTION = 0, SCALE = 128, FACTS = 256 }; /* bytes of a pass's facts */
+
+/* Sums are [limb][row][column]. */
+static int sum_of(const Screen *s, int limb, int row, int column) {
+    return (limb * s->rows + row) * s->g.columns + column;
 }
 
 static LLVMTypeRef bytes_of(TnLb *b) {
@@ -161,11 +173,11 @@ static LLVMValueRef masked(TnLb *b, LLVMValueRef v, int mask) {
 }
 
 /* The vectors at byte `at` of the four planes of 256 codes at w: unsigned codes, or signed ones for SDOT. */
-static void planes(TnLb *b, const Shape *s, LLVMValueRef w, int at, LLVMValueRef c[PLANES]) {
+static void planes(TnLb *b, TnEnc enc, LLVMValueRef w, int at, LLVMValueRef c[PLANES]) {
     LLVMTypeRef bytes = bytes_of(b);
     unsigned align = (unsigned)b->level->bytes;
     bool is_signed = b->level->dot == TN_DOT_SDOT;
-    if (s->enc == TN_ENC_s8) {
+    if (enc == TN_ENC_s8) {
         for (int q = 0; q < PLANES; q++) {
             c[q] = tn_lb_load(b, bytes, tn_lb_atc(b, w, q * LINE + at), align);
             if (is_signed) c[q] = LLVMBuildXor(b->b, c[q], byte_splat(b, 128), "");
@@ -195,132 +207,149 @@ static LLVMValueRef widen(TnLb *b, LLVMValueRef acc, LLVMValueRef pairs) {
     return LLVMBuildAdd(b->b, acc, tn_lb_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2), "");
 }
 
-TnDot tn_llvm_screen_dot(const TnLevel *level, TnEnc enc, int64_t rows) {
+TnDot tn_llvm_screen_dot(const TnLevel *level, TnEnc enc) {
     bool wide = enc == TN_ENC_s8;
     int code = level->dot == TN_DOT_SDOT ? (wide ? 127 : 31) : (wide ? 255 : 63), lanes = level->bytes / 4;
     bool pairs = level->dot == TN_DOT_MADDUBS;
     return (TnDot){.code = code,
                    .value = TN_RANGE_LIMB,
-                   .meets = CODES / lanes / extra_of(rows),
+                   .meets = CODES / lanes,
                    .pair = pairs ? 2 : 0,
                    .adds = pairs ? PLANES : 0};
 }
 
-/* 256 codes at w against those limbs of all rows: adds to acc[row][limb][extra]. x: the high limbs; the low ones
- * lie `apart` behind. */
-static void step(TnLb *b, const Shape *s, LLVMValueRef w, LLVMValueRef *x, int64_t apart, LLVMValueRef *acc) {
-    TnDot how = tn_llvm_screen_dot(b->level, s->enc, s->rows);
-    int v = b->level->bytes, together = (int)tn_range_adds(&how);
+/* 256 codes of each column against those limbs of all rows, whose first row's high limbs are at x. */
+static void step(TnLb *b, const void *user, LLVMValueRef *w, LLVMValueRef x, LLVMValueRef *sum) {
+    const Screen *s = user;
+    TnDot how = tn_llvm_screen_dot(b->level, s->enc);
+    int v = b->level->bytes, together = (int)tn_range_adds(&how), columns = s->g.columns;
+    bool pairs_of_16 = b->level->dot == TN_DOT_MADDUBS;
     for (int at = 0; at < LINE; at += v) {
-        LLVMValueRef c[PLANES];
-        planes(b, s, w, at, c);
-        for (int i = 0; i < 2 * s->rows; i++) {
-            LLVMValueRef from = tn_lb_atc(b, x[i / 2], i % 2 ? apart : 0), pairs = NULL;
-            for (int q = 0; q < PLANES; q++) {
-                LLVMValueRef *to = &acc[i * s->extra + q % s->extra];
-                LLVMValueRef a = tn_lb_load(b, bytes_of(b), tn_lb_atc(b, from, q * LINE + at), (unsigned)v);
-                if (b->level->dot != TN_DOT_MADDUBS) {
-                    *to = dot(b, *to, c[q], a);
+        LLVMValueRef c[4][PLANES], pairs[4] = {NULL};
+        for (int j = 0; j < columns; j++) planes(b, s->enc, w[j], at, c[j]);
+        for (int t = 0; t < 2 * s->rows * PLANES; t++) {
+            /* sums in turn, so that none waits for itself; pairs have to stay together */
+            int i = pairs_of_16 ? t / PLANES : t % (2 * s->rows),
+                q = pairs_of_16 ? t % PLANES : t / (2 * s->rows);
+            LLVMValueRef from = tn_lb_atc(b, x, i / 2 * s->x_bytes + i % 2 * s->apart);
+            LLVMValueRef a = tn_lb_load(b, bytes_of(b), tn_lb_atc(b, from, q * LINE + at), (unsigned)v);
+            for (int j = 0; j < columns; j++) {
+                LLVMValueRef *to = &sum[sum_of(s, i % 2, i / 2, j)];
+                if (!pairs_of_16) {
+                    *to = dot(b, *to, c[j][q], a);
                     continue;
                 }
-                LLVMValueRef args[] = {c[q], a};
+                LLVMValueRef args[] = {c[j][q], a};
                 LLVMValueRef p = tn_lb_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2);
-                pairs = pairs ? LLVMBuildAdd(b->b, pairs, p, "") : p;
-                if ((q + 1) % together && q < PLANES - 1) continue;
-                *to = widen(b, *to, pairs);
-                pairs = NULL;
+                pairs[j] = q % together ? LLVMBuildAdd(b->b, pairs[j], p, "") : p;
+                if ((q + 1) % together == 0 || q == PLANES - 1) *to = widen(b, *to, pairs[j]);
             }
         }
     }
 }
 
-/* sum(c*a) of some rows of the table from sum(u*a): the offset's part goes. */
-static LLVMValueRef corrected(TnLb *b, const Shape *s, LLVMValueRef sums, LLVMValueRef limbs, int n) {
-    if (b->level->dot == TN_DOT_SDOT) return sums;
-    LLVMValueRef off = LLVMBuildMul(b->b, limbs, tn_lb_i32(b, s->enc == TN_ENC_s8 ? 128 : 32), "");
-    return LLVMBuildSub(b->b, sums, n == 1 ? off : tn_lb_splat(b, off, n), "");
-}
-
 static LLVMValueRef some_lanes(TnLb *b, LLVMValueRef v, int first, int n) {
-    if (n == 1) return tn_lb_extract(b, v, first);
     return n == (int)LLVMGetVectorSize(LLVMTypeOf(v)) ? v : tn_lb_lanes(b, v, first, n);
 }
 
-/* (128*H + L) * (scale * d), n rows of the table */
-static LLVMValueRef scaled(TnLb *b, LLVMValueRef h, LLVMValueRef l, LLVMValueRef scales, LLVMValueRef d,
-                           int n) {
-    LLVMTypeRef wide = doubles(b, n);
-    LLVMTypeRef narrow = n == 1 ? b->t_f32 : LLVMVectorType(b->t_f32, (unsigned)n);
+/* (128*H + L) * (scale * d) of the block's columns, for all rows; columns behind the strip's end may be written. */
+static void finish(TnLb *b, const void *user, LLVMValueRef *sum, LLVMValueRef col, LLVMValueRef pass) {
+    const Screen *s = user;
+    int columns = s->g.columns, n = s->rows * columns;
+    LLVMTypeRef wide = doubles(b, n), some = LLVMVectorType(b->t_f32, (unsigned)columns);
+    LLVMValueRef facts = tn_lb_elem(b, s->facts, pass, FACTS), all = tn_lb_groups_trees(b, &s->g, sum);
+    all = LLVMBuildSub(b->b, all, tn_lb_load(b, LLVMTypeOf(all), tn_lb_atc(b, facts, CORRECTION), 64), "");
+    LLVMValueRef h = some_lanes(b, all, 0, n), l = some_lanes(b, all, n, n);
     LLVMValueRef y = tn_lb_fma(b, LLVMBuildSIToFP(b->b, h, wide, ""), splat_double(b, 128.0, n),
                                LLVMBuildSIToFP(b->b, l, wide, ""));
-    LLVMValueRef by = LLVMBuildFPExt(b->b, tn_lb_load(b, narrow, scales, 4), wide, "");
-    by = LLVMBuildFMul(b->b, by, n == 1 ? d : tn_lb_splat(b, d, n), "");
-    return LLVMBuildFPTrunc(b->b, LLVMBuildFMul(b->b, y, by, ""), narrow, "");
+    int lane[16];
+    for (int i = 0; i < n; i++) lane[i] = i % columns;
+    LLVMValueRef by = tn_lb_load(b, some, tn_lb_elem(b, s->scales, col, 4), 4);
+    by = LLVMBuildFPExt(b->b, tn_lb_shuffle(b, by, by, lane, n), wide, "");
+    y = LLVMBuildFMul(b->b, y,
+                      LLVMBuildFMul(b->b, by, tn_lb_load(b, wide, tn_lb_atc(b, facts, SCALE), 64), ""), "");
+    y = LLVMBuildFPTrunc(b->b, y, LLVMVectorType(b->t_f32, (unsigned)n), "");
+    LLVMValueRef off = LLVMBuildMul(b->b, pass, s->out_pass, "");
+    for (int r = 0; r < s->rows; r++) {
+        for (int i = 0; i < columns; i++) lane[i] = r * columns + i;
+        LLVMValueRef to = tn_lb_elem(b, tn_lb_at(b, s->out[r], off), col, 4);
+        tn_lb_store(b, tn_lb_shuffle(b, y, y, lane, columns), to, 4);
+    }
 }
 
-/* void (w, i64 count, acc, i64 stride, buf, scales, x0 .. xn-1) */
-static LLVMValueRef strip_function(TnLb *b, Shape s) {
+/* How a table goes with n rows of activations. Blocks have two columns, that activations are loaded for both, or four
+ * of two rows; AVX2 has registers for one. */
+static Screen screen_of(TnLb *b, const TnType *table, int n) {
+    TnType q = tn_type(TN_ENC_q14, 2, (TnDim)1, table->dim[1]);
+    int passes = n > PASS_ROWS ? 2 : 1, rows = (n + passes - 1) / passes;
+    Screen s = {.enc = table->enc, .rows = rows, .all_rows = n, .x_bytes = (int64_t)tn_row_bytes(&q)};
+    s.apart = (s.x_bytes - TN_Q14_HEAD) / 2;
+    s.g = (TnGroups){.n_x = 2 * rows, .columns = rows == 2 ? 4 : 2, .passes = passes, .by_distance = n == 1};
+    if (b->level->dot == TN_DOT_MADDUBS) s.g.columns = rows <= 2 ? 2 : 1;
+    s.g.pass_bytes = (n - rows) * s.x_bytes;
+    s.g.n_sums = 2 * rows * s.g.columns;
+    s.g.steps = ((int64_t)table->dim[1] + CODES - 1) / CODES;
+    s.g.row_bytes = (int64_t)tn_row_bytes(table);
+    s.g.step_bytes = table->enc == TN_ENC_s8 ? CODES : CODES / 4 * 3;
+    s.g.x_bytes = CODES;
+    s.g.step = step;
+    s.g.finish = finish;
+    return s;
+}
+
+static int64_t buf_of(TnLb *b, const TnType *table) {
+    int64_t most = 0;
+    for (int n = 1; n <= MOST_ROWS; n++) {
+        Screen s = screen_of(b, table, n);
+        int64_t bytes = tn_lb_groups_buf(b, &s.g);
+        most = bytes > most ? bytes : most;
+    }
+    return 2 * FACTS + most;
+}
+
+static void put_facts(TnLb *b, const Screen *s, LLVMValueRef x, int pass) {
+    int lanes = b->level->bytes / 4, width = (s->g.n_sums + lanes - 1) / lanes * lanes,
+        columns = s->g.columns;
+    LLVMValueRef correction = LLVMConstNull(LLVMVectorType(b->t_i32, (unsigned)width));
+    LLVMValueRef scale = LLVMGetUndef(doubles(b, s->rows * columns));
+    for (int r = 0; r < s->rows; r++) {
+        LLVMValueRef row = tn_lb_atc(b, x, (pass * (s->all_rows - s->rows) + r) * s->x_bytes);
+        LLVMValueRef d = LLVMBuildFPExt(b->b, tn_lb_load(b, b->t_f32, row, 4), doubles(b, 1), "");
+        for (int j = 0; j < columns; j++) scale = tn_lb_insert(b, scale, d, r * columns + j);
+        for (int limb = 0; b->level->dot != TN_DOT_SDOT && limb < 2; limb++) {
+            LLVMValueRef off = tn_lb_load(b, b->t_i32, tn_lb_atc(b, row, 4 + 4 * limb), 4);
+            off = LLVMBuildMul(b->b, off, tn_lb_i32(b, s->enc == TN_ENC_s8 ? 128 : 32), "");
+            for (int j = 0; j < columns; j++)
+                correction = tn_lb_insert(b, correction, off, sum_of(s, limb, r, j));
+        }
+    }
+    LLVMValueRef to = tn_lb_atc(b, s->facts, pass * FACTS);
+    tn_lb_store(b, correction, tn_lb_atc(b, to, CORRECTION), 64);
+    tn_lb_store(b, scale, tn_lb_atc(b, to, SCALE), 64);
+}
+
+/* void (w, i64 count, x, acc, i64 stride, buf, scales) for n rows x */
+static LLVMValueRef strip_function(TnLb *b, const TnType *table, int n) {
     char name[64];
-    snprintf(name, sizeof name, "screen_%s_k%lld_x%d", tn_encs[s.enc].name, (long long)s.k, s.rows);
-    tn_lb_ahead_name(b, name, sizeof name);
+    snprintf(name, sizeof name, "screen_%s_k%lld_x%d", tn_encs[table->enc].name, (long long)table->dim[1], n);
+    if (n == 1) tn_lb_ahead_name(b, name, sizeof name);
     LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
     if (fn) return fn;
     LLVMBasicBlockRef back = tn_lb_here(b);
-    LLVMTypeRef params[16] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr};
-    for (int r = 0; r < s.rows; r++) params[6 + r] = b->t_ptr;
-    fn = tn_lb_function(b, name, params, (unsigned)(6 + s.rows), false);
+    LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr};
+    fn = tn_lb_function(b, name, params, 7, false);
     LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, fn, ""));
-    LLVMValueRef w = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), out = LLVMGetParam(fn, 2);
-    LLVMValueRef stride = LLVMGetParam(fn, 3), buf = LLVMGetParam(fn, 4), scales = LLVMGetParam(fn, 5);
-    LLVMValueRef zero = tn_lb_i64(b, 0), x[8], d[8], sum[8][2];
-    TnType t = tn_type(s.enc, 2, (TnDim)1, (TnDim)s.k), q = tn_type(TN_ENC_q14, 2, (TnDim)1, (TnDim)s.k);
-    int64_t row_bytes = (int64_t)tn_row_bytes(&t), apart = ((int64_t)tn_row_bytes(&q) - TN_Q14_HEAD) / 2;
-    int64_t step_bytes = s.enc == TN_ENC_s8 ? CODES : CODES / 4 * 3;
-    int v = b->level->bytes, lanes = v / 4, group = lanes / s.rows, n_acc = 2 * s.rows * s.extra;
-    for (int r = 0; r < s.rows; r++) {
-        LLVMValueRef row = LLVMGetParam(fn, (unsigned)(6 + r));
-        d[r] = LLVMBuildFPExt(b->b, tn_lb_load(b, b->t_f32, row, 4), doubles(b, 1), "");
-        for (int i = 0; i < 2; i++) sum[r][i] = tn_lb_load(b, b->t_i32, tn_lb_atc(b, row, 4 + 4 * i), 4);
-        x[r] = tn_lb_atc(b, row, TN_Q14_HEAD);
-    }
-    TnLoop g = tn_lb_loop(b, zero, count, group);
-    LLVMValueRef here = tn_lb_min(b, LLVMBuildSub(b->b, count, g.i, ""), tn_lb_i64(b, group));
-    TnLoop m = tn_lb_loop(b, zero, here, 1);
-    LLVMValueRef row = tn_lb_elem(b, w, LLVMBuildAdd(b->b, g.i, m.i, ""), row_bytes);
-    TnLoop i = tn_lb_loop(b, zero, tn_lb_i64(b, (s.k + CODES - 1) / CODES), 1);
-    LLVMValueRef acc[32], at[8];
-    TN_CHECK(n_acc <= (int)TN_COUNT(acc));
-    for (int a = 0; a < n_acc; a++) acc[a] = tn_lb_carry(b, &i, LLVMConstNull(ints_of(b)));
-    for (int r = 0; r < s.rows; r++) at[r] = tn_lb_carry(b, &i, x[r]);
-    LLVMValueRef from = tn_lb_elem(b, row, i.i, step_bytes);
-    for (int64_t line = 0; line < step_bytes; line += LINE) tn_lb_ahead(b, tn_lb_atc(b, from, line));
-    step(b, &s, from, at, apart, acc);
-    for (int r = 0; r < s.rows; r++) tn_lb_next(&i, n_acc + r, tn_lb_opaque(b, tn_lb_atc(b, at[r], CODES)));
-    for (int a = 0; a < n_acc; a++) tn_lb_next(&i, a, acc[a]);
-    tn_lb_loop_end(b, &i);
-    for (int a = 0; a < 2 * s.rows; a++) { /* buf[limb][row of x][row of the group] */
-        LLVMValueRef total = i.out[a * s.extra];
-        for (int e = 1; e < s.extra; e++) total = LLVMBuildAdd(b->b, total, i.out[a * s.extra + e], "");
-        LLVMValueRef to = tn_lb_atc(b, buf, (int64_t)(a % 2 * lanes + a / 2 * group) * v);
-        tn_lb_store(b, total, tn_lb_elem(b, to, m.i, v), (unsigned)v);
-    }
-    tn_lb_loop_end(b, &m);
-    LLVMValueRef sums[2], part[64];
-    for (int limb = 0; limb < 2; limb++) {
-        for (int j = 0; j < lanes; j++)
-            part[j] =
-                tn_lb_load(b, ints_of(b), tn_lb_atc(b, buf, (int64_t)(limb * lanes + j) * v), (unsigned)v);
-        sums[limb] = tn_lb_trees(b, part, lanes, TN_FOLD_ADD);
-    }
-    for (int r = 0; r < s.rows; r++) {
-        LLVMValueRef both[2];
-        for (int limb = 0; limb < 2; limb++)
-            both[limb] = corrected(b, &s, some_lanes(b, sums[limb], r * group, group), sum[r][limb], group);
-        LLVMValueRef y = scaled(b, both[0], both[1], tn_lb_elem(b, scales, g.i, 4), d[r], group);
-        LLVMValueRef to = tn_lb_at(b, out, LLVMBuildMul(b->b, stride, tn_lb_i64(b, r), ""));
-        tn_lb_store(b, y, tn_lb_elem(b, to, g.i, 4), 4);
-    }
-    tn_lb_loop_end(b, &g);
+    LLVMValueRef w = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), x = LLVMGetParam(fn, 2);
+    LLVMValueRef acc = LLVMGetParam(fn, 3), stride = LLVMGetParam(fn, 4), buf = LLVMGetParam(fn, 5);
+    Screen s = screen_of(b, table, n);
+    s.g.user = &s;
+    s.scales = LLVMGetParam(fn, 6);
+    s.facts = buf;
+    for (int pass = 0; pass < s.g.passes; pass++) put_facts(b, &s, x, pass);
+    for (int r = 0; r < s.rows; r++)
+        s.out[r] = tn_lb_at(b, acc, LLVMBuildMul(b->b, stride, tn_lb_i64(b, r), ""));
+    s.out_pass = LLVMBuildMul(b->b, stride, tn_lb_i64(b, n - s.rows), "");
+    tn_lb_groups(b, &s.g, w, count, tn_lb_atc(b, x, TN_Q14_HEAD), tn_lb_atc(b, buf, 2 * FACTS));
     LLVMBuildRetVoid(b->b);
     LLVMPositionBuilderAtEnd(b->b, back);
     return fn;
@@ -338,37 +367,29 @@ static LLVMValueRef scales_of(TnLb *b, LLVMValueRef w) {
     return tn_lb_elem(b, tn_lb_atc(b, base, t->dim[0] * row_bytes), row, 4);
 }
 
-static void call(TnLb *b, int rows, LLVMValueRef w, LLVMValueRef n, LLVMValueRef *x, LLVMValueRef acc,
-                 LLVMValueRef stride, LLVMValueRef buf) {
-    const TnType *t = &b->g->nodes[arg(b, b->k->root, 1)].type;
-    LLVMValueRef args[16] = {w, n, acc, stride, buf, scales_of(b, w)};
-    for (int r = 0; r < rows; r++) args[6 + r] = x[r];
-    Shape s = {t->enc, t->dim[1], rows, extra_of(rows)};
-    tn_lb_call_function(b, strip_function(b, s), args, (unsigned)(6 + rows));
+static const TnType *table_of(TnLb *b) {
+    return &b->g->nodes[arg(b, b->k->root, 1)].type;
 }
 
 static void strip(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef acc,
                   LLVMValueRef buf) {
-    call(b, 1, w, n, &x, acc, tn_lb_i64(b, 0), buf);
+    LLVMValueRef args[] = {w, n, x, acc, tn_lb_i64(b, 0), buf, scales_of(b, w)};
+    tn_lb_call_function(b, strip_function(b, table_of(b), 1), args, 7);
 }
 
-/* Rows of activations that a pass over a row of the table serves. */
-static int rows_at_once(TnLb *b) {
-    return b->level->dot == TN_DOT_MADDUBS ? 2 : 4;
-}
-
-/* Rows that are not there are copies of the last. */
 static void strips(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x,
                    LLVMValueRef acc, LLVMValueRef stride, LLVMValueRef buf) {
-    LLVMValueRef rows[8], last = LLVMBuildSub(b->b, n_x, tn_lb_i64(b, 1), "");
-    int64_t row = (int64_t)tn_row_bytes(&b->g->nodes[arg(b, b->k->root, 0)].type);
-    for (int r = 0; r < rows_at_once(b); r++)
-        rows[r] = tn_lb_elem(b, x, tn_lb_min(b, tn_lb_i64(b, r), last), row);
-    call(b, rows_at_once(b), w, n, rows, acc, stride, buf);
+    LLVMValueRef args[] = {w, n, x, acc, stride, buf, scales_of(b, w)};
+    int64_t most = tn_lb_most_rows(b, b->k->root);
+    for (int i = 1; i <= most && i <= MOST_ROWS; i++) {
+        TnIf is = tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntEQ, n_x, tn_lb_i64(b, i), ""));
+        tn_lb_call_function(b, strip_function(b, table_of(b), i), args, 7);
+        tn_lb_if_end(b, &is);
+    }
 }
 
 static void kernel(TnLb *b) {
-    TnStrips s = {.rows = rows_at_once(b), .buf = 2048, .strip = strip, .strips = strips};
+    TnStrips s = {.rows = MOST_ROWS, .buf = buf_of(b, table_of(b)), .strip = strip, .strips = strips};
     tn_lb_cols_kernel(b, &s);
 }
 const TnLlvmOp tn_llvm_op_screen = {.can = tn_llvm_yes, .kernel = kernel};

@@ -1,0 +1,172 @@
+/* Integer products of a few rows of activations with rows of weights that stream from memory: the order in which tmatmul
+ * (tmatmul_few.c) and screen (screen.c) go through both.
+ *
+ * A block is some rows of weights, its columns, against all rows of activations, step by step along K, all sums in
+ * registers and over lanes until K is through: weights are unpacked once for all rows, nothing is transposed but the
+ * sums at the end.
+ *
+ * Activations have to be in L1, where each block loads all of them: 8 rows of 6912 are 55 KB and are not. So K is cut
+ * into stretches of at most STRETCH bytes of activations, and a group of blocks goes through one stretch after the other;
+ * its sums stand in memory meanwhile, a register for each, which costs loads and stores but none of the ports that
+ * multiply. A stretch comes from L2 once a group, so groups must not be small.
+ *
+ * Rows for whose sums there are too few registers go in passes over a group, which then comes from L2.
+ *
+ * Prefetches: the next block's lines of the same steps into L1; and, as far as the work in a group has come, so far in the
+ * next one into L2, in the order in which the lines lie in memory: memory is read evenly, however often a group is gone
+ * through. One row of activations fetches by the kernel's distances instead. */
+#include "codegen/llvm/build.h"
+
+enum {
+    LINE = 64,
+    STRETCH = 22 << 10,
+    AHEAD = 16 << 10,  /* bytes of weights of a group at least */
+    LEAST_BLOCKS = 16, /* of a group that has stretches or passes */
+};
+
+static int64_t at_least(int64_t n, int64_t d) {
+    return (n + d - 1) / d;
+}
+
+typedef struct Cut {
+    int64_t stretch, stretches,
+        blocks; /* steps of a stretch, the last may have less; stretches; blocks of a group */
+} Cut;
+
+static Cut cut_of(const TnGroups *g) {
+    int64_t most = STRETCH / (g->x_bytes * g->n_x);
+    if (g->narrow && g->narrow < most) most = g->narrow;
+    Cut c = {.stretches = at_least(g->steps, most > 0 ? most : 1)};
+    c.stretch = at_least(g->steps, c.stretches);
+    c.blocks = at_least(AHEAD, g->columns * g->row_bytes);
+    if ((c.stretches > 1 || g->passes > 1) && c.blocks < LEAST_BLOCKS) c.blocks = LEAST_BLOCKS;
+    return c;
+}
+
+int64_t tn_lb_groups_buf(TnLb *b, const TnGroups *g) {
+    Cut c = cut_of(g);
+    return c.stretches == 1 ? 0 : c.blocks * g->n_sums * b->level->bytes;
+}
+
+/* Weights that a step of a pass fetches from memory, whole lines. */
+static int64_t ahead_bytes(const TnGroups *g) {
+    return at_least(g->columns * g->step_bytes / LINE, g->passes > 1 ? g->passes : 1) * LINE;
+}
+
+static void prefetch(TnLb *b, const TnGroups *g, LLVMValueRef *here, LLVMValueRef ahead) {
+    for (int i = 0; i < g->columns; i++)
+        for (int64_t at = 0; at < g->step_bytes; at += LINE)
+            if (g->by_distance)
+                tn_lb_ahead(b, tn_lb_atc(b, here[i], at));
+            else
+                tn_lb_prefetch(b, tn_lb_atc(b, here[i], g->columns * g->row_bytes + at), 1);
+    for (int64_t at = 0; !g->by_distance && at < ahead_bytes(g); at += LINE)
+        tn_lb_prefetch(b, tn_lb_atc(b, ahead, at), 2);
+}
+
+void tn_lb_groups(TnLb *b, const TnGroups *g, LLVMValueRef w, LLVMValueRef count, LLVMValueRef x,
+                  LLVMValueRef buf) {
+    Cut c = cut_of(g);
+    int size = b->level->bytes;
+    unsigned lanes = (unsigned)size / 4;
+    int64_t columns = g->columns, group = c.blocks * columns;
+    bool one = c.stretches == 1;
+    LLVMTypeRef ints = LLVMVectorType(b->t_i32, lanes);
+    LLVMValueRef zero = tn_lb_i64(b, 0), none = LLVMConstNull(ints), sum[TN_LOOP_CARRIES], row[16];
+    LLVMValueRef nothing = g->narrow ? LLVMConstNull(LLVMVectorType(b->t_i16, 2 * lanes)) : none;
+    LLVMValueRef last = LLVMBuildSub(b->b, count, tn_lb_i64(b, 1), "");
+    TN_CHECK(columns <= (int)TN_COUNT(row) && g->n_sums + 2 <= TN_LOOP_CARRIES);
+
+    TnLoop u = tn_lb_loop(b, zero, count, group);
+    LLVMValueRef behind = LLVMBuildAdd(b->b, u.i, tn_lb_i64(b, group), ""), end = tn_lb_min(b, behind, count);
+    LLVMValueRef next = tn_lb_elem(b, w, behind, g->row_bytes);
+    TnLoop p = tn_lb_loop(b, zero, tn_lb_i64(b, g->passes > 1 ? g->passes : 1), 1);
+    LLVMValueRef far_pass = tn_lb_carry(b, &p, next), pass_x = tn_lb_elem(b, x, p.i, g->pass_bytes);
+    if (!one) {
+        TnLoop z = tn_lb_loop(b, u.i, end, columns);
+        LLVMValueRef to = tn_lb_carry(b, &z, buf);
+        for (int i = 0; i < g->n_sums; i++)
+            tn_lb_store(b, none, tn_lb_atc(b, to, (int64_t)i * size), (unsigned)size);
+        tn_lb_next(&z, 0, tn_lb_opaque(b, tn_lb_atc(b, to, (int64_t)g->n_sums * size)));
+        tn_lb_loop_end(b, &z);
+    }
+    TnLoop s = tn_lb_loop(b, zero, tn_lb_i64(b, c.stretches), 1);
+    LLVMValueRef far_stretch = tn_lb_carry(b, &s, far_pass);
+    LLVMValueRef from = LLVMBuildMul(b->b, s.i, tn_lb_i64(b, c.stretch), "");
+    LLVMValueRef upto = LLVMBuildAdd(b->b, from, tn_lb_i64(b, c.stretch), "");
+    upto = tn_lb_min(b, upto, tn_lb_i64(b, g->steps));
+    LLVMValueRef from_bytes = LLVMBuildMul(b->b, from, tn_lb_i64(b, g->step_bytes), "");
+    LLVMValueRef from_x = tn_lb_elem(b, pass_x, from, g->x_bytes);
+
+    TnLoop j = tn_lb_loop(b, u.i, end, columns);
+    LLVMValueRef far_block = tn_lb_carry(b, &j, far_stretch), held = tn_lb_carry(b, &j, buf);
+    for (int i = 0; i < columns; i++) { /* columns that are not there are copies of the last */
+        LLVMValueRef col = i ? tn_lb_min(b, LLVMBuildAdd(b->b, j.i, tn_lb_i64(b, i), ""), last) : j.i;
+        row[i] = tn_lb_at(b, tn_lb_elem(b, w, col, g->row_bytes), from_bytes);
+    }
+    for (int i = 0; i < g->n_sums; i++) {
+        sum[i] = nothing;
+        if (one || g->narrow) continue;
+        sum[i] = tn_lb_load(b, ints, tn_lb_atc(b, held, (int64_t)i * size), (unsigned)size);
+    }
+    TnLoop l = tn_lb_loop(b, from, upto, 1);
+    for (int i = 0; i < g->n_sums; i++) sum[i] = tn_lb_carry(b, &l, sum[i]);
+    LLVMValueRef codes = tn_lb_carry(b, &l, from_x), ahead = tn_lb_carry(b, &l, far_block), here[16];
+    LLVMValueRef at = LLVMBuildSub(b->b, l.i, from, "");
+    for (int i = 0; i < columns; i++) here[i] = tn_lb_elem(b, row[i], at, g->step_bytes);
+    prefetch(b, g, here, ahead);
+    g->step(b, g->user, here, codes, sum);
+    for (int i = 0; i < g->n_sums; i++) tn_lb_next(&l, i, sum[i]);
+    tn_lb_next(&l, g->n_sums, tn_lb_opaque(b, tn_lb_atc(b, codes, g->x_bytes)));
+    tn_lb_next(&l, g->n_sums + 1, tn_lb_opaque(b, tn_lb_atc(b, ahead, ahead_bytes(g))));
+    tn_lb_loop_end(b, &l);
+    LLVMValueRef ones = tn_lb_splat_const(b, LLVMConstInt(b->t_i16, 1, 0), size / 2);
+    for (int i = 0; i < g->n_sums; i++) {
+        LLVMValueRef to = tn_lb_atc(b, held, (int64_t)i * size), args[] = {l.out[i], ones};
+        sum[i] = g->narrow ? tn_lb_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2) : l.out[i];
+        if (one) continue;
+        if (g->narrow) sum[i] = LLVMBuildAdd(b->b, sum[i], tn_lb_load(b, ints, to, (unsigned)size), "");
+        tn_lb_store(b, sum[i], to, (unsigned)size);
+    }
+    if (one) g->finish(b, g->user, sum, j.i, p.i);
+    tn_lb_next(&j, 0, l.out[g->n_sums + 1]);
+    tn_lb_next(&j, 1, tn_lb_opaque(b, tn_lb_atc(b, held, (int64_t)g->n_sums * size)));
+    tn_lb_loop_end(b, &j);
+    tn_lb_next(&s, 0, j.out[0]);
+    tn_lb_loop_end(b, &s);
+
+    if (!one) {
+        TnLoop e = tn_lb_loop(b, u.i, end, columns);
+        LLVMValueRef kept = tn_lb_carry(b, &e, buf);
+        for (int i = 0; i < g->n_sums; i++)
+            sum[i] = tn_lb_load(b, ints, tn_lb_atc(b, kept, (int64_t)i * size), (unsigned)size);
+        g->finish(b, g->user, sum, e.i, p.i);
+        tn_lb_next(&e, 0, tn_lb_opaque(b, tn_lb_atc(b, kept, (int64_t)g->n_sums * size)));
+        tn_lb_loop_end(b, &e);
+    }
+    tn_lb_next(&p, 0, s.out[0]);
+    tn_lb_loop_end(b, &p);
+    tn_lb_loop_end(b, &u);
+}
+
+LLVMValueRef tn_lb_groups_trees(TnLb *b, const TnGroups *g, LLVMValueRef *sum) {
+    int lanes = b->level->bytes / 4, place[64], width = 0;
+    LLVMValueRef all = NULL;
+    for (int first = 0; first < g->n_sums; first += lanes) {
+        LLVMValueRef part[16];
+        for (int i = 0; i < lanes; i++)
+            part[i] = first + i < g->n_sums ? sum[first + i] : LLVMConstNull(LLVMTypeOf(sum[0]));
+        LLVMValueRef tree = tn_lb_trees(b, part, lanes, TN_FOLD_ADD);
+        if (!all) {
+            all = tree, width = lanes;
+            continue;
+        }
+        /* a shuffle wants two of one width */
+        for (int i = 0; i < width; i++) place[i] = i < lanes ? i : 0;
+        tree = tn_lb_shuffle(b, tree, tree, place, width);
+        for (int i = 0; i < width + lanes; i++) place[i] = i;
+        all = tn_lb_shuffle(b, all, tree, place, width + lanes);
+        width += lanes;
+    }
+    return all;
+}
