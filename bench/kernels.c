@@ -111,12 +111,12 @@ static void bench(const Machine *machine, const char *level, int threads, const 
                       "q14[T,%d] = limbs %%x {off=0}\nend\n",
                       k);
     tn_buf_printf(&text,
-                  "kernel @main {root=%s, target=llvm, axis=cols, grain=%d, units=%d, near=1024, far=12288, "
+                  "kernel @main {root=%s, target=llvm, axis=cols, grain=%d, units=%d, %s, "
                   "barrier=1}\n",
                   ternary  ? "tmatmul"
                   : screen ? "screen"
                            : "matmul",
-                  grain, units);
+                  grain, units, ternary || screen ? "near=1024, far=12288" : "near=4096");
     if (ternary && rows == 1)
         tn_buf_printf(&text, "%%n: f32[T,%d] = rmsnorm %%x, $g {eps=0x1p-17}\n%%q: q8[T,%d] = quant %%n\n", k,
                       k);

@@ -17,7 +17,7 @@
 #include "codegen/internal.h"
 #include "runtime/base/os.h"
 
-enum { SETTINGS = 8, ROUNDS = 15, LEAST_ROUNDS = 5 };
+enum { SETTINGS = 10, ROUNDS = 15, LEAST_ROUNDS = 5 };
 
 /* ---- What a kernel is to tuning */
 
@@ -182,8 +182,8 @@ static TernStatus turn(Tuner *t, Kernel *k, const TnSetting *s, uint32_t n, doub
 }
 
 static uint32_t distances(const Kernel *k, TnSetting *out) {
-    static const int64_t pairs[][2] = {{0, 0},    {512, 4096}, {1024, 24576}, {2048, 16384},
-                                       {2048, 0}, {4096, 0},   {8192, 0}};
+    static const int64_t pairs[][2] = {{0, 0},        {512, 4096}, {1024, 12288}, {1024, 24576},
+                                       {2048, 16384}, {2048, 0},   {4096, 0},     {8192, 0}};
     uint32_t n = 1;
     out[0] = k->now;
     if (!k->now.near && !k->now.far) return n;
@@ -247,6 +247,7 @@ static bool collect(Tuner *t, TnGraph *const *gs, uint32_t n) {
             tn_tune_shape(g, k, &shape);
             uint32_t at = tn_map_get(&t->by_shape, shape.data, shape.len);
             if (at != TN_MAP_NONE) {
+                TN_CHECK(at < t->n && t->v);
                 t->v[at].times++;
                 continue;
             }
@@ -362,7 +363,9 @@ static void apply(Tuner *t, TnGraph *const *gs, uint32_t n) {
             if (!tn_tune_can(gs[i], k)) continue;
             shape.len = 0;
             tn_tune_shape(gs[i], k, &shape);
-            tn_tune_set(gs[i], k, t->v[tn_map_get(&t->by_shape, shape.data, shape.len)].now);
+            uint32_t at = tn_map_get(&t->by_shape, shape.data, shape.len);
+            TN_CHECK(at < t->n && t->v);
+            tn_tune_set(gs[i], k, t->v[at].now);
         }
     }
     tn_buf_free(&shape);

@@ -111,7 +111,8 @@ static double sample(void *user, uint32_t setting) {
     b->next = (b->next + b->launches) % b->copies;
     if (!b->window) return seconds;
     b->next_col = b->next_col + 2 * b->window <= b->wide ? b->next_col + b->window : 0;
-    return seconds * (double)b->window / (double)(b->window / b->run->grain * b->run->grain);
+    int64_t done = b->window / b->run->grain * b->run->grain; /* whole units of it */
+    return seconds * (double)b->window / (double)done;
 }
 
 /* ---- Memory */

@@ -350,13 +350,15 @@ static bool dot_of(const TnGraph *g, TnRef product, TnDot *out) {
 }
 
 /* Products that stream the weights of one row of activations fetch ahead by distance; those of more rows go by rows of
- * weights. Of a prompt one row wants the head, so dense products always may. */
+ * weights. Of a prompt one row wants the head, so dense products always may. The distances are those that --tune found best
+ * more often than others (docs/performance.md). */
 static void ahead(const TnGraph *g, uint32_t kernel, int64_t *near, int64_t *far) {
     TnRef root = g->kernels[kernel].root;
     TnDim rows = g->nodes[root].type.dim[0];
+    bool dense = g->nodes[root].op == TN_OP_matmul;
     if (g->nodes[root].op == TN_OP_tmatmul && (tn_dim_is_sym(rows) ? g->rows_hi : rows) != 1) return;
-    *near = 1024;
-    *far = 12288;
+    *near = dense ? 4096 : 1024;
+    *far = dense ? 0 : 12288;
 }
 
 const TnTarget tn_target_llvm = {

@@ -34,7 +34,7 @@ typedef struct Fake {
     double now, opening;
     const TnGraph *g;
     uint32_t kernel, n, opened, samples, last;
-    TnSetting s[8];
+    TnSetting s[10];
     uint32_t fails; /* which opening does, from 1 */
 } Fake;
 
@@ -42,7 +42,7 @@ static TernStatus fake_open(void *user, const TnGraph *g, uint32_t kernel, const
                             TernError *err) {
     Fake *f = user;
     assert_null(f->g);
-    assert_true(n >= 2 && n <= 8);
+    assert_true(n >= 2 && n <= TN_COUNT(((Fake *)0)->s));
     if (++f->opened == f->fails) return tn_fail(err, TERN_ERR_MEMORY, "no memory for a kernel");
     f->g = g;
     f->kernel = kernel;
