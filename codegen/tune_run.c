@@ -2,7 +2,8 @@
  *
  * Weights must come from memory, as they do where a model is larger than the caches: copies of the kernel's matrix fill
  * a region of four last-level caches, and every launch takes the next copy. A sample is many launches in a row, as many
- * as fill some milliseconds, each cut into the static shares that the runtime would give its workers. Of a matrix that
+ * as fill some milliseconds, each cut into equal shares (the runtime hands out the last eighth as workers come: over many
+ * launches that is the same). Of a matrix that
  * takes longer a window of units is run, which moves on.
  *
  * Values are made up: weights and activations of both signs, so that gates are open half of the time as in a model. The
