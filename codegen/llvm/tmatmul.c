@@ -119,7 +119,7 @@ static LLVMValueRef piece(TnLb *b, LLVMValueRef row, LLVMValueRef x, LLVMValueRe
     TN_CHECK(together > 0);
     int64_t whole = n / together * together;
     int sums = accumulators(b);
-    LLVMValueRef acc[4], codes = tn_lb_atc(b, x, from * CODES);
+    LLVMValueRef acc[4] = {NULL}, codes = tn_lb_atc(b, x, from * CODES);
     TnLoop i = tn_lb_loop(b, tn_lb_i64(b, from), tn_lb_i64(b, from + whole), together);
     for (int a = 0; a < sums; a++) acc[a] = tn_lb_carry(b, &i, LLVMConstNull(tn_tm_ints(b)));
     LLVMValueRef at = tn_lb_carry(b, &i, codes), w = tn_lb_elem(b, row, i.i, LINE);
