@@ -90,7 +90,7 @@ flags=""
 # shellcheck disable=SC2086
 {
     try 0 "* runs of 3 steps on random inputs equal: $levels, kv f16, rows 1, 2..8 and 9..512, seeds 1 and 2" "$dir/s.tir" $flags
-    try 0 "* runs of 3 steps on random inputs equal: $levels, kv i8, rows 2..4, seed 7" "$dir/a.tir" --seed 7 --rows 2..4 --kv i8 $flags
+    try 0 "* run* of 3 steps on random inputs equal: $levels, kv i8, rows 2..4, seed 7" "$dir/a.tir" --seed 7 --rows 2..4 --kv i8 $flags
     try 0 "* equal: $levels, kv f16, rows 3, seeds 1 and 2" "$model" --rows 3 $flags
 }
 "$tern" opt "$dir/s.tir" --cpu ref -o "$dir/planned.tir" || failures=1
