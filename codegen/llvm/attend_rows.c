@@ -81,18 +81,19 @@ static LLVMValueRef gemm(TnLb *b, int64_t m, int64_t k) {
     char name[48];
     bool xsmm = b->k->target && !strcmp(b->k->target, "xsmm");
     put_symbol(name, xsmm ? "xsmm" : "gemm", m, k);
-    LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
-    if (fn) return fn;
     LLVMTypeRef params[] = {b->t_ptr, b->t_ptr, b->t_ptr};
-    fn = tn_lb_function(b, name, params, 3, xsmm);
-    if (xsmm) {
+    if (xsmm) { /* declared alone: the linker has its code */
+        LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
+        if (fn) return fn;
+        fn = tn_lb_function(b, name, params, 3, true);
         LLVMSetVisibility(fn, LLVMHiddenVisibility);
         return fn;
     }
+    LLVMValueRef fn;
+    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, 3, &fn);
+    if (!back) return fn;
     int most = b->level->bytes == 32 ? 16 : b->level->bytes, lanes = 1;
     while (lanes * 2 <= most && lanes * 2 <= m) lanes *= 2;
-    LLVMBasicBlockRef before = tn_lb_here(b);
-    LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, fn, ""));
     LLVMTypeRef type = LLVMVectorType(b->t_f32, (unsigned)lanes);
     /* the last tile may lie over the one before: its sums come out the same */
     TnLoop tiles = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, m), lanes);
@@ -111,9 +112,7 @@ static LLVMValueRef gemm(TnLb *b, int64_t m, int64_t k) {
     LLVMValueRef out = tn_lb_elem(b, LLVMGetParam(fn, 2), first, 4);
     for (int c = 0; c < TN_ATTEND_COLS; c++) tn_lb_store(b, l.out[c], tn_lb_atc(b, out, c * m * 4), 4);
     tn_lb_loop_end(b, &tiles);
-    LLVMBuildRetVoid(b->b);
-    LLVMPositionBuilderAtEnd(b->b, before);
-    return fn;
+    return tn_lb_shared_end(b, back);
 }
 
 /* The products of all columns of a run: C[col][m] = sum of A[k][m] * B[col][k]. */
@@ -224,15 +223,12 @@ static void softmax_body(TnLb *b, LLVMValueRef fn) {
 static void softmax(TnLb *b, const TnAttend *a, LLVMValueRef at, LLVMValueRef lo, LLVMValueRef hi,
                     LLVMValueRef max, LLVMValueRef sum) {
     static const char name[] = "attend_softmax";
-    LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
-    if (!fn) {
-        LLVMBasicBlockRef here = tn_lb_here(b);
-        LLVMTypeRef params[] = {b->t_ptr, b->t_ptr, b->t_ptr, b->t_i64, b->t_i64, b->t_f32};
-        fn = tn_lb_function(b, name, params, TN_COUNT(params), false);
-        LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, fn, ""));
+    LLVMTypeRef params[] = {b->t_ptr, b->t_ptr, b->t_ptr, b->t_i64, b->t_i64, b->t_f32};
+    LLVMValueRef fn;
+    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, TN_COUNT(params), &fn);
+    if (back) {
         softmax_body(b, fn);
-        LLVMBuildRetVoid(b->b);
-        LLVMPositionBuilderAtEnd(b->b, here);
+        tn_lb_shared_end(b, back);
     }
     LLVMValueRef args[] = {at, max, sum, lo, hi, tn_lb_f32(b, a->scale)};
     tn_lb_call_function(b, fn, args, TN_COUNT(args));

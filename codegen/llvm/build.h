@@ -174,10 +174,14 @@ void tn_lb_if_end(TnLb *b, TnIf *i);
 LLVMValueRef tn_lb_opaque(TnLb *b, LLVMValueRef ptr);
 LLVMBasicBlockRef tn_lb_block(TnLb *b, const char *name); /* appended to the function, not entered */
 
-/* ---- Functions of the module, shared by its kernels: internal, nounwind, no-builtins, level's vector width.
- * The builder stands nowhere afterwards; save and restore it around (tn_lb_here, LLVMPositionBuilderAtEnd).
- * Pointers are noalias. */
+/* ---- Functions of the module: nounwind, no-builtins, level's vector width; without a body yet. What is not exported is
+ * internal and never inlined, and its pointers are noalias. */
 LLVMValueRef tn_lb_function(TnLb *b, const char *name, LLVMTypeRef *params, unsigned n, bool exported);
+/* One that the module's kernels share, by its name. NULL: it is there already. Else the builder now stands in its body,
+ * and tn_lb_shared_end gives it back to where it stood, which is what was returned; it returns the function. */
+LLVMBasicBlockRef tn_lb_shared(TnLb *b, const char *name, LLVMTypeRef *params, unsigned n,
+                               LLVMValueRef *out_fn);
+LLVMValueRef tn_lb_shared_end(TnLb *b, LLVMBasicBlockRef back);
 void tn_lb_call_function(TnLb *b, LLVMValueRef fn, LLVMValueRef *args, unsigned n);
 LLVMBasicBlockRef tn_lb_here(TnLb *b);
 

@@ -114,6 +114,23 @@ LLVMValueRef tn_lb_function(TnLb *b, const char *name, LLVMTypeRef *params, unsi
     return fn;
 }
 
+LLVMBasicBlockRef tn_lb_shared(TnLb *b, const char *name, LLVMTypeRef *params, unsigned n,
+                               LLVMValueRef *out_fn) {
+    *out_fn = LLVMGetNamedFunction(b->m, name);
+    if (*out_fn) return NULL;
+    LLVMBasicBlockRef back = tn_lb_here(b);
+    *out_fn = tn_lb_function(b, name, params, n, false);
+    LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, *out_fn, ""));
+    return back;
+}
+
+LLVMValueRef tn_lb_shared_end(TnLb *b, LLVMBasicBlockRef back) {
+    LLVMValueRef fn = LLVMGetBasicBlockParent(tn_lb_here(b));
+    LLVMBuildRetVoid(b->b);
+    LLVMPositionBuilderAtEnd(b->b, back);
+    return fn;
+}
+
 void tn_lb_call_function(TnLb *b, LLVMValueRef fn, LLVMValueRef *args, unsigned n) {
     LLVMBuildCall2(b->b, LLVMGlobalGetValueType(fn), fn, args, n, "");
 }

@@ -57,12 +57,10 @@ static LLVMValueRef one_function(TnLb *b, TnEnc enc, int64_t k) {
     char name[64];
     snprintf(name, sizeof name, "matmul_%s_k%lld", tn_encs[enc].name, (long long)k);
     tn_lb_ahead_name(b, name, sizeof name);
-    LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
-    if (fn) return fn;
-    LLVMBasicBlockRef back = tn_lb_here(b);
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr, b->t_ptr};
-    fn = tn_lb_function(b, name, params, 5, false);
-    LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, fn, ""));
+    LLVMValueRef fn;
+    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, 5, &fn);
+    if (!back) return fn;
     LLVMValueRef w = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), out = LLVMGetParam(fn, 2);
     LLVMValueRef buf = LLVMGetParam(fn, 3), x = LLVMGetParam(fn, 4), zero = tn_lb_i64(b, 0);
     int64_t size = tn_enc_bytes(enc), full = k / TN_LANES * TN_LANES;
@@ -93,9 +91,7 @@ static LLVMValueRef one_function(TnLb *b, TnEnc enc, int64_t k) {
         part[j] = tn_lb_load(b, half, tn_lb_atc(b, buf, (int64_t)j * HALF * 4), 64);
     tn_lb_store(b, tn_lb_trees(b, part, HALF, TN_FOLD_FADD), tn_lb_elem(b, out, g.i, 4), 4);
     tn_lb_loop_end(b, &g);
-    LLVMBuildRetVoid(b->b);
-    LLVMPositionBuilderAtEnd(b->b, back);
-    return fn;
+    return tn_lb_shared_end(b, back);
 }
 
 /* ---- More */
@@ -164,13 +160,11 @@ static void tail(TnLb *b, const Some *c, LLVMValueRef m) {
  * i64 stride). Weight rows that are not there are zeros or old sums; the strip has room for them. */
 static LLVMValueRef trees_function(TnLb *b) {
     static const char name[] = "matmul_trees";
-    LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
-    if (fn) return fn;
-    LLVMBasicBlockRef back = tn_lb_here(b);
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_i64, b->t_ptr, b->t_i64};
     LLVMTypeRef half = LLVMVectorType(b->t_f32, HALF);
-    fn = tn_lb_function(b, name, params, 5, false);
-    LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, fn, ""));
+    LLVMValueRef fn;
+    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, 5, &fn);
+    if (!back) return fn;
     TnLoop r = tn_lb_loop(b, tn_lb_i64(b, 0), LLVMGetParam(fn, 2), 1);
     LLVMValueRef part[GROUP], lo = tn_lb_elem(b, LLVMGetParam(fn, 0), r.i, BLOCK);
     for (int j = 0; j < GROUP; j++) {
@@ -181,9 +175,7 @@ static LLVMValueRef trees_function(TnLb *b) {
     LLVMValueRef out = tn_lb_at(b, LLVMGetParam(fn, 3), LLVMBuildMul(b->b, LLVMGetParam(fn, 4), r.i, ""));
     tn_lb_store(b, tn_lb_trees(b, part, GROUP, TN_FOLD_FADD), out, 4);
     tn_lb_loop_end(b, &r);
-    LLVMBuildRetVoid(b->b);
-    LLVMPositionBuilderAtEnd(b->b, back);
-    return fn;
+    return tn_lb_shared_end(b, back);
 }
 
 /* void (w, i64 count, x, i64 n_x, acc, i64 stride, buf): up to `x` rows, `apart`: perhaps less. */
@@ -191,12 +183,10 @@ static LLVMValueRef some_function(TnLb *b, TnEnc enc, int64_t k, int x, bool apa
     char name[64];
     snprintf(name, sizeof name, "matmul_%s_k%lld_x%d%s", tn_encs[enc].name, (long long)k, x,
              apart ? "_last" : "");
-    LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
-    if (fn) return fn;
-    LLVMBasicBlockRef back = tn_lb_here(b);
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr};
-    fn = tn_lb_function(b, name, params, 7, false);
-    LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, fn, ""));
+    LLVMValueRef fn;
+    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, 7, &fn);
+    if (!back) return fn;
     LLVMValueRef w = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), rows = LLVMGetParam(fn, 2);
     LLVMValueRef n_x = LLVMGetParam(fn, 3), acc = LLVMGetParam(fn, 4), stride = LLVMGetParam(fn, 5);
     LLVMValueRef zero = tn_lb_i64(b, 0), one = tn_lb_i64(b, 1);
@@ -235,9 +225,7 @@ static LLVMValueRef some_function(TnLb *b, TnEnc enc, int64_t k, int x, bool apa
     LLVMValueRef args[] = {c.buf, tn_lb_i64(b, (int64_t)x * BLOCK), n_x, tn_lb_elem(b, acc, g.i, 4), stride};
     tn_lb_call_function(b, trees_function(b), args, 5);
     tn_lb_loop_end(b, &g);
-    LLVMBuildRetVoid(b->b);
-    LLVMPositionBuilderAtEnd(b->b, back);
-    return fn;
+    return tn_lb_shared_end(b, back);
 }
 
 /* ---- Strips */

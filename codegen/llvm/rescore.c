@@ -35,12 +35,10 @@ static TnRef arg(TnLb *b, TnRef ref, uint32_t i) {
 static LLVMValueRef dot_function(TnLb *b, TnEnc enc, int64_t k) {
     char name[64];
     snprintf(name, sizeof name, "element_%s_k%lld", tn_encs[enc].name, (long long)k);
-    LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
-    if (fn) return fn;
-    LLVMBasicBlockRef back = tn_lb_here(b);
     LLVMTypeRef params[] = {b->t_ptr, b->t_ptr, b->t_ptr};
-    fn = tn_lb_function(b, name, params, 3, false);
-    LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, fn, ""));
+    LLVMValueRef fn;
+    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, 3, &fn);
+    if (!back) return fn;
     LLVMValueRef w = LLVMGetParam(fn, 0), x = LLVMGetParam(fn, 1);
     int64_t full = k / TN_LANES * TN_LANES, size = tn_enc_bytes(enc);
     TnLoop i = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, full), TN_LANES);
@@ -57,9 +55,7 @@ static LLVMValueRef dot_function(TnLb *b, TnEnc enc, int64_t k) {
         acc = tn_lb_fma(b, a, v, acc);
     }
     tn_lb_store(b, tn_lb_tree(b, acc, TN_FOLD_FADD), LLVMGetParam(fn, 2), 4);
-    LLVMBuildRetVoid(b->b);
-    LLVMPositionBuilderAtEnd(b->b, back);
-    return fn;
+    return tn_lb_shared_end(b, back);
 }
 
 /* The element of row `id` (i64); out is 4 bytes of scratch. */

@@ -333,12 +333,10 @@ static LLVMValueRef strip_function(TnLb *b, const TnType *table, int n) {
     char name[64];
     snprintf(name, sizeof name, "screen_%s_k%lld_x%d", tn_encs[table->enc].name, (long long)table->dim[1], n);
     if (n == 1) tn_lb_ahead_name(b, name, sizeof name);
-    LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
-    if (fn) return fn;
-    LLVMBasicBlockRef back = tn_lb_here(b);
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr};
-    fn = tn_lb_function(b, name, params, 7, false);
-    LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, fn, ""));
+    LLVMValueRef fn;
+    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, 7, &fn);
+    if (!back) return fn;
     LLVMValueRef w = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), x = LLVMGetParam(fn, 2);
     LLVMValueRef acc = LLVMGetParam(fn, 3), stride = LLVMGetParam(fn, 4), buf = LLVMGetParam(fn, 5);
     Screen s = screen_of(b, table, n);
@@ -350,9 +348,7 @@ static LLVMValueRef strip_function(TnLb *b, const TnType *table, int n) {
         s.out[r] = tn_lb_at(b, acc, LLVMBuildMul(b->b, stride, tn_lb_i64(b, r), ""));
     s.out_pass = LLVMBuildMul(b->b, stride, tn_lb_i64(b, n - s.rows), "");
     tn_lb_groups(b, &s.g, w, count, tn_lb_atc(b, x, TN_Q14_HEAD), tn_lb_atc(b, buf, 2 * FACTS));
-    LLVMBuildRetVoid(b->b);
-    LLVMPositionBuilderAtEnd(b->b, back);
-    return fn;
+    return tn_lb_shared_end(b, back);
 }
 
 /* Where the scales of the rows from w on lie. */

@@ -146,12 +146,10 @@ static LLVMValueRef strip_function(TnLb *b, int64_t k, bool listed) {
     char name[64];
     snprintf(name, sizeof name, "tmatmul_k%lld%s", (long long)k, listed ? "_listed" : "");
     if (!listed) tn_lb_ahead_name(b, name, sizeof name);
-    LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
-    if (fn) return fn;
-    LLVMBasicBlockRef back = tn_lb_here(b);
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr, b->t_ptr, b->t_ptr};
-    fn = tn_lb_function(b, name, params, 6, false);
-    LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, fn, ""));
+    LLVMValueRef fn;
+    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, 6, &fn);
+    if (!back) return fn;
     LLVMValueRef w = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), x = LLVMGetParam(fn, 2);
     LLVMValueRef out = LLVMGetParam(fn, 3), buf = LLVMGetParam(fn, 4), list = LLVMGetParam(fn, 5);
     LLVMValueRef zero = tn_lb_i64(b, 0);
@@ -202,9 +200,7 @@ static LLVMValueRef strip_function(TnLb *b, int64_t k, bool listed) {
         tn_lb_store(b, all, tn_lb_elem(b, out, g.i, 4), 4);
     }
     tn_lb_loop_end(b, &g);
-    LLVMBuildRetVoid(b->b);
-    LLVMPositionBuilderAtEnd(b->b, back);
-    return fn;
+    return tn_lb_shared_end(b, back);
 }
 
 static int64_t root_k(TnLb *b) {
@@ -242,7 +238,7 @@ static void kernel(TnLb *b) {
     int64_t most = tn_lb_most_rows(b, b->k->root), columns = (b->k->grain + 63) / 64 * 64, k = root_k(b);
     int64_t panels = columns / (b->level->bytes / 4) * tn_tm_panel_bytes(b, k);
     TnStrips one = {1, 1024, 0, strip, few, NULL, listed},
-             some = {TN_FEW, tn_tm_few_buf(b, root_k(b)), 0, strip, few, NULL, NULL};
+             some = {TN_FEW, tn_tm_few_buf(b, k), 0, strip, few, NULL, NULL};
     TnStrips all = {tn_tm_block(b), 64, panels, strip, many, prepare, NULL};
     tn_lb_cols_kernel(b, most == 1 ? &one : most <= TN_FEW || k > MOST_UNPACKED ? &some : &all);
 }

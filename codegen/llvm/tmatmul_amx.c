@@ -58,14 +58,14 @@ typedef struct Call {
     LLVMValueRef panels, count, all, x, n_x, acc, stride; /* parameters; all: codes of a row, 256 times n */
 } Call;
 
-/* void (panels, i64 count, i64 all, x, i64 n_x, acc, i64 stride) */
-static LLVMValueRef begin(TnLb *b, const char *name, Call *c) {
+/* void (panels, i64 count, i64 all, x, i64 n_x, acc, i64 stride); as tn_lb_shared */
+static LLVMBasicBlockRef begin(TnLb *b, const char *name, Call *c, LLVMValueRef *out_fn) {
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_i64};
-    LLVMValueRef fn = tn_lb_function(b, name, params, 7, false);
-    LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, fn, ""));
+    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, 7, out_fn);
+    LLVMValueRef fn = *out_fn;
     *c = (Call){LLVMGetParam(fn, 0), LLVMGetParam(fn, 1), LLVMGetParam(fn, 2), LLVMGetParam(fn, 3),
                 LLVMGetParam(fn, 4), LLVMGetParam(fn, 5), LLVMGetParam(fn, 6)};
-    return fn;
+    return back;
 }
 
 /* Codes [from, to) (in DEPTHs) of `tiles` tiles of rows at x, each of `rows` rows, times the two panels at
@@ -96,11 +96,10 @@ static void product(TnLb *b, const Call *c, int tiles, LLVMValueRef rows, LLVMVa
 /* n_x rows, a multiple of 32. */
 static LLVMValueRef full_function(TnLb *b) {
     static const char name[] = "tmatmul_amx";
-    LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
-    if (fn) return fn;
-    LLVMBasicBlockRef back = tn_lb_here(b);
     Call c;
-    fn = begin(b, name, &c);
+    LLVMValueRef fn;
+    LLVMBasicBlockRef back = begin(b, name, &c, &fn);
+    if (!back) return fn;
     LLVMValueRef zero = tn_lb_i64(b, 0), end = LLVMBuildLShr(b->b, c.all, tn_lb_i64(b, 6), "");
     LLVMValueRef x_stride = LLVMBuildAdd(b->b, c.all, tn_lb_i64(b, TN_Q8_HEAD), "");
     TnLoop k = tn_lb_loop(b, zero, end, CHUNK);
@@ -114,19 +113,16 @@ static LLVMValueRef full_function(TnLb *b) {
     tn_lb_loop_end(b, &n);
     tn_lb_loop_end(b, &r);
     tn_lb_loop_end(b, &k);
-    LLVMBuildRetVoid(b->b);
-    LLVMPositionBuilderAtEnd(b->b, back);
-    return fn;
+    return tn_lb_shared_end(b, back);
 }
 
 /* 1 to 16 rows. */
 static LLVMValueRef last_function(TnLb *b) {
     static const char name[] = "tmatmul_amx_last";
-    LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
-    if (fn) return fn;
-    LLVMBasicBlockRef back = tn_lb_here(b);
     Call c;
-    fn = begin(b, name, &c);
+    LLVMValueRef fn;
+    LLVMBasicBlockRef back = begin(b, name, &c, &fn);
+    if (!back) return fn;
     LLVMValueRef rows = LLVMBuildTrunc(b->b, c.n_x, b->t_i16, "");
     LLVMValueRef zero = tn_lb_i64(b, 0), end = LLVMBuildLShr(b->b, c.all, tn_lb_i64(b, 6), "");
     LLVMValueRef x_stride = LLVMBuildAdd(b->b, c.all, tn_lb_i64(b, TN_Q8_HEAD), "");
@@ -134,9 +130,7 @@ static LLVMValueRef last_function(TnLb *b) {
     product(b, &c, 1, rows, tn_lb_at(b, c.panels, LLVMBuildMul(b->b, c.all, n.i, "")),
             tn_lb_atc(b, c.x, TN_Q8_HEAD), x_stride, tn_lb_elem(b, c.acc, n.i, 4), zero, end);
     tn_lb_loop_end(b, &n);
-    LLVMBuildRetVoid(b->b);
-    LLVMPositionBuilderAtEnd(b->b, back);
-    return fn;
+    return tn_lb_shared_end(b, back);
 }
 
 void tn_tm_amx_strips(TnLb *b, int64_t k, LLVMValueRef panels, LLVMValueRef n, LLVMValueRef x,

@@ -108,12 +108,10 @@ static void finish(TnLb *b, const void *user, LLVMValueRef *sum, LLVMValueRef co
 static LLVMValueRef few_function(TnLb *b, int64_t k, int n) {
     char name[64];
     snprintf(name, sizeof name, "tmatmul_k%lld_few%d", (long long)k, n);
-    LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
-    if (fn) return fn;
-    LLVMBasicBlockRef back = tn_lb_here(b);
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr, b->t_i64, b->t_ptr};
-    fn = tn_lb_function(b, name, params, 6, false);
-    LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, fn, ""));
+    LLVMValueRef fn;
+    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, 6, &fn);
+    if (!back) return fn;
     LLVMValueRef w = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), x = LLVMGetParam(fn, 2);
     LLVMValueRef acc = LLVMGetParam(fn, 3), stride = LLVMGetParam(fn, 4), buf = LLVMGetParam(fn, 5);
     Few f = {.g = groups(b, k, n)};
@@ -127,9 +125,7 @@ static LLVMValueRef few_function(TnLb *b, int64_t k, int n) {
         f.out[r] = tn_lb_at(b, acc, LLVMBuildMul(b->b, stride, tn_lb_i64(b, r), ""));
     }
     tn_lb_groups(b, &f.g, w, count, tn_lb_atc(b, x, TN_Q8_HEAD), buf);
-    LLVMBuildRetVoid(b->b);
-    LLVMPositionBuilderAtEnd(b->b, back);
-    return fn;
+    return tn_lb_shared_end(b, back);
 }
 
 void tn_tm_few(TnLb *b, int64_t k, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x,

@@ -98,12 +98,10 @@ void tn_tm_transpose(TnLb *b, LLVMValueRef *v, int n) {
 /* void (w, i64 count, i64 lines, panels) */
 static LLVMValueRef prepare_function(TnLb *b) {
     static const char name[] = "tmatmul_panels";
-    LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
-    if (fn) return fn;
-    LLVMBasicBlockRef back = tn_lb_here(b);
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_i64, b->t_ptr};
-    fn = tn_lb_function(b, name, params, 4, false);
-    LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, fn, ""));
+    LLVMValueRef fn;
+    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, 4, &fn);
+    if (!back) return fn;
     LLVMValueRef w = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), lines = LLVMGetParam(fn, 2);
     LLVMValueRef panels = LLVMGetParam(fn, 3), zero = tn_lb_i64(b, 0);
     LLVMValueRef row_bytes = LLVMBuildMul(b->b, lines, tn_lb_i64(b, TN_LINE), "");
@@ -136,9 +134,7 @@ static LLVMValueRef prepare_function(TnLb *b) {
     }
     tn_lb_loop_end(b, &l);
     tn_lb_loop_end(b, &p);
-    LLVMBuildRetVoid(b->b);
-    LLVMPositionBuilderAtEnd(b->b, back);
-    return fn;
+    return tn_lb_shared_end(b, back);
 }
 
 void tn_tm_prepare(TnLb *b, LLVMValueRef w, LLVMValueRef n, int64_t k, LLVMValueRef panels) {
@@ -200,12 +196,10 @@ static LLVMValueRef block_function(TnLb *b, int64_t k, Shape s, bool apart) {
     char name[64];
     snprintf(name, sizeof name, "tmatmul_k%lld_%dx%d%s", (long long)k, s.panels, s.rows,
              apart ? "_last" : "");
-    LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
-    if (fn) return fn;
-    LLVMBasicBlockRef back = tn_lb_here(b);
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_i64};
-    fn = tn_lb_function(b, name, params, 6, false);
-    LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, fn, ""));
+    LLVMValueRef fn;
+    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, 6, &fn);
+    if (!back) return fn;
     LLVMValueRef panels = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), x = LLVMGetParam(fn, 2);
     LLVMValueRef n_x = LLVMGetParam(fn, 3), acc = LLVMGetParam(fn, 4), stride = LLVMGetParam(fn, 5);
     int64_t all = padded(k), row_bytes = TN_Q8_HEAD + all, panel_bytes = all * lanes_of(b);
@@ -250,9 +244,7 @@ static LLVMValueRef block_function(TnLb *b, int64_t k, Shape s, bool apart) {
                         4);
     }
     tn_lb_loop_end(b, &c);
-    LLVMBuildRetVoid(b->b);
-    LLVMPositionBuilderAtEnd(b->b, back);
-    return fn;
+    return tn_lb_shared_end(b, back);
 }
 
 int tn_tm_block(TnLb *b) {
