@@ -159,8 +159,9 @@ int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out);
 void unload_model(Loaded *l);
 /* With --huge, once there is a session: a line that says what came of it. */
 void report_huge(const ModelFlags *flags, const Loaded *l);
+/* "N" or "LO..HI", 1 to 65,536; exits 2 on anything else. */
+void parse_rows(const Verb *verb, const char *rows, uint32_t *out_lo, uint32_t *out_hi);
 /* f16 (also if kv is NULL), f32 or i8; exits 2 on another word. */
-void parse_rows(const Verb *verb, const char *rows, uint32_t *out_lo, uint32_t *out_hi); /* "N" or "LO..HI" */
 TernKv parse_kv(const Verb *verb, const char *kv);
 /* From --kv, or -ctk and -ctv, which without a --kv are f16 as long as they are not given; exits 2 unless all agree:
  * keys and values have one type. */
