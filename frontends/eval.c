@@ -18,10 +18,8 @@ TernStatus ternc_eval(const TerncEval *eval, TerncTextFn *text, void *user, Tern
         st = tn_source_open(&source, false, &file, err);
     }
     if (st == TERN_OK) {
-        TnGguf *from = file ? file : s.gguf;
-        TnWeights w = {0};
-        if (from) w = tn_gguf_weights(from);
-        st = tn_eval_show(s.g[eval->variant], from ? &w : NULL, rows, &out, err);
+        TnWeights w = tn_gguf_weights(file ? file : s.gguf);
+        st = tn_eval_show(s.g[eval->variant], &w, rows, &out, err);
     }
     if (st == TERN_OK) text(user, "result", out.data ? out.data : "", out.len);
     tn_buf_free(&out);

@@ -160,11 +160,8 @@ static TernStatus run(Opt *s, TnGraph *g, const TnGguf *from, TernError *err) {
     targets[ctx.n_targets++] = &tn_target_ref.desc;
     TN_TRY(tn_head_parse(o->head, &ctx.head, err));
     TN_TRY(check_lists(o, err));
-    TnWeights weights = {0};
-    if (from) {
-        weights = tn_gguf_weights(from);
-        ctx.weights = &weights;
-    }
+    TnWeights weights = tn_gguf_weights(from);
+    ctx.weights = &weights;
     /* the passes see the level's name for as long as the graph lives */
     ctx.level = tn_strdup(&g->arena, level);
     if (o->dump_after) print_one(g, &s->before);

@@ -18,8 +18,7 @@ static TernStatus compile_variants(TnGraphs *s, const char *level_list, const ch
     if (st == TERN_OK) st = tn_list_split(&arena, "--cpu", level_list, &levels, &n_levels, err);
     if (st != TERN_OK) goto out;
     if (s->n != 1 || s->g[0]->stage != TN_STAGE_MODEL) goto out; /* planned already: as it stands */
-    TnWeights weights = {0};
-    if (s->gguf) weights = tn_gguf_weights(s->gguf);
+    TnWeights weights = tn_gguf_weights(s->gguf);
     st = tn_passes_run(s->g[0], TN_PASSES_MODEL, &(TnPassCtx){.weights = &weights}, err);
     TnGraph **all = tn_xcalloc((size_t)n_levels * 9, sizeof *all);
     uint32_t n = 0;
@@ -110,8 +109,7 @@ static TernStatus draw(const TerncPicture *p, const TnGraphs *s, TnBuf *out, Ter
     TnGraph *g = s->g[p->variant];
     TnDotOptions o = {.fold_layers = p->fold_layers, .one_layer = p->one_layer, .layer = p->layer};
     double *ms = NULL;
-    TnWeights weights = {0};
-    if (s->gguf) weights = tn_gguf_weights(s->gguf);
+    TnWeights weights = tn_gguf_weights(s->gguf);
     if (p->profile) TN_TRY(read_profile(p->profile, g, &weights, &ms, err));
     o.kernel_ms = ms;
     tn_dot(g, &o, out);

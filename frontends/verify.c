@@ -281,12 +281,11 @@ static TernStatus on_random(Verify *s, TernError *err) {
         bool stored = false;
         for (TnRef r = 0; r < s->graph->n; r++) stored |= s->graph->nodes[r].op == TN_OP_gguf;
         if (stored) TN_TRY(tn_source_open(s->source, false, &s->file, err));
-        if (stored) s->weights = tn_gguf_weights(s->file);
+        s->weights = tn_gguf_weights(s->file);
     } else {
         TN_TRY(open_source(s, err));
     }
-    TN_TRY(tn_random_verify(s->graph, s->file ? &s->weights : NULL, levels[0], &asked, &same, &how, &s->text,
-                            err));
+    TN_TRY(tn_random_verify(s->graph, &s->weights, levels[0], &asked, &same, &how, &s->text, err));
     s->differ = !same;
     if (same || !s->v->reduce) return TERN_OK;
     TnGraph *small = tn_reduce_random(s->graph, &how);

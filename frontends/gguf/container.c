@@ -348,6 +348,6 @@ static void rest(void *ctx) {
 }
 
 TnWeights tn_gguf_weights(const TnGguf *g) {
-    TnWeights w = {.find = find, .ctx = (void *)g, .rest = g->file.data ? rest : NULL};
-    return w;
+    if (!g) return (TnWeights){0};
+    return (TnWeights){.find = find, .ctx = (void *)g, .rest = g->file.data ? rest : NULL};
 }

@@ -94,6 +94,7 @@ size_t tn_gguf_type_bytes(TnGgufType t);             /* 0 for strings and arrays
 const char *tn_gguf_tensor_type_name(uint32_t type); /* as ggml calls it, "I2_S"; NULL if unknown */
 
 const TnGgufTensor *tn_gguf_tensor(const TnGguf *g, const char *name); /* NULL if absent */
+/* Its tensors by name; of NULL none, as suits a graph without `gguf` nodes. */
 TnWeights tn_gguf_weights(const TnGguf *g);
 
 /* ---- model.c */

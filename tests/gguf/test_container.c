@@ -64,6 +64,8 @@ static void reads_keys_and_tensors(void **state) {
         tn_buf_free(&file);
     }
     tn_gguf_close(NULL);
+    TnWeights none = tn_gguf_weights(NULL);
+    assert_true(!none.find && !none.rest);
 }
 
 static void an_empty_container_is_fine(void **state) {
