@@ -65,11 +65,34 @@ TernStatus tn_list_split(TnArena *arena, const char *what, const char *list, con
     return TERN_OK;
 }
 
+/* The known levels of an architecture rise; NEON is the first, which is another than the others'. */
+static const char *const rising[] = {"neon-dotprod", "avx2", "avx512-vnni", "amx"};
+
+static uint32_t rank_of(const char *level) {
+    uint32_t i = 0;
+    while (i < TN_COUNT(rising) && strcmp(rising[i], level) != 0) i++;
+    return i;
+}
+
+/* A cap is a level that this machine runs, or one above it; for the evaluator, any. */
+static TernStatus check_cap(const char *cap, bool ref, TernError *err) {
+    const char *here = tern_cpu_levels();
+    if (rank_of(cap) == TN_COUNT(rising))
+        return tn_fail(err, TERN_ERR_INPUT, "--cpu: '%s', wanted avx2, avx512-vnni, amx or neon-dotprod",
+                       cap);
+    if (ref || !*here || (rank_of(cap) == 0) == (strcmp(here, rising[0]) == 0)) return TERN_OK;
+    return tn_fail(err, TERN_ERR_UNSUPPORTED,
+                   "--cpu: '%s' is of another architecture, wanted a level of this machine's, which runs %s",
+                   cap, here);
+}
+
 /* The levels to compile for. jit: the best alone. */
 TernStatus tn_levels_choose(const TerncOptions *o, bool jit, TnArena *arena, const char ***out,
                             uint32_t *out_n, TernError *err) {
     const char *list = o->levels;
-    if (o->target && strcmp(o->target, "ref") == 0) list = "ref";
+    bool ref = o->target && strcmp(o->target, "ref") == 0;
+    if (ref) list = "ref";
+    if (jit && o->cap && *o->cap) TN_TRY(check_cap(o->cap, ref, err));
     if (!list || !*list) list = tern_cpu_levels();
     if (!*list)
         return tn_fail(err, TERN_ERR_UNSUPPORTED,
@@ -78,22 +101,9 @@ TernStatus tn_levels_choose(const TerncOptions *o, bool jit, TnArena *arena, con
     TN_TRY(tn_list_split(arena, "--cpu", list, out, out_n, err));
     if (!jit || *out_n == 1) return TERN_OK;
     /* Best first; a cap drops what is above it. */
-    static const char *const rising[] = {"avx2", "avx512-vnni", "amx"};
-    uint32_t cap = TN_COUNT(rising);
-    if (o->cap && *o->cap && strcmp(o->cap, "neon-dotprod") != 0) {
-        for (cap = 0; cap < TN_COUNT(rising) && strcmp(rising[cap], o->cap) != 0; cap++) {
-        }
-        if (cap == TN_COUNT(rising))
-            return tn_fail(err, TERN_ERR_INPUT, "--cpu: '%s', wanted avx2, avx512-vnni, amx or neon-dotprod",
-                           o->cap);
-    }
-    for (uint32_t i = 0; i < *out_n; i++)
-        for (uint32_t r = 0; r <= cap && r < TN_COUNT(rising); r++)
-            if (strcmp((*out)[i], rising[r]) == 0) {
-                *out += i;
-                *out_n = 1;
-                return TERN_OK;
-            }
+    uint32_t cap = o->cap && *o->cap ? rank_of(o->cap) : TN_COUNT(rising) - 1, i = 0;
+    while (i < *out_n && rank_of((*out)[i]) > cap) i++;
+    if (i < *out_n) *out += i;
     *out_n = 1;
     return TERN_OK;
 }

@@ -42,6 +42,14 @@ static bool is_arm(uint32_t level) {
     return level >= TN_LEVEL_NEON_DOTPROD;
 }
 
+bool tn_level_foreign(uint32_t level) {
+#if defined(__aarch64__)
+    return level != TN_LEVEL_REF && !is_arm(level);
+#else
+    return is_arm(level);
+#endif
+}
+
 bool tn_level_under(uint32_t level, uint32_t cap) {
     return level == TN_LEVEL_REF || (is_arm(level) == is_arm(cap) && level <= cap);
 }

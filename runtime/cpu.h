@@ -13,6 +13,8 @@ const char *tn_level_name(uint32_t level);
 uint32_t tn_level_parse(const char *name);
 /* This machine, with its system, can run code of that level; false for ref, which has no code. */
 bool tn_level_runs_here(uint32_t level);
+/* Code of that level is for another architecture than this program's. */
+bool tn_level_foreign(uint32_t level);
 /* For tests that bring an emulator (tests/support/amx_emulator.h): from now on this machine's best level is
  * said to be that; TN_LEVEL_REF: the truth again. */
 void tn_level_pretend(uint32_t level);

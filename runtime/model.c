@@ -35,6 +35,12 @@ static TernStatus choose_level(TernModel *m, const char *cpu, TernError *err) {
     if (cpu && (cap == UINT32_MAX || cap == TN_LEVEL_REF))
         return tn_fail(err, TERN_ERR_INPUT,
                        "cpu level '%s' is unknown, wanted avx2, avx512-vnni, amx or neon-dotprod", cpu);
+    const char *here = tern_cpu_levels();
+    if (cpu && m->coded && tn_level_foreign(cap))
+        return tn_fail(
+            err, TERN_ERR_UNSUPPORTED,
+            "cpu level '%s' is of another architecture, wanted a level of this machine's, which runs %s", cpu,
+            *here ? here : "none of the levels");
     bool found = false;
     for (uint32_t i = 0; i < m->n_variants; i++) {
         uint32_t level = m->variants[i].prog.level;
@@ -45,7 +51,6 @@ static TernStatus choose_level(TernModel *m, const char *cpu, TernError *err) {
         found = true;
     }
     if (found) return TERN_OK;
-    const char *here = tern_cpu_levels();
     return tn_fail(err, TERN_ERR_UNSUPPORTED,
                    "the file has code for %s, this machine runs %s%s%s: run it with --target ref, or compile "
                    "the model for this machine",

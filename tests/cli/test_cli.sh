@@ -177,6 +177,28 @@ for m in $ways; do
         cmp -s "$dir/want" "$dir/got" || no "logits of $m at $cpu differ from the evaluator's"
     done
 done
+# a level of another architecture is refused by whoever runs code, and only by them
+here=$("$tern" --version | sed -n 's/^cpu levels: //p')
+there=neon-dotprod
+[ "$here" = neon-dotprod ] && there=avx2
+if [ $native = yes ]; then
+    foreign="'$there' is of another architecture, wanted a level of this machine's, which runs $here"
+    for verb in "run -n 1" "logits -o $dir/x" "perplexity" "bench -p 1 -n 1"; do
+        case $verb in bench*) words="" ;; *) words="--tokens 1,2" ;; esac
+        # shellcheck disable=SC2086
+        run 1 $verb -m "$model" $words --cpu $there
+        is "tern $verb --cpu $there" "$err" "tern: error: --cpu: $foreign"
+    done
+    run 2 verify "$model" --tokens 1,2 --cpu $there
+    is "verify --cpu $there" "$err" "tern: error: --cpu: $foreign"
+    run 1 run "$dir/m.tern" --tokens 1,2 -n 1 --cpu $there
+    is "a blob, --cpu $there" "$err" "tern: error: $dir/m.tern: cpu level $foreign"
+fi
+run 0 run "$model" --tokens 1,2 -n 1 --cpu $there --target ref
+run 1 run "$model" --tokens 1,2 -n 1 --cpu vax --target ref
+is "an unknown level" "$err" "tern: error: --cpu: 'vax', wanted avx2, avx512-vnni, amx or neon-dotprod"
+run 1 run "$dir/m.tern" --tokens 1,2 -n 1 --cpu vax --target ref
+is "an unknown level of a blob" "${err##*: }" "cpu level 'vax' is unknown, wanted avx2, avx512-vnni, amx or neon-dotprod"
 # the cache's type, said in llama.cpp's way
 run 0 logits "$dir/m.tern" --tokens "$ids" --kv i8 -o "$dir/want" $ref
 run 0 logits "$dir/m.tern" --tokens "$ids" -ctk i8 --cache-type-v=i8 -o "$dir/got" $ref
