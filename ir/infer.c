@@ -4,6 +4,7 @@
  * through tn_infer, so a graph that exists is well typed. Messages name the operand by its number and name.
  */
 #include "ir/internal.h"
+#include "ir/layout.h"
 #include "ir/places.h"
 #include "ir/range.h"
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include "runtime/base/half.h"
 
 #define DIM_MAX    ((int64_t)1 << 40) /* elements of a value, its symbol aside */
+#define RANDOM_MAX ((size_t)1 << 34)  /* bytes of a test weight: a line of text must not ask for all memory */
 #define WINDOW_MAX INT32_MAX
 #define SCREEN_MAX ((int64_t)1 << 17) /* 255 * 64 * 2^17 fits in i32 */
 
@@ -324,7 +326,11 @@ static TernStatus made_here(Infer *c) {
 }
 
 static TernStatus infer_random(Infer *c) {
-    return made_here(c);
+    TN_TRY(made_here(c));
+    size_t bytes = tn_type_bytes(c->out, NULL);
+    if (bytes > RANDOM_MAX)
+        return FAIL(c, "random: %s takes %zu bytes, wanted at most 2^34", type_text(c->out).s, bytes);
+    return TERN_OK;
 }
 
 static TernStatus infer_const(Infer *c) {

@@ -383,6 +383,10 @@ static void test_types(void **state) {
                "16: output: operand 1 ($w) is f32[4,8], wanted a computed f32 or i32");
     line_fails("$c: f32[T,8] = random {seed=1}",
                "16: random: type has the symbol T as a dim, weights have constants");
+    line_fails("$c: f16[1000000,1000000] = random {seed=1}",
+               "28: random: f16[1000000,1000000] takes 2000000000000 bytes, wanted at most 2^34");
+    line_fails("$c: f32[67108865,1] = random {seed=1}",
+               "23: random: f32[67108865,1] takes 17179869440 bytes, wanted at most 2^34");
     line_fails("$c: f32[8] = const {values=[1,2]}", "14: const: 2 values for 8 elements");
     line_fails("$c: t8[1,2] scale=1 = const {values=[1,2]}",
                "23: const: value 2 of a ternary matrix is 2, wanted -1, 0 or 1");
