@@ -39,9 +39,8 @@ typedef struct TnTuneMachine {
  *
  * one line each, `;` begins a comment. Names and strings as in .tir. */
 typedef struct TnTuned {
-    char *shape, *cpu, *version;
-    uint32_t threads;
-    bool huge;
+    const char *shape;
+    TnTuneMachine machine;
     TnSetting s;
     bool fresh; /* put since the table was read */
 } TnTuned;

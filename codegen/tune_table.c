@@ -15,24 +15,23 @@
 
 enum { FILE_MOST = 8 << 20, THREADS_MOST = 1 << 16 };
 
-static bool same(const TnTuned *a, const TnTuneMachine *m, const char *shape) {
-    return a->threads == m->threads && a->huge == m->huge && !strcmp(a->shape, shape) &&
-           !strcmp(a->cpu, m->cpu) && !strcmp(a->version, m->version);
+static bool same(const TnTuneMachine *a, const TnTuneMachine *b) {
+    return a->threads == b->threads && a->huge == b->huge && !strcmp(a->cpu, b->cpu) &&
+           !strcmp(a->version, b->version);
 }
 
 const TnTuned *tn_tune_find(const TnTuneTable *t, const TnTuneMachine *m, const char *shape) {
     for (size_t i = t->n; i-- > 0;)
-        if (same(&t->v[i], m, shape)) return &t->v[i];
+        if (same(&t->v[i].machine, m) && !strcmp(t->v[i].shape, shape)) return &t->v[i];
     return NULL;
 }
 
 /* At the end, in place of what was there for the same. */
 static void put(TnTuneTable *t, const TnTuneMachine *m, const char *shape, TnSetting s, bool fresh) {
     const TnTuned *old = tn_tune_find(t, m, shape);
-    TnTuned e = {.threads = m->threads, .huge = m->huge, .s = s, .fresh = fresh};
-    e.shape = tn_strdup(&t->arena, shape);
-    e.cpu = tn_strdup(&t->arena, m->cpu);
-    e.version = tn_strdup(&t->arena, m->version);
+    TnTuned e = {.shape = tn_strdup(&t->arena, shape), .machine = *m, .s = s, .fresh = fresh};
+    e.machine.cpu = tn_strdup(&t->arena, m->cpu);
+    e.machine.version = tn_strdup(&t->arena, m->version);
     if (old) {
         size_t at = (size_t)(old - t->v);
         memmove(t->v + at, t->v + at + 1, (--t->n - at) * sizeof *t->v);
@@ -63,9 +62,10 @@ void tn_tune_print(const TnTuneTable *t, TnBuf *out) {
         tn_buf_puts(out, "kernel ");
         put_string(e->shape, out);
         tn_buf_puts(out, " {cpu=");
-        put_string(e->cpu, out);
-        tn_buf_printf(out, ", threads=%u, pages=%s, tern=", e->threads, e->huge ? "huge" : "small");
-        put_string(e->version, out);
+        put_string(e->machine.cpu, out);
+        tn_buf_printf(out, ", threads=%u, pages=%s, tern=", e->machine.threads,
+                      e->machine.huge ? "huge" : "small");
+        put_string(e->machine.version, out);
         tn_buf_printf(out, ", grain=%lld, near=%lld, far=%lld}\n", (long long)e->s.grain,
                       (long long)e->s.near, (long long)e->s.far);
     }
@@ -199,18 +199,16 @@ TernStatus tn_tune_parse(const char *text, size_t n, const char *file, TnTuneTab
     size_t at = 0;
     bool ok;
     if (tn_lex_text(text, n, &at, &why) != TERN_OK) {
-        const char *line = text;
-        r.line = 1;
-        for (const char *q; (q = memchr(line, '\n', (size_t)(text + at - line))); line = q + 1) r.line++;
-        ok = fail_at(&r, (uint32_t)(text + at - line) + 1, "%s", why.text);
+        uint32_t col;
+        tn_lex_place(text, at, &r.line, &col);
+        ok = fail_at(&r, col, "%s", why.text);
     } else {
         ok = lines(&r, text, n, &read);
     }
     for (size_t i = 0; ok && i < read.n; i++) {
         const TnTuned *e = &read.v[i];
-        TnTuneMachine m = {e->cpu, e->version, e->threads, e->huge};
-        const TnTuned *old = tn_tune_find(t, &m, e->shape);
-        if (!old || !old->fresh) put(t, &m, e->shape, e->s, false);
+        const TnTuned *old = tn_tune_find(t, &e->machine, e->shape);
+        if (!old || !old->fresh) put(t, &e->machine, e->shape, e->s, false);
     }
     tn_tune_free(&read);
     tn_arena_free(&r.arena);
@@ -232,10 +230,8 @@ TernStatus tn_tune_read(const char *path, TnTuneTable *t, TernError *err) {
 TernStatus tn_tune_write(const char *path, const TnTuneTable *t, TernError *err) {
     TnTuneTable all = {0};
     (void)tn_tune_read(path, &all, NULL); /* what cannot be read gives way */
-    for (size_t i = 0; i < t->n; i++) {
-        TnTuneMachine m = {t->v[i].cpu, t->v[i].version, t->v[i].threads, t->v[i].huge};
-        if (t->v[i].fresh) put(&all, &m, t->v[i].shape, t->v[i].s, true);
-    }
+    for (size_t i = 0; i < t->n; i++)
+        if (t->v[i].fresh) put(&all, &t->v[i].machine, t->v[i].shape, t->v[i].s, true);
     TnBuf out = {0};
     tn_tune_print(&all, &out);
     tn_tune_free(&all);

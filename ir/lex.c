@@ -68,6 +68,13 @@ TernStatus tn_lex_text(const char *text, size_t n, size_t *out_at, TernError *er
     return TERN_OK;
 }
 
+void tn_lex_place(const char *text, size_t at, uint32_t *out_line, uint32_t *out_col) {
+    const char *line = text;
+    *out_line = 1;
+    for (const char *q; (q = memchr(line, '\n', (size_t)(text + at - line))); line = q + 1) ++*out_line;
+    *out_col = (uint32_t)(text + at - line) + 1;
+}
+
 /* ---- tokens */
 
 TnShown tn_lex_shown(const TnTok *t) {

@@ -22,6 +22,8 @@ typedef struct TnLex {
 /* The bytes of a whole text: UTF-8 without NUL, byte order mark, carriage returns or other control bytes but
  * tab and newline. On failure the place of the first bad byte is in *out_at. */
 TernStatus tn_lex_text(const char *text, size_t n, size_t *out_at, TernError *err);
+/* The line and the column, both from 1, of byte `at` of a text, which may be its end. */
+void tn_lex_place(const char *text, size_t at, uint32_t *out_line, uint32_t *out_col);
 /* The next token; on failure t->col says where and the rest of the line is not to be read. */
 TernStatus tn_lex_next(TnLex *l, TnTok *t, TernError *err);
 

@@ -524,14 +524,6 @@ static void parse_lines(Parser *p, const char *text, const char *end) {
         fail_at(p, 1, "the text holds no graph");
 }
 
-/* The place of a byte, for faults found before there are lines. */
-static void fail_byte(Parser *p, const char *text, size_t at, const TernError *err) {
-    const char *line = text;
-    p->line = 1;
-    for (const char *q; (q = memchr(line, '\n', (size_t)(text + at - line))); line = q + 1) p->line++;
-    fail_at(p, (uint32_t)(text + at - line) + 1, "%s", err->text);
-}
-
 TernStatus tn_parse(const char *text, size_t n, const char *file, TnGraph ***out, uint32_t *out_n,
                     TnDiag *diag) {
     Parser *p = tn_xcalloc(1, sizeof *p);
@@ -545,7 +537,9 @@ TernStatus tn_parse(const char *text, size_t n, const char *file, TnGraph ***out
         p->line = 1;
         fail_at(p, 1, "a text of %zu bytes, at most 2^30 are allowed", n);
     } else if (tn_lex_text(text, n, &at, &err) != TERN_OK) {
-        fail_byte(p, text, at, &err);
+        uint32_t col;
+        tn_lex_place(text, at, &p->line, &col);
+        fail_at(p, col, "%s", err.text);
     } else {
         parse_lines(p, text, text + n);
     }
