@@ -1,12 +1,12 @@
 /* The llvm target: kernels of a planned graph to one image, by way of objects in memory.
  *
- * Jobs are cut into batches, a module each; two threads take batches as they come, with an LLVM context of
- * their own a batch. The objects are flattened in the order of the jobs, so that the image does not depend on
- * who was faster. The pass pipeline is short on purpose: our loops are written as they shall run, and -O2
- * costs twice the time and spills. */
+ * Jobs that share functions make a batch, which is a module with an LLVM context of its own; some threads take them as
+ * they come, the largest first. The objects are flattened in an order that does not depend on who was faster. The pass
+ * pipeline is short on purpose: our loops are written as they shall run, and -O2 costs twice the time and spills. */
 #include "codegen/internal.h"
 #include "codegen/llvm/build.h"
 #include "codegen/llvm/llvm.h"
+#include "codegen/llvm/ternary.h"
 
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Error.h>
@@ -18,8 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/base/arena.h"
+#include "runtime/base/os.h"
 
-enum { BATCH = 8, SCORE = 100 };
+enum { BATCH = 8, THREADS = 4, SCORE = 100 };
 static const char pipeline[] = "function(early-cse,instcombine,simplifycfg)";
 
 /* ---- Failing: LLVM aborts where it cannot select an instruction, and should say which kernel it was at. */
@@ -160,16 +161,7 @@ static void emit_kernel(TnLb *b, TnEmitJob *job) {
     b->di_line += b->k->n;
 }
 
-/* ---- Batches */
-
-typedef struct Work {
-    TnEmitJob *jobs;
-    uint32_t n, n_batches;
-    const TnLevel *level;
-    LLVMMemoryBufferRef *objects; /* of each batch */
-    atomic_uint next, done;
-    atomic_bool stop;
-} Work;
+/* ---- Modules */
 
 static TnLb open_module(const TnLevel *level, LLVMTargetMachineRef machine) {
     TnLb b = {.level = level, .c = LLVMContextCreate()};
@@ -193,16 +185,90 @@ static TnLb open_module(const TnLevel *level, LLVMTargetMachineRef machine) {
     return b;
 }
 
-static LLVMMemoryBufferRef emit_batch(Work *w, uint32_t batch, LLVMTargetMachineRef machine) {
-    TnLb b = open_module(w->level, machine);
-    uint32_t end = (batch + 1) * BATCH < w->n ? (batch + 1) * BATCH : w->n;
-    for (uint32_t i = batch * BATCH; i < end; i++) emit_kernel(&b, &w->jobs[i]);
-    const char *first = w->jobs[batch * BATCH].symbol;
-    tn_llvm_note(first, "and its batch");
-    LLVMDisposeBuilder(b.b);
-    LLVMMemoryBufferRef object = finish(b.m, machine, LLVMObjectFile, first);
-    LLVMContextDispose(b.c);
-    return object;
+/* ---- Batches: a module each. */
+
+typedef struct Job {
+    uint64_t kin;
+    uint32_t index; /* in Work.jobs */
+} Job;
+
+typedef struct Batch {
+    uint32_t first, n; /* in Work.order */
+    TnLb lb;           /* the module, until it is spent */
+    uint64_t size;     /* instructions: about the time that it will take */
+    LLVMMemoryBufferRef object;
+} Batch;
+
+typedef struct Work {
+    TnEmitJob *jobs;
+    uint32_t n, n_batches;
+    const TnLevel *level;
+    Job *order;        /* n: of the batches, one behind the other */
+    Batch *batches;    /* in the order of the image */
+    uint32_t *by_size; /* n_batches: the largest first */
+    atomic_uint next, done;
+    atomic_bool stop;
+} Work;
+
+/* Kernels of one number share most of their functions: a product's are for rows of weights of one kind and length, and for
+ * so many rows of activations. */
+static uint64_t kin_of(const TnEmitJob *job) {
+    const TnGraph *g = job->g;
+    const TnKernel *k = &g->kernels[job->kernel];
+    if (k->root == TN_NONE) return 0;
+    const TnNode *root = &g->nodes[k->root];
+    if (root->n_args < 2) return 0;
+    const TnType *w = &g->nodes[root->args[1]].type;
+    uint64_t columns = w->rank ? (uint64_t)w->dim[w->rank - 1] & UINT32_MAX : 0;
+    uint64_t rows = g->rows_hi > TN_FEW ? 2 : g->rows_hi > 1;
+    return (uint64_t)(root->op + 1) << 56 | (uint64_t)w->enc << 48 | rows << 40 | columns;
+}
+
+static int by_kin(const void *x, const void *y) {
+    const Job *a = x, *b = y;
+    if (a->kin != b->kin) return a->kin < b->kin ? -1 : 1;
+    return a->index < b->index ? -1 : a->index > b->index;
+}
+
+static void cut_batches(Work *w) {
+    w->order = tn_xcalloc(w->n + 1, sizeof *w->order);
+    w->batches = tn_xcalloc(w->n + 1, sizeof *w->batches);
+    for (uint32_t i = 0; i < w->n; i++) w->order[i] = (Job){kin_of(&w->jobs[i]), i};
+    qsort(w->order, w->n, sizeof *w->order, by_kin);
+    for (uint32_t i = 0; i < w->n; i++) {
+        Batch *last = w->n_batches ? &w->batches[w->n_batches - 1] : NULL;
+        if (!last || last->n == BATCH || w->order[i].kin != w->order[i - 1].kin)
+            w->batches[w->n_batches++] = (Batch){.first = i, .n = 1};
+        else
+            last->n++;
+    }
+}
+
+static uint64_t instructions(LLVMModuleRef m) {
+    uint64_t n = 0;
+    for (LLVMValueRef f = LLVMGetFirstFunction(m); f; f = LLVMGetNextFunction(f))
+        for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(f); b; b = LLVMGetNextBasicBlock(b))
+            for (LLVMValueRef i = LLVMGetFirstInstruction(b); i; i = LLVMGetNextInstruction(i)) n++;
+    return n;
+}
+
+/* Building takes a fiftieth of what follows, so one thread does it, and then knows which batch is how large. */
+static void build_batches(Work *w) {
+    LLVMTargetMachineRef machine = open_machine(w->level);
+    w->by_size = tn_xcalloc(w->n_batches + 1, sizeof *w->by_size);
+    for (uint32_t i = 0; i < w->n_batches; i++) {
+        Batch *batch = &w->batches[i];
+        batch->lb = open_module(w->level, machine);
+        for (uint32_t j = 0; j < batch->n; j++)
+            emit_kernel(&batch->lb, &w->jobs[w->order[batch->first + j].index]);
+        LLVMDisposeBuilder(batch->lb.b);
+        batch->size = instructions(batch->lb.m);
+        uint32_t at = i;
+        for (; at > 0 && w->batches[w->by_size[at - 1]].size < batch->size; at--)
+            w->by_size[at] = w->by_size[at - 1];
+        w->by_size[at] = i;
+    }
+    LLVMDisposeTargetMachine(machine);
 }
 
 static void take_batches(Work *w, TnProgressFn *progress, void *user) {
@@ -210,10 +276,13 @@ static void take_batches(Work *w, TnProgressFn *progress, void *user) {
     for (;;) {
         uint32_t i = atomic_fetch_add(&w->next, 1);
         if (i >= w->n_batches || atomic_load(&w->stop)) break;
-        w->objects[i] = emit_batch(w, i, machine);
-        uint32_t done = atomic_fetch_add(&w->done, 1) + 1, jobs = done * BATCH;
-        if (progress && progress(user, "codegen", jobs < w->n ? jobs : w->n, w->n))
-            atomic_store(&w->stop, true);
+        Batch *batch = &w->batches[w->by_size[i]];
+        const char *first = w->jobs[w->order[batch->first].index].symbol;
+        tn_llvm_note(first, "and its batch");
+        batch->object = finish(batch->lb.m, machine, LLVMObjectFile, first);
+        batch->lb.m = NULL;
+        uint32_t done = atomic_fetch_add(&w->done, batch->n) + batch->n;
+        if (progress && progress(user, "codegen", done, w->n)) atomic_store(&w->stop, true);
     }
     LLVMDisposeTargetMachine(machine);
 }
@@ -225,17 +294,19 @@ static void *helper(void *work) {
 
 static TernStatus flatten(Work *w, const TnFlat *given, TnBuf *image, TernError *err) {
     for (uint32_t i = 0; i < w->n_batches; i++) {
+        const Batch *batch = &w->batches[i];
         TnFlat flat = {0};
-        TernStatus s = tn_flatten(LLVMGetBufferStart(w->objects[i]), LLVMGetBufferSize(w->objects[i]), given,
+        TernStatus s = tn_flatten(LLVMGetBufferStart(batch->object), LLVMGetBufferSize(batch->object), given,
                                   image, &flat, err);
-        for (uint32_t j = i * BATCH; s == TERN_OK && j < w->n && j < (i + 1) * BATCH; j++) {
+        for (uint32_t j = 0; s == TERN_OK && j < batch->n; j++) {
+            TnEmitJob *job = &w->jobs[w->order[batch->first + j].index];
             bool found = false;
             for (size_t k = 0; k < flat.n && !found; k++)
-                if (!strcmp(flat.symbols[k].name, w->jobs[j].symbol)) {
-                    w->jobs[j].entry = flat.symbols[k].offset;
+                if (!strcmp(flat.symbols[k].name, job->symbol)) {
+                    job->entry = flat.symbols[k].offset;
                     found = true;
                 }
-            if (!found) TN_BUG("the object has no %s", w->jobs[j].symbol);
+            if (!found) TN_BUG("the object has no %s", job->symbol);
         }
         tn_flat_free(&flat);
         if (s != TERN_OK) return s;
@@ -243,24 +314,34 @@ static TernStatus flatten(Work *w, const TnFlat *given, TnBuf *image, TernError 
     return TERN_OK;
 }
 
+static void close_batches(Work *w) {
+    for (uint32_t i = 0; i < w->n_batches; i++) {
+        Batch *batch = &w->batches[i];
+        if (batch->lb.m) LLVMDisposeModule(batch->lb.m);
+        if (batch->object) LLVMDisposeMemoryBuffer(batch->object);
+        LLVMContextDispose(batch->lb.c);
+    }
+    free(w->order);
+    free(w->batches);
+    free(w->by_size);
+}
+
 TernStatus tn_llvm_emit(TnEmitJob *jobs, uint32_t n, const char *level, const TnFlat *given, TnBuf *image,
                         TnProgressFn *progress, void *user, TernError *err) {
     pthread_once(&initialized, initialize);
-    Work w = {.jobs = jobs, .n = n, .n_batches = (n + BATCH - 1) / BATCH, .level = tn_llvm_level(level)};
+    Work w = {.jobs = jobs, .n = n, .level = tn_llvm_level(level)};
     if (!w.level) return tn_fail(err, TERN_ERR_INPUT, "level %s: not lowered by the llvm target", level);
-    w.objects = tn_xcalloc(w.n_batches + 1, sizeof(LLVMMemoryBufferRef));
-    pthread_t thread;
-    bool second = w.n_batches > 1 && !pthread_create(&thread, NULL, helper, &w);
+    cut_batches(&w);
+    build_batches(&w);
+    pthread_t threads[THREADS];
+    uint32_t helpers = 0, want = tn_os_cpus() < THREADS ? tn_os_cpus() : THREADS;
+    if (want > w.n_batches) want = w.n_batches;
+    while (helpers + 1 < want && pthread_create(&threads[helpers], NULL, helper, &w) == 0) helpers++;
     take_batches(&w, progress, user);
-    if (second) pthread_join(thread, NULL);
-    TernStatus s = TERN_OK;
-    if (atomic_load(&w.stop))
-        s = tn_fail(err, TERN_ERR_CANCELLED, "compilation cancelled");
-    else
-        s = flatten(&w, given, image, err);
-    for (uint32_t i = 0; i < w.n_batches; i++)
-        if (w.objects[i]) LLVMDisposeMemoryBuffer(w.objects[i]);
-    free(w.objects);
+    for (uint32_t i = 0; i < helpers; i++) pthread_join(threads[i], NULL);
+    TernStatus s = atomic_load(&w.stop) ? tn_fail(err, TERN_ERR_CANCELLED, "compilation cancelled")
+                                        : flatten(&w, given, image, err);
+    close_batches(&w);
     return s;
 }
 
