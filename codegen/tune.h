@@ -60,7 +60,8 @@ TernStatus tn_tune_parse(const char *text, size_t n, const char *file, TnTuneTab
 /* The same of a file; one that is not there is empty. */
 TernStatus tn_tune_read(const char *path, TnTuneTable *t, TernError *err);
 /* Writes the fresh ones and, as far as it can be read, what is in the file now: another process may have written since.
- * The file is replaced as a whole. */
+ * The file is replaced as a whole, and of those who write at the same time one waits for the other; but not for longer
+ * than some seconds, nor where files cannot be locked: the last one's choices are then all that is kept. */
 TernStatus tn_tune_write(const char *path, const TnTuneTable *t, TernError *err);
 
 /* ---- tune.c: a planned text edited by hand: what it says goes for the kernels of the same shapes, whatever the machine. */

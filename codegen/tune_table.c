@@ -13,7 +13,7 @@
 #include "ir/lex.h"
 #include "runtime/base/os.h"
 
-enum { FILE_MOST = 8 << 20, THREADS_MOST = 1 << 16 };
+enum { FILE_MOST = 8 << 20, THREADS_MOST = 1 << 16, LOCK_SECONDS = 5 };
 
 static bool same(const TnTuneMachine *a, const TnTuneMachine *b) {
     return a->threads == b->threads && a->huge == b->huge && !strcmp(a->cpu, b->cpu) &&
@@ -229,6 +229,7 @@ TernStatus tn_tune_read(const char *path, TnTuneTable *t, TernError *err) {
 
 TernStatus tn_tune_write(const char *path, const TnTuneTable *t, TernError *err) {
     TnTuneTable all = {0};
+    int lock = tn_os_lock_folder(path, LOCK_SECONDS);
     (void)tn_tune_read(path, &all, NULL); /* what cannot be read gives way */
     for (size_t i = 0; i < t->n; i++)
         if (t->v[i].fresh) put(&all, &t->v[i].machine, t->v[i].shape, t->v[i].s, true);
@@ -239,6 +240,7 @@ TernStatus tn_tune_write(const char *path, const TnTuneTable *t, TernError *err)
     TernStatus s = tn_writer_open(path, &w, err);
     if (s == TERN_OK) s = tn_writer_put(&w, out.data, out.len, err);
     if (s == TERN_OK) s = tn_writer_commit(&w, err);
+    tn_os_unlock(lock);
     tn_buf_free(&out);
     return s;
 }

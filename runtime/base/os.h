@@ -34,6 +34,11 @@ TernStatus tn_writer_pad(TnWriter *w, uint64_t align, TernError *err); /* zeros 
 TernStatus tn_writer_put_at(TnWriter *w, uint64_t offset, const void *bytes, size_t n, TernError *err);
 TernStatus tn_writer_commit(TnWriter *w, TernError *err);
 void tn_writer_abort(TnWriter *w);
+/* For those who read a file, change it and replace it, as a writer does: until tn_os_unlock() nobody else gets this, in
+ * whatever process. What is locked is the folder, which leaves nothing behind, and ends with its process. Waits at most
+ * `seconds`; -1 if the lock cannot be had, be it that somebody has it for longer or that the file system has no locks. */
+int tn_os_lock_folder(const char *path, double seconds);
+void tn_os_unlock(int lock); /* -1 is fine */
 
 /* Anonymous zeroed memory, page aligned (2 MiB aligned from 4 MiB on, with huge pages advised when `huge`).
  */

@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "runtime/base/arena.h"
 
@@ -156,4 +158,27 @@ void tn_writer_abort(TnWriter *w) {
     free(w->temp);
     free(w->path);
     *w = (TnWriter){.fd = -1};
+}
+
+int tn_os_lock_folder(const char *path, double seconds) {
+    char *real = realpath(path, NULL); /* the file behind a symbolic link is the one that is replaced */
+    char *folder = folder_of(real ? real : path);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(folder);
+    free(real);
+    double end = tn_os_seconds() + seconds;
+    while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno == EINTR) continue;
+        if (errno == EWOULDBLOCK && tn_os_seconds() < end) {
+            nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+            continue;
+        }
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+void tn_os_unlock(int lock) {
+    if (lock >= 0) close(lock);
 }

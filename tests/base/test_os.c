@@ -258,6 +258,28 @@ static void code_is_never_writable_and_executable(void **state) {
     tn_os_unmap(p, sizeof code);
 }
 
+/* In the folder of the test; the other one need not be another process, for a lock is an opening's. */
+static void one_at_a_time_has_the_lock(void **state) {
+    (void)state;
+    int lock = tn_os_lock_folder("none.txt", 0);
+    assert_true(lock >= 0);
+    double begun = tn_os_seconds();
+    assert_int_equal(tn_os_lock_folder("./some.txt", 0.05), -1);
+    assert_true(tn_os_seconds() - begun >= 0.05);
+    tn_os_unlock(lock);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (!child) _exit(tn_os_lock_folder("none.txt", 10) < 0); /* ends with the lock */
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    lock = tn_os_lock_folder("none.txt", 0);
+    assert_true(lock >= 0);
+    tn_os_unlock(lock);
+    assert_int_equal(tn_os_lock_folder("no/such/folder", 1), -1);
+    tn_os_unlock(-1);
+}
+
 static void the_machine_is_known(void **state) {
     (void)state;
     assert_in_range(tn_os_cpus(), 1, 1 << 20);
@@ -278,6 +300,7 @@ int main(void) {
         cmocka_unit_test(kill_points_leave_nothing_behind),
         cmocka_unit_test(memory_is_zeroed_and_aligned),
         cmocka_unit_test(code_is_never_writable_and_executable),
+        cmocka_unit_test(one_at_a_time_has_the_lock),
         cmocka_unit_test(the_machine_is_known),
     };
     return cmocka_run_group_tests(tests, enter, leave);

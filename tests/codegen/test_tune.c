@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "runtime/base/os.h"
 
@@ -345,6 +346,44 @@ static void what_others_wrote_stays(void **state) {
     tn_tune_free(&all);
 }
 
+/* Processes that write at the same time: each reads what the one before it wrote. */
+static void writers_at_once_lose_nothing(void **state) {
+    (void)state;
+    enum { WRITERS = 4, EACH = 12 };
+    char *path = scratch_file(), shape[32];
+    unlink(path);
+    pid_t child[WRITERS];
+    for (int w = 0; w < WRITERS; w++) {
+        child[w] = fork();
+        assert_true(child[w] >= 0);
+        if (child[w]) continue;
+        bool ok = true;
+        for (int i = 0; i < EACH; i++) {
+            TnTuneTable t = {0};
+            snprintf(shape, sizeof shape, "%d of writer %d", i, w);
+            tn_tune_put(&t, &here, shape, (TnSetting){64, 0, 0});
+            ok &= tn_tune_write(path, &t, NULL) == TERN_OK;
+            tn_tune_free(&t);
+        }
+        _exit(!ok);
+    }
+    for (int w = 0; w < WRITERS; w++) {
+        int status;
+        assert_int_equal(waitpid(child[w], &status, 0), child[w]);
+        assert_int_equal(status, 0);
+    }
+    TnTuneTable all = {0};
+    TernError err;
+    if (tn_tune_read(path, &all, &err) != TERN_OK) fail_msg("%s", err.text);
+    for (int w = 0; w < WRITERS; w++)
+        for (int i = 0; i < EACH; i++) {
+            snprintf(shape, sizeof shape, "%d of writer %d", i, w);
+            if (!tn_tune_find(&all, &here, shape)) fail_msg("%s is lost", shape);
+        }
+    unlink(path);
+    tn_tune_free(&all);
+}
+
 static void a_cache_saves_the_time(void **state) {
     (void)state;
     TnGraph *gs[3], *again[3];
@@ -402,6 +441,7 @@ int main(void) {
         cmocka_unit_test(table_comes_back),
         cmocka_unit_test(faults_have_a_place),
         cmocka_unit_test(what_others_wrote_stays),
+        cmocka_unit_test(writers_at_once_lose_nothing),
         cmocka_unit_test(a_cache_saves_the_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
