@@ -10,7 +10,6 @@
  * row two. */
 #include "codegen/tune.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,29 +60,33 @@ void tn_tune_set(TnGraph *g, uint32_t kernel, TnSetting s) {
     g->kernels[kernel].far = s.far;
 }
 
+/* The kernel's shape, in *buf; NULL if it has nothing to tune. */
+static const char *shape_of(const TnGraph *g, uint32_t kernel, TnBuf *buf) {
+    if (!tn_tune_can(g, kernel)) return NULL;
+    buf->len = 0;
+    tn_tune_shape(g, kernel, buf);
+    return buf->data;
+}
+
 static const TnTuneMachine any = {.cpu = "any", .version = "any", .threads = 1};
 
 void tn_tune_take(TnTuneTable *t, const TnGraph *g) {
-    TnBuf shape = {0};
+    TnBuf buf = {0};
     for (uint32_t k = 0; g->stage == TN_STAGE_PLANNED && k < g->n_kernels; k++) {
-        if (!tn_tune_can(g, k)) continue;
-        shape.len = 0;
-        tn_tune_shape(g, k, &shape);
-        tn_tune_put(t, &any, shape.data, tn_tune_get(g, k));
+        const char *shape = shape_of(g, k, &buf);
+        if (shape) tn_tune_put(t, &any, shape, tn_tune_get(g, k));
     }
-    tn_buf_free(&shape);
+    tn_buf_free(&buf);
 }
 
 void tn_tune_give(const TnTuneTable *t, TnGraph *g) {
-    TnBuf shape = {0};
+    TnBuf buf = {0};
     for (uint32_t k = 0; k < g->n_kernels; k++) {
-        if (!tn_tune_can(g, k)) continue;
-        shape.len = 0;
-        tn_tune_shape(g, k, &shape);
-        const TnTuned *e = tn_tune_find(t, &any, shape.data);
+        const char *shape = shape_of(g, k, &buf);
+        const TnTuned *e = shape ? tn_tune_find(t, &any, shape) : NULL;
         if (e) tn_tune_set(g, k, e->s);
     }
-    tn_buf_free(&shape);
+    tn_buf_free(&buf);
 }
 
 /* ---- Judging */
@@ -103,7 +106,9 @@ double tn_tune_gain(const double *first, const double *other, uint32_t rounds) {
     return median <= 1 - TN_TUNE_LEAST && ratio[(rounds * 3 - 1) / 4] < 1 ? 1 - median : 0;
 }
 
-/* ---- One kernel */
+/* ---- One shape */
+
+typedef enum Outcome { NO_TIME, CACHED, MEASURED } Outcome;
 
 typedef struct Kernel {
     char *shape;
@@ -112,19 +117,26 @@ typedef struct Kernel {
     uint64_t bytes;         /* of weights */
     TnSetting was, now;
     double gain;
-    const char *how; /* "" measured */
+    Outcome outcome;
 } Kernel;
+
+typedef struct Place {
+    TnGraph *g;
+    uint32_t kernel, of; /* of: in Tuner.v */
+} Place;
 
 typedef struct Tuner {
     const TnTuneOptions *opt;
     TnTuneBench bench;
     Kernel *v;
-    size_t n, cap;
+    Place *places;
+    size_t n, cap, n_places, cap_places;
     TnMap by_shape;
     TnArena arena;
     TnTuneTable table;
+    TnBuf told;
     double start, opening; /* the longest that making code took */
-    uint32_t cached, measured, better;
+    double seconds;        /* that all took */
     TernError *err;
 } Tuner;
 
@@ -136,14 +148,15 @@ static bool equal(TnSetting a, TnSetting b) {
     return a.grain == b.grain && a.near == b.near && a.far == b.far;
 }
 
-/* Rounds over the open settings until `end`: times[setting][round]. Returns how many. */
-static uint32_t rounds(Tuner *t, const uint32_t *open, uint32_t n, double end, double times[][ROUNDS]) {
+/* Rounds over n of the open settings, from the first in steps of `step`, until `end`: times[which][round]. Returns how
+ * many, or 0 if they are too few. */
+static uint32_t rounds(Tuner *t, uint32_t n, uint32_t step, double end, double times[][ROUNDS]) {
     uint32_t done = 0;
     for (uint32_t r = 0; r < ROUNDS; r++) {
         if (now(t) >= end && (r >= LEAST_ROUNDS || now(t) >= t->start + t->opt->seconds)) break;
         for (uint32_t i = 0; i < n; i++) {
             uint32_t at = (i + r) % n;
-            times[at][r] = t->bench.sample(t->bench.user, open[at]);
+            times[at][r] = t->bench.sample(t->bench.user, at * step);
         }
         done++;
     }
@@ -151,15 +164,13 @@ static uint32_t rounds(Tuner *t, const uint32_t *open, uint32_t n, double end, d
 }
 
 /* One turn: the kernel's present setting, which is s[0], against the others, until `end`. */
-static TernStatus turn(Tuner *t, Kernel *k, const TnSetting *s, uint32_t n, double end, bool *enough) {
+static TernStatus turn(Tuner *t, Kernel *k, const TnSetting *s, uint32_t n, double end) {
     double times[SETTINGS][ROUNDS], begun = now(t), best_gain = 0;
-    uint32_t all[SETTINGS], best = 0;
-    *enough = false;
+    uint32_t best = 0;
     TN_TRY(t->bench.open(t->bench.user, k->g, k->kernel, s, n, t->err));
     if (now(t) - begun > t->opening) t->opening = now(t) - begun;
-    for (uint32_t i = 0; i < n; i++) all[i] = i;
-    double middle = now(t) + (end - now(t)) * 2 / 3;
-    uint32_t done = rounds(t, all, n, middle, times);
+    uint32_t done = rounds(t, n, 1, now(t) + (end - now(t)) * 2 / 3, times);
+    if (done) k->outcome = MEASURED;
     for (uint32_t i = 1; i < n; i++) {
         double gain = tn_tune_gain(times[0], times[i], done);
         if (gain > best_gain) {
@@ -167,10 +178,8 @@ static TernStatus turn(Tuner *t, Kernel *k, const TnSetting *s, uint32_t n, doub
             best = i;
         }
     }
-    *enough = done > 0;
     if (best) {
-        uint32_t two[] = {0, best};
-        done = rounds(t, two, 2, end, times);
+        done = rounds(t, 2, best, end, times);
         double gain = tn_tune_gain(times[0], times[1], done);
         if (gain > 0) {
             k->now = s[best];
@@ -200,14 +209,11 @@ static uint32_t grains(const Kernel *k, uint32_t threads, TnSetting *out) {
     uint32_t n = 1;
     int64_t least = k->g->kernels[k->kernel].units < threads ? 1 : threads;
     out[0] = k->now;
-    for (int64_t grain = 32; grain <= 256; grain *= 2) {
-        TnGraph *g = tn_graph_clone(k->g); /* whole heads */
-        tn_cut_columns(g, k->kernel, grain);
-        TnSetting s = {g->kernels[k->kernel].grain, k->now.near, k->now.far};
-        bool known = g->kernels[k->kernel].units < least;
-        tn_graph_destroy(g);
-        for (uint32_t i = 0; i < n; i++) known |= out[i].grain == s.grain;
-        if (!known) out[n++] = s;
+    for (int64_t columns = 32; columns <= 256; columns *= 2) {
+        TnCut cut = tn_cut_of(k->g, k->kernel, columns);
+        bool known = cut.units < least;
+        for (uint32_t i = 0; i < n; i++) known |= out[i].grain == cut.grain;
+        if (!known) out[n++] = (TnSetting){cut.grain, k->now.near, k->now.far};
     }
     return n;
 }
@@ -216,62 +222,58 @@ static uint32_t grains(const Kernel *k, uint32_t threads, TnSetting *out) {
 static TernStatus tune_kernel(Tuner *t, Kernel *k, double share) {
     double begun = now(t), last = t->start + t->opt->seconds;
     TnSetting s[SETTINGS];
-    bool any = false, enough;
     for (int which = 0; which < 2; which++) {
         uint32_t n = which ? grains(k, t->opt->machine.threads, s) : distances(k, s);
         if (n < 2) continue;
         double end = begun + share * (which ? 1 : 0.55);
-        if (end > last) end = last;
         if (now(t) + t->opening >= last) break;
-        TN_TRY(turn(t, k, s, n, end, &enough));
-        any |= enough;
+        TN_TRY(turn(t, k, s, n, end < last ? end : last));
     }
-    k->how = any ? "" : "no time";
-    if (!any) return TERN_OK;
-    t->measured++;
-    t->better += !equal(k->was, k->now);
-    tn_tune_put(&t->table, &t->opt->machine, k->shape, k->now);
+    if (k->outcome == MEASURED) tn_tune_put(&t->table, &t->opt->machine, k->shape, k->now);
     return TERN_OK;
 }
 
 /* ---- All of them */
 
-static bool collect(Tuner *t, TnGraph *const *gs, uint32_t n) {
+/* The kernel that stands for those of a shape, new with its first place. */
+static uint32_t kernel_of(Tuner *t, const TnGraph *g, uint32_t k, const char *shape, size_t len) {
+    uint32_t at = tn_map_get(&t->by_shape, shape, len);
+    if (at != TN_MAP_NONE) return at;
+    const TnTuned *known = tn_tune_find(&t->table, &t->opt->machine, shape);
+    Kernel new = {.shape = tn_strndup(&t->arena, shape, len), .g = g, .kernel = k};
+    new.bytes = tn_type_bytes(&g->nodes[g->nodes[g->kernels[k].root].args[1]].type, NULL);
+    new.was = tn_tune_get(g, k);
+    new.now = known ? known->s : new.was;
+    new.outcome = known ? CACHED : NO_TIME;
+    tn_map_set(&t->by_shape, new.shape, len, (uint32_t)t->n);
+    TN_PUSH(t->v, t->n, t->cap, new);
+    return (uint32_t)t->n - 1;
+}
+
+static void collect(Tuner *t, TnGraph *const *gs, uint32_t n) {
     TnBuf shape = {0};
     for (uint32_t i = 0; i < n; i++) {
-        const TnGraph *g = gs[i];
+        TnGraph *g = gs[i];
         if (!t->opt->level || !g->level || strcmp(g->level, t->opt->level) != 0) continue;
         for (uint32_t k = 0; k < g->n_kernels; k++) {
-            if (!tn_tune_can(g, k)) continue;
-            shape.len = 0;
-            tn_tune_shape(g, k, &shape);
-            uint32_t at = tn_map_get(&t->by_shape, shape.data, shape.len);
-            if (at != TN_MAP_NONE) {
-                TN_CHECK(at < t->n && t->v);
-                t->v[at].times++;
-                continue;
-            }
-            const TnTuned *known;
-            const TnType *w = &g->nodes[g->nodes[g->kernels[k].root].args[1]].type;
-            Kernel new = {.g = g, .kernel = k, .times = 1, .how = "no time"};
-            new.shape = tn_strndup(&t->arena, shape.data, shape.len);
-            new.bytes = tn_type_bytes(w, NULL);
-            new.was = new.now = tn_tune_get(g, k);
-            if ((known = tn_tune_find(&t->table, &t->opt->machine, new.shape))) {
-                new.now = known->s;
-                new.how = "cached";
-                t->cached++;
-            }
-            tn_map_set(&t->by_shape, new.shape, shape.len, (uint32_t)t->n);
-            TN_PUSH(t->v, t->n, t->cap, new);
+            if (!shape_of(g, k, &shape)) continue;
+            Place place = {g, k, kernel_of(t, g, k, shape.data, shape.len)};
+            t->v[place.of].times++;
+            TN_PUSH(t->places, t->n_places, t->cap_places, place);
         }
     }
     tn_buf_free(&shape);
-    return t->n > t->cached;
 }
 
-static bool one_row(const Kernel *k) {
-    return k->g->rows_hi == 1;
+static uint32_t count(const Tuner *t, Outcome outcome) {
+    uint32_t n = 0;
+    for (size_t i = 0; i < t->n; i++) n += t->v[i].outcome == outcome;
+    return n;
+}
+
+/* Of the time, beside those of the others. */
+static uint32_t shares(const Kernel *k) {
+    return k->g->rows_hi == 1 ? 2 : 1;
 }
 
 static int by_use(const void *a, const void *b) {
@@ -281,51 +283,40 @@ static int by_use(const void *a, const void *b) {
     return u != v ? (u > v ? -1 : 1) : strcmp(x->shape, y->shape);
 }
 
-static TernStatus measure(Tuner *t, Kernel **order, uint32_t n) {
-    t->start = now(t);
-    for (uint32_t i = 0; i < n; i++) {
-        double left = t->start + t->opt->seconds - now(t), parts = 0;
-        uint64_t done = (uint64_t)(1000 * (t->opt->seconds - left)), all = (uint64_t)(1000 * t->opt->seconds);
-        if (t->opt->progress && t->opt->progress(t->opt->user, "tune", done < all ? done : all, all))
-            return tn_fail(t->err, TERN_ERR_CANCELLED, "compilation cancelled");
-        if (left <= t->opening) break;
-        for (uint32_t j = i; j < n; j++) parts += one_row(order[j]) ? 2 : 1;
-        TN_TRY(tune_kernel(t, order[i], left * (one_row(order[i]) ? 2 : 1) / parts));
-    }
-    return TERN_OK;
-}
-
-static TernStatus measure_new(Tuner *t) {
+/* Those that the cache did not know. */
+static TernStatus measure(Tuner *t) {
+    const TnTuneOptions *o = t->opt;
     Kernel **order = tn_xcalloc(t->n + 1, sizeof *order);
-    uint32_t n = 0;
-    for (size_t i = 0; i < t->n; i++)
-        if (*t->v[i].how == 'n') order[n++] = &t->v[i];
-    qsort(order, n, sizeof *order, by_use);
-    bool own = !t->opt->bench;
-    TernStatus s = TERN_OK;
-    if (own)
-        s = tn_tune_bench_create(&t->opt->machine, &t->bench, t->err);
-    else
-        t->bench = *t->opt->bench;
-    if (s == TERN_OK) {
-        s = measure(t, order, n);
-        if (own) tn_tune_bench_destroy(&t->bench);
+    uint32_t n = 0, all_shares = 0;
+    for (size_t i = 0; i < t->n; i++) {
+        if (t->v[i].outcome != NO_TIME) continue;
+        order[n++] = &t->v[i];
+        all_shares += shares(&t->v[i]);
     }
+    qsort(order, n, sizeof *order, by_use);
+    t->start = now(t);
+    TernStatus s = TERN_OK;
+    for (uint32_t i = 0; i < n && s == TERN_OK; i++) {
+        double used = now(t) - t->start, left = o->seconds - used;
+        uint64_t done = (uint64_t)(1000 * used), all = (uint64_t)(1000 * o->seconds);
+        if (o->progress && o->progress(o->user, "tune", done < all ? done : all, all))
+            s = tn_fail(t->err, TERN_ERR_CANCELLED, "compilation cancelled");
+        else if (left > t->opening)
+            s = tune_kernel(t, order[i], left * shares(order[i]) / all_shares);
+        else
+            break;
+        all_shares -= shares(order[i]);
+    }
+    t->seconds = now(t) - t->start;
     free(order);
     return s;
 }
 
 /* ---- Told */
 
-static void tell(Tuner *t, const char *fmt, ...) TN_PRINTF(2, 3);
-static void tell(Tuner *t, const char *fmt, ...) {
-    TnBuf b = {0};
-    va_list ap;
-    va_start(ap, fmt);
-    tn_buf_vprintf(&b, fmt, ap);
-    va_end(ap);
-    if (t->opt->text) t->opt->text(t->opt->user, b.data, b.len);
-    tn_buf_free(&b);
+static void tell(Tuner *t) {
+    if (t->opt->text && t->told.len) t->opt->text(t->opt->user, t->told.data, t->told.len);
+    t->told.len = 0;
 }
 
 static const char *shown(TnSetting s, char out[48]) {
@@ -333,57 +324,53 @@ static const char *shown(TnSetting s, char out[48]) {
     return out;
 }
 
-static void tell_all(Tuner *t, double seconds) {
+static void put_table(const Tuner *t, TnBuf *out) {
+    static const char *const words[] = {[NO_TIME] = "no time", [CACHED] = "cached"};
     const TnTuneOptions *o = t->opt;
-    tell(t,
-         "tuned for %s, %u thread%s, %s: %zu kernels, %u measured in %.1f s, %u from the cache, %u better "
-         "than before\n",
-         o->level ? o->level : "no level", o->machine.threads, o->machine.threads > 1 ? "s" : "",
-         o->machine.cpu, t->n, t->measured, seconds, t->cached, t->better);
-    if (!t->n) return;
-    tell(t, "  %-20s %-20s %6s  %s\n", "grain/near/far", "best", "gain", "kernel");
+    uint32_t better = 0;
+    for (size_t i = 0; i < t->n; i++)
+        better += t->v[i].outcome == MEASURED && !equal(t->v[i].was, t->v[i].now);
+    tn_buf_printf(out, "tuned for %s, %u thread%s, %s: %zu kernels, ", o->level ? o->level : "no level",
+                  o->machine.threads, o->machine.threads > 1 ? "s" : "", o->machine.cpu, t->n);
+    tn_buf_printf(out, "%u measured in %.1f s, %u from the cache, %u better than before\n",
+                  count(t, MEASURED), t->seconds, count(t, CACHED), better);
+    if (t->n) tn_buf_printf(out, "  %-20s %-20s %6s  %s\n", "grain/near/far", "best", "gain", "kernel");
     for (size_t i = 0; i < t->n; i++) {
         const Kernel *k = &t->v[i];
         char a[48], b[48], gain[16] = "";
+        const char *best = !equal(k->was, k->now)  ? shown(k->now, b)
+                           : k->outcome == NO_TIME ? ""
+                                                   : "the same";
         if (k->gain > 0) snprintf(gain, sizeof gain, "%.1f%%", 100 * k->gain);
-        bool changed = !equal(k->was, k->now);
-        tell(t, "  %-20s %-20s %6s  %s\n", shown(k->was, a),
-             changed          ? shown(k->now, b)
-             : *k->how == 'n' ? ""
-                              : "the same",
-             *k->how ? k->how : gain, k->shape);
+        tn_buf_printf(out, "  %-20s %-20s %6s  %s\n", shown(k->was, a), best,
+                      k->outcome == MEASURED ? gain : words[k->outcome], k->shape);
     }
-}
-
-static void apply(Tuner *t, TnGraph *const *gs, uint32_t n) {
-    TnBuf shape = {0};
-    for (uint32_t i = 0; i < n; i++) {
-        if (!t->opt->level || !gs[i]->level || strcmp(gs[i]->level, t->opt->level) != 0) continue;
-        for (uint32_t k = 0; k < gs[i]->n_kernels; k++) {
-            if (!tn_tune_can(gs[i], k)) continue;
-            shape.len = 0;
-            tn_tune_shape(gs[i], k, &shape);
-            uint32_t at = tn_map_get(&t->by_shape, shape.data, shape.len);
-            TN_CHECK(at < t->n && t->v);
-            tn_tune_set(gs[i], k, t->v[at].now);
-        }
-    }
-    tn_buf_free(&shape);
 }
 
 static TernStatus tune(Tuner *t, TnGraph *const *gs, uint32_t n) {
     const TnTuneOptions *o = t->opt;
     TernError why;
     if (o->cache && tn_tune_read(o->cache, &t->table, &why) != TERN_OK)
-        tell(t, "%s; this tuning cache is not used, and written anew\n", why.text);
-    bool new = collect(t, gs, n);
-    if (new) TN_TRY(measure_new(t));
-    apply(t, gs, n);
-    if (t->measured && o->cache && tn_tune_write(o->cache, &t->table, &why) != TERN_OK) {
-        if (o->must_write) return tn_fail(t->err, TERN_ERR_ENV, "%s", why.text);
-        tell(t, "%s; what was measured is not kept\n", why.text);
+        tn_buf_printf(&t->told, "%s; this tuning cache is not used, and written anew\n", why.text);
+    tell(t);
+    collect(t, gs, n);
+    if (count(t, NO_TIME)) {
+        if (o->bench)
+            t->bench = *o->bench;
+        else
+            TN_TRY(tn_tune_bench_create(&o->machine, &t->bench, t->err));
+        TernStatus s = measure(t);
+        if (!o->bench) tn_tune_bench_destroy(&t->bench);
+        TN_TRY(s);
     }
-    tell_all(t, new ? now(t) - t->start : 0);
+    for (size_t i = 0; i < t->n_places; i++)
+        tn_tune_set(t->places[i].g, t->places[i].kernel, t->v[t->places[i].of].now);
+    if (count(t, MEASURED) && o->cache && tn_tune_write(o->cache, &t->table, &why) != TERN_OK) {
+        if (o->must_write) return tn_fail(t->err, TERN_ERR_ENV, "%s", why.text);
+        tn_buf_printf(&t->told, "%s; what was measured is not kept\n", why.text);
+    }
+    put_table(t, &t->told);
+    tell(t);
     return TERN_OK;
 }
 
@@ -391,8 +378,10 @@ TernStatus tn_tune(TnGraph *const *gs, uint32_t n, const TnTuneOptions *options,
     Tuner t = {.opt = options, .err = err};
     TernStatus s = tune(&t, gs, n);
     free(t.v);
+    free(t.places);
     tn_map_free(&t.by_shape);
     tn_arena_free(&t.arena);
     tn_tune_free(&t.table);
+    tn_buf_free(&t.told);
     return s;
 }

@@ -143,18 +143,23 @@ int64_t tn_head_columns(const TnGraph *g, const TnKernel *k) {
     return head;
 }
 
-void tn_cut_columns(TnGraph *g, uint32_t kernel, int64_t columns) {
-    TnKernel *k = &g->kernels[kernel];
+TnCut tn_cut_of(const TnGraph *g, uint32_t kernel, int64_t columns) {
+    const TnKernel *k = &g->kernels[kernel];
     TnPart parts[TN_PARTS_MAX];
     uint32_t n = tn_kernel_parts(g, kernel, parts);
     int64_t head = tn_head_columns(g, k);
+    /* no parts: only who does a kernel whole can do it */
+    if (n == 0) return (TnCut){.grain = g->nodes[k->root].type.dim[1], .units = 1};
     if (columns > TN_CUT_MOST) columns = TN_CUT_MOST;
+    TnCut cut = {.grain = (columns + head - 1) / head * head};
+    for (uint32_t i = 0; i < n; i++) cut.units += (parts[i].n + cut.grain - 1) / cut.grain;
+    return cut;
+}
+
+void tn_cut_columns(TnGraph *g, uint32_t kernel, int64_t columns) {
+    TnKernel *k = &g->kernels[kernel];
+    TnCut cut = tn_cut_of(g, kernel, columns);
     k->axis = TN_AXIS_COLS;
-    k->grain = (columns + head - 1) / head * head;
-    k->units = 0;
-    for (uint32_t i = 0; i < n; i++) k->units += (parts[i].n + k->grain - 1) / k->grain;
-    if (n == 0) { /* no parts: only who does a kernel whole can do it */
-        k->grain = g->nodes[k->root].type.dim[1];
-        k->units = 1;
-    }
+    k->grain = cut.grain;
+    k->units = cut.units;
 }

@@ -94,13 +94,18 @@ typedef struct TnPart {
  * parts: more than 8, more than 4 slices in one, slices of slices, or values that are read whole besides (fuse makes
  * no such kernel, but a text may; no target needs to take it). */
 uint32_t tn_kernel_parts(const TnGraph *g, uint32_t kernel, TnPart out[TN_PARTS_MAX]);
-/* Cuts a kernel of columns (axis, grain, units) into units of at least `columns` of a part each, where there are as many:
- * whole heads, if the epilogue rotates heads or stores them. */
 int64_t tn_head_columns(const TnGraph *g, const TnKernel *k); /* that must stay together; 1: any */
 enum {
     TN_CUT_COLUMNS = 64, /* what tile takes */
     TN_CUT_MOST = 4096   /* larger ones are taken for this: a worker's scratch grows with it */
 };
+/* How a kernel of columns is cut into units of at least `columns` of a part each, where there are as many: into whole
+ * heads, if the epilogue rotates heads or stores them. */
+typedef struct TnCut {
+    int64_t grain, units;
+} TnCut;
+TnCut tn_cut_of(const TnGraph *g, uint32_t kernel, int64_t columns);
+/* Cuts it so: axis, grain, units. */
 void tn_cut_columns(TnGraph *g, uint32_t kernel, int64_t columns);
 /* The part an epilogue node behind a slice belongs to, or TN_NONE for nodes before the slices (they belong to
  * all). */
