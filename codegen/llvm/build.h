@@ -167,6 +167,7 @@ typedef struct TnIf {
     LLVMBasicBlockRef exit;
 } TnIf;
 TnIf tn_lb_if(TnLb *b, LLVMValueRef cond);
+TnIf tn_lb_if_between(TnLb *b, LLVMValueRef n, int64_t least, int64_t most); /* i64, both included */
 void tn_lb_if_end(TnLb *b, TnIf *i);
 /* The pointer itself, but LLVM cannot see what it was made from. A loop's pointer that goes through this each
  * turn stays a register of its own; else LLVM addresses everything by one index, and operands with an index
@@ -331,9 +332,10 @@ void tn_lb_cols_kernel(TnLb *b, const TnStrips *s);
  *
  * buf: scratch of tn_lb_groups_buf bytes. */
 typedef struct TnGroups {
-    int n_x, columns, n_sums;   /* rows of activations in a pass; columns of a block; sums */
-    int64_t passes, pass_bytes; /* of a group; from one's activations to the next one's. 0 is as 1 */
-    int64_t steps, narrow;      /* of a row; i16 sums must be widened after so many steps, 0: they are i32 */
+    int n_x, columns, n_sums; /* rows of activations in a pass; columns of a block; sums */
+    int64_t passes;           /* of a group; 0 is as 1 */
+    LLVMValueRef pass_bytes;  /* i64, with passes: from one's activations to the next one's */
+    int64_t steps, narrow;    /* of a row; i16 sums must be widened after so many steps, 0: they are i32 */
     int64_t row_bytes, step_bytes; /* of weights; a step is a multiple of 64 */
     int64_t x_bytes;               /* of a row of activations that a step reads */
     bool by_distance;              /* what is fetched is so far ahead as the kernel says (tn_lb_ahead) */

@@ -72,6 +72,11 @@ TnIf tn_lb_if(TnLb *b, LLVMValueRef cond) {
     return i;
 }
 
+TnIf tn_lb_if_between(TnLb *b, LLVMValueRef n, int64_t least, int64_t most) {
+    LLVMValueRef over = LLVMBuildSub(b->b, n, tn_lb_i64(b, least), "");
+    return tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntULE, over, tn_lb_i64(b, most - least), ""));
+}
+
 void tn_lb_if_end(TnLb *b, TnIf *i) {
     LLVMBuildBr(b->b, i->exit);
     LLVMPositionBuilderAtEnd(b->b, i->exit);

@@ -81,7 +81,8 @@ void tn_lb_groups(TnLb *b, const TnGroups *g, LLVMValueRef w, LLVMValueRef count
     LLVMValueRef behind = LLVMBuildAdd(b->b, u.i, tn_lb_i64(b, group), ""), end = tn_lb_min(b, behind, count);
     LLVMValueRef next = tn_lb_elem(b, w, behind, g->row_bytes);
     TnLoop p = tn_lb_loop(b, zero, tn_lb_i64(b, g->passes > 1 ? g->passes : 1), 1);
-    LLVMValueRef far_pass = tn_lb_carry(b, &p, next), pass_x = tn_lb_elem(b, x, p.i, g->pass_bytes);
+    LLVMValueRef far_pass = tn_lb_carry(b, &p, next), pass_x = x;
+    if (g->passes > 1) pass_x = tn_lb_at(b, x, LLVMBuildMul(b->b, p.i, g->pass_bytes, ""));
     if (!one) {
         TnLoop z = tn_lb_loop(b, u.i, end, columns);
         LLVMValueRef to = tn_lb_carry(b, &z, buf);

@@ -132,7 +132,7 @@ enum { MOST_ROWS = 8, PASS_ROWS = 4 };
 typedef struct Screen {
     TnGroups g;
     TnEnc enc;
-    int rows, all_rows;     /* of activations in a pass; in both. The second pass ends with the last row */
+    int rows;               /* of activations in a pass; the second pass ends with the last row */
     int64_t x_bytes, apart; /* of a row of q14; from its high limbs to its low ones */
     /* for each pass: what the codes' offset adds to each sum, i32; and the row's scale, a double each row and column */
     LLVMValueRef facts;
@@ -269,7 +269,7 @@ static void finish(TnLb *b, const void *user, LLVMValueRef *sum, LLVMValueRef co
     y = LLVMBuildFMul(b->b, y,
                       LLVMBuildFMul(b->b, by, tn_lb_load(b, wide, tn_lb_atc(b, facts, SCALE), 64), ""), "");
     y = LLVMBuildFPTrunc(b->b, y, LLVMVectorType(b->t_f32, (unsigned)n), "");
-    LLVMValueRef off = LLVMBuildMul(b->b, pass, s->out_pass, "");
+    LLVMValueRef off = s->g.passes > 1 ? LLVMBuildMul(b->b, pass, s->out_pass, "") : tn_lb_i64(b, 0);
     for (int r = 0; r < s->rows; r++) {
         for (int i = 0; i < columns; i++) lane[i] = r * columns + i;
         LLVMValueRef to = tn_lb_elem(b, tn_lb_at(b, s->out[r], off), col, 4);
@@ -282,11 +282,10 @@ static void finish(TnLb *b, const void *user, LLVMValueRef *sum, LLVMValueRef co
 static Screen screen_of(TnLb *b, const TnType *table, int n) {
     TnType q = tn_type(TN_ENC_q14, 2, (TnDim)1, table->dim[1]);
     int passes = n > PASS_ROWS ? 2 : 1, rows = (n + passes - 1) / passes;
-    Screen s = {.enc = table->enc, .rows = rows, .all_rows = n, .x_bytes = (int64_t)tn_row_bytes(&q)};
+    Screen s = {.enc = table->enc, .rows = rows, .x_bytes = (int64_t)tn_row_bytes(&q)};
     s.apart = (s.x_bytes - TN_Q14_HEAD) / 2;
     s.g = (TnGroups){.n_x = 2 * rows, .columns = rows == 2 ? 4 : 2, .passes = passes, .by_distance = n == 1};
     if (b->level->dot == TN_DOT_MADDUBS) s.g.columns = rows <= 2 ? 2 : 1;
-    s.g.pass_bytes = (n - rows) * s.x_bytes;
     s.g.n_sums = 2 * rows * s.g.columns;
     s.g.steps = ((int64_t)table->dim[1] + CODES - 1) / CODES;
     s.g.row_bytes = (int64_t)tn_row_bytes(table);
@@ -313,7 +312,8 @@ static void put_facts(TnLb *b, const Screen *s, LLVMValueRef x, int pass) {
     LLVMValueRef correction = LLVMConstNull(LLVMVectorType(b->t_i32, (unsigned)width));
     LLVMValueRef scale = LLVMGetUndef(doubles(b, s->rows * columns));
     for (int r = 0; r < s->rows; r++) {
-        LLVMValueRef row = tn_lb_atc(b, x, (pass * (s->all_rows - s->rows) + r) * s->x_bytes);
+        LLVMValueRef row = tn_lb_atc(b, x, r * s->x_bytes);
+        if (pass) row = tn_lb_at(b, row, s->g.pass_bytes);
         LLVMValueRef d = LLVMBuildFPExt(b->b, tn_lb_load(b, b->t_f32, row, 4), doubles(b, 1), "");
         for (int j = 0; j < columns; j++) scale = tn_lb_insert(b, scale, d, r * columns + j);
         for (int limb = 0; b->level->dot != TN_DOT_SDOT && limb < 2; limb++) {
@@ -328,25 +328,33 @@ static void put_facts(TnLb *b, const Screen *s, LLVMValueRef x, int pass) {
     tn_lb_store(b, scale, tn_lb_atc(b, to, SCALE), 64);
 }
 
-/* void (w, i64 count, x, acc, i64 stride, buf, scales) for n rows x */
+/* The number of rows of the function that takes n: with two passes an odd number's overlap by a row. */
+static int rows_for(int n) {
+    return n > PASS_ROWS ? (n + 1) / 2 * 2 : n;
+}
+
+/* void (w, i64 count, x, i64 n_x, acc, i64 stride, buf, scales) for n rows x or those that rows_for sends here */
 static LLVMValueRef strip_function(TnLb *b, const TnType *table, int n) {
     char name[64];
     snprintf(name, sizeof name, "screen_%s_k%lld_x%d", tn_encs[table->enc].name, (long long)table->dim[1], n);
     if (n == 1) tn_lb_ahead_name(b, name, sizeof name);
-    LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr};
+    LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr};
     LLVMValueRef fn;
-    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, 7, &fn);
+    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, 8, &fn);
     if (!back) return fn;
     LLVMValueRef w = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), x = LLVMGetParam(fn, 2);
-    LLVMValueRef acc = LLVMGetParam(fn, 3), stride = LLVMGetParam(fn, 4), buf = LLVMGetParam(fn, 5);
+    LLVMValueRef n_x = LLVMGetParam(fn, 3), acc = LLVMGetParam(fn, 4), stride = LLVMGetParam(fn, 5);
+    LLVMValueRef buf = LLVMGetParam(fn, 6);
     Screen s = screen_of(b, table, n);
     s.g.user = &s;
-    s.scales = LLVMGetParam(fn, 6);
+    s.scales = LLVMGetParam(fn, 7);
     s.facts = buf;
+    LLVMValueRef second = LLVMBuildSub(b->b, n_x, tn_lb_i64(b, s.rows), "");
+    s.g.pass_bytes = LLVMBuildMul(b->b, second, tn_lb_i64(b, s.x_bytes), "");
+    s.out_pass = LLVMBuildMul(b->b, second, stride, "");
     for (int pass = 0; pass < s.g.passes; pass++) put_facts(b, &s, x, pass);
     for (int r = 0; r < s.rows; r++)
         s.out[r] = tn_lb_at(b, acc, LLVMBuildMul(b->b, stride, tn_lb_i64(b, r), ""));
-    s.out_pass = LLVMBuildMul(b->b, stride, tn_lb_i64(b, n - s.rows), "");
     tn_lb_groups(b, &s.g, w, count, tn_lb_atc(b, x, TN_Q14_HEAD), tn_lb_atc(b, buf, 2 * FACTS));
     return tn_lb_shared_end(b, back);
 }
@@ -369,17 +377,17 @@ static const TnType *table_of(TnLb *b) {
 
 static void strip(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef acc,
                   LLVMValueRef buf) {
-    LLVMValueRef args[] = {w, n, x, acc, tn_lb_i64(b, 0), buf, scales_of(b, w)};
-    tn_lb_call_function(b, strip_function(b, table_of(b), 1), args, 7);
+    LLVMValueRef args[] = {w, n, x, tn_lb_i64(b, 1), acc, tn_lb_i64(b, 0), buf, scales_of(b, w)};
+    tn_lb_call_function(b, strip_function(b, table_of(b), 1), args, 8);
 }
 
 static void strips(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x,
                    LLVMValueRef acc, LLVMValueRef stride, LLVMValueRef buf) {
-    LLVMValueRef args[] = {w, n, x, acc, stride, buf, scales_of(b, w)};
+    LLVMValueRef args[] = {w, n, x, n_x, acc, stride, buf, scales_of(b, w)};
     int64_t most = tn_lb_most_rows(b, b->k->root);
-    for (int i = 1; i <= most && i <= MOST_ROWS; i++) {
-        TnIf is = tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntEQ, n_x, tn_lb_i64(b, i), ""));
-        tn_lb_call_function(b, strip_function(b, table_of(b), i), args, 7);
+    for (int i = 1; i <= most && i <= MOST_ROWS; i = rows_for(i) + 1) {
+        TnIf is = tn_lb_if_between(b, n_x, i, rows_for(i));
+        tn_lb_call_function(b, strip_function(b, table_of(b), rows_for(i)), args, 8);
         tn_lb_if_end(b, &is);
     }
 }
