@@ -306,11 +306,13 @@ void tn_lb_rows_kernel(TnLb *b);
  *            for all rows of the step, in `panels` bytes of scratch
  *   listed   may be NULL. As `strip`, for n of the columns behind w: those that list (i32, rising) names. TN_AHEAD
  *            more entries follow, which may be read ahead. Other places of acc stay as they are
+ *   arrange  may be NULL. Turns the n_x rows of a step, which are one block, into what `strips` then gets as x, once a worker
+ *            and launch, in `arranged` bytes of scratch
  *
  * acc has room for 32 columns behind n rounded up to 32; buf is scratch of `buf` bytes, for each call. */
 typedef struct TnStrips {
     int rows;
-    int64_t buf, panels;
+    int64_t buf, panels, arranged;
     void (*strip)(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef acc,
                   LLVMValueRef buf);
     void (*strips)(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x,
@@ -318,6 +320,7 @@ typedef struct TnStrips {
     void (*prepare)(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef panels);
     void (*listed)(TnLb *b, LLVMValueRef w, LLVMValueRef list, LLVMValueRef n, LLVMValueRef x,
                    LLVMValueRef acc, LLVMValueRef buf);
+    void (*arrange)(TnLb *b, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef to);
 } TnStrips;
 enum { TN_AHEAD = 4 };
 void tn_lb_cols_kernel(TnLb *b, const TnStrips *s);

@@ -1,6 +1,7 @@
 /* The skeleton of tmatmul and matmul: units are strips of root columns.
  *
  *   prologue, for every row of the step            (a worker's first tile: its result stays in the worker's cache)
+ *   the step's rows made ready, if the root wants that (`arrange`), likewise
  *   for each unit of the tile
  *     for each slice of the unit's part: its weights made ready, if the root wants that (`prepare`)
  *     for each block of rows                       (the strip's weights come from memory once, then from L2)
@@ -22,6 +23,7 @@ typedef struct Cols {
     int64_t in_stride, w_stride;
     LLVMValueRef acc, buf;    /* strips [slice][row of block][grain + 32] of 4 bytes; scratch */
     LLVMValueRef panels;      /* [slice] of what `prepare` makes */
+    LLVMValueRef arranged;    /* what `arrange` makes */
     LLVMValueRef list;        /* of columns of a gated part */
     int64_t acc_stride;       /* bytes */
     bool *skip;               /* nodes that are not of the part being emitted */
@@ -49,6 +51,17 @@ static void prologue(Cols *c) {
     tn_lb_if_end(b, &first);
 }
 
+/* The input as the root wants it, if not as it is: of all rows, which are one block. */
+static void arrange(Cols *c) {
+    TnLb *b = c->b;
+    if (c->block == 1 || !c->s->arrange) return;
+    TN_CHECK(tn_lb_most_rows(b, c->root) <= c->block);
+    c->arranged = tn_lb_scratch(b, (uint64_t)c->s->arranged);
+    TnIf first = tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntEQ, b->again, c->zero, ""));
+    c->s->arrange(b, c->in, c->rows, c->arranged);
+    tn_lb_if_end(b, &first);
+}
+
 static LLVMValueRef panels(Cols *c, uint32_t slice) {
     return tn_lb_atc(c->b, c->panels, (int64_t)slice * c->s->panels);
 }
@@ -63,7 +76,7 @@ static void strips(Cols *c, LLVMValueRef first, LLVMValueRef n, LLVMValueRef col
                    uint32_t slice) {
     TnLb *b = c->b;
     LLVMValueRef acc = tn_lb_atc(b, c->acc, (int64_t)slice * c->block * c->acc_stride);
-    LLVMValueRef x = tn_lb_elem(b, c->in, first, c->in_stride);
+    LLVMValueRef x = c->arranged ? c->arranged : tn_lb_elem(b, c->in, first, c->in_stride);
     if (c->block == 1)
         c->s->strip(b, weights(c, col), width, x, acc, c->buf);
     else
@@ -197,6 +210,7 @@ void tn_lb_cols_kernel(TnLb *b, const TnStrips *s) {
     c.skip = tn_xcalloc(k->n, sizeof *c.skip);
     for (size_t i = 0; i < TN_COUNT(c.mem); i++) c.mem[i] = tn_xcalloc(k->n, sizeof *c.mem[i]);
     prologue(&c);
+    arrange(&c);
     int64_t start = 0;
     for (uint32_t i = 0; i < n; i++) {
         part_units(&c, &parts[i], i, start);

@@ -273,8 +273,10 @@ static void strips(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVM
 static void kernel(TnLb *b) {
     int64_t rows = tn_lb_most_rows(b, b->k->root);
     int block = rows > MOST ? most(b) : MOST;
-    TnStrips s = {block, rows == 1 ? HALF * HALF * 4 : (int64_t)GROUP * MOST * BLOCK, 0, strip, strips, NULL,
-                  NULL};
+    TnStrips s = {.rows = block,
+                  .buf = rows == 1 ? HALF * HALF * 4 : (int64_t)GROUP * MOST * BLOCK,
+                  .strip = strip,
+                  .strips = strips};
     tn_lb_cols_kernel(b, &s);
 }
 

@@ -29,11 +29,26 @@ void tn_tm_strips(TnLb *b, int64_t k, LLVMValueRef panels, LLVMValueRef n, LLVMV
 void tn_tm_amx_strips(TnLb *b, int64_t k, LLVMValueRef panels, LLVMValueRef n, LLVMValueRef x,
                       LLVMValueRef n_x, LLVMValueRef acc, LLVMValueRef stride);
 
+/* Tiles of `rows` (i16) rows of so many bytes, `stride` (i64) bytes apart in memory. */
+LLVMValueRef tn_tile_load(TnLb *b, LLVMValueRef rows, int bytes, LLVMValueRef ptr, LLVMValueRef stride);
+void tn_tile_store(TnLb *b, LLVMValueRef rows, int bytes, LLVMValueRef ptr, LLVMValueRef stride,
+                   LLVMValueRef tile);
+
+/* ---- tmatmul_amx_few.c: up to TN_FEW rows by tiles. tn_tm_tiles_arrange emits a call that turns the step's n_x rows of q8
+ * into what the product takes, in `tn_tm_tiles_x` bytes. */
+int64_t tn_tm_tiles_x(int64_t k);
+int64_t tn_tm_tiles_buf(void); /* scratch for a call */
+void tn_tm_tiles_arrange(TnLb *b, int64_t k, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef to);
+void tn_tm_tiles(TnLb *b, int64_t k, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef acc,
+                 LLVMValueRef stride, LLVMValueRef buf);
+
 /* ---- tmatmul_few.c: 2 to 8 rows, weights as they stream from memory. */
 enum { TN_FEW = 8 };
 int64_t tn_tm_few_buf(TnLb *b, int64_t k); /* scratch for a call */
 void tn_tm_few(TnLb *b, int64_t k, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x,
                LLVMValueRef acc, LLVMValueRef stride, LLVMValueRef buf);
+/* Plane q of code bytes: 64 (or a register of) codes of a line, shifted down. */
+LLVMValueRef tn_tm_plane(TnLb *b, LLVMValueRef w, int q);
 /* n vectors of n i32 lanes, n = 4, 8 or 16: lane i of v[j] to lane j of v[i]. */
 void tn_tm_transpose(TnLb *b, LLVMValueRef *v, int n);
 

@@ -224,6 +224,16 @@ static void few(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMVal
     tn_tm_few(b, root_k(b), w, n, x, n_x, acc, stride, buf);
 }
 
+static void arrange(TnLb *b, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef to) {
+    tn_tm_tiles_arrange(b, root_k(b), x, n_x, to);
+}
+
+static void tiles(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef acc,
+                  LLVMValueRef stride, LLVMValueRef buf) {
+    (void)n_x;
+    tn_tm_tiles(b, root_k(b), w, n, x, acc, stride, buf);
+}
+
 static void prepare(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef panels) {
     tn_tm_prepare(b, w, n, root_k(b), panels);
 }
@@ -237,21 +247,30 @@ static void many(TnLb *b, LLVMValueRef panels, LLVMValueRef n, LLVMValueRef x, L
 static void kernel(TnLb *b) {
     int64_t most = tn_lb_most_rows(b, b->k->root), columns = (b->k->grain + 63) / 64 * 64, k = root_k(b);
     int64_t panels = columns / (b->level->bytes / 4) * tn_tm_panel_bytes(b, k);
-    TnStrips one = {1, 1024, 0, strip, few, NULL, listed},
-             some = {TN_FEW, tn_tm_few_buf(b, k), 0, strip, few, NULL, NULL};
-    TnStrips all = {tn_tm_block(b), 64, panels, strip, many, prepare, NULL};
-    tn_lb_cols_kernel(b, most == 1 ? &one : most <= TN_FEW || k > MOST_UNPACKED ? &some : &all);
+    TnStrips one = {.rows = 1, .buf = 1024, .strip = strip, .listed = listed};
+    TnStrips some = {.rows = TN_FEW, .buf = tn_tm_few_buf(b, k), .strips = few};
+    TnStrips some_tiles = {.rows = TN_FEW,
+                           .buf = tn_tm_tiles_buf(),
+                           .strips = tiles,
+                           .arrange = arrange,
+                           .arranged = tn_tm_tiles_x(k)};
+    TnStrips all = {.rows = tn_tm_block(b), .buf = 64, .panels = panels, .strips = many, .prepare = prepare};
+    const TnStrips *s = most == 1                             ? &one
+                        : most <= TN_FEW && b->level->amx     ? &some_tiles
+                        : most <= TN_FEW || k > MOST_UNPACKED ? &some
+                                                              : &all;
+    tn_lb_cols_kernel(b, s);
 }
 
 /* What the essays say, in numbers. With one row an accumulator has a plane, or two with MADDUBS, whose i16 then meets the
  * pairs of two planes in both halves of a line. With more rows codes are shifted down, so that only the whole sum must
- * fit; up to TN_FEW an i16 meets a pair of every plane in both halves, and with more yet it is a column, as its lane
+ * fit; up to TN_FEW (but of tiles) an i16 meets a pair of every plane in both halves, and with more yet it is a column, as its lane
  * is. */
 TnDot tn_llvm_dot(const TnLevel *level, int64_t rows) {
     bool pairs = level->dot == TN_DOT_MADDUBS;
     int lanes = level->bytes / 4;
     if (rows > 1) {
-        int meets = rows <= TN_FEW ? CODES / lanes : CODES;
+        int meets = rows <= TN_FEW && !level->amx ? CODES / lanes : CODES;
         return (TnDot){.code = 2,
                        .value = TN_RANGE_CODE,
                        .meets = meets,

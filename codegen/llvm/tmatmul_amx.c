@@ -25,14 +25,19 @@ static LLVMValueRef i16(TnLb *b, int v) {
     return LLVMConstInt(b->t_i16, (uint64_t)v, 0);
 }
 
-static LLVMValueRef tile_load(TnLb *b, LLVMValueRef rows, LLVMValueRef ptr, LLVMValueRef stride) {
-    LLVMValueRef args[] = {rows, i16(b, DEPTH), ptr, stride};
+LLVMValueRef tn_tile_load(TnLb *b, LLVMValueRef rows, int bytes, LLVMValueRef ptr, LLVMValueRef stride) {
+    LLVMValueRef args[] = {rows, i16(b, bytes), ptr, stride};
     return tn_lb_call(b, "llvm.x86.tileloadd64.internal", NULL, 0, args, 4);
 }
 
-static void tile_store(TnLb *b, LLVMValueRef rows, LLVMValueRef ptr, LLVMValueRef stride, LLVMValueRef tile) {
-    LLVMValueRef args[] = {rows, i16(b, DEPTH), ptr, stride, tile};
+void tn_tile_store(TnLb *b, LLVMValueRef rows, int bytes, LLVMValueRef ptr, LLVMValueRef stride,
+                   LLVMValueRef tile) {
+    LLVMValueRef args[] = {rows, i16(b, bytes), ptr, stride, tile};
     tn_lb_call(b, "llvm.x86.tilestored64.internal", NULL, 0, args, 5);
+}
+
+static LLVMValueRef tile_load(TnLb *b, LLVMValueRef rows, LLVMValueRef ptr, LLVMValueRef stride) {
+    return tn_tile_load(b, rows, DEPTH, ptr, stride);
 }
 
 static LLVMValueRef tile_dot(TnLb *b, LLVMValueRef rows, LLVMValueRef sum, LLVMValueRef x, LLVMValueRef c) {
@@ -90,7 +95,7 @@ static void product(TnLb *b, const Call *c, int tiles, LLVMValueRef rows, LLVMVa
         for (int p = 0; p < 2; p++) tn_lb_next(&k, 2 * t + p, tile_dot(b, rows, sum[2 * t + p], a, codes[p]));
     }
     tn_lb_loop_end(b, &k);
-    for (int i = 0; i < 2 * tiles; i++) tile_store(b, rows, at[i], c->stride, k.out[i]);
+    for (int i = 0; i < 2 * tiles; i++) tn_tile_store(b, rows, DEPTH, at[i], c->stride, k.out[i]);
 }
 
 /* n_x rows, a multiple of 32. */

@@ -48,8 +48,7 @@ int64_t tn_tm_few_buf(TnLb *b, int64_t k) {
     return most;
 }
 
-/* Plane q of code bytes. */
-static LLVMValueRef plane(TnLb *b, LLVMValueRef w, int q) {
+LLVMValueRef tn_tm_plane(TnLb *b, LLVMValueRef w, int q) {
     int size = b->level->bytes;
     if (q && b->level->dot == TN_DOT_SDOT) {
         w = LLVMBuildLShr(b->b, w, tn_lb_splat_const(b, LLVMConstInt(b->t_i8, 2 * (unsigned)q, 0), size), "");
@@ -73,7 +72,7 @@ static void line(TnLb *b, const void *user, LLVMValueRef *w, LLVMValueRef x, LLV
         LLVMValueRef c[16][4];
         for (int j = 0; j < g->columns; j++) {
             LLVMValueRef codes = tn_lb_load(b, tn_tm_bytes(b), tn_lb_atc(b, w[j], at), (unsigned)size);
-            for (int q = 0; q < 4; q++) c[j][q] = plane(b, codes, q);
+            for (int q = 0; q < 4; q++) c[j][q] = tn_tm_plane(b, codes, q);
         }
         for (int q = 0; q < 4; q++) {
             for (int r = 0; r < g->n_x; r++) {

@@ -48,6 +48,38 @@ static void test_products(void **state) {
     }
 }
 
+/* Up to eight rows: every number of them; K: less than a line, lines that are no whole chunk, one more than a chunk; columns:
+ * less than a tile, odd, strips that end within one. */
+static void test_few_rows(void **state) {
+    (void)state;
+    emulate_tiles();
+    static const int sizes[][3] = {{100, 33, 32},  {192, 5, 32},   {2560, 50, 64},
+                                   {1024, 16, 16}, {1280, 97, 20}, {6912, 20, 64}};
+    for (size_t i = 0; i < TN_COUNT(sizes); i++) {
+        int k = sizes[i][0], m = sizes[i][1], grain = sizes[i][2];
+        say("$w: p64[%d,%d] scale=0x1p-3 = random {seed=6}\n", m, k);
+        say_q8(k);
+        say("kernel @main {root=tmatmul, target=llvm, axis=cols, grain=%d, units=%d, barrier=1}\n"
+            "%%a: i32[T,%d] = tmatmul %%q, $w\n%%d: f32[T,%d] = dequant %%a, %%q, $w {off=0}\nend\n",
+            grain, (m + grain - 1) / grain, m, m);
+        uint64_t before = amx_emulator_products();
+        for (int rows = 1; rows <= 8; rows += 2) case_check_level("amx", 8, rows, rows + 1, false, "tmatmul");
+        if (emulated) assert_true(amx_emulator_products() > before);
+        case_done();
+    }
+}
+
+/* The quantiser inside the kernel: its rows are arranged once for all units of a worker. */
+static void test_few_rows_fused(void **state) {
+    (void)state;
+    emulate_tiles();
+    say("$w: p64[70,300] scale=0x1p-3 = random {seed=7}\n%%x: f32[T,300] = input {name=\"x\"}\n"
+        "kernel @main {root=tmatmul, target=llvm, axis=cols, grain=20, units=4, barrier=1}\n"
+        "%%q: q8[T,300] = quant %%x {off=0}\n%%a: i32[T,70] = tmatmul %%q, $w\n"
+        "%%d: f32[T,70] = dequant %%a, %%q, $w {off=4096}\nend\n");
+    for (int rows = 1; rows <= 8; rows += 2) case_check_level("amx", 8, rows, rows + 1, false, "tmatmul");
+}
+
 static void must(TernStatus s, const TernError *err) {
     if (s != TERN_OK) fail_msg("%s", err->text);
 }
@@ -144,6 +176,8 @@ int main(void) {
     printf("amx %s\n", emulated ? "is emulated" : "runs here");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_products, case_teardown),
+        cmocka_unit_test_teardown(test_few_rows, case_teardown),
+        cmocka_unit_test_teardown(test_few_rows_fused, case_teardown),
         cmocka_unit_test(test_whole_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,166 @@
+/* tmatmul with 2 to 8 rows of activations on AMX tiles.
+ *
+ * Here weights are the left operand, 16 rows of them by 64 codes: the four planes of a line of each, shifted down and
+ * masked, are four tiles as they lie, so nothing of the weights is transposed. The right operand is the rows of
+ * activations, [k/4][8 rows][4 codes], which are arranged so once a launch by each worker; rows that are not there are
+ * copies of the last. Sums are [16 columns][8 rows], so of these, 16 times fewer than weights, the end of a block makes
+ * rows. Unsigned codes times signed activations, less sum(a).
+ *
+ * A line of 256 weights is 7 operations and 4 stores for its planes, and a sixteenth of four products of 16 cycles and of
+ * their 8 loads of 16 lines, of which two go a cycle: 4 to 5 cycles whether for 2 rows or for 8. One core reads a line from
+ * memory in some 15, so memory is what it waits for; the same by vpdpbusd (tmatmul_few.c) takes 20 for 8 rows.
+ *
+ * Planes go through CHUNK lines of memory before tiles are loaded from them, for a tile waits until a store that it needs has
+ * reached the cache. Each plane has a tile of sums of its own: a product takes 52 cycles until the next one can add to
+ * the same. Weights are fetched into L2 a block ahead, in the order in which they are then read.
+ *
+ * K and the number of rows are arguments, so a module has each of the functions once. */
+#include <llvm-c/Core.h>
+#include "codegen/llvm/ternary.h"
+
+enum {
+    COLS = 16,
+    PLANES = 4,
+    CHUNK = 4,                    /* lines of a row of weights that are unpacked before they are used */
+    X_TILE = COLS * TN_FEW * 4,   /* bytes of 64 codes of all rows */
+    TILE = COLS * TN_LINE,        /* of a plane */
+    HEAD = 64,                    /* of the arranged rows: -sum(a) of each, i32 */
+    SUMS = CHUNK * PLANES * TILE, /* in buf, behind the planes: [plane][column], a line each */
+    BUF = SUMS + PLANES * TILE,
+};
+
+static int64_t lines_of(int64_t k) {
+    return (k + TN_CODES - 1) / TN_CODES;
+}
+
+int64_t tn_tm_tiles_x(int64_t k) {
+    return HEAD + lines_of(k) * PLANES * X_TILE;
+}
+
+int64_t tn_tm_tiles_buf(void) {
+    return BUF;
+}
+
+static LLVMTypeRef eight(TnLb *b) {
+    return LLVMVectorType(b->t_i32, TN_FEW);
+}
+
+/* void (x, i64 lines, i64 n_x, to) */
+static LLVMValueRef arrange_function(TnLb *b) {
+    LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_i64, b->t_ptr};
+    LLVMValueRef fn;
+    LLVMBasicBlockRef back = tn_lb_shared(b, "tmatmul_tiles_x", params, 4, &fn);
+    if (!back) return fn;
+    LLVMValueRef lines = LLVMGetParam(fn, 1), n_x = LLVMGetParam(fn, 2), to = LLVMGetParam(fn, 3);
+    LLVMValueRef codes = LLVMBuildMul(b->b, lines, tn_lb_i64(b, TN_CODES), "");
+    LLVMValueRef row_bytes = LLVMBuildAdd(b->b, codes, tn_lb_i64(b, TN_Q8_HEAD), "");
+    LLVMValueRef last = tn_lb_max(b, LLVMBuildSub(b->b, n_x, tn_lb_i64(b, 1), ""), tn_lb_i64(b, 0));
+    LLVMValueRef row[TN_FEW];
+    for (int r = 0; r < TN_FEW; r++) {
+        LLVMValueRef i = tn_lb_min(b, tn_lb_i64(b, r), last);
+        row[r] = tn_lb_at(b, LLVMGetParam(fn, 0), LLVMBuildMul(b->b, i, row_bytes, ""));
+        LLVMValueRef sum = tn_lb_load(b, b->t_i32, tn_lb_atc(b, row[r], 4), 4);
+        tn_lb_store(b, LLVMBuildNeg(b->b, sum, ""), tn_lb_atc(b, to, 4 * r), 4);
+    }
+    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), codes, TN_FEW * 4);
+    LLVMValueRef at = tn_lb_elem(b, tn_lb_atc(b, to, HEAD), l.i, TN_FEW), v[TN_FEW];
+    for (int r = 0; r < TN_FEW; r++)
+        v[r] = tn_lb_load(b, eight(b), tn_lb_atc(b, tn_lb_at(b, row[r], l.i), TN_Q8_HEAD), TN_FEW * 4);
+    tn_tm_transpose(b, v, TN_FEW);
+    for (int i = 0; i < TN_FEW; i++)
+        tn_lb_store(b, v[i], tn_lb_atc(b, at, (int64_t)i * TN_FEW * 4), TN_FEW * 4);
+    tn_lb_loop_end(b, &l);
+    return tn_lb_shared_end(b, back);
+}
+
+void tn_tm_tiles_arrange(TnLb *b, int64_t k, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef to) {
+    LLVMValueRef args[] = {x, tn_lb_i64(b, lines_of(k)), n_x, to};
+    tn_lb_call_function(b, arrange_function(b), args, 4);
+}
+
+/* The planes of `here` lines from byte `from` of each of the block's rows on, to buf: [line][plane][row]. */
+static void unpack(TnLb *b, LLVMValueRef w, LLVMValueRef row_bytes, LLVMValueRef col, LLVMValueRef last,
+                   LLVMValueRef from, LLVMValueRef here, LLVMValueRef buf) {
+    LLVMValueRef zero = tn_lb_i64(b, 0), block = LLVMBuildMul(b->b, row_bytes, tn_lb_i64(b, COLS), "");
+    TnLoop m = tn_lb_loop(b, zero, tn_lb_i64(b, COLS), 1);
+    LLVMValueRef row = tn_lb_min(b, LLVMBuildAdd(b->b, col, m.i, ""), last);
+    row = tn_lb_at(b, tn_lb_at(b, w, LLVMBuildMul(b->b, row, row_bytes, "")), from);
+    TnLoop i = tn_lb_loop(b, zero, here, 1);
+    LLVMValueRef at = tn_lb_elem(b, row, i.i, TN_LINE);
+    tn_lb_prefetch(b, tn_lb_at(b, at, block), 2);
+    LLVMValueRef codes = tn_lb_load(b, tn_tm_bytes(b), at, TN_LINE);
+    LLVMValueRef to = tn_lb_elem(b, tn_lb_elem(b, buf, m.i, TN_LINE), i.i, PLANES * TILE);
+    for (int q = 0; q < PLANES; q++)
+        tn_lb_store(b, tn_tm_plane(b, codes, q), tn_lb_atc(b, to, q * TILE), TN_LINE);
+    tn_lb_loop_end(b, &i);
+    tn_lb_loop_end(b, &m);
+}
+
+/* The block's sums at `sums`, as rows of 16 columns at acc. */
+static void finish(TnLb *b, LLVMValueRef sums, LLVMValueRef minus, LLVMValueRef acc, LLVMValueRef stride) {
+    for (int half = 0; half < COLS; half += TN_FEW) {
+        LLVMValueRef v[TN_FEW];
+        for (int i = 0; i < TN_FEW; i++) {
+            v[i] = minus;
+            for (int q = 0; q < PLANES; q++) {
+                LLVMValueRef at = tn_lb_atc(b, sums, q * TILE + (half + i) * TN_LINE);
+                v[i] = LLVMBuildAdd(b->b, v[i], tn_lb_load(b, eight(b), at, TN_LINE), "");
+            }
+        }
+        tn_tm_transpose(b, v, TN_FEW);
+        for (int r = 0; r < TN_FEW; r++) {
+            LLVMValueRef to = tn_lb_at(b, acc, LLVMBuildMul(b->b, stride, tn_lb_i64(b, r), ""));
+            tn_lb_store(b, v[r], tn_lb_atc(b, to, half * 4), 4);
+        }
+    }
+}
+
+/* void (w, i64 count, i64 lines, x, acc, i64 stride, buf) */
+static LLVMValueRef tiles_function(TnLb *b) {
+    LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_i64, b->t_ptr, b->t_ptr, b->t_i64, b->t_ptr};
+    LLVMValueRef fn;
+    LLVMBasicBlockRef back = tn_lb_shared(b, "tmatmul_tiles", params, 7, &fn);
+    if (!back) return fn;
+    LLVMValueRef w = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), lines = LLVMGetParam(fn, 2);
+    LLVMValueRef x = LLVMGetParam(fn, 3), acc = LLVMGetParam(fn, 4), stride = LLVMGetParam(fn, 5);
+    LLVMValueRef buf = LLVMGetParam(fn, 6), sums = tn_lb_atc(b, buf, SUMS), zero = tn_lb_i64(b, 0);
+    LLVMValueRef row_bytes = LLVMBuildMul(b->b, lines, tn_lb_i64(b, TN_LINE), "");
+    LLVMValueRef last = LLVMBuildSub(b->b, count, tn_lb_i64(b, 1), "");
+    LLVMValueRef minus = tn_lb_load(b, eight(b), x, 64);
+    LLVMValueRef sixteen = LLVMConstInt(b->t_i16, COLS, 0), wide = LLVMConstInt(b->t_i16, TN_FEW * 4, 0),
+                 deep = LLVMConstInt(b->t_i16, TN_LINE, 0);
+    x = tn_lb_atc(b, x, HEAD);
+    TnLoop c = tn_lb_loop(b, zero, count, COLS);
+    LLVMValueRef sum[PLANES], shape[] = {sixteen, wide};
+    for (int q = 0; q < PLANES; q++) sum[q] = tn_lb_call(b, "llvm.x86.tilezero.internal", NULL, 0, shape, 2);
+    TnLoop l = tn_lb_loop(b, zero, lines, CHUNK);
+    for (int q = 0; q < PLANES; q++) sum[q] = tn_lb_carry(b, &l, sum[q]);
+    LLVMValueRef here = tn_lb_min(b, LLVMBuildSub(b->b, lines, l.i, ""), tn_lb_i64(b, CHUNK));
+    unpack(b, w, row_bytes, c.i, last, LLVMBuildMul(b->b, l.i, tn_lb_i64(b, TN_LINE), ""), here, buf);
+    TnLoop i = tn_lb_loop(b, zero, here, 1);
+    for (int q = 0; q < PLANES; q++) sum[q] = tn_lb_carry(b, &i, sum[q]);
+    LLVMValueRef codes = tn_lb_elem(b, buf, i.i, PLANES * TILE);
+    LLVMValueRef a = tn_lb_elem(b, x, LLVMBuildAdd(b->b, l.i, i.i, ""), PLANES * X_TILE);
+    for (int q = 0; q < PLANES; q++) {
+        LLVMValueRef left =
+            tn_tile_load(b, sixteen, TN_LINE, tn_lb_atc(b, codes, q * TILE), tn_lb_i64(b, TN_LINE));
+        LLVMValueRef right =
+            tn_tile_load(b, sixteen, TN_FEW * 4, tn_lb_atc(b, a, q * X_TILE), tn_lb_i64(b, TN_FEW * 4));
+        LLVMValueRef args[] = {sixteen, wide, deep, sum[q], left, right};
+        tn_lb_next(&i, q, tn_lb_call(b, "llvm.x86.tdpbusd.internal", NULL, 0, args, 6));
+    }
+    tn_lb_loop_end(b, &i);
+    for (int q = 0; q < PLANES; q++) tn_lb_next(&l, q, i.out[q]);
+    tn_lb_loop_end(b, &l);
+    for (int q = 0; q < PLANES; q++)
+        tn_tile_store(b, sixteen, TN_FEW * 4, tn_lb_atc(b, sums, q * TILE), tn_lb_i64(b, TN_LINE), l.out[q]);
+    finish(b, sums, minus, tn_lb_elem(b, acc, c.i, 4), stride);
+    tn_lb_loop_end(b, &c);
+    return tn_lb_shared_end(b, back);
+}
+
+void tn_tm_tiles(TnLb *b, int64_t k, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef acc,
+                 LLVMValueRef stride, LLVMValueRef buf) {
+    LLVMValueRef args[] = {w, n, tn_lb_i64(b, lines_of(k)), x, acc, stride, buf};
+    tn_lb_call_function(b, tiles_function(b), args, 7);
+}
