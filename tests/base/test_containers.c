@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "runtime/base/arena.h"
 #include "runtime/base/buf.h"
 #include "runtime/base/hash.h"
 #include "runtime/base/map.h"
-#include "runtime/base/os.h"
 
 static void arena_gives_zeroed_aligned_memory_apart(void **state) {
     (void)state;
@@ -83,13 +83,13 @@ static void map_holds_a_million_keys(void **state) {
     char(*keys)[12] = tn_xcalloc(N, sizeof *keys);
     TnMap m = {0};
     assert_int_equal(tn_map_get(&m, "x", 1), TN_MAP_NONE);
-    double start = tn_os_seconds();
+    clock_t start = clock();
     for (uint32_t i = 0; i < N; i++) {
         snprintf(keys[i], sizeof keys[i], "%u", i);
         assert_int_equal(tn_map_set(&m, keys[i], strlen(keys[i]), i), TN_MAP_NONE);
     }
     for (uint32_t i = 0; i < N; i++) assert_int_equal(tn_map_get(&m, keys[i], strlen(keys[i])), i);
-    double seconds = tn_os_seconds() - start;
+    double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
     print_message("1e6 keys set and found in %.2f s\n", seconds);
     assert_true(seconds < 20); /* valgrind included; a quadratic map would need hours */
     assert_int_equal(m.n, N);

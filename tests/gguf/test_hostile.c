@@ -5,6 +5,7 @@
 #include "gguf/eval_model.h"
 #include <stdio.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 #include "gguf/refuse.h"
 #include "runtime/text/text.h"
@@ -67,12 +68,13 @@ static void attempt(const char *what, const void *bytes, size_t n, Tally *tally)
     TnFacts f;
     uint8_t *exact = malloc(n ? n : 1);
     memcpy(exact, bytes, n);
-    double start = tn_os_seconds();
+    clock_t start = clock(); /* of this process: other work on the machine is not the reader's */
     limit_memory(n);
     TernStatus st = tn_gguf_open_memory(exact, n, "m.gguf", false, &gg, &err);
     if (st == TERN_OK) st = tn_gguf_graph(gg, NULL, &g, &f, &err);
     limit_memory(0);
-    if (tn_os_seconds() - start > 1.0) fail_msg("%s: took %.2f s", what, tn_os_seconds() - start);
+    double took = (double)(clock() - start) / CLOCKS_PER_SEC;
+    if (took > 1.0) fail_msg("%s: took %.2f s", what, took);
     if (st == TERN_OK) {
         assert_verified(g);
         if (f.vocab) {
@@ -359,11 +361,11 @@ static void large_tables_are_quick(void **state) {
     }
     tn_buf_align(&file, 32);
     (void)tn_buf_grow(&file, offset);
-    double start = tn_os_seconds();
+    clock_t start = clock();
     Tally t = {0};
     attempt("large tables", file.data, file.len, &t); /* itself at most a second */
     assert_int_equal(t.refused, 1);                   /* there is no architecture */
-    assert_true(tn_os_seconds() - start < 2.0);
+    assert_true(clock() - start < 2 * CLOCKS_PER_SEC);
     tn_buf_free(&file);
 }
 

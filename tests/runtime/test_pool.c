@@ -47,15 +47,18 @@ static void barrier_orders(void **state) {
         Stress s = {.pool = pool_of(n), .n = n};
         assert_true(tn_pool_acquire(s.pool));
         assert_false(tn_pool_acquire(s.pool));
-        double start = tn_os_seconds();
-        tn_pool_run(s.pool, stress, &s);
-        double t = tn_os_seconds() - start;
-        s.turn = 0;
-        tn_pool_run(s.pool, stress, &s); /* a second job, after the workers may have parked */
+        double t = 1e9;
+        for (int i = 0; i < 3;
+             i++) { /* behind the first the workers may have parked; the best: others may be busy here */
+            s.turn = 0;
+            double start = tn_os_seconds();
+            tn_pool_run(s.pool, stress, &s);
+            if (tn_os_seconds() - start < t) t = tn_os_seconds() - start;
+        }
         tn_pool_release(s.pool);
         for (uint32_t w = 0; w < n; w++) {
             assert_int_equal(s.wrong[w], 0);
-            assert_int_equal(s.seen[w], 2);
+            assert_int_equal(s.seen[w], 3);
         }
         print_message("  %u threads on %u processors: %.2f us a barrier\n", n, tn_os_cpus(),
                       t / (2 * ROUNDS) * 1e6);
