@@ -210,8 +210,8 @@ typedef struct Work {
     atomic_bool stop;
 } Work;
 
-/* Kernels of one number share most of their functions: a product's are for rows of weights of one kind and length, and for
- * so many rows of activations. */
+/* Kernels of one number share most of their functions: a product's are for rows of weights of one kind and length, and a
+ * ternary one's for so many rows of activations. */
 static uint64_t kin_of(const TnEmitJob *job) {
     const TnGraph *g = job->g;
     const TnKernel *k = &g->kernels[job->kernel];
@@ -220,7 +220,7 @@ static uint64_t kin_of(const TnEmitJob *job) {
     if (root->n_args < 2) return 0;
     const TnType *w = &g->nodes[root->args[1]].type;
     uint64_t columns = w->rank ? (uint64_t)w->dim[w->rank - 1] & UINT32_MAX : 0;
-    uint64_t rows = g->rows_hi > TN_FEW ? 2 : g->rows_hi > 1;
+    uint64_t rows = root->op != TN_OP_tmatmul ? 0 : g->rows_hi > TN_FEW ? 2 : g->rows_hi > 1;
     return (uint64_t)(root->op + 1) << 56 | (uint64_t)w->enc << 48 | rows << 40 | columns;
 }
 
