@@ -63,16 +63,18 @@ TernStatus tn_lex_text(const char *text, size_t n, size_t *out_at, TernError *er
         if (s[i] == '\r') return FAIL("carriage return; lines end with a line feed alone");
         if ((s[i] < 0x20 && s[i] != '\n' && s[i] != '\t') || s[i] == 0x7f)
             return FAIL("control byte 0x%02x", s[i]);
-        i++;
+        do i++; /* empty lines may be many */
+        while (i < n && s[i] == '\n');
     }
     return TERN_OK;
 }
 
 void tn_lex_place(const char *text, size_t at, uint32_t *out_line, uint32_t *out_col) {
-    const char *line = text;
+    size_t line = at; /* a hostile text may be 2^30 newlines, or one line: a byte at a time, both ways */
     *out_line = 1;
-    for (const char *q; (q = memchr(line, '\n', (size_t)(text + at - line))); line = q + 1) ++*out_line;
-    *out_col = (uint32_t)(text + at - line) + 1;
+    for (size_t i = 0; i < at; i++) *out_line += text[i] == '\n';
+    while (line > 0 && text[line - 1] != '\n') line--;
+    *out_col = (uint32_t)(at - line) + 1;
 }
 
 /* ---- tokens */

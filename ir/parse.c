@@ -488,11 +488,10 @@ static bool parse_version(Parser *p) {
 static void parse_lines(Parser *p, const char *text, const char *end) {
     bool version = false;
     while (text < end && !p->fatal && p->diag->n < ERRORS_MAX) {
-        if (*text == '\n') { /* a hostile text may be 2^30 of them */
-            text++;
-            p->line++;
-            continue;
-        }
+        const char *empty = text; /* a hostile text may be 2^30 empty lines */
+        while (text < end && *text == '\n') text++;
+        p->line += (uint32_t)(text - empty);
+        if (text == end) break;
         const char *stop = memchr(text, '\n', (size_t)(end - text));
         if (!stop) stop = end;
         p->line++;
