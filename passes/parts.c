@@ -147,9 +147,9 @@ TnCut tn_cut_of(const TnGraph *g, uint32_t kernel, int64_t columns) {
     const TnKernel *k = &g->kernels[kernel];
     TnPart parts[TN_PARTS_MAX];
     uint32_t n = tn_kernel_parts(g, kernel, parts);
-    int64_t head = tn_head_columns(g, k);
     /* no parts: only who does a kernel whole can do it */
     if (n == 0) return (TnCut){.grain = g->nodes[k->root].type.dim[1], .units = 1};
+    int64_t head = tn_head_columns(g, k);
     if (columns > TN_CUT_MOST) columns = TN_CUT_MOST;
     TnCut cut = {.grain = (columns + head - 1) / head * head};
     for (uint32_t i = 0; i < n; i++) cut.units += (parts[i].n + cut.grain - 1) / cut.grain;

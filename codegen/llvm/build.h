@@ -28,7 +28,7 @@ typedef struct TnLevel {
     uint32_t number; /* TN_LEVEL_* */
     TnDotKind dot;
     int bytes; /* of the widest vector register */
-    bool amx;  /* tiles for products of many rows */
+    bool amx;  /* tiles for products of 2 rows and more */
 } TnLevel;
 const TnLevel *tn_llvm_level(const char *name); /* NULL if not lowered */
 /* tmatmul.c: how sums of ternary products are held, for steps of up to so many rows. */
@@ -306,7 +306,7 @@ void tn_lb_rows_kernel(TnLb *b);
  *            for all rows of the step, in `panels` bytes of scratch
  *   listed   may be NULL. As `strip`, for n of the columns behind w: those that list (i32, rising) names. TN_AHEAD
  *            more entries follow, which may be read ahead. Other places of acc stay as they are
- *   arrange  may be NULL. Turns the n_x rows of a step, which are one block, into what `strips` then gets as x, once a worker
+ *   arrange  may be NULL. Turns the n_x (1..rows) rows of a step, which are one block, into what `strips` then gets as x, once a worker
  *            and launch, in `arranged` bytes of scratch
  *
  * acc has room for 32 columns behind n rounded up to 32; buf is scratch of `buf` bytes, for each call. */

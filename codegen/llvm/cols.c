@@ -54,7 +54,7 @@ static void prologue(Cols *c) {
 /* The input as the root wants it, if not as it is: of all rows, which are one block. */
 static void arrange(Cols *c) {
     TnLb *b = c->b;
-    if (c->block == 1 || !c->s->arrange) return;
+    if (!c->s->arrange) return;
     TN_CHECK(tn_lb_most_rows(b, c->root) <= c->block);
     c->arranged = tn_lb_scratch(b, (uint64_t)c->s->arranged);
     TnIf first = tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntEQ, b->again, c->zero, ""));

@@ -194,7 +194,7 @@ typedef struct Job {
 
 typedef struct Batch {
     uint32_t first, n; /* in Work.order */
-    TnLb lb;           /* the module, until it is spent */
+    TnLb lb;           /* its m and c: the module, until it is spent */
     uint64_t size;     /* instructions: about the time that it will take */
     LLVMMemoryBufferRef object;
 } Batch;
@@ -212,7 +212,7 @@ typedef struct Work {
 
 /* Kernels of one number share most of their functions: a product's are for rows of weights of one kind and length, and a
  * ternary one's for so many rows of activations. */
-static uint64_t kin_of(const TnEmitJob *job) {
+static uint64_t kin_of(const TnEmitJob *job, const TnLevel *level) {
     const TnGraph *g = job->g;
     const TnKernel *k = &g->kernels[job->kernel];
     if (k->root == TN_NONE) return 0;
@@ -221,6 +221,7 @@ static uint64_t kin_of(const TnEmitJob *job) {
     const TnType *w = &g->nodes[root->args[1]].type;
     uint64_t columns = w->rank ? (uint64_t)w->dim[w->rank - 1] & UINT32_MAX : 0;
     uint64_t rows = root->op != TN_OP_tmatmul ? 0 : g->rows_hi > TN_FEW ? 2 : g->rows_hi > 1;
+    if (rows && level->amx) columns = 0; /* what goes by tiles takes it as an argument */
     return (uint64_t)(root->op + 1) << 56 | (uint64_t)w->enc << 48 | rows << 40 | columns;
 }
 
@@ -233,7 +234,7 @@ static int by_kin(const void *x, const void *y) {
 static void cut_batches(Work *w) {
     w->order = tn_xcalloc(w->n + 1, sizeof *w->order);
     w->batches = tn_xcalloc(w->n + 1, sizeof *w->batches);
-    for (uint32_t i = 0; i < w->n; i++) w->order[i] = (Job){kin_of(&w->jobs[i]), i};
+    for (uint32_t i = 0; i < w->n; i++) w->order[i] = (Job){kin_of(&w->jobs[i], w->level), i};
     qsort(w->order, w->n, sizeof *w->order, by_kin);
     for (uint32_t i = 0; i < w->n; i++) {
         Batch *last = w->n_batches ? &w->batches[w->n_batches - 1] : NULL;
@@ -280,7 +281,9 @@ static void take_batches(Work *w, TnProgressFn *progress, void *user) {
         const char *first = w->jobs[w->order[batch->first].index].symbol;
         tn_llvm_note(first, "and its batch");
         batch->object = finish(batch->lb.m, machine, LLVMObjectFile, first);
+        LLVMContextDispose(batch->lb.c);
         batch->lb.m = NULL;
+        batch->lb.c = NULL;
         uint32_t done = atomic_fetch_add(&w->done, batch->n) + batch->n;
         if (progress && progress(user, "codegen", done, w->n)) atomic_store(&w->stop, true);
     }
@@ -318,8 +321,8 @@ static void close_batches(Work *w) {
     for (uint32_t i = 0; i < w->n_batches; i++) {
         Batch *batch = &w->batches[i];
         if (batch->lb.m) LLVMDisposeModule(batch->lb.m);
+        if (batch->lb.c) LLVMContextDispose(batch->lb.c);
         if (batch->object) LLVMDisposeMemoryBuffer(batch->object);
-        LLVMContextDispose(batch->lb.c);
     }
     free(w->order);
     free(w->batches);

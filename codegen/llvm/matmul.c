@@ -257,10 +257,9 @@ static void strips(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVM
     tn_lb_if_end(b, &one);
     /* the least size that holds n_x rows; a block of many rows is a whole one but at the end */
     for (size_t i = 0; i < TN_COUNT(sizes) && below < many - 1; i++) {
-        LLVMValueRef lo = LLVMBuildICmp(b->b, LLVMIntSGT, n_x, tn_lb_i64(b, below), "");
+        int64_t from = below + 1;
         below = sizes[i] < many ? sizes[i] : many - 1;
-        LLVMValueRef hi = LLVMBuildICmp(b->b, LLVMIntSLE, n_x, tn_lb_i64(b, below), "");
-        TnIf is = tn_lb_if(b, LLVMBuildAnd(b->b, lo, hi, ""));
+        TnIf is = tn_lb_if_between(b, n_x, from, below);
         tn_lb_call_function(b, some_function(b, enc, k, sizes[i], true), args, 7);
         tn_lb_if_end(b, &is);
     }

@@ -1,5 +1,5 @@
 /* tmatmul over p64 weights: the exact integer sums. This file has the product with one row, which streams the
- * weights; tmatmul_few.c takes 2 to 8 rows, tmatmul_rows.c more.
+ * weights; tmatmul_few.c takes 2 to 8 rows (by tiles tmatmul_amx_few.c), tmatmul_rows.c more.
  *
  * A line of 64 bytes holds 256 codes c = w + 1 of one row, byte j and bits 2q.. being weight 64q + j. The
  * code bits are masked, not shifted: accumulator q sums c * 4^q * a and is shifted once at the end, which is
@@ -264,8 +264,8 @@ static void kernel(TnLb *b) {
 
 /* What the essays say, in numbers. With one row an accumulator has a plane, or two with MADDUBS, whose i16 then meets the
  * pairs of two planes in both halves of a line. With more rows codes are shifted down, so that only the whole sum must
- * fit; up to TN_FEW (but of tiles) an i16 meets a pair of every plane in both halves, and with more yet it is a column, as its lane
- * is. */
+ * fit; up to TN_FEW an i16 meets a pair of every plane in both halves, and with more yet it is a column, as its lane
+ * is. Of tiles the products of a line all end in one i32. */
 TnDot tn_llvm_dot(const TnLevel *level, int64_t rows) {
     bool pairs = level->dot == TN_DOT_MADDUBS;
     int lanes = level->bytes / 4;

@@ -3,18 +3,20 @@
  * Here weights are the left operand, 16 rows of them by 64 codes: the four planes of a line of each, shifted down and
  * masked, are four tiles as they lie, so nothing of the weights is transposed. The right operand is the rows of
  * activations, [k/4][8 rows][4 codes], which are arranged so once a launch by each worker; rows that are not there are
- * copies of the last. Sums are [16 columns][8 rows], so of these, 16 times fewer than weights, the end of a block makes
- * rows. Unsigned codes times signed activations, less sum(a).
+ * copies of the last. Sums come out as [16 columns][8 rows] and are far fewer than weights (at K = 2560 one for 80), so it is
+ * they that are transposed, at the end of a block. Unsigned codes times signed activations, less sum(a).
  *
- * A line of 256 weights is 7 operations and 4 stores for its planes, and a sixteenth of four products of 16 cycles and of
- * their 8 loads of 16 lines, of which two go a cycle: 4 to 5 cycles whether for 2 rows or for 8. One core reads a line from
- * memory in some 15, so memory is what it waits for; the same by vpdpbusd (tmatmul_few.c) takes 20 for 8 rows.
+ * Predicted, for no machine with AMX was there: a line of 256 weights is 7 operations and 4 stores for its planes, and a
+ * sixteenth of four products of 16 cycles and of their loads, 64 lines of weights and 32 of activations of which L1 gives two a
+ * cycle: 4 to 5 cycles whether for 2 rows or for 8. Above K of some 3,500 the arranged rows do not stay in L1 beside the planes, and
+ * two of its lines come from L2 for each line of weights, 3 of those cycles. One core reads a line from memory in some 15, so memory is
+ * what it waits for; the same by vpdpbusd (tmatmul_few.c) takes 20 for 8 rows.
  *
  * Planes go through CHUNK lines of memory before tiles are loaded from them, for a tile waits until a store that it needs has
  * reached the cache. Each plane has a tile of sums of its own: a product takes 52 cycles until the next one can add to
  * the same. Weights are fetched into L2 a block ahead, in the order in which they are then read.
  *
- * K and the number of rows are arguments, so a module has each of the functions once. */
+ * K is an argument, and all eight rows are always computed, so a module has each of the functions once. */
 #include <llvm-c/Core.h>
 #include "codegen/llvm/ternary.h"
 
@@ -22,7 +24,8 @@ enum {
     COLS = 16,
     PLANES = 4,
     CHUNK = 4,                    /* lines of a row of weights that are unpacked before they are used */
-    X_TILE = COLS * TN_FEW * 4,   /* bytes of 64 codes of all rows */
+    X_ROWS = TN_LINE / 4,         /* of a tile of activations: four codes of each */
+    X_TILE = X_ROWS * TN_FEW * 4, /* bytes: 64 codes of all rows */
     TILE = COLS * TN_LINE,        /* of a plane */
     HEAD = 64,                    /* of the arranged rows: -sum(a) of each, i32 */
     SUMS = CHUNK * PLANES * TILE, /* in buf, behind the planes: [plane][column], a line each */
@@ -54,7 +57,7 @@ static LLVMValueRef arrange_function(TnLb *b) {
     LLVMValueRef lines = LLVMGetParam(fn, 1), n_x = LLVMGetParam(fn, 2), to = LLVMGetParam(fn, 3);
     LLVMValueRef codes = LLVMBuildMul(b->b, lines, tn_lb_i64(b, TN_CODES), "");
     LLVMValueRef row_bytes = LLVMBuildAdd(b->b, codes, tn_lb_i64(b, TN_Q8_HEAD), "");
-    LLVMValueRef last = tn_lb_max(b, LLVMBuildSub(b->b, n_x, tn_lb_i64(b, 1), ""), tn_lb_i64(b, 0));
+    LLVMValueRef last = LLVMBuildSub(b->b, n_x, tn_lb_i64(b, 1), "");
     LLVMValueRef row[TN_FEW];
     for (int r = 0; r < TN_FEW; r++) {
         LLVMValueRef i = tn_lb_min(b, tn_lb_i64(b, r), last);
@@ -128,7 +131,7 @@ static LLVMValueRef tiles_function(TnLb *b) {
     LLVMValueRef last = LLVMBuildSub(b->b, count, tn_lb_i64(b, 1), "");
     LLVMValueRef minus = tn_lb_load(b, eight(b), x, 64);
     LLVMValueRef sixteen = LLVMConstInt(b->t_i16, COLS, 0), wide = LLVMConstInt(b->t_i16, TN_FEW * 4, 0),
-                 deep = LLVMConstInt(b->t_i16, TN_LINE, 0);
+                 x_rows = LLVMConstInt(b->t_i16, X_ROWS, 0), deep = LLVMConstInt(b->t_i16, TN_LINE, 0);
     x = tn_lb_atc(b, x, HEAD);
     TnLoop c = tn_lb_loop(b, zero, count, COLS);
     LLVMValueRef sum[PLANES], shape[] = {sixteen, wide};
@@ -145,7 +148,7 @@ static LLVMValueRef tiles_function(TnLb *b) {
         LLVMValueRef left =
             tn_tile_load(b, sixteen, TN_LINE, tn_lb_atc(b, codes, q * TILE), tn_lb_i64(b, TN_LINE));
         LLVMValueRef right =
-            tn_tile_load(b, sixteen, TN_FEW * 4, tn_lb_atc(b, a, q * X_TILE), tn_lb_i64(b, TN_FEW * 4));
+            tn_tile_load(b, x_rows, TN_FEW * 4, tn_lb_atc(b, a, q * X_TILE), tn_lb_i64(b, TN_FEW * 4));
         LLVMValueRef args[] = {sixteen, wide, deep, sum[q], left, right};
         tn_lb_next(&i, q, tn_lb_call(b, "llvm.x86.tdpbusd.internal", NULL, 0, args, 6));
     }

@@ -1,4 +1,4 @@
-/* tmatmul with 2 to 8 rows of activations: the weights still stream from memory and are unpacked once for all rows, in the
+/* tmatmul with 2 to 8 rows of activations, where there are no tiles (tmatmul_amx_few.c): the weights still stream from memory and are unpacked once for all rows, in the
  * order of groups.c.
  *
  * A block has as many columns as a register has lanes for their sums, n rows x columns <= lanes, so that one transposing
@@ -23,6 +23,11 @@ typedef struct Few {
     LLVMValueRef last;               /* bytes from the first row of activations to the last */
 } Few;
 
+/* The number of rows of the function that takes n. */
+static int rows_for(TnLb *b, int n) {
+    return b->level->dot == TN_DOT_MADDUBS ? n : (n + 1) / 2 * 2;
+}
+
 static TnGroups groups(TnLb *b, int64_t k, int n) {
     TnDot dot = tn_llvm_dot(b->level, TN_FEW);
     int64_t lines = (k + TN_CODES - 1) / TN_CODES;
@@ -41,7 +46,7 @@ static TnGroups groups(TnLb *b, int64_t k, int n) {
 int64_t tn_tm_few_buf(TnLb *b, int64_t k) {
     int64_t most = 64;
     for (int n = 1; n <= TN_FEW; n++) {
-        TnGroups g = groups(b, k, n);
+        TnGroups g = groups(b, k, rows_for(b, n));
         int64_t bytes = tn_lb_groups_buf(b, &g);
         most = bytes > most ? bytes : most;
     }
@@ -93,24 +98,17 @@ static void line(TnLb *b, const void *user, LLVMValueRef *w, LLVMValueRef x, LLV
     }
 }
 
-/* To the block's columns of all rows; behind them more may be written, which the next block puts right. */
+/* To the block's columns of all rows; columns behind the strip's end may be written. */
 static void finish(TnLb *b, const void *user, LLVMValueRef *sum, LLVMValueRef col, LLVMValueRef pass) {
     (void)pass;
     const Few *f = user;
-    int columns = f->g.columns, wide = columns;
-    while (wide & (wide - 1)) wide++; /* 3 and 5 columns: as 4 and 8 */
+    int columns = f->g.columns;
     LLVMValueRef all = LLVMBuildAdd(b->b, tn_lb_groups_trees(b, &f->g, sum), f->minus, "");
-    int lanes = (int)LLVMGetVectorSize(LLVMTypeOf(all));
     for (int r = 0; r < f->g.n_x; r++) {
         int lane[16];
-        for (int i = 0; i < wide; i++) lane[i] = (r * columns + i) % lanes;
-        tn_lb_store(b, tn_lb_shuffle(b, all, all, lane, wide), tn_lb_elem(b, f->out[r], col, 4), 4);
+        for (int i = 0; i < columns; i++) lane[i] = r * columns + i;
+        tn_lb_store(b, tn_lb_shuffle(b, all, all, lane, columns), tn_lb_elem(b, f->out[r], col, 4), 4);
     }
-}
-
-/* The number of rows of the function that takes n. */
-static int rows_for(TnLb *b, int n) {
-    return b->level->dot == TN_DOT_MADDUBS ? n : (n + 1) / 2 * 2;
 }
 
 /* void (w, i64 count, x, i64 n_x, acc, i64 stride, buf) for n rows x or those that rows_for sends here */

@@ -182,8 +182,9 @@ static inline void parity_compare(const TnGraph *g, const Memory *want, const Me
     (void)sym;
 }
 
+/* again: the scratch is as another call with the same symbols and operands left it. */
 static inline void parity_call(const Compiled *c, const Memory *m, const int64_t *sym, int64_t lo, int64_t hi,
-                               void *scratch) {
+                               void *scratch, bool again) {
     if (c->emulated) {
         size_t bytes[64], room = (size_t)(c->job.scratch + c->job.scratch_page * (uint64_t)sym[TN_P]);
         for (uint32_t i = 0; i < m->n; i++) bytes[i] = m->bytes[i] + PARITY_GUARD;
@@ -192,7 +193,7 @@ static inline void parity_call(const Compiled *c, const Memory *m, const int64_t
         return;
     }
     TnLaunch l = {(void *const *)m->p, sym};
-    TnTile t = {.lo = lo, .hi = hi, .scratch = scratch};
+    TnTile t = {.lo = lo, .hi = hi, .scratch = scratch, .again = again};
     c->run(&l, &t);
 }
 
@@ -219,11 +220,11 @@ static inline void parity_check(const TnGraph *g, const char *level, uint32_t ke
     for (int way = c.emulated ? 2 : 0; way < 3; way++) {
         Memory got = parity_copy(m);
         uint8_t *room = parity_alloc(bytes, 0xff);
-        if (way == 0 && units > 0) parity_call(&c, &got, sym, 0, units, room);
-        for (int64_t u = units; way == 1 && u > 0; u--) parity_call(&c, &got, sym, u - 1, u, room);
+        if (way == 0 && units > 0) parity_call(&c, &got, sym, 0, units, room, false);
+        for (int64_t u = units; way == 1 && u > 0; u--) parity_call(&c, &got, sym, u - 1, u, room, false);
         for (int64_t lo = 0, hi; way == 2 && lo < units; lo = hi) {
             hi = lo + 1 + (int64_t)(parity_u32() % (uint32_t)(units - lo));
-            parity_call(&c, &got, sym, lo, hi, room);
+            parity_call(&c, &got, sym, lo, hi, room, lo > 0);
         }
         for (size_t i = 0; i < PARITY_GUARD; i++)
             if (room[bytes + i] != 0x77) fail_msg("%s: wrote behind its scratch", what);

@@ -99,7 +99,8 @@ static void keep(void *user, const TernResult *r) {
         if (r->logits[i] > r->logits[s->best]) s->best = (int32_t)i;
 }
 
-enum { PROMPT = 41, MORE = 5 };
+/* A prompt, single rows, and steps of few rows, as guesses or sequences would make. */
+enum { PROMPT = 41, MORE = 5, FEW = 3 + 8 + 2 };
 
 static Seen run_model(const char *path, const char *cpu, uint32_t threads) {
     TernError err = {0};
@@ -115,7 +116,7 @@ static Seen run_model(const char *path, const char *cpu, uint32_t threads) {
     TernSessionOptions so = {.size = sizeof so, .context = 128};
     must(tern_session_create(m, p, &so, &s, &err), &err);
     Seen seen = {.vocab = info.n_vocab};
-    seen.logits = calloc((size_t)(PROMPT + MORE) * seen.vocab, sizeof(float));
+    seen.logits = calloc((size_t)(PROMPT + MORE + FEW) * seen.vocab, sizeof(float));
     TernRow rows[PROMPT];
     for (int i = 0; i < PROMPT; i++) rows[i] = (TernRow){(i * 37 + 5) % 1000, 0, TERN_WANT_LOGITS};
     must(tern_session_step(s, rows, PROMPT, keep, &seen, &err), &err);
@@ -123,7 +124,12 @@ static Seen run_model(const char *path, const char *cpu, uint32_t threads) {
         rows[0] = (TernRow){seen.best, 0, TERN_WANT_LOGITS};
         must(tern_session_step(s, rows, 1, keep, &seen, &err), &err);
     }
-    assert_int_equal(seen.n, PROMPT + MORE);
+    static const int few[] = {3, 8, 2};
+    for (size_t k = 0; k < TN_COUNT(few); k++) {
+        for (int i = 0; i < few[k]; i++) rows[i] = (TernRow){(i * 91 + 7) % 1000, 0, TERN_WANT_LOGITS};
+        must(tern_session_step(s, rows, (uint32_t)few[k], keep, &seen, &err), &err);
+    }
+    assert_int_equal(seen.n, PROMPT + MORE + FEW);
     tern_session_destroy(s);
     tern_pool_destroy(p);
     tern_model_close(m);

@@ -125,11 +125,11 @@ int main(int argc, char **argv) {
         void *scratch = parity_alloc((size_t)(k.job.scratch + k.job.scratch_page * 8), 0);
         for (int i = 0; i < 4; i++) {
             double start = tn_os_seconds();
-            parity_call(&k, &m, sym, 0, 512 * 5, scratch);
+            parity_call(&k, &m, sym, 0, 512 * 5, scratch, false);
             double s = tn_os_seconds() - start;
             printf("prefill 512: %.2f ms, %.1f GFLOP/s\n", s * 1e3, flop / s * 1e-9);
             start = tn_os_seconds();
-            for (int r = 0; r < 100; r++) parity_call(&k, &m, sym, 511 * 5, 512 * 5, scratch);
+            for (int r = 0; r < 100; r++) parity_call(&k, &m, sym, 511 * 5, 512 * 5, scratch, false);
             s = (tn_os_seconds() - start) / 100;
             printf("decode at 512: %.1f us, %.1f GB/s\n", s * 1e6, 2.0 * 512 * 5 * 128 * 2 / s * 1e-9);
         }
@@ -143,7 +143,7 @@ int main(int argc, char **argv) {
             void *room = parity_alloc((size_t)(code.job.scratch + code.job.scratch_page * 32), 0);
             for (int i = 0; i < 3; i++) {
                 double start = tn_os_seconds();
-                for (int r = 0; r < 50; r++) parity_call(&code, &mem, deep, 0, way ? 5 * 32 : 5, room);
+                for (int r = 0; r < 50; r++) parity_call(&code, &mem, deep, 0, way ? 5 * 32 : 5, room, false);
                 double s = (tn_os_seconds() - start) / 50;
                 printf("%s at 2047: %.1f us, %.1f GB/s\n", way ? "attend_blocks" : "attend", s * 1e6,
                        (double)(mem.bytes[1] + mem.bytes[2]) / s * 1e-9);

@@ -49,7 +49,7 @@ static void at(const char *level, int64_t k, int rows_hi) {
     memset(w + 2 * wide, 0x55, wide); /* all 0 */
     uint8_t *room = parity_alloc(c.job.scratch, 0xff);
     if (parity_works(&c)) {
-        parity_call(&c, &m, sym, 0, 1, room);
+        parity_call(&c, &m, sym, 0, 1, room, false);
         const int32_t *a = parity_named(g, &m, "a");
         for (int r = 0; r < rows; r++) {
             int64_t most = (r ? -1 : 1) * tn_range_sum(k);

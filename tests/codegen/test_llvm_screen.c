@@ -27,11 +27,12 @@ static void check_kernel(const HeadCase *c, const char *level, uint32_t kernel, 
     for (int way = code.emulated ? 2 : 0; way < 3; way++) {
         Memory got = parity_copy(&in);
         uint8_t *room = parity_alloc(bytes, 0xff);
-        if (way == 0) parity_call(&code, &got, c->sym, 0, units, room);
-        for (int64_t u = units; way == 1 && u > 0; u--) parity_call(&code, &got, c->sym, u - 1, u, room);
+        if (way == 0) parity_call(&code, &got, c->sym, 0, units, room, false);
+        for (int64_t u = units; way == 1 && u > 0; u--)
+            parity_call(&code, &got, c->sym, u - 1, u, room, false);
         for (int64_t lo = 0, hi; way == 2 && lo < units; lo = hi) {
             hi = lo + 1 + (int64_t)(parity_u32() % (uint32_t)(units - lo));
-            parity_call(&code, &got, c->sym, lo, hi, room);
+            parity_call(&code, &got, c->sym, lo, hi, room, lo > 0);
         }
         for (size_t i = 0; i < PARITY_GUARD; i++)
             if (room[bytes + i] != 0x77) fail_msg("%s: wrote behind its scratch", what);
