@@ -258,6 +258,7 @@ static void collect(Tuner *t, TnGraph *const *gs, uint32_t n) {
         for (uint32_t k = 0; k < g->n_kernels; k++) {
             if (!shape_of(g, k, &shape)) continue;
             Place place = {g, k, kernel_of(t, g, k, shape.data, shape.len)};
+            TN_CHECK(t->v);
             t->v[place.of].times++;
             TN_PUSH(t->places, t->n_places, t->cap_places, place);
         }
