@@ -2,6 +2,7 @@
 #ifndef TN_CODEGEN_INTERNAL_H
 #define TN_CODEGEN_INTERNAL_H
 
+#include <pthread.h>
 #include "codegen/codegen.h"
 #include "runtime/base/hash.h"
 
@@ -14,6 +15,16 @@ void tn_listing_kernel(const TnGraph *g, uint32_t kernel, const TnBuf *printed, 
  * node where its instructions begin. */
 void tn_listing_weave(const char *text, size_t n, const TnEmitJob *jobs, uint32_t n_jobs, TnShow what,
                       const char *sign, TnBuf *out);
+
+/* ---- helpers.c: as many threads as there are processors and pieces for besides the caller, which works too before it
+ * joins them. */
+enum { TN_HELPERS = 3 };
+typedef struct TnHelpers {
+    pthread_t threads[TN_HELPERS];
+    uint32_t n;
+} TnHelpers;
+void tn_helpers_start(TnHelpers *h, uint64_t pieces, void *(*work)(void *), void *arg);
+void tn_helpers_join(TnHelpers *h);
 
 /* The caller's progress callback; NULL fn is fine. */
 typedef struct TnProgress {

@@ -10,7 +10,6 @@
 #include <string.h>
 #include "ir/internal.h"
 #include "runtime/base/arena.h"
-#include "runtime/base/os.h"
 #include "runtime/base/reader.h"
 
 /* Names, hashes and seeds are the attributes of SOURCE ops: everything counts. */
@@ -264,7 +263,6 @@ static void *helper(void *arg) {
 
 TernStatus tn_store_write(const TnWeightStore *s, const TnWeights *source, const TnStoreSink *sink,
                           TnHash128 *hashes, const TnProgress *progress, TernError *err) {
-    enum { THREADS = 4 };
     Work k = {.store = s,
               .source = source,
               .sink = sink,
@@ -273,12 +271,10 @@ TernStatus tn_store_write(const TnWeightStore *s, const TnWeights *source, const
               .n_chunks = tn_store_chunks(s)};
     pthread_mutex_init(&k.lock, NULL);
     pthread_cond_init(&k.turn, NULL);
-    pthread_t threads[THREADS];
-    uint32_t n = 0, want = tn_os_cpus() < THREADS ? tn_os_cpus() : THREADS;
-    if (want > k.n_chunks) want = (uint32_t)k.n_chunks;
-    while (n + 1 < want && pthread_create(&threads[n], NULL, helper, &k) == 0) n++; /* fewer is only slower */
+    TnHelpers helpers;
+    tn_helpers_start(&helpers, k.n_chunks, helper, &k);
     work(&k, true);
-    for (uint32_t i = 0; i < n; i++) pthread_join(threads[i], NULL);
+    tn_helpers_join(&helpers);
     pthread_cond_destroy(&k.turn);
     pthread_mutex_destroy(&k.lock);
     if (k.status != TERN_OK && err) *err = k.err;

@@ -18,9 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/base/arena.h"
-#include "runtime/base/os.h"
 
-enum { BATCH = 8, THREADS = 4, SCORE = 100 };
+enum { BATCH = 8, SCORE = 100 };
 static const char pipeline[] = "function(early-cse,instcombine,simplifycfg)";
 
 /* ---- Failing: LLVM aborts where it cannot select an instruction, and should say which kernel it was at. */
@@ -336,12 +335,10 @@ TernStatus tn_llvm_emit(TnEmitJob *jobs, uint32_t n, const char *level, const Tn
     if (!w.level) return tn_fail(err, TERN_ERR_INPUT, "level %s: not lowered by the llvm target", level);
     cut_batches(&w);
     build_batches(&w);
-    pthread_t threads[THREADS];
-    uint32_t helpers = 0, want = tn_os_cpus() < THREADS ? tn_os_cpus() : THREADS;
-    if (want > w.n_batches) want = w.n_batches;
-    while (helpers + 1 < want && pthread_create(&threads[helpers], NULL, helper, &w) == 0) helpers++;
+    TnHelpers helpers;
+    tn_helpers_start(&helpers, w.n_batches, helper, &w);
     take_batches(&w, progress, user);
-    for (uint32_t i = 0; i < helpers; i++) pthread_join(threads[i], NULL);
+    tn_helpers_join(&helpers);
     TernStatus s = atomic_load(&w.stop) ? tn_fail(err, TERN_ERR_CANCELLED, "compilation cancelled")
                                         : flatten(&w, given, image, err);
     close_batches(&w);
