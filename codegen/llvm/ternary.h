@@ -8,6 +8,11 @@
 
 enum { TN_LINE = 64, TN_CODES = 256 }; /* bytes of a p64 line, and weights in it */
 
+/* Lines of a row of k weights; a q8 row has as many codes, padded. */
+static inline int64_t tn_tm_lines(int64_t k) {
+    return (k + TN_CODES - 1) / TN_CODES;
+}
+
 /* ---- tmatmul.c */
 LLVMTypeRef tn_tm_bytes(TnLb *b); /* a vector register of i8, and of i32 */
 LLVMTypeRef tn_tm_ints(TnLb *b);

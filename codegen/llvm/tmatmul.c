@@ -156,7 +156,7 @@ static LLVMValueRef strip_function(TnLb *b, int64_t k, bool listed) {
     LLVMTypeRef ints = tn_tm_ints(b);
     TnDot dot = tn_llvm_dot(b->level, 1);
     int size = b->level->bytes, lanes = size / 4;
-    int64_t lines = (k + CODES - 1) / CODES, row_bytes = lines * LINE, split = tn_range_split(&dot, k);
+    int64_t lines = tn_tm_lines(k), row_bytes = lines * LINE, split = tn_range_split(&dot, k);
     LLVMValueRef sum = tn_lb_load(b, b->t_i32, tn_lb_atc(b, x, 4), 4);
     x = tn_lb_atc(b, x, TN_Q8_HEAD);
     if (listed) { /* the first rows; the others as these are worked on */

@@ -140,7 +140,7 @@ static LLVMValueRef last_function(TnLb *b) {
 
 void tn_tm_amx_strips(TnLb *b, int64_t k, LLVMValueRef panels, LLVMValueRef n, LLVMValueRef x,
                       LLVMValueRef n_x, LLVMValueRef acc, LLVMValueRef stride) {
-    int64_t all = (k + TN_CODES - 1) / TN_CODES * TN_CODES, row_bytes = TN_Q8_HEAD + all;
+    int64_t all = tn_tm_lines(k) * TN_CODES, row_bytes = TN_Q8_HEAD + all;
     LLVMValueRef zero = tn_lb_i64(b, 0), codes = tn_lb_i64(b, all);
     LLVMValueRef full = LLVMBuildAnd(b->b, n_x, tn_lb_i64(b, -2 * ROWS), "");
     fill(b, n, x, row_bytes, n_x, acc, stride);

@@ -32,12 +32,8 @@ enum {
     BUF = SUMS + PLANES * TILE,
 };
 
-static int64_t lines_of(int64_t k) {
-    return (k + TN_CODES - 1) / TN_CODES;
-}
-
 int64_t tn_tm_tiles_x(int64_t k) {
-    return HEAD + lines_of(k) * PLANES * X_TILE;
+    return HEAD + tn_tm_lines(k) * PLANES * X_TILE;
 }
 
 int64_t tn_tm_tiles_buf(void) {
@@ -77,7 +73,7 @@ static LLVMValueRef arrange_function(TnLb *b) {
 }
 
 void tn_tm_tiles_arrange(TnLb *b, int64_t k, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef to) {
-    LLVMValueRef args[] = {x, tn_lb_i64(b, lines_of(k)), n_x, to};
+    LLVMValueRef args[] = {x, tn_lb_i64(b, tn_tm_lines(k)), n_x, to};
     tn_lb_call_function(b, arrange_function(b), args, 4);
 }
 
@@ -164,6 +160,6 @@ static LLVMValueRef tiles_function(TnLb *b) {
 
 void tn_tm_tiles(TnLb *b, int64_t k, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef acc,
                  LLVMValueRef stride, LLVMValueRef buf) {
-    LLVMValueRef args[] = {w, n, tn_lb_i64(b, lines_of(k)), x, acc, stride, buf};
+    LLVMValueRef args[] = {w, n, tn_lb_i64(b, tn_tm_lines(k)), x, acc, stride, buf};
     tn_lb_call_function(b, tiles_function(b), args, 7);
 }

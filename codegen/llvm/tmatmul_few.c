@@ -30,7 +30,7 @@ static int rows_for(TnLb *b, int n) {
 
 static TnGroups groups(TnLb *b, int64_t k, int n) {
     TnDot dot = tn_llvm_dot(b->level, TN_FEW);
-    int64_t lines = (k + TN_CODES - 1) / TN_CODES;
+    int64_t lines = tn_tm_lines(k);
     TnGroups g = {.n_x = n, .columns = b->level->bytes / 4 / n, .steps = lines, .x_bytes = TN_CODES};
     if (b->level->dot == TN_DOT_SDOT) g.columns = n <= 6 ? 4 : 2; /* 24 sums at most */
     if (b->level->dot == TN_DOT_MADDUBS) {

@@ -41,7 +41,7 @@ static int lanes_of(TnLb *b) {
 }
 
 static int64_t padded(int64_t k) {
-    return (k + TN_CODES - 1) / TN_CODES * TN_CODES;
+    return tn_tm_lines(k) * TN_CODES;
 }
 
 int64_t tn_tm_panel_bytes(TnLb *b, int64_t k) {
