@@ -7,8 +7,8 @@
 #include "ir/layout.h"
 
 /* Where the bytes of `gguf` nodes come from. find returns the tensor's bytes as stored, which stay valid,
- * or NULL if there is none of that name. Where
- * a pointer to one is wanted, NULL and one without find mean: no tensors. */
+ * or NULL if there is none of that name. Where a pointer to one is wanted, NULL and one without find mean: no
+ * tensors. */
 typedef struct TnWeights {
     const void *(*find)(void *ctx, const char *name, size_t *out_bytes);
     void *ctx;

@@ -28,6 +28,14 @@ static void say_q8(int k) {
         k);
 }
 
+static void say_product(int k, int m, int grain, int seed) {
+    say("$w: p64[%d,%d] scale=0x1p-3 = random {seed=%d}\n", m, k, seed);
+    say_q8(k);
+    say("kernel @main {root=tmatmul, target=llvm, axis=cols, grain=%d, units=%d, barrier=1}\n"
+        "%%a: i32[T,%d] = tmatmul %%q, $w\n%%d: f32[T,%d] = dequant %%a, %%q, $w {off=0}\nend\n",
+        grain, (m + grain - 1) / grain, m, m);
+}
+
 /* Rows: less than a tile, one tile, pairs of tiles and a rest, more than a block; K: less than a chunk, whole
  * chunks, and not; columns: odd, less than a pair of panels. */
 static void test_products(void **state) {
@@ -37,12 +45,7 @@ static void test_products(void **state) {
                                    {2560, 40, 64, 64}, {256, 16, 5, 150}, {6912, 20, 64, 16},
                                    {576, 65, 128, 128}};
     for (size_t i = 0; i < TN_COUNT(sizes); i++) {
-        int k = sizes[i][0], m = sizes[i][1], grain = sizes[i][2];
-        say("$w: p64[%d,%d] scale=0x1p-3 = random {seed=5}\n", m, k);
-        say_q8(k);
-        say("kernel @main {root=tmatmul, target=llvm, axis=cols, grain=%d, units=%d, barrier=1}\n"
-            "%%a: i32[T,%d] = tmatmul %%q, $w\n%%d: f32[T,%d] = dequant %%a, %%q, $w {off=0}\nend\n",
-            grain, (m + grain - 1) / grain, m, m);
+        say_product(sizes[i][0], sizes[i][1], sizes[i][2], 5);
         case_check_level("amx", 512, sizes[i][3], 1, false, "tmatmul");
         case_done();
     }
@@ -56,12 +59,7 @@ static void test_few_rows(void **state) {
     static const int sizes[][3] = {{100, 33, 32},  {192, 5, 32},   {2560, 50, 64},
                                    {1024, 16, 16}, {1280, 97, 20}, {6912, 20, 64}};
     for (size_t i = 0; i < TN_COUNT(sizes); i++) {
-        int k = sizes[i][0], m = sizes[i][1], grain = sizes[i][2];
-        say("$w: p64[%d,%d] scale=0x1p-3 = random {seed=6}\n", m, k);
-        say_q8(k);
-        say("kernel @main {root=tmatmul, target=llvm, axis=cols, grain=%d, units=%d, barrier=1}\n"
-            "%%a: i32[T,%d] = tmatmul %%q, $w\n%%d: f32[T,%d] = dequant %%a, %%q, $w {off=0}\nend\n",
-            grain, (m + grain - 1) / grain, m, m);
+        say_product(sizes[i][0], sizes[i][1], sizes[i][2], 6);
         uint64_t before = amx_emulator_products();
         for (int rows = 1; rows <= 8; rows += 2) case_check_level("amx", 8, rows, rows + 1, false, "tmatmul");
         if (emulated) assert_true(amx_emulator_products() > before);

@@ -48,8 +48,8 @@ static void barrier_orders(void **state) {
         assert_true(tn_pool_acquire(s.pool));
         assert_false(tn_pool_acquire(s.pool));
         double t = 1e9;
-        for (int i = 0; i < 3;
-             i++) { /* behind the first the workers may have parked; the best: others may be busy here */
+        /* behind the first the workers may have parked; the best: others may be busy here */
+        for (int i = 0; i < 3; i++) {
             s.turn = 0;
             double start = tn_os_seconds();
             tn_pool_run(s.pool, stress, &s);
