@@ -92,10 +92,16 @@ static void add_source(Kernel *k, TnRef r) {
     }
 }
 
+/* Weights by columns are read in place of operand 2, where that is less. */
+static bool is_copy(const Kernel *k, TnRef r) {
+    const TnNode *root = k->k->root == TN_NONE ? NULL : &k->g->nodes[k->k->root];
+    return root && root->op == TN_OP_tmatmul && root->n_args > 2 && root->args[2] == r;
+}
+
 static void add_value(Kernel *k, TnRef r) {
     const TnNode *n = &k->g->nodes[r];
     if (tn_node_is_source(k->g, r)) {
-        add_source(k, r);
+        if (!is_copy(k, r)) add_source(k, r);
         return;
     }
     if (tn_encs[n->type.enc].kind == TN_CACHE) return; /* by the nodes that use it */

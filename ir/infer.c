@@ -462,6 +462,22 @@ static TernStatus infer_keep_cols(Infer *c) {
     return done(c, t);
 }
 
+static TernStatus infer_columns(Infer *c) {
+    static const TnScale one = {.scale = 1.0f};
+    if (!is_ternary_weight(c, 0)) return wrong(c, 0, "a ternary matrix");
+    const TnType *a = arg(c, 0);
+    int64_t blocks = (a->dim[0] + TN_COLUMNS - 1) / TN_COLUMNS;
+    if (blocks > DIM_MAX / TN_COLUMNS / a->dim[1])
+        return FAIL(c, "columns of %s: more than 2^40 elements", type_text(a).s);
+    TnType t = tn_type(TN_ENC_t8, 2, (TnDim)(blocks * a->dim[1]), (TnDim)TN_COLUMNS);
+    TnScale *s = tn_alloc_array(c->arena, 1, sizeof *s);
+    *s = one;
+    s->rows = t.dim[0];
+    t.n_scales = 1;
+    t.scales = s;
+    return done(c, t);
+}
+
 static TernStatus infer_rope_freq(Infer *c) {
     TN_TRY(given_type(c));
     const TnType *t = c->out;
@@ -514,11 +530,23 @@ static TernStatus infer_quant(Infer *c) {
     return done(c, tn_type(TN_ENC_q8, 2, x->dim[0], x->dim[1]));
 }
 
+/* The ternary matrix that r packs, or r itself. */
+static TnRef unpacked(const TnGraph *g, TnRef r) {
+    while (g->nodes[r].op == TN_OP_pack && tn_enc_is_ternary(g->nodes[g->nodes[r].args[0]].type.enc))
+        r = g->nodes[r].args[0];
+    return r;
+}
+
 static TernStatus infer_tmatmul(Infer *c) {
     const TnType *q = arg(c, 0), *w = arg(c, 1);
     if (!is(q, TN_ENC_q8, 2)) return wrong(c, 0, "q8[T,K]");
     if (!is_ternary_weight(c, 1)) return wrong(c, 1, "a ternary weight matrix");
     if (w->dim[1] != q->dim[1]) return wrong(c, 1, "as many columns as operand 1");
+    if (c->n_args > 2) { /* either may be read: so they must be known to be the same */
+        const TnNode *by = &c->g->nodes[unpacked(c->g, c->args[2])];
+        if (by->op != TN_OP_columns || unpacked(c->g, by->args[0]) != unpacked(c->g, c->args[1]))
+            return wrong(c, 2, "columns of what operand 2 is, or a pack of that");
+    }
     return done(c, tn_type(TN_ENC_i32, 2, q->dim[0], w->dim[0]));
 }
 

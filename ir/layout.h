@@ -28,6 +28,7 @@
 #define TN_Q8_HEAD  64
 #define TN_Q14_HEAD 64
 #define TN_PAGE     64
+#define TN_COLUMNS  256 /* rows of a matrix whose elements of a column stand side by side in its `columns` */
 
 /* Bytes from one row to the next: a matrix row, or one element of a plain array. */
 size_t tn_row_bytes(const TnType *t);

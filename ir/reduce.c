@@ -8,6 +8,7 @@
  *   drop            an output; a kv_put, whose readers then see the cache before it
  *   input           one value becomes an input
  *   bypass          the readers of a value read an operand of the same type instead
+ *   shorten         a last operand that its op can do without goes
  *   simple source   a weight becomes `random` of its type, or of t8 or f32 where the encoding is a file's
  *   shrink          a constant dim becomes smaller, in one weight or input or wherever that number stands; a slice
  *                   begins at column 0 or has one column; the best 1 instead of the best k
@@ -26,7 +27,7 @@
 
 enum { QUESTIONS = 3000 };
 
-typedef enum Act { KEEP, DROP, INPUT, ALIAS, RANDOM } Act;
+typedef enum Act { KEEP, DROP, INPUT, ALIAS, SHORT, RANDOM } Act;
 
 typedef struct Edit {
     Act *act;     /* of each value */
@@ -65,7 +66,8 @@ static void edit_free(Edit *e) {
 /* What an edited value reads. */
 static uint32_t reads(const TnGraph *g, const Edit *e, TnRef r, const TnRef **out) {
     *out = e->act[r] == ALIAS ? &e->alias[r] : g->nodes[r].args;
-    return e->act[r] == KEEP ? g->nodes[r].n_args : e->act[r] == ALIAS ? 1 : 0;
+    if (e->act[r] == KEEP || e->act[r] == SHORT) return g->nodes[r].n_args - (e->act[r] == SHORT);
+    return e->act[r] == ALIAS;
 }
 
 static bool *find_needed(const TnGraph *g, const Edit *e) {
@@ -125,7 +127,7 @@ static bool add_edited(TnGraph *to, const TnGraph *g, const Edit *e, TnRef r, Tn
     const TnNode *n = &g->nodes[r];
     TnAttr attrs[TN_ATTR_COUNT];
     TnRef args[TN_ARGS_MAX];
-    uint32_t n_attrs = n->n_attrs, n_args = n->n_args;
+    uint32_t n_attrs = n->n_attrs, n_args = n->n_args - (e->act[r] == SHORT);
     if (e->act[r] == ALIAS) {
         map[r] = map[e->alias[r]];
         return map[r] != TN_NONE;
@@ -152,7 +154,9 @@ static bool add_edited(TnGraph *to, const TnGraph *g, const Edit *e, TnRef r, Tn
             if (want < attrs[i].n) attrs[i].n = (uint32_t)want;
         }
     }
-    if (n->op == TN_OP_concat || n->op == TN_OP_keep_rows || n->op == TN_OP_keep_cols) given = false;
+    if (n->op == TN_OP_concat || n->op == TN_OP_keep_rows || n->op == TN_OP_keep_cols ||
+        n->op == TN_OP_columns)
+        given = false;
     return add(to, n->op, n->name, given ? &t : NULL, args, n_args, attrs, n_attrs, &map[r]);
 }
 
@@ -303,6 +307,8 @@ static bool simplify_value(Reduce *x, TnRef r) {
     if (class == TN_INPUT) return false;
     if (n->op == TN_OP_kv_put) return try_act(x, r, ALIAS, n->args[0]) || show_from_above(x, r);
     if (becomes_input(x->g, r) && try_act(x, r, INPUT, 0)) return true;
+    n = &x->g->nodes[r];
+    if (n->n_args > tn_ops[n->op].min_args && try_act(x, r, SHORT, 0)) return true;
     n = &x->g->nodes[r];
     for (uint32_t i = 0; i < n->n_args; i++)
         if (tn_type_equal(&n->type, &x->g->nodes[n->args[i]].type) && try_act(x, r, ALIAS, n->args[i]))

@@ -14,12 +14,19 @@
 
 enum { MAX_DEPTH = 256 }; /* recursion; texts from outside may nest packs without end */
 
+/* A block of what `columns` gives: TN_COLUMNS trits of each column. */
+typedef struct Block {
+    int8_t *trits;
+    int64_t number;
+} Block;
+
 typedef struct Source {
     const TnGraph *g;
     const TnWeights *w;
     int depth;
     const void **found; /* by ref: bytes of gguf nodes met so far */
     int32_t **kept;     /* by ref: what places nodes met so far keep */
+    Block *blocks;      /* by ref: rows of what columns nodes met so far are of */
     float *temp;        /* a row of floats, for ops that need one beside their result */
     TernError *err;
 } Source;
@@ -38,12 +45,17 @@ static float *source_open(Source *s, TnRef ref, size_t row) {
     size_t longest = longest_row(s->g, ref);
     s->found = tn_xcalloc((size_t)ref + 1, sizeof *s->found);
     s->kept = tn_xcalloc((size_t)ref + 1, sizeof *s->kept);
+    s->blocks = tn_xcalloc((size_t)ref + 1, sizeof *s->blocks);
     s->temp = tn_xcalloc(longest + row + 1, sizeof(float));
     return s->temp + longest;
 }
 
 static void source_close(Source *s, TnRef ref) {
-    for (TnRef r = 0; r <= ref; r++) free(s->kept[r]);
+    for (TnRef r = 0; r <= ref; r++) {
+        free(s->kept[r]);
+        free(s->blocks[r].trits);
+    }
+    free(s->blocks);
     free(s->kept);
     free(s->temp);
     free(s->found);
@@ -200,6 +212,54 @@ static TernStatus source_keep_cols(Source *s, TnRef ref, int64_t row, Row out) {
     }
     free(all);
     return st;
+}
+
+/* 8 x 8 bytes: halves of words change places across 4 rows, then quarters across 2, then bytes. */
+static void transpose8(const int8_t *from, size_t from_stride, int8_t *to, size_t to_stride) {
+    static const uint64_t low[] = {0x00ff00ff00ff00ff, 0x0000ffff0000ffff, 0x00000000ffffffff};
+    uint64_t x[8];
+    for (size_t i = 0; i < 8; i++) memcpy(&x[i], from + i * from_stride, 8);
+    for (int n = 4, s = 2; n; n /= 2, s--)
+        for (int i = 0; i < 8; i++) {
+            if (i & n) continue;
+            uint64_t t = (x[i] >> 8 * n ^ x[i + n]) & low[s];
+            x[i + n] ^= t;
+            x[i] ^= t << 8 * n;
+        }
+    for (size_t i = 0; i < 8; i++) memcpy(to + i * to_stride, &x[i], 8);
+}
+
+/* Block `number`, from its rows of w. Both sides of a strip of columns stay in the first cache. */
+static TernStatus fill_block(Source *s, TnRef w, int64_t number, int8_t *out) {
+    int64_t m = tn_weight_count(&s->g->nodes[w].type), k = tn_weight_len(&s->g->nodes[w].type);
+    int64_t from = number * TN_COLUMNS, n = m - from < TN_COLUMNS ? m - from : TN_COLUMNS;
+    int64_t stride =
+        ((k + 63) / 64 | 1) * 64; /* odd in lines: a column's bytes are of different cache sets */
+    int8_t *rows = tn_xcalloc((size_t)(n + 7) / 8 * 8, (size_t)stride);
+    TernStatus st = TERN_OK;
+    for (int64_t i = 0; i < n && st == TERN_OK; i++)
+        st = source_row(s, w, from + i, (Row){.t = rows + i * stride});
+    memset(out, 0, (size_t)(k * TN_COLUMNS));
+    for (int64_t strip = 0; strip < k && st == TERN_OK; strip += 64)
+        for (int64_t i = 0; i < n; i += 8)
+            for (int64_t j = strip; j < strip + 64 && j < k; j += 8)
+                transpose8(rows + i * stride + j, (size_t)stride, out + j * TN_COLUMNS + i, TN_COLUMNS);
+    free(rows);
+    return st;
+}
+
+/* Rows of the result come in order mostly: a block is made once. */
+static TernStatus source_columns(Source *s, TnRef ref, int64_t row, Row out) {
+    TnRef w = s->g->nodes[ref].args[0];
+    int64_t k = tn_weight_len(&s->g->nodes[w].type), number = row / k;
+    Block *b = &s->blocks[ref];
+    if (!b->trits || b->number != number) {
+        if (!b->trits) b->trits = tn_xcalloc((size_t)(k + 7) / 8 * 8, TN_COLUMNS);
+        b->number = number;
+        TN_TRY(fill_block(s, w, number, b->trits));
+    }
+    memcpy(out.t, b->trits + row % k * TN_COLUMNS, TN_COLUMNS);
+    return TERN_OK;
 }
 
 static TernStatus source_rope_freq(Source *s, TnRef ref, int64_t row, Row out) {

@@ -16,6 +16,8 @@ const TnPass tn_passes[] = {
     {"split", pass_split, TN_STAGE_MODEL, TN_STAGE_MODEL, true, "cut the attention of few rows into blocks"},
     {"fuse", pass_fuse, TN_STAGE_MODEL, TN_STAGE_FUSED, true, "group nodes into kernels"},
     {"gate", pass_gate, TN_STAGE_FUSED, TN_STAGE_FUSED, true, "let what relu made zero be left out"},
+    {"columns", pass_columns, TN_STAGE_FUSED, TN_STAGE_FUSED, true,
+     "give products of mostly zeros their weights by columns too"},
     {"layout", pass_layout, TN_STAGE_FUSED, TN_STAGE_FUSED, true,
      "pack weights and type caches as the targets want"},
     {"tile", pass_tile, TN_STAGE_FUSED, TN_STAGE_FUSED, true,

@@ -41,6 +41,7 @@ static TnEnc choose(const TnGraph *g, const TnPassCtx *ctx, TnRef w, const TnRea
         /* rescoring computes elements of a matmul: it must read what that reads */
         matmul |= (n->op == TN_OP_rescore || n->op == TN_OP_rescore_top || n->op == TN_OP_pick) &&
                   n->args[n->n_args - 1] == w;
+        tmatmul |= n->op == TN_OP_tmatmul && n->args[n->n_args - 1] == w; /* by columns */
         if (n->n_args < 2 || n->args[1] != w) continue;
         tmatmul |= n->op == TN_OP_tmatmul;
         matmul |= n->op == TN_OP_matmul;

@@ -68,7 +68,7 @@ static bool is_head(const Merge *m, TnRef r) {
 
 static bool mergeable(const Merge *m, TnRef r) {
     const TnNode *n = &m->g->nodes[r];
-    if (m->done[r] || !tn_is_matmul(n)) return false;
+    if (m->done[r] || !tn_is_matmul(n) || n->n_args != 2) return false;
     if (n->op == TN_OP_tmatmul) return only_dequant(m, r) != TN_NONE;
     return tn_enc_is_float(m->g->nodes[n->args[1]].type.enc) && n_readers(m, r) && !is_head(m, r);
 }

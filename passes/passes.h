@@ -1,7 +1,7 @@
 /* The passes: from the frontend's graph to a planned variant. The pipeline is a plain list:
  *
- *   fold cse dce prune merge screen    once, on stage=model
- *   split fuse gate layout tile plan   once per variant (feature level, cache type, row class), on a clone
+ *   fold cse dce prune merge screen            once, on stage=model
+ *   split fuse gate columns layout tile plan   once per variant (feature level, cache type, row class), on a clone
  *
  * Each is one file with one exported pass_<verb> and an essay above it. The driver runs them, verifies after
  * every one (a fault there is a bug of ours: the graph was verified before the first), reports and times. */
@@ -26,6 +26,8 @@ typedef struct TnTargetDesc {
     /* How far ahead it best fetches a kernel's weights where nothing is known of the machine (TnKernel.near and far);
      * NULL, or 0: its code fetches nothing. Of kernels with axis=cols. */
     void (*ahead)(const TnGraph *g, uint32_t kernel, int64_t *near, int64_t *far);
+    /* Whether its code on this level makes use of weights by columns (op columns); NULL: no. */
+    bool (*columns)(const char *level);
 } TnTargetDesc;
 
 typedef struct TnPassCtx {
@@ -45,7 +47,7 @@ typedef struct TnPassCtx {
 
 typedef TernStatus TnPassFn(TnGraph *g, const TnPassCtx *ctx, TernError *err);
 TnPassFn pass_fold, pass_cse, pass_dce, pass_prune, pass_merge, pass_screen, pass_split, pass_fuse, pass_gate,
-    pass_layout, pass_tile, pass_plan;
+    pass_columns, pass_layout, pass_tile, pass_plan;
 
 typedef struct TnPass {
     const char *name;
@@ -65,7 +67,7 @@ TernStatus tn_passes_run(TnGraph *g, const char *list, const TnPassCtx *ctx, Ter
 #define TN_PASSES_MODEL "fold,cse,dce,prune,merge,screen"
 /* Those of the second half without which there is no program. */
 #define TN_PASSES_LEAST   "fuse,layout,tile,plan"
-#define TN_PASSES_FUSE    "split,fuse,gate"
+#define TN_PASSES_FUSE    "split,fuse,gate,columns"
 #define TN_PASSES_PLAN    "layout,tile,plan"
 #define TN_PASSES_VARIANT TN_PASSES_FUSE "," TN_PASSES_PLAN
 

@@ -108,8 +108,8 @@ static bool is_linear(const Prune *p, TnRef d, Linear *out) {
     if (n->op != TN_OP_dequant || n_readers(p, d) != 1) return false;
     *out = (Linear){.w = n->args[2], .acc = n->args[0], .d = d};
     const TnNode *acc = &g->nodes[out->acc];
-    return acc->op == TN_OP_tmatmul && n_readers(p, out->acc) == 1 && acc->args[0] == n->args[1] &&
-           acc->args[1] == out->w && is_bounded(p, out);
+    return acc->op == TN_OP_tmatmul && acc->n_args == 2 && n_readers(p, out->acc) == 1 &&
+           acc->args[0] == n->args[1] && acc->args[1] == out->w && is_bounded(p, out);
 }
 
 static bool is_act(const Prune *p, TnRef r) {
@@ -125,7 +125,7 @@ static bool is_quantised(const Prune *p, TnRef r) {
         if (g->nodes[q].op != TN_OP_quant) return false;
         for (uint32_t j = 0; j < n_readers(p, q); j++) {
             const TnNode *n = &g->nodes[reader(p, q, j)];
-            if (n->op != TN_OP_tmatmul && n->op != TN_OP_dequant) return false;
+            if (n->op != TN_OP_dequant && (n->op != TN_OP_tmatmul || n->n_args != 2)) return false;
         }
     }
     return n_readers(p, r) > 0;

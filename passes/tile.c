@@ -1,6 +1,6 @@
 /* tile: each kernel gets a target and is cut into units, the pieces that workers take.
  *
- * Does: (t)matmul kernels are cut by output columns (axis=cols), 64 a unit; where the epilogue rotates heads
+ * Does: (t)matmul kernels are cut by output columns (axis=cols), 64 a unit, or 256 where weights are there by columns too; where the epilogue rotates heads
  * or stores them, by whole heads, as many as reach 64. Units do not cross parts. attend is cut by rows and
  * key-value heads, attend_blocks by blocks and key-value heads, everything else by rows. Then every target says how well it would do the kernel, and the
  * best takes it; of equals the first. It also says how far ahead it fetches weights (near, far). These two distances and

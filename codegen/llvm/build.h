@@ -309,10 +309,14 @@ void tn_lb_rows_kernel(TnLb *b);
  *   arrange  may be NULL. Turns the n_x (1..rows) rows of a step, which are one block, into what `strips` then gets as x, once a worker
  *            and launch, in `arranged` bytes of scratch
  *
+ *   note     may be NULL. Notes which values of the row x are not 0, once a worker and launch, in `noted` bytes of scratch
+ *   is_sparse, columns   with note. Whether so few (i1) that `columns` is the faster way: it fills a strip of TN_COLUMNS
+ *            columns from the lines of their block in the third operand, the weights by columns
+ *
  * acc has room for 32 columns behind n rounded up to 32; buf is scratch of `buf` bytes, for each call. */
 typedef struct TnStrips {
     int rows;
-    int64_t buf, panels, arranged;
+    int64_t buf, panels, arranged, noted;
     void (*strip)(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef acc,
                   LLVMValueRef buf);
     void (*strips)(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x,
@@ -321,6 +325,9 @@ typedef struct TnStrips {
     void (*listed)(TnLb *b, LLVMValueRef w, LLVMValueRef list, LLVMValueRef n, LLVMValueRef x,
                    LLVMValueRef acc, LLVMValueRef buf);
     void (*arrange)(TnLb *b, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef to);
+    void (*note)(TnLb *b, LLVMValueRef x, LLVMValueRef noted);
+    LLVMValueRef (*is_sparse)(TnLb *b, LLVMValueRef noted);
+    void (*columns)(TnLb *b, LLVMValueRef lines, LLVMValueRef x, LLVMValueRef noted, LLVMValueRef acc);
 } TnStrips;
 enum { TN_AHEAD = 4 };
 void tn_lb_cols_kernel(TnLb *b, const TnStrips *s);

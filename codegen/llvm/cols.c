@@ -2,6 +2,7 @@
  *
  *   prologue, for every row of the step            (a worker's first tile: its result stays in the worker's cache)
  *   the step's rows made ready, if the root wants that (`arrange`), likewise
+ *   of the one row, where the weights are there by columns too, which values are not 0 (`note`), likewise
  *   for each unit of the tile
  *     for each slice of the unit's part: its weights made ready, if the root wants that (`prepare`)
  *     for each block of rows                       (the strip's weights come from memory once, then from L2)
@@ -25,6 +26,7 @@ typedef struct Cols {
     LLVMValueRef panels;      /* [slice] of what `prepare` makes */
     LLVMValueRef arranged;    /* what `arrange` makes */
     LLVMValueRef list;        /* of columns of a gated part */
+    LLVMValueRef noted;       /* what `note` makes; NULL: the weights are read by rows */
     int64_t acc_stride;       /* bytes */
     bool *skip;               /* nodes that are not of the part being emitted */
     LLVMValueRef *mem[1 + 4]; /* frames' memory: behind the slices, then before each */
@@ -62,6 +64,25 @@ static void arrange(Cols *c) {
     tn_lb_if_end(b, &first);
 }
 
+/* Weights by columns are of use to units that are whole blocks of them. */
+static bool by_columns(const Cols *c, const TnPart *parts, uint32_t n) {
+    if (c->block != 1 || !c->s->note || c->b->g->nodes[c->root].n_args < 3) return false;
+    bool whole = c->b->k->grain == TN_COLUMNS;
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t j = 0; j < parts[i].n_bases; j++) whole &= parts[i].base[j] % TN_COLUMNS == 0;
+    return whole;
+}
+
+static void note(Cols *c) {
+    TnLb *b = c->b;
+    if (!c->noted) return;
+    TnIf first = tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntEQ, b->again, c->zero, ""));
+    TnLoop l = tn_lb_loop(b, c->zero, c->rows, 1); /* there may be no row */
+    c->s->note(b, c->in, c->noted);
+    tn_lb_loop_end(b, &l);
+    tn_lb_if_end(b, &first);
+}
+
 static LLVMValueRef panels(Cols *c, uint32_t slice) {
     return tn_lb_atc(c->b, c->panels, (int64_t)slice * c->s->panels);
 }
@@ -71,6 +92,24 @@ static LLVMValueRef weights(Cols *c, LLVMValueRef col) {
     return tn_lb_elem(c->b, tn_lb_operand(c->b, c->w), col, c->w_stride);
 }
 
+/* A strip of one row's values, the way that is faster. */
+static void strip(Cols *c, LLVMValueRef x, LLVMValueRef col, LLVMValueRef width, LLVMValueRef acc) {
+    TnLb *b = c->b;
+    LLVMValueRef sparse = c->noted ? c->s->is_sparse(b, c->noted) : NULL;
+    if (sparse) {
+        LLVMValueRef block = LLVMBuildSDiv(b->b, col, tn_lb_i64(b, TN_COLUMNS), "");
+        TnRef by = b->g->nodes[c->root].args[2];
+        int64_t bytes = tn_lb_cols(b, c->x) * (int64_t)tn_row_bytes(&b->g->nodes[by].type);
+        TnIf yes = tn_lb_if(b, sparse);
+        c->s->columns(b, tn_lb_elem(b, tn_lb_operand(b, by), block, bytes), x, c->noted, acc);
+        tn_lb_if_end(b, &yes);
+    }
+    TnIf no = {NULL};
+    if (sparse) no = tn_lb_if(b, LLVMBuildNot(b->b, sparse, ""));
+    c->s->strip(b, weights(c, col), width, x, acc, c->buf);
+    if (sparse) tn_lb_if_end(b, &no);
+}
+
 /* Strips of the root's values for `n` rows from `first` on into c->acc + slice * block * acc_stride. */
 static void strips(Cols *c, LLVMValueRef first, LLVMValueRef n, LLVMValueRef col, LLVMValueRef width,
                    uint32_t slice) {
@@ -78,7 +117,7 @@ static void strips(Cols *c, LLVMValueRef first, LLVMValueRef n, LLVMValueRef col
     LLVMValueRef acc = tn_lb_atc(b, c->acc, (int64_t)slice * c->block * c->acc_stride);
     LLVMValueRef x = c->arranged ? c->arranged : tn_lb_elem(b, c->in, first, c->in_stride);
     if (c->block == 1)
-        c->s->strip(b, weights(c, col), width, x, acc, c->buf);
+        strip(c, x, col, width, acc);
     else
         c->s->strips(b, c->s->prepare ? panels(c, slice) : weights(c, col), width, x, n, acc,
                      tn_lb_i64(b, c->acc_stride), c->buf);
@@ -207,10 +246,12 @@ void tn_lb_cols_kernel(TnLb *b, const TnStrips *s) {
     if (c.block > 1 && s->prepare) c.panels = tn_lb_scratch(b, (uint64_t)s->panels * most);
     if (c.block == 1 && s->listed && most == 2)
         c.list = tn_lb_scratch(b, (uint64_t)(k->grain + TN_AHEAD) * 4);
+    if (by_columns(&c, parts, n)) c.noted = tn_lb_scratch(b, (uint64_t)s->noted);
     c.skip = tn_xcalloc(k->n, sizeof *c.skip);
     for (size_t i = 0; i < TN_COUNT(c.mem); i++) c.mem[i] = tn_xcalloc(k->n, sizeof *c.mem[i]);
     prologue(&c);
     arrange(&c);
+    note(&c);
     int64_t start = 0;
     for (uint32_t i = 0; i < n; i++) {
         part_units(&c, &parts[i], i, start);

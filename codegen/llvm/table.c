@@ -19,6 +19,7 @@ NO(pack)
 NO(places)
 NO(keep_rows)
 NO(keep_cols)
+NO(columns)
 NO(rope_freq)
 NO(output)
 

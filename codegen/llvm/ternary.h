@@ -47,6 +47,15 @@ void tn_tm_tiles_arrange(TnLb *b, int64_t k, LLVMValueRef x, LLVMValueRef n_x, L
 void tn_tm_tiles(TnLb *b, int64_t k, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef acc,
                  LLVMValueRef stride, LLVMValueRef buf);
 
+/* ---- tmatmul_columns.c: one row, by way of a copy of the weights by columns. tn_tm_note emits a call that notes which
+ * codes of the row x of q8 are not 0, in `tn_tm_noted_bytes` bytes; tn_tm_is_sparse: whether the copy is the faster way;
+ * tn_tm_columns: TN_COLUMNS sums, from the lines of their block. */
+int64_t tn_tm_noted_bytes(int64_t k);
+void tn_tm_note(TnLb *b, int64_t k, LLVMValueRef x, LLVMValueRef noted);
+LLVMValueRef tn_tm_is_sparse(TnLb *b, int64_t k, LLVMValueRef noted);
+void tn_tm_columns(TnLb *b, int64_t k, LLVMValueRef lines, LLVMValueRef x, LLVMValueRef noted,
+                   LLVMValueRef acc);
+
 /* ---- tmatmul_few.c: 2 to 8 rows, weights as they stream from memory. */
 enum { TN_FEW = 8 };
 int64_t tn_tm_few_buf(TnLb *b, int64_t k); /* scratch for a call */

@@ -219,6 +219,18 @@ static void listed(TnLb *b, LLVMValueRef w, LLVMValueRef list, LLVMValueRef n, L
     tn_lb_call_function(b, strip_function(b, root_k(b), true), args, 6);
 }
 
+static void note(TnLb *b, LLVMValueRef x, LLVMValueRef noted) {
+    tn_tm_note(b, root_k(b), x, noted);
+}
+
+static LLVMValueRef is_sparse(TnLb *b, LLVMValueRef noted) {
+    return tn_tm_is_sparse(b, root_k(b), noted);
+}
+
+static void columns(TnLb *b, LLVMValueRef lines, LLVMValueRef x, LLVMValueRef noted, LLVMValueRef acc) {
+    tn_tm_columns(b, root_k(b), lines, x, noted, acc);
+}
+
 static void few(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef acc,
                 LLVMValueRef stride, LLVMValueRef buf) {
     tn_tm_few(b, root_k(b), w, n, x, n_x, acc, stride, buf);
@@ -245,9 +257,16 @@ static void many(TnLb *b, LLVMValueRef panels, LLVMValueRef n, LLVMValueRef x, L
 }
 
 static void kernel(TnLb *b) {
-    int64_t most = tn_lb_most_rows(b, b->k->root), columns = (b->k->grain + 63) / 64 * 64, k = root_k(b);
-    int64_t panels = columns / (b->level->bytes / 4) * tn_tm_panel_bytes(b, k);
-    TnStrips one = {.rows = 1, .buf = 1024, .strip = strip, .listed = listed};
+    int64_t most = tn_lb_most_rows(b, b->k->root), wide = (b->k->grain + 63) / 64 * 64, k = root_k(b);
+    int64_t panels = wide / (b->level->bytes / 4) * tn_tm_panel_bytes(b, k);
+    TnStrips one = {.rows = 1,
+                    .buf = 1024,
+                    .strip = strip,
+                    .listed = listed,
+                    .note = note,
+                    .is_sparse = is_sparse,
+                    .columns = columns,
+                    .noted = tn_tm_noted_bytes(k)};
     TnStrips some = {.rows = TN_FEW, .buf = tn_tm_few_buf(b, k), .strips = few};
     TnStrips some_tiles = {.rows = TN_FEW,
                            .buf = tn_tm_tiles_buf(),
@@ -290,6 +309,9 @@ TnDot tn_llvm_dot(const TnLevel *level, int64_t rows) {
 
 static bool can(const TnGraph *g, TnRef ref, const TnLevel *level) {
     (void)level;
-    return g->nodes[g->nodes[ref].args[1]].type.enc == TN_ENC_p64;
+    const TnNode *n = &g->nodes[ref];
+    for (uint32_t i = 1; i < n->n_args; i++)
+        if (g->nodes[n->args[i]].type.enc != TN_ENC_p64) return false;
+    return true;
 }
 const TnLlvmOp tn_llvm_op_tmatmul = {.can = can, .kernel = kernel};

@@ -343,6 +343,31 @@ static void concat_then_pack(void **state) {
     tn_graph_destroy(g);
 }
 
+/* Blocks of 256 rows, the last one with zeros behind; any split of the rows; a copy of a copy. */
+static void columns_are_blocks_of_rows(void **state) {
+    (void)state;
+    TnGraph *g = graph_of("  $a: t8[300,5] scale=[100:0x1p-1,200:0x1p-2] = random {seed=9}\n"
+                          "  $c: t8[10,256] scale=0x1p+0 = columns $a\n"
+                          "  $p: p64[10,256] scale=0x1p+0 = pack $c\n"
+                          "  $d: t8[256,256] scale=0x1p+0 = columns $c\n");
+    int8_t *a = all_of(g, "a", NULL), *c = all_of(g, "c", NULL), *d = all_of(g, "d", NULL);
+    uint8_t *p = all_of(g, "p", NULL), piece[10 * 64];
+    for (size_t r = 0; r < 10; r++)
+        for (size_t i = 0; i < 256; i++) {
+            size_t row = r / 5 * 256 + i;
+            int want = row < 300 ? a[row * 64 + r % 5] : 0; /* rows are padded to 64 */
+            assert_int_equal(c[r * 256 + i], want);
+            assert_int_equal(p64_at(p + r * 64, i), want);
+            assert_int_equal(d[i * 256 + r], want);
+        }
+    TernError err;
+    for (int64_t r = 10; r-- > 0;) /* one by one, from the last */
+        assert_int_equal(tn_weight_rows(g, ref_of(g, "p"), NULL, r, r + 1, piece + r * 64, &err), TERN_OK);
+    assert_memory_equal(piece, p, sizeof piece);
+    free(a), free(c), free(d), free(p);
+    tn_graph_destroy(g);
+}
+
 static void dense_rows_are_padded_with_zeros(void **state) {
     (void)state;
     TnGraph *g = graph_of("  $a: f16[3,5] = gguf {name=\"a\", hash=0x0}\n"
@@ -481,6 +506,7 @@ int main(void) {
         cmocka_unit_test(tq_scales_must_agree),
         cmocka_unit_test(dense_scale),
         cmocka_unit_test(concat_then_pack),
+        cmocka_unit_test(columns_are_blocks_of_rows),
         cmocka_unit_test(dense_rows_are_padded_with_zeros),
         cmocka_unit_test(packing_rounds_to_nearest_even),
         cmocka_unit_test(signs_of_a_dense_ternary),

@@ -19,7 +19,11 @@ static TnEnc wide_prefer(const TnType *weight, TnOp reader, const char *level) {
     if (strcmp(level, "f32tables") == 0) return TN_ENC_f32;
     return weight->enc;
 }
-static const TnTargetDesc target_wide = {.name = "wide", .can = wide_can, .prefer = wide_prefer};
+static bool wide_columns(const char *level) {
+    return strcmp(level, "none") != 0;
+}
+static const TnTargetDesc target_wide = {
+    .name = "wide", .can = wide_can, .prefer = wide_prefer, .columns = wide_columns};
 
 static int picky_can(const TnGraph *g, uint32_t kernel, const char *level) {
     (void)level;

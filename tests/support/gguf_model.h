@@ -23,6 +23,9 @@ typedef struct TnGmSpec {
     float
         dead; /* share of a layer's neurons whose rows of gate and up are zero, of ternary matrices; as many again
                    have one of the two zero, in turn */
+    float
+        outliers; /* every hundredth weight of the norm before down is so many times larger, 0: none is; that makes
+                       codes of down's input 0, as training does */
     uint32_t alignment; /* 0: the default, and no key says it */
     uint64_t seed;
 } TnGmSpec;

@@ -17,6 +17,8 @@ static const char usage[] =
     "  --untied --rope-freqs --scales --no-vocab\n"
     "  --dead X          this share of the neurons has no weights in gate and up, as many again in one of "
     "them\n"
+    "  --outliers X      every hundredth weight of the norm before down is X times larger: most codes behind "
+    "it are 0\n"
     "  --rope-base X --eps X --gguf 2|3 --align N --seed N\n";
 
 static void bad(const char *flag, const char *value) {
@@ -77,6 +79,7 @@ int main(int argc, char **argv) {
         if (!done && strcmp(flag, "--rope-base") == 0) done = true, s.rope_base = strtof(value, &end);
         if (!done && strcmp(flag, "--eps") == 0) done = true, s.eps = strtof(value, &end);
         if (!done && strcmp(flag, "--dead") == 0) done = true, s.dead = strtof(value, &end);
+        if (!done && strcmp(flag, "--outliers") == 0) done = true, s.outliers = strtof(value, &end);
         if (!done || !*value || *end) bad(flag, value);
     }
     if (!path) bad("-o", "");

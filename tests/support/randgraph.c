@@ -167,11 +167,17 @@ static Value value(Gen *p, TnSym sym) {
 }
 
 /* The bound of |scale| is 2. */
+static TnRef product(Gen *p, TnRef q, TnRef w) {
+    TnRef args[3] = {q, w};
+    uint32_t n = 2;
+    if (rand_one_in(&p->rand, 5)) args[n++] = add(p, TN_OP_columns, NULL, &w, 1, NULL, 0);
+    TnRef acc = add(p, TN_OP_tmatmul, NULL, args, n, NULL, 0);
+    return add(p, TN_OP_dequant, NULL, (TnRef[]){acc, q, w}, 3, NULL, 0);
+}
+
 static Value tmatmul(Gen *p, Value x, int64_t cols) {
     TnRef q = add(p, TN_OP_quant, NULL, &x.ref, 1, NULL, 0);
-    TnRef w = ternary(p, cols, x.cols);
-    TnRef acc = add(p, TN_OP_tmatmul, NULL, (TnRef[]){q, w}, 2, NULL, 0);
-    TnRef y = add(p, TN_OP_dequant, NULL, (TnRef[]){acc, q, w}, 3, NULL, 0);
+    TnRef y = product(p, q, ternary(p, cols, x.cols));
     return keep(p, y, x.mag + log2_up((double)x.cols) + 1);
 }
 
@@ -301,11 +307,6 @@ static TnRef partly_dead(Gen *p, int64_t rows, int64_t cols) {
         parts[n] = add(p, TN_OP_keep_rows, NULL, args, 2, &of, 1);
     }
     return n == 1 ? parts[0] : add(p, TN_OP_concat, NULL, parts, n, NULL, 0);
-}
-
-static TnRef product(Gen *p, TnRef q, TnRef w) {
-    TnRef acc = add(p, TN_OP_tmatmul, NULL, (TnRef[]){q, w}, 2, NULL, 0);
-    return add(p, TN_OP_dequant, NULL, (TnRef[]){acc, q, w}, 3, NULL, 0);
 }
 
 /* A feed-forward layer with dead neurons: food for prune. */
