@@ -144,7 +144,8 @@ void tn_lb_store_first(TnLb *b, LLVMValueRef value, LLVMValueRef ptr, int n) {
 }
 
 void tn_lb_prefetch(TnLb *b, LLVMValueRef ptr, int level) {
-    LLVMValueRef args[] = {ptr, tn_lb_i32(b, 0), tn_lb_i32(b, level == 1 ? 3 : 2), tn_lb_i32(b, 1)};
+    static const int locality[] = {0, 3, 2};
+    LLVMValueRef args[] = {ptr, tn_lb_i32(b, 0), tn_lb_i32(b, locality[level]), tn_lb_i32(b, 1)};
     tn_lb_call(b, "llvm.prefetch", &b->t_ptr, 1, args, 4);
 }
 

@@ -94,7 +94,7 @@ void tn_lb_store_masked(TnLb *b, LLVMValueRef value, LLVMValueRef ptr, unsigned 
 /* The first n lanes (a constant), as vectors of falling powers of two, nothing beyond them touched. Any
  * element type. */
 void tn_lb_store_first(TnLb *b, LLVMValueRef value, LLVMValueRef ptr, int n);
-void tn_lb_prefetch(TnLb *b, LLVMValueRef ptr, int level); /* 1: into L1, 2: into L2 */
+void tn_lb_prefetch(TnLb *b, LLVMValueRef ptr, int level); /* 1: into L1, 2: into L2, 0: to be used once */
 /* The line at ptr is about to be read: those the kernel's `near` and `far` behind it are fetched. A function of the module
  * with such calls has them in its name, for kernels that differ in them share it not: tn_lb_ahead_name appends it. */
 void tn_lb_ahead(TnLb *b, LLVMValueRef ptr);
