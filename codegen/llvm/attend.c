@@ -116,14 +116,16 @@ static void scores(TnLb *b, const TnAttend *a, LLVMValueRef q, const Block *k) {
     for (int64_t h0 = 0; h0 < a->group; h0 += a->at_once) {
         int n = (int)(a->group - h0 < a->at_once ? a->group - h0 : a->at_once);
         for (int part = 0; part < TN_PAGE; part += a->lanes) {
-            LLVMValueRef acc[4];
+            int64_t turn = unroll * TN_PAGE * a->size;
+            LLVMValueRef acc[4], k_row = tn_lb_atc(b, k->k, part * a->size);
+            LLVMValueRef q_at = tn_lb_atc(b, q, h0 * a->head * 4), v = NULL;
+            if (k->next && h0 == 0) v = tn_lb_atc(b, k->v, part * a->size);
             TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, a->head), unroll);
             for (int h = 0; h < n; h++) acc[h] = tn_lb_carry(b, &l, LLVMConstNull(floats(b, a->lanes)));
-            LLVMValueRef k_row = tn_lb_elem(b, tn_lb_atc(b, k->k, part * a->size), l.i, TN_PAGE * a->size);
-            LLVMValueRef q_at = tn_lb_elem(b, tn_lb_atc(b, q, h0 * a->head * 4), l.i, 4);
-            if (k->next && h0 == 0) /* a line of values for a line of keys */
-                fetch(b, tn_lb_elem(b, tn_lb_atc(b, k->v, part * a->size), l.i, TN_PAGE * a->size),
-                      (a->lanes == TN_PAGE ? unroll : 1) * a->lanes * a->size);
+            k_row = tn_lb_walk(b, &l, k_row, turn);
+            q_at = tn_lb_walk(b, &l, q_at, unroll * 4);
+            if (v) /* a line of values for a line of keys */
+                fetch(b, tn_lb_walk(b, &l, v, turn), (a->lanes == TN_PAGE ? unroll : 1) * a->lanes * a->size);
             for (int u = 0; u < unroll; u++) {
                 LLVMValueRef keys =
                     tn_attend_load(b, a, tn_lb_atc(b, k_row, u * TN_PAGE * a->size), a->lanes);
@@ -217,18 +219,19 @@ static LLVMValueRef out_tile(TnLb *b, const TnAttend *a, int64_t h, int i) {
 static void value_tile(TnLb *b, const TnAttend *a, const Block *k, int64_t h0, int n, int i,
                        LLVMValueRef out[4]) {
     LLVMTypeRef type = floats(b, a->v_lanes);
-    LLVMValueRef end = LLVMBuildAdd(b->b, k->hi, tn_lb_i64(b, 1), "");
+    LLVMValueRef end = LLVMBuildAdd(b->b, k->hi, tn_lb_i64(b, 1), ""), next = NULL;
+    LLVMValueRef v = tn_lb_elem(b, tn_lb_atc(b, k->v, a->tile[i] * a->size), k->lo, a->head * a->size);
+    LLVMValueRef p = tn_lb_elem(b, tn_lb_atc(b, k->p, h0 * TN_PAGE * 4), k->lo, 4);
+    int64_t bytes = a->v_lanes * a->size;
+    if (k->next && h0 == 0) next = tn_lb_elem(b, tn_lb_atc(b, k->next, i * TN_PAGE * bytes), k->lo, bytes);
     TnLoop l = tn_lb_loop(b, k->lo, end, 1);
     LLVMValueRef acc[4];
     for (int h = 0; h < n; h++) acc[h] = tn_lb_carry(b, &l, LLVMConstNull(type));
-    if (k->next &&
-        h0 == 0) { /* line after line, not where this tile's columns lie: streams are fetched best */
-        int64_t bytes = a->v_lanes * a->size;
-        fetch(b, tn_lb_elem(b, tn_lb_atc(b, k->next, i * TN_PAGE * bytes), l.i, bytes), bytes);
-    }
-    LLVMValueRef row = tn_attend_load(
-        b, a, tn_lb_elem(b, tn_lb_atc(b, k->v, a->tile[i] * a->size), l.i, a->head * a->size), a->v_lanes);
-    LLVMValueRef p = tn_lb_elem(b, tn_lb_atc(b, k->p, h0 * TN_PAGE * 4), l.i, 4);
+    v = tn_lb_walk(b, &l, v, a->head * a->size);
+    p = tn_lb_walk(b, &l, p, 4);
+    /* line after line, not where this tile's columns lie: streams are fetched best */
+    if (next) fetch(b, tn_lb_walk(b, &l, next, bytes), bytes);
+    LLVMValueRef row = tn_attend_load(b, a, v, a->v_lanes);
     for (int h = 0; h < n; h++) {
         LLVMValueRef x = tn_lb_load(b, b->t_f32, tn_lb_atc(b, p, (int64_t)h * TN_PAGE * 4), 4);
         tn_lb_next(&l, h, tn_lb_fma(b, tn_lb_splat(b, x, a->v_lanes), row, acc[h]));

@@ -102,8 +102,8 @@ static LLVMValueRef gemm(TnLb *b, int64_t m, int64_t k) {
     TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, k), 1);
     LLVMValueRef acc[TN_ATTEND_COLS];
     for (int c = 0; c < TN_ATTEND_COLS; c++) acc[c] = tn_lb_carry(b, &l, LLVMConstNull(type));
-    LLVMValueRef row = tn_lb_load(b, type, tn_lb_elem(b, x, l.i, m * 4), 4);
-    LLVMValueRef y = tn_lb_elem(b, LLVMGetParam(fn, 1), l.i, 4);
+    LLVMValueRef at = tn_lb_walk(b, &l, x, m * 4), y = tn_lb_walk(b, &l, LLVMGetParam(fn, 1), 4);
+    LLVMValueRef row = tn_lb_load(b, type, at, 4);
     for (int c = 0; c < TN_ATTEND_COLS; c++) {
         LLVMValueRef v = tn_lb_load(b, b->t_f32, tn_lb_atc(b, y, c * k * 4), 4);
         tn_lb_next(&l, c, tn_lb_fma(b, tn_lb_splat(b, v, lanes), row, acc[c]));

@@ -37,6 +37,12 @@ void tn_lb_next(TnLoop *l, int carry, LLVMValueRef value) {
     l->next[carry] = value;
 }
 
+LLVMValueRef tn_lb_walk(TnLb *b, TnLoop *l, LLVMValueRef ptr, int64_t bytes) {
+    LLVMValueRef phi = tn_lb_carry(b, l, ptr);
+    l->walk[l->n - 1] = bytes;
+    return phi;
+}
+
 /* Unrolling full K loops hoists the activations into registers that do not exist and spills them. */
 static void never_unroll(TnLb *b, LLVMValueRef branch) {
     static const char name[] = "llvm.loop.unroll.disable";
@@ -49,7 +55,9 @@ static void never_unroll(TnLb *b, LLVMValueRef branch) {
 }
 
 void tn_lb_loop_end(TnLb *b, TnLoop *l) {
-    LLVMValueRef i = LLVMBuildAdd(b->b, l->i, tn_lb_i64(b, l->step), "");
+    for (int k = 0; k < l->n; k++)
+        if (l->walk[k]) l->next[k] = tn_lb_opaque(b, tn_lb_atc(b, l->phi[k], l->walk[k]));
+    LLVMValueRef i = tn_lb_opaque(b, LLVMBuildAdd(b->b, l->i, tn_lb_i64(b, l->step), ""));
     LLVMBasicBlockRef latch = tn_lb_here(b);
     LLVMValueRef again = LLVMBuildICmp(b->b, LLVMIntSLT, i, l->end, "");
     never_unroll(b, LLVMBuildCondBr(b->b, again, l->body, l->exit));
@@ -82,12 +90,12 @@ void tn_lb_if_end(TnLb *b, TnIf *i) {
     LLVMPositionBuilderAtEnd(b->b, i->exit);
 }
 
-LLVMValueRef tn_lb_opaque(TnLb *b, LLVMValueRef ptr) {
+LLVMValueRef tn_lb_opaque(TnLb *b, LLVMValueRef v) {
     char same[] = "=r,0";
-    LLVMTypeRef type = LLVMFunctionType(b->t_ptr, &b->t_ptr, 1, 0);
+    LLVMTypeRef of = LLVMTypeOf(v), type = LLVMFunctionType(of, &of, 1, 0);
     LLVMValueRef nothing =
         LLVMGetInlineAsm(type, "", 0, same, sizeof same - 1, 0, 0, LLVMInlineAsmDialectATT, 0);
-    return LLVMBuildCall2(b->b, type, nothing, &ptr, 1, "");
+    return LLVMBuildCall2(b->b, type, nothing, &v, 1, "");
 }
 
 /* ---- Functions */

@@ -85,10 +85,9 @@ void tn_lb_groups(TnLb *b, const TnGroups *g, LLVMValueRef w, LLVMValueRef count
     if (g->passes > 1) pass_x = tn_lb_at(b, x, LLVMBuildMul(b->b, p.i, g->pass_bytes, ""));
     if (!one) {
         TnLoop z = tn_lb_loop(b, u.i, end, columns);
-        LLVMValueRef to = tn_lb_carry(b, &z, buf);
+        LLVMValueRef to = tn_lb_walk(b, &z, buf, (int64_t)g->n_sums * size);
         for (int i = 0; i < g->n_sums; i++)
             tn_lb_store(b, none, tn_lb_atc(b, to, (int64_t)i * size), (unsigned)size);
-        tn_lb_next(&z, 0, tn_lb_opaque(b, tn_lb_atc(b, to, (int64_t)g->n_sums * size)));
         tn_lb_loop_end(b, &z);
     }
     TnLoop s = tn_lb_loop(b, zero, tn_lb_i64(b, c.stretches), 1);
@@ -97,10 +96,13 @@ void tn_lb_groups(TnLb *b, const TnGroups *g, LLVMValueRef w, LLVMValueRef count
     LLVMValueRef upto = LLVMBuildAdd(b->b, from, tn_lb_i64(b, c.stretch), "");
     upto = tn_lb_min(b, upto, tn_lb_i64(b, g->steps));
     LLVMValueRef from_bytes = LLVMBuildMul(b->b, from, tn_lb_i64(b, g->step_bytes), "");
+    LLVMValueRef bytes =
+        LLVMBuildMul(b->b, LLVMBuildSub(b->b, upto, from, ""), tn_lb_i64(b, g->step_bytes), "");
     LLVMValueRef from_x = tn_lb_elem(b, pass_x, from, g->x_bytes);
 
     TnLoop j = tn_lb_loop(b, u.i, end, columns);
-    LLVMValueRef far_block = tn_lb_carry(b, &j, far_stretch), held = tn_lb_carry(b, &j, buf);
+    LLVMValueRef far_block = tn_lb_carry(b, &j, far_stretch);
+    LLVMValueRef held = tn_lb_walk(b, &j, buf, (int64_t)g->n_sums * size);
     for (int i = 0; i < columns; i++) { /* columns that are not there are copies of the last */
         LLVMValueRef col = i ? tn_lb_min(b, LLVMBuildAdd(b->b, j.i, tn_lb_i64(b, i), ""), last) : j.i;
         row[i] = tn_lb_at(b, tn_lb_elem(b, w, col, g->row_bytes), from_bytes);
@@ -110,16 +112,14 @@ void tn_lb_groups(TnLb *b, const TnGroups *g, LLVMValueRef w, LLVMValueRef count
         if (one || g->narrow) continue;
         sum[i] = tn_lb_load(b, ints, tn_lb_atc(b, held, (int64_t)i * size), (unsigned)size);
     }
-    TnLoop l = tn_lb_loop(b, from, upto, 1);
+    TnLoop l = tn_lb_loop(b, zero, bytes, g->step_bytes);
     for (int i = 0; i < g->n_sums; i++) sum[i] = tn_lb_carry(b, &l, sum[i]);
-    LLVMValueRef codes = tn_lb_carry(b, &l, from_x), ahead = tn_lb_carry(b, &l, far_block), here[16];
-    LLVMValueRef at = LLVMBuildSub(b->b, l.i, from, "");
-    for (int i = 0; i < columns; i++) here[i] = tn_lb_elem(b, row[i], at, g->step_bytes);
+    LLVMValueRef codes = tn_lb_walk(b, &l, from_x, g->x_bytes);
+    LLVMValueRef ahead = tn_lb_walk(b, &l, far_block, ahead_bytes(g)), here[16];
+    for (int i = 0; i < columns; i++) here[i] = tn_lb_at(b, row[i], l.i);
     prefetch(b, g, here, ahead);
     g->step(b, g->user, here, codes, sum);
     for (int i = 0; i < g->n_sums; i++) tn_lb_next(&l, i, sum[i]);
-    tn_lb_next(&l, g->n_sums, tn_lb_opaque(b, tn_lb_atc(b, codes, g->x_bytes)));
-    tn_lb_next(&l, g->n_sums + 1, tn_lb_opaque(b, tn_lb_atc(b, ahead, ahead_bytes(g))));
     tn_lb_loop_end(b, &l);
     LLVMValueRef ones = tn_lb_splat_const(b, LLVMConstInt(b->t_i16, 1, 0), size / 2);
     for (int i = 0; i < g->n_sums; i++) {
@@ -131,18 +131,16 @@ void tn_lb_groups(TnLb *b, const TnGroups *g, LLVMValueRef w, LLVMValueRef count
     }
     if (one) g->finish(b, g->user, sum, j.i, p.i);
     tn_lb_next(&j, 0, l.out[g->n_sums + 1]);
-    tn_lb_next(&j, 1, tn_lb_opaque(b, tn_lb_atc(b, held, (int64_t)g->n_sums * size)));
     tn_lb_loop_end(b, &j);
     tn_lb_next(&s, 0, j.out[0]);
     tn_lb_loop_end(b, &s);
 
     if (!one) {
         TnLoop e = tn_lb_loop(b, u.i, end, columns);
-        LLVMValueRef kept = tn_lb_carry(b, &e, buf);
+        LLVMValueRef kept = tn_lb_walk(b, &e, buf, (int64_t)g->n_sums * size);
         for (int i = 0; i < g->n_sums; i++)
             sum[i] = tn_lb_load(b, ints, tn_lb_atc(b, kept, (int64_t)i * size), (unsigned)size);
         g->finish(b, g->user, sum, e.i, p.i);
-        tn_lb_next(&e, 0, tn_lb_opaque(b, tn_lb_atc(b, kept, (int64_t)g->n_sums * size)));
         tn_lb_loop_end(b, &e);
     }
     tn_lb_next(&p, 0, s.out[0]);

@@ -119,20 +119,23 @@ static LLVMValueRef piece(TnLb *b, LLVMValueRef row, LLVMValueRef x, LLVMValueRe
     TN_CHECK(together > 0);
     int64_t whole = n / together * together;
     int sums = accumulators(b);
-    LLVMValueRef acc[4] = {NULL}, codes = tn_lb_atc(b, x, from * CODES);
+    LLVMValueRef acc[4] = {NULL}, codes = tn_lb_atc(b, x, from * CODES),
+                 start = tn_lb_atc(b, row, from * LINE);
+    if (ahead) ahead = tn_lb_atc(b, ahead, from * LINE);
     TnLoop i = tn_lb_loop(b, tn_lb_i64(b, from), tn_lb_i64(b, from + whole), together);
     for (int a = 0; a < sums; a++) acc[a] = tn_lb_carry(b, &i, LLVMConstNull(tn_tm_ints(b)));
-    LLVMValueRef at = tn_lb_carry(b, &i, codes), w = tn_lb_elem(b, row, i.i, LINE);
+    LLVMValueRef at = tn_lb_walk(b, &i, codes, together * CODES);
+    LLVMValueRef w = tn_lb_walk(b, &i, start, together * LINE);
+    if (ahead) ahead = tn_lb_walk(b, &i, ahead, together * LINE);
     for (int64_t j = 0; j < together; j++) {
         if (ahead) {
-            tn_lb_prefetch(b, tn_lb_atc(b, tn_lb_elem(b, ahead, i.i, LINE), j * LINE), 1);
+            tn_lb_prefetch(b, tn_lb_atc(b, ahead, j * LINE), 1);
         } else {
             tn_lb_ahead(b, tn_lb_atc(b, w, j * LINE));
         }
     }
     lines_of(b, together, w, at, acc);
     for (int a = 0; a < sums; a++) tn_lb_next(&i, a, acc[a]);
-    tn_lb_next(&i, sums, tn_lb_opaque(b, tn_lb_atc(b, at, together * CODES)));
     tn_lb_loop_end(b, &i);
     for (int a = 0; a < sums; a++) acc[a] = i.out[a];
     lines_of(b, n - whole, tn_lb_atc(b, row, (from + whole) * LINE), tn_lb_atc(b, x, (from + whole) * CODES),
@@ -169,15 +172,15 @@ static LLVMValueRef strip_function(TnLb *b, int64_t k, bool listed) {
     }
     TnLoop g = tn_lb_loop(b, zero, count, lanes); /* rows of weights that share a tree */
     LLVMValueRef here = tn_lb_min(b, LLVMBuildSub(b->b, count, g.i, ""), tn_lb_i64(b, lanes));
+    LLVMValueRef first = tn_lb_elem(b, w, g.i, row_bytes), ahead = NULL, whole = NULL;
     TnLoop m = tn_lb_loop(b, zero, here, 1);
-    LLVMValueRef at = LLVMBuildAdd(b->b, g.i, m.i, ""), ahead = NULL;
+    LLVMValueRef row = listed ? NULL : tn_lb_walk(b, &m, first, row_bytes);
     if (listed) {
+        LLVMValueRef at = LLVMBuildAdd(b->b, g.i, m.i, "");
         ahead = entry(b, list, LLVMBuildAdd(b->b, at, tn_lb_i64(b, TN_AHEAD), ""));
         ahead = tn_lb_elem(b, w, ahead, row_bytes);
-        at = entry(b, list, at);
+        row = tn_lb_elem(b, w, entry(b, list, at), row_bytes);
     }
-    LLVMValueRef row = tn_lb_elem(b, w, at, row_bytes);
-    LLVMValueRef whole = NULL;
     for (int64_t from = 0; from < lines; from += split) {
         LLVMValueRef part = piece(b, row, x, ahead, from, lines - from < split ? lines - from : split, k);
         whole = whole ? LLVMBuildAdd(b->b, whole, part, "") : part;

@@ -176,14 +176,11 @@ static void stretch(TnLb *b, Shape s, bool apart, int64_t row_bytes, int64_t pan
         b->level->dot == TN_DOT_MADDUBS ? LLVMVectorType(b->t_i16, (unsigned)lanes_of(b) * 2) : tn_tm_ints(b);
     TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, turns), 1);
     for (int i = 0; i < n; i++) sum[i] = tn_lb_carry(b, &l, LLVMConstNull(t));
-    LLVMValueRef at = tn_lb_carry(b, &l, *panel), from[12];
-    for (int r = 0; r < n_x; r++) from[r] = tn_lb_carry(b, &l, x[r]);
+    LLVMValueRef at = tn_lb_walk(b, &l, *panel, STEPS * b->level->bytes), from[12];
+    for (int r = 0; r < n_x; r++) from[r] = tn_lb_walk(b, &l, x[r], 4 * STEPS);
     for (int r = n_x; r < s.rows; r++) from[r] = tn_lb_atc(b, from[0], r * row_bytes);
     steps(b, s, panel_bytes, at, from, sum);
     for (int i = 0; i < n; i++) tn_lb_next(&l, i, sum[i]);
-    tn_lb_next(&l, n, tn_lb_opaque(b, tn_lb_atc(b, at, STEPS * b->level->bytes)));
-    for (int r = 0; r < n_x; r++)
-        tn_lb_next(&l, n + 1 + r, tn_lb_opaque(b, tn_lb_atc(b, from[r], 4 * STEPS)));
     tn_lb_loop_end(b, &l);
     for (int i = 0; i < n; i++) sum[i] = l.out[i];
     *panel = l.out[n];
