@@ -66,10 +66,7 @@ TnAttend tn_attend_of(const TnGraph *g, TnRef ref, int64_t units, const TnLevel 
     a.max_at = a.group * TN_PAGE * 4;
     a.sum_at = a.max_at + a.many * 4;
     a.record = (a.sum_at + a.many * 4 + 63) / 64 * 64;
-    for (int64_t d = 0; d < a.head; d += a.v_lanes) {
-        TN_CHECK(a.n_tiles < TN_ATTEND_TILES);
-        a.tile[a.n_tiles++] = d + a.v_lanes <= a.head ? d : a.head - a.v_lanes;
-    }
+    a.n_tiles = (int)((a.head + a.v_lanes - 1) / a.v_lanes);
     return a;
 }
 
@@ -150,37 +147,42 @@ static void scores(TnLb *b, const TnAttend *a, LLVMValueRef q, const Block *k) {
     }
 }
 
+/* Which of the 32 positions from `first` (i64) on are unmasked. */
+static LLVMValueRef unmasked(TnLb *b, const Block *k, LLVMValueRef first) {
+    LLVMValueRef at[3] = {first, k->lo, k->hi};
+    for (int i = 0; i < 3; i++) at[i] = tn_lb_splat(b, LLVMBuildTrunc(b->b, at[i], b->t_i32, ""), TN_LANES);
+    at[0] = LLVMBuildAdd(b->b, at[0], tn_lb_iota(b, TN_LANES), "");
+    return LLVMBuildAnd(b->b, LLVMBuildICmp(b->b, LLVMIntSGE, at[0], at[1], ""),
+                        LLVMBuildICmp(b->b, LLVMIntSLE, at[0], at[2], ""), "");
+}
+
 /* Scores to p, max and sum, one head after the other. */
 static void softmax(TnLb *b, const TnAttend *a, const Block *k) {
-    LLVMValueRef in[2];
-    for (int i = 0; i < 2; i++) {
-        LLVMValueRef j = LLVMBuildAdd(b->b, tn_lb_iota(b, TN_LANES), tn_lb_vi(b, i * TN_LANES), "");
-        LLVMValueRef from = tn_lb_splat(b, LLVMBuildTrunc(b->b, k->lo, b->t_i32, ""), TN_LANES);
-        LLVMValueRef to = tn_lb_splat(b, LLVMBuildTrunc(b->b, k->hi, b->t_i32, ""), TN_LANES);
-        in[i] = LLVMBuildAnd(b->b, LLVMBuildICmp(b->b, LLVMIntSGE, j, from, ""),
-                             LLVMBuildICmp(b->b, LLVMIntSLE, j, to, ""), "");
-    }
-    TnLoop heads = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, a->group), 1);
-    LLVMValueRef at = tn_lb_elem(b, k->p, heads.i, TN_PAGE * 4), s[2], p[2];
+    LLVMValueRef zero = tn_lb_i64(b, 0), page = tn_lb_i64(b, TN_PAGE);
+    TnLoop heads = tn_lb_loop(b, zero, tn_lb_i64(b, a->group), 1);
+    LLVMValueRef at = tn_lb_elem(b, k->p, heads.i, TN_PAGE * 4), s[2];
     for (int i = 0; i < 2; i++) {
         s[i] = tn_lb_load(b, b->t_f32x, tn_lb_atc(b, at, i * TN_LANES * 4), 64);
-        p[i] = LLVMBuildSelect(b->b, in[i], s[i], tn_lb_vf(b, -INFINITY), "");
+        s[i] = LLVMBuildSelect(b->b, unmasked(b, k, tn_lb_i64(b, i * TN_LANES)), s[i], tn_lb_vf(b, -INFINITY),
+                               "");
     }
-    LLVMValueRef m = tn_lb_tree(b, tn_lb_fmax(b, p[0], p[1]), TN_FOLD_FMAX),
+    LLVMValueRef m = tn_lb_tree(b, tn_lb_fmax(b, s[0], s[1]), TN_FOLD_FMAX),
                  m_x = tn_lb_splat(b, m, TN_LANES);
-    for (int i = 0; i < 2; i++) {
-        p[i] = tn_lb_exp(b, LLVMBuildFSub(b->b, s[i], m_x, ""));
-        p[i] = LLVMBuildSelect(b->b, in[i], p[i], tn_lb_vf(b, 0.0f), "");
-        LLVMValueRef w = p[i];
-        if (a->size == 1) {
-            LLVMValueRef scales = tn_lb_atc(b, k->v, a->head * TN_PAGE + i * TN_LANES * 4);
-            w = LLVMBuildFMul(b->b, w, tn_lb_load(b, b->t_f32x, scales, 4), "");
-        }
-        tn_lb_store(b, w, tn_lb_atc(b, at, i * TN_LANES * 4), 64);
+    TnLoop half = tn_lb_loop(b, zero, page, TN_LANES);
+    LLVMValueRef sum =
+        tn_lb_carry(b, &half, tn_lb_vf(b, 0.0f)); /* no p is -0: the first is added unchanged */
+    LLVMValueRef x = tn_lb_elem(b, at, half.i, 4);
+    LLVMValueRef p = tn_lb_exp(b, LLVMBuildFSub(b->b, tn_lb_load(b, b->t_f32x, x, 64), m_x, ""));
+    p = LLVMBuildSelect(b->b, unmasked(b, k, half.i), p, tn_lb_vf(b, 0.0f), "");
+    tn_lb_next(&half, 0, LLVMBuildFAdd(b->b, sum, p, ""));
+    if (a->size == 1) {
+        LLVMValueRef scales = tn_lb_elem(b, tn_lb_atc(b, k->v, a->head * TN_PAGE), half.i, 4);
+        p = LLVMBuildFMul(b->b, p, tn_lb_load(b, b->t_f32x, scales, 4), "");
     }
-    LLVMValueRef sum = tn_lb_tree(b, LLVMBuildFAdd(b->b, p[0], p[1], ""), TN_FOLD_FADD);
+    tn_lb_store(b, p, x, 64);
+    tn_lb_loop_end(b, &half);
     tn_lb_store(b, m, tn_lb_elem(b, k->m, heads.i, 4), 4);
-    tn_lb_store(b, sum, tn_lb_elem(b, k->l, heads.i, 4), 4);
+    tn_lb_store(b, tn_lb_tree(b, half.out[0], TN_FOLD_FADD), tn_lb_elem(b, k->l, heads.i, 4), 4);
     tn_lb_loop_end(b, &heads);
 }
 
@@ -210,20 +212,30 @@ static void weights(TnLb *b, const TnAttend *a, LLVMValueRef first, LLVMValueRef
     tn_lb_store(b, l.out[0], a->sums, 4);
 }
 
-/* O of head h, tile i, in scratch. */
-static LLVMValueRef out_tile(TnLb *b, const TnAttend *a, int64_t h, int i) {
-    return tn_lb_atc(b, a->out, (h * a->n_tiles + i) * a->lanes * 4);
+/* A loop over the tiles, and the first dim of one: the last may lie over the one before. */
+static TnLoop tile_loop(TnLb *b, const TnAttend *a) {
+    return tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, a->n_tiles), 1);
+}
+static LLVMValueRef tile_at(TnLb *b, const TnAttend *a, LLVMValueRef i) {
+    LLVMValueRef d = LLVMBuildMul(b->b, i, tn_lb_i64(b, a->v_lanes), "");
+    return a->head % a->v_lanes ? tn_lb_min(b, d, tn_lb_i64(b, a->head - a->v_lanes)) : d;
 }
 
-/* o = p.v, one tile of n heads from h0 on: o[h] + 0. */
-static void value_tile(TnLb *b, const TnAttend *a, const Block *k, int64_t h0, int n, int i,
-                       LLVMValueRef out[4]) {
+/* O of head h (i64), tile i (i64), in scratch. */
+static LLVMValueRef out_tile(TnLb *b, const TnAttend *a, LLVMValueRef h, LLVMValueRef i) {
+    LLVMValueRef at = tn_lb_elem(b, a->out, h, (int64_t)a->n_tiles * a->lanes * 4);
+    return tn_lb_elem(b, at, i, a->lanes * 4);
+}
+
+/* o = p.v, one tile (i, which begins at dim d) of n heads from h0 on: o[h] + 0. */
+static void value_tile(TnLb *b, const TnAttend *a, const Block *k, int64_t h0, int n, LLVMValueRef i,
+                       LLVMValueRef d, LLVMValueRef out[4]) {
     LLVMTypeRef type = floats(b, a->v_lanes);
     LLVMValueRef end = LLVMBuildAdd(b->b, k->hi, tn_lb_i64(b, 1), ""), next = NULL;
-    LLVMValueRef v = tn_lb_elem(b, tn_lb_atc(b, k->v, a->tile[i] * a->size), k->lo, a->head * a->size);
+    LLVMValueRef v = tn_lb_elem(b, tn_lb_elem(b, k->v, d, a->size), k->lo, a->head * a->size);
     LLVMValueRef p = tn_lb_elem(b, tn_lb_atc(b, k->p, h0 * TN_PAGE * 4), k->lo, 4);
     int64_t bytes = a->v_lanes * a->size;
-    if (k->next && h0 == 0) next = tn_lb_elem(b, tn_lb_atc(b, k->next, i * TN_PAGE * bytes), k->lo, bytes);
+    if (k->next && h0 == 0) next = tn_lb_elem(b, tn_lb_elem(b, k->next, i, TN_PAGE * bytes), k->lo, bytes);
     TnLoop l = tn_lb_loop(b, k->lo, end, 1);
     LLVMValueRef acc[4];
     for (int h = 0; h < n; h++) acc[h] = tn_lb_carry(b, &l, LLVMConstNull(type));
@@ -242,31 +254,35 @@ static void value_tile(TnLb *b, const TnAttend *a, const Block *k, int64_t h0, i
 
 /* O = O + o * w */
 static void add_values(TnLb *b, const TnAttend *a, const Block *k) {
-    for (int64_t h0 = 0; h0 < a->group; h0 += a->at_once)
-        for (int i = 0; i < a->n_tiles; i++) {
-            int n = (int)(a->group - h0 < a->at_once ? a->group - h0 : a->at_once);
-            LLVMValueRef o[4];
-            value_tile(b, a, k, h0, n, i, o);
-            for (int h = 0; h < n; h++) {
-                LLVMValueRef w = tn_lb_load(b, b->t_f32, tn_lb_atc(b, k->m, (h0 + h) * 4), 4);
-                LLVMValueRef at = out_tile(b, a, h0 + h, i);
-                LLVMValueRef old = tn_lb_load(b, floats(b, a->v_lanes), at, 64);
-                o[h] = LLVMBuildFMul(b->b, o[h], tn_lb_splat(b, w, a->v_lanes), "");
-                tn_lb_store(b, LLVMBuildFAdd(b->b, old, o[h], ""), at, 64);
-            }
+    TnLoop t = tile_loop(b, a);
+    LLVMValueRef d = tile_at(b, a, t.i);
+    for (int64_t h0 = 0; h0 < a->group; h0 += a->at_once) {
+        int n = (int)(a->group - h0 < a->at_once ? a->group - h0 : a->at_once);
+        LLVMValueRef o[4];
+        value_tile(b, a, k, h0, n, t.i, d, o);
+        for (int h = 0; h < n; h++) {
+            LLVMValueRef w = tn_lb_load(b, b->t_f32, tn_lb_atc(b, k->m, (h0 + h) * 4), 4);
+            LLVMValueRef at = out_tile(b, a, tn_lb_i64(b, h0 + h), t.i);
+            LLVMValueRef old = tn_lb_load(b, floats(b, a->v_lanes), at, 64);
+            o[h] = LLVMBuildFMul(b->b, o[h], tn_lb_splat(b, w, a->v_lanes), "");
+            tn_lb_store(b, LLVMBuildFAdd(b->b, old, o[h], ""), at, 64);
         }
+    }
+    tn_lb_loop_end(b, &t);
 }
 
 /* o to [group][head] at `to`. */
 static void put_values(TnLb *b, const TnAttend *a, const Block *k, LLVMValueRef to) {
-    for (int64_t h0 = 0; h0 < a->group; h0 += a->at_once)
-        for (int i = 0; i < a->n_tiles; i++) {
-            int n = (int)(a->group - h0 < a->at_once ? a->group - h0 : a->at_once);
-            LLVMValueRef o[4];
-            value_tile(b, a, k, h0, n, i, o);
-            for (int h = 0; h < n; h++)
-                tn_lb_store(b, o[h], tn_lb_atc(b, to, ((h0 + h) * a->head + a->tile[i]) * 4), 4);
-        }
+    TnLoop t = tile_loop(b, a);
+    LLVMValueRef d = tile_at(b, a, t.i);
+    to = tn_lb_elem(b, to, d, 4);
+    for (int64_t h0 = 0; h0 < a->group; h0 += a->at_once) {
+        int n = (int)(a->group - h0 < a->at_once ? a->group - h0 : a->at_once);
+        LLVMValueRef o[4];
+        value_tile(b, a, k, h0, n, t.i, d, o);
+        for (int h = 0; h < n; h++) tn_lb_store(b, o[h], tn_lb_atc(b, to, (h0 + h) * a->head * 4), 4);
+    }
+    tn_lb_loop_end(b, &t);
 }
 
 /* What a row sees: positions first..last of the pages. */
@@ -302,9 +318,9 @@ void tn_attend_row(TnLb *b, const TnAttend *a, LLVMValueRef row, LLVMValueRef gr
     LLVMValueRef end = LLVMBuildAdd(b->b, block_of(b, r.last), tn_lb_i64(b, 1), "");
     LLVMValueRef q = tn_lb_elem(b, tn_lb_operand_row(b, a->q, row), group, a->group * a->head * 4);
 
-    for (int64_t h = 0; h < a->group; h++)
-        for (int i = 0; i < a->n_tiles; i++)
-            tn_lb_store(b, LLVMConstNull(floats(b, a->v_lanes)), out_tile(b, a, h, i), 64);
+    TnLoop z = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, a->group * a->n_tiles), 1);
+    tn_lb_store(b, LLVMConstNull(floats(b, a->v_lanes)), out_tile(b, a, tn_lb_i64(b, 0), z.i), 64);
+    tn_lb_loop_end(b, &z);
     for (int pass = 0; pass < 2; pass++) {
         TnLoop l = tn_lb_loop(b, b0, end, 1);
         LLVMValueRef record = record_at(b, a, l.i);
@@ -324,15 +340,15 @@ void tn_attend_row(TnLb *b, const TnAttend *a, LLVMValueRef row, LLVMValueRef gr
         if (pass == 0) weights(b, a, b0, end);
     }
     LLVMValueRef y = tn_lb_elem(b, tn_lb_operand_row(b, b->k->root, row), group, a->group * a->head * 4);
-    for (int64_t h = 0; h < a->group; h++) {
-        LLVMValueRef sum =
-            tn_lb_splat(b, tn_lb_load(b, b->t_f32, tn_lb_atc(b, a->sums, h * 4), 4), a->v_lanes);
-        for (int i = 0; i < a->n_tiles; i++) {
-            LLVMValueRef o = tn_lb_load(b, floats(b, a->v_lanes), out_tile(b, a, h, i), 64);
-            tn_lb_store(b, LLVMBuildFDiv(b->b, o, sum, ""), tn_lb_atc(b, y, (h * a->head + a->tile[i]) * 4),
-                        4);
-        }
-    }
+    TnLoop h = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, a->group), 1);
+    LLVMValueRef sum = tn_lb_load(b, b->t_f32, tn_lb_elem(b, a->sums, h.i, 4), 4);
+    y = tn_lb_elem(b, y, h.i, a->head * 4);
+    sum = tn_lb_splat(b, sum, a->v_lanes);
+    TnLoop t = tile_loop(b, a);
+    LLVMValueRef o = tn_lb_load(b, floats(b, a->v_lanes), out_tile(b, a, h.i, t.i), 64);
+    tn_lb_store(b, LLVMBuildFDiv(b->b, o, sum, ""), tn_lb_elem(b, y, tile_at(b, a, t.i), 4), 4);
+    tn_lb_loop_end(b, &t);
+    tn_lb_loop_end(b, &h);
 }
 
 static void kernel(TnLb *b) {
@@ -445,6 +461,26 @@ static LLVMValueRef lanes_of(TnLb *b, int64_t n, int64_t at) {
     return n - at >= TN_LANES ? NULL : tn_lb_mask_const(b, n - at, TN_LANES);
 }
 
+/* n columns at y, 32 at a time: `from`, if it is not NULL, is weighed by `by` and added, else y is divided by it. */
+static void join_columns(TnLb *b, int64_t n, LLVMValueRef from, LLVMValueRef y, LLVMValueRef by) {
+    int64_t whole = n / TN_LANES * TN_LANES;
+    for (int tail = 0; tail < 2; tail++) {
+        LLVMValueRef mask = tail ? lanes_of(b, n, whole) : NULL;
+        if (tail && whole == n) break;
+        int64_t first = tail ? whole : 0, end = tail ? n : whole;
+        TnLoop d = tn_lb_loop(b, tn_lb_i64(b, first), tn_lb_i64(b, end), TN_LANES);
+        LLVMValueRef at = tn_lb_elem(b, y, d.i, 4), old = tn_lb_load_masked(b, b->t_f32x, at, 4, mask), v;
+        if (from) {
+            v = tn_lb_load_masked(b, b->t_f32x, tn_lb_elem(b, from, d.i, 4), 4, mask);
+            v = LLVMBuildFAdd(b->b, old, LLVMBuildFMul(b->b, v, by, ""), "");
+        } else {
+            v = LLVMBuildFDiv(b->b, old, by, "");
+        }
+        tn_lb_store_masked(b, v, at, 4, mask);
+        tn_lb_loop_end(b, &d);
+    }
+}
+
 static void join(TnLb *b, TnFrame *f, TnRef ref) {
     TN_CHECK(!f->width);
     const TnNode *n = &b->g->nodes[ref];
@@ -496,24 +532,14 @@ static void join(TnLb *b, TnFrame *f, TnRef ref) {
     LLVMValueRef o = tn_lb_elem(b, tn_lb_elem(b, in, l.i, row_bytes), h.i, a.head * 4);
     LLVMValueRef to = tn_lb_elem(b, y, h.i, a.head * 4);
     LLVMValueRef x_w = tn_lb_splat(b, tn_lb_load(b, b->t_f32, tn_lb_elem(b, w, h.i, 4), 4), TN_LANES);
-    for (int64_t d = 0; d < a.head; d += TN_LANES) {
-        LLVMValueRef mask = lanes_of(b, a.head, d);
-        LLVMValueRef old = tn_lb_load_masked(b, b->t_f32x, tn_lb_atc(b, to, d * 4), 4, mask);
-        LLVMValueRef v = tn_lb_load_masked(b, b->t_f32x, tn_lb_atc(b, o, d * 4), 4, mask);
-        v = LLVMBuildFAdd(b->b, old, LLVMBuildFMul(b->b, v, x_w, ""), "");
-        tn_lb_store_masked(b, v, tn_lb_atc(b, to, d * 4), 4, mask);
-    }
+    join_columns(b, a.head, o, to, x_w);
     tn_lb_loop_end(b, &h);
     tn_lb_loop_end(b, &l);
 
     h = tn_lb_loop(b, zero, tn_lb_i64(b, a.heads), 1);
     to = tn_lb_elem(b, y, h.i, a.head * 4);
     LLVMValueRef sum = tn_lb_splat(b, tn_lb_load(b, b->t_f32, tn_lb_elem(b, sums, h.i, 4), 4), TN_LANES);
-    for (int64_t d = 0; d < a.head; d += TN_LANES) {
-        LLVMValueRef mask = lanes_of(b, a.head, d);
-        LLVMValueRef v = tn_lb_load_masked(b, b->t_f32x, tn_lb_atc(b, to, d * 4), 4, mask);
-        tn_lb_store_masked(b, LLVMBuildFDiv(b->b, v, sum, ""), tn_lb_atc(b, to, d * 4), 4, mask);
-    }
+    join_columns(b, a.head, NULL, to, sum);
     tn_lb_loop_end(b, &h);
 }
 

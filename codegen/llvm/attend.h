@@ -5,7 +5,7 @@
 #include "codegen/llvm/build.h"
 #include "ir/layout.h"
 
-#define TN_ATTEND_TILES 64 /* of 32 head dims at least: heads of 2,048 */
+#define TN_ATTEND_TILES 64 /* of 32 head dims: heads of 2,048 at most */
 
 /* An attend as its skeletons see it. */
 typedef struct TnAttend {
@@ -17,7 +17,6 @@ typedef struct TnAttend {
     int64_t page, page_head;        /* bytes of a page, and of one head's part of it */
     int lanes, at_once;             /* positions or dims, and query heads, in registers */
     int v_lanes, n_tiles;           /* the tiles of a head's dims */
-    int64_t tile[TN_ATTEND_TILES];  /* first dim */
     int many;                       /* lanes of a vector with one value a query head of the group */
     int64_t max_at, sum_at, record; /* in a block's record: p[group][64], then max and sum of each head */
     TnRef q, k, v, pos, slot, table;

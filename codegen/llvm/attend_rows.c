@@ -133,15 +133,44 @@ typedef struct Run {
     LLVMValueRef b0, end;             /* blocks that any of the rows looks at */
 } Run;
 
-/* The pieces of `n` floats: vectors of falling powers of two. Returns the width of the one at `at`. */
-static int piece(int64_t n, int64_t at) {
-    int lanes = 64;
-    while (lanes > n - at) lanes /= 2;
-    return lanes;
-}
-
 static LLVMTypeRef floats(TnLb *b, int lanes) {
     return LLVMVectorType(b->t_f32, (unsigned)lanes);
+}
+
+/* What becomes of `lanes` floats at y, from those at x and a factor (may be NULL). */
+typedef LLVMValueRef PieceFn(TnLb *b, int lanes, LLVMValueRef x, LLVMValueRef y, LLVMValueRef by);
+
+static void one_piece(TnLb *b, PieceFn *fn, int lanes, LLVMValueRef x, LLVMValueRef y, LLVMValueRef by) {
+    x = tn_lb_load(b, floats(b, lanes), x, 4);
+    tn_lb_store(b, fn(b, lanes, x, y, by), y, 4);
+}
+
+/* n floats from x on to y: by 64, then by vectors of falling powers of two. */
+static void pieces(TnLb *b, PieceFn *fn, int64_t n, LLVMValueRef x, LLVMValueRef y, LLVMValueRef by) {
+    int64_t at = n / 64 * 64;
+    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, at), 64);
+    one_piece(b, fn, 64, tn_lb_elem(b, x, l.i, 4), tn_lb_elem(b, y, l.i, 4), by);
+    tn_lb_loop_end(b, &l);
+    for (int lanes = 32; lanes > 0; lanes /= 2) {
+        if (at + lanes > n) continue;
+        one_piece(b, fn, lanes, tn_lb_atc(b, x, at * 4), tn_lb_atc(b, y, at * 4), by);
+        at += lanes;
+    }
+}
+
+static LLVMValueRef same(TnLb *b, int lanes, LLVMValueRef x, LLVMValueRef y, LLVMValueRef by) {
+    (void)b, (void)lanes, (void)y, (void)by;
+    return x;
+}
+/* y + (x + 0) * by */
+static LLVMValueRef weighed(TnLb *b, int lanes, LLVMValueRef x, LLVMValueRef y, LLVMValueRef by) {
+    x = LLVMBuildFAdd(b->b, x, LLVMConstNull(floats(b, lanes)), "");
+    x = LLVMBuildFMul(b->b, x, tn_lb_splat(b, by, lanes), "");
+    return LLVMBuildFAdd(b->b, tn_lb_load(b, floats(b, lanes), y, 4), x, "");
+}
+static LLVMValueRef divided(TnLb *b, int lanes, LLVMValueRef x, LLVMValueRef y, LLVMValueRef by) {
+    (void)y;
+    return LLVMBuildFDiv(b->b, x, tn_lb_splat(b, by, lanes), "");
 }
 
 /* First position that the run's row `r` (i64) sees. */
@@ -168,9 +197,7 @@ static void pack_queries(TnLb *b, const TnAttend *a, const Run *run) {
     LLVMValueRef to = tn_lb_elem(b, a->query, rows.i, a->group * a->head * 4);
     TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, a->group), 1);
     LLVMValueRef x = tn_lb_elem(b, from, l.i, a->head * 4), y = tn_lb_elem(b, to, l.i, a->head * 4);
-    for (int64_t d = 0; d < a->head; d += piece(a->head, d))
-        tn_lb_store(b, tn_lb_load(b, floats(b, piece(a->head, d)), tn_lb_atc(b, x, d * 4), 4),
-                    tn_lb_atc(b, y, d * 4), 4);
+    pieces(b, same, a->head, x, y, NULL);
     tn_lb_loop_end(b, &l);
     tn_lb_loop_end(b, &rows);
 }
@@ -338,14 +365,7 @@ static void values(TnLb *b, const TnAttend *a, const Run *run, LLVMValueRef bloc
     LLVMValueRef w = tn_lb_load(b, b->t_f32, tn_lb_elem(b, tn_lb_atc(b, record, max_at(a)), cols.i, 4), 4);
     LLVMValueRef from = tn_lb_elem(b, a->block, cols.i, a->head * 4),
                  to = tn_lb_elem(b, a->all, cols.i, a->head * 4);
-    for (int64_t d = 0; d < a->head; d += piece(a->head, d)) {
-        int lanes = piece(a->head, d);
-        LLVMValueRef o = tn_lb_load(b, floats(b, lanes), tn_lb_atc(b, from, d * 4), 4),
-                     at = tn_lb_atc(b, to, d * 4);
-        o = LLVMBuildFMul(b->b, LLVMBuildFAdd(b->b, o, LLVMConstNull(floats(b, lanes)), ""),
-                          tn_lb_splat(b, w, lanes), "");
-        tn_lb_store(b, LLVMBuildFAdd(b->b, tn_lb_load(b, floats(b, lanes), at, 4), o, ""), at, 4);
-    }
+    pieces(b, weighed, a->head, from, to, w);
     tn_lb_loop_end(b, &cols);
 }
 
@@ -378,11 +398,7 @@ static void run_rows(TnLb *b, const TnAttend *a, Run *run) {
         LLVMBuildAdd(b->b, LLVMBuildMul(b->b, rows.i, tn_lb_i64(b, a->group), ""), heads.i, "");
     LLVMValueRef sum = tn_lb_load(b, b->t_f32, tn_lb_elem(b, a->divide, col, 4), 4);
     LLVMValueRef from = tn_lb_elem(b, a->all, col, a->head * 4), to = tn_lb_elem(b, y, heads.i, a->head * 4);
-    for (int64_t d = 0; d < a->head; d += piece(a->head, d)) {
-        int lanes = piece(a->head, d);
-        LLVMValueRef o = tn_lb_load(b, floats(b, lanes), tn_lb_atc(b, from, d * 4), 4);
-        tn_lb_store(b, LLVMBuildFDiv(b->b, o, tn_lb_splat(b, sum, lanes), ""), tn_lb_atc(b, to, d * 4), 4);
-    }
+    pieces(b, divided, a->head, from, to, sum);
     tn_lb_loop_end(b, &heads);
     tn_lb_loop_end(b, &rows);
 }

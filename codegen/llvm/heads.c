@@ -24,16 +24,25 @@ static LLVMValueRef rotate(TnLb *b, LLVMValueRef x, LLVMValueRef c, LLVMValueRef
     return minus ? LLVMBuildFSub(b->b, p, q, "") : LLVMBuildFAdd(b->b, p, q, "");
 }
 
+/* 32 pairs from the pointers on, each half n columns before the other. */
+static void rope_block(TnLb *b, LLVMValueRef x, LLVMValueRef y, LLVMValueRef angle, int64_t n,
+                       LLVMValueRef mask) {
+    LLVMValueRef u = tn_lb_load_masked(b, b->t_f32x, x, 4, mask);
+    LLVMValueRef v = tn_lb_load_masked(b, b->t_f32x, tn_lb_atc(b, x, n * 4), 4, mask);
+    LLVMValueRef c = tn_lb_load(b, b->t_f32x, angle, 4);
+    LLVMValueRef s = tn_lb_load(b, b->t_f32x, tn_lb_atc(b, angle, n * 4), 4);
+    tn_lb_store_masked(b, rotate(b, u, c, v, s, true), y, 4, mask);
+    tn_lb_store_masked(b, rotate(b, u, s, v, c, false), tn_lb_atc(b, y, n * 4), 4, mask);
+}
+
 static void rope_half(TnLb *b, LLVMValueRef x, LLVMValueRef y, LLVMValueRef angle, int64_t n) {
-    for (int64_t i = 0; i < n; i += TN_LANES) {
-        LLVMValueRef mask = tail(b, n, i, TN_LANES);
-        LLVMValueRef u = tn_lb_load_masked(b, b->t_f32x, tn_lb_atc(b, x, i * 4), 4, mask);
-        LLVMValueRef v = tn_lb_load_masked(b, b->t_f32x, tn_lb_atc(b, x, (n + i) * 4), 4, mask);
-        LLVMValueRef c = tn_lb_load(b, b->t_f32x, tn_lb_atc(b, angle, i * 4), 4);
-        LLVMValueRef s = tn_lb_load(b, b->t_f32x, tn_lb_atc(b, angle, (n + i) * 4), 4);
-        tn_lb_store_masked(b, rotate(b, u, c, v, s, true), tn_lb_atc(b, y, i * 4), 4, mask);
-        tn_lb_store_masked(b, rotate(b, u, s, v, c, false), tn_lb_atc(b, y, (n + i) * 4), 4, mask);
-    }
+    int64_t whole = n / TN_LANES * TN_LANES;
+    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, whole), TN_LANES);
+    rope_block(b, tn_lb_elem(b, x, l.i, 4), tn_lb_elem(b, y, l.i, 4), tn_lb_elem(b, angle, l.i, 4), n, NULL);
+    tn_lb_loop_end(b, &l);
+    if (whole == n) return;
+    rope_block(b, tn_lb_atc(b, x, whole * 4), tn_lb_atc(b, y, whole * 4), tn_lb_atc(b, angle, whole * 4), n,
+               tail(b, n, whole, TN_LANES));
 }
 
 /* Blocks of 32 columns hold 16 pairs; sums and differences are made for all lanes and the right ones kept. */
@@ -107,26 +116,32 @@ static LLVMValueRef narrow(TnLb *b, const Put *p, LLVMValueRef v, LLVMValueRef f
 
 /* Keys lie [head dim][position], so a row's elements are 64 positions apart: converted by blocks, stored one
  * by one. Values lie [position][head dim]: a head of a row is one piece. */
-static void put_head(TnLb *b, const Put *p, LLVMValueRef from, LLVMValueRef part) {
+static void put_block(TnLb *b, const Put *p, LLVMValueRef factor, LLVMValueRef from, LLVMValueRef to, int n) {
     LLVMTypeRef elem = p->size == 4 ? b->t_f32 : p->size == 2 ? b->t_i16 : b->t_i8;
+    LLVMValueRef v = tn_lb_load_masked(b, b->t_f32x, from, 4, tail(b, n, 0, TN_LANES));
+    v = narrow(b, p, v, factor);
+    if (!p->keys) {
+        tn_lb_store_first(b, v, to, n);
+        return;
+    }
+    tn_lb_store(b, v, p->block, 4);
+    TnLoop j = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, n), 1);
+    LLVMValueRef at = tn_lb_walk(b, &j, to, TN_PAGE * p->size);
+    LLVMValueRef e = tn_lb_load(b, elem, tn_lb_elem(b, p->block, j.i, p->size), (unsigned)p->size);
+    tn_lb_store(b, e, at, (unsigned)p->size);
+    tn_lb_loop_end(b, &j);
+}
+
+static void put_head(TnLb *b, const Put *p, LLVMValueRef from, LLVMValueRef part) {
     LLVMValueRef factor = p->size == 1 ? quant_head(b, p, from, part) : NULL;
     LLVMValueRef to = tn_lb_elem(b, part, p->at, p->keys ? p->size : p->head * p->size);
-    for (int64_t i = 0; i < p->head; i += TN_LANES) {
-        int n = p->head - i < TN_LANES ? (int)(p->head - i) : TN_LANES;
-        LLVMValueRef v =
-            tn_lb_load_masked(b, b->t_f32x, tn_lb_atc(b, from, i * 4), 4, tail(b, p->head, i, TN_LANES));
-        v = narrow(b, p, v, factor);
-        if (!p->keys) {
-            tn_lb_store_first(b, v, tn_lb_atc(b, to, i * p->size), n);
-            continue;
-        }
-        tn_lb_store(b, v, p->block, 4);
-        LLVMValueRef start = tn_lb_atc(b, to, i * TN_PAGE * p->size);
-        TnLoop j = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, n), 1);
-        LLVMValueRef e = tn_lb_load(b, elem, tn_lb_elem(b, p->block, j.i, p->size), (unsigned)p->size);
-        tn_lb_store(b, e, tn_lb_elem(b, start, j.i, TN_PAGE * p->size), (unsigned)p->size);
-        tn_lb_loop_end(b, &j);
-    }
+    int64_t apart = p->keys ? TN_PAGE * p->size : p->size, whole = p->head / TN_LANES * TN_LANES;
+    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, whole), TN_LANES);
+    put_block(b, p, factor, tn_lb_elem(b, from, l.i, 4), tn_lb_elem(b, to, l.i, apart), TN_LANES);
+    tn_lb_loop_end(b, &l);
+    if (whole == p->head) return;
+    from = tn_lb_atc(b, from, whole * 4);
+    put_block(b, p, factor, from, tn_lb_atc(b, to, whole * apart), (int)(p->head - whole));
 }
 
 static void kv_put(TnLb *b, TnFrame *f, TnRef ref) {

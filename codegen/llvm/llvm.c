@@ -211,7 +211,7 @@ typedef struct Work {
 } Work;
 
 /* Kernels of one number share most of their functions: a product's are for rows of weights of one kind and length, and a
- * ternary one's for so many rows of activations. */
+ * ternary one's for so many rows of activations and, with a few of them, one length. */
 static uint64_t kin_of(const TnEmitJob *job, const TnLevel *level) {
     const TnGraph *g = job->g;
     const TnKernel *k = &g->kernels[job->kernel];
@@ -221,7 +221,8 @@ static uint64_t kin_of(const TnEmitJob *job, const TnLevel *level) {
     const TnType *w = &g->nodes[root->args[1]].type;
     uint64_t columns = w->rank ? (uint64_t)w->dim[w->rank - 1] & UINT32_MAX : 0;
     uint64_t rows = root->op != TN_OP_tmatmul ? 0 : g->rows_hi > TN_FEW ? 2 : g->rows_hi > 1;
-    if (rows && level->amx) columns = 0; /* what goes by tiles takes it as an argument */
+    /* one row: the prologues are shared; many: what makes panels takes K as an argument, as does all that goes by tiles */
+    if (root->op == TN_OP_tmatmul && (rows != 1 || level->amx)) columns = 0;
     return (uint64_t)(root->op + 1) << 56 | (uint64_t)w->enc << 48 | rows << 40 | columns;
 }
 

@@ -1,6 +1,10 @@
-/* Ops on whole rows: rmsnorm, quant, rope_angle. */
+/* Ops on whole rows: rmsnorm, quant, rope_angle.
+ *
+ * Where a row lies in memory and is whole blocks of 32 columns, rmsnorm and quant are calls of a function that the module's
+ * kernels share: a model has a dozen of each. */
 #include "codegen/llvm/build.h"
 
+#include <stdio.h>
 #include "ir/layout.h"
 #include "ir/places.h"
 
@@ -30,33 +34,104 @@ static LLVMValueRef at_places(TnLb *b, LLVMValueRef x, LLVMValueRef places, LLVM
     return tn_lb_call(b, "llvm.masked.gather", overload, 2, args, 4);
 }
 
+/* A row that is read: n columns of a value in a frame, or of a function's row. */
+typedef struct Source {
+    const TnFrame *f;
+    TnRef x;
+    LLVMValueRef row; /* not NULL: whole blocks of columns, from here on; the others are of no account */
+    int64_t n;        /* without a row */
+    LLVMValueRef end; /* n as i64 */
+} Source;
+
+static LLVMValueRef block_of(TnLb *b, const Source *s, LLVMValueRef off) {
+    if (s->row) return tn_lb_load(b, b->t_f32x, tn_lb_elem(b, s->row, off, 4), 4);
+    return tn_lb_value(b, s->f, s->x, off, NULL);
+}
+static LLVMValueRef below_end(TnLb *b, const Source *s, LLVMValueRef off) {
+    return s->row ? NULL : below(b, s->n, off);
+}
+
+/* The row of a value if a function can take it, or NULL. */
+static LLVMValueRef whole_row(TnLb *b, const TnFrame *f, TnRef x) {
+    if (tn_lb_cols(b, x) % TN_LANES) return NULL;
+    return tn_lb_inside(b, x) && !f->mem[x - b->k->first] ? NULL : tn_lb_mem(b, f, x);
+}
+
+/* What rmsnorm divides the sum by, and eps. */
+typedef struct Norm {
+    LLVMValueRef divisor, eps;
+    TnEnc enc; /* of weights */
+} Norm;
+
+/* From the sums of squares, a lane each, to the row's values. */
+static void normed(TnLb *b, const Source *s, const Norm *norm, LLVMValueRef squares, LLVMValueRef weights,
+                   LLVMValueRef out) {
+    LLVMValueRef mean = LLVMBuildFDiv(b->b, tn_lb_tree(b, squares, TN_FOLD_FADD), norm->divisor, "");
+    mean = LLVMBuildFAdd(b->b, mean, norm->eps, "");
+    LLVMValueRef r = LLVMBuildFDiv(b->b, tn_lb_f32(b, 1.0f), tn_lb_sqrt(b, mean), "");
+    r = tn_lb_splat(b, r, TN_LANES);
+    TnLoop m = tn_lb_loop(b, tn_lb_i64(b, 0), s->end, TN_LANES);
+    LLVMValueRef v = LLVMBuildFMul(b->b, block_of(b, s, m.i), r, "");
+    LLVMValueRef g = tn_lb_load_wide(b, norm->enc, tn_lb_elem(b, weights, m.i, tn_enc_bytes(norm->enc)));
+    tn_lb_store(b, LLVMBuildFMul(b->b, v, g, ""), tn_lb_elem(b, out, m.i, 4), 4);
+    tn_lb_loop_end(b, &m);
+}
+
+static LLVMValueRef squares(TnLb *b, const Source *s) {
+    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), s->end, TN_LANES);
+    LLVMValueRef acc = tn_lb_carry(b, &l, tn_lb_vf(b, 0.0f));
+    LLVMValueRef v = only(b, block_of(b, s, l.i), below_end(b, s, l.i));
+    tn_lb_next(&l, 0, tn_lb_fma(b, v, v, acc));
+    tn_lb_loop_end(b, &l);
+    return l.out[0];
+}
+
+static LLVMValueRef squares_at(TnLb *b, LLVMValueRef x, LLVMValueRef places, int64_t count) {
+    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, count), TN_LANES);
+    LLVMValueRef acc = tn_lb_carry(b, &l, tn_lb_vf(b, 0.0f)), v = at_places(b, x, places, l.i);
+    tn_lb_next(&l, 0, tn_lb_fma(b, v, v, acc));
+    tn_lb_loop_end(b, &l);
+    return l.out[0];
+}
+
+/* void (x, weights, out, i64 n, f32 divisor, f32 eps) */
+static LLVMValueRef rmsnorm_function(TnLb *b, TnEnc enc) {
+    char name[64];
+    snprintf(name, sizeof name, "rmsnorm_%s", tn_encs[enc].name);
+    LLVMTypeRef params[] = {b->t_ptr, b->t_ptr, b->t_ptr, b->t_i64, b->t_f32, b->t_f32};
+    LLVMValueRef fn;
+    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, TN_COUNT(params), &fn);
+    if (!back) return fn;
+    Source s = {.row = LLVMGetParam(fn, 0), .end = LLVMGetParam(fn, 3)};
+    Norm norm = {LLVMGetParam(fn, 4), LLVMGetParam(fn, 5), enc};
+    normed(b, &s, &norm, squares(b, &s), LLVMGetParam(fn, 1), LLVMGetParam(fn, 2));
+    return tn_lb_shared_end(b, back);
+}
+
 static void rmsnorm(TnLb *b, TnFrame *f, TnRef ref) {
     TN_CHECK(!f->width);
     TnRef x = arg(b, ref, 0), w = arg(b, ref, 1);
-    TnEnc enc = b->g->nodes[w].type.enc;
     const TnNode *node = &b->g->nodes[ref];
     const TnAttr *divisor = tn_node_attr(node, TN_ATTR_n);
     TnRef places = node->n_args > 2 ? node->args[2] : TN_NONE;
-    int64_t n = tn_lb_cols(b, x), count = n;
-    if (places != TN_NONE) count = tn_type_rows(&b->g->nodes[places].type, NULL) * TN_PLACES;
-    LLVMValueRef zero = tn_lb_i64(b, 0), end = tn_lb_i64(b, n);
-    TnLoop l = tn_lb_loop(b, zero, tn_lb_i64(b, count), TN_LANES);
-    LLVMValueRef acc = tn_lb_carry(b, &l, tn_lb_vf(b, 0.0f));
-    LLVMValueRef v = places != TN_NONE ? at_places(b, tn_lb_mem(b, f, x), tn_lb_operand(b, places), l.i)
-                                       : only(b, tn_lb_value(b, f, x, l.i, NULL), below(b, n, l.i));
-    tn_lb_next(&l, 0, tn_lb_fma(b, v, v, acc));
-    tn_lb_loop_end(b, &l);
-    LLVMValueRef ss = tn_lb_tree(b, l.out[0], TN_FOLD_FADD);
-    LLVMValueRef mean = LLVMBuildFDiv(b->b, ss, tn_lb_f32(b, (float)(divisor ? divisor->i : n)), "");
-    mean = LLVMBuildFAdd(b->b, mean, tn_lb_f32(b, tn_attr_float(node, TN_ATTR_eps)), "");
-    LLVMValueRef r = LLVMBuildFDiv(b->b, tn_lb_f32(b, 1.0f), tn_lb_sqrt(b, mean), "");
-    r = tn_lb_splat(b, r, TN_LANES);
-    LLVMValueRef out = tn_lb_result_row(b, f, ref), weights = tn_lb_operand(b, w);
-    TnLoop m = tn_lb_loop(b, zero, end, TN_LANES);
-    v = LLVMBuildFMul(b->b, tn_lb_value(b, f, x, m.i, NULL), r, "");
-    LLVMValueRef g = tn_lb_load_wide(b, enc, tn_lb_elem(b, weights, m.i, tn_enc_bytes(enc)));
-    tn_lb_store(b, LLVMBuildFMul(b->b, v, g, ""), tn_lb_elem(b, out, m.i, 4), 4);
-    tn_lb_loop_end(b, &m);
+    int64_t n = tn_lb_cols(b, x);
+    Source s = {.f = f, .x = x, .n = n, .end = tn_lb_i64(b, n)};
+    Norm norm = {tn_lb_f32(b, (float)(divisor ? divisor->i : n)),
+                 tn_lb_f32(b, tn_attr_float(node, TN_ATTR_eps)), b->g->nodes[w].type.enc};
+    LLVMValueRef row = places == TN_NONE ? whole_row(b, f, x) : NULL, weights = tn_lb_operand(b, w);
+    if (row) {
+        LLVMValueRef args[] = {row, weights, tn_lb_result_row(b, f, ref), s.end, norm.divisor, norm.eps};
+        tn_lb_call_function(b, rmsnorm_function(b, norm.enc), args, TN_COUNT(args));
+        return;
+    }
+    LLVMValueRef sums;
+    if (places == TN_NONE) {
+        sums = squares(b, &s);
+    } else {
+        int64_t count = tn_type_rows(&b->g->nodes[places].type, NULL) * TN_PLACES;
+        sums = squares_at(b, tn_lb_mem(b, f, x), tn_lb_operand(b, places), count);
+    }
+    normed(b, &s, &norm, sums, weights, tn_lb_result_row(b, f, ref));
 }
 static bool can_rmsnorm(const TnGraph *g, TnRef ref, const TnLevel *level) {
     (void)level;
@@ -64,36 +139,63 @@ static bool can_rmsnorm(const TnGraph *g, TnRef ref, const TnLevel *level) {
 }
 const TnLlvmOp tn_llvm_op_rmsnorm = {.can = can_rmsnorm, .row = rmsnorm};
 
-static void quant(TnLb *b, TnFrame *f, TnRef ref) {
-    TN_CHECK(!f->width);
-    TnRef x = arg(b, ref, 0);
-    int64_t n = tn_lb_cols(b, x), padded = (int64_t)tn_row_bytes(&b->g->nodes[ref].type) - TN_Q8_HEAD;
-    LLVMValueRef zero = tn_lb_i64(b, 0), end = tn_lb_i64(b, n);
-    TnLoop l = tn_lb_loop(b, zero, end, TN_LANES);
+/* To q8 at `out`; codes behind n rounded up to 32, up to `padded` (i64) of them, are 0. */
+static void quantised(TnLb *b, const Source *s, LLVMValueRef out, LLVMValueRef padded) {
+    LLVMValueRef zero = tn_lb_i64(b, 0);
+    TnLoop l = tn_lb_loop(b, zero, s->end, TN_LANES);
     LLVMValueRef top = tn_lb_carry(b, &l, LLVMConstNull(b->t_i32x));
-    LLVMValueRef u = tn_lb_bits(b, tn_lb_value(b, f, x, l.i, NULL));
-    u = only(b, LLVMBuildAnd(b->b, u, tn_lb_vi(b, 0x7fffffff), ""), below(b, n, l.i));
+    LLVMValueRef u = tn_lb_bits(b, block_of(b, s, l.i));
+    u = only(b, LLVMBuildAnd(b->b, u, tn_lb_vi(b, 0x7fffffff), ""), below_end(b, s, l.i));
     tn_lb_next(&l, 0, LLVMBuildSelect(b->b, LLVMBuildICmp(b->b, LLVMIntUGT, u, top, ""), u, top, ""));
     tn_lb_loop_end(b, &l);
     LLVMValueRef scale, factor = tn_lb_quant_factor(b, tn_lb_tree(b, l.out[0], TN_FOLD_UMAX), &scale);
     factor = tn_lb_splat(b, factor, TN_LANES);
 
-    LLVMValueRef out = tn_lb_result_row(b, f, ref), codes = tn_lb_atc(b, out, TN_Q8_HEAD);
-    TnLoop m = tn_lb_loop(b, zero, end, TN_LANES);
+    LLVMValueRef codes = tn_lb_atc(b, out, TN_Q8_HEAD);
+    TnLoop m = tn_lb_loop(b, zero, s->end, TN_LANES);
     LLVMValueRef sum = tn_lb_carry(b, &m, LLVMConstNull(b->t_i32x));
-    LLVMValueRef q = tn_lb_quant(b, tn_lb_value(b, f, x, m.i, NULL), factor);
-    q = only(b, q, below(b, n, m.i));
+    LLVMValueRef q = tn_lb_quant(b, block_of(b, s, m.i), factor);
+    q = only(b, q, below_end(b, s, m.i));
     LLVMValueRef q8 = LLVMBuildTrunc(b->b, q, LLVMVectorType(b->t_i8, TN_LANES), "");
     tn_lb_store(b, q8, tn_lb_at(b, codes, m.i), 32);
     tn_lb_next(&m, 0, LLVMBuildAdd(b->b, sum, q, ""));
     tn_lb_loop_end(b, &m);
     LLVMTypeRef bytes32 = LLVMVectorType(b->t_i8, TN_LANES);
-    for (int64_t i = (n + TN_LANES - 1) / TN_LANES * TN_LANES; i < padded; i += TN_LANES)
-        tn_lb_store(b, LLVMConstNull(bytes32), tn_lb_atc(b, codes, i), 32);
+    LLVMValueRef blocks = LLVMBuildAdd(b->b, s->end, tn_lb_i64(b, TN_LANES - 1), "");
+    TnLoop z = tn_lb_loop(b, LLVMBuildAnd(b->b, blocks, tn_lb_i64(b, -TN_LANES), ""), padded, TN_LANES);
+    tn_lb_store(b, LLVMConstNull(bytes32), tn_lb_at(b, codes, z.i), 32);
+    tn_lb_loop_end(b, &z);
     for (int64_t i = 0; i < TN_Q8_HEAD; i += TN_LANES)
         tn_lb_store(b, LLVMConstNull(bytes32), tn_lb_atc(b, out, i), 32);
     tn_lb_store(b, scale, out, 4);
     tn_lb_store(b, tn_lb_tree(b, m.out[0], TN_FOLD_ADD), tn_lb_atc(b, out, 4), 4);
+}
+
+/* void (x, out, i64 n, i64 padded) */
+static LLVMValueRef quant_function(TnLb *b) {
+    static const char name[] = "quant_row";
+    LLVMTypeRef params[] = {b->t_ptr, b->t_ptr, b->t_i64, b->t_i64};
+    LLVMValueRef fn;
+    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, TN_COUNT(params), &fn);
+    if (!back) return fn;
+    Source s = {.row = LLVMGetParam(fn, 0), .end = LLVMGetParam(fn, 2)};
+    quantised(b, &s, LLVMGetParam(fn, 1), LLVMGetParam(fn, 3));
+    return tn_lb_shared_end(b, back);
+}
+
+static void quant(TnLb *b, TnFrame *f, TnRef ref) {
+    TN_CHECK(!f->width);
+    TnRef x = arg(b, ref, 0);
+    int64_t n = tn_lb_cols(b, x);
+    LLVMValueRef padded = tn_lb_i64(b, (int64_t)tn_row_bytes(&b->g->nodes[ref].type) - TN_Q8_HEAD);
+    LLVMValueRef row = whole_row(b, f, x), end = tn_lb_i64(b, n);
+    if (row) {
+        LLVMValueRef args[] = {row, tn_lb_result_row(b, f, ref), end, padded};
+        tn_lb_call_function(b, quant_function(b), args, TN_COUNT(args));
+        return;
+    }
+    Source s = {.f = f, .x = x, .n = n, .end = end};
+    quantised(b, &s, tn_lb_result_row(b, f, ref), padded);
 }
 const TnLlvmOp tn_llvm_op_quant = {.can = tn_llvm_yes, .row = quant};
 

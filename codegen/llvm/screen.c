@@ -306,26 +306,29 @@ static int64_t buf_of(TnLb *b, const TnType *table) {
     return 2 * FACTS + most;
 }
 
-static void put_facts(TnLb *b, const Screen *s, LLVMValueRef x, int pass) {
-    int lanes = b->level->bytes / 4, width = (s->g.n_sums + lanes - 1) / lanes * lanes,
-        columns = s->g.columns;
-    LLVMValueRef correction = LLVMConstNull(LLVMVectorType(b->t_i32, (unsigned)width));
-    LLVMValueRef scale = LLVMGetUndef(doubles(b, s->rows * columns));
-    for (int r = 0; r < s->rows; r++) {
-        LLVMValueRef row = tn_lb_atc(b, x, r * s->x_bytes);
-        if (pass) row = tn_lb_at(b, row, s->g.pass_bytes);
-        LLVMValueRef d = LLVMBuildFPExt(b->b, tn_lb_load(b, b->t_f32, row, 4), doubles(b, 1), "");
-        for (int j = 0; j < columns; j++) scale = tn_lb_insert(b, scale, d, r * columns + j);
-        for (int limb = 0; b->level->dot != TN_DOT_SDOT && limb < 2; limb++) {
-            LLVMValueRef off = tn_lb_load(b, b->t_i32, tn_lb_atc(b, row, 4 + 4 * limb), 4);
-            off = LLVMBuildMul(b->b, off, tn_lb_i32(b, s->enc == TN_ENC_s8 ? 128 : 32), "");
-            for (int j = 0; j < columns; j++)
-                correction = tn_lb_insert(b, correction, off, sum_of(s, limb, r, j));
-        }
+/* Number by number, in loops: lanes put into registers one by one take far more code. */
+static void put_facts(TnLb *b, const Screen *s, LLVMValueRef x) {
+    int lanes = b->level->bytes / 4, width = (s->g.n_sums + lanes - 1) / lanes * lanes;
+    int columns = s->g.columns;
+    LLVMValueRef zero = tn_lb_i64(b, 0), none = LLVMConstNull(LLVMVectorType(b->t_i32, (unsigned)width));
+    TnLoop p = tn_lb_loop(b, zero, tn_lb_i64(b, s->g.passes), 1);
+    LLVMValueRef to = tn_lb_elem(b, s->facts, p.i, FACTS), first = x;
+    if (s->g.passes > 1) first = tn_lb_at(b, x, LLVMBuildMul(b->b, p.i, s->g.pass_bytes, ""));
+    tn_lb_store(b, none, tn_lb_atc(b, to, CORRECTION), 64);
+    TnLoop r = tn_lb_loop(b, zero, tn_lb_i64(b, s->rows), 1);
+    LLVMValueRef row = tn_lb_elem(b, first, r.i, s->x_bytes);
+    LLVMValueRef d = LLVMBuildFPExt(b->b, tn_lb_load(b, b->t_f32, row, 4), doubles(b, 1), "");
+    LLVMValueRef scale = tn_lb_elem(b, tn_lb_atc(b, to, SCALE), r.i, (int64_t)columns * 8);
+    for (int j = 0; j < columns; j++) tn_lb_store(b, d, tn_lb_atc(b, scale, (int64_t)j * 8), 8);
+    for (int limb = 0; b->level->dot != TN_DOT_SDOT && limb < 2; limb++) {
+        LLVMValueRef off = tn_lb_load(b, b->t_i32, tn_lb_atc(b, row, 4 + 4 * limb), 4);
+        off = LLVMBuildMul(b->b, off, tn_lb_i32(b, s->enc == TN_ENC_s8 ? 128 : 32), "");
+        LLVMValueRef at = tn_lb_atc(b, to, CORRECTION + (int64_t)sum_of(s, limb, 0, 0) * 4);
+        at = tn_lb_elem(b, at, r.i, (int64_t)columns * 4);
+        for (int j = 0; j < columns; j++) tn_lb_store(b, off, tn_lb_atc(b, at, (int64_t)j * 4), 4);
     }
-    LLVMValueRef to = tn_lb_atc(b, s->facts, pass * FACTS);
-    tn_lb_store(b, correction, tn_lb_atc(b, to, CORRECTION), 64);
-    tn_lb_store(b, scale, tn_lb_atc(b, to, SCALE), 64);
+    tn_lb_loop_end(b, &r);
+    tn_lb_loop_end(b, &p);
 }
 
 /* The number of rows of the function that takes n: with two passes an odd number's overlap by a row. */
@@ -352,7 +355,7 @@ static LLVMValueRef strip_function(TnLb *b, const TnType *table, int n) {
     LLVMValueRef second = LLVMBuildSub(b->b, n_x, tn_lb_i64(b, s.rows), "");
     s.g.pass_bytes = LLVMBuildMul(b->b, second, tn_lb_i64(b, s.x_bytes), "");
     s.out_pass = LLVMBuildMul(b->b, second, stride, "");
-    for (int pass = 0; pass < s.g.passes; pass++) put_facts(b, &s, x, pass);
+    put_facts(b, &s, x);
     for (int r = 0; r < s.rows; r++)
         s.out[r] = tn_lb_at(b, acc, LLVMBuildMul(b->b, stride, tn_lb_i64(b, r), ""));
     tn_lb_groups(b, &s.g, w, count, tn_lb_atc(b, x, TN_Q14_HEAD), tn_lb_atc(b, buf, 2 * FACTS));

@@ -3,6 +3,7 @@
 #include "codegen/llvm/build.h"
 
 #include <math.h>
+#include <stdio.h>
 #include "ir/layout.h"
 
 static int64_t cols(TnLb *b, TnRef ref) {
@@ -124,31 +125,45 @@ LLVMValueRef tn_lb_top_takes(TnLb *b, LLVMValueRef value, LLVMValueRef last) {
                         LLVMBuildFCmp(b->b, LLVMRealUGT, value, last, ""), "");
 }
 
-/* By vectors: one loop to count, one to shift from the end. */
-void tn_lb_top_insert(TnLb *b, const TnTopList *t, LLVMValueRef value, LLVMValueRef id) {
+/* void (values, ids, f32 value, i32 id): by vectors, one loop to count, one to shift from the end. */
+static LLVMValueRef insert_function(TnLb *b, int64_t room) {
+    char name[64];
+    snprintf(name, sizeof name, "top_insert_%lld", (long long)room);
+    LLVMTypeRef params[] = {b->t_ptr, b->t_ptr, b->t_f32, b->t_i32};
+    LLVMValueRef fn;
+    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, TN_COUNT(params), &fn);
+    if (!back) return fn;
+    LLVMValueRef values = LLVMGetParam(fn, 0), ids = LLVMGetParam(fn, 1);
+    LLVMValueRef value = LLVMGetParam(fn, 2), id = LLVMGetParam(fn, 3);
     LLVMValueRef value_x = tn_lb_splat(b, value, TN_LANES), id_x = tn_lb_splat(b, id, TN_LANES);
-    TnLoop c = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, t->room), TN_LANES);
+    TnLoop c = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, room), TN_LANES);
     LLVMValueRef count = tn_lb_carry(b, &c, tn_lb_vi(b, 0));
-    LLVMValueRef v = tn_lb_load(b, b->t_f32x, tn_lb_elem(b, t->values, c.i, 4), 4);
+    LLVMValueRef v = tn_lb_load(b, b->t_f32x, tn_lb_elem(b, values, c.i, 4), 4);
     LLVMValueRef before = LLVMBuildFCmp(b->b, LLVMRealOGE, v, value_x, "");
     tn_lb_next(&c, 0, LLVMBuildAdd(b->b, count, LLVMBuildZExt(b->b, before, b->t_i32x, ""), ""));
     tn_lb_loop_end(b, &c);
     LLVMValueRef place = tn_lb_splat(b, tn_lb_tree(b, c.out[0], TN_FOLD_ADD), TN_LANES);
 
-    TnLoop s = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, t->room), TN_LANES);
-    LLVMValueRef at = LLVMBuildSub(b->b, tn_lb_i64(b, t->room - TN_LANES), s.i, "");
+    TnLoop s = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, room), TN_LANES);
+    LLVMValueRef at = LLVMBuildSub(b->b, tn_lb_i64(b, room - TN_LANES), s.i, "");
     LLVMValueRef index = LLVMBuildAdd(b->b, tn_lb_splat(b, LLVMBuildTrunc(b->b, at, b->t_i32, ""), TN_LANES),
                                       tn_lb_iota(b, TN_LANES), "");
     LLVMValueRef behind = LLVMBuildICmp(b->b, LLVMIntSGT, index, place, ""),
                  here = LLVMBuildICmp(b->b, LLVMIntEQ, index, place, "");
     for (int i = 0; i < 2; i++) {
-        LLVMValueRef p = tn_lb_elem(b, i ? t->ids : t->values, at, 4);
+        LLVMValueRef p = tn_lb_elem(b, i ? ids : values, at, 4);
         LLVMTypeRef type = i ? b->t_i32x : b->t_f32x;
         LLVMValueRef old = tn_lb_load(b, type, p, 4), moved = tn_lb_load(b, type, tn_lb_atc(b, p, -4), 4);
         LLVMValueRef now = LLVMBuildSelect(b->b, here, i ? id_x : value_x, old, "");
         tn_lb_store(b, LLVMBuildSelect(b->b, behind, moved, now, ""), p, 4);
     }
     tn_lb_loop_end(b, &s);
+    return tn_lb_shared_end(b, back);
+}
+
+void tn_lb_top_insert(TnLb *b, const TnTopList *t, LLVMValueRef value, LLVMValueRef id) {
+    LLVMValueRef args[] = {t->values, t->ids, value, id};
+    tn_lb_call_function(b, insert_function(b, t->room), args, TN_COUNT(args));
 }
 
 static void topk(TnLb *b, TnFrame *f, TnRef ref) {

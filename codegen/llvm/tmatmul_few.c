@@ -127,14 +127,18 @@ static LLVMValueRef few_function(TnLb *b, int64_t k, int n) {
     int lanes = b->level->bytes / 4, width = (f.g.n_sums + lanes - 1) / lanes * lanes;
     int64_t row_bytes = TN_Q8_HEAD + f.g.steps * TN_CODES;
     f.last = LLVMBuildMul(b->b, last, tn_lb_i64(b, row_bytes), "");
-    f.minus = LLVMConstNull(LLVMVectorType(b->t_i32, (unsigned)width));
+    LLVMValueRef none = LLVMConstNull(LLVMVectorType(b->t_i32, (unsigned)width));
+    f.minus = none; /* a lane for each row first, then for each sum */
     for (int r = 0; r < n; r++) {
         LLVMValueRef row = r < n - 1 ? tn_lb_i64(b, r) : last;
         LLVMValueRef a = LLVMBuildNeg(
             b->b, tn_lb_load(b, b->t_i32, tn_lb_atc(b, tn_lb_elem(b, x, row, row_bytes), 4), 4), "");
-        for (int i = 0; i < f.g.columns; i++) f.minus = tn_lb_insert(b, f.minus, a, r * f.g.columns + i);
+        f.minus = tn_lb_insert(b, f.minus, a, r);
         f.out[r] = tn_lb_at(b, acc, LLVMBuildMul(b->b, stride, row, ""));
     }
+    int lane[64];
+    for (int i = 0; i < width; i++) lane[i] = i < f.g.n_sums ? i / f.g.columns : width;
+    f.minus = tn_lb_shuffle(b, f.minus, none, lane, width);
     tn_lb_groups(b, &f.g, w, count, tn_lb_atc(b, x, TN_Q8_HEAD), buf);
     return tn_lb_shared_end(b, back);
 }
