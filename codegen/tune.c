@@ -35,6 +35,7 @@ void tn_tune_shape(const TnGraph *g, uint32_t kernel, TnBuf *out) {
     tn_buf_printf(out, "%s %s ", g->level, tn_ops[root->op].name);
     tn_put_type(&g->nodes[root->args[1]].type, false, out);
     tn_buf_printf(out, " rows=%lld..%lld", (long long)g->rows_lo, (long long)g->rows_hi);
+    if (root->op == TN_OP_tmatmul && root->n_args > 2) tn_buf_puts(out, " by columns");
     for (uint32_t i = 0; i < n && (n > 1 || parts[0].n_bases > 1); i++) {
         tn_buf_printf(out, "%s%lld", i ? "," : " parts=", (long long)parts[i].n);
         if (parts[i].n_bases > 1) tn_buf_printf(out, "*%u", parts[i].n_bases);

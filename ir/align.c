@@ -30,8 +30,7 @@ static void put_node(const TnNode *n, TnBuf *key) {
     put_attrs(n, key);
     bool named = n->op == TN_OP_gguf || tn_ops[n->op].class == TN_INPUT || n->op == TN_OP_pack ||
                  n->op == TN_OP_concat || n->op == TN_OP_keep_rows || n->op == TN_OP_keep_cols ||
-                 n->op == TN_OP_columns ||
-                 tn_ops[n->op].class == TN_SINK;
+                 n->op == TN_OP_columns || tn_ops[n->op].class == TN_SINK;
     if (named) return;
     uint32_t head[2] = {n->type.enc, n->type.rank};
     tn_buf_put(key, head, sizeof head);

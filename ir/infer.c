@@ -466,6 +466,9 @@ static TernStatus infer_columns(Infer *c) {
     static const TnScale one = {.scale = 1.0f};
     if (!is_ternary_weight(c, 0)) return wrong(c, 0, "a ternary matrix");
     const TnType *a = arg(c, 0);
+    if (a->dim[1] > TN_COLUMNS_MOST)
+        return FAIL(c, "columns: %s has %lld columns, wanted at most %d", type_text(a).s,
+                    (long long)a->dim[1], TN_COLUMNS_MOST);
     int64_t blocks = (a->dim[0] + TN_COLUMNS - 1) / TN_COLUMNS;
     if (blocks > DIM_MAX / TN_COLUMNS / a->dim[1])
         return FAIL(c, "columns of %s: more than 2^40 elements", type_text(a).s);
@@ -530,10 +533,13 @@ static TernStatus infer_quant(Infer *c) {
     return done(c, tn_type(TN_ENC_q8, 2, x->dim[0], x->dim[1]));
 }
 
-/* The ternary matrix that r packs, or r itself. */
+/* The ternary matrix that r packs, or r itself. Of a chain longer than anybody makes only so much is followed: texts may
+ * ask this of every line. */
 static TnRef unpacked(const TnGraph *g, TnRef r) {
-    while (g->nodes[r].op == TN_OP_pack && tn_enc_is_ternary(g->nodes[g->nodes[r].args[0]].type.enc))
+    for (int i = 0; i < 64; i++) {
+        if (g->nodes[r].op != TN_OP_pack || !tn_enc_is_ternary(g->nodes[g->nodes[r].args[0]].type.enc)) break;
         r = g->nodes[r].args[0];
+    }
     return r;
 }
 

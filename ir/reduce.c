@@ -7,8 +7,8 @@
  *   cut the front   the values before the k-th that the rest reads become inputs of the same type
  *   drop            an output; a kv_put, whose readers then see the cache before it
  *   input           one value becomes an input
- *   bypass          the readers of a value read an operand of the same type instead
  *   shorten         a last operand that its op can do without goes
+ *   bypass          the readers of a value read an operand of the same type instead
  *   simple source   a weight becomes `random` of its type, or of t8 or f32 where the encoding is a file's
  *   shrink          a constant dim becomes smaller, in one weight or input or wherever that number stands; a slice
  *                   begins at column 0 or has one column; the best 1 instead of the best k
@@ -91,6 +91,11 @@ static TnDim dim_after(const Edit *e, TnRef r, int i, TnDim d) {
     return e->dim_of == TN_NONE || (e->dim_of == r && e->dim == i) ? e->to : d;
 }
 
+/* Weights whose type follows from their operands: there is nothing to shrink. */
+static bool is_inferred(TnOp op) {
+    return op == TN_OP_concat || op == TN_OP_keep_rows || op == TN_OP_keep_cols || op == TN_OP_columns;
+}
+
 /* The type of a value that has none inferred, with its dims and scales after the edit. */
 static TnType type_after(const TnGraph *g, const Edit *e, TnRef r, TnArena *arena) {
     TnType t = g->nodes[r].type;
@@ -154,9 +159,7 @@ static bool add_edited(TnGraph *to, const TnGraph *g, const Edit *e, TnRef r, Tn
             if (want < attrs[i].n) attrs[i].n = (uint32_t)want;
         }
     }
-    if (n->op == TN_OP_concat || n->op == TN_OP_keep_rows || n->op == TN_OP_keep_cols ||
-        n->op == TN_OP_columns)
-        given = false;
+    if (is_inferred(n->op)) given = false;
     return add(to, n->op, n->name, given ? &t : NULL, args, n_args, attrs, n_attrs, &map[r]);
 }
 
@@ -376,7 +379,8 @@ static bool shrink_cuts(Reduce *x) {
 static bool shrink_dims(Reduce *x) {
     bool any = shrink_cuts(x);
     for (TnRef r = 0; r < x->g->n; r++) {
-        if (!tn_node_is_source(x->g, r) && x->g->nodes[r].op != TN_OP_input) continue;
+        TnOp op = x->g->nodes[r].op;
+        if ((!tn_node_is_source(x->g, r) && op != TN_OP_input) || is_inferred(op)) continue;
         for (int i = 0; i < x->g->nodes[r].type.rank; i++)
             for (TnDim d; (d = x->g->nodes[r].type.dim[i]) > 1;) {
                 bool yes = try_dim(x, TN_NONE, 0, d, true) || try_dim(x, TN_NONE, 0, d, false) ||

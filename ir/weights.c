@@ -24,6 +24,7 @@ typedef struct Source {
     const TnGraph *g;
     const TnWeights *w;
     int depth;
+    bool by_columns;    /* inside of a columns */
     const void **found; /* by ref: bytes of gguf nodes met so far */
     int32_t **kept;     /* by ref: what places nodes met so far keep */
     Block *blocks;      /* by ref: rows of what columns nodes met so far are of */
@@ -239,7 +240,7 @@ static TernStatus fill_block(Source *s, TnRef w, int64_t number, int8_t *out) {
     TernStatus st = TERN_OK;
     for (int64_t i = 0; i < n && st == TERN_OK; i++)
         st = source_row(s, w, from + i, (Row){.t = rows + i * stride});
-    memset(out, 0, (size_t)(k * TN_COLUMNS));
+    if (n < TN_COLUMNS) memset(out, 0, (size_t)(k * TN_COLUMNS));
     for (int64_t strip = 0; strip < k && st == TERN_OK; strip += 64)
         for (int64_t i = 0; i < n; i += 8)
             for (int64_t j = strip; j < strip + 64 && j < k; j += 8)
@@ -253,10 +254,15 @@ static TernStatus source_columns(Source *s, TnRef ref, int64_t row, Row out) {
     TnRef w = s->g->nodes[ref].args[0];
     int64_t k = tn_weight_len(&s->g->nodes[w].type), number = row / k;
     Block *b = &s->blocks[ref];
+    if (s->by_columns) /* a row of the inner one would be 256 of the outer one's */
+        return tn_fail(s->err, TERN_ERR_UNSUPPORTED, "columns $%s: read by another columns, wanted one alone",
+                       s->g->nodes[ref].name);
     if (!b->trits || b->number != number) {
         if (!b->trits) b->trits = tn_xcalloc((size_t)(k + 7) / 8 * 8, TN_COLUMNS);
         b->number = number;
+        s->by_columns = true;
         TN_TRY(fill_block(s, w, number, b->trits));
+        s->by_columns = false;
     }
     memcpy(out.t, b->trits + row % k * TN_COLUMNS, TN_COLUMNS);
     return TERN_OK;

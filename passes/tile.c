@@ -1,10 +1,11 @@
 /* tile: each kernel gets a target and is cut into units, the pieces that workers take.
  *
- * Does: (t)matmul kernels are cut by output columns (axis=cols), 64 a unit, or 256 where weights are there by columns too; where the epilogue rotates heads
- * or stores them, by whole heads, as many as reach 64. Units do not cross parts. attend is cut by rows and
- * key-value heads, attend_blocks by blocks and key-value heads, everything else by rows. Then every target says how well it would do the kernel, and the
- * best takes it; of equals the first. It also says how far ahead it fetches weights (near, far). These two distances and
- * the grain of columns are what is tuned (codegen/tune.h); here they get the numbers that are good everywhere.
+ * Does: (t)matmul kernels are cut by output columns (axis=cols), 64 a unit, or 256 where weights are there by columns too;
+ * where the epilogue rotates heads or stores them, by whole heads, as many as reach 64. Units do not cross parts. attend is
+ * cut by rows and key-value heads, attend_blocks by blocks and key-value heads, everything else by rows. Then every target
+ * says how well it would do the kernel, and the best takes it; of equals the first. It also says how far ahead it fetches
+ * weights (near, far). These two distances and the grain of columns are what is tuned (codegen/tune.h); here they get the
+ * numbers that are good everywhere.
  * Needs: a fused graph in its final encodings (layout), for targets judge what they would read. Level.
  * Breaks: nothing.
  * Stops: each kernel is looked at once. A kernel that no target takes is TERN_ERR_UNSUPPORTED: the line

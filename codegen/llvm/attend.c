@@ -76,7 +76,7 @@ static bool can(const TnGraph *g, TnRef ref, const TnLevel *level) {
     (void)level;
     if (n->kernel == TN_NONE || g->kernels[n->kernel].n != 1 || k->enc == TN_ENC_kc) return false;
     int64_t heads = g->nodes[n->args[0]].type.dim[1] / k->dim[2];
-    return k->dim[2] <= TN_ATTEND_TILES * 32 && heads / k->dim[1] <= 64;
+    return k->dim[2] <= TN_ATTEND_HEAD && heads / k->dim[1] <= 64;
 }
 
 static LLVMTypeRef floats(TnLb *b, int lanes) {
@@ -457,15 +457,11 @@ const TnLlvmOp tn_llvm_op_attend_blocks = {.can = can, .kernel = block_kernel};
 
 #define MAX_HEADS (TN_LANES * 32)
 
-static LLVMValueRef lanes_of(TnLb *b, int64_t n, int64_t at) {
-    return n - at >= TN_LANES ? NULL : tn_lb_mask_const(b, n - at, TN_LANES);
-}
-
 /* n columns at y, 32 at a time: `from`, if it is not NULL, is weighed by `by` and added, else y is divided by it. */
 static void join_columns(TnLb *b, int64_t n, LLVMValueRef from, LLVMValueRef y, LLVMValueRef by) {
     int64_t whole = n / TN_LANES * TN_LANES;
     for (int tail = 0; tail < 2; tail++) {
-        LLVMValueRef mask = tail ? lanes_of(b, n, whole) : NULL;
+        LLVMValueRef mask = tail ? tn_lb_mask_block(b, n, whole, TN_LANES) : NULL;
         if (tail && whole == n) break;
         int64_t first = tail ? whole : 0, end = tail ? n : whole;
         TnLoop d = tn_lb_loop(b, tn_lb_i64(b, first), tn_lb_i64(b, end), TN_LANES);
@@ -504,7 +500,7 @@ static void join(TnLb *b, TnFrame *f, TnRef ref) {
     for (int64_t h = 0; h < a.heads; h += TN_LANES) (void)tn_lb_carry(b, &l, tn_lb_vf(b, -INFINITY));
     for (int64_t h = 0; h < a.heads; h += TN_LANES, parts++) {
         LLVMValueRef at = tn_lb_atc(b, tn_lb_elem(b, m_at, l.i, row_bytes), h * 4);
-        LLVMValueRef m = tn_lb_load_masked(b, b->t_f32x, at, 4, lanes_of(b, a.heads, h));
+        LLVMValueRef m = tn_lb_load_masked(b, b->t_f32x, at, 4, tn_lb_mask_block(b, a.heads, h, TN_LANES));
         tn_lb_next(&l, parts, tn_lb_fmax(b, l.phi[parts], m));
     }
     tn_lb_loop_end(b, &l);
@@ -518,7 +514,8 @@ static void join(TnLb *b, TnFrame *f, TnRef ref) {
 
     l = tn_lb_loop(b, b0, end, 1);
     for (int i = 0; i < parts; i++) {
-        LLVMValueRef mask = lanes_of(b, a.heads, i * TN_LANES), sum_at = tn_lb_atc(b, sums, i * TN_LANES * 4);
+        LLVMValueRef mask = tn_lb_mask_block(b, a.heads, i * TN_LANES, TN_LANES),
+                     sum_at = tn_lb_atc(b, sums, i * TN_LANES * 4);
         LLVMValueRef from = tn_lb_elem(b, m_at, l.i, row_bytes);
         LLVMValueRef m = tn_lb_load_masked(b, b->t_f32x, tn_lb_atc(b, from, i * TN_LANES * 4), 4, mask);
         LLVMValueRef part = tn_lb_load_masked(

@@ -5,7 +5,7 @@
 #include "codegen/llvm/build.h"
 #include "ir/layout.h"
 
-#define TN_ATTEND_TILES 64 /* of 32 head dims: heads of 2,048 at most */
+#define TN_ATTEND_HEAD 2048 /* the longest head */
 
 /* An attend as its skeletons see it. */
 typedef struct TnAttend {

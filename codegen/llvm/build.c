@@ -171,6 +171,10 @@ LLVMValueRef tn_lb_mask_const(TnLb *b, int64_t n, int lanes) {
     return LLVMConstVector(e, (unsigned)lanes);
 }
 
+LLVMValueRef tn_lb_mask_block(TnLb *b, int64_t n, int64_t at, int lanes) {
+    return n - at >= lanes ? NULL : tn_lb_mask_const(b, n - at, lanes);
+}
+
 int64_t tn_enc_bytes(TnEnc enc) {
     TN_CHECK(tn_encs[enc].block_elems == 1);
     return tn_encs[enc].block_bytes;

@@ -102,6 +102,8 @@ void tn_lb_ahead_name(const TnLb *b, char *name, size_t size);
 /* Lanes below n (i64 value): <lanes x i1>. */
 LLVMValueRef tn_lb_mask_below(TnLb *b, LLVMValueRef n, int lanes);
 LLVMValueRef tn_lb_mask_const(TnLb *b, int64_t n, int lanes);
+/* Those of the block at `at` of n elements: NULL if it is full. */
+LLVMValueRef tn_lb_mask_block(TnLb *b, int64_t n, int64_t at, int lanes);
 /* 32 elements of a dense f32, f16 or bf16 row at ptr, widened; with a mask f32 only. */
 LLVMValueRef tn_lb_load_wide(TnLb *b, TnEnc enc, LLVMValueRef ptr);
 int64_t tn_enc_bytes(TnEnc enc); /* of a dense or cache element */
@@ -154,7 +156,7 @@ LLVMValueRef tn_lb_trees(TnLb *b, LLVMValueRef *v, int n, TnFold fold);
  * times 1, 2, 4 or 8, or a pointer that it walks. */
 #define TN_LOOP_CARRIES 40
 typedef struct TnLoop {
-    LLVMValueRef i, end, entered;
+    LLVMValueRef i, end;
     int64_t step;
     LLVMBasicBlockRef before, body, exit;
     int n;

@@ -12,11 +12,6 @@ static LLVMValueRef width_of(TnLb *b, const TnFrame *f, TnRef ref) {
     return f->width ? f->width : tn_lb_i64(b, tn_lb_cols(b, ref));
 }
 
-/* Lanes of a block at `at` of n elements: NULL if it is full. */
-static LLVMValueRef tail(TnLb *b, int64_t n, int64_t at, int lanes) {
-    return n - at >= lanes ? NULL : tn_lb_mask_const(b, n - at, lanes);
-}
-
 /* a' = a*cos - b*sin, b' = a*sin + b*cos */
 static LLVMValueRef rotate(TnLb *b, LLVMValueRef x, LLVMValueRef c, LLVMValueRef y, LLVMValueRef s,
                            bool minus) {
@@ -42,7 +37,7 @@ static void rope_half(TnLb *b, LLVMValueRef x, LLVMValueRef y, LLVMValueRef angl
     tn_lb_loop_end(b, &l);
     if (whole == n) return;
     rope_block(b, tn_lb_atc(b, x, whole * 4), tn_lb_atc(b, y, whole * 4), tn_lb_atc(b, angle, whole * 4), n,
-               tail(b, n, whole, TN_LANES));
+               tn_lb_mask_block(b, n, whole, TN_LANES));
 }
 
 /* Blocks of 32 columns hold 16 pairs; sums and differences are made for all lanes and the right ones kept. */
@@ -56,7 +51,7 @@ static void rope_pair(TnLb *b, LLVMValueRef x, LLVMValueRef y, LLVMValueRef angl
     }
     LLVMTypeRef half = LLVMVectorType(b->t_f32, TN_LANES / 2);
     for (int64_t i = 0; i < 2 * n; i += TN_LANES) {
-        LLVMValueRef mask = tail(b, 2 * n, i, TN_LANES);
+        LLVMValueRef mask = tn_lb_mask_block(b, 2 * n, i, TN_LANES);
         LLVMValueRef v = tn_lb_load_masked(b, b->t_f32x, tn_lb_atc(b, x, i * 4), 4, mask);
         LLVMValueRef c = tn_lb_load(b, half, tn_lb_atc(b, angle, i / 2 * 4), 4);
         LLVMValueRef s = tn_lb_load(b, half, tn_lb_atc(b, angle, (n + i / 2) * 4), 4);
@@ -97,8 +92,8 @@ typedef struct Put {
 static LLVMValueRef quant_head(TnLb *b, const Put *p, LLVMValueRef from, LLVMValueRef part) {
     LLVMValueRef top = LLVMConstNull(b->t_i32x), scale;
     for (int64_t i = 0; i < p->head; i += TN_LANES) {
-        LLVMValueRef v =
-            tn_lb_load_masked(b, b->t_f32x, tn_lb_atc(b, from, i * 4), 4, tail(b, p->head, i, TN_LANES));
+        LLVMValueRef v = tn_lb_load_masked(b, b->t_f32x, tn_lb_atc(b, from, i * 4), 4,
+                                           tn_lb_mask_block(b, p->head, i, TN_LANES));
         LLVMValueRef u = LLVMBuildAnd(b->b, tn_lb_bits(b, v), tn_lb_vi(b, 0x7fffffff), "");
         top = LLVMBuildSelect(b->b, LLVMBuildICmp(b->b, LLVMIntUGT, u, top, ""), u, top, "");
     }
@@ -118,7 +113,7 @@ static LLVMValueRef narrow(TnLb *b, const Put *p, LLVMValueRef v, LLVMValueRef f
  * by one. Values lie [position][head dim]: a head of a row is one piece. */
 static void put_block(TnLb *b, const Put *p, LLVMValueRef factor, LLVMValueRef from, LLVMValueRef to, int n) {
     LLVMTypeRef elem = p->size == 4 ? b->t_f32 : p->size == 2 ? b->t_i16 : b->t_i8;
-    LLVMValueRef v = tn_lb_load_masked(b, b->t_f32x, from, 4, tail(b, n, 0, TN_LANES));
+    LLVMValueRef v = tn_lb_load_masked(b, b->t_f32x, from, 4, tn_lb_mask_block(b, n, 0, TN_LANES));
     v = narrow(b, p, v, factor);
     if (!p->keys) {
         tn_lb_store_first(b, v, to, n);

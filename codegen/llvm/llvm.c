@@ -2,8 +2,8 @@
  *
  * Jobs that share functions make a batch, which is a module with an LLVM context of its own; some threads take them as
  * they come, the largest first. The objects are flattened in an order that does not depend on who was faster. The pass
- * pipeline is short on purpose: our loops are written as they shall run, and -O2 costs twice the time and spills. A pass
- * named in a text verifies by default that it left nothing to do, for the tests of LLVM. */
+ * pipeline is short on purpose: our loops are written as they shall run, and -O2 costs twice the time and spills. From
+ * LLVM 18 on a pass named in a text verifies by default that it left nothing to do, for the tests of LLVM. */
 #include "codegen/internal.h"
 #include "codegen/llvm/build.h"
 #include "codegen/llvm/llvm.h"
@@ -14,6 +14,7 @@
 #include <llvm-c/ErrorHandling.h>
 #include <llvm-c/Target.h>
 #include <llvm-c/Transforms/PassBuilder.h>
+#include <llvm/Config/llvm-config.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -21,7 +22,11 @@
 #include "runtime/base/arena.h"
 
 enum { BATCH = 8, SCORE = 100 };
+#if LLVM_VERSION_MAJOR >= 18
 static const char pipeline[] = "function(early-cse,instcombine<no-verify-fixpoint>,simplifycfg)";
+#else
+static const char pipeline[] = "function(early-cse,instcombine,simplifycfg)";
+#endif
 
 /* ---- Failing: LLVM aborts where it cannot select an instruction, and should say which kernel it was at. */
 
@@ -210,8 +215,9 @@ typedef struct Work {
     atomic_bool stop;
 } Work;
 
-/* Kernels of one number share most of their functions: a product's are for rows of weights of one kind and length, and a
- * ternary one's for so many rows of activations and, with a few of them, one length. */
+/* Kernels of one number share most of their functions: a product's are for rows of weights of one kind and length. A
+ * ternary one's are for so many rows of activations: with one row what they share most are prologues, with a few products of
+ * one length, with many panels. */
 static uint64_t kin_of(const TnEmitJob *job, const TnLevel *level) {
     const TnGraph *g = job->g;
     const TnKernel *k = &g->kernels[job->kernel];
@@ -221,7 +227,7 @@ static uint64_t kin_of(const TnEmitJob *job, const TnLevel *level) {
     const TnType *w = &g->nodes[root->args[1]].type;
     uint64_t columns = w->rank ? (uint64_t)w->dim[w->rank - 1] & UINT32_MAX : 0;
     uint64_t rows = root->op != TN_OP_tmatmul ? 0 : g->rows_hi > TN_FEW ? 2 : g->rows_hi > 1;
-    /* one row: the prologues are shared; many: what makes panels takes K as an argument, as does all that goes by tiles */
+    /* what makes panels takes K as an argument, as does all that goes by tiles */
     if (root->op == TN_OP_tmatmul && (rows != 1 || level->amx)) columns = 0;
     return (uint64_t)(root->op + 1) << 56 | (uint64_t)w->enc << 48 | rows << 40 | columns;
 }

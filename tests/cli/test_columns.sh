@@ -29,7 +29,9 @@ is "ref: copies, which nobody would read" "$(grep -c ' = columns ' "$dir/m.tir")
 # silu makes no zeros
 # shellcheck disable=SC2086
 "$build/make_gguf" $size --arch llama -o "$dir/s.gguf" >/dev/null || no "make_gguf"
-run 0 opt "$dir/s.gguf" --rows 1 --kv f16 -o "$dir/s.tir"
-is "silu" "$(grep -c ' = columns ' "$dir/s.tir")" 0
+for level in $levels; do
+    run 0 opt "$dir/s.gguf" --cpu "$level" --rows 1 --kv f16 -o "$dir/s.tir"
+    is "$level: silu" "$(grep -c ' = columns ' "$dir/s.tir")" 0
+done
 
 finish columns

@@ -166,7 +166,7 @@ static Value value(Gen *p, TnSym sym) {
     }
 }
 
-/* The bound of |scale| is 2. */
+/* The weights may be there by columns too. */
 static TnRef product(Gen *p, TnRef q, TnRef w) {
     TnRef args[3] = {q, w};
     uint32_t n = 2;
@@ -178,7 +178,7 @@ static TnRef product(Gen *p, TnRef q, TnRef w) {
 static Value tmatmul(Gen *p, Value x, int64_t cols) {
     TnRef q = add(p, TN_OP_quant, NULL, &x.ref, 1, NULL, 0);
     TnRef y = product(p, q, ternary(p, cols, x.cols));
-    return keep(p, y, x.mag + log2_up((double)x.cols) + 1);
+    return keep(p, y, x.mag + log2_up((double)x.cols) + 1); /* the bound of |scale| is 2 */
 }
 
 static Value matmul(Gen *p, Value x, int64_t cols) {
