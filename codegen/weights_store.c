@@ -2,8 +2,8 @@
  *
  * The bytes are made in the chunks they are hashed in, each by whichever thread is free: a chunk's bytes
  * depend on nothing but its place, so they are the same however many threads there are. Rows that straddle
- * two chunks are made twice. Nothing is ever held but one chunk a thread, and of
- * weights by columns a block of 256 rows. */
+ * two chunks are made twice. Nothing is ever held but one chunk a thread, and of weights by columns
+ * a block of 256 rows. */
 #include "codegen/internal.h"
 
 #include <pthread.h>

@@ -110,7 +110,7 @@ static const char *default_passes(TnStage stage, const char *effort) {
         if (effort && strcmp(effort, "O1") == 0) return "fold,cse,dce," TN_PASSES_LEAST;
         return TN_PASSES_MODEL "," TN_PASSES_VARIANT;
     case TN_STAGE_FUSED:
-        return effort && effort[1] < '2' ? "layout,tile,plan" : "gate,columns,layout,tile,plan";
+        return effort && effort[1] < '2' ? TN_PASSES_PLAN : TN_PASSES_FUSED "," TN_PASSES_PLAN;
     case TN_STAGE_PLANNED:
         return "";
     }

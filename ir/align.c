@@ -9,6 +9,7 @@
 #include "ir/align.h"
 #include <stdlib.h>
 #include <string.h>
+#include "ir/internal.h"
 #include "runtime/base/hash.h"
 #include "runtime/base/half.h"
 
@@ -29,8 +30,7 @@ static void put_node(const TnNode *n, TnBuf *key) {
     tn_buf_put(key, &op, sizeof op);
     put_attrs(n, key);
     bool named = n->op == TN_OP_gguf || tn_ops[n->op].class == TN_INPUT || n->op == TN_OP_pack ||
-                 n->op == TN_OP_concat || n->op == TN_OP_keep_rows || n->op == TN_OP_keep_cols ||
-                 n->op == TN_OP_columns || tn_ops[n->op].class == TN_SINK;
+                 tn_op_is_made(n->op) || tn_ops[n->op].class == TN_SINK;
     if (named) return;
     uint32_t head[2] = {n->type.enc, n->type.rank};
     tn_buf_put(key, head, sizeof head);

@@ -463,7 +463,6 @@ static TernStatus infer_keep_cols(Infer *c) {
 }
 
 static TernStatus infer_columns(Infer *c) {
-    static const TnScale one = {.scale = 1.0f};
     if (!is_ternary_weight(c, 0)) return wrong(c, 0, "a ternary matrix");
     const TnType *a = arg(c, 0);
     if (a->dim[1] > TN_COLUMNS_MOST)
@@ -474,8 +473,7 @@ static TernStatus infer_columns(Infer *c) {
         return FAIL(c, "columns of %s: more than 2^40 elements", type_text(a).s);
     TnType t = tn_type(TN_ENC_t8, 2, (TnDim)(blocks * a->dim[1]), (TnDim)TN_COLUMNS);
     TnScale *s = tn_alloc_array(c->arena, 1, sizeof *s);
-    *s = one;
-    s->rows = t.dim[0];
+    *s = (TnScale){.rows = t.dim[0], .scale = 1.0f};
     t.n_scales = 1;
     t.scales = s;
     return done(c, t);

@@ -25,6 +25,11 @@ TnSym tn_sym_find(const char *s, size_t n);
 typedef enum TnAttrRule { TN_ATTR_FOREIGN, TN_ATTR_OPTIONAL, TN_ATTR_REQUIRED } TnAttrRule;
 TnAttrRule tn_attr_rule(TnOp op, TnAttrKey key);
 
+/* Weights made of others, whose type follows from these alone. */
+static inline bool tn_op_is_made(TnOp op) {
+    return op == TN_OP_concat || op == TN_OP_keep_rows || op == TN_OP_keep_cols || op == TN_OP_columns;
+}
+
 /* infer.c: checks a type by itself (rank, dims, block sizes, scales), whatever op it belongs to. */
 TernStatus tn_type_check(const TnType *t, TernError *err);
 

@@ -91,11 +91,6 @@ static TnDim dim_after(const Edit *e, TnRef r, int i, TnDim d) {
     return e->dim_of == TN_NONE || (e->dim_of == r && e->dim == i) ? e->to : d;
 }
 
-/* Weights whose type follows from their operands: there is nothing to shrink. */
-static bool is_inferred(TnOp op) {
-    return op == TN_OP_concat || op == TN_OP_keep_rows || op == TN_OP_keep_cols || op == TN_OP_columns;
-}
-
 /* The type of a value that has none inferred, with its dims and scales after the edit. */
 static TnType type_after(const TnGraph *g, const Edit *e, TnRef r, TnArena *arena) {
     TnType t = g->nodes[r].type;
@@ -159,7 +154,7 @@ static bool add_edited(TnGraph *to, const TnGraph *g, const Edit *e, TnRef r, Tn
             if (want < attrs[i].n) attrs[i].n = (uint32_t)want;
         }
     }
-    if (is_inferred(n->op)) given = false;
+    if (tn_op_is_made(n->op)) given = false;
     return add(to, n->op, n->name, given ? &t : NULL, args, n_args, attrs, n_attrs, &map[r]);
 }
 
@@ -380,7 +375,8 @@ static bool shrink_dims(Reduce *x) {
     bool any = shrink_cuts(x);
     for (TnRef r = 0; r < x->g->n; r++) {
         TnOp op = x->g->nodes[r].op;
-        if ((!tn_node_is_source(x->g, r) && op != TN_OP_input) || is_inferred(op)) continue;
+        if ((!tn_node_is_source(x->g, r) && op != TN_OP_input) || tn_op_is_made(op))
+            continue; /* what follows from others does not shrink by itself */
         for (int i = 0; i < x->g->nodes[r].type.rank; i++)
             for (TnDim d; (d = x->g->nodes[r].type.dim[i]) > 1;) {
                 bool yes = try_dim(x, TN_NONE, 0, d, true) || try_dim(x, TN_NONE, 0, d, false) ||

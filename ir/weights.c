@@ -27,7 +27,7 @@ typedef struct Source {
     bool by_columns;    /* inside of a columns */
     const void **found; /* by ref: bytes of gguf nodes met so far */
     int32_t **kept;     /* by ref: what places nodes met so far keep */
-    Block *blocks;      /* by ref: rows of what columns nodes met so far are of */
+    Block *blocks;      /* by ref: one of each columns node met so far */
     float *temp;        /* a row of floats, for ops that need one beside their result */
     TernError *err;
 } Source;

@@ -67,7 +67,8 @@ TernStatus tn_passes_run(TnGraph *g, const char *list, const TnPassCtx *ctx, Ter
 #define TN_PASSES_MODEL "fold,cse,dce,prune,merge,screen"
 /* Those of the second half without which there is no program. */
 #define TN_PASSES_LEAST   "fuse,layout,tile,plan"
-#define TN_PASSES_FUSE    "split,fuse,gate,columns"
+#define TN_PASSES_FUSED   "gate,columns"
+#define TN_PASSES_FUSE    "split,fuse," TN_PASSES_FUSED
 #define TN_PASSES_PLAN    "layout,tile,plan"
 #define TN_PASSES_VARIANT TN_PASSES_FUSE "," TN_PASSES_PLAN
 

@@ -169,12 +169,13 @@ void tn_lb_next(TnLoop *l, int carry, LLVMValueRef value);
 /* A carry that goes `bytes` (not 0) on every turn, in a register of its own; it needs no tn_lb_next. */
 LLVMValueRef tn_lb_walk(TnLb *b, TnLoop *l, LLVMValueRef ptr, int64_t bytes);
 void tn_lb_loop_end(TnLb *b, TnLoop *l);
-/* if (cond) { ... }: no values come out of it. */
+/* if (cond) { ... } else { ... }, the second half as one likes: no values come out of it. */
 typedef struct TnIf {
     LLVMBasicBlockRef exit;
 } TnIf;
 TnIf tn_lb_if(TnLb *b, LLVMValueRef cond);
 TnIf tn_lb_if_between(TnLb *b, LLVMValueRef n, int64_t least, int64_t most); /* i64, both included */
+void tn_lb_else(TnLb *b, TnIf *i);
 void tn_lb_if_end(TnLb *b, TnIf *i);
 /* The pointer or i64 itself, but LLVM cannot see what it was made from. A loop's pointer that goes through this each
  * turn stays a register of its own; else LLVM addresses everything by one index, and operands with an index

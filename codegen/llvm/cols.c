@@ -32,6 +32,11 @@ typedef struct Cols {
     LLVMValueRef *mem[1 + 4]; /* frames' memory: behind the slices, then before each */
 } Cols;
 
+/* if (this is a worker's first tile of the launch): what is made then is still there for the others. */
+static TnIf first_tile(Cols *c) {
+    return tn_lb_if(c->b, LLVMBuildICmp(c->b->b, LLVMIntEQ, c->b->again, c->zero, ""));
+}
+
 /* The nodes before the root, row by row; the root's input goes to scratch for all rows. */
 static void prologue(Cols *c) {
     TnLb *b = c->b;
@@ -44,7 +49,7 @@ static void prologue(Cols *c) {
     bool leaves = tn_lb_leaves(b, c->x);
     c->in = leaves ? tn_lb_operand(b, c->x)
                    : tn_lb_scratch(b, (uint64_t)c->in_stride * (uint64_t)tn_lb_most_rows(b, c->x));
-    TnIf first = tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntEQ, b->again, c->zero, ""));
+    TnIf first = first_tile(c);
     TnLoop l = tn_lb_loop(b, c->zero, c->rows, 1);
     TnFrame f = {.row = l.i, .col = c->zero, .mem = c->mem[0]};
     f.mem[c->x - b->k->first] = tn_lb_elem(b, c->in, l.i, c->in_stride);
@@ -59,7 +64,7 @@ static void arrange(Cols *c) {
     if (!c->s->arrange) return;
     TN_CHECK(tn_lb_most_rows(b, c->root) <= c->block);
     c->arranged = tn_lb_scratch(b, (uint64_t)c->s->arranged);
-    TnIf first = tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntEQ, b->again, c->zero, ""));
+    TnIf first = first_tile(c);
     c->s->arrange(b, c->in, c->rows, c->arranged);
     tn_lb_if_end(b, &first);
 }
@@ -76,7 +81,7 @@ static bool by_columns(const Cols *c, const TnPart *parts, uint32_t n) {
 static void note(Cols *c) {
     TnLb *b = c->b;
     if (!c->noted) return;
-    TnIf first = tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntEQ, b->again, c->zero, ""));
+    TnIf first = first_tile(c);
     TnLoop l = tn_lb_loop(b, c->zero, c->rows, 1); /* there may be no row */
     c->s->note(b, c->in, c->noted);
     tn_lb_loop_end(b, &l);
@@ -95,19 +100,18 @@ static LLVMValueRef weights(Cols *c, LLVMValueRef col) {
 /* A strip of one row's values, the way that is faster. */
 static void strip(Cols *c, LLVMValueRef x, LLVMValueRef col, LLVMValueRef width, LLVMValueRef acc) {
     TnLb *b = c->b;
-    LLVMValueRef sparse = c->noted ? c->s->is_sparse(b, c->noted) : NULL;
-    if (sparse) {
-        LLVMValueRef block = LLVMBuildSDiv(b->b, col, tn_lb_i64(b, TN_COLUMNS), "");
-        TnRef by = b->g->nodes[c->root].args[2];
-        int64_t bytes = tn_lb_cols(b, c->x) * (int64_t)tn_row_bytes(&b->g->nodes[by].type);
-        TnIf yes = tn_lb_if(b, sparse);
-        c->s->columns(b, tn_lb_elem(b, tn_lb_operand(b, by), block, bytes), x, c->noted, acc);
-        tn_lb_if_end(b, &yes);
+    if (!c->noted) {
+        c->s->strip(b, weights(c, col), width, x, acc, c->buf);
+        return;
     }
-    TnIf no = {NULL};
-    if (sparse) no = tn_lb_if(b, LLVMBuildNot(b->b, sparse, ""));
+    LLVMValueRef block = LLVMBuildSDiv(b->b, col, tn_lb_i64(b, TN_COLUMNS), "");
+    TnRef by = b->g->nodes[c->root].args[2];
+    int64_t bytes = tn_lb_cols(b, c->x) * (int64_t)tn_row_bytes(&b->g->nodes[by].type);
+    TnIf sparse = tn_lb_if(b, c->s->is_sparse(b, c->noted));
+    c->s->columns(b, tn_lb_elem(b, tn_lb_operand(b, by), block, bytes), x, c->noted, acc);
+    tn_lb_else(b, &sparse);
     c->s->strip(b, weights(c, col), width, x, acc, c->buf);
-    if (sparse) tn_lb_if_end(b, &no);
+    tn_lb_if_end(b, &sparse);
 }
 
 /* Strips of the root's values for `n` rows from `first` on into c->acc + slice * block * acc_stride. */

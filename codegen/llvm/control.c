@@ -85,6 +85,13 @@ TnIf tn_lb_if_between(TnLb *b, LLVMValueRef n, int64_t least, int64_t most) {
     return tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntULE, over, tn_lb_i64(b, most - least), ""));
 }
 
+void tn_lb_else(TnLb *b, TnIf *i) {
+    LLVMBasicBlockRef end = tn_lb_block(b, "endif");
+    LLVMBuildBr(b->b, end);
+    LLVMPositionBuilderAtEnd(b->b, i->exit);
+    i->exit = end;
+}
+
 void tn_lb_if_end(TnLb *b, TnIf *i) {
     LLVMBuildBr(b->b, i->exit);
     LLVMPositionBuilderAtEnd(b->b, i->exit);

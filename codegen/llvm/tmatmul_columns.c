@@ -165,10 +165,10 @@ static LLVMValueRef columns_function(TnLb *b) {
     tn_lb_store(b, tn_lb_splat(b, minus, 16), tn_lb_elem(b, acc, i.i, 4), 4);
     tn_lb_loop_end(b, &i);
     TnDot dot = {.code = 2, .value = TN_RANGE_CODE, .pair = n == 2 ? 2 : 0};
-    LLVMValueRef chunk = n == 2 ? tn_lb_i64(b, 2 * tn_range_adds(&dot)) : count;
+    int64_t chunk = n == 2 ? n * tn_range_adds(&dot) : INT32_MAX; /* lines that sums have room for */
     TnLoop p = tn_lb_loop(b, zero, tn_lb_i64(b, TN_LINE), size);
-    TnLoop c = tn_lb_loop(b, zero, count, n == 2 ? 2 * tn_range_adds(&dot) : INT32_MAX);
-    LLVMValueRef end = tn_lb_min(b, LLVMBuildAdd(b->b, c.i, chunk, ""), count);
+    TnLoop c = tn_lb_loop(b, zero, count, chunk);
+    LLVMValueRef end = tn_lb_min(b, LLVMBuildAdd(b->b, c.i, tn_lb_i64(b, chunk), ""), count);
     sums_of(b, tn_lb_at(b, w, p.i), list, codes, c.i, end, n, sum);
     for (int q = 0; q < 4; q++)
         for (int g = 0; g < size / 16; g++) {

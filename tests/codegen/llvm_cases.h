@@ -18,6 +18,14 @@ static inline void say(const char *fmt, ...) {
     va_end(ap);
 }
 
+/* %q, a row of k codes, from a kernel before the one that is run. */
+static inline void say_q8(int k) {
+    say("%%x: f32[T,%d] = input {name=\"x\"}\n", k);
+    say("kernel @before {root=none, target=llvm, axis=rows, grain=1, units=1, barrier=1}\n"
+        "%%q: q8[T,%d] = quant %%x {off=0}\nend\n",
+        k);
+}
+
 static inline TnGraph *case_graph(const char *level, int rows_hi) {
     TnBuf b = {0};
     TnDiag diag = {0};

@@ -21,13 +21,6 @@ static void emulate_tiles(void) {
     if (emulated) assert_true(amx_emulator_install());
 }
 
-static void say_q8(int k) {
-    say("%%x: f32[T,%d] = input {name=\"x\"}\n", k);
-    say("kernel @before {root=none, target=llvm, axis=rows, grain=1, units=1, barrier=1}\n"
-        "%%q: q8[T,%d] = quant %%x {off=0}\nend\n",
-        k);
-}
-
 static void say_product(int k, int m, int grain, int seed) {
     say("$w: p64[%d,%d] scale=0x1p-3 = random {seed=%d}\n", m, k, seed);
     say_q8(k);

@@ -13,13 +13,6 @@ static void say_places(void) {
         "%%table: i32[S,P] = input {name=\"table\"}\n");
 }
 
-static void say_q8(int k) {
-    say("%%x: f32[T,%d] = input {name=\"x\"}\n", k);
-    say("kernel @before {root=none, target=llvm, axis=rows, grain=1, units=1, barrier=1}\n"
-        "%%q: q8[T,%d] = quant %%x {off=0}\nend\n",
-        k);
-}
-
 static int units_of(int n, int grain) {
     return (n + grain - 1) / grain;
 }

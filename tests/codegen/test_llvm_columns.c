@@ -15,13 +15,6 @@ static void say_weights(int m, int k) {
     say("$c: p64[%d,256] scale=0x1p+0 = pack $t\n", (m + 255) / 256 * k);
 }
 
-static void say_q8(int k) {
-    say("%%x: f32[T,%d] = input {name=\"x\"}\n", k);
-    say("kernel @before {root=none, target=llvm, axis=rows, grain=1, units=1, barrier=1}\n"
-        "%%q: q8[T,%d] = quant %%x {off=0}\nend\n",
-        k);
-}
-
 /* What the compiled kernel makes of a row of q8 with `some` codes that are not 0. */
 static void check_row(const TnGraph *g, uint32_t kernel, const Compiled *c, int some, const char *what) {
     int64_t sym[TN_SYM_COUNT] = {[TN_T] = 1, [TN_R] = 1, [TN_S] = 1, [TN_P] = 1, [TN_N] = 1};
@@ -56,6 +49,21 @@ static void check_row(const TnGraph *g, uint32_t kernel, const Compiled *c, int 
     parity_memory_free(&m);
 }
 
+/* The text said so far on every level, with rows of so many codes as far as there are k. */
+static void check_rows(const int *some, size_t n, int k, const char *what) {
+    for (size_t l = 0; l < TN_COUNT(parity_levels); l++) {
+        TnGraph *g = case_graph(parity_levels[l], 1);
+        Compiled c = parity_compile(g, 1, parity_levels[l]);
+        for (size_t i = 0; parity_works(&c) && i < n; i++) {
+            char line[96];
+            snprintf(line, sizeof line, "%s %s, %d of %d codes", parity_levels[l], what, some[i], k);
+            if (some[i] <= k) check_row(g, 1, &c, some[i], line);
+        }
+        parity_free(&c);
+        tn_graph_destroy(g);
+    }
+}
+
 static void test_shares(void **state) {
     (void)state;
     static const int sizes[][2] = {{256, 64}, {1, 7}, {255, 100}, {300, 2049}, {513, 640}};
@@ -66,18 +74,10 @@ static void test_shares(void **state) {
         say("kernel @main {root=tmatmul, target=llvm, axis=cols, grain=256, units=%d, barrier=1}\n"
             "%%a: i32[T,%d] = tmatmul %%q, $w, $c {off=0}\nend\n",
             (m + 255) / 256, m);
-        for (size_t l = 0; l < TN_COUNT(parity_levels); l++) {
-            TnGraph *g = case_graph(parity_levels[l], 1);
-            Compiled c = parity_compile(g, 1, parity_levels[l]);
-            int some[] = {0, 1, 2, 3, 4, 5, 31, 128, 129, k / 2, k / 2 + 1, k};
-            for (size_t s = 0; parity_works(&c) && s < TN_COUNT(some); s++) {
-                char what[96];
-                snprintf(what, sizeof what, "%s %d x %d, %d codes", parity_levels[l], m, k, some[s]);
-                if (some[s] <= k) check_row(g, 1, &c, some[s], what);
-            }
-            parity_free(&c);
-            tn_graph_destroy(g);
-        }
+        int some[] = {0, 1, 2, 3, 4, 5, 31, 128, 129, k / 2, k / 2 + 1, k};
+        char what[32];
+        snprintf(what, sizeof what, "%d x %d", m, k);
+        check_rows(some, TN_COUNT(some), k, what);
         case_done();
     }
 }
@@ -115,14 +115,8 @@ static void test_slices(void **state) {
         say("%%u: f32[T,%d] = slice %%d {lo=0, n=%d}\n%%v: f32[T,%d] = slice %%d {lo=%d, n=%d}\n", cut, cut,
             cut, cut, cut);
         say("%%y: f32[T,%d] = mul %%u, %%v {off=0}\nend\n", cut);
-        for (size_t l = 0; l < TN_COUNT(parity_levels); l++) {
-            TnGraph *g = case_graph(parity_levels[l], 1);
-            Compiled c = parity_compile(g, 1, parity_levels[l]);
-            for (int some = 0; parity_works(&c) && some <= 320; some += 80)
-                check_row(g, 1, &c, some, parity_levels[l]);
-            parity_free(&c);
-            tn_graph_destroy(g);
-        }
+        int some[] = {0, 80, 160, 240, 320};
+        check_rows(some, TN_COUNT(some), 320, "slices");
         case_done();
     }
 }

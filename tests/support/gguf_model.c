@@ -327,8 +327,8 @@ static void make(const TnGmSpec *s, const char *name, uint32_t type, uint64_t ro
         for (uint64_t i = 0; i < rows; i++, out += row_bytes) {
             double *v = values ? values + i * cols : NULL;
             draw(s, kind, &r, x, cols, cols);
-            for (uint64_t j = 0; s->outliers > 0 && strstr(name, ".ffn_sub_norm.") && j < cols; j += 100)
-                x[j] *= s->outliers;
+            if (s->outliers > 0 && strstr(name, ".ffn_sub_norm."))
+                for (uint64_t j = 0; j < cols; j += 100) x[j] *= s->outliers;
             if (type == GW_T_Q8_0)
                 pack_q8_0(x, cols, out, v);
             else if (type == GW_T_Q6_K)
