@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Faults that users of this and other engines met, replayed: one file of tests/cli/faults a kind, one line of output a
+# check, "ok" or "FAILED" with what came instead. A second argument picks the files whose names begin with it:
+#   bash tests/cli/test_faults.sh build          everything
+#   bash tests/cli/test_faults.sh build 03       the infinities
+# TERN_FAULTS_VERBOSE=1 prints the checks that pass, too.
+set -u
+. "$(dirname "$0")/program.sh"
+faults=$root/tests/cli/faults
+how="" # what runs a model where nothing can be compiled
+[ $native = no ] && how="--target ref"
+edit="python3 $root/tests/support/gguf_edit.py"
+command -v python3 >/dev/null || { echo "skipped: no python3 to make odd files with" && exit 77; }
+
+section=""
+good() {
+    checks=$((checks + 1))
+    [ -z "${TERN_FAULTS_VERBOSE-}" ] || echo "ok $section $*"
+}
+bad() {
+    checks=$((checks + 1))
+    no "$section $*"
+}
+# try COMMAND...: its exit status in $got, output in $dir/out and (64 KB) $out, messages in $err. A crash or a minute
+# without an end shows as a status above 123.
+try() {
+    timeout 60 "$@" >"$dir/out" 2>"$dir/err" <"${in:-/dev/null}"
+    got=$?
+    out=$(head -c 65536 "$dir/out" | tr -d '\0')
+    err=$(head -c 65536 "$dir/err" | tr -d '\0')
+}
+# refused WHAT STATUS REGEX COMMAND...: ends with that status, prints nothing to standard output, and one line to
+# standard error that matches.
+refused() {
+    local what=$1 want=$2 regex=$3
+    shift 3
+    try "$@"
+    if [ "$got" != "$want" ]; then bad "$what: exit $got, expected $want: ${err:0:300}"
+    elif [ -s "$dir/out" ]; then bad "$what: wrote '${out:0:100}' to standard output"
+    elif [ "$(wc -l <"$dir/err")" != 1 ]; then bad "$what: expected one line, got '${err:0:300}'"
+    elif ! grep -qE -- "$regex" <<<"$err"; then bad "$what: got '${err:0:300}', expected /$regex/"
+    else good "$what"; fi
+}
+# works WHAT REGEX COMMAND...: exit 0 and standard error matches ("" : anything).
+works() {
+    local what=$1 regex=$2
+    shift 2
+    try "$@"
+    if [ "$got" != 0 ]; then bad "$what: exit $got, expected 0: ${err:0:300}"
+    elif [ -n "$regex" ] && ! grep -qE -- "$regex" <<<"$err"; then bad "$what: got '${err:0:300}', expected /$regex/"
+    else good "$what"; fi
+}
+# same WHAT GOT EXPECTED
+same() {
+    if [ "$2" = "$3" ]; then good "$1"; else bad "$1: got '${2:0:300}', expected '${3:0:300}'"; fi
+}
+# has WHAT TEXT REGEX, hasnt WHAT TEXT REGEX
+has() {
+    if grep -qE -- "$3" <<<"$2"; then good "$1"; else bad "$1: got '${2:0:300}', expected /$3/"; fi
+}
+hasnt() {
+    if grep -qE -- "$3" <<<"$2"; then bad "$1: got '${2:0:300}', expected nothing like /$3/"; else good "$1"; fi
+}
+
+for file in "$faults/${2-}"*.sh; do
+    [ -e "$file" ] || { no "no file begins with '${2-}' in $faults" && break; }
+    section=$(basename "$file" .sh)
+    rm -rf "${dir:?}"/*
+    in=/dev/null
+    # shellcheck disable=SC1090
+    . "$file"
+done
+finish faults
