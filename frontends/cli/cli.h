@@ -218,7 +218,21 @@ int show_picture(const TerncPicture *picture, const char *path, bool svg);
 /* ---- progress.c: a bar on standard error, if that is a terminal */
 int progress_bar(void *user, const char *phase, uint64_t done, uint64_t total);
 void progress_end(void);
+void progress_wipe(void); /* the same for a signal's handler */
 
+/* ---- signals.c: what SIGINT, SIGTERM, SIGHUP and SIGBUS do */
+/* From here on the first three end the program with a line and status 128 + the signal, and a mapped file that is cut
+ * short ends it with a line and status 1. */
+void start_signals(void);
+void stop_signals(void);      /* in a child: their default actions again */
+void set_trouble(int status); /* of a verb in which 1 means something else */
+/* While on, the first of them is only noted, and a second one ends the program. */
+void heed_signals(bool on);
+int signal_status(void);  /* 128 + the signal that was noted, or 0 */
+void report_signal(void); /* a line that names it, if there was one */
+/* For handlers: wipes the progress bar, removes temporary files, prints one line, and exits with 1 or
+ * set_trouble's status. Calls nothing but what is async-signal-safe. */
+_Noreturn void end_at_once(const char *text);
 /* ---- profile.c: --profile[=FILE] of run and bench */
 typedef struct Profile Profile;
 #define PROFILE_FLAG(value)                                                                                  \

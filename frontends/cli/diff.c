@@ -13,6 +13,7 @@ static void take_diff(void *user, const char *what, const char *text, size_t n) 
 }
 
 int verb_diff(const Verb *verb, int argc, char **argv) {
+    set_trouble(EXIT_TROUBLE);
     const char *words[2] = {0};
     bool brief = false, names = false, no_stats = false;
     const Flag flags[] = {

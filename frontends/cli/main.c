@@ -41,6 +41,7 @@ static void print_version(void) {
 int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_DFL);
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is a failed write then, which is said and tidied up */
+    start_signals();
     if (argc < 2) {
         print_help(stderr);
         return EXIT_USAGE;

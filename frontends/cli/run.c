@@ -39,7 +39,7 @@ typedef struct Run {
     TernError pick_err;
     size_t n_out, n_drafted, n_accepted;
     double prompt_seconds, eval_seconds;
-    size_t n_eval;
+    size_t n_prefilled, n_eval;
 } Run;
 
 static void pick(void *user, const TernResult *r) {
@@ -111,15 +111,22 @@ static TernStatus decode(Run *s, TernError *err) {
     return tern_session_truncate(s->session, 0, (uint32_t)(held + s->n_next), err);
 }
 
+/* Cut where the session cuts it anyway, so that a signal need not wait for all of a long prompt. */
 static TernStatus prefill(Run *s, TernError *err) {
     double start = tn_os_seconds();
     TernRow *rows = tn_xcalloc(s->prompt.n, sizeof *rows);
     for (size_t i = 0; i < s->prompt.n; i++) rows[i] = (TernRow){.token = s->prompt.ids[i]};
     rows[s->prompt.n - 1].want = s->want.kind;
     tern_sampler_accept(s->sampler, (const uint32_t *)s->prompt.ids, s->prompt.n);
-    TernStatus st = step(s, rows, s->prompt.n, err);
+    TernStatus st = TERN_OK;
+    while (st == TERN_OK && s->n_prefilled < s->prompt.n && !signal_status()) {
+        size_t left = s->prompt.n - s->n_prefilled,
+               n = left < s->model.info.max_rows ? left : s->model.info.max_rows;
+        st = step(s, rows + s->n_prefilled, n, err);
+        s->n_prefilled += n;
+    }
     free(rows);
-    if (s->lookup) {
+    if (s->lookup && s->n_next) {
         tern_lookup_accept(s->lookup, (const uint32_t *)s->prompt.ids, s->prompt.n);
         tern_lookup_accept(s->lookup, s->next, s->n_next);
     }
@@ -130,6 +137,7 @@ static TernStatus prefill(Run *s, TernError *err) {
 static TernStatus generate(Run *s, TernError *err) {
     int64_t limit = s->f->n;
     if (limit == 0) return TERN_OK;
+    heed_signals(true); /* what there is of an answer is printed, and the times */
     TN_TRY(prefill(s, err));
     /* only now: whatever is refused is refused with one line alone */
     if (s->f->temp > 0 && s->f->seed == TERN_SEED_RANDOM)
@@ -142,7 +150,7 @@ static TernStatus generate(Run *s, TernError *err) {
             TN_TRY(emit_token(s, s->next[i], eog, err));
             ends = eog || (limit > 0 && (int64_t)s->n_out >= limit);
         }
-        if (ends || (full = tern_session_length(s->session, 0) >= s->context)) break;
+        if (ends || signal_status() || (full = tern_session_length(s->session, 0) >= s->context)) break;
         TN_TRY(decode(s, err));
         s->n_eval += s->n_next;
         s->eval_seconds = tn_os_seconds() - start;
@@ -155,6 +163,8 @@ static TernStatus generate(Run *s, TernError *err) {
     }
     printf("\n");
     fflush(stdout);
+    heed_signals(false);
+    report_signal();
     if (full) fprintf(stderr, "tern: the context of %u positions is full\n", s->context);
     return TERN_OK;
 }
@@ -247,13 +257,14 @@ static int run(Run *s, double start) {
     fprintf(stderr, "tern: %s, %s, %u threads%s\n", s->model.info.name, s->model.info.level,
             tern_pool_threads(s->model.pool), s->model.compiled ? ", compiled at load" : "");
     fprintf(stderr, "tern: %12s time = %10.2f ms\n", "load", loaded * 1e3);
-    timing("prompt eval", s->prompt_seconds, s->f->n ? s->prompt.n : 0);
+    timing("prompt eval", s->prompt_seconds, s->n_prefilled);
     timing("eval", s->eval_seconds, s->n_eval);
     if (s->lookup)
         fprintf(stderr, "tern: %12s      = %zu of %zu guessed ids were right\n", "draft", s->n_accepted,
                 s->n_drafted);
     if (profile_take(s->profile, &s->model, "run", &err) != TERN_OK) return fail(&err);
-    return profile_finish(s->profile, &s->model);
+    code = profile_finish(s->profile, &s->model);
+    return code == EXIT_OK ? signal_status() : code;
 }
 
 int verb_run(const Verb *verb, int argc, char **argv) {

@@ -42,6 +42,7 @@ static int read_tokens(const VerifyFlags *f, const Verb *verb, Tokens *out) {
 }
 
 int verb_verify(const Verb *verb, int argc, char **argv) {
+    set_trouble(EXIT_TROUBLE);
     VerifyFlags f = {0};
     const Flag flags[] = {
         {"--tokens", "IDS", FLAG_STR, &f.tokens, 0, 0, "token ids, comma separated"},

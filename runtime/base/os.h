@@ -34,6 +34,9 @@ TernStatus tn_writer_pad(TnWriter *w, uint64_t align, TernError *err); /* zeros 
 TernStatus tn_writer_put_at(TnWriter *w, uint64_t offset, const void *bytes, size_t n, TernError *err);
 TernStatus tn_writer_commit(TnWriter *w, TernError *err);
 void tn_writer_abort(TnWriter *w);
+/* For a program that is to end now, be it from a signal's handler: removes the temporary files of all writers that this
+ * process has open. Async-signal-safe; needs /proc where there are such files at all. */
+void tn_writer_clean_up(void);
 /* For those who read a file, change it and replace it, as a writer does: until tn_os_unlock() nobody else gets this, in
  * whatever process. What is locked is the folder, which leaves nothing behind, and ends with its process. Waits at most
  * `seconds`; -1 if the lock cannot be had, be it that somebody has it for longer or that the file system has no locks. */

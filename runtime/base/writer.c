@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,6 +118,35 @@ TernStatus tn_writer_put_at(TnWriter *w, uint64_t offset, const void *bytes, siz
     return TERN_OK;
 }
 
+/* NULL, or what failed. Between its two names a nameless file has one that tn_writer_clean_up() cannot see: no signal
+ * of this thread's comes in between. */
+static const char *take_name(TnWriter *w) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    const char *failed = NULL;
+    if (!w->temp) {
+        char from[40];
+        snprintf(from, sizeof from, "/proc/self/fd/%d", w->fd);
+        temp_name(w);
+        if (linkat(AT_FDCWD, from, AT_FDCWD, w->temp, AT_SYMLINK_FOLLOW) != 0) {
+            free(w->temp);
+            w->temp = NULL;
+            failed = "name";
+        }
+    }
+    if (!failed && rename(w->temp, w->path) != 0) {
+        int e = errno;
+        unlink(w->temp);
+        errno = e;
+        failed = "rename into place";
+    }
+    free(w->temp);
+    w->temp = NULL;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failed;
+}
+
 TernStatus tn_writer_commit(TnWriter *w, TernError *err) {
     if (w->fd < 0) {
         errno = EBADF;
@@ -123,19 +154,8 @@ TernStatus tn_writer_commit(TnWriter *w, TernError *err) {
     }
     if (!w->direct) {
         if (fsync(w->fd) != 0) return fail(w, "write", err);
-        if (!w->temp) {
-            char from[40];
-            snprintf(from, sizeof from, "/proc/self/fd/%d", w->fd);
-            temp_name(w);
-            if (linkat(AT_FDCWD, from, AT_FDCWD, w->temp, AT_SYMLINK_FOLLOW) != 0) {
-                free(w->temp);
-                w->temp = NULL;
-                return fail(w, "name", err);
-            }
-        }
-        if (rename(w->temp, w->path) != 0) return fail(w, "rename into place", err);
-        free(w->temp);
-        w->temp = NULL;
+        const char *failed = take_name(w);
+        if (failed) return fail(w, failed, err);
         /* The name is durable when its folder is; a folder that cannot be synced is not an error. */
         char *folder = folder_of(w->path);
         int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -158,6 +178,27 @@ void tn_writer_abort(TnWriter *w) {
     free(w->temp);
     free(w->path);
     *w = (TnWriter){.fd = -1};
+}
+
+/* "PATH.tmp-" and 16 digits, open for writing and not inherited: what temp_name() makes, and nothing of anybody else's.
+ * An open file's number says where it lies, so there is no list to keep. */
+void tn_writer_clean_up(void) {
+    static const char tag[] = ".tmp-";
+    enum { TAG = sizeof tag - 1, DIGITS = 16, MOST = 1024 };
+    for (int fd = STDERR_FILENO + 1; fd < MOST; fd++) {
+        int mode = fcntl(fd, F_GETFL), inherited = fcntl(fd, F_GETFD);
+        if (mode < 0 || (mode & O_ACCMODE) != O_WRONLY || inherited < 0 || !(inherited & FD_CLOEXEC))
+            continue;
+        char link[] = "/proc/self/fd/0000", path[4097];
+        char *digit = link + sizeof link - 1;
+        for (int v = fd; v; v /= 10) *--digit = (char)('0' + v % 10);
+        memmove(link + sizeof "/proc/self/fd/" - 1, digit, strlen(digit) + 1);
+        ssize_t n = readlink(link, path, sizeof path - 1);
+        if (n <= TAG + DIGITS) continue;
+        path[n] = 0;
+        const char *end = path + n - DIGITS;
+        if (memcmp(end - TAG, tag, TAG) == 0 && strspn(end, "0123456789abcdef") == DIGITS) unlink(path);
+    }
 }
 
 int tn_os_lock_folder(const char *path, double seconds) {
