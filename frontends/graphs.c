@@ -44,7 +44,7 @@ static TernStatus from_gguf(TnGraphs *s, const TerncSource *given, TernError *er
     s->g = tn_xcalloc(1, sizeof *s->g);
     TN_TRY(tn_gguf_graph(s->gguf, &go, &s->g[0], &facts, err));
     s->n = 1;
-    return TERN_OK;
+    return tn_gguf_overrides_read(s->gguf, err);
 }
 
 static TernStatus kind_of(const char *path, TnGraphsKind *out, TernError *err) {

@@ -255,6 +255,7 @@ static TernStatus gather(TnReport *r, const TerncImport *o, TernError *err) {
         tn_report_producer(r);
         return read_weights(r, o, err);
     }
+    TN_TRY(tn_gguf_overrides_read(r->gguf, err));
     list_ignored(r);
     tn_report_producer(r);
     infer_tokens(r);

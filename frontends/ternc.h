@@ -36,8 +36,9 @@ TERN_API const char *ternc_version(void);
 
 typedef struct TerncSource {
     size_t size;
-    const char *path;             /* GGUF; NULL: the embedded model */
-    const char *const *overrides; /* "KEY=TYPE:VALUE", replacing or adding metadata */
+    const char *path; /* GGUF; NULL: the embedded model */
+    const char *const
+        *overrides; /* "KEY=TYPE:VALUE", replacing or adding metadata; one that nobody reads is refused */
     uint32_t n_overrides;
     int ternary_dense; /* block matrices stored dense must hold -s, 0, s and run as ternary */
     const char *tir;   /* a graph of stage=model that runs instead of the file's own, with the file's weights,

@@ -280,7 +280,10 @@ static TernStatus on_random(Verify *s, TernError *err) {
         TN_TRY(tn_text_model(s->source->tir, &s->graph, NULL, err));
         bool stored = false;
         for (TnRef r = 0; r < s->graph->n; r++) stored |= s->graph->nodes[r].op == TN_OP_gguf;
-        if (stored) TN_TRY(tn_source_open(s->source, false, &s->file, err));
+        if (stored) {
+            TN_TRY(tn_source_open(s->source, false, &s->file, err));
+            TN_TRY(tn_gguf_overrides_read(s->file, err));
+        }
         s->weights = tn_gguf_weights(s->file);
     } else {
         TN_TRY(open_source(s, err));

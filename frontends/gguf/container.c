@@ -296,6 +296,7 @@ static TernStatus open_over(TnFile file, bool owned, const char *name, bool voca
                             TernError *err) {
     TnGguf *g = tn_xcalloc(1, sizeof *g);
     g->path = tn_strdup(&g->arena, name);
+    g->absent = tn_xcalloc(1, sizeof *g->absent);
     Loader l = {g, tn_reader(file.data, file.size), err};
     g->file = file;
     TernStatus st = load(&l, vocab_only);
@@ -326,6 +327,10 @@ void tn_gguf_close(TnGguf *g) {
     tn_map_free(&g->tensor_map);
     if (g->file.data) tn_file_unmap(&g->file);
     free(g->vocab);
+    tn_map_free(&g->absent->map);
+    tn_arena_free(&g->absent->arena);
+    free(g->absent->names);
+    free(g->absent);
     tn_arena_free(&g->arena);
     free(g);
 }

@@ -35,6 +35,7 @@ typedef struct TnGgufKey {
     uint64_t n;            /* elements; 1 for scalars; bytes of a string */
     const uint8_t *data;   /* in the file: the scalar, the string's bytes, or the first element */
     bool asked;            /* tn_gguf_key has found it: somebody knows the name */
+    bool overridden;       /* by tn_gguf_override */
 } TnGgufKey;
 
 typedef struct TnGgufTensor {
@@ -48,6 +49,14 @@ typedef struct TnGgufTensor {
     size_t bytes;
 } TnGgufTensor;
 
+/* Names that tn_gguf_key did not find: what the file might have said, too. */
+typedef struct TnGgufAbsent {
+    TnArena arena;
+    TnMap map;
+    const char **names;
+    size_t n, cap;
+} TnGgufAbsent;
+
 typedef struct TnGguf {
     TnFile file;
     TnArena arena;
@@ -55,6 +64,7 @@ typedef struct TnGguf {
     TnGgufKey *keys;
     size_t n_keys;
     TnMap key_map;
+    TnGgufAbsent *absent;
     TnGgufTensor *tensors;
     size_t n_tensors;
     TnMap tensor_map;
@@ -71,8 +81,12 @@ TernStatus tn_gguf_open_memory(const void *bytes, size_t n, const char *name, bo
                                TernError *err);
 void tn_gguf_close(TnGguf *g);
 
-/* KEY=TYPE:VALUE with TYPE int, float, bool or str: replaces or adds a key, before the graph is made. */
+/* KEY=TYPE:VALUE with TYPE int, float, bool or str: replaces or adds a key, before the graph is made. Refuses a key that
+ * is given again, and general.alignment: by the time it could be replaced, tensors have their places. */
 TernStatus tn_gguf_override(TnGguf *g, const char *spec, TernError *err);
+/* Refuses an override that nobody has read so far, with the name nearest to it of those that were looked for. To be
+ * called once everything is read that a caller reads: the graph, the vocabulary, or both. */
+TernStatus tn_gguf_overrides_read(const TnGguf *g, TernError *err);
 
 /* ---- keys.c. A getter for a missing key gives the default if `required` is false. Ranges are closed. */
 const TnGgufKey *tn_gguf_key(const TnGguf *g, const char *name); /* NULL if absent */

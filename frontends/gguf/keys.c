@@ -5,10 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/gguf/gguf.h"
+#include "runtime/base/nearest.h"
+
+static void note_absent(TnGgufAbsent *a, const char *name) {
+    size_t len = strlen(name);
+    if (!a || tn_map_get(&a->map, name, len) != TN_MAP_NONE) return;
+    const char *copy = tn_strndup(&a->arena, name, len);
+    tn_map_set(&a->map, copy, len, 0);
+    TN_PUSH(a->names, a->n, a->cap, copy);
+}
 
 const TnGgufKey *tn_gguf_key(const TnGguf *g, const char *name) {
     uint32_t i = tn_map_get(&g->key_map, name, strlen(name));
-    if (i == TN_MAP_NONE) return NULL;
+    if (i == TN_MAP_NONE) {
+        note_absent(g->absent, name);
+        return NULL;
+    }
     g->keys[i].asked = true;
     return &g->keys[i];
 }
@@ -183,7 +195,8 @@ TernStatus tn_gguf_override(TnGguf *g, const char *spec, TernError *err) {
     size_t type_len = (size_t)(colon - type);
     uint8_t *data = tn_alloc(&g->arena, 8);
     char *end = NULL;
-    bool bad = *value == 0;
+    /* strtod and strtoll also take blanks, a +, 0x10 and nan */
+    bool bad = !*value || *value == '+' || value[strspn(value, "0123456789+-.eE")];
     errno = 0;
     if (type_len == 3 && !memcmp(type, "int", 3)) {
         int64_t v = strtoll(value, &end, 10);
@@ -211,7 +224,12 @@ TernStatus tn_gguf_override(TnGguf *g, const char *spec, TernError *err) {
     if (bad)
         return tn_fail(err, TERN_ERR_INPUT, "--override-kv: %s: '%s' is not a value of type %.*s", k.name,
                        value, (int)type_len, type);
+    if (strcmp(k.name, "general.alignment") == 0)
+        return tn_fail(
+            err, TERN_ERR_INPUT,
+            "--override-kv: general.alignment cannot be replaced: the file is laid out by its own");
     k.data = data;
+    k.overridden = true;
     uint32_t at = tn_map_get(&g->key_map, k.name, strlen(k.name));
     if (at == TN_MAP_NONE) {
         TnGgufKey *keys = tn_alloc_array(&g->arena, g->n_keys + 1, sizeof *keys);
@@ -219,7 +237,32 @@ TernStatus tn_gguf_override(TnGguf *g, const char *spec, TernError *err) {
         g->keys = keys;
         at = (uint32_t)g->n_keys++;
         tn_map_set(&g->key_map, k.name, strlen(k.name), at);
+    } else if (g->keys[at].overridden) {
+        return tn_fail(err, TERN_ERR_INPUT, "--override-kv: %s is given twice", k.name);
     }
     g->keys[at] = k;
+    return TERN_OK;
+}
+
+static TernStatus nobody_reads(const TnGguf *g, const TnGgufKey *k, TernError *err) {
+    TnNearest near = {.word = k->name, .len = strlen(k->name)};
+    for (size_t i = 0; i < g->n_keys; i++)
+        if (g->keys[i].asked) tn_nearest_try(&near, g->keys[i].name, strlen(g->keys[i].name));
+    for (size_t i = 0; i < g->absent->n; i++)
+        tn_nearest_try(&near, g->absent->names[i], strlen(g->absent->names[i]));
+    const char *known = near.best ? near.best : "";
+    return tn_fail(err, TERN_ERR_INPUT, "--override-kv: %s: nothing here reads this key%s%s%s", k->name,
+                   *known ? ", did you mean " : "", known, *known ? "?" : "");
+}
+
+TernStatus tn_gguf_overrides_read(const TnGguf *g, TernError *err) {
+    for (size_t i = 0; i < g->n_keys; i++) {
+        const TnGgufKey *k = &g->keys[i];
+        if (!k->overridden) continue;
+        if (!k->asked) return nobody_reads(g, k, err);
+        /* the one whose reader does without it when its type is wrong, as a file's may be */
+        if (strcmp(k->name, "general.name") == 0 && k->type != TN_GGUF_STRING)
+            return wrong_type(g, k, "a string", err);
+    }
     return TERN_OK;
 }

@@ -252,6 +252,15 @@ static void overrides(void **state) {
          "--override-kv: key: '99999999999999999999' is not a value of type int"},
         {"key=float:one", "--override-kv: key: 'one' is not a value of type float"},
         {"key=float:", "--override-kv: key: '' is not a value of type float"},
+        {"key=int: 3", "--override-kv: key: ' 3' is not a value of type int"},
+        {"key=int:+3", "--override-kv: key: '+3' is not a value of type int"},
+        {"key=int:0x3", "--override-kv: key: '0x3' is not a value of type int"},
+        {"key=float: 1", "--override-kv: key: ' 1' is not a value of type float"},
+        {"key=float:nan", "--override-kv: key: 'nan' is not a value of type float"},
+        {"u8=int:13", "--override-kv: u8 is given twice"},
+        {"new.str=str:", "--override-kv: new.str is given twice"},
+        {"general.alignment=int:64",
+         "--override-kv: general.alignment cannot be replaced: the file is laid out by its own"},
         {"key=bool:1", "--override-kv: key: '1' is not a value of type bool"},
     };
     for (size_t i = 0; i < TN_COUNT(bad); i++) {
@@ -262,11 +271,41 @@ static void overrides(void **state) {
     done(&f);
 }
 
+/* An override that nobody reads is a mistake, and the name meant is one that was looked for, found or not. */
+static void overrides_are_read(void **state) {
+    (void)state;
+    static const struct {
+        const char *spec, *want;
+    } cases[] = {
+        {"u8=int:12", NULL},
+        {"there.is.none=int:1", NULL},
+        {"there.is.nome=int:1",
+         "--override-kv: there.is.nome: nothing here reads this key, did you mean there.is.none?"},
+        {"general.name=int:1", "m.gguf: general.name is of type i64, wanted a string"},
+        {"i8=int:1",
+         "--override-kv: i8: nothing here reads this key"}, /* in the file, but that alone is no reason */
+        {"quite.another=int:1", "--override-kv: quite.another: nothing here reads this key"},
+    };
+    for (size_t i = 0; i < TN_COUNT(cases); i++) {
+        Fixture f = all_types();
+        if (tn_gguf_override(f.g, cases[i].spec, &f.err) != TERN_OK) fail_msg("%s", f.err.text);
+        (void)tn_gguf_key(f.g, "u8");
+        (void)tn_gguf_key(f.g, "there.is.none");
+        (void)tn_gguf_key(f.g, "there.is.none");
+        (void)tn_gguf_key(f.g, "general.name");
+        TernStatus st = tn_gguf_overrides_read(f.g, &f.err);
+        assert_int_equal(st, cases[i].want ? TERN_ERR_INPUT : TERN_OK);
+        if (cases[i].want) assert_string_equal(f.err.text, cases[i].want);
+        done(&f);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(integers_of_any_width), cmocka_unit_test(wrong_integers),
         cmocka_unit_test(one_value_a_layer),     cmocka_unit_test(floats),
         cmocka_unit_test(bools_and_strings),     cmocka_unit_test(overrides),
+        cmocka_unit_test(overrides_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
