@@ -98,10 +98,10 @@ void report_signal(void) {
 
 typedef struct Mapping {
     uint64_t lo, hi, offset, inode;
-    const char *path;
+    char *path;
 } Mapping;
 
-static uint64_t number(const char **p, unsigned base) {
+static uint64_t number(char **p, unsigned base) {
     uint64_t v = 0;
     for (;; (*p)++) {
         char c = **p;
@@ -113,14 +113,14 @@ static uint64_t number(const char **p, unsigned base) {
     }
 }
 
-static void skip_word(const char **p) {
+static void skip_word(char **p) {
     while (**p && **p != ' ') (*p)++;
     while (**p == ' ') (*p)++;
 }
 
 /* "lo-hi perms offset device inode   path" */
-static Mapping read_mapping(const char *line) {
-    const char *p = line;
+static Mapping read_mapping(char *line) {
+    char *p = line;
     Mapping m = {.lo = number(&p, 16)};
     p += *p == '-';
     m.hi = number(&p, 16);
@@ -133,6 +133,17 @@ static Mapping read_mapping(const char *line) {
     skip_word(&p);
     m.path = p;
     return m;
+}
+
+/* The kernel writes a newline in a name as \012. */
+static void unescape(char *path) {
+    char *to = path;
+    for (const char *p = path; *p; to++) {
+        bool newline = p[0] == '\\' && p[1] == '0' && p[2] == '1' && p[3] == '2';
+        *to = newline ? '\n' : *p;
+        p += newline ? 4 : 1;
+    }
+    *to = 0;
 }
 
 /* The mapping that holds an address; its path lies in `text`. */
@@ -157,7 +168,9 @@ static bool find_mapping(uint64_t at, char *text, size_t size, Mapping *out) {
         memmove(text, line, n);
     }
     if (fd >= 0) close(fd);
-    return found && out->path[0] == '/';
+    if (!found || out->path[0] != '/') return false;
+    unescape(out->path);
+    return true;
 }
 
 static struct sigaction bus_before; /* the default, or a sanitizer's */

@@ -197,6 +197,48 @@ static void kill_points_leave_nothing_behind(void **state) {
     }
 }
 
+/* What a signal's handler calls: the writers' files go, and nothing that only looks like one. */
+static void clean_up_removes_temporary_files_alone(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        int flags;
+        bool stays;
+    } files[] = {
+        {"a.tmp-0123456789abcdef", O_WRONLY | O_CLOEXEC, false},
+        {"b b.tern.tmp-fedcba9876543210", O_WRONLY | O_CLOEXEC, false},
+        {"read.tmp-0123456789abcdef", O_RDONLY | O_CLOEXEC, true},
+        {"inherited.tmp-0123456789abcdef", O_WRONLY, true},
+        {"upper.tmp-0123456789ABCDEF", O_WRONLY | O_CLOEXEC, true},
+        {"short.tmp-0123456789abcde", O_WRONLY | O_CLOEXEC, true},
+        {"long.tmp-00123456789abcdef", O_WRONLY | O_CLOEXEC, true},
+        {"0123456789abcdef", O_WRONLY | O_CLOEXEC, true},
+    };
+    enum { N = sizeof files / sizeof *files };
+    int fds[N];
+    for (int i = 0; i < N; i++) {
+        fds[i] = open(files[i].name, files[i].flags | O_CREAT, 0600);
+        assert_true(fds[i] >= 0);
+    }
+    TnWriter w; /* one that grows at the time, with a name or without */
+    TernError e;
+    int before = files_here();
+    assert_int_equal(tn_writer_open("growing", &w, &e), TERN_OK);
+    bool nameless = w.temp == NULL;
+    assert_int_equal(files_here(), before + !nameless);
+    int high = fcntl(fds[0], F_DUPFD_CLOEXEC, 1000); /* numbers of four digits, too */
+    close(fds[0]);
+    tn_writer_clean_up();
+    assert_int_equal(files_here(), before - 2);
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(access(files[i].name, F_OK) == 0, files[i].stays);
+        if (i) close(fds[i]);
+        unlink(files[i].name);
+    }
+    if (high >= 0) close(high);
+    tn_writer_abort(&w);
+}
+
 static void memory_is_zeroed_and_aligned(void **state) {
     (void)state;
     static const size_t sizes[] = {0, 1, 4097, 3 << 20, 4 << 20, (5 << 20) + 1, 9 << 20};
@@ -298,6 +340,7 @@ int main(void) {
         cmocka_unit_test(abort_and_failure_leave_the_old_file),
         cmocka_unit_test(devices_and_links_are_not_replaced),
         cmocka_unit_test(kill_points_leave_nothing_behind),
+        cmocka_unit_test(clean_up_removes_temporary_files_alone),
         cmocka_unit_test(memory_is_zeroed_and_aligned),
         cmocka_unit_test(code_is_never_writable_and_executable),
         cmocka_unit_test(one_at_a_time_has_the_lock),
