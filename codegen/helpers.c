@@ -1,10 +1,11 @@
 /* Threads that do the same work as the caller, piece by piece as they come. */
 #include "codegen/internal.h"
 
-#include "runtime/base/os.h"
+#include "runtime/base/cpus.h"
 
 void tn_helpers_start(TnHelpers *h, uint64_t pieces, void *(*work)(void *), void *arg) {
-    uint64_t want = tn_os_cpus() < pieces ? tn_os_cpus() : pieces;
+    uint64_t want = tn_os_threads();
+    if (want > pieces) want = pieces;
     h->n = 0;
     while (h->n < TN_HELPERS && h->n + 1 < want && pthread_create(&h->threads[h->n], NULL, work, arg) == 0)
         h->n++; /* fewer is only slower */

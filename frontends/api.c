@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/source.h"
+#include "runtime/base/cpus.h"
 
 const char *ternc_version(void) {
 #ifdef TERN_LLVM
@@ -136,7 +137,7 @@ static void set_tuning(Tuning *t, const TerncOptions *o, bool jit, const TnCompi
                            .text = o->tune_text,
                            .progress = o->progress,
                            .user = o->user};
-    t->o.machine.threads = o->tune_threads ? o->tune_threads : tn_os_cpus();
+    t->o.machine.threads = o->tune_threads ? o->tune_threads : tn_os_threads();
 }
 
 typedef struct Compiled {

@@ -63,7 +63,7 @@ typedef struct TerncOptions {
      * how they are cut, how far they fetch ahead. Results are the same bits, the blob's bytes are not. 0: not tuned,
      * and a blob depends on the model, the options and the version alone. */
     double tune_seconds;
-    uint32_t tune_threads;  /* that it is tuned for; default: as many as processors */
+    uint32_t tune_threads;  /* that it is tuned for; default: as many as a pool has by default */
     const char *tune_cache; /* a file that keeps what was measured; NULL: none */
     int tune_write;         /* that it cannot be written is an error; else a line of tune_text */
     void (*tune_text)(void *user, const char *text, size_t size); /* receives lines; may be NULL */
@@ -203,7 +203,7 @@ typedef struct TerncVerify {
     const TerncOptions *options; /* cap, target, progress; of a source also levels and head; may be NULL */
     const int32_t *tokens;       /* one sequence */
     uint32_t n_tokens;
-    uint32_t threads; /* tiles that a launch is cut into; default: as many as processors */
+    uint32_t threads; /* tiles that a launch is cut into; default: as many as a pool has by default */
     TernKv kv;        /* default f16 */
     /* NULL or "ref": the evaluator. Another model (.gguf, or .tir with the source's weights): both graphs are
      * evaluated, and the values that match are compared. If one of the two is compiled, its code is held against

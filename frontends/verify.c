@@ -1,6 +1,7 @@
 /* ternc_verify: code against evaluator, model against plan, graph against graph. */
 #include "frontends/verify.h"
 #include "ir/reduce.h"
+#include "runtime/base/cpus.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,7 +164,7 @@ static TernStatus against_evaluator(Verify *s, TernError *err) {
     TernModelInfo info;
     bool same = true;
     s->watch.ref = s->ref;
-    s->watch.threads = s->v->threads ? s->v->threads : tn_os_cpus();
+    s->watch.threads = s->v->threads ? s->v->threads : tn_os_threads();
     s->watch.results = &s->results;
     tn_watch_kernels(&s->watch, &kernels);
     TernModelOptions mo = {.size = sizeof mo, .cpu = s->o.cap, .kernels = &kernels};

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include "runtime/base/cpus.h"
 #include "runtime/base/os.h"
 #include "runtime/base/status.h"
 #include "runtime/options.h"
@@ -171,7 +172,7 @@ static TernStatus start(TernPool *p, TernError *err) {
 TernStatus tern_pool_create(const TernPoolOptions *options, TernPool **out, TernError *err) {
     TernPoolOptions o = {0};
     TN_TRY(tn_options_copy(&o, sizeof o, options, "TernPoolOptions", err));
-    uint32_t n = o.threads ? o.threads : tn_os_cpus();
+    uint32_t n = o.threads ? o.threads : tn_os_threads();
     if (n > THREADS_MAX) {
         if (o.threads)
             return tn_fail(err, TERN_ERR_INPUT, "%u threads are too many, wanted at most %d", n, THREADS_MAX);
@@ -189,7 +190,7 @@ TernStatus tern_pool_create(const TernPoolOptions *options, TernPool **out, Tern
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->moved, NULL);
     atomic_flag_clear(&p->busy);
-    p->spin_most = n > tn_os_cpus() ? SPIN_CROWDED : SPIN_MOST;
+    p->spin_most = n > tn_os_threads() ? SPIN_CROWDED : SPIN_MOST;
     for (uint32_t i = 0; i < n; i++) {
         p->workers[i].pool = p;
         p->workers[i].index = i;

@@ -54,7 +54,8 @@ TERN_API const char *tern_cpu_refused(void);
 /* ---- pool */
 typedef struct TernPoolOptions {
     size_t size;
-    uint32_t threads;     /* workers, the calling thread among them; 0: as many as the process may run on */
+    uint32_t threads;     /* workers, the calling thread among them; 0: as many as the process may
+                             run on, or as its quota of processor time is good for */
     const uint32_t *cpus; /* optional: processor of worker i is cpus[i % n_cpus] */
     uint32_t n_cpus;
 } TernPoolOptions;

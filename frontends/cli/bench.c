@@ -1,5 +1,6 @@
 /* tern bench: tokens a second, in llama-bench's table, each beside what the machine allows. */
 #include "frontends/cli/bench.h"
+#include "runtime/base/cpus.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -212,7 +213,8 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
          "positions that each sequence holds before the test (0)"},
         {"-b --batch -npl", "LIST", FLAG_STR, &batches, 0, 0,
          "sequences decoded together, one row each a step (1); prompts alone are of one"},
-        {"-t --threads", "LIST", FLAG_STR, &threads, 0, 0, "thread counts (all processors)"},
+        {"-t --threads", "LIST", FLAG_STR, &threads, 0, 0,
+         "thread counts (all processors, or what a CPU quota is good for)"},
         {"-r --repetitions", "N", FLAG_INT, &bench.repeats, 1, BENCH_SAMPLES, "samples a row (5)"},
         {"-o --output", "FORMAT", FLAG_STR, &format, 0, 0, "md (default), json or csv"},
         {"--read-mib", "N", FLAG_INT, &bench.read_mib, 0, 1 << 20,
@@ -228,7 +230,7 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
     BenchPrint *print = bench_printer(format);
     if (!print) usage_error(verb, "-o: '%s', wanted md, json or csv", format);
     bench.kv = kv_of_flags(verb, &m);
-    uint32_t t[64] = {tn_os_cpus()}, pp[64], tg[64], depth[64], batch[64], pg[64][2];
+    uint32_t t[64] = {tn_os_threads()}, pp[64], tg[64], depth[64], batch[64], pg[64][2];
     uint32_t n_t = threads ? parse_counts(verb, "-t", threads, t) : 1;
     uint32_t n_pp = parse_counts(verb, "-p", prompts, pp), n_tg = parse_counts(verb, "-n", gens, tg);
     uint32_t n_depth = parse_counts(verb, "-d", depths, depth),
@@ -272,6 +274,7 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
                 }
             }
         }
+    report_quota(threads != NULL);
     code = run_all(&bench, t, n_t);
     progress_end();
     if (code == EXIT_OK) report_huge(&m, &bench.l);

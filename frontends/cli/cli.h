@@ -98,7 +98,13 @@ typedef struct ModelFlags {
          0,                                                                                                  \
          0,                                                                                                  \
          "where a .tir (a graph as text, stage=model) finds its tensors; default: the embedded model"},      \
-        {"-t --threads", "N", FLAG_INT, &(m).threads, 1, 1024, "worker threads (default: all processors)"},  \
+        {"-t --threads",                                                                                     \
+         "N",                                                                                                \
+         FLAG_INT,                                                                                           \
+         &(m).threads,                                                                                       \
+         1,                                                                                                  \
+         1024,                                                                                               \
+         "worker threads (default: all processors, or what a CPU quota is good for)"},                       \
         {"--kv", "TYPE", FLAG_STR, &(m).kv, 0, 0, "KV cache: f16 (default), f32 or i8"},                     \
         {"-ctk --cache-type-k", "TYPE", FLAG_STR, &(m).type_k, 0, 0, "the same: both of these, equal"},      \
         {"-ctv --cache-type-v", "TYPE", FLAG_STR, &(m).type_v, 0, 0, "the same: both of these, equal"},      \
@@ -219,6 +225,11 @@ int show_picture(const TerncPicture *picture, const char *path, bool svg);
 int progress_bar(void *user, const char *phase, uint64_t done, uint64_t total);
 void progress_end(void);
 void progress_wipe(void); /* the same for a signal's handler */
+
+/* ---- quota.c */
+/* Where -t is not given (0): one line, the first time, if a quota of processor time makes the threads fewer than the
+ * processors. Called when nothing can be refused any more, and before anything else is said. */
+void report_quota(int64_t threads);
 
 /* ---- signals.c: what SIGINT, SIGTERM, SIGHUP and SIGBUS do */
 /* From here on the first three end the program with a line and status 128 + the signal, and a mapped file that is cut

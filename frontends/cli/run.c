@@ -29,6 +29,7 @@ typedef struct Run {
     TernSession *session;
     Profile *profile;
     Tokens prompt;
+    bool demo; /* it is the embedded model's own */
     uint32_t context;
     /* of the last step: the ids picked, one a row as long as each is what the next row guessed */
     uint32_t guess[DRAFT_MOST], next[1 + DRAFT_MOST];
@@ -196,8 +197,8 @@ static int read_prompt(Run *s) {
     if (f->file) {
         if (tn_file_read(f->file, (size_t)1 << 30, &from_file, &n, &err) != TERN_OK) return fail(&err);
     } else if (!text) {
-        text = f->m.model ? "" : DEMO_PROMPT;
-        if (!f->m.model) fprintf(stderr, "tern: prompt: KING RICHARD:\n");
+        s->demo = !f->m.model;
+        text = s->demo ? DEMO_PROMPT : "";
     }
     if (!f->file) n = strlen(text);
     int code = encode_text(s->vocab, from_file ? from_file : text, n,
@@ -238,6 +239,8 @@ static int prepare(Run *s) {
     if (tern_session_create(s->model.model, s->model.pool, &o, &s->session, &err) != TERN_OK ||
         profile_attach(s->profile, s->session, &err) != TERN_OK)
         return fail(&err);
+    report_quota(f->m.threads);
+    if (s->demo) fprintf(stderr, "tern: prompt: KING RICHARD:\n");
     report_huge(&f->m, &s->model);
     return EXIT_OK;
 }

@@ -83,7 +83,7 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
          "run block weights stored dense as ternary; refused unless all are -s, 0 or s"},
         TUNE_FLAGS(tune),
         {"-t --threads", "N", FLAG_INT, &threads, 1, 1024,
-         "worker threads that --tune is for (default: all processors)"},
+         "worker threads that --tune is for (default: all processors, or what a CPU quota is good for)"},
         FLAG_END,
     };
     int n_words;

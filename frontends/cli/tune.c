@@ -51,4 +51,5 @@ void set_tuning(const Verb *verb, TuneFlags *t, int64_t threads, TerncOptions *o
     o->tune_write = t->cache != NULL;
     o->tune_threads = (uint32_t)threads;
     o->tune_text = print_lines;
+    report_quota(threads);
 }

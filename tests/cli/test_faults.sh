@@ -26,6 +26,7 @@ bad() {
 try() {
     timeout 60 "$@" >"$dir/out" 2>"$dir/err" <"${in:-/dev/null}"
     got=$?
+    [ -n "${quota-}" ] || unquoted "$dir/err"
     out=$(head -c 65536 "$dir/out" | tr -d '\0')
     err=$(head -c 65536 "$dir/err" | tr -d '\0')
 }

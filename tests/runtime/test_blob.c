@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "fake_model.h"
+#include "runtime/base/cpus.h"
 #include "runtime/base/os.h"
 #include "runtime/cpu.h"
 
@@ -519,7 +520,7 @@ static void option_sizes(void **state) {
     newer.o.size = sizeof(size_t); /* a caller who knew no field at all: the defaults */
     newer.o.threads = 77777;
     assert_int_equal(tern_pool_create(&newer.o, &pool, &err), TERN_OK);
-    assert_int_equal(tern_pool_threads(pool), tn_os_cpus());
+    assert_int_equal(tern_pool_threads(pool), tn_os_threads());
     tern_pool_destroy(pool);
 }
 
