@@ -13,7 +13,7 @@
 #include "ir/lex.h"
 #include "runtime/base/os.h"
 
-enum { FILE_MOST = 8 << 20, THREADS_MOST = 1 << 16, LOCK_SECONDS = 5 };
+enum { FILE_MOST = 8 << 20, THREADS_MOST = 1 << 16, LOCK_SECONDS = 60 };
 
 static bool same(const TnTuneMachine *a, const TnTuneMachine *b) {
     return a->threads == b->threads && a->huge == b->huge && !strcmp(a->cpu, b->cpu) &&

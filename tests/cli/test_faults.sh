@@ -21,10 +21,10 @@ bad() {
     checks=$((checks + 1))
     no "$section $*"
 }
-# try COMMAND...: its exit status in $got, output in $dir/out and (64 KB) $out, messages in $err. A crash or a minute
-# without an end shows as a status above 123.
+# try COMMAND...: its exit status in $got, output in $dir/out and (64 KB) $out, messages in $err. A crash or five
+# minutes without an end show as a status above 123.
 try() {
-    timeout 60 "$@" >"$dir/out" 2>"$dir/err" <"${in:-/dev/null}"
+    timeout 300 "$@" >"$dir/out" 2>"$dir/err" <"${in:-/dev/null}"
     got=$?
     [ -n "${quota-}" ] || unquoted "$dir/err"
     out=$(head -c 65536 "$dir/out" | tr -d '\0')

@@ -18,7 +18,7 @@
 #include "runtime/base/os.h"
 #include "support/gguf_model.h"
 
-enum { CASES = 200, SECONDS = 60, BY_LLVM = 8 };
+enum { CASES = 200, SECONDS = 600, BY_LLVM = 8 };
 
 static const TnGmSpec spec = {.arch = "bitnet",
                               .hidden = 128,

@@ -4,7 +4,7 @@ set -u
 . "$(dirname "$0")/program.sh"
 # either args...: exit 0, or 1 with one line on standard error
 either() {
-    timeout 60 "$tern" "$@" >"$dir/out" 2>"$dir/err" </dev/null
+    timeout 600 "$tern" "$@" >"$dir/out" 2>"$dir/err" </dev/null
     status=$?
     checks=$((checks + 1))
     [ $status = 0 ] && return
@@ -97,10 +97,10 @@ what="nowhere to write"
 if [ -w /dev/full ]; then
     what="a full device"
     # shellcheck disable=SC2086
-    timeout 60 "$tern" run "$blob" $flags >/dev/full 2>"$dir/err" && no "$what: run: exit 0"
+    timeout 600 "$tern" run "$blob" $flags >/dev/full 2>"$dir/err" && no "$what: run: exit 0"
     grep -q '^tern: error: ' "$dir/err" || no "$what: run: $(cat "$dir/err")"
     # shellcheck disable=SC2086
-    timeout 60 "$tern" logits "$blob" --tokens 1,2 -o - $ref >/dev/full 2>"$dir/err" && no "$what: logits: exit 0"
+    timeout 600 "$tern" logits "$blob" --tokens 1,2 -o - $ref >/dev/full 2>"$dir/err" && no "$what: logits: exit 0"
     [ "$(wc -l <"$dir/err")" = 1 ] || no "$what: logits: $(cat "$dir/err")"
 fi
 what="a file larger than allowed"
@@ -108,8 +108,8 @@ for m in compile logits; do
     (
         ulimit -f 8
         # shellcheck disable=SC2086
-        if [ $m = compile ]; then timeout 60 "$tern" compile "$good" -o "$dir/x.tern" $levels
-        else timeout 60 "$tern" logits "$blob" --tokens "$(seq -s, 1 60)" -o "$dir/x" $ref; fi
+        if [ $m = compile ]; then timeout 600 "$tern" compile "$good" -o "$dir/x.tern" $levels
+        else timeout 600 "$tern" logits "$blob" --tokens "$(seq -s, 1 60)" -o "$dir/x" $ref; fi
     ) >"$dir/out" 2>"$dir/err"
     status=$?
     checks=$((checks + 1))

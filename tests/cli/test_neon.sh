@@ -27,7 +27,7 @@ try() {
     for t in 1 2; do
         for prefill in 1 9; do
             # shellcheck disable=SC2086
-            if ! timeout 120 "$qemu" -cpu max "$dir/neon_run" "$dir/m.tern" $t "$kv" $prefill $ids >"$dir/got" 2>"$dir/err"; then
+            if ! timeout 900 "$qemu" -cpu max "$dir/neon_run" "$dir/m.tern" $t "$kv" $prefill $ids >"$dir/got" 2>"$dir/err"; then
                 no "$name, $t threads, prompt of $prefill: $(tail -1 "$dir/err")"
             elif ! cmp -s "$dir/want" "$dir/got"; then
                 no "$name, $t threads, prompt of $prefill: $(cmp "$dir/want" "$dir/got" 2>&1)"

@@ -31,7 +31,7 @@ static void bench(const char *file) {
     char line[1024];
     const char *target = *native_levels() ? "" : "--target ref";
     snprintf(line, sizeof line,
-             "'%s/tern' bench '%s/models/verse-i2_s.gguf' -p %d -n %d -r %d -t %d -o json %s "
+             "'%s/tern' bench '%s/models/verse-i2_s.gguf' -p %d -n %d -r %d -t %d --read-mib 16 -o json %s "
              "--profile=%s/%s >%s/bench.json 2>%s/messages",
              TERN_BUILD_DIR, TERN_SOURCE_DIR, PROMPT, GEN, REPEATS, threads, target, dir, file, dir, dir);
     assert_int_equal(system(line), 0);
@@ -157,14 +157,14 @@ static double measured_share(void) {
 }
 
 /* The figures add up to what bench measures around the steps, within 5 %. Waiting at barriers is a figure of its own,
- * and a large one where the machine is busy. Such a machine may also stop the program outside of the steps, so there
- * are a few tries. */
+ * and a large one where the machine is busy. Such a machine may also stop the program outside of the steps: the
+ * best of many tries counts, for what is not counted is missing from every one. */
 static void matches_the_measured_step(void **state) {
     (void)state;
     const double wanted = TN_SANITIZED ? 0.5 : 0.95;
     for (threads = 1; threads <= 2; threads++) {
         double share = 0;
-        for (int tries = 0; tries < 5 && share < wanted; tries++) share = measured_share();
+        for (int tries = 0; tries < 100 && share < wanted; tries++) share = measured_share();
         if (share < wanted) fail_msg("%d threads: the profile has %.3f of the measured step", threads, share);
     }
     threads = 3;

@@ -1,4 +1,4 @@
-/* What running costs and what it never does: a blob opens fast, running one never loads the compiler, no page is
+/* What running costs and what it never does: opening a blob touches no weights, running one never loads the compiler, no page is
  * ever writable and executable at once, and where memory or threads cannot be had the program says so in one line
  * and exits with 1, however little there is. */
 #include <fcntl.h>
@@ -29,8 +29,7 @@
 #define SANITIZED 0
 #endif
 
-#define TERN         TERN_BUILD_DIR "/tern"
-#define OPEN_SECONDS 0.050
+#define TERN TERN_BUILD_DIR "/tern"
 
 static char blob_path[] = "/tmp/tern-resources-XXXXXX";
 static bool native; /* the blob has code for this machine; else it is evaluated */
@@ -118,21 +117,46 @@ static void test_no_page_is_writable_and_executable(void **state) {
 
 /* ---- opening */
 
-static void test_opening_takes_less_than_50_ms(void **state) {
+/* Bytes of a file's mappings that this process has touched, or that came with a page that it touched. */
+static size_t resident_of(const char *path) {
+    FILE *f = fopen("/proc/self/smaps", "r");
+    char line[512];
+    size_t kb, sum = 0;
+    unsigned long lo, hi;
+    bool inside = false;
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f)) {
+        if (sscanf(line, "%lx-%lx ", &lo, &hi) == 2)
+            inside = strstr(line, path) != NULL;
+        else if (inside && sscanf(line, "Rss: %zu kB", &kb) == 1)
+            sum += kb << 10;
+    }
+    fclose(f);
+    return sum;
+}
+
+/* What makes opening fast whatever the model's size: all is read and checked but the weights, of which no page is
+ * touched. The time itself is the machine's, and only told. */
+static void test_opening_touches_no_weights(void **state) {
     (void)state;
     skip_unless(!SANITIZED, "under a sanitizer, which takes its own time and memory");
     skip_unless(native, "this build or machine runs no compiled code");
+    enum { NEIGHBOURS = 256 << 10 }; /* the system maps pages beside the one that is touched */
     assert_int_equal(report.n_variants, 18);
     double best = 1e9;
-    for (int i = 0; i < 7; i++) { /* the best of some: other programs may be busy here */
+    for (int i = 0; i < 7; i++) {
         double start = tn_os_seconds();
         TernModel *m = open_blob();
         double took = tn_os_seconds() - start;
         if (took < best) best = took;
+        size_t touched = resident_of(blob_path), most = report.file_bytes - report.weight_bytes + NEIGHBOURS;
+        assert_true(touched > 0);
+        if (touched > most)
+            fail_msg("opening touched %zu bytes of %llu, expected at most %zu: %llu are weights", touched,
+                     (unsigned long long)report.file_bytes, most, (unsigned long long)report.weight_bytes);
         tern_model_close(m);
     }
     print_message("%u variants open in %.2f ms\n", report.n_variants, best * 1e3);
-    if (best >= OPEN_SECONDS) fail_msg("opening took %.1f ms, wanted less than 50", best * 1e3);
 }
 
 /* ---- the program */
@@ -309,7 +333,7 @@ static int teardown(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_page_is_writable_and_executable),
-        cmocka_unit_test(test_opening_takes_less_than_50_ms),
+        cmocka_unit_test(test_opening_touches_no_weights),
         cmocka_unit_test(test_running_a_blob_never_loads_the_compiler),
         cmocka_unit_test(test_running_takes_the_weights_and_the_plan),
         cmocka_unit_test(test_little_memory_to_run_with),

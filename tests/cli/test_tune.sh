@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# --tune: ends in time, its choices stand in the blob's text, a second run takes them from the cache, a file that is
-# none of ours is left out and written anew; and whatever was chosen, the same bits come out.
+# --tune: its choices stand in the blob's text, a second run takes them from the cache, a file that is
+# none of ours is left out and written anew; and whatever was chosen, the same bits come out. How much is measured in so
+# many seconds is the machine's business: that the bound holds is tests/codegen/test_tune.c's, by a clock of its own.
 set -u
 . "$(dirname "$0")/program.sh"
 export XDG_CACHE_HOME=$dir/cache
@@ -29,25 +30,22 @@ if [ $native = no ]; then
     echo "the rest needs compiled code"
     finish tune
 fi
-bound=4 # seconds in which at least one kernel is measured; sanitized code takes longer to be made
-grep -q '^TERN_SANITIZE:STRING=.' "$build/CMakeCache.txt" 2>/dev/null && bound=40
+all=3600 # seconds in which every machine has measured all there is, and then it ends
+bound=2  # seconds in which something may have been measured, or nothing
+measured() { sed -n 's/.* kernels, \([0-9]*\) measured in .*/\1/p' <<<"$err"; }
 level=$("$tern" --version | sed -n 's/^cpu levels: \([a-z0-9-]*\).*/\1/p')
 
-# Within its bound, or the time to make one kernel's code more; the blob's text has grains and distances.
+# All kernels are measured; the blob's text has grains and distances.
 common=("$model" --cpu "$level" --kv f16)
 run 0 compile "${common[@]}" -o "$dir/plain.tern"
 run 0 compile "${common[@]}" -o "$dir/plain2.tern"
 cmp -s "$dir/plain.tern" "$dir/plain2.tern" || no "not tuned, two blobs differ"
-run 0 compile "${common[@]}" -o "$dir/a.tern" --tune=$bound -t 1
+run 0 compile "${common[@]}" -o "$dir/a.tern" --tune=$all -t 1
 table=$err
-seconds=$(sed -n 's/.* measured in \([0-9.]*\) s, .*/\1/p' <<<"$err")
-checks=$((checks + 1))
-awk -v s="${seconds:-999}" -v b=$bound 'BEGIN { exit !(s < b + 20) }' || no "--tune=$bound took '$seconds' s"
-case $err in *"tuned for $level, 1 thread, "*": 15 kernels, "*" 0 from the cache, "*) ;; *) no "the table: $err" ;; esac
+case $err in *"tuned for $level, 1 thread, "*": 15 kernels, 15 measured in "*" 0 from the cache, "*) ;; *) no "the table: $err" ;; esac
 cache=$XDG_CACHE_HOME/tern/tune
 is "the cache begins" "$(head -1 "$cache" 2>/dev/null)" "tune 1"
-measured=$(grep -c '^kernel ' "$cache")
-[ "$measured" -ge 1 ] || no "nothing was measured: $err"
+is "kernels in the cache" "$(grep -c '^kernel ' "$cache")" 15
 run 0 opt "$dir/a.tern" --passes=
 case $out in *"axis=cols, grain="*", near="*", far="*) ;; *) no "no distances in the blob's text" ;; esac
 
@@ -93,19 +91,26 @@ done
 # A faulty cache: one line with its place, and it is written anew; another model's choices are not lost.
 sed -i '4s/near=512/near=500/' "$edited"
 run 0 compile "${common[@]}" -o "$dir/d.tern" --tune=$bound -t 1 --tune-cache "$edited"
+written=$(measured)
 case $err in
 "$edited:4:"*": near=500, wanted a multiple of 64 from 0 to 1048576; this tuning cache is not used, and written anew"*) ;;
 *) no "a faulty cache: $err" ;;
 esac
 run 0 compile "${common[@]}" -o "$dir/d.tern" --tune=$bound -t 1 --tune-cache "$edited"
-case $err in *"not used"*) no "it was not written anew: $err" ;; esac
+case $written:$err in 0:*) ;; *"not used"*) no "it was not written anew: $err" ;; esac
 
 # A cache that cannot be written: the user's own is an error, the default is a line.
-run 1 compile "${common[@]}" -o "$dir/e.tern" --tune=$bound -t 1 --tune-cache /proc/none/tune
-case $err in *"tern: error: /proc/none/tune: cannot create: "*) ;; *) no "unwritable cache: $err" ;; esac
-[ -e "$dir/e.tern" ] && no "a blob although the cache failed"
+"$tern" compile "${common[@]}" -o "$dir/e.tern" --tune=$bound -t 1 --tune-cache /proc/none/tune 2>"$dir/err"
+got=$?
+err=$(cat "$dir/err")
+checks=$((checks + 1))
+case $got:$(measured):$err in
+0:0:*) ;; # nothing to keep
+1:*"tern: error: /proc/none/tune: cannot create: "*) [ -e "$dir/e.tern" ] && no "a blob although the cache failed" ;;
+*) no "unwritable cache: exit $got, $err" ;;
+esac
 XDG_CACHE_HOME=/proc/none run 0 compile "${common[@]}" -o "$dir/e.tern" --tune=$bound -t 1
-case $err in *"; what was measured is not kept"*) ;; *) no "unwritable default cache: $err" ;; esac
+case $(measured):$err in 0:*) ;; *"; what was measured is not kept"*) ;; *) no "unwritable default cache: $err" ;; esac
 
 # A planned text, edited by hand: its settings go to the kernels that are made anew, of its rows alone.
 run 0 opt "$dir/plain.tern" --passes= --rows 1 -o "$dir/planned.tir"
@@ -124,7 +129,7 @@ case $err in *"wrong.tir:"*": near=650, wanted a multiple of 64 from 0 to 104857
 # At load, and not of what is compiled.
 run 0 run "$model" -p "And the LORD said" -n 24 -t 2 --temp 0 --tune=$bound --tune-cache "$dir/jit"
 is "text of a model tuned at load" "$out" "$(cat "$dir/plain.text")"
-grep -q 'pages=huge' "$dir/jit" || no "the cache of a model tuned at load: $(head -3 "$dir/jit")"
+[ "$(measured)" = 0 ] || grep -q 'pages=huge' "$dir/jit" || no "the cache of a model tuned at load: $(head -3 "$dir/jit")"
 run 2 run "$dir/plain.tern" -n 1 --tune
 is "of a blob" "$err" "tern run: --tune works on a .gguf, $dir/plain.tern is compiled (see tern run --help)"
 

@@ -17,7 +17,7 @@ printf '{\n loader\n Memcheck:Addr8\n fun:strncmp\n fun:is_dst\n}\n' >"$dir/load
 under() {
     local want=$1 got
     shift
-    timeout 300 valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,possible \
+    timeout 900 valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,possible \
         --errors-for-leak-kinds=definite,possible --suppressions="$dir/loader.supp" --log-file="$dir/log" "$tern" "$@" >"$dir/out" 2>"$dir/err" </dev/null
     got=$?
     if [ $got != "$want" ]; then
