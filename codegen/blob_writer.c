@@ -1,7 +1,8 @@
 /* Laying a blob out and writing it, to a file or to memory, by one path.
  *
  * All sizes are known before the first byte of WGHT is made, so the head and the table are complete but for
- * the hashes of the chunks; those follow when WGHT, the last section, has been written. */
+ * the hashes of the chunks; those follow when WGHT, the last section, has been written. Where nothing can be put
+ * back, into a pipe, the weights are made twice: for their hashes, then to be written. */
 #include "codegen/internal.h"
 
 #include <stdlib.h>
@@ -131,32 +132,49 @@ static TnBlobHead make_head(const TnBlobParts *p, uint64_t bytes) {
     return h;
 }
 
+static TernStatus drop_chunk(void *user, const void *bytes, size_t n, TernError *err) {
+    (void)user, (void)bytes, (void)n, (void)err;
+    return TERN_OK;
+}
+
+static void hash_sections(TnBlobParts *p) {
+    size_t chnk = p->n - 2, wght = p->n - 1;
+    for (size_t i = 0; i < p->n; i++) {
+        const TnBuf *body = &p->bodies[i == wght ? chnk : i];
+        TnHash128 h = tn_hash128(body->data, body->len);
+        memcpy(p->table[i].hash, h.bytes, sizeof h.bytes);
+    }
+}
+
 /* Everything; CHNK and WGHT are the last two sections. */
 static TernStatus write_all(TnBlobParts *p, Output *o, const TnWeightStore *store, const TnWeights *source,
                             const TnProgress *progress, uint64_t bytes, TernError *err) {
-    size_t chnk = p->n - 2, wght = p->n - 1;
-    TnBuf front = {0};
-    tn_buf_grow(&front, sizeof(TnBlobHead) + p->n * sizeof(TnBlobSection));
-    TernStatus s = put(o, 0, front.data, front.len, err);
-    tn_buf_free(&front);
-    TN_TRY(s);
+    size_t chnk = p->n - 2, wght = p->n - 1, table_bytes = p->n * sizeof *p->table;
+    bool once = o->memory || !o->file.direct;
+    TnHash128 *hashes = (TnHash128 *)p->bodies[chnk].data;
+    TnBlobHead head = {0};
+    if (!once) {
+        TnStoreSink nowhere = {.put = drop_chunk};
+        TN_TRY(tn_store_write(store, source, &nowhere, hashes, progress, err));
+        hash_sections(p);
+        head = make_head(p, bytes);
+    }
+    TN_TRY(put(o, 0, &head, sizeof head, err));
+    TN_TRY(put(o, sizeof head, p->table, table_bytes, err));
     for (size_t i = 0; i < wght; i++)
         TN_TRY(put(o, p->table[i].offset, p->bodies[i].data, p->bodies[i].len, err));
     TN_TRY(put(o, p->table[wght].offset, NULL, 0, err));
 
     TnStoreSink sink = {
         .memory = o->memory ? o->memory + p->table[wght].offset : NULL, .put = put_chunk, .user = &o->file};
-    TN_TRY(tn_store_write(store, source, &sink, (TnHash128 *)p->bodies[chnk].data, progress, err));
+    TN_TRY(tn_store_write(store, source, &sink, hashes, progress, err));
+    if (!once) return TERN_OK;
 
-    for (size_t i = 0; i < p->n; i++) {
-        const TnBuf *body = &p->bodies[i == wght ? chnk : i];
-        TnHash128 h = tn_hash128(body->data, body->len);
-        memcpy(p->table[i].hash, h.bytes, sizeof h.bytes);
-    }
-    TnBlobHead head = make_head(p, bytes);
+    hash_sections(p);
+    head = make_head(p, bytes);
     if (p->bodies[chnk].len)
         TN_TRY(put_back(o, p->table[chnk].offset, p->bodies[chnk].data, p->bodies[chnk].len, err));
-    TN_TRY(put_back(o, sizeof head, p->table, p->n * sizeof *p->table, err));
+    TN_TRY(put_back(o, sizeof head, p->table, table_bytes, err));
     return put_back(o, 0, &head, sizeof head, err);
 }
 

@@ -20,15 +20,18 @@ TernStatus tn_file_read(const char *path, size_t limit, char **out, size_t *out_
 
 /* Writes a file so that it appears whole or not at all: a temporary file beside it, fsync, rename. Between
  * open and commit, put and pad append; put_at overwrites what was put. After any failed call, or
- * tn_writer_abort, nothing is left behind. An existing pipe or device is written straight, without these
- * promises. */
+ * tn_writer_abort, nothing is left behind. A symbolic link stays, what it names is made or replaced. "-", the
+ * names of open descriptors (/dev/stdout, /dev/fd/3) and existing pipes and devices are written straight
+ * (`direct`), without these promises, and cannot be put_at. */
 typedef struct TnWriter {
-    int fd;
+    int fd, folder; /* folder: of the target, -1 if direct */
     uint64_t pos;
-    char *path, *temp;
+    char *path, *name, *temp; /* path: for messages; the others within the folder */
     bool direct;
 } TnWriter;
 TernStatus tn_writer_open(const char *path, TnWriter *out, TernError *err);
+/* Whether tn_writer_open would succeed, with its error; nothing is made, and no pipe's reader waited for. */
+TernStatus tn_writer_probe(const char *path, TernError *err);
 TernStatus tn_writer_put(TnWriter *w, const void *bytes, size_t n, TernError *err);
 TernStatus tn_writer_pad(TnWriter *w, uint64_t align, TernError *err); /* zeros up to a multiple of align */
 TernStatus tn_writer_put_at(TnWriter *w, uint64_t offset, const void *bytes, size_t n, TernError *err);
@@ -37,6 +40,10 @@ void tn_writer_abort(TnWriter *w);
 /* For a program that is to end now, be it from a signal's handler: removes the temporary files of all writers that this
  * process has open. Async-signal-safe; needs /proc where there are such files at all. */
 void tn_writer_clean_up(void);
+/* The descriptor that a path means, as a writer takes it: 1 for "-", 3 for /dev/fd/3; -1: none. */
+int tn_os_standard(const char *path);
+/* The path with its symbolic links followed, of its last part alone, to a file that may not be there; free() it. */
+char *tn_os_target(const char *path);
 /* For those who read a file, change it and replace it, as a writer does: until tn_os_unlock() nobody else gets this, in
  * whatever process. What is locked is the folder, which leaves nothing behind, and ends with its process. Waits at most
  * `seconds`; -1 if the lock cannot be had, be it that somebody has it for longer or that the file system has no locks. */

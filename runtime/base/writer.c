@@ -2,13 +2,15 @@
  *
  * Where the file system can, the data grows in a file without a name (O_TMPFILE), so that not even SIGKILL
  * leaves something behind; elsewhere in a file named after the target. The name comes last: fsync, a link
- * under a temporary name if there was none, rename over the target, fsync of the folder. */
+ * under a temporary name if there was none, rename over the target, fsync of the folder. All names are of the
+ * open folder, so that any name that can stand there will do, however long the path to it is. */
 #include "runtime/base/os.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 #include "runtime/base/arena.h"
+
+enum { LINKS_MOST = 40, NAME_MOST = 255 };
 
 static char *format(const char *fmt, const char *a, unsigned long long b)
     __attribute__((format(printf, 1, 0)));
@@ -27,8 +31,15 @@ static char *format(const char *fmt, const char *a, unsigned long long b) {
     return s;
 }
 
+/* The target's name, cut where a suffix would make it too long for the folder. */
 static void temp_name(TnWriter *w) {
-    w->temp = format("%s.tmp-%016llx", w->path, tn_os_random_seed());
+    enum { SUFFIX = sizeof ".tmp-0123456789abcdef" - 1 };
+    long most = fpathconf(w->folder, _PC_NAME_MAX);
+    size_t room = (size_t)(most > SUFFIX ? most : NAME_MOST) - SUFFIX;
+    if (strlen(w->name) < room) room = strlen(w->name);
+    w->temp = tn_xcalloc(1, room + SUFFIX + 1);
+    memcpy(w->temp, w->name, room);
+    snprintf(w->temp + room, SUFFIX + 1, ".tmp-%016llx", (unsigned long long)tn_os_random_seed());
 }
 
 static char *folder_of(const char *path) {
@@ -40,6 +51,11 @@ static char *folder_of(const char *path) {
     return s;
 }
 
+static const char *name_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 /* Ends a writer whose call failed; errno is the reason. */
 static TernStatus fail(TnWriter *w, const char *what, TernError *err) {
     TernStatus s =
@@ -48,27 +64,103 @@ static TernStatus fail(TnWriter *w, const char *what, TernError *err) {
     return s;
 }
 
+int tn_os_standard(const char *path) {
+    static const char *const names[] = {"/dev/stdin", "/dev/stdout", "/dev/stderr"};
+    static const char *const folders[] = {"/dev/fd/", "/proc/self/fd/"};
+    if (strcmp(path, "-") == 0) return STDOUT_FILENO;
+    for (int i = 0; i < 3; i++)
+        if (strcmp(path, names[i]) == 0) return i;
+    for (int i = 0; i < 2; i++) {
+        size_t n = strlen(folders[i]);
+        const char *digits = path + n;
+        if (strncmp(path, folders[i], n) != 0) continue;
+        size_t len = strspn(digits, "0123456789");
+        if (len >= 1 && len <= 6 && !digits[len]) return atoi(digits);
+    }
+    return -1;
+}
+
+char *tn_os_target(const char *path) {
+    char *at = format("%s", path, 0), to[PATH_MAX];
+    for (int i = 0; i < LINKS_MOST; i++) {
+        ssize_t n = readlink(at, to, sizeof to - 1);
+        if (n <= 0) break;
+        to[n] = '\0';
+        char *folder = *to == '/' ? NULL : folder_of(at);
+        char *next = tn_xcalloc(1, (folder ? strlen(folder) : 0) + (size_t)n + 2);
+        sprintf(next, "%s%s%s", folder ? folder : "", folder ? "/" : "", to);
+        free(folder);
+        free(at);
+        at = next;
+    }
+    return at;
+}
+
+/* A descriptor that is open already is written on from where it stands, as the shell that opened it expects. */
+static TernStatus open_standard(int fd, TnWriter *out, TernError *err) {
+    out->direct = true;
+    int mode = fcntl(fd, F_GETFL);
+    if (mode >= 0 && (mode & O_ACCMODE) == O_RDONLY) errno = EBADF;
+    out->fd = mode < 0 || (mode & O_ACCMODE) == O_RDONLY ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    return out->fd < 0 ? fail(out, "write", err) : TERN_OK;
+}
+
+static TernStatus open_folder(TnWriter *out, const char *target, TernError *err) {
+    char *folder = folder_of(target);
+    const char *why = NULL;
+    out->folder = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (out->folder < 0 && errno == ENOENT) why = "is not there";
+    if (out->folder < 0 && errno == ENOTDIR) why = "is not a folder";
+    TernStatus s = TERN_OK;
+    if (why)
+        s = tn_fail(err, TERN_ERR_ENV, "%s: cannot write: the folder %s %s", out->path, folder, why);
+    else if (out->folder < 0)
+        s = fail(out, "write", err);
+    free(folder);
+    if (s != TERN_OK) tn_writer_abort(out);
+    return s;
+}
+
+static TernStatus check_lengths(const char *path, const char *name, TernError *err) {
+    if (!*path) return tn_fail(err, TERN_ERR_INPUT, "the name of a file to write is empty");
+    if (strlen(path) >= PATH_MAX)
+        return tn_fail(err, TERN_ERR_INPUT, "%.60s...: the path is too long: %zu bytes, expected at most %d",
+                       path, strlen(path), PATH_MAX - 1);
+    if (strlen(name) > NAME_MOST)
+        return tn_fail(err, TERN_ERR_INPUT, "%.60s...: the name is too long: %zu bytes, expected at most %d",
+                       name, strlen(name), NAME_MOST);
+    return TERN_OK;
+}
+
 TernStatus tn_writer_open(const char *path, TnWriter *out, TernError *err) {
-    *out = (TnWriter){.fd = -1};
     struct stat st;
+    int standard = tn_os_standard(path);
+    *out = (TnWriter){.fd = -1, .folder = -1};
+    TN_TRY(check_lengths(path, name_of(path), err));
+    out->path = format("%s", strcmp(path, "-") == 0 ? "standard output" : path, 0);
+    if (standard >= 0) return open_standard(standard, out, err);
     bool exists = stat(path, &st) == 0;
-    if (exists && S_ISDIR(st.st_mode))
-        return tn_fail(err, TERN_ERR_INPUT, "%s: is a directory, wanted a file to write", path);
+    if (exists && S_ISDIR(st.st_mode)) {
+        TernStatus s = tn_fail(err, TERN_ERR_INPUT, "%s: is a directory, wanted a file to write", path);
+        tn_writer_abort(out);
+        return s;
+    }
     if (exists && !S_ISREG(st.st_mode)) {
         /* A pipe or device is written straight: renaming over /dev/null would be no favour. */
-        out->path = format("%s", path, 0);
         out->fd = open(path, O_WRONLY | O_CLOEXEC);
         out->direct = true;
         return out->fd < 0 ? fail(out, "open for writing", err) : TERN_OK;
     }
-    char *real = exists ? realpath(path, NULL) : NULL; /* a symbolic link stays, its target is replaced */
-    out->path = real ? real : format("%s", path, 0);
-    char *folder = folder_of(out->path);
-    if (access("/proc/self/fd", X_OK) == 0) out->fd = open(folder, O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
-    free(folder);
+    char *target = tn_os_target(path); /* a symbolic link stays, its target is replaced */
+    out->name = format("%s", name_of(target), 0);
+    TernStatus opened = open_folder(out, target, err);
+    free(target);
+    TN_TRY(opened);
+    if (access("/proc/self/fd", X_OK) == 0)
+        out->fd = openat(out->folder, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
     if (out->fd < 0) {
         temp_name(out);
-        out->fd = open(out->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        out->fd = openat(out->folder, out->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (out->fd < 0) {
             free(out->temp); /* not ours, if it exists at all */
             out->temp = NULL;
@@ -76,6 +168,21 @@ TernStatus tn_writer_open(const char *path, TnWriter *out, TernError *err) {
         }
     }
     if (exists) (void)!fchmod(out->fd, st.st_mode & 0777);
+    return TERN_OK;
+}
+
+TernStatus tn_writer_probe(const char *path, TernError *err) {
+    struct stat st;
+    TnWriter w;
+    bool special =
+        tn_os_standard(path) < 0 && stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+    if (special && S_ISSOCK(st.st_mode))
+        return tn_fail(err, TERN_ERR_INPUT, "%s: is a socket, expected a file to write", path);
+    if (special && access(path, W_OK) != 0)
+        return tn_fail(err, TERN_ERR_ENV, "%s: cannot open for writing: %s", path, strerror(errno));
+    if (special) return TERN_OK; /* opening it may wait for a reader, or do something */
+    TN_TRY(tn_writer_open(path, &w, err));
+    tn_writer_abort(&w);
     return TERN_OK;
 }
 
@@ -106,6 +213,7 @@ TernStatus tn_writer_pad(TnWriter *w, uint64_t align, TernError *err) {
 
 TernStatus tn_writer_put_at(TnWriter *w, uint64_t offset, const void *bytes, size_t n, TernError *err) {
     const uint8_t *p = bytes;
+    TN_CHECK(!w->direct);
     while (n) {
         ssize_t k = pwrite(w->fd, p, n, (off_t)offset);
         if (k < 0 && errno == EINTR) continue;
@@ -129,15 +237,15 @@ static const char *take_name(TnWriter *w) {
         char from[40];
         snprintf(from, sizeof from, "/proc/self/fd/%d", w->fd);
         temp_name(w);
-        if (linkat(AT_FDCWD, from, AT_FDCWD, w->temp, AT_SYMLINK_FOLLOW) != 0) {
+        if (linkat(AT_FDCWD, from, w->folder, w->temp, AT_SYMLINK_FOLLOW) != 0) {
             free(w->temp);
             w->temp = NULL;
             failed = "name";
         }
     }
-    if (!failed && rename(w->temp, w->path) != 0) {
+    if (!failed && renameat(w->folder, w->temp, w->folder, w->name) != 0) {
         int e = errno;
-        unlink(w->temp);
+        unlinkat(w->folder, w->temp, 0);
         errno = e;
         failed = "rename into place";
     }
@@ -157,9 +265,7 @@ TernStatus tn_writer_commit(TnWriter *w, TernError *err) {
         const char *failed = take_name(w);
         if (failed) return fail(w, failed, err);
         /* The name is durable when its folder is; a folder that cannot be synced is not an error. */
-        char *folder = folder_of(w->path);
-        int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        free(folder);
+        int fd = openat(w->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd >= 0) {
             fsync(fd);
             close(fd);
@@ -173,11 +279,13 @@ TernStatus tn_writer_commit(TnWriter *w, TernError *err) {
 }
 
 void tn_writer_abort(TnWriter *w) {
-    if (w->temp) unlink(w->temp);
+    if (w->temp) unlinkat(w->folder, w->temp, 0);
     if (w->fd >= 0) close(w->fd);
+    if (w->folder >= 0) close(w->folder);
     free(w->temp);
+    free(w->name);
     free(w->path);
-    *w = (TnWriter){.fd = -1};
+    *w = (TnWriter){.fd = -1, .folder = -1};
 }
 
 /* "PATH.tmp-" and 16 digits, open for writing and not inherited: what temp_name() makes, and nothing of anybody else's.
@@ -202,8 +310,8 @@ void tn_writer_clean_up(void) {
 }
 
 int tn_os_lock_folder(const char *path, double seconds) {
-    char *real = realpath(path, NULL); /* the file behind a symbolic link is the one that is replaced */
-    char *folder = folder_of(real ? real : path);
+    char *real = tn_os_target(path); /* the file behind a symbolic link is the one that is replaced */
+    char *folder = folder_of(real);
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     free(folder);
     free(real);
