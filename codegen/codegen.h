@@ -78,11 +78,12 @@ TernStatus tn_flatten(const void *object, size_t n, const TnFlat *given, TnBuf *
 void tn_flat_free(TnFlat *f);
 
 /* ---- compile.c */
+enum { TN_ROWS_DEFAULT = 512 };
 typedef struct TnCompileOptions {
     const char *const *levels; /* "avx2" ... or "ref" */
     uint32_t n_levels;
     uint32_t context;  /* largest context, 0: the model's */
-    uint32_t max_rows; /* top of the last row class; default 512 */
+    uint32_t max_rows; /* top of the last row class; default TN_ROWS_DEFAULT */
     uint32_t kvs;      /* cache types to make variants for, 1u << TnKv each; 0: all */
     TnEnc head;        /* as in TnPassCtx */
     const char *

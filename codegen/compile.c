@@ -159,7 +159,7 @@ static TernStatus plan_variant(Compiler *c, uint32_t level_index, const TnPassCt
 }
 
 static TernStatus run_passes(Compiler *c, const TnGraph *model, const TnWeights *weights) {
-    uint32_t max_rows = c->opt->max_rows ? c->opt->max_rows : 512;
+    uint32_t max_rows = c->opt->max_rows ? c->opt->max_rows : TN_ROWS_DEFAULT;
     struct {
         int64_t lo, hi;
     } classes[3] = {{1, 1}, {2, max_rows < 8 ? max_rows : 8}, {9, max_rows}};
@@ -171,6 +171,11 @@ static TernStatus run_passes(Compiler *c, const TnGraph *model, const TnWeights 
     double start = tn_os_seconds();
     TnPassCtx ctx = {.head = c->opt->head, .weights = weights};
     TN_TRY(tn_progress(&c->progress, "passes", 0, total, c->err));
+    for (uint32_t l = 0; l < c->n_levels;
+         l++) { /* a level that has no targets is refused before the others' work */
+        const TnTargetDesc *targets[TN_TARGETS_MAX];
+        TN_TRY(choose_targets(c, &c->levels[l], targets, &ctx.n_targets));
+    }
     c->model = tn_graph_clone(model);
     TN_TRY(tn_passes_run(c->model, TN_PASSES_MODEL, &ctx, c->err));
     c->variants = tn_xcalloc(total, sizeof *c->variants);

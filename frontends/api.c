@@ -6,6 +6,7 @@
 #include <string.h>
 #include "frontends/source.h"
 #include "runtime/base/cpus.h"
+#include "runtime/base/files.h"
 
 const char *ternc_version(void) {
 #ifdef TERN_LLVM
@@ -154,6 +155,26 @@ static void finish(Compiled *c) {
     tn_arena_free(&c->arena);
 }
 
+/* What tern_model_info says of it later, but for the sizes. */
+static TernStatus tell_known(const TerncOptions *o, const TnFacts *f, const char *level, TernError *err) {
+    TernModelInfo info = {.arch = f->arch,
+                          .name = f->name,
+                          .desc = f->desc,
+                          .level = level,
+                          .n_vocab = f->n_vocab,
+                          .n_context = o->context ? o->context : f->n_context,
+                          .n_layers = f->n_layers,
+                          .n_hidden = f->n_hidden,
+                          .n_ffn = f->n_ffn,
+                          .n_heads = f->n_heads,
+                          .n_kv_heads = f->n_kv_heads,
+                          .head_dim = f->head_dim,
+                          .n_params = f->n_params,
+                          .max_rows = TN_ROWS_DEFAULT};
+    if (!o->known || !o->known(o->user, &info, f->vocab, f->vocab_bytes)) return TERN_OK;
+    return tn_fail(err, TERN_ERR_CANCELLED, "cancelled by the caller, who does not take this model");
+}
+
 static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOptions *o, bool jit,
                           const TnBlobDest *dest, TerncReport *report, TernError *err) {
     TnCompileOptions co = {
@@ -172,6 +193,7 @@ static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOpt
     if (o->context > facts.n_context)
         return tn_fail(err, TERN_ERR_INPUT, "-c: %u positions, but the model has %u", o->context,
                        facts.n_context);
+    TN_TRY(tell_known(o, &facts, levels[0], err));
     Tuning tuning;
     if (o->tune_seconds > 0) {
         set_tuning(&tuning, o, jit, &co);
@@ -205,11 +227,26 @@ static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOpt
 
 static const TerncOptions default_options = {.size = sizeof default_options};
 
+/* path NULL: to memory. A cache that cannot be written is an error only if the caller says so. */
+static TernStatus check_files(const TerncSource *source, const TerncOptions *o, const char *path,
+                              TernError *err) {
+    const char *cache = o->tune_seconds > 0 ? o->tune_cache : NULL;
+    const TnFileUse files[] = {
+        {"the model", source ? source->path : NULL, TN_FILE_IN},
+        {"the graph", source ? source->tir : NULL, TN_FILE_IN},
+        {"the output", path, TN_FILE_BINARY},
+        {"the tuning cache", cache, o->tune_write ? TN_FILE_CACHE : TN_FILE_CACHE_MAYBE},
+    };
+    return tn_files_check(files, TN_COUNT(files), err);
+}
+
 TernStatus ternc_compile(const TerncSource *source, const TerncOptions *options, const char *path,
                          TerncReport *report, TernError *err) {
     Compiled c = {0};
     TnBlobDest dest = {.path = path};
-    TernStatus st = compile(&c, source, options ? options : &default_options, false, &dest, report, err);
+    const TerncOptions *o = options ? options : &default_options;
+    TN_TRY(check_files(source, o, path, err));
+    TernStatus st = compile(&c, source, o, false, &dest, report, err);
     finish(&c);
     return st;
 }
@@ -254,6 +291,7 @@ TernStatus ternc_load(const TerncSource *source, const TerncOptions *options, Te
     size_t bytes = 0;
     TnBlobDest dest = {.memory = &memory, .bytes = &bytes};
     const TerncOptions *o = options ? options : &default_options;
+    TN_TRY(check_files(source, o, NULL, err));
     TernStatus st = compile(&c, source, o, true, &dest, report, err);
     finish(&c);
     if (st != TERN_OK) return st;

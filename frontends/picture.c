@@ -6,18 +6,27 @@
 #include "ir/dot.h"
 #include "ir/internal.h"
 
+static TernStatus check_variant(const TerncPicture *p, const char *path, size_t n, TernError *err) {
+    if (p->variant < n || strcmp(p->format, "dot") != 0) return TERN_OK;
+    return tn_fail(err, TERN_ERR_INPUT, "%s: there is no variant %u, they are 0 to %zu", path, p->variant,
+                   n - 1);
+}
+
 /* Variants as tn_compile makes them. */
-static TernStatus compile_variants(TnGraphs *s, const char *level_list, const char *head, TernError *err) {
-    static const struct { int64_t lo, hi; } rows[] = {{1, 1}, {2, 8}, {9, 512}};
+static TernStatus compile_variants(TnGraphs *s, const TerncPicture *p, TernError *err) {
+    static const struct { int64_t lo, hi; } rows[] = {{1, 1}, {2, 8}, {9, TN_ROWS_DEFAULT}};
+    const char *level_list = p->levels;
     TnArena arena = {0};
     const char **levels;
     uint32_t n_levels;
     TnEnc head_enc;
-    TernStatus st = tn_head_parse(head, &head_enc, err);
+    TernStatus st = tn_head_parse(p->head, &head_enc, err);
     if (!*level_list) level_list = *tern_cpu_levels() ? tern_cpu_levels() : "ref";
     if (st == TERN_OK) st = tn_list_split(&arena, "--cpu", level_list, &levels, &n_levels, err);
     if (st != TERN_OK) goto out;
     if (s->n != 1 || s->g[0]->stage != TN_STAGE_MODEL) goto out; /* planned already: as it stands */
+    st = check_variant(p, s->path, n_levels * (TN_KV_COUNT - 1) * TN_COUNT(rows), err);
+    if (st != TERN_OK) goto out;
     TnWeights weights = tn_gguf_weights(s->gguf);
     st = tn_passes_run(s->g[0], TN_PASSES_MODEL, &(TnPassCtx){.weights = &weights}, err);
     TnGraph **all = tn_xcalloc((size_t)n_levels * 9, sizeof *all);
@@ -103,9 +112,7 @@ static TernStatus read_profile(const char *path, TnGraph *g, const TnWeights *we
 }
 
 static TernStatus draw(const TerncPicture *p, const TnGraphs *s, TnBuf *out, TernError *err) {
-    if (p->variant >= s->n)
-        return tn_fail(err, TERN_ERR_INPUT, "%s: there is no variant %u, they are 0 to %u", s->path,
-                       p->variant, s->n - 1);
+    TN_TRY(check_variant(p, s->path, s->n, err));
     TnGraph *g = s->g[p->variant];
     TnDotOptions o = {.fold_layers = p->fold_layers, .one_layer = p->one_layer, .layer = p->layer};
     double *ms = NULL;
@@ -130,7 +137,7 @@ TernStatus ternc_picture(const TerncPicture *p, TerncTextFn *text, void *user, T
     TnGraphs s;
     TnBuf b = {0};
     TN_TRY(tn_graphs_open(p->path, p->source, text, user, &s, err));
-    TernStatus st = p->levels ? compile_variants(&s, p->levels, p->head, err) : TERN_OK;
+    TernStatus st = p->levels ? compile_variants(&s, p, err) : TERN_OK;
     if (st != TERN_OK) {
     } else if (strcmp(p->format, "dot") == 0) {
         st = draw(p, &s, &b, err);

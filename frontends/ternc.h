@@ -67,6 +67,10 @@ typedef struct TerncOptions {
     const char *tune_cache; /* a file that keeps what was measured; NULL: none */
     int tune_write;         /* that it cannot be written is an error; else a line of tune_text */
     void (*tune_text)(void *user, const char *text, size_t size); /* receives lines; may be NULL */
+    /* compile and load: called once, when all is known of the model and nothing of it has been compiled, for a caller to
+     * refuse by a nonzero value what would not fit it. Of info the sizes in bytes are 0; vocab is the vocabulary image
+     * or NULL. Valid during the call. May be NULL. */
+    int (*known)(void *user, const TernModelInfo *info, const void *vocab, size_t vocab_bytes);
 } TerncOptions;
 
 typedef struct TerncReport {
@@ -77,7 +81,9 @@ typedef struct TerncReport {
     char refused[200]; /* "", or code that a target would have used but which failed its test, and why */
 } TerncReport;
 
-/* Compiles to a file, which appears whole or not at all. report may be NULL. */
+/* Compiles to a file, which appears whole or not at all, or, with "-", to standard output. A pipe or a device is written
+ * front to back, for which the weights are made twice. Refused before any work: a path that cannot be written, and one
+ * that is the same file as the source, the .tir or the tuning cache. report may be NULL. */
 TERN_API TernStatus ternc_compile(const TerncSource *source, const TerncOptions *options, const char *path,
                                   TerncReport *report, TernError *err);
 /* Receives a piece of text; `what` says which ("fuse", "result", "faults", ...). */

@@ -2,6 +2,7 @@
 #include "frontends/verify.h"
 #include "ir/reduce.h"
 #include "runtime/base/cpus.h"
+#include "runtime/base/files.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -402,8 +403,20 @@ static TernStatus against_evaluator_from(Verify *s, bool other, TernError *err) 
         s->source = &s->other;
     }
     if (!s->blob || other) TN_TRY(open_source(s, err));
+    if (!s->blob) TN_TRY(check_tokens(s, s->facts.n_vocab, s->facts.n_context, err));
     TN_TRY(against_evaluator(s, err));
     return s->v->bisect || s->v->reduce ? reduce(s, err) : TERN_OK;
+}
+
+static TernStatus check_files(const TerncVerify *v, bool other, TernError *err) {
+    const TnFileUse files[] = {
+        {"the model", v->source ? v->source->path : NULL, TN_FILE_IN},
+        {"the graph", v->source ? v->source->tir : NULL, TN_FILE_IN},
+        {"the blob", v->blob, TN_FILE_IN},
+        {"the model it is held against", other ? v->against : NULL, TN_FILE_IN},
+        {"the reduced graph", v->reduce, TN_FILE_NAMED},
+    };
+    return tn_files_check(files, TN_COUNT(files), err);
 }
 
 TernStatus ternc_verify(const TerncVerify *v, TerncTextFn *text, void *user, int *same, TernError *err) {
@@ -414,8 +427,9 @@ TernStatus ternc_verify(const TerncVerify *v, TerncTextFn *text, void *user, int
                 .kv = v->kv ? (TnKv)v->kv : TN_KV_F16};
     bool other = v->against && strcmp(v->against, "ref") != 0;
     s.ref = s.o.target && strcmp(s.o.target, "ref") == 0;
-    TernStatus st;
-    if (v->n_tokens == 0 && !v->random)
+    TernStatus st = check_files(v, other, err);
+    if (st != TERN_OK) {
+    } else if (v->n_tokens == 0 && !v->random)
         st = tn_fail(err, TERN_ERR_INPUT, "no tokens, wanted one at least");
     else if (v->random && (v->n_tokens || other || v->bisect))
         st = tn_fail(err, TERN_ERR_INPUT, "random inputs: wanted without %s",

@@ -106,15 +106,24 @@ static void summarise(BenchRow *b) {
     b->stddev = n > 1 ? sqrt(square / (n - 1)) : 0;
 }
 
+static int known(void *user, const TernModelInfo *info, const void *vocab, size_t vocab_bytes) {
+    const Bench *bench = user;
+    (void)vocab, (void)vocab_bytes;
+    for (uint32_t i = 0; i < bench->n; i++) {
+        const BenchRow *b = &bench->rows[i];
+        uint32_t per_sequence = b->depth + b->n_prompt + b->n_gen;
+        if (per_sequence > info->n_context)
+            return fail_text("%s needs %u positions, but the model has %u", b->test, per_sequence,
+                             info->n_context);
+        if (b->sequences > info->max_rows)
+            return fail_text("%s decodes %u sequences together, but a step has at most %u rows", b->test,
+                             b->sequences, info->max_rows);
+    }
+    return EXIT_OK;
+}
+
 static TernStatus measure(Bench *bench, BenchRow *b, TernError *err) {
     uint32_t per_sequence = b->depth + b->n_prompt + b->n_gen, most = bench->l.info.max_rows;
-    if (per_sequence > bench->l.info.n_context)
-        return tn_fail(err, TERN_ERR_INPUT, "%s needs %u positions, but the model has %u", b->test,
-                       per_sequence, bench->l.info.n_context);
-    if (b->sequences > most)
-        return tn_fail(err, TERN_ERR_INPUT,
-                       "%s decodes %u sequences together, but a step has at most %u rows", b->test,
-                       b->sequences, most);
     uint64_t longest = (b->depth > b->n_prompt ? b->depth : b->n_prompt) + 1;
     longest *= b->sequences;
     TernSessionOptions o = {.size = sizeof o,
@@ -149,7 +158,6 @@ static void add(Bench *bench, BenchRow b) {
                           b.n_prompt ? b.n_prompt : b.n_gen, b.n_gen);
     if (b.sequences > 1) at += (size_t)snprintf(out + at, n - at, " x%u", b.sequences);
     if (b.depth) snprintf(out + at, n - at, " @ d%u", b.depth);
-    snprintf(b.backend, sizeof b.backend, "%s", bench->l.info.level);
     if (bench->n == bench->cap) {
         bench->cap = bench->cap ? bench->cap * 2 : 16;
         bench->rows = tn_xrealloc(bench->rows, bench->cap * sizeof *bench->rows);
@@ -246,12 +254,6 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
     }
     m.threads = t[0];
     bench.profile = profile_create(verb, profiled);
-    int code = load_model(verb, &m, &bench.l);
-    if (code != EXIT_OK) {
-        profile_destroy(bench.profile);
-        return code;
-    }
-    bench.huge = m.huge || bench.l.compiled;
     for (uint32_t i = 0; i < n_t; i++)
         for (uint32_t d = 0; d < n_depth; d++) {
             BenchRow base = {.threads = t[i], .depth = depth[d], .sequences = 1};
@@ -274,8 +276,20 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
                 }
             }
         }
-    report_quota(threads != NULL);
-    code = run_all(&bench, t, n_t);
+    const TnFileUse files[] = {MODEL_FILES(m),
+                               STANDARD_OUTPUT,
+                               {"--profile", profile_path(bench.profile), TN_FILE_OUT},
+                               TUNE_FILE(m.tune)};
+    m.known = known;
+    m.known_user = &bench;
+    int code = check_files(verb, files, TN_COUNT(files));
+    if (code == EXIT_OK) code = load_model(verb, &m, &bench.l);
+    if (code == EXIT_OK) code = profile_check(bench.profile, &bench.l);
+    bench.huge = m.huge || bench.l.compiled;
+    for (uint32_t i = 0; i < bench.n && code == EXIT_OK; i++)
+        snprintf(bench.rows[i].backend, sizeof bench.rows[i].backend, "%s", bench.l.info.level);
+    if (code == EXIT_OK) report_quota(threads != NULL);
+    if (code == EXIT_OK) code = run_all(&bench, t, n_t);
     progress_end();
     if (code == EXIT_OK) report_huge(&m, &bench.l);
     TernError err = {0};

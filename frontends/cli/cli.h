@@ -8,6 +8,7 @@
 #include "runtime/tern.h"
 #include "runtime/text/text.h"
 #include "frontends/ternc.h"
+#include "runtime/base/files.h"
 #include "runtime/base/os.h"
 #include "runtime/base/arena.h"
 
@@ -75,10 +76,33 @@ typedef struct TuneFlags {
         "--tune-cache", "FILE", FLAG_STR, &(t).cache, 0, 0,                                                  \
             "keeps what --tune measured; default: tern/tune in $XDG_CACHE_HOME or ~/.cache"                  \
     }
+/* The file that keeps what is measured, NULL without --tune; its path may lie in *t. */
+const char *tuning_cache(TuneFlags *t);
 /* Sets what the flags say, if --tune is given; exits 2 on a mistake. The path of the cache lies in *t. */
 void set_tuning(const Verb *verb, TuneFlags *t, int64_t threads, TerncOptions *o);
 
+/* ---- files.c: what a verb reads and writes */
+/* Before any work, of all files that the verb will read or write: one that cannot be read or written is refused, and an
+ * output that is one of the inputs, or of the program's own files. Returns an exit status; exits 2 on an output's empty name. */
+int check_files(const Verb *verb, const TnFileUse *files, size_t n);
+/* Of a verb that takes MODEL_FLAGS; the second also of TUNE_FLAGS. */
+#define MODEL_FILES(m)                                                                                       \
+    {"the model", (m).model, TN_FILE_IN}, {                                                                  \
+        "--weights", (m).weights, TN_FILE_IN                                                                 \
+    }
+#define TUNE_FILE(t)                                                                                         \
+    {                                                                                                        \
+        (t).cache ? "--tune-cache" : "the tuning cache", tuning_cache(&(t)),                                 \
+            (t).cache ? TN_FILE_CACHE : TN_FILE_CACHE_MAYBE                                                  \
+    }
+#define STANDARD_OUTPUT                                                                                      \
+    { "standard output", "-", TN_FILE_OUT }
+void keep_standard(void); /* first of all */
+
 /* ---- load.c: models and the compiler library */
+/* What a verb can refuse once a model is known, before there is code for it: lengths, ids, a text. `vocab` is the
+ * vocabulary image or NULL, and ends with the call if the model is compiled. Returns an exit status. */
+typedef int KnownFn(void *user, const TernModelInfo *info, const void *vocab, size_t vocab_bytes);
 typedef struct ModelFlags {
     const char *model;   /* NULL: the embedded one */
     const char *weights; /* of a .tir; NULL: the embedded model's */
@@ -88,6 +112,8 @@ typedef struct ModelFlags {
     bool ternary_dense, no_check, huge;
     int64_t threads;
     TuneFlags tune;
+    KnownFn *known; /* called by load_model; may be NULL */
+    void *known_user;
 } ModelFlags;
 #define MODEL_FLAGS(m)                                                                                       \
     {"-m --model", "FILE", FLAG_STR, &(m).model, 0, 0, "the model, if not given as a word"},                 \
@@ -160,7 +186,8 @@ typedef struct Loaded {
     double seconds;
     bool compiled; /* at load */
 } Loaded;
-/* Opens (a .tern) or compiles (a .gguf) the model and makes the pool. Returns an exit status. */
+/* Opens (a .tern) or compiles (a .gguf) the model and makes the pool. Returns an exit status, flags->known's if that is
+ * not 0. */
 int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out);
 void unload_model(Loaded *l);
 /* With --huge, once there is a session: a line that says what came of it. */
@@ -203,6 +230,7 @@ typedef struct TerncCalls {
     TernStatus (*work)(const TernModel *, uint32_t, TerncWork **, uint32_t *, TernError *);
 } TerncCalls;
 const TerncCalls *ternc(void);
+char *compiler_beside(const char *libtern); /* the path of it; NULL if libtern's says none; free() it */
 bool ternc_present(void);
 
 /* ---- tokens.c: ids from flags */
@@ -255,6 +283,9 @@ typedef struct Profile Profile;
  * none of the three. */
 Profile *profile_create(const Verb *verb, const char *value);
 void profile_destroy(Profile *p);
+const char *profile_path(const Profile *p); /* of the file that it will write, or NULL */
+/* Whether the model has what the profile's file shows. Returns an exit status. */
+int profile_check(const Profile *p, const Loaded *model);
 /* From attach to take the session's steps are timed; reset forgets those so far. `test` names them. Take
  * before the session ends; again for another test or session. */
 TernStatus profile_attach(Profile *p, TernSession *session, TernError *err);

@@ -28,6 +28,8 @@ int verb_diff(const Verb *verb, int argc, char **argv) {
     if (n_words != 2) usage_error(verb, "two files are wanted");
     TerncDiff d = {
         .size = sizeof d, .a = words[0], .b = words[1], .names = names, .no_stats = no_stats || brief};
+    const TnFileUse files[] = {{"A", words[0], TN_FILE_IN}, {"B", words[1], TN_FILE_IN}, STANDARD_OUTPUT};
+    if (check_files(verb, files, TN_COUNT(files)) != EXIT_OK) return EXIT_TROUBLE;
     TernError err = {0};
     int same;
     if (ternc()->diff(&d, take_diff, &brief, &same, &err) != TERN_OK) {

@@ -12,21 +12,26 @@ static TerncCalls calls;
 /* The compiler library lies beside libtern, in the build folder as where it is installed. Its bare name is
  * only for those who put it elsewhere; and it would not do, since the sanitizers' dlopen stands between us and
  * our own search path. */
+static const char name[] = "libternc.so.0";
+
+char *compiler_beside(const char *libtern) {
+    const char *slash = libtern ? strrchr(libtern, '/') : NULL;
+    if (!slash) return NULL;
+    size_t n = (size_t)(slash - libtern) + 1;
+    char *path = tn_xcalloc(n + sizeof name, 1);
+    memcpy(path, libtern, n);
+    memcpy(path + n, name, sizeof name);
+    return path;
+}
+
 static void *open_beside_libtern(void) {
-    static const char name[] = "libternc.so.0";
     const char *(*known)(void) = tern_version;
     void *in_libtern, *lib = NULL;
     memcpy(&in_libtern, &known, sizeof in_libtern);
     Dl_info at;
-    const char *slash = dladdr(in_libtern, &at) && at.dli_fname ? strrchr(at.dli_fname, '/') : NULL;
-    if (slash) {
-        size_t n = (size_t)(slash - at.dli_fname) + 1;
-        char *path = tn_xcalloc(n + sizeof name, 1);
-        memcpy(path, at.dli_fname, n);
-        memcpy(path + n, name, sizeof name);
-        lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-        free(path);
-    }
+    char *path = compiler_beside(dladdr(in_libtern, &at) ? at.dli_fname : NULL);
+    if (path) lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    free(path);
     return lib ? lib : dlopen(name, RTLD_NOW | RTLD_LOCAL);
 }
 
@@ -207,39 +212,67 @@ TerncSource source_of_flags(const Verb *verb, const ModelFlags *flags, const cha
     return (TerncSource){.size = sizeof(TerncSource)};
 }
 
-static TernStatus open_model(const Verb *verb, const ModelFlags *flags, Loaded *out, TernError *err) {
+typedef struct Opening {
+    const ModelFlags *flags;
+    int code; /* of flags->known */
+} Opening;
+
+static int ask(void *user, const TernModelInfo *info, const void *vocab, size_t vocab_bytes) {
+    Opening *o = user;
+    progress_end();
+    if (o->flags->known) o->code = o->flags->known(o->flags->known_user, info, vocab, vocab_bytes);
+    return o->code;
+}
+
+static TernStatus compile_model(const Verb *verb, Opening *opening, Loaded *out, TernError *err) {
+    const ModelFlags *flags = opening->flags;
+    TerncSource source = source_of(verb, flags);
+    TerncOptions o = {.size = sizeof o,
+                      .cap = flags->cpu,
+                      .head = flags->head,
+                      .target = flags->target,
+                      .progress = progress_bar,
+                      .known = ask,
+                      .user = opening};
+    o.kvs = 1u << kv_of_flags(verb, flags); /* nobody can ask this model for another */
+    TuneFlags tune = flags->tune;
+    set_tuning(verb, &tune, flags->threads, &o);
+    out->compiled = true;
+    TernStatus st = ternc()->load(&source, &o, NULL, &out->model, err);
+    progress_end();
+    return st;
+}
+
+static TernStatus open_model(const Verb *verb, Opening *opening, Loaded *out, TernError *err) {
+    const ModelFlags *flags = opening->flags;
     bool ref = wants_ref(verb, flags);
-    if (!flags->model || is_tir(flags->model) || is_gguf(flags->model)) {
-        TerncSource source = source_of(verb, flags);
-        TerncOptions o = {.size = sizeof o,
-                          .cap = flags->cpu,
-                          .head = flags->head,
-                          .target = flags->target,
-                          .progress = progress_bar};
-        o.kvs = 1u << kv_of_flags(verb, flags); /* nobody can ask this model for another */
-        TuneFlags tune = flags->tune;
-        set_tuning(verb, &tune, flags->threads, &o);
-        out->compiled = true;
-        TernStatus st = ternc()->load(&source, &o, NULL, &out->model, err);
-        progress_end();
-        return st;
-    }
+    if (!flags->model || is_tir(flags->model) || is_gguf(flags->model))
+        return compile_model(verb, opening, out, err);
     refuse_source_flags(verb, flags);
     TernModelOptions o = {
         .size = sizeof o, .cpu = flags->cpu, .no_check = flags->no_check, .huge = flags->huge};
-    if (ref) return ternc()->open_ref(flags->model, &o, &out->model, err);
-    return tern_model_open(flags->model, &o, &out->model, err);
+    if (ref)
+        TN_TRY(ternc()->open_ref(flags->model, &o, &out->model, err));
+    else
+        TN_TRY(tern_model_open(flags->model, &o, &out->model, err));
+    TernModelInfo info;
+    size_t n = 0;
+    tern_model_info(out->model, &info);
+    const void *vocab = tern_model_vocab(out->model, &n);
+    return ask(opening, &info, vocab, n) ? TERN_ERR_CANCELLED : TERN_OK;
 }
 
 int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out) {
     TernError err = {0};
+    Opening opening = {.flags = flags};
     double start = tn_os_seconds();
     *out = (Loaded){0};
-    if (open_model(verb, flags, out, &err) != TERN_OK) return fail(&err);
     TernPoolOptions po = {.size = sizeof po, .threads = (uint32_t)flags->threads};
-    if (tern_pool_create(&po, &out->pool, &err) != TERN_OK) {
-        tern_model_close(out->model);
-        return fail(&err);
+    if (tern_pool_create(&po, &out->pool, &err) != TERN_OK) return fail(&err);
+    if (open_model(verb, &opening, out, &err) != TERN_OK) {
+        unload_model(out);
+        *out = (Loaded){0};
+        return opening.code ? opening.code : fail(&err);
     }
     tern_model_info(out->model, &out->info);
     out->seconds = tn_os_seconds() - start;

@@ -39,6 +39,7 @@ static void print_version(void) {
 }
 
 int main(int argc, char **argv) {
+    keep_standard();
     signal(SIGPIPE, SIG_DFL);
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is a failed write then, which is said and tidied up */
     start_signals();

@@ -89,6 +89,17 @@ void profile_destroy(Profile *p) {
     free(p);
 }
 
+const char *profile_path(const Profile *p) {
+    return p ? p->path : NULL;
+}
+
+int profile_check(const Profile *p, const Loaded *m) {
+    size_t n;
+    if (!p || p->write != profile_write_tir || tern_model_section(m->model, TERN_SECTION_TIR, 0, &n))
+        return EXIT_OK;
+    return fail_text("%s: the model has no section TIR to annotate", p->path);
+}
+
 TernStatus profile_attach(Profile *p, TernSession *session, TernError *err) {
     if (!p) return TERN_OK;
     TernProfileOptions o = {.size = sizeof o, .events = p->events ? EVENTS_MOST : 0};

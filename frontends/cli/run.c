@@ -177,10 +177,8 @@ static void timing(const char *what, double seconds, size_t n) {
             ms, n, n ? ms / (double)n : 0.0, seconds > 0 ? (double)n / seconds : 0.0);
 }
 
-static int open_vocab(Run *s) {
-    size_t n;
+static int open_vocab(Run *s, const void *image, size_t n) {
     TernError err = {0};
-    const void *image = tern_model_vocab(s->model.model, &n);
     if (image && tern_vocab_open(image, n, &s->vocab, &err) != TERN_OK) return fail(&err);
     return EXIT_OK;
 }
@@ -209,7 +207,8 @@ static int read_prompt(Run *s) {
     return code;
 }
 
-static int prepare(Run *s) {
+/* What needs no code. */
+static int settle(Run *s) {
     const RunFlags *f = s->f;
     TernError err = {0};
     uint32_t most = s->model.info.n_context;
@@ -227,13 +226,32 @@ static int prepare(Run *s) {
     so.seed = f->seed;
     if (tern_sampler_create(&so, s->model.info.n_vocab, &s->sampler, &err) != TERN_OK) return fail(&err);
     s->want = tern_sampler_want(s->sampler);
+    if (1 + f->draft > s->model.info.max_rows)
+        return fail_text("--draft-max: a step has at most %u rows", s->model.info.max_rows);
+    return EXIT_OK;
+}
+
+static int known(void *user, const TernModelInfo *info, const void *vocab, size_t vocab_bytes) {
+    Run *s = user;
+    s->model.info = *info;
+    int code = open_vocab(s, vocab, vocab_bytes);
+    if (code == EXIT_OK) code = read_prompt(s);
+    if (code == EXIT_OK) code = settle(s);
+    if (s->model.compiled) { /* its vocabulary is not the loaded model's */
+        tern_vocab_close(s->vocab);
+        s->vocab = NULL;
+    }
+    return code;
+}
+
+static int prepare(Run *s) {
+    const RunFlags *f = s->f;
+    TernError err = {0};
     if (s->vocab && tern_detok_create(s->vocab, 0, &s->detok, &err) != TERN_OK) return fail(&err);
     TernSessionOptions o = {
         .size = sizeof o, .context = s->context, .wants = 1 + (uint32_t)f->draft, .kv = f->kv};
     uint32_t rows = s->prompt.n > o.wants ? (uint32_t)s->prompt.n : o.wants;
     if (rows < s->model.info.max_rows) o.batch = rows;
-    if (o.wants > s->model.info.max_rows)
-        return fail_text("--draft-max: a step has at most %u rows", s->model.info.max_rows);
     s->trust = (size_t)f->draft;
     if (f->draft && tern_lookup_create(s->context + 1, &s->lookup, &err) != TERN_OK) return fail(&err);
     if (tern_session_create(s->model.model, s->model.pool, &o, &s->session, &err) != TERN_OK ||
@@ -246,8 +264,9 @@ static int prepare(Run *s) {
 }
 
 static int run(Run *s, double start) {
-    int code = open_vocab(s);
-    if (code == EXIT_OK) code = read_prompt(s);
+    size_t n = 0;
+    const void *image = s->vocab ? NULL : tern_model_vocab(s->model.model, &n);
+    int code = open_vocab(s, image, n);
     if (code == EXIT_OK) code = prepare(s);
     if (code != EXIT_OK) return code;
     double loaded = tn_os_seconds() - start;
@@ -315,12 +334,20 @@ int verb_run(const Verb *verb, int argc, char **argv) {
         usage_error(verb, "-p, -f, --tokens and --token-file exclude each other");
     f.kv = kv_of_flags(verb, &f.m);
     Run s = {.f = &f, .profile = profile_create(verb, f.profile)};
-    int code = load_model(verb, &f.m, &s.model);
-    if (code != EXIT_OK) {
-        profile_destroy(s.profile);
-        return code;
-    }
-    code = run(&s, start);
+    const TnFileUse files[] = {
+        MODEL_FILES(f.m),
+        {"-f", f.file, TN_FILE_IN},
+        {"--token-file", f.token_file, TN_FILE_IN},
+        STANDARD_OUTPUT,
+        {"--profile", profile_path(s.profile), TN_FILE_OUT},
+        TUNE_FILE(f.m.tune),
+    };
+    f.m.known = known;
+    f.m.known_user = &s;
+    int code = check_files(verb, files, TN_COUNT(files));
+    if (code == EXIT_OK) code = load_model(verb, &f.m, &s.model);
+    if (code == EXIT_OK) code = profile_check(s.profile, &s.model);
+    if (code == EXIT_OK) code = run(&s, start);
     profile_destroy(s.profile);
     tern_session_destroy(s.session);
     tern_detok_destroy(s.detok);

@@ -11,13 +11,12 @@ typedef struct ScoreFlags {
     ModelFlags m;
     const char *tokens, *token_file, *file, *output;
     int64_t context;
+    Tokens t; /* once the model is known */
 } ScoreFlags;
 
 static int make_session(const ScoreFlags *f, const Verb *verb, Loaded *l, uint32_t context,
                         TernSession **out) {
     TernError err = {0};
-    if (context > l->info.n_context)
-        return fail_text("-c: %u positions, but the model has %u", context, l->info.n_context);
     TernSessionOptions o = {
         .size = sizeof o, .context = context, .wants = SCORE_WANTS, .kv = kv_of_flags(verb, &f->m)};
     if (tern_session_create(l->model, l->pool, &o, out, &err) != TERN_OK) return fail(&err);
@@ -44,23 +43,26 @@ static void write_row(void *user, const TernResult *r) {
         o->status = tn_writer_put(&o->w, r->logits, sizeof(float) * o->n_vocab, &o->err);
 }
 
+static int know_ids(void *user, const TernModelInfo *info, const void *vocab, size_t vocab_bytes) {
+    ScoreFlags *f = user;
+    (void)vocab, (void)vocab_bytes;
+    int code = read_ids(f->tokens, f->token_file, info->n_vocab, &f->t);
+    if (code == EXIT_OK && f->t.n > info->n_context)
+        code = fail_text("%zu tokens, but the model has %u positions", f->t.n, info->n_context);
+    return code;
+}
+
 static int logits(const ScoreFlags *f, const Verb *verb, Loaded *l, TernSession **session) {
-    Tokens t = {0};
     TernError err = {0};
-    int code = read_ids(f->tokens, f->token_file, l->info.n_vocab, &t);
-    if (code != EXIT_OK) return code;
-    if (t.n > l->info.n_context) {
-        free(t.ids);
-        return fail_text("%zu tokens, but the model has %u positions", t.n, l->info.n_context);
-    }
-    code = make_session(f, verb, l, (uint32_t)t.n, session);
+    const Tokens *t = &f->t;
+    int code = make_session(f, verb, l, (uint32_t)t->n, session);
     LogitsOut o = {.n_vocab = l->info.n_vocab};
-    TernRow *rows = tn_xcalloc(t.n, sizeof *rows);
-    for (size_t i = 0; i < t.n; i++) rows[i] = (TernRow){.token = t.ids[i], .want = TERN_WANT_LOGITS};
+    TernRow *rows = tn_xcalloc(t->n, sizeof *rows);
+    for (size_t i = 0; i < t->n; i++) rows[i] = (TernRow){.token = t->ids[i], .want = TERN_WANT_LOGITS};
     if (strcmp(f->output, "-") == 0) o.f = stdout;
     if (code == EXIT_OK && !o.f && tn_writer_open(f->output, &o.w, &err) != TERN_OK) code = fail(&err);
     if (code == EXIT_OK) {
-        TernStatus st = tern_session_step(*session, rows, t.n, write_row, &o, &err);
+        TernStatus st = tern_session_step(*session, rows, t->n, write_row, &o, &err);
         if (st == TERN_OK && (st = o.status) != TERN_OK) err = o.err;
         if (st == TERN_OK && !o.f) st = tn_writer_commit(&o.w, &err);
         if (st != TERN_OK) {
@@ -69,7 +71,6 @@ static int logits(const ScoreFlags *f, const Verb *verb, Loaded *l, TernSession 
         }
     }
     free(rows);
-    free(t.ids);
     return code;
 }
 
@@ -89,11 +90,16 @@ int verb_logits(const Verb *verb, int argc, char **argv) {
     if (!f.tokens == !f.token_file) usage_error(verb, "one of --tokens and --token-file is wanted");
     if (!f.output) usage_error(verb, "-o is wanted");
     (void)kv_of_flags(verb, &f.m);
-    Loaded l;
-    int code = load_model(verb, &f.m, &l);
-    if (code != EXIT_OK) return code;
+    const TnFileUse files[] = {
+        MODEL_FILES(f.m), {"--token-file", f.token_file, TN_FILE_IN}, {"-o", f.output, TN_FILE_BINARY}};
+    Loaded l = {0};
     TernSession *session = NULL;
-    code = logits(&f, verb, &l, &session);
+    f.m.known = know_ids;
+    f.m.known_user = &f;
+    int code = check_files(verb, files, TN_COUNT(files));
+    if (code == EXIT_OK) code = load_model(verb, &f.m, &l);
+    if (code == EXIT_OK) code = logits(&f, verb, &l, &session);
+    free(f.t.ids);
     tern_session_destroy(session);
     unload_model(&l);
     return code;
@@ -120,13 +126,11 @@ static void score_row(void *user, const TernResult *r) {
     s->n++;
 }
 
-static int perplexity(const ScoreFlags *f, const Verb *verb, Loaded *l, const Tokens *t,
-                      TernSession **session) {
+static int perplexity(const ScoreFlags *f, const Verb *verb, Loaded *l, TernSession **session) {
+    const Tokens *t = &f->t;
     uint32_t window = f->context ? (uint32_t)f->context : l->info.n_context;
-    if (window < 2) usage_error(verb, "-c: %u, wanted at least 2", window);
-    if (t->n < 2) return fail_text("%zu tokens, wanted at least 2", t->n);
     uint32_t context = t->n < window ? (uint32_t)t->n : window;
-    int code = make_session(f, verb, l, f->context > (int64_t)l->info.n_context ? window : context, session);
+    int code = make_session(f, verb, l, context, session);
     if (code != EXIT_OK) return code;
     TernRow *rows = tn_xcalloc(window, sizeof *rows);
     Nll s = {.n_vocab = l->info.n_vocab};
@@ -149,21 +153,31 @@ static int perplexity(const ScoreFlags *f, const Verb *verb, Loaded *l, const To
     return EXIT_OK;
 }
 
-static int read_text(const ScoreFlags *f, Loaded *l, Tokens *out) {
-    if (f->token_file || f->tokens) return read_ids(f->tokens, f->token_file, l->info.n_vocab, out);
+static int read_text(ScoreFlags *f, uint32_t n_vocab, const void *image, size_t image_bytes) {
+    if (f->token_file || f->tokens) return read_ids(f->tokens, f->token_file, n_vocab, &f->t);
     TernError err = {0};
     size_t n;
     char *text;
-    const void *image = tern_model_vocab(l->model, &n);
     TernVocab *vocab;
     if (!image) return fail_text("the model has no tokenizer: give --token-file");
-    if (tern_vocab_open(image, n, &vocab, &err) != TERN_OK) return fail(&err);
+    if (tern_vocab_open(image, image_bytes, &vocab, &err) != TERN_OK) return fail(&err);
     int code = tn_file_read(f->file, (size_t)1 << 30, &text, &n, &err) == TERN_OK ? EXIT_OK : fail(&err);
     if (code == EXIT_OK) {
-        code = encode_text(vocab, text, n, TERN_ENCODE_ADD_SPECIAL, out);
+        code = encode_text(vocab, text, n, TERN_ENCODE_ADD_SPECIAL, &f->t);
         free(text);
     }
     tern_vocab_close(vocab);
+    return code;
+}
+
+static int know_text(void *user, const TernModelInfo *info, const void *vocab, size_t vocab_bytes) {
+    ScoreFlags *f = user;
+    if (info->n_context < 2)
+        return fail_text("the model has %u positions, expected at least 2", info->n_context);
+    if (f->context > (int64_t)info->n_context)
+        return fail_text("-c: %u positions, but the model has %u", (uint32_t)f->context, info->n_context);
+    int code = read_text(f, info->n_vocab, vocab, vocab_bytes);
+    if (code == EXIT_OK && f->t.n < 2) code = fail_text("%zu tokens, wanted at least 2", f->t.n);
     return code;
 }
 
@@ -183,15 +197,20 @@ int verb_perplexity(const Verb *verb, int argc, char **argv) {
     parse_args(verb, flags, argc, argv, &f.m.model, 1, &n_words);
     if (!!f.file + !!f.token_file + !!f.tokens != 1)
         usage_error(verb, "one of -f, --token-file and --tokens is wanted");
+    if (f.context == 1) usage_error(verb, "-c: 1, wanted at least 2");
     (void)kv_of_flags(verb, &f.m);
-    Loaded l;
-    int code = load_model(verb, &f.m, &l);
-    if (code != EXIT_OK) return code;
-    Tokens t = {0};
+    const TnFileUse files[] = {MODEL_FILES(f.m),
+                               {"-f", f.file, TN_FILE_IN},
+                               {"--token-file", f.token_file, TN_FILE_IN},
+                               STANDARD_OUTPUT};
+    Loaded l = {0};
     TernSession *session = NULL;
-    code = read_text(&f, &l, &t);
-    if (code == EXIT_OK) code = perplexity(&f, verb, &l, &t, &session);
-    free(t.ids);
+    f.m.known = know_text;
+    f.m.known_user = &f;
+    int code = check_files(verb, files, TN_COUNT(files));
+    if (code == EXIT_OK) code = load_model(verb, &f.m, &l);
+    if (code == EXIT_OK) code = perplexity(&f, verb, &l, &session);
+    free(f.t.ids);
     tern_session_destroy(session);
     unload_model(&l);
     return code;

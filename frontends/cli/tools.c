@@ -1,6 +1,7 @@
 /* tern compile, tern opt, tern eval, tern inspect: the verbs that are one call of the compiler library. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "frontends/cli/cli.h"
 
 #define MB(bytes) ((double)(bytes) / 1e6)
@@ -30,6 +31,7 @@ static void take_text(void *user, const char *what, const char *text, size_t n) 
         printf("; after %s\n", what);
         fwrite(text, 1, n, stdout);
     } else if (o->path && strcmp(o->path, "-") != 0) {
+        fflush(stdout); /* which the path may name */
         o->status = write_file(o->path, text, n, &o->err);
     } else {
         fwrite(text, 1, n, stdout);
@@ -89,11 +91,23 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
     int n_words;
     parse_args(verb, flags, argc, argv, &source.path, 1, &n_words);
     if (threads && !tune.seconds) usage_error(verb, "-t goes with --tune: a blob runs with any number");
-    if (tune.seconds && strcmp(emit, "blob") != 0) usage_error(verb, "--tune goes with --emit blob");
+    bool blob = strcmp(emit, "blob") == 0, code = is_code(emit);
+    bool picture = strcmp(emit, "tir") == 0 || strcmp(emit, "json") == 0 || strcmp(emit, "dot") == 0;
+    if (tune.seconds && !blob) usage_error(verb, "--tune goes with --emit blob");
+    if (!blob && !code && !picture)
+        usage_error(verb, "--emit: '%s', wanted blob, tir, json, dot, llvm, asm or obj", emit);
+    if (blob && !output) usage_error(verb, "-o is wanted");
+    if (weights && !picture && !is_tir(source.path)) usage_error(verb, "--weights goes with a .tir");
+    TnUse kind = blob || strcmp(emit, "obj") == 0 ? TN_FILE_BINARY : TN_FILE_OUT;
+    const TnFileUse files[] = {{"the model", source.path, TN_FILE_IN},
+                               {"--weights", weights, TN_FILE_IN},
+                               {"-o", output ? output : "-", kind},
+                               TUNE_FILE(tune)};
+    if (check_files(verb, files, TN_COUNT(files)) != EXIT_OK) return EXIT_INPUT;
     source.overrides = overrides.v;
     source.n_overrides = overrides.n;
     source.ternary_dense = ternary_dense;
-    if (strcmp(emit, "tir") == 0 || strcmp(emit, "json") == 0 || strcmp(emit, "dot") == 0) {
+    if (picture) {
         TerncPicture p = {.size = sizeof p,
                           .path = source.path,
                           .source = &source,
@@ -104,7 +118,6 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
                           .fold_layers = fold};
         return show_picture(&p, output, false);
     }
-    if (weights && !is_tir(source.path)) usage_error(verb, "--weights goes with a .tir");
     if (is_tir(source.path)) {
         source.tir = source.path;
         source.path = weights;
@@ -112,22 +125,20 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
     o.context = (uint32_t)context;
     if (kvs) o.kvs = parse_kvs(verb, kvs);
     TernError err = {0};
-    if (is_code(emit)) {
-        TextOut code = {.path = output};
-        TernStatus st = ternc()->emit(&source, &o, emit, take_text, &code, &err);
+    if (code) {
+        TextOut out = {.path = output};
+        TernStatus st = ternc()->emit(&source, &o, emit, take_text, &out, &err);
         progress_end();
-        if (st == TERN_OK && (st = code.status) != TERN_OK) err = code.err;
+        if (st == TERN_OK && (st = out.status) != TERN_OK) err = out.err;
         return st == TERN_OK ? EXIT_OK : fail(&err);
     }
-    if (strcmp(emit, "blob") != 0)
-        usage_error(verb, "--emit: '%s', wanted blob, tir, json, dot, llvm, asm or obj", emit);
-    if (!output) usage_error(verb, "-o is wanted");
     set_tuning(verb, &tune, threads, &o);
     TerncReport r;
     TernStatus st = ternc()->compile(&source, &o, output, &r, &err);
     progress_end();
     if (st != TERN_OK) return fail(&err);
-    fprintf(stderr, "%s: %.1f MB for %s\n", output, MB(r.file_bytes), r.levels);
+    const char *name = strcmp(output, "-") == 0 ? "standard output" : output;
+    fprintf(stderr, "%s: %.1f MB for %s\n", name, MB(r.file_bytes), r.levels);
     fprintf(stderr, "  weights %10.1f MB   %6.2f s\n", MB(r.weight_bytes), r.seconds_weights);
     fprintf(stderr, "  code    %10.3f MB   %6.2f s   %u kernels in %u variants, %u different\n",
             MB(r.code_bytes), r.seconds_codegen, r.n_kernels, r.n_variants, r.n_unique);
@@ -137,6 +148,17 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
     fprintf(stderr, "  meta    %10.3f MB\n  total               %8.2f s   peak memory %.0f MB\n",
             MB(r.meta_bytes), r.seconds, MB(tn_os_peak_rss()));
     return EXIT_OK;
+}
+
+/* Whether a file may be a graph as text: it may have any name (only a name that ends in .tir says that it is). */
+static bool is_text(const char *path) {
+    char first;
+    struct stat st;
+    if (!path || is_tir(path)) return true;
+    FILE *f = stat(path, &st) == 0 && S_ISREG(st.st_mode) ? fopen(path, "rb") : NULL;
+    bool text = f && fread(&first, 1, 1, f) == 1 && (unsigned char)first < 0x80 && !is_gguf(path);
+    if (f) fclose(f);
+    return text;
 }
 
 int verb_opt(const Verb *verb, int argc, char **argv) {
@@ -193,6 +215,12 @@ int verb_opt(const Verb *verb, int argc, char **argv) {
     source.n_overrides = overrides.n;
     source.ternary_dense = ternary_dense;
     TernError err = {0};
+    const TnFileUse files[] = {
+        {"the graph", o.path, is_text(o.path) ? TN_FILE_TEXT : TN_FILE_IN},
+        {"-o", out.path, TN_FILE_OUT},
+        {"standard output", !out.path || o.dump_after ? "-" : NULL, TN_FILE_OUT},
+    };
+    if (check_files(verb, files, TN_COUNT(files)) != EXIT_OK) return EXIT_INPUT;
     TernStatus st = ternc()->opt(&o, take_text, &out, &err);
     if (st == TERN_OK && (st = out.status) != TERN_OK) err = out.err;
     return st == TERN_OK ? EXIT_OK : fail(&err);
@@ -214,6 +242,9 @@ int verb_eval(const Verb *verb, int argc, char **argv) {
     o.variant = (uint32_t)variant;
     TernError err = {0};
     TextOut out = {0};
+    const TnFileUse files[] = {
+        {"the graph", o.path, TN_FILE_IN}, {"--weights", o.weights, TN_FILE_IN}, STANDARD_OUTPUT};
+    if (check_files(verb, files, TN_COUNT(files)) != EXIT_OK) return EXIT_INPUT;
     return ternc()->eval(&o, take_text, &out, &err) == TERN_OK ? EXIT_OK : fail(&err);
 }
 
@@ -257,6 +288,13 @@ int verb_inspect(const Verb *verb, int argc, char **argv) {
     };
     int n_words;
     parse_args(verb, flags, argc, argv, &model, 1, &n_words);
+    if ((dot != NULL) + (svg != NULL) + (json != NULL) > 1)
+        usage_error(verb, "one of --dot, --svg and --json at a time");
+    const char *flag = dot ? "--dot" : svg ? "--svg" : "--json", *output = dot ? dot : svg ? svg : json;
+    const TnFileUse files[] = {{"the model", model, TN_FILE_IN},
+                               {"--profile", p.profile, TN_FILE_IN},
+                               {flag, output ? output : "-", TN_FILE_OUT}};
+    if (check_files(verb, files, TN_COUNT(files)) != EXIT_OK) return EXIT_INPUT;
     source.path = model;
     source.overrides = overrides.v;
     source.n_overrides = overrides.n;
@@ -267,8 +305,6 @@ int verb_inspect(const Verb *verb, int argc, char **argv) {
         return show_report(&source, json);
     }
     if (overrides.n || ternary_dense) usage_error(verb, "--override-kv and --ternary-dense go with --report");
-    if ((dot != NULL) + (svg != NULL) + (json != NULL) > 1)
-        usage_error(verb, "one of --dot, --svg and --json at a time");
     if (dot || svg || json) {
         p.path = model;
         p.format = json ? "json" : "dot";
@@ -276,7 +312,7 @@ int verb_inspect(const Verb *verb, int argc, char **argv) {
         p.one_layer = layer >= 0;
         p.layer = (int)layer;
         p.variant = (uint32_t)variant;
-        return show_picture(&p, dot ? dot : svg ? svg : json, svg != NULL);
+        return show_picture(&p, output, svg != NULL);
     }
     if (fold || layer >= 0 || p.profile)
         usage_error(verb, "--fold-layers, --layer and --profile go with --dot or --svg");

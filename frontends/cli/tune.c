@@ -29,9 +29,11 @@ static const char *default_cache(TuneFlags *t) {
     int n = base && *base == '/'   ? snprintf(t->path, sizeof t->path, "%s/tern/tune", base)
             : home && *home == '/' ? snprintf(t->path, sizeof t->path, "%s/.cache/tern/tune", home)
                                    : 0;
-    if (n <= 0 || (size_t)n >= sizeof t->path) return NULL;
-    make_folders(t->path);
-    return t->path;
+    return n <= 0 || (size_t)n >= sizeof t->path ? NULL : t->path;
+}
+
+const char *tuning_cache(TuneFlags *t) {
+    return !t->seconds ? NULL : t->cache ? t->cache : default_cache(t);
 }
 
 void set_tuning(const Verb *verb, TuneFlags *t, int64_t threads, TerncOptions *o) {
@@ -47,7 +49,8 @@ void set_tuning(const Verb *verb, TuneFlags *t, int64_t threads, TerncOptions *o
             usage_error(verb, "--tune: '%s', wanted seconds from 0.1 to 3600", t->seconds);
     }
     if (t->cache && !*t->cache) usage_error(verb, "--tune-cache: '', wanted a file");
-    o->tune_cache = t->cache ? t->cache : default_cache(t);
+    o->tune_cache = tuning_cache(t);
+    if (o->tune_cache == t->path) make_folders(t->path);
     o->tune_write = t->cache != NULL;
     o->tune_threads = (uint32_t)threads;
     o->tune_text = print_lines;

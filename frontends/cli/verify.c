@@ -82,6 +82,15 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
                      .random = random,
                      .seed = f.seed};
     if (f.rows) parse_rows(verb, f.rows, &v.rows_lo, &v.rows_hi);
+    const TnFileUse files[] = {
+        MODEL_FILES(f.m),
+        {"--token-file", f.token_file, TN_FILE_IN},
+        {"-f", f.file, TN_FILE_IN},
+        {"--against", f.against && strcmp(f.against, "ref") != 0 ? f.against : NULL, TN_FILE_IN},
+        {"--reduce", f.reduce, TN_FILE_NAMED},
+        STANDARD_OUTPUT,
+    };
+    if (check_files(verb, files, TN_COUNT(files)) != EXIT_OK) return EXIT_TROUBLE;
     TerncOptions o = {
         .size = sizeof o, .cap = f.m.cpu, .head = f.m.head, .target = f.m.target, .progress = progress_bar};
     TerncSource source = source_of_flags(verb, &f.m, &v.blob);
