@@ -9,6 +9,7 @@ build=$1
 tern=$build/tern
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 model=$root/models/verse-i2_s.gguf
+case ${TMPDIR-} in *[!A-Za-z0-9/._+-]*) export TMPDIR=/tmp ;; esac # flags of several words are cut at blanks here and there
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 checks=0

@@ -3,6 +3,7 @@
 # pkg-config, the installed program finds its libraries, and the libraries show nothing but the public names.
 set -eu
 build=$1
+case ${TMPDIR-} in *[!A-Za-z0-9/._+-]*) export TMPDIR=/tmp ;; esac # the words of pkg-config are cut at blanks
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 cmake --install "$build" --prefix "$dir/usr" >"$dir/log" || { cat "$dir/log"; exit 1; }

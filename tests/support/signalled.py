@@ -6,14 +6,14 @@
 WHEN is one of
     output    its first bytes have come; from then on its output is not read, so that it has to wait for its reader
     full      the same, and it waits
-    handlers  it has a handler for SIGINT, or two seconds are over
+    handlers  it has a handler for SIGINT, or twenty seconds are over
     code      it has mapped code that it made, and used a third of a second of processors since
     writer    it has a nameless or temporary file open for writing
     maps=FILE it has FILE mapped
     child     it has a child that is another program
 With --stop it stands still (SIGSTOP) while signals are sent and files are cut. Several signals come one after the other,
 each when the one before has been taken. Prints how it ended: the exit status, or -N for signal N; "early" if it ended
-before WHEN came, "alive" if it had to be killed after a minute. No times are measured, and none matter.
+before WHEN came, "alive" if it had to be killed after ten minutes. No times are measured, and none matter.
 """
 import argparse
 import fcntl
@@ -60,7 +60,8 @@ p = subprocess.Popen(a.command, stdin=stdin, stdout=write_end, stderr=err, preex
 os.close(write_end)
 os.close(err)
 os.close(stdin)
-deadline = time.monotonic() + 60
+begun = time.monotonic()
+deadline = begun + 600
 proc = "/proc/%d/" % p.pid
 terminal = b""
 since = []
@@ -105,7 +106,7 @@ def there():
         return waiting_bytes() > 0 and status("State") == "S"
     if a.until == "handlers":
         caught = status("SigCgt")
-        return (caught and int(caught, 16) >> number["INT"] - 1 & 1) or time.monotonic() > deadline - 58
+        return (caught and int(caught, 16) >> number["INT"] - 1 & 1) or time.monotonic() > begun + 20
     if a.until == "writer":
         return writes()
     if a.until == "code":

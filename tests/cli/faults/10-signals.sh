@@ -1,12 +1,12 @@
 # Ctrl-C and its kin, and files cut short while they are mapped. Everything waits for what it needs to see, nothing for
 # a time: tests/support/signalled.py.
 # shellcheck shell=bash disable=SC2154,SC2086,SC2034
-signalled="python3 $root/tests/support/signalled.py --out $dir/out --err $dir/err"
+signalled=(python3 "$root/tests/support/signalled.py" --out "$dir/out" --err "$dir/err")
 endless="--override-kv bitnet-b1.58.context_length=int:1000000 -c 60000 -n -1 --ignore-eos --temp 0 -t 1 $how"
 [ $native = no ] && endless="${endless/-c 60000/-c 2000}" # slow enough as it is
 # to FLAGS.. COMMAND..: how it ended in $got, its output in $out and $dir/out, its messages in $err
 to() {
-    got=$($signalled "$@" </dev/null)
+    got=$("${signalled[@]}" "$@" </dev/null)
     out=$(tr -d '\0' <"$dir/out")
     err=$(tr -d '\0' <"$dir/err")
 }
