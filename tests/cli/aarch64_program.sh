@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# The whole program for aarch64, under qemu: what it says is what this machine's says. For `./dev test --all`, which
+# builds it crosswise:
+#   bash tests/cli/aarch64_program.sh BUILD CROSS LIBRARIES
+# BUILD: this machine's build; CROSS: the crosswise one, without LLVM; LIBRARIES: the folder of aarch64's libpcre2, ...
+# Exit 77: skipped, with the reason.
+set -u
+. "$(dirname "$0")/program.sh"
+cross=$2 libraries=$3
+qemu=$(command -v qemu-aarch64-static || command -v qemu-aarch64 || true)
+[ -n "$qemu" ] || { echo "skipped: no qemu-aarch64 (apt install qemu-user-static)"; exit 77; }
+# on CPU WORDS...: its standard output in $out, messages in $err, status in $got
+on() {
+    local cpu=$1
+    shift
+    timeout 300 "$qemu" -cpu "$cpu" -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH="$libraries" "$cross/tern" "$@" \
+        >"$dir/out" 2>"$dir/err" </dev/null
+    got=$?
+    checks=$((checks + 1))
+    unquoted "$dir/err"
+    out=$(<"$dir/out")
+    err=$(<"$dir/err")
+}
+# gives WHAT EXPECTED: the last `on` ended well and printed this
+gives() {
+    if [ "$got" != 0 ]; then no "$1: exit $got: ${err:0:300}"
+    elif [ "$out" != "$2" ]; then no "$1: got '${out:0:300}', expected '${2:0:300}'"
+    else echo "$1: ok"; fi
+}
+model=$root/models/verse-i2_s.gguf
+text=(-p "And the LORD said unto Moses," -n 6 --temp 0 --ignore-eos --print-tokens -t 2)
+
+"$tern" run "$model" --target ref "${text[@]}" >"$dir/want" 2>"$dir/err" || no "run here: $(tail -1 "$dir/err")"
+want=$(<"$dir/want")
+on max --version
+case $out in *"cpu levels: neon-dotprod"*) echo "the level is seen: ok" ;; *) no "--version: exit $got, '$out', expected neon-dotprod" ;; esac
+on cortex-a72 --version
+case $out in *"cpu levels: none"*) echo "no dot product is seen: ok" ;; *) no "--version: exit $got, '$out', expected none" ;; esac
+for cpu in max cortex-a72; do
+    on $cpu run "$model" --target ref "${text[@]}"
+    gives "run --target ref on $cpu" "$want"
+    on $cpu tokenize "$model" -p "In the beginning"
+    gives "tokenize on $cpu" "$("$tern" tokenize "$model" -p "In the beginning" 2>&1)"
+    on $cpu inspect "$model"
+    gives "inspect on $cpu" "$("$tern" inspect "$model" 2>&1)"
+    on $cpu bench "$model" --target ref -p 4 -n 1 -r 1
+    [ "$got" = 0 ] && echo "bench --target ref on $cpu: ok" || no "bench --target ref on $cpu: exit $got: ${err:0:300}"
+done
+# what only a compiler can make: the blob is made here
+if "$tern" --version | grep -q 'no LLVM'; then
+    echo "not run: code for neon-dotprod, which this build without LLVM cannot make"
+elif "$tern" compile "$model" -o "$dir/m.tern" --cpu neon-dotprod 2>"$dir/err"; then
+    on max run "$dir/m.tern" "${text[@]}"
+    gives "run of neon-dotprod code" "$want"
+    on max bench "$dir/m.tern" -p 16 -n 4 -r 1
+    [ "$got" = 0 ] && echo "bench: ok" || no "bench: exit $got: ${err:0:300}"
+    on max inspect "$dir/m.tern"
+    gives "inspect of a blob" "$("$tern" inspect "$dir/m.tern" 2>&1)"
+    on cortex-a72 run "$dir/m.tern" --target ref "${text[@]}"
+    gives "run of a blob --target ref without the dot product" "$want"
+    on cortex-a72 run "$dir/m.tern" "${text[@]}"
+    if [ "$got" != 1 ] || [ -n "$out" ] || [ "$(wc -l <"$dir/err")" != 1 ]; then
+        no "neon-dotprod without the dot product: exit $got, '${err:0:300}', expected one line and 1"
+    else
+        case $err in
+        *neon-dotprod*"--target ref"*) echo "neon-dotprod is refused without the dot product: ok" ;;
+        *) no "neon-dotprod without the dot product: '$err' does not name --target ref" ;;
+        esac
+    fi
+else
+    no "compile for neon-dotprod: $(tail -1 "$dir/err")"
+fi
+finish "aarch64 by $(basename "$cross")"
