@@ -129,8 +129,11 @@ static TernStatus check_target(Compiler *c, const Level *level) {
     const char *want = c->opt->target;
     if (!want || level->number == TN_LEVEL_REF) return TERN_OK;
     const TnTarget *t = tn_target_find(want);
-    for (size_t i = 0; i < level->n; i++)
-        if (level->targets[i] == t) return TERN_OK;
+    for (uint32_t i = 0; i < c->n_variants; i++) {
+        const TnGraph *g = c->variants[i].g;
+        for (uint32_t k = 0; &c->levels[c->variants[i].level_index] == level && k < g->n_kernels; k++)
+            if (g->kernels[k].target && strcmp(g->kernels[k].target, want) == 0) return TERN_OK;
+    }
     const char *why = t->refused ? t->refused(level->name) : NULL;
     return tn_fail(c->err, TERN_ERR_UNSUPPORTED,
                    "compile: target %s can do no kernel of this model on level %s%s%s", want, level->name,
@@ -193,6 +196,7 @@ static TernStatus run_passes(Compiler *c, const TnGraph *model, const TnWeights 
     }
     c->report.n_variants = c->n_variants;
     c->report.seconds_passes = tn_os_seconds() - start;
+    for (uint32_t l = 0; l < c->n_levels; l++) TN_TRY(check_target(c, &c->levels[l]));
     return TERN_OK;
 }
 
@@ -306,7 +310,6 @@ static TernStatus make_code(Compiler *c) {
     for (uint32_t i = 0; i < c->n_variants; i++) TN_TRY(add_jobs(c, &c->variants[i]));
     for (uint32_t i = 0; i < c->n_levels; i++) {
         if (c->levels[i].number == TN_LEVEL_REF) continue;
-        TN_TRY(check_target(c, &c->levels[i]));
         TN_TRY(emit_level(c, &c->levels[i]));
         put_code(c, &c->levels[i]);
     }
@@ -433,7 +436,6 @@ static TernStatus show(Compiler *c, const TnGraph *model, const TnWeights *weigh
         return tn_fail(c->err, TERN_ERR_UNSUPPORTED, "level ref has no code: its kernels are evaluated");
     TN_TRY(run_passes(c, model, weights));
     for (uint32_t i = 0; i < c->n_variants; i++) TN_TRY(add_jobs(c, &c->variants[i]));
-    TN_TRY(check_target(c, level));
     note_jobs(c, level);
     /* one listing: targets that share a level share their show */
     for (size_t i = 1; i < level->n; i++) TN_CHECK(level->targets[i]->show == level->targets[0]->show);

@@ -59,6 +59,9 @@ void tn_tune_print(const TnTuneTable *t, TnBuf *out);
 TernStatus tn_tune_parse(const char *text, size_t n, const char *file, TnTuneTable *t, TernError *err);
 /* The same of a file; one that is not there is empty. */
 TernStatus tn_tune_read(const char *path, TnTuneTable *t, TernError *err);
+/* Refuses a file that is something else than a tuning cache: writing one anew would lose it. One that is faulty further
+ * on, is empty or is not there is fine. */
+TernStatus tn_tune_check(const char *path, TernError *err);
 /* Writes the fresh ones and, as far as it can be read, what is in the file now: another process may have written since.
  * The file is replaced as a whole, and of those who write at the same time one waits for the other; but not for longer
  * than some seconds, nor where files cannot be locked: the last one's choices are then all that is kept. */

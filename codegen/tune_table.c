@@ -227,6 +227,20 @@ TernStatus tn_tune_read(const char *path, TnTuneTable *t, TernError *err) {
     return s;
 }
 
+TernStatus tn_tune_check(const char *path, TernError *err) {
+    TnFile file;
+    TernError unreadable; /* a pipe, say: nothing to lose */
+    if (tn_file_map(path, &file, &unreadable) != TERN_OK) return TERN_OK;
+    TernStatus st = TERN_OK;
+    if (file.size && (file.size < 4 || memcmp(file.data, "tune", 4) != 0))
+        st = tn_fail(err, TERN_ERR_INPUT,
+                     "%s: is no tuning cache, which begins with 'tune 1', and would be lost: expected one, "
+                     "or a new name",
+                     path);
+    tn_file_unmap(&file);
+    return st;
+}
+
 TernStatus tn_tune_write(const char *path, const TnTuneTable *t, TernError *err) {
     TnTuneTable all = {0};
     int lock = tn_os_lock_folder(path, LOCK_SECONDS);

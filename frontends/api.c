@@ -237,7 +237,8 @@ static TernStatus check_files(const TerncSource *source, const TerncOptions *o, 
         {"the output", path, TN_FILE_BINARY},
         {"the tuning cache", cache, o->tune_write ? TN_FILE_CACHE : TN_FILE_CACHE_MAYBE},
     };
-    return tn_files_check(files, TN_COUNT(files), err);
+    TN_TRY(tn_files_check(files, TN_COUNT(files), err));
+    return cache && o->tune_write ? tn_tune_check(cache, err) : TERN_OK;
 }
 
 TernStatus ternc_compile(const TerncSource *source, const TerncOptions *options, const char *path,

@@ -65,7 +65,8 @@ typedef struct TerncOptions {
     double tune_seconds;
     uint32_t tune_threads;  /* that it is tuned for; default: as many as a pool has by default */
     const char *tune_cache; /* a file that keeps what was measured; NULL: none */
-    int tune_write;         /* that it cannot be written is an error; else a line of tune_text */
+    int tune_write; /* that it cannot be written, or is another kind of file, is an error before work; else a line
+                               of tune_text */
     void (*tune_text)(void *user, const char *text, size_t size); /* receives lines; may be NULL */
     /* compile and load: called once, when all is known of the model and nothing of it has been compiled, for a caller to
      * refuse by a nonzero value what would not fit it. Of info the sizes in bytes are 0; vocab is the vocabulary image
@@ -215,8 +216,9 @@ typedef struct TerncVerify {
      * evaluated, and the values that match are compared. If one of the two is compiled, its code is held against
      * the evaluator and its results against the other's graph. */
     const char *against;
-    int bisect;         /* also look for the pass that changes a result; not of a blob */
-    const char *reduce; /* a file: what differs, made a graph of a few ops with random weights; may be NULL */
+    int bisect; /* also look for the pass that changes a result; not of a blob */
+    const char *
+        reduce; /* a file, none of those read: what differs, made a graph of a few ops with random weights; may be NULL */
     /* No tokens: the source's graph, which then may be any text, is compiled and run on random inputs. */
     int random;
     uint64_t seed;             /* of the inputs; 0: 1 and 2 */

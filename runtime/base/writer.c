@@ -132,6 +132,26 @@ static TernStatus check_lengths(const char *path, const char *name, TernError *e
     return TERN_OK;
 }
 
+/* What a rename over the target would run into, said before there is anything to rename; errno is the reason. */
+static bool can_replace(const TnWriter *w, const struct stat *target) {
+    struct stat folder;
+    uid_t me = geteuid();
+    bool sticky = fstat(w->folder, &folder) == 0 && (folder.st_mode & S_ISVTX);
+    if (sticky && me != 0 && me != target->st_uid && me != folder.st_uid) {
+        errno = EPERM;
+        return false;
+    }
+#ifdef STATX_ATTR_MOUNT_ROOT
+    struct statx x;
+    if (statx(w->folder, w->name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &x) == 0 &&
+        (x.stx_attributes & STATX_ATTR_MOUNT_ROOT)) { /* a file that a container was given */
+        errno = EBUSY;
+        return false;
+    }
+#endif
+    return true;
+}
+
 TernStatus tn_writer_open(const char *path, TnWriter *out, TernError *err) {
     struct stat st;
     int standard = tn_os_standard(path);
@@ -140,6 +160,7 @@ TernStatus tn_writer_open(const char *path, TnWriter *out, TernError *err) {
     out->path = format("%s", strcmp(path, "-") == 0 ? "standard output" : path, 0);
     if (standard >= 0) return open_standard(standard, out, err);
     bool exists = stat(path, &st) == 0;
+    if (!exists && errno == ELOOP) return fail(out, "write", err);
     if (exists && S_ISDIR(st.st_mode)) {
         TernStatus s = tn_fail(err, TERN_ERR_INPUT, "%s: is a directory, wanted a file to write", path);
         tn_writer_abort(out);
@@ -156,6 +177,7 @@ TernStatus tn_writer_open(const char *path, TnWriter *out, TernError *err) {
     TernStatus opened = open_folder(out, target, err);
     free(target);
     TN_TRY(opened);
+    if (exists && !can_replace(out, &st)) return fail(out, "replace", err);
     if (access("/proc/self/fd", X_OK) == 0)
         out->fd = openat(out->folder, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
     if (out->fd < 0) {

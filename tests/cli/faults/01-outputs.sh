@@ -117,6 +117,12 @@ if "$dir/exe" --version >/dev/null 2>&1; then
     works "it still runs" "" "$dir/exe" --version
 fi
 
+# a cache that is none would be written anew: another file is not lost for it
+for file in text ids a.tir m.tern p.json m.gguf; do
+    clash "--tune-cache that is another file, $file" "$file: is no tuning cache" 1 "$tern" compile "$model" --cpu ref --tune=0.1 --tune-cache "$dir/$file" -o "$dir/o.tern"
+done
+: >"$dir/empty" && works "--tune-cache that is empty" "" "$tern" compile "$model" --cpu ref --tune=0.1 --tune-cache "$dir/empty" -o "$dir/o.tern"
+
 # what may be: an edited text replaces itself, whole; equal inputs; outputs beside inputs
 works "opt a.tir -o a.tir" "" "$tern" opt "$dir/a.tir" --passes=dce -o "$dir/a.tir"
 works "and the result is read again" "" "$tern" opt "$dir/a.tir" --passes= -o "$dir/b.tir"

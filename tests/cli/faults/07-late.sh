@@ -47,6 +47,9 @@ late() {
     esac
 }
 mkdir folder folder.json folder.tir folder.trace
+ln -s loop loop && for e in .json .tir .trace; do ln -s loop$e loop$e; done
+mounted=no # a file that is a mount of its own, as containers are given them
+if [ "$(id -u)" = 0 ] && command -v unshare >/dev/null && unshare -m true 2>/dev/null; then mounted=yes; fi
 mkdir locked && chmod 555 locked
 for line in "${outputs[@]}"; do
     IFS='|' read -r what words ending <<<"$line"
@@ -57,6 +60,7 @@ for line in "${outputs[@]}"; do
     late "$what: a folder that is not there" $no 'nosuch' "$words" "nosuch/sub/x$ending"
     late "$what: a file for a folder" $no 'text.*(not a folder|not a directory|Not a directory)' "$words" "text/x$ending"
     late "$what: a folder for a file" $no 'folder.*is a (folder|directory)' "$words" "folder$ending"
+    late "$what: a link that ends nowhere" $no 'loop.*Too many levels' "$words" "loop$ending"
     [ -n "$ending" ] || late "$what: an empty name" 2 'empty|expected a file' "$words" ""
     if [ -d /proc/self ] && [ ! -w /proc/self/fdinfo/x ]; then
         late "$what: a folder that takes no files" $no '/proc/x' "$words" "/proc/x$ending"
@@ -67,6 +71,16 @@ done
 chmod 755 locked
 late "run --profile: an empty name" 2 'ends in' "run cut.gguf -p a --profile=" ""
 same "nothing is left behind" "$(ls -A | grep -E 'tmp-|^x|^n' )" ""
+
+if [ $mounted = yes ]; then
+    printf 'tune 1\n' >mine && printf 'tune 1\n' >other
+    refused "-o is a mount" 1 'mine: cannot replace: Device or resource busy' \
+        unshare -m bash -c 'mount --bind other mine && "$@" -o mine' bash "$tern" compile cut.gguf --cpu ref
+    refused "--tune-cache is a mount" 1 'mine: cannot replace: Device or resource busy' \
+        unshare -m bash -c 'mount --bind other mine && "$@" --tune-cache mine' bash "$tern" compile cut.gguf --cpu ref -o x --tune=0.1
+else
+    echo "skipped: no mount can be made here"
+fi
 
 # a name of 255 bytes is a name
 name=$(printf 'n%.0s' $(seq 251)).tir
@@ -168,6 +182,10 @@ refused "verify: more tokens than positions" 2 '1101 tokens, but the model has 1
 refused "bench: more positions than the model" 1 'needs 1025 positions, but the model has 1024' "$tern" bench late.tir $how -p 1025 -n 0 -r 1 --read-mib 0
 refused "bench: a second test that does not fit" 1 'needs 1030 positions, but the model has 1024' "$tern" bench late.tir $how -p 8,1030 -n 0 -r 1 --read-mib 0
 refused "bench: more sequences than rows" 1 'sequences together' "$tern" bench late.tir $how -p 0 -n 1 -b 513 -r 1 --read-mib 0
+if [ $native = yes ]; then # before anything is tuned
+    refused "compile: a target that can do nothing" 1 'not in this build|can do no kernel|has no level' \
+        "$tern" compile late.tir --target xsmm --cpu neon-dotprod --tune=60 --tune-cache cache -o x
+fi
 $edit "$model" novocab.gguf -tokenizer.ggml.model -tokenizer.ggml.tokens -tokenizer.ggml.merges -tokenizer.ggml.token_type 2>/dev/null
 if [ -s novocab.gguf ] && "$tern" inspect novocab.gguf >/dev/null 2>&1 && "$tern" opt novocab.gguf --passes= -o /dev/null 2>/dev/null; then
     refused "run -p: no tokenizer" 1 'no tokenizer' "$tern" run late.tir --weights novocab.gguf $how -p a -n 1
