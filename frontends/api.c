@@ -76,6 +76,10 @@ static uint32_t rank_of(const char *level) {
     return i;
 }
 
+bool tn_level_known(const char *level) {
+    return rank_of(level) < TN_COUNT(rising);
+}
+
 /* A cap is a level that this machine runs, or one above it; for the evaluator, any. */
 static TernStatus check_cap(const char *cap, bool ref, TernError *err) {
     const char *here = tern_cpu_levels();
@@ -189,6 +193,9 @@ static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOpt
                        o->target, tn_target_names());
     TN_TRY(tn_source_open(source, false, &c->gg, err));
     TN_TRY(tn_source_graph(source, c->gg, &c->graph, &facts, &c->settings, err));
+    if (co.head != TN_ENC_COUNT) /* another than the file's, which the description ends in */
+        facts.desc =
+            tn_sprintf(&c->arena, "%.*s %s head", (int)strcspn(facts.desc, ",") + 1, facts.desc, o->head);
     co.settings = &c->settings;
     if (o->context > facts.n_context)
         return tn_fail(err, TERN_ERR_INPUT, "-c: %u positions, but the model has %u", o->context,

@@ -2,6 +2,12 @@
 #include "frontends/graphs.h"
 #include "ir/show.h"
 
+static bool needs_weights(const TnGraph *g) {
+    for (TnRef r = 0; r < g->n; r++)
+        if (g->nodes[r].op == TN_OP_gguf) return true;
+    return false;
+}
+
 TernStatus ternc_eval(const TerncEval *eval, TerncTextFn *text, void *user, TernError *err) {
     TnGraphs s;
     TnGguf *file = NULL;
@@ -13,6 +19,8 @@ TernStatus ternc_eval(const TerncEval *eval, TerncTextFn *text, void *user, Tern
     if (eval->variant >= s.n)
         st = tn_fail(err, TERN_ERR_INPUT, "--variant: %u, but %s has graphs 0 to %u", eval->variant, s.path,
                      s.n - 1);
+    if (st == TERN_OK && eval->weights && !needs_weights(s.g[eval->variant]))
+        st = tn_fail(err, TERN_ERR_INPUT, "--weights: no node of %s takes a tensor from a file", s.path);
     if (st == TERN_OK && eval->weights) {
         TerncSource source = {.size = sizeof source, .path = eval->weights};
         st = tn_source_open(&source, false, &file, err);

@@ -136,7 +136,54 @@ static TernStatus check_lists(const TerncOpt *o, TernError *err) {
     return st;
 }
 
-static TernStatus run(Opt *s, TnGraph *g, const TnGguf *from, TernError *err) {
+/* Whether a pass of the list is one that chooses a variant, or is called so. */
+static bool runs(const char *list, const char *name) {
+    bool found = false;
+    for (uint32_t i = 0; i < tn_n_passes; i++)
+        if (name ? strcmp(tn_passes[i].name, name) == 0 : tn_passes[i].variant)
+            found |= listed(list, tn_passes[i].name);
+    return found;
+}
+
+/* What is asked of a variant has effect where a pass takes it. A graph that has it already keeps its own. */
+static TernStatus check_variant(const TerncOpt *o, const TnGraph *g, bool fresh, TernError *err) {
+    const char *level = o->level && *o->level ? o->level : NULL;
+    if (level && strcmp(level, "ref") != 0 && !tn_level_known(level))
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "level: got '%s', expected avx2, avx512-vnni, amx, neon-dotprod or ref", level);
+    if (level && (g->level ? strcmp(g->level, level) != 0 : !fresh))
+        return tn_fail(err, TERN_ERR_INPUT, "level: got '%s', but %s%s", level,
+                       g->level ? "the graph is for " : "no pass of the list takes it",
+                       g->level ? g->level : "");
+    if (o->kv && (g->kv ? (int)g->kv != (int)o->kv : !fresh))
+        return tn_fail(err, TERN_ERR_INPUT, "kv: got %s, but %s%s", tn_kv_names[o->kv],
+                       g->kv ? "the graph is for " : "no pass of the list takes it",
+                       g->kv ? tn_kv_names[g->kv] : "");
+    long long lo = o->rows_lo, hi = o->rows_hi ? o->rows_hi : o->rows_lo;
+    if (lo && g->rows_lo && (g->rows_lo != lo || g->rows_hi != hi))
+        return tn_fail(err, TERN_ERR_INPUT, "rows: got %lld..%lld, but the graph is for %lld..%lld", lo, hi,
+                       (long long)g->rows_lo, (long long)g->rows_hi);
+    if (lo && !g->rows_lo && !fresh)
+        return tn_fail(err, TERN_ERR_INPUT, "rows: got %lld..%lld, but no pass of the list takes it", lo, hi);
+    return TERN_OK;
+}
+
+static TernStatus check_use(const TerncOpt *o, const TnGraph *g, const char *list, bool by_fit,
+                            TernError *err) {
+    TnEnc head;
+    if (!by_fit) TN_TRY(check_variant(o, g, runs(list, NULL), err));
+    TN_TRY(tn_head_parse(o->head, &head, err));
+    const char *taker = head != TN_ENC_COUNT && tn_encs[head].kind == TN_SCREEN ? "screen" : "layout";
+    if (head != TN_ENC_COUNT && !runs(list, taker))
+        return tn_fail(err, TERN_ERR_INPUT, "head: got '%s', but pass %s, which takes it, does not run",
+                       o->head, taker);
+    if (o->effort && g->stage == TN_STAGE_PLANNED)
+        return tn_fail(err, TERN_ERR_INPUT, "-%s: no pass is left for a planned graph", o->effort);
+    if (o->times && !*list) return tn_fail(err, TERN_ERR_INPUT, "no pass runs whose time could be told");
+    return TERN_OK;
+}
+
+static TernStatus run(Opt *s, TnGraph *g, const TnGguf *from, bool by_fit, TernError *err) {
     const TerncOpt *o = s->o;
     const char *best = tern_cpu_levels();
     char level[32];
@@ -160,13 +207,15 @@ static TernStatus run(Opt *s, TnGraph *g, const TnGguf *from, TernError *err) {
     targets[ctx.n_targets++] = &tn_target_ref.desc;
     TN_TRY(tn_head_parse(o->head, &ctx.head, err));
     TN_TRY(check_lists(o, err));
+    const char *list = o->passes ? o->passes : default_passes(g->stage, o->effort);
+    TN_TRY(check_use(o, g, list, by_fit, err));
     TnWeights weights = tn_gguf_weights(from);
     ctx.weights = &weights;
     /* the passes see the level's name for as long as the graph lives */
     ctx.level = tn_strdup(&g->arena, level);
     if (o->dump_after) print_one(g, &s->before);
     if (o->verify_each) read_back(s, "input", g);
-    TN_TRY(tn_passes_run(g, o->passes ? o->passes : default_passes(g->stage, o->effort), &ctx, err));
+    TN_TRY(tn_passes_run(g, list, &ctx, err));
     if (!o->ranges) {
         send_graph(s, "result", g);
         return TERN_OK;
@@ -185,7 +234,8 @@ TernStatus ternc_opt(const TerncOpt *opt, TerncTextFn *text, void *user, TernErr
     uint32_t i;
     TN_TRY(tn_graphs_open(opt->path, opt->source, text, user, &graphs, err));
     TernStatus st = choose(opt, &graphs, &i, err);
-    if (st == TERN_OK) st = run(&s, graphs.g[i], graphs.gguf, err);
+    bool by_fit = graphs.kind == TN_GRAPHS_BLOB && !opt->variant;
+    if (st == TERN_OK) st = run(&s, graphs.g[i], graphs.gguf, by_fit, err);
     tn_buf_free(&s.before);
     tn_graphs_close(&graphs);
     return st;

@@ -5,6 +5,7 @@
 #include "frontends/graphs.h"
 #include "ir/dot.h"
 #include "ir/internal.h"
+#include "ir/place.h"
 
 static TernStatus check_variant(const TerncPicture *p, const char *path, size_t n, TernError *err) {
     if (p->variant < n || strcmp(p->format, "dot") != 0) return TERN_OK;
@@ -111,6 +112,19 @@ static TernStatus read_profile(const char *path, TnGraph *g, const TnWeights *we
                    g->n_kernels ? g->kernels[0].name : "(none: the graph is not fused)");
 }
 
+static TernStatus check_layer(const TnGraph *g, const char *path, int layer, TernError *err) {
+    TnArena arena = {0};
+    const TnPlace *places = tn_places(g, &arena);
+    int most = -1;
+    for (TnRef r = 0; r < g->n; r++)
+        if (places[r].layer != TN_PLACE_HEAD && (int)places[r].layer > most) most = (int)places[r].layer;
+    tn_arena_free(&arena);
+    if (layer >= 0 && layer <= most) return TERN_OK;
+    if (most < 0)
+        return tn_fail(err, TERN_ERR_INPUT, "%s: there is no layer %d: no name says one", path, layer);
+    return tn_fail(err, TERN_ERR_INPUT, "%s: there is no layer %d, they are 0 to %d", path, layer, most);
+}
+
 static TernStatus draw(const TerncPicture *p, const TnGraphs *s, TnBuf *out, TernError *err) {
     TN_TRY(check_variant(p, s->path, s->n, err));
     TnGraph *g = s->g[p->variant];
@@ -119,6 +133,11 @@ static TernStatus draw(const TerncPicture *p, const TnGraphs *s, TnBuf *out, Ter
     TnWeights weights = tn_gguf_weights(s->gguf);
     if (p->profile) TN_TRY(read_profile(p->profile, g, &weights, &ms, err));
     o.kernel_ms = ms;
+    TernStatus st = p->one_layer ? check_layer(g, s->path, p->layer, err) : TERN_OK;
+    if (st != TERN_OK) {
+        free(ms);
+        return st;
+    }
     tn_dot(g, &o, out);
     free(ms);
     return TERN_OK;

@@ -14,6 +14,8 @@ extern const unsigned char tn_embedded_model_end[];
 TernStatus tn_source_open(const TerncSource *source, bool vocab_only, TnGguf **out, TernError *err);
 /* "" or NULL: lossless (TN_ENC_COUNT). */
 TernStatus tn_head_parse(const char *head, TnEnc *out, TernError *err);
+/* Whether it is the name of a feature level. */
+bool tn_level_known(const char *level);
 /* Splits a comma list in place of a copy in the arena; empty items are refused. */
 TernStatus tn_list_split(TnArena *arena, const char *what, const char *list, const char ***out,
                          uint32_t *out_n, TernError *err);

@@ -286,6 +286,10 @@ static TernStatus on_random(Verify *s, TernError *err) {
             TN_TRY(tn_source_open(s->source, false, &s->file, err));
             TN_TRY(tn_gguf_overrides_read(s->file, err));
         }
+        const TerncSource *from = s->source;
+        if (!stored && (from->path || from->n_overrides || from->ternary_dense))
+            return tn_fail(err, TERN_ERR_INPUT,
+                           "%s: no node takes a tensor from a file: --weights has no effect", from->tir);
         s->weights = tn_gguf_weights(s->file);
     } else {
         TN_TRY(open_source(s, err));

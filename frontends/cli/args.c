@@ -1,11 +1,10 @@
 /* Flags from a table: --name value, --name=value, -x value. The help is the same table. */
-#include <errno.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/cli/cli.h"
 #include "runtime/base/excerpt.h"
+#include "runtime/base/nearest.h"
 
 void usage_error(const Verb *verb, const char *fmt, ...) {
     va_list ap;
@@ -57,20 +56,7 @@ int fail_text(const char *fmt, ...) {
     return fail(&err);
 }
 
-static void help(const Verb *verb, const Flag *flags) {
-    printf("usage: tern %s %s [flags]\n%s\n\n", verb->name, verb->usage, verb->summary);
-    for (const Flag *f = flags; f->names; f++) {
-        char left[80];
-        snprintf(left, sizeof left, f->kind == FLAG_OPT ? "%s[=%s]" : "%s %s", f->names,
-                 f->arg ? f->arg : "");
-        printf("  %-32s %s\n", left, f->help);
-    }
-    printf("  %-32s %s\n", "--help", "this");
-    exit(EXIT_OK);
-}
-
-/* Does `word` (n bytes) stand among the names? */
-static bool named(const char *names, const char *word, size_t n) {
+bool flag_named(const char *names, const char *word, size_t n) {
     for (const char *p = names; *p;) {
         size_t len = strcspn(p, " ");
         if (len == n && memcmp(p, word, n) == 0) return true;
@@ -80,15 +66,86 @@ static bool named(const char *names, const char *word, size_t n) {
     return false;
 }
 
+/* ---- What was given */
+
+enum { FLAGS_MOST = 64 };
+static struct Given {
+    const Flag *flag;
+    const char *name, *value; /* as typed; value NULL for a FLAG_BOOL */
+} given[FLAGS_MOST];
+static uint32_t n_given;
+static TnArena typed; /* names of flags, as long as the program lives */
+
+static struct Given *find_given(const void *out) {
+    for (uint32_t i = 0; i < n_given; i++)
+        if (given[i].flag->out == out) return &given[i];
+    return NULL;
+}
+
+const char *flag_given(const void *out) {
+    const struct Given *g = find_given(out);
+    return g ? g->name : NULL;
+}
+
+void only_with(const Verb *verb, const void *out, bool with, const char *what) {
+    const char *name = flag_given(out);
+    if (name && !with) usage_error(verb, "%s goes with %s", name, what);
+}
+
+/* A flag of one value has one: of two, neither is certain to be the one meant. */
+static void note_given(const Verb *verb, const Flag *f, const char *name, const char *value) {
+    struct Given *g = find_given(f->out);
+    if (g && value && f->kind != FLAG_LIST && strcmp(g->value, value) != 0)
+        usage_error(verb, "%s: got '%s' and then '%s', expected one value", name, g->value, value);
+    if (!g && n_given < FLAGS_MOST) given[n_given++] = (struct Given){f, name, value};
+}
+
+static TnBuf notes;
+
+void note(const char *fmt, ...) {
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    tn_buf_printf(&notes, "tern: %s\n", text);
+}
+
+void notes_print(void) {
+    if (notes.len) fwrite(notes.data, 1, notes.len, stderr);
+    tn_buf_free(&notes);
+}
+
+/* ---- The help */
+
+/* A table's flag of the same name as one before it stands for the verbs that have no flag of their own. */
+static bool hidden(const Flag *flags, const Flag *f) {
+    for (const Flag *a = flags; a < f; a++)
+        if (flag_named(a->names, f->names, strcspn(f->names, " "))) return true;
+    return false;
+}
+
+static void help(const Verb *verb, const Flag *flags) {
+    printf("usage: tern %s %s [flags]\n%s\n\n", verb->name, verb->usage, verb->summary);
+    for (const Flag *f = flags; f->names; f++) {
+        if (hidden(flags, f)) continue;
+        char left[80];
+        snprintf(left, sizeof left, f->kind == FLAG_OPT ? "%s[=%s]" : "%s %s", f->names,
+                 f->arg ? f->arg : "");
+        printf("  %-32s %s\n", left, f->help);
+    }
+    printf("  %-32s %s\n", "--help", "this");
+    exit(close_output(verb, EXIT_OK));
+}
+
 static void set(const Verb *verb, const Flag *f, const char *name, const char *value) {
-    char *end = NULL;
-    errno = 0;
     switch (f->kind) {
     case FLAG_BOOL:
         *(bool *)f->out = true;
         return;
     case FLAG_OPT:
     case FLAG_STR:
+    case FLAG_TEXT:
         *(const char **)f->out = value;
         return;
     case FLAG_LIST: {
@@ -98,22 +155,29 @@ static void set(const Verb *verb, const Flag *f, const char *name, const char *v
         return;
     }
     case FLAG_INT: {
-        long long v = strtoll(value, &end, 10);
-        if (end == value || *end || errno || (double)v < f->lo || (double)v > f->hi)
+        int64_t v;
+        if (!read_whole(value, (int64_t)f->lo, (int64_t)f->hi, &v))
             usage_error(verb, "%s: '%s', wanted a whole number from %.0f to %.0f", name, value, f->lo, f->hi);
         *(int64_t *)f->out = v;
         return;
     }
     case FLAG_U64: {
-        unsigned long long v = strtoull(value, &end, 10);
-        if (end == value || *end || errno || *value == '-')
-            usage_error(verb, "%s: '%s', wanted a whole number", name, value);
+        uint64_t v;
+        if (!read_u64(value, &v)) usage_error(verb, "%s: '%s', wanted a whole number", name, value);
+        *(uint64_t *)f->out = v;
+        return;
+    }
+    case FLAG_SEED: {
+        uint64_t v = TERN_SEED_RANDOM; /* -1 is llama.cpp's word for it */
+        if (strcmp(value, "-1") != 0 && (!read_u64(value, &v) || v == TERN_SEED_RANDOM))
+            usage_error(verb, "%s: got '%s', expected 0 to 18446744073709551614, or -1 for a random one",
+                        name, value);
         *(uint64_t *)f->out = v;
         return;
     }
     case FLAG_FLOAT: {
-        double v = strtod(value, &end);
-        if (end == value || *end || !(v >= f->lo && v <= f->hi))
+        double v;
+        if (!read_number(value, f->lo, f->hi, &v))
             usage_error(verb, "%s: '%s', wanted a number from %g to %g", name, value, f->lo, f->hi);
         *(float *)f->out = (float)v;
         return;
@@ -121,22 +185,51 @@ static void set(const Verb *verb, const Flag *f, const char *name, const char *v
     }
 }
 
+/* A word that is no flag: one of llama.cpp's, or a slip, or nothing that we know. */
+_Noreturn static void unknown_flag(const Verb *verb, const Flag *flags, const char *word, size_t len) {
+    TnBuf text = {0};
+    if (foreign_flag(flags, word, len, &text)) usage_error(verb, "'%.*s': %s", (int)len, word, text.data);
+    TnNearest near = {.word = word, .len = len};
+    for (const Flag *f = flags; f->names; f++)
+        for (const char *p = f->names; *p; p += *p == ' ') {
+            size_t n = strcspn(p, " ");
+            tn_nearest_try(&near, p, n);
+            p += n;
+        }
+    if (near.best)
+        usage_error(verb, "unknown flag '%.*s', did you mean %.*s?", (int)len, word, (int)near.best_len,
+                    near.best);
+    usage_error(verb, "unknown flag '%s'", word);
+}
+
+/* A word fills the same place as a flag may, such as -m. */
+static void take_word(const Verb *verb, const Flag *flags, const char *word, const char **place) {
+    if (!*word) usage_error(verb, "got '', expected %s", verb->usage);
+    for (const Flag *f = flags; f->names; f++)
+        if (f->out == (void *)place) {
+            const struct Given *g = find_given(place);
+            note_given(verb, f, g ? g->name : word, word);
+        }
+    *place = word;
+}
+
 void parse_args(const Verb *verb, const Flag *flags, int argc, char **argv, const char **positional,
                 int max_positional, int *n) {
     *n = 0;
+    n_given = 0;
     for (int i = 0; i < argc; i++) {
         const char *word = argv[i];
         if (word[0] != '-' || word[1] == 0) {
             if (*n == max_positional) usage_error(verb, "unexpected word '%s'", word);
-            positional[(*n)++] = word;
+            take_word(verb, flags, word, &positional[(*n)++]);
             continue;
         }
         if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) help(verb, flags);
         const char *eq = word[1] == '-' ? strchr(word, '=') : NULL;
         size_t len = eq ? (size_t)(eq - word) : strlen(word);
         const Flag *f = flags;
-        while (f->names && !named(f->names, word, len)) f++;
-        if (!f->names) usage_error(verb, "unknown flag '%s'", word);
+        while (f->names && !flag_named(f->names, word, len)) f++;
+        if (!f->names) unknown_flag(verb, flags, word, len);
         const char *value = eq ? eq + 1 : NULL;
         if (f->kind == FLAG_BOOL) {
             if (value) usage_error(verb, "%.*s takes no value", (int)len, word);
@@ -146,22 +239,10 @@ void parse_args(const Verb *verb, const Flag *flags, int argc, char **argv, cons
             if (i + 1 == argc) usage_error(verb, "%s wants %s", word, f->arg);
             value = argv[++i];
         }
-        char name[64];
-        snprintf(name, sizeof name, "%.*s", (int)len, word);
+        char *name = tn_strndup(&typed, word, len);
+        bool words = f->kind == FLAG_STR || f->kind == FLAG_OPT || f->kind == FLAG_LIST;
+        if (words && !*value) usage_error(verb, "%s: got '', expected %s", name, f->arg);
+        note_given(verb, f, name, value);
         set(verb, f, name, value);
-    }
-}
-
-uint32_t parse_counts(const Verb *verb, const char *flag, const char *list, uint32_t *out) {
-    uint32_t n = 0;
-    for (const char *p = list;;) {
-        char *end;
-        errno = 0;
-        long v = strtol(p, &end, 10);
-        if (end == p || v < 0 || v > 1 << 24 || errno || (*end && *end != ',') || n == 64)
-            usage_error(verb, "%s: '%s', wanted a comma list of whole numbers", flag, list);
-        out[n++] = (uint32_t)v;
-        if (!*end) return n;
-        p = end + 1;
     }
 }

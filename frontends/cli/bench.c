@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 typedef struct Bench {
     Loaded l;
@@ -165,6 +166,12 @@ static void add(Bench *bench, BenchRow b) {
     bench->rows[bench->n++] = b;
 }
 
+static bool any(const uint32_t *v, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++)
+        if (v[i]) return true;
+    return false;
+}
+
 /* "P,N" */
 static void parse_pair(const Verb *verb, const char *text, uint32_t out[2]) {
     uint32_t pair[64];
@@ -206,6 +213,12 @@ static int run_all(Bench *bench, const uint32_t *threads, uint32_t n_threads) {
     return EXIT_OK;
 }
 
+/* Of the model's file; 0 where there is none, or where it holds the graph alone. */
+static uint64_t file_bytes(const char *path) {
+    struct stat st;
+    return path && !is_tir(path) && stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
 int verb_bench(const Verb *verb, int argc, char **argv) {
     ModelFlags m = {0};
     Bench bench = {.repeats = 5, .read_mib = -1};
@@ -231,6 +244,7 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
         HUGE_FLAG(m),
         TUNE_FLAGS(m.tune),
         MODEL_FLAGS(m),
+        NO_CHECK_FLAG(m),
         FLAG_END,
     };
     int n_words;
@@ -246,6 +260,15 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
     for (uint32_t i = 0; i < pairs.n; i++) parse_pair(verb, pairs.v[i], pg[i]);
     for (uint32_t i = 0; i < n_t; i++)
         if (t[i] < 1 || t[i] > 1024) usage_error(verb, "-t: %u, wanted 1 to 1024", t[i]);
+    if (threads) {
+        uint32_t most = 1;
+        for (uint32_t i = 0; i < n_t; i++) most = t[i] > most ? t[i] : most;
+        check_threads(verb, flag_given(&threads), most);
+        note_idle_threads(verb, &m, flag_given(&threads));
+    }
+    bool prefills = any(pp, n_pp), decodes = any(tg, n_tg) || pairs.n;
+    if (!prefills && !decodes) usage_error(verb, "-p %s, -n %s: no test is left", prompts, gens);
+    only_with(verb, &batches, decodes, "-n or -pg: prompts alone are of one sequence");
     for (uint32_t i = 0; i < n_b; i++)
         if (batch[i] < 1 || batch[i] > 65536) usage_error(verb, "-b: %u, wanted 1 to 65536", batch[i]);
     if (bench.read_mib < 0) {
@@ -289,6 +312,7 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
     for (uint32_t i = 0; i < bench.n && code == EXIT_OK; i++)
         snprintf(bench.rows[i].backend, sizeof bench.rows[i].backend, "%s", bench.l.info.level);
     if (code == EXIT_OK) report_quota(threads != NULL);
+    if (code == EXIT_OK) notes_print();
     if (code == EXIT_OK) code = run_all(&bench, t, n_t);
     progress_end();
     if (code == EXIT_OK) report_huge(&m, &bench.l);
@@ -296,8 +320,14 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
     if (code == EXIT_OK && bench_floors(&bench.l, bench.kv, bench.rows, bench.n, &err) != TERN_OK)
         code = fail(&err);
     static const char *const kv_names[] = {"", "f16", "f32", "i8"};
-    BenchTable table = {&bench.l, kv_names[bench.kv], bench.rows, bench.n, bench.machines,
-                        n_t,      bench.repeats};
+    BenchTable table = {.model = &bench.l,
+                        .file_bytes = file_bytes(m.model),
+                        .kv = kv_names[bench.kv],
+                        .rows = bench.rows,
+                        .n = bench.n,
+                        .machines = bench.machines,
+                        .n_machines = n_t,
+                        .repeats = bench.repeats};
     if (code == EXIT_OK) print(&table);
     if (code == EXIT_OK) code = profile_finish(bench.profile, &bench.l);
     profile_destroy(bench.profile);

@@ -36,6 +36,8 @@ TernStatus bench_floors(Loaded *l, TernKv kv, BenchRow *rows, uint32_t n, TernEr
 
 typedef struct BenchTable {
     const Loaded *model;
+    uint64_t
+        file_bytes; /* of the model file; 0: it has none, and the size is that of the weights in memory */
     const char *kv;
     const BenchRow *rows;
     uint32_t n;

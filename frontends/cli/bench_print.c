@@ -3,9 +3,14 @@
 #include <string.h>
 #include "frontends/cli/bench.h"
 
-static void model_columns(const Loaded *l, char *name, size_t n, double *gib, double *params_b) {
+static uint64_t size_of(const BenchTable *t) {
+    return t->file_bytes ? t->file_bytes : t->model->info.weight_bytes;
+}
+
+static void model_columns(const BenchTable *t, char *name, size_t n, double *gib, double *params_b) {
+    const Loaded *l = t->model;
     snprintf(name, n, "%s %s", l->info.arch, l->info.desc);
-    *gib = (double)l->info.weight_bytes / (1 << 30);
+    *gib = (double)size_of(t) / (1 << 30);
     *params_b = (double)l->info.n_params / 1e9;
 }
 
@@ -21,7 +26,7 @@ static void print_md(const BenchTable *t) {
     const Loaded *l = t->model;
     char name[128];
     double gib, params;
-    model_columns(l, name, sizeof name, &gib, &params);
+    model_columns(t, name, sizeof name, &gib, &params);
     int w = (int)strlen(name) > 24 ? (int)strlen(name) : 24;
     printf("| %-*s | %10s | %10s | %-16s | %7s | %18s | %18s | %10s |\n", w, "model", "size", "params",
            "backend", "threads", "test", "t/s", "floor");
@@ -41,7 +46,8 @@ static void print_md(const BenchTable *t) {
         printf("| %-*s | %10s | %10s | %-16s | %7u | %18s | %19s | %10s |\n", w, name, size, count,
                b->backend, b->threads, b->test, speed, share);
     }
-    printf("\nt/s: median ± standard deviation of %lld\n", (long long)t->repeats);
+    printf("\nsize: of the %s\n", t->file_bytes ? "file" : "weights in memory");
+    printf("t/s: median ± standard deviation of %lld\n", (long long)t->repeats);
     for (uint32_t i = 0; i < t->n_machines; i++) print_machine(&t->machines[i], l->info.level);
     printf("build: tern %s\n", tern_version());
 }
@@ -50,16 +56,17 @@ static void print_csv(const BenchTable *t) {
     const Loaded *l = t->model;
     printf(
         "model,arch,size,params,backend,n_threads,type_kv,test,n_prompt,n_gen,n_depth,n_seq,avg_ts,stddev_ts,"
-        "median_ts,min_ts,max_ts,floor_ts,floor_bound,bytes,macs,read_gbs,int8_gops\n");
+        "median_ts,min_ts,max_ts,floor_ts,floor_bound,bytes,macs,read_gbs,int8_gops,weight_bytes\n");
     for (uint32_t i = 0; i < t->n; i++) {
         const BenchRow *b = &t->rows[i];
         printf("\"%s\",%s,%llu,%llu,%s,%u,%s,%s,%u,%u,%u,%u,%.6f,%.6f,%.6f,%.6f,%.6f,%.6f,%s,%.0f,%.0f,%.3f,"
-               "%.3f\n",
-               l->info.name, l->info.arch, (unsigned long long)l->info.weight_bytes,
+               "%.3f,%llu\n",
+               l->info.name, l->info.arch, (unsigned long long)size_of(t),
                (unsigned long long)l->info.n_params, b->backend, b->threads, t->kv, b->test, b->n_prompt,
                b->n_gen, b->depth, b->sequences, b->mean, b->stddev, b->median, b->least, b->most, b->floor,
                b->floor > 0 ? b->floor_reads ? "read" : "int8" : "", b->bytes, b->macs,
-               machine_read(b->machine) / 1e9, b->machine->int8 / 1e9);
+               machine_read(b->machine) / 1e9, b->machine->int8 / 1e9,
+               (unsigned long long)l->info.weight_bytes);
     }
 }
 
@@ -73,12 +80,13 @@ static void print_json(const BenchTable *t) {
         for (uint32_t k = 0; k < b->n_samples; k++) json_array_append_new(samples, json_real(b->samples[k]));
         row = json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:s,s:s,s:s}", "build", tern_version(), "model",
                         l->info.name, "model_arch", l->info.arch, "model_type", l->info.desc, "model_size",
-                        (json_int_t)l->info.weight_bytes, "model_n_params", (json_int_t)l->info.n_params,
-                        "backend", b->backend, "type_kv", t->kv, "test", b->test);
+                        (json_int_t)size_of(t), "model_n_params", (json_int_t)l->info.n_params, "backend",
+                        b->backend, "type_kv", t->kv, "test", b->test);
         const struct {
             const char *key;
             uint64_t value;
-        } counts[] = {{"n_threads", b->threads},
+        } counts[] = {{"weight_bytes", l->info.weight_bytes},
+                      {"n_threads", b->threads},
                       {"n_prompt", b->n_prompt},
                       {"n_gen", b->n_gen},
                       {"n_depth", b->depth},

@@ -11,16 +11,19 @@
 #include "runtime/base/files.h"
 #include "runtime/base/os.h"
 #include "runtime/base/arena.h"
+#include "runtime/base/buf.h"
 
 enum { EXIT_OK = 0, EXIT_INPUT = 1, EXIT_USAGE = 2 };
 
 /* ---- args.c: flags from a table */
 typedef enum FlagKind {
     FLAG_BOOL,  /* bool */
-    FLAG_STR,   /* const char * */
+    FLAG_STR,   /* const char *, not empty */
+    FLAG_TEXT,  /* const char * */
     FLAG_OPT,   /* const char *, given as --flag or --flag=VALUE: "-" without a value */
     FLAG_INT,   /* int64_t within [lo, hi] */
     FLAG_U64,   /* uint64_t */
+    FLAG_SEED,  /* uint64_t: TERN_SEED_RANDOM is said as -1 */
     FLAG_FLOAT, /* float within [lo, hi] */
     FLAG_LIST   /* StrList: may be given again */
 } FlagKind;
@@ -48,16 +51,43 @@ typedef struct Verb {
 extern const Verb verbs[];
 
 /* Reads flags; up to max_positional other words go to positional, their number to *n. On --help prints the
- * help and exits 0; on a mistake prints one line and exits 2. */
+ * help and exits 0; on a mistake prints one line and exits 2. A flag of one value that is given two, also by a word in
+ * its place, is a mistake, and so is an empty value, except of a FLAG_TEXT. */
 void parse_args(const Verb *verb, const Flag *flags, int argc, char **argv, const char **positional,
                 int max_positional, int *n);
+/* Every flag has effect or is refused, and what a verb refuses beyond ranges it says with these. After parse_args: the
+ * name by which the flag that fills `out` was given, or NULL. */
+const char *flag_given(const void *out);
+/* Exits 2 with "NAME goes with WHAT" if that flag was given and `with` is false. */
+void only_with(const Verb *verb, const void *out, bool with, const char *what);
+/* A line about a flag that is let pass without effect. It waits for notes_print, or for a verb that ends well: what is
+ * refused is refused with one line. */
+void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void notes_print(void);
+/* Does `word` (n bytes) stand among the names? */
+bool flag_named(const char *names, const char *word, size_t n);
 /* Prints "tern VERB: text" and exits 2. */
 _Noreturn void usage_error(const Verb *verb, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Prints "tern: error: text" and returns EXIT_INPUT. */
 int fail(const TernError *err);
 int fail_text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* "1,2,3" to whole numbers of at least 1; exits 2 on a mistake. Returns the count, at most 64. */
+
+/* ---- numbers.c: decimal, without blanks or a plus; false if it is none, or out of [lo, hi] */
+bool read_whole(const char *text, int64_t lo, int64_t hi, int64_t *out);
+bool read_u64(const char *text, uint64_t *out);
+bool read_number(const char *text, double lo, double hi, double *out);
+/* "1,2,3" to whole numbers up to 2^24; exits 2 on a mistake. Returns the count, at most 64. */
 uint32_t parse_counts(const Verb *verb, const char *flag, const char *list, uint32_t *out);
+/* "N" or "LO..HI", 1 to 65,536; exits 2 on anything else. */
+void parse_rows(const Verb *verb, const char *rows, uint32_t *out_lo, uint32_t *out_hi);
+/* Threads that were asked for by a flag: above four times the processors exits 2, above them leaves a note. */
+void check_threads(const Verb *verb, const char *flag, int64_t threads);
+
+/* ---- foreign.c: whether the word is a flag of another program; *out says what to do about it */
+bool foreign_flag(const Flag *flags, const char *word, size_t len, TnBuf *out);
+
+/* ---- main.c: flushes standard output. Returns `code`, or the verb's code for trouble if that failed. */
+int close_output(const Verb *verb, int code);
 
 /* ---- tune.c: --tune of compile, run and bench */
 typedef struct TuneFlags {
@@ -162,16 +192,13 @@ typedef struct ModelFlags {
          0,                                                                                                  \
          0,                                                                                                  \
          "replace a metadata key of a .gguf; TYPE is int, float, bool or str"},                              \
-        {"--ternary-dense",                                                                                  \
-         NULL,                                                                                               \
-         FLAG_BOOL,                                                                                          \
-         &(m).ternary_dense,                                                                                 \
-         0,                                                                                                  \
-         0,                                                                                                  \
-         "run block weights stored dense as ternary; refused unless all are -s, 0 or s"},                    \
     {                                                                                                        \
-        "--no-check", NULL, FLAG_BOOL, &(m).no_check, 0, 0, "do not verify the weights' hashes"              \
+        "--ternary-dense", NULL, FLAG_BOOL, &(m).ternary_dense, 0, 0,                                        \
+            "run block weights stored dense as ternary; refused unless all are -s, 0 or s"                   \
     }
+
+#define NO_CHECK_FLAG(m)                                                                                     \
+    { "--no-check", NULL, FLAG_BOOL, &(m).no_check, 0, 0, "of a .tern: do not verify the weights' hashes" }
 
 #define HUGE_FLAG(m)                                                                                         \
     {                                                                                                        \
@@ -190,10 +217,12 @@ typedef struct Loaded {
  * not 0. */
 int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out);
 void unload_model(Loaded *l);
+/* The note that -t is due beside --target ref. */
+void note_idle_threads(const Verb *verb, const ModelFlags *flags, const char *name);
+/* Exits 2 if the flag that fills `out` is given and the file is a graph as text or compiled. */
+void only_of_gguf(const Verb *verb, const char *path, const void *out);
 /* With --huge, once there is a session: a line that says what came of it. */
 void report_huge(const ModelFlags *flags, const Loaded *l);
-/* "N" or "LO..HI", 1 to 65,536; exits 2 on anything else. */
-void parse_rows(const Verb *verb, const char *rows, uint32_t *out_lo, uint32_t *out_hi);
 /* f16 (also if kv is NULL), f32 or i8; exits 2 on another word. */
 TernKv parse_kv(const Verb *verb, const char *kv);
 /* From --kv, or -ctk and -ctv, which without a --kv are f16 as long as they are not given; exits 2 unless all agree:

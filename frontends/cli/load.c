@@ -126,16 +126,6 @@ static TernKv named_kv(const Verb *verb, const char *flag, const char *kv) {
     usage_error(verb, "%s: '%s', wanted f16, f32 or i8", flag, kv);
 }
 
-void parse_rows(const Verb *verb, const char *rows, uint32_t *out_lo, uint32_t *out_hi) {
-    char *end;
-    long lo = strtol(rows, &end, 10), hi = lo;
-    if (end != rows && strncmp(end, "..", 2) == 0) hi = strtol(end + 2, &end, 10);
-    if (end == rows || *end || lo < 1 || hi < lo || hi > 65536)
-        usage_error(verb, "--rows: '%s', wanted N or LO..HI", rows);
-    *out_lo = (uint32_t)lo;
-    *out_hi = (uint32_t)hi;
-}
-
 TernKv parse_kv(const Verb *verb, const char *kv) {
     return kv ? named_kv(verb, "--kv", kv) : TERN_KV_F16;
 }
@@ -161,7 +151,9 @@ uint32_t parse_kvs(const Verb *verb, const char *list) {
         char word[16];
         size_t n = strcspn(p, ",");
         snprintf(word, sizeof word, "%.*s", (int)(n < sizeof word ? n : sizeof word), p);
-        mask |= 1u << parse_kv(verb, word);
+        uint32_t bit = 1u << parse_kv(verb, word);
+        if (mask & bit) usage_error(verb, "--kv: '%s' is given twice", word);
+        mask |= bit;
         if (!p[n]) return mask;
         p += n + 1;
     }
@@ -192,8 +184,31 @@ static TerncSource source_of(const Verb *verb, const ModelFlags *flags) {
                          .ternary_dense = flags->ternary_dense};
 }
 
+/* A file that is not there is the business of who opens it. */
+static bool is_there(const char *path) {
+    return path && access(path, R_OK) == 0;
+}
+
+void only_of_gguf(const Verb *verb, const char *path, const void *out) {
+    const char *name = flag_given(out);
+    if (name && (is_tir(path) || (is_there(path) && !is_gguf(path))))
+        usage_error(verb, "%s works on a .gguf, %s is %s", name, path,
+                    is_tir(path) ? "a graph as text" : "compiled");
+}
+
+/* Of the flags that say how code is made: nothing is read back of a model that is compiled at load, and the evaluator
+ * has no level. --target ref is put behind the flags of a run that is looked into, so a level beside it is let pass. */
+static void check_code_flags(const Verb *verb, const ModelFlags *flags, bool ref) {
+    only_with(verb, &flags->no_check, false, "a .tern: a model compiled at load has no hashes to verify");
+    if (ref && flags->cpu) note("--cpu: no effect beside --target ref: the evaluator has no levels");
+}
+
 /* Flags that change how a model file is read mean nothing to a blob: say so instead of ignoring them. */
 static void refuse_source_flags(const Verb *verb, const ModelFlags *flags) {
+    if (!is_there(flags->model)) return;
+    if (flags->target && strcmp(flags->target, "ref") != 0)
+        usage_error(verb, "--target %s works on a .gguf, %s is compiled: ref alone is another way to run it",
+                    flags->target, flags->model);
     if (flags->overrides.n) usage_error(verb, "--override-kv works on a .gguf, %s is compiled", flags->model);
     if (flags->weights) usage_error(verb, "--weights goes with a .tir, %s is compiled", flags->model);
     if (flags->head) usage_error(verb, "--head works on a .gguf, %s is compiled", flags->model);
@@ -204,9 +219,12 @@ static void refuse_source_flags(const Verb *verb, const ModelFlags *flags) {
 }
 
 TerncSource source_of_flags(const Verb *verb, const ModelFlags *flags, const char **blob) {
-    (void)wants_ref(verb, flags);
+    bool ref = wants_ref(verb, flags);
     *blob = NULL;
-    if (!flags->model || is_tir(flags->model) || is_gguf(flags->model)) return source_of(verb, flags);
+    if (!flags->model || is_tir(flags->model) || is_gguf(flags->model)) {
+        check_code_flags(verb, flags, ref);
+        return source_of(verb, flags);
+    }
     refuse_source_flags(verb, flags);
     *blob = flags->model;
     return (TerncSource){.size = sizeof(TerncSource)};
@@ -226,6 +244,7 @@ static int ask(void *user, const TernModelInfo *info, const void *vocab, size_t 
 
 static TernStatus compile_model(const Verb *verb, Opening *opening, Loaded *out, TernError *err) {
     const ModelFlags *flags = opening->flags;
+    check_code_flags(verb, flags, wants_ref(verb, flags));
     TerncSource source = source_of(verb, flags);
     TerncOptions o = {.size = sizeof o,
                       .cap = flags->cpu,
@@ -262,11 +281,19 @@ static TernStatus open_model(const Verb *verb, Opening *opening, Loaded *out, Te
     return ask(opening, &info, vocab, n) ? TERN_ERR_CANCELLED : TERN_OK;
 }
 
+void note_idle_threads(const Verb *verb, const ModelFlags *flags, const char *name) {
+    if (wants_ref(verb, flags)) note("%s: no effect beside --target ref: the evaluator has one thread", name);
+}
+
 int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out) {
     TernError err = {0};
     Opening opening = {.flags = flags};
     double start = tn_os_seconds();
     *out = (Loaded){0};
+    if (flag_given(&flags->threads)) {
+        check_threads(verb, flag_given(&flags->threads), flags->threads);
+        note_idle_threads(verb, flags, flag_given(&flags->threads));
+    }
     TernPoolOptions po = {.size = sizeof po, .threads = (uint32_t)flags->threads};
     if (tern_pool_create(&po, &out->pool, &err) != TERN_OK) return fail(&err);
     if (open_model(verb, &opening, out, &err) != TERN_OK) {

@@ -3,6 +3,8 @@
 #include <string.h>
 #include <signal.h>
 #include "frontends/cli/cli.h"
+#include "runtime/base/nearest.h"
+#include "runtime/base/status.h"
 
 const Verb verbs[] = {
     {"compile", "[MODEL.gguf|FILE.tir] -o MODEL.tern", "compile a model to a native blob", verb_compile},
@@ -24,7 +26,7 @@ const Verb verbs[] = {
 static void print_help(FILE *f) {
     fprintf(f, "usage: tern VERB ...\n\n");
     for (const Verb *v = verbs; v->name; v++) fprintf(f, "  %-11s %-30s %s\n", v->name, v->usage, v->summary);
-    fprintf(f, "\n`tern VERB --help` lists a verb's flags. Without MODEL, run and bench use the small "
+    fprintf(f, "\n`tern help VERB` lists a verb's flags. Without MODEL, run and bench use the small "
                "embedded model.\n");
 }
 
@@ -38,6 +40,63 @@ static void print_version(void) {
                tern_cpu_refused());
 }
 
+/* diff and verify say 1 for a difference, so what went wrong is 2 there. */
+int close_output(const Verb *verb, int code) {
+    if (fflush(stdout) == 0 && !ferror(stdout)) return code;
+    bool differs = verb && (verb->run == verb_diff || verb->run == verb_verify);
+    if (code != EXIT_OK && !(differs && code == EXIT_INPUT)) return code; /* it has been said */
+    code = fail_text("standard output: the write failed");
+    return differs ? EXIT_USAGE : code;
+}
+
+static const Verb *find_verb(const char *name) {
+    const Verb *v = verbs;
+    while (v->name && strcmp(v->name, name) != 0) v++;
+    return v->name ? v : NULL;
+}
+
+static bool ends_in(const char *word, const char *ending) {
+    size_t n = strlen(word), m = strlen(ending);
+    return n > m && strcmp(word + n - m, ending) == 0;
+}
+
+static int unknown_verb(const char *word) {
+    TnNearest near = {.word = word, .len = strlen(word)};
+    for (const Verb *v = verbs; v->name; v++) tn_nearest_try(&near, v->name, strlen(v->name));
+    tn_nearest_try(&near, "help", 4);
+    TernError line; /* makes the word printable */
+    if (*word == '-')
+        tn_fail(&line, TERN_ERR_INPUT, "'%s': a verb comes first, as in tern run %s", word, word);
+    else if (ends_in(word, ".gguf") || ends_in(word, ".tern") || ends_in(word, ".tir"))
+        tn_fail(&line, TERN_ERR_INPUT, "no verb is called '%s', did you mean tern run %s?", word, word);
+    else if (near.best)
+        tn_fail(&line, TERN_ERR_INPUT, "no verb is called '%s', did you mean %s?", word, near.best);
+    else
+        tn_fail(&line, TERN_ERR_INPUT, "no verb is called '%s'", word);
+    fprintf(stderr, "tern: %s (see tern --help)\n", line.text);
+    return EXIT_USAGE;
+}
+
+static int no_more(int argc, char **argv, int n) {
+    if (argc <= n) return EXIT_OK;
+    fprintf(stderr, "tern: unexpected word '%s' after %s (see tern --help)\n", argv[n], argv[n - 1]);
+    return EXIT_USAGE;
+}
+
+/* help, help VERB */
+static int show_help(int argc, char **argv) {
+    static char flag[] = "--help";
+    char *words[] = {flag, NULL};
+    int named = argc > 2 && strcmp(argv[1], "help") == 0, code = no_more(argc, argv, 2 + named);
+    if (code != EXIT_OK) return code;
+    if (!named) {
+        print_help(stdout);
+        return close_output(NULL, EXIT_OK);
+    }
+    const Verb *v = find_verb(argv[2]);
+    return v ? v->run(v, 1, words) : unknown_verb(argv[2]);
+}
+
 int main(int argc, char **argv) {
     keep_standard();
     signal(SIGPIPE, SIG_DFL);
@@ -47,22 +106,17 @@ int main(int argc, char **argv) {
         print_help(stderr);
         return EXIT_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
-        print_help(stdout);
-        return EXIT_OK;
-    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+        return show_help(argc, argv);
     if (strcmp(argv[1], "--version") == 0) {
+        int code = no_more(argc, argv, 2);
+        if (code != EXIT_OK) return code;
         print_version();
-        return EXIT_OK;
+        return close_output(NULL, EXIT_OK);
     }
-    for (const Verb *v = verbs; v->name; v++)
-        if (strcmp(argv[1], v->name) == 0) {
-            int code = v->run(v, argc - 2, argv + 2);
-            if (fflush(stdout) != 0 || ferror(stdout)) {
-                if (code == EXIT_OK) code = fail_text("standard output: the write failed");
-            }
-            return code;
-        }
-    fprintf(stderr, "tern: no verb is called '%s' (see tern --help)\n", argv[1]);
-    return EXIT_USAGE;
+    const Verb *v = find_verb(argv[1]);
+    if (!v) return unknown_verb(argv[1]);
+    int code = close_output(v, v->run(v, argc - 2, argv + 2));
+    if (code == EXIT_OK) notes_print();
+    return code;
 }

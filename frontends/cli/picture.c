@@ -90,7 +90,8 @@ static int write_svg(const char *path, const char *text, size_t n) {
     if (!svg)
         code = fail_text("--svg: no process could be made: %s", strerror(errno));
     else if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-        code = fail_text("--svg: Graphviz' program 'dot' is not on PATH (--dot needs no program)");
+        code = fail_text("--svg: Graphviz' program 'dot' is not on PATH: apt install graphviz, or --dot, "
+                         "which needs no program");
     else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         code = fail_text("--svg: Graphviz' program 'dot' failed");
     else

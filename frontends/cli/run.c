@@ -212,7 +212,8 @@ static int settle(Run *s) {
     const RunFlags *f = s->f;
     TernError err = {0};
     uint32_t most = s->model.info.n_context;
-    s->context = f->context ? (uint32_t)f->context : most < DEFAULT_CONTEXT ? most : DEFAULT_CONTEXT;
+    s->context = most < DEFAULT_CONTEXT ? most : DEFAULT_CONTEXT;
+    if (f->context >= 0) s->context = f->context ? (uint32_t)f->context : most;
     if (s->context > most) return fail_text("-c: %u positions, but the model has %u", s->context, most);
     if (s->prompt.n > s->context)
         return fail_text("the prompt has %zu tokens, but the context has %u positions", s->prompt.n,
@@ -289,9 +290,28 @@ static int run(Run *s, double start) {
     return code == EXIT_OK ? signal_status() : code;
 }
 
+/* Scripts give a seed and the rest beside --temp 0, as llama.cpp lets them: that is said, not refused. */
+static void note_idle_flags(const RunFlags *f) {
+    const void *const sampling[] = {&f->temp, &f->top_k, &f->top_p, &f->min_p, &f->seed};
+    const void *greedy = f->temp <= 0 ? &f->temp : f->top_k == 1 ? (const void *)&f->top_k : &f->top_p;
+    TnBuf idle = {0};
+    if (f->temp <= 0 || f->top_k == 1 || f->top_p <= 0)
+        for (size_t i = 0; i < TN_COUNT(sampling); i++)
+            if (sampling[i] != greedy && flag_given(sampling[i]))
+                tn_buf_printf(&idle, "%s%s", idle.len ? ", " : "", flag_given(sampling[i]));
+    if (idle.len)
+        note("%s: no effect beside %s %d, which takes the best id", (const char *)idle.data,
+             flag_given(greedy), greedy == &f->top_k);
+    tn_buf_free(&idle);
+    if (f->draft && (f->n == 0 || f->n == 1))
+        note("%s: no effect beside -n %d: guesses begin with the second id", flag_given(&f->draft),
+             (int)f->n);
+}
+
 int verb_run(const Verb *verb, int argc, char **argv) {
     double start = tn_os_seconds();
     RunFlags f = {.n = -1,
+                  .context = -1,
                   .temp = 0.8f,
                   .top_k = 40,
                   .top_p = 0.95f,
@@ -299,7 +319,7 @@ int verb_run(const Verb *verb, int argc, char **argv) {
                   .repeat_penalty = 1.0f,
                   .seed = TERN_SEED_RANDOM};
     const Flag flags[] = {
-        {"-p --prompt", "TEXT", FLAG_STR, &f.prompt, 0, 0, "the prompt; it is not echoed"},
+        {"-p --prompt", "TEXT", FLAG_TEXT, &f.prompt, 0, 0, "the prompt; it is not echoed"},
         {"-f --file", "FILE", FLAG_STR, &f.file, 0, 0, "a file with the prompt; - is standard input"},
         {"--tokens", "IDS", FLAG_STR, &f.tokens, 0, 0,
          "the prompt as token ids, comma separated; nothing is added"},
@@ -307,16 +327,16 @@ int verb_run(const Verb *verb, int argc, char **argv) {
         {"-n --predict --n-predict", "N", FLAG_INT, &f.n, -1, 1 << 30,
          "tokens to generate; -1 (default): until the end or the context is full"},
         {"-c --ctx-size", "N", FLAG_INT, &f.context, 0, 1 << 24,
-         "context in positions; default min(4096, the model's)"},
-        {"--temp", "X", FLAG_FLOAT, &f.temp, -1e9, 1e9, "temperature (0.8); 0 is greedy"},
-        {"--top-k", "N", FLAG_INT, &f.top_k, -1, 1 << 30, "keep the k best (40); 0: all"},
-        {"--top-p", "X", FLAG_FLOAT, &f.top_p, 0, 1e9,
+         "context in positions; 0: the model's; default: the same, but at most 4096"},
+        {"--temp", "X", FLAG_FLOAT, &f.temp, 0, 1e9, "temperature (0.8); 0 is greedy"},
+        {"--top-k", "N", FLAG_INT, &f.top_k, -1, 1 << 30, "keep the k best (40); 0 or -1: all"},
+        {"--top-p", "X", FLAG_FLOAT, &f.top_p, 0, 1,
          "keep the best that reach this probability (0.95); 1: all"},
         {"--min-p", "X", FLAG_FLOAT, &f.min_p, 0, 1,
          "drop what is less probable than this times the best (0.05)"},
         {"--repeat-penalty", "X", FLAG_FLOAT, &f.repeat_penalty, 1e-6, 1e9,
          "penalise the last 64 ids (1.0: off)"},
-        {"-s --seed", "N", FLAG_U64, &f.seed, 0, 0, "seed of the draws; default: random, and printed"},
+        {"-s --seed", "N", FLAG_SEED, &f.seed, 0, 0, "seed of the draws; -1 (default): random, and printed"},
         {"--print-tokens", NULL, FLAG_BOOL, &f.print_tokens, 0, 0, "print the generated ids instead of text"},
         {"--draft-max --draft", "N", FLAG_INT, &f.draft, 0, DRAFT_MOST,
          "guess up to N ids from what was said before and check them in one step (0); the output is the "
@@ -326,6 +346,7 @@ int verb_run(const Verb *verb, int argc, char **argv) {
         HUGE_FLAG(f.m),
         TUNE_FLAGS(f.m.tune),
         MODEL_FLAGS(f.m),
+        NO_CHECK_FLAG(f.m),
         FLAG_END,
     };
     int n_words;
@@ -333,6 +354,8 @@ int verb_run(const Verb *verb, int argc, char **argv) {
     if (!!f.prompt + !!f.file + !!f.tokens + !!f.token_file > 1)
         usage_error(verb, "-p, -f, --tokens and --token-file exclude each other");
     f.kv = kv_of_flags(verb, &f.m);
+    only_with(verb, &f.profile, f.n != 0, "a step at least, and -n 0 takes none");
+    note_idle_flags(&f);
     Run s = {.f = &f, .profile = profile_create(verb, f.profile)};
     const TnFileUse files[] = {
         MODEL_FILES(f.m),

@@ -83,6 +83,7 @@ int verb_logits(const Verb *verb, int argc, char **argv) {
         {"-o --output", "FILE", FLAG_STR, &f.output, 0, 0,
          "raw little-endian float32, tokens x vocabulary; - is standard output"},
         MODEL_FLAGS(f.m),
+        NO_CHECK_FLAG(f.m),
         FLAG_END,
     };
     int n_words;
@@ -189,15 +190,16 @@ int verb_perplexity(const Verb *verb, int argc, char **argv) {
          "token ids instead, between blanks, newlines or commas"},
         {"--tokens", "IDS", FLAG_STR, &f.tokens, 0, 0, "token ids instead, comma separated"},
         {"-c --ctx-size", "N", FLAG_INT, &f.context, 0, 1 << 24,
-         "tokens a window; default the model's context"},
+         "tokens a window; 0 (default): the model's context"},
         MODEL_FLAGS(f.m),
+        NO_CHECK_FLAG(f.m),
         FLAG_END,
     };
     int n_words;
     parse_args(verb, flags, argc, argv, &f.m.model, 1, &n_words);
     if (!!f.file + !!f.token_file + !!f.tokens != 1)
         usage_error(verb, "one of -f, --token-file and --tokens is wanted");
-    if (f.context == 1) usage_error(verb, "-c: 1, wanted at least 2");
+    if (f.context == 1) usage_error(verb, "-c: 1, wanted at least 2, or 0 for the model's");
     (void)kv_of_flags(verb, &f.m);
     const TnFileUse files[] = {MODEL_FILES(f.m),
                                {"-f", f.file, TN_FILE_IN},

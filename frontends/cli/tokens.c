@@ -17,7 +17,7 @@ static int parse_ids(const char *what, const char *p, uint32_t n_vocab, Tokens *
         errno = 0;
         long v = strtol(p, &end, 10);
         size_t len = strcspn(p, " \t\r\n,");
-        bool bad = end != p + len || errno || v < 0 || v > INT32_MAX;
+        bool bad = end != p + len || errno || v < 0 || v > INT32_MAX || *p == '+';
         if (bad || (n_vocab && v >= n_vocab)) {
             free(out->ids);
             *out = (Tokens){0};
@@ -43,6 +43,16 @@ int read_ids(const char *list, const char *file, uint32_t n_vocab, Tokens *out) 
     return code;
 }
 
+/* A text that spells the token which is added to it has two. The model has seen one. */
+static void note_doubled(const TernVocab *vocab, const Tokens *t) {
+    TernVocabFacts f = tern_vocab_get_facts(vocab);
+    size_t n = t->n;
+    if (n > 1 && f.add_bos && t->ids[0] == (int32_t)f.bos && t->ids[1] == t->ids[0])
+        note("the text begins with BOS and the model adds another: it stands there twice, leave out one");
+    if (n > 1 && f.add_eos && t->ids[n - 1] == (int32_t)f.eos && t->ids[n - 2] == t->ids[n - 1])
+        note("the text ends with EOS and the model adds another: it stands there twice, leave out one");
+}
+
 int encode_text(const TernVocab *vocab, const char *text, size_t n, uint32_t flags, Tokens *out) {
     TernError err = {0};
     size_t count;
@@ -53,6 +63,7 @@ int encode_text(const TernVocab *vocab, const char *text, size_t n, uint32_t fla
     }
     out->ids = (int32_t *)ids;
     out->n = count;
+    if ((flags & TERN_ENCODE_ADD_SPECIAL) && (flags & TERN_ENCODE_PARSE_SPECIAL)) note_doubled(vocab, out);
     return EXIT_OK;
 }
 
@@ -67,7 +78,7 @@ int verb_tokenize(const Verb *verb, int argc, char **argv) {
     bool no_bos = false, special = false;
     const Flag flags[] = {
         {"-m --model", "FILE", FLAG_STR, &m.model, 0, 0, "the model, if not given as a word"},
-        {"-p --prompt", "TEXT", FLAG_STR, &prompt, 0, 0, "the text"},
+        {"-p --prompt", "TEXT", FLAG_TEXT, &prompt, 0, 0, "the text"},
         {"-f --file", "FILE", FLAG_STR, &file, 0, 0, "a file with the text; - is standard input"},
         {"--no-bos", NULL, FLAG_BOOL, &no_bos, 0, 0, "do not add the tokens the model wants around a text"},
         {"--special", NULL, FLAG_BOOL, &special, 0, 0, "spelled control tokens become those tokens"},

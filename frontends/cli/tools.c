@@ -46,6 +46,38 @@ static bool is_code(const char *kind) {
     return false;
 }
 
+/* What check_compile looks at. */
+typedef struct CompileFlags {
+    const int64_t *variant;
+    const bool *fold;
+    const int64_t *context;
+    const char **kvs, **weights;
+    const TerncOptions *o;
+    const StrList *overrides;
+    const bool *ternary_dense;
+    const char *path;
+} CompileFlags;
+
+/* Every kind of --emit has the flags that it looks at. */
+static void check_compile(const Verb *verb, const char *emit, const CompileFlags *f) {
+    bool dot = strcmp(emit, "dot") == 0, text = dot || strcmp(emit, "tir") == 0 || strcmp(emit, "json") == 0;
+    only_with(verb, f->variant, dot, "--emit dot");
+    only_with(verb, f->fold, dot, "--emit dot");
+    const void *const compiled[] = {f->context, f->kvs, f->weights, &f->o->target};
+    for (size_t i = 0; i < TN_COUNT(compiled); i++)
+        only_with(verb, compiled[i], !text, "--emit blob, llvm, asm or obj");
+    if (text) {
+        only_of_gguf(verb, f->path, f->overrides);
+        only_of_gguf(verb, f->path, f->ternary_dense);
+    }
+    const char *levels = f->o->levels, *target = f->o->target;
+    bool ref = target && strcmp(target, "ref") == 0, no_level = levels && strcmp(levels, "ref") == 0;
+    only_with(verb, &f->o->levels, !ref || no_level, "compiled code, not with --target ref");
+    if (is_code(emit) && levels && strchr(levels, ','))
+        note("%s: '%s' has no effect with --emit %s, which shows the first level", flag_given(&f->o->levels),
+             strchr(levels, ',') + 1, emit);
+}
+
 int verb_compile(const Verb *verb, int argc, char **argv) {
     TerncSource source = {.size = sizeof source};
     TerncOptions o = {.size = sizeof o, .progress = progress_bar};
@@ -90,6 +122,9 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
     };
     int n_words;
     parse_args(verb, flags, argc, argv, &source.path, 1, &n_words);
+    check_compile(verb, emit,
+                  &(CompileFlags){&variant, &fold, &context, &kvs, &weights, &o, &overrides, &ternary_dense,
+                                  source.path});
     if (threads && !tune.seconds) usage_error(verb, "-t goes with --tune: a blob runs with any number");
     bool blob = strcmp(emit, "blob") == 0, code = is_code(emit);
     bool picture = strcmp(emit, "tir") == 0 || strcmp(emit, "json") == 0 || strcmp(emit, "dot") == 0;
@@ -132,6 +167,7 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
         if (st == TERN_OK && (st = out.status) != TERN_OK) err = out.err;
         return st == TERN_OK ? EXIT_OK : fail(&err);
     }
+    if (threads) check_threads(verb, flag_given(&threads), threads);
     set_tuning(verb, &tune, threads, &o);
     TerncReport r;
     TernStatus st = ternc()->compile(&source, &o, output, &r, &err);
@@ -174,7 +210,7 @@ int verb_opt(const Verb *verb, int argc, char **argv) {
          "the input, if not given as a word; default: the embedded model; - is a text on standard input"},
         {"--variant", "N", FLAG_INT, &variant, 0, 255,
          "of several graphs the N-th from 0; default: of a .tern the first for --cpu, --kv, --rows"},
-        {"--passes", "LIST", FLAG_STR, &o.passes, 0, 0,
+        {"--passes", "LIST", FLAG_TEXT, &o.passes, 0, 0,
          "passes to run, in order; empty: none; default: the rest of the pipeline"},
         {"-O0", NULL, FLAG_BOOL, &effort[0], 0, 0, "the passes a target needs: fuse, layout, tile, plan"},
         {"-O1", NULL, FLAG_BOOL, &effort[1], 0, 0, "fold, cse and dce before them"},
@@ -202,6 +238,8 @@ int verb_opt(const Verb *verb, int argc, char **argv) {
     };
     int n_words;
     parse_args(verb, flags, argc, argv, &o.path, 1, &n_words);
+    only_of_gguf(verb, o.path, &overrides);
+    only_of_gguf(verb, o.path, &ternary_dense);
     if (rows) parse_rows(verb, rows, &o.rows_lo, &o.rows_hi);
     if (kv) o.kv = parse_kv(verb, kv);
     o.times = times;
@@ -300,11 +338,14 @@ int verb_inspect(const Verb *verb, int argc, char **argv) {
     source.n_overrides = overrides.n;
     source.ternary_dense = ternary_dense;
     if (report) {
-        if (dot || svg || fold || layer >= 0 || p.profile)
+        if (dot || svg || fold || layer >= 0 || p.profile || flag_given(&variant))
             usage_error(verb, "--report goes with --json alone");
         return show_report(&source, json);
     }
     if (overrides.n || ternary_dense) usage_error(verb, "--override-kv and --ternary-dense go with --report");
+    const void *const drawing[] = {&fold, &layer, &variant, &p.profile};
+    for (size_t i = 0; i < TN_COUNT(drawing); i++) only_with(verb, drawing[i], dot || svg, "--dot or --svg");
+    if (fold && layer >= 0) usage_error(verb, "--fold-layers and --layer exclude each other");
     if (dot || svg || json) {
         p.path = model;
         p.format = json ? "json" : "dot";
@@ -314,8 +355,6 @@ int verb_inspect(const Verb *verb, int argc, char **argv) {
         p.variant = (uint32_t)variant;
         return show_picture(&p, output, svg != NULL);
     }
-    if (fold || layer >= 0 || p.profile)
-        usage_error(verb, "--fold-layers, --layer and --profile go with --dot or --svg");
     TernError err = {0};
     TextOut out = {0};
     return ternc()->inspect(model, take_text, &out, &err) == TERN_OK ? EXIT_OK : fail(&err);

@@ -1,6 +1,4 @@
 /* --tune: its flags, and where what was measured is kept. */
-#include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -43,12 +41,9 @@ void set_tuning(const Verb *verb, TuneFlags *t, int64_t threads, TerncOptions *o
     }
     o->tune_seconds = DEFAULT_SECONDS;
     if (strcmp(t->seconds, "-") != 0) {
-        char *end;
-        o->tune_seconds = strtod(t->seconds, &end);
-        if (end == t->seconds || *end || !(o->tune_seconds >= 0.1 && o->tune_seconds <= 3600))
+        if (!read_number(t->seconds, 0.1, 3600, &o->tune_seconds))
             usage_error(verb, "--tune: '%s', wanted seconds from 0.1 to 3600", t->seconds);
     }
-    if (t->cache && !*t->cache) usage_error(verb, "--tune-cache: '', wanted a file");
     o->tune_cache = tuning_cache(t);
     if (o->tune_cache == t->path) make_folders(t->path);
     o->tune_write = t->cache != NULL;

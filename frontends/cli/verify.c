@@ -48,7 +48,7 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
         {"--tokens", "IDS", FLAG_STR, &f.tokens, 0, 0, "token ids, comma separated"},
         {"--token-file", "FILE", FLAG_STR, &f.token_file, 0, 0,
          "a file of token ids between blanks, newlines or commas"},
-        {"-p --prompt", "TEXT", FLAG_STR, &f.prompt, 0, 0, "a text instead"},
+        {"-p --prompt", "TEXT", FLAG_TEXT, &f.prompt, 0, 0, "a text instead"},
         {"-f --file", "FILE", FLAG_STR, &f.file, 0, 0, "a file with the text; - is standard input"},
         {"--no-bos", NULL, FLAG_BOOL, &f.no_bos, 0, 0, "do not add the tokens the model wants around a text"},
         {"--against", "ref|FILE", FLAG_STR, &f.against, 0, 0,
@@ -60,6 +60,8 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
          "2"},
         {"--rows", "LO..HI", FLAG_STR, &f.rows, 0, 0,
          "random inputs: one row class (default: 1, 2..8 and 9..512)"},
+        {"-t --threads", "N", FLAG_INT, &f.m.threads, 1, 1024,
+         "workers that a launch is cut for, all played by one (default: all processors)"},
         MODEL_FLAGS(f.m),
         FLAG_END,
     };
@@ -73,6 +75,11 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
                     f.against ? "--against" : "--bisect");
     if (!random && !!f.tokens + !!f.token_file + !!f.prompt + !!f.file != 1)
         usage_error(verb, "one of --tokens, --token-file, -p, -f and --seed is wanted");
+    only_with(verb, &f.no_bos, f.prompt || f.file, "-p or -f");
+    only_with(verb, &f.m.threads, !random, "tokens, not with random inputs");
+    only_with(verb, &f.m.head, !random, "tokens, not with random inputs");
+    only_with(verb, &f.m.target, !random || !f.m.target || strcmp(f.m.target, "ref") == 0,
+              "tokens: random inputs try every target");
     TerncVerify v = {.size = sizeof v,
                      .kv = kv_of_flags(verb, &f.m),
                      .threads = (uint32_t)f.m.threads,
@@ -95,6 +102,10 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
         .size = sizeof o, .cap = f.m.cpu, .head = f.m.head, .target = f.m.target, .progress = progress_bar};
     TerncSource source = source_of_flags(verb, &f.m, &v.blob);
     v.source = v.blob ? NULL : &source;
+    bool graphs = f.against && !v.blob && (is_tir(f.against) || is_gguf(f.against));
+    const void *const of_code[] = {&f.m.threads, &f.m.head, &f.m.target, &f.m.cpu};
+    for (size_t i = 0; i < TN_COUNT(of_code); i++)
+        only_with(verb, of_code[i], !graphs, "code, and --against names a graph beside a graph");
     v.options = &o;
     Tokens t = {0};
     int same = 0;

@@ -37,7 +37,8 @@ typedef struct Build {
     const TnGgufOptions *options;
     TernError *err;
     const Arch *arch;
-    bool *used; /* by tensor */
+    bool *used;       /* by tensor */
+    uint32_t n_dense; /* matrices of blocks that are stored dense */
     uint64_t hidden, layers, ffn, heads, kv_heads, head, vocab, context;
     float eps, base;
     TnRef ids, pos, slot, rows, hrows, table, angle;
@@ -221,6 +222,7 @@ static TernStatus linear(Build *b, uint64_t layer, const char *proj, uint64_t ro
     TnType type = tn_type(t->enc, 2, (TnDim)rows, (TnDim)cols);
     bool dense = tn_enc_is_float(t->enc),
          ternary = tn_enc_is_ternary(t->enc) || (dense && b->options->ternary_dense);
+    b->n_dense += dense;
     TnScale scale = {(int64_t)rows, 1.0f};
     if (tn_enc_is_ternary(t->enc)) {
         TernStatus st = tn_stored_scale(&type, t->data, name, &scale.scale, b->err);
@@ -392,6 +394,9 @@ static TernStatus build(Build *b) {
         TN_TRY(attention(b, i, x, &x));
         TN_TRY(feed_forward(b, i, x, &x));
     }
+    if (b->options->ternary_dense && !b->n_dense)
+        return tn_fail(b->err, TERN_ERR_INPUT,
+                       "%s: no block weight is stored dense: --ternary-dense has no effect", b->gg->path);
     TnRef g = tn_node_add(b->g, TN_OP_gather, NULL, NULL, (TnRef[]){x, b->rows}, 2, NULL, 0);
     TnRef gh = tn_node_add(b->g, TN_OP_gather, NULL, NULL, (TnRef[]){x, b->hrows}, 2, NULL, 0);
     TN_TRY(norm(b, g, "output_norm.weight", b->hidden, &g));

@@ -78,7 +78,9 @@ run 0 opt "$model" --passes=fold,cse,dce,merge,fuse --cpu $([ $native = yes ] &&
 # a text of a later stage runs as well: its kernels, level and places are made anew
 run 0 logits "$dir/fused.tir" --tokens $ids -o "$dir/fused" --target ref
 cmp -s "$dir/own" "$dir/fused" || no "the fused text gives other logits"
-run 0 opt "$dir/fused.tir" --kv f32 --rows 2..8 -o "$dir/planned.tir" $([ $native = yes ] || echo "--cpu ref")
+run 1 opt "$dir/fused.tir" --kv f32 --rows 2..8
+is "a text that has a cache type keeps it" "$err" "tern: error: kv: got f32, but the graph is for f16"
+run 0 opt "$dir/fused.tir" --kv f16 --rows 1 -o "$dir/planned.tir" $([ $native = yes ] || echo "--cpu ref")
 run 0 logits "$dir/planned.tir" --tokens $ids -o "$dir/planned" $target
 cmp -s "$dir/own" "$dir/planned" || no "the planned text gives other logits"
 run 2 run "$model" --weights "$model" --tokens 1

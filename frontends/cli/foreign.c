@@ -1,0 +1,143 @@
+/* Flags of other programs, llama.cpp's above all, that people type here out of habit: what they are called here, or why
+ * there is nothing like them. Only asked about flags that a verb does not have. */
+#include <string.h>
+#include "frontends/cli/cli.h"
+
+typedef struct Foreign {
+    const char *names; /* between blanks */
+    const char *use;   /* the flag of ours that does it; NULL: none does */
+    const char *why;   /* for a verb without it, or if there is none */
+} Foreign;
+
+#define NO_GPU     "there is no GPU code here: models run on the processor, leave it out"
+#define NO_CHAT    "there is no chat here: tern run completes one prompt; write the chat's marks into -p"
+#define NO_FETCH   "nothing is downloaded here: name a file that lies on the disk"
+#define NO_GRAMMAR "there is no grammar here: what is sampled is free text"
+#define NO_LORA    "there are no LoRA adapters here: merge them into the model before it is converted"
+#define NO_SAMPLER                                                                                           \
+    "there is no such sampling here: --temp, --top-k, --top-p, --min-p and --repeat-penalty there are"
+#define NO_SERVER "there is no server here: tern run serves one prompt, runtime/tern.h has slots for several"
+#define NO_BATCH  "steps are as large as the prompt allows here, up to 512 rows: nothing to set"
+#define NO_MMAP   "a .tern is always mapped, its pages shared: --huge moves its weights to huge pages"
+#define NO_ROPE   "rope scaling is not supported here; --override-kv replaces a key of the file"
+#define NO_LOG    "messages go to standard error here, text alone to standard output: 2>/dev/null"
+#define NO_SPEC   "a draft model is not used here: tern run --draft-max N guesses from the text itself"
+#define NO_IMAGES "models here take text alone"
+#define NO_PIN    "threads are not pinned here: run it under taskset or numactl"
+#define NO_CACHE  "a cache is not kept between runs here"
+#define NO_MOE    "models with experts are not supported here"
+#define NO_QUANT                                                                                             \
+    "weights are never quantized here: tern compile packs ternary ones without loss, --head has the table"
+
+static const Foreign table[] = {
+    {"--temperature --temperatur", "--temp", "it samples nothing"},
+    {"--max-tokens --max-new-tokens --max_new_tokens --num-predict", "--predict", "it generates nothing"},
+    {"--n-ctx --ctx --context --ctx-len --context-length --max-seq-len -ctx", "--ctx-size",
+     "the context is as long as it needs"},
+    {"--repetition-penalty --repetition_penalty", "--repeat-penalty", "it samples nothing"},
+    {"--prompt-file -pf", "--file", "it reads no text"},
+    {"--model-path --model_path --input-model", "--model", "the model is a word: tern VERB MODEL"},
+    {"--num-threads --num_threads --nthreads --n-threads", "--threads", "it has no threads to set"},
+    {"-tb --threads-batch -td --threads-draft -tbd", "--threads",
+     "prompts and single tokens run on the same -t threads"},
+    {"--outfile --output-file --out", "--output", "it writes to standard output"},
+    {"--quiet", NULL, NO_LOG},
+    {"-ngl --gpu-layers --n-gpu-layers --gpu --device -dev --list-devices -sm --split-mode -ts "
+     "--tensor-split -mg --main-gpu -nkvo --no-kv-offload --kv-offload --no-op-offload -nopo -ngld "
+     "--gpu-layers-draft --n-gpu-layers-draft -devd --device-draft --rpc -rpc -cuda --cuda --metal --vulkan",
+     NULL, NO_GPU},
+    {"-cnv --conversation -no-cnv --no-conversation -st --single-turn -sys --system-prompt -sysf "
+     "--system-prompt-file --chat-template --chat-template-file --chat-template-kwargs --jinja --no-jinja "
+     "--reasoning-format --reasoning-budget --in-prefix --in-suffix --in-prefix-bos --chat -ins --instruct",
+     NULL, NO_CHAT},
+    {"-i --interactive -if --interactive-first -r --reverse-prompt -mli --multiline-input", NULL,
+     "it is not interactive: tern run completes one prompt and ends"},
+    {"-hf -hfr --hf-repo -hff --hf-file -hft --hf-token -hfd -hfrd --hf-repo-draft -hfv --hf-repo-v -hffv "
+     "--hf-file-v -mu --model-url -dr --docker-repo --offline",
+     NULL, NO_FETCH},
+    {"--grammar --grammar-file -j --json-schema -jf --json-schema-file", NULL, NO_GRAMMAR},
+    {"--lora --lora-scaled --lora-base --lora-init-without-apply --control-vector --control-vector-scaled "
+     "--control-vector-layer-range",
+     NULL, NO_LORA},
+    {"--mirostat --mirostat-lr --mirostat-ent --typical --typical-p --tfs --top-nsigma --top-n-sigma "
+     "--xtc-probability --xtc-threshold --dry-multiplier --dry-base --dry-allowed-length "
+     "--dry-penalty-last-n --dry-sequence-breaker --dynatemp-range --dynatemp-exp --samplers --sampling-seq "
+     "--sampler-seq -l --logit-bias --top-a --adaptive-target",
+     NULL, NO_SAMPLER},
+    {"--presence-penalty --frequency-penalty", NULL,
+     "there is no such penalty here: --repeat-penalty there is"},
+    {"--repeat-last-n", NULL, "--repeat-penalty always looks at the last 64 ids here"},
+    {"--host --port --path --api-key --api-key-file --api-prefix --ssl-key-file --ssl-cert-file --timeout "
+     "-to "
+     "--threads-http --metrics --slots --no-slots --props --slot-save-path -a --alias --no-webui --webui "
+     "-sps "
+     "--slot-prompt-similarity",
+     NULL, NO_SERVER},
+    {"-np --parallel -ns --sequences -cb --cont-batching -nocb --no-cont-batching", NULL,
+     "one sequence at a time here: runtime/tern.h has slots for several, tern bench -b measures them"},
+    {"--embedding --embeddings -embd --pooling --attention --embd-normalize --embd-output-format "
+     "--rerank --reranking",
+     NULL, "there are no embeddings here; runtime/tern.h gives the last hidden row (TERN_WANT_HIDDEN)"},
+    {"-b --batch-size -ub --ubatch-size", NULL, NO_BATCH},
+    {"-fa --flash-attn", NULL, "attention is always done in blocks here: nothing to turn on"},
+    {"--mlock --no-mlock", NULL, "pages are not locked here: they are the file's own, and shared"},
+    {"--mmap --no-mmap -mmp --direct-io -dio", NULL, NO_MMAP},
+    {"-nr --no-repack --repack -rtr --run-time-repack", NULL,
+     "weights are repacked once here, by tern compile: nothing to turn on"},
+    {"--rope-scaling --rope-scale --rope-freq-base --rope-freq-scale --yarn-orig-ctx --yarn-ext-factor "
+     "--yarn-attn-factor --yarn-beta-slow --yarn-beta-fast -gan --grp-attn-n -gaw --grp-attn-w",
+     NULL, NO_ROPE},
+    {"-v --verbose --log-verbose -lv --verbosity --log-verbosity --log-disable --log-enable --log-file "
+     "--log-colors --log-prefix --log-timestamps --progress -oe --output-err --no-perf --perf --show-timings "
+     "--simple-io --color -co",
+     NULL, NO_LOG},
+    {"-md --model-draft --draft-min --draft-n --draft-p-min --draft-p-split -cd --ctx-size-draft "
+     "--spec-type",
+     NULL, NO_SPEC},
+    {"--mmproj -mm --mmproj-url -mmu --no-mmproj --image --audio", NULL, NO_IMAGES},
+    {"--numa -C --cpu-mask -Cr --cpu-range --cpu-strict --prio --poll -Cb --cpu-mask-batch -Crb "
+     "--cpu-range-batch --cpu-strict-batch --prio-batch --poll-batch",
+     NULL, NO_PIN},
+    {"--prompt-cache --prompt-cache-all --prompt-cache-ro -lcs -lcd --lookup-cache-static "
+     "--lookup-cache-dynamic --cache-reuse --swa-full -kvu --kv-unified -dt --defrag-thold --keep "
+     "--context-shift --no-context-shift -ctkd -ctvd --cache-ram",
+     NULL, NO_CACHE},
+    {"-ot --override-tensor -cmoe --cpu-moe -ncmoe --n-cpu-moe -fmoe --fused-moe", NULL, NO_MOE},
+    {"--outtype --pure --imatrix --allow-requantize --leave-output-tensor --output-tensor-type "
+     "--token-embedding-type --keep-split --quant-type -q --quantize",
+     NULL, NO_QUANT},
+    {"-sp --special", "--special", "control tokens are not printed as text: --print-tokens prints the ids"},
+    {"-ptc --print-token-count --verbose-prompt", NULL, "tern tokenize shows a prompt's ids"},
+    {"--no-display-prompt --display-prompt --echo", NULL, "the prompt is never printed: there is no echo"},
+    {"-e --escape --no-escape", NULL,
+     "a prompt is taken as it is: let the shell write it, $'one\\ntwo', or a file, -f"},
+    {"--warmup --no-warmup", NULL, "there is no warm-up here: nothing to leave out"},
+    {"--no-penalize-nl --penalize-nl", NULL, NO_SAMPLER},
+    {"--check-tensors", NULL, "the weights of a .tern are always verified, unless --no-check says not to"},
+    {"-ppl --perplexity --ppl-stride --ppl-output-type --all-logits --hellaswag --winogrande "
+     "--multiple-choice --kl-divergence --kl-divergence-base --chunks --hellaswag-tasks",
+     NULL, "tern perplexity MODEL -f TEXT scores a text, tern logits writes all of them"},
+    {"-ofreq --output-frequency --save-frequency --in-file -bf --binary-file", NULL,
+     "there is nothing like it here: -f FILE is the text"},
+    {"--delay --no-host", NULL, "there is nothing like it here: tern bench -r has the repetitions"},
+    {"--add-bos", NULL, "BOS is added where the model says so"},
+    {"--no-add-bos", "--no-bos", "BOS is added where the model says so: --tokens takes ids as they are"},
+    {"--version", NULL, "tern --version says it, without a verb"},
+    {"--usage", NULL, "--help says it"},
+    {"--license --cache-list -cl --completion-bash", NULL, "there is nothing like it here"},
+};
+
+bool foreign_flag(const Flag *flags, const char *word, size_t len, TnBuf *out) {
+    for (size_t i = 0; i < TN_COUNT(table); i++) {
+        const Foreign *t = &table[i];
+        if (!flag_named(t->names, word, len)) continue;
+        for (const Flag *f = flags; t->use && f->names; f++)
+            if (flag_named(f->names, t->use, strlen(t->use))) {
+                tn_buf_printf(out, "here it is %s", t->use);
+                return true;
+            }
+        tn_buf_puts(out, t->why);
+        return true;
+    }
+    return false;
+}

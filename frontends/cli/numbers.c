@@ -1,0 +1,76 @@
+/* Numbers in flags: decimal digits and nothing else. strtol and strtod alone would also take leading blanks, a plus,
+ * hexadecimal and nan. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "frontends/cli/cli.h"
+
+bool read_whole(const char *text, int64_t lo, int64_t hi, int64_t *out) {
+    size_t sign = *text == '-', digits = strspn(text + sign, "0123456789");
+    errno = 0;
+    long long v = strtoll(text, NULL, 10);
+    if (digits == 0 || text[sign + digits] || errno || v < lo || v > hi) return false;
+    *out = v;
+    return true;
+}
+
+bool read_u64(const char *text, uint64_t *out) {
+    size_t digits = strspn(text, "0123456789");
+    errno = 0;
+    unsigned long long v = strtoull(text, NULL, 10);
+    if (digits == 0 || text[digits] || errno) return false;
+    *out = v;
+    return true;
+}
+
+bool read_number(const char *text, double lo, double hi, double *out) {
+    char *end;
+    double v = strtod(text, &end);
+    if (!*text || *end || *text == '+' || text[strspn(text, "0123456789+-.eE")] || !(v >= lo && v <= hi))
+        return false;
+    *out = v;
+    return true;
+}
+
+/* Up to n bytes as one number. */
+static bool read_part(const char *text, size_t n, int64_t lo, int64_t hi, int64_t *out) {
+    char digits[24];
+    if (n >= sizeof digits) return false;
+    memcpy(digits, text, n);
+    digits[n] = 0;
+    return read_whole(digits, lo, hi, out);
+}
+
+uint32_t parse_counts(const Verb *verb, const char *flag, const char *list, uint32_t *out) {
+    uint32_t n = 0;
+    for (const char *p = list;;) {
+        size_t len = strcspn(p, ",");
+        int64_t v;
+        if (n == 64 || !read_part(p, len, 0, 1 << 24, &v))
+            usage_error(verb, "%s: '%s', wanted a comma list of whole numbers", flag, list);
+        out[n++] = (uint32_t)v;
+        if (!p[len]) return n;
+        p += len + 1;
+    }
+}
+
+void parse_rows(const Verb *verb, const char *rows, uint32_t *out_lo, uint32_t *out_hi) {
+    const char *dots = strstr(rows, "..");
+    int64_t lo, hi;
+    bool good = read_part(rows, dots ? (size_t)(dots - rows) : strlen(rows), 1, 65536, &lo);
+    if (good) hi = lo;
+    if (good && dots) good = read_whole(dots + 2, lo, 65536, &hi);
+    if (!good) usage_error(verb, "--rows: '%s', wanted N or LO..HI", rows);
+    *out_lo = (uint32_t)lo;
+    *out_hi = (uint32_t)hi;
+}
+
+void check_threads(const Verb *verb, const char *flag, int64_t threads) {
+    uint32_t cpus = tn_os_cpus();
+    if (threads > 4 * (int64_t)cpus)
+        usage_error(verb, "%s: got %lld threads, expected 1 to %u, four for each processor", flag,
+                    (long long)threads, 4 * cpus);
+    if (threads > cpus)
+        note("%s: %lld threads on %u processor%s: more threads than processors wait for each other", flag,
+             (long long)threads, cpus, cpus == 1 ? "" : "s");
+}
