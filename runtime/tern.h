@@ -26,6 +26,8 @@
  *
  * Errors: every call that can fail returns a TernStatus and one line in *err (may be NULL). Outputs are
  * untouched then.
+ * Signals: no handlers are set, and a pool's workers block all but faults. A blob that somebody cuts short while it is
+ * open is SIGBUS in whoever reads it, which is the application's to handle; replacing it by renaming is safe.
  * Threads: a model may be used by any threads; a session and a pool by one at a time. Option structs start
  * with their size and may be NULL for the defaults; zero fields mean the default too. Needs libc and
  * threads alone. */

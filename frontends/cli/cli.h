@@ -1,5 +1,6 @@
 /* The program `tern`: what its verbs share. Generated text alone goes to standard output, all else to
- * standard error; exit status 0, 1 for a bad input or environment, 2 for a usage error. */
+ * standard error; exit status 0, 1 for a bad input or environment, 2 for a usage error, 128 + N when signal N
+ * ended it. */
 #ifndef TN_CLI_H
 #define TN_CLI_H
 
