@@ -82,6 +82,22 @@ static char *run_dot(const char *text, size_t n, size_t *out_n, int *status) {
     return NULL;
 }
 
+static int no_dot(void) {
+    return fail_text("--svg: Graphviz' program 'dot' is not on PATH: apt install graphviz, or --dot, "
+                     "which needs no program");
+}
+
+/* As execlp will look for it; where there is no PATH, it finds what the system has. */
+static bool dot_is_there(void) {
+    const char *path = getenv("PATH");
+    for (const char *p = path; p; p = strchr(p, ':') ? strchr(p, ':') + 1 : NULL) {
+        char name[4096];
+        int n = (int)strcspn(p, ":"), m = snprintf(name, sizeof name, "%.*s%sdot", n, p, n ? "/" : "");
+        if (m > 0 && (size_t)m < sizeof name && access(name, X_OK) == 0) return true;
+    }
+    return !path;
+}
+
 static int write_svg(const char *path, const char *text, size_t n) {
     int status = 0;
     size_t len;
@@ -90,8 +106,7 @@ static int write_svg(const char *path, const char *text, size_t n) {
     if (!svg)
         code = fail_text("--svg: no process could be made: %s", strerror(errno));
     else if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-        code = fail_text("--svg: Graphviz' program 'dot' is not on PATH: apt install graphviz, or --dot, "
-                         "which needs no program");
+        code = no_dot();
     else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         code = fail_text("--svg: Graphviz' program 'dot' failed");
     else
@@ -111,5 +126,6 @@ static void take(void *user, const char *what, const char *text, size_t n) {
 int show_picture(const TerncPicture *picture, const char *path, bool svg) {
     Out o = {.path = path, .svg = svg};
     TernError err = {0};
+    if (svg && !dot_is_there()) return no_dot();
     return ternc()->picture(picture, take, &o, &err) == TERN_OK ? o.code : fail(&err);
 }

@@ -92,7 +92,7 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
         {"-m --model", "FILE", FLAG_STR, &source.path, 0, 0,
          "the model, if not given as a word; default: the embedded one"},
         {"-o --output", "FILE", FLAG_STR, &output, 0, 0,
-         "the blob; of other kinds the text (default: standard output)"},
+         "the blob, - is standard output; of other kinds the text (default: standard output)"},
         {"--emit", "KIND", FLAG_STR, &emit, 0, 0,
          "blob (default); the planned graphs as tir, json or dot; the first level's code as llvm, asm or "
          "obj"},

@@ -163,6 +163,8 @@ for line in "${inputs[@]}"; do
     late "$what: a folder" $no 'folder: is a (directory|folder)' "$words" folder
 done
 
+refused "inspect --svg without dot" 1 "'dot' is not on PATH" env PATH="$PWD/nowhere" "$tern" inspect cut.gguf --svg=x.svg
+
 # what the model's header settles is refused before there is code
 refused "run: a token out of range" 1 'token 1792, wanted 0 to 1791' "$tern" run late.tir $how --tokens 1,1792 -n 1
 refused "run: words for ids" 1 "wanted token ids" "$tern" run late.tir $how --tokens 1,x -n 1
