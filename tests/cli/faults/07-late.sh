@@ -61,7 +61,7 @@ for line in "${outputs[@]}"; do
     late "$what: a file for a folder" $no 'text.*(not a folder|not a directory|Not a directory)' "$words" "text/x$ending"
     late "$what: a folder for a file" $no 'folder.*is a (folder|directory)' "$words" "folder$ending"
     late "$what: a link that ends nowhere" $no 'loop.*Too many levels' "$words" "loop$ending"
-    [ -n "$ending" ] || late "$what: an empty name" 2 'empty|expected a file' "$words" ""
+    [ -n "$ending" ] || late "$what: an empty name" 2 "got '', expected (FILE|OUT)" "$words" ""
     if [ -d /proc/self ] && [ ! -w /proc/self/fdinfo/x ]; then
         late "$what: a folder that takes no files" $no '/proc/x' "$words" "/proc/x$ending"
     fi
@@ -69,7 +69,7 @@ for line in "${outputs[@]}"; do
 done
 [ "$(id -u)" = 0 ] && echo "skipped: root may write to any folder"
 chmod 755 locked
-late "run --profile: an empty name" 2 'ends in' "run cut.gguf -p a --profile=" ""
+late "run --profile: an empty name" 2 "got '', expected FILE" "run cut.gguf -p a --profile=" ""
 same "nothing is left behind" "$(ls -A | grep -E 'tmp-|^x|^n' )" ""
 
 if [ $mounted = yes ]; then
