@@ -47,7 +47,19 @@ void tn_eval_op_gather(const TnEvalOp *c) {
     }
 }
 
-/* rmsnorm x, w [, places]: ss = lanes of fma(x,x,acc), of x[places] if given; r = 1/sqrt(ss/n + eps); y = (x*r)*w */
+/* Lanes of fma(v,v,acc), v = x * by, of x[places] if there are some; else of all k. */
+TN_HOT float squares(const float *x, int64_t k, const int32_t *places, int64_t count, float by) {
+    float lane[TN_LANES] = {0};
+    for (int64_t i = 0; i < count; i += TN_LANES)
+        for (int j = 0; j < TN_LANES; j++) {
+            float v = places ? x[places[i + j]] : i + j < k ? x[i + j] : 0.0f;
+            lane[j] = fmaf(v * by, v * by, lane[j]);
+        }
+    return tn_lanes_sum(lane);
+}
+
+/* rmsnorm x, w [, places]: ss = lanes of fma(x,x,acc), of x[places] if given; m = ss/n + eps; y = (x/sqrt(m))*w. Where m
+ * is not finite, all of it of x*2^-96 and eps*2^-192; where that m is not finite either, NaN */
 TN_FMA_CLONES static void rmsnorm(const TnEvalOp *c) {
     int64_t k = tn_cols(&c->n->type);
     const TnAttr *divisor = tn_node_attr(c->n, TN_ATTR_n);
@@ -57,14 +69,13 @@ TN_FMA_CLONES static void rmsnorm(const TnEvalOp *c) {
     tn_decode_row(&tn_arg(c, 1)->type, tn_arg_data(c, 1), 0, w);
     for (int64_t t = 0; t < tn_out_rows(c); t++) {
         const float *x = tn_arg_row(c, 0, t);
-        float *y = tn_out_row(c, t), lane[TN_LANES] = {0};
-        for (int64_t i = 0; i < count; i += TN_LANES)
-            for (int j = 0; j < TN_LANES; j++) {
-                float v = places ? x[places[i + j]] : i + j < k ? x[i + j] : 0.0f;
-                lane[j] = fmaf(v, v, lane[j]);
-            }
-        float r = 1.0f / sqrtf(tn_lanes_sum(lane) / n + eps);
-        for (int64_t i = 0; i < k; i++) y[i] = (x[i] * r) * w[i];
+        float *y = tn_out_row(c, t), by = 1.0f, m = squares(x, k, places, count, by) / n + eps;
+        if (!(m < INFINITY)) {
+            by = TN_NORM_SCALE;
+            m = squares(x, k, places, count, by) / n + (eps * by) * by;
+        }
+        float r = m < INFINITY ? 1.0f / sqrtf(m) : NAN;
+        for (int64_t i = 0; i < k; i++) y[i] = ((x[i] * by) * r) * w[i];
     }
 }
 void tn_eval_op_rmsnorm(const TnEvalOp *c) {
@@ -102,8 +113,9 @@ void tn_eval_op_rope_angle(const TnEvalOp *c) {
             float a = p * f0[i], e = fmaf(p, f0[i], -a);
             float g = a - rintf(a), h = g + fmaf(p, f1[i], e);
             float u = h - rintf(h);
-            if (!(u >= -0.5f && u <= 0.5f)) u = 0.0f; /* only for frequencies that rope_freq never gives */
-            tn_sincos_turn(u, &y[n + i], &y[i]);
+            bool known = u >= -0.5f && u <= 0.5f; /* but for frequencies that rope_freq never gives */
+            tn_sincos_turn(known ? u : 0.0f, &y[n + i], &y[i]);
+            if (!known) y[i] = y[n + i] = NAN;
         }
     }
 }
@@ -232,7 +244,7 @@ void tn_eval_op_relu2(const TnEvalOp *c) {
         const float *x = tn_arg_row(c, 0, t);
         float *y = tn_out_row(c, t);
         for (int64_t i = 0; i < tn_cols(&c->n->type); i++) {
-            float r = x[i] > 0.0f ? x[i] : 0.0f;
+            float r = 0.0f > x[i] ? 0.0f : x[i]; /* NaN stays */
             y[i] = r * r;
         }
     }
@@ -242,7 +254,8 @@ TN_FMA_CLONES static void silu(const TnEvalOp *c) {
     for (int64_t t = 0; t < tn_out_rows(c); t++) {
         const float *x = tn_arg_row(c, 0, t);
         float *y = tn_out_row(c, t);
-        for (int64_t i = 0; i < tn_cols(&c->n->type); i++) y[i] = x[i] / (1.0f + tn_exp(-x[i]));
+        for (int64_t i = 0; i < tn_cols(&c->n->type); i++)
+            y[i] = x[i] < -TN_EXP_HI ? -0.0f : x[i] / (1.0f + tn_exp(-x[i]));
     }
 }
 void tn_eval_op_silu(const TnEvalOp *c) {

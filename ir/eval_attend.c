@@ -90,7 +90,8 @@ TN_HOT void block(const float *q, Head k, Head v, int64_t head, const Span *span
     for (int j = 0; j < TN_PAGE; j++) s[j] = s[j] * scale;
     float m = s[lo];
     for (int j = lo + 1; j <= hi; j++) m = m > s[j] ? m : s[j];
-    for (int j = lo; j <= hi; j++) p[j] = tn_exp(s[j] - m);
+    /* a score of -inf is an overflow, of which nothing is known: NaN, not 0 */
+    for (int j = lo; j <= hi; j++) p[j] = fmaf(s[j], 0.0f, tn_exp(s[j] - m));
     for (int j = 0; j < TN_PAGE; j++) lane[j % TN_LANES] = lane[j % TN_LANES] + p[j];
     for (int64_t d = 0; d < head; d++) out_o[d] = 0.0f;
     for (int j = lo; j <= hi; j++) {

@@ -24,7 +24,7 @@
  * (from max(0, pos[t]-window+1) with a window; other positions are masked):
  *   s_j = fma chain over d = 0.. from +0 of q[d]*k_j[d], then * scale
  *   blocks b of 64 positions from position 0, those without an unmasked position left out: m_b = max s_j;
- *   p_j = exp(s_j - m_b), +0 where masked; l_b = lanes of p_j (64 elements: two a lane); o_b[d] = fma chain
+ *   p_j = fma(s_j, 0, exp(s_j - m_b)) (NaN of an infinite s_j), +0 where masked; l_b = lanes of p_j (64 elements: two a lane); o_b[d] = fma chain
  *   over unmasked j rising from +0 of p_j*v_j[d], then + 0.0f
  *   M = max m_b; w_b = exp(m_b - M); over b rising from +0: L = L + l_b*w_b; O[d] = O[d] + o_b[d]*w_b
  *   y[d] = O[d] / L

@@ -26,7 +26,7 @@
  *      codes 0. Columns left out change none of it, for one is always left.
  *   2. Else no sum overflows, as the pass proves: the input of the quant is an rmsnorm with finite weights w and
  *      eps >= 2^-126. Of a row of K elements x, the computed mean square is at least x^2/K but for roundings, as adding
- *      squares never makes a sum smaller; so |x*r| <= 2 sqrt(K), or NaN, which is case 1. So d <= 2 sqrt(K) max|w| / 127
+ *      squares never makes a sum smaller; so |x*r| <= 2 sqrt(K), scaled or not, or NaN, which is case 1. So d <= 2 sqrt(K) max|w| / 127
  *      (or 1e-5 / 127), and |g|, |u| <= 127 K d |scale|. That is asked to be below 2^60: g and u and relu2(g) are
  *      finite. The sum of a dead row is 0, so act(g) * u of it is 0, of either sign.
  *   3. Its square adds +0 to a lane that is at least +0: nothing. The places put every other element back to its lane

@@ -172,7 +172,9 @@ static void softmax(TnLb *b, const TnAttend *a, const Block *k) {
     LLVMValueRef sum =
         tn_lb_carry(b, &half, tn_lb_vf(b, 0.0f)); /* no p is -0: the first is added unchanged */
     LLVMValueRef x = tn_lb_elem(b, at, half.i, 4);
-    LLVMValueRef p = tn_lb_exp(b, LLVMBuildFSub(b->b, tn_lb_load(b, b->t_f32x, x, 64), m_x, ""));
+    LLVMValueRef score = tn_lb_load(b, b->t_f32x, x, 64);
+    LLVMValueRef p = tn_lb_exp(b, LLVMBuildFSub(b->b, score, m_x, ""));
+    p = tn_lb_fma(b, score, tn_lb_vf(b, 0.0f), p); /* NaN of a score that is not finite */
     p = LLVMBuildSelect(b->b, unmasked(b, k, half.i), p, tn_lb_vf(b, 0.0f), "");
     tn_lb_next(&half, 0, LLVMBuildFAdd(b->b, sum, p, ""));
     if (a->size == 1) {

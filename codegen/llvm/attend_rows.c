@@ -237,8 +237,9 @@ static void softmax_body(TnLb *b, LLVMValueRef fn) {
     int lanes = b->level->bytes / 2; /* two registers at a time */
     TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, TN_PAGE), lanes);
     LLVMValueRef x = tn_lb_elem(b, at, l.i, 4);
-    LLVMValueRef e = tn_lb_load(b, LLVMVectorType(b->t_f32, (unsigned)lanes), x, 64);
+    LLVMValueRef e = tn_lb_load(b, LLVMVectorType(b->t_f32, (unsigned)lanes), x, 64), score = e;
     e = tn_lb_exp(b, LLVMBuildFSub(b->b, e, tn_lb_splat(b, m, lanes), ""));
+    e = tn_lb_fma(b, score, LLVMConstNull(LLVMTypeOf(e)), e); /* NaN of a score that is not finite */
     e = LLVMBuildSelect(b->b, unmasked(b, l.i, lo, hi, lanes), e, LLVMConstNull(LLVMTypeOf(e)), "");
     tn_lb_store(b, e, x, 64);
     tn_lb_loop_end(b, &l);

@@ -288,9 +288,13 @@ LLVMValueRef tn_lb_narrow_f16_sat(TnLb *b, LLVMValueRef x) {
     LLVMTypeRef t = LLVMTypeOf(x);
     LLVMValueRef hi = shaped_const(b, t, tn_lb_f32(b, 65504.0f)),
                  lo = shaped_const(b, t, tn_lb_f32(b, -65504.0f));
+    LLVMValueRef mask = shaped_const(b, t, tn_lb_i32(b, 0x7fffffff)), wild = x;
+    wild = LLVMBuildAnd(b->b, tn_lb_bits(b, wild), mask, "");
+    wild = LLVMBuildICmp(b->b, LLVMIntEQ, wild, shaped_const(b, t, tn_lb_i32(b, 0x7f800000)), "");
     /* NaN compares false and stays */
-    x = LLVMBuildSelect(b->b, LLVMBuildFCmp(b->b, LLVMRealOGT, x, hi, ""), hi, x, "");
-    x = LLVMBuildSelect(b->b, LLVMBuildFCmp(b->b, LLVMRealOLT, x, lo, ""), lo, x, "");
+    LLVMValueRef y = LLVMBuildSelect(b->b, LLVMBuildFCmp(b->b, LLVMRealOGT, x, hi, ""), hi, x, "");
+    y = LLVMBuildSelect(b->b, LLVMBuildFCmp(b->b, LLVMRealOLT, y, lo, ""), lo, y, "");
+    x = LLVMBuildSelect(b->b, wild, x, y, "");
     LLVMValueRef h = LLVMBuildFPTrunc(b->b, x, shaped(t, b->t_f16), "");
     return LLVMBuildBitCast(b->b, h, shaped(t, b->t_i16), "");
 }

@@ -1,5 +1,6 @@
 /* The column-by-column ops: what epilogues are made of. */
 #include "codegen/llvm/build.h"
+#include "runtime/base/fmath.h"
 #ifdef TERN_PLANT
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +44,7 @@ static LLVMValueRef mulz(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off,
 const TnLlvmOp tn_llvm_op_mulz = {.can = tn_llvm_yes, .block = mulz};
 
 static LLVMValueRef relu2(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
-    LLVMValueRef r = tn_lb_fmax(b, tn_lb_value(b, f, arg(b, ref, 0), off, mask), tn_lb_vf(b, 0.0f));
+    LLVMValueRef r = tn_lb_fmax(b, tn_lb_vf(b, 0.0f), tn_lb_value(b, f, arg(b, ref, 0), off, mask));
     return LLVMBuildFMul(b->b, r, r, "");
 }
 const TnLlvmOp tn_llvm_op_relu2 = {.can = tn_llvm_yes, .block = relu2};
@@ -51,7 +52,9 @@ const TnLlvmOp tn_llvm_op_relu2 = {.can = tn_llvm_yes, .block = relu2};
 static LLVMValueRef silu(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
     LLVMValueRef x = tn_lb_value(b, f, arg(b, ref, 0), off, mask);
     LLVMValueRef e = tn_lb_exp(b, LLVMBuildFNeg(b->b, x, ""));
-    return LLVMBuildFDiv(b->b, x, LLVMBuildFAdd(b->b, tn_lb_vf(b, 1.0f), e, ""), "");
+    LLVMValueRef y = LLVMBuildFDiv(b->b, x, LLVMBuildFAdd(b->b, tn_lb_vf(b, 1.0f), e, ""), "");
+    LLVMValueRef low = LLVMBuildFCmp(b->b, LLVMRealOLT, x, tn_lb_vf(b, -TN_EXP_HI), "");
+    return LLVMBuildSelect(b->b, low, tn_lb_vf(b, -0.0f), y, "");
 }
 const TnLlvmOp tn_llvm_op_silu = {.can = tn_llvm_yes, .block = silu};
 

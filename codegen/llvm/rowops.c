@@ -4,9 +4,11 @@
  * kernels share: a model has a dozen of each. */
 #include "codegen/llvm/build.h"
 
+#include <math.h>
 #include <stdio.h>
 #include "ir/layout.h"
 #include "ir/places.h"
+#include "runtime/base/fmath.h"
 
 static TnRef arg(TnLb *b, TnRef ref, uint32_t i) {
     return b->g->nodes[ref].args[i];
@@ -41,11 +43,16 @@ typedef struct Source {
     LLVMValueRef row; /* not NULL: whole blocks of columns, from here on; the others are of no account */
     int64_t n;        /* without a row */
     LLVMValueRef end; /* n as i64 */
+    bool scaled;      /* what is read is multiplied by TN_NORM_SCALE */
 } Source;
 
+static LLVMValueRef times_scale(TnLb *b, const Source *s, LLVMValueRef v) {
+    return s->scaled ? LLVMBuildFMul(b->b, v, tn_lb_vf(b, TN_NORM_SCALE), "") : v;
+}
 static LLVMValueRef block_of(TnLb *b, const Source *s, LLVMValueRef off) {
-    if (s->row) return tn_lb_load(b, b->t_f32x, tn_lb_elem(b, s->row, off, 4), 4);
-    return tn_lb_value(b, s->f, s->x, off, NULL);
+    LLVMValueRef v = s->row ? tn_lb_load(b, b->t_f32x, tn_lb_elem(b, s->row, off, 4), 4)
+                            : tn_lb_value(b, s->f, s->x, off, NULL);
+    return times_scale(b, s, v);
 }
 static LLVMValueRef below_end(TnLb *b, const Source *s, LLVMValueRef off) {
     return s->row ? NULL : below(b, s->n, off);
@@ -57,24 +64,17 @@ static LLVMValueRef whole_row(TnLb *b, const TnFrame *f, TnRef x) {
     return tn_lb_inside(b, x) && !f->mem[x - b->k->first] ? NULL : tn_lb_mem(b, f, x);
 }
 
-/* What rmsnorm divides the sum by, and eps. */
+/* What rmsnorm does to a row: the sum of squares, of the row at `places` if there are some, divided by the divisor, eps,
+ * weights. */
 typedef struct Norm {
-    LLVMValueRef divisor, eps;
+    LLVMValueRef divisor, eps, weights, out;
+    LLVMValueRef x, places; /* NULL, or the row in memory and `count` places */
+    int64_t count;
     TnEnc enc; /* of weights */
 } Norm;
 
-/* From the sums of squares, a lane each, to the row's values. */
-static void normed(TnLb *b, const Source *s, const Norm *norm, LLVMValueRef squares, LLVMValueRef weights,
-                   LLVMValueRef out) {
-    LLVMValueRef mean = LLVMBuildFDiv(b->b, tn_lb_tree(b, squares, TN_FOLD_FADD), norm->divisor, "");
-    mean = LLVMBuildFAdd(b->b, mean, norm->eps, "");
-    LLVMValueRef r = LLVMBuildFDiv(b->b, tn_lb_f32(b, 1.0f), tn_lb_sqrt(b, mean), "");
-    r = tn_lb_splat(b, r, TN_LANES);
-    TnLoop m = tn_lb_loop(b, tn_lb_i64(b, 0), s->end, TN_LANES);
-    LLVMValueRef v = LLVMBuildFMul(b->b, block_of(b, s, m.i), r, "");
-    LLVMValueRef g = tn_lb_load_wide(b, norm->enc, tn_lb_elem(b, weights, m.i, tn_enc_bytes(norm->enc)));
-    tn_lb_store(b, LLVMBuildFMul(b->b, v, g, ""), tn_lb_elem(b, out, m.i, 4), 4);
-    tn_lb_loop_end(b, &m);
+static LLVMValueRef is_finite(TnLb *b, LLVMValueRef mean) {
+    return LLVMBuildFCmp(b->b, LLVMRealOLT, mean, tn_lb_f32(b, INFINITY), "");
 }
 
 static LLVMValueRef squares(TnLb *b, const Source *s) {
@@ -86,25 +86,72 @@ static LLVMValueRef squares(TnLb *b, const Source *s) {
     return l.out[0];
 }
 
-static LLVMValueRef squares_at(TnLb *b, LLVMValueRef x, LLVMValueRef places, int64_t count) {
-    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, count), TN_LANES);
-    LLVMValueRef acc = tn_lb_carry(b, &l, tn_lb_vf(b, 0.0f)), v = at_places(b, x, places, l.i);
+static LLVMValueRef squares_at(TnLb *b, const Source *s, const Norm *norm) {
+    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, norm->count), TN_LANES);
+    LLVMValueRef acc = tn_lb_carry(b, &l, tn_lb_vf(b, 0.0f)), v = at_places(b, norm->x, norm->places, l.i);
+    v = times_scale(b, s, v);
     tn_lb_next(&l, 0, tn_lb_fma(b, v, v, acc));
     tn_lb_loop_end(b, &l);
     return l.out[0];
 }
 
+static LLVMValueRef mean_of(TnLb *b, const Source *s, const Norm *norm) {
+    LLVMValueRef sums = norm->places ? squares_at(b, s, norm) : squares(b, s), eps = norm->eps;
+    for (int i = 0; s->scaled && i < 2; i++) eps = LLVMBuildFMul(b->b, eps, tn_lb_f32(b, TN_NORM_SCALE), "");
+    LLVMValueRef mean = LLVMBuildFDiv(b->b, tn_lb_tree(b, sums, TN_FOLD_FADD), norm->divisor, "");
+    return LLVMBuildFAdd(b->b, mean, eps, "");
+}
+
+static void put_normed(TnLb *b, const Source *s, const Norm *norm, LLVMValueRef mean) {
+    LLVMValueRef r = LLVMBuildFDiv(b->b, tn_lb_f32(b, 1.0f), tn_lb_sqrt(b, mean), "");
+    if (s->scaled) r = LLVMBuildSelect(b->b, is_finite(b, mean), r, tn_lb_f32(b, NAN), "");
+    r = tn_lb_splat(b, r, TN_LANES);
+    TnLoop m = tn_lb_loop(b, tn_lb_i64(b, 0), s->end, TN_LANES);
+    LLVMValueRef v = LLVMBuildFMul(b->b, block_of(b, s, m.i), r, ""), at = m.i;
+    LLVMValueRef g = tn_lb_load_wide(b, norm->enc, tn_lb_elem(b, norm->weights, at, tn_enc_bytes(norm->enc)));
+    tn_lb_store(b, LLVMBuildFMul(b->b, v, g, ""), tn_lb_elem(b, norm->out, at, 4), 4);
+    tn_lb_loop_end(b, &m);
+}
+
+enum { FUNCTION_PARAMS = 6 };
+static LLVMValueRef rmsnorm_function(TnLb *b, TnEnc enc, bool scaled);
+
+/* The row's values; of a row whose mean is not finite by the scaled source: a function if the row lies in memory. */
+static void normed(TnLb *b, const Source *s, const Norm *norm) {
+    LLVMValueRef mean = mean_of(b, s, norm);
+    TnIf finite = tn_lb_if(b, is_finite(b, mean));
+    put_normed(b, s, norm, mean);
+    tn_lb_else(b, &finite);
+    if (s->row) {
+        LLVMValueRef args[FUNCTION_PARAMS] = {s->row, norm->weights, norm->out,
+                                              s->end, norm->divisor, norm->eps};
+        tn_lb_call_function(b, rmsnorm_function(b, norm->enc, true), args, FUNCTION_PARAMS);
+    } else {
+        Source again = *s;
+        again.scaled = true;
+        put_normed(b, &again, norm, mean_of(b, &again, norm));
+    }
+    tn_lb_if_end(b, &finite);
+}
+
 /* void (x, weights, out, i64 n, f32 divisor, f32 eps) */
-static LLVMValueRef rmsnorm_function(TnLb *b, TnEnc enc) {
+static LLVMValueRef rmsnorm_function(TnLb *b, TnEnc enc, bool scaled) {
     char name[64];
-    snprintf(name, sizeof name, "rmsnorm_%s", tn_encs[enc].name);
-    LLVMTypeRef params[] = {b->t_ptr, b->t_ptr, b->t_ptr, b->t_i64, b->t_f32, b->t_f32};
+    snprintf(name, sizeof name, "rmsnorm_%s%s", tn_encs[enc].name, scaled ? "_scaled" : "");
+    LLVMTypeRef params[FUNCTION_PARAMS] = {b->t_ptr, b->t_ptr, b->t_ptr, b->t_i64, b->t_f32, b->t_f32};
     LLVMValueRef fn;
-    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, TN_COUNT(params), &fn);
+    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, FUNCTION_PARAMS, &fn);
     if (!back) return fn;
-    Source s = {.row = LLVMGetParam(fn, 0), .end = LLVMGetParam(fn, 3)};
-    Norm norm = {LLVMGetParam(fn, 4), LLVMGetParam(fn, 5), enc};
-    normed(b, &s, &norm, squares(b, &s), LLVMGetParam(fn, 1), LLVMGetParam(fn, 2));
+    Source s = {.row = LLVMGetParam(fn, 0), .end = LLVMGetParam(fn, 3), .scaled = scaled};
+    Norm norm = {.divisor = LLVMGetParam(fn, 4),
+                 .eps = LLVMGetParam(fn, 5),
+                 .weights = LLVMGetParam(fn, 1),
+                 .out = LLVMGetParam(fn, 2),
+                 .enc = enc};
+    if (scaled)
+        put_normed(b, &s, &norm, mean_of(b, &s, &norm));
+    else
+        normed(b, &s, &norm);
     return tn_lb_shared_end(b, back);
 }
 
@@ -116,22 +163,23 @@ static void rmsnorm(TnLb *b, TnFrame *f, TnRef ref) {
     TnRef places = node->n_args > 2 ? node->args[2] : TN_NONE;
     int64_t n = tn_lb_cols(b, x);
     Source s = {.f = f, .x = x, .n = n, .end = tn_lb_i64(b, n)};
-    Norm norm = {tn_lb_f32(b, (float)(divisor ? divisor->i : n)),
-                 tn_lb_f32(b, tn_attr_float(node, TN_ATTR_eps)), b->g->nodes[w].type.enc};
-    LLVMValueRef row = places == TN_NONE ? whole_row(b, f, x) : NULL, weights = tn_lb_operand(b, w);
+    Norm norm = {.divisor = tn_lb_f32(b, (float)(divisor ? divisor->i : n)),
+                 .eps = tn_lb_f32(b, tn_attr_float(node, TN_ATTR_eps)),
+                 .weights = tn_lb_operand(b, w),
+                 .enc = b->g->nodes[w].type.enc};
+    LLVMValueRef row = places == TN_NONE ? whole_row(b, f, x) : NULL;
+    if (places != TN_NONE) {
+        norm.x = tn_lb_mem(b, f, x);
+        norm.places = tn_lb_operand(b, places);
+        norm.count = tn_type_rows(&b->g->nodes[places].type, NULL) * TN_PLACES;
+    }
+    norm.out = tn_lb_result_row(b, f, ref);
     if (row) {
-        LLVMValueRef args[] = {row, weights, tn_lb_result_row(b, f, ref), s.end, norm.divisor, norm.eps};
-        tn_lb_call_function(b, rmsnorm_function(b, norm.enc), args, TN_COUNT(args));
+        LLVMValueRef args[FUNCTION_PARAMS] = {row, norm.weights, norm.out, s.end, norm.divisor, norm.eps};
+        tn_lb_call_function(b, rmsnorm_function(b, norm.enc, false), args, FUNCTION_PARAMS);
         return;
     }
-    LLVMValueRef sums;
-    if (places == TN_NONE) {
-        sums = squares(b, &s);
-    } else {
-        int64_t count = tn_type_rows(&b->g->nodes[places].type, NULL) * TN_PLACES;
-        sums = squares_at(b, tn_lb_mem(b, f, x), tn_lb_operand(b, places), count);
-    }
-    normed(b, &s, &norm, sums, weights, tn_lb_result_row(b, f, ref));
+    normed(b, &s, &norm);
 }
 static bool can_rmsnorm(const TnGraph *g, TnRef ref, const TnLevel *level) {
     (void)level;
@@ -212,6 +260,8 @@ static void angles(TnLb *b, LLVMValueRef p, LLVMValueRef freq, int64_t apart, LL
     LLVMValueRef ok = LLVMBuildAnd(b->b, LLVMBuildFCmp(b->b, LLVMRealOGE, u, tn_lb_vf(b, -0.5f), ""),
                                    LLVMBuildFCmp(b->b, LLVMRealOLE, u, tn_lb_vf(b, 0.5f), ""), "");
     tn_lb_sincos_turn(b, LLVMBuildSelect(b->b, ok, u, tn_lb_vf(b, 0.0f), ""), out_sin, out_cos);
+    *out_sin = LLVMBuildSelect(b->b, ok, *out_sin, tn_lb_vf(b, NAN), "");
+    *out_cos = LLVMBuildSelect(b->b, ok, *out_cos, tn_lb_vf(b, NAN), "");
 }
 
 /* All cosines first: where n is no multiple of 32 their last block runs over into the sines, which are

@@ -60,6 +60,10 @@ static inline void tn_sincos_turn(float f, float *out_sin, float *out_cos) {
     *out_cos = ((q + 1) & 2) ? -b : b;
 }
 
+/* What rmsnorm multiplies a row by whose sum of squares is not finite: then no square is above 2^64, so their sum has room,
+ * and where it was infinite the largest is still above 2^-64 over their number. */
+#define TN_NORM_SCALE 0x1p-96f
+
 /* Compile-time double routines (rope frequencies); relative error under 1e-14, no libm. */
 double tn_pow(double base, double exponent); /* base > 0 */
 /* Natural logarithm and exponential in double, also for perplexity and sampling. */

@@ -1,5 +1,7 @@
 #include "runtime/base/half.h"
 
+#include <math.h>
+
 /* Both ways do what F16C and NEON do, NaNs included: the payload's top bits stay, the quiet bit is set. */
 
 float tn_f16_to_f32(uint16_t h) {
@@ -25,7 +27,7 @@ uint16_t tn_f32_to_f16(float f) {
 }
 
 uint16_t tn_f32_to_f16_sat(float f) {
-    if (f > 65504.0f) f = 65504.0f;
-    if (f < -65504.0f) f = -65504.0f;
+    if (f > 65504.0f && f < INFINITY) f = 65504.0f;
+    if (f < -65504.0f && f > -INFINITY) f = -65504.0f;
     return tn_f32_to_f16(f);
 }

@@ -24,7 +24,8 @@ static inline uint16_t tn_f32_to_bf16(float f) {
     return (uint16_t)((u + 0x7fff + ((u >> 16) & 1)) >> 16);
 }
 float tn_f16_to_f32(uint16_t h);
-uint16_t tn_f32_to_f16(float f);     /* overflow gives infinity */
-uint16_t tn_f32_to_f16_sat(float f); /* clamped to +-65504 first; NaN stays NaN: what KV stores do */
+uint16_t tn_f32_to_f16(float f); /* overflow gives infinity */
+uint16_t
+tn_f32_to_f16_sat(float f); /* what KV stores do: finite ones are clamped to +-65504; infinity and NaN stay */
 
 #endif

@@ -11,7 +11,7 @@ typedef struct Case {
     const char *kv;
     int run; /* 0: rows of three slots by turns, at any positions. Else two runs of rows, of slot 2 from position
                 run - 1 on and of slot 0 from 50 on */
-    bool wild; /* values that later rows alone see are infinite */
+    int wild; /* 1: values that later rows alone see are infinite; 2: a key of theirs, in one dim */
 } Case;
 
 static inline size_t elem_bytes(const Case *c) {
@@ -75,7 +75,12 @@ static inline void fill(const TnGraph *g, const Memory *m, const Case *c, const 
                         NAN);
                 }
             /* what the slot's last row sees is no number any more, the rows before it go without */
-            for (int64_t i = 0; c->wild && which && most >= 2 && i < c->head; i++)
+            int64_t last = (c->head - 1) * TN_PAGE;
+            if (elem_bytes(c) == 1) last = c->head * TN_PAGE; /* its scale */
+            for (int h = 0; c->wild == 2 && !which && most >= 2 && h < c->kv_heads; h++)
+                put(c, cache, table[s * sym[TN_P] + most / TN_PAGE] * c->kv_heads + h, last + most % TN_PAGE,
+                    h % 2 ? INFINITY : -INFINITY);
+            for (int64_t i = 0; c->wild == 1 && which && most >= 2 && i < c->head; i++)
                 put(c, cache, table[s * sym[TN_P] + most / TN_PAGE] * c->kv_heads,
                     most % TN_PAGE * c->head + i, INFINITY);
         }
@@ -133,7 +138,8 @@ static const Case attend_runs[] = {
     {2, 1, 33, 0, 1, 70, "f16", 120, 0},  {6, 2, 80, 0, 2, 30, "f32", 50, 0},
     {4, 1, 128, 0, 1, 33, "f32", 20, 1},  {6, 2, 64, 40, 2, 33, "f16", 30, 1},
     {64, 1, 16, 0, 1, 7, "f16", 60, 0},   {9, 1, 20, 0, 1, 12, "f32", 60, 0},
-    {4, 1, 64, 0, 1, 33, "i8", 50, 0},
+    {4, 1, 64, 0, 1, 33, "i8", 50, 0},    {6, 2, 64, 40, 2, 33, "f16", 30, 2},
+    {4, 1, 128, 0, 1, 33, "f32", 20, 2},
 };
 
 #endif

@@ -43,17 +43,25 @@ static inline TnGraph *case_graph(const char *level, int rows_hi) {
     return g;
 }
 
-/* Rows of floats with NaN in the padding, which nobody may let into a result. */
+/* Rows of floats with NaN in the padding, which nobody may let into a result. Wild ones are of a dozen kinds by turns, a
+ * single one of any. */
 static inline void case_floats(float *x, int64_t rows, int64_t n, size_t stride, bool wild) {
     for (int64_t r = 0; r < rows; r++, x += stride) {
+        int64_t kind = rows == 1 ? parity_u32() % 16 : r;
         for (size_t i = (size_t)n; i < stride; i++) x[i] = NAN;
         for (int64_t i = 0; i < n; i++) {
             x[i] = parity_float() * 3;
             if (wild && parity_u32() % 16 == 0) x[i] *= 1e6f;
             if (wild && parity_u32() % 16 == 0) x[i] *= 1e-38f;
-            if (wild && r == 3 && i == n / 2) x[i] = NAN;
-            if (wild && r == 4 && i == n - 1) x[i] = INFINITY;
-            if (wild && r == 5) x[i] = 0;
+            if (wild && kind == 3 && i == n / 2) x[i] = NAN;
+            if (wild && kind == 4 && i == n - 1) x[i] = INFINITY;
+            if (wild && kind == 5) x[i] = 0;
+            if (wild && kind == 6) x[i] *= 0x1p64f;
+            if (wild && kind == 7) x[i] *= 0x1p120f;
+            if (wild && kind == 8 && i == 0) x[i] = -INFINITY;
+            if (wild && kind == 9 && i == n - 1) x[i] = -0x1p127f;
+            if (wild && kind == 10 && i % 3 == 0) x[i] = i % 2 ? -INFINITY : INFINITY;
+            if (wild && kind == 11) x[i] *= 0x1p61f;
         }
     }
 }

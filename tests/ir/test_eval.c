@@ -67,7 +67,8 @@ static void elementwise(void **state) {
     IS(value(e, g, "m"), 4, -8, 2, -0.0f);
     IS(value(e, g, "mz"), 4, -8, 2, 0.0f);
     assert_true(value(e, g, "mz")[4] != value(e, g, "mz")[4]);
-    IS(value(e, g, "r"), 1, 0, 0.25f, 0, 0); /* NaN > 0 does not hold */
+    IS(value(e, g, "r"), 1, 0, 0.25f, 0);
+    assert_true(value(e, g, "r")[4] != value(e, g, "r")[4]);
     IS(value(e, g, "c"), -2, 0.5f);
     IS(value(e, g, "c") + 64, 4, -5);
     const float *s = value(e, g, "s");
@@ -108,6 +109,76 @@ static float lanes(const float *x, const float *w, int64_t k) {
     for (int j = 0; j < 8; j++) lane[j] += lane[j + 8];
     float a = lane[0] + lane[4], b = lane[1] + lane[5], c = lane[2] + lane[6], d = lane[3] + lane[7];
     return (a + c) + (b + d);
+}
+
+/* Rows whose squares are infinite are as if they were smaller; rows without a norm are NaN throughout, wherever the
+ * infinity or the NaN stands; rows whose squares have room keep their bits. */
+static void rmsnorm_of_huge_rows(void **state) {
+    (void)state;
+    enum { ROWS = 7, COLS = 70 };
+    TnGraph *g = graph_of("  %x: f32[T,70] = input {name=\"x\"}\n"
+                          "  $w: f32[70] = random {seed=1}\n"
+                          "  %y: f32[T,70] = rmsnorm %x, $w {eps=0x1p-17}\n");
+    int64_t sym[TN_SYM_COUNT] = {[TN_T] = ROWS};
+    static const float by[ROWS] = {1, 0x1p57f, 0x1p60f, 0x1p64f, 0x1p100f, 0x1p126f, 0x1p126f};
+    static const float no_number[] = {INFINITY, -INFINITY, NAN};
+    TnEval *e = eval_of(g, sym);
+    float x[ROWS][COLS];
+    for (int t = 0; t < ROWS; t++)
+        for (int i = 0; i < COLS; i++) x[t][i] = random_float() * by[t];
+    for (int i = 1; i < COLS; i++) x[6][i] = -0.0f; /* one alone */
+    put_f32(e, "x", x[0], ROWS, COLS);
+    tn_eval_run(e, sym);
+    float ones[COLS], w[COLS], wide[2][128];
+    tn_decode_row(&g->nodes[ref_of(g, "w")].type, tn_eval_data(e, ref_of(g, "w")), 0, w);
+    for (int i = 0; i < COLS; i++) ones[i] = x[0][i];
+    for (int t = 0; t < ROWS; t++) {
+        const float *y = value(e, g, "y") + t * 128;
+        double sum = 0;
+        for (int i = 0; i < COLS; i++) sum += (double)x[t][i] * (double)x[t][i];
+        for (int i = 0; i < COLS; i++) {
+            double want = (double)x[t][i] / sqrt(sum / COLS + 0x1p-17) * (double)w[i];
+            assert_true(fabs((double)y[i] - want) <= 1e-6 * fabs(want));
+        }
+        float r = 1.0f / sqrtf(lanes(x[t], x[t], COLS) / (float)COLS + 0x1p-17f);
+        for (int i = 0; i < COLS && t < 2; i++) assert_true(y[i] == (x[t][i] * r) * w[i]);
+    }
+    memcpy(wide[0], value(e, g, "y"), sizeof wide[0]);
+    for (int at = 0; at < COLS; at += COLS - 1)
+        for (size_t k = 0; k < TN_COUNT(no_number); k++) {
+            for (int i = 0; i < COLS; i++) x[1][i] = random_float();
+            x[1][at] = no_number[k];
+            put_f32(e, "x", x[0], ROWS, COLS);
+            tn_eval_run(e, sym);
+            for (int i = 0; i < COLS; i++) assert_true(isnan(value(e, g, "y")[128 + i]));
+            same_bits(value(e, g, "y"), wide[0], COLS); /* rows beside it are as they were */
+            same_bits(x[0], ones, COLS);
+        }
+    tn_eval_destroy(e);
+    tn_graph_destroy(g);
+}
+
+/* silu where its exp would overflow, against double; NaN and infinities by the letter. */
+static void silu_of_anything(void **state) {
+    (void)state;
+    TnGraph *g = graph_of("  %x: f32[T,8] = input {name=\"x\"}\n"
+                          "  %s: f32[T,8] = silu %x\n"
+                          "  %r: f32[T,8] = relu2 %x\n");
+    int64_t sym[TN_SYM_COUNT] = {[TN_T] = 1};
+    TnEval *e = eval_of(g, sym);
+    const float x[8] = {-87.5f, -88.0f, nextafterf(-88.0f, -100.0f), -100, -1e20f, -3e38f, -INFINITY, 3e38f};
+    put_f32(e, "x", x, 1, 8);
+    tn_eval_run(e, sym);
+    const float *s = value(e, g, "s");
+    for (int i = 0; i < 8; i++) {
+        double want = (double)x[i] / (1 + exp(-(double)x[i]));
+        if (x[i] == -INFINITY) want = 0;
+        assert_true(fabs((double)s[i] - want) <= 1e-6 * fabs(want) + 1e-36);
+        assert_true(i < 2 || i == 7 || tn_f32_bits(s[i]) == 0x80000000u);
+    }
+    IS(value(e, g, "r"), 0, 0, 0, 0, 0, 0, 0, INFINITY);
+    tn_eval_destroy(e);
+    tn_graph_destroy(g);
 }
 
 static void matmul_order(void **state) {
@@ -595,6 +666,36 @@ static void attention_carries_nan(void **state) {
     tn_graph_destroy(g);
 }
 
+/* A key whose score is -infinity must not look like one of no weight, nor one that is masked like one that is seen. */
+static void attention_refuses_infinite_scores(void **state) {
+    (void)state;
+    static const char *const caches[] = {"", "_f16", "_i8"};
+    for (size_t c = 0; c < TN_COUNT(caches); c++)
+        for (int at = 0; at < 3; at++) {
+            TnGraph *g = attend_graph(caches[c], 3);
+            int64_t sym[TN_SYM_COUNT] = {[TN_T] = 3, [TN_S] = 1, [TN_P] = 1, [TN_N] = 1};
+            int32_t pos[3] = {0, 1, 2};
+            TnEval *e = eval_of(g, sym);
+            float q[3 * 24], k[3 * 12], v[3 * 12];
+            for (int i = 0; i < 72; i++) q[i] = 1;
+            for (int i = 0; i < 36; i++) k[i] = v[i] = 1;
+            k[12 * at] = -INFINITY; /* of KV head 0, which heads 0 and 1 read */
+            put_f32(e, "q", q, 3, 24);
+            put_f32(e, "k", k, 3, 12);
+            put_f32(e, "v", v, 3, 12);
+            put_i32(e, "pos", pos, 3);
+            tn_eval_run(e, sym);
+            for (int t = 0; t < 3; t++)
+                for (int i = 0; i < 24; i++)
+                    for (int half = 0; half < 2; half++) {
+                        float y = value(e, g, half ? "yj" : "y")[t * 64 + i];
+                        assert_true(i < 12 && t >= at ? isnan(y) : fabsf(y - 1) < 0.02f);
+                    }
+            tn_eval_destroy(e);
+            tn_graph_destroy(g);
+        }
+}
+
 /* ---- graphs and kernels */
 
 static const char STEP[] = "    %n: f32[T,70] = rmsnorm %x, $g {eps=0x1p-10}\n"
@@ -703,6 +804,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(elementwise),
         cmocka_unit_test(rmsnorm),
+        cmocka_unit_test(rmsnorm_of_huge_rows),
+        cmocka_unit_test(silu_of_anything),
+        cmocka_unit_test(attention_refuses_infinite_scores),
         cmocka_unit_test(matmul_order),
         cmocka_unit_test(zeros_past_the_row),
         cmocka_unit_test(quant_corners),
