@@ -1,6 +1,7 @@
 #include "runtime/base/files.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,10 +93,21 @@ static TernStatus check_pair(const TnFileUse *a, const TnFileUse *b, TernError *
 
 /* ---- each alone */
 
+static TernStatus check_standard_input(TernError *err) {
+    struct stat st;
+    int mode = fcntl(STDIN_FILENO, F_GETFL);
+    if (mode < 0 || (mode & O_ACCMODE) == O_WRONLY)
+        return tn_fail(err, TERN_ERR_ENV, "standard input: cannot read: %s", strerror(EBADF));
+    if (fstat(STDIN_FILENO, &st) == 0 && S_ISDIR(st.st_mode))
+        return tn_fail(err, TERN_ERR_INPUT, "standard input: is a directory, expected text");
+    return TERN_OK;
+}
+
 /* In the words that reading it would have found. */
 static TernStatus check_input(const TnFileUse *f, TernError *err) {
     struct stat st;
-    if (is_dash(f) || f->use == TN_FILE_LOADED) return TERN_OK;
+    if (f->use == TN_FILE_LOADED) return TERN_OK;
+    if (is_dash(f)) return check_standard_input(err);
     if (!*f->path) return tn_fail(err, TERN_ERR_INPUT, "%s: the name is empty, expected a file", f->what);
     if (stat(f->path, &st) != 0 || access(f->path, R_OK) != 0)
         return tn_fail(err, TERN_ERR_ENV, "%s: cannot open: %s", f->path, strerror(errno));

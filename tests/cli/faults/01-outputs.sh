@@ -45,6 +45,9 @@ clash "compile --tune-cache that is the model" '--tune-cache .*m\.gguf' 1 "$tern
 clash "compile -o that is --tune-cache" '-o .*--tune-cache|--tune-cache .*-o ' 1 "$tern" compile "$dir/m.gguf" --tune=0.1 --tune-cache "$dir/new" -o "$dir/./new"
 same "neither is made" "$(ls "$dir" | grep -E '^new|^o\.tern')" ""
 
+mkdir -p "$dir/xdg/tern" && ln "$dir/m.gguf" "$dir/xdg/tern/tune"
+XDG_CACHE_HOME=$dir/xdg clash "the default cache is the model" 'tuning cache .*tern/tune .*m\.gguf' 1 "$tern" compile "$dir/m.gguf" --cpu ref --tune=0.1 -o "$dir/o.tern"
+
 # run
 clash "run --profile over the model" '--profile .*g\.json' 1 "$tern" run "$dir/g.json" $how -p a -n 1 --temp 0 --profile="$dir/g.json"
 clash "run --profile over -f" '--profile .*-f ' 1 "$tern" run "$dir/m.gguf" $how -f "$dir/p.json" -n 1 --temp 0 --profile="$dir/p.json"

@@ -124,12 +124,14 @@ refused "--tune-cache -" 1 "--tune-cache.*'?-'?.*\./-" "$tern" compile cut.gguf 
 same "no file is called -" "$(ls -A | grep -c '^-$')" 0
 python3 - "$tern" "$model" >pty 2>&1 <<'END'
 import os, pty, subprocess, sys
-for words in (["compile", sys.argv[2], "--cpu", "ref", "-o", "-"], ["logits", sys.argv[2], "--target", "ref", "--tokens", "1", "-o", "-"]):
+for words in (["compile", sys.argv[2], "--cpu", "ref", "-o", "-"], ["logits", sys.argv[2], "--target", "ref", "--tokens", "1", "-o", "-"],
+              ["compile", "cut.gguf", "--emit", "obj"]):
     a, b = pty.openpty()
     p = subprocess.run([sys.argv[1]] + words, stdout=b, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=60)
     print(words[0], p.returncode, p.stderr.decode(errors="replace").strip())
 END
 has "compile to a terminal" "$(cat pty)" '^compile 1 .*terminal'
+has "an object to a terminal" "$(tail -1 pty)" '^compile 1 .*terminal'
 has "logits to a terminal" "$(cat pty)" '^logits 1 .*terminal'
 "$tern" compile cut.gguf --cpu ref -o - >&- 2>err
 has "standard output closed" "$(cat err)" 'standard output'
@@ -164,6 +166,14 @@ for line in "${inputs[@]}"; do
 done
 
 refused "inspect --svg without dot" 1 "'dot' is not on PATH" env PATH="$PWD/nowhere" "$tern" inspect cut.gguf --svg=x.svg
+
+for words in "run cut.gguf $how -n 1 -f -" "tokenize cut.gguf -f -" "run cut.gguf $how --token-file -" "opt -" "eval -"; do
+    "$tern" $words <&- >out 2>err
+    same "$words, standard input closed: exit status" $? 1
+    has "$words, standard input closed" "$(cat err)" '^tern: error: standard input: cannot read'
+    "$tern" $words <. >out 2>err
+    has "$words, standard input is a folder" "$(cat err)" '^tern: error: standard input: is a directory'
+done
 
 # what the model's header settles is refused before there is code
 refused "run: a token out of range" 1 'token 1792, wanted 0 to 1791' "$tern" run late.tir $how --tokens 1,1792 -n 1
