@@ -57,4 +57,7 @@ if command -v readelf >/dev/null && [ -z "$sanitize" ]; then
     needed=$(readelf -d "$dir/moved/bin/tern" | grep -E 'NEEDED.*(LLVM|ternc)' || true)
     [ -z "$needed" ] || { echo "the program must open the compiler by dlopen, not link it: $needed"; exit 1; }
 fi
+if command -v readelf >/dev/null; then
+    bash "$(dirname "$0")/../support/runpaths.sh" "$dir/moved" >"$dir/paths" || { cat "$dir/paths"; exit 1; }
+fi
 echo "installed, used and moved: ok"
