@@ -28,6 +28,8 @@ typedef enum TnShow { TN_SHOW_LLVM, TN_SHOW_ASM, TN_SHOW_OBJ } TnShow;
 /* Progress; return nonzero to cancel. done and total are in whatever the phase counts. */
 typedef int TnProgressFn(void *user, const char *phase, uint64_t done, uint64_t total);
 
+typedef struct TnFlat TnFlat;
+
 typedef struct TnTarget {
     TnTargetDesc desc;
     /* Appends a relocation-free image to *image (64-aligned) and fills the jobs; NULL for ref. */
@@ -36,6 +38,9 @@ typedef struct TnTarget {
     /* The same jobs as one listing or object, appended to *out; NULL for ref. */
     TernStatus (*show)(TnEmitJob *jobs, uint32_t n, const char *level, TnShow what, TnBuf *out,
                        TernError *err);
+    /* Code made elsewhere that the jobs call by name, appended to *image, each once, and named in *given; NULL: none. */
+    TernStatus (*given)(const TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *image, TnFlat *given,
+                        TernError *err);
     /* What it was asked for on a level and had to refuse because its code failed a test or could not be tested here:
      * one line, valid for as long as the process. NULL: nothing so far, or the target tests nothing. */
     const char *(*refused)(const char *level);
@@ -69,10 +74,10 @@ typedef struct TnFlatSymbol {
     char *name;
     uint64_t offset; /* in *image */
 } TnFlatSymbol;
-typedef struct TnFlat {
+struct TnFlat {
     TnFlatSymbol *symbols;
     size_t n, cap;
-} TnFlat;
+};
 TernStatus tn_flatten(const void *object, size_t n, const TnFlat *given, TnBuf *image, TnFlat *out,
                       TernError *err);
 void tn_flat_free(TnFlat *f);

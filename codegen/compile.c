@@ -347,6 +347,26 @@ static void put_text(Compiler *c) {
     tn_blob_add(&c->parts, TN_SECTION_WDIR, 0, 0, 64, &wdir);
 }
 
+/* What a session cannot do without, and what no kernel makes: known before the work. */
+static TernStatus check_outputs(Compiler *c, const TnGraph *g) {
+    const char *file = g->file ? g->file : "the model";
+    bool best = false;
+    for (TnRef r = 0; r < g->n; r++) {
+        if (g->nodes[r].op != TN_OP_output) continue;
+        const TnNode *n = &g->nodes[r], *of = &g->nodes[n->args[0]];
+        const char *name = tn_attr_str(n, TN_ATTR_name);
+        best |= strcmp(name, "best") == 0;
+        if (of->op == TN_OP_input)
+            return tn_fail(c->err, TERN_ERR_INPUT,
+                           "%s:%u: output \"%s\" is the input %%%s, expected a result", file, n->line, name,
+                           of->name);
+    }
+    if (best) return TERN_OK;
+    return tn_fail(c->err, TERN_ERR_INPUT,
+                   "%s: graph @%s has no output \"best\", expected the greedy id of each row: i32[R]", file,
+                   g->name);
+}
+
 static TernStatus compile(Compiler *c, const TnGraph *model, const TnWeights *weights,
                           const TnBlobDest *dest) {
     uint32_t context = c->opt->context ? c->opt->context : c->facts->n_context;
@@ -357,6 +377,7 @@ static TernStatus compile(Compiler *c, const TnGraph *model, const TnWeights *we
         return tn_fail(c->err, TERN_ERR_INPUT, "compile: %u rows a step, wanted at most %u", c->opt->max_rows,
                        1u << 16);
     TN_TRY(check_levels(c));
+    TN_TRY(check_outputs(c, model));
     TN_TRY(run_passes(c, model, weights));
     TN_TRY(tune(c));
     TnBuf meta = {0};

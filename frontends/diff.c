@@ -269,8 +269,10 @@ static bool same_variant(const TnGraph *a, const TnGraph *b) {
 }
 
 static void put_variant(const TnGraph *g, TnBuf *out) {
-    tn_buf_printf(out, "variant %s, kv %s, rows %lld..%lld", g->level ? g->level : "?", tn_kv_names[g->kv],
-                  (long long)g->rows_lo, (long long)g->rows_hi);
+    tn_buf_printf(out, "graph @%s", g->name);
+    if (g->level || g->kv || g->rows_lo)
+        tn_buf_printf(out, ", variant %s, kv %s, rows %lld..%lld", g->level ? g->level : "?",
+                      tn_kv_names[g->kv], (long long)g->rows_lo, (long long)g->rows_hi);
 }
 
 static TnDiff diff_pair(Diff *d, const TnGraph *a, const TnGraph *b) {
@@ -281,21 +283,46 @@ static TnDiff diff_pair(Diff *d, const TnGraph *a, const TnGraph *b) {
     return r;
 }
 
-/* Variants that differ in the same way are told once. */
+enum { BY_BOTH, BY_NAME, BY_VARIANT, BY_PLACE, WAYS };
+
+/* The partner of each graph of a, TN_NONE without one: by name and variant, then by name, by variant (a compiled file's
+ * graphs are known by that alone) and by place. with[j]: whether b's is taken. */
+static void pair_graphs(const Diff *d, uint32_t *of, bool *with) {
+    bool blobs = d->a.kind == TN_GRAPHS_BLOB || d->b.kind == TN_GRAPHS_BLOB;
+    for (uint32_t i = 0; i < d->a.n; i++) of[i] = TN_NONE;
+    for (int way = 0; way < WAYS; way++)
+        for (uint32_t i = 0; i < d->a.n; i++)
+            for (uint32_t j = 0; j < d->b.n && of[i] == TN_NONE; j++) {
+                const TnGraph *a = d->a.g[i], *b = d->b.g[j];
+                bool name = strcmp(a->name, b->name) == 0, variant = same_variant(a, b);
+                bool fits[WAYS] = {name && variant, name && !blobs, variant && (blobs || a->level),
+                                   i == j && !blobs};
+                if (with[j] || !fits[way]) continue;
+                of[i] = j;
+                with[j] = true;
+            }
+}
+
+static void tell_alone(Diff *d, char mark, const TnGraph *g) {
+    tn_buf_printf(&d->out, "%c ", mark);
+    put_variant(g, &d->out);
+    tn_buf_puts(&d->out, "\n");
+    d->other++;
+}
+
+/* Graphs that differ in the same way are told once. */
 static void diff_variants(Diff *d) {
     TnBuf last = {0};
+    uint32_t *of = tn_xcalloc(d->a.n + 1u, sizeof *of);
+    bool *with = tn_xcalloc(d->b.n + 1u, sizeof *with);
+    pair_graphs(d, of, with);
     for (uint32_t i = 0; i < d->a.n; i++) {
-        const TnGraph *a = d->a.g[i], *b = NULL;
-        for (uint32_t j = 0; j < d->b.n && !b; j++)
-            if (same_variant(a, d->b.g[j])) b = d->b.g[j];
-        if (!b) {
-            tn_buf_puts(&d->out, "- ");
-            put_variant(a, &d->out);
-            tn_buf_puts(&d->out, "\n");
-            d->other++;
+        const TnGraph *a = d->a.g[i];
+        if (of[i] == TN_NONE) {
+            tell_alone(d, '-', a);
             continue;
         }
-        TnDiff r = diff_pair(d, a, b);
+        TnDiff r = diff_pair(d, a, d->b.g[of[i]]);
         tn_diff_summary(&r, &r.text);
         put_variant(a, &d->out);
         if (last.data && last.len == r.text.len && memcmp(last.data, r.text.data, last.len) == 0)
@@ -305,16 +332,11 @@ static void diff_variants(Diff *d) {
         tn_buf_free(&last);
         last = r.text;
     }
+    for (uint32_t j = 0; j < d->b.n; j++)
+        if (!with[j]) tell_alone(d, '+', d->b.g[j]);
     tn_buf_free(&last);
-    for (uint32_t j = 0; j < d->b.n; j++) {
-        bool found = false;
-        for (uint32_t i = 0; i < d->a.n; i++) found |= same_variant(d->a.g[i], d->b.g[j]);
-        if (found) continue;
-        tn_buf_puts(&d->out, "+ ");
-        put_variant(d->b.g[j], &d->out);
-        tn_buf_puts(&d->out, "\n");
-        d->other++;
-    }
+    free(of);
+    free(with);
 }
 
 /* A model's one graph, made into the variants that the other file holds. */

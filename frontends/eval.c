@@ -12,8 +12,8 @@ TernStatus ternc_eval(const TerncEval *eval, TerncTextFn *text, void *user, Tern
     TnGraphs s;
     TnGguf *file = NULL;
     TnBuf out = {0};
-    uint32_t rows = eval->rows ? eval->rows : 2;
-    if (rows > TN_PAGE) return tn_fail(err, TERN_ERR_INPUT, "--rows: %u, wanted 1 to %d", rows, TN_PAGE);
+    if (eval->rows > TN_PAGE)
+        return tn_fail(err, TERN_ERR_INPUT, "--rows: %u, wanted 1 to %d", eval->rows, TN_PAGE);
     TN_TRY(tn_graphs_open(eval->path, NULL, text, user, &s, err));
     TernStatus st = TERN_OK;
     if (eval->variant >= s.n)
@@ -27,7 +27,7 @@ TernStatus ternc_eval(const TerncEval *eval, TerncTextFn *text, void *user, Tern
     }
     if (st == TERN_OK) {
         TnWeights w = tn_gguf_weights(file ? file : s.gguf);
-        st = tn_eval_show(s.g[eval->variant], &w, rows, &out, err);
+        st = tn_eval_show(s.g[eval->variant], &w, eval->rows, &out, err);
     }
     if (st == TERN_OK) text(user, "result", out.data ? out.data : "", out.len);
     tn_buf_free(&out);

@@ -117,7 +117,7 @@ static const char *default_passes(TnStage stage, const char *effort) {
     return "";
 }
 
-static TernStatus check_lists(const TerncOpt *o, TernError *err) {
+static TernStatus check_lists(const TerncOpt *o, const char *passes, TernError *err) {
     TnArena arena = {0};
     const char **names;
     uint32_t n = 0;
@@ -125,9 +125,14 @@ static TernStatus check_lists(const TerncOpt *o, TernError *err) {
     if (o->dump_after && *o->dump_after)
         st = tn_list_split(&arena, "--dump-after", o->dump_after, &names, &n, err);
     for (uint32_t i = 0; st == TERN_OK && i < n; i++) {
-        bool known = strcmp(names[i], "all") == 0 || strcmp(names[i], "changed") == 0;
+        bool any = strcmp(names[i], "all") == 0 || strcmp(names[i], "changed") == 0, known = any;
         for (uint32_t k = 0; k < tn_n_passes; k++) known |= strcmp(names[i], tn_passes[k].name) == 0;
         if (!known) st = tn_fail(err, TERN_ERR_INPUT, "--dump-after: no pass is called '%s'", names[i]);
+        bool runs = any ? *passes != 0 : listed(passes, names[i]);
+        if (known && !runs)
+            st = tn_fail(err, TERN_ERR_INPUT, "--dump-after: '%s': %s", names[i],
+                         *passes ? tn_sprintf(&arena, "that pass does not run, those that do are %s", passes)
+                                 : "that pass does not run, nor does any other");
     }
     tn_arena_free(&arena);
     const char *e = o->effort;
@@ -206,8 +211,8 @@ static TernStatus run(Opt *s, TnGraph *g, const TnGguf *from, bool by_fit, TernE
     ctx.n_targets = strcmp(level, "ref") != 0 ? tn_targets_for(level, targets) : 0;
     targets[ctx.n_targets++] = &tn_target_ref.desc;
     TN_TRY(tn_head_parse(o->head, &ctx.head, err));
-    TN_TRY(check_lists(o, err));
     const char *list = o->passes ? o->passes : default_passes(g->stage, o->effort);
+    TN_TRY(check_lists(o, list, err));
     TN_TRY(check_use(o, g, list, by_fit, err));
     TnWeights weights = tn_gguf_weights(from);
     ctx.weights = &weights;

@@ -133,7 +133,7 @@ typedef struct TerncEval {
     size_t size;
     const char *path; /* .tir, "-" (text), .gguf, .tern (whose weights have other names: they are missing) */
     const char *weights; /* a .gguf where `gguf` nodes find their tensors; may be NULL */
-    uint32_t rows;       /* of a step, 1 to 64; default 2 */
+    uint32_t rows;       /* of a step, 1 to 64; default: as the graph says, else 2 */
     uint32_t variant;    /* of several graphs, from 0 */
 } TerncEval;
 /* Evaluates a graph on inputs made up by a rule (ir/show.h) and sends its results as what = "result", a line a row:
@@ -221,8 +221,9 @@ typedef struct TerncVerify {
         reduce; /* a file, none of those read: what differs, made a graph of a few ops with random weights; may be NULL */
     /* No tokens: the source's graph, which then may be any text, is compiled and run on random inputs. */
     int random;
-    uint64_t seed;             /* of the inputs; 0: 1 and 2 */
-    uint32_t rows_lo, rows_hi; /* the row class; 0: 1, 2..8 and 9..512 */
+    uint64_t seed;             /* of the inputs; 0 without `seeded`: 1 and 2 */
+    uint32_t rows_lo, rows_hi; /* the row class; 0: 1, 2..8 and 9..512. A step has up to 192 rows */
+    int seeded;                /* seed is to be used, whatever it is */
 } TerncVerify;
 /* Sends what = "result": a line of proof, or the first value that differs and the op that made it. *same is 1 if all
  * are equal, bit for bit. */

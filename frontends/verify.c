@@ -274,8 +274,11 @@ static TernStatus reduce(Verify *s, TernError *err) {
 static TernStatus on_random(Verify *s, TernError *err) {
     const char **levels;
     uint32_t n_levels;
-    TnRandom how,
-        asked = {.kv = s->kv, .rows_lo = s->v->rows_lo, .rows_hi = s->v->rows_hi, .seed = s->v->seed};
+    TnRandom how, asked = {.kv = s->kv,
+                           .rows_lo = s->v->rows_lo,
+                           .rows_hi = s->v->rows_hi,
+                           .seed = s->v->seed,
+                           .seeded = s->v->seeded || s->v->seed};
     bool same = true;
     TN_TRY(tn_levels_choose(&s->o, true, &s->arena, &levels, &n_levels, err));
     if (s->source && s->source->tir) {
@@ -329,6 +332,7 @@ static TernStatus hold_graphs(Verify *s, TnGraph *b, const TnWeights *weights_b,
     TnRef *match;
     TnTally tally = {0};
     TnPair p = {.a = TN_NONE};
+    uint64_t zeros = 0;
     tn_graph_set_caches(s->graph, kv);
     tn_graph_set_caches(b, kv);
     tn_wholes_match(s->graph, b, false, &s->arena, &match);
@@ -339,6 +343,7 @@ static TernStatus hold_graphs(Verify *s, TnGraph *b, const TnWeights *weights_b,
     while (st == TERN_OK && !s->differ && tn_whole_step(&wa) && tn_whole_step(&wb)) {
         tn_wholes_compare(&wa, &wb, match, &tally, &p);
         s->differ = p.a != TN_NONE || p.leaves;
+        zeros += p.zeros;
     }
     if (st == TERN_OK && s->differ && p.a != TN_NONE) {
         tn_buf_puts(&s->text, "different: ");
@@ -353,9 +358,14 @@ static TernStatus hold_graphs(Verify *s, TnGraph *b, const TnWeights *weights_b,
     } else if (st == TERN_OK && s->differ) {
         tn_buf_puts(&s->text, "different: outputs, and no two values that match\n");
     } else if (st == TERN_OK) {
-        tn_buf_printf(&s->text, "%u of %u nodes are matched: %llu values (%llu bytes) equal, kv %s\n", p.n,
+        tn_buf_printf(&s->text, "%u of %u nodes are matched: %llu values (%llu bytes) equal, kv %s", p.n,
                       s->graph->n, (unsigned long long)tally.values, (unsigned long long)tally.bytes,
                       tn_kv_names[kv]);
+        if (zeros)
+            tn_buf_printf(&s->text,
+                          "; the sign of a zero differs in %llu, and in nothing that leaves the graph",
+                          (unsigned long long)zeros);
+        tn_buf_puts(&s->text, "\n");
     }
     tn_whole_destroy(&wa);
     tn_whole_destroy(&wb);

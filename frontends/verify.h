@@ -34,6 +34,9 @@ typedef struct TnMismatch {
  * all are equal, else *out has the first that is not. */
 bool tn_values_compare(const TnType *t, const int64_t *sym, const void *a, const void *b, TnTally *tally,
                        TnMismatch *out);
+/* The same, but 0 and -0 are equal; *zeros grows by the floats that are told apart by that alone. */
+bool tn_values_alike(const TnType *t, const int64_t *sym, const void *a, const void *b, TnTally *tally,
+                     uint64_t *zeros, TnMismatch *out);
 /* ---- verify_locate.c */
 /* A kernel's first nodes, up to `last`, as a graph of one kernel; what they read from outside are inputs and
  * sources of the same names and types, what nobody of them reads is an output. */
@@ -63,11 +66,13 @@ bool tn_whole_step(TnWhole *w); /* false: there are no more tokens */
 /* For each value of a the one of b that it is held against, or TN_NONE. by_name: that of its name (inputs and outputs:
  * as the runtime knows them); else matched as for a diff. */
 void tn_wholes_match(const TnGraph *a, const TnGraph *b, bool by_name, TnArena *arena, TnRef **out);
-/* The first value of a that differs from its match, both behind the same step. */
+/* The first value of a that differs from its match, both behind the same step. A zero's sign makes no difference between
+ * values as long as what leaves the graph agrees, bit for bit. */
 typedef struct TnPair {
-    TnRef a, b;  /* TN_NONE: all are equal */
-    uint32_t n;  /* compared */
-    bool leaves; /* an output or a cache differs */
+    TnRef a, b;     /* TN_NONE: all are equal */
+    uint32_t n;     /* compared */
+    bool leaves;    /* an output or a cache differs */
+    uint64_t zeros; /* values that differ in a zero's sign */
     TnMismatch first;
 } TnPair;
 void tn_wholes_compare(const TnWhole *a, const TnWhole *b, const TnRef *match, TnTally *tally, TnPair *out);
@@ -144,7 +149,8 @@ typedef struct TnRandom {
     const char *level; /* "ref": the passes alone */
     TnKv kv;
     int64_t rows_lo, rows_hi; /* the row class; 0: each */
-    uint64_t seed;            /* of the inputs; 0: the first two */
+    uint64_t seed;            /* of the inputs */
+    bool seeded;              /* asked for: else the first two */
 } TnRandom;
 /* Compiled and evaluated, three steps (TnCheck). */
 TernStatus tn_random_run(const TnGraph *g, const TnWeights *w, const TnRandom *how, bool *same,

@@ -15,7 +15,7 @@ static bool is_input(const TnGraph *g, TnRef r, const char *name) {
     return n->op == TN_OP_input && (!name || strcmp(tn_attr_str(n, TN_ATTR_name), name) == 0);
 }
 
-static TernStatus check_indices(const TnGraph *g, TnRef r, TernError *err) {
+static TernStatus check_indices(const TnGraph *g, TnRef r, int64_t most, TernError *err) {
     static const struct {
         TnOp op;
         uint32_t arg;
@@ -26,6 +26,9 @@ static TernStatus check_indices(const TnGraph *g, TnRef r, TernError *err) {
         {TN_OP_attend, 4, "slot"},        {TN_OP_attend, 5, "table"},       {TN_OP_attend_blocks, 3, "pos"},
         {TN_OP_attend_blocks, 4, "slot"}, {TN_OP_attend_blocks, 5, "table"}};
     const TnNode *n = &g->nodes[r];
+    if (n->op == TN_OP_attend_blocks && tn_attr_int(n, TN_ATTR_n) < most)
+        return tn_fail(err, TERN_ERR_INPUT, "%s:%u: %%%s: n is %lld, but a step has up to %lld rows", g->file,
+                       n->line, n->name, (long long)tn_attr_int(n, TN_ATTR_n), (long long)most);
     for (size_t i = 0; i < TN_COUNT(indices); i++) {
         if (n->op != indices[i].op || is_input(g, n->args[indices[i].arg], indices[i].name)) continue;
         return tn_fail(
@@ -71,7 +74,7 @@ static TernStatus check_sound(const TnGraph *g, const TnWeights *w, int64_t rows
                                        [TN_P] = TN_STEP_PAGES, [TN_N] = TN_STEP_SLOTS * TN_STEP_PAGES};
     for (TnRef r = 0; r < g->n; r++) {
         TN_TRY(check_input(g, r, err));
-        TN_TRY(check_indices(g, r, err));
+        TN_TRY(check_indices(g, r, rows, err));
     }
     TnEval *e;
     TN_TRY(tn_eval_create(g, w, sym, &e, err));
@@ -81,10 +84,14 @@ static TernStatus check_sound(const TnGraph *g, const TnWeights *w, int64_t rows
 
 /* ---- one run */
 
+static int64_t most_rows(const TnRandom *how) {
+    return how->rows_hi < how->rows_lo + MORE ? how->rows_hi : how->rows_lo + MORE;
+}
+
 TernStatus tn_random_run(const TnGraph *g, const TnWeights *w, const TnRandom *how, bool *same,
                          TnDifference *out, TernError *err) {
     TnCheckHow as = {.level = how->level, .kv = how->kv, .rows_lo = how->rows_lo, .rows_hi = how->rows_hi};
-    int64_t most = how->rows_hi < how->rows_lo + MORE ? how->rows_hi : how->rows_lo + MORE;
+    int64_t most = most_rows(how);
     const int64_t rows[] = {most, how->rows_lo, most};
     return tn_check_graph(g, w, &as, how->seed, rows, TN_COUNT(rows), same, out, err);
 }
@@ -143,9 +150,14 @@ TernStatus tn_random_verify(const TnGraph *g, const TnWeights *w, const char *le
     const char *levels[] = {level, "ref"};
     uint32_t n_levels = strcmp(level, "ref") == 0 ? 1 : 2, n_classes = asked->rows_lo ? 1 : TN_COUNT(classes),
              runs = 0;
-    uint64_t first = asked->seed ? asked->seed : 1;
-    uint32_t n_seeds = asked->seed ? 1 : SEEDS;
-    TN_TRY(check_sound(g, w, (asked->rows_lo ? asked->rows_lo : classes[2][0]) + MORE, err));
+    uint64_t first = asked->seeded ? asked->seed : 1;
+    uint32_t n_seeds = asked->seeded ? 1 : SEEDS;
+    int64_t most = asked->rows_lo ? most_rows(asked) : classes[2][0] + MORE;
+    if (most > TN_STEP_PAGES * TN_PAGE)
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "--rows: got %lld..%lld, expected steps of at most %d rows on random inputs",
+                       (long long)asked->rows_lo, (long long)asked->rows_hi, TN_STEP_PAGES * TN_PAGE);
+    TN_TRY(check_sound(g, w, most, err));
     for (uint32_t l = 0; l < n_levels; l++)
         for (uint32_t c = 0; c < n_classes; c++)
             for (uint32_t i = 0; i < n_seeds; i++, runs++) {

@@ -82,8 +82,17 @@ static void put_values(Kind k, const void *x, const void *y, TnMismatch *out) {
 
 typedef struct Compare {
     TnMismatch *out;
-    uint64_t differ, of;
+    bool signs; /* whether 0 and -0 differ */
+    uint64_t differ, of, zeros;
 } Compare;
+
+static bool both_zero(Kind k, const uint8_t *a, const uint8_t *b) {
+    uint32_t x = 0, y = 0;
+    if (k == KIND_I8 || k == KIND_I32) return false;
+    memcpy(&x, a, bytes_of(k));
+    memcpy(&y, b, bytes_of(k));
+    return ((x | y) << (k == KIND_F32 ? 1 : 17)) == 0;
+}
 
 /* The first place in the run that differs, if it is the first of all; -1: nothing to be said. */
 static int64_t run(Compare *c, Kind k, const uint8_t *a, const uint8_t *b, int64_t n) {
@@ -93,10 +102,14 @@ static int64_t run(Compare *c, Kind k, const uint8_t *a, const uint8_t *b, int64
     int64_t first = -1;
     for (int64_t i = 0; i < n; i++) {
         if (memcmp(a + (size_t)i * size, b + (size_t)i * size, size) == 0) continue;
+        if (!c->signs && both_zero(k, a + (size_t)i * size, b + (size_t)i * size)) {
+            c->zeros++;
+            continue;
+        }
         if (first < 0) first = i;
         c->differ++;
     }
-    if (c->out->place[0]) return -1;
+    if (first < 0 || c->out->place[0]) return -1;
     put_values(k, a + (size_t)first * size, b + (size_t)first * size, c->out);
     return first;
 }
@@ -162,10 +175,10 @@ static void matrix_rows(Compare *c, const TnType *t, int64_t rows, const uint8_t
     }
 }
 
-bool tn_values_compare(const TnType *t, const int64_t *sym, const void *a, const void *b, TnTally *tally,
-                       TnMismatch *out) {
+static bool compare(const TnType *t, const int64_t *sym, const void *a, const void *b, TnTally *tally,
+                    uint64_t *zeros, TnMismatch *out) {
     TnMismatch none;
-    Compare c = {.out = out ? out : &none};
+    Compare c = {.out = out ? out : &none, .signs = !zeros};
     memset(c.out, 0, sizeof *c.out);
     TnEncKind kind = tn_encs[t->enc].kind;
     if (kind == TN_CACHE)
@@ -182,5 +195,16 @@ bool tn_values_compare(const TnType *t, const int64_t *sym, const void *a, const
         tally->values += c.of;
         tally->bytes += tn_type_bytes(t, sym);
     }
+    if (zeros) *zeros += c.zeros;
     return c.differ == 0;
+}
+
+bool tn_values_compare(const TnType *t, const int64_t *sym, const void *a, const void *b, TnTally *tally,
+                       TnMismatch *out) {
+    return compare(t, sym, a, b, tally, NULL, out);
+}
+
+bool tn_values_alike(const TnType *t, const int64_t *sym, const void *a, const void *b, TnTally *tally,
+                     uint64_t *zeros, TnMismatch *out) {
+    return compare(t, sym, a, b, tally, zeros, out);
 }

@@ -89,9 +89,12 @@ static void match_names(const TnGraph *a, const TnGraph *b, TnRef *match) {
     }
 }
 
-static bool equal(const TnWhole *a, TnRef r, const TnWhole *b, TnRef q, TnTally *tally, TnMismatch *out) {
-    return tn_values_compare(&a->g->nodes[r].type, a->sym, tn_eval_data(a->e, r), tn_eval_data(b->e, q),
-                             tally, out);
+static bool equal(const TnWhole *a, TnRef r, const TnWhole *b, TnRef q, TnTally *tally, uint64_t *zeros,
+                  TnMismatch *out) {
+    const TnType *t = &a->g->nodes[r].type;
+    void *x = tn_eval_data(a->e, r), *y = tn_eval_data(b->e, q);
+    return zeros ? tn_values_alike(t, a->sym, x, y, tally, zeros, out)
+                 : tn_values_compare(t, a->sym, x, y, tally, out);
 }
 
 void tn_wholes_match(const TnGraph *a, const TnGraph *b, bool by_name, TnArena *arena, TnRef **out) {
@@ -105,11 +108,11 @@ void tn_wholes_match(const TnGraph *a, const TnGraph *b, bool by_name, TnArena *
     *out = sa.match;
 }
 
-void tn_wholes_compare(const TnWhole *wa, const TnWhole *wb, const TnRef *match, TnTally *tally,
-                       TnPair *out) {
+/* The first value that differs when zeros of either sign do, or do not, TN_NONE if none does. */
+static void find(const TnWhole *wa, const TnWhole *wb, const TnRef *match, bool signs, TnTally *tally,
+                 TnPair *out) {
     const TnGraph *a = wa->g, *b = wb->g;
     TnRef cache = TN_NONE;
-    *out = (TnPair){.a = TN_NONE, .b = TN_NONE};
     for (TnRef r = 0; r < a->n; r++) {
         TnMismatch d;
         TnRef q = match[r];
@@ -117,12 +120,14 @@ void tn_wholes_compare(const TnWhole *wa, const TnWhole *wb, const TnRef *match,
         if (a->nodes[r].op == TN_OP_output && b->nodes[q].op == TN_OP_output) {
             TnRef x = a->nodes[r].args[0], y = b->nodes[q].args[0];
             if (same_shape(&a->nodes[x].type, &b->nodes[y].type))
-                out->leaves |= !equal(wa, x, wb, y, NULL, NULL);
+                out->leaves |= !equal(wa, x, wb, y, NULL, NULL, NULL);
         }
         if (!is_value(a, r) || !is_value(b, q) || !same_shape(&a->nodes[r].type, &b->nodes[q].type)) continue;
+        bool leaves =
+            a->nodes[r].op == TN_OP_input; /* a cache: what was stored there has a name of its own */
         out->n++;
-        if (equal(wa, r, wb, q, tally, &d)) continue;
-        if (a->nodes[r].op == TN_OP_input) { /* a cache: what was stored there has a name of its own */
+        if (equal(wa, r, wb, q, tally, signs || leaves ? NULL : &out->zeros, &d)) continue;
+        if (leaves) {
             out->leaves = true;
             cache = cache == TN_NONE ? r : cache;
         } else if (out->a == TN_NONE) {
@@ -134,5 +139,14 @@ void tn_wholes_compare(const TnWhole *wa, const TnWhole *wb, const TnRef *match,
     if (out->a != TN_NONE || cache == TN_NONE) return;
     out->a = cache;
     out->b = match[cache];
-    equal(wa, out->a, wb, out->b, NULL, &out->first);
+    equal(wa, out->a, wb, out->b, NULL, NULL, &out->first);
+}
+
+void tn_wholes_compare(const TnWhole *wa, const TnWhole *wb, const TnRef *match, TnTally *tally,
+                       TnPair *out) {
+    *out = (TnPair){.a = TN_NONE, .b = TN_NONE};
+    find(wa, wb, match, false, tally, out);
+    if (out->a != TN_NONE || !out->leaves) return;
+    *out = (TnPair){.a = TN_NONE, .b = TN_NONE}; /* then a zero's sign is what makes the difference */
+    find(wa, wb, match, true, NULL, out);
 }

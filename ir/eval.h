@@ -23,6 +23,9 @@ void *tn_eval_data(TnEval *e, TnRef ref);                /* write inputs here, r
 void *tn_eval_input(TnEval *e, const char *name);        /* by the name attribute; NULL if there is none */
 const void *tn_eval_output(TnEval *e, const char *name); /* the operand of that output */
 void tn_eval_run(TnEval *e, const int64_t sym[TN_SYM_COUNT]);
+/* The same for a graph that nobody vouches for: refuses, with the place of the op, an index that is beyond what it
+ * indexes and a step of more rows than an op has room for; tn_eval_run takes both for granted. */
+TernStatus tn_eval_try(TnEval *e, const int64_t sym[TN_SYM_COUNT], TernError *err);
 
 /* Scratch bytes tn_eval_kernel needs for the largest sym. */
 size_t tn_eval_kernel_scratch(const TnGraph *g, uint32_t kernel, const int64_t sym[TN_SYM_COUNT]);

@@ -92,6 +92,18 @@ void tn_eval_run(TnEval *e, const int64_t sym[TN_SYM_COUNT]) {
     }
 }
 
+TernStatus tn_eval_try(TnEval *e, const int64_t sym[TN_SYM_COUNT], TernError *err) {
+    for (int i = 0; i < TN_SYM_COUNT; i++) TN_CHECK(0 <= sym[i] && sym[i] <= e->sym[i]);
+    for (TnRef r = 0; r < e->g->n; r++) {
+        const TnNode *n = &e->g->nodes[r];
+        if (tn_ops[n->op].class == TN_SOURCE || tn_ops[n->op].class == TN_INPUT) continue;
+        TnEvalOp c = {.g = e->g, .n = n, .ref = r, .data = e->data, .sym = sym};
+        TN_TRY(tn_eval_op_check(&c, err));
+        tn_eval_node_in(e->g, r, e->data, sym, e->scratch);
+    }
+    return TERN_OK;
+}
+
 /* ---- one kernel. Scratch: data pointers by ref (only those of the kernel are set), values that do not leave
  * the kernel, and the ops' own scratch. */
 

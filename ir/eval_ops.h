@@ -38,6 +38,10 @@ size_t tn_eval_op_scratch(const TnGraph *g, TnRef ref, const int64_t sym[TN_SYM_
 void tn_eval_node_in(const TnGraph *g, TnRef ref, void *const *data, const int64_t sym[TN_SYM_COUNT],
                      void *scratch);
 
+/* Whether what the node indexes with is within its operands, and its rows within its room: else the place and the
+ * numbers in *err. */
+TernStatus tn_eval_op_check(const TnEvalOp *c, TernError *err);
+
 /* Operand i, and its memory (a cache: that of its alias root). */
 static inline const TnNode *tn_arg(const TnEvalOp *c, uint32_t i) {
     return &c->g->nodes[c->n->args[i]];

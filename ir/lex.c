@@ -242,7 +242,7 @@ static TernStatus decimal_float(const TnTok *t, float *out, TernError *err) {
     if (!c) return FAIL("%s: decimal floats cannot be read here, write it in hex", tn_lex_shown(t).s);
     errno = 0;
     *out = strtof_l(text, NULL, c);
-    bool lost = errno == ERANGE && (isinf(*out) || *out == 0);
+    bool lost = errno == ERANGE && isinf(*out); /* what is small is rounded, to 0 at last */
     freelocale(c);
     if (lost) return FAIL("%s does not fit in f32", tn_lex_shown(t).s);
     return TERN_OK;

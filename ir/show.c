@@ -77,38 +77,60 @@ static void put_value(const TnGraph *g, TnEval *e, TnRef r, const int64_t sym[TN
     const TnNode *n = &g->nodes[r];
     const TnType *t = &n->type;
     if (t->enc != TN_ENC_q8 && t->enc != TN_ENC_q14 && t->enc != TN_ENC_i32 && t->enc != TN_ENC_f32) return;
-    int64_t rows = tn_type_rows(t, sym);
+    TnDim last = t->dim[t->rank - 1];
+    int64_t rows = tn_type_rows(t, sym), cols = tn_dim_is_sym(last) ? sym[tn_dim_sym(last)] : last;
     const uint8_t *data = tn_eval_data(e, r);
     if (t->rank == 1) {
         tn_buf_printf(out, "%%%s =", n->name);
-        put_row(t, data, tn_dim_is_sym(t->dim[0]) ? rows : t->dim[0], out);
+        put_row(t, data, cols, out);
         return;
     }
     for (int64_t i = 0; i < rows && i < SHOWN; i++) {
         tn_buf_printf(out, "%%%s[%lld] =", n->name, (long long)i);
-        put_row(t, data + (size_t)i * tn_row_bytes(t), t->dim[t->rank - 1], out);
+        put_row(t, data + (size_t)i * tn_row_bytes(t), cols, out);
     }
     if (rows > SHOWN) tn_buf_printf(out, "%%%s ...\n", n->name);
 }
 
+/* Two, unless the graph's class or the room of its ops says otherwise. */
+static int64_t own_rows(const TnGraph *g) {
+    int64_t rows = g->rows_lo > 2 ? g->rows_lo : 2;
+    if (g->rows_hi && rows > g->rows_hi) rows = g->rows_hi;
+    for (TnRef r = 0; r < g->n; r++)
+        if (g->nodes[r].op == TN_OP_attend_blocks && rows > tn_attr_int(&g->nodes[r], TN_ATTR_n))
+            rows = tn_attr_int(&g->nodes[r], TN_ATTR_n);
+    return rows < TN_PAGE ? rows : TN_PAGE;
+}
+
+static TernStatus check_class(const TnGraph *g, int64_t rows, TernError *err) {
+    if (!g->rows_hi || rows <= g->rows_hi) return TERN_OK;
+    return tn_fail(err, TERN_ERR_INPUT, "%s: graph @%s is for rows %lld..%lld, got %lld rows",
+                   g->file ? g->file : "the text", g->name, (long long)g->rows_lo, (long long)g->rows_hi,
+                   (long long)rows);
+}
+
 TernStatus tn_eval_show(const TnGraph *g, const TnWeights *w, int64_t rows, TnBuf *out, TernError *err) {
+    if (!rows) rows = own_rows(g);
     TN_CHECK(rows >= 1 && rows <= TN_PAGE);
+    TN_TRY(check_class(g, rows, err));
     const int64_t sym[TN_SYM_COUNT] = {[TN_T] = rows, [TN_R] = rows, [TN_K] = rows, [TN_H] = rows,
                                        [TN_L] = rows, [TN_S] = 1,    [TN_P] = 1,    [TN_N] = 1};
     TnEval *e;
     TN_TRY(tn_eval_create(g, w, sym, &e, err));
     fill_inputs(g, e, sym);
-    tn_eval_run(e, sym);
+    TernStatus st = tn_eval_try(e, sym, err);
     uint32_t *uses = tn_xcalloc(g->n + 1u, sizeof *uses);
+    bool *shown = tn_xcalloc(g->n + 1u, sizeof *shown); /* by an output, whatever it is */
     tn_count_uses(g, uses);
     for (TnRef r = 0; r < g->n; r++)
-        if (g->nodes[r].op == TN_OP_output) uses[g->nodes[r].args[0]] = 0;
-    for (TnRef r = 0; r < g->n; r++) {
+        if (g->nodes[r].op == TN_OP_output) shown[g->nodes[r].args[0]] = true;
+    for (TnRef r = 0; r < g->n && st == TERN_OK; r++) {
         TnOpClass class = tn_ops[g->nodes[r].op].class;
-        if (uses[r] == 0 && class != TN_SOURCE && class != TN_INPUT && class != TN_SINK)
-            put_value(g, e, r, sym, out);
+        bool made = class != TN_SOURCE && class != TN_INPUT && class != TN_SINK;
+        if (shown[r] || (uses[r] == 0 && made)) put_value(g, e, r, sym, out);
     }
     free(uses);
+    free(shown);
     tn_eval_destroy(e);
-    return TERN_OK;
+    return st;
 }

@@ -12,7 +12,8 @@
  *     %y[0] = 1 0 0.25 0
  *
  * floats as %.9g, which names them exactly; q8 rows as d, sum and codes; caches not at all; of rows and columns the
- * first 64. Sources need a reader to be shown. Fails where a weight is missing. */
+ * first 64. Sources need a reader to be shown. rows 0: as many as the graph is for, 2 where any number is. Fails where a
+ * weight is missing, where the graph is for fewer rows, and where it computes an index that is beyond what it indexes. */
 TernStatus tn_eval_show(const TnGraph *g, const TnWeights *w, int64_t rows, TnBuf *out, TernError *err);
 
 #endif

@@ -42,9 +42,19 @@ static TernStatus find_pass(const char *name, size_t n, const TnPass **out, Tern
     return status;
 }
 
+/* The verifier's first line. */
+static TernStatus verify(const TnGraph *g, TernError *err) {
+    TnDiag d = {0};
+    TernStatus status = tn_verify(g, &d);
+    if (status != TERN_OK) tn_fail(err, status, "%.*s", (int)strcspn(d.text.data, "\n"), d.text.data);
+    tn_diag_free(&d);
+    return status;
+}
+
 /* The graph carries its variant from here on: what the text says holds, what it does not say comes from ctx.
  */
 static TernStatus set_variant(TnGraph *g, const TnPass *pass, const TnPassCtx *ctx, TernError *err) {
+    bool open = !g->rows_lo;
     if (!g->level && ctx->level) g->level = tn_strdup(&g->arena, ctx->level);
     if (!g->kv) g->kv = ctx->kv;
     if (!g->rows_lo) {
@@ -55,19 +65,10 @@ static TernStatus set_variant(TnGraph *g, const TnPass *pass, const TnPassCtx *c
                           : !g->kv                                    ? "kv"
                           : g->rows_lo < 1 || g->rows_hi < g->rows_lo ? "rows"
                                                                       : NULL;
-    if (!missing) return TERN_OK;
+    if (!missing) return open ? verify(g, err) : TERN_OK; /* ops may have room for fewer rows */
     return tn_fail(err, TERN_ERR_INPUT,
                    "pass %s: graph @%s has no %s, wanted one in the text or as an option", pass->name,
                    g->name, missing);
-}
-
-/* The verifier's first line. */
-static TernStatus verify(const TnGraph *g, TernError *err) {
-    TnDiag d = {0};
-    TernStatus status = tn_verify(g, &d);
-    if (status != TERN_OK) tn_fail(err, status, "%.*s", (int)strcspn(d.text.data, "\n"), d.text.data);
-    tn_diag_free(&d);
-    return status;
 }
 
 static TernStatus run(TnGraph *g, const TnPass *pass, const TnPassCtx *ctx, TernError *err) {

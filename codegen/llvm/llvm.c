@@ -95,6 +95,7 @@ static void initialize(void) {
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86AsmPrinter();
+    LLVMInitializeX86AsmParser(); /* of code given as bytes */
     LLVMInitializeAArch64TargetInfo();
     LLVMInitializeAArch64Target();
     LLVMInitializeAArch64TargetMC();
@@ -360,17 +361,46 @@ static TernStatus emit(TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *im
 
 /* ---- Listings: all jobs as one module, by one thread. */
 
-TernStatus tn_llvm_show(TnEmitJob *jobs, uint32_t n, const char *level, TnShow what, TnBuf *out,
-                        TernError *err) {
-    pthread_once(&initialized, initialize);
-    const TnLevel *l = tn_llvm_level(level);
-    if (!l) return tn_fail(err, TERN_ERR_INPUT, "level %s: not lowered by the llvm target", level);
+/* Code that came as bytes, as a function of the module. */
+static void put_bytes(LLVMModuleRef m, const char *name, const uint8_t *code, size_t n) {
+    TnBuf b = {0};
+    tn_buf_printf(&b, "\t.text\n\t.p2align 6\n\t.globl %s\n\t.hidden %s\n\t.type %s,@function\n%s:\n", name,
+                  name, name, name);
+    for (size_t i = 0; i < n; i++)
+        tn_buf_printf(&b, "%s0x%02x%s", i % 16 ? "," : "\t.byte ", code[i],
+                      i % 16 == 15 || i + 1 == n ? "\n" : "");
+    tn_buf_printf(&b, "\t.size %s,.-%s\n", name, name);
+    LLVMAppendModuleInlineAsm(m, b.data, b.len);
+    tn_buf_free(&b);
+}
+
+/* What the jobs call that other targets made, so that an object refers to nothing outside of it. */
+static TernStatus gather_given(const TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *image,
+                               TnFlat *given, TernError *err) {
+    for (uint32_t i = 0; i < n; i++) {
+        const TnTarget *t = tn_target_find(jobs[i].g->kernels[jobs[i].kernel].target);
+        if (t && t->given) TN_TRY(t->given(&jobs[i], 1, level, image, given, err));
+    }
+    return TERN_OK;
+}
+
+static void put_given(LLVMModuleRef m, const TnBuf *image, const TnFlat *given) {
+    for (size_t i = 0; i < given->n; i++) {
+        size_t at = (size_t)given->symbols[i].offset,
+               end = i + 1 < given->n ? (size_t)given->symbols[i + 1].offset : image->len;
+        put_bytes(m, given->symbols[i].name, (const uint8_t *)image->data + at, end - at);
+    }
+}
+
+static void show(TnEmitJob *jobs, uint32_t n, const TnLevel *l, TnShow what, const TnBuf *image,
+                 const TnFlat *given, TnBuf *out) {
     LLVMTargetMachineRef machine = open_machine(l);
     LLVMSetTargetMachineAsmVerbosity(machine, 1);
     TnLb b = open_module(l, machine);
     if (what != TN_SHOW_OBJ) open_lines(&b);
     for (uint32_t i = 0; i < n; i++) emit_kernel(&b, &jobs[i]);
     tn_llvm_note("all", "a listing");
+    if (what == TN_SHOW_OBJ) put_given(b.m, image, given);
     if (b.di) {
         LLVMDIBuilderFinalize(b.di);
         LLVMDisposeDIBuilder(b.di);
@@ -396,7 +426,20 @@ TernStatus tn_llvm_show(TnEmitJob *jobs, uint32_t n, const char *level, TnShow w
     }
     LLVMContextDispose(b.c);
     LLVMDisposeTargetMachine(machine);
-    return TERN_OK;
+}
+
+TernStatus tn_llvm_show(TnEmitJob *jobs, uint32_t n, const char *level, TnShow what, TnBuf *out,
+                        TernError *err) {
+    pthread_once(&initialized, initialize);
+    const TnLevel *l = tn_llvm_level(level);
+    if (!l) return tn_fail(err, TERN_ERR_INPUT, "level %s: not lowered by the llvm target", level);
+    TnBuf image = {0};
+    TnFlat given = {0};
+    TernStatus s = gather_given(jobs, n, level, &image, &given, err);
+    if (s == TERN_OK) show(jobs, n, l, what, &image, &given, out);
+    tn_flat_free(&given);
+    tn_buf_free(&image);
+    return s;
 }
 
 /* ---- What the passes ask */

@@ -221,4 +221,5 @@ static TernStatus emit(TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *im
 const TnTarget tn_target_xsmm = {.desc = {.name = "xsmm", .can = can, .prefer = prefer},
                                  .emit = emit,
                                  .show = tn_llvm_show,
+                                 .given = put_gemms,
                                  .refused = refused};

@@ -266,9 +266,10 @@ int verb_opt(const Verb *verb, int argc, char **argv) {
 
 int verb_eval(const Verb *verb, int argc, char **argv) {
     TerncEval o = {.size = sizeof o};
-    int64_t rows = 2, variant = 0;
+    int64_t rows = 0, variant = 0;
     const Flag flags[] = {
-        {"--rows", "N", FLAG_INT, &rows, 1, 64, "rows of the step: symbols T, R, K, H (default 2)"},
+        {"--rows", "N", FLAG_INT, &rows, 1, 64,
+         "rows of the step: symbols T, R, K, H (default: the graph's own, else 2)"},
         {"--weights", "FILE.gguf", FLAG_STR, &o.weights, 0, 0, "where gguf nodes find their tensors"},
         {"--variant", "N", FLAG_INT, &variant, 0, 1000, "which graph of several, from 0 (the default)"},
         FLAG_END,

@@ -1,4 +1,5 @@
 /* tern verify: exit status as diff(1). */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/cli/cli.h"
@@ -8,7 +9,7 @@ enum { EXIT_SAME = 0, EXIT_DIFFERENT = 1, EXIT_TROUBLE = 2 };
 typedef struct VerifyFlags {
     ModelFlags m;
     const char *tokens, *token_file, *prompt, *file, *against, *reduce, *rows;
-    uint64_t seed;
+    const char *seed;
     bool bisect, no_bos;
 } VerifyFlags;
 
@@ -41,6 +42,16 @@ static int read_tokens(const VerifyFlags *f, const Verb *verb, Tokens *out) {
     return code;
 }
 
+/* Text, for 0 is a seed like any other, and not the same as none. */
+static uint64_t parse_seed(const Verb *verb, const char *text) {
+    char *end;
+    errno = 0;
+    unsigned long long v = strtoull(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end || errno)
+        usage_error(verb, "--seed: '%s', wanted a whole number", text);
+    return v;
+}
+
 int verb_verify(const Verb *verb, int argc, char **argv) {
     set_trouble(EXIT_TROUBLE);
     VerifyFlags f = {0};
@@ -55,7 +66,7 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
          "ref: the evaluator, launch by launch (default); another model: both graphs, value by value"},
         {"--bisect", NULL, FLAG_BOOL, &f.bisect, 0, 0, "name the pass that changes a result, or the emitter"},
         {"--reduce", "OUT.tir", FLAG_STR, &f.reduce, 0, 0, "write what differs as a graph of a few ops"},
-        {"--seed", "N", FLAG_U64, &f.seed, 0, 0,
+        {"--seed", "N", FLAG_STR, &f.seed, 0, 0,
          "run on random inputs made from this instead of tokens; a .tir without tokens does, from 1 and from "
          "2"},
         {"--rows", "LO..HI", FLAG_STR, &f.rows, 0, 0,
@@ -87,7 +98,8 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
                      .bisect = f.bisect,
                      .reduce = f.reduce,
                      .random = random,
-                     .seed = f.seed};
+                     .seeded = f.seed != NULL};
+    if (f.seed) v.seed = parse_seed(verb, f.seed);
     if (f.rows) parse_rows(verb, f.rows, &v.rows_lo, &v.rows_hi);
     const TnFileUse files[] = {
         MODEL_FILES(f.m),

@@ -42,6 +42,15 @@ refused() {
     elif ! grep -qE -- "$regex" <<<"$err"; then bad "$what: got '${err:0:300}', expected /$regex/"
     else good "$what"; fi
 }
+# told WHAT STATUS REGEX COMMAND...: as refused, and the line of a text with its caret may follow the first line.
+told() {
+    local what=$1 want=$2 regex=$3
+    shift 3
+    try "$@"
+    if [ "$got" != "$want" ]; then bad "$what: exit $got, expected $want: ${err:0:300}"
+    elif ! head -1 "$dir/err" | grep -qE -- "$regex"; then bad "$what: got '${err:0:300}', expected /$regex/"
+    else good "$what"; fi
+}
 # works WHAT REGEX COMMAND...: exit 0 and standard error matches ("" : anything).
 works() {
     local what=$1 regex=$2

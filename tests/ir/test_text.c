@@ -321,7 +321,7 @@ static void test_bad_numbers(void **state) {
                  strlen(inexact[i]) > 40 ? ".." : "");
         line_fails(line, want);
     }
-    static const char *const large[] = {"0x1p+128", "0x1p999999999999999", "1e39", "1e999999", "1e-99"};
+    static const char *const large[] = {"0x1p+128", "0x1p999999999999999", "1e39", "1e999999"};
     for (size_t i = 0; i < TN_COUNT(large); i++) {
         char line[100], want[100];
         snprintf(line, sizeof line, "$c: f32[1] = const {values=[%s]}", large[i]);

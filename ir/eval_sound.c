@@ -1,0 +1,86 @@
+/* Indices before they are used. The evaluator itself takes them for granted, as a session checks what it is given; a
+ * graph written by hand on inputs made up may compute them, and have room for fewer rows than a step has. */
+#include "ir/eval_ops.h"
+
+static TernStatus place(const TnEvalOp *c, TernError *err) {
+    return tn_fail_in(err, TERN_ERR_INPUT, "%s:%u: %%%s", c->g->file ? c->g->file : c->g->name, c->n->line,
+                      c->n->name);
+}
+
+static TernStatus in_range(const TnEvalOp *c, const char *what, uint32_t arg, int64_t got, int64_t lo,
+                           int64_t n, TernError *err) {
+    if (lo <= got && got < n) return TERN_OK;
+    if (n <= lo)
+        tn_fail(err, TERN_ERR_INPUT, "%s of %%%s: got %s %lld, but there is none", tn_ops[c->n->op].name,
+                tn_arg(c, arg)->name, what, (long long)got);
+    else
+        tn_fail(err, TERN_ERR_INPUT, "%s of %%%s: got %s %lld, expected %lld to %lld", tn_ops[c->n->op].name,
+                tn_arg(c, arg)->name, what, (long long)got, (long long)lo, (long long)n - 1);
+    return place(c, err);
+}
+
+/* Every element of a value of i32. */
+static TernStatus elements(const TnEvalOp *c, uint32_t arg, int64_t lo, int64_t n, TernError *err) {
+    const TnType *t = &tn_arg(c, arg)->type;
+    int64_t cols = t->rank > 1 ? tn_cols(t) : 1;
+    for (int64_t r = 0; r < tn_type_rows(t, c->sym); r++) {
+        const int32_t *row = tn_arg_row(c, arg, r);
+        for (int64_t j = 0; j < cols; j++) TN_TRY(in_range(c, "index", arg, row[j], lo, n, err));
+    }
+    return TERN_OK;
+}
+
+/* Blocks b0 to b1 of a slot, and the pages that the table has for them. */
+static TernStatus pages(const TnEvalOp *c, uint32_t arg, int32_t slot, int64_t b0, int64_t b1,
+                        TernError *err) {
+    const int32_t *table = tn_arg_data(c, arg + 1);
+    TN_TRY(in_range(c, "slot", arg, slot, 0, c->sym[TN_S], err));
+    for (int64_t b = b0; b <= b1; b++)
+        TN_TRY(in_range(c, "page", arg + 1, table[slot * c->sym[TN_P] + b], 0, c->sym[TN_N], err));
+    return TERN_OK;
+}
+
+/* pos, slot and table are operands arg, arg + 1 and arg + 2. */
+static TernStatus positions(const TnEvalOp *c, uint32_t arg, bool reads, TernError *err) {
+    const int32_t *pos = tn_arg_data(c, arg), *slot = tn_arg_data(c, arg + 1);
+    for (int64_t t = 0; t < tn_type_rows(&tn_arg(c, arg)->type, c->sym); t++) {
+        int64_t window = reads ? tn_attr_int(c->n, TN_ATTR_window) : 1;
+        int64_t first = window > 0 && pos[t] >= window ? pos[t] - window + 1 : 0;
+        TN_TRY(in_range(c, "position", arg, pos[t], 0, c->sym[TN_P] * TN_PAGE, err));
+        TN_TRY(pages(c, arg + 1, slot[t], first / TN_PAGE, pos[t] / TN_PAGE, err));
+    }
+    return TERN_OK;
+}
+
+/* The rows of operand 0 (attend_join: of the result). */
+static TernStatus room(const TnEvalOp *c, int64_t rows, TernError *err) {
+    int64_t n = tn_attr_int(c->n, TN_ATTR_n);
+    if (rows <= n) return TERN_OK;
+    tn_fail(err, TERN_ERR_INPUT, "%s has room for %lld row%s, got %lld", tn_ops[c->n->op].name, (long long)n,
+            n == 1 ? "" : "s", (long long)rows);
+    return place(c, err);
+}
+
+TernStatus tn_eval_op_check(const TnEvalOp *c, TernError *err) {
+    switch (c->n->op) {
+    case TN_OP_embed:
+        return elements(c, 0, 0, tn_weight_count(&tn_arg(c, 1)->type), err);
+    case TN_OP_gather:
+        return elements(c, 1, 0, tn_type_rows(&tn_arg(c, 0)->type, c->sym), err);
+    case TN_OP_take:
+        return elements(c, 1, -1, tn_cols(&tn_arg(c, 0)->type), err);
+    case TN_OP_pick:
+        return elements(c, 1, -1, tn_weight_count(&tn_arg(c, 2)->type), err);
+    case TN_OP_kv_put:
+        return positions(c, 2, false, err);
+    case TN_OP_attend_blocks:
+        TN_TRY(room(c, tn_type_rows(&tn_arg(c, 0)->type, c->sym), err));
+        return positions(c, 3, true, err);
+    case TN_OP_attend:
+        return positions(c, 3, true, err);
+    case TN_OP_attend_join:
+        return room(c, tn_out_rows(c), err);
+    default:
+        return TERN_OK;
+    }
+}

@@ -1,0 +1,40 @@
+# A check of ours that a text or a flag reaches: an abort, exit 134. What cannot be done is refused with line and numbers.
+# shellcheck shell=bash disable=SC2154
+c13=$dir/c13
+mkdir -p "$c13"
+"$tern" opt "$model" --cpu avx2 -o "$c13/pl.tir"
+"$tern" opt "$model" --cpu avx2 --rows 2..8 -o "$c13/pl8.tir"
+"$tern" opt "$model" --cpu avx2 --passes=split --rows 1 -o "$c13/sp.tir"
+"$tern" opt "$model" --passes= -o "$c13/a.tir"
+# docs_example OP: the text of ir.md whose graph has the op's name
+docs_example() {
+    awk -v want="graph @$1 " '/^```tir/ {t = ""; on = 1; next} /^```/ {if (on && index(t, want)) {printf "%s", t; exit}; on = 0}
+        on {t = t $0 "\n"}' "$root/docs/ir.md"
+}
+docs_example attend_blocks >"$c13/blocks.tir"
+sed -i 's/^end$/  %o: f32[P,8] = output %b {name="b"}\nend/' "$c13/blocks.tir"
+docs_example attend_join >"$c13/join.tir"
+
+# eval takes the graph's own rows, and no others
+works "eval of a plan for one row" "" "$tern" eval "$c13/pl.tir" --weights "$model"
+same "a plan for one row prints one row" "$(grep -c '^%logits\[' "$dir/out")" 1
+refused "eval of a plan for one row, two rows" 1 'pl\.tir.*rows 1\.\.1, got .*2' "$tern" eval "$c13/pl.tir" --weights "$model" --rows 2
+works "eval of a plan for 2 to 8 rows" "" "$tern" eval "$c13/pl8.tir" --weights "$model"
+refused "eval of a plan for 2 to 8 rows, nine" 1 'rows 2\.\.8, got .*9' "$tern" eval "$c13/pl8.tir" --weights "$model" --rows 9
+works "eval of attend_blocks with room for two" "" "$tern" eval "$c13/blocks.tir"
+told "eval of attend_blocks, three rows" 1 'blocks\.tir:[0-9]+.*%b.*2 rows, got .*3' "$tern" eval "$c13/blocks.tir" --rows 3
+told "eval of attend_join, three rows" 1 'join\.tir:[0-9]+.*2 rows, got .*3' "$tern" eval "$c13/join.tir" --rows 3
+
+# passes and the row class
+refused "another row class than that of the split" 1 'rows: got 9\.\.512, .*1\.\.1' "$tern" opt "$c13/sp.tir" --rows 9..512
+refused "another level than the text's" 1 'level: got .avx512-vnni., .*avx2' "$tern" opt "$c13/sp.tir" --cpu avx512-vnni
+refused "another kv than the text's" 1 'kv: got i8, .*f16' "$tern" opt "$c13/sp.tir" --kv i8
+works "the text's own row class" "" "$tern" opt "$c13/sp.tir" --rows 1 --cpu avx2 --kv f16
+sed 's/ level=avx2 kv=f16 rows=1..1//' "$c13/sp.tir" >"$c13/sp0.tir"
+told "a row class that a split has no room for" 1 'sp0\.tir:[0-9]+:.*n is 1.*512 rows' "$tern" opt "$c13/sp0.tir" --rows 9..512
+told "the same on blocks of a page of docs" 1 'blocks\.tir:[0-9]+:.*n is 2.*512 rows' "$tern" opt "$c13/blocks.tir" --rows 9..512
+told "blocks of two rows on random inputs of up to 8" 2 'blocks\.tir:[0-9]+:.*n is 2.*6 rows' "$tern" verify "$c13/blocks.tir" --rows 2..8 --seed 1
+
+# random inputs
+refused "verify, more rows than random steps have" 2 '600.*192' "$tern" verify "$c13/a.tir" --rows 600 --seed 1
+refused "verify, 65536 rows" 2 '65536.*192' "$tern" verify "$c13/a.tir" --rows 65536 --seed 1
