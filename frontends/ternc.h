@@ -122,7 +122,8 @@ typedef struct TerncOpt {
     uint32_t variant; /* of an input with several graphs: the N-th from 1; 0: of a blob the first that is for
                                   level, kv and rows, as far as these are given */
 } TerncOpt;
-/* Runs passes on a graph; sends what = "result" with the text. A faulty input text sends its messages as what
+/* Runs passes on a graph; sends what = "result" with the text. A level, kv, row class or head that no pass of the list takes,
+ * or that is another than the graph has already, is refused. A faulty input text sends its messages as what
  * = "faults" (lines "file:line:col: ...") and returns TERN_ERR_INPUT. */
 TERN_API TernStatus ternc_opt(const TerncOpt *opt, TerncTextFn *text, void *user, TernError *err);
 
@@ -195,7 +196,7 @@ typedef struct TerncPicture {
     const char *head;     /* as in TerncOptions */
     uint32_t variant;     /* dot: which of several graphs, from 0 */
     int fold_layers;      /* dot: repeated layers are drawn once */
-    int one_layer, layer; /* dot: with one_layer set, that layer alone */
+    int one_layer, layer; /* dot: with one_layer set, that layer alone; refused if there is no such layer */
     const char *profile;  /* dot: a json file {"kernels": [{"name": .., "ms": ..}]}; may be NULL */
 } TerncPicture;
 /* Sends what = "result" with the text; faults as in ternc_opt. */
