@@ -82,7 +82,10 @@ done
 # what is no model at all, and doors that are closed
 what="no model"
 # shellcheck disable=SC2086
-for m in "$dir" /dev/null /dev/zero "$dir/none" ""; do refused run "$m" $flags; done
+for m in "$dir" /dev/null /dev/zero "$dir/none"; do refused run "$m" $flags; done
+# shellcheck disable=SC2086
+run 2 run "" $flags
+is "an empty name" "$err" "tern run: got '', expected [MODEL] (see tern run --help)"
 mkfifo "$dir/fifo"
 # shellcheck disable=SC2086
 refused run "$dir/fifo" $flags
