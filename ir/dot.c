@@ -9,6 +9,10 @@
 #include "ir/repeat.h"
 
 #define FONT "Helvetica,Arial,sans-serif"
+/* The least size, and the lightest grey of text: what a page of 900 pixels still shows, and what can be read on the
+ * darkest fill of a kernel. */
+#define SMALL "11"
+#define SOFT  "#33414e"
 
 /* ---- colours: fill, border, text */
 
@@ -41,7 +45,7 @@ static Ink ink_of(const TnNode *n) {
 
 /* White to red by share of the dearest kernel: 6 steps that print well and keep black text readable. */
 static const char *heat(double share) {
-    static const char *const steps[] = {"#fff8f0", "#feecd6", "#fdd9ae", "#fcbf85", "#f99f68", "#ef7d5b"};
+    static const char *const steps[] = {"#fff8f0", "#fef0e0", "#fee3c6", "#fdd5af", "#fcc59b", "#f9b189"};
     int i = (int)(share * 6);
     return steps[i < 0 ? 0 : i > 5 ? 5 : i];
 }
@@ -194,14 +198,23 @@ static void put_attrs(const Draw *d, const TnNode *n, TnBuf *b) {
     }
 }
 
-/* The names of hubs it reads, each once. */
+/* A hub that ops make is drawn: lines lead from it to those that read it in the first layer drawn. */
+static bool leads_from(const Draw *d, TnRef x, TnRef reader) {
+    if (!d->hub[x] || !d->shown[x] || !d->shown[reader]) return false;
+    for (TnRef r = x + 1; r < reader; r++)
+        for (uint32_t i = 0; d->shown[r] && i < d->g->nodes[r].n_args; i++)
+            if (d->g->nodes[r].args[i] == x) return d->outer[r] == d->outer[reader];
+    return true;
+}
+
+/* The names of hubs it reads and no line leads from, each once. */
 static bool put_hubs(const Draw *d, const TnNode *n, TnBuf *b) {
     uint32_t count = 0;
     for (uint32_t i = 0; i < n->n_args; i++) {
         TnRef x = n->args[i];
         bool before = false;
         for (uint32_t k = 0; k < i; k++) before |= n->args[k] == x;
-        if (!d->hub[x] || before) continue;
+        if (!d->hub[x] || before || leads_from(d, x, (TnRef)(n - d->g->nodes))) continue;
         tn_buf_printf(b, "%s%s", count++ ? ", " : "with ", d->g->nodes[x].name);
     }
     return count > 0;
@@ -212,7 +225,7 @@ static void put_box(Draw *d, TnRef r) {
     Ink ink = ink_of(n);
     TnBuf *out = d->out, hubs = {0};
     TnOpClass class = tn_ops[n->op].class;
-    const char *soft = class == TN_ROOT ? "#dbe6f2" : "#6b7a89";
+    const char *soft = class == TN_ROOT ? "#ffffff" : SOFT;
     tn_buf_printf(out, "n%u [shape=%s, style=\"filled,rounded%s\", fillcolor=\"%s\", color=\"%s\", ", r,
                   class == TN_INPUT && is_cache(n) ? "cylinder" : "box",
                   is_cache(n) || n->op == TN_OP_kv_put ? ",dashed" : "", ink.fill, ink.line);
@@ -220,17 +233,18 @@ static void put_box(Draw *d, TnRef r) {
     if (class == TN_INPUT || class == TN_SINK) {
         tn_buf_puts(out, "<b>");
         put_text(tn_attr_str(n, TN_ATTR_name), out);
-        tn_buf_printf(out, "</b><br/><font point-size=\"8\" color=\"%s\">", soft);
+        tn_buf_printf(out, "</b><br/><font point-size=\"" SMALL "\" color=\"%s\">", soft);
         if (class == TN_SINK) tn_buf_puts(out, "output ");
         put_type(&n->type, out);
     } else {
-        tn_buf_printf(out, "<b>%s</b><br/><font point-size=\"8\" color=\"%s\">%%%s", tn_ops[n->op].name, soft,
-                      n->name);
+        tn_buf_printf(out, "<b>%s</b><br/><font point-size=\"" SMALL "\" color=\"%s\">%%%s",
+                      tn_ops[n->op].name, soft, n->name);
         put_attrs(d, n, out);
     }
     tn_buf_puts(out, "</font>");
     if (put_hubs(d, n, &hubs))
-        tn_buf_printf(out, "<br/><font point-size=\"8\" color=\"%s\"><i>%s</i></font>", soft, hubs.data);
+        tn_buf_printf(out, "<br/><font point-size=\"" SMALL "\" color=\"%s\"><i>%s</i></font>", soft,
+                      hubs.data);
     tn_buf_puts(out, ">];\n");
     tn_buf_free(&hubs);
 }
@@ -267,7 +281,7 @@ static void put_note(Draw *d, TnRef w, TnRef reader) {
     uint32_t n_put = 0, id = d->notes++;
     tn_buf_printf(out,
                   "w%u [shape=note, style=filled, fillcolor=\"%s\", color=\"%s\", fontcolor=\"%s\", "
-                  "fontsize=8, margin=\"0.08,0.04\", label=<<b>",
+                  "fontsize=" SMALL ", margin=\"0.06,0.03\", label=<<b>",
                   id, ink.fill, ink.line, ink.text);
     put_tensors(d, w, &n_put, out);
     tn_buf_puts(out, "</b><br/>");
@@ -326,26 +340,24 @@ static void open_kernel(Draw *d, uint32_t k) {
     double ms = kernel_cost(d, k);
     tn_buf_printf(out, "subgraph cluster_k%u { style=\"filled,rounded\"; penwidth=0.8; color=\"#b9c6d3\"; ",
                   k);
-    tn_buf_printf(out, "fillcolor=\"%s\"; fontsize=9; labeljust=l; fontcolor=\"#4a5a6a\"; label=<<b>%s</b>",
+    tn_buf_printf(out, "fillcolor=\"%s\"; fontsize=12; labeljust=l; fontcolor=\"#1f2d3d\"; label=<<b>%s",
                   ms >= 0 && d->dearest > 0 ? heat(ms / d->dearest) : "#f3f6f9", p->name);
     if (p->target) {
-        tn_buf_puts(out, " &nbsp;");
+        tn_buf_puts(out, ": ");
         put_text(p->target, out);
         tn_buf_printf(out, "%s, %lld unit%s", axes[p->axis], (long long)p->units, p->units == 1 ? "" : "s");
     }
-    if (ms >= 0)
-        tn_buf_printf(out, " &nbsp;<b>%.4g ms</b>, %.1f %%", ms, d->total > 0 ? 100 * ms / d->total : 0.0);
-    tn_buf_puts(out, ">;\n");
+    if (ms >= 0) tn_buf_printf(out, ", %.4g ms, %.1f %%", ms, d->total > 0 ? 100 * ms / d->total : 0.0);
+    tn_buf_puts(out, "</b>>;\n");
 }
 
 static void open_layer(Draw *d, int64_t layer, bool folded) {
     tn_buf_printf(d->out,
-                  "subgraph cluster_l%lld { style=rounded; penwidth=%s; color=\"#5b7793\"; fontsize=13; "
-                  "labeljust=l; fontcolor=\"#2c4258\"; margin=14; label=<<b>",
+                  "subgraph cluster_l%lld { style=rounded; penwidth=%s; color=\"#5b7793\"; fontsize=14; "
+                  "labeljust=l; fontcolor=\"#2c4258\"; margin=10; label=<<b>",
                   (long long)layer, folded ? "2.4" : "1.2");
     if (folded)
-        tn_buf_printf(d->out, "&times; %u</b> &nbsp;layers, each on what the one before gave>;\n",
-                      d->rep.count);
+        tn_buf_printf(d->out, "&times; %u layers, each on what the one before gave</b>>;\n", d->rep.count);
     else
         tn_buf_printf(d->out, "layer %lld</b>>;\n", (long long)(layer & (NOT_FOLDED - 1)));
 }
@@ -362,7 +374,7 @@ static void open_part(Draw *d, int64_t outer, uint32_t part) {
     static const char *const names[] = {"attention", "feed forward"};
     tn_buf_printf(d->out,
                   "subgraph cluster_p%lld_%u { style=\"filled,rounded\"; penwidth=0.8; color=\"#c9d3dd\"; "
-                  "fillcolor=\"#f6f8fa\"; fontsize=10; labeljust=l; fontcolor=\"#5b6b7b\"; margin=10; "
+                  "fillcolor=\"#f6f8fa\"; fontsize=13; labeljust=l; fontcolor=\"#2c4258\"; margin=8; "
                   "label=\"%s\";\n",
                   (long long)outer, part, names[part]);
 }
@@ -430,6 +442,7 @@ static void put_edges(Draw *d) {
         if (!d->shown[r] && !d->boundary[r]) continue;
         for (uint32_t i = 0; i < n->n_args; i++) {
             TnRef x = n->args[i];
+            if (leads_from(d, x, r)) tn_buf_printf(d->out, "n%u -> n%u [style=dotted];\n", x, r);
             if (tn_ops[g->nodes[x].op].class == TN_SOURCE || d->hub[x]) continue;
             if (!d->shown[r] && !d->shown[face(d, x)]) continue;
             if (n->op == TN_OP_dequant && i == 1) continue;
@@ -447,8 +460,8 @@ static void put_boundary(Draw *d) {
         TnBuf place = {0};
         tn_place_print(d->places[r], &place);
         tn_buf_printf(d->out,
-                      "n%u [shape=box, style=\"rounded,dashed\", color=\"#b9c6d3\", fontcolor=\"#8494a4\", "
-                      "label=<%s<br/><font point-size=\"8\">%%%s%s%s</font>>];\n",
+                      "n%u [shape=box, style=\"rounded,dashed\", color=\"#b9c6d3\", fontcolor=\"" SOFT "\", "
+                      "label=<%s<br/><font point-size=\"" SMALL "\">%%%s%s%s</font>>];\n",
                       r, tn_ops[n->op].name, n->name, place.len ? " in " : "", place.len ? place.data : "");
         tn_buf_free(&place);
     }
@@ -459,9 +472,9 @@ static void put_head(Draw *d) {
     const TnGraph *g = d->g;
     TnBuf *out = d->out;
     tn_buf_puts(out, "digraph tern {\n");
-    tn_buf_puts(out, "graph [fontname=\"" FONT "\", bgcolor=white, rankdir=TB, nodesep=0.28, ranksep=0.3, "
-                     "pad=0.3, labelloc=t, labeljust=l, fontsize=15, fontcolor=\"#1f2d3d\", label=<<b>");
-    tn_buf_printf(out, "%s</b> &nbsp;<font point-size=\"10\" color=\"#6b7a89\">%s", g->name,
+    tn_buf_puts(out, "graph [fontname=\"" FONT "\", bgcolor=white, rankdir=TB, nodesep=0.16, ranksep=0.3, "
+                     "pad=0.15, labelloc=t, labeljust=l, fontsize=15, fontcolor=\"#1f2d3d\", label=<<b>");
+    tn_buf_printf(out, "%s</b> &nbsp;<font point-size=\"12\" color=\"" SOFT "\">%s", g->name,
                   stages[g->stage]);
     if (g->level) {
         tn_buf_puts(out, ", ");
@@ -476,9 +489,10 @@ static void put_head(Draw *d) {
     if (d->total > 0) tn_buf_printf(out, ", %.4g ms", d->total);
     tn_buf_puts(out, "</font>>];\n");
     tn_buf_puts(out,
-                "node [fontname=\"" FONT "\", fontsize=11, margin=\"0.13,0.05\", height=0.3, penwidth=1];\n");
-    tn_buf_puts(out, "edge [fontname=\"" FONT "\", fontsize=8, fontcolor=\"#7a8896\", color=\"#5b6b7b\", "
-                     "arrowsize=0.6, penwidth=1];\n");
+                "node [fontname=\"" FONT "\", fontsize=14, margin=\"0.1,0.04\", height=0.3, penwidth=1];\n");
+    tn_buf_puts(out,
+                "edge [fontname=\"" FONT "\", fontsize=" SMALL ", fontcolor=\"" SOFT "\", color=\"#465461\", "
+                "arrowsize=0.6, penwidth=1];\n");
 }
 
 static void measure(Draw *d) {
