@@ -36,6 +36,14 @@ TernStatus tn_source_open(const TerncSource *source, bool vocab_only, TnGguf **o
     return TERN_OK;
 }
 
+TernStatus tn_source_settle(const TerncSource *source, TnGguf *g, bool vocab_only, TernError *err) {
+    TN_TRY(tn_gguf_overrides_read(g, err));
+    TernError line;
+    if (source && source->note && tn_gguf_note(g, vocab_only, &line))
+        source->note(source->note_user, line.text);
+    return TERN_OK;
+}
+
 TernStatus tn_head_parse(const char *head, TnEnc *out, TernError *err) {
     *out = TN_ENC_COUNT;
     if (!head || !*head) return TERN_OK;
@@ -354,7 +362,7 @@ TernStatus ternc_vocab(const TerncSource *source, void **out, size_t *out_size, 
     const void *image;
     size_t n;
     TernStatus st = tn_gguf_vocab(g, &image, &n, err);
-    if (st == TERN_OK) st = tn_gguf_overrides_read(g, err);
+    if (st == TERN_OK) st = tn_source_settle(source, g, true, err);
     if (st == TERN_OK && !image) st = tn_fail(err, TERN_ERR_INPUT, "%s: the file has no tokenizer", g->path);
     if (st == TERN_OK) {
         *out = tn_xcalloc(1, n);

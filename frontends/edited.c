@@ -291,11 +291,11 @@ TernStatus tn_text_model(const char *path, TnGraph **out, TnTuneTable *settings,
 }
 
 /* What the file's own graph and vocabulary are made of is read now, so an override that nobody has read is a mistake. */
-static TernStatus file_graph_of(TnGguf *file, const TnGgufOptions *o, TnGraph **out, TnFacts *facts,
-                                TernError *err) {
+static TernStatus file_graph_of(const TerncSource *source, TnGguf *file, const TnGgufOptions *o,
+                                TnGraph **out, TnFacts *facts, TernError *err) {
     TnGraph *g;
     TN_TRY(tn_gguf_graph(file, o, &g, facts, err));
-    TernStatus st = tn_gguf_overrides_read(file, err);
+    TernStatus st = tn_source_settle(source, file, false, err);
     if (st == TERN_OK)
         *out = g;
     else
@@ -306,13 +306,13 @@ static TernStatus file_graph_of(TnGguf *file, const TnGgufOptions *o, TnGraph **
 TernStatus tn_source_graph(const TerncSource *source, TnGguf *file, TnGraph **out, TnFacts *facts,
                            TnTuneTable *settings, TernError *err) {
     TnGgufOptions o = {.ternary_dense = source && source->ternary_dense};
-    if (!source || !source->tir) return file_graph_of(file, &o, out, facts, err);
+    if (!source || !source->tir) return file_graph_of(source, file, &o, out, facts, err);
     TnGraph *g = NULL, *file_graph = NULL;
     TN_TRY(tn_text_model(source->tir, &g, settings, err));
     o.no_hash = true; /* unless the text wants to know */
     for (TnRef r = 0; r < g->n; r++)
         if (g->nodes[r].op == TN_OP_gguf && tn_node_attr(&g->nodes[r], TN_ATTR_hash)->u) o.no_hash = false;
-    TernStatus st = file_graph_of(file, &o, &file_graph, facts, err);
+    TernStatus st = file_graph_of(source, file, &o, &file_graph, facts, err);
     if (st == TERN_OK) {
         Edited e = {
             .path = source->tir, .g = g, .file_graph = file_graph, .file = file, .facts = facts, .err = err};

@@ -34,17 +34,29 @@ static TernStatus from_blob(TnGraphs *s, TerncTextFn *text, void *user, TernErro
     return send_faults(&d, s->path, "section TIR: ", text, user, err);
 }
 
-static TernStatus from_gguf(TnGraphs *s, const TerncSource *given, TernError *err) {
+typedef struct Noted {
+    TerncTextFn *text;
+    void *user;
+} Noted;
+static void send_note(void *user, const char *line) {
+    const Noted *n = user;
+    n->text(n->user, "note", line, strlen(line));
+}
+
+static TernStatus from_gguf(TnGraphs *s, const TerncSource *given, TerncTextFn *text, void *user,
+                            TernError *err) {
+    Noted noted = {text, user};
     TerncSource source = {.size = sizeof source};
     TnFacts facts;
     if (given) source = *given;
     source.path = s->path;
+    if (!source.note) source.note = send_note, source.note_user = &noted;
     TnGgufOptions go = {.ternary_dense = source.ternary_dense};
     TN_TRY(tn_source_open(&source, false, &s->gguf, err));
     s->g = tn_xcalloc(1, sizeof *s->g);
     TN_TRY(tn_gguf_graph(s->gguf, &go, &s->g[0], &facts, err));
     s->n = 1;
-    return tn_gguf_overrides_read(s->gguf, err);
+    return tn_source_settle(&source, s->gguf, false, err);
 }
 
 static TernStatus kind_of(const char *path, TnGraphsKind *out, TernError *err) {
@@ -72,7 +84,7 @@ TernStatus tn_graphs_open(const char *path, const TerncSource *source, TerncText
     else if (out->kind == TN_GRAPHS_BLOB)
         st = from_blob(out, text, user, err);
     else
-        st = from_gguf(out, source, err);
+        st = from_gguf(out, source, text, user, err);
     if (!path) out->path = "the embedded model";
     if (st != TERN_OK) tn_graphs_close(out);
     return st;

@@ -65,7 +65,8 @@ static void infer_model(TnReport *r) {
     const char *arch = tn_sprintf(&r->arena, "the architecture's name, %s (no key says it)", r->facts.arch);
     const TnNode *rope = first_node(g, TN_OP_rope), *table = first_node(g, TN_OP_rope_freq),
                  *attend = first_node(g, TN_OP_attend);
-    infer(r, "activation", first_node(g, TN_OP_relu2) ? "relu squared" : "silu", arch);
+    infer(r, "activation", first_node(g, TN_OP_relu2) ? "relu squared" : "silu",
+          have_key(r, "hidden_activation") ? key_or(r, "hidden_activation", "") : arch);
     infer(r, "sub-norms",
           tn_gguf_tensor(r->gguf, "blk.0.attn_sub_norm.weight") ? "before attn_output and ffn_down" : "none",
           arch);
@@ -86,7 +87,7 @@ static void infer_model(TnReport *r) {
           key_or(r, "attention.key_length", "embedding length / heads"));
     if (attend)
         infer(r, "attention scale", tn_sprintf(&r->arena, "%g", (double)tn_attr_float(attend, TN_ATTR_scale)),
-              "1 / sqrt(columns a head)");
+              have_key(r, "attention.scale") ? key_or(r, "attention.scale", "") : "1 / sqrt(columns a head)");
     bool own = tn_gguf_tensor(r->gguf, "output.weight") != NULL;
     infer(r, "head", own ? "output.weight" : "tied: token_embd.weight",
           own ? "the tensor is there" : "no tensor output.weight");

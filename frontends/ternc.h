@@ -43,6 +43,10 @@ typedef struct TerncSource {
     int ternary_dense; /* block matrices stored dense must hold -s, 0, s and run as ternary */
     const char *tir;   /* a graph of stage=model that runs instead of the file's own, with the file's weights,
                           vocabulary and context: text, "-" is standard input; may be NULL */
+    /* Receives a line, without a newline, that names the keys of the file which nothing here knows and which were ignored,
+     * once the file is read; not called if there are none. May be NULL. */
+    void (*note)(void *user, const char *line);
+    void *note_user;
 } TerncSource;
 
 typedef struct TerncOptions {
@@ -87,7 +91,8 @@ typedef struct TerncReport {
  * that is the same file as the source, the .tir or the tuning cache. report may be NULL. */
 TERN_API TernStatus ternc_compile(const TerncSource *source, const TerncOptions *options, const char *path,
                                   TerncReport *report, TernError *err);
-/* Receives a piece of text; `what` says which ("fuse", "result", "faults", ...). */
+/* Receives a piece of text; `what` says which ("fuse", "result", "faults", ...). "note" is the line that TerncSource
+ * describes, from calls that were given no source with a `note`. */
 typedef void TerncTextFn(void *user, const char *what, const char *text, size_t size);
 /* Compiles as far as the code of the first level, which is sent as what = "result". kind: "llvm" (IR), "asm" or
  * "obj" (ELF). In the texts every kernel's .tir lines stand above its function. */

@@ -407,6 +407,7 @@ static bool is_blob(const char *path) {
 /* A compiled file runs against the evaluator too; another model beside it is what its results are held against. */
 static TernStatus against_evaluator_from(Verify *s, bool other, TernError *err) {
     s->other = (TerncSource){.size = sizeof s->other};
+    if (s->source) s->other.note = s->source->note, s->other.note_user = s->source->note_user;
     s->blob = s->v->blob;
     if (other && !s->blob) {
         s->blob = s->v->against;

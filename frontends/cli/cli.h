@@ -231,6 +231,9 @@ TernKv parse_kv(const Verb *verb, const char *kv);
 TernKv kv_of_flags(const Verb *verb, const ModelFlags *flags);
 /* A comma list of them as a mask, 1u << TernKv each. */
 uint32_t parse_kvs(const Verb *verb, const char *list);
+/* For TerncSource.note: prints the line. And for those that take text: whether it is such a line, which is printed then. */
+void print_note(void *user, const char *line);
+bool take_note(const char *what, const char *text, size_t n);
 /* Vocabulary of a .gguf or a .tern; *image is to be freed after the vocabulary is closed, *model closed. */
 int load_vocab(const Verb *verb, const ModelFlags *flags, TernVocab **out, void **image, TernModel **model);
 /* What ternc.h wants of the flags' model: a source, or, if *blob is set, that compiled file (its --target too is checked). */

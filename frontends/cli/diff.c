@@ -6,6 +6,7 @@ enum { EXIT_SAME = 0, EXIT_DIFFERENT = 1, EXIT_TROUBLE = 2 };
 
 static void take_diff(void *user, const char *what, const char *text, size_t n) {
     bool brief = *(bool *)user;
+    if (take_note(what, text, n)) return;
     if (strcmp(what, "result") != 0)
         fwrite(text, 1, n, stderr);
     else if (!brief)

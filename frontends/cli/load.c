@@ -171,6 +171,18 @@ bool is_tir(const char *path) {
     return (n >= 4 && strcmp(path + n - 4, ".tir") == 0) || (n == 1 && *path == '-');
 }
 
+void print_note(void *user, const char *line) {
+    (void)user;
+    progress_end();
+    fprintf(stderr, "tern: %s\n", line);
+}
+
+bool take_note(const char *what, const char *text, size_t n) {
+    if (strcmp(what, "note") != 0) return false;
+    fprintf(stderr, "tern: %.*s\n", (int)n, text);
+    return true;
+}
+
 static TerncSource source_of(const Verb *verb, const ModelFlags *flags) {
     bool text = is_tir(flags->model);
     if (flags->weights && !text)
@@ -179,6 +191,7 @@ static TerncSource source_of(const Verb *verb, const ModelFlags *flags) {
     return (TerncSource){.size = sizeof(TerncSource),
                          .path = text ? flags->weights : flags->model,
                          .tir = text ? flags->model : NULL,
+                         .note = print_note,
                          .overrides = flags->overrides.v,
                          .n_overrides = flags->overrides.n,
                          .ternary_dense = flags->ternary_dense};
@@ -227,7 +240,7 @@ TerncSource source_of_flags(const Verb *verb, const ModelFlags *flags, const cha
     }
     refuse_source_flags(verb, flags);
     *blob = flags->model;
-    return (TerncSource){.size = sizeof(TerncSource)};
+    return (TerncSource){.size = sizeof(TerncSource), .note = print_note};
 }
 
 typedef struct Opening {

@@ -117,6 +117,7 @@ static int write_svg(const char *path, const char *text, size_t n) {
 
 static void take(void *user, const char *what, const char *text, size_t n) {
     Out *o = user;
+    if (take_note(what, text, n)) return;
     if (strcmp(what, "result") != 0)
         fwrite(text, 1, n, stderr);
     else

@@ -25,6 +25,7 @@ static TernStatus write_file(const char *path, const char *text, size_t n, TernE
  */
 static void take_text(void *user, const char *what, const char *text, size_t n) {
     TextOut *o = user;
+    if (take_note(what, text, n)) return;
     if (strcmp(what, "time") == 0 || strcmp(what, "verify") == 0 || strcmp(what, "faults") == 0) {
         fwrite(text, 1, n, stderr);
     } else if (strcmp(what, "result") != 0) {
@@ -79,7 +80,7 @@ static void check_compile(const Verb *verb, const char *emit, const CompileFlags
 }
 
 int verb_compile(const Verb *verb, int argc, char **argv) {
-    TerncSource source = {.size = sizeof source};
+    TerncSource source = {.size = sizeof source, .note = print_note};
     TerncOptions o = {.size = sizeof o, .progress = progress_bar};
     StrList overrides = {0};
     const char *output = NULL;
@@ -198,7 +199,7 @@ static bool is_text(const char *path) {
 }
 
 int verb_opt(const Verb *verb, int argc, char **argv) {
-    TerncSource source = {.size = sizeof source};
+    TerncSource source = {.size = sizeof source, .note = print_note};
     TerncOpt o = {.size = sizeof o, .source = &source};
     StrList overrides = {0};
     TextOut out = {0};
@@ -302,7 +303,7 @@ int verb_inspect(const Verb *verb, int argc, char **argv) {
     int64_t layer = -1, variant = 0;
     bool fold = false, report = false, ternary_dense = false;
     TerncPicture p = {.size = sizeof p};
-    TerncSource source = {.size = sizeof source};
+    TerncSource source = {.size = sizeof source, .note = print_note};
     StrList overrides = {0};
     const Flag flags[] = {
         {"-m --model", "FILE", FLAG_STR, &model, 0, 0,

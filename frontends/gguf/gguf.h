@@ -103,6 +103,8 @@ TernStatus tn_gguf_bytes(const TnGguf *g, const char *name, bool required, const
                          TernError *err);
 /* A copy, NUL-terminated and without a NUL inside; NULL if absent and not required. */
 TernStatus tn_gguf_string(TnGguf *g, const char *name, bool required, const char **out, TernError *err);
+/* An integer of any width as sign and magnitude; false if the type is another. */
+bool tn_gguf_int_at(TnGgufType type, const uint8_t *p, bool *out_negative, uint64_t *out);
 const char *tn_gguf_type_name(TnGgufType t);
 size_t tn_gguf_type_bytes(TnGgufType t);             /* 0 for strings and arrays */
 const char *tn_gguf_tensor_type_name(uint32_t type); /* as ggml calls it, "I2_S"; NULL if unknown */
@@ -110,6 +112,18 @@ const char *tn_gguf_tensor_type_name(uint32_t type); /* as ggml calls it, "I2_S"
 const TnGgufTensor *tn_gguf_tensor(const TnGguf *g, const char *name); /* NULL if absent */
 /* Its tensors by name; of NULL none, as suits a graph without `gguf` nodes. */
 TnWeights tn_gguf_weights(const TnGguf *g);
+
+/* ---- known.c: what keys mean. Of an architecture that is read: */
+typedef struct TnGgufNeutral {
+    double head, base; /* columns of a head; the rope's base */
+} TnGgufNeutral;
+/* Refuses by name a key that changes weights, activations or positions in a way that model.c does not. */
+TernStatus tn_gguf_check_keys(TnGguf *g, const char *arch, const TnGgufNeutral *model, TernError *err);
+/* Refuses a part of a model that was split into several files. */
+TernStatus tn_gguf_whole(const TnGguf *g, TernError *err);
+/* To be called after everything is read that a caller reads: names in one line (out->text) the keys that were passed
+ * over though nobody knows them to be harmless; false if there are none. vocab_only: those of the tokenizer alone. */
+bool tn_gguf_note(TnGguf *g, bool vocab_only, TernError *out);
 
 /* ---- model.c */
 typedef struct TnGgufOptions {

@@ -38,7 +38,7 @@ static TernStatus wrong_type(const TnGguf *g, const TnGgufKey *k, const char *wa
 }
 
 /* An integer of any width as sign and magnitude. */
-static bool int_at(TnGgufType type, const uint8_t *p, bool *out_negative, uint64_t *out) {
+bool tn_gguf_int_at(TnGgufType type, const uint8_t *p, bool *out_negative, uint64_t *out) {
     int64_t s = 0;
     uint64_t u = 0;
     switch (type) {
@@ -103,7 +103,7 @@ TernStatus tn_gguf_uint(const TnGguf *g, const char *name, bool required, uint64
     if (!k) return missing(g, name, required, err);
     bool negative;
     uint64_t v;
-    if (!int_at(k->type, k->data, &negative, &v)) return wrong_type(g, k, "an integer", err);
+    if (!tn_gguf_int_at(k->type, k->data, &negative, &v)) return wrong_type(g, k, "an integer", err);
     if (negative || v < lo || v > hi) return out_of_range(g, name, negative, v, lo, hi, err);
     *io_value = v;
     return TERN_OK;
@@ -120,7 +120,7 @@ TernStatus tn_gguf_uint_layers(const TnGguf *g, const char *name, bool required,
     for (uint64_t i = 0; i < k->n; i++) {
         bool negative;
         uint64_t v;
-        if (!int_at(k->elem, k->data + i * tn_gguf_type_bytes(k->elem), &negative, &v))
+        if (!tn_gguf_int_at(k->elem, k->data + i * tn_gguf_type_bytes(k->elem), &negative, &v))
             return wrong_type(g, k, "integers", err);
         if (negative || v < lo || v > hi) return out_of_range(g, name, negative, v, lo, hi, err);
         if (i && v != *io_value)

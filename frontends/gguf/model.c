@@ -7,8 +7,8 @@
  *   bitnet                     silu          half   yes
  *   llama                      silu          pair   no
  *
- * No key of the file says the activation (a wrong one still writes plausible text), so the architecture's
- * name decides. Per layer: h = rmsnorm(x); q, k, v = linear(h); rope; attend; [sub-norm]; x += linear; h =
+ * The key ARCH.hidden_activation says relu2 or silu where a converter wrote it; otherwise the architecture's name
+ * decides (a wrong one still writes plausible text). Per layer: h = rmsnorm(x); q, k, v = linear(h); rope; attend; [sub-norm]; x += linear; h =
  * rmsnorm(x); act(gate(h)) * up(h); [sub-norm]; x += linear. A linear with ternary weights is quant, tmatmul,
  * dequant; with dense weights it is matmul. Then gather the rows that want something, rmsnorm, head.
  *
@@ -40,7 +40,8 @@ typedef struct Build {
     bool *used;       /* by tensor */
     uint32_t n_dense; /* matrices of blocks that are stored dense */
     uint64_t hidden, layers, ffn, heads, kv_heads, head, vocab, context;
-    float eps, base;
+    float eps, base, scale;
+    bool relu2;
     TnRef ids, pos, slot, rows, hrows, table, angle;
     uint64_t params;
 } Build;
@@ -58,47 +59,45 @@ static TernStatus layer_count(Build *b, const char *what, bool required, uint64_
     return tn_gguf_uint_layers(b->gg, key(b, what), required, b->layers, 1, hi, io, b->err);
 }
 
-/* Keys that would change the meaning, refused unless they hold the neutral value. */
-static TernStatus neutral_keys(Build *b) {
-    static const char *const zero[] = {"expert_count", "attention.sliding_window"};
-    static const struct {
-        const char *name;
-        double neutral;
-    } floats[] = {{"rope.scale_linear", 1},        {"rope.scaling.factor", 1},
-                  {"rope.scaling.attn_factor", 1}, {"logit_scale", 1},
-                  {"embedding_scale", 1},          {"residual_scale", 1},
-                  {"attn_logit_softcapping", 0},   {"final_logit_softcapping", 0},
-                  {"attention.clamp_kqv", 0},      {"attention.max_alibi_bias", 0}};
-    uint64_t parts = 1;
-    TN_TRY(tn_gguf_uint(b->gg, "split.count", false, 0, 1, &parts, b->err));
-    for (size_t i = 0; i < TN_COUNT(zero); i++) {
-        uint64_t v = 0;
-        TN_TRY(tn_gguf_uint(b->gg, key(b, zero[i]), false, 0, 0, &v, b->err));
-    }
-    for (size_t i = 0; i < TN_COUNT(floats); i++) {
-        float v;
-        TN_TRY(tn_gguf_float(b->gg, key(b, floats[i].name), false, floats[i].neutral, floats[i].neutral, &v,
-                             b->err));
-    }
-    const char *type;
-    TN_TRY(tn_gguf_string(b->gg, key(b, "rope.scaling.type"), false, &type, b->err));
-    if (type && strcmp(type, "none") != 0 && strcmp(type, "linear") != 0)
-        return tn_fail(b->err, TERN_ERR_UNSUPPORTED, "%s: %s is '%s', wanted none, or linear with factor 1",
-                       b->gg->path, key(b, "rope.scaling.type"), type);
-    bool causal = true, parallel = false;
-    TN_TRY(tn_gguf_bool(b->gg, key(b, "attention.causal"), false, &causal, b->err));
-    if (!causal)
-        return tn_fail(b->err, TERN_ERR_UNSUPPORTED, "%s: %s is false, wanted true", b->gg->path,
-                       key(b, "attention.causal"));
-    TN_TRY(tn_gguf_bool(b->gg, key(b, "use_parallel_residual"), false, &parallel, b->err));
-    if (parallel)
-        return tn_fail(b->err, TERN_ERR_UNSUPPORTED, "%s: %s is true, wanted false", b->gg->path,
-                       key(b, "use_parallel_residual"));
+/* What the file says of the activation, and otherwise the architecture's name. Of `bitnet` both exist: who converts
+ * BitNet b1.58 2B-4T with llama.cpp gets that name for a model of the other activation. */
+static TernStatus activation(Build *b) {
+    const char *name = key(b, "hidden_activation"), *says;
+    TN_TRY(tn_gguf_string(b->gg, name, false, &says, b->err));
+    b->relu2 = says ? strcmp(says, "relu2") == 0 : b->arch->relu2;
+    if (!says || b->relu2 || strcmp(says, "silu") == 0) return TERN_OK;
+    return tn_fail(b->err, TERN_ERR_UNSUPPORTED, "%s: %s is '%.80s', expected relu2 or silu", b->gg->path,
+                   name, says);
+}
+
+/* To be called when the vocabulary is known. */
+static TernStatus check_activation(Build *b) {
+    const char *name = key(b, "hidden_activation");
+    if (strcmp(b->arch->name, "bitnet") != 0 || b->vocab != 128256 || tn_gguf_key(b->gg, name))
+        return TERN_OK;
+    return tn_fail(
+        b->err, TERN_ERR_UNSUPPORTED,
+        "%s: architecture bitnet with the 128256 tokens of BitNet b1.58 2B-4T, whose activation is relu "
+        "squared, and no key says which it is: --override-kv %s=str:relu2 settles it (=str:silu for the "
+        "other)",
+        b->gg->path, name);
+}
+
+/* What attention multiplies its scores by; 0 is llama.cpp's word for the usual. */
+static TernStatus attention_scale(Build *b) {
+    float v = 0;
+    b->scale = (float)(1.0 / sqrt((double)b->head));
+    TN_TRY(tn_gguf_float(b->gg, key(b, "attention.scale"), false, 0, 1e6, &v, b->err));
+    if (v != 0 && v < 1e-6f)
+        return tn_fail(b->err, TERN_ERR_INPUT, "%s: %s is %g, expected 0 (the usual), or 1e-6 to 1e+06",
+                       b->gg->path, key(b, "attention.scale"), (double)v);
+    if (v != 0) b->scale = v;
     return TERN_OK;
 }
 
 static TernStatus read_keys(Build *b) {
     const char *arch;
+    TN_TRY(tn_gguf_whole(b->gg, b->err));
     TN_TRY(tn_gguf_string(b->gg, "general.architecture", true, &arch, b->err));
     for (size_t i = 0; i < TN_COUNT(archs); i++)
         if (strcmp(arch, archs[i].name) == 0) b->arch = &archs[i];
@@ -134,7 +133,10 @@ static TernStatus read_keys(Build *b) {
     TN_TRY(tn_gguf_float(b->gg, key(b, "attention.layer_norm_rms_epsilon"), true, 1e-12, 1, &b->eps, b->err));
     b->base = 10000.0f;
     TN_TRY(tn_gguf_float(b->gg, key(b, "rope.freq_base"), false, 1, 1e12, &b->base, b->err));
-    return neutral_keys(b);
+    TN_TRY(activation(b));
+    TN_TRY(attention_scale(b));
+    TnGgufNeutral neutral = {.head = (double)b->head, .base = (double)b->base};
+    return tn_gguf_check_keys(b->gg, b->arch->name, &neutral, b->err);
 }
 
 /* A tensor of the wanted shape ("" rows: a vector); *out is NULL if it is absent and not required. */
@@ -303,8 +305,7 @@ static TernStatus attention(Build *b, uint64_t layer, TnRef x, TnRef *out) {
     q = rope(b, q);
     k = put(b, layer, 'k', rope(b, k));
     v = put(b, layer, 'v', v);
-    TnAttr attrs[] = {{.key = TN_ATTR_scale, .f = (float)(1.0 / sqrt((double)b->head))},
-                      {.key = TN_ATTR_window, .i = 0}};
+    TnAttr attrs[] = {{.key = TN_ATTR_scale, .f = b->scale}, {.key = TN_ATTR_window, .i = 0}};
     TnRef a = tn_node_add(b->g, TN_OP_attend, NULL, NULL, (TnRef[]){q, k, v, b->pos, b->slot, b->table}, 6,
                           attrs, 2);
     if (b->arch->sub_norms) TN_TRY(layer_norm(b, layer, a, "attn_sub_norm", wide, &a));
@@ -318,7 +319,7 @@ static TernStatus feed_forward(Build *b, uint64_t layer, TnRef x, TnRef *out) {
     TN_TRY(layer_norm(b, layer, x, "ffn_norm", b->hidden, &h));
     TN_TRY(linear(b, layer, "ffn_gate", b->ffn, b->hidden, h, &gate));
     TN_TRY(linear(b, layer, "ffn_up", b->ffn, b->hidden, h, &up));
-    TnRef act = tn_node_add(b->g, b->arch->relu2 ? TN_OP_relu2 : TN_OP_silu, NULL, NULL, &gate, 1, NULL, 0);
+    TnRef act = tn_node_add(b->g, b->relu2 ? TN_OP_relu2 : TN_OP_silu, NULL, NULL, &gate, 1, NULL, 0);
     TnRef f = tn_node_add(b->g, TN_OP_mul, NULL, NULL, (TnRef[]){act, up}, 2, NULL, 0);
     if (b->arch->sub_norms) TN_TRY(layer_norm(b, layer, f, "ffn_sub_norm", b->ffn, &f));
     TN_TRY(linear(b, layer, "ffn_down", b->hidden, b->ffn, f, &f));
@@ -377,6 +378,7 @@ static TernStatus build(Build *b) {
     TN_TRY(tensor(b, "token_embd.weight", tn_gguf_tensor(b->gg, "token_embd.weight")->ne[1], b->hidden, true,
                   &embd));
     TN_TRY(vocab_size(b, embd));
+    TN_TRY(check_activation(b));
     TN_TRY(tensor(b, "output.weight", b->vocab, b->hidden, false, &head));
 
     TnDim t = tn_sym_dim(TN_T);

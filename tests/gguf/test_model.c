@@ -153,7 +153,9 @@ static void integer_keys(void **state) {
         {A "expert_count", 8, P A "expert_count is 8, wanted 0"},
         {A "expert_count", 0, ""},
         {A "attention.sliding_window", 512, P A "attention.sliding_window is 512, wanted 0"},
-        {"split.count", 2, P "split.count is 2, wanted 0 to 1"},
+        {"split.count", 2,
+         P "part 1 of 2 of a model that was split, expected one file: `llama-gguf-split --merge FIRST-PART "
+           "WHOLE.gguf` joins the parts"},
         {"split.count", 1, ""},
         {"something.else", 5, ""},
     };
@@ -161,6 +163,26 @@ static void integer_keys(void **state) {
         TnGw *w = good();
         tn_gw_u32(w, list[i].key, list[i].value);
         assert_string_equal(graph_says(w, false), list[i].want);
+    }
+}
+
+/* 2B-4T under the name that llama.cpp's converter gives it: nothing says which activation it was trained with. */
+static void bitnet_of_llama3_tokens(void **state) {
+    (void)state;
+    static const char *const says[] = {NULL, "relu2", "silu"};
+    for (size_t i = 0; i < 4; i++) {
+        TnGmSpec s = tn_gm_small;
+        s.arch = "bitnet";
+        s.hidden = 128, s.heads = 2, s.kv_heads = 1, s.ffn = 128, s.no_vocab = true;
+        s.vocab = i < 3 ? 128256 : 128255;
+        TnGw *w = tn_gm_create(&s);
+        const char *want = i == 0 ? P
+                               "architecture bitnet with the 128256 tokens of BitNet b1.58 2B-4T, whose "
+                               "activation is relu squared, and no key says which it is: --override-kv "
+                               "bitnet.hidden_activation=str:relu2 settles it (=str:silu for the other)"
+                                  : "";
+        if (i && i < 3) tn_gw_str(w, "bitnet.hidden_activation", says[i]);
+        assert_string_equal(graph_says(w, false), want);
     }
 }
 
@@ -212,6 +234,15 @@ static void other_keys(void **state) {
          P A "rope.scaling.type is 'yarn', wanted none, or linear with factor 1"},
         {A "rope.scaling.type", "linear", ""},
         {A "rope.scaling.type", "none", ""},
+        {A "hidden_activation", "relu2", ""},
+        {A "hidden_activation", "silu", ""},
+        {A "hidden_activation", "gelu", P A "hidden_activation is 'gelu', expected relu2 or silu"},
+        {A "hidden_activation", "", P A "hidden_activation is '', expected relu2 or silu"},
+        {A "rope.scaling.factor", "", P A "rope.scaling.factor is of type string, expected a number"},
+        {"prism.hadamard.transform", "x",
+         P "prism.hadamard.transform is a transform of the weights, expected none"},
+        {"general.type", "model", ""},
+        {"general.type", "adapter", P "general.type is 'adapter', wanted model"},
         {A "block_count", "2", P A "block_count is of type string, wanted an integer"},
     };
     for (size_t i = 0; i < TN_COUNT(texts); i++) {
@@ -300,6 +331,7 @@ int main(void) {
         cmocka_unit_test(the_model_that_comes_along),
         cmocka_unit_test(a_name_is_not_needed),
         cmocka_unit_test(integer_keys),
+        cmocka_unit_test(bitnet_of_llama3_tokens),
         cmocka_unit_test(float_keys),
         cmocka_unit_test(other_keys),
         cmocka_unit_test(per_layer_keys),

@@ -1,0 +1,298 @@
+/* What the keys of a model file mean to Tern: one table, of those that change what a model computes and are not simply
+ * read by model.c and vocab.c.
+ *
+ * A key that changes weights, activations or positions is read, or holds the value that changes nothing, or is refused;
+ * one that is known to change no result is passed over; every other one is named in a note, for silence would say that
+ * it was heeded. Names are llama.cpp's. */
+#include <math.h>
+#include <string.h>
+#include "frontends/gguf/gguf.h"
+
+typedef enum Rule {
+    HARMLESS, /* read elsewhere, or without effect on results */
+    IS,       /* a number, or an array of numbers, all equal to `neutral` */
+    IS_HEAD,  /* equal to the columns of a head */
+    IS_BASE,  /* equal to the rope's base */
+    IS_TRUE,
+    IS_FALSE,
+    IS_TEXT, /* one of the words of `text`, between blanks */
+    REFUSED, /* whatever it holds; `text` says what it does */
+    NAMED    /* without effect here, but somebody may think it has one */
+} Rule;
+
+typedef struct Known {
+    const char
+        *name; /* one that begins with a dot is of the architecture; a * at the end stands for the rest */
+    Rule rule;
+    double neutral;
+    const char *text;
+} Known;
+
+/* The first that fits counts. */
+static const Known table[] = {
+    /* activations */
+    {".logit_scale", IS, 1, NULL},
+    {".embedding_scale", IS, 1, NULL},
+    {".residual_scale", IS, 1, NULL},
+    {".attn_logit_softcapping", IS, 0, NULL},
+    {".attention.logit_softcapping", IS, 0, NULL},
+    {".final_logit_softcapping", IS, 0, NULL},
+    {".router_logit_softcapping", IS, 0, NULL},
+    {".use_parallel_residual", IS_FALSE, 0, NULL},
+    {".swin_norm", IS_FALSE, 0, NULL},
+    {".rescale_every_n_layers", IS, 0, NULL},
+    {".nextn_predict_layers", IS, 0, NULL},
+    {".embedding_length_per_layer_input", IS, 0, NULL},
+    {".embedding_length_out", NAMED, 0, NULL},
+    {".swiglu_clamp*", REFUSED, 0, "a clamp of the activation, expected none"},
+    {".activation_sparsity_scale", REFUSED, 0, "a threshold of the activation, expected none"},
+    {".xielu.*", REFUSED, 0, "another activation, expected relu2 or silu"},
+    {".altup.*", REFUSED, 0, "another residual stream, expected none"},
+    {".ssm.*", IS, 0, NULL},
+    {".wkv.*", IS, 0, NULL},
+    {".kda.*", IS, 0, NULL},
+    {".shortconv.*", IS, 0, NULL},
+    {".time_mix_extra_dim", IS, 0, NULL},
+    {".time_decay_extra_dim", IS, 0, NULL},
+    {".token_shift_count", IS, 0, NULL},
+    {".full_attention_interval", IS, 1, NULL},
+    {".tensor_data_layout", IS_TEXT, 0, "reference Meta-AI-original-pth"},
+    /* experts */
+    {".expert_*", IS, 0, NULL},
+    {".experts_per_group", IS, 0, NULL},
+    {".leading_dense_block_count", IS, 0, NULL},
+    {".interleave_moe_layer_step", IS, 0, NULL},
+    {".moe_every_n_layers", IS, 0, NULL},
+    {".moe_latent_size", IS, 0, NULL},
+    /* attention */
+    {".attention.causal", IS_TRUE, 0, NULL},
+    {".attention.clamp_kqv", IS, 0, NULL},
+    {".attention.max_alibi_bias", IS, 0, NULL},
+    {".attention.sliding_window", IS, 0, NULL},
+    {".attention.sliding_window_pattern", HARMLESS, 0, NULL}, /* of a window, which there is none */
+    {".attention.chunk_size", IS, 0, NULL},
+    {".attention.key_length_swa", IS_HEAD, 0, NULL},
+    {".attention.value_length_swa", IS_HEAD, 0, NULL},
+    {".attention.value_length", IS_HEAD, 0, NULL},
+    {".attention.key_length_mla", IS, 0, NULL},
+    {".attention.value_length_mla", IS, 0, NULL},
+    {".attention.q_lora_rank", IS, 0, NULL},
+    {".attention.kv_lora_rank", IS, 0, NULL},
+    {".attention.decay_lora_rank", IS, 0, NULL},
+    {".attention.iclr_lora_rank", IS, 0, NULL},
+    {".attention.value_residual_mix_lora_rank", IS, 0, NULL},
+    {".attention.gate_lora_rank", IS, 0, NULL},
+    {".attention.relative_buckets_count", IS, 0, NULL},
+    {".attention.shared_kv_layers", IS, 0, NULL},
+    {".attention.recurrent_layers", IS, 0, NULL},
+    {".attention.output_scale", IS, 1, NULL},
+    {".attention.value_scale", IS, 1, NULL},
+    {".attention.temperature_scale", IS, 0, NULL},
+    {".attention.temperature_length", IS, 0, NULL},
+    {".attention.temperature_tuning", IS_FALSE, 0, NULL},
+    {".attention.indexer.*", IS, 0, NULL},
+    {".attention.use_qk_norm", IS_FALSE, 0, NULL},
+    /* positions */
+    {".rope.dimension_count", IS_HEAD, 0, NULL},
+    {".rope.dimension_count_swa", IS_HEAD, 0, NULL},
+    {".rope.dimension_sections", IS, 0, NULL},
+    {".rope.freq_base_swa", IS_BASE, 0, NULL},
+    {".rope.scale_linear", IS, 1, NULL},
+    {".rope.scaling.factor", IS, 1, NULL},
+    {".rope.scaling.alpha", IS, 1, NULL},
+    {".rope.scaling.attn_factor", IS, 1, NULL},
+    {".rope.scaling.yarn_attn_factor", IS, 1, NULL},
+    {".rope.scaling.yarn_log_multiplier", IS, 0, NULL},
+    {".rope.scaling.type", IS_TEXT, 0, "none linear"}, /* linear: the factor is 1 */
+    /* of a scaling that there is none */
+    {".rope.scaling.original_context_length", HARMLESS, 0, NULL},
+    {".rope.scaling.finetuned", HARMLESS, 0, NULL},
+    {".rope.scaling.yarn_ext_factor", HARMLESS, 0, NULL},
+    {".rope.scaling.yarn_beta_fast", HARMLESS, 0, NULL},
+    {".rope.scaling.yarn_beta_slow", HARMLESS, 0, NULL},
+    /* weights that are not what they look like */
+    {"prism.hadamard.*", REFUSED, 0, "a transform of the weights, expected none"},
+    {"adapter.*", REFUSED, 0, "of an adapter to another model, expected a whole model"},
+    {"general.type", IS_TEXT, 0, "model"},
+    {"split.*", HARMLESS, 0, NULL},
+    /* the vocabulary: what BPE does not use, unless it holds what a reader might rely on */
+    {"tokenizer.ggml.scores", HARMLESS, 0, NULL},
+    {"tokenizer.ggml.token_type_count", HARMLESS, 0, NULL},
+    {"tokenizer.ggml.normalizer.lowercase", IS_FALSE, 0, NULL},
+    {"tokenizer.ggml.add_space_prefix", NAMED, 0, NULL},
+    {"tokenizer.ggml.add_sep_token", NAMED, 0, NULL},
+    {"tokenizer.ggml.remove_extra_whitespaces", NAMED, 0, NULL},
+    {"tokenizer.ggml.*_token_id", HARMLESS, 0, NULL},
+    {"tokenizer.chat_template*", HARMLESS, 0, NULL},
+    {"tokenizer.huggingface.json", HARMLESS, 0, NULL},
+    /* provenance */
+    {"general.sampling.*", NAMED, 0, NULL}, /* the sampler's defaults are llama-cli's */
+    {"general.*", HARMLESS, 0, NULL},
+    {"quantize.*", HARMLESS, 0, NULL},
+    {"imatrix.*", HARMLESS, 0, NULL},
+    {"tern.*", HARMLESS, 0, NULL},
+};
+
+/* `pattern` may hold one *, which stands for anything. */
+static bool fits(const char *pattern, const char *name) {
+    const char *star = strchr(pattern, '*');
+    size_t n = strlen(name), before = star ? (size_t)(star - pattern) : 0;
+    if (!star) return strcmp(pattern, name) == 0;
+    const char *after = star + 1;
+    size_t end = strlen(after);
+    return n >= before + end && strncmp(pattern, name, before) == 0 && strcmp(name + n - end, after) == 0;
+}
+
+static const Known *find(const char *arch, const char *name) {
+    size_t n = strlen(arch);
+    bool own = strncmp(name, arch, n) == 0 && name[n] == '.';
+    for (size_t i = 0; i < TN_COUNT(table); i++) {
+        bool of_arch = table[i].name[0] == '.';
+        if (of_arch ? own && fits(table[i].name, name + n) : fits(table[i].name, name)) return &table[i];
+    }
+    return NULL;
+}
+
+/* ---- Values */
+
+static bool number_at(TnGgufType type, const uint8_t *p, double *out) {
+    bool negative;
+    uint64_t u;
+    if (type == TN_GGUF_F32) {
+        float f;
+        memcpy(&f, p, 4);
+        *out = (double)f;
+    } else if (type == TN_GGUF_F64) {
+        memcpy(out, p, 8);
+    } else if (type == TN_GGUF_BOOL) {
+        *out = *p;
+    } else if (tn_gguf_int_at(type, p, &negative, &u)) {
+        *out = negative ? -(double)u : (double)u;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* A number, or an array of numbers that all are `neutral`. */
+static TernStatus check_number(const TnGguf *g, const TnGgufKey *k, double neutral, TernError *err) {
+    bool array = k->type == TN_GGUF_ARRAY;
+    TnGgufType type = array ? k->elem : k->type;
+    for (uint64_t i = 0; i < k->n || type == TN_GGUF_STRING; i++) {
+        double v;
+        if (!number_at(type, k->data + i * tn_gguf_type_bytes(type), &v))
+            return tn_fail(err, TERN_ERR_INPUT, "%s: %s is of type %s, expected a number", g->path, k->name,
+                           tn_gguf_type_name(type));
+        if ((float)v == (float)neutral) continue;
+        if (array)
+            return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %s holds %g at %llu, expected %g", g->path,
+                           k->name, v, (unsigned long long)i, neutral);
+        return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %s is %g, wanted %g", g->path, k->name, v, neutral);
+    }
+    return TERN_OK;
+}
+
+static TernStatus check_flag(const TnGguf *g, const TnGgufKey *k, bool neutral, TernError *err) {
+    bool v = neutral;
+    TN_TRY(tn_gguf_bool(g, k->name, true, &v, err));
+    if (v == neutral) return TERN_OK;
+    return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %s is %s, wanted %s", g->path, k->name,
+                   v ? "true" : "false", neutral ? "true" : "false");
+}
+
+static TernStatus check_text(TnGguf *g, const TnGgufKey *k, const char *words, TernError *err) {
+    const char *s, *of = strstr(words, "linear") ? "none, or linear with factor 1" : words;
+    TN_TRY(tn_gguf_string(g, k->name, true, &s, err));
+    for (const char *w = words; *w;) {
+        size_t n = strcspn(w, " ");
+        bool same = strlen(s) == n;
+        for (size_t i = 0; i < n && same; i++) same = s[i] == w[i] || (s[i] == ' ' && w[i] == '-');
+        if (same) return TERN_OK;
+        w += n + (w[n] == ' ');
+    }
+    return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %s is '%.80s', wanted %s", g->path, k->name, s, of);
+}
+
+static TernStatus check(TnGguf *g, const TnGgufKey *k, const Known *known, const TnGgufNeutral *model,
+                        TernError *err) {
+    switch (known->rule) {
+    case IS:
+        return check_number(g, k, known->neutral, err);
+    case IS_HEAD:
+        return check_number(g, k, model->head, err);
+    case IS_BASE:
+        return check_number(g, k, model->base, err);
+    case IS_TRUE:
+        return check_flag(g, k, true, err);
+    case IS_FALSE:
+        return check_flag(g, k, false, err);
+    case IS_TEXT:
+        return check_text(g, k, known->text, err);
+    case REFUSED:
+        return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %s is %s", g->path, k->name, known->text);
+    case HARMLESS:
+    case NAMED:
+        break;
+    }
+    return TERN_OK;
+}
+
+TernStatus tn_gguf_check_keys(TnGguf *g, const char *arch, const TnGgufNeutral *model, TernError *err) {
+    for (size_t i = 0; i < g->n_keys; i++) {
+        TnGgufKey *k = &g->keys[i];
+        const Known *known = find(arch, k->name);
+        if (!known || known->rule == HARMLESS || known->rule == NAMED) continue;
+        k->asked = true;
+        TN_TRY(check(g, k, known, model, err));
+    }
+    return TERN_OK;
+}
+
+TernStatus tn_gguf_whole(const TnGguf *g, TernError *err) {
+    uint64_t count = 1, no = 0;
+    TN_TRY(tn_gguf_uint(g, "split.count", false, 0, 65535, &count, err));
+    TN_TRY(tn_gguf_uint(g, "split.no", false, 0, 65534, &no, err));
+    if (count <= 1) return TERN_OK;
+    return tn_fail(
+        err, TERN_ERR_UNSUPPORTED,
+        "%s: part %llu of %llu of a model that was split, expected one file: `llama-gguf-split --merge "
+        "FIRST-PART WHOLE.gguf` joins the parts",
+        g->path, (unsigned long long)no + 1, (unsigned long long)count);
+}
+
+/* ---- What nobody heeded */
+
+/* A key that holds "off" asks for nothing. */
+static bool says_nothing(const TnGgufKey *k) {
+    double v;
+    return k->type != TN_GGUF_ARRAY && k->type != TN_GGUF_STRING && number_at(k->type, k->data, &v) && v == 0;
+}
+
+static bool ignored(const char *arch, const TnGgufKey *k, bool vocab_only) {
+    if (k->asked || (vocab_only && strncmp(k->name, "tokenizer.", 10) != 0)) return false;
+    const Known *known = find(arch, k->name);
+    return !known || (known->rule == NAMED && !says_nothing(k));
+}
+
+bool tn_gguf_note(TnGguf *g, bool vocab_only, TernError *out) {
+    enum { MOST = 320 }; /* bytes of names */
+    TernError none;
+    const char *arch = NULL;
+    if (tn_gguf_string(g, "general.architecture", false, &arch, &none) != TERN_OK || !arch) arch = "";
+    size_t n = 0, shown = 0;
+    TnBuf names = {0};
+    for (size_t i = 0; i < g->n_keys; i++) {
+        if (!ignored(arch, &g->keys[i], vocab_only)) continue;
+        n++;
+        if (names.len + strlen(g->keys[i].name) > MOST && shown) continue;
+        tn_buf_printf(&names, "%s%.80s", shown++ ? ", " : "", g->keys[i].name);
+    }
+    if (n) {
+        const char *path = strlen(g->path) > 80 ? strrchr(g->path, '/') : NULL;
+        tn_buf_printf(&names, n > shown ? " and %zu more" : "", n - shown);
+        tn_fail(out, TERN_OK, "%.80s: %zu key%s that nothing here knows %s ignored: %s",
+                path ? path + 1 : g->path, n, n == 1 ? "" : "s", n == 1 ? "is" : "are", names.data);
+    }
+    tn_buf_free(&names);
+    return n > 0;
+}
