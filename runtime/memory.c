@@ -247,6 +247,7 @@ TernSession *tn_session_bind(const TnSessionPlan *p, TernModel *m, TernPool *poo
         .place = (uint32_t *)(void *)(base + p->place),
         .growth = (uint32_t *)(void *)(base + p->growth),
         .logits_apart = tn_logits_apart(p->variants[0]),
+        .watched = p->kv == TN_KVTYPE_F16,
         .n_programs = p->n,
     };
     for (int i = 0; i < TN_IN_COUNT; i++) s->input[i] = (int32_t *)(void *)(base + p->input[i]);

@@ -30,6 +30,39 @@ static void clear(TnPages *p, int32_t page, uint32_t from, uint32_t to) {
     }
 }
 
+/* How many of n halves are +-65504: four at a time, whose magnitudes' distance from it carries into no neighbour. */
+static uint64_t saturated(const uint8_t *at, size_t n) {
+    const uint64_t sign = 0x8000800080008000u, most = 0x7bff7bff7bff7bffu;
+    uint64_t count = 0, w;
+    for (; n >= 4; n -= 4, at += 8) {
+        memcpy(&w, at, 8);
+        w = (((w & ~sign) ^ most) + ~sign) & sign; /* set where it is another value */
+        if (w != sign)
+            for (uint64_t rest = ~w & sign; rest; rest &= rest - 1) count++;
+    }
+    for (; n; n--, at += 2) {
+        uint16_t h;
+        memcpy(&h, at, 2);
+        count += (h & 0x7fff) == 0x7bff;
+    }
+    return count;
+}
+
+uint64_t tn_pages_saturated(const TnPages *p, uint32_t slot, uint32_t from, uint32_t to) {
+    TN_CHECK(p->elem_bytes == 2 && from / TN_PAGE_POSITIONS == (to - 1) / TN_PAGE_POSITIONS);
+    int32_t page = p->table[(size_t)slot * p->per_slot + from / TN_PAGE_POSITIONS];
+    size_t dims = p->head_dim, n = to - from, at = from % TN_PAGE_POSITIONS;
+    uint64_t count = 0;
+    for (uint32_t layer = 0; layer < p->layers; layer++) {
+        const uint8_t *k = page_at(p, p->keys, layer, page), *v = page_at(p, p->values, layer, page);
+        for (size_t i = 0; i < p->heads * dims; i++)
+            count += saturated(k + (i * TN_PAGE_POSITIONS + at) * 2, n);
+        for (uint32_t h = 0; h < p->heads; h++)
+            count += saturated(v + (h * TN_PAGE_POSITIONS + at) * dims * 2, n * dims);
+    }
+    return count;
+}
+
 static int32_t take(TnPages *p) {
     TN_CHECK(p->n_free > 0 || p->n_fresh < p->n);
     int32_t page = p->n_free ? p->free[--p->n_free] : (int32_t)p->n_fresh++;

@@ -37,6 +37,9 @@ size_t tn_pages_bytes_a_page(const TnPages *p);
 uint32_t tn_pages_append(TnPages *p, uint32_t slot);
 /* Forgets positions from n on; n <= length. */
 void tn_pages_truncate(TnPages *p, uint32_t slot, uint32_t n);
+/* Of positions from..to-1 of a slot, all in one page of an f16 cache: how many keys and values of all layers are +-65504,
+ * as stores make of anything larger. */
+uint64_t tn_pages_saturated(const TnPages *p, uint32_t slot, uint32_t from, uint32_t to);
 /* Makes `to` hold what `from` holds. */
 void tn_pages_fork(TnPages *p, uint32_t from, uint32_t to);
 

@@ -53,6 +53,10 @@ uint32_t tern_session_length(const TernSession *s, uint32_t slot) {
     return slot < s->slots ? s->pages.length[slot] : 0;
 }
 
+uint64_t tern_session_saturated(const TernSession *s) {
+    return s->saturated;
+}
+
 static TernStatus check_slot(const TernSession *s, uint32_t slot, TernError *err) {
     if (s->stepping) return tn_fail(err, TERN_ERR_INPUT, "a step of this session is under way");
     if (slot < s->slots) return TERN_OK;
@@ -173,11 +177,21 @@ static void fill_chunk(TernSession *s, const TernRow *rows, size_t n) {
     }
 }
 
+/* Looks at what the chunk's rows have stored, rows that follow each other in a page together. */
+static void count_saturated(TernSession *s, const TernRow *rows, size_t n) {
+    const int32_t *pos = s->input[TN_IN_POS];
+    for (size_t t = 0, end; t < n; t = end) {
+        for (end = t + 1; end < n && rows[end].slot == rows[t].slot && pos[end] % TN_PAGE_POSITIONS;) end++;
+        uint32_t first = (uint32_t)pos[t];
+        s->saturated += tn_pages_saturated(&s->pages, rows[t].slot, first, first + (uint32_t)(end - t));
+    }
+}
+
 static const void *output_row(const TnBound *b, int out, uint32_t row) {
     return b->out[out].data + b->out[out].stride * row;
 }
 
-/* As the op argmax has it: the lowest index of the largest; -1 if there is a NaN or an infinity. */
+/* Of logits, or any row, as the op argmax has it: the lowest index of the largest; -1 if there is a NaN or an infinity. */
 static int32_t best_of(const float *logits, uint32_t n) {
     uint32_t best = 0, wild = 0;
     float most = logits[0];
@@ -214,7 +228,13 @@ static TernStatus give_results(const TernSession *s, const TnBound *b, const Ter
             while (result.n_top < b->topk && result.top_ids[result.n_top] >= 0) result.n_top++;
         }
         if (rows[t].want == TERN_WANT_LOGITS) result.logits = output_row(b, TN_OUT_LOGITS, at);
-        if (rows[t].want == TERN_WANT_HIDDEN) result.hidden = output_row(b, TN_OUT_HIDDEN, at);
+        if (rows[t].want == TERN_WANT_HIDDEN) {
+            result.hidden = output_row(b, TN_OUT_HIDDEN, at);
+            if (best_of(result.hidden, s->model->meta.facts.n_hidden) < 0)
+                return tn_fail(err, TERN_ERR_NUMERIC,
+                               "row %zu (slot %u, position %d): its hidden row holds NaN or infinity",
+                               first + t, rows[t].slot, s->input[TN_IN_POS][t]);
+        }
         if (sink) sink(user, &result);
     }
     return TERN_OK;
@@ -231,6 +251,7 @@ static TernStatus run_chunks(TernSession *s, const TernRow *rows, size_t n, Tern
         if (s->profile) tn_profile_begin(s->profile, (uint32_t)(b - s->programs), (uint32_t)chunk);
         tn_program_run(&b->program);
         if (s->profile) tn_profile_end(s->profile, (uint32_t)(b - s->programs));
+        if (s->watched) count_saturated(s, rows + done, chunk);
         TN_TRY(give_results(s, b, rows + done, chunk, done, sink, user, err));
         if (s->profile) tn_profile_chunk(s->profile, (uint32_t)(b - s->programs), from);
     }

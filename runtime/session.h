@@ -26,6 +26,8 @@ struct TernSession {
     TernPool *pool;
     uint32_t slots, context, batch, wants;
     bool logits_apart;    /* rows with want 3 are counted by L, not by R */
+    bool watched;         /* the cache is f16: what saturates is counted */
+    uint64_t saturated;   /* values */
     bool stepping;        /* a step is under way: calls from inside the sink are refused */
     TernProfile *profile; /* the caller's; NULL: none attached */
     void *owned;          /* mapping to unmap, NULL if the memory is the caller's */

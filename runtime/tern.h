@@ -188,11 +188,14 @@ typedef void TernSinkFn(void *user, const TernResult *result);
 /* Appends the rows to their slots, in order, and runs them; the sink gets one result for every row with a
  * want, rising by row. More rows than fit at once are run in chunks. Fails without change when a token,
  * slot or want is out of range or a slot would grow past the context; fails with TERN_ERR_NUMERIC naming
- * the row when logits hold NaN or infinity (the slots then hold the rows up to the end of that chunk). */
+ * the row when its logits or its hidden row hold NaN or infinity (the slots then hold the rows up to the end of that chunk). */
 TERN_API TernStatus tern_session_step(TernSession *session, const TernRow *rows, size_t n, TernSinkFn *sink,
                                       void *user, TernError *err);
 /* Positions held by a slot. */
 TERN_API uint32_t tern_session_length(const TernSession *session, uint32_t slot);
+/* How many keys and values that the session's steps stored came to the largest number of an f16 cache, 65504, as
+ * everything above it does: such a model wants a cache of f32. Always 0 with other caches. */
+TERN_API uint64_t tern_session_saturated(const TernSession *session);
 /* Forgets positions from n on; n = 0 empties the slot. */
 TERN_API TernStatus tern_session_truncate(TernSession *session, uint32_t slot, uint32_t n, TernError *err);
 /* Makes slot `to` (emptied first) a copy of `from`. Whole pages are shared, not copied. */

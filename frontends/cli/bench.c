@@ -11,6 +11,7 @@ typedef struct Bench {
     Loaded l;
     TernKv kv;
     int64_t repeats, read_mib;
+    uint64_t saturated;
     bool huge; /* the weights are meant to lie in huge pages */
     Profile *profile;
     BenchRow *rows;
@@ -139,6 +140,7 @@ static TernStatus measure(Bench *bench, BenchRow *b, TernError *err) {
     r.best = tn_xcalloc(b->sequences, sizeof *r.best);
     TernStatus st = repeat(&r, b, err);
     profile_detach(bench->profile);
+    bench->saturated += tern_session_saturated(r.s);
     tern_session_destroy(r.s);
     free(r.rows);
     free(r.best);
@@ -315,6 +317,7 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
     if (code == EXIT_OK) notes_print();
     if (code == EXIT_OK) code = run_all(&bench, t, n_t);
     progress_end();
+    if (code == EXIT_OK) note_saturated(bench.saturated);
     if (code == EXIT_OK) report_huge(&m, &bench.l);
     TernError err = {0};
     if (code == EXIT_OK && bench_floors(&bench.l, bench.kv, bench.rows, bench.n, &err) != TERN_OK)

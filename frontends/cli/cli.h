@@ -224,6 +224,8 @@ void note_idle_threads(const Verb *verb, const ModelFlags *flags, const char *na
 void only_of_gguf(const Verb *verb, const char *path, const void *out);
 /* With --huge, once there is a session: a line that says what came of it. */
 void report_huge(const ModelFlags *flags, const Loaded *l);
+/* A note that so many values saturated in an f16 cache; nothing for 0. */
+void note_saturated(uint64_t n);
 /* f16 (also if kv is NULL), f32 or i8; exits 2 on another word. */
 TernKv parse_kv(const Verb *verb, const char *kv);
 /* From --kv, or -ctk and -ctv, which without a --kv are f16 as long as they are not given; exits 2 unless all agree:

@@ -319,6 +319,12 @@ int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out) {
     return EXIT_OK;
 }
 
+void note_saturated(uint64_t n) {
+    if (n)
+        note("warning: %llu value%s saturated at 65504 in the f16 cache; --kv f32 has room for them",
+             (unsigned long long)n, n == 1 ? "" : "s");
+}
+
 void report_huge(const ModelFlags *flags, const Loaded *l) {
     if (!flags->huge) return;
     uint64_t bytes = tern_model_huge_bytes(l->model);

@@ -287,6 +287,7 @@ static int run(Run *s, double start) {
                 s->n_drafted);
     if (profile_take(s->profile, &s->model, "run", &err) != TERN_OK) return fail(&err);
     code = profile_finish(s->profile, &s->model);
+    note_saturated(tern_session_saturated(s->session));
     return code == EXIT_OK ? signal_status() : code;
 }
 

@@ -100,6 +100,7 @@ int verb_logits(const Verb *verb, int argc, char **argv) {
     int code = check_files(verb, files, TN_COUNT(files));
     if (code == EXIT_OK) code = load_model(verb, &f.m, &l);
     if (code == EXIT_OK) code = logits(&f, verb, &l, &session);
+    if (code == EXIT_OK) note_saturated(tern_session_saturated(session));
     free(f.t.ids);
     tern_session_destroy(session);
     unload_model(&l);
@@ -212,6 +213,7 @@ int verb_perplexity(const Verb *verb, int argc, char **argv) {
     int code = check_files(verb, files, TN_COUNT(files));
     if (code == EXIT_OK) code = load_model(verb, &f.m, &l);
     if (code == EXIT_OK) code = perplexity(&f, verb, &l, &session);
+    if (code == EXIT_OK) note_saturated(tern_session_saturated(session));
     free(f.t.ids);
     tern_session_destroy(session);
     unload_model(&l);

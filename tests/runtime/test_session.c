@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <cmocka.h>
+#include "runtime/pages.h"
 #include "fake_model.h"
 #include "runtime/base/os.h"
 #include "runtime/pool.h"
@@ -151,6 +152,42 @@ static void anything_goes(void **state) {
         assert_true(fake.most_wants <= (so.wants ? so.wants : 16));
         tern_session_destroy(s);
     }
+}
+
+/* What saturated is counted by layer, head, dim and position, and nothing beside it. */
+static void saturated_values_are_counted(void **state) {
+    (void)state;
+    enum { LAYERS = 2, HEADS = 3, DIM = 5, PAGES = 2 };
+    static uint16_t cache[2][LAYERS][PAGES][HEADS][DIM * 64];
+    int32_t table[PAGES] = {1, 0};
+    TnPages p = {.table = table,
+                 .slots = 1,
+                 .per_slot = PAGES,
+                 .n = PAGES,
+                 .layers = LAYERS,
+                 .heads = HEADS,
+                 .head_dim = DIM,
+                 .elem_bytes = 2,
+                 .keys = (uint8_t *)cache[0],
+                 .values = (uint8_t *)cache[1]};
+    static const uint16_t some[] = {0x7bff, 0xfbff, 0x7bfe, 0x7c00, 0xfc00,
+                                    0x7e00, 0,      0x8000, 0xffff, 0x7fff};
+    uint64_t seed = 1;
+    uint16_t *all = (uint16_t *)cache;
+    for (size_t i = 0; i < sizeof cache / 2; i++) all[i] = some[draw(&seed, 10)];
+    for (uint32_t from = 0; from < 128; from += 1 + draw(&seed, 7))
+        for (uint32_t to = from + 1; to <= from / 64 * 64 + 64; to++) {
+            uint64_t count = 0;
+            for (int layer = 0; layer < LAYERS; layer++)
+                for (int h = 0; h < HEADS; h++)
+                    for (uint32_t d = 0; d < DIM; d++)
+                        for (uint32_t j = from; j < to; j++) {
+                            uint16_t k = cache[0][layer][table[j / 64]][h][d * 64 + j % 64];
+                            uint16_t v = cache[1][layer][table[j / 64]][h][j % 64 * DIM + d];
+                            count += ((k & 0x7fff) == 0x7bff) + ((v & 0x7fff) == 0x7bff);
+                        }
+            assert_int_equal(tn_pages_saturated(&p, 0, from, to), count);
+        }
 }
 
 /* The same rows, cut and batched in several ways: which variant runs follows from the rows at once. */
@@ -416,10 +453,11 @@ static void own_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(anything_goes), cmocka_unit_test(chunks_and_variants),
-        cmocka_unit_test(shared_pages),  cmocka_unit_test(step_errors),
-        cmocka_unit_test(not_a_number),  cmocka_unit_test(missing_outputs),
-        cmocka_unit_test(option_errors), cmocka_unit_test(own_memory),
+        cmocka_unit_test(anything_goes),       cmocka_unit_test(saturated_values_are_counted),
+        cmocka_unit_test(chunks_and_variants), cmocka_unit_test(shared_pages),
+        cmocka_unit_test(step_errors),         cmocka_unit_test(not_a_number),
+        cmocka_unit_test(missing_outputs),     cmocka_unit_test(option_errors),
+        cmocka_unit_test(own_memory),
     };
     return cmocka_run_group_tests(tests, open_fake, close_fake);
 }

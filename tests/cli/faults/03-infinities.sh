@@ -126,3 +126,26 @@ same "silu where exp overflows" "$(sed 's/.* \([^ ]*\) \([^ ]*\)$/\1 \2/' <<<"$(
 same "silu of what is far below" "$(line 'silu[1]')" "-0 -0 -0 nan"
 same "relu2 keeps NaN" "$(line 'relu2[1]')" "0 0 0 nan"
 
+# ---- a value that saturates in an f16 cache is said once, by every verb that fills one
+saturated="^tern: warning: [0-9]+ values? .*65,?504.*--kv f32"
+$edit "$model" "$dir/big.gguf" "tensor:blk.0.attn_v.weight*1e8"
+for verb in "perplexity --tokens $ids" "logits --tokens $ids -o $dir/logits" "run -p And -n 3 --temp 0" "bench -p 4 -n 2 -r 1"; do
+    # shellcheck disable=SC2086
+    set -- $verb
+    try "$tern" $1 "$dir/big.gguf" "${@:2}" -t 1 $how
+    same "$1 of values that saturate ends well" "$got" 0
+    same "$1 says it once" "$(grep -cE -- "$saturated" <<<"$err")" 1
+    try "$tern" $1 "$dir/big.gguf" "${@:2}" -t 1 --kv f32 $how
+    hasnt "$1 with a cache of f32 says nothing" "$err" "65,?504"
+    try "$tern" $1 "$model" "${@:2}" -t 1 $how
+    hasnt "$1 of the model as it is says nothing" "$err" "65,?504"
+done
+# the number does not depend on threads, or on how the rows are cut into steps
+if [ $native = yes ]; then
+    numbers=""
+    for cut in "-t 1" "-t 2" "-t 2 --cpu avx2" "-t 1 --target ref"; do
+        try "$tern" perplexity "$dir/big.gguf" --tokens $ids $cut
+        numbers="$numbers $(sed -n 's/^tern: warning: \([0-9]*\) value.*65,*504.*/\1/p' <<<"$err")"
+    done
+    has "the number is the same" "$numbers" '^ ([0-9]+)( \1){3}$'
+fi
