@@ -5,6 +5,7 @@
 #include "frontends/graphs.h"
 #include "ir/diff.h"
 #include "runtime/base/reader.h"
+#include "runtime/base/escape.h"
 
 typedef struct Diff {
     const TerncDiff *o;
@@ -158,13 +159,13 @@ static void diff_packed(Diff *d) {
         const char *key = packed_key(&a, &u, &arena, &n);
         uint32_t j = tn_map_get(&b.by_name, key, n);
         if (j == TN_MAP_NONE) {
-            tn_buf_printf(&d->out, "- weight %s\n", key);
+            tn_buf_printf(&d->out, "- weight %s\n", tn_listed(key).s);
             d->other++;
             continue;
         }
         if (!packed_at(&b, j, &v)) continue;
         if (u.size == v.size && memcmp(a.bytes + u.offset, b.bytes + v.offset, u.size) == 0) continue;
-        tn_buf_printf(&d->out, "~ weight %s differs", key);
+        tn_buf_printf(&d->out, "~ weight %s differs", tn_listed(key).s);
         Tensor s = {.data = a.bytes + u.offset}, t = {.data = b.bytes + v.offset};
         if (!d->o->no_stats && parse_type(&a, &u, &s.type) && parse_type(&b, &v, &t.type))
             put_stats(&s, &t, &d->out);
@@ -174,7 +175,7 @@ static void diff_packed(Diff *d) {
     for (uint32_t j = 0; j < b.n && packed_at(&b, j, &v); j++) {
         const char *key = packed_key(&b, &v, &arena, &n);
         if (tn_map_get(&a.by_name, key, n) != TN_MAP_NONE) continue;
-        tn_buf_printf(&d->out, "+ weight %s\n", key);
+        tn_buf_printf(&d->out, "+ weight %s\n", tn_listed(key).s);
         d->other++;
     }
     tn_map_free(&a.by_name);
@@ -197,9 +198,8 @@ static void put_key(const TnGgufKey *k, TnBuf *out) {
         tn_buf_printf(out, "[%llu %s]", (unsigned long long)k->n, tn_gguf_type_name(k->elem));
     } else if (k->type == TN_GGUF_STRING) {
         tn_buf_puts(out, "\"");
-        for (uint64_t i = 0; i < k->n && i < 40; i++)
-            tn_buf_printf(out, "%c", k->data[i] >= 0x20 && k->data[i] < 0x7f ? k->data[i] : '?');
-        tn_buf_puts(out, k->n > 40 ? "...\"" : "\"");
+        tn_put_shown(k->data, k->n, 40, out);
+        tn_buf_puts(out, "\"");
     } else if (k->type == TN_GGUF_F32) {
         float f;
         memcpy(&f, k->data, 4);
@@ -243,7 +243,7 @@ static void diff_keys(Diff *d) {
     for (size_t i = 0; i < a->n_keys; i++) {
         const TnGgufKey *u = &a->keys[i], *v = tn_gguf_key(b, u->name);
         if (v && keys_equal(u, v)) continue;
-        tn_buf_printf(&d->out, "%c key %s ", v ? '~' : '-', u->name);
+        tn_buf_printf(&d->out, "%c key %s ", v ? '~' : '-', tn_listed(u->name).s);
         put_key(u, &d->out);
         if (v) {
             tn_buf_puts(&d->out, " -> ");
@@ -254,7 +254,7 @@ static void diff_keys(Diff *d) {
     }
     for (size_t i = 0; i < b->n_keys; i++) {
         if (tn_gguf_key(a, b->keys[i].name)) continue;
-        tn_buf_printf(&d->out, "+ key %s ", b->keys[i].name);
+        tn_buf_printf(&d->out, "+ key %s ", tn_listed(b->keys[i].name).s);
         put_key(&b->keys[i], &d->out);
         tn_buf_puts(&d->out, "\n");
         d->other++;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "frontends/source.h"
 #include "runtime/base/reader.h"
+#include "runtime/base/escape.h"
 
 #define MIB(bytes) ((double)(bytes) / (1 << 20))
 
@@ -47,22 +48,15 @@ static void print_scalar(TnBuf *b, TnGgufType type, const uint8_t *p) {
     }
 }
 
-/* Bytes from a file, safe for a terminal, at most `max` of them. */
+/* Bytes from a file, at most `max` of them. */
 static void print_text(TnBuf *b, const uint8_t *p, uint64_t n, uint64_t max) {
     tn_buf_puts(b, "\"");
-    for (uint64_t i = 0; i < n && i < max; i++) {
-        if (p[i] == '\n')
-            tn_buf_puts(b, "\\n");
-        else if (p[i] < 0x20 || p[i] == 0x7f)
-            tn_buf_printf(b, "\\x%02x", p[i]);
-        else
-            tn_buf_put(b, &p[i], 1);
-    }
-    tn_buf_puts(b, n > max ? "...\"" : "\"");
+    tn_put_shown(p, n, max, b);
+    tn_buf_puts(b, "\"");
 }
 
 static void print_key(TnBuf *b, const TnGgufKey *k) {
-    tn_buf_printf(b, "  %-44s ", k->name);
+    tn_buf_printf(b, "  %-44s ", tn_listed(k->name).s);
     if (k->type == TN_GGUF_STRING) {
         print_text(b, k->data, k->n, 60);
     } else if (k->type != TN_GGUF_ARRAY) {
@@ -91,7 +85,7 @@ static TernStatus inspect_gguf(const char *path, TnBuf *b, TernError *err) {
     TerncSource source = {.size = sizeof source, .path = path};
     TnGguf *g;
     TN_TRY(tn_source_open(&source, false, &g, err));
-    tn_buf_printf(b, "%s: GGUF, %.1f MiB, %zu keys, %zu tensors\n\nmetadata\n", g->path,
+    tn_buf_printf(b, "%s: GGUF, %.1f MiB, %zu keys, %zu tensors\n\nmetadata\n", tn_listed(g->path).s,
                   MIB(g->n_tensors ? g->file.size : 0), g->n_keys, g->n_tensors);
     for (size_t i = 0; i < g->n_keys; i++) print_key(b, &g->keys[i]);
     tn_buf_printf(b, "\ntensors\n  %-40s %-6s %20s %12s %14s\n", "name", "type", "shape (rows x cols)",
@@ -105,8 +99,8 @@ static TernStatus inspect_gguf(const char *path, TnBuf *b, TernError *err) {
         else
             snprintf(shape, sizeof shape, "%llu x %llu", (unsigned long long)(t->ne[1] * t->ne[2] * t->ne[3]),
                      (unsigned long long)t->ne[0]);
-        tn_buf_printf(b, "  %-40s %-6s %20s %12zu %14llu\n", t->name, tn_encs[t->enc].name, shape, t->bytes,
-                      (unsigned long long)t->offset);
+        tn_buf_printf(b, "  %-40s %-6s %20s %12zu %14llu\n", tn_listed(t->name).s, tn_encs[t->enc].name,
+                      shape, t->bytes, (unsigned long long)t->offset);
         total += t->bytes;
         by_enc[t->enc] += t->bytes;
     }
@@ -121,8 +115,8 @@ static TernStatus inspect_gguf(const char *path, TnBuf *b, TernError *err) {
         tn_buf_printf(b,
                       "\nmodel\n  %s, %.2f M parameters, %u layers, hidden %u, ffn %u, %u heads (%u kv) of "
                       "%u, vocabulary %u, context %u\n",
-                      f.arch, (double)f.n_params / 1e6, f.n_layers, f.n_hidden, f.n_ffn, f.n_heads,
-                      f.n_kv_heads, f.head_dim, f.n_vocab, f.n_context);
+                      tn_listed(f.arch).s, (double)f.n_params / 1e6, f.n_layers, f.n_hidden, f.n_ffn,
+                      f.n_heads, f.n_kv_heads, f.head_dim, f.n_vocab, f.n_context);
         tn_graph_destroy(graph);
     } else {
         tn_buf_printf(b, "\nmodel\n  does not run: %s\n", why.text);
@@ -170,8 +164,8 @@ static void print_code(const TernModel *m, TnBuf *b) {
         for (uint32_t k = 0; k < c.n_exports; k++) {
             TnBlobExport e;
             memcpy(&e, p + sizeof c + k * sizeof e, sizeof e);
-            tn_buf_printf(b, "  %8llu  %.*s\n", (unsigned long long)e.entry, (int)e.name.size,
-                          p + e.name.offset);
+            tn_buf_printf(b, "  %8llu  %s\n", (unsigned long long)e.entry,
+                          tn_listed_n(p + e.name.offset, e.name.size).s);
         }
     }
 }
@@ -229,8 +223,9 @@ static void print_weights(const TernModel *m, TnBuf *b) {
         int type_len, name_len;
         memcpy(&w, row, sizeof w);
         const char *type = range_text(p, n, w.type, &type_len), *name = range_text(p, n, w.name, &name_len);
-        tn_buf_printf(b, "  %14llu %12llu  %-24.*s %.*s\n", (unsigned long long)w.offset,
-                      (unsigned long long)w.size, type_len, type, name_len, name);
+        tn_buf_printf(b, "  %14llu %12llu  %-24s %s\n", (unsigned long long)w.offset,
+                      (unsigned long long)w.size, tn_listed_n(type, (size_t)type_len).s,
+                      tn_listed_n(name, (size_t)name_len).s);
     }
 }
 
@@ -264,8 +259,9 @@ static TernStatus inspect_blob(const char *path, TnBuf *b, TernError *err) {
                   "%s: Tern blob, %.1f MiB\n\nmodel\n  %s (%s), %s, %.2f M parameters, %u layers, hidden %u, "
                   "ffn %u, %u heads (%u kv) of %u, "
                   "vocabulary %u, context %u\n",
-                  path, MIB(f.file_bytes), f.name, f.arch, f.desc, (double)f.n_params / 1e6, f.n_layers,
-                  f.n_hidden, f.n_ffn, f.n_heads, f.n_kv_heads, f.head_dim, f.n_vocab, f.n_context);
+                  tn_listed(path).s, MIB(f.file_bytes), tn_listed(f.name).s, tn_listed(f.arch).s,
+                  tn_listed(f.desc).s, (double)f.n_params / 1e6, f.n_layers, f.n_hidden, f.n_ffn, f.n_heads,
+                  f.n_kv_heads, f.head_dim, f.n_vocab, f.n_context);
     print_sections(m, b);
     print_variants(m, b);
     print_code(m, b);

@@ -1,6 +1,6 @@
 /* The import report as tables and as json. */
 #include "frontends/report.h"
-#include <jansson.h>
+#include "frontends/json.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,12 +43,13 @@ static void put_findings(const TnFindings *f, const char *title, const char *fro
     if (!f->n) return;
     tn_buf_printf(b, "\n%s\n", title);
     for (size_t i = 0; i < f->n; i++)
-        tn_buf_printf(b, "  %-18s %s\n  %-18s   %s%s\n", f->v[i].what, f->v[i].value, "", from, f->v[i].from);
+        tn_buf_printf(b, "  %-18s %s\n  %-18s   %s%s\n", f->v[i].what, tn_listed(f->v[i].value).s, "", from,
+                      tn_listed(f->v[i].from).s);
 }
 
 static void put_names(const char *what, const char *const *names, size_t n, TnBuf *b) {
     tn_buf_printf(b, "  %-10s", what);
-    for (size_t i = 0; i < n; i++) tn_buf_printf(b, "%s%s", i ? "\n            " : "", names[i]);
+    for (size_t i = 0; i < n; i++) tn_buf_printf(b, "%s%s", i ? "\n            " : "", tn_listed(names[i]).s);
     tn_buf_puts(b, n ? "\n" : "none\n");
 }
 
@@ -92,7 +93,7 @@ static void put_matrices(const TnReport *r, TnBuf *b) {
         char shape[48];
         snprintf(shape, sizeof shape, "%llu x %llu", (unsigned long long)t->rows,
                  (unsigned long long)t->cols);
-        tn_buf_printf(b, "  %-28s %-5s %14s", r->matrices[i].tensor->name,
+        tn_buf_printf(b, "  %-28s %-5s %14s", tn_listed(r->matrices[i].tensor->name).s,
                       tn_encs[r->matrices[i].tensor->enc].name, shape);
         put_trits(t, b);
         all.minus += t->minus, all.zero += t->zero, all.plus += t->plus, all.dead_rows += t->dead_rows;
@@ -153,14 +154,14 @@ static void put_variants(const TnReport *r, TnBuf *b) {
 }
 
 void tn_report_text(const TnReport *r, TnBuf *b) {
-    tn_buf_printf(b, "%s: import report\n", r->gguf->path);
+    tn_buf_printf(b, "%s: import report\n", tn_listed(r->gguf->path).s);
     put_findings(&r->producer, "producer", "from ", b);
     if (r->graph)
         tn_buf_printf(
             b,
             "\nmodel\n  %s, %.2f M parameters, %u layers, hidden %u, ffn %u, %u heads (%u kv) of %u, "
             "vocabulary %u, context %u\n",
-            r->facts.arch, (double)r->facts.n_params / 1e6, r->facts.n_layers, r->facts.n_hidden,
+            tn_listed(r->facts.arch).s, (double)r->facts.n_params / 1e6, r->facts.n_layers, r->facts.n_hidden,
             r->facts.n_ffn, r->facts.n_heads, r->facts.n_kv_heads, r->facts.head_dim, r->facts.n_vocab,
             r->facts.n_context);
     else
@@ -182,161 +183,143 @@ void tn_report_text(const TnReport *r, TnBuf *b) {
 
 /* ---- JSON */
 
-/* Names from a file need not be UTF-8. */
-static json_t *string(const char *s) {
-    json_t *j = json_string(s);
-    if (j) return j;
-    char *safe = tn_xcalloc(strlen(s) + 1, 1);
-    for (size_t i = 0; s[i]; i++) safe[i] = (unsigned char)s[i] < 0x80 ? s[i] : '?';
-    j = json_string(safe);
-    free(safe);
-    return j;
-}
-static json_t *whole(uint64_t n) {
-    return json_integer((json_int_t)n);
-}
-
 static json_t *findings_json(const TnFindings *f) {
-    json_t *list = json_array();
+    json_t *list = tn_json_array();
     for (size_t i = 0; i < f->n; i++) {
-        json_t *o = json_object();
-        json_object_set_new(o, "what", string(f->v[i].what));
-        json_object_set_new(o, "value", string(f->v[i].value));
-        json_object_set_new(o, "from", string(f->v[i].from));
-        json_array_append_new(list, o);
+        json_t *o = tn_json_object();
+        tn_json_set(o, "what", tn_json_text(f->v[i].what));
+        tn_json_set(o, "value", tn_json_text(f->v[i].value));
+        tn_json_set(o, "from", tn_json_text(f->v[i].from));
+        tn_json_push(list, o);
     }
     return list;
 }
 
 static json_t *names_json(const char *const *names, size_t n) {
-    json_t *list = json_array();
-    for (size_t i = 0; i < n; i++) json_array_append_new(list, string(names[i]));
+    json_t *list = tn_json_array();
+    for (size_t i = 0; i < n; i++) tn_json_push(list, tn_json_text(names[i]));
     return list;
 }
 
 /* A scale that is no number has no spelling in json. */
 static json_t *real(float f) {
-    return f - f == 0.0f ? json_real((double)f) : json_null();
+    return tn_json_real((double)f);
 }
 
 static json_t *matrices_json(const TnReport *r) {
-    json_t *list = json_array();
+    json_t *list = tn_json_array();
     for (size_t i = 0; i < r->n_matrices; i++) {
         const TnTrits *t = &r->matrices[i].trits;
-        json_t *o = json_object();
-        json_object_set_new(o, "name", string(r->matrices[i].tensor->name));
-        json_object_set_new(o, "type", string(tn_encs[r->matrices[i].tensor->enc].name));
-        json_object_set_new(o, "rows", whole(t->rows));
-        json_object_set_new(o, "cols", whole(t->cols));
-        json_object_set_new(o, "minus", whole(t->minus));
-        json_object_set_new(o, "zero", whole(t->zero));
-        json_object_set_new(o, "plus", whole(t->plus));
-        json_object_set_new(o, "invalid", whole(t->bad));
-        json_object_set_new(o, "dead_rows", whole(t->dead_rows));
-        json_object_set_new(o, "scales", whole(t->n_scales));
-        json_object_set_new(o, "scale_lo", real(t->scale_lo));
-        json_object_set_new(o, "scale_hi", real(t->scale_hi));
-        json_array_append_new(list, o);
+        json_t *o = tn_json_object();
+        tn_json_set(o, "name", tn_json_text(r->matrices[i].tensor->name));
+        tn_json_set(o, "type", tn_json_text(tn_encs[r->matrices[i].tensor->enc].name));
+        tn_json_set(o, "rows", tn_json_int(t->rows));
+        tn_json_set(o, "cols", tn_json_int(t->cols));
+        tn_json_set(o, "minus", tn_json_int(t->minus));
+        tn_json_set(o, "zero", tn_json_int(t->zero));
+        tn_json_set(o, "plus", tn_json_int(t->plus));
+        tn_json_set(o, "invalid", tn_json_int(t->bad));
+        tn_json_set(o, "dead_rows", tn_json_int(t->dead_rows));
+        tn_json_set(o, "scales", tn_json_int(t->n_scales));
+        tn_json_set(o, "scale_lo", real(t->scale_lo));
+        tn_json_set(o, "scale_hi", real(t->scale_hi));
+        tn_json_push(list, o);
     }
     return list;
 }
 
 static json_t *ffn_json(const TnReport *r) {
-    json_t *list = json_array();
+    json_t *list = tn_json_array();
     for (size_t i = 0; i < r->n_ffn; i++) {
-        json_t *o = json_object();
-        json_object_set_new(o, "layer", whole(r->ffn[i].layer));
-        json_object_set_new(o, "neurons", whole(r->ffn[i].neurons));
-        json_object_set_new(o, "gate", whole(r->ffn[i].gate));
-        json_object_set_new(o, "up", whole(r->ffn[i].up));
-        json_object_set_new(o, "dead", whole(r->ffn[i].dead));
-        json_array_append_new(list, o);
+        json_t *o = tn_json_object();
+        tn_json_set(o, "layer", tn_json_int(r->ffn[i].layer));
+        tn_json_set(o, "neurons", tn_json_int(r->ffn[i].neurons));
+        tn_json_set(o, "gate", tn_json_int(r->ffn[i].gate));
+        tn_json_set(o, "up", tn_json_int(r->ffn[i].up));
+        tn_json_set(o, "dead", tn_json_int(r->ffn[i].dead));
+        tn_json_push(list, o);
     }
     return list;
 }
 
 static json_t *memory_json(const TnReport *r) {
-    json_t *o = json_object(), *ternary = json_object(), *tables = json_object(), *caches = json_array();
-    json_object_set_new(ternary, "file", whole(r->stored_bytes));
-    json_object_set_new(ternary, "p64", whole(r->packed_bytes));
-    json_object_set_new(ternary, "five_a_byte", whole(fifths(r)));
-    json_object_set_new(tables, "file", whole(r->table_bytes));
+    json_t *o = tn_json_object(), *ternary = tn_json_object(), *tables = tn_json_object(),
+           *caches = tn_json_array();
+    tn_json_set(ternary, "file", tn_json_int(r->stored_bytes));
+    tn_json_set(ternary, "p64", tn_json_int(r->packed_bytes));
+    tn_json_set(ternary, "five_a_byte", tn_json_int(fifths(r)));
+    tn_json_set(tables, "file", tn_json_int(r->table_bytes));
     for (size_t i = 0; i < TN_COUNT(table_types); i++)
-        json_object_set_new(tables, table_types[i].name,
-                            whole(r->n_table / table_types[i].elems * table_types[i].bytes));
+        tn_json_set(tables, table_types[i].name,
+                    tn_json_int(r->n_table / table_types[i].elems * table_types[i].bytes));
     uint32_t ctx[8], n = contexts(r, ctx);
     for (uint32_t i = 0; i < n; i++) {
-        json_t *c = json_object();
-        json_object_set_new(c, "context", whole(ctx[i]));
+        json_t *c = tn_json_object();
+        tn_json_set(c, "context", tn_json_int(ctx[i]));
         for (size_t k = 0; k < TN_COUNT(cache_types); k++)
-            json_object_set_new(c, cache_types[k].name, whole(cache_bytes(r, ctx[i], k)));
-        json_array_append_new(caches, c);
+            tn_json_set(c, cache_types[k].name, tn_json_int(cache_bytes(r, ctx[i], k)));
+        tn_json_push(caches, c);
     }
-    json_object_set_new(o, "ternary", ternary);
-    json_object_set_new(o, "dense", whole(r->other_bytes));
-    json_object_set_new(o, "tables", tables);
-    json_object_set_new(o, "norms", whole(r->n_norm * 4));
-    json_object_set_new(o, "planned", whole(r->planned_bytes));
-    json_object_set_new(o, "caches", caches);
+    tn_json_set(o, "ternary", ternary);
+    tn_json_set(o, "dense", tn_json_int(r->other_bytes));
+    tn_json_set(o, "tables", tables);
+    tn_json_set(o, "norms", tn_json_int(r->n_norm * 4));
+    tn_json_set(o, "planned", tn_json_int(r->planned_bytes));
+    tn_json_set(o, "caches", caches);
     return o;
 }
 
 static json_t *variants_json(const TnReport *r) {
-    json_t *list = json_array();
+    json_t *list = tn_json_array();
     for (size_t i = 0; i < r->n_variants; i++) {
         const TnReportVariant *v = &r->variants[i];
-        json_t *o = json_object(), *kernels = json_array();
+        json_t *o = tn_json_object(), *kernels = tn_json_array();
         for (size_t k = 0; k < v->n; k++) {
-            json_t *one = json_object();
-            json_object_set_new(one, "what", string(v->v[k].what));
-            json_object_set_new(one, "target", string(v->v[k].target));
-            json_object_set_new(one, "axis", string(v->v[k].axis));
-            json_object_set_new(one, "n", whole(v->v[k].n));
-            json_array_append_new(kernels, one);
+            json_t *one = tn_json_object();
+            tn_json_set(one, "what", tn_json_text(v->v[k].what));
+            tn_json_set(one, "target", tn_json_text(v->v[k].target));
+            tn_json_set(one, "axis", tn_json_text(v->v[k].axis));
+            tn_json_set(one, "n", tn_json_int(v->v[k].n));
+            tn_json_push(kernels, one);
         }
-        json_object_set_new(o, "rows_lo", json_integer(v->rows_lo));
-        json_object_set_new(o, "rows_hi", json_integer(v->rows_hi));
-        json_object_set_new(o, "kernels", kernels);
-        json_array_append_new(list, o);
+        tn_json_set(o, "rows_lo", tn_json_int((uint64_t)v->rows_lo));
+        tn_json_set(o, "rows_hi", tn_json_int((uint64_t)v->rows_hi));
+        tn_json_set(o, "kernels", kernels);
+        tn_json_push(list, o);
     }
     return list;
 }
 
 static json_t *model_json(const TnFacts *f) {
-    json_t *o = json_object();
+    json_t *o = tn_json_object();
     const struct {
         const char *name;
         uint64_t n;
     } facts[] = {{"parameters", f->n_params}, {"layers", f->n_layers},    {"hidden", f->n_hidden},
                  {"ffn", f->n_ffn},           {"heads", f->n_heads},      {"kv_heads", f->n_kv_heads},
                  {"head_dim", f->head_dim},   {"vocabulary", f->n_vocab}, {"context", f->n_context}};
-    json_object_set_new(o, "architecture", string(f->arch));
-    for (size_t i = 0; i < TN_COUNT(facts); i++) json_object_set_new(o, facts[i].name, whole(facts[i].n));
+    tn_json_set(o, "architecture", tn_json_text(f->arch));
+    for (size_t i = 0; i < TN_COUNT(facts); i++) tn_json_set(o, facts[i].name, tn_json_int(facts[i].n));
     return o;
 }
 
 void tn_report_json(const TnReport *r, TnBuf *out) {
-    json_t *o = json_object();
-    json_object_set_new(o, "file", string(r->gguf->path));
-    json_object_set_new(o, "producer", findings_json(&r->producer));
-    json_object_set_new(o, "runs", json_boolean(r->graph != NULL));
-    json_object_set_new(o, "refused", r->graph ? json_null() : string(r->refused.text));
-    json_object_set_new(o, "inferred", findings_json(&r->inferred));
-    json_object_set_new(o, "notes", findings_json(&r->notes));
-    json_object_set_new(o, "ternary", matrices_json(r));
-    json_object_set_new(o, "ffn", ffn_json(r));
+    json_t *o = tn_json_object();
+    tn_json_set(o, "file", tn_json_text(r->gguf->path));
+    tn_json_set(o, "producer", findings_json(&r->producer));
+    tn_json_set(o, "runs", json_boolean(r->graph != NULL));
+    tn_json_set(o, "refused", r->graph ? json_null() : tn_json_text(r->refused.text));
+    tn_json_set(o, "inferred", findings_json(&r->inferred));
+    tn_json_set(o, "notes", findings_json(&r->notes));
+    tn_json_set(o, "ternary", matrices_json(r));
+    tn_json_set(o, "ffn", ffn_json(r));
     if (r->graph) {
-        json_object_set_new(o, "model", model_json(&r->facts));
-        json_object_set_new(o, "ignored_keys", names_json(r->ignored_keys, r->n_ignored_keys));
-        json_object_set_new(o, "ignored_tensors", names_json(r->ignored_tensors, r->n_ignored_tensors));
-        json_object_set_new(o, "memory", memory_json(r));
-        json_object_set_new(o, "level", string(r->level));
-        json_object_set_new(o, "variants", variants_json(r));
+        tn_json_set(o, "model", model_json(&r->facts));
+        tn_json_set(o, "ignored_keys", names_json(r->ignored_keys, r->n_ignored_keys));
+        tn_json_set(o, "ignored_tensors", names_json(r->ignored_tensors, r->n_ignored_tensors));
+        tn_json_set(o, "memory", memory_json(r));
+        tn_json_set(o, "level", tn_json_text(r->level));
+        tn_json_set(o, "variants", variants_json(r));
     }
-    char *text = json_dumps(o, JSON_INDENT(1));
-    json_decref(o);
-    if (!text) TN_BUG("the import report of %s has no json", r->gguf->path);
-    tn_buf_puts(out, text);
-    tn_buf_puts(out, "\n");
-    free(text);
+    tn_json_end(o, JSON_INDENT(1), out);
 }

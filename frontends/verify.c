@@ -3,6 +3,7 @@
 #include "ir/reduce.h"
 #include "runtime/base/cpus.h"
 #include "runtime/base/files.h"
+#include "runtime/base/escape.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -236,7 +237,7 @@ static TernStatus write_reduced(Verify *s, const TnGraph *g, const TnRandom *how
     uint32_t n = tn_count_ops(g);
     if (st != TERN_OK) return st;
     tn_buf_printf(&s->text, "reduced: %u op%s, in %s\nagain: tern verify %s ", n, n == 1 ? "" : "s",
-                  s->v->reduce, s->v->reduce);
+                  tn_listed(s->v->reduce).s, tn_listed(s->v->reduce).s);
     tn_random_put_flags(how, &s->text);
     tn_buf_puts(&s->text, "\n");
     return TERN_OK;
@@ -315,9 +316,9 @@ static TernStatus on_random(Verify *s, TernError *err) {
 static void put_where(const TnGraph *g, TnRef r, const char *path, TnBuf *out) {
     tn_print_node(g, r, out);
     if (g->file && g->nodes[r].line)
-        tn_buf_printf(out, " (%s:%u)\n", g->file, g->nodes[r].line);
+        tn_buf_printf(out, " (%s:%u)\n", tn_listed(g->file).s, g->nodes[r].line);
     else
-        tn_buf_printf(out, " (%s)\n", path);
+        tn_buf_printf(out, " (%s)\n", tn_listed(path).s);
 }
 
 static const char *name_of(const Verify *s) {

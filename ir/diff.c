@@ -6,6 +6,7 @@
 #include "ir/internal.h"
 #include "ir/place.h"
 #include "runtime/base/half.h"
+#include "runtime/base/escape.h"
 
 typedef struct Tell {
     TnAligned a, b;
@@ -47,8 +48,8 @@ static void put_value(const TnAttr *a, TnBuf *out) {
 /* "at a.tir:12, b.tir:14" for what was read from text. */
 static void put_lines(const TnGraph *a, uint32_t line_a, const TnGraph *b, uint32_t line_b, TnBuf *out) {
     bool has_a = a && a->file && line_a, has_b = b && b->file && line_b;
-    if (has_a) tn_buf_printf(out, " at %s:%u", a->file, line_a);
-    if (has_b) tn_buf_printf(out, "%s %s:%u", has_a ? "," : " at", b->file, line_b);
+    if (has_a) tn_buf_printf(out, " at %s:%u", tn_listed(a->file).s, line_a);
+    if (has_b) tn_buf_printf(out, "%s %s:%u", has_a ? "," : " at", tn_listed(b->file).s, line_b);
 }
 
 /* "(l0.ffn, f32[T,768])" */

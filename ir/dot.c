@@ -7,6 +7,7 @@
 #include "ir/layout.h"
 #include "ir/place.h"
 #include "ir/repeat.h"
+#include "runtime/base/escape.h"
 
 #define FONT "Helvetica,Arial,sans-serif"
 /* The least size, and the lightest grey of text: what a page of 900 pixels still shows, and what can be read on the
@@ -51,25 +52,6 @@ static const char *heat(double share) {
 }
 
 /* ---- text */
-
-/* The text of HTML-like labels. */
-static void put_text(const char *s, TnBuf *out) {
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c == '&')
-            tn_buf_puts(out, "&amp;");
-        else if (c == '<')
-            tn_buf_puts(out, "&lt;");
-        else if (c == '>')
-            tn_buf_puts(out, "&gt;");
-        else if (c == '"')
-            tn_buf_puts(out, "&quot;");
-        else if (c < 0x20 || c >= 0x7f) /* attributes may hold any byte; a picture need not show it */
-            tn_buf_puts(out, "?");
-        else
-            tn_buf_put(out, s, 1);
-    }
-}
 
 static void put_type(const TnType *t, TnBuf *out) {
     TnType bare = *t;
@@ -187,7 +169,7 @@ static void put_attrs(const Draw *d, const TnNode *n, TnBuf *b) {
         else if (tn_attrs[a->key].kind == TN_AINT)
             tn_buf_printf(b, "%lld", (long long)a->i);
         else
-            put_text(a->s, b);
+            tn_put_xml(a->s, b);
     }
     if (n->op == TN_OP_dequant) /* a line beside the main flow would say no more */
         tn_buf_printf(b, " &middot; row scale of %%%s", d->g->nodes[n->args[1]].name);
@@ -232,7 +214,7 @@ static void put_box(Draw *d, TnRef r) {
     tn_buf_printf(out, "fontcolor=\"%s\", label=<", ink.text);
     if (class == TN_INPUT || class == TN_SINK) {
         tn_buf_puts(out, "<b>");
-        put_text(tn_attr_str(n, TN_ATTR_name), out);
+        tn_put_xml(tn_attr_str(n, TN_ATTR_name), out);
         tn_buf_printf(out, "</b><br/><font point-size=\"" SMALL "\" color=\"%s\">", soft);
         if (class == TN_SINK) tn_buf_puts(out, "output ");
         put_type(&n->type, out);
@@ -269,7 +251,7 @@ static void put_tensors(Draw *d, TnRef r, uint32_t *n_put, TnBuf *b) {
     }
     size_t len = strlen(name);
     if (len > 7 && strcmp(name + len - 7, ".weight") == 0) len -= 7;
-    put_text(tn_strndup(&d->arena, name, len), b);
+    tn_put_xml(tn_strndup(&d->arena, name, len), b);
 }
 
 /* A weight beside its reader. Shared ones get a note at each: a line across the sheet says less. */
@@ -344,7 +326,7 @@ static void open_kernel(Draw *d, uint32_t k) {
                   ms >= 0 && d->dearest > 0 ? heat(ms / d->dearest) : "#f3f6f9", p->name);
     if (p->target) {
         tn_buf_puts(out, ": ");
-        put_text(p->target, out);
+        tn_put_xml(p->target, out);
         tn_buf_printf(out, "%s, %lld unit%s", axes[p->axis], (long long)p->units, p->units == 1 ? "" : "s");
     }
     if (ms >= 0) tn_buf_printf(out, ", %.4g ms, %.1f %%", ms, d->total > 0 ? 100 * ms / d->total : 0.0);
@@ -478,7 +460,7 @@ static void put_head(Draw *d) {
                   stages[g->stage]);
     if (g->level) {
         tn_buf_puts(out, ", ");
-        put_text(g->level, out);
+        tn_put_xml(g->level, out);
     }
     if (g->kv) tn_buf_printf(out, ", kv %s", tn_kv_names[g->kv]);
     if (g->rows_lo && g->rows_lo == g->rows_hi)

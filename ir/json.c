@@ -3,36 +3,7 @@
 #include <string.h>
 #include "ir/dot.h"
 #include "ir/internal.h"
-
-/* Bytes that are not UTF-8 come out as U+00XX, so that the text is always json. */
-static size_t utf8_len(const unsigned char *s) {
-    size_t n = *s < 0x80                 ? 1
-               : *s >= 0xc2 && *s < 0xe0 ? 2
-               : *s >= 0xe0 && *s < 0xf0 ? 3
-               : *s >= 0xf0 && *s < 0xf5 ? 4
-                                         : 0;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80) return 0;
-    if ((*s == 0xe0 && s[1] < 0xa0) || (*s == 0xed && s[1] > 0x9f) || (*s == 0xf0 && s[1] < 0x90) ||
-        (*s == 0xf4 && s[1] > 0x8f))
-        return 0;
-    return n;
-}
-
-static void put_string(const char *s, TnBuf *out) {
-    tn_buf_puts(out, "\"");
-    for (const unsigned char *p = (const unsigned char *)s; *p;) {
-        size_t n = utf8_len(p);
-        if (*p == '"' || *p == '\\')
-            tn_buf_printf(out, "\\%c", *p);
-        else if (*p < 0x20 || *p == 0x7f || !n)
-            tn_buf_printf(out, "\\u%04x", *p);
-        else
-            tn_buf_put(out, p, n);
-        p += n ? n : 1;
-    }
-    tn_buf_puts(out, "\"");
-}
+#include "runtime/base/escape.h"
 
 /* json has no nan and no infinity: they are strings. Nine digits are the float exactly. */
 static void put_float(float f, TnBuf *out) {
@@ -58,7 +29,7 @@ static void put_attr(const TnAttr *a, TnBuf *out) {
         break;
     case TN_ASTR:
     case TN_AIDENT:
-        put_string(a->s, out);
+        tn_put_json(a->s, out);
         break;
     case TN_AFLOATS:
         tn_buf_puts(out, "[");
@@ -118,7 +89,7 @@ static void put_kernel(const TnGraph *g, const TnKernel *k, TnBuf *out) {
         tn_buf_printf(out, "\"root\": \"%c%s\"", tn_sigil(g, k->root), g->nodes[k->root].name);
     if (k->target) {
         tn_buf_puts(out, ", \"target\": ");
-        put_string(k->target, out);
+        tn_put_json(k->target, out);
         tn_buf_printf(out, ", \"axis\": \"%s\", \"grain\": %lld, \"units\": %lld, \"barrier\": %s",
                       axes[k->axis], (long long)k->grain, (long long)k->units, k->barrier ? "true" : "false");
         if (k->near || k->far)
@@ -132,7 +103,7 @@ void tn_json(const TnGraph *g, TnBuf *out) {
     tn_buf_printf(out, "{\"graph\": \"%s\", \"stage\": \"%s\"", g->name, stages[g->stage]);
     if (g->level) {
         tn_buf_puts(out, ", \"level\": ");
-        put_string(g->level, out);
+        tn_put_json(g->level, out);
     }
     if (g->kv) tn_buf_printf(out, ", \"kv\": \"%s\"", tn_kv_names[g->kv]);
     if (g->rows_lo || g->rows_hi)

@@ -2,6 +2,7 @@
 #include "ir/internal.h"
 #include <stdio.h>
 #include <string.h>
+#include "runtime/base/escape.h"
 #include "runtime/base/half.h"
 
 char tn_sigil(const TnGraph *g, TnRef r) {
@@ -62,35 +63,22 @@ void tn_print_type(const TnType *t, TnBuf *out) {
     tn_buf_puts(out, "]");
 }
 
-static bool utf8(const unsigned char *s) {
-    while (*s) {
-        int more = *s < 0x80                 ? 0
-                   : *s >= 0xc2 && *s < 0xe0 ? 1
-                   : (*s & 0xf0) == 0xe0     ? 2
-                   : *s >= 0xf0 && *s < 0xf5 ? 3
-                                             : -1;
-        if (more < 0) return false;
-        if ((*s == 0xe0 && s[1] < 0xa0) || (*s == 0xed && s[1] > 0x9f) || (*s == 0xf0 && s[1] < 0x90) ||
-            (*s == 0xf4 && s[1] > 0x8f))
-            return false;
-        for (s++; more; more--, s++)
-            if ((*s & 0xc0) != 0x80) return false;
-    }
-    return true;
-}
-
-/* Control bytes are escaped, and all bytes past ASCII when they are not UTF-8: the text always is. */
+/* What is not printable is escaped, and all bytes past ASCII when they are not UTF-8: the text always is. */
 static void print_string(const char *s, TnBuf *out) {
-    bool plain = utf8((const unsigned char *)s);
+    size_t n = strlen(s), at = 0, k;
+    while (at < n && (k = tn_utf8(s + at, n - at))) at += k;
+    bool plain = at == n;
     tn_buf_puts(out, "\"");
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c < 0x20 || c == 0x7f || (c >= 0x80 && !plain))
-            tn_buf_printf(out, "\\x%02x", c);
-        else if (c == '"' || c == '\\')
+    for (at = 0; at < n; at += k) {
+        unsigned char c = (unsigned char)s[at];
+        k = c < 0x80 || plain ? tn_printable(s + at, n - at) : 0;
+        if (c == '"' || c == '\\')
             tn_buf_printf(out, "\\%c", c);
+        else if (k)
+            tn_buf_put(out, s + at, k);
         else
-            tn_buf_put(out, s, 1);
+            for (size_t end = at + (plain ? tn_utf8(s + at, n - at) : 1); at + k < end; k++)
+                tn_buf_printf(out, "\\x%02x", (unsigned char)s[at + k]);
     }
     tn_buf_puts(out, "\"");
 }

@@ -5,14 +5,17 @@
 #include "frontends/cli/cli.h"
 #include "runtime/base/excerpt.h"
 #include "runtime/base/nearest.h"
+#include "runtime/base/status.h"
 
 void usage_error(const Verb *verb, const char *fmt, ...) {
+    TernError err = {0};
+    char text[2048];
     va_list ap;
-    fprintf(stderr, "tern %s: ", verb->name);
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    tn_message(text, sizeof text, fmt, ap);
     va_end(ap);
-    fprintf(stderr, " (see tern %s --help)\n", verb->name);
+    tn_fail(&err, TERN_ERR_INPUT, "%s", text); /* makes the line printable */
+    fprintf(stderr, "tern %s: %s (see tern %s --help)\n", verb->name, err.text, verb->name);
     exit(EXIT_USAGE);
 }
 
@@ -47,10 +50,10 @@ int fail(const TernError *err) {
 
 int fail_text(const char *fmt, ...) {
     TernError err = {0};
-    char text[sizeof err.text];
+    char text[2048];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    tn_message(text, sizeof text, fmt, ap);
     va_end(ap);
     tn_fail(&err, TERN_ERR_INPUT, "%s", text); /* makes the line printable */
     return fail(&err);

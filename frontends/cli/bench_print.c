@@ -1,7 +1,7 @@
 /* The table of tern bench as Markdown, json and csv. Columns that llama-bench has have its names. */
-#include <jansson.h>
 #include <string.h>
 #include "frontends/cli/bench.h"
+#include "frontends/json.h"
 
 static uint64_t size_of(const BenchTable *t) {
     return t->file_bytes ? t->file_bytes : t->model->info.weight_bytes;
@@ -9,7 +9,7 @@ static uint64_t size_of(const BenchTable *t) {
 
 static void model_columns(const BenchTable *t, char *name, size_t n, double *gib, double *params_b) {
     const Loaded *l = t->model;
-    snprintf(name, n, "%s %s", l->info.arch, l->info.desc);
+    snprintf(name, n, "%s %s", tn_shown(l->info.arch).s, tn_shown(l->info.desc).s);
     *gib = (double)size_of(t) / (1 << 30);
     *params_b = (double)l->info.n_params / 1e9;
 }
@@ -24,7 +24,7 @@ static void print_machine(const Machine *m, const char *level) {
 
 static void print_md(const BenchTable *t) {
     const Loaded *l = t->model;
-    char name[128];
+    char name[2 * sizeof(TnShownText) + 2];
     double gib, params;
     model_columns(t, name, sizeof name, &gib, &params);
     int w = (int)strlen(name) > 24 ? (int)strlen(name) : 24;
@@ -59,33 +59,44 @@ static void print_csv(const BenchTable *t) {
         "median_ts,min_ts,max_ts,floor_ts,floor_bound,bytes,macs,read_gbs,int8_gops,weight_bytes\n");
     for (uint32_t i = 0; i < t->n; i++) {
         const BenchRow *b = &t->rows[i];
-        printf("\"%s\",%s,%llu,%llu,%s,%u,%s,%s,%u,%u,%u,%u,%.6f,%.6f,%.6f,%.6f,%.6f,%.6f,%s,%.0f,%.0f,%.3f,"
+        TnBuf name = {0};
+        tn_put_csv(l->info.name, &name);
+        tn_buf_puts(&name, ",");
+        tn_put_csv(l->info.arch, &name);
+        printf("%s,%llu,%llu,%s,%u,%s,%s,%u,%u,%u,%u,%.6f,%.6f,%.6f,%.6f,%.6f,%.6f,%s,%.0f,%.0f,%.3f,"
                "%.3f,%llu\n",
-               l->info.name, l->info.arch, (unsigned long long)size_of(t),
-               (unsigned long long)l->info.n_params, b->backend, b->threads, t->kv, b->test, b->n_prompt,
-               b->n_gen, b->depth, b->sequences, b->mean, b->stddev, b->median, b->least, b->most, b->floor,
-               b->floor > 0 ? b->floor_reads ? "read" : "int8" : "", b->bytes, b->macs,
-               machine_read(b->machine) / 1e9, b->machine->int8 / 1e9,
+               name.data, (unsigned long long)size_of(t), (unsigned long long)l->info.n_params, b->backend,
+               b->threads, t->kv, b->test, b->n_prompt, b->n_gen, b->depth, b->sequences, b->mean, b->stddev,
+               b->median, b->least, b->most, b->floor, b->floor > 0 ? b->floor_reads ? "read" : "int8" : "",
+               b->bytes, b->macs, machine_read(b->machine) / 1e9, b->machine->int8 / 1e9,
                (unsigned long long)l->info.weight_bytes);
+        tn_buf_free(&name);
     }
 }
 
 static void print_json(const BenchTable *t) {
     const Loaded *l = t->model;
-    json_t *all = json_array();
+    json_t *all = tn_json_array();
     for (uint32_t i = 0; i < t->n; i++) {
         const BenchRow *b = &t->rows[i];
         const Machine *m = b->machine;
-        json_t *samples = json_array(), *row;
-        for (uint32_t k = 0; k < b->n_samples; k++) json_array_append_new(samples, json_real(b->samples[k]));
-        row = json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:s,s:s,s:s}", "build", tern_version(), "model",
-                        l->info.name, "model_arch", l->info.arch, "model_type", l->info.desc, "model_size",
-                        (json_int_t)size_of(t), "model_n_params", (json_int_t)l->info.n_params, "backend",
-                        b->backend, "type_kv", t->kv, "test", b->test);
+        json_t *samples = tn_json_array(), *row;
+        for (uint32_t k = 0; k < b->n_samples; k++) tn_json_push(samples, tn_json_real(b->samples[k]));
+        row = tn_json_object();
+        const char *const texts[][2] = {{"build", tern_version()},
+                                        {"model", l->info.name},
+                                        {"model_arch", l->info.arch},
+                                        {"model_type", l->info.desc},
+                                        {"backend", b->backend},
+                                        {"type_kv", t->kv},
+                                        {"test", b->test}};
+        for (size_t k = 0; k < TN_COUNT(texts); k++) tn_json_set(row, texts[k][0], tn_json_text(texts[k][1]));
         const struct {
             const char *key;
             uint64_t value;
-        } counts[] = {{"weight_bytes", l->info.weight_bytes},
+        } counts[] = {{"model_size", size_of(t)},
+                      {"weight_bytes", l->info.weight_bytes},
+                      {"model_n_params", l->info.n_params},
                       {"n_threads", b->threads},
                       {"n_prompt", b->n_prompt},
                       {"n_gen", b->n_gen},
@@ -103,17 +114,18 @@ static void print_json(const BenchTable *t) {
                      {"read_plain", m->plain}, {"read_prefetching", m->prefetching},
                      {"int8_ops", m->int8},    {"floor_share", bench_share(b)}};
         for (size_t k = 0; k < TN_COUNT(counts); k++)
-            json_object_set_new(row, counts[k].key, json_integer((json_int_t)counts[k].value));
+            tn_json_set(row, counts[k].key, tn_json_int(counts[k].value));
         for (size_t k = 0; k < TN_COUNT(reals); k++)
-            json_object_set_new(row, reals[k].key, json_real(reals[k].value));
-        json_object_set_new(row, "floor_bound",
-                            b->floor > 0 ? json_string(b->floor_reads ? "read" : "int8") : json_null());
-        json_object_set_new(row, "samples_ts", samples);
-        json_array_append_new(all, row);
+            tn_json_set(row, reals[k].key, tn_json_real(reals[k].value));
+        tn_json_set(row, "floor_bound",
+                    b->floor > 0 ? tn_json_text(b->floor_reads ? "read" : "int8") : json_null());
+        tn_json_set(row, "samples_ts", samples);
+        tn_json_push(all, row);
     }
-    json_dumpf(all, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(10));
-    printf("\n");
-    json_decref(all);
+    TnBuf out = {0};
+    tn_json_end(all, JSON_INDENT(2) | JSON_REAL_PRECISION(10), &out);
+    fwrite(out.data, 1, out.len, stdout); /* checked at the end of main */
+    tn_buf_free(&out);
 }
 
 BenchPrint *bench_printer(const char *format) {

@@ -1,6 +1,7 @@
 /* tern diff: exit status as diff(1). */
 #include <string.h>
 #include "frontends/cli/cli.h"
+#include "runtime/base/escape.h"
 
 enum { EXIT_SAME = 0, EXIT_DIFFERENT = 1, EXIT_TROUBLE = 2 };
 
@@ -38,6 +39,6 @@ int verb_diff(const Verb *verb, int argc, char **argv) {
         fail(&err);
         return EXIT_TROUBLE;
     }
-    if (brief && !same) printf("%s and %s differ\n", words[0], words[1]);
+    if (brief && !same) printf("%s and %s differ\n", tn_listed(words[0]).s, tn_listed(words[1]).s);
     return same ? EXIT_SAME : EXIT_DIFFERENT;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <signal.h>
 #include "frontends/cli/cli.h"
+#include "runtime/base/escape.h"
 #include "runtime/base/nearest.h"
 #include "runtime/base/status.h"
 
@@ -79,7 +80,8 @@ static int unknown_verb(const char *word) {
 
 static int no_more(int argc, char **argv, int n) {
     if (argc <= n) return EXIT_OK;
-    fprintf(stderr, "tern: unexpected word '%s' after %s (see tern --help)\n", argv[n], argv[n - 1]);
+    fprintf(stderr, "tern: unexpected word '%s' after %s (see tern --help)\n", tn_shown(argv[n]).s,
+            tn_shown(argv[n - 1]).s);
     return EXIT_USAGE;
 }
 

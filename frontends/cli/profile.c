@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include "frontends/cli/machine.h"
 #include "frontends/cli/profile.h"
+#include "runtime/base/escape.h"
 
 #define EVENTS_MOST (1u << 20) /* 32 MiB */
 #define SINGLES     16         /* launches that the table shows one by one */
@@ -247,9 +248,9 @@ static void print_cost(const Test *t, const Seen *s, const Cost *c) {
                 cost_ops(c) / 1e9, 100 * cost_floor(c, t->read_rate));
     else
         fprintf(stderr, " %10s %8s %8s %7s", "-", "-", "-", "-");
-    fprintf(stderr, " %6.0f%%  %s", 100 * cost_imbalance(c, t->workers), c->name);
+    fprintf(stderr, " %6.0f%%  %s", 100 * cost_imbalance(c, t->workers), tn_listed(c->name).s);
     if (c->members > 1) fprintf(stderr, " x%u", c->members);
-    fprintf(stderr, "%s%s\n", *c->what ? ": " : "", c->what);
+    fprintf(stderr, "%s%s\n", *c->what ? ": " : "", tn_listed(c->what).s);
 }
 
 static void print_singles(const Test *t, const Seen *s) {
@@ -306,7 +307,7 @@ int profile_finish(Profile *p, const Loaded *m) {
         const Test *t = &p->tests[i];
         if (t->read_rate != shown)
             fprintf(stderr, "\nprofile of %s, %s: %u threads read %.1f GB/s from memory: the floor\n",
-                    m->info.name, m->info.level, t->threads, t->read_rate / 1e9);
+                    tn_shown(m->info.name).s, m->info.level, t->threads, t->read_rate / 1e9);
         shown = t->read_rate;
         for (uint32_t k = 0; k < t->n_seen; k++) print_seen(t, &t->seen[k]);
         if (t->dropped)

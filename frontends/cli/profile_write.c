@@ -1,8 +1,8 @@
 /* A profile as a file: json, a trace for Perfetto or chrome://tracing, or the graphs with comments. */
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/cli/profile.h"
+#include "frontends/json.h"
 #include "runtime/base/buf.h"
 
 static TernStatus write_out(const char *path, TnBuf *b, TernError *err) {
@@ -22,18 +22,17 @@ static TernStatus write_out(const char *path, TnBuf *b, TernError *err) {
 /* ---- json */
 
 static void set_int(json_t *o, const char *key, uint64_t v) {
-    json_object_set_new(o, key, json_integer((json_int_t)v));
+    tn_json_set(o, key, tn_json_int(v));
 }
 static void set_real(json_t *o, const char *key, double v) {
-    json_object_set_new(o, key, json_real(v));
+    tn_json_set(o, key, tn_json_real(v));
 }
 static void set_text(json_t *o, const char *key, const char *v) {
-    json_t *s = json_string(v);
-    json_object_set_new(o, key, s ? s : json_string("?")); /* not UTF-8 */
+    tn_json_set(o, key, tn_json_text(v));
 }
 
 static json_t *json_cost(const Test *t, const Seen *s, const Cost *c) {
-    json_t *o = json_object(), *busy = json_array();
+    json_t *o = tn_json_object(), *busy = tn_json_array();
     set_int(o, "launch", c->launch);
     set_int(o, "group", c->group);
     set_int(o, "kernels", c->members);
@@ -42,9 +41,8 @@ static json_t *json_cost(const Test *t, const Seen *s, const Cost *c) {
     set_int(o, "calls", c->calls);
     set_real(o, "seconds", (double)c->ns / 1e9);
     set_real(o, "wait_seconds", (double)c->wait_ns / 1e9);
-    for (uint32_t w = 0; w < t->workers; w++)
-        json_array_append_new(busy, json_real((double)c->busy_ns[w] / 1e9));
-    json_object_set_new(o, "busy_seconds", busy);
+    for (uint32_t w = 0; w < t->workers; w++) tn_json_push(busy, tn_json_real((double)c->busy_ns[w] / 1e9));
+    tn_json_set(o, "busy_seconds", busy);
     set_real(o, "imbalance", cost_imbalance(c, t->workers));
     set_real(o, "share", (double)c->ns / (double)s->facts.ns);
     if (!s->known) return o;
@@ -61,7 +59,8 @@ static json_t *json_cost(const Test *t, const Seen *s, const Cost *c) {
 static json_t *json_seen(const Test *t, const Seen *s) {
     static const char *const names[] = {"T", "R", "K", "H"};
     const TernProfileProgram *f = &s->facts;
-    json_t *o = json_object(), *rows = json_object(), *groups = json_array(), *kernels = json_array();
+    json_t *o = tn_json_object(), *rows = tn_json_object(), *groups = tn_json_array(),
+           *kernels = tn_json_array();
     set_int(o, "variant", f->variant);
     set_int(o, "rows_lo", f->rows_lo);
     set_int(o, "rows_hi", f->rows_hi);
@@ -73,81 +72,62 @@ static json_t *json_seen(const Test *t, const Seen *s) {
     set_real(o, "rest_seconds", (double)f->rest_ns / 1e9);
     set_real(o, "step_seconds", (double)(f->ns + f->rest_ns) / 1e9);
     for (size_t i = 0; i < TN_COUNT(names); i++) set_int(rows, names[i], f->sym[i]);
-    json_object_set_new(o, "rows", rows);
+    tn_json_set(o, "rows", rows);
     set_int(o, "positions_held", f->held);
     set_int(o, "positions_attended", f->attended);
     set_int(o, "plan_weight_bytes", f->weight_bytes);
-    for (uint32_t i = 0; i < s->n_groups; i++) json_array_append_new(groups, json_cost(t, s, &s->groups[i]));
-    for (uint32_t i = 0; i < s->n_launches; i++)
-        json_array_append_new(kernels, json_cost(t, s, &s->launches[i]));
-    json_object_set_new(o, "groups", groups);
-    json_object_set_new(o, "kernels", kernels);
+    for (uint32_t i = 0; i < s->n_groups; i++) tn_json_push(groups, json_cost(t, s, &s->groups[i]));
+    for (uint32_t i = 0; i < s->n_launches; i++) tn_json_push(kernels, json_cost(t, s, &s->launches[i]));
+    tn_json_set(o, "groups", groups);
+    tn_json_set(o, "kernels", kernels);
     return o;
 }
 
 /* In short for pictures: the launches of the variant that took the most time. */
 static json_t *json_dearest(const Test *tests, uint32_t n) {
     const Seen *most = NULL;
-    json_t *list = json_array();
+    json_t *list = tn_json_array();
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t k = 0; k < tests[i].n_seen; k++)
             if (!most || tests[i].seen[k].facts.ns > most->facts.ns) most = &tests[i].seen[k];
     for (uint32_t i = 0; most && i < most->n_launches; i++) {
-        json_t *o = json_object();
+        json_t *o = tn_json_object();
         set_text(o, "name", most->launches[i].name);
         set_real(o, "ms", (double)most->launches[i].ns / 1e6);
-        json_array_append_new(list, o);
+        tn_json_push(list, o);
     }
     return list;
 }
 
 TernStatus profile_write_json(const char *path, const Loaded *m, const Test *tests, uint32_t n,
                               TernError *err) {
-    json_t *all = json_object(), *list = json_array();
+    json_t *all = tn_json_object(), *list = tn_json_array();
     set_text(all, "build", tern_version());
     set_text(all, "model", m->info.name);
     set_text(all, "level", m->info.level);
     for (uint32_t i = 0; i < n; i++) {
-        json_t *o = json_object(), *variants = json_array();
+        json_t *o = tn_json_object(), *variants = tn_json_array();
         set_text(o, "test", tests[i].name);
         set_int(o, "threads", tests[i].threads);
         set_real(o, "read_gb_s", tests[i].read_rate / 1e9);
         for (uint32_t k = 0; k < tests[i].n_seen; k++)
-            json_array_append_new(variants, json_seen(&tests[i], &tests[i].seen[k]));
-        json_object_set_new(o, "variants", variants);
-        json_array_append_new(list, o);
+            tn_json_push(variants, json_seen(&tests[i], &tests[i].seen[k]));
+        tn_json_set(o, "variants", variants);
+        tn_json_push(list, o);
     }
-    json_object_set_new(all, "kernels", json_dearest(tests, n));
-    json_object_set_new(all, "tests", list);
+    tn_json_set(all, "kernels", json_dearest(tests, n));
+    tn_json_set(all, "tests", list);
     TnBuf b = {0};
-    char *text = json_dumps(all, JSON_INDENT(1) | JSON_REAL_PRECISION(12));
-    json_decref(all);
-    if (!text) return tn_fail(err, TERN_ERR_MEMORY, "%s: no memory for the profile's text", path);
-    tn_buf_puts(&b, text);
-    tn_buf_puts(&b, "\n");
-    free(text);
+    tn_json_end(all, JSON_INDENT(1) | JSON_REAL_PRECISION(12), &b);
     return write_out(path, &b, err);
 }
 
 /* ---- trace */
 
-/* A JSON string; the names of kernels and tests are plain, those of models may be anything. */
-static void put_string(TnBuf *b, const char *s) {
-    tn_buf_puts(b, "\"");
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c < 0x20 || c > 0x7e || c == '"' || c == '\\')
-            tn_buf_printf(b, "\\u%04x", c);
-        else
-            tn_buf_put(b, s, 1);
-    }
-    tn_buf_puts(b, "\"");
-}
-
 static void put_meta(TnBuf *b, uint32_t pid, const char *what, uint32_t tid, const char *name) {
     tn_buf_printf(b, "{\"ph\":\"M\",\"pid\":%u,\"tid\":%u,\"name\":\"%s\",\"args\":{\"name\":", pid, tid,
                   what);
-    put_string(b, name);
+    tn_put_json(name, b);
     tn_buf_puts(b, "}},\n");
 }
 
@@ -158,11 +138,11 @@ static void put_event(TnBuf *b, uint32_t pid, const Test *t, const TernProfileEv
     tn_buf_printf(b, "{\"ph\":\"X\",\"pid\":%u,\"tid\":%u,\"ts\":%.3f,\"dur\":%.3f,\"cat\":\"%s\",\"name\":",
                   pid, run ? 0 : e->worker + 1, (double)(e->begin - origin) / 1e3,
                   (double)(e->end - e->begin) / 1e3, run ? "run" : "kernel");
-    put_string(b, run ? "run" : c->name);
+    tn_put_json(run ? "run" : c->name, b);
     tn_buf_printf(b, ",\"args\":{\"rows\":%u", e->rows);
     if (!run) {
         tn_buf_printf(b, ",\"launch\":%u,\"what\":", e->launch);
-        put_string(b, c->what);
+        tn_put_json(c->what, b);
     }
     tn_buf_puts(b, "}},\n");
 }
@@ -188,7 +168,7 @@ TernStatus profile_write_trace(const char *path, const Loaded *m, const Test *te
     }
     b.len -= b.len > 2 && b.data[b.len - 2] == ',' ? 2 : 0;
     tn_buf_puts(&b, "\n],\"otherData\":{\"model\":");
-    put_string(&b, m->info.name);
+    tn_put_json(m->info.name, &b);
     tn_buf_puts(&b, "}}\n");
     return write_out(path, &b, err);
 }

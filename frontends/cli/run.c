@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/cli/cli.h"
+#include "runtime/base/escape.h"
 
 #define DEFAULT_CONTEXT 4096
 enum { DRAFT_MOST = 64 };
@@ -277,7 +278,7 @@ static int run(Run *s, double start) {
         fflush(stdout);
         return fail(&err);
     }
-    fprintf(stderr, "tern: %s, %s, %u threads%s\n", s->model.info.name, s->model.info.level,
+    fprintf(stderr, "tern: %s, %s, %u threads%s\n", tn_shown(s->model.info.name).s, s->model.info.level,
             tern_pool_threads(s->model.pool), s->model.compiled ? ", compiled at load" : "");
     fprintf(stderr, "tern: %12s time = %10.2f ms\n", "load", loaded * 1e3);
     timing("prompt eval", s->prompt_seconds, s->n_prefilled);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "frontends/cli/cli.h"
+#include "runtime/base/escape.h"
 
 #define MB(bytes) ((double)(bytes) / 1e6)
 
@@ -175,7 +176,7 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
     progress_end();
     if (st != TERN_OK) return fail(&err);
     const char *name = strcmp(output, "-") == 0 ? "standard output" : output;
-    fprintf(stderr, "%s: %.1f MB for %s\n", name, MB(r.file_bytes), r.levels);
+    fprintf(stderr, "%s: %.1f MB for %s\n", tn_listed(name).s, MB(r.file_bytes), r.levels);
     fprintf(stderr, "  weights %10.1f MB   %6.2f s\n", MB(r.weight_bytes), r.seconds_weights);
     fprintf(stderr, "  code    %10.3f MB   %6.2f s   %u kernels in %u variants, %u different\n",
             MB(r.code_bytes), r.seconds_codegen, r.n_kernels, r.n_variants, r.n_unique);

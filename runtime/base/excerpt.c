@@ -1,24 +1,9 @@
 #include "runtime/base/excerpt.h"
 
-#include <stdbool.h>
 #include <string.h>
+#include "runtime/base/escape.h"
 
 enum { WIDTH = 100, BEFORE = 60, BLOCK = 4096 };
-
-/* Bytes of the UTF-8 character at s, or 0. */
-static size_t character(const unsigned char *s, size_t left) {
-    size_t n = s[0] < 0x80                   ? 1
-               : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
-               : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
-               : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
-                                             : 0;
-    if (!n || n > left) return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80) return 0;
-    bool not_one = n > 2 && ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-                             (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f));
-    return not_one ? 0 : n;
-}
 
 void tn_excerpt(const char *line, size_t n, size_t col, TnBuf *out) {
     const unsigned char *s = (const unsigned char *)line;
@@ -36,10 +21,10 @@ void tn_excerpt(const char *line, size_t n, size_t col, TnBuf *out) {
             tn_buf_puts(out, "..");
             break;
         }
-        size_t len = character(s + i, n - i), wide = 1;
+        size_t len = tn_printable(s + i, n - i), wide = 1;
         if (s[i] == '\t')
-            tn_buf_puts(out, " ");
-        else if (len && s[i] >= 0x20 && s[i] != 0x7f)
+            tn_buf_puts(out, " "), len = 1;
+        else if (len)
             tn_buf_put(out, line + i, len);
         else
             tn_buf_printf(out, "\\x%02x", s[i]), wide = 4, len = 1;

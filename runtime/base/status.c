@@ -6,30 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "runtime/base/escape.h"
 
-/* How many bytes of printable UTF-8 start at p, or 0: what is not (controls, C1 controls, broken sequences)
- * is shown in hex, so that a file name or a tensor name cannot drive the reader's terminal. */
-static size_t printable(const unsigned char *p, size_t left) {
-    unsigned c = p[0];
-    if (c >= 0x20 && c < 0x7f) return 1;
-    size_t n = c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
-    if (n == 0 || n > left) return 0;
-    uint32_t code = c & (0xffu >> (n + 1));
-    for (size_t i = 1; i < n; i++) {
-        if ((p[i] & 0xc0) != 0x80) return 0;
-        code = code << 6 | (p[i] & 0x3f);
-    }
-    static const uint32_t least[5] = {0, 0, 0xa0, 0x800, 0x10000}; /* 0xa0: below are the C1 controls */
-    bool surrogate = code >= 0xd800 && code < 0xe000;
-    bool steering = code == 0x200e || code == 0x200f || (code >= 0x2028 && code <= 0x202e) ||
-                    (code >= 0x2066 && code <= 0x2069);
-    return code < least[n] || code > 0x10ffff || surrogate || steering ? 0 : n;
-}
-
+/* What is not printable is shown in hex, so that a file name or a tensor name cannot drive the reader's terminal. */
 static void sanitise(char *out, size_t cap, const char *in) {
     size_t len = strlen(in), i = 0, o = 0, mark = 0; /* mark: where "..." still fits */
     while (i < len) {
-        size_t n = printable((const unsigned char *)in + i, len - i);
+        size_t n = tn_printable(in + i, len - i);
         size_t want = n ? n : 4;
         if (o + want >= cap) {
             memcpy(out + mark, "...", 4);
@@ -46,12 +29,115 @@ static void sanitise(char *out, size_t cap, const char *in) {
     out[o] = '\0';
 }
 
+/* ---- messages */
+
+/* One conversion of a format: its text with the stars as numbers. */
+typedef struct Spec {
+    char text[48], conversion;
+    int precision, length; /* -1: none; of h, l, z, j and t each counts */
+} Spec;
+
+static const char *read_spec(const char *p, int star[2], Spec *s) {
+    size_t n = 0;
+    int stars = 0;
+    *s = (Spec){.precision = -1};
+    s->text[n++] = *p++;
+    for (bool point = false; *p; p++) {
+        bool more = strchr("-+ #0123456789.*hlzjt", *p) != NULL;
+        if (*p == '.') point = true, s->precision = 0;
+        if (point && *p >= '0' && *p <= '9') s->precision = s->precision * 10 + *p - '0';
+        if (strchr("lzjt", *p)) s->length += *p == 'l' ? 1 : 2;
+        if (*p == '*') {
+            if (point) s->precision = star[stars];
+            n += (size_t)snprintf(s->text + n, sizeof s->text - n, "%d", star[stars++]);
+        } else if (n < sizeof s->text - 16) {
+            s->text[n++] = *p;
+        }
+        if (!more) break;
+    }
+    s->conversion = *p;
+    s->text[n] = 0;
+    return *p ? p + 1 : p;
+}
+
+static int count_stars(const char *p) {
+    int n = 0;
+    for (p++; *p && strchr("-+ #0123456789.*hlzjt", *p); p++) n += *p == '*';
+    return n;
+}
+
+/* As vsnprintf, but a value between quotes ('%s', "%s", '%.*s') has at most 80 bytes and ".." after them: whatever a file
+ * or a user says at length, the rest of the line is still to be read. Other text, such as a path, has at most 320. */
+enum { TN_PATH_MOST = 320 };
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+void tn_message(char *out, size_t cap, const char *fmt, va_list ap) {
+    size_t at = 0;
+    va_list values;
+    va_copy(values, ap);
+    for (const char *p = fmt; *p && at + 1 < cap;) {
+        if (p[0] != '%' || p[1] == '%') {
+            out[at++] = *p;
+            p += p[0] == '%' ? 2 : 1;
+            continue;
+        }
+        int star[2] = {0, 0}, n_stars = count_stars(p), n = 0;
+        for (int i = 0; i < n_stars && i < 2; i++) star[i] = va_arg(values, int);
+        char before = p > fmt ? p[-1] : 0;
+        Spec s;
+        p = read_spec(p, star, &s);
+        char *to = out + at;
+        size_t left = cap - at;
+        switch (s.conversion) {
+        case 's': {
+            const char *text = va_arg(values, const char *);
+            bool quoted = (before == '\'' || before == '"') && *p == before;
+            size_t whole = strcmp(fmt, "%s") != 0 && strcmp(s.text, "%s") == 0 ? strlen(text) : 0;
+            if (!quoted && whole > TN_PATH_MOST) { /* a path that leaves no room for what is wrong with it */
+                for (n = TN_PATH_MOST; n && ((unsigned char)text[n] & 0xc0) == 0x80;) n--;
+                n = snprintf(to, left, "%.*s..", n, text);
+                break;
+            }
+            if (!quoted) {
+                n = snprintf(to, left, s.text, text);
+                break;
+            }
+            size_t len = s.precision < 0 ? strlen(text) : strnlen(text, (size_t)s.precision);
+            n = snprintf(to, left, "%s", tn_shown_n(text, len).s);
+            break;
+        }
+        case 'c':
+            n = snprintf(to, left, s.text, va_arg(values, int));
+            break;
+        case 'p':
+            n = snprintf(to, left, s.text, va_arg(values, void *));
+            break;
+        case 'a':
+        case 'e':
+        case 'f':
+        case 'g':
+            n = snprintf(to, left, s.text, va_arg(values, double));
+            break;
+        default: /* whole numbers; size_t and friends are as wide as long long or long */
+            n = s.length == 0                         ? snprintf(to, left, s.text, va_arg(values, int))
+                : s.length == 1                       ? snprintf(to, left, s.text, va_arg(values, long))
+                : sizeof(size_t) == sizeof(long long) ? snprintf(to, left, s.text, va_arg(values, long long))
+                                                      : snprintf(to, left, s.text, va_arg(values, long));
+            break;
+        }
+        if (n > 0) at += (size_t)n < left ? (size_t)n : left - 1;
+    }
+    va_end(values);
+    out[at] = 0;
+}
+#pragma GCC diagnostic pop
+
 TernStatus(tn_fail)(TernError *err, TernStatus code, const char *fmt, ...) {
     if (!err) return code;
     char text[2048]; /* beside err: an argument may point into err->text */
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    tn_message(text, sizeof text, fmt, ap);
     va_end(ap);
     err->code = code;
     sanitise(err->text, sizeof err->text, text);
@@ -63,20 +149,21 @@ TernStatus(tn_fail_in)(TernError *err, TernStatus code, const char *fmt, ...) {
     char text[2048];
     va_list ap;
     va_start(ap, fmt);
-    int n = vsnprintf(text, sizeof text, fmt, ap);
+    tn_message(text, sizeof text, fmt, ap);
     va_end(ap);
-    size_t at = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
+    size_t at = strlen(text);
     snprintf(text + at, sizeof text - at, ": %s", err->text);
     sanitise(err->text, sizeof err->text, text);
     return err->code;
 }
 
 void tn_bug(const char *file, int line, const char *fmt, ...) {
-    char text[1024];
+    char text[1024], safe[1024];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    fprintf(stderr, "tern: bug: %s:%d: %s\n", file, line, text);
+    sanitise(safe, sizeof safe, text);
+    fprintf(stderr, "tern: bug: %s:%d: %s\n", file, line, safe);
     abort();
 }

@@ -2,9 +2,12 @@
 #ifndef TN_BASE_STATUS_H
 #define TN_BASE_STATUS_H
 
+#include <stdarg.h>
+#include <stddef.h>
 #include "runtime/base/error.h"
 
-/* Writes the line into *err (if not NULL), sanitised and cut to fit, and returns `code`. */
+/* Writes the line into *err (if not NULL), sanitised (escape.h) and cut to fit, and returns `code`. Put what comes from a
+ * file or a user between quotes: '%s' shows at most 80 bytes of it, and ".." after them. */
 TernStatus tn_fail(TernError *err, TernStatus code, const char *fmt, ...) TN_PRINTF(3, 4);
 
 /* Puts "text: " in front of an error already made, for context such as a file name; returns err->code. */
@@ -14,6 +17,9 @@ TernStatus tn_fail_in(TernError *err, TernStatus code, const char *fmt, ...) TN_
 #define tn_fail(err, code, ...)    (tn_fail(err, code, __VA_ARGS__), (code))
 #define tn_fail_in(err, code, ...) (tn_fail_in(err, code, __VA_ARGS__), (code))
 #endif
+
+/* The text of such a line, not sanitised; for functions like these. */
+void tn_message(char *out, size_t cap, const char *fmt, va_list ap) __attribute__((format(printf, 3, 0)));
 
 _Noreturn void tn_bug(const char *file, int line, const char *fmt, ...) TN_PRINTF(3, 4);
 

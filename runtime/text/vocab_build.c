@@ -61,7 +61,8 @@ static Spelling put_unspelled(const Build *b, TnBuf *out, TernText text) {
 }
 
 /* The start of a text for an error line. */
-#define SHOW(t) (int)((t).size < 40 ? (t).size : 40), (t).data ? (t).data : ""
+/* for %.*s between quotes, where messages cut it */
+#define SHOW(t) (int)((t).size < 400 ? (t).size : 400), (t).data ? (t).data : ""
 
 /* ---- Symbols ---- */
 

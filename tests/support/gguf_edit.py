@@ -8,6 +8,7 @@
         tensor:NAME*X      multiplies the scale of an I2_S tensor, or every value of an F32 one, by X
         tensor:NAME@I=X    element I of an F32 tensor becomes X (inf and nan are fine)
         -tensor:NAME       removes a tensor
+        +tensor:NAME       adds an F32 tensor that holds one 1
 
 Little-endian files of version 3. Tensors move, and keep their bytes."""
 import re
@@ -93,7 +94,10 @@ def main(source, target, edits):
     for name, (dims, kind, at) in tensors.items():
         data[name] = bytearray(r.data[base + at:base + ends[ends.index(at) + 1]])
     for edit in edits:
-        if m := re.fullmatch(r"-tensor:(.+)", edit):
+        if m := re.fullmatch(r"\+tensor:(.+)", edit, re.S):
+            tensors[m[1]] = [1], 0, 0
+            data[m[1]] = bytearray(struct.pack("<f", 1.0))
+        elif m := re.fullmatch(r"-tensor:(.+)", edit):
             del tensors[m[1]]
         elif m := re.fullmatch(r"tensor:(.+)\*(.+)", edit):
             dims, kind, _ = tensors[m[1]]

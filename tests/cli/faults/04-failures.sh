@@ -1,0 +1,89 @@
+# Library calls whose failure is not looked at.
+# shellcheck shell=bash disable=SC2154
+latin=$(printf 'caf\xe9 au lait' | od -An -v -tx1 | tr -d ' \n')
+$edit "$model" "$dir/latin.gguf" general.name=hex:"$latin"
+cpu=""
+[ $native = no ] && cpu="--cpu ref"
+"$tern" compile "$dir/latin.gguf" $cpu --kv f16 -o "$dir/latin.tern" 2>/dev/null
+bench=("$tern" bench $how "$dir/latin.tern" -p 1 -n 0 -r 1 -t 1 --read-mib 0)
+works "bench -o json of a name in Latin-1" "" "${bench[@]}" -o json
+name=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1], encoding="utf-8"))[0]["model"])' "$dir/out" 2>&1)
+same "its bytes are replaced as in inspect --report" "$name" "caf? au lait"
+works "bench --profile=.json of it" "" "${bench[@]}" --profile="$dir/p.json"
+name=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1], encoding="utf-8"))["model"])' "$dir/p.json" 2>&1)
+same "so in a profile" "$name" "caf? au lait"
+works "and in a trace" "" "${bench[@]}" --profile="$dir/p.trace"
+name=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1], encoding="utf-8"))["otherData"]["model"])' "$dir/p.trace" 2>&1)
+same "so in a trace" "$name" "caf? au lait"
+
+# a full disk and a closed output, for every verb that prints
+"$tern" opt "$model" --passes= -o "$dir/a.tir"
+blob=$dir/latin.tern
+full() {
+    local what=$1
+    shift
+    # shellcheck disable=SC2016
+    try sh -c '"$@" >/dev/full' sh "$@"
+    same "$what on a full disk: status (${err:0:120})" "$got" "${status:-1}"
+    has "$what on a full disk" "$err" "standard output|No space left"
+    # shellcheck disable=SC2016
+    try sh -c '"$@" >&-' sh "$@"
+    same "$what with standard output closed: status (${err:0:120})" "$got" "${status:-1}"
+}
+full "--help" "$tern" --help
+full "run --help" "$tern" run --help
+full "--version" "$tern" --version
+full "run" "$tern" run $how "$blob" -p a -n 2 --temp 0
+full "tokenize" "$tern" tokenize "$model" -p a
+full "detokenize" "$tern" detokenize "$model" --tokens 5,6
+full "perplexity" "$tern" perplexity $how "$blob" --tokens 5,6,7
+full "opt" "$tern" opt "$dir/a.tir" --passes=
+full "inspect" "$tern" inspect "$model"
+full "inspect --report" "$tern" inspect --report "$model"
+full "inspect --dot" "$tern" inspect --dot --fold-layers "$model"
+for format in md csv json; do full "bench -o $format" "${bench[@]}" -o $format; done
+sed 's/ relu2 / silu /' "$dir/a.tir" >"$dir/b.tir"
+status=2 full "diff" "$tern" diff "$dir/a.tir" "$dir/b.tir"
+status=2 full "verify" "$tern" verify "$dir/a.tir" --against "$dir/a.tir" --tokens 5
+status=2 full "diff -q" "$tern" diff -q "$dir/a.tir" "$dir/b.tir"
+unset status
+refused "-o /dev/full of opt" 1 "/dev/full.*No space" "$tern" opt "$dir/a.tir" --passes= -o /dev/full
+refused "-o /dev/full of logits" 1 "(/dev/full|full).*(write|No space)" "$tern" logits $how "$blob" --tokens 5 -o /dev/full
+for kind in json trace tir; do
+    ln -sf /dev/full "$dir/full.$kind"
+    try "${bench[@]}" --profile="$dir/full.$kind"
+    same "a profile as $kind on a full disk: status" "$got" 1
+    has "a profile as $kind on a full disk" "$err" "No space left"
+done
+# standard error closed: the work goes on
+try sh -c '"$@" 2>&-' sh "$tern" tokenize "$model" -p a
+same "tokenize with standard error closed" "$got" 0
+
+# names longer than any buffer
+deep=$(python3 -c 'print("/".join(["d" * 200] * 25))')
+refused "a path of 5,000 bytes" 1 "File name too long|cannot" "$tern" run "$dir/$deep"
+refused "an output of 5,000 bytes" 1 "File name too long|cannot" "$tern" opt "$dir/a.tir" --passes= -o "$dir/$deep"
+refused "a folder as a prompt" 1 "directory|folder" "$tern" run $how "$blob" -f "$dir" -n 1
+refused "a folder as a text" 1 "directory|folder" "$tern" perplexity $how "$blob" -f "$dir"
+
+# Little memory: every outcome is success, or one line and status 1. Compiling at load takes LLVM, libxsmm and the pool.
+if [ $native = yes ] && ! nm -D "$tern" 2>/dev/null | grep -q __asan_init; then
+    for kb in 30000 60000 90000 120000 150000 170000 180000 190000 196000 200000 202000 204000 206000 208000 210000 212000 \
+        214000 218000 224000 232000 240000 256000 280000 320000 400000; do
+        # shellcheck disable=SC2016
+        try bash -c 'ulimit -c 0; ulimit -v '$kb'; exec "$@"' sh "$tern" run "$model" -p a -n 1 --temp 0 -t 1
+        lines=$(grep -c "" "$dir/err")
+        case $got in
+        0) good "$kb KB" ;;
+        1) if [ "$lines" = 1 ]; then good "$kb KB"; else bad "$kb KB: $lines lines: ${err:0:200}"; fi ;;
+        127) good "$kb KB: the loader refuses" ;;
+        *) bad "$kb KB: exit $got: ${err:0:200}" ;;
+        esac
+    done
+    # where libxsmm finds no place for its code, and what a killed compile leaves
+    mkdir "$dir/ro" "$dir/kill"
+    works "TMPDIR that is not there" "" env TMPDIR="$dir/none" "$tern" run "$model" -p a -n 1
+    env TMPDIR="$dir/kill" HOME="$dir/kill" timeout -s KILL 0.6 "$tern" compile "$model" -o "$dir/k.tern" 2>/dev/null
+    env TMPDIR="$dir/kill" "$tern" run "$model" -p a -n 1 >/dev/null 2>&1
+    same "no file of libxsmm is left in the temporary folder" "$(ls -A "$dir/kill")" ""
+fi
