@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "codegen/internal.h"
 #include "codegen/llvm/llvm.h"
 #include "runtime/base/arena.h"
@@ -123,23 +124,45 @@ static const char *generate(const TnSmallGemm *s, Gemm *out) {
     return NULL;
 }
 
+/* libxsmm does not look at what its allocations give: its registry and buffers took 11 MB of address space when measured. */
+static bool room_for_libxsmm(void) {
+    enum { ROOM = 48 << 20 };
+    void *room;
+    TernError err;
+    if (tn_os_map(ROOM, false, &room, &err) != TERN_OK) return false;
+    tn_os_unmap(room, ROOM);
+    return true;
+}
+
+/* Opens it, and takes the name from the lock file that it makes at once: a process that is killed leaves nothing. */
+static void open_libxsmm(int arch) {
+    char path[48];
+    snprintf(path, sizeof path, "/tmp/.libxsmm.%u", (unsigned)getuid());
+    bool there = access(path, F_OK) == 0; /* of another process: its own to remove */
+    libxsmm_init();
+    if (!there) unlink(path);
+    libxsmm_set_target_archid(arch);
+}
+
 static void learn(int bytes, const char *level, const TnSmallGemm *s, uint32_t n) {
     int arch = bytes == 64 ? LIBXSMM_X86_AVX512_CORE : LIBXSMM_X86_AVX2;
     bool here = libxsmm_cpuid() >= arch;
-    if (here) libxsmm_init();
-    if (here) libxsmm_set_target_archid(arch);
+    bool room = here && room_for_libxsmm();
+    if (room) open_libxsmm(arch);
     for (uint32_t i = 0; i < n; i++) {
         if (find(bytes, &s[i])) continue;
         Gemm *g = tn_xcalloc(1, sizeof *g);
         *g = (Gemm){.bytes = bytes, .m = s[i].m, .n = s[i].n, .k = s[i].k, .next = known};
         known = g;
-        const char *why = here ? generate(&s[i], g) : "this machine cannot run it, so it is not tested";
+        const char *why = room   ? generate(&s[i], g)
+                          : here ? "out of memory"
+                                 : "this machine cannot run it, so it is not tested";
         char *text = refusal[bytes == 64];
         if (why && !*text)
             snprintf(text, sizeof refusal[0], "libxsmm's %lldx%lldx%lld for %s is not used: %s",
                      (long long)s[i].m, (long long)s[i].n, (long long)s[i].k, level, why);
     }
-    if (here) libxsmm_finalize();
+    if (room) libxsmm_finalize();
 }
 
 /* The kernels of a job, tested; false if it has none or one is refused. */

@@ -245,6 +245,12 @@ bool is_gguf(const char *path);
 /* Whether the word names a graph as text: FILE.tir, or "-" for standard input; NULL is fine. */
 bool is_tir(const char *path);
 
+/* ---- compiler.c: where memory ends in the compiler library
+ * While it compiles an abort is one line and an exit of 1; before it is opened: whether there is address space for it. */
+void compiler_aborts(bool compiling);
+bool compiler_has_room(void);
+void compiler_handlers(void *lib);
+
 /* The compiler library, opened on first use; exits 1 with a line if it cannot be. */
 typedef struct TerncCalls {
     const char *(*version)(void);

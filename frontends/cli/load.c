@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "frontends/cli/cli.h"
+#include "runtime/base/escape.h"
 
 static TerncCalls calls;
 
@@ -35,33 +36,14 @@ static void *open_beside_libtern(void) {
     return lib ? lib : dlopen(name, RTLD_NOW | RTLD_LOCAL);
 }
 
-/* Where memory ends inside LLVM it throws, or aborts, and nobody up there catches: a limit on memory would end
- * in a core dump. Both ways ask a handler first, C++'s and LLVM's own; threads may be running, so nothing is
- * tidied up. */
-static void no_memory(void) {
-    static const char line[] = "tern: out of memory in the compiler\n";
-    ssize_t n = write(STDERR_FILENO, line, sizeof line - 1);
-    (void)n;
-    _exit(EXIT_INPUT);
-}
-static void no_memory_llvm(void *user, const char *reason, bool with_trace) {
-    (void)user, (void)reason, (void)with_trace;
-    no_memory();
-}
-static void handle_no_memory(void *lib) {
-    void (*(*new_handler)(void (*)(void)))(void);
-    void (*llvm_handler)(void (*)(void *, const char *, bool), void *);
-    void *p = dlsym(lib, "_ZSt15set_new_handlerPFvvE"),
-         *q = dlsym(lib, "_ZN4llvm31install_bad_alloc_error_handlerEPFvPvPKcbES0_");
-    memcpy(&new_handler, &p, sizeof p);
-    memcpy(&llvm_handler, &q, sizeof q);
-    if (p) new_handler(no_memory);
-    if (q) llvm_handler(no_memory_llvm, NULL);
-}
-
 static bool open_ternc(const char **why) {
     static void *lib;
     if (lib) return true;
+    if (!compiler_has_room()) {
+        *why = "out of memory";
+        return false;
+    }
+    compiler_aborts(true);
     void *l = open_beside_libtern();
     if (!l) {
         *why = dlerror();
@@ -88,7 +70,7 @@ static bool open_ternc(const char **why) {
         memcpy((char *)&calls + wanted[i].offset, &p, sizeof p);
     }
     lib = l;
-    handle_no_memory(l);
+    compiler_handlers(l);
     return true;
 }
 
@@ -270,8 +252,12 @@ static TernStatus compile_model(const Verb *verb, Opening *opening, Loaded *out,
     TuneFlags tune = flags->tune;
     set_tuning(verb, &tune, flags->threads, &o);
     out->compiled = true;
-    TernStatus st = ternc()->load(&source, &o, NULL, &out->model, err);
+    TerncReport report = {.refused = ""};
+    TernStatus st = ternc()->load(&source, &o, &report, &out->model, err);
+    compiler_aborts(false);
     progress_end();
+    if (st == TERN_OK && strstr(report.refused, "out of memory"))
+        fprintf(stderr, "tern: %s\n", tn_listed(report.refused).s);
     return st;
 }
 

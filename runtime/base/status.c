@@ -1,5 +1,6 @@
 #include "runtime/base/status.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -165,5 +166,6 @@ void tn_bug(const char *file, int line, const char *fmt, ...) {
     va_end(ap);
     sanitise(safe, sizeof safe, text);
     fprintf(stderr, "tern: bug: %s:%d: %s\n", file, line, safe);
+    signal(SIGABRT, SIG_DFL); /* the program may take an abort for the compiler's; this one is ours */
     abort();
 }

@@ -62,14 +62,13 @@ same "tokenize with standard error closed" "$got" 0
 # names longer than any buffer
 deep=$(python3 -c 'print("/".join(["d" * 200] * 25))')
 refused "a path of 5,000 bytes" 1 "File name too long|cannot" "$tern" run "$dir/$deep"
-refused "an output of 5,000 bytes" 1 "File name too long|cannot" "$tern" opt "$dir/a.tir" --passes= -o "$dir/$deep"
+refused "an output of 5,000 bytes" 1 "[Nn]ame too long|too long|cannot" "$tern" opt "$dir/a.tir" --passes= -o "$dir/$deep"
 refused "a folder as a prompt" 1 "directory|folder" "$tern" run $how "$blob" -f "$dir" -n 1
 refused "a folder as a text" 1 "directory|folder" "$tern" perplexity $how "$blob" -f "$dir"
 
 # Little memory: every outcome is success, or one line and status 1. Compiling at load takes LLVM, libxsmm and the pool.
 if [ $native = yes ] && ! nm -D "$tern" 2>/dev/null | grep -q __asan_init; then
-    for kb in 30000 60000 90000 120000 150000 170000 180000 190000 196000 200000 202000 204000 206000 208000 210000 212000 \
-        214000 218000 224000 232000 240000 256000 280000 320000 400000; do
+    for kb in 30000 120000 170000 184000 190000 196000 200000 204000 208000 212000 220000 240000; do
         # shellcheck disable=SC2016
         try bash -c 'ulimit -c 0; ulimit -v '$kb'; exec "$@"' sh "$tern" run "$model" -p a -n 1 --temp 0 -t 1
         lines=$(grep -c "" "$dir/err")
@@ -81,9 +80,16 @@ if [ $native = yes ] && ! nm -D "$tern" 2>/dev/null | grep -q __asan_init; then
         esac
     done
     # where libxsmm finds no place for its code, and what a killed compile leaves
-    mkdir "$dir/ro" "$dir/kill"
     works "TMPDIR that is not there" "" env TMPDIR="$dir/none" "$tern" run "$model" -p a -n 1
-    env TMPDIR="$dir/kill" HOME="$dir/kill" timeout -s KILL 0.6 "$tern" compile "$model" -o "$dir/k.tern" 2>/dev/null
-    env TMPDIR="$dir/kill" "$tern" run "$model" -p a -n 1 >/dev/null 2>&1
-    same "no file of libxsmm is left in the temporary folder" "$(ls -A "$dir/kill")" ""
+    lock=/tmp/.libxsmm.$(id -u)
+    if [ -e "$lock" ]; then
+        echo "skipped: $lock is there already"
+    else
+        left=""
+        for seconds in 0.3 0.6 0.9; do
+            timeout -s KILL $seconds "$tern" compile "$model" -o "$dir/k.tern" >/dev/null 2>&1
+            [ -e "$lock" ] && left=$lock
+        done 2>/dev/null
+        same "a killed compile leaves no file of libxsmm" "$left" ""
+    fi
 fi

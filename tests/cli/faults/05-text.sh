@@ -33,7 +33,8 @@ odd=$'k\xc2\x9b31m\xe2\x80\xae\xe2\x80\xa8,\xc3\xa9<&>|' # names may not hold C0
 file=$dir/$'e\x1b]0;x\x07\n"q", \xe2\x80\xae<&>.gguf'
 name=$(hex "$evil")
 $edit "$model" "$file" general.name=hex:"$name" general.author=hex:"$name" "$odd=hex:$name" \
-    general.file_type=hex:"$name" tokenizer.chat_template=hex:"$name" +tensor:"$odd"
+    tokenizer.chat_template=hex:"$name"
+$edit "$file" "$dir/tensor.gguf" +tensor:"$odd"
 blob=${file%.gguf}.tern
 cpu=""
 [ $native = no ] && cpu="--cpu ref"
@@ -47,9 +48,14 @@ shown "inspect --report as json" 0 "$tern" inspect --report --json "$file"
 if [ "$got" != 0 ] || ! $python - "$dir/out" "$odd" <<'P'
 import json, sys
 r = json.load(open(sys.argv[1], encoding="utf-8"))
-assert sys.argv[2] in r["ignored_tensors"], r["ignored_tensors"]
+assert sys.argv[2] in r["ignored_keys"], r["ignored_keys"]
 P
 then bad "the report's json holds the name as it is"; else good "the report's json"; fi
+shown "inspect a tensor" 0 "$tern" inspect "$dir/tensor.gguf"
+shown "a report of a tensor" 0 "$tern" inspect --report "$dir/tensor.gguf"
+shown "a report of a tensor as json" 0 "$tern" inspect --report --json "$dir/tensor.gguf"
+shown "a tensor that is refused" 1 "$tern" run $how "$dir/tensor.gguf" -p a -n 1
+shown "diff of a tensor" 2 "$tern" diff "$model" "$dir/tensor.gguf"
 shown "compile" 0 "$tern" compile "$file" $cpu --kv f16 -o "$blob"
 shown "inspect a blob" 0 "$tern" inspect "$blob"
 hasnt "a newline in a name starts a line" "$(cat "$dir/out")" '^fake: line'
@@ -66,7 +72,7 @@ shown "logits" 0 "$tern" logits $how "$blob" --tokens 5 -o /dev/null
 shown "a file that is not there" 1 "$tern" run "$file.no"
 shown "a folder" 1 "$tern" inspect "$dir/."
 shown "a picture" 0 "$tern" inspect --dot --fold-layers "$file"
-shown "a graph as json" 0 "$tern" compile "$file" --emit json $cpu --kv f16
+shown "a graph as json" 0 "$tern" compile "$file" --emit json $cpu
 bench=("$tern" bench $how "$blob" -p 1 -n 0 -r 1 -t 1 --read-mib 0)
 shown "bench" 0 "${bench[@]}"
 hasnt "a newline in a name starts a line of bench" "$out" '^fake: line'

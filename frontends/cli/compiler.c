@@ -1,0 +1,69 @@
+/* Where memory ends in the compiler library. LLVM and the C++ library throw, or abort, and nobody up there catches: a limit
+ * on memory would end in a core dump, or in several lines of other people's. All of it becomes one line and the status of
+ * a bad environment. Threads may be running, so nothing is tidied up but what is half written. */
+#include <dlfcn.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include "frontends/cli/cli.h"
+
+static const char no_room[] = "tern: out of memory in the compiler";
+
+static void no_memory(void) {
+    end_at_once(no_room);
+}
+static void no_memory_llvm(void *user, const char *reason, bool with_trace) {
+    (void)user, (void)reason, (void)with_trace;
+    end_at_once(no_room);
+}
+static void fatal_llvm(const char *reason) {
+    TernError line = {0};
+    tn_fail(&line, TERN_ERR_ENV, "tern: error: the compiler gave up: '%s'", reason ? reason : "");
+    end_at_once(line.text);
+}
+static void uncaught(void) {
+    end_at_once("tern: error: the compiler ended by an exception: out of memory, or a fault in it");
+}
+/* A bug that Tern itself finds says so and takes this handler away before it aborts (runtime/base/status.c). */
+static void on_abort(int sig) {
+    (void)sig;
+    end_at_once("tern: error: the compiler aborted: out of memory, or a fault in it");
+}
+
+void compiler_aborts(bool compiling) {
+    static struct sigaction before;
+    static bool on;
+    if (compiling == on) return;
+    struct sigaction act = {.sa_handler = on_abort};
+    sigaction(SIGABRT, compiling ? &act : &before, compiling ? &before : NULL);
+    on = compiling;
+}
+
+bool compiler_has_room(void) {
+#ifdef TERN_LLVM /* its library alone maps 125 to 135 MB, and more while its tables are made; measured with 14 and 19 */
+    enum { ROOM = 160 << 20 };
+    void *room;
+    TernError err;
+    if (tn_os_map(ROOM, false, &room, &err) != TERN_OK) return false;
+    tn_os_unmap(room, ROOM);
+#endif
+    return true;
+}
+
+void compiler_handlers(void *lib) {
+    void (*(*new_handler)(void (*)(void)))(void);
+    void (*(*terminate_handler)(void (*)(void)))(void);
+    void (*llvm_handler)(void (*)(void *, const char *, bool), void *);
+    void (*llvm_fatal)(void (*)(const char *));
+    void *p = dlsym(lib, "_ZSt15set_new_handlerPFvvE"),
+         *q = dlsym(lib, "_ZN4llvm31install_bad_alloc_error_handlerEPFvPvPKcbES0_"),
+         *r = dlsym(lib, "_ZSt13set_terminatePFvvE"), *s = dlsym(lib, "LLVMInstallFatalErrorHandler");
+    memcpy(&new_handler, &p, sizeof p);
+    memcpy(&llvm_handler, &q, sizeof q);
+    memcpy(&terminate_handler, &r, sizeof r);
+    memcpy(&llvm_fatal, &s, sizeof s);
+    if (p) new_handler(no_memory);
+    if (q) llvm_handler(no_memory_llvm, NULL);
+    if (r) terminate_handler(uncaught);
+    if (s) llvm_fatal(fatal_llvm);
+}
