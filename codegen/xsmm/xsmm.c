@@ -134,13 +134,12 @@ static bool room_for_libxsmm(void) {
     return true;
 }
 
-/* Opens it, and takes the name from the lock file that it makes at once: a process that is killed leaves nothing. */
+/* Opens it, and at once takes the name from the lock file that it makes: a process that is killed leaves nothing. */
 static void open_libxsmm(int arch) {
     char path[48];
     snprintf(path, sizeof path, "/tmp/.libxsmm.%u", (unsigned)getuid());
-    bool there = access(path, F_OK) == 0; /* of another process: its own to remove */
     libxsmm_init();
-    if (!there) unlink(path);
+    unlink(path);
     libxsmm_set_target_archid(arch);
 }
 
