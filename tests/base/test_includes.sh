@@ -41,7 +41,7 @@ rule codegen 9 'codegen/**' 'passes/**' 'ir/**' 'runtime/abi/*' 'runtime/base/*'
 rule frontends/gguf 9 'frontends/gguf/*' 'ir/**' 'runtime/text/*' 'runtime/base/*'
 rule frontends 1 'frontends/*' 'frontends/gguf/*' 'codegen/**' 'passes/**' 'ir/**' 'runtime/tern.h' \
     'runtime/text/*' 'runtime/abi/*' 'runtime/base/*'
-rule frontends/cli 9 'frontends/cli/*' 'frontends/ternc.h' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/base/*'
+rule frontends/cli 9 frontends/json.h 'frontends/cli/*' 'frontends/ternc.h' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/base/*'
 
 # outside <header.h>s: where each library may be known
 only() {
