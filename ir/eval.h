@@ -25,6 +25,8 @@ const void *tn_eval_output(TnEval *e, const char *name); /* the operand of that 
 void tn_eval_run(TnEval *e, const int64_t sym[TN_SYM_COUNT]);
 /* The same for a graph that nobody vouches for: refuses, with the place of the op, an index that is beyond what it
  * indexes and a step of more rows than an op has room for; tn_eval_run takes both for granted. */
+TernStatus tn_eval_check_inputs(const TnEval *e, const int64_t sym[TN_SYM_COUNT],
+                                TernError *err); /* theirs alone */
 TernStatus tn_eval_try(TnEval *e, const int64_t sym[TN_SYM_COUNT], TernError *err);
 
 /* Scratch bytes tn_eval_kernel needs for the largest sym. */

@@ -92,6 +92,27 @@ void tn_eval_run(TnEval *e, const int64_t sym[TN_SYM_COUNT]) {
     }
 }
 
+/* Whether what a node indexes with are inputs, so that it is known before a step. */
+static bool by_inputs(const TnGraph *g, const TnNode *n) {
+    bool any = false;
+    for (uint32_t i = 0; i < n->n_args; i++) {
+        const TnNode *a = &g->nodes[n->args[i]];
+        if (a->type.enc != TN_ENC_i32) continue;
+        if (a->op != TN_OP_input) return false;
+        any = true;
+    }
+    return any;
+}
+
+TernStatus tn_eval_check_inputs(const TnEval *e, const int64_t sym[TN_SYM_COUNT], TernError *err) {
+    for (TnRef r = 0; r < e->g->n; r++) {
+        const TnNode *n = &e->g->nodes[r];
+        TnEvalOp c = {.g = e->g, .n = n, .ref = r, .data = e->data, .sym = sym};
+        if (tn_ops[n->op].class != TN_SINK && by_inputs(e->g, n)) TN_TRY(tn_eval_op_check(&c, err));
+    }
+    return TERN_OK;
+}
+
 TernStatus tn_eval_try(TnEval *e, const int64_t sym[TN_SYM_COUNT], TernError *err) {
     for (int i = 0; i < TN_SYM_COUNT; i++) TN_CHECK(0 <= sym[i] && sym[i] <= e->sym[i]);
     for (TnRef r = 0; r < e->g->n; r++) {

@@ -38,3 +38,43 @@ told "blocks of two rows on random inputs of up to 8" 2 'blocks\.tir:[0-9]+:.*n 
 # random inputs
 refused "verify, more rows than random steps have" 2 '600.*192' "$tern" verify "$c13/a.tir" --rows 600 --seed 1
 refused "verify, 65536 rows" 2 '65536.*192' "$tern" verify "$c13/a.tir" --rows 65536 --seed 1
+
+# indices: inputs whose names say what they hold, and those that a graph computes
+graph() { { printf 'tir 1\ngraph @g stage=model\n' && cat && echo end; } >"$c13/g.tir"; }
+graph <<'E'
+  %pos: i32[T] = input {name="pos"}
+  $t: f32[8,4] = random {seed=1}
+  %y: f32[T,4] = embed %pos, $t
+  %o: f32[T,4] = output %y {name="y"}
+E
+told "positions as ids of a small table" 2 'g\.tir:5:.*index [0-9]+, expected 0 to 7' "$tern" verify "$c13/g.tir" --target ref
+graph <<'E'
+  %s: i32[T] = input {name="slot"}
+  $t: f32[1,4] = random {seed=1}
+  %y: f32[T,4] = embed %s, $t
+  %o: f32[T,4] = output %y {name="y"}
+E
+told "slots as ids of a table of one" 2 'g\.tir:5:.*index [0-9]+, expected 0 to 0' "$tern" verify "$c13/g.tir" --target ref
+graph <<'E'
+  %pos: i32[T] = input {name="pos"}
+  %x: f32[T,4] = input {name="x"}
+  %y: f32[T,4] = gather %x, %pos
+  %o: f32[T,4] = output %y {name="y"}
+E
+told "positions as rows of a step" 2 'g\.tir:5:.*index [0-9]+, expected 0 to' "$tern" verify "$c13/g.tir" --target ref
+graph <<'E'
+  %r: i32[9] = input {name="r"}
+  %x: f32[R,4] = input {name="x"}
+  %y: f32[9,4] = gather %x, %r
+  %o: f32[9,4] = output %y {name="y"}
+E
+told "rows of a step that may have none" 2 'g\.tir:5:.*index [0-9]+' "$tern" verify "$c13/g.tir" --target ref
+graph <<'E'
+  %x: f32[T,40] = input {name="x"}
+  %b: i32[T] = argmax %x
+  $t: f32[4,4] = random {seed=1}
+  %y: f32[T,4] = embed %b, $t
+  %o: f32[T,4] = output %y {name="y"}
+E
+told "eval of a computed index beyond its table" 1 'g\.tir:6:.*index [0-9]+, expected 0 to 3' "$tern" eval "$c13/g.tir" --rows 8
+told "verify of a computed index" 2 'g\.tir:6:' "$tern" verify "$c13/g.tir" --target ref
