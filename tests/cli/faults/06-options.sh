@@ -61,7 +61,7 @@ no_input "ternary-dense" opt "$model" --passes= --ternary-dense
 # ---- one model, each flag once
 no_use "got .*m.tir" run -m "$model" "$dir/m.tir" -p a
 for verb in run logits perplexity tokenize detokenize opt inspect bench verify; do no_use "'b.gguf'" $verb -m a.gguf b.gguf; no_use "'b.gguf'" $verb b.gguf -m a.gguf; done
-no_use "'b.gguf'" compile -m a.gguf b.gguf -o x
+no_use "'b.gguf'" compile -m a.gguf b.gguf -o "$dir/x"
 no_use "got '1' and then '2'" run -n 1 -n 2
 no_use "got '1' and then '2'" run -n 1 --predict=2
 no_use "got 'f16' and then 'i8'" bench --kv f16 --kv i8
@@ -101,8 +101,8 @@ no_input "'\+1'" run "$model" --tokens +1 -n 1 --target ref
 for x in ' 1' '+1' nan inf 1e40 '' 1,0 0x1p-1; do
     for flag in --temp --top-p --min-p --repeat-penalty; do no_use "$flag: .*('${x/+/\\+}'|''), (wanted|expected)" run $flag "$x"; done
 done
-no_use "' 5'" compile "$model" -o x "--tune= 5"
-no_use "0x5" compile "$model" -o x "--tune=0x5"
+no_use "' 5'" compile "$model" -o "$dir/x" "--tune= 5"
+no_use "0x5" compile "$model" -o "$dir/x" "--tune=0x5"
 no_use "0 to 1" run --top-p 7
 no_use "0 to 1" run --top-p -0.5
 no_use "0 to 1" run --min-p 1.5
@@ -112,7 +112,7 @@ no_use "repeat-penalty" run --repeat-penalty 0
 no_use "repeat-penalty" run --repeat-penalty -1
 no_use "from -1 to" run --top-k -2
 no_use "from -1 to" run -n -2
-no_use "from 1 to" compile "$model" -o x -c 0
+no_use "from 1 to" compile "$model" -o "$dir/x" -c 0
 
 # ---- seeds
 gen="run $model --tokens 1789,978 -n 3 --print-tokens --target ref"
@@ -154,7 +154,7 @@ if [ "$cpus" -le 256 ] && [ "$cpus" = "$(nproc --all)" ]; then
     too=$((4 * cpus + 1))
     for verb in "run $model -p a" "logits $model --tokens 1 -o $dir/l" "perplexity $model --tokens 1,2" "bench $model"; do no_use "$too|1024" $verb -t $too; done
     no_use "$too|1024" bench "$model" -t 1,$too
-    no_use "$too|1024" compile "$model" -o x --tune=1 --tune-cache "$dir/cache" -t $too
+    no_use "$too|1024" compile "$model" -o "$dir/x" --tune=1 --tune-cache "$dir/cache" -t $too
 else
     echo "skipped: counts of threads: more processors than the test knows, or not all of them ours"
 fi
@@ -171,18 +171,18 @@ for flag in "--weights $model" "--head q8" "--override-kv general.name=str:x" --
 done
 no_use "target" verify "$blob" --tokens 1,2 --target xsmm
 no_use "weights" run "$model" -p a --weights "$model"
-no_use "weights" compile "$model" -o x --weights "$model"
-no_use "tune-cache" run "$model" -p a --tune-cache x
-no_use "tune-cache" compile "$model" -o x --tune-cache x
+no_use "weights" compile "$model" -o "$dir/x" --weights "$model"
+no_use "tune-cache" run "$model" -p a --tune-cache "$dir/x"
+no_use "tune-cache" compile "$model" -o "$dir/x" --tune-cache "$dir/x"
 # the evaluator has nothing to tune, which is a line of its own
 works "--tune beside --target ref" "tuned for no level" "$tern" run "$model" --tokens 5 -n 1 --target ref --tune=1
 works "--tune beside --cpu ref" "tuned for no level" "$tern" compile "$model" -o "$dir/r.tern" --cpu ref --tune=1
 
 # ---- compile
-no_use "cpu" compile "$model" -o x --target ref --cpu avx2
+no_use "cpu" compile "$model" -o "$dir/x" --target ref --cpu avx2
 works "--target ref --cpu ref" "" "$tern" compile "$model" -o "$dir/r.tern" --target ref --cpu ref
-no_use "variant" compile "$model" -o x --variant 1
-no_use "fold-layers" compile "$model" -o x --fold-layers
+no_use "variant" compile "$model" -o "$dir/x" --variant 1
+no_use "fold-layers" compile "$model" -o "$dir/x" --fold-layers
 for kind in tir json; do
     no_use "variant" compile "$model" --emit $kind --variant 1
     no_use "fold-layers" compile "$model" --emit $kind --fold-layers
@@ -197,7 +197,7 @@ for kind in llvm asm obj; do
     [ $native = no ] || works "--emit $kind of two levels" "--cpu: 'avx512-vnni' has no effect" "$tern" compile "$model" --emit $kind --cpu avx2,avx512-vnni
     no_use "variant" compile "$model" --emit $kind --variant 1
 done
-no_use "twice" compile "$model" -o x --kv f16,f16
+no_use "twice" compile "$model" -o "$dir/x" --kv f16,f16
 works "compile --emit dot --fold-layers" "" "$tern" compile "$model" --emit dot --fold-layers --variant 1 --cpu ref
 
 # ---- opt
