@@ -48,6 +48,17 @@ static uint64_t saturated(const uint8_t *at, size_t n) {
     return count;
 }
 
+/* The same of n halves that lie 64 positions apart, as the keys of one position do. */
+static uint64_t saturated_apart(const uint8_t *at, size_t n) {
+    uint64_t count = 0;
+    for (const uint8_t *end = at + n * TN_PAGE_POSITIONS * 2; at != end; at += TN_PAGE_POSITIONS * 2) {
+        uint16_t h;
+        memcpy(&h, at, 2);
+        if (__builtin_expect((h & 0x7fff) == 0x7bff, 0)) count++;
+    }
+    return count;
+}
+
 uint64_t tn_pages_saturated(const TnPages *p, uint32_t slot, uint32_t from, uint32_t to) {
     TN_CHECK(p->elem_bytes == 2 && from / TN_PAGE_POSITIONS == (to - 1) / TN_PAGE_POSITIONS);
     int32_t page = p->table[(size_t)slot * p->per_slot + from / TN_PAGE_POSITIONS];
@@ -55,7 +66,8 @@ uint64_t tn_pages_saturated(const TnPages *p, uint32_t slot, uint32_t from, uint
     uint64_t count = 0;
     for (uint32_t layer = 0; layer < p->layers; layer++) {
         const uint8_t *k = page_at(p, p->keys, layer, page), *v = page_at(p, p->values, layer, page);
-        for (size_t i = 0; i < p->heads * dims; i++)
+        if (n == 1) count += saturated_apart(k + at * 2, p->heads * dims);
+        for (size_t i = 0; n > 1 && i < p->heads * dims; i++)
             count += saturated(k + (i * TN_PAGE_POSITIONS + at) * 2, n);
         for (uint32_t h = 0; h < p->heads; h++)
             count += saturated(v + (h * TN_PAGE_POSITIONS + at) * dims * 2, n * dims);
