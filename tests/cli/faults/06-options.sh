@@ -241,7 +241,7 @@ no_use "fold-layers" inspect "$model" --fold-layers --json
 no_use "variant" inspect "$model" --variant 0
 no_use "variant" inspect "$model" --variant 0 --json
 no_use "report" inspect "$model" --report --variant 0
-no_use "profile" inspect "$model" --profile x --json
+no_use "profile" inspect "$model" --profile "$dir/add.tir" --json
 no_input "variant 1" inspect "$model" --variant 1 --dot
 
 # ---- bench
