@@ -348,7 +348,8 @@ TernStatus tn_tune_bench_create(const TnTuneMachine *m, TnTuneBench *out, TernEr
     *out = (TnTuneBench){b, open_kernel, sample, close_kernel, clock_now};
     if (b->started == b->threads) return TERN_OK;
     TernStatus s =
-        tn_fail(err, TERN_ERR_ENV, "--tune: only %u of %u threads could be started", b->started, b->threads);
+        tn_fail(err, TERN_ERR_ENV, "TerncOptions.tune_threads: only %u of %u threads could be started",
+                b->started, b->threads);
     tn_tune_bench_destroy(out);
     return s;
 }

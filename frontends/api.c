@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "frontends/options.h"
 #include "frontends/source.h"
 #include "runtime/base/cpus.h"
 #include "runtime/base/files.h"
@@ -44,7 +45,7 @@ TernStatus tn_source_settle(const TerncSource *source, TnGguf *g, bool vocab_onl
     return TERN_OK;
 }
 
-TernStatus tn_head_parse(const char *head, TnEnc *out, TernError *err) {
+TernStatus tn_head_parse(const char *field, const char *head, TnEnc *out, TernError *err) {
     *out = TN_ENC_COUNT;
     if (!head || !*head) return TERN_OK;
     if (strcmp(head, "f16") == 0)
@@ -56,7 +57,7 @@ TernStatus tn_head_parse(const char *head, TnEnc *out, TernError *err) {
     else if (strcmp(head, "q6") == 0)
         *out = TN_ENC_s6;
     else
-        return tn_fail(err, TERN_ERR_INPUT, "--head: '%s', wanted f32, f16, q8 or q6", head);
+        return tn_fail(err, TERN_ERR_INPUT, "%s: '%s', wanted f32, f16, q8 or q6", field, head);
     return TERN_OK;
 }
 
@@ -92,12 +93,13 @@ bool tn_level_known(const char *level) {
 static TernStatus check_cap(const char *cap, bool ref, TernError *err) {
     const char *here = tern_cpu_levels();
     if (rank_of(cap) == TN_COUNT(rising))
-        return tn_fail(err, TERN_ERR_INPUT, "--cpu: '%s', wanted avx2, avx512-vnni, amx or neon-dotprod",
-                       cap);
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "TerncOptions.cap: '%s', wanted avx2, avx512-vnni, amx or neon-dotprod", cap);
     if (ref || !*here || (rank_of(cap) == 0) == (strcmp(here, rising[0]) == 0)) return TERN_OK;
-    return tn_fail(err, TERN_ERR_UNSUPPORTED,
-                   "--cpu: '%s' is of another architecture, wanted a level of this machine's, which runs %s",
-                   cap, here);
+    return tn_fail(
+        err, TERN_ERR_UNSUPPORTED,
+        "TerncOptions.cap: '%s' is of another architecture, wanted a level of this machine's, which runs %s",
+        cap, here);
 }
 
 /* The levels to compile for. jit: the best alone. */
@@ -111,8 +113,8 @@ TernStatus tn_levels_choose(const TerncOptions *o, bool jit, TnArena *arena, con
     if (!*list)
         return tn_fail(err, TERN_ERR_UNSUPPORTED,
                        "this machine has none of the feature levels avx2, avx512-vnni, amx, neon-dotprod; "
-                       "--target ref runs anywhere");
-    TN_TRY(tn_list_split(arena, "--cpu", list, out, out_n, err));
+                       "the target ref runs anywhere");
+    TN_TRY(tn_list_split(arena, "TerncOptions.levels", list, out, out_n, err));
     if (!jit || *out_n == 1) return TERN_OK;
     /* Best first; a cap drops what is above it. */
     uint32_t cap = o->cap && *o->cap ? rank_of(o->cap) : TN_COUNT(rising) - 1, i = 0;
@@ -193,12 +195,13 @@ static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOpt
         .context = o->context, .kvs = o->kvs, .target = o->target, .progress = o->progress, .user = o->user};
     const char **levels;
     TnFacts facts;
-    TN_TRY(tn_head_parse(o->head, &co.head, err));
+    TN_TRY(tn_head_parse("TerncOptions.head", o->head, &co.head, err));
     TN_TRY(tn_levels_choose(o, jit, &c->arena, &levels, &co.n_levels, err));
     co.levels = levels;
     if (o->target && !tn_target_find(o->target))
-        return tn_fail(err, TERN_ERR_UNSUPPORTED, "--target: '%s' is not in this build, which has %s",
-                       o->target, tn_target_names());
+        return tn_fail(err, TERN_ERR_UNSUPPORTED,
+                       "TerncOptions.target: '%s' is not in this build, which has %s", o->target,
+                       tn_target_names());
     TN_TRY(tn_source_open(source, false, &c->gg, err));
     TN_TRY(tn_source_graph(source, c->gg, &c->graph, &facts, &c->settings, err));
     if (co.head != TN_ENC_COUNT) /* another than the file's, which the description ends in */
@@ -206,8 +209,8 @@ static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOpt
             tn_sprintf(&c->arena, "%.*s %s head", (int)strcspn(facts.desc, ",") + 1, facts.desc, o->head);
     co.settings = &c->settings;
     if (o->context > facts.n_context)
-        return tn_fail(err, TERN_ERR_INPUT, "-c: %u positions, but the model has %u", o->context,
-                       facts.n_context);
+        return tn_fail(err, TERN_ERR_INPUT, "TerncOptions.context: %u positions, but the model has %u",
+                       o->context, facts.n_context);
     TN_TRY(tell_known(o, &facts, levels[0], err));
     Tuning tuning;
     if (o->tune_seconds > 0) {
@@ -240,15 +243,13 @@ static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOpt
     return TERN_OK;
 }
 
-static const TerncOptions default_options = {.size = sizeof default_options};
-
 /* path NULL: to memory. A cache that cannot be written is an error only if the caller says so. */
 static TernStatus check_files(const TerncSource *source, const TerncOptions *o, const char *path,
                               TernError *err) {
     const char *cache = o->tune_seconds > 0 ? o->tune_cache : NULL;
     const TnFileUse files[] = {
-        {"the model", source ? source->path : NULL, TN_FILE_IN},
-        {"the graph", source ? source->tir : NULL, TN_FILE_IN},
+        {"the model", source->path, TN_FILE_IN},
+        {"the graph", source->tir, TN_FILE_IN},
         {"the output", path, TN_FILE_BINARY},
         {"the tuning cache", cache, o->tune_write ? TN_FILE_CACHE : TN_FILE_CACHE_MAYBE},
     };
@@ -260,9 +261,13 @@ TernStatus ternc_compile(const TerncSource *source, const TerncOptions *options,
                          TerncReport *report, TernError *err) {
     Compiled c = {0};
     TnBlobDest dest = {.path = path};
-    const TerncOptions *o = options ? options : &default_options;
-    TN_TRY(check_files(source, o, path, err));
-    TernStatus st = compile(&c, source, o, false, &dest, report, err);
+    TerncSource own;
+    TerncOptions o;
+    TN_TRY(tn_source_take(source, &own, err));
+    TN_TRY(tn_compile_take(options, &o, err));
+    TN_NEED(path, err);
+    TN_TRY(check_files(&own, &o, path, err));
+    TernStatus st = compile(&c, &own, &o, false, &dest, report, err);
     finish(&c);
     return st;
 }
@@ -306,9 +311,14 @@ TernStatus ternc_load(const TerncSource *source, const TerncOptions *options, Te
     void *memory = NULL;
     size_t bytes = 0;
     TnBlobDest dest = {.memory = &memory, .bytes = &bytes};
-    const TerncOptions *o = options ? options : &default_options;
-    TN_TRY(check_files(source, o, NULL, err));
-    TernStatus st = compile(&c, source, o, true, &dest, report, err);
+    TerncSource own;
+    TerncOptions taken;
+    const TerncOptions *o = &taken;
+    TN_TRY(tn_source_take(source, &own, err));
+    TN_TRY(tn_compile_take(options, &taken, err));
+    TN_NEED(out, err);
+    TN_TRY(check_files(&own, o, NULL, err));
+    TernStatus st = compile(&c, &own, o, true, &dest, report, err);
     finish(&c);
     if (st != TERN_OK) return st;
     /* just written by ourselves: nothing to verify */
@@ -339,17 +349,19 @@ TernStatus ternc_load(const TerncSource *source, const TerncOptions *options, Te
 TernStatus ternc_open_ref(const char *path, const TernModelOptions *options, TernModel **out,
                           TernError *err) {
     TernModel *reader;
+    TernModelOptions mo;
+    TN_TRY(tn_model_take(options, &mo, err));
+    TN_NEED(path, err);
+    TN_NEED(out, err);
     TN_TRY(tn_open_for_reading(path, &reader, err));
     size_t n = 0;
     const void *tir = tern_model_section(reader, TN_SECTION_TIR, 0, &n);
     TernKernels kernels;
     TernStatus st =
         tir ? make_ref(tir, n, &kernels, err)
-            : tn_fail(err, TERN_ERR_INPUT, "%s: section TIR is missing, which --target ref needs", path);
+            : tn_fail(err, TERN_ERR_INPUT, "%s: section TIR is missing, which the target ref needs", path);
     tern_model_close(reader);
     if (st != TERN_OK) return st;
-    TernModelOptions mo = {.size = sizeof mo};
-    if (options) mo = *options;
     mo.kernels = &kernels;
     st = tern_model_open(path, &mo, out, err);
     if (st != TERN_OK) tn_ref_destroy(kernels.user);
@@ -358,7 +370,11 @@ TernStatus ternc_open_ref(const char *path, const TernModelOptions *options, Ter
 
 TernStatus ternc_vocab(const TerncSource *source, void **out, size_t *out_size, TernError *err) {
     TnGguf *g;
-    TN_TRY(tn_source_open(source, true, &g, err));
+    TerncSource own;
+    TN_TRY(tn_source_take(source, &own, err));
+    TN_NEED(out, err);
+    TN_NEED(out_size, err);
+    TN_TRY(tn_source_open(&own, true, &g, err));
     const void *image;
     size_t n;
     TernStatus st = tn_gguf_vocab(g, &image, &n, err);

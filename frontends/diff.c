@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/graphs.h"
+#include "frontends/options.h"
 #include "ir/diff.h"
 #include "runtime/base/reader.h"
 #include "runtime/base/escape.h"
@@ -382,7 +383,11 @@ static TernStatus compare(Diff *d, TernError *err) {
     return TERN_OK;
 }
 
-TernStatus ternc_diff(const TerncDiff *diff, TerncTextFn *text, void *user, int *same, TernError *err) {
+TernStatus ternc_diff(const TerncDiff *given, TerncTextFn *text, void *user, int *same, TernError *err) {
+    TerncDiff taken, *diff = &taken;
+    TN_TRY(tn_diff_take(given, diff, err));
+    TN_NEED(text, err);
+    TN_NEED(same, err);
     Diff d = {.o = diff};
     TN_TRY(tn_graphs_open(diff->a, NULL, text, user, &d.a, err));
     TernStatus st = tn_graphs_open(diff->b, NULL, text, user, &d.b, err);

@@ -82,7 +82,7 @@ static TernStatus check_tensor(const Edited *e, const TnNode *n) {
     const char *name = tn_attr_str(n, TN_ATTR_name);
     uint32_t at = tn_map_get(&e->tensors, name, strlen(name));
     if (at == TN_MAP_NONE)
-        return FAIL(e, n, "tensor %s is not in %s: --weights names the model file it is in", name,
+        return FAIL(e, n, "tensor %s is not in %s: TerncSource.path names the model file it is in", name,
                     e->file->path);
     const TnNode *f = &e->file_graph->nodes[at];
     uint64_t hash = tn_node_attr(n, TN_ATTR_hash)->u, want = tn_node_attr(f, TN_ATTR_hash)->u;

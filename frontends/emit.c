@@ -1,5 +1,6 @@
 /* ternc_emit: a compilation shown instead of written. */
 #include <string.h>
+#include "frontends/options.h"
 #include "frontends/source.h"
 
 typedef struct Emit {
@@ -17,8 +18,8 @@ static TernStatus kind_of(const char *kind, TnShow *out, TernError *err) {
         *out = (TnShow)i;
         return TERN_OK;
     }
-    if (strcmp(kind, "ptx") == 0) return tn_fail(err, TERN_ERR_UNSUPPORTED, "--emit: ptx is not lowered yet");
-    return tn_fail(err, TERN_ERR_INPUT, "--emit: '%s', wanted llvm, asm or obj", kind);
+    if (strcmp(kind, "ptx") == 0) return tn_fail(err, TERN_ERR_UNSUPPORTED, "kind: ptx is not lowered yet");
+    return tn_fail(err, TERN_ERR_INPUT, "kind: '%s', wanted llvm, asm or obj", kind);
 }
 
 static TernStatus run(Emit *e, const TerncSource *source, const TerncOptions *o, const char *kind,
@@ -29,10 +30,11 @@ static TernStatus run(Emit *e, const TerncSource *source, const TerncOptions *o,
     const char **levels;
     TnFacts facts;
     TN_TRY(kind_of(kind, &what, err));
-    TN_TRY(tn_head_parse(o->head, &co.head, err));
+    TN_TRY(tn_head_parse("TerncOptions.head", o->head, &co.head, err));
     if (o->target && !tn_target_find(o->target))
-        return tn_fail(err, TERN_ERR_UNSUPPORTED, "--target: '%s' is not in this build, which has %s",
-                       o->target, tn_target_names());
+        return tn_fail(err, TERN_ERR_UNSUPPORTED,
+                       "TerncOptions.target: '%s' is not in this build, which has %s", o->target,
+                       tn_target_names());
     TN_TRY(tn_levels_choose(o, false, &e->arena, &levels, &co.n_levels, err));
     co.levels = levels;
     TN_TRY(tn_source_open(source, false, &e->file, err));
@@ -44,9 +46,14 @@ static TernStatus run(Emit *e, const TerncSource *source, const TerncOptions *o,
 
 TernStatus ternc_emit(const TerncSource *source, const TerncOptions *options, const char *kind,
                       TerncTextFn *text, void *user, TernError *err) {
-    static const TerncOptions defaults = {.size = sizeof defaults};
     Emit e = {0};
-    TernStatus st = run(&e, source, options ? options : &defaults, kind, err);
+    TerncSource own;
+    TerncOptions o;
+    TN_TRY(tn_source_take(source, &own, err));
+    TN_TRY(tn_compile_take(options, &o, err));
+    TN_NEED(kind, err);
+    TN_NEED(text, err);
+    TernStatus st = run(&e, &own, &o, kind, err);
     if (st == TERN_OK) text(user, "result", e.out.data, e.out.len);
     tn_buf_free(&e.out);
     tn_graph_destroy(e.graph);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "frontends/options.h"
 #include "frontends/source.h"
 #include "runtime/base/reader.h"
 #include "runtime/base/escape.h"
@@ -275,6 +276,8 @@ TernStatus ternc_inspect(const char *path, TerncTextFn *text, void *user, TernEr
     TnFile f;
     TnBuf b = {0};
     bool blob = false;
+    tn_error_clear(err);
+    TN_NEED(text, err);
     if (path) {
         TN_TRY(tn_file_map(path, &f, err));
         blob = f.size >= 8 && memcmp(f.data, TN_BLOB_MAGIC, 8) == 0;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/graphs.h"
+#include "frontends/options.h"
 
 typedef struct Opt {
     const TerncOpt *o;
@@ -89,16 +90,16 @@ static TernStatus choose(const TerncOpt *o, const TnGraphs *s, uint32_t *out, Te
     bool blob = s->kind == TN_GRAPHS_BLOB;
     *out = 0;
     if (o->variant > s->n)
-        return tn_fail(err, TERN_ERR_INPUT, "--variant: %u, but %s has graphs 0 to %u", o->variant - 1,
+        return tn_fail(err, TERN_ERR_INPUT, "TerncOpt.variant: %u, but %s has graphs 0 to %u", o->variant - 1,
                        s->path, s->n - 1);
     if (o->variant) *out = o->variant - 1;
     if (o->variant || (!blob && s->n == 1)) return TERN_OK;
     if (!blob)
-        return tn_fail(err, TERN_ERR_INPUT, "%s: %u graphs in the file, wanted one: --variant N takes one",
-                       s->path, s->n);
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "%s: %u graphs in the file, wanted one: TerncOpt.variant N takes one", s->path, s->n);
     while (*out < s->n && !fits(o, s->g[*out])) ++*out;
     if (*out < s->n) return TERN_OK;
-    return tn_fail(err, TERN_ERR_INPUT, "%s: none of its %u graphs is for the --cpu, --kv and --rows given",
+    return tn_fail(err, TERN_ERR_INPUT, "%s: none of its %u graphs is for the level, kv and rows given",
                    s->path, s->n);
 }
 
@@ -123,21 +124,19 @@ static TernStatus check_lists(const TerncOpt *o, const char *passes, TernError *
     uint32_t n = 0;
     TernStatus st = TERN_OK;
     if (o->dump_after && *o->dump_after)
-        st = tn_list_split(&arena, "--dump-after", o->dump_after, &names, &n, err);
+        st = tn_list_split(&arena, "TerncOpt.dump_after", o->dump_after, &names, &n, err);
     for (uint32_t i = 0; st == TERN_OK && i < n; i++) {
         bool any = strcmp(names[i], "all") == 0 || strcmp(names[i], "changed") == 0, known = any;
         for (uint32_t k = 0; k < tn_n_passes; k++) known |= strcmp(names[i], tn_passes[k].name) == 0;
-        if (!known) st = tn_fail(err, TERN_ERR_INPUT, "--dump-after: no pass is called '%s'", names[i]);
+        if (!known)
+            st = tn_fail(err, TERN_ERR_INPUT, "TerncOpt.dump_after: no pass is called '%s'", names[i]);
         bool runs = any ? *passes != 0 : listed(passes, names[i]);
         if (known && !runs)
-            st = tn_fail(err, TERN_ERR_INPUT, "--dump-after: '%s': %s", names[i],
+            st = tn_fail(err, TERN_ERR_INPUT, "TerncOpt.dump_after: '%s': %s", names[i],
                          *passes ? tn_sprintf(&arena, "that pass does not run, those that do are %s", passes)
                                  : "that pass does not run, nor does any other");
     }
     tn_arena_free(&arena);
-    const char *e = o->effort;
-    if (st == TERN_OK && e && (e[0] != 'O' || e[1] < '0' || e[1] > '3' || e[2]))
-        st = tn_fail(err, TERN_ERR_INPUT, "-%s: wanted -O0, -O1, -O2 or -O3", e);
     return st;
 }
 
@@ -183,7 +182,8 @@ static TernStatus check_use(const TerncOpt *o, const TnGraph *g, const char *lis
         return tn_fail(err, TERN_ERR_INPUT, "head: got '%s', but pass %s, which takes it, does not run",
                        o->head, taker);
     if (o->effort && g->stage == TN_STAGE_PLANNED)
-        return tn_fail(err, TERN_ERR_INPUT, "-%s: no pass is left for a planned graph", o->effort);
+        return tn_fail(err, TERN_ERR_INPUT, "TerncOpt.effort %s: no pass is left for a planned graph",
+                       o->effort);
     if (o->times && !*list) return tn_fail(err, TERN_ERR_INPUT, "no pass runs whose time could be told");
     return TERN_OK;
 }
@@ -205,12 +205,9 @@ static TernStatus run(Opt *s, TnGraph *g, const TnGguf *from, bool by_fit, TernE
                      .targets = targets,
                      .after = after,
                      .user = s};
-    if (ctx.rows_lo > ctx.rows_hi)
-        return tn_fail(err, TERN_ERR_INPUT, "--rows: %lld..%lld, wanted a rising range",
-                       (long long)ctx.rows_lo, (long long)ctx.rows_hi);
     ctx.n_targets = strcmp(level, "ref") != 0 ? tn_targets_for(level, targets) : 0;
     targets[ctx.n_targets++] = &tn_target_ref.desc;
-    TN_TRY(tn_head_parse(o->head, &ctx.head, err));
+    TN_TRY(tn_head_parse("TerncOpt.head", o->head, &ctx.head, err));
     const char *list = o->passes ? o->passes : default_passes(g->stage, o->effort);
     TN_TRY(check_lists(o, list, err));
     TN_TRY(check_use(o, g, list, by_fit, err));
@@ -233,7 +230,13 @@ static TernStatus run(Opt *s, TnGraph *g, const TnGguf *from, bool by_fit, TernE
     return TERN_OK;
 }
 
-TernStatus ternc_opt(const TerncOpt *opt, TerncTextFn *text, void *user, TernError *err) {
+TernStatus ternc_opt(const TerncOpt *given, TerncTextFn *text, void *user, TernError *err) {
+    TerncOpt taken, *opt = &taken;
+    TerncSource source;
+    TN_TRY(tn_opt_take(given, opt, err));
+    TN_TRY(tn_source_take(opt->source, &source, err));
+    TN_NEED(text, err);
+    opt->source = &source;
     Opt s = {.o = opt, .text = text, .user = user};
     TnGraphs graphs;
     uint32_t i;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/graphs.h"
+#include "frontends/options.h"
 #include "ir/dot.h"
 #include "ir/internal.h"
 #include "ir/place.h"
@@ -21,9 +22,8 @@ static TernStatus compile_variants(TnGraphs *s, const TerncPicture *p, TernError
     const char **levels;
     uint32_t n_levels;
     TnEnc head_enc;
-    TernStatus st = tn_head_parse(p->head, &head_enc, err);
-    if (!*level_list) level_list = *tern_cpu_levels() ? tern_cpu_levels() : "ref";
-    if (st == TERN_OK) st = tn_list_split(&arena, "--cpu", level_list, &levels, &n_levels, err);
+    TernStatus st = tn_head_parse("TerncPicture.head", p->head, &head_enc, err);
+    if (st == TERN_OK) st = tn_list_split(&arena, "TerncPicture.levels", level_list, &levels, &n_levels, err);
     if (st != TERN_OK) goto out;
     if (s->n != 1 || s->g[0]->stage != TN_STAGE_MODEL) goto out; /* planned already: as it stands */
     st = check_variant(p, s->path, n_levels * (TN_KV_COUNT - 1) * TN_COUNT(rows), err);
@@ -152,7 +152,13 @@ static void as_json(const TnGraphs *s, TnBuf *out) {
     tn_buf_puts(out, "]}\n");
 }
 
-TernStatus ternc_picture(const TerncPicture *p, TerncTextFn *text, void *user, TernError *err) {
+TernStatus ternc_picture(const TerncPicture *given, TerncTextFn *text, void *user, TernError *err) {
+    TerncPicture taken, *p = &taken;
+    TerncSource source;
+    TN_TRY(tn_picture_take(given, p, err));
+    TN_TRY(tn_source_take(p->source, &source, err));
+    TN_NEED(text, err);
+    p->source = &source;
     TnGraphs s;
     TnBuf b = {0};
     TN_TRY(tn_graphs_open(p->path, p->source, text, user, &s, err));
@@ -162,10 +168,8 @@ TernStatus ternc_picture(const TerncPicture *p, TerncTextFn *text, void *user, T
         st = draw(p, &s, &b, err);
     } else if (strcmp(p->format, "json") == 0) {
         as_json(&s, &b);
-    } else if (strcmp(p->format, "tir") == 0) {
-        tn_print_file(s.g, s.n, &b);
     } else {
-        st = tn_fail(err, TERN_ERR_INPUT, "'%s' is no form of a graph, wanted dot, json or tir", p->format);
+        tn_print_file(s.g, s.n, &b);
     }
     if (st == TERN_OK) text(user, "result", b.data, b.len);
     tn_buf_free(&b);

@@ -4,6 +4,7 @@
  * keys that nobody asked for while it was made are those that were ignored, the planned graph says what runs where. A
  * file with a tensor type that Tern does not read is opened once more for its tables alone, so that at least its
  * producer is told beside the refusal. */
+#include "frontends/options.h"
 #include "frontends/report.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -268,9 +269,12 @@ static TernStatus gather(TnReport *r, const TerncImport *o, TernError *err) {
 }
 
 TernStatus ternc_import(const TerncImport *import, TerncTextFn *text, void *user, TernError *err) {
-    static const TerncSource embedded = {.size = sizeof embedded};
-    TerncImport o = *import;
-    if (!o.source) o.source = &embedded;
+    TerncImport o;
+    TerncSource source;
+    TN_TRY(tn_import_take(import, &o, err));
+    TN_TRY(tn_source_take(o.source, &source, err));
+    TN_NEED(text, err);
+    o.source = &source;
     TnReport r = {0};
     TnBuf b = {0};
     TernStatus st = gather(&r, &o, err);

@@ -14,8 +14,8 @@ extern const unsigned char tn_embedded_model_end[];
 TernStatus tn_source_open(const TerncSource *source, bool vocab_only, TnGguf **out, TernError *err);
 /* When all is read of it that the caller reads: refuses an override that nobody read, and sends source->note. */
 TernStatus tn_source_settle(const TerncSource *source, TnGguf *g, bool vocab_only, TernError *err);
-/* "" or NULL: lossless (TN_ENC_COUNT). */
-TernStatus tn_head_parse(const char *head, TnEnc *out, TernError *err);
+/* NULL: lossless (TN_ENC_COUNT); `field` is named if it is refused. */
+TernStatus tn_head_parse(const char *field, const char *head, TnEnc *out, TernError *err);
 /* Whether it is the name of a feature level. */
 bool tn_level_known(const char *level);
 /* Splits a comma list in place of a copy in the arena; empty items are refused. */

@@ -21,7 +21,8 @@
  *   ternc_compile(&source, &options, "model.tern", NULL, &err);
  *
  * Errors as in tern.h: a status and one line; nothing is left behind. All calls are thread-safe and hold no
- * global state. Option structs start with their size; zero fields mean the default. */
+ * global state. Option structs and pointers are as tern.h
+ * says: checked field by field, NULL or zero means the default, and a name that is "" is refused. */
 #ifndef TERNC_H
 #define TERNC_H
 
@@ -120,7 +121,7 @@ typedef struct TerncOpt {
     uint32_t rows_lo, rows_hi; /* row class; default 1..1 */
     int times;                 /* send a line "pass seconds" as what = "time" after each pass */
     const char *effort; /* what `passes` NULL means: "O0" fuse, layout, tile and plan alone, "O1" with fold,
-                                  cse and dce before, "O2", "O3" or NULL everything; not beside `passes` */
+                                  cse and dce before, "O2", "O3" or NULL everything; refused beside `passes` */
     int verify_each;    /* after each pass also read the printed text back and compare; sends a line as what =
                                   "verify". The verifier itself runs after every pass in any case. */
     int ranges; /* the result says at the end of a line, in a comment, what is known of integers (ir/range.h) */
@@ -137,7 +138,8 @@ TERN_API TernStatus ternc_inspect(const char *path, TerncTextFn *text, void *use
 
 typedef struct TerncEval {
     size_t size;
-    const char *path; /* .tir, "-" (text), .gguf, .tern (whose weights have other names: they are missing) */
+    const char *path; /* .tir, "-" (text), .gguf, .tern (whose weights have other names: they are missing);
+                         NULL: the embedded model */
     const char *weights; /* a .gguf where `gguf` nodes find their tensors; may be NULL */
     uint32_t rows;       /* of a step, 1 to 64; default: as the graph says, else 2 */
     uint32_t variant;    /* of several graphs, from 0 */

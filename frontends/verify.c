@@ -1,5 +1,6 @@
 /* ternc_verify: code against evaluator, model against plan, graph against graph. */
 #include "frontends/verify.h"
+#include "frontends/options.h"
 #include "ir/reduce.h"
 #include "runtime/base/cpus.h"
 #include "runtime/base/files.h"
@@ -61,9 +62,10 @@ static TernStatus open_compiled(Verify *s, TernModelOptions *mo, TernError *err)
         .kvs = 1u << s->kv, .target = s->o.target, .progress = s->o.progress, .user = s->o.user};
     const char **levels;
     if (s->o.target && !tn_target_find(s->o.target))
-        return tn_fail(err, TERN_ERR_UNSUPPORTED, "--target: '%s' is not in this build, which has %s",
-                       s->o.target, tn_target_names());
-    TN_TRY(tn_head_parse(s->o.head, &co.head, err));
+        return tn_fail(err, TERN_ERR_UNSUPPORTED,
+                       "TerncOptions.target: '%s' is not in this build, which has %s", s->o.target,
+                       tn_target_names());
+    TN_TRY(tn_head_parse("TerncOptions.head", s->o.head, &co.head, err));
     TN_TRY(tn_levels_choose(&s->o, true, &s->arena, &levels, &co.n_levels, err));
     co.levels = levels;
     TnBlobDest dest = {.memory = &s->memory, .bytes = &s->bytes};
@@ -207,7 +209,7 @@ static TernStatus bisect(Verify *s, TnBroken *broken, TernError *err) {
     if (t && !s->ref) targets[0] = &t->desc;
     TnPassCtx ctx = {
         .level = info.level, .kv = s->kv, .targets = targets, .n_targets = 1, .weights = &s->weights};
-    TN_TRY(tn_head_parse(s->o.head, &ctx.head, err));
+    TN_TRY(tn_head_parse("TerncOptions.head", s->o.head, &ctx.head, err));
     TernStatus st =
         tn_passes_bisect(s->graph, &s->weights, &ctx, (const uint32_t(*)[2])s->watch.classes,
                          s->watch.n_classes, s->v->tokens, s->v->n_tokens, &s->text, broken, &n_stages, err);
@@ -293,7 +295,8 @@ static TernStatus on_random(Verify *s, TernError *err) {
         const TerncSource *from = s->source;
         if (!stored && (from->path || from->n_overrides || from->ternary_dense))
             return tn_fail(err, TERN_ERR_INPUT,
-                           "%s: no node takes a tensor from a file: --weights has no effect", from->tir);
+                           "%s: no node takes a tensor from a file: TerncSource.path has no effect",
+                           from->tir);
         s->weights = tn_gguf_weights(s->file);
     } else {
         TN_TRY(open_source(s, err));
@@ -435,34 +438,41 @@ static TernStatus check_files(const TerncVerify *v, bool other, TernError *err) 
     return tn_files_check(files, TN_COUNT(files), err);
 }
 
-TernStatus ternc_verify(const TerncVerify *v, TerncTextFn *text, void *user, int *same, TernError *err) {
-    static const TerncOptions defaults = {.size = sizeof defaults};
-    Verify s = {.v = v,
-                .o = v->options ? *v->options : defaults,
-                .source = v->source,
-                .kv = v->kv ? (TnKv)v->kv : TN_KV_F16};
+TernStatus ternc_verify(const TerncVerify *given, TerncTextFn *text, void *user, int *same, TernError *err) {
+    TerncVerify taken, *v = &taken;
+    TerncSource source;
+    TerncOptions options;
+    TN_TRY(tn_verify_take(given, v, err));
+    TN_TRY(tn_source_take(v->source, &source, err));
+    TN_TRY(tn_compile_take(v->options, &options, err));
+    TN_NEED(text, err);
+    TN_NEED(same, err);
+    if (v->source) v->source = &source;
+    Verify s = {.v = v, .o = options, .source = v->source, .kv = v->kv ? (TnKv)v->kv : TN_KV_F16};
     bool other = v->against && strcmp(v->against, "ref") != 0;
     s.ref = s.o.target && strcmp(s.o.target, "ref") == 0;
     TernStatus st = check_files(v, other, err);
     if (st != TERN_OK) {
     } else if (v->n_tokens == 0 && !v->random)
-        st = tn_fail(err, TERN_ERR_INPUT, "no tokens, wanted one at least");
+        st = tn_fail(err, TERN_ERR_INPUT, "TerncVerify.n_tokens is 0, expected one at least");
     else if (v->random && (v->n_tokens || other || v->bisect))
         st = tn_fail(err, TERN_ERR_INPUT, "random inputs: wanted without %s",
                      v->n_tokens ? "tokens"
-                     : other     ? "--against"
-                                 : "--bisect");
+                     : other     ? "TerncVerify.against"
+                                 : "TerncVerify.bisect");
     else if (v->random && v->blob)
         st = tn_fail(err, TERN_ERR_INPUT, "%s is compiled: random inputs are for a graph", v->blob);
     else if (v->random)
         st = on_random(&s, err);
     else if (v->reduce && other)
-        st = tn_fail(err, TERN_ERR_INPUT,
-                     "--reduce is for code against the evaluator, --against names another graph");
+        st = tn_fail(
+            err, TERN_ERR_INPUT,
+            "TerncVerify.reduce is for code against the evaluator, TerncVerify.against names another graph");
     else if (v->bisect && (v->blob || other))
-        st =
-            tn_fail(err, TERN_ERR_INPUT, "--bisect starts from a model's graph, before all passes; %s",
-                    other ? "--against names another one" : "a compiled file has only what came out of them");
+        st = tn_fail(err, TERN_ERR_INPUT,
+                     "TerncVerify.bisect starts from a model's graph, before all passes; %s",
+                     other ? "TerncVerify.against names another one"
+                           : "a compiled file has only what came out of them");
     else if (other && v->blob && is_blob(v->against))
         st = tn_fail(err, TERN_ERR_INPUT, "%s and %s are both compiled: hold each against the model", v->blob,
                      v->against);

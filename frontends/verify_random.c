@@ -173,9 +173,10 @@ TernStatus tn_random_verify(const TnGraph *g, const TnWeights *w, const char *le
     uint32_t n_seeds = asked->seeded ? 1 : SEEDS;
     int64_t most = asked->rows_lo ? most_rows(asked) : classes[2][0] + MORE;
     if (most > TN_STEP_PAGES * TN_PAGE)
-        return tn_fail(err, TERN_ERR_INPUT,
-                       "--rows: got %lld..%lld, expected steps of at most %d rows on random inputs",
-                       (long long)asked->rows_lo, (long long)asked->rows_hi, TN_STEP_PAGES * TN_PAGE);
+        return tn_fail(
+            err, TERN_ERR_INPUT,
+            "TerncVerify.rows_lo: got %lld..%lld, expected steps of at most %d rows on random inputs",
+            (long long)asked->rows_lo, (long long)asked->rows_hi, TN_STEP_PAGES * TN_PAGE);
     TnEval *e = NULL;
     TernStatus st = check_sound(g, w, most, &e, err);
     *same = true;

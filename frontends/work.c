@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/graphs.h"
+#include "frontends/options.h"
 
 typedef struct Kernel {
     const TnGraph *g;
@@ -192,6 +193,10 @@ static void work_of(const TnGraph *g, uint32_t kernel, Groups *groups, TerncWork
 TernStatus ternc_work(const TernModel *model, uint32_t variant, TerncWork **out, uint32_t *out_n,
                       TernError *err) {
     size_t n;
+    tn_error_clear(err);
+    TN_NEED(model, err);
+    TN_NEED(out, err);
+    TN_NEED(out_n, err);
     const char *tir = tern_model_section(model, TN_SECTION_TIR, 0, &n);
     if (!tir) return tn_fail(err, TERN_ERR_INPUT, "the model has no section TIR, which holds its graphs");
     TnDiag d = {0};

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/cpu.h"
-#include "runtime/options.h"
+#include "runtime/base/options.h"
 
 /* Choice of the feature level */
 
@@ -51,11 +51,11 @@ static TernStatus choose_level(TernModel *m, const char *cpu, TernError *err) {
         found = true;
     }
     if (found) return TERN_OK;
-    return tn_fail(err, TERN_ERR_UNSUPPORTED,
-                   "the file has code for %s, this machine runs %s%s%s: run it with --target ref, or compile "
-                   "the model for this machine",
-                   blob_levels(m).text, *here ? here : "none of the levels", cpu ? ", capped at " : "",
-                   cpu ? cpu : "");
+    return tn_fail(
+        err, TERN_ERR_UNSUPPORTED,
+        "the file has code for %s, this machine runs %s%s%s: run it evaluated (ternc_open_ref), or compile "
+        "the model for this machine",
+        blob_levels(m).text, *here ? here : "none of the levels", cpu ? ", capped at " : "", cpu ? cpu : "");
 }
 
 uint32_t tn_model_variants(const TernModel *m, uint32_t kv, const TnVariant **out, uint32_t cap) {
@@ -198,16 +198,27 @@ TernStatus tn_model_check_weights(TernModel *m, TernPool *pool, TernError *err) 
 
 /* Open and close */
 
+static const TnField kernels_fields[] = {TN_FIELD(TernKernels, user), TN_FIELD(TernKernels, scratch),
+                                         TN_FIELD(TernKernels, run), TN_FIELD(TernKernels, destroy),
+                                         TN_FIELD(TernKernels, watch)};
+static const TnShape kernels_shape = TN_SHAPE(TernKernels, kernels_fields);
+static const TnField model_fields[] = {
+    TN_FIELD(TernModelOptions, cpu),     TN_FIELD(TernModelOptions, no_check),
+    TN_FIELD(TernModelOptions, huge),    TN_FIELD(TernModelOptions, kernels),
+    TN_FIELD(TernModelOptions, release), TN_FIELD(TernModelOptions, release_user)};
+static const TnShape model_shape = TN_SHAPE(TernModelOptions, model_fields);
+
 static TernStatus copy_options(const TernModelOptions *options, TernModelOptions *o, TernModel *m,
                                TernError *err) {
-    TN_TRY(tn_options_copy(o, sizeof *o, options, "TernModelOptions", err));
+    TN_TRY(tn_options_take(&model_shape, options, o, err));
     m->check_weights = !o->no_check;
     m->huge = m->move_weights = o->huge;
     m->coded = true;
     if (!o->kernels) return TERN_OK;
-    TN_TRY(tn_options_copy(&m->kernels, sizeof m->kernels, o->kernels, "TernKernels", err));
+    TN_TRY(tn_options_take(&kernels_shape, o->kernels, &m->kernels, err));
     if (!m->kernels.run || !m->kernels.scratch)
-        return tn_fail(err, TERN_ERR_INPUT, "TernKernels: run or scratch is NULL");
+        return tn_fail(err, TERN_ERR_INPUT, "TernKernels.%s is NULL, expected a function",
+                       m->kernels.run ? "scratch" : "run");
     m->evaluated = true;
     m->coded = m->kernels.watch != NULL;
     return TERN_OK;
@@ -245,6 +256,9 @@ static TernModel *create(const char *name) {
 TernStatus tern_model_open(const char *path, const TernModelOptions *options, TernModel **out,
                            TernError *err) {
     TernModelOptions o = {0};
+    tn_error_clear(err);
+    TN_NEED(path, err);
+    TN_NEED(out, err);
     TernModel *m = create(path);
     TernStatus s = copy_options(options, &o, m, err);
     if (s == TERN_OK) s = tn_file_map(path, &m->file, err);
@@ -263,6 +277,9 @@ TernStatus tern_model_open(const char *path, const TernModelOptions *options, Te
 TernStatus tern_model_open_memory(const void *bytes, size_t size, const TernModelOptions *options,
                                   TernModel **out, TernError *err) {
     TernModelOptions o = {0};
+    tn_error_clear(err);
+    TN_NEED(bytes, err);
+    TN_NEED(out, err);
     TernModel *m = create("model in memory");
     TernStatus s = copy_options(options, &o, m, err);
     if (s == TERN_OK && (uintptr_t)bytes % 64 != 0)
@@ -289,6 +306,10 @@ void tern_model_close(TernModel *m) {
 /* What is in it */
 
 void tern_model_info(const TernModel *m, TernModelInfo *out) {
+    if (!m || !out) {
+        if (out) *out = (TernModelInfo){0};
+        return;
+    }
     const TnBlobMeta *f = &m->meta.facts;
     *out = (TernModelInfo){
         .arch = m->meta.arch,

@@ -10,7 +10,7 @@
 #include "runtime/base/cpus.h"
 #include "runtime/base/os.h"
 #include "runtime/base/status.h"
-#include "runtime/options.h"
+#include "runtime/base/options.h"
 
 enum { LINE = 128, THREADS_MAX = 1024, SPINS_A_LOOK = 32 };
 /* Seconds. Most: longer than the usual imbalance of a launch, far shorter than a time slice; crowded: with
@@ -169,16 +169,26 @@ static TernStatus start(TernPool *p, TernError *err) {
              : TERN_OK;
 }
 
+static const TnField pool_fields[] = {TN_FIELD(TernPoolOptions, threads), TN_FIELD(TernPoolOptions, cpus),
+                                      TN_FIELD(TernPoolOptions, n_cpus)};
+static const TnShape pool_shape = TN_SHAPE(TernPoolOptions, pool_fields);
+
 TernStatus tern_pool_create(const TernPoolOptions *options, TernPool **out, TernError *err) {
     TernPoolOptions o = {0};
-    TN_TRY(tn_options_copy(&o, sizeof o, options, "TernPoolOptions", err));
+    tn_error_clear(err);
+    TN_NEED(out, err);
+    TN_TRY(tn_options_take(&pool_shape, options, &o, err));
     uint32_t n = o.threads ? o.threads : tn_os_threads();
     if (n > THREADS_MAX) {
         if (o.threads)
-            return tn_fail(err, TERN_ERR_INPUT, "%u threads are too many, wanted at most %d", n, THREADS_MAX);
+            return tn_fail(err, TERN_ERR_INPUT, "TernPoolOptions.threads is %u, expected at most %d", n,
+                           THREADS_MAX);
         n = THREADS_MAX;
     }
-    if (o.cpus && o.n_cpus == 0) return tn_fail(err, TERN_ERR_INPUT, "n_cpus is 0 although cpus are given");
+    if (!o.cpus != !o.n_cpus)
+        return tn_fail(err, TERN_ERR_INPUT,
+                       o.cpus ? "TernPoolOptions.n_cpus is 0 although cpus are given"
+                              : "TernPoolOptions.cpus is NULL although n_cpus is not 0");
     void *memory;
     size_t bytes = sizeof(TernPool) + n * sizeof(Worker);
     if (posix_memalign(&memory, LINE, bytes) != 0)
@@ -220,5 +230,5 @@ void tern_pool_destroy(TernPool *p) {
 }
 
 uint32_t tern_pool_threads(const TernPool *p) {
-    return p->n;
+    return p ? p->n : 0;
 }

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/base/arena.h"
-#include "runtime/options.h"
+#include "runtime/base/options.h"
 
 typedef struct Launch {
     char *name;
@@ -55,11 +55,20 @@ static void attach(TernProfile *p, TernSession *s) {
     s->profile = p;
 }
 
+static const TnField profile_fields[] = {TN_FIELD(TernProfileOptions, events)};
+static const TnShape profile_shape = TN_SHAPE(TernProfileOptions, profile_fields);
+enum { EVENTS_MOST = 1 << 24 };
+
 TernStatus tern_profile_create(TernSession *s, const TernProfileOptions *options, TernProfile **out,
                                TernError *err) {
     TernProfileOptions o = {0};
+    tn_error_clear(err);
     if (!s) return tn_fail(err, TERN_ERR_INPUT, "a profile needs a session, it is NULL");
-    TN_TRY(tn_options_copy(&o, sizeof o, options, "TernProfileOptions", err));
+    TN_NEED(out, err);
+    TN_TRY(tn_options_take(&profile_shape, options, &o, err));
+    if (o.events > EVENTS_MOST)
+        return tn_fail(err, TERN_ERR_INPUT, "TernProfileOptions.events is %u, expected at most %d", o.events,
+                       EVENTS_MOST);
     if (s->stepping) return tn_fail(err, TERN_ERR_INPUT, "a step of this session is under way");
     if (s->profile) return tn_fail(err, TERN_ERR_INPUT, "the session has a profile already");
     const TernModel *m = s->model;

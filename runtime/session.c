@@ -1,23 +1,37 @@
 #include "runtime/session.h"
 
 #include <string.h>
-#include "runtime/options.h"
+#include "runtime/base/options.h"
 #include "runtime/profile.h"
 
 /* Making and ending */
 
-static TernStatus check_arguments(const TernModel *m, const TernPool *pool, TernError *err) {
-    if (m && pool) return TERN_OK;
-    return tn_fail(err, TERN_ERR_INPUT, "a session needs a model and a pool, the %s is NULL",
-                   m ? "pool" : "model");
+static const TnField session_fields[] = {
+    TN_FIELD(TernSessionOptions, slots),       TN_FIELD(TernSessionOptions, context),
+    TN_FIELD(TernSessionOptions, batch),       TN_FIELD(TernSessionOptions, wants),
+    TN_FIELD(TernSessionOptions, kv),          TN_FIELD(TernSessionOptions, memory),
+    TN_FIELD(TernSessionOptions, memory_bytes)};
+static const TnShape session_shape = TN_SHAPE(TernSessionOptions, session_fields);
+
+static TernStatus take(const TernModel *m, const TernPool *pool, const TernSessionOptions *options,
+                       TernSessionOptions *o, TernError *err) {
+    tn_error_clear(err);
+    if (!m || !pool)
+        return tn_fail(err, TERN_ERR_INPUT, "a session needs a model and a pool, the %s is NULL",
+                       m ? "pool" : "model");
+    TN_TRY(tn_options_take(&session_shape, options, o, err));
+    if (!o->memory && o->memory_bytes)
+        return tn_fail(err, TERN_ERR_INPUT, "TernSessionOptions.memory is NULL although memory_bytes is %zu",
+                       o->memory_bytes);
+    return TERN_OK;
 }
 
 TernStatus tern_session_bytes(const TernModel *m, const TernPool *pool, const TernSessionOptions *options,
                               TernSessionBytes *out, TernError *err) {
     TernSessionOptions o = {0};
     TnSessionPlan plan;
-    TN_TRY(check_arguments(m, pool, err));
-    TN_TRY(tn_options_copy(&o, sizeof o, options, "TernSessionOptions", err));
+    TN_TRY(take(m, pool, options, &o, err));
+    TN_NEED(out, err);
     TN_TRY(tn_session_plan(m, pool, &o, &plan, err));
     *out = plan.bytes;
     return TERN_OK;
@@ -27,12 +41,13 @@ TernStatus tern_session_create(TernModel *m, TernPool *pool, const TernSessionOp
                                TernSession **out, TernError *err) {
     TernSessionOptions o = {0};
     TnSessionPlan plan;
-    TN_TRY(check_arguments(m, pool, err));
-    TN_TRY(tn_options_copy(&o, sizeof o, options, "TernSessionOptions", err));
+    TN_TRY(take(m, pool, options, &o, err));
+    TN_NEED(out, err);
     TN_TRY(tn_session_plan(m, pool, &o, &plan, err));
     if (o.memory && ((uintptr_t)o.memory % 64 != 0 || o.memory_bytes < plan.bytes.total))
         return tn_fail(err, TERN_ERR_INPUT,
-                       "memory: %zu bytes at an address with remainder %u, wanted %llu at a multiple of 64",
+                       "TernSessionOptions.memory: %zu bytes at an address with remainder %u, wanted %llu at "
+                       "a multiple of 64",
                        o.memory_bytes, (unsigned)((uintptr_t)o.memory % 64),
                        (unsigned long long)plan.bytes.total);
     TN_TRY(tn_model_check_weights(m, pool, err));
@@ -50,7 +65,7 @@ void tern_session_destroy(TernSession *s) {
 /* Slots */
 
 uint32_t tern_session_length(const TernSession *s, uint32_t slot) {
-    return slot < s->slots ? s->pages.length[slot] : 0;
+    return s && slot < s->slots ? s->pages.length[slot] : 0;
 }
 
 uint64_t tern_session_saturated(const TernSession *s) {
@@ -58,6 +73,8 @@ uint64_t tern_session_saturated(const TernSession *s) {
 }
 
 static TernStatus check_slot(const TernSession *s, uint32_t slot, TernError *err) {
+    tn_error_clear(err);
+    if (!s) return tn_fail_null("session", err);
     if (s->stepping) return tn_fail(err, TERN_ERR_INPUT, "a step of this session is under way");
     if (slot < s->slots) return TERN_OK;
     return tn_fail(err, TERN_ERR_INPUT, "slot is %u, wanted 0 to %u", slot, s->slots - 1);
@@ -260,6 +277,9 @@ static TernStatus run_chunks(TernSession *s, const TernRow *rows, size_t n, Tern
 
 TernStatus tern_session_step(TernSession *s, const TernRow *rows, size_t n, TernSinkFn *sink, void *user,
                              TernError *err) {
+    tn_error_clear(err);
+    if (!s) return tn_fail_null("session", err);
+    if (!rows && n) return tn_fail_null("rows", err);
     if (s->stepping) return tn_fail(err, TERN_ERR_INPUT, "a step of this session is under way");
     TN_TRY(check_rows(s, rows, n, err));
     if (!tn_pool_acquire(s->pool))

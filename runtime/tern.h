@@ -15,7 +15,7 @@
  *   TernPool *pool; TernModel *model; TernSession *s;
  *   if (tern_pool_create(NULL, &pool, &err) || tern_model_open("m.tern", NULL, &model, &err) ||
  *       tern_session_create(model, pool, NULL, &s, &err)) { fprintf(stderr, "%s\n", err.text); return 1; }
- *   int32_t prompt[] = {1, 2, 3}, next;                 // next is set by the sink from result->id
+ *   int32_t next = 0;                                   // set by the sink from result->id
  *   TernRow rows[3] = {{1, 0, TERN_WANT_NOTHING}, {2, 0, TERN_WANT_NOTHING}, {3, 0, TERN_WANT_GREEDY}};
  *   tern_session_step(s, rows, 3, sink, &next, &err);
  *   for (int i = 0; i < 16; i++) {
@@ -24,13 +24,18 @@
  *   }
  *   tern_session_destroy(s); tern_model_close(model); tern_pool_destroy(pool);
  *
- * Errors: every call that can fail returns a TernStatus and one line in *err (may be NULL). Outputs are
- * untouched then.
+ * Errors: every call that can fail returns a TernStatus and one line in *err (may be NULL), which is empty after
+ * success. Outputs are untouched on failure. What is wrong with an argument is TERN_ERR_INPUT and a line that names it.
  * Signals: no handlers are set, and a pool's workers block all but faults. A blob that somebody cuts short while it is
  * open is SIGBUS in whoever reads it, which is the application's to handle; replacing it by renaming is safe.
- * Threads: a model may be used by any threads; a session and a pool by one at a time. Option structs start
- * with their size and may be NULL for the defaults; zero fields mean the default too. Needs libc and
- * threads alone. */
+ * Threads: a model may be used by any threads; a session and a pool by one at a time. Needs libc and
+ * threads alone.
+ * Option structs, here and in text.h and ternc.h: they start with their size, sizeof of the caller's own. NULL means all
+ * defaults; zero fields mean the default too (in text.h start from the macro). Fields beyond the size are not read and are
+ * the defaults; bytes beyond what the library knows must be zero. Refused, by name: a size of 0 or one that ends inside a
+ * field, set bytes that nobody knows, and a value that is out of range or has no effect beside the others.
+ * Pointers: an out pointer, a text or a list that is NULL is refused by whatever returns a status; so is a NULL handle.
+ * Functions without a status need live handles, unless they say otherwise. */
 #ifndef TERN_H
 #define TERN_H
 

@@ -43,7 +43,9 @@ static bool show_place(const char *message) {
     return true;
 }
 
-int fail(const TernError *err) {
+int fail(const TernError *library) {
+    TernError named = *library, *err = &named;
+    name_flags(err);
     if (!show_place(err->text)) fprintf(stderr, "tern: error: %s\n", err->text);
     return EXIT_INPUT;
 }

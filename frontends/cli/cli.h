@@ -69,7 +69,9 @@ void notes_print(void);
 bool flag_named(const char *names, const char *word, size_t n);
 /* Prints "tern VERB: text" and exits 2. */
 _Noreturn void usage_error(const Verb *verb, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* Prints "tern: error: text" and returns EXIT_INPUT. */
+/* fields.c: puts the program's flags where a library's line names fields of its interface. */
+void name_flags(TernError *err);
+/* Prints "tern: error: text", with flags for fields, and returns EXIT_INPUT. */
 int fail(const TernError *err);
 int fail_text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

@@ -149,7 +149,9 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
                           .path = source.path,
                           .source = &source,
                           .format = emit,
-                          .levels = o.levels ? o.levels : "",
+                          .levels = o.levels             ? o.levels
+                                    : *tern_cpu_levels() ? tern_cpu_levels()
+                                                         : "ref",
                           .head = o.head,
                           .variant = (uint32_t)variant,
                           .fold_layers = fold};
@@ -354,7 +356,7 @@ int verb_inspect(const Verb *verb, int argc, char **argv) {
         p.format = json ? "json" : "dot";
         p.fold_layers = fold;
         p.one_layer = layer >= 0;
-        p.layer = (int)layer;
+        p.layer = layer >= 0 ? (int)layer : 0;
         p.variant = (uint32_t)variant;
         return show_picture(&p, output, svg != NULL);
     }

@@ -189,7 +189,7 @@ TernStatus tn_gguf_string(TnGguf *g, const char *name, bool required, const char
 TernStatus tn_gguf_override(TnGguf *g, const char *spec, TernError *err) {
     const char *eq = strchr(spec, '='), *colon = eq ? strchr(eq, ':') : NULL;
     if (!colon || eq == spec)
-        return tn_fail(err, TERN_ERR_INPUT, "--override-kv: '%s', wanted KEY=TYPE:VALUE", spec);
+        return tn_fail(err, TERN_ERR_INPUT, "TerncSource.overrides: '%s', wanted KEY=TYPE:VALUE", spec);
     TnGgufKey k = {.name = tn_strndup(&g->arena, spec, (size_t)(eq - spec)), .n = 1};
     const char *type = eq + 1, *value = colon + 1;
     size_t type_len = (size_t)(colon - type);
@@ -218,16 +218,16 @@ TernStatus tn_gguf_override(TnGguf *g, const char *spec, TernError *err) {
         k.n = strlen(value);
         data = (uint8_t *)tn_strdup(&g->arena, value);
     } else {
-        return tn_fail(err, TERN_ERR_INPUT, "--override-kv: type '%.*s', wanted int, float, bool or str",
+        return tn_fail(err, TERN_ERR_INPUT, "TerncSource.overrides: type '%.*s', wanted int, float, bool or str",
                        (int)type_len, type);
     }
     if (bad)
-        return tn_fail(err, TERN_ERR_INPUT, "--override-kv: %s: '%s' is not a value of type %.*s", k.name,
+        return tn_fail(err, TERN_ERR_INPUT, "TerncSource.overrides: %s: '%s' is not a value of type %.*s", k.name,
                        value, (int)type_len, type);
     if (strcmp(k.name, "general.alignment") == 0)
         return tn_fail(
             err, TERN_ERR_INPUT,
-            "--override-kv: general.alignment cannot be replaced: the file is laid out by its own");
+            "TerncSource.overrides: general.alignment cannot be replaced: the file is laid out by its own");
     k.data = data;
     k.overridden = true;
     uint32_t at = tn_map_get(&g->key_map, k.name, strlen(k.name));
@@ -238,7 +238,7 @@ TernStatus tn_gguf_override(TnGguf *g, const char *spec, TernError *err) {
         at = (uint32_t)g->n_keys++;
         tn_map_set(&g->key_map, k.name, strlen(k.name), at);
     } else if (g->keys[at].overridden) {
-        return tn_fail(err, TERN_ERR_INPUT, "--override-kv: %s is given twice", k.name);
+        return tn_fail(err, TERN_ERR_INPUT, "TerncSource.overrides: %s is given twice", k.name);
     }
     g->keys[at] = k;
     return TERN_OK;
@@ -251,7 +251,7 @@ static TernStatus nobody_reads(const TnGguf *g, const TnGgufKey *k, TernError *e
     for (size_t i = 0; i < g->absent->n; i++)
         tn_nearest_try(&near, g->absent->names[i], strlen(g->absent->names[i]));
     const char *known = near.best ? near.best : "";
-    return tn_fail(err, TERN_ERR_INPUT, "--override-kv: %s: nothing here reads this key%s%s%s", k->name,
+    return tn_fail(err, TERN_ERR_INPUT, "TerncSource.overrides: %s: nothing here reads this key%s%s%s", k->name,
                    *known ? ", did you mean " : "", known, *known ? "?" : "");
 }
 

@@ -208,8 +208,8 @@ static TernStatus extra_scale(Build *b, uint64_t layer, const char *proj, bool t
                        (double)s);
     if (!ternary && s != 1.0f)
         return tn_fail(b->err, TERN_ERR_UNSUPPORTED,
-                       "%s: tensor %s is %g beside dense weights, wanted 1 (or --ternary-dense)", b->gg->path,
-                       name, (double)s);
+                       "%s: tensor %s is %g beside dense weights, wanted 1 (or TerncSource.ternary_dense)",
+                       b->gg->path, name, (double)s);
     *io *= s;
     return TERN_OK;
 }
@@ -398,7 +398,8 @@ static TernStatus build(Build *b) {
     }
     if (b->options->ternary_dense && !b->n_dense)
         return tn_fail(b->err, TERN_ERR_INPUT,
-                       "%s: no block weight is stored dense: --ternary-dense has no effect", b->gg->path);
+                       "%s: no block weight is stored dense: TerncSource.ternary_dense has no effect",
+                       b->gg->path);
     TnRef g = tn_node_add(b->g, TN_OP_gather, NULL, NULL, (TnRef[]){x, b->rows}, 2, NULL, 0);
     TnRef gh = tn_node_add(b->g, TN_OP_gather, NULL, NULL, (TnRef[]){x, b->hrows}, 2, NULL, 0);
     TN_TRY(norm(b, g, "output_norm.weight", b->hidden, &g));

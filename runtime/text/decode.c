@@ -1,5 +1,6 @@
 /* Ids to bytes, all at once or as a stream that never cuts a character in two. */
 #include <stdlib.h>
+#include "runtime/base/options.h"
 #include "runtime/text/utf8.h"
 #include "runtime/text/vocab.h"
 
@@ -15,16 +16,20 @@ static TernStatus shown_bytes(const TernVocab *v, uint32_t id, uint32_t flags, T
     return TERN_OK;
 }
 
-static TernStatus check_flags(const char *call, uint32_t flags, TernError *err) {
+static TernStatus check_flags(uint32_t flags, TernError *err) {
     if (flags & ~(uint32_t)TERN_DECODE_CONTROL)
-        return tn_fail(err, TERN_ERR_INPUT, "%s has flags 0x%x, wanted 0 or 0x1", call, flags);
+        return tn_fail(err, TERN_ERR_INPUT, "flags is 0x%x, expected 0 or 0x1", flags);
     return TERN_OK;
 }
 
 TernStatus tern_decode(const TernVocab *vocab, const uint32_t *ids, size_t n, uint32_t flags, char *out,
                        size_t cap, size_t *out_n, TernError *err) {
+    tn_error_clear(err);
+    TN_NEED(out_n, err);
     *out_n = 0;
-    TN_TRY(check_flags("tern_decode", flags, err));
+    TN_NEED(vocab, err);
+    if (n) TN_NEED(ids, err);
+    TN_TRY(check_flags(flags, err));
     size_t total = 0;
     for (size_t i = 0; i < n; i++) {
         TernText t;
@@ -36,7 +41,6 @@ TernStatus tern_decode(const TernVocab *vocab, const uint32_t *ids, size_t n, ui
     if (out && total > cap)
         return tn_fail(err, TERN_ERR_INPUT, "the tokens have %zu bytes, and there is room for %zu", total,
                        cap);
-    if (err) *err = (TernError){0};
     return TERN_OK;
 }
 
@@ -51,14 +55,16 @@ struct TernDetok {
 };
 
 TernStatus tern_detok_create(const TernVocab *vocab, uint32_t flags, TernDetok **out_detok, TernError *err) {
+    tn_error_clear(err);
+    TN_NEED(out_detok, err);
     *out_detok = NULL;
-    TN_TRY(check_flags("tern_detok_create", flags, err));
+    TN_NEED(vocab, err);
+    TN_TRY(check_flags(flags, err));
     size_t bytes = sizeof(TernDetok) + 4 + vocab->max_token_bytes;
     TernDetok *d = calloc(1, bytes);
     if (!d) return tn_fail(err, TERN_ERR_MEMORY, "no memory for a detokenizer (%zu bytes)", bytes);
     d->vocab = vocab;
     d->flags = flags;
-    if (err) *err = (TernError){0};
     *out_detok = d;
     return TERN_OK;
 }
@@ -80,6 +86,10 @@ static size_t partial_tail(const char *bytes, size_t n) {
 
 TernStatus tern_detok_push(TernDetok *d, uint32_t id, const char **out_bytes, size_t *out_size,
                            TernError *err) {
+    tn_error_clear(err);
+    TN_NEED(out_bytes, err);
+    TN_NEED(out_size, err);
+    if (!d) return tn_fail_null("detok", err);
     *out_bytes = "";
     *out_size = 0;
     TernText t;
@@ -91,11 +101,15 @@ TernStatus tern_detok_push(TernDetok *d, uint32_t id, const char **out_bytes, si
     d->shown = n - d->n_held;
     *out_bytes = d->bytes;
     *out_size = d->shown;
-    if (err) *err = (TernError){0};
     return TERN_OK;
 }
 
 void tern_detok_flush(TernDetok *d, const char **out_bytes, size_t *out_size) {
+    if (!d || !out_bytes || !out_size) {
+        if (out_bytes) *out_bytes = "";
+        if (out_size) *out_size = 0;
+        return;
+    }
     *out_bytes = d->bytes + d->shown;
     *out_size = d->n_held;
     d->shown = d->n_held = 0;

@@ -1,6 +1,7 @@
 /* Text to ids: special tokens are cut out, the rest is split into words, words are merged into tokens. */
 #include <stdlib.h>
 #include "runtime/text/utf8.h"
+#include "runtime/base/options.h"
 #include "runtime/text/vocab.h"
 
 typedef struct Encoder {
@@ -183,9 +184,13 @@ static TernStatus encode(Encoder *e, const char *text, size_t size, uint32_t fla
 
 TernStatus tern_encode(const TernVocab *vocab, const char *text, size_t size, uint32_t flags, uint32_t *ids,
                        size_t cap, size_t *out_n, TernError *err) {
+    tn_error_clear(err);
+    TN_NEED(out_n, err);
     *out_n = 0;
+    TN_NEED(vocab, err);
+    if (size) TN_NEED(text, err);
     if (flags & ~(uint32_t)(TERN_ENCODE_ADD_SPECIAL | TERN_ENCODE_PARSE_SPECIAL))
-        return tn_fail(err, TERN_ERR_INPUT, "tern_encode has flags 0x%x, wanted some of 0x3", flags);
+        return tn_fail(err, TERN_ERR_INPUT, "flags is 0x%x, expected some of 0x3", flags);
     if (size > (1u << 30))
         return tn_fail(err, TERN_ERR_INPUT, "the text has %zu bytes, wanted at most %u", size, 1u << 30);
     Encoder e = {.v = vocab, .ids = ids, .cap = cap};
@@ -198,6 +203,5 @@ TernStatus tern_encode(const TernVocab *vocab, const char *text, size_t size, ui
     *out_n = e.n;
     if (ids && e.n > cap)
         return tn_fail(err, TERN_ERR_INPUT, "the text has %zu tokens, and there is room for %zu", e.n, cap);
-    if (err) *err = (TernError){0};
     return TERN_OK;
 }

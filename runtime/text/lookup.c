@@ -4,7 +4,7 @@
  * the last pair with that hash. A guess walks the chain from the latest place, at most TRIES places, and
  * measures how far the ids in front agree too. */
 #include <stdlib.h>
-#include "runtime/base/status.h"
+#include "runtime/base/options.h"
 #include "runtime/text/text.h"
 
 enum { LONGEST = 16, TRIES = 64, NOWHERE = 0 };
@@ -23,9 +23,11 @@ static uint32_t hash_pair(const TernLookup *l, size_t at) {
 }
 
 TernStatus tern_lookup_create(size_t capacity, TernLookup **out, TernError *err) {
+    tn_error_clear(err);
+    if (!out) return tn_fail_null("out_lookup", err);
     *out = NULL;
     if (capacity == 0 || capacity > (1u << 24))
-        return tn_fail(err, TERN_ERR_INPUT, "a lookup of %zu ids, wanted 1 to %u", capacity, 1u << 24);
+        return tn_fail(err, TERN_ERR_INPUT, "capacity is %zu, expected 1 to %u", capacity, 1u << 24);
     uint32_t bits = 8;
     while (bits < 24 && (size_t)1 << bits < capacity) bits++;
     size_t words = 2 * capacity + ((size_t)1 << bits);
@@ -51,7 +53,7 @@ void tern_lookup_destroy(TernLookup *l) {
 }
 
 void tern_lookup_accept(TernLookup *l, const uint32_t *ids, size_t n) {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; l && ids && i < n; i++) {
         if (l->n == l->capacity) {
             l->full = true;
             return;
@@ -73,7 +75,7 @@ static size_t count_equal(const TernLookup *l, size_t at) {
 }
 
 size_t tern_lookup_guess(const TernLookup *l, uint32_t *out, size_t most) {
-    if (l->n < 2 || l->full) return 0;
+    if (!l || !out || l->n < 2 || l->full) return 0;
     size_t best = 0, longest = 1; /* a pair at least: hashes may collide */
     uint32_t at = l->before[l->n - 1];
     for (int i = 0; at != NOWHERE && i < TRIES && longest < LONGEST; i++, at = l->before[at - 1]) {

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include "runtime/base/fmath.h"
 #include "runtime/base/os.h"
-#include "runtime/base/status.h"
+#include "runtime/base/options.h"
 #include "runtime/text/text.h"
 
 #define MAX_TOP    256
@@ -59,23 +59,23 @@ static void seed_random(uint64_t s[4], uint64_t seed) {
 /* ---- Making one ---- */
 
 static TernStatus check_options(const TernSamplerOptions *o, size_t n_vocab, TernError *err) {
-    if (o->size != sizeof *o)
-        return tn_fail(err, TERN_ERR_INPUT, "TernSamplerOptions.size is %zu, wanted %zu", o->size, sizeof *o);
     if (n_vocab == 0 || n_vocab > (1u << 24))
-        return tn_fail(err, TERN_ERR_INPUT, "the sampler's vocabulary has %zu tokens, wanted 1 to %u",
-                       n_vocab, 1u << 24);
+        return tn_fail(err, TERN_ERR_INPUT, "n_vocab is %zu, expected 1 to %u", n_vocab, 1u << 24);
     if (!isfinite(o->temp))
-        return tn_fail(err, TERN_ERR_INPUT, "temp is %g, wanted a number", (double)o->temp);
-    if (!isfinite(o->top_p))
-        return tn_fail(err, TERN_ERR_INPUT, "top_p is %g, wanted a number", (double)o->top_p);
+        return tn_fail(err, TERN_ERR_INPUT, "TernSamplerOptions.temp is %g, wanted a number",
+                       (double)o->temp);
+    if (!(o->top_p >= 0.0f && o->top_p <= 1.0f))
+        return tn_fail(err, TERN_ERR_INPUT, "TernSamplerOptions.top_p is %g, expected 0 to 1",
+                       (double)o->top_p);
     if (!(o->min_p <= 1.0f) || !isfinite(o->min_p))
-        return tn_fail(err, TERN_ERR_INPUT, "min_p is %g, wanted at most 1", (double)o->min_p);
+        return tn_fail(err, TERN_ERR_INPUT, "TernSamplerOptions.min_p is %g, wanted at most 1",
+                       (double)o->min_p);
     if (!(o->repeat_penalty > 0.0f) || !isfinite(o->repeat_penalty))
-        return tn_fail(err, TERN_ERR_INPUT, "repeat_penalty is %g, wanted above 0",
+        return tn_fail(err, TERN_ERR_INPUT, "TernSamplerOptions.repeat_penalty is %g, wanted above 0",
                        (double)o->repeat_penalty);
     if (o->repeat_last_n < 0 || o->repeat_last_n > MAX_LAST_N)
-        return tn_fail(err, TERN_ERR_INPUT, "repeat_last_n is %d, wanted 0 to %d", (int)o->repeat_last_n,
-                       MAX_LAST_N);
+        return tn_fail(err, TERN_ERR_INPUT, "TernSamplerOptions.repeat_last_n is %d, wanted 0 to %d",
+                       (int)o->repeat_last_n, MAX_LAST_N);
     return TERN_OK;
 }
 
@@ -96,18 +96,31 @@ static TernSamplerWant choose_want(const TernSamplerOptions *o, size_t n_vocab) 
     return (TernSamplerWant){TERN_SAMPLER_TOP, (uint32_t)k};
 }
 
+static const TnField sampler_fields[] = {TN_FIELD(TernSamplerOptions, temp),
+                                         TN_FIELD(TernSamplerOptions, top_k),
+                                         TN_FIELD(TernSamplerOptions, top_p),
+                                         TN_FIELD(TernSamplerOptions, min_p),
+                                         TN_FIELD(TernSamplerOptions, repeat_penalty),
+                                         TN_FIELD(TernSamplerOptions, repeat_last_n),
+                                         TN_FIELD(TernSamplerOptions, seed)};
+static const TnShape sampler_shape = TN_SHAPE(TernSamplerOptions, sampler_fields);
+
 TernStatus tern_sampler_create(const TernSamplerOptions *options, size_t n_vocab, TernSampler **out_sampler,
                                TernError *err) {
+    TernSamplerOptions o = TERN_SAMPLER_OPTIONS;
+    tn_error_clear(err);
+    TN_NEED(out_sampler, err);
     *out_sampler = NULL;
-    TN_TRY(check_options(options, n_vocab, err));
+    TN_TRY(tn_options_take(&sampler_shape, options, &o, err));
+    TN_TRY(check_options(&o, n_vocab, err));
     TernSampler *s = calloc(1, sizeof *s);
     if (!s) return tn_fail(err, TERN_ERR_MEMORY, "no memory for a sampler (%zu bytes)", sizeof *s);
-    s->o = *options;
+    s->o = o;
     s->n_vocab = n_vocab;
-    s->want = choose_want(options, n_vocab);
+    s->want = choose_want(&o, n_vocab);
     while (s->o.seed == TERN_SEED_RANDOM) s->o.seed = tn_os_random_seed();
     seed_random(s->rng, s->o.seed);
-    bool penalty = has_penalty(options);
+    bool penalty = has_penalty(&o);
     size_t n_cands = s->want.kind == TERN_SAMPLER_LOGITS ? n_vocab : MAX_TOP;
     s->cands = malloc(n_cands * sizeof *s->cands);
     s->recent = penalty ? malloc((size_t)s->o.repeat_last_n * sizeof *s->recent) : NULL;
@@ -116,7 +129,6 @@ TernStatus tern_sampler_create(const TernSamplerOptions *options, size_t n_vocab
         tern_sampler_destroy(s);
         return tn_fail(err, TERN_ERR_MEMORY, "no memory for a sampler of %zu tokens", n_vocab);
     }
-    if (err) *err = (TernError){0};
     *out_sampler = s;
     return TERN_OK;
 }
@@ -130,14 +142,14 @@ void tern_sampler_destroy(TernSampler *sampler) {
 }
 
 uint64_t tern_sampler_get_seed(const TernSampler *sampler) {
-    return sampler->o.seed;
+    return sampler ? sampler->o.seed : 0;
 }
 TernSamplerWant tern_sampler_want(const TernSampler *sampler) {
-    return sampler->want;
+    return sampler ? sampler->want : (TernSamplerWant){0, 0};
 }
 
 void tern_sampler_accept(TernSampler *s, const uint32_t *ids, size_t n) {
-    if (!s->recent) return;
+    if (!s || !ids || !s->recent) return;
     size_t cap = (size_t)s->o.repeat_last_n;
     for (size_t i = n > cap ? n - cap : 0; i < n; i++) {
         s->recent[s->next_recent] = ids[i];
@@ -265,12 +277,15 @@ static TernStatus nothing_left(TernError *err) {
 static TernStatus picked(TernSampler *s, uint32_t id, uint32_t *out_id, TernError *err) {
     tern_sampler_accept(s, &id, 1);
     *out_id = id;
-    if (err) *err = (TernError){0};
+    tn_error_clear(err);
     return TERN_OK;
 }
 
 TernStatus tern_sampler_pick_id(TernSampler *s, uint32_t id, uint32_t *out_id, TernError *err) {
+    tn_error_clear(err);
+    TN_NEED(out_id, err);
     *out_id = 0;
+    if (!s) return tn_fail_null("sampler", err);
     if (s->want.kind != TERN_SAMPLER_ID)
         return tn_fail(err, TERN_ERR_INPUT, "the sampler got the best id alone, wanted %s",
                        s->want.kind == TERN_SAMPLER_TOP ? "the top ids and logits" : "all logits");
@@ -290,7 +305,12 @@ static TernStatus pick_sorted(TernSampler *s, size_t n, size_t k, uint32_t *out_
 
 TernStatus tern_sampler_pick_top(TernSampler *s, const uint32_t *ids, const float *logits, size_t k,
                                  uint32_t *out_id, TernError *err) {
+    tn_error_clear(err);
+    TN_NEED(out_id, err);
     *out_id = 0;
+    if (!s) return tn_fail_null("sampler", err);
+    TN_NEED(ids, err);
+    TN_NEED(logits, err);
     if (s->want.kind == TERN_SAMPLER_LOGITS)
         return tn_fail(err, TERN_ERR_INPUT, "the sampler got the top ids and logits, wanted all logits");
     size_t wanted = s->want.kind == TERN_SAMPLER_TOP ? s->want.k : 1;
@@ -321,7 +341,11 @@ static Cand candidate(const TernSampler *s, const float *logits, size_t i) {
 
 TernStatus tern_sampler_pick_logits(TernSampler *s, const float *logits, size_t n_vocab, uint32_t *out_id,
                                     TernError *err) {
+    tn_error_clear(err);
+    TN_NEED(out_id, err);
     *out_id = 0;
+    if (!s) return tn_fail_null("sampler", err);
+    TN_NEED(logits, err);
     if (n_vocab != s->n_vocab)
         return tn_fail(err, TERN_ERR_INPUT, "the sampler got %zu logits, wanted %zu", n_vocab, s->n_vocab);
     for (size_t i = 0; i < n_vocab; i++) TN_TRY(check_logit(logits[i], i, err));

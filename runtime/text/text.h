@@ -36,7 +36,8 @@
  *     tern_detok_flush(detok, &bytes, &size);
  *
  * Rules for all calls. A status other than TERN_OK leaves one line in *err and the out parameters at zero,
- * unless the call says otherwise. `err` may be NULL. Text is bytes with a length; a NUL is a byte like any
+ * unless the call says otherwise; after TERN_OK *err is empty. `err` may be NULL. Option structs are as in tern.h: a size
+ * that may be an older or newer caller's, NULL for the defaults (the macros), fields checked by name. Text is bytes with a length; a NUL is a byte like any
  * other. Objects other than TernVocab belong to one thread at a time. */
 #ifndef TERN_TEXT_H
 #define TERN_TEXT_H
@@ -87,10 +88,13 @@ typedef struct TernVocabSource {
     int32_t add_bos, add_eos;             /* add_bos_token, add_eos_token: 0 or 1; -1: absent */
     TernText chat_template;               /* tokenizer.chat_template; data NULL: absent */
 } TernVocabSource;
+/* Positional, for C++ too; in the order of the fields. */
 #define TERN_VOCAB_SOURCE                                                                                    \
     {                                                                                                        \
-        .size = sizeof(TernVocabSource), .bos = -1, .eos = -1, .eot = -1, .eom = -1, .unk = -1, .pad = -1,   \
-        .add_bos = -1, .add_eos = -1                                                                         \
+        sizeof(TernVocabSource), {NULL, 0}, {NULL, 0}, NULL, 0, NULL, 0, NULL, 0, -1, -1, -1, -1, -1, -1,    \
+            -1, -1, {                                                                                        \
+            NULL, 0                                                                                          \
+        }                                                                                                    \
     }
 
 /* Checks the source and makes the image; free() it. Equal sources give equal bytes. Ids must name tokens,
@@ -176,18 +180,16 @@ typedef struct TernSamplerOptions {
     size_t size;           /* sizeof(TernSamplerOptions) */
     float temp;            /* <= 0: the best id, the lowest of equals */
     int32_t top_k;         /* keep the k best; <= 0: all */
-    float top_p;           /* keep the fewest best whose probabilities reach top_p; >= 1: all */
+    float top_p;           /* keep the fewest best whose probabilities reach top_p, 0 to 1; 1: all */
     float min_p;           /* keep those at least min_p times as probable as the best; <= 0: all */
     float repeat_penalty;  /* divides (if positive, else multiplies) the logits of recent ids; 1: off */
     int32_t repeat_last_n; /* how many recent ids; 0: off */
     uint64_t seed;         /* TERN_SEED_RANDOM: from the system */
 } TernSamplerOptions;
 #define TERN_SEED_RANDOM UINT64_MAX
+/* temp, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed */
 #define TERN_SAMPLER_OPTIONS                                                                                 \
-    {                                                                                                        \
-        .size = sizeof(TernSamplerOptions), .temp = 0.8f, .top_k = 40, .top_p = 0.95f, .min_p = 0.05f,       \
-        .repeat_penalty = 1.0f, .repeat_last_n = 64, .seed = TERN_SEED_RANDOM                                \
-    }
+    { sizeof(TernSamplerOptions), 0.8f, 40, 0.95f, 0.05f, 1.0f, 64, TERN_SEED_RANDOM }
 
 typedef struct TernSampler TernSampler;
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include "runtime/base/arena.h"
 #include "runtime/base/buf.h"
+#include "runtime/base/options.h"
 #include "runtime/text/utf8.h"
 #include "runtime/text/vocab.h"
 
@@ -397,14 +398,51 @@ static TernStatus build(Build *b, TnBuf *out, TernError *err) {
     return put_image(b, out, err);
 }
 
+static const TnField source_fields[] = {
+    TN_FIELD(TernVocabSource, model),        TN_FIELD(TernVocabSource, pre),
+    TN_FIELD(TernVocabSource, tokens),       TN_FIELD(TernVocabSource, n_tokens),
+    TN_FIELD(TernVocabSource, types),        TN_FIELD(TernVocabSource, n_types),
+    TN_FIELD(TernVocabSource, merges),       TN_FIELD(TernVocabSource, n_merges),
+    TN_FIELD(TernVocabSource, bos),          TN_FIELD(TernVocabSource, eos),
+    TN_FIELD(TernVocabSource, eot),          TN_FIELD(TernVocabSource, eom),
+    TN_FIELD(TernVocabSource, unk),          TN_FIELD(TernVocabSource, pad),
+    TN_FIELD(TernVocabSource, add_bos),      TN_FIELD(TernVocabSource, add_eos),
+    TN_FIELD(TernVocabSource, chat_template)};
+static const TnShape source_shape = TN_SHAPE(TernVocabSource, source_fields);
+
+static TernStatus check_list(const void *list, size_t n, const char *field, const char *count,
+                             TernError *err) {
+    if (list || n == 0) return TERN_OK;
+    return tn_fail(err, TERN_ERR_INPUT, "TernVocabSource.%s is NULL although %s is %zu", field, count, n);
+}
+
+static TernStatus check_bytes(TernText t, const char *field, TernError *err) {
+    return check_list(t.data, t.size, field, "its size", err);
+}
+
+static TernStatus check_source(const TernVocabSource *s, TernError *err) {
+    TN_TRY(check_bytes(s->model, "model", err));
+    TN_TRY(check_bytes(s->pre, "pre", err));
+    TN_TRY(check_bytes(s->chat_template, "chat_template", err));
+    TN_TRY(check_list(s->tokens, s->n_tokens, "tokens", "n_tokens", err));
+    TN_TRY(check_list(s->types, s->n_types, "types", "n_types", err));
+    TN_TRY(check_list(s->merges, s->n_merges, "merges", "n_merges", err));
+    for (size_t i = 0; i < s->n_tokens; i++) TN_TRY(check_bytes(s->tokens[i], "tokens[i].data", err));
+    for (size_t i = 0; i < s->n_merges; i++) TN_TRY(check_bytes(s->merges[i], "merges[i].data", err));
+    return TERN_OK;
+}
+
 TernStatus tern_vocab_build(const TernVocabSource *source, void **out_image, size_t *out_size,
                             TernError *err) {
+    TernVocabSource own = TERN_VOCAB_SOURCE;
+    tn_error_clear(err);
+    TN_NEED(out_image, err);
+    TN_NEED(out_size, err);
     *out_image = NULL;
     *out_size = 0;
-    if (source->size != sizeof *source)
-        return tn_fail(err, TERN_ERR_INPUT, "TernVocabSource.size is %zu, wanted %zu", source->size,
-                       sizeof *source);
-    Build b = {.src = source};
+    TN_TRY(tn_options_take(&source_shape, source, &own, err));
+    TN_TRY(check_source(&own, err));
+    Build b = {.src = &own};
     TnBuf out = {0};
     make_spelling(b.byte_of_point);
     TN_PUSH(b.offsets, b.n, b.cap, 0);
@@ -420,7 +458,6 @@ TernStatus tern_vocab_build(const TernVocabSource *source, void **out_image, siz
         tn_buf_free(&out);
         return status;
     }
-    if (err) *err = (TernError){0};
     *out_image = out.data;
     *out_size = out.len;
     return TERN_OK;

@@ -1,5 +1,6 @@
 /* Opens a vocabulary image. Everything later code relies on is checked here once: ranges, ids, free slots. */
 #include <stdlib.h>
+#include "runtime/base/options.h"
 #include "runtime/base/reader.h"
 #include "runtime/text/vocab.h"
 
@@ -133,7 +134,10 @@ static TernStatus open_image(TernVocab *v, const uint8_t *image, size_t size, Te
 }
 
 TernStatus tern_vocab_open(const void *image, size_t size, TernVocab **out_vocab, TernError *err) {
+    tn_error_clear(err);
+    TN_NEED(out_vocab, err);
     *out_vocab = NULL;
+    TN_NEED(image, err);
     TernVocab *v = calloc(1, sizeof *v);
     if (!v) return tn_fail(err, TERN_ERR_MEMORY, "no memory for a vocabulary (%zu bytes)", sizeof *v);
     TernStatus status = open_image(v, image, size, err);
@@ -141,7 +145,6 @@ TernStatus tern_vocab_open(const void *image, size_t size, TernVocab **out_vocab
         tern_vocab_close(v);
         return status;
     }
-    if (err) *err = (TernError){0};
     *out_vocab = v;
     return TERN_OK;
 }

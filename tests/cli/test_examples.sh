@@ -16,7 +16,7 @@ grep -q 'CMAKE_C_FLAGS:.*fsanitize\|TERN_SANITIZE:STRING=.' "$build/CMakeCache.t
 cc=$(sed -n 's/^CMAKE_C_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt")
 for name in compile run; do
     # shellcheck disable=SC2086
-    "$cc" -std=c11 -Wall -Wextra -Werror $flags -I"$root/runtime" -I"$root/frontends" "$here/example_$name.c" -o "$dir/$name" \
+    "$cc" -std=c11 -Wall -Wextra -pedantic -Werror $flags -I"$root/runtime" -I"$root/frontends" "$here/example_$name.c" -o "$dir/$name" \
         -L"$build" -lternc -ltern -Wl,-rpath,"$build" -Wl,-rpath-link,"$build"
 done
 want='bitnet-b1.58: 6 layers, vocabulary 1792

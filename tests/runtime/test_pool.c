@@ -152,11 +152,11 @@ static void refusals(void **state) {
     TernError err = {0};
     TernPoolOptions o = {.size = sizeof o, .threads = 2000};
     assert_int_equal(tern_pool_create(&o, &p, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, "2000 threads are too many, wanted at most 1024");
+    assert_string_equal(err.text, "TernPoolOptions.threads is 2000, expected at most 1024");
     uint32_t cpus[] = {0, 1023};
     o = (TernPoolOptions){.size = sizeof o, .threads = 2, .cpus = cpus};
     assert_int_equal(tern_pool_create(&o, &p, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, "n_cpus is 0 although cpus are given");
+    assert_string_equal(err.text, "TernPoolOptions.n_cpus is 0 although cpus are given");
     if (tn_os_cpus() < 1000) {
         o.n_cpus = 2;
         assert_int_equal(tern_pool_create(&o, &p, &err), TERN_ERR_ENV);

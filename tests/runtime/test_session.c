@@ -423,7 +423,7 @@ static void own_memory_of(TernKv kv, uint64_t head_bytes) {
     char line[200];
     assert_int_equal(tern_session_create(model, pool, &o, &s, &err), TERN_ERR_INPUT);
     snprintf(line, sizeof line,
-             "memory: %zu bytes at an address with remainder 0, wanted %zu at a multiple of 64",
+             "TernSessionOptions.memory: %zu bytes at an address with remainder 0, wanted %zu at a multiple of 64",
              (size_t)b.total - 1, (size_t)b.total);
     assert_string_equal(err.text, line);
     o.memory_bytes = b.total;

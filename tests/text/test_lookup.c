@@ -73,7 +73,7 @@ static void test_limits(void **state) {
     TernLookup *l;
     TernError err;
     assert_int_equal(tern_lookup_create(0, &l, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, "a lookup of 0 ids, wanted 1 to 16777216");
+    assert_string_equal(err.text, "capacity is 0, expected 1 to 16777216");
     l = make(4);
     uint32_t ids[] = {1, 2, 1, 2, 1}, got[2];
     tern_lookup_accept(l, ids, 4);

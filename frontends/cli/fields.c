@@ -1,0 +1,86 @@
+/* The libraries' errors name the fields of their interface; whoever types flags wants to read flags. */
+#include <string.h>
+#include "frontends/cli/cli.h"
+
+static const struct {
+    const char *field, *flag;
+} words[] = {
+    {"TerncOptions.levels", "--cpu"},
+    {"TerncOptions.cap", "--cpu"},
+    {"TerncOptions.context", "-c"},
+    {"TerncOptions.head", "--head"},
+    {"TerncOptions.target", "--target"},
+    {"TerncOptions.tune_seconds", "--tune"},
+    {"TerncOptions.tune_threads", "--tune"},
+    {"TerncOptions.tune_cache", "--tune-cache"},
+    {"TerncSource.path", "--weights"},
+    {"TerncSource.overrides", "--override-kv"},
+    {"TerncSource.ternary_dense", "--ternary-dense"},
+    {"TerncOpt.level", "--cpu"},
+    {"TerncOpt.head", "--head"},
+    {"TerncOpt.kv", "--kv"},
+    {"TerncOpt.rows_lo", "--rows"},
+    {"TerncOpt.dump_after", "--dump-after"},
+    {"TerncOpt.variant", "--variant"},
+    {"TerncOpt.effort O", "-O"},
+    {"TerncOpt.effort", "-O"},
+    {"TerncEval.rows", "--rows"},
+    {"TerncEval.weights", "--weights"},
+    {"TerncEval.variant", "--variant"},
+    {"TerncPicture.levels", "--cpu"},
+    {"TerncPicture.head", "--head"},
+    {"TerncPicture.format", "--emit"},
+    {"TerncPicture.layer", "--layer"},
+    {"TerncPicture.profile", "--profile"},
+    {"TerncVerify.against", "--against"},
+    {"TerncVerify.bisect", "--bisect"},
+    {"TerncVerify.reduce", "--reduce"},
+    {"TerncVerify.rows_lo", "--rows"},
+    {"TerncVerify.kv", "--kv"},
+    {"TerncVerify.threads", "-t"},
+    {"TernPoolOptions.threads", "-t"},
+    {"TernSessionOptions.kv", "--kv"},
+    {"TernSamplerOptions.temp", "--temp"},
+    {"TernSamplerOptions.top_p", "--top-p"},
+    {"TernSamplerOptions.min_p", "--min-p"},
+    {"TernSamplerOptions.repeat_penalty", "--repeat-penalty"},
+    {"TernSamplerOptions.repeat_last_n", "--repeat-last-n"},
+    {"the level, kv and rows given", "the --cpu, --kv and --rows given"},
+    {"run it evaluated (ternc_open_ref)", "run it with --target ref"},
+    {"the target ref", "--target ref"},
+    {"kind: ", "--emit: "},
+};
+
+static size_t letters(const char *p) {
+    size_t n = 0;
+    while ((p[n] >= 'a' && p[n] <= 'z') || p[n] == '_') n++;
+    return n;
+}
+
+/* The entry that the text at p begins with and that no letter continues; `kind: ` only at the front of a line. */
+static size_t word_at(const char *text, const char *p) {
+    for (size_t i = 0; i < TN_COUNT(words); i++) {
+        const char *f = words[i].field;
+        size_t n = strlen(f);
+        if (strncmp(p, f, n) != 0 || (letters(f + n - 1) && letters(p + n)) || (*f == 'k' && p != text))
+            continue;
+        return i;
+    }
+    return TN_COUNT(words);
+}
+
+void name_flags(TernError *err) {
+    char out[sizeof err->text];
+    size_t n = 0;
+    for (const char *p = err->text; *p && n + 1 < sizeof out;) {
+        size_t i = word_at(err->text, p);
+        const char *put = i < TN_COUNT(words) ? words[i].flag : p;
+        size_t bytes = i < TN_COUNT(words) ? strlen(put) : 1;
+        if (n + bytes >= sizeof out) break;
+        memcpy(out + n, put, bytes);
+        n += bytes;
+        p += i < TN_COUNT(words) ? strlen(words[i].field) : 1;
+    }
+    out[n] = 0;
+    memcpy(err->text, out, n + 1);
+}

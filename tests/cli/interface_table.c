@@ -1,0 +1,514 @@
+/* The three public headers hold against their callers: one table, a row a field or argument that is wrong, and the rules
+ * of size for every option struct. Each row runs in a process of its own, so that a crash or a hang is a failed row.
+ * Uses nothing but the headers and the shared libraries; tests/cli/faults/15-interface.sh compiles it against a build and
+ * checks that every struct, field and call of the headers stands here.
+ *
+ * Any value is right, so no row can refuse it: TerncSource.ternary_dense TerncOptions.progress TerncOptions.user
+ * TerncOptions.tune_text TerncOptions.known TerncOptions.context TerncOpt.passes TerncOpt.source TerncOpt.times TerncOpt.verify_each
+ * TerncOpt.ranges TerncImport.source TerncImport.json TerncImport.progress TerncImport.user TerncDiff.names
+ * TerncDiff.no_stats TerncPicture.source TerncPicture.fold_layers TerncPicture.one_layer TerncVerify.source
+ * TerncVerify.options TerncVerify.bisect TerncVerify.random TernModelOptions.no_check TernModelOptions.huge
+ * TernModelOptions.release TernModelOptions.release_user TernKernels.user TernKernels.destroy TernKernels.watch
+ * TernSamplerOptions.top_k TernSamplerOptions.seed TernVocabSource.bos TernVocabSource.eos TernVocabSource.eot
+ * TernVocabSource.eom TernVocabSource.unk TernVocabSource.pad TernVocabSource.add_bos TernVocabSource.add_eos (the ids are
+ * held against the tokens: tests/text/test_vocab.c). Held elsewhere or under the name of another: TernModelOptions.cpu
+ * (tests/runtime/test_blob.c) TerncOpt.rows_hi TerncVerify.rows_hi (with rows_lo) TerncPicture.variant (below).
+ *
+ * Without a status, so with live handles only: tern_version tern_cpu_levels tern_cpu_refused tern_pool_destroy
+ * tern_model_close tern_model_huge_bytes tern_model_vocab tern_model_section tern_session_destroy tern_profile_destroy
+ * tern_profile_reset tern_profile_workers tern_profile_programs tern_profile_program tern_profile_launch
+ * tern_profile_events tern_vocab_close tern_vocab_get_facts tern_token_get_bytes tern_token_get_type tern_token_is_eog
+ * tern_token_find tern_detok_destroy tern_sampler_destroy tern_lookup_destroy ternc_version tern_pool_default_threads */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "tern.h"
+#include "ternc.h"
+#include "text/text.h"
+
+static TernError err;
+static int rows, failures;
+static char why[700];
+
+/* What a row may say beside its text: 0 means "refused as TERN_ERR_INPUT". */
+enum { REFUSED, ACCEPTED };
+
+static const char *judge(TernStatus st, int want, const char *text) {
+    if (want == ACCEPTED) {
+        if (st == TERN_OK && (err.code != TERN_OK || err.text[0]))
+            return "the error is not empty after success";
+        return st != TERN_OK && strstr(err.text, text) ? "it was refused" : NULL;
+    }
+    if (st != TERN_ERR_INPUT) return "it was not refused as TERN_ERR_INPUT";
+    if (!strstr(err.text, text)) return "the line does not name it";
+    return strstr(err.text, "--") ? "the line names a flag" : NULL;
+}
+
+static int begin(void) {
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(30);
+        err.code = TERN_ERR_NUMERIC;
+        strcpy(err.text, "an old failure");
+        return 1;
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    rows++;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return 0;
+    failures++;
+    if (WIFSIGNALED(status)) printf("FAILED: %s: ended by signal %d\n", why, WTERMSIG(status));
+    return 0;
+}
+
+static void end(TernStatus st, int want, const char *text) {
+    const char *fault = judge(st, want, text);
+    if (fault) printf("FAILED: %s: status %d '%s', expected '%s': %s\n", why, (int)st, err.text, text, fault);
+    fflush(stdout);
+    _exit(fault != NULL);
+}
+
+#define CALL(call, want, text)                                                                               \
+    do {                                                                                                     \
+        snprintf(why, sizeof why, "%s", #call);                                                              \
+        if (begin()) end(call, want, text);                                                                  \
+    } while (0)
+/* A call without a status that must survive NULL. */
+#define SAFE(what)                                                                                           \
+    do {                                                                                                     \
+        snprintf(why, sizeof why, "%s", #what);                                                              \
+        if (begin()) _exit(!(what));                                                                         \
+    } while (0)
+/* A struct `o` of type S with these fields, given to the call. */
+#define FIELD(call, text, S, ...)                                                                            \
+    do {                                                                                                     \
+        snprintf(why, sizeof why, "%s {%s}", #call, #__VA_ARGS__);                                           \
+        if (begin()) {                                                                                       \
+            S o = {.size = sizeof o, __VA_ARGS__};                                                           \
+            end(call, REFUSED, text);                                                                        \
+        }                                                                                                    \
+    } while (0)
+
+static void ignore(void *user, const char *what, const char *text, size_t size) {
+    (void)user, (void)what, (void)text, (void)size;
+}
+static void sink(void *user, const TernResult *result) {
+    (void)user, (void)result;
+}
+static void *out;
+static size_t n_out;
+static int same;
+static const int32_t token[1] = {1};
+
+/* ---- sizes: for every struct a call that fails later, or succeeds, if the struct is right */
+
+#define NOWHERE "/nonexistent/x.gguf"
+static TernStatus use_pool(const void *o) {
+    return tern_pool_create(o, (TernPool **)&out, &err);
+}
+static TernStatus use_model(const void *o) {
+    return tern_model_open(NOWHERE, o, (TernModel **)&out, &err);
+}
+static TernStatus use_ref(const void *o) {
+    return ternc_open_ref(NOWHERE, o, (TernModel **)&out, &err);
+}
+static TernStatus use_kernels(const void *o) {
+    TernModelOptions m = {.size = sizeof m, .kernels = o};
+    return tern_model_open(NOWHERE, &m, (TernModel **)&out, &err);
+}
+static TernModel *model;
+static TernPool *pool;
+static TernSession *session;
+static TernStatus use_session(const void *o) {
+    TernSessionBytes bytes;
+    return tern_session_bytes(model, pool, o, &bytes, &err);
+}
+static TernStatus use_profile(const void *o) {
+    return tern_profile_create(session, o, (TernProfile **)&out, &err);
+}
+static TernStatus use_sampler(const void *o) {
+    return tern_sampler_create(o, 10, (TernSampler **)&out, &err);
+}
+static TernStatus use_vocab(const void *o) {
+    return tern_vocab_build(o, &out, &n_out, &err);
+}
+static TernStatus use_source(const void *o) {
+    return ternc_vocab(o, &out, &n_out, &err);
+}
+static TernStatus use_options(const void *o) {
+    TerncSource s = {.size = sizeof s, .path = NOWHERE};
+    return ternc_load(&s, o, NULL, (TernModel **)&out, &err);
+}
+static TernStatus use_opt(const void *o) {
+    return ternc_opt(o, ignore, NULL, &err);
+}
+static TernStatus use_eval(const void *o) {
+    return ternc_eval(o, ignore, NULL, &err);
+}
+static TernStatus use_import(const void *o) {
+    return ternc_import(o, ignore, NULL, &err);
+}
+static TernStatus use_diff(const void *o) {
+    return ternc_diff(o, ignore, NULL, &same, &err);
+}
+static TernStatus use_picture(const void *o) {
+    return ternc_picture(o, ignore, NULL, &err);
+}
+static TernStatus use_verify(const void *o) {
+    return ternc_verify(o, ignore, NULL, &same, &err);
+}
+
+typedef TernStatus Use(const void *o);
+/* `whole`: a right struct. `needed`: how much of it must be there for the struct to be right. */
+static void sizes(const char *name, Use *use, const void *whole, size_t bytes, size_t needed) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char field[64],
+        *memory = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    mprotect(memory + page, page, PROT_NONE);
+    snprintf(field, sizeof field, "%s.size", name);
+    for (size_t size = bytes; size >= sizeof size; size -= 4) {
+        char *o = memory + page - size; /* what follows cannot be read */
+        memcpy(o, whole, size);
+        memcpy(o, &size, sizeof size);
+        snprintf(why, sizeof why, "%s of %zu bytes before a page that cannot be read", name, size);
+        if (!begin()) continue;
+        TernStatus st = use(o);
+        /* a size inside a field is refused as such, and one without what is needed by the field's name */
+        if (size == bytes) end(st, ACCEPTED, name);
+        if (size < needed || strstr(err.text, "inside the field")) _exit(0);
+        end(st, ACCEPTED, field);
+    }
+    union {
+        size_t size;
+        char bytes[1024];
+    } o;
+    static const size_t wrong[] = {0, 1, 7, (size_t)-1, 1u << 20};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        memset(&o, 0, sizeof o);
+        memcpy(&o, whole, bytes);
+        o.size = wrong[i];
+        snprintf(why, sizeof why, "%s with size %zu", name, wrong[i]);
+        if (begin()) end(use(&o), REFUSED, field);
+    }
+    memset(&o, 0, sizeof o);
+    memcpy(&o, whole, bytes);
+    o.size = bytes + 40;
+    snprintf(why, sizeof why, "%s with 40 unknown bytes, zeros", name);
+    if (begin()) end(use(&o), ACCEPTED, field);
+    o.bytes[bytes + 39] = 1;
+    snprintf(why, sizeof why, "%s with 40 unknown bytes, the last one set", name);
+    if (begin()) end(use(&o), REFUSED, field);
+    munmap(memory, 2 * page);
+}
+#define SIZES(S, use, needed, ...)                                                                           \
+    do {                                                                                                     \
+        S o = {.size = sizeof o, __VA_ARGS__};                                                               \
+        sizes(#S, use, &o, sizeof o, needed);                                                                \
+    } while (0)
+
+static size_t scratch(void *user, uint32_t variant, uint32_t launch, const int64_t *sym_max) {
+    (void)user, (void)variant, (void)launch, (void)sym_max;
+    return 0;
+}
+static void run(void *user, uint32_t variant, uint32_t launch, const void *args, void *memory) {
+    (void)user, (void)variant, (void)launch, (void)args, (void)memory;
+}
+
+static void test_sizes(void) {
+    const size_t all = 4096;
+    TernSamplerOptions sampler = TERN_SAMPLER_OPTIONS;
+    TernVocabSource source = TERN_VOCAB_SOURCE;
+    SIZES(TernPoolOptions, use_pool, 0, .threads = 1);
+    SIZES(TernModelOptions, use_model, 0, .no_check = 1);
+    SIZES(TernModelOptions, use_ref, 0, .no_check = 1);
+    SIZES(TernKernels, use_kernels, all, .scratch = scratch, .run = run);
+    SIZES(TerncSource, use_source, 0, .ternary_dense = 0);
+    SIZES(TerncOptions, use_options, 0, .context = 0);
+    SIZES(TerncOpt, use_opt, 0, .path = NOWHERE);
+    SIZES(TerncEval, use_eval, 0, .path = NOWHERE);
+    SIZES(TerncImport, use_import, all, .source = NULL);
+    SIZES(TerncDiff, use_diff, all, .a = NOWHERE, .b = NOWHERE);
+    SIZES(TerncPicture, use_picture, all, .path = NOWHERE, .format = "tir");
+    SIZES(TerncVerify, use_verify, all, .blob = NOWHERE, .tokens = token, .n_tokens = 1);
+    sizes("TernSamplerOptions", use_sampler, &sampler, sizeof sampler, 0);
+    sizes("TernVocabSource", use_vocab, &source, sizeof source, 0);
+    if (!session) return;
+    SIZES(TernSessionOptions, use_session, 0, .slots = 1);
+    SIZES(TernProfileOptions, use_profile, 0, .events = 0);
+}
+
+/* ---- fields */
+
+static void test_compiler(void) {
+    static const char *const none[1] = {NULL};
+    TernModel **m = (TernModel **)&out;
+    FIELD(ternc_vocab(&o, &out, &n_out, &err), "TerncSource.overrides", TerncSource, .n_overrides = 1);
+    FIELD(ternc_vocab(&o, &out, &n_out, &err), "TerncSource.overrides[0]", TerncSource, .n_overrides = 1,
+          .overrides = none);
+    FIELD(ternc_vocab(&o, &out, &n_out, &err), "TerncSource.overrides", TerncSource,
+          .n_overrides = UINT32_MAX);
+    FIELD(ternc_load(&o, NULL, NULL, m, &err), "TerncSource.path", TerncSource, .path = "");
+    FIELD(ternc_load(&o, NULL, NULL, m, &err), "TerncSource.tir", TerncSource, .tir = "");
+#define OPTIONS(text, ...)                                                                                   \
+    FIELD(ternc_load(NULL, &o, NULL, m, &err), text, TerncOptions, __VA_ARGS__);                             \
+    FIELD(ternc_compile(NULL, &o, "/nonexistent/o.tern", NULL, &err), text, TerncOptions, __VA_ARGS__);      \
+    FIELD(ternc_emit(NULL, &o, "llvm", ignore, NULL, &err), text, TerncOptions, __VA_ARGS__)
+    OPTIONS("TerncOptions.levels", .levels = "");
+    OPTIONS("TerncOptions.cap", .cap = "");
+    FIELD(ternc_load(NULL, &o, NULL, m, &err), "TerncOptions.cap", TerncOptions, .cap = "pentium");
+    OPTIONS("TerncOptions.head", .head = "");
+    FIELD(ternc_load(NULL, &o, NULL, m, &err), "TerncOptions.head", TerncOptions, .head = "q5");
+    OPTIONS("TerncOptions.target", .target = "");
+    OPTIONS("TerncOptions.kvs", .kvs = 1);
+    OPTIONS("TerncOptions.kvs", .kvs = 1u << 4);
+    OPTIONS("TerncOptions.tune_seconds", .tune_seconds = -1);
+    OPTIONS("TerncOptions.tune_seconds", .tune_seconds = (double)NAN);
+    OPTIONS("TerncOptions.tune_seconds", .tune_seconds = (double)INFINITY);
+    OPTIONS("TerncOptions.tune_threads", .tune_seconds = 1, .tune_threads = UINT32_MAX);
+    OPTIONS("TerncOptions.tune_threads", .tune_threads = 2);
+    OPTIONS("TerncOptions.tune_cache", .tune_seconds = 1, .tune_cache = "");
+    OPTIONS("TerncOptions.tune_cache", .tune_cache = "/nonexistent/c");
+    OPTIONS("TerncOptions.tune_write", .tune_write = 1);
+    CALL(ternc_compile(NULL, NULL, NULL, NULL, &err), REFUSED, "path");
+    CALL(ternc_load(NULL, NULL, NULL, NULL, &err), REFUSED, "out");
+    CALL(ternc_emit(NULL, NULL, NULL, ignore, NULL, &err), REFUSED, "kind");
+    CALL(ternc_emit(NULL, NULL, "", ignore, NULL, &err), REFUSED, "kind");
+    CALL(ternc_emit(NULL, NULL, "llvm", NULL, NULL, &err), REFUSED, "text");
+    CALL(ternc_open_ref(NULL, NULL, m, &err), REFUSED, "path");
+    CALL(ternc_open_ref(NOWHERE, NULL, NULL, &err), REFUSED, "out");
+    CALL(ternc_vocab(NULL, NULL, &n_out, &err), REFUSED, "out");
+    CALL(ternc_vocab(NULL, &out, NULL, &err), REFUSED, "out_size");
+    CALL(ternc_vocab(NULL, &out, &n_out, &err), ACCEPTED, "");
+    CALL(ternc_work(NULL, 0, (TerncWork **)&out, NULL, &err), REFUSED, "model");
+    CALL(ternc_inspect(NULL, NULL, NULL, &err), REFUSED, "text");
+}
+
+static void test_texts(void) {
+#define OPT(text, ...) FIELD(use_opt(&o), text, TerncOpt, .passes = "fold", __VA_ARGS__)
+    OPT("TerncOpt.kv", .kv = 4);
+    OPT("TerncOpt.kv", .kv = -1);
+    OPT("TerncOpt.path", .path = "");
+    OPT("TerncOpt.level", .level = "");
+    OPT("TerncOpt.head", .head = "");
+    OPT("TerncOpt.dump_after", .dump_after = "");
+    OPT("TerncOpt.rows_lo", .rows_lo = 9, .rows_hi = 2);
+    OPT("TerncOpt.rows_lo", .rows_lo = 1, .rows_hi = UINT32_MAX);
+    OPT("TerncOpt.effort", .effort = "O2");
+    OPT("TerncOpt.variant", .variant = 9);
+    FIELD(use_opt(&o), "TerncOpt.effort", TerncOpt, .effort = "fast");
+    FIELD(use_opt(&o), "TerncSource.overrides", TerncOpt,
+          .source = &(TerncSource){.size = sizeof(TerncSource), .n_overrides = 1});
+    FIELD(ternc_opt(&o, NULL, NULL, &err), "text", TerncOpt, .passes = "");
+    FIELD(use_eval(&o), "TerncEval.path", TerncEval, .path = "");
+    FIELD(use_eval(&o), "TerncEval.weights", TerncEval, .weights = "");
+    FIELD(use_eval(&o), "TerncEval.rows", TerncEval, .rows = 65);
+    FIELD(use_eval(&o), "TerncEval.variant", TerncEval, .variant = 7);
+    FIELD(ternc_eval(&o, NULL, NULL, &err), "text", TerncEval, .rows = 1);
+    FIELD(ternc_import(&o, NULL, NULL, &err), "text", TerncImport, .json = 1);
+    FIELD(use_diff(&o), "TerncDiff.a", TerncDiff, .b = NOWHERE);
+    FIELD(use_diff(&o), "TerncDiff.b", TerncDiff, .a = NOWHERE);
+    FIELD(ternc_diff(&o, NULL, NULL, &same, &err), "text", TerncDiff, .a = NOWHERE, .b = NOWHERE);
+    FIELD(ternc_diff(&o, ignore, NULL, NULL, &err), "same", TerncDiff, .a = NOWHERE, .b = NOWHERE);
+    CALL(use_diff(NULL), REFUSED, "TerncDiff.a");
+    FIELD(use_picture(&o), "TerncPicture.format", TerncPicture, .path = NULL);
+    FIELD(use_picture(&o), "TerncPicture.format", TerncPicture, .format = "png");
+#define PICTURE(text, ...) FIELD(use_picture(&o), text, TerncPicture, .format = "dot", __VA_ARGS__)
+    PICTURE("TerncPicture.path", .path = "");
+    PICTURE("TerncPicture.levels", .levels = "");
+    PICTURE("TerncPicture.head", .levels = "ref", .head = "");
+    PICTURE("TerncPicture.head", .head = "f16");
+    PICTURE("TerncPicture.profile", .profile = "");
+    PICTURE("TerncPicture.layer", .one_layer = 1, .layer = -1);
+    PICTURE("TerncPicture.layer", .layer = 2);
+    PICTURE("variant", .variant = 9);
+    FIELD(ternc_picture(&o, NULL, NULL, &err), "text", TerncPicture, .format = "tir");
+#define VERIFY(text, ...) FIELD(use_verify(&o), text, TerncVerify, .n_tokens = 1, __VA_ARGS__)
+    VERIFY("TerncVerify.kv", .tokens = token, .kv = 99);
+    VERIFY("TerncVerify.kv", .tokens = token, .kv = -1);
+    VERIFY("TerncVerify.tokens", .kv = 0);
+    VERIFY("TerncVerify.threads", .tokens = token, .threads = UINT32_MAX);
+    VERIFY("TerncVerify.blob", .tokens = token, .blob = "");
+    VERIFY("TerncVerify.against", .tokens = token, .against = "");
+    VERIFY("TerncVerify.reduce", .tokens = token, .reduce = "");
+    VERIFY("TerncVerify.seed", .tokens = token, .seed = 1);
+    VERIFY("TerncVerify.rows_lo", .tokens = token, .rows_lo = 2, .rows_hi = 3);
+    VERIFY("TerncVerify.rows_lo", .tokens = token, .rows_hi = UINT32_MAX);
+    FIELD(use_verify(&o), "TerncVerify.n_tokens", TerncVerify, .tokens = token);
+    FIELD(ternc_verify(&o, NULL, NULL, &same, &err), "text", TerncVerify, .tokens = token, .n_tokens = 1);
+    FIELD(ternc_verify(&o, ignore, NULL, NULL, &err), "same", TerncVerify, .tokens = token, .n_tokens = 1);
+    CALL(use_verify(NULL), REFUSED, "TerncVerify.n_tokens");
+}
+
+static void test_text(void) {
+    TernSamplerOptions good = TERN_SAMPLER_OPTIONS;
+    CALL(use_sampler(NULL), ACCEPTED, "TernSamplerOptions");
+    CALL(tern_sampler_create(&good, 10, NULL, &err), REFUSED, "out_sampler");
+    CALL(tern_sampler_create(&good, 0, (TernSampler **)&out, &err), REFUSED, "n_vocab");
+    CALL(tern_sampler_create(&good, (size_t)-1, (TernSampler **)&out, &err), REFUSED, "n_vocab");
+#define SAMPLER(text, ...) FIELD(use_sampler(&o), text, TernSamplerOptions, .repeat_penalty = 1, __VA_ARGS__)
+    SAMPLER("TernSamplerOptions.temp", .temp = NAN);
+    SAMPLER("TernSamplerOptions.top_p", .top_p = 7);
+    SAMPLER("TernSamplerOptions.top_p", .top_p = NAN);
+    SAMPLER("TernSamplerOptions.top_p", .top_p = -0.5f);
+    SAMPLER("TernSamplerOptions.min_p", .min_p = 2);
+    SAMPLER("TernSamplerOptions.repeat_last_n", .repeat_last_n = -1);
+    SAMPLER("TernSamplerOptions.repeat_last_n", .repeat_last_n = INT32_MAX);
+    FIELD(use_sampler(&o), "TernSamplerOptions.repeat_penalty", TernSamplerOptions, .temp = 1);
+    static const TernText null_text[1] = {{NULL, 3}};
+    FIELD(use_vocab(&o), "TernVocabSource.model", TernVocabSource, .model = {NULL, 4});
+    FIELD(use_vocab(&o), "TernVocabSource.pre", TernVocabSource, .pre = {NULL, 4});
+    FIELD(use_vocab(&o), "TernVocabSource.chat_template", TernVocabSource, .chat_template = {NULL, 4});
+    FIELD(use_vocab(&o), "TernVocabSource.tokens", TernVocabSource, .n_tokens = 4);
+    FIELD(use_vocab(&o), "TernVocabSource.types", TernVocabSource, .n_types = 4);
+    FIELD(use_vocab(&o), "TernVocabSource.merges", TernVocabSource, .n_merges = 4);
+    FIELD(use_vocab(&o), "TernVocabSource.tokens", TernVocabSource, .n_tokens = 1, .tokens = null_text);
+    FIELD(use_vocab(&o), "TernVocabSource.merges", TernVocabSource, .n_merges = 1, .merges = null_text);
+    FIELD(tern_vocab_build(&o, NULL, &n_out, &err), "out_image", TernVocabSource, .bos = -1);
+    FIELD(tern_vocab_build(&o, &out, NULL, &err), "out_size", TernVocabSource, .bos = -1);
+    CALL(use_vocab(NULL), REFUSED, "model");
+
+    void *image = NULL;
+    size_t bytes, n;
+    uint32_t id = 0, ids[8] = {0};
+    float logits[8] = {0};
+    const char *piece;
+    TernVocab *v = NULL;
+    TernDetok *d = NULL;
+    TernSampler *s = NULL;
+    if (ternc_vocab(NULL, &image, &bytes, &err) || tern_vocab_open(image, bytes, &v, &err) ||
+        tern_detok_create(v, 0, &d, &err) || tern_sampler_create(&good, 8, &s, &err)) {
+        printf("FAILED: no vocabulary to try: %s\n", err.text);
+        failures++;
+        return;
+    }
+    CALL(tern_vocab_open(NULL, 9, &v, &err), REFUSED, "image");
+    CALL(tern_vocab_open(image, bytes, NULL, &err), REFUSED, "out_vocab");
+    CALL(tern_vocab_open(image, 0, &v, &err), REFUSED, "image");
+    CALL(tern_encode(NULL, "a", 1, 0, ids, 8, &n, &err), REFUSED, "vocab");
+    CALL(tern_encode(v, NULL, 1, 0, ids, 8, &n, &err), REFUSED, "text");
+    CALL(tern_encode(v, NULL, 0, 0, ids, 8, &n, &err), ACCEPTED, "");
+    CALL(tern_encode(v, "a", 1, 4, ids, 8, &n, &err), REFUSED, "flags");
+    CALL(tern_encode(v, "a", 1, UINT32_MAX, ids, 8, &n, &err), REFUSED, "flags");
+    CALL(tern_encode(v, "a", 1, 0, ids, 8, NULL, &err), REFUSED, "out_n");
+    CALL(tern_encode(v, "a", (size_t)-1, 0, ids, 8, &n, &err), REFUSED, "text");
+    CALL(tern_encode(v, "a", 1, 0, ids, 8, &n, &err), ACCEPTED, "");
+    CALL(tern_decode(NULL, ids, 1, 0, NULL, 0, &n, &err), REFUSED, "vocab");
+    CALL(tern_decode(v, NULL, 1, 0, NULL, 0, &n, &err), REFUSED, "ids");
+    CALL(tern_decode(v, ids, 1, 2, NULL, 0, &n, &err), REFUSED, "flags");
+    CALL(tern_decode(v, ids, 1, 0, NULL, 0, NULL, &err), REFUSED, "out_n");
+    CALL(tern_detok_create(NULL, 0, &d, &err), REFUSED, "vocab");
+    CALL(tern_detok_create(v, 0, NULL, &err), REFUSED, "out_detok");
+    CALL(tern_detok_create(v, 8, &d, &err), REFUSED, "flags");
+    CALL(tern_detok_push(NULL, 1, &piece, &n, &err), REFUSED, "detok");
+    CALL(tern_detok_push(d, UINT32_MAX, &piece, &n, &err), REFUSED, "token id");
+    CALL(tern_detok_push(d, 1, NULL, &n, &err), REFUSED, "out_bytes");
+    CALL(tern_detok_push(d, 1, &piece, NULL, &err), REFUSED, "out_size");
+    SAFE((tern_detok_flush(NULL, &piece, &n), n == 0));
+    CALL(tern_sampler_pick_id(NULL, 1, &id, &err), REFUSED, "sampler");
+    CALL(tern_sampler_pick_id(s, 1, NULL, &err), REFUSED, "out_id");
+    CALL(tern_sampler_pick_top(NULL, ids, logits, 8, &id, &err), REFUSED, "sampler");
+    CALL(tern_sampler_pick_top(s, NULL, logits, 8, &id, &err), REFUSED, "ids");
+    CALL(tern_sampler_pick_top(s, ids, NULL, 8, &id, &err), REFUSED, "logits");
+    CALL(tern_sampler_pick_top(s, ids, logits, 8, NULL, &err), REFUSED, "out_id");
+    CALL(tern_sampler_pick_logits(NULL, logits, 8, &id, &err), REFUSED, "sampler");
+    CALL(tern_sampler_pick_logits(s, NULL, 8, &id, &err), REFUSED, "logits");
+    CALL(tern_sampler_pick_logits(s, logits, 8, NULL, &err), REFUSED, "out_id");
+    CALL(tern_sampler_pick_logits(s, logits, 8, &id, &err), ACCEPTED, "");
+    SAFE((tern_sampler_accept(NULL, ids, 1), !tern_sampler_want(NULL).kind && !tern_sampler_get_seed(NULL)));
+    CALL(tern_lookup_create(0, (TernLookup **)&out, &err), REFUSED, "capacity");
+    CALL(tern_lookup_create((size_t)-1, (TernLookup **)&out, &err), REFUSED, "capacity");
+    CALL(tern_lookup_create(8, NULL, &err), REFUSED, "out_lookup");
+    CALL(tern_lookup_create(8, (TernLookup **)&out, &err), ACCEPTED, "");
+    SAFE((tern_lookup_accept(NULL, ids, 1), tern_lookup_guess(NULL, ids, 8) == 0));
+}
+
+static void test_runtime(void) {
+    TernPool **p = (TernPool **)&out;
+    TernModel **m = (TernModel **)&out;
+    static const uint32_t cpu[1] = {0};
+    static const char nothing[64] __attribute__((aligned(64)));
+    FIELD(use_pool(&o), "TernPoolOptions.threads", TernPoolOptions, .threads = UINT32_MAX);
+    FIELD(use_pool(&o), "TernPoolOptions.cpus", TernPoolOptions, .threads = 1, .n_cpus = 3);
+    FIELD(use_pool(&o), "TernPoolOptions.n_cpus", TernPoolOptions, .threads = 1, .cpus = cpu);
+    CALL(tern_pool_create(NULL, NULL, &err), REFUSED, "out");
+    CALL(tern_pool_create(NULL, p, &err), ACCEPTED, "");
+    SAFE(tern_pool_threads(NULL) == 0);
+    CALL(tern_model_open(NULL, NULL, m, &err), REFUSED, "path");
+    CALL(tern_model_open(NOWHERE, NULL, NULL, &err), REFUSED, "out");
+    CALL(tern_model_open_memory(NULL, 64, NULL, m, &err), REFUSED, "bytes");
+    CALL(tern_model_open_memory(nothing, 64, NULL, NULL, &err), REFUSED, "out");
+    SAFE((tern_model_info(NULL, &(TernModelInfo){0}), 1));
+    FIELD(use_kernels(&o), "TernKernels.scratch", TernKernels, .run = run);
+    FIELD(use_kernels(&o), "TernKernels.run", TernKernels, .scratch = scratch);
+    FIELD(use_ref(&o), "TernModelOptions.kernels", TernModelOptions, .kernels = (const TernKernels *)nothing);
+    CALL(tern_session_create(NULL, NULL, NULL, (TernSession **)&out, &err), REFUSED, "model is NULL");
+    CALL(tern_session_bytes(NULL, NULL, NULL, NULL, &err), REFUSED, "model is NULL");
+    CALL(tern_session_step(NULL, NULL, 0, sink, NULL, &err), REFUSED, "session");
+    CALL(tern_session_truncate(NULL, 0, 0, &err), REFUSED, "session");
+    CALL(tern_session_fork(NULL, 0, 0, &err), REFUSED, "session");
+    SAFE(tern_session_length(NULL, 0) == 0);
+    CALL(tern_profile_create(NULL, NULL, (TernProfile **)&out, &err), REFUSED, "session");
+    if (!session) return;
+    TernSession **s = (TernSession **)&out;
+    CALL(tern_session_create(model, pool, NULL, NULL, &err), REFUSED, "out");
+    CALL(tern_session_bytes(model, pool, NULL, NULL, &err), REFUSED, "out");
+    CALL(tern_session_create(model, NULL, NULL, s, &err), REFUSED, "pool is NULL");
+#define SESSION(text, ...)                                                                                   \
+    FIELD(tern_session_create(model, pool, &o, s, &err), text, TernSessionOptions, __VA_ARGS__)
+    SESSION("kv", .kv = 4); /* TernSessionOptions.kv */
+    SESSION("kv", .kv = -1);
+    SESSION("slots", .slots = UINT32_MAX);     /* TernSessionOptions.slots */
+    SESSION("context", .context = UINT32_MAX); /* TernSessionOptions.context */
+    SESSION("batch", .batch = UINT32_MAX);     /* TernSessionOptions.batch */
+    SESSION("wants", .wants = UINT32_MAX);     /* TernSessionOptions.wants */
+    SESSION("TernSessionOptions.memory", .memory = (void *)&out, .memory_bytes = 3);
+    SESSION("TernSessionOptions.memory is NULL although memory_bytes", .memory_bytes = 1u << 30);
+    FIELD(tern_profile_create(session, &o, (TernProfile **)&out, &err), "TernProfileOptions.events",
+          TernProfileOptions, .events = UINT32_MAX);
+    CALL(tern_profile_create(session, NULL, NULL, &err), REFUSED, "out");
+    CALL(tern_session_step(session, NULL, 1, sink, NULL, &err), REFUSED, "rows");
+    static const struct {
+        TernRow row;
+        const char *text;
+    } wrong[] = {
+        {{-1, 0, 0}, "token"},        {{INT32_MAX, 0, 0}, "token"}, {{1, 1, 0}, "slot"},
+        {{1, UINT32_MAX, 0}, "slot"}, {{1, 0, 5}, "want"},          {{1, 0, UINT32_MAX}, "want"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        CALL(tern_session_step(session, &wrong[i].row, 1, sink, NULL, &err), REFUSED, wrong[i].text);
+    CALL(tern_session_step(session, &(TernRow){1, 0, TERN_WANT_GREEDY}, 1, NULL, NULL, &err), ACCEPTED, "");
+    CALL(tern_session_truncate(session, 1, 0, &err), REFUSED, "slot");
+    CALL(tern_session_truncate(session, 0, 5, &err), REFUSED, "positions");
+    CALL(tern_session_truncate(session, 0, 0, &err), ACCEPTED, "");
+    CALL(tern_session_fork(session, 0, UINT32_MAX, &err), REFUSED, "slot");
+    CALL(tern_session_fork(session, UINT32_MAX, 0, &err), REFUSED, "slot");
+}
+
+int main(void) {
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    TernPoolOptions one = {.size = sizeof one, .threads = 1}; /* no threads: rows fork */
+    TerncOptions ref = {.size = sizeof ref, .levels = "ref"};
+    TernSessionOptions small = {.size = sizeof small, .context = 64};
+    if (ternc_load(NULL, &ref, NULL, &model, &err) || tern_pool_create(&one, &pool, &err) ||
+        tern_session_create(model, pool, &small, &session, &err)) {
+        printf("FAILED: no session to try: %s\n", err.text);
+        failures++;
+    }
+    test_sizes();
+    test_compiler();
+    test_texts();
+    test_text();
+    test_runtime();
+    printf("interface: %d rows, %d failures\n", rows, failures);
+    tern_session_destroy(session);
+    tern_pool_destroy(pool);
+    tern_model_close(model);
+    return failures != 0;
+}
