@@ -42,11 +42,11 @@ static const TnField picture_fields[] = {
     TN_FIELD(TerncPicture, profile)};
 static const TnShape picture_shape = TN_SHAPE(TerncPicture, picture_fields);
 static const TnField verify_fields[] = {
-    TN_FIELD(TerncVerify, source),  TN_FIELD(TerncVerify, blob),     TN_FIELD(TerncVerify, options),
-    TN_FIELD(TerncVerify, tokens),  TN_FIELD(TerncVerify, n_tokens), TN_FIELD(TerncVerify, threads),
-    TN_FIELD(TerncVerify, kv),      TN_FIELD(TerncVerify, against),  TN_FIELD(TerncVerify, bisect),
-    TN_FIELD(TerncVerify, reduce),  TN_FIELD(TerncVerify, random),   TN_FIELD(TerncVerify, seed),
-    TN_FIELD(TerncVerify, rows_lo), TN_FIELD(TerncVerify, rows_hi)};
+    TN_FIELD(TerncVerify, source), TN_FIELD(TerncVerify, blob),     TN_FIELD(TerncVerify, options),
+    TN_FIELD(TerncVerify, tokens), TN_FIELD(TerncVerify, n_tokens), TN_FIELD(TerncVerify, threads),
+    TN_FIELD(TerncVerify, kv),     TN_FIELD(TerncVerify, against),  TN_FIELD(TerncVerify, bisect),
+    TN_FIELD(TerncVerify, reduce), TN_FIELD(TerncVerify, random),   TN_FIELD(TerncVerify, seed),
+    TN_FIELD(TerncVerify, seeded), TN_FIELD(TerncVerify, rows_lo),  TN_FIELD(TerncVerify, rows_hi)};
 static const TnShape verify_shape = TN_SHAPE(TerncVerify, verify_fields);
 static const TnField model_fields[] = {
     TN_FIELD(TernModelOptions, cpu),     TN_FIELD(TernModelOptions, no_check),

@@ -7,7 +7,7 @@
  * TerncOptions.tune_text TerncOptions.known TerncOptions.context TerncOpt.passes TerncOpt.source TerncOpt.times TerncOpt.verify_each
  * TerncOpt.ranges TerncImport.source TerncImport.json TerncImport.progress TerncImport.user TerncDiff.names
  * TerncDiff.no_stats TerncPicture.source TerncPicture.fold_layers TerncPicture.one_layer TerncVerify.source
- * TerncVerify.options TerncVerify.bisect TerncVerify.random TernModelOptions.no_check TernModelOptions.huge
+ * TerncVerify.options TerncVerify.bisect TerncVerify.random TerncVerify.seeded TernModelOptions.no_check TernModelOptions.huge
  * TernModelOptions.release TernModelOptions.release_user TernKernels.user TernKernels.destroy TernKernels.watch
  * TernSamplerOptions.top_k TernSamplerOptions.seed TernVocabSource.bos TernVocabSource.eos TernVocabSource.eot
  * TernVocabSource.eom TernVocabSource.unk TernVocabSource.pad TernVocabSource.add_bos TernVocabSource.add_eos (the ids are
