@@ -378,7 +378,7 @@ TernStatus ternc_vocab(const TerncSource *source, void **out, size_t *out_size, 
     const void *image;
     size_t n;
     TernStatus st = tn_gguf_vocab(g, &image, &n, err);
-    if (st == TERN_OK) st = tn_source_settle(source, g, true, err);
+    if (st == TERN_OK) st = tn_source_settle(&own, g, true, err);
     if (st == TERN_OK && !image) st = tn_fail(err, TERN_ERR_INPUT, "%s: the file has no tokenizer", g->path);
     if (st == TERN_OK) {
         *out = tn_xcalloc(1, n);

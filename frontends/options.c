@@ -6,9 +6,11 @@
 
 enum { THREADS_MAX = 1024, ROWS_MAX = 65536 };
 
-static const TnField source_fields[] = {TN_FIELD(TerncSource, path), TN_FIELD(TerncSource, overrides),
-                                        TN_FIELD(TerncSource, n_overrides),
-                                        TN_FIELD(TerncSource, ternary_dense), TN_FIELD(TerncSource, tir)};
+static const TnField source_fields[] = {
+    TN_FIELD(TerncSource, path),        TN_FIELD(TerncSource, overrides),
+    TN_FIELD(TerncSource, n_overrides), TN_FIELD(TerncSource, ternary_dense),
+    TN_FIELD(TerncSource, tir),         TN_FIELD(TerncSource, note),
+    TN_FIELD(TerncSource, note_user)};
 static const TnShape source_shape = TN_SHAPE(TerncSource, source_fields);
 static const TnField options_fields[] = {
     TN_FIELD(TerncOptions, levels),       TN_FIELD(TerncOptions, cap),

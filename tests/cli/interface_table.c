@@ -7,7 +7,7 @@
  * TerncOptions.tune_text TerncOptions.known TerncOptions.context TerncOpt.passes TerncOpt.source TerncOpt.times TerncOpt.verify_each
  * TerncOpt.ranges TerncImport.source TerncImport.json TerncImport.progress TerncImport.user TerncDiff.names
  * TerncDiff.no_stats TerncPicture.source TerncPicture.fold_layers TerncPicture.one_layer TerncVerify.source
- * TerncVerify.options TerncVerify.bisect TerncVerify.random TerncVerify.seeded TernModelOptions.no_check TernModelOptions.huge
+ * TerncVerify.options TerncVerify.bisect TerncVerify.random TerncVerify.seeded TerncSource.note TerncSource.note_user TernModelOptions.no_check TernModelOptions.huge
  * TernModelOptions.release TernModelOptions.release_user TernKernels.user TernKernels.destroy TernKernels.watch
  * TernSamplerOptions.top_k TernSamplerOptions.seed TernVocabSource.bos TernVocabSource.eos TernVocabSource.eot
  * TernVocabSource.eom TernVocabSource.unk TernVocabSource.pad TernVocabSource.add_bos TernVocabSource.add_eos (the ids are
@@ -15,7 +15,7 @@
  * (tests/runtime/test_blob.c) TerncOpt.rows_hi TerncVerify.rows_hi (with rows_lo) TerncPicture.variant (below).
  *
  * Without a status, so with live handles only: tern_version tern_cpu_levels tern_cpu_refused tern_pool_destroy
- * tern_model_close tern_model_huge_bytes tern_model_vocab tern_model_section tern_session_destroy tern_profile_destroy
+ * tern_model_close tern_model_huge_bytes tern_model_vocab tern_model_section tern_session_destroy tern_session_saturated tern_profile_destroy
  * tern_profile_reset tern_profile_workers tern_profile_programs tern_profile_program tern_profile_launch
  * tern_profile_events tern_vocab_close tern_vocab_get_facts tern_token_get_bytes tern_token_get_type tern_token_is_eog
  * tern_token_find tern_detok_destroy tern_sampler_destroy tern_lookup_destroy ternc_version tern_pool_default_threads */
