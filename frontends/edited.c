@@ -9,12 +9,21 @@
 #include <string.h>
 #include "frontends/source.h"
 #include "ir/internal.h"
+#include "runtime/base/filekind.h"
 
 TernStatus tn_text_read(const char *path, TnGraph ***out, uint32_t *out_n, TnDiag *diag, TernError *err) {
     char *text;
     size_t n;
     TN_TRY(tn_file_read(path, (size_t)1 << 31, &text, &n, err));
     const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
+    TnFileKind kind = tn_file_kind(text, n);
+    if (kind.kind != TN_KIND_SHORT && kind.kind != TN_KIND_TEXT) {
+        TernStatus bad = tn_file_kind_refuse(kind, "a graph as text (.tir)", err);
+        if (bad != TERN_OK) {
+            free(text);
+            return tn_fail_in(err, bad, "%s", name);
+        }
+    }
     diag->source = text;
     diag->source_bytes = n;
     TernStatus st = tn_parse(text, n, name, out, out_n, diag);

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include "runtime/base/filekind.h"
 #include "runtime/base/hash.h"
 #include "runtime/base/reader.h"
 
@@ -180,6 +181,11 @@ static TernStatus check_counts(const TnBlob *b, TernError *err) {
 }
 
 TernStatus tn_blob_open(const void *data, size_t size, TnBlob *out, TernError *err) {
+    TnFileKind kind = tn_file_kind(data, size);
+    if (kind.kind != TN_KIND_TERN && tn_file_kind_refuse(kind, "a compiled model (.tern)", err) != TERN_OK) {
+        tn_fail_in(err, TERN_ERR_INPUT, "head");
+        return TERN_ERR_INPUT;
+    }
     TnReader r = tn_reader(data, size);
     const void *p = tn_read(&r, sizeof(TnBlobHead));
     if (!p)

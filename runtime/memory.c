@@ -19,14 +19,23 @@ static uint32_t least(uint32_t a, uint32_t b) {
     return a < b ? a : b;
 }
 
+static const char *const kv_names[] = {"", "f16", "f32", "i8"};
+
+static TernStatus not_for_kv(const TernModel *m, uint32_t kv, TernError *err) {
+    char has[32] = "";
+    for (uint32_t i = 1; i < TN_COUNT(kv_names); i++)
+        if (tn_model_variants(m, i, NULL, 0))
+            snprintf(has + strlen(has), sizeof has - strlen(has), "%s%s", *has ? ", " : "", kv_names[i]);
+    return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: was not compiled for kv %s; its cache types are: %s",
+                   m->name, kv_names[kv], has);
+}
+
 static TernStatus resolve(const TernModel *m, const TernSessionOptions *o, TnSessionPlan *p, TernError *err) {
     p->kv = o->kv ? o->kv : TERN_KV_F16;
-    static const char *const names[] = {"", "f16", "f32", "i8"};
-    if (p->kv >= TN_COUNT(names))
+    if (p->kv >= TN_COUNT(kv_names))
         return tn_fail(err, TERN_ERR_INPUT, "kv is %u, wanted 1 (f16), 2 (f32) or 3 (i8)", p->kv);
     p->n = tn_model_variants(m, p->kv, p->variants, TN_PROGRAMS_MAX);
-    if (p->n == 0)
-        return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: was not compiled for kv %s", m->name, names[p->kv]);
+    if (p->n == 0) return not_for_kv(m, p->kv, err);
     if (p->n > TN_PROGRAMS_MAX)
         return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: has %u row classes, wanted at most %d", m->name, p->n,
                        TN_PROGRAMS_MAX);

@@ -242,6 +242,8 @@ bool take_note(const char *what, const char *text, size_t n);
 int load_vocab(const Verb *verb, const ModelFlags *flags, TernVocab **out, void **image, TernModel **model);
 /* What ternc.h wants of the flags' model: a source, or, if *blob is set, that compiled file (its --target too is checked). */
 TerncSource source_of_flags(const Verb *verb, const ModelFlags *flags, const char **blob);
+/* tn_file_read of a text that somebody wrote, with a refusal of what is known to be no text. */
+TernStatus read_text_file(const char *path, size_t limit, char **out, size_t *out_size, TernError *err);
 /* Whether the file begins with GGUF. */
 bool is_gguf(const char *path);
 /* Whether the word names a graph as text: FILE.tir, or "-" for standard input; NULL is fine. */

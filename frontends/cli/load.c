@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "frontends/cli/cli.h"
 #include "runtime/base/escape.h"
+#include "runtime/base/filekind.h"
 
 static TerncCalls calls;
 
@@ -198,9 +199,34 @@ static void check_code_flags(const Verb *verb, const ModelFlags *flags, bool ref
     if (ref && flags->cpu) note("--cpu: no effect beside --target ref: the evaluator has no levels");
 }
 
+/* A file that is no model at all is called what it is, whatever flags stand beside it. */
+static void refuse_foreign(const char *path) {
+    TnFile f;
+    TernError err = {0};
+    if (tn_file_map(path, &f, &err) != TERN_OK) return; /* by who opens it */
+    TnFileKind kind = tn_file_kind(f.data, f.size);
+    tn_file_unmap(&f);
+    if (kind.kind == TN_KIND_TERN || kind.kind == TN_KIND_GGUF) return;
+    TernStatus st = tn_file_kind_refuse(kind, "a model (.gguf, or a .tern that tern compile made)", &err);
+    if (st == TERN_OK) return;
+    tn_fail_in(&err, st, "%s", path);
+    exit(fail(&err));
+}
+
+TernStatus read_text_file(const char *path, size_t limit, char **out, size_t *out_size, TernError *err) {
+    TN_TRY(tn_file_read(path, limit, out, out_size, err));
+    TnFileKind kind = tn_file_kind(*out, *out_size);
+    if (kind.kind != TN_KIND_BINARY && kind.kind != TN_KIND_GGUF && kind.kind != TN_KIND_TERN) return TERN_OK;
+    free(*out);
+    *out = NULL;
+    TernStatus st = tn_file_kind_refuse(kind, "text in UTF-8", err);
+    return tn_fail_in(err, st, "%s", path);
+}
+
 /* Flags that change how a model file is read mean nothing to a blob: say so instead of ignoring them. */
 static void refuse_source_flags(const Verb *verb, const ModelFlags *flags) {
     if (!is_there(flags->model)) return;
+    refuse_foreign(flags->model);
     if (flags->target && strcmp(flags->target, "ref") != 0)
         usage_error(verb, "--target %s works on a .gguf, %s is compiled: ref alone is another way to run it",
                     flags->target, flags->model);

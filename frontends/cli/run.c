@@ -194,7 +194,7 @@ static int read_prompt(Run *s) {
     size_t n = 0;
     TernError err = {0};
     if (f->file) {
-        if (tn_file_read(f->file, (size_t)1 << 30, &from_file, &n, &err) != TERN_OK) return fail(&err);
+        if (read_text_file(f->file, (size_t)1 << 30, &from_file, &n, &err) != TERN_OK) return fail(&err);
     } else if (!text) {
         s->demo = !f->m.model;
         text = s->demo ? DEMO_PROMPT : "";

@@ -163,7 +163,7 @@ static int read_text(ScoreFlags *f, uint32_t n_vocab, const void *image, size_t 
     TernVocab *vocab;
     if (!image) return fail_text("the model has no tokenizer: give --token-file");
     if (tern_vocab_open(image, image_bytes, &vocab, &err) != TERN_OK) return fail(&err);
-    int code = tn_file_read(f->file, (size_t)1 << 30, &text, &n, &err) == TERN_OK ? EXIT_OK : fail(&err);
+    int code = read_text_file(f->file, (size_t)1 << 30, &text, &n, &err) == TERN_OK ? EXIT_OK : fail(&err);
     if (code == EXIT_OK) {
         code = encode_text(vocab, text, n, TERN_ENCODE_ADD_SPECIAL, &f->t);
         free(text);

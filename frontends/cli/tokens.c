@@ -4,6 +4,7 @@
 #include <string.h>
 #include "frontends/cli/cli.h"
 #include "runtime/base/arena.h"
+#include "runtime/base/filekind.h"
 
 #define TEXT_LIMIT ((size_t)1 << 30) /* bytes of a text or token file */
 
@@ -37,6 +38,13 @@ int read_ids(const char *list, const char *file, uint32_t n_vocab, Tokens *out) 
     char *text;
     size_t n;
     if (tn_file_read(file, TEXT_LIMIT, &text, &n, &err) != TERN_OK) return fail(&err);
+    TnFileKind kind = tn_file_kind(text, n);
+    if (kind.kind == TN_KIND_MARKUP) {
+        TernStatus st = tn_file_kind_refuse(kind, "token ids", &err);
+        free(text);
+        tn_fail_in(&err, st, "%s", file);
+        return fail(&err);
+    }
     int code = strlen(text) == n ? parse_ids(file, text, n_vocab, out)
                                  : fail_text("%s: holds a NUL byte, wanted token ids", file);
     free(text);
@@ -99,7 +107,7 @@ int verb_tokenize(const Verb *verb, int argc, char **argv) {
     char *text = NULL;
     size_t n = prompt ? strlen(prompt) : 0;
     TernError err = {0};
-    if (file && tn_file_read(file, TEXT_LIMIT, &text, &n, &err) != TERN_OK) code = fail(&err);
+    if (file && read_text_file(file, TEXT_LIMIT, &text, &n, &err) != TERN_OK) code = fail(&err);
     Tokens t = {0};
     uint32_t how = (no_bos ? 0 : TERN_ENCODE_ADD_SPECIAL) | (special ? TERN_ENCODE_PARSE_SPECIAL : 0);
     if (code == EXIT_OK) code = encode_text(vocab, file ? text : prompt, n, how, &t);

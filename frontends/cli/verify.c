@@ -30,7 +30,7 @@ static int read_tokens(const VerifyFlags *f, const Verb *verb, Tokens *out) {
     if (code != EXIT_OK) return code;
     char *text = NULL;
     size_t n = f->prompt ? strlen(f->prompt) : 0;
-    if (f->file && tn_file_read(f->file, (size_t)1 << 30, &text, &n, &err) != TERN_OK) code = fail(&err);
+    if (f->file && read_text_file(f->file, (size_t)1 << 30, &text, &n, &err) != TERN_OK) code = fail(&err);
     if (code == EXIT_OK)
         code =
             encode_text(vocab, f->file ? text : f->prompt, n, f->no_bos ? 0 : TERN_ENCODE_ADD_SPECIAL, out);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/gguf/gguf.h"
+#include "runtime/base/filekind.h"
 #include "runtime/base/hash.h"
 #include "runtime/base/reader.h"
 
@@ -197,6 +198,25 @@ static TernStatus read_tensor(Loader *l, TnGgufTensor *t) {
     return TERN_OK;
 }
 
+/* Where the last tensor ends, if it is beyond the file: a download cut short says so before any tensor is named. */
+static TernStatus check_length(Loader *l, size_t data, size_t align) {
+    TnGguf *g = l->g;
+    size_t end = 0;
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        TnGgufTensor *t = &g->tensors[i];
+        size_t e;
+        TN_TRY(size_tensor(l, t));
+        if (t->offset % align || !tn_add(t->offset, t->bytes, &e) || !tn_add(e, data, &e) ||
+            e > (size_t)1 << 50)
+            return TERN_OK;
+        if (e > end) end = e;
+    }
+    if (end <= g->file.size) return TERN_OK;
+    return tn_fail(l->err, TERN_ERR_INPUT,
+                   "%s: the file has %zu bytes, its tensors need %zu: the download was cut short", g->path,
+                   g->file.size, end);
+}
+
 static int by_offset(const void *a, const void *b) {
     const TnGgufTensor *x = *(TnGgufTensor *const *)a, *y = *(TnGgufTensor *const *)b;
     return x->offset < y->offset ? -1 : x->offset > y->offset;
@@ -233,6 +253,10 @@ static TernStatus read_counts(Loader *l, uint64_t *n_keys, uint64_t *n_tensors) 
     const char *path = l->g->path;
     const uint8_t *magic = tn_read(&l->r, 4);
     uint32_t version;
+    if (!magic || memcmp(magic, "GGUF", 4) != 0) {
+        TernStatus st = tn_file_kind_refuse(tn_file_kind(l->r.base, l->r.size), "a GGUF model", l->err);
+        if (st != TERN_OK) return tn_fail_in(l->err, st, "%s", path);
+    }
     if (!magic || memcmp(magic, "GGUF", 4) != 0)
         return tn_fail(l->err, TERN_ERR_INPUT, "%s: not a GGUF file: it does not begin with GGUF", path);
     if (!tn_read_u32(&l->r, &version)) return cut(l, "the version");
@@ -289,6 +313,7 @@ static TernStatus load(Loader *l, bool vocab_only) {
     if (n_tensors == 0 || vocab_only) return TERN_OK;
     size_t data;
     if (!tn_align_up(l->r.pos, align, &data) || data > g->file.size) return cut(l, "the tensor table");
+    TN_TRY(check_length(l, data, align));
     return place_tensors(l, data, align);
 }
 

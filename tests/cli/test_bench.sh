@@ -32,7 +32,7 @@ run 1 bench "$dir/m.tern" -p 0 -n 8 -b 600 --read-mib 0
 is "too many sequences" "$err" \
     "tern: error: tg8 x600 decodes 600 sequences together, but a step has at most 512 rows"
 run 1 bench "$dir/m.tern" -p 8 -n 8 --read-mib 0 --kv f32
-is "a cache type without code" "$err" "tern: error: $dir/m.tern: was not compiled for kv f32"
+is "a cache type without code" "$err" "tern: error: $dir/m.tern: was not compiled for kv f32; its cache types are: f16"
 
 # the grid: depths x (prompts, batches x (lengths, pairs)); a 0 is no test
 run 0 bench "$dir/m.tern" -p 0,16 -n 4 -pg 16,4 -d 0,32 -b 1,3 -r 3 -t 1 --read-mib 16

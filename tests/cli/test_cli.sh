@@ -55,7 +55,7 @@ is "no file" "$err" "tern: error: $dir/none.gguf: cannot open: No such file or d
 echo "hello, this is not a model, only a text that is long enough to have a head" >"$dir/text"
 run 1 run "$dir/text" -p a
 run 1 inspect "$dir/text"
-is "not a model" "$err" "tern: error: $dir/text: not a GGUF file: it does not begin with GGUF"
+is "not a model" "$err" "tern: error: $dir/text: the file is a text; expected a GGUF model"
 # shellcheck disable=SC2086
 run 1 run "$model" --tokens 1,2,99999 $how
 is "token out of range" "$err" "tern: error: --tokens: token 99999, wanted 0 to 1791"
@@ -160,7 +160,7 @@ run 0 compile "$model" -o "$dir/kv.tern" --kv f16 $levels
 run 0 inspect "$dir/kv.tern"
 case $out in *" f32  1 "*) no "a blob for f16 alone has variants for f32" ;; esac
 run 1 run "$dir/kv.tern" --tokens 1,2 -n 1 --kv f32 $ref
-is "a cache type it was not compiled for" "$err" "tern: error: $dir/kv.tern: was not compiled for kv f32"
+is "a cache type it was not compiled for" "$err" "tern: error: $dir/kv.tern: was not compiled for kv f32; its cache types are: f16"
 run 0 run "$dir/kv.tern" --tokens 1789,978,1530,317 --temp 0 -n 8 --print-tokens $ref
 is "ids of the smaller blob" "$out" "$want"
 run 2 compile "$model" -o "$dir/kv.tern" --kv f16,f8

@@ -216,7 +216,7 @@ static void test_refused(void **state) {
     TnBuf b = {0};
     TernError err;
     assert_int_equal(ternc_import(&o, take, &b, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, TERN_SOURCE_DIR "/README.md: not a GGUF file: it does not begin with GGUF");
+    assert_string_equal(err.text, TERN_SOURCE_DIR "/README.md: the file is a text; expected a GGUF model");
 }
 
 /* Rows 3 and 5 of the gate and 5 and 6 of the up matrix are zero: three neurons are dead. And two TQ2_0 scales are
