@@ -275,7 +275,7 @@ static bool ignored(const char *arch, const TnGgufKey *k, bool vocab_only) {
 }
 
 bool tn_gguf_note(TnGguf *g, bool vocab_only, TernError *out) {
-    enum { MOST = 320 }; /* bytes of names */
+    enum { MOST = 240 }; /* bytes of names; a message shows 320 of a text */
     TernError none;
     const char *arch = NULL;
     if (tn_gguf_string(g, "general.architecture", false, &arch, &none) != TERN_OK || !arch) arch = "";
