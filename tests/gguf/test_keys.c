@@ -239,29 +239,29 @@ static void overrides(void **state) {
     static const struct {
         const char *spec, *want;
     } bad[] = {
-        {"", "--override-kv: '', wanted KEY=TYPE:VALUE"},
-        {"key", "--override-kv: 'key', wanted KEY=TYPE:VALUE"},
-        {"key=int", "--override-kv: 'key=int', wanted KEY=TYPE:VALUE"},
-        {"=int:3", "--override-kv: '=int:3', wanted KEY=TYPE:VALUE"},
-        {"key=u32:3", "--override-kv: type 'u32', wanted int, float, bool or str"},
-        {"key=:3", "--override-kv: type '', wanted int, float, bool or str"},
-        {"key=integer:3", "--override-kv: type 'integer', wanted int, float, bool or str"},
-        {"key=int:3x", "--override-kv: key: '3x' is not a value of type int"},
-        {"key=int:", "--override-kv: key: '' is not a value of type int"},
+        {"", "TerncSource.overrides: '', wanted KEY=TYPE:VALUE"},
+        {"key", "TerncSource.overrides: 'key', wanted KEY=TYPE:VALUE"},
+        {"key=int", "TerncSource.overrides: 'key=int', wanted KEY=TYPE:VALUE"},
+        {"=int:3", "TerncSource.overrides: '=int:3', wanted KEY=TYPE:VALUE"},
+        {"key=u32:3", "TerncSource.overrides: type 'u32', wanted int, float, bool or str"},
+        {"key=:3", "TerncSource.overrides: type '', wanted int, float, bool or str"},
+        {"key=integer:3", "TerncSource.overrides: type 'integer', wanted int, float, bool or str"},
+        {"key=int:3x", "TerncSource.overrides: key: '3x' is not a value of type int"},
+        {"key=int:", "TerncSource.overrides: key: '' is not a value of type int"},
         {"key=int:99999999999999999999",
-         "--override-kv: key: '99999999999999999999' is not a value of type int"},
-        {"key=float:one", "--override-kv: key: 'one' is not a value of type float"},
-        {"key=float:", "--override-kv: key: '' is not a value of type float"},
-        {"key=int: 3", "--override-kv: key: ' 3' is not a value of type int"},
-        {"key=int:+3", "--override-kv: key: '+3' is not a value of type int"},
-        {"key=int:0x3", "--override-kv: key: '0x3' is not a value of type int"},
-        {"key=float: 1", "--override-kv: key: ' 1' is not a value of type float"},
-        {"key=float:nan", "--override-kv: key: 'nan' is not a value of type float"},
-        {"u8=int:13", "--override-kv: u8 is given twice"},
-        {"new.str=str:", "--override-kv: new.str is given twice"},
+         "TerncSource.overrides: key: '99999999999999999999' is not a value of type int"},
+        {"key=float:one", "TerncSource.overrides: key: 'one' is not a value of type float"},
+        {"key=float:", "TerncSource.overrides: key: '' is not a value of type float"},
+        {"key=int: 3", "TerncSource.overrides: key: ' 3' is not a value of type int"},
+        {"key=int:+3", "TerncSource.overrides: key: '+3' is not a value of type int"},
+        {"key=int:0x3", "TerncSource.overrides: key: '0x3' is not a value of type int"},
+        {"key=float: 1", "TerncSource.overrides: key: ' 1' is not a value of type float"},
+        {"key=float:nan", "TerncSource.overrides: key: 'nan' is not a value of type float"},
+        {"u8=int:13", "TerncSource.overrides: u8 is given twice"},
+        {"new.str=str:", "TerncSource.overrides: new.str is given twice"},
         {"general.alignment=int:64",
-         "--override-kv: general.alignment cannot be replaced: the file is laid out by its own"},
-        {"key=bool:1", "--override-kv: key: '1' is not a value of type bool"},
+         "TerncSource.overrides: general.alignment cannot be replaced: the file is laid out by its own"},
+        {"key=bool:1", "TerncSource.overrides: key: '1' is not a value of type bool"},
     };
     for (size_t i = 0; i < TN_COUNT(bad); i++) {
         assert_int_equal(tn_gguf_override(f.g, bad[i].spec, &f.err), TERN_ERR_INPUT);
@@ -280,11 +280,11 @@ static void overrides_are_read(void **state) {
         {"u8=int:12", NULL},
         {"there.is.none=int:1", NULL},
         {"there.is.nome=int:1",
-         "--override-kv: there.is.nome: nothing here reads this key, did you mean there.is.none?"},
+         "TerncSource.overrides: there.is.nome: nothing here reads this key, did you mean there.is.none?"},
         {"general.name=int:1", "m.gguf: general.name is of type i64, wanted a string"},
         {"i8=int:1",
-         "--override-kv: i8: nothing here reads this key"}, /* in the file, but that alone is no reason */
-        {"quite.another=int:1", "--override-kv: quite.another: nothing here reads this key"},
+         "TerncSource.overrides: i8: nothing here reads this key"}, /* in the file, but that alone is no reason */
+        {"quite.another=int:1", "TerncSource.overrides: quite.another: nothing here reads this key"},
     };
     for (size_t i = 0; i < TN_COUNT(cases); i++) {
         Fixture f = all_types();

@@ -305,8 +305,9 @@ static void extra_scales(void **state) {
     assert_string_equal(graph_says(tn_gm_create(&s), false), ""); /* dense, scales of one */
     w = tn_gm_create(&s);
     tn_gw_data(w, name, &(float){2.0f}, 4);
-    assert_string_equal(graph_says(w, false), P
-                        "tensor blk.0.attn_q.scale is 2 beside dense weights, wanted 1 (or --ternary-dense)");
+    assert_string_equal(
+        graph_says(w, false),
+        P "tensor blk.0.attn_q.scale is 2 beside dense weights, wanted 1 (or TerncSource.ternary_dense)");
 }
 
 int main(void) {

@@ -139,7 +139,7 @@ static void test_refusals(void **state) {
             "tokenizer.ggml.model is 'llama', wanted 'gpt2'");
     REFUSED(TERN_ERR_INPUT, f.source.model = (TernText){0}, "tokenizer.ggml.model is absent, wanted 'gpt2'");
     REFUSED(TERN_ERR_UNSUPPORTED, f.source.pre = TEXT("qwen2\n"),
-            "tokenizer.ggml.pre is 'qwen2\\x0a', wanted llama-bpe, llama3, llama-v3, gpt-2 or default");
+            "tokenizer.ggml.pre is 'qwen2\\n', wanted llama-bpe, llama3, llama-v3, gpt-2 or default");
     REFUSED(TERN_ERR_INPUT, f.source.size = 7,
             tn_sprintf(&f.arena, "TernVocabSource.size is 7, expected sizeof(TernVocabSource), %zu here",
                        sizeof f.source));
