@@ -160,7 +160,7 @@ static void asks_for_tokens(void **state) {
     int same = 7;
     TerncVerify v = {.size = sizeof v};
     assert_int_equal(ternc_verify(&v, take, &out, &same, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, "no tokens, wanted one at least");
+    assert_string_equal(err.text, "TerncVerify.n_tokens is 0, expected one at least");
     assert_int_equal(same, 7);
 }
 

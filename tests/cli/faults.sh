@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Faults that users of this and other engines met, replayed: one file of tests/cli/faults a kind, one line of output a
 # check, "ok" or "FAILED" with what came instead. A second argument picks the files whose names begin with it:
-#   bash tests/cli/test_faults.sh build          everything
-#   bash tests/cli/test_faults.sh build 03       the infinities
+#   bash tests/cli/faults.sh build          everything
+#   bash tests/cli/faults.sh build 03       the infinities
 # TERN_FAULTS_VERBOSE=1 prints the checks that pass, too.
 set -u
 . "$(dirname "$0")/program.sh"
