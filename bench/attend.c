@@ -167,7 +167,7 @@ int main(int argc, char **argv) {
         {20, 5, 128, 2, 500, "f16"}, {20, 5, 128, 3, 500, "f16"},   {32, 32, 96, 9, 500, "f16"},
     };
     const char *level = argc > 1 ? argv[1] : "avx512-vnni";
-    if (!tn_level_runs_here(tn_level_parse(level))) {
+    if (!tn_level_runs_here(tn_level_number(level))) {
         fprintf(stderr, "attend: this machine cannot run level %s\n", level);
         return 1;
     }

@@ -198,7 +198,7 @@ static void bench(const Machine *machine, const char *level, int threads, const 
 int main(int argc, char **argv) {
     const char *level = argc > 1 ? argv[1] : "avx2";
     int threads = argc > 2 ? atoi(argv[2]) : 1, only = argc > 3 ? atoi(argv[3]) : -1;
-    if (!tn_level_runs_here(tn_level_parse(level)) || threads < 1 || threads > MOST_THREADS) {
+    if (!tn_level_runs_here(tn_level_number(level)) || threads < 1 || threads > MOST_THREADS) {
         fprintf(stderr, "usage: kernels [LEVEL [THREADS [CASE]]]; %s does not run here\n", level);
         return 2;
     }

@@ -5,6 +5,7 @@
 #ifndef TN_CODEGEN_H
 #define TN_CODEGEN_H
 
+#include "codegen/row_classes.h"
 #include "ir/eval.h"
 #include "ir/facts.h"
 #include "passes/passes.h"
@@ -83,7 +84,6 @@ TernStatus tn_flatten(const void *object, size_t n, const TnFlat *given, TnBuf *
 void tn_flat_free(TnFlat *f);
 
 /* ---- compile.c */
-enum { TN_ROWS_DEFAULT = 512 };
 typedef struct TnCompileOptions {
     const char *const *levels; /* "avx2" ... or "ref" */
     uint32_t n_levels;

@@ -48,38 +48,20 @@ typedef struct Compiler {
     TernError *err;
 } Compiler;
 
-static const struct {
-    const char *name;
-    uint32_t number;
-} level_names[] = {{"ref", TN_LEVEL_REF},
-                   {"avx2", TN_LEVEL_AVX2},
-                   {"avx512-vnni", TN_LEVEL_AVX512_VNNI},
-                   {"amx", TN_LEVEL_AMX},
-                   {"neon-dotprod", TN_LEVEL_NEON_DOTPROD}};
-
-uint32_t tn_level_number(const char *name) {
-    for (size_t k = 0; k < TN_COUNT(level_names); k++)
-        if (strcmp(name, level_names[k].name) == 0) return level_names[k].number;
-    return UINT32_MAX;
-}
-
 static TernStatus check_levels(Compiler *c) {
     if (c->opt->n_levels == 0)
         return tn_fail(c->err, TERN_ERR_INPUT, "compile: no feature level, wanted one at least");
     c->levels = tn_xcalloc(c->opt->n_levels, sizeof *c->levels);
     for (uint32_t i = 0; i < c->opt->n_levels; i++) {
         const char *name = c->opt->levels[i];
-        size_t k = 0;
-        while (k < TN_COUNT(level_names) && strcmp(name, level_names[k].name)) k++;
-        if (k == TN_COUNT(level_names))
-            return tn_fail(c->err, TERN_ERR_INPUT,
-                           "compile: unknown level %s, wanted ref, avx2, avx512-vnni, amx or neon-dotprod",
-                           name);
+        uint32_t number = tn_level_number(name);
+        if (number == UINT32_MAX)
+            return tn_fail(c->err, TERN_ERR_INPUT, "compile: unknown level %s, expected one of %s", name,
+                           TN_LEVEL_NAMES_THEN(", " TN_LEVEL_REF_NAME));
         for (uint32_t j = 0; j < i; j++)
-            if (c->levels[j].number == level_names[k].number)
+            if (c->levels[j].number == number)
                 return tn_fail(c->err, TERN_ERR_INPUT, "compile: level %s is given twice", name);
-        c->levels[i] =
-            (Level){.name = level_names[k].name, .number = level_names[k].number, .section = UINT32_MAX};
+        c->levels[i] = (Level){.name = tn_level_name(number), .number = number, .section = UINT32_MAX};
         c->n_levels++;
     }
     return TERN_OK;
@@ -162,11 +144,9 @@ static TernStatus plan_variant(Compiler *c, uint32_t level_index, const TnPassCt
 }
 
 static TernStatus run_passes(Compiler *c, const TnGraph *model, const TnWeights *weights) {
-    uint32_t max_rows = c->opt->max_rows ? c->opt->max_rows : TN_ROWS_DEFAULT;
-    struct {
-        int64_t lo, hi;
-    } classes[3] = {{1, 1}, {2, max_rows < 8 ? max_rows : 8}, {9, max_rows}};
-    uint32_t n_classes = max_rows > 8 ? 3 : max_rows > 1 ? 2 : 1, total = 0;
+    TnRowClass classes[TN_ROW_CLASSES];
+    uint32_t n_classes = tn_row_classes(c->opt->max_rows ? c->opt->max_rows : TN_ROWS_DEFAULT, classes),
+             total = 0;
     const uint32_t known = (1u << TN_KV_COUNT) - 2, kvs = c->opt->kvs ? c->opt->kvs : known;
     if (kvs & ~known)
         return tn_fail(c->err, TERN_ERR_INPUT, "compile: cache types 0x%x, wanted at most 0x%x", kvs, known);

@@ -67,9 +67,6 @@ TernStatus tn_store_write(const TnWeightStore *s, const TnWeights *source, const
                           TnHash128 *hashes, const TnProgress *progress, TernError *err);
 uint64_t tn_store_chunks(const TnWeightStore *s);
 
-/* ---- compile.c: TN_LEVEL_* by name, UINT32_MAX if there is none such. */
-uint32_t tn_level_number(const char *name);
-
 /* ---- program.c: PROG and PLAN of one planned variant. exports[kernel] and jobs give each kernel's code
  * (NULL for level ref). Adds the weights it reads to the store. */
 TernStatus tn_program_build(const TnGraph *g, uint32_t level, uint32_t code_section, const TnEmitJob *jobs,

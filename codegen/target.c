@@ -9,9 +9,6 @@ static_assert((int)TN_ABI_T == (int)TN_T && (int)TN_ABI_R == (int)TN_R && (int)T
                   (int)TN_ABI_N == (int)TN_N && (int)TN_ABI_L == (int)TN_L &&
                   (int)TN_ABI_SYMS == (int)TN_SYM_COUNT,
               "kernel.h and ir.h must agree on the symbols");
-static_assert((int)TN_KVTYPE_F16 == (int)TN_KV_F16 && (int)TN_KVTYPE_F32 == (int)TN_KV_F32 &&
-                  (int)TN_KVTYPE_I8 == (int)TN_KV_I8,
-              "blob.h and ir.h must agree on the cache types");
 
 /* Best liked first. */
 static const TnTarget *const targets[] = {

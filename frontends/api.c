@@ -76,30 +76,23 @@ TernStatus tn_list_split(TnArena *arena, const char *what, const char *list, con
     return TERN_OK;
 }
 
-/* The known levels of an architecture rise; NEON is the first, which is another than the others'. */
-static const char *const rising[] = {"neon-dotprod", "avx2", "avx512-vnni", "amx"};
-
-static uint32_t rank_of(const char *level) {
-    uint32_t i = 0;
-    while (i < TN_COUNT(rising) && strcmp(rising[i], level) != 0) i++;
-    return i;
-}
-
-bool tn_level_known(const char *level) {
-    return rank_of(level) < TN_COUNT(rising);
-}
-
 /* A cap is a level that this machine runs, or one above it; for the evaluator, any. */
 static TernStatus check_cap(const char *cap, bool ref, TernError *err) {
     const char *here = tern_cpu_levels();
-    if (rank_of(cap) == TN_COUNT(rising))
-        return tn_fail(err, TERN_ERR_INPUT,
-                       "TerncOptions.cap: '%s', wanted avx2, avx512-vnni, amx or neon-dotprod", cap);
-    if (ref || !*here || (rank_of(cap) == 0) == (strcmp(here, rising[0]) == 0)) return TERN_OK;
+    const TnLevelRow *row = tn_level_named(cap);
+    if (!row)
+        return tn_fail(err, TERN_ERR_INPUT, "TerncOptions.cap: '%s', expected one of %s", cap,
+                       TN_LEVEL_NAMES);
+    if (ref || !*here || row->arch == TN_ARCH_HERE) return TERN_OK;
     return tn_fail(
         err, TERN_ERR_UNSUPPORTED,
         "TerncOptions.cap: '%s' is of another architecture, wanted a level of this machine's, which runs %s",
         cap, here);
+}
+
+static bool is_above(const char *level, const TnLevelRow *cap) {
+    const TnLevelRow *row = tn_level_named(level);
+    return row && row->preference > cap->preference;
 }
 
 /* The levels to compile for. jit: the best alone. */
@@ -112,13 +105,14 @@ TernStatus tn_levels_choose(const TerncOptions *o, bool jit, TnArena *arena, con
     if (!list || !*list) list = tern_cpu_levels();
     if (!*list)
         return tn_fail(err, TERN_ERR_UNSUPPORTED,
-                       "this machine has none of the feature levels avx2, avx512-vnni, amx, neon-dotprod; "
-                       "the target ref runs anywhere");
+                       "this machine has none of the feature levels %s; the target ref runs anywhere",
+                       TN_LEVEL_NAMES);
     TN_TRY(tn_list_split(arena, "TerncOptions.levels", list, out, out_n, err));
     if (!jit || *out_n == 1) return TERN_OK;
     /* Best first; a cap drops what is above it. */
-    uint32_t cap = o->cap && *o->cap ? rank_of(o->cap) : TN_COUNT(rising) - 1, i = 0;
-    while (i < *out_n && rank_of((*out)[i]) > cap) i++;
+    const TnLevelRow *cap = o->cap && *o->cap ? tn_level_named(o->cap) : NULL;
+    uint32_t i = 0;
+    while (cap && i < *out_n && is_above((*out)[i], cap)) i++;
     if (i < *out_n) *out += i;
     *out_n = 1;
     return TERN_OK;

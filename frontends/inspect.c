@@ -128,30 +128,13 @@ static TernStatus inspect_gguf(const char *path, TnBuf *b, TernError *err) {
 
 /* ---- blob */
 
-static const char *const section_names[] = {"?",    "META", "WGHT", "CHNK", "CODE",
-                                            "PTXT", "PROG", "PLAN", "TIR",  "WDIR"};
-static const char *level_name(uint32_t level) {
-    switch (level) {
-    case TN_LEVEL_REF:
-        return "ref";
-    case TN_LEVEL_AVX2:
-        return "avx2";
-    case TN_LEVEL_AVX512_VNNI:
-        return "avx512-vnni";
-    case TN_LEVEL_AMX:
-        return "amx";
-    case TN_LEVEL_NEON_DOTPROD:
-        return "neon-dotprod";
-    }
-    return "?";
-}
-
 static void print_sections(const TernModel *m, TnBuf *b) {
     tn_buf_printf(b, "\nsections\n  %-5s %5s %14s\n", "kind", "index", "bytes");
-    for (uint32_t kind = 1; kind < TN_COUNT(section_names); kind++) {
+    const TnSectionKind *kind;
+    for (size_t row = 0; (kind = tn_section_row(row)); row++) {
         size_t n;
-        for (uint32_t i = 0; tern_model_section(m, kind, i, &n); i++)
-            tn_buf_printf(b, "  %-5s %5u %14zu\n", section_names[kind], i, n);
+        for (uint32_t i = 0; tern_model_section(m, kind->number, i, &n); i++)
+            tn_buf_printf(b, "  %-5s %5u %14zu\n", kind->name, i, n);
     }
 }
 
@@ -189,7 +172,7 @@ static void print_variants(const TernModel *m, TnBuf *b) {
             snprintf(rows, sizeof rows, "%u", p.rows_lo);
         else
             snprintf(rows, sizeof rows, "%u..%u", p.rows_lo, p.rows_hi);
-        tn_buf_printf(b, "  %-12s %-4s %-9s %8u %8u %14.1f  %llu", level_name(p.level), tn_kv_names[p.kv],
+        tn_buf_printf(b, "  %-12s %-4s %-9s %8u %8u %14.1f  %llu", tn_level_name(p.level), tn_kv_names[p.kv],
                       rows, p.n_launches, l.n_barriers, MIB(l.weight_bytes),
                       (unsigned long long)l.arena_const);
         for (int s = 0; s < 7; s++)

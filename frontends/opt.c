@@ -152,9 +152,9 @@ static bool runs(const char *list, const char *name) {
 /* What is asked of a variant has effect where a pass takes it. A graph that has it already keeps its own. */
 static TernStatus check_variant(const TerncOpt *o, const TnGraph *g, bool fresh, TernError *err) {
     const char *level = o->level && *o->level ? o->level : NULL;
-    if (level && strcmp(level, "ref") != 0 && !tn_level_known(level))
-        return tn_fail(err, TERN_ERR_INPUT,
-                       "level: got '%s', expected avx2, avx512-vnni, amx, neon-dotprod or ref", level);
+    if (level && tn_level_number(level) == UINT32_MAX)
+        return tn_fail(err, TERN_ERR_INPUT, "level: got '%s', expected one of %s", level,
+                       TN_LEVEL_NAMES_THEN(", " TN_LEVEL_REF_NAME));
     if (level && (g->level ? strcmp(g->level, level) != 0 : !fresh))
         return tn_fail(err, TERN_ERR_INPUT, "level: got '%s', but %s%s", level,
                        g->level ? "the graph is for " : "no pass of the list takes it",

@@ -16,7 +16,8 @@ static TernStatus check_variant(const TerncPicture *p, const char *path, size_t 
 
 /* Variants as tn_compile makes them. */
 static TernStatus compile_variants(TnGraphs *s, const TerncPicture *p, TernError *err) {
-    static const struct { int64_t lo, hi; } rows[] = {{1, 1}, {2, 8}, {9, TN_ROWS_DEFAULT}};
+    TnRowClass rows[TN_ROW_CLASSES];
+    uint32_t n_rows = tn_row_classes(TN_ROWS_DEFAULT, rows);
     const char *level_list = p->levels;
     TnArena arena = {0};
     const char **levels;
@@ -26,15 +27,15 @@ static TernStatus compile_variants(TnGraphs *s, const TerncPicture *p, TernError
     if (st == TERN_OK) st = tn_list_split(&arena, "TerncPicture.levels", level_list, &levels, &n_levels, err);
     if (st != TERN_OK) goto out;
     if (s->n != 1 || s->g[0]->stage != TN_STAGE_MODEL) goto out; /* planned already: as it stands */
-    st = check_variant(p, s->path, n_levels * (TN_KV_COUNT - 1) * TN_COUNT(rows), err);
+    st = check_variant(p, s->path, n_levels * (TN_KV_COUNT - 1) * n_rows, err);
     if (st != TERN_OK) goto out;
     TnWeights weights = tn_gguf_weights(s->gguf);
     st = tn_passes_run(s->g[0], TN_PASSES_MODEL, &(TnPassCtx){.weights = &weights}, err);
-    TnGraph **all = tn_xcalloc((size_t)n_levels * 9, sizeof *all);
+    TnGraph **all = tn_xcalloc((size_t)n_levels * (TN_KV_COUNT - 1) * n_rows, sizeof *all);
     uint32_t n = 0;
     for (uint32_t l = 0; l < n_levels && st == TERN_OK; l++)
         for (int kv = TN_KV_F16; kv < TN_KV_COUNT && st == TERN_OK; kv++)
-            for (size_t i = 0; i < TN_COUNT(rows) && st == TERN_OK; i++) {
+            for (size_t i = 0; i < n_rows && st == TERN_OK; i++) {
                 TnGraph *g = all[n++] = tn_graph_clone(s->g[0]);
                 st = tn_graph_lower(g, TN_STAGE_PLANNED, levels[l], (TnKv)kv, rows[i].lo, rows[i].hi,
                                     head_enc, &weights, err);

@@ -182,7 +182,8 @@ static void add_kernel(TnReport *r, TnReportVariant *v, const TnGraph *g, uint32
 }
 
 static TernStatus plan(TnReport *r, TernError *err) {
-    static const struct { int64_t lo, hi; } rows[] = {{1, 1}, {2, 8}, {9, 512}};
+    TnRowClass rows[TN_ROW_CLASSES];
+    uint32_t n_rows = tn_row_classes(TN_ROWS_DEFAULT, rows);
     TerncOptions options = {.size = sizeof options};
     const char **levels;
     uint32_t n;
@@ -192,7 +193,7 @@ static TernStatus plan(TnReport *r, TernError *err) {
         TN_TRY(tn_levels_choose(&options, true, &r->arena, &levels, &n, err));
         if (tn_targets_for(levels[0], targets) > 0) r->level = levels[0];
     }
-    for (size_t i = 0; i < TN_COUNT(rows); i++) {
+    for (size_t i = 0; i < n_rows; i++) {
         TnGraph *g = tn_graph_clone(r->graph);
         TnReportVariant *v = &r->variants[r->n_variants++];
         v->rows_lo = rows[i].lo, v->rows_hi = rows[i].hi;

@@ -20,13 +20,12 @@ static uint32_t contexts(const TnReport *r, uint32_t out[8]) {
 static const struct {
     const char *name;
     uint64_t elems, bytes; /* a block */
-} table_types[] = {{"f32", 1, 4}, {"f16", 1, 2}, {"q8_0", 32, 34}, {"q6_k", 256, 210}},
-  cache_types[] = {{"f32", 1, 4}, {"f16", 1, 2}, {"i8", 1, 1}};
+} table_types[] = {{"f32", 1, 4}, {"f16", 1, 2}, {"q8_0", 32, 34}, {"q6_k", 256, 210}};
 
 /* int8 caches have a scale a position and head besides. */
-static uint64_t cache_bytes(const TnReport *r, uint32_t context, size_t type) {
-    uint64_t scales = type == 2 ? r->kv_values / r->facts.head_dim * 4 : 0;
-    return context * (r->kv_values * cache_types[type].bytes + scales);
+static uint64_t cache_bytes(const TnReport *r, uint32_t context, const TnKvType *type) {
+    uint64_t scales = r->kv_values / r->facts.head_dim * type->scale_bytes;
+    return context * (r->kv_values * type->elem_bytes + scales);
 }
 
 /* Five weights a byte: 3^5 = 243. */
@@ -133,8 +132,8 @@ static void put_memory(const TnReport *r, TnBuf *b) {
     tn_buf_printf(b, "  %-18s %10.1f\n", "all, as planned", MIB(r->planned_bytes));
     for (uint32_t i = 0; i < n; i++) {
         tn_buf_printf(b, "  cache of %-9u", ctx[i]);
-        for (size_t k = 0; k < TN_COUNT(cache_types); k++)
-            tn_buf_printf(b, " %10.1f %s", MIB(cache_bytes(r, ctx[i], k)), cache_types[k].name);
+        for (size_t k = 0; tn_kv_row(k); k++)
+            tn_buf_printf(b, " %10.1f %s", MIB(cache_bytes(r, ctx[i], tn_kv_row(k))), tn_kv_row(k)->name);
         tn_buf_puts(b, "\n");
     }
 }
@@ -256,8 +255,8 @@ static json_t *memory_json(const TnReport *r) {
     for (uint32_t i = 0; i < n; i++) {
         json_t *c = tn_json_object();
         tn_json_set(c, "context", tn_json_int(ctx[i]));
-        for (size_t k = 0; k < TN_COUNT(cache_types); k++)
-            tn_json_set(c, cache_types[k].name, tn_json_int(cache_bytes(r, ctx[i], k)));
+        for (size_t k = 0; tn_kv_row(k); k++)
+            tn_json_set(c, tn_kv_row(k)->name, tn_json_int(cache_bytes(r, ctx[i], tn_kv_row(k))));
         tn_json_push(caches, c);
     }
     tn_json_set(o, "ternary", ternary);

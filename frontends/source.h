@@ -16,8 +16,6 @@ TernStatus tn_source_open(const TerncSource *source, bool vocab_only, TnGguf **o
 TernStatus tn_source_settle(const TerncSource *source, TnGguf *g, bool vocab_only, TernError *err);
 /* NULL: lossless (TN_ENC_COUNT); `field` is named if it is refused. */
 TernStatus tn_head_parse(const char *field, const char *head, TnEnc *out, TernError *err);
-/* Whether it is the name of a feature level. */
-bool tn_level_known(const char *level);
 /* Splits a comma list in place of a copy in the arena; empty items are refused. */
 TernStatus tn_list_split(TnArena *arena, const char *what, const char *list, const char ***out,
                          uint32_t *out_n, TernError *err);

@@ -165,13 +165,14 @@ static void put_difference(const TnGraph *g, const TnRandom *how, const TnDiffer
 
 TernStatus tn_random_verify(const TnGraph *g, const TnWeights *w, const char *level, const TnRandom *asked,
                             bool *same, TnRandom *out, TnBuf *text, TernError *err) {
-    static const int64_t classes[][2] = {{1, 1}, {2, 8}, {9, 512}};
+    TnRowClass classes[TN_ROW_CLASSES];
+    uint32_t n_classes = tn_row_classes(TN_ROWS_DEFAULT, classes);
     const char *levels[] = {level, "ref"};
-    uint32_t n_levels = strcmp(level, "ref") == 0 ? 1 : 2, n_classes = asked->rows_lo ? 1 : TN_COUNT(classes),
-             runs = 0;
+    uint32_t n_levels = strcmp(level, "ref") == 0 ? 1 : 2, runs = 0;
+    if (asked->rows_lo) n_classes = 1;
     uint64_t first = asked->seeded ? asked->seed : 1;
     uint32_t n_seeds = asked->seeded ? 1 : SEEDS;
-    int64_t most = asked->rows_lo ? most_rows(asked) : classes[2][0] + MORE;
+    int64_t most = asked->rows_lo ? most_rows(asked) : classes[2].lo + MORE;
     if (most > TN_STEP_PAGES * TN_PAGE)
         return tn_fail(
             err, TERN_ERR_INPUT,
@@ -184,8 +185,8 @@ TernStatus tn_random_verify(const TnGraph *g, const TnWeights *w, const char *le
         for (uint32_t c = 0; c < n_classes; c++)
             for (uint32_t i = 0; i < n_seeds && st == TERN_OK && *same; i++, runs++) {
                 *out = (TnRandom){.level = levels[l], .kv = asked->kv, .seed = first + i};
-                out->rows_lo = asked->rows_lo ? asked->rows_lo : classes[c][0];
-                out->rows_hi = asked->rows_lo ? asked->rows_hi : classes[c][1];
+                out->rows_lo = asked->rows_lo ? asked->rows_lo : classes[c].lo;
+                out->rows_hi = asked->rows_lo ? asked->rows_hi : classes[c].hi;
                 TnDifference d;
                 st = check_steps(e, g, out, err);
                 if (st == TERN_OK) st = tn_random_run(g, w, out, same, &d, err);
@@ -198,7 +199,7 @@ TernStatus tn_random_verify(const TnGraph *g, const TnWeights *w, const char *le
     if (asked->rows_lo)
         put_rows(asked, text);
     else
-        tn_buf_puts(text, "1, 2..8 and 9..512");
+        tn_buf_puts(text, TN_ROW_CLASSES_TEXT);
     tn_buf_printf(text, ", seed%s %llu", n_seeds > 1 ? "s" : "", (unsigned long long)first);
     if (n_seeds > 1) tn_buf_printf(text, " and %u", SEEDS);
     tn_buf_puts(text, "\n");

@@ -55,6 +55,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "runtime/abi/kvs.h"
 #include "runtime/base/arena.h"
 #include "runtime/base/buf.h"
 #include "runtime/base/map.h"
@@ -193,7 +194,13 @@ typedef struct TnKernel {
 } TnKernel;
 
 typedef enum TnStage { TN_STAGE_MODEL, TN_STAGE_FUSED, TN_STAGE_PLANNED } TnStage;
-typedef enum TnKv { TN_KV_UNSET, TN_KV_F16, TN_KV_F32, TN_KV_I8, TN_KV_COUNT } TnKv;
+typedef enum TnKv {
+    TN_KV_UNSET,
+#define TN_KV_NUMBER(id, number, ...) TN_KV_##id = (number),
+    TN_KVS(TN_KV_NUMBER)
+#undef TN_KV_NUMBER
+        TN_KV_COUNT
+} TnKv;
 extern const char *const tn_kv_names[TN_KV_COUNT]; /* "any" for TN_KV_UNSET */
 TnEnc tn_kv_enc(TnKv kv, bool key);                /* of the key or the value cache; kc, vc if unset */
 

@@ -406,7 +406,7 @@ static bool parse_graph_fact(Parser *p, TnGraph *g, uint32_t *seen) {
         for (g->kv = TN_KV_F16; g->kv < TN_KV_COUNT && !word_is(&p->tok, tn_kv_names[g->kv]);) g->kv++;
         if (g->kv == TN_KV_COUNT) {
             g->kv = TN_KV_UNSET;
-            return wanted(p, "f16, f32 or i8");
+            return wanted(p, TN_KVTYPE_NAMES);
         }
         return next(p);
     default:

@@ -102,7 +102,11 @@ bool tn_enc_is_vcache(TnEnc e) {
     return e == TN_ENC_vc || e == TN_ENC_vc_f32 || e == TN_ENC_vc_f16 || e == TN_ENC_vc_i8;
 }
 
-const char *const tn_kv_names[TN_KV_COUNT] = {"any", "f16", "f32", "i8"};
+const char *const tn_kv_names[TN_KV_COUNT] = {"any",
+#define TN_KV_NAME(id, number, name, ...) [number] = (name),
+                                              TN_KVS(TN_KV_NAME)
+#undef TN_KV_NAME
+};
 
 TnEnc tn_kv_enc(TnKv kv, bool key) {
     static const TnEnc keys[TN_KV_COUNT] = {TN_ENC_kc, TN_ENC_kc_f16, TN_ENC_kc_f32, TN_ENC_kc_i8},

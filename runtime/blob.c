@@ -10,33 +10,17 @@ _Static_assert(sizeof(TnBlobHead) == 64 && sizeof(TnBlobSection) == 64, "the fil
 
 /* Names */
 
-static const struct {
-    uint32_t kind;
-    char name[5];
-    bool many;
-} kinds[] = {
-    {TN_SECTION_META, "META", false}, {TN_SECTION_WGHT, "WGHT", false}, {TN_SECTION_CHNK, "CHNK", false},
-    {TN_SECTION_CODE, "CODE", true},  {TN_SECTION_PTXT, "PTXT", true},  {TN_SECTION_PROG, "PROG", true},
-    {TN_SECTION_PLAN, "PLAN", true},  {TN_SECTION_TIR, "TIR", false},   {TN_SECTION_WDIR, "WDIR", false},
-};
-
-static int kind_index(uint32_t kind) {
-    for (size_t i = 0; i < TN_COUNT(kinds); i++)
-        if (kinds[i].kind == kind) return (int)i;
-    return -1;
-}
-
 TnSectionName tn_section_name(const TnBlob *b, const TnBlobSection *s) {
     TnSectionName out;
-    int k = kind_index(s->kind);
-    if (k < 0) {
+    const TnSectionKind *kind = tn_section_kind(s->kind);
+    if (!kind) {
         snprintf(out.text, sizeof out.text, "section of kind %u", s->kind);
-    } else if (!kinds[k].many) {
-        snprintf(out.text, sizeof out.text, "section %s", kinds[k].name);
+    } else if (!kind->many) {
+        snprintf(out.text, sizeof out.text, "section %s", kind->name);
     } else {
         unsigned index = 0;
         for (const TnBlobSection *i = b->sections; i < s; i++) index += i->kind == s->kind;
-        snprintf(out.text, sizeof out.text, "section %s %u", kinds[k].name, index);
+        snprintf(out.text, sizeof out.text, "section %s %u", kind->name, index);
     }
     return out;
 }
@@ -114,7 +98,7 @@ static TernStatus check_section(const TnBlob *b, const TnBlobSection *s, size_t 
     unsigned long long offset = s->offset, size = s->size;
     if (s->flags & ~(uint32_t)TN_SECTION_REQUIRED)
         return tn_fail(err, TERN_ERR_INPUT, "%s: flags are 0x%x, wanted 0 or 1", name.text, s->flags);
-    if (kind_index(s->kind) < 0 && (s->flags & TN_SECTION_REQUIRED))
+    if (!tn_section_kind(s->kind) && (s->flags & TN_SECTION_REQUIRED))
         return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: is required, and this library does not know it",
                        name.text);
     if (s->align == 0 || (s->align & (s->align - 1)) || s->align > 1u << 30)
@@ -160,13 +144,12 @@ TernStatus tn_blob_check_copy(const TnBlob *b, const TnBlobSection *s, const voi
 
 /* Which kinds there are, and how many. */
 static TernStatus check_counts(const TnBlob *b, TernError *err) {
-    for (size_t k = 0; k < TN_COUNT(kinds); k++) {
-        uint32_t n = tn_blob_count(b, kinds[k].kind), kind = kinds[k].kind;
-        bool needed = kind == TN_SECTION_META || kind == TN_SECTION_WGHT || kind == TN_SECTION_CHNK ||
-                      kind == TN_SECTION_PROG;
-        if (n == 0 && needed) return tn_fail(err, TERN_ERR_INPUT, "section %s: is missing", kinds[k].name);
-        if (n > 1 && !kinds[k].many)
-            return tn_fail(err, TERN_ERR_INPUT, "section %s: comes %u times, wanted once", kinds[k].name, n);
+    for (size_t i = 0; tn_section_row(i); i++) {
+        const TnSectionKind *kind = tn_section_row(i);
+        uint32_t n = tn_blob_count(b, kind->number);
+        if (n == 0 && kind->needed) return tn_fail(err, TERN_ERR_INPUT, "section %s: is missing", kind->name);
+        if (n > 1 && !kind->many)
+            return tn_fail(err, TERN_ERR_INPUT, "section %s: comes %u times, wanted once", kind->name, n);
     }
     uint32_t progs = tn_blob_count(b, TN_SECTION_PROG), plans = tn_blob_count(b, TN_SECTION_PLAN);
     if (plans != progs)

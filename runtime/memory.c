@@ -3,6 +3,10 @@
 #include "runtime/base/reader.h"
 #include "runtime/session.h"
 
+#define CHECK_TERN_KV(id, number, ...)                                                                       \
+    _Static_assert((int)TERN_KV_##id == (number), "tern.h and abi/kvs.def must agree");
+TN_KVS(CHECK_TERN_KV)
+
 enum { LINE = 64, REGION = 4096 };
 #define UNITS_IN_ALL (1ull << 50) /* of one launch: times 1024 workers still fits in 63 bits */
 
@@ -19,21 +23,21 @@ static uint32_t least(uint32_t a, uint32_t b) {
     return a < b ? a : b;
 }
 
-static const char *const kv_names[] = {"", "f16", "f32", "i8"};
-
 static TernStatus not_for_kv(const TernModel *m, uint32_t kv, TernError *err) {
-    char has[32] = "";
-    for (uint32_t i = 1; i < TN_COUNT(kv_names); i++)
-        if (tn_model_variants(m, i, NULL, 0))
-            snprintf(has + strlen(has), sizeof has - strlen(has), "%s%s", *has ? ", " : "", kv_names[i]);
+    char has[64] = "";
+    const TnKvType *type;
+    for (size_t i = 0; (type = tn_kv_row(i)); i++)
+        if (tn_model_variants(m, type->number, NULL, 0))
+            snprintf(has + strlen(has), sizeof has - strlen(has), "%s%s", *has ? ", " : "", type->name);
     return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: was not compiled for kv %s; its cache types are: %s",
-                   m->name, kv_names[kv], has);
+                   m->name, tn_kv_type(kv)->name, has);
 }
 
 static TernStatus resolve(const TernModel *m, const TernSessionOptions *o, TnSessionPlan *p, TernError *err) {
     p->kv = o->kv ? o->kv : TERN_KV_F16;
-    if (p->kv >= TN_COUNT(kv_names))
-        return tn_fail(err, TERN_ERR_INPUT, "kv is %u, wanted 1 (f16), 2 (f32) or 3 (i8)", p->kv);
+    if (!tn_kv_type(p->kv))
+        return tn_fail(err, TERN_ERR_INPUT, "kv is %u, expected the number of one of %s", p->kv,
+                       TN_KVTYPE_NAMES);
     p->n = tn_model_variants(m, p->kv, p->variants, TN_PROGRAMS_MAX);
     if (p->n == 0) return not_for_kv(m, p->kv, err);
     if (p->n > TN_PROGRAMS_MAX)
@@ -272,10 +276,8 @@ TernSession *tn_session_bind(const TnSessionPlan *p, TernModel *m, TernPool *poo
         .layers = m->meta.facts.n_layers,
         .heads = m->meta.facts.n_kv_heads,
         .head_dim = m->meta.facts.head_dim,
-        .elem_bytes = p->kv == TN_KVTYPE_F32   ? 4
-                      : p->kv == TN_KVTYPE_F16 ? 2
-                                               : 1,
-        .scale_bytes = p->kv == TN_KVTYPE_I8 ? 4 : 0,
+        .elem_bytes = tn_kv_type(p->kv)->elem_bytes,
+        .scale_bytes = tn_kv_type(p->kv)->scale_bytes,
         .keys = base + p->keys,
         .values = base + p->values,
     };

@@ -17,10 +17,11 @@ typedef struct Names {
 static Names blob_levels(const TernModel *m) {
     Names n = {""};
     size_t at = 0;
-    for (uint32_t level = TN_LEVEL_NEON_DOTPROD + 1; level-- > 0;) {
+    for (size_t row = TN_LEVEL_COUNT + 1; row-- > 0;) { /* the table's last first, ref at the end */
+        uint32_t number = row ? tn_level_row(row - 1)->number : TN_LEVEL_REF;
         bool has = false;
-        for (uint32_t i = 0; i < m->n_variants; i++) has |= m->variants[i].prog.level == level;
-        const char *name = tn_level_name(level);
+        for (uint32_t i = 0; i < m->n_variants; i++) has |= m->variants[i].prog.level == number;
+        const char *name = tn_level_name(number);
         if (has && name && at < sizeof n.text)
             at += (size_t)snprintf(n.text + at, sizeof n.text - at, "%s%s", at ? ", " : "", name);
     }
@@ -31,10 +32,10 @@ static Names blob_levels(const TernModel *m) {
  * packing of the weights is walked, so the machine does not matter; with a cap the best below it, else the
  * least. */
 static TernStatus choose_level(TernModel *m, const char *cpu, TernError *err) {
-    uint32_t cap = cpu ? tn_level_parse(cpu) : UINT32_MAX;
+    uint32_t cap = cpu ? tn_level_number(cpu) : UINT32_MAX;
     if (cpu && (cap == UINT32_MAX || cap == TN_LEVEL_REF))
-        return tn_fail(err, TERN_ERR_INPUT,
-                       "cpu level '%s' is unknown, wanted avx2, avx512-vnni, amx or neon-dotprod", cpu);
+        return tn_fail(err, TERN_ERR_INPUT, "cpu level '%s' is unknown, expected one of %s", cpu,
+                       TN_LEVEL_NAMES);
     const char *here = tern_cpu_levels();
     if (cpu && m->coded && tn_level_foreign(cap))
         return tn_fail(
@@ -46,8 +47,9 @@ static TernStatus choose_level(TernModel *m, const char *cpu, TernError *err) {
         uint32_t level = m->variants[i].prog.level;
         if (!tn_level_name(level) || (cpu && !tn_level_under(level, cap))) continue;
         if (m->coded && !tn_level_runs_here(level)) continue;
-        bool higher = !m->coded && !cpu ? level < m->level : level > m->level;
-        if (!found || higher) m->level = level;
+        bool better =
+            !m->coded && !cpu ? tn_level_preferred(m->level, level) : tn_level_preferred(level, m->level);
+        if (!found || better) m->level = level;
         found = true;
     }
     if (found) return TERN_OK;

@@ -104,8 +104,8 @@ TernStatus tn_meta_read(const TnBlob *b, TnArena *arena, TnMeta *out, TernError 
 }
 
 uint64_t tn_page_size(const TnMeta *m, uint32_t kv) {
-    uint64_t head = (uint64_t)m->facts.head_dim * (kv == TN_KVTYPE_F32 ? 4 : kv == TN_KVTYPE_F16 ? 2 : 1);
-    return m->facts.n_kv_heads * 64 * (head + (kv == TN_KVTYPE_I8 ? 4 : 0));
+    const TnKvType *type = tn_kv_type(kv);
+    return m->facts.n_kv_heads * 64 * ((uint64_t)m->facts.head_dim * type->elem_bytes + type->scale_bytes);
 }
 
 /* CODE */
@@ -275,7 +275,7 @@ static TernStatus read_variant(const TnBlob *b, const TnMeta *meta, TnArena *are
     const TnBlobProg *g = &v.prog;
     if (g->level != s->level)
         return bad(&r, "level is %u, wanted %u by the section table", g->level, s->level);
-    if (g->kv < TN_KVTYPE_F16 || g->kv > TN_KVTYPE_I8) return bad(&r, "kv is %u, wanted 1 to 3", g->kv);
+    if (!tn_kv_type(g->kv)) return bad(&r, "kv is %u, wanted 1 to 3", g->kv);
     if (g->rows_lo == 0 || g->rows_lo > g->rows_hi || g->rows_hi > TN_ROWS_MAX)
         return bad(&r, "rows are %u..%u, wanted within 1..%u", g->rows_lo, g->rows_hi, TN_ROWS_MAX);
     TN_TRY(take(&r, arena, g->n_launches, sizeof(TnBlobLaunch), "launches", &p));

@@ -5,27 +5,29 @@
 #include <string.h>
 #include "runtime/base/fmath.h"
 
-/* avx512-vnni names cascadelake: it has VNNI but none of the later bits (VBMI, GFNI) that icelake-server
- * would let LLVM use. amx is the same with tiles, and not sapphirerapids for the same reason. */
+/* How LLVM's code of each level is made; levels.def has the rest. */
 static const TnLevel levels[] = {
-    {"avx2", "x86_64-unknown-linux-gnu", "x86-64-v3", "", TN_LEVEL_AVX2, TN_DOT_MADDUBS, 32, false},
-    {"avx512-vnni", "x86_64-unknown-linux-gnu", "cascadelake", "", TN_LEVEL_AVX512_VNNI, TN_DOT_VNNI, 64,
-     false},
-    {"amx", "x86_64-unknown-linux-gnu", "cascadelake", "+amx-tile,+amx-int8", TN_LEVEL_AMX, TN_DOT_VNNI, 64,
-     true},
-    {"neon-dotprod", "aarch64-unknown-linux-gnu", "generic", "+neon,+dotprod", TN_LEVEL_NEON_DOTPROD,
-     TN_DOT_SDOT, 16, false},
+    {TN_LEVEL_AVX2, TN_DOT_MADDUBS, 32, false},
+    {TN_LEVEL_AVX512_VNNI, TN_DOT_VNNI, 64, false},
+    {TN_LEVEL_AMX, TN_DOT_VNNI, 64, true},
+    {TN_LEVEL_NEON_DOTPROD, TN_DOT_SDOT, 16, false},
 };
 
 const TnLevel *tn_llvm_level(const char *name) {
-    for (size_t i = 0; name && i < TN_COUNT(levels); i++)
-        if (!strcmp(levels[i].name, name)) return &levels[i];
+    const TnLevelRow *row = name ? tn_level_named(name) : NULL;
+    for (size_t i = 0; row && i < TN_COUNT(levels); i++)
+        if (levels[i].number == row->number) return &levels[i];
     return NULL;
+}
+
+const char *tn_llvm_triple(const TnLevel *level) {
+    return tn_level_numbered(level->number)->arch == TN_ARCH_AARCH64 ? "aarch64-unknown-linux-gnu"
+                                                                     : "x86_64-unknown-linux-gnu";
 }
 
 int tn_llvm_x86_bytes(const char *level) {
     const TnLevel *l = tn_llvm_level(level);
-    return l && !strncmp(l->triple, "x86_64", 6) ? l->bytes : 0;
+    return l && tn_level_numbered(l->number)->arch == TN_ARCH_X86_64 ? l->bytes : 0;
 }
 
 /* ---- Values */

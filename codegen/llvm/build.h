@@ -24,13 +24,13 @@
 /* ---- Levels */
 typedef enum TnDotKind { TN_DOT_MADDUBS, TN_DOT_VNNI, TN_DOT_SDOT } TnDotKind;
 typedef struct TnLevel {
-    const char *name, *triple, *cpu, *features;
-    uint32_t number; /* TN_LEVEL_* */
+    uint32_t number; /* TN_LEVEL_*, with the rest in runtime/abi/levels.def */
     TnDotKind dot;
     int bytes; /* of the widest vector register */
     bool amx;  /* tiles for products of 2 rows and more */
 } TnLevel;
 const TnLevel *tn_llvm_level(const char *name); /* NULL if not lowered */
+const char *tn_llvm_triple(const TnLevel *level);
 /* tmatmul.c: how sums of ternary products are held, for steps of up to so many rows. */
 TnDot tn_llvm_dot(const TnLevel *level, int64_t rows);
 /* screen.c: the same of each limb of a screening product. */

@@ -66,20 +66,21 @@ static LLVMMemoryBufferRef finish(LLVMModuleRef m, LLVMTargetMachineRef machine,
 static LLVMTargetMachineRef open_machine(const TnLevel *level) {
     LLVMTargetRef target;
     char *text = NULL;
-    if (LLVMGetTargetFromTriple(level->triple, &target, &text))
-        TN_BUG("LLVM has no %s: %s", level->triple, text);
-    return LLVMCreateTargetMachine(target, level->triple, level->cpu, level->features,
-                                   LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelSmall);
+    const TnLevelRow *row = tn_level_numbered(level->number);
+    const char *triple = tn_llvm_triple(level);
+    if (LLVMGetTargetFromTriple(triple, &target, &text)) TN_BUG("LLVM has no %s: %s", triple, text);
+    return LLVMCreateTargetMachine(target, triple, row->llvm_cpu, row->llvm_features, LLVMCodeGenLevelDefault,
+                                   LLVMRelocPIC, LLVMCodeModelSmall);
 }
 
 /* One empty function, by one thread: LLVM makes some statics of its own at first use, in ways that race detectors cannot
  * follow. */
 static void warm_up(void) {
-    const TnLevel *level = tn_llvm_level("avx2");
+    const TnLevel *level = tn_llvm_level(tn_level_name(TN_LEVEL_AVX2));
     LLVMTargetMachineRef machine = open_machine(level);
     LLVMContextRef c = LLVMContextCreate();
     LLVMModuleRef m = LLVMModuleCreateWithNameInContext("warm", c);
-    LLVMSetTarget(m, level->triple);
+    LLVMSetTarget(m, tn_llvm_triple(level));
     LLVMValueRef f = LLVMAddFunction(m, "f", LLVMFunctionType(LLVMVoidTypeInContext(c), NULL, 0, 0));
     LLVMBuilderRef b = LLVMCreateBuilderInContext(c);
     LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(c, f, ""));
@@ -184,7 +185,7 @@ static TnLb open_module(const TnLevel *level, LLVMTargetMachineRef machine) {
     b.t_ptr = LLVMPointerTypeInContext(b.c, 0);
     b.t_f32x = LLVMVectorType(b.t_f32, TN_LANES);
     b.t_i32x = LLVMVectorType(b.t_i32, TN_LANES);
-    LLVMSetTarget(b.m, level->triple);
+    LLVMSetTarget(b.m, tn_llvm_triple(level));
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
     LLVMSetModuleDataLayout(b.m, layout);
     LLVMDisposeTargetData(layout);
@@ -418,8 +419,8 @@ static void show(TnEmitJob *jobs, uint32_t n, const TnLevel *l, TnShow what, con
         const char *bytes = LLVMGetBufferStart(object);
         size_t size = LLVMGetBufferSize(object);
         if (what == TN_SHOW_ASM)
-            tn_listing_weave(bytes, size, jobs, n, what, strncmp(l->triple, "aarch64", 7) == 0 ? "//" : "#",
-                             out);
+            tn_listing_weave(bytes, size, jobs, n, what,
+                             tn_level_numbered(l->number)->arch == TN_ARCH_AARCH64 ? "//" : "#", out);
         else
             tn_buf_put(out, bytes, size);
         LLVMDisposeMemoryBuffer(object);

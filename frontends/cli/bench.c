@@ -322,10 +322,9 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
     TernError err = {0};
     if (code == EXIT_OK && bench_floors(&bench.l, bench.kv, bench.rows, bench.n, &err) != TERN_OK)
         code = fail(&err);
-    static const char *const kv_names[] = {"", "f16", "f32", "i8"};
     BenchTable table = {.model = &bench.l,
                         .file_bytes = file_bytes(m.model),
-                        .kv = kv_names[bench.kv],
+                        .kv = tn_kv_type(bench.kv)->name,
                         .rows = bench.rows,
                         .n = bench.n,
                         .machines = bench.machines,

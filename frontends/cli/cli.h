@@ -10,6 +10,8 @@
 #include "runtime/text/text.h"
 #include "frontends/ternc.h"
 #include "runtime/base/files.h"
+#include "runtime/abi/kvs.h"
+#include "runtime/abi/levels.h"
 #include "runtime/base/os.h"
 #include "runtime/base/arena.h"
 #include "runtime/base/buf.h"
@@ -173,7 +175,7 @@ typedef struct ModelFlags {
          &(m).cpu,                                                                                           \
          0,                                                                                                  \
          0,                                                                                                  \
-         "highest CPU feature level to use: avx2, avx512-vnni, amx, neon-dotprod"},                          \
+         TN_LEVEL_NAMES_THEN(": the highest CPU feature level to use")},                                     \
         {"--head",                                                                                           \
          "TYPE",                                                                                             \
          FLAG_STR,                                                                                           \

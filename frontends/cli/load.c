@@ -100,13 +100,13 @@ bool is_gguf(const char *path) {
 }
 
 static TernKv named_kv(const Verb *verb, const char *flag, const char *kv) {
-    if (strcmp(kv, "f16") == 0) return TERN_KV_F16;
-    if (strcmp(kv, "f32") == 0) return TERN_KV_F32;
-    if (strcmp(kv, "i8") == 0) return TERN_KV_I8;
+    const TnKvType *type;
+    for (size_t i = 0; (type = tn_kv_row(i)); i++)
+        if (strcmp(kv, type->name) == 0) return (TernKv)type->number;
     if (strcmp(kv, "q8_0") == 0) /* llama.cpp's blocks of 32 */
         usage_error(verb, "%s: q8_0 is not a type of this cache, its type of one byte an element is i8",
                     flag);
-    usage_error(verb, "%s: '%s', wanted f16, f32 or i8", flag, kv);
+    usage_error(verb, "%s: '%s', expected one of %s", flag, kv, TN_KVTYPE_NAMES);
 }
 
 TernKv parse_kv(const Verb *verb, const char *kv) {

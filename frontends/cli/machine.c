@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include "runtime/abi/levels.h"
 #include "runtime/base/arena.h"
 #include "runtime/base/os.h"
 #if defined(__x86_64__)
@@ -275,15 +276,21 @@ dot_sdot(long turns, uint64_t *sum) {
 
 typedef long DotFn(long turns, uint64_t *sum);
 static DotFn *find_dot(const char *level) {
+    switch (tn_level_number(level)) {
 #if defined(__x86_64__)
-    if (strcmp(level, "amx") == 0) return dot_amx;
-    if (strcmp(level, "avx512-vnni") == 0) return dot_vnni;
-    if (strcmp(level, "avx2") == 0) return dot_maddubs;
+    case TN_LEVEL_AMX:
+        return dot_amx;
+    case TN_LEVEL_AVX512_VNNI:
+        return dot_vnni;
+    case TN_LEVEL_AVX2:
+        return dot_maddubs;
 #elif defined(__aarch64__)
-    if (strcmp(level, "neon-dotprod") == 0) return dot_sdot;
+    case TN_LEVEL_NEON_DOTPROD:
+        return dot_sdot;
 #endif
-    (void)level;
-    return NULL;
+    default:
+        return NULL;
+    }
 }
 
 static double own_seconds(void) {

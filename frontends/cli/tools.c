@@ -104,10 +104,12 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
          "dot: which graph, from 0 (default: the first, one row)"},
         {"--fold-layers", NULL, FLAG_BOOL, &fold, 0, 0, "dot: draw repeated layers once"},
         {"--cpu", "LEVELS", FLAG_STR, &o.levels, 0, 0,
-         "comma list of avx2, avx512-vnni, amx, neon-dotprod, ref; default: all this machine has"},
+         TN_LEVEL_NAMES_THEN(", " TN_LEVEL_REF_NAME
+                             ": a comma list of these; default: all this machine has")},
         {"-c --ctx-size", "N", FLAG_INT, &context, 1, 1 << 24, "largest context; default: the model's"},
         {"--kv", "LIST", FLAG_STR, &kvs, 0, 0,
-         "KV cache types to have code for, of f16, f32, i8; default: all"},
+         (&(TN_KVS(
+             TN_KVTYPE_COMMA_NAME) ": a comma list of KV cache types to have code for; default: all")[2])},
         {"--head", "TYPE", FLAG_STR, &o.head, 0, 0,
          "embedding and head tables as f32 or f16, or without loss and with a copy of 8 or 6 bits by which "
          "the best are found: q8, q6; default: without loss"},

@@ -9,7 +9,11 @@
 #ifndef TN_ABI_BLOB_H
 #define TN_ABI_BLOB_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include "runtime/abi/kvs.h"
+#include "runtime/abi/sections.def"
 
 #define TN_BLOB_MAGIC        "\x89TERN\r\n\x1a" /* 8 bytes: shows text-mode damage at once */
 #define TN_BLOB_VERSION      1
@@ -31,16 +35,30 @@ typedef struct TnBlobHead {
 #define TN_BLOB_ABI 3
 
 enum {
-    TN_SECTION_META = 1, /* TnBlobMeta, strings, vocabulary image */
-    TN_SECTION_WGHT = 2, /* packed weights */
-    TN_SECTION_CHNK = 3, /* 16-byte XXH3-128 of every chunk of WGHT */
-    TN_SECTION_CODE = 4, /* TnBlobCode; one per feature level */
-    TN_SECTION_PTXT = 5, /* PTX text (none yet) */
-    TN_SECTION_PROG = 6, /* TnBlobProg; one per variant */
-    TN_SECTION_PLAN = 7, /* TnBlobPlan; one per variant, same order */
-    TN_SECTION_TIR = 8,  /* text: one planned graph per variant, same order */
-    TN_SECTION_WDIR = 9  /* TnBlobWdir: names of what lies in WGHT; optional */
+#define TN_SECTION_NUMBER(name, number, ...) TN_SECTION_##name = (number),
+    TN_SECTIONS(TN_SECTION_NUMBER)
+#undef TN_SECTION_NUMBER
 };
+typedef struct TnSectionKind {
+    uint32_t number;
+    char name[5];
+    bool needed, many;
+} TnSectionKind;
+/* The i-th kind; NULL after the last. */
+static inline const TnSectionKind *tn_section_row(size_t i) {
+    static const TnSectionKind kinds[] = {
+#define TN_SECTION_KIND(name, number, needed, many) {(number), #name, (needed), (many)},
+        TN_SECTIONS(TN_SECTION_KIND)
+#undef TN_SECTION_KIND
+    };
+    return i < sizeof kinds / sizeof *kinds ? &kinds[i] : NULL;
+}
+/* NULL for a number no kind has. */
+static inline const TnSectionKind *tn_section_kind(uint32_t number) {
+    const TnSectionKind *k = NULL;
+    for (size_t i = 0; (k = tn_section_row(i)) && k->number != number;) i++;
+    return k;
+}
 enum { TN_SECTION_REQUIRED = 1 }; /* flag: a reader that does not know the kind refuses the file */
 
 typedef struct TnBlobSection {
@@ -75,8 +93,6 @@ typedef struct TnBlobExport {
     uint64_t entry; /* in the image */
     TnBlobRange name;
 } TnBlobExport;
-
-enum { TN_KVTYPE_F16 = 1, TN_KVTYPE_F32 = 2, TN_KVTYPE_I8 = 3 };
 
 /* One variant: (feature level, cache type, row class). A step of T rows runs the variant with rows_lo <= T
  * <= rows_hi. */

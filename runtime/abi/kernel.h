@@ -8,6 +8,7 @@
 #define TN_ABI_KERNEL_H
 
 #include <stdint.h>
+#include "runtime/abi/levels.h"
 
 /* Symbols: the sizes of a step and of its session, in the order of TnLaunch.sym. */
 enum { TN_ABI_T, TN_ABI_R, TN_ABI_K, TN_ABI_H, TN_ABI_S, TN_ABI_P, TN_ABI_N, TN_ABI_L, TN_ABI_SYMS };
@@ -25,14 +26,5 @@ typedef struct TnTile {
 } TnTile;
 
 typedef void TnKernelFn(const TnLaunch *, const TnTile *);
-
-/* Feature levels, in rising order within an architecture; the numbers are stored in blobs. */
-enum {
-    TN_LEVEL_REF = 0,          /* no code: kernels are evaluated */
-    TN_LEVEL_AVX2 = 1,         /* x86-64-v3: AVX2, FMA, F16C, BMI */
-    TN_LEVEL_AVX512_VNNI = 2,  /* + AVX-512 F BW DQ VL CD and VNNI */
-    TN_LEVEL_AMX = 3,          /* + AMX tile and int8 */
-    TN_LEVEL_NEON_DOTPROD = 16 /* aarch64 with the dot-product extension */
-};
 
 #endif

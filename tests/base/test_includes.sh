@@ -34,14 +34,14 @@ rule runtime/base 9 'runtime/base/*'
 rule runtime/abi 9 'runtime/abi/*' 'runtime/base/*'
 rule runtime/text 9 'runtime/text/*' 'runtime/base/*'
 rule runtime 1 'runtime/*' 'runtime/abi/*' 'runtime/base/*'
-rule ir 9 'ir/**' 'runtime/base/*'
+rule ir 9 'ir/**' 'runtime/abi/kvs.h' 'runtime/base/*'
 rule passes 9 'passes/**' 'ir/**' 'runtime/base/*'
 rule codegen 9 'codegen/**' 'passes/**' 'ir/**' 'runtime/abi/*' 'runtime/base/*'
 # the vocabulary travels in the blob as runtime/text lays it out, so the reader of GGUF builds it there
 rule frontends/gguf 9 'frontends/gguf/*' 'ir/**' 'runtime/text/*' 'runtime/base/*'
 rule frontends 1 'frontends/*' 'frontends/gguf/*' 'codegen/**' 'passes/**' 'ir/**' 'runtime/tern.h' \
     'runtime/text/*' 'runtime/abi/*' 'runtime/base/*'
-rule frontends/cli 9 frontends/json.h 'frontends/cli/*' 'frontends/ternc.h' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/base/*'
+rule frontends/cli 9 frontends/json.h 'frontends/cli/*' 'frontends/ternc.h' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/abi/levels.h' 'runtime/abi/kvs.h' 'runtime/base/*'
 
 # outside <header.h>s: where each library may be known
 only() {

@@ -26,7 +26,7 @@ run 2 compile "$model"
 is "no output" "$err" "tern compile: -o is wanted (see tern compile --help)"
 run 2 run -p a --tokens 1
 run 2 run --kv f8
-is "bad kv" "$err" "tern run: --kv: 'f8', wanted f16, f32 or i8 (see tern run --help)"
+is "bad kv" "$err" "tern run: --kv: 'f8', expected one of f16, f32, i8 (see tern run --help)"
 # refuse VERB ARGS... LINE: a usage error of the cache's type
 refuse() {
     local verb=$1
@@ -40,7 +40,7 @@ refuse perplexity -f "$0" --cache-type-k=q8_0 "$q8"
 refuse logits --tokens 1 -o "$dir/x" -ctk q8_0 "$q8"
 refuse run -ctv q8_0 "-ctv${q8#-ctk}"
 refuse run --kv q8_0 "--kv${q8#-ctk}"
-refuse run -ctk bf16 -ctv bf16 "-ctk: 'bf16', wanted f16, f32 or i8"
+refuse run -ctk bf16 -ctv bf16 "-ctk: 'bf16', expected one of f16, f32, i8"
 refuse run -ctk f16 -ctv f32 "-ctk f16, -ctv f32: keys and values have one type, give both"
 refuse run -ctk f32 "-ctk f32, -ctv f16: keys and values have one type, give both"
 refuse run --cache-type-v i8 "-ctk f16, -ctv i8: keys and values have one type, give both"
@@ -164,7 +164,7 @@ is "a cache type it was not compiled for" "$err" "tern: error: $dir/kv.tern: was
 run 0 run "$dir/kv.tern" --tokens 1789,978,1530,317 --temp 0 -n 8 --print-tokens $ref
 is "ids of the smaller blob" "$out" "$want"
 run 2 compile "$model" -o "$dir/kv.tern" --kv f16,f8
-is "bad kv list" "$err" "tern compile: --kv: 'f8', wanted f16, f32 or i8 (see tern compile --help)"
+is "bad kv list" "$err" "tern compile: --kv: 'f8', expected one of f16, f32, i8 (see tern compile --help)"
 
 # logits and perplexity, bit for bit
 ids=$(seq -s, 5 44)
@@ -196,9 +196,9 @@ if [ $native = yes ]; then
 fi
 run 0 run "$model" --tokens 1,2 -n 1 --cpu $there --target ref
 run 1 run "$model" --tokens 1,2 -n 1 --cpu vax --target ref
-is "an unknown level" "$err" "tern: error: --cpu: 'vax', wanted avx2, avx512-vnni, amx or neon-dotprod"
+is "an unknown level" "$err" "tern: error: --cpu: 'vax', expected one of avx2, avx512-vnni, amx, neon-dotprod"
 run 1 run "$dir/m.tern" --tokens 1,2 -n 1 --cpu vax --target ref
-is "an unknown level of a blob" "${err##*: }" "cpu level 'vax' is unknown, wanted avx2, avx512-vnni, amx or neon-dotprod"
+is "an unknown level of a blob" "${err##*: }" "cpu level 'vax' is unknown, expected one of avx2, avx512-vnni, amx, neon-dotprod"
 # the cache's type, said in llama.cpp's way
 run 0 logits "$dir/m.tern" --tokens "$ids" --kv i8 -o "$dir/want" $ref
 run 0 logits "$dir/m.tern" --tokens "$ids" -ctk i8 --cache-type-v=i8 -o "$dir/got" $ref

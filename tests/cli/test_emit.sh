@@ -12,7 +12,7 @@ is "unknown kind" "${err/ tir, json, dot,/}" \
 run 1 compile --emit=asm --cpu ref
 is "ref" "$err" "tern: error: level ref has no code: its kernels are evaluated"
 run 1 compile --emit=asm --cpu vax
-is "unknown level" "$err" "tern: error: compile: unknown level vax, wanted ref, avx2, avx512-vnni, amx or neon-dotprod"
+is "unknown level" "$err" "tern: error: compile: unknown level vax, expected one of avx2, avx512-vnni, amx, neon-dotprod, ref"
 run 2 compile --weights x.gguf -o x
 is "weights of nothing" "$err" "tern compile: --weights goes with a .tir (see tern compile --help)"
 

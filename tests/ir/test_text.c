@@ -228,7 +228,7 @@ static void test_header(void **state) {
     fails_with("tir 1\ngraph @g stage=done\nend\n",
                "t.tir:2:16: found 'done', wanted model, fused or planned\n");
     fails_with("tir 1\ngraph @g stage=model stage=model\nend\n", "t.tir:2:22: stage is given twice\n");
-    fails_with("tir 1\ngraph @g stage=model kv=i4\nend\n", "t.tir:2:25: found 'i4', wanted f16, f32 or i8\n");
+    fails_with("tir 1\ngraph @g stage=model kv=i4\nend\n", "t.tir:2:25: found 'i4', wanted f16, f32, i8\n");
     fails_with("tir 1\ngraph @g stage=model rows=8..2\nend\n",
                "t.tir:2:27: found '8..2', wanted rows such as 2..8\n");
     fails_with("tir 1\ngraph @g stage=model rows=..\nend\n",

@@ -384,7 +384,7 @@ static void option_errors(void **state) {
         TernSessionOptions o;
         const char *line;
     } cases[] = {
-        {{.kv = 4}, "kv is 4, wanted 1 (f16), 2 (f32) or 3 (i8)"},
+        {{.kv = 4}, "kv is 4, expected the number of one of f16, f32, i8"},
         {{.slots = 100000}, "slots is 100000, wanted 1 to 65536"},
         {{.context = 201}, "context is 201, wanted 1 to 200"},
         {{.batch = 21}, "batch is 21, wanted 1 to 20"},
@@ -422,9 +422,10 @@ static void own_memory_of(TernKv kv, uint64_t head_bytes) {
     TernSession *s;
     char line[200];
     assert_int_equal(tern_session_create(model, pool, &o, &s, &err), TERN_ERR_INPUT);
-    snprintf(line, sizeof line,
-             "TernSessionOptions.memory: %zu bytes at an address with remainder 0, wanted %zu at a multiple of 64",
-             (size_t)b.total - 1, (size_t)b.total);
+    snprintf(
+        line, sizeof line,
+        "TernSessionOptions.memory: %zu bytes at an address with remainder 0, wanted %zu at a multiple of 64",
+        (size_t)b.total - 1, (size_t)b.total);
     assert_string_equal(err.text, line);
     o.memory_bytes = b.total;
     for (int twice = 0; twice < 2; twice++) {

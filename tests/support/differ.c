@@ -29,7 +29,7 @@ static uint32_t ways(uint64_t seed, bool passes_too, TnCheckHow out[WAYS]) {
     for (size_t i = 0; i <= TN_COUNT(levels); i++) {
         how.level = i < TN_COUNT(levels) ? levels[i] : "ref";
         if (i < TN_COUNT(levels) &&
-            (!tn_level_runs_here(tn_level_parse(how.level)) || !tn_target_find("llvm")))
+            (!tn_level_runs_here(tn_level_number(how.level)) || !tn_target_find("llvm")))
             continue;
         if (i == TN_COUNT(levels) && seed % 4) continue;
         how.apart = false;

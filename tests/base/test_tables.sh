@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Each list stands in one table: names of levels, sections and cache types, and the row classes, are literals there and
+# nowhere else in the product. Argument 2 (a folder) is searched instead of this project: how the test tests itself.
+set -u
+root=${2:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
+bad=0
+
+# first FILE, quoted FILE: the names in the rows of an X-macro table, bare or quoted, as an alternation for grep
+rows() { grep -oE ' X\(.*' "$root/$1"; }
+first() { rows "$1" | sed -E 's/ X\(([A-Z0-9_]+),.*/\1/' | paste -sd'|'; }
+quoted() { rows "$1" | sed -E 's/[^"]*"([^"]*)".*/\1/' | paste -sd'|'; }
+# only WHAT REGEX ALLOWED: where string literals may stand; comments do not count
+only() {
+    local found
+    found=$(cd "$root" && grep -rnE --include='*.c' --include='*.h' "$2" runtime ir passes codegen frontends 2>/dev/null |
+        grep -vE "^($3)" | grep -vE '^[^:]*:[0-9]+: *(/?\*|//)|__attribute__|__builtin_cpu_supports|target_clones' |
+        sed -E 's,/\*.*,,' | grep -E "$2")
+    [ -z "$found" ] && return
+    echo "$found"
+    echo "  literals of $1 may stand only in: $3"
+    bad=1
+}
+levels=$(quoted runtime/abi/levels.def)
+sections=$(first runtime/abi/sections.def)
+kvs=$(quoted runtime/abi/kvs.def)
+[ -n "$levels" ] && [ -n "$sections" ] && [ -n "$kvs" ] || { echo "a table has no names: '$levels' '$sections' '$kvs'"; exit 1; }
+only "levels (runtime/abi/levels.def)" "\"($levels)\"" 'runtime/abi/levels'
+# a parser of one section names it where it reads it; a list of them is what must not stand twice
+only "sections (runtime/abi/sections.def)" "\"($sections)\".*\"($sections)\"" 'runtime/abi/sections'
+only "cache types (runtime/abi/kvs.def)" "\"($kvs)\".*\"($kvs)\".*\"($kvs)\"" 'runtime/abi/kvs'
+only "row classes (codegen/row_classes.h)" '1, 2\.\.8|\{2, 8\}|\{9, (512|TN_)' 'codegen/row_classes.h'
+
+if [ -z "${2-}" ]; then
+    # The test must be able to fail: a small tree with one fault of each kind.
+    tree=$(mktemp -d)
+    mkdir -p "$tree"/{runtime/abi,ir,passes,codegen,frontends}
+    cp "$root"/runtime/abi/*.def "$tree/runtime/abi/"
+    echo 'const char *a = "amx";' >"$tree/ir/a.c"
+    echo 'const char *b[] = {"META", "WGHT"};' >"$tree/passes/b.c"
+    echo 'const char *c[] = {"f16", "f32", "i8"};' >"$tree/codegen/c.c"
+    echo 'int d[][2] = {{1, 1}, {2, 8}, {9, 512}};' >"$tree/frontends/d.c"
+    echo '/* "amx" in a comment */' >"$tree/runtime/e.c"
+    out=$(bash "${BASH_SOURCE[0]}" x "$tree") && { echo "a tree with four faults was accepted"; bad=1; }
+    for expected in ir/a.c:1 passes/b.c:1 codegen/c.c:1 frontends/d.c:1; do
+        grep -q "^$expected" <<<"$out" || { echo "the fault in $expected was not seen"; bad=1; }
+    done
+    grep -q runtime/e.c <<<"$out" && { echo "runtime/e.c was refused"; bad=1; }
+    rm -rf "$tree"
+    [ $bad = 0 ] && echo "each list stands once"
+fi
+exit $bad
