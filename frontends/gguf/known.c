@@ -116,6 +116,9 @@ static const Known table[] = {
     {"general.type", IS_TEXT, 0, "model"},
     {"split.*", HARMLESS, 0, NULL},
     /* the vocabulary: what BPE does not use, unless it holds what a reader might rely on */
+    {"tokenizer.ggml.pre", HARMLESS, 0, NULL}, /* of a file without a vocabulary nobody reads them */
+    {"tokenizer.ggml.add_bos_token", HARMLESS, 0, NULL},
+    {"tokenizer.ggml.add_eos_token", HARMLESS, 0, NULL},
     {"tokenizer.ggml.scores", HARMLESS, 0, NULL},
     {"tokenizer.ggml.token_type_count", HARMLESS, 0, NULL},
     {"tokenizer.ggml.normalizer.lowercase", IS_FALSE, 0, NULL},

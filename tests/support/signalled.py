@@ -8,7 +8,7 @@ WHEN is one of
     full      the same, and it waits
     handlers  it has a handler for SIGINT, or twenty seconds are over
     code      it has mapped code that it made, and used a third of a second of processors since
-    writer    it has a nameless or temporary file open for writing
+    writer    it has a nameless or temporary file open for writing, and has mapped the files that are to be cut
     maps=FILE it has FILE mapped
     child     it has a child that is another program
 With --stop it stands still (SIGSTOP) while signals are sent and files are cut. Several signals come one after the other,
@@ -108,7 +108,7 @@ def there():
         caught = status("SigCgt")
         return (caught and int(caught, 16) >> number["INT"] - 1 & 1) or time.monotonic() > begun + 20
     if a.until == "writer":
-        return writes()
+        return writes() and all(t.rpartition("=")[0] in text("maps") for t in a.truncate)
     if a.until == "code":
         if "r-xp 00000000 00:00 0 \n" not in text("maps"):
             return False
