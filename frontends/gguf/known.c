@@ -292,7 +292,7 @@ bool tn_gguf_note(TnGguf *g, bool vocab_only, TernError *out) {
     }
     if (n) {
         const char *path = strlen(g->path) > 80 ? strrchr(g->path, '/') : NULL;
-        tn_buf_printf(&names, n > shown ? " and %zu more" : "", n - shown);
+        if (n > shown) tn_buf_printf(&names, " and %zu more", n - shown);
         tn_fail(out, TERN_OK, "%.80s: %zu key%s that nothing here knows %s ignored: %s",
                 path ? path + 1 : g->path, n, n == 1 ? "" : "s", n == 1 ? "is" : "are", names.data);
     }
