@@ -138,7 +138,7 @@ TERN_API TernStatus ternc_inspect(const char *path, TerncTextFn *text, void *use
 
 typedef struct TerncEval {
     size_t size;
-    const char *path; /* .tir, "-" (text), .gguf, .tern (whose weights have other names: they are missing);
+    const char *path;    /* .tir, "-" (text), .gguf, .tern (whose weights have other names: they are missing);
                          NULL: the embedded model */
     const char *weights; /* a .gguf where `gguf` nodes find their tensors; may be NULL */
     uint32_t rows;       /* of a step, 1 to 64; default: as the graph says, else 2 */

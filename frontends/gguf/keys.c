@@ -218,12 +218,13 @@ TernStatus tn_gguf_override(TnGguf *g, const char *spec, TernError *err) {
         k.n = strlen(value);
         data = (uint8_t *)tn_strdup(&g->arena, value);
     } else {
-        return tn_fail(err, TERN_ERR_INPUT, "TerncSource.overrides: type '%.*s', wanted int, float, bool or str",
-                       (int)type_len, type);
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "TerncSource.overrides: type '%.*s', wanted int, float, bool or str", (int)type_len,
+                       type);
     }
     if (bad)
-        return tn_fail(err, TERN_ERR_INPUT, "TerncSource.overrides: %s: '%s' is not a value of type %.*s", k.name,
-                       value, (int)type_len, type);
+        return tn_fail(err, TERN_ERR_INPUT, "TerncSource.overrides: %s: '%s' is not a value of type %.*s",
+                       k.name, value, (int)type_len, type);
     if (strcmp(k.name, "general.alignment") == 0)
         return tn_fail(
             err, TERN_ERR_INPUT,
@@ -251,8 +252,8 @@ static TernStatus nobody_reads(const TnGguf *g, const TnGgufKey *k, TernError *e
     for (size_t i = 0; i < g->absent->n; i++)
         tn_nearest_try(&near, g->absent->names[i], strlen(g->absent->names[i]));
     const char *known = near.best ? near.best : "";
-    return tn_fail(err, TERN_ERR_INPUT, "TerncSource.overrides: %s: nothing here reads this key%s%s%s", k->name,
-                   *known ? ", did you mean " : "", known, *known ? "?" : "");
+    return tn_fail(err, TERN_ERR_INPUT, "TerncSource.overrides: %s: nothing here reads this key%s%s%s",
+                   k->name, *known ? ", did you mean " : "", known, *known ? "?" : "");
 }
 
 TernStatus tn_gguf_overrides_read(const TnGguf *g, TernError *err) {
