@@ -49,8 +49,9 @@ static const char *read_spec(const char *p, int star[2], Spec *s) {
         if (point && *p >= '0' && *p <= '9') s->precision = s->precision * 10 + *p - '0';
         if (strchr("lzjt", *p)) s->length += *p == 'l' ? 1 : 2;
         if (*p == '*') {
-            if (point) s->precision = star[stars];
-            n += (size_t)snprintf(s->text + n, sizeof s->text - n, "%d", star[stars++]);
+            int value = star[stars++ ? 1 : 0]; /* a width, a precision, and no third */
+            if (point) s->precision = value;
+            n += (size_t)snprintf(s->text + n, sizeof s->text - n, "%d", value);
         } else if (n < sizeof s->text - 16) {
             s->text[n++] = *p;
         }
