@@ -7,8 +7,8 @@
 set -u
 . "$(dirname "$0")/program.sh"
 faults=$root/tests/cli/faults
-how="" # what runs a model where nothing can be compiled
-[ $native = no ] && how="--target ref"
+how="" level=avx2 # what runs a model, and what a plan is for, where nothing can be compiled
+[ $native = no ] && how="--target ref" level=ref
 edit="python3 $root/tests/support/gguf_edit.py"
 command -v python3 >/dev/null || { echo "skipped: no python3 to make odd files with" && exit 77; }
 

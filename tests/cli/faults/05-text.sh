@@ -65,7 +65,7 @@ shown "run a blob" 0 "$tern" run $how "$blob" -p a -n 1 --temp 0
 shown "opt" 0 "$tern" opt "$file" --passes= -o -
 shown "diff" 1 "$tern" diff "$model" "$file"
 shown "diff, briefly" 1 "$tern" diff -q "$model" "$file"
-shown "verify" 0 "$tern" verify "$file" --tokens 5,6
+shown "verify" 0 "$tern" verify "$file" --tokens 5,6 $how
 shown "tokenize" 0 "$tern" tokenize "$file" -p "abc"
 shown "perplexity" 0 "$tern" perplexity $how "$blob" --tokens 5,6,7
 shown "logits" 0 "$tern" logits $how "$blob" --tokens 5 -o /dev/null

@@ -25,7 +25,7 @@ angle=$(grep -oE '^n[0-9]+ .*<b>rope_angle<' "$d11/model.dot" | grep -oE '^n[0-9
 has "rope_angle leads to the ropes" "$(grep -c "^$angle -> n" "$d11/model.dot")" '^[1-9]'
 has "the picture of the README is drawn so, too" "$(grep -c 'font-size="\([1-9]\|10\).00"' "$root/docs/model.svg")" '^0$'
 # one kernel takes all the time, the others less and less: all fills of a profile
-"$tern" opt "$model" --cpu avx2 -o "$d11/pl.tir"
+"$tern" opt "$model" --cpu $level -o "$d11/pl.tir"
 grep -oE '^ +kernel @[A-Za-z0-9_.]+' "$d11/pl.tir" | sed 's/.*@//' |
     awk 'BEGIN {printf "{\"kernels\": ["} {printf "%s{\"name\": \"%s\", \"ms\": %d}", (NR > 1 ? ", " : ""), $0, NR} END {print "]}"}' >"$d11/prof.json"
 "$tern" inspect "$d11/pl.tir" --dot="$d11/prof.dot" --profile "$d11/prof.json"

@@ -2,9 +2,9 @@
 # shellcheck shell=bash disable=SC2154
 d14=$dir/d14
 mkdir -p "$d14"
-"$tern" opt "$model" --cpu avx2 -o "$d14/o3.tir"
-"$tern" opt "$model" --cpu avx2 -O0 -o "$d14/o0.tir"
-"$tern" opt "$model" --cpu avx2 --rows 2..8 -o "$d14/r8.tir"
+"$tern" opt "$model" --cpu $level -o "$d14/o3.tir"
+"$tern" opt "$model" --cpu $level -O0 -o "$d14/o0.tir"
+"$tern" opt "$model" --cpu $level --rows 2..8 -o "$d14/r8.tir"
 "$tern" opt "$model" --passes= -o "$d14/m.tir"
 
 # a zero's sign alone, where the outputs agree

@@ -7,7 +7,7 @@ works "verify --seed 0" "" "$tern" verify "$d16/g.tir" --seed 0 --target ref
 has "runs seed 0 and no other" "$out" 'seed 0$'
 works "verify without --seed" "" "$tern" verify "$d16/g.tir" --target ref
 has "runs seeds 1 and 2" "$out" 'seeds 1 and 2$'
-"$tern" opt "$model" --cpu avx2 -o "$d16/pl.tir"
+"$tern" opt "$model" --cpu $level -o "$d16/pl.tir"
 refused "--dump-after of a pass that does not run" 1 "dump-after.*fuse.*not run|dump-after.*not run.*fuse" "$tern" opt "$d16/pl.tir" --dump-after=fuse
 refused "--dump-after of a pass not in the list" 1 "dump-after.*plan" "$tern" opt "$model" --passes=fold,cse --dump-after=plan
 refused "--dump-after=all, and no pass" 1 "dump-after" "$tern" opt "$model" --passes= --dump-after=all
