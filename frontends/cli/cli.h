@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/types.h>
 #include "runtime/tern.h"
 #include "runtime/text/text.h"
 #include "frontends/ternc.h"
@@ -310,7 +311,8 @@ void report_quota(int64_t threads);
 /* From here on the first three end the program with a line and status 128 + the signal, and a mapped file that is cut
  * short ends it with a line and status 1. */
 void start_signals(void);
-void stop_signals(void);      /* in a child: their default actions again */
+/* fork, with the default actions in the child: what a terminal sends to both never runs the program's handlers twice. */
+pid_t fork_child(void);
 void set_trouble(int status); /* of a verb in which 1 means something else */
 /* While on, the first of them is only noted, and a second one ends the program. */
 void heed_signals(bool on);

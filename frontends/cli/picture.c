@@ -42,9 +42,8 @@ static char *run_dot(const char *text, size_t n, size_t *out_n, int *status) {
         return NULL;
     }
     fflush(stdout);
-    pid_t feeder = fork(), child = feeder > 0 ? fork() : -1;
+    pid_t feeder = fork_child(), child = feeder > 0 ? fork_child() : -1;
     if (feeder == 0) { /* feeds it, so that neither pipe can fill up while the other is waited for */
-        stop_signals();
         close(in[0]);
         close(out[0]);
         close(out[1]);
@@ -52,7 +51,6 @@ static char *run_dot(const char *text, size_t n, size_t *out_n, int *status) {
         _exit(0);
     }
     if (child == 0) {
-        stop_signals();
         dup2(in[0], 0);
         dup2(out[1], 1);
         close(in[0]);

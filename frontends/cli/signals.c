@@ -222,10 +222,21 @@ void start_signals(void) {
     sigaction(SIGBUS, &act, &bus_before);
 }
 
-void stop_signals(void) {
+static void stop_signals(void) {
     for (size_t i = 0; i < TN_COUNT(ends); i++) {
         struct sigaction before;
         if (sigaction(ends[i].number, NULL, &before) == 0 && before.sa_handler == on_end)
             signal(ends[i].number, SIG_DFL);
     }
+}
+
+pid_t fork_child(void) {
+    sigset_t blocked, before;
+    sigemptyset(&blocked);
+    for (size_t i = 0; i < TN_COUNT(ends); i++) sigaddset(&blocked, ends[i].number);
+    sigprocmask(SIG_BLOCK, &blocked, &before);
+    pid_t child = fork();
+    if (child == 0) stop_signals();
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return child;
 }
