@@ -1,0 +1,120 @@
+#!/bin/bash
+# Two builds of Tern, to see that a change moved no bit of any result.
+#
+#   bench/same.sh OLD NEW [MODEL.gguf]...      OLD and NEW are build folders
+#
+# The models are the embedded one, small random ones of each architecture, weight type, head and layout that NEW's
+# make_gguf writes, and those given. Each is compiled by both builds for all levels. Compared are
+#
+#   WGHT and the image of each level's CODE section, byte by byte
+#   the table of variants: launches, barriers, arena, scratch and cache sizes
+#   on every level, with each cache type: the logits of some tokens, to the bit, and greedy ids. A level that this
+#   machine has not is evaluated, with that level's plan and packing.
+#
+# One line a model, "same" or the first difference; exit status 1 if anything differs. What may be set:
+#
+#   TERN_LEVELS  the levels to compile for: all that NEW has code for
+#   TERN_ONLY    a regular expression on the models' names
+set -u -o pipefail
+die() {
+    echo "same.sh: $*" >&2
+    exit 2
+}
+[ $# -ge 2 ] || die "usage: $0 OLD NEW [MODEL.gguf]... (see its head)"
+old=$1 new=$2
+shift 2
+for b in "$old" "$new"; do [ -x "$b/tern" ] || die "there is no program in $b"; done
+[ -x "$new/make_gguf" ] || die "there is no make_gguf in $new"
+command -v python3 >/dev/null || die "there is no python3"
+levels=${TERN_LEVELS:-$("$new/tern" compile --help | sed -n 's/^ *--levels[^ ]* [^ ]* *\([a-z0-9, -]*\), ref: .*/\1/p; s/^ *--cpu LEVELS *\([a-z0-9, -]*\), ref: .*/\1/p' | head -1 | tr -d ' ')}
+[ -n "$levels" ] || die "no levels: set TERN_LEVELS"
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+"$new/tern" compile --kv f16 -o "$dir/here.tern" 2>/dev/null
+here=" $("$new/tern" inspect "$dir/here.tern" | awk '/^variants/ { on = 1 } on && $2 == "f16" { print $1 }' | sort -u | tr '\n' ' ')"
+cat >"$dir/sections.py" <<'P'
+"""sections.py BLOB: a line for WGHT and for the image of each CODE section: kind, level, bytes, hash."""
+import hashlib
+import struct
+import sys
+
+blob = open(sys.argv[1], "rb").read()
+n = struct.unpack_from("<I", blob, 32)[0]
+for i in range(n):
+    kind, _, level, _, offset, size = struct.unpack_from("<IIIIQQ", blob, 64 + 64 * i)
+    data = blob[offset:offset + size]
+    if kind == 4:
+        _, _, at, length = struct.unpack_from("<IIQQ", data)
+        print("code of level", level, length, hashlib.sha256(data[at:at + length]).hexdigest())
+    elif kind == 2:
+        print("weights", size, hashlib.sha256(data).hexdigest())
+P
+
+models=0 differ=0
+# failed MODEL WHAT
+failed() {
+    echo "$1: $2"
+    differ=$((differ + 1))
+}
+# equal MODEL WHAT SUFFIX: two files, of which an empty one is a difference too
+equal() {
+    [ -s "$dir/old.$3" ] && cmp -s "$dir/old.$3" "$dir/new.$3" && return 0
+    failed "$1" "$2 differ: $(diff <(head -c 2000 "$dir/old.$3" | tr -d '\0') <(head -c 2000 "$dir/new.$3" | tr -d '\0') | sed -n 2p | head -c 200)"
+    return 1
+}
+# both VERB ARGS...: with {} for old or new
+both() {
+    local b
+    for b in old new; do
+        timeout 1200 "${!b}/tern" "${@//\{\}/$dir/$b}" >"$dir/$b.out" 2>"$dir/$b.err" || return 1
+    done
+}
+# compare NAME MODEL-FILE TOKENS FLAGS...
+compare() {
+    local name=$1 file=$2 tokens=$3 level kv how model=()
+    shift 3
+    [[ $name =~ ${TERN_ONLY:-} ]] || return 0
+    models=$((models + 1))
+    [ -z "$file" ] || model=("$file")
+    both compile "${model[@]}" "$@" --cpu "$levels" -o "{}.tern" || { failed "$name" "not compiled: $(cat "$dir"/*.err | tail -1)" && return; }
+    for b in old new; do python3 "$dir/sections.py" "$dir/$b.tern" >"$dir/$b.sections" || die "$dir/$b.tern cannot be read"; done
+    equal "$name" "sections" sections || return
+    for b in old new; do "${!b}/tern" inspect "$dir/$b.tern" | sed -n '/^variants/,$p' >"$dir/$b.variants"; done
+    equal "$name" "variants" variants || return
+    for level in ${levels//,/ }; do
+        case $here in *" $level "*) how="" ids=$tokens ;; *) how="--target ref" ids=$(cut -d, -f1-9 <<<"$tokens") ;; esac
+        for kv in f16 f32 i8; do
+            # shellcheck disable=SC2086
+            both logits "{}.tern" --tokens "$ids" --kv $kv --cpu "$level" $how -o "{}.logits" || { failed "$name" "$level, $kv: no logits: $(cat "$dir"/*.err | tail -1)" && return; }
+            equal "$name" "$level, $kv: logits" logits || return
+            [ -z "$how" ] || continue
+            both run "{}.tern" --tokens "$ids" --print-tokens -n 32 --temp 0 --ignore-eos --kv $kv --cpu "$level" || { failed "$name" "$level, $kv: no ids: $(cat "$dir"/*.err | tail -1)" && return; }
+            equal "$name" "$level, $kv: ids" out || return
+        done
+    done
+    echo "$name: same"
+}
+# random NAME FLAGS OF make_gguf... [-- FLAGS OF tern]
+random() {
+    local name=$1 flags=()
+    shift
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do flags+=("$1") && shift; done
+    shift
+    [[ $name =~ ${TERN_ONLY:-} ]] || return 0
+    "$new/make_gguf" "${flags[@]}" -o "$dir/m.gguf" >/dev/null || die "make_gguf ${flags[*]} failed"
+    compare "$name" "$dir/m.gguf" "$(seq -s, 3 42)" "$@"
+}
+
+compare embedded "" "$(seq -s, 300 339)"
+compare "embedded --head q6" "" "$(seq -s, 300 339)" --head q6
+for arch in bitnet-b1.58 bitnet-25 bitnet llama; do random "$arch" --arch $arch; done
+for type in tq1_0 tq2_0 f32 f16 bf16 q8_0 q6_k; do random "weights $type" --shape small --layers 2 --weights $type; done
+for type in f32 f16 bf16; do random "weights $type, ternary" --weights $type --ternary -- --ternary-dense; done
+for type in f32 bf16 q8_0 q6_k; do random "embedding $type" --shape small --layers 2 --embd $type --untied; done
+random "odd" --shape odd
+random "llama, odd" --shape odd --arch llama --untied --rope-freqs --scales
+random "dead neurons" --shape small --layers 2 --dead 0.3
+random "sparse activations" --shape small --layers 2 --outliers 50
+for file in "$@"; do compare "$file" "$file" "$(seq -s, 3 42)"; done
+echo "$models models, $differ differ; levels run as code:$here(of $levels)"
+[ "$differ" = 0 ] && [ "$models" != 0 ]
