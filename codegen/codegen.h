@@ -20,6 +20,7 @@ typedef struct TnEmitJob {
     /* filled by emit */
     uint64_t entry;                 /* offset in the image */
     uint64_t scratch, scratch_page; /* bytes a worker needs: scratch + scratch_page * P */
+    uint32_t threads, shared;       /* as in TnBlobLaunch: of a unit; left 0 by targets for processors */
     const char *note;               /* lines to stand above it in a listing; may be NULL */
 } TnEmitJob;
 

@@ -150,6 +150,10 @@ static TernStatus add_launch(Builder *b, uint32_t kernel, const TnEmitJob *jobs,
         l.export_index = exports[kernel];
         l.scratch = job->scratch;
         l.scratch_page = job->scratch_page;
+        if (job->threads > TN_LAUNCH_THREADS_MAX || job->shared > TN_LAUNCH_SHARED_MAX)
+            TN_BUG("kernel %s: %u threads sharing %u bytes", k->name, job->threads, job->shared);
+        l.threads = (uint16_t)job->threads;
+        l.shared = job->shared;
     }
     if (l.scratch > b->plan.scratch) b->plan.scratch = l.scratch;
     if (l.scratch_page > b->plan.scratch_page) b->plan.scratch_page = l.scratch_page;

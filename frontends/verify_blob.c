@@ -41,6 +41,9 @@ static void hold_launch(Check *c, const TnGraph *g, uint32_t i, const TnBlobLaun
         DIFFERS(c, "launch %u (%s) has %llu units, symbols %d and %d, flags %u; wanted %llu, %d, %d and %u",
                 i, name, (unsigned long long)a->units, (int)a->unit_sym, (int)a->gate_sym, a->flags,
                 (unsigned long long)b->units, (int)b->unit_sym, (int)b->gate_sym, b->flags);
+    if (a->threads != b->threads || a->shared != b->shared)
+        DIFFERS(c, "launch %u (%s) has %u threads sharing %u bytes, expected %u and %u", i, name, a->threads,
+                a->shared, b->threads, b->shared);
     TnRef ops[64];
     uint32_t n_in;
     (void)tn_kernel_operands(g, i, ops, &n_in);

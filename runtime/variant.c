@@ -222,8 +222,11 @@ static TernStatus check_launch(const Reading *r, const TnVariant *v, uint32_t n_
     if (l->scratch > v->plan.scratch || l->scratch_page > v->plan.scratch_page)
         return bad(r, "launch %u: scratch %llu + %llu a page, wanted at most %llu + %llu by PLAN", i,
                    (Num)l->scratch, (Num)l->scratch_page, (Num)v->plan.scratch, (Num)v->plan.scratch_page);
-    if (l->flags & ~(uint32_t)TN_LAUNCH_BARRIER || l->reserved)
-        return bad(r, "launch %u: flags 0x%x, reserved 0x%x, wanted 0 or 1, and 0", i, l->flags, l->reserved);
+    if (l->flags & ~TN_LAUNCH_BARRIER)
+        return bad(r, "launch %u: flags are 0x%x, expected 0 or 1", i, l->flags);
+    if (l->threads > TN_LAUNCH_THREADS_MAX || l->shared > TN_LAUNCH_SHARED_MAX)
+        return bad(r, "launch %u: %u threads sharing %u bytes, expected at most %d and %d", i, l->threads,
+                   l->shared, TN_LAUNCH_THREADS_MAX, TN_LAUNCH_SHARED_MAX);
     /* What is written is memory of the session: weights are mapped read-only. Caches are updated in place, as
      * reads. */
     for (uint32_t j = l->n_reads; j < l->n_operands; j++)

@@ -16,7 +16,7 @@
 #include "runtime/abi/sections.def"
 
 #define TN_BLOB_MAGIC        "\x89TERN\r\n\x1a" /* 8 bytes: shows text-mode damage at once */
-#define TN_BLOB_VERSION      1
+#define TN_BLOB_VERSION      2
 #define TN_BLOB_CHUNK        (4u << 20) /* of WGHT, hashed one by one */
 #define TN_BLOB_SECTIONS_MAX 256
 
@@ -32,7 +32,7 @@ typedef struct TnBlobHead {
     uint8_t hash[16];  /* XXH3-128 of head (with these 16 bytes zero) followed by the section table */
     uint64_t reserved; /* 0 */
 } TnBlobHead;
-#define TN_BLOB_ABI 3
+#define TN_BLOB_ABI 4
 
 enum {
 #define TN_SECTION_NUMBER(name, number, ...) TN_SECTION_##name = (number),
@@ -113,10 +113,14 @@ typedef struct TnBlobLaunch {
     uint32_t unit_sym; /* units = units * value of this symbol; UINT32_MAX: units */
     uint64_t units;
     uint64_t scratch, scratch_page; /* bytes: scratch + scratch_page * P */
-    uint32_t flags, reserved;
+    uint16_t flags;
+    /* Where many threads run a unit together: how many, and the bytes of memory that they share. Processors: 0 */
+    uint16_t threads;
+    uint32_t shared;
     TnBlobRange name; /* in the section */
 } TnBlobLaunch;
 enum { TN_LAUNCH_BARRIER = 1 }; /* all tiles end before the next launch begins */
+enum { TN_LAUNCH_THREADS_MAX = 1024, TN_LAUNCH_SHARED_MAX = 1 << 18 };
 
 enum {
     TN_SPACE_ARENA, /* index: symbol or UINT32_MAX (constant part); address = part + offset * largest value of symbol (or + offset) */

@@ -53,6 +53,9 @@ typedef struct Br {
 static inline uint32_t br_u32(const uint8_t *p) {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
+static inline uint32_t br_u16(const uint8_t *p) {
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8;
+}
 static inline uint64_t br_u64(const uint8_t *p) {
     return br_u32(p) | (uint64_t)br_u32(p + 4) << 32;
 }
@@ -105,7 +108,7 @@ static inline const char *br_head(Br *b) {
     const uint8_t *h = b->bytes;
     if (b->size < 64) return br_bad(b, "head", "short");
     if (memcmp(h, magic, 8) != 0) return br_bad(b, "head", "magic");
-    if (br_u32(h + 8) != 1 || br_u32(h + 36) != 3) return br_bad(b, "head", "version or abi");
+    if (br_u32(h + 8) != 2 || br_u32(h + 36) != 4) return br_bad(b, "head", "version or abi");
     if (br_u32(h + 12) != 64) return br_bad(b, "head", "head_bytes");
     if (br_u32(h + 16) != 0x01020304 || br_u32(h + 20) != 0xbfc00000) return br_bad(b, "head", "probes");
     if (br_u64(h + 24) != b->size) return br_bad(b, "head", "file_bytes");
@@ -307,7 +310,7 @@ static inline bool br_launch_ok(const BrVariant *v, const BrSection *s, const ui
     if (!br_symbol_ok(br_u32(l + 16)) || !br_symbol_ok(br_u32(l + 20))) return false;
     if (units < 1 || units > 1ull << 31) return false;
     if (br_u64(l + 32) > v->scratch || br_u64(l + 40) > v->scratch_page) return false;
-    if (br_u32(l + 48) > 1 || br_u32(l + 52)) return false;
+    if (br_u16(l + 48) > 1 || br_u16(l + 50) > 1024 || br_u32(l + 52) > 1u << 18) return false;
     for (uint32_t i = first + reads; i < first + n; i++)
         if (br_u32(v->operands + 24 * (size_t)i) != 0) return false;
     return br_range(s, l + 56, &name);

@@ -149,7 +149,11 @@ static const Spoilt spoilt[] = {
     LAUNCH(2, units, 0, "section PROG 1: launch 2: units is 0, wanted 1 to 2^31"),
     LAUNCH(2, scratch, 321,
            "section PROG 1: launch 2: scratch 321 + 0 a page, wanted at most 320 + 0 by PLAN"),
-    LAUNCH(2, flags, 2, "section PROG 1: launch 2: flags 0x2, reserved 0x0, wanted 0 or 1, and 0"),
+    LAUNCH(2, flags, 2, "section PROG 1: launch 2: flags are 0x2, expected 0 or 1"),
+    LAUNCH(2, threads, 1025,
+           "section PROG 1: launch 2: 1025 threads sharing 0 bytes, expected at most 1024 and 262144"),
+    LAUNCH(3, shared, 262145,
+           "section PROG 1: launch 3: 0 threads sharing 262145 bytes, expected at most 1024 and 262144"),
     LAUNCH(2, name.offset, 1u << 31,
            "section PROG 1: a launch's name: offset 2147483648 with size 4, wanted to end within 1124 bytes"),
     OPERAND(0, space, 5, "section PROG 1: operand 0: space is 5, wanted 0 to 4"),
@@ -214,7 +218,7 @@ static void wrong_outside(void **state) {
     head_of(i)->version = 7;
     expect_line(
         i, TERN_ERR_UNSUPPORTED,
-        "head: the file has version 7, abi 3; this library reads version 1, abi 3: compile the model again");
+        "head: the file has version 7, abi 4; this library reads version 2, abi 4: compile the model again");
     i = fake_image();
     head_of(i)->file_bytes--;
     expect_line(i, TERN_ERR_INPUT, "head: the file has 9260 bytes, wanted 9259");
