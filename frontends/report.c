@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/graphs.h"
+#include "runtime/text/text.h"
 
 void tn_findings_add(TnFindings *f, TnArena *arena, const char *what, const char *value, const char *from) {
     TnFinding one = {tn_strdup(arena, what), tn_strdup(arena, value), tn_strdup(arena, from)};
@@ -37,28 +38,29 @@ static const char *key_or(TnReport *r, const char *what, const char *otherwise) 
                              : tn_sprintf(&r->arena, "%s (no key %s)", otherwise, name);
 }
 
-static void infer_tokens(TnReport *r) {
+/* What the file's tokenizer makes of the keys is asked of the vocabulary itself. */
+static TernStatus infer_tokens(TnReport *r, TernError *err) {
     const TnGgufKey *pre = tn_gguf_key(r->gguf, "tokenizer.ggml.pre");
-    if (!tn_gguf_key(r->gguf, "tokenizer.ggml.tokens")) {
+    if (!r->facts.vocab) {
         infer(r, "tokenizer", "none: ids in, ids out", "no key tokenizer.ggml.tokens");
-        return;
+        return TERN_OK;
     }
-    const char *name = "default";
-    if (pre && pre->type == TN_GGUF_STRING)
-        name = tn_strndup(&r->arena, (const char *)pre->data, pre->n);
-    else if (r->facts.n_vocab == 128256)
-        name = "llama-bpe";
-    bool llama = strcmp(name, "llama-bpe") == 0 || strncmp(name, "llama", 5) == 0;
-    infer(r, "pre-tokenizer", name,
-          pre     ? "the key tokenizer.ggml.pre"
-          : llama ? "128256 tokens: Llama 3's vocabulary (no key tokenizer.ggml.pre)"
-                  : "its default (no key tokenizer.ggml.pre)");
-    bool bos = llama;
-    TernError ignored;
-    (void)tn_gguf_bool(r->gguf, "tokenizer.ggml.add_bos_token", false, &bos, &ignored);
-    infer(r, "begin of text", bos ? "added" : "not added",
+    TernVocab *vocab;
+    TN_TRY(tern_vocab_open(r->facts.vocab, r->facts.vocab_bytes, &vocab, err));
+    TernVocabFacts facts = tern_vocab_get_facts(vocab);
+    bool said = pre && pre->type == TN_GGUF_STRING, plain = strcmp(facts.pre, "default") == 0;
+    const char *name = tn_strdup(&r->arena, facts.pre);
+    tern_vocab_close(vocab);
+    if (*name)
+        infer(r, "pre-tokenizer", said ? tn_strndup(&r->arena, (const char *)pre->data, pre->n) : name,
+              said    ? "the key tokenizer.ggml.pre"
+              : plain ? "its default (no key tokenizer.ggml.pre)"
+                      : tn_sprintf(&r->arena, "%u tokens: Llama 3's vocabulary (no key tokenizer.ggml.pre)",
+                                   facts.n_tokens));
+    infer(r, "begin of text", facts.add_bos ? "added" : "not added",
           tn_gguf_key(r->gguf, "tokenizer.ggml.add_bos_token") ? "the key tokenizer.ggml.add_bos_token"
                                                                : "the pre-tokenizer's custom");
+    return TERN_OK;
 }
 
 static void infer_model(TnReport *r) {
@@ -261,7 +263,7 @@ static TernStatus gather(TnReport *r, const TerncImport *o, TernError *err) {
     TN_TRY(tn_gguf_overrides_read(r->gguf, err));
     list_ignored(r);
     tn_report_producer(r);
-    infer_tokens(r);
+    TN_TRY(infer_tokens(r, err));
     infer_model(r);
     r->kv_values = (uint64_t)r->facts.n_layers * 2 * r->facts.n_kv_heads * r->facts.head_dim;
     TN_TRY(read_weights(r, o, err));

@@ -63,9 +63,9 @@ static void note_doubled(const TernVocab *vocab, const Tokens *t) {
 
 int encode_text(const TernVocab *vocab, const char *text, size_t n, uint32_t flags, Tokens *out) {
     TernError err = {0};
-    size_t count;
-    uint32_t *ids = tn_xcalloc(n + 2, sizeof *ids);
-    if (tern_encode(vocab, text, n, flags, ids, n + 2, &count, &err) != TERN_OK) {
+    size_t count, most = tern_encode_most(vocab, n);
+    uint32_t *ids = tn_xcalloc(most, sizeof *ids);
+    if (tern_encode(vocab, text, n, flags, ids, most, &count, &err) != TERN_OK) {
         free(ids);
         return fail(&err);
     }

@@ -115,7 +115,7 @@ static const Known table[] = {
     {"adapter.*", REFUSED, 0, "of an adapter to another model, expected a whole model"},
     {"general.type", IS_TEXT, 0, "model"},
     {"split.*", HARMLESS, 0, NULL},
-    /* the vocabulary: what BPE does not use, unless it holds what a reader might rely on */
+    /* the vocabulary: what the file's tokenizer does not read, unless it holds what a reader might rely on */
     {"tokenizer.ggml.pre", HARMLESS, 0, NULL}, /* of a file without a vocabulary nobody reads them */
     {"tokenizer.ggml.add_bos_token", HARMLESS, 0, NULL},
     {"tokenizer.ggml.add_eos_token", HARMLESS, 0, NULL},

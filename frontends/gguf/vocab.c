@@ -3,19 +3,22 @@
 #include <string.h>
 #include "frontends/gguf/gguf.h"
 #include "runtime/base/reader.h"
-#include "runtime/text/text.h"
+#include "runtime/text/tokenizer.h"
 
 /* Bounds what a large file of empty strings makes us allocate; the largest vocabularies have 2^18 tokens. */
 #define TEXTS_MAX (1 << 20)
+
+static TernStatus not_array(const TnGguf *g, const TnGgufKey *k, const char *of, TernError *err) {
+    bool array = k->type == TN_GGUF_ARRAY;
+    return tn_fail(err, TERN_ERR_INPUT, "%s: %s is %s%s, wanted an array of %s", g->path, k->name,
+                   array ? "an array of " : "of type ", tn_gguf_type_name(array ? k->elem : k->type), of);
+}
 
 /* An array of strings as borrowed texts. The container has checked that every element lies in the file. */
 static TernStatus texts(TnGguf *g, const char *name, const TernText **out, size_t *out_n, TernError *err) {
     const TnGgufKey *k = tn_gguf_key(g, name);
     if (!k) return TERN_OK;
-    if (k->type != TN_GGUF_ARRAY || k->elem != TN_GGUF_STRING)
-        return tn_fail(err, TERN_ERR_INPUT, "%s: %s is %s%s, wanted an array of string", g->path, name,
-                       k->type == TN_GGUF_ARRAY ? "an array of " : "of type ",
-                       tn_gguf_type_name(k->type == TN_GGUF_ARRAY ? k->elem : k->type));
+    if (k->type != TN_GGUF_ARRAY || k->elem != TN_GGUF_STRING) return not_array(g, k, "string", err);
     if (k->n > TEXTS_MAX)
         return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %s has %llu strings, wanted at most %d", g->path, name,
                        (unsigned long long)k->n, TEXTS_MAX);
@@ -37,10 +40,19 @@ static TernStatus token_types(TnGguf *g, const char *name, const int32_t **out, 
     const TnGgufKey *k = tn_gguf_key(g, name);
     if (!k) return TERN_OK;
     if (k->type != TN_GGUF_ARRAY || (k->elem != TN_GGUF_I32 && k->elem != TN_GGUF_U32))
-        return tn_fail(err, TERN_ERR_INPUT, "%s: %s is %s%s, wanted an array of i32", g->path, name,
-                       k->type == TN_GGUF_ARRAY ? "an array of " : "of type ",
-                       tn_gguf_type_name(k->type == TN_GGUF_ARRAY ? k->elem : k->type));
+        return not_array(g, k, "i32", err);
     int32_t *v = tn_alloc_array(&g->arena, k->n + 1, sizeof *v);
+    memcpy(v, k->data, k->n * sizeof *v);
+    *out = v;
+    *out_n = k->n;
+    return TERN_OK;
+}
+
+static TernStatus scores(TnGguf *g, const char *name, const float **out, size_t *out_n, TernError *err) {
+    const TnGgufKey *k = tn_gguf_key(g, name);
+    if (!k) return TERN_OK;
+    if (k->type != TN_GGUF_ARRAY || k->elem != TN_GGUF_F32) return not_array(g, k, "f32", err);
+    float *v = tn_alloc_array(&g->arena, k->n + 1, sizeof *v);
     memcpy(v, k->data, k->n * sizeof *v);
     *out = v;
     *out_n = k->n;
@@ -67,6 +79,31 @@ static TernStatus flag(TnGguf *g, const char *name, int32_t *out, TernError *err
     return TERN_OK;
 }
 
+/* A key that the file's tokenizer does not read stays unread here too: then it is passed over, or named in the note,
+ * as any other (known.c). */
+static TernStatus read_keys(TnGguf *g, TernVocabSource *s, TernError *err) {
+    TN_TRY(text(g, "tokenizer.ggml.model", &s->model, err));
+    const TnTokenizer *t = s->model.data ? tn_tokenizer_find(s->model) : NULL;
+    uint32_t keys = t ? t->keys : 0;
+    TN_TRY(text(g, "tokenizer.ggml.pre", &s->pre, err));
+    TN_TRY(text(g, "tokenizer.chat_template", &s->chat_template, err));
+    TN_TRY(texts(g, "tokenizer.ggml.tokens", &s->tokens, &s->n_tokens, err));
+    if (keys & TN_KEY_MERGES) TN_TRY(texts(g, "tokenizer.ggml.merges", &s->merges, &s->n_merges, err));
+    if (keys & TN_KEY_SCORES) TN_TRY(scores(g, "tokenizer.ggml.scores", &s->scores, &s->n_scores, err));
+    TN_TRY(token_types(g, "tokenizer.ggml.token_type", &s->types, &s->n_types, err));
+    TN_TRY(id(g, "tokenizer.ggml.bos_token_id", &s->bos, err));
+    TN_TRY(id(g, "tokenizer.ggml.eos_token_id", &s->eos, err));
+    TN_TRY(id(g, "tokenizer.ggml.eot_token_id", &s->eot, err));
+    TN_TRY(id(g, "tokenizer.ggml.eom_token_id", &s->eom, err));
+    TN_TRY(id(g, "tokenizer.ggml.unknown_token_id", &s->unk, err));
+    TN_TRY(id(g, "tokenizer.ggml.padding_token_id", &s->pad, err));
+    TN_TRY(flag(g, "tokenizer.ggml.add_bos_token", &s->add_bos, err));
+    TN_TRY(flag(g, "tokenizer.ggml.add_eos_token", &s->add_eos, err));
+    if (keys & TN_KEY_SPACE_PREFIX)
+        TN_TRY(flag(g, "tokenizer.ggml.add_space_prefix", &s->add_space_prefix, err));
+    return TERN_OK;
+}
+
 TernStatus tn_gguf_vocab(TnGguf *g, const void **out, size_t *out_bytes, TernError *err) {
     *out = NULL;
     *out_bytes = 0;
@@ -74,20 +111,7 @@ TernStatus tn_gguf_vocab(TnGguf *g, const void **out, size_t *out_bytes, TernErr
         if (!tn_gguf_key(g, "tokenizer.ggml.model") && !tn_gguf_key(g, "tokenizer.ggml.tokens"))
             return TERN_OK;
         TernVocabSource s = TERN_VOCAB_SOURCE;
-        TN_TRY(text(g, "tokenizer.ggml.model", &s.model, err));
-        TN_TRY(text(g, "tokenizer.ggml.pre", &s.pre, err));
-        TN_TRY(text(g, "tokenizer.chat_template", &s.chat_template, err));
-        TN_TRY(texts(g, "tokenizer.ggml.tokens", &s.tokens, &s.n_tokens, err));
-        TN_TRY(texts(g, "tokenizer.ggml.merges", &s.merges, &s.n_merges, err));
-        TN_TRY(token_types(g, "tokenizer.ggml.token_type", &s.types, &s.n_types, err));
-        TN_TRY(id(g, "tokenizer.ggml.bos_token_id", &s.bos, err));
-        TN_TRY(id(g, "tokenizer.ggml.eos_token_id", &s.eos, err));
-        TN_TRY(id(g, "tokenizer.ggml.eot_token_id", &s.eot, err));
-        TN_TRY(id(g, "tokenizer.ggml.eom_token_id", &s.eom, err));
-        TN_TRY(id(g, "tokenizer.ggml.unknown_token_id", &s.unk, err));
-        TN_TRY(id(g, "tokenizer.ggml.padding_token_id", &s.pad, err));
-        TN_TRY(flag(g, "tokenizer.ggml.add_bos_token", &s.add_bos, err));
-        TN_TRY(flag(g, "tokenizer.ggml.add_eos_token", &s.add_eos, err));
+        TN_TRY(read_keys(g, &s, err));
         TernStatus st = tern_vocab_build(&s, &g->vocab, &g->vocab_bytes, err);
         if (st != TERN_OK) return tn_fail_in(err, st, "%s", g->path);
     }

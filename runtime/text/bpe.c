@@ -5,7 +5,7 @@
  * symbols, and is dropped when it surfaces. Each merge adds at most two candidates, so the whole takes
  * O(n log n) steps whatever the word; a megabyte without a space is no attack. */
 #include <stdlib.h>
-#include "runtime/text/vocab.h"
+#include "runtime/text/bpe.h"
 
 #define NONE UINT32_MAX
 

@@ -2,17 +2,17 @@
 #include <stdlib.h>
 #include "runtime/base/options.h"
 #include "runtime/text/utf8.h"
-#include "runtime/text/vocab.h"
+#include "runtime/text/tokenizer.h"
 
 /* What the reader of a text sees of a token. */
-static TernStatus shown_bytes(const TernVocab *v, uint32_t id, uint32_t flags, TernText *out,
+static TernStatus shown_bytes(const TernVocab *v, uint32_t id, uint32_t flags, bool first, TernText *out,
                               TernError *err) {
     *out = (TernText){"", 0};
     if (id >= v->head.n_tokens)
         return tn_fail(err, TERN_ERR_INPUT, "token id %u is not in the vocabulary of %u", id,
                        v->head.n_tokens);
     if ((flags & TERN_DECODE_CONTROL) || !tn_type_is_control(tn_token_type(v, id)))
-        *out = tn_symbol_bytes(v, id);
+        *out = v->tokenizer->decode(v, id, first);
     return TERN_OK;
 }
 
@@ -33,7 +33,7 @@ TernStatus tern_decode(const TernVocab *vocab, const uint32_t *ids, size_t n, ui
     size_t total = 0;
     for (size_t i = 0; i < n; i++) {
         TernText t;
-        TN_TRY(shown_bytes(vocab, ids[i], flags, &t, err));
+        TN_TRY(shown_bytes(vocab, ids[i], flags, total == 0, &t, err));
         if (out && total < cap) memcpy(out + total, t.data, t.size < cap - total ? t.size : cap - total);
         total += t.size;
     }
@@ -92,8 +92,8 @@ TernStatus tern_detok_push(TernDetok *d, uint32_t id, const char **out_bytes, si
     if (!d) return tn_fail_null("detok", err);
     *out_bytes = "";
     *out_size = 0;
-    TernText t;
-    TN_TRY(shown_bytes(d->vocab, id, d->flags, &t, err));
+    TernText t; /* a stream goes on where a prompt ended: its first token is not a text's first */
+    TN_TRY(shown_bytes(d->vocab, id, d->flags, false, &t, err));
     memmove(d->bytes, d->bytes + d->shown, d->n_held);
     memcpy(d->bytes + d->n_held, t.data, t.size);
     size_t n = d->n_held + t.size;

@@ -1,78 +1,7 @@
-/* Text to ids: special tokens are cut out, the rest is split into words, words are merged into tokens. */
+/* Text to ids: special tokens are cut out, the stretches between them are the tokenizer's. */
 #include <stdlib.h>
-#include "runtime/text/utf8.h"
 #include "runtime/base/options.h"
-#include "runtime/text/vocab.h"
-
-typedef struct Encoder {
-    const TernVocab *v;
-    TnPretok *pretok;
-    TnBpe bpe;
-    uint32_t *ids;
-    size_t cap, n;
-} Encoder;
-
-static void emit(Encoder *e, uint32_t id) {
-    if (e->ids && e->n < e->cap) e->ids[e->n] = id;
-    e->n++;
-}
-
-/* ---- Words ---- */
-
-static TernStatus emit_byte(Encoder *e, uint8_t byte, TernError *err) {
-    uint32_t symbol = e->v->head.byte_symbol[byte];
-    if (symbol >= e->v->head.n_tokens)
-        return tn_fail(err, TERN_ERR_INPUT,
-                       "the text has a byte 0x%02x, for which the vocabulary has no token", byte);
-    emit(e, symbol);
-    return TERN_OK;
-}
-
-static TernStatus encode_word(void *user, const char *text, size_t size, TernError *err) {
-    Encoder *e = user;
-    const TernVocab *v = e->v;
-    const uint8_t *word = (const uint8_t *)text;
-    if (size == 1) return emit_byte(e, word[0], err);
-    if (v->head.flags & TN_VOCAB_IGNORE_MERGES) {
-        uint32_t symbol = tn_symbol_find(v, word, size);
-        if (symbol < v->head.n_tokens) {
-            emit(e, symbol);
-            return TERN_OK;
-        }
-    }
-    size_t n;
-    TN_TRY(tn_bpe_word(v, &e->bpe, word, size, &n, err));
-    const TnBpeOut *out = e->bpe.out;
-    for (size_t i = 0; i < n; i++) {
-        if (out[i].symbol < v->head.n_tokens) {
-            emit(e, out[i].symbol);
-            continue;
-        }
-        /* A piece that merges make and that has no token of its own. */
-        size_t end = i + 1 < n ? out[i + 1].start : size;
-        for (size_t k = out[i].start; k < end; k++) TN_TRY(emit_byte(e, word[k], err));
-    }
-    return TERN_OK;
-}
-
-/* Text without special tokens: runs of well-formed UTF-8 through the pre-tokenizer, other bytes one by one.
- */
-static TernStatus encode_raw(Encoder *e, const char *text, size_t size, TernError *err) {
-    const uint8_t *p = (const uint8_t *)text;
-    size_t start = 0;
-    for (size_t i = 0; i < size;) {
-        uint32_t point;
-        int partial, len = tn_utf8_next(p + i, size - i, &point, &partial);
-        if (len > 0) {
-            i += (size_t)len;
-            continue;
-        }
-        TN_TRY(tn_pretok_split(e->v, e->pretok, text + start, i - start, encode_word, e, err));
-        TN_TRY(emit_byte(e, p[i], err));
-        start = ++i;
-    }
-    return tn_pretok_split(e->v, e->pretok, text + start, size - start, encode_word, e, err);
-}
+#include "runtime/text/tokenizer.h"
 
 /* ---- Special tokens ---- */
 
@@ -163,23 +92,62 @@ static bool partition(const TernVocab *v, const char *text, size_t size, uint32_
     return ok;
 }
 
-static TernStatus encode(Encoder *e, const char *text, size_t size, uint32_t flags, Parts *parts,
-                         TernError *err) {
-    const TnVocabHead *h = &e->v->head;
-    e->pretok = tn_pretok_begin(size);
-    if (!e->pretok || !partition(e->v, text, size, flags, parts))
-        return tn_fail(err, TERN_ERR_MEMORY, "no memory to tokenize a text of %zu bytes", size);
-    bool around = flags & TERN_ENCODE_ADD_SPECIAL;
-    if (around && (h->flags & TN_VOCAB_ADD_BOS) && h->bos != TERN_NO_TOKEN) emit(e, h->bos);
-    for (size_t i = 0; i < parts->n; i++) {
-        Part part = parts->v[i];
-        if (part.token != TERN_NO_TOKEN)
-            emit(e, part.token);
-        else
-            TN_TRY(encode_raw(e, text + part.start, part.size, err));
-    }
-    if (around && (h->flags & TN_VOCAB_ADD_EOS) && h->eos != TERN_NO_TOKEN) emit(e, h->eos);
+/* ---- The whole ---- */
+
+struct TnEncoder {
+    const TernVocab *v;
+    TernText text;
+    Parts parts;
+    size_t part;
+    uint32_t *ids;
+    size_t cap, n;
+};
+
+const TernVocab *tn_encoder_vocab(const TnEncoder *e) {
+    return e->v;
+}
+
+size_t tn_encoder_size(const TnEncoder *e) {
+    return e->text.size;
+}
+
+void tn_encoder_emit(TnEncoder *e, uint32_t id) {
+    if (e->ids && e->n < e->cap) e->ids[e->n] = id;
+    e->n++;
+}
+
+TernStatus tn_encoder_emit_byte(TnEncoder *e, uint8_t byte, TernError *err) {
+    uint32_t symbol = e->v->head.byte_symbol[byte];
+    if (symbol >= e->v->head.n_tokens)
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "the text has a byte 0x%02x, for which the vocabulary has no token", byte);
+    tn_encoder_emit(e, symbol);
     return TERN_OK;
+}
+
+bool tn_encoder_next(TnEncoder *e, TernText *out) {
+    while (e->part < e->parts.n) {
+        Part part = e->parts.v[e->part++];
+        *out = (TernText){e->text.data + part.start, part.size};
+        if (part.token == TERN_NO_TOKEN) return true;
+        tn_encoder_emit(e, part.token);
+    }
+    return false;
+}
+
+static TernStatus encode(TnEncoder *e, uint32_t flags, TernError *err) {
+    const TnVocabHead *h = &e->v->head;
+    if (!partition(e->v, e->text.data, e->text.size, flags, &e->parts))
+        return tn_fail(err, TERN_ERR_MEMORY, "no memory to tokenize a text of %zu bytes", e->text.size);
+    bool around = flags & TERN_ENCODE_ADD_SPECIAL;
+    if (around && (h->flags & TN_VOCAB_ADD_BOS) && h->bos != TERN_NO_TOKEN) tn_encoder_emit(e, h->bos);
+    TN_TRY(e->v->tokenizer->encode(e, err));
+    if (around && (h->flags & TN_VOCAB_ADD_EOS) && h->eos != TERN_NO_TOKEN) tn_encoder_emit(e, h->eos);
+    return TERN_OK;
+}
+
+size_t tern_encode_most(const TernVocab *vocab, size_t size) {
+    return vocab ? size + 2 + (size_t)vocab->tokenizer->more_ids * (size + 1) : 0;
 }
 
 TernStatus tern_encode(const TernVocab *vocab, const char *text, size_t size, uint32_t flags, uint32_t *ids,
@@ -193,12 +161,9 @@ TernStatus tern_encode(const TernVocab *vocab, const char *text, size_t size, ui
         return tn_fail(err, TERN_ERR_INPUT, "flags is 0x%x, expected some of 0x3", flags);
     if (size > (1u << 30))
         return tn_fail(err, TERN_ERR_INPUT, "the text has %zu bytes, wanted at most %u", size, 1u << 30);
-    Encoder e = {.v = vocab, .ids = ids, .cap = cap};
-    Parts parts = {0};
-    TernStatus status = encode(&e, text, size, flags, &parts, err);
-    free(parts.v);
-    tn_bpe_free(&e.bpe);
-    tn_pretok_end(e.pretok);
+    TnEncoder e = {.v = vocab, .text = {text, size}, .ids = ids, .cap = cap};
+    TernStatus status = encode(&e, flags, err);
+    free(e.parts.v);
     if (status != TERN_OK) return status;
     *out_n = e.n;
     if (ids && e.n > cap)

@@ -2,22 +2,24 @@
  *
  * It stands alone: no model, no compiler, no threads; libc and PCRE2 only. The objects are
  *
- *   vocabulary  TernVocab, immutable, shared by any number of threads. It is opened over an *image*: one
- * block of bytes, without pointers, that tern_vocab_build makes once from the arrays of a GGUF file and that
- * travels inside a compiled model. Opening builds nothing but the pre-tokenizer's regular expression; all
- * tables are used where they lie. tokenizer   tern_encode and tern_decode: functions of the vocabulary,
- * without state. detokenizer TernDetok: ids one by one in, bytes out, never half a UTF-8 character before the
- * end. sampler     TernSampler: says what it needs from each step (one id, the best k, or all logits) and
- * picks the next id. The same options and seed pick the same ids on every machine. lookup      TernLookup:
- * guesses the next ids from what was said before.
+ * - vocabulary: TernVocab, immutable, shared by any number of threads. It is opened over an *image*: one block of
+ *   bytes, without pointers, that tern_vocab_build makes once from the arrays of a GGUF file and that travels inside a
+ *   compiled model. Opening builds nothing but the pre-tokenizer's regular expressions; all tables are used where they
+ *   lie.
+ * - tokenizer: tern_encode and tern_decode, functions of the vocabulary, without state.
+ * - detokenizer: TernDetok, ids one by one in, bytes out, never half a UTF-8 character before the end.
+ * - sampler: TernSampler says what it needs from each step (one id, the best k, or all logits) and picks the next id.
+ *   The same options and seed pick the same ids on every machine.
+ * - lookup: TernLookup guesses the next ids from what was said before.
  *
- * Byte-level BPE ("gpt2") is the one tokenizer model; its pre-tokenizers are llama-bpe, gpt-2 and default.
+ * Which tokenizers and pre-tokenizers there are is told by what refuses others: tern_vocab_build.
  *
  * From a prompt to a streamed answer, without error handling (tern_step stands for the model's step):
  *
  *     TernVocab *vocab;   tern_vocab_open(image, image_bytes, &vocab, &err);
- *     uint32_t *ids = malloc((n + 2) * sizeof *ids);                       // n + 2 ids are always enough
- *     tern_encode(vocab, text, n, TERN_ENCODE_ADD_SPECIAL, ids, n + 2, &n_ids, &err);
+ *     size_t most = tern_encode_most(vocab, n);
+ *     uint32_t *ids = malloc(most * sizeof *ids);
+ *     tern_encode(vocab, text, n, TERN_ENCODE_ADD_SPECIAL, ids, most, &n_ids, &err);
  *
  *     TernSamplerOptions options = TERN_SAMPLER_OPTIONS;                   // the defaults
  *     options.seed = 7;
@@ -76,32 +78,35 @@ typedef enum TernTokenType {
  * Everything is borrowed for the call. Start from TERN_VOCAB_SOURCE: all keys absent. */
 typedef struct TernVocabSource {
     size_t size;            /* sizeof(TernVocabSource) */
-    TernText model;         /* must be "gpt2" */
-    TernText pre;           /* data NULL: absent, then llama-bpe for 128,256 tokens, else default */
-    const TernText *tokens; /* in the byte-to-unicode spelling of GPT-2, as GGUF has them */
+    TernText model;         /* which tokenizer: "gpt2" is byte-level BPE */
+    TernText pre;           /* gpt2: data NULL: absent, then llama-bpe for 128,256 tokens, else default */
+    const TernText *tokens; /* spelled as GGUF has them; gpt2: bytes as printable characters */
     size_t n_tokens;
     const int32_t *types; /* token_type; NULL: absent, all normal */
     size_t n_types;
-    const TernText *merges; /* "left right", best first; NULL: absent, an error (an empty list is not NULL) */
+    const TernText
+        *merges; /* gpt2: "left right", best first; NULL: absent, an error (an empty list is not NULL) */
     size_t n_merges;
     int64_t bos, eos, eot, eom, unk, pad; /* bos_token_id ... padding_token_id; -1: absent */
     int32_t add_bos, add_eos;             /* add_bos_token, add_eos_token: 0 or 1; -1: absent */
     TernText chat_template;               /* tokenizer.chat_template; data NULL: absent */
+    const float *scores;                  /* one a token; NULL: absent. gpt2 does not read it, nor the next */
+    size_t n_scores;
+    int32_t add_space_prefix; /* 0 or 1; -1: absent */
 } TernVocabSource;
 /* Positional, for C++ too; in the order of the fields. */
 #define TERN_VOCAB_SOURCE                                                                                    \
     {                                                                                                        \
         sizeof(TernVocabSource), {NULL, 0}, {NULL, 0}, NULL, 0, NULL, 0, NULL, 0, -1, -1, -1, -1, -1, -1,    \
-            -1, -1, {                                                                                        \
-            NULL, 0                                                                                          \
-        }                                                                                                    \
+            -1, -1, {NULL, 0}, NULL, 0, -1                                                                   \
     }
 
 /* Checks the source and makes the image; free() it. Equal sources give equal bytes. Ids must name tokens,
  * token and merge spellings must be UTF-8, merges must be two spellings parted by one space.
- * Absent keys: bos and eos are token 11 if that is a control token (llama.cpp's rule, for Falcon), else none;
- * eot and eom are found by their usual texts; add_bos is true for llama-bpe, else false; add_eos is false.
- * A normal token that no byte sequence spells keeps its text and is never the result of encoding.
+ * Absent keys: eot and eom are found by their usual texts; the rest is the tokenizer's. gpt2: bos and eos are token 11
+ * if that is a control token (llama.cpp's rule, for Falcon), else none; add_bos is what the pre-tokenizer's row says
+ * (true for llama-bpe); add_eos is false; merges must be there. A normal token that no byte sequence spells keeps its
+ * text and is never the result of encoding.
  * TERN_ERR_UNSUPPORTED for another model or pre-tokenizer, TERN_ERR_INPUT for the rest; the line names the
  * key, what it holds and what was wanted. */
 TERN_API TernStatus tern_vocab_build(const TernVocabSource *source, void **out_image, size_t *out_size,
@@ -118,7 +123,7 @@ typedef struct TernVocabFacts {
     uint32_t n_tokens;
     uint32_t bos, eos, eot, eom, unk, pad; /* TERN_NO_TOKEN where there is none */
     bool add_bos, add_eos;                 /* what TERN_ENCODE_ADD_SPECIAL does */
-    const char *pre;                       /* "llama-bpe", "gpt-2" or "default" */
+    const char *pre;                       /* such as "llama-bpe"; "" if the tokenizer has none */
     TernText chat_template;                /* borrowed from the image; size 0: none */
     uint32_t max_token_bytes;              /* the longest token */
 } TernVocabFacts;
@@ -141,14 +146,17 @@ enum {
 };
 
 /* Text to ids, in time O(n log n). Writes up to `cap` ids; *out_n is always the number the text has. More
- * than cap is TERN_ERR_INPUT, unless ids is NULL: then it only counts. size + 2 ids are always enough.
+ * than cap is TERN_ERR_INPUT, unless ids is NULL: then it only counts. tern_encode_most ids are always enough.
  *
- * Special tokens are cut out first, longest text first; the rest is split by the pre-tokenizer and merged.
+ * Special tokens are cut out first, longest text first; the stretches between them are the tokenizer's. gpt2: they
+ * are split by the pre-tokenizer and merged.
  * Any bytes may come. A byte that is not part of well-formed UTF-8 ends the text before it, as if the text
  * stopped there, and becomes the token of that single byte. A byte for which the vocabulary has no token is
  * TERN_ERR_INPUT. So decoding gives the text back, unless special tokens were added or parsed. */
 TERN_API TernStatus tern_encode(const TernVocab *vocab, const char *text, size_t size, uint32_t flags,
                                 uint32_t *ids, size_t cap, size_t *out_n, TernError *err);
+/* More ids than any text of `size` bytes gives; 0 without a vocabulary. */
+TERN_API size_t tern_encode_most(const TernVocab *vocab, size_t size);
 
 enum {
     TERN_DECODE_CONTROL = 1, /* control and unknown tokens by their names instead of not at all */

@@ -2,9 +2,7 @@
 #include <stdlib.h>
 #include "runtime/base/options.h"
 #include "runtime/base/reader.h"
-#include "runtime/text/vocab.h"
-
-#define DAMAGED "the vocabulary image is damaged: "
+#include "runtime/text/tokenizer.h"
 
 /* Bounds one section and gives its start. */
 static bool section(const TernVocab *v, const uint8_t *image, uint32_t at, uint64_t count, uint64_t bytes,
@@ -13,9 +11,6 @@ static bool section(const TernVocab *v, const uint8_t *image, uint32_t at, uint6
     return at >= sizeof v->head && tn_range_ok(at, count * bytes, v->head.image_bytes);
 }
 
-static bool slots_ok(uint32_t n) {
-    return n >= 2 && n <= (1u << 28) && (n & (n - 1)) == 0;
-}
 static bool id_ok(uint32_t id, uint32_t n) {
     return id < n || id == TERN_NO_TOKEN;
 }
@@ -25,68 +20,76 @@ static TernStatus check_head(TernVocab *v, const uint8_t *image, size_t size, Te
     TnReader r = tn_reader(image, size);
     const void *p = image ? tn_read(&r, sizeof *h) : NULL;
     if (!p)
-        return tn_fail(err, TERN_ERR_INPUT, DAMAGED "it has %zu bytes, wanted at least %zu", size, sizeof *h);
+        return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "it has %zu bytes, wanted at least %zu", size,
+                       sizeof *h);
     memcpy(h, p, sizeof *h);
     if (memcmp(h->magic, TN_VOCAB_MAGIC, 8) != 0)
-        return tn_fail(err, TERN_ERR_INPUT, DAMAGED "it starts with '%.8s', wanted TNVOCAB", h->magic);
+        return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "it starts with '%.8s', wanted TNVOCAB",
+                       h->magic);
     if (h->version != TN_VOCAB_VERSION)
         return tn_fail(err, TERN_ERR_UNSUPPORTED, "the vocabulary image has version %u, wanted %u",
                        h->version, TN_VOCAB_VERSION);
     if (h->head_bytes != sizeof *h || h->image_bytes > size || h->image_bytes > UINT32_MAX)
         return tn_fail(err, TERN_ERR_INPUT,
-                       DAMAGED "it says %llu bytes with a head of %u, wanted at most %zu and %zu",
+                       TN_VOCAB_DAMAGED "it says %llu bytes with a head of %u, wanted at most %zu and %zu",
                        (unsigned long long)h->image_bytes, h->head_bytes, size, sizeof *h);
-    if (h->pre >= TN_PRE_COUNT || (h->flags & ~(uint32_t)TN_VOCAB_FLAGS))
-        return tn_fail(err, TERN_ERR_INPUT, DAMAGED "pre-tokenizer %u, flags 0x%x, wanted below %u and 0x%x",
-                       h->pre, h->flags, (unsigned)TN_PRE_COUNT, (unsigned)TN_VOCAB_FLAGS);
+    v->tokenizer = tn_tokenizer_at(h->kind);
+    if (!v->tokenizer)
+        return tn_fail(err, TERN_ERR_UNSUPPORTED,
+                       "the vocabulary image is of tokenizer %u, which this Tern does not know", h->kind);
+    if (h->flags & ~v->tokenizer->flags)
+        return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "flags 0x%x, wanted some of 0x%x", h->flags,
+                       v->tokenizer->flags);
     if (h->n_tokens == 0 || h->n_symbols < h->n_tokens || h->n_symbols == TN_EMPTY)
-        return tn_fail(err, TERN_ERR_INPUT, DAMAGED "%u tokens among %u symbols", h->n_tokens, h->n_symbols);
+        return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "%u tokens among %u symbols", h->n_tokens,
+                       h->n_symbols);
     uint32_t ids[] = {h->bos, h->eos, h->eot, h->eom, h->unk, h->pad};
     for (size_t i = 0; i < TN_COUNT(ids); i++)
         if (!id_ok(ids[i], h->n_tokens))
-            return tn_fail(err, TERN_ERR_INPUT, DAMAGED "special token id %u, wanted below %u", ids[i],
-                           h->n_tokens);
+            return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "special token id %u, wanted below %u",
+                           ids[i], h->n_tokens);
     for (int i = 0; i < 256; i++)
         if (h->byte_symbol[i] >= h->n_symbols)
-            return tn_fail(err, TERN_ERR_INPUT, DAMAGED "byte %d is symbol %u, wanted below %u", i,
+            return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "byte %d is symbol %u, wanted below %u", i,
                            h->byte_symbol[i], h->n_symbols);
-    if (!slots_ok(h->hash_slots) || !slots_ok(h->merge_slots))
-        return tn_fail(err, TERN_ERR_INPUT, DAMAGED "tables of %u and %u slots, wanted powers of two",
-                       h->hash_slots, h->merge_slots);
+    if (!tn_vocab_slots_ok(h->hash_slots))
+        return tn_fail(err, TERN_ERR_INPUT,
+                       TN_VOCAB_DAMAGED "a hash table of %u slots, wanted a power of two", h->hash_slots);
     return TERN_OK;
 }
 
 static TernStatus check_sections(TernVocab *v, const uint8_t *image, TernError *err) {
     const TnVocabHead *h = &v->head;
+    const TnTokenizer *t = v->tokenizer;
     const char *bad =
-        !section(v, image, h->offsets_at, (uint64_t)h->n_symbols + 1, 4, &v->offsets)       ? "offsets"
-        : !section(v, image, h->bytes_at, h->bytes_size, 1, &v->bytes)                      ? "bytes"
-        : !section(v, image, h->attrs_at, h->n_tokens, 1, &v->attrs)                        ? "attributes"
-        : !section(v, image, h->hash_at, h->hash_slots, 4, &v->hash)                        ? "hash table"
-        : !section(v, image, h->merges_at, h->merge_slots, sizeof(TnMergeSlot), &v->merges) ? "merge table"
-        : !section(v, image, h->specials_at, h->n_specials, 4, &v->specials)                ? "special tokens"
-        : !section(v, image, h->template_at, h->template_size, 1, &v->chat_template)        ? "chat template"
-                                                                                            : NULL;
+        !section(v, image, h->offsets_at, (uint64_t)h->n_symbols + 1, 4, &v->offsets) ? "offsets"
+        : !section(v, image, h->bytes_at, h->bytes_size, 1, &v->bytes)                ? "bytes"
+        : !section(v, image, h->attrs_at, h->n_tokens, 1, &v->attrs)                  ? "attributes"
+        : !section(v, image, h->hash_at, h->hash_slots, 4, &v->hash)                  ? "hash table"
+        : !section(v, image, h->table_at, h->table_n, t->table_bytes, &v->table)      ? t->table_name
+        : !section(v, image, h->specials_at, h->n_specials, 4, &v->specials)          ? "special tokens"
+        : !section(v, image, h->template_at, h->template_size, 1, &v->chat_template)  ? "chat template"
+                                                                                      : NULL;
     if (bad)
-        return tn_fail(err, TERN_ERR_INPUT, DAMAGED "its %s lie outside its %llu bytes", bad,
+        return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "its %s lie outside its %llu bytes", bad,
                        (unsigned long long)h->image_bytes);
     uint32_t at = tn_word(v->offsets, 0);
     for (uint32_t i = 0; i < h->n_symbols; i++) {
         uint32_t end = tn_word(v->offsets, (size_t)i + 1);
         if (end < at || end > h->bytes_size)
-            return tn_fail(err, TERN_ERR_INPUT, DAMAGED "symbol %u has bytes %u to %u of %u", i, at, end,
-                           h->bytes_size);
+            return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "symbol %u has bytes %u to %u of %u", i, at,
+                           end, h->bytes_size);
         if (i < h->n_tokens && end - at > v->max_token_bytes) v->max_token_bytes = end - at;
         at = end;
     }
     for (uint32_t i = 0; i < h->n_tokens; i++)
         if ((v->attrs[i] & TN_ATTR_TYPE) > TERN_TOKEN_BYTE)
-            return tn_fail(err, TERN_ERR_INPUT, DAMAGED "token %u has type %u, wanted at most %u", i,
+            return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "token %u has type %u, wanted at most %u", i,
                            v->attrs[i] & TN_ATTR_TYPE, (unsigned)TERN_TOKEN_BYTE);
     return TERN_OK;
 }
 
-/* Look-ups end at a free slot, so there must be one. The loops have no branches: they run over a million
+/* Look-ups end at a free slot, so there must be one. The loop has no branches: it runs over half a million
  * slots of a large vocabulary each time a model is opened. */
 static TernStatus check_tables(TernVocab *v, TernError *err) {
     const TnVocabHead *h = &v->head;
@@ -97,29 +100,18 @@ static TernStatus check_tables(TernVocab *v, TernError *err) {
         n_bad += (symbol >= h->n_symbols) & (symbol != TN_EMPTY);
     }
     if (n_bad)
-        return tn_fail(err, TERN_ERR_INPUT, DAMAGED "%u slots of its hash table name symbols beyond its %u",
-                       n_bad, h->n_symbols);
-    if (n_free == 0) return tn_fail(err, TERN_ERR_INPUT, DAMAGED "its hash table is full");
-    n_free = 0;
-    for (uint32_t i = 0; i < h->merge_slots; i++) {
-        TnMergeSlot m;
-        memcpy(&m, v->merges + (size_t)i * sizeof m, sizeof m);
-        n_free += m.left == TN_EMPTY;
-        n_bad += (m.left != TN_EMPTY) &
-                 ((m.left >= h->n_symbols) | (m.right >= h->n_symbols) | (m.merged >= h->n_symbols));
-    }
-    if (n_bad)
-        return tn_fail(err, TERN_ERR_INPUT, DAMAGED "%u slots of its merge table name symbols beyond its %u",
-                       n_bad, h->n_symbols);
-    if (n_free == 0) return tn_fail(err, TERN_ERR_INPUT, DAMAGED "its merge table is full");
+        return tn_fail(err, TERN_ERR_INPUT,
+                       TN_VOCAB_DAMAGED "%u slots of its hash table name symbols beyond its %u", n_bad,
+                       h->n_symbols);
+    if (n_free == 0) return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "its hash table is full");
     uint32_t before = UINT32_MAX;
     for (uint32_t i = 0; i < h->n_specials; i++) {
         uint32_t id = tn_word(v->specials, i);
         TernText t = id < h->n_tokens ? tn_symbol_bytes(v, id) : (TernText){0};
         if (t.size == 0 || t.size > before)
             return tn_fail(err, TERN_ERR_INPUT,
-                           DAMAGED "special token %u is id %u with %zu bytes, wanted 1 to %u", i, id, t.size,
-                           before);
+                           TN_VOCAB_DAMAGED "special token %u is id %u with %zu bytes, wanted 1 to %u", i, id,
+                           t.size, before);
         before = (uint32_t)t.size;
         v->special_first[(uint8_t)t.data[0]] |= tn_type_is_control(tn_token_type(v, id)) ? 2 : 1;
     }
@@ -130,7 +122,7 @@ static TernStatus open_image(TernVocab *v, const uint8_t *image, size_t size, Te
     TN_TRY(check_head(v, image, size, err));
     TN_TRY(check_sections(v, image, err));
     TN_TRY(check_tables(v, err));
-    return tn_pretok_compile(v, err);
+    return v->tokenizer->check(v, err);
 }
 
 TernStatus tern_vocab_open(const void *image, size_t size, TernVocab **out_vocab, TernError *err) {
@@ -151,7 +143,7 @@ TernStatus tern_vocab_open(const void *image, size_t size, TernVocab **out_vocab
 
 void tern_vocab_close(TernVocab *vocab) {
     if (!vocab) return;
-    tn_pretok_free(vocab);
+    if (vocab->tokenizer) vocab->tokenizer->close(vocab);
     free(vocab);
 }
 
@@ -179,7 +171,7 @@ TernVocabFacts tern_vocab_get_facts(const TernVocab *v) {
         .pad = h->pad,
         .add_bos = h->flags & TN_VOCAB_ADD_BOS,
         .add_eos = h->flags & TN_VOCAB_ADD_EOS,
-        .pre = tn_pre_names[h->pre],
+        .pre = v->pre,
         .chat_template = {(const char *)v->chat_template, h->template_size},
         .max_token_bytes = v->max_token_bytes,
     };

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Each list stands in one table: names of levels, sections and cache types, and the row classes, are literals there and
-# nowhere else in the product. Argument 2 (a folder) is searched instead of this project: how the test tests itself.
+# Each list stands in one table: names of levels, sections, cache types, tokenizers and pre-tokenizers, and the row
+# classes, are literals there and nowhere else in the product. Argument 2 (a folder) is searched instead of this project: how the test tests itself.
 set -u
 root=${2:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
 bad=0
@@ -23,8 +23,12 @@ only() {
 levels=$(quoted runtime/abi/levels.def)
 sections=$(first runtime/abi/sections.def)
 kvs=$(quoted runtime/abi/kvs.def)
-[ -n "$levels" ] && [ -n "$sections" ] && [ -n "$kvs" ] || { echo "a table has no names: '$levels' '$sections' '$kvs'"; exit 1; }
+# first words of the rows of a C table; "default" is a word of many tables
+pres=$(sed -nE 's/^    \{"([^"]*)", "([^"]*)".*/\1 \2/p' "$root/runtime/text/pretok.c" | tr ' ' '\n' | grep -vE '^(default)?$' | paste -sd'|')
+[ -n "$pres" ] && [ -n "$levels" ] && [ -n "$sections" ] && [ -n "$kvs" ] || { echo "a table has no names: '$levels' '$sections' '$kvs' '$pres'"; exit 1; }
 only "levels (runtime/abi/levels.def)" "\"($levels)\"" 'runtime/abi/levels'
+only "pre-tokenizers (runtime/text/pretok.c)" "\"($pres)\"" 'runtime/text/pretok.c'
+only "tokenizers (runtime/text/tokenizer.c)" '"gpt2"' 'runtime/text/byte_bpe.c'
 # a parser of one section names it where it reads it; a list of them is what must not stand twice
 only "sections (runtime/abi/sections.def)" "\"($sections)\".*\"($sections)\"" 'runtime/abi/sections'
 only "cache types (runtime/abi/kvs.def)" "\"($kvs)\".*\"($kvs)\".*\"($kvs)\"" 'runtime/abi/kvs'
@@ -33,15 +37,18 @@ only "row classes (codegen/row_classes.h)" '1, 2\.\.8|\{2, 8\}|\{9, (512|TN_)' '
 if [ -z "${2-}" ]; then
     # The test must be able to fail: a small tree with one fault of each kind.
     tree=$(mktemp -d)
-    mkdir -p "$tree"/{runtime/abi,ir,passes,codegen,frontends}
+    mkdir -p "$tree"/{runtime/abi,runtime/text,ir,passes,codegen,frontends}
     cp "$root"/runtime/abi/*.def "$tree/runtime/abi/"
+    cp "$root/runtime/text/pretok.c" "$tree/runtime/text/"
+    echo 'const char *f = "llama3";' >"$tree/frontends/f.c"
+    echo 'const char *g = "gpt2";' >"$tree/frontends/g.c"
     echo 'const char *a = "amx";' >"$tree/ir/a.c"
     echo 'const char *b[] = {"META", "WGHT"};' >"$tree/passes/b.c"
     echo 'const char *c[] = {"f16", "f32", "i8"};' >"$tree/codegen/c.c"
     echo 'int d[][2] = {{1, 1}, {2, 8}, {9, 512}};' >"$tree/frontends/d.c"
     echo '/* "amx" in a comment */' >"$tree/runtime/e.c"
-    out=$(bash "${BASH_SOURCE[0]}" x "$tree") && { echo "a tree with four faults was accepted"; bad=1; }
-    for expected in ir/a.c:1 passes/b.c:1 codegen/c.c:1 frontends/d.c:1; do
+    out=$(bash "${BASH_SOURCE[0]}" x "$tree") && { echo "a tree with six faults was accepted"; bad=1; }
+    for expected in ir/a.c:1 passes/b.c:1 codegen/c.c:1 frontends/d.c:1 frontends/f.c:1 frontends/g.c:1; do
         grep -q "^$expected" <<<"$out" || { echo "the fault in $expected was not seen"; bad=1; }
     done
     grep -q runtime/e.c <<<"$out" && { echo "runtime/e.c was refused"; bad=1; }

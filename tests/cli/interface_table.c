@@ -10,7 +10,8 @@
  * TerncVerify.options TerncVerify.bisect TerncVerify.random TerncVerify.seeded TerncSource.note TerncSource.note_user TernModelOptions.no_check TernModelOptions.huge
  * TernModelOptions.release TernModelOptions.release_user TernKernels.user TernKernels.destroy TernKernels.watch
  * TernSamplerOptions.top_k TernSamplerOptions.seed TernVocabSource.bos TernVocabSource.eos TernVocabSource.eot
- * TernVocabSource.eom TernVocabSource.unk TernVocabSource.pad TernVocabSource.add_bos TernVocabSource.add_eos (the ids are
+ * TernVocabSource.eom TernVocabSource.unk TernVocabSource.pad TernVocabSource.add_bos TernVocabSource.add_eos
+ * TernVocabSource.add_space_prefix (the ids are
  * held against the tokens: tests/text/test_vocab.c). Held elsewhere or under the name of another: TernModelOptions.cpu
  * (tests/runtime/test_blob.c) TerncOpt.rows_hi TerncVerify.rows_hi (with rows_lo) TerncPicture.variant (below).
  *
@@ -18,7 +19,7 @@
  * tern_model_close tern_model_huge_bytes tern_model_vocab tern_model_section tern_session_destroy tern_session_saturated tern_profile_destroy
  * tern_profile_reset tern_profile_workers tern_profile_programs tern_profile_program tern_profile_launch
  * tern_profile_events tern_vocab_close tern_vocab_get_facts tern_token_get_bytes tern_token_get_type tern_token_is_eog
- * tern_token_find tern_detok_destroy tern_sampler_destroy tern_lookup_destroy ternc_version tern_pool_default_threads */
+ * tern_token_find tern_encode_most tern_detok_destroy tern_sampler_destroy tern_lookup_destroy ternc_version tern_pool_default_threads */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -368,6 +369,7 @@ static void test_text(void) {
     FIELD(use_vocab(&o), "TernVocabSource.tokens", TernVocabSource, .n_tokens = 4);
     FIELD(use_vocab(&o), "TernVocabSource.types", TernVocabSource, .n_types = 4);
     FIELD(use_vocab(&o), "TernVocabSource.merges", TernVocabSource, .n_merges = 4);
+    FIELD(use_vocab(&o), "TernVocabSource.scores", TernVocabSource, .n_scores = 4);
     FIELD(use_vocab(&o), "TernVocabSource.tokens", TernVocabSource, .n_tokens = 1, .tokens = null_text);
     FIELD(use_vocab(&o), "TernVocabSource.merges", TernVocabSource, .n_merges = 1, .merges = null_text);
     FIELD(tern_vocab_build(&o, NULL, &n_out, &err), "out_image", TernVocabSource, .bos = -1);

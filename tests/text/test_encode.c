@@ -1,4 +1,5 @@
 /* The steps of encoding, each by itself: words, special tokens, merges, odd bytes, room. */
+#include "runtime/text/pretok.h"
 #include "runtime/text/vocab.h"
 #include "vocab_file.h"
 
@@ -22,10 +23,10 @@ static void check_words(const char *pre, const char *text, const char *want) {
     fixture_bytes(&f);
     fixture_open(&f);
     Words w = {""};
-    TnPretok *p = tn_pretok_begin(strlen(text));
-    assert_int_equal(tn_pretok_split(f.vocab, p, text, strlen(text), note_word, &w, NULL), TERN_OK);
+    TnSplit *split = tn_split_begin(f.vocab->own, strlen(text));
+    assert_int_equal(tn_split_words(split, text, strlen(text), note_word, &w, NULL), TERN_OK);
     assert_string_equal(w.text, want);
-    tn_pretok_end(p);
+    tn_split_end(split);
     fixture_close(&f);
 }
 

@@ -1,5 +1,8 @@
 /* Building and opening: defaults, refusals, and images that lie. */
-#include "runtime/text/vocab.h"
+#include <stddef.h>
+#include "runtime/text/bpe.h"
+#include "runtime/text/pretok.h"
+#include "runtime/text/tokenizer.h"
 #include "vocab_file.h"
 
 static void start(Fixture *f, const char *pre) {
@@ -48,6 +51,37 @@ static void test_pre(void **state) {
     fixture_open(&f);
     assert_string_equal(tern_vocab_get_facts(f.vocab).pre, "llama-bpe");
     fixture_close(&f);
+}
+
+/* Every row of the table compiles and is found by its name; the first ones keep the numbers that images hold. */
+static void test_pre_table(void **state) {
+    (void)state;
+    static const char *const stored[] = {"llama-bpe", "gpt-2", "default"};
+    for (uint32_t i = 0; i < tn_pre_count(); i++) {
+        TnPretok *p;
+        const char *name = tn_pre_name(i);
+        assert_int_equal(tn_pretok_create(i, &p, NULL), TERN_OK);
+        tn_pretok_destroy(p);
+        assert_int_equal(tn_pre_find((TernText){name, strlen(name)}), i);
+        if (i < TN_COUNT(stored)) assert_string_equal(name, stored[i]);
+    }
+    assert_true(tn_pre_count() >= TN_COUNT(stored));
+    assert_int_equal(tn_pre_find(TEXT("llama-v3")), 0);
+    assert_int_equal(tn_pre_find(TEXT("llama3 ")), TN_PRE_NONE);
+    assert_int_equal(tn_pre_find(TEXT("")), TN_PRE_NONE);
+}
+
+static void test_tokenizer_table(void **state) {
+    (void)state;
+    assert_ptr_equal(tn_tokenizer_find(TEXT("gpt2")), tn_tokenizer_at(0)); /* what images hold */
+    for (uint32_t i = 0; tn_tokenizer_at(i); i++) {
+        const TnTokenizer *t = tn_tokenizer_at(i);
+        assert_int_equal(tn_tokenizer_kind(t), i);
+        assert_ptr_equal(tn_tokenizer_find((TernText){t->model, strlen(t->model)}), t);
+        assert_true(t->build && t->check && t->close && t->encode && t->decode);
+    }
+    assert_null(tn_tokenizer_find(TEXT("gpt")));
+    assert_int_equal(tern_encode_most(NULL, 5), 0);
 }
 
 static void test_facts(void **state) {
@@ -268,8 +302,8 @@ static void test_flipped(void **state) {
     fixture_close(&f);
 }
 
-/* Tables without a free slot would make a look-up endless. */
-static void test_full_tables(void **state) {
+/* Tables without a free slot would make a look-up endless; what a newer Tern wrote is refused as such. */
+static void test_damaged(void **state) {
     (void)state;
     Fixture f;
     make_image(&f);
@@ -283,13 +317,23 @@ static void test_full_tables(void **state) {
     assert_int_equal(tern_vocab_open(copy, f.image_size, &v, &err), TERN_ERR_INPUT);
     assert_string_equal(err.text, "the vocabulary image is damaged: its hash table is full");
     memcpy(copy, f.image, f.image_size);
-    memset(copy + head.merges_at, 0, (size_t)head.merge_slots * sizeof(TnMergeSlot));
+    memset(copy + head.table_at, 0, (size_t)head.table_n * sizeof(TnMergeSlot));
     assert_int_equal(tern_vocab_open(copy, f.image_size, &v, &err), TERN_ERR_INPUT);
     assert_string_equal(err.text, "the vocabulary image is damaged: its merge table is full");
     memcpy(copy, f.image, f.image_size);
     copy[8]++;
     assert_int_equal(tern_vocab_open(copy, f.image_size, &v, &err), TERN_ERR_UNSUPPORTED);
     assert_string_equal(err.text, "the vocabulary image has version 2, wanted 1");
+    head.kind = 7;
+    memcpy(copy, f.image, f.image_size);
+    memcpy(copy, &head, sizeof head);
+    assert_int_equal(tern_vocab_open(copy, f.image_size, &v, &err), TERN_ERR_UNSUPPORTED);
+    assert_string_equal(err.text, "the vocabulary image is of tokenizer 7, which this Tern does not know");
+    head.kind = 0;
+    head.flags |= 8;
+    memcpy(copy, &head, sizeof head);
+    assert_int_equal(tern_vocab_open(copy, f.image_size, &v, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "the vocabulary image is damaged: flags 0xd, wanted some of 0x7");
     free(copy);
     fixture_close(&f);
 }
@@ -297,13 +341,15 @@ static void test_full_tables(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pre),
+        cmocka_unit_test(test_pre_table),
+        cmocka_unit_test(test_tokenizer_table),
         cmocka_unit_test(test_facts),
         cmocka_unit_test(test_default_eleven),
         cmocka_unit_test(test_repeatable),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_flipped),
-        cmocka_unit_test(test_full_tables),
+        cmocka_unit_test(test_damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

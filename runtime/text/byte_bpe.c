@@ -1,0 +1,278 @@
+/* Byte-level BPE ("gpt2"): a text is cut into words by a pre-tokenizer, the bytes of a word are merged by rank.
+ *
+ * Files spell bytes as printable characters; the image holds the bytes themselves. Symbols are the tokens, then the
+ * single bytes and the steps of merges that have no token. */
+#include <stdlib.h>
+#include "runtime/base/arena.h"
+#include "runtime/text/bpe.h"
+#include "runtime/text/pretok.h"
+#include "runtime/text/tokenizer.h"
+#include "runtime/text/utf8.h"
+
+/* ---- Spelling ---- */
+
+/* GPT-2 spells byte b as one character: the printable ones of Latin-1 as themselves, the others as U+0100,
+ * U+0101, ... in increasing order. */
+typedef struct Letters {
+    int16_t byte_of_point[324];
+} Letters;
+
+static void make_letters(Letters *l) {
+    int other = 256;
+    for (int i = 0; i < 324; i++) l->byte_of_point[i] = -1;
+    for (int b = 0; b < 256; b++) {
+        bool self = (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
+        l->byte_of_point[self ? b : other++] = (int16_t)b;
+    }
+}
+
+typedef enum Spelling { SPELLS_BYTES, SPELLS_NOTHING, SPELLS_BADLY } Spelling;
+
+/* Appends the bytes that `text` spells. Otherwise appends nothing and says whether it is at least UTF-8. */
+static Spelling put_unspelled(const Letters *l, TnBuf *out, TernText text) {
+    size_t start = out->len;
+    bool spells = true;
+    for (size_t i = 0; i < text.size;) {
+        uint32_t point;
+        int partial;
+        int len = tn_utf8_next((const uint8_t *)text.data + i, text.size - i, &point, &partial);
+        if (len == 0) {
+            out->len = start;
+            return SPELLS_BADLY;
+        }
+        if (point >= 324 || l->byte_of_point[point] < 0) {
+            spells = false;
+        } else {
+            char byte = (char)l->byte_of_point[point];
+            tn_buf_put(out, &byte, 1);
+        }
+        i += (size_t)len;
+    }
+    if (!spells) out->len = start;
+    return spells ? SPELLS_BYTES : SPELLS_NOTHING;
+}
+
+static TnSpelling spell_token(void *user, TernText text, TernTokenType type, TnBuf *out) {
+    (void)type;
+    switch (put_unspelled(user, out, text)) {
+    case SPELLS_BYTES:
+        return TN_SPELLED;
+    case SPELLS_NOTHING: /* keeps its text */
+        tn_buf_put(out, text.data, text.size);
+        return TN_SPELLED_APART;
+    case SPELLS_BADLY:
+        break;
+    }
+    return TN_SPELLED_BADLY;
+}
+
+/* ---- Building ---- */
+
+static TernStatus choose_pre(TnVocabBuild *b, TernError *err) {
+    const TernVocabSource *s = b->src;
+    b->head.pre = s->pre.data ? tn_pre_find(s->pre) : tn_pre_default(s->n_tokens);
+    if (b->head.pre == TN_PRE_NONE) {
+        TnBuf names = {0};
+        tn_pre_list(&names);
+        TernStatus st = tn_fail(err, TERN_ERR_UNSUPPORTED, "tokenizer.ggml.pre is '%.*s', wanted %.*s",
+                                TN_SHOW(s->pre), (int)names.len, (const char *)names.data);
+        tn_buf_free(&names);
+        return st;
+    }
+    b->head.flags = tn_pre_flags(b->head.pre);
+    return TERN_OK;
+}
+
+static void add_bytes(TnVocabBuild *b) {
+    for (int byte = 0; byte < 256; byte++) {
+        char c = (char)byte;
+        tn_buf_put(&b->bytes, &c, 1);
+        b->head.byte_symbol[byte] = tn_build_intern(b);
+    }
+}
+
+static bool intern_spelled(TnVocabBuild *b, const Letters *l, TernText text, uint32_t *out_symbol) {
+    if (put_unspelled(l, &b->bytes, text) != SPELLS_BYTES) return false;
+    *out_symbol = tn_build_intern(b);
+    return true;
+}
+
+static TernStatus add_merges(TnVocabBuild *b, const Letters *l, TernError *err) {
+    const TernVocabSource *s = b->src;
+    if (!s->merges)
+        return tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.merges is absent, wanted one text a merge");
+    if (s->n_merges > (1u << 26))
+        return tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.merges holds %zu texts, wanted at most %u",
+                       s->n_merges, 1u << 26);
+    b->head.table_n = 2;
+    while (b->head.table_n < s->n_merges + s->n_merges / 2 + 1) b->head.table_n *= 2;
+    TnMergeSlot *slots = tn_xcalloc(b->head.table_n, sizeof *slots);
+    b->table = slots;
+    memset(slots, 0xff, b->head.table_n * sizeof *slots);
+    uint32_t mask = b->head.table_n - 1;
+    for (size_t i = 0; i < s->n_merges; i++) {
+        TernText text = s->merges[i];
+        const char *space = text.data && text.size > 2 ? memchr(text.data + 1, ' ', text.size - 2) : NULL;
+        if (!space || text.size > (1u << 21))
+            return tn_fail(err, TERN_ERR_INPUT,
+                           "tokenizer.ggml.merges[%zu] is '%.*s', wanted two texts parted by a space", i,
+                           TN_SHOW(text));
+        if (b->bytes.len > (1u << 30))
+            return tn_fail(err, TERN_ERR_INPUT,
+                           "tokenizer.ggml.merges[%zu]: the texts have over %u bytes in all", i, 1u << 30);
+        TernText left = {text.data, (size_t)(space - text.data)};
+        TernText right = {space + 1, text.size - left.size - 1};
+        uint32_t left_symbol, right_symbol, merged;
+        if (!intern_spelled(b, l, left, &left_symbol) || !intern_spelled(b, l, right, &right_symbol))
+            return tn_fail(
+                err, TERN_ERR_INPUT,
+                "tokenizer.ggml.merges[%zu] is '%.*s', wanted two texts in the byte spelling of GPT-2", i,
+                TN_SHOW(text));
+        put_unspelled(l, &b->bytes, left);
+        put_unspelled(l, &b->bytes, right);
+        merged = tn_build_intern(b);
+        TnMergeSlot *slot;
+        for (uint32_t h = tn_merge_hash(left_symbol, right_symbol);; h++) {
+            slot = &slots[h & mask];
+            if (slot->left == TN_EMPTY || (slot->left == left_symbol && slot->right == right_symbol)) break;
+        }
+        /* A merge said twice keeps its better rank. */
+        if (slot->left == TN_EMPTY) *slot = (TnMergeSlot){left_symbol, right_symbol, (uint32_t)i, merged};
+    }
+    return TERN_OK;
+}
+
+static TernStatus build(TnVocabBuild *b, TernError *err) {
+    Letters letters;
+    make_letters(&letters);
+    TN_TRY(choose_pre(b, err));
+    TN_TRY(tn_build_tokens(b, spell_token, &letters, err));
+    add_bytes(b);
+    /* Without the keys llama.cpp takes 11, right for Falcon and a comma for others. */
+    if (b->head.n_tokens > 11 && b->attrs[11] == TERN_TOKEN_CONTROL) b->head.bos = b->head.eos = 11;
+    return add_merges(b, &letters, err);
+}
+
+/* ---- Opening ---- */
+
+/* Look-ups end at a free slot, so there must be one. The loop has no branches: it runs over a million slots of a
+ * large vocabulary each time a model is opened. */
+static TernStatus check_merges(const TernVocab *v, TernError *err) {
+    const TnVocabHead *h = &v->head;
+    uint32_t n_free = 0, n_bad = 0;
+    if (!tn_vocab_slots_ok(h->table_n))
+        return tn_fail(err, TERN_ERR_INPUT,
+                       TN_VOCAB_DAMAGED "a merge table of %u slots, wanted a power of two", h->table_n);
+    for (uint32_t i = 0; i < h->table_n; i++) {
+        TnMergeSlot m;
+        memcpy(&m, v->table + (size_t)i * sizeof m, sizeof m);
+        n_free += m.left == TN_EMPTY;
+        n_bad += (m.left != TN_EMPTY) &
+                 ((m.left >= h->n_symbols) | (m.right >= h->n_symbols) | (m.merged >= h->n_symbols));
+    }
+    if (n_bad)
+        return tn_fail(err, TERN_ERR_INPUT,
+                       TN_VOCAB_DAMAGED "%u slots of its merge table name symbols beyond its %u", n_bad,
+                       h->n_symbols);
+    if (n_free == 0) return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "its merge table is full");
+    return TERN_OK;
+}
+
+static TernStatus check(TernVocab *v, TernError *err) {
+    TnPretok *pretok;
+    if (v->head.pre >= tn_pre_count())
+        return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "pre-tokenizer %u, wanted below %u", v->head.pre,
+                       tn_pre_count());
+    TN_TRY(check_merges(v, err));
+    TN_TRY(tn_pretok_create(v->head.pre, &pretok, err));
+    v->own = pretok;
+    v->pre = tn_pre_name(v->head.pre);
+    return TERN_OK;
+}
+
+static void close_vocab(TernVocab *v) {
+    tn_pretok_destroy(v->own);
+}
+
+/* ---- Encoding and decoding ---- */
+
+typedef struct Words {
+    TnEncoder *encoder;
+    TnSplit *split;
+    TnBpe bpe;
+} Words;
+
+static TernStatus encode_word(void *user, const char *text, size_t size, TernError *err) {
+    Words *w = user;
+    TnEncoder *e = w->encoder;
+    const TernVocab *v = tn_encoder_vocab(e);
+    const uint8_t *word = (const uint8_t *)text;
+    if (size == 1) return tn_encoder_emit_byte(e, word[0], err);
+    if (v->head.flags & TN_VOCAB_IGNORE_MERGES) {
+        uint32_t symbol = tn_symbol_find(v, word, size);
+        if (symbol < v->head.n_tokens) {
+            tn_encoder_emit(e, symbol);
+            return TERN_OK;
+        }
+    }
+    size_t n;
+    TN_TRY(tn_bpe_word(v, &w->bpe, word, size, &n, err));
+    const TnBpeOut *out = w->bpe.out;
+    for (size_t i = 0; i < n; i++) {
+        if (out[i].symbol < v->head.n_tokens) {
+            tn_encoder_emit(e, out[i].symbol);
+            continue;
+        }
+        /* A piece that merges make and that has no token of its own. */
+        size_t end = i + 1 < n ? out[i + 1].start : size;
+        for (size_t k = out[i].start; k < end; k++) TN_TRY(tn_encoder_emit_byte(e, word[k], err));
+    }
+    return TERN_OK;
+}
+
+/* A stretch without special tokens: runs of well-formed UTF-8 word by word, other bytes one by one. */
+static TernStatus encode_stretch(Words *w, TernText t, TernError *err) {
+    const uint8_t *p = (const uint8_t *)t.data;
+    size_t start = 0;
+    for (size_t i = 0; i < t.size;) {
+        uint32_t point;
+        int partial, len = tn_utf8_next(p + i, t.size - i, &point, &partial);
+        if (len > 0) {
+            i += (size_t)len;
+            continue;
+        }
+        TN_TRY(tn_split_words(w->split, t.data + start, i - start, encode_word, w, err));
+        TN_TRY(tn_encoder_emit_byte(w->encoder, p[i], err));
+        start = ++i;
+    }
+    return tn_split_words(w->split, t.data + start, t.size - start, encode_word, w, err);
+}
+
+static TernStatus encode(TnEncoder *e, TernError *err) {
+    size_t size = tn_encoder_size(e);
+    Words w = {.encoder = e, .split = tn_split_begin(tn_encoder_vocab(e)->own, size)};
+    if (!w.split) return tn_fail(err, TERN_ERR_MEMORY, "no memory to tokenize a text of %zu bytes", size);
+    TernStatus st = TERN_OK;
+    for (TernText t; st == TERN_OK && tn_encoder_next(e, &t);) st = encode_stretch(&w, t, err);
+    tn_bpe_free(&w.bpe);
+    tn_split_end(w.split);
+    return st;
+}
+
+static TernText decode(const TernVocab *v, uint32_t id, bool first) {
+    (void)first;
+    return tn_symbol_bytes(v, id);
+}
+
+const TnTokenizer tn_byte_bpe = {
+    .model = "gpt2",
+    .keys = TN_KEY_MERGES,
+    .flags = TN_VOCAB_ADD_BOS | TN_VOCAB_ADD_EOS | TN_VOCAB_IGNORE_MERGES,
+    .table_name = "merge table",
+    .table_bytes = sizeof(TnMergeSlot),
+    .build = build,
+    .check = check,
+    .close = close_vocab,
+    .encode = encode,
+    .decode = decode,
+};
