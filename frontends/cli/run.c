@@ -33,7 +33,7 @@ typedef struct Run {
     bool demo; /* it is the embedded model's own */
     uint32_t context;
     /* of the last step: the ids picked, one a row as long as each is what the next row guessed */
-    uint32_t guess[DRAFT_MOST], next[1 + DRAFT_MOST];
+    int32_t guess[DRAFT_MOST], next[1 + DRAFT_MOST];
     size_t n_guess, n_next;
     size_t trust; /* how many guesses are worth a row, going by the last ones */
     bool missed;  /* the last pick was not what the next row guessed: the rows behind mean nothing */
@@ -48,11 +48,11 @@ static void pick(void *user, const TernResult *r) {
     Run *s = user;
     TernError *e = &s->pick_err;
     if (s->missed || s->picked != TERN_OK) return;
-    uint32_t *id = &s->next[s->n_next];
+    int32_t *id = &s->next[s->n_next];
     if (s->want.kind == TERN_SAMPLER_ID)
-        s->picked = tern_sampler_pick_id(s->sampler, (uint32_t)r->id, id, e);
+        s->picked = tern_sampler_pick_id(s->sampler, r->id, id, e);
     else if (s->want.kind == TERN_SAMPLER_TOP)
-        s->picked = tern_sampler_pick_top(s->sampler, (const uint32_t *)r->top_ids, r->top_logits,
+        s->picked = tern_sampler_pick_top(s->sampler, r->top_ids, r->top_logits,
                                           s->want.k < r->n_top ? s->want.k : r->n_top, id, e);
     else
         s->picked = tern_sampler_pick_logits(s->sampler, r->logits, s->model.info.n_vocab, id, e);
@@ -66,9 +66,9 @@ static void emit_text(const char *bytes, size_t n) {
     if (n) fflush(stdout);
 }
 
-static TernStatus emit_token(Run *s, uint32_t id, bool ends, TernError *err) {
+static TernStatus emit_token(Run *s, int32_t id, bool ends, TernError *err) {
     if (s->f->print_tokens) {
-        printf("%s%u", s->n_out ? "," : "", id);
+        printf("%s%d", s->n_out ? "," : "", id);
         fflush(stdout);
     } else if (s->detok && !ends) {
         const char *bytes;
@@ -97,12 +97,12 @@ static TernStatus step(Run *s, const TernRow *rows, size_t n, TernError *err) {
 /* One id more, or several: the last one and what is guessed to follow it, in one step. Wrong guesses cost time,
  * so there are one more at most than were right the last time, or twice as many if all were. */
 static TernStatus decode(Run *s, TernError *err) {
-    TernRow rows[1 + DRAFT_MOST] = {{.token = (int32_t)s->next[s->n_next - 1], .want = s->want.kind}};
+    TernRow rows[1 + DRAFT_MOST] = {{.token = s->next[s->n_next - 1], .want = s->want.kind}};
     size_t held = tern_session_length(s->session, 0), most = s->context - held - 1;
     if (most > s->trust) most = s->trust;
     if (s->lookup) s->n_guess = tern_lookup_guess(s->lookup, s->guess, most);
     for (size_t i = 0; i < s->n_guess; i++)
-        rows[1 + i] = (TernRow){.token = (int32_t)s->guess[i], .want = s->want.kind};
+        rows[1 + i] = (TernRow){.token = s->guess[i], .want = s->want.kind};
     TN_TRY(step(s, rows, 1 + s->n_guess, err));
     s->n_drafted += s->n_guess;
     s->n_accepted += s->n_next - 1;
@@ -119,7 +119,7 @@ static TernStatus prefill(Run *s, TernError *err) {
     TernRow *rows = tn_xcalloc(s->prompt.n, sizeof *rows);
     for (size_t i = 0; i < s->prompt.n; i++) rows[i] = (TernRow){.token = s->prompt.ids[i]};
     rows[s->prompt.n - 1].want = s->want.kind;
-    tern_sampler_accept(s->sampler, (const uint32_t *)s->prompt.ids, s->prompt.n);
+    tern_sampler_accept(s->sampler, s->prompt.ids, s->prompt.n);
     TernStatus st = TERN_OK;
     while (st == TERN_OK && s->n_prefilled < s->prompt.n && !signal_status()) {
         size_t left = s->prompt.n - s->n_prefilled,
@@ -129,7 +129,7 @@ static TernStatus prefill(Run *s, TernError *err) {
     }
     free(rows);
     if (s->lookup && s->n_next) {
-        tern_lookup_accept(s->lookup, (const uint32_t *)s->prompt.ids, s->prompt.n);
+        tern_lookup_accept(s->lookup, s->prompt.ids, s->prompt.n);
         tern_lookup_accept(s->lookup, s->next, s->n_next);
     }
     s->prompt_seconds = tn_os_seconds() - start;

@@ -55,21 +55,21 @@ int read_ids(const char *list, const char *file, uint32_t n_vocab, Tokens *out) 
 static void note_doubled(const TernVocab *vocab, const Tokens *t) {
     TernVocabFacts f = tern_vocab_get_facts(vocab);
     size_t n = t->n;
-    if (n > 1 && f.add_bos && t->ids[0] == (int32_t)f.bos && t->ids[1] == t->ids[0])
+    if (n > 1 && f.add_bos && t->ids[0] == f.bos && t->ids[1] == t->ids[0])
         note("the text begins with BOS and the model adds another: it stands there twice, leave out one");
-    if (n > 1 && f.add_eos && t->ids[n - 1] == (int32_t)f.eos && t->ids[n - 2] == t->ids[n - 1])
+    if (n > 1 && f.add_eos && t->ids[n - 1] == f.eos && t->ids[n - 2] == t->ids[n - 1])
         note("the text ends with EOS and the model adds another: it stands there twice, leave out one");
 }
 
 int encode_text(const TernVocab *vocab, const char *text, size_t n, uint32_t flags, Tokens *out) {
     TernError err = {0};
     size_t count, most = tern_encode_most(vocab, n);
-    uint32_t *ids = tn_xcalloc(most, sizeof *ids);
+    int32_t *ids = tn_xcalloc(most, sizeof *ids);
     if (tern_encode(vocab, text, n, flags, ids, most, &count, &err) != TERN_OK) {
         free(ids);
         return fail(&err);
     }
-    out->ids = (int32_t *)ids;
+    out->ids = ids;
     out->n = count;
     if ((flags & TERN_ENCODE_ADD_SPECIAL) && (flags & TERN_ENCODE_PARSE_SPECIAL)) note_doubled(vocab, out);
     return EXIT_OK;
@@ -150,9 +150,9 @@ int verb_detokenize(const Verb *verb, int argc, char **argv) {
         TernError err = {0};
         size_t n = 0;
         uint32_t how = special ? TERN_DECODE_CONTROL : 0;
-        TernStatus st = tern_decode(vocab, (const uint32_t *)t.ids, t.n, how, NULL, 0, &n, &err);
+        TernStatus st = tern_decode(vocab, t.ids, t.n, how, NULL, 0, &n, &err);
         char *text = tn_xcalloc(n + 1, 1);
-        if (st == TERN_OK) st = tern_decode(vocab, (const uint32_t *)t.ids, t.n, how, text, n, &n, &err);
+        if (st == TERN_OK) st = tern_decode(vocab, t.ids, t.n, how, text, n, &n, &err);
         if (st == TERN_OK)
             fwrite(text, 1, n, stdout);
         else

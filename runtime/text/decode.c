@@ -5,14 +5,14 @@
 #include "runtime/text/tokenizer.h"
 
 /* What the reader of a text sees of a token. */
-static TernStatus shown_bytes(const TernVocab *v, uint32_t id, uint32_t flags, bool first, TernText *out,
+static TernStatus shown_bytes(const TernVocab *v, int32_t id, uint32_t flags, bool first, TernText *out,
                               TernError *err) {
     *out = (TernText){"", 0};
-    if (id >= v->head.n_tokens)
-        return tn_fail(err, TERN_ERR_INPUT, "token id %u is not in the vocabulary of %u", id,
+    if (!tn_is_token(v, id))
+        return tn_fail(err, TERN_ERR_INPUT, "token id %d is not in the vocabulary of %u", id,
                        v->head.n_tokens);
-    if ((flags & TERN_DECODE_CONTROL) || !tn_type_is_control(tn_token_type(v, id)))
-        *out = v->tokenizer->decode(v, id, first);
+    if ((flags & TERN_DECODE_CONTROL) || !tn_type_is_control(tn_token_type(v, (uint32_t)id)))
+        *out = v->tokenizer->decode(v, (uint32_t)id, first);
     return TERN_OK;
 }
 
@@ -22,7 +22,7 @@ static TernStatus check_flags(uint32_t flags, TernError *err) {
     return TERN_OK;
 }
 
-TernStatus tern_decode(const TernVocab *vocab, const uint32_t *ids, size_t n, uint32_t flags, char *out,
+TernStatus tern_decode(const TernVocab *vocab, const int32_t *ids, size_t n, uint32_t flags, char *out,
                        size_t cap, size_t *out_n, TernError *err) {
     tn_error_clear(err);
     TN_NEED(out_n, err);
@@ -84,7 +84,7 @@ static size_t partial_tail(const char *bytes, size_t n) {
     return 0;
 }
 
-TernStatus tern_detok_push(TernDetok *d, uint32_t id, const char **out_bytes, size_t *out_size,
+TernStatus tern_detok_push(TernDetok *d, int32_t id, const char **out_bytes, size_t *out_size,
                            TernError *err) {
     tn_error_clear(err);
     TN_NEED(out_bytes, err);

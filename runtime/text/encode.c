@@ -8,7 +8,7 @@
 /* A stretch of the text: raw, or one special token. */
 typedef struct Part {
     size_t start, size;
-    uint32_t token; /* TERN_NO_TOKEN: raw */
+    uint32_t token; /* TN_EMPTY: raw */
 } Part;
 typedef struct Parts {
     Part *v;
@@ -53,7 +53,7 @@ static bool cut_out(const char *text, TernText token, uint32_t id, const Parts *
     to->n = 0;
     for (size_t i = 0; i < from->n; i++) {
         Part part = from->v[i];
-        if (part.token != TERN_NO_TOKEN) {
+        if (part.token != TN_EMPTY) {
             if (!put_part(to, part.start, part.size, part.token)) return false;
             continue;
         }
@@ -61,18 +61,17 @@ static bool cut_out(const char *text, TernText token, uint32_t id, const Parts *
         const char *hit;
         while (at < end && (hit = memmem(text + at, end - at, token.data, token.size))) {
             size_t start = (size_t)(hit - text);
-            if (!put_part(to, at, start - at, TERN_NO_TOKEN) || !put_part(to, start, token.size, id))
-                return false;
+            if (!put_part(to, at, start - at, TN_EMPTY) || !put_part(to, start, token.size, id)) return false;
             at = start + token.size;
         }
-        if (!put_part(to, at, end - at, TERN_NO_TOKEN)) return false;
+        if (!put_part(to, at, end - at, TN_EMPTY)) return false;
     }
     return true;
 }
 
 /* The longest tokens are cut out of the whole text first, so a short one never breaks a longer one up. */
 static bool partition(const TernVocab *v, const char *text, size_t size, uint32_t flags, Parts *parts) {
-    if (!put_part(parts, 0, size, TERN_NO_TOKEN)) return false;
+    if (!put_part(parts, 0, size, TN_EMPTY)) return false;
     if (v->head.n_specials == 0 || size == 0) return true;
     uint8_t *occurs = calloc(v->head.n_specials, 1);
     if (!occurs) return false;
@@ -99,7 +98,7 @@ struct TnEncoder {
     TernText text;
     Parts parts;
     size_t part;
-    uint32_t *ids;
+    int32_t *ids;
     size_t cap, n;
 };
 
@@ -112,7 +111,7 @@ size_t tn_encoder_size(const TnEncoder *e) {
 }
 
 void tn_encoder_emit(TnEncoder *e, uint32_t id) {
-    if (e->ids && e->n < e->cap) e->ids[e->n] = id;
+    if (e->ids && e->n < e->cap) e->ids[e->n] = (int32_t)id;
     e->n++;
 }
 
@@ -129,7 +128,7 @@ bool tn_encoder_next(TnEncoder *e, TernText *out) {
     while (e->part < e->parts.n) {
         Part part = e->parts.v[e->part++];
         *out = (TernText){e->text.data + part.start, part.size};
-        if (part.token == TERN_NO_TOKEN) return true;
+        if (part.token == TN_EMPTY) return true;
         tn_encoder_emit(e, part.token);
     }
     return false;
@@ -140,9 +139,9 @@ static TernStatus encode(TnEncoder *e, uint32_t flags, TernError *err) {
     if (!partition(e->v, e->text.data, e->text.size, flags, &e->parts))
         return tn_fail(err, TERN_ERR_MEMORY, "no memory to tokenize a text of %zu bytes", e->text.size);
     bool around = flags & TERN_ENCODE_ADD_SPECIAL;
-    if (around && (h->flags & TN_VOCAB_ADD_BOS) && h->bos != TERN_NO_TOKEN) tn_encoder_emit(e, h->bos);
+    if (around && (h->flags & TN_VOCAB_ADD_BOS) && h->bos != TN_EMPTY) tn_encoder_emit(e, h->bos);
     TN_TRY(e->v->tokenizer->encode(e, err));
-    if (around && (h->flags & TN_VOCAB_ADD_EOS) && h->eos != TERN_NO_TOKEN) tn_encoder_emit(e, h->eos);
+    if (around && (h->flags & TN_VOCAB_ADD_EOS) && h->eos != TN_EMPTY) tn_encoder_emit(e, h->eos);
     return TERN_OK;
 }
 
@@ -150,7 +149,7 @@ size_t tern_encode_most(const TernVocab *vocab, size_t size) {
     return vocab ? size + 2 + (size_t)vocab->tokenizer->more_ids * (size + 1) : 0;
 }
 
-TernStatus tern_encode(const TernVocab *vocab, const char *text, size_t size, uint32_t flags, uint32_t *ids,
+TernStatus tern_encode(const TernVocab *vocab, const char *text, size_t size, uint32_t flags, int32_t *ids,
                        size_t cap, size_t *out_n, TernError *err) {
     tn_error_clear(err);
     TN_NEED(out_n, err);

@@ -52,14 +52,14 @@ void tern_lookup_destroy(TernLookup *l) {
     free(l);
 }
 
-void tern_lookup_accept(TernLookup *l, const uint32_t *ids, size_t n) {
+void tern_lookup_accept(TernLookup *l, const int32_t *ids, size_t n) {
     for (size_t i = 0; l && ids && i < n; i++) {
         if (l->n == l->capacity) {
             l->full = true;
             return;
         }
         size_t at = l->n++;
-        l->ids[at] = ids[i];
+        l->ids[at] = (uint32_t)ids[i];
         if (at == 0) continue;
         uint32_t *last = &l->last[hash_pair(l, at)];
         l->before[at] = *last;
@@ -74,7 +74,7 @@ static size_t count_equal(const TernLookup *l, size_t at) {
     return n;
 }
 
-size_t tern_lookup_guess(const TernLookup *l, uint32_t *out, size_t most) {
+size_t tern_lookup_guess(const TernLookup *l, int32_t *out, size_t most) {
     if (!l || !out || l->n < 2 || l->full) return 0;
     size_t best = 0, longest = 1; /* a pair at least: hashes may collide */
     uint32_t at = l->before[l->n - 1];
@@ -85,6 +85,6 @@ size_t tern_lookup_guess(const TernLookup *l, uint32_t *out, size_t most) {
         best = at; /* 1 + its position: the first id of the guess */
     }
     size_t n = 0;
-    for (; best && n < most && best + n < l->n; n++) out[n] = l->ids[best + n];
+    for (; best && n < most && best + n < l->n; n++) out[n] = (int32_t)l->ids[best + n];
     return n;
 }

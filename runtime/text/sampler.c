@@ -14,7 +14,7 @@
 #define MAX_LAST_N (1 << 20)
 
 typedef struct Cand {
-    uint32_t id;
+    int32_t id;
     float logit;
 } Cand;
 
@@ -25,7 +25,7 @@ struct TernSampler {
     uint64_t rng[4];
     Cand *cands; /* n_vocab of them, or 256 where the k best are enough */
     /* The last ids as a ring, and whether a pick has already penalised an id. Only with a penalty. */
-    uint32_t *recent;
+    int32_t *recent;
     uint8_t *seen;
     size_t n_recent, next_recent;
 };
@@ -148,7 +148,7 @@ TernSamplerWant tern_sampler_want(const TernSampler *sampler) {
     return sampler ? sampler->want : (TernSamplerWant){0, 0};
 }
 
-void tern_sampler_accept(TernSampler *s, const uint32_t *ids, size_t n) {
+void tern_sampler_accept(TernSampler *s, const int32_t *ids, size_t n) {
     if (!s || !ids || !s->recent) return;
     size_t cap = (size_t)s->o.repeat_last_n;
     for (size_t i = n > cap ? n - cap : 0; i < n; i++) {
@@ -156,6 +156,10 @@ void tern_sampler_accept(TernSampler *s, const uint32_t *ids, size_t n) {
         s->next_recent = (s->next_recent + 1) % cap;
         if (s->n_recent < cap) s->n_recent++;
     }
+}
+
+static bool in_vocab(const TernSampler *s, int32_t id) {
+    return id >= 0 && (size_t)id < s->n_vocab;
 }
 
 /* ---- Candidates ---- */
@@ -222,7 +226,7 @@ static double weight(Cand c, float best, double temp) {
 
 /* Draws one of n >= 1 candidates. They are sorted, best first, or all logits in the order of ids; then top-p
  * takes the best from a heap one by one, only as many as it keeps. */
-static uint32_t draw(TernSampler *s, Cand *v, size_t n, bool sorted) {
+static int32_t draw(TernSampler *s, Cand *v, size_t n, bool sorted) {
     const TernSamplerOptions *o = &s->o;
     float best = v[0].logit;
     for (size_t i = 1; i < n && !sorted; i++) best = v[i].logit > best ? v[i].logit : best;
@@ -274,14 +278,14 @@ static TernStatus nothing_left(TernError *err) {
     return tn_fail(err, TERN_ERR_NUMERIC, "all logits are -infinity, so there is no token to pick");
 }
 
-static TernStatus picked(TernSampler *s, uint32_t id, uint32_t *out_id, TernError *err) {
+static TernStatus picked(TernSampler *s, int32_t id, int32_t *out_id, TernError *err) {
     tern_sampler_accept(s, &id, 1);
     *out_id = id;
     tn_error_clear(err);
     return TERN_OK;
 }
 
-TernStatus tern_sampler_pick_id(TernSampler *s, uint32_t id, uint32_t *out_id, TernError *err) {
+TernStatus tern_sampler_pick_id(TernSampler *s, int32_t id, int32_t *out_id, TernError *err) {
     tn_error_clear(err);
     TN_NEED(out_id, err);
     *out_id = 0;
@@ -289,22 +293,22 @@ TernStatus tern_sampler_pick_id(TernSampler *s, uint32_t id, uint32_t *out_id, T
     if (s->want.kind != TERN_SAMPLER_ID)
         return tn_fail(err, TERN_ERR_INPUT, "the sampler got the best id alone, wanted %s",
                        s->want.kind == TERN_SAMPLER_TOP ? "the top ids and logits" : "all logits");
-    if (id >= s->n_vocab)
-        return tn_fail(err, TERN_ERR_INPUT, "the best id is %u, wanted one below %zu", id, s->n_vocab);
+    if (!in_vocab(s, id))
+        return tn_fail(err, TERN_ERR_INPUT, "the best id is %d, wanted one below %zu", id, s->n_vocab);
     return picked(s, id, out_id, err);
 }
 
 /* The k best of a stream, sorted, drawn from. */
-static TernStatus pick_sorted(TernSampler *s, size_t n, size_t k, uint32_t *out_id, TernError *err) {
+static TernStatus pick_sorted(TernSampler *s, size_t n, size_t k, int32_t *out_id, TernError *err) {
     if (n == 0) return nothing_left(err);
     if (n < k) make_heap(s->cands, n, worse);
     sort_heap(s->cands, n);
-    uint32_t id = is_greedy(&s->o) ? s->cands[0].id : draw(s, s->cands, n, true);
+    int32_t id = is_greedy(&s->o) ? s->cands[0].id : draw(s, s->cands, n, true);
     return picked(s, id, out_id, err);
 }
 
-TernStatus tern_sampler_pick_top(TernSampler *s, const uint32_t *ids, const float *logits, size_t k,
-                                 uint32_t *out_id, TernError *err) {
+TernStatus tern_sampler_pick_top(TernSampler *s, const int32_t *ids, const float *logits, size_t k,
+                                 int32_t *out_id, TernError *err) {
     tn_error_clear(err);
     TN_NEED(out_id, err);
     *out_id = 0;
@@ -317,10 +321,10 @@ TernStatus tern_sampler_pick_top(TernSampler *s, const uint32_t *ids, const floa
     if (k < wanted)
         return tn_fail(err, TERN_ERR_INPUT, "the sampler got the top %zu ids, wanted %zu", k, wanted);
     for (size_t i = 0; i < k; i++) {
-        if (ids[i] >= s->n_vocab)
-            return tn_fail(err, TERN_ERR_INPUT, "top id %zu is %u, wanted one below %zu", i, ids[i],
+        if (!in_vocab(s, ids[i]))
+            return tn_fail(err, TERN_ERR_INPUT, "top id %zu is %d, wanted one below %zu", i, ids[i],
                            s->n_vocab);
-        TN_TRY(check_logit(logits[i], ids[i], err));
+        TN_TRY(check_logit(logits[i], (size_t)ids[i], err));
     }
     size_t n = 0;
     for (size_t i = 0; i < k; i++)
@@ -330,16 +334,16 @@ TernStatus tern_sampler_pick_top(TernSampler *s, const uint32_t *ids, const floa
 
 static void mark_recent(TernSampler *s, uint8_t mark) {
     for (size_t i = 0; i < s->n_recent; i++)
-        if (s->recent[i] < s->n_vocab) s->seen[s->recent[i]] = mark;
+        if (in_vocab(s, s->recent[i])) s->seen[s->recent[i]] = mark;
 }
 
 static Cand candidate(const TernSampler *s, const float *logits, size_t i) {
     float l = logits[i];
     if (s->seen && s->seen[i]) l = l > 0.0f ? l / s->o.repeat_penalty : l * s->o.repeat_penalty;
-    return (Cand){(uint32_t)i, l};
+    return (Cand){(int32_t)i, l};
 }
 
-TernStatus tern_sampler_pick_logits(TernSampler *s, const float *logits, size_t n_vocab, uint32_t *out_id,
+TernStatus tern_sampler_pick_logits(TernSampler *s, const float *logits, size_t n_vocab, int32_t *out_id,
                                     TernError *err) {
     tn_error_clear(err);
     TN_NEED(out_id, err);

@@ -18,7 +18,7 @@
  *
  *     TernVocab *vocab;   tern_vocab_open(image, image_bytes, &vocab, &err);
  *     size_t most = tern_encode_most(vocab, n);
- *     uint32_t *ids = malloc(most * sizeof *ids);
+ *     int32_t *ids = malloc(most * sizeof *ids);
  *     tern_encode(vocab, text, n, TERN_ENCODE_ADD_SPECIAL, ids, most, &n_ids, &err);
  *
  *     TernSamplerOptions options = TERN_SAMPLER_OPTIONS;                   // the defaults
@@ -53,7 +53,8 @@
 extern "C" {
 #endif
 
-#define TERN_NO_TOKEN UINT32_MAX
+/* A token id is an int32_t, here as in tern.h. */
+#define TERN_NO_TOKEN (-1)
 
 /* Borrowed bytes. */
 typedef struct TernText {
@@ -121,21 +122,21 @@ TERN_API void tern_vocab_close(TernVocab *vocab); /* NULL is fine */
 
 typedef struct TernVocabFacts {
     uint32_t n_tokens;
-    uint32_t bos, eos, eot, eom, unk, pad; /* TERN_NO_TOKEN where there is none */
-    bool add_bos, add_eos;                 /* what TERN_ENCODE_ADD_SPECIAL does */
-    const char *pre;                       /* such as "llama-bpe"; "" if the tokenizer has none */
-    TernText chat_template;                /* borrowed from the image; size 0: none */
-    uint32_t max_token_bytes;              /* the longest token */
+    int32_t bos, eos, eot, eom, unk, pad; /* TERN_NO_TOKEN where there is none */
+    bool add_bos, add_eos;                /* what TERN_ENCODE_ADD_SPECIAL does */
+    const char *pre;                      /* such as "llama-bpe"; "" if the tokenizer has none */
+    TernText chat_template;               /* borrowed from the image; size 0: none */
+    uint32_t max_token_bytes;             /* the longest token */
 } TernVocabFacts;
 TERN_API TernVocabFacts tern_vocab_get_facts(const TernVocab *vocab);
 
 /* The bytes a token stands for, control tokens by their name; borrowed. Empty for an id out of range. */
-TERN_API TernText tern_token_get_bytes(const TernVocab *vocab, uint32_t id);
-TERN_API TernTokenType tern_token_get_type(const TernVocab *vocab, uint32_t id);
+TERN_API TernText tern_token_get_bytes(const TernVocab *vocab, int32_t id);
+TERN_API TernTokenType tern_token_get_type(const TernVocab *vocab, int32_t id);
 /* Ends a generation: eos, eot, eom and the tokens that are spelled like one. False out of range. */
-TERN_API bool tern_token_is_eog(const TernVocab *vocab, uint32_t id);
+TERN_API bool tern_token_is_eog(const TernVocab *vocab, int32_t id);
 /* The token with exactly these bytes, special ones first, or TERN_NO_TOKEN. */
-TERN_API uint32_t tern_token_find(const TernVocab *vocab, const char *bytes, size_t size);
+TERN_API int32_t tern_token_find(const TernVocab *vocab, const char *bytes, size_t size);
 
 /* ---- Encoding and decoding --------------------------------------------------------------------------- */
 
@@ -154,7 +155,7 @@ enum {
  * stopped there, and becomes the token of that single byte. A byte for which the vocabulary has no token is
  * TERN_ERR_INPUT. So decoding gives the text back, unless special tokens were added or parsed. */
 TERN_API TernStatus tern_encode(const TernVocab *vocab, const char *text, size_t size, uint32_t flags,
-                                uint32_t *ids, size_t cap, size_t *out_n, TernError *err);
+                                int32_t *ids, size_t cap, size_t *out_n, TernError *err);
 /* More ids than any text of `size` bytes gives; 0 without a vocabulary. */
 TERN_API size_t tern_encode_most(const TernVocab *vocab, size_t size);
 
@@ -164,7 +165,7 @@ enum {
 
 /* Ids to bytes. Writes up to `cap` bytes, no NUL behind; *out_n is always the number needed. More than cap is
  * TERN_ERR_INPUT, unless out is NULL: then it only counts. An id out of range is TERN_ERR_INPUT. */
-TERN_API TernStatus tern_decode(const TernVocab *vocab, const uint32_t *ids, size_t n, uint32_t flags,
+TERN_API TernStatus tern_decode(const TernVocab *vocab, const int32_t *ids, size_t n, uint32_t flags,
                                 char *out, size_t cap, size_t *out_n, TernError *err);
 
 typedef struct TernDetok TernDetok;
@@ -176,7 +177,7 @@ TERN_API void tern_detok_destroy(TernDetok *detok); /* NULL is fine */
 /* Gives the bytes that this id completes, perhaps none, borrowed until the next call: the last one to three
  * bytes stay back while they may still become a character. What cannot become one passes through as it is,
  * so all pieces and the flush together equal tern_decode of all ids. */
-TERN_API TernStatus tern_detok_push(TernDetok *detok, uint32_t id, const char **out_bytes, size_t *out_size,
+TERN_API TernStatus tern_detok_push(TernDetok *detok, int32_t id, const char **out_bytes, size_t *out_size,
                                     TernError *err);
 /* Gives what stayed back, as it is, and starts afresh. */
 TERN_API void tern_detok_flush(TernDetok *detok, const char **out_bytes, size_t *out_size);
@@ -222,16 +223,16 @@ typedef struct TernSamplerWant {
 TERN_API TernSamplerWant tern_sampler_want(const TernSampler *sampler);
 
 /* Tells the sampler of ids that it did not pick: the prompt. A pick is remembered by itself. */
-TERN_API void tern_sampler_accept(TernSampler *sampler, const uint32_t *ids, size_t n);
+TERN_API void tern_sampler_accept(TernSampler *sampler, const int32_t *ids, size_t n);
 
 /* Pick the next id from what the step gave. More than was wanted gives the same id; less is TERN_ERR_INPUT.
  * Top ids may come in any order. A logit of -infinity is never picked; TERN_ERR_NUMERIC for NaN, +infinity,
  * or nothing to pick from; then nothing is drawn. */
-TERN_API TernStatus tern_sampler_pick_id(TernSampler *sampler, uint32_t id, uint32_t *out_id, TernError *err);
-TERN_API TernStatus tern_sampler_pick_top(TernSampler *sampler, const uint32_t *ids, const float *logits,
-                                          size_t k, uint32_t *out_id, TernError *err);
+TERN_API TernStatus tern_sampler_pick_id(TernSampler *sampler, int32_t id, int32_t *out_id, TernError *err);
+TERN_API TernStatus tern_sampler_pick_top(TernSampler *sampler, const int32_t *ids, const float *logits,
+                                          size_t k, int32_t *out_id, TernError *err);
 TERN_API TernStatus tern_sampler_pick_logits(TernSampler *sampler, const float *logits, size_t n_vocab,
-                                             uint32_t *out_id, TernError *err);
+                                             int32_t *out_id, TernError *err);
 
 /* ---- Prompt lookup ---------------------------------------------------------------------------------------
  *
@@ -253,10 +254,10 @@ TERN_API TernStatus tern_lookup_create(size_t capacity, TernLookup **out_lookup,
 TERN_API void tern_lookup_destroy(TernLookup *lookup); /* NULL is fine */
 /* Ids in their order: prompt and picks alike. What does not fit any more is not remembered, and then nothing
  * is guessed. */
-TERN_API void tern_lookup_accept(TernLookup *lookup, const uint32_t *ids, size_t n);
+TERN_API void tern_lookup_accept(TernLookup *lookup, const int32_t *ids, size_t n);
 /* Writes up to `most` ids that followed the longest earlier stretch equal to the last ids (two at least, 16 at
  * most; of equal ones the latest) and returns their number, maybe 0. */
-TERN_API size_t tern_lookup_guess(const TernLookup *lookup, uint32_t *out_ids, size_t most);
+TERN_API size_t tern_lookup_guess(const TernLookup *lookup, int32_t *out_ids, size_t most);
 
 #ifdef __cplusplus
 }

@@ -74,6 +74,10 @@ static inline TernText tn_symbol_bytes(const TernVocab *v, uint32_t symbol) {
 static inline TernTokenType tn_token_type(const TernVocab *v, uint32_t id) {
     return (TernTokenType)(v->attrs[id] & TN_ATTR_TYPE);
 }
+/* The image has ids as u32, none as TN_EMPTY; the calls of text.h have int32_t, which takes the same bits. */
+static inline bool tn_is_token(const TernVocab *v, int32_t id) {
+    return id >= 0 && (uint32_t)id < v->head.n_tokens;
+}
 /* Cut out of raw text only when the caller asks, and hidden when decoding. */
 static inline bool tn_type_is_control(TernTokenType type) {
     return type == TERN_TOKEN_CONTROL || type == TERN_TOKEN_UNKNOWN;

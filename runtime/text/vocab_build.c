@@ -152,7 +152,7 @@ static uint32_t find_named(const TnVocabBuild *b, const char *const *names, size
     for (size_t k = 0; k < n; k++)
         for (uint32_t id = 0; id < b->head.n_tokens; id++)
             if (token_is(b, id, names[k])) return id;
-    return TERN_NO_TOKEN;
+    return TN_EMPTY;
 }
 
 /* The ids of the keys, and the EOG set: eos, eot, eom and all tokens spelled like one. */
@@ -250,7 +250,7 @@ static TernStatus build(TnVocabBuild *b, TnBuf *out, TernError *err) {
     TnVocabHead *h = &b->head;
     TN_TRY(choose_tokenizer(b->src, &t, err));
     h->kind = (uint16_t)tn_tokenizer_kind(t);
-    h->bos = h->eos = h->eot = h->eom = h->unk = h->pad = TERN_NO_TOKEN;
+    h->bos = h->eos = h->eot = h->eom = h->unk = h->pad = TN_EMPTY;
     TN_TRY(t->build(b, err));
     TN_TRY(choose_flag(b, "add_bos_token", b->src->add_bos, TN_VOCAB_ADD_BOS, err));
     TN_TRY(choose_flag(b, "add_eos_token", b->src->add_eos, TN_VOCAB_ADD_EOS, err));

@@ -12,7 +12,7 @@ static bool section(const TernVocab *v, const uint8_t *image, uint32_t at, uint6
 }
 
 static bool id_ok(uint32_t id, uint32_t n) {
-    return id < n || id == TERN_NO_TOKEN;
+    return id < n || id == TN_EMPTY;
 }
 
 static TernStatus check_head(TernVocab *v, const uint8_t *image, size_t size, TernError *err) {
@@ -163,12 +163,12 @@ TernVocabFacts tern_vocab_get_facts(const TernVocab *v) {
     const TnVocabHead *h = &v->head;
     return (TernVocabFacts){
         .n_tokens = h->n_tokens,
-        .bos = h->bos,
-        .eos = h->eos,
-        .eot = h->eot,
-        .eom = h->eom,
-        .unk = h->unk,
-        .pad = h->pad,
+        .bos = (int32_t)h->bos,
+        .eos = (int32_t)h->eos,
+        .eot = (int32_t)h->eot,
+        .eom = (int32_t)h->eom,
+        .unk = (int32_t)h->unk,
+        .pad = (int32_t)h->pad,
         .add_bos = h->flags & TN_VOCAB_ADD_BOS,
         .add_eos = h->flags & TN_VOCAB_ADD_EOS,
         .pre = v->pre,
@@ -177,24 +177,24 @@ TernVocabFacts tern_vocab_get_facts(const TernVocab *v) {
     };
 }
 
-TernText tern_token_get_bytes(const TernVocab *v, uint32_t id) {
-    return id < v->head.n_tokens ? tn_symbol_bytes(v, id) : (TernText){"", 0};
+TernText tern_token_get_bytes(const TernVocab *v, int32_t id) {
+    return tn_is_token(v, id) ? tn_symbol_bytes(v, (uint32_t)id) : (TernText){"", 0};
 }
 
-TernTokenType tern_token_get_type(const TernVocab *v, uint32_t id) {
-    return id < v->head.n_tokens ? tn_token_type(v, id) : TERN_TOKEN_UNDEFINED;
+TernTokenType tern_token_get_type(const TernVocab *v, int32_t id) {
+    return tn_is_token(v, id) ? tn_token_type(v, (uint32_t)id) : TERN_TOKEN_UNDEFINED;
 }
 
-bool tern_token_is_eog(const TernVocab *v, uint32_t id) {
-    return id < v->head.n_tokens && (v->attrs[id] & TN_ATTR_EOG);
+bool tern_token_is_eog(const TernVocab *v, int32_t id) {
+    return tn_is_token(v, id) && (v->attrs[id] & TN_ATTR_EOG);
 }
 
-uint32_t tern_token_find(const TernVocab *v, const char *bytes, size_t size) {
+int32_t tern_token_find(const TernVocab *v, const char *bytes, size_t size) {
     if (size == 0) return TERN_NO_TOKEN;
     for (uint32_t i = 0; i < v->head.n_specials; i++) {
         TernText t = tn_symbol_bytes(v, tn_word(v->specials, i));
-        if (t.size == size && memcmp(t.data, bytes, size) == 0) return tn_word(v->specials, i);
+        if (t.size == size && memcmp(t.data, bytes, size) == 0) return (int32_t)tn_word(v->specials, i);
     }
     uint32_t symbol = tn_symbol_find(v, bytes, size);
-    return symbol < v->head.n_tokens ? symbol : TERN_NO_TOKEN;
+    return symbol < v->head.n_tokens ? (int32_t)symbol : TERN_NO_TOKEN;
 }

@@ -378,7 +378,7 @@ static void test_text(void) {
 
     void *image = NULL;
     size_t bytes, n;
-    uint32_t id = 0, ids[8] = {0};
+    int32_t id = 0, ids[8] = {0};
     float logits[8] = {0};
     const char *piece;
     TernVocab *v = NULL;

@@ -171,7 +171,7 @@ static void test_tokenizer_gives_the_vectors_ids(void **state) {
     json_array_foreach(list, at, one) {
         const char *text = json_string_value(json_object_get(one, "prompt"));
         int32_t want[256];
-        uint32_t got[256];
+        int32_t got[256];
         size_t n_want = ids_of(json_object_get(one, "tokens"), want, 256), n_got;
         must(tern_encode(v, text, strlen(text), TERN_ENCODE_ADD_SPECIAL, got, 256, &n_got, &err), &err);
         assert_int_equal(n_got, n_want);

@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
         void *image = aligned_alloc(64, (rest + 64) & ~(size_t)63);
         memcpy(image, data + 1, rest);
         if (tern_vocab_open(image, rest, &vocab, &err) == TERN_OK) {
-            uint32_t ids[64];
+            int32_t ids[64];
             (void)tern_encode(vocab, "fuzz the 12 vocabularies", 24, 0, ids, 64, &n_ids, &err);
             for (size_t i = 0; i < n_ids && i < 64; i++) (void)tern_token_get_bytes(vocab, ids[i]);
             tern_vocab_close(vocab);
@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     size_t size = n - (n > 0);
     vocab = good();
     if (tern_encode(vocab, text, size, 0, NULL, 0, &n_ids, &err) != TERN_OK && n_ids == 0) return 0;
-    uint32_t *ids = calloc(n_ids + 1, sizeof *ids);
+    int32_t *ids = calloc(n_ids + 1, sizeof *ids);
     char *back = calloc(size + 64, 1);
     TN_CHECK(tern_encode(vocab, text, size, 0, ids, n_ids, &n_ids, &err) == TERN_OK);
     TernStatus s = tern_decode(vocab, ids, n_ids, 0, back, size + 64, &n_text, &err);

@@ -81,7 +81,7 @@ static void keys_reach_the_image(void **state) {
     assert_int_equal(f.chat_template.size, 10);
     assert_memory_equal(f.chat_template.data, "{{ text }}", 10);
     assert_int_equal(tern_token_get_type(v, 3), TERN_TOKEN_CONTROL);
-    uint32_t ids[8];
+    int32_t ids[8];
     size_t n_ids;
     assert_int_equal(tern_encode(v, "ab", 2, TERN_ENCODE_ADD_SPECIAL, ids, 8, &n_ids, &err), TERN_OK);
     assert_int_equal(n_ids, 3);

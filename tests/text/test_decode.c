@@ -13,8 +13,7 @@ static void open_small(Fixture *f) {
     fixture_open(f);
 }
 
-static void check_decode(const TernVocab *v, const uint32_t *ids, size_t n, uint32_t flags,
-                         const char *want) {
+static void check_decode(const TernVocab *v, const int32_t *ids, size_t n, uint32_t flags, const char *want) {
     char out[100];
     size_t size;
     TernError err;
@@ -27,7 +26,7 @@ static void test_decode(void **state) {
     (void)state;
     Fixture f;
     open_small(&f);
-    const uint32_t ids[] = {'a', control_y, user_x, spaced, smile, 0xff};
+    const int32_t ids[] = {'a', control_y, user_x, spaced, smile, 0xff};
     check_decode(f.vocab, ids, 6, 0, "a<x> hi\xe2\x98\xba\xff");
     check_decode(f.vocab, ids, 6, TERN_DECODE_CONTROL, "a<y><x> hi\xe2\x98\xba\xff");
     char out[3] = "...";
@@ -38,13 +37,13 @@ static void test_decode(void **state) {
     assert_int_equal(tern_decode(f.vocab, ids, 6, 0, out, 2, &size, &err), TERN_ERR_INPUT);
     assert_string_equal(err.text, "the tokens have 11 bytes, and there is room for 2");
     assert_int_equal(out[2], '.');
-    const uint32_t bad[] = {'a', 260};
+    const int32_t bad[] = {'a', 260};
     assert_int_equal(tern_decode(f.vocab, bad, 2, 0, out, 3, &size, &err), TERN_ERR_INPUT);
     assert_string_equal(err.text, "token id 260 is not in the vocabulary of 260");
     fixture_close(&f);
 }
 
-static void push(TernDetok *d, uint32_t id, const char *want) {
+static void push(TernDetok *d, int32_t id, const char *want) {
     const char *bytes;
     size_t size;
     TernError err;
@@ -113,7 +112,7 @@ static void test_stream_is_decode(void **state) {
                                "a\xe2\x98\xba\xc3\xa9\xf0\x9f\x98\xe2\x98";
     uint64_t seed = 9;
     for (int round = 0; round < 500; round++) {
-        uint32_t ids[64];
+        int32_t ids[64];
         size_t n = test_random(&seed) % 64;
         for (size_t i = 0; i < n; i++)
             ids[i] = round % 2 ? test_random(&seed) % 260 : (uint8_t)text[i % (sizeof text - 1)];

@@ -128,7 +128,7 @@ static void test_against_naive(void **state) {
         fixture_open(&f);
         for (int word = 0; word < 40; word++) {
             char text[64];
-            uint32_t want[64];
+            int32_t want[64];
             size_t size = test_random(&seed) % 60, n = size;
             TernText piece[64];
             for (size_t i = 0; i < size; i++) text[i] = (char)('a' + test_random(&seed) % 3);
@@ -271,7 +271,7 @@ static void test_room(void **state) {
     (void)state;
     Fixture f;
     open_small(&f, "gpt-2");
-    uint32_t ids[3] = {7, 7, 7};
+    int32_t ids[3] = {7, 7, 7};
     size_t n;
     TernError err;
     assert_int_equal(tern_encode(f.vocab, "abcd", 4, 0, NULL, 0, &n, &err), TERN_OK);

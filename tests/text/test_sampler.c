@@ -20,8 +20,8 @@ static TernSamplerOptions plain(void) {
     return o;
 }
 
-static uint32_t pick(TernSampler *s, const float *logits, size_t n) {
-    uint32_t id;
+static int32_t pick(TernSampler *s, const float *logits, size_t n) {
+    int32_t id;
     TernError err;
     if (tern_sampler_pick_logits(s, logits, n, &id, &err) != TERN_OK) fail_msg("%s", err.text);
     return id;
@@ -123,14 +123,14 @@ static void test_penalty(void **state) {
     assert_int_equal(pick(s, l, 4), 1); /* 2 3 */
     assert_int_equal(pick(s, l, 4),
                      0); /* 2 1.5: penalised once, though the last three hold 0 once and 1 once */
-    const uint32_t prompt[] = {9, 2, 2, 2};
+    const int32_t prompt[] = {9, 2, 2, 2};
     tern_sampler_accept(s, prompt, 4); /* the window is full of 2: 0 and 1 are forgotten */
     const float low[] = {-1.9f, -9.0f, -1.0f, -3.0f};
     assert_int_equal(pick(s, low, 4),
                      0); /* -1 became -2, not -4 or -8; had 0 not been forgotten it were -3.8 */
     const float unknown[] = {-4.0f, -9.0f, -1.0f, -3.0f};
     assert_int_equal(pick(s, unknown, 4), 2);
-    tern_sampler_accept(s, (const uint32_t[]){4000000000u}, 1); /* beyond the vocabulary: no harm */
+    tern_sampler_accept(s, (const int32_t[]){-7}, 1); /* beyond the vocabulary: no harm */
     assert_int_equal(pick(s, l, 4), 1);
     tern_sampler_destroy(s);
 }
@@ -145,12 +145,12 @@ static void test_greedy(void **state) {
         if (way == 1) o.temp = -1.0f;
         if (way == 2) o.top_k = 1;
         TernSampler *s = make(o, 5);
-        uint32_t id;
+        int32_t id;
         TernError err;
         assert_int_equal(pick(s, l, 5), 1); /* the lowest of equals */
         assert_int_equal(tern_sampler_pick_id(s, 4, &id, &err), TERN_OK);
         assert_int_equal(id, 4);
-        const uint32_t ids[] = {4, 2, 0};
+        const int32_t ids[] = {4, 2, 0};
         const float top[] = {3.0f, 3.0f, 1.0f};
         assert_int_equal(tern_sampler_pick_top(s, ids, top, 3, &id, &err), TERN_OK);
         assert_int_equal(id, 2);
@@ -169,7 +169,7 @@ static void test_top_equals_logits(void **state) {
     (void)state;
     enum { n = 301 };
     float logits[n], top[64];
-    uint32_t ids[64];
+    int32_t ids[64];
     uint64_t seed = 4;
     const int32_t ks[] = {2, 5, 40, 63};
     for (int c = 0; c < 8; c++) {
@@ -190,12 +190,12 @@ static void test_top_equals_logits(void **state) {
             }
             for (int k = 63; k > 0; k--) { /* shuffled */
                 int other = (int)(test_random(&seed) % (uint32_t)(k + 1));
-                uint32_t id = ids[k];
+                int32_t id = ids[k];
                 ids[k] = ids[other];
                 ids[other] = id;
             }
             for (int k = 0; k < 64; k++) top[k] = logits[ids[k]];
-            uint32_t id;
+            int32_t id;
             TernError err;
             assert_int_equal(tern_sampler_pick_top(a, ids, top, 64, &id, &err), TERN_OK);
             assert_int_equal(id, pick(b, logits, n));
@@ -232,8 +232,8 @@ static void test_fixed_draws(void **state) {
     enum { n = 1000 };
     float logits[n];
     uint64_t seed = 123;
-    static const uint32_t want[2][8] = {{598, 355, 473, 180, 307, 421, 463, 261},
-                                        {71, 390, 676, 921, 992, 782, 727, 842}};
+    static const int32_t want[2][8] = {{598, 355, 473, 180, 307, 421, 463, 261},
+                                       {71, 390, 676, 921, 992, 782, 727, 842}};
     for (int c = 0; c < 2; c++) {
         TernSamplerOptions o = TERN_SAMPLER_OPTIONS;
         o.seed = 42;
@@ -242,7 +242,7 @@ static void test_fixed_draws(void **state) {
         assert_int_equal(tern_sampler_get_seed(s), 42);
         for (int step = 0; step < 8; step++) {
             make_logits(logits, n, &seed);
-            uint32_t id = pick(s, logits, n);
+            int32_t id = pick(s, logits, n);
             if (id != want[c][step]) print_message("case %d step %d: %u\n", c, step, id);
             assert_int_equal(id, want[c][step]);
         }
@@ -283,7 +283,7 @@ static void test_refusals(void **state) {
     o.repeat_last_n = -1;
     check_option(o, "TernSamplerOptions.repeat_last_n is -1, wanted 0 to 1048576");
     TernSampler *s = make(plain(), 3);
-    uint32_t id;
+    int32_t id;
     TernError err;
     float l[] = {0.0f, NAN, 0.0f};
     assert_int_equal(tern_sampler_pick_logits(s, l, 3, &id, &err), TERN_ERR_NUMERIC);
@@ -298,7 +298,7 @@ static void test_refusals(void **state) {
     o = plain();
     o.top_k = 2;
     s = make(o, 3);
-    const uint32_t ids[] = {1, 3};
+    const int32_t ids[] = {1, 3};
     const float top[] = {0.0f, 0.0f};
     assert_int_equal(tern_sampler_pick_top(s, ids, top, 1, &id, &err), TERN_ERR_INPUT);
     assert_string_equal(err.text, "the sampler got the top 1 ids, wanted 2");
@@ -320,7 +320,7 @@ static void test_extremes(void **state) {
             if (p) o.top_p = 0.999999f, o.min_p = 1.0f;
             TernSampler *s = make(o, 4);
             for (int k = 0; k < 50; k++) {
-                uint32_t id = pick(s, l, 4);
+                int32_t id = pick(s, l, 4);
                 assert_true(id < 4 && (i == 2 || id == 1 || id == 2));
             }
             tern_sampler_destroy(s);

@@ -4,7 +4,7 @@
 static const char separator[] = "\n__ggml_vocab_test__\n";
 
 /* Calls check(text, ids) on each pair of name.inp and name.out; returns how many there were. */
-typedef void Check(const TernVocab *v, const char *text, size_t size, const uint32_t *ids, size_t n);
+typedef void Check(const TernVocab *v, const char *text, size_t size, const int32_t *ids, size_t n);
 static size_t for_each_vector(const TernVocab *v, const char *name, Check *check) {
     char file[100];
     size_t inp_size, out_size, count = 0;
@@ -17,10 +17,10 @@ static size_t for_each_vector(const TernVocab *v, const char *name, Check *check
         char *text_end = strstr(text, separator), *line_end = strchr(line, '\n');
         size_t size = text_end ? (size_t)(text_end - text) : strlen(text);
         *line_end = '\0';
-        uint32_t ids[2000];
+        int32_t ids[2000];
         size_t n = 0;
         for (char *p = line, *end; *p; p = end) {
-            ids[n] = (uint32_t)strtoul(p, &end, 10);
+            ids[n] = (int32_t)strtol(p, &end, 10);
             if (end == p) break;
             n++;
         }
@@ -34,13 +34,13 @@ static size_t for_each_vector(const TernVocab *v, const char *name, Check *check
     return count;
 }
 
-static void check_plain(const TernVocab *v, const char *text, size_t size, const uint32_t *ids, size_t n) {
+static void check_plain(const TernVocab *v, const char *text, size_t size, const int32_t *ids, size_t n) {
     check_ids(v, text, size, 0, ids, n, "plain", 0);
 }
-static void check_with_bos(const TernVocab *v, const char *text, size_t size, const uint32_t *ids, size_t n) {
+static void check_with_bos(const TernVocab *v, const char *text, size_t size, const int32_t *ids, size_t n) {
     check_ids(v, text, size, TERN_ENCODE_ADD_SPECIAL, ids, n, "with bos", 0);
 }
-static void check_decoded(const TernVocab *v, const char *text, size_t size, const uint32_t *ids, size_t n) {
+static void check_decoded(const TernVocab *v, const char *text, size_t size, const int32_t *ids, size_t n) {
     char out[20000];
     size_t got;
     TernError err;
@@ -81,7 +81,7 @@ static void test_long_word(void **state) {
     fixture_read(&f, "gpt-2.vocab");
     size_t size = 1u << 20, n, back;
     char *text = malloc(size), *out = malloc(size);
-    uint32_t *ids = malloc(size * sizeof *ids);
+    int32_t *ids = malloc(size * sizeof *ids);
     TernError err;
     uint64_t seed = 5;
     for (int kind = 0; kind < 4; kind++) {
@@ -136,7 +136,7 @@ static void test_any_bytes(void **state) {
                 size += strlen(bit);
                 if (test_random(&seed) % 4 == 0) text[size++] = (char)test_random(&seed);
             }
-            uint32_t ids[400];
+            int32_t ids[400];
             TernError err;
             assert_int_equal(tern_encode(f.vocab, text, size, round % 2 ? TERN_ENCODE_PARSE_SPECIAL : 0, ids,
                                          400, &n, &err),

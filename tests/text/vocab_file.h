@@ -134,14 +134,14 @@ static inline uint32_t test_random(uint64_t *state) {
 /* Encodes and compares; a shorter way to say what a text must give. */
 #define assert_ids(vocab, text, size, flags, ...)                                                            \
     do {                                                                                                     \
-        const uint32_t want_[] = {__VA_ARGS__};                                                              \
+        const int32_t want_[] = {__VA_ARGS__};                                                               \
         check_ids(vocab, text, size, flags, want_, sizeof want_ / sizeof *want_, __FILE__, __LINE__);        \
     } while (0)
 static inline void check_ids(const TernVocab *v, const char *text, size_t size, uint32_t flags,
-                             const uint32_t *want, size_t n_want, const char *file, int line) {
+                             const int32_t *want, size_t n_want, const char *file, int line) {
     TernError err;
     size_t n;
-    uint32_t *ids = malloc((size + 2) * sizeof *ids);
+    int32_t *ids = malloc((size + 2) * sizeof *ids);
     if (tern_encode(v, text, size, flags, ids, size + 2, &n, &err) != TERN_OK) fail_msg("%s", err.text);
     bool equal = n == n_want && (n == 0 || memcmp(ids, want, n * sizeof *ids) == 0);
     if (!equal) {
