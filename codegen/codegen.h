@@ -5,7 +5,6 @@
 #ifndef TN_CODEGEN_H
 #define TN_CODEGEN_H
 
-#include "codegen/row_classes.h"
 #include "ir/eval.h"
 #include "ir/facts.h"
 #include "passes/passes.h"
@@ -61,6 +60,8 @@ const TnTarget *tn_target_find(const char *name);
  * how many, 0 if this build has no code generator for it. */
 enum { TN_TARGETS_MAX = 4 };
 uint32_t tn_targets_for(const char *level, const TnTargetDesc *out[TN_TARGETS_MAX]);
+/* The same for passes that need not end in code: where nobody makes any, those that make none are asked. */
+uint32_t tn_targets_asked(const char *level, const TnTargetDesc *out[TN_TARGETS_MAX]);
 /* The names in this build: "llvm and ref". */
 const char *tn_target_names(void);
 

@@ -8,7 +8,6 @@
 #include "codegen/internal.h"
 #include "codegen/tune.h"
 
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/base/arena.h"
@@ -24,9 +23,12 @@ typedef struct Variant {
 typedef struct Level {
     const char *name;
     uint32_t number;
-    TnEmitJob *jobs;          /* one a unique kernel; NULL for ref */
-    const TnTarget **targets; /* of each job */
-    size_t n, cap, cap_targets;
+    const TnTargetDesc *targets[TN_TARGETS_MAX]; /* who may emit */
+    uint32_t n_targets, n_classes;
+    TnRowClass classes[TN_ROW_CLASSES];
+    TnEmitJob *jobs;         /* one a unique kernel; NULL for ref */
+    const TnTarget **job_of; /* of each job, who emits it */
+    size_t n, cap, cap_job_of;
     TnMap by_signature;
     TnBuf image;
     uint32_t section;
@@ -67,38 +69,23 @@ static TernStatus check_levels(Compiler *c) {
     return TERN_OK;
 }
 
-#ifdef TERN_XSMM
-/* `--target xsmm`: whatever it can do, however it would score. */
-static int forced_can(const TnGraph *g, uint32_t kernel, const char *level) {
-    return tn_target_xsmm.desc.can(g, kernel, level) > 0 ? INT_MAX : 0;
-}
-static TnEnc forced_prefer(const TnType *weight, TnOp reader, const char *level) {
-    return tn_target_xsmm.desc.prefer(weight, reader, level);
-}
-static const TnTargetDesc forced_xsmm = {.name = "xsmm", .can = forced_can, .prefer = forced_prefer};
-#endif
-
 /* Who may emit at a level. */
-static TernStatus choose_targets(Compiler *c, const Level *level, const TnTargetDesc *out[TN_TARGETS_MAX],
-                                 uint32_t *n) {
+static TernStatus choose_targets(Compiler *c, Level *level) {
     const char *want = c->opt->target;
-    *n = 0;
     if (want) {
         const TnTarget *t = tn_target_find(want);
         if (!t) return tn_fail(c->err, TERN_ERR_UNSUPPORTED, "compile: this build has no target %s", want);
         if ((t == &tn_target_ref) != (level->number == TN_LEVEL_REF))
             return tn_fail(c->err, TERN_ERR_INPUT, "compile: target %s has no level %s", want, level->name);
-        out[(*n)++] = &t->desc;
+        level->targets[level->n_targets++] = &t->desc;
 #ifdef TERN_XSMM
-        if (t == &tn_target_xsmm) { /* it does some kernels; the others are LLVM's as ever */
-            out[0] = &forced_xsmm;
-            out[(*n)++] = &tn_target_llvm.desc;
-        }
+        if (t == &tn_target_xsmm) /* it does some kernels; the others are LLVM's as ever */
+            level->targets[level->n_targets++] = &tn_target_llvm.desc;
 #endif
         return TERN_OK;
     }
-    *n = tn_targets_for(level->name, out);
-    if (*n == 0)
+    level->n_targets = tn_targets_for(level->name, level->targets);
+    if (level->n_targets == 0)
         return tn_fail(c->err, TERN_ERR_UNSUPPORTED,
                        "compile: this build has no code generator for level %s (built with TERN_LLVM=OFF); "
                        "level ref needs none",
@@ -125,10 +112,9 @@ static TernStatus check_target(Compiler *c, const Level *level) {
 /* The first refusal of any target and level, for the report. */
 static void note_refused(Compiler *c) {
     for (uint32_t l = 0; l < c->n_levels; l++) {
-        const TnTargetDesc *targets[TN_TARGETS_MAX];
-        uint32_t n = tn_targets_for(c->levels[l].name, targets);
-        for (uint32_t i = 0; i < n && !c->report.refused; i++) {
-            const TnTarget *t = tn_target_find(targets[i]->name);
+        const Level *level = &c->levels[l];
+        for (uint32_t i = 0; i < level->n_targets && !c->report.refused; i++) {
+            const TnTarget *t = tn_target_find(level->targets[i]->name);
             if (t->refused) c->report.refused = t->refused(c->levels[l].name);
         }
     }
@@ -144,33 +130,33 @@ static TernStatus plan_variant(Compiler *c, uint32_t level_index, const TnPassCt
 }
 
 static TernStatus run_passes(Compiler *c, const TnGraph *model, const TnWeights *weights) {
-    TnRowClass classes[TN_ROW_CLASSES];
-    uint32_t n_classes = tn_row_classes(c->opt->max_rows ? c->opt->max_rows : TN_ROWS_DEFAULT, classes),
-             total = 0;
+    const int64_t most = c->opt->max_rows ? c->opt->max_rows : TN_ROWS_DEFAULT;
     const uint32_t known = (1u << TN_KV_COUNT) - 2, kvs = c->opt->kvs ? c->opt->kvs : known;
     if (kvs & ~known)
         return tn_fail(c->err, TERN_ERR_INPUT, "compile: cache types 0x%x, wanted at most 0x%x", kvs, known);
-    total = c->n_levels * (uint32_t)__builtin_popcount(kvs) * n_classes;
     double start = tn_os_seconds();
-    TnPassCtx ctx = {.head = c->opt->head, .weights = weights};
-    TN_TRY(tn_progress(&c->progress, "passes", 0, total, c->err));
-    for (uint32_t l = 0; l < c->n_levels;
-         l++) { /* a level that has no targets is refused before the others' work */
-        const TnTargetDesc *targets[TN_TARGETS_MAX];
-        TN_TRY(choose_targets(c, &c->levels[l], targets, &ctx.n_targets));
+    TnPassCtx ctx = {.head = c->opt->head, .weights = weights, .first = c->opt->target};
+    uint32_t total = 0;
+    for (uint32_t l = 0; l < c->n_levels; l++) { /* one without targets is refused before the others' work */
+        Level *level = &c->levels[l];
+        TN_TRY(choose_targets(c, level));
+        level->n_classes =
+            tn_row_classes(level->targets, level->n_targets, level->name, most, level->classes);
+        total += (uint32_t)__builtin_popcount(kvs) * level->n_classes;
     }
+    TN_TRY(tn_progress(&c->progress, "passes", 0, total, c->err));
     c->model = tn_graph_clone(model);
     TN_TRY(tn_passes_run(c->model, TN_PASSES_MODEL, &ctx, c->err));
     c->variants = tn_xcalloc(total, sizeof *c->variants);
     for (uint32_t l = 0; l < c->n_levels; l++) {
-        const TnTargetDesc *targets[TN_TARGETS_MAX];
-        TN_TRY(choose_targets(c, &c->levels[l], targets, &ctx.n_targets));
-        ctx.targets = targets;
-        ctx.level = c->levels[l].name;
+        const Level *level = &c->levels[l];
+        ctx.targets = level->targets;
+        ctx.n_targets = level->n_targets;
+        ctx.level = level->name;
         for (ctx.kv = TN_KV_F16; ctx.kv < TN_KV_COUNT; ctx.kv++)
-            for (uint32_t i = 0; (kvs >> ctx.kv & 1) && i < n_classes; i++) {
-                ctx.rows_lo = classes[i].lo;
-                ctx.rows_hi = classes[i].hi;
+            for (uint32_t i = 0; (kvs >> ctx.kv & 1) && i < level->n_classes; i++) {
+                ctx.rows_lo = level->classes[i].lo;
+                ctx.rows_hi = level->classes[i].hi;
                 TN_TRY(plan_variant(c, l, &ctx, total));
             }
     }
@@ -226,7 +212,7 @@ static TernStatus add_jobs(Compiler *c, Variant *v) {
             size_t n = level->n;
             TN_PUSH(level->jobs, level->n, level->cap,
                     (TnEmitJob){.g = v->g, .kernel = k, .symbol = job_symbol(c, kernel->name, n)});
-            TN_PUSH(level->targets, n, level->cap_targets, target);
+            TN_PUSH(level->job_of, n, level->cap_job_of, target);
             c->report.n_unique++;
         }
         v->exports[k] = job;
@@ -243,12 +229,12 @@ static TernStatus emit_level(Compiler *c, Level *level) {
         if (done[i]) continue;
         uint32_t n = 0;
         for (size_t j = i; j < level->n; j++)
-            if (level->targets[j] == level->targets[i]) batch[n++] = level->jobs[j];
-        s = level->targets[i]->emit(batch, n, level->name, &level->image, c->progress.fn, c->progress.user,
-                                    c->err);
+            if (level->job_of[j] == level->job_of[i]) batch[n++] = level->jobs[j];
+        s = level->job_of[i]->emit(batch, n, level->name, &level->image, c->progress.fn, c->progress.user,
+                                   c->err);
         n = 0;
         for (size_t j = i; s == TERN_OK && j < level->n; j++) {
-            if (level->targets[j] != level->targets[i]) continue;
+            if (level->job_of[j] != level->job_of[i]) continue;
             level->jobs[j] = batch[n++];
             done[j] = true;
             TN_CHECK(level->jobs[j].entry < level->image.len);
@@ -384,7 +370,7 @@ static void finish(Compiler *c) {
     }
     for (uint32_t i = 0; i < c->n_levels; i++) {
         free(c->levels[i].jobs);
-        free(c->levels[i].targets);
+        free(c->levels[i].job_of);
         tn_map_free(&c->levels[i].by_signature);
         tn_buf_free(&c->levels[i].image);
     }
@@ -439,9 +425,9 @@ static TernStatus show(Compiler *c, const TnGraph *model, const TnWeights *weigh
     for (uint32_t i = 0; i < c->n_variants; i++) TN_TRY(add_jobs(c, &c->variants[i]));
     note_jobs(c, level);
     /* one listing: targets that share a level share their show */
-    for (size_t i = 1; i < level->n; i++) TN_CHECK(level->targets[i]->show == level->targets[0]->show);
-    TN_CHECK(level->n > 0 && level->targets[0]->show);
-    return level->targets[0]->show(level->jobs, (uint32_t)level->n, level->name, what, out, c->err);
+    for (size_t i = 1; i < level->n; i++) TN_CHECK(level->job_of[i]->show == level->job_of[0]->show);
+    TN_CHECK(level->n > 0 && level->job_of[0]->show);
+    return level->job_of[0]->show(level->jobs, (uint32_t)level->n, level->name, what, out, c->err);
 }
 
 TernStatus tn_compile_show(const TnGraph *model, const TnWeights *weights, const TnFacts *facts,

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <string.h>
+#include "runtime/abi/levels.h"
 
 /* Compiled code indexes TnLaunch.sym by TN_ABI_*, the compiler thinks in TnSym: one order. */
 static_assert((int)TN_ABI_T == (int)TN_T && (int)TN_ABI_R == (int)TN_R && (int)TN_ABI_K == (int)TN_K &&
@@ -33,6 +34,11 @@ uint32_t tn_targets_for(const char *level, const TnTargetDesc *out[TN_TARGETS_MA
     for (size_t i = 0; i < TN_COUNT(targets); i++)
         if (!targets[i]->emit == !strcmp(level, "ref")) out[n++] = &targets[i]->desc;
     return n;
+}
+
+uint32_t tn_targets_asked(const char *level, const TnTargetDesc *out[TN_TARGETS_MAX]) {
+    uint32_t n = tn_targets_for(level, out);
+    return n ? n : tn_targets_for(TN_LEVEL_REF_NAME, out);
 }
 
 const char *tn_target_names(void) {

@@ -195,7 +195,7 @@ static TernStatus run(Opt *s, TnGraph *g, const TnGguf *from, bool by_fit, TernE
     snprintf(level, sizeof level, "%.*s", (int)strcspn(o->level && *o->level ? o->level : best, ","),
              o->level && *o->level ? o->level : best);
     if (!*level) strcpy(level, "ref");
-    const TnTargetDesc *targets[TN_TARGETS_MAX + 1];
+    const TnTargetDesc *targets[TN_TARGETS_MAX];
     TnPassCtx ctx = {.level = level,
                      .kv = o->kv ? (TnKv)o->kv : TN_KV_F16,
                      .rows_lo = o->rows_lo ? o->rows_lo : 1,
@@ -205,8 +205,7 @@ static TernStatus run(Opt *s, TnGraph *g, const TnGguf *from, bool by_fit, TernE
                      .targets = targets,
                      .after = after,
                      .user = s};
-    ctx.n_targets = strcmp(level, "ref") != 0 ? tn_targets_for(level, targets) : 0;
-    targets[ctx.n_targets++] = &tn_target_ref.desc;
+    ctx.n_targets = tn_targets_asked(level, targets);
     TN_TRY(tn_head_parse("TerncOpt.head", o->head, &ctx.head, err));
     const char *list = o->passes ? o->passes : default_passes(g->stage, o->effort);
     TN_TRY(check_lists(o, list, err));

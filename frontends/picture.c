@@ -14,10 +14,14 @@ static TernStatus check_variant(const TerncPicture *p, const char *path, size_t 
                    n - 1);
 }
 
+/* The row classes of a level. */
+typedef struct Classes {
+    TnRowClass v[TN_ROW_CLASSES];
+    uint32_t n;
+} Classes;
+
 /* Variants as tn_compile makes them. */
 static TernStatus compile_variants(TnGraphs *s, const TerncPicture *p, TernError *err) {
-    TnRowClass rows[TN_ROW_CLASSES];
-    uint32_t n_rows = tn_row_classes(TN_ROWS_DEFAULT, rows);
     const char *level_list = p->levels;
     TnArena arena = {0};
     const char **levels;
@@ -27,18 +31,26 @@ static TernStatus compile_variants(TnGraphs *s, const TerncPicture *p, TernError
     if (st == TERN_OK) st = tn_list_split(&arena, "TerncPicture.levels", level_list, &levels, &n_levels, err);
     if (st != TERN_OK) goto out;
     if (s->n != 1 || s->g[0]->stage != TN_STAGE_MODEL) goto out; /* planned already: as it stands */
-    st = check_variant(p, s->path, n_levels * (TN_KV_COUNT - 1) * n_rows, err);
+    Classes *classes = tn_alloc_array(&arena, n_levels, sizeof *classes);
+    uint32_t n_all = 0, n = 0;
+    for (uint32_t l = 0; l < n_levels; l++) {
+        const TnTargetDesc *targets[TN_TARGETS_MAX];
+        uint32_t n_targets = tn_targets_asked(levels[l], targets);
+        classes[l].n = tn_row_classes(targets, n_targets, levels[l], TN_ROWS_DEFAULT, classes[l].v);
+        n_all += (TN_KV_COUNT - 1) * classes[l].n;
+    }
+    st = check_variant(p, s->path, n_all, err);
     if (st != TERN_OK) goto out;
     TnWeights weights = tn_gguf_weights(s->gguf);
     st = tn_passes_run(s->g[0], TN_PASSES_MODEL, &(TnPassCtx){.weights = &weights}, err);
-    TnGraph **all = tn_xcalloc((size_t)n_levels * (TN_KV_COUNT - 1) * n_rows, sizeof *all);
-    uint32_t n = 0;
+    TnGraph **all = tn_xcalloc(n_all, sizeof *all);
     for (uint32_t l = 0; l < n_levels && st == TERN_OK; l++)
         for (int kv = TN_KV_F16; kv < TN_KV_COUNT && st == TERN_OK; kv++)
-            for (size_t i = 0; i < n_rows && st == TERN_OK; i++) {
+            for (size_t i = 0; i < classes[l].n && st == TERN_OK; i++) {
+                const TnRowClass *rows = &classes[l].v[i];
                 TnGraph *g = all[n++] = tn_graph_clone(s->g[0]);
-                st = tn_graph_lower(g, TN_STAGE_PLANNED, levels[l], (TnKv)kv, rows[i].lo, rows[i].hi,
-                                    head_enc, &weights, err);
+                st = tn_graph_lower(g, TN_STAGE_PLANNED, levels[l], (TnKv)kv, rows->lo, rows->hi, head_enc,
+                                    &weights, err);
             }
     tn_graph_destroy(s->g[0]);
     free(s->g);

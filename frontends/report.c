@@ -185,16 +185,17 @@ static void add_kernel(TnReport *r, TnReportVariant *v, const TnGraph *g, uint32
 
 static TernStatus plan(TnReport *r, TernError *err) {
     TnRowClass rows[TN_ROW_CLASSES];
-    uint32_t n_rows = tn_row_classes(TN_ROWS_DEFAULT, rows);
+    const TnTargetDesc *targets[TN_TARGETS_MAX];
     TerncOptions options = {.size = sizeof options};
     const char **levels;
     uint32_t n;
     r->level = "ref";
     if (*tern_cpu_levels()) {
-        const TnTargetDesc *targets[TN_TARGETS_MAX];
         TN_TRY(tn_levels_choose(&options, true, &r->arena, &levels, &n, err));
         if (tn_targets_for(levels[0], targets) > 0) r->level = levels[0];
     }
+    uint32_t n_targets = tn_targets_asked(r->level, targets),
+             n_rows = tn_row_classes(targets, n_targets, r->level, TN_ROWS_DEFAULT, rows);
     for (size_t i = 0; i < n_rows; i++) {
         TnGraph *g = tn_graph_clone(r->graph);
         TnReportVariant *v = &r->variants[r->n_variants++];

@@ -135,9 +135,8 @@ void tn_random_put_flags(const TnRandom *how, TnBuf *out) {
         tn_buf_printf(out, "--cpu %s", how->level);
 }
 
-static void put_rows(const TnRandom *how, TnBuf *out) {
-    tn_buf_printf(out, how->rows_lo == how->rows_hi ? "%lld" : "%lld..%lld", (long long)how->rows_lo,
-                  (long long)how->rows_hi);
+static void put_rows(int64_t lo, int64_t hi, TnBuf *out) {
+    tn_buf_printf(out, lo == hi ? "%lld" : "%lld..%lld", (long long)lo, (long long)hi);
 }
 
 static void put_difference(const TnGraph *g, const TnRandom *how, const TnDifference *d, TnBuf *out) {
@@ -148,7 +147,7 @@ static void put_difference(const TnGraph *g, const TnRandom *how, const TnDiffer
     else
         tn_buf_puts(out, "the graph behind the passes");
     tn_buf_printf(out, ", level %s, kv %s, rows ", how->level, tn_kv_names[how->kv]);
-    put_rows(how, out);
+    put_rows(how->rows_lo, how->rows_hi, out);
     tn_buf_printf(out, ", seed %llu: step %u, of %lld row%s\n  value ", (unsigned long long)how->seed,
                   d->step + 1, (long long)d->rows, d->rows == 1 ? "" : "s");
     if (at == TN_MAP_NONE)
@@ -165,14 +164,20 @@ static void put_difference(const TnGraph *g, const TnRandom *how, const TnDiffer
 
 TernStatus tn_random_verify(const TnGraph *g, const TnWeights *w, const char *level, const TnRandom *asked,
                             bool *same, TnRandom *out, TnBuf *text, TernError *err) {
-    TnRowClass classes[TN_ROW_CLASSES];
-    uint32_t n_classes = tn_row_classes(TN_ROWS_DEFAULT, classes);
+    TnRowClass classes[TN_ROW_CLASSES], own = {asked->rows_lo, asked->rows_hi};
+    const TnTargetDesc *targets[TN_TARGETS_MAX];
+    uint32_t n_targets = tn_targets_asked(level, targets),
+             n_classes = tn_row_classes(targets, n_targets, level, TN_ROWS_DEFAULT, classes);
     const char *levels[] = {level, "ref"};
     uint32_t n_levels = strcmp(level, "ref") == 0 ? 1 : 2, runs = 0;
-    if (asked->rows_lo) n_classes = 1;
+    if (asked->rows_lo) {
+        n_classes = 1;
+        classes[0] = own;
+    }
     uint64_t first = asked->seeded ? asked->seed : 1;
     uint32_t n_seeds = asked->seeded ? 1 : SEEDS;
-    int64_t most = asked->rows_lo ? most_rows(asked) : classes[2].lo + MORE;
+    int64_t most =
+        most_rows(&(TnRandom){.rows_lo = classes[n_classes - 1].lo, .rows_hi = classes[n_classes - 1].hi});
     if (most > TN_STEP_PAGES * TN_PAGE)
         return tn_fail(
             err, TERN_ERR_INPUT,
@@ -185,8 +190,8 @@ TernStatus tn_random_verify(const TnGraph *g, const TnWeights *w, const char *le
         for (uint32_t c = 0; c < n_classes; c++)
             for (uint32_t i = 0; i < n_seeds && st == TERN_OK && *same; i++, runs++) {
                 *out = (TnRandom){.level = levels[l], .kv = asked->kv, .seed = first + i};
-                out->rows_lo = asked->rows_lo ? asked->rows_lo : classes[c].lo;
-                out->rows_hi = asked->rows_lo ? asked->rows_hi : classes[c].hi;
+                out->rows_lo = classes[c].lo;
+                out->rows_hi = classes[c].hi;
                 TnDifference d;
                 st = check_steps(e, g, out, err);
                 if (st == TERN_OK) st = tn_random_run(g, w, out, same, &d, err);
@@ -196,10 +201,10 @@ TernStatus tn_random_verify(const TnGraph *g, const TnWeights *w, const char *le
     if (st != TERN_OK || !*same) return st;
     tn_buf_printf(text, "%u run%s of 3 steps on random inputs equal: level %s%s, kv %s, rows ", runs,
                   runs == 1 ? "" : "s", level, n_levels > 1 ? " and ref" : "", tn_kv_names[asked->kv]);
-    if (asked->rows_lo)
-        put_rows(asked, text);
-    else
-        tn_buf_puts(text, TN_ROW_CLASSES_TEXT);
+    for (uint32_t c = 0; c < n_classes; c++) {
+        if (c) tn_buf_puts(text, c + 1 == n_classes ? " and " : ", ");
+        put_rows(classes[c].lo, classes[c].hi, text);
+    }
     tn_buf_printf(text, ", seed%s %llu", n_seeds > 1 ? "s" : "", (unsigned long long)first);
     if (n_seeds > 1) tn_buf_printf(text, " and %u", SEEDS);
     tn_buf_puts(text, "\n");

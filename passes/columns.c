@@ -11,12 +11,12 @@
  * The code counts the codes that are not 0 and takes the copy that is read faster, step by step
  * (codegen/llvm/tmatmul_columns.c). Sums are integers: the bits are the same.
  *
- * Does: the above in kernels of the row class of one row, whose root multiplies a quant of a `mulz`, or of an rmsnorm
+ * Does: the above in a row class where it pays (usually that of one row), in kernels whose root multiplies a quant of a `mulz`, or of an rmsnorm
  * of one (pass gate: that is relu2(gate) * up). The matrix has at least LEAST blocks of 256 rows, for a block is what a
  * worker takes, a line of it being what is read of a column: few workers would find work in a small one. That is the
  * price where rows are read after all: of 10 blocks 8 workers take two each at most, of 40 units of 64 five.
  * Needs: a fused graph, gate before it. A target whose code looks at the copy, which takes as much of the blob as the
- * matrix itself.
+ * matrix itself: one that does not says that the pass never pays.
  * Breaks: nothing.
  * Stops: each kernel is looked at once; one with three operands is left alone. */
 #include "passes/internal.h"
@@ -30,15 +30,9 @@ static bool is_sparse(const TnGraph *g, TnRef q) {
     return g->nodes[x].op == TN_OP_mulz;
 }
 
-static bool is_wanted(const TnPassCtx *ctx, const char *level) {
-    for (uint32_t i = 0; i < ctx->n_targets; i++)
-        if (ctx->targets[i]->columns && ctx->targets[i]->columns(level)) return true;
-    return false;
-}
-
 TernStatus pass_columns(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
+    (void)ctx;
     (void)err;
-    if (g->rows_hi != 1 || !is_wanted(ctx, g->level)) return TERN_OK;
     TnEdit edit;
     tn_edit_begin(&edit, g);
     for (uint32_t i = 0; i < g->n_kernels; i++) {

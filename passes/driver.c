@@ -4,25 +4,27 @@
 #include <string.h>
 
 const TnPass tn_passes[] = {
-    {"fold", pass_fold, TN_STAGE_MODEL, TN_STAGE_MODEL, false,
+    {"fold", pass_fold, TN_STAGE_MODEL, TN_STAGE_MODEL, false, 0,
      "compute what is constant, drop ops that change nothing"},
-    {"cse", pass_cse, TN_STAGE_MODEL, TN_STAGE_MODEL, false, "make equal values one"},
-    {"dce", pass_dce, TN_STAGE_MODEL, TN_STAGE_MODEL, false, "drop what no output and no cache needs"},
-    {"prune", pass_prune, TN_STAGE_MODEL, TN_STAGE_MODEL, false,
+    {"cse", pass_cse, TN_STAGE_MODEL, TN_STAGE_MODEL, false, 0, "make equal values one"},
+    {"dce", pass_dce, TN_STAGE_MODEL, TN_STAGE_MODEL, false, 0, "drop what no output and no cache needs"},
+    {"prune", pass_prune, TN_STAGE_MODEL, TN_STAGE_MODEL, false, 0,
      "leave out neurons whose weights are all zero"},
-    {"merge", pass_merge, TN_STAGE_MODEL, TN_STAGE_MODEL, false, "multiplications of one input become one"},
-    {"screen", pass_screen, TN_STAGE_MODEL, TN_STAGE_MODEL, false,
+    {"merge", pass_merge, TN_STAGE_MODEL, TN_STAGE_MODEL, false, 0,
+     "multiplications of one input become one"},
+    {"screen", pass_screen, TN_STAGE_MODEL, TN_STAGE_MODEL, false, 0,
      "choose from the head by way of a small copy of its table"},
-    {"split", pass_split, TN_STAGE_MODEL, TN_STAGE_MODEL, true, "cut the attention of few rows into blocks"},
-    {"fuse", pass_fuse, TN_STAGE_MODEL, TN_STAGE_FUSED, true, "group nodes into kernels"},
-    {"gate", pass_gate, TN_STAGE_FUSED, TN_STAGE_FUSED, true, "let what relu made zero be left out"},
-    {"columns", pass_columns, TN_STAGE_FUSED, TN_STAGE_FUSED, true,
+    {"split", pass_split, TN_STAGE_MODEL, TN_STAGE_MODEL, true, TN_ROWS_FEW,
+     "cut the attention of few rows into blocks"},
+    {"fuse", pass_fuse, TN_STAGE_MODEL, TN_STAGE_FUSED, true, 0, "group nodes into kernels"},
+    {"gate", pass_gate, TN_STAGE_FUSED, TN_STAGE_FUSED, true, 1, "let what relu made zero be left out"},
+    {"columns", pass_columns, TN_STAGE_FUSED, TN_STAGE_FUSED, true, 1,
      "give products of mostly zeros their weights by columns too"},
-    {"layout", pass_layout, TN_STAGE_FUSED, TN_STAGE_FUSED, true,
+    {"layout", pass_layout, TN_STAGE_FUSED, TN_STAGE_FUSED, true, 0,
      "pack weights and type caches as the targets want"},
-    {"tile", pass_tile, TN_STAGE_FUSED, TN_STAGE_FUSED, true,
+    {"tile", pass_tile, TN_STAGE_FUSED, TN_STAGE_FUSED, true, 0,
      "choose each kernel's target, cut it into units"},
-    {"plan", pass_plan, TN_STAGE_FUSED, TN_STAGE_PLANNED, true, "place values in the arena, set barriers"},
+    {"plan", pass_plan, TN_STAGE_FUSED, TN_STAGE_PLANNED, true, 0, "place values in the arena, set barriers"},
 };
 const uint32_t tn_n_passes = TN_COUNT(tn_passes);
 
@@ -77,7 +79,7 @@ static TernStatus run(TnGraph *g, const TnPass *pass, const TnPassCtx *ctx, Tern
                        g->name, stage_names[g->stage], stage_names[pass->needs]);
     if (pass->variant) TN_TRY(set_variant(g, pass, ctx, err));
     double start = tn_os_seconds();
-    TN_TRY(pass->run(g, ctx, err));
+    if (tn_pays(ctx, pass, g)) TN_TRY(pass->run(g, ctx, err));
     double seconds = tn_os_seconds() - start;
     TernError fault;
     if (verify(g, &fault) != TERN_OK) TN_BUG("pass %s broke the graph: %s", pass->name, fault.text);

@@ -13,11 +13,11 @@
  * 3. Slices behind a (t)matmul cut its columns into parts that run apart (passes.h). They join all or none:
  *    only if the value they cut has no other reader. Parts of one width that an op joins run together; at
  *    most 8 parts, 4 slices each.
- * 4. In the class of one row (rows=1) the gather, attend_join, rmsnorm and quant in front of a (t)matmul join
- *    it too, up to four, and every tile (a worker's run of units) computes them anew: for one row that costs less than
- *    a barrier and a trip through memory. Kernels that share such a value get a copy of the op each. A value that somebody else
- *    reads as well is made once, in memory. With more rows they stay outside, as they would be recomputed
- *    rows times units.
+ * 4. The gather, attend_join, rmsnorm and quant in front of a (t)matmul join it too, up to four, where the target has them
+ *    repeated (TnTargetDesc.repeats), for every tile (a worker's run of units) computes them anew. Usually that is in the
+ *    class of one row: there it costs less than a barrier and a trip through memory, and with more rows they would be
+ *    recomputed rows times units. Kernels that share such a value get a copy of the op each. A value that somebody else reads
+ *    as well is made once, in memory.
  * 5. What is left forms kernels without a root, one row a unit: an op joins the kernel that makes its
  *    operand if that has no root and the same rows. gather and attend_join only begin one: they read any row.
  * 6. No kernel may wait for itself: an op joins only if no other operand of it depends on the kernel. A
@@ -52,6 +52,7 @@ typedef struct Group {
 
 typedef struct Fuse {
     TnGraph *g;
+    const TnPassCtx *ctx;
     TnReaders readers; /* before any copy */
     uint32_t n_old;
     uint32_t *group; /* of each node, or TN_NONE */
@@ -312,7 +313,8 @@ static void find_chain(Fuse *f, Group *s) {
     TnRef r = f->g->nodes[s->root].args[0];
     while (s->n_chain < CHAIN_MAX) {
         TnOp op = f->g->nodes[r].op;
-        if ((op != TN_OP_quant && op != TN_OP_rmsnorm && !reads_any_row(op)) || f->group[r] != TN_NONE)
+        if ((op != TN_OP_quant && op != TN_OP_rmsnorm && !reads_any_row(op)) || f->group[r] != TN_NONE ||
+            !tn_repeats(f->ctx, op, f->g))
             return;
         s->chain[s->n_chain++] = r;
         if (reads_any_row(op)) return;
@@ -505,12 +507,11 @@ static void make_kernels(Fuse *f) {
 }
 
 TernStatus pass_fuse(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
-    (void)ctx;
     (void)err;
     size_t cap = g->n;
     for (TnRef r = 0; r < g->n; r++)
         if (tn_is_matmul(&g->nodes[r])) cap += CHAIN_MAX;
-    Fuse f = {.g = g, .n_old = g->n};
+    Fuse f = {.g = g, .ctx = ctx, .n_old = g->n};
     tn_readers_create(g, &f.readers);
     uint32_t **arrays[] = {&f.group, &f.place, &f.next, &f.part, &f.bases, &f.seen, &f.stack};
     for (size_t i = 0; i < TN_COUNT(arrays); i++) *arrays[i] = tn_xcalloc(cap + 1, sizeof **arrays[i]);
@@ -520,7 +521,7 @@ TernStatus pass_fuse(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
         f.place[r] = r;
     }
     form_roots(&f);
-    if (g->rows_hi == 1) form_prologues(&f);
+    form_prologues(&f);
     form_rootless(&f);
     make_kernels(&f);
     g->stage = TN_STAGE_FUSED;

@@ -10,7 +10,7 @@
  * and leaves it to the code generator to skip (codegen/llvm/cols.c). A NaN gate stays NaN by itself. An infinite or NaN up is not hidden: then
  * the product is NaN, as before, and code that skips has to see to that.
  *
- * Does: the above in kernels of the row class of one row, where y's readers are `quant`, or `rmsnorm` that
+ * Does: the above in a row class where it pays (usually that of one row), where y's readers are `quant`, or `rmsnorm` that
  * only `quant` reads. quant rounds both zeros to the code 0, and neither largest magnitude nor sum of squares
  * knows a zero's sign: no bit that leaves those ops changes.
  * Needs: a fused graph; merge before it, or gate and up have no root in common. The row class: more rows want
@@ -59,7 +59,6 @@ static bool sign_is_lost(const TnGraph *g, const TnReaders *u, TnRef r, bool thr
 TernStatus pass_gate(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
     (void)ctx;
     (void)err;
-    if (g->rows_hi != 1) return TERN_OK;
     TnReaders u;
     tn_readers_create(g, &u);
     for (TnRef r = 0; r < g->n; r++)

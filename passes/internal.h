@@ -25,6 +25,10 @@ TnRef tn_edit_find(const TnEdit *e, TnRef r);
  * `sources_first`. Ends the edit. */
 void tn_edit_end(TnEdit *e, bool sources_first);
 
+/* ---- hooks.c: TnTargetDesc.repeats and pays, asked of the level's targets. */
+bool tn_repeats(const TnPassCtx *ctx, TnOp op, const TnGraph *g);
+bool tn_pays(const TnPassCtx *ctx, const TnPass *pass, const TnGraph *g);
+
 /* ---- Readers of every value, as lists: readers of r are list[at[r]] .. list[at[r + 1] - 1], rising, one
  * entry an operand. */
 typedef struct TnReaders {

@@ -164,3 +164,17 @@ void tn_cut_columns(TnGraph *g, uint32_t kernel, int64_t columns) {
     k->grain = cut.grain;
     k->units = cut.units;
 }
+
+bool tn_cut_by_columns(const TnGraph *g, uint32_t kernel) {
+    TnRef root = g->kernels[kernel].root;
+    return root != TN_NONE && tn_is_matmul(&g->nodes[root]);
+}
+
+TnCut tn_cut_usual(const TnGraph *g, uint32_t kernel) {
+    if (tn_cut_by_columns(g, kernel)) return tn_cut_of(g, kernel, TN_CUT_COLUMNS);
+    TnRef root = g->kernels[kernel].root;
+    TnOp op = root == TN_NONE ? TN_OP_input : g->nodes[root].op;
+    bool attend = op == TN_OP_attend || op == TN_OP_attend_blocks;
+    int64_t units = attend ? g->nodes[g->nodes[root].args[1]].type.dim[1] : 1;
+    return (TnCut){.grain = units, .units = units};
+}

@@ -11,6 +11,9 @@
 #include "ir/layout.h"
 #include "ir/range.h"
 #include "ir/weights.h"
+#include "passes/row_classes.h"
+
+typedef struct TnCut TnCut;
 
 /* What the passes ask of a code generator; codegen's TnTarget begins with it. "No" is an answer. */
 typedef struct TnTargetDesc {
@@ -26,8 +29,19 @@ typedef struct TnTargetDesc {
     /* How far ahead it best fetches a kernel's weights where nothing is known of the machine (TnKernel.near and far);
      * NULL, or 0: its code fetches nothing. Of kernels with axis=cols. */
     void (*ahead)(const TnGraph *g, uint32_t kernel, int64_t *near, int64_t *far);
-    /* Whether its code on this level makes use of weights by columns (op columns); NULL: no. */
-    bool (*columns)(const char *level);
+    /* How a kernel, with its weights in their final encodings, is cut into units; NULL: tn_cut_usual. Asked before `can`,
+     * which sees the kernel so cut. */
+    TnCut (*cut)(const TnGraph *g, uint32_t kernel);
+    /* The rest is about a level and not about one kernel: of the targets of a list the first that has an answer gives it. One
+     * that does only some kernels leaves these to the others. `g` has its level, kv and rows. */
+    /* The row classes of the level, rising without a gap from 1 to `most` rows; returns how many. NULL: tn_row_classes_usual. */
+    uint32_t (*classes)(const char *level, int64_t most, TnRowClass out[TN_ROW_CLASSES]);
+    /* Whether every tile of a kernel may compute this op on its input anew, instead of one kernel making it once, in memory;
+     * of the ops that fuse puts before a root. NULL: in the class of one row alone. */
+    bool (*repeats)(TnOp op, const TnGraph *g);
+    /* Whether a pass that may be left out (TnPass.pays_to) pays for its code; usual: in this row class that of a CPU. NULL:
+     * then it does. */
+    bool (*pays)(const char *pass, const TnGraph *g, bool usual);
 } TnTargetDesc;
 
 typedef struct TnPassCtx {
@@ -39,6 +53,8 @@ typedef struct TnPassCtx {
                    bf16 stay, q8_0 and q6_k become f32); s8, s6: lossless, with such a copy to screen by */
     const TnTargetDesc *const *targets; /* best liked first: layout asks the first that has an opinion */
     uint32_t n_targets;
+    const char
+        *first; /* this one of them takes every kernel that it can do, whatever the scores; NULL: none does */
     const TnWeights *weights; /* of the model file, for prune; NULL: not at hand */
     /* Called after every pass; may be NULL. */
     void (*after)(void *user, const char *pass, const TnGraph *g, double seconds);
@@ -54,6 +70,8 @@ typedef struct TnPass {
     TnPassFn *run;
     TnStage needs, gives;
     bool variant; /* depends on the variant's facts */
+    int64_t
+        pays_to; /* one that may be left out: it usually pays in classes of up to so many rows; 0: it always runs */
     const char *doc;
 } TnPass;
 extern const TnPass tn_passes[];
@@ -71,6 +89,10 @@ TernStatus tn_passes_run(TnGraph *g, const char *list, const TnPassCtx *ctx, Ter
 #define TN_PASSES_FUSE    "split,fuse," TN_PASSES_FUSED
 #define TN_PASSES_PLAN    "layout,tile,plan"
 #define TN_PASSES_VARIANT TN_PASSES_FUSE "," TN_PASSES_PLAN
+
+/* ---- hooks.c: the row classes of a level that has these targets (TnTargetDesc.classes), which a wrong answer aborts. */
+uint32_t tn_row_classes(const TnTargetDesc *const *targets, uint32_t n, const char *level, int64_t most,
+                        TnRowClass out[TN_ROW_CLASSES]);
 
 /* ---- plan.c: the memory of a planned graph.
  *
@@ -99,14 +121,18 @@ typedef struct TnPart {
 uint32_t tn_kernel_parts(const TnGraph *g, uint32_t kernel, TnPart out[TN_PARTS_MAX]);
 int64_t tn_head_columns(const TnGraph *g, const TnKernel *k); /* that must stay together; 1: any */
 enum {
-    TN_CUT_COLUMNS = 64, /* what tile takes */
+    TN_CUT_COLUMNS = 64, /* what is usual */
     TN_CUT_MOST = 4096   /* larger ones are taken for this: a worker's scratch grows with it */
 };
+struct TnCut {
+    int64_t grain, units;
+};
+/* Whether a kernel is cut by columns; else by rows, and units are those of a row. */
+bool tn_cut_by_columns(const TnGraph *g, uint32_t kernel);
+/* How a CPU wants any kernel cut: columns TN_CUT_COLUMNS at a time, attention by key-value heads, all else a row a unit. */
+TnCut tn_cut_usual(const TnGraph *g, uint32_t kernel);
 /* How a kernel of columns is cut into units of at least `columns` of a part each, where there are as many: into whole
  * heads, if the epilogue rotates heads or stores them. */
-typedef struct TnCut {
-    int64_t grain, units;
-} TnCut;
 TnCut tn_cut_of(const TnGraph *g, uint32_t kernel, int64_t columns);
 /* Cuts it so: axis, grain, units. */
 void tn_cut_columns(TnGraph *g, uint32_t kernel, int64_t columns);

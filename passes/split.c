@@ -1,6 +1,6 @@
 /* split: attention of few rows is cut in two, so that all workers have a part of it.
  *
- * Does: in the classes of 1 row and of 2 to 8 rows, y = attend q, k, v, .. becomes b = attend_blocks q, k, v,
+ * Does: in a row class where it pays (usually those of 1 row and of 2 to 8 rows), y = attend q, k, v, .. becomes b = attend_blocks q, k, v,
  * .. and y = attend_join b, pos: the blocks of 64 positions, each alone, then their sum in the order of the
  * blocks. That is the order attend is defined in (ir.h), so the bits are the same. With one row, attend has as
  * many units as there are key-value heads: five do not fill eight workers, and two of them get 3 and 2. Blocks
@@ -13,8 +13,6 @@
  * Stops: each node is looked at once. */
 #include "passes/internal.h"
 #include <stdlib.h>
-
-#define FEW 8
 
 /* The halves of y = attend .., added behind the graph's nodes; returns the second, which has y's name now. */
 static TnRef halves(TnGraph *g, TnRef y) {
@@ -35,7 +33,6 @@ static TnRef halves(TnGraph *g, TnRef y) {
 TernStatus pass_split(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
     (void)ctx;
     (void)err;
-    if (g->rows_hi > FEW) return TERN_OK;
     uint32_t n_old = g->n, n = 0;
     TnRef *to = tn_xcalloc((size_t)n_old + 1, sizeof *to); /* what stands for each node that was there */
     TnRef *order = tn_xcalloc((size_t)n_old * 2 + 1, sizeof *order);

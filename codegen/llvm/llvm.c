@@ -494,9 +494,6 @@ static void ahead(const TnGraph *g, uint32_t kernel, int64_t *near, int64_t *far
     *far = dense ? 0 : 12288;
 }
 
-static bool columns(const char *level) {
-    return tn_llvm_level(level) != NULL;
-}
-
 const TnTarget tn_target_llvm = {
-    .desc = {"llvm", can, prefer, dot_of, ahead, columns}, .emit = emit, .show = tn_llvm_show};
+    .desc = {.name = "llvm", .can = can, .prefer = prefer, .dot_of = dot_of, .ahead = ahead},
+    .emit = emit, .show = tn_llvm_show};

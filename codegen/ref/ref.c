@@ -25,7 +25,14 @@ static TnEnc prefer(const TnType *weight, TnOp reader, const char *level) {
     return tn_enc_is_ternary(weight->enc) ? TN_ENC_p64 : weight->enc;
 }
 
-const TnTarget tn_target_ref = {.desc = {.name = "ref", .can = can, .prefer = prefer}, .emit = NULL};
+/* The evaluator never looks at weights by columns. */
+static bool pays(const char *pass, const TnGraph *g, bool usual) {
+    (void)g;
+    return usual && strcmp(pass, "columns") != 0;
+}
+
+const TnTarget tn_target_ref = {.desc = {.name = "ref", .can = can, .prefer = prefer, .pays = pays},
+                                .emit = NULL};
 
 TernStatus tn_ref_create(const char *tir, size_t n, TnRefKernels **out, TernError *err) {
     TnDiag diag = {0};

@@ -32,7 +32,7 @@ only "tokenizers (runtime/text/tokenizer.c)" '"gpt2"' 'runtime/text/byte_bpe.c'
 # a parser of one section names it where it reads it; a list of them is what must not stand twice
 only "sections (runtime/abi/sections.def)" "\"($sections)\".*\"($sections)\"" 'runtime/abi/sections'
 only "cache types (runtime/abi/kvs.def)" "\"($kvs)\".*\"($kvs)\".*\"($kvs)\"" 'runtime/abi/kvs'
-only "row classes (codegen/row_classes.h)" '1, 2\.\.8|\{2, 8\}|\{9, (512|TN_)' 'codegen/row_classes.h'
+only "row classes (passes/row_classes.h)" '1, 2\.\.8|\{2, 8\}|\{9, (512|TN_)' 'passes/row_classes.h'
 
 if [ -z "${2-}" ]; then
     # The test must be able to fail: a small tree with one fault of each kind.

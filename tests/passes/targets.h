@@ -1,8 +1,12 @@
-/* Two targets that emit nothing, so that the passes can be tested without a code generator.
+/* Targets that emit nothing, so that the passes can be tested without a code generator.
  *
  * "wide" does every kernel on every level but "none", and wants ternary weights as p64 and dense tables as
  * they are. "picky" does attend alone, better than wide, and has no opinion on weights. On level "f16tables"
- * wide wants dense tables as f16 and as f32 on "f32tables"; layout must not let it lose bits. */
+ * wide wants dense tables as f16 and as f32 on "f32tables"; layout must not let it lose bits.
+ *
+ * "grid" stands for a machine of many small processors and answers every question otherwise than a CPU: 32 columns a unit,
+ * attention whole rows at a time, classes of 1 to 4 rows and more, prologues repeated in all of the first but for
+ * attend_join, attention never split. */
 #ifndef TESTS_PASSES_TARGETS_H
 #define TESTS_PASSES_TARGETS_H
 
@@ -19,11 +23,11 @@ static TnEnc wide_prefer(const TnType *weight, TnOp reader, const char *level) {
     if (strcmp(level, "f32tables") == 0) return TN_ENC_f32;
     return weight->enc;
 }
-static bool wide_columns(const char *level) {
-    return strcmp(level, "none") != 0;
+static bool wide_pays(const char *pass, const TnGraph *g, bool usual) {
+    return usual && (strcmp(g->level, "none") != 0 || strcmp(pass, "columns") != 0);
 }
 static const TnTargetDesc target_wide = {
-    .name = "wide", .can = wide_can, .prefer = wide_prefer, .columns = wide_columns};
+    .name = "wide", .can = wide_can, .prefer = wide_prefer, .pays = wide_pays};
 
 static int picky_can(const TnGraph *g, uint32_t kernel, const char *level) {
     (void)level;
@@ -38,5 +42,30 @@ static const TnTargetDesc target_picky = {.name = "picky", .can = picky_can, .pr
 
 static const TnTargetDesc *const test_targets[] = {&target_picky, &target_wide};
 #define TEST_TARGETS 2
+
+static TnCut grid_cut(const TnGraph *g, uint32_t kernel) {
+    return tn_cut_by_columns(g, kernel) ? tn_cut_of(g, kernel, 32) : (TnCut){.grain = 1, .units = 1};
+}
+static uint32_t grid_classes(const char *level, int64_t most, TnRowClass out[TN_ROW_CLASSES]) {
+    (void)level;
+    out[0] = (TnRowClass){1, most < 4 ? most : 4};
+    out[1] = (TnRowClass){5, most};
+    return most > 4 ? 2 : 1;
+}
+static bool grid_repeats(TnOp op, const TnGraph *g) {
+    return op != TN_OP_attend_join && g->rows_hi <= 4;
+}
+static bool grid_pays(const char *pass, const TnGraph *g, bool usual) {
+    return strcmp(pass, "split") == 0 ? strcmp(g->level, "splits") == 0 : usual;
+}
+static const TnTargetDesc target_grid = {.name = "grid",
+                                         .can = wide_can,
+                                         .prefer = wide_prefer,
+                                         .cut = grid_cut,
+                                         .classes = grid_classes,
+                                         .repeats = grid_repeats,
+                                         .pays = grid_pays};
+/* picky has no answers: grid's go for its kernels too, but for how they are cut. */
+static const TnTargetDesc *const grid_targets[] = {&target_picky, &target_grid};
 
 #endif

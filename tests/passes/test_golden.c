@@ -6,6 +6,7 @@
  *   ; ----
  *   ...                                        exactly what must come out
  *
+ * targets=grid takes the targets that answer otherwise (targets.h), first=NAME the one that is asked for by name.
  * `run:` is a comma list of passes, or `cat` (parse and print), `verify` (all faults), `table` (the memory
  * plan). If the passes refuse, the output is `error: ` and the line. After passes the output must parse to
  * the graph that was printed. With TERN_REFRESH=1 in the environment the expectations are written anew; read
@@ -33,7 +34,7 @@ static void option(const char *line, const char *key, char out[64]) {
             snprintf(out, 64, "%.*s", (int)strcspn(line + i + k + 2, " \n"), line + i + k + 2);
 }
 
-static TnPassCtx context(const char *line, char level[64]) {
+static TnPassCtx context(const char *line, char level[64], char first[64]) {
     char word[64];
     TnPassCtx ctx = {.head = TN_ENC_COUNT, .targets = test_targets, .n_targets = TEST_TARGETS};
     option(line, "level", level);
@@ -49,6 +50,10 @@ static TnPassCtx context(const char *line, char level[64]) {
     option(line, "head", word);
     if (strcmp(word, "f16") == 0) ctx.head = TN_ENC_f16;
     if (strcmp(word, "f32") == 0) ctx.head = TN_ENC_f32;
+    option(line, "targets", word);
+    if (strcmp(word, "grid") == 0) ctx.targets = grid_targets;
+    option(line, "first", first);
+    if (first[0]) ctx.first = first;
     return ctx;
 }
 
@@ -71,8 +76,8 @@ static void must_parse_back(TnGraph *const *gs, uint32_t n, const char *what) {
 
 static void run_on(TnGraph **gs, uint32_t n, const char *verb, const char *line, const char *what,
                    TnBuf *out) {
-    char level[64];
-    TnPassCtx ctx = context(line, level);
+    char level[64], first[64];
+    TnPassCtx ctx = context(line, level, first);
     TnDiag d = {0};
     TernError err = {0};
     if (strcmp(verb, "verify") == 0) {

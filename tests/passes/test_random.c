@@ -252,16 +252,18 @@ static void variants_keep_the_bits(void **state) {
     (void)state;
     uint64_t kernels = 0, barriers = 0;
     for (uint64_t seed = 1; seed <= GRAPHS; seed++) {
-        for (int variant = 0; variant < 5; variant++) {
+        for (int variant = 0; variant < 6; variant++) {
             TnGraph *g = rand_graph(seed);
             Steps s;
             TnBuf before = {0}, after = {0}, drifted = {0}, whole = {0};
             int passes = 0;
-            int64_t rows = variant % 2 ? 1 : 0;
-            TnPassCtx ctx = context(&passes, rows ? 1 : 2, rows ? 1 : 8);
+            bool grid = variant == 5; /* prologues of several rows, other units, no split */
+            int64_t rows = grid ? 4 : variant % 2 ? 1 : 0;
+            TnPassCtx ctx = context(&passes, rows ? 1 : 2, rows ? rows : 8);
+            if (grid) ctx.targets = grid_targets;
             make_steps(&s, g, seed, rows);
             run(g, &s, &before);
-            if (variant / 2 == 1) must_run(g, TN_PASSES_MODEL, &ctx, seed);
+            if (variant / 2 == 1 || grid) must_run(g, TN_PASSES_MODEL, &ctx, seed);
             if (variant == 4) rand_kernels(g); /* as a text may group them: a kernel a node */
             must_run(g, variant == 4 ? "layout,tile,plan" : TN_PASSES_VARIANT, &ctx, seed);
             run(g, &s, &whole);

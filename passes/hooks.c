@@ -1,0 +1,29 @@
+/* What the targets of a level say about it: the first that has an answer is heard, and where none has one, what is usual on
+ * a CPU goes. */
+#include "passes/internal.h"
+
+uint32_t tn_row_classes(const TnTargetDesc *const *targets, uint32_t n, const char *level, int64_t most,
+                        TnRowClass out[TN_ROW_CLASSES]) {
+    uint32_t i = 0;
+    while (i < n && !targets[i]->classes) i++;
+    uint32_t count = i < n ? targets[i]->classes(level, most, out) : tn_row_classes_usual(most, out);
+    TN_CHECK(count >= 1 && count <= TN_ROW_CLASSES);
+    for (uint32_t c = 0; c < count; c++)
+        TN_CHECK(out[c].lo == (c ? out[c - 1].hi + 1 : 1) && out[c].hi >= out[c].lo);
+    TN_CHECK(out[count - 1].hi == most);
+    return count;
+}
+
+bool tn_repeats(const TnPassCtx *ctx, TnOp op, const TnGraph *g) {
+    for (uint32_t i = 0; i < ctx->n_targets; i++)
+        if (ctx->targets[i]->repeats) return ctx->targets[i]->repeats(op, g);
+    return g->rows_hi == 1;
+}
+
+bool tn_pays(const TnPassCtx *ctx, const TnPass *pass, const TnGraph *g) {
+    if (!pass->pays_to) return true;
+    bool usual = g->rows_hi <= pass->pays_to;
+    for (uint32_t i = 0; i < ctx->n_targets; i++)
+        if (ctx->targets[i]->pays) return ctx->targets[i]->pays(pass->name, g, usual);
+    return usual;
+}
