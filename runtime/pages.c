@@ -1,78 +1,7 @@
 #include "runtime/pages.h"
 
-#include <string.h>
-#include "runtime/base/status.h"
-
-size_t tn_pages_bytes_a_page(const TnPages *p) {
-    return (size_t)p->heads * TN_PAGE_POSITIONS * (p->head_dim * p->elem_bytes + p->scale_bytes);
-}
-
 static uint32_t pages_of(uint32_t positions) {
     return (positions + TN_PAGE_POSITIONS - 1) / TN_PAGE_POSITIONS;
-}
-
-static uint8_t *page_at(const TnPages *p, uint8_t *base, uint32_t layer, int32_t page) {
-    return base + ((size_t)layer * p->n + (size_t)page) * tn_pages_bytes_a_page(p);
-}
-
-static void clear(TnPages *p, int32_t page, uint32_t from, uint32_t to) {
-    size_t elem = p->elem_bytes, row = TN_PAGE_POSITIONS * elem, column = p->head_dim * elem;
-    size_t codes = p->head_dim * row, scale = p->scale_bytes, head = codes + TN_PAGE_POSITIONS * scale;
-    for (uint32_t layer = 0; layer < p->layers; layer++) {
-        uint8_t *k = page_at(p, p->keys, layer, page), *v = page_at(p, p->values, layer, page);
-        for (uint32_t h = 0; h < p->heads; h++, k += head, v += head) {
-            for (uint32_t d = 0; d < p->head_dim; d++)
-                memset(k + d * row + from * elem, 0, (to - from) * elem);
-            memset(v + from * column, 0, (to - from) * column);
-            memset(k + codes + from * scale, 0, (to - from) * scale);
-            memset(v + codes + from * scale, 0, (to - from) * scale);
-        }
-    }
-}
-
-/* How many of n halves are +-65504: four at a time, whose magnitudes' distance from it carries into no neighbour. */
-static uint64_t saturated(const uint8_t *at, size_t n) {
-    const uint64_t sign = 0x8000800080008000u, most = 0x7bff7bff7bff7bffu;
-    uint64_t count = 0, w;
-    for (; n >= 4; n -= 4, at += 8) {
-        memcpy(&w, at, 8);
-        w = (((w & ~sign) ^ most) + ~sign) & sign; /* set where it is another value */
-        if (w != sign)
-            for (uint64_t rest = ~w & sign; rest; rest &= rest - 1) count++;
-    }
-    for (; n; n--, at += 2) {
-        uint16_t h;
-        memcpy(&h, at, 2);
-        count += (h & 0x7fff) == 0x7bff;
-    }
-    return count;
-}
-
-/* The same of n halves that lie 64 positions apart, as the keys of one position do. */
-static uint64_t saturated_apart(const uint8_t *at, size_t n) {
-    uint64_t count = 0;
-    for (const uint8_t *end = at + n * TN_PAGE_POSITIONS * 2; at != end; at += TN_PAGE_POSITIONS * 2) {
-        uint16_t h;
-        memcpy(&h, at, 2);
-        if (__builtin_expect((h & 0x7fff) == 0x7bff, 0)) count++;
-    }
-    return count;
-}
-
-uint64_t tn_pages_saturated(const TnPages *p, uint32_t slot, uint32_t from, uint32_t to) {
-    TN_CHECK(p->elem_bytes == 2 && from / TN_PAGE_POSITIONS == (to - 1) / TN_PAGE_POSITIONS);
-    int32_t page = p->table[(size_t)slot * p->per_slot + from / TN_PAGE_POSITIONS];
-    size_t dims = p->head_dim, n = to - from, at = from % TN_PAGE_POSITIONS;
-    uint64_t count = 0;
-    for (uint32_t layer = 0; layer < p->layers; layer++) {
-        const uint8_t *k = page_at(p, p->keys, layer, page), *v = page_at(p, p->values, layer, page);
-        if (n == 1) count += saturated_apart(k + at * 2, p->heads * dims);
-        for (size_t i = 0; n > 1 && i < p->heads * dims; i++)
-            count += saturated(k + (i * TN_PAGE_POSITIONS + at) * 2, n);
-        for (uint32_t h = 0; h < p->heads; h++)
-            count += saturated(v + (h * TN_PAGE_POSITIONS + at) * dims * 2, n * dims);
-    }
-    return count;
 }
 
 static int32_t take(TnPages *p) {
@@ -88,11 +17,7 @@ static void let_go(TnPages *p, int32_t page) {
 
 static int32_t copy(TnPages *p, int32_t shared) {
     int32_t page = take(p);
-    size_t bytes = tn_pages_bytes_a_page(p);
-    for (uint32_t layer = 0; layer < p->layers; layer++) {
-        memcpy(page_at(p, p->keys, layer, page), page_at(p, p->keys, layer, shared), bytes);
-        memcpy(page_at(p, p->values, layer, page), page_at(p, p->values, layer, shared), bytes);
-    }
+    p->engine->copy_page(p->engine, p->memory, page, shared);
     p->used[page] = p->used[shared];
     let_go(p, shared);
     return page;
@@ -107,7 +32,7 @@ uint32_t tn_pages_append(TnPages *p, uint32_t slot) {
     else if (p->refs[*entry] > 1)
         *entry = copy(p, *entry);
     uint8_t *used = &p->used[*entry];
-    if (*used > held) clear(p, *entry, held, *used);
+    if (*used > held) p->engine->clear_page(p->engine, p->memory, *entry, held, *used);
     *used = (uint8_t)(held + 1);
     return pos;
 }

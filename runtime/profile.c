@@ -51,7 +51,7 @@ static void make_program(TernProfile *p, uint32_t i, const TnVariant *v) {
 }
 
 static void attach(TernProfile *p, TernSession *s) {
-    for (uint32_t i = 0; i < s->n_programs; i++) s->programs[i].program.stamps = p ? p->stamps : NULL;
+    for (uint32_t i = 0; i < s->n_programs; i++) s->programs[i].stamps = p ? p->stamps : NULL;
     s->profile = p;
 }
 
@@ -74,14 +74,14 @@ TernStatus tern_profile_create(TernSession *s, const TernProfileOptions *options
     const TernModel *m = s->model;
     TernProfile *p = tn_xcalloc(1, sizeof *p);
     *p = (TernProfile){.session = s,
-                       .workers = m->evaluated ? 1 : tern_pool_threads(s->pool),
+                       .workers = m->engine->workers(m->engine, s->pool),
                        .n = s->n_programs,
                        .cap_events = o.events};
     p->programs = tn_alloc_array(&p->arena, p->n, sizeof *p->programs);
     uint32_t most = 0;
     for (uint32_t i = 0; i < p->n; i++) {
         const TnVariant *v = m->variants;
-        while (v->index != s->programs[i].program.variant) v++;
+        while (v->index != s->programs[i].variant) v++;
         make_program(p, i, v);
         if (p->programs[i].n > most) most = p->programs[i].n;
     }

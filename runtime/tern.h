@@ -33,7 +33,8 @@
  * Option structs, here and in text.h and ternc.h: they start with their size, sizeof of the caller's own. NULL means all
  * defaults; zero fields mean the default too (in text.h start from the macro). Fields beyond the size are not read and are
  * the defaults; bytes beyond what the library knows must be zero. Refused, by name: a size of 0 or one that ends inside a
- * field, set bytes that nobody knows, and a value that is out of range or has no effect beside the others.
+ * field, set bytes that nobody knows, and a value that is out of range or has no effect beside the others. A struct that
+ * is filled in and starts with its size (TernSessionBytes) is filled in as far as that.
  * Pointers: an out pointer, a text or a list that is NULL is refused by whatever returns a status; so is a NULL handle.
  * Functions without a status need live handles, unless they say otherwise. */
 #ifndef TERN_H
@@ -151,9 +152,13 @@ typedef struct TernSessionOptions {
     size_t memory_bytes;
 } TernSessionOptions;
 
-/* What a session with these options takes, all of it: arena, scratch of every worker, caches, tables. */
+/* What a session with these options takes, all of it: arena, scratch of every worker, caches, tables. Set its size. */
 typedef struct TernSessionBytes {
-    uint64_t total, arena, scratch, cache, tables;
+    size_t size;
+    uint64_t total; /* of this machine's memory: what TernSessionOptions.memory must hold */
+    uint64_t arena, scratch, cache, tables;
+    uint64_t
+        device; /* beside the total, of a device's own memory, in which arena, scratch and cache lie then; 0: none */
 } TernSessionBytes;
 TERN_API TernStatus tern_session_bytes(const TernModel *model, const TernPool *pool,
                                        const TernSessionOptions *options, TernSessionBytes *out,
@@ -193,7 +198,8 @@ typedef void TernSinkFn(void *user, const TernResult *result);
 /* Appends the rows to their slots, in order, and runs them; the sink gets one result for every row with a
  * want, rising by row. More rows than fit at once are run in chunks. Fails without change when a token,
  * slot or want is out of range or a slot would grow past the context; fails with TERN_ERR_NUMERIC naming
- * the row when its logits or its hidden row hold NaN or infinity (the slots then hold the rows up to the end of that chunk). */
+ * the row when its logits or its hidden row hold NaN or infinity (the slots then hold the rows up to the end of that chunk),
+ * and with a line of the device's when a device fails: then empty the slots, which may hold anything. */
 TERN_API TernStatus tern_session_step(TernSession *session, const TernRow *rows, size_t n, TernSinkFn *sink,
                                       void *user, TernError *err);
 /* Positions held by a slot. */

@@ -111,7 +111,7 @@ uint64_t tn_page_size(const TnMeta *m, uint32_t kv) {
 /* CODE */
 
 TernStatus tn_code_read(const TnBlob *b, const TnBlobSection *s, const uint8_t *bytes, TnArena *arena,
-                        const uint64_t **out_entries, uint32_t *out_n, TernError *err) {
+                        TnCode *out, TernError *err) {
     Reading r = reading(b, s, bytes, err);
     const void *p;
     TN_TRY(take(&r, arena, 1, sizeof(TnBlobCode), "CODE head", &p));
@@ -122,16 +122,17 @@ TernStatus tn_code_read(const TnBlob *b, const TnBlobSection *s, const uint8_t *
         return bad(&r,
                    "image: offset %llu with size %llu, wanted a multiple of 64 and to end within %llu bytes",
                    (Num)head->image_offset, (Num)head->image_size, (Num)s->size);
-    uint64_t *entries = tn_alloc_array(arena, head->n_exports + 1u, sizeof *entries);
     for (uint32_t i = 0; i < head->n_exports; i++) {
         if (exports[i].entry >= head->image_size)
             return bad(&r, "export %u: entry is %llu, wanted below %llu", i, (Num)exports[i].entry,
                        (Num)head->image_size);
         TN_TRY(check_range(&r, exports[i].name, "an export's name"));
-        entries[i] = head->image_offset + exports[i].entry;
     }
-    *out_entries = entries;
-    *out_n = head->n_exports;
+    *out = (TnCode){.section = bytes,
+                    .exports = exports,
+                    .n = head->n_exports,
+                    .image = bytes + head->image_offset,
+                    .bytes = (size_t)head->image_size};
     return TERN_OK;
 }
 
@@ -287,19 +288,18 @@ static TernStatus read_variant(const TnBlob *b, const TnMeta *meta, TnArena *are
     v.operands = p;
     TN_TRY(read_plan(b, meta, arena, &v, err));
 
-    uint32_t n_exports = 0;
+    TnCode code = {0};
     if (g->level == TN_LEVEL_REF) {
         if (g->code != UINT32_MAX) return bad(&r, "code is section %u, wanted none for level ref", g->code);
     } else {
-        const TnBlobSection *code = g->code < b->n_sections ? &b->sections[g->code] : NULL;
-        if (!code || code->kind != TN_SECTION_CODE || code->level != g->level)
+        const TnBlobSection *of = g->code < b->n_sections ? &b->sections[g->code] : NULL;
+        if (!of || of->kind != TN_SECTION_CODE || of->level != g->level)
             return bad(&r, "code is section %u of %u, wanted a CODE section of level %u", g->code,
                        b->n_sections, g->level);
-        const uint64_t *entries;
-        TN_TRY(tn_code_read(b, code, tn_blob_bytes(b, code), arena, &entries, &n_exports, err));
+        TN_TRY(tn_code_read(b, of, tn_blob_bytes(b, of), arena, &code, err));
     }
     for (uint32_t i = 0; i < g->n_operands; i++) TN_TRY(check_operand(&r, &v, meta, i));
-    for (uint32_t i = 0; i < g->n_launches; i++) TN_TRY(check_launch(&r, &v, n_exports, i));
+    for (uint32_t i = 0; i < g->n_launches; i++) TN_TRY(check_launch(&r, &v, code.n, i));
     TN_TRY(check_outputs(&r, &v, meta));
     *out = v;
     return TERN_OK;

@@ -40,9 +40,16 @@ bool tn_logits_apart(const TnVariant *v);
 /* Bytes of a page of 64 positions of one layer's key (or value) cache. */
 uint64_t tn_page_size(const TnMeta *meta, uint32_t kv);
 
-/* Checks one CODE section's tables in `bytes` (a copy, maybe); the entries as offsets in the section, in the
- * arena. */
+/* A CODE section: an image, and where in it each export begins. Borrows the section's bytes. */
+typedef struct TnCode {
+    const uint8_t *section; /* for names: of export i at section + exports[i].name.offset */
+    const TnBlobExport *exports;
+    uint32_t n;
+    const uint8_t *image;
+    size_t bytes;
+} TnCode;
+/* Checks the section's tables in `bytes` (a copy, maybe); the exports are copied to the arena. */
 TernStatus tn_code_read(const TnBlob *b, const TnBlobSection *s, const uint8_t *bytes, TnArena *arena,
-                        const uint64_t **out_entries, uint32_t *out_n, TernError *err);
+                        TnCode *out, TernError *err);
 
 #endif

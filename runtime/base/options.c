@@ -5,9 +5,7 @@
 
 enum { SIZE_MOST = 4096 };
 
-TernStatus tn_options_take(const TnShape *shape, const void *given, void *out, TernError *err) {
-    size_t size = shape->bytes;
-    if (given) memcpy(&size, given, sizeof size);
+static TernStatus check_size(const TnShape *shape, size_t size, TernError *err) {
     if (size < sizeof size || size > SIZE_MOST)
         return tn_fail(err, TERN_ERR_INPUT, "%s.size is %zu, expected sizeof(%s), %zu here", shape->name,
                        size, shape->name, shape->bytes);
@@ -18,6 +16,13 @@ TernStatus tn_options_take(const TnShape *shape, const void *given, void *out, T
                            "%s.size is %zu, which ends inside the field %s, expected %zu", shape->name, size,
                            f->name, shape->bytes);
     }
+    return TERN_OK;
+}
+
+TernStatus tn_options_take(const TnShape *shape, const void *given, void *out, TernError *err) {
+    size_t size = shape->bytes;
+    if (given) memcpy(&size, given, sizeof size);
+    TN_TRY(check_size(shape, size, err));
     const uint8_t *bytes = given;
     for (size_t i = shape->bytes; given && i < size; i++)
         if (bytes[i] != 0)
@@ -26,6 +31,16 @@ TernStatus tn_options_take(const TnShape *shape, const void *given, void *out, T
                            shape->name, size, i, shape->bytes);
     if (given) memcpy(out, given, size < shape->bytes ? size : shape->bytes);
     memcpy(out, &shape->bytes, sizeof shape->bytes);
+    return TERN_OK;
+}
+
+TernStatus tn_options_give(const TnShape *shape, const void *full, void *given, TernError *err) {
+    size_t size;
+    memcpy(&size, given, sizeof size);
+    TN_TRY(check_size(shape, size, err));
+    memset(given, 0, size);
+    memcpy(given, full, size < shape->bytes ? size : shape->bytes);
+    memcpy(given, &size, sizeof size);
     return TERN_OK;
 }
 

@@ -1,5 +1,5 @@
-/* The arguments of the public calls (tern.h, text.h, ternc.h): option structs of any version, and pointers that must be
- * there. Every such call clears the caller's error first; what it refuses is TERN_ERR_INPUT and names the field. */
+/* The arguments of the public calls (tern.h, text.h, ternc.h): structs of any version that begin with their size, and
+ * pointers that must be there. Every such call clears the caller's error first; what it refuses is TERN_ERR_INPUT and names the field. */
 #ifndef TN_BASE_OPTIONS_H
 #define TN_BASE_OPTIONS_H
 
@@ -26,6 +26,10 @@ typedef struct TnShape {
  * it. given NULL: all defaults. Refused: a size of 0 or one that is no struct's (below a size_t, ending inside a field,
  * above 4,096), and set bytes behind our end, which would not be honoured. Not a byte beyond the size is read. */
 TernStatus tn_options_take(const TnShape *shape, const void *given, void *out, TernError *err);
+
+/* The other way: from *full, a struct of ours, into one that the caller has given its size; what it has beyond ours is
+ * zero afterwards. Refuses sizes as tn_options_take does. */
+TernStatus tn_options_give(const TnShape *shape, const void *full, void *given, TernError *err);
 
 static inline void tn_error_clear(TernError *err) {
     if (!err) return;

@@ -128,7 +128,7 @@ static TernModel *model;
 static TernPool *pool;
 static TernSession *session;
 static TernStatus use_session(const void *o) {
-    TernSessionBytes bytes;
+    TernSessionBytes bytes = {.size = sizeof bytes};
     return tern_session_bytes(model, pool, o, &bytes, &err);
 }
 static TernStatus use_profile(const void *o) {

@@ -218,7 +218,7 @@ static void test_running_takes_the_weights_and_the_plan(void **state) {
     skip_unless(native, "this build or machine runs no compiled code");
     TernModel *m = open_blob();
     TernModelInfo info;
-    TernSessionBytes plan;
+    TernSessionBytes plan = {.size = sizeof plan};
     TernPool *pool;
     TernError err = {0};
     TernPoolOptions po = {.size = sizeof po, .threads = 2};

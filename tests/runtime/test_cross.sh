@@ -17,7 +17,7 @@ cat >"$dir/main.c" <<'C'
 #include "runtime/base/os.h"
 #include "runtime/cpu.h"
 #include "runtime/abi/kernel.h"
-#include "runtime/program.h"
+#include "runtime/engine.h"
 static int64_t units[64], wrong;
 static uint64_t control(void) {
     uint64_t c;
@@ -35,11 +35,14 @@ int main(void) {
     TernPool *pool;
     if (tern_pool_create(&o, &pool, NULL)) return 1;
     int64_t sym[TN_ABI_SYMS] = {1};
-    TnRunLaunch l[2] = {{.fn = kernel, .args = {NULL, sym}, .units = 64, .gate_sym = UINT32_MAX, .unit_sym = UINT32_MAX, .barrier = true}};
+    TnRunLaunch l[2] = {{.kernel = (TnHandle)kernel, .args = {NULL, sym}, .units = 64, .gate_sym = UINT32_MAX, .unit_sym = UINT32_MAX, .barrier = true}};
     l[1] = l[0];
-    TnProgram p = {.launches = l, .n = 2, .sym = sym, .pool = pool};
+    TnMemory m = {.sym = sym};
+    TnProgram p = {.launches = l, .n = 2, .memory = &m, .pool = pool};
+    TnEngine *cpu;
+    if (tn_engine_cpu(&cpu, NULL)) return 1;
     __asm__ volatile("msr fpcr, %0" : : "r"(spoilt));
-    for (int i = 0; i < 50; i++) tn_program_run(&p);
+    for (int i = 0; i < 50; i++) cpu->run(cpu, &p, NULL, NULL);
     uint64_t after = control();
     __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)0));
     for (int u = 0; u < 64; u++) wrong += units[u] != 100;

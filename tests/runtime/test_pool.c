@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "runtime/base/os.h"
-#include "runtime/program.h"
+#include "runtime/engine.h"
 
 static TernPool *pool_of(uint32_t threads) {
     TernPool *p;
@@ -236,23 +236,26 @@ static void walk_once(TernPool *pool, int64_t T, int64_t R) {
         pointers[i][0] = &launches[i];
         pointers[i][1] = after < 0 ? NULL : &launches[after];
         pointers[i][2] = after < 0 ? NULL : &units[after];
-        run[i] = (TnRunLaunch){.fn = kernel,
+        run[i] = (TnRunLaunch){.kernel = (TnHandle)kernel,
                                .args = {pointers[i], sym},
                                .units = plan[i].units,
                                .gate_sym = plan[i].gate,
                                .unit_sym = plan[i].unit_sym,
                                .barrier = plan[i].barrier};
     }
-    TnProgram p = {
-        .launches = run, .n = N, .sym = sym, .scratch = scratch[0], .scratch_bytes = 64, .pool = pool};
+    TnMemory m = {.bases.scratch = (TnAddress)scratch[0], .sym = sym, .scratch_bytes = 64};
+    TnProgram p = {.launches = run, .n = N, .memory = &m, .pool = pool};
+    TnEngine *cpu;
+    assert_int_equal(tn_engine_cpu(&cpu, NULL), TERN_OK);
     for (uint32_t run = 1; run <= 3; run++) { /* what one run has taken, the next finds again */
         for (int i = 0; i < N; i++) launches[i].done = 0;
-        tn_program_run(&p);
+        assert_int_equal(cpu->run(cpu, &p, NULL, NULL), TERN_OK);
         for (int i = 0; i < N; i++) {
             assert_int_equal(launches[i].done, units[i]);
             for (uint32_t u = 0; u < UNITS; u++) assert_int_equal(launches[i].ran[u], u < units[i] ? run : 0);
         }
     }
+    cpu->close(cpu);
 }
 
 /* The control registers, and ways to spoil them. */

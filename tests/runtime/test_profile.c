@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include "fake_model.h"
 #include "runtime/base/os.h"
-#include "runtime/program.h"
+#include "runtime/engine.h"
 
 /* malloc counted, where it is ours to count */
 #if defined(__has_feature)
@@ -282,7 +282,7 @@ static void workers_stamps(void **state) {
     TnRunLaunch l[STEPS];
     const int64_t units[STEPS] = {CELLS, 2, CELLS, 1};
     for (int i = 0; i < STEPS; i++)
-        l[i] = (TnRunLaunch){.fn = add_one,
+        l[i] = (TnRunLaunch){.kernel = (TnHandle)add_one,
                              .args = {ptr, sym},
                              .units = units[i],
                              .gate_sym = i == 2 ? TN_ABI_K : UINT32_MAX,
@@ -291,13 +291,16 @@ static void workers_stamps(void **state) {
     TnStamp stamps[3 * 8];
     assert_int_equal(tn_stamp_stride(STEPS), 8);
     uint8_t scratch[64];
-    TnProgram p = {.launches = l, .n = STEPS, .sym = sym, .scratch = scratch, .pool = pool, .stamps = stamps};
+    TnMemory m = {.bases.scratch = (TnAddress)scratch, .sym = sym};
+    TnProgram p = {.launches = l, .n = STEPS, .memory = &m, .pool = pool, .stamps = stamps};
+    TnEngine *cpu;
+    assert_int_equal(tn_engine_cpu(&cpu, NULL), TERN_OK);
     for (int round = 0; round < 200; round++) {
         memset(stamps, 0xff, sizeof stamps);
         memset(cells, 0, sizeof cells);
         uint64_t before = tn_clock_ns();
         assert_true(tn_pool_acquire(pool));
-        tn_program_run(&p);
+        assert_int_equal(cpu->run(cpu, &p, NULL, NULL), TERN_OK);
         tn_pool_release(pool);
         uint64_t after = tn_clock_ns(), front = before;
         for (int i = 0; i < CELLS; i++) assert_int_equal(cells[i], i < 2 ? 13 : 1);
@@ -315,6 +318,7 @@ static void workers_stamps(void **state) {
             front = last;
         }
     }
+    cpu->close(cpu);
 }
 
 int main(void) {

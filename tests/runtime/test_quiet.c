@@ -187,7 +187,7 @@ static void untouched_cache(void **state) {
     maker_free(&maker);
     TernModel *m = model_of(image);
     TernSession *s = NULL;
-    TernSessionBytes bytes;
+    TernSessionBytes bytes = {.size = sizeof bytes};
     TernError err = {0};
     TernSessionOptions o = {.size = sizeof o, .slots = 4, .context = context, .kv = TERN_KV_F32};
     assert_int_equal(tern_session_bytes(m, pool, &o, &bytes, &err), TERN_OK);

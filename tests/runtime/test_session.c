@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <cmocka.h>
-#include "runtime/pages.h"
 #include "fake_model.h"
+#include "runtime/engine.h"
 #include "runtime/base/os.h"
 #include "runtime/pool.h"
 
@@ -160,16 +160,10 @@ static void saturated_values_are_counted(void **state) {
     enum { LAYERS = 2, HEADS = 3, DIM = 5, PAGES = 2 };
     static uint16_t cache[2][LAYERS][PAGES][HEADS][DIM * 64];
     int32_t table[PAGES] = {1, 0};
-    TnPages p = {.table = table,
-                 .slots = 1,
-                 .per_slot = PAGES,
-                 .n = PAGES,
-                 .layers = LAYERS,
-                 .heads = HEADS,
-                 .head_dim = DIM,
-                 .elem_bytes = 2,
-                 .keys = (uint8_t *)cache[0],
-                 .values = (uint8_t *)cache[1]};
+    TnMemory m = {.bases = {.keys = (TnAddress)cache[0], .values = (TnAddress)cache[1]},
+                  .cache = {.n = PAGES, .layers = LAYERS, .heads = HEADS, .head_dim = DIM, .elem_bytes = 2}};
+    TnEngine *cpu;
+    assert_int_equal(tn_engine_named("cpu", &cpu, NULL), TERN_OK);
     static const uint16_t some[] = {0x7bff, 0xfbff, 0x7bfe, 0x7c00, 0xfc00,
                                     0x7e00, 0,      0x8000, 0xffff, 0x7fff};
     uint64_t seed = 1;
@@ -186,8 +180,10 @@ static void saturated_values_are_counted(void **state) {
                             uint16_t v = cache[1][layer][table[j / 64]][h][j % 64 * DIM + d];
                             count += ((k & 0x7fff) == 0x7bff) + ((v & 0x7fff) == 0x7bff);
                         }
-            assert_int_equal(tn_pages_saturated(&p, 0, from, to), count);
+            uint32_t lo = from % 64;
+            assert_int_equal(cpu->saturated(cpu, &m, table[from / 64], lo, lo + to - from), count);
         }
+    cpu->close(cpu);
 }
 
 /* The same rows, cut and batched in several ways: which variant runs follows from the rows at once. */
@@ -393,7 +389,7 @@ static void option_errors(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         TernSessionOptions o = cases[i].o;
         TernSession *s = NULL;
-        TernSessionBytes bytes;
+        TernSessionBytes bytes = {.size = sizeof bytes};
         TernError err = {0};
         o.size = sizeof o;
         assert_int_equal(tern_session_create(model, pool, &o, &s, &err), TERN_ERR_INPUT);
@@ -407,10 +403,39 @@ static void option_errors(void **state) {
     assert_string_equal(err.text, "a session needs a model and a pool, the pool is NULL");
 }
 
+/* The sizes are filled in as far as the caller's struct goes, which may be an older one or a newer. */
+static void bytes_of_any_caller(void **state) {
+    (void)state;
+    struct {
+        TernSessionBytes bytes;
+        uint64_t later[2];
+    } all, one;
+    TernError err = {0};
+    memset(&all, 0x5a, sizeof all);
+    all.bytes.size = sizeof all;
+    assert_int_equal(tern_session_bytes(model, pool, NULL, &all.bytes, &err), TERN_OK);
+    assert_int_equal(all.bytes.size, sizeof all);
+    assert_int_equal(all.later[0] + all.later[1] + all.bytes.device, 0);
+    for (size_t size = sizeof(size_t); size < sizeof(TernSessionBytes); size += sizeof(uint64_t)) {
+        memset(&one, 0x5a, sizeof one);
+        one.bytes.size = size;
+        assert_int_equal(tern_session_bytes(model, pool, NULL, &one.bytes, &err), TERN_OK);
+        assert_memory_equal((char *)&one + sizeof size, (char *)&all + sizeof size, size - sizeof size);
+        for (size_t i = size; i < sizeof one; i++) assert_int_equal(((uint8_t *)&one)[i], 0x5a);
+    }
+    one.bytes.size = 0;
+    assert_int_equal(tern_session_bytes(model, pool, NULL, &one.bytes, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "TernSessionBytes.size is 0, expected sizeof(TernSessionBytes), 56 here");
+    one.bytes.size = 12;
+    assert_int_equal(tern_session_bytes(model, pool, NULL, &one.bytes, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text,
+                        "TernSessionBytes.size is 12, which ends inside the field total, expected 56");
+}
+
 /* What tern_session_bytes says is enough, to the byte, and the caller's memory is as good as a mapping. */
 static void own_memory_of(TernKv kv, uint64_t head_bytes) {
     TernSessionOptions o = {.size = sizeof o, .slots = 2, .context = 100, .batch = 10, .wants = 3, .kv = kv};
-    TernSessionBytes b;
+    TernSessionBytes b = {.size = sizeof b};
     TernError err = {0};
     assert_int_equal(tern_session_bytes(model, pool, &o, &b, &err), TERN_OK);
     assert_int_equal(b.total, b.arena + b.scratch + b.cache + b.tables);
@@ -458,7 +483,7 @@ int main(void) {
         cmocka_unit_test(chunks_and_variants), cmocka_unit_test(shared_pages),
         cmocka_unit_test(step_errors),         cmocka_unit_test(not_a_number),
         cmocka_unit_test(missing_outputs),     cmocka_unit_test(option_errors),
-        cmocka_unit_test(own_memory),
+        cmocka_unit_test(bytes_of_any_caller), cmocka_unit_test(own_memory),
     };
     return cmocka_run_group_tests(tests, open_fake, close_fake);
 }

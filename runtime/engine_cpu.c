@@ -1,0 +1,149 @@
+/* The walker: compiled code on the workers of a pool.
+ *
+ * Every worker walks the whole list and takes its share of every launch's units: seven eighths of the units are dealt
+ * out beforehand, the same share each time, and whoever has done his takes from the last eighth, a few at a time.
+ * Cores that share memory and caches with others never run evenly, and a barrier waits for the slowest. A launch of
+ * few units is dealt out whole. A barrier stands where the plan put one. Results do not depend on the split
+ * (abi/kernel.h). */
+#include <stdlib.h>
+#include "runtime/base/arena.h"
+#include "runtime/cpu.h"
+#include "runtime/host.h"
+
+/* ---- the last eighth
+ *
+ * TnRunLaunch.taken is run * 2^24 + how many of the last units have been taken; of another run it means none, so that
+ * nothing has to be reset. Units are handed over by it alone: what they write is seen behind the next barrier. */
+
+enum { COUNT_BITS = 24 };
+
+static inline int64_t last_units(int64_t units, int64_t n_workers) {
+    int64_t last = units / 8;
+    return n_workers > 1 && units >= 8 * n_workers && last < 1 << COUNT_BITS ? last : 0;
+}
+
+/* Some of the `last` units from `first` on that nobody has yet; false: there are none. */
+static inline bool take(TnRunLaunch *l, uint64_t run, int64_t first, int64_t last, int64_t n_workers,
+                        TnTile *tile) {
+    int64_t most = last / (4 * n_workers) + 1, next, n;
+    uint64_t seen = atomic_load_explicit(&l->taken, memory_order_relaxed);
+    do {
+        next = seen >> COUNT_BITS == run ? (int64_t)(seen & ((1 << COUNT_BITS) - 1)) : 0;
+        n = last - next < most ? last - next : most;
+        if (n <= 0) return false;
+    } while (!atomic_compare_exchange_weak_explicit(&l->taken, &seen,
+                                                    run << COUNT_BITS | (uint64_t)(next + n),
+                                                    memory_order_relaxed, memory_order_relaxed));
+    tile->lo = first + next;
+    tile->hi = tile->lo + n;
+    return true;
+}
+
+static inline __attribute__((always_inline)) void run_share(uint64_t run, TnRunLaunch *l, const int64_t *sym,
+                                                            uint32_t worker, int64_t n_workers, TnTile *tile,
+                                                            TnStamp *stamp) {
+    int64_t units = tn_launch_units(l, sym), last = last_units(units, n_workers), dealt = units - last;
+    tile->lo = dealt * worker / n_workers;
+    tile->hi = dealt * (worker + 1) / n_workers;
+    tile->again = 0;
+    bool any = tile->lo < tile->hi || (last && take(l, run, dealt, last, n_workers, tile));
+    if (stamp) stamp->begin = any ? tn_clock_ns() : 0;
+    TnKernelFn *kernel = tn_host_kernel(l->kernel);
+    while (any) {
+        kernel(&l->args, tile);
+        tile->again = 1;
+        any = last && take(l, run, dealt, last, n_workers, tile);
+        if (stamp && !any) stamp->end = tn_clock_ns();
+    }
+}
+
+/* All of a worker's part. Whether a launch runs and whether a barrier is needed depends on symbols alone, so
+ * that all workers decide alike. A barrier behind a closed launch still closes what ran before it; a second
+ * one in a row does nothing. */
+static inline __attribute__((always_inline)) void walk_with(const TnProgram *p, uint32_t worker,
+                                                            TnStamp *stamps) {
+    const TnMemory *m = p->memory;
+    const int64_t *sym = m->sym, n_workers = tern_pool_threads(p->pool);
+    TnTile tile = {.scratch = (void *)(m->bases.scratch + worker * m->scratch_bytes)};
+    TnFloatEnv before = tn_floats_enter();
+    bool ran = false;
+    for (TnRunLaunch *l = p->launches, *end = l + p->n; l < end; l++) {
+        if (tn_launch_open(l, sym)) {
+            run_share(p->run, l, sym, worker, n_workers, &tile, stamps ? &stamps[l - p->launches] : NULL);
+            ran = true;
+        } else if (stamps) {
+            stamps[l - p->launches].begin = 0;
+        }
+        if (l->barrier && ran && l + 1 < end) { /* the end of the job is a barrier too */
+            tn_pool_barrier(p->pool, worker);
+            ran = false;
+        }
+    }
+    tn_floats_leave(before);
+}
+
+static void walk(void *user, uint32_t worker) {
+    walk_with(user, worker, NULL);
+}
+
+static void walk_timed(void *user, uint32_t worker) {
+    const TnProgram *p = user;
+    walk_with(p, worker, p->stamps + (size_t)worker * tn_stamp_stride(p->n));
+}
+
+/* ---- the engine */
+
+typedef struct Cpu {
+    TnEngine engine;
+    TnHostCode code;
+} Cpu;
+
+static bool runs(const TnEngine *e, uint32_t level) {
+    (void)e;
+    return tn_level_runs_here(level);
+}
+
+static TernStatus load(TnEngine *e, const TnCode *code, TnHandle *handles, TernError *err) {
+    return tn_host_load(&((Cpu *)e)->code, code, handles, err);
+}
+
+static uint32_t workers(const TnEngine *e, const TernPool *pool) {
+    (void)e;
+    return tern_pool_threads(pool);
+}
+
+static bool scratch(const TnEngine *e, const TnVariant *v, const int64_t *sym_max, size_t *out_bytes,
+                    size_t *out_code) {
+    (void)e;
+    *out_code = 0;
+    return tn_host_code_scratch(v, sym_max, out_bytes);
+}
+
+static TernStatus run(TnEngine *e, TnProgram *p, const TnAsked *asked, TernError *err) {
+    (void)e, (void)asked, (void)err;
+    p->run++;
+    tn_pool_run(p->pool, p->stamps ? walk_timed : walk, p);
+    return TERN_OK;
+}
+
+static void destroy(TnEngine *e) {
+    tn_host_unload(&((Cpu *)e)->code);
+    free(e);
+}
+
+TernStatus tn_engine_cpu(TnEngine **out, TernError *err) {
+    (void)err;
+    Cpu *c = tn_xcalloc(1, sizeof *c);
+    c->engine = (TnEngine){.name = "cpu",
+                           .levels = tern_cpu_levels(),
+                           .coded = true,
+                           .runs = runs,
+                           .load = load,
+                           .workers = workers,
+                           .scratch = scratch,
+                           .run = run,
+                           .close = destroy};
+    tn_host_memory(&c->engine);
+    *out = &c->engine;
+    return TERN_OK;
+}

@@ -1,0 +1,209 @@
+/* A step: rows are checked all together, then run in chunks that fit a program; of each, inputs are filled in, the engine
+ * runs it, and results are handed out. */
+#include <string.h>
+#include "runtime/base/options.h"
+#include "runtime/profile.h"
+
+/* The symbol that counts the rows with this want, or TN_ABI_SYMS. */
+static uint32_t counted_by(const TernSession *s, uint32_t want) {
+    switch (want) {
+    case TERN_WANT_GREEDY:
+    case TERN_WANT_TOP:
+        return TN_ABI_R;
+    case TERN_WANT_LOGITS:
+        return s->logits_apart ? TN_ABI_L : TN_ABI_R;
+    case TERN_WANT_HIDDEN:
+        return TN_ABI_H;
+    default:
+        return TN_ABI_SYMS;
+    }
+}
+
+/* Every program of a session gives the same outputs, or the step would depend on how it is cut. */
+static bool can(const TernSession *s, uint32_t want) {
+    static const int needs[][2] = {
+        [TERN_WANT_GREEDY] = {TN_OUT_BEST, TN_OUT_BEST},
+        [TERN_WANT_TOP] = {TN_OUT_TOP, TN_OUT_TOPLOGIT},
+        [TERN_WANT_LOGITS] = {TN_OUT_LOGITS, TN_OUT_LOGITS},
+        [TERN_WANT_HIDDEN] = {TN_OUT_HIDDEN, TN_OUT_HIDDEN},
+    };
+    for (uint32_t i = 0; want != TERN_WANT_NOTHING && i < s->n_programs; i++)
+        if (!s->programs[i].out[needs[want][0]].staged || !s->programs[i].out[needs[want][1]].staged)
+            return false;
+    return true;
+}
+
+static TernStatus check_row(TernSession *s, const TernRow *r, size_t i, TernError *err) {
+    uint32_t n_vocab = s->model->meta.facts.n_vocab;
+    if (r->token < 0 || (uint32_t)r->token >= n_vocab)
+        return tn_fail(err, TERN_ERR_INPUT, "row %zu: token is %d, wanted 0 to %u", i, r->token, n_vocab - 1);
+    if (r->slot >= s->slots)
+        return tn_fail(err, TERN_ERR_INPUT, "row %zu: slot is %u, wanted 0 to %u", i, r->slot, s->slots - 1);
+    if (r->want > TERN_WANT_HIDDEN)
+        return tn_fail(err, TERN_ERR_INPUT, "row %zu: want is %u, wanted 0 to %d", i, r->want,
+                       TERN_WANT_HIDDEN);
+    if (!can(s, r->want))
+        return tn_fail(err, TERN_ERR_UNSUPPORTED,
+                       "row %zu: want is %u, and %s was compiled without that output", i, r->want,
+                       s->model->name);
+    if (s->pages.length[r->slot] + s->growth[r->slot] >= s->context)
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "row %zu: slot %u would hold %u positions, wanted at most %u (the session's context)",
+                       i, r->slot, s->context + 1, s->context);
+    s->growth[r->slot]++;
+    return TERN_OK;
+}
+
+static TernStatus check_rows(TernSession *s, const TernRow *rows, size_t n, TernError *err) {
+    memset(s->growth, 0, s->slots * sizeof *s->growth);
+    for (size_t i = 0; i < n; i++) TN_TRY(check_row(s, &rows[i], i, err));
+    return TERN_OK;
+}
+
+/* Rows from the front that fit one run; fills the symbols of their counts, and which results are asked for. */
+static size_t count_chunk(TernSession *s, const TernRow *rows, size_t n) {
+    int64_t *sym = s->sym;
+    sym[TN_ABI_R] = sym[TN_ABI_K] = sym[TN_ABI_H] = sym[TN_ABI_L] = 0;
+    size_t t = 0;
+    uint32_t full = 0;
+    for (; t < n && t < s->batch; t++) {
+        uint32_t by = counted_by(s, rows[t].want);
+        if (by == TN_ABI_SYMS) continue;
+        if (sym[by] == s->wants) break;
+        sym[by]++;
+        sym[TN_ABI_K] += rows[t].want == TERN_WANT_TOP;
+        full += rows[t].want == TERN_WANT_LOGITS;
+    }
+    sym[TN_ABI_T] = (int64_t)t;
+    uint32_t top = (uint32_t)sym[TN_ABI_K];
+    s->asked = (TnAsked){{[TN_OUT_BEST] = {0, (uint32_t)sym[TN_ABI_R]},
+                          [TN_OUT_TOP] = {0, top},
+                          [TN_OUT_TOPLOGIT] = {0, top},
+                          [TN_OUT_LOGITS] = {s->logits_apart ? 0 : top, full},
+                          [TN_OUT_HIDDEN] = {0, (uint32_t)sym[TN_ABI_H]}}};
+    return t;
+}
+
+/* The inputs of a run. Rows that want top-k come first among those with logits: they are the first K of the R. Those that
+ * want all logits follow, so that these lie together too. */
+static void fill_chunk(TernSession *s, const TernRow *rows, size_t n) {
+    uint32_t top = (uint32_t)s->sym[TN_ABI_K], full = s->asked.rows[TN_OUT_LOGITS].n;
+    struct {
+        int32_t *rows;
+        uint32_t next;
+    } lists[] = {
+        [TERN_WANT_GREEDY] = {s->input[TN_IN_ROWS], s->logits_apart ? top : top + full},
+        [TERN_WANT_TOP] = {s->input[TN_IN_ROWS], 0},
+        [TERN_WANT_LOGITS] = {s->input[s->logits_apart ? TN_IN_LROWS : TN_IN_ROWS],
+                              s->asked.rows[TN_OUT_LOGITS].first},
+        [TERN_WANT_HIDDEN] = {s->input[TN_IN_HROWS], 0},
+    };
+    for (size_t t = 0; t < n; t++) {
+        const TernRow *r = &rows[t];
+        s->input[TN_IN_IDS][t] = r->token;
+        s->input[TN_IN_SLOT][t] = (int32_t)r->slot;
+        s->input[TN_IN_POS][t] = (int32_t)tn_pages_append(&s->pages, r->slot);
+        if (r->want == TERN_WANT_NOTHING) continue;
+        s->place[t] = lists[r->want].next++;
+        lists[r->want].rows[s->place[t]] = (int32_t)t;
+    }
+}
+
+/* Looks at what the chunk's rows have stored, rows that follow each other in a page together. */
+static void count_saturated(TernSession *s, const TernRow *rows, size_t n) {
+    const int32_t *pos = s->input[TN_IN_POS];
+    for (size_t t = 0, end; t < n; t = end) {
+        for (end = t + 1; end < n && rows[end].slot == rows[t].slot && pos[end] % TN_PAGE_POSITIONS;) end++;
+        uint32_t first = (uint32_t)pos[t], lo = first % TN_PAGE_POSITIONS;
+        s->saturated += s->engine->saturated(
+            s->engine, &s->memory, tn_pages_at(&s->pages, rows[t].slot, first), lo, lo + (uint32_t)(end - t));
+    }
+}
+
+static const void *output_row(const TnProgram *p, int out, uint32_t row) {
+    return p->out[out].staged + p->out[out].stride * row;
+}
+
+/* Of logits, or any row, as the op argmax has it: the lowest index of the largest; -1 if there is a NaN or an infinity. */
+static int32_t best_of(const float *logits, uint32_t n) {
+    uint32_t best = 0, wild = 0;
+    float most = logits[0];
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &logits[i], sizeof bits);
+        wild |= (bits & 0x7f800000) == 0x7f800000;
+    }
+    if (wild) return -1;
+    for (uint32_t i = 1; i < n; i++)
+        if (logits[i] > most) most = logits[best = i];
+    return (int32_t)best;
+}
+
+static TernStatus give_results(const TernSession *s, const TnProgram *p, const TernRow *rows, size_t n,
+                               size_t first, TernSinkFn *sink, void *user, TernError *err) {
+    for (size_t t = 0; t < n; t++) {
+        uint32_t at = s->place[t];
+        TernResult result = {.row = first + t, .want = rows[t].want, .id = -1};
+        if (rows[t].want == TERN_WANT_NOTHING) continue;
+        uint32_t by = counted_by(s, rows[t].want);
+        if (by == TN_ABI_R || by == TN_ABI_L) {
+            result.id = by == TN_ABI_R
+                            ? *(const int32_t *)output_row(p, TN_OUT_BEST, at)
+                            : best_of(output_row(p, TN_OUT_LOGITS, at), s->model->meta.facts.n_vocab);
+            if (result.id < 0)
+                return tn_fail(err, TERN_ERR_NUMERIC,
+                               "row %zu (slot %u, position %d): its logits hold NaN or infinity", first + t,
+                               rows[t].slot, s->input[TN_IN_POS][t]);
+        }
+        if (rows[t].want == TERN_WANT_TOP) {
+            result.top_ids = output_row(p, TN_OUT_TOP, at);
+            result.top_logits = output_row(p, TN_OUT_TOPLOGIT, at);
+            while (result.n_top < p->topk && result.top_ids[result.n_top] >= 0) result.n_top++;
+        }
+        if (rows[t].want == TERN_WANT_LOGITS) result.logits = output_row(p, TN_OUT_LOGITS, at);
+        if (rows[t].want == TERN_WANT_HIDDEN) {
+            result.hidden = output_row(p, TN_OUT_HIDDEN, at);
+            if (best_of(result.hidden, s->model->meta.facts.n_hidden) < 0)
+                return tn_fail(err, TERN_ERR_NUMERIC,
+                               "row %zu (slot %u, position %d): its hidden row holds NaN or infinity",
+                               first + t, rows[t].slot, s->input[TN_IN_POS][t]);
+        }
+        if (sink) sink(user, &result);
+    }
+    return TERN_OK;
+}
+
+static TernStatus run_chunks(TernSession *s, const TernRow *rows, size_t n, TernSinkFn *sink, void *user,
+                             TernError *err) {
+    for (size_t done = 0, chunk; done < n; done += chunk) {
+        uint64_t from = s->profile ? tn_clock_ns() : 0;
+        chunk = count_chunk(s, rows + done, n - done);
+        fill_chunk(s, rows + done, chunk);
+        TnProgram *p = s->programs;
+        while (p->rows_hi < chunk) p++; /* the last holds the largest batch */
+        uint32_t index = (uint32_t)(p - s->programs);
+        if (s->profile) tn_profile_begin(s->profile, index, (uint32_t)chunk);
+        TN_TRY(s->engine->run(s->engine, p, &s->asked, err));
+        if (s->profile) tn_profile_end(s->profile, index);
+        if (s->watched) count_saturated(s, rows + done, chunk);
+        TN_TRY(give_results(s, p, rows + done, chunk, done, sink, user, err));
+        if (s->profile) tn_profile_chunk(s->profile, index, from);
+    }
+    return TERN_OK;
+}
+
+TernStatus tern_session_step(TernSession *s, const TernRow *rows, size_t n, TernSinkFn *sink, void *user,
+                             TernError *err) {
+    tn_error_clear(err);
+    if (!s) return tn_fail_null("session", err);
+    if (!rows && n) return tn_fail_null("rows", err);
+    if (s->stepping) return tn_fail(err, TERN_ERR_INPUT, "a step of this session is under way");
+    TN_TRY(check_rows(s, rows, n, err));
+    if (!tn_pool_acquire(s->pool))
+        return tn_fail(err, TERN_ERR_INPUT, "the pool is busy with another session's step");
+    s->stepping = true;
+    TernStatus status = run_chunks(s, rows, n, sink, user, err);
+    s->stepping = false;
+    tn_pool_release(s->pool);
+    return status;
+}
