@@ -44,9 +44,10 @@ static uint32_t find_level(TnCheck *c, const char *name) {
 static void set_apart(TnGraph *g) {
     g->stage = TN_STAGE_FUSED;
     for (TnRef r = 0; r < g->n; r++) {
-        TnOpClass class = tn_ops[g->nodes[r].op].class;
-        if (class == TN_ROW || class == TN_ELEM || class == TN_ROOT)
-            tn_kernel_add(g, tn_sprintf(&g->arena, "k%u", r), class == TN_ROOT ? r : TN_NONE, r, 1);
+        TnOp op = g->nodes[r].op;
+        if (tn_op_computes(op))
+            tn_kernel_add(g, tn_sprintf(&g->arena, "k%u", r), tn_ops[op].class == TN_ROOT ? r : TN_NONE, r,
+                          1);
     }
 }
 

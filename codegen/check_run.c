@@ -105,7 +105,7 @@ static void place_values(Machine *m, const TnCheck *c, const TnStep *s) {
 static const TnType *leading(const TnGraph *g, const TnKernel *k, const Launch *l) {
     if (l->n > l->n_in) return &g->nodes[l->ref[l->n_in]].type;
     for (TnRef r = k->first; r < k->first + k->n; r++)
-        if (g->nodes[r].op == TN_OP_kv_put) return &g->nodes[g->nodes[r].args[1]].type;
+        if (tn_op_is(g->nodes[r].op, TN_TRAIT_STATE)) return &g->nodes[g->nodes[r].args[1]].type;
     return NULL;
 }
 
@@ -298,14 +298,14 @@ static bool launch(Run *run, Machine *m, uint32_t k, const int64_t *sym) {
         if (!equal(run, m, m->g, l->ref[i], k, tn_eval_data(run->beside, l->ref[i]), l->ptr[i], sym))
             return false;
     for (TnRef r = kernel->first; run->beside && r < kernel->first + kernel->n; r++) {
-        if (m->g->nodes[r].op != TN_OP_kv_put) continue;
+        if (!tn_op_is(m->g->nodes[r].op, TN_TRAIT_STATE)) continue;
         TnRef cache = tn_alias_root(m->g, r);
         int64_t all[TN_SYM_COUNT];
         memcpy(all, sym, sizeof all);
         /* evaluated to the end, the cache may hold more layers' rows only if put to twice: the last one counts */
         bool last = true;
         for (TnRef q = r + 1; q < m->g->n; q++)
-            last &= m->g->nodes[q].op != TN_OP_kv_put || tn_alias_root(m->g, q) != cache;
+            last &= !tn_op_is(m->g->nodes[q].op, TN_TRAIT_STATE) || tn_alias_root(m->g, q) != cache;
         if (last && !equal(run, m, m->g, r, k, tn_eval_data(run->beside, cache), m->data[cache], all))
             return false;
     }
@@ -324,7 +324,7 @@ static bool results_equal(Run *run, Machine *m, TnEval *planned) {
             TN_CHECK(o != TN_NONE); /* dce keeps what is read */
             a = n->args[0];
             b = p->nodes[o].args[0];
-        } else if (n->op == TN_OP_kv_put) {
+        } else if (tn_op_is(n->op, TN_TRAIT_STATE)) {
             a = tn_alias_root(g, r);
             if (g->nodes[a].op != TN_OP_input) continue;
             b = find_input(p, tn_attr_str(&g->nodes[a], TN_ATTR_name));

@@ -90,24 +90,15 @@ static const TnType *kernel_lead(const TnGraph *g, const TnKernel *k, const TnRe
     if (n > n_in) return &g->nodes[ops[n_in]].type;
     for (uint32_t i = 0; i < k->n; i++) {
         const TnNode *node = &g->nodes[k->first + i];
-        if (node->op == TN_OP_kv_put) return &g->nodes[node->args[1]].type;
+        if (tn_op_is(node->op, TN_TRAIT_STATE)) return &g->nodes[node->args[1]].type;
     }
     return NULL;
 }
 
-/* Whether node n, operand i, reads no more than some rows of a table. */
-static bool by_rows(const TnNode *n, uint32_t i) {
-    switch (n->op) {
-    case TN_OP_embed:
-        return i == 1;
-    case TN_OP_rescore:
-    case TN_OP_rescore_top:
-        return i == 2 || i == 4;
-    case TN_OP_pick:
-        return i == 2;
-    default:
-        return false;
-    }
+/* Whether node n, operand i, reads no more than some rows of a table; of its screening copy then the bounds alone. */
+static bool by_rows(const TnGraph *g, const TnNode *n, uint32_t i) {
+    bool rows = tn_op_is(n->op, TN_TRAIT_TABLE_ROW) || tn_op_is(n->op, TN_TRAIT_TABLE_ROWS);
+    return rows && (i + 1 == n->n_args || tn_encs[g->nodes[n->args[i]].type.enc].kind == TN_SCREEN);
 }
 
 /* What a token reads of the weights: all that its launches touch, but tables that a screened head reads by rows,
@@ -118,7 +109,7 @@ static void find_whole(Builder *b) {
         const TnNode *n = &b->g->nodes[r];
         if (n->kernel == TN_NONE) continue;
         for (uint32_t i = 0; i < n->n_args; i++)
-            if (!b->screened || (!by_rows(n, i) && n->type.dim[0] != tn_sym_dim(TN_L)))
+            if (!b->screened || (!by_rows(b->g, n, i) && n->type.dim[0] != tn_sym_dim(TN_L)))
                 b->whole[n->args[i]] = true;
     }
 }

@@ -55,7 +55,7 @@ TnGraph *tn_kernel_cut(const TnGraph *g, uint32_t kernel, TnRef last) {
     tn_count_uses(c.out, uses);
     for (TnRef r = first; r < end; r++) {
         TnAttr name = {.key = TN_ATTR_name, .s = c.out->nodes[r].name};
-        if (!uses[r] && c.out->nodes[r].op != TN_OP_kv_put)
+        if (!uses[r] && !tn_op_is(c.out->nodes[r].op, TN_TRAIT_STATE))
             tn_node_push(c.out, TN_OP_output, NULL, 0, &c.out->nodes[r].type, &r, 1, &name, 1);
     }
     free(uses);
@@ -76,7 +76,7 @@ typedef struct Run {
 
 static bool puts_into(const TnGraph *g, TnRef cache) {
     for (TnRef r = 0; r < g->n; r++)
-        if (g->nodes[r].op == TN_OP_kv_put && tn_alias_root(g, r) == cache) return true;
+        if (tn_op_is(g->nodes[r].op, TN_TRAIT_STATE) && tn_alias_root(g, r) == cache) return true;
     return false;
 }
 

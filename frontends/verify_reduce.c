@@ -99,7 +99,7 @@ static TnGraph *finish(Alone *a) {
         const TnNode *x = &a->out->nodes[r];
         TnAttr name = {.key = TN_ATTR_name, .s = x->name};
         bool computed = tn_ops[x->op].class != TN_SOURCE && tn_ops[x->op].class != TN_INPUT;
-        if (!uses[r] && computed && x->op != TN_OP_kv_put)
+        if (!uses[r] && computed && !tn_op_is(x->op, TN_TRAIT_STATE))
             tn_node_push(a->out, TN_OP_output, NULL, 0, &x->type, &r, 1, &name, 1);
     }
     free(uses);

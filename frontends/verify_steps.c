@@ -167,7 +167,8 @@ static void prepare(Launch *l) {
     for (uint32_t i = 0; i < l->n; i++) {
         l->bytes[i] = tn_type_bytes(&l->g->nodes[l->ops[i]].type, l->args->sym);
         for (TnRef r = k->first; r < k->first + k->n; r++)
-            if (l->g->nodes[r].op == TN_OP_kv_put && tn_alias_root(l->g, r) == l->ops[i]) l->stored[i] = true;
+            if (tn_op_is(l->g->nodes[r].op, TN_TRAIT_STATE) && tn_alias_root(l->g, r) == l->ops[i])
+                l->stored[i] = true;
         l->want[i] = l->again[i] = l->before[i] = l->args->ptr[i];
         if (!made(l, i)) continue;
         const void *old = l->stored[i] ? l->args->ptr[i] : NULL;
@@ -222,7 +223,7 @@ static void blame(Launch *l, uint32_t at, const TnMismatch *d, const char *code)
     const TnKernel *k = &l->g->kernels[l->kernel];
     TnRef leaves = l->ops[at];
     for (TnRef r = k->first; l->stored[at] && r < k->first + k->n; r++)
-        if (l->g->nodes[r].op == TN_OP_kv_put && tn_alias_root(l->g, r) == l->ops[at]) leaves = r;
+        if (tn_op_is(l->g->nodes[r].op, TN_TRAIT_STATE) && tn_alias_root(l->g, r) == l->ops[at]) leaves = r;
     put_kernel(l, &w->text);
     tn_buf_puts(&w->text, "  value ");
     tn_print_node(l->g, leaves, &w->text);

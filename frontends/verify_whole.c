@@ -68,7 +68,8 @@ static bool same_shape(const TnType *a, const TnType *b) {
 /* What a step makes: caches are looked at where they come in, when all is done. */
 static bool is_value(const TnGraph *g, TnRef r) {
     const TnNode *n = &g->nodes[r];
-    if (n->op == TN_OP_kv_put || tn_ops[n->op].class == TN_SINK || tn_node_is_source(g, r)) return false;
+    if (tn_op_is(n->op, TN_TRAIT_STATE) || tn_ops[n->op].class == TN_SINK || tn_node_is_source(g, r))
+        return false;
     return n->op != TN_OP_input || tn_encs[n->type.enc].kind == TN_CACHE;
 }
 

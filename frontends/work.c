@@ -18,15 +18,14 @@ static void add_rows(Kernel *k, const TnType *leading, uint64_t bytes_a_row) {
         k->out->weight_bytes += bytes_a_row * (uint64_t)leading->dim[0];
 }
 
-/* The one node of the kernel that reads r, at that place, and as that op; NULL if others do or read it
- * elsewhere. */
-static const TnNode *only_reader(const Kernel *k, TnRef r, TnOp op, uint32_t place) {
+/* The one node of the kernel that reads r, as its operand 1; NULL if others do or read it elsewhere. */
+static const TnNode *only_reader(const Kernel *k, TnRef r) {
     const TnNode *found = NULL;
     for (uint32_t i = 0; i < k->k->n; i++) {
         const TnNode *n = &k->g->nodes[k->k->first + i];
         for (uint32_t a = 0; a < n->n_args; a++) {
             if (n->args[a] != r) continue;
-            if (n->op != op || a != place || found) return NULL;
+            if (a != 0 || found) return NULL;
             found = n;
         }
     }
@@ -51,17 +50,9 @@ static uint64_t position_bytes(const TnType *cache) {
 /* Rows of a table that node n reads by its operand `place` for each row it makes; 0: all of it. Of rescoring the
  * least, for how many rows the bound leaves is not known here. */
 static uint64_t rows_read(const TnNode *n, uint32_t place) {
-    switch (n->op) {
-    case TN_OP_embed:
-        return place == 1;
-    case TN_OP_rescore:
-        return place == 4;
-    case TN_OP_rescore_top:
-    case TN_OP_pick:
-        return place + 1 == n->n_args ? (uint64_t)n->type.dim[1] : 0;
-    default:
-        return 0;
-    }
+    if (place + 1 != n->n_args) return 0;
+    if (tn_op_is(n->op, TN_TRAIT_TABLE_ROWS)) return (uint64_t)n->type.dim[1];
+    return tn_op_is(n->op, TN_TRAIT_TABLE_ROW);
 }
 
 /* A table of which every reader in the kernel takes rows. */
@@ -107,29 +98,25 @@ static void add_value(Kernel *k, TnRef r) {
     }
     if (tn_encs[n->type.enc].kind == TN_CACHE) return; /* by the nodes that use it */
     if (n->type.rank == 2 && tn_dim_is_sym(n->type.dim[1]))
-        return;                               /* the block table: an entry in 64 positions */
-    if (n->op == TN_OP_attend_blocks) return; /* a row in 64 positions, in the cache's shadow */
-    /* These read as many rows of their operand as they make, the others all. */
-    static const TnOp choosers[] = {TN_OP_gather, TN_OP_topk, TN_OP_take, TN_OP_rescore_top};
-    const TnType *leading = &n->type;
-    for (size_t i = 0; i < TN_COUNT(choosers); i++) {
-        const TnNode *chooser = only_reader(k, r, choosers[i], 0);
-        if (chooser) leading = &chooser->type;
-    }
-    add_rows(k, leading, tn_row_bytes(&n->type));
+        return; /* the block table: an entry in 64 positions */
+    if (n->type.dim[0] == tn_sym_dim(TN_P))
+        return; /* what attend_blocks makes: a row in 64 positions, in the cache's shadow */
+    const TnNode *reader = only_reader(k, r);
+    bool fewer = reader && tn_op_is(reader->op, TN_TRAIT_FEWER);
+    add_rows(k, fewer ? &reader->type : &n->type, tn_row_bytes(&n->type));
 }
 
 static void add_node(Kernel *k, const TnNode *n) {
     const TnNode *nodes = k->g->nodes;
     TerncWork *w = k->out;
-    if (n->op == TN_OP_kv_put) {
+    if (tn_op_is(n->op, TN_TRAIT_STATE)) {
         add_rows(k, &nodes[n->args[1]].type, position_bytes(&n->type));
-    } else if (n->op == TN_OP_attend || n->op == TN_OP_attend_blocks) {
+    } else if (tn_op_is(n->op, TN_TRAIT_ATTENDS)) {
         const TnType *q = &nodes[n->args[0]].type;
         w->held_bytes += position_bytes(&nodes[n->args[1]].type) + position_bytes(&nodes[n->args[2]].type);
         w->attended_macs += 2 * (uint64_t)q->dim[q->rank - 1]; /* a score and a weighted value each */
         w->window = (uint64_t)tn_attr_int(n, TN_ATTR_window);
-    } else if (n->op == TN_OP_tmatmul || n->op == TN_OP_matmul || n->op == TN_OP_screen) {
+    } else if (tn_op_is(n->op, TN_TRAIT_PRODUCT)) {
         const TnType *m = &nodes[n->args[1]].type;
         uint64_t macs = (uint64_t)m->dim[0] * (uint64_t)m->dim[1];
         if (tn_dim_is_sym(n->type.dim[0])) w->sym_macs[tn_dim_sym(n->type.dim[0])] += macs;

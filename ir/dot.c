@@ -31,7 +31,8 @@ static Ink ink_of(const TnNode *n) {
     case TN_ROW:
         return (Ink){"#e4edf6", "#9db6cf", "#1f2d3d"};
     case TN_ELEM:
-        if (n->op == TN_OP_kv_put) return (Ink){"#f1ecfa", "#8f72c4", "#3d2a66"};
+    case TN_MAP:
+        if (tn_op_is(n->op, TN_TRAIT_STATE)) return (Ink){"#f1ecfa", "#8f72c4", "#3d2a66"};
         return (Ink){"#ffffff", "#aab7c4", "#1f2d3d"};
     case TN_INPUT:
         if (tn_encs[n->type.enc].kind == TN_CACHE) return (Ink){"#f1ecfa", "#8f72c4", "#3d2a66"};
@@ -210,7 +211,7 @@ static void put_box(Draw *d, TnRef r) {
     const char *soft = class == TN_ROOT ? "#ffffff" : SOFT;
     tn_buf_printf(out, "n%u [shape=%s, style=\"filled,rounded%s\", fillcolor=\"%s\", color=\"%s\", ", r,
                   class == TN_INPUT && is_cache(n) ? "cylinder" : "box",
-                  is_cache(n) || n->op == TN_OP_kv_put ? ",dashed" : "", ink.fill, ink.line);
+                  is_cache(n) || tn_op_is(n->op, TN_TRAIT_STATE) ? ",dashed" : "", ink.fill, ink.line);
     tn_buf_printf(out, "fontcolor=\"%s\", label=<", ink.text);
     if (class == TN_INPUT || class == TN_SINK) {
         tn_buf_puts(out, "<b>");

@@ -12,9 +12,10 @@
 #define EVAL_SINK(name)   NULL
 #define EVAL_ROW(name)    tn_eval_op_##name
 #define EVAL_ELEM(name)   tn_eval_op_##name
+#define EVAL_MAP(name)    tn_eval_op_##name
 #define EVAL_ROOT(name)   tn_eval_op_##name
 static TnEvalFn *const evals[TN_OP_COUNT] = {
-#define OP(name, lo, hi, class, stages, attrs, doc) EVAL_##class(name),
+#define OP(name, lo, hi, class, stages, attrs, traits, doc) EVAL_##class(name),
 #include "ir/ops.def"
 #undef OP
 };

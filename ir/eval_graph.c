@@ -34,7 +34,7 @@ TernStatus tn_eval_create(const TnGraph *g, const TnWeights *w, const int64_t sy
     for (TnRef r = 0; r < g->n && st == TERN_OK; r++) {
         const TnNode *n = &g->nodes[r];
         TnOpClass class = tn_ops[n->op].class;
-        if (class == TN_SINK || n->op == TN_OP_kv_put) continue;
+        if (class == TN_SINK || tn_op_is(n->op, TN_TRAIT_STATE)) continue;
         if (class == TN_SOURCE && !needed[r]) continue;
         size_t bytes = tn_type_bytes(&n->type, sym);
         e->data[r] = reserve(bytes);
@@ -142,7 +142,7 @@ static size_t place(const TnGraph *g, uint32_t kernel, const int64_t sym[TN_SYM_
     for (TnRef r = k->first; r < k->first + k->n; r++) {
         size_t need = tn_eval_op_scratch(g, r, sym);
         most = need > most ? need : most;
-        if (g->nodes[r].op == TN_OP_kv_put || is_operand(ops, n_ops, r)) continue;
+        if (tn_op_is(g->nodes[r].op, TN_TRAIT_STATE) || is_operand(ops, n_ops, r)) continue;
         if (data) data[r] = scratch + at;
         at += tn_round_up(tn_type_bytes(&g->nodes[r].type, sym), 64);
     }

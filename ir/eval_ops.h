@@ -25,11 +25,12 @@ typedef void TnEvalFn(const TnEvalOp *c);
 #define TN_EVAL_SOURCE(apply, name)
 #define TN_EVAL_INPUT(apply, name)
 #define TN_EVAL_SINK(apply, name)
-#define TN_EVAL_ROW(apply, name)                    apply(name)
-#define TN_EVAL_ELEM(apply, name)                   apply(name)
-#define TN_EVAL_ROOT(apply, name)                   apply(name)
-#define TN_EVAL_DECLARE(name)                       TnEvalFn tn_eval_op_##name;
-#define OP(name, lo, hi, class, stages, attrs, doc) TN_EVAL_##class(TN_EVAL_DECLARE, name)
+#define TN_EVAL_ROW(apply, name)                            apply(name)
+#define TN_EVAL_ELEM(apply, name)                           apply(name)
+#define TN_EVAL_MAP(apply, name)                            apply(name)
+#define TN_EVAL_ROOT(apply, name)                           apply(name)
+#define TN_EVAL_DECLARE(name)                               TnEvalFn tn_eval_op_##name;
+#define OP(name, lo, hi, class, stages, attrs, traits, doc) TN_EVAL_##class(TN_EVAL_DECLARE, name)
 #include "ir/ops.def"
 #undef OP
 

@@ -239,7 +239,7 @@ void tn_count_uses(const TnGraph *g, uint32_t *counts) {
 }
 
 TnRef tn_alias_root(const TnGraph *g, TnRef r) {
-    while (g->nodes[r].op == TN_OP_kv_put) r = g->nodes[r].args[0];
+    while (tn_op_is(g->nodes[r].op, TN_TRAIT_STATE)) r = g->nodes[r].args[0];
     return r;
 }
 
@@ -269,7 +269,7 @@ uint32_t tn_kernel_operands(const TnGraph *g, uint32_t kernel, TnRef *out, uint3
             if (a >= k->first && a < end) leaves[a - k->first] = true;
         }
     for (TnRef r = k->first; r < end; r++)
-        if (leaves[r - k->first] && g->nodes[r].op != TN_OP_kv_put) {
+        if (leaves[r - k->first] && !tn_op_is(g->nodes[r].op, TN_TRAIT_STATE)) {
             TN_CHECK(n < 64);
             out[n++] = r;
         }

@@ -1,4 +1,5 @@
-/* Type inference: one function a row of ops.def; a missing one is a link error.
+/* Type inference: one function a row of ops.def, but for those of class MAP; a missing one is an
+ * error of the compiler.
  *
  * Operand types are checked here and nowhere else: the builder, the parser and the verifier all come
  * through tn_infer, so a graph that exists is well typed. Messages name the operand by its number and name.
@@ -31,7 +32,14 @@ typedef struct Infer {
     TernError *err;
 } Infer;
 
-#define OP(name, lo, hi, class, stages, attrs, doc) static TernStatus infer_##name(Infer *c);
+#define INFER_SOURCE(name)                                  infer_##name
+#define INFER_INPUT(name)                                   infer_##name
+#define INFER_ROW(name)                                     infer_##name
+#define INFER_ELEM(name)                                    infer_##name
+#define INFER_MAP(name)                                     infer_map
+#define INFER_ROOT(name)                                    infer_##name
+#define INFER_SINK(name)                                    infer_##name
+#define OP(name, lo, hi, class, stages, attrs, traits, doc) static TernStatus INFER_##class(name)(Infer * c);
 #include "ir/ops.def"
 #undef OP
 
@@ -265,9 +273,9 @@ static TernStatus check_args(const Infer *c) {
 
 static TernStatus infer_op(Infer *c) {
     switch (c->op) {
-#define OP(name, lo, hi, class, stages, attrs, doc)                                                          \
+#define OP(name, lo, hi, class, stages, attrs, traits, doc)                                                  \
     case TN_OP_##name:                                                                                       \
-        return infer_##name(c);
+        return INFER_##class(name)(c);
 #include "ir/ops.def"
 #undef OP
     case TN_OP_COUNT:
@@ -699,31 +707,11 @@ static TernStatus infer_slice(Infer *c) {
     return done(c, tn_type(TN_ENC_f32, 2, x->dim[0], n));
 }
 
-static TernStatus unary(Infer *c) {
+static TernStatus infer_map(Infer *c) {
     if (!is_f32_matrix(arg(c, 0))) return wrong(c, 0, "f32[T,D]");
+    for (uint32_t i = 1; i < c->n_args; i++)
+        if (!tn_type_equal(arg(c, 0), arg(c, i))) return wrong(c, i, "the type of operand 1");
     return done(c, *arg(c, 0));
-}
-
-static TernStatus binary(Infer *c) {
-    TN_TRY(unary(c));
-    if (!tn_type_equal(arg(c, 0), arg(c, 1))) return wrong(c, 1, "the type of operand 1");
-    return TERN_OK;
-}
-
-static TernStatus infer_add(Infer *c) {
-    return binary(c);
-}
-static TernStatus infer_mul(Infer *c) {
-    return binary(c);
-}
-static TernStatus infer_mulz(Infer *c) {
-    return binary(c);
-}
-static TernStatus infer_relu2(Infer *c) {
-    return unary(c);
-}
-static TernStatus infer_silu(Infer *c) {
-    return unary(c);
 }
 
 /* ---- results */

@@ -2,7 +2,7 @@
  *
  * A graph is a flat array of nodes in topological order; a value is the node that makes it and a reference
  * is its index. There are no blocks: a transformer step is straight-line code. Weights and constants are
- * nodes too (class SOURCE). Ops, types and attributes are the tables ops.def, types.def and attrs.def,
+ * nodes too (class SOURCE). Ops, their traits, types and attributes are the tables ops.def, traits.def, types.def and attrs.def,
  * which parser, printer, inference, verifier, evaluator, emitters and docs expand.
  *
  * Stages admit fewer or more ops and facts:
@@ -62,21 +62,49 @@
 #include "runtime/base/status.h"
 
 typedef enum TnOp {
-#define OP(name, lo, hi, class, stages, attrs, doc) TN_OP_##name,
+#define OP(name, lo, hi, class, stages, attrs, traits, doc) TN_OP_##name,
 #include "ir/ops.def"
 #undef OP
     TN_OP_COUNT
 } TnOp;
 
-typedef enum TnOpClass { TN_SOURCE, TN_INPUT, TN_ROW, TN_ELEM, TN_ROOT, TN_SINK } TnOpClass;
+typedef enum TnOpClass { TN_SOURCE, TN_INPUT, TN_ROW, TN_ELEM, TN_MAP, TN_ROOT, TN_SINK } TnOpClass;
+
+typedef enum TnTrait {
+#define TRAIT(name, doc) TN_TRAIT_##name,
+#include "ir/traits.def"
+#undef TRAIT
+    TN_TRAIT_COUNT
+} TnTrait;
+
+typedef struct TnTraitInfo {
+    const char *name, *doc;
+} TnTraitInfo;
+extern const TnTraitInfo tn_traits[TN_TRAIT_COUNT];
 
 typedef struct TnOpInfo {
     const char *name;
     uint8_t min_args, max_args;
     TnOpClass class;
-    const char *stages, *attrs, *doc;
+    const char *stages, *attrs;
+    uint32_t traits; /* bits 1 << TnTrait */
+    const char *doc;
 } TnOpInfo;
 extern const TnOpInfo tn_ops[TN_OP_COUNT];
+
+static inline bool tn_op_is(TnOp op, TnTrait trait) {
+    return tn_ops[op].traits >> trait & 1;
+}
+/* Of class ELEM or MAP; of these or ROW; of these or ROOT, which is all that kernels compute. */
+static inline bool tn_op_is_elem(TnOp op) {
+    return tn_ops[op].class == TN_ELEM || tn_ops[op].class == TN_MAP;
+}
+static inline bool tn_op_is_row(TnOp op) {
+    return tn_op_is_elem(op) || tn_ops[op].class == TN_ROW;
+}
+static inline bool tn_op_computes(TnOp op) {
+    return tn_op_is_row(op) || tn_ops[op].class == TN_ROOT;
+}
 
 typedef enum TnEnc {
 #define ENC(name, kind, elems, bytes, doc) TN_ENC_##name,

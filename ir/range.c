@@ -41,25 +41,14 @@ TnRange tn_range_of(const TnGraph *g, TnRef r) {
     if (tn_enc_is_ternary(n->type.enc)) return between(-1, 1);
     if (n->type.enc == TN_ENC_i8) return between(-128, 127);
     if (n->type.enc != TN_ENC_i32) return unknown;
-    switch (n->op) {
-    case TN_OP_input:
-        return input_range(g, r);
-    case TN_OP_tmatmul: {
+    if (n->op == TN_OP_input) return input_range(g, r);
+    if (n->op == TN_OP_tmatmul) {
         int64_t most = tn_range_sum(last_column(g, n->args[0]) + 1);
         return between(-most, most);
     }
-    case TN_OP_argmax:
-    case TN_OP_topk:
-    case TN_OP_rescore:
-    case TN_OP_rescore_top: /* -1: none */
-        return between(-1, last_column(g, n->args[0]));
-    case TN_OP_slice:
-    case TN_OP_gather:
-    case TN_OP_output:
-        return tn_range_of(g, n->args[0]);
-    default:
-        return unknown;
-    }
+    if (tn_op_is(n->op, TN_TRAIT_COLUMN_IDS)) return between(-1, last_column(g, n->args[0]));
+    if (tn_op_is(n->op, TN_TRAIT_SELECTS)) return tn_range_of(g, n->args[0]);
+    return unknown;
 }
 
 /* ---- targets */

@@ -74,7 +74,7 @@ static bool *find_needed(const TnGraph *g, const Edit *e) {
     bool *needed = tn_xcalloc((size_t)g->n + 1, sizeof *needed);
     for (TnRef r = g->n; r-- > 0;) {
         if (e->act[r] == DROP) continue;
-        bool effect = tn_ops[g->nodes[r].op].class == TN_SINK || g->nodes[r].op == TN_OP_kv_put;
+        bool effect = tn_ops[g->nodes[r].op].class == TN_SINK || tn_op_is(g->nodes[r].op, TN_TRAIT_STATE);
         if ((effect && e->act[r] == KEEP) || e->shown[r]) needed[r] = true;
         const TnRef *args;
         uint32_t n = needed[r] ? reads(g, e, r, &args) : 0;
@@ -166,7 +166,8 @@ static TnGraph *apply(const TnGraph *g, const Edit *e) {
     for (TnRef r = 0; r < g->n; r++) map[r] = TN_NONE;
     for (TnRef r = 0; ok && r < g->n; r++) {
         if (needed[r]) ok = add_edited(to, g, e, r, map);
-        any |= needed[r] && (tn_ops[g->nodes[r].op].class == TN_SINK || g->nodes[r].op == TN_OP_kv_put);
+        any |= needed[r] &&
+               (tn_ops[g->nodes[r].op].class == TN_SINK || tn_op_is(g->nodes[r].op, TN_TRAIT_STATE));
     }
     for (TnRef r = 0; ok && r < g->n; r++) {
         if (!e->shown[r]) continue;
@@ -275,7 +276,7 @@ static bool try_act(Reduce *x, TnRef r, Act act, TnRef alias) {
 /* A result from further up instead of the output or kv_put r: the nearest one that does. */
 static bool show_from_above(Reduce *x, TnRef r) {
     bool *above = tn_xcalloc((size_t)r + 1, sizeof *above), yes = false,
-         put = x->g->nodes[r].op == TN_OP_kv_put;
+         put = tn_op_is(x->g->nodes[r].op, TN_TRAIT_STATE);
     TnRef is = put ? TN_NONE : x->g->nodes[r].args[0];
     above[x->g->nodes[r].args[put]] = true;
     for (TnRef a = r; !yes && a-- > 0;) {
@@ -303,7 +304,7 @@ static bool simplify_value(Reduce *x, TnRef r) {
     }
     if (class == TN_SOURCE) return n->op != TN_OP_random && try_act(x, r, RANDOM, 0);
     if (class == TN_INPUT) return false;
-    if (n->op == TN_OP_kv_put) return try_act(x, r, ALIAS, n->args[0]) || show_from_above(x, r);
+    if (tn_op_is(n->op, TN_TRAIT_STATE)) return try_act(x, r, ALIAS, n->args[0]) || show_from_above(x, r);
     if (becomes_input(x->g, r) && try_act(x, r, INPUT, 0)) return true;
     n = &x->g->nodes[r];
     if (n->n_args > tn_ops[n->op].min_args && try_act(x, r, SHORT, 0)) return true;
@@ -414,9 +415,6 @@ TnGraph *tn_reduce(const TnGraph *g, TnFailsFn *fails, void *user) {
 
 uint32_t tn_count_ops(const TnGraph *g) {
     uint32_t n = 0;
-    for (TnRef r = 0; r < g->n; r++) {
-        TnOpClass c = tn_ops[g->nodes[r].op].class;
-        n += c == TN_ROW || c == TN_ELEM || c == TN_ROOT;
-    }
+    for (TnRef r = 0; r < g->n; r++) n += tn_op_computes(g->nodes[r].op);
     return n;
 }

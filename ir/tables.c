@@ -1,11 +1,26 @@
-/* The tables of ops.def, types.def and attrs.def as arrays, and looking things up in them. */
+/* The tables of ops.def, traits.def, types.def and attrs.def as arrays, and looking things up in them. */
 #include "ir/internal.h"
 #include <string.h>
 
+/* As the rows of ops.def spell them. */
+enum {
+#define TRAIT(name, doc) name = 1 << TN_TRAIT_##name,
+#include "ir/traits.def"
+#undef TRAIT
+};
+_Static_assert(TN_TRAIT_COUNT <= 31, "a trait is a bit of an int");
+
 const TnOpInfo tn_ops[TN_OP_COUNT] = {
-#define OP(name, lo, hi, class, stages, attrs, doc) {#name, lo, hi, TN_##class, stages, attrs, doc},
+#define OP(name, lo, hi, class, stages, attrs, traits, doc)                                                  \
+    {#name, lo, hi, TN_##class, stages, attrs, traits, doc},
 #include "ir/ops.def"
 #undef OP
+};
+
+const TnTraitInfo tn_traits[TN_TRAIT_COUNT] = {
+#define TRAIT(name, doc) {#name, doc},
+#include "ir/traits.def"
+#undef TRAIT
 };
 
 const TnEncInfo tn_encs[TN_ENC_COUNT] = {

@@ -109,7 +109,7 @@ static void check_caches(Verify *v) {
             if (put != TN_NONE)
                 FAULT(v, r, "%%%s: reads the cache %%%s, which %%%s has replaced", g->nodes[r].name,
                       g->nodes[c].name, g->nodes[put].name);
-            else if (g->nodes[r].op == TN_OP_kv_put && i == 0)
+            else if (tn_op_is(g->nodes[r].op, TN_TRAIT_STATE) && i == 0)
                 v->replaced_by[c] = r;
         }
 }
@@ -193,19 +193,15 @@ static void check_shape(Verify *v, uint32_t k) {
     free(leads);
 }
 
-static bool reads_cache(TnOp op) {
-    return op == TN_OP_attend || op == TN_OP_attend_blocks;
-}
-
 /* Rows of one kernel are worked on by many threads in any order: none may read the cache that another writes.
  */
 static void check_hazards(Verify *v, uint32_t k, TnRef *written_in) {
     const TnGraph *g = v->g;
     const TnKernel *kn = &g->kernels[k];
     for (TnRef r = kn->first; r < kn->first + kn->n; r++)
-        if (g->nodes[r].op == TN_OP_kv_put) written_in[v->root[r]] = k;
+        if (tn_op_is(g->nodes[r].op, TN_TRAIT_STATE)) written_in[v->root[r]] = k;
     for (TnRef r = kn->first; r < kn->first + kn->n; r++)
-        for (uint32_t i = 0; reads_cache(g->nodes[r].op) && i < g->nodes[r].n_args; i++) {
+        for (uint32_t i = 0; tn_op_is(g->nodes[r].op, TN_TRAIT_ATTENDS) && i < g->nodes[r].n_args; i++) {
             TnRef a = g->nodes[r].args[i];
             if (is_cache(g, a) && written_in[v->root[a]] == k)
                 FAULT(v, r, "%%%s: reads the cache %%%s, which kernel @%s writes", g->nodes[r].name,
@@ -218,7 +214,7 @@ static void check_operands(Verify *v, uint32_t k, uint32_t *seen_by) {
     const TnKernel *kn = &g->kernels[k];
     uint32_t n = 0;
     for (TnRef r = kn->first; r < kn->first + kn->n; r++) {
-        n += v->leaves[r] && g->nodes[r].op != TN_OP_kv_put;
+        n += v->leaves[r] && !tn_op_is(g->nodes[r].op, TN_TRAIT_STATE);
         for (uint32_t i = 0; i < g->nodes[r].n_args; i++) {
             TnRef a = v->root[g->nodes[r].args[i]];
             if (g->nodes[a].kernel == k || seen_by[a] == k) continue;
@@ -233,8 +229,7 @@ static void check_operands(Verify *v, uint32_t k, uint32_t *seen_by) {
 static void check_kernels(Verify *v) {
     const TnGraph *g = v->g;
     for (TnRef r = 0; r < g->n; r++) {
-        TnOpClass c = class_of(g, r);
-        if (g->nodes[r].kernel == TN_NONE && (c == TN_ROW || c == TN_ELEM || c == TN_ROOT))
+        if (g->nodes[r].kernel == TN_NONE && tn_op_computes(g->nodes[r].op))
             FAULT(v, r, "%%%s: %s is in no kernel", g->nodes[r].name, tn_ops[g->nodes[r].op].name);
     }
     TnRef *scratch = malloc(((size_t)g->n + 1) * 2 * sizeof *scratch);
@@ -399,7 +394,7 @@ static void gather_facts(Verify *v) {
     const TnGraph *g = v->g;
     for (TnRef r = 0; r < g->n; r++) {
         const TnNode *n = &g->nodes[r];
-        v->root[r] = n->op == TN_OP_kv_put && n->n_args ? v->root[n->args[0]] : r;
+        v->root[r] = tn_op_is(n->op, TN_TRAIT_STATE) && n->n_args ? v->root[n->args[0]] : r;
         v->last[r] = v->replaced_by[r] = TN_NONE;
         uint32_t reader = n->kernel != TN_NONE ? n->kernel : g->n_kernels;
         for (uint32_t i = 0; i < n->n_args; i++) {

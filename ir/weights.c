@@ -296,10 +296,11 @@ static TernStatus source_rope_freq(Source *s, TnRef ref, int64_t row, Row out) {
 #define ROW_INPUT(name)  NULL
 #define ROW_ROW(name)    NULL
 #define ROW_ELEM(name)   NULL
+#define ROW_MAP(name)    NULL
 #define ROW_ROOT(name)   NULL
 #define ROW_SINK(name)   NULL
 static SourceFn *const sources[TN_OP_COUNT] = {
-#define OP(name, lo, hi, class, stages, attrs, doc) ROW_##class(name),
+#define OP(name, lo, hi, class, stages, attrs, traits, doc) ROW_##class(name),
 #include "ir/ops.def"
 #undef OP
 };

@@ -48,7 +48,7 @@ TernStatus pass_cse(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
         TnNode *n = &g->nodes[r];
         for (uint32_t i = 0; i < n->n_args; i++) n->args[i] = tn_edit_find(&edit, n->args[i]);
         TnOpClass c = tn_class_of(g, r);
-        if (c == TN_INPUT || c == TN_SINK || n->op == TN_OP_kv_put) continue;
+        if (c == TN_INPUT || c == TN_SINK || tn_op_is(n->op, TN_TRAIT_STATE)) continue;
         key.len = 0;
         put_node(&key, n);
         uint32_t first = tn_map_get(&seen, key.data, key.len);

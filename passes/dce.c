@@ -14,7 +14,7 @@ TernStatus pass_dce(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
     bool *live = tn_xcalloc((size_t)g->n + 1, sizeof *live);
     TnRef *order = tn_xcalloc((size_t)g->n + 1, sizeof *order);
     for (TnRef r = g->n; r-- > 0;) {
-        if (tn_class_of(g, r) == TN_SINK || g->nodes[r].op == TN_OP_kv_put) live[r] = true;
+        if (tn_class_of(g, r) == TN_SINK || tn_op_is(g->nodes[r].op, TN_TRAIT_STATE)) live[r] = true;
         if (!live[r]) continue;
         for (uint32_t i = 0; i < g->nodes[r].n_args; i++) live[g->nodes[r].args[i]] = true;
     }

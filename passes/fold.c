@@ -1,8 +1,8 @@
 /* fold: what is known now is computed now.
  *
- * Does: a ROW or ELEM op whose operands are all `const` is evaluated by the evaluator itself, so the bits are
+ * Does: a ROW, ELEM or MAP op whose operands are all `const` is evaluated by the evaluator itself, so the bits are
  * those that the step would have made, and becomes a `const` (f32, at most 1,024 values, as the text allows).
- * And it removes ops that hand their operand on bit by bit: slice of all columns; slice of a slice (one slice
+ * And it removes ops that hand their operand on bit by bit (traits COPIES and ONES of ir/traits.def): slice of all columns; slice of a slice (one slice
  * remains); pack to the encoding there is; pack of a ternary pack, which is exact, so only the last one
  * counts; mul by a const of all ones.
  * Needs: a verified graph of stage model.
@@ -13,7 +13,7 @@
  *   x + 0      turns -0 into +0
  *   x * 0      is NaN for infinity and NaN, and -0 for negative x
  *   x * 1      of a value that was loaded and not computed: a signalling NaN comes out quiet.
- *              Behind arithmetic there are none, so there it is applied
+ *              Behind arithmetic (trait QUIET) there are none, so there it is applied
  *   results with a NaN other than the one that the text can spell
  *   dense pack of a dense pack: two roundings are not one
  *
@@ -41,9 +41,7 @@ static bool is_const(const TnGraph *g, TnRef r) {
 
 static bool foldable(const Fold *f, TnRef r) {
     const TnNode *n = &f->g->nodes[r];
-    TnOpClass c = tn_class_of(f->g, r);
-    if ((c != TN_ROW && c != TN_ELEM) || !n->n_args || n->type.enc != TN_ENC_f32 || f->output[r])
-        return false;
+    if (!tn_op_is_row(n->op) || !n->n_args || n->type.enc != TN_ENC_f32 || f->output[r]) return false;
     for (uint32_t i = 0; i < n->n_args; i++)
         if (!is_const(f->g, n->args[i])) return false;
     int64_t count = 1;
@@ -94,41 +92,16 @@ static bool all_ones(const TnNode *n) {
     return true;
 }
 
-/* Results of arithmetic hold no signalling NaN. */
-static bool computed(const TnGraph *g, TnRef r) {
-    switch (g->nodes[r].op) {
-    case TN_OP_rmsnorm:
-    case TN_OP_dequant:
-    case TN_OP_matmul:
-    case TN_OP_rope:
-    case TN_OP_attend:
-    case TN_OP_add:
-    case TN_OP_mul:
-    case TN_OP_mulz:
-    case TN_OP_relu2:
-    case TN_OP_silu:
-        return true;
-    case TN_OP_const: /* its one NaN is quiet */
-        return true;
-    default:
-        return false;
-    }
-}
-
 /* The value that r is a copy of, or r. */
 static TnRef identity(const TnGraph *g, TnRef r) {
     const TnNode *n = &g->nodes[r];
-    switch (n->op) {
-    case TN_OP_slice:
-    case TN_OP_pack:
-        return tn_type_equal(&n->type, &g->nodes[n->args[0]].type) ? n->args[0] : r;
-    case TN_OP_mul:
-        if (all_ones(&g->nodes[n->args[1]]) && computed(g, n->args[0])) return n->args[0];
-        if (all_ones(&g->nodes[n->args[0]]) && computed(g, n->args[1])) return n->args[1];
-        return r;
-    default:
-        return r;
+    if (tn_op_is(n->op, TN_TRAIT_COPIES) && tn_type_equal(&n->type, &g->nodes[n->args[0]].type))
+        return n->args[0];
+    for (uint32_t i = 0; i < 2 && tn_op_is(n->op, TN_TRAIT_ONES); i++) {
+        const TnNode *ones = &g->nodes[n->args[1 - i]], *other = &g->nodes[n->args[i]];
+        if (all_ones(ones) && tn_op_is(other->op, TN_TRAIT_QUIET)) return n->args[i];
     }
+    return r;
 }
 
 /* slice of slice, pack of ternary pack: read what the inner one reads. */

@@ -6,10 +6,9 @@
  * all of them:
  *
  * 1. embed, attend and attend_blocks stand alone, and so does rope_angle (every layer reads it).
- * 2. A tmatmul, matmul or screen takes the elementwise ops behind it: dequant, rope, kv_put, relu2, silu, add, mul,
- *    as far as one operand comes from inside and every other is there before the kernel starts. What a sum's
- *    other operand is, a residual or another kernel's result, does not matter; whoever comes first in the
- *    text takes the op.
+ * 2. A tmatmul, matmul or screen takes the elementwise ops after it, as far as an operand by which they join comes from
+ *    inside and every other is there before the kernel starts. What a sum's other operand is, a residual or another
+ *    kernel's result, does not matter; whoever comes first in the text takes the op.
  * 3. Slices behind a (t)matmul cut its columns into parts that run apart (passes.h). They join all or none:
  *    only if the value they cut has no other reader. Parts of one width that an op joins run together; at
  *    most 8 parts, 4 slices each.
@@ -24,6 +23,9 @@
  *    kv_put counts as depending on all readers of the old cache. Two kv_puts of one cache are never in one
  *    kernel.
  * 7. A kernel reads and writes at most 64 values (ir.h), which a cautious count of operands keeps.
+ *
+ * Which ops these are their rows of ir/ops.def say, by traits (ir/traits.def): 1 ALONE, 2 PRODUCT, JOINS1 and JOINS2, 3 CUT,
+ * 4 REPEATS, 5 ANY_ROW, 6 STATE.
  *
  * Needs: a verified graph of stage model; merge before it for q|k|v and gate|up to share a kernel. The row
  * class.
@@ -68,14 +70,9 @@ typedef struct Fuse {
     size_t n, cap;
 } Fuse;
 
-static bool is_compute(const TnGraph *g, TnRef r) {
-    TnOpClass c = tn_class_of(g, r);
-    return c == TN_ROW || c == TN_ELEM || c == TN_ROOT;
-}
-
 static TnDim rows_of(const TnGraph *g, TnRef r) {
     const TnNode *n = &g->nodes[r];
-    return n->op == TN_OP_kv_put ? g->nodes[n->args[1]].type.dim[0] : n->type.dim[0];
+    return tn_op_is(n->op, TN_TRAIT_STATE) ? g->nodes[n->args[1]].type.dim[0] : n->type.dim[0];
 }
 
 static uint32_t group_new(Fuse *f, TnRef root, TnDim rows) {
@@ -98,12 +95,11 @@ static void group_take(Fuse *f, uint32_t group, TnRef r) {
 
 /* ---- who depends on whom */
 
-/* The i-th thing that must be there before r: its operands; for a kv_put, the readers of the old cache too.
- */
+/* The i-th thing that must be there before r: its operands; where it changes a cache, the readers of the old one too. */
 static TnRef need(const Fuse *f, TnRef r, uint32_t i) {
     const TnNode *n = &f->g->nodes[r];
     if (i < n->n_args) return n->args[i];
-    if (n->op != TN_OP_kv_put) return TN_NONE;
+    if (!tn_op_is(n->op, TN_TRAIT_STATE)) return TN_NONE;
     uint32_t at = f->readers.at[n->args[0]] + (i - n->n_args);
     if (at >= f->readers.at[n->args[0] + 1]) return TN_NONE;
     TnRef reader = f->readers.list[at];
@@ -145,7 +141,7 @@ static bool waits_for(Fuse *f, TnRef r, uint32_t group) {
 static bool acyclic(Fuse *f, TnRef r, uint32_t group) {
     TnRef d;
     for (uint32_t i = 0; (d = need(f, r, i)) != TN_NONE; i++)
-        if (f->group[d] != group && is_compute(f->g, d) && waits_for(f, d, group)) return false;
+        if (f->group[d] != group && tn_op_computes(f->g->nodes[d].op) && waits_for(f, d, group)) return false;
     return true;
 }
 
@@ -155,32 +151,23 @@ static bool inside(const Fuse *f, uint32_t group, TnRef r) {
     return f->group[r] == group;
 }
 
-/* Operands that may come from inside are those read row by row, and for root kernels column by column. */
+/* Operand i may come from inside: it is read row by row, and for root kernels column by column. What changes a cache
+ * joins by the rows alone, the cache is from outside: one change of it a kernel. */
+static bool joins_by(TnOp op, uint32_t i) {
+    if (tn_ops[op].class == TN_MAP) return true;
+    return i < 2 && tn_op_is(op, i ? TN_TRAIT_JOINS2 : TN_TRAIT_JOINS1);
+}
+
+/* Some operand comes from inside, and none that may not. */
 static bool reads_well(const Fuse *f, TnRef r, uint32_t group) {
     const TnNode *n = &f->g->nodes[r];
-    uint32_t in = 0, last = 0;
-    for (uint32_t i = 0; i < n->n_args; i++)
-        if (inside(f, group, n->args[i])) {
-            in++;
-            last = i;
-        }
-    switch (n->op) {
-    case TN_OP_add:
-    case TN_OP_mul:
-    case TN_OP_mulz:
-        return in > 0;
-    case TN_OP_kv_put:
-        return in == 1 && last == 1; /* the cache from outside: one put of it a kernel */
-    case TN_OP_take:
-        return in > 0;
-    case TN_OP_pick:
-        return in == 1 && last == 1;
-    case TN_OP_gather:
-    case TN_OP_attend_join:
-        return false;
-    default:
-        return in == 1 && last == 0;
+    bool some = false;
+    for (uint32_t i = 0; i < n->n_args; i++) {
+        if (!inside(f, group, n->args[i])) continue;
+        if (!joins_by(n->op, i)) return false;
+        some = true;
     }
+    return some;
 }
 
 /* ---- rule 2 and 3: behind a root */
@@ -228,7 +215,7 @@ static void take_slices(Fuse *f, TnRef r, uint32_t group) {
 
 static bool joins_root(Fuse *f, TnRef r, uint32_t group) {
     const TnNode *n = &f->g->nodes[r];
-    if (f->group[r] != TN_NONE || tn_class_of(f->g, r) != TN_ELEM || n->op == TN_OP_slice) return false;
+    if (f->group[r] != TN_NONE || !tn_op_is_elem(n->op) || n->op == TN_OP_slice) return false;
     if (f->groups[group].cost + n->n_args + 1 + CHAIN_COST > COST_MAX) return false;
     return reads_well(f, r, group) && acyclic(f, r, group) && join_parts(f, r, group);
 }
@@ -252,7 +239,7 @@ static void grow(Fuse *f, uint32_t group) {
         }
         first = false;
         const TnNode *node = &f->g->nodes[at];
-        if (node->op == TN_OP_matmul || (node->op == TN_OP_dequant && node->args[0] == root))
+        if (tn_op_is(node->op, TN_TRAIT_CUT) && (at == root || node->args[0] == root))
             take_slices(f, at, group);
         for (uint32_t i = u->at[at + 1]; i-- > u->at[at];) {
             TnRef r = u->list[i];
@@ -270,7 +257,7 @@ static void form_roots(Fuse *f) {
     for (TnRef r = 0; r < f->n_old; r++) {
         const TnNode *n = &f->g->nodes[r];
         bool root = tn_class_of(f->g, r) == TN_ROOT;
-        if (!root && n->op != TN_OP_rope_angle) continue;
+        if (!root && !tn_op_is(n->op, TN_TRAIT_ALONE)) continue;
         uint32_t s = group_new(f, root ? r : TN_NONE, rows_of(f->g, r));
         group_take(f, s, r);
         f->groups[s].closed = true;
@@ -305,19 +292,14 @@ static bool absorbed(const Fuse *f, TnRef r, const uint8_t *link, const bool *ye
     return true;
 }
 
-static bool reads_any_row(TnOp op) {
-    return op == TN_OP_gather || op == TN_OP_attend_join;
-}
-
 static void find_chain(Fuse *f, Group *s) {
     TnRef r = f->g->nodes[s->root].args[0];
     while (s->n_chain < CHAIN_MAX) {
         TnOp op = f->g->nodes[r].op;
-        if ((op != TN_OP_quant && op != TN_OP_rmsnorm && !reads_any_row(op)) || f->group[r] != TN_NONE ||
-            !tn_repeats(f->ctx, op, f->g))
+        if (!tn_op_is(op, TN_TRAIT_REPEATS) || f->group[r] != TN_NONE || !tn_repeats(f->ctx, op, f->g))
             return;
         s->chain[s->n_chain++] = r;
-        if (reads_any_row(op)) return;
+        if (tn_op_is(op, TN_TRAIT_ANY_ROW)) return;
         r = f->g->nodes[r].args[0];
     }
 }
@@ -358,7 +340,7 @@ static void form_prologues(Fuse *f) {
         const Group *gr = &f->groups[s];
         for (uint32_t i = 0; i < gr->n_chain; i++) {
             TnRef r = gr->chain[i];
-            bool end = i == CHAIN_MAX - 1 || reads_any_row(f->g->nodes[r].op);
+            bool end = i == CHAIN_MAX - 1 || tn_op_is(f->g->nodes[r].op, TN_TRAIT_ANY_ROW);
             if (link[r] != CHAIN_END) link[r] = end ? CHAIN_END : CHAINED;
         }
     }
@@ -392,7 +374,7 @@ static uint32_t home(Fuse *f, TnRef r) {
 
 static void form_rootless(Fuse *f) {
     for (TnRef r = 0; r < f->n_old; r++) {
-        if (!is_compute(f->g, r) || f->group[r] != TN_NONE) continue;
+        if (!tn_op_computes(f->g->nodes[r].op) || f->group[r] != TN_NONE) continue;
         uint32_t s = home(f, r);
         if (s == TN_NONE) s = group_new(f, TN_NONE, rows_of(f->g, r));
         group_take(f, s, r);

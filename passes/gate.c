@@ -11,8 +11,8 @@
  * the product is NaN, as before, and code that skips has to see to that.
  *
  * Does: the above in a row class where it pays (usually that of one row), where y's readers are `quant`, or `rmsnorm` that
- * only `quant` reads. quant rounds both zeros to the code 0, and neither largest magnitude nor sum of squares
- * knows a zero's sign: no bit that leaves those ops changes.
+ * only `quant` reads (traits ZEROS_MERGE and ZEROS_STAY). quant rounds both zeros to the code 0, and neither largest
+ * magnitude nor sum of squares knows a zero's sign: no bit that leaves those ops changes.
  * Needs: a fused graph; merge before it, or gate and up have no root in common. The row class: more rows want
  * the weights' rows anyway, one or the other.
  * Breaks: nothing.
@@ -45,13 +45,14 @@ static bool is_gated(const TnGraph *g, TnRef y) {
 }
 
 /* Nobody who reads r, as operand 0, can tell zeros apart. */
-static bool sign_is_lost(const TnGraph *g, const TnReaders *u, TnRef r, bool through_norm) {
+static bool sign_is_lost(const TnGraph *g, const TnReaders *u, TnRef r, bool through) {
     for (uint32_t i = u->at[r]; i < u->at[r + 1]; i++) {
         const TnNode *n = &g->nodes[u->list[i]];
         if (n->args[0] != r) return false;
-        bool norm = through_norm && n->op == TN_OP_rmsnorm && n->args[1] != r &&
-                    sign_is_lost(g, u, u->list[i], false);
-        if (n->op != TN_OP_quant && !norm) return false;
+        for (uint32_t a = 1; a < n->n_args; a++)
+            if (n->args[a] == r) return false;
+        bool stays = through && tn_op_is(n->op, TN_TRAIT_ZEROS_STAY) && sign_is_lost(g, u, u->list[i], false);
+        if (!stays && !tn_op_is(n->op, TN_TRAIT_ZEROS_MERGE)) return false;
     }
     return true;
 }

@@ -40,7 +40,7 @@ void tn_readers_destroy(TnReaders *u);
 
 /* A (t)matmul or screen: its columns are the rows of its weight. */
 static inline bool tn_is_matmul(const TnNode *n) {
-    return n->op == TN_OP_tmatmul || n->op == TN_OP_matmul || n->op == TN_OP_screen;
+    return tn_op_is(n->op, TN_TRAIT_PRODUCT);
 }
 static inline TnOpClass tn_class_of(const TnGraph *g, TnRef r) {
     return tn_ops[g->nodes[r].op].class;

@@ -38,13 +38,11 @@ static TnEnc choose(const TnGraph *g, const TnPassCtx *ctx, TnRef w, const TnRea
     bool tmatmul = false, matmul = false, embed = false, norm = false;
     for (uint32_t i = u->at[w]; i < u->at[w + 1]; i++) {
         const TnNode *n = &g->nodes[u->list[i]];
-        /* rescoring computes elements of a matmul: it must read what that reads */
-        matmul |= (n->op == TN_OP_rescore || n->op == TN_OP_rescore_top || n->op == TN_OP_pick) &&
-                  n->args[n->n_args - 1] == w;
+        /* matmul, and rescoring, which computes elements of it: it must read what that reads */
+        matmul |= tn_op_is(n->op, TN_TRAIT_DOTS) && n->args[n->n_args - 1] == w;
         tmatmul |= n->op == TN_OP_tmatmul && n->args[n->n_args - 1] == w; /* by columns */
         if (n->n_args < 2 || n->args[1] != w) continue;
         tmatmul |= n->op == TN_OP_tmatmul;
-        matmul |= n->op == TN_OP_matmul;
         embed |= n->op == TN_OP_embed;
         norm |= n->op == TN_OP_rmsnorm;
     }

@@ -15,7 +15,7 @@
  *
  * Left alone: a tmatmul whose result has another reader than one dequant of the same rows and weight; dense
  * weights of different encodings (one table has one); the head, that is a matmul whose weight an embed reads
- * or whose result goes to an output or a choice (argmax, topk, take): its weight is too large to be stored
+ * or whose result goes to an output or to what CHOOSES (argmax, topk, take): its weight is too large to be stored
  * twice; parts beyond eight. */
 #include "passes/internal.h"
 #include <stdlib.h>
@@ -54,15 +54,10 @@ static bool is_head(const Merge *m, TnRef r) {
     TnRef w = m->g->nodes[r].args[1];
     for (uint32_t i = u->at[w]; i < u->at[w + 1]; i++)
         if (m->g->nodes[u->list[i]].op == TN_OP_embed) return true;
-    for (uint32_t i = u->at[r]; i < u->at[r + 1]; i++) switch (m->g->nodes[u->list[i]].op) {
-        case TN_OP_argmax:
-        case TN_OP_topk:
-        case TN_OP_take:
-        case TN_OP_output:
-            return true;
-        default:
-            break;
-        }
+    for (uint32_t i = u->at[r]; i < u->at[r + 1]; i++) {
+        TnOp op = m->g->nodes[u->list[i]].op;
+        if (tn_op_is(op, TN_TRAIT_CHOOSES) || tn_ops[op].class == TN_SINK) return true;
+    }
     return false;
 }
 

@@ -66,7 +66,7 @@ static bool parts_are_all(const TnGraph *g, uint32_t kernel, const Groups *s) {
     for (TnRef r = k->root + 1; r < k->first + k->n; r++) {
         const TnNode *node = &g->nodes[r];
         bool slice = node->op == TN_OP_slice, whole = is_whole(k, s, r);
-        if (whole && node->op == TN_OP_kv_put) return false;
+        if (whole && tn_op_is(node->op, TN_TRAIT_STATE)) return false;
         for (uint32_t i = 0; i < node->n_args; i++) {
             TnRef a = node->args[i];
             if (a < k->root || a >= k->first + k->n) continue;
@@ -133,9 +133,10 @@ int64_t tn_head_columns(const TnGraph *g, const TnKernel *k) {
     int64_t head = 1, most = g->nodes[k->root].type.dim[1];
     for (TnRef r = k->root + 1; r < k->first + k->n; r++) {
         const TnNode *n = &g->nodes[r];
-        int64_t h = n->op == TN_OP_rope     ? g->nodes[n->args[1]].type.dim[1]
-                    : n->op == TN_OP_kv_put ? n->type.dim[2]
-                                            : 1;
+        const TnType *second = n->n_args > 1 ? &g->nodes[n->args[1]].type : NULL;
+        int64_t h = tn_op_is(n->op, TN_TRAIT_HEADS)   ? second->dim[second->rank - 1]
+                    : tn_op_is(n->op, TN_TRAIT_STATE) ? n->type.dim[2]
+                                                      : 1;
         h /= gcd(head, h);
         TN_CHECK(h > 0);                          /* verified: heads have columns */
         head = head > most / h ? most : head * h; /* all columns hold whole heads of any size */
@@ -173,8 +174,7 @@ bool tn_cut_by_columns(const TnGraph *g, uint32_t kernel) {
 TnCut tn_cut_usual(const TnGraph *g, uint32_t kernel) {
     if (tn_cut_by_columns(g, kernel)) return tn_cut_of(g, kernel, TN_CUT_COLUMNS);
     TnRef root = g->kernels[kernel].root;
-    TnOp op = root == TN_NONE ? TN_OP_input : g->nodes[root].op;
-    bool attend = op == TN_OP_attend || op == TN_OP_attend_blocks;
+    bool attend = root != TN_NONE && tn_op_is(g->nodes[root].op, TN_TRAIT_ATTENDS);
     int64_t units = attend ? g->nodes[g->nodes[root].args[1]].type.dim[1] : 1;
     return (TnCut){.grain = units, .units = units};
 }

@@ -53,7 +53,7 @@ static void touch(TnGraph *g, uint32_t kernel, Touched *t, uint32_t *stretch) {
         for (uint32_t i = 0; i < g->nodes[r].n_args; i++) {
             TnRef a = tn_alias_root(g, g->nodes[r].args[i]);
             if (t[a].written == *stretch + 1) wait = true;
-            if (g->nodes[r].op == TN_OP_kv_put && i == 0 && t[a].read == *stretch + 1) wait = true;
+            if (tn_op_is(g->nodes[r].op, TN_TRAIT_STATE) && i == 0 && t[a].read == *stretch + 1) wait = true;
         }
     if (wait) {
         g->kernels[kernel - 1].barrier = true;

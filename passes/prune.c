@@ -11,7 +11,7 @@
  * Kept neurons stay in order. k is their number, rounded up (with a sub-norm: of one more) to a sixteenth of m or 256,
  * so that layers of about equal width share their kernels; what it is rounded up by are neurons of zeros again.
  *
- * Does: the above for y = act(g) * u, act being relu2 or silu, g and u dequants of ternary multiplications, read by
+ * Does: the above for y = act(g) * u, act being relu2 or silu (trait GATE), g and u dequants of ternary multiplications, read by
  * quants that only multiplications read, or by one rmsnorm that only such quants read. Dead is a neuron whose row of
  * gate or row of up is all zero.
  * Needs: a verified graph of stage model, cse before it and merge behind it; the weights' bytes (ctx->weights). A
@@ -113,8 +113,7 @@ static bool is_linear(const Prune *p, TnRef d, Linear *out) {
 }
 
 static bool is_act(const Prune *p, TnRef r) {
-    TnOp op = p->g->nodes[r].op;
-    return (op == TN_OP_relu2 || op == TN_OP_silu) && n_readers(p, r) == 1;
+    return tn_op_is(p->g->nodes[r].op, TN_TRAIT_GATE) && n_readers(p, r) == 1;
 }
 
 /* Only quants read r, and only multiplications and their dequants those. */

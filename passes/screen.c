@@ -55,8 +55,7 @@ static bool can_gather_anew(const TnGraph *g, TnRef r, int depth) {
         const TnNode *rows = &g->nodes[n->args[1]];
         return rows->op == TN_OP_input && strcmp(tn_attr_str(rows, TN_ATTR_name), "rows") == 0;
     }
-    TnOpClass c = tn_class_of(g, r);
-    if ((c != TN_ROW && c != TN_ELEM) || depth == DEPTH_MAX) return false;
+    if (!tn_op_is_row(n->op) || depth == DEPTH_MAX) return false;
     for (uint32_t i = 0; i < n->n_args; i++)
         if (!can_gather_anew(g, n->args[i], depth + 1)) return false;
     return true;

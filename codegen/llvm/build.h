@@ -289,7 +289,7 @@ typedef struct TnLlvmOp {
      * are used. */
     LLVMValueRef (*block)(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask);
 } TnLlvmOp;
-#define OP(name, lo, hi, class, stages, attrs, doc) extern const TnLlvmOp tn_llvm_op_##name;
+#define OP(name, lo, hi, class, stages, attrs, traits, doc) extern const TnLlvmOp tn_llvm_op_##name;
 #include "ir/ops.def"
 #undef OP
 extern const TnLlvmOp *const tn_llvm_ops[TN_OP_COUNT];

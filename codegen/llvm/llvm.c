@@ -154,7 +154,8 @@ static void emit_kernel(TnLb *b, TnEmitJob *job) {
     b->again = tn_lb_load(b, b->t_i64, tn_lb_atc(b, tile, 24), 8);
 
     bool writes = b->n_ops > b->n_in; /* a value that nobody reads may stand where dce has not been */
-    for (TnRef r = b->k->first; r < b->k->first + b->k->n; r++) writes |= g->nodes[r].op == TN_OP_kv_put;
+    for (TnRef r = b->k->first; r < b->k->first + b->k->n; r++)
+        writes |= tn_op_is(g->nodes[r].op, TN_TRAIT_STATE);
     TnRef root = b->k->root;
     const TnLlvmOp *op = root == TN_NONE ? NULL : tn_llvm_ops[g->nodes[root].op];
     tn_llvm_note(b->k->name, root == TN_NONE ? "rows" : tn_ops[g->nodes[root].op].name);
@@ -458,8 +459,7 @@ static int can(const TnGraph *g, uint32_t kernel, const char *level) {
         if (k->root != TN_NONE && r > k->root && row && tn_llvm_ops[g->nodes[k->root].op]->kernel) return 0;
     }
     TnPart parts[TN_PARTS_MAX];
-    TnOp root = k->root == TN_NONE ? TN_OP_COUNT : g->nodes[k->root].op;
-    bool cols = root == TN_OP_tmatmul || root == TN_OP_matmul || root == TN_OP_screen;
+    bool cols = k->root != TN_NONE && tn_op_is(g->nodes[k->root].op, TN_TRAIT_PRODUCT);
     return cols && !tn_kernel_parts(g, kernel, parts) ? 0 : SCORE;
 }
 

@@ -24,7 +24,7 @@ NO(rope_freq)
 NO(output)
 
 const TnLlvmOp *const tn_llvm_ops[TN_OP_COUNT] = {
-#define OP(name, lo, hi, class, stages, attrs, doc) &tn_llvm_op_##name,
+#define OP(name, lo, hi, class, stages, attrs, traits, doc) &tn_llvm_op_##name,
 #include "ir/ops.def"
 #undef OP
 };

@@ -69,7 +69,7 @@ static char *first_block(const char *s) {
 
 /* ---- entries: each gives the words that the page must have. */
 
-static const char *const classes[] = {"SOURCE", "INPUT", "ROW", "ELEM", "ROOT", "SINK"};
+static const char *const classes[] = {"SOURCE", "INPUT", "ROW", "ELEM", "MAP", "ROOT", "SINK"};
 
 static void op_entry(int i, TnBuf *out) {
     const TnOpInfo *op = &tn_ops[i];
@@ -80,8 +80,16 @@ static void op_entry(int i, TnBuf *out) {
         tn_buf_printf(out, "%u to %u operands", op->min_args, op->max_args);
     else
         tn_buf_printf(out, op->max_args == 1 ? "%u operand" : "%u operands", op->max_args);
-    tn_buf_printf(out, "; stages %s; %s%s %s ```", op->stages, *op->attrs ? "attributes " : "no attributes",
-                  op->attrs, op->doc);
+    tn_buf_printf(out, "; stages %s; %s%s", op->stages, *op->attrs ? "attributes " : "no attributes",
+                  op->attrs);
+    if (op->traits) tn_buf_puts(out, "; traits");
+    for (int t = 0; t < TN_TRAIT_COUNT; t++)
+        if (tn_op_is((TnOp)i, (TnTrait)t)) tn_buf_printf(out, " %s", tn_traits[t].name);
+    tn_buf_printf(out, " %s ```", op->doc);
+}
+
+static void trait_entry(int i, TnBuf *out) {
+    tn_buf_printf(out, "%s %s ", tn_traits[i].name, tn_traits[i].doc);
 }
 
 static void enc_entry(int i, TnBuf *out) {
@@ -147,7 +155,8 @@ static int op_faults(const char *page) {
 
 static int table_faults(const char *page) {
     return op_faults(page) + block_faults(page, "Encodings", TN_ENC_COUNT, enc_entry) +
-           block_faults(page, "Attributes", TN_ATTR_COUNT, attr_entry);
+           block_faults(page, "Attributes", TN_ATTR_COUNT, attr_entry) +
+           block_faults(page, "Traits", TN_TRAIT_COUNT, trait_entry);
 }
 
 static void page_agrees_with_the_tables(void **state) {
@@ -177,8 +186,10 @@ static void symbols_and_classes_are_listed(void **state) {
 static void spoilt_entries_are_noticed(void **state) {
     (void)state;
     char *page = read_doc("ir.md");
-    const char *const words[] = {"TERNARY   256", "attend, attend_blocks: multiplies q.k", "ROOT; 2 operands",
-                                 "K <= 16909320", "### `relu2`"};
+    const char *const words[] = {"TERNARY   256",        "attend, attend_blocks: multiplies q.k",
+                                 "ROOT; 2 operands",     "K <= 16909320",
+                                 "### `relu2`",          "SQUARE ONES",
+                                 "signalling NaNs aside"};
     for (size_t i = 0; i < TN_COUNT(words); i++) {
         char *at = strstr(page, words[i]);
         if (!at) fail_msg("the page has no '%s' to spoil", words[i]);

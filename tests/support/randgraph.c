@@ -536,11 +536,10 @@ void rand_fill(const RandStep *s, const char *name, void *data) {
 void rand_kernels(TnGraph *g) {
     g->stage = TN_STAGE_FUSED;
     for (TnRef r = 0; r < g->n; r++) {
-        TnOpClass c = tn_ops[g->nodes[r].op].class;
+        TnOp op = g->nodes[r].op;
         char name[16];
         snprintf(name, sizeof name, "k%u", r);
-        if (c == TN_ROW || c == TN_ELEM || c == TN_ROOT)
-            tn_kernel_add(g, name, c == TN_ROOT ? r : TN_NONE, r, 1);
+        if (tn_op_computes(op)) tn_kernel_add(g, name, tn_ops[op].class == TN_ROOT ? r : TN_NONE, r, 1);
     }
 }
 
