@@ -154,6 +154,41 @@ static Value norm(Gen *p, Value x) {
     return keep(p, add(p, TN_OP_rmsnorm, NULL, args, 2, &eps, 1), log2_up((double)x.cols));
 }
 
+/* A MAP op whose results have a known bound, and `also` that trait if it is not TN_TRAIT_COUNT: all by their rows in
+ * ir/ops.def, so a new one is drawn without a word here. */
+static TnOp some_map(Gen *p, TnTrait also) {
+    TnOp fit[TN_OP_COUNT];
+    int n = 0;
+    for (int op = 0; op < TN_OP_COUNT; op++) {
+        bool bounded = tn_op_is((TnOp)op, TN_TRAIT_LINEAR) || tn_op_is((TnOp)op, TN_TRAIT_SQUARE);
+        if (tn_ops[op].class == TN_MAP && bounded && (also == TN_TRAIT_COUNT || tn_op_is((TnOp)op, also)))
+            fit[n++] = (TnOp)op;
+    }
+    return fit[rand_in(&p->rand, 0, n - 1)];
+}
+
+/* The op of x, y, x, y .. as many as it takes; out_mag gets the bound. */
+static TnRef map(Gen *p, TnOp op, Value x, Value y, double *out_mag) {
+    bool linear = tn_op_is(op, TN_TRAIT_LINEAR);
+    TnRef args[8];
+    uint32_t n = tn_ops[op].max_args;
+    double mag = linear || n > 1 ? x.mag : 2 * x.mag;
+    for (uint32_t i = 0; i < n; i++) {
+        Value v = i % 2 ? y : x;
+        args[i] = v.ref;
+        if (i) mag = !linear ? mag + v.mag : (mag > v.mag ? mag : v.mag) + 1;
+    }
+    *out_mag = mag;
+    return add(p, op, NULL, args, n, NULL, 0);
+}
+
+/* An activation. */
+static Value gate(Gen *p, TnRef x, double mag) {
+    Value v = {.ref = x, .mag = mag};
+    v.ref = map(p, some_map(p, TN_TRAIT_GATE), v, v, &v.mag);
+    return v;
+}
+
 /* A value of that leading symbol, small enough for anything to be done with it. */
 static Value value(Gen *p, TnSym sym) {
     for (int tries = 0;; tries++) {
@@ -316,12 +351,12 @@ static void feed_forward(Gen *p, Value x) {
     TnRef q = add(p, TN_OP_quant, NULL, &x.ref, 1, NULL, 0), half[2];
     half[0] = product(p, q, partly_dead(p, cols, x.cols));
     half[1] = product(p, q, partly_dead(p, cols, x.cols));
-    bool squared = !rand_one_in(&p->rand, 3);
     double mag = x.mag + log2_up((double)x.cols) + 1;
-    half[0] = add(p, squared ? TN_OP_relu2 : TN_OP_silu, NULL, half, 1, NULL, 0);
+    Value act = gate(p, half[0], mag);
+    half[0] = act.ref;
     if (rand_one_in(&p->rand, 2)) half[0] ^= half[1], half[1] ^= half[0], half[0] ^= half[1];
     TnRef y = add(p, TN_OP_mul, NULL, half, 2, NULL, 0);
-    mag *= squared ? 3 : 2;
+    mag += act.mag;
     if (!rand_one_in(&p->rand, 3)) {
         TnAttr eps = {.key = TN_ATTR_eps, .f = rand_float(&p->rand, 1e-6f, 1e-3f)};
         TnRef args[2] = {y, dense(p, 1, 0, cols)};
@@ -360,9 +395,9 @@ static void gated(Gen *p, Value x) {
     } else {
         for (int i = 0; i < 2; i++) half[i] = tmatmul(p, x, cols).ref;
     }
-    bool squared = rand_one_in(&p->rand, 2);
-    half[0] = add(p, squared ? TN_OP_relu2 : TN_OP_silu, NULL, half, 1, NULL, 0);
-    keep(p, add(p, TN_OP_mul, NULL, half, 2, NULL, 0), (squared ? 3 : 2) * mag);
+    Value act = gate(p, half[0], mag);
+    half[0] = act.ref;
+    keep(p, add(p, TN_OP_mul, NULL, half, 2, NULL, 0), mag + act.mag);
 }
 
 /* One to a few nodes. */
@@ -370,13 +405,11 @@ static void grow(Gen *p) {
     Rand *r = &p->rand;
     TnSym sym = rand_one_in(r, 4) ? TN_R : rand_one_in(r, 8) ? TN_H : TN_T;
     Value x = value(p, sym), y;
-    TnRef same[2] = {x.ref, x.ref};
-    double mag = x.mag; /* of the second */
+    Value same = x; /* of x's type */
     for (int tries = 0; tries < 20; tries++) {
         y = p->v[rand_in(r, 0, p->n - 1)];
         if (y.sym != x.sym || y.cols != x.cols || y.mag > 16) continue;
-        same[1] = y.ref;
-        mag = y.mag;
+        same = y;
         break;
     }
     switch (rand_in(r, 0, 14)) {
@@ -392,21 +425,18 @@ static void grow(Gen *p) {
         tmatmul(p, x, y.cols);
         break;
     case 4:
-        keep(p, add(p, TN_OP_add, NULL, same, 2, NULL, 0), (x.mag > mag ? x.mag : mag) + 1);
-        break;
     case 5:
-        keep(p, add(p, rand_in(r, 0, 1) ? TN_OP_mul : TN_OP_mulz, NULL, same, 2, NULL, 0), x.mag + mag);
-        break;
     case 6:
-        keep(p, add(p, TN_OP_relu2, NULL, same, 1, NULL, 0), 2 * x.mag);
+    case 7: {
+        double mag;
+        TnRef made = map(p, some_map(p, TN_TRAIT_COUNT), x, same, &mag);
+        keep(p, made, mag);
         break;
-    case 7:
-        keep(p, add(p, TN_OP_silu, NULL, same, 1, NULL, 0), x.mag);
-        break;
+    }
     case 8: {
         int64_t lo = rand_in(r, 0, x.cols - 1);
         TnAttr a[2] = {{.key = TN_ATTR_lo, .i = lo}, {.key = TN_ATTR_n, .i = rand_in(r, 1, x.cols - lo)}};
-        keep(p, add(p, TN_OP_slice, NULL, same, 1, a, 2), x.mag);
+        keep(p, add(p, TN_OP_slice, NULL, &x.ref, 1, a, 2), x.mag);
         break;
     }
     case 9:
