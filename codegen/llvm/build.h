@@ -267,10 +267,10 @@ void tn_lb_top_insert(TnLb *b, const TnTopList *t, LLVMValueRef value,
 LLVMValueRef tn_lb_load_block(TnLb *b, LLVMValueRef x, LLVMValueRef at, int64_t n, float instead);
 
 /* ---- The op table: a row `const TnLlvmOp tn_llvm_op_<op>` for every op of ops.def, expanded in table.c; a
- * missing one is a link error, {0} is "no". Which file has which: tmatmul.c, matmul.c, attend.c;
+ * missing one is a link error, {0} is "no". A MAP needs a `can` and a `block` alone (elem.c). Which file has which: tmatmul.c, matmul.c, attend.c;
  * attend_blocks and attend_join in attend.c too; embed in rows.c; rmsnorm quant rope_angle in rowops.c; argmax topk
  * take gather in select.c; limbs screen in screen.c; rescore rescore_top pick in rescore.c; rope kv_put in heads.c;
- * dequant slice add mul mulz relu2 silu in elem.c; the others in table.c.
+ * dequant slice and the MAP ops in elem.c; the others in table.c.
  *
  * gather: `row` copies to tn_lb_result_row if f->mem is set or the value leaves; else it only points f->mem
  * at the source row. */

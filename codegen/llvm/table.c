@@ -1,4 +1,5 @@
-/* The op table: every op of ops.def has a row, here or with its emitter. */
+/* The op table: every op of ops.def has a row, here or with its emitter. A NO for an op that kernels compute is something
+ * that tests/codegen/test_ops.c names. */
 #include "codegen/llvm/build.h"
 
 bool tn_llvm_yes(const TnGraph *g, TnRef ref, const TnLevel *level) {
