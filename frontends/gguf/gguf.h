@@ -1,8 +1,8 @@
 /* GGUF files (versions 2 and 3) to graphs.
  *
- * container.c reads the file through the checked reader: keys, tensor table, no tensor data. model.c makes
- * the typed graph of the four architectures; vocab.c the vocabulary image. A file that is damaged, unknown or
- * contradictory is refused with one line that names the key or tensor, the value found and the value wanted.
+ * container.c reads the file through the checked reader: keys, tensor table, no tensor data. arch.h is about the
+ * architectures, each of which makes its typed graph; vocab.c makes the vocabulary image. A file that is damaged, unknown
+ * or contradictory is refused with one line that names the key or tensor, the value found and the value expected.
  */
 #ifndef TN_GGUF_H
 #define TN_GGUF_H
@@ -113,19 +113,39 @@ const TnGgufTensor *tn_gguf_tensor(const TnGguf *g, const char *name); /* NULL i
 /* Its tensors by name; of NULL none, as suits a graph without `gguf` nodes. */
 TnWeights tn_gguf_weights(const TnGguf *g);
 
-/* ---- known.c: what keys mean. Of an architecture that is read: */
+/* ---- known.c: what keys mean */
+typedef enum TnKeyRule {
+    TN_RULE_HARMLESS, /* read elsewhere, or without effect on results */
+    TN_RULE_IS,       /* a number, or an array of numbers, all equal to `neutral` */
+    TN_RULE_IS_HEAD,  /* equal to the columns of a head */
+    TN_RULE_IS_BASE,  /* equal to the rope's base */
+    TN_RULE_IS_TRUE,
+    TN_RULE_IS_FALSE,
+    TN_RULE_IS_TEXT, /* one of the words of `text`, between blanks */
+    TN_RULE_REFUSED, /* whatever it holds; `text` says what it does */
+    TN_RULE_NAMED    /* without effect here, but somebody may think it has one */
+} TnKeyRule;
+typedef struct TnKeyRow {
+    const char *name; /* one that begins with a dot is of the architecture; a * in it stands for anything */
+    TnKeyRule rule;
+    double neutral;
+    const char *text;
+} TnKeyRow;
+/* Of the model that is read: */
 typedef struct TnGgufNeutral {
     double head, base; /* columns of a head; the rope's base */
 } TnGgufNeutral;
-/* Refuses by name a key that changes weights, activations or positions in a way that model.c does not. */
-TernStatus tn_gguf_check_keys(TnGguf *g, const char *arch, const TnGgufNeutral *model, TernError *err);
+struct TnArch; /* arch.h */
+/* Refuses by name a key that changes weights, activations or positions in a way that the graph does not. */
+TernStatus tn_gguf_check_keys(TnGguf *g, const struct TnArch *arch, const TnGgufNeutral *model,
+                              TernError *err);
 /* Refuses a part of a model that was split into several files. */
 TernStatus tn_gguf_whole(const TnGguf *g, TernError *err);
 /* To be called after everything is read that a caller reads: names in one line (out->text) the keys that were passed
  * over though nobody knows them to be harmless; false if there are none. vocab_only: those of the tokenizer alone. */
 bool tn_gguf_note(TnGguf *g, bool vocab_only, TernError *out);
 
-/* ---- model.c */
+/* ---- arch.c */
 typedef struct TnGgufOptions {
     bool ternary_dense; /* block matrices stored F32, F16 or BF16 must hold -s, 0, s and run as ternary */
     bool no_hash;       /* leave hash=0 in the graph instead of reading every tensor */

@@ -1,139 +1,119 @@
 /* What the keys of a model file mean to Tern: one table, of those that change what a model computes and are not simply
- * read by model.c and vocab.c.
+ * read by arch_keys.c and vocab.c. An architecture's own rows (arch.h) are asked first.
  *
  * A key that changes weights, activations or positions is read, or holds the value that changes nothing, or is refused;
  * one that is known to change no result is passed over; every other one is named in a note, for silence would say that
  * it was heeded. Names are llama.cpp's. */
 #include <math.h>
 #include <string.h>
-#include "frontends/gguf/gguf.h"
-
-typedef enum Rule {
-    HARMLESS, /* read elsewhere, or without effect on results */
-    IS,       /* a number, or an array of numbers, all equal to `neutral` */
-    IS_HEAD,  /* equal to the columns of a head */
-    IS_BASE,  /* equal to the rope's base */
-    IS_TRUE,
-    IS_FALSE,
-    IS_TEXT, /* one of the words of `text`, between blanks */
-    REFUSED, /* whatever it holds; `text` says what it does */
-    NAMED    /* without effect here, but somebody may think it has one */
-} Rule;
-
-typedef struct Known {
-    const char
-        *name; /* one that begins with a dot is of the architecture; a * at the end stands for the rest */
-    Rule rule;
-    double neutral;
-    const char *text;
-} Known;
+#include "frontends/gguf/arch.h"
 
 /* The first that fits counts. */
-static const Known table[] = {
+static const TnKeyRow table[] = {
     /* activations */
-    {".logit_scale", IS, 1, NULL},
-    {".embedding_scale", IS, 1, NULL},
-    {".residual_scale", IS, 1, NULL},
-    {".attn_logit_softcapping", IS, 0, NULL},
-    {".attention.logit_softcapping", IS, 0, NULL},
-    {".final_logit_softcapping", IS, 0, NULL},
-    {".router_logit_softcapping", IS, 0, NULL},
-    {".use_parallel_residual", IS_FALSE, 0, NULL},
-    {".swin_norm", IS_FALSE, 0, NULL},
-    {".rescale_every_n_layers", IS, 0, NULL},
-    {".nextn_predict_layers", IS, 0, NULL},
-    {".embedding_length_per_layer_input", IS, 0, NULL},
-    {".embedding_length_out", NAMED, 0, NULL},
-    {".swiglu_clamp*", REFUSED, 0, "a clamp of the activation, expected none"},
-    {".activation_sparsity_scale", REFUSED, 0, "a threshold of the activation, expected none"},
-    {".xielu.*", REFUSED, 0, "another activation, expected relu2 or silu"},
-    {".altup.*", REFUSED, 0, "another residual stream, expected none"},
-    {".ssm.*", IS, 0, NULL},
-    {".wkv.*", IS, 0, NULL},
-    {".kda.*", IS, 0, NULL},
-    {".shortconv.*", IS, 0, NULL},
-    {".time_mix_extra_dim", IS, 0, NULL},
-    {".time_decay_extra_dim", IS, 0, NULL},
-    {".token_shift_count", IS, 0, NULL},
-    {".full_attention_interval", IS, 1, NULL},
-    {".tensor_data_layout", IS_TEXT, 0, "reference Meta-AI-original-pth"},
+    {".logit_scale", TN_RULE_IS, 1, NULL},
+    {".embedding_scale", TN_RULE_IS, 1, NULL},
+    {".residual_scale", TN_RULE_IS, 1, NULL},
+    {".attn_logit_softcapping", TN_RULE_IS, 0, NULL},
+    {".attention.logit_softcapping", TN_RULE_IS, 0, NULL},
+    {".final_logit_softcapping", TN_RULE_IS, 0, NULL},
+    {".router_logit_softcapping", TN_RULE_IS, 0, NULL},
+    {".use_parallel_residual", TN_RULE_IS_FALSE, 0, NULL},
+    {".swin_norm", TN_RULE_IS_FALSE, 0, NULL},
+    {".rescale_every_n_layers", TN_RULE_IS, 0, NULL},
+    {".nextn_predict_layers", TN_RULE_IS, 0, NULL},
+    {".embedding_length_per_layer_input", TN_RULE_IS, 0, NULL},
+    {".embedding_length_out", TN_RULE_NAMED, 0, NULL},
+    {".swiglu_clamp*", TN_RULE_REFUSED, 0, "a clamp of the activation, expected none"},
+    {".activation_sparsity_scale", TN_RULE_REFUSED, 0, "a threshold of the activation, expected none"},
+    {".xielu.*", TN_RULE_REFUSED, 0, "another activation, expected relu2 or silu"},
+    {".altup.*", TN_RULE_REFUSED, 0, "another residual stream, expected none"},
+    {".ssm.*", TN_RULE_IS, 0, NULL},
+    {".wkv.*", TN_RULE_IS, 0, NULL},
+    {".kda.*", TN_RULE_IS, 0, NULL},
+    {".shortconv.*", TN_RULE_IS, 0, NULL},
+    {".time_mix_extra_dim", TN_RULE_IS, 0, NULL},
+    {".time_decay_extra_dim", TN_RULE_IS, 0, NULL},
+    {".token_shift_count", TN_RULE_IS, 0, NULL},
+    {".full_attention_interval", TN_RULE_IS, 1, NULL},
+    {".tensor_data_layout", TN_RULE_IS_TEXT, 0, "reference Meta-AI-original-pth"},
     /* experts */
-    {".expert_*", IS, 0, NULL},
-    {".experts_per_group", IS, 0, NULL},
-    {".leading_dense_block_count", IS, 0, NULL},
-    {".interleave_moe_layer_step", IS, 0, NULL},
-    {".moe_every_n_layers", IS, 0, NULL},
-    {".moe_latent_size", IS, 0, NULL},
+    {".expert_*", TN_RULE_IS, 0, NULL},
+    {".experts_per_group", TN_RULE_IS, 0, NULL},
+    {".leading_dense_block_count", TN_RULE_IS, 0, NULL},
+    {".interleave_moe_layer_step", TN_RULE_IS, 0, NULL},
+    {".moe_every_n_layers", TN_RULE_IS, 0, NULL},
+    {".moe_latent_size", TN_RULE_IS, 0, NULL},
     /* attention */
-    {".attention.causal", IS_TRUE, 0, NULL},
-    {".attention.clamp_kqv", IS, 0, NULL},
-    {".attention.max_alibi_bias", IS, 0, NULL},
-    {".attention.sliding_window", IS, 0, NULL},
-    {".attention.sliding_window_pattern", HARMLESS, 0, NULL}, /* of a window, which there is none */
-    {".attention.chunk_size", IS, 0, NULL},
-    {".attention.key_length_swa", IS_HEAD, 0, NULL},
-    {".attention.value_length_swa", IS_HEAD, 0, NULL},
-    {".attention.value_length", IS_HEAD, 0, NULL},
-    {".attention.key_length_mla", IS, 0, NULL},
-    {".attention.value_length_mla", IS, 0, NULL},
-    {".attention.q_lora_rank", IS, 0, NULL},
-    {".attention.kv_lora_rank", IS, 0, NULL},
-    {".attention.decay_lora_rank", IS, 0, NULL},
-    {".attention.iclr_lora_rank", IS, 0, NULL},
-    {".attention.value_residual_mix_lora_rank", IS, 0, NULL},
-    {".attention.gate_lora_rank", IS, 0, NULL},
-    {".attention.relative_buckets_count", IS, 0, NULL},
-    {".attention.shared_kv_layers", IS, 0, NULL},
-    {".attention.recurrent_layers", IS, 0, NULL},
-    {".attention.output_scale", IS, 1, NULL},
-    {".attention.value_scale", IS, 1, NULL},
-    {".attention.temperature_scale", IS, 0, NULL},
-    {".attention.temperature_length", IS, 0, NULL},
-    {".attention.temperature_tuning", IS_FALSE, 0, NULL},
-    {".attention.indexer.*", IS, 0, NULL},
-    {".attention.use_qk_norm", IS_FALSE, 0, NULL},
+    {".attention.causal", TN_RULE_IS_TRUE, 0, NULL},
+    {".attention.clamp_kqv", TN_RULE_IS, 0, NULL},
+    {".attention.max_alibi_bias", TN_RULE_IS, 0, NULL},
+    {".attention.sliding_window", TN_RULE_IS, 0, NULL},
+    {".attention.sliding_window_pattern", TN_RULE_HARMLESS, 0, NULL}, /* of a window, which there is none */
+    {".attention.chunk_size", TN_RULE_IS, 0, NULL},
+    {".attention.key_length_swa", TN_RULE_IS_HEAD, 0, NULL},
+    {".attention.value_length_swa", TN_RULE_IS_HEAD, 0, NULL},
+    {".attention.value_length", TN_RULE_IS_HEAD, 0, NULL},
+    {".attention.key_length_mla", TN_RULE_IS, 0, NULL},
+    {".attention.value_length_mla", TN_RULE_IS, 0, NULL},
+    {".attention.q_lora_rank", TN_RULE_IS, 0, NULL},
+    {".attention.kv_lora_rank", TN_RULE_IS, 0, NULL},
+    {".attention.decay_lora_rank", TN_RULE_IS, 0, NULL},
+    {".attention.iclr_lora_rank", TN_RULE_IS, 0, NULL},
+    {".attention.value_residual_mix_lora_rank", TN_RULE_IS, 0, NULL},
+    {".attention.gate_lora_rank", TN_RULE_IS, 0, NULL},
+    {".attention.relative_buckets_count", TN_RULE_IS, 0, NULL},
+    {".attention.shared_kv_layers", TN_RULE_IS, 0, NULL},
+    {".attention.recurrent_layers", TN_RULE_IS, 0, NULL},
+    {".attention.output_scale", TN_RULE_IS, 1, NULL},
+    {".attention.value_scale", TN_RULE_IS, 1, NULL},
+    {".attention.temperature_scale", TN_RULE_IS, 0, NULL},
+    {".attention.temperature_length", TN_RULE_IS, 0, NULL},
+    {".attention.temperature_tuning", TN_RULE_IS_FALSE, 0, NULL},
+    {".attention.indexer.*", TN_RULE_IS, 0, NULL},
+    {".attention.use_qk_norm", TN_RULE_IS_FALSE, 0, NULL},
     /* positions */
-    {".rope.dimension_count", IS_HEAD, 0, NULL},
-    {".rope.dimension_count_swa", IS_HEAD, 0, NULL},
-    {".rope.dimension_sections", IS, 0, NULL},
-    {".rope.freq_base_swa", IS_BASE, 0, NULL},
-    {".rope.scale_linear", IS, 1, NULL},
-    {".rope.scaling.factor", IS, 1, NULL},
-    {".rope.scaling.alpha", IS, 1, NULL},
-    {".rope.scaling.attn_factor", IS, 1, NULL},
-    {".rope.scaling.yarn_attn_factor", IS, 1, NULL},
-    {".rope.scaling.yarn_log_multiplier", IS, 0, NULL},
-    {".rope.scaling.type", IS_TEXT, 0, "none linear"}, /* linear: the factor is 1 */
+    {".rope.dimension_count", TN_RULE_IS_HEAD, 0, NULL},
+    {".rope.dimension_count_swa", TN_RULE_IS_HEAD, 0, NULL},
+    {".rope.dimension_sections", TN_RULE_IS, 0, NULL},
+    {".rope.freq_base_swa", TN_RULE_IS_BASE, 0, NULL},
+    {".rope.scale_linear", TN_RULE_IS, 1, NULL},
+    {".rope.scaling.factor", TN_RULE_IS, 1, NULL},
+    {".rope.scaling.alpha", TN_RULE_IS, 1, NULL},
+    {".rope.scaling.attn_factor", TN_RULE_IS, 1, NULL},
+    {".rope.scaling.yarn_attn_factor", TN_RULE_IS, 1, NULL},
+    {".rope.scaling.yarn_log_multiplier", TN_RULE_IS, 0, NULL},
+    {".rope.scaling.type", TN_RULE_IS_TEXT, 0, "none linear"}, /* linear: the factor is 1 */
     /* of a scaling that there is none */
-    {".rope.scaling.original_context_length", HARMLESS, 0, NULL},
-    {".rope.scaling.finetuned", HARMLESS, 0, NULL},
-    {".rope.scaling.yarn_ext_factor", HARMLESS, 0, NULL},
-    {".rope.scaling.yarn_beta_fast", HARMLESS, 0, NULL},
-    {".rope.scaling.yarn_beta_slow", HARMLESS, 0, NULL},
+    {".rope.scaling.original_context_length", TN_RULE_HARMLESS, 0, NULL},
+    {".rope.scaling.finetuned", TN_RULE_HARMLESS, 0, NULL},
+    {".rope.scaling.yarn_ext_factor", TN_RULE_HARMLESS, 0, NULL},
+    {".rope.scaling.yarn_beta_fast", TN_RULE_HARMLESS, 0, NULL},
+    {".rope.scaling.yarn_beta_slow", TN_RULE_HARMLESS, 0, NULL},
     /* weights that are not what they look like */
-    {"prism.hadamard.*", REFUSED, 0, "a transform of the weights, expected none"},
-    {"adapter.*", REFUSED, 0, "of an adapter to another model, expected a whole model"},
-    {"general.type", IS_TEXT, 0, "model"},
-    {"split.*", HARMLESS, 0, NULL},
+    {"prism.hadamard.*", TN_RULE_REFUSED, 0, "a transform of the weights, expected none"},
+    {"adapter.*", TN_RULE_REFUSED, 0, "of an adapter to another model, expected a whole model"},
+    {"general.type", TN_RULE_IS_TEXT, 0, "model"},
+    {"split.*", TN_RULE_HARMLESS, 0, NULL},
     /* the vocabulary: what the file's tokenizer does not read, unless it holds what a reader might rely on */
-    {"tokenizer.ggml.pre", HARMLESS, 0, NULL}, /* of a file without a vocabulary nobody reads them */
-    {"tokenizer.ggml.add_bos_token", HARMLESS, 0, NULL},
-    {"tokenizer.ggml.add_eos_token", HARMLESS, 0, NULL},
-    {"tokenizer.ggml.scores", HARMLESS, 0, NULL},
-    {"tokenizer.ggml.token_type_count", HARMLESS, 0, NULL},
-    {"tokenizer.ggml.normalizer.lowercase", IS_FALSE, 0, NULL},
-    {"tokenizer.ggml.add_space_prefix", NAMED, 0, NULL},
-    {"tokenizer.ggml.add_sep_token", NAMED, 0, NULL},
-    {"tokenizer.ggml.remove_extra_whitespaces", NAMED, 0, NULL},
-    {"tokenizer.ggml.*_token_id", HARMLESS, 0, NULL},
-    {"tokenizer.chat_template*", HARMLESS, 0, NULL},
-    {"tokenizer.huggingface.json", HARMLESS, 0, NULL},
+    {"tokenizer.ggml.pre", TN_RULE_HARMLESS, 0, NULL}, /* of a file without a vocabulary nobody reads them */
+    {"tokenizer.ggml.add_bos_token", TN_RULE_HARMLESS, 0, NULL},
+    {"tokenizer.ggml.add_eos_token", TN_RULE_HARMLESS, 0, NULL},
+    {"tokenizer.ggml.scores", TN_RULE_HARMLESS, 0, NULL},
+    {"tokenizer.ggml.token_type_count", TN_RULE_HARMLESS, 0, NULL},
+    {"tokenizer.ggml.normalizer.lowercase", TN_RULE_IS_FALSE, 0, NULL},
+    {"tokenizer.ggml.add_space_prefix", TN_RULE_NAMED, 0, NULL},
+    {"tokenizer.ggml.add_sep_token", TN_RULE_NAMED, 0, NULL},
+    {"tokenizer.ggml.remove_extra_whitespaces", TN_RULE_NAMED, 0, NULL},
+    {"tokenizer.ggml.*_token_id", TN_RULE_HARMLESS, 0, NULL},
+    {"tokenizer.chat_template*", TN_RULE_HARMLESS, 0, NULL},
+    {"tokenizer.huggingface.json", TN_RULE_HARMLESS, 0, NULL},
     /* provenance */
-    {"general.sampling.*", NAMED, 0, NULL}, /* the sampler's defaults are llama-cli's */
-    {"general.*", HARMLESS, 0, NULL},
-    {"quantize.*", HARMLESS, 0, NULL},
-    {"imatrix.*", HARMLESS, 0, NULL},
-    {"tern.*", HARMLESS, 0, NULL},
+    {"general.sampling.*", TN_RULE_NAMED, 0, NULL}, /* the sampler's defaults are llama-cli's */
+    {"general.*", TN_RULE_HARMLESS, 0, NULL},
+    {"quantize.*", TN_RULE_HARMLESS, 0, NULL},
+    {"imatrix.*", TN_RULE_HARMLESS, 0, NULL},
+    {"tern.*", TN_RULE_HARMLESS, 0, NULL},
 };
 
 /* `pattern` may hold one *, which stands for anything. */
@@ -146,9 +126,12 @@ static bool fits(const char *pattern, const char *name) {
     return n >= before + end && strncmp(pattern, name, before) == 0 && strcmp(name + n - end, after) == 0;
 }
 
-static const Known *find(const char *arch, const char *name) {
-    size_t n = strlen(arch);
-    bool own = strncmp(name, arch, n) == 0 && name[n] == '.';
+/* The row of a key: of an architecture that is not in the table too, for the shared rows. */
+static const TnKeyRow *find(const TnArch *arch, const char *arch_name, const char *name) {
+    size_t n = strlen(arch_name);
+    bool own = strncmp(name, arch_name, n) == 0 && name[n] == '.';
+    for (uint32_t i = 0; arch && own && i < arch->n_keys; i++)
+        if (fits(arch->keys[i].name, name + n)) return &arch->keys[i];
     for (size_t i = 0; i < TN_COUNT(table); i++) {
         bool of_arch = table[i].name[0] == '.';
         if (of_arch ? own && fits(table[i].name, name + n) : fits(table[i].name, name)) return &table[i];
@@ -216,35 +199,35 @@ static TernStatus check_text(TnGguf *g, const TnGgufKey *k, const char *words, T
     return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %s is '%.80s', wanted %s", g->path, k->name, s, of);
 }
 
-static TernStatus check(TnGguf *g, const TnGgufKey *k, const Known *known, const TnGgufNeutral *model,
+static TernStatus check(TnGguf *g, const TnGgufKey *k, const TnKeyRow *known, const TnGgufNeutral *model,
                         TernError *err) {
     switch (known->rule) {
-    case IS:
+    case TN_RULE_IS:
         return check_number(g, k, known->neutral, err);
-    case IS_HEAD:
+    case TN_RULE_IS_HEAD:
         return check_number(g, k, model->head, err);
-    case IS_BASE:
+    case TN_RULE_IS_BASE:
         return check_number(g, k, model->base, err);
-    case IS_TRUE:
+    case TN_RULE_IS_TRUE:
         return check_flag(g, k, true, err);
-    case IS_FALSE:
+    case TN_RULE_IS_FALSE:
         return check_flag(g, k, false, err);
-    case IS_TEXT:
+    case TN_RULE_IS_TEXT:
         return check_text(g, k, known->text, err);
-    case REFUSED:
+    case TN_RULE_REFUSED:
         return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %s is %s", g->path, k->name, known->text);
-    case HARMLESS:
-    case NAMED:
+    case TN_RULE_HARMLESS:
+    case TN_RULE_NAMED:
         break;
     }
     return TERN_OK;
 }
 
-TernStatus tn_gguf_check_keys(TnGguf *g, const char *arch, const TnGgufNeutral *model, TernError *err) {
+TernStatus tn_gguf_check_keys(TnGguf *g, const TnArch *arch, const TnGgufNeutral *model, TernError *err) {
     for (size_t i = 0; i < g->n_keys; i++) {
         TnGgufKey *k = &g->keys[i];
-        const Known *known = find(arch, k->name);
-        if (!known || known->rule == HARMLESS || known->rule == NAMED) continue;
+        const TnKeyRow *known = find(arch, arch->name, k->name);
+        if (!known || known->rule == TN_RULE_HARMLESS || known->rule == TN_RULE_NAMED) continue;
         k->asked = true;
         TN_TRY(check(g, k, known, model, err));
     }
@@ -273,8 +256,8 @@ static bool says_nothing(const TnGgufKey *k) {
 
 static bool ignored(const char *arch, const TnGgufKey *k, bool vocab_only) {
     if (k->asked || (vocab_only && strncmp(k->name, "tokenizer.", 10) != 0)) return false;
-    const Known *known = find(arch, k->name);
-    return !known || (known->rule == NAMED && !says_nothing(k));
+    const TnKeyRow *known = find(tn_arch_find(arch), arch, k->name);
+    return !known || (known->rule == TN_RULE_NAMED && !says_nothing(k));
 }
 
 bool tn_gguf_note(TnGguf *g, bool vocab_only, TernError *out) {

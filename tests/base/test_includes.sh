@@ -38,7 +38,8 @@ rule ir 9 'ir/**' 'runtime/abi/kvs.h' 'runtime/base/*'
 rule passes 9 'passes/**' 'ir/**' 'runtime/base/*'
 rule codegen 9 'codegen/**' 'passes/**' 'ir/**' 'runtime/abi/*' 'runtime/base/*'
 # the vocabulary travels in the blob as runtime/text lays it out, so the reader of GGUF builds it there
-rule frontends/gguf 9 'frontends/gguf/*' 'ir/**' 'runtime/text/*' 'runtime/base/*'
+rule frontends/gguf 1 'frontends/gguf/*' 'frontends/gguf/arch/archs.def' 'ir/**' 'runtime/text/*' 'runtime/base/*'
+rule frontends/gguf/arch 9 'frontends/gguf/arch.h' # an architecture sees the toolbox alone
 rule frontends 1 'frontends/*' 'frontends/gguf/*' 'codegen/**' 'passes/**' 'ir/**' 'runtime/tern.h' \
     'runtime/text/*' 'runtime/abi/*' 'runtime/base/*'
 rule frontends/cli 9 frontends/json.h 'frontends/cli/*' 'frontends/ternc.h' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/abi/levels.h' 'runtime/abi/kvs.h' 'runtime/base/*'

@@ -1,0 +1,146 @@
+/* BitNet: Llama's transformer with one norm more before each projection that leads back into the residual, and in most
+ * files with relu squared in the place of silu. Three names of one graph:
+ *
+ *   bitnet-b1.58   BitNet b1.58 2B-4T and its like, as Microsoft's converters write them
+ *   bitnet-25      the same before April 2025
+ *   bitnet         llama.cpp's name for the models of 1bitLLM, whose activation is silu; a matrix may have its scale in
+ *                  a tensor beside it
+ *
+ * llama.cpp's converter gives the last name to 2B-4T as well. Its activation is relu squared, and with the wrong one a
+ * model still writes plausible text, so such a file is refused unless a key says which it is.
+ *
+ *   h = rmsnorm(x); q, k, v = linear(h); x += linear(rmsnorm(attend(rope(q), rope(k), v)))
+ *   h = rmsnorm(x); x += linear(rmsnorm(act(gate(h)) * up(h))) */
+#include "frontends/gguf/arch.h"
+
+static const TnArchTensor tensors[] = {
+    {"token_embd.weight", TN_DIM_VOCAB, TN_DIM_HIDDEN, false},
+    {"rope_freqs.weight", TN_DIM_NONE, TN_DIM_HALF_HEAD, true},
+    {"output_norm.weight", TN_DIM_NONE, TN_DIM_HIDDEN, false},
+    {"output.weight", TN_DIM_VOCAB, TN_DIM_HIDDEN, true},
+    {"blk.*.attn_norm.weight", TN_DIM_NONE, TN_DIM_HIDDEN, false},
+    {"blk.*.attn_q.weight", TN_DIM_Q, TN_DIM_HIDDEN, false},
+    {"blk.*.attn_k.weight", TN_DIM_KV, TN_DIM_HIDDEN, false},
+    {"blk.*.attn_v.weight", TN_DIM_KV, TN_DIM_HIDDEN, false},
+    {"blk.*.attn_sub_norm.weight", TN_DIM_NONE, TN_DIM_Q, false},
+    {"blk.*.attn_output.weight", TN_DIM_HIDDEN, TN_DIM_Q, false},
+    {"blk.*.ffn_norm.weight", TN_DIM_NONE, TN_DIM_HIDDEN, false},
+    {"blk.*.ffn_gate.weight", TN_DIM_FFN, TN_DIM_HIDDEN, false},
+    {"blk.*.ffn_up.weight", TN_DIM_FFN, TN_DIM_HIDDEN, false},
+    {"blk.*.ffn_sub_norm.weight", TN_DIM_NONE, TN_DIM_FFN, false},
+    {"blk.*.ffn_down.weight", TN_DIM_HIDDEN, TN_DIM_FFN, false},
+    /* the last seven: of `bitnet` alone */
+    {"blk.*.attn_q.scale", TN_DIM_NONE, TN_DIM_ONE, true},
+    {"blk.*.attn_k.scale", TN_DIM_NONE, TN_DIM_ONE, true},
+    {"blk.*.attn_v.scale", TN_DIM_NONE, TN_DIM_ONE, true},
+    {"blk.*.attn_output.scale", TN_DIM_NONE, TN_DIM_ONE, true},
+    {"blk.*.ffn_gate.scale", TN_DIM_NONE, TN_DIM_ONE, true},
+    {"blk.*.ffn_up.scale", TN_DIM_NONE, TN_DIM_ONE, true},
+    {"blk.*.ffn_down.scale", TN_DIM_NONE, TN_DIM_ONE, true},
+};
+enum { N_TENSORS = TN_COUNT(tensors), N_WITHOUT_SCALES = N_TENSORS - 7 };
+
+static TnRef attention(TnArchBuild *b, uint32_t layer, TnRef angle, TnRef x) {
+    TnRef h = tn_block_norm(b, layer, "attn_norm", x);
+    TnBlockAttend a = {0};
+    a.q = tn_block_linear(b, layer, "attn_q", h);
+    a.k = tn_block_linear(b, layer, "attn_k", h);
+    a.v = tn_block_linear(b, layer, "attn_v", h);
+    a.q = tn_block_rope(b, angle, a.q);
+    a.k = tn_block_rope(b, angle, a.k);
+    h = tn_block_attend(b, layer, &a);
+    h = tn_block_norm(b, layer, "attn_sub_norm", h);
+    return tn_block_add(b, x, tn_block_linear(b, layer, "attn_output", h));
+}
+
+static TnRef feed_forward(TnArchBuild *b, uint32_t layer, TnRef x) {
+    TnRef h = tn_block_norm(b, layer, "ffn_norm", x);
+    TnRef gate = tn_block_linear(b, layer, "ffn_gate", h);
+    TnRef up = tn_block_linear(b, layer, "ffn_up", h);
+    h = tn_block_gated(b, b->activation, gate, up);
+    h = tn_block_norm(b, layer, "ffn_sub_norm", h);
+    return tn_block_add(b, x, tn_block_linear(b, layer, "ffn_down", h));
+}
+
+static void build(TnArchBuild *b) {
+    TnRef angle = tn_block_angle(b, b->rope_base);
+    TnRef x = tn_block_embed(b);
+    for (uint32_t i = 0; i < b->facts.n_layers; i++) {
+        x = attention(b, i, angle, x);
+        x = feed_forward(b, i, x);
+    }
+    tn_block_head(b, x);
+}
+
+/* `bitnet` with the vocabulary of 2B-4T: nobody knows the activation. */
+static TernStatus refuse(const TnArchBuild *b) {
+    const char *name = tn_arch_key(b, "hidden_activation");
+    if (b->facts.n_vocab != 128256 || tn_gguf_key(b->gg, name)) return TERN_OK;
+    return tn_fail(
+        b->err, TERN_ERR_UNSUPPORTED,
+        "%s: architecture bitnet with the 128256 tokens of BitNet b1.58 2B-4T, whose activation is relu "
+        "squared, and no key says which it is: --override-kv %s=str:relu2 settles it (=str:silu for the "
+        "other)",
+        b->gg->path, name);
+}
+
+static bool has_no_pre_tokenizer(const TnGguf *file) {
+    return tn_gguf_key(file, "tokenizer.ggml.tokens") && !tn_gguf_key(file, "tokenizer.ggml.pre");
+}
+static bool has_scales(const TnGguf *file) {
+    for (size_t i = 0; i < file->n_tensors; i++) {
+        const char *dot = strrchr(file->tensors[i].name, '.');
+        if (dot && strcmp(dot, ".scale") == 0) return true;
+    }
+    return false;
+}
+
+static const TnArchTrait traits[] = {{"sub-norms", "before attn_output and ffn_down"}};
+static const TnArchConverter microsoft[] = {
+    {"Microsoft's convert-ms-to-gguf-bitnet.py", "; the key tokenizer.ggml.pre is absent",
+     has_no_pre_tokenizer},
+    {"Microsoft's convert-hf-to-gguf-bitnet.py, or one after its manner", NULL, NULL},
+};
+static const TnArchConverter microsoft_25[] = {
+    {"Microsoft's convert-ms-to-gguf-bitnet.py, before April 2025", NULL, NULL},
+};
+static const TnArchConverter mainline[] = {
+    {"llama.cpp's convert_hf_to_gguf.py", "; .scale tensors beside the weights", has_scales},
+    {"llama.cpp's convert_hf_to_gguf.py", NULL, NULL},
+};
+
+const TnArch tn_arch_bitnet_b158 = {.name = "bitnet-b1.58",
+                                    .doc = "BitNet b1.58 2B-4T and its like, as Microsoft's converters write "
+                                           "them",
+                                    .activation = TN_OP_relu2,
+                                    .rope = "half",
+                                    .tensors = tensors,
+                                    .n_tensors = N_WITHOUT_SCALES,
+                                    .traits = traits,
+                                    .n_traits = TN_COUNT(traits),
+                                    .converters = microsoft,
+                                    .n_converters = TN_COUNT(microsoft),
+                                    .build = build};
+const TnArch tn_arch_bitnet_25 = {.name = "bitnet-25",
+                                  .doc = "the same before April 2025",
+                                  .activation = TN_OP_relu2,
+                                  .rope = "half",
+                                  .tensors = tensors,
+                                  .n_tensors = N_WITHOUT_SCALES,
+                                  .traits = traits,
+                                  .n_traits = TN_COUNT(traits),
+                                  .converters = microsoft_25,
+                                  .n_converters = TN_COUNT(microsoft_25),
+                                  .build = build};
+const TnArch tn_arch_bitnet = {.name = "bitnet",
+                               .doc = "the models of 1bitLLM, as llama.cpp's converter writes them",
+                               .activation = TN_OP_silu,
+                               .rope = "half",
+                               .tensors = tensors,
+                               .n_tensors = N_TENSORS,
+                               .traits = traits,
+                               .n_traits = TN_COUNT(traits),
+                               .converters = mainline,
+                               .n_converters = TN_COUNT(mainline),
+                               .refuse = refuse,
+                               .build = build};

@@ -1,0 +1,76 @@
+/* Llama: the transformer that most others are variants of, here with ternary or dense linears. Weights of q and k are
+ * permuted by the converter, so that neighbouring columns turn together.
+ *
+ *   h = rmsnorm(x); q, k, v = linear(h); x += linear(attend(rope(q), rope(k), v))
+ *   h = rmsnorm(x); x += linear(silu(gate(h)) * up(h)) */
+#include "frontends/gguf/arch.h"
+
+static const TnArchTensor tensors[] = {
+    {"token_embd.weight", TN_DIM_VOCAB, TN_DIM_HIDDEN, false},
+    {"rope_freqs.weight", TN_DIM_NONE, TN_DIM_HALF_HEAD, true},
+    {"output_norm.weight", TN_DIM_NONE, TN_DIM_HIDDEN, false},
+    {"output.weight", TN_DIM_VOCAB, TN_DIM_HIDDEN, true},
+    {"blk.*.attn_norm.weight", TN_DIM_NONE, TN_DIM_HIDDEN, false},
+    {"blk.*.attn_q.weight", TN_DIM_Q, TN_DIM_HIDDEN, false},
+    {"blk.*.attn_k.weight", TN_DIM_KV, TN_DIM_HIDDEN, false},
+    {"blk.*.attn_v.weight", TN_DIM_KV, TN_DIM_HIDDEN, false},
+    {"blk.*.attn_output.weight", TN_DIM_HIDDEN, TN_DIM_Q, false},
+    {"blk.*.ffn_norm.weight", TN_DIM_NONE, TN_DIM_HIDDEN, false},
+    {"blk.*.ffn_gate.weight", TN_DIM_FFN, TN_DIM_HIDDEN, false},
+    {"blk.*.ffn_up.weight", TN_DIM_FFN, TN_DIM_HIDDEN, false},
+    {"blk.*.ffn_down.weight", TN_DIM_HIDDEN, TN_DIM_FFN, false},
+};
+
+static TnRef attention(TnArchBuild *b, uint32_t layer, TnRef angle, TnRef x) {
+    TnRef h = tn_block_norm(b, layer, "attn_norm", x);
+    TnBlockAttend a = {0};
+    a.q = tn_block_linear(b, layer, "attn_q", h);
+    a.k = tn_block_linear(b, layer, "attn_k", h);
+    a.v = tn_block_linear(b, layer, "attn_v", h);
+    a.q = tn_block_rope(b, angle, a.q);
+    a.k = tn_block_rope(b, angle, a.k);
+    h = tn_block_attend(b, layer, &a);
+    return tn_block_add(b, x, tn_block_linear(b, layer, "attn_output", h));
+}
+
+static TnRef feed_forward(TnArchBuild *b, uint32_t layer, TnRef x) {
+    TnRef h = tn_block_norm(b, layer, "ffn_norm", x);
+    TnRef gate = tn_block_linear(b, layer, "ffn_gate", h);
+    TnRef up = tn_block_linear(b, layer, "ffn_up", h);
+    h = tn_block_gated(b, b->activation, gate, up);
+    return tn_block_add(b, x, tn_block_linear(b, layer, "ffn_down", h));
+}
+
+static void build(TnArchBuild *b) {
+    TnRef angle = tn_block_angle(b, b->rope_base);
+    TnRef x = tn_block_embed(b);
+    for (uint32_t i = 0; i < b->facts.n_layers; i++) {
+        x = attention(b, i, angle, x);
+        x = feed_forward(b, i, x);
+    }
+    tn_block_head(b, x);
+}
+
+static bool has_i2s(const TnGguf *file) {
+    enum { I2_S = 36 };
+    for (size_t i = 0; i < file->n_tensors; i++)
+        if (file->tensors[i].type == I2_S) return true;
+    return false;
+}
+
+static const TnArchTrait traits[] = {{"sub-norms", "none"}};
+static const TnArchConverter converters[] = {
+    {"Microsoft's convert-hf-to-gguf-bitnet.py, then llama-quantize", " with I2_S weights", has_i2s},
+    {"llama.cpp's convert_hf_to_gguf.py, or one after its manner", NULL, NULL},
+};
+const TnArch tn_arch_llama = {.name = "llama",
+                              .doc = "Llama and models of its graph, with ternary weights",
+                              .activation = TN_OP_silu,
+                              .rope = "pair",
+                              .tensors = tensors,
+                              .n_tensors = TN_COUNT(tensors),
+                              .traits = traits,
+                              .n_traits = TN_COUNT(traits),
+                              .converters = converters,
+                              .n_converters = TN_COUNT(converters),
+                              .build = build};

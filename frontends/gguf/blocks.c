@@ -1,0 +1,228 @@
+/* The blocks that graphs of architectures are put together from: arch.h describes each. */
+#include <math.h>
+#include <string.h>
+#include "frontends/gguf/arch.h"
+
+TnRef tn_block_op_attrs(TnArchBuild *b, TnOp op, const char *name, const TnRef *args, uint32_t n_args,
+                        const TnAttr *attrs, uint32_t n_attrs) {
+    if (b->status != TERN_OK) return TN_NONE;
+    return tn_node_add(b->g, op, name, NULL, args, n_args, attrs, n_attrs);
+}
+TnRef tn_block_op(TnArchBuild *b, TnOp op, const TnRef *args, uint32_t n_args) {
+    return tn_block_op_attrs(b, op, NULL, args, n_args, NULL, 0);
+}
+TnRef tn_block_add(TnArchBuild *b, TnRef x, TnRef y) {
+    return tn_block_op(b, TN_OP_add, (TnRef[]){x, y}, 2);
+}
+
+static TnRef input(TnArchBuild *b, const char *name, TnType type) {
+    TnAttr a = {.key = TN_ATTR_name, .s = name};
+    return tn_node_add(b->g, TN_OP_input, name, &type, NULL, 0, &a, 1);
+}
+
+void tn_block_inputs(TnArchBuild *b) {
+    if (b->status != TERN_OK) return;
+    TnDim t = tn_sym_dim(TN_T);
+    b->ids = input(b, "ids", tn_type(TN_ENC_i32, 1, t));
+    b->pos = input(b, "pos", tn_type(TN_ENC_i32, 1, t));
+    b->slot = input(b, "slot", tn_type(TN_ENC_i32, 1, t));
+    b->rows = input(b, "rows", tn_type(TN_ENC_i32, 1, tn_sym_dim(TN_R)));
+    b->hrows = input(b, "hrows", tn_type(TN_ENC_i32, 1, tn_sym_dim(TN_H)));
+    b->table = input(b, "table", tn_type(TN_ENC_i32, 2, tn_sym_dim(TN_S), tn_sym_dim(TN_P)));
+    b->embd = tn_arch_table(b, "token_embd.weight");
+}
+
+TnRef tn_block_embed(TnArchBuild *b) {
+    return tn_block_op(b, TN_OP_embed, (TnRef[]){b->ids, b->embd}, 2);
+}
+
+/* ---- Norms */
+
+static TnRef norm_by(TnArchBuild *b, const char *name, TnRef x, TnRef weight) {
+    TnAttr eps = {.key = TN_ATTR_eps, .f = b->eps};
+    return tn_block_op_attrs(b, TN_OP_rmsnorm, name, (TnRef[]){x, weight}, 2, &eps, 1);
+}
+TnRef tn_block_norm(TnArchBuild *b, uint32_t layer, const char *what, TnRef x) {
+    return norm_by(b, NULL, x, tn_arch_vector(b, layer, tn_sprintf(&b->gg->arena, "%s.weight", what)));
+}
+
+/* ---- Linears */
+
+/* The scale tensor that some converters write beside a matrix: multiplies its output. */
+static TernStatus extra_scale(TnArchBuild *b, uint32_t layer, const char *what, bool ternary, float *io) {
+    const char *name = tn_sprintf(&b->gg->arena, "%s.scale", what);
+    if (!tn_arch_has_tensor(b->arch, layer != TN_NO_LAYER, name)) return TERN_OK;
+    const TnGgufTensor *t = tn_arch_tensor(b, layer, name);
+    if (!t) return b->status;
+    float s;
+    if (t->enc != TN_ENC_f32)
+        return tn_fail(b->err, TERN_ERR_UNSUPPORTED, "%s: tensor %s has type %s, wanted f32", b->gg->path,
+                       t->name, tn_encs[t->enc].name);
+    memcpy(&s, t->data, 4);
+    if (!isfinite(s))
+        return tn_fail(b->err, TERN_ERR_INPUT, "%s: tensor %s is %g, wanted a number", b->gg->path, t->name,
+                       (double)s);
+    if (!ternary && s != 1.0f)
+        return tn_fail(b->err, TERN_ERR_UNSUPPORTED,
+                       "%s: tensor %s is %g beside dense weights, wanted 1 (or TerncSource.ternary_dense)",
+                       b->gg->path, t->name, (double)s);
+    *io *= s;
+    return TERN_OK;
+}
+
+/* The matrix's own scale times that of the tensor beside it. */
+static TernStatus scale_of(TnArchBuild *b, uint32_t layer, const char *what, const TnGgufTensor *t,
+                           bool ternary, float *out) {
+    TnType type = tn_type(t->enc, 2, (TnDim)t->ne[1], (TnDim)t->ne[0]);
+    TernStatus st = TERN_OK;
+    *out = 1.0f;
+    if (tn_enc_is_ternary(t->enc))
+        st = tn_stored_scale(&type, t->data, t->name, out, b->err);
+    else if (ternary)
+        st = tn_dense_scale(&type, t->data, t->name, out, b->err);
+    if (st != TERN_OK) return tn_fail_in(b->err, st, "%s", b->gg->path);
+    TN_TRY(extra_scale(b, layer, what, ternary, out));
+    if (!isfinite(*out))
+        return tn_fail(b->err, TERN_ERR_INPUT, "%s: tensor %s has the scale %g, wanted a number", b->gg->path,
+                       t->name, (double)*out);
+    return TERN_OK;
+}
+
+/* The matrix as tmatmul takes it. Dense ones hold -s, 0, s: the trits are their signs. */
+static TnRef ternary_weight(TnArchBuild *b, const TnGgufTensor *t, const char *node, float scale) {
+    TnScale whole = {(int64_t)t->ne[1], scale};
+    TnType plain = tn_type(t->enc, 2, (TnDim)t->ne[1], (TnDim)t->ne[0]), scaled = plain;
+    scaled.scales = &whole;
+    scaled.n_scales = 1;
+    if (tn_enc_is_ternary(t->enc)) return tn_arch_source(b, t, node, &scaled);
+    TnRef w = tn_arch_source(b, t, tn_sprintf(&b->gg->arena, "%s.dense", node), &plain);
+    scaled.enc = TN_ENC_t8;
+    return tn_node_add(b->g, TN_OP_pack, node, &scaled, &w, 1, NULL, 0);
+}
+
+TnRef tn_block_linear(TnArchBuild *b, uint32_t layer, const char *what, TnRef x) {
+    const char *name = tn_sprintf(&b->gg->arena, "%s.weight", what);
+    const TnGgufTensor *t = tn_arch_tensor(b, layer, name);
+    if (!t) return TN_NONE;
+    const char *node = tn_arch_node_name(b, layer, name);
+    bool dense = tn_enc_is_float(t->enc),
+         ternary = tn_enc_is_ternary(t->enc) || (dense && b->options->ternary_dense);
+    float scale;
+    b->n_dense += dense;
+    if (layer == 0) b->matrix_enc = t->enc;
+    b->status = scale_of(b, layer, what, t, ternary, &scale);
+    if (b->status != TERN_OK) return TN_NONE;
+    if (!ternary) {
+        TnType type = tn_type(t->enc, 2, (TnDim)t->ne[1], (TnDim)t->ne[0]);
+        return tn_block_op(b, TN_OP_matmul, (TnRef[]){x, tn_arch_source(b, t, node, &type)}, 2);
+    }
+    TnRef w = ternary_weight(b, t, node, scale);
+    TnRef q = tn_block_op(b, TN_OP_quant, &x, 1);
+    TnRef acc = tn_block_op(b, TN_OP_tmatmul, (TnRef[]){q, w}, 2);
+    return tn_block_op(b, TN_OP_dequant, (TnRef[]){acc, q, w}, 3);
+}
+
+/* ---- Rope */
+
+/* What the frequencies are divided by; TN_NONE if the file has no such tensor. */
+static TnRef rope_divisors(TnArchBuild *b) {
+    static const char name[] = "rope_freqs.weight";
+    if (!tn_arch_has_tensor(b->arch, false, name)) return TN_NONE;
+    const TnGgufTensor *t = tn_arch_tensor(b, TN_NO_LAYER, name);
+    if (!t) return TN_NONE;
+    if (t->enc != TN_ENC_f32) {
+        b->status = tn_fail(b->err, TERN_ERR_UNSUPPORTED, "%s: tensor %s has type %s, wanted f32",
+                            b->gg->path, name, tn_encs[t->enc].name);
+        return TN_NONE;
+    }
+    for (uint64_t i = 0; i < t->ne[0]; i++) {
+        float f;
+        memcpy(&f, t->data + 4 * i, 4);
+        if (f >= 1e-6f && f <= 1e6f) continue;
+        b->status = tn_fail(b->err, TERN_ERR_INPUT, "%s: tensor %s holds %g at %llu, wanted 1e-6 to 1e6",
+                            b->gg->path, name, (double)f, (unsigned long long)i);
+        return TN_NONE;
+    }
+    return tn_arch_vector(b, TN_NO_LAYER, name);
+}
+
+TnRef tn_block_angle(TnArchBuild *b, float base) {
+    TnRef divisors = rope_divisors(b);
+    if (b->status != TERN_OK) return TN_NONE;
+    const char *more = b->n_angles++ ? tn_sprintf(&b->gg->arena, "%u", b->n_angles) : "";
+    TnType type = tn_type(TN_ENC_f32, 2, (TnDim)2, (TnDim)(b->facts.head_dim / 2));
+    TnAttr attr = {.key = TN_ATTR_base, .f = base};
+    TnRef freq = tn_node_add(b->g, TN_OP_rope_freq, tn_sprintf(&b->gg->arena, "rope%s", more), &type,
+                             &divisors, divisors != TN_NONE, &attr, 1);
+    return tn_block_op_attrs(b, TN_OP_rope_angle, tn_sprintf(&b->gg->arena, "angle%s", more),
+                             (TnRef[]){b->pos, freq}, 2, NULL, 0);
+}
+
+TnRef tn_block_rope(TnArchBuild *b, TnRef angle, TnRef x) {
+    TnAttr mode = {.key = TN_ATTR_mode, .s = b->arch->rope};
+    return tn_block_op_attrs(b, TN_OP_rope, NULL, (TnRef[]){x, angle}, 2, &mode, 1);
+}
+
+/* ---- Attention and feed-forward */
+
+static TnRef put(TnArchBuild *b, uint32_t layer, char which, TnRef x) {
+    if (b->status != TERN_OK) return TN_NONE;
+    TnType t = tn_type(which == 'k' ? TN_ENC_kc : TN_ENC_vc, 3, tn_sym_dim(TN_N), (TnDim)b->facts.n_kv_heads,
+                       (TnDim)b->facts.head_dim);
+    TnRef cache = input(b, tn_sprintf(&b->gg->arena, "%c%u", which, layer), t);
+    return tn_block_op(b, TN_OP_kv_put, (TnRef[]){cache, x, b->pos, b->slot, b->table}, 5);
+}
+
+TnRef tn_block_attend(TnArchBuild *b, uint32_t layer, const TnBlockAttend *a) {
+    TnRef k = put(b, layer, 'k', a->k);
+    TnRef v = put(b, layer, 'v', a->v);
+    TnAttr attrs[] = {{.key = TN_ATTR_scale, .f = a->scale != 0 ? a->scale : b->attn_scale},
+                      {.key = TN_ATTR_window, .i = a->window}};
+    return tn_block_op_attrs(b, TN_OP_attend, NULL, (TnRef[]){a->q, k, v, b->pos, b->slot, b->table}, 6,
+                             attrs, 2);
+}
+
+TnRef tn_block_gated(TnArchBuild *b, TnOp activation, TnRef gate, TnRef up) {
+    TnRef act = tn_block_op(b, activation, &gate, 1);
+    return tn_block_op(b, TN_OP_mul, (TnRef[]){act, up}, 2);
+}
+
+/* ---- The end */
+
+TnBlockFinal tn_block_final(TnArchBuild *b, TnRef x) {
+    TnRef rows = tn_block_op(b, TN_OP_gather, (TnRef[]){x, b->rows}, 2);
+    TnRef hidden = tn_block_op(b, TN_OP_gather, (TnRef[]){x, b->hrows}, 2);
+    TnRef weight = tn_arch_vector(b, TN_NO_LAYER, "output_norm.weight");
+    rows = norm_by(b, NULL, rows, weight);
+    return (TnBlockFinal){rows, norm_by(b, "hidden", hidden, weight)};
+}
+
+TnRef tn_block_logits(TnArchBuild *b, TnRef rows) {
+    bool has_row = tn_arch_has_tensor(b->arch, false, "output.weight");
+    TnRef w = has_row ? tn_arch_table(b, "output.weight") : TN_NONE;
+    if (w == TN_NONE) w = b->embd;
+    return tn_block_op_attrs(b, TN_OP_matmul, "logits", (TnRef[]){rows, w}, 2, NULL, 0);
+}
+
+static void output(TnArchBuild *b, TnRef value, const char *name) {
+    TnAttr a = {.key = TN_ATTR_name, .s = name};
+    tn_block_op_attrs(b, TN_OP_output, tn_sprintf(&b->gg->arena, "out.%s", name), &value, 1, &a, 1);
+}
+
+void tn_block_outputs(TnArchBuild *b, TnRef logits, TnRef hidden) {
+    enum { MOST = 256 }; /* ids of a top-k */
+    TnAttr k = {.key = TN_ATTR_k, .i = MOST};
+    TnRef best = tn_block_op_attrs(b, TN_OP_argmax, "best", &logits, 1, NULL, 0);
+    TnRef top = tn_block_op_attrs(b, TN_OP_topk, "top", &logits, 1, &k, 1);
+    TnRef toplogit = tn_block_op_attrs(b, TN_OP_take, "toplogit", (TnRef[]){logits, top}, 2, NULL, 0);
+    output(b, best, "best");
+    output(b, top, "top");
+    output(b, toplogit, "toplogit");
+    output(b, logits, "logits");
+    output(b, hidden, "hidden");
+}
+
+void tn_block_head(TnArchBuild *b, TnRef x) {
+    TnBlockFinal f = tn_block_final(b, x);
+    tn_block_outputs(b, tn_block_logits(b, f.rows), f.hidden);
+}
