@@ -1,9 +1,11 @@
 /* Which program wrote a model file.
  *
- * No key says it. Forks of ggml number tensor types and file types apart, and converters differ in architecture
- * names and in the keys they leave out; so a few rules, first the one that tells most, name the packer (who wrote the
- * weights' bytes) and the converter (who chose names and keys), each with its evidence. Numbers that two forks use for
- * different things (39 is TL2 to one and MXFP4 to another) count only beside a second sign. */
+ * No key says it. Forks of ggml number tensor types and file types apart, and converters differ in architecture names
+ * and in the keys they leave out. A few rules, first the one that tells most, name the packer (who wrote the weights'
+ * bytes) and the converter (who chose names and keys), each with its evidence; the rules about converters are in the
+ * rows of the architectures (frontends/gguf/arch.h). Numbers that two forks use for different things (39 is TL2 to one
+ * and MXFP4 to another) count only beside a second sign. */
+#include "frontends/gguf/arch.h"
 #include "frontends/report.h"
 #include <string.h>
 
@@ -26,17 +28,6 @@ static const TnGgufTensor *of_type(const TnReport *r, uint32_t lo, uint32_t hi) 
     for (size_t i = 0; i < r->gguf->n_tensors; i++)
         if (r->gguf->tensors[i].type >= lo && r->gguf->tensors[i].type <= hi) return &r->gguf->tensors[i];
     return NULL;
-}
-
-static bool ends_with(const char *s, const char *end) {
-    size_t n = strlen(s), m = strlen(end);
-    return n >= m && strcmp(s + n - m, end) == 0;
-}
-
-static bool has_suffix(const TnReport *r, const char *end) {
-    for (size_t i = 0; i < r->gguf->n_tensors; i++)
-        if (ends_with(r->gguf->tensors[i].name, end)) return true;
-    return false;
 }
 
 static const char microsoft[] = "Microsoft BitNet (bitnet.cpp, a fork of llama.cpp)";
@@ -91,25 +82,16 @@ static void packer(TnReport *r, bool bitnet, uint64_t file_type) {
     tn_findings_add(&r->producer, &r->arena, "packed by", who, from);
 }
 
-static void converter(TnReport *r, const char *arch) {
-    const char *who = "not told", *from = tn_sprintf(&r->arena, "architecture %s", arch);
-    bool pre = tn_gguf_key(r->gguf, "tokenizer.ggml.pre") != NULL,
-         vocab = tn_gguf_key(r->gguf, "tokenizer.ggml.tokens") != NULL;
-    if (strcmp(arch, "bitnet-25") == 0) {
-        who = "Microsoft's convert-ms-to-gguf-bitnet.py, before April 2025";
-    } else if (strcmp(arch, "bitnet-b1.58") == 0 && vocab && !pre) {
-        who = "Microsoft's convert-ms-to-gguf-bitnet.py";
-        from = "architecture bitnet-b1.58; the key tokenizer.ggml.pre is absent";
-    } else if (strcmp(arch, "bitnet-b1.58") == 0) {
-        who = "Microsoft's convert-hf-to-gguf-bitnet.py, or one after its manner";
-    } else if (strcmp(arch, "bitnet") == 0) {
-        who = "llama.cpp's convert_hf_to_gguf.py";
-        if (has_suffix(r, ".scale")) from = "architecture bitnet; .scale tensors beside the weights";
-    } else if (strcmp(arch, "llama") == 0 && of_type(r, 36, 36)) {
-        who = "Microsoft's convert-hf-to-gguf-bitnet.py, then llama-quantize";
-        from = "architecture llama with I2_S weights";
-    } else if (strcmp(arch, "llama") == 0) {
-        who = "llama.cpp's convert_hf_to_gguf.py, or one after its manner";
+/* The architecture's rows say who writes files of its name. */
+static void converter(TnReport *r, const char *name) {
+    const char *who = "not told", *from = tn_sprintf(&r->arena, "architecture %s", name);
+    const TnArch *arch = tn_arch_find(name);
+    for (uint32_t i = 0; arch && i < arch->n_converters; i++) {
+        const TnArchConverter *c = &arch->converters[i];
+        if (c->shown && !c->shown(r->gguf)) continue;
+        who = c->who;
+        if (c->sign) from = tn_sprintf(&r->arena, "%s%s", from, c->sign);
+        break;
     }
     tn_findings_add(&r->producer, &r->arena, "converted by", who, from);
     if (tn_gguf_key(r->gguf, "general.quantization_version"))

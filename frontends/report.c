@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "frontends/gguf/arch.h"
 #include "frontends/graphs.h"
 #include "runtime/text/text.h"
 
@@ -70,9 +71,8 @@ static void infer_model(TnReport *r) {
                  *attend = first_node(g, TN_OP_attend);
     infer(r, "activation", first_node(g, TN_OP_relu2) ? "relu squared" : "silu",
           have_key(r, "hidden_activation") ? key_or(r, "hidden_activation", "") : arch);
-    infer(r, "sub-norms",
-          tn_gguf_tensor(r->gguf, "blk.0.attn_sub_norm.weight") ? "before attn_output and ffn_down" : "none",
-          arch);
+    const TnArch *row = tn_arch_find(r->facts.arch);
+    for (uint32_t i = 0; i < row->n_traits; i++) infer(r, row->traits[i].what, row->traits[i].value, arch);
     if (rope)
         infer(r, "rope pairs",
               strcmp(tn_attr_str(rope, TN_ATTR_mode), "half") == 0
