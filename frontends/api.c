@@ -169,16 +169,12 @@ static TernStatus tell_known(const TerncOptions *o, const TnFacts *f, const char
                           .name = f->name,
                           .desc = f->desc,
                           .level = level,
-                          .n_vocab = f->n_vocab,
-                          .n_context = o->context ? o->context : f->n_context,
-                          .n_layers = f->n_layers,
-                          .n_hidden = f->n_hidden,
-                          .n_ffn = f->n_ffn,
-                          .n_heads = f->n_heads,
-                          .n_kv_heads = f->n_kv_heads,
-                          .head_dim = f->head_dim,
                           .n_params = f->n_params,
                           .max_rows = TN_ROWS_DEFAULT};
+#define TAKE(count) info.count = f->count;
+    TN_FACTS_COUNTS(TAKE)
+#undef TAKE
+    if (o->context) info.n_context = o->context;
     if (!o->known || !o->known(o->user, &info, f->vocab, f->vocab_bytes)) return TERN_OK;
     return tn_fail(err, TERN_ERR_CANCELLED, "cancelled by the caller, who does not take this model");
 }
