@@ -107,7 +107,7 @@ random() {
 
 compare embedded "" "$(seq -s, 300 339)"
 compare "embedded --head q6" "" "$(seq -s, 300 339)" --head q6
-for arch in bitnet-b1.58 bitnet-25 bitnet llama; do random "$arch" --arch $arch; done
+for arch in $("$new/make_gguf" --archs); do random "$arch" --arch "$arch"; done
 for type in tq1_0 tq2_0 f32 f16 bf16 q8_0 q6_k; do random "weights $type" --shape small --layers 2 --weights $type; done
 for type in f32 f16 bf16; do random "weights $type, ternary" --weights $type --ternary -- --ternary-dense; done
 for type in f32 bf16 q8_0 q6_k; do random "embedding $type" --shape small --layers 2 --embd $type --untied; done

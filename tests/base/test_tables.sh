@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Each list stands in one table: names of levels, sections, cache types, tokenizers and pre-tokenizers, and the row
-# classes, are literals there and nowhere else in the product. Argument 2 (a folder) is searched instead of this project: how the test tests itself.
+# Each list stands in one table: names of levels, sections, cache types, tokenizers, pre-tokenizers and architectures, and
+# the row classes, are literals there and nowhere else in the product. Argument 2 (a folder) is searched instead of this project: how the test tests itself.
 set -u
 root=${2:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
 bad=0
@@ -25,19 +25,34 @@ sections=$(first runtime/abi/sections.def)
 kvs=$(quoted runtime/abi/kvs.def)
 # first words of the rows of a C table; "default" is a word of many tables
 pres=$(sed -nE 's/^    \{"([^"]*)", "([^"]*)".*/\1 \2/p' "$root/runtime/text/pretok.c" | tr ' ' '\n' | grep -vE '^(default)?$' | paste -sd'|')
-[ -n "$pres" ] && [ -n "$levels" ] && [ -n "$sections" ] && [ -n "$kvs" ] || { echo "a table has no names: '$levels' '$sections' '$kvs' '$pres'"; exit 1; }
+archs=$(cd "$root" && grep -hoE '\.name = "[^"]*"' frontends/gguf/arch/*.c | sed -E 's/.*"(.*)"/\1/' | paste -sd'|')
+for names in "$levels" "$sections" "$kvs" "$pres" "$archs"; do
+    [ -n "$names" ] || { echo "a table has no names: '$levels' '$sections' '$kvs' '$pres' '$archs'"; exit 1; }
+done
 only "levels (runtime/abi/levels.def)" "\"($levels)\"" 'runtime/abi/levels'
-only "pre-tokenizers (runtime/text/pretok.c)" "\"($pres)\"" 'runtime/text/pretok.c'
+only "pre-tokenizers (runtime/text/pretok.c)" "\"($pres)\"" 'runtime/text/pretok.c|frontends/gguf/arch/'
 only "tokenizers (runtime/text/tokenizer.c)" '"gpt2"' 'runtime/text/byte_bpe.c'
 # a parser of one section names it where it reads it; a list of them is what must not stand twice
 only "sections (runtime/abi/sections.def)" "\"($sections)\".*\"($sections)\"" 'runtime/abi/sections'
 only "cache types (runtime/abi/kvs.def)" "\"($kvs)\".*\"($kvs)\".*\"($kvs)\"" 'runtime/abi/kvs'
 only "row classes (passes/row_classes.h)" '1, 2\.\.8|\{2, 8\}|\{9, (512|TN_)' 'passes/row_classes.h'
+# tokenizers and pre-tokenizers may be called as architectures are; forks have architectures whose names begin with bitnet
+only "architectures (frontends/gguf/arch/)" "\"(${archs//./\\.})\"" 'frontends/gguf/arch/|runtime/text/|frontends/producer\.c:.*strncmp'
+# each file has a row in the table of architectures
+for file in "$root"/frontends/gguf/arch/*.c; do
+    ids=$(grep -oE '^const TnArch tn_arch_[a-z0-9_]+' "$file" | sed 's/.*tn_arch_//')
+    [ -n "$ids" ] || { echo "${file#"$root"/}: defines no architecture"; bad=1; }
+    while read -r id; do
+        grep -qE "X\($id\)" "$root/frontends/gguf/arch/archs.def" && continue
+        echo "${file#"$root"/}: tn_arch_$id has no row in frontends/gguf/arch/archs.def"
+        bad=1
+    done <<<"$ids"
+done
 
 if [ -z "${2-}" ]; then
     # The test must be able to fail: a small tree with one fault of each kind.
     tree=$(mktemp -d)
-    mkdir -p "$tree"/{runtime/abi,runtime/text,ir,passes,codegen,frontends}
+    mkdir -p "$tree"/{runtime/abi,runtime/text,ir,passes,codegen,frontends/gguf/arch}
     cp "$root"/runtime/abi/*.def "$tree/runtime/abi/"
     cp "$root/runtime/text/pretok.c" "$tree/runtime/text/"
     echo 'const char *f = "llama3";' >"$tree/frontends/f.c"
@@ -46,9 +61,12 @@ if [ -z "${2-}" ]; then
     echo 'const char *b[] = {"META", "WGHT"};' >"$tree/passes/b.c"
     echo 'const char *c[] = {"f16", "f32", "i8"};' >"$tree/codegen/c.c"
     echo 'int d[][2] = {{1, 1}, {2, 8}, {9, 512}};' >"$tree/frontends/d.c"
+    printf '%s\n' 'const TnArch tn_arch_late = {.name = "late-1.5"};' >"$tree/frontends/gguf/arch/late.c"
+    echo 'X(early)' >"$tree/frontends/gguf/arch/archs.def"
+    echo 'bool g = strcmp(arch, "late-1.5") == 0;' >"$tree/frontends/h.c"
     echo '/* "amx" in a comment */' >"$tree/runtime/e.c"
-    out=$(bash "${BASH_SOURCE[0]}" x "$tree") && { echo "a tree with six faults was accepted"; bad=1; }
-    for expected in ir/a.c:1 passes/b.c:1 codegen/c.c:1 frontends/d.c:1 frontends/f.c:1 frontends/g.c:1; do
+    out=$(bash "${BASH_SOURCE[0]}" x "$tree") && { echo "a tree with faults was accepted"; bad=1; }
+    for expected in ir/a.c:1 passes/b.c:1 codegen/c.c:1 frontends/d.c:1 frontends/f.c:1 frontends/g.c:1 frontends/h.c:1 frontends/gguf/arch/late.c:; do
         grep -q "^$expected" <<<"$out" || { echo "the fault in $expected was not seen"; bad=1; }
     done
     grep -q runtime/e.c <<<"$out" && { echo "runtime/e.c was refused"; bad=1; }

@@ -9,8 +9,8 @@ tir)
     find "$root/tests" -name '*.tir' -exec cp {} "$out/" \;
     ;;
 gguf)
-    for arch in bitnet-b1.58 bitnet-25 bitnet llama; do
-        "$make" --arch $arch --hidden 128 --ffn 128 --layers 1 --heads 2 --kv-heads 1 --vocab 64 --ctx 64 -o "$out/$arch" >/dev/null
+    for arch in $("$make" --archs); do
+        "$make" --arch "$arch" --hidden 128 --ffn 128 --layers 1 --heads 2 --kv-heads 1 --vocab 64 --ctx 64 -o "$out/$arch" >/dev/null
     done
     ;;
 blob)

@@ -22,6 +22,18 @@ const TnGmSpec tn_gm_small = {.arch = "bitnet-b1.58",
                               .eps = 1e-5f,
                               .seed = 1};
 
+const TnGmArch tn_gm_archs[] = {{.name = "bitnet-b1.58", .relu2 = true, .sub_norms = true},
+                                {.name = "bitnet-25", .relu2 = true, .sub_norms = true},
+                                {.name = "bitnet", .sub_norms = true, .linear_scaling = true},
+                                {.name = "llama", .pairs = true},
+                                {.name = NULL}};
+
+const TnGmArch *tn_gm_arch(const char *name) {
+    for (const TnGmArch *a = tn_gm_archs; a->name; a++)
+        if (strcmp(a->name, name) == 0) return a;
+    return NULL;
+}
+
 static const struct {
     const char *name;
     uint32_t hidden, ffn, layers, heads, kv_heads, context, vocab;
@@ -394,9 +406,8 @@ static void matrix(TnGw *w, const TnGmSpec *s, const char *name, uint64_t rows, 
     tn_gw_tensor(w, name, type_of(s, name), 2, ne, fill_matrix, (void *)(uintptr_t)s);
 }
 
-static void tensors(TnGw *w, const TnGmSpec *s) {
+static void tensors(TnGw *w, const TnGmSpec *s, const TnGmArch *arch) {
     uint64_t h = s->hidden, head = tn_gm_head_dim(s), wide = s->heads * head, narrow = s->kv_heads * head;
-    bool sub = strcmp(s->arch, "llama") != 0;
     const struct {
         const char *name;
         uint64_t rows, cols; /* rows 0: a norm */
@@ -411,7 +422,7 @@ static void tensors(TnGw *w, const TnGmSpec *s) {
     for (uint32_t l = 0; l < s->layers; l++)
         for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
             char name[64];
-            if (!sub && strstr(list[i].name, "sub_norm")) continue;
+            if (!arch->sub_norms && strstr(list[i].name, "sub_norm")) continue;
             snprintf(name, sizeof name, "blk.%u.%s.weight", l, list[i].name);
             if (list[i].rows == 0) {
                 vector(w, s, name, list[i].cols);
@@ -469,6 +480,8 @@ static void vocabulary(TnGw *w, const TnGmSpec *s) {
 
 TnGw *tn_gm_create(const TnGmSpec *s) {
     TnGw *w = tn_gw_create();
+    const TnGmArch *arch = tn_gm_arch(s->arch);
+    if (!arch) abort();
     const struct {
         const char *key;
         uint32_t value;
@@ -497,12 +510,14 @@ TnGw *tn_gm_create(const TnGmSpec *s) {
     tn_gw_f32(w, key, s->rope_base);
     snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", s->arch);
     tn_gw_f32(w, key, s->eps);
-    if (strcmp(s->arch, "bitnet") == 0) { /* as mainline's converter writes */
-        tn_gw_str(w, "bitnet.rope.scaling.type", "linear");
-        tn_gw_f32(w, "bitnet.rope.scaling.factor", 1.0f);
+    if (arch->linear_scaling) {
+        snprintf(key, sizeof key, "%s.rope.scaling.type", s->arch);
+        tn_gw_str(w, key, "linear");
+        snprintf(key, sizeof key, "%s.rope.scaling.factor", s->arch);
+        tn_gw_f32(w, key, 1.0f);
     }
     if (!s->no_vocab) vocabulary(w, s);
-    tensors(w, s);
+    tensors(w, s, arch);
     return w;
 }
 

@@ -8,8 +8,21 @@
 
 #include "support/gguf_write.h"
 
+/* What the writer, and the model in double (ref_model.h), know of an architecture. Written from the published models and
+ * not taken from the frontend, which is held against it. */
+typedef struct TnGmArch {
+    const char *name;
+    bool relu2;          /* the activation is relu squared, else silu */
+    bool pairs;          /* rope turns columns 2i and 2i + 1, else i and i + half the head */
+    bool sub_norms;      /* before attn_output and ffn_down */
+    bool linear_scaling; /* the converter writes a rope scaling of factor 1 */
+} TnGmArch;
+extern const TnGmArch
+    tn_gm_archs[]; /* in the order of the product's table, which a test checks; ends with name NULL */
+const TnGmArch *tn_gm_arch(const char *name); /* NULL if there is none of that name */
+
 typedef struct TnGmSpec {
-    const char *arch; /* bitnet-b1.58, bitnet-25, bitnet or llama */
+    const char *arch; /* one of tn_gm_archs */
     uint32_t hidden, ffn, layers, heads, kv_heads, context;
     uint32_t head_dim;    /* 0: hidden / heads, and no key says it; else key_length and value_length do */
     uint32_t vocab;       /* from 258 on all bytes, two control tokens, padding; fewer: fewer bytes */

@@ -9,7 +9,7 @@ static const char usage[] =
     "usage: make_gguf [options] -o FILE\n"
     "  --shape NAME      tiny (default), odd, small, 700m, 2b4t, 3b, 8b; the sizes below change parts of it\n"
     "  --hidden N --ffn N --layers N --heads N --kv-heads N --head-dim N --vocab N --ctx N\n"
-    "  --arch NAME       bitnet-b1.58 (default), bitnet-25, bitnet, llama\n"
+    "  --arch NAME       bitnet-b1.58 (default) or another that `make_gguf --archs` lists\n"
     "  --weights TYPE    i2_s (default), tq1_0, tq2_0, f32, f16, bf16, q8_0, q6_k\n"
     "  --ternary         f32, f16 and bf16 matrices hold -s, 0 and s\n"
     "  --embd TYPE       f16 (default), f32, bf16, q8_0, q6_k; embedding and head\n"
@@ -57,6 +57,10 @@ int main(int argc, char **argv) {
             fputs(usage, stdout);
             return 0;
         }
+        if (strcmp(flag, "--archs") == 0) {
+            for (const TnGmArch *a = tn_gm_archs; a->name; a++) puts(a->name);
+            return 0;
+        }
         for (size_t k = 0; k < sizeof switches / sizeof *switches && !done; k++)
             if (strcmp(flag, switches[k].flag) == 0) done = *switches[k].to = true;
         if (done) continue;
@@ -83,6 +87,7 @@ int main(int argc, char **argv) {
         if (!done || !*value || *end) bad(flag, value);
     }
     if (!path) bad("-o", "");
+    if (!tn_gm_arch(s.arch)) bad("--arch", s.arch);
     if (!s.heads || !s.kv_heads || s.vocab < 3 || !s.hidden || !s.ffn) bad("sizes", "0");
     if (!tn_gm_fits(&s)) {
         fprintf(stderr, "make_gguf: rows of this shape do not divide into blocks of %s and %s\n",

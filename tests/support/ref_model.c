@@ -13,12 +13,13 @@ typedef struct Matrix {
 } Matrix;
 
 typedef struct Layer {
-    double *attn_norm, *attn_sub_norm, *ffn_norm, *ffn_sub_norm; /* sub-norms NULL in llama */
+    double *attn_norm, *attn_sub_norm, *ffn_norm, *ffn_sub_norm; /* sub-norms NULL if there are none */
     Matrix q, k, v, o, gate, up, down;
 } Layer;
 
 struct TnRefModel {
     const TnGmSpec *s;
+    const TnGmArch *arch;
     bool ternary;
     double *embd, *norm, *freqs;
     Matrix head;
@@ -60,6 +61,7 @@ TnRefModel *tn_ref_model_create(const TnGmSpec *s, bool ternary_dense) {
     uint32_t h = s->hidden, head = tn_gm_head_dim(s), wide = s->heads * head, narrow = s->kv_heads * head;
     bool is_float = s->weights == GW_T_F32 || s->weights == GW_T_F16 || s->weights == GW_T_BF16;
     m->s = s;
+    m->arch = tn_gm_arch(s->arch);
     m->ternary = tn_gm_is_ternary(s) && (!is_float || ternary_dense);
     m->embd = values(s, "token_embd.weight", s->vocab, h, NULL);
     m->norm = values(s, "output_norm.weight", 1, h, NULL);
@@ -71,7 +73,7 @@ TnRefModel *tn_ref_model_create(const TnGmSpec *s, bool ternary_dense) {
         Layer *l = &m->layers[i];
         l->attn_norm = layer_norm(m, i, "attn_norm", h);
         l->ffn_norm = layer_norm(m, i, "ffn_norm", h);
-        if (strcmp(s->arch, "llama") != 0) {
+        if (m->arch->sub_norms) {
             l->attn_sub_norm = layer_norm(m, i, "attn_sub_norm", wide);
             l->ffn_sub_norm = layer_norm(m, i, "ffn_sub_norm", s->ffn);
         }
@@ -123,12 +125,12 @@ static void linear(const Matrix *m, const double *x, double *y) {
 
 static void rope(const TnRefModel *m, double *x, uint32_t heads, uint32_t pos) {
     uint32_t head = tn_gm_head_dim(m->s), half = head / 2;
-    bool pairs = strcmp(m->s->arch, "llama") == 0;
     for (uint32_t h = 0; h < heads; h++, x += head)
         for (uint32_t i = 0; i < half; i++) {
             double angle = pos * pow((double)m->s->rope_base, -2.0 * i / head);
             if (m->freqs) angle /= m->freqs[i];
-            double *a = pairs ? &x[2 * i] : &x[i], *b = pairs ? &x[2 * i + 1] : &x[i + half];
+            double *a = m->arch->pairs ? &x[2 * i] : &x[i],
+                   *b = m->arch->pairs ? &x[2 * i + 1] : &x[i + half];
             double re = *a * cos(angle) - *b * sin(angle), im = *a * sin(angle) + *b * cos(angle);
             *a = re;
             *b = im;
@@ -155,7 +157,6 @@ static void attend(const double *q, const double *k, const double *v, uint32_t s
 static void layer(const TnRefModel *m, const Layer *l, uint32_t n, double *x) {
     const TnGmSpec *s = m->s;
     uint32_t h = s->hidden, head = tn_gm_head_dim(s), wide = s->heads * head, narrow = s->kv_heads * head;
-    bool relu2 = strcmp(s->arch, "bitnet-b1.58") == 0 || strcmp(s->arch, "bitnet-25") == 0;
     uint32_t most = wide > s->ffn ? wide : s->ffn;
     double *k = tn_xcalloc((size_t)n * narrow, sizeof *k), *v = tn_xcalloc((size_t)n * narrow, sizeof *v);
     double *t = tn_xcalloc(h, sizeof *t), *q = tn_xcalloc(wide, sizeof *q), *a = tn_xcalloc(most, sizeof *a);
@@ -179,7 +180,7 @@ static void layer(const TnRefModel *m, const Layer *l, uint32_t n, double *x) {
         linear(&l->up, t, up);
         for (uint32_t i = 0; i < s->ffn; i++) {
             double g = a[i], r = g > 0 ? g : 0;
-            a[i] = (relu2 ? r * r : g / (1 + exp(-g))) * up[i];
+            a[i] = (m->arch->relu2 ? r * r : g / (1 + exp(-g))) * up[i];
         }
         if (l->ffn_sub_norm) rmsnorm(a, l->ffn_sub_norm, s->ffn, s->eps, a);
         linear(&l->down, a, t);

@@ -4,10 +4,12 @@
  *
  *   rmsnorm   y = x / sqrt(mean(x^2) + eps) * w
  *   ternary   a = max(|x|, 1e-5); q = round(x * 127 / a), ties to even; y = s * a / 127 * (t . q)
- *   rope      angle = pos * base^(-2i/head) / freq_i; the pairs are (i, i + head/2), in llama (2i, 2i + 1)
- *   attention softmax(q . k / sqrt(head)) v over earlier positions; head h reads kv head h / (heads /
- * kv_heads) ffn       relu(gate)^2 * up in bitnet-b1.58 and bitnet-25, silu(gate) * up in bitnet and llama
- *   sub-norms before attn_output and ffn_down, except in llama */
+ *   rope      angle = pos * base^(-2i/head) / freq_i; the pairs are (i, i + head/2) or (2i, 2i + 1)
+ *   attention softmax(q . k / sqrt(head)) v over earlier positions; head h reads kv head h / (heads / kv_heads)
+ *   ffn       relu(gate)^2 * up or silu(gate) * up
+ *   sub-norms before attn_output and ffn_down, or none
+ *
+ * Which of two an architecture has, tn_gm_archs says. */
 #ifndef TN_TEST_REF_MODEL_H
 #define TN_TEST_REF_MODEL_H
 
