@@ -32,7 +32,7 @@ for level in avx2 neon-dotprod; do
     run 0 compile --emit=asm --cpu $level -o "$dir/asm"
     run 0 compile --emit=llvm --cpu $level -o "$dir/llvm"
     run 0 compile --emit=obj --cpu $level -o "$dir/obj"
-    n=$(grep -c '^	\.globl	' "$dir/asm")
+    n=$(grep '^	\.globl	' "$dir/asm" | grep -vc 'xsmm_') # what libxsmm generated is no kernel of ours
     [ "$n" -gt 10 ] || no "$level: $n functions in the assembly"
     is "$level: kernels in the assembly" "$(kernels "$sign" asm)" "$n"
     is "$level: kernels in the IR" "$(kernels ';' llvm)" "$n"
@@ -68,8 +68,7 @@ version=$("${as:-false}" --version 2>/dev/null | sed -n 's/.*LLVM version \([0-9
 if [ "$(uname -m)" = x86_64 ] && command -v cc >/dev/null && command -v objdump >/dev/null; then
     run 0 compile --emit=obj --cpu avx2 -o "$dir/run.o"
     cc -c -x assembler "$dir/asm" -o "$dir/shown.o" 2>"$dir/err" || no "the assembly: $(head -3 "$dir/err")"
-    # what libxsmm generated is in the object alone
-    objdump -d --no-show-raw-insn "$dir/run.o" | sed '/^[0-9a-f]* <xsmm_/,/^$/d' | mnemonics >"$dir/run.ops"
+    objdump -d --no-show-raw-insn "$dir/run.o" | mnemonics >"$dir/run.ops"
     objdump -d --no-show-raw-insn "$dir/shown.o" | mnemonics >"$dir/shown.ops"
     [ "$(wc -l <"$dir/run.ops")" -gt 1000 ] || no "objdump showed little: $(head -3 "$dir/run.ops")"
     cmp -s "$dir/run.ops" "$dir/shown.ops" || no "shown and run code differ: $(diff "$dir/run.ops" "$dir/shown.ops" | head -3)"
