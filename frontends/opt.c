@@ -86,6 +86,45 @@ static bool fits(const TerncOpt *o, const TnGraph *g) {
     return !lo || (g->rows_lo <= lo && hi <= g->rows_hi);
 }
 
+enum { OF_LEVEL, OF_KV, OF_ROWS, FACTS };
+
+static void put_fact(const TnGraph *g, int fact, TnBuf *out) {
+    if (fact == OF_LEVEL)
+        tn_buf_puts(out, g->level ? g->level : "none");
+    else if (fact == OF_KV)
+        tn_buf_puts(out, tn_kv_names[g->kv]);
+    else if (g->rows_lo == g->rows_hi)
+        tn_buf_printf(out, "%lld", (long long)g->rows_lo);
+    else
+        tn_buf_printf(out, "%lld..%lld", (long long)g->rows_lo, (long long)g->rows_hi);
+}
+
+static bool alike(const TnGraph *a, const TnGraph *b, int fact) {
+    if (fact == OF_LEVEL)
+        return a->level == b->level || (a->level && b->level && !strcmp(a->level, b->level));
+    return fact == OF_KV ? a->kv == b->kv : a->rows_lo == b->rows_lo && a->rows_hi == b->rows_hi;
+}
+
+/* "level avx2, kv f16 and f32": each value once, in the file's order. */
+static TernStatus none_fits(const TnGraphs *s, TernError *err) {
+    static const char *const names[FACTS] = {"level ", ", kv ", ", rows "};
+    TnBuf has = {0};
+    for (int fact = 0; fact < FACTS; fact++) {
+        tn_buf_puts(&has, names[fact]);
+        for (uint32_t i = 0, n = 0; i < s->n; i++) {
+            bool seen = false;
+            for (uint32_t k = 0; k < i; k++) seen |= alike(s->g[k], s->g[i], fact);
+            if (!seen) tn_buf_puts(&has, n++ ? " and " : "");
+            if (!seen) put_fact(s->g[i], fact, &has);
+        }
+    }
+    TernStatus st = tn_fail(err, TERN_ERR_INPUT,
+                            "%s: none of its %u graphs is for the level, kv and rows given: it has %s",
+                            s->path, s->n, has.data);
+    tn_buf_free(&has);
+    return st;
+}
+
 static TernStatus choose(const TerncOpt *o, const TnGraphs *s, uint32_t *out, TernError *err) {
     bool blob = s->kind == TN_GRAPHS_BLOB;
     *out = 0;
@@ -99,8 +138,7 @@ static TernStatus choose(const TerncOpt *o, const TnGraphs *s, uint32_t *out, Te
                        "%s: %u graphs in the file, wanted one: TerncOpt.variant N takes one", s->path, s->n);
     while (*out < s->n && !fits(o, s->g[*out])) ++*out;
     if (*out < s->n) return TERN_OK;
-    return tn_fail(err, TERN_ERR_INPUT, "%s: none of its %u graphs is for the level, kv and rows given",
-                   s->path, s->n);
+    return none_fits(s, err);
 }
 
 /* The passes that still apply to a graph of this stage. */

@@ -35,8 +35,8 @@ TernStatus tn_model_choose_level(TernModel *m, const char *cpu, TernError *err) 
     if (cpu && e->coded && tn_level_foreign(cap))
         return tn_fail(
             err, TERN_ERR_UNSUPPORTED,
-            "cpu level '%s' is of another architecture, wanted a level of this machine's, which runs %s", cpu,
-            here);
+            "cpu level '%s' is of another architecture: the file has code for %s, this machine runs %s", cpu,
+            blob_levels(m).text, here);
     bool found = false;
     for (uint32_t i = 0; i < m->n_variants; i++) {
         uint32_t level = m->variants[i].prog.level;

@@ -192,7 +192,10 @@ if [ $native = yes ]; then
     run 2 verify "$model" --tokens 1,2 --cpu $there
     is "verify --cpu $there" "$err" "tern: error: --cpu: $foreign"
     run 1 run "$dir/m.tern" --tokens 1,2 -n 1 --cpu $there
-    is "a blob, --cpu $there" "$err" "tern: error: $dir/m.tern: cpu level $foreign"
+    case $err in
+    "tern: error: $dir/m.tern: cpu level '$there' is of another architecture: the file has code for "*", this machine runs $here") ;;
+    *) no "a blob, --cpu $there: $err" ;;
+    esac
 fi
 run 0 run "$model" --tokens 1,2 -n 1 --cpu $there --target ref
 run 1 run "$model" --tokens 1,2 -n 1 --cpu vax --target ref

@@ -473,8 +473,8 @@ static void levels(void **state) {
     o.cpu = mine == TN_LEVEL_NEON_DOTPROD ? "avx2" : "neon-dotprod";
     assert_int_equal(tern_model_open_memory(image.data, image.size, &o, &m, &err), TERN_ERR_UNSUPPORTED);
     snprintf(line, sizeof line,
-             "cpu level '%s' is of another architecture, wanted a level of this machine's, which runs %s",
-             o.cpu, here);
+             "cpu level '%s' is of another architecture: the file has code for %s, this machine runs %s",
+             o.cpu, tn_level_name(mine), here);
     assert_string_equal(err.text, line);
     /* An entry outside the image, an export that is not there. */
     Section *code = maker_find(&maker, TN_SECTION_CODE, 0), *prog = maker_find(&maker, TN_SECTION_PROG, 0);
