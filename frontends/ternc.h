@@ -233,8 +233,9 @@ typedef struct TerncVerify {
     uint32_t rows_lo, rows_hi; /* the row class; 0: 1, 2..8 and 9..512. A step has up to 192 rows */
     int seeded;                /* seed is to be used, whatever it is */
 } TerncVerify;
-/* Sends what = "result": a line of proof, or the first value that differs and the op that made it. *same is 1 if all
- * are equal, bit for bit. */
+/* Sends what = "result": a line of proof, or the first value that differs and the op that made it; and, of code whose
+ * keys or values saturated in an f16 cache (tern_session_saturated), what = "saturated": their number in digits. *same is
+ * 1 if all are equal, bit for bit. */
 TERN_API TernStatus ternc_verify(const TerncVerify *verify, TerncTextFn *text, void *user, int *same,
                                  TernError *err);
 

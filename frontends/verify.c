@@ -480,6 +480,11 @@ TernStatus ternc_verify(const TerncVerify *given, TerncTextFn *text, void *user,
         st = against_graph(&s, err);
     else
         st = against_evaluator_from(&s, other, err);
+    if (st == TERN_OK && s.watch.saturated) {
+        char number[24];
+        int n = snprintf(number, sizeof number, "%llu", (unsigned long long)s.watch.saturated);
+        text(user, "saturated", number, (size_t)n);
+    }
     if (st == TERN_OK) {
         text(user, "result", s.text.data, s.text.len);
         *same = !s.differ;

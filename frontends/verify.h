@@ -109,6 +109,7 @@ typedef struct TnWatch {
     uint32_t n_kernels, n_launches, n_classes, n_rows; /* kernels that ran; n_rows: results compared */
     uint32_t classes[8][2];
     TnTally tally;
+    uint64_t saturated; /* keys and values of the tokens' positions, each looked at once */
     bool differ;
     TnBuf text; /* what differs */
     const TnGraph

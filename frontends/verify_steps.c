@@ -407,6 +407,7 @@ static TernStatus all_steps(Steps *s, uint32_t most, TernError *err) {
     static const uint32_t sizes[] = {8, 3, 5, 2};
     uint32_t n = s->n, from = n > WANTS ? n - WANTS : 0, alone = n > SINGLES ? n - SINGLES : 0;
     for (uint32_t at = 0; at < n; at += most) TN_TRY(step(s, at, n - at < most ? n - at : most, 0, err));
+    s->w->saturated = tern_session_saturated(s->session); /* the steps below store the same again */
     for (uint32_t at = from, i = 0, size; n > sizes[0] && at < n; at += size, i++) {
         size = sizes[i % TN_COUNT(sizes)];
         if (size > n - at) size = n - at;

@@ -42,12 +42,15 @@ static void print_version(void) {
 }
 
 /* diff and verify say 1 for a difference, so what went wrong is 2 there. */
+static bool compares(const Verb *verb) {
+    return verb && (verb->run == verb_diff || verb->run == verb_verify);
+}
+
 int close_output(const Verb *verb, int code) {
     if (fflush(stdout) == 0 && !ferror(stdout)) return code;
-    bool differs = verb && (verb->run == verb_diff || verb->run == verb_verify);
-    if (code != EXIT_OK && !(differs && code == EXIT_INPUT)) return code; /* it has been said */
+    if (code != EXIT_OK && !(compares(verb) && code == EXIT_INPUT)) return code; /* it has been said */
     code = fail_text("standard output: the write failed");
-    return differs ? EXIT_USAGE : code;
+    return compares(verb) ? EXIT_USAGE : code;
 }
 
 static const Verb *find_verb(const char *name) {
@@ -119,6 +122,7 @@ int main(int argc, char **argv) {
     const Verb *v = find_verb(argv[1]);
     if (!v) return unknown_verb(argv[1]);
     int code = close_output(v, v->run(v, argc - 2, argv + 2));
-    if (code == EXIT_OK) notes_print();
+    bool differs = compares(v) && code == EXIT_INPUT;
+    if (code == EXIT_OK || code == signal_status() || differs) notes_print(); /* it did what was asked */
     return code;
 }

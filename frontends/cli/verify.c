@@ -15,6 +15,10 @@ typedef struct VerifyFlags {
 
 static void take_verify(void *user, const char *what, const char *text, size_t n) {
     (void)user;
+    if (strcmp(what, "saturated") == 0) {
+        note_saturated(strtoull(text, NULL, 10));
+        return;
+    }
     fwrite(text, 1, n, strcmp(what, "result") == 0 ? stdout : stderr);
 }
 

@@ -140,6 +140,22 @@ for verb in "perplexity --tokens $ids" "logits --tokens $ids -o $dir/logits" "ru
     try "$tern" $1 "$model" "${@:2}" -t 1 $how
     hasnt "$1 of the model as it is says nothing" "$err" "65,?504"
 done
+# verify too, whatever the result is, and as often as the steps of the model's own run have it
+for verb in "" "--target ref" "-t 3"; do
+    # shellcheck disable=SC2086
+    try "$tern" verify "$dir/big.gguf" --tokens $ids ${verb:-$how}
+    same "verify $verb of values that saturate: equal" "$got" 0
+    same "verify $verb says it once" "$(grep -cE -- "$saturated" <<<"$err")" 1
+    number=$(sed -n 's/^tern: warning: \([0-9]*\) value.*/\1/p' <<<"$err")
+    try "$tern" perplexity "$dir/big.gguf" --tokens $ids $how
+    same "verify $verb has run's number" "$number" "$(sed -n 's/^tern: warning: \([0-9]*\) value.*/\1/p' <<<"$err")"
+done
+"$tern" compile "$dir/big.gguf" --cpu ref --kv f16 -o "$dir/big.tern" 2>/dev/null
+try "$tern" verify "$dir/big.tern" --against "$model" --tokens $ids --target ref
+same "verify of values that saturate against another model: different" "$got" 1
+same "and says it once" "$(grep -cE -- "$saturated" <<<"$err")" 1
+try "$tern" verify "$dir/big.gguf" --tokens $ids --kv f32 $how
+hasnt "verify with a cache of f32 says nothing" "$err" "65,?504"
 # the number does not depend on threads, or on how the rows are cut into steps
 if [ $native = yes ]; then
     numbers=""

@@ -32,6 +32,11 @@ for case in INT:130 TERM:143 HUP:129; do
     same "run, SIG${case%:*}: the answer so far" "${out:0:8}" "${whole:0:8}"
     same "run, SIG${case%:*}: it ends with a newline" "$(tail -c 1 "$dir/out" | od -An -tx1 | tr -d ' ')" "0a"
 done
+# notes wait for the answer, and a signal ends no less well
+$edit "$model" "$dir/big.gguf" "tensor:blk.0.attn_v.weight*1e8"
+to --until output --signal INT "$tern" run "$dir/big.gguf" -p "And the LORD said" $endless
+same "run of values that saturate: the exit status" "$got" 130
+has "run of values that saturate: it is said" "$err" "values saturated at 65504"
 # ids too, and drafts, and with a profile: all of it ends as without a signal
 to --until output --signal INT "$tern" run "$model" -p "And the LORD said" $endless --print-tokens
 same "run --print-tokens: the exit status" "$got" 130
