@@ -64,8 +64,8 @@ void parse_args(const Verb *verb, const Flag *flags, int argc, char **argv, cons
 const char *flag_given(const void *out);
 /* Exits 2 with "NAME goes with WHAT" if that flag was given and `with` is false. */
 void only_with(const Verb *verb, const void *out, bool with, const char *what);
-/* A line about a flag that is let pass without effect. It waits for notes_print, or for a verb that ends well: what is
- * refused is refused with one line. */
+/* A line about a flag that is let pass without effect. It waits for notes_print, or for a verb that ends with an answer
+ * or by a signal that it heeds: what is refused is refused with one line. */
 void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void notes_print(void);
 /* Does `word` (n bytes) stand among the names? */
@@ -134,6 +134,9 @@ int check_files(const Verb *verb, const TnFileUse *files, size_t n);
 #define STANDARD_OUTPUT                                                                                      \
     { "standard output", "-", TN_FILE_OUT }
 void keep_standard(void); /* first of all */
+/* Then: where standard error is a file that a word names, or standard input, messages go to standard output, or to the
+ * terminal if that is such a file too, until check_files knows what the word is. */
+void keep_messages(int argc, char **argv);
 
 /* ---- load.c: models and the compiler library */
 /* What a verb can refuse once a model is known, before there is code for it: lengths, ids, a text. `vocab` is the

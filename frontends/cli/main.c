@@ -104,6 +104,7 @@ static int show_help(int argc, char **argv) {
 
 int main(int argc, char **argv) {
     keep_standard();
+    keep_messages(argc, argv);
     signal(SIGPIPE, SIG_DFL);
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is a failed write then, which is said and tidied up */
     start_signals();

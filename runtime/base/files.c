@@ -18,6 +18,11 @@ static bool is_dash(const TnFileUse *f) {
     return strcmp(f->path, "-") == 0;
 }
 
+/* Of the kinds that are written, those that are read as well. */
+static bool is_cache(const TnFileUse *f) {
+    return f->use == TN_FILE_CACHE || f->use == TN_FILE_CACHE_MAYBE;
+}
+
 /* "-o out.tern", "standard output": long paths by their end, so that two of them fit a line. */
 static char *shown(const TnFileUse *f) {
     enum { MOST = 160 };
@@ -25,7 +30,7 @@ static char *shown(const TnFileUse *f) {
     char *s = tn_xcalloc(1, size);
     if (is_dash(f))
         snprintf(s, size, "%s", is_output(f) ? "standard output" : "standard input");
-    else if (f->use == TN_FILE_LOADED)
+    else if (f->use == TN_FILE_LOADED || f->use == TN_FILE_MESSAGES)
         snprintf(s, size, "%s", f->what);
     else
         snprintf(s, size, "%s %s%s", f->what, cut ? "..." : "", f->path + cut);
@@ -77,12 +82,18 @@ static bool replaces(const TnFileUse *in, const TnFileUse *out) {
 
 static TernStatus check_pair(const TnFileUse *a, const TnFileUse *b, TernError *err) {
     const TnFileUse *out = is_output(b) ? b : a, *other = out == b ? a : b;
+    if (a->use == TN_FILE_MESSAGES) out = a, other = b;
+    bool messages = out->use == TN_FILE_MESSAGES;
     if (!is_output(out) || replaces(other, out)) return TERN_OK;
+    if (messages && is_output(other) && !is_cache(other)) return TERN_OK;
     Identity x = identity_of(out), y = identity_of(other);
     if (!same(&x, &y)) return TERN_OK;
     char *s = shown(out), *t = shown(other);
     TernStatus st =
-        is_output(other)
+        messages
+            ? tn_fail(err, TERN_ERR_INPUT,
+                      "%s is the same file as %s, which is read: messages would be written into it", s, t)
+        : is_output(other)
             ? tn_fail(err, TERN_ERR_INPUT, "%s is the same file as %s: give another", s, t)
             : tn_fail(err, TERN_ERR_INPUT,
                       "%s is the same file as %s, which is read and would be lost: give another", s, t);
@@ -129,7 +140,7 @@ static TernStatus check_output(const TnFileUse *f, TernError *err) {
         return tn_fail(err, TERN_ERR_INPUT,
                        "%s is a terminal, expected a file or a pipe: what comes is no text",
                        is_dash(f) ? "standard output" : f->path);
-    return f->use == TN_FILE_CACHE_MAYBE ? TERN_OK : tn_writer_probe(f->path, err);
+    return f->use >= TN_FILE_CACHE_MAYBE ? TERN_OK : tn_writer_probe(f->path, err);
 }
 
 TernStatus tn_files_check(const TnFileUse *files, size_t n, TernError *err) {

@@ -7,14 +7,15 @@
 #include "runtime/base/status.h"
 
 typedef enum TnUse {
-    TN_FILE_IN,         /* read; "-" is standard input */
-    TN_FILE_TEXT,       /* read whole before anything is written: one TN_FILE_OUT may replace it */
-    TN_FILE_LOADED,     /* part of the running program; whether it is there does not matter */
-    TN_FILE_OUT,        /* written by a TnWriter; "-" is standard output */
-    TN_FILE_BINARY,     /* the same, and no terminal */
-    TN_FILE_NAMED,      /* written by a TnWriter, and never "-" */
-    TN_FILE_CACHE,      /* read if it is there, and replaced; never "-" */
-    TN_FILE_CACHE_MAYBE /* the same, and it does not matter if it cannot be written */
+    TN_FILE_IN,          /* read; "-" is standard input */
+    TN_FILE_TEXT,        /* read whole before anything is written: one TN_FILE_OUT may replace it */
+    TN_FILE_LOADED,      /* part of the running program; whether it is there does not matter */
+    TN_FILE_OUT,         /* written by a TnWriter; "-" is standard output */
+    TN_FILE_BINARY,      /* the same, and no terminal */
+    TN_FILE_NAMED,       /* written by a TnWriter, and never "-" */
+    TN_FILE_CACHE,       /* read if it is there, and replaced; never "-" */
+    TN_FILE_CACHE_MAYBE, /* the same, and it does not matter if it cannot be written */
+    TN_FILE_MESSAGES     /* what standard error is: not checked but against what is read */
 } TnUse;
 
 typedef struct TnFileUse {

@@ -108,6 +108,53 @@ timeout 60 "$tern" tokenize "$dir/m.gguf" -f - <"$dir/text" >>"$dir/text" 2>"$di
 has "tokenize -f - <x >>x" "$(cat "$dir/err")" 'standard output .*standard input'
 kept "tokenize -f - <x >>x"
 
+# nor are messages: the line goes to standard output, and where that is an input too, there is the status alone
+spoils() { # spoils WHAT REGEX STATUS FILE COMMAND..: standard error is appended to FILE
+    local what=$1 regex=$2 status=$3 file=$4
+    shift 4
+    timeout 60 "$@" 2>>"$file" >"$dir/out" </dev/null
+    got=$?
+    same "$what: the exit status" $got $status
+    same "$what: lines" "$(grep -c "" "$dir/out")" 1
+    has "$what" "$(cat "$dir/out")" "$regex"
+    kept "$what"
+}
+spoils "run 2>> its model" '^tern: error: standard error .*m\.gguf' 1 "$dir/hard.gguf" "$tern" run "$dir/m.gguf" $how -p a -n 1 --temp 0
+spoils "run 2>> its blob" 'standard error .*m\.tern' 1 "$dir/m.tern" "$tern" run "$dir/m.tern" $how -p a -n 1 --temp 0
+spoils "run -f x 2>> x" 'standard error .*-f .*text' 1 "$dir/text" "$tern" run "$dir/m.gguf" $how -f "$dir/text" -n 1
+spoils "run --token-file=x 2>> x" 'standard error .*--token-file' 1 "$dir/ids" "$tern" run "$dir/m.gguf" $how "--token-file=$dir/ids" -n 1
+spoils "compile 2>> its model" 'standard error .*m\.gguf' 1 "$dir/m.gguf" "$tern" compile "$dir/m.gguf" --cpu ref -o "$dir/o.tern"
+spoils "compile 2>> --weights" 'standard error .*--weights' 1 "$dir/m.gguf" "$tern" compile "$dir/a.tir" --weights "$dir/soft.gguf" --cpu ref -o "$dir/o.tern"
+spoils "logits 2>> its model" 'standard error .*m\.gguf' 1 "$dir/m.gguf" "$tern" logits "$dir/m.gguf" $how --tokens 1 -o "$dir/l"
+spoils "perplexity 2>> its text" 'standard error .*text' 1 "$dir/text" "$tern" perplexity "$dir/m.gguf" $how -f "$dir/text"
+spoils "tokenize 2>> its model" 'standard error .*m\.gguf' 1 "$dir/m.gguf" "$tern" tokenize "$dir/m.gguf" -p a
+spoils "detokenize 2>> its ids" 'standard error .*ids' 1 "$dir/ids" "$tern" detokenize "$dir/m.gguf" --token-file "$dir/ids"
+spoils "opt 2>> its text" 'standard error .*a\.tir' 1 "$dir/a.tir" "$tern" opt "$dir/a.tir" -o "$dir/o.tir"
+spoils "eval 2>> its graph" 'standard error .*a\.tir' 1 "$dir/a.tir" "$tern" eval "$dir/a.tir"
+spoils "inspect 2>> its profile" 'standard error .*p\.json' 1 "$dir/p.json" "$tern" inspect "$dir/m.gguf" --profile "$dir/p.json" --dot="$dir/o.dot"
+spoils "diff 2>> B" 'standard error .*B .*m\.gguf' 2 "$dir/m.gguf" "$tern" diff "$dir/a.tir" "$dir/m.gguf"
+spoils "verify 2>> --against" 'standard error .*--against' 2 "$dir/a.tir" "$tern" verify "$dir/m.gguf" $how --tokens 1 --against "$dir/a.tir"
+spoils "bench 2>> its model" 'standard error .*m\.gguf' 1 "$dir/m.gguf" "$tern" bench "$dir/m.gguf" $how -p 0 -n 1 -r 1 --read-mib 0
+spoils "a misspelt flag, 2>> the model" "unknown flag" 2 "$dir/m.gguf" "$tern" run "$dir/m.gguf" --nosuch
+timeout 60 "$tern" tokenize "$dir/m.gguf" -f - <"$dir/text" 2>>"$dir/text" >"$dir/out"
+has "tokenize -f - <x 2>>x" "$(cat "$dir/out")" 'standard error .*standard input'
+kept "tokenize -f - <x 2>>x"
+for order in 'exec "$@" >>"$F" 2>&1' 'exec "$@" 2>>"$F" >>"$F"'; do
+    try env F="$dir/m.gguf" setsid -w sh -c "$order" sh "$tern" run "$dir/m.gguf" $how -p a -n 1
+    same "both appended to the model: the exit status" "$got" 1
+    kept "both appended to the model"
+done
+try env F="$dir/m.tern" sh -c 'exec "$@" 2>>"$F"' sh "$tern" compile "$model" --cpu ref --tune=0.1 --tune-cache "$dir/m.tern" -o "$dir/o.tern"
+has "messages into the tuning cache" "$out" 'standard error .*--tune-cache'
+kept "messages into the tuning cache"
+# a log that a word happens to name, and one that holds both
+printf 'x\n' >"$dir/log"
+timeout 60 "$tern" tokenize "$model" -p "$dir/log" --override-kv bitnet-b1.58.foo=int:1 2>>"$dir/log" >"$dir/out"
+has "a log that -p names is a log" "$(cat "$dir/log")" '^tern: error: .*bitnet-b1.58.foo'
+same "and nothing goes to standard output" "$(cat "$dir/out")" ""
+"$tern" opt "$dir/a.tir" --passes= -o - >"$dir/log" 2>&1
+has "output and messages in one log" "$(head -1 "$dir/log")" '^tir 1'
+
 # the library refuses on its own, and says what it was given
 refused "standard input read twice" 2 'standard input' "$tern" diff - -
 refused "standard input as model and as text" 1 'standard input' "$tern" run - -f - -n 1
