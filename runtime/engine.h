@@ -17,7 +17,6 @@
 #define TN_ENGINE_H
 
 #include "runtime/program.h"
-#include "runtime/variant.h"
 
 typedef struct TnEngine TnEngine;
 

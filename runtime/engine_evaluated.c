@@ -43,10 +43,10 @@ static void call_back(const TernKernels *k, const TnProgram *p, uint32_t i) {
     const TnRunLaunch *l = &p->launches[i];
     uint8_t *scratch = (uint8_t *)p->memory->bases.scratch;
     if (!k->watch) {
-        k->run(k->user, p->variant, i, &l->args, scratch);
+        k->run(k->user, p->variant->index, i, &l->args, scratch);
         return;
     }
-    TernWatch w = {.variant = p->variant,
+    TernWatch w = {.variant = p->variant->index,
                    .launch = i,
                    .args = &l->args,
                    .code = (void (*)(void))tn_host_kernel(l->kernel),

@@ -80,9 +80,7 @@ TernStatus tern_profile_create(TernSession *s, const TernProfileOptions *options
     p->programs = tn_alloc_array(&p->arena, p->n, sizeof *p->programs);
     uint32_t most = 0;
     for (uint32_t i = 0; i < p->n; i++) {
-        const TnVariant *v = m->variants;
-        while (v->index != s->programs[i].variant) v++;
-        make_program(p, i, v);
+        make_program(p, i, s->programs[i].variant);
         if (p->programs[i].n > most) most = p->programs[i].n;
     }
     p->stamps = tn_alloc(&p->arena, (size_t)p->workers * tn_stamp_stride(most) * sizeof *p->stamps + 64);

@@ -6,9 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <time.h>
-#include "runtime/abi/blob.h"
-#include "runtime/abi/kernel.h"
 #include "runtime/pool.h"
+#include "runtime/variant.h"
 
 /* A place in an engine's memory. Only the engine may follow it: to the host it is a number. */
 typedef uintptr_t TnAddress;
@@ -76,8 +75,8 @@ typedef struct TnProgram {
     TnRunLaunch *launches;
     uint64_t run; /* its number, from 1 */
     uint32_t n;
-    uint32_t variant; /* among the PROG sections */
     uint32_t rows_hi, topk;
+    const TnVariant *variant; /* what it was bound from: of launch i, variant->launches[i] has the rest */
     TnMemory *memory;
     size_t code_scratch; /* in a worker's scratch, where the code's part begins (TernKernels.watch) */
     TernPool *pool;      /* acquired while the program runs */

@@ -52,7 +52,7 @@ static void bind_program(const TnSessionPlan *p, TernSession *s, uint32_t i) {
     *program = (TnProgram){
         .launches = launches,
         .n = v->prog.n_launches,
-        .variant = v->index,
+        .variant = v,
         .rows_hi = v->prog.rows_hi,
         .topk = v->plan.topk,
         .memory = &s->memory,

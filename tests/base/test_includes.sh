@@ -61,20 +61,22 @@ only 'libxsmm' 'codegen/xsmm/'
 only 'pcre2' 'runtime/text/'
 only 'xxhash' 'runtime/base/hash\.c'
 only 'jansson' 'frontends/'
+only 'runtime/host\.h' 'runtime/(host|engine_)' # memory that kernels see, and code: an engine's alone
 only '(sys/mman|fcntl|sys/stat)\.h' 'runtime/base/|frontends/cli/'
 
 if [ -z "$2" ]; then
     # The test must be able to fail: a small tree with one fault of each kind.
     tree=$(mktemp -d)
     mkdir -p "$tree"/{runtime/base,ir,frontends/cli,passes}
-    touch "$tree/ir/graph.h" "$tree/runtime/base/os.h" "$tree/runtime/tern.h"
+    touch "$tree/ir/graph.h" "$tree/runtime/base/os.h" "$tree/runtime/tern.h" "$tree/runtime/host.h"
     echo '#include "ir/graph.h"' >"$tree/runtime/session.c"
     echo '#include "runtime/tern.h"' >"$tree/runtime/base/up.c"
     echo '#include "ir/graph.h"' >"$tree/frontends/cli/main.c"
     echo '#include <llvm-c/Core.h>' >"$tree/passes/fuse.c"
+    echo '#include "runtime/host.h"' >"$tree/runtime/step.c"
     echo '#include "runtime/base/os.h"' >"$tree/ir/fine.c"
-    out=$(bash "${BASH_SOURCE[0]}" x "$tree") && { echo "a tree with four faults was accepted"; bad=1; }
-    for want in runtime/session.c:1 runtime/base/up.c:1 frontends/cli/main.c:1 passes/fuse.c:1; do
+    out=$(bash "${BASH_SOURCE[0]}" x "$tree") && { echo "a tree with five faults was accepted"; bad=1; }
+    for want in runtime/session.c:1 runtime/base/up.c:1 frontends/cli/main.c:1 passes/fuse.c:1 runtime/step.c:1; do
         grep -q "^$want" <<<"$out" || { echo "the fault in $want was not seen"; bad=1; }
     done
     grep -q ir/fine.c <<<"$out" && { echo "ir/fine.c was refused"; bad=1; }

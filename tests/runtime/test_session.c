@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <cmocka.h>
 #include "fake_model.h"
-#include "runtime/engine.h"
+#include "runtime/model.h"
+#include "support/far_engine.h"
 #include "runtime/base/os.h"
 #include "runtime/pool.h"
 
@@ -31,6 +32,23 @@ static int close_fake(void **state) {
     tern_pool_destroy(pool);
     free(image.data);
     return 0;
+}
+
+/* The same with memory that only kernels, and the engine that runs them, may touch. */
+static FarControl far;
+static int open_far(void **state) {
+    (void)state;
+    TernKernels k = fake_kernels(&fake);
+    TernModelOptions o = {.size = sizeof o};
+    TernPoolOptions po = {.size = sizeof po, .threads = 2};
+    TnEngine *inner;
+    image = fake_image_kvs(3);
+    return tern_pool_create(&po, &pool, NULL) || tn_engine_evaluated(&k, &inner, NULL) ||
+           tn_model_open_on(far_engine(inner, &far), image.data, image.size, &o, &model, NULL);
+}
+static int close_far(void **state) {
+    close_fake(state);
+    return far.strangers || far.sessions || far.blocks || far.closed != 1 || !far.copies || !far.clears;
 }
 
 static TernSession *session_of(TernSessionOptions o) {
@@ -485,5 +503,11 @@ int main(void) {
         cmocka_unit_test(missing_outputs),     cmocka_unit_test(option_errors),
         cmocka_unit_test(bytes_of_any_caller), cmocka_unit_test(own_memory),
     };
-    return cmocka_run_group_tests(tests, open_fake, close_fake);
+    const struct CMUnitTest anywhere[] = {
+        cmocka_unit_test(anything_goes), cmocka_unit_test(chunks_and_variants),
+        cmocka_unit_test(shared_pages),  cmocka_unit_test(step_errors),
+        cmocka_unit_test(not_a_number),
+    };
+    return cmocka_run_group_tests(tests, open_fake, close_fake) ||
+           cmocka_run_group_tests_name("far", anywhere, open_far, close_far);
 }
