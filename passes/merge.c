@@ -19,9 +19,6 @@
  * twice; parts beyond eight. */
 #include "passes/internal.h"
 #include <stdlib.h>
-#ifdef TERN_PLANT
-#include <string.h>
-#endif
 
 #define PARTS_MAX    8
 #define ELEMENTS_MAX ((int64_t)1 << 40)
@@ -101,9 +98,6 @@ static void merge(Merge *m, const TnRef *parts, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) {
         int64_t cols = g->nodes[w[i]].type.dim[0];
         TnAttr attrs[] = {{.key = TN_ATTR_lo, .i = lo}, {.key = TN_ATTR_n, .i = cols}};
-#ifdef TERN_PLANT /* a miscompile for `tern verify` to find (tests/cli/test_plant.sh): the last part is the first */
-        if (i + 1 == n && getenv("TERN_PLANT") && strcmp(getenv("TERN_PLANT"), "merge") == 0) attrs[0].i = 0;
-#endif
         TnRef slice = tn_node_add(g, TN_OP_slice, NULL, NULL, &y, 1, attrs, 2);
         lo += cols;
         TnRef was = parts[i];

@@ -1,33 +1,14 @@
 /* The column-by-column ops: what epilogues are made of. */
 #include "codegen/llvm/build.h"
 #include "runtime/base/fmath.h"
-#ifdef TERN_PLANT
-#include <stdlib.h>
-#include <string.h>
-#endif
 
 static TnRef arg(TnLb *b, TnRef ref, uint32_t i) {
     return b->g->nodes[ref].args[i];
 }
 
-#ifdef TERN_PLANT /* a miscompile for `tern verify` to find (tests/cli/test_plant.sh): column 77 loses its last bit */
-static LLVMValueRef planted(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef y) {
-    const char *plant = getenv("TERN_PLANT");
-    if (!plant || strcmp(plant, "add") != 0 || tn_lb_cols(b, ref) < 100) return y;
-    LLVMValueRef col = LLVMBuildTrunc(b->b, LLVMBuildAdd(b->b, f->col, off, ""), b->t_i32, "");
-    col = LLVMBuildAdd(b->b, tn_lb_splat(b, col, TN_LANES), tn_lb_iota(b, TN_LANES), "");
-    LLVMValueRef hit = LLVMBuildICmp(b->b, LLVMIntEQ, col, tn_lb_vi(b, 77), "");
-    LLVMValueRef bits = tn_lb_bits(b, y), cut = LLVMBuildAnd(b->b, bits, tn_lb_vi(b, ~1), "");
-    return tn_lb_float_of(b, LLVMBuildSelect(b->b, hit, cut, bits, ""));
-}
-#else
-#define planted(b, f, ref, off, y) (y)
-#endif
-
 static LLVMValueRef add(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
     LLVMValueRef x = tn_lb_value(b, f, arg(b, ref, 0), off, mask);
-    LLVMValueRef y = LLVMBuildFAdd(b->b, x, tn_lb_value(b, f, arg(b, ref, 1), off, mask), "");
-    return planted(b, f, ref, off, y);
+    return LLVMBuildFAdd(b->b, x, tn_lb_value(b, f, arg(b, ref, 1), off, mask), "");
 }
 const TnLlvmOp tn_llvm_op_add = {.can = tn_llvm_yes, .block = add};
 
