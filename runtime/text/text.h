@@ -8,6 +8,7 @@
  *   lie.
  * - tokenizer: tern_encode and tern_decode, functions of the vocabulary, without state.
  * - detokenizer: TernDetok, ids one by one in, bytes out, never half a UTF-8 character before the end.
+ * - stop strings: TernStops lets a text through until one of them is complete.
  * - sampler: TernSampler says what it needs from each step (one id, the best k, or all logits) and picks the next id.
  *   The same options and seed pick the same ids on every machine.
  * - lookup: TernLookup guesses the next ids from what was said before.
@@ -181,6 +182,24 @@ TERN_API TernStatus tern_detok_push(TernDetok *detok, int32_t id, const char **o
                                     TernError *err);
 /* Gives what stayed back, as it is, and starts afresh. */
 TERN_API void tern_detok_flush(TernDetok *detok, const char **out_bytes, size_t *out_size);
+
+/* ---- Stop strings --------------------------------------------------------------------------------------
+ *
+ * A text that is still being made goes in piece by piece and comes out again, but for what may be the beginning of a
+ * stop string: that is held back until it cannot be one any more. The stop string that is complete first ends the text,
+ * of several that end at the same byte the longest. So what comes out in all does not depend on how the text was cut. */
+typedef struct TernStops TernStops;
+#define TERN_NO_STOP SIZE_MAX
+
+/* n stop strings, copied: each of 1 to 4,096 bytes of UTF-8, 256 at most; n may be 0. */
+TERN_API TernStatus tern_stops_create(const TernText *stops, size_t n, TernStops **out_stops, TernError *err);
+TERN_API void tern_stops_destroy(TernStops *stops); /* NULL is fine */
+/* Takes the next bytes and gives those that are settled (borrowed until the next push or flush). *out_stop is the index of
+ * the stop string that ended the text, else TERN_NO_STOP; the stop string and what follows it never come out. */
+TERN_API TernStatus tern_stops_push(TernStops *stops, const char *bytes, size_t size, const char **out_bytes,
+                                    size_t *out_size, size_t *out_stop, TernError *err);
+/* The text ends here: gives what was held back. */
+TERN_API void tern_stops_flush(TernStops *stops, const char **out_bytes, size_t *out_size);
 
 /* ---- The sampler --------------------------------------------------------------------------------------- */
 
