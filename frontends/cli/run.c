@@ -4,6 +4,7 @@
 #include <string.h>
 #include "frontends/cli/cli.h"
 #include "runtime/base/escape.h"
+#include "runtime/generate/generate.h"
 
 #define DEFAULT_CONTEXT 4096
 enum { DRAFT_MOST = 64 };
@@ -22,152 +23,76 @@ typedef struct RunFlags {
 typedef struct Run {
     const RunFlags *f;
     Loaded model;
-    TernVocab *vocab; /* NULL if the model has none */
-    TernSampler *sampler;
-    TernSamplerWant want;
-    TernDetok *detok;
-    TernLookup *lookup; /* with --draft-max */
-    TernSession *session;
+    TernVocab *vocab; /* NULL if the model has none, and where it is compiled at load */
+    TernGenerator *generator;
+    TernSequence *sequence;
+    TernGenerated got;
     Profile *profile;
     Tokens prompt;
     bool demo; /* it is the embedded model's own */
+    bool seed_said;
     uint32_t context;
-    /* of the last step: the ids picked, one a row as long as each is what the next row guessed */
-    int32_t guess[DRAFT_MOST], next[1 + DRAFT_MOST];
-    size_t n_guess, n_next;
-    size_t trust; /* how many guesses are worth a row, going by the last ones */
-    bool missed;  /* the last pick was not what the next row guessed: the rows behind mean nothing */
-    TernStatus picked;
-    TernError pick_err;
-    size_t n_out, n_drafted, n_accepted;
-    double prompt_seconds, eval_seconds;
-    size_t n_prefilled, n_eval;
+    size_t n_out;
 } Run;
 
-static void pick(void *user, const TernResult *r) {
+/* Only once there is something to print: whatever is refused is refused with one line alone. */
+static void say_seed(Run *s) {
+    if (s->seed_said || s->f->temp <= 0 || s->f->seed != TERN_SEED_RANDOM) return;
+    s->seed_said = true;
+    (void)tern_sequence_get(s->sequence, &s->got, NULL);
+    fprintf(stderr, "tern: seed %" PRIu64 "\n", s->got.seed);
+}
+
+static int emit(void *user, const TernPiece *p) {
     Run *s = user;
-    TernError *e = &s->pick_err;
-    if (s->missed || s->picked != TERN_OK) return;
-    int32_t *id = &s->next[s->n_next];
-    if (s->want.kind == TERN_SAMPLER_ID)
-        s->picked = tern_sampler_pick_id(s->sampler, r->id, id, e);
-    else if (s->want.kind == TERN_SAMPLER_TOP)
-        s->picked = tern_sampler_pick_top(s->sampler, r->top_ids, r->top_logits,
-                                          s->want.k < r->n_top ? s->want.k : r->n_top, id, e);
-    else
-        s->picked = tern_sampler_pick_logits(s->sampler, r->logits, s->model.info.n_vocab, id, e);
-    if (s->picked != TERN_OK) return;
-    s->missed = s->n_next < s->n_guess && *id != s->guess[s->n_next];
-    s->n_next++;
+    bool ids = s->f->print_tokens;
+    say_seed(s);
+    if (ids && p->id != TERN_NO_TOKEN) printf("%s%d", s->n_out ? "," : "", p->id);
+    if (!ids) fwrite(p->text, 1, p->size, stdout);
+    if (ids || p->size) fflush(stdout);
+    s->n_out += p->id != TERN_NO_TOKEN;
+    return 0;
 }
 
-static void emit_text(const char *bytes, size_t n) {
-    fwrite(bytes, 1, n, stdout);
-    if (n) fflush(stdout);
+static TernSamplerOptions sampler_of(const RunFlags *f) {
+    TernSamplerOptions o = TERN_SAMPLER_OPTIONS;
+    o.temp = f->temp;
+    o.top_k = (int32_t)f->top_k;
+    o.top_p = f->top_p;
+    o.min_p = f->min_p;
+    o.repeat_penalty = f->repeat_penalty;
+    o.seed = f->seed;
+    return o;
 }
 
-static TernStatus emit_token(Run *s, int32_t id, bool ends, TernError *err) {
-    if (s->f->print_tokens) {
-        printf("%s%d", s->n_out ? "," : "", id);
-        fflush(stdout);
-    } else if (s->detok && !ends) {
-        const char *bytes;
-        size_t n;
-        TernStatus st = tern_detok_push(s->detok, id, &bytes, &n, err);
-        if (st != TERN_OK) return st;
-        emit_text(bytes, n);
-    }
-    s->n_out++;
-    return TERN_OK;
-}
-
-static TernStatus step(Run *s, const TernRow *rows, size_t n, TernError *err) {
-    s->picked = TERN_OK;
-    s->n_next = 0;
-    s->missed = false;
-    TernStatus st = tern_session_step(s->session, rows, n, pick, s, err);
-    if (st == TERN_ERR_NUMERIC && s->missed) st = TERN_OK; /* of a row that plain decoding never sees */
-    if (st == TERN_OK && s->picked != TERN_OK) {
-        *err = s->pick_err;
-        st = s->picked;
-    }
-    return st;
-}
-
-/* One id more, or several: the last one and what is guessed to follow it, in one step. Wrong guesses cost time,
- * so there are one more at most than were right the last time, or twice as many if all were. */
-static TernStatus decode(Run *s, TernError *err) {
-    TernRow rows[1 + DRAFT_MOST] = {{.token = s->next[s->n_next - 1], .want = s->want.kind}};
-    size_t held = tern_session_length(s->session, 0), most = s->context - held - 1;
-    if (most > s->trust) most = s->trust;
-    if (s->lookup) s->n_guess = tern_lookup_guess(s->lookup, s->guess, most);
-    for (size_t i = 0; i < s->n_guess; i++)
-        rows[1 + i] = (TernRow){.token = s->guess[i], .want = s->want.kind};
-    TN_TRY(step(s, rows, 1 + s->n_guess, err));
-    s->n_drafted += s->n_guess;
-    s->n_accepted += s->n_next - 1;
-    if (s->lookup) tern_lookup_accept(s->lookup, s->next, s->n_next);
-    if (s->n_guess == 0) return TERN_OK;
-    s->trust = s->n_next > s->n_guess ? 2 * s->trust : s->n_next;
-    if (s->trust > (size_t)s->f->draft) s->trust = (size_t)s->f->draft;
-    return tern_session_truncate(s->session, 0, (uint32_t)(held + s->n_next), err);
-}
-
-/* Cut where the session cuts it anyway, so that a signal need not wait for all of a long prompt. */
-static TernStatus prefill(Run *s, TernError *err) {
-    double start = tn_os_seconds();
-    TernRow *rows = tn_xcalloc(s->prompt.n, sizeof *rows);
-    for (size_t i = 0; i < s->prompt.n; i++) rows[i] = (TernRow){.token = s->prompt.ids[i]};
-    rows[s->prompt.n - 1].want = s->want.kind;
-    tern_sampler_accept(s->sampler, s->prompt.ids, s->prompt.n);
-    TernStatus st = TERN_OK;
-    while (st == TERN_OK && s->n_prefilled < s->prompt.n && !signal_status()) {
-        size_t left = s->prompt.n - s->n_prefilled,
-               n = left < s->model.info.max_rows ? left : s->model.info.max_rows;
-        st = step(s, rows + s->n_prefilled, n, err);
-        s->n_prefilled += n;
-    }
-    free(rows);
-    if (s->lookup && s->n_next) {
-        tern_lookup_accept(s->lookup, s->prompt.ids, s->prompt.n);
-        tern_lookup_accept(s->lookup, s->next, s->n_next);
-    }
-    s->prompt_seconds = tn_os_seconds() - start;
-    return st;
-}
-
+/* Steps to the end. A signal is heeded between steps, of a long prompt too: what there is of an answer is printed, and
+ * the times. */
 static TernStatus generate(Run *s, TernError *err) {
-    int64_t limit = s->f->n;
-    if (limit == 0) return TERN_OK;
-    heed_signals(true); /* what there is of an answer is printed, and the times */
-    TN_TRY(prefill(s, err));
-    /* only now: whatever is refused is refused with one line alone */
-    if (s->f->temp > 0 && s->f->seed == TERN_SEED_RANDOM)
-        fprintf(stderr, "tern: seed %" PRIu64 "\n", tern_sampler_get_seed(s->sampler));
-    bool full = false, ends = false;
-    double start = tn_os_seconds();
-    for (;;) {
-        for (size_t i = 0; i < s->n_next && !ends; i++) {
-            bool eog = s->vocab && tern_token_is_eog(s->vocab, s->next[i]) && !s->f->ignore_eos;
-            TN_TRY(emit_token(s, s->next[i], eog, err));
-            ends = eog || (limit > 0 && (int64_t)s->n_out >= limit);
-        }
-        if (ends || signal_status() || (full = tern_session_length(s->session, 0) >= s->context)) break;
-        TN_TRY(decode(s, err));
-        s->n_eval += s->n_next;
-        s->eval_seconds = tn_os_seconds() - start;
+    const RunFlags *f = s->f;
+    if (f->n == 0) return TERN_OK;
+    TernSamplerOptions sampler = sampler_of(f);
+    TernRequest r = {.size = sizeof r,
+                     .ids = s->prompt.ids,
+                     .n_ids = s->prompt.n,
+                     .max_tokens = f->n > 0 ? (uint32_t)f->n : 0,
+                     .draft_max = (uint32_t)f->draft,
+                     .ignore_eog = f->ignore_eos,
+                     .sampler = &sampler};
+    TN_TRY(tern_sequence_create(s->generator, &r, emit, s, &s->sequence, err));
+    heed_signals(true);
+    while (tern_generator_running(s->generator)) {
+        if (signal_status()) tern_sequence_cancel(s->sequence);
+        TN_TRY(tern_generator_step(s->generator, err));
     }
-    if (s->detok && !s->f->print_tokens) {
-        const char *bytes;
-        size_t n;
-        tern_detok_flush(s->detok, &bytes, &n);
-        emit_text(bytes, n);
-    }
+    TN_TRY(tern_sequence_status(s->sequence, err));
+    TN_TRY(tern_sequence_get(s->sequence, &s->got, err));
+    say_seed(s);
     printf("\n");
     fflush(stdout);
     heed_signals(false);
     report_signal();
-    if (full) fprintf(stderr, "tern: the context of %u positions is full\n", s->context);
+    if (s->got.end == TERN_END_CONTEXT)
+        fprintf(stderr, "tern: the context of %u positions is full\n", s->context);
     return TERN_OK;
 }
 
@@ -219,15 +144,10 @@ static int settle(Run *s) {
     if (s->prompt.n > s->context)
         return fail_text("the prompt has %zu tokens, but the context has %u positions", s->prompt.n,
                          s->context);
-    TernSamplerOptions so = TERN_SAMPLER_OPTIONS;
-    so.temp = f->temp;
-    so.top_k = (int32_t)f->top_k;
-    so.top_p = f->top_p;
-    so.min_p = f->min_p;
-    so.repeat_penalty = f->repeat_penalty;
-    so.seed = f->seed;
-    if (tern_sampler_create(&so, s->model.info.n_vocab, &s->sampler, &err) != TERN_OK) return fail(&err);
-    s->want = tern_sampler_want(s->sampler);
+    TernSamplerOptions so = sampler_of(f);
+    TernSampler *sampler;
+    if (tern_sampler_create(&so, s->model.info.n_vocab, &sampler, &err) != TERN_OK) return fail(&err);
+    tern_sampler_destroy(sampler);
     if (1 + f->draft > s->model.info.max_rows)
         return fail_text("--draft-max: a step has at most %u rows", s->model.info.max_rows);
     return EXIT_OK;
@@ -249,15 +169,15 @@ static int known(void *user, const TernModelInfo *info, const void *vocab, size_
 static int prepare(Run *s) {
     const RunFlags *f = s->f;
     TernError err = {0};
-    if (s->vocab && tern_detok_create(s->vocab, 0, &s->detok, &err) != TERN_OK) return fail(&err);
-    TernSessionOptions o = {
-        .size = sizeof o, .context = s->context, .wants = 1 + (uint32_t)f->draft, .kv = f->kv};
-    uint32_t rows = s->prompt.n > o.wants ? (uint32_t)s->prompt.n : o.wants;
+    TernGeneratorOptions o = {.size = sizeof o,
+                              .context = s->context,
+                              .draft_max = (uint32_t)f->draft,
+                              .kv = f->kv,
+                              .vocab = s->vocab};
+    uint32_t rows = s->prompt.n > 1 + o.draft_max ? (uint32_t)s->prompt.n : 1 + o.draft_max;
     if (rows < s->model.info.max_rows) o.batch = rows;
-    s->trust = (size_t)f->draft;
-    if (f->draft && tern_lookup_create(s->context + 1, &s->lookup, &err) != TERN_OK) return fail(&err);
-    if (tern_session_create(s->model.model, s->model.pool, &o, &s->session, &err) != TERN_OK ||
-        profile_attach(s->profile, s->session, &err) != TERN_OK)
+    if (tern_generator_create(s->model.model, s->model.pool, &o, &s->generator, &err) != TERN_OK ||
+        profile_attach(s->profile, tern_generator_session(s->generator), &err) != TERN_OK)
         return fail(&err);
     report_quota(f->m.threads);
     if (s->demo) fprintf(stderr, "tern: prompt: KING RICHARD:\n");
@@ -266,10 +186,7 @@ static int prepare(Run *s) {
 }
 
 static int run(Run *s, double start) {
-    size_t n = 0;
-    const void *image = s->vocab ? NULL : tern_model_vocab(s->model.model, &n);
-    int code = open_vocab(s, image, n);
-    if (code == EXIT_OK) code = prepare(s);
+    int code = prepare(s);
     if (code != EXIT_OK) return code;
     double loaded = tn_os_seconds() - start;
     TernError err = {0};
@@ -281,14 +198,14 @@ static int run(Run *s, double start) {
     fprintf(stderr, "tern: %s, %s, %u threads%s\n", tn_shown(s->model.info.name).s, s->model.info.level,
             tern_pool_threads(s->model.pool), s->model.compiled ? ", compiled at load" : "");
     fprintf(stderr, "tern: %12s time = %10.2f ms\n", "load", loaded * 1e3);
-    timing("prompt eval", s->prompt_seconds, s->n_prefilled);
-    timing("eval", s->eval_seconds, s->n_eval);
-    if (s->lookup)
-        fprintf(stderr, "tern: %12s      = %zu of %zu guessed ids were right\n", "draft", s->n_accepted,
-                s->n_drafted);
+    timing("prompt eval", s->got.prompt_seconds, s->got.n_prefilled);
+    timing("eval", s->got.decode_seconds, s->got.n_decoded);
+    if (s->f->draft)
+        fprintf(stderr, "tern: %12s      = %zu of %zu guessed ids were right\n", "draft", s->got.n_right,
+                s->got.n_guessed);
     if (profile_take(s->profile, &s->model, "run", &err) != TERN_OK) return fail(&err);
     code = profile_finish(s->profile, &s->model);
-    note_saturated(tern_session_saturated(s->session));
+    note_saturated(tern_session_saturated(tern_generator_session(s->generator)));
     return code == EXIT_OK ? signal_status() : code;
 }
 
@@ -358,7 +275,7 @@ int verb_run(const Verb *verb, int argc, char **argv) {
     f.kv = kv_of_flags(verb, &f.m);
     only_with(verb, &f.profile, f.n != 0, "a step at least, and -n 0 takes none");
     note_idle_flags(&f);
-    Run s = {.f = &f, .profile = profile_create(verb, f.profile)};
+    Run s = {.f = &f, .got = {.size = sizeof s.got}, .profile = profile_create(verb, f.profile)};
     const TnFileUse files[] = {
         MODEL_FILES(f.m),
         {"-f", f.file, TN_FILE_IN},
@@ -374,10 +291,8 @@ int verb_run(const Verb *verb, int argc, char **argv) {
     if (code == EXIT_OK) code = profile_check(s.profile, &s.model);
     if (code == EXIT_OK) code = run(&s, start);
     profile_destroy(s.profile);
-    tern_session_destroy(s.session);
-    tern_detok_destroy(s.detok);
-    tern_lookup_destroy(s.lookup);
-    tern_sampler_destroy(s.sampler);
+    tern_sequence_destroy(s.sequence);
+    tern_generator_destroy(s.generator);
     tern_vocab_close(s.vocab);
     free(s.prompt.ids);
     unload_model(&s.model);

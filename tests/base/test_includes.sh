@@ -33,6 +33,7 @@ rule() {
 rule runtime/base 9 'runtime/base/*'
 rule runtime/abi 9 'runtime/abi/*' 'runtime/base/*'
 rule runtime/text 9 'runtime/text/*' 'runtime/base/*'
+rule runtime/generate 9 'runtime/generate/*' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/base/*'
 rule runtime 1 'runtime/*' 'runtime/abi/*' 'runtime/base/*'
 rule ir 9 'ir/**' 'runtime/abi/kvs.h' 'runtime/base/*'
 rule passes 9 'passes/**' 'ir/**' 'runtime/base/*'
@@ -42,7 +43,8 @@ rule frontends/gguf 1 'frontends/gguf/*' 'frontends/gguf/arch/archs.def' 'ir/**'
 rule frontends/gguf/arch 9 'frontends/gguf/arch.h' # an architecture sees the toolbox alone
 rule frontends 1 'frontends/*' 'frontends/gguf/*' 'codegen/**' 'passes/**' 'ir/**' 'runtime/tern.h' \
     'runtime/text/*' 'runtime/abi/*' 'runtime/base/*'
-rule frontends/cli 9 frontends/json.h 'frontends/cli/*' 'frontends/ternc.h' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/abi/levels.h' 'runtime/abi/kvs.h' 'runtime/base/*'
+rule frontends/cli 9 frontends/json.h 'frontends/cli/*' 'frontends/ternc.h' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/generate/generate.h' \
+    'runtime/abi/levels.h' 'runtime/abi/kvs.h' 'runtime/base/*'
 
 # outside <header.h>s: where each library may be known
 only() {

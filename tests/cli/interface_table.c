@@ -1,4 +1,4 @@
-/* The three public headers hold against their callers: one table, a row a field or argument that is wrong, and the rules
+/* The four public headers hold against their callers: one table, a row a field or argument that is wrong, and the rules
  * of size for every option struct. Each row runs in a process of its own, so that a crash or a hang is a failed row.
  * Uses nothing but the headers and the shared libraries; tests/cli/faults/15-interface.sh compiles it against a build and
  * checks that every struct, field and call of the headers stands here.
@@ -11,7 +11,7 @@
  * TernModelOptions.release TernModelOptions.release_user TernKernels.user TernKernels.destroy TernKernels.watch
  * TernSamplerOptions.top_k TernSamplerOptions.seed TernVocabSource.bos TernVocabSource.eos TernVocabSource.eot
  * TernVocabSource.eom TernVocabSource.unk TernVocabSource.pad TernVocabSource.add_bos TernVocabSource.add_eos
- * TernVocabSource.add_space_prefix (the ids are
+ * TernGeneratorOptions.vocab TernRequest.max_tokens TernRequest.ignore_eog TernVocabSource.add_space_prefix (the ids are
  * held against the tokens: tests/text/test_vocab.c). Held elsewhere or under the name of another: TernModelOptions.cpu
  * (tests/runtime/test_blob.c) TerncOpt.rows_hi TerncVerify.rows_hi (with rows_lo) TerncPicture.variant (below).
  *
@@ -19,7 +19,7 @@
  * tern_model_close tern_model_huge_bytes tern_model_vocab tern_model_section tern_session_destroy tern_session_saturated tern_profile_destroy
  * tern_profile_reset tern_profile_workers tern_profile_programs tern_profile_program tern_profile_launch
  * tern_profile_events tern_vocab_close tern_vocab_get_facts tern_token_get_bytes tern_token_get_type tern_token_is_eog
- * tern_token_find tern_encode_most tern_detok_destroy tern_sampler_destroy tern_lookup_destroy ternc_version tern_pool_default_threads */
+ * tern_token_find tern_encode_most tern_detok_destroy tern_sampler_destroy tern_lookup_destroy tern_generator_destroy tern_sequence_destroy ternc_version tern_pool_default_threads */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -32,6 +32,7 @@
 #include "tern.h"
 #include "ternc.h"
 #include "text/text.h"
+#include "generate/generate.h"
 
 static TernError err;
 static int rows, failures;
@@ -131,8 +132,24 @@ static TernStatus use_session(const void *o) {
     TernSessionBytes bytes = {.size = sizeof bytes};
     return tern_session_bytes(model, pool, o, &bytes, &err);
 }
+static TernStatus fill_bytes(void *o) {
+    return tern_session_bytes(model, pool, NULL, o, &err);
+}
 static TernStatus use_profile(const void *o) {
     return tern_profile_create(session, o, (TernProfile **)&out, &err);
+}
+static TernGenerator *generator;
+static TernStatus use_generator(const void *o) {
+    return tern_generator_create(model, pool, o, (TernGenerator **)&out, &err);
+}
+static TernStatus use_request(const void *o) {
+    return tern_sequence_create(generator, o, NULL, NULL, (TernSequence **)&out, &err);
+}
+static TernStatus fill_generated(void *o) {
+    TernRequest r = {.size = sizeof r, .ids = token, .n_ids = 1};
+    TernSequence *s;
+    return tern_sequence_create(generator, &r, NULL, NULL, &s, &err) ? err.code
+                                                                     : tern_sequence_get(s, o, &err);
 }
 static TernStatus use_sampler(const void *o) {
     return tern_sampler_create(o, 10, (TernSampler **)&out, &err);
@@ -208,6 +225,39 @@ static void sizes(const char *name, Use *use, const void *whole, size_t bytes, s
     if (begin()) end(use(&o), REFUSED, field);
     munmap(memory, 2 * page);
 }
+
+/* The same for a struct that is filled in, as far as its size says. */
+typedef TernStatus Fill(void *o);
+static void sizes_filled(const char *name, Fill *fill, size_t bytes) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char field[64],
+        *memory = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    mprotect(memory + page, page, PROT_NONE);
+    snprintf(field, sizeof field, "%s.size", name);
+    for (size_t size = bytes; size >= sizeof size; size -= 4) {
+        char *o = memory + page - size; /* what follows cannot be written */
+        memset(o, 0xa5, size);
+        memcpy(o, &size, sizeof size);
+        snprintf(why, sizeof why, "%s of %zu bytes before a page that cannot be written", name, size);
+        if (!begin()) continue;
+        TernStatus st = fill(o);
+        if (size < bytes && strstr(err.text, "inside the field")) _exit(0);
+        end(st, ACCEPTED, field);
+    }
+    static const size_t wrong[] = {0, 1, 7, (size_t)-1, 1u << 20};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        memcpy(memory, &wrong[i], sizeof wrong[i]);
+        snprintf(why, sizeof why, "%s with size %zu", name, wrong[i]);
+        if (begin()) end(fill(memory), REFUSED, field);
+    }
+    size_t more = bytes + 40;
+    memset(memory, 0xa5, more);
+    memcpy(memory, &more, sizeof more);
+    snprintf(why, sizeof why, "%s with 40 unknown bytes: zeros afterwards", name);
+    if (begin()) _exit(fill(memory) != TERN_OK || memory[more - 1] != 0 || memory[bytes] != 0);
+    munmap(memory, 2 * page);
+}
+#define SIZES_FILLED(S, fill) sizes_filled(#S, fill, sizeof(S))
 #define SIZES(S, use, needed, ...)                                                                           \
     do {                                                                                                     \
         S o = {.size = sizeof o, __VA_ARGS__};                                                               \
@@ -242,7 +292,11 @@ static void test_sizes(void) {
     sizes("TernVocabSource", use_vocab, &source, sizeof source, 0);
     if (!session) return;
     SIZES(TernSessionOptions, use_session, 0, .slots = 1);
+    SIZES_FILLED(TernSessionBytes, fill_bytes);
     SIZES(TernProfileOptions, use_profile, 0, .events = 0);
+    SIZES(TernGeneratorOptions, use_generator, 0, .slots = 1);
+    if (generator) SIZES_FILLED(TernGenerated, fill_generated);
+    if (generator) SIZES(TernRequest, use_request, offsetof(TernRequest, plain), .ids = token, .n_ids = 1);
 }
 
 /* ---- fields */
@@ -508,6 +562,51 @@ static void test_runtime(void) {
     CALL(tern_session_fork(session, UINT32_MAX, 0, &err), REFUSED, "slot");
 }
 
+static void test_generate(void) {
+    TernSequence **s = (TernSequence **)&out;
+    TernGenerated got = {.size = sizeof got};
+    static const TernText none = {NULL, 3};
+    TernSamplerOptions sampler = TERN_SAMPLER_OPTIONS;
+    sampler.top_p = 2;
+    CALL(tern_generator_create(NULL, pool, NULL, (TernGenerator **)&out, &err), REFUSED, "model is NULL");
+    CALL(tern_generator_step(NULL, &err), REFUSED, "generator");
+    CALL(tern_sequence_status(NULL, &err), REFUSED, "sequence");
+    CALL(tern_sequence_create(NULL, NULL, NULL, NULL, s, &err), REFUSED, "generator");
+    CALL(tern_generate(NULL, NULL, NULL, NULL, &got, &err), REFUSED, "generator");
+    SAFE((tern_generator_cancel(NULL), tern_sequence_cancel(NULL), tern_generator_running(NULL) == 0));
+    SAFE(tern_generator_session(NULL) == NULL);
+    CALL(tern_sequence_get(NULL, &got, &err), REFUSED, "sequence");
+    CALL(fill_generated(NULL), REFUSED, "out");
+    if (!generator) return;
+    CALL(tern_generator_create(model, NULL, NULL, (TernGenerator **)&out, &err), REFUSED, "pool is NULL");
+    CALL(tern_generator_create(model, pool, NULL, NULL, &err), REFUSED, "out");
+    CALL(tern_sequence_create(generator, NULL, NULL, NULL, s, &err), REFUSED, "request");
+    CALL(tern_sequence_create(generator, &(TernRequest){.size = sizeof(TernRequest)}, NULL, NULL, NULL, &err),
+         REFUSED, "out");
+#define GENERATOR(text, ...) FIELD(use_generator(&o), text, TernGeneratorOptions, __VA_ARGS__)
+    GENERATOR("TernGeneratorOptions.slots", .slots = UINT32_MAX);
+    GENERATOR("TernGeneratorOptions.context", .context = UINT32_MAX);
+    GENERATOR("TernGeneratorOptions.batch", .batch = UINT32_MAX);
+    GENERATOR("TernGeneratorOptions.draft_max", .draft_max = UINT32_MAX);
+    GENERATOR("TernGeneratorOptions.draft_max", .slots = 8, .batch = 8, .draft_max = 1);
+    GENERATOR("kv", .kv = 4); /* TernGeneratorOptions.kv */
+#define REQUEST(text, ...) FIELD(use_request(&o), text, TernRequest, __VA_ARGS__)
+    REQUEST("empty", .max_tokens = 1);
+    REQUEST("TernRequest.text", .text = none);
+    REQUEST("TernRequest.ids", .text = {"a", 1}, .ids = token);
+    REQUEST("TernRequest.ids", .text = {"a", 1}, .n_ids = 1);
+    REQUEST("TernRequest.ids is NULL although n_ids", .n_ids = 1);
+    REQUEST("TernRequest.plain", .ids = token, .n_ids = 1, .plain = 1);
+    REQUEST("TernRequest.parse_special", .ids = token, .n_ids = 1, .parse_special = 1);
+    REQUEST("TernRequest.draft_max", .ids = token, .n_ids = 1, .draft_max = 1);
+    REQUEST("TernRequest.stop_ids is NULL although n_stop_ids", .ids = token, .n_ids = 1, .n_stop_ids = 1);
+    REQUEST("TernRequest.stops is NULL although n_stops", .ids = token, .n_ids = 1, .n_stops = 1);
+    REQUEST("stops[0]", .ids = token, .n_ids = 1, .stops = &none, .n_stops = 1);
+    REQUEST("TernSamplerOptions.top_p", .ids = token, .n_ids = 1,
+            .sampler = &sampler); /* TernRequest.sampler */
+    CALL(use_request(&(TernRequest){.size = sizeof(TernRequest), .text = {"a", 1}}), ACCEPTED, "");
+}
+
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     TernPoolOptions one = {.size = sizeof one, .threads = 1}; /* no threads: rows fork */
@@ -518,12 +617,19 @@ int main(void) {
         printf("FAILED: no session to try: %s\n", err.text);
         failures++;
     }
+    TernGeneratorOptions few = {.size = sizeof few, .context = 64};
+    if (session && tern_generator_create(model, pool, &few, &generator, &err)) {
+        printf("FAILED: no generator to try: %s\n", err.text);
+        failures++;
+    }
     test_sizes();
     test_compiler();
     test_texts();
     test_text();
     test_runtime();
+    test_generate();
     printf("interface: %d rows, %d failures\n", rows, failures);
+    tern_generator_destroy(generator);
     tern_session_destroy(session);
     tern_pool_destroy(pool);
     tern_model_close(model);

@@ -9,12 +9,12 @@ trap 'rm -rf "$dir"' EXIT
 cmake --install "$build" --prefix "$dir/usr" >"$dir/log" || { cat "$dir/log"; exit 1; }
 lib=$(dirname "$(cd "$dir/usr" && find lib* -name libtern.so | head -1)")
 [ "$lib" != . ] || { echo "libtern.so was not installed"; cat "$dir/log"; exit 1; }
-for f in bin/tern "$lib"/lib{tern,terntext,ternc}.so{,.0} "$lib"/pkgconfig/{tern,terntext,ternc}.pc \
-    include/tern/{tern.h,ternc.h,base/error.h,text/text.h}; do
+for f in bin/tern "$lib"/lib{tern,terntext,terngenerate,ternc}.so{,.0} "$lib"/pkgconfig/{tern,terntext,terngenerate,ternc}.pc \
+    include/tern/{tern.h,ternc.h,base/error.h,text/text.h,generate/generate.h}; do
     [ -e "$dir/usr/$f" ] || { echo "$f was not installed"; exit 1; }
 done
 headers=$(find "$dir/usr/include" -type f | wc -l)
-[ "$headers" = 4 ] || { echo "$headers headers were installed, wanted the 4 public ones"; exit 1; }
+[ "$headers" = 5 ] || { echo "$headers headers were installed, expected the 5 public ones"; exit 1; }
 
 mv "$dir/usr" "$dir/moved" # nothing may remember the prefix
 export PKG_CONFIG_PATH=$dir/moved/$lib/pkgconfig
@@ -25,6 +25,7 @@ cat >"$dir/main.c" <<'C'
 #include <tern.h>
 #include <ternc.h>
 #include <text/text.h>
+#include <generate/generate.h>
 int main(void) {
     TernError err = {0};
     TernPool *pool = 0;
@@ -35,7 +36,7 @@ int main(void) {
     return 0;
 }
 C
-for pc in tern "tern terntext" "tern terntext ternc"; do
+for pc in tern "tern terntext" terngenerate "tern terntext ternc"; do
     # shellcheck disable=SC2046,SC2086
     "$(cache CMAKE_C_COMPILER)" -std=c11 -Wall -Wextra -Werror ${sanitize:+-fsanitize=$sanitize} \
         $(pkg-config --cflags tern) "$dir/main.c" -o "$dir/main" $(pkg-config --libs $pc) -Wl,-rpath,"$dir/moved/$lib"
@@ -46,7 +47,7 @@ done
 "$dir/moved/bin/tern" --version >"$dir/version"
 grep -q 'not found' "$dir/version" && { echo "the installed program lacks its compiler:"; cat "$dir/version"; exit 1; }
 
-for name in tern terntext ternc; do
+for name in tern terntext terngenerate ternc; do
     so=$dir/moved/$lib/lib$name.so
     alien=$(nm -D --defined-only "$so" | awk '{print $3}' | grep -vE '^ternc?_' || true)
     [ -z "$alien" ] || { echo "lib$name.so exports more than its interface:" $alien; exit 1; }

@@ -6,7 +6,7 @@ set -u
 [ -e "$build/tests/planted/libternc.so.0" ] || { echo "skipped: this build has no LLVM"; exit 77; }
 case $("$build/tern" --version) in *"cpu levels: none"*) echo "skipped: no code for this machine"; exit 77 ;; esac
 # a folder as a build is one, with the planted library in the other's place
-cp -L "$build/tern" "$build/libtern.so.0" "$build/libterntext.so.0" "$build/tests/planted/libternc.so.0" "$dir/" || exit 1
+cp -L "$build/tern" "$build/libtern.so.0" "$build/libterntext.so.0" "$build/libterngenerate.so.0" "$build/tests/planted/libternc.so.0" "$dir/" || exit 1
 # again PLANT STATUS PATTERN args... of tern verify; leaves the text in $got
 again() {
     local plant=$1 status=$2 want=$3 is

@@ -89,7 +89,7 @@ has "and then the build is configured anew" "$calls" "^cmake"
 if command -v cmake >/dev/null && [ -d "$source_dir/models" ]; then
     compiler=$(sed -n 's/^CMAKE_C_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt")
     again() { cmake -S "$source_dir" -B "$dir/b" -G Ninja -DCMAKE_C_COMPILER="$compiler" -DTERN_LLVM=OFF -DTERN_TESTS=OFF >"$dir/log" 2>&1; }
-    times() { (cd "$dir/b" && stat -c '%n %y' stub.c exports.map tern.pc ternc.pc terntext.pc); }
+    times() { (cd "$dir/b" && stat -c '%n %y' stub.c exports.map tern.pc ternc.pc terntext.pc terngenerate.pc); }
     if again; then
         before=$(times)
         again

@@ -1,0 +1,325 @@
+/* Generators and sequences: made, checked, taken apart. */
+#include <stdlib.h>
+#include <string.h>
+#include "runtime/base/options.h"
+#include "runtime/generate/sequence.h"
+
+/* ---- Generator */
+
+enum { CONTEXT_DEFAULT = 4096 };
+
+static const TnField generator_fields[] = {
+    TN_FIELD(TernGeneratorOptions, slots), TN_FIELD(TernGeneratorOptions, context),
+    TN_FIELD(TernGeneratorOptions, batch), TN_FIELD(TernGeneratorOptions, draft_max),
+    TN_FIELD(TernGeneratorOptions, kv),    TN_FIELD(TernGeneratorOptions, vocab)};
+static const TnShape generator_shape = TN_SHAPE(TernGeneratorOptions, generator_fields);
+
+static TernStatus take_options(TernGenerator *g, const TernGeneratorOptions *given, TernGeneratorOptions *o,
+                               TernError *err) {
+    TN_TRY(tn_options_take(&generator_shape, given, o, err));
+    const TernModelInfo *info = &g->info;
+    g->slots = o->slots ? o->slots : 1;
+    g->batch = o->batch ? o->batch : info->max_rows;
+    g->draft_max = o->draft_max;
+    g->context = o->context                          ? o->context
+                 : info->n_context < CONTEXT_DEFAULT ? info->n_context
+                                                     : CONTEXT_DEFAULT;
+    if (g->context > info->n_context)
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "TernGeneratorOptions.context is %u positions, expected at most the model's %u",
+                       g->context, info->n_context);
+    if (g->batch > info->max_rows)
+        return tn_fail(err, TERN_ERR_INPUT, "TernGeneratorOptions.batch is %u rows, expected at most %u",
+                       g->batch, info->max_rows);
+    if (g->slots > g->batch)
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "TernGeneratorOptions.slots is %u, expected at most %u, the rows of a step", g->slots,
+                       g->batch);
+    if (g->draft_max > g->batch / g->slots - 1)
+        return tn_fail(
+            err, TERN_ERR_INPUT,
+            "TernGeneratorOptions.draft_max is %u, expected at most %u: %u slots share %u rows a step",
+            g->draft_max, g->batch / g->slots - 1, g->slots, g->batch);
+    return TERN_OK;
+}
+
+static TernStatus open_vocab(TernGenerator *g, const TernVocab *given, TernError *err) {
+    size_t n;
+    const void *image = given ? NULL : tern_model_vocab(g->model, &n);
+    if (image) TN_TRY(tern_vocab_open(image, n, &g->own_vocab, err));
+    g->vocab = given ? given : g->own_vocab;
+    return TERN_OK;
+}
+
+static TernStatus fill(TernGenerator *g, TernPool *pool, const TernGeneratorOptions *given, TernError *err) {
+    TernGeneratorOptions o = {.size = sizeof o};
+    TN_TRY(take_options(g, given, &o, err));
+    TN_TRY(open_vocab(g, o.vocab, err));
+    g->at = calloc(g->slots, sizeof *g->at);
+    g->rows = calloc(g->batch, sizeof *g->rows);
+    g->row_of = calloc(g->batch, sizeof *g->row_of);
+    if (!g->at || !g->rows || !g->row_of)
+        return tn_fail(err, TERN_ERR_MEMORY, "no memory for the %u rows of a step", g->batch);
+    TernSessionOptions so = {.size = sizeof so,
+                             .slots = g->slots,
+                             .context = g->context,
+                             .batch = g->batch,
+                             .wants = g->slots * (1 + g->draft_max),
+                             .kv = o.kv};
+    return tern_session_create(g->model, pool, &so, &g->session, err);
+}
+
+TernStatus tern_generator_create(TernModel *model, TernPool *pool, const TernGeneratorOptions *options,
+                                 TernGenerator **out, TernError *err) {
+    tn_error_clear(err);
+    TN_NEED(out, err);
+    TN_NEED(model, err);
+    TN_NEED(pool, err);
+    TernGenerator *g = calloc(1, sizeof *g);
+    if (!g) return tn_fail(err, TERN_ERR_MEMORY, "no memory for a generator (%zu bytes)", sizeof *g);
+    g->model = model;
+    tern_model_info(model, &g->info);
+    TernStatus st = fill(g, pool, options, err);
+    if (st == TERN_OK)
+        *out = g;
+    else
+        tern_generator_destroy(g);
+    return st;
+}
+
+void tern_generator_destroy(TernGenerator *g) {
+    if (!g) return;
+    tern_session_destroy(g->session);
+    tern_vocab_close(g->own_vocab);
+    free(g->at);
+    free(g->rows);
+    free(g->row_of);
+    free(g);
+}
+
+TernSession *tern_generator_session(TernGenerator *g) {
+    return g ? g->session : NULL;
+}
+
+void tern_generator_cancel(TernGenerator *g) {
+    if (g) atomic_store(&g->cancel_below, atomic_load(&g->n_created));
+}
+
+/* ---- Sequence */
+
+static const TnField request_fields[] = {
+    TN_FIELD(TernRequest, text),          TN_FIELD(TernRequest, ids),
+    TN_FIELD(TernRequest, n_ids),         TN_FIELD(TernRequest, plain),
+    TN_FIELD(TernRequest, parse_special), TN_FIELD(TernRequest, max_tokens),
+    TN_FIELD(TernRequest, draft_max),     TN_FIELD(TernRequest, ignore_eog),
+    TN_FIELD(TernRequest, stop_ids),      TN_FIELD(TernRequest, n_stop_ids),
+    TN_FIELD(TernRequest, stops),         TN_FIELD(TernRequest, n_stops),
+    TN_FIELD(TernRequest, sampler)};
+static const TnShape request_shape = TN_SHAPE(TernRequest, request_fields);
+
+static TernStatus no_memory(TernError *err) {
+    return tn_fail(err, TERN_ERR_MEMORY, "no memory for a sequence");
+}
+
+static TernStatus check_request(const TernGenerator *g, const TernRequest *r, TernError *err) {
+    if (r->text.data && (r->ids || r->n_ids))
+        return tn_fail(err, TERN_ERR_INPUT, "TernRequest.ids is set, expected none beside a text");
+    if (!r->text.data && r->text.size)
+        return tn_fail(err, TERN_ERR_INPUT, "TernRequest.text is NULL although its size is %zu",
+                       r->text.size);
+    if (r->n_ids && !r->ids)
+        return tn_fail(err, TERN_ERR_INPUT, "TernRequest.ids is NULL although n_ids is %zu", r->n_ids);
+    if (r->n_stop_ids && !r->stop_ids)
+        return tn_fail(err, TERN_ERR_INPUT, "TernRequest.stop_ids is NULL although n_stop_ids is %zu",
+                       r->n_stop_ids);
+    if (r->n_stops && !r->stops)
+        return tn_fail(err, TERN_ERR_INPUT, "TernRequest.stops is NULL although n_stops is %zu", r->n_stops);
+    if ((r->plain || r->parse_special) && !r->text.data)
+        return tn_fail(err, TERN_ERR_INPUT, "TernRequest.%s is set, expected 0 beside ids",
+                       r->plain ? "plain" : "parse_special");
+    if (r->draft_max > g->draft_max)
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "TernRequest.draft_max is %u, expected at most the generator's %u", r->draft_max,
+                       g->draft_max);
+    if (!g->vocab && r->text.data)
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "TernRequest.text is set, expected ids: the model has no tokenizer");
+    if (!g->vocab && r->n_stops)
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "TernRequest.stops is set, expected none: the model has no tokenizer");
+    return TERN_OK;
+}
+
+static TernStatus encode_prompt(TernSequence *s, const TernRequest *r, TernError *err) {
+    const TernVocab *v = s->generator->vocab;
+    uint32_t flags =
+        (r->plain ? 0 : TERN_ENCODE_ADD_SPECIAL) | (r->parse_special ? TERN_ENCODE_PARSE_SPECIAL : 0);
+    size_t most = tern_encode_most(v, r->text.size);
+    s->prompt = malloc(most * sizeof *s->prompt);
+    if (!s->prompt) return no_memory(err);
+    return tern_encode(v, r->text.data, r->text.size, flags, s->prompt, most, &s->got.n_prompt, err);
+}
+
+static TernStatus take_prompt(TernSequence *s, const TernRequest *r, TernError *err) {
+    const TernGenerator *g = s->generator;
+    if (r->text.data) {
+        TN_TRY(encode_prompt(s, r, err));
+    } else {
+        s->prompt = malloc((r->n_ids + 1) * sizeof *s->prompt);
+        if (!s->prompt) return no_memory(err);
+        if (r->n_ids) memcpy(s->prompt, r->ids, r->n_ids * sizeof *s->prompt);
+        s->got.n_prompt = r->n_ids;
+    }
+    for (size_t i = 0; i < s->got.n_prompt; i++)
+        if (s->prompt[i] < 0 || (uint32_t)s->prompt[i] >= g->info.n_vocab)
+            return tn_fail(err, TERN_ERR_INPUT, "TernRequest.ids[%zu] is %d, expected 0 to %u", i,
+                           s->prompt[i], g->info.n_vocab - 1);
+    if (s->got.n_prompt == 0)
+        return tn_fail(err, TERN_ERR_INPUT, "the prompt is empty%s",
+                       r->text.data ? " and the model adds no BOS token" : "");
+    if (s->got.n_prompt > g->context)
+        return tn_fail(err, TERN_ERR_INPUT, "the prompt has %zu tokens, but the context has %u positions",
+                       s->got.n_prompt, g->context);
+    return TERN_OK;
+}
+
+static TernStatus take_ends(TernSequence *s, const TernRequest *r, TernError *err) {
+    s->ignore_eog = r->ignore_eog;
+    s->max_tokens = r->max_tokens;
+    s->n_stop_ids = r->n_stop_ids;
+    s->stop_ids = malloc((r->n_stop_ids + 1) * sizeof *s->stop_ids);
+    if (!s->stop_ids) return no_memory(err);
+    if (r->n_stop_ids) memcpy(s->stop_ids, r->stop_ids, r->n_stop_ids * sizeof *s->stop_ids);
+    if (!s->generator->vocab) return TERN_OK;
+    TN_TRY(tern_detok_create(s->generator->vocab, 0, &s->detok, err));
+    TernStatus st = tern_stops_create(r->stops, r->n_stops, &s->stops, err);
+    return st == TERN_OK ? st : tn_fail_in(err, st, "TernRequest");
+}
+
+static TernStatus take_sampler(TernSequence *s, const TernRequest *r, TernError *err) {
+    TN_TRY(tern_sampler_create(r->sampler, s->generator->info.n_vocab, &s->sampler, err));
+    tern_sampler_accept(s->sampler, s->prompt, s->got.n_prompt);
+    s->want = tern_sampler_want(s->sampler);
+    s->got.seed = tern_sampler_get_seed(s->sampler);
+    return TERN_OK;
+}
+
+static TernStatus take_guesses(TernSequence *s, const TernRequest *r, TernError *err) {
+    s->draft_max = r->draft_max;
+    s->trust = r->draft_max;
+    s->next = calloc(1 + (size_t)r->draft_max, sizeof *s->next);
+    s->guess = calloc(1 + (size_t)r->draft_max, sizeof *s->guess);
+    if (!s->next || !s->guess) return no_memory(err);
+    return r->draft_max ? tern_lookup_create((size_t)s->generator->context + 1, &s->lookup, err) : TERN_OK;
+}
+
+static TernStatus take_slot(TernSequence *s, TernError *err) {
+    TernGenerator *g = s->generator;
+    for (uint32_t i = 0; i < g->slots; i++) {
+        if (g->at[i]) continue;
+        s->slot = i;
+        TN_TRY(tern_session_truncate(g->session, i, 0, err));
+        g->at[i] = s;
+        return TERN_OK;
+    }
+    return tn_fail(err, TERN_ERR_INPUT,
+                   "all slots of the generator are taken, expected at most %u sequences at once", g->slots);
+}
+
+static TernStatus fill_sequence(TernSequence *s, const TernRequest *r, TernError *err) {
+    TN_TRY(check_request(s->generator, r, err));
+    TN_TRY(take_prompt(s, r, err));
+    TN_TRY(take_ends(s, r, err));
+    TN_TRY(take_sampler(s, r, err));
+    TN_TRY(take_guesses(s, r, err));
+    return take_slot(s, err);
+}
+
+TernStatus tern_sequence_create(TernGenerator *g, const TernRequest *request, TernPieceFn *piece, void *user,
+                                TernSequence **out, TernError *err) {
+    TernRequest r = {.size = sizeof r};
+    tn_error_clear(err);
+    TN_NEED(out, err);
+    if (!g) return tn_fail_null("generator", err);
+    TN_NEED(request, err);
+    TN_TRY(tn_options_take(&request_shape, request, &r, err));
+    TernSequence *s = calloc(1, sizeof *s);
+    if (!s) return no_memory(err);
+    s->generator = g;
+    s->piece = piece;
+    s->user = user;
+    s->got.stop = TERN_NO_STOP;
+    s->slot = UINT32_MAX;
+    s->number = atomic_fetch_add(&g->n_created, 1);
+    TernStatus st = fill_sequence(s, &r, err);
+    if (st == TERN_OK)
+        *out = s;
+    else
+        tern_sequence_destroy(s);
+    return st;
+}
+
+void tern_sequence_destroy(TernSequence *s) {
+    if (!s) return;
+    TernGenerator *g = s->generator;
+    if (s->slot < g->slots && g->at[s->slot] == s) {
+        TernError ignored;
+        g->at[s->slot] = NULL;
+        tern_session_truncate(g->session, s->slot, 0, &ignored);
+    }
+    tern_sampler_destroy(s->sampler);
+    tern_detok_destroy(s->detok);
+    tern_stops_destroy(s->stops);
+    tern_lookup_destroy(s->lookup);
+    free(s->prompt);
+    free(s->stop_ids);
+    free(s->next);
+    free(s->guess);
+    free(s);
+}
+
+static const TnField generated_fields[] = {TN_FIELD(TernGenerated, end),
+                                           TN_FIELD(TernGenerated, stop),
+                                           TN_FIELD(TernGenerated, n_prompt),
+                                           TN_FIELD(TernGenerated, n_prefilled),
+                                           TN_FIELD(TernGenerated, n_out),
+                                           TN_FIELD(TernGenerated, n_decoded),
+                                           TN_FIELD(TernGenerated, n_guessed),
+                                           TN_FIELD(TernGenerated, n_right),
+                                           TN_FIELD(TernGenerated, prompt_seconds),
+                                           TN_FIELD(TernGenerated, decode_seconds),
+                                           TN_FIELD(TernGenerated, seed)};
+static const TnShape generated_shape = TN_SHAPE(TernGenerated, generated_fields);
+
+TernStatus tern_sequence_get(const TernSequence *s, TernGenerated *out, TernError *err) {
+    tn_error_clear(err);
+    if (!s) return tn_fail_null("sequence", err);
+    TN_NEED(out, err);
+    return tn_options_give(&generated_shape, &s->got, out, err);
+}
+
+TernStatus tern_sequence_status(const TernSequence *s, TernError *err) {
+    tn_error_clear(err);
+    if (!s) return tn_fail_null("sequence", err);
+    if (s->got.end != TERN_END_FAILED) return TERN_OK;
+    if (err) *err = s->err;
+    return s->err.code;
+}
+
+void tern_sequence_cancel(TernSequence *s) {
+    if (s) atomic_store(&s->cancelled, true);
+}
+
+/* ---- The short way */
+
+TernStatus tern_generate(TernGenerator *g, const TernRequest *request, TernPieceFn *piece, void *user,
+                         TernGenerated *out, TernError *err) {
+    TernSequence *s;
+    TN_TRY(tern_sequence_create(g, request, piece, user, &s, err));
+    TernStatus st = out ? tern_sequence_get(s, out, err) : TERN_OK; /* of a wrong size: before any work */
+    while (st == TERN_OK && tn_sequence_runs(s)) st = tern_generator_step(g, err);
+    if (st == TERN_OK) st = tern_sequence_status(s, err);
+    if (out) (void)tern_sequence_get(s, out, NULL);
+    tern_sequence_destroy(s);
+    return st;
+}

@@ -1,0 +1,90 @@
+/* One step over rows of several sequences.
+ *
+ * Sequences that decode come first, with their guesses: a token for each is what their readers wait for, and the
+ * generator is made so that all of them fit. What room is left goes to prompts, in turn. A step never has more rows or
+ * wants than the session runs at once, so it is one run: if one row's logits are not finite, the results of the rows
+ * before it have come and those after it have not. Then the sequence of that row fails, and the ones after it are taken
+ * back to where they were; their next step gives the same bits. */
+#include "runtime/base/options.h"
+#include "runtime/generate/sequence.h"
+
+static void add_rows(TernGenerator *g, TernSequence *s) {
+    if (!tn_sequence_runs(s) || g->n_rows == g->batch) return;
+    size_t n = tn_sequence_rows(s, g->rows + g->n_rows, g->batch - g->n_rows);
+    for (size_t i = 0; i < n; i++) {
+        g->rows[g->n_rows].slot = s->slot;
+        g->row_of[g->n_rows++] = s;
+    }
+}
+
+static void gather(TernGenerator *g) {
+    g->n_rows = g->n_seen = 0;
+    for (uint32_t i = 0; i < g->slots; i++)
+        if (g->at[i]) tn_sequence_heed(g->at[i]);
+    for (uint32_t i = 0; i < g->slots; i++)
+        if (tn_sequence_runs(g->at[i]) && !tn_sequence_in_prompt(g->at[i])) add_rows(g, g->at[i]);
+    for (uint32_t i = 0; i < g->slots; i++) {
+        TernSequence *s = g->at[(g->turn + i) % g->slots];
+        if (tn_sequence_runs(s) && tn_sequence_in_prompt(s)) add_rows(g, s);
+    }
+    g->turn = (g->turn + 1) % g->slots;
+}
+
+static void sink(void *user, const TernResult *r) {
+    TernGenerator *g = user;
+    tn_sequence_take(g->row_of[r->row], r);
+    g->n_seen = r->row + 1;
+}
+
+/* The first row that wants a result and got none; n_rows if all did. */
+static size_t find_unseen(const TernGenerator *g) {
+    size_t row = g->n_seen;
+    while (row < g->n_rows && g->rows[row].want == TERN_WANT_NOTHING) row++;
+    return row;
+}
+
+/* Whether a sequence has a row at or after `row` that wants a result. */
+static bool waits(const TernGenerator *g, const TernSequence *s, size_t row) {
+    for (; row < g->n_rows; row++)
+        if (g->row_of[row] == s && g->rows[row].want != TERN_WANT_NOTHING) return true;
+    return false;
+}
+
+static void settle(TernGenerator *g, TernStatus status, const TernError *err) {
+    size_t unseen = find_unseen(g);
+    TernSequence *culprit = status == TERN_OK ? NULL : g->row_of[unseen];
+    for (size_t row = 0; row < g->n_rows; row++) {
+        TernSequence *s = g->row_of[row];
+        if (row > 0 && g->row_of[row - 1] == s) continue;
+        if (s == culprit && !s->missed) /* after a miss it is of a row that plain decoding never sees */
+            tn_sequence_fail(s, status, err);
+        else if (s != culprit && waits(g, s, unseen))
+            tn_sequence_undo(s);
+        else
+            tn_sequence_settle(s);
+    }
+}
+
+size_t tern_generator_running(const TernGenerator *g) {
+    size_t n = 0;
+    for (uint32_t i = 0; g && i < g->slots; i++) n += tn_sequence_runs(g->at[i]);
+    return n;
+}
+
+TernStatus tern_generator_step(TernGenerator *g, TernError *err) {
+    TernError own = {0};
+    tn_error_clear(err);
+    if (!g) return tn_fail_null("generator", err);
+    gather(g);
+    if (g->n_rows == 0) return TERN_OK;
+    TernStatus status = tern_session_step(g->session, g->rows, g->n_rows, sink, g, &own);
+    if (status == TERN_OK || (status == TERN_ERR_NUMERIC && find_unseen(g) < g->n_rows)) {
+        settle(g, status, &own);
+        return TERN_OK;
+    }
+    if (err) *err = own;
+    if (status == TERN_ERR_INPUT) return status; /* refused: nothing has run */
+    for (uint32_t i = 0; i < g->slots; i++)      /* a device failed: no slot holds what it held */
+        if (tn_sequence_runs(g->at[i])) tn_sequence_fail(g->at[i], status, &own);
+    return status;
+}

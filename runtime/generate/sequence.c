@@ -1,0 +1,175 @@
+/* A sequence between steps: the rows that it needs next, and what the picks of those rows mean. */
+#include "runtime/generate/sequence.h"
+#include <string.h>
+#include "runtime/base/options.h"
+#include "runtime/base/os.h"
+
+/* ---- Rows out */
+
+static size_t prompt_rows(TernSequence *s, TernRow *rows, size_t room) {
+    size_t left = s->got.n_prompt - s->got.n_prefilled, n = left < room ? left : room;
+    for (size_t i = 0; i < n; i++) rows[i] = (TernRow){.token = s->prompt[s->got.n_prefilled + i]};
+    if (n == left) rows[n - 1].want = s->want.kind;
+    s->n_chunk = n;
+    return n;
+}
+
+/* The last id and what is guessed to follow it. Wrong guesses cost time, so there are one more at most than were right
+ * the last time, or twice as many if all were. */
+static size_t decode_rows(TernSequence *s, TernRow *rows, size_t room) {
+    size_t most = s->generator->context - s->held - 1;
+    if (most > s->trust) most = s->trust;
+    if (most > room - 1) most = room - 1;
+    s->n_chunk = 0;
+    s->n_guess = s->lookup ? tern_lookup_guess(s->lookup, s->guess, most) : 0;
+    rows[0] = (TernRow){.token = s->last, .want = s->want.kind};
+    for (size_t i = 0; i < s->n_guess; i++)
+        rows[1 + i] = (TernRow){.token = s->guess[i], .want = s->want.kind};
+    return 1 + s->n_guess;
+}
+
+size_t tn_sequence_rows(TernSequence *s, TernRow *rows, size_t room) {
+    if (s->began == 0) s->began = tn_os_seconds();
+    s->held = tern_session_length(s->generator->session, s->slot);
+    s->picked = TERN_OK;
+    s->n_next = s->n_guess = 0;
+    s->missed = false;
+    return tn_sequence_in_prompt(s) ? prompt_rows(s, rows, room) : decode_rows(s, rows, room);
+}
+
+/* ---- Results in */
+
+void tn_sequence_take(TernSequence *s, const TernResult *r) {
+    if (s->missed || s->picked != TERN_OK) return;
+    int32_t *id = &s->next[s->n_next];
+    if (s->want.kind == TERN_SAMPLER_ID)
+        s->picked = tern_sampler_pick_id(s->sampler, r->id, id, &s->err);
+    else if (s->want.kind == TERN_SAMPLER_TOP)
+        s->picked = tern_sampler_pick_top(s->sampler, r->top_ids, r->top_logits,
+                                          s->want.k < r->n_top ? s->want.k : r->n_top, id, &s->err);
+    else
+        s->picked = tern_sampler_pick_logits(s->sampler, r->logits, s->generator->info.n_vocab, id, &s->err);
+    if (s->picked != TERN_OK) return;
+    s->missed = s->n_next < s->n_guess && *id != s->guess[s->n_next];
+    s->n_next++;
+}
+
+/* ---- Text out */
+
+static void give(TernSequence *s, int32_t id, const char *text, size_t size) {
+    TernPiece piece = {id, text, size};
+    if (!s->muted && s->piece && s->piece(s->user, &piece)) {
+        s->muted = true;
+        if (s->got.end == TERN_END_NOT) s->got.end = TERN_END_CANCELLED;
+    }
+}
+
+/* What was held back. After a stop string there is nothing, a failure gives nothing. */
+static void give_rest(TernSequence *s) {
+    const char *held, *half, *bytes;
+    size_t n_held, n_half, n, stop;
+    if (!s->detok || s->got.end == TERN_END_STOP || s->got.end == TERN_END_FAILED) return;
+    tern_detok_flush(s->detok, &half, &n_half);
+    if (n_half && tern_stops_push(s->stops, half, n_half, &bytes, &n, &stop, NULL) == TERN_OK && n)
+        give(s, TERN_NO_TOKEN, bytes, n);
+    tern_stops_flush(s->stops, &held, &n_held);
+    if (n_held) give(s, TERN_NO_TOKEN, held, n_held);
+}
+
+static void end(TernSequence *s, TernEnd how) {
+    if (s->got.end != TERN_END_NOT) return;
+    s->got.end = how;
+    give_rest(s);
+}
+
+void tn_sequence_fail(TernSequence *s, TernStatus status, const TernError *err) {
+    if (err) s->err = *err;
+    s->err.code = status;
+    end(s, TERN_END_FAILED);
+}
+
+static bool is_end(const TernSequence *s, int32_t id) {
+    for (size_t i = 0; i < s->n_stop_ids; i++)
+        if (s->stop_ids[i] == id) return true;
+    const TernVocab *vocab = s->generator->vocab;
+    return vocab && !s->ignore_eog && tern_token_is_eog(vocab, id);
+}
+
+static void give_id(TernSequence *s, int32_t id) {
+    const char *bytes = "";
+    size_t n = 0, stop = TERN_NO_STOP;
+    bool last = is_end(s, id);
+    s->got.n_out++;
+    if (s->detok && !last) {
+        TernStatus st = tern_detok_push(s->detok, id, &bytes, &n, &s->err);
+        if (st == TERN_OK) st = tern_stops_push(s->stops, bytes, n, &bytes, &n, &stop, &s->err);
+        if (st != TERN_OK) {
+            tn_sequence_fail(s, st, NULL);
+            return;
+        }
+    }
+    s->got.stop = stop;
+    give(s, id, bytes, n);
+    if (s->got.end != TERN_END_NOT) return;
+    if (last)
+        end(s, TERN_END_TOKEN);
+    else if (stop != TERN_NO_STOP)
+        end(s, TERN_END_STOP);
+    else if (s->max_tokens && s->got.n_out >= s->max_tokens)
+        end(s, TERN_END_LENGTH);
+}
+
+/* ---- After a step */
+
+static bool is_cancelled(const TernSequence *s) {
+    return atomic_load(&s->cancelled) || s->number < atomic_load(&s->generator->cancel_below);
+}
+
+void tn_sequence_heed(TernSequence *s) {
+    if (tn_sequence_runs(s) && is_cancelled(s)) end(s, TERN_END_CANCELLED);
+}
+
+static void settle_prompt(TernSequence *s) {
+    s->got.n_prefilled += s->n_chunk;
+    s->prompt_ended = tn_os_seconds();
+    s->got.prompt_seconds = s->prompt_ended - s->began;
+    if (s->lookup && s->n_next) {
+        tern_lookup_accept(s->lookup, s->prompt, s->got.n_prompt);
+        tern_lookup_accept(s->lookup, s->next, s->n_next);
+    }
+}
+
+static TernStatus settle_decode(TernSequence *s) {
+    s->got.n_decoded += s->n_next;
+    s->got.n_guessed += s->n_guess;
+    s->got.n_right += s->n_next - 1;
+    s->got.decode_seconds = tn_os_seconds() - s->prompt_ended;
+    if (s->lookup) tern_lookup_accept(s->lookup, s->next, s->n_next);
+    if (s->n_guess == 0) return TERN_OK;
+    s->trust = s->n_next > s->n_guess ? 2 * s->trust : s->n_next;
+    if (s->trust > s->draft_max) s->trust = s->draft_max;
+    return tern_session_truncate(s->generator->session, s->slot, (uint32_t)(s->held + s->n_next), &s->err);
+}
+
+void tn_sequence_settle(TernSequence *s) {
+    TernStatus st = s->picked;
+    if (st == TERN_OK && s->n_chunk)
+        settle_prompt(s);
+    else if (st == TERN_OK)
+        st = settle_decode(s);
+    if (st != TERN_OK) {
+        tn_sequence_fail(s, st, NULL);
+        return;
+    }
+    if (s->n_next) s->last = s->next[s->n_next - 1];
+    for (size_t i = 0; i < s->n_next && tn_sequence_runs(s); i++) give_id(s, s->next[i]);
+    tn_sequence_heed(s);
+    if (tern_session_length(s->generator->session, s->slot) >= s->generator->context)
+        end(s, TERN_END_CONTEXT);
+}
+
+void tn_sequence_undo(TernSequence *s) {
+    TernError ignored;
+    s->n_next = s->n_guess = s->n_chunk = 0;
+    TN_CHECK(tern_session_truncate(s->generator->session, s->slot, s->held, &ignored) == TERN_OK);
+}
