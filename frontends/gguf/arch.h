@@ -155,8 +155,10 @@ typedef struct TnBlockAttend {
     float scale;    /* of the scores; 0: b->attn_scale */
 } TnBlockAttend;
 TnRef tn_block_attend(TnArchBuild *b, uint32_t layer, const TnBlockAttend *a);
-/* act(gate) * up */
-TnRef tn_block_gated(TnArchBuild *b, TnOp activation, TnRef gate, TnRef up);
+/* The plain case: attn_q, attn_k and attn_v of h, both of the former turned, and attended. */
+TnRef tn_block_attention(TnArchBuild *b, uint32_t layer, TnRef angle, TnRef h);
+/* act(ffn_gate h) * ffn_up h */
+TnRef tn_block_gated(TnArchBuild *b, uint32_t layer, TnOp activation, TnRef h);
 /* The end of a model, in one or in three: the rows that want logits and those that want the hidden row, [R, ..] and
  * [H, ..], both normed by output_norm; logits by output.weight, or by the embedding; the step's outputs. */
 typedef struct TnBlockFinal {
@@ -166,5 +168,7 @@ TnBlockFinal tn_block_final(TnArchBuild *b, TnRef x);
 TnRef tn_block_logits(TnArchBuild *b, TnRef rows);
 void tn_block_outputs(TnArchBuild *b, TnRef logits, TnRef hidden);
 void tn_block_head(TnArchBuild *b, TnRef x);
+/* All of a model whose layers are alike: angles by rope_base, embedding, layers, head. `layer` makes the next x of one. */
+void tn_block_decoder(TnArchBuild *b, TnRef (*layer)(TnArchBuild *b, uint32_t i, TnRef angle, TnRef x));
 
 #endif

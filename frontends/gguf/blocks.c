@@ -182,12 +182,24 @@ TnRef tn_block_attend(TnArchBuild *b, uint32_t layer, const TnBlockAttend *a) {
                              attrs, 2);
 }
 
-TnRef tn_block_gated(TnArchBuild *b, TnOp activation, TnRef gate, TnRef up) {
+TnRef tn_block_attention(TnArchBuild *b, uint32_t layer, TnRef angle, TnRef h) {
+    TnBlockAttend a = {0};
+    a.q = tn_block_linear(b, layer, "attn_q", h);
+    a.k = tn_block_linear(b, layer, "attn_k", h);
+    a.v = tn_block_linear(b, layer, "attn_v", h);
+    a.q = tn_block_rope(b, angle, a.q);
+    a.k = tn_block_rope(b, angle, a.k);
+    return tn_block_attend(b, layer, &a);
+}
+
+TnRef tn_block_gated(TnArchBuild *b, uint32_t layer, TnOp activation, TnRef h) {
+    TnRef gate = tn_block_linear(b, layer, "ffn_gate", h);
+    TnRef up = tn_block_linear(b, layer, "ffn_up", h);
     TnRef act = tn_block_op(b, activation, &gate, 1);
     return tn_block_op(b, TN_OP_mul, (TnRef[]){act, up}, 2);
 }
 
-/* ---- The end */
+/* ---- The end, and the whole */
 
 TnBlockFinal tn_block_final(TnArchBuild *b, TnRef x) {
     TnRef rows = tn_block_op(b, TN_OP_gather, (TnRef[]){x, b->rows}, 2);
@@ -225,4 +237,11 @@ void tn_block_outputs(TnArchBuild *b, TnRef logits, TnRef hidden) {
 void tn_block_head(TnArchBuild *b, TnRef x) {
     TnBlockFinal f = tn_block_final(b, x);
     tn_block_outputs(b, tn_block_logits(b, f.rows), f.hidden);
+}
+
+void tn_block_decoder(TnArchBuild *b, TnRef (*layer)(TnArchBuild *b, uint32_t i, TnRef angle, TnRef x)) {
+    TnRef angle = tn_block_angle(b, b->rope_base);
+    TnRef x = tn_block_embed(b);
+    for (uint32_t i = 0; i < b->facts.n_layers; i++) x = layer(b, i, angle, x);
+    tn_block_head(b, x);
 }

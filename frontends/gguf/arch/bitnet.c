@@ -40,36 +40,19 @@ static const TnArchTensor tensors[] = {
 };
 enum { N_TENSORS = TN_COUNT(tensors), N_WITHOUT_SCALES = N_TENSORS - 7 };
 
-static TnRef attention(TnArchBuild *b, uint32_t layer, TnRef angle, TnRef x) {
-    TnRef h = tn_block_norm(b, layer, "attn_norm", x);
-    TnBlockAttend a = {0};
-    a.q = tn_block_linear(b, layer, "attn_q", h);
-    a.k = tn_block_linear(b, layer, "attn_k", h);
-    a.v = tn_block_linear(b, layer, "attn_v", h);
-    a.q = tn_block_rope(b, angle, a.q);
-    a.k = tn_block_rope(b, angle, a.k);
-    h = tn_block_attend(b, layer, &a);
-    h = tn_block_norm(b, layer, "attn_sub_norm", h);
-    return tn_block_add(b, x, tn_block_linear(b, layer, "attn_output", h));
-}
-
-static TnRef feed_forward(TnArchBuild *b, uint32_t layer, TnRef x) {
-    TnRef h = tn_block_norm(b, layer, "ffn_norm", x);
-    TnRef gate = tn_block_linear(b, layer, "ffn_gate", h);
-    TnRef up = tn_block_linear(b, layer, "ffn_up", h);
-    h = tn_block_gated(b, b->activation, gate, up);
-    h = tn_block_norm(b, layer, "ffn_sub_norm", h);
-    return tn_block_add(b, x, tn_block_linear(b, layer, "ffn_down", h));
+static TnRef layer(TnArchBuild *b, uint32_t i, TnRef angle, TnRef x) {
+    TnRef h = tn_block_norm(b, i, "attn_norm", x);
+    h = tn_block_attention(b, i, angle, h);
+    h = tn_block_norm(b, i, "attn_sub_norm", h);
+    x = tn_block_add(b, x, tn_block_linear(b, i, "attn_output", h));
+    h = tn_block_norm(b, i, "ffn_norm", x);
+    h = tn_block_gated(b, i, b->activation, h);
+    h = tn_block_norm(b, i, "ffn_sub_norm", h);
+    return tn_block_add(b, x, tn_block_linear(b, i, "ffn_down", h));
 }
 
 static void build(TnArchBuild *b) {
-    TnRef angle = tn_block_angle(b, b->rope_base);
-    TnRef x = tn_block_embed(b);
-    for (uint32_t i = 0; i < b->facts.n_layers; i++) {
-        x = attention(b, i, angle, x);
-        x = feed_forward(b, i, x);
-    }
-    tn_block_head(b, x);
+    tn_block_decoder(b, layer);
 }
 
 /* `bitnet` with the vocabulary of 2B-4T: nobody knows the activation. */
