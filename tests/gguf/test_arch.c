@@ -36,8 +36,23 @@ static void rows_are_whole(void **state) {
 
 static void the_list_is_made_from_the_rows(void **state) {
     (void)state;
+    static const struct {
+        const char *name, *shown;
+    } unknown[] = {{"gpt2", "gpt2"}, {"", ""}, {"bitnet\x1b", "bitnet\\x1b"}};
     TnArena arena = {0};
-    assert_string_equal(tn_arch_list(&arena), "bitnet-b1.58, bitnet-25, bitnet or llama");
+    TnBuf list = {0};
+    tn_gm_arch_list(&list);
+    assert_string_equal(tn_arch_list(&arena), list.data);
+    assert_ptr_equal(strstr(list.data, "bitnet-b1.58, bitnet-25, bitnet"), list.data);
+    for (size_t i = 0; i < TN_COUNT(unknown); i++) {
+        TnGmSpec s = tn_gm_small;
+        TnGw *w = tn_gm_create(&s);
+        tn_gw_str(w, "general.architecture", unknown[i].name);
+        const char *want = tn_sprintf(&arena, "m.gguf: general.architecture is '%s', wanted %s",
+                                      unknown[i].shown, list.data);
+        assert_string_equal(graph_says(w, false), want);
+    }
+    tn_buf_free(&list);
     tn_arena_free(&arena);
 }
 

@@ -223,12 +223,6 @@ static void other_keys(void **state) {
     static const struct {
         const char *key, *value, *want;
     } texts[] = {
-        {"general.architecture", "gpt2",
-         P "general.architecture is 'gpt2', wanted bitnet-b1.58, bitnet-25, bitnet or llama"},
-        {"general.architecture", "",
-         P "general.architecture is '', wanted bitnet-b1.58, bitnet-25, bitnet or llama"},
-        {"general.architecture", "bitnet\x1b",
-         P "general.architecture is 'bitnet\\x1b', wanted bitnet-b1.58, bitnet-25, bitnet or llama"},
         {"general.architecture", "bitnet-25", P "the key bitnet-25.embedding_length is missing"},
         {A "rope.scaling.type", "yarn",
          P A "rope.scaling.type is 'yarn', wanted none, or linear with factor 1"},

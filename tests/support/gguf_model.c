@@ -34,6 +34,11 @@ const TnGmArch *tn_gm_arch(const char *name) {
     return NULL;
 }
 
+void tn_gm_arch_list(TnBuf *out) {
+    for (const TnGmArch *a = tn_gm_archs; a->name; a++)
+        tn_buf_printf(out, "%s%s", a == tn_gm_archs ? "" : a[1].name ? ", " : " or ", a->name);
+}
+
 static const struct {
     const char *name;
     uint32_t hidden, ffn, layers, heads, kv_heads, context, vocab;

@@ -20,6 +20,7 @@ typedef struct TnGmArch {
 extern const TnGmArch
     tn_gm_archs[]; /* in the order of the product's table, which a test checks; ends with name NULL */
 const TnGmArch *tn_gm_arch(const char *name); /* NULL if there is none of that name */
+void tn_gm_arch_list(TnBuf *out);             /* "a, b or c" */
 
 typedef struct TnGmSpec {
     const char *arch; /* one of tn_gm_archs */
