@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "runtime/abi/levels.h"
 #include "runtime/base/os.h"
 
 TnCheck *tn_check_create(const TnWeights *w) {
@@ -66,7 +67,7 @@ static void choose_settings(TnGraph *g, uint64_t seed) {
 
 static TernStatus plan(TnGraph *g, const TnCheckHow *how, TernError *err) {
     const TnTargetDesc *targets[TN_TARGETS_MAX];
-    uint32_t n = tn_targets_for(how->level, targets);
+    uint32_t n = tn_targets_for(how->level, NULL, targets);
     if (!n)
         return tn_fail(err, TERN_ERR_UNSUPPORTED, "level %s: this build has no code generator", how->level);
     TnPassCtx ctx = {.level = how->level,
@@ -105,13 +106,14 @@ static TnGraph *with_caches(const TnGraph *from, const TnGraph *planned, TnKv kv
 static TernStatus add_jobs(TnCheck *c, TnCheckItem *item, TernError *err) {
     TnCheckLevel *level = &c->levels[item->level];
     item->jobs = tn_xcalloc(item->g->n_kernels + 1, sizeof *item->jobs);
-    if (!strcmp(level->name, "ref")) return TERN_OK;
+    if (!tn_level_has_code(level->name)) return TERN_OK;
     for (uint32_t k = 0; k < item->g->n_kernels; k++) {
         const TnKernel *kernel = &item->g->kernels[k];
         const TnTarget *target = tn_target_find(kernel->target);
-        if (!target || !target->emit)
-            return tn_fail(err, TERN_ERR_UNSUPPORTED, "kernel @%s: target %s makes no code for level %s",
-                           kernel->name, kernel->target, level->name);
+        if (!target || target->section != TN_SECTION_CODE)
+            return tn_fail(err, TERN_ERR_UNSUPPORTED,
+                           "kernel @%s: target %s makes no code that runs here for level %s", kernel->name,
+                           kernel->target, level->name);
         TnBuf sig = {0};
         tn_kernel_signature(item->g, k, &sig);
         uint32_t job = tn_map_get(&level->by_signature, sig.data, sig.len);
@@ -155,7 +157,7 @@ TernStatus tn_check_add_as(TnCheck *c, const TnGraph *g, const TnGraph *want, co
 static TernStatus emit(TnCheckLevel *level, TnBuf *image, TernError *err) {
     const TnTargetDesc *targets[TN_TARGETS_MAX];
     TnEmitJob *batch = tn_xcalloc(level->n, sizeof *batch);
-    uint32_t n_targets = tn_targets_for(level->name, targets);
+    uint32_t n_targets = tn_targets_for(level->name, NULL, targets);
     TernStatus s = TERN_OK;
     for (uint32_t t = 0; s == TERN_OK && t < n_targets; t++) {
         uint32_t n = 0;

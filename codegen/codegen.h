@@ -5,6 +5,7 @@
 #ifndef TN_CODEGEN_H
 #define TN_CODEGEN_H
 
+#include "codegen/targets.h"
 #include "ir/eval.h"
 #include "ir/facts.h"
 #include "passes/passes.h"
@@ -23,21 +24,26 @@ typedef struct TnEmitJob {
     const char *note;               /* lines to stand above it in a listing; may be NULL */
 } TnEmitJob;
 
-/* How to show the code of a level: LLVM IR or assembly as text, or an ELF object. */
-typedef enum TnShow { TN_SHOW_LLVM, TN_SHOW_ASM, TN_SHOW_OBJ } TnShow;
-
 /* Progress; return nonzero to cancel. done and total are in whatever the phase counts. */
 typedef int TnProgressFn(void *user, const char *phase, uint64_t done, uint64_t total);
 
 typedef struct TnFlat TnFlat;
 
+/* One who makes code, beside its row of targets.def. All that the compile driver, the tools and the program ask of a target
+ * is here or there: none has a case for one by name. */
 typedef struct TnTarget {
     TnTargetDesc desc;
-    /* Appends a relocation-free image to *image (64-aligned) and fills the jobs; NULL for ref. */
+    /* Whether it makes code for a level, or, where it makes none, evaluates that level's kernels. */
+    bool (*has)(const char *level);
+    /* What its image is: TN_SECTION_CODE, mapped executable, or TN_SECTION_PTXT, text; 0: it makes none. The targets of a
+     * level share one image. */
+    uint32_t section;
+    /* Appends a relocation-free image to *image (64-aligned) and fills the jobs; NULL: it makes no code. */
     TernStatus (*emit)(TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *image, TnProgressFn *progress,
                        void *user, TernError *err);
-    /* The same jobs as one listing or object, appended to *out; NULL for ref. */
-    TernStatus (*show)(TnEmitJob *jobs, uint32_t n, const char *level, TnShow what, TnBuf *out,
+    /* The same jobs as one listing or object, of a kind that some row's `listings` names (others than its own are refused),
+     * appended to *out; NULL: it makes no code. Targets of one level share it. */
+    TernStatus (*show)(TnEmitJob *jobs, uint32_t n, const char *level, const char *kind, TnBuf *out,
                        TernError *err);
     /* Code made elsewhere that the jobs call by name, appended to *image, each once, and named in *given; NULL: none. */
     TernStatus (*given)(const TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *image, TnFlat *given,
@@ -47,23 +53,22 @@ typedef struct TnTarget {
     const char *(*refused)(const char *level);
 } TnTarget;
 
-extern const TnTarget tn_target_ref;
-#ifdef TERN_LLVM
-extern const TnTarget tn_target_llvm;
-#endif
-#ifdef TERN_XSMM
-extern const TnTarget tn_target_xsmm;
-#endif
-/* By name; NULL if this build has none such. */
+#define TARGET(name, ...) extern const TnTarget tn_target_##name;
+#include "codegen/targets.def"
+#undef TARGET
+/* By name (NULL is fine); NULL if this build has none such. */
 const TnTarget *tn_target_find(const char *name);
-/* The targets a level may use, best liked first (for TnPassCtx): every one that makes code, or ref alone. Returns
- * how many, 0 if this build has no code generator for it. */
-enum { TN_TARGETS_MAX = 4 };
-uint32_t tn_targets_for(const char *level, const TnTargetDesc *out[TN_TARGETS_MAX]);
-/* The same for passes that need not end in code: where nobody makes any, those that make none are asked. */
+/* The targets that make a level's kernels, best liked first (for TnPassCtx). `first` NULL: every one that has the level. Else
+ * that one, alone or, if it does only some kernels, before those that do all. Returns how many, 0 if there is none. */
+enum { TN_TARGETS_MAX = TN_TARGET_COUNT };
+uint32_t tn_targets_for(const char *level, const char *first, const TnTargetDesc *out[TN_TARGETS_MAX]);
+/* Every one for a level, for passes that need not end in code: where there is none, those that make no code are asked. */
 uint32_t tn_targets_asked(const char *level, const TnTargetDesc *out[TN_TARGETS_MAX]);
-/* The names in this build: "llvm and ref". */
-const char *tn_target_names(void);
+/* A comma list of the levels that a target is compiled for by default: those of the list `liked` that it has, or, if it has
+ * none of them, all that it has. `liked` if name is NULL or unknown. */
+const char *tn_target_levels(const char *name, const char *liked, TnArena *arena);
+/* TnTargetDesc.dot_of of the target that has the product's kernel; a TnDotOf. */
+bool tn_target_dot(const TnGraph *g, TnRef product, TnDot *out);
 
 /* A kernel's canonical text: what its code depends on and nothing else. No weight names, no scale values, no
  * arena offsets, no kernel or value names; the level; the row class only where axis=cols (an emitter of an
@@ -93,9 +98,9 @@ typedef struct TnCompileOptions {
     uint32_t max_rows; /* top of the last row class; default TN_ROWS_DEFAULT */
     uint32_t kvs;      /* cache types to make variants for, 1u << TnKv each; 0: all */
     TnEnc head;        /* as in TnPassCtx */
-    const char *
-        target; /* NULL: best score; "llvm", "ref": that target for every kernel, or an error naming the kernel;
-                    "xsmm": whatever it can do, the rest by llvm, or an error if that is nothing */
+    /* NULL: best score. A target that does all kernels: it alone, or an error naming the kernel; one that does some: whatever
+     * it can do, the rest by the others, or an error if that is nothing. */
+    const char *target;
     /* codegen/tune.h: settings for kernels of some shapes, and tuning; NULL: kernels keep what the passes give them,
      * the same everywhere */
     const struct TnTuneTable *settings;
@@ -125,11 +130,11 @@ TernStatus tn_compile(const TnGraph *model, const TnWeights *weights, const TnFa
                       const TnCompileOptions *options, const TnBlobDest *dest, TnCompileReport *report,
                       TernError *err);
 
-/* The same as far as the code of the first level, which must have some; shown, appended to *out. */
+/* The same as far as the code of the first level, which must have some; shown as TnTarget.show does, appended to *out. */
 TernStatus tn_compile_show(const TnGraph *model, const TnWeights *weights, const TnFacts *facts,
-                           const TnCompileOptions *options, TnShow what, TnBuf *out, TernError *err);
+                           const TnCompileOptions *options, const char *kind, TnBuf *out, TernError *err);
 
-/* ---- ref/ref.c: `--target ref` on a blob: kernels evaluated from its embedded TIR. *out_kernels is passed
+/* ---- ref/ref.c: kernels evaluated from its embedded TIR. *out_kernels is passed
  * to tern_model_open as TernModelOptions.kernels (declared opaquely here: codegen knows runtime/abi, not
  * tern.h). */
 typedef struct TnRefKernels TnRefKernels;

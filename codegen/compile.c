@@ -25,8 +25,9 @@ typedef struct Level {
     uint32_t number;
     const TnTargetDesc *targets[TN_TARGETS_MAX]; /* who may emit */
     uint32_t n_targets, n_classes;
+    uint32_t kind; /* of the section that its image goes to, 0: it has none */
     TnRowClass classes[TN_ROW_CLASSES];
-    TnEmitJob *jobs;         /* one a unique kernel; NULL for ref */
+    TnEmitJob *jobs;         /* one a unique kernel; NULL without code */
     const TnTarget **job_of; /* of each job, who emits it */
     size_t n, cap, cap_job_of;
     TnMap by_signature;
@@ -69,34 +70,37 @@ static TernStatus check_levels(Compiler *c) {
     return TERN_OK;
 }
 
-/* Who may emit at a level. */
+/* Who emits at a level, and its row classes. */
 static TernStatus choose_targets(Compiler *c, Level *level) {
-    const char *want = c->opt->target;
-    if (want) {
-        const TnTarget *t = tn_target_find(want);
-        if (!t) return tn_fail(c->err, TERN_ERR_UNSUPPORTED, "compile: this build has no target %s", want);
-        if ((t == &tn_target_ref) != (level->number == TN_LEVEL_REF))
-            return tn_fail(c->err, TERN_ERR_INPUT, "compile: target %s has no level %s", want, level->name);
-        level->targets[level->n_targets++] = &t->desc;
-#ifdef TERN_XSMM
-        if (t == &tn_target_xsmm) /* it does some kernels; the others are LLVM's as ever */
-            level->targets[level->n_targets++] = &tn_target_llvm.desc;
-#endif
-        return TERN_OK;
-    }
-    level->n_targets = tn_targets_for(level->name, level->targets);
+    const char *asked = c->opt->target;
+    const TnTarget *t = tn_target_find(asked);
+    if (asked && !t)
+        return tn_fail(c->err, TERN_ERR_UNSUPPORTED, "compile: this build has no target %s, it has %s", asked,
+                       tn_target_names());
+    if (t && !t->has(level->name))
+        return tn_fail(c->err, TERN_ERR_INPUT, "compile: target %s has no level %s", asked, level->name);
+    level->n_targets = tn_targets_for(level->name, asked, level->targets);
     if (level->n_targets == 0)
         return tn_fail(c->err, TERN_ERR_UNSUPPORTED,
-                       "compile: this build has no code generator for level %s (built with TERN_LLVM=OFF); "
-                       "level ref needs none",
-                       level->name);
+                       "compile: this build has no code generator for level %s: its targets are %s",
+                       level->name, tn_target_names());
+    level->kind = tn_target_find(level->targets[0]->name)->section;
+    level->n_classes = tn_row_classes(level->targets, level->n_targets, level->name,
+                                      c->opt->max_rows ? c->opt->max_rows : TN_ROWS_DEFAULT, level->classes);
+    return TERN_OK;
+}
+
+/* All that can be refused of the levels and of the target before any work. */
+static TernStatus set_levels(Compiler *c) {
+    TN_TRY(check_levels(c));
+    for (uint32_t l = 0; l < c->n_levels; l++) TN_TRY(choose_targets(c, &c->levels[l]));
     return TERN_OK;
 }
 
 /* A target that was asked for and got no kernel is an error; what it refused is the reason. */
 static TernStatus check_target(Compiler *c, const Level *level) {
     const char *want = c->opt->target;
-    if (!want || level->number == TN_LEVEL_REF) return TERN_OK;
+    if (!want) return TERN_OK;
     const TnTarget *t = tn_target_find(want);
     for (uint32_t i = 0; i < c->n_variants; i++) {
         const TnGraph *g = c->variants[i].g;
@@ -130,20 +134,14 @@ static TernStatus plan_variant(Compiler *c, uint32_t level_index, const TnPassCt
 }
 
 static TernStatus run_passes(Compiler *c, const TnGraph *model, const TnWeights *weights) {
-    const int64_t most = c->opt->max_rows ? c->opt->max_rows : TN_ROWS_DEFAULT;
     const uint32_t known = (1u << TN_KV_COUNT) - 2, kvs = c->opt->kvs ? c->opt->kvs : known;
     if (kvs & ~known)
         return tn_fail(c->err, TERN_ERR_INPUT, "compile: cache types 0x%x, wanted at most 0x%x", kvs, known);
     double start = tn_os_seconds();
     TnPassCtx ctx = {.head = c->opt->head, .weights = weights, .first = c->opt->target};
     uint32_t total = 0;
-    for (uint32_t l = 0; l < c->n_levels; l++) { /* one without targets is refused before the others' work */
-        Level *level = &c->levels[l];
-        TN_TRY(choose_targets(c, level));
-        level->n_classes =
-            tn_row_classes(level->targets, level->n_targets, level->name, most, level->classes);
-        total += (uint32_t)__builtin_popcount(kvs) * level->n_classes;
-    }
+    for (uint32_t l = 0; l < c->n_levels; l++)
+        total += (uint32_t)__builtin_popcount(kvs) * c->levels[l].n_classes;
     TN_TRY(tn_progress(&c->progress, "passes", 0, total, c->err));
     c->model = tn_graph_clone(model);
     TN_TRY(tn_passes_run(c->model, TN_PASSES_MODEL, &ctx, c->err));
@@ -192,7 +190,7 @@ static TernStatus add_jobs(Compiler *c, Variant *v) {
     for (uint32_t k = 0; k < v->g->n_kernels; k++) {
         const TnKernel *kernel = &v->g->kernels[k];
         c->report.n_kernels++;
-        if (level->number == TN_LEVEL_REF) {
+        if (!level->kind) {
             v->exports[k] = 0;
             continue;
         }
@@ -245,9 +243,9 @@ static TernStatus emit_level(Compiler *c, Level *level) {
     return s;
 }
 
-/* The loader copies the section to a page boundary, and page-relative code (aarch64 adrp) wants the image at
+/* The loader copies a section of code to a page boundary, and page-relative code (aarch64 adrp) wants the image at
  * one. */
-enum { CODE_PAGE = 4096 };
+enum { CODE_PAGE = 4096, TEXT_ALIGN = 64 };
 
 static void put_code(Compiler *c, Level *level) {
     TnBuf out = {0}, names = {0};
@@ -261,21 +259,21 @@ static void put_code(Compiler *c, Level *level) {
     }
     tn_buf_put(&out, names.data, names.len);
     tn_buf_free(&names);
-    tn_buf_align(&out, CODE_PAGE);
+    tn_buf_align(&out, level->kind == TN_SECTION_CODE ? CODE_PAGE : TEXT_ALIGN);
     TnBlobCode head = {
         .n_exports = (uint32_t)level->n, .image_offset = out.len, .image_size = level->image.len};
     memcpy(out.data, &head, sizeof head);
     tn_buf_put(&out, level->image.data, level->image.len);
     c->report.code_bytes += level->image.len;
     tn_buf_free(&level->image);
-    level->section = tn_blob_add(&c->parts, TN_SECTION_CODE, TN_SECTION_REQUIRED, level->number, 64, &out);
+    level->section = tn_blob_add(&c->parts, level->kind, TN_SECTION_REQUIRED, level->number, 64, &out);
 }
 
 static TernStatus make_code(Compiler *c) {
     double start = tn_os_seconds();
     for (uint32_t i = 0; i < c->n_variants; i++) TN_TRY(add_jobs(c, &c->variants[i]));
     for (uint32_t i = 0; i < c->n_levels; i++) {
-        if (c->levels[i].number == TN_LEVEL_REF) continue;
+        if (!c->levels[i].kind) continue;
         TN_TRY(emit_level(c, &c->levels[i]));
         put_code(c, &c->levels[i]);
     }
@@ -342,7 +340,7 @@ static TernStatus compile(Compiler *c, const TnGraph *model, const TnWeights *we
     if (c->opt->max_rows > 1u << 16)
         return tn_fail(c->err, TERN_ERR_INPUT, "compile: %u rows a step, wanted at most %u", c->opt->max_rows,
                        1u << 16);
-    TN_TRY(check_levels(c));
+    TN_TRY(set_levels(c));
     TN_TRY(check_outputs(c, model));
     TN_TRY(run_passes(c, model, weights));
     TN_TRY(tune(c));
@@ -415,25 +413,28 @@ static void note_jobs(Compiler *c, Level *level) {
     tn_buf_free(&printed);
 }
 
-static TernStatus show(Compiler *c, const TnGraph *model, const TnWeights *weights, TnShow what, TnBuf *out) {
+static TernStatus show(Compiler *c, const TnGraph *model, const TnWeights *weights, const char *kind,
+                       TnBuf *out) {
     TN_TRY(check_levels(c));
     Level *level = &c->levels[0];
     c->n_levels = 1;
-    if (level->number == TN_LEVEL_REF)
-        return tn_fail(c->err, TERN_ERR_UNSUPPORTED, "level ref has no code: its kernels are evaluated");
+    TN_TRY(choose_targets(c, level));
+    if (!level->kind)
+        return tn_fail(c->err, TERN_ERR_UNSUPPORTED, "level %s has no code: its kernels are evaluated",
+                       level->name);
     TN_TRY(run_passes(c, model, weights));
     for (uint32_t i = 0; i < c->n_variants; i++) TN_TRY(add_jobs(c, &c->variants[i]));
     note_jobs(c, level);
     /* one listing: targets that share a level share their show */
     for (size_t i = 1; i < level->n; i++) TN_CHECK(level->job_of[i]->show == level->job_of[0]->show);
     TN_CHECK(level->n > 0 && level->job_of[0]->show);
-    return level->job_of[0]->show(level->jobs, (uint32_t)level->n, level->name, what, out, c->err);
+    return level->job_of[0]->show(level->jobs, (uint32_t)level->n, level->name, kind, out, c->err);
 }
 
 TernStatus tn_compile_show(const TnGraph *model, const TnWeights *weights, const TnFacts *facts,
-                           const TnCompileOptions *options, TnShow what, TnBuf *out, TernError *err) {
+                           const TnCompileOptions *options, const char *kind, TnBuf *out, TernError *err) {
     Compiler c = {.opt = options, .facts = facts, .progress = {options->progress, options->user}, .err = err};
-    TernStatus s = show(&c, model, weights, what, out);
+    TernStatus s = show(&c, model, weights, kind, out);
     finish(&c);
     return s;
 }

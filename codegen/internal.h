@@ -11,10 +11,6 @@ void tn_put_type(const TnType *t, bool scales, TnBuf *out);
 
 /* ---- listing.c: the lines of a kernel out of its graph's text, which stands for `times` kernels. */
 void tn_listing_kernel(const TnGraph *g, uint32_t kernel, const TnBuf *printed, uint32_t times, TnBuf *out);
-/* Assembly or IR with every job's note as comments (behind `sign`) above its function; in assembly also the line of a
- * node where its instructions begin. */
-void tn_listing_weave(const char *text, size_t n, const TnEmitJob *jobs, uint32_t n_jobs, TnShow what,
-                      const char *sign, TnBuf *out);
 
 /* ---- helpers.c: as many threads as there are processors and pieces for besides the caller, which works too before it
  * joins them. */

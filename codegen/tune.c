@@ -24,7 +24,8 @@ bool tn_tune_can(const TnGraph *g, uint32_t kernel) {
     const TnKernel *k = &g->kernels[kernel];
     const TnTarget *target = k->target ? tn_target_find(k->target) : NULL;
     TnPart parts[TN_PARTS_MAX];
-    return target && target->emit && k->axis == TN_AXIS_COLS && tn_kernel_parts(g, kernel, parts);
+    return target && target->section == TN_SECTION_CODE && k->axis == TN_AXIS_COLS &&
+           tn_kernel_parts(g, kernel, parts);
 }
 
 void tn_tune_shape(const TnGraph *g, uint32_t kernel, TnBuf *out) {

@@ -17,6 +17,10 @@ const char *ternc_version(void) {
 #endif
 }
 
+const char *ternc_targets(void) {
+    return tn_target_names();
+}
+
 TernStatus tn_source_open(const TerncSource *source, bool vocab_only, TnGguf **out, TernError *err) {
     static const TerncSource embedded = {.size = sizeof embedded};
     if (!source) source = &embedded;
@@ -61,6 +65,12 @@ TernStatus tn_head_parse(const char *field, const char *head, TnEnc *out, TernEr
     return TERN_OK;
 }
 
+TernStatus tn_target_check(const char *field, const char *target, TernError *err) {
+    if (!target || tn_target_find(target)) return TERN_OK;
+    return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: this build has no target '%s', it has %s", field, target,
+                   tn_target_names());
+}
+
 TernStatus tn_list_split(TnArena *arena, const char *what, const char *list, const char ***out,
                          uint32_t *out_n, TernError *err) {
     uint32_t n = 1;
@@ -76,14 +86,14 @@ TernStatus tn_list_split(TnArena *arena, const char *what, const char *list, con
     return TERN_OK;
 }
 
-/* A cap is a level that this machine runs, or one above it; for the evaluator, any. */
-static TernStatus check_cap(const char *cap, bool ref, TernError *err) {
+/* A cap is a level that this machine runs, or one above it; for evaluated kernels, any. */
+static TernStatus check_cap(const char *cap, bool evaluated, TernError *err) {
     const char *here = tern_cpu_levels();
     const TnLevelRow *row = tn_level_named(cap);
     if (!row)
         return tn_fail(err, TERN_ERR_INPUT, "TerncOptions.cap: '%s', expected one of %s", cap,
                        TN_LEVEL_NAMES);
-    if (ref || !*here || row->arch == TN_ARCH_HERE) return TERN_OK;
+    if (evaluated || !*here || row->arch == TN_ARCH_HERE) return TERN_OK;
     return tn_fail(
         err, TERN_ERR_UNSUPPORTED,
         "TerncOptions.cap: '%s' is of another architecture, wanted a level of this machine's, which runs %s",
@@ -98,11 +108,11 @@ static bool is_above(const char *level, const TnLevelRow *cap) {
 /* The levels to compile for. jit: the best alone. */
 TernStatus tn_levels_choose(const TerncOptions *o, bool jit, TnArena *arena, const char ***out,
                             uint32_t *out_n, TernError *err) {
-    const char *list = o->levels;
-    bool ref = o->target && strcmp(o->target, "ref") == 0;
-    if (ref) list = "ref";
-    if (jit && o->cap && *o->cap) TN_TRY(check_cap(o->cap, ref, err));
-    if (!list || !*list) list = tern_cpu_levels();
+    bool evaluated = tn_target_evaluates(o->target); /* has one level, whatever is asked for */
+    const char *list = evaluated ? NULL : o->levels;
+    TN_TRY(tn_target_check("TerncOptions.target", o->target, err));
+    if (jit && o->cap && *o->cap) TN_TRY(check_cap(o->cap, evaluated, err));
+    if (!list) list = tn_target_levels(o->target, tern_cpu_levels(), arena);
     if (!*list)
         return tn_fail(err, TERN_ERR_UNSUPPORTED,
                        "this machine has none of the feature levels %s; the target ref runs anywhere",
@@ -150,6 +160,7 @@ static void set_tuning(Tuning *t, const TerncOptions *o, bool jit, const TnCompi
 }
 
 typedef struct Compiled {
+    bool evaluated; /* the first level, which is the one of a model that is loaded */
     TnGguf *gg;
     TnGraph *graph;
     TnArena arena;
@@ -188,10 +199,7 @@ static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOpt
     TN_TRY(tn_head_parse("TerncOptions.head", o->head, &co.head, err));
     TN_TRY(tn_levels_choose(o, jit, &c->arena, &levels, &co.n_levels, err));
     co.levels = levels;
-    if (o->target && !tn_target_find(o->target))
-        return tn_fail(err, TERN_ERR_UNSUPPORTED,
-                       "TerncOptions.target: '%s' is not in this build, which has %s", o->target,
-                       tn_target_names());
+    c->evaluated = !tn_level_has_code(levels[0]);
     TN_TRY(tn_source_open(source, false, &c->gg, err));
     TN_TRY(tn_source_graph(source, c->gg, &c->graph, &facts, &c->settings, err));
     if (co.head != TN_ENC_COUNT) /* another than the file's, which the description ends in */
@@ -314,8 +322,7 @@ TernStatus ternc_load(const TerncSource *source, const TerncOptions *options, Te
     /* just written by ourselves: nothing to verify */
     TernModelOptions mo = {.size = sizeof mo, .no_check = 1, .huge = 1};
     TernKernels kernels;
-    bool ref = (o->target && strcmp(o->target, "ref") == 0) || (o->levels && strcmp(o->levels, "ref") == 0);
-    if (ref) {
+    if (c.evaluated) {
         TernModel *reader;
         size_t n;
         mo.kernels = &no_kernels;
@@ -330,7 +337,7 @@ TernStatus ternc_load(const TerncSource *source, const TerncOptions *options, Te
     if (st == TERN_OK) {
         mo.release = release;
         st = tern_model_open_memory(memory, bytes, &mo, out, err);
-        if (st != TERN_OK && ref) tn_ref_destroy(kernels.user);
+        if (st != TERN_OK && c.evaluated) tn_ref_destroy(kernels.user);
     }
     if (st != TERN_OK) tn_os_unmap(memory, bytes);
     return st;

@@ -11,37 +11,23 @@ typedef struct Emit {
     TnBuf out;
 } Emit;
 
-static TernStatus kind_of(const char *kind, TnShow *out, TernError *err) {
-    static const char *const names[] = {"llvm", "asm", "obj"};
-    for (size_t i = 0; i < TN_COUNT(names); i++) {
-        if (strcmp(kind, names[i]) != 0) continue;
-        *out = (TnShow)i;
-        return TERN_OK;
-    }
-    if (strcmp(kind, "ptx") == 0) return tn_fail(err, TERN_ERR_UNSUPPORTED, "kind: ptx is not lowered yet");
-    return tn_fail(err, TERN_ERR_INPUT, "kind: '%s', wanted llvm, asm or obj", kind);
-}
-
 static TernStatus run(Emit *e, const TerncSource *source, const TerncOptions *o, const char *kind,
                       TernError *err) {
     TnCompileOptions co = {
         .context = o->context, .kvs = o->kvs, .target = o->target, .progress = o->progress, .user = o->user};
-    TnShow what = TN_SHOW_LLVM;
     const char **levels;
     TnFacts facts;
-    TN_TRY(kind_of(kind, &what, err));
+    if (!tn_target_lists(kind))
+        return tn_fail(err, TERN_ERR_INPUT, "kind: got '%s', but this build has %s%s", kind,
+                       *tn_target_listings() ? "" : "no code to show", tn_target_listings());
     TN_TRY(tn_head_parse("TerncOptions.head", o->head, &co.head, err));
-    if (o->target && !tn_target_find(o->target))
-        return tn_fail(err, TERN_ERR_UNSUPPORTED,
-                       "TerncOptions.target: '%s' is not in this build, which has %s", o->target,
-                       tn_target_names());
     TN_TRY(tn_levels_choose(o, false, &e->arena, &levels, &co.n_levels, err));
     co.levels = levels;
     TN_TRY(tn_source_open(source, false, &e->file, err));
     TN_TRY(tn_source_graph(source, e->file, &e->graph, &facts, &e->settings, err));
     co.settings = &e->settings;
     TnWeights weights = tn_gguf_weights(e->file);
-    return tn_compile_show(e->graph, &weights, &facts, &co, what, &e->out, err);
+    return tn_compile_show(e->graph, &weights, &facts, &co, kind, &e->out, err);
 }
 
 TernStatus ternc_emit(const TerncSource *source, const TerncOptions *options, const char *kind,

@@ -232,7 +232,7 @@ static TernStatus run(Opt *s, TnGraph *g, const TnGguf *from, bool by_fit, TernE
     char level[32];
     snprintf(level, sizeof level, "%.*s", (int)strcspn(o->level && *o->level ? o->level : best, ","),
              o->level && *o->level ? o->level : best);
-    if (!*level) strcpy(level, "ref");
+    if (!*level) strcpy(level, TN_LEVEL_REF_NAME);
     const TnTargetDesc *targets[TN_TARGETS_MAX];
     TnPassCtx ctx = {.level = level,
                      .kv = o->kv ? (TnKv)o->kv : TN_KV_F16,
@@ -259,9 +259,8 @@ static TernStatus run(Opt *s, TnGraph *g, const TnGguf *from, bool by_fit, TernE
         send_graph(s, "result", g);
         return TERN_OK;
     }
-    const TnTarget *llvm = tn_target_find("llvm"); /* who does all products */
     TnBuf b = {0};
-    tn_print_ranges(g, g->stage == TN_STAGE_PLANNED && llvm ? llvm->desc.dot_of : NULL, &b);
+    tn_print_ranges(g, tn_target_dot, &b);
     s->text(s->user, "result", b.data, b.len);
     tn_buf_free(&b);
     return TERN_OK;

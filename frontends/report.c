@@ -189,10 +189,10 @@ static TernStatus plan(TnReport *r, TernError *err) {
     TerncOptions options = {.size = sizeof options};
     const char **levels;
     uint32_t n;
-    r->level = "ref";
+    r->level = TN_LEVEL_REF_NAME;
     if (*tern_cpu_levels()) {
         TN_TRY(tn_levels_choose(&options, true, &r->arena, &levels, &n, err));
-        if (tn_targets_for(levels[0], targets) > 0) r->level = levels[0];
+        if (tn_targets_for(levels[0], NULL, targets) > 0) r->level = levels[0];
     }
     uint32_t n_targets = tn_targets_asked(r->level, targets),
              n_rows = tn_row_classes(targets, n_targets, r->level, TN_ROWS_DEFAULT, rows);

@@ -16,6 +16,8 @@ TernStatus tn_source_open(const TerncSource *source, bool vocab_only, TnGguf **o
 TernStatus tn_source_settle(const TerncSource *source, TnGguf *g, bool vocab_only, TernError *err);
 /* NULL: lossless (TN_ENC_COUNT); `field` is named if it is refused. */
 TernStatus tn_head_parse(const char *field, const char *head, TnEnc *out, TernError *err);
+/* Refuses a target that this build has not; NULL is fine. `field` is named. */
+TernStatus tn_target_check(const char *field, const char *target, TernError *err);
 /* Splits a comma list in place of a copy in the arena; empty items are refused. */
 TernStatus tn_list_split(TnArena *arena, const char *what, const char *list, const char ***out,
                          uint32_t *out_n, TernError *err);

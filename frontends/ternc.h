@@ -4,8 +4,9 @@
  * The program `tern` opens it with dlopen for the verbs that compile.
  *
  *   source   a model file (GGUF), or NULL for the small model embedded in the library
- *   levels   CPU feature levels to emit code for: "avx2", "avx512-vnni", "amx", "neon-dotprod"; or "ref" for none:
- * then kernels are evaluated by the reference evaluator, slowly, with the same bits
+ *   levels   CPU feature levels to emit code for: "avx2", "avx512-vnni", "amx", "neon-dotprod"; or "ref" for none,
+ *            whose kernels are evaluated by the reference evaluator, slowly, with the same bits
+ *   target   who makes the code of a level's kernels, where there is a choice: ternc_targets()
  *
  * A whole program, compile at load and step (tests compile and run it: tests/cli/example_compile.c):
  *
@@ -34,6 +35,9 @@ extern "C" {
 
 /* What the library was built with, e.g. "LLVM 19.1.7". */
 TERN_API const char *ternc_version(void);
+/* Who can make kernels in this build: "xsmm, llvm, ref", best liked first; which of them there are is chosen when it is
+ * built. */
+TERN_API const char *ternc_targets(void);
 
 typedef struct TerncSource {
     size_t size;
@@ -59,7 +63,8 @@ typedef struct TerncOptions {
     /* "f16" or "f32" for embedding and head tables; "q8" or "q6": without loss, and with a copy of 8 or 6 bits
      * by which the best are found; default: without loss */
     const char *head;
-    /* "llvm" or "ref" for every kernel, "xsmm" for those it can do; default: the best for each kernel */
+    /* One of ternc_targets(): it makes all kernels, or those that it can do; default: the best for each kernel. One that makes
+     * no code, "ref", has its kernels evaluated, at any level. */
     const char *target;
     int (*progress)(void *user, const char *phase, uint64_t done,
                     uint64_t total); /* nonzero cancels; may be NULL */
@@ -95,14 +100,14 @@ TERN_API TernStatus ternc_compile(const TerncSource *source, const TerncOptions 
 /* Receives a piece of text; `what` says which ("fuse", "result", "faults", ...). "note" is the line that TerncSource
  * describes, from calls that were given no source with a `note`. */
 typedef void TerncTextFn(void *user, const char *what, const char *text, size_t size);
-/* Compiles as far as the code of the first level, which is sent as what = "result". kind: "llvm" (IR), "asm" or
- * "obj" (ELF). In the texts every kernel's .tir lines stand above its function. */
+/* Compiles as far as the code of the first level, which is sent as what = "result". kind: what the targets of
+ * that level bring, on a CPU "llvm" (IR), "asm" or "obj" (ELF). In the texts every kernel's .tir lines stand above its function. */
 TERN_API TernStatus ternc_emit(const TerncSource *source, const TerncOptions *options, const char *kind,
                                TerncTextFn *text, void *user, TernError *err);
 /* Compiles to memory and opens the result; tern_model_close frees it. */
 TERN_API TernStatus ternc_load(const TerncSource *source, const TerncOptions *options, TerncReport *report,
                                TernModel **out, TernError *err);
-/* Opens a blob whose kernels are evaluated from its embedded IR instead of its code (`--target ref`). options
+/* Opens a blob whose kernels are evaluated from its embedded IR instead of its code. options
  * as in tern_model_open. */
 TERN_API TernStatus ternc_open_ref(const char *path, const TernModelOptions *options, TernModel **out,
                                    TernError *err);
@@ -220,7 +225,7 @@ typedef struct TerncVerify {
     uint32_t n_tokens;
     uint32_t threads; /* tiles that a launch is cut into; default: as many as a pool has by default */
     TernKv kv;        /* default f16 */
-    /* NULL or "ref": the evaluator. Another model (.gguf, or .tir with the source's weights): both graphs are
+    /* NULL or a target that makes no code: the evaluator. Another model (.gguf, or .tir with the source's weights): both graphs are
      * evaluated, and the values that match are compared. If one of the two is compiled, its code is held against
      * the evaluator and its results against the other's graph. */
     const char *against;

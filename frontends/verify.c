@@ -61,10 +61,6 @@ static TernStatus open_compiled(Verify *s, TernModelOptions *mo, TernError *err)
     TnCompileOptions co = {
         .kvs = 1u << s->kv, .target = s->o.target, .progress = s->o.progress, .user = s->o.user};
     const char **levels;
-    if (s->o.target && !tn_target_find(s->o.target))
-        return tn_fail(err, TERN_ERR_UNSUPPORTED,
-                       "TerncOptions.target: '%s' is not in this build, which has %s", s->o.target,
-                       tn_target_names());
     TN_TRY(tn_head_parse("TerncOptions.head", s->o.head, &co.head, err));
     TN_TRY(tn_levels_choose(&s->o, true, &s->arena, &levels, &co.n_levels, err));
     co.levels = levels;
@@ -201,14 +197,16 @@ static TernStatus against_evaluator(Verify *s, TernError *err) {
 /* ---- which pass */
 
 static TernStatus bisect(Verify *s, TnBroken *broken, TernError *err) {
-    const TnTargetDesc *targets[1] = {&tn_target_ref.desc};
-    const TnTarget *t = tn_target_find(s->o.target ? s->o.target : "llvm");
+    const TnTargetDesc *targets[TN_TARGETS_MAX];
     TernModelInfo info;
     uint32_t n_stages;
     tern_model_info(s->model, &info);
-    if (t && !s->ref) targets[0] = &t->desc;
-    TnPassCtx ctx = {
-        .level = info.level, .kv = s->kv, .targets = targets, .n_targets = 1, .weights = &s->weights};
+    TnPassCtx ctx = {.level = info.level,
+                     .kv = s->kv,
+                     .targets = targets,
+                     .n_targets = tn_targets_for(info.level, s->o.target, targets),
+                     .first = s->o.target,
+                     .weights = &s->weights};
     TN_TRY(tn_head_parse("TerncOptions.head", s->o.head, &ctx.head, err));
     TernStatus st =
         tn_passes_bisect(s->graph, &s->weights, &ctx, (const uint32_t(*)[2])s->watch.classes,
@@ -449,8 +447,8 @@ TernStatus ternc_verify(const TerncVerify *given, TerncTextFn *text, void *user,
     TN_NEED(same, err);
     if (v->source) v->source = &source;
     Verify s = {.v = v, .o = options, .source = v->source, .kv = v->kv ? (TnKv)v->kv : TN_KV_F16};
-    bool other = v->against && strcmp(v->against, "ref") != 0;
-    s.ref = s.o.target && strcmp(s.o.target, "ref") == 0;
+    bool other = v->against && !tn_target_evaluates(v->against);
+    s.ref = tn_target_evaluates(s.o.target);
     TernStatus st = check_files(v, other, err);
     if (st != TERN_OK) {
     } else if (v->n_tokens == 0 && !v->random)

@@ -129,10 +129,11 @@ bool tn_random_differs(const TnGraph *g, TnRandom *how) {
 void tn_random_put_flags(const TnRandom *how, TnBuf *out) {
     tn_buf_printf(out, "--seed %llu --rows %lld..%lld --kv %s ", (unsigned long long)how->seed,
                   (long long)how->rows_lo, (long long)how->rows_hi, tn_kv_names[how->kv]);
-    if (strcmp(how->level, "ref") == 0)
-        tn_buf_puts(out, "--target ref");
-    else
+    const TnTargetDesc *targets[TN_TARGETS_MAX];
+    if (tn_level_has_code(how->level))
         tn_buf_printf(out, "--cpu %s", how->level);
+    else if (tn_targets_for(how->level, NULL, targets) > 0)
+        tn_buf_printf(out, "--target %s", targets[0]->name);
 }
 
 static void put_rows(int64_t lo, int64_t hi, TnBuf *out) {
@@ -168,8 +169,8 @@ TernStatus tn_random_verify(const TnGraph *g, const TnWeights *w, const char *le
     const TnTargetDesc *targets[TN_TARGETS_MAX];
     uint32_t n_targets = tn_targets_asked(level, targets),
              n_classes = tn_row_classes(targets, n_targets, level, TN_ROWS_DEFAULT, classes);
-    const char *levels[] = {level, "ref"};
-    uint32_t n_levels = strcmp(level, "ref") == 0 ? 1 : 2, runs = 0;
+    const char *levels[] = {level, TN_LEVEL_REF_NAME};
+    uint32_t n_levels = tn_level_has_code(level) ? 2 : 1, runs = 0;
     if (asked->rows_lo) {
         n_classes = 1;
         classes[0] = own;

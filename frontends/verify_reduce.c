@@ -151,9 +151,10 @@ TnGraph *tn_reduce_model(const TnGraph *model, const char *lost, const char *lev
     /* the text up to the lost value and a little more; if that does not fail, more of it */
     for (uint64_t n = at == TN_MAP_NONE ? model->n : at + 8ull;; n *= 2) {
         for (int ref = 1; ref >= 0; ref--) {
-            *out = (TnRandom){.level = ref ? "ref" : level, .kv = kv, .rows_lo = rows_lo, .rows_hi = rows_hi};
+            *out = (TnRandom){
+                .level = ref ? TN_LEVEL_REF_NAME : level, .kv = kv, .rows_lo = rows_lo, .rows_hi = rows_hi};
             Alone a;
-            if (!ref && strcmp(level, "ref") == 0) continue;
+            if (!ref && !tn_level_has_code(level)) continue;
             begin(&a, model);
             for (TnRef r = 0; r < model->n && r < n; r++)
                 if (!tn_node_is_source(model, r) && model->nodes[r].op != TN_OP_input &&

@@ -229,7 +229,7 @@ static void blame(Launch *l, uint32_t at, const TnMismatch *d, const char *code)
     tn_print_node(l->g, leaves, &w->text);
     tn_buf_puts(&w->text, "\n");
     put_place(w, l->g, &l->g->nodes[l->ops[at]].type, d, &w->text);
-    put_both("ref", code, d, &w->text);
+    put_both(TN_LEVEL_REF_NAME, code, d, &w->text);
     TnRef op = tn_kernel_locate(l->g, l->kernel, leaves, l->before, l->args->sym);
     w->op = op == TN_NONE ? leaves : op;
     tn_buf_puts(&w->text, "  op    ");
@@ -344,7 +344,7 @@ static void hold_row(TnWatch *w, int kind, const char *output, uint32_t at, TnEn
                   "different: output \"%s\" at position %u (token %d), step of %u rows from position %u\n",
                   output, pos, w->tokens[pos], w->rows, w->first);
     if (cols > 1) tn_buf_printf(&w->text, "  at    %s\n", strchr(d.place, ',') + 2);
-    put_both(w->results->from_model ? "model" : "first", w->ref ? "ref" : "code", &d, &w->text);
+    put_both(w->results->from_model ? "model" : "first", w->ref ? TN_LEVEL_REF_NAME : "code", &d, &w->text);
     w->differ = true;
 }
 

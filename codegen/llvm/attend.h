@@ -49,8 +49,8 @@ int64_t tn_attend_rows_record(const TnAttend *a);
 /* The function body behind the entry: runs of rows at once, other rows by tn_attend_row. */
 void tn_attend_rows(TnLb *b, const TnAttend *a);
 /* The small GEMM both products are made of, C[6][m] = sum over k of A[k][m] * B[6][k], each output one chain of fma
- * from +0 in the order of k; a function of three pointers. Kernels of the target xsmm call one that is
- * declared only, by this name: "xsmm_f32_<m>x6x<k>". */
+ * from +0 in the order of k; a function of three pointers. Kernels of a target that gives code call one that is
+ * declared only, by this name: "<target>_f32_<m>x6x<k>". */
 #define TN_ATTEND_COLS 6
 
 #endif

@@ -63,7 +63,8 @@ static void put_symbol(char out[48], const char *whose, int64_t m, int64_t k) {
     snprintf(out, 48, "%s_f32_%lldx%dx%lld", whose, (long long)m, TN_ATTEND_COLS, (long long)k);
 }
 
-uint32_t tn_attend_gemms(const TnGraph *g, uint32_t kernel, const char *level, TnSmallGemm out[2]) {
+uint32_t tn_attend_gemms(const TnGraph *g, uint32_t kernel, const char *level, const char *target,
+                         TnSmallGemm out[2]) {
     const TnKernel *k = &g->kernels[kernel];
     const TnLevel *l = tn_llvm_level(level);
     if (!l || k->root == TN_NONE || g->nodes[k->root].op != TN_OP_attend) return 0;
@@ -72,17 +73,18 @@ uint32_t tn_attend_gemms(const TnGraph *g, uint32_t kernel, const char *level, T
     if (!tn_attend_is_blocked(&a, k)) return 0;
     out[0] = (TnSmallGemm){.m = TN_PAGE, .n = TN_ATTEND_COLS, .k = a.head};
     out[1] = (TnSmallGemm){.m = a.head, .n = TN_ATTEND_COLS, .k = TN_PAGE};
-    for (int i = 0; i < 2; i++) put_symbol(out[i].symbol, "xsmm", out[i].m, out[i].k);
+    for (int i = 0; i < 2; i++) put_symbol(out[i].symbol, target, out[i].m, out[i].k);
     return 2;
 }
 
 /* Columns of C and rows of A in registers: 6 x 4 of 32, or 6 x 2 of 16. */
 static LLVMValueRef gemm(TnLb *b, int64_t m, int64_t k) {
     char name[48];
-    bool xsmm = b->k->target && !strcmp(b->k->target, "xsmm");
-    put_symbol(name, xsmm ? "xsmm" : "gemm", m, k);
+    const TnTarget *target = tn_target_find(b->k->target);
+    bool given = target && target->given;
+    put_symbol(name, given ? target->desc.name : "gemm", m, k);
     LLVMTypeRef params[] = {b->t_ptr, b->t_ptr, b->t_ptr};
-    if (xsmm) { /* declared alone: the linker has its code */
+    if (given) { /* declared alone: the linker has its code */
         LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
         if (fn) return fn;
         fn = tn_lb_function(b, name, params, 3, true);

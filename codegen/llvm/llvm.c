@@ -8,6 +8,7 @@
 #include "codegen/llvm/build.h"
 #include "codegen/llvm/llvm.h"
 #include "codegen/llvm/ternary.h"
+#include "codegen/llvm/weave.h"
 
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Error.h>
@@ -412,7 +413,7 @@ static void show(TnEmitJob *jobs, uint32_t n, const TnLevel *l, TnShow what, con
     if (what == TN_SHOW_LLVM) {
         optimise(b.m, machine, "a listing");
         char *text = LLVMPrintModuleToString(b.m);
-        tn_listing_weave(text, strlen(text), jobs, n, what, ";", out);
+        tn_llvm_weave(text, strlen(text), jobs, n, what, ";", out);
         LLVMDisposeMessage(text);
         LLVMDisposeModule(b.m);
     } else {
@@ -421,8 +422,8 @@ static void show(TnEmitJob *jobs, uint32_t n, const TnLevel *l, TnShow what, con
         const char *bytes = LLVMGetBufferStart(object);
         size_t size = LLVMGetBufferSize(object);
         if (what == TN_SHOW_ASM)
-            tn_listing_weave(bytes, size, jobs, n, what,
-                             tn_level_numbered(l->number)->arch == TN_ARCH_AARCH64 ? "//" : "#", out);
+            tn_llvm_weave(bytes, size, jobs, n, what,
+                          tn_level_numbered(l->number)->arch == TN_ARCH_AARCH64 ? "//" : "#", out);
         else
             tn_buf_put(out, bytes, size);
         LLVMDisposeMemoryBuffer(object);
@@ -431,11 +432,26 @@ static void show(TnEmitJob *jobs, uint32_t n, const TnLevel *l, TnShow what, con
     LLVMDisposeTargetMachine(machine);
 }
 
-TernStatus tn_llvm_show(TnEmitJob *jobs, uint32_t n, const char *level, TnShow what, TnBuf *out,
+static bool kind_of(const char *kind, TnShow *out) {
+    static const char *const kinds[] = {
+        [TN_SHOW_LLVM] = "llvm", [TN_SHOW_ASM] = "asm", [TN_SHOW_OBJ] = "obj"};
+    for (size_t i = 0; i < TN_COUNT(kinds); i++)
+        if (strcmp(kind, kinds[i]) == 0) {
+            *out = (TnShow)i;
+            return true;
+        }
+    return false;
+}
+
+TernStatus tn_llvm_show(TnEmitJob *jobs, uint32_t n, const char *level, const char *kind, TnBuf *out,
                         TernError *err) {
     pthread_once(&initialized, initialize);
     const TnLevel *l = tn_llvm_level(level);
+    TnShow what;
     if (!l) return tn_fail(err, TERN_ERR_INPUT, "level %s: not lowered by the llvm target", level);
+    if (!kind_of(kind, &what))
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "kind: got '%s', but code of level %s is shown as llvm, asm or obj", kind, level);
     TnBuf image = {0};
     TnFlat given = {0};
     TernStatus s = gather_given(jobs, n, level, &image, &given, err);
@@ -446,6 +462,10 @@ TernStatus tn_llvm_show(TnEmitJob *jobs, uint32_t n, const char *level, TnShow w
 }
 
 /* ---- What the passes ask */
+
+static bool has(const char *level) {
+    return tn_llvm_level(level) != NULL;
+}
 
 static int can(const TnGraph *g, uint32_t kernel, const char *level) {
     const TnLevel *l = tn_llvm_level(level);
@@ -473,8 +493,7 @@ static TnEnc prefer(const TnType *weight, TnOp reader, const char *level) {
 
 static bool dot_of(const TnGraph *g, TnRef product, TnDot *out) {
     const TnLevel *l = g->level ? tn_llvm_level(g->level) : NULL;
-    const char *target = g->kernels[g->nodes[product].kernel].target;
-    if (!l || !target || strcmp(target, "llvm") != 0) return false;
+    if (!l) return false;
     const TnNode *n = &g->nodes[product];
     if (n->op == TN_OP_screen)
         *out = tn_llvm_screen_dot(l, g->nodes[n->args[1]].type.enc);
@@ -497,4 +516,7 @@ static void ahead(const TnGraph *g, uint32_t kernel, int64_t *near, int64_t *far
 
 const TnTarget tn_target_llvm = {
     .desc = {.name = "llvm", .can = can, .prefer = prefer, .dot_of = dot_of, .ahead = ahead},
-    .emit = emit, .show = tn_llvm_show};
+    .has = has,
+    .section = TN_SECTION_CODE,
+    .emit = emit,
+    .show = tn_llvm_show};

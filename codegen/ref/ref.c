@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "runtime/abi/levels.h"
 #include "runtime/base/arena.h"
 
 struct TnRefKernels {
@@ -11,10 +12,14 @@ struct TnRefKernels {
     uint32_t n;
 };
 
+static bool has(const char *level) {
+    return strcmp(level, TN_LEVEL_REF_NAME) == 0;
+}
+
 static int can(const TnGraph *g, uint32_t kernel, const char *level) {
     (void)g;
     (void)kernel;
-    return strcmp(level, "ref") == 0;
+    return has(level);
 }
 
 /* Ternary weights and embeddings of stored blocks are read as they lie in the file; one decode a row is all
@@ -32,7 +37,7 @@ static bool pays(const char *pass, const TnGraph *g, bool usual) {
 }
 
 const TnTarget tn_target_ref = {.desc = {.name = "ref", .can = can, .prefer = prefer, .pays = pays},
-                                .emit = NULL};
+                                .has = has};
 
 TernStatus tn_ref_create(const char *tir, size_t n, TnRefKernels **out, TernError *err) {
     TnDiag diag = {0};

@@ -168,7 +168,7 @@ static void learn(int bytes, const char *level, const TnSmallGemm *s, uint32_t n
 static bool gemms_of(const TnGraph *g, uint32_t kernel, const char *level, TnSmallGemm s[2], Gemm *out[2],
                      uint32_t *n) {
     int bytes = tn_llvm_x86_bytes(level);
-    *n = bytes == 32 || bytes == 64 ? tn_attend_gemms(g, kernel, level, s) : 0;
+    *n = bytes == 32 || bytes == 64 ? tn_attend_gemms(g, kernel, level, "xsmm", s) : 0;
     if (*n == 0) return false;
     bool all = true;
     pthread_mutex_lock(&lock);
@@ -240,7 +240,13 @@ static TernStatus emit(TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *im
     return s;
 }
 
+static bool has(const char *level) {
+    return tn_llvm_x86_bytes(level) != 0;
+}
+
 const TnTarget tn_target_xsmm = {.desc = {.name = "xsmm", .can = can, .prefer = prefer},
+                                 .has = has,
+                                 .section = TN_SECTION_CODE,
                                  .emit = emit,
                                  .show = tn_llvm_show,
                                  .given = put_gemms,

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include "runtime/tern.h"
 #include "runtime/text/text.h"
+#include "codegen/targets.h"
 #include "frontends/ternc.h"
 #include "runtime/base/files.h"
 #include "runtime/abi/kvs.h"
@@ -187,13 +188,7 @@ typedef struct ModelFlags {
          0,                                                                                                  \
          0,                                                                                                  \
          "of a .gguf: head table as f32 or f16, or q8, q6: with a small copy by which the best are found"},  \
-        {"--target",                                                                                         \
-         "NAME",                                                                                             \
-         FLAG_STR,                                                                                           \
-         &(m).target,                                                                                        \
-         0,                                                                                                  \
-         0,                                                                                                  \
-         "llvm, xsmm (compiled code, default: the best for each kernel) or ref (the evaluator, slow)"},      \
+        {"--target", "NAME", FLAG_STR, &(m).target, 0, 0, target_help()},                                    \
         {"--override-kv",                                                                                    \
          "KEY=TYPE:VALUE",                                                                                   \
          FLAG_LIST,                                                                                          \
@@ -246,6 +241,8 @@ void print_note(void *user, const char *line);
 bool take_note(const char *what, const char *text, size_t n);
 /* Vocabulary of a .gguf or a .tern; *image is to be freed after the vocabulary is closed, *model closed. */
 int load_vocab(const Verb *verb, const ModelFlags *flags, TernVocab **out, void **image, TernModel **model);
+/* For --target: who makes the code of kernels. */
+const char *target_help(void);
 /* What ternc.h wants of the flags' model: a source, or, if *blob is set, that compiled file (its --target too is checked). */
 TerncSource source_of_flags(const Verb *verb, const ModelFlags *flags, const char **blob);
 /* tn_file_read of a text that somebody wrote, with a refusal of what is known to be no text. */

@@ -40,13 +40,14 @@ void compiler_aborts(bool compiling) {
 }
 
 bool compiler_has_room(void) {
-#ifdef TERN_LLVM /* its library alone maps 125 to 135 MB, and more while its tables are made; measured with 14 and 19 */
-    enum { ROOM = 160 << 20 };
+    const TnTargetRow *target;
+    size_t bytes = 0;
+    for (size_t i = 0; (target = tn_target_row(i)); i++) bytes += target->megabytes << 20;
     void *room;
     TernError err;
-    if (tn_os_map(ROOM, false, &room, &err) != TERN_OK) return false;
-    tn_os_unmap(room, ROOM);
-#endif
+    if (bytes == 0) return true;
+    if (tn_os_map(bytes, false, &room, &err) != TERN_OK) return false;
+    tn_os_unmap(room, bytes);
     return true;
 }
 

@@ -143,10 +143,17 @@ uint32_t parse_kvs(const Verb *verb, const char *list) {
 }
 
 static bool wants_ref(const Verb *verb, const ModelFlags *flags) {
-    if (!flags->target || strcmp(flags->target, "llvm") == 0 || strcmp(flags->target, "xsmm") == 0)
-        return false;
-    if (strcmp(flags->target, "ref") == 0) return true;
-    usage_error(verb, "--target: '%s', wanted llvm, xsmm or ref", flags->target);
+    if (flags->target && !tn_target_named(flags->target))
+        usage_error(verb, "--target: this build has no target '%s', it has %s", flags->target,
+                    tn_target_names());
+    return tn_target_evaluates(flags->target);
+}
+
+const char *target_help(void) {
+    static char text[400];
+    snprintf(text, sizeof text, "who makes the code (default: the best for each kernel): %s",
+             tn_target_docs());
+    return text;
 }
 
 bool is_tir(const char *path) {
@@ -193,10 +200,11 @@ void only_of_gguf(const Verb *verb, const char *path, const void *out) {
 }
 
 /* Of the flags that say how code is made: nothing is read back of a model that is compiled at load, and the evaluator
- * has no level. --target ref is put behind the flags of a run that is looked into, so a level beside it is let pass. */
+ * has no level. A target that evaluates is put behind the flags of a run that is looked into, so a level beside it is let pass. */
 static void check_code_flags(const Verb *verb, const ModelFlags *flags, bool ref) {
     only_with(verb, &flags->no_check, false, "a .tern: a model compiled at load has no hashes to verify");
-    if (ref && flags->cpu) note("--cpu: no effect beside --target ref: the evaluator has no levels");
+    if (ref && flags->cpu)
+        note("--cpu: no effect beside --target %s: the evaluator has no levels", flags->target);
 }
 
 /* A file that is no model at all is called what it is, whatever flags stand beside it. */
@@ -227,8 +235,9 @@ TernStatus read_text_file(const char *path, size_t limit, char **out, size_t *ou
 static void refuse_source_flags(const Verb *verb, const ModelFlags *flags) {
     if (!is_there(flags->model)) return;
     refuse_foreign(flags->model);
-    if (flags->target && strcmp(flags->target, "ref") != 0)
-        usage_error(verb, "--target %s works on a .gguf, %s is compiled: ref alone is another way to run it",
+    if (flags->target && !tn_target_evaluates(flags->target))
+        usage_error(verb,
+                    "--target %s works on a .gguf, %s is compiled: there is code in it, or it is evaluated",
                     flags->target, flags->model);
     if (flags->overrides.n) usage_error(verb, "--override-kv works on a .gguf, %s is compiled", flags->model);
     if (flags->weights) usage_error(verb, "--weights goes with a .tir, %s is compiled", flags->model);
@@ -307,7 +316,8 @@ static TernStatus open_model(const Verb *verb, Opening *opening, Loaded *out, Te
 }
 
 void note_idle_threads(const Verb *verb, const ModelFlags *flags, const char *name) {
-    if (wants_ref(verb, flags)) note("%s: no effect beside --target ref: the evaluator has one thread", name);
+    if (wants_ref(verb, flags))
+        note("%s: no effect beside --target %s: the evaluator has one thread", name, flags->target);
 }
 
 int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out) {

@@ -40,12 +40,12 @@ static void take_text(void *user, const char *what, const char *text, size_t n) 
     }
 }
 
-/* The kinds of --emit that ternc_emit makes, or refuses by name. */
-static bool is_code(const char *kind) {
-    static const char *const kinds[] = {"llvm", "asm", "obj", "ptx"};
-    for (size_t i = 0; i < TN_COUNT(kinds); i++)
-        if (strcmp(kind, kinds[i]) == 0) return true;
-    return false;
+static const char *emit_help(void) {
+    static char text[200];
+    const char *kinds = tn_target_listings();
+    snprintf(text, sizeof text, "blob (default); the planned graphs as tir, json or dot%s%s",
+             *kinds ? "; the first level's code as one of " : "", kinds);
+    return text;
 }
 
 /* What check_compile looks at. */
@@ -67,15 +67,15 @@ static void check_compile(const Verb *verb, const char *emit, const CompileFlags
     only_with(verb, f->fold, dot, "--emit dot");
     const void *const compiled[] = {f->context, f->kvs, f->weights, &f->o->target};
     for (size_t i = 0; i < TN_COUNT(compiled); i++)
-        only_with(verb, compiled[i], !text, "--emit blob, llvm, asm or obj");
+        only_with(verb, compiled[i], !text, "--emit blob or code");
     if (text) {
         only_of_gguf(verb, f->path, f->overrides);
         only_of_gguf(verb, f->path, f->ternary_dense);
     }
     const char *levels = f->o->levels, *target = f->o->target;
-    bool ref = target && strcmp(target, "ref") == 0, no_level = levels && strcmp(levels, "ref") == 0;
-    only_with(verb, &f->o->levels, !ref || no_level, "compiled code, not with --target ref");
-    if (is_code(emit) && levels && strchr(levels, ','))
+    bool ref = tn_target_evaluates(target), no_level = levels && strcmp(levels, TN_LEVEL_REF_NAME) == 0;
+    only_with(verb, &f->o->levels, !ref || no_level, "compiled code: the target makes none");
+    if (tn_target_lists(emit) && levels && strchr(levels, ','))
         note("%s: '%s' has no effect with --emit %s, which shows the first level", flag_given(&f->o->levels),
              strchr(levels, ',') + 1, emit);
 }
@@ -95,9 +95,7 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
          "the model, if not given as a word; default: the embedded one"},
         {"-o --output", "FILE", FLAG_STR, &output, 0, 0,
          "the blob, - is standard output; of other kinds the text (default: standard output)"},
-        {"--emit", "KIND", FLAG_STR, &emit, 0, 0,
-         "blob (default); the planned graphs as tir, json or dot; the first level's code as llvm, asm or "
-         "obj"},
+        {"--emit", "KIND", FLAG_STR, &emit, 0, 0, emit_help()},
         {"--weights", "FILE.gguf", FLAG_STR, &weights, 0, 0,
          "where a .tir (a graph as text, stage=model) finds its tensors; default: the embedded model"},
         {"--variant", "N", FLAG_INT, &variant, 0, 1000,
@@ -113,8 +111,7 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
         {"--head", "TYPE", FLAG_STR, &o.head, 0, 0,
          "embedding and head tables as f32 or f16, or without loss and with a copy of 8 or 6 bits by which "
          "the best are found: q8, q6; default: without loss"},
-        {"--target", "NAME", FLAG_STR, &o.target, 0, 0,
-         "llvm or ref for every kernel, xsmm for those it can do; default: the best for each"},
+        {"--target", "NAME", FLAG_STR, &o.target, 0, 0, target_help()},
         {"--override-kv", "KEY=TYPE:VALUE", FLAG_LIST, &overrides, 0, 0,
          "replace a metadata key; TYPE is int, float, bool or str"},
         {"--ternary-dense", NULL, FLAG_BOOL, &ternary_dense, 0, 0,
@@ -130,11 +127,12 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
                   &(CompileFlags){&variant, &fold, &context, &kvs, &weights, &o, &overrides, &ternary_dense,
                                   source.path});
     if (threads && !tune.seconds) usage_error(verb, "-t goes with --tune: a blob runs with any number");
-    bool blob = strcmp(emit, "blob") == 0, code = is_code(emit);
+    bool blob = strcmp(emit, "blob") == 0, code = tn_target_lists(emit);
     bool picture = strcmp(emit, "tir") == 0 || strcmp(emit, "json") == 0 || strcmp(emit, "dot") == 0;
     if (tune.seconds && !blob) usage_error(verb, "--tune goes with --emit blob");
     if (!blob && !code && !picture)
-        usage_error(verb, "--emit: '%s', wanted blob, tir, json, dot, llvm, asm or obj", emit);
+        usage_error(verb, "--emit: got '%s', expected one of blob, tir, json, dot%s%s", emit,
+                    *tn_target_listings() ? ", " : "", tn_target_listings());
     if (blob && !output) usage_error(verb, "-o is wanted");
     if (weights && !picture && !is_tir(source.path)) usage_error(verb, "--weights goes with a .tir");
     TnUse kind = blob || strcmp(emit, "obj") == 0 ? TN_FILE_BINARY : TN_FILE_OUT;
@@ -153,7 +151,7 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
                           .format = emit,
                           .levels = o.levels             ? o.levels
                                     : *tern_cpu_levels() ? tern_cpu_levels()
-                                                         : "ref",
+                                                         : TN_LEVEL_REF_NAME,
                           .head = o.head,
                           .variant = (uint32_t)variant,
                           .fold_layers = fold};

@@ -93,7 +93,7 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
     only_with(verb, &f.no_bos, f.prompt || f.file, "-p or -f");
     only_with(verb, &f.m.threads, !random, "tokens, not with random inputs");
     only_with(verb, &f.m.head, !random, "tokens, not with random inputs");
-    only_with(verb, &f.m.target, !random || !f.m.target || strcmp(f.m.target, "ref") == 0,
+    only_with(verb, &f.m.target, !random || !f.m.target || tn_target_evaluates(f.m.target),
               "tokens: random inputs try every target");
     TerncVerify v = {.size = sizeof v,
                      .kv = kv_of_flags(verb, &f.m),
@@ -109,7 +109,7 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
         MODEL_FILES(f.m),
         {"--token-file", f.token_file, TN_FILE_IN},
         {"-f", f.file, TN_FILE_IN},
-        {"--against", f.against && strcmp(f.against, "ref") != 0 ? f.against : NULL, TN_FILE_IN},
+        {"--against", tn_target_evaluates(f.against) ? NULL : f.against, TN_FILE_IN},
         {"--reduce", f.reduce, TN_FILE_NAMED},
         STANDARD_OUTPUT,
     };

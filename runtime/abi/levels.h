@@ -2,6 +2,7 @@
 #ifndef TN_ABI_LEVELS_H
 #define TN_ABI_LEVELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -76,6 +77,10 @@ static inline const char *tn_level_name(uint32_t number) {
 static inline uint32_t tn_level_number(const char *name) {
     const TnLevelRow *r = tn_level_named(name);
     return r ? r->number : strcmp(name, TN_LEVEL_REF_NAME) == 0 ? TN_LEVEL_REF : UINT32_MAX;
+}
+/* Whether kernels of that level have code; else they are evaluated. */
+static inline bool tn_level_has_code(const char *name) {
+    return tn_level_named(name) != NULL;
 }
 
 /* For messages and help, as string constants: "avx2, avx512-vnni, amx, neon-dotprod" and then `text`. */

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Each list stands in one table: names of levels, sections, cache types, tokenizers, pre-tokenizers and architectures, and
+# Each list stands in one table: names of levels, targets, sections, cache types, tokenizers, pre-tokenizers and architectures, and
 # the row classes, are literals there and nowhere else in the product. Argument 2 (a folder) is searched instead of this project: how the test tests itself.
 set -u
 root=${2:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
@@ -35,6 +35,10 @@ only "tokenizers (runtime/text/tokenizer.c)" '"gpt2"' 'runtime/text/byte_bpe.c'
 # a parser of one section names it where it reads it; a list of them is what must not stand twice
 only "sections (runtime/abi/sections.def)" "\"($sections)\".*\"($sections)\"" 'runtime/abi/sections'
 only "cache types (runtime/abi/kvs.def)" "\"($kvs)\".*\"($kvs)\".*\"($kvs)\"" 'runtime/abi/kvs'
+targets=$(grep -oE '^TARGET\([a-z0-9_]+' "$root/codegen/targets.def" | sed 's/TARGET(//' | paste -sd'|')
+[ -n "$targets" ] || { echo "codegen/targets.def has no names"; exit 1; }
+# the runtime knows one level without code and calls it by name
+only "targets (codegen/targets.def)" "\"($targets)\"" "codegen/($targets)/|runtime/abi/levels|runtime/model.c"
 only "row classes (passes/row_classes.h)" '1, 2\.\.8|\{2, 8\}|\{9, (512|TN_)' 'passes/row_classes.h'
 # tokenizers and pre-tokenizers may be called as architectures are; forks have architectures whose names begin with bitnet
 only "architectures (frontends/gguf/arch/)" "\"(${archs//./\\.})\"" 'frontends/gguf/arch/|runtime/text/|frontends/producer\.c:.*strncmp'
@@ -54,6 +58,7 @@ if [ -z "${2-}" ]; then
     tree=$(mktemp -d)
     mkdir -p "$tree"/{runtime/abi,runtime/text,ir,passes,codegen,frontends/gguf/arch}
     cp "$root"/runtime/abi/*.def "$tree/runtime/abi/"
+    cp "$root"/codegen/*.def "$tree/codegen/"
     cp "$root/runtime/text/pretok.c" "$tree/runtime/text/"
     echo 'const char *f = "llama3";' >"$tree/frontends/f.c"
     echo 'const char *g = "gpt2";' >"$tree/frontends/g.c"
@@ -64,9 +69,10 @@ if [ -z "${2-}" ]; then
     printf '%s\n' 'const TnArch tn_arch_late = {.name = "late-1.5"};' >"$tree/frontends/gguf/arch/late.c"
     echo 'X(early)' >"$tree/frontends/gguf/arch/archs.def"
     echo 'bool g = strcmp(arch, "late-1.5") == 0;' >"$tree/frontends/h.c"
+    echo 'bool i = !strcmp(target, "xsmm");' >"$tree/frontends/i.c"
     echo '/* "amx" in a comment */' >"$tree/runtime/e.c"
     out=$(bash "${BASH_SOURCE[0]}" x "$tree") && { echo "a tree with faults was accepted"; bad=1; }
-    for expected in ir/a.c:1 passes/b.c:1 codegen/c.c:1 frontends/d.c:1 frontends/f.c:1 frontends/g.c:1 frontends/h.c:1 frontends/gguf/arch/late.c:; do
+    for expected in ir/a.c:1 passes/b.c:1 codegen/c.c:1 frontends/d.c:1 frontends/f.c:1 frontends/g.c:1 frontends/h.c:1 frontends/i.c:1 frontends/gguf/arch/late.c:; do
         grep -q "^$expected" <<<"$out" || { echo "the fault in $expected was not seen"; bad=1; }
     done
     grep -q runtime/e.c <<<"$out" && { echo "runtime/e.c was refused"; bad=1; }

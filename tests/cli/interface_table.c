@@ -19,7 +19,7 @@
  * tern_model_close tern_model_huge_bytes tern_model_vocab tern_model_section tern_session_destroy tern_session_saturated tern_profile_destroy
  * tern_profile_reset tern_profile_workers tern_profile_programs tern_profile_program tern_profile_launch
  * tern_profile_events tern_vocab_close tern_vocab_get_facts tern_token_get_bytes tern_token_get_type tern_token_is_eog
- * tern_token_find tern_encode_most tern_detok_destroy tern_sampler_destroy tern_lookup_destroy tern_generator_destroy tern_sequence_destroy ternc_version tern_pool_default_threads */
+ * tern_token_find tern_encode_most tern_detok_destroy tern_sampler_destroy tern_lookup_destroy tern_generator_destroy tern_sequence_destroy ternc_version ternc_targets tern_pool_default_threads */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif

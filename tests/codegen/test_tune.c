@@ -89,7 +89,7 @@ static uint32_t planned(const char *level, TnGraph *out[3]) {
     static const struct { int64_t lo, hi; } classes[] = {{1, 1}, {2, 8}, {9, 64}};
     const TnTargetDesc *targets[TN_TARGETS_MAX];
     TnPassCtx ctx = {.level = level, .kv = TN_KV_F16, .head = TN_ENC_f16, .targets = targets};
-    ctx.n_targets = tn_targets_for(level, targets);
+    ctx.n_targets = tn_targets_for(level, NULL, targets);
     if (!ctx.n_targets) skip(); /* no code generator in this build */
     for (int i = 0; i < 3; i++) {
         TernError err;

@@ -25,11 +25,12 @@ static uint32_t ways(uint64_t seed, bool passes_too, TnCheckHow out[WAYS]) {
     TnCheckHow how = {.kv = (TnKv)(TN_KV_F16 + seed / 3 % (TN_KV_COUNT - TN_KV_F16)),
                       .rows_lo = classes[seed % 3].lo,
                       .rows_hi = classes[seed % 3].hi};
+    const TnTargetDesc *targets[TN_TARGETS_MAX];
     uint32_t n = 0;
     for (size_t i = 0; i <= TN_COUNT(levels); i++) {
         how.level = i < TN_COUNT(levels) ? levels[i] : "ref";
-        if (i < TN_COUNT(levels) &&
-            (!tn_level_runs_here(tn_level_number(how.level)) || !tn_target_find("llvm")))
+        if (i < TN_COUNT(levels) && (!tn_level_runs_here(tn_level_number(how.level)) ||
+                                     tn_targets_for(how.level, NULL, targets) == 0))
             continue;
         if (i == TN_COUNT(levels) && seed % 4) continue;
         how.apart = false;

@@ -1,0 +1,83 @@
+/* The table of targets.def for all rooms, the program among them: what targets are called and what they do. A leaf. */
+#ifndef TN_TARGETS_H
+#define TN_TARGETS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+typedef enum TnTargetKernels { TN_TARGET_NONE, TN_TARGET_SOME, TN_TARGET_ALL } TnTargetKernels;
+
+typedef struct TnTargetRow {
+    const char *name;
+    TnTargetKernels kernels;
+    const char *listings;
+    size_t megabytes;
+    const char *doc;
+} TnTargetRow;
+
+enum {
+#define TARGET(...) +1
+    TN_TARGET_COUNT = 0
+#include "codegen/targets.def"
+#undef TARGET
+};
+
+/* The i-th, best liked first; NULL after the last. */
+static inline const TnTargetRow *tn_target_row(size_t i) {
+    static const TnTargetRow rows[] = {
+#define TARGET(name, kernels, ...) {#name, TN_TARGET_##kernels, __VA_ARGS__},
+#include "codegen/targets.def"
+#undef TARGET
+    };
+    return i < sizeof rows / sizeof *rows ? &rows[i] : NULL;
+}
+
+/* By name, which may be NULL; NULL if this build has none such. */
+static inline const TnTargetRow *tn_target_named(const char *name) {
+    const TnTargetRow *r = NULL;
+    for (size_t i = 0; name && (r = tn_target_row(i)) && strcmp(r->name, name) != 0;) i++;
+    return r;
+}
+/* Whether a target of that name (NULL: none) runs kernels without code. */
+static inline bool tn_target_evaluates(const char *name) {
+    const TnTargetRow *r = tn_target_named(name);
+    return r && r->kernels == TN_TARGET_NONE;
+}
+
+/* For messages and help: "a, b, c", "a: doc; b: doc", and the kinds of listing, which may be "". */
+static inline const char *tn_target_names(void) {
+    static const char text[] = ""
+#define TARGET(name, ...) ", " #name
+#include "codegen/targets.def"
+#undef TARGET
+        ;
+    return text + 2;
+}
+static inline const char *tn_target_docs(void) {
+    static const char text[] = ""
+#define TARGET(name, kernels, listings, megabytes, doc) "; " #name ": " doc
+#include "codegen/targets.def"
+#undef TARGET
+        ;
+    return text + 2;
+}
+static inline const char *tn_target_listings(void) {
+    static const char text[] = ""
+#define TARGET(name, kernels, listings, ...) listings
+#include "codegen/targets.def"
+#undef TARGET
+        ;
+    return *text ? text + 2 : text;
+}
+/* Whether some target of this build brings that kind of listing. */
+static inline bool tn_target_lists(const char *kind) {
+    for (const char *p = tn_target_listings(); *p; p += strspn(p, ", ")) {
+        size_t n = strcspn(p, ",");
+        if (strlen(kind) == n && strncmp(p, kind, n) == 0) return true;
+        p += n;
+    }
+    return false;
+}
+
+#endif
