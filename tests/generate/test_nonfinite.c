@@ -143,7 +143,7 @@ static void others_go_on(void **state) {
 static void the_short_way_says_so(void **state) {
     (void)state;
     TernGenerator *g = generator(1);
-    TernRequest r = {.size = sizeof r, .ids = bad, .n_ids = 3, .max_tokens = OUT};
+    TernRequest r = {.size = sizeof r, .ids = bad, .n_ids = 3, .max_tokens = OUT, .ignore_eog = 1};
     TernGenerated got = {.size = sizeof got};
     Heard h = {0};
     TernError err;
