@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 #include "runtime/fake_model.h"
+#include "codegen/internal.h"
 #include "codegen/small_model.h"
 #include "runtime/base/os.h"
 
@@ -230,6 +231,64 @@ static void compiled_blobs(void **state) {
     tn_os_unmap(bytes, size);
 }
 
+/* What an emitter says of threads and shared memory stands in the kernel's launch, as page and runtime read it. */
+static void threads_of_a_launch(void **state) {
+    (void)state;
+    TnGraph **gs = NULL, *model = small_model();
+    uint32_t n = 0;
+    TnDiag diag = {0};
+    static const char *const levels[] = {"ref"};
+    TnCompileOptions o = {.levels = levels, .n_levels = 1, .max_rows = 16, .head = TN_ENC_COUNT};
+    void *bytes;
+    size_t size;
+    TnBlobDest dest = {.memory = &bytes, .bytes = &size};
+    TernError err = {0};
+    if (tn_compile(model, NULL, &small_facts, &o, &dest, NULL, &err)) fail_msg("%s", err.text);
+    tn_graph_destroy(model);
+    assert_null(br_read(bytes, size, &br));
+    const BrSection *tir = br_find(&br, BR_TIR, 0);
+    assert_int_equal(tn_parse((const char *)tir->bytes, tir->size, "TIR", &gs, &n, &diag), TERN_OK);
+
+    const TnGraph *g = gs[0];
+    TnEmitJob *jobs = calloc(g->n_kernels, sizeof *jobs);
+    uint32_t *exports = calloc(g->n_kernels, sizeof *exports);
+    for (uint32_t k = 0; k < g->n_kernels; k++) {
+        exports[k] = k;
+        jobs[k] = (TnEmitJob){.threads = 32 * (k + 1), .shared = (1u << 18) - 16 * k};
+    }
+    TnWeightStore store = {0};
+    TnBuf prog = {0}, plan = {0};
+    if (tn_program_build(g, TN_LEVEL_AVX2, 1, jobs, exports, &store, &prog, &plan, &err))
+        fail_msg("%s", err.text);
+    for (uint32_t k = 0; k < g->n_kernels; k++) {
+        const uint8_t *l = (const uint8_t *)prog.data + 64 + 64 * k;
+        const TnBlobLaunch *same = (const void *)l;
+        assert_int_equal(br_u16(l + 50), 32 * (k + 1));
+        assert_int_equal(br_u32(l + 52), (1u << 18) - 16 * k);
+        assert_int_equal(same->threads, br_u16(l + 50));
+        assert_int_equal(same->shared, br_u32(l + 52));
+    }
+    tn_store_free(&store);
+    tn_buf_free(&prog);
+    tn_buf_free(&plan);
+    free(jobs);
+    free(exports);
+    for (uint32_t i = 0; i < n; i++) tn_graph_destroy(gs[i]);
+    free(gs);
+    tn_diag_free(&diag);
+    tn_os_unmap(bytes, size);
+
+    /* the most that both readers take */
+    Maker maker = fake_maker(TN_LEVEL_REF, 300);
+    TnBlobLaunch *l = (TnBlobLaunch *)(void *)(maker_find(&maker, TN_SECTION_PROG, 0)->bytes.data + 64);
+    l->threads = 1024;
+    l->shared = 1u << 18;
+    Image image = maker_seal(&maker);
+    same_facts(image.data, image.size);
+    maker_free(&maker);
+    free(image.data);
+}
+
 /* ---- damage */
 
 /* Both readers refuse, naming the same place; the runtime sees WGHT when a session is made, which is not
@@ -345,7 +404,7 @@ int main(void) {
         cmocka_unit_test(the_reader_stands_alone), cmocka_unit_test(hand_made_blobs),
         cmocka_unit_test(compiled_blobs),          cmocka_unit_test(every_bit_counts),
         cmocka_unit_test(every_truncation_counts), cmocka_unit_test(both_readers_agree),
-        cmocka_unit_test(unknown_kinds),
+        cmocka_unit_test(unknown_kinds),           cmocka_unit_test(threads_of_a_launch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
