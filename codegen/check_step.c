@@ -72,10 +72,13 @@ static int64_t index_limit(const TnStep *s, const TnGraph *g, TnRef input, int32
     for (TnRef r = input + 1; r < g->n; r++) {
         const TnNode *n = &g->nodes[r];
         int64_t l = INT64_MAX;
-        if (n->op == TN_OP_embed && n->args[0] == input) l = g->nodes[n->args[1]].type.dim[0];
-        if (n->op == TN_OP_gather && n->args[1] == input)
-            l = tn_type_rows(&g->nodes[n->args[0]].type, s->sym);
-        if (n->op == TN_OP_take && n->args[1] == input) l = g->nodes[n->args[0]].type.dim[1];
+        bool second = n->n_args > 1 && n->args[1] == input;
+        if (tn_op_is(n->op, TN_TRAIT_INDEX1) && n->args[0] == input)
+            l = g->nodes[n->args[n->n_args - 1]].type.dim[0];
+        if (tn_op_is(n->op, TN_TRAIT_INDEX2) && second) l = tn_type_rows(&g->nodes[n->args[0]].type, s->sym);
+        if (tn_op_is(n->op, TN_TRAIT_PICKS2) && second)
+            l = tn_op_is(n->op, TN_TRAIT_TABLE_ROWS) ? g->nodes[n->args[n->n_args - 1]].type.dim[0]
+                                                     : g->nodes[n->args[0]].type.dim[1];
         if (n->op == TN_OP_rope_angle && n->args[0] == input) l = 4096;
         if (l == INT64_MAX) continue;
         index = true;

@@ -133,32 +133,25 @@ static TernStatus check_output(const Edited *e, const TnNode *n) {
                 type_text(&want).s);
 }
 
-/* Operands that are used as indices, and the inputs whose values are good for it. */
-static const struct {
-    TnOp op;
-    uint32_t arg;
-    const char *input[3];
-} indices[] = {
-    {TN_OP_embed, 0, {"ids"}},    {TN_OP_gather, 1, {"rows", "hrows", "lrows"}},
-    {TN_OP_kv_put, 2, {"pos"}},   {TN_OP_kv_put, 3, {"slot"}},
-    {TN_OP_kv_put, 4, {"table"}}, {TN_OP_attend, 3, {"pos"}},
-    {TN_OP_attend, 4, {"slot"}},  {TN_OP_attend, 5, {"table"}},
-};
+/* Operand i is used as an index: only these inputs (a list that ends with NULL) have values that are good for it. */
+static TernStatus check_index(const Edited *e, const TnNode *n, uint32_t i, const char *const *inputs) {
+    const TnNode *from = &e->g->nodes[n->args[i]];
+    const char *name = from->op == TN_OP_input ? tn_attr_str(from, TN_ATTR_name) : "";
+    for (size_t j = 0; inputs[j]; j++)
+        if (strcmp(name, inputs[j]) == 0) return TERN_OK;
+    return FAIL(e, n, "%%%s: operand %u of %s is %%%s, wanted the input \"%s\"", n->name, i + 1,
+                tn_ops[n->op].name, from->name, inputs[0]);
+}
 
 static TernStatus check_indices(const Edited *e, const TnNode *n) {
+    static const char *const ids[] = {"ids", NULL}, *const rows[] = {"rows", "hrows", "lrows", NULL},
+                             *const places[][2] = {{"pos"}, {"slot"}, {"table"}};
     if (n->op == TN_OP_attend_blocks || n->op == TN_OP_attend_join)
         return FAIL(e, n, "%%%s: %s, wanted attend, which pass split cuts", n->name, tn_ops[n->op].name);
-    for (size_t i = 0; i < TN_COUNT(indices); i++) {
-        if (n->op != indices[i].op) continue;
-        const TnNode *from = &e->g->nodes[n->args[indices[i].arg]];
-        const char *name = from->op == TN_OP_input ? tn_attr_str(from, TN_ATTR_name) : "";
-        bool good = false;
-        for (size_t j = 0; j < TN_COUNT(indices[i].input) && indices[i].input[j]; j++)
-            good |= strcmp(name, indices[i].input[j]) == 0;
-        if (!good)
-            return FAIL(e, n, "%%%s: operand %u of %s is %%%s, wanted the input \"%s\"", n->name,
-                        indices[i].arg + 1, tn_ops[n->op].name, from->name, indices[i].input[0]);
-    }
+    if (tn_op_is(n->op, TN_TRAIT_INDEX1)) TN_TRY(check_index(e, n, 0, ids));
+    if (tn_op_is(n->op, TN_TRAIT_INDEX2)) TN_TRY(check_index(e, n, 1, rows));
+    for (uint32_t i = 0, at = tn_op_places(n->op); at && i < TN_COUNT(places); i++)
+        TN_TRY(check_index(e, n, at + i, places[i]));
     const TnNode *a = n->n_args ? &e->g->nodes[n->args[0]] : NULL,
                  *b = n->n_args > 1 ? &e->g->nodes[n->args[1]] : NULL;
     if (n->op == TN_OP_embed && b->type.dim[0] < e->facts->n_vocab)

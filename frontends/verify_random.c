@@ -19,29 +19,26 @@ static bool is_input(const TnGraph *g, TnRef r, const char *name) {
     return n->op == TN_OP_input && (!name || strcmp(tn_attr_str(n, TN_ATTR_name), name) == 0);
 }
 
+/* Operand i must be the input of that name; any input if it is NULL. */
+static TernStatus check_index(const TnGraph *g, const TnNode *n, uint32_t i, const char *name,
+                              TernError *err) {
+    if (is_input(g, n->args[i], name)) return TERN_OK;
+    return tn_fail(err, TERN_ERR_INPUT,
+                   "%s:%u: %%%s: operand %u of %s is %%%s, wanted an input%s%s%s for a run on random inputs",
+                   g->file, n->line, n->name, i + 1, tn_ops[n->op].name, g->nodes[n->args[i]].name,
+                   name ? " \"" : "", name ? name : "", name ? "\"" : "");
+}
+
 static TernStatus check_indices(const TnGraph *g, TnRef r, int64_t most, TernError *err) {
-    static const struct {
-        TnOp op;
-        uint32_t arg;
-        const char *name; /* NULL: any input */
-    } indices[] = {
-        {TN_OP_embed, 0, NULL},           {TN_OP_gather, 1, NULL},          {TN_OP_kv_put, 2, "pos"},
-        {TN_OP_kv_put, 3, "slot"},        {TN_OP_kv_put, 4, "table"},       {TN_OP_attend, 3, "pos"},
-        {TN_OP_attend, 4, "slot"},        {TN_OP_attend, 5, "table"},       {TN_OP_attend_blocks, 3, "pos"},
-        {TN_OP_attend_blocks, 4, "slot"}, {TN_OP_attend_blocks, 5, "table"}};
     const TnNode *n = &g->nodes[r];
+    static const char *const names[] = {"pos", "slot", "table"};
     if (n->op == TN_OP_attend_blocks && tn_attr_int(n, TN_ATTR_n) < most)
         return tn_fail(err, TERN_ERR_INPUT, "%s:%u: %%%s: n is %lld, but a step has up to %lld rows", g->file,
                        n->line, n->name, (long long)tn_attr_int(n, TN_ATTR_n), (long long)most);
-    for (size_t i = 0; i < TN_COUNT(indices); i++) {
-        if (n->op != indices[i].op || is_input(g, n->args[indices[i].arg], indices[i].name)) continue;
-        return tn_fail(
-            err, TERN_ERR_INPUT,
-            "%s:%u: %%%s: operand %u of %s is %%%s, wanted an input%s%s%s for a run on random inputs",
-            g->file, n->line, n->name, indices[i].arg + 1, tn_ops[n->op].name,
-            g->nodes[n->args[indices[i].arg]].name, indices[i].name ? " \"" : "",
-            indices[i].name ? indices[i].name : "", indices[i].name ? "\"" : "");
-    }
+    if (tn_op_is(n->op, TN_TRAIT_INDEX1)) TN_TRY(check_index(g, n, 0, NULL, err));
+    if (tn_op_is(n->op, TN_TRAIT_INDEX2)) TN_TRY(check_index(g, n, 1, NULL, err));
+    for (uint32_t i = 0, at = tn_op_places(n->op); at && i < TN_COUNT(names); i++)
+        TN_TRY(check_index(g, n, at + i, names[i], err));
     const TnNode *ids = n->n_args > 1 ? &g->nodes[n->args[1]] : NULL;
     bool chosen = n->op == TN_OP_take
                       ? ids->op == TN_OP_input || (ids->op == TN_OP_topk && ids->args[0] == n->args[0])

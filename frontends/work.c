@@ -75,7 +75,7 @@ static void add_source(Kernel *k, TnRef r) {
     const TnType *t = &k->g->nodes[r].type;
     const TnNode *root = k->k->root == TN_NONE ? NULL : &k->g->nodes[k->k->root];
     if (add_rows_of(k, r)) {
-        bool embedded = root && root->op == TN_OP_embed;
+        bool embedded = root && tn_op_is(root->op, TN_TRAIT_INDEX1);
         if (embedded && !read_by_others(k, r)) k->out->table_bytes += tn_type_bytes(t, NULL);
     } else if (tn_encs[t->enc].kind == TN_SCREEN && !(root && root->op == TN_OP_screen)) {
         k->out->weight_bytes += 2 * tn_screen_array_bytes(t); /* rescoring: errors and norms */

@@ -61,26 +61,21 @@ static TernStatus room(const TnEvalOp *c, int64_t rows, TernError *err) {
     return place(c, err);
 }
 
+/* Ids of choices: of columns of operand 1, or of rows of a table. */
+static int64_t most_picked(const TnEvalOp *c) {
+    if (!tn_op_is(c->n->op, TN_TRAIT_TABLE_ROWS)) return tn_cols(&tn_arg(c, 0)->type);
+    return tn_weight_count(&tn_arg(c, c->n->n_args - 1)->type);
+}
+
 TernStatus tn_eval_op_check(const TnEvalOp *c, TernError *err) {
-    switch (c->n->op) {
-    case TN_OP_embed:
-        return elements(c, 0, 0, tn_weight_count(&tn_arg(c, 1)->type), err);
-    case TN_OP_gather:
+    TnOp op = c->n->op;
+    uint32_t at = tn_op_places(op);
+    if (tn_op_is(op, TN_TRAIT_INDEX1))
+        return elements(c, 0, 0, tn_weight_count(&tn_arg(c, c->n->n_args - 1)->type), err);
+    if (tn_op_is(op, TN_TRAIT_INDEX2))
         return elements(c, 1, 0, tn_type_rows(&tn_arg(c, 0)->type, c->sym), err);
-    case TN_OP_take:
-        return elements(c, 1, -1, tn_cols(&tn_arg(c, 0)->type), err);
-    case TN_OP_pick:
-        return elements(c, 1, -1, tn_weight_count(&tn_arg(c, 2)->type), err);
-    case TN_OP_kv_put:
-        return positions(c, 2, false, err);
-    case TN_OP_attend_blocks:
-        TN_TRY(room(c, tn_type_rows(&tn_arg(c, 0)->type, c->sym), err));
-        return positions(c, 3, true, err);
-    case TN_OP_attend:
-        return positions(c, 3, true, err);
-    case TN_OP_attend_join:
-        return room(c, tn_out_rows(c), err);
-    default:
-        return TERN_OK;
-    }
+    if (tn_op_is(op, TN_TRAIT_PICKS2)) return elements(c, 1, -1, most_picked(c), err);
+    if (op == TN_OP_attend_blocks) TN_TRY(room(c, tn_type_rows(&tn_arg(c, 0)->type, c->sym), err));
+    if (op == TN_OP_attend_join) return room(c, tn_out_rows(c), err);
+    return at ? positions(c, at, tn_op_is(op, TN_TRAIT_ATTENDS), err) : TERN_OK;
 }

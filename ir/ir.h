@@ -95,6 +95,11 @@ extern const TnOpInfo tn_ops[TN_OP_COUNT];
 static inline bool tn_op_is(TnOp op, TnTrait trait) {
     return tn_ops[op].traits >> trait & 1;
 }
+/* The operand, counted from 0, that holds the position of each row; its slot and the block table are the next two. 0 if
+ * the op has none. */
+static inline uint32_t tn_op_places(TnOp op) {
+    return tn_op_is(op, TN_TRAIT_STATE) ? 2 : tn_op_is(op, TN_TRAIT_ATTENDS) ? 3 : 0;
+}
 /* Of class ELEM or MAP; of these or ROW; of these or ROOT, which is all that kernels compute. */
 static inline bool tn_op_is_elem(TnOp op) {
     return tn_ops[op].class == TN_ELEM || tn_ops[op].class == TN_MAP;

@@ -19,8 +19,8 @@ static TnRange input_range(const TnGraph *g, TnRef r) {
     TnRange range = between(0, INT32_MAX);
     for (TnRef i = r + 1; i < g->n; i++) {
         const TnNode *n = &g->nodes[i];
-        if (n->op != TN_OP_embed || n->args[0] != r) continue;
-        int64_t last = g->nodes[n->args[1]].type.dim[0] - 1;
+        if (!tn_op_is(n->op, TN_TRAIT_INDEX1) || n->args[0] != r) continue;
+        int64_t last = g->nodes[n->args[n->n_args - 1]].type.dim[0] - 1;
         if (last < range.hi) range.hi = last;
     }
     return range;

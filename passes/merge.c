@@ -50,7 +50,7 @@ static bool is_head(const Merge *m, TnRef r) {
     const TnReaders *u = &m->readers;
     TnRef w = m->g->nodes[r].args[1];
     for (uint32_t i = u->at[w]; i < u->at[w + 1]; i++)
-        if (m->g->nodes[u->list[i]].op == TN_OP_embed) return true;
+        if (tn_op_is(m->g->nodes[u->list[i]].op, TN_TRAIT_INDEX1)) return true; /* embed */
     for (uint32_t i = u->at[r]; i < u->at[r + 1]; i++) {
         TnOp op = m->g->nodes[u->list[i]].op;
         if (tn_op_is(op, TN_TRAIT_CHOOSES) || tn_ops[op].class == TN_SINK) return true;
