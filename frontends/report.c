@@ -30,6 +30,15 @@ static const TnNode *first_node(const TnGraph *g, TnOp op) {
     return NULL;
 }
 
+/* Of the feed-forward layers, whose gate is the one op with that trait in a model. */
+static const char *activation_of(const TnGraph *g) {
+    for (TnRef r = 0; r < g->n; r++) {
+        TnOp op = g->nodes[r].op;
+        if (tn_op_is(op, TN_TRAIT_GATE)) return op == TN_OP_relu2 ? "relu squared" : tn_ops[op].name;
+    }
+    return "none";
+}
+
 static bool have_key(TnReport *r, const char *what) {
     return tn_gguf_key(r->gguf, tn_sprintf(&r->arena, "%s.%s", r->facts.arch, what)) != NULL;
 }
@@ -69,7 +78,7 @@ static void infer_model(TnReport *r) {
     const char *arch = tn_sprintf(&r->arena, "the architecture's name, %s (no key says it)", r->facts.arch);
     const TnNode *rope = first_node(g, TN_OP_rope), *table = first_node(g, TN_OP_rope_freq),
                  *attend = first_node(g, TN_OP_attend);
-    infer(r, "activation", first_node(g, TN_OP_relu2) ? "relu squared" : "silu",
+    infer(r, "activation", activation_of(g),
           have_key(r, "hidden_activation") ? key_or(r, "hidden_activation", "") : arch);
     const TnArch *row = tn_arch_find(r->facts.arch);
     for (uint32_t i = 0; i < row->n_traits; i++) infer(r, row->traits[i].what, row->traits[i].value, arch);

@@ -60,7 +60,7 @@ static int look(void **state) {
     for (uint64_t seed = 1; seed <= GRAPHS; seed++) {
         TnGraph *g = rand_graph(seed);
         note_all(&seen.drawn, g, 0, g->n);
-        const TnTarget *like = tn_target_find("llvm") ? tn_target_find("llvm") : &tn_target_ref;
+        const TnTarget *like = tn_target_find("llvm") ? tn_target_find("llvm") : tn_target_find("ref");
         TnTargetDesc all = like->desc;
         all.can = anything;
         TnPassCtx ctx = {.level = tn_level_row(0)->name,
