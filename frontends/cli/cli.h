@@ -244,7 +244,8 @@ int load_vocab(const Verb *verb, const ModelFlags *flags, TernVocab **out, void 
 /* For --target: who makes the code of kernels. */
 const char *target_help(void);
 /* What ternc.h wants of the flags' model: a source, or, if *blob is set, that compiled file (its --target too is checked). */
-TerncSource source_of_flags(const Verb *verb, const ModelFlags *flags, const char **blob);
+TernStatus source_of_flags(const Verb *verb, const ModelFlags *flags, TerncSource *out, const char **blob,
+                           TernError *err);
 /* tn_file_read of a text that somebody wrote, with a refusal of what is known to be no text. */
 TernStatus read_text_file(const char *path, size_t limit, char **out, size_t *out_size, TernError *err);
 /* Whether the file begins with GGUF. */
@@ -258,7 +259,7 @@ void compiler_aborts(bool compiling);
 bool compiler_has_room(void);
 void compiler_handlers(void *lib);
 
-/* The compiler library, opened on first use; exits 1 with a line if it cannot be. */
+/* The compiler library, opened on first use. */
 typedef struct TerncCalls {
     const char *(*version)(void);
     TernStatus (*compile)(const TerncSource *, const TerncOptions *, const char *, TerncReport *,
@@ -277,7 +278,8 @@ typedef struct TerncCalls {
     TernStatus (*verify)(const TerncVerify *, TerncTextFn *, void *, int *, TernError *);
     TernStatus (*work)(const TernModel *, uint32_t, TerncWork **, uint32_t *, TernError *);
 } TerncCalls;
-const TerncCalls *ternc(void);
+TernStatus find_ternc(const TerncCalls **out, TernError *err);
+const TerncCalls *ternc(void); /* the same for a verb: ends the program with 1 and a line if it cannot be */
 char *compiler_beside(const char *libtern); /* the path of it; NULL if libtern's says none; free() it */
 bool ternc_present(void);
 

@@ -80,13 +80,18 @@ bool ternc_present(void) {
     return open_ternc(&why);
 }
 
-const TerncCalls *ternc(void) {
+TernStatus find_ternc(const TerncCalls **out, TernError *err) {
     const char *why = "";
-    if (!open_ternc(&why)) {
-        fail_text("the compiler library could not be opened: %s", why);
-        exit(EXIT_INPUT);
-    }
-    return &calls;
+    *out = &calls;
+    return open_ternc(&why) ? TERN_OK
+                            : tn_fail(err, TERN_ERR_ENV, "the compiler library could not be opened: %s", why);
+}
+
+const TerncCalls *ternc(void) {
+    const TerncCalls *found;
+    TernError err = {0};
+    if (find_ternc(&found, &err) != TERN_OK) exit(fail(&err));
+    return found;
 }
 
 bool is_gguf(const char *path) {
@@ -208,17 +213,15 @@ static void check_code_flags(const Verb *verb, const ModelFlags *flags, bool ref
 }
 
 /* A file that is no model at all is called what it is, whatever flags stand beside it. */
-static void refuse_foreign(const char *path) {
+static TernStatus refuse_foreign(const char *path, TernError *err) {
     TnFile f;
-    TernError err = {0};
-    if (tn_file_map(path, &f, &err) != TERN_OK) return; /* by who opens it */
+    TernError ignored;
+    if (tn_file_map(path, &f, &ignored) != TERN_OK) return TERN_OK; /* by who opens it */
     TnFileKind kind = tn_file_kind(f.data, f.size);
     tn_file_unmap(&f);
-    if (kind.kind == TN_KIND_TERN || kind.kind == TN_KIND_GGUF) return;
-    TernStatus st = tn_file_kind_refuse(kind, "a model (.gguf, or a .tern that tern compile made)", &err);
-    if (st == TERN_OK) return;
-    tn_fail_in(&err, st, "%s", path);
-    exit(fail(&err));
+    if (kind.kind == TN_KIND_TERN || kind.kind == TN_KIND_GGUF) return TERN_OK;
+    TernStatus st = tn_file_kind_refuse(kind, "a model (.gguf, or a .tern that tern compile made)", err);
+    return st == TERN_OK ? st : tn_fail_in(err, st, "%s", path);
 }
 
 TernStatus read_text_file(const char *path, size_t limit, char **out, size_t *out_size, TernError *err) {
@@ -232,9 +235,9 @@ TernStatus read_text_file(const char *path, size_t limit, char **out, size_t *ou
 }
 
 /* Flags that change how a model file is read mean nothing to a blob: say so instead of ignoring them. */
-static void refuse_source_flags(const Verb *verb, const ModelFlags *flags) {
-    if (!is_there(flags->model)) return;
-    refuse_foreign(flags->model);
+static TernStatus refuse_source_flags(const Verb *verb, const ModelFlags *flags, TernError *err) {
+    if (!is_there(flags->model)) return TERN_OK;
+    TN_TRY(refuse_foreign(flags->model, err));
     if (flags->target && !tn_target_evaluates(flags->target))
         usage_error(verb,
                     "--target %s works on a .gguf, %s is compiled: there is code in it, or it is evaluated",
@@ -246,18 +249,22 @@ static void refuse_source_flags(const Verb *verb, const ModelFlags *flags) {
     if (flags->tune.cache) usage_error(verb, "--tune-cache goes with --tune");
     if (flags->ternary_dense)
         usage_error(verb, "--ternary-dense works on a .gguf, %s is compiled", flags->model);
+    return TERN_OK;
 }
 
-TerncSource source_of_flags(const Verb *verb, const ModelFlags *flags, const char **blob) {
+TernStatus source_of_flags(const Verb *verb, const ModelFlags *flags, TerncSource *out, const char **blob,
+                           TernError *err) {
     bool ref = wants_ref(verb, flags);
     *blob = NULL;
     if (!flags->model || is_tir(flags->model) || is_gguf(flags->model)) {
         check_code_flags(verb, flags, ref);
-        return source_of(verb, flags);
+        *out = source_of(verb, flags);
+        return TERN_OK;
     }
-    refuse_source_flags(verb, flags);
+    TN_TRY(refuse_source_flags(verb, flags, err));
     *blob = flags->model;
-    return (TerncSource){.size = sizeof(TerncSource), .note = print_note};
+    *out = (TerncSource){.size = sizeof(TerncSource), .note = print_note};
+    return TERN_OK;
 }
 
 typedef struct Opening {
@@ -288,7 +295,9 @@ static TernStatus compile_model(const Verb *verb, Opening *opening, Loaded *out,
     set_tuning(verb, &tune, flags->threads, &o);
     out->compiled = true;
     TerncReport report = {.refused = ""};
-    TernStatus st = ternc()->load(&source, &o, &report, &out->model, err);
+    const TerncCalls *compiler;
+    TN_TRY(find_ternc(&compiler, err));
+    TernStatus st = compiler->load(&source, &o, &report, &out->model, err);
     compiler_aborts(false);
     progress_end();
     if (st == TERN_OK && strstr(report.refused, "out of memory"))
@@ -301,11 +310,13 @@ static TernStatus open_model(const Verb *verb, Opening *opening, Loaded *out, Te
     bool ref = wants_ref(verb, flags);
     if (!flags->model || is_tir(flags->model) || is_gguf(flags->model))
         return compile_model(verb, opening, out, err);
-    refuse_source_flags(verb, flags);
+    TN_TRY(refuse_source_flags(verb, flags, err));
+    const TerncCalls *compiler;
+    if (ref) TN_TRY(find_ternc(&compiler, err));
     TernModelOptions o = {
         .size = sizeof o, .cpu = flags->cpu, .no_check = flags->no_check, .huge = flags->huge};
     if (ref)
-        TN_TRY(ternc()->open_ref(flags->model, &o, &out->model, err));
+        TN_TRY(compiler->open_ref(flags->model, &o, &out->model, err));
     else
         TN_TRY(tern_model_open(flags->model, &o, &out->model, err));
     TernModelInfo info;
@@ -368,11 +379,13 @@ int load_vocab(const Verb *verb, const ModelFlags *flags, TernVocab **out, void 
     *model = NULL;
     if (!flags->model || is_tir(flags->model) || is_gguf(flags->model)) {
         TerncSource source = source_of(verb, flags);
-        if (ternc()->vocab(&source, image, &n, &err) != TERN_OK) return fail(&err);
+        const TerncCalls *compiler;
+        if (find_ternc(&compiler, &err) != TERN_OK) return fail(&err);
+        if (compiler->vocab(&source, image, &n, &err) != TERN_OK) return fail(&err);
         bytes = *image;
     } else {
-        refuse_source_flags(verb, flags);
         TernModelOptions o = {.size = sizeof o, .no_check = 1};
+        if (refuse_source_flags(verb, flags, &err) != TERN_OK) return fail(&err);
         if (tern_model_open(flags->model, &o, model, &err) != TERN_OK) return fail(&err);
         bytes = tern_model_vocab(*model, &n);
         if (!bytes) {

@@ -116,7 +116,9 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
     if (check_files(verb, files, TN_COUNT(files)) != EXIT_OK) return EXIT_TROUBLE;
     TerncOptions o = {
         .size = sizeof o, .cap = f.m.cpu, .head = f.m.head, .target = f.m.target, .progress = progress_bar};
-    TerncSource source = source_of_flags(verb, &f.m, &v.blob);
+    TerncSource source;
+    TernError err = {0};
+    if (source_of_flags(verb, &f.m, &source, &v.blob, &err) != TERN_OK) return fail(&err);
     v.source = v.blob ? NULL : &source;
     bool graphs = f.against && !v.blob && (is_tir(f.against) || is_gguf(f.against));
     const void *const of_code[] = {&f.m.threads, &f.m.head, &f.m.target, &f.m.cpu};
@@ -125,7 +127,6 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
     v.options = &o;
     Tokens t = {0};
     int same = 0;
-    TernError err = {0};
     if (!random && read_tokens(&f, verb, &t) != EXIT_OK) return EXIT_TROUBLE;
     v.tokens = t.ids;
     v.n_tokens = (uint32_t)t.n;
