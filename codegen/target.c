@@ -34,7 +34,7 @@ uint32_t tn_targets_for(const char *level, const char *first, const TnTargetDesc
         if (targets[i] == t || !targets[i]->has(level)) continue;
         if (!row || tn_target_row(i)->kernels == TN_TARGET_ALL) out[n++] = &targets[i]->desc;
     }
-    for (uint32_t i = 1; i < n; i++)
+    for (uint32_t i = 0; i < n; i++)
         TN_CHECK(tn_target_find(out[i]->name)->section == tn_target_find(out[0]->name)->section);
     return n;
 }
