@@ -86,6 +86,21 @@ TernStatus tn_list_split(TnArena *arena, const char *what, const char *list, con
     return TERN_OK;
 }
 
+TernStatus tn_levels_split(TnArena *arena, const char *field, const char *list, const char ***out,
+                           uint32_t *out_n, TernError *err) {
+    TN_TRY(tn_list_split(arena, field, list, out, out_n, err));
+    for (uint32_t i = 0; i < *out_n; i++) {
+        const char *level = (*out)[i];
+        if (tn_level_number(level) == UINT32_MAX)
+            return tn_fail(err, TERN_ERR_INPUT, "%s: got '%s', expected one of %s", field, level,
+                           TN_LEVEL_NAMES_THEN(", " TN_LEVEL_REF_NAME));
+        for (uint32_t j = 0; j < i; j++)
+            if (strcmp((*out)[j], level) == 0)
+                return tn_fail(err, TERN_ERR_INPUT, "%s: %s is given twice", field, level);
+    }
+    return TERN_OK;
+}
+
 /* A cap is a level that this machine runs, or one above it; for evaluated kernels, any. */
 static TernStatus check_cap(const char *cap, bool evaluated, TernError *err) {
     const char *here = tern_cpu_levels();
@@ -117,7 +132,7 @@ TernStatus tn_levels_choose(const TerncOptions *o, bool jit, TnArena *arena, con
         return tn_fail(err, TERN_ERR_UNSUPPORTED,
                        "this machine has none of the feature levels %s; the target ref runs anywhere",
                        TN_LEVEL_NAMES);
-    TN_TRY(tn_list_split(arena, "TerncOptions.levels", list, out, out_n, err));
+    TN_TRY(tn_levels_split(arena, "TerncOptions.levels", list, out, out_n, err));
     if (!jit || *out_n == 1) return TERN_OK;
     /* Best first; a cap drops what is above it. */
     const TnLevelRow *cap = o->cap && *o->cap ? tn_level_named(o->cap) : NULL;

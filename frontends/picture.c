@@ -28,7 +28,8 @@ static TernStatus compile_variants(TnGraphs *s, const TerncPicture *p, TernError
     uint32_t n_levels;
     TnEnc head_enc;
     TernStatus st = tn_head_parse("TerncPicture.head", p->head, &head_enc, err);
-    if (st == TERN_OK) st = tn_list_split(&arena, "TerncPicture.levels", level_list, &levels, &n_levels, err);
+    if (st == TERN_OK)
+        st = tn_levels_split(&arena, "TerncPicture.levels", level_list, &levels, &n_levels, err);
     if (st != TERN_OK) goto out;
     if (s->n != 1 || s->g[0]->stage != TN_STAGE_MODEL) goto out; /* planned already: as it stands */
     Classes *classes = tn_alloc_array(&arena, n_levels, sizeof *classes);

@@ -21,6 +21,9 @@ TernStatus tn_target_check(const char *field, const char *target, TernError *err
 /* Splits a comma list in place of a copy in the arena; empty items are refused. */
 TernStatus tn_list_split(TnArena *arena, const char *what, const char *list, const char ***out,
                          uint32_t *out_n, TernError *err);
+/* A list of levels, each one that there is and none twice. */
+TernStatus tn_levels_split(TnArena *arena, const char *field, const char *list, const char ***out,
+                           uint32_t *out_n, TernError *err);
 /* The levels to compile for; alone: the one that loading takes. */
 TernStatus tn_levels_choose(const TerncOptions *o, bool alone, TnArena *arena, const char ***out,
                             uint32_t *out_n, TernError *err);

@@ -92,6 +92,12 @@ const char *flag_given(const void *out) {
     return g ? g->name : NULL;
 }
 
+const char *flag_typed(const char *names) {
+    for (uint32_t i = 0; names[0] == '-' && i < n_given; i++)
+        if (flag_named(names, given[i].name, strlen(given[i].name))) return given[i].name;
+    return names[0] == '-' ? tn_strndup(&typed, names, strcspn(names, " ")) : names;
+}
+
 void only_with(const Verb *verb, const void *out, bool with, const char *what) {
     const char *name = flag_given(out);
     if (name && !with) usage_error(verb, "%s goes with %s", name, what);

@@ -63,6 +63,8 @@ void parse_args(const Verb *verb, const Flag *flags, int argc, char **argv, cons
 /* Every flag has effect or is refused, and what a verb refuses beyond ranges it says with these. After parse_args: the
  * name by which the flag that fills `out` was given, or NULL. */
 const char *flag_given(const void *out);
+/* Of the names of one flag, "-t --threads", that by which it was given, else the first; text that is no flag as it is. */
+const char *flag_typed(const char *names);
 /* Exits 2 with "NAME goes with WHAT" if that flag was given and `with` is false. */
 void only_with(const Verb *verb, const void *out, bool with, const char *what);
 /* A line about a flag that is let pass without effect. It waits for notes_print, or for a verb that ends with an answer

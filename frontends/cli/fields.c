@@ -3,9 +3,9 @@
 #include "frontends/cli/cli.h"
 
 static const struct {
-    const char *field, *flag;
+    const char *field, *flag; /* of a flag with several names: the one that was typed is put */
 } words[] = {
-    {"TerncOptions.levels", "--cpu"},
+    {"TerncOptions.levels", "--levels --cpu"},
     {"TerncOptions.cap", "--cpu"},
     {"TerncOptions.context", "-c"},
     {"TerncOptions.head", "--head"},
@@ -27,7 +27,7 @@ static const struct {
     {"TerncEval.rows", "--rows"},
     {"TerncEval.weights", "--weights"},
     {"TerncEval.variant", "--variant"},
-    {"TerncPicture.levels", "--cpu"},
+    {"TerncPicture.levels", "--levels --cpu"},
     {"TerncPicture.head", "--head"},
     {"TerncPicture.format", "--emit"},
     {"TerncPicture.layer", "--layer"},
@@ -74,7 +74,7 @@ void name_flags(TernError *err) {
     size_t n = 0;
     for (const char *p = err->text; *p && n + 1 < sizeof out;) {
         size_t i = word_at(err->text, p);
-        const char *put = i < TN_COUNT(words) ? words[i].flag : p;
+        const char *put = i < TN_COUNT(words) ? flag_typed(words[i].flag) : p;
         size_t bytes = i < TN_COUNT(words) ? strlen(put) : 1;
         if (n + bytes >= sizeof out) break;
         memcpy(out + n, put, bytes);

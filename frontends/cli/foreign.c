@@ -41,6 +41,9 @@ static const Foreign table[] = {
     {"-tb --threads-batch -td --threads-draft -tbd", "--threads",
      "prompts and single tokens run on the same -t threads"},
     {"--outfile --output-file --out", "--output", "it writes to standard output"},
+    {"--level --levels", "--cpu", "nothing is compiled or run by it"},
+    {"-march --march -mcpu --mcpu --isa --target-cpu", "--levels",
+     "--cpu LEVEL, where a verb has it, is the highest level used"},
     {"--quiet", NULL, NO_LOG},
     {"-ngl --gpu-layers --n-gpu-layers --gpu --device -dev --list-devices -sm --split-mode -ts "
      "--tensor-split -mg --main-gpu -nkvo --no-kv-offload --kv-offload --no-op-offload -nopo -ngld "

@@ -101,9 +101,9 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
         {"--variant", "N", FLAG_INT, &variant, 0, 1000,
          "dot: which graph, from 0 (default: the first, one row)"},
         {"--fold-layers", NULL, FLAG_BOOL, &fold, 0, 0, "dot: draw repeated layers once"},
-        {"--cpu", "LEVELS", FLAG_STR, &o.levels, 0, 0,
+        {"--levels --cpu", "LEVELS", FLAG_STR, &o.levels, 0, 0,
          TN_LEVEL_NAMES_THEN(", " TN_LEVEL_REF_NAME
-                             ": a comma list of these; default: all this machine has")},
+                             ": a comma list of those to have code for; default: all this machine has")},
         {"-c --ctx-size", "N", FLAG_INT, &context, 1, 1 << 24, "largest context; default: the model's"},
         {"--kv", "LIST", FLAG_STR, &kvs, 0, 0,
          (&(TN_KVS(

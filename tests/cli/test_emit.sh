@@ -21,7 +21,17 @@ esac
 run 1 compile --emit=asm --cpu ref
 is "ref" "$err" "tern: error: level ref has no code: its kernels are evaluated"
 run 1 compile --emit=asm --cpu vax
-is "unknown level" "$err" "tern: error: compile: unknown level vax, expected one of avx2, avx512-vnni, amx, neon-dotprod, ref"
+is "unknown level" "$err" "tern: error: --cpu: got 'vax', expected one of avx2, avx512-vnni, amx, neon-dotprod, ref"
+run 1 compile --emit=tir --levels avx2,vax
+is "unknown level, by its other name" "$err" "tern: error: --levels: got 'vax', expected one of avx2, avx512-vnni, amx, neon-dotprod, ref"
+run 1 compile -o x --levels avx2,avx2
+is "a level twice" "$err" "tern: error: --levels: avx2 is given twice"
+run 1 compile -o x --levels avx2,,ref
+is "an empty level" "$err" "tern: error: --levels: an empty item in a list"
+run 2 compile -o x --levels ref --cpu avx2
+is "two lists" "$err" "tern compile: --cpu: got 'ref' and then 'avx2', expected one value (see tern compile --help)"
+run 2 run --levels avx2
+is "levels where code runs" "$err" "tern run: '--levels': here it is --cpu (see tern run --help)"
 run 2 compile --weights x.gguf -o x
 is "weights of nothing" "$err" "tern compile: --weights goes with a .tir (see tern compile --help)"
 

@@ -180,6 +180,7 @@ works "--tune beside --cpu ref" "tuned for no level" "$tern" compile "$model" -o
 
 # ---- compile
 no_use "cpu" compile "$model" -o "$dir/x" --target ref --cpu avx2
+no_use "levels" compile "$model" -o "$dir/x" --target ref --levels avx2
 works "--target ref --cpu ref" "" "$tern" compile "$model" -o "$dir/r.tern" --target ref --cpu ref
 no_use "variant" compile "$model" -o "$dir/x" --variant 1
 no_use "fold-layers" compile "$model" -o "$dir/x" --fold-layers

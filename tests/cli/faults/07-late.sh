@@ -203,5 +203,5 @@ if [ -s novocab.gguf ] && "$tern" inspect novocab.gguf >/dev/null 2>&1 && "$tern
     refused "run -p: no tokenizer" 1 'no tokenizer' "$tern" run late.tir --weights novocab.gguf $how -p a -n 1
     refused "perplexity -f: no tokenizer" 1 'no tokenizer' "$tern" perplexity late.tir --weights novocab.gguf $how -f text
 fi
-refused "compile --emit dot: a variant that is not there" 1 'there is no variant 99' "$tern" compile "$model" --emit dot --variant 99 --cpu ref,nosuch
+refused "compile --emit dot: a variant that is not there" 1 'there is no variant 99' "$tern" compile "$model" --emit dot --variant 99 --levels ref
 cd "$here" && tern=$program
