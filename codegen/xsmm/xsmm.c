@@ -15,9 +15,9 @@
 #include <libxsmm.h>
 #include <math.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "codegen/internal.h"
 #include "codegen/llvm/llvm.h"
 #include "runtime/base/arena.h"
@@ -134,12 +134,8 @@ static bool room_for_libxsmm(void) {
     return true;
 }
 
-/* Opens it, and at once takes the name from the lock file that it makes: a process that is killed leaves nothing. */
 static void open_libxsmm(int arch) {
-    char path[48];
-    snprintf(path, sizeof path, "/tmp/.libxsmm.%u", (unsigned)getuid());
     libxsmm_init();
-    unlink(path);
     libxsmm_set_target_archid(arch);
 }
 

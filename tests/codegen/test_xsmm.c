@@ -1,5 +1,9 @@
 /* The xsmm target: attention with libxsmm's GEMMs against the evaluator, the choice between targets, and what is refused. */
 #include "codegen/attend_cases.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #ifndef TERN_XSMM
 int main(void) {
@@ -101,10 +105,31 @@ static void code_is_shared_and_repeats(void **state) {
     for (int i = 0; i < 2; i++) tn_graph_destroy(g[i]);
 }
 
+/* libxsmm's file in /tmp is never made, so that no moment of a kill can leave it; other files are opened as ever. */
+static void no_file_is_made(void **state) {
+    (void)state;
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/.libxsmm.test%d", (int)getpid());
+    errno = 0;
+    assert_int_equal(open(path, O_RDWR | O_CREAT, 0600), -1);
+    assert_int_equal(errno, EACCES);
+    assert_int_not_equal(access(path, F_OK), 0);
+    snprintf(path, sizeof path, "/tmp/tern-xsmm.test%d", (int)getpid());
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0640);
+    assert_true(fd >= 0);
+    struct stat st;
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_mode & 0137, 0); /* the mode has come through */
+    assert_int_equal(st.st_mode & 0600, 0600);
+    close(fd);
+    unlink(path);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scores_by_shape_and_level), /* first: the first refusal stays */
-        cmocka_unit_test(matches_the_evaluator), cmocka_unit_test(code_is_shared_and_repeats)};
+        cmocka_unit_test(no_file_is_made), cmocka_unit_test(matches_the_evaluator),
+        cmocka_unit_test(code_is_shared_and_repeats)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
 #endif
