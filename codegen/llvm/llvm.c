@@ -413,6 +413,7 @@ static void show(TnEmitJob *jobs, uint32_t n, const TnLevel *l, TnShow what, con
     if (what == TN_SHOW_LLVM) {
         optimise(b.m, machine, "a listing");
         char *text = LLVMPrintModuleToString(b.m);
+        if (!text) tn_out_of_memory(1); /* what it had printed it could not copy */
         tn_llvm_weave(text, strlen(text), jobs, n, what, ";", out);
         LLVMDisposeMessage(text);
         LLVMDisposeModule(b.m);

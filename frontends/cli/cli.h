@@ -259,6 +259,7 @@ bool is_tir(const char *path);
  * While it compiles an abort is one line and an exit of 1; before it is opened: whether there is address space for it. */
 void compiler_aborts(bool compiling);
 bool compiler_has_room(void);
+const char *compiler_refused(const char *why); /* the loader's words, and that memory was short if it was */
 void compiler_handlers(void *lib);
 
 /* The compiler library, opened on first use. */
@@ -317,7 +318,10 @@ void report_quota(int64_t threads);
 void start_signals(void);
 /* fork, with the default actions in the child: what a terminal sends to both never runs the program's handlers twice. */
 pid_t fork_child(void);
-void set_trouble(int status); /* of a verb in which 1 means something else */
+/* While a verb is at work what ends the program with 1, and is not the verb, is trouble: nothing but what is half written
+ * is tidied up then. On, it comes before the ends of all libraries that are open. */
+void set_work(bool on);
+void set_trouble(int status); /* of a verb in which 1 means something else; its work begins */
 /* While on, the first of them is only noted, and a second one ends the program. */
 void heed_signals(bool on);
 int signal_status(void);  /* 128 + the signal that was noted, or 0 */

@@ -39,16 +39,28 @@ void compiler_aborts(bool compiling) {
     on = compiling;
 }
 
+static bool has_room(size_t bytes) {
+    void *room;
+    TernError err;
+    if (tn_os_map(bytes, false, &room, &err) != TERN_OK) return false;
+    tn_os_unmap(room, bytes);
+    return true;
+}
+
 bool compiler_has_room(void) {
     const TnTargetRow *target;
     size_t bytes = 0;
     for (size_t i = 0; (target = tn_target_row(i)); i++) bytes += target->megabytes << 20;
-    void *room;
-    TernError err;
-    if (bytes == 0) return true;
-    if (tn_os_map(bytes, false, &room, &err) != TERN_OK) return false;
-    tn_os_unmap(room, bytes);
-    return true;
+    return bytes == 0 || has_room(bytes);
+}
+
+/* The libraries that LLVM brings with it are of no known size: they took 50 MB on Debian 12 (docs/decisions.md). */
+const char *compiler_refused(const char *why) {
+    enum { ROOM = 256 << 20 };
+    static TernError line;
+    if (has_room(ROOM)) return why;
+    tn_fail(&line, TERN_ERR_MEMORY, "out of memory: %s", why);
+    return line.text;
 }
 
 void compiler_handlers(void *lib) {
@@ -63,6 +75,7 @@ void compiler_handlers(void *lib) {
     memcpy(&llvm_handler, &q, sizeof q);
     memcpy(&terminate_handler, &r, sizeof r);
     memcpy(&llvm_fatal, &s, sizeof s);
+    set_work(true);
     if (p) new_handler(no_memory);
     if (q) llvm_handler(no_memory_llvm, NULL);
     if (r) terminate_handler(uncaught);

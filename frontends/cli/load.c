@@ -47,7 +47,7 @@ static bool open_ternc(const char **why) {
     compiler_aborts(true);
     void *l = open_beside_libtern();
     if (!l) {
-        *why = dlerror();
+        *why = compiler_refused(dlerror());
         return false;
     }
     static const struct {
@@ -300,8 +300,7 @@ static TernStatus compile_model(const Verb *verb, Opening *opening, Loaded *out,
     TernStatus st = compiler->load(&source, &o, &report, &out->model, err);
     compiler_aborts(false);
     progress_end();
-    if (st == TERN_OK && strstr(report.refused, "out of memory"))
-        fprintf(stderr, "tern: %s\n", tn_listed(report.refused).s);
+    if (st == TERN_OK && strstr(report.refused, "out of memory")) note("%s", tn_listed(report.refused).s);
     return st;
 }
 

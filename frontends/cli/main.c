@@ -122,7 +122,9 @@ int main(int argc, char **argv) {
     }
     const Verb *v = find_verb(argv[1]);
     if (!v) return unknown_verb(argv[1]);
-    int code = close_output(v, v->run(v, argc - 2, argv + 2));
+    int code = v->run(v, argc - 2, argv + 2);
+    set_work(false);
+    code = close_output(v, code);
     bool differs = compares(v) && code == EXIT_INPUT;
     if (code == EXIT_OK || code == signal_status() || differs) notes_print(); /* it did what was asked */
     return code;

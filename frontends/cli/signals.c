@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -207,8 +208,25 @@ static void on_bus(int sig, siginfo_t *info, void *context) {
     end(trouble, &l);
 }
 
+static bool at_work;
+
+/* A library without memory ends the program by itself, on any of its threads, and with 1. The others may be in the compiler
+ * library, whose own ends are not to run under their feet. */
+static void end_work(int status, void *unused) {
+    (void)unused;
+    if (status != EXIT_INPUT || !at_work) return;
+    fflush(stdout);
+    end(trouble, NULL);
+}
+
+void set_work(bool on) {
+    at_work = on;
+    if (on) on_exit(end_work, NULL);
+}
+
 void set_trouble(int status) {
     trouble = status;
+    set_work(true);
 }
 
 void start_signals(void) {

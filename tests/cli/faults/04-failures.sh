@@ -68,17 +68,37 @@ refused "a folder as a text" 1 "directory|folder" "$tern" perplexity $how "$blob
 
 # Little memory: every outcome is success, or one line and status 1. Compiling at load takes LLVM, libxsmm and the pool.
 if [ $native = yes ] && ! nm -D "$tern" 2>/dev/null | grep -q __asan_init; then
-    for kb in 30000 120000 170000 184000 190000 196000 200000 204000 208000 212000 220000 240000; do
+    # within KB STATUS COMMAND..: well, or that status and one line
+    within() {
+        local kb=$1 status=$2 what lines
+        shift 2
+        what="$2 within $kb KB"
         # shellcheck disable=SC2016
-        try bash -c 'ulimit -c 0; ulimit -v '$kb'; exec "$@"' sh "$tern" run "$model" -p a -n 1 --temp 0 -t 1
+        try bash -c 'ulimit -c 0; ulimit -v '$kb'; exec "$@"' sh "$@"
         lines=$(grep -c "" "$dir/err")
         case $got in
-        0) good "$kb KB" ;;
-        1) if [ "$lines" = 1 ]; then good "$kb KB"; else bad "$kb KB: $lines lines: ${err:0:200}"; fi ;;
-        127) good "$kb KB: the loader refuses" ;;
-        *) bad "$kb KB: exit $got: ${err:0:200}" ;;
+        0) good "$what" ;;
+        127) good "$what: the loader refuses" ;;
+        "$status") if [ "$lines" = 1 ]; then good "$what"; else bad "$what: $lines lines: ${err:0:200}"; fi ;;
+        *) bad "$what: exit $got: ${err:0:200}" ;;
         esac
+        same "$what: files left" "$(find "$dir" -name '*.tmp-*')" ""
+    }
+    for kb in 30000 120000 170000 184000 190000 196000 200000 204000 208000 209000 212000 220000 240000; do
+        within $kb 1 "$tern" run "$model" -p a -n 1 --temp 0 -t 1
     done
+    for kb in 30000 175000 198000 202000 214000 240000; do
+        within $kb 1 "$tern" compile "$model" -o "$dir/o.tern"
+        within $kb 1 "$tern" bench "$model" -p 1 -n 1 -r 1 -t 1 --read-mib 8
+        within $kb 1 "$tern" inspect --report "$model"
+        within $kb 1 "$tern" tokenize "$model" -p a
+        within $kb 2 "$tern" verify "$model" --tokens 5,6
+        within $kb 2 "$tern" diff "$model" "$model"
+    done
+    for kb in 6000 14000 17000 19000; do within $kb 1 "$tern" run "$blob" -p a -n 1 --temp 0 -t 1; done
+    # that memory was short is in the loader's line, and 1 is no difference
+    try bash -c 'ulimit -c 0; ulimit -v 150000; exec "$@"' sh "$tern" verify "$model" --tokens 5
+    same "verify without room for the compiler" "$got: $err" "2: tern: error: the compiler library could not be opened: out of memory"
     # where libxsmm finds no place for its code; its own file is another program's matter, neither made nor removed
     works "TMPDIR that is not there" "" env TMPDIR="$dir/none" "$tern" run "$model" -p a -n 1
     lock=/tmp/.libxsmm.$(id -u)
