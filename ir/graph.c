@@ -114,7 +114,7 @@ static const char *next_name(TnGraph *g) {
 
 TnRef tn_node_push(TnGraph *g, TnOp op, const char *name, size_t name_len, const TnType *type,
                    const TnRef *args, uint32_t n_args, const TnAttr *attrs, uint32_t n_attrs) {
-    TN_CHECK(g->n < TN_NODES_MAX);
+    TN_CHECK(g->n < INT32_MAX); /* texts have at most TN_NODES_MAX, and memory ends long before */
     TnNode node = {.op = op, .n_args = n_args, .n_attrs = n_attrs, .kernel = TN_NONE};
     node.type = copy_type(g, type);
     if (name) {
@@ -257,7 +257,7 @@ uint32_t tn_kernel_operands(const TnGraph *g, uint32_t kernel, TnRef *out, uint3
         for (uint32_t i = 0; i < g->nodes[r].n_args; i++) {
             TnRef a = tn_alias_root(g, g->nodes[r].args[i]);
             if (g->nodes[a].kernel == kernel || listed(out, n, a)) continue;
-            TN_CHECK(n < 64);
+            TN_CHECK(n < TN_OPERANDS_MAX);
             out[n++] = a;
         }
     *n_in = n;
@@ -270,7 +270,7 @@ uint32_t tn_kernel_operands(const TnGraph *g, uint32_t kernel, TnRef *out, uint3
         }
     for (TnRef r = k->first; r < end; r++)
         if (leaves[r - k->first] && !tn_op_is(g->nodes[r].op, TN_TRAIT_STATE)) {
-            TN_CHECK(n < 64);
+            TN_CHECK(n < TN_OPERANDS_MAX);
             out[n++] = r;
         }
     free(leaves);

@@ -13,8 +13,7 @@
 #include <string.h>
 #include "runtime/base/half.h"
 
-#define DIM_MAX    ((int64_t)1 << 40) /* elements of a value, its symbol aside */
-#define RANDOM_MAX ((size_t)1 << 34)  /* bytes of a test weight: a line of text must not ask for all memory */
+#define RANDOM_MAX ((size_t)1 << 34) /* bytes of a test weight: a line of text must not ask for all memory */
 #define WINDOW_MAX INT32_MAX
 #define SCREEN_MAX ((int64_t)1 << 17) /* 255 * 64 * 2^17 fits in i32 */
 
@@ -146,6 +145,8 @@ TernStatus tn_type_check(const TnType *t, TernError *err) {
         TN_TRY(check_rank(t, 2, 2, err));
     else
         TN_TRY(check_rank(t, 1, 2, err));
+    if (e->kind == TN_CACHE && t->dim[0] != tn_sym_dim(TN_N))
+        return tn_fail(err, TERN_ERR_INPUT, "type %s: dim 1 is not N, the pages of the session", e->name);
     int64_t product = 1;
     for (int i = 0; i < t->rank; i++) {
         TnDim d = t->dim[i];
@@ -154,15 +155,18 @@ TernStatus tn_type_check(const TnType *t, TernError *err) {
             if (e->kind == TN_STORED || tn_enc_is_ternary(t->enc))
                 return tn_fail(err, TERN_ERR_INPUT, "type %s has a symbol as a dim, weights have constants",
                                e->name);
-            /* the page table i32[S,P] alone has two */
+            /* the page table alone has two */
             if (i > 0 && t->enc != TN_ENC_i32)
                 return tn_fail(err, TERN_ERR_INPUT, "type %s has a symbol as dim %d, wanted a constant",
                                e->name, i + 1);
+            if (i > 0 && (t->dim[0] != tn_sym_dim(TN_S) || d != tn_sym_dim(TN_P)))
+                return tn_fail(err, TERN_ERR_INPUT,
+                               "type %s has a symbol as dim 2, expected a constant, or [S,P]", e->name);
             continue;
         }
         if (d < 1)
             return tn_fail(err, TERN_ERR_INPUT, "type %s: dim %d is 0, wanted at least 1", e->name, i + 1);
-        if (d > DIM_MAX / product)
+        if (d > TN_ELEMENTS_MAX / product)
             return tn_fail(err, TERN_ERR_INPUT, "type %s has more than 2^40 elements", e->name);
         product *= d;
     }
@@ -217,15 +221,15 @@ static TernStatus check_attr(const Infer *c, const TnAttr *a) {
     case TN_ATTR_window:
         return check_int(c, a, 0, WINDOW_MAX);
     case TN_ATTR_lo:
-        return check_int(c, a, 0, DIM_MAX);
+        return check_int(c, a, 0, TN_ELEMENTS_MAX);
     case TN_ATTR_n:
     case TN_ATTR_heads:
-        return check_int(c, a, 1, DIM_MAX);
+        return check_int(c, a, 1, TN_ELEMENTS_MAX);
     case TN_ATTR_k:
         return check_int(c, a, 1, 256);
     case TN_ATTR_off:
         if (a->i % 64) return FAIL(c, "%s: off=%lld, wanted a multiple of 64", op, (long long)a->i);
-        return check_int(c, a, 0, (int64_t)1 << 48);
+        return check_int(c, a, 0, TN_OFF_MAX);
     default:
         return TERN_OK; /* any value will do */
     }
@@ -477,7 +481,7 @@ static TernStatus infer_columns(Infer *c) {
         return FAIL(c, "columns: %s has %lld columns, wanted at most %d", type_text(a).s,
                     (long long)a->dim[1], TN_COLUMNS_MOST);
     int64_t blocks = (a->dim[0] + TN_COLUMNS - 1) / TN_COLUMNS;
-    if (blocks > DIM_MAX / TN_COLUMNS / a->dim[1])
+    if (blocks > TN_ELEMENTS_MAX / TN_COLUMNS / a->dim[1])
         return FAIL(c, "columns of %s: more than 2^40 elements", type_text(a).s);
     TnType t = tn_type(TN_ENC_t8, 2, (TnDim)(blocks * a->dim[1]), (TnDim)TN_COLUMNS);
     TnScale *s = tn_alloc_array(c->arena, 1, sizeof *s);
@@ -641,7 +645,8 @@ static TernStatus check_places(const Infer *c, uint32_t i, uint32_t like) {
     for (uint32_t j = i; j < i + 2; j++)
         if (!is(arg(c, j), TN_ENC_i32, 1) || arg(c, j)->dim[0] != arg(c, like)->dim[0])
             return wrong(c, j, j == i ? "i32[T], a position a row" : "i32[T], a slot a row");
-    if (!is(arg(c, i + 2), TN_ENC_i32, 2)) return wrong(c, i + 2, "a page table i32[S,P]");
+    if (!is(arg(c, i + 2), TN_ENC_i32, 2) || is_matrix(arg(c, i + 2)))
+        return wrong(c, i + 2, "a page table i32[S,P]");
     return TERN_OK;
 }
 
@@ -673,7 +678,8 @@ static TernStatus infer_attend_blocks(Infer *c) {
     const TnType *q = arg(c, 0);
     int64_t head = arg(c, 1)->dim[2], n = attr(c, TN_ATTR_n)->i, columns = q->dim[1] / head * (head + 2);
     if (!tn_dim_is_sym(q->dim[0]) && q->dim[0] > n) return wrong(c, 0, "at most n rows");
-    if (n > DIM_MAX / columns) return FAIL(c, "attend_blocks: n is %lld, which is too large", (long long)n);
+    if (n > TN_ELEMENTS_MAX / columns)
+        return FAIL(c, "attend_blocks: n is %lld, which is too large", (long long)n);
     return done(c, tn_type(TN_ENC_f32, 2, tn_sym_dim(TN_P), n * columns));
 }
 

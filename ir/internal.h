@@ -8,7 +8,7 @@
 #define TN_STR_MAX    4096       /* bytes of a string attribute */
 #define TN_VALUES_MAX 1024       /* values of a `const` */
 #define TN_ARGS_MAX   8          /* operands */
-#define TN_NODES_MAX  (1u << 24) /* nodes of a graph */
+#define TN_NODES_MAX  (1u << 24) /* nodes of a graph as text; passes add a few to each */
 #define TN_SCALES_MAX (1u << 24) /* scale ranges of a type */
 
 /* [A-Za-z_][A-Za-z0-9_.]* or digits, at most TN_NAME_MAX bytes. */

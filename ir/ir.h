@@ -163,6 +163,11 @@ typedef struct TnScale {
     float scale;
 } TnScale;
 
+/* Elements of a value, its symbol aside; the largest `off` of a planned value; what a kernel reads and writes. */
+#define TN_ELEMENTS_MAX ((int64_t)1 << 40)
+#define TN_OFF_MAX      ((int64_t)1 << 48)
+#define TN_OPERANDS_MAX 64
+
 typedef struct TnType {
     TnEnc enc;
     uint8_t rank;      /* 1 to 3 */
@@ -287,7 +292,7 @@ TnRef tn_alias_root(const TnGraph *g, TnRef r);
 /* What a kernel reads and writes, in the fixed order that launches use: first the values from outside it in
  * order of first use (caches by alias root, once), then the values of its own that are read outside it or by
  * a SINK, in order (a kv_put's result is its cache, so it is among the reads). Returns the count; *n_in says
- * how many are reads. out has room for 64 (more is a bug; tn_verify refuses it). */
+ * how many are reads. out has room for TN_OPERANDS_MAX (more is a bug; tn_verify refuses it). */
 uint32_t tn_kernel_operands(const TnGraph *g, uint32_t kernel, TnRef *out, uint32_t *n_in);
 /* Everything that the text shows is equal, node for node, names too (lines and files are not compared). */
 bool tn_graph_equal(const TnGraph *a, const TnGraph *b);

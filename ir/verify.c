@@ -9,8 +9,7 @@
 #include "ir/layout.h"
 #include "runtime/base/excerpt.h"
 
-#define SHOWN_MAX    20
-#define OPERANDS_MAX 64 /* of a kernel: what tn_kernel_operands has room for */
+#define SHOWN_MAX 20
 
 void tn_diag_add(TnDiag *d, const char *file, uint32_t line, uint32_t col, const char *fmt, ...) {
     if (d->n++ >= SHOWN_MAX) return;
@@ -222,8 +221,9 @@ static void check_operands(Verify *v, uint32_t k, uint32_t *seen_by) {
             n++;
         }
     }
-    if (n > OPERANDS_MAX)
-        KERNEL_FAULT(v, k, "kernel @%s: reads and writes %u values, at most %d", kn->name, n, OPERANDS_MAX);
+    if (n > TN_OPERANDS_MAX)
+        KERNEL_FAULT(v, k, "kernel @%s: reads and writes %u values, at most %d", kn->name, n,
+                     TN_OPERANDS_MAX);
 }
 
 static void check_kernels(Verify *v) {

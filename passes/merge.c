@@ -20,9 +20,8 @@
 #include "passes/internal.h"
 #include <stdlib.h>
 
-#define PARTS_MAX    8
-#define ELEMENTS_MAX ((int64_t)1 << 40)
-#define SCALES_MAX   (1u << 20)
+#define PARTS_MAX  8
+#define SCALES_MAX (1u << 20)
 
 typedef struct Merge {
     TnGraph *g;
@@ -78,7 +77,7 @@ static uint32_t collect(const Merge *m, TnRef r, TnRef parts[PARTS_MAX]) {
         if (p < r || g->nodes[p].op != n->op || g->nodes[p].args[0] != x || !mergeable(m, p)) continue;
         const TnType *w = &g->nodes[g->nodes[p].args[1]].type;
         if (n->op == TN_OP_matmul && w->enc != first->enc) continue;
-        if (w->dim[0] > ELEMENTS_MAX / w->dim[1] - rows || w->n_scales > SCALES_MAX - scales) continue;
+        if (w->dim[0] > TN_ELEMENTS_MAX / w->dim[1] - rows || w->n_scales > SCALES_MAX - scales) continue;
         rows += w->dim[0];
         scales += w->n_scales;
         parts[count++] = p;

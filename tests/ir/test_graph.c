@@ -263,7 +263,7 @@ static void gives(const char *op_and_operands, const char *type) {
         "%pos: i32[5] = input {name=\"pos\"}\n%table: i32[S,P] = input {name=\"table\"}\n"
         "%x: f32[T,6] = input {name=\"x\"}\n%r: f32[R,6] = input {name=\"r\"}\n%c5: f32[5,12] = input "
         "{name=\"c5\"}\n"
-        "%kc: kc_f16[N,2,3] = input {name=\"kc\"}\n%vc: vc_f16[9,2,3] = input {name=\"vc\"}\n"
+        "%kc: kc_f16[N,2,3] = input {name=\"kc\"}\n%vc: vc_f16[N,2,4] = input {name=\"vc\"}\n"
         "%vn: vc_f16[N,2,3] = input {name=\"vn\"}\n%slot: i32[T] = input {name=\"slot\"}\n"
         "$f: f16[4,6] = random {seed=1}\n$q60: q6_k[4,256] = gguf {name=\"a\", hash=0x1}\n"
         "$t: t8[4,6] scale=1 = random {seed=1}\n$u: p64[3,6] scale=[1:2,2:3] = random {seed=1}\n"
@@ -347,10 +347,10 @@ static void test_infer(void **state) {
     gives("rope c5 an", "no");
     gives("rope r an", "no");
     gives("kv_put kc x ids slot table", "kc_f16[N,2,3]");
-    gives("kv_put vc x ids slot table", "vc_f16[9,2,3]");
+    gives("kv_put vc x ids slot table", "no");
     gives("kv_put kc x pos slot table", "no");
     gives("kv_put kc x ids rows table", "no");
-    gives("kv_put kc x ids slot acc", "kc_f16[N,2,3]");
+    gives("kv_put kc x ids slot acc", "no");
     gives("kv_put x x ids slot table", "no");
     gives("kv_put kc c5 pos pos table", "no");
     gives("attend x kc vn ids slot table", "f32[T,6]");
