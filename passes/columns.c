@@ -18,7 +18,8 @@
  * Needs: a fused graph, gate before it. A target whose code looks at the copy, which takes as much of the blob as the
  * matrix itself: one that does not says that the pass never pays.
  * Breaks: nothing.
- * Stops: each kernel is looked at once; one with three operands is left alone. */
+ * Stops: each kernel is looked at once; one with three operands is left alone, as is one that reads and writes as many
+ * values as a kernel may already, or whose copy would have more elements than a value may have. */
 #include "passes/internal.h"
 
 enum { LEAST = 8 };
@@ -28,6 +29,15 @@ static bool is_sparse(const TnGraph *g, TnRef q) {
     TnRef x = g->nodes[q].args[0];
     if (g->nodes[x].op == TN_OP_rmsnorm) x = g->nodes[x].args[0];
     return g->nodes[x].op == TN_OP_mulz;
+}
+
+/* Room for one more operand, and for the copy. */
+static bool has_room(const TnGraph *g, uint32_t kernel, const TnType *w) {
+    TnRef operands[TN_OPERANDS_MAX];
+    uint32_t n_in;
+    int64_t blocks = (w->dim[0] + TN_COLUMNS - 1) / TN_COLUMNS;
+    return w->dim[1] <= TN_COLUMNS_MOST && blocks <= TN_ELEMENTS_MAX / TN_COLUMNS / w->dim[1] &&
+           tn_kernel_operands(g, kernel, operands, &n_in) < TN_OPERANDS_MAX;
 }
 
 TernStatus pass_columns(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
@@ -40,7 +50,7 @@ TernStatus pass_columns(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
         if (root == TN_NONE || g->nodes[root].op != TN_OP_tmatmul || g->nodes[root].n_args != 2) continue;
         TnRef q = g->nodes[root].args[0], w = g->nodes[root].args[1];
         const TnType *t = &g->nodes[w].type;
-        if (!is_sparse(g, q) || t->dim[0] < LEAST * TN_COLUMNS || t->dim[1] > TN_COLUMNS_MOST) continue;
+        if (!is_sparse(g, q) || t->dim[0] < LEAST * TN_COLUMNS || !has_room(g, i, t)) continue;
         TnRef *args = tn_alloc_array(&g->arena, 3, sizeof *args);
         args[0] = q;
         args[1] = w;

@@ -32,6 +32,13 @@ static TnEnc dense_enc(const TnPassCtx *ctx, TnEnc enc) {
     return tn_enc_is_float(enc) ? enc : TN_ENC_f32;
 }
 
+/* Whether operand i of an op is a weight to it: what is read as rows of numbers keeps its type. */
+static bool is_weight(const TnNode *n, uint32_t i) {
+    if (tn_op_is(n->op, TN_TRAIT_DOTS) || tn_op_is(n->op, TN_TRAIT_TABLE_ROW)) return i + 1 == n->n_args;
+    if (tn_op_is(n->op, TN_TRAIT_PRODUCT)) return i >= 1;
+    return (n->op == TN_OP_rmsnorm && i == 1) || (n->op == TN_OP_dequant && i == 2);
+}
+
 /* The encoding that the readers of weight w agree on. */
 static TnEnc choose(const TnGraph *g, const TnPassCtx *ctx, TnRef w, const TnReaders *u) {
     const TnType *t = &g->nodes[w].type;
@@ -67,9 +74,8 @@ static void pack(TnGraph *g, const TnPassCtx *ctx, TnRef w, const TnReaders *u) 
     TnRef p = tn_node_add(g, TN_OP_pack, NULL, &t, &from, 1, NULL, 0);
     for (uint32_t i = u->at[w]; i < u->at[w + 1]; i++) {
         TnNode *n = &g->nodes[u->list[i]];
-        if (tn_ops[n->op].class == TN_SOURCE) continue; /* concat and pack read what they read */
-        for (uint32_t j = 0; j < n->n_args; j++)
-            if (n->args[j] == w) n->args[j] = p;
+        for (uint32_t j = 0; j < n->n_args; j++) /* concat and pack read what they read */
+            if (n->args[j] == w && is_weight(n, j)) n->args[j] = p;
     }
 }
 

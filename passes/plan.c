@@ -153,6 +153,16 @@ static TernStatus check_ready(const TnGraph *g, TernError *err) {
     return TERN_OK;
 }
 
+static TernStatus check_places(const TnGraph *g, const Life *v, uint32_t n, TernError *err) {
+    for (uint32_t i = 0; i < n; i++)
+        if (v[i].off > (uint64_t)TN_OFF_MAX)
+            return tn_fail(err, TERN_ERR_INPUT,
+                           "plan: graph @%s needs %llu bytes a row beside %%%s, expected at most %lld",
+                           g->name, (unsigned long long)v[i].off, g->nodes[v[i].ref].name,
+                           (long long)TN_OFF_MAX);
+    return TERN_OK;
+}
+
 TernStatus pass_plan(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
     (void)ctx;
     TN_TRY(check_ready(g, err));
@@ -161,12 +171,13 @@ TernStatus pass_plan(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
     set_barriers(g, stretch_of);
     uint32_t n = find_lives(g, stretch_of, &v);
     place_all(v, n);
-    for (uint32_t i = 0; i < n; i++)
+    TernStatus st = check_places(g, v, n, err);
+    for (uint32_t i = 0; st == TERN_OK && i < n; i++)
         tn_node_set_attr(g, v[i].ref, (TnAttr){.key = TN_ATTR_off, .i = (int64_t)v[i].off});
-    g->stage = TN_STAGE_PLANNED;
+    if (st == TERN_OK) g->stage = TN_STAGE_PLANNED;
     free(v);
     free(stretch_of);
-    return TERN_OK;
+    return st;
 }
 
 /* ---- the plan, read back */

@@ -34,6 +34,7 @@ typedef struct Screen {
     TnRef lrows;
     TnRef *
         again; /* of each value counted by R: the same of the rows lrows; 0: not made (that is no such value) */
+    uint8_t *steps;
 } Screen;
 
 static bool leads(const TnGraph *g, TnRef r, TnSym s) {
@@ -48,17 +49,21 @@ static bool chooses(const TnGraph *g, TnRef by, TnRef r) {
     return n->args[0] == r && ids->op == TN_OP_topk && ids->args[0] == r;
 }
 
-static bool can_gather_anew(const TnGraph *g, TnRef r, int depth) {
+/* Of each value counted by R how many steps of row by row work lead to it from a gather of `rows`, which can be done anew
+ * for other rows; NEVER: not all of it, or more than DEPTH_MAX. Of others 0: they stay. */
+enum { NEVER = 255 };
+static uint8_t steps_anew(const TnGraph *g, TnRef r, const uint8_t *steps) {
     const TnNode *n = &g->nodes[r];
-    if (!leads(g, r, TN_R)) return true;
+    if (!leads(g, r, TN_R)) return 0;
     if (n->op == TN_OP_gather) {
         const TnNode *rows = &g->nodes[n->args[1]];
-        return rows->op == TN_OP_input && strcmp(tn_attr_str(rows, TN_ATTR_name), "rows") == 0;
+        return rows->op == TN_OP_input && strcmp(tn_attr_str(rows, TN_ATTR_name), "rows") == 0 ? 1 : NEVER;
     }
-    if (!tn_op_is_row(n->op) || depth == DEPTH_MAX) return false;
+    if (!tn_op_is_row(n->op)) return NEVER;
+    uint8_t most = 0;
     for (uint32_t i = 0; i < n->n_args; i++)
-        if (!can_gather_anew(g, n->args[i], depth + 1)) return false;
-    return true;
+        if (steps[n->args[i]] > most) most = steps[n->args[i]];
+    return most < DEPTH_MAX ? most + 1 : NEVER;
 }
 
 static bool screens(const Screen *s, TnRef r) {
@@ -69,7 +74,7 @@ static bool screens(const Screen *s, TnRef r) {
     bool chosen = false;
     for (uint32_t i = s->readers.at[r]; i < s->readers.at[r + 1]; i++) {
         TnRef by = s->readers.list[i];
-        if (g->nodes[by].op == TN_OP_output ? !can_gather_anew(g, n->args[0], 0) : !chooses(g, by, r))
+        if (g->nodes[by].op == TN_OP_output ? s->steps[n->args[0]] == NEVER : !chooses(g, by, r))
             return false;
         chosen |= g->nodes[by].op != TN_OP_output;
     }
@@ -79,10 +84,6 @@ static bool screens(const Screen *s, TnRef r) {
 static TnRef lrows(Screen *s) {
     TnAttr name = {.key = TN_ATTR_name, .s = "lrows"};
     TnType t = tn_type(TN_ENC_i32, 1, tn_sym_dim(TN_L));
-    for (TnRef r = 0; r < s->edit.n && !s->lrows; r++)
-        if (s->g->nodes[r].op == TN_OP_input &&
-            strcmp(tn_attr_str(&s->g->nodes[r], TN_ATTR_name), "lrows") == 0)
-            s->lrows = r;
     if (!s->lrows) s->lrows = tn_node_add(s->g, TN_OP_input, NULL, &t, NULL, 0, &name, 1);
     return s->lrows;
 }
@@ -138,17 +139,33 @@ static void screen(Screen *s, TnRef r) {
         tn_edit_become(&s->edit, r, all);
 }
 
+/* The input of that name, if a text has it already. */
+static TernStatus find_lrows(Screen *s, TernError *err) {
+    TnType t = tn_type(TN_ENC_i32, 1, tn_sym_dim(TN_L));
+    for (TnRef r = 0; r < s->g->n; r++) {
+        const TnNode *n = &s->g->nodes[r];
+        if (n->op != TN_OP_input || strcmp(tn_attr_str(n, TN_ATTR_name), "lrows") != 0) continue;
+        if (!tn_type_equal(&n->type, &t))
+            return tn_fail(err, TERN_ERR_INPUT, "screen: input \"lrows\" (%%%s) is not i32[L]", n->name);
+        s->lrows = r;
+    }
+    return TERN_OK;
+}
+
 TernStatus pass_screen(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
-    (void)err;
     if (ctx->head == TN_ENC_COUNT || tn_encs[ctx->head].kind != TN_SCREEN) return TERN_OK;
     Screen s = {.g = g, .enc = ctx->head};
+    TN_TRY(find_lrows(&s, err));
     tn_readers_create(g, &s.readers);
     s.again = tn_xcalloc((size_t)g->n + 1, sizeof *s.again);
+    s.steps = tn_xcalloc((size_t)g->n + 1, sizeof *s.steps);
+    for (TnRef r = 0; r < g->n; r++) s.steps[r] = steps_anew(g, r, s.steps);
     tn_edit_begin(&s.edit, g);
     for (TnRef r = 0; r < s.edit.n; r++)
         if (screens(&s, r)) screen(&s, r);
     tn_edit_end(&s.edit, false);
     tn_readers_destroy(&s.readers);
     free(s.again);
+    free(s.steps);
     return TERN_OK;
 }

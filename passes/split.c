@@ -10,7 +10,7 @@
  * Needs: a graph of stage model; the row class. Before fuse, which lets attend_join stand before the
  * multiplication that reads it.
  * Breaks: nothing; y keeps its name.
- * Stops: each node is looked at once. */
+ * Stops: each node is looked at once; one whose blocks would have more elements than a value may have is left alone. */
 #include "passes/internal.h"
 #include <stdlib.h>
 
@@ -30,6 +30,14 @@ static TnRef halves(TnGraph *g, TnRef y) {
     return join;
 }
 
+/* Whether its blocks are a value at all. */
+static bool has_halves(const TnGraph *g, TnRef y) {
+    const TnNode *n = &g->nodes[y];
+    if (n->op != TN_OP_attend) return false;
+    int64_t head = g->nodes[n->args[1]].type.dim[2], heads = n->type.dim[1] / head;
+    return heads <= TN_ELEMENTS_MAX / (head + 2) / g->rows_hi;
+}
+
 TernStatus pass_split(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
     (void)ctx;
     (void)err;
@@ -37,7 +45,7 @@ TernStatus pass_split(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
     TnRef *to = tn_xcalloc((size_t)n_old + 1, sizeof *to); /* what stands for each node that was there */
     TnRef *order = tn_xcalloc((size_t)n_old * 2 + 1, sizeof *order);
     for (TnRef r = 0; r < n_old; r++) {
-        to[r] = g->nodes[r].op == TN_OP_attend ? halves(g, r) : r;
+        to[r] = has_halves(g, r) ? halves(g, r) : r;
         if (to[r] != r) order[n++] = to[r] - 1; /* where y stood: a later kv_put may change what it reads */
         order[n++] = to[r];
     }
