@@ -201,7 +201,7 @@ TernStatus tn_check_graph(const TnGraph *g, const TnWeights *w, const TnCheckHow
     uint32_t item;
     TernStatus s = tn_check_add(c, g, how, &item, err);
     if (s == TERN_OK) s = tn_check_build(c, err);
-    if (s == TERN_OK) *same = tn_check_run(c, &item, 1, seed, rows, n_steps, out);
+    if (s == TERN_OK) s = tn_check_run(c, &item, 1, seed, rows, n_steps, same, out, err);
     tn_check_destroy(c);
     return s;
 }

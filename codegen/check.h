@@ -57,9 +57,10 @@ TernStatus tn_check_build(TnCheck *c, TernError *err);
 /* The planned graph of an item. */
 const TnGraph *tn_check_planned(const TnCheck *c, uint32_t item);
 /* Runs n_steps steps of rows[i] rows on every one of the items, which must stem from one graph and one kv. The
- * same seed gives the same inputs. Returns true if everything was equal, else false and the first difference. */
-bool tn_check_run(TnCheck *c, const uint32_t *items, uint32_t n_items, uint64_t seed, const int64_t *rows,
-                  uint32_t n_steps, TnDifference *out);
+ * same seed gives the same inputs. *same: whether everything was equal, else *out is the first difference. Fails where a
+ * weight cannot be read, which passes may have put behind one more operation than can be nested. */
+TernStatus tn_check_run(TnCheck *c, const uint32_t *items, uint32_t n_items, uint64_t seed,
+                        const int64_t *rows, uint32_t n_steps, bool *same, TnDifference *out, TernError *err);
 
 /* All of it for one graph and one way. TERN_OK: *same says how it went; else the graph could not be compiled. */
 TernStatus tn_check_graph(const TnGraph *g, const TnWeights *w, const TnCheckHow *how, uint64_t seed,

@@ -77,7 +77,7 @@ static TnRef find_output(const TnGraph *g, const char *name) {
     return TN_NONE;
 }
 
-static void place_values(Machine *m, const TnCheck *c, const TnStep *s) {
+static TernStatus place_values(Machine *m, const TnCheck *c, const TnStep *s, TernError *err) {
     const TnGraph *g = m->g;
     uint64_t per_row[TN_SYM_COUNT], constant;
     tn_plan_bytes(g, per_row, &constant);
@@ -88,17 +88,16 @@ static void place_values(Machine *m, const TnCheck *c, const TnStep *s) {
     for (TnRef r = 0; r < g->n; r++) {
         const TnNode *n = &g->nodes[r];
         const TnAttr *off = tn_node_attr(n, TN_ATTR_off);
-        TernError err;
         if (n->kernel == TN_NONE && tn_ops[n->op].class != TN_SINK) {
             m->data[r] = guarded(tn_type_bytes(&n->type, s->max), 0);
             m->owned[r] = true;
-            if (tn_node_is_source(g, r) && tn_weight_all(g, r, c->weights, m->data[r], &err) != TERN_OK)
-                TN_BUG("%s", err.text); /* the same weights could be read for the graph as it came */
+            if (tn_node_is_source(g, r)) TN_TRY(tn_weight_all(g, r, c->weights, m->data[r], err));
         } else if (off) {
             int sym = tn_dim_is_sym(n->type.dim[0]) ? (int)tn_dim_sym(n->type.dim[0]) : TN_SYM_COUNT;
             m->data[r] = m->space[sym] + off->i * (sym < TN_SYM_COUNT ? s->max[sym] : 1);
         }
     }
+    return TERN_OK;
 }
 
 /* The type whose rows a kernel's units and its being run at all go by: as codegen/program.c has it. */
@@ -130,17 +129,20 @@ static void make_launches(Machine *m, const TnCheck *c, const TnStep *s) {
     m->scratch = guarded(m->scratch_bytes, 0xff);
 }
 
-static void open_machine(Machine *m, const TnCheck *c, uint32_t item, const TnStep *s) {
+/* To be closed even if it fails. */
+static TernStatus open_machine(Machine *m, const TnCheck *c, uint32_t item, const TnStep *s, TernError *err) {
     TN_CHECK(item < c->n);
     *m = (Machine){.item = &c->items[item], .g = c->items[item].g};
     m->data = tn_xcalloc(m->g->n + 1, sizeof *m->data);
     m->owned = tn_xcalloc(m->g->n + 1, sizeof *m->owned);
     m->launches = tn_xcalloc(m->g->n_kernels + 1, sizeof *m->launches);
-    place_values(m, c, s);
+    TN_TRY(place_values(m, c, s, err));
     make_launches(m, c, s);
+    return TERN_OK;
 }
 
 static void close_machine(Machine *m) {
+    if (!m->g) return;
     for (TnRef r = 0; r < m->g->n; r++)
         if (m->owned[r]) free(m->data[r]);
     for (int i = 0; i <= TN_SYM_COUNT; i++) free(m->space[i]);
@@ -406,41 +408,45 @@ static uint32_t one_step(Run *run, int64_t rows) {
     return run->n;
 }
 
-static uint32_t all_steps(const TnCheck *c, const uint32_t *items, uint32_t n, uint64_t seed,
-                          const int64_t *rows, uint32_t n_steps, bool beside, TnDifference *out) {
-    if (n == 0) return n; /* a build without a code generator */
+/* *bad: the index of the item that differs, or n. */
+static TernStatus all_steps(const TnCheck *c, const uint32_t *items, uint32_t n, uint64_t seed,
+                            const int64_t *rows, uint32_t n_steps, bool beside, uint32_t *bad,
+                            TnDifference *out, TernError *err) {
+    *bad = n;
+    if (n == 0) return TERN_OK; /* a build without a code generator */
     Run run = {.c = c, .n = n, .source = c->items[items[0]].source, .out = out};
-    TernError err;
     int64_t most = 1;
     for (uint32_t i = 0; i < n_steps; i++) most = rows[i] > most ? rows[i] : most;
     tn_step_open(&run.step, seed, most);
-    if (tn_eval_create(run.source, c->weights, run.step.max, &run.want, &err) != TERN_OK)
-        TN_BUG("%s", err.text); /* a missing tensor: the caller's weights are not the graph's */
     run.machines = tn_xcalloc(n, sizeof *run.machines);
-    for (uint32_t i = 0; i < n; i++) open_machine(&run.machines[i], c, items[i], &run.step);
-    if (beside && tn_eval_create(run.machines[0].g, c->weights, run.step.max, &run.beside, &err) != TERN_OK)
-        TN_BUG("%s", err.text);
-    fill_inputs(&run, true);
-    uint32_t bad = n;
-    for (uint32_t i = 0; bad == n && i < n_steps; i++) bad = one_step(&run, rows[i]);
-    for (uint32_t i = 0; bad == n && i < n; i++)
-        if (!memory_holds(&run, &run.machines[i])) bad = i;
+    TernStatus st = tn_eval_create(run.source, c->weights, run.step.max, &run.want, err);
+    for (uint32_t i = 0; i < n && st == TERN_OK; i++)
+        st = open_machine(&run.machines[i], c, items[i], &run.step, err);
+    if (beside && st == TERN_OK)
+        st = tn_eval_create(run.machines[0].g, c->weights, run.step.max, &run.beside, err);
+    if (st == TERN_OK) fill_inputs(&run, true);
+    for (uint32_t i = 0; st == TERN_OK && *bad == n && i < n_steps; i++) *bad = one_step(&run, rows[i]);
+    for (uint32_t i = 0; st == TERN_OK && *bad == n && i < n; i++)
+        if (!memory_holds(&run, &run.machines[i])) *bad = i;
     for (uint32_t i = 0; i < n; i++) close_machine(&run.machines[i]);
     tn_eval_destroy(run.want);
     tn_eval_destroy(run.beside);
     free(run.machines);
     tn_step_close(&run.step);
-    return bad;
+    return st;
 }
 
-bool tn_check_run(TnCheck *c, const uint32_t *items, uint32_t n_items, uint64_t seed, const int64_t *rows,
-                  uint32_t n_steps, TnDifference *out) {
-    TnDifference quick = {0};
-    uint32_t bad = all_steps(c, items, n_items, seed, rows, n_steps, false, &quick);
-    if (bad == n_items) return true;
-    TnDifference found = {0};
-    if (all_steps(c, &items[bad], 1, seed, rows, n_steps, true, &found) == 1) found = quick;
+TernStatus tn_check_run(TnCheck *c, const uint32_t *items, uint32_t n_items, uint64_t seed,
+                        const int64_t *rows, uint32_t n_steps, bool *same, TnDifference *out,
+                        TernError *err) {
+    TnDifference quick = {0}, found = {0};
+    uint32_t bad, again;
+    TN_TRY(all_steps(c, items, n_items, seed, rows, n_steps, false, &bad, &quick, err));
+    *same = bad == n_items;
+    if (*same) return TERN_OK;
+    TN_TRY(all_steps(c, &items[bad], 1, seed, rows, n_steps, true, &again, &found, err));
+    if (again == 1) found = quick;
     found.item = bad;
     if (out) *out = found;
-    return false;
+    return TERN_OK;
 }

@@ -8,9 +8,10 @@
 
 enum {
     SEEDS = 2,
-    MORE = 4,
-    STEPS = 3
-}; /* MORE: a step has up to so many rows above the least of its class */
+    MORE = 4, /* a step has up to so many rows above the least of its class */
+    STEPS = 3,
+    COPIES = 4 /* of all values: two evaluators, the planned graph's and the code's */
+};
 
 /* ---- is it sound: indices that are computed may be anything, and memory is read by them */
 
@@ -78,6 +79,7 @@ static TernStatus check_sound(const TnGraph *g, const TnWeights *w, int64_t rows
         TN_TRY(check_input(g, r, err));
         TN_TRY(check_indices(g, r, rows, err));
     }
+    TN_TRY(tn_eval_fits(g, sym, COPIES, err));
     return tn_eval_create(g, w, sym, e, err);
 }
 

@@ -23,6 +23,7 @@ TernStatus tn_whole_create(const TnGraph *g, const TnWeights *w, const int32_t *
     int64_t most[TN_SYM_COUNT] = {[TN_T] = rows, [TN_R] = rows, [TN_K] = rows,  [TN_H] = rows,
                                   [TN_L] = rows, [TN_S] = 1,    [TN_P] = pages, [TN_N] = pages};
     memcpy(out->sym, most, sizeof most);
+    TN_TRY(tn_eval_fits(g, most, 1, err));
     TN_TRY(tn_eval_create(g, w, most, &out->e, err));
     fill(out->e, "table", NULL, 0, pages);
     return TERN_OK;

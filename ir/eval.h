@@ -18,6 +18,9 @@ typedef struct TnEval TnEval;
  * zeroed. */
 TernStatus tn_eval_create(const TnGraph *g, const TnWeights *w, const int64_t sym[TN_SYM_COUNT], TnEval **out,
                           TernError *err);
+/* Before that, of a graph that nobody vouches for: refuses one whose values, so many times over, take more memory than is
+ * free. A system may grant it, and end the program once it is used. */
+TernStatus tn_eval_fits(const TnGraph *g, const int64_t sym[TN_SYM_COUNT], uint32_t times, TernError *err);
 void tn_eval_destroy(TnEval *e);
 void *tn_eval_data(TnEval *e, TnRef ref);                /* write inputs here, read outputs here */
 void *tn_eval_input(TnEval *e, const char *name);        /* by the name attribute; NULL if there is none */

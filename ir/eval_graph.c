@@ -1,8 +1,10 @@
 /* Whole graphs, and single kernels, through the evaluator. */
 #include "ir/eval_ops.h"
+#include "ir/internal.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include "runtime/base/os.h"
 #include "runtime/base/reader.h"
 
 struct TnEval {
@@ -18,19 +20,42 @@ static void *reserve(size_t bytes) {
     return p;
 }
 
+static bool *needed_sources(const TnGraph *g) {
+    bool *needed = tn_xcalloc(g->n + 1, sizeof *needed);
+    for (TnRef r = 0; r < g->n; r++)
+        for (uint32_t i = 0; i < g->nodes[r].n_args && !tn_node_is_source(g, r); i++)
+            needed[g->nodes[r].args[i]] = true;
+    return needed;
+}
+
+TernStatus tn_eval_fits(const TnGraph *g, const int64_t sym[TN_SYM_COUNT], uint32_t times, TernError *err) {
+    uint64_t total = 0, free_bytes = tn_os_free_memory();
+    bool *needed = needed_sources(g);
+    TernStatus st = TERN_OK;
+    for (TnRef r = 0; r < g->n && free_bytes && st == TERN_OK; r++) {
+        const TnNode *n = &g->nodes[r];
+        TnOpClass class = tn_ops[n->op].class;
+        if (class == TN_SINK || n->op == TN_OP_kv_put || (class == TN_SOURCE && !needed[r])) continue;
+        total += tn_type_bytes(&n->type, sym);
+        if (total > free_bytes / times)
+            st = tn_fail(err, TERN_ERR_MEMORY,
+                         "evaluating graph @%s takes %llu MB for its values up to %c%s, but %llu MB are free",
+                         g->name, (unsigned long long)(total * times >> 20), tn_sigil(g, r), n->name,
+                         (unsigned long long)(free_bytes >> 20));
+    }
+    free(needed);
+    return st;
+}
+
 TernStatus tn_eval_create(const TnGraph *g, const TnWeights *w, const int64_t sym[TN_SYM_COUNT], TnEval **out,
                           TernError *err) {
     TnEval *e = tn_xcalloc(1, sizeof *e);
     e->g = g;
     memcpy(e->sym, sym, sizeof e->sym);
     e->data = tn_xcalloc(g->n + 1, sizeof *e->data);
-    bool *needed = tn_xcalloc(g->n + 1, sizeof *needed); /* sources that a step reads */
+    bool *needed = needed_sources(g);
     size_t scratch = 0;
     TernStatus st = TERN_OK;
-    for (TnRef r = 0; r < g->n; r++) {
-        if (tn_node_is_source(g, r)) continue;
-        for (uint32_t i = 0; i < g->nodes[r].n_args; i++) needed[g->nodes[r].args[i]] = true;
-    }
     for (TnRef r = 0; r < g->n && st == TERN_OK; r++) {
         const TnNode *n = &g->nodes[r];
         TnOpClass class = tn_ops[n->op].class;

@@ -116,6 +116,7 @@ TernStatus tn_eval_show(const TnGraph *g, const TnWeights *w, int64_t rows, TnBu
     const int64_t sym[TN_SYM_COUNT] = {[TN_T] = rows, [TN_R] = rows, [TN_K] = rows, [TN_H] = rows,
                                        [TN_L] = rows, [TN_S] = 1,    [TN_P] = 1,    [TN_N] = 1};
     TnEval *e;
+    TN_TRY(tn_eval_fits(g, sym, 1, err));
     TN_TRY(tn_eval_create(g, w, sym, &e, err));
     fill_inputs(g, e, sym);
     TernStatus st = tn_eval_try(e, sym, err);

@@ -57,8 +57,11 @@ static bool run_graph(Differ *d, TnCheck *c, uint64_t seed, const TnCheckHow *ho
     for (uint32_t set = 0; set < d->sets; set++) {
         for (uint32_t i = 0; i < d->steps; i++) rows[i] = rand_in(&r, how->rows_lo, how->rows_hi);
         TnDifference diff;
-        if (!tn_check_run(c, items, n, rand_u64(&r), rows, d->steps, &diff))
-            return failed(d, seed, diff.text);
+        TernError err;
+        bool same;
+        if (tn_check_run(c, items, n, rand_u64(&r), rows, d->steps, &same, &diff, &err) != TERN_OK)
+            return failed(d, seed, err.text);
+        if (!same) return failed(d, seed, diff.text);
         d->runs += (uint64_t)n * d->steps;
     }
     return true;

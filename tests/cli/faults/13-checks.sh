@@ -78,3 +78,89 @@ graph <<'E'
 E
 told "eval of a computed index beyond its table" 1 'g\.tir:6:.*index [0-9]+, expected 0 to 3' "$tern" eval "$c13/g.tir" --rows 8
 told "verify of a computed index" 2 'g\.tir:6:' "$tern" verify "$c13/g.tir" --target ref
+
+# what the verifier knows of caches and page tables, whose memory is the session's
+cache() { # CACHE TABLE
+    graph <<E
+  %x: f32[T,2] = input {name="x"}
+  %pos: i32[T] = input {name="pos"}
+  %slot: i32[T] = input {name="slot"}
+  %table: i32[$2] = input {name="table"}
+  %k0: kc[$1,1,2] = input {name="k0"}
+  %k: kc[$1,1,2] = kv_put %k0, %x, %pos, %slot, %table
+E
+}
+cache 5 S,P
+told "a cache of so many pages" 2 'g\.tir:7:8: type kc: dim 1 is not N' "$tern" verify "$c13/g.tir" --seed 1 --target ref
+cache T S,P
+told "a cache of rows" 1 'g\.tir:7:8: type kc: dim 1 is not N' "$tern" eval "$c13/g.tir"
+cache N T,P
+told "a page table of rows" 1 'g\.tir:6:11: .*expected a constant, or \[S,P\]' "$tern" eval "$c13/g.tir"
+cache N 2,2
+told "a page table of constants" 1 'g\.tir:8:.*wanted a page table i32\[S,P\]' "$tern" eval "$c13/g.tir"
+
+# limits that passes come to, though the text does not
+many() { # COUNT COLUMNS: silu of one input, COUNT times, all of them outputs
+    printf '  %%x: f32[T,%s] = input {name="x"}\n' "$2"
+    seq "$1" | sed "s/.*/  %a&: f32[T,$2] = silu %x/"
+    seq "$1" | sed "s/.*/  %o&: f32[T,$2] = output %a& {name=\"o&\"}/"
+}
+many 80 1099511627776 | graph
+refused "a plan of more bytes than an offset says" 1 \
+    'plan: graph @g needs [0-9]+ bytes a row beside %a[0-9]+, expected at most 281474976710656' "$tern" opt "$c13/g.tir" -O0 --rows 1
+docs_example attend | sed 's/\[N,1,2\]/[N,1,549755813888]/; s/f32\[T,2\]/f32[T,549755813888]/' >"$c13/wide.tir"
+works "blocks of more elements than a value may have" "" "$tern" opt "$c13/wide.tir" --passes=split --rows 2..8
+has "and attend stays whole" "$out" '= attend %x'
+graph <<'E'
+  %lr: f32[R,4] = input {name="lrows"}
+  %x: f32[T,8] = input {name="x"}
+  %rows: i32[R] = input {name="rows"}
+  %a: f32[R,8] = gather %x, %rows
+  $w: f16[100,8] = random {seed=1}
+  %l: f32[R,100] = matmul %a, $w
+  %b: i32[R] = argmax %l
+  %ob: i32[R] = output %b {name="best"}
+  %ol: f32[R,100] = output %l {name="logits"}
+E
+refused "rows for logits that are another thing" 1 'screen: input "lrows" \(%lr\) is not i32\[L\]' \
+    "$tern" opt "$c13/g.tir" --passes=screen --head q8
+{
+    printf '  %%x: f32[T,8] = input {name="x"}\n  %%rows: i32[R] = input {name="rows"}\n  %%a0: f32[R,8] = gather %%x, %%rows\n'
+    for i in $(seq 50); do echo "  %a$i: f32[R,8] = add %a$((i - 1)), %a$((i - 1))"; done
+    printf '  $w: f16[9,8] = random {seed=1}\n  %%l: f32[R,9] = matmul %%a50, $w\n  %%b: i32[R] = argmax %%l\n'
+    printf '  %%o: i32[R] = output %%b {name="best"}\n  %%p: f32[R,9] = output %%l {name="logits"}\n'
+} | graph
+works "sums of sums before a screened head" "" "$tern" opt "$c13/g.tir" --passes=screen --head q8
+{
+    printf '  $p0: f32[8] = random {seed=1}\n'
+    for i in $(seq 255); do
+        enc=bf16
+        [ $((i % 2)) = 1 ] && enc=f16
+        echo "  \$p$i: $enc[8] = pack \$p$((i - 1))"
+    done
+    printf '  %%x: f32[T,8] = input {name="x"}\n  %%y: f32[T,8] = rmsnorm %%x, $p255 {eps=0x1p-17}\n  %%o: f32[T,8] = output %%y {name="o"}\n'
+} | graph
+works "weights as deep as they go" "" "$tern" eval "$c13/g.tir"
+refused "one deeper, by the passes" 2 'more than 256 weight operations nested' "$tern" verify "$c13/g.tir" --seed 1 --rows 1 --target ref
+graph <<'E'
+  %x: f32[T,8589934592] = input {name="x"}
+  %y: f32[T,8589934592] = silu %x
+  %o: f32[T,8589934592] = output %y {name="o"}
+E
+refused "more memory than there is" 1 'evaluating graph @g takes 2097152 MB .*%x, but [0-9]+ MB are free' \
+    "$tern" eval "$c13/g.tir" --rows 64
+refused "the same on random inputs" 2 'evaluating graph @g takes [0-9]+ MB .*%x, but' "$tern" verify "$c13/g.tir" --seed 1 --target ref
+
+# a weight that is read as rows of numbers too keeps its type there
+graph <<'E'
+  %ids: i32[T] = input {name="ids"}
+  $e: f32[4,8] = random {seed=1}
+  $n: f32[8] = random {seed=2}
+  %y: f32[T,8] = embed %ids, $e
+  %z: f32[4,8] = rmsnorm $e, $n {eps=0x1p-17}
+  %oy: f32[T,8] = output %y {name="y"}
+  %oz: f32[4,8] = output %z {name="z"}
+E
+works "a table that is data too, as f16" "" "$tern" opt "$c13/g.tir" --head f16
+has "the table is packed" "$out" 'f16\[4,8\] = pack \$e'
+has "the data is not" "$out" '= rmsnorm \$e, '
