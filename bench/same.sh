@@ -112,7 +112,8 @@ for type in tq1_0 tq2_0 f32 f16 bf16 q8_0 q6_k; do random "weights $type" --shap
 for type in f32 f16 bf16; do random "weights $type, ternary" --weights $type --ternary -- --ternary-dense; done
 for type in f32 bf16 q8_0 q6_k; do random "embedding $type" --shape small --layers 2 --embd $type --untied; done
 random "odd" --shape odd
-random "llama, odd" --shape odd --arch llama --untied --rope-freqs --scales
+random "llama, odd" --shape odd --arch llama --untied --rope-freqs
+random "bitnet, scales" --shape odd --arch bitnet --untied --scales
 random "dead neurons" --shape small --layers 2 --dead 0.3
 random "sparse activations" --shape small --layers 2 --outliers 50
 for file in "$@"; do compare "$file" "$file" "$(seq -s, 3 42)"; done

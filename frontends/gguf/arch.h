@@ -50,12 +50,12 @@ typedef struct TnArchTrait {
     const char *what, *value;
 } TnArchTrait;
 
-/* A program that writes files of this architecture. The first whose sign is there is named by the import report. */
+/* A program that writes files of this architecture. The import report names the first whose sign is there: `shown` looks for
+ * it (NULL: it always is) in the keys and tensor names of a file that may yet be refused, and `sign` describes it, to be
+ * put after "architecture NAME" (NULL: the name is all there is). */
 typedef struct TnArchConverter {
-    const char *who;
-    const char *sign; /* what shows it beside the name, to follow it in a line; NULL: nothing */
-    bool (*shown)(
-        const TnGguf *file); /* NULL: always. Of a file that may be refused, and without tensor data */
+    const char *who, *sign;
+    bool (*shown)(const TnGguf *file);
 } TnArchConverter;
 
 typedef struct TnArchBuild TnArchBuild;
