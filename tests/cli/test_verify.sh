@@ -115,7 +115,7 @@ try 2 "tern verify: --rows: '8..2', wanted N or LO..HI (see tern verify --help)"
 wanted="tern verify: one of --tokens, --token-file, -p, -f and --seed is wanted (see tern verify --help)"
 try 2 "$wanted" "$model"
 try 2 "$wanted" --tokens 1,2 -p abc
-try 2 "tern verify: --target: 'gpu', wanted * (see tern verify --help)" --tokens 1 --target gpu
+try 2 "tern verify: --target: this build has no target 'gpu', it has * (see tern verify --help)" --tokens 1 --target gpu
 try 2 "tern: error: --head: 'q5', wanted f32, f16, q8 or q6" --tokens 1 --head q5
 try 2 "tern: error: --tokens: 'x', wanted token ids" --tokens 1,x
 try 2 "tern: error: --tokens: no token ids" --tokens ,
