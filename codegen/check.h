@@ -8,7 +8,8 @@
  *
  * The inputs: ids pos slot rows hrows table as the runtime would give them (1 to 3 slots of 2 or 3 pages, the
  * positions of a slot rising from step to step), caches filled with random values before the first step, and any
- * other f32 or i32 input too, from its name, so that a cut-out piece of a graph can be checked. Weights may be
+ * other f32 or i32 input too, from its name, so that a cut-out piece of a graph can be checked; seeds that leave 3 when
+ * divided by 8 draw infinities, NaN, huge and tiny values as well. Weights may be
  * `random` and `const`; for `gguf` ones pass TnWeights.
  *
  * Kernels are run in the arena of the plan, which is filled with NaN before each step; their units are cut into

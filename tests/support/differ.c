@@ -77,7 +77,7 @@ bool differ_batch(Differ *d, uint64_t from) {
     double start = tn_os_seconds();
     for (uint32_t i = 0; ok && i < d->batch; i++) {
         uint64_t seed = from + i;
-        TnGraph *g = rand_small_graph(seed, 1 + (int64_t)(seed % 10));
+        TnGraph *g = (seed % 7 == 6 ? rand_extreme_graph : rand_small_graph)(seed, 1 + (int64_t)(seed % 10));
         uint32_t all = ways(seed, d->passes_too, how);
         for (uint32_t w = 0; ok && w < all; w++) {
             TernStatus s = tn_check_add(c, g, &how[w], &items[i][n[i]], &err);

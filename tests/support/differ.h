@@ -2,7 +2,8 @@
  *
  * A run is one graph, compiled one way (level; whole pipeline or every op apart), at one row count, with one set of
  * inputs and the caches that the runs before it left, whose outputs and caches have been compared with the
- * evaluator's on the graph as it came, bit for bit. Graph `seed` is rand_small_graph(seed, 1 + seed % 10); of it
+ * evaluator's on the graph as it came, bit for bit. Graph `seed` is rand_small_graph(seed, 1 + seed % 10), one
+ * in seven rand_extreme_graph; of it
  * stem its row class, its cache type and all inputs, so a seed says everything. */
 #ifndef TN_TEST_DIFFER_H
 #define TN_TEST_DIFFER_H

@@ -42,6 +42,7 @@ typedef struct Gen {
     TnRef k[RAND_LAYERS], val[RAND_LAYERS]; /* newest caches */
     int64_t kv_heads, head, vocab;
     int layers, outputs;
+    bool extreme;
 } Gen;
 
 static TnRef add(Gen *p, TnOp op, const TnType *type, const TnRef *args, uint32_t n, const TnAttr *attrs,
@@ -57,12 +58,23 @@ static int64_t some_cols(Rand *r) {
 
 /* ---- weights */
 
+/* What no trained model holds. */
+static float some_extreme(Rand *r) {
+    static const uint32_t bits[] = {0x7f800000, 0xff800000, 0x7fc00000, 0x7f7fffff, 0xff000000, 0x60800000,
+                                    0xe0800000, 0x00000001, 0x80400000, 0x00800000, 0x80000000, 0x2b800000};
+    float f;
+    memcpy(&f, &bits[rand_in(r, 0, (int64_t)TN_COUNT(bits) - 1)], sizeof f);
+    return f;
+}
+
 static TnRef source(Gen *p, TnType t) {
     static float values[1024];
     int64_t n = t.dim[0] * (t.rank == 2 ? t.dim[1] : 1);
     if (n <= 64 && rand_one_in(&p->rand, 4)) {
         for (int64_t i = 0; i < n; i++)
-            values[i] = t.n_scales ? (float)rand_in(&p->rand, -1, 1) : rand_float(&p->rand, -1, 1);
+            values[i] = t.n_scales                                ? (float)rand_in(&p->rand, -1, 1)
+                        : p->extreme && rand_one_in(&p->rand, 24) ? some_extreme(&p->rand)
+                                                                  : rand_float(&p->rand, -1, 1);
         TnAttr a = {.key = TN_ATTR_values, .n = (uint32_t)n, .fs = values};
         return add(p, TN_OP_const, &t, NULL, 0, &a, 1);
     }
@@ -96,6 +108,10 @@ static TnRef ternary_part(Gen *p, int64_t rows, int64_t cols) {
     t.scales = scale;
     for (int64_t left = rows; left; left -= scale[t.n_scales++].rows) {
         scale[t.n_scales].scale = rand_one_in(&p->rand, 8) ? 0.0f : rand_float(&p->rand, 0.01f, 2);
+        if (p->extreme && rand_one_in(&p->rand, 6)) {
+            static const float by[] = {0x1p66f, 0x1p120f, 0x1p-66f, 0x1p-120f, 0x1p-140f, -1.0f};
+            scale[t.n_scales].scale *= by[rand_in(&p->rand, 0, (int64_t)TN_COUNT(by) - 1)];
+        }
         scale[t.n_scales].rows =
             t.n_scales == 2 || rand_one_in(&p->rand, 2) ? left : rand_in(&p->rand, 1, left);
     }
@@ -477,9 +493,10 @@ TnGraph *rand_graph(uint64_t seed) {
     return rand_small_graph(seed, 24);
 }
 
-TnGraph *rand_small_graph(uint64_t seed, int64_t most) {
+static TnGraph *generate(uint64_t seed, int64_t most, bool extreme) {
     Gen *p = tn_xcalloc(1, sizeof *p);
     p->rand.s = seed;
+    p->extreme = extreme;
     p->g = tn_graph_create("rand");
     TnDim t = tn_sym_dim(TN_T);
     p->ids = input(p, "ids", tn_type(TN_ENC_i32, 1, t));
@@ -506,6 +523,14 @@ TnGraph *rand_small_graph(uint64_t seed, int64_t most) {
     TnGraph *g = p->g;
     free(p);
     return g;
+}
+
+TnGraph *rand_small_graph(uint64_t seed, int64_t most) {
+    return generate(seed, most, false);
+}
+
+TnGraph *rand_extreme_graph(uint64_t seed, int64_t most) {
+    return generate(seed, most, true);
 }
 
 /* ---- a step for it */

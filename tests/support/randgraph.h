@@ -25,6 +25,8 @@ enum { RAND_LAYERS = 3 };
 TnGraph *rand_graph(uint64_t seed);
 /* The same with at most that many things in it: what is cheap to compile. */
 TnGraph *rand_small_graph(uint64_t seed, int64_t most);
+/* The same, but values need not stay finite: some weights are infinite, NaN, huge or tiny, and so are some scales. */
+TnGraph *rand_extreme_graph(uint64_t seed, int64_t most);
 
 /* ---- a step for it */
 
