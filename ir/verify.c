@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ir/layout.h"
+#include "runtime/base/escape.h"
 #include "runtime/base/excerpt.h"
 
 #define SHOWN_MAX 20
@@ -20,7 +21,9 @@ void tn_diag_add(TnDiag *d, const char *file, uint32_t line, uint32_t col, const
     va_end(ap);
     TernError clean; /* makes it printable */
     (void)tn_fail(&clean, TERN_ERR_INPUT, "%s", text);
-    tn_buf_puts(&d->text, file ? file : "graph");
+    enum { FILE_MOST = 320 }; /* what is at fault must fit the line, too */
+    if (!file) file = "graph";
+    tn_put_shown(file, strlen(file), FILE_MOST, &d->text);
     if (line) tn_buf_printf(&d->text, ":%u", line);
     TnBuf excerpt = {0};
     if (d->source && line) col = (uint32_t)tn_excerpt_of(d->source, d->source_bytes, line, col, &excerpt);

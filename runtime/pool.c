@@ -139,7 +139,11 @@ static int bind(pthread_t thread, uint32_t cpu) {
 /* Worker 0 is bound too, and set free again by tern_pool_destroy. */
 static TernStatus bind_all(TernPool *p, const TernPoolOptions *o, TernError *err) {
     p->binder = pthread_self();
-    p->bound = pthread_getaffinity_np(p->binder, sizeof p->before, &p->before) == 0;
+    int unknown = pthread_getaffinity_np(p->binder, sizeof p->before, &p->before);
+    if (unknown) /* it could not be given back */
+        return tn_fail(err, TERN_ERR_ENV, "cannot ask which processors the calling thread may use: %s",
+                       strerror(unknown));
+    p->bound = true;
     for (uint32_t i = 0; i < p->n; i++) {
         uint32_t cpu = o->cpus[i % o->n_cpus];
         int e = bind(i ? p->workers[i].thread : p->binder, cpu);

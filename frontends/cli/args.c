@@ -19,24 +19,45 @@ void usage_error(const Verb *verb, const char *fmt, ...) {
     exit(EXIT_USAGE);
 }
 
+/* The texts that the verb reads. A message has their names as messages have names: printable, and cut if they are long. */
+static const char *texts[4];
+static uint32_t n_texts;
+
+void known_text(const char *path) {
+    if (n_texts < TN_COUNT(texts)) texts[n_texts++] = path;
+}
+
+/* The one that the message begins with, and how many of its bytes that is; NULL: none. */
+static const char *named_text(const char *message, size_t *n) {
+    for (uint32_t i = 0; i < n_texts; i++) {
+        TernError name[2];
+        tn_fail(&name[0], TERN_ERR_INPUT, "%s", texts[i]);
+        tn_fail(&name[1], TERN_ERR_INPUT, "%s:", texts[i]); /* cut */
+        name[1].text[strlen(name[1].text) - 1] = 0;
+        for (int k = 0; k < 2; k++) {
+            *n = strlen(name[k].text);
+            if (strncmp(message, name[k].text, *n) == 0 && message[*n] == ':') return texts[i];
+        }
+    }
+    return NULL;
+}
+
 /* A message "FILE.tir:LINE: .." or "FILE.tir:LINE:COL: .." about a text that can be read again: with its column (that of
  * the line's first word, if it has none), and under it the line and a caret. */
 static bool show_place(const char *message) {
-    char path[400];
     unsigned line, col = 0;
     int at = 0;
-    const char *p = strstr(message, ".tir:"), *digits = p ? p + 5 : NULL;
+    size_t n = 0;
     TnFile file;
-    if (!p || (size_t)(digits - message) > sizeof path || sscanf(digits, "%u%n", &line, &at) != 1)
-        return false;
-    const char *rest = digits + at;
+    const char *path = named_text(message, &n);
+    if (!path || sscanf(message + n, ":%u%n", &line, &at) != 1) return false;
+    const char *rest = message + n + at;
     if (sscanf(rest, ":%u%n", &col, &at) == 1) rest += at;
     if (rest[0] != ':' || rest[1] != ' ') return false;
-    snprintf(path, sizeof path, "%.*s", (int)(p - message) + 4, message);
     if (tn_file_map(path, &file, NULL) != TERN_OK) return false;
     TnBuf out = {0};
     if (file.size) col = (unsigned)tn_excerpt_of((const char *)file.data, file.size, line, col, &out);
-    fprintf(stderr, "tern: error: %s:%u:%u%s\n", path, line, col, rest);
+    fprintf(stderr, "tern: error: %.*s:%u:%u%s\n", (int)n, message, line, col, rest);
     if (out.len) fwrite(out.data, 1, out.len, stderr);
     tn_buf_free(&out);
     tn_file_unmap(&file);
@@ -114,12 +135,12 @@ static void note_given(const Verb *verb, const Flag *f, const char *name, const 
 static TnBuf notes;
 
 void note(const char *fmt, ...) {
-    char text[512];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    tn_buf_puts(&notes, "tern: ");
+    tn_buf_vprintf(&notes, fmt, ap);
+    tn_buf_puts(&notes, "\n");
     va_end(ap);
-    tn_buf_printf(&notes, "tern: %s\n", text);
 }
 
 void notes_print(void) {

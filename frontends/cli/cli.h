@@ -77,7 +77,9 @@ bool flag_named(const char *names, const char *word, size_t n);
 _Noreturn void usage_error(const Verb *verb, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* fields.c: puts the program's flags where a library's line names fields of its interface. */
 void name_flags(TernError *err);
-/* Prints "tern: error: text", with flags for fields, and returns EXIT_INPUT. */
+/* Prints "tern: error: text", with flags for fields, and returns EXIT_INPUT. Under a message about a line of a text that is
+ * known (`path` is not copied) stands the line. */
+void known_text(const char *path);
 int fail(const TernError *err);
 int fail_text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

@@ -72,6 +72,7 @@ int check_files(const Verb *verb, const TnFileUse *files, size_t n) {
     TnFileUse *all = tn_xcalloc(n + OWN, sizeof *all);
     for (size_t i = 0; i < n; i++) {
         all[i] = files[i];
+        if (files[i].path && files[i].use < TN_FILE_OUT && is_tir(files[i].path)) known_text(files[i].path);
         if (files[i].path && !*files[i].path && files[i].use >= TN_FILE_OUT)
             usage_error(verb, "%s: the name is empty, expected a file", files[i].what);
     }

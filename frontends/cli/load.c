@@ -136,11 +136,12 @@ TernKv kv_of_flags(const Verb *verb, const ModelFlags *flags) {
 uint32_t parse_kvs(const Verb *verb, const char *list) {
     uint32_t mask = 0;
     for (const char *p = list;;) {
-        char word[16];
         size_t n = strcspn(p, ",");
-        snprintf(word, sizeof word, "%.*s", (int)(n < sizeof word ? n : sizeof word), p);
+        char *word = tn_xcalloc(n + 1, 1);
+        memcpy(word, p, n);
         uint32_t bit = 1u << parse_kv(verb, word);
         if (mask & bit) usage_error(verb, "--kv: '%s' is given twice", word);
+        free(word);
         mask |= bit;
         if (!p[n]) return mask;
         p += n + 1;

@@ -51,8 +51,7 @@ static char *run_dot(const char *text, size_t n, size_t *out_n, int *status) {
         _exit(0);
     }
     if (child == 0) {
-        dup2(in[0], 0);
-        dup2(out[1], 1);
+        if (dup2(in[0], 0) < 0 || dup2(out[1], 1) < 0) _exit(1);
         close(in[0]);
         close(in[1]);
         close(out[0]);

@@ -192,8 +192,11 @@ static void on_bus(int sig, siginfo_t *info, void *context) {
     struct stat st;
     uint64_t byte = at - m.lo + m.offset;
     Line l = {.n = 0};
+    enum { MOST = 600 }; /* bytes of the name, by its end: what happened must fit the line */
+    size_t n = strlen(m.path);
     put(&l, "tern: error: ");
-    put(&l, m.path);
+    if (n > MOST) put(&l, "...");
+    put(&l, m.path + (n > MOST ? n - MOST : 0));
     if (stat(m.path, &st) == 0 && st.st_ino == m.inode && (uint64_t)st.st_size <= byte) {
         put(&l, ": was cut short while it was in use: it has ");
         put_number(&l, (uint64_t)st.st_size);

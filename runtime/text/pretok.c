@@ -8,6 +8,7 @@
  * does, for a gain (5 to 10 MB of text a second) that no model can eat. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include "runtime/text/pretok.h"
 #include "runtime/text/vocab.h"
@@ -130,8 +131,9 @@ static TernStatus compile(TnPretok *p, TernError *err) {
                                        PCRE2_UTF | PCRE2_UCP, &code, &at, NULL);
         if (!re) {
             PCRE2_UCHAR why[120] = "";
-            pcre2_get_error_message(code, why, sizeof why);
-            return tn_fail(err, TERN_ERR_ENV,
+            if (pcre2_get_error_message(code, why, sizeof why) < 0 && !*why)
+                snprintf((char *)why, sizeof why, "error %d", code);
+            return tn_fail(err, code == PCRE2_ERROR_HEAP_FAILED ? TERN_ERR_MEMORY : TERN_ERR_ENV,
                            "PCRE2 does not take the expression of pre-tokenizer %s: %s (at %zu)", row->name,
                            (const char *)why, (size_t)at);
         }

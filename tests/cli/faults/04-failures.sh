@@ -112,3 +112,21 @@ if [ $native = yes ] && ! nm -D "$tern" 2>/dev/null | grep -q __asan_init; then
         same "a file of libxsmm is in the temporary folder" "$made" ""
     fi
 fi
+
+# names longer than the buffers that messages are made in: the fault is still said, and the line shown; nothing is raw
+deep=$(python3 -c 'print("/".join(["d" * 200] * 3))')
+mkdir -p "$dir/$deep"
+for name in short.tir "$deep/long.tir" $'odd\e[1m.tir'; do
+    printf 'tir 1\ngraph @g stage=model\n  %%x: f32[T,4] = input {name="x"}\n  %%y: f32[T,5] = relu2 %%x\n  %%o: f32[T,4] = output %%x {name="o"}\nend\n' >"$dir/$name"
+    for verb in opt compile eval; do
+        more=""
+        [ $verb = compile ] && more="--cpu ref -o $dir/o.tern"
+        # shellcheck disable=SC2086
+        try "$tern" $verb "$dir/$name" $more
+        same "$verb of a text at fault, ${name: -12}: the exit status" "$got" 1
+        has "$verb of a text at fault, ${name: -12}: the fault" "$err" ':4:18: relu2 gives f32\[T,4\], but the type says f32\[T,5\]'
+        has "$verb of a text at fault, ${name: -12}: its line" "$err" '^      %y: f32\[T,5\] = relu2 %x$'
+        hasnt "$verb of a text at fault, ${name: -12}: nothing raw" "$err" $'\e'
+    done
+done
+refused "a cache type longer than any" 2 "'f16xxxxxxxxxxxxxxxxxxxxx', expected one of" "$tern" compile "$model" --kv f32,f16xxxxxxxxxxxxxxxxxxxxx -o "$dir/o.tern"
