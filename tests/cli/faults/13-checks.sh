@@ -107,7 +107,7 @@ many() { # COUNT COLUMNS: silu of one input, COUNT times, all of them outputs
 }
 many 80 1099511627776 | graph
 refused "a plan of more bytes than an offset says" 1 \
-    'plan: graph @g needs [0-9]+ bytes a row beside %a[0-9]+, expected at most 281474976710656' "$tern" opt "$c13/g.tir" -O0 --rows 1
+    'plan: graph @g needs [0-9]+ bytes a row beside %a[0-9]+, expected at most 281474976710656' "$tern" opt "$c13/g.tir" -O0 --rows 1 --cpu $level
 docs_example attend | sed 's/\[N,1,2\]/[N,1,549755813888]/; s/f32\[T,2\]/f32[T,549755813888]/' >"$c13/wide.tir"
 works "blocks of more elements than a value may have" "" "$tern" opt "$c13/wide.tir" --passes=split --rows 2..8
 has "and attend stays whole" "$out" '= attend %x'
@@ -161,6 +161,6 @@ graph <<'E'
   %oy: f32[T,8] = output %y {name="y"}
   %oz: f32[4,8] = output %z {name="z"}
 E
-works "a table that is data too, as f16" "" "$tern" opt "$c13/g.tir" --head f16
+works "a table that is data too, as f16" "" "$tern" opt "$c13/g.tir" --head f16 --cpu $level
 has "the table is packed" "$out" 'f16\[4,8\] = pack \$e'
 has "the data is not" "$out" '= rmsnorm \$e, '
