@@ -41,9 +41,12 @@ rule codegen 9 'codegen/**' 'passes/**' 'ir/**' 'runtime/abi/*' 'runtime/base/*'
 # the vocabulary travels in the blob as runtime/text lays it out, so the reader of GGUF builds it there
 rule frontends/gguf 1 'frontends/gguf/*' 'frontends/gguf/arch/archs.def' 'ir/**' 'runtime/text/*' 'runtime/base/*'
 rule frontends/gguf/arch 9 'frontends/gguf/arch.h' # an architecture sees the toolbox alone
-rule frontends 1 'frontends/*' 'frontends/gguf/*' 'codegen/**' 'passes/**' 'ir/**' 'runtime/tern.h' \
+rule frontends 1 'runtime/base/*' # what both rooms below and the program use
+rule frontends/api 9 'frontends/api/*' 'frontends/gguf/*' 'codegen/**' 'passes/**' 'ir/**' 'runtime/tern.h' \
     'runtime/text/*' 'runtime/abi/*' 'runtime/base/*'
-rule frontends/cli 9 frontends/json.h codegen/targets.h 'frontends/cli/*' 'frontends/ternc.h' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/generate/generate.h' \
+rule frontends/tools 9 'frontends/tools/*' 'frontends/json.h' 'frontends/api/*' 'frontends/gguf/*' 'codegen/**' 'passes/**' \
+    'ir/**' 'runtime/tern.h' 'runtime/text/*' 'runtime/abi/*' 'runtime/base/*'
+rule frontends/cli 9 frontends/json.h codegen/targets.h 'frontends/cli/*' 'frontends/api/ternc.h' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/generate/generate.h' \
     'runtime/abi/levels.h' 'runtime/abi/kvs.h' 'runtime/base/*'
 
 # outside <header.h>s: where each library may be known

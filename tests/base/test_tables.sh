@@ -41,7 +41,7 @@ targets=$(grep -oE '^TARGET\([a-z0-9_]+' "$root/codegen/targets.def" | sed 's/TA
 only "targets (codegen/targets.def)" "\"($targets)\"" "codegen/($targets)/|runtime/abi/levels|runtime/model.c"
 only "row classes (passes/row_classes.h)" '1, 2\.\.8|\{2, 8\}|\{9, (512|TN_)' 'passes/row_classes.h'
 # tokenizers and pre-tokenizers may be called as architectures are; forks have architectures whose names begin with bitnet
-only "architectures (frontends/gguf/arch/)" "\"(${archs//./\\.})\"" 'frontends/gguf/arch/|runtime/text/|frontends/producer\.c:.*strncmp'
+only "architectures (frontends/gguf/arch/)" "\"(${archs//./\\.})\"" 'frontends/gguf/arch/|runtime/text/|frontends/tools/producer\.c:.*strncmp'
 # each file has a row in the table of architectures
 for file in "$root"/frontends/gguf/arch/*.c; do
     ids=$(grep -oE '^const TnArch tn_arch_[a-z0-9_]+' "$file" | sed 's/.*tn_arch_//')

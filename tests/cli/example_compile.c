@@ -1,4 +1,4 @@
-/* The example of frontends/ternc.h as a program: compile at load, and ahead of time. Usage: example_compile
+/* The example of frontends/api/ternc.h as a program: compile at load, and ahead of time. Usage: example_compile
  * OUT.tern */
 #include <stdio.h>
 #include "ternc.h"

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 #include "cli/native.h"
-#include "frontends/ternc.h"
+#include "frontends/api/ternc.h"
 #include "runtime/base/arena.h"
 
 enum {

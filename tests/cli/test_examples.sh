@@ -14,7 +14,7 @@ flags=""
 grep -q 'CMAKE_C_FLAGS:.*fsanitize\|TERN_SANITIZE:STRING=.' "$build/CMakeCache.txt" &&
     flags="-fsanitize=$(sed -n 's/^TERN_SANITIZE:STRING=//p' "$build/CMakeCache.txt")"
 cc=$(sed -n 's/^CMAKE_C_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt")
-strict="-Wall -Wextra -pedantic -Werror $flags -I$root/runtime -I$root/frontends"
+strict="-Wall -Wextra -pedantic -Werror $flags -I$root/runtime -I$root/frontends/api"
 libs="-L$build -lternc -lterngenerate -lterntext -ltern -Wl,-rpath,$build -Wl,-rpath-link,$build"
 for name in compile run generate; do
     # shellcheck disable=SC2086

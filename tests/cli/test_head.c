@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "cli/native.h"
-#include "frontends/ternc.h"
+#include "frontends/api/ternc.h"
 
 enum { TOKENS = 256, SLOTS = 5, TOP = 256, MOST = 4096 };
 

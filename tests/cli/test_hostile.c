@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "cli/native.h"
-#include "frontends/ternc.h"
+#include "frontends/api/ternc.h"
 #include "runtime/base/os.h"
 #include "support/gguf_model.h"
 

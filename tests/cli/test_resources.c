@@ -15,7 +15,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "cli/native.h"
-#include "frontends/ternc.h"
+#include "frontends/api/ternc.h"
 #include "runtime/base/os.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "cli/native.h"
-#include "frontends/ternc.h"
+#include "frontends/api/ternc.h"
 #include "support/gguf_model.h"
 
 enum { JOBS = 3, STEPS = 8, PROMPT = 21 };

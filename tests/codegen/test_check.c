@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "ir/reduce.h"
+#include "frontends/tools/reduce.h"
 #include "tests/support/differ.h"
 #include "tests/support/randgraph.h"
 #include "tests/support/sanitized.h"

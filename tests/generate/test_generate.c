@@ -10,7 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include "cli/native.h"
-#include "frontends/ternc.h"
+#include "frontends/api/ternc.h"
 #include "runtime/base/status.h"
 #include "runtime/generate/generate.h"
 #include "runtime/text/utf8.h"

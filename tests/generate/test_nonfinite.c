@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "cli/native.h"
-#include "frontends/ternc.h"
+#include "frontends/api/ternc.h"
 #include "runtime/base/arena.h"
 #include "runtime/generate/generate.h"
 #include "support/gguf_model.h"

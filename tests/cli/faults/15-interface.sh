@@ -1,7 +1,7 @@
 # The C interface against its callers: the table of tests/cli/interface_table.c, a row a field; the headers in every
 # dialect that includes them; and that nothing of the headers is missing from the table.
 cc=$(sed -n 's/^CMAKE_C_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt")
-includes="-I$root/runtime -I$root/frontends"
+includes="-I$root/runtime -I$root/frontends/api"
 table=$root/tests/cli/interface_table.c
 sanitize=$(sed -n 's/^TERN_SANITIZE:STRING=\(..*\)/-fsanitize=\1/p' "$build/CMakeCache.txt")
 # shellcheck disable=SC2086
@@ -19,7 +19,7 @@ fi
 python3 - "$root" "$table" >"$dir/missing" <<'PY'
 import re, sys
 root, table = sys.argv[1], open(sys.argv[2]).read()
-for name in "runtime/tern.h", "runtime/text/text.h", "runtime/generate/generate.h", "frontends/ternc.h":
+for name in "runtime/tern.h", "runtime/text/text.h", "runtime/generate/generate.h", "frontends/api/ternc.h":
     text = re.sub(r"/\*.*?\*/", "", open(f"{root}/{name}").read(), flags=re.S)
     for body, struct in re.findall(r"typedef struct \w+ \{\s*size_t size;(.*?)\} (\w+);", text, re.S):
         if re.search(r"SIZES_FILLED\(%s\b" % struct, table):
@@ -85,7 +85,7 @@ sed -n '/^ \*   TernError err;/,/^ \*   tern_session_destroy/p' "$root/runtime/t
 } >"$dir/example.c"
 {
     printf '#include <stdio.h>\n#include "ternc.h"\nint main(void) {\n'
-    sed -n '/^ \*   TernError err;/,/^ \*   \/\/ from here/p; /^ \*   TerncOptions options/,/^ \*   ternc_compile/p' "$root/frontends/ternc.h" | sed 's/^ \*//'
+    sed -n '/^ \*   TernError err;/,/^ \*   \/\/ from here/p; /^ \*   TerncOptions options/,/^ \*   ternc_compile/p' "$root/frontends/api/ternc.h" | sed 's/^ \*//'
     printf 'return 0; }\n'
 } >"$dir/example2.c"
 {
@@ -104,7 +104,7 @@ for compiler in gcc clang; do
 done
 
 # no library names a flag of the program in an error (but for the line that tells of relu2, and another program's flag)
-grep -rnE 'tn_fail(_in)?\(' -A4 "$root"/runtime "$root"/codegen "$root"/passes "$root"/ir "$root"/frontends/*.c "$root"/frontends/gguf \
+grep -rnE 'tn_fail(_in)?\(' -A4 "$root"/runtime "$root"/codegen "$root"/passes "$root"/ir "$root"/frontends/api "$root"/frontends/tools "$root"/frontends/gguf \
     --include='*.c' | grep -E '"[^"]*(^|[^!-])--[a-z]' | grep -vE 'frontends/cli|llama-gguf-split|=str:relu2 settles it' >"$dir/flags"
 same "flags in the libraries' errors" "$(cut -c1-200 "$dir/flags")" ""
 # and the program names them

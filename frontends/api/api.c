@@ -1,0 +1,402 @@
+/* ternc.h: compile, load, open_ref, vocab. A thin room: it opens the source, builds the graph and hands both
+ * to codegen. */
+#include "frontends/api/ternc.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "frontends/api/call_options.h"
+#include "frontends/api/source.h"
+#include "runtime/base/cpus.h"
+#include "runtime/base/files.h"
+
+const char *ternc_version(void) {
+#ifdef TERN_LLVM
+    return "LLVM " TERN_LLVM;
+#else
+    return "no LLVM";
+#endif
+}
+
+const char *ternc_targets(void) {
+    return tn_target_names();
+}
+
+TernStatus tn_source_open(const TerncSource *source, bool vocab_only, TnGguf **out, TernError *err) {
+    static const TerncSource embedded = {.size = sizeof embedded};
+    if (!source) source = &embedded;
+    TnGguf *g;
+    if (source->path)
+        TN_TRY(tn_gguf_open(source->path, vocab_only, &g, err));
+    else
+        TN_TRY(tn_gguf_open_memory(tn_embedded_model, (size_t)(tn_embedded_model_end - tn_embedded_model),
+                                   "the embedded model", vocab_only, &g, err));
+    for (uint32_t i = 0; i < source->n_overrides; i++) {
+        TernStatus st = tn_gguf_override(g, source->overrides[i], err);
+        if (st != TERN_OK) {
+            tn_gguf_close(g);
+            return st;
+        }
+    }
+    *out = g;
+    return TERN_OK;
+}
+
+TernStatus tn_source_settle(const TerncSource *source, TnGguf *g, bool vocab_only, TernError *err) {
+    TN_TRY(tn_gguf_overrides_read(g, err));
+    TernError line;
+    if (source && source->note && tn_gguf_note(g, vocab_only, &line))
+        source->note(source->note_user, line.text);
+    return TERN_OK;
+}
+
+TernStatus tn_head_parse(const char *field, const char *head, TnEnc *out, TernError *err) {
+    *out = TN_ENC_COUNT;
+    if (!head || !*head) return TERN_OK;
+    if (strcmp(head, "f16") == 0)
+        *out = TN_ENC_f16;
+    else if (strcmp(head, "f32") == 0)
+        *out = TN_ENC_f32;
+    else if (strcmp(head, "q8") == 0)
+        *out = TN_ENC_s8;
+    else if (strcmp(head, "q6") == 0)
+        *out = TN_ENC_s6;
+    else
+        return tn_fail(err, TERN_ERR_INPUT, "%s: '%s', wanted f32, f16, q8 or q6", field, head);
+    return TERN_OK;
+}
+
+TernStatus tn_target_check(const char *field, const char *target, TernError *err) {
+    if (!target || tn_target_find(target)) return TERN_OK;
+    return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: this build has no target '%s', it has %s", field, target,
+                   tn_target_names());
+}
+
+TernStatus tn_list_split(TnArena *arena, const char *what, const char *list, const char ***out,
+                         uint32_t *out_n, TernError *err) {
+    uint32_t n = 1;
+    for (const char *p = list; *p; p++) n += *p == ',';
+    *out = tn_alloc_array(arena, n, sizeof **out);
+    *out_n = n;
+    for (uint32_t i = 0; i < n; i++) {
+        size_t len = strcspn(list, ",");
+        if (len == 0) return tn_fail(err, TERN_ERR_INPUT, "%s: an empty item in a list", what);
+        (*out)[i] = tn_strndup(arena, list, len);
+        list += len + 1;
+    }
+    return TERN_OK;
+}
+
+TernStatus tn_levels_split(TnArena *arena, const char *field, const char *list, const char ***out,
+                           uint32_t *out_n, TernError *err) {
+    TN_TRY(tn_list_split(arena, field, list, out, out_n, err));
+    for (uint32_t i = 0; i < *out_n; i++) {
+        const char *level = (*out)[i];
+        if (tn_level_number(level) == UINT32_MAX)
+            return tn_fail(err, TERN_ERR_INPUT, "%s: got '%s', expected one of %s", field, level,
+                           TN_LEVEL_NAMES_THEN(", " TN_LEVEL_REF_NAME));
+        for (uint32_t j = 0; j < i; j++)
+            if (strcmp((*out)[j], level) == 0)
+                return tn_fail(err, TERN_ERR_INPUT, "%s: %s is given twice", field, level);
+    }
+    return TERN_OK;
+}
+
+/* A cap is a level that this machine runs, or one above it; for evaluated kernels, any. */
+static TernStatus check_cap(const char *cap, bool evaluated, TernError *err) {
+    const char *here = tern_cpu_levels();
+    const TnLevelRow *row = tn_level_named(cap);
+    if (!row)
+        return tn_fail(err, TERN_ERR_INPUT, "TerncOptions.cap: '%s', expected one of %s", cap,
+                       TN_LEVEL_NAMES);
+    if (evaluated || !*here || row->arch == TN_ARCH_HERE) return TERN_OK;
+    return tn_fail(
+        err, TERN_ERR_UNSUPPORTED,
+        "TerncOptions.cap: '%s' is of another architecture, wanted a level of this machine's, which runs %s",
+        cap, here);
+}
+
+static bool is_above(const char *level, const TnLevelRow *cap) {
+    const TnLevelRow *row = tn_level_named(level);
+    return row && row->preference > cap->preference;
+}
+
+/* The levels to compile for. jit: the best alone. */
+TernStatus tn_levels_choose(const TerncOptions *o, bool jit, TnArena *arena, const char ***out,
+                            uint32_t *out_n, TernError *err) {
+    bool evaluated = tn_target_evaluates(o->target); /* has one level, whatever is asked for */
+    const char *list = evaluated ? NULL : o->levels;
+    TN_TRY(tn_target_check("TerncOptions.target", o->target, err));
+    if (jit && o->cap && *o->cap) TN_TRY(check_cap(o->cap, evaluated, err));
+    if (!list) list = tn_target_levels(o->target, tern_cpu_levels(), arena);
+    if (!*list)
+        return tn_fail(err, TERN_ERR_UNSUPPORTED,
+                       "this machine has none of the feature levels %s; the target ref runs anywhere",
+                       TN_LEVEL_NAMES);
+    TN_TRY(tn_levels_split(arena, "TerncOptions.levels", list, out, out_n, err));
+    if (!jit || *out_n == 1) return TERN_OK;
+    /* Best first; a cap drops what is above it. */
+    const TnLevelRow *cap = o->cap && *o->cap ? tn_level_named(o->cap) : NULL;
+    uint32_t i = 0;
+    while (cap && i < *out_n && is_above((*out)[i], cap)) i++;
+    if (i < *out_n) *out += i;
+    *out_n = 1;
+    return TERN_OK;
+}
+
+/* The best of the levels that this machine runs, or NULL. */
+static const char *best_here(const char *const *levels, uint32_t n) {
+    const char *here = tern_cpu_levels(); /* best first */
+    while (*here) {
+        size_t len = strcspn(here, ",");
+        for (uint32_t i = 0; i < n; i++)
+            if (strlen(levels[i]) == len && strncmp(levels[i], here, len) == 0) return levels[i];
+        here += len + (here[len] == ',');
+    }
+    return NULL;
+}
+
+typedef struct Tuning {
+    TnTuneOptions o;
+    char cpu[128], version[96];
+} Tuning;
+
+static void set_tuning(Tuning *t, const TerncOptions *o, bool jit, const TnCompileOptions *co) {
+    tn_os_cpu_name(t->cpu, sizeof t->cpu);
+    snprintf(t->version, sizeof t->version, "%s %s", tern_version(), ternc_version());
+    t->o = (TnTuneOptions){.seconds = o->tune_seconds,
+                           .level = best_here(co->levels, co->n_levels),
+                           .machine = {.cpu = t->cpu, .version = t->version, .huge = jit},
+                           .cache = o->tune_cache,
+                           .must_write = o->tune_write,
+                           .text = o->tune_text,
+                           .progress = o->progress,
+                           .user = o->user};
+    t->o.machine.threads = o->tune_threads ? o->tune_threads : tn_os_threads();
+}
+
+typedef struct Compiled {
+    bool evaluated; /* the first level, which is the one of a model that is loaded */
+    TnGguf *gg;
+    TnGraph *graph;
+    TnArena arena;
+    TnTuneTable settings;
+} Compiled;
+
+static void finish(Compiled *c) {
+    tn_graph_destroy(c->graph);
+    tn_gguf_close(c->gg);
+    tn_tune_free(&c->settings);
+    tn_arena_free(&c->arena);
+}
+
+/* What tern_model_info says of it later, but for the sizes. */
+static TernStatus tell_known(const TerncOptions *o, const TnFacts *f, const char *level, TernError *err) {
+    TernModelInfo info = {.arch = f->arch,
+                          .name = f->name,
+                          .desc = f->desc,
+                          .level = level,
+                          .n_params = f->n_params,
+                          .max_rows = TN_ROWS_DEFAULT};
+#define TAKE(count) info.count = f->count;
+    TN_FACTS_COUNTS(TAKE)
+#undef TAKE
+    if (o->context) info.n_context = o->context;
+    if (!o->known || !o->known(o->user, &info, f->vocab, f->vocab_bytes)) return TERN_OK;
+    return tn_fail(err, TERN_ERR_CANCELLED, "cancelled by the caller, who does not take this model");
+}
+
+static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOptions *o, bool jit,
+                          const TnBlobDest *dest, TerncReport *report, TernError *err) {
+    TnCompileOptions co = {
+        .context = o->context, .kvs = o->kvs, .target = o->target, .progress = o->progress, .user = o->user};
+    const char **levels;
+    TnFacts facts;
+    TN_TRY(tn_head_parse("TerncOptions.head", o->head, &co.head, err));
+    TN_TRY(tn_levels_choose(o, jit, &c->arena, &levels, &co.n_levels, err));
+    co.levels = levels;
+    c->evaluated = !tn_level_has_code(levels[0]);
+    TN_TRY(tn_source_open(source, false, &c->gg, err));
+    TN_TRY(tn_source_graph(source, c->gg, &c->graph, &facts, &c->settings, err));
+    if (co.head != TN_ENC_COUNT) /* another than the file's, which the description ends in */
+        facts.desc =
+            tn_sprintf(&c->arena, "%.*s %s head", (int)strcspn(facts.desc, ",") + 1, facts.desc, o->head);
+    co.settings = &c->settings;
+    if (o->context > facts.n_context)
+        return tn_fail(err, TERN_ERR_INPUT, "TerncOptions.context: %u positions, but the model has %u",
+                       o->context, facts.n_context);
+    TN_TRY(tell_known(o, &facts, levels[0], err));
+    Tuning tuning;
+    if (o->tune_seconds > 0) {
+        set_tuning(&tuning, o, jit, &co);
+        co.tune = &tuning.o;
+    }
+    double start = tn_os_seconds();
+    TnWeights weights = tn_gguf_weights(c->gg);
+    TnCompileReport r;
+    TN_TRY(tn_compile(c->graph, &weights, &facts, &co, dest, &r, err));
+    if (!report) return TERN_OK;
+    *report = (TerncReport){.file_bytes = r.file_bytes,
+                            .weight_bytes = r.weight_bytes,
+                            .code_bytes = r.code_bytes,
+                            .meta_bytes = r.meta_bytes,
+                            .tir_bytes = r.tir_bytes,
+                            .n_variants = r.n_variants,
+                            .n_kernels = r.n_kernels,
+                            .n_unique = r.n_unique,
+                            .seconds = tn_os_seconds() - start,
+                            .seconds_passes = r.seconds_passes,
+                            .seconds_tune = r.seconds_tune,
+                            .seconds_codegen = r.seconds_codegen,
+                            .seconds_weights = r.seconds_weights};
+    snprintf(report->refused, sizeof report->refused, "%s", r.refused ? r.refused : "");
+    for (uint32_t i = 0; i < co.n_levels; i++) {
+        size_t used = strlen(report->levels);
+        snprintf(report->levels + used, sizeof report->levels - used, "%s%s", i ? "," : "", levels[i]);
+    }
+    return TERN_OK;
+}
+
+/* path NULL: to memory. A cache that cannot be written is an error only if the caller says so. */
+static TernStatus check_files(const TerncSource *source, const TerncOptions *o, const char *path,
+                              TernError *err) {
+    const char *cache = o->tune_seconds > 0 ? o->tune_cache : NULL;
+    const TnFileUse files[] = {
+        {"the model", source->path, TN_FILE_IN},
+        {"the graph", source->tir, TN_FILE_IN},
+        {"the output", path, TN_FILE_BINARY},
+        {"the tuning cache", cache, o->tune_write ? TN_FILE_CACHE : TN_FILE_CACHE_MAYBE},
+    };
+    TN_TRY(tn_files_check(files, TN_COUNT(files), err));
+    return cache && o->tune_write ? tn_tune_check(cache, err) : TERN_OK;
+}
+
+TernStatus ternc_compile(const TerncSource *source, const TerncOptions *options, const char *path,
+                         TerncReport *report, TernError *err) {
+    Compiled c = {0};
+    TnBlobDest dest = {.path = path};
+    TerncSource own;
+    TerncOptions o;
+    TN_TRY(tn_source_take(source, &own, err));
+    TN_TRY(tn_compile_take(options, &o, err));
+    TN_NEED(path, err);
+    TN_TRY(check_files(&own, &o, path, err));
+    TernStatus st = compile(&c, &own, &o, false, &dest, report, err);
+    finish(&c);
+    return st;
+}
+
+static void release(void *user, const void *bytes, size_t size) {
+    (void)user;
+    tn_os_unmap((void *)bytes, size);
+}
+
+/* Gives the model its evaluated kernels. *out_ref is owned by the model once it is open. */
+static TernStatus make_ref(const void *tir, size_t n, TernKernels *out, TernError *err) {
+    TnRefKernels *ref;
+    TN_TRY(tn_ref_create(tir, n, &ref, err));
+    *out = (TernKernels){.size = sizeof *out,
+                         .user = ref,
+                         .scratch = tn_ref_scratch,
+                         .run = tn_ref_run,
+                         .destroy = tn_ref_destroy};
+    return TERN_OK;
+}
+
+/* The embedded TIR has to be found before kernels exist, so the blob is opened twice: once to read it. */
+static void no_run(void *user, uint32_t variant, uint32_t launch, const void *args, void *scratch) {
+    (void)user, (void)variant, (void)launch, (void)args, (void)scratch;
+    TN_BUG("a kernel of a model opened for reading was run");
+}
+static size_t no_scratch(void *user, uint32_t variant, uint32_t launch, const int64_t *sym_max) {
+    (void)user, (void)variant, (void)launch, (void)sym_max;
+    return 0;
+}
+static const TernKernels no_kernels = {.size = sizeof no_kernels, .scratch = no_scratch, .run = no_run};
+
+TernStatus tn_open_for_reading(const char *path, TernModel **out, TernError *err) {
+    TernModelOptions o = {.size = sizeof o, .no_check = 1, .kernels = &no_kernels};
+    return tern_model_open(path, &o, out, err);
+}
+
+TernStatus ternc_load(const TerncSource *source, const TerncOptions *options, TerncReport *report,
+                      TernModel **out, TernError *err) {
+    Compiled c = {0};
+    void *memory = NULL;
+    size_t bytes = 0;
+    TnBlobDest dest = {.memory = &memory, .bytes = &bytes};
+    TerncSource own;
+    TerncOptions taken;
+    const TerncOptions *o = &taken;
+    TN_TRY(tn_source_take(source, &own, err));
+    TN_TRY(tn_compile_take(options, &taken, err));
+    TN_NEED(out, err);
+    TN_TRY(check_files(&own, o, NULL, err));
+    TernStatus st = compile(&c, &own, o, true, &dest, report, err);
+    finish(&c);
+    if (st != TERN_OK) return st;
+    /* just written by ourselves: nothing to verify */
+    TernModelOptions mo = {.size = sizeof mo, .no_check = 1, .huge = 1};
+    TernKernels kernels;
+    if (c.evaluated) {
+        TernModel *reader;
+        size_t n;
+        mo.kernels = &no_kernels;
+        st = tern_model_open_memory(memory, bytes, &mo, &reader, err);
+        if (st == TERN_OK) {
+            const void *tir = tern_model_section(reader, TN_SECTION_TIR, 0, &n);
+            st = make_ref(tir, n, &kernels, err);
+            tern_model_close(reader);
+        }
+        mo.kernels = &kernels;
+    }
+    if (st == TERN_OK) {
+        mo.release = release;
+        st = tern_model_open_memory(memory, bytes, &mo, out, err);
+        if (st != TERN_OK && c.evaluated) tn_ref_destroy(kernels.user);
+    }
+    if (st != TERN_OK) tn_os_unmap(memory, bytes);
+    return st;
+}
+
+TernStatus ternc_open_ref(const char *path, const TernModelOptions *options, TernModel **out,
+                          TernError *err) {
+    TernModel *reader;
+    TernModelOptions mo;
+    TN_TRY(tn_model_take(options, &mo, err));
+    TN_NEED(path, err);
+    TN_NEED(out, err);
+    TN_TRY(tn_open_for_reading(path, &reader, err));
+    size_t n = 0;
+    const void *tir = tern_model_section(reader, TN_SECTION_TIR, 0, &n);
+    TernKernels kernels;
+    TernStatus st =
+        tir ? make_ref(tir, n, &kernels, err)
+            : tn_fail(err, TERN_ERR_INPUT, "%s: section TIR is missing, which the target ref needs", path);
+    tern_model_close(reader);
+    if (st != TERN_OK) return st;
+    mo.kernels = &kernels;
+    st = tern_model_open(path, &mo, out, err);
+    if (st != TERN_OK) tn_ref_destroy(kernels.user);
+    return st;
+}
+
+TernStatus ternc_vocab(const TerncSource *source, void **out, size_t *out_size, TernError *err) {
+    TnGguf *g;
+    TerncSource own;
+    TN_TRY(tn_source_take(source, &own, err));
+    TN_NEED(out, err);
+    TN_NEED(out_size, err);
+    TN_TRY(tn_source_open(&own, true, &g, err));
+    const void *image;
+    size_t n;
+    TernStatus st = tn_gguf_vocab(g, &image, &n, err);
+    if (st == TERN_OK) st = tn_source_settle(&own, g, true, err);
+    if (st == TERN_OK && !image) st = tn_fail(err, TERN_ERR_INPUT, "%s: the file has no tokenizer", g->path);
+    if (st == TERN_OK) {
+        *out = tn_xcalloc(1, n);
+        memcpy(*out, image, n);
+        *out_size = n;
+    }
+    tn_gguf_close(g);
+    return st;
+}

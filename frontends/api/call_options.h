@@ -1,0 +1,20 @@
+/* The arguments of ternc.h: every call takes the caller's structs, of whatever version, into its own, checks each field
+ * there, and then trusts them. The pointers in what is taken are the caller's. */
+#ifndef TN_OPTIONS_H
+#define TN_OPTIONS_H
+
+#include "frontends/api/ternc.h"
+#include "runtime/base/options.h"
+
+/* Each clears the error. NULL: all fields' defaults. */
+TernStatus tn_source_take(const TerncSource *given, TerncSource *out, TernError *err);
+TernStatus tn_compile_take(const TerncOptions *given, TerncOptions *out, TernError *err);
+TernStatus tn_model_take(const TernModelOptions *given, TernModelOptions *out, TernError *err);
+TernStatus tn_opt_take(const TerncOpt *given, TerncOpt *out, TernError *err);
+TernStatus tn_eval_take(const TerncEval *given, TerncEval *out, TernError *err);
+TernStatus tn_import_take(const TerncImport *given, TerncImport *out, TernError *err);
+TernStatus tn_diff_take(const TerncDiff *given, TerncDiff *out, TernError *err);
+TernStatus tn_picture_take(const TerncPicture *given, TerncPicture *out, TernError *err);
+TernStatus tn_verify_take(const TerncVerify *given, TerncVerify *out, TernError *err);
+
+#endif

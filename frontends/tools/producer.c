@@ -1,0 +1,116 @@
+/* Which program wrote a model file.
+ *
+ * No key says it. Forks of ggml number tensor types and file types apart, and converters differ in architecture names
+ * and in the keys they leave out. A few rules, first the one that tells most, name the packer (who wrote the weights'
+ * bytes) and the converter (who chose names and keys), each with its evidence; the rules about converters are in the
+ * rows of the architectures (frontends/gguf/arch.h). Numbers that two forks use for different things (39 is TL2 to one
+ * and MXFP4 to another) count only beside a second sign. */
+#include "frontends/gguf/arch.h"
+#include "frontends/tools/report.h"
+#include <string.h>
+
+static const char *text_key(TnReport *r, const char *name) {
+    const char *s = NULL;
+    TernError ignored;
+    if (tn_gguf_string(r->gguf, name, false, &s, &ignored) != TERN_OK) return NULL;
+    return s;
+}
+
+static uint64_t number_key(TnReport *r, const char *name) {
+    uint64_t v = UINT64_MAX;
+    TernError ignored;
+    (void)tn_gguf_uint(r->gguf, name, false, 0, UINT32_MAX, &v, &ignored);
+    return v;
+}
+
+/* The first tensor of a type that lies in [lo, hi]. */
+static const TnGgufTensor *of_type(const TnReport *r, uint32_t lo, uint32_t hi) {
+    for (size_t i = 0; i < r->gguf->n_tensors; i++)
+        if (r->gguf->tensors[i].type >= lo && r->gguf->tensors[i].type <= hi) return &r->gguf->tensors[i];
+    return NULL;
+}
+
+static const char microsoft[] = "Microsoft BitNet (bitnet.cpp, a fork of llama.cpp)";
+static const char mainline[] = "llama.cpp";
+static const char ik[] = "ik_llama.cpp (a fork of llama.cpp)";
+
+static void packer(TnReport *r, bool bitnet, uint64_t file_type) {
+    static const struct {
+        uint32_t lo, hi;
+        const char *who;
+        bool bitnet; /* only beside an architecture of that name */
+    } types[] = {
+        {134, 135, ik, false},
+        {335, 335, ik, false},
+        {36, 36, microsoft, false},
+        {38, 39, microsoft, true},
+        {34, 35, mainline, false},
+        {39, 42, mainline, false},
+        {31, 33, "llama.cpp before November 2024, or ik_llama.cpp", false},
+    };
+    const char *who = NULL, *from = NULL;
+    for (size_t i = 0; i < TN_COUNT(types) && !who; i++) {
+        const TnGgufTensor *t = of_type(r, types[i].lo, types[i].hi);
+        if (!t || (types[i].bitnet && !bitnet)) continue;
+        const char *name = tn_gguf_tensor_type_name(t->type);
+        if (t->type == 39) name = types[i].bitnet ? "TL2" : "MXFP4";
+        who = types[i].who;
+        from = tn_sprintf(&r->arena, "tensor type %u (%s)", t->type, name ? name : "unknown");
+    }
+    static const struct {
+        uint64_t number;
+        const char *name, *who;
+    } file_types[] = {{36, "TQ1_0", mainline}, {37, "TQ2_0", mainline}, {38, "TL1", microsoft},
+                      {39, "TL2", microsoft},  {40, "I2_S", microsoft}, {136, "IQ1_BN", ik},
+                      {137, "IQ2_BN", ik},     {337, "IQ2_BN_R4", ik}};
+    for (size_t i = 0; i < TN_COUNT(file_types); i++) {
+        if (file_types[i].number != file_type) continue;
+        const char *says = tn_sprintf(&r->arena, "general.file_type %llu (%s)", (unsigned long long)file_type,
+                                      file_types[i].name);
+        if (who == file_types[i].who)
+            from = tn_sprintf(&r->arena, "%s; %s", from, says);
+        else if (who)
+            tn_findings_add(&r->notes, &r->arena, "general.file_type", says, "the tensors say otherwise");
+        else {
+            tn_findings_add(&r->notes, &r->arena, "general.file_type", says, "no tensor is of that type");
+            who = file_types[i].who, from = says;
+        }
+    }
+    if (!who)
+        who = "not told",
+        from = "its tensor types are the same in all forks, and general.file_type names none";
+    tn_findings_add(&r->producer, &r->arena, "packed by", who, from);
+}
+
+/* The architecture's rows say who writes files of its name. */
+static void converter(TnReport *r, const char *name) {
+    const char *who = "not told", *from = tn_sprintf(&r->arena, "architecture %s", name);
+    const TnArch *arch = tn_arch_find(name);
+    for (uint32_t i = 0; arch && i < arch->n_converters; i++) {
+        const TnArchConverter *c = &arch->converters[i];
+        if (c->shown && !c->shown(r->gguf)) continue;
+        who = c->who;
+        if (c->sign) from = tn_sprintf(&r->arena, "%s%s", from, c->sign);
+        break;
+    }
+    tn_findings_add(&r->producer, &r->arena, "converted by", who, from);
+    if (tn_gguf_key(r->gguf, "general.quantization_version"))
+        tn_findings_add(&r->producer, &r->arena, "quantized by", "llama-quantize, or a fork's",
+                        "the key general.quantization_version is there");
+}
+
+void tn_report_producer(TnReport *r) {
+    const char *arch = text_key(r, "general.architecture"), *chat = text_key(r, "tokenizer.chat_template");
+    uint64_t file_type = number_key(r, "general.file_type");
+    if (!arch) arch = "(none)";
+    packer(r, strncmp(arch, "bitnet", 6) == 0, file_type);
+    converter(r, arch);
+    if (of_type(r, 36, 36))
+        tn_findings_add(
+            &r->notes, &r->arena, "I2_S", "read as blocks of 128 (32 bytes, first weight in the top bits)",
+            "the file cannot say; llama-quantize of an ARM build since November 2025 writes blocks of 64, "
+            "whose text would be nonsense");
+    if (chat && strstr(chat, "BITNETAssistant"))
+        tn_findings_add(&r->notes, &r->arena, "tokenizer.chat_template", "is a Human/BITNETAssistant form",
+                        "the model was trained with another: \"User: ...<|eot_id|>Assistant: \"");
+}

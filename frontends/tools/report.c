@@ -1,0 +1,309 @@
+/* ternc_import: the import report of a model file.
+ *
+ * Everything is read off what the import itself does: the graph says which activation, rope and head were taken, the
+ * keys that nobody asked for while it was made are those that were ignored, the planned graph says what runs where. A
+ * file with a tensor type that Tern does not read is opened once more for its tables alone, so that at least its
+ * producer is told beside the refusal. */
+#include "frontends/tools/report.h"
+#include "frontends/api/call_options.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "frontends/gguf/arch.h"
+#include "frontends/tools/graphs.h"
+#include "runtime/text/text.h"
+
+void tn_findings_add(TnFindings *f, TnArena *arena, const char *what, const char *value, const char *from) {
+    TnFinding one = {tn_strdup(arena, what), tn_strdup(arena, value), tn_strdup(arena, from)};
+    TN_PUSH(f->v, f->n, f->cap, one);
+}
+
+static void infer(TnReport *r, const char *what, const char *value, const char *from) {
+    tn_findings_add(&r->inferred, &r->arena, what, value, from);
+}
+
+/* ---- What the import took */
+
+static const TnNode *first_node(const TnGraph *g, TnOp op) {
+    for (TnRef i = 0; i < g->n; i++)
+        if (g->nodes[i].op == op) return &g->nodes[i];
+    return NULL;
+}
+
+/* Of the feed-forward layers, whose gate is the one op with that trait in a model. */
+static const char *activation_of(const TnGraph *g) {
+    for (TnRef r = 0; r < g->n; r++) {
+        TnOp op = g->nodes[r].op;
+        if (tn_op_is(op, TN_TRAIT_GATE)) return op == TN_OP_relu2 ? "relu squared" : tn_ops[op].name;
+    }
+    return "none";
+}
+
+static bool have_key(TnReport *r, const char *what) {
+    return tn_gguf_key(r->gguf, tn_sprintf(&r->arena, "%s.%s", r->facts.arch, what)) != NULL;
+}
+static const char *key_or(TnReport *r, const char *what, const char *otherwise) {
+    const char *name = tn_sprintf(&r->arena, "%s.%s", r->facts.arch, what);
+    return have_key(r, what) ? tn_sprintf(&r->arena, "the key %s", name)
+                             : tn_sprintf(&r->arena, "%s (no key %s)", otherwise, name);
+}
+
+/* What the file's tokenizer makes of the keys is asked of the vocabulary itself. */
+static TernStatus infer_tokens(TnReport *r, TernError *err) {
+    const TnGgufKey *pre = tn_gguf_key(r->gguf, "tokenizer.ggml.pre");
+    if (!r->facts.vocab) {
+        infer(r, "tokenizer", "none: ids in, ids out", "no key tokenizer.ggml.tokens");
+        return TERN_OK;
+    }
+    TernVocab *vocab;
+    TN_TRY(tern_vocab_open(r->facts.vocab, r->facts.vocab_bytes, &vocab, err));
+    TernVocabFacts facts = tern_vocab_get_facts(vocab);
+    bool said = pre && pre->type == TN_GGUF_STRING, plain = strcmp(facts.pre, "default") == 0;
+    const char *name = tn_strdup(&r->arena, facts.pre);
+    tern_vocab_close(vocab);
+    if (*name)
+        infer(r, "pre-tokenizer", said ? tn_strndup(&r->arena, (const char *)pre->data, pre->n) : name,
+              said    ? "the key tokenizer.ggml.pre"
+              : plain ? "its default (no key tokenizer.ggml.pre)"
+                      : tn_sprintf(&r->arena, "%u tokens: Llama 3's vocabulary (no key tokenizer.ggml.pre)",
+                                   facts.n_tokens));
+    infer(r, "begin of text", facts.add_bos ? "added" : "not added",
+          tn_gguf_key(r->gguf, "tokenizer.ggml.add_bos_token") ? "the key tokenizer.ggml.add_bos_token"
+                                                               : "the pre-tokenizer's custom");
+    return TERN_OK;
+}
+
+static void infer_model(TnReport *r) {
+    const TnGraph *g = r->graph;
+    const char *arch = tn_sprintf(&r->arena, "the architecture's name, %s (no key says it)", r->facts.arch);
+    const TnNode *rope = first_node(g, TN_OP_rope), *table = first_node(g, TN_OP_rope_freq),
+                 *attend = first_node(g, TN_OP_attend);
+    infer(r, "activation", activation_of(g),
+          have_key(r, "hidden_activation") ? key_or(r, "hidden_activation", "") : arch);
+    const TnArch *row = tn_arch_find(r->facts.arch);
+    for (uint32_t i = 0; i < row->n_traits; i++) infer(r, row->traits[i].what, row->traits[i].value, arch);
+    if (rope)
+        infer(r, "rope pairs",
+              strcmp(tn_attr_str(rope, TN_ATTR_mode), "half") == 0
+                  ? "column i with i + half the head"
+                  : "columns 2i and 2i + 1 (weights are permuted)",
+              arch);
+    if (table) {
+        const char *base = tn_sprintf(&r->arena, "%g%s", (double)tn_attr_float(table, TN_ATTR_base),
+                                      table->n_args ? ", divided by rope_freqs.weight" : "");
+        infer(r, "rope base", base, key_or(r, "rope.freq_base", "the default"));
+    }
+    infer(r, "key/value heads", tn_sprintf(&r->arena, "%u of %u", r->facts.n_kv_heads, r->facts.n_heads),
+          key_or(r, "attention.head_count_kv", "as many as heads"));
+    infer(r, "columns a head", tn_sprintf(&r->arena, "%u", r->facts.head_dim),
+          key_or(r, "attention.key_length", "embedding length / heads"));
+    if (attend)
+        infer(r, "attention scale", tn_sprintf(&r->arena, "%g", (double)tn_attr_float(attend, TN_ATTR_scale)),
+              have_key(r, "attention.scale") ? key_or(r, "attention.scale", "") : "1 / sqrt(columns a head)");
+    bool own = tn_gguf_tensor(r->gguf, "output.weight") != NULL;
+    infer(r, "head", own ? "output.weight" : "tied: token_embd.weight",
+          own ? "the tensor is there" : "no tensor output.weight");
+    const TnGgufTensor *down = tn_gguf_tensor(r->gguf, "blk.0.ffn_down.weight");
+    bool packed = down && tn_enc_is_ternary(down->enc), trits = first_node(g, TN_OP_tmatmul) != NULL;
+    infer(r, "weights", trits ? "ternary, activations rounded to 8 bits a row" : "dense floats",
+          packed  ? "their type"
+          : trits ? "--ternary-dense: every value is -s, 0 or s"
+                  : "their type");
+    if (packed)
+        infer(r, "weight scale", "one a tensor",
+              down->enc == TN_ENC_i2s ? "the float behind the codes" : "d of the blocks, all equal");
+    if (tn_gguf_tensor(r->gguf, "blk.0.attn_q.scale"))
+        infer(r, "weight scale", "times the .scale tensor", "the tensor is there");
+}
+
+/* ---- Statistics */
+
+static bool is_block_matrix(const TnGgufTensor *t) {
+    return strncmp(t->name, "blk.", 4) == 0 && t->rank == 2;
+}
+
+static const TnTrits *trits_of(const TnReport *r, uint32_t layer, const char *proj) {
+    char name[64];
+    snprintf(name, sizeof name, "blk.%u.%s.weight", layer, proj);
+    for (size_t i = 0; i < r->n_matrices; i++)
+        if (strcmp(r->matrices[i].tensor->name, name) == 0) return &r->matrices[i].trits;
+    return NULL;
+}
+
+static void read_ffn(TnReport *r) {
+    r->ffn = tn_alloc_array(&r->arena, r->facts.n_layers + 1u, sizeof *r->ffn);
+    for (uint32_t l = 0; l < r->facts.n_layers; l++) {
+        const TnTrits *gate = trits_of(r, l, "ffn_gate"), *up = trits_of(r, l, "ffn_up");
+        if (!gate || !up || gate->rows != up->rows) continue;
+        TnReportFfn f = {.layer = l, .neurons = gate->rows, .gate = gate->dead_rows, .up = up->dead_rows};
+        for (uint64_t i = 0; i < gate->rows; i++) f.dead += gate->dead[i] || up->dead[i];
+        r->ffn[r->n_ffn++] = f;
+    }
+}
+
+static TernStatus read_weights(TnReport *r, const TerncImport *o, TernError *err) {
+    const TnGguf *g = r->gguf;
+    uint64_t total = 0, done = 0;
+    for (size_t i = 0; i < g->n_tensors; i++)
+        if (is_block_matrix(&g->tensors[i])) total += g->tensors[i].bytes;
+    r->matrices = tn_alloc_array(&r->arena, g->n_tensors + 1, sizeof *r->matrices);
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        const TnGgufTensor *t = &g->tensors[i];
+        uint64_t n = t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3];
+        if (!is_block_matrix(t)) {
+            if (t->rank == 1)
+                r->n_norm += n;
+            else
+                r->n_table += n, r->table_bytes += t->bytes;
+            continue;
+        }
+        TnReportMatrix m = {.tensor = t};
+        if (tn_trits_read(t, &m.trits)) {
+            r->matrices[r->n_matrices++] = m;
+            r->n_ternary += n;
+            r->packed_bytes += m.trits.rows * ((m.trits.cols + 255) / 256 * 64);
+            r->stored_bytes += t->bytes;
+            if (m.trits.dense && r->graph && !o->source->ternary_dense && r->n_matrices == 1)
+                tn_findings_add(&r->notes, &r->arena, "dense weights", "hold -s, 0 and s alone",
+                                "with --ternary-dense they run as ternary");
+        } else {
+            r->other_bytes += t->bytes;
+            r->n_other++;
+        }
+        done += t->bytes;
+        if (o->progress && o->progress(o->user, "report", done, total))
+            return tn_fail(err, TERN_ERR_CANCELLED, "report cancelled");
+    }
+    return TERN_OK;
+}
+
+/* ---- What would run */
+
+static void add_kernel(TnReport *r, TnReportVariant *v, const TnGraph *g, uint32_t kernel) {
+    const TnKernel *k = &g->kernels[kernel];
+    TnReportKernels one = {.target = k->target, .axis = k->axis == TN_AXIS_COLS ? "cols" : "rows", .n = 1};
+    tn_kernel_describe(g, kernel, one.what, sizeof one.what);
+    for (size_t i = 0; i < v->n; i++)
+        if (strcmp(v->v[i].what, one.what) == 0 && strcmp(v->v[i].target, one.target) == 0) {
+            v->v[i].n++;
+            return;
+        }
+    one.target = tn_strdup(&r->arena, one.target); /* the graph's own name for it goes with the graph */
+    TN_PUSH(v->v, v->n, v->cap, one);
+}
+
+static TernStatus plan(TnReport *r, TernError *err) {
+    TnRowClass rows[TN_ROW_CLASSES];
+    const TnTargetDesc *targets[TN_TARGETS_MAX];
+    TerncOptions options = {.size = sizeof options};
+    const char **levels;
+    uint32_t n;
+    r->level = TN_LEVEL_REF_NAME;
+    if (*tern_cpu_levels()) {
+        TN_TRY(tn_levels_choose(&options, true, &r->arena, &levels, &n, err));
+        if (tn_targets_for(levels[0], NULL, targets) > 0) r->level = levels[0];
+    }
+    uint32_t n_targets = tn_targets_asked(r->level, targets),
+             n_rows = tn_row_classes(targets, n_targets, r->level, TN_ROWS_DEFAULT, rows);
+    for (size_t i = 0; i < n_rows; i++) {
+        TnGraph *g = tn_graph_clone(r->graph);
+        TnReportVariant *v = &r->variants[r->n_variants++];
+        v->rows_lo = rows[i].lo, v->rows_hi = rows[i].hi;
+        TnWeights weights = tn_gguf_weights(r->gguf);
+        TernStatus st = tn_graph_lower(g, TN_STAGE_PLANNED, r->level, TN_KV_F16, rows[i].lo, rows[i].hi,
+                                       TN_ENC_COUNT, &weights, err);
+        if (st == TERN_OK) {
+            for (uint32_t k = 0; k < g->n_kernels; k++) add_kernel(r, v, g, k);
+            bool *read = tn_xcalloc(g->n + 1u, sizeof *read);
+            for (TnRef j = 0; j < g->n; j++)
+                for (uint32_t a = 0; g->nodes[j].kernel != TN_NONE && a < g->nodes[j].n_args; a++)
+                    read[g->nodes[j].args[a]] = true;
+            for (TnRef j = 0; i == 0 && j < g->n; j++)
+                if (read[j] && tn_node_is_source(g, j))
+                    r->planned_bytes += tn_type_bytes(&g->nodes[j].type, NULL);
+            free(read);
+        }
+        tn_graph_destroy(g);
+        TN_TRY(st);
+    }
+    return TERN_OK;
+}
+
+/* ---- All together */
+
+static void list_ignored(TnReport *r) {
+    const TnGguf *g = r->gguf;
+    r->ignored_keys = tn_alloc_array(&r->arena, g->n_keys + 1, sizeof *r->ignored_keys);
+    for (size_t i = 0; i < g->n_keys; i++)
+        if (!g->keys[i].asked) r->ignored_keys[r->n_ignored_keys++] = g->keys[i].name;
+    r->ignored_tensors = tn_alloc_array(&r->arena, g->n_tensors + 1, sizeof *r->ignored_tensors);
+    TnMap used = {0};
+    for (TnRef i = 0; i < r->graph->n; i++) {
+        const TnNode *n = &r->graph->nodes[i];
+        if (n->op != TN_OP_gguf) continue;
+        const char *name = tn_attr_str(n, TN_ATTR_name);
+        tn_map_set(&used, name, strlen(name), 0);
+    }
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        const char *name = g->tensors[i].name;
+        size_t len = strlen(name);
+        bool scale = len > 6 && strcmp(name + len - 6, ".scale") == 0; /* is in the type of what it scales */
+        if (!scale && tn_map_get(&used, name, len) == TN_MAP_NONE)
+            r->ignored_tensors[r->n_ignored_tensors++] = name;
+    }
+    tn_map_free(&used);
+}
+
+static TernStatus gather(TnReport *r, const TerncImport *o, TernError *err) {
+    TernStatus st = tn_source_open(o->source, false, &r->gguf, err);
+    if (st == TERN_ERR_UNSUPPORTED) {
+        TernError ignored;
+        r->refused = *err;
+        if (tn_source_open(o->source, true, &r->gguf, &ignored) != TERN_OK) return st;
+        tn_report_producer(r);
+        return TERN_OK;
+    }
+    TN_TRY(st);
+    TnGgufOptions options = {.ternary_dense = o->source->ternary_dense, .no_hash = true};
+    if (tn_gguf_graph(r->gguf, &options, &r->graph, &r->facts, &r->refused) != TERN_OK) {
+        r->graph = NULL;
+        tn_report_producer(r);
+        return read_weights(r, o, err);
+    }
+    TN_TRY(tn_gguf_overrides_read(r->gguf, err));
+    list_ignored(r);
+    tn_report_producer(r);
+    TN_TRY(infer_tokens(r, err));
+    infer_model(r);
+    r->kv_values = (uint64_t)r->facts.n_layers * 2 * r->facts.n_kv_heads * r->facts.head_dim;
+    TN_TRY(read_weights(r, o, err));
+    read_ffn(r);
+    return plan(r, err);
+}
+
+TernStatus ternc_import(const TerncImport *import, TerncTextFn *text, void *user, TernError *err) {
+    TerncImport o;
+    TerncSource source;
+    TN_TRY(tn_import_take(import, &o, err));
+    TN_TRY(tn_source_take(o.source, &source, err));
+    TN_NEED(text, err);
+    o.source = &source;
+    TnReport r = {0};
+    TnBuf b = {0};
+    TernStatus st = gather(&r, &o, err);
+    if (st == TERN_OK && o.json)
+        tn_report_json(&r, &b);
+    else if (st == TERN_OK)
+        tn_report_text(&r, &b);
+    if (st == TERN_OK) text(user, "result", b.data, b.len);
+    tn_buf_free(&b);
+    for (size_t i = 0; i < r.n_matrices; i++) tn_trits_free(&r.matrices[i].trits);
+    for (size_t i = 0; i < r.n_variants; i++) free(r.variants[i].v);
+    free(r.producer.v);
+    free(r.inferred.v);
+    free(r.notes.v);
+    tn_graph_destroy(r.graph);
+    tn_gguf_close(r.gguf);
+    tn_arena_free(&r.arena);
+    return st;
+}
