@@ -9,7 +9,7 @@
  *                                             %b: i32[T,m] = tmatmul %q, $down, $c
  *
  * The code counts the codes that are not 0 and takes the copy that is read faster, step by step
- * (codegen/llvm/tmatmul_columns.c). Sums are integers: the bits are the same.
+ * (codegen/llvm/ops/tmatmul.columns.c). Sums are integers: the bits are the same.
  *
  * Does: the above in a row class where it pays (usually that of one row), in kernels whose root multiplies a quant of a `mulz`, or of an rmsnorm
  * of one (pass gate: that is relu2(gate) * up). The matrix has at least LEAST blocks of 256 rows, for a block is what a

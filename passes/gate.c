@@ -7,7 +7,7 @@
  *   %r: f32[T,n] = relu2 %g            %g, %u: slices of one dequant, that is of one multiplication
  *   %y: f32[T,n] = mul %r, %u          becomes   %y: f32[T,n] = mulz %r, %u
  *
- * and leaves it to the code generator to skip (codegen/llvm/cols.c). A NaN gate stays NaN by itself. An infinite or NaN up is not hidden: then
+ * and leaves it to the code generator to skip (codegen/llvm/skeletons/cols.c). A NaN gate stays NaN by itself. An infinite or NaN up is not hidden: then
  * the product is NaN, as before, and code that skips has to see to that.
  *
  * Does: the above in a row class where it pays (usually that of one row), where y's readers are `quant`, or `rmsnorm` that

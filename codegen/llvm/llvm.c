@@ -5,9 +5,9 @@
  * pipeline is short on purpose: our loops are written as they shall run, and -O2 costs twice the time and spills. From
  * LLVM 18 on a pass named in a text verifies by default that it left nothing to do, for the tests of LLVM. */
 #include "codegen/internal.h"
-#include "codegen/llvm/build.h"
 #include "codegen/llvm/llvm.h"
-#include "codegen/llvm/ternary.h"
+#include "codegen/llvm/ops/ops.h"
+#include "codegen/llvm/ops/ternary.h"
 #include "codegen/llvm/weave.h"
 
 #include <llvm-c/Analysis.h>
@@ -28,19 +28,6 @@ static const char pipeline[] = "function(early-cse,instcombine<no-verify-fixpoin
 #else
 static const char pipeline[] = "function(early-cse,instcombine,simplifycfg)";
 #endif
-
-/* ---- Failing: LLVM aborts where it cannot select an instruction, and should say which kernel it was at. */
-
-static _Thread_local const char *now_kernel = "?", *now_op = "?";
-
-void tn_llvm_note(const char *kernel, const char *op) {
-    now_kernel = kernel;
-    now_op = op;
-}
-
-static void fatal(const char *reason) {
-    TN_BUG("LLVM, kernel @%s, %s: %s", now_kernel, now_op, reason);
-}
 
 static void optimise(LLVMModuleRef m, LLVMTargetMachineRef machine, const char *what) {
     char *text = NULL;
@@ -102,7 +89,7 @@ static void initialize(void) {
     LLVMInitializeAArch64Target();
     LLVMInitializeAArch64TargetMC();
     LLVMInitializeAArch64AsmPrinter();
-    LLVMInstallFatalErrorHandler(fatal);
+    LLVMInstallFatalErrorHandler(tn_llvm_fatal);
     warm_up();
 }
 
@@ -173,7 +160,7 @@ static void emit_kernel(TnLb *b, TnEmitJob *job) {
 /* ---- Modules */
 
 static TnLb open_module(const TnLevel *level, LLVMTargetMachineRef machine) {
-    TnLb b = {.level = level, .c = LLVMContextCreate()};
+    TnLb b = {.level = level, .table = tn_llvm_ops, .c = LLVMContextCreate()};
     b.m = LLVMModuleCreateWithNameInContext("tern", b.c);
     b.b = LLVMCreateBuilderInContext(b.c);
     b.t_void = LLVMVoidTypeInContext(b.c);
@@ -460,6 +447,11 @@ TernStatus tn_llvm_show(TnEmitJob *jobs, uint32_t n, const char *level, const ch
     tn_flat_free(&given);
     tn_buf_free(&image);
     return s;
+}
+
+int tn_llvm_x86_bytes(const char *level) {
+    const TnLevel *l = tn_llvm_level(level);
+    return l && tn_level_numbered(l->number)->arch == TN_ARCH_X86_64 ? l->bytes : 0;
 }
 
 /* ---- What the passes ask */

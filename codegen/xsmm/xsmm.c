@@ -1,6 +1,6 @@
 /* The xsmm target: attention of many rows, its two small GEMMs by libxsmm.
  *
- * LLVM emits the kernel (codegen/llvm/attend_rows.c: masks, softmax, widening of cache pages); where its own GEMM would
+ * LLVM emits the kernel (codegen/llvm/ops/attend_rows.c: masks, softmax, widening of cache pages); where its own GEMM would
  * stand, it calls one by name. libxsmm generates that one in memory; its bytes, which refer to nothing outside
  * themselves, are copied into the image, and the flattener binds the calls to them. A blob needs no libxsmm.
  *

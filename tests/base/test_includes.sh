@@ -38,6 +38,10 @@ rule runtime 1 'runtime/*' 'runtime/abi/*' 'runtime/base/*'
 rule ir 9 'ir/**' 'runtime/abi/kvs.h' 'runtime/base/*'
 rule passes 9 'passes/**' 'ir/**' 'runtime/base/*'
 rule codegen 9 'codegen/**' 'passes/**' 'ir/**' 'runtime/abi/*' 'runtime/base/*'
+# the rooms of the llvm target: who builds knows of no loop, who loops of no op
+rule codegen/llvm/builder 9 'codegen/llvm/builder/*' codegen/codegen.h 'ir/*' 'runtime/base/*'
+rule codegen/llvm/skeletons 9 'codegen/llvm/skeletons/*' codegen/llvm/builder/builder.h 'ir/*' 'runtime/base/*'
+rule codegen/llvm/ops 9 'codegen/llvm/ops/*' 'codegen/llvm/skeletons/*' codegen/llvm/builder/builder.h codegen/llvm/llvm.h 'ir/*' 'runtime/base/*'
 # the vocabulary travels in the blob as runtime/text lays it out, so the reader of GGUF builds it there
 rule frontends/gguf 1 'frontends/gguf/*' 'frontends/gguf/arch/archs.def' 'ir/**' 'runtime/text/*' 'runtime/base/*'
 rule frontends/gguf/arch 9 'frontends/gguf/arch.h' # an architecture sees the toolbox alone
@@ -72,16 +76,18 @@ only '(sys/mman|fcntl|sys/stat)\.h' 'runtime/base/|frontends/cli/|codegen/xsmm/o
 if [ -z "$2" ]; then
     # The test must be able to fail: a small tree with one fault of each kind.
     tree=$(mktemp -d)
-    mkdir -p "$tree"/{runtime/base,ir,frontends/cli,passes}
-    touch "$tree/ir/graph.h" "$tree/runtime/base/os.h" "$tree/runtime/tern.h" "$tree/runtime/host.h"
+    mkdir -p "$tree"/{runtime/base,ir,frontends/cli,passes,codegen/llvm/skeletons,codegen/llvm/ops}
+    touch "$tree/codegen/llvm/ops/ops.h" "$tree/ir/graph.h" "$tree/runtime/base/os.h" "$tree/runtime/tern.h" "$tree/runtime/host.h"
     echo '#include "ir/graph.h"' >"$tree/runtime/session.c"
     echo '#include "runtime/tern.h"' >"$tree/runtime/base/up.c"
     echo '#include "ir/graph.h"' >"$tree/frontends/cli/main.c"
     echo '#include <llvm-c/Core.h>' >"$tree/passes/fuse.c"
     echo '#include "runtime/host.h"' >"$tree/runtime/step.c"
+    echo '#include "codegen/llvm/ops/ops.h"' >"$tree/codegen/llvm/skeletons/rows.c"
     echo '#include "runtime/base/os.h"' >"$tree/ir/fine.c"
-    out=$(bash "${BASH_SOURCE[0]}" x "$tree") && { echo "a tree with five faults was accepted"; bad=1; }
-    for want in runtime/session.c:1 runtime/base/up.c:1 frontends/cli/main.c:1 passes/fuse.c:1 runtime/step.c:1; do
+    out=$(bash "${BASH_SOURCE[0]}" x "$tree") && { echo "a tree with six faults was accepted"; bad=1; }
+    for want in runtime/session.c:1 runtime/base/up.c:1 frontends/cli/main.c:1 passes/fuse.c:1 runtime/step.c:1 \
+        codegen/llvm/skeletons/rows.c:1; do
         grep -q "^$want" <<<"$out" || { echo "the fault in $want was not seen"; bad=1; }
     done
     grep -q ir/fine.c <<<"$out" && { echo "ir/fine.c was refused"; bad=1; }

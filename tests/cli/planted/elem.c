@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #define tn_llvm_op_add sound_add
-#include "codegen/llvm/elem.c"
+#include "codegen/llvm/ops/elem.c"
 #undef tn_llvm_op_add
 
 static LLVMValueRef add_planted(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {

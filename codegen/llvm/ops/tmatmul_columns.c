@@ -14,7 +14,7 @@
  * second cache where a line is read but once: for every line that goes through it, it fetches the neighbour too. Of
  * 2560 x 6912, 30 such in turn, beside the product by rows (two cores, AVX-512 VNNI): 0.8 of its time at 50 % zeros,
  * 0.6 at 65 %, 0.4 at 80 %, 0.2 at 90 %. */
-#include "codegen/llvm/ternary.h"
+#include "codegen/llvm/ops/ternary.h"
 
 enum { AHEAD = 32, SLACK = 64 }; /* places; SLACK more may be read */
 

@@ -14,7 +14,8 @@
  *
  * Rows of weights stream from memory one after the other, with prefetches far ahead: the kernel's `near` into
  * L1, its `far` into L2. Sums over lanes wait in `buf` until there are enough for one transposing tree. */
-#include "codegen/llvm/ternary.h"
+#include "codegen/llvm/ops/ternary.h"
+#include "codegen/llvm/skeletons/cols.h"
 
 #include "runtime/base/arena.h"
 #include <stdio.h>
@@ -24,12 +25,6 @@ enum { LINE = TN_LINE, CODES = TN_CODES };
  * would take too much, and TN_FEW go at a time. */
 enum { MOST_UNPACKED = 1 << 19 };
 
-LLVMTypeRef tn_tm_bytes(TnLb *b) {
-    return LLVMVectorType(b->t_i8, (unsigned)b->level->bytes);
-}
-LLVMTypeRef tn_tm_ints(TnLb *b) {
-    return LLVMVectorType(b->t_i32, (unsigned)b->level->bytes / 4);
-}
 static int accumulators(TnLb *b) {
     return b->level->dot == TN_DOT_MADDUBS ? 2 : 4;
 }
@@ -53,13 +48,6 @@ static void planes(TnLb *b, LLVMValueRef w, LLVMValueRef c[4]) {
         c[q] = q == 3 && b->level->dot == TN_DOT_SDOT
                    ? LLVMBuildLShr(b->b, w, byte_splat(b, 6), "")
                    : LLVMBuildAnd(b->b, w, byte_splat(b, 3 << (2 * q)), "");
-}
-
-LLVMValueRef tn_tm_dot(TnLb *b, LLVMValueRef acc, LLVMValueRef c, LLVMValueRef a) {
-    LLVMValueRef args[] = {acc, c, a};
-    if (b->level->dot == TN_DOT_VNNI) return tn_lb_call(b, "llvm.x86.avx512.vpdpbusd.512", NULL, 0, args, 3);
-    LLVMTypeRef overload[] = {tn_tm_ints(b), tn_tm_bytes(b)};
-    return tn_lb_call(b, "llvm.aarch64.neon.sdot", overload, 2, args, 3);
 }
 
 /* One line of weights at w against the same 256 codes of the row at x: adds to acc[accumulators], with MADDUBS to the
@@ -282,32 +270,6 @@ static void kernel(TnLb *b) {
                         : most <= TN_FEW || k > MOST_UNPACKED ? &some
                                                               : &all;
     tn_lb_cols_kernel(b, s);
-}
-
-/* What the essays say, in numbers. With one row an accumulator has a plane, or two with MADDUBS, whose i16 then meets the
- * pairs of two planes in both halves of a line. With more rows codes are shifted down, so that only the whole sum must
- * fit; up to TN_FEW an i16 meets a pair of every plane in both halves, and with more yet it is a column, as its lane
- * is. Of tiles the products of a line all end in one i32. */
-TnDot tn_llvm_dot(const TnLevel *level, int64_t rows) {
-    bool pairs = level->dot == TN_DOT_MADDUBS;
-    int lanes = level->bytes / 4;
-    if (rows > 1) {
-        int meets = rows <= TN_FEW && !level->amx ? CODES / lanes : CODES;
-        return (TnDot){.code = 2,
-                       .value = TN_RANGE_CODE,
-                       .meets = meets,
-                       .pair = pairs ? 2 : 0,
-                       .adds = !pairs           ? 0
-                               : rows <= TN_FEW ? meets / 4
-                                                : CODES / 4};
-    }
-    if (pairs)
-        return (TnDot){2 << 2,    TN_RANGE_CODE, .meets = CODES / 2 / lanes,
-                       .pair = 2, .adds = 2 * 2, .exact32 = true};
-    return (TnDot){.code = level->dot == TN_DOT_SDOT ? 2 << 4 : 2 << 6,
-                   .value = TN_RANGE_CODE,
-                   .meets = CODES / 4 / lanes,
-                   .exact32 = true};
 }
 
 static bool can(const TnGraph *g, TnRef ref, const TnLevel *level) {

@@ -1,7 +1,6 @@
-/* Loops, functions and the two pointers of a launch. */
-#include "codegen/llvm/build.h"
+/* Loops, branches and functions. */
+#include "codegen/llvm/builder/builder.h"
 
-#include <llvm-c/DebugInfo.h>
 #include <string.h>
 
 LLVMBasicBlockRef tn_lb_here(TnLb *b) {
@@ -153,48 +152,4 @@ LLVMValueRef tn_lb_shared_end(TnLb *b, LLVMBasicBlockRef back) {
 
 void tn_lb_call_function(TnLb *b, LLVMValueRef fn, LLVMValueRef *args, unsigned n) {
     LLVMBuildCall2(b->b, LLVMGlobalGetValueType(fn), fn, args, n, "");
-}
-
-/* ---- The launch */
-
-LLVMValueRef tn_lb_operand(TnLb *b, TnRef ref) {
-    TnRef root = tn_alias_root(b->g, ref);
-    for (uint32_t i = 0; i < b->n_ops; i++)
-        if (b->ops[i] == ref || b->ops[i] == root) return b->op_ptr[i];
-    TN_BUG("kernel @%s: %%%s is no operand of it", b->k->name, b->g->nodes[ref].name);
-}
-
-bool tn_lb_leaves(TnLb *b, TnRef ref) {
-    for (uint32_t i = b->n_in; i < b->n_ops; i++)
-        if (b->ops[i] == ref) return true;
-    return false;
-}
-
-LLVMValueRef tn_lb_operand_row(TnLb *b, TnRef ref, LLVMValueRef row) {
-    return tn_lb_elem(b, tn_lb_operand(b, ref), row, (int64_t)tn_row_bytes(&b->g->nodes[ref].type));
-}
-
-LLVMValueRef tn_lb_rows(TnLb *b, TnRef ref) {
-    TnDim d = b->g->nodes[ref].type.dim[0];
-    return tn_dim_is_sym(d) ? b->sym[tn_dim_sym(d)] : tn_lb_i64(b, d);
-}
-
-int64_t tn_lb_most_rows(TnLb *b, TnRef ref) {
-    TnDim d = b->g->nodes[ref].type.dim[0];
-    return tn_dim_is_sym(d) ? b->g->rows_hi : d;
-}
-
-LLVMValueRef tn_lb_scratch(TnLb *b, uint64_t bytes) {
-    TN_CHECK(!b->scratch_page);
-    LLVMValueRef p = tn_lb_atc(b, b->scratch, (int64_t)b->scratch_bytes);
-    b->scratch_bytes += (bytes + 63) / 64 * 64;
-    return p;
-}
-
-LLVMValueRef tn_lb_scratch_pages(TnLb *b, uint64_t bytes_per_page) {
-    bytes_per_page = (bytes_per_page + 63) / 64 * 64;
-    LLVMValueRef p = tn_lb_atc(b, b->scratch, (int64_t)b->scratch_bytes);
-    p = tn_lb_elem(b, p, b->sym[TN_P], (int64_t)b->scratch_page);
-    b->scratch_page += bytes_per_page;
-    return p;
 }

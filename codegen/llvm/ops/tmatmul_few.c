@@ -14,7 +14,8 @@
  * twice where there is one less: up to 4 rows they wait for memory, so that it costs nothing, and 5 and 7 rows take as long
  * as 6 and 8; in return code for a model is made in five sixths of the time. */
 #include <stdio.h>
-#include "codegen/llvm/ternary.h"
+#include "codegen/llvm/ops/ternary.h"
+#include "codegen/llvm/skeletons/groups.h"
 #include "ir/range.h"
 
 typedef struct Few {
@@ -51,20 +52,6 @@ int64_t tn_tm_few_buf(TnLb *b, int64_t k) {
         most = bytes > most ? bytes : most;
     }
     return most;
-}
-
-LLVMValueRef tn_tm_plane(TnLb *b, LLVMValueRef w, int q) {
-    int size = b->level->bytes;
-    if (q && b->level->dot == TN_DOT_SDOT) {
-        w = LLVMBuildLShr(b->b, w, tn_lb_splat_const(b, LLVMConstInt(b->t_i8, 2 * (unsigned)q, 0), size), "");
-        if (q == 3) return w;
-    } else if (q) { /* no byte shifts; what comes in from the neighbour is masked away */
-        LLVMTypeRef wide = LLVMVectorType(b->t_i16, (unsigned)size / 2);
-        LLVMValueRef by = tn_lb_splat_const(b, LLVMConstInt(b->t_i16, 2 * (unsigned)q, 0), size / 2);
-        w = LLVMBuildLShr(b->b, LLVMBuildBitCast(b->b, w, wide, ""), by, "");
-        w = LLVMBuildBitCast(b->b, w, tn_tm_bytes(b), "");
-    }
-    return LLVMBuildAnd(b->b, w, tn_lb_splat_const(b, LLVMConstInt(b->t_i8, 3, 0), size), "");
 }
 
 /* A line of each column of a block against the rows at x: adds to sum[row * columns + column]. */

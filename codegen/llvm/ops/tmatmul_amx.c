@@ -17,7 +17,7 @@
  *
  * Tiles are values of LLVM's x86_amx type: LLVM gives them registers and configures them once a call. */
 #include <llvm-c/Core.h>
-#include "codegen/llvm/ternary.h"
+#include "codegen/llvm/ops/ternary.h"
 
 enum { ROWS = 16, DEPTH = 64, CHUNK = 8, TILE = ROWS * DEPTH }; /* CHUNK: of DEPTH codes */
 

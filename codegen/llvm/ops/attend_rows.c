@@ -16,7 +16,7 @@
  *
  * The products are made of one small GEMM of six columns, which keeps each output one chain in index order; on the target
  * xsmm it is libxsmm's (codegen/xsmm). */
-#include "codegen/llvm/attend.h"
+#include "codegen/llvm/ops/attend.h"
 #include "codegen/llvm/llvm.h"
 
 #include <math.h>

@@ -2,7 +2,7 @@
  *
  * Where a row lies in memory and is whole blocks of 32 columns, rmsnorm and quant are calls of a function that the module's
  * kernels share: a model has a dozen of each. */
-#include "codegen/llvm/build.h"
+#include "codegen/llvm/ops/ops.h"
 
 #include <math.h>
 #include <stdio.h>

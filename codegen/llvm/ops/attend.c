@@ -22,7 +22,7 @@
  * fill the registers of the level and no more. Head dims that are no multiple of the tile are covered by a
  * last tile that overlaps the one before; its sums are kept apart and come out the same. Codes of an int8
  * cache are widened as they are; the key's scale multiplies the finished score, the value's scale p. */
-#include "codegen/llvm/attend.h"
+#include "codegen/llvm/ops/attend.h"
 
 #include <math.h>
 #include "ir/layout.h"
@@ -378,7 +378,6 @@ static void kernel(TnLb *b) {
     tn_lb_loop_end(b, &units);
 }
 
-extern const TnLlvmOp tn_llvm_op_attend;
 const TnLlvmOp tn_llvm_op_attend = {.can = can, .kernel = kernel};
 
 /* ---- attend_blocks */
@@ -452,7 +451,6 @@ static void block_kernel(TnLb *b) {
     tn_lb_loop_end(b, &l);
 }
 
-extern const TnLlvmOp tn_llvm_op_attend_blocks;
 const TnLlvmOp tn_llvm_op_attend_blocks = {.can = can, .kernel = block_kernel};
 
 /* ---- attend_join */

@@ -1,25 +1,5 @@
 /* Frames: how the ops of a prologue or an epilogue meet the memory of one row. */
-#include "codegen/llvm/build.h"
-
-LLVMMetadataRef tn_lb_op(TnLb *b, TnRef ref) {
-    if (!b->di) return NULL;
-    LLVMMetadataRef before = LLVMGetCurrentDebugLocation2(b->b);
-    unsigned line = b->di_line + (ref - b->k->first) + 1;
-    LLVMSetCurrentDebugLocation2(b->b, LLVMDIBuilderCreateDebugLocation(b->c, line, 0, b->di_scope, NULL));
-    return before;
-}
-void tn_lb_op_back(TnLb *b, LLVMMetadataRef before) {
-    if (b->di) LLVMSetCurrentDebugLocation2(b->b, before);
-}
-
-bool tn_lb_inside(TnLb *b, TnRef ref) {
-    return ref >= b->k->first && ref < b->k->first + b->k->n;
-}
-
-int64_t tn_lb_cols(TnLb *b, TnRef ref) {
-    const TnType *t = &b->g->nodes[ref].type;
-    return t->dim[t->rank - 1];
-}
+#include "codegen/llvm/skeletons/frame.h"
 
 LLVMValueRef tn_lb_row_mem(TnLb *b, const TnFrame *f, TnRef ref) {
     if (!tn_lb_inside(b, ref)) return tn_lb_operand_row(b, ref, f->row);
@@ -52,7 +32,7 @@ LLVMValueRef tn_lb_value(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off,
     }
     LLVMValueRef m = f->mem[ref - b->k->first];
     if (m) return tn_lb_load(b, block_type(b, ref), tn_lb_elem(b, m, off, 4), 4);
-    const TnLlvmOp *op = tn_llvm_ops[b->g->nodes[ref].op];
+    const TnLlvmOp *op = b->table[b->g->nodes[ref].op];
     TN_CHECK(op->block);
     LLVMMetadataRef before = tn_lb_op(b, ref);
     LLVMValueRef v = op->block(b, f, ref, off, mask);
@@ -95,7 +75,7 @@ static uint32_t readers(TnLb *b, TnRef ref, bool *out_memory) {
         for (uint32_t a = 0; a < b->g->nodes[r].n_args; a++)
             if (b->g->nodes[r].args[a] == ref) {
                 n++;
-                if (tn_llvm_ops[b->g->nodes[r].op]->row || tn_llvm_ops[b->g->nodes[r].op]->kernel)
+                if (b->table[b->g->nodes[r].op]->row || b->table[b->g->nodes[r].op]->kernel)
                     *out_memory = true;
             }
     return n;
@@ -128,7 +108,7 @@ static void settle(TnLb *b, TnFrame *f, TnRef ref) {
 void tn_lb_frame(TnLb *b, TnFrame *f, TnRef first, TnRef end, const bool *skip) {
     for (TnRef r = first; r < end; r++) {
         if (skip && skip[r - b->k->first]) continue;
-        const TnLlvmOp *op = tn_llvm_ops[b->g->nodes[r].op];
+        const TnLlvmOp *op = b->table[b->g->nodes[r].op];
         tn_llvm_note(b->k->name, tn_ops[b->g->nodes[r].op].name);
         LLVMMetadataRef before = tn_lb_op(b, r);
         if (op->row)

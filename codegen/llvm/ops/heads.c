@@ -1,6 +1,6 @@
 /* The ops that know heads: rope, and storing rows into the cache's pages. They work on strips or rows in
  * memory. */
-#include "codegen/llvm/build.h"
+#include "codegen/llvm/ops/ops.h"
 
 #include <string.h>
 

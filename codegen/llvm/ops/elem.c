@@ -1,5 +1,5 @@
 /* The column-by-column ops: what epilogues are made of. */
-#include "codegen/llvm/build.h"
+#include "codegen/llvm/ops/ops.h"
 #include "runtime/base/fmath.h"
 
 static TnRef arg(TnLb *b, TnRef ref, uint32_t i) {

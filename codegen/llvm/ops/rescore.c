@@ -4,7 +4,8 @@
  * their elements give a threshold. The second looks at blocks of 32: nearly all are ruled out by that radius alone,
  * without their errors and norms being read. What is left is computed in the order of matmul, and raises the
  * threshold. State that ifs change lies in scratch: there are a few dozen changes a row. */
-#include "codegen/llvm/build.h"
+#include "codegen/llvm/ops/ops.h"
+#include "codegen/llvm/ops/top.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,7 @@
-/* The ends of a step: which rows to look at (gather), the best logit (argmax), the best k (topk) and their
+/* The ends of a step: the rows of ids (embed), which rows to look at (gather), the best logit (argmax), the best k (topk) and their
  * values (take). */
-#include "codegen/llvm/build.h"
+#include "codegen/llvm/ops/ops.h"
+#include "codegen/llvm/ops/top.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -44,8 +45,23 @@ static void gather(TnLb *b, TnFrame *f, TnRef ref) {
     tn_lb_loop_end(b, &l);
 }
 
-extern const TnLlvmOp tn_llvm_op_gather;
 const TnLlvmOp tn_llvm_op_gather = {.can = can_gather, .row = gather};
+
+/* ---- embed ids, table: y[t] = table[ids[t]] widened to f32 */
+static LLVMValueRef embed(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
+    (void)mask; /* table rows are padded, and embed only stands in whole rows */
+    TN_CHECK(!f->width);
+    TnRef table = b->g->nodes[ref].args[1];
+    TnEnc enc = b->g->nodes[table].type.enc;
+    LLVMValueRef id = tn_lb_load(b, b->t_i32, tn_lb_row_mem(b, f, b->g->nodes[ref].args[0]), 4);
+    LLVMValueRef row = tn_lb_operand_row(b, table, LLVMBuildSExt(b->b, id, b->t_i64, ""));
+    return tn_lb_load_wide(b, enc, tn_lb_elem(b, row, off, tn_enc_bytes(enc)));
+}
+static bool can_embed(const TnGraph *g, TnRef ref, const TnLevel *level) {
+    (void)level;
+    return tn_enc_is_float(g->nodes[g->nodes[ref].args[1]].type.enc);
+}
+const TnLlvmOp tn_llvm_op_embed = {.can = can_embed, .block = embed};
 
 /* 32 values from column `at` on. The last, partial block of a row is read in full and what lies behind the
  * row is replaced: rows are padded to 64 values. */
@@ -94,7 +110,6 @@ static void argmax(TnLb *b, TnFrame *f, TnRef ref) {
     tn_lb_store(b, id, tn_lb_result_row(b, f, ref), 4);
 }
 
-extern const TnLlvmOp tn_llvm_op_argmax;
 const TnLlvmOp tn_llvm_op_argmax = {.can = reads_floats, .row = argmax};
 
 /* ---- topk: a sorted list of values and one of indices in scratch. Free places hold NaN and -1. A value is
@@ -193,7 +208,6 @@ static void topk(TnLb *b, TnFrame *f, TnRef ref) {
     tn_lb_loop_end(b, &out);
 }
 
-extern const TnLlvmOp tn_llvm_op_topk;
 const TnLlvmOp tn_llvm_op_topk = {.can = reads_floats, .row = topk};
 
 /* ---- take: at most 256 values a row */
@@ -210,5 +224,4 @@ static void take(TnLb *b, TnFrame *f, TnRef ref) {
     tn_lb_loop_end(b, &l);
 }
 
-extern const TnLlvmOp tn_llvm_op_take;
 const TnLlvmOp tn_llvm_op_take = {.can = reads_floats, .row = take};

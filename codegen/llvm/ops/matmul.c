@@ -12,7 +12,8 @@
  *
  * The lanes j and j + 16 are added at once; the 16 sums of 16 rows share one transposing tree, which adds in
  * the same order as one by one. */
-#include "codegen/llvm/build.h"
+#include "codegen/llvm/ops/ops.h"
+#include "codegen/llvm/skeletons/cols.h"
 
 #include <stdio.h>
 #include "ir/layout.h"

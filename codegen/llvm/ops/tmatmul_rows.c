@@ -18,7 +18,7 @@
  * Why K is not cut: a block's rows are 12 K bytes (30 KB for 2560) and pass the panels, 32 K bytes (80 KB), in
  * L2 in order: 128 + 48 bytes in the 12 cycles of a step, a third of what L2 gives. */
 #include <stdio.h>
-#include "codegen/llvm/ternary.h"
+#include "codegen/llvm/ops/ternary.h"
 
 enum { STEPS = 4 }; /* products along k in a turn of the inner loop */
 

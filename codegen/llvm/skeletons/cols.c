@@ -9,7 +9,9 @@
  *       for each slice of the unit's part: the strip of root values into scratch (of a gated part's second slice,
  *         those columns alone that are wanted: gated.c)
  *       for each row of the block: the part's epilogue over the strips */
-#include "codegen/llvm/build.h"
+#include "codegen/llvm/skeletons/cols.h"
+#include "codegen/llvm/skeletons/frame.h"
+#include "codegen/llvm/skeletons/gated.h"
 
 #include <stdlib.h>
 #include "runtime/base/arena.h"

@@ -15,7 +15,7 @@
  * Prefetches: the next block's lines of the same steps into L1; and, as far as the work in a group has come, so far in the
  * next one into L2, in the order in which the lines lie in memory: memory is read evenly, however often a group is gone
  * through. One row of activations fetches by the kernel's distances instead. */
-#include "codegen/llvm/build.h"
+#include "codegen/llvm/skeletons/groups.h"
 
 enum {
     LINE = 64,

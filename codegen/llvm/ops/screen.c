@@ -15,7 +15,9 @@
  * Rows of the table stream from memory once for up to 8 rows of activations, in the order of groups.c; more than 4
  * rows in two passes, which may share a row. 256 codes of s6 are 13 operations to unpack and 8 for each row of
  * activations, with VNNI. */
-#include "codegen/llvm/build.h"
+#include "codegen/llvm/ops/ops.h"
+#include "codegen/llvm/skeletons/cols.h"
+#include "codegen/llvm/skeletons/groups.h"
 
 #include <stdio.h>
 #include <math.h>
@@ -205,17 +207,6 @@ static LLVMValueRef widen(TnLb *b, LLVMValueRef acc, LLVMValueRef pairs) {
     LLVMValueRef ones = tn_lb_splat_const(b, LLVMConstInt(b->t_i16, 1, 0), b->level->bytes / 2);
     LLVMValueRef args[] = {pairs, ones};
     return LLVMBuildAdd(b->b, acc, tn_lb_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2), "");
-}
-
-TnDot tn_llvm_screen_dot(const TnLevel *level, TnEnc enc) {
-    bool wide = enc == TN_ENC_s8;
-    int code = level->dot == TN_DOT_SDOT ? (wide ? 127 : 31) : (wide ? 255 : 63), lanes = level->bytes / 4;
-    bool pairs = level->dot == TN_DOT_MADDUBS;
-    return (TnDot){.code = code,
-                   .value = TN_RANGE_LIMB,
-                   .meets = CODES / lanes,
-                   .pair = pairs ? 2 : 0,
-                   .adds = pairs ? PLANES : 0};
 }
 
 /* 256 codes of each column against those limbs of all rows, whose first row's high limbs are at x. */

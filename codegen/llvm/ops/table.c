@@ -1,6 +1,6 @@
 /* The op table: every op of ops.def has a row, here or with its emitter. A NO for an op that kernels compute is something
  * that tests/codegen/test_ops.c names. */
-#include "codegen/llvm/build.h"
+#include "codegen/llvm/ops/ops.h"
 
 bool tn_llvm_yes(const TnGraph *g, TnRef ref, const TnLevel *level) {
     (void)g;

@@ -2,7 +2,7 @@
 #ifndef TN_LLVM_ATTEND_H
 #define TN_LLVM_ATTEND_H
 
-#include "codegen/llvm/build.h"
+#include "codegen/llvm/ops/ops.h"
 #include "ir/layout.h"
 
 #define TN_ATTEND_HEAD 2048 /* the longest head */

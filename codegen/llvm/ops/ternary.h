@@ -3,7 +3,8 @@
 #ifndef TN_LLVM_TERNARY_H
 #define TN_LLVM_TERNARY_H
 
-#include "codegen/llvm/build.h"
+#include "codegen/llvm/ops/ops.h"
+#include "codegen/llvm/skeletons/cols.h"
 #include "ir/layout.h"
 
 enum { TN_LINE = 64, TN_CODES = 256 }; /* bytes of a p64 line, and weights in it */

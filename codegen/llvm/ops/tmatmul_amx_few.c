@@ -18,7 +18,7 @@
  *
  * K is an argument, and all eight rows are always computed, so a module has each of the functions once. */
 #include <llvm-c/Core.h>
-#include "codegen/llvm/ternary.h"
+#include "codegen/llvm/ops/ternary.h"
 
 enum {
     COLS = 16,

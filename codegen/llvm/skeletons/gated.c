@@ -6,7 +6,8 @@
  * factor it will be multiplied by. What the strip of up holds in the other columns is whatever was there before:
  * any i32 times a finite factor is finite, and where the factor is not small enough for that, or the gate's is
  * zero or NaN, all columns are wanted. */
-#include "codegen/llvm/build.h"
+#include "codegen/llvm/skeletons/cols.h"
+#include "codegen/llvm/skeletons/gated.h"
 
 #include "ir/layout.h"
 

@@ -1,0 +1,69 @@
+/* What products of ternary weights share, and how the sums of all integer products are held. */
+#include "codegen/llvm/ops/ternary.h"
+
+LLVMTypeRef tn_tm_bytes(TnLb *b) {
+    return LLVMVectorType(b->t_i8, (unsigned)b->level->bytes);
+}
+LLVMTypeRef tn_tm_ints(TnLb *b) {
+    return LLVMVectorType(b->t_i32, (unsigned)b->level->bytes / 4);
+}
+
+LLVMValueRef tn_tm_dot(TnLb *b, LLVMValueRef acc, LLVMValueRef c, LLVMValueRef a) {
+    LLVMValueRef args[] = {acc, c, a};
+    if (b->level->dot == TN_DOT_VNNI) return tn_lb_call(b, "llvm.x86.avx512.vpdpbusd.512", NULL, 0, args, 3);
+    LLVMTypeRef overload[] = {tn_tm_ints(b), tn_tm_bytes(b)};
+    return tn_lb_call(b, "llvm.aarch64.neon.sdot", overload, 2, args, 3);
+}
+
+LLVMValueRef tn_tm_plane(TnLb *b, LLVMValueRef w, int q) {
+    int size = b->level->bytes;
+    if (q && b->level->dot == TN_DOT_SDOT) {
+        w = LLVMBuildLShr(b->b, w, tn_lb_splat_const(b, LLVMConstInt(b->t_i8, 2 * (unsigned)q, 0), size), "");
+        if (q == 3) return w;
+    } else if (q) { /* no byte shifts; what comes in from the neighbour is masked away */
+        LLVMTypeRef wide = LLVMVectorType(b->t_i16, (unsigned)size / 2);
+        LLVMValueRef by = tn_lb_splat_const(b, LLVMConstInt(b->t_i16, 2 * (unsigned)q, 0), size / 2);
+        w = LLVMBuildLShr(b->b, LLVMBuildBitCast(b->b, w, wide, ""), by, "");
+        w = LLVMBuildBitCast(b->b, w, tn_tm_bytes(b), "");
+    }
+    return LLVMBuildAnd(b->b, w, tn_lb_splat_const(b, LLVMConstInt(b->t_i8, 3, 0), size), "");
+}
+
+/* ---- How sums are held */
+
+/* What the essays say, in numbers. With one row an accumulator has a plane, or two with MADDUBS, whose i16 then meets the
+ * pairs of two planes in both halves of a line. With more rows codes are shifted down, so that only the whole sum must
+ * fit; up to TN_FEW an i16 meets a pair of every plane in both halves, and with more yet it is a column, as its lane
+ * is. Of tiles the products of a line all end in one i32. */
+TnDot tn_llvm_dot(const TnLevel *level, int64_t rows) {
+    bool pairs = level->dot == TN_DOT_MADDUBS;
+    int lanes = level->bytes / 4;
+    if (rows > 1) {
+        int meets = rows <= TN_FEW && !level->amx ? TN_CODES / lanes : TN_CODES;
+        return (TnDot){.code = 2,
+                       .value = TN_RANGE_CODE,
+                       .meets = meets,
+                       .pair = pairs ? 2 : 0,
+                       .adds = !pairs           ? 0
+                               : rows <= TN_FEW ? meets / 4
+                                                : TN_CODES / 4};
+    }
+    if (pairs)
+        return (TnDot){2 << 2,    TN_RANGE_CODE, .meets = TN_CODES / 2 / lanes,
+                       .pair = 2, .adds = 2 * 2, .exact32 = true};
+    return (TnDot){.code = level->dot == TN_DOT_SDOT ? 2 << 4 : 2 << 6,
+                   .value = TN_RANGE_CODE,
+                   .meets = TN_CODES / 4 / lanes,
+                   .exact32 = true};
+}
+
+TnDot tn_llvm_screen_dot(const TnLevel *level, TnEnc enc) {
+    bool wide = enc == TN_ENC_s8;
+    int code = level->dot == TN_DOT_SDOT ? (wide ? 127 : 31) : (wide ? 255 : 63), lanes = level->bytes / 4;
+    bool pairs = level->dot == TN_DOT_MADDUBS;
+    return (TnDot){.code = code,
+                   .value = TN_RANGE_LIMB,
+                   .meets = TN_CODES / lanes,
+                   .pair = pairs ? 2 : 0,
+                   .adds = pairs ? 4 : 0};
+}

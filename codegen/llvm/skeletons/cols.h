@@ -1,0 +1,42 @@
+#ifndef TN_LLVM_COLS_H
+#define TN_LLVM_COLS_H
+
+#include "codegen/llvm/builder/builder.h"
+
+/* cols.c: the skeleton of tmatmul and matmul: prologue, then unit by unit strips of root columns and their
+ * epilogue. An emitter fills the table; its functions emit calls that fill strips of 4-byte root values.
+ *
+ *   strip    n (i64) columns of the weight rows from `w` on, for one row x: class of one row
+ *   strips   the same for `n_x` (i64, 1..rows) rows from x on, one after the other as in memory; row r's
+ *            results lie at acc + r * stride (i64, bytes), and all `rows` rows of acc may be written
+ *   prepare  may be NULL. Turns the n weight rows of a strip into what `strips` then gets instead of w, once
+ *            for all rows of the step, in `panels` bytes of scratch
+ *   listed   may be NULL. As `strip`, for n of the columns behind w: those that list (i32, rising) names. TN_AHEAD
+ *            more entries follow, which may be read ahead. Other places of acc stay as they are
+ *   arrange  may be NULL. Turns the n_x (1..rows) rows of a step, which are one block, into what `strips` then gets as x, once a worker
+ *            and launch, in `arranged` bytes of scratch
+ *
+ *   note     may be NULL. Notes which values of the row x are not 0, once a worker and launch, in `noted` bytes of scratch
+ *   is_sparse, columns   with note. Whether so few (i1) that `columns` is the faster way: it fills a strip of TN_COLUMNS
+ *            columns from the lines of their block in the third operand, the weights by columns
+ *
+ * acc has room for 32 columns behind n rounded up to 32; buf is scratch of `buf` bytes, for each call. */
+typedef struct TnStrips {
+    int rows;
+    int64_t buf, panels, arranged, noted;
+    void (*strip)(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef acc,
+                  LLVMValueRef buf);
+    void (*strips)(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x,
+                   LLVMValueRef acc, LLVMValueRef stride, LLVMValueRef buf);
+    void (*prepare)(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef panels);
+    void (*listed)(TnLb *b, LLVMValueRef w, LLVMValueRef list, LLVMValueRef n, LLVMValueRef x,
+                   LLVMValueRef acc, LLVMValueRef buf);
+    void (*arrange)(TnLb *b, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef to);
+    void (*note)(TnLb *b, LLVMValueRef x, LLVMValueRef noted);
+    LLVMValueRef (*is_sparse)(TnLb *b, LLVMValueRef noted);
+    void (*columns)(TnLb *b, LLVMValueRef lines, LLVMValueRef x, LLVMValueRef noted, LLVMValueRef acc);
+} TnStrips;
+enum { TN_AHEAD = 4 };
+void tn_lb_cols_kernel(TnLb *b, const TnStrips *s);
+
+#endif
