@@ -1,9 +1,9 @@
-/* The arguments of ternc.h: every call takes the caller's structs, of whatever version, into its own, checks each field
- * there, and then trusts them. The pointers in what is taken are the caller's. */
-#ifndef TN_OPTIONS_H
-#define TN_OPTIONS_H
+/* The arguments of ternc.h and ternc_tools.h: every call takes the caller's structs, of whatever version, into its own,
+ * checks each field there, and then trusts them. The pointers in what is taken are the caller's. */
+#ifndef TN_CALL_OPTIONS_H
+#define TN_CALL_OPTIONS_H
 
-#include "frontends/api/ternc.h"
+#include "frontends/api/ternc_tools.h"
 #include "runtime/base/options.h"
 
 /* Each clears the error. NULL: all fields' defaults. */

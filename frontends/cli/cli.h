@@ -10,7 +10,7 @@
 #include "runtime/tern.h"
 #include "runtime/text/text.h"
 #include "codegen/targets.h"
-#include "frontends/api/ternc.h"
+#include "frontends/api/ternc_tools.h"
 #include "runtime/base/files.h"
 #include "runtime/abi/kvs.h"
 #include "runtime/abi/levels.h"

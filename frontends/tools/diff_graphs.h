@@ -4,8 +4,8 @@
  * paired first by the value they compute (op, attributes, type and operands, all the way up to weights by name),
  * then outward from pairs already made through operands and readers of the same kind, so one op inserted, removed
  * or changed shows as that and leaves its neighbours alone. About n log n. */
-#ifndef TN_DIFF_H
-#define TN_DIFF_H
+#ifndef TN_DIFF_GRAPHS_H
+#define TN_DIFF_GRAPHS_H
 
 #include "ir/ir.h"
 

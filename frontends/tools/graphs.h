@@ -3,6 +3,7 @@
 #define TN_GRAPHS_H
 
 #include "frontends/api/source.h"
+#include "frontends/api/ternc_tools.h"
 
 typedef enum TnGraphsKind { TN_GRAPHS_TEXT, TN_GRAPHS_GGUF, TN_GRAPHS_BLOB } TnGraphsKind;
 

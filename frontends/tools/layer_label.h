@@ -1,8 +1,8 @@
 /* Where in a model an op stands, for people: the layer and the part of it ("l3.ffn"), read off the names of
  * the weights (blk.3.ffn_up.weight) and caches (k3) that it and the ops before it use. A guess for display: no
  * pass may ask. */
-#ifndef TN_PLACE_H
-#define TN_PLACE_H
+#ifndef TN_LAYER_LABEL_H
+#define TN_LAYER_LABEL_H
 
 #include "ir/ir.h"
 

@@ -50,7 +50,7 @@ rule frontends/api 9 'frontends/api/*' 'frontends/gguf/*' 'codegen/**' 'passes/*
     'runtime/text/*' 'runtime/abi/*' 'runtime/base/*'
 rule frontends/tools 9 'frontends/tools/*' 'frontends/json.h' 'frontends/api/*' 'frontends/gguf/*' 'codegen/**' 'passes/**' \
     'ir/**' 'runtime/tern.h' 'runtime/text/*' 'runtime/abi/*' 'runtime/base/*'
-rule frontends/cli 9 frontends/json.h codegen/targets.h 'frontends/cli/*' 'frontends/api/ternc.h' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/generate/generate.h' \
+rule frontends/cli 9 frontends/json.h codegen/targets.h 'frontends/cli/*' 'frontends/api/ternc.h' 'frontends/api/ternc_tools.h' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/generate/generate.h' \
     'runtime/abi/levels.h' 'runtime/abi/kvs.h' 'runtime/base/*'
 
 # outside <header.h>s: where each library may be known

@@ -30,7 +30,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "tern.h"
-#include "ternc.h"
+#include "ternc_tools.h"
 #include "text/text.h"
 #include "generate/generate.h"
 

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "frontends/api/ternc.h"
+#include "frontends/api/ternc_tools.h"
 #include "runtime/base/os.h"
 
 static char folder[] = "/tmp/tern-outputs-XXXXXX";

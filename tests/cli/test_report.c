@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "frontends/api/ternc.h"
+#include "frontends/api/ternc_tools.h"
 #include "runtime/base/arena.h"
 #include "runtime/base/os.h"
 #include "support/gguf_model.h"

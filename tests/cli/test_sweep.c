@@ -25,7 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "cli/native.h"
-#include "frontends/api/ternc.h"
+#include "frontends/api/ternc_tools.h"
 #include "runtime/base/buf.h"
 #include "runtime/base/os.h"
 #include "runtime/base/status.h"

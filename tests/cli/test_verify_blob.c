@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "cli/native.h"
-#include "frontends/api/ternc.h"
+#include "frontends/api/ternc_tools.h"
 #include "runtime/abi/blob.h"
 #include "runtime/base/buf.h"
 #include "runtime/base/hash.h"
