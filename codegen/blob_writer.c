@@ -11,12 +11,6 @@
 #include "runtime/base/os.h"
 #include "runtime/base/reader.h"
 
-TernStatus tn_progress(const TnProgress *p, const char *phase, uint64_t done, uint64_t total,
-                       TernError *err) {
-    if (!p->fn || !p->fn(p->user, phase, done, total)) return TERN_OK;
-    return tn_fail(err, TERN_ERR_CANCELLED, "cancelled by the progress callback while at %s", phase);
-}
-
 uint32_t tn_blob_add(TnBlobParts *p, uint32_t kind, uint32_t flags, uint32_t level, uint32_t align,
                      TnBuf *body) {
     if (p->n == p->cap) {

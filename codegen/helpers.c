@@ -1,5 +1,5 @@
 /* Threads that do the same work as the caller, piece by piece as they come. */
-#include "codegen/internal.h"
+#include "codegen/helpers.h"
 
 #include "runtime/base/cpus.h"
 

@@ -2,8 +2,8 @@
 #ifndef TN_CODEGEN_INTERNAL_H
 #define TN_CODEGEN_INTERNAL_H
 
-#include <pthread.h>
 #include "codegen/codegen.h"
+#include "codegen/weights_store.h"
 #include "runtime/base/hash.h"
 
 /* signature.c: "p64[3840,2560]"; with scales also their ranges and values. */
@@ -12,17 +12,7 @@ void tn_put_type(const TnType *t, bool scales, TnBuf *out);
 /* ---- listing.c: the lines of a kernel out of its graph's text, which stands for `times` kernels. */
 void tn_listing_kernel(const TnGraph *g, uint32_t kernel, const TnBuf *printed, uint32_t times, TnBuf *out);
 
-/* ---- helpers.c: as many threads as there are processors and pieces for besides the caller, which works too before it
- * joins them. */
-enum { TN_HELPERS = 3 };
-typedef struct TnHelpers {
-    pthread_t threads[TN_HELPERS];
-    uint32_t n;
-} TnHelpers;
-void tn_helpers_start(TnHelpers *h, uint64_t pieces, void *(*work)(void *), void *arg);
-void tn_helpers_join(TnHelpers *h);
-
-/* The caller's progress callback; NULL fn is fine. */
+/* ---- cancel.c: the caller's progress callback; NULL fn is fine. */
 typedef struct TnProgress {
     TnProgressFn *fn;
     void *user;
@@ -30,28 +20,7 @@ typedef struct TnProgress {
 /* TERN_ERR_CANCELLED when the callback says so. */
 TernStatus tn_progress(const TnProgress *p, const char *phase, uint64_t done, uint64_t total, TernError *err);
 
-/* ---- weights_store.c: what lies in WGHT. Equal SOURCE expressions (of any variant) are stored once. */
-typedef struct TnStoredWeight {
-    const TnGraph *g; /* borrowed: lives until the blob is written */
-    TnRef ref;
-    char *key; /* canonical text of the expression and its type */
-    uint64_t offset, size;
-} TnStoredWeight;
-
-typedef struct TnWeightStore {
-    TnStoredWeight *w;
-    size_t n, cap;
-    uint64_t bytes;
-    TnMap by_key;
-} TnWeightStore;
-
-/* Index of the SOURCE value in the store; added at the end if new, 64-aligned. */
-uint32_t tn_store_add(TnWeightStore *s, const TnGraph *g, TnRef ref);
-/* The WDIR section. */
-void tn_store_directory(const TnWeightStore *s, TnBuf *out);
-void tn_store_free(TnWeightStore *s);
-
-/* Makes the store's bytes chunk by chunk on a few threads; put is called in rising order of chunks, never
+/* ---- weights_store.c: writing. Makes the store's bytes chunk by chunk on a few threads; put is called in rising order of chunks, never
  * twice at once. With `memory` the bytes are made there and put is not called. hashes has room for every
  * chunk. */
 typedef struct TnStoreSink {
@@ -62,12 +31,6 @@ typedef struct TnStoreSink {
 TernStatus tn_store_write(const TnWeightStore *s, const TnWeights *source, const TnStoreSink *sink,
                           TnHash128 *hashes, const TnProgress *progress, TernError *err);
 uint64_t tn_store_chunks(const TnWeightStore *s);
-
-/* ---- program.c: PROG and PLAN of one planned variant. exports[kernel] and jobs give each kernel's code
- * (NULL for level ref). Adds the weights it reads to the store. */
-TernStatus tn_program_build(const TnGraph *g, uint32_t level, uint32_t code_section, const TnEmitJob *jobs,
-                            const uint32_t *exports, TnWeightStore *store, TnBuf *prog, TnBuf *plan,
-                            TernError *err);
 
 /* ---- blob_writer.c */
 typedef struct TnBlobParts {

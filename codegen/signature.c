@@ -4,7 +4,7 @@
  * their place in the run (n0, n1, ...). Types are spelled in full, but scales of encodings that carry them
  * behind their rows are data to the code: only the ranges' rows count there. */
 #include "codegen/internal.h"
-#include "ir/internal.h"
+#include "ir/print.h"
 
 void tn_put_type(const TnType *t, bool scales, TnBuf *out) {
     tn_buf_printf(out, "%s[", tn_encs[t->enc].name);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "ir/lex.h"
+#include "ir/print.h"
 #include "runtime/base/os.h"
 
 enum { FILE_MOST = 8 << 20, THREADS_MOST = 1 << 16, LOCK_SECONDS = 60 };

@@ -5,11 +5,12 @@
  * two chunks are made twice. Nothing is ever held but one chunk a thread, and of weights by columns
  * a block of 256 rows. */
 #include "codegen/internal.h"
+#include "codegen/helpers.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include "ir/internal.h"
+#include "ir/print.h"
 #include "runtime/base/arena.h"
 #include "runtime/base/reader.h"
 

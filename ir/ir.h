@@ -110,6 +110,10 @@ static inline bool tn_op_is_row(TnOp op) {
 static inline bool tn_op_computes(TnOp op) {
     return tn_op_is_row(op) || tn_ops[op].class == TN_ROOT;
 }
+/* Weights made of others, whose type follows from these alone. */
+static inline bool tn_op_is_made(TnOp op) {
+    return op == TN_OP_concat || op == TN_OP_keep_rows || op == TN_OP_keep_cols || op == TN_OP_columns;
+}
 
 typedef enum TnEnc {
 #define ENC(name, kind, elems, bytes, doc) TN_ENC_##name,
@@ -162,6 +166,14 @@ typedef struct TnScale {
     int64_t rows;
     float scale;
 } TnScale;
+
+/* Limits of a graph: more is refused in a text, and a bug anywhere else. */
+#define TN_NAME_MAX   255        /* bytes of a name */
+#define TN_STR_MAX    4096       /* bytes of a string attribute */
+#define TN_VALUES_MAX 1024       /* values of a `const` */
+#define TN_ARGS_MAX   8          /* operands */
+#define TN_NODES_MAX  (1u << 24) /* nodes of a graph as text; passes add a few to each */
+#define TN_SCALES_MAX (1u << 24) /* scale ranges of a type */
 
 /* Elements of a value, its symbol aside; the largest `off` of a planned value; what a kernel reads and writes. */
 #define TN_ELEMENTS_MAX ((int64_t)1 << 40)
@@ -268,6 +280,9 @@ TnGraph *tn_graph_clone(const TnGraph *g);
  * NULL. A badly typed node is a bug of the caller (outside text goes through the parser). */
 TnRef tn_node_add(TnGraph *g, TnOp op, const char *name, const TnType *type, const TnRef *args,
                   uint32_t n_args, const TnAttr *attrs, uint32_t n_attrs);
+/* The same without inference; the type is taken as it is and copied. */
+TnRef tn_node_push(TnGraph *g, TnOp op, const char *name, size_t name_len, const TnType *type,
+                   const TnRef *args, uint32_t n_args, const TnAttr *attrs, uint32_t n_attrs);
 /* Makes the nodes [first, first + n), which are in no kernel yet, a kernel with that root (or TN_NONE);
  * returns its index.
  * Kernels are numbered in the order of their nodes: add them so, or reorder afterwards. */

@@ -1,5 +1,6 @@
 /* Tokens of the text form, and what numbers and strings mean. */
 #include "ir/lex.h"
+#include "ir/print.h"
 #include <errno.h>
 #include <locale.h>
 #include <math.h>

@@ -3,7 +3,7 @@
 #ifndef TN_IR_LEX_H
 #define TN_IR_LEX_H
 
-#include "ir/internal.h"
+#include "ir/ir.h"
 
 /* Punctuation is its own character: : = , { } [ ] */
 enum { TN_TOK_END = 256, TN_TOK_WORD, TN_TOK_VALUE, TN_TOK_WEIGHT, TN_TOK_AT, TN_TOK_STRING };

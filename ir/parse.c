@@ -1,6 +1,7 @@
 /* The text form, read. One line is one node, so the parser is a loop over lines that remembers where it
  * stands: outside, in a graph, or in a kernel. A faulty line is reported and left out; the value it would
  * have made is remembered as broken, so that its readers do not report the same fault again. */
+#include "ir/internal.h"
 #include "ir/lex.h"
 #include <stdarg.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
  * they come, the largest first. The objects are flattened in an order that does not depend on who was faster. The pass
  * pipeline is short on purpose: our loops are written as they shall run, and -O2 costs twice the time and spills. From
  * LLVM 18 on a pass named in a text verifies by default that it left nothing to do, for the tests of LLVM. */
-#include "codegen/internal.h"
+#include "codegen/helpers.h"
 #include "codegen/llvm/llvm.h"
 #include "codegen/llvm/ops/ops.h"
 #include "codegen/llvm/ops/ternary.h"

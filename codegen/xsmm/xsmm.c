@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "codegen/internal.h"
 #include "codegen/llvm/llvm.h"
 #include "runtime/base/arena.h"
 #include "runtime/base/half.h"

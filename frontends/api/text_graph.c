@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/api/source.h"
-#include "ir/internal.h"
+#include "ir/print.h"
 #include "runtime/base/filekind.h"
 
 TernStatus tn_text_read(const char *path, TnGraph ***out, uint32_t *out_n, TnDiag *diag, TernError *err) {

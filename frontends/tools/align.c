@@ -9,7 +9,6 @@
 #include "frontends/tools/align.h"
 #include <stdlib.h>
 #include <string.h>
-#include "ir/internal.h"
 #include "runtime/base/half.h"
 #include "runtime/base/hash.h"
 

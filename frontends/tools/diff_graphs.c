@@ -4,7 +4,7 @@
 #include <string.h>
 #include "frontends/tools/align.h"
 #include "frontends/tools/layer_label.h"
-#include "ir/internal.h"
+#include "ir/print.h"
 #include "runtime/base/escape.h"
 #include "runtime/base/half.h"
 

@@ -5,7 +5,7 @@
 #include <string.h>
 #include "frontends/tools/layer_label.h"
 #include "frontends/tools/repeat.h"
-#include "ir/internal.h"
+#include "ir/print.h"
 #include "ir/layout.h"
 #include "runtime/base/escape.h"
 

@@ -6,7 +6,7 @@
 #include "frontends/tools/dot.h"
 #include "frontends/tools/graphs.h"
 #include "frontends/tools/layer_label.h"
-#include "ir/internal.h"
+#include "ir/print.h"
 
 static TernStatus check_variant(const TerncPicture *p, const char *path, size_t n, TernError *err) {
     if (p->variant < n || strcmp(p->format, "dot") != 0) return TERN_OK;

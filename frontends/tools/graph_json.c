@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 #include "frontends/tools/dot.h"
-#include "ir/internal.h"
+#include "ir/print.h"
 #include "runtime/base/escape.h"
 
 /* json has no nan and no infinity: they are strings. Nine digits are the float exactly. */

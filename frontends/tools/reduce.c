@@ -23,7 +23,6 @@
 #include "frontends/tools/reduce.h"
 #include <stdlib.h>
 #include <string.h>
-#include "ir/internal.h"
 
 enum { QUESTIONS = 3000 };
 

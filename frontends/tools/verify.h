@@ -16,7 +16,7 @@
 #include "frontends/api/source.h"
 #include "frontends/tools/graphs.h"
 #include "ir/eval.h"
-#include "ir/internal.h"
+#include "ir/print.h"
 
 /* ---- verify_values.c */
 typedef struct TnTally {

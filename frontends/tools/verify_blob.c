@@ -3,7 +3,7 @@
  * evaluator would be asked about one graph while the runtime walks another. */
 #include <stdlib.h>
 #include <string.h>
-#include "codegen/internal.h"
+#include "codegen/weights_store.h"
 #include "frontends/tools/verify.h"
 
 typedef struct Check {

@@ -53,6 +53,16 @@ rule frontends/tools 9 'frontends/tools/*' 'frontends/json.h' 'frontends/api/*' 
 rule frontends/cli 9 frontends/json.h codegen/targets.h 'frontends/cli/*' 'frontends/api/ternc.h' 'frontends/api/ternc_tools.h' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/generate/generate.h' \
     'runtime/abi/levels.h' 'runtime/abi/kvs.h' 'runtime/base/*'
 
+# what the files of a folder share among themselves is no other folder's; the tests of a room may look into it
+while IFS=: read -r file line path; do
+    path=$(sed -E 's/^[^"]*"([^"]*)".*/\1/' <<<"$path")
+    [ "$path" = internal.h ] || [ "${path%/*}" = "$(dirname "$file")" ] || {
+        echo "$file:$line: includes \"$path\", which ${path%/*}/ alone may include"
+        bad=1
+    }
+done < <(cd "$root" && grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"([^"]*/)?internal\.h"' --include='*.[ch]' \
+    runtime ir passes codegen frontends 2>/dev/null)
+
 # outside <header.h>s: where each library may be known
 only() {
     local pattern=$1 found
@@ -77,17 +87,18 @@ if [ -z "$2" ]; then
     # The test must be able to fail: a small tree with one fault of each kind.
     tree=$(mktemp -d)
     mkdir -p "$tree"/{runtime/base,ir,frontends/cli,passes,codegen/llvm/skeletons,codegen/llvm/ops}
-    touch "$tree/codegen/llvm/ops/ops.h" "$tree/ir/graph.h" "$tree/runtime/base/os.h" "$tree/runtime/tern.h" "$tree/runtime/host.h"
+    touch "$tree/codegen/llvm/ops/ops.h" "$tree/ir/internal.h" "$tree/ir/graph.h" "$tree/runtime/base/os.h" "$tree/runtime/tern.h" "$tree/runtime/host.h"
     echo '#include "ir/graph.h"' >"$tree/runtime/session.c"
     echo '#include "runtime/tern.h"' >"$tree/runtime/base/up.c"
     echo '#include "ir/graph.h"' >"$tree/frontends/cli/main.c"
     echo '#include <llvm-c/Core.h>' >"$tree/passes/fuse.c"
     echo '#include "runtime/host.h"' >"$tree/runtime/step.c"
     echo '#include "codegen/llvm/ops/ops.h"' >"$tree/codegen/llvm/skeletons/rows.c"
-    echo '#include "runtime/base/os.h"' >"$tree/ir/fine.c"
-    out=$(bash "${BASH_SOURCE[0]}" x "$tree") && { echo "a tree with six faults was accepted"; bad=1; }
+    echo '#include "ir/internal.h"' >"$tree/passes/merge.c"
+    { echo '#include "runtime/base/os.h"' && echo '#include "ir/internal.h"'; } >"$tree/ir/fine.c"
+    out=$(bash "${BASH_SOURCE[0]}" x "$tree") && { echo "a tree with seven faults was accepted"; bad=1; }
     for want in runtime/session.c:1 runtime/base/up.c:1 frontends/cli/main.c:1 passes/fuse.c:1 runtime/step.c:1 \
-        codegen/llvm/skeletons/rows.c:1; do
+        codegen/llvm/skeletons/rows.c:1 passes/merge.c:1; do
         grep -q "^$want" <<<"$out" || { echo "the fault in $want was not seen"; bad=1; }
     done
     grep -q ir/fine.c <<<"$out" && { echo "ir/fine.c was refused"; bad=1; }
