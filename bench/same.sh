@@ -26,7 +26,7 @@ shift 2
 for b in "$old" "$new"; do [ -x "$b/tern" ] || die "there is no program in $b"; done
 [ -x "$new/make_gguf" ] || die "there is no make_gguf in $new"
 command -v python3 >/dev/null || die "there is no python3"
-levels=${TERN_LEVELS:-$("$new/tern" compile --help | sed -n 's/^ *--levels[^ ]* [^ ]* *\([a-z0-9, -]*\), ref: .*/\1/p; s/^ *--cpu LEVELS *\([a-z0-9, -]*\), ref: .*/\1/p' | head -1 | tr -d ' ')}
+levels=${TERN_LEVELS:-$("$new/tern" compile --help | sed -n 's/^ *--[^ ]* .*LEVELS  *\([a-z0-9, -]*\), ref: .*/\1/p' | tr -d ' ')}
 [ -n "$levels" ] || die "no levels: set TERN_LEVELS"
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
