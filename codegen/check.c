@@ -94,10 +94,9 @@ static TnGraph *with_caches(const TnGraph *from, const TnGraph *planned, TnKv kv
         const TnNode *root = &g->nodes[tn_alias_root(g, r)];
         if (n->type.enc == TN_ENC_kc || n->type.enc == TN_ENC_vc)
             n->type.enc = tn_kv_enc(kv, n->type.enc == TN_ENC_kc);
-        for (TnRef p = 0; p < planned->n && root->op == TN_OP_input; p++)
-            if (planned->nodes[p].op == TN_OP_input &&
-                !strcmp(tn_attr_str(&planned->nodes[p], TN_ATTR_name), tn_attr_str(root, TN_ATTR_name)))
-                n->type.enc = planned->nodes[p].type.enc;
+        if (root->op != TN_OP_input) continue;
+        TnRef p = tn_graph_find(planned, TN_OP_input, tn_attr_str(root, TN_ATTR_name));
+        if (p != TN_NONE) n->type.enc = planned->nodes[p].type.enc;
     }
     return g;
 }

@@ -64,19 +64,6 @@ static bool guard_holds(const char *p, size_t n) {
 
 /* ---- memory and launches */
 
-static TnRef find_input(const TnGraph *g, const char *name) {
-    for (TnRef r = 0; r < g->n; r++)
-        if (g->nodes[r].op == TN_OP_input && !strcmp(tn_attr_str(&g->nodes[r], TN_ATTR_name), name)) return r;
-    return TN_NONE;
-}
-
-static TnRef find_output(const TnGraph *g, const char *name) {
-    for (TnRef r = 0; r < g->n; r++)
-        if (g->nodes[r].op == TN_OP_output && !strcmp(tn_attr_str(&g->nodes[r], TN_ATTR_name), name))
-            return r;
-    return TN_NONE;
-}
-
 static TernStatus place_values(Machine *m, const TnCheck *c, const TnStep *s, TernError *err) {
     const TnGraph *g = m->g;
     uint64_t per_row[TN_SYM_COUNT], constant;
@@ -322,14 +309,14 @@ static bool results_equal(Run *run, Machine *m, TnEval *planned) {
         const TnNode *n = &g->nodes[r];
         TnRef a = TN_NONE, b = TN_NONE;
         if (n->op == TN_OP_output) {
-            TnRef o = find_output(p, tn_attr_str(n, TN_ATTR_name));
+            TnRef o = tn_graph_find(p, TN_OP_output, tn_attr_str(n, TN_ATTR_name));
             TN_CHECK(o != TN_NONE); /* dce keeps what is read */
             a = n->args[0];
             b = p->nodes[o].args[0];
         } else if (tn_op_is(n->op, TN_TRAIT_STATE)) {
             a = tn_alias_root(g, r);
             if (g->nodes[a].op != TN_OP_input) continue;
-            b = find_input(p, tn_attr_str(&g->nodes[a], TN_ATTR_name));
+            b = tn_graph_find(p, TN_OP_input, tn_attr_str(&g->nodes[a], TN_ATTR_name));
         }
         if (b == TN_NONE) continue;
         b = tn_alias_root(p, b);
@@ -367,7 +354,7 @@ static void fill_inputs(Run *run, bool first) {
         size_t bytes = tn_type_bytes(&n->type, cache ? run->step.max : run->step.sym);
         const char *name = tn_attr_str(n, TN_ATTR_name);
         for (uint32_t i = 0; i < run->n; i++) {
-            TnRef p = find_input(run->machines[i].g, name);
+            TnRef p = tn_graph_find(run->machines[i].g, TN_OP_input, name);
             if (p == TN_NONE) continue;
             TN_CHECK(run->machines[i].g->nodes[p].type.enc == n->type.enc); /* one kv */
             memcpy(run->machines[i].data[p], data, bytes);

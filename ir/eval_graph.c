@@ -93,19 +93,13 @@ void *tn_eval_data(TnEval *e, TnRef ref) {
     return e->data[tn_alias_root(e->g, ref)];
 }
 
-static TnRef find_named(const TnGraph *g, TnOp op, const char *name) {
-    for (TnRef r = 0; r < g->n; r++)
-        if (g->nodes[r].op == op && strcmp(tn_attr_str(&g->nodes[r], TN_ATTR_name), name) == 0) return r;
-    return TN_NONE;
-}
-
 void *tn_eval_input(TnEval *e, const char *name) {
-    TnRef r = find_named(e->g, TN_OP_input, name);
+    TnRef r = tn_graph_find(e->g, TN_OP_input, name);
     return r == TN_NONE ? NULL : e->data[r];
 }
 
 const void *tn_eval_output(TnEval *e, const char *name) {
-    TnRef r = find_named(e->g, TN_OP_output, name);
+    TnRef r = tn_graph_find(e->g, TN_OP_output, name);
     return r == TN_NONE ? NULL : tn_eval_data(e, e->g->nodes[r].args[0]);
 }
 

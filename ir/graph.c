@@ -211,6 +211,12 @@ const char *tn_attr_str(const TnNode *n, TnAttrKey key) {
     return need_attr(n, key)->s;
 }
 
+TnRef tn_graph_find(const TnGraph *g, TnOp op, const char *name) {
+    for (TnRef r = 0; r < g->n; r++)
+        if (g->nodes[r].op == op && strcmp(tn_attr_str(&g->nodes[r], TN_ATTR_name), name) == 0) return r;
+    return TN_NONE;
+}
+
 void tn_node_set_attr(TnGraph *g, TnRef ref, TnAttr attr) {
     TN_CHECK(ref < g->n && tn_attr_rule(g->nodes[ref].op, attr.key) != TN_ATTR_FOREIGN);
     TnNode *n = &g->nodes[ref];

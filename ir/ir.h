@@ -291,6 +291,8 @@ const TnAttr *tn_node_attr(const TnNode *n, TnAttrKey key); /* NULL if missing *
 int64_t tn_attr_int(const TnNode *n, TnAttrKey key);        /* the attribute must be there */
 float tn_attr_float(const TnNode *n, TnAttrKey key);
 const char *tn_attr_str(const TnNode *n, TnAttrKey key);
+/* The input or output (op) that the runtime knows by this name, its attribute `name`; TN_NONE if there is none. */
+TnRef tn_graph_find(const TnGraph *g, TnOp op, const char *name);
 void tn_node_set_attr(TnGraph *g, TnRef ref, TnAttr attr);
 bool tn_attr_equal(const TnAttr *a, const TnAttr *b); /* bit for bit */
 void tn_attr_put_key(const TnAttr *a, TnBuf *key);    /* bytes that are equal when the attributes are */

@@ -142,13 +142,12 @@ static void screen(Screen *s, TnRef r) {
 /* The input of that name, if a text has it already. */
 static TernStatus find_lrows(Screen *s, TernError *err) {
     TnType t = tn_type(TN_ENC_i32, 1, tn_sym_dim(TN_L));
-    for (TnRef r = 0; r < s->g->n; r++) {
-        const TnNode *n = &s->g->nodes[r];
-        if (n->op != TN_OP_input || strcmp(tn_attr_str(n, TN_ATTR_name), "lrows") != 0) continue;
-        if (!tn_type_equal(&n->type, &t))
-            return tn_fail(err, TERN_ERR_INPUT, "screen: input \"lrows\" (%%%s) is not i32[L]", n->name);
-        s->lrows = r;
-    }
+    TnRef r = tn_graph_find(s->g, TN_OP_input, "lrows");
+    if (r == TN_NONE) return TERN_OK;
+    if (!tn_type_equal(&s->g->nodes[r].type, &t))
+        return tn_fail(err, TERN_ERR_INPUT, "screen: input \"lrows\" (%%%s) is not i32[L]",
+                       s->g->nodes[r].name);
+    s->lrows = r;
     return TERN_OK;
 }
 

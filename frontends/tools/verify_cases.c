@@ -96,13 +96,9 @@ static TernStatus check_outputs(const TnGraph *a, const TnGraph *b, TernError *e
     for (TnRef r = 0; r < a->n; r++) {
         if (a->nodes[r].op != TN_OP_output) continue;
         const char *name = tn_attr_str(&a->nodes[r], TN_ATTR_name);
-        bool found = false;
-        for (TnRef q = 0; q < b->n; q++)
-            found |= b->nodes[q].op == TN_OP_output &&
-                     strcmp(tn_attr_str(&b->nodes[q], TN_ATTR_name), name) == 0 &&
-                     a->nodes[r].type.rank == b->nodes[q].type.rank &&
-                     (a->nodes[r].type.rank < 2 || a->nodes[r].type.dim[1] == b->nodes[q].type.dim[1]);
-        if (!found)
+        TnRef q = tn_graph_find(b, TN_OP_output, name);
+        const TnType *t = &a->nodes[r].type, *u = q == TN_NONE ? NULL : &b->nodes[q].type;
+        if (!u || t->rank != u->rank || (t->rank >= 2 && t->dim[1] != u->dim[1]))
             return tn_fail(err, TERN_ERR_INPUT, "output \"%s\": the two models' have other shapes", name);
     }
     return TERN_OK;

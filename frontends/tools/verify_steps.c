@@ -17,10 +17,8 @@ enum { GUARD = 256, WANTS = TN_WHOLE_ROWS, SINGLES = 8 };
 enum { BEST, TOP, LOGITS, HIDDEN };
 
 static const TnType *output_type(const TnGraph *g, const char *name) {
-    for (TnRef r = 0; r < g->n; r++)
-        if (g->nodes[r].op == TN_OP_output && strcmp(tn_attr_str(&g->nodes[r], TN_ATTR_name), name) == 0)
-            return &g->nodes[r].type;
-    return NULL;
+    TnRef r = tn_graph_find(g, TN_OP_output, name);
+    return r == TN_NONE ? NULL : &g->nodes[r].type;
 }
 
 void tn_results_create(const TnGraph *g, uint32_t first, uint32_t n, TnResults *out) {

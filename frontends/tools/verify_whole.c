@@ -83,11 +83,7 @@ static void match_names(const TnGraph *a, const TnGraph *b, TnRef *match) {
     /* what the runtime knows by name is the same whatever the text calls it */
     for (TnRef r = 0; r < a->n; r++) {
         if (a->nodes[r].op != TN_OP_input && a->nodes[r].op != TN_OP_output) continue;
-        match[r] = TN_NONE;
-        for (TnRef q = 0; q < b->n; q++)
-            if (b->nodes[q].op == a->nodes[r].op &&
-                strcmp(tn_attr_str(&b->nodes[q], TN_ATTR_name), tn_attr_str(&a->nodes[r], TN_ATTR_name)) == 0)
-                match[r] = q;
+        match[r] = tn_graph_find(b, a->nodes[r].op, tn_attr_str(&a->nodes[r], TN_ATTR_name));
     }
 }
 
