@@ -42,9 +42,10 @@ typedef struct TnTarget {
     TernStatus (*emit)(TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *image, TnProgressFn *progress,
                        void *user, TernError *err);
     /* The same jobs as one listing or object, of a kind that some row's `listings` names (others than its own are refused),
-     * appended to *out; NULL: it makes no code. Targets of one level share it. */
-    TernStatus (*show)(TnEmitJob *jobs, uint32_t n, const char *level, const char *kind, TnBuf *out,
-                       TernError *err);
+     * appended to *out; *image and *given: what `given` of all their targets has made. NULL: it makes no code. Targets of one
+     * level share it. */
+    TernStatus (*show)(TnEmitJob *jobs, uint32_t n, const char *level, const char *kind, const TnBuf *image,
+                       const TnFlat *given, TnBuf *out, TernError *err);
     /* Code made elsewhere that the jobs call by name, appended to *image, each once, and named in *given; NULL: none. */
     TernStatus (*given)(const TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *image, TnFlat *given,
                         TernError *err);

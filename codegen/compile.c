@@ -413,6 +413,14 @@ static void note_jobs(Compiler *c, Level *level) {
     tn_buf_free(&printed);
 }
 
+/* What the jobs call that targets made themselves, so that objects and assembly refer to nothing outside of them. */
+static TernStatus gather_given(const Level *level, TnBuf *image, TnFlat *given, TernError *err) {
+    for (size_t i = 0; i < level->n; i++)
+        if (level->job_of[i]->given)
+            TN_TRY(level->job_of[i]->given(&level->jobs[i], 1, level->name, image, given, err));
+    return TERN_OK;
+}
+
 static TernStatus show(Compiler *c, const TnGraph *model, const TnWeights *weights, const char *kind,
                        TnBuf *out) {
     TN_TRY(check_levels(c));
@@ -428,7 +436,15 @@ static TernStatus show(Compiler *c, const TnGraph *model, const TnWeights *weigh
     /* one listing: targets that share a level share their show */
     for (size_t i = 1; i < level->n; i++) TN_CHECK(level->job_of[i]->show == level->job_of[0]->show);
     TN_CHECK(level->n > 0 && level->job_of[0]->show);
-    return level->job_of[0]->show(level->jobs, (uint32_t)level->n, level->name, kind, out, c->err);
+    TnBuf image = {0};
+    TnFlat given = {0};
+    TernStatus s = gather_given(level, &image, &given, c->err);
+    if (s == TERN_OK)
+        s = level->job_of[0]->show(level->jobs, (uint32_t)level->n, level->name, kind, &image, &given, out,
+                                   c->err);
+    tn_flat_free(&given);
+    tn_buf_free(&image);
+    return s;
 }
 
 TernStatus tn_compile_show(const TnGraph *model, const TnWeights *weights, const TnFacts *facts,

@@ -18,50 +18,6 @@
 
 enum { SETTINGS = 10, ROUNDS = 15, LEAST_ROUNDS = 5 };
 
-/* ---- What a kernel is to tuning */
-
-bool tn_tune_can(const TnGraph *g, uint32_t kernel) {
-    const TnKernel *k = &g->kernels[kernel];
-    const TnTarget *target = k->target ? tn_target_find(k->target) : NULL;
-    TnPart parts[TN_PARTS_MAX];
-    return target && target->section == TN_SECTION_CODE && k->axis == TN_AXIS_COLS &&
-           tn_kernel_parts(g, kernel, parts);
-}
-
-void tn_tune_shape(const TnGraph *g, uint32_t kernel, TnBuf *out) {
-    const TnKernel *k = &g->kernels[kernel];
-    const TnNode *root = &g->nodes[k->root];
-    TnPart parts[TN_PARTS_MAX];
-    uint32_t n = tn_kernel_parts(g, kernel, parts);
-    tn_buf_printf(out, "%s %s ", g->level, tn_ops[root->op].name);
-    tn_put_type(&g->nodes[root->args[1]].type, false, out);
-    tn_buf_printf(out, " rows=%lld..%lld", (long long)g->rows_lo, (long long)g->rows_hi);
-    if (root->op == TN_OP_tmatmul && root->n_args > 2) tn_buf_puts(out, " by columns");
-    for (uint32_t i = 0; i < n && (n > 1 || parts[0].n_bases > 1); i++) {
-        tn_buf_printf(out, "%s%lld", i ? "," : " parts=", (long long)parts[i].n);
-        if (parts[i].n_bases > 1) tn_buf_printf(out, "*%u", parts[i].n_bases);
-    }
-    int64_t heads = tn_head_columns(g, k);
-    if (heads > 1) tn_buf_printf(out, " heads=%lld", (long long)heads);
-    for (TnRef r = k->root + 1; r < k->first + k->n; r++)
-        if (g->nodes[r].op == TN_OP_mulz) {
-            tn_buf_puts(out, " gated");
-            break;
-        }
-}
-
-TnSetting tn_tune_get(const TnGraph *g, uint32_t kernel) {
-    const TnKernel *k = &g->kernels[kernel];
-    return (TnSetting){k->grain, k->near, k->far};
-}
-
-void tn_tune_set(TnGraph *g, uint32_t kernel, TnSetting s) {
-    TN_CHECK(s.grain > 0 && tn_ahead_ok(s.near) && tn_ahead_ok(s.far));
-    tn_cut_columns(g, kernel, s.grain);
-    g->kernels[kernel].near = s.near;
-    g->kernels[kernel].far = s.far;
-}
-
 /* The kernel's shape, in *buf; NULL if it has nothing to tune. */
 static const char *shape_of(const TnGraph *g, uint32_t kernel, TnBuf *buf) {
     if (!tn_tune_can(g, kernel)) return NULL;

@@ -16,7 +16,7 @@ typedef struct TnSetting {
     int64_t grain, near, far;
 } TnSetting;
 
-/* Whether a planned kernel has such a setting: units of columns, and code. */
+/* ---- setting.c: whether a planned kernel has such a setting: units of columns, and code. */
 bool tn_tune_can(const TnGraph *g, uint32_t kernel);
 /* "avx2 tmatmul p64[3840,2560] rows=1..1 parts=2560,640,640 heads=128"; a part of several slices is "6912*2". */
 void tn_tune_shape(const TnGraph *g, uint32_t kernel, TnBuf *out);

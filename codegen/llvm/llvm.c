@@ -6,6 +6,7 @@
  * LLVM 18 on a pass named in a text verifies by default that it left nothing to do, for the tests of LLVM. */
 #include "codegen/helpers.h"
 #include "codegen/llvm/llvm.h"
+#include "codegen/llvm/ops/attend.h"
 #include "codegen/llvm/ops/ops.h"
 #include "codegen/llvm/ops/ternary.h"
 #include "codegen/llvm/weave.h"
@@ -159,8 +160,8 @@ static void emit_kernel(TnLb *b, TnEmitJob *job) {
 
 /* ---- Modules */
 
-static TnLb open_module(const TnLevel *level, LLVMTargetMachineRef machine) {
-    TnLb b = {.level = level, .table = tn_llvm_ops, .c = LLVMContextCreate()};
+static TnLb open_module(const TnLevel *level, LLVMTargetMachineRef machine, const TnFlat *given) {
+    TnLb b = {.level = level, .given = given, .table = tn_llvm_ops, .c = LLVMContextCreate()};
     b.m = LLVMModuleCreateWithNameInContext("tern", b.c);
     b.b = LLVMCreateBuilderInContext(b.c);
     b.t_void = LLVMVoidTypeInContext(b.c);
@@ -199,6 +200,7 @@ typedef struct Work {
     TnEmitJob *jobs;
     uint32_t n, n_batches;
     const TnLevel *level;
+    const TnFlat *given;
     Job *order;        /* n: of the batches, one behind the other */
     Batch *batches;    /* in the order of the image */
     uint32_t *by_size; /* n_batches: the largest first */
@@ -257,7 +259,7 @@ static void build_batches(Work *w) {
     w->by_size = tn_xcalloc(w->n_batches + 1, sizeof *w->by_size);
     for (uint32_t i = 0; i < w->n_batches; i++) {
         Batch *batch = &w->batches[i];
-        batch->lb = open_module(w->level, machine);
+        batch->lb = open_module(w->level, machine, w->given);
         for (uint32_t j = 0; j < batch->n; j++)
             emit_kernel(&batch->lb, &w->jobs[w->order[batch->first + j].index]);
         LLVMDisposeBuilder(batch->lb.b);
@@ -330,7 +332,7 @@ static void close_batches(Work *w) {
 TernStatus tn_llvm_emit(TnEmitJob *jobs, uint32_t n, const char *level, const TnFlat *given, TnBuf *image,
                         TnProgressFn *progress, void *user, TernError *err) {
     pthread_once(&initialized, initialize);
-    Work w = {.jobs = jobs, .n = n, .level = tn_llvm_level(level)};
+    Work w = {.jobs = jobs, .n = n, .level = tn_llvm_level(level), .given = given};
     if (!w.level) return tn_fail(err, TERN_ERR_INPUT, "level %s: not lowered by the llvm target", level);
     cut_batches(&w);
     build_batches(&w);
@@ -365,16 +367,6 @@ static void put_bytes(LLVMModuleRef m, const char *name, const uint8_t *code, si
     tn_buf_free(&b);
 }
 
-/* What the jobs call that other targets made, so that objects and assembly refer to nothing outside of them. */
-static TernStatus gather_given(const TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *image,
-                               TnFlat *given, TernError *err) {
-    for (uint32_t i = 0; i < n; i++) {
-        const TnTarget *t = tn_target_find(jobs[i].g->kernels[jobs[i].kernel].target);
-        if (t && t->given) TN_TRY(t->given(&jobs[i], 1, level, image, given, err));
-    }
-    return TERN_OK;
-}
-
 static void put_given(LLVMModuleRef m, const TnBuf *image, const TnFlat *given) {
     for (size_t i = 0; i < given->n; i++) {
         size_t at = (size_t)given->symbols[i].offset,
@@ -387,7 +379,7 @@ static void show(TnEmitJob *jobs, uint32_t n, const TnLevel *l, TnShow what, con
                  const TnFlat *given, TnBuf *out) {
     LLVMTargetMachineRef machine = open_machine(l);
     LLVMSetTargetMachineAsmVerbosity(machine, 1);
-    TnLb b = open_module(l, machine);
+    TnLb b = open_module(l, machine, given);
     if (what != TN_SHOW_OBJ) open_lines(&b);
     for (uint32_t i = 0; i < n; i++) emit_kernel(&b, &jobs[i]);
     tn_llvm_note("all", "a listing");
@@ -431,8 +423,8 @@ static bool kind_of(const char *kind, TnShow *out) {
     return false;
 }
 
-TernStatus tn_llvm_show(TnEmitJob *jobs, uint32_t n, const char *level, const char *kind, TnBuf *out,
-                        TernError *err) {
+TernStatus tn_llvm_show(TnEmitJob *jobs, uint32_t n, const char *level, const char *kind, const TnBuf *image,
+                        const TnFlat *given, TnBuf *out, TernError *err) {
     pthread_once(&initialized, initialize);
     const TnLevel *l = tn_llvm_level(level);
     TnShow what;
@@ -440,13 +432,8 @@ TernStatus tn_llvm_show(TnEmitJob *jobs, uint32_t n, const char *level, const ch
     if (!kind_of(kind, &what))
         return tn_fail(err, TERN_ERR_INPUT,
                        "kind: got '%s', but code of level %s is shown as llvm, asm or obj", kind, level);
-    TnBuf image = {0};
-    TnFlat given = {0};
-    TernStatus s = gather_given(jobs, n, level, &image, &given, err);
-    if (s == TERN_OK) show(jobs, n, l, what, &image, &given, out);
-    tn_flat_free(&given);
-    tn_buf_free(&image);
-    return s;
+    show(jobs, n, l, what, image, given, out);
+    return TERN_OK;
 }
 
 int tn_llvm_x86_bytes(const char *level) {
@@ -475,6 +462,20 @@ static int can(const TnGraph *g, uint32_t kernel, const char *level) {
     TnPart parts[TN_PARTS_MAX];
     bool cols = k->root != TN_NONE && tn_op_is(g->nodes[k->root].op, TN_TRAIT_PRODUCT);
     return cols && !tn_kernel_parts(g, kernel, parts) ? 0 : SCORE;
+}
+
+uint32_t tn_attend_gemms(const TnGraph *g, uint32_t kernel, const char *level, const char *target,
+                         TnSmallGemm out[2]) {
+    const TnKernel *k = &g->kernels[kernel];
+    const TnLevel *l = tn_llvm_level(level);
+    if (!l || k->root == TN_NONE || g->nodes[k->root].op != TN_OP_attend) return 0;
+    if (can(g, kernel, level) <= 0) return 0;
+    TnAttend a = tn_attend_of(g, k->root, k->units, l);
+    if (!tn_attend_is_blocked(&a, k)) return 0;
+    out[0] = (TnSmallGemm){.m = TN_PAGE, .n = TN_ATTEND_COLS, .k = a.head};
+    out[1] = (TnSmallGemm){.m = a.head, .n = TN_ATTEND_COLS, .k = TN_PAGE};
+    for (int i = 0; i < 2; i++) tn_attend_symbol(out[i].symbol, target, out[i].m, out[i].k);
+    return 2;
 }
 
 /* Ternary weights as p64; tables stay what they are if their elements are floats, else the layout pass

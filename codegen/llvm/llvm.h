@@ -8,11 +8,11 @@
 /* As TnTarget.emit, with symbols of code that is in *image already. */
 TernStatus tn_llvm_emit(TnEmitJob *jobs, uint32_t n, const char *level, const TnFlat *given, TnBuf *image,
                         TnProgressFn *progress, void *user, TernError *err);
-/* As TnTarget.show; code made elsewhere is called, but not shown. */
-TernStatus tn_llvm_show(TnEmitJob *jobs, uint32_t n, const char *level, const char *kind, TnBuf *out,
-                        TernError *err);
+/* As TnTarget.show; code made elsewhere is shown as bytes. */
+TernStatus tn_llvm_show(TnEmitJob *jobs, uint32_t n, const char *level, const char *kind, const TnBuf *image,
+                        const TnFlat *given, TnBuf *out, TernError *err);
 
-/* ---- attend_rows.c: the small GEMMs of attention. C[n][m] = sum over k of A[k][m] * B[n][k], all f32 and dense; each
+/* ---- The small GEMMs of attention. C[n][m] = sum over k of A[k][m] * B[n][k], all f32 and dense; each
  * output is one chain of fma from +0 in the order of k. A function void (const float *a, const float *b, float *c) of the
  * machine's C calling convention; pointers are 64-aligned. Kernels of a target that gives code (TnTarget.given)
  * call them by `symbol`, which begins with its name, all others have their own. */

@@ -41,7 +41,7 @@ rule codegen 9 'codegen/**' 'passes/**' 'ir/**' 'runtime/abi/*' 'runtime/base/*'
 # the rooms of the llvm target: who builds knows of no loop, who loops of no op
 rule codegen/llvm/builder 9 'codegen/llvm/builder/*' codegen/codegen.h 'ir/*' 'runtime/base/*'
 rule codegen/llvm/skeletons 9 'codegen/llvm/skeletons/*' codegen/llvm/builder/builder.h 'ir/*' 'runtime/base/*'
-rule codegen/llvm/ops 9 'codegen/llvm/ops/*' 'codegen/llvm/skeletons/*' codegen/llvm/builder/builder.h codegen/llvm/llvm.h 'ir/*' 'runtime/base/*'
+rule codegen/llvm/ops 9 'codegen/llvm/ops/*' 'codegen/llvm/skeletons/*' codegen/llvm/builder/builder.h 'ir/*' 'runtime/base/*'
 # the vocabulary travels in the blob as runtime/text lays it out, so the reader of GGUF builds it there
 rule frontends/gguf 1 'frontends/gguf/*' 'frontends/gguf/arch/archs.def' 'ir/**' 'runtime/text/*' 'runtime/base/*'
 rule frontends/gguf/arch 9 'frontends/gguf/arch.h' # an architecture sees the toolbox alone

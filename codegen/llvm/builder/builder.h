@@ -36,6 +36,7 @@ const char *tn_llvm_triple(const TnLevel *level);
 typedef struct TnLb {
     const TnLevel *level;
     const struct TnLlvmOp *const *table; /* [TN_OP_COUNT]: how each op is emitted (skeletons/frame.h) */
+    const TnFlat *given; /* functions that are called by name and have code already; or NULL */
     LLVMContextRef c;
     LLVMModuleRef m;
     LLVMBuilderRef b;

@@ -52,5 +52,6 @@ void tn_attend_rows(TnLb *b, const TnAttend *a);
  * from +0 in the order of k; a function of three pointers. Kernels of a target that gives code call one that is
  * declared only, by this name: "<target>_f32_<m>x6x<k>". */
 #define TN_ATTEND_COLS 6
+void tn_attend_symbol(char out[48], const char *target, int64_t m, int64_t k); /* that name */
 
 #endif

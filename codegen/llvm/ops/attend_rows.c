@@ -17,7 +17,6 @@
  * The products are made of one small GEMM of six columns, which keeps each output one chain in index order; on the target
  * xsmm it is libxsmm's (codegen/xsmm). */
 #include "codegen/llvm/ops/attend.h"
-#include "codegen/llvm/llvm.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -59,30 +58,22 @@ void tn_attend_rows_scratch(TnLb *b, TnAttend *a) {
 
 /* ---- The small GEMM */
 
-static void put_symbol(char out[48], const char *whose, int64_t m, int64_t k) {
+void tn_attend_symbol(char out[48], const char *whose, int64_t m, int64_t k) {
     snprintf(out, 48, "%s_f32_%lldx%dx%lld", whose, (long long)m, TN_ATTEND_COLS, (long long)k);
 }
 
-uint32_t tn_attend_gemms(const TnGraph *g, uint32_t kernel, const char *level, const char *target,
-                         TnSmallGemm out[2]) {
-    const TnKernel *k = &g->kernels[kernel];
-    const TnLevel *l = tn_llvm_level(level);
-    if (!l || k->root == TN_NONE || g->nodes[k->root].op != TN_OP_attend) return 0;
-    if (tn_target_llvm.desc.can(g, kernel, level) <= 0) return 0;
-    TnAttend a = tn_attend_of(g, k->root, k->units, l);
-    if (!tn_attend_is_blocked(&a, k)) return 0;
-    out[0] = (TnSmallGemm){.m = TN_PAGE, .n = TN_ATTEND_COLS, .k = a.head};
-    out[1] = (TnSmallGemm){.m = a.head, .n = TN_ATTEND_COLS, .k = TN_PAGE};
-    for (int i = 0; i < 2; i++) put_symbol(out[i].symbol, target, out[i].m, out[i].k);
-    return 2;
+static bool is_given(const TnLb *b, const char *name) {
+    for (size_t i = 0; b->given && i < b->given->n; i++)
+        if (strcmp(b->given->symbols[i].name, name) == 0) return true;
+    return false;
 }
 
 /* Columns of C and rows of A in registers: 6 x 4 of 32, or 6 x 2 of 16. */
 static LLVMValueRef gemm(TnLb *b, int64_t m, int64_t k) {
     char name[48];
-    const TnTarget *target = tn_target_find(b->k->target);
-    bool given = target && target->given;
-    put_symbol(name, given ? target->desc.name : "gemm", m, k);
+    tn_attend_symbol(name, b->k->target ? b->k->target : "", m, k);
+    bool given = is_given(b, name);
+    if (!given) tn_attend_symbol(name, "gemm", m, k);
     LLVMTypeRef params[] = {b->t_ptr, b->t_ptr, b->t_ptr};
     if (given) { /* declared alone: the linker has its code */
         LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);

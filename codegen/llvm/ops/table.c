@@ -2,13 +2,6 @@
  * that tests/codegen/test_ops.c names. */
 #include "codegen/llvm/ops/ops.h"
 
-bool tn_llvm_yes(const TnGraph *g, TnRef ref, const TnLevel *level) {
-    (void)g;
-    (void)ref;
-    (void)level;
-    return true;
-}
-
 /* Never in a kernel: what others make. */
 #define NO(name) const TnLlvmOp tn_llvm_op_##name = {0};
 NO(input)
