@@ -17,7 +17,7 @@ trap 'rm -f "$words"' EXIT
 grep -rhoE '\b[A-Za-z_][A-Za-z0-9_]*' --include='*.[ch]' --include='*.def' "${code_dirs[@]}" | sort -u >"$words"
 
 checked=0
-for page in docs/*.md README.md; do
+for page in docs/*.md README.md ARCHITECTURE.md CONTRIBUTING.md; do
     [ -f "$page" ] || continue
     # what stands between single backticks outside of fenced blocks
     spans=$(awk '/^```/ { fenced = !fenced; next } !fenced' "$page" | grep -oE '`[^`]+`' | tr -d '`' | sort -u)

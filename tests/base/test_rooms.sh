@@ -1,0 +1,69 @@
+#!/bin/bash
+# ARCHITECTURE.md and CONTRIBUTING.md speak of what is there:
+#   a path between backticks is a file or a folder of the repository
+#   a name LAYER.NAME between backticks, of a layer of tests/, is a test
+#   every folder with code has its sentence (- `folder/`: ...), every rule of tests/base/test_includes.sh its row
+# Argument 2 (a folder) is checked instead of this project: how the test tests itself.
+set -u
+self=$(realpath "${BASH_SOURCE[0]}")
+root=${2:-${self%/tests/base/*}}
+cd "$root" || exit 1
+bad=0 checked=0
+fault() {
+    echo "$*"
+    bad=1
+}
+
+layers=$(cd tests && find . -mindepth 1 -maxdepth 1 -type d -printf '%f|')
+for page in ARCHITECTURE.md CONTRIBUTING.md; do
+    [ -f "$page" ] || { fault "there is no $page"; continue; }
+    while IFS= read -r span; do
+        if [[ $span =~ ^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*/?$ && ($span == */* || $span =~ \.(md|txt)$) ]]; then
+            [ -e "$span" ] || fault "$page: there is no $span"
+            checked=$((checked + 1))
+        elif [[ $span =~ ^(${layers%|})\.([A-Za-z0-9_.-]+)$ ]]; then
+            case ${BASH_REMATCH[2]} in
+            faults.*) files=("tests/${BASH_REMATCH[1]}/faults/${BASH_REMATCH[2]#faults.}.sh") ;;
+            *) files=("tests/${BASH_REMATCH[1]}/test_${BASH_REMATCH[2]}".[cs]*) ;;
+            esac
+            [ -f "${files[0]}" ] || fault "$page: there is no test $span"
+            checked=$((checked + 1))
+        fi
+    done < <(grep -oE '`[^`]+`' "$page" | tr -d '`' | sort -u)
+done
+rooms=$(find runtime ir passes codegen frontends tests bench -name '*.[ch]' -printf '%h\n' 2>/dev/null | sort -u)
+for room in $rooms; do
+    case $room in tests/*) continue ;; esac
+    grep -qF -- "- \`$room/\`: " ARCHITECTURE.md || fault "ARCHITECTURE.md: no sentence begins with - \`$room/\`:"
+    checked=$((checked + 1))
+done
+for rule in $(sed -nE 's,^rule ([a-z/]+) [0-9]+ .*,\1,p' tests/base/test_includes.sh); do
+    grep -qE "^\| ([a-z/]+, )*$rule(, [a-z/]+)* \|" ARCHITECTURE.md ||
+        fault "ARCHITECTURE.md: the table of includes has no row of $rule"
+    checked=$((checked + 1))
+done
+
+if [ -z "${2-}" ]; then
+    [ $checked -gt 100 ] || fault "only $checked things were checked: the patterns no longer fit"
+    # The test must be able to fail: a small tree with one fault of each kind.
+    tree=$(mktemp -d)
+    trap 'rm -rf "$tree"' EXIT
+    mkdir -p "$tree"/{ir,passes,tests/base,tests/ir}
+    touch "$tree/ir/graph.c" "$tree/passes/fuse.c" "$tree/tests/ir/test_graph.c"
+    printf 'rule ir 9 x\nrule passes 9 x\n' >"$tree/tests/base/test_includes.sh"
+    # shellcheck disable=SC2016
+    printf -- '- `ir/`: graphs in `ir/graph.c`, `ir/grahp.c`\n| ir | nothing |\n' >"$tree/ARCHITECTURE.md"
+    # shellcheck disable=SC2016
+    printf '`ir.graph` tells, and `ir.grahp`; `ir/`, `irr/`\n' >"$tree/CONTRIBUTING.md"
+    got=$(bash "$self" x "$tree") && fault "a tree with five faults was accepted"
+    # shellcheck disable=SC2016
+    want='ARCHITECTURE.md: there is no ir/grahp.c
+CONTRIBUTING.md: there is no irr/
+CONTRIBUTING.md: there is no test ir.grahp
+ARCHITECTURE.md: no sentence begins with - `passes/`:
+ARCHITECTURE.md: the table of includes has no row of passes'
+    [ "$(sort <<<"$got")" = "$(sort <<<"$want")" ] || fault "of five faults were seen:
+$got"
+    [ $bad = 0 ] && echo "$checked paths, tests and rooms are there"
+fi
+exit $bad
