@@ -6,9 +6,6 @@
 #include "codegen/weights_store.h"
 #include "runtime/base/hash.h"
 
-/* signature.c: "p64[3840,2560]"; with scales also their ranges and values. */
-void tn_put_type(const TnType *t, bool scales, TnBuf *out);
-
 /* ---- listing.c: the lines of a kernel out of its graph's text, which stands for `times` kernels. */
 void tn_listing_kernel(const TnGraph *g, uint32_t kernel, const TnBuf *printed, uint32_t times, TnBuf *out);
 

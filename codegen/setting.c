@@ -1,7 +1,7 @@
 /* What a kernel is to tuning: its shape, and the setting that it has. */
 #include "codegen/tune.h"
 
-#include "codegen/internal.h"
+#include "ir/print.h"
 
 bool tn_tune_can(const TnGraph *g, uint32_t kernel) {
     const TnKernel *k = &g->kernels[kernel];
@@ -17,7 +17,7 @@ void tn_tune_shape(const TnGraph *g, uint32_t kernel, TnBuf *out) {
     TnPart parts[TN_PARTS_MAX];
     uint32_t n = tn_kernel_parts(g, kernel, parts);
     tn_buf_printf(out, "%s %s ", g->level, tn_ops[root->op].name);
-    tn_put_type(&g->nodes[root->args[1]].type, false, out);
+    tn_print_shape(&g->nodes[root->args[1]].type, out);
     tn_buf_printf(out, " rows=%lld..%lld", (long long)g->rows_lo, (long long)g->rows_hi);
     if (root->op == TN_OP_tmatmul && root->n_args > 2) tn_buf_puts(out, " by columns");
     for (uint32_t i = 0; i < n && (n > 1 || parts[0].n_bases > 1); i++) {

@@ -6,26 +6,14 @@
 #include "codegen/internal.h"
 #include "ir/print.h"
 
-void tn_put_type(const TnType *t, bool scales, TnBuf *out) {
-    tn_buf_printf(out, "%s[", tn_encs[t->enc].name);
-    for (int i = 0; i < t->rank; i++) {
-        if (i) tn_buf_puts(out, ",");
-        if (tn_dim_is_sym(t->dim[i]))
-            tn_buf_puts(out, tn_sym_names[tn_dim_sym(t->dim[i])]);
-        else
-            tn_buf_printf(out, "%lld", (long long)t->dim[i]);
-    }
-    tn_buf_puts(out, "]");
-    for (uint32_t i = 0; scales && i < t->n_scales; i++)
-        tn_buf_printf(out, " %lld:%a", (long long)t->scales[i].rows, (double)t->scales[i].scale);
-}
-
 /* The type as code sees it. */
 static void put_code_type(const TnType *t, TnBuf *out) {
-    bool behind = tn_encs[t->enc].kind == TN_TERNARY;
-    tn_put_type(t, !behind, out);
-    for (uint32_t i = 0; behind && i < t->n_scales; i++)
-        tn_buf_printf(out, " %lld", (long long)t->scales[i].rows);
+    if (tn_encs[t->enc].kind != TN_TERNARY) {
+        tn_print_type(t, out);
+        return;
+    }
+    tn_print_shape(t, out);
+    for (uint32_t i = 0; i < t->n_scales; i++) tn_buf_printf(out, " %lld", (long long)t->scales[i].rows);
 }
 
 static uint32_t find_operand(const TnRef *ops, uint32_t n, TnRef r) {

@@ -28,7 +28,7 @@ static void put_key(const TnGraph *g, TnRef ref, TnBuf *out) {
         tn_print_attr(&node->attrs[i], out);
     }
     tn_buf_puts(out, "):");
-    tn_put_type(&node->type, true, out);
+    tn_print_type(&node->type, out);
 }
 
 /* For people: tensors' names; what packing did is said by the type. */
@@ -86,7 +86,7 @@ void tn_store_directory(const TnWeightStore *s, TnBuf *out) {
         put_title(w->g, w->ref, &names);
         row.type.offset = (uint32_t)(names_at + names.len);
         row.name.size = row.type.offset - row.name.offset;
-        tn_put_type(&w->g->nodes[w->ref].type, false, &names);
+        tn_print_shape(&w->g->nodes[w->ref].type, &names);
         row.type.size = (uint32_t)(names_at + names.len) - row.type.offset;
         tn_buf_put(out, &row, sizeof row);
     }

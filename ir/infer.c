@@ -46,19 +46,6 @@ typedef struct Infer {
 
 /* ---- messages and small questions */
 
-typedef struct Text {
-    char s[160];
-} Text;
-
-static Text type_text(const TnType *t) {
-    Text out;
-    TnBuf b = {0};
-    tn_print_type(t, &b);
-    snprintf(out.s, sizeof out.s, "%s", b.data);
-    tn_buf_free(&b);
-    return out;
-}
-
 static const TnType *arg(const Infer *c, uint32_t i) {
     return &c->g->nodes[c->args[i]].type;
 }
@@ -66,7 +53,7 @@ static const TnType *arg(const Infer *c, uint32_t i) {
 /* "operand 2 ($w) is f32[4], wanted ..." */
 static TernStatus wrong(const Infer *c, uint32_t i, const char *wanted) {
     return FAIL(c, "%s: operand %u (%c%s) is %s, wanted %s", tn_ops[c->op].name, i + 1,
-                tn_sigil(c->g, c->args[i]), c->g->nodes[c->args[i]].name, type_text(arg(c, i)).s, wanted);
+                tn_sigil(c->g, c->args[i]), c->g->nodes[c->args[i]].name, tn_type_text(arg(c, i)).s, wanted);
 }
 
 static bool is(const TnType *t, TnEnc enc, int rank) {
@@ -298,8 +285,8 @@ TernStatus tn_infer(const TnGraph *g, TnOp op, const TnType *given, const TnRef 
     TN_TRY(infer_op(&c));
     TN_TRY(tn_type_check(out, err));
     if (given && !tn_type_equal(given, out))
-        return FAIL(&c, "%s gives %s, but the type says %s", tn_ops[op].name, type_text(out).s,
-                    type_text(given).s);
+        return FAIL(&c, "%s gives %s, but the type says %s", tn_ops[op].name, tn_type_text(out).s,
+                    tn_type_text(given).s);
     return TERN_OK;
 }
 
@@ -341,7 +328,7 @@ static TernStatus infer_random(Infer *c) {
     TN_TRY(made_here(c));
     size_t bytes = tn_type_bytes(c->out, NULL);
     if (bytes > RANDOM_MAX)
-        return FAIL(c, "random: %s takes %zu bytes, wanted at most 2^34", type_text(c->out).s, bytes);
+        return FAIL(c, "random: %s takes %zu bytes, wanted at most 2^34", tn_type_text(c->out).s, bytes);
     return TERN_OK;
 }
 
@@ -406,7 +393,7 @@ static TernStatus infer_pack(Infer *c) {
             bare.n_scales = 0;
             bare.scales = NULL;
             if (!tn_type_equal(&bare, a))
-                return FAIL(c, "pack of %s, but the type says %s", type_text(a).s, type_text(t).s);
+                return FAIL(c, "pack of %s, but the type says %s", tn_type_text(a).s, tn_type_text(t).s);
             return TERN_OK;
         }
         bool screen = tn_encs[t->enc].kind == TN_SCREEN && a->rank == 2;
@@ -418,7 +405,7 @@ static TernStatus infer_pack(Infer *c) {
     TnType as_packed = *a;
     as_packed.enc = t->enc;
     if (!tn_type_equal(&as_packed, t))
-        return FAIL(c, "pack gives %s, but the type says %s", type_text(&as_packed).s, type_text(t).s);
+        return FAIL(c, "pack gives %s, but the type says %s", tn_type_text(&as_packed).s, tn_type_text(t).s);
     return TERN_OK;
 }
 
@@ -478,11 +465,11 @@ static TernStatus infer_columns(Infer *c) {
     if (!is_ternary_weight(c, 0)) return wrong(c, 0, "a ternary matrix");
     const TnType *a = arg(c, 0);
     if (a->dim[1] > TN_COLUMNS_MOST)
-        return FAIL(c, "columns: %s has %lld columns, wanted at most %d", type_text(a).s,
+        return FAIL(c, "columns: %s has %lld columns, wanted at most %d", tn_type_text(a).s,
                     (long long)a->dim[1], TN_COLUMNS_MOST);
     int64_t blocks = (a->dim[0] + TN_COLUMNS - 1) / TN_COLUMNS;
     if (blocks > TN_ELEMENTS_MAX / TN_COLUMNS / a->dim[1])
-        return FAIL(c, "columns of %s: more than 2^40 elements", type_text(a).s);
+        return FAIL(c, "columns of %s: more than 2^40 elements", tn_type_text(a).s);
     TnType t = tn_type(TN_ENC_t8, 2, (TnDim)(blocks * a->dim[1]), (TnDim)TN_COLUMNS);
     TnScale *s = tn_alloc_array(c->arena, 1, sizeof *s);
     *s = (TnScale){.rows = t.dim[0], .scale = 1.0f};
@@ -495,7 +482,7 @@ static TernStatus infer_rope_freq(Infer *c) {
     TN_TRY(given_type(c));
     const TnType *t = c->out;
     if (!is_f32_matrix(t) || t->dim[0] != 2)
-        return FAIL(c, "rope_freq: type is %s, wanted f32[2,n]", type_text(t).s);
+        return FAIL(c, "rope_freq: type is %s, wanted f32[2,n]", tn_type_text(t).s);
     if (c->n_args && (!is(arg(c, 0), TN_ENC_f32, 1) || arg(c, 0)->dim[0] != t->dim[1]))
         return wrong(c, 0, "f32[n], a factor a frequency");
     return TERN_OK;

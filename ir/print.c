@@ -40,7 +40,7 @@ void tn_print_float(float f, TnBuf *out) {
     tn_buf_printf(out, "0x1%s%sp%+d", n ? "." : "", digits, exp);
 }
 
-void tn_print_type(const TnType *t, TnBuf *out) {
+void tn_print_shape(const TnType *t, TnBuf *out) {
     tn_buf_puts(out, tn_encs[t->enc].name);
     for (int i = 0; i < t->rank; i++) {
         tn_buf_puts(out, i ? "," : "[");
@@ -50,6 +50,10 @@ void tn_print_type(const TnType *t, TnBuf *out) {
             tn_buf_printf(out, "%lld", (long long)t->dim[i]);
     }
     tn_buf_puts(out, "]");
+}
+
+void tn_print_type(const TnType *t, TnBuf *out) {
+    tn_print_shape(t, out);
     if (!t->n_scales) return;
     tn_buf_puts(out, " scale=");
     if (t->n_scales == 1) {
@@ -61,6 +65,16 @@ void tn_print_type(const TnType *t, TnBuf *out) {
         tn_print_float(t->scales[i].scale, out);
     }
     tn_buf_puts(out, "]");
+}
+
+TnTypeText tn_type_text(const TnType *t) {
+    TnTypeText out;
+    TnBuf b = {0};
+    tn_print_type(t, &b);
+    snprintf(out.s, sizeof out.s, "%.*s%s", (int)sizeof out.s - 8, b.data,
+             b.len > sizeof out.s - 8 ? "..." : "");
+    tn_buf_free(&b);
+    return out;
 }
 
 /* What is not printable is escaped, and all bytes past ASCII when they are not UTF-8: the text always is. */

@@ -9,7 +9,14 @@ bool tn_name_ok(const char *s, size_t n);
 /* Bare words (levels, targets, identifiers): [A-Za-z0-9_][A-Za-z0-9_.+-]*. */
 bool tn_word_ok(const char *s, size_t n);
 
-void tn_print_type(const TnType *t, TnBuf *out); /* with its scales */
+void tn_print_shape(const TnType *t, TnBuf *out); /* "i2s[2560,640]" */
+void tn_print_type(const TnType *t,
+                   TnBuf *out); /* the same with its scales; equal types alone have equal texts */
+/* The type for a message; a long one ends in "...". */
+typedef struct TnTypeText {
+    char s[160];
+} TnTypeText;
+TnTypeText tn_type_text(const TnType *t);
 void tn_print_float(float f, TnBuf *out);
 void tn_print_attr(const TnAttr *a, TnBuf *out); /* "eps=0x1p-17" */
 void tn_print_value(const TnAttr *a, TnBuf *out);

@@ -79,14 +79,9 @@ static TernStatus find_raw(Source *s, TnRef ref, const void **out) {
         size_t bytes = 0, want = tn_raw_bytes(&n->type);
         const void *p = s->w && s->w->find ? s->w->find(s->w->ctx, name, &bytes) : NULL;
         if (!p) return tn_fail(s->err, TERN_ERR_INPUT, "tensor %s: not in the model file", name);
-        if (bytes != want) {
-            TnBuf type = {0};
-            tn_print_type(&n->type, &type);
-            TernStatus st = tn_fail(s->err, TERN_ERR_INPUT, "tensor %s: has %zu bytes, wanted %zu for %.100s",
-                                    name, bytes, want, type.data);
-            tn_buf_free(&type);
-            return st;
-        }
+        if (bytes != want)
+            return tn_fail(s->err, TERN_ERR_INPUT, "tensor %s: has %zu bytes, wanted %zu for %.100s", name,
+                           bytes, want, tn_type_text(&n->type).s);
         s->found[ref] = p;
     }
     *out = s->found[ref];

@@ -14,21 +14,11 @@
 #include "passes/internal.h"
 #include <stdlib.h>
 #include <string.h>
-
-static void put_type(TnBuf *key, const TnType *t) {
-    tn_buf_put(key, &t->enc, sizeof t->enc);
-    tn_buf_put(key, &t->rank, sizeof t->rank);
-    tn_buf_put(key, t->dim, t->rank * sizeof *t->dim);
-    tn_buf_put(key, &t->n_scales, sizeof t->n_scales);
-    for (uint32_t i = 0; i < t->n_scales; i++) {
-        tn_buf_put(key, &t->scales[i].rows, sizeof t->scales[i].rows);
-        tn_buf_put(key, &t->scales[i].scale, sizeof t->scales[i].scale);
-    }
-}
+#include "ir/print.h"
 
 static void put_node(TnBuf *key, const TnNode *n) {
     tn_buf_put(key, &n->op, sizeof n->op);
-    put_type(key, &n->type);
+    tn_print_type(&n->type, key);
     tn_buf_put(key, &n->n_args, sizeof n->n_args);
     tn_buf_put(key, n->args, n->n_args * sizeof *n->args);
     const TnAttr *hash = n->op == TN_OP_gguf ? tn_node_attr(n, TN_ATTR_hash) : NULL;

@@ -62,19 +62,6 @@ typedef struct Edited {
     TernError *err;
 } Edited;
 
-typedef struct TypeText {
-    char s[160];
-} TypeText;
-static TypeText type_text(const TnType *t) {
-    TypeText out;
-    TnBuf b = {0};
-    tn_print_type(t, &b);
-    snprintf(out.s, sizeof out.s, "%.*s%s", (int)sizeof out.s - 8, b.data,
-             b.len > sizeof out.s - 8 ? "..." : "");
-    tn_buf_free(&b);
-    return out;
-}
-
 static bool same_dims(const TnType *a, const TnType *b) {
     return a->enc == b->enc && a->rank == b->rank && memcmp(a->dim, b->dim, a->rank * sizeof a->dim[0]) == 0;
 }
@@ -96,8 +83,8 @@ static TernStatus check_tensor(const Edited *e, const TnNode *n) {
     const TnNode *f = &e->file_graph->nodes[at];
     uint64_t hash = tn_node_attr(n, TN_ATTR_hash)->u, want = tn_node_attr(f, TN_ATTR_hash)->u;
     if (hash ? !tn_type_equal(&n->type, &f->type) : !same_dims(&n->type, &f->type))
-        return FAIL(e, n, "tensor %s: type is %s, wanted %s as in %s", name, type_text(&n->type).s,
-                    type_text(&f->type).s, e->file->path);
+        return FAIL(e, n, "tensor %s: type is %s, wanted %s as in %s", name, tn_type_text(&n->type).s,
+                    tn_type_text(&f->type).s, e->file->path);
     if (hash && hash != want)
         return FAIL(e, n, "tensor %s: hash is 0x%llx, wanted 0x%llx as in %s, or 0 for any", name,
                     (unsigned long long)hash, (unsigned long long)want, e->file->path);
@@ -115,7 +102,8 @@ static TernStatus check_input(const Edited *e, const TnNode *n) {
                     name);
     if (at != TN_MAP_NONE) want = e->file_graph->nodes[at].type;
     if (tn_type_equal(&n->type, &want)) return TERN_OK;
-    return FAIL(e, n, "input \"%s\": type is %s, wanted %s", name, type_text(&n->type).s, type_text(&want).s);
+    return FAIL(e, n, "input \"%s\": type is %s, wanted %s", name, tn_type_text(&n->type).s,
+                tn_type_text(&want).s);
 }
 
 static TernStatus check_output(const Edited *e, const TnNode *n) {
@@ -129,8 +117,8 @@ static TernStatus check_output(const Edited *e, const TnNode *n) {
     if (top && n->type.rank == 2 && n->type.dim[1] <= e->facts->n_vocab) want.dim[1] = n->type.dim[1];
     if (strcmp(name, "logits") == 0 && n->type.dim[0] == tn_sym_dim(TN_L)) want.dim[0] = n->type.dim[0];
     if (tn_type_equal(&n->type, &want)) return TERN_OK;
-    return FAIL(e, n, "output \"%s\": type is %s, wanted %s", name, type_text(&n->type).s,
-                type_text(&want).s);
+    return FAIL(e, n, "output \"%s\": type is %s, wanted %s", name, tn_type_text(&n->type).s,
+                tn_type_text(&want).s);
 }
 
 /* Operand i is used as an index: only these inputs (a list that ends with NULL) have values that are good for it. */
@@ -159,7 +147,7 @@ static TernStatus check_indices(const Edited *e, const TnNode *n) {
                     (long long)b->type.dim[0], e->facts->n_vocab);
     if (n->op == TN_OP_gather && a->type.dim[0] != tn_sym_dim(TN_T))
         return FAIL(e, n, "%%%s: gather takes rows of %s, wanted all T rows of the step", n->name,
-                    type_text(&a->type).s);
+                    tn_type_text(&a->type).s);
     if (n->op == TN_OP_take && (b->op != TN_OP_topk || b->args[0] != n->args[0]))
         return FAIL(e, n, "%%%s: operand 2 of take is %%%s, wanted a topk of operand 1", n->name, b->name);
     if (n->op == TN_OP_pick && (b->op != TN_OP_rescore_top || b->args[4] != n->args[2]))
@@ -188,7 +176,8 @@ static TernStatus take_facts(Edited *e, TnFacts *f) {
         if (!first) first = n;
         if (memcmp(n->type.dim, first->type.dim, sizeof n->type.dim) != 0)
             return FAIL(e, n, "cache input \"%s\": type is %s, wanted the heads of \"%s\", %s", name,
-                        type_text(&n->type).s, tn_attr_str(first, TN_ATTR_name), type_text(&first->type).s);
+                        tn_type_text(&n->type).s, tn_attr_str(first, TN_ATTR_name),
+                        tn_type_text(&first->type).s);
         if (layer >= f->n_layers) f->n_layers = (uint32_t)layer + 1;
     }
     if (!first)

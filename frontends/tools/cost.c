@@ -4,6 +4,7 @@
 #include <string.h>
 #include "frontends/api/call_options.h"
 #include "frontends/tools/graphs.h"
+#include "ir/print.h"
 
 typedef struct Kernel {
     const TnGraph *g;
@@ -123,23 +124,16 @@ static void add_node(Kernel *k, const TnNode *n) {
     }
 }
 
-static void put_type(const TnType *t, char *out, size_t n) {
-    size_t at = (size_t)snprintf(out, n, " %s[", tn_encs[t->enc].name);
-    for (int i = 0; i < t->rank && at < n; i++)
-        at += tn_dim_is_sym(t->dim[i])
-                  ? (size_t)snprintf(out + at, n - at, "%s%s", i ? "," : "",
-                                     tn_sym_names[tn_dim_sym(t->dim[i])])
-                  : (size_t)snprintf(out + at, n - at, "%s%lld", i ? "," : "", (long long)t->dim[i]);
-    if (at < n) snprintf(out + at, n - at, "]");
-}
-
 void tn_kernel_describe(const TnGraph *g, uint32_t kernel, char *out, size_t n) {
     const TnKernel *k = &g->kernels[kernel];
     *out = 0;
     if (k->root != TN_NONE) {
         const TnNode *root = &g->nodes[k->root];
-        size_t at = (size_t)snprintf(out, n, "%s", tn_ops[root->op].name);
-        put_type(&g->nodes[root->args[1]].type, out + at, n - at);
+        TnBuf text = {0};
+        tn_buf_printf(&text, "%s ", tn_ops[root->op].name);
+        tn_print_shape(&g->nodes[root->args[1]].type, &text);
+        snprintf(out, n, "%s", text.data);
+        tn_buf_free(&text);
         return;
     }
     for (uint32_t i = 0; i < k->n && strlen(out) + 1 < n; i++) {

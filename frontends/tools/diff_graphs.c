@@ -25,12 +25,6 @@ static void put_name(const TnGraph *g, TnRef r, TnBuf *out) {
     tn_buf_printf(out, "%c%s", tn_sigil(g, r), g->nodes[r].name);
 }
 
-static void put_bare_type(const TnType *t, TnBuf *out) {
-    TnType bare = *t;
-    bare.n_scales = 0;
-    tn_print_type(&bare, out);
-}
-
 /* As the text has it, but for a reader: floats in decimal, long lists by their length. */
 static void put_value(const TnAttr *a, TnBuf *out) {
     if (!a)
@@ -59,7 +53,7 @@ static void put_where(const TnNode *n, TnPlace place, bool type, TnBuf *out) {
     if (p.len || type) tn_buf_puts(out, " (");
     if (p.len) tn_buf_puts(out, p.data);
     if (p.len && type) tn_buf_puts(out, ", ");
-    if (type) put_bare_type(&n->type, out);
+    if (type) tn_print_shape(&n->type, out);
     if (p.len || type) tn_buf_puts(out, ")");
     tn_buf_free(&p);
 }
@@ -161,9 +155,9 @@ static void tell_pair(Tell *t, TnRef x, TnRef y) {
     if (p->op != q->op) tn_buf_printf(word(t), "%s -> %s", tn_ops[p->op].name, tn_ops[q->op].name);
     if (type) {
         TnBuf *w = word(t);
-        put_bare_type(&p->type, w);
+        tn_print_shape(&p->type, w);
         tn_buf_puts(w, " -> ");
-        put_bare_type(&q->type, w);
+        tn_print_shape(&q->type, w);
     }
     tell_operands(t, p, q);
     tell_attrs(t, x, p, q);

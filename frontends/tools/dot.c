@@ -54,12 +54,6 @@ static const char *heat(double share) {
 
 /* ---- text */
 
-static void put_type(const TnType *t, TnBuf *out) {
-    TnType bare = *t;
-    bare.n_scales = 0;
-    tn_print_type(&bare, out);
-}
-
 static void put_bytes(double n, TnBuf *out) {
     if (n < 1024)
         tn_buf_printf(out, "%.0f B", n);
@@ -218,7 +212,7 @@ static void put_box(Draw *d, TnRef r) {
         tn_put_xml(tn_attr_str(n, TN_ATTR_name), out);
         tn_buf_printf(out, "</b><br/><font point-size=\"" SMALL "\" color=\"%s\">", soft);
         if (class == TN_SINK) tn_buf_puts(out, "output ");
-        put_type(&n->type, out);
+        tn_print_shape(&n->type, out);
     } else {
         tn_buf_printf(out, "<b>%s</b><br/><font point-size=\"" SMALL "\" color=\"%s\">%%%s",
                       tn_ops[n->op].name, soft, n->name);
@@ -268,7 +262,7 @@ static void put_note(Draw *d, TnRef w, TnRef reader) {
                   id, ink.fill, ink.line, ink.text);
     put_tensors(d, w, &n_put, out);
     tn_buf_puts(out, "</b><br/>");
-    put_type(&n->type, out);
+    tn_print_shape(&n->type, out);
     tn_buf_puts(out, " &middot; ");
     put_bytes((double)tn_type_bytes(&n->type, no_syms), out);
     tn_buf_puts(out, ">];\n");
@@ -412,7 +406,7 @@ static void put_edge(Draw *d, TnRef x, TnRef r, bool label) {
     if (is_cache(p)) tn_buf_puts(out, "style=dashed, color=\"#8f72c4\", ");
     if (label) {
         tn_buf_puts(out, "label=\" ");
-        put_type(&p->type, out);
+        tn_print_shape(&p->type, out);
         tn_buf_puts(out, "\"");
     }
     tn_buf_puts(out, "];\n");

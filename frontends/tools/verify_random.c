@@ -58,14 +58,10 @@ static TernStatus check_input(const TnGraph *g, TnRef r, TernError *err) {
     bool is_table = is_input(g, r, "table");
     if (!is_table && !is_input(g, r, "pos") && !is_input(g, r, "slot")) return TERN_OK;
     if (tn_type_equal(&g->nodes[r].type, is_table ? &table : &rows)) return TERN_OK;
-    TnBuf is = {0};
-    tn_print_type(&g->nodes[r].type, &is);
-    TernStatus st = tn_fail(err, TERN_ERR_INPUT,
-                            "%s:%u: input \"%s\": type is %.100s, wanted %s for a run on random inputs",
-                            g->file, g->nodes[r].line, tn_attr_str(&g->nodes[r], TN_ATTR_name), is.data,
-                            is_table ? "i32[S,P]" : "i32[T]");
-    tn_buf_free(&is);
-    return st;
+    return tn_fail(err, TERN_ERR_INPUT,
+                   "%s:%u: input \"%s\": type is %.100s, wanted %s for a run on random inputs", g->file,
+                   g->nodes[r].line, tn_attr_str(&g->nodes[r], TN_ATTR_name),
+                   tn_type_text(&g->nodes[r].type).s, is_table ? "i32[S,P]" : "i32[T]");
 }
 
 /* Everything that the check takes for granted: it aborts where the evaluator cannot be made. */
