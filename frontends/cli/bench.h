@@ -1,4 +1,4 @@
-/* tern bench: what a row of the table holds. bench.c measures, bench_floor.c says what the machine allows,
+/* tern bench: what a row of the table holds. verb_bench.c measures, bench_floor.c says what the machine allows,
  * bench_print.c writes it. */
 #ifndef TN_CLI_BENCH_H
 #define TN_CLI_BENCH_H

@@ -62,7 +62,7 @@ static void add_run(const Plans *p, BenchRow *b, double *seconds, double *read_s
     if (read > math) *read_seconds += read;
 }
 
-/* The same runs that bench.c makes: prompts sequence by sequence, cut at the largest row class. */
+/* The same runs that verb_bench.c makes: prompts sequence by sequence, cut at the largest row class. */
 static void floor_of(const Plans *p, BenchRow *b) {
     double seconds = 0, read = 0;
     uint32_t left = b->n_prompt * b->sequences, at = 0; /* at: in the sequence under way */

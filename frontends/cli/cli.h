@@ -100,7 +100,7 @@ bool foreign_flag(const Flag *flags, const char *word, size_t len, TnBuf *out);
 /* ---- main.c: flushes standard output. Returns `code`, or the verb's code for trouble if that failed. */
 int close_output(const Verb *verb, int code);
 
-/* ---- tune.c: --tune of compile, run and bench */
+/* ---- tune_flags.c: --tune of compile, run and bench */
 typedef struct TuneFlags {
     const char *seconds, *cache; /* "-": given without a value */
     char path[4096];
@@ -122,7 +122,7 @@ const char *tuning_cache(TuneFlags *t);
 /* Sets what the flags say, if --tune is given; exits 2 on a mistake. The path of the cache lies in *t. */
 void set_tuning(const Verb *verb, TuneFlags *t, int64_t threads, TerncOptions *o);
 
-/* ---- files.c: what a verb reads and writes */
+/* ---- check_files.c: what a verb reads and writes */
 /* Before any work, of all files that the verb will read or write: one that cannot be read or written is refused, and an
  * output that is one of the inputs, or of the program's own files. Returns an exit status; exits 2 on an output's empty name. */
 int check_files(const Verb *verb, const TnFileUse *files, size_t n);
@@ -288,7 +288,7 @@ const TerncCalls *ternc(void); /* the same for a verb: ends the program with 1 a
 char *compiler_beside(const char *libtern); /* the path of it; NULL if libtern's says none; free() it */
 bool ternc_present(void);
 
-/* ---- tokens.c: ids from flags */
+/* ---- verb_tokens.c: ids from flags */
 typedef struct Tokens {
     int32_t *ids;
     size_t n;
@@ -331,7 +331,7 @@ void report_signal(void); /* a line that names it, if there was one */
 /* For handlers: wipes the progress bar, removes temporary files, prints one line, and exits with 1 or
  * set_trouble's status. Calls nothing but what is async-signal-safe. */
 _Noreturn void end_at_once(const char *text);
-/* ---- profile.c: --profile[=FILE] of run and bench */
+/* ---- profile_collect.c: --profile[=FILE] of run and bench */
 typedef struct Profile Profile;
 #define PROFILE_FLAG(value)                                                                                  \
     {                                                                                                        \

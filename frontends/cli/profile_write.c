@@ -1,7 +1,7 @@
 /* A profile as a file: json, a trace for Perfetto or chrome://tracing, or the graphs with comments. */
 #include <stdlib.h>
 #include <string.h>
-#include "frontends/cli/profile.h"
+#include "frontends/cli/profile_collect.h"
 #include "frontends/json.h"
 #include "runtime/base/buf.h"
 

@@ -1,7 +1,7 @@
-/* What --profile has seen, as numbers that need no more work: profile.c collects and prints them,
+/* What --profile has seen, as numbers that need no more work: profile_collect.c collects and prints them,
  * profile_write.c writes them to files. */
-#ifndef TN_CLI_PROFILE_H
-#define TN_CLI_PROFILE_H
+#ifndef TN_CLI_PROFILE_COLLECT_H
+#define TN_CLI_PROFILE_COLLECT_H
 
 #include "frontends/cli/cli.h"
 

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "frontends/cli/machine.h"
-#include "frontends/cli/profile.h"
+#include "frontends/cli/profile_collect.h"
 #include "runtime/base/escape.h"
 
 #define EVENTS_MOST (1u << 20) /* 32 MiB */
