@@ -83,6 +83,14 @@ only 'jansson' 'frontends/'
 only 'runtime/host\.h' 'runtime/(host|engine_)' # memory that kernels see, and code: an engine's alone
 only '(sys/mman|fcntl|sys/stat)\.h' 'runtime/base/|frontends/cli/|codegen/xsmm/open\.c'
 
+# instructions are built by the builder, which has a function for each
+raw=$(cd "$root" && grep -rnE 'LLVMBuild[A-Z][A-Za-z0-9]*\(' codegen/llvm/skeletons codegen/llvm/ops 2>/dev/null)
+if [ -n "$raw" ]; then
+    echo "$raw"
+    echo "  use or add a function of codegen/llvm/builder/ (instructions.def)"
+    bad=1
+fi
+
 if [ -z "$2" ]; then
     # The test must be able to fail: a small tree with one fault of each kind.
     tree=$(mktemp -d)
@@ -95,10 +103,11 @@ if [ -z "$2" ]; then
     echo '#include "runtime/host.h"' >"$tree/runtime/step.c"
     echo '#include "codegen/llvm/ops/ops.h"' >"$tree/codegen/llvm/skeletons/rows.c"
     echo '#include "ir/internal.h"' >"$tree/passes/merge.c"
+    echo 'x = LLVMBuildAdd(b->b, x, y, "");' >"$tree/codegen/llvm/ops/elem.c"
     { echo '#include "runtime/base/os.h"' && echo '#include "ir/internal.h"'; } >"$tree/ir/fine.c"
-    out=$(bash "${BASH_SOURCE[0]}" x "$tree") && { echo "a tree with seven faults was accepted"; bad=1; }
+    out=$(bash "${BASH_SOURCE[0]}" x "$tree") && { echo "a tree with eight faults was accepted"; bad=1; }
     for want in runtime/session.c:1 runtime/base/up.c:1 frontends/cli/main.c:1 passes/fuse.c:1 runtime/step.c:1 \
-        codegen/llvm/skeletons/rows.c:1 passes/merge.c:1; do
+        codegen/llvm/skeletons/rows.c:1 passes/merge.c:1 codegen/llvm/ops/elem.c:1; do
         grep -q "^$want" <<<"$out" || { echo "the fault in $want was not seen"; bad=1; }
     done
     grep -q ir/fine.c <<<"$out" && { echo "ir/fine.c was refused"; bad=1; }

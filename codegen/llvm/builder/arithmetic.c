@@ -16,7 +16,7 @@ LLVMValueRef tn_lb_call(TnLb *b, const char *intrinsic, LLVMTypeRef *overload, u
     LLVMGetParamTypes(type, params);
     LLVMValueRef a[8];
     for (unsigned i = 0; i < n; i++)
-        a[i] = LLVMTypeOf(args[i]) == params[i] ? args[i] : LLVMBuildBitCast(b->b, args[i], params[i], "");
+        a[i] = LLVMTypeOf(args[i]) == params[i] ? args[i] : tn_lb_bitcast(b, args[i], params[i]);
     return LLVMBuildCall2(b->b, type, fn, a, n, "");
 }
 
@@ -37,11 +37,11 @@ LLVMValueRef tn_lb_sqrt(TnLb *b, LLVMValueRef x) {
 }
 
 LLVMValueRef tn_lb_fmax(TnLb *b, LLVMValueRef x, LLVMValueRef y) {
-    return LLVMBuildSelect(b->b, LLVMBuildFCmp(b->b, LLVMRealOGT, x, y, ""), x, y, "");
+    return tn_lb_select(b, tn_lb_fcmp(b, LLVMRealOGT, x, y), x, y);
 }
 
 LLVMValueRef tn_lb_fmin(TnLb *b, LLVMValueRef x, LLVMValueRef y) {
-    return LLVMBuildSelect(b->b, LLVMBuildFCmp(b->b, LLVMRealOLT, x, y, ""), x, y, "");
+    return tn_lb_select(b, tn_lb_fcmp(b, LLVMRealOLT, x, y), x, y);
 }
 
 static bool is_vector(LLVMTypeRef t) {
@@ -59,46 +59,46 @@ static LLVMValueRef shaped_const(TnLb *b, LLVMTypeRef like, LLVMValueRef scalar)
 }
 
 LLVMValueRef tn_lb_bits(TnLb *b, LLVMValueRef x) {
-    return LLVMBuildBitCast(b->b, x, shaped(LLVMTypeOf(x), b->t_i32), "");
+    return tn_lb_bitcast(b, x, shaped(LLVMTypeOf(x), b->t_i32));
 }
 
 LLVMValueRef tn_lb_float_of(TnLb *b, LLVMValueRef bits) {
-    return LLVMBuildBitCast(b->b, bits, shaped(LLVMTypeOf(bits), b->t_f32), "");
+    return tn_lb_bitcast(b, bits, shaped(LLVMTypeOf(bits), b->t_f32));
 }
 
 LLVMValueRef tn_lb_widen_f16(TnLb *b, LLVMValueRef i16s) {
     LLVMTypeRef t = LLVMTypeOf(i16s);
-    LLVMValueRef h = LLVMBuildBitCast(b->b, i16s, shaped(t, b->t_f16), "");
-    return LLVMBuildFPExt(b->b, h, shaped(t, b->t_f32), "");
+    LLVMValueRef h = tn_lb_bitcast(b, i16s, shaped(t, b->t_f16));
+    return tn_lb_fpext(b, h, shaped(t, b->t_f32));
 }
 
 LLVMValueRef tn_lb_widen_bf16(TnLb *b, LLVMValueRef i16s) {
     LLVMTypeRef t = LLVMTypeOf(i16s);
-    LLVMValueRef w = LLVMBuildZExt(b->b, i16s, shaped(t, b->t_i32), "");
-    return tn_lb_float_of(b, LLVMBuildShl(b->b, w, shaped_const(b, t, tn_lb_i32(b, 16)), ""));
+    LLVMValueRef w = tn_lb_zext(b, i16s, shaped(t, b->t_i32));
+    return tn_lb_float_of(b, tn_lb_shl(b, w, shaped_const(b, t, tn_lb_i32(b, 16))));
 }
 
 LLVMValueRef tn_lb_widen_i8(TnLb *b, LLVMValueRef i8s) {
     LLVMTypeRef t = LLVMTypeOf(i8s);
-    return LLVMBuildSIToFP(b->b, i8s, shaped(t, b->t_f32), "");
+    return tn_lb_si_to_fp(b, i8s, shaped(t, b->t_f32));
 }
 
 LLVMValueRef tn_lb_quant_factor(TnLb *b, LLVMValueRef bits, LLVMValueRef *out_scale) {
     LLVMValueRef least = tn_lb_bits(b, tn_lb_f32(b, 1e-5f)), k127 = tn_lb_f32(b, 127.0f);
-    bits = LLVMBuildSelect(b->b, LLVMBuildICmp(b->b, LLVMIntUGT, bits, least, ""), bits, least, "");
+    bits = tn_lb_select(b, tn_lb_icmp(b, LLVMIntUGT, bits, least), bits, least);
     LLVMValueRef a = tn_lb_float_of(b, bits);
-    *out_scale = LLVMBuildFDiv(b->b, a, k127, "");
-    return LLVMBuildFDiv(b->b, k127, a, "");
+    *out_scale = tn_lb_fdiv(b, a, k127);
+    return tn_lb_fdiv(b, k127, a);
 }
 
 LLVMValueRef tn_lb_quant(TnLb *b, LLVMValueRef x, LLVMValueRef factor) {
     LLVMTypeRef t = LLVMTypeOf(x), ti = shaped(t, b->t_i32);
-    LLVMValueRef v = tn_lb_rint(b, LLVMBuildFMul(b->b, x, factor, ""));
-    LLVMValueRef is_nan = LLVMBuildFCmp(b->b, LLVMRealUNO, v, v, "");
+    LLVMValueRef v = tn_lb_rint(b, tn_lb_fmul(b, x, factor));
+    LLVMValueRef is_nan = tn_lb_fcmp(b, LLVMRealUNO, v, v);
     /* NaN becomes 127 here and 0 below: no conversion sees it */
     v = tn_lb_fmin(b, v, shaped_const(b, t, tn_lb_f32(b, 127.0f)));
     v = tn_lb_fmax(b, v, shaped_const(b, t, tn_lb_f32(b, -127.0f)));
-    return LLVMBuildSelect(b->b, is_nan, LLVMConstNull(ti), LLVMBuildFPToSI(b->b, v, ti, ""), "");
+    return tn_lb_select(b, is_nan, LLVMConstNull(ti), tn_lb_fp_to_si(b, v, ti));
 }
 
 LLVMValueRef tn_lb_narrow_f16_sat(TnLb *b, LLVMValueRef x) {
@@ -106,14 +106,14 @@ LLVMValueRef tn_lb_narrow_f16_sat(TnLb *b, LLVMValueRef x) {
     LLVMValueRef hi = shaped_const(b, t, tn_lb_f32(b, 65504.0f)),
                  lo = shaped_const(b, t, tn_lb_f32(b, -65504.0f));
     LLVMValueRef mask = shaped_const(b, t, tn_lb_i32(b, 0x7fffffff)), wild = x;
-    wild = LLVMBuildAnd(b->b, tn_lb_bits(b, wild), mask, "");
-    wild = LLVMBuildICmp(b->b, LLVMIntEQ, wild, shaped_const(b, t, tn_lb_i32(b, 0x7f800000)), "");
+    wild = tn_lb_and(b, tn_lb_bits(b, wild), mask);
+    wild = tn_lb_icmp(b, LLVMIntEQ, wild, shaped_const(b, t, tn_lb_i32(b, 0x7f800000)));
     /* NaN compares false and stays */
-    LLVMValueRef y = LLVMBuildSelect(b->b, LLVMBuildFCmp(b->b, LLVMRealOGT, x, hi, ""), hi, x, "");
-    y = LLVMBuildSelect(b->b, LLVMBuildFCmp(b->b, LLVMRealOLT, y, lo, ""), lo, y, "");
-    x = LLVMBuildSelect(b->b, wild, x, y, "");
-    LLVMValueRef h = LLVMBuildFPTrunc(b->b, x, shaped(t, b->t_f16), "");
-    return LLVMBuildBitCast(b->b, h, shaped(t, b->t_i16), "");
+    LLVMValueRef y = tn_lb_select(b, tn_lb_fcmp(b, LLVMRealOGT, x, hi), hi, x);
+    y = tn_lb_select(b, tn_lb_fcmp(b, LLVMRealOLT, y, lo), lo, y);
+    x = tn_lb_select(b, wild, x, y);
+    LLVMValueRef h = tn_lb_fptrunc(b, x, shaped(t, b->t_f16));
+    return tn_lb_bitcast(b, h, shaped(t, b->t_i16));
 }
 
 /* The polynomial c[0] r^(n-1) + .. + c[n-1] by Horner in fma. */
@@ -131,32 +131,32 @@ LLVMValueRef tn_lb_exp(TnLb *b, LLVMValueRef x) {
 #define KI(v) shaped_const(b, t, tn_lb_i32(b, v))
     LLVMValueRef y = tn_lb_fmin(b, x, K(TN_EXP_HI));
     y = tn_lb_fmax(b, y, K(TN_EXP_LO));
-    LLVMValueRef n = tn_lb_rint(b, LLVMBuildFMul(b->b, y, K(TN_EXP_LOG2E), ""));
+    LLVMValueRef n = tn_lb_rint(b, tn_lb_fmul(b, y, K(TN_EXP_LOG2E)));
     LLVMValueRef r = tn_lb_fma(b, n, K(-TN_EXP_LN2_HI), y);
     r = tn_lb_fma(b, n, K(-TN_EXP_LN2_LO), r);
     LLVMValueRef p = horner(b, poly, (int)TN_COUNT(poly), r);
-    LLVMValueRef e = LLVMBuildAdd(b->b, LLVMBuildFPToSI(b->b, n, ti, ""), KI(127), "");
-    p = LLVMBuildFMul(b->b, p, tn_lb_float_of(b, LLVMBuildShl(b->b, e, KI(23), "")), "");
-    p = LLVMBuildSelect(b->b, LLVMBuildFCmp(b->b, LLVMRealOLT, x, K(TN_EXP_LO), ""), K(0.0f), p, "");
-    return LLVMBuildSelect(b->b, LLVMBuildFCmp(b->b, LLVMRealUNO, x, x, ""), x, p, "");
+    LLVMValueRef e = tn_lb_add(b, tn_lb_fp_to_si(b, n, ti), KI(127));
+    p = tn_lb_fmul(b, p, tn_lb_float_of(b, tn_lb_shl(b, e, KI(23))));
+    p = tn_lb_select(b, tn_lb_fcmp(b, LLVMRealOLT, x, K(TN_EXP_LO)), K(0.0f), p);
+    return tn_lb_select(b, tn_lb_fcmp(b, LLVMRealUNO, x, x), x, p);
 }
 
 void tn_lb_sincos_turn(TnLb *b, LLVMValueRef f, LLVMValueRef *out_sin, LLVMValueRef *out_cos) {
     static const float sins[] = TN_SIN_POLY, coss[] = TN_COS_POLY;
     LLVMTypeRef t = LLVMTypeOf(f), ti = shaped(t, b->t_i32);
-    LLVMValueRef k = tn_lb_rint(b, LLVMBuildFMul(b->b, f, K(4.0f), ""));
+    LLVMValueRef k = tn_lb_rint(b, tn_lb_fmul(b, f, K(4.0f)));
     LLVMValueRef g = tn_lb_fma(b, k, K(-0.25f), f);
-    LLVMValueRef y = LLVMBuildFMul(b->b, g, K(TN_TWO_PI), ""), z = LLVMBuildFMul(b->b, y, y, "");
+    LLVMValueRef y = tn_lb_fmul(b, g, K(TN_TWO_PI)), z = tn_lb_fmul(b, y, y);
     LLVMValueRef ps = horner(b, sins, (int)TN_COUNT(sins), z), pc = horner(b, coss, (int)TN_COUNT(coss), z);
-    ps = tn_lb_fma(b, LLVMBuildFMul(b->b, ps, z, ""), y, y);
-    LLVMValueRef q = LLVMBuildFPToSI(b->b, k, ti, ""), zero = LLVMConstNull(ti);
-    LLVMValueRef odd = LLVMBuildICmp(b->b, LLVMIntNE, LLVMBuildAnd(b->b, q, KI(1), ""), zero, "");
-    LLVMValueRef q1 = LLVMBuildAdd(b->b, q, KI(1), "");
-    LLVMValueRef neg_s = LLVMBuildICmp(b->b, LLVMIntNE, LLVMBuildAnd(b->b, q, KI(2), ""), zero, "");
-    LLVMValueRef neg_c = LLVMBuildICmp(b->b, LLVMIntNE, LLVMBuildAnd(b->b, q1, KI(2), ""), zero, "");
-    LLVMValueRef s = LLVMBuildSelect(b->b, odd, pc, ps, ""), c = LLVMBuildSelect(b->b, odd, ps, pc, "");
-    *out_sin = LLVMBuildSelect(b->b, neg_s, LLVMBuildFNeg(b->b, s, ""), s, "");
-    *out_cos = LLVMBuildSelect(b->b, neg_c, LLVMBuildFNeg(b->b, c, ""), c, "");
+    ps = tn_lb_fma(b, tn_lb_fmul(b, ps, z), y, y);
+    LLVMValueRef q = tn_lb_fp_to_si(b, k, ti), zero = LLVMConstNull(ti);
+    LLVMValueRef odd = tn_lb_icmp(b, LLVMIntNE, tn_lb_and(b, q, KI(1)), zero);
+    LLVMValueRef q1 = tn_lb_add(b, q, KI(1));
+    LLVMValueRef neg_s = tn_lb_icmp(b, LLVMIntNE, tn_lb_and(b, q, KI(2)), zero);
+    LLVMValueRef neg_c = tn_lb_icmp(b, LLVMIntNE, tn_lb_and(b, q1, KI(2)), zero);
+    LLVMValueRef s = tn_lb_select(b, odd, pc, ps), c = tn_lb_select(b, odd, ps, pc);
+    *out_sin = tn_lb_select(b, neg_s, tn_lb_fneg(b, s), s);
+    *out_cos = tn_lb_select(b, neg_c, tn_lb_fneg(b, c), c);
 #undef K
 #undef KI
 }
@@ -189,11 +189,11 @@ LLVMValueRef tn_lb_lanes(TnLb *b, LLVMValueRef v, int first, int n) {
 static LLVMValueRef fold2(TnLb *b, LLVMValueRef x, LLVMValueRef y, TnFold fold) {
     switch (fold) {
     case TN_FOLD_FADD:
-        return LLVMBuildFAdd(b->b, x, y, "");
+        return tn_lb_fadd(b, x, y);
     case TN_FOLD_ADD:
-        return LLVMBuildAdd(b->b, x, y, "");
+        return tn_lb_add(b, x, y);
     case TN_FOLD_UMAX:
-        return LLVMBuildSelect(b->b, LLVMBuildICmp(b->b, LLVMIntUGT, x, y, ""), x, y, "");
+        return tn_lb_select(b, tn_lb_icmp(b, LLVMIntUGT, x, y), x, y);
     case TN_FOLD_FMAX:
         return tn_lb_fmax(b, x, y);
     }

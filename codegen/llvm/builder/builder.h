@@ -61,6 +61,19 @@ typedef struct TnLb {
     uint32_t di_line; /* nodes of the kernels before this one */
 } TnLb;
 
+/* ---- Instructions: tn_lb_add(b, x, y), tn_lb_trunc(b, x, type) .. by the rows of instructions.def */
+#define BINARY(name, llvm)  LLVMValueRef tn_lb_##name(TnLb *b, LLVMValueRef x, LLVMValueRef y);
+#define UNARY(name, llvm)   LLVMValueRef tn_lb_##name(TnLb *b, LLVMValueRef x);
+#define CONVERT(name, llvm) LLVMValueRef tn_lb_##name(TnLb *b, LLVMValueRef x, LLVMTypeRef type);
+#include "codegen/llvm/builder/instructions.def"
+#undef BINARY
+#undef UNARY
+#undef CONVERT
+/* cond ? x : y, lane by lane where cond is a vector */
+LLVMValueRef tn_lb_select(TnLb *b, LLVMValueRef cond, LLVMValueRef x, LLVMValueRef y);
+LLVMValueRef tn_lb_icmp(TnLb *b, LLVMIntPredicate how, LLVMValueRef x, LLVMValueRef y);
+LLVMValueRef tn_lb_fcmp(TnLb *b, LLVMRealPredicate how, LLVMValueRef x, LLVMValueRef y);
+
 /* ---- Plain values */
 LLVMValueRef tn_lb_i64(TnLb *b, int64_t v);
 LLVMValueRef tn_lb_i32(TnLb *b, int64_t v);
@@ -87,6 +100,8 @@ void tn_lb_store_masked(TnLb *b, LLVMValueRef value, LLVMValueRef ptr, unsigned 
 /* The first n lanes (a constant), as vectors of falling powers of two, nothing beyond them touched. Any
  * element type. */
 void tn_lb_store_first(TnLb *b, LLVMValueRef value, LLVMValueRef ptr, int n);
+/* The f32 at ptr with these numbers, 32 of i32 each. */
+LLVMValueRef tn_lb_gather(TnLb *b, LLVMValueRef ptr, LLVMValueRef index);
 void tn_lb_prefetch(TnLb *b, LLVMValueRef ptr, int level); /* 1: into L1, 2: into L2, 0: to be used once */
 /* The line at ptr is about to be read: those the kernel's `near` and `far` behind it are fetched. A function of the module
  * with such calls has them in its name, for kernels that differ in them share it not: tn_lb_ahead_name appends it. */
@@ -175,6 +190,12 @@ void tn_lb_if_end(TnLb *b, TnIf *i);
  * cost x86 a micro-op more. */
 LLVMValueRef tn_lb_opaque(TnLb *b, LLVMValueRef v);
 LLVMBasicBlockRef tn_lb_block(TnLb *b, const char *name); /* appended to the function, not entered */
+/* For control that is no loop and no if: what is built from here on goes to the end of the block; how a block ends; a
+ * value by where one comes from (LLVMAddIncoming). tn_lb_branch returns the instruction. */
+void tn_lb_enter(TnLb *b, LLVMBasicBlockRef block);
+void tn_lb_jump(TnLb *b, LLVMBasicBlockRef to);
+LLVMValueRef tn_lb_branch(TnLb *b, LLVMValueRef cond, LLVMBasicBlockRef then, LLVMBasicBlockRef otherwise);
+LLVMValueRef tn_lb_phi(TnLb *b, LLVMTypeRef type, const char *name);
 
 /* ---- Functions of the module: nounwind, no-builtins, level's vector width; without a body yet. What is not exported is
  * internal and never inlined, and its pointers are noalias. */

@@ -11,20 +11,36 @@ LLVMBasicBlockRef tn_lb_block(TnLb *b, const char *name) {
     return LLVMAppendBasicBlockInContext(b->c, LLVMGetBasicBlockParent(tn_lb_here(b)), name);
 }
 
+void tn_lb_enter(TnLb *b, LLVMBasicBlockRef block) {
+    LLVMPositionBuilderAtEnd(b->b, block);
+}
+
+void tn_lb_jump(TnLb *b, LLVMBasicBlockRef to) {
+    LLVMBuildBr(b->b, to);
+}
+
+LLVMValueRef tn_lb_branch(TnLb *b, LLVMValueRef cond, LLVMBasicBlockRef then, LLVMBasicBlockRef otherwise) {
+    return LLVMBuildCondBr(b->b, cond, then, otherwise);
+}
+
+LLVMValueRef tn_lb_phi(TnLb *b, LLVMTypeRef type, const char *name) {
+    return LLVMBuildPhi(b->b, type, name);
+}
+
 TnLoop tn_lb_loop(TnLb *b, LLVMValueRef start, LLVMValueRef end, int64_t step) {
     TnLoop l = {.end = end, .step = step, .before = tn_lb_here(b)};
     l.body = tn_lb_block(b, "loop");
     l.exit = tn_lb_block(b, "done");
-    LLVMBuildCondBr(b->b, LLVMBuildICmp(b->b, LLVMIntSLT, start, end, ""), l.body, l.exit);
-    LLVMPositionBuilderAtEnd(b->b, l.body);
-    l.i = LLVMBuildPhi(b->b, b->t_i64, "i");
+    tn_lb_branch(b, tn_lb_icmp(b, LLVMIntSLT, start, end), l.body, l.exit);
+    tn_lb_enter(b, l.body);
+    l.i = tn_lb_phi(b, b->t_i64, "i");
     LLVMAddIncoming(l.i, &start, &l.before, 1);
     return l;
 }
 
 LLVMValueRef tn_lb_carry(TnLb *b, TnLoop *l, LLVMValueRef init) {
     TN_CHECK(l->n < TN_LOOP_CARRIES && tn_lb_here(b) == l->body);
-    LLVMValueRef phi = LLVMBuildPhi(b->b, LLVMTypeOf(init), "");
+    LLVMValueRef phi = tn_lb_phi(b, LLVMTypeOf(init), "");
     LLVMAddIncoming(phi, &init, &l->before, 1);
     l->phi[l->n] = phi;
     l->init[l->n++] = init;
@@ -56,16 +72,16 @@ static void never_unroll(TnLb *b, LLVMValueRef branch) {
 void tn_lb_loop_end(TnLb *b, TnLoop *l) {
     for (int k = 0; k < l->n; k++)
         if (l->walk[k]) l->next[k] = tn_lb_opaque(b, tn_lb_atc(b, l->phi[k], l->walk[k]));
-    LLVMValueRef i = tn_lb_opaque(b, LLVMBuildAdd(b->b, l->i, tn_lb_i64(b, l->step), ""));
+    LLVMValueRef i = tn_lb_opaque(b, tn_lb_add(b, l->i, tn_lb_i64(b, l->step)));
     LLVMBasicBlockRef latch = tn_lb_here(b);
-    LLVMValueRef again = LLVMBuildICmp(b->b, LLVMIntSLT, i, l->end, "");
-    never_unroll(b, LLVMBuildCondBr(b->b, again, l->body, l->exit));
+    LLVMValueRef again = tn_lb_icmp(b, LLVMIntSLT, i, l->end);
+    never_unroll(b, tn_lb_branch(b, again, l->body, l->exit));
     LLVMAddIncoming(l->i, &i, &latch, 1);
-    LLVMPositionBuilderAtEnd(b->b, l->exit);
+    tn_lb_enter(b, l->exit);
     for (int k = 0; k < l->n; k++) {
         TN_CHECK(l->next[k]);
         LLVMAddIncoming(l->phi[k], &l->next[k], &latch, 1);
-        l->out[k] = LLVMBuildPhi(b->b, LLVMTypeOf(l->init[k]), "");
+        l->out[k] = tn_lb_phi(b, LLVMTypeOf(l->init[k]), "");
         LLVMAddIncoming(l->out[k], &l->init[k], &l->before, 1);
         LLVMAddIncoming(l->out[k], &l->next[k], &latch, 1);
     }
@@ -74,26 +90,26 @@ void tn_lb_loop_end(TnLb *b, TnLoop *l) {
 TnIf tn_lb_if(TnLb *b, LLVMValueRef cond) {
     LLVMBasicBlockRef then = tn_lb_block(b, "then");
     TnIf i = {tn_lb_block(b, "endif")};
-    LLVMBuildCondBr(b->b, cond, then, i.exit);
-    LLVMPositionBuilderAtEnd(b->b, then);
+    tn_lb_branch(b, cond, then, i.exit);
+    tn_lb_enter(b, then);
     return i;
 }
 
 TnIf tn_lb_if_between(TnLb *b, LLVMValueRef n, int64_t least, int64_t most) {
-    LLVMValueRef over = LLVMBuildSub(b->b, n, tn_lb_i64(b, least), "");
-    return tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntULE, over, tn_lb_i64(b, most - least), ""));
+    LLVMValueRef over = tn_lb_sub(b, n, tn_lb_i64(b, least));
+    return tn_lb_if(b, tn_lb_icmp(b, LLVMIntULE, over, tn_lb_i64(b, most - least)));
 }
 
 void tn_lb_else(TnLb *b, TnIf *i) {
     LLVMBasicBlockRef end = tn_lb_block(b, "endif");
-    LLVMBuildBr(b->b, end);
-    LLVMPositionBuilderAtEnd(b->b, i->exit);
+    tn_lb_jump(b, end);
+    tn_lb_enter(b, i->exit);
     i->exit = end;
 }
 
 void tn_lb_if_end(TnLb *b, TnIf *i) {
-    LLVMBuildBr(b->b, i->exit);
-    LLVMPositionBuilderAtEnd(b->b, i->exit);
+    tn_lb_jump(b, i->exit);
+    tn_lb_enter(b, i->exit);
 }
 
 LLVMValueRef tn_lb_opaque(TnLb *b, LLVMValueRef v) {
@@ -139,14 +155,14 @@ LLVMBasicBlockRef tn_lb_shared(TnLb *b, const char *name, LLVMTypeRef *params, u
     if (*out_fn) return NULL;
     LLVMBasicBlockRef back = tn_lb_here(b);
     *out_fn = tn_lb_function(b, name, params, n, false);
-    LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, *out_fn, ""));
+    tn_lb_enter(b, LLVMAppendBasicBlockInContext(b->c, *out_fn, ""));
     return back;
 }
 
 LLVMValueRef tn_lb_shared_end(TnLb *b, LLVMBasicBlockRef back) {
     LLVMValueRef fn = LLVMGetBasicBlockParent(tn_lb_here(b));
     LLVMBuildRetVoid(b->b);
-    LLVMPositionBuilderAtEnd(b->b, back);
+    tn_lb_enter(b, back);
     return fn;
 }
 

@@ -13,7 +13,7 @@ LLVMValueRef tn_lb_atc(TnLb *b, LLVMValueRef ptr, int64_t bytes) {
 }
 
 LLVMValueRef tn_lb_elem(TnLb *b, LLVMValueRef ptr, LLVMValueRef index, int64_t elem_bytes) {
-    return tn_lb_at(b, ptr, LLVMBuildMul(b->b, index, tn_lb_i64(b, elem_bytes), ""));
+    return tn_lb_at(b, ptr, tn_lb_mul(b, index, tn_lb_i64(b, elem_bytes)));
 }
 
 LLVMValueRef tn_lb_load(TnLb *b, LLVMTypeRef type, LLVMValueRef ptr, unsigned align) {
@@ -42,6 +42,14 @@ void tn_lb_store_masked(TnLb *b, LLVMValueRef value, LLVMValueRef ptr, unsigned 
     LLVMTypeRef overload[] = {LLVMTypeOf(value), b->t_ptr};
     LLVMValueRef args[] = {value, ptr, tn_lb_i32(b, align), mask};
     tn_lb_call(b, "llvm.masked.store", overload, 2, args, 4);
+}
+
+LLVMValueRef tn_lb_gather(TnLb *b, LLVMValueRef ptr, LLVMValueRef index) {
+    LLVMValueRef at = LLVMBuildGEP2(b->b, b->t_f32, ptr, &index, 1, "");
+    LLVMValueRef all = LLVMConstAllOnes(LLVMVectorType(LLVMInt1TypeInContext(b->c), TN_LANES));
+    LLVMValueRef args[] = {at, tn_lb_i32(b, 4), all, LLVMConstNull(b->t_f32x)};
+    LLVMTypeRef overload[] = {b->t_f32x, LLVMTypeOf(at)};
+    return tn_lb_call(b, "llvm.masked.gather", overload, 2, args, 4);
 }
 
 static int64_t elem_bytes(TnLb *b, LLVMTypeRef vector) {
@@ -81,8 +89,8 @@ void tn_lb_ahead_name(const TnLb *b, char *name, size_t size) {
 }
 
 LLVMValueRef tn_lb_mask_below(TnLb *b, LLVMValueRef n, int lanes) {
-    LLVMValueRef n32 = LLVMBuildTrunc(b->b, n, b->t_i32, "");
-    return LLVMBuildICmp(b->b, LLVMIntSLT, tn_lb_iota(b, lanes), tn_lb_splat(b, n32, lanes), "");
+    LLVMValueRef n32 = tn_lb_trunc(b, n, b->t_i32);
+    return tn_lb_icmp(b, LLVMIntSLT, tn_lb_iota(b, lanes), tn_lb_splat(b, n32, lanes));
 }
 
 LLVMValueRef tn_lb_mask_const(TnLb *b, int64_t n, int lanes) {

@@ -71,9 +71,9 @@ LLVMValueRef tn_lb_iota(TnLb *b, int lanes) {
 }
 
 LLVMValueRef tn_lb_min(TnLb *b, LLVMValueRef x, LLVMValueRef y) {
-    return LLVMBuildSelect(b->b, LLVMBuildICmp(b->b, LLVMIntSLT, x, y, ""), x, y, "");
+    return tn_lb_select(b, tn_lb_icmp(b, LLVMIntSLT, x, y), x, y);
 }
 
 LLVMValueRef tn_lb_max(TnLb *b, LLVMValueRef x, LLVMValueRef y) {
-    return LLVMBuildSelect(b->b, LLVMBuildICmp(b->b, LLVMIntSGT, x, y, ""), x, y, "");
+    return tn_lb_select(b, tn_lb_icmp(b, LLVMIntSGT, x, y), x, y);
 }

@@ -96,7 +96,7 @@ static void fetch(TnLb *b, LLVMValueRef ptr, int64_t bytes) {
 }
 
 LLVMValueRef tn_attend_int(TnLb *b, LLVMValueRef ptr) {
-    return LLVMBuildSExt(b->b, tn_lb_load(b, b->t_i32, ptr, 4), b->t_i64, "");
+    return tn_lb_sext(b, tn_lb_load(b, b->t_i32, ptr, 4), b->t_i64);
 }
 
 /* The kv head's part of the page that holds block `block` of the row's slot. */
@@ -136,11 +136,10 @@ static void scores(TnLb *b, const TnAttend *a, LLVMValueRef q, const Block *k) {
             for (int h = 0; h < n; h++) {
                 LLVMValueRef s = l.out[h];
                 if (a->size == 1)
-                    s = LLVMBuildFMul(b->b, s,
-                                      tn_lb_load(b, floats(b, a->lanes),
-                                                 tn_lb_atc(b, k->k, a->head * TN_PAGE + part * 4), 4),
-                                      "");
-                s = LLVMBuildFMul(b->b, s, tn_lb_splat_const(b, tn_lb_f32(b, a->scale), a->lanes), "");
+                    s = tn_lb_fmul(b, s,
+                                   tn_lb_load(b, floats(b, a->lanes),
+                                              tn_lb_atc(b, k->k, a->head * TN_PAGE + part * 4), 4));
+                s = tn_lb_fmul(b, s, tn_lb_splat_const(b, tn_lb_f32(b, a->scale), a->lanes));
                 tn_lb_store(b, s, tn_lb_atc(b, k->p, ((h0 + h) * TN_PAGE + part) * 4), 64);
             }
         }
@@ -150,10 +149,9 @@ static void scores(TnLb *b, const TnAttend *a, LLVMValueRef q, const Block *k) {
 /* Which of the 32 positions from `first` (i64) on are unmasked. */
 static LLVMValueRef unmasked(TnLb *b, const Block *k, LLVMValueRef first) {
     LLVMValueRef at[3] = {first, k->lo, k->hi};
-    for (int i = 0; i < 3; i++) at[i] = tn_lb_splat(b, LLVMBuildTrunc(b->b, at[i], b->t_i32, ""), TN_LANES);
-    at[0] = LLVMBuildAdd(b->b, at[0], tn_lb_iota(b, TN_LANES), "");
-    return LLVMBuildAnd(b->b, LLVMBuildICmp(b->b, LLVMIntSGE, at[0], at[1], ""),
-                        LLVMBuildICmp(b->b, LLVMIntSLE, at[0], at[2], ""), "");
+    for (int i = 0; i < 3; i++) at[i] = tn_lb_splat(b, tn_lb_trunc(b, at[i], b->t_i32), TN_LANES);
+    at[0] = tn_lb_add(b, at[0], tn_lb_iota(b, TN_LANES));
+    return tn_lb_and(b, tn_lb_icmp(b, LLVMIntSGE, at[0], at[1]), tn_lb_icmp(b, LLVMIntSLE, at[0], at[2]));
 }
 
 /* Scores to p, max and sum, one head after the other. */
@@ -163,8 +161,7 @@ static void softmax(TnLb *b, const TnAttend *a, const Block *k) {
     LLVMValueRef at = tn_lb_elem(b, k->p, heads.i, TN_PAGE * 4), s[2];
     for (int i = 0; i < 2; i++) {
         s[i] = tn_lb_load(b, b->t_f32x, tn_lb_atc(b, at, i * TN_LANES * 4), 64);
-        s[i] = LLVMBuildSelect(b->b, unmasked(b, k, tn_lb_i64(b, i * TN_LANES)), s[i], tn_lb_vf(b, -INFINITY),
-                               "");
+        s[i] = tn_lb_select(b, unmasked(b, k, tn_lb_i64(b, i * TN_LANES)), s[i], tn_lb_vf(b, -INFINITY));
     }
     LLVMValueRef m = tn_lb_tree(b, tn_lb_fmax(b, s[0], s[1]), TN_FOLD_FMAX),
                  m_x = tn_lb_splat(b, m, TN_LANES);
@@ -173,13 +170,13 @@ static void softmax(TnLb *b, const TnAttend *a, const Block *k) {
         tn_lb_carry(b, &half, tn_lb_vf(b, 0.0f)); /* no p is -0: the first is added unchanged */
     LLVMValueRef x = tn_lb_elem(b, at, half.i, 4);
     LLVMValueRef score = tn_lb_load(b, b->t_f32x, x, 64);
-    LLVMValueRef p = tn_lb_exp(b, LLVMBuildFSub(b->b, score, m_x, ""));
+    LLVMValueRef p = tn_lb_exp(b, tn_lb_fsub(b, score, m_x));
     p = tn_lb_fma(b, score, tn_lb_vf(b, 0.0f), p); /* NaN of a score that is not finite */
-    p = LLVMBuildSelect(b->b, unmasked(b, k, half.i), p, tn_lb_vf(b, 0.0f), "");
-    tn_lb_next(&half, 0, LLVMBuildFAdd(b->b, sum, p, ""));
+    p = tn_lb_select(b, unmasked(b, k, half.i), p, tn_lb_vf(b, 0.0f));
+    tn_lb_next(&half, 0, tn_lb_fadd(b, sum, p));
     if (a->size == 1) {
         LLVMValueRef scales = tn_lb_elem(b, tn_lb_atc(b, k->v, a->head * TN_PAGE), half.i, 4);
-        p = LLVMBuildFMul(b->b, p, tn_lb_load(b, b->t_f32x, scales, 4), "");
+        p = tn_lb_fmul(b, p, tn_lb_load(b, b->t_f32x, scales, 4));
     }
     tn_lb_store(b, p, x, 64);
     tn_lb_loop_end(b, &half);
@@ -206,10 +203,10 @@ static void weights(TnLb *b, const TnAttend *a, LLVMValueRef first, LLVMValueRef
     l = tn_lb_loop(b, first, end, 1);
     LLVMValueRef sum = tn_lb_carry(b, &l, LLVMConstNull(type)), record = record_at(b, a, l.i);
     m = tn_lb_load(b, type, tn_lb_atc(b, record, a->max_at), 4);
-    LLVMValueRef w = tn_lb_exp(b, LLVMBuildFSub(b->b, m, top, ""));
+    LLVMValueRef w = tn_lb_exp(b, tn_lb_fsub(b, m, top));
     LLVMValueRef part = tn_lb_load(b, type, tn_lb_atc(b, record, a->sum_at), 4);
     tn_lb_store(b, w, tn_lb_atc(b, record, a->max_at), 4);
-    tn_lb_next(&l, 0, LLVMBuildFAdd(b->b, sum, LLVMBuildFMul(b->b, part, w, ""), ""));
+    tn_lb_next(&l, 0, tn_lb_fadd(b, sum, tn_lb_fmul(b, part, w)));
     tn_lb_loop_end(b, &l);
     tn_lb_store(b, l.out[0], a->sums, 4);
 }
@@ -219,7 +216,7 @@ static TnLoop tile_loop(TnLb *b, const TnAttend *a) {
     return tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, a->n_tiles), 1);
 }
 static LLVMValueRef tile_at(TnLb *b, const TnAttend *a, LLVMValueRef i) {
-    LLVMValueRef d = LLVMBuildMul(b->b, i, tn_lb_i64(b, a->v_lanes), "");
+    LLVMValueRef d = tn_lb_mul(b, i, tn_lb_i64(b, a->v_lanes));
     return a->head % a->v_lanes ? tn_lb_min(b, d, tn_lb_i64(b, a->head - a->v_lanes)) : d;
 }
 
@@ -233,7 +230,7 @@ static LLVMValueRef out_tile(TnLb *b, const TnAttend *a, LLVMValueRef h, LLVMVal
 static void value_tile(TnLb *b, const TnAttend *a, const Block *k, int64_t h0, int n, LLVMValueRef i,
                        LLVMValueRef d, LLVMValueRef out[4]) {
     LLVMTypeRef type = floats(b, a->v_lanes);
-    LLVMValueRef end = LLVMBuildAdd(b->b, k->hi, tn_lb_i64(b, 1), ""), next = NULL;
+    LLVMValueRef end = tn_lb_add(b, k->hi, tn_lb_i64(b, 1)), next = NULL;
     LLVMValueRef v = tn_lb_elem(b, tn_lb_elem(b, k->v, d, a->size), k->lo, a->head * a->size);
     LLVMValueRef p = tn_lb_elem(b, tn_lb_atc(b, k->p, h0 * TN_PAGE * 4), k->lo, 4);
     int64_t bytes = a->v_lanes * a->size;
@@ -251,7 +248,7 @@ static void value_tile(TnLb *b, const TnAttend *a, const Block *k, int64_t h0, i
         tn_lb_next(&l, h, tn_lb_fma(b, tn_lb_splat(b, x, a->v_lanes), row, acc[h]));
     }
     tn_lb_loop_end(b, &l);
-    for (int h = 0; h < n; h++) out[h] = LLVMBuildFAdd(b->b, l.out[h], LLVMConstNull(type), "");
+    for (int h = 0; h < n; h++) out[h] = tn_lb_fadd(b, l.out[h], LLVMConstNull(type));
 }
 
 /* O = O + o * w */
@@ -266,8 +263,8 @@ static void add_values(TnLb *b, const TnAttend *a, const Block *k) {
             LLVMValueRef w = tn_lb_load(b, b->t_f32, tn_lb_atc(b, k->m, (h0 + h) * 4), 4);
             LLVMValueRef at = out_tile(b, a, tn_lb_i64(b, h0 + h), t.i);
             LLVMValueRef old = tn_lb_load(b, floats(b, a->v_lanes), at, 64);
-            o[h] = LLVMBuildFMul(b->b, o[h], tn_lb_splat(b, w, a->v_lanes), "");
-            tn_lb_store(b, LLVMBuildFAdd(b->b, old, o[h], ""), at, 64);
+            o[h] = tn_lb_fmul(b, o[h], tn_lb_splat(b, w, a->v_lanes));
+            tn_lb_store(b, tn_lb_fadd(b, old, o[h]), at, 64);
         }
     }
     tn_lb_loop_end(b, &t);
@@ -295,29 +292,28 @@ typedef struct Row {
 static Row row_of(TnLb *b, const TnAttend *a, LLVMValueRef row) {
     Row r = {.first = tn_lb_i64(b, 0), .last = tn_attend_int(b, tn_lb_operand_row(b, a->pos, row))};
     LLVMValueRef slot = tn_attend_int(b, tn_lb_operand_row(b, a->slot, row));
-    r.pages = tn_lb_elem(b, tn_lb_operand(b, a->table), LLVMBuildMul(b->b, slot, b->sym[TN_P], ""), 4);
-    if (a->window > 0)
-        r.first = tn_lb_max(b, r.first, LLVMBuildSub(b->b, r.last, tn_lb_i64(b, a->window - 1), ""));
+    r.pages = tn_lb_elem(b, tn_lb_operand(b, a->table), tn_lb_mul(b, slot, b->sym[TN_P]), 4);
+    if (a->window > 0) r.first = tn_lb_max(b, r.first, tn_lb_sub(b, r.last, tn_lb_i64(b, a->window - 1)));
     return r;
 }
 
 static LLVMValueRef block_of(TnLb *b, LLVMValueRef position) {
-    return LLVMBuildLShr(b->b, position, tn_lb_i64(b, 6), "");
+    return tn_lb_lshr(b, position, tn_lb_i64(b, 6));
 }
 
 /* The block's part of the row's span. */
 static void set_span(TnLb *b, const Row *r, LLVMValueRef block, Block *k) {
-    LLVMValueRef start = LLVMBuildMul(b->b, block, tn_lb_i64(b, TN_PAGE), "");
-    k->lo = tn_lb_max(b, tn_lb_i64(b, 0), LLVMBuildSub(b->b, r->first, start, ""));
-    k->hi = tn_lb_min(b, tn_lb_i64(b, TN_PAGE - 1), LLVMBuildSub(b->b, r->last, start, ""));
+    LLVMValueRef start = tn_lb_mul(b, block, tn_lb_i64(b, TN_PAGE));
+    k->lo = tn_lb_max(b, tn_lb_i64(b, 0), tn_lb_sub(b, r->first, start));
+    k->hi = tn_lb_min(b, tn_lb_i64(b, TN_PAGE - 1), tn_lb_sub(b, r->last, start));
 }
 
 /* One row, the group'th part of its query heads. */
 void tn_attend_row(TnLb *b, const TnAttend *a, LLVMValueRef row, LLVMValueRef group) {
-    LLVMValueRef kv_head = LLVMBuildUDiv(b->b, group, tn_lb_i64(b, a->parts), "");
+    LLVMValueRef kv_head = tn_lb_udiv(b, group, tn_lb_i64(b, a->parts));
     Row r = row_of(b, a, row);
     LLVMValueRef b0 = block_of(b, r.first);
-    LLVMValueRef end = LLVMBuildAdd(b->b, block_of(b, r.last), tn_lb_i64(b, 1), "");
+    LLVMValueRef end = tn_lb_add(b, block_of(b, r.last), tn_lb_i64(b, 1));
     LLVMValueRef q = tn_lb_elem(b, tn_lb_operand_row(b, a->q, row), group, a->group * a->head * 4);
 
     TnLoop z = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, a->group * a->n_tiles), 1);
@@ -348,7 +344,7 @@ void tn_attend_row(TnLb *b, const TnAttend *a, LLVMValueRef row, LLVMValueRef gr
     sum = tn_lb_splat(b, sum, a->v_lanes);
     TnLoop t = tile_loop(b, a);
     LLVMValueRef o = tn_lb_load(b, floats(b, a->v_lanes), out_tile(b, a, h.i, t.i), 64);
-    tn_lb_store(b, LLVMBuildFDiv(b->b, o, sum, ""), tn_lb_elem(b, y, tile_at(b, a, t.i), 4), 4);
+    tn_lb_store(b, tn_lb_fdiv(b, o, sum), tn_lb_elem(b, y, tile_at(b, a, t.i), 4), 4);
     tn_lb_loop_end(b, &t);
     tn_lb_loop_end(b, &h);
 }
@@ -368,12 +364,12 @@ static void kernel(TnLb *b) {
 
     /* A unit has `each` kv heads, all their query heads; or one of the `parts` of the query heads of one. */
     TnLoop units = tn_lb_loop(b, b->lo, b->hi, 1);
-    LLVMValueRef row = LLVMBuildUDiv(b->b, units.i, tn_lb_i64(b, b->k->units), "");
-    LLVMValueRef unit = LLVMBuildURem(b->b, units.i, tn_lb_i64(b, b->k->units), "");
+    LLVMValueRef row = tn_lb_udiv(b, units.i, tn_lb_i64(b, b->k->units));
+    LLVMValueRef unit = tn_lb_urem(b, units.i, tn_lb_i64(b, b->k->units));
     int64_t each = b->k->units < a.kv_heads ? a.kv_heads / b->k->units : 1;
     TnLoop heads = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, each), 1);
-    LLVMValueRef group = LLVMBuildMul(b->b, unit, tn_lb_i64(b, each), "");
-    tn_attend_row(b, &a, row, LLVMBuildAdd(b->b, group, heads.i, ""));
+    LLVMValueRef group = tn_lb_mul(b, unit, tn_lb_i64(b, each));
+    tn_attend_row(b, &a, row, tn_lb_add(b, group, heads.i));
     tn_lb_loop_end(b, &heads);
     tn_lb_loop_end(b, &units);
 }
@@ -393,7 +389,7 @@ static void all_blocks(TnLb *b, const TnAttend *a, LLVMValueRef rows, LLVMValueR
     tn_lb_next(&l, 1, tn_lb_max(b, last, block_of(b, r.last)));
     tn_lb_loop_end(b, &l);
     *out_first = l.out[0];
-    *out_end = LLVMBuildAdd(b->b, l.out[1], tn_lb_i64(b, 1), "");
+    *out_end = tn_lb_add(b, l.out[1], tn_lb_i64(b, 1));
 }
 
 /* (block, kv head, row) number `i`, in the order of memory: the heads of a page lie one behind the other, and rows
@@ -404,10 +400,10 @@ typedef struct Item {
 
 static Item item_of(TnLb *b, LLVMValueRef i, LLVMValueRef rows, LLVMValueRef first, LLVMValueRef kv_heads) {
     Item it;
-    it.row = LLVMBuildURem(b->b, i, rows, "");
-    i = LLVMBuildUDiv(b->b, i, rows, "");
-    it.kv_head = LLVMBuildURem(b->b, i, kv_heads, "");
-    it.block = LLVMBuildAdd(b->b, first, LLVMBuildUDiv(b->b, i, kv_heads, ""), "");
+    it.row = tn_lb_urem(b, i, rows);
+    i = tn_lb_udiv(b, i, rows);
+    it.kv_head = tn_lb_urem(b, i, kv_heads);
+    it.block = tn_lb_add(b, first, tn_lb_udiv(b, i, kv_heads));
     return it;
 }
 
@@ -420,13 +416,13 @@ static void block_kernel(TnLb *b) {
     LLVMValueRef p = tn_lb_scratch(b, (uint64_t)(a.group * TN_PAGE * 4));
     LLVMValueRef rows = one ? tn_lb_i64(b, 1) : tn_lb_rows(b, a.q), first, end;
     all_blocks(b, &a, rows, &first, &end);
-    LLVMValueRef blocks = LLVMBuildSub(b->b, end, first, "");
+    LLVMValueRef blocks = tn_lb_sub(b, end, first);
     LLVMValueRef kv_heads = tn_lb_i64(b, a.kv_heads);
-    LLVMValueRef items = LLVMBuildMul(b->b, LLVMBuildMul(b->b, blocks, rows, ""), kv_heads, "");
-    LLVMValueRef units = LLVMBuildMul(b->b, tn_lb_rows(b, b->k->root), tn_lb_i64(b, b->k->units), "");
-    LLVMValueRef from = LLVMBuildUDiv(b->b, LLVMBuildMul(b->b, b->lo, items, ""), units, "");
-    LLVMValueRef to = LLVMBuildUDiv(b->b, LLVMBuildMul(b->b, b->hi, items, ""), units, "");
-    LLVMValueRef last = LLVMBuildSub(b->b, to, tn_lb_i64(b, 1), "");
+    LLVMValueRef items = tn_lb_mul(b, tn_lb_mul(b, blocks, rows), kv_heads);
+    LLVMValueRef units = tn_lb_mul(b, tn_lb_rows(b, b->k->root), tn_lb_i64(b, b->k->units));
+    LLVMValueRef from = tn_lb_udiv(b, tn_lb_mul(b, b->lo, items), units);
+    LLVMValueRef to = tn_lb_udiv(b, tn_lb_mul(b, b->hi, items), units);
+    LLVMValueRef last = tn_lb_sub(b, to, tn_lb_i64(b, 1));
 
     TnLoop l = tn_lb_loop(b, from, to, 1);
     Item it = item_of(b, l.i, rows, first, kv_heads);
@@ -435,9 +431,8 @@ static void block_kernel(TnLb *b) {
                .v = tn_attend_page(b, &a, a.v, r.pages, it.block, it.kv_head),
                .p = p};
     set_span(b, &r, it.block, &k);
-    TnIf seen = tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntSLE, k.lo, k.hi, ""));
-    Item next =
-        item_of(b, tn_lb_min(b, LLVMBuildAdd(b->b, l.i, tn_lb_i64(b, 1), ""), last), rows, first, kv_heads);
+    TnIf seen = tn_lb_if(b, tn_lb_icmp(b, LLVMIntSLE, k.lo, k.hi));
+    Item next = item_of(b, tn_lb_min(b, tn_lb_add(b, l.i, tn_lb_i64(b, 1)), last), rows, first, kv_heads);
     Row next_row = row_of(b, &a, next.row);
     k.next = tn_attend_page(b, &a, a.k, next_row.pages, next.block, next.kv_head);
     LLVMValueRef q = tn_lb_elem(b, tn_lb_operand_row(b, a.q, it.row), it.kv_head, a.group * a.head * 4);
@@ -468,9 +463,9 @@ static void join_columns(TnLb *b, int64_t n, LLVMValueRef from, LLVMValueRef y, 
         LLVMValueRef at = tn_lb_elem(b, y, d.i, 4), old = tn_lb_load_masked(b, b->t_f32x, at, 4, mask), v;
         if (from) {
             v = tn_lb_load_masked(b, b->t_f32x, tn_lb_elem(b, from, d.i, 4), 4, mask);
-            v = LLVMBuildFAdd(b->b, old, LLVMBuildFMul(b->b, v, by, ""), "");
+            v = tn_lb_fadd(b, old, tn_lb_fmul(b, v, by));
         } else {
-            v = LLVMBuildFDiv(b->b, old, by, "");
+            v = tn_lb_fdiv(b, old, by);
         }
         tn_lb_store_masked(b, v, at, 4, mask);
         tn_lb_loop_end(b, &d);
@@ -486,9 +481,9 @@ static void join(TnLb *b, TnFrame *f, TnRef ref) {
     int64_t row_bytes = (int64_t)tn_row_bytes(&b->g->nodes[x].type), plane = a.heads * (a.head + 2) * 4;
     LLVMValueRef zero = tn_lb_i64(b, 0), last = tn_attend_int(b, tn_lb_row_mem(b, f, n->args[1])),
                  first = zero;
-    if (a.window > 0) first = tn_lb_max(b, zero, LLVMBuildSub(b->b, last, tn_lb_i64(b, a.window - 1), ""));
+    if (a.window > 0) first = tn_lb_max(b, zero, tn_lb_sub(b, last, tn_lb_i64(b, a.window - 1)));
     LLVMValueRef b0 = block_of(b, first);
-    LLVMValueRef end = LLVMBuildAdd(b->b, block_of(b, last), tn_lb_i64(b, 1), "");
+    LLVMValueRef end = tn_lb_add(b, block_of(b, last), tn_lb_i64(b, 1));
     LLVMValueRef in = tn_lb_elem(b, tn_lb_operand(b, x), f->row, plane); /* of block 0 */
     LLVMValueRef m_at = tn_lb_atc(b, in, a.heads * a.head * 4), l_at = tn_lb_atc(b, m_at, a.heads * 4);
     LLVMValueRef w = tn_lb_scratch(b, (uint64_t)(a.heads + TN_LANES) * 4),
@@ -520,10 +515,10 @@ static void join(TnLb *b, TnFrame *f, TnRef ref) {
         LLVMValueRef m = tn_lb_load_masked(b, b->t_f32x, tn_lb_atc(b, from, i * TN_LANES * 4), 4, mask);
         LLVMValueRef part = tn_lb_load_masked(
             b, b->t_f32x, tn_lb_atc(b, tn_lb_elem(b, l_at, l.i, row_bytes), i * TN_LANES * 4), 4, mask);
-        LLVMValueRef x_w = tn_lb_exp(b, LLVMBuildFSub(b->b, m, top[i], ""));
+        LLVMValueRef x_w = tn_lb_exp(b, tn_lb_fsub(b, m, top[i]));
         tn_lb_store(b, x_w, tn_lb_atc(b, w, i * TN_LANES * 4), 64);
         LLVMValueRef sum = tn_lb_load(b, b->t_f32x, sum_at, 64);
-        tn_lb_store(b, LLVMBuildFAdd(b->b, sum, LLVMBuildFMul(b->b, part, x_w, ""), ""), sum_at, 64);
+        tn_lb_store(b, tn_lb_fadd(b, sum, tn_lb_fmul(b, part, x_w)), sum_at, 64);
     }
     TnLoop h = tn_lb_loop(b, zero, tn_lb_i64(b, a.heads), 1);
     LLVMValueRef o = tn_lb_elem(b, tn_lb_elem(b, in, l.i, row_bytes), h.i, a.head * 4);

@@ -157,35 +157,34 @@ static LLVMValueRef same(TnLb *b, int lanes, LLVMValueRef x, LLVMValueRef y, LLV
 }
 /* y + (x + 0) * by */
 static LLVMValueRef weighed(TnLb *b, int lanes, LLVMValueRef x, LLVMValueRef y, LLVMValueRef by) {
-    x = LLVMBuildFAdd(b->b, x, LLVMConstNull(floats(b, lanes)), "");
-    x = LLVMBuildFMul(b->b, x, tn_lb_splat(b, by, lanes), "");
-    return LLVMBuildFAdd(b->b, tn_lb_load(b, floats(b, lanes), y, 4), x, "");
+    x = tn_lb_fadd(b, x, LLVMConstNull(floats(b, lanes)));
+    x = tn_lb_fmul(b, x, tn_lb_splat(b, by, lanes));
+    return tn_lb_fadd(b, tn_lb_load(b, floats(b, lanes), y, 4), x);
 }
 static LLVMValueRef divided(TnLb *b, int lanes, LLVMValueRef x, LLVMValueRef y, LLVMValueRef by) {
     (void)y;
-    return LLVMBuildFDiv(b->b, x, tn_lb_splat(b, by, lanes), "");
+    return tn_lb_fdiv(b, x, tn_lb_splat(b, by, lanes));
 }
 
 /* First position that the run's row `r` (i64) sees. */
 static LLVMValueRef first_of(TnLb *b, const TnAttend *a, const Run *run, LLVMValueRef r) {
     if (a->window <= 0) return tn_lb_i64(b, 0);
-    LLVMValueRef pos = LLVMBuildAdd(b->b, run->pos, r, "");
-    return tn_lb_max(b, tn_lb_i64(b, 0), LLVMBuildSub(b->b, pos, tn_lb_i64(b, a->window - 1), ""));
+    LLVMValueRef pos = tn_lb_add(b, run->pos, r);
+    return tn_lb_max(b, tn_lb_i64(b, 0), tn_lb_sub(b, pos, tn_lb_i64(b, a->window - 1)));
 }
 
 /* The positions lo..hi of block `block` that row r sees; none if lo > hi. */
 static void range_of(TnLb *b, const TnAttend *a, const Run *run, LLVMValueRef r, LLVMValueRef block,
                      LLVMValueRef *lo, LLVMValueRef *hi) {
-    LLVMValueRef start = LLVMBuildMul(b->b, block, tn_lb_i64(b, TN_PAGE), ""),
-                 pos = LLVMBuildAdd(b->b, run->pos, r, "");
-    *lo = tn_lb_max(b, tn_lb_i64(b, 0), LLVMBuildSub(b->b, first_of(b, a, run, r), start, ""));
-    *hi = tn_lb_min(b, tn_lb_i64(b, TN_PAGE - 1), LLVMBuildSub(b->b, pos, start, ""));
+    LLVMValueRef start = tn_lb_mul(b, block, tn_lb_i64(b, TN_PAGE)), pos = tn_lb_add(b, run->pos, r);
+    *lo = tn_lb_max(b, tn_lb_i64(b, 0), tn_lb_sub(b, first_of(b, a, run, r), start));
+    *hi = tn_lb_min(b, tn_lb_i64(b, TN_PAGE - 1), tn_lb_sub(b, pos, start));
 }
 
 /* Query heads side by side, so that the columns of all rows have one stride. */
 static void pack_queries(TnLb *b, const TnAttend *a, const Run *run) {
     TnLoop rows = tn_lb_loop(b, tn_lb_i64(b, 0), run->n, 1);
-    LLVMValueRef from = tn_lb_operand_row(b, a->q, LLVMBuildAdd(b->b, run->row, rows.i, ""));
+    LLVMValueRef from = tn_lb_operand_row(b, a->q, tn_lb_add(b, run->row, rows.i));
     from = tn_lb_elem(b, from, run->kv_head, a->group * a->head * 4);
     LLVMValueRef to = tn_lb_elem(b, a->query, rows.i, a->group * a->head * 4);
     TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, a->group), 1);
@@ -208,10 +207,9 @@ static LLVMValueRef widen(TnLb *b, const TnAttend *a, LLVMValueRef page, LLVMVal
 /* Which of the positions first, first + 1, ... are lo..hi (i64). */
 static LLVMValueRef unmasked(TnLb *b, LLVMValueRef first, LLVMValueRef lo, LLVMValueRef hi, int lanes) {
     LLVMValueRef at[3] = {first, lo, hi};
-    for (int i = 0; i < 3; i++) at[i] = tn_lb_splat(b, LLVMBuildTrunc(b->b, at[i], b->t_i32, ""), lanes);
-    at[0] = LLVMBuildAdd(b->b, at[0], tn_lb_iota(b, lanes), "");
-    return LLVMBuildAnd(b->b, LLVMBuildICmp(b->b, LLVMIntSGE, at[0], at[1], ""),
-                        LLVMBuildICmp(b->b, LLVMIntSLE, at[0], at[2], ""), "");
+    for (int i = 0; i < 3; i++) at[i] = tn_lb_splat(b, tn_lb_trunc(b, at[i], b->t_i32), lanes);
+    at[0] = tn_lb_add(b, at[0], tn_lb_iota(b, lanes));
+    return tn_lb_and(b, tn_lb_icmp(b, LLVMIntSGE, at[0], at[1]), tn_lb_icmp(b, LLVMIntSLE, at[0], at[2]));
 }
 
 /* The 64 products q.k at `at` (64-aligned) to p in their place, their max (of q.k * scale) to *max and the sum of p to
@@ -222,23 +220,23 @@ static void softmax_body(TnLb *b, LLVMValueRef fn) {
     for (int i = 0; i < 2; i++) {
         LLVMValueRef x = tn_lb_atc(b, at, i * TN_LANES * 4), first = tn_lb_i64(b, i * TN_LANES);
         LLVMValueRef s = tn_lb_load(b, b->t_f32x, x, 64);
-        s = LLVMBuildFMul(b->b, s, tn_lb_splat(b, scale, TN_LANES), "");
+        s = tn_lb_fmul(b, s, tn_lb_splat(b, scale, TN_LANES));
         tn_lb_store(b, s, x, 64);
-        p[i] = LLVMBuildSelect(b->b, unmasked(b, first, lo, hi, TN_LANES), s, tn_lb_vf(b, -INFINITY), "");
+        p[i] = tn_lb_select(b, unmasked(b, first, lo, hi, TN_LANES), s, tn_lb_vf(b, -INFINITY));
     }
     LLVMValueRef m = tn_lb_tree(b, tn_lb_fmax(b, p[0], p[1]), TN_FOLD_FMAX);
     int lanes = b->level->bytes / 2; /* two registers at a time */
     TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, TN_PAGE), lanes);
     LLVMValueRef x = tn_lb_elem(b, at, l.i, 4);
     LLVMValueRef e = tn_lb_load(b, LLVMVectorType(b->t_f32, (unsigned)lanes), x, 64), score = e;
-    e = tn_lb_exp(b, LLVMBuildFSub(b->b, e, tn_lb_splat(b, m, lanes), ""));
+    e = tn_lb_exp(b, tn_lb_fsub(b, e, tn_lb_splat(b, m, lanes)));
     e = tn_lb_fma(b, score, LLVMConstNull(LLVMTypeOf(e)), e); /* NaN of a score that is not finite */
-    e = LLVMBuildSelect(b->b, unmasked(b, l.i, lo, hi, lanes), e, LLVMConstNull(LLVMTypeOf(e)), "");
+    e = tn_lb_select(b, unmasked(b, l.i, lo, hi, lanes), e, LLVMConstNull(LLVMTypeOf(e)));
     tn_lb_store(b, e, x, 64);
     tn_lb_loop_end(b, &l);
     for (int i = 0; i < 2; i++) p[i] = tn_lb_load(b, b->t_f32x, tn_lb_atc(b, at, i * TN_LANES * 4), 64);
     tn_lb_store(b, m, max, 4);
-    tn_lb_store(b, tn_lb_tree(b, LLVMBuildFAdd(b->b, p[0], p[1], ""), TN_FOLD_FADD), sum, 4);
+    tn_lb_store(b, tn_lb_tree(b, tn_lb_fadd(b, p[0], p[1]), TN_FOLD_FADD), sum, 4);
 }
 
 static void softmax(TnLb *b, const TnAttend *a, LLVMValueRef at, LLVMValueRef lo, LLVMValueRef hi,
@@ -264,9 +262,9 @@ static void scores(TnLb *b, const TnAttend *a, const Run *run, LLVMValueRef bloc
     LLVMValueRef k = tn_attend_page(b, a, a->k, run->pages, block, run->kv_head);
     multiply(b, TN_PAGE, a->head, widen(b, a, k, a->keys), a->query, record, run->cols);
     TnLoop rows = tn_lb_loop(b, tn_lb_i64(b, 0), run->n, 1);
-    LLVMValueRef lo, hi, col = LLVMBuildMul(b->b, rows.i, tn_lb_i64(b, a->group), "");
+    LLVMValueRef lo, hi, col = tn_lb_mul(b, rows.i, tn_lb_i64(b, a->group));
     range_of(b, a, run, rows.i, block, &lo, &hi);
-    TnLoop heads = tn_lb_loop(b, col, LLVMBuildAdd(b->b, col, tn_lb_i64(b, a->group), ""), 1);
+    TnLoop heads = tn_lb_loop(b, col, tn_lb_add(b, col, tn_lb_i64(b, a->group)), 1);
     softmax(b, a, tn_lb_elem(b, record, heads.i, TN_PAGE * 4), lo, hi,
             tn_lb_elem(b, tn_lb_atc(b, record, max_at(a)), heads.i, 4),
             tn_lb_elem(b, tn_lb_atc(b, record, sum_at(a)), heads.i, 4));
@@ -289,10 +287,10 @@ static void weights(TnLb *b, const TnAttend *a, const Run *run) {
     LLVMValueRef sum = tn_lb_carry(b, &l, LLVMConstNull(type));
     LLVMValueRef record = tn_lb_elem(b, record_at(b, a, l.i), cols.i, 4);
     m = tn_lb_atc(b, record, max_at(a));
-    LLVMValueRef w = tn_lb_exp(b, LLVMBuildFSub(b->b, tn_lb_load(b, type, m, 64), top, ""));
+    LLVMValueRef w = tn_lb_exp(b, tn_lb_fsub(b, tn_lb_load(b, type, m, 64), top));
     tn_lb_store(b, w, m, 64);
     LLVMValueRef part = tn_lb_load(b, type, tn_lb_atc(b, record, sum_at(a)), 64);
-    tn_lb_next(&l, 0, LLVMBuildFAdd(b->b, sum, LLVMBuildFMul(b->b, part, w, ""), ""));
+    tn_lb_next(&l, 0, tn_lb_fadd(b, sum, tn_lb_fmul(b, part, w)));
     tn_lb_loop_end(b, &l);
     tn_lb_store(b, l.out[0], tn_lb_elem(b, a->divide, cols.i, 4), 64);
     tn_lb_loop_end(b, &cols);
@@ -304,11 +302,10 @@ static LLVMValueRef all_finite(TnLb *b, const TnAttend *a, LLVMValueRef v) {
     TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, TN_PAGE * a->head), 64);
     LLVMValueRef most = tn_lb_carry(b, &l, LLVMConstNull(type));
     LLVMValueRef x = tn_lb_load(b, type, tn_lb_elem(b, v, l.i, 4), 4);
-    x = LLVMBuildAnd(b->b, x, tn_lb_splat_const(b, tn_lb_i32(b, 0x7fffffff), 64), "");
+    x = tn_lb_and(b, x, tn_lb_splat_const(b, tn_lb_i32(b, 0x7fffffff), 64));
     tn_lb_next(&l, 0, tn_lb_max(b, most, x));
     tn_lb_loop_end(b, &l);
-    return LLVMBuildICmp(b->b, LLVMIntULT, tn_lb_tree(b, l.out[0], TN_FOLD_UMAX), tn_lb_i32(b, 0x7f800000),
-                         "");
+    return tn_lb_icmp(b, LLVMIntULT, tn_lb_tree(b, l.out[0], TN_FOLD_UMAX), tn_lb_i32(b, 0x7f800000));
 }
 
 /* O of a block, every row by its own positions. Rare, and written to be short. */
@@ -316,11 +313,11 @@ static void values_one_by_one(TnLb *b, const TnAttend *a, const Run *run, LLVMVa
                               LLVMValueRef v) {
     TnLoop cols = tn_lb_loop(b, tn_lb_i64(b, 0), run->cols, 1);
     LLVMValueRef lo, hi, record = record_at(b, a, block);
-    range_of(b, a, run, LLVMBuildUDiv(b->b, cols.i, tn_lb_i64(b, a->group), ""), block, &lo, &hi);
+    range_of(b, a, run, tn_lb_udiv(b, cols.i, tn_lb_i64(b, a->group)), block, &lo, &hi);
     LLVMValueRef p = tn_lb_elem(b, record, cols.i, TN_PAGE * 4),
                  o = tn_lb_elem(b, a->block, cols.i, a->head * 4);
     TnLoop dims = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, a->head), 1);
-    TnLoop l = tn_lb_loop(b, lo, LLVMBuildAdd(b->b, hi, tn_lb_i64(b, 1), ""), 1);
+    TnLoop l = tn_lb_loop(b, lo, tn_lb_add(b, hi, tn_lb_i64(b, 1)), 1);
     LLVMValueRef acc = tn_lb_carry(b, &l, LLVMConstNull(b->t_f32));
     LLVMValueRef y = tn_lb_elem(b, tn_lb_elem(b, v, l.i, a->head * 4), dims.i, 4);
     LLVMValueRef x = tn_lb_load(b, b->t_f32, tn_lb_elem(b, p, l.i, 4), 4);
@@ -337,23 +334,22 @@ static void values(TnLb *b, const TnAttend *a, const Run *run, LLVMValueRef bloc
     LLVMValueRef v = tn_attend_page(b, a, a->v, run->pages, block, run->kv_head);
     v = widen(b, a, v, a->values);
     range_of(b, a, run, tn_lb_i64(b, 0), block, &lo[0], &hi[0]);
-    range_of(b, a, run, LLVMBuildSub(b->b, run->n, tn_lb_i64(b, 1), ""), block, &lo[1], &hi[1]);
-    LLVMValueRef whole =
-        LLVMBuildAnd(b->b, LLVMBuildICmp(b->b, LLVMIntSGE, hi[0], tn_lb_i64(b, TN_PAGE - 1), ""),
-                     LLVMBuildICmp(b->b, LLVMIntSLE, lo[1], tn_lb_i64(b, 0), ""), "");
+    range_of(b, a, run, tn_lb_sub(b, run->n, tn_lb_i64(b, 1)), block, &lo[1], &hi[1]);
+    LLVMValueRef whole = tn_lb_and(b, tn_lb_icmp(b, LLVMIntSGE, hi[0], tn_lb_i64(b, TN_PAGE - 1)),
+                                   tn_lb_icmp(b, LLVMIntSLE, lo[1], tn_lb_i64(b, 0)));
     LLVMBasicBlockRef look = tn_lb_block(b, "look"), fast = tn_lb_block(b, "fast"),
                       slow = tn_lb_block(b, "slow"), add = tn_lb_block(b, "add");
-    LLVMBuildCondBr(b->b, whole, fast, look);
-    LLVMPositionBuilderAtEnd(b->b, look);
+    tn_lb_branch(b, whole, fast, look);
+    tn_lb_enter(b, look);
     LLVMValueRef finite = all_finite(b, a, v);
-    LLVMBuildCondBr(b->b, finite, fast, slow);
-    LLVMPositionBuilderAtEnd(b->b, slow);
+    tn_lb_branch(b, finite, fast, slow);
+    tn_lb_enter(b, slow);
     values_one_by_one(b, a, run, block, v);
-    LLVMBuildBr(b->b, add);
-    LLVMPositionBuilderAtEnd(b->b, fast);
+    tn_lb_jump(b, add);
+    tn_lb_enter(b, fast);
     multiply(b, a->head, TN_PAGE, v, record, a->block, run->cols);
-    LLVMBuildBr(b->b, add);
-    LLVMPositionBuilderAtEnd(b->b, add);
+    tn_lb_jump(b, add);
+    tn_lb_enter(b, add);
 
     TnLoop cols = tn_lb_loop(b, tn_lb_i64(b, 0), run->cols, 1);
     LLVMValueRef w = tn_lb_load(b, b->t_f32, tn_lb_elem(b, tn_lb_atc(b, record, max_at(a)), cols.i, 4), 4);
@@ -367,13 +363,13 @@ static void run_rows(TnLb *b, const TnAttend *a, Run *run) {
     LLVMValueRef zero = tn_lb_i64(b, 0), one = tn_lb_i64(b, 1), page = tn_lb_i64(b, TN_PAGE);
     LLVMValueRef slot = tn_attend_int(b, tn_lb_operand_row(b, a->slot, run->row));
     run->pos = tn_attend_int(b, tn_lb_operand_row(b, a->pos, run->row));
-    run->pages = tn_lb_elem(b, tn_lb_operand(b, a->table), LLVMBuildMul(b->b, slot, b->sym[TN_P], ""), 4);
-    run->cols = LLVMBuildMul(b->b, run->n, tn_lb_i64(b, a->group), "");
-    run->b0 = LLVMBuildUDiv(b->b, first_of(b, a, run, zero), page, "");
-    LLVMValueRef last = LLVMBuildAdd(b->b, run->pos, LLVMBuildSub(b->b, run->n, one, ""), "");
-    run->end = LLVMBuildAdd(b->b, LLVMBuildUDiv(b->b, last, page, ""), one, "");
+    run->pages = tn_lb_elem(b, tn_lb_operand(b, a->table), tn_lb_mul(b, slot, b->sym[TN_P]), 4);
+    run->cols = tn_lb_mul(b, run->n, tn_lb_i64(b, a->group));
+    run->b0 = tn_lb_udiv(b, first_of(b, a, run, zero), page);
+    LLVMValueRef last = tn_lb_add(b, run->pos, tn_lb_sub(b, run->n, one));
+    run->end = tn_lb_add(b, tn_lb_udiv(b, last, page), one);
     pack_queries(b, a, run);
-    TnLoop l = tn_lb_loop(b, zero, LLVMBuildMul(b->b, run->cols, tn_lb_i64(b, a->head), ""), TN_LANES);
+    TnLoop l = tn_lb_loop(b, zero, tn_lb_mul(b, run->cols, tn_lb_i64(b, a->head)), TN_LANES);
     tn_lb_store(b, LLVMConstNull(b->t_f32x), tn_lb_elem(b, a->all, l.i, 4), 64);
     tn_lb_loop_end(b, &l);
     l = tn_lb_loop(b, run->b0, run->end, 1);
@@ -385,11 +381,10 @@ static void run_rows(TnLb *b, const TnAttend *a, Run *run) {
     tn_lb_loop_end(b, &l);
 
     TnLoop rows = tn_lb_loop(b, zero, run->n, 1);
-    LLVMValueRef y = tn_lb_operand_row(b, b->k->root, LLVMBuildAdd(b->b, run->row, rows.i, ""));
+    LLVMValueRef y = tn_lb_operand_row(b, b->k->root, tn_lb_add(b, run->row, rows.i));
     y = tn_lb_elem(b, y, run->kv_head, a->group * a->head * 4);
     TnLoop heads = tn_lb_loop(b, zero, tn_lb_i64(b, a->group), 1);
-    LLVMValueRef col =
-        LLVMBuildAdd(b->b, LLVMBuildMul(b->b, rows.i, tn_lb_i64(b, a->group), ""), heads.i, "");
+    LLVMValueRef col = tn_lb_add(b, tn_lb_mul(b, rows.i, tn_lb_i64(b, a->group)), heads.i);
     LLVMValueRef sum = tn_lb_load(b, b->t_f32, tn_lb_elem(b, a->divide, col, 4), 4);
     LLVMValueRef from = tn_lb_elem(b, a->all, col, a->head * 4), to = tn_lb_elem(b, y, heads.i, a->head * 4);
     pieces(b, divided, a->head, from, to, sum);
@@ -403,13 +398,12 @@ static void run_rows(TnLb *b, const TnAttend *a, Run *run) {
  * last. */
 static LLVMValueRef row_of(TnLb *b, const TnAttend *a, LLVMValueRef s, LLVMValueRef whole) {
     LLVMValueRef rows = tn_lb_i64(b, a->rows), one = tn_lb_i64(b, 1);
-    LLVMValueRef chunk = LLVMBuildUDiv(b->b, s, rows, ""), half = LLVMBuildLShr(b->b, chunk, one, "");
-    LLVMValueRef back = LLVMBuildSub(b->b, LLVMBuildSub(b->b, whole, one, ""), half, "");
-    LLVMValueRef odd = LLVMBuildTrunc(b->b, chunk, b->t_i1, "");
-    LLVMValueRef from = LLVMBuildSelect(b->b, odd, back, half, "");
-    LLVMValueRef row =
-        LLVMBuildAdd(b->b, LLVMBuildMul(b->b, from, rows, ""), LLVMBuildURem(b->b, s, rows, ""), "");
-    return LLVMBuildSelect(b->b, LLVMBuildICmp(b->b, LLVMIntSLT, chunk, whole, ""), row, s, "");
+    LLVMValueRef chunk = tn_lb_udiv(b, s, rows), half = tn_lb_lshr(b, chunk, one);
+    LLVMValueRef back = tn_lb_sub(b, tn_lb_sub(b, whole, one), half);
+    LLVMValueRef odd = tn_lb_trunc(b, chunk, b->t_i1);
+    LLVMValueRef from = tn_lb_select(b, odd, back, half);
+    LLVMValueRef row = tn_lb_add(b, tn_lb_mul(b, from, rows), tn_lb_urem(b, s, rows));
+    return tn_lb_select(b, tn_lb_icmp(b, LLVMIntSLT, chunk, whole), row, s);
 }
 
 /* How many of the `most` rows from `row` on are a run: the same slot, positions that follow each other. */
@@ -419,58 +413,56 @@ static LLVMValueRef run_length(TnLb *b, const TnAttend *a, LLVMValueRef row, LLV
                  pos = tn_attend_int(b, tn_lb_operand_row(b, a->pos, row));
     LLVMBasicBlockRef before = tn_lb_here(b), head = tn_lb_block(b, "scan"), body = tn_lb_block(b, "same"),
                       done = tn_lb_block(b, "run");
-    LLVMBuildBr(b->b, head);
-    LLVMPositionBuilderAtEnd(b->b, head);
-    LLVMValueRef n = LLVMBuildPhi(b->b, b->t_i64, "n");
-    LLVMBuildCondBr(b->b, LLVMBuildICmp(b->b, LLVMIntSLT, n, most, ""), body, done);
-    LLVMPositionBuilderAtEnd(b->b, body);
-    LLVMValueRef at = LLVMBuildAdd(b->b, row, n, ""), more = LLVMBuildAdd(b->b, n, one, "");
-    LLVMValueRef same = LLVMBuildAnd(
-        b->b, LLVMBuildICmp(b->b, LLVMIntEQ, tn_attend_int(b, tn_lb_operand_row(b, a->slot, at)), slot, ""),
-        LLVMBuildICmp(b->b, LLVMIntEQ, tn_attend_int(b, tn_lb_operand_row(b, a->pos, at)),
-                      LLVMBuildAdd(b->b, pos, n, ""), ""),
-        "");
-    LLVMBuildCondBr(b->b, same, head, done);
+    tn_lb_jump(b, head);
+    tn_lb_enter(b, head);
+    LLVMValueRef n = tn_lb_phi(b, b->t_i64, "n");
+    tn_lb_branch(b, tn_lb_icmp(b, LLVMIntSLT, n, most), body, done);
+    tn_lb_enter(b, body);
+    LLVMValueRef at = tn_lb_add(b, row, n), more = tn_lb_add(b, n, one);
+    LLVMValueRef same = tn_lb_and(
+        b, tn_lb_icmp(b, LLVMIntEQ, tn_attend_int(b, tn_lb_operand_row(b, a->slot, at)), slot),
+        tn_lb_icmp(b, LLVMIntEQ, tn_attend_int(b, tn_lb_operand_row(b, a->pos, at)), tn_lb_add(b, pos, n)));
+    tn_lb_branch(b, same, head, done);
     LLVMAddIncoming(n, &one, &before, 1);
     LLVMAddIncoming(n, &more, &body, 1);
-    LLVMPositionBuilderAtEnd(b->b, done);
+    tn_lb_enter(b, done);
     return n;
 }
 
 void tn_attend_rows(TnLb *b, const TnAttend *a) {
     LLVMValueRef total = tn_lb_rows(b, b->k->root), rows = tn_lb_i64(b, a->rows);
-    LLVMValueRef whole = LLVMBuildUDiv(b->b, total, rows, "");
+    LLVMValueRef whole = tn_lb_udiv(b, total, rows);
     LLVMBasicBlockRef before = tn_lb_here(b), next = tn_lb_block(b, "next"), body = tn_lb_block(b, "body"),
                       many = tn_lb_block(b, "many"), single = tn_lb_block(b, "single"),
                       exit = tn_lb_block(b, "exit");
-    LLVMBuildBr(b->b, next);
-    LLVMPositionBuilderAtEnd(b->b, next);
-    LLVMValueRef u = LLVMBuildPhi(b->b, b->t_i64, "u");
+    tn_lb_jump(b, next);
+    tn_lb_enter(b, next);
+    LLVMValueRef u = tn_lb_phi(b, b->t_i64, "u");
     LLVMAddIncoming(u, &b->lo, &before, 1);
-    LLVMBuildCondBr(b->b, LLVMBuildICmp(b->b, LLVMIntSLT, u, b->hi, ""), body, exit);
+    tn_lb_branch(b, tn_lb_icmp(b, LLVMIntSLT, u, b->hi), body, exit);
 
-    LLVMPositionBuilderAtEnd(b->b, body);
-    Run run = {.kv_head = LLVMBuildUDiv(b->b, u, total, "")};
-    LLVMValueRef s = LLVMBuildURem(b->b, u, total, "");
+    tn_lb_enter(b, body);
+    Run run = {.kv_head = tn_lb_udiv(b, u, total)};
+    LLVMValueRef s = tn_lb_urem(b, u, total);
     run.row = row_of(b, a, s, whole);
     /* a run stays in its tile, its kv head and its chunk */
-    LLVMValueRef most = tn_lb_min(b, LLVMBuildSub(b->b, b->hi, u, ""), LLVMBuildSub(b->b, total, s, ""));
-    most = tn_lb_min(b, most, LLVMBuildSub(b->b, rows, LLVMBuildURem(b->b, s, rows, ""), ""));
+    LLVMValueRef most = tn_lb_min(b, tn_lb_sub(b, b->hi, u), tn_lb_sub(b, total, s));
+    most = tn_lb_min(b, most, tn_lb_sub(b, rows, tn_lb_urem(b, s, rows)));
     run.n = run_length(b, a, run.row, most);
     LLVMValueRef enough = tn_lb_i64(b, (LEAST_COLS + a->group - 1) / a->group);
-    LLVMBuildCondBr(b->b, LLVMBuildICmp(b->b, LLVMIntSGE, run.n, enough, ""), many, single);
+    tn_lb_branch(b, tn_lb_icmp(b, LLVMIntSGE, run.n, enough), many, single);
 
-    LLVMPositionBuilderAtEnd(b->b, many);
+    tn_lb_enter(b, many);
     run_rows(b, a, &run);
-    LLVMValueRef u_many = LLVMBuildAdd(b->b, u, run.n, "");
+    LLVMValueRef u_many = tn_lb_add(b, u, run.n);
     LLVMBasicBlockRef many_end = tn_lb_here(b);
-    LLVMBuildBr(b->b, next);
-    LLVMPositionBuilderAtEnd(b->b, single);
+    tn_lb_jump(b, next);
+    tn_lb_enter(b, single);
     tn_attend_row(b, a, run.row, run.kv_head);
-    LLVMValueRef u_single = LLVMBuildAdd(b->b, u, tn_lb_i64(b, 1), "");
+    LLVMValueRef u_single = tn_lb_add(b, u, tn_lb_i64(b, 1));
     LLVMBasicBlockRef single_end = tn_lb_here(b);
-    LLVMBuildBr(b->b, next);
+    tn_lb_jump(b, next);
     LLVMAddIncoming(u, &u_many, &many_end, 1);
     LLVMAddIncoming(u, &u_single, &single_end, 1);
-    LLVMPositionBuilderAtEnd(b->b, exit);
+    tn_lb_enter(b, exit);
 }

@@ -8,34 +8,34 @@ static TnRef arg(TnLb *b, TnRef ref, uint32_t i) {
 
 static LLVMValueRef add(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
     LLVMValueRef x = tn_lb_value(b, f, arg(b, ref, 0), off, mask);
-    return LLVMBuildFAdd(b->b, x, tn_lb_value(b, f, arg(b, ref, 1), off, mask), "");
+    return tn_lb_fadd(b, x, tn_lb_value(b, f, arg(b, ref, 1), off, mask));
 }
 const TnLlvmOp tn_llvm_op_add = {.can = tn_llvm_yes, .block = add};
 
 static LLVMValueRef mul(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
     LLVMValueRef x = tn_lb_value(b, f, arg(b, ref, 0), off, mask);
-    return LLVMBuildFMul(b->b, x, tn_lb_value(b, f, arg(b, ref, 1), off, mask), "");
+    return tn_lb_fmul(b, x, tn_lb_value(b, f, arg(b, ref, 1), off, mask));
 }
 const TnLlvmOp tn_llvm_op_mul = {.can = tn_llvm_yes, .block = mul};
 
 static LLVMValueRef mulz(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
     LLVMValueRef p = mul(b, f, ref, off, mask), zero = tn_lb_vf(b, 0.0f);
-    return LLVMBuildSelect(b->b, LLVMBuildFCmp(b->b, LLVMRealOEQ, p, zero, ""), zero, p, "");
+    return tn_lb_select(b, tn_lb_fcmp(b, LLVMRealOEQ, p, zero), zero, p);
 }
 const TnLlvmOp tn_llvm_op_mulz = {.can = tn_llvm_yes, .block = mulz};
 
 static LLVMValueRef relu2(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
     LLVMValueRef r = tn_lb_fmax(b, tn_lb_vf(b, 0.0f), tn_lb_value(b, f, arg(b, ref, 0), off, mask));
-    return LLVMBuildFMul(b->b, r, r, "");
+    return tn_lb_fmul(b, r, r);
 }
 const TnLlvmOp tn_llvm_op_relu2 = {.can = tn_llvm_yes, .block = relu2};
 
 static LLVMValueRef silu(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
     LLVMValueRef x = tn_lb_value(b, f, arg(b, ref, 0), off, mask);
-    LLVMValueRef e = tn_lb_exp(b, LLVMBuildFNeg(b->b, x, ""));
-    LLVMValueRef y = LLVMBuildFDiv(b->b, x, LLVMBuildFAdd(b->b, tn_lb_vf(b, 1.0f), e, ""), "");
-    LLVMValueRef low = LLVMBuildFCmp(b->b, LLVMRealOLT, x, tn_lb_vf(b, -TN_EXP_HI), "");
-    return LLVMBuildSelect(b->b, low, tn_lb_vf(b, -0.0f), y, "");
+    LLVMValueRef e = tn_lb_exp(b, tn_lb_fneg(b, x));
+    LLVMValueRef y = tn_lb_fdiv(b, x, tn_lb_fadd(b, tn_lb_vf(b, 1.0f), e));
+    LLVMValueRef low = tn_lb_fcmp(b, LLVMRealOLT, x, tn_lb_vf(b, -TN_EXP_HI));
+    return tn_lb_select(b, low, tn_lb_vf(b, -0.0f), y);
 }
 const TnLlvmOp tn_llvm_op_silu = {.can = tn_llvm_yes, .block = silu};
 
@@ -53,8 +53,8 @@ static LLVMValueRef slice(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off
     for (uint32_t i = 0; i < f->n_bases; i++)
         if (f->bases[i].root_base == lo) return tn_lb_value(b, &f->bases[i], arg(b, ref, 0), off, mask);
     if (f->width) TN_BUG("kernel @%s: no part has the slice at %lld", b->k->name, (long long)lo);
-    mask = tn_lb_mask_below(b, LLVMBuildSub(b->b, tn_lb_i64(b, n), off, ""), TN_LANES);
-    LLVMValueRef from = LLVMBuildAdd(b->b, off, tn_lb_i64(b, lo), "");
+    mask = tn_lb_mask_below(b, tn_lb_sub(b, tn_lb_i64(b, n), off), TN_LANES);
+    LLVMValueRef from = tn_lb_add(b, off, tn_lb_i64(b, lo));
     TnRef x = arg(b, ref, 0);
     if (!tn_lb_inside(b, x) || !f->mem[x - b->k->first]) return tn_lb_value(b, f, x, from, mask);
     LLVMValueRef p = tn_lb_elem(b, f->mem[x - b->k->first], from, 4);
@@ -92,11 +92,11 @@ static LLVMValueRef scales(TnLb *b, TnRef ref, LLVMValueRef col, int64_t from, i
             continue;
         }
         if (!cols) {
-            LLVMValueRef c = tn_lb_splat(b, LLVMBuildTrunc(b->b, col, b->t_i32, ""), TN_LANES);
-            cols = LLVMBuildAdd(b->b, c, tn_lb_iota(b, TN_LANES), "");
+            LLVMValueRef c = tn_lb_splat(b, tn_lb_trunc(b, col, b->t_i32), TN_LANES);
+            cols = tn_lb_add(b, c, tn_lb_iota(b, TN_LANES));
         }
-        LLVMValueRef here = LLVMBuildICmp(b->b, LLVMIntSGE, cols, tn_lb_vi(b, (int32_t)start), "");
-        v = LLVMBuildSelect(b->b, here, s, v, "");
+        LLVMValueRef here = tn_lb_icmp(b, LLVMIntSGE, cols, tn_lb_vi(b, (int32_t)start));
+        v = tn_lb_select(b, here, s, v);
     }
     TN_CHECK(v);
     return v;
@@ -108,13 +108,12 @@ static LLVMValueRef dequant(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef o
     int64_t end = f->root_end ? f->root_end : rows;
     LLVMValueRef acc = tn_lb_value(b, f, arg(b, ref, 0), off, mask);
     LLVMValueRef d = tn_lb_load(b, b->t_f32, tn_lb_row_mem(b, f, arg(b, ref, 1)), 4);
-    LLVMValueRef col = LLVMBuildAdd(b->b, f->col, off, "");
+    LLVMValueRef col = tn_lb_add(b, f->col, off);
     /* past the row's end there is no scale */
     LLVMValueRef below = mask;
     if (!below && b->g->nodes[w].type.n_scales > MOST_RANGES)
-        below = tn_lb_mask_below(b, LLVMBuildSub(b->b, tn_lb_i64(b, rows), col, ""), TN_LANES);
-    LLVMValueRef s =
-        LLVMBuildFMul(b->b, scales(b, w, col, from, end, below), tn_lb_splat(b, d, TN_LANES), "");
-    return LLVMBuildFMul(b->b, LLVMBuildSIToFP(b->b, acc, b->t_f32x, ""), s, "");
+        below = tn_lb_mask_below(b, tn_lb_sub(b, tn_lb_i64(b, rows), col), TN_LANES);
+    LLVMValueRef s = tn_lb_fmul(b, scales(b, w, col, from, end, below), tn_lb_splat(b, d, TN_LANES));
+    return tn_lb_fmul(b, tn_lb_si_to_fp(b, acc, b->t_f32x), s);
 }
 const TnLlvmOp tn_llvm_op_dequant = {.can = can_dequant, .block = dequant};

@@ -15,8 +15,8 @@ static LLVMValueRef width_of(TnLb *b, const TnFrame *f, TnRef ref) {
 /* a' = a*cos - b*sin, b' = a*sin + b*cos */
 static LLVMValueRef rotate(TnLb *b, LLVMValueRef x, LLVMValueRef c, LLVMValueRef y, LLVMValueRef s,
                            bool minus) {
-    LLVMValueRef p = LLVMBuildFMul(b->b, x, c, ""), q = LLVMBuildFMul(b->b, y, s, "");
-    return minus ? LLVMBuildFSub(b->b, p, q, "") : LLVMBuildFAdd(b->b, p, q, "");
+    LLVMValueRef p = tn_lb_fmul(b, x, c), q = tn_lb_fmul(b, y, s);
+    return minus ? tn_lb_fsub(b, p, q) : tn_lb_fadd(b, p, q);
 }
 
 /* 32 pairs from the pointers on, each half n columns before the other. */
@@ -94,8 +94,8 @@ static LLVMValueRef quant_head(TnLb *b, const Put *p, LLVMValueRef from, LLVMVal
     for (int64_t i = 0; i < p->head; i += TN_LANES) {
         LLVMValueRef v = tn_lb_load_masked(b, b->t_f32x, tn_lb_atc(b, from, i * 4), 4,
                                            tn_lb_mask_block(b, p->head, i, TN_LANES));
-        LLVMValueRef u = LLVMBuildAnd(b->b, tn_lb_bits(b, v), tn_lb_vi(b, 0x7fffffff), "");
-        top = LLVMBuildSelect(b->b, LLVMBuildICmp(b->b, LLVMIntUGT, u, top, ""), u, top, "");
+        LLVMValueRef u = tn_lb_and(b, tn_lb_bits(b, v), tn_lb_vi(b, 0x7fffffff));
+        top = tn_lb_select(b, tn_lb_icmp(b, LLVMIntUGT, u, top), u, top);
     }
     LLVMValueRef factor = tn_lb_quant_factor(b, tn_lb_tree(b, top, TN_FOLD_UMAX), &scale);
     tn_lb_store(b, scale, tn_lb_elem(b, tn_lb_atc(b, part, p->head * TN_PAGE), p->at, 4), 4);
@@ -106,7 +106,7 @@ static LLVMValueRef quant_head(TnLb *b, const Put *p, LLVMValueRef from, LLVMVal
 static LLVMValueRef narrow(TnLb *b, const Put *p, LLVMValueRef v, LLVMValueRef factor) {
     if (p->size == 4) return v;
     if (p->size == 2) return tn_lb_narrow_f16_sat(b, v);
-    return LLVMBuildTrunc(b->b, tn_lb_quant(b, v, factor), LLVMVectorType(b->t_i8, TN_LANES), "");
+    return tn_lb_trunc(b, tn_lb_quant(b, v, factor), LLVMVectorType(b->t_i8, TN_LANES));
 }
 
 /* Keys lie [head dim][position], so a row's elements are 64 positions apart: converted by blocks, stored one
@@ -147,18 +147,18 @@ static void kv_put(TnLb *b, TnFrame *f, TnRef ref) {
     LLVMValueRef x = tn_lb_mem(b, f, arg(b, ref, 1));
     LLVMValueRef pos = tn_lb_load(b, b->t_i32, tn_lb_row_mem(b, f, arg(b, ref, 2)), 4);
     LLVMValueRef slot = tn_lb_load(b, b->t_i32, tn_lb_row_mem(b, f, arg(b, ref, 3)), 4);
-    pos = LLVMBuildSExt(b->b, pos, b->t_i64, "");
-    slot = LLVMBuildSExt(b->b, slot, b->t_i64, "");
-    LLVMValueRef entry = LLVMBuildMul(b->b, slot, b->sym[TN_P], "");
-    entry = LLVMBuildAdd(b->b, entry, LLVMBuildAShr(b->b, pos, tn_lb_i64(b, 6), ""), "");
+    pos = tn_lb_sext(b, pos, b->t_i64);
+    slot = tn_lb_sext(b, slot, b->t_i64);
+    LLVMValueRef entry = tn_lb_mul(b, slot, b->sym[TN_P]);
+    entry = tn_lb_add(b, entry, tn_lb_ashr(b, pos, tn_lb_i64(b, 6)));
     LLVMValueRef number =
         tn_lb_load(b, b->t_i32, tn_lb_elem(b, tn_lb_operand(b, arg(b, ref, 4)), entry, 4), 4);
-    number = LLVMBuildSExt(b->b, number, b->t_i64, "");
+    number = tn_lb_sext(b, number, b->t_i64);
     LLVMValueRef page = tn_lb_elem(b, tn_lb_operand(b, ref), number, (int64_t)tn_page_bytes(t));
-    p.at = LLVMBuildAnd(b->b, pos, tn_lb_i64(b, TN_PAGE - 1), "");
+    p.at = tn_lb_and(b, pos, tn_lb_i64(b, TN_PAGE - 1));
     p.block = tn_lb_scratch(b, TN_LANES * 4);
-    page = tn_lb_elem(b, page, LLVMBuildSDiv(b->b, f->col, tn_lb_i64(b, p.head), ""), part);
-    LLVMValueRef heads = LLVMBuildSDiv(b->b, width_of(b, f, arg(b, ref, 1)), tn_lb_i64(b, p.head), "");
+    page = tn_lb_elem(b, page, tn_lb_sdiv(b, f->col, tn_lb_i64(b, p.head)), part);
+    LLVMValueRef heads = tn_lb_sdiv(b, width_of(b, f, arg(b, ref, 1)), tn_lb_i64(b, p.head));
     TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), heads, 1);
     put_head(b, &p, tn_lb_elem(b, x, l.i, p.head * 4), tn_lb_elem(b, page, l.i, part));
     tn_lb_loop_end(b, &l);

@@ -48,7 +48,7 @@ static void block(TnLb *b, TnEnc enc, Shape s, LLVMValueRef *w, LLVMValueRef *x,
         v[i] = load_wide(b, enc, tn_lb_elem(b, w[i], at, tn_enc_bytes(enc)), s.lanes);
     for (int r = 0; r < s.x; r++) {
         LLVMValueRef a = tn_lb_load(b, t, tn_lb_elem(b, x[r], at, 4), 4);
-        if (mask) a = LLVMBuildSelect(b->b, mask, a, LLVMConstNull(t), "");
+        if (mask) a = tn_lb_select(b, mask, a, LLVMConstNull(t));
         for (int i = 0; i < s.w; i++) acc[i * s.x + r] = tn_lb_fma(b, a, v[i], acc[i * s.x + r]);
     }
 }
@@ -69,9 +69,9 @@ static LLVMValueRef one_function(TnLb *b, TnEnc enc, int64_t k) {
     LLVMTypeRef half = LLVMVectorType(b->t_f32, HALF);
     Shape s = {1, 1, TN_LANES};
     TnLoop g = tn_lb_loop(b, zero, count, HALF);
-    LLVMValueRef left = LLVMBuildSub(b->b, count, g.i, "");
+    LLVMValueRef left = tn_lb_sub(b, count, g.i);
     TnLoop m = tn_lb_loop(b, zero, tn_lb_min(b, left, tn_lb_i64(b, HALF)), 1);
-    LLVMValueRef row = tn_lb_elem(b, w, LLVMBuildAdd(b->b, g.i, m.i, ""), row_bytes);
+    LLVMValueRef row = tn_lb_elem(b, w, tn_lb_add(b, g.i, m.i), row_bytes);
     TnLoop i = tn_lb_loop(b, zero, tn_lb_i64(b, full), TN_LANES);
     LLVMValueRef acc = tn_lb_carry(b, &i, tn_lb_vf(b, 0.0f));
     for (int64_t line = 0; line < TN_LANES * size; line += 64) {
@@ -85,7 +85,7 @@ static LLVMValueRef one_function(TnLb *b, TnEnc enc, int64_t k) {
     if (full < k)
         block(b, enc, s, &row, &x, tn_lb_i64(b, full), tn_lb_mask_const(b, k - full, TN_LANES), &acc);
     LLVMValueRef lo = tn_lb_lanes(b, acc, 0, HALF), hi = tn_lb_lanes(b, acc, HALF, HALF);
-    tn_lb_store(b, LLVMBuildFAdd(b->b, lo, hi, ""), tn_lb_elem(b, buf, m.i, HALF * 4), 64);
+    tn_lb_store(b, tn_lb_fadd(b, lo, hi), tn_lb_elem(b, buf, m.i, HALF * 4), 64);
     tn_lb_loop_end(b, &m);
     LLVMValueRef part[HALF];
     for (int j = 0; j < HALF; j++)
@@ -108,7 +108,7 @@ typedef struct Some {
 /* Weight rows m .. of the group; past the end the last again, whose sums have a place and no reader. */
 static void weight_rows(TnLb *b, const Some *c, LLVMValueRef m, LLVMValueRef *rows) {
     for (int j = 0; j < c->s.w; j++) {
-        LLVMValueRef r = LLVMBuildAdd(b->b, m, tn_lb_i64(b, j), "");
+        LLVMValueRef r = tn_lb_add(b, m, tn_lb_i64(b, j));
         rows[j] = tn_lb_elem(b, c->w, j ? tn_lb_min(b, r, c->last) : r, c->row_bytes);
     }
 }
@@ -170,10 +170,10 @@ static LLVMValueRef trees_function(TnLb *b) {
     LLVMValueRef part[GROUP], lo = tn_lb_elem(b, LLVMGetParam(fn, 0), r.i, BLOCK);
     for (int j = 0; j < GROUP; j++) {
         LLVMValueRef hi = tn_lb_atc(b, lo, HALF * 4);
-        part[j] = LLVMBuildFAdd(b->b, tn_lb_load(b, half, lo, 64), tn_lb_load(b, half, hi, 64), "");
+        part[j] = tn_lb_fadd(b, tn_lb_load(b, half, lo, 64), tn_lb_load(b, half, hi, 64));
         lo = tn_lb_at(b, lo, LLVMGetParam(fn, 1));
     }
-    LLVMValueRef out = tn_lb_at(b, LLVMGetParam(fn, 3), LLVMBuildMul(b->b, LLVMGetParam(fn, 4), r.i, ""));
+    LLVMValueRef out = tn_lb_at(b, LLVMGetParam(fn, 3), tn_lb_mul(b, LLVMGetParam(fn, 4), r.i));
     tn_lb_store(b, tn_lb_trees(b, part, GROUP, TN_FOLD_FADD), out, 4);
     tn_lb_loop_end(b, &r);
     return tn_lb_shared_end(b, back);
@@ -194,20 +194,20 @@ static LLVMValueRef some_function(TnLb *b, TnEnc enc, int64_t k, int x, bool apa
     int64_t padded = (k + TN_PAD - 1) / TN_PAD * TN_PAD, full = k / TN_LANES * TN_LANES;
     Some c = {.enc = enc, .s = shape(b, x), .k = k, .row_bytes = padded * tn_enc_bytes(enc)};
     c.buf = LLVMGetParam(fn, 6);
-    LLVMValueRef last_x = LLVMBuildSub(b->b, n_x, one, "");
+    LLVMValueRef last_x = tn_lb_sub(b, n_x, one);
     for (int r = 0; r < x; r++) {
         LLVMValueRef i = apart && r ? tn_lb_min(b, tn_lb_i64(b, r), last_x) : tn_lb_i64(b, r);
         c.x[r] = tn_lb_elem(b, rows, i, padded * 4);
     }
     TnLoop g = tn_lb_loop(b, zero, count, GROUP);
-    LLVMValueRef left = LLVMBuildSub(b->b, count, g.i, ""), here = tn_lb_min(b, left, tn_lb_i64(b, GROUP));
+    LLVMValueRef left = tn_lb_sub(b, count, g.i), here = tn_lb_min(b, left, tn_lb_i64(b, GROUP));
     c.w = tn_lb_elem(b, w, g.i, c.row_bytes);
-    c.last = LLVMBuildSub(b->b, left, one, "");
+    c.last = tn_lb_sub(b, left, one);
     TnLoop z = tn_lb_loop(b, zero, tn_lb_i64(b, (int64_t)GROUP * x), 1);
     tn_lb_store(b, tn_lb_vf(b, 0.0f), tn_lb_elem(b, c.buf, z.i, BLOCK), 64);
     tn_lb_loop_end(b, &z);
     TnLoop chunk = tn_lb_loop(b, zero, tn_lb_i64(b, full), CHUNK);
-    LLVMValueRef to = tn_lb_min(b, LLVMBuildAdd(b->b, chunk.i, tn_lb_i64(b, CHUNK), ""), tn_lb_i64(b, full));
+    LLVMValueRef to = tn_lb_min(b, tn_lb_add(b, chunk.i, tn_lb_i64(b, CHUNK)), tn_lb_i64(b, full));
     TnLoop m = tn_lb_loop(b, zero, here, c.s.w);
     if (c.s.lanes == TN_LANES) {
         sums(b, &c, m.i, zero, chunk.i, to);
@@ -253,7 +253,7 @@ static void strips(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVM
     int64_t k = weight(b)->dim[1], many = tn_lb_most_rows(b, b->k->root) > MOST ? most(b) : MOST + 1;
     static const int sizes[] = {2, 4, 6, 8};
     int64_t below = 1;
-    TnIf one = tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntEQ, n_x, tn_lb_i64(b, 1), ""));
+    TnIf one = tn_lb_if(b, tn_lb_icmp(b, LLVMIntEQ, n_x, tn_lb_i64(b, 1)));
     strip(b, w, n, x, acc, buf); /* of a prompt, one row wants the head */
     tn_lb_if_end(b, &one);
     /* the least size that holds n_x rows; a block of many rows is a whole one but at the end */
@@ -265,7 +265,7 @@ static void strips(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVM
         tn_lb_if_end(b, &is);
     }
     if (many > MOST) return;
-    TnIf is = tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntEQ, n_x, tn_lb_i64(b, many), ""));
+    TnIf is = tn_lb_if(b, tn_lb_icmp(b, LLVMIntEQ, n_x, tn_lb_i64(b, many)));
     tn_lb_call_function(b, some_function(b, enc, k, (int)many, false), args, 7);
     tn_lb_if_end(b, &is);
 }

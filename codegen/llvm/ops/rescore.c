@@ -52,7 +52,7 @@ static LLVMValueRef dot_function(TnLb *b, TnEnc enc, int64_t k) {
     if (full < k) {
         v = tn_lb_load_wide(b, enc, tn_lb_atc(b, w, full * size));
         a = tn_lb_load(b, b->t_f32x, tn_lb_atc(b, x, full * 4), 4);
-        a = LLVMBuildSelect(b->b, tn_lb_mask_const(b, k - full, TN_LANES), a, tn_lb_vf(b, 0.0f), "");
+        a = tn_lb_select(b, tn_lb_mask_const(b, k - full, TN_LANES), a, tn_lb_vf(b, 0.0f));
         acc = tn_lb_fma(b, a, v, acc);
     }
     tn_lb_store(b, tn_lb_tree(b, acc, TN_FOLD_FADD), LLVMGetParam(fn, 2), 4);
@@ -90,15 +90,15 @@ static LLVMValueRef radii(TnLb *b, const Head *h, LLVMValueRef at) {
     LLVMValueRef e = tn_lb_load(b, b->t_f32x, tn_lb_elem(b, h->errors, at, 4), 4);
     LLVMValueRef n = tn_lb_load(b, b->t_f32x, tn_lb_elem(b, h->norms, at, 4), 4);
     LLVMValueRef r = tn_lb_fma(b, h->x_slack, n, tn_lb_fma(b, h->x_norm, e, tn_lb_vf(b, 0x1p-120f)));
-    LLVMValueRef size = LLVMBuildFMul(b->b, h->x_norm, n, "");
-    LLVMValueRef small = LLVMBuildFCmp(b->b, LLVMRealOLT, size, tn_lb_vf(b, 0x1p126f), "");
-    return LLVMBuildSelect(b->b, small, r, tn_lb_vf(b, INFINITY), "");
+    LLVMValueRef size = tn_lb_fmul(b, h->x_norm, n);
+    LLVMValueRef small = tn_lb_fcmp(b, LLVMRealOLT, size, tn_lb_vf(b, 0x1p126f));
+    return tn_lb_select(b, small, r, tn_lb_vf(b, INFINITY));
 }
 
 /* The larger of 32 radii and those before, as bits: none is negative, and NaN stays. */
 static LLVMValueRef wider(TnLb *b, LLVMValueRef widest, LLVMValueRef radii) {
     LLVMValueRef bits = tn_lb_bits(b, radii);
-    return LLVMBuildSelect(b->b, LLVMBuildICmp(b->b, LLVMIntUGT, bits, widest, ""), bits, widest, "");
+    return tn_lb_select(b, tn_lb_icmp(b, LLVMIntUGT, bits, widest), bits, widest);
 }
 
 static LLVMValueRef widest_of(TnLb *b, LLVMValueRef bits) {
@@ -106,7 +106,7 @@ static LLVMValueRef widest_of(TnLb *b, LLVMValueRef bits) {
 }
 
 static LLVMValueRef any(TnLb *b, LLVMValueRef lanes) {
-    return LLVMBuildICmp(b->b, LLVMIntNE, LLVMBuildBitCast(b->b, lanes, b->t_i32, ""), tn_lb_i32(b, 0), "");
+    return tn_lb_icmp(b, LLVMIntNE, tn_lb_bitcast(b, lanes, b->t_i32), tn_lb_i32(b, 0));
 }
 
 static LLVMValueRef state(TnLb *b, const Head *h, int what) {
@@ -114,12 +114,12 @@ static LLVMValueRef state(TnLb *b, const Head *h, int what) {
 }
 
 static LLVMValueRef is_finite(TnLb *b, LLVMValueRef x) {
-    LLVMValueRef bits = LLVMBuildAnd(b->b, tn_lb_bits(b, x), tn_lb_i32(b, 0x7fffffff), "");
-    return LLVMBuildICmp(b->b, LLVMIntULT, bits, tn_lb_i32(b, 0x7f800000), "");
+    LLVMValueRef bits = tn_lb_and(b, tn_lb_bits(b, x), tn_lb_i32(b, 0x7fffffff));
+    return tn_lb_icmp(b, LLVMIntULT, bits, tn_lb_i32(b, 0x7f800000));
 }
 
 static LLVMValueRef narrow(TnLb *b, LLVMValueRef i) {
-    return LLVMBuildTrunc(b->b, i, b->t_i32, "");
+    return tn_lb_trunc(b, i, b->t_i32);
 }
 
 /* The second walk: for every row whose upper bound is not below the threshold in the state, in order, what
@@ -129,18 +129,18 @@ static void walk(TnLb *b, const Head *h, LLVMValueRef widest, Candidate *candida
     LLVMValueRef end = tn_lb_i64(b, h->n), wide = tn_lb_splat(b, widest, TN_LANES);
     TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), end, TN_LANES);
     LLVMValueRef y = tn_lb_load_block(b, h->y, l.i, h->n, -INFINITY);
-    LLVMValueRef top = LLVMBuildFAdd(b->b, y, wide, "");
+    LLVMValueRef top = tn_lb_fadd(b, y, wide);
     LLVMValueRef threshold = tn_lb_splat(b, state(b, h, VALUE), TN_LANES);
-    TnIf some = tn_lb_if(b, any(b, LLVMBuildFCmp(b->b, LLVMRealUGE, top, threshold, "")));
+    TnIf some = tn_lb_if(b, any(b, tn_lb_fcmp(b, LLVMRealUGE, top, threshold)));
     LLVMValueRef block = tn_lb_atc(b, h->state, BLOCK);
-    tn_lb_store(b, LLVMBuildFAdd(b->b, y, radii(b, h, l.i), ""), block, 4);
-    LLVMValueRef left = tn_lb_min(b, LLVMBuildSub(b->b, end, l.i, ""), tn_lb_i64(b, TN_LANES));
+    tn_lb_store(b, tn_lb_fadd(b, y, radii(b, h, l.i)), block, 4);
+    LLVMValueRef left = tn_lb_min(b, tn_lb_sub(b, end, l.i), tn_lb_i64(b, TN_LANES));
     TnLoop j = tn_lb_loop(b, tn_lb_i64(b, 0), left, 1);
     LLVMValueRef high = tn_lb_load(b, b->t_f32, tn_lb_elem(b, block, j.i, 4), 4);
-    LLVMValueRef open = LLVMBuildFCmp(b->b, LLVMRealUGE, high, state(b, h, VALUE), "");
-    LLVMValueRef good = LLVMBuildICmp(b->b, LLVMIntEQ, state(b, h, BAD), tn_lb_i32(b, 0), "");
-    TnIf one = tn_lb_if(b, LLVMBuildAnd(b->b, open, good, ""));
-    candidate(b, h, LLVMBuildAdd(b->b, l.i, j.i, ""), user);
+    LLVMValueRef open = tn_lb_fcmp(b, LLVMRealUGE, high, state(b, h, VALUE));
+    LLVMValueRef good = tn_lb_icmp(b, LLVMIntEQ, state(b, h, BAD), tn_lb_i32(b, 0));
+    TnIf one = tn_lb_if(b, tn_lb_and(b, open, good));
+    candidate(b, h, tn_lb_add(b, l.i, j.i), user);
     tn_lb_if_end(b, &one);
     tn_lb_loop_end(b, &j);
     tn_lb_if_end(b, &some);
@@ -153,13 +153,12 @@ static void walk(TnLb *b, const Head *h, LLVMValueRef widest, Candidate *candida
 static void keep_best(TnLb *b, const Head *h, LLVMValueRef id, const void *out) {
     LLVMValueRef v = element(b, h, id, (LLVMValueRef)(uintptr_t)out);
     LLVMValueRef best = state(b, h, VALUE), at = state(b, h, ID), finite = is_finite(b, v);
-    LLVMValueRef before = LLVMBuildAnd(b->b, LLVMBuildFCmp(b->b, LLVMRealOEQ, v, best, ""),
-                                       LLVMBuildICmp(b->b, LLVMIntSLT, narrow(b, id), at, ""), "");
-    LLVMValueRef better = LLVMBuildOr(b->b, LLVMBuildFCmp(b->b, LLVMRealOGT, v, best, ""), before, "");
-    tn_lb_store(b, LLVMBuildSelect(b->b, better, v, best, ""), tn_lb_atc(b, h->state, VALUE), 4);
-    tn_lb_store(b, LLVMBuildSelect(b->b, better, narrow(b, id), at, ""), tn_lb_atc(b, h->state, ID), 4);
-    tn_lb_store(b, LLVMBuildZExt(b->b, LLVMBuildNot(b->b, finite, ""), b->t_i32, ""),
-                tn_lb_atc(b, h->state, BAD), 4);
+    LLVMValueRef before =
+        tn_lb_and(b, tn_lb_fcmp(b, LLVMRealOEQ, v, best), tn_lb_icmp(b, LLVMIntSLT, narrow(b, id), at));
+    LLVMValueRef better = tn_lb_or(b, tn_lb_fcmp(b, LLVMRealOGT, v, best), before);
+    tn_lb_store(b, tn_lb_select(b, better, v, best), tn_lb_atc(b, h->state, VALUE), 4);
+    tn_lb_store(b, tn_lb_select(b, better, narrow(b, id), at), tn_lb_atc(b, h->state, ID), 4);
+    tn_lb_store(b, tn_lb_zext(b, tn_lb_not(b, finite), b->t_i32), tn_lb_atc(b, h->state, BAD), 4);
 }
 
 /* The row with the largest lower bound (i64), and the widest radius. Lane j looks at rows j, j+32, ... */
@@ -168,33 +167,32 @@ static LLVMValueRef most_promising(TnLb *b, const Head *h, LLVMValueRef *out_wid
     LLVMValueRef best = tn_lb_carry(b, &l, tn_lb_vf(b, -INFINITY));
     LLVMValueRef index = tn_lb_carry(b, &l, tn_lb_vi(b, 0)), widest = tn_lb_carry(b, &l, tn_lb_vi(b, 0));
     LLVMValueRef y = tn_lb_load_block(b, h->y, l.i, h->n, NAN), r = radii(b, h, l.i);
-    LLVMValueRef low = LLVMBuildFSub(b->b, y, r, "");
-    LLVMValueRef more = LLVMBuildFCmp(b->b, LLVMRealOGT, low, best, "");
-    LLVMValueRef at =
-        LLVMBuildAdd(b->b, tn_lb_splat(b, narrow(b, l.i), TN_LANES), tn_lb_iota(b, TN_LANES), "");
-    tn_lb_next(&l, 0, LLVMBuildSelect(b->b, more, low, best, ""));
-    tn_lb_next(&l, 1, LLVMBuildSelect(b->b, more, at, index, ""));
+    LLVMValueRef low = tn_lb_fsub(b, y, r);
+    LLVMValueRef more = tn_lb_fcmp(b, LLVMRealOGT, low, best);
+    LLVMValueRef at = tn_lb_add(b, tn_lb_splat(b, narrow(b, l.i), TN_LANES), tn_lb_iota(b, TN_LANES));
+    tn_lb_next(&l, 0, tn_lb_select(b, more, low, best));
+    tn_lb_next(&l, 1, tn_lb_select(b, more, at, index));
     tn_lb_next(&l, 2, wider(b, widest, r));
     tn_lb_loop_end(b, &l);
     *out_widest = widest_of(b, l.out[2]);
     LLVMValueRef top = tn_lb_splat(b, tn_lb_tree(b, l.out[0], TN_FOLD_FMAX), TN_LANES);
-    LLVMValueRef has = LLVMBuildFCmp(b->b, LLVMRealOEQ, l.out[0], top, "");
-    LLVMValueRef inverse = LLVMBuildSelect(b->b, has, LLVMBuildNot(b->b, l.out[1], ""), tn_lb_vi(b, 0), "");
-    LLVMValueRef id = LLVMBuildNot(b->b, tn_lb_tree(b, inverse, TN_FOLD_UMAX), "");
-    return LLVMBuildZExt(b->b, id, b->t_i64, "");
+    LLVMValueRef has = tn_lb_fcmp(b, LLVMRealOEQ, l.out[0], top);
+    LLVMValueRef inverse = tn_lb_select(b, has, tn_lb_not(b, l.out[1]), tn_lb_vi(b, 0));
+    LLVMValueRef id = tn_lb_not(b, tn_lb_tree(b, inverse, TN_FOLD_UMAX));
+    return tn_lb_zext(b, id, b->t_i64);
 }
 
 static void rescore(TnLb *b, TnFrame *f, TnRef ref) {
     Head h = open_head(b, f, ref);
     LLVMValueRef out = tn_lb_scratch(b, 64), widest;
     LLVMValueRef first = most_promising(b, &h, &widest), v = element(b, &h, first, out);
-    LLVMValueRef bad = LLVMBuildNot(b->b, is_finite(b, v), "");
+    LLVMValueRef bad = tn_lb_not(b, is_finite(b, v));
     tn_lb_store(b, v, tn_lb_atc(b, h.state, VALUE), 4);
     tn_lb_store(b, narrow(b, first), tn_lb_atc(b, h.state, ID), 4);
-    tn_lb_store(b, LLVMBuildZExt(b->b, bad, b->t_i32, ""), tn_lb_atc(b, h.state, BAD), 4);
+    tn_lb_store(b, tn_lb_zext(b, bad, b->t_i32), tn_lb_atc(b, h.state, BAD), 4);
     walk(b, &h, widest, keep_best, out);
-    LLVMValueRef good = LLVMBuildICmp(b->b, LLVMIntEQ, state(b, &h, BAD), tn_lb_i32(b, 0), "");
-    LLVMValueRef id = LLVMBuildSelect(b->b, good, state(b, &h, ID), tn_lb_i32(b, -1), "");
+    LLVMValueRef good = tn_lb_icmp(b, LLVMIntEQ, state(b, &h, BAD), tn_lb_i32(b, 0));
+    LLVMValueRef id = tn_lb_select(b, good, state(b, &h, ID), tn_lb_i32(b, -1));
     tn_lb_store(b, id, tn_lb_result_row(b, f, ref), 4);
 }
 
@@ -230,12 +228,12 @@ static LLVMValueRef list_promising(TnLb *b, const Head *h, const Top *t) {
     tn_lb_store(b, tn_lb_vi(b, 0), widest, 64);
     TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), end, TN_LANES);
     LLVMValueRef y = tn_lb_load_block(b, h->y, l.i, h->n, NAN), r = radii(b, h, l.i);
-    LLVMValueRef low = LLVMBuildFSub(b->b, y, r, "");
+    LLVMValueRef low = tn_lb_fsub(b, y, r);
     tn_lb_store(b, wider(b, tn_lb_load(b, b->t_i32x, widest, 64), r), widest, 64);
     TnIf some = tn_lb_if(b, any(b, tn_lb_top_takes(b, low, tn_lb_top_last(b, &t->list))));
     tn_lb_store(b, low, block, 4);
     TnLoop j = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, TN_LANES), 1);
-    offer(b, t, tn_lb_load(b, b->t_f32, tn_lb_elem(b, block, j.i, 4), 4), LLVMBuildAdd(b->b, l.i, j.i, ""));
+    offer(b, t, tn_lb_load(b, b->t_f32, tn_lb_elem(b, block, j.i, 4), 4), tn_lb_add(b, l.i, j.i));
     tn_lb_loop_end(b, &j);
     tn_lb_if_end(b, &some);
     tn_lb_loop_end(b, &l);
@@ -247,11 +245,11 @@ static void find_threshold(TnLb *b, const Head *h, const Top *t) {
     tn_lb_store(b, tn_lb_f32(b, INFINITY), tn_lb_atc(b, h->state, VALUE), 4);
     TnLoop j = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, t->list.k), 1);
     LLVMValueRef id = tn_lb_load(b, b->t_i32, tn_lb_elem(b, t->list.ids, j.i, 4), 4);
-    id = LLVMBuildSExt(b->b, id, b->t_i64, "");
+    id = tn_lb_sext(b, id, b->t_i64);
     LLVMValueRef v = element(b, h, tn_lb_max(b, id, tn_lb_i64(b, 0)), t->out);
-    LLVMValueRef there = LLVMBuildAnd(b->b, LLVMBuildICmp(b->b, LLVMIntSGE, id, tn_lb_i64(b, 0), ""),
-                                      LLVMBuildFCmp(b->b, LLVMRealORD, v, v, ""), "");
-    v = LLVMBuildSelect(b->b, there, v, tn_lb_f32(b, -INFINITY), "");
+    LLVMValueRef there =
+        tn_lb_and(b, tn_lb_icmp(b, LLVMIntSGE, id, tn_lb_i64(b, 0)), tn_lb_fcmp(b, LLVMRealORD, v, v));
+    v = tn_lb_select(b, there, v, tn_lb_f32(b, -INFINITY));
     tn_lb_store(b, tn_lb_fmin(b, v, state(b, h, VALUE)), tn_lb_atc(b, h->state, VALUE), 4);
     tn_lb_loop_end(b, &j);
 }
@@ -281,12 +279,11 @@ static void pick(TnLb *b, TnFrame *f, TnRef ref) {
     h.table = tn_lb_operand(b, arg(b, ref, 2));
     LLVMValueRef ids = tn_lb_mem(b, f, arg(b, ref, 1)), y = tn_lb_result_row(b, f, ref);
     TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, tn_lb_cols(b, ref)), 1);
-    LLVMValueRef id =
-        LLVMBuildSExt(b->b, tn_lb_load(b, b->t_i32, tn_lb_elem(b, ids, l.i, 4), 4), b->t_i64, "");
+    LLVMValueRef id = tn_lb_sext(b, tn_lb_load(b, b->t_i32, tn_lb_elem(b, ids, l.i, 4), 4), b->t_i64);
     LLVMValueRef out = tn_lb_elem(b, y, l.i, 4), zero = tn_lb_i64(b, 0);
     LLVMValueRef v = element(b, &h, tn_lb_max(b, id, zero), out);
-    LLVMValueRef none = LLVMBuildICmp(b->b, LLVMIntSLT, id, zero, "");
-    tn_lb_store(b, LLVMBuildSelect(b->b, none, tn_lb_f32(b, -INFINITY), v, ""), out, 4);
+    LLVMValueRef none = tn_lb_icmp(b, LLVMIntSLT, id, zero);
+    tn_lb_store(b, tn_lb_select(b, none, tn_lb_f32(b, -INFINITY), v), out, 4);
     tn_lb_loop_end(b, &l);
 }
 const TnLlvmOp tn_llvm_op_pick = {.can = can, .row = pick};

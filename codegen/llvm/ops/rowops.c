@@ -18,22 +18,18 @@ static TnRef arg(TnLb *b, TnRef ref, uint32_t i) {
  * some are not. */
 static LLVMValueRef below(TnLb *b, int64_t n, LLVMValueRef off) {
     if (n % TN_LANES == 0) return NULL;
-    return tn_lb_mask_below(b, LLVMBuildSub(b->b, tn_lb_i64(b, n), off, ""), TN_LANES);
+    return tn_lb_mask_below(b, tn_lb_sub(b, tn_lb_i64(b, n), off), TN_LANES);
 }
 
 /* With +0 in the lanes that are off. */
 static LLVMValueRef only(TnLb *b, LLVMValueRef v, LLVMValueRef mask) {
-    return mask ? LLVMBuildSelect(b->b, mask, v, LLVMConstNull(LLVMTypeOf(v)), "") : v;
+    return mask ? tn_lb_select(b, mask, v, LLVMConstNull(LLVMTypeOf(v))) : v;
 }
 
 /* x at the 32 indices of places from `off` on. */
 static LLVMValueRef at_places(TnLb *b, LLVMValueRef x, LLVMValueRef places, LLVMValueRef off) {
     LLVMValueRef index = tn_lb_load(b, b->t_i32x, tn_lb_elem(b, places, off, 4), 4);
-    LLVMValueRef from = LLVMBuildGEP2(b->b, b->t_f32, x, &index, 1, "");
-    LLVMValueRef all = LLVMConstAllOnes(LLVMVectorType(LLVMInt1TypeInContext(b->c), TN_LANES));
-    LLVMValueRef args[] = {from, tn_lb_i32(b, 4), all, LLVMConstNull(b->t_f32x)};
-    LLVMTypeRef overload[] = {b->t_f32x, LLVMTypeOf(from)};
-    return tn_lb_call(b, "llvm.masked.gather", overload, 2, args, 4);
+    return tn_lb_gather(b, x, index);
 }
 
 /* A row that is read: n columns of a value in a frame, or of a function's row. */
@@ -47,7 +43,7 @@ typedef struct Source {
 } Source;
 
 static LLVMValueRef times_scale(TnLb *b, const Source *s, LLVMValueRef v) {
-    return s->scaled ? LLVMBuildFMul(b->b, v, tn_lb_vf(b, TN_NORM_SCALE), "") : v;
+    return s->scaled ? tn_lb_fmul(b, v, tn_lb_vf(b, TN_NORM_SCALE)) : v;
 }
 static LLVMValueRef block_of(TnLb *b, const Source *s, LLVMValueRef off) {
     LLVMValueRef v = s->row ? tn_lb_load(b, b->t_f32x, tn_lb_elem(b, s->row, off, 4), 4)
@@ -74,7 +70,7 @@ typedef struct Norm {
 } Norm;
 
 static LLVMValueRef is_finite(TnLb *b, LLVMValueRef mean) {
-    return LLVMBuildFCmp(b->b, LLVMRealOLT, mean, tn_lb_f32(b, INFINITY), "");
+    return tn_lb_fcmp(b, LLVMRealOLT, mean, tn_lb_f32(b, INFINITY));
 }
 
 static LLVMValueRef squares(TnLb *b, const Source *s) {
@@ -97,19 +93,19 @@ static LLVMValueRef squares_at(TnLb *b, const Source *s, const Norm *norm) {
 
 static LLVMValueRef mean_of(TnLb *b, const Source *s, const Norm *norm) {
     LLVMValueRef sums = norm->places ? squares_at(b, s, norm) : squares(b, s), eps = norm->eps;
-    for (int i = 0; s->scaled && i < 2; i++) eps = LLVMBuildFMul(b->b, eps, tn_lb_f32(b, TN_NORM_SCALE), "");
-    LLVMValueRef mean = LLVMBuildFDiv(b->b, tn_lb_tree(b, sums, TN_FOLD_FADD), norm->divisor, "");
-    return LLVMBuildFAdd(b->b, mean, eps, "");
+    for (int i = 0; s->scaled && i < 2; i++) eps = tn_lb_fmul(b, eps, tn_lb_f32(b, TN_NORM_SCALE));
+    LLVMValueRef mean = tn_lb_fdiv(b, tn_lb_tree(b, sums, TN_FOLD_FADD), norm->divisor);
+    return tn_lb_fadd(b, mean, eps);
 }
 
 static void put_normed(TnLb *b, const Source *s, const Norm *norm, LLVMValueRef mean) {
-    LLVMValueRef r = LLVMBuildFDiv(b->b, tn_lb_f32(b, 1.0f), tn_lb_sqrt(b, mean), "");
-    if (s->scaled) r = LLVMBuildSelect(b->b, is_finite(b, mean), r, tn_lb_f32(b, NAN), "");
+    LLVMValueRef r = tn_lb_fdiv(b, tn_lb_f32(b, 1.0f), tn_lb_sqrt(b, mean));
+    if (s->scaled) r = tn_lb_select(b, is_finite(b, mean), r, tn_lb_f32(b, NAN));
     r = tn_lb_splat(b, r, TN_LANES);
     TnLoop m = tn_lb_loop(b, tn_lb_i64(b, 0), s->end, TN_LANES);
-    LLVMValueRef v = LLVMBuildFMul(b->b, block_of(b, s, m.i), r, ""), at = m.i;
+    LLVMValueRef v = tn_lb_fmul(b, block_of(b, s, m.i), r), at = m.i;
     LLVMValueRef g = tn_lb_load_wide(b, norm->enc, tn_lb_elem(b, norm->weights, at, tn_enc_bytes(norm->enc)));
-    tn_lb_store(b, LLVMBuildFMul(b->b, v, g, ""), tn_lb_elem(b, norm->out, at, 4), 4);
+    tn_lb_store(b, tn_lb_fmul(b, v, g), tn_lb_elem(b, norm->out, at, 4), 4);
     tn_lb_loop_end(b, &m);
 }
 
@@ -193,8 +189,8 @@ static void quantised(TnLb *b, const Source *s, LLVMValueRef out, LLVMValueRef p
     TnLoop l = tn_lb_loop(b, zero, s->end, TN_LANES);
     LLVMValueRef top = tn_lb_carry(b, &l, LLVMConstNull(b->t_i32x));
     LLVMValueRef u = tn_lb_bits(b, block_of(b, s, l.i));
-    u = only(b, LLVMBuildAnd(b->b, u, tn_lb_vi(b, 0x7fffffff), ""), below_end(b, s, l.i));
-    tn_lb_next(&l, 0, LLVMBuildSelect(b->b, LLVMBuildICmp(b->b, LLVMIntUGT, u, top, ""), u, top, ""));
+    u = only(b, tn_lb_and(b, u, tn_lb_vi(b, 0x7fffffff)), below_end(b, s, l.i));
+    tn_lb_next(&l, 0, tn_lb_select(b, tn_lb_icmp(b, LLVMIntUGT, u, top), u, top));
     tn_lb_loop_end(b, &l);
     LLVMValueRef scale, factor = tn_lb_quant_factor(b, tn_lb_tree(b, l.out[0], TN_FOLD_UMAX), &scale);
     factor = tn_lb_splat(b, factor, TN_LANES);
@@ -204,13 +200,13 @@ static void quantised(TnLb *b, const Source *s, LLVMValueRef out, LLVMValueRef p
     LLVMValueRef sum = tn_lb_carry(b, &m, LLVMConstNull(b->t_i32x));
     LLVMValueRef q = tn_lb_quant(b, block_of(b, s, m.i), factor);
     q = only(b, q, below_end(b, s, m.i));
-    LLVMValueRef q8 = LLVMBuildTrunc(b->b, q, LLVMVectorType(b->t_i8, TN_LANES), "");
+    LLVMValueRef q8 = tn_lb_trunc(b, q, LLVMVectorType(b->t_i8, TN_LANES));
     tn_lb_store(b, q8, tn_lb_at(b, codes, m.i), 32);
-    tn_lb_next(&m, 0, LLVMBuildAdd(b->b, sum, q, ""));
+    tn_lb_next(&m, 0, tn_lb_add(b, sum, q));
     tn_lb_loop_end(b, &m);
     LLVMTypeRef bytes32 = LLVMVectorType(b->t_i8, TN_LANES);
-    LLVMValueRef blocks = LLVMBuildAdd(b->b, s->end, tn_lb_i64(b, TN_LANES - 1), "");
-    TnLoop z = tn_lb_loop(b, LLVMBuildAnd(b->b, blocks, tn_lb_i64(b, -TN_LANES), ""), padded, TN_LANES);
+    LLVMValueRef blocks = tn_lb_add(b, s->end, tn_lb_i64(b, TN_LANES - 1));
+    TnLoop z = tn_lb_loop(b, tn_lb_and(b, blocks, tn_lb_i64(b, -TN_LANES)), padded, TN_LANES);
     tn_lb_store(b, LLVMConstNull(bytes32), tn_lb_at(b, codes, z.i), 32);
     tn_lb_loop_end(b, &z);
     for (int64_t i = 0; i < TN_Q8_HEAD; i += TN_LANES)
@@ -252,16 +248,16 @@ static void angles(TnLb *b, LLVMValueRef p, LLVMValueRef freq, int64_t apart, LL
                    LLVMValueRef *out_sin, LLVMValueRef *out_cos) {
     LLVMValueRef f0 = tn_lb_load(b, b->t_f32x, tn_lb_elem(b, freq, at, 4), 4);
     LLVMValueRef f1 = tn_lb_load(b, b->t_f32x, tn_lb_elem(b, tn_lb_atc(b, freq, apart), at, 4), 4);
-    LLVMValueRef c = LLVMBuildFMul(b->b, p, f0, "");
-    LLVMValueRef e = tn_lb_fma(b, p, f0, LLVMBuildFNeg(b->b, c, ""));
-    LLVMValueRef g = LLVMBuildFSub(b->b, c, tn_lb_rint(b, c), "");
-    LLVMValueRef h = LLVMBuildFAdd(b->b, g, tn_lb_fma(b, p, f1, e), "");
-    LLVMValueRef u = LLVMBuildFSub(b->b, h, tn_lb_rint(b, h), "");
-    LLVMValueRef ok = LLVMBuildAnd(b->b, LLVMBuildFCmp(b->b, LLVMRealOGE, u, tn_lb_vf(b, -0.5f), ""),
-                                   LLVMBuildFCmp(b->b, LLVMRealOLE, u, tn_lb_vf(b, 0.5f), ""), "");
-    tn_lb_sincos_turn(b, LLVMBuildSelect(b->b, ok, u, tn_lb_vf(b, 0.0f), ""), out_sin, out_cos);
-    *out_sin = LLVMBuildSelect(b->b, ok, *out_sin, tn_lb_vf(b, NAN), "");
-    *out_cos = LLVMBuildSelect(b->b, ok, *out_cos, tn_lb_vf(b, NAN), "");
+    LLVMValueRef c = tn_lb_fmul(b, p, f0);
+    LLVMValueRef e = tn_lb_fma(b, p, f0, tn_lb_fneg(b, c));
+    LLVMValueRef g = tn_lb_fsub(b, c, tn_lb_rint(b, c));
+    LLVMValueRef h = tn_lb_fadd(b, g, tn_lb_fma(b, p, f1, e));
+    LLVMValueRef u = tn_lb_fsub(b, h, tn_lb_rint(b, h));
+    LLVMValueRef ok = tn_lb_and(b, tn_lb_fcmp(b, LLVMRealOGE, u, tn_lb_vf(b, -0.5f)),
+                                tn_lb_fcmp(b, LLVMRealOLE, u, tn_lb_vf(b, 0.5f)));
+    tn_lb_sincos_turn(b, tn_lb_select(b, ok, u, tn_lb_vf(b, 0.0f)), out_sin, out_cos);
+    *out_sin = tn_lb_select(b, ok, *out_sin, tn_lb_vf(b, NAN));
+    *out_cos = tn_lb_select(b, ok, *out_cos, tn_lb_vf(b, NAN));
 }
 
 /* All cosines first: where n is no multiple of 32 their last block runs over into the sines, which are
@@ -271,7 +267,7 @@ static void rope_angle(TnLb *b, TnFrame *f, TnRef ref) {
     TnRef freq = arg(b, ref, 1);
     int64_t n = tn_lb_cols(b, freq), apart = (int64_t)tn_row_bytes(&b->g->nodes[freq].type);
     LLVMValueRef pos = tn_lb_load(b, b->t_i32, tn_lb_row_mem(b, f, arg(b, ref, 0)), 4);
-    LLVMValueRef p = tn_lb_splat(b, LLVMBuildSIToFP(b->b, pos, b->t_f32, ""), TN_LANES);
+    LLVMValueRef p = tn_lb_splat(b, tn_lb_si_to_fp(b, pos, b->t_f32), TN_LANES);
     LLVMValueRef table = tn_lb_operand(b, freq), out = tn_lb_result_row(b, f, ref), s, c;
     for (int sines = 0; sines < 2; sines++) {
         LLVMValueRef to = tn_lb_atc(b, out, sines ? n * 4 : 0);

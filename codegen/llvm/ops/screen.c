@@ -44,28 +44,28 @@ static LLVMValueRef splat_double(TnLb *b, double v, int lanes) {
 
 /* Lanes of the block at `off` that are of the row; NULL: all. */
 static LLVMValueRef below(TnLb *b, int64_t n, LLVMValueRef off) {
-    return n % TN_LANES ? tn_lb_mask_below(b, LLVMBuildSub(b->b, tn_lb_i64(b, n), off, ""), TN_LANES) : NULL;
+    return n % TN_LANES ? tn_lb_mask_below(b, tn_lb_sub(b, tn_lb_i64(b, n), off), TN_LANES) : NULL;
 }
 static LLVMValueRef only(TnLb *b, LLVMValueRef v, LLVMValueRef mask) {
-    return mask ? LLVMBuildSelect(b->b, mask, v, LLVMConstNull(LLVMTypeOf(v)), "") : v;
+    return mask ? tn_lb_select(b, mask, v, LLVMConstNull(LLVMTypeOf(v))) : v;
 }
 
 static LLVMValueRef largest_bits(TnLb *b, const TnFrame *f, TnRef x, int64_t n) {
     TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, n), TN_LANES);
     LLVMValueRef top = tn_lb_carry(b, &l, LLVMConstNull(b->t_i32x));
     LLVMValueRef u = tn_lb_bits(b, tn_lb_value(b, f, x, l.i, NULL));
-    u = only(b, LLVMBuildAnd(b->b, u, tn_lb_vi(b, 0x7fffffff), ""), below(b, n, l.i));
-    tn_lb_next(&l, 0, LLVMBuildSelect(b->b, LLVMBuildICmp(b->b, LLVMIntUGT, u, top, ""), u, top, ""));
+    u = only(b, tn_lb_and(b, u, tn_lb_vi(b, 0x7fffffff)), below(b, n, l.i));
+    tn_lb_next(&l, 0, tn_lb_select(b, tn_lb_icmp(b, LLVMIntUGT, u, top), u, top));
     tn_lb_loop_end(b, &l);
     LLVMValueRef bits = tn_lb_tree(b, l.out[0], TN_FOLD_UMAX), least = tn_lb_bits(b, tn_lb_f32(b, 0x1p-100f));
-    return LLVMBuildSelect(b->b, LLVMBuildICmp(b->b, LLVMIntUGT, bits, least, ""), bits, least, "");
+    return tn_lb_select(b, tn_lb_icmp(b, LLVMIntUGT, bits, least), bits, least);
 }
 
 /* The float of a double, and 2^-126; infinity unless the row is finite. */
 static LLVMValueRef rounded_up(TnLb *b, LLVMValueRef d, LLVMValueRef finite) {
-    LLVMValueRef x = LLVMBuildFPTrunc(b->b, d, b->t_f32, "");
-    x = LLVMBuildFAdd(b->b, x, tn_lb_f32(b, 0x1p-126f), "");
-    return LLVMBuildSelect(b->b, finite, x, tn_lb_f32(b, INFINITY), "");
+    LLVMValueRef x = tn_lb_fptrunc(b, d, b->t_f32);
+    x = tn_lb_fadd(b, x, tn_lb_f32(b, 0x1p-126f));
+    return tn_lb_select(b, finite, x, tn_lb_f32(b, INFINITY));
 }
 
 static void limbs(TnLb *b, TnFrame *f, TnRef ref) {
@@ -75,11 +75,11 @@ static void limbs(TnLb *b, TnFrame *f, TnRef ref) {
     int64_t padded = ((int64_t)tn_row_bytes(&b->g->nodes[ref].type) - TN_Q14_HEAD) / 2;
     LLVMTypeRef bytes = LLVMVectorType(b->t_i8, TN_LANES);
     LLVMValueRef bits = largest_bits(b, f, x, n), a = tn_lb_float_of(b, bits), zero = tn_lb_f32(b, 0.0f);
-    LLVMValueRef finite = LLVMBuildICmp(b->b, LLVMIntULT, bits, tn_lb_i32(b, 0x7f800000), "");
+    LLVMValueRef finite = tn_lb_icmp(b, LLVMIntULT, bits, tn_lb_i32(b, 0x7f800000));
     LLVMValueRef most = tn_lb_f32(b, (float)TN_LIMBS_MOST), most_x = tn_lb_vf(b, (float)TN_LIMBS_MOST);
-    LLVMValueRef factor = LLVMBuildSelect(b->b, finite, LLVMBuildFDiv(b->b, most, a, ""), zero, "");
-    LLVMValueRef d = LLVMBuildSelect(b->b, finite, LLVMBuildFDiv(b->b, a, most, ""), zero, "");
-    LLVMValueRef minus = LLVMBuildFNeg(b->b, LLVMBuildFPExt(b->b, d, doubles(b, 1), ""), "");
+    LLVMValueRef factor = tn_lb_select(b, finite, tn_lb_fdiv(b, most, a), zero);
+    LLVMValueRef d = tn_lb_select(b, finite, tn_lb_fdiv(b, a, most), zero);
+    LLVMValueRef minus = tn_lb_fneg(b, tn_lb_fpext(b, d, doubles(b, 1)));
     factor = tn_lb_splat(b, factor, TN_LANES);
     minus = tn_lb_splat(b, minus, TN_LANES);
 
@@ -91,20 +91,20 @@ static void limbs(TnLb *b, TnFrame *f, TnRef ref) {
     LLVMValueRef squares = tn_lb_carry(b, &m, LLVMConstNull(doubles(b, TN_LANES)));
     LLVMValueRef errors = tn_lb_carry(b, &m, LLVMConstNull(doubles(b, TN_LANES)));
     LLVMValueRef here = only(b, tn_lb_value(b, f, x, m.i, NULL), below(b, n, m.i));
-    LLVMValueRef v = tn_lb_rint(b, LLVMBuildFMul(b->b, here, factor, ""));
-    LLVMValueRef is_nan = LLVMBuildFCmp(b->b, LLVMRealUNO, v, v, "");
+    LLVMValueRef v = tn_lb_rint(b, tn_lb_fmul(b, here, factor));
+    LLVMValueRef is_nan = tn_lb_fcmp(b, LLVMRealUNO, v, v);
     v = tn_lb_fmin(b, v, most_x);
-    v = tn_lb_fmax(b, v, LLVMBuildFNeg(b->b, most_x, ""));
-    LLVMValueRef q = LLVMBuildFPToSI(b->b, v, b->t_i32x, "");
-    q = LLVMBuildSelect(b->b, is_nan, LLVMConstNull(b->t_i32x), q, "");
-    LLVMValueRef h = LLVMBuildAShr(b->b, LLVMBuildAdd(b->b, q, tn_lb_vi(b, 64), ""), tn_lb_vi(b, 7), "");
-    LLVMValueRef l = LLVMBuildSub(b->b, q, LLVMBuildShl(b->b, h, tn_lb_vi(b, 7), ""), "");
-    tn_lb_store(b, LLVMBuildTrunc(b->b, h, bytes, ""), tn_lb_at(b, high, m.i), 32);
-    tn_lb_store(b, LLVMBuildTrunc(b->b, l, bytes, ""), tn_lb_at(b, low, m.i), 32);
-    LLVMValueRef wide = LLVMBuildFPExt(b->b, here, doubles(b, TN_LANES), "");
-    LLVMValueRef e = tn_lb_fma(b, minus, LLVMBuildSIToFP(b->b, q, doubles(b, TN_LANES), ""), wide);
-    tn_lb_next(&m, 0, LLVMBuildAdd(b->b, sum_h, h, ""));
-    tn_lb_next(&m, 1, LLVMBuildAdd(b->b, sum_l, l, ""));
+    v = tn_lb_fmax(b, v, tn_lb_fneg(b, most_x));
+    LLVMValueRef q = tn_lb_fp_to_si(b, v, b->t_i32x);
+    q = tn_lb_select(b, is_nan, LLVMConstNull(b->t_i32x), q);
+    LLVMValueRef h = tn_lb_ashr(b, tn_lb_add(b, q, tn_lb_vi(b, 64)), tn_lb_vi(b, 7));
+    LLVMValueRef l = tn_lb_sub(b, q, tn_lb_shl(b, h, tn_lb_vi(b, 7)));
+    tn_lb_store(b, tn_lb_trunc(b, h, bytes), tn_lb_at(b, high, m.i), 32);
+    tn_lb_store(b, tn_lb_trunc(b, l, bytes), tn_lb_at(b, low, m.i), 32);
+    LLVMValueRef wide = tn_lb_fpext(b, here, doubles(b, TN_LANES));
+    LLVMValueRef e = tn_lb_fma(b, minus, tn_lb_si_to_fp(b, q, doubles(b, TN_LANES)), wide);
+    tn_lb_next(&m, 0, tn_lb_add(b, sum_h, h));
+    tn_lb_next(&m, 1, tn_lb_add(b, sum_l, l));
     tn_lb_next(&m, 2, tn_lb_fma(b, wide, wide, squares));
     tn_lb_next(&m, 3, tn_lb_fma(b, e, e, errors));
     tn_lb_loop_end(b, &m);
@@ -117,8 +117,8 @@ static void limbs(TnLb *b, TnFrame *f, TnRef ref) {
     LLVMValueRef up = splat_double(b, 1.0 + 0x1p-20, 1);
     int64_t steps = (n + 31) / 32 + 16;
     LLVMValueRef places = splat_double(b, (double)steps * 0x1p-24 * 1.01, 1);
-    LLVMValueRef norm = LLVMBuildFMul(b->b, tn_lb_sqrt(b, tn_lb_tree(b, m.out[2], TN_FOLD_FADD)), up, "");
-    LLVMValueRef error = LLVMBuildFMul(b->b, tn_lb_sqrt(b, tn_lb_tree(b, m.out[3], TN_FOLD_FADD)), up, "");
+    LLVMValueRef norm = tn_lb_fmul(b, tn_lb_sqrt(b, tn_lb_tree(b, m.out[2], TN_FOLD_FADD)), up);
+    LLVMValueRef error = tn_lb_fmul(b, tn_lb_sqrt(b, tn_lb_tree(b, m.out[3], TN_FOLD_FADD)), up);
     tn_lb_store(b, d, out, 4);
     tn_lb_store(b, tn_lb_tree(b, m.out[0], TN_FOLD_ADD), tn_lb_atc(b, out, 4), 4);
     tn_lb_store(b, tn_lb_tree(b, m.out[1], TN_FOLD_ADD), tn_lb_atc(b, out, 8), 4);
@@ -164,14 +164,14 @@ static LLVMValueRef byte_splat(TnLb *b, int v) {
 static LLVMValueRef shifted(TnLb *b, LLVMValueRef v, int by) {
     if (by == 0) return v;
     int lanes = b->level->bytes / 2;
-    LLVMValueRef w = LLVMBuildBitCast(b->b, v, LLVMVectorType(b->t_i16, (unsigned)lanes), "");
+    LLVMValueRef w = tn_lb_bitcast(b, v, LLVMVectorType(b->t_i16, (unsigned)lanes));
     LLVMValueRef n = tn_lb_splat_const(b, LLVMConstInt(b->t_i16, (uint64_t)(by > 0 ? by : -by), 0), lanes);
-    w = by > 0 ? LLVMBuildShl(b->b, w, n, "") : LLVMBuildLShr(b->b, w, n, "");
-    return LLVMBuildBitCast(b->b, w, bytes_of(b), "");
+    w = by > 0 ? tn_lb_shl(b, w, n) : tn_lb_lshr(b, w, n);
+    return tn_lb_bitcast(b, w, bytes_of(b));
 }
 
 static LLVMValueRef masked(TnLb *b, LLVMValueRef v, int mask) {
-    return LLVMBuildAnd(b->b, v, byte_splat(b, mask), "");
+    return tn_lb_and(b, v, byte_splat(b, mask));
 }
 
 /* The vectors at byte `at` of the four planes of 256 codes at w: unsigned codes, or signed ones for SDOT. */
@@ -182,7 +182,7 @@ static void planes(TnLb *b, TnEnc enc, LLVMValueRef w, int at, LLVMValueRef c[PL
     if (enc == TN_ENC_s8) {
         for (int q = 0; q < PLANES; q++) {
             c[q] = tn_lb_load(b, bytes, tn_lb_atc(b, w, q * LINE + at), align);
-            if (is_signed) c[q] = LLVMBuildXor(b->b, c[q], byte_splat(b, 128), "");
+            if (is_signed) c[q] = tn_lb_xor(b, c[q], byte_splat(b, 128));
         }
         return;
     }
@@ -190,8 +190,8 @@ static void planes(TnLb *b, TnEnc enc, LLVMValueRef w, int at, LLVMValueRef c[PL
     for (int i = 0; i < 3; i++) line[i] = tn_lb_load(b, bytes, tn_lb_atc(b, w, i * LINE + at), align);
     for (int q = 0; q < PLANES; q++) {
         LLVMValueRef low = masked(b, shifted(b, line[q / 2], q % 2 ? -4 : 0), 15);
-        c[q] = LLVMBuildOr(b->b, low, masked(b, shifted(b, line[2], 4 - 2 * q), 0x30), "");
-        if (is_signed) c[q] = LLVMBuildSub(b->b, c[q], byte_splat(b, 32), "");
+        c[q] = tn_lb_or(b, low, masked(b, shifted(b, line[2], 4 - 2 * q), 0x30));
+        if (is_signed) c[q] = tn_lb_sub(b, c[q], byte_splat(b, 32));
     }
 }
 
@@ -206,7 +206,7 @@ static LLVMValueRef dot(TnLb *b, LLVMValueRef acc, LLVMValueRef c, LLVMValueRef 
 static LLVMValueRef widen(TnLb *b, LLVMValueRef acc, LLVMValueRef pairs) {
     LLVMValueRef ones = tn_lb_splat_const(b, LLVMConstInt(b->t_i16, 1, 0), b->level->bytes / 2);
     LLVMValueRef args[] = {pairs, ones};
-    return LLVMBuildAdd(b->b, acc, tn_lb_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2), "");
+    return tn_lb_add(b, acc, tn_lb_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2));
 }
 
 /* 256 codes of each column against those limbs of all rows, whose first row's high limbs are at x. */
@@ -232,7 +232,7 @@ static void step(TnLb *b, const void *user, LLVMValueRef *w, LLVMValueRef x, LLV
                 }
                 LLVMValueRef args[] = {c[j][q], a};
                 LLVMValueRef p = tn_lb_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2);
-                pairs[j] = q % together ? LLVMBuildAdd(b->b, pairs[j], p, "") : p;
+                pairs[j] = q % together ? tn_lb_add(b, pairs[j], p) : p;
                 if ((q + 1) % together == 0 || q == PLANES - 1) *to = widen(b, *to, pairs[j]);
             }
         }
@@ -249,18 +249,17 @@ static void finish(TnLb *b, const void *user, LLVMValueRef *sum, LLVMValueRef co
     int columns = s->g.columns, n = s->rows * columns;
     LLVMTypeRef wide = doubles(b, n), some = LLVMVectorType(b->t_f32, (unsigned)columns);
     LLVMValueRef facts = tn_lb_elem(b, s->facts, pass, FACTS), all = tn_lb_groups_trees(b, &s->g, sum);
-    all = LLVMBuildSub(b->b, all, tn_lb_load(b, LLVMTypeOf(all), tn_lb_atc(b, facts, CORRECTION), 64), "");
+    all = tn_lb_sub(b, all, tn_lb_load(b, LLVMTypeOf(all), tn_lb_atc(b, facts, CORRECTION), 64));
     LLVMValueRef h = some_lanes(b, all, 0, n), l = some_lanes(b, all, n, n);
-    LLVMValueRef y = tn_lb_fma(b, LLVMBuildSIToFP(b->b, h, wide, ""), splat_double(b, 128.0, n),
-                               LLVMBuildSIToFP(b->b, l, wide, ""));
+    LLVMValueRef y =
+        tn_lb_fma(b, tn_lb_si_to_fp(b, h, wide), splat_double(b, 128.0, n), tn_lb_si_to_fp(b, l, wide));
     int lane[16];
     for (int i = 0; i < n; i++) lane[i] = i % columns;
     LLVMValueRef by = tn_lb_load(b, some, tn_lb_elem(b, s->scales, col, 4), 4);
-    by = LLVMBuildFPExt(b->b, tn_lb_shuffle(b, by, by, lane, n), wide, "");
-    y = LLVMBuildFMul(b->b, y,
-                      LLVMBuildFMul(b->b, by, tn_lb_load(b, wide, tn_lb_atc(b, facts, SCALE), 64), ""), "");
-    y = LLVMBuildFPTrunc(b->b, y, LLVMVectorType(b->t_f32, (unsigned)n), "");
-    LLVMValueRef off = s->g.passes > 1 ? LLVMBuildMul(b->b, pass, s->out_pass, "") : tn_lb_i64(b, 0);
+    by = tn_lb_fpext(b, tn_lb_shuffle(b, by, by, lane, n), wide);
+    y = tn_lb_fmul(b, y, tn_lb_fmul(b, by, tn_lb_load(b, wide, tn_lb_atc(b, facts, SCALE), 64)));
+    y = tn_lb_fptrunc(b, y, LLVMVectorType(b->t_f32, (unsigned)n));
+    LLVMValueRef off = s->g.passes > 1 ? tn_lb_mul(b, pass, s->out_pass) : tn_lb_i64(b, 0);
     for (int r = 0; r < s->rows; r++) {
         for (int i = 0; i < columns; i++) lane[i] = r * columns + i;
         LLVMValueRef to = tn_lb_elem(b, tn_lb_at(b, s->out[r], off), col, 4);
@@ -304,16 +303,16 @@ static void put_facts(TnLb *b, const Screen *s, LLVMValueRef x) {
     LLVMValueRef zero = tn_lb_i64(b, 0), none = LLVMConstNull(LLVMVectorType(b->t_i32, (unsigned)width));
     TnLoop p = tn_lb_loop(b, zero, tn_lb_i64(b, s->g.passes), 1);
     LLVMValueRef to = tn_lb_elem(b, s->facts, p.i, FACTS), first = x;
-    if (s->g.passes > 1) first = tn_lb_at(b, x, LLVMBuildMul(b->b, p.i, s->g.pass_bytes, ""));
+    if (s->g.passes > 1) first = tn_lb_at(b, x, tn_lb_mul(b, p.i, s->g.pass_bytes));
     tn_lb_store(b, none, tn_lb_atc(b, to, CORRECTION), 64);
     TnLoop r = tn_lb_loop(b, zero, tn_lb_i64(b, s->rows), 1);
     LLVMValueRef row = tn_lb_elem(b, first, r.i, s->x_bytes);
-    LLVMValueRef d = LLVMBuildFPExt(b->b, tn_lb_load(b, b->t_f32, row, 4), doubles(b, 1), "");
+    LLVMValueRef d = tn_lb_fpext(b, tn_lb_load(b, b->t_f32, row, 4), doubles(b, 1));
     LLVMValueRef scale = tn_lb_elem(b, tn_lb_atc(b, to, SCALE), r.i, (int64_t)columns * 8);
     for (int j = 0; j < columns; j++) tn_lb_store(b, d, tn_lb_atc(b, scale, (int64_t)j * 8), 8);
     for (int limb = 0; b->level->dot != TN_DOT_SDOT && limb < 2; limb++) {
         LLVMValueRef off = tn_lb_load(b, b->t_i32, tn_lb_atc(b, row, 4 + 4 * limb), 4);
-        off = LLVMBuildMul(b->b, off, tn_lb_i32(b, s->enc == TN_ENC_s8 ? 128 : 32), "");
+        off = tn_lb_mul(b, off, tn_lb_i32(b, s->enc == TN_ENC_s8 ? 128 : 32));
         LLVMValueRef at = tn_lb_atc(b, to, CORRECTION + (int64_t)sum_of(s, limb, 0, 0) * 4);
         at = tn_lb_elem(b, at, r.i, (int64_t)columns * 4);
         for (int j = 0; j < columns; j++) tn_lb_store(b, off, tn_lb_atc(b, at, (int64_t)j * 4), 4);
@@ -343,12 +342,11 @@ static LLVMValueRef strip_function(TnLb *b, const TnType *table, int n) {
     s.g.user = &s;
     s.scales = LLVMGetParam(fn, 7);
     s.facts = buf;
-    LLVMValueRef second = LLVMBuildSub(b->b, n_x, tn_lb_i64(b, s.rows), "");
-    s.g.pass_bytes = LLVMBuildMul(b->b, second, tn_lb_i64(b, s.x_bytes), "");
-    s.out_pass = LLVMBuildMul(b->b, second, stride, "");
+    LLVMValueRef second = tn_lb_sub(b, n_x, tn_lb_i64(b, s.rows));
+    s.g.pass_bytes = tn_lb_mul(b, second, tn_lb_i64(b, s.x_bytes));
+    s.out_pass = tn_lb_mul(b, second, stride);
     put_facts(b, &s, x);
-    for (int r = 0; r < s.rows; r++)
-        s.out[r] = tn_lb_at(b, acc, LLVMBuildMul(b->b, stride, tn_lb_i64(b, r), ""));
+    for (int r = 0; r < s.rows; r++) s.out[r] = tn_lb_at(b, acc, tn_lb_mul(b, stride, tn_lb_i64(b, r)));
     tn_lb_groups(b, &s.g, w, count, tn_lb_atc(b, x, TN_Q14_HEAD), tn_lb_atc(b, buf, 2 * FACTS));
     return tn_lb_shared_end(b, back);
 }
@@ -359,9 +357,8 @@ static LLVMValueRef scales_of(TnLb *b, LLVMValueRef w) {
     const TnType *t = &b->g->nodes[table].type;
     int64_t row_bytes = (int64_t)tn_row_bytes(t);
     LLVMValueRef base = tn_lb_operand(b, table);
-    LLVMValueRef bytes = LLVMBuildSub(b->b, LLVMBuildPtrToInt(b->b, w, b->t_i64, ""),
-                                      LLVMBuildPtrToInt(b->b, base, b->t_i64, ""), "");
-    LLVMValueRef row = LLVMBuildUDiv(b->b, bytes, tn_lb_i64(b, row_bytes), "");
+    LLVMValueRef bytes = tn_lb_sub(b, tn_lb_ptr_to_int(b, w, b->t_i64), tn_lb_ptr_to_int(b, base, b->t_i64));
+    LLVMValueRef row = tn_lb_udiv(b, bytes, tn_lb_i64(b, row_bytes));
     return tn_lb_elem(b, tn_lb_atc(b, base, t->dim[0] * row_bytes), row, 4);
 }
 

@@ -30,7 +30,7 @@ static bool can_gather(const TnGraph *g, TnRef ref, const TnLevel *level) {
 
 static void gather(TnLb *b, TnFrame *f, TnRef ref) {
     LLVMValueRef at = tn_lb_load(b, b->t_i32, tn_lb_operand_row(b, arg(b, ref, 1), f->row), 4);
-    LLVMValueRef x = tn_lb_operand_row(b, arg(b, ref, 0), LLVMBuildSExt(b->b, at, b->t_i64, ""));
+    LLVMValueRef x = tn_lb_operand_row(b, arg(b, ref, 0), tn_lb_sext(b, at, b->t_i64));
     if (!f->mem[ref - b->k->first] && !tn_lb_leaves(b, ref)) {
         f->mem[ref - b->k->first] = x;
         return;
@@ -54,7 +54,7 @@ static LLVMValueRef embed(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off
     TnRef table = b->g->nodes[ref].args[1];
     TnEnc enc = b->g->nodes[table].type.enc;
     LLVMValueRef id = tn_lb_load(b, b->t_i32, tn_lb_row_mem(b, f, b->g->nodes[ref].args[0]), 4);
-    LLVMValueRef row = tn_lb_operand_row(b, table, LLVMBuildSExt(b->b, id, b->t_i64, ""));
+    LLVMValueRef row = tn_lb_operand_row(b, table, tn_lb_sext(b, id, b->t_i64));
     return tn_lb_load_wide(b, enc, tn_lb_elem(b, row, off, tn_enc_bytes(enc)));
 }
 static bool can_embed(const TnGraph *g, TnRef ref, const TnLevel *level) {
@@ -68,8 +68,8 @@ const TnLlvmOp tn_llvm_op_embed = {.can = can_embed, .block = embed};
 LLVMValueRef tn_lb_load_block(TnLb *b, LLVMValueRef x, LLVMValueRef at, int64_t n, float instead) {
     LLVMValueRef v = tn_lb_load(b, b->t_f32x, tn_lb_elem(b, x, at, 4), 4);
     if (n % TN_LANES == 0) return v;
-    LLVMValueRef mask = tn_lb_mask_below(b, LLVMBuildSub(b->b, tn_lb_i64(b, n), at, ""), TN_LANES);
-    return LLVMBuildSelect(b->b, mask, v, tn_lb_vf(b, instead), "");
+    LLVMValueRef mask = tn_lb_mask_below(b, tn_lb_sub(b, tn_lb_i64(b, n), at), TN_LANES);
+    return tn_lb_select(b, mask, v, tn_lb_vf(b, instead));
 }
 
 /* ---- argmax: lane j looks at columns j, j+32, ... and keeps its first largest; NaN and infinity show in the
@@ -86,27 +86,26 @@ static void argmax(TnLb *b, TnFrame *f, TnRef ref) {
         LLVMValueRef best = tn_lb_carry(b, &l, v[0]), index = tn_lb_carry(b, &l, v[1]),
                      most = tn_lb_carry(b, &l, v[2]);
         LLVMValueRef here = tn_lb_load_block(b, x, l.i, tail ? n : whole, -INFINITY);
-        LLVMValueRef bits = LLVMBuildAnd(b->b, tn_lb_bits(b, here), tn_lb_vi(b, 0x7fffffff), "");
-        if (tail)
-            bits = LLVMBuildSelect(b->b, tn_lb_mask_const(b, n - whole, TN_LANES), bits, tn_lb_vi(b, 0), "");
-        LLVMValueRef at = tn_lb_splat(b, LLVMBuildTrunc(b->b, l.i, b->t_i32, ""), TN_LANES);
-        at = LLVMBuildAdd(b->b, at, iota, "");
-        LLVMValueRef more = LLVMBuildFCmp(b->b, LLVMRealOGT, here, best, "");
-        tn_lb_next(&l, 0, LLVMBuildSelect(b->b, more, here, best, ""));
-        tn_lb_next(&l, 1, LLVMBuildSelect(b->b, more, at, index, ""));
-        LLVMValueRef larger = LLVMBuildICmp(b->b, LLVMIntUGT, bits, most, "");
-        tn_lb_next(&l, 2, LLVMBuildSelect(b->b, larger, bits, most, ""));
+        LLVMValueRef bits = tn_lb_and(b, tn_lb_bits(b, here), tn_lb_vi(b, 0x7fffffff));
+        if (tail) bits = tn_lb_select(b, tn_lb_mask_const(b, n - whole, TN_LANES), bits, tn_lb_vi(b, 0));
+        LLVMValueRef at = tn_lb_splat(b, tn_lb_trunc(b, l.i, b->t_i32), TN_LANES);
+        at = tn_lb_add(b, at, iota);
+        LLVMValueRef more = tn_lb_fcmp(b, LLVMRealOGT, here, best);
+        tn_lb_next(&l, 0, tn_lb_select(b, more, here, best));
+        tn_lb_next(&l, 1, tn_lb_select(b, more, at, index));
+        LLVMValueRef larger = tn_lb_icmp(b, LLVMIntUGT, bits, most);
+        tn_lb_next(&l, 2, tn_lb_select(b, larger, bits, most));
         tn_lb_loop_end(b, &l);
         for (int i = 0; i < 3; i++) v[i] = l.out[i];
     }
     /* The lowest index among the lanes that have the largest value: the largest of the complements. */
     LLVMValueRef top = tn_lb_splat(b, tn_lb_tree(b, v[0], TN_FOLD_FMAX), TN_LANES);
-    LLVMValueRef has = LLVMBuildFCmp(b->b, LLVMRealOEQ, v[0], top, "");
-    LLVMValueRef inverse = LLVMBuildSelect(b->b, has, LLVMBuildNot(b->b, v[1], ""), tn_lb_vi(b, 0), "");
-    LLVMValueRef id = LLVMBuildNot(b->b, tn_lb_tree(b, inverse, TN_FOLD_UMAX), "");
+    LLVMValueRef has = tn_lb_fcmp(b, LLVMRealOEQ, v[0], top);
+    LLVMValueRef inverse = tn_lb_select(b, has, tn_lb_not(b, v[1]), tn_lb_vi(b, 0));
+    LLVMValueRef id = tn_lb_not(b, tn_lb_tree(b, inverse, TN_FOLD_UMAX));
     LLVMValueRef good =
-        LLVMBuildICmp(b->b, LLVMIntULT, tn_lb_tree(b, v[2], TN_FOLD_UMAX), tn_lb_i32(b, 0x7f800000), "");
-    id = LLVMBuildSelect(b->b, good, id, tn_lb_i32(b, -1), "");
+        tn_lb_icmp(b, LLVMIntULT, tn_lb_tree(b, v[2], TN_FOLD_UMAX), tn_lb_i32(b, 0x7f800000));
+    id = tn_lb_select(b, good, id, tn_lb_i32(b, -1));
     tn_lb_store(b, id, tn_lb_result_row(b, f, ref), 4);
 }
 
@@ -136,8 +135,7 @@ LLVMValueRef tn_lb_top_last(TnLb *b, const TnTopList *t) {
 
 LLVMValueRef tn_lb_top_takes(TnLb *b, LLVMValueRef value, LLVMValueRef last) {
     if (LLVMTypeOf(value) == b->t_f32x) last = tn_lb_splat(b, last, TN_LANES);
-    return LLVMBuildAnd(b->b, LLVMBuildFCmp(b->b, LLVMRealORD, value, value, ""),
-                        LLVMBuildFCmp(b->b, LLVMRealUGT, value, last, ""), "");
+    return tn_lb_and(b, tn_lb_fcmp(b, LLVMRealORD, value, value), tn_lb_fcmp(b, LLVMRealUGT, value, last));
 }
 
 /* void (values, ids, f32 value, i32 id): by vectors, one loop to count, one to shift from the end. */
@@ -154,23 +152,23 @@ static LLVMValueRef insert_function(TnLb *b, int64_t room) {
     TnLoop c = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, room), TN_LANES);
     LLVMValueRef count = tn_lb_carry(b, &c, tn_lb_vi(b, 0));
     LLVMValueRef v = tn_lb_load(b, b->t_f32x, tn_lb_elem(b, values, c.i, 4), 4);
-    LLVMValueRef before = LLVMBuildFCmp(b->b, LLVMRealOGE, v, value_x, "");
-    tn_lb_next(&c, 0, LLVMBuildAdd(b->b, count, LLVMBuildZExt(b->b, before, b->t_i32x, ""), ""));
+    LLVMValueRef before = tn_lb_fcmp(b, LLVMRealOGE, v, value_x);
+    tn_lb_next(&c, 0, tn_lb_add(b, count, tn_lb_zext(b, before, b->t_i32x)));
     tn_lb_loop_end(b, &c);
     LLVMValueRef place = tn_lb_splat(b, tn_lb_tree(b, c.out[0], TN_FOLD_ADD), TN_LANES);
 
     TnLoop s = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, room), TN_LANES);
-    LLVMValueRef at = LLVMBuildSub(b->b, tn_lb_i64(b, room - TN_LANES), s.i, "");
-    LLVMValueRef index = LLVMBuildAdd(b->b, tn_lb_splat(b, LLVMBuildTrunc(b->b, at, b->t_i32, ""), TN_LANES),
-                                      tn_lb_iota(b, TN_LANES), "");
-    LLVMValueRef behind = LLVMBuildICmp(b->b, LLVMIntSGT, index, place, ""),
-                 here = LLVMBuildICmp(b->b, LLVMIntEQ, index, place, "");
+    LLVMValueRef at = tn_lb_sub(b, tn_lb_i64(b, room - TN_LANES), s.i);
+    LLVMValueRef index =
+        tn_lb_add(b, tn_lb_splat(b, tn_lb_trunc(b, at, b->t_i32), TN_LANES), tn_lb_iota(b, TN_LANES));
+    LLVMValueRef behind = tn_lb_icmp(b, LLVMIntSGT, index, place),
+                 here = tn_lb_icmp(b, LLVMIntEQ, index, place);
     for (int i = 0; i < 2; i++) {
         LLVMValueRef p = tn_lb_elem(b, i ? ids : values, at, 4);
         LLVMTypeRef type = i ? b->t_i32x : b->t_f32x;
         LLVMValueRef old = tn_lb_load(b, type, p, 4), moved = tn_lb_load(b, type, tn_lb_atc(b, p, -4), 4);
-        LLVMValueRef now = LLVMBuildSelect(b->b, here, i ? id_x : value_x, old, "");
-        tn_lb_store(b, LLVMBuildSelect(b->b, behind, moved, now, ""), p, 4);
+        LLVMValueRef now = tn_lb_select(b, here, i ? id_x : value_x, old);
+        tn_lb_store(b, tn_lb_select(b, behind, moved, now), p, 4);
     }
     tn_lb_loop_end(b, &s);
     return tn_lb_shared_end(b, back);
@@ -189,13 +187,13 @@ static void topk(TnLb *b, TnFrame *f, TnRef ref) {
     TnLoop blocks = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, n), TN_LANES);
     LLVMValueRef here = tn_lb_load_block(b, x, blocks.i, n, NAN);
     LLVMValueRef taken = tn_lb_top_takes(b, here, tn_lb_top_last(b, &t));
-    LLVMValueRef bits = LLVMBuildBitCast(b->b, taken, b->t_i32, "");
-    TnIf some = tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntNE, bits, tn_lb_i32(b, 0), ""));
+    LLVMValueRef bits = tn_lb_bitcast(b, taken, b->t_i32);
+    TnIf some = tn_lb_if(b, tn_lb_icmp(b, LLVMIntNE, bits, tn_lb_i32(b, 0)));
     tn_lb_store(b, here, block, 64);
     TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, TN_LANES), 1);
     LLVMValueRef value = tn_lb_load(b, b->t_f32, tn_lb_elem(b, block, l.i, 4), 4);
     TnIf one = tn_lb_if(b, tn_lb_top_takes(b, value, tn_lb_top_last(b, &t)));
-    tn_lb_top_insert(b, &t, value, LLVMBuildTrunc(b->b, LLVMBuildAdd(b->b, blocks.i, l.i, ""), b->t_i32, ""));
+    tn_lb_top_insert(b, &t, value, tn_lb_trunc(b, tn_lb_add(b, blocks.i, l.i), b->t_i32));
     tn_lb_if_end(b, &one);
     tn_lb_loop_end(b, &l);
     tn_lb_if_end(b, &some);
@@ -215,11 +213,10 @@ static void take(TnLb *b, TnFrame *f, TnRef ref) {
     LLVMValueRef x = tn_lb_mem(b, f, arg(b, ref, 0)), ids = tn_lb_mem(b, f, arg(b, ref, 1)),
                  y = tn_lb_result_row(b, f, ref);
     TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, cols(b, ref)), 1);
-    LLVMValueRef id =
-        LLVMBuildSExt(b->b, tn_lb_load(b, b->t_i32, tn_lb_elem(b, ids, l.i, 4), 4), b->t_i64, "");
+    LLVMValueRef id = tn_lb_sext(b, tn_lb_load(b, b->t_i32, tn_lb_elem(b, ids, l.i, 4), 4), b->t_i64);
     LLVMValueRef value = tn_lb_load(b, b->t_f32, tn_lb_elem(b, x, tn_lb_max(b, id, tn_lb_i64(b, 0)), 4), 4);
-    LLVMValueRef none = LLVMBuildICmp(b->b, LLVMIntSLT, id, tn_lb_i64(b, 0), "");
-    value = LLVMBuildSelect(b->b, none, tn_lb_f32(b, -INFINITY), value, "");
+    LLVMValueRef none = tn_lb_icmp(b, LLVMIntSLT, id, tn_lb_i64(b, 0));
+    value = tn_lb_select(b, none, tn_lb_f32(b, -INFINITY), value);
     tn_lb_store(b, value, tn_lb_elem(b, y, l.i, 4), 4);
     tn_lb_loop_end(b, &l);
 }

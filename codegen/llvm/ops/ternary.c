@@ -18,15 +18,15 @@ LLVMValueRef tn_tm_dot(TnLb *b, LLVMValueRef acc, LLVMValueRef c, LLVMValueRef a
 LLVMValueRef tn_tm_plane(TnLb *b, LLVMValueRef w, int q) {
     int size = b->level->bytes;
     if (q && b->level->dot == TN_DOT_SDOT) {
-        w = LLVMBuildLShr(b->b, w, tn_lb_splat_const(b, LLVMConstInt(b->t_i8, 2 * (unsigned)q, 0), size), "");
+        w = tn_lb_lshr(b, w, tn_lb_splat_const(b, LLVMConstInt(b->t_i8, 2 * (unsigned)q, 0), size));
         if (q == 3) return w;
     } else if (q) { /* no byte shifts; what comes in from the neighbour is masked away */
         LLVMTypeRef wide = LLVMVectorType(b->t_i16, (unsigned)size / 2);
         LLVMValueRef by = tn_lb_splat_const(b, LLVMConstInt(b->t_i16, 2 * (unsigned)q, 0), size / 2);
-        w = LLVMBuildLShr(b->b, LLVMBuildBitCast(b->b, w, wide, ""), by, "");
-        w = LLVMBuildBitCast(b->b, w, tn_tm_bytes(b), "");
+        w = tn_lb_lshr(b, tn_lb_bitcast(b, w, wide), by);
+        w = tn_lb_bitcast(b, w, tn_tm_bytes(b));
     }
-    return LLVMBuildAnd(b->b, w, tn_lb_splat_const(b, LLVMConstInt(b->t_i8, 3, 0), size), "");
+    return tn_lb_and(b, w, tn_lb_splat_const(b, LLVMConstInt(b->t_i8, 3, 0), size));
 }
 
 /* ---- How sums are held */

@@ -38,16 +38,14 @@ static void planes(TnLb *b, LLVMValueRef w, LLVMValueRef c[4]) {
     if (b->level->dot == TN_DOT_MADDUBS) {
         LLVMTypeRef shorts = LLVMVectorType(b->t_i16, (unsigned)b->level->bytes / 2);
         LLVMValueRef four = tn_lb_splat_const(b, LLVMConstInt(b->t_i16, 4, 0), b->level->bytes / 2);
-        LLVMValueRef high = LLVMBuildLShr(b->b, LLVMBuildBitCast(b->b, w, shorts, ""), four, "");
-        high = LLVMBuildBitCast(b->b, high, tn_tm_bytes(b), "");
-        for (int q = 0; q < 4; q++)
-            c[q] = LLVMBuildAnd(b->b, q < 2 ? w : high, byte_splat(b, 3 << (2 * (q & 1))), "");
+        LLVMValueRef high = tn_lb_lshr(b, tn_lb_bitcast(b, w, shorts), four);
+        high = tn_lb_bitcast(b, high, tn_tm_bytes(b));
+        for (int q = 0; q < 4; q++) c[q] = tn_lb_and(b, q < 2 ? w : high, byte_splat(b, 3 << (2 * (q & 1))));
         return;
     }
     for (int q = 0; q < 4; q++)
-        c[q] = q == 3 && b->level->dot == TN_DOT_SDOT
-                   ? LLVMBuildLShr(b->b, w, byte_splat(b, 6), "")
-                   : LLVMBuildAnd(b->b, w, byte_splat(b, 3 << (2 * q)), "");
+        c[q] = q == 3 && b->level->dot == TN_DOT_SDOT ? tn_lb_lshr(b, w, byte_splat(b, 6))
+                                                      : tn_lb_and(b, w, byte_splat(b, 3 << (2 * q)));
 }
 
 /* One line of weights at w against the same 256 codes of the row at x: adds to acc[accumulators], with MADDUBS to the
@@ -66,7 +64,7 @@ static void line(TnLb *b, LLVMValueRef w, LLVMValueRef x, LLVMValueRef *acc, LLV
             }
             LLVMValueRef args[] = {c[q], a}, *sum = &pair[q & 1];
             LLVMValueRef p = tn_lb_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2);
-            *sum = *sum ? LLVMBuildAdd(b->b, *sum, p, "") : p;
+            *sum = *sum ? tn_lb_add(b, *sum, p) : p;
         }
     }
 }
@@ -80,7 +78,7 @@ static void lines_of(TnLb *b, int64_t n, LLVMValueRef w, LLVMValueRef x, LLVMVal
     for (int q = 0; q < 2; q++) {
         LLVMValueRef args[] = {pair[q], ones};
         LLVMValueRef wide = tn_lb_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2);
-        acc[q] = LLVMBuildAdd(b->b, acc[q], wide, "");
+        acc[q] = tn_lb_add(b, acc[q], wide);
     }
 }
 
@@ -90,13 +88,13 @@ static LLVMValueRef combine(TnLb *b, LLVMValueRef *acc) {
     for (int q = 1; q < accumulators(b); q++) {
         bool plain = q == 3 && b->level->dot == TN_DOT_SDOT;
         LLVMValueRef by = tn_lb_splat_const(b, tn_lb_i32(b, 2 * q), b->level->bytes / 4);
-        sum = LLVMBuildAdd(b->b, sum, plain ? acc[q] : LLVMBuildAShr(b->b, acc[q], by, ""), "");
+        sum = tn_lb_add(b, sum, plain ? acc[q] : tn_lb_ashr(b, acc[q], by));
     }
     return sum;
 }
 
 static LLVMValueRef entry(TnLb *b, LLVMValueRef list, LLVMValueRef i) {
-    return LLVMBuildSExt(b->b, tn_lb_load(b, b->t_i32, tn_lb_elem(b, list, i, 4), 4), b->t_i64, "");
+    return tn_lb_sext(b, tn_lb_load(b, b->t_i32, tn_lb_elem(b, list, i, 4), 4), b->t_i64);
 }
 
 /* The sums of n lines from line `from` on; ahead (may be NULL): a row to prefetch. */
@@ -159,19 +157,19 @@ static LLVMValueRef strip_function(TnLb *b, int64_t k, bool listed) {
         tn_lb_loop_end(b, &l);
     }
     TnLoop g = tn_lb_loop(b, zero, count, lanes); /* rows of weights that share a tree */
-    LLVMValueRef here = tn_lb_min(b, LLVMBuildSub(b->b, count, g.i, ""), tn_lb_i64(b, lanes));
+    LLVMValueRef here = tn_lb_min(b, tn_lb_sub(b, count, g.i), tn_lb_i64(b, lanes));
     LLVMValueRef first = tn_lb_elem(b, w, g.i, row_bytes), ahead = NULL, whole = NULL;
     TnLoop m = tn_lb_loop(b, zero, here, 1);
     LLVMValueRef row = listed ? NULL : tn_lb_walk(b, &m, first, row_bytes);
     if (listed) {
-        LLVMValueRef at = LLVMBuildAdd(b->b, g.i, m.i, "");
-        ahead = entry(b, list, LLVMBuildAdd(b->b, at, tn_lb_i64(b, TN_AHEAD), ""));
+        LLVMValueRef at = tn_lb_add(b, g.i, m.i);
+        ahead = entry(b, list, tn_lb_add(b, at, tn_lb_i64(b, TN_AHEAD)));
         ahead = tn_lb_elem(b, w, ahead, row_bytes);
         row = tn_lb_elem(b, w, entry(b, list, at), row_bytes);
     }
     for (int64_t from = 0; from < lines; from += split) {
         LLVMValueRef part = piece(b, row, x, ahead, from, lines - from < split ? lines - from : split, k);
-        whole = whole ? LLVMBuildAdd(b->b, whole, part, "") : part;
+        whole = whole ? tn_lb_add(b, whole, part) : part;
     }
     tn_lb_store(b, whole, tn_lb_elem(b, buf, m.i, size), (unsigned)size);
     tn_lb_loop_end(b, &m);
@@ -180,11 +178,11 @@ static LLVMValueRef strip_function(TnLb *b, int64_t k, bool listed) {
     for (int j = 0; j < lanes; j++)
         part[j] = tn_lb_load(b, ints, tn_lb_atc(b, buf, (int64_t)j * size), (unsigned)size);
     LLVMValueRef all = tn_lb_trees(b, part, lanes, TN_FOLD_ADD);
-    all = LLVMBuildSub(b->b, all, tn_lb_splat(b, sum, lanes), "");
+    all = tn_lb_sub(b, all, tn_lb_splat(b, sum, lanes));
     if (listed) {
         tn_lb_store(b, all, buf, (unsigned)size);
         TnLoop j = tn_lb_loop(b, zero, here, 1);
-        LLVMValueRef to = entry(b, list, LLVMBuildAdd(b->b, g.i, j.i, ""));
+        LLVMValueRef to = entry(b, list, tn_lb_add(b, g.i, j.i));
         tn_lb_store(b, tn_lb_load(b, b->t_i32, tn_lb_elem(b, buf, j.i, 4), 4), tn_lb_elem(b, out, to, 4), 4);
         tn_lb_loop_end(b, &j);
     } else {

@@ -51,8 +51,8 @@ static void fill(TnLb *b, LLVMValueRef count, LLVMValueRef x, int64_t row_bytes,
     LLVMValueRef zero = tn_lb_i64(b, 0);
     TnLoop r = tn_lb_loop(b, zero, n_x, 1);
     LLVMValueRef sum = tn_lb_load(b, b->t_i32, tn_lb_atc(b, tn_lb_elem(b, x, r.i, row_bytes), 4), 4);
-    LLVMValueRef minus = tn_lb_splat(b, LLVMBuildNeg(b->b, sum, ""), TN_LANES);
-    LLVMValueRef to = tn_lb_at(b, acc, LLVMBuildMul(b->b, stride, r.i, ""));
+    LLVMValueRef minus = tn_lb_splat(b, tn_lb_neg(b, sum), TN_LANES);
+    LLVMValueRef to = tn_lb_at(b, acc, tn_lb_mul(b, stride, r.i));
     TnLoop c = tn_lb_loop(b, zero, count, TN_LANES);
     tn_lb_store(b, minus, tn_lb_elem(b, to, c.i, 4), 4);
     tn_lb_loop_end(b, &c);
@@ -78,8 +78,8 @@ static LLVMBasicBlockRef begin(TnLb *b, const char *name, Call *c, LLVMValueRef 
 static void product(TnLb *b, const Call *c, int tiles, LLVMValueRef rows, LLVMValueRef panel, LLVMValueRef x,
                     LLVMValueRef x_stride, LLVMValueRef out, LLVMValueRef from, LLVMValueRef to) {
     LLVMValueRef at[4], sum[4], sixteen = i16(b, ROWS), depth = tn_lb_i64(b, DEPTH);
-    LLVMValueRef next_rows = LLVMBuildMul(b->b, x_stride, tn_lb_i64(b, ROWS), "");
-    LLVMValueRef next_out = LLVMBuildMul(b->b, c->stride, tn_lb_i64(b, ROWS), "");
+    LLVMValueRef next_rows = tn_lb_mul(b, x_stride, tn_lb_i64(b, ROWS));
+    LLVMValueRef next_out = tn_lb_mul(b, c->stride, tn_lb_i64(b, ROWS));
     for (int i = 0; i < 2 * tiles; i++) {
         at[i] = tn_lb_atc(b, i / 2 ? tn_lb_at(b, out, next_out) : out, i % 2 * DEPTH);
         sum[i] = tile_load(b, rows, at[i], c->stride);
@@ -87,7 +87,7 @@ static void product(TnLb *b, const Call *c, int tiles, LLVMValueRef rows, LLVMVa
     TnLoop k = tn_lb_loop(b, from, to, 1);
     for (int i = 0; i < 2 * tiles; i++) sum[i] = tn_lb_carry(b, &k, sum[i]);
     LLVMValueRef p0 = tn_lb_elem(b, panel, k.i, TILE);
-    LLVMValueRef p1 = tn_lb_at(b, p0, LLVMBuildMul(b->b, c->all, tn_lb_i64(b, ROWS), ""));
+    LLVMValueRef p1 = tn_lb_at(b, p0, tn_lb_mul(b, c->all, tn_lb_i64(b, ROWS)));
     LLVMValueRef codes[] = {tile_load(b, sixteen, p0, depth), tile_load(b, sixteen, p1, depth)};
     LLVMValueRef row = tn_lb_elem(b, x, k.i, DEPTH);
     for (int t = 0; t < tiles; t++) {
@@ -105,15 +105,15 @@ static LLVMValueRef full_function(TnLb *b) {
     LLVMValueRef fn;
     LLVMBasicBlockRef back = begin(b, name, &c, &fn);
     if (!back) return fn;
-    LLVMValueRef zero = tn_lb_i64(b, 0), end = LLVMBuildLShr(b->b, c.all, tn_lb_i64(b, 6), "");
-    LLVMValueRef x_stride = LLVMBuildAdd(b->b, c.all, tn_lb_i64(b, TN_Q8_HEAD), "");
+    LLVMValueRef zero = tn_lb_i64(b, 0), end = tn_lb_lshr(b, c.all, tn_lb_i64(b, 6));
+    LLVMValueRef x_stride = tn_lb_add(b, c.all, tn_lb_i64(b, TN_Q8_HEAD));
     TnLoop k = tn_lb_loop(b, zero, end, CHUNK);
-    LLVMValueRef to = tn_lb_min(b, LLVMBuildAdd(b->b, k.i, tn_lb_i64(b, CHUNK), ""), end);
+    LLVMValueRef to = tn_lb_min(b, tn_lb_add(b, k.i, tn_lb_i64(b, CHUNK)), end);
     TnLoop r = tn_lb_loop(b, zero, c.n_x, 2 * ROWS);
-    LLVMValueRef x = tn_lb_at(b, c.x, LLVMBuildMul(b->b, x_stride, r.i, ""));
-    LLVMValueRef acc = tn_lb_at(b, c.acc, LLVMBuildMul(b->b, c.stride, r.i, ""));
+    LLVMValueRef x = tn_lb_at(b, c.x, tn_lb_mul(b, x_stride, r.i));
+    LLVMValueRef acc = tn_lb_at(b, c.acc, tn_lb_mul(b, c.stride, r.i));
     TnLoop n = tn_lb_loop(b, zero, c.count, 2 * ROWS);
-    product(b, &c, 2, i16(b, ROWS), tn_lb_at(b, c.panels, LLVMBuildMul(b->b, c.all, n.i, "")),
+    product(b, &c, 2, i16(b, ROWS), tn_lb_at(b, c.panels, tn_lb_mul(b, c.all, n.i)),
             tn_lb_atc(b, x, TN_Q8_HEAD), x_stride, tn_lb_elem(b, acc, n.i, 4), k.i, to);
     tn_lb_loop_end(b, &n);
     tn_lb_loop_end(b, &r);
@@ -128,12 +128,12 @@ static LLVMValueRef last_function(TnLb *b) {
     LLVMValueRef fn;
     LLVMBasicBlockRef back = begin(b, name, &c, &fn);
     if (!back) return fn;
-    LLVMValueRef rows = LLVMBuildTrunc(b->b, c.n_x, b->t_i16, "");
-    LLVMValueRef zero = tn_lb_i64(b, 0), end = LLVMBuildLShr(b->b, c.all, tn_lb_i64(b, 6), "");
-    LLVMValueRef x_stride = LLVMBuildAdd(b->b, c.all, tn_lb_i64(b, TN_Q8_HEAD), "");
+    LLVMValueRef rows = tn_lb_trunc(b, c.n_x, b->t_i16);
+    LLVMValueRef zero = tn_lb_i64(b, 0), end = tn_lb_lshr(b, c.all, tn_lb_i64(b, 6));
+    LLVMValueRef x_stride = tn_lb_add(b, c.all, tn_lb_i64(b, TN_Q8_HEAD));
     TnLoop n = tn_lb_loop(b, zero, c.count, 2 * ROWS);
-    product(b, &c, 1, rows, tn_lb_at(b, c.panels, LLVMBuildMul(b->b, c.all, n.i, "")),
-            tn_lb_atc(b, c.x, TN_Q8_HEAD), x_stride, tn_lb_elem(b, c.acc, n.i, 4), zero, end);
+    product(b, &c, 1, rows, tn_lb_at(b, c.panels, tn_lb_mul(b, c.all, n.i)), tn_lb_atc(b, c.x, TN_Q8_HEAD),
+            x_stride, tn_lb_elem(b, c.acc, n.i, 4), zero, end);
     tn_lb_loop_end(b, &n);
     return tn_lb_shared_end(b, back);
 }
@@ -142,18 +142,17 @@ void tn_tm_amx_strips(TnLb *b, int64_t k, LLVMValueRef panels, LLVMValueRef n, L
                       LLVMValueRef n_x, LLVMValueRef acc, LLVMValueRef stride) {
     int64_t all = tn_tm_lines(k) * TN_CODES, row_bytes = TN_Q8_HEAD + all;
     LLVMValueRef zero = tn_lb_i64(b, 0), codes = tn_lb_i64(b, all);
-    LLVMValueRef full = LLVMBuildAnd(b->b, n_x, tn_lb_i64(b, -2 * ROWS), "");
+    LLVMValueRef full = tn_lb_and(b, n_x, tn_lb_i64(b, -2 * ROWS));
     fill(b, n, x, row_bytes, n_x, acc, stride);
-    TnIf any = tn_lb_if(b, LLVMBuildICmp(b->b, LLVMIntSGT, full, zero, ""));
+    TnIf any = tn_lb_if(b, tn_lb_icmp(b, LLVMIntSGT, full, zero));
     LLVMValueRef args[] = {panels, n, codes, x, full, acc, stride};
     tn_lb_call_function(b, full_function(b), args, 7);
     tn_lb_if_end(b, &any);
     TnLoop l = tn_lb_loop(b, full, n_x, ROWS);
-    LLVMValueRef here = tn_lb_min(b, LLVMBuildSub(b->b, n_x, l.i, ""), tn_lb_i64(b, ROWS));
-    LLVMValueRef rest[] = {panels, n,
-                           codes,  tn_lb_elem(b, x, l.i, row_bytes),
-                           here,   tn_lb_at(b, acc, LLVMBuildMul(b->b, stride, l.i, "")),
-                           stride};
+    LLVMValueRef here = tn_lb_min(b, tn_lb_sub(b, n_x, l.i), tn_lb_i64(b, ROWS));
+    LLVMValueRef rest[] = {
+        panels, n, codes, tn_lb_elem(b, x, l.i, row_bytes), here, tn_lb_at(b, acc, tn_lb_mul(b, stride, l.i)),
+        stride};
     tn_lb_call_function(b, last_function(b), rest, 7);
     tn_lb_loop_end(b, &l);
 }

@@ -51,15 +51,15 @@ static LLVMValueRef arrange_function(TnLb *b) {
     LLVMBasicBlockRef back = tn_lb_shared(b, "tmatmul_tiles_x", params, 4, &fn);
     if (!back) return fn;
     LLVMValueRef lines = LLVMGetParam(fn, 1), n_x = LLVMGetParam(fn, 2), to = LLVMGetParam(fn, 3);
-    LLVMValueRef codes = LLVMBuildMul(b->b, lines, tn_lb_i64(b, TN_CODES), "");
-    LLVMValueRef row_bytes = LLVMBuildAdd(b->b, codes, tn_lb_i64(b, TN_Q8_HEAD), "");
-    LLVMValueRef last = LLVMBuildSub(b->b, n_x, tn_lb_i64(b, 1), "");
+    LLVMValueRef codes = tn_lb_mul(b, lines, tn_lb_i64(b, TN_CODES));
+    LLVMValueRef row_bytes = tn_lb_add(b, codes, tn_lb_i64(b, TN_Q8_HEAD));
+    LLVMValueRef last = tn_lb_sub(b, n_x, tn_lb_i64(b, 1));
     LLVMValueRef row[TN_FEW];
     for (int r = 0; r < TN_FEW; r++) {
         LLVMValueRef i = tn_lb_min(b, tn_lb_i64(b, r), last);
-        row[r] = tn_lb_at(b, LLVMGetParam(fn, 0), LLVMBuildMul(b->b, i, row_bytes, ""));
+        row[r] = tn_lb_at(b, LLVMGetParam(fn, 0), tn_lb_mul(b, i, row_bytes));
         LLVMValueRef sum = tn_lb_load(b, b->t_i32, tn_lb_atc(b, row[r], 4), 4);
-        tn_lb_store(b, LLVMBuildNeg(b->b, sum, ""), tn_lb_atc(b, to, 4 * r), 4);
+        tn_lb_store(b, tn_lb_neg(b, sum), tn_lb_atc(b, to, 4 * r), 4);
     }
     TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), codes, TN_FEW * 4);
     LLVMValueRef at = tn_lb_elem(b, tn_lb_atc(b, to, HEAD), l.i, TN_FEW), v[TN_FEW];
@@ -80,10 +80,10 @@ void tn_tm_tiles_arrange(TnLb *b, int64_t k, LLVMValueRef x, LLVMValueRef n_x, L
 /* The planes of `here` lines from byte `from` of each of the block's rows on, to buf: [line][plane][row]. */
 static void unpack(TnLb *b, LLVMValueRef w, LLVMValueRef row_bytes, LLVMValueRef col, LLVMValueRef last,
                    LLVMValueRef from, LLVMValueRef here, LLVMValueRef buf) {
-    LLVMValueRef zero = tn_lb_i64(b, 0), block = LLVMBuildMul(b->b, row_bytes, tn_lb_i64(b, COLS), "");
+    LLVMValueRef zero = tn_lb_i64(b, 0), block = tn_lb_mul(b, row_bytes, tn_lb_i64(b, COLS));
     TnLoop m = tn_lb_loop(b, zero, tn_lb_i64(b, COLS), 1);
-    LLVMValueRef row = tn_lb_min(b, LLVMBuildAdd(b->b, col, m.i, ""), last);
-    row = tn_lb_at(b, tn_lb_at(b, w, LLVMBuildMul(b->b, row, row_bytes, "")), from);
+    LLVMValueRef row = tn_lb_min(b, tn_lb_add(b, col, m.i), last);
+    row = tn_lb_at(b, tn_lb_at(b, w, tn_lb_mul(b, row, row_bytes)), from);
     TnLoop i = tn_lb_loop(b, zero, here, 1);
     LLVMValueRef at = tn_lb_elem(b, row, i.i, TN_LINE);
     tn_lb_prefetch(b, tn_lb_at(b, at, block), 2);
@@ -103,12 +103,12 @@ static void finish(TnLb *b, LLVMValueRef sums, LLVMValueRef minus, LLVMValueRef 
             v[i] = minus;
             for (int q = 0; q < PLANES; q++) {
                 LLVMValueRef at = tn_lb_atc(b, sums, q * TILE + (half + i) * TN_LINE);
-                v[i] = LLVMBuildAdd(b->b, v[i], tn_lb_load(b, eight(b), at, TN_LINE), "");
+                v[i] = tn_lb_add(b, v[i], tn_lb_load(b, eight(b), at, TN_LINE));
             }
         }
         tn_tm_transpose(b, v, TN_FEW);
         for (int r = 0; r < TN_FEW; r++) {
-            LLVMValueRef to = tn_lb_at(b, acc, LLVMBuildMul(b->b, stride, tn_lb_i64(b, r), ""));
+            LLVMValueRef to = tn_lb_at(b, acc, tn_lb_mul(b, stride, tn_lb_i64(b, r)));
             tn_lb_store(b, v[r], tn_lb_atc(b, to, half * 4), 4);
         }
     }
@@ -123,8 +123,8 @@ static LLVMValueRef tiles_function(TnLb *b) {
     LLVMValueRef w = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), lines = LLVMGetParam(fn, 2);
     LLVMValueRef x = LLVMGetParam(fn, 3), acc = LLVMGetParam(fn, 4), stride = LLVMGetParam(fn, 5);
     LLVMValueRef buf = LLVMGetParam(fn, 6), sums = tn_lb_atc(b, buf, SUMS), zero = tn_lb_i64(b, 0);
-    LLVMValueRef row_bytes = LLVMBuildMul(b->b, lines, tn_lb_i64(b, TN_LINE), "");
-    LLVMValueRef last = LLVMBuildSub(b->b, count, tn_lb_i64(b, 1), "");
+    LLVMValueRef row_bytes = tn_lb_mul(b, lines, tn_lb_i64(b, TN_LINE));
+    LLVMValueRef last = tn_lb_sub(b, count, tn_lb_i64(b, 1));
     LLVMValueRef minus = tn_lb_load(b, eight(b), x, 64);
     LLVMValueRef sixteen = LLVMConstInt(b->t_i16, COLS, 0), wide = LLVMConstInt(b->t_i16, TN_FEW * 4, 0),
                  x_rows = LLVMConstInt(b->t_i16, X_ROWS, 0), deep = LLVMConstInt(b->t_i16, TN_LINE, 0);
@@ -134,12 +134,12 @@ static LLVMValueRef tiles_function(TnLb *b) {
     for (int q = 0; q < PLANES; q++) sum[q] = tn_lb_call(b, "llvm.x86.tilezero.internal", NULL, 0, shape, 2);
     TnLoop l = tn_lb_loop(b, zero, lines, CHUNK);
     for (int q = 0; q < PLANES; q++) sum[q] = tn_lb_carry(b, &l, sum[q]);
-    LLVMValueRef here = tn_lb_min(b, LLVMBuildSub(b->b, lines, l.i, ""), tn_lb_i64(b, CHUNK));
-    unpack(b, w, row_bytes, c.i, last, LLVMBuildMul(b->b, l.i, tn_lb_i64(b, TN_LINE), ""), here, buf);
+    LLVMValueRef here = tn_lb_min(b, tn_lb_sub(b, lines, l.i), tn_lb_i64(b, CHUNK));
+    unpack(b, w, row_bytes, c.i, last, tn_lb_mul(b, l.i, tn_lb_i64(b, TN_LINE)), here, buf);
     TnLoop i = tn_lb_loop(b, zero, here, 1);
     for (int q = 0; q < PLANES; q++) sum[q] = tn_lb_carry(b, &i, sum[q]);
     LLVMValueRef codes = tn_lb_elem(b, buf, i.i, PLANES * TILE);
-    LLVMValueRef a = tn_lb_elem(b, x, LLVMBuildAdd(b->b, l.i, i.i, ""), PLANES * X_TILE);
+    LLVMValueRef a = tn_lb_elem(b, x, tn_lb_add(b, l.i, i.i), PLANES * X_TILE);
     for (int q = 0; q < PLANES; q++) {
         LLVMValueRef left =
             tn_tile_load(b, sixteen, TN_LINE, tn_lb_atc(b, codes, q * TILE), tn_lb_i64(b, TN_LINE));

@@ -40,24 +40,24 @@ static LLVMValueRef note_function(TnLb *b) {
     tn_lb_store(b, tn_lb_i32(b, 0), list, 4); /* read below if there is none */
     TnLoop i = tn_lb_loop(b, zero, k, b->level->bytes);
     LLVMValueRef n = tn_lb_carry(b, &i, zero), v = tn_lb_load(b, tn_tm_bytes(b), tn_lb_at(b, x, i.i), 1);
-    LLVMValueRef some = LLVMBuildICmp(b->b, LLVMIntNE, v, LLVMConstNull(tn_tm_bytes(b)), "");
-    some = LLVMBuildZExtOrBitCast(b->b, LLVMBuildBitCast(b->b, some, bits, ""), b->t_i64, "");
-    LLVMValueRef more = LLVMBuildAdd(b->b, n, tn_lb_call(b, "llvm.ctpop", &b->t_i64, 1, &some, 1), "");
+    LLVMValueRef some = tn_lb_icmp(b, LLVMIntNE, v, LLVMConstNull(tn_tm_bytes(b)));
+    some = tn_lb_zext_any(b, tn_lb_bitcast(b, some, bits), b->t_i64);
+    LLVMValueRef more = tn_lb_add(b, n, tn_lb_call(b, "llvm.ctpop", &b->t_i64, 1, &some, 1));
     TnLoop j = tn_lb_loop(b, n, more, 1);
     LLVMValueRef left = tn_lb_carry(b, &j, some);
     LLVMValueRef lowest[] = {left, LLVMConstInt(b->t_i1, 1, 0)};
-    LLVMValueRef at = LLVMBuildAdd(b->b, i.i, tn_lb_call(b, "llvm.cttz", &b->t_i64, 1, lowest, 2), "");
-    LLVMValueRef line = LLVMBuildMul(b->b, at, tn_lb_i64(b, TN_LINE), "");
-    tn_lb_store(b, LLVMBuildTrunc(b->b, line, b->t_i32, ""), tn_lb_elem(b, list, j.i, 4), 4);
+    LLVMValueRef at = tn_lb_add(b, i.i, tn_lb_call(b, "llvm.cttz", &b->t_i64, 1, lowest, 2));
+    LLVMValueRef line = tn_lb_mul(b, at, tn_lb_i64(b, TN_LINE));
+    tn_lb_store(b, tn_lb_trunc(b, line, b->t_i32), tn_lb_elem(b, list, j.i, 4), 4);
     tn_lb_store(b, tn_lb_load(b, b->t_i8, tn_lb_at(b, x, at), 1), tn_lb_at(b, codes, j.i), 1);
-    tn_lb_next(&j, 0, LLVMBuildAnd(b->b, left, LLVMBuildSub(b->b, left, one, ""), ""));
+    tn_lb_next(&j, 0, tn_lb_and(b, left, tn_lb_sub(b, left, one)));
     tn_lb_loop_end(b, &j);
     tn_lb_next(&i, 0, more);
     tn_lb_loop_end(b, &i);
     n = i.out[0];
     tn_lb_store(b, n, noted, 8);
     /* what may be read behind them: a line that is read anyway, if there is one, times 0 */
-    LLVMValueRef last = tn_lb_max(b, LLVMBuildSub(b->b, n, one, ""), zero);
+    LLVMValueRef last = tn_lb_max(b, tn_lb_sub(b, n, one), zero);
     last = tn_lb_load(b, b->t_i32, tn_lb_elem(b, list, last, 4), 4);
     tn_lb_store(b, tn_lb_splat(b, last, SLACK), tn_lb_elem(b, list, n, 4), 4);
     tn_lb_store(b, tn_lb_i32(b, 0), tn_lb_at(b, codes, n), 1);
@@ -72,7 +72,7 @@ void tn_tm_note(TnLb *b, int64_t k, LLVMValueRef x, LLVMValueRef noted) {
 
 LLVMValueRef tn_tm_is_sparse(TnLb *b, int64_t k, LLVMValueRef noted) {
     LLVMValueRef n = tn_lb_load(b, b->t_i64, noted, 8);
-    return LLVMBuildICmp(b->b, LLVMIntSLE, n, tn_lb_i64(b, k / 2), "");
+    return tn_lb_icmp(b, LLVMIntSLE, n, tn_lb_i64(b, k / 2));
 }
 
 /* Lines whose bytes go side by side. */
@@ -112,7 +112,7 @@ static LLVMValueRef sixteen(TnLb *b, LLVMValueRef *v, int n, int g) {
     }
     for (int j = 0; j < 16; j++) lane[j] = n == 4 ? j : j % each + g * each + j / each * all;
     LLVMValueRef sums = tn_lb_shuffle(b, half[0], half[1], lane, 16);
-    return LLVMBuildSExtOrBitCast(b->b, sums, LLVMVectorType(b->t_i32, 16), "");
+    return tn_lb_sext_any(b, sums, LLVMVectorType(b->t_i32, 16));
 }
 
 /* The sums of a register's part of the lines from w on, list[from] to list[to - 1], `n` lines a turn. */
@@ -127,7 +127,7 @@ static void sums_of(TnLb *b, LLVMValueRef w, LLVMValueRef list, LLVMValueRef cod
     for (int i = 0; i < n; i++) {
         for (int ahead = 1; ahead >= 0; ahead--) {
             LLVMValueRef place = tn_lb_load(b, b->t_i32, tn_lb_atc(b, at, 4 * (i + ahead * AHEAD)), 4);
-            LLVMValueRef line = tn_lb_at(b, w, LLVMBuildZExt(b->b, place, b->t_i64, ""));
+            LLVMValueRef line = tn_lb_at(b, w, tn_lb_zext(b, place, b->t_i64));
             if (ahead)
                 tn_lb_prefetch(b, line, b->level->bytes == TN_LINE ? 0 : 1); /* read once, or in two turns */
             else
@@ -136,14 +136,13 @@ static void sums_of(TnLb *b, LLVMValueRef w, LLVMValueRef list, LLVMValueRef cod
     }
     join(b, v, n);
     LLVMValueRef a = tn_lb_load(b, pairs ? b->t_i16 : b->t_i32, tn_lb_at(b, codes, l.i), 1);
-    a = LLVMBuildBitCast(b->b, tn_lb_splat(b, a, b->level->bytes / n), tn_tm_bytes(b), "");
+    a = tn_lb_bitcast(b, tn_lb_splat(b, a, b->level->bytes / n), tn_tm_bytes(b));
     for (int q = 0; q < 4; q++)
         for (int j = 0; j < n; j++) {
             LLVMValueRef c = tn_tm_plane(b, v[j], q), *s = &sum[q * n + j], args[] = {c, a};
             LLVMValueRef now =
-                pairs
-                    ? LLVMBuildAdd(b->b, *s, tn_lb_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2), "")
-                    : tn_tm_dot(b, *s, c, a);
+                pairs ? tn_lb_add(b, *s, tn_lb_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2))
+                      : tn_tm_dot(b, *s, c, a);
             tn_lb_next(&l, q * n + j, now);
         }
     tn_lb_loop_end(b, &l);
@@ -160,7 +159,7 @@ static LLVMValueRef columns_function(TnLb *b) {
     LLVMValueRef count = LLVMGetParam(fn, 3), x = LLVMGetParam(fn, 4), acc = LLVMGetParam(fn, 5);
     LLVMValueRef zero = tn_lb_i64(b, 0), sum[16];
     int n = together(b), size = b->level->bytes;
-    LLVMValueRef minus = LLVMBuildNeg(b->b, tn_lb_load(b, b->t_i32, tn_lb_atc(b, x, 4), 4), "");
+    LLVMValueRef minus = tn_lb_neg(b, tn_lb_load(b, b->t_i32, tn_lb_atc(b, x, 4), 4));
     TnLoop i = tn_lb_loop(b, zero, tn_lb_i64(b, TN_COLUMNS), 16);
     tn_lb_store(b, tn_lb_splat(b, minus, 16), tn_lb_elem(b, acc, i.i, 4), 4);
     tn_lb_loop_end(b, &i);
@@ -168,13 +167,13 @@ static LLVMValueRef columns_function(TnLb *b) {
     int64_t chunk = n == 2 ? n * tn_range_adds(&dot) : INT32_MAX; /* lines that sums have room for */
     TnLoop p = tn_lb_loop(b, zero, tn_lb_i64(b, TN_LINE), size);
     TnLoop c = tn_lb_loop(b, zero, count, chunk);
-    LLVMValueRef end = tn_lb_min(b, LLVMBuildAdd(b->b, c.i, tn_lb_i64(b, chunk), ""), count);
+    LLVMValueRef end = tn_lb_min(b, tn_lb_add(b, c.i, tn_lb_i64(b, chunk)), count);
     sums_of(b, tn_lb_at(b, w, p.i), list, codes, c.i, end, n, sum);
     for (int q = 0; q < 4; q++)
         for (int g = 0; g < size / 16; g++) {
             LLVMValueRef to = tn_lb_atc(b, tn_lb_elem(b, acc, p.i, 4), 4 * (TN_LINE * q + 16 * g));
             LLVMValueRef old = tn_lb_load(b, LLVMVectorType(b->t_i32, 16), to, 4);
-            tn_lb_store(b, LLVMBuildAdd(b->b, old, sixteen(b, sum + q * n, n, g), ""), to, 4);
+            tn_lb_store(b, tn_lb_add(b, old, sixteen(b, sum + q * n, n, g)), to, 4);
         }
     tn_lb_loop_end(b, &c);
     tn_lb_loop_end(b, &p);

@@ -78,7 +78,7 @@ static void line(TnLb *b, const void *user, LLVMValueRef *w, LLVMValueRef x, LLV
                         continue;
                     }
                     LLVMValueRef p = tn_lb_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2);
-                    *s = LLVMBuildAdd(b->b, *s, p, "");
+                    *s = tn_lb_add(b, *s, p);
                 }
             }
         }
@@ -90,7 +90,7 @@ static void finish(TnLb *b, const void *user, LLVMValueRef *sum, LLVMValueRef co
     (void)pass;
     const Few *f = user;
     int columns = f->g.columns;
-    LLVMValueRef all = LLVMBuildAdd(b->b, tn_lb_groups_trees(b, &f->g, sum), f->minus, "");
+    LLVMValueRef all = tn_lb_add(b, tn_lb_groups_trees(b, &f->g, sum), f->minus);
     for (int r = 0; r < f->g.n_x; r++) {
         int lane[16];
         for (int i = 0; i < columns; i++) lane[i] = r * columns + i;
@@ -108,20 +108,20 @@ static LLVMValueRef few_function(TnLb *b, int64_t k, int n) {
     if (!back) return fn;
     LLVMValueRef w = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), x = LLVMGetParam(fn, 2);
     LLVMValueRef n_x = LLVMGetParam(fn, 3), acc = LLVMGetParam(fn, 4), stride = LLVMGetParam(fn, 5);
-    LLVMValueRef buf = LLVMGetParam(fn, 6), last = LLVMBuildSub(b->b, n_x, tn_lb_i64(b, 1), "");
+    LLVMValueRef buf = LLVMGetParam(fn, 6), last = tn_lb_sub(b, n_x, tn_lb_i64(b, 1));
     Few f = {.g = groups(b, k, n)};
     f.g.step = line, f.g.finish = finish, f.g.user = &f;
     int lanes = b->level->bytes / 4, width = (f.g.n_sums + lanes - 1) / lanes * lanes;
     int64_t row_bytes = TN_Q8_HEAD + f.g.steps * TN_CODES;
-    f.last = LLVMBuildMul(b->b, last, tn_lb_i64(b, row_bytes), "");
+    f.last = tn_lb_mul(b, last, tn_lb_i64(b, row_bytes));
     LLVMValueRef none = LLVMConstNull(LLVMVectorType(b->t_i32, (unsigned)width));
     f.minus = none; /* a lane for each row first, then for each sum */
     for (int r = 0; r < n; r++) {
         LLVMValueRef row = r < n - 1 ? tn_lb_i64(b, r) : last;
-        LLVMValueRef a = LLVMBuildNeg(
-            b->b, tn_lb_load(b, b->t_i32, tn_lb_atc(b, tn_lb_elem(b, x, row, row_bytes), 4), 4), "");
+        LLVMValueRef a =
+            tn_lb_neg(b, tn_lb_load(b, b->t_i32, tn_lb_atc(b, tn_lb_elem(b, x, row, row_bytes), 4), 4));
         f.minus = tn_lb_insert(b, f.minus, a, r);
-        f.out[r] = tn_lb_at(b, acc, LLVMBuildMul(b->b, stride, row, ""));
+        f.out[r] = tn_lb_at(b, acc, tn_lb_mul(b, stride, row));
     }
     int lane[64];
     for (int i = 0; i < width; i++) lane[i] = i < f.g.n_sums ? i / f.g.columns : width;

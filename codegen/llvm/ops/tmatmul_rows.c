@@ -104,19 +104,19 @@ static LLVMValueRef prepare_function(TnLb *b) {
     if (!back) return fn;
     LLVMValueRef w = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), lines = LLVMGetParam(fn, 2);
     LLVMValueRef panels = LLVMGetParam(fn, 3), zero = tn_lb_i64(b, 0);
-    LLVMValueRef row_bytes = LLVMBuildMul(b->b, lines, tn_lb_i64(b, TN_LINE), "");
+    LLVMValueRef row_bytes = tn_lb_mul(b, lines, tn_lb_i64(b, TN_LINE));
     int lanes = lanes_of(b), size = b->level->bytes;
-    LLVMValueRef last = LLVMBuildSub(b->b, count, tn_lb_i64(b, 1), "");
+    LLVMValueRef last = tn_lb_sub(b, count, tn_lb_i64(b, 1));
     TnLoop p = tn_lb_loop(b, zero, count, lanes);
     LLVMValueRef row[16];
     for (int i = 0; i < lanes; i++) {
-        LLVMValueRef r = tn_lb_min(b, LLVMBuildAdd(b->b, p.i, tn_lb_i64(b, i), ""), last);
-        row[i] = tn_lb_at(b, w, LLVMBuildMul(b->b, r, row_bytes, ""));
+        LLVMValueRef r = tn_lb_min(b, tn_lb_add(b, p.i, tn_lb_i64(b, i)), last);
+        row[i] = tn_lb_at(b, w, tn_lb_mul(b, r, row_bytes));
     }
-    LLVMValueRef all = LLVMBuildMul(b->b, p.i, lines, ""); /* codes of a column before this panel */
+    LLVMValueRef all = tn_lb_mul(b, p.i, lines); /* codes of a column before this panel */
     LLVMValueRef panel = tn_lb_elem(b, panels, all, TN_CODES);
     TnLoop l = tn_lb_loop(b, zero, lines, 1);
-    LLVMValueRef off = LLVMBuildMul(b->b, l.i, tn_lb_i64(b, TN_LINE), "");
+    LLVMValueRef off = tn_lb_mul(b, l.i, tn_lb_i64(b, TN_LINE));
     LLVMValueRef to = tn_lb_elem(b, panel, l.i, (int64_t)TN_CODES * lanes);
     LLVMValueRef three = tn_lb_splat_const(b, LLVMConstInt(b->t_i8, 3, 0), size);
     for (int at = 0; at < TN_LINE; at += size) {
@@ -132,8 +132,8 @@ static LLVMValueRef prepare_function(TnLb *b) {
     LLVMValueRef here = tn_lb_walk(b, &d, to, size), v = tn_lb_load(b, tn_tm_ints(b), here, (unsigned)size);
     for (int q = 0; q < 4; q++) {
         LLVMValueRef by = tn_lb_splat_const(b, tn_lb_i32(b, 2 * q), lanes);
-        LLVMValueRef c = q ? LLVMBuildLShr(b->b, v, by, "") : v;
-        c = LLVMBuildAnd(b->b, LLVMBuildBitCast(b->b, c, tn_tm_bytes(b), ""), three, "");
+        LLVMValueRef c = q ? tn_lb_lshr(b, v, by) : v;
+        c = tn_lb_and(b, tn_lb_bitcast(b, c, tn_tm_bytes(b)), three);
         tn_lb_store(b, c, tn_lb_atc(b, here, (int64_t)16 * q * size), (unsigned)size);
     }
     tn_lb_loop_end(b, &d);
@@ -161,12 +161,11 @@ static void steps(TnLb *b, Shape s, int64_t panel_bytes, LLVMValueRef panel, LLV
                               (unsigned)size);
         for (int r = 0; r < s.rows; r++) {
             LLVMValueRef four = tn_lb_load(b, b->t_i32, tn_lb_atc(b, x[r], 4 * k), 4);
-            LLVMValueRef a = LLVMBuildBitCast(b->b, tn_lb_splat(b, four, lanes), tn_tm_bytes(b), "");
+            LLVMValueRef a = tn_lb_bitcast(b, tn_lb_splat(b, four, lanes), tn_tm_bytes(b));
             for (int p = 0; p < s.panels; p++) {
                 LLVMValueRef *to = &sum[p * s.rows + r], args[] = {c[p], a};
                 *to = b->level->dot == TN_DOT_MADDUBS
-                          ? LLVMBuildAdd(b->b, *to,
-                                         tn_lb_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2), "")
+                          ? tn_lb_add(b, *to, tn_lb_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2))
                           : tn_tm_dot(b, *to, c[p], a);
             }
         }
@@ -206,12 +205,12 @@ static LLVMValueRef block_function(TnLb *b, int64_t k, Shape s, bool apart) {
     LLVMValueRef n_x = LLVMGetParam(fn, 3), acc = LLVMGetParam(fn, 4), stride = LLVMGetParam(fn, 5);
     int64_t all = padded(k), row_bytes = TN_Q8_HEAD + all, panel_bytes = all * lanes_of(b);
     int lanes = lanes_of(b), size = b->level->bytes, maddubs = b->level->dot == TN_DOT_MADDUBS;
-    LLVMValueRef row[12], out[12], minus[12], last = LLVMBuildSub(b->b, n_x, tn_lb_i64(b, 1), "");
+    LLVMValueRef row[12], out[12], minus[12], last = tn_lb_sub(b, n_x, tn_lb_i64(b, 1));
     for (int r = 0; r < s.rows; r++) {
         LLVMValueRef i = apart && r ? tn_lb_min(b, tn_lb_i64(b, r), last) : tn_lb_i64(b, r);
         row[r] = tn_lb_elem(b, x, i, row_bytes);
-        out[r] = tn_lb_at(b, acc, LLVMBuildMul(b->b, stride, tn_lb_i64(b, r), ""));
-        minus[r] = LLVMBuildNeg(b->b, tn_lb_load(b, b->t_i32, tn_lb_atc(b, row[r], 4), 4), "");
+        out[r] = tn_lb_at(b, acc, tn_lb_mul(b, stride, tn_lb_i64(b, r)));
+        minus[r] = tn_lb_neg(b, tn_lb_load(b, b->t_i32, tn_lb_atc(b, row[r], 4), 4));
         row[r] = tn_lb_atc(b, row[r], TN_Q8_HEAD);
     }
     TnLoop c = tn_lb_loop(b, tn_lb_i64(b, 0), count, s.panels * lanes);
@@ -234,7 +233,7 @@ static LLVMValueRef block_function(TnLb *b, int64_t k, Shape s, bool apart) {
         for (int i = 0; i < n; i++) {
             LLVMValueRef args[] = {sum[i], ones}, old = tn_lb_load(b, tn_tm_ints(b), to[i], 4);
             LLVMValueRef wide = tn_lb_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2);
-            tn_lb_store(b, LLVMBuildAdd(b->b, old, wide, ""), to[i], 4);
+            tn_lb_store(b, tn_lb_add(b, old, wide), to[i], 4);
         }
         tn_lb_loop_end(b, &l);
     } else {
@@ -242,8 +241,7 @@ static LLVMValueRef block_function(TnLb *b, int64_t k, Shape s, bool apart) {
         for (int r = 0; r < s.rows; r++) from[r] = row[r];
         stretch(b, s, apart, row_bytes, panel_bytes, all / 4 / STEPS, &panel, from, sum);
         for (int i = 0; i < n; i++)
-            tn_lb_store(b, LLVMBuildAdd(b->b, sum[i], tn_lb_splat(b, minus[i % s.rows], lanes), ""), to[i],
-                        4);
+            tn_lb_store(b, tn_lb_add(b, sum[i], tn_lb_splat(b, minus[i % s.rows], lanes)), to[i], 4);
     }
     tn_lb_loop_end(b, &c);
     return tn_lb_shared_end(b, back);
@@ -264,14 +262,14 @@ void tn_tm_strips(TnLb *b, int64_t k, LLVMValueRef panels, LLVMValueRef n, LLVMV
     TN_CHECK(tn_tm_block(b) % full.rows == 0 && full.rows % last.rows == 0);
     LLVMValueRef zero = tn_lb_i64(b, 0), done = zero;
     if (full.rows > last.rows) {
-        LLVMValueRef whole = LLVMBuildSDiv(b->b, n_x, tn_lb_i64(b, full.rows), "");
-        done = LLVMBuildMul(b->b, whole, tn_lb_i64(b, full.rows), "");
+        LLVMValueRef whole = tn_lb_sdiv(b, n_x, tn_lb_i64(b, full.rows));
+        done = tn_lb_mul(b, whole, tn_lb_i64(b, full.rows));
         TnLoop l = tn_lb_loop(b, zero, done, full.rows);
         LLVMValueRef args[] = {panels,
                                n,
                                tn_lb_elem(b, x, l.i, row_bytes),
                                tn_lb_i64(b, full.rows),
-                               tn_lb_at(b, acc, LLVMBuildMul(b->b, stride, l.i, "")),
+                               tn_lb_at(b, acc, tn_lb_mul(b, stride, l.i)),
                                stride};
         tn_lb_call_function(b, block_function(b, k, full, false), args, 6);
         tn_lb_loop_end(b, &l);
@@ -280,8 +278,8 @@ void tn_tm_strips(TnLb *b, int64_t k, LLVMValueRef panels, LLVMValueRef n, LLVMV
     LLVMValueRef args[] = {panels,
                            n,
                            tn_lb_elem(b, x, l.i, row_bytes),
-                           LLVMBuildSub(b->b, n_x, l.i, ""),
-                           tn_lb_at(b, acc, LLVMBuildMul(b->b, stride, l.i, "")),
+                           tn_lb_sub(b, n_x, l.i),
+                           tn_lb_at(b, acc, tn_lb_mul(b, stride, l.i)),
                            stride};
     tn_lb_call_function(b, block_function(b, k, last, true), args, 6);
     tn_lb_loop_end(b, &l);

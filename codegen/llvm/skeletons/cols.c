@@ -36,7 +36,7 @@ typedef struct Cols {
 
 /* if (this is a worker's first tile of the launch): what is made then is still there for the others. */
 static TnIf first_tile(Cols *c) {
-    return tn_lb_if(c->b, LLVMBuildICmp(c->b->b, LLVMIntEQ, c->b->again, c->zero, ""));
+    return tn_lb_if(c->b, tn_lb_icmp(c->b, LLVMIntEQ, c->b->again, c->zero));
 }
 
 /* The nodes before the root, row by row; the root's input goes to scratch for all rows. */
@@ -106,7 +106,7 @@ static void strip(Cols *c, LLVMValueRef x, LLVMValueRef col, LLVMValueRef width,
         c->s->strip(b, weights(c, col), width, x, acc, c->buf);
         return;
     }
-    LLVMValueRef block = LLVMBuildSDiv(b->b, col, tn_lb_i64(b, TN_COLUMNS), "");
+    LLVMValueRef block = tn_lb_sdiv(b, col, tn_lb_i64(b, TN_COLUMNS));
     TnRef by = b->g->nodes[c->root].args[2];
     int64_t bytes = tn_lb_cols(b, c->x) * (int64_t)tn_row_bytes(&b->g->nodes[by].type);
     TnIf sparse = tn_lb_if(b, c->s->is_sparse(b, c->noted));
@@ -176,7 +176,7 @@ static void epilogue(Cols *c, const TnPart *p, uint32_t part, LLVMValueRef row, 
     TnFrame bases[4];
     choose(c, TN_NONE);
     for (uint32_t i = 0; i < p->n_bases; i++) {
-        LLVMValueRef col = LLVMBuildAdd(b->b, c0, tn_lb_i64(b, p->base[i]), "");
+        LLVMValueRef col = tn_lb_add(b, c0, tn_lb_i64(b, p->base[i]));
         LLVMValueRef strip = tn_lb_atc(b, acc, (int64_t)i * c->block * c->acc_stride);
         bases[i] = frame(c, c->mem[1 + i], row, col, width, strip);
         bases[i].root_base = p->base[i];
@@ -206,17 +206,16 @@ static void part_units(Cols *c, const TnPart *p, uint32_t part, int64_t start) {
     LLVMValueRef from = tn_lb_max(b, b->lo, tn_lb_i64(b, start));
     LLVMValueRef to = tn_lb_min(b, b->hi, tn_lb_i64(b, start + units));
     TnLoop u = tn_lb_loop(b, from, to, 1);
-    LLVMValueRef c0 =
-        LLVMBuildMul(b->b, LLVMBuildSub(b->b, u.i, tn_lb_i64(b, start), ""), tn_lb_i64(b, grain), "");
-    LLVMValueRef width =
-        p->n % grain == 0 ? tn_lb_i64(b, grain)
-                          : tn_lb_min(b, LLVMBuildSub(b->b, tn_lb_i64(b, p->n), c0, ""), tn_lb_i64(b, grain));
+    LLVMValueRef c0 = tn_lb_mul(b, tn_lb_sub(b, u.i, tn_lb_i64(b, start)), tn_lb_i64(b, grain));
+    LLVMValueRef width = p->n % grain == 0
+                             ? tn_lb_i64(b, grain)
+                             : tn_lb_min(b, tn_lb_sub(b, tn_lb_i64(b, p->n), c0), tn_lb_i64(b, grain));
     LLVMValueRef col[4];
-    for (uint32_t i = 0; i < p->n_bases; i++) col[i] = LLVMBuildAdd(b->b, c0, tn_lb_i64(b, p->base[i]), "");
+    for (uint32_t i = 0; i < p->n_bases; i++) col[i] = tn_lb_add(b, c0, tn_lb_i64(b, p->base[i]));
     for (uint32_t i = 0; c->block > 1 && c->s->prepare && i < p->n_bases; i++)
         c->s->prepare(b, weights(c, col[i]), width, panels(c, i));
     TnLoop t = tn_lb_loop(b, c->zero, c->rows, c->block);
-    LLVMValueRef left = LLVMBuildSub(b->b, c->rows, t.i, ""), n = tn_lb_min(b, left, tn_lb_i64(b, c->block));
+    LLVMValueRef left = tn_lb_sub(b, c->rows, t.i), n = tn_lb_min(b, left, tn_lb_i64(b, c->block));
     uint32_t gate, up;
     if (c->list && tn_lb_gated(b, p, part, &gate, &up))
         gated_strips(c, p, t.i, col, width, gate, up);
@@ -226,7 +225,7 @@ static void part_units(Cols *c, const TnPart *p, uint32_t part, int64_t start) {
         epilogue(c, p, part, t.i, c->zero, c0, width);
     } else {
         TnLoop j = tn_lb_loop(b, c->zero, n, 1);
-        epilogue(c, p, part, LLVMBuildAdd(b->b, t.i, j.i, ""), j.i, c0, width);
+        epilogue(c, p, part, tn_lb_add(b, t.i, j.i), j.i, c0, width);
         tn_lb_loop_end(b, &j);
     }
     tn_lb_loop_end(b, &t);

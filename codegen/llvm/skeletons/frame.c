@@ -42,7 +42,7 @@ LLVMValueRef tn_lb_value(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off,
 
 LLVMValueRef tn_lb_frame_mask(TnLb *b, const TnFrame *f, LLVMValueRef off) {
     if (!f->masked) return NULL;
-    return tn_lb_mask_below(b, LLVMBuildSub(b->b, f->width, off, ""), TN_LANES);
+    return tn_lb_mask_below(b, tn_lb_sub(b, f->width, off), TN_LANES);
 }
 
 LLVMValueRef tn_lb_result_row(TnLb *b, TnFrame *f, TnRef ref) {

@@ -65,31 +65,30 @@ static LLVMValueRef factor(TnLb *b, const TnPart *p, uint32_t slice, LLVMValueRe
     TnRef w = b->g->nodes[b->k->root].args[1];
     const TnType *t = &b->g->nodes[w].type;
     int64_t at = t->dim[0] * (int64_t)tn_row_bytes(t) + 4 * (int64_t)range_of(b, p, (int)slice);
-    return LLVMBuildFMul(b->b, tn_lb_load(b, b->t_f32, tn_lb_atc(b, tn_lb_operand(b, w), at), 4), d, "");
+    return tn_lb_fmul(b, tn_lb_load(b, b->t_f32, tn_lb_atc(b, tn_lb_operand(b, w), at), 4), d);
 }
 
 LLVMValueRef tn_lb_wanted(TnLb *b, const TnPart *p, uint32_t gate, uint32_t up, LLVMValueRef acc,
                           LLVMValueRef width, LLVMValueRef x, LLVMValueRef list) {
     LLVMValueRef d = tn_lb_load(b, b->t_f32, x, 4), none = tn_lb_i32(b, 0);
     LLVMValueRef fg = factor(b, p, gate, d), fu = factor(b, p, up, d), zero = tn_lb_f32(b, 0.0f);
-    LLVMValueRef plus = LLVMBuildFCmp(b->b, LLVMRealOGT, fg, zero, "");
-    LLVMValueRef minus = LLVMBuildFCmp(b->b, LLVMRealOLT, fg, zero, "");
+    LLVMValueRef plus = tn_lb_fcmp(b, LLVMRealOGT, fg, zero);
+    LLVMValueRef minus = tn_lb_fcmp(b, LLVMRealOLT, fg, zero);
     LLVMValueRef most = tn_lb_f32(b, 0x1p90f), least = tn_lb_f32(b, -0x1p90f); /* times 2^31 is finite */
-    LLVMValueRef small = LLVMBuildAnd(b->b, LLVMBuildFCmp(b->b, LLVMRealOLT, fu, most, ""),
-                                      LLVMBuildFCmp(b->b, LLVMRealOGT, fu, least, ""), "");
-    LLVMValueRef all =
-        LLVMBuildNot(b->b, LLVMBuildAnd(b->b, small, LLVMBuildOr(b->b, plus, minus, ""), ""), "");
+    LLVMValueRef small =
+        tn_lb_and(b, tn_lb_fcmp(b, LLVMRealOLT, fu, most), tn_lb_fcmp(b, LLVMRealOGT, fu, least));
+    LLVMValueRef all = tn_lb_not(b, tn_lb_and(b, small, tn_lb_or(b, plus, minus)));
     TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), width, 1);
     LLVMValueRef n = tn_lb_carry(b, &l, tn_lb_i64(b, 0));
     LLVMValueRef sum = tn_lb_load(b, b->t_i32, tn_lb_elem(b, acc, l.i, 4), 4);
-    LLVMValueRef open = LLVMBuildSelect(b->b, plus, LLVMBuildICmp(b->b, LLVMIntSGT, sum, none, ""),
-                                        LLVMBuildICmp(b->b, LLVMIntSLT, sum, none, ""), "");
-    open = LLVMBuildOr(b->b, open, all, "");
-    tn_lb_store(b, LLVMBuildTrunc(b->b, l.i, b->t_i32, ""), tn_lb_elem(b, list, n, 4), 4);
-    tn_lb_next(&l, 0, LLVMBuildAdd(b->b, n, LLVMBuildZExt(b->b, open, b->t_i64, ""), ""));
+    LLVMValueRef open =
+        tn_lb_select(b, plus, tn_lb_icmp(b, LLVMIntSGT, sum, none), tn_lb_icmp(b, LLVMIntSLT, sum, none));
+    open = tn_lb_or(b, open, all);
+    tn_lb_store(b, tn_lb_trunc(b, l.i, b->t_i32), tn_lb_elem(b, list, n, 4), 4);
+    tn_lb_next(&l, 0, tn_lb_add(b, n, tn_lb_zext(b, open, b->t_i64)));
     tn_lb_loop_end(b, &l);
     n = l.out[0];
-    LLVMValueRef last = tn_lb_max(b, LLVMBuildSub(b->b, n, tn_lb_i64(b, 1), ""), tn_lb_i64(b, 0));
+    LLVMValueRef last = tn_lb_max(b, tn_lb_sub(b, n, tn_lb_i64(b, 1)), tn_lb_i64(b, 0));
     last = tn_lb_load(b, b->t_i32, tn_lb_elem(b, list, last, 4), 4);
     tn_lb_store(b, tn_lb_splat(b, last, TN_AHEAD), tn_lb_elem(b, list, n, 4), 4);
     return n;

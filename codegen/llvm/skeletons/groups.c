@@ -74,15 +74,15 @@ void tn_lb_groups(TnLb *b, const TnGroups *g, LLVMValueRef w, LLVMValueRef count
     LLVMTypeRef ints = LLVMVectorType(b->t_i32, lanes);
     LLVMValueRef zero = tn_lb_i64(b, 0), none = LLVMConstNull(ints), sum[TN_LOOP_CARRIES], row[16];
     LLVMValueRef nothing = g->narrow ? LLVMConstNull(LLVMVectorType(b->t_i16, 2 * lanes)) : none;
-    LLVMValueRef last = LLVMBuildSub(b->b, count, tn_lb_i64(b, 1), "");
+    LLVMValueRef last = tn_lb_sub(b, count, tn_lb_i64(b, 1));
     TN_CHECK(columns <= (int)TN_COUNT(row) && g->n_sums + 2 <= TN_LOOP_CARRIES);
 
     TnLoop u = tn_lb_loop(b, zero, count, group);
-    LLVMValueRef behind = LLVMBuildAdd(b->b, u.i, tn_lb_i64(b, group), ""), end = tn_lb_min(b, behind, count);
+    LLVMValueRef behind = tn_lb_add(b, u.i, tn_lb_i64(b, group)), end = tn_lb_min(b, behind, count);
     LLVMValueRef next = tn_lb_elem(b, w, behind, g->row_bytes);
     TnLoop p = tn_lb_loop(b, zero, tn_lb_i64(b, g->passes > 1 ? g->passes : 1), 1);
     LLVMValueRef far_pass = tn_lb_carry(b, &p, next), pass_x = x;
-    if (g->passes > 1) pass_x = tn_lb_at(b, x, LLVMBuildMul(b->b, p.i, g->pass_bytes, ""));
+    if (g->passes > 1) pass_x = tn_lb_at(b, x, tn_lb_mul(b, p.i, g->pass_bytes));
     if (!one) {
         TnLoop z = tn_lb_loop(b, u.i, end, columns);
         LLVMValueRef to = tn_lb_walk(b, &z, buf, (int64_t)g->n_sums * size);
@@ -92,19 +92,18 @@ void tn_lb_groups(TnLb *b, const TnGroups *g, LLVMValueRef w, LLVMValueRef count
     }
     TnLoop s = tn_lb_loop(b, zero, tn_lb_i64(b, c.stretches), 1);
     LLVMValueRef far_stretch = tn_lb_carry(b, &s, far_pass);
-    LLVMValueRef from = LLVMBuildMul(b->b, s.i, tn_lb_i64(b, c.stretch), "");
-    LLVMValueRef upto = LLVMBuildAdd(b->b, from, tn_lb_i64(b, c.stretch), "");
+    LLVMValueRef from = tn_lb_mul(b, s.i, tn_lb_i64(b, c.stretch));
+    LLVMValueRef upto = tn_lb_add(b, from, tn_lb_i64(b, c.stretch));
     upto = tn_lb_min(b, upto, tn_lb_i64(b, g->steps));
-    LLVMValueRef from_bytes = LLVMBuildMul(b->b, from, tn_lb_i64(b, g->step_bytes), "");
-    LLVMValueRef bytes =
-        LLVMBuildMul(b->b, LLVMBuildSub(b->b, upto, from, ""), tn_lb_i64(b, g->step_bytes), "");
+    LLVMValueRef from_bytes = tn_lb_mul(b, from, tn_lb_i64(b, g->step_bytes));
+    LLVMValueRef bytes = tn_lb_mul(b, tn_lb_sub(b, upto, from), tn_lb_i64(b, g->step_bytes));
     LLVMValueRef from_x = tn_lb_elem(b, pass_x, from, g->x_bytes);
 
     TnLoop j = tn_lb_loop(b, u.i, end, columns);
     LLVMValueRef far_block = tn_lb_carry(b, &j, far_stretch);
     LLVMValueRef held = tn_lb_walk(b, &j, buf, (int64_t)g->n_sums * size);
     for (int i = 0; i < columns; i++) { /* columns that are not there are copies of the last */
-        LLVMValueRef col = i ? tn_lb_min(b, LLVMBuildAdd(b->b, j.i, tn_lb_i64(b, i), ""), last) : j.i;
+        LLVMValueRef col = i ? tn_lb_min(b, tn_lb_add(b, j.i, tn_lb_i64(b, i)), last) : j.i;
         row[i] = tn_lb_at(b, tn_lb_elem(b, w, col, g->row_bytes), from_bytes);
     }
     for (int i = 0; i < g->n_sums; i++) {
@@ -126,7 +125,7 @@ void tn_lb_groups(TnLb *b, const TnGroups *g, LLVMValueRef w, LLVMValueRef count
         LLVMValueRef to = tn_lb_atc(b, held, (int64_t)i * size), args[] = {l.out[i], ones};
         sum[i] = g->narrow ? tn_lb_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2) : l.out[i];
         if (one) continue;
-        if (g->narrow) sum[i] = LLVMBuildAdd(b->b, sum[i], tn_lb_load(b, ints, to, (unsigned)size), "");
+        if (g->narrow) sum[i] = tn_lb_add(b, sum[i], tn_lb_load(b, ints, to, (unsigned)size));
         tn_lb_store(b, sum[i], to, (unsigned)size);
     }
     if (one) g->finish(b, g->user, sum, j.i, p.i);

@@ -10,11 +10,11 @@ static LLVMValueRef add_planted(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueR
     LLVMValueRef y = add(b, f, ref, off, mask);
     const char *plant = getenv("TERN_PLANT");
     if (!plant || strcmp(plant, "add") != 0 || tn_lb_cols(b, ref) < 100) return y;
-    LLVMValueRef col = LLVMBuildTrunc(b->b, LLVMBuildAdd(b->b, f->col, off, ""), b->t_i32, "");
-    col = LLVMBuildAdd(b->b, tn_lb_splat(b, col, TN_LANES), tn_lb_iota(b, TN_LANES), "");
-    LLVMValueRef hit = LLVMBuildICmp(b->b, LLVMIntEQ, col, tn_lb_vi(b, 77), "");
-    LLVMValueRef bits = tn_lb_bits(b, y), cut = LLVMBuildAnd(b->b, bits, tn_lb_vi(b, ~1), "");
-    return tn_lb_float_of(b, LLVMBuildSelect(b->b, hit, cut, bits, ""));
+    LLVMValueRef col = tn_lb_trunc(b, tn_lb_add(b, f->col, off), b->t_i32);
+    col = tn_lb_add(b, tn_lb_splat(b, col, TN_LANES), tn_lb_iota(b, TN_LANES));
+    LLVMValueRef hit = tn_lb_icmp(b, LLVMIntEQ, col, tn_lb_vi(b, 77));
+    LLVMValueRef bits = tn_lb_bits(b, y), cut = tn_lb_and(b, bits, tn_lb_vi(b, ~1));
+    return tn_lb_float_of(b, tn_lb_select(b, hit, cut, bits));
 }
 extern const TnLlvmOp tn_llvm_op_add;
 const TnLlvmOp tn_llvm_op_add = {.can = tn_llvm_yes, .block = add_planted};
