@@ -45,7 +45,17 @@ for pc in tern "tern terntext" terngenerate "tern terntext ternc"; do
     want="tern $(pkg-config --modversion tern), 2 threads"
     [ "$got" = "$want" ] || { echo "with $pc: printed '$got', wanted '$want'"; exit 1; }
 done
+# the program of the README, on a blob that the installed program makes where it can
+root=$(cd "$(dirname "$0")/../.." && pwd)
+sed -n '/^```c$/,/^```$/p' "$root/README.md" | grep -v '^```' >"$dir/readme.c"
+# shellcheck disable=SC2046
+"$(cache CMAKE_C_COMPILER)" -std=c11 -Wall -Wextra -Werror ${sanitize:+-fsanitize=$sanitize} "$dir/readme.c" \
+    $(pkg-config --cflags --libs terngenerate) -o "$dir/readme" -Wl,-rpath,"$dir/moved/$lib"
 "$dir/moved/bin/tern" --version >"$dir/version"
+if ! grep -q 'cpu levels: none\|no LLVM' "$dir/version"; then
+    (cd "$dir" && moved/bin/tern compile -o verse.tern 2>log && ./readme >text) || { cat "$dir/log"; exit 1; }
+    [ -s "$dir/text" ] || { echo "the program of the README printed nothing"; exit 1; }
+fi
 grep -q 'not found' "$dir/version" && { echo "the installed program lacks its compiler:"; cat "$dir/version"; exit 1; }
 
 for name in tern terntext terngenerate ternc; do

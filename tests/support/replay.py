@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""Runs the transcripts of a page again and compares: replay.py PAGE BUILD SKIPS
+
+A transcript is an indented block with lines `$ command` and what each prints: its standard output, or its standard
+error if that is empty. Of a command with nothing under it the exit status must be 0. The commands of a page run in order in one empty folder with `build`, `models` and `docs` in it. A line
+`...` stands for any lines; in what prints times (TIMES) times and peak memory count as equal.
+SKIPS is a file of lines `REGEX<tab>reason`: commands that are not run. With TERN_REFRESH=1 the page is written anew
+where it differs. Exit status 1 for a difference."""
+import os, re, shlex, subprocess, sys, tempfile
+
+INDENT = "    "
+TIMES = re.compile(r"--time-passes|tern compile -o|tern compile .* -o ")
+
+
+def complete(command):
+    try:
+        shlex.split(command)
+        return True
+    except ValueError:
+        return False
+
+
+def same(got, want, times):
+    if times:
+        got, want = ([re.sub(r" *\d+\.\d+ (ms|s)\b|memory \d+ MB", " N", line) for line in lines] for lines in (got, want))
+    if not want:
+        return not got
+    if want[0] == "...":  # never after TIMES
+        return any(same(got[i:], want[1:], False) for i in range(len(got) + 1))
+    return bool(got) and got[0] == want[0] and same(got[1:], want[1:], False)
+
+
+def run(command, folder, env):
+    p = subprocess.run(["bash", "-c", 'tern() { build/tern "$@"; }; ' + command], cwd=folder, env=env, stdin=subprocess.DEVNULL,
+                       capture_output=True, timeout=600)
+    return p.returncode, (p.stdout or p.stderr).decode("utf-8", "replace").splitlines()
+
+
+def main():
+    page, build, skips = sys.argv[1], os.path.realpath(sys.argv[2]), sys.argv[3]
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+    skips = [line.rstrip("\n").split("\t") for line in open(skips) if "\t" in line]
+    lines = open(os.path.join(root, page)).read().split("\n")
+    faults = ran = 0
+    out = []
+    with tempfile.TemporaryDirectory() as folder:
+        os.symlink(build, folder + "/build")
+        os.symlink(root + "/models", folder + "/models")
+        os.symlink(root + "/docs", folder + "/docs")
+        env = dict(os.environ, HOME=folder, LC_ALL="C")
+        i = 0
+        while i < len(lines):
+            if not lines[i].startswith(INDENT + "$ "):
+                out.append(lines[i])
+                i += 1
+                continue
+            at, command = i, lines[i][len(INDENT) + 2:]
+            i += 1
+            while not complete(command):
+                command += "\n" + lines[i][len(INDENT):]
+                i += 1
+            out += lines[at:i]
+            want = []
+            while i < len(lines) and lines[i].startswith(INDENT) and not lines[i].startswith(INDENT + "$ "):
+                want.append(lines[i][len(INDENT):])
+                i += 1
+            reasons = [reason for regex, reason in skips if re.search(regex, "\n".join([command] + want))]
+            if reasons:
+                print("%s:%d: not run: %s: %s" % (page, at + 1, command.split("\n")[0], reasons[0]))
+                out += [INDENT + line for line in want]
+                continue
+            ran += 1
+            status, got = run(command, folder, env)
+            got = [line.rstrip() for line in got]
+            want = [line.rstrip() for line in want]
+            if same(got, want, TIMES.search(command)) if want else status == 0:
+                out += [(INDENT + line) for line in want]
+                continue
+            faults += 1
+            print("%s:%d: $ %s\n  expected:\n    %s\n  got:\n    %s" %
+                  (page, at + 1, command, "\n    ".join(want), "\n    ".join(got[:40])))
+            out += [INDENT + line for line in got] if want else []
+    if not ran:
+        print("%s: no transcript was run: the patterns no longer fit" % page)
+        faults += 1
+    if os.environ.get("TERN_REFRESH") and faults:
+        open(os.path.join(root, page), "w").write("\n".join(out))
+        print("%s: written anew" % page)
+    print("%s: %d commands run, %d differ" % (page, ran, faults))
+    return faults != 0
+
+
+sys.exit(main())
