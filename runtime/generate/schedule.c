@@ -3,8 +3,8 @@
  * Sequences that decode come first, with their guesses: a token for each is what their readers wait for, and the
  * generator is made so that all of them fit. What room is left goes to prompts, in turn. A step never has more rows or
  * wants than the session runs at once, so it is one run: if one row's logits are not finite, the results of the rows
- * before it have come and those after it have not. Then the sequence of that row fails, and the ones after it are taken
- * back to where they were; their next step gives the same bits. */
+ * before it have come and those after it have not. Then the sequence of that row fails, after what its rows before gave,
+ * and the ones after it are taken back to where they were; their next step gives the same bits. */
 #include "runtime/base/options.h"
 #include "runtime/generate/sequence.h"
 
@@ -56,9 +56,8 @@ static void settle(TernGenerator *g, TernStatus status, const TernError *err) {
     for (size_t row = 0; row < g->n_rows; row++) {
         TernSequence *s = g->row_of[row];
         if (row > 0 && g->row_of[row - 1] == s) continue;
-        if (s == culprit && !s->missed) /* after a miss it is of a row that plain decoding never sees */
-            tn_sequence_fail(s, status, err);
-        else if (s != culprit && waits(g, s, unseen))
+        if (s == culprit) tn_sequence_take_failure(s, status, err);
+        if (s != culprit && waits(g, s, unseen))
             tn_sequence_undo(s);
         else
             tn_sequence_settle(s);

@@ -43,15 +43,23 @@ void tn_sequence_take(TernSequence *s, const TernResult *r) {
     if (s->missed || s->picked != TERN_OK) return;
     int32_t *id = &s->next[s->n_next];
     if (s->want.kind == TERN_SAMPLER_ID)
-        s->picked = tern_sampler_pick_id(s->sampler, r->id, id, &s->err);
+        s->picked = tern_sampler_pick_id(s->sampler, r->id, id, &s->wrong);
     else if (s->want.kind == TERN_SAMPLER_TOP)
         s->picked = tern_sampler_pick_top(s->sampler, r->top_ids, r->top_logits,
-                                          s->want.k < r->n_top ? s->want.k : r->n_top, id, &s->err);
+                                          s->want.k < r->n_top ? s->want.k : r->n_top, id, &s->wrong);
     else
-        s->picked = tern_sampler_pick_logits(s->sampler, r->logits, s->generator->info.n_vocab, id, &s->err);
+        s->picked =
+            tern_sampler_pick_logits(s->sampler, r->logits, s->generator->info.n_vocab, id, &s->wrong);
     if (s->picked != TERN_OK) return;
     s->missed = s->n_next < s->n_guess && *id != s->guess[s->n_next];
     s->n_next++;
+}
+
+void tn_sequence_take_failure(TernSequence *s, TernStatus status, const TernError *err) {
+    if (s->missed || s->picked != TERN_OK)
+        return; /* after a miss it is of a row that plain decoding never sees */
+    s->picked = status;
+    s->wrong = *err;
 }
 
 /* ---- Text out */
@@ -108,9 +116,9 @@ static void give_id(TernSequence *s, int32_t id) {
             return;
         }
     }
-    s->got.stop = stop;
     give(s, id, bytes, n);
     if (s->got.end != TERN_END_NOT) return;
+    if (stop != TERN_NO_STOP) s->got.stop = stop;
     if (last)
         end(s, TERN_END_TOKEN);
     else if (stop != TERN_NO_STOP)
@@ -151,11 +159,13 @@ static TernStatus settle_decode(TernSequence *s) {
     return tern_session_truncate(s->generator->session, s->slot, (uint32_t)(s->held + s->n_next), &s->err);
 }
 
+/* Of a step with guesses whose last picks failed, those before count: plain decoding would have given them, and may have
+ * ended with one. */
 void tn_sequence_settle(TernSequence *s) {
-    TernStatus st = s->picked;
-    if (st == TERN_OK && s->n_chunk)
+    TernStatus st = TERN_OK;
+    if (s->n_chunk && s->picked == TERN_OK)
         settle_prompt(s);
-    else if (st == TERN_OK)
+    else if (s->n_next)
         st = settle_decode(s);
     if (st != TERN_OK) {
         tn_sequence_fail(s, st, NULL);
@@ -164,6 +174,7 @@ void tn_sequence_settle(TernSequence *s) {
     if (s->n_next) s->last = s->next[s->n_next - 1];
     for (size_t i = 0; i < s->n_next && tn_sequence_runs(s); i++) give_id(s, s->next[i]);
     tn_sequence_heed(s);
+    if (s->picked != TERN_OK && tn_sequence_runs(s)) tn_sequence_fail(s, s->picked, &s->wrong);
     if (tern_session_length(s->generator->session, s->slot) >= s->generator->context)
         end(s, TERN_END_CONTEXT);
 }

@@ -55,11 +55,12 @@ struct TernSequence {
     int32_t *next, *guess; /* [1 + draft_max], [draft_max] */
     int32_t last;          /* the last id picked in a step that was settled */
     size_t n_next, n_guess;
-    size_t trust;   /* how many guesses are worth a row, going by the last ones */
-    bool missed;    /* the last pick was not what the next row guessed: the rows after it mean nothing */
-    uint32_t held;  /* positions before the step */
-    size_t n_chunk; /* rows of the prompt in the step */
-    TernStatus picked;
+    size_t trust;      /* how many guesses are worth a row, going by the last ones */
+    bool missed;       /* the last pick was not what the next row guessed: the rows after it mean nothing */
+    uint32_t held;     /* positions before the step */
+    size_t n_chunk;    /* rows of the prompt in the step */
+    TernStatus picked; /* not OK: the row after the last pick gave none, and wrong says why */
+    TernError wrong;
 };
 
 static inline bool tn_sequence_runs(const TernSequence *s) {
@@ -76,7 +77,10 @@ void tn_sequence_heed(TernSequence *s);
 size_t tn_sequence_rows(TernSequence *s, TernRow *rows, size_t room);
 /* The result of one of its rows. */
 void tn_sequence_take(TernSequence *s, const TernResult *r);
-/* After the step: gives out what the picks say, and ends it where it ends. */
+/* Its next row has none. */
+void tn_sequence_take_failure(TernSequence *s, TernStatus status, const TernError *err);
+/* After the step: gives out what the picks say, and ends it where it ends; if a pick failed and it has not ended before
+ * that, it fails. */
 void tn_sequence_settle(TernSequence *s);
 /* Instead: the step gave nothing for it, as if it had not been in it. */
 void tn_sequence_undo(TernSequence *s);

@@ -268,7 +268,9 @@ static void wrong_requests(void **state) {
     refused(g, (TernRequest){.ids = ids}, "the prompt is empty");
     refused(g, (TernRequest){.text = empty, .plain = 1},
             "the prompt is empty and the model adds no BOS token");
-    refused(g, (TernRequest){.ids = ids, .n_ids = 9}, "TernRequest.ids[2] is 1792, expected 0 to 1791");
+    refused(g, (TernRequest){.ids = ids, .n_ids = 3}, "TernRequest.ids[2] is 1792, expected 0 to 1791");
+    refused(g, (TernRequest){.ids = ids, .n_ids = 9},
+            "the prompt has 9 tokens, but the context has 8 positions");
     refused(g, (TernRequest){.ids = ids + 3, .n_ids = 6, .draft_max = 3},
             "TernRequest.draft_max is 3, expected at most the generator's 2");
     refused(g, (TernRequest){.text = TEXT("And the LORD said unto Moses, And the LORD said")},
@@ -298,6 +300,17 @@ static void the_callback_ends_it(void **state) {
     assert_int_equal(h.got.end, TERN_END_CANCELLED);
     assert_int_equal(h.n_ids, 5);
     assert_int_equal(h.n_pieces, 5); /* none more */
+    /* at the very id that completes a stop string: it is the callback that ended it */
+    const TernText stop = {h.text + h.n_text - 8, 8};
+    assert_ptr_equal(strstr(h.text, stop.data), stop.data);
+    r.stops = &stop;
+    r.n_stops = 1;
+    Heard both = HEARD;
+    both.stop_after = 5;
+    must(tern_generate(g, &r, hear, &both, &both.got, &err), &err);
+    assert_int_equal(both.n_ids, 5);
+    assert_int_equal(both.got.end, TERN_END_CANCELLED);
+    assert_int_equal(both.got.stop, TERN_NO_STOP);
     tern_generator_destroy(g);
 }
 
