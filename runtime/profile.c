@@ -133,11 +133,7 @@ static void count_positions(TernProfile *p, Program *g, uint32_t rows) {
     }
 }
 
-void tn_profile_begin(TernProfile *p, uint32_t program, uint32_t rows) {
-    Program *g = &p->programs[program];
-    p->run++;
-    count_positions(p, g, rows);
-    for (int i = 0; i < TN_ABI_SYMS; i++) g->sym[i] += (uint64_t)p->session->sym[i];
+void tn_profile_begin(TernProfile *p) {
     p->run_start = tn_clock_ns();
 }
 
@@ -175,10 +171,13 @@ static uint64_t add_launch(TernProfile *p, uint32_t program, uint32_t i, uint64_
     return last > front ? last : front;
 }
 
-void tn_profile_end(TernProfile *p, uint32_t program) {
+void tn_profile_end(TernProfile *p, uint32_t program, uint32_t rows) {
     uint64_t end = tn_clock_ns(), front = p->run_start;
     Program *g = &p->programs[program];
     uint64_t *wait = &g->idle; /* where the next stretch without work belongs */
+    p->run++;
+    count_positions(p, g, rows);
+    for (int i = 0; i < TN_ABI_SYMS; i++) g->sym[i] += (uint64_t)p->session->sym[i];
     for (uint32_t i = 0; i < g->n; i++) front = add_launch(p, program, i, front, &wait);
     if (end > front) *wait += end - front;
     g->runs++;

@@ -11,10 +11,12 @@
 
 #include "runtime/session.h"
 
-/* Around tn_program_run of s->programs[program]; s->profile is not NULL. */
-void tn_profile_begin(TernProfile *p, uint32_t program, uint32_t rows);
-void tn_profile_end(TernProfile *p, uint32_t program);
-/* After its results are handed out; `from`: the clock before its inputs were filled in. */
+/* Around the engine's run of s->programs[program] over so many rows; s->profile is not NULL. A run that failed has no
+ * end: nothing of it is counted. */
+void tn_profile_begin(TernProfile *p);
+void tn_profile_end(TernProfile *p, uint32_t program, uint32_t rows);
+/* After its results are handed out, or as many as there were before one that is not finite; `from`: the clock before its
+ * inputs were filled in. */
 void tn_profile_chunk(TernProfile *p, uint32_t program, uint64_t from);
 
 #endif

@@ -182,12 +182,13 @@ static TernStatus run_chunks(TernSession *s, const TernRow *rows, size_t n, Tern
         TnProgram *p = s->programs;
         while (p->rows_hi < chunk) p++; /* the last holds the largest batch */
         uint32_t index = (uint32_t)(p - s->programs);
-        if (s->profile) tn_profile_begin(s->profile, index, (uint32_t)chunk);
+        if (s->profile) tn_profile_begin(s->profile);
         TN_TRY(s->engine->run(s->engine, p, &s->asked, err));
-        if (s->profile) tn_profile_end(s->profile, index);
+        if (s->profile) tn_profile_end(s->profile, index, (uint32_t)chunk);
         if (s->watched) count_saturated(s, rows + done, chunk);
-        TN_TRY(give_results(s, p, rows + done, chunk, done, sink, user, err));
+        TernStatus given = give_results(s, p, rows + done, chunk, done, sink, user, err);
         if (s->profile) tn_profile_chunk(s->profile, index, from);
+        TN_TRY(given);
     }
     return TERN_OK;
 }

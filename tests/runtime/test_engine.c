@@ -104,6 +104,30 @@ static void a_run_fails(void **state) {
     close_far(m);
 }
 
+/* Of a step whose second run fails a profile has the first. */
+static void a_failed_run_is_not_profiled(void **state) {
+    (void)state;
+    TernModel *m = open_far(NULL);
+    TernSession *s;
+    TernProfile *p;
+    TernError err = {0};
+    TernRow rows[30];
+    TernProfileProgram g;
+    for (uint32_t i = 0; i < 30; i++) rows[i] = (TernRow){(int32_t)(i % POISON), 0, TERN_WANT_NOTHING};
+    assert_int_equal(tern_session_create(m, pool, NULL, &s, &err), TERN_OK);
+    assert_int_equal(tern_profile_create(s, NULL, &p, &err), TERN_OK);
+    far.fail_run = 2;
+    assert_int_equal(tern_session_step(s, rows, 30, NULL, NULL, &err), TERN_ERR_ENV);
+    tern_profile_program(p, 2, &g); /* of 7 to 20 rows */
+    assert_int_equal(g.runs, 1);
+    assert_int_equal(g.sym[TN_ABI_T], 20);
+    assert_int_equal(g.held, 20);
+    assert_int_equal(g.attended, 20 * 21 / 2);
+    tern_profile_destroy(p);
+    tern_session_destroy(s);
+    close_far(m);
+}
+
 /* The two parts of a session: together what one block takes on an engine that shares the host's memory. */
 static void two_blocks(void **state) {
     (void)state;
@@ -175,6 +199,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(making_a_session_fails),
         cmocka_unit_test(a_run_fails),
+        cmocka_unit_test(a_failed_run_is_not_profiled),
         cmocka_unit_test(two_blocks),
         cmocka_unit_test(names),
     };

@@ -207,6 +207,13 @@ static void around_the_runs(void **state) {
         tern_profile_program(p, i, &g);
         assert_int_equal(g.rest_ns, 0);
     }
+    /* a row whose logits are not finite: the run has ended, and so has its rest */
+    TernProfileProgram g;
+    rows[0].token = POISON;
+    assert_int_equal(tern_session_step(s, rows, 1, NULL, NULL, NULL), TERN_ERR_NUMERIC);
+    tern_profile_program(p, 0, &g);
+    assert_int_equal(g.runs, 1);
+    assert_true(g.rest_ns > 0);
     tern_profile_destroy(p);
     tern_session_destroy(s);
 }
