@@ -110,8 +110,9 @@ typedef enum TernEnd {
     TERN_END_FAILED     /* tern_sequence_status says why */
 } TernEnd;
 
-/* Set its size: it is filled in as far as that. The prompt's time goes from its first step to the end of the step that ended it, or was the last; the rest is decode's.
- * Steps with guesses may decode more ids than are given: those after the end. */
+/* Set its size: it is filled in as far as that. The prompt's time goes from its first step to the end of the step that
+ * ended it, or was the last; the rest is decode's. Steps with guesses may decode more ids than are given: those after the
+ * end. */
 typedef struct TernGenerated {
     size_t size;
     TernEnd end;

@@ -101,8 +101,12 @@ TernSession *tern_generator_session(TernGenerator *g) {
     return g ? g->session : NULL;
 }
 
+/* Of two threads that cancel, the one that saw fewer sequences may come later: the bound only rises. */
 void tern_generator_cancel(TernGenerator *g) {
-    if (g) atomic_store(&g->cancel_below, atomic_load(&g->n_created));
+    if (!g) return;
+    unsigned long long n = atomic_load(&g->n_created), below = atomic_load(&g->cancel_below);
+    while (below < n && !atomic_compare_exchange_weak(&g->cancel_below, &below, n)) {
+    }
 }
 
 /* ---- Sequence */
@@ -160,12 +164,20 @@ static TernStatus encode_prompt(TernSequence *s, const TernRequest *r, TernError
     return tern_encode(v, r->text.data, r->text.size, flags, s->prompt, most, &s->got.n_prompt, err);
 }
 
+static TernStatus check_length(const TernGenerator *g, size_t n, TernError *err) {
+    if (n <= g->context) return TERN_OK;
+    return tn_fail(err, TERN_ERR_INPUT, "the prompt has %zu tokens, but the context has %u positions", n,
+                   g->context);
+}
+
 static TernStatus take_prompt(TernSequence *s, const TernRequest *r, TernError *err) {
     const TernGenerator *g = s->generator;
     if (r->text.data) {
         TN_TRY(encode_prompt(s, r, err));
+        TN_TRY(check_length(g, s->got.n_prompt, err));
     } else {
-        s->prompt = malloc((r->n_ids + 1) * sizeof *s->prompt);
+        TN_TRY(check_length(g, r->n_ids, err));
+        s->prompt = calloc(r->n_ids + 1, sizeof *s->prompt);
         if (!s->prompt) return no_memory(err);
         if (r->n_ids) memcpy(s->prompt, r->ids, r->n_ids * sizeof *s->prompt);
         s->got.n_prompt = r->n_ids;
@@ -177,9 +189,6 @@ static TernStatus take_prompt(TernSequence *s, const TernRequest *r, TernError *
     if (s->got.n_prompt == 0)
         return tn_fail(err, TERN_ERR_INPUT, "the prompt is empty%s",
                        r->text.data ? " and the model adds no BOS token" : "");
-    if (s->got.n_prompt > g->context)
-        return tn_fail(err, TERN_ERR_INPUT, "the prompt has %zu tokens, but the context has %u positions",
-                       s->got.n_prompt, g->context);
     return TERN_OK;
 }
 
@@ -187,8 +196,8 @@ static TernStatus take_ends(TernSequence *s, const TernRequest *r, TernError *er
     s->ignore_eog = r->ignore_eog;
     s->max_tokens = r->max_tokens;
     s->n_stop_ids = r->n_stop_ids;
-    s->stop_ids = malloc((r->n_stop_ids + 1) * sizeof *s->stop_ids);
-    if (!s->stop_ids) return no_memory(err);
+    s->stop_ids = r->n_stop_ids ? calloc(r->n_stop_ids, sizeof *s->stop_ids) : NULL;
+    if (r->n_stop_ids && !s->stop_ids) return no_memory(err);
     if (r->n_stop_ids) memcpy(s->stop_ids, r->stop_ids, r->n_stop_ids * sizeof *s->stop_ids);
     if (!s->generator->vocab) return TERN_OK;
     TN_TRY(tern_detok_create(s->generator->vocab, 0, &s->detok, err));
