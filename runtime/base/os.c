@@ -179,11 +179,6 @@ size_t tn_os_huge_bytes(const void *p, size_t bytes) {
     return huge < bytes ? huge : bytes;
 }
 
-void tn_os_advise_willneed(const void *p, size_t bytes) {
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)p & ~(page - 1);
-    if (bytes) madvise((void *)at, bytes + ((uintptr_t)p - at), MADV_WILLNEED);
-}
-
 void tn_os_advise_dontneed(const void *p, size_t bytes) {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t lo = ((uintptr_t)p + page - 1) & ~(page - 1), hi = ((uintptr_t)p + bytes) & ~(page - 1);

@@ -33,7 +33,6 @@ TernStatus tn_writer_open(const char *path, TnWriter *out, TernError *err);
 /* Whether tn_writer_open would succeed, with its error; nothing is made, and no pipe's reader waited for. */
 TernStatus tn_writer_probe(const char *path, TernError *err);
 TernStatus tn_writer_put(TnWriter *w, const void *bytes, size_t n, TernError *err);
-TernStatus tn_writer_pad(TnWriter *w, uint64_t align, TernError *err); /* zeros up to a multiple of align */
 TernStatus tn_writer_put_at(TnWriter *w, uint64_t offset, const void *bytes, size_t n, TernError *err);
 TernStatus tn_writer_commit(TnWriter *w, TernError *err);
 void tn_writer_abort(TnWriter *w);
@@ -61,7 +60,6 @@ TernStatus tn_os_map_code(const void *code, size_t bytes, void **out, TernError 
 void tn_os_advise_small(void *p, size_t bytes);
 /* How much of [p, p + bytes) lies in huge pages now; 0 where the system does not say. Reads /proc: slow. */
 size_t tn_os_huge_bytes(const void *p, size_t bytes);
-void tn_os_advise_willneed(const void *p, size_t bytes);
 /* Lets go of the resident pages that lie wholly inside a range of a file mapping; they are read again when touched. */
 void tn_os_advise_dontneed(const void *p, size_t bytes);
 

@@ -222,17 +222,6 @@ TernStatus tn_writer_put(TnWriter *w, const void *bytes, size_t n, TernError *er
     return TERN_OK;
 }
 
-TernStatus tn_writer_pad(TnWriter *w, uint64_t align, TernError *err) {
-    static const uint8_t zeros[4096];
-    uint64_t over = w->pos % align, left = over ? align - over : 0;
-    while (left) {
-        size_t n = left < sizeof zeros ? (size_t)left : sizeof zeros;
-        TN_TRY(tn_writer_put(w, zeros, n, err));
-        left -= n;
-    }
-    return TERN_OK;
-}
-
 TernStatus tn_writer_put_at(TnWriter *w, uint64_t offset, const void *bytes, size_t n, TernError *err) {
     const uint8_t *p = bytes;
     TN_CHECK(!w->direct);
