@@ -39,16 +39,11 @@ static TnBlobRange put_string(TnBuf *b, const char *s) {
 }
 
 void tn_blob_meta(const TnFacts *f, uint32_t context, TnBuf *out) {
-    TnBlobMeta m = {.n_vocab = f->n_vocab,
-                    .n_context = context,
-                    .n_layers = f->n_layers,
-                    .n_hidden = f->n_hidden,
-                    .n_ffn = f->n_ffn,
-                    .n_heads = f->n_heads,
-                    .n_kv_heads = f->n_kv_heads,
-                    .head_dim = f->head_dim,
-                    .n_params = f->n_params,
-                    .source_hash = f->source_hash};
+    TnBlobMeta m = {.n_params = f->n_params, .source_hash = f->source_hash};
+#define TAKE(count) m.count = f->count;
+    TN_MODEL_COUNTS(TAKE)
+#undef TAKE
+    m.n_context = context;
     tn_buf_grow(out, sizeof m);
     m.arch = put_string(out, f->arch);
     m.name = put_string(out, f->name);

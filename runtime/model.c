@@ -143,17 +143,12 @@ void tern_model_info(const TernModel *m, TernModelInfo *out) {
         .name = m->meta.name,
         .desc = m->meta.desc,
         .level = tn_level_name(m->engine->coded ? m->level : TN_LEVEL_REF),
-        .n_vocab = f->n_vocab,
-        .n_context = f->n_context,
-        .n_layers = f->n_layers,
-        .n_hidden = f->n_hidden,
-        .n_ffn = f->n_ffn,
-        .n_heads = f->n_heads,
-        .n_kv_heads = f->n_kv_heads,
-        .head_dim = f->head_dim,
         .n_params = f->n_params,
         .file_bytes = m->blob.size,
     };
+#define TAKE(count) out->count = f->count;
+    TN_MODEL_COUNTS(TAKE)
+#undef TAKE
     for (uint32_t i = 0; i < m->n_variants; i++) {
         const TnVariant *v = &m->variants[i];
         if (v->prog.level != m->level) continue;

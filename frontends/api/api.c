@@ -198,7 +198,7 @@ static TernStatus tell_known(const TerncOptions *o, const TnFacts *f, const char
                           .n_params = f->n_params,
                           .max_rows = TN_ROWS_DEFAULT};
 #define TAKE(count) info.count = f->count;
-    TN_FACTS_COUNTS(TAKE)
+    TN_MODEL_COUNTS(TAKE)
 #undef TAKE
     if (o->context) info.n_context = o->context;
     if (!o->known || !o->known(o->user, &info, f->vocab, f->vocab_bytes)) return TERN_OK;

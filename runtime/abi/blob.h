@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "runtime/abi/counts.h"
 #include "runtime/abi/kvs.h"
 #include "runtime/abi/sections.def"
 
@@ -76,7 +77,7 @@ typedef struct TnBlobRange {
 } TnBlobRange;
 
 typedef struct TnBlobMeta {
-    uint32_t n_vocab, n_context, n_layers, n_hidden, n_ffn, n_heads, n_kv_heads, head_dim;
+    TN_MODEL_COUNTS(TN_MODEL_COUNT_MEMBER)
     uint64_t n_params, source_hash; /* source_hash: XXH3-64 of the model file's metadata and tensor table */
     TnBlobRange arch, name, producer,
         desc;          /* producer: "tern 0.1.0"; desc: weight and head encodings, for tables */

@@ -35,7 +35,7 @@ rule runtime/abi 9 'runtime/abi/*' 'runtime/base/*'
 rule runtime/text 9 'runtime/text/*' 'runtime/base/*'
 rule runtime/generate 9 'runtime/generate/*' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/base/*'
 rule runtime 1 'runtime/*' 'runtime/abi/*' 'runtime/base/*'
-rule ir 9 'ir/**' 'runtime/abi/kvs.h' 'runtime/base/*'
+rule ir 9 'ir/**' 'runtime/abi/kvs.h' 'runtime/abi/counts.h' 'runtime/base/*'
 rule passes 9 'passes/**' 'ir/**' 'runtime/base/*'
 rule codegen 9 'codegen/**' 'passes/**' 'ir/**' 'runtime/abi/*' 'runtime/base/*'
 # the rooms of the llvm target: who builds knows of no loop, who loops of no op
