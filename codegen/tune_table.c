@@ -85,10 +85,10 @@ typedef struct Reader {
 
 static bool fail_at(Reader *r, uint32_t col, const char *fmt, ...) TN_PRINTF(3, 4);
 static bool fail_at(Reader *r, uint32_t col, const char *fmt, ...) {
-    char text[200];
+    char text[sizeof(((TernError *)0)->text)];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    tn_message(text, sizeof text, fmt, ap);
     va_end(ap);
     tn_fail(r->err, TERN_ERR_INPUT, "%s:%u:%u: %s", r->file, r->line, col, text);
     return false;

@@ -61,7 +61,8 @@ struct TnEngine {
     bool (*scratch)(const TnEngine *, const TnVariant *v, const int64_t *sym_max, size_t *out_bytes,
                     size_t *out_code);
 
-    /* Once a session's programs are laid out, and before its memory is released; both may be NULL. */
+    /* Once a session's programs are laid out, and before its memory is released; both may be NULL. After a bind that
+     * failed there is no unbind. */
     TernStatus (*bind)(TnEngine *, TnMemory *m, TnProgram *programs, uint32_t n, TernError *err);
     void (*unbind)(TnEngine *, TnMemory *m);
     /* Runs all launches whose gate is open, on the inputs as they are staged; when it returns, the rows asked for are

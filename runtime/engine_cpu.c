@@ -13,7 +13,7 @@
 /* ---- the last eighth
  *
  * TnRunLaunch.taken is run * 2^24 + how many of the last units have been taken; of another run it means none, so that
- * nothing has to be reset. Units are handed over by it alone: what they write is seen behind the next barrier. */
+ * nothing has to be reset. Units are handed over by it alone: what they write is seen after the next barrier. */
 
 enum { COUNT_BITS = 24 };
 
@@ -58,7 +58,7 @@ static inline __attribute__((always_inline)) void run_share(uint64_t run, TnRunL
 }
 
 /* All of a worker's part. Whether a launch runs and whether a barrier is needed depends on symbols alone, so
- * that all workers decide alike. A barrier behind a closed launch still closes what ran before it; a second
+ * that all workers decide alike. A barrier after a closed launch still closes what ran before it; a second
  * one in a row does nothing. */
 static inline __attribute__((always_inline)) void walk_with(const TnProgram *p, uint32_t worker,
                                                             TnStamp *stamps) {

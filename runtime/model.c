@@ -65,7 +65,7 @@ static TernStatus open_blob(TernModel *m, const void *bytes, size_t size, const 
     return TERN_OK;
 }
 
-/* path NULL: the bytes, which are the caller's, who is told at close. */
+/* path NULL: the bytes, which stay the caller's: release is called for them at close. */
 static TernStatus open_model(TernModel *m, const char *path, const void *bytes, size_t size,
                              const TernModelOptions *options, TernError *err) {
     TernModelOptions o = {0};

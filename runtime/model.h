@@ -51,9 +51,8 @@ TernStatus tn_model_open_on(TnEngine *engine, const void *bytes, size_t size, co
  * first `cap` in out. */
 uint32_t tn_model_variants(const TernModel *m, uint32_t kv, const TnVariant **out, uint32_t cap);
 
-/* ---- model_level.c: sets m->level. Code that the engine can run: the level it prefers. Without code the level decides
- * only which plan and which packing of the weights is walked, so the machine does not matter. */
-TernStatus tn_model_choose_level(TernModel *m, const char *cap, TernError *err);
+/* ---- model_level.c: sets m->level, at most `cpu` unless that is NULL. */
+TernStatus tn_model_choose_level(TernModel *m, const char *cpu, TernError *err);
 
 /* ---- model_code.c */
 TernStatus tn_model_load_code(TernModel *m, TernError *err);

@@ -22,9 +22,8 @@ static Names blob_levels(const TernModel *m) {
     return n;
 }
 
-/* Compiled code: the best level that the machine has. Evaluated: the level decides only which plan and which
- * packing of the weights is walked, so the machine does not matter; with a cap the best below it, else the
- * least. */
+/* Code: the best level that the engine runs, at most the cap. Without code the level decides only which plan and which
+ * packing of the weights is walked, so the machine does not matter: with a cap the best up to it, else the least. */
 TernStatus tn_model_choose_level(TernModel *m, const char *cpu, TernError *err) {
     const TnEngine *e = m->engine;
     uint32_t cap = cpu ? tn_level_number(cpu) : UINT32_MAX;

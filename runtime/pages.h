@@ -5,7 +5,7 @@
  * about to write into it, so there is one rule for forked and for truncated slots. N = S * P pages always
  * suffice: a slot never holds more than P, and when it must copy a shared page, fewer than N are in use.
  *
- * In a page a kernel reads, positions behind the slot's last read as zero: memory is zero as allocated (and
+ * In a page a kernel reads, positions after the slot's last read as zero: memory is zero as allocated (and
  * untouched memory stays out of the resident set); used[page] says how far a page was ever written, and what
  * is left over from another life is cleared when a position is appended before it. So a kernel may multiply
  * masked positions by zero, and a NaN that one sequence stored never reaches another.

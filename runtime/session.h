@@ -1,5 +1,5 @@
 /* A session's memory: one block of host memory, laid out by session_plan.c and filled by session_bind.c, holding the
- * session itself, the tables of a step and the bound programs; behind these lie arena, scratch and caches, or they lie in
+ * session itself, the tables of a step and the bound programs; after these lie arena, scratch and caches, or they lie in
  * a block of the engine's own (engine.h: apart). Nothing is allocated elsewhere, ever. */
 #ifndef TN_SESSION_H
 #define TN_SESSION_H

@@ -80,7 +80,7 @@ typedef struct TernWatch {
     void (*code)(void); /* a TnKernelFn */
     int64_t units;
     void *scratch;      /* what TernKernels.scratch asked for */
-    void *code_scratch; /* what the code wants of a tile */
+    void *code_scratch; /* the scratch that `code` needs, for its tile */
 } TernWatch;
 
 /* Kernels evaluated instead of compiled code (`--target ref`): set by the compiler library. */
@@ -261,7 +261,7 @@ typedef struct TernProfileEvent {
     uint32_t program, launch, worker; /* launch UINT32_MAX: the whole run */
     uint32_t rows;                    /* T of the run */
 } TernProfileEvent;
-/* In the order of runs and launches, a run behind its launches; those that found no room are counted. */
+/* In the order of runs and launches, a run after its launches; those that found no room are counted. */
 TERN_API const TernProfileEvent *tern_profile_events(const TernProfile *profile, size_t *out_n,
                                                      uint64_t *out_dropped);
 

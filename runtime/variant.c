@@ -27,10 +27,10 @@ static Reading reading(const TnBlob *b, const TnBlobSection *s, const uint8_t *b
 /* bad(r, what, found, wanted): "section PROG 1: launch 3: export_index is 9, wanted below 4". */
 static TernStatus bad(const Reading *r, const char *fmt, ...) TN_PRINTF(2, 3);
 static TernStatus bad(const Reading *r, const char *fmt, ...) {
-    char text[400];
+    char text[sizeof(((TernError *)0)->text)];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    tn_message(text, sizeof text, fmt, ap);
     va_end(ap);
     return tn_fail(r->err, TERN_ERR_INPUT, "%s: %s", tn_section_name(r->b, r->s).text, text);
 }
