@@ -235,9 +235,8 @@ static const TnType *weight(TnLb *b) {
     return &b->g->nodes[b->g->nodes[b->k->root].args[1]].type;
 }
 
-static void strip(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef acc,
-                  LLVMValueRef buf) {
-    LLVMValueRef args[] = {w, n, acc, buf, x};
+static void strip(TnLb *b, const TnStrip *s) {
+    LLVMValueRef args[] = {s->w, s->n, s->acc, s->buf, s->x};
     tn_lb_call_function(b, one_function(b, weight(b)->enc, weight(b)->dim[1]), args, 5);
 }
 
@@ -246,26 +245,25 @@ static int most(TnLb *b) {
     return b->level->bytes == 64 ? 6 : 8;
 }
 
-static void strips(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x,
-                   LLVMValueRef acc, LLVMValueRef stride, LLVMValueRef buf) {
-    LLVMValueRef args[] = {w, n, x, n_x, acc, stride, buf};
+static void strips(TnLb *b, const TnStrip *s) {
+    LLVMValueRef args[] = {s->w, s->n, s->x, s->n_x, s->acc, s->stride, s->buf};
     TnEnc enc = weight(b)->enc;
     int64_t k = weight(b)->dim[1], many = tn_lb_most_rows(b, b->k->root) > MOST ? most(b) : MOST + 1;
     static const int sizes[] = {2, 4, 6, 8};
     int64_t below = 1;
-    TnIf one = tn_lb_if(b, tn_lb_icmp(b, LLVMIntEQ, n_x, tn_lb_i64(b, 1)));
-    strip(b, w, n, x, acc, buf); /* of a prompt, one row wants the head */
+    TnIf one = tn_lb_if(b, tn_lb_icmp(b, LLVMIntEQ, s->n_x, tn_lb_i64(b, 1)));
+    strip(b, s); /* of a prompt, one row wants the head */
     tn_lb_if_end(b, &one);
     /* the least size that holds n_x rows; a block of many rows is a whole one but at the end */
     for (size_t i = 0; i < TN_COUNT(sizes) && below < many - 1; i++) {
         int64_t from = below + 1;
         below = sizes[i] < many ? sizes[i] : many - 1;
-        TnIf is = tn_lb_if_between(b, n_x, from, below);
+        TnIf is = tn_lb_if_between(b, s->n_x, from, below);
         tn_lb_call_function(b, some_function(b, enc, k, sizes[i], true), args, 7);
         tn_lb_if_end(b, &is);
     }
     if (many > MOST) return;
-    TnIf is = tn_lb_if(b, tn_lb_icmp(b, LLVMIntEQ, n_x, tn_lb_i64(b, many)));
+    TnIf is = tn_lb_if(b, tn_lb_icmp(b, LLVMIntEQ, s->n_x, tn_lb_i64(b, many)));
     tn_lb_call_function(b, some_function(b, enc, k, (int)many, false), args, 7);
     tn_lb_if_end(b, &is);
 }

@@ -366,18 +366,17 @@ static const TnType *table_of(TnLb *b) {
     return &b->g->nodes[arg(b, b->k->root, 1)].type;
 }
 
-static void strip(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef acc,
-                  LLVMValueRef buf) {
-    LLVMValueRef args[] = {w, n, x, tn_lb_i64(b, 1), acc, tn_lb_i64(b, 0), buf, scales_of(b, w)};
+static void strip(TnLb *b, const TnStrip *s) {
+    LLVMValueRef args[] = {
+        s->w, s->n, s->x, tn_lb_i64(b, 1), s->acc, tn_lb_i64(b, 0), s->buf, scales_of(b, s->w)};
     tn_lb_call_function(b, strip_function(b, table_of(b), 1), args, 8);
 }
 
-static void strips(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x,
-                   LLVMValueRef acc, LLVMValueRef stride, LLVMValueRef buf) {
-    LLVMValueRef args[] = {w, n, x, n_x, acc, stride, buf, scales_of(b, w)};
+static void strips(TnLb *b, const TnStrip *s) {
+    LLVMValueRef args[] = {s->w, s->n, s->x, s->n_x, s->acc, s->stride, s->buf, scales_of(b, s->w)};
     int64_t most = tn_lb_most_rows(b, b->k->root);
     for (int i = 1; i <= most && i <= MOST_ROWS; i = rows_for(i) + 1) {
-        TnIf is = tn_lb_if_between(b, n_x, i, rows_for(i));
+        TnIf is = tn_lb_if_between(b, s->n_x, i, rows_for(i));
         tn_lb_call_function(b, strip_function(b, table_of(b), rows_for(i)), args, 8);
         tn_lb_if_end(b, &is);
     }

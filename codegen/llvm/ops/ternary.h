@@ -28,12 +28,10 @@ int64_t tn_tm_panel_bytes(TnLb *b, int64_t k);
 void tn_tm_prepare(TnLb *b, LLVMValueRef w, LLVMValueRef n, int64_t k, LLVMValueRef panels);
 /* Rows a block best has, and a block of n_x <= that of them; see TnStrips. */
 int tn_tm_block(TnLb *b);
-void tn_tm_strips(TnLb *b, int64_t k, LLVMValueRef panels, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x,
-                  LLVMValueRef acc, LLVMValueRef stride);
+void tn_tm_strips(TnLb *b, int64_t k, const TnStrip *s);
 
 /* ---- tmatmul_amx.c: the same over panels of 16 columns, by tiles. */
-void tn_tm_amx_strips(TnLb *b, int64_t k, LLVMValueRef panels, LLVMValueRef n, LLVMValueRef x,
-                      LLVMValueRef n_x, LLVMValueRef acc, LLVMValueRef stride);
+void tn_tm_amx_strips(TnLb *b, int64_t k, const TnStrip *s);
 
 /* Tiles of `rows` (i16) rows of so many bytes, `stride` (i64) bytes apart in memory. */
 LLVMValueRef tn_tile_load(TnLb *b, LLVMValueRef rows, int bytes, LLVMValueRef ptr, LLVMValueRef stride);
@@ -45,8 +43,7 @@ void tn_tile_store(TnLb *b, LLVMValueRef rows, int bytes, LLVMValueRef ptr, LLVM
 int64_t tn_tm_tiles_x(int64_t k);
 int64_t tn_tm_tiles_buf(void); /* scratch for a call */
 void tn_tm_tiles_arrange(TnLb *b, int64_t k, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef to);
-void tn_tm_tiles(TnLb *b, int64_t k, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef acc,
-                 LLVMValueRef stride, LLVMValueRef buf);
+void tn_tm_tiles(TnLb *b, int64_t k, const TnStrip *s);
 
 /* ---- tmatmul_columns.c: one row, by way of a copy of the weights by columns. tn_tm_note emits a call that notes which
  * codes of the row x of q8 are not 0, in `tn_tm_noted_bytes` bytes; tn_tm_is_sparse: whether the copy is the faster way;
@@ -60,8 +57,7 @@ void tn_tm_columns(TnLb *b, int64_t k, LLVMValueRef lines, LLVMValueRef x, LLVMV
 /* ---- tmatmul_few.c: 2 to 8 rows, weights as they stream from memory. */
 enum { TN_FEW = 8 };
 int64_t tn_tm_few_buf(TnLb *b, int64_t k); /* scratch for a call */
-void tn_tm_few(TnLb *b, int64_t k, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x,
-               LLVMValueRef acc, LLVMValueRef stride, LLVMValueRef buf);
+void tn_tm_few(TnLb *b, int64_t k, const TnStrip *s);
 /* Plane q of code bytes: 64 (or a register of) codes of a line, shifted down. */
 LLVMValueRef tn_tm_plane(TnLb *b, LLVMValueRef w, int q);
 /* n vectors of n i32 lanes, n = 4, 8 or 16: lane i of v[j] to lane j of v[i]. */

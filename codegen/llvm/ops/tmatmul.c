@@ -196,15 +196,13 @@ static int64_t root_k(TnLb *b) {
     return tn_lb_cols(b, b->g->nodes[b->k->root].args[1]);
 }
 
-static void strip(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef acc,
-                  LLVMValueRef buf) {
-    LLVMValueRef args[] = {w, n, x, acc, buf, buf};
+static void strip(TnLb *b, const TnStrip *s) {
+    LLVMValueRef args[] = {s->w, s->n, s->x, s->acc, s->buf, s->buf};
     tn_lb_call_function(b, strip_function(b, root_k(b), false), args, 6);
 }
 
-static void listed(TnLb *b, LLVMValueRef w, LLVMValueRef list, LLVMValueRef n, LLVMValueRef x,
-                   LLVMValueRef acc, LLVMValueRef buf) {
-    LLVMValueRef args[] = {w, n, x, acc, buf, list};
+static void listed(TnLb *b, const TnStrip *s) {
+    LLVMValueRef args[] = {s->w, s->n, s->x, s->acc, s->buf, s->list};
     tn_lb_call_function(b, strip_function(b, root_k(b), true), args, 6);
 }
 
@@ -220,29 +218,24 @@ static void columns(TnLb *b, LLVMValueRef lines, LLVMValueRef x, LLVMValueRef no
     tn_tm_columns(b, root_k(b), lines, x, noted, acc);
 }
 
-static void few(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef acc,
-                LLVMValueRef stride, LLVMValueRef buf) {
-    tn_tm_few(b, root_k(b), w, n, x, n_x, acc, stride, buf);
+static void few(TnLb *b, const TnStrip *s) {
+    tn_tm_few(b, root_k(b), s);
 }
 
 static void arrange(TnLb *b, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef to) {
     tn_tm_tiles_arrange(b, root_k(b), x, n_x, to);
 }
 
-static void tiles(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef acc,
-                  LLVMValueRef stride, LLVMValueRef buf) {
-    (void)n_x;
-    tn_tm_tiles(b, root_k(b), w, n, x, acc, stride, buf);
+static void tiles(TnLb *b, const TnStrip *s) {
+    tn_tm_tiles(b, root_k(b), s);
 }
 
 static void prepare(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef panels) {
     tn_tm_prepare(b, w, n, root_k(b), panels);
 }
 
-static void many(TnLb *b, LLVMValueRef panels, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x,
-                 LLVMValueRef acc, LLVMValueRef stride, LLVMValueRef buf) {
-    (void)buf;
-    tn_tm_strips(b, root_k(b), panels, n, x, n_x, acc, stride);
+static void many(TnLb *b, const TnStrip *s) {
+    tn_tm_strips(b, root_k(b), s);
 }
 
 static void kernel(TnLb *b) {

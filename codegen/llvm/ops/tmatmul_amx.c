@@ -73,29 +73,37 @@ static LLVMBasicBlockRef begin(TnLb *b, const char *name, Call *c, LLVMValueRef 
     return back;
 }
 
-/* Codes [from, to) (in DEPTHs) of `tiles` tiles of rows at x, each of `rows` rows, times the two panels at
- * panel, added to the tiles at out. */
-static void product(TnLb *b, const Call *c, int tiles, LLVMValueRef rows, LLVMValueRef panel, LLVMValueRef x,
-                    LLVMValueRef x_stride, LLVMValueRef out, LLVMValueRef from, LLVMValueRef to) {
+/* Tiles of rows and of sums, beside two panels. */
+typedef struct Tiles {
+    int n;                    /* tiles of rows */
+    LLVMValueRef rows;        /* i16: of each tile */
+    LLVMValueRef panel;       /* two, one after the other */
+    LLVMValueRef x, x_stride; /* rows of activations, and i64 bytes from one to the next */
+    LLVMValueRef out;         /* rows of sums, c->stride bytes apart */
+} Tiles;
+
+/* Codes [from, to) (in DEPTHs) of the rows, times the panels, added to the sums. */
+static void product(TnLb *b, const Call *c, const Tiles *t, LLVMValueRef from, LLVMValueRef to) {
     LLVMValueRef at[4], sum[4], sixteen = i16(b, ROWS), depth = tn_lb_i64(b, DEPTH);
-    LLVMValueRef next_rows = tn_lb_mul(b, x_stride, tn_lb_i64(b, ROWS));
+    LLVMValueRef next_rows = tn_lb_mul(b, t->x_stride, tn_lb_i64(b, ROWS));
     LLVMValueRef next_out = tn_lb_mul(b, c->stride, tn_lb_i64(b, ROWS));
-    for (int i = 0; i < 2 * tiles; i++) {
-        at[i] = tn_lb_atc(b, i / 2 ? tn_lb_at(b, out, next_out) : out, i % 2 * DEPTH);
-        sum[i] = tile_load(b, rows, at[i], c->stride);
+    for (int i = 0; i < 2 * t->n; i++) {
+        at[i] = tn_lb_atc(b, i / 2 ? tn_lb_at(b, t->out, next_out) : t->out, i % 2 * DEPTH);
+        sum[i] = tile_load(b, t->rows, at[i], c->stride);
     }
     TnLoop k = tn_lb_loop(b, from, to, 1);
-    for (int i = 0; i < 2 * tiles; i++) sum[i] = tn_lb_carry(b, &k, sum[i]);
-    LLVMValueRef p0 = tn_lb_elem(b, panel, k.i, TILE);
+    for (int i = 0; i < 2 * t->n; i++) sum[i] = tn_lb_carry(b, &k, sum[i]);
+    LLVMValueRef p0 = tn_lb_elem(b, t->panel, k.i, TILE);
     LLVMValueRef p1 = tn_lb_at(b, p0, tn_lb_mul(b, c->all, tn_lb_i64(b, ROWS)));
     LLVMValueRef codes[] = {tile_load(b, sixteen, p0, depth), tile_load(b, sixteen, p1, depth)};
-    LLVMValueRef row = tn_lb_elem(b, x, k.i, DEPTH);
-    for (int t = 0; t < tiles; t++) {
-        LLVMValueRef a = tile_load(b, rows, t ? tn_lb_at(b, row, next_rows) : row, x_stride);
-        for (int p = 0; p < 2; p++) tn_lb_next(&k, 2 * t + p, tile_dot(b, rows, sum[2 * t + p], a, codes[p]));
+    LLVMValueRef row = tn_lb_elem(b, t->x, k.i, DEPTH);
+    for (int i = 0; i < t->n; i++) {
+        LLVMValueRef a = tile_load(b, t->rows, i ? tn_lb_at(b, row, next_rows) : row, t->x_stride);
+        for (int p = 0; p < 2; p++)
+            tn_lb_next(&k, 2 * i + p, tile_dot(b, t->rows, sum[2 * i + p], a, codes[p]));
     }
     tn_lb_loop_end(b, &k);
-    for (int i = 0; i < 2 * tiles; i++) tn_tile_store(b, rows, DEPTH, at[i], c->stride, k.out[i]);
+    for (int i = 0; i < 2 * t->n; i++) tn_tile_store(b, t->rows, DEPTH, at[i], c->stride, k.out[i]);
 }
 
 /* n_x rows, a multiple of 32. */
@@ -113,8 +121,11 @@ static LLVMValueRef full_function(TnLb *b) {
     LLVMValueRef x = tn_lb_at(b, c.x, tn_lb_mul(b, x_stride, r.i));
     LLVMValueRef acc = tn_lb_at(b, c.acc, tn_lb_mul(b, c.stride, r.i));
     TnLoop n = tn_lb_loop(b, zero, c.count, 2 * ROWS);
-    product(b, &c, 2, i16(b, ROWS), tn_lb_at(b, c.panels, tn_lb_mul(b, c.all, n.i)),
-            tn_lb_atc(b, x, TN_Q8_HEAD), x_stride, tn_lb_elem(b, acc, n.i, 4), k.i, to);
+    Tiles t = {.n = 2, .rows = i16(b, ROWS), .x_stride = x_stride};
+    t.out = tn_lb_elem(b, acc, n.i, 4);
+    t.x = tn_lb_atc(b, x, TN_Q8_HEAD);
+    t.panel = tn_lb_at(b, c.panels, tn_lb_mul(b, c.all, n.i));
+    product(b, &c, &t, k.i, to);
     tn_lb_loop_end(b, &n);
     tn_lb_loop_end(b, &r);
     tn_lb_loop_end(b, &k);
@@ -132,27 +143,30 @@ static LLVMValueRef last_function(TnLb *b) {
     LLVMValueRef zero = tn_lb_i64(b, 0), end = tn_lb_lshr(b, c.all, tn_lb_i64(b, 6));
     LLVMValueRef x_stride = tn_lb_add(b, c.all, tn_lb_i64(b, TN_Q8_HEAD));
     TnLoop n = tn_lb_loop(b, zero, c.count, 2 * ROWS);
-    product(b, &c, 1, rows, tn_lb_at(b, c.panels, tn_lb_mul(b, c.all, n.i)), tn_lb_atc(b, c.x, TN_Q8_HEAD),
-            x_stride, tn_lb_elem(b, c.acc, n.i, 4), zero, end);
+    Tiles t = {.n = 1, .rows = rows, .x_stride = x_stride};
+    t.out = tn_lb_elem(b, c.acc, n.i, 4);
+    t.x = tn_lb_atc(b, c.x, TN_Q8_HEAD);
+    t.panel = tn_lb_at(b, c.panels, tn_lb_mul(b, c.all, n.i));
+    product(b, &c, &t, zero, end);
     tn_lb_loop_end(b, &n);
     return tn_lb_shared_end(b, back);
 }
 
-void tn_tm_amx_strips(TnLb *b, int64_t k, LLVMValueRef panels, LLVMValueRef n, LLVMValueRef x,
-                      LLVMValueRef n_x, LLVMValueRef acc, LLVMValueRef stride) {
+void tn_tm_amx_strips(TnLb *b, int64_t k, const TnStrip *s) {
     int64_t all = tn_tm_lines(k) * TN_CODES, row_bytes = TN_Q8_HEAD + all;
     LLVMValueRef zero = tn_lb_i64(b, 0), codes = tn_lb_i64(b, all);
-    LLVMValueRef full = tn_lb_and(b, n_x, tn_lb_i64(b, -2 * ROWS));
-    fill(b, n, x, row_bytes, n_x, acc, stride);
+    LLVMValueRef full = tn_lb_and(b, s->n_x, tn_lb_i64(b, -2 * ROWS));
+    fill(b, s->n, s->x, row_bytes, s->n_x, s->acc, s->stride);
     TnIf any = tn_lb_if(b, tn_lb_icmp(b, LLVMIntSGT, full, zero));
-    LLVMValueRef args[] = {panels, n, codes, x, full, acc, stride};
+    LLVMValueRef args[] = {s->w, s->n, codes, s->x, full, s->acc, s->stride};
     tn_lb_call_function(b, full_function(b), args, 7);
     tn_lb_if_end(b, &any);
-    TnLoop l = tn_lb_loop(b, full, n_x, ROWS);
-    LLVMValueRef here = tn_lb_min(b, tn_lb_sub(b, n_x, l.i), tn_lb_i64(b, ROWS));
-    LLVMValueRef rest[] = {
-        panels, n, codes, tn_lb_elem(b, x, l.i, row_bytes), here, tn_lb_at(b, acc, tn_lb_mul(b, stride, l.i)),
-        stride};
+    TnLoop l = tn_lb_loop(b, full, s->n_x, ROWS);
+    LLVMValueRef here = tn_lb_min(b, tn_lb_sub(b, s->n_x, l.i), tn_lb_i64(b, ROWS));
+    LLVMValueRef rest[] = {s->w,     s->n,
+                           codes,    tn_lb_elem(b, s->x, l.i, row_bytes),
+                           here,     tn_lb_at(b, s->acc, tn_lb_mul(b, s->stride, l.i)),
+                           s->stride};
     tn_lb_call_function(b, last_function(b), rest, 7);
     tn_lb_loop_end(b, &l);
 }

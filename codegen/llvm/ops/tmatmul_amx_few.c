@@ -158,8 +158,7 @@ static LLVMValueRef tiles_function(TnLb *b) {
     return tn_lb_shared_end(b, back);
 }
 
-void tn_tm_tiles(TnLb *b, int64_t k, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef acc,
-                 LLVMValueRef stride, LLVMValueRef buf) {
-    LLVMValueRef args[] = {w, n, tn_lb_i64(b, tn_tm_lines(k)), x, acc, stride, buf};
+void tn_tm_tiles(TnLb *b, int64_t k, const TnStrip *s) {
+    LLVMValueRef args[] = {s->w, s->n, tn_lb_i64(b, tn_tm_lines(k)), s->x, s->acc, s->stride, s->buf};
     tn_lb_call_function(b, tiles_function(b), args, 7);
 }

@@ -130,15 +130,14 @@ static LLVMValueRef few_function(TnLb *b, int64_t k, int n) {
     return tn_lb_shared_end(b, back);
 }
 
-void tn_tm_few(TnLb *b, int64_t k, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x,
-               LLVMValueRef acc, LLVMValueRef stride, LLVMValueRef buf) {
-    LLVMValueRef args[] = {w, n, x, n_x, acc, stride, buf};
+void tn_tm_few(TnLb *b, int64_t k, const TnStrip *s) {
+    LLVMValueRef args[] = {s->w, s->n, s->x, s->n_x, s->acc, s->stride, s->buf};
     int64_t most = tn_lb_most_rows(b, b->k->root);
     TnDim rows = b->g->nodes[b->k->root].type.dim[0];
     bool step = most <= TN_FEW && tn_dim_is_sym(rows) && tn_dim_sym(rows) == TN_T; /* all of its rows */
     int least = step ? (int)b->g->rows_lo : 1, top = (int)(most < TN_FEW ? most : TN_FEW);
     for (int i = least; i <= top; i = rows_for(b, i) + 1) {
-        TnIf is = tn_lb_if_between(b, n_x, i, rows_for(b, i));
+        TnIf is = tn_lb_if_between(b, s->n_x, i, rows_for(b, i));
         tn_lb_call_function(b, few_function(b, k, rows_for(b, i)), args, 7);
         tn_lb_if_end(b, &is);
     }

@@ -172,18 +172,24 @@ static void steps(TnLb *b, Shape s, int64_t panel_bytes, LLVMValueRef panel, LLV
     }
 }
 
+typedef struct Block {
+    Shape shape;
+    bool apart; /* each row has an address of its own; else they follow each other */
+    int64_t row_bytes, panel_bytes;
+} Block;
 /* `turns` of them from panel and x[] on, from zero; pointers are left behind where they then stand. */
-static void stretch(TnLb *b, Shape s, bool apart, int64_t row_bytes, int64_t panel_bytes, int64_t turns,
-                    LLVMValueRef *panel, LLVMValueRef *x, LLVMValueRef *sum) {
-    int n = s.panels * s.rows, n_x = apart ? s.rows : 1;
+static void stretch(TnLb *b, const Block *of, int64_t turns, LLVMValueRef *panel, LLVMValueRef *x,
+                    LLVMValueRef *sum) {
+    Shape s = of->shape;
+    int n = s.panels * s.rows, n_x = of->apart ? s.rows : 1;
     LLVMTypeRef t =
         b->level->dot == TN_DOT_MADDUBS ? LLVMVectorType(b->t_i16, (unsigned)lanes_of(b) * 2) : tn_tm_ints(b);
     TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, turns), 1);
     for (int i = 0; i < n; i++) sum[i] = tn_lb_carry(b, &l, LLVMConstNull(t));
     LLVMValueRef at = tn_lb_walk(b, &l, *panel, STEPS * b->level->bytes), from[12];
     for (int r = 0; r < n_x; r++) from[r] = tn_lb_walk(b, &l, x[r], 4 * STEPS);
-    for (int r = n_x; r < s.rows; r++) from[r] = tn_lb_atc(b, from[0], r * row_bytes);
-    steps(b, s, panel_bytes, at, from, sum);
+    for (int r = n_x; r < s.rows; r++) from[r] = tn_lb_atc(b, from[0], r * of->row_bytes);
+    steps(b, s, of->panel_bytes, at, from, sum);
     for (int i = 0; i < n; i++) tn_lb_next(&l, i, sum[i]);
     tn_lb_loop_end(b, &l);
     for (int i = 0; i < n; i++) sum[i] = l.out[i];
@@ -203,7 +209,8 @@ static LLVMValueRef block_function(TnLb *b, int64_t k, Shape s, bool apart) {
     if (!back) return fn;
     LLVMValueRef panels = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), x = LLVMGetParam(fn, 2);
     LLVMValueRef n_x = LLVMGetParam(fn, 3), acc = LLVMGetParam(fn, 4), stride = LLVMGetParam(fn, 5);
-    int64_t all = padded(k), row_bytes = TN_Q8_HEAD + all, panel_bytes = all * lanes_of(b);
+    int64_t all = padded(k), row_bytes = TN_Q8_HEAD + all;
+    Block of = {s, apart, row_bytes, .panel_bytes = all * lanes_of(b)};
     int lanes = lanes_of(b), size = b->level->bytes, maddubs = b->level->dot == TN_DOT_MADDUBS;
     LLVMValueRef row[12], out[12], minus[12], last = tn_lb_sub(b, n_x, tn_lb_i64(b, 1));
     for (int r = 0; r < s.rows; r++) {
@@ -228,7 +235,7 @@ static LLVMValueRef block_function(TnLb *b, int64_t k, Shape s, bool apart) {
         TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, all / TN_CODES), 1);
         LLVMValueRef at = tn_lb_elem(b, panel, l.i, (int64_t)TN_CODES * lanes), from[12];
         for (int r = 0; r < s.rows; r++) from[r] = tn_lb_elem(b, row[r], l.i, TN_CODES);
-        stretch(b, s, apart, row_bytes, panel_bytes, TN_CODES / 4 / STEPS, &at, from, sum);
+        stretch(b, &of, TN_CODES / 4 / STEPS, &at, from, sum);
         LLVMValueRef ones = tn_lb_splat_const(b, LLVMConstInt(b->t_i16, 1, 0), size / 2);
         for (int i = 0; i < n; i++) {
             LLVMValueRef args[] = {sum[i], ones}, old = tn_lb_load(b, tn_tm_ints(b), to[i], 4);
@@ -239,7 +246,7 @@ static LLVMValueRef block_function(TnLb *b, int64_t k, Shape s, bool apart) {
     } else {
         LLVMValueRef from[12];
         for (int r = 0; r < s.rows; r++) from[r] = row[r];
-        stretch(b, s, apart, row_bytes, panel_bytes, all / 4 / STEPS, &panel, from, sum);
+        stretch(b, &of, all / 4 / STEPS, &panel, from, sum);
         for (int i = 0; i < n; i++)
             tn_lb_store(b, tn_lb_add(b, sum[i], tn_lb_splat(b, minus[i % s.rows], lanes)), to[i], 4);
     }
@@ -251,10 +258,9 @@ int tn_tm_block(TnLb *b) {
     return b->level->amx ? 128 : 12;
 }
 
-void tn_tm_strips(TnLb *b, int64_t k, LLVMValueRef panels, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x,
-                  LLVMValueRef acc, LLVMValueRef stride) {
+void tn_tm_strips(TnLb *b, int64_t k, const TnStrip *s) {
     if (b->level->amx) {
-        tn_tm_amx_strips(b, k, panels, n, x, n_x, acc, stride);
+        tn_tm_amx_strips(b, k, s);
         return;
     }
     Shape full = full_shape(b), last = last_shape(b);
@@ -262,25 +268,25 @@ void tn_tm_strips(TnLb *b, int64_t k, LLVMValueRef panels, LLVMValueRef n, LLVMV
     TN_CHECK(tn_tm_block(b) % full.rows == 0 && full.rows % last.rows == 0);
     LLVMValueRef zero = tn_lb_i64(b, 0), done = zero;
     if (full.rows > last.rows) {
-        LLVMValueRef whole = tn_lb_sdiv(b, n_x, tn_lb_i64(b, full.rows));
+        LLVMValueRef whole = tn_lb_sdiv(b, s->n_x, tn_lb_i64(b, full.rows));
         done = tn_lb_mul(b, whole, tn_lb_i64(b, full.rows));
         TnLoop l = tn_lb_loop(b, zero, done, full.rows);
-        LLVMValueRef args[] = {panels,
-                               n,
-                               tn_lb_elem(b, x, l.i, row_bytes),
+        LLVMValueRef args[] = {s->w,
+                               s->n,
+                               tn_lb_elem(b, s->x, l.i, row_bytes),
                                tn_lb_i64(b, full.rows),
-                               tn_lb_at(b, acc, tn_lb_mul(b, stride, l.i)),
-                               stride};
+                               tn_lb_at(b, s->acc, tn_lb_mul(b, s->stride, l.i)),
+                               s->stride};
         tn_lb_call_function(b, block_function(b, k, full, false), args, 6);
         tn_lb_loop_end(b, &l);
     }
-    TnLoop l = tn_lb_loop(b, done, n_x, last.rows);
-    LLVMValueRef args[] = {panels,
-                           n,
-                           tn_lb_elem(b, x, l.i, row_bytes),
-                           tn_lb_sub(b, n_x, l.i),
-                           tn_lb_at(b, acc, tn_lb_mul(b, stride, l.i)),
-                           stride};
+    TnLoop l = tn_lb_loop(b, done, s->n_x, last.rows);
+    LLVMValueRef args[] = {s->w,
+                           s->n,
+                           tn_lb_elem(b, s->x, l.i, row_bytes),
+                           tn_lb_sub(b, s->n_x, l.i),
+                           tn_lb_at(b, s->acc, tn_lb_mul(b, s->stride, l.i)),
+                           s->stride};
     tn_lb_call_function(b, block_function(b, k, last, true), args, 6);
     tn_lb_loop_end(b, &l);
 }

@@ -102,8 +102,10 @@ static LLVMValueRef weights(Cols *c, LLVMValueRef col) {
 /* A strip of one row's values, the way that is faster. */
 static void strip(Cols *c, LLVMValueRef x, LLVMValueRef col, LLVMValueRef width, LLVMValueRef acc) {
     TnLb *b = c->b;
+    TnStrip s = {.n = width, .x = x, .acc = acc, .buf = c->buf};
     if (!c->noted) {
-        c->s->strip(b, weights(c, col), width, x, acc, c->buf);
+        s.w = weights(c, col);
+        c->s->strip(b, &s);
         return;
     }
     LLVMValueRef block = tn_lb_sdiv(b, col, tn_lb_i64(b, TN_COLUMNS));
@@ -112,7 +114,8 @@ static void strip(Cols *c, LLVMValueRef x, LLVMValueRef col, LLVMValueRef width,
     TnIf sparse = tn_lb_if(b, c->s->is_sparse(b, c->noted));
     c->s->columns(b, tn_lb_elem(b, tn_lb_operand(b, by), block, bytes), x, c->noted, acc);
     tn_lb_else(b, &sparse);
-    c->s->strip(b, weights(c, col), width, x, acc, c->buf);
+    s.w = weights(c, col);
+    c->s->strip(b, &s);
     tn_lb_if_end(b, &sparse);
 }
 
@@ -122,11 +125,14 @@ static void strips(Cols *c, LLVMValueRef first, LLVMValueRef n, LLVMValueRef col
     TnLb *b = c->b;
     LLVMValueRef acc = tn_lb_atc(b, c->acc, (int64_t)slice * c->block * c->acc_stride);
     LLVMValueRef x = c->arranged ? c->arranged : tn_lb_elem(b, c->in, first, c->in_stride);
-    if (c->block == 1)
+    if (c->block == 1) {
         strip(c, x, col, width, acc);
-    else
-        c->s->strips(b, c->s->prepare ? panels(c, slice) : weights(c, col), width, x, n, acc,
-                     tn_lb_i64(b, c->acc_stride), c->buf);
+        return;
+    }
+    TnStrip s = {.n = width, .x = x, .n_x = n, .acc = acc, .buf = c->buf};
+    s.stride = tn_lb_i64(b, c->acc_stride);
+    s.w = c->s->prepare ? panels(c, slice) : weights(c, col);
+    c->s->strips(b, &s);
 }
 
 /* The same for one row and a part of which the columns of `up` are needed only where its gate is open. */
@@ -137,8 +143,10 @@ static void gated_strips(Cols *c, const TnPart *p, LLVMValueRef row, const LLVMV
     LLVMValueRef x = tn_lb_elem(b, c->in, row, c->in_stride);
     LLVMValueRef open = tn_lb_atc(b, c->acc, (int64_t)gate * c->acc_stride);
     LLVMValueRef n = tn_lb_wanted(b, p, gate, up, open, width, x, c->list);
-    c->s->listed(b, weights(c, col[up]), c->list, n, x, tn_lb_atc(b, c->acc, (int64_t)up * c->acc_stride),
-                 c->buf);
+    TnStrip s = {.n = n, .x = x, .buf = c->buf, .list = c->list};
+    s.acc = tn_lb_atc(b, c->acc, (int64_t)up * c->acc_stride);
+    s.w = weights(c, col[up]);
+    c->s->listed(b, &s);
 }
 
 /* A fresh frame over the columns from `col` on: nothing is in memory but the root's strip and its input. */

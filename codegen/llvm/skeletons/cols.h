@@ -3,12 +3,24 @@
 
 #include "codegen/llvm/builder/builder.h"
 
+/* What a call of a product fills: n columns of some rows. */
+typedef struct TnStrip {
+    LLVMValueRef w;      /* the weight rows from the first column on, or what `prepare` made of them */
+    LLVMValueRef n;      /* i64: columns */
+    LLVMValueRef x;      /* the first row of activations, or what `arrange` made of all */
+    LLVMValueRef n_x;    /* i64: rows; NULL where it is one */
+    LLVMValueRef acc;    /* 4-byte sums of the first row */
+    LLVMValueRef stride; /* i64: bytes from a row's sums to the next one's; NULL where there is one row */
+    LLVMValueRef buf;    /* scratch of `buf` bytes */
+    LLVMValueRef list;   /* i32: of `listed`, which columns; else NULL */
+} TnStrip;
+
 /* cols.c: the skeleton of tmatmul and matmul: prologue, then unit by unit strips of root columns and their
  * epilogue. An emitter fills the table; its functions emit calls that fill strips of 4-byte root values.
  *
- *   strip    n (i64) columns of the weight rows from `w` on, for one row x: class of one row
- *   strips   the same for `n_x` (i64, 1..rows) rows from x on, one after the other as in memory; row r's
- *            results lie at acc + r * stride (i64, bytes), and all `rows` rows of acc may be written
+ *   strip    the columns of the one row x: class of one row
+ *   strips   the same for n_x (1..rows) rows from x on, one after the other as in memory; all `rows` rows of acc may be
+ *            written
  *   prepare  may be NULL. Turns the n weight rows of a strip into what `strips` then gets instead of w, once
  *            for all rows of the step, in `panels` bytes of scratch
  *   listed   may be NULL. As `strip`, for n of the columns behind w: those that list (i32, rising) names. TN_AHEAD
@@ -20,17 +32,14 @@
  *   is_sparse, columns   with note. Whether so few (i1) that `columns` is the faster way: it fills a strip of TN_COLUMNS
  *            columns from the lines of their block in the third operand, the weights by columns
  *
- * acc has room for 32 columns behind n rounded up to 32; buf is scratch of `buf` bytes, for each call. */
+ * acc has room for 32 columns after n rounded up to 32. */
 typedef struct TnStrips {
     int rows;
     int64_t buf, panels, arranged, noted;
-    void (*strip)(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef acc,
-                  LLVMValueRef buf);
-    void (*strips)(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef x, LLVMValueRef n_x,
-                   LLVMValueRef acc, LLVMValueRef stride, LLVMValueRef buf);
+    void (*strip)(TnLb *b, const TnStrip *s);
+    void (*strips)(TnLb *b, const TnStrip *s);
     void (*prepare)(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef panels);
-    void (*listed)(TnLb *b, LLVMValueRef w, LLVMValueRef list, LLVMValueRef n, LLVMValueRef x,
-                   LLVMValueRef acc, LLVMValueRef buf);
+    void (*listed)(TnLb *b, const TnStrip *s);
     void (*arrange)(TnLb *b, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef to);
     void (*note)(TnLb *b, LLVMValueRef x, LLVMValueRef noted);
     LLVMValueRef (*is_sparse)(TnLb *b, LLVMValueRef noted);
