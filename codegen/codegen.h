@@ -91,6 +91,20 @@ TernStatus tn_flatten(const void *object, size_t n, const TnFlat *given, TnBuf *
                       TernError *err);
 void tn_flat_free(TnFlat *f);
 
+/* ---- lower.c: the passes of tn_compile, for whoever needs their graphs and no code */
+/* The first half, once a model. weights: of the model file, for prune; may be NULL. */
+TernStatus tn_lower_model(TnGraph *g, const TnWeights *weights, TnEnc head, TernError *err);
+/* The second half for every cache type of kvs (1u << TnKv each) and row class, in this order, each on a clone of a graph
+ * that has had the first half. level: its name, targets and head. `take` owns the graph that it gets; a failure of it
+ * ends the walk. */
+typedef TernStatus TnLoweredFn(void *user, TnGraph *g, TernError *err);
+TernStatus tn_lower_level(const TnGraph *model, const TnPassCtx *level, const TnRowClass *classes,
+                          uint32_t n_classes, uint32_t kvs, TnLoweredFn *take, void *user, TernError *err);
+/* The passes that a graph still lacks to be at `stage`, for that level, cache type and row class, with the targets that
+ * tn_targets_asked gives. weights as above. */
+TernStatus tn_graph_lower(TnGraph *g, TnStage stage, const char *level, TnKv kv, int64_t rows_lo,
+                          int64_t rows_hi, TnEnc head, const TnWeights *weights, TernError *err);
+
 /* ---- compile.c */
 typedef struct TnCompileOptions {
     const char *const *levels; /* "avx2" ... or "ref" */

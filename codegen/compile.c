@@ -124,13 +124,20 @@ static void note_refused(Compiler *c) {
     }
 }
 
-static TernStatus plan_variant(Compiler *c, uint32_t level_index, const TnPassCtx *ctx, uint32_t total) {
+/* What take_variant adds to. */
+typedef struct Taking {
+    Compiler *c;
+    uint32_t level_index, total;
+} Taking;
+
+static TernStatus take_variant(void *user, TnGraph *g, TernError *err) {
+    const Taking *t = user;
+    Compiler *c = t->c;
     Variant *v = &c->variants[c->n_variants++];
-    *v = (Variant){.g = tn_graph_clone(c->model), .level_index = level_index};
-    TN_TRY(tn_passes_run(v->g, TN_PASSES_VARIANT, ctx, c->err));
+    *v = (Variant){.g = g, .level_index = t->level_index};
     if (c->opt->settings) tn_tune_give(c->opt->settings, v->g);
     v->exports = tn_xcalloc(v->g->n_kernels + 1, sizeof *v->exports);
-    return tn_progress(&c->progress, "passes", c->n_variants, total, c->err);
+    return tn_progress(&c->progress, "passes", c->n_variants, t->total, err);
 }
 
 static TernStatus run_passes(Compiler *c, const TnGraph *model, const TnWeights *weights) {
@@ -139,24 +146,21 @@ static TernStatus run_passes(Compiler *c, const TnGraph *model, const TnWeights 
         return tn_fail(c->err, TERN_ERR_INPUT, "compile: cache types 0x%x, wanted at most 0x%x", kvs, known);
     double start = tn_os_seconds();
     TnPassCtx ctx = {.head = c->opt->head, .weights = weights, .first = c->opt->target};
-    uint32_t total = 0;
+    Taking taking = {.c = c};
     for (uint32_t l = 0; l < c->n_levels; l++)
-        total += (uint32_t)__builtin_popcount(kvs) * c->levels[l].n_classes;
-    TN_TRY(tn_progress(&c->progress, "passes", 0, total, c->err));
+        taking.total += (uint32_t)__builtin_popcount(kvs) * c->levels[l].n_classes;
+    TN_TRY(tn_progress(&c->progress, "passes", 0, taking.total, c->err));
     c->model = tn_graph_clone(model);
-    TN_TRY(tn_passes_run(c->model, TN_PASSES_MODEL, &ctx, c->err));
-    c->variants = tn_xcalloc(total, sizeof *c->variants);
+    TN_TRY(tn_lower_model(c->model, weights, c->opt->head, c->err));
+    c->variants = tn_xcalloc(taking.total, sizeof *c->variants);
     for (uint32_t l = 0; l < c->n_levels; l++) {
         const Level *level = &c->levels[l];
         ctx.targets = level->targets;
         ctx.n_targets = level->n_targets;
         ctx.level = level->name;
-        for (ctx.kv = TN_KV_F16; ctx.kv < TN_KV_COUNT; ctx.kv++)
-            for (uint32_t i = 0; (kvs >> ctx.kv & 1) && i < level->n_classes; i++) {
-                ctx.rows_lo = level->classes[i].lo;
-                ctx.rows_hi = level->classes[i].hi;
-                TN_TRY(plan_variant(c, l, &ctx, total));
-            }
+        taking.level_index = l;
+        TN_TRY(tn_lower_level(c->model, &ctx, level->classes, level->n_classes, kvs, take_variant, &taking,
+                              c->err));
     }
     c->report.n_variants = c->n_variants;
     c->report.seconds_passes = tn_os_seconds() - start;

@@ -14,11 +14,24 @@ static TernStatus check_variant(const TerncPicture *p, const char *path, size_t 
                    n - 1);
 }
 
-/* The row classes of a level. */
-typedef struct Classes {
-    TnRowClass v[TN_ROW_CLASSES];
+/* A level's row classes, and who makes its kernels. */
+typedef struct Level {
+    TnRowClass classes[TN_ROW_CLASSES];
+    const TnTargetDesc *targets[TN_TARGETS_MAX];
+    uint32_t n_classes, n_targets;
+} Level;
+
+typedef struct Variants {
+    TnGraph **g;
     uint32_t n;
-} Classes;
+} Variants;
+
+static TernStatus take_variant(void *user, TnGraph *g, TernError *err) {
+    Variants *v = user;
+    (void)err;
+    v->g[v->n++] = g;
+    return TERN_OK;
+}
 
 /* Variants as tn_compile makes them. */
 static TernStatus compile_variants(TnGraphs *s, const TerncPicture *p, TernError *err) {
@@ -32,31 +45,32 @@ static TernStatus compile_variants(TnGraphs *s, const TerncPicture *p, TernError
         st = tn_levels_split(&arena, "TerncPicture.levels", level_list, &levels, &n_levels, err);
     if (st != TERN_OK) goto out;
     if (s->n != 1 || s->g[0]->stage != TN_STAGE_MODEL) goto out; /* planned already: as it stands */
-    Classes *classes = tn_alloc_array(&arena, n_levels, sizeof *classes);
-    uint32_t n_all = 0, n = 0;
+    Level *of = tn_alloc_array(&arena, n_levels, sizeof *of);
+    uint32_t n_all = 0;
     for (uint32_t l = 0; l < n_levels; l++) {
-        const TnTargetDesc *targets[TN_TARGETS_MAX];
-        uint32_t n_targets = tn_targets_asked(levels[l], targets);
-        classes[l].n = tn_row_classes(targets, n_targets, levels[l], TN_ROWS_DEFAULT, classes[l].v);
-        n_all += (TN_KV_COUNT - 1) * classes[l].n;
+        of[l].n_targets = tn_targets_asked(levels[l], of[l].targets);
+        of[l].n_classes =
+            tn_row_classes(of[l].targets, of[l].n_targets, levels[l], TN_ROWS_DEFAULT, of[l].classes);
+        n_all += (TN_KV_COUNT - 1) * of[l].n_classes;
     }
     st = check_variant(p, s->path, n_all, err);
     if (st != TERN_OK) goto out;
     TnWeights weights = tn_gguf_weights(s->gguf);
-    st = tn_passes_run(s->g[0], TN_PASSES_MODEL, &(TnPassCtx){.weights = &weights}, err);
-    TnGraph **all = tn_xcalloc(n_all, sizeof *all);
-    for (uint32_t l = 0; l < n_levels && st == TERN_OK; l++)
-        for (int kv = TN_KV_F16; kv < TN_KV_COUNT && st == TERN_OK; kv++)
-            for (size_t i = 0; i < classes[l].n && st == TERN_OK; i++) {
-                const TnRowClass *rows = &classes[l].v[i];
-                TnGraph *g = all[n++] = tn_graph_clone(s->g[0]);
-                st = tn_graph_lower(g, TN_STAGE_PLANNED, levels[l], (TnKv)kv, rows->lo, rows->hi, head_enc,
-                                    &weights, err);
-            }
+    st = tn_lower_model(s->g[0], &weights, head_enc, err);
+    Variants all = {.g = tn_xcalloc(n_all, sizeof *all.g)};
+    for (uint32_t l = 0; l < n_levels && st == TERN_OK; l++) {
+        TnPassCtx ctx = {.level = levels[l],
+                         .head = head_enc,
+                         .targets = of[l].targets,
+                         .n_targets = of[l].n_targets,
+                         .weights = &weights};
+        st = tn_lower_level(s->g[0], &ctx, of[l].classes, of[l].n_classes, (1u << TN_KV_COUNT) - 2,
+                            take_variant, &all, err);
+    }
     tn_graph_destroy(s->g[0]);
     free(s->g);
-    s->g = all;
-    s->n = n;
+    s->g = all.g;
+    s->n = all.n;
 out:
     tn_arena_free(&arena);
     return st;

@@ -97,22 +97,3 @@ void tn_graphs_close(TnGraphs *s) {
     tern_model_close(s->model);
     *s = (TnGraphs){0};
 }
-
-TernStatus tn_graph_lower(TnGraph *g, TnStage stage, const char *level, TnKv kv, int64_t rows_lo,
-                          int64_t rows_hi, TnEnc head, const TnWeights *weights, TernError *err) {
-    const TnTargetDesc *targets[TN_TARGETS_MAX];
-    TnPassCtx ctx = {.level = tn_strdup(&g->arena, level),
-                     .kv = kv,
-                     .rows_lo = rows_lo,
-                     .rows_hi = rows_hi,
-                     .head = head,
-                     .weights = weights,
-                     .targets = targets};
-    ctx.n_targets = tn_targets_asked(level, targets);
-    if (g->stage == TN_STAGE_MODEL) TN_TRY(tn_passes_run(g, TN_PASSES_MODEL, &ctx, err));
-    if (stage == TN_STAGE_MODEL) return TERN_OK;
-    if (g->stage == TN_STAGE_MODEL) TN_TRY(tn_passes_run(g, TN_PASSES_FUSE, &ctx, err));
-    if (stage == TN_STAGE_PLANNED && g->stage == TN_STAGE_FUSED)
-        TN_TRY(tn_passes_run(g, TN_PASSES_PLAN, &ctx, err));
-    return TERN_OK;
-}

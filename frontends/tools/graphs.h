@@ -23,11 +23,6 @@ TernStatus tn_graphs_open(const char *path, const TerncSource *source, TerncText
                           TnGraphs *out, TernError *err);
 void tn_graphs_close(TnGraphs *s);
 
-/* The passes that a graph still lacks to be at `stage` (they are those of tn_compile), for that level, cache type and
- * row class. weights: of the model file, or NULL. */
-TernStatus tn_graph_lower(TnGraph *g, TnStage stage, const char *level, TnKv kv, int64_t rows_lo,
-                          int64_t rows_hi, TnEnc head, const TnWeights *weights, TernError *err);
-
 /* cost.c: the root of a kernel and what it reads, "tmatmul p64[512,256]"; without a root the ops in order. */
 void tn_kernel_describe(const TnGraph *g, uint32_t kernel, char *out, size_t n);
 

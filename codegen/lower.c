@@ -1,0 +1,45 @@
+/* From a model's graph to the graphs that programs are made of: the first half of the passes once, the second once a
+ * variant, on a clone. The compiler lowers so, and whoever shows or compares what it would make does it here too. */
+#include "codegen/codegen.h"
+#include "runtime/base/arena.h"
+
+TernStatus tn_lower_model(TnGraph *g, const TnWeights *weights, TnEnc head, TernError *err) {
+    return tn_passes_run(g, TN_PASSES_MODEL, &(TnPassCtx){.head = head, .weights = weights}, err);
+}
+
+TernStatus tn_lower_level(const TnGraph *model, const TnPassCtx *level, const TnRowClass *classes,
+                          uint32_t n_classes, uint32_t kvs, TnLoweredFn *take, void *user, TernError *err) {
+    TnPassCtx ctx = *level;
+    for (ctx.kv = TN_KV_F16; ctx.kv < TN_KV_COUNT; ctx.kv++)
+        for (uint32_t i = 0; (kvs >> ctx.kv & 1) && i < n_classes; i++) {
+            ctx.rows_lo = classes[i].lo;
+            ctx.rows_hi = classes[i].hi;
+            TnGraph *g = tn_graph_clone(model);
+            TernStatus st = tn_passes_run(g, TN_PASSES_VARIANT, &ctx, err);
+            if (st != TERN_OK) {
+                tn_graph_destroy(g);
+                return st;
+            }
+            TN_TRY(take(user, g, err));
+        }
+    return TERN_OK;
+}
+
+TernStatus tn_graph_lower(TnGraph *g, TnStage stage, const char *level, TnKv kv, int64_t rows_lo,
+                          int64_t rows_hi, TnEnc head, const TnWeights *weights, TernError *err) {
+    const TnTargetDesc *targets[TN_TARGETS_MAX];
+    TnPassCtx ctx = {.level = tn_strdup(&g->arena, level),
+                     .kv = kv,
+                     .rows_lo = rows_lo,
+                     .rows_hi = rows_hi,
+                     .head = head,
+                     .weights = weights,
+                     .targets = targets};
+    ctx.n_targets = tn_targets_asked(level, targets);
+    if (g->stage == TN_STAGE_MODEL) TN_TRY(tn_lower_model(g, weights, head, err));
+    if (stage == TN_STAGE_MODEL) return TERN_OK;
+    if (g->stage == TN_STAGE_MODEL) TN_TRY(tn_passes_run(g, TN_PASSES_FUSE, &ctx, err));
+    if (stage == TN_STAGE_PLANNED && g->stage == TN_STAGE_FUSED)
+        TN_TRY(tn_passes_run(g, TN_PASSES_PLAN, &ctx, err));
+    return TERN_OK;
+}
