@@ -498,7 +498,7 @@ static bool dot_of(const TnGraph *g, TnRef product, TnDot *out) {
 
 /* Products that stream the weights of one row of activations fetch ahead by distance; those of more rows go by rows of
  * weights. Of a prompt one row wants the head, so dense products always may. The distances are those that --tune found best
- * more often than others (docs/performance.md). */
+ * more often than others (docs/notebook.md). */
 static void ahead(const TnGraph *g, uint32_t kernel, int64_t *near, int64_t *far) {
     TnRef root = g->kernels[kernel].root;
     TnDim rows = g->nodes[root].type.dim[0];

@@ -24,7 +24,7 @@
 #include "runtime/base/os.h"
 #include "runtime/base/reader.h"
 
-/* Beside LLVM's 100 for everything it can do. Measured (docs/performance.md, libxsmm). */
+/* Beside LLVM's 100 for everything it can do. Measured (docs/notebook.md, libxsmm). */
 enum { WINS = 110, LOSES = 90 };
 enum { MOST_CODE = 1 << 16, ROUNDS = 3 };
 

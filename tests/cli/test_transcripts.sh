@@ -13,6 +13,7 @@ done
 command -v python3 >/dev/null || { echo "skipped: transcripts: there is no python3"; exit $((bad ? 1 : 77)); }
 version=$("$build/tern" --version)
 case $version in
+*"no LLVM"*) echo "skipped: transcripts: this build has no LLVM" && exit $((bad ? 1 : 77)) ;;
 *"cpu levels: "*avx2*) ;;
 *) echo "skipped: transcripts: this machine or this build has no avx2 level" && exit $((bad ? 1 : 77)) ;;
 esac
