@@ -47,14 +47,18 @@ static inline void tn_json_set(json_t *object, const char *key, json_t *value) {
 static inline void tn_json_push(json_t *array, json_t *value) {
     if (json_array_append_new(array, tn_json_made(value)) != 0) tn_out_of_memory(sizeof(void *));
 }
-/* The text with a newline at its end, fit for a terminal, too; ends the value. */
-static inline void tn_json_end(json_t *value, size_t flags, TnBuf *out) {
+/* The text, fit for a terminal, too; ends the value. */
+static inline void tn_json_put(json_t *value, size_t flags, TnBuf *out) {
     char *text = json_dumps(value, flags);
     if (!text) tn_out_of_memory(sizeof(void *));
     json_decref(value);
     tn_put_json_text(text, strlen(text), out);
-    tn_buf_puts(out, "\n");
     free(text);
+}
+/* The same with a newline at its end. */
+static inline void tn_json_end(json_t *value, size_t flags, TnBuf *out) {
+    tn_json_put(value, flags, out);
+    tn_buf_puts(out, "\n");
 }
 
 #endif

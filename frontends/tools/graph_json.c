@@ -1,122 +1,133 @@
-/* A graph as json, for programs that are not ours. */
-#include <math.h>
-#include <string.h>
+/* A graph as json, for programs that are not ours. Values are jansson's; the frame around them is written here, since a
+ * node has a line. */
+#include "frontends/json.h"
 #include "frontends/tools/dot.h"
 #include "ir/print.h"
-#include "runtime/base/escape.h"
 
-/* json has no nan and no infinity: they are strings. Nine digits are the float exactly. */
-static void put_float(float f, TnBuf *out) {
-    if (isnan(f))
-        tn_buf_puts(out, "\"nan\"");
-    else if (isinf(f))
-        tn_buf_puts(out, f < 0 ? "\"-inf\"" : "\"inf\"");
-    else
-        tn_buf_printf(out, "%.9g", (double)f);
+/* json has no nan and no infinity: they are strings. */
+static json_t *of_float(float f) {
+    if (isnan(f)) return tn_json_text("nan");
+    if (isinf(f)) return tn_json_text(f < 0 ? "-inf" : "inf");
+    return tn_json_real((double)f);
 }
 
-static void put_attr(const TnAttr *a, TnBuf *out) {
-    tn_buf_printf(out, "\"%s\": ", tn_attrs[a->key].name);
+static json_t *of_hex(uint64_t u) {
+    char text[24];
+    snprintf(text, sizeof text, "0x%llx", (unsigned long long)u);
+    return tn_json_text(text);
+}
+
+static json_t *of_ref(const TnGraph *g, TnRef r) {
+    char text[TN_NAME_MAX + 2];
+    snprintf(text, sizeof text, "%c%s", tn_sigil(g, r), g->nodes[r].name);
+    return tn_json_text(text);
+}
+
+static json_t *of_attr(const TnAttr *a) {
+    json_t *list;
     switch (tn_attrs[a->key].kind) {
     case TN_AINT:
-        tn_buf_printf(out, "%lld", (long long)a->i);
-        break;
+        return tn_json_int((uint64_t)a->i);
     case TN_AHEX: /* a number would lose bits in readers that hold doubles */
-        tn_buf_printf(out, "\"0x%llx\"", (unsigned long long)a->u);
-        break;
+        return of_hex(a->u);
     case TN_AFLOAT:
-        put_float(a->f, out);
-        break;
+        return of_float(a->f);
     case TN_ASTR:
     case TN_AIDENT:
-        tn_put_json(a->s, out);
-        break;
+        return tn_json_text(a->s);
     case TN_AFLOATS:
-        tn_buf_puts(out, "[");
-        for (uint32_t i = 0; i < a->n; i++) {
-            if (i) tn_buf_puts(out, ", ");
-            put_float(a->fs[i], out);
-        }
-        tn_buf_puts(out, "]");
-        break;
+        list = tn_json_array();
+        for (uint32_t i = 0; i < a->n; i++) tn_json_push(list, of_float(a->fs[i]));
+        return list;
     }
+    return NULL;
 }
 
-static void put_type(const TnType *t, TnBuf *out) {
-    tn_buf_printf(out, "{\"enc\": \"%s\", \"dims\": [", tn_encs[t->enc].name);
-    for (int i = 0; i < t->rank; i++) {
-        if (i) tn_buf_puts(out, ", ");
-        if (tn_dim_is_sym(t->dim[i]))
-            tn_buf_printf(out, "\"%s\"", tn_sym_names[tn_dim_sym(t->dim[i])]);
-        else
-            tn_buf_printf(out, "%lld", (long long)t->dim[i]);
-    }
-    tn_buf_puts(out, "]");
+static json_t *of_type(const TnType *t) {
+    json_t *type = tn_json_object(), *dims = tn_json_array();
+    tn_json_set(type, "enc", tn_json_text(tn_encs[t->enc].name));
+    for (int i = 0; i < t->rank; i++)
+        tn_json_push(dims, tn_dim_is_sym(t->dim[i]) ? tn_json_text(tn_sym_names[tn_dim_sym(t->dim[i])])
+                                                    : tn_json_int((uint64_t)t->dim[i]));
+    tn_json_set(type, "dims", dims);
+    if (!t->n_scales) return type;
+    json_t *scales = tn_json_array();
     for (uint32_t i = 0; i < t->n_scales; i++) {
-        tn_buf_printf(out, "%s{\"rows\": %lld, \"scale\": ", i ? ", " : ", \"scales\": [",
-                      (long long)t->scales[i].rows);
-        put_float(t->scales[i].scale, out);
-        tn_buf_puts(out, i + 1 == t->n_scales ? "}]" : "}");
+        json_t *scale = tn_json_object();
+        tn_json_set(scale, "rows", tn_json_int((uint64_t)t->scales[i].rows));
+        tn_json_set(scale, "scale", of_float(t->scales[i].scale));
+        tn_json_push(scales, scale);
     }
-    tn_buf_puts(out, "}");
+    tn_json_set(type, "scales", scales);
+    return type;
 }
 
-static void put_node(const TnGraph *g, TnRef r, TnBuf *out) {
+static json_t *of_node(const TnGraph *g, TnRef r) {
     const TnNode *n = &g->nodes[r];
-    tn_buf_printf(out, "    {\"name\": \"%c%s\", \"op\": \"%s\", \"type\": ", tn_sigil(g, r), n->name,
-                  tn_ops[n->op].name);
-    put_type(&n->type, out);
-    tn_buf_puts(out, ", \"args\": [");
-    for (uint32_t i = 0; i < n->n_args; i++)
-        tn_buf_printf(out, "%s\"%c%s\"", i ? ", " : "", tn_sigil(g, n->args[i]), g->nodes[n->args[i]].name);
-    tn_buf_puts(out, "], \"attrs\": {");
-    for (uint32_t i = 0; i < n->n_attrs; i++) {
-        if (i) tn_buf_puts(out, ", ");
-        put_attr(&n->attrs[i], out);
-    }
-    tn_buf_puts(out, "}");
-    if (n->kernel != TN_NONE) tn_buf_printf(out, ", \"kernel\": \"%s\"", g->kernels[n->kernel].name);
-    if (n->line) tn_buf_printf(out, ", \"line\": %u", n->line);
-    tn_buf_puts(out, "}");
+    json_t *node = tn_json_object(), *args = tn_json_array(), *attrs = tn_json_object();
+    tn_json_set(node, "name", of_ref(g, r));
+    tn_json_set(node, "op", tn_json_text(tn_ops[n->op].name));
+    tn_json_set(node, "type", of_type(&n->type));
+    for (uint32_t i = 0; i < n->n_args; i++) tn_json_push(args, of_ref(g, n->args[i]));
+    tn_json_set(node, "args", args);
+    for (uint32_t i = 0; i < n->n_attrs; i++)
+        tn_json_set(attrs, tn_attrs[n->attrs[i].key].name, of_attr(&n->attrs[i]));
+    tn_json_set(node, "attrs", attrs);
+    if (n->kernel != TN_NONE) tn_json_set(node, "kernel", tn_json_text(g->kernels[n->kernel].name));
+    if (n->line) tn_json_set(node, "line", tn_json_int(n->line));
+    return node;
 }
 
-static void put_kernel(const TnGraph *g, const TnKernel *k, TnBuf *out) {
+static json_t *of_kernel(const TnGraph *g, const TnKernel *k) {
     static const char *const axes[] = {"", "rows", "cols"};
-    tn_buf_printf(out, "    {\"name\": \"%s\", ", k->name);
-    if (k->root == TN_NONE)
-        tn_buf_puts(out, "\"root\": null");
-    else
-        tn_buf_printf(out, "\"root\": \"%c%s\"", tn_sigil(g, k->root), g->nodes[k->root].name);
-    if (k->target) {
-        tn_buf_puts(out, ", \"target\": ");
-        tn_put_json(k->target, out);
-        tn_buf_printf(out, ", \"axis\": \"%s\", \"grain\": %lld, \"units\": %lld, \"barrier\": %s",
-                      axes[k->axis], (long long)k->grain, (long long)k->units, k->barrier ? "true" : "false");
-        if (k->near || k->far)
-            tn_buf_printf(out, ", \"near\": %lld, \"far\": %lld", (long long)k->near, (long long)k->far);
+    json_t *kernel = tn_json_object();
+    tn_json_set(kernel, "name", tn_json_text(k->name));
+    tn_json_set(kernel, "root", k->root == TN_NONE ? json_null() : of_ref(g, k->root));
+    if (!k->target) return kernel;
+    tn_json_set(kernel, "target", tn_json_text(k->target));
+    tn_json_set(kernel, "axis", tn_json_text(axes[k->axis]));
+    tn_json_set(kernel, "grain", tn_json_int((uint64_t)k->grain));
+    tn_json_set(kernel, "units", tn_json_int((uint64_t)k->units));
+    tn_json_set(kernel, "barrier", json_boolean(k->barrier));
+    if (k->near || k->far) {
+        tn_json_set(kernel, "near", tn_json_int((uint64_t)k->near));
+        tn_json_set(kernel, "far", tn_json_int((uint64_t)k->far));
     }
-    tn_buf_puts(out, "}");
+    return kernel;
+}
+
+static json_t *of_graph(const TnGraph *g) {
+    static const char *const stages[] = {"model", "fused", "planned"};
+    json_t *head = tn_json_object();
+    tn_json_set(head, "graph", tn_json_text(g->name));
+    tn_json_set(head, "stage", tn_json_text(stages[g->stage]));
+    if (g->level) tn_json_set(head, "level", tn_json_text(g->level));
+    if (g->kv) tn_json_set(head, "kv", tn_json_text(tn_kv_names[g->kv]));
+    if (!g->rows_lo && !g->rows_hi) return head;
+    json_t *rows = tn_json_array();
+    tn_json_push(rows, tn_json_int((uint64_t)g->rows_lo));
+    tn_json_push(rows, tn_json_int((uint64_t)g->rows_hi));
+    tn_json_set(head, "rows", rows);
+    return head;
+}
+
+/* Nine digits are the float exactly. */
+static void put(json_t *value, TnBuf *out) {
+    tn_json_put(value, JSON_REAL_PRECISION(9), out);
 }
 
 void tn_json(const TnGraph *g, TnBuf *out) {
-    static const char *const stages[] = {"model", "fused", "planned"};
-    tn_buf_printf(out, "{\"graph\": \"%s\", \"stage\": \"%s\"", g->name, stages[g->stage]);
-    if (g->level) {
-        tn_buf_puts(out, ", \"level\": ");
-        tn_put_json(g->level, out);
-    }
-    if (g->kv) tn_buf_printf(out, ", \"kv\": \"%s\"", tn_kv_names[g->kv]);
-    if (g->rows_lo || g->rows_hi)
-        tn_buf_printf(out, ", \"rows\": [%lld, %lld]", (long long)g->rows_lo, (long long)g->rows_hi);
+    put(of_graph(g), out);
+    out->len--; /* the brace, to go on with the object */
     tn_buf_puts(out, ",\n  \"kernels\": [");
     for (uint32_t k = 0; k < g->n_kernels; k++) {
-        tn_buf_puts(out, k ? ",\n" : "\n");
-        put_kernel(g, &g->kernels[k], out);
+        tn_buf_puts(out, k ? ",\n    " : "\n    ");
+        put(of_kernel(g, &g->kernels[k]), out);
     }
     tn_buf_puts(out, "],\n  \"nodes\": [");
     for (TnRef r = 0; r < g->n; r++) {
-        tn_buf_puts(out, r ? ",\n" : "\n");
-        put_node(g, r, out);
+        tn_buf_puts(out, r ? ",\n    " : "\n    ");
+        put(of_node(g, r), out);
     }
     tn_buf_puts(out, "]}\n");
 }
