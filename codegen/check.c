@@ -193,14 +193,13 @@ const TnGraph *tn_check_planned(const TnCheck *c, uint32_t item) {
     return c->items[item].g;
 }
 
-TernStatus tn_check_graph(const TnGraph *g, const TnWeights *w, const TnCheckHow *how, uint64_t seed,
-                          const int64_t *rows, uint32_t n_steps, bool *same, TnDifference *out,
-                          TernError *err) {
+TernStatus tn_check_graph(const TnGraph *g, const TnWeights *w, const TnCheckHow *how,
+                          const TnCheckSteps *steps, bool *same, TnDifference *out, TernError *err) {
     TnCheck *c = tn_check_create(w);
     uint32_t item;
     TernStatus s = tn_check_add(c, g, how, &item, err);
     if (s == TERN_OK) s = tn_check_build(c, err);
-    if (s == TERN_OK) s = tn_check_run(c, &item, 1, seed, rows, n_steps, same, out, err);
+    if (s == TERN_OK) s = tn_check_run(c, &item, 1, steps, same, out, err);
     tn_check_destroy(c);
     return s;
 }

@@ -57,16 +57,20 @@ TernStatus tn_check_add_as(TnCheck *c, const TnGraph *g, const TnGraph *want, co
 TernStatus tn_check_build(TnCheck *c, TernError *err);
 /* The planned graph of an item. */
 const TnGraph *tn_check_planned(const TnCheck *c, uint32_t item);
-/* Runs n_steps steps of rows[i] rows on every one of the items, which must stem from one graph and one kv. The
- * same seed gives the same inputs. *same: whether everything was equal, else *out is the first difference. Fails where a
+/* The steps of a run: n, of rows[i] rows each. The same seed gives the same inputs. */
+typedef struct TnCheckSteps {
+    uint64_t seed;
+    const int64_t *rows;
+    uint32_t n;
+} TnCheckSteps;
+/* Runs the steps on every one of the items, which must stem from one graph and one kv. *same: whether everything was equal, else *out is the first difference. Fails where a
  * weight cannot be read, which passes may have put behind one more operation than can be nested. */
-TernStatus tn_check_run(TnCheck *c, const uint32_t *items, uint32_t n_items, uint64_t seed,
-                        const int64_t *rows, uint32_t n_steps, bool *same, TnDifference *out, TernError *err);
+TernStatus tn_check_run(TnCheck *c, const uint32_t *items, uint32_t n_items, const TnCheckSteps *steps,
+                        bool *same, TnDifference *out, TernError *err);
 
 /* All of it for one graph and one way. TERN_OK: *same says how it went; else the graph could not be compiled. */
-TernStatus tn_check_graph(const TnGraph *g, const TnWeights *w, const TnCheckHow *how, uint64_t seed,
-                          const int64_t *rows, uint32_t n_steps, bool *same, TnDifference *out,
-                          TernError *err);
+TernStatus tn_check_graph(const TnGraph *g, const TnWeights *w, const TnCheckHow *how,
+                          const TnCheckSteps *steps, bool *same, TnDifference *out, TernError *err);
 
 /* ---- check_step.c: the inputs of a run, shared by what is compared. */
 enum { TN_STEP_SLOTS = 3, TN_STEP_PAGES = 3 };

@@ -161,9 +161,20 @@ static void show(const TnType *t, const void *at, char out[48], int64_t *ordered
     }
 }
 
-static void differ(Run *run, const Machine *m, const TnGraph *g, TnRef r, uint32_t kernel, int64_t row,
-                   int64_t col, const void *want, const void *got) {
+/* A value that is compared: of the machine's planned graph, by the kernel that made it, or of the source (TN_NONE). */
+typedef struct Value {
+    const Machine *m;
+    const TnGraph *g;
+    TnRef r;
+    uint32_t kernel;
+} Value;
+
+static void differ(Run *run, const Value *v, int64_t row, int64_t col, const void *want, const void *got) {
     TnDifference *d = run->out;
+    const Machine *m = v->m;
+    const TnGraph *g = v->g;
+    TnRef r = v->r;
+    uint32_t kernel = v->kernel;
     int64_t a, b;
     bool nan_a, nan_b;
     snprintf(d->value, sizeof d->value, "%s", g->nodes[r].name);
@@ -214,9 +225,9 @@ static size_t first_difference(TnEnc enc, const char *a, const char *b, size_t u
 }
 
 /* Rows of a dense value without their padding; all other encodings whole. */
-static bool equal(Run *run, const Machine *m, const TnGraph *g, TnRef r, uint32_t kernel, const void *want,
-                  const void *got, const int64_t *sym) {
-    const TnType *t = &g->nodes[r].type;
+static bool equal(Run *run, Value v, const void *want, const void *got, const int64_t *sym) {
+    const TnGraph *g = v.g;
+    const TnType *t = &g->nodes[v.r].type;
     size_t size = tn_encs[t->enc].block_bytes;
     size_t stride = tn_row_bytes(t), used = (size_t)tn_row_elems(t) * size;
     int64_t rows = tn_type_rows(t, sym);
@@ -235,16 +246,16 @@ static bool equal(Run *run, const Machine *m, const TnGraph *g, TnRef r, uint32_
         if (run->out) {
             if (t->enc == TN_ENC_q8) {
                 TnGraph fake = *g; /* a head's floats, or codes */
-                TnNode node = g->nodes[r];
+                TnNode node = g->nodes[v.r];
                 node.type.enc = at < 4 ? TN_ENC_f32 : at < TN_Q8_HEAD ? TN_ENC_i32 : TN_ENC_i8;
                 if (at < TN_Q8_HEAD) at = at / 4 * 4;
                 fake.nodes = &node;
                 TN_CHECK(at < used);
-                differ(run, m, &fake, 0, kernel, i, (int64_t)at - TN_Q8_HEAD, a + at, b + at);
+                differ(run, &(Value){v.m, &fake, 0, v.kernel}, i, (int64_t)at - TN_Q8_HEAD, a + at, b + at);
                 snprintf(run->out->op, sizeof run->out->op, "%s", tn_ops[node.op].name);
             } else {
                 at = at / size * size;
-                differ(run, m, g, r, kernel, i, (int64_t)(at / size), a + at, b + at);
+                differ(run, &v, i, (int64_t)(at / size), a + at, b + at);
             }
         }
         return false;
@@ -284,7 +295,7 @@ static bool launch(Run *run, Machine *m, uint32_t k, const int64_t *sym) {
         }
     }
     for (uint32_t i = l->n_in; run->beside && i < l->n; i++)
-        if (!equal(run, m, m->g, l->ref[i], k, tn_eval_data(run->beside, l->ref[i]), l->ptr[i], sym))
+        if (!equal(run, (Value){m, m->g, l->ref[i], k}, tn_eval_data(run->beside, l->ref[i]), l->ptr[i], sym))
             return false;
     for (TnRef r = kernel->first; run->beside && r < kernel->first + kernel->n; r++) {
         if (!tn_op_is(m->g->nodes[r].op, TN_TRAIT_STATE)) continue;
@@ -295,7 +306,8 @@ static bool launch(Run *run, Machine *m, uint32_t k, const int64_t *sym) {
         bool last = true;
         for (TnRef q = r + 1; q < m->g->n; q++)
             last &= !tn_op_is(m->g->nodes[q].op, TN_TRAIT_STATE) || tn_alias_root(m->g, q) != cache;
-        if (last && !equal(run, m, m->g, r, k, tn_eval_data(run->beside, cache), m->data[cache], all))
+        if (last &&
+            !equal(run, (Value){m, m->g, r, k}, tn_eval_data(run->beside, cache), m->data[cache], all))
             return false;
     }
     return true;
@@ -321,7 +333,8 @@ static bool results_equal(Run *run, Machine *m, TnEval *planned) {
         if (b == TN_NONE) continue;
         b = tn_alias_root(p, b);
         const void *got = planned ? tn_eval_data(planned, b) : m->data[b];
-        if (!equal(run, m, g, n->op == TN_OP_output ? a : r, TN_NONE, tn_eval_data(run->want, a), got, sym))
+        if (!equal(run, (Value){m, g, n->op == TN_OP_output ? a : r, TN_NONE}, tn_eval_data(run->want, a),
+                   got, sym))
             return false;
     }
     return true;
@@ -396,15 +409,14 @@ static uint32_t one_step(Run *run, int64_t rows) {
 }
 
 /* *bad: the index of the item that differs, or n. */
-static TernStatus all_steps(const TnCheck *c, const uint32_t *items, uint32_t n, uint64_t seed,
-                            const int64_t *rows, uint32_t n_steps, bool beside, uint32_t *bad,
-                            TnDifference *out, TernError *err) {
+static TernStatus all_steps(const TnCheck *c, const uint32_t *items, uint32_t n, const TnCheckSteps *steps,
+                            bool beside, uint32_t *bad, TnDifference *out, TernError *err) {
     *bad = n;
     if (n == 0) return TERN_OK; /* a build without a code generator */
     Run run = {.c = c, .n = n, .source = c->items[items[0]].source, .out = out};
     int64_t most = 1;
-    for (uint32_t i = 0; i < n_steps; i++) most = rows[i] > most ? rows[i] : most;
-    tn_step_open(&run.step, seed, most);
+    for (uint32_t i = 0; i < steps->n; i++) most = steps->rows[i] > most ? steps->rows[i] : most;
+    tn_step_open(&run.step, steps->seed, most);
     run.machines = tn_xcalloc(n, sizeof *run.machines);
     TernStatus st = tn_eval_create(run.source, c->weights, run.step.max, &run.want, err);
     for (uint32_t i = 0; i < n && st == TERN_OK; i++)
@@ -412,7 +424,8 @@ static TernStatus all_steps(const TnCheck *c, const uint32_t *items, uint32_t n,
     if (beside && st == TERN_OK)
         st = tn_eval_create(run.machines[0].g, c->weights, run.step.max, &run.beside, err);
     if (st == TERN_OK) fill_inputs(&run, true);
-    for (uint32_t i = 0; st == TERN_OK && *bad == n && i < n_steps; i++) *bad = one_step(&run, rows[i]);
+    for (uint32_t i = 0; st == TERN_OK && *bad == n && i < steps->n; i++)
+        *bad = one_step(&run, steps->rows[i]);
     for (uint32_t i = 0; st == TERN_OK && *bad == n && i < n; i++)
         if (!memory_holds(&run, &run.machines[i])) *bad = i;
     for (uint32_t i = 0; i < n; i++) close_machine(&run.machines[i]);
@@ -423,15 +436,14 @@ static TernStatus all_steps(const TnCheck *c, const uint32_t *items, uint32_t n,
     return st;
 }
 
-TernStatus tn_check_run(TnCheck *c, const uint32_t *items, uint32_t n_items, uint64_t seed,
-                        const int64_t *rows, uint32_t n_steps, bool *same, TnDifference *out,
-                        TernError *err) {
+TernStatus tn_check_run(TnCheck *c, const uint32_t *items, uint32_t n_items, const TnCheckSteps *steps,
+                        bool *same, TnDifference *out, TernError *err) {
     TnDifference quick = {0}, found = {0};
     uint32_t bad, again;
-    TN_TRY(all_steps(c, items, n_items, seed, rows, n_steps, false, &bad, &quick, err));
+    TN_TRY(all_steps(c, items, n_items, steps, false, &bad, &quick, err));
     *same = bad == n_items;
     if (*same) return TERN_OK;
-    TN_TRY(all_steps(c, &items[bad], 1, seed, rows, n_steps, true, &again, &found, err));
+    TN_TRY(all_steps(c, &items[bad], 1, steps, true, &again, &found, err));
     if (again == 1) found = quick;
     found.item = bad;
     if (out) *out = found;

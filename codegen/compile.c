@@ -290,8 +290,8 @@ static TernStatus make_programs(Compiler *c) {
         const Variant *v = &c->variants[i];
         const Level *level = &c->levels[v->level_index];
         TnBuf prog = {0}, plan = {0};
-        TernStatus s = tn_program_build(v->g, level->number, level->section, level->jobs, v->exports,
-                                        &c->store, &prog, &plan, c->err);
+        TnProgramCode code = {level->number, level->section, level->jobs, v->exports};
+        TernStatus s = tn_program_build(v->g, &code, &c->store, &prog, &plan, c->err);
         if (s != TERN_OK) {
             tn_buf_free(&prog);
             tn_buf_free(&plan);

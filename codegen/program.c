@@ -184,18 +184,17 @@ static TernStatus build(Builder *b, TnBlobProg *head, const TnEmitJob *jobs, con
     return find_outputs(b, head->output);
 }
 
-TernStatus tn_program_build(const TnGraph *g, uint32_t level, uint32_t code_section, const TnEmitJob *jobs,
-                            const uint32_t *exports, TnWeightStore *store, TnBuf *prog, TnBuf *plan,
-                            TernError *err) {
+TernStatus tn_program_build(const TnGraph *g, const TnProgramCode *code, TnWeightStore *store, TnBuf *prog,
+                            TnBuf *plan, TernError *err) {
     Builder b = {.g = g, .store = store, .err = err, .operand_of = tn_xcalloc(g->n, sizeof(uint32_t))};
     b.whole = tn_xcalloc(g->n, sizeof *b.whole);
     memset(b.operand_of, 0xff, g->n * sizeof(uint32_t));
-    TnBlobProg head = {.level = level,
+    TnBlobProg head = {.level = code->level,
                        .kv = (uint32_t)g->kv,
                        .rows_lo = (uint32_t)g->rows_lo,
                        .rows_hi = (uint32_t)g->rows_hi,
-                       .code = code_section};
-    TernStatus s = build(&b, &head, jobs, exports);
+                       .code = code->section};
+    TernStatus s = build(&b, &head, code->jobs, code->exports);
     if (s == TERN_OK) {
         head.n_launches = (uint32_t)b.n_launches;
         head.n_operands = (uint32_t)b.n_operands;

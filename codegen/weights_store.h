@@ -27,8 +27,12 @@ void tn_store_free(TnWeightStore *s);
 
 /* program.c: PROG and PLAN of one planned variant. exports[kernel] and jobs give each kernel's code
  * (NULL for level ref). Adds the weights it reads to the store. */
-TernStatus tn_program_build(const TnGraph *g, uint32_t level, uint32_t code_section, const TnEmitJob *jobs,
-                            const uint32_t *exports, TnWeightStore *store, TnBuf *prog, TnBuf *plan,
-                            TernError *err);
+typedef struct TnProgramCode {
+    uint32_t level, section; /* the CODE section's index in the blob */
+    const TnEmitJob *jobs;
+    const uint32_t *exports;
+} TnProgramCode;
+TernStatus tn_program_build(const TnGraph *g, const TnProgramCode *code, TnWeightStore *store, TnBuf *prog,
+                            TnBuf *plan, TernError *err);
 
 #endif

@@ -113,8 +113,8 @@ TernStatus tn_blob_check_text(const TernModel *m, TnGraph *const *graphs, uint32
         if (graphs[i]->stage != TN_STAGE_PLANNED || tn_level_number(graphs[i]->level) == UINT32_MAX)
             DIFFERS(&c, "the graph is not planned for a level");
         else
-            st = tn_program_build(graphs[i], tn_level_number(graphs[i]->level), 0, NULL, NULL, &store, &prog,
-                                  &plan, err);
+            st = tn_program_build(graphs[i], &(TnProgramCode){.level = tn_level_number(graphs[i]->level)},
+                                  &store, &prog, &plan, err);
         if (st == TERN_OK && c.same) hold(&c, graphs[i], &prog, &plan);
         tn_buf_free(&prog);
         tn_buf_free(&plan);

@@ -90,7 +90,7 @@ TernStatus tn_random_run(const TnGraph *g, const TnWeights *w, const TnRandom *h
     TnCheckHow as = {.level = how->level, .kv = how->kv, .rows_lo = how->rows_lo, .rows_hi = how->rows_hi};
     int64_t most = most_rows(how);
     const int64_t rows[STEPS] = {most, how->rows_lo, most};
-    return tn_check_graph(g, w, &as, how->seed, rows, TN_COUNT(rows), same, out, err);
+    return tn_check_graph(g, w, &as, &(TnCheckSteps){how->seed, rows, TN_COUNT(rows)}, same, out, err);
 }
 
 /* The inputs of that run, whose names say what they hold, as indices of the ops that read them. */

@@ -258,7 +258,7 @@ static void threads_of_a_launch(void **state) {
     }
     TnWeightStore store = {0};
     TnBuf prog = {0}, plan = {0};
-    if (tn_program_build(g, TN_LEVEL_AVX2, 1, jobs, exports, &store, &prog, &plan, &err))
+    if (tn_program_build(g, &(TnProgramCode){TN_LEVEL_AVX2, 1, jobs, exports}, &store, &prog, &plan, &err))
         fail_msg("%s", err.text);
     for (uint32_t k = 0; k < g->n_kernels; k++) {
         const uint8_t *l = (const uint8_t *)prog.data + 64 + 64 * k;

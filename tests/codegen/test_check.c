@@ -62,7 +62,7 @@ static bool planted_differs(void *user, const TnGraph *g) {
     bool same = true;
     if (tn_check_add_as(c, wrong, g, &how, &item, &err) != TERN_OK || tn_check_build(c, &err) != TERN_OK)
         fail_msg("%s", err.text);
-    assert_int_equal(tn_check_run(c, &item, 1, 5, rows, 2, &same, &p->d, &err), TERN_OK);
+    assert_int_equal(tn_check_run(c, &item, 1, &(TnCheckSteps){5, rows, 2}, &same, &p->d, &err), TERN_OK);
     tn_check_destroy(c);
     tn_graph_destroy(wrong);
     return !same;

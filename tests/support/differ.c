@@ -59,7 +59,8 @@ static bool run_graph(Differ *d, TnCheck *c, uint64_t seed, const TnCheckHow *ho
         TnDifference diff;
         TernError err;
         bool same;
-        if (tn_check_run(c, items, n, rand_u64(&r), rows, d->steps, &same, &diff, &err) != TERN_OK)
+        TnCheckSteps steps = {rand_u64(&r), rows, d->steps};
+        if (tn_check_run(c, items, n, &steps, &same, &diff, &err) != TERN_OK)
             return failed(d, seed, err.text);
         if (!same) return failed(d, seed, diff.text);
         d->runs += (uint64_t)n * d->steps;
