@@ -125,7 +125,8 @@ static void llvm(void **state) {
         char what[80];
         snprintf(what, sizeof what, "ops without an emitter of llvm for %s", tn_level_row(l)->name);
         check(what, &seen.llvm[l], false, tn_op_computes, "",
-              "A row tn_llvm_op_NAME in a file of codegen/llvm/ops/ is its emitter, elem.c has those of MAP ops");
+              "A row tn_llvm_op_NAME in a file of codegen/llvm/ops/ is its emitter, elem.c has those of MAP "
+              "ops");
     }
 }
 
