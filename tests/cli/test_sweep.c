@@ -684,7 +684,7 @@ static void add_model(Sweep *w) {
         TerncOpt o = {.size = sizeof o,
                       .path = w->model,
                       .passes = ways[i].passes,
-                      .level = ways[i].level,
+                      .level = ways[i].level && !*native_levels() ? "ref" : ways[i].level,
                       .head = ways[i].head,
                       .rows_lo = ways[i].lo,
                       .rows_hi = ways[i].hi};

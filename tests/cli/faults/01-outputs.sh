@@ -38,7 +38,9 @@ clash "compile over another spelling" 'sub/\.\./m\.gguf .*m\.gguf' 1 "$tern" com
 clash "compile -m over it" 'm\.gguf' 1 "$tern" compile -m "$dir/m.gguf" --cpu ref -o "$dir/m.gguf"
 clash "compile over its --weights" '-o .*m\.gguf.*--weights' 1 "$tern" compile "$dir/a.tir" --weights "$dir/m.gguf" --cpu ref -o "$dir/m.gguf"
 clash "compile over its text" 'a\.tir' 1 "$tern" compile "$dir/a.tir" --cpu ref -o "$dir/a.tir"
-for kind in tir json dot llvm asm obj; do
+kinds="tir json dot llvm asm obj"
+[ $native = yes ] || kinds="tir json dot"
+for kind in $kinds; do
     clash "compile --emit $kind over the model" 'm\.gguf .*m\.gguf' 1 "$tern" compile "$dir/m.gguf" --emit $kind -o "$dir/m.gguf"
 done
 clash "compile --tune-cache that is the model" '--tune-cache .*m\.gguf' 1 "$tern" compile "$dir/m.gguf" --tune=0.1 --tune-cache "$dir/m.gguf" -o "$dir/o.tern"

@@ -22,8 +22,6 @@ outputs=(
     "compile --emit tir|compile cut.gguf --emit tir -o|"
     "compile --emit json|compile cut.gguf --emit json -o|"
     "compile --emit dot|compile cut.gguf --emit dot -o|"
-    "compile --emit llvm|compile cut.gguf --emit llvm -o|"
-    "compile --emit obj|compile cut.gguf --emit obj -o|"
     "compile --tune-cache|compile cut.gguf -o x.tern --tune=0.1 --tune-cache|"
     "run --tune-cache|run cut.gguf $how -p a -n 1 --tune=0.1 --tune-cache|"
     "run --profile|run cut.gguf $how -p a -n 1 --profile=|.json"
@@ -37,6 +35,10 @@ outputs=(
     "inspect --svg|inspect cut.gguf --svg=|"
     "inspect --report --json|inspect cut.gguf --report --json=|"
     "verify --reduce|verify cut.gguf $how --tokens 1 --reduce|"
+)
+[ $native = no ] || outputs+=(
+    "compile --emit llvm|compile cut.gguf --emit llvm -o|"
+    "compile --emit obj|compile cut.gguf --emit obj -o|"
 )
 # late WHAT STATUS REGEX WORDS VALUE
 late() {
@@ -131,7 +133,7 @@ for words in (["compile", sys.argv[2], "--cpu", "ref", "-o", "-"], ["logits", sy
     print(words[0], p.returncode, p.stderr.decode(errors="replace").strip())
 END
 has "compile to a terminal" "$(cat pty)" '^compile 1 .*terminal'
-has "an object to a terminal" "$(tail -1 pty)" '^compile 1 .*terminal'
+[ $native = no ] || has "an object to a terminal" "$(tail -1 pty)" '^compile 1 .*terminal'
 has "logits to a terminal" "$(cat pty)" '^logits 1 .*terminal'
 "$tern" compile cut.gguf --cpu ref -o - >&- 2>err
 has "standard output closed" "$(cat err)" 'standard output'
