@@ -28,14 +28,14 @@ uint32_t tn_targets_for(const char *level, const char *first, const TnTargetDesc
     const TnTargetRow *row = tn_target_named(first);
     bool rest = !row || row->kernels == TN_TARGET_SOME;
     uint32_t n = 0;
-    const TnTarget *t = tn_target_find(first);
-    if (t && t->has(level)) out[n++] = &t->desc;
+    const TnTarget *t = tn_target_find(first), *before = NULL;
+    if (t && t->has(level)) out[n++] = &t->desc, before = t;
     for (size_t i = 0; rest && i < TN_COUNT(targets); i++) {
         if (targets[i] == t || !targets[i]->has(level)) continue;
-        if (!row || tn_target_row(i)->kernels == TN_TARGET_ALL) out[n++] = &targets[i]->desc;
+        if (row && tn_target_row(i)->kernels != TN_TARGET_ALL) continue;
+        TN_CHECK(!before || before->section == targets[i]->section); /* a level's code is one image */
+        out[n++] = &targets[i]->desc, before = targets[i];
     }
-    for (uint32_t i = 0; i < n; i++)
-        TN_CHECK(tn_target_find(out[i]->name)->section == tn_target_find(out[0]->name)->section);
     return n;
 }
 

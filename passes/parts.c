@@ -133,10 +133,13 @@ int64_t tn_head_columns(const TnGraph *g, const TnKernel *k) {
     int64_t head = 1, most = g->nodes[k->root].type.dim[1];
     for (TnRef r = k->root + 1; r < k->first + k->n; r++) {
         const TnNode *n = &g->nodes[r];
-        const TnType *second = n->n_args > 1 ? &g->nodes[n->args[1]].type : NULL;
-        int64_t h = tn_op_is(n->op, TN_TRAIT_HEADS)   ? second->dim[second->rank - 1]
-                    : tn_op_is(n->op, TN_TRAIT_STATE) ? n->type.dim[2]
-                                                      : 1;
+        int64_t h = 1;
+        if (tn_op_is(n->op, TN_TRAIT_HEADS)) {
+            const TnType *second = &g->nodes[n->args[1]].type;
+            h = second->dim[second->rank - 1];
+        } else if (tn_op_is(n->op, TN_TRAIT_STATE)) {
+            h = n->type.dim[2];
+        }
         h /= gcd(head, h);
         TN_CHECK(h > 0);                          /* verified: heads have columns */
         head = head > most / h ? most : head * h; /* all columns hold whole heads of any size */

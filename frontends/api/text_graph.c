@@ -140,8 +140,8 @@ static TernStatus check_indices(const Edited *e, const TnNode *n) {
     if (tn_op_is(n->op, TN_TRAIT_INDEX2)) TN_TRY(check_index(e, n, 1, rows));
     for (uint32_t i = 0, at = tn_op_places(n->op); at && i < TN_COUNT(places); i++)
         TN_TRY(check_index(e, n, at + i, places[i]));
-    const TnNode *a = n->n_args ? &e->g->nodes[n->args[0]] : NULL,
-                 *b = n->n_args > 1 ? &e->g->nodes[n->args[1]] : NULL;
+    if (n->n_args < 2) return TERN_OK;
+    const TnNode *a = &e->g->nodes[n->args[0]], *b = &e->g->nodes[n->args[1]];
     if (n->op == TN_OP_embed && b->type.dim[0] < e->facts->n_vocab)
         return FAIL(e, n, "%%%s: the table has %lld rows, but the vocabulary %u tokens", n->name,
                     (long long)b->type.dim[0], e->facts->n_vocab);

@@ -40,7 +40,8 @@ static TernStatus check_indices(const TnGraph *g, TnRef r, int64_t most, TernErr
     if (tn_op_is(n->op, TN_TRAIT_INDEX2)) TN_TRY(check_index(g, n, 1, NULL, err));
     for (uint32_t i = 0, at = tn_op_places(n->op); at && i < TN_COUNT(names); i++)
         TN_TRY(check_index(g, n, at + i, names[i], err));
-    const TnNode *ids = n->n_args > 1 ? &g->nodes[n->args[1]] : NULL;
+    if (n->n_args < 2) return TERN_OK;
+    const TnNode *ids = &g->nodes[n->args[1]];
     bool chosen = n->op == TN_OP_take
                       ? ids->op == TN_OP_input || (ids->op == TN_OP_topk && ids->args[0] == n->args[0])
                   : n->op == TN_OP_pick ? ids->op == TN_OP_rescore_top && ids->args[4] == n->args[2]

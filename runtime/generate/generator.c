@@ -323,7 +323,7 @@ void tern_sequence_cancel(TernSequence *s) {
 
 TernStatus tern_generate(TernGenerator *g, const TernRequest *request, TernPieceFn *piece, void *user,
                          TernGenerated *out, TernError *err) {
-    TernSequence *s;
+    TernSequence *s = NULL;
     TN_TRY(tern_sequence_create(g, request, piece, user, &s, err));
     TernStatus st = out ? tern_sequence_get(s, out, err) : TERN_OK; /* of a wrong size: before any work */
     while (st == TERN_OK && tn_sequence_runs(s)) st = tern_generator_step(g, err);

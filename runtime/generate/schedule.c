@@ -27,7 +27,7 @@ static void gather(TernGenerator *g) {
         TernSequence *s = g->at[(g->turn + i) % g->slots];
         if (tn_sequence_runs(s) && tn_sequence_in_prompt(s)) add_rows(g, s);
     }
-    g->turn = (g->turn + 1) % g->slots;
+    g->turn = g->turn + 1 < g->slots ? g->turn + 1 : 0;
 }
 
 static void sink(void *user, const TernResult *r) {

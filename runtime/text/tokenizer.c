@@ -17,7 +17,8 @@ const TnTokenizer *tn_tokenizer_at(uint32_t kind) {
 
 uint32_t tn_tokenizer_kind(const TnTokenizer *t) {
     uint32_t kind = 0;
-    while (table[kind] != t) kind++;
+    while (kind < TN_COUNT(table) && table[kind] != t) kind++;
+    TN_CHECK(kind < TN_COUNT(table));
     return kind;
 }
 
