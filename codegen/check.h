@@ -64,7 +64,7 @@ typedef struct TnCheckSteps {
     uint32_t n;
 } TnCheckSteps;
 /* Runs the steps on every one of the items, which must stem from one graph and one kv. *same: whether everything was equal, else *out is the first difference. Fails where a
- * weight cannot be read, which passes may have put behind one more operation than can be nested. */
+ * weight cannot be read, which passes may have wrapped in one operation more than may be nested. */
 TernStatus tn_check_run(TnCheck *c, const uint32_t *items, uint32_t n_items, const TnCheckSteps *steps,
                         bool *same, TnDifference *out, TernError *err);
 

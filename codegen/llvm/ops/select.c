@@ -161,14 +161,14 @@ static LLVMValueRef insert_function(TnLb *b, int64_t room) {
     LLVMValueRef at = tn_lb_sub(b, tn_lb_i64(b, room - TN_LANES), s.i);
     LLVMValueRef index =
         tn_lb_add(b, tn_lb_splat(b, tn_lb_trunc(b, at, b->t_i32), TN_LANES), tn_lb_iota(b, TN_LANES));
-    LLVMValueRef behind = tn_lb_icmp(b, LLVMIntSGT, index, place),
+    LLVMValueRef after = tn_lb_icmp(b, LLVMIntSGT, index, place),
                  here = tn_lb_icmp(b, LLVMIntEQ, index, place);
     for (int i = 0; i < 2; i++) {
         LLVMValueRef p = tn_lb_elem(b, i ? ids : values, at, 4);
         LLVMTypeRef type = i ? b->t_i32x : b->t_f32x;
         LLVMValueRef old = tn_lb_load(b, type, p, 4), moved = tn_lb_load(b, type, tn_lb_atc(b, p, -4), 4);
         LLVMValueRef now = tn_lb_select(b, here, i ? id_x : value_x, old);
-        tn_lb_store(b, tn_lb_select(b, behind, moved, now), p, 4);
+        tn_lb_store(b, tn_lb_select(b, after, moved, now), p, 4);
     }
     tn_lb_loop_end(b, &s);
     return tn_lb_shared_end(b, back);

@@ -16,7 +16,7 @@ LLVMValueRef tn_lb_top_last(TnLb *b, const TnTopList *t); /* f32: the k-th value
 LLVMValueRef tn_lb_top_takes(TnLb *b, LLVMValueRef value, LLVMValueRef last);
 void tn_lb_top_insert(TnLb *b, const TnTopList *t, LLVMValueRef value,
                       LLVMValueRef id); /* one that is taken */
-/* 32 values of an f32 row of n from column `at` on; what lies behind its end is replaced. */
+/* 32 values of an f32 row of n from column `at` on; what lies past its end is replaced. */
 LLVMValueRef tn_lb_load_block(TnLb *b, LLVMValueRef x, LLVMValueRef at, int64_t n, float instead);
 
 #endif

@@ -23,7 +23,7 @@ typedef struct TnStrip {
  *            written
  *   prepare  may be NULL. Turns the n weight rows of a strip into what `strips` then gets instead of w, once
  *            for all rows of the step, in `panels` bytes of scratch
- *   listed   may be NULL. As `strip`, for n of the columns behind w: those that list (i32, rising) names. TN_AHEAD
+ *   listed   may be NULL. As `strip`, for n of the columns after w: those that list (i32, rising) names. TN_AHEAD
  *            more entries follow, which may be read ahead. Other places of acc stay as they are
  *   arrange  may be NULL. Turns the n_x (1..rows) rows of a step, which are one block, into what `strips` then gets as x, once a worker
  *            and launch, in `arranged` bytes of scratch

@@ -6,7 +6,7 @@
 
 /* ---- Frames: row `row` of the kernel's values; a strip of columns of them, or whole rows.
  *
- * A strip is columns [col, col + width) of the values behind the slices of an epilogue. Values before the
+ * A strip is columns [col, col + width) of the values after the slices of an epilogue. Values before the
  * slices have a frame for each slice (`bases`), whose columns start elsewhere; a slice finds its own by
  * root_base. */
 typedef struct TnFrame {
