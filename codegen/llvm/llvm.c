@@ -98,16 +98,16 @@ static pthread_once_t initialized = PTHREAD_ONCE_INIT;
 
 /* ---- Lines of ops, for listings: debug info, which the listing turns into comments. Code that runs has none. */
 
-static void open_lines(TnLb *b) {
+static void open_lines(TnBuilder *b) {
     b->di = LLVMCreateDIBuilder(b->m);
     b->di_file = LLVMDIBuilderCreateFile(b->di, "tir", 3, "", 0);
     LLVMDIBuilderCreateCompileUnit(b->di, LLVMDWARFSourceLanguageC99, b->di_file, "tern", 4, 0, "", 0, 0, "",
                                    0, LLVMDWARFEmissionLineTablesOnly, 0, 0, 0, "", 0, "", 0);
     LLVMAddModuleFlag(b->m, LLVMModuleFlagBehaviorWarning, "Debug Info Version", 18,
-                      LLVMValueAsMetadata(tn_lb_i32(b, (int)LLVMDebugMetadataVersion())));
+                      LLVMValueAsMetadata(tn_build_i32(b, (int)LLVMDebugMetadataVersion())));
 }
 
-static void open_kernel_lines(TnLb *b, const char *symbol) {
+static void open_kernel_lines(TnBuilder *b, const char *symbol) {
     if (!b->di) return;
     size_t n = strlen(symbol);
     LLVMMetadataRef type = LLVMDIBuilderCreateSubroutineType(b->di, b->di_file, NULL, 0, LLVMDIFlagZero);
@@ -118,7 +118,7 @@ static void open_kernel_lines(TnLb *b, const char *symbol) {
 
 /* ---- One kernel */
 
-static void emit_kernel(TnLb *b, TnEmitJob *job) {
+static void emit_kernel(TnBuilder *b, TnEmitJob *job) {
     const TnGraph *g = job->g;
     b->g = g;
     b->kernel = job->kernel;
@@ -126,21 +126,22 @@ static void emit_kernel(TnLb *b, TnEmitJob *job) {
     b->scratch_bytes = b->scratch_page = 0;
     tn_llvm_note(b->k->name, "entry");
     LLVMTypeRef params[] = {b->t_ptr, b->t_ptr};
-    b->fn = tn_lb_function(b, job->symbol, params, 2, true);
+    b->fn = tn_build_function(b, job->symbol, params, 2, true);
     LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->c, b->fn, ""));
     open_kernel_lines(b, job->symbol);
-    (void)tn_lb_op(b, b->k->root == TN_NONE ? b->k->first : b->k->root);
+    (void)tn_build_op(b, b->k->root == TN_NONE ? b->k->first : b->k->root);
     LLVMValueRef launch = LLVMGetParam(b->fn, 0), tile = LLVMGetParam(b->fn, 1);
-    LLVMValueRef ptr = tn_lb_load(b, b->t_ptr, launch, 8);
-    LLVMValueRef sym = tn_lb_load(b, b->t_ptr, tn_lb_atc(b, launch, 8), 8);
-    for (int i = 0; i < TN_SYM_COUNT; i++) b->sym[i] = tn_lb_load(b, b->t_i64, tn_lb_atc(b, sym, 8 * i), 8);
+    LLVMValueRef ptr = tn_build_load(b, b->t_ptr, launch, 8);
+    LLVMValueRef sym = tn_build_load(b, b->t_ptr, tn_build_atc(b, launch, 8), 8);
+    for (int i = 0; i < TN_SYM_COUNT; i++)
+        b->sym[i] = tn_build_load(b, b->t_i64, tn_build_atc(b, sym, 8 * i), 8);
     b->n_ops = tn_kernel_operands(g, job->kernel, b->ops, &b->n_in);
     for (uint32_t i = 0; i < b->n_ops; i++)
-        b->op_ptr[i] = tn_lb_load(b, b->t_ptr, tn_lb_atc(b, ptr, 8 * (int64_t)i), 8);
-    b->lo = tn_lb_load(b, b->t_i64, tile, 8);
-    b->hi = tn_lb_load(b, b->t_i64, tn_lb_atc(b, tile, 8), 8);
-    b->scratch = tn_lb_load(b, b->t_ptr, tn_lb_atc(b, tile, 16), 8);
-    b->again = tn_lb_load(b, b->t_i64, tn_lb_atc(b, tile, 24), 8);
+        b->op_ptr[i] = tn_build_load(b, b->t_ptr, tn_build_atc(b, ptr, 8 * (int64_t)i), 8);
+    b->lo = tn_build_load(b, b->t_i64, tile, 8);
+    b->hi = tn_build_load(b, b->t_i64, tn_build_atc(b, tile, 8), 8);
+    b->scratch = tn_build_load(b, b->t_ptr, tn_build_atc(b, tile, 16), 8);
+    b->again = tn_build_load(b, b->t_i64, tn_build_atc(b, tile, 24), 8);
 
     bool writes = b->n_ops > b->n_in; /* a value that nobody reads may stand where dce has not been */
     for (TnRef r = b->k->first; r < b->k->first + b->k->n; r++)
@@ -151,7 +152,7 @@ static void emit_kernel(TnLb *b, TnEmitJob *job) {
     if (op && op->kernel && writes)
         op->kernel(b);
     else if (writes)
-        tn_lb_rows_kernel(b);
+        tn_build_rows_kernel(b);
     LLVMBuildRetVoid(b->b);
     job->scratch = b->scratch_bytes;
     job->scratch_page = b->scratch_page;
@@ -160,8 +161,8 @@ static void emit_kernel(TnLb *b, TnEmitJob *job) {
 
 /* ---- Modules */
 
-static TnLb open_module(const TnLevel *level, LLVMTargetMachineRef machine, const TnFlat *given) {
-    TnLb b = {.level = level, .given = given, .table = tn_llvm_ops, .c = LLVMContextCreate()};
+static TnBuilder open_module(const TnLevel *level, LLVMTargetMachineRef machine, const TnFlat *given) {
+    TnBuilder b = {.level = level, .given = given, .table = tn_llvm_ops, .c = LLVMContextCreate()};
     b.m = LLVMModuleCreateWithNameInContext("tern", b.c);
     b.b = LLVMCreateBuilderInContext(b.c);
     b.t_void = LLVMVoidTypeInContext(b.c);
@@ -191,7 +192,7 @@ typedef struct Job {
 
 typedef struct Batch {
     uint32_t first, n; /* in Work.order */
-    TnLb lb;           /* its m and c: the module, until it is spent */
+    TnBuilder lb;      /* its m and c: the module, until it is spent */
     uint64_t size;     /* instructions: about the time that it will take */
     LLVMMemoryBufferRef object;
 } Batch;
@@ -379,7 +380,7 @@ static void show(TnEmitJob *jobs, uint32_t n, const TnLevel *l, TnShow what, con
                  const TnFlat *given, TnBuf *out) {
     LLVMTargetMachineRef machine = open_machine(l);
     LLVMSetTargetMachineAsmVerbosity(machine, 1);
-    TnLb b = open_module(l, machine, given);
+    TnBuilder b = open_module(l, machine, given);
     if (what != TN_SHOW_OBJ) open_lines(&b);
     for (uint32_t i = 0; i < n; i++) emit_kernel(&b, &jobs[i]);
     tn_llvm_note("all", "a listing");

@@ -3,63 +3,64 @@
 
 #include <string.h>
 
-LLVMBasicBlockRef tn_lb_here(TnLb *b) {
+LLVMBasicBlockRef tn_build_here(TnBuilder *b) {
     return LLVMGetInsertBlock(b->b);
 }
 
-LLVMBasicBlockRef tn_lb_block(TnLb *b, const char *name) {
-    return LLVMAppendBasicBlockInContext(b->c, LLVMGetBasicBlockParent(tn_lb_here(b)), name);
+LLVMBasicBlockRef tn_build_block(TnBuilder *b, const char *name) {
+    return LLVMAppendBasicBlockInContext(b->c, LLVMGetBasicBlockParent(tn_build_here(b)), name);
 }
 
-void tn_lb_enter(TnLb *b, LLVMBasicBlockRef block) {
+void tn_build_enter(TnBuilder *b, LLVMBasicBlockRef block) {
     LLVMPositionBuilderAtEnd(b->b, block);
 }
 
-void tn_lb_jump(TnLb *b, LLVMBasicBlockRef to) {
+void tn_build_jump(TnBuilder *b, LLVMBasicBlockRef to) {
     LLVMBuildBr(b->b, to);
 }
 
-LLVMValueRef tn_lb_branch(TnLb *b, LLVMValueRef cond, LLVMBasicBlockRef then, LLVMBasicBlockRef otherwise) {
+LLVMValueRef tn_build_branch(TnBuilder *b, LLVMValueRef cond, LLVMBasicBlockRef then,
+                             LLVMBasicBlockRef otherwise) {
     return LLVMBuildCondBr(b->b, cond, then, otherwise);
 }
 
-LLVMValueRef tn_lb_phi(TnLb *b, LLVMTypeRef type, const char *name) {
+LLVMValueRef tn_build_phi(TnBuilder *b, LLVMTypeRef type, const char *name) {
     return LLVMBuildPhi(b->b, type, name);
 }
 
-TnLoop tn_lb_loop(TnLb *b, LLVMValueRef start, LLVMValueRef end, int64_t step) {
-    TnLoop l = {.end = end, .step = step, .before = tn_lb_here(b)};
-    l.body = tn_lb_block(b, "loop");
-    l.exit = tn_lb_block(b, "done");
-    tn_lb_branch(b, tn_lb_icmp(b, LLVMIntSLT, start, end), l.body, l.exit);
-    tn_lb_enter(b, l.body);
-    l.i = tn_lb_phi(b, b->t_i64, "i");
+TnLoop tn_build_loop(TnBuilder *b, LLVMValueRef start, LLVMValueRef end, int64_t step) {
+    TnLoop l = {.end = end, .step = step, .before = tn_build_here(b)};
+    l.body = tn_build_block(b, "loop");
+    l.exit = tn_build_block(b, "done");
+    tn_build_branch(b, tn_build_icmp(b, LLVMIntSLT, start, end), l.body, l.exit);
+    tn_build_enter(b, l.body);
+    l.i = tn_build_phi(b, b->t_i64, "i");
     LLVMAddIncoming(l.i, &start, &l.before, 1);
     return l;
 }
 
-LLVMValueRef tn_lb_carry(TnLb *b, TnLoop *l, LLVMValueRef init) {
-    TN_CHECK(l->n < TN_LOOP_CARRIES && tn_lb_here(b) == l->body);
-    LLVMValueRef phi = tn_lb_phi(b, LLVMTypeOf(init), "");
+LLVMValueRef tn_build_carry(TnBuilder *b, TnLoop *l, LLVMValueRef init) {
+    TN_CHECK(l->n < TN_LOOP_CARRIES && tn_build_here(b) == l->body);
+    LLVMValueRef phi = tn_build_phi(b, LLVMTypeOf(init), "");
     LLVMAddIncoming(phi, &init, &l->before, 1);
     l->phi[l->n] = phi;
     l->init[l->n++] = init;
     return phi;
 }
 
-void tn_lb_next(TnLoop *l, int carry, LLVMValueRef value) {
+void tn_build_next(TnLoop *l, int carry, LLVMValueRef value) {
     TN_CHECK(carry < l->n);
     l->next[carry] = value;
 }
 
-LLVMValueRef tn_lb_walk(TnLb *b, TnLoop *l, LLVMValueRef ptr, int64_t bytes) {
-    LLVMValueRef phi = tn_lb_carry(b, l, ptr);
+LLVMValueRef tn_build_walk(TnBuilder *b, TnLoop *l, LLVMValueRef ptr, int64_t bytes) {
+    LLVMValueRef phi = tn_build_carry(b, l, ptr);
     l->walk[l->n - 1] = bytes;
     return phi;
 }
 
 /* Unrolling full K loops hoists the activations into registers that do not exist and spills them. */
-static void never_unroll(TnLb *b, LLVMValueRef branch) {
+static void never_unroll(TnBuilder *b, LLVMValueRef branch) {
     static const char name[] = "llvm.loop.unroll.disable";
     LLVMMetadataRef text = LLVMMDStringInContext2(b->c, name, sizeof name - 1);
     LLVMMetadataRef disable = LLVMMDNodeInContext2(b->c, &text, 1);
@@ -69,50 +70,50 @@ static void never_unroll(TnLb *b, LLVMValueRef branch) {
     LLVMSetMetadata(branch, LLVMGetMDKindIDInContext(b->c, "llvm.loop", 9), LLVMMetadataAsValue(b->c, loop));
 }
 
-void tn_lb_loop_end(TnLb *b, TnLoop *l) {
+void tn_build_loop_end(TnBuilder *b, TnLoop *l) {
     for (int k = 0; k < l->n; k++)
-        if (l->walk[k]) l->next[k] = tn_lb_opaque(b, tn_lb_atc(b, l->phi[k], l->walk[k]));
-    LLVMValueRef i = tn_lb_opaque(b, tn_lb_add(b, l->i, tn_lb_i64(b, l->step)));
-    LLVMBasicBlockRef latch = tn_lb_here(b);
-    LLVMValueRef again = tn_lb_icmp(b, LLVMIntSLT, i, l->end);
-    never_unroll(b, tn_lb_branch(b, again, l->body, l->exit));
+        if (l->walk[k]) l->next[k] = tn_build_opaque(b, tn_build_atc(b, l->phi[k], l->walk[k]));
+    LLVMValueRef i = tn_build_opaque(b, tn_build_add(b, l->i, tn_build_i64(b, l->step)));
+    LLVMBasicBlockRef latch = tn_build_here(b);
+    LLVMValueRef again = tn_build_icmp(b, LLVMIntSLT, i, l->end);
+    never_unroll(b, tn_build_branch(b, again, l->body, l->exit));
     LLVMAddIncoming(l->i, &i, &latch, 1);
-    tn_lb_enter(b, l->exit);
+    tn_build_enter(b, l->exit);
     for (int k = 0; k < l->n; k++) {
         TN_CHECK(l->next[k]);
         LLVMAddIncoming(l->phi[k], &l->next[k], &latch, 1);
-        l->out[k] = tn_lb_phi(b, LLVMTypeOf(l->init[k]), "");
+        l->out[k] = tn_build_phi(b, LLVMTypeOf(l->init[k]), "");
         LLVMAddIncoming(l->out[k], &l->init[k], &l->before, 1);
         LLVMAddIncoming(l->out[k], &l->next[k], &latch, 1);
     }
 }
 
-TnIf tn_lb_if(TnLb *b, LLVMValueRef cond) {
-    LLVMBasicBlockRef then = tn_lb_block(b, "then");
-    TnIf i = {tn_lb_block(b, "endif")};
-    tn_lb_branch(b, cond, then, i.exit);
-    tn_lb_enter(b, then);
+TnIf tn_build_if(TnBuilder *b, LLVMValueRef cond) {
+    LLVMBasicBlockRef then = tn_build_block(b, "then");
+    TnIf i = {tn_build_block(b, "endif")};
+    tn_build_branch(b, cond, then, i.exit);
+    tn_build_enter(b, then);
     return i;
 }
 
-TnIf tn_lb_if_between(TnLb *b, LLVMValueRef n, int64_t least, int64_t most) {
-    LLVMValueRef over = tn_lb_sub(b, n, tn_lb_i64(b, least));
-    return tn_lb_if(b, tn_lb_icmp(b, LLVMIntULE, over, tn_lb_i64(b, most - least)));
+TnIf tn_build_if_between(TnBuilder *b, LLVMValueRef n, int64_t least, int64_t most) {
+    LLVMValueRef over = tn_build_sub(b, n, tn_build_i64(b, least));
+    return tn_build_if(b, tn_build_icmp(b, LLVMIntULE, over, tn_build_i64(b, most - least)));
 }
 
-void tn_lb_else(TnLb *b, TnIf *i) {
-    LLVMBasicBlockRef end = tn_lb_block(b, "endif");
-    tn_lb_jump(b, end);
-    tn_lb_enter(b, i->exit);
+void tn_build_else(TnBuilder *b, TnIf *i) {
+    LLVMBasicBlockRef end = tn_build_block(b, "endif");
+    tn_build_jump(b, end);
+    tn_build_enter(b, i->exit);
     i->exit = end;
 }
 
-void tn_lb_if_end(TnLb *b, TnIf *i) {
-    tn_lb_jump(b, i->exit);
-    tn_lb_enter(b, i->exit);
+void tn_build_if_end(TnBuilder *b, TnIf *i) {
+    tn_build_jump(b, i->exit);
+    tn_build_enter(b, i->exit);
 }
 
-LLVMValueRef tn_lb_opaque(TnLb *b, LLVMValueRef v) {
+LLVMValueRef tn_build_opaque(TnBuilder *b, LLVMValueRef v) {
     char same[] = "=r,0";
     LLVMTypeRef of = LLVMTypeOf(v), type = LLVMFunctionType(of, &of, 1, 0);
     LLVMValueRef nothing =
@@ -122,19 +123,20 @@ LLVMValueRef tn_lb_opaque(TnLb *b, LLVMValueRef v) {
 
 /* ---- Functions */
 
-static void string_attr(TnLb *b, LLVMValueRef fn, const char *key, const char *value) {
+static void string_attr(TnBuilder *b, LLVMValueRef fn, const char *key, const char *value) {
     LLVMAddAttributeAtIndex(
         fn, LLVMAttributeFunctionIndex,
         LLVMCreateStringAttribute(b->c, key, (unsigned)strlen(key), value, (unsigned)strlen(value)));
 }
 
-static void enum_attr(TnLb *b, LLVMValueRef fn, LLVMAttributeIndex at, const char *name) {
+static void enum_attr(TnBuilder *b, LLVMValueRef fn, LLVMAttributeIndex at, const char *name) {
     unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
     TN_CHECK(kind);
     LLVMAddAttributeAtIndex(fn, at, LLVMCreateEnumAttribute(b->c, kind, 0));
 }
 
-LLVMValueRef tn_lb_function(TnLb *b, const char *name, LLVMTypeRef *params, unsigned n, bool exported) {
+LLVMValueRef tn_build_function(TnBuilder *b, const char *name, LLVMTypeRef *params, unsigned n,
+                               bool exported) {
     LLVMValueRef fn = LLVMAddFunction(b->m, name, LLVMFunctionType(b->t_void, params, n, 0));
     LLVMSetLinkage(fn, exported ? LLVMExternalLinkage : LLVMInternalLinkage);
     enum_attr(b, fn, LLVMAttributeFunctionIndex, "nounwind");
@@ -149,23 +151,23 @@ LLVMValueRef tn_lb_function(TnLb *b, const char *name, LLVMTypeRef *params, unsi
     return fn;
 }
 
-LLVMBasicBlockRef tn_lb_shared(TnLb *b, const char *name, LLVMTypeRef *params, unsigned n,
-                               LLVMValueRef *out_fn) {
+LLVMBasicBlockRef tn_build_shared(TnBuilder *b, const char *name, LLVMTypeRef *params, unsigned n,
+                                  LLVMValueRef *out_fn) {
     *out_fn = LLVMGetNamedFunction(b->m, name);
     if (*out_fn) return NULL;
-    LLVMBasicBlockRef back = tn_lb_here(b);
-    *out_fn = tn_lb_function(b, name, params, n, false);
-    tn_lb_enter(b, LLVMAppendBasicBlockInContext(b->c, *out_fn, ""));
+    LLVMBasicBlockRef back = tn_build_here(b);
+    *out_fn = tn_build_function(b, name, params, n, false);
+    tn_build_enter(b, LLVMAppendBasicBlockInContext(b->c, *out_fn, ""));
     return back;
 }
 
-LLVMValueRef tn_lb_shared_end(TnLb *b, LLVMBasicBlockRef back) {
-    LLVMValueRef fn = LLVMGetBasicBlockParent(tn_lb_here(b));
+LLVMValueRef tn_build_shared_end(TnBuilder *b, LLVMBasicBlockRef back) {
+    LLVMValueRef fn = LLVMGetBasicBlockParent(tn_build_here(b));
     LLVMBuildRetVoid(b->b);
-    tn_lb_enter(b, back);
+    tn_build_enter(b, back);
     return fn;
 }
 
-void tn_lb_call_function(TnLb *b, LLVMValueRef fn, LLVMValueRef *args, unsigned n) {
+void tn_build_call_function(TnBuilder *b, LLVMValueRef fn, LLVMValueRef *args, unsigned n) {
     LLVMBuildCall2(b->b, LLVMGlobalGetValueType(fn), fn, args, n, "");
 }

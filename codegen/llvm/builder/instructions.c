@@ -2,15 +2,15 @@
 #include "codegen/llvm/builder/builder.h"
 
 #define BINARY(name, llvm)                                                                                   \
-    LLVMValueRef tn_lb_##name(TnLb *b, LLVMValueRef x, LLVMValueRef y) {                                     \
+    LLVMValueRef tn_build_##name(TnBuilder *b, LLVMValueRef x, LLVMValueRef y) {                             \
         return LLVMBuild##llvm(b->b, x, y, "");                                                              \
     }
 #define UNARY(name, llvm)                                                                                    \
-    LLVMValueRef tn_lb_##name(TnLb *b, LLVMValueRef x) {                                                     \
+    LLVMValueRef tn_build_##name(TnBuilder *b, LLVMValueRef x) {                                             \
         return LLVMBuild##llvm(b->b, x, "");                                                                 \
     }
 #define CONVERT(name, llvm)                                                                                  \
-    LLVMValueRef tn_lb_##name(TnLb *b, LLVMValueRef x, LLVMTypeRef type) {                                   \
+    LLVMValueRef tn_build_##name(TnBuilder *b, LLVMValueRef x, LLVMTypeRef type) {                           \
         return LLVMBuild##llvm(b->b, x, type, "");                                                           \
     }
 #include "codegen/llvm/builder/instructions.def"
@@ -18,14 +18,14 @@
 #undef UNARY
 #undef CONVERT
 
-LLVMValueRef tn_lb_select(TnLb *b, LLVMValueRef cond, LLVMValueRef x, LLVMValueRef y) {
+LLVMValueRef tn_build_select(TnBuilder *b, LLVMValueRef cond, LLVMValueRef x, LLVMValueRef y) {
     return LLVMBuildSelect(b->b, cond, x, y, "");
 }
 
-LLVMValueRef tn_lb_icmp(TnLb *b, LLVMIntPredicate how, LLVMValueRef x, LLVMValueRef y) {
+LLVMValueRef tn_build_icmp(TnBuilder *b, LLVMIntPredicate how, LLVMValueRef x, LLVMValueRef y) {
     return LLVMBuildICmp(b->b, how, x, y, "");
 }
 
-LLVMValueRef tn_lb_fcmp(TnLb *b, LLVMRealPredicate how, LLVMValueRef x, LLVMValueRef y) {
+LLVMValueRef tn_build_fcmp(TnBuilder *b, LLVMRealPredicate how, LLVMValueRef x, LLVMValueRef y) {
     return LLVMBuildFCmp(b->b, how, x, y, "");
 }

@@ -15,65 +15,65 @@ void tn_llvm_fatal(const char *reason) {
     TN_BUG("LLVM, kernel @%s, %s: %s", now_kernel, now_op, reason);
 }
 
-LLVMMetadataRef tn_lb_op(TnLb *b, TnRef ref) {
+LLVMMetadataRef tn_build_op(TnBuilder *b, TnRef ref) {
     if (!b->di) return NULL;
     LLVMMetadataRef before = LLVMGetCurrentDebugLocation2(b->b);
     unsigned line = b->di_line + (ref - b->k->first) + 1;
     LLVMSetCurrentDebugLocation2(b->b, LLVMDIBuilderCreateDebugLocation(b->c, line, 0, b->di_scope, NULL));
     return before;
 }
-void tn_lb_op_back(TnLb *b, LLVMMetadataRef before) {
+void tn_build_op_back(TnBuilder *b, LLVMMetadataRef before) {
     if (b->di) LLVMSetCurrentDebugLocation2(b->b, before);
 }
 
 /* ---- The launch */
-bool tn_lb_inside(TnLb *b, TnRef ref) {
+bool tn_build_inside(TnBuilder *b, TnRef ref) {
     return ref >= b->k->first && ref < b->k->first + b->k->n;
 }
 
-int64_t tn_lb_cols(TnLb *b, TnRef ref) {
+int64_t tn_build_cols(TnBuilder *b, TnRef ref) {
     const TnType *t = &b->g->nodes[ref].type;
     return t->dim[t->rank - 1];
 }
 
-LLVMValueRef tn_lb_operand(TnLb *b, TnRef ref) {
+LLVMValueRef tn_build_operand(TnBuilder *b, TnRef ref) {
     TnRef root = tn_alias_root(b->g, ref);
     for (uint32_t i = 0; i < b->n_ops; i++)
         if (b->ops[i] == ref || b->ops[i] == root) return b->op_ptr[i];
     TN_BUG("kernel @%s: %%%s is no operand of it", b->k->name, b->g->nodes[ref].name);
 }
 
-bool tn_lb_leaves(TnLb *b, TnRef ref) {
+bool tn_build_leaves(TnBuilder *b, TnRef ref) {
     for (uint32_t i = b->n_in; i < b->n_ops; i++)
         if (b->ops[i] == ref) return true;
     return false;
 }
 
-LLVMValueRef tn_lb_operand_row(TnLb *b, TnRef ref, LLVMValueRef row) {
-    return tn_lb_elem(b, tn_lb_operand(b, ref), row, (int64_t)tn_row_bytes(&b->g->nodes[ref].type));
+LLVMValueRef tn_build_operand_row(TnBuilder *b, TnRef ref, LLVMValueRef row) {
+    return tn_build_elem(b, tn_build_operand(b, ref), row, (int64_t)tn_row_bytes(&b->g->nodes[ref].type));
 }
 
-LLVMValueRef tn_lb_rows(TnLb *b, TnRef ref) {
+LLVMValueRef tn_build_rows(TnBuilder *b, TnRef ref) {
     TnDim d = b->g->nodes[ref].type.dim[0];
-    return tn_dim_is_sym(d) ? b->sym[tn_dim_sym(d)] : tn_lb_i64(b, d);
+    return tn_dim_is_sym(d) ? b->sym[tn_dim_sym(d)] : tn_build_i64(b, d);
 }
 
-int64_t tn_lb_most_rows(TnLb *b, TnRef ref) {
+int64_t tn_build_most_rows(TnBuilder *b, TnRef ref) {
     TnDim d = b->g->nodes[ref].type.dim[0];
     return tn_dim_is_sym(d) ? b->g->rows_hi : d;
 }
 
-LLVMValueRef tn_lb_scratch(TnLb *b, uint64_t bytes) {
+LLVMValueRef tn_build_scratch(TnBuilder *b, uint64_t bytes) {
     TN_CHECK(!b->scratch_page);
-    LLVMValueRef p = tn_lb_atc(b, b->scratch, (int64_t)b->scratch_bytes);
+    LLVMValueRef p = tn_build_atc(b, b->scratch, (int64_t)b->scratch_bytes);
     b->scratch_bytes += (bytes + 63) / 64 * 64;
     return p;
 }
 
-LLVMValueRef tn_lb_scratch_pages(TnLb *b, uint64_t bytes_per_page) {
+LLVMValueRef tn_build_scratch_pages(TnBuilder *b, uint64_t bytes_per_page) {
     bytes_per_page = (bytes_per_page + 63) / 64 * 64;
-    LLVMValueRef p = tn_lb_atc(b, b->scratch, (int64_t)b->scratch_bytes);
-    p = tn_lb_elem(b, p, b->sym[TN_P], (int64_t)b->scratch_page);
+    LLVMValueRef p = tn_build_atc(b, b->scratch, (int64_t)b->scratch_bytes);
+    p = tn_build_elem(b, p, b->sym[TN_P], (int64_t)b->scratch_page);
     b->scratch_page += bytes_per_page;
     return p;
 }

@@ -27,19 +27,19 @@ const char *tn_llvm_triple(const TnLevel *level) {
 
 /* ---- Values */
 
-LLVMValueRef tn_lb_i64(TnLb *b, int64_t v) {
+LLVMValueRef tn_build_i64(TnBuilder *b, int64_t v) {
     return LLVMConstInt(b->t_i64, (uint64_t)v, 0);
 }
 
-LLVMValueRef tn_lb_i32(TnLb *b, int64_t v) {
+LLVMValueRef tn_build_i32(TnBuilder *b, int64_t v) {
     return LLVMConstInt(b->t_i32, (uint64_t)v, 0);
 }
 
-LLVMValueRef tn_lb_f32(TnLb *b, float v) {
+LLVMValueRef tn_build_f32(TnBuilder *b, float v) {
     return LLVMConstBitCast(LLVMConstInt(b->t_i32, tn_f32_bits(v), 0), b->t_f32);
 }
 
-LLVMValueRef tn_lb_splat_const(TnLb *b, LLVMValueRef scalar, int lanes) {
+LLVMValueRef tn_build_splat_const(TnBuilder *b, LLVMValueRef scalar, int lanes) {
     (void)b;
     LLVMValueRef e[256];
     TN_CHECK(lanes <= 256 && LLVMIsConstant(scalar));
@@ -47,33 +47,33 @@ LLVMValueRef tn_lb_splat_const(TnLb *b, LLVMValueRef scalar, int lanes) {
     return LLVMConstVector(e, (unsigned)lanes);
 }
 
-LLVMValueRef tn_lb_splat(TnLb *b, LLVMValueRef scalar, int lanes) {
-    if (LLVMIsConstant(scalar)) return tn_lb_splat_const(b, scalar, lanes);
+LLVMValueRef tn_build_splat(TnBuilder *b, LLVMValueRef scalar, int lanes) {
+    if (LLVMIsConstant(scalar)) return tn_build_splat_const(b, scalar, lanes);
     LLVMTypeRef t = LLVMVectorType(LLVMTypeOf(scalar), (unsigned)lanes);
-    LLVMValueRef v = LLVMBuildInsertElement(b->b, LLVMGetPoison(t), scalar, tn_lb_i32(b, 0), "");
+    LLVMValueRef v = LLVMBuildInsertElement(b->b, LLVMGetPoison(t), scalar, tn_build_i32(b, 0), "");
     return LLVMBuildShuffleVector(b->b, v, LLVMGetPoison(t),
                                   LLVMConstNull(LLVMVectorType(b->t_i32, (unsigned)lanes)), "");
 }
 
-LLVMValueRef tn_lb_vf(TnLb *b, float v) {
-    return tn_lb_splat_const(b, tn_lb_f32(b, v), TN_LANES);
+LLVMValueRef tn_build_vf(TnBuilder *b, float v) {
+    return tn_build_splat_const(b, tn_build_f32(b, v), TN_LANES);
 }
 
-LLVMValueRef tn_lb_vi(TnLb *b, int32_t v) {
-    return tn_lb_splat_const(b, tn_lb_i32(b, v), TN_LANES);
+LLVMValueRef tn_build_vi(TnBuilder *b, int32_t v) {
+    return tn_build_splat_const(b, tn_build_i32(b, v), TN_LANES);
 }
 
-LLVMValueRef tn_lb_iota(TnLb *b, int lanes) {
+LLVMValueRef tn_build_iota(TnBuilder *b, int lanes) {
     LLVMValueRef e[64];
     TN_CHECK(lanes <= 64);
-    for (int i = 0; i < lanes; i++) e[i] = tn_lb_i32(b, i);
+    for (int i = 0; i < lanes; i++) e[i] = tn_build_i32(b, i);
     return LLVMConstVector(e, (unsigned)lanes);
 }
 
-LLVMValueRef tn_lb_min(TnLb *b, LLVMValueRef x, LLVMValueRef y) {
-    return tn_lb_select(b, tn_lb_icmp(b, LLVMIntSLT, x, y), x, y);
+LLVMValueRef tn_build_min(TnBuilder *b, LLVMValueRef x, LLVMValueRef y) {
+    return tn_build_select(b, tn_build_icmp(b, LLVMIntSLT, x, y), x, y);
 }
 
-LLVMValueRef tn_lb_max(TnLb *b, LLVMValueRef x, LLVMValueRef y) {
-    return tn_lb_select(b, tn_lb_icmp(b, LLVMIntSGT, x, y), x, y);
+LLVMValueRef tn_build_max(TnBuilder *b, LLVMValueRef x, LLVMValueRef y) {
+    return tn_build_select(b, tn_build_icmp(b, LLVMIntSGT, x, y), x, y);
 }

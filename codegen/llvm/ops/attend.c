@@ -79,180 +79,185 @@ static bool can(const TnGraph *g, TnRef ref, const TnLevel *level) {
     return k->dim[2] <= TN_ATTEND_HEAD && heads / k->dim[1] <= 64;
 }
 
-static LLVMTypeRef floats(TnLb *b, int lanes) {
+static LLVMTypeRef floats(TnBuilder *b, int lanes) {
     return LLVMVectorType(b->t_f32, (unsigned)lanes);
 }
 
-LLVMValueRef tn_attend_load(TnLb *b, const TnAttend *a, LLVMValueRef ptr, int lanes) {
-    if (a->size == 4) return tn_lb_load(b, floats(b, lanes), ptr, 4);
+LLVMValueRef tn_attend_load(TnBuilder *b, const TnAttend *a, LLVMValueRef ptr, int lanes) {
+    if (a->size == 4) return tn_build_load(b, floats(b, lanes), ptr, 4);
     if (a->size == 1)
-        return tn_lb_widen_i8(b, tn_lb_load(b, LLVMVectorType(b->t_i8, (unsigned)lanes), ptr, 1));
-    return tn_lb_widen_f16(b, tn_lb_load(b, LLVMVectorType(b->t_i16, (unsigned)lanes), ptr, 2));
+        return tn_build_widen_i8(b, tn_build_load(b, LLVMVectorType(b->t_i8, (unsigned)lanes), ptr, 1));
+    return tn_build_widen_f16(b, tn_build_load(b, LLVMVectorType(b->t_i16, (unsigned)lanes), ptr, 2));
 }
 
 /* Into L2: `bytes` from ptr on, as many lines. */
-static void fetch(TnLb *b, LLVMValueRef ptr, int64_t bytes) {
-    for (int64_t i = 0; i < bytes; i += 64) tn_lb_prefetch(b, tn_lb_atc(b, ptr, i), 2);
+static void fetch(TnBuilder *b, LLVMValueRef ptr, int64_t bytes) {
+    for (int64_t i = 0; i < bytes; i += 64) tn_build_prefetch(b, tn_build_atc(b, ptr, i), 2);
 }
 
-LLVMValueRef tn_attend_int(TnLb *b, LLVMValueRef ptr) {
-    return tn_lb_sext(b, tn_lb_load(b, b->t_i32, ptr, 4), b->t_i64);
+LLVMValueRef tn_attend_int(TnBuilder *b, LLVMValueRef ptr) {
+    return tn_build_sext(b, tn_build_load(b, b->t_i32, ptr, 4), b->t_i64);
 }
 
 /* The kv head's part of the page that holds block `block` of the row's slot. */
-LLVMValueRef tn_attend_page(TnLb *b, const TnAttend *a, TnRef cache, LLVMValueRef pages, LLVMValueRef block,
-                            LLVMValueRef kv_head) {
-    LLVMValueRef page = tn_attend_int(b, tn_lb_elem(b, pages, block, 4));
-    LLVMValueRef p = tn_lb_elem(b, tn_lb_operand(b, cache), page, a->page);
-    return tn_lb_elem(b, p, kv_head, a->page_head);
+LLVMValueRef tn_attend_page(TnBuilder *b, const TnAttend *a, TnRef cache, LLVMValueRef pages,
+                            LLVMValueRef block, LLVMValueRef kv_head) {
+    LLVMValueRef page = tn_attend_int(b, tn_build_elem(b, pages, block, 4));
+    LLVMValueRef p = tn_build_elem(b, tn_build_operand(b, cache), page, a->page);
+    return tn_build_elem(b, p, kv_head, a->page_head);
 }
 
 /* s = (q.k) * scale for all heads of the group into k->p. */
-static void scores(TnLb *b, const TnAttend *a, LLVMValueRef q, const Block *k) {
+static void scores(TnBuilder *b, const TnAttend *a, LLVMValueRef q, const Block *k) {
     int unroll = a->head % 2 ? 1 : 2;
     for (int64_t h0 = 0; h0 < a->group; h0 += a->at_once) {
         int n = (int)(a->group - h0 < a->at_once ? a->group - h0 : a->at_once);
         for (int part = 0; part < TN_PAGE; part += a->lanes) {
             int64_t turn = unroll * TN_PAGE * a->size;
-            LLVMValueRef acc[4], k_row = tn_lb_atc(b, k->k, part * a->size);
-            LLVMValueRef q_at = tn_lb_atc(b, q, h0 * a->head * 4), v = NULL;
-            if (k->next && h0 == 0) v = tn_lb_atc(b, k->v, part * a->size);
-            TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, a->head), unroll);
-            for (int h = 0; h < n; h++) acc[h] = tn_lb_carry(b, &l, LLVMConstNull(floats(b, a->lanes)));
-            k_row = tn_lb_walk(b, &l, k_row, turn);
-            q_at = tn_lb_walk(b, &l, q_at, unroll * 4);
+            LLVMValueRef acc[4], k_row = tn_build_atc(b, k->k, part * a->size);
+            LLVMValueRef q_at = tn_build_atc(b, q, h0 * a->head * 4), v = NULL;
+            if (k->next && h0 == 0) v = tn_build_atc(b, k->v, part * a->size);
+            TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, a->head), unroll);
+            for (int h = 0; h < n; h++) acc[h] = tn_build_carry(b, &l, LLVMConstNull(floats(b, a->lanes)));
+            k_row = tn_build_walk(b, &l, k_row, turn);
+            q_at = tn_build_walk(b, &l, q_at, unroll * 4);
             if (v) /* a line of values for a line of keys */
-                fetch(b, tn_lb_walk(b, &l, v, turn), (a->lanes == TN_PAGE ? unroll : 1) * a->lanes * a->size);
+                fetch(b, tn_build_walk(b, &l, v, turn),
+                      (a->lanes == TN_PAGE ? unroll : 1) * a->lanes * a->size);
             for (int u = 0; u < unroll; u++) {
                 LLVMValueRef keys =
-                    tn_attend_load(b, a, tn_lb_atc(b, k_row, u * TN_PAGE * a->size), a->lanes);
+                    tn_attend_load(b, a, tn_build_atc(b, k_row, u * TN_PAGE * a->size), a->lanes);
                 for (int h = 0; h < n; h++) {
-                    LLVMValueRef x = tn_lb_load(b, b->t_f32, tn_lb_atc(b, q_at, (h * a->head + u) * 4), 4);
-                    acc[h] = tn_lb_fma(b, tn_lb_splat(b, x, a->lanes), keys, acc[h]);
+                    LLVMValueRef x =
+                        tn_build_load(b, b->t_f32, tn_build_atc(b, q_at, (h * a->head + u) * 4), 4);
+                    acc[h] = tn_build_fma(b, tn_build_splat(b, x, a->lanes), keys, acc[h]);
                 }
             }
-            for (int h = 0; h < n; h++) tn_lb_next(&l, h, acc[h]);
-            tn_lb_loop_end(b, &l);
+            for (int h = 0; h < n; h++) tn_build_next(&l, h, acc[h]);
+            tn_build_loop_end(b, &l);
             for (int h = 0; h < n; h++) {
                 LLVMValueRef s = l.out[h];
                 if (a->size == 1)
-                    s = tn_lb_fmul(b, s,
-                                   tn_lb_load(b, floats(b, a->lanes),
-                                              tn_lb_atc(b, k->k, a->head * TN_PAGE + part * 4), 4));
-                s = tn_lb_fmul(b, s, tn_lb_splat_const(b, tn_lb_f32(b, a->scale), a->lanes));
-                tn_lb_store(b, s, tn_lb_atc(b, k->p, ((h0 + h) * TN_PAGE + part) * 4), 64);
+                    s = tn_build_fmul(b, s,
+                                      tn_build_load(b, floats(b, a->lanes),
+                                                    tn_build_atc(b, k->k, a->head * TN_PAGE + part * 4), 4));
+                s = tn_build_fmul(b, s, tn_build_splat_const(b, tn_build_f32(b, a->scale), a->lanes));
+                tn_build_store(b, s, tn_build_atc(b, k->p, ((h0 + h) * TN_PAGE + part) * 4), 64);
             }
         }
     }
 }
 
 /* Which of the 32 positions from `first` (i64) on are unmasked. */
-static LLVMValueRef unmasked(TnLb *b, const Block *k, LLVMValueRef first) {
+static LLVMValueRef unmasked(TnBuilder *b, const Block *k, LLVMValueRef first) {
     LLVMValueRef at[3] = {first, k->lo, k->hi};
-    for (int i = 0; i < 3; i++) at[i] = tn_lb_splat(b, tn_lb_trunc(b, at[i], b->t_i32), TN_LANES);
-    at[0] = tn_lb_add(b, at[0], tn_lb_iota(b, TN_LANES));
-    return tn_lb_and(b, tn_lb_icmp(b, LLVMIntSGE, at[0], at[1]), tn_lb_icmp(b, LLVMIntSLE, at[0], at[2]));
+    for (int i = 0; i < 3; i++) at[i] = tn_build_splat(b, tn_build_trunc(b, at[i], b->t_i32), TN_LANES);
+    at[0] = tn_build_add(b, at[0], tn_build_iota(b, TN_LANES));
+    return tn_build_and(b, tn_build_icmp(b, LLVMIntSGE, at[0], at[1]),
+                        tn_build_icmp(b, LLVMIntSLE, at[0], at[2]));
 }
 
 /* Scores to p, max and sum, one head after the other. */
-static void softmax(TnLb *b, const TnAttend *a, const Block *k) {
-    LLVMValueRef zero = tn_lb_i64(b, 0), page = tn_lb_i64(b, TN_PAGE);
-    TnLoop heads = tn_lb_loop(b, zero, tn_lb_i64(b, a->group), 1);
-    LLVMValueRef at = tn_lb_elem(b, k->p, heads.i, TN_PAGE * 4), s[2];
+static void softmax(TnBuilder *b, const TnAttend *a, const Block *k) {
+    LLVMValueRef zero = tn_build_i64(b, 0), page = tn_build_i64(b, TN_PAGE);
+    TnLoop heads = tn_build_loop(b, zero, tn_build_i64(b, a->group), 1);
+    LLVMValueRef at = tn_build_elem(b, k->p, heads.i, TN_PAGE * 4), s[2];
     for (int i = 0; i < 2; i++) {
-        s[i] = tn_lb_load(b, b->t_f32x, tn_lb_atc(b, at, i * TN_LANES * 4), 64);
-        s[i] = tn_lb_select(b, unmasked(b, k, tn_lb_i64(b, i * TN_LANES)), s[i], tn_lb_vf(b, -INFINITY));
+        s[i] = tn_build_load(b, b->t_f32x, tn_build_atc(b, at, i * TN_LANES * 4), 64);
+        s[i] = tn_build_select(b, unmasked(b, k, tn_build_i64(b, i * TN_LANES)), s[i],
+                               tn_build_vf(b, -INFINITY));
     }
-    LLVMValueRef m = tn_lb_tree(b, tn_lb_fmax(b, s[0], s[1]), TN_FOLD_FMAX),
-                 m_x = tn_lb_splat(b, m, TN_LANES);
-    TnLoop half = tn_lb_loop(b, zero, page, TN_LANES);
+    LLVMValueRef m = tn_build_tree(b, tn_build_fmax(b, s[0], s[1]), TN_FOLD_FMAX),
+                 m_x = tn_build_splat(b, m, TN_LANES);
+    TnLoop half = tn_build_loop(b, zero, page, TN_LANES);
     LLVMValueRef sum =
-        tn_lb_carry(b, &half, tn_lb_vf(b, 0.0f)); /* no p is -0: the first is added unchanged */
-    LLVMValueRef x = tn_lb_elem(b, at, half.i, 4);
-    LLVMValueRef score = tn_lb_load(b, b->t_f32x, x, 64);
-    LLVMValueRef p = tn_lb_exp(b, tn_lb_fsub(b, score, m_x));
-    p = tn_lb_fma(b, score, tn_lb_vf(b, 0.0f), p); /* NaN of a score that is not finite */
-    p = tn_lb_select(b, unmasked(b, k, half.i), p, tn_lb_vf(b, 0.0f));
-    tn_lb_next(&half, 0, tn_lb_fadd(b, sum, p));
+        tn_build_carry(b, &half, tn_build_vf(b, 0.0f)); /* no p is -0: the first is added unchanged */
+    LLVMValueRef x = tn_build_elem(b, at, half.i, 4);
+    LLVMValueRef score = tn_build_load(b, b->t_f32x, x, 64);
+    LLVMValueRef p = tn_build_exp(b, tn_build_fsub(b, score, m_x));
+    p = tn_build_fma(b, score, tn_build_vf(b, 0.0f), p); /* NaN of a score that is not finite */
+    p = tn_build_select(b, unmasked(b, k, half.i), p, tn_build_vf(b, 0.0f));
+    tn_build_next(&half, 0, tn_build_fadd(b, sum, p));
     if (a->size == 1) {
-        LLVMValueRef scales = tn_lb_elem(b, tn_lb_atc(b, k->v, a->head * TN_PAGE), half.i, 4);
-        p = tn_lb_fmul(b, p, tn_lb_load(b, b->t_f32x, scales, 4));
+        LLVMValueRef scales = tn_build_elem(b, tn_build_atc(b, k->v, a->head * TN_PAGE), half.i, 4);
+        p = tn_build_fmul(b, p, tn_build_load(b, b->t_f32x, scales, 4));
     }
-    tn_lb_store(b, p, x, 64);
-    tn_lb_loop_end(b, &half);
-    tn_lb_store(b, m, tn_lb_elem(b, k->m, heads.i, 4), 4);
-    tn_lb_store(b, tn_lb_tree(b, half.out[0], TN_FOLD_FADD), tn_lb_elem(b, k->l, heads.i, 4), 4);
-    tn_lb_loop_end(b, &heads);
+    tn_build_store(b, p, x, 64);
+    tn_build_loop_end(b, &half);
+    tn_build_store(b, m, tn_build_elem(b, k->m, heads.i, 4), 4);
+    tn_build_store(b, tn_build_tree(b, half.out[0], TN_FOLD_FADD), tn_build_elem(b, k->l, heads.i, 4), 4);
+    tn_build_loop_end(b, &heads);
 }
 
-static LLVMValueRef record_at(TnLb *b, const TnAttend *a, LLVMValueRef block) {
-    return tn_lb_elem(b, a->records, block, a->record);
+static LLVMValueRef record_at(TnBuilder *b, const TnAttend *a, LLVMValueRef block) {
+    return tn_build_elem(b, a->records, block, a->record);
 }
 
 /* Turns every record's max into its weight exp(m - M); leaves L in a->sums. Heads lie side by side; the lanes
  * behind the group hold anything. */
-static void weights(TnLb *b, const TnAttend *a, LLVMValueRef first, LLVMValueRef end) {
+static void weights(TnBuilder *b, const TnAttend *a, LLVMValueRef first, LLVMValueRef end) {
     LLVMTypeRef type = floats(b, a->many);
-    TnLoop l = tn_lb_loop(b, first, end, 1);
-    LLVMValueRef top = tn_lb_carry(b, &l, tn_lb_splat_const(b, tn_lb_f32(b, -INFINITY), a->many));
-    LLVMValueRef m = tn_lb_load(b, type, tn_lb_atc(b, record_at(b, a, l.i), a->max_at), 4);
-    tn_lb_next(&l, 0, tn_lb_fmax(b, top, m));
-    tn_lb_loop_end(b, &l);
+    TnLoop l = tn_build_loop(b, first, end, 1);
+    LLVMValueRef top = tn_build_carry(b, &l, tn_build_splat_const(b, tn_build_f32(b, -INFINITY), a->many));
+    LLVMValueRef m = tn_build_load(b, type, tn_build_atc(b, record_at(b, a, l.i), a->max_at), 4);
+    tn_build_next(&l, 0, tn_build_fmax(b, top, m));
+    tn_build_loop_end(b, &l);
     top = l.out[0];
 
-    l = tn_lb_loop(b, first, end, 1);
-    LLVMValueRef sum = tn_lb_carry(b, &l, LLVMConstNull(type)), record = record_at(b, a, l.i);
-    m = tn_lb_load(b, type, tn_lb_atc(b, record, a->max_at), 4);
-    LLVMValueRef w = tn_lb_exp(b, tn_lb_fsub(b, m, top));
-    LLVMValueRef part = tn_lb_load(b, type, tn_lb_atc(b, record, a->sum_at), 4);
-    tn_lb_store(b, w, tn_lb_atc(b, record, a->max_at), 4);
-    tn_lb_next(&l, 0, tn_lb_fadd(b, sum, tn_lb_fmul(b, part, w)));
-    tn_lb_loop_end(b, &l);
-    tn_lb_store(b, l.out[0], a->sums, 4);
+    l = tn_build_loop(b, first, end, 1);
+    LLVMValueRef sum = tn_build_carry(b, &l, LLVMConstNull(type)), record = record_at(b, a, l.i);
+    m = tn_build_load(b, type, tn_build_atc(b, record, a->max_at), 4);
+    LLVMValueRef w = tn_build_exp(b, tn_build_fsub(b, m, top));
+    LLVMValueRef part = tn_build_load(b, type, tn_build_atc(b, record, a->sum_at), 4);
+    tn_build_store(b, w, tn_build_atc(b, record, a->max_at), 4);
+    tn_build_next(&l, 0, tn_build_fadd(b, sum, tn_build_fmul(b, part, w)));
+    tn_build_loop_end(b, &l);
+    tn_build_store(b, l.out[0], a->sums, 4);
 }
 
 /* A loop over the tiles, and the first dim of one: the last may lie over the one before. */
-static TnLoop tile_loop(TnLb *b, const TnAttend *a) {
-    return tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, a->n_tiles), 1);
+static TnLoop tile_loop(TnBuilder *b, const TnAttend *a) {
+    return tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, a->n_tiles), 1);
 }
-static LLVMValueRef tile_at(TnLb *b, const TnAttend *a, LLVMValueRef i) {
-    LLVMValueRef d = tn_lb_mul(b, i, tn_lb_i64(b, a->v_lanes));
-    return a->head % a->v_lanes ? tn_lb_min(b, d, tn_lb_i64(b, a->head - a->v_lanes)) : d;
+static LLVMValueRef tile_at(TnBuilder *b, const TnAttend *a, LLVMValueRef i) {
+    LLVMValueRef d = tn_build_mul(b, i, tn_build_i64(b, a->v_lanes));
+    return a->head % a->v_lanes ? tn_build_min(b, d, tn_build_i64(b, a->head - a->v_lanes)) : d;
 }
 
 /* O of head h (i64), tile i (i64), in scratch. */
-static LLVMValueRef out_tile(TnLb *b, const TnAttend *a, LLVMValueRef h, LLVMValueRef i) {
-    LLVMValueRef at = tn_lb_elem(b, a->out, h, (int64_t)a->n_tiles * a->lanes * 4);
-    return tn_lb_elem(b, at, i, a->lanes * 4);
+static LLVMValueRef out_tile(TnBuilder *b, const TnAttend *a, LLVMValueRef h, LLVMValueRef i) {
+    LLVMValueRef at = tn_build_elem(b, a->out, h, (int64_t)a->n_tiles * a->lanes * 4);
+    return tn_build_elem(b, at, i, a->lanes * 4);
 }
 
 /* o = p.v, one tile (i, which begins at dim d) of n heads from h0 on: o[h] + 0. */
-static void value_tile(TnLb *b, const TnAttend *a, const Block *k, int64_t h0, int n, LLVMValueRef i,
+static void value_tile(TnBuilder *b, const TnAttend *a, const Block *k, int64_t h0, int n, LLVMValueRef i,
                        LLVMValueRef d, LLVMValueRef out[4]) {
     LLVMTypeRef type = floats(b, a->v_lanes);
-    LLVMValueRef end = tn_lb_add(b, k->hi, tn_lb_i64(b, 1)), next = NULL;
-    LLVMValueRef v = tn_lb_elem(b, tn_lb_elem(b, k->v, d, a->size), k->lo, a->head * a->size);
-    LLVMValueRef p = tn_lb_elem(b, tn_lb_atc(b, k->p, h0 * TN_PAGE * 4), k->lo, 4);
+    LLVMValueRef end = tn_build_add(b, k->hi, tn_build_i64(b, 1)), next = NULL;
+    LLVMValueRef v = tn_build_elem(b, tn_build_elem(b, k->v, d, a->size), k->lo, a->head * a->size);
+    LLVMValueRef p = tn_build_elem(b, tn_build_atc(b, k->p, h0 * TN_PAGE * 4), k->lo, 4);
     int64_t bytes = a->v_lanes * a->size;
-    if (k->next && h0 == 0) next = tn_lb_elem(b, tn_lb_elem(b, k->next, i, TN_PAGE * bytes), k->lo, bytes);
-    TnLoop l = tn_lb_loop(b, k->lo, end, 1);
+    if (k->next && h0 == 0)
+        next = tn_build_elem(b, tn_build_elem(b, k->next, i, TN_PAGE * bytes), k->lo, bytes);
+    TnLoop l = tn_build_loop(b, k->lo, end, 1);
     LLVMValueRef acc[4];
-    for (int h = 0; h < n; h++) acc[h] = tn_lb_carry(b, &l, LLVMConstNull(type));
-    v = tn_lb_walk(b, &l, v, a->head * a->size);
-    p = tn_lb_walk(b, &l, p, 4);
+    for (int h = 0; h < n; h++) acc[h] = tn_build_carry(b, &l, LLVMConstNull(type));
+    v = tn_build_walk(b, &l, v, a->head * a->size);
+    p = tn_build_walk(b, &l, p, 4);
     /* line after line, not where this tile's columns lie: streams are fetched best */
-    if (next) fetch(b, tn_lb_walk(b, &l, next, bytes), bytes);
+    if (next) fetch(b, tn_build_walk(b, &l, next, bytes), bytes);
     LLVMValueRef row = tn_attend_load(b, a, v, a->v_lanes);
     for (int h = 0; h < n; h++) {
-        LLVMValueRef x = tn_lb_load(b, b->t_f32, tn_lb_atc(b, p, (int64_t)h * TN_PAGE * 4), 4);
-        tn_lb_next(&l, h, tn_lb_fma(b, tn_lb_splat(b, x, a->v_lanes), row, acc[h]));
+        LLVMValueRef x = tn_build_load(b, b->t_f32, tn_build_atc(b, p, (int64_t)h * TN_PAGE * 4), 4);
+        tn_build_next(&l, h, tn_build_fma(b, tn_build_splat(b, x, a->v_lanes), row, acc[h]));
     }
-    tn_lb_loop_end(b, &l);
-    for (int h = 0; h < n; h++) out[h] = tn_lb_fadd(b, l.out[h], LLVMConstNull(type));
+    tn_build_loop_end(b, &l);
+    for (int h = 0; h < n; h++) out[h] = tn_build_fadd(b, l.out[h], LLVMConstNull(type));
 }
 
 /* O = O + o * w */
-static void add_values(TnLb *b, const TnAttend *a, const Block *k) {
+static void add_values(TnBuilder *b, const TnAttend *a, const Block *k) {
     TnLoop t = tile_loop(b, a);
     LLVMValueRef d = tile_at(b, a, t.i);
     for (int64_t h0 = 0; h0 < a->group; h0 += a->at_once) {
@@ -260,28 +265,28 @@ static void add_values(TnLb *b, const TnAttend *a, const Block *k) {
         LLVMValueRef o[4];
         value_tile(b, a, k, h0, n, t.i, d, o);
         for (int h = 0; h < n; h++) {
-            LLVMValueRef w = tn_lb_load(b, b->t_f32, tn_lb_atc(b, k->m, (h0 + h) * 4), 4);
-            LLVMValueRef at = out_tile(b, a, tn_lb_i64(b, h0 + h), t.i);
-            LLVMValueRef old = tn_lb_load(b, floats(b, a->v_lanes), at, 64);
-            o[h] = tn_lb_fmul(b, o[h], tn_lb_splat(b, w, a->v_lanes));
-            tn_lb_store(b, tn_lb_fadd(b, old, o[h]), at, 64);
+            LLVMValueRef w = tn_build_load(b, b->t_f32, tn_build_atc(b, k->m, (h0 + h) * 4), 4);
+            LLVMValueRef at = out_tile(b, a, tn_build_i64(b, h0 + h), t.i);
+            LLVMValueRef old = tn_build_load(b, floats(b, a->v_lanes), at, 64);
+            o[h] = tn_build_fmul(b, o[h], tn_build_splat(b, w, a->v_lanes));
+            tn_build_store(b, tn_build_fadd(b, old, o[h]), at, 64);
         }
     }
-    tn_lb_loop_end(b, &t);
+    tn_build_loop_end(b, &t);
 }
 
 /* o to [group][head] at `to`. */
-static void put_values(TnLb *b, const TnAttend *a, const Block *k, LLVMValueRef to) {
+static void put_values(TnBuilder *b, const TnAttend *a, const Block *k, LLVMValueRef to) {
     TnLoop t = tile_loop(b, a);
     LLVMValueRef d = tile_at(b, a, t.i);
-    to = tn_lb_elem(b, to, d, 4);
+    to = tn_build_elem(b, to, d, 4);
     for (int64_t h0 = 0; h0 < a->group; h0 += a->at_once) {
         int n = (int)(a->group - h0 < a->at_once ? a->group - h0 : a->at_once);
         LLVMValueRef o[4];
         value_tile(b, a, k, h0, n, t.i, d, o);
-        for (int h = 0; h < n; h++) tn_lb_store(b, o[h], tn_lb_atc(b, to, (h0 + h) * a->head * 4), 4);
+        for (int h = 0; h < n; h++) tn_build_store(b, o[h], tn_build_atc(b, to, (h0 + h) * a->head * 4), 4);
     }
-    tn_lb_loop_end(b, &t);
+    tn_build_loop_end(b, &t);
 }
 
 /* What a row sees: positions first..last of the pages. */
@@ -289,44 +294,45 @@ typedef struct Row {
     LLVMValueRef first, last, pages;
 } Row;
 
-static Row row_of(TnLb *b, const TnAttend *a, LLVMValueRef row) {
-    Row r = {.first = tn_lb_i64(b, 0), .last = tn_attend_int(b, tn_lb_operand_row(b, a->pos, row))};
-    LLVMValueRef slot = tn_attend_int(b, tn_lb_operand_row(b, a->slot, row));
-    r.pages = tn_lb_elem(b, tn_lb_operand(b, a->table), tn_lb_mul(b, slot, b->sym[TN_P]), 4);
-    if (a->window > 0) r.first = tn_lb_max(b, r.first, tn_lb_sub(b, r.last, tn_lb_i64(b, a->window - 1)));
+static Row row_of(TnBuilder *b, const TnAttend *a, LLVMValueRef row) {
+    Row r = {.first = tn_build_i64(b, 0), .last = tn_attend_int(b, tn_build_operand_row(b, a->pos, row))};
+    LLVMValueRef slot = tn_attend_int(b, tn_build_operand_row(b, a->slot, row));
+    r.pages = tn_build_elem(b, tn_build_operand(b, a->table), tn_build_mul(b, slot, b->sym[TN_P]), 4);
+    if (a->window > 0)
+        r.first = tn_build_max(b, r.first, tn_build_sub(b, r.last, tn_build_i64(b, a->window - 1)));
     return r;
 }
 
-static LLVMValueRef block_of(TnLb *b, LLVMValueRef position) {
-    return tn_lb_lshr(b, position, tn_lb_i64(b, 6));
+static LLVMValueRef block_of(TnBuilder *b, LLVMValueRef position) {
+    return tn_build_lshr(b, position, tn_build_i64(b, 6));
 }
 
 /* The block's part of the row's span. */
-static void set_span(TnLb *b, const Row *r, LLVMValueRef block, Block *k) {
-    LLVMValueRef start = tn_lb_mul(b, block, tn_lb_i64(b, TN_PAGE));
-    k->lo = tn_lb_max(b, tn_lb_i64(b, 0), tn_lb_sub(b, r->first, start));
-    k->hi = tn_lb_min(b, tn_lb_i64(b, TN_PAGE - 1), tn_lb_sub(b, r->last, start));
+static void set_span(TnBuilder *b, const Row *r, LLVMValueRef block, Block *k) {
+    LLVMValueRef start = tn_build_mul(b, block, tn_build_i64(b, TN_PAGE));
+    k->lo = tn_build_max(b, tn_build_i64(b, 0), tn_build_sub(b, r->first, start));
+    k->hi = tn_build_min(b, tn_build_i64(b, TN_PAGE - 1), tn_build_sub(b, r->last, start));
 }
 
 /* One row, the group'th part of its query heads. */
-void tn_attend_row(TnLb *b, const TnAttend *a, LLVMValueRef row, LLVMValueRef group) {
-    LLVMValueRef kv_head = tn_lb_udiv(b, group, tn_lb_i64(b, a->parts));
+void tn_attend_row(TnBuilder *b, const TnAttend *a, LLVMValueRef row, LLVMValueRef group) {
+    LLVMValueRef kv_head = tn_build_udiv(b, group, tn_build_i64(b, a->parts));
     Row r = row_of(b, a, row);
     LLVMValueRef b0 = block_of(b, r.first);
-    LLVMValueRef end = tn_lb_add(b, block_of(b, r.last), tn_lb_i64(b, 1));
-    LLVMValueRef q = tn_lb_elem(b, tn_lb_operand_row(b, a->q, row), group, a->group * a->head * 4);
+    LLVMValueRef end = tn_build_add(b, block_of(b, r.last), tn_build_i64(b, 1));
+    LLVMValueRef q = tn_build_elem(b, tn_build_operand_row(b, a->q, row), group, a->group * a->head * 4);
 
-    TnLoop z = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, a->group * a->n_tiles), 1);
-    tn_lb_store(b, LLVMConstNull(floats(b, a->v_lanes)), out_tile(b, a, tn_lb_i64(b, 0), z.i), 64);
-    tn_lb_loop_end(b, &z);
+    TnLoop z = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, a->group * a->n_tiles), 1);
+    tn_build_store(b, LLVMConstNull(floats(b, a->v_lanes)), out_tile(b, a, tn_build_i64(b, 0), z.i), 64);
+    tn_build_loop_end(b, &z);
     for (int pass = 0; pass < 2; pass++) {
-        TnLoop l = tn_lb_loop(b, b0, end, 1);
+        TnLoop l = tn_build_loop(b, b0, end, 1);
         LLVMValueRef record = record_at(b, a, l.i);
         Block k = {.k = tn_attend_page(b, a, a->k, r.pages, l.i, kv_head),
                    .v = tn_attend_page(b, a, a->v, r.pages, l.i, kv_head),
                    .p = record,
-                   .m = tn_lb_atc(b, record, a->max_at),
-                   .l = tn_lb_atc(b, record, a->sum_at)};
+                   .m = tn_build_atc(b, record, a->max_at),
+                   .l = tn_build_atc(b, record, a->sum_at)};
         set_span(b, &r, l.i, &k);
         if (pass == 0) {
             scores(b, a, q, &k);
@@ -334,44 +340,45 @@ void tn_attend_row(TnLb *b, const TnAttend *a, LLVMValueRef row, LLVMValueRef gr
         } else {
             add_values(b, a, &k);
         }
-        tn_lb_loop_end(b, &l);
+        tn_build_loop_end(b, &l);
         if (pass == 0) weights(b, a, b0, end);
     }
-    LLVMValueRef y = tn_lb_elem(b, tn_lb_operand_row(b, b->k->root, row), group, a->group * a->head * 4);
-    TnLoop h = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, a->group), 1);
-    LLVMValueRef sum = tn_lb_load(b, b->t_f32, tn_lb_elem(b, a->sums, h.i, 4), 4);
-    y = tn_lb_elem(b, y, h.i, a->head * 4);
-    sum = tn_lb_splat(b, sum, a->v_lanes);
+    LLVMValueRef y =
+        tn_build_elem(b, tn_build_operand_row(b, b->k->root, row), group, a->group * a->head * 4);
+    TnLoop h = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, a->group), 1);
+    LLVMValueRef sum = tn_build_load(b, b->t_f32, tn_build_elem(b, a->sums, h.i, 4), 4);
+    y = tn_build_elem(b, y, h.i, a->head * 4);
+    sum = tn_build_splat(b, sum, a->v_lanes);
     TnLoop t = tile_loop(b, a);
-    LLVMValueRef o = tn_lb_load(b, floats(b, a->v_lanes), out_tile(b, a, h.i, t.i), 64);
-    tn_lb_store(b, tn_lb_fdiv(b, o, sum), tn_lb_elem(b, y, tile_at(b, a, t.i), 4), 4);
-    tn_lb_loop_end(b, &t);
-    tn_lb_loop_end(b, &h);
+    LLVMValueRef o = tn_build_load(b, floats(b, a->v_lanes), out_tile(b, a, h.i, t.i), 64);
+    tn_build_store(b, tn_build_fdiv(b, o, sum), tn_build_elem(b, y, tile_at(b, a, t.i), 4), 4);
+    tn_build_loop_end(b, &t);
+    tn_build_loop_end(b, &h);
 }
 
-static void kernel(TnLb *b) {
+static void kernel(TnBuilder *b) {
     TnAttend a = tn_attend_of(b->g, b->k->root, b->k->units, b->level);
-    a.out = tn_lb_scratch(b, (uint64_t)(a.group * a.n_tiles * a.lanes * 4));
-    a.sums = tn_lb_scratch(b, (uint64_t)a.many * 4);
+    a.out = tn_build_scratch(b, (uint64_t)(a.group * a.n_tiles * a.lanes * 4));
+    a.sums = tn_build_scratch(b, (uint64_t)a.many * 4);
     if (tn_attend_is_blocked(&a, b->k)) {
         tn_attend_rows_scratch(b, &a);
         int64_t record = tn_attend_rows_record(&a);
-        a.records = tn_lb_scratch_pages(b, (uint64_t)(record > a.record ? record : a.record));
+        a.records = tn_build_scratch_pages(b, (uint64_t)(record > a.record ? record : a.record));
         tn_attend_rows(b, &a);
         return;
     }
-    a.records = tn_lb_scratch_pages(b, (uint64_t)a.record);
+    a.records = tn_build_scratch_pages(b, (uint64_t)a.record);
 
     /* A unit has `each` kv heads, all their query heads; or one of the `parts` of the query heads of one. */
-    TnLoop units = tn_lb_loop(b, b->lo, b->hi, 1);
-    LLVMValueRef row = tn_lb_udiv(b, units.i, tn_lb_i64(b, b->k->units));
-    LLVMValueRef unit = tn_lb_urem(b, units.i, tn_lb_i64(b, b->k->units));
+    TnLoop units = tn_build_loop(b, b->lo, b->hi, 1);
+    LLVMValueRef row = tn_build_udiv(b, units.i, tn_build_i64(b, b->k->units));
+    LLVMValueRef unit = tn_build_urem(b, units.i, tn_build_i64(b, b->k->units));
     int64_t each = b->k->units < a.kv_heads ? a.kv_heads / b->k->units : 1;
-    TnLoop heads = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, each), 1);
-    LLVMValueRef group = tn_lb_mul(b, unit, tn_lb_i64(b, each));
-    tn_attend_row(b, &a, row, tn_lb_add(b, group, heads.i));
-    tn_lb_loop_end(b, &heads);
-    tn_lb_loop_end(b, &units);
+    TnLoop heads = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, each), 1);
+    LLVMValueRef group = tn_build_mul(b, unit, tn_build_i64(b, each));
+    tn_attend_row(b, &a, row, tn_build_add(b, group, heads.i));
+    tn_build_loop_end(b, &heads);
+    tn_build_loop_end(b, &units);
 }
 
 const TnLlvmOp tn_llvm_op_attend = {.can = can, .kernel = kernel};
@@ -379,17 +386,17 @@ const TnLlvmOp tn_llvm_op_attend = {.can = can, .kernel = kernel};
 /* ---- attend_blocks */
 
 /* First and end of the blocks that any row sees. */
-static void all_blocks(TnLb *b, const TnAttend *a, LLVMValueRef rows, LLVMValueRef *out_first,
+static void all_blocks(TnBuilder *b, const TnAttend *a, LLVMValueRef rows, LLVMValueRef *out_first,
                        LLVMValueRef *out_end) {
-    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), rows, 1);
-    LLVMValueRef first = tn_lb_carry(b, &l, tn_lb_i64(b, INT64_MAX)),
-                 last = tn_lb_carry(b, &l, tn_lb_i64(b, -1));
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), rows, 1);
+    LLVMValueRef first = tn_build_carry(b, &l, tn_build_i64(b, INT64_MAX)),
+                 last = tn_build_carry(b, &l, tn_build_i64(b, -1));
     Row r = row_of(b, a, l.i);
-    tn_lb_next(&l, 0, tn_lb_min(b, first, block_of(b, r.first)));
-    tn_lb_next(&l, 1, tn_lb_max(b, last, block_of(b, r.last)));
-    tn_lb_loop_end(b, &l);
+    tn_build_next(&l, 0, tn_build_min(b, first, block_of(b, r.first)));
+    tn_build_next(&l, 1, tn_build_max(b, last, block_of(b, r.last)));
+    tn_build_loop_end(b, &l);
     *out_first = l.out[0];
-    *out_end = tn_lb_add(b, l.out[1], tn_lb_i64(b, 1));
+    *out_end = tn_build_add(b, l.out[1], tn_build_i64(b, 1));
 }
 
 /* (block, kv head, row) number `i`, in the order of memory: the heads of a page lie one behind the other, and rows
@@ -398,52 +405,54 @@ typedef struct Item {
     LLVMValueRef row, block, kv_head;
 } Item;
 
-static Item item_of(TnLb *b, LLVMValueRef i, LLVMValueRef rows, LLVMValueRef first, LLVMValueRef kv_heads) {
+static Item item_of(TnBuilder *b, LLVMValueRef i, LLVMValueRef rows, LLVMValueRef first,
+                    LLVMValueRef kv_heads) {
     Item it;
-    it.row = tn_lb_urem(b, i, rows);
-    i = tn_lb_udiv(b, i, rows);
-    it.kv_head = tn_lb_urem(b, i, kv_heads);
-    it.block = tn_lb_add(b, first, tn_lb_udiv(b, i, kv_heads));
+    it.row = tn_build_urem(b, i, rows);
+    i = tn_build_udiv(b, i, rows);
+    it.kv_head = tn_build_urem(b, i, kv_heads);
+    it.block = tn_build_add(b, first, tn_build_udiv(b, i, kv_heads));
     return it;
 }
 
-static void block_kernel(TnLb *b) {
+static void block_kernel(TnBuilder *b) {
     TN_CHECK(b->k->axis == TN_AXIS_ROWS);
     TnAttend a = tn_attend_of(b->g, b->k->root, 1, b->level);
     const TnNode *root = &b->g->nodes[b->k->root];
     bool one = tn_attr_int(root, TN_ATTR_n) == 1;
     int64_t plane = a.heads * (a.head + 2) * 4;
-    LLVMValueRef p = tn_lb_scratch(b, (uint64_t)(a.group * TN_PAGE * 4));
-    LLVMValueRef rows = one ? tn_lb_i64(b, 1) : tn_lb_rows(b, a.q), first, end;
+    LLVMValueRef p = tn_build_scratch(b, (uint64_t)(a.group * TN_PAGE * 4));
+    LLVMValueRef rows = one ? tn_build_i64(b, 1) : tn_build_rows(b, a.q), first, end;
     all_blocks(b, &a, rows, &first, &end);
-    LLVMValueRef blocks = tn_lb_sub(b, end, first);
-    LLVMValueRef kv_heads = tn_lb_i64(b, a.kv_heads);
-    LLVMValueRef items = tn_lb_mul(b, tn_lb_mul(b, blocks, rows), kv_heads);
-    LLVMValueRef units = tn_lb_mul(b, tn_lb_rows(b, b->k->root), tn_lb_i64(b, b->k->units));
-    LLVMValueRef from = tn_lb_udiv(b, tn_lb_mul(b, b->lo, items), units);
-    LLVMValueRef to = tn_lb_udiv(b, tn_lb_mul(b, b->hi, items), units);
-    LLVMValueRef last = tn_lb_sub(b, to, tn_lb_i64(b, 1));
+    LLVMValueRef blocks = tn_build_sub(b, end, first);
+    LLVMValueRef kv_heads = tn_build_i64(b, a.kv_heads);
+    LLVMValueRef items = tn_build_mul(b, tn_build_mul(b, blocks, rows), kv_heads);
+    LLVMValueRef units = tn_build_mul(b, tn_build_rows(b, b->k->root), tn_build_i64(b, b->k->units));
+    LLVMValueRef from = tn_build_udiv(b, tn_build_mul(b, b->lo, items), units);
+    LLVMValueRef to = tn_build_udiv(b, tn_build_mul(b, b->hi, items), units);
+    LLVMValueRef last = tn_build_sub(b, to, tn_build_i64(b, 1));
 
-    TnLoop l = tn_lb_loop(b, from, to, 1);
+    TnLoop l = tn_build_loop(b, from, to, 1);
     Item it = item_of(b, l.i, rows, first, kv_heads);
     Row r = row_of(b, &a, it.row);
     Block k = {.k = tn_attend_page(b, &a, a.k, r.pages, it.block, it.kv_head),
                .v = tn_attend_page(b, &a, a.v, r.pages, it.block, it.kv_head),
                .p = p};
     set_span(b, &r, it.block, &k);
-    TnIf seen = tn_lb_if(b, tn_lb_icmp(b, LLVMIntSLE, k.lo, k.hi));
-    Item next = item_of(b, tn_lb_min(b, tn_lb_add(b, l.i, tn_lb_i64(b, 1)), last), rows, first, kv_heads);
+    TnIf seen = tn_build_if(b, tn_build_icmp(b, LLVMIntSLE, k.lo, k.hi));
+    Item next =
+        item_of(b, tn_build_min(b, tn_build_add(b, l.i, tn_build_i64(b, 1)), last), rows, first, kv_heads);
     Row next_row = row_of(b, &a, next.row);
     k.next = tn_attend_page(b, &a, a.k, next_row.pages, next.block, next.kv_head);
-    LLVMValueRef q = tn_lb_elem(b, tn_lb_operand_row(b, a.q, it.row), it.kv_head, a.group * a.head * 4);
-    LLVMValueRef y = tn_lb_elem(b, tn_lb_operand_row(b, b->k->root, it.block), it.row, plane);
-    k.m = tn_lb_elem(b, tn_lb_atc(b, y, a.heads * a.head * 4), it.kv_head, a.group * 4);
-    k.l = tn_lb_atc(b, k.m, a.heads * 4);
+    LLVMValueRef q = tn_build_elem(b, tn_build_operand_row(b, a.q, it.row), it.kv_head, a.group * a.head * 4);
+    LLVMValueRef y = tn_build_elem(b, tn_build_operand_row(b, b->k->root, it.block), it.row, plane);
+    k.m = tn_build_elem(b, tn_build_atc(b, y, a.heads * a.head * 4), it.kv_head, a.group * 4);
+    k.l = tn_build_atc(b, k.m, a.heads * 4);
     scores(b, &a, q, &k);
     softmax(b, &a, &k);
-    put_values(b, &a, &k, tn_lb_elem(b, y, it.kv_head, a.group * a.head * 4));
-    tn_lb_if_end(b, &seen);
-    tn_lb_loop_end(b, &l);
+    put_values(b, &a, &k, tn_build_elem(b, y, it.kv_head, a.group * a.head * 4));
+    tn_build_if_end(b, &seen);
+    tn_build_loop_end(b, &l);
 }
 
 const TnLlvmOp tn_llvm_op_attend_blocks = {.can = can, .kernel = block_kernel};
@@ -453,86 +462,91 @@ const TnLlvmOp tn_llvm_op_attend_blocks = {.can = can, .kernel = block_kernel};
 #define MAX_HEADS (TN_LANES * 32)
 
 /* n columns at y, 32 at a time: `from`, if it is not NULL, is weighed by `by` and added, else y is divided by it. */
-static void join_columns(TnLb *b, int64_t n, LLVMValueRef from, LLVMValueRef y, LLVMValueRef by) {
+static void join_columns(TnBuilder *b, int64_t n, LLVMValueRef from, LLVMValueRef y, LLVMValueRef by) {
     int64_t whole = n / TN_LANES * TN_LANES;
     for (int tail = 0; tail < 2; tail++) {
-        LLVMValueRef mask = tail ? tn_lb_mask_block(b, n, whole, TN_LANES) : NULL;
+        LLVMValueRef mask = tail ? tn_build_mask_block(b, n, whole, TN_LANES) : NULL;
         if (tail && whole == n) break;
         int64_t first = tail ? whole : 0, end = tail ? n : whole;
-        TnLoop d = tn_lb_loop(b, tn_lb_i64(b, first), tn_lb_i64(b, end), TN_LANES);
-        LLVMValueRef at = tn_lb_elem(b, y, d.i, 4), old = tn_lb_load_masked(b, b->t_f32x, at, 4, mask), v;
+        TnLoop d = tn_build_loop(b, tn_build_i64(b, first), tn_build_i64(b, end), TN_LANES);
+        LLVMValueRef at = tn_build_elem(b, y, d.i, 4), old = tn_build_load_masked(b, b->t_f32x, at, 4, mask),
+                     v;
         if (from) {
-            v = tn_lb_load_masked(b, b->t_f32x, tn_lb_elem(b, from, d.i, 4), 4, mask);
-            v = tn_lb_fadd(b, old, tn_lb_fmul(b, v, by));
+            v = tn_build_load_masked(b, b->t_f32x, tn_build_elem(b, from, d.i, 4), 4, mask);
+            v = tn_build_fadd(b, old, tn_build_fmul(b, v, by));
         } else {
-            v = tn_lb_fdiv(b, old, by);
+            v = tn_build_fdiv(b, old, by);
         }
-        tn_lb_store_masked(b, v, at, 4, mask);
-        tn_lb_loop_end(b, &d);
+        tn_build_store_masked(b, v, at, 4, mask);
+        tn_build_loop_end(b, &d);
     }
 }
 
-static void join(TnLb *b, TnFrame *f, TnRef ref) {
+static void join(TnBuilder *b, TnFrame *f, TnRef ref) {
     TN_CHECK(!f->width);
     const TnNode *n = &b->g->nodes[ref];
     TnAttend a = {.window = tn_attr_int(n, TN_ATTR_window), .heads = tn_attr_int(n, TN_ATTR_heads)};
     TnRef x = n->args[0];
     a.head = n->type.dim[1] / a.heads;
     int64_t row_bytes = (int64_t)tn_row_bytes(&b->g->nodes[x].type), plane = a.heads * (a.head + 2) * 4;
-    LLVMValueRef zero = tn_lb_i64(b, 0), last = tn_attend_int(b, tn_lb_row_mem(b, f, n->args[1])),
+    LLVMValueRef zero = tn_build_i64(b, 0), last = tn_attend_int(b, tn_build_row_mem(b, f, n->args[1])),
                  first = zero;
-    if (a.window > 0) first = tn_lb_max(b, zero, tn_lb_sub(b, last, tn_lb_i64(b, a.window - 1)));
+    if (a.window > 0) first = tn_build_max(b, zero, tn_build_sub(b, last, tn_build_i64(b, a.window - 1)));
     LLVMValueRef b0 = block_of(b, first);
-    LLVMValueRef end = tn_lb_add(b, block_of(b, last), tn_lb_i64(b, 1));
-    LLVMValueRef in = tn_lb_elem(b, tn_lb_operand(b, x), f->row, plane); /* of block 0 */
-    LLVMValueRef m_at = tn_lb_atc(b, in, a.heads * a.head * 4), l_at = tn_lb_atc(b, m_at, a.heads * 4);
-    LLVMValueRef w = tn_lb_scratch(b, (uint64_t)(a.heads + TN_LANES) * 4),
-                 sums = tn_lb_scratch(b, (uint64_t)(a.heads + TN_LANES) * 4), y = tn_lb_result_row(b, f, ref);
+    LLVMValueRef end = tn_build_add(b, block_of(b, last), tn_build_i64(b, 1));
+    LLVMValueRef in = tn_build_elem(b, tn_build_operand(b, x), f->row, plane); /* of block 0 */
+    LLVMValueRef m_at = tn_build_atc(b, in, a.heads * a.head * 4), l_at = tn_build_atc(b, m_at, a.heads * 4);
+    LLVMValueRef w = tn_build_scratch(b, (uint64_t)(a.heads + TN_LANES) * 4),
+                 sums = tn_build_scratch(b, (uint64_t)(a.heads + TN_LANES) * 4),
+                 y = tn_build_result_row(b, f, ref);
 
     LLVMValueRef top[MAX_HEADS / TN_LANES];
     int parts = 0;
-    TnLoop l = tn_lb_loop(b, b0, end, 1);
-    for (int64_t h = 0; h < a.heads; h += TN_LANES) (void)tn_lb_carry(b, &l, tn_lb_vf(b, -INFINITY));
+    TnLoop l = tn_build_loop(b, b0, end, 1);
+    for (int64_t h = 0; h < a.heads; h += TN_LANES) (void)tn_build_carry(b, &l, tn_build_vf(b, -INFINITY));
     for (int64_t h = 0; h < a.heads; h += TN_LANES, parts++) {
-        LLVMValueRef at = tn_lb_atc(b, tn_lb_elem(b, m_at, l.i, row_bytes), h * 4);
-        LLVMValueRef m = tn_lb_load_masked(b, b->t_f32x, at, 4, tn_lb_mask_block(b, a.heads, h, TN_LANES));
-        tn_lb_next(&l, parts, tn_lb_fmax(b, l.phi[parts], m));
+        LLVMValueRef at = tn_build_atc(b, tn_build_elem(b, m_at, l.i, row_bytes), h * 4);
+        LLVMValueRef m =
+            tn_build_load_masked(b, b->t_f32x, at, 4, tn_build_mask_block(b, a.heads, h, TN_LANES));
+        tn_build_next(&l, parts, tn_build_fmax(b, l.phi[parts], m));
     }
-    tn_lb_loop_end(b, &l);
+    tn_build_loop_end(b, &l);
     for (int i = 0; i < parts; i++) {
         top[i] = l.out[i];
-        tn_lb_store(b, tn_lb_vf(b, 0.0f), tn_lb_atc(b, sums, i * TN_LANES * 4), 64);
+        tn_build_store(b, tn_build_vf(b, 0.0f), tn_build_atc(b, sums, i * TN_LANES * 4), 64);
     }
-    l = tn_lb_loop(b, zero, tn_lb_i64(b, a.heads * a.head), TN_LANES);
-    tn_lb_store(b, tn_lb_vf(b, 0.0f), tn_lb_elem(b, y, l.i, 4), 4);
-    tn_lb_loop_end(b, &l);
+    l = tn_build_loop(b, zero, tn_build_i64(b, a.heads * a.head), TN_LANES);
+    tn_build_store(b, tn_build_vf(b, 0.0f), tn_build_elem(b, y, l.i, 4), 4);
+    tn_build_loop_end(b, &l);
 
-    l = tn_lb_loop(b, b0, end, 1);
+    l = tn_build_loop(b, b0, end, 1);
     for (int i = 0; i < parts; i++) {
-        LLVMValueRef mask = tn_lb_mask_block(b, a.heads, i * TN_LANES, TN_LANES),
-                     sum_at = tn_lb_atc(b, sums, i * TN_LANES * 4);
-        LLVMValueRef from = tn_lb_elem(b, m_at, l.i, row_bytes);
-        LLVMValueRef m = tn_lb_load_masked(b, b->t_f32x, tn_lb_atc(b, from, i * TN_LANES * 4), 4, mask);
-        LLVMValueRef part = tn_lb_load_masked(
-            b, b->t_f32x, tn_lb_atc(b, tn_lb_elem(b, l_at, l.i, row_bytes), i * TN_LANES * 4), 4, mask);
-        LLVMValueRef x_w = tn_lb_exp(b, tn_lb_fsub(b, m, top[i]));
-        tn_lb_store(b, x_w, tn_lb_atc(b, w, i * TN_LANES * 4), 64);
-        LLVMValueRef sum = tn_lb_load(b, b->t_f32x, sum_at, 64);
-        tn_lb_store(b, tn_lb_fadd(b, sum, tn_lb_fmul(b, part, x_w)), sum_at, 64);
+        LLVMValueRef mask = tn_build_mask_block(b, a.heads, i * TN_LANES, TN_LANES),
+                     sum_at = tn_build_atc(b, sums, i * TN_LANES * 4);
+        LLVMValueRef from = tn_build_elem(b, m_at, l.i, row_bytes);
+        LLVMValueRef m = tn_build_load_masked(b, b->t_f32x, tn_build_atc(b, from, i * TN_LANES * 4), 4, mask);
+        LLVMValueRef part = tn_build_load_masked(
+            b, b->t_f32x, tn_build_atc(b, tn_build_elem(b, l_at, l.i, row_bytes), i * TN_LANES * 4), 4, mask);
+        LLVMValueRef x_w = tn_build_exp(b, tn_build_fsub(b, m, top[i]));
+        tn_build_store(b, x_w, tn_build_atc(b, w, i * TN_LANES * 4), 64);
+        LLVMValueRef sum = tn_build_load(b, b->t_f32x, sum_at, 64);
+        tn_build_store(b, tn_build_fadd(b, sum, tn_build_fmul(b, part, x_w)), sum_at, 64);
     }
-    TnLoop h = tn_lb_loop(b, zero, tn_lb_i64(b, a.heads), 1);
-    LLVMValueRef o = tn_lb_elem(b, tn_lb_elem(b, in, l.i, row_bytes), h.i, a.head * 4);
-    LLVMValueRef to = tn_lb_elem(b, y, h.i, a.head * 4);
-    LLVMValueRef x_w = tn_lb_splat(b, tn_lb_load(b, b->t_f32, tn_lb_elem(b, w, h.i, 4), 4), TN_LANES);
+    TnLoop h = tn_build_loop(b, zero, tn_build_i64(b, a.heads), 1);
+    LLVMValueRef o = tn_build_elem(b, tn_build_elem(b, in, l.i, row_bytes), h.i, a.head * 4);
+    LLVMValueRef to = tn_build_elem(b, y, h.i, a.head * 4);
+    LLVMValueRef x_w =
+        tn_build_splat(b, tn_build_load(b, b->t_f32, tn_build_elem(b, w, h.i, 4), 4), TN_LANES);
     join_columns(b, a.head, o, to, x_w);
-    tn_lb_loop_end(b, &h);
-    tn_lb_loop_end(b, &l);
+    tn_build_loop_end(b, &h);
+    tn_build_loop_end(b, &l);
 
-    h = tn_lb_loop(b, zero, tn_lb_i64(b, a.heads), 1);
-    to = tn_lb_elem(b, y, h.i, a.head * 4);
-    LLVMValueRef sum = tn_lb_splat(b, tn_lb_load(b, b->t_f32, tn_lb_elem(b, sums, h.i, 4), 4), TN_LANES);
+    h = tn_build_loop(b, zero, tn_build_i64(b, a.heads), 1);
+    to = tn_build_elem(b, y, h.i, a.head * 4);
+    LLVMValueRef sum =
+        tn_build_splat(b, tn_build_load(b, b->t_f32, tn_build_elem(b, sums, h.i, 4), 4), TN_LANES);
     join_columns(b, a.head, NULL, to, sum);
-    tn_lb_loop_end(b, &h);
+    tn_build_loop_end(b, &h);
 }
 
 static bool can_join(const TnGraph *g, TnRef ref, const TnLevel *level) {

@@ -31,23 +31,23 @@ typedef struct TnAttend {
 /* Aborts if `units` do not cut the heads. */
 TnAttend tn_attend_of(const TnGraph *g, TnRef ref, int64_t units, const TnLevel *level);
 /* `lanes` elements of a cache, as floats. */
-LLVMValueRef tn_attend_load(TnLb *b, const TnAttend *a, LLVMValueRef ptr, int lanes);
+LLVMValueRef tn_attend_load(TnBuilder *b, const TnAttend *a, LLVMValueRef ptr, int lanes);
 /* An i32 as i64. */
-LLVMValueRef tn_attend_int(TnLb *b, LLVMValueRef ptr);
+LLVMValueRef tn_attend_int(TnBuilder *b, LLVMValueRef ptr);
 /* The kv head's part of the page that holds block `block` of a slot whose row of the table is `pages`. */
-LLVMValueRef tn_attend_page(TnLb *b, const TnAttend *a, TnRef cache, LLVMValueRef pages, LLVMValueRef block,
-                            LLVMValueRef kv_head);
+LLVMValueRef tn_attend_page(TnBuilder *b, const TnAttend *a, TnRef cache, LLVMValueRef pages,
+                            LLVMValueRef block, LLVMValueRef kv_head);
 /* One row, the group'th part of its query heads. */
-void tn_attend_row(TnLb *b, const TnAttend *a, LLVMValueRef row, LLVMValueRef group);
+void tn_attend_row(TnBuilder *b, const TnAttend *a, LLVMValueRef row, LLVMValueRef group);
 
 /* ---- attend_rows.c */
 /* Whether a kernel can take many rows at once. */
 bool tn_attend_is_blocked(const TnAttend *a, const TnKernel *k);
 /* Asks for the scratch of that way; a->records must be asked afterwards, tn_attend_rows_record bytes a page at least. */
-void tn_attend_rows_scratch(TnLb *b, TnAttend *a);
+void tn_attend_rows_scratch(TnBuilder *b, TnAttend *a);
 int64_t tn_attend_rows_record(const TnAttend *a);
 /* The function body behind the entry: runs of rows at once, other rows by tn_attend_row. */
-void tn_attend_rows(TnLb *b, const TnAttend *a);
+void tn_attend_rows(TnBuilder *b, const TnAttend *a);
 /* The small GEMM both products are made of, C[6][m] = sum over k of A[k][m] * B[6][k], each output one chain of fma
  * from +0 in the order of k; a function of three pointers. Kernels of a target that gives code call one that is
  * declared only, by this name: "<target>_f32_<m>x6x<k>". */

@@ -2,40 +2,40 @@
 #include "codegen/llvm/ops/ops.h"
 #include "runtime/base/fmath.h"
 
-static TnRef arg(TnLb *b, TnRef ref, uint32_t i) {
+static TnRef arg(TnBuilder *b, TnRef ref, uint32_t i) {
     return b->g->nodes[ref].args[i];
 }
 
-static LLVMValueRef add(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
-    LLVMValueRef x = tn_lb_value(b, f, arg(b, ref, 0), off, mask);
-    return tn_lb_fadd(b, x, tn_lb_value(b, f, arg(b, ref, 1), off, mask));
+static LLVMValueRef add(TnBuilder *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
+    LLVMValueRef x = tn_build_value(b, f, arg(b, ref, 0), off, mask);
+    return tn_build_fadd(b, x, tn_build_value(b, f, arg(b, ref, 1), off, mask));
 }
 const TnLlvmOp tn_llvm_op_add = {.can = tn_llvm_yes, .block = add};
 
-static LLVMValueRef mul(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
-    LLVMValueRef x = tn_lb_value(b, f, arg(b, ref, 0), off, mask);
-    return tn_lb_fmul(b, x, tn_lb_value(b, f, arg(b, ref, 1), off, mask));
+static LLVMValueRef mul(TnBuilder *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
+    LLVMValueRef x = tn_build_value(b, f, arg(b, ref, 0), off, mask);
+    return tn_build_fmul(b, x, tn_build_value(b, f, arg(b, ref, 1), off, mask));
 }
 const TnLlvmOp tn_llvm_op_mul = {.can = tn_llvm_yes, .block = mul};
 
-static LLVMValueRef mulz(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
-    LLVMValueRef p = mul(b, f, ref, off, mask), zero = tn_lb_vf(b, 0.0f);
-    return tn_lb_select(b, tn_lb_fcmp(b, LLVMRealOEQ, p, zero), zero, p);
+static LLVMValueRef mulz(TnBuilder *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
+    LLVMValueRef p = mul(b, f, ref, off, mask), zero = tn_build_vf(b, 0.0f);
+    return tn_build_select(b, tn_build_fcmp(b, LLVMRealOEQ, p, zero), zero, p);
 }
 const TnLlvmOp tn_llvm_op_mulz = {.can = tn_llvm_yes, .block = mulz};
 
-static LLVMValueRef relu2(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
-    LLVMValueRef r = tn_lb_fmax(b, tn_lb_vf(b, 0.0f), tn_lb_value(b, f, arg(b, ref, 0), off, mask));
-    return tn_lb_fmul(b, r, r);
+static LLVMValueRef relu2(TnBuilder *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
+    LLVMValueRef r = tn_build_fmax(b, tn_build_vf(b, 0.0f), tn_build_value(b, f, arg(b, ref, 0), off, mask));
+    return tn_build_fmul(b, r, r);
 }
 const TnLlvmOp tn_llvm_op_relu2 = {.can = tn_llvm_yes, .block = relu2};
 
-static LLVMValueRef silu(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
-    LLVMValueRef x = tn_lb_value(b, f, arg(b, ref, 0), off, mask);
-    LLVMValueRef e = tn_lb_exp(b, tn_lb_fneg(b, x));
-    LLVMValueRef y = tn_lb_fdiv(b, x, tn_lb_fadd(b, tn_lb_vf(b, 1.0f), e));
-    LLVMValueRef low = tn_lb_fcmp(b, LLVMRealOLT, x, tn_lb_vf(b, -TN_EXP_HI));
-    return tn_lb_select(b, low, tn_lb_vf(b, -0.0f), y);
+static LLVMValueRef silu(TnBuilder *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
+    LLVMValueRef x = tn_build_value(b, f, arg(b, ref, 0), off, mask);
+    LLVMValueRef e = tn_build_exp(b, tn_build_fneg(b, x));
+    LLVMValueRef y = tn_build_fdiv(b, x, tn_build_fadd(b, tn_build_vf(b, 1.0f), e));
+    LLVMValueRef low = tn_build_fcmp(b, LLVMRealOLT, x, tn_build_vf(b, -TN_EXP_HI));
+    return tn_build_select(b, low, tn_build_vf(b, -0.0f), y);
 }
 const TnLlvmOp tn_llvm_op_silu = {.can = tn_llvm_yes, .block = silu};
 
@@ -48,17 +48,17 @@ static bool can_slice(const TnGraph *g, TnRef ref, const TnLevel *level) {
     return g->nodes[x].op != TN_OP_slice || g->nodes[x].kernel != g->nodes[ref].kernel;
 }
 
-static LLVMValueRef slice(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
+static LLVMValueRef slice(TnBuilder *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
     int64_t lo = tn_attr_int(&b->g->nodes[ref], TN_ATTR_lo), n = tn_attr_int(&b->g->nodes[ref], TN_ATTR_n);
     for (uint32_t i = 0; i < f->n_bases; i++)
-        if (f->bases[i].root_base == lo) return tn_lb_value(b, &f->bases[i], arg(b, ref, 0), off, mask);
+        if (f->bases[i].root_base == lo) return tn_build_value(b, &f->bases[i], arg(b, ref, 0), off, mask);
     if (f->width) TN_BUG("kernel @%s: no part has the slice at %lld", b->k->name, (long long)lo);
-    mask = tn_lb_mask_below(b, tn_lb_sub(b, tn_lb_i64(b, n), off), TN_LANES);
-    LLVMValueRef from = tn_lb_add(b, off, tn_lb_i64(b, lo));
+    mask = tn_build_mask_below(b, tn_build_sub(b, tn_build_i64(b, n), off), TN_LANES);
+    LLVMValueRef from = tn_build_add(b, off, tn_build_i64(b, lo));
     TnRef x = arg(b, ref, 0);
-    if (!tn_lb_inside(b, x) || !f->mem[x - b->k->first]) return tn_lb_value(b, f, x, from, mask);
-    LLVMValueRef p = tn_lb_elem(b, f->mem[x - b->k->first], from, 4);
-    return tn_lb_load_masked(b, b->t_f32x, p, 4, mask);
+    if (!tn_build_inside(b, x) || !f->mem[x - b->k->first]) return tn_build_value(b, f, x, from, mask);
+    LLVMValueRef p = tn_build_elem(b, f->mem[x - b->k->first], from, 4);
+    return tn_build_load_masked(b, b->t_f32x, p, 4, mask);
 }
 const TnLlvmOp tn_llvm_op_slice = {.can = can_slice, .block = slice};
 
@@ -74,46 +74,46 @@ static bool can_dequant(const TnGraph *g, TnRef ref, const TnLevel *level) {
 
 /* The scales of 32 columns from `col` (i64) on. [from, end) holds all columns that this code can be asked
  * for: most often one range has them all. */
-static LLVMValueRef scales(TnLb *b, TnRef ref, LLVMValueRef col, int64_t from, int64_t end,
+static LLVMValueRef scales(TnBuilder *b, TnRef ref, LLVMValueRef col, int64_t from, int64_t end,
                            LLVMValueRef mask) {
     const TnType *w = &b->g->nodes[ref].type;
-    LLVMValueRef table = tn_lb_atc(b, tn_lb_operand(b, ref), w->dim[0] * (int64_t)tn_row_bytes(w));
+    LLVMValueRef table = tn_build_atc(b, tn_build_operand(b, ref), w->dim[0] * (int64_t)tn_row_bytes(w));
     if (w->n_scales > MOST_RANGES) /* a scale a row */
-        return tn_lb_load_masked(b, b->t_f32x, tn_lb_elem(b, table, col, 4), 4, mask);
+        return tn_build_load_masked(b, b->t_f32x, tn_build_elem(b, table, col, 4), 4, mask);
     LLVMValueRef cols = NULL, v = NULL;
     int64_t start = 0;
     for (uint32_t i = 0; i < w->n_scales; start += w->scales[i++].rows) {
         int64_t stop = start + w->scales[i].rows;
         if (stop <= from || start >= end) continue;
-        LLVMValueRef s = tn_lb_load(b, b->t_f32, tn_lb_atc(b, table, (int64_t)i * 4), 4);
-        s = tn_lb_splat(b, s, TN_LANES);
+        LLVMValueRef s = tn_build_load(b, b->t_f32, tn_build_atc(b, table, (int64_t)i * 4), 4);
+        s = tn_build_splat(b, s, TN_LANES);
         if (!v) {
             v = s;
             continue;
         }
         if (!cols) {
-            LLVMValueRef c = tn_lb_splat(b, tn_lb_trunc(b, col, b->t_i32), TN_LANES);
-            cols = tn_lb_add(b, c, tn_lb_iota(b, TN_LANES));
+            LLVMValueRef c = tn_build_splat(b, tn_build_trunc(b, col, b->t_i32), TN_LANES);
+            cols = tn_build_add(b, c, tn_build_iota(b, TN_LANES));
         }
-        LLVMValueRef here = tn_lb_icmp(b, LLVMIntSGE, cols, tn_lb_vi(b, (int32_t)start));
-        v = tn_lb_select(b, here, s, v);
+        LLVMValueRef here = tn_build_icmp(b, LLVMIntSGE, cols, tn_build_vi(b, (int32_t)start));
+        v = tn_build_select(b, here, s, v);
     }
     TN_CHECK(v);
     return v;
 }
 
-static LLVMValueRef dequant(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
+static LLVMValueRef dequant(TnBuilder *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
     TnRef w = arg(b, ref, 2);
     int64_t rows = b->g->nodes[w].type.dim[0], from = f->root_base;
     int64_t end = f->root_end ? f->root_end : rows;
-    LLVMValueRef acc = tn_lb_value(b, f, arg(b, ref, 0), off, mask);
-    LLVMValueRef d = tn_lb_load(b, b->t_f32, tn_lb_row_mem(b, f, arg(b, ref, 1)), 4);
-    LLVMValueRef col = tn_lb_add(b, f->col, off);
+    LLVMValueRef acc = tn_build_value(b, f, arg(b, ref, 0), off, mask);
+    LLVMValueRef d = tn_build_load(b, b->t_f32, tn_build_row_mem(b, f, arg(b, ref, 1)), 4);
+    LLVMValueRef col = tn_build_add(b, f->col, off);
     /* past the row's end there is no scale */
     LLVMValueRef below = mask;
     if (!below && b->g->nodes[w].type.n_scales > MOST_RANGES)
-        below = tn_lb_mask_below(b, tn_lb_sub(b, tn_lb_i64(b, rows), col), TN_LANES);
-    LLVMValueRef s = tn_lb_fmul(b, scales(b, w, col, from, end, below), tn_lb_splat(b, d, TN_LANES));
-    return tn_lb_fmul(b, tn_lb_si_to_fp(b, acc, b->t_f32x), s);
+        below = tn_build_mask_below(b, tn_build_sub(b, tn_build_i64(b, rows), col), TN_LANES);
+    LLVMValueRef s = tn_build_fmul(b, scales(b, w, col, from, end, below), tn_build_splat(b, d, TN_LANES));
+    return tn_build_fmul(b, tn_build_si_to_fp(b, acc, b->t_f32x), s);
 }
 const TnLlvmOp tn_llvm_op_dequant = {.can = can_dequant, .block = dequant};

@@ -26,73 +26,73 @@ typedef struct Shape {
     int x, w, lanes;
 } Shape;
 
-static Shape shape(TnLb *b, int x) {
+static Shape shape(TnBuilder *b, int x) {
     int w = x <= 2 ? 4 : x <= 6 ? 2 : 1;
     if (b->level->bytes == 64) return (Shape){x, w, TN_LANES};
     return x > 6 ? (Shape){x, 1, 8} : (Shape){x, x <= 2 ? 2 : 1, 16};
 }
 
-static LLVMValueRef load_wide(TnLb *b, TnEnc enc, LLVMValueRef ptr, int lanes) {
-    if (lanes == TN_LANES) return tn_lb_load_wide(b, enc, ptr);
-    if (enc == TN_ENC_f32) return tn_lb_load(b, LLVMVectorType(b->t_f32, (unsigned)lanes), ptr, 4);
-    LLVMValueRef v = tn_lb_load(b, LLVMVectorType(b->t_i16, (unsigned)lanes), ptr, 2);
-    return enc == TN_ENC_f16 ? tn_lb_widen_f16(b, v) : tn_lb_widen_bf16(b, v);
+static LLVMValueRef load_wide(TnBuilder *b, TnEnc enc, LLVMValueRef ptr, int lanes) {
+    if (lanes == TN_LANES) return tn_build_load_wide(b, enc, ptr);
+    if (enc == TN_ENC_f32) return tn_build_load(b, LLVMVectorType(b->t_f32, (unsigned)lanes), ptr, 4);
+    LLVMValueRef v = tn_build_load(b, LLVMVectorType(b->t_i16, (unsigned)lanes), ptr, 2);
+    return enc == TN_ENC_f16 ? tn_build_widen_f16(b, v) : tn_build_widen_bf16(b, v);
 }
 
 /* Adds the elements from `at` on of the weight rows w[] to acc[w][x]. mask: lanes that are of the row. */
-static void block(TnLb *b, TnEnc enc, Shape s, LLVMValueRef *w, LLVMValueRef *x, LLVMValueRef at,
+static void block(TnBuilder *b, TnEnc enc, Shape s, LLVMValueRef *w, LLVMValueRef *x, LLVMValueRef at,
                   LLVMValueRef mask, LLVMValueRef *acc) {
     LLVMTypeRef t = LLVMVectorType(b->t_f32, (unsigned)s.lanes);
     LLVMValueRef v[4];
     for (int i = 0; i < s.w; i++)
-        v[i] = load_wide(b, enc, tn_lb_elem(b, w[i], at, tn_enc_bytes(enc)), s.lanes);
+        v[i] = load_wide(b, enc, tn_build_elem(b, w[i], at, tn_enc_bytes(enc)), s.lanes);
     for (int r = 0; r < s.x; r++) {
-        LLVMValueRef a = tn_lb_load(b, t, tn_lb_elem(b, x[r], at, 4), 4);
-        if (mask) a = tn_lb_select(b, mask, a, LLVMConstNull(t));
-        for (int i = 0; i < s.w; i++) acc[i * s.x + r] = tn_lb_fma(b, a, v[i], acc[i * s.x + r]);
+        LLVMValueRef a = tn_build_load(b, t, tn_build_elem(b, x[r], at, 4), 4);
+        if (mask) a = tn_build_select(b, mask, a, LLVMConstNull(t));
+        for (int i = 0; i < s.w; i++) acc[i * s.x + r] = tn_build_fma(b, a, v[i], acc[i * s.x + r]);
     }
 }
 
 /* ---- One row of activations: void (w, i64 count, acc, buf, x) */
-static LLVMValueRef one_function(TnLb *b, TnEnc enc, int64_t k) {
+static LLVMValueRef one_function(TnBuilder *b, TnEnc enc, int64_t k) {
     char name[64];
     snprintf(name, sizeof name, "matmul_%s_k%lld", tn_encs[enc].name, (long long)k);
-    tn_lb_ahead_name(b, name, sizeof name);
+    tn_build_ahead_name(b, name, sizeof name);
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr, b->t_ptr};
     LLVMValueRef fn;
-    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, 5, &fn);
+    LLVMBasicBlockRef back = tn_build_shared(b, name, params, 5, &fn);
     if (!back) return fn;
     LLVMValueRef w = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), out = LLVMGetParam(fn, 2);
-    LLVMValueRef buf = LLVMGetParam(fn, 3), x = LLVMGetParam(fn, 4), zero = tn_lb_i64(b, 0);
+    LLVMValueRef buf = LLVMGetParam(fn, 3), x = LLVMGetParam(fn, 4), zero = tn_build_i64(b, 0);
     int64_t size = tn_enc_bytes(enc), full = k / TN_LANES * TN_LANES;
     int64_t row_bytes = (k + TN_PAD - 1) / TN_PAD * TN_PAD * size;
     LLVMTypeRef half = LLVMVectorType(b->t_f32, HALF);
     Shape s = {1, 1, TN_LANES};
-    TnLoop g = tn_lb_loop(b, zero, count, HALF);
-    LLVMValueRef left = tn_lb_sub(b, count, g.i);
-    TnLoop m = tn_lb_loop(b, zero, tn_lb_min(b, left, tn_lb_i64(b, HALF)), 1);
-    LLVMValueRef row = tn_lb_elem(b, w, tn_lb_add(b, g.i, m.i), row_bytes);
-    TnLoop i = tn_lb_loop(b, zero, tn_lb_i64(b, full), TN_LANES);
-    LLVMValueRef acc = tn_lb_carry(b, &i, tn_lb_vf(b, 0.0f));
+    TnLoop g = tn_build_loop(b, zero, count, HALF);
+    LLVMValueRef left = tn_build_sub(b, count, g.i);
+    TnLoop m = tn_build_loop(b, zero, tn_build_min(b, left, tn_build_i64(b, HALF)), 1);
+    LLVMValueRef row = tn_build_elem(b, w, tn_build_add(b, g.i, m.i), row_bytes);
+    TnLoop i = tn_build_loop(b, zero, tn_build_i64(b, full), TN_LANES);
+    LLVMValueRef acc = tn_build_carry(b, &i, tn_build_vf(b, 0.0f));
     for (int64_t line = 0; line < TN_LANES * size; line += 64) {
-        LLVMValueRef from = tn_lb_elem(b, row, i.i, size);
-        tn_lb_ahead(b, tn_lb_atc(b, from, line));
+        LLVMValueRef from = tn_build_elem(b, row, i.i, size);
+        tn_build_ahead(b, tn_build_atc(b, from, line));
     }
     block(b, enc, s, &row, &x, i.i, NULL, &acc);
-    tn_lb_next(&i, 0, acc);
-    tn_lb_loop_end(b, &i);
+    tn_build_next(&i, 0, acc);
+    tn_build_loop_end(b, &i);
     acc = i.out[0];
     if (full < k)
-        block(b, enc, s, &row, &x, tn_lb_i64(b, full), tn_lb_mask_const(b, k - full, TN_LANES), &acc);
-    LLVMValueRef lo = tn_lb_lanes(b, acc, 0, HALF), hi = tn_lb_lanes(b, acc, HALF, HALF);
-    tn_lb_store(b, tn_lb_fadd(b, lo, hi), tn_lb_elem(b, buf, m.i, HALF * 4), 64);
-    tn_lb_loop_end(b, &m);
+        block(b, enc, s, &row, &x, tn_build_i64(b, full), tn_build_mask_const(b, k - full, TN_LANES), &acc);
+    LLVMValueRef lo = tn_build_lanes(b, acc, 0, HALF), hi = tn_build_lanes(b, acc, HALF, HALF);
+    tn_build_store(b, tn_build_fadd(b, lo, hi), tn_build_elem(b, buf, m.i, HALF * 4), 64);
+    tn_build_loop_end(b, &m);
     LLVMValueRef part[HALF];
     for (int j = 0; j < HALF; j++)
-        part[j] = tn_lb_load(b, half, tn_lb_atc(b, buf, (int64_t)j * HALF * 4), 64);
-    tn_lb_store(b, tn_lb_trees(b, part, HALF, TN_FOLD_FADD), tn_lb_elem(b, out, g.i, 4), 4);
-    tn_lb_loop_end(b, &g);
-    return tn_lb_shared_end(b, back);
+        part[j] = tn_build_load(b, half, tn_build_atc(b, buf, (int64_t)j * HALF * 4), 64);
+    tn_build_store(b, tn_build_trees(b, part, HALF, TN_FOLD_FADD), tn_build_elem(b, out, g.i, 4), 4);
+    tn_build_loop_end(b, &g);
+    return tn_build_shared_end(b, back);
 }
 
 /* ---- More */
@@ -106,176 +106,178 @@ typedef struct Some {
 } Some;
 
 /* Weight rows m .. of the group; past the end the last again, whose sums have a place and no reader. */
-static void weight_rows(TnLb *b, const Some *c, LLVMValueRef m, LLVMValueRef *rows) {
+static void weight_rows(TnBuilder *b, const Some *c, LLVMValueRef m, LLVMValueRef *rows) {
     for (int j = 0; j < c->s.w; j++) {
-        LLVMValueRef r = tn_lb_add(b, m, tn_lb_i64(b, j));
-        rows[j] = tn_lb_elem(b, c->w, j ? tn_lb_min(b, r, c->last) : r, c->row_bytes);
+        LLVMValueRef r = tn_build_add(b, m, tn_build_i64(b, j));
+        rows[j] = tn_build_elem(b, c->w, j ? tn_build_min(b, r, c->last) : r, c->row_bytes);
     }
 }
 
 /* Where the sums of weight row m + j with row r wait: buf[16][x][32]. */
-static LLVMValueRef place(TnLb *b, const Some *c, LLVMValueRef m, int j, int r) {
-    LLVMValueRef at = tn_lb_elem(b, c->buf, m, (int64_t)c->s.x * BLOCK);
-    return tn_lb_atc(b, at, (int64_t)(j * c->s.x + r) * BLOCK);
+static LLVMValueRef place(TnBuilder *b, const Some *c, LLVMValueRef m, int j, int r) {
+    LLVMValueRef at = tn_build_elem(b, c->buf, m, (int64_t)c->s.x * BLOCK);
+    return tn_build_atc(b, at, (int64_t)(j * c->s.x + r) * BLOCK);
 }
 
 /* Elements [from, to) of weight rows m .. m + w - 1: lanes `lane` (i64) .. of the sums. */
-static void sums(TnLb *b, const Some *c, LLVMValueRef m, LLVMValueRef lane, LLVMValueRef from,
+static void sums(TnBuilder *b, const Some *c, LLVMValueRef m, LLVMValueRef lane, LLVMValueRef from,
                  LLVMValueRef to) {
     Shape s = c->s;
     int64_t size = tn_enc_bytes(c->enc);
     LLVMTypeRef t = LLVMVectorType(b->t_f32, (unsigned)s.lanes);
     LLVMValueRef rows[4], x[MOST], acc[24];
     weight_rows(b, c, m, rows);
-    for (int j = 0; j < s.w; j++) rows[j] = tn_lb_elem(b, rows[j], lane, size);
-    for (int r = 0; r < s.x; r++) x[r] = tn_lb_elem(b, c->x[r], lane, 4);
+    for (int j = 0; j < s.w; j++) rows[j] = tn_build_elem(b, rows[j], lane, size);
+    for (int r = 0; r < s.x; r++) x[r] = tn_build_elem(b, c->x[r], lane, 4);
     for (int i = 0; i < s.w * s.x; i++)
-        acc[i] = tn_lb_load(b, t, tn_lb_elem(b, place(b, c, m, i / s.x, i % s.x), lane, 4), 4);
-    TnLoop k = tn_lb_loop(b, from, to, TN_LANES);
-    for (int i = 0; i < s.w * s.x; i++) acc[i] = tn_lb_carry(b, &k, acc[i]);
+        acc[i] = tn_build_load(b, t, tn_build_elem(b, place(b, c, m, i / s.x, i % s.x), lane, 4), 4);
+    TnLoop k = tn_build_loop(b, from, to, TN_LANES);
+    for (int i = 0; i < s.w * s.x; i++) acc[i] = tn_build_carry(b, &k, acc[i]);
     for (int j = 0; j < s.w; j++)
         for (int64_t line = 0; line < s.lanes * size; line += 64)
-            tn_lb_prefetch(b, tn_lb_atc(b, tn_lb_elem(b, rows[j], k.i, size), GROUP * c->row_bytes + line),
-                           2);
+            tn_build_prefetch(
+                b, tn_build_atc(b, tn_build_elem(b, rows[j], k.i, size), GROUP * c->row_bytes + line), 2);
     block(b, c->enc, s, rows, x, k.i, NULL, acc);
-    for (int i = 0; i < s.w * s.x; i++) tn_lb_next(&k, i, acc[i]);
-    tn_lb_loop_end(b, &k);
+    for (int i = 0; i < s.w * s.x; i++) tn_build_next(&k, i, acc[i]);
+    tn_build_loop_end(b, &k);
     for (int i = 0; i < s.w * s.x; i++)
-        tn_lb_store(b, k.out[i], tn_lb_elem(b, place(b, c, m, i / s.x, i % s.x), lane, 4), 4);
+        tn_build_store(b, k.out[i], tn_build_elem(b, place(b, c, m, i / s.x, i % s.x), lane, 4), 4);
 }
 
 /* The end of rows that are not whole blocks of lanes. */
-static void tail(TnLb *b, const Some *c, LLVMValueRef m) {
+static void tail(TnBuilder *b, const Some *c, LLVMValueRef m) {
     int64_t full = c->k / TN_LANES * TN_LANES;
     Some whole = *c;
     whole.s = (Shape){c->s.x, 1, TN_LANES};
     LLVMValueRef row, acc[MOST];
     weight_rows(b, &whole, m, &row);
-    for (int r = 0; r < c->s.x; r++) acc[r] = tn_lb_load(b, b->t_f32x, place(b, c, m, 0, r), 4);
-    block(b, c->enc, whole.s, &row, whole.x, tn_lb_i64(b, full), tn_lb_mask_const(b, c->k - full, TN_LANES),
-          acc);
-    for (int r = 0; r < c->s.x; r++) tn_lb_store(b, acc[r], place(b, c, m, 0, r), 4);
+    for (int r = 0; r < c->s.x; r++) acc[r] = tn_build_load(b, b->t_f32x, place(b, c, m, 0, r), 4);
+    block(b, c->enc, whole.s, &row, whole.x, tn_build_i64(b, full),
+          tn_build_mask_const(b, c->k - full, TN_LANES), acc);
+    for (int r = 0; r < c->s.x; r++) tn_build_store(b, acc[r], place(b, c, m, 0, r), 4);
 }
 
 /* The sums of 16 weight rows, `row_bytes` apart, with each of n_x rows: void (buf, i64 row_bytes, i64 n_x, out,
  * i64 stride). Weight rows that are not there are zeros or old sums; the strip has room for them. */
-static LLVMValueRef trees_function(TnLb *b) {
+static LLVMValueRef trees_function(TnBuilder *b) {
     static const char name[] = "matmul_trees";
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_i64, b->t_ptr, b->t_i64};
     LLVMTypeRef half = LLVMVectorType(b->t_f32, HALF);
     LLVMValueRef fn;
-    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, 5, &fn);
+    LLVMBasicBlockRef back = tn_build_shared(b, name, params, 5, &fn);
     if (!back) return fn;
-    TnLoop r = tn_lb_loop(b, tn_lb_i64(b, 0), LLVMGetParam(fn, 2), 1);
-    LLVMValueRef part[GROUP], lo = tn_lb_elem(b, LLVMGetParam(fn, 0), r.i, BLOCK);
+    TnLoop r = tn_build_loop(b, tn_build_i64(b, 0), LLVMGetParam(fn, 2), 1);
+    LLVMValueRef part[GROUP], lo = tn_build_elem(b, LLVMGetParam(fn, 0), r.i, BLOCK);
     for (int j = 0; j < GROUP; j++) {
-        LLVMValueRef hi = tn_lb_atc(b, lo, HALF * 4);
-        part[j] = tn_lb_fadd(b, tn_lb_load(b, half, lo, 64), tn_lb_load(b, half, hi, 64));
-        lo = tn_lb_at(b, lo, LLVMGetParam(fn, 1));
+        LLVMValueRef hi = tn_build_atc(b, lo, HALF * 4);
+        part[j] = tn_build_fadd(b, tn_build_load(b, half, lo, 64), tn_build_load(b, half, hi, 64));
+        lo = tn_build_at(b, lo, LLVMGetParam(fn, 1));
     }
-    LLVMValueRef out = tn_lb_at(b, LLVMGetParam(fn, 3), tn_lb_mul(b, LLVMGetParam(fn, 4), r.i));
-    tn_lb_store(b, tn_lb_trees(b, part, GROUP, TN_FOLD_FADD), out, 4);
-    tn_lb_loop_end(b, &r);
-    return tn_lb_shared_end(b, back);
+    LLVMValueRef out = tn_build_at(b, LLVMGetParam(fn, 3), tn_build_mul(b, LLVMGetParam(fn, 4), r.i));
+    tn_build_store(b, tn_build_trees(b, part, GROUP, TN_FOLD_FADD), out, 4);
+    tn_build_loop_end(b, &r);
+    return tn_build_shared_end(b, back);
 }
 
 /* void (w, i64 count, x, i64 n_x, acc, i64 stride, buf): up to `x` rows, `apart`: perhaps less. */
-static LLVMValueRef some_function(TnLb *b, TnEnc enc, int64_t k, int x, bool apart) {
+static LLVMValueRef some_function(TnBuilder *b, TnEnc enc, int64_t k, int x, bool apart) {
     char name[64];
     snprintf(name, sizeof name, "matmul_%s_k%lld_x%d%s", tn_encs[enc].name, (long long)k, x,
              apart ? "_last" : "");
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr};
     LLVMValueRef fn;
-    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, 7, &fn);
+    LLVMBasicBlockRef back = tn_build_shared(b, name, params, 7, &fn);
     if (!back) return fn;
     LLVMValueRef w = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), rows = LLVMGetParam(fn, 2);
     LLVMValueRef n_x = LLVMGetParam(fn, 3), acc = LLVMGetParam(fn, 4), stride = LLVMGetParam(fn, 5);
-    LLVMValueRef zero = tn_lb_i64(b, 0), one = tn_lb_i64(b, 1);
+    LLVMValueRef zero = tn_build_i64(b, 0), one = tn_build_i64(b, 1);
     int64_t padded = (k + TN_PAD - 1) / TN_PAD * TN_PAD, full = k / TN_LANES * TN_LANES;
     Some c = {.enc = enc, .s = shape(b, x), .k = k, .row_bytes = padded * tn_enc_bytes(enc)};
     c.buf = LLVMGetParam(fn, 6);
-    LLVMValueRef last_x = tn_lb_sub(b, n_x, one);
+    LLVMValueRef last_x = tn_build_sub(b, n_x, one);
     for (int r = 0; r < x; r++) {
-        LLVMValueRef i = apart && r ? tn_lb_min(b, tn_lb_i64(b, r), last_x) : tn_lb_i64(b, r);
-        c.x[r] = tn_lb_elem(b, rows, i, padded * 4);
+        LLVMValueRef i = apart && r ? tn_build_min(b, tn_build_i64(b, r), last_x) : tn_build_i64(b, r);
+        c.x[r] = tn_build_elem(b, rows, i, padded * 4);
     }
-    TnLoop g = tn_lb_loop(b, zero, count, GROUP);
-    LLVMValueRef left = tn_lb_sub(b, count, g.i), here = tn_lb_min(b, left, tn_lb_i64(b, GROUP));
-    c.w = tn_lb_elem(b, w, g.i, c.row_bytes);
-    c.last = tn_lb_sub(b, left, one);
-    TnLoop z = tn_lb_loop(b, zero, tn_lb_i64(b, (int64_t)GROUP * x), 1);
-    tn_lb_store(b, tn_lb_vf(b, 0.0f), tn_lb_elem(b, c.buf, z.i, BLOCK), 64);
-    tn_lb_loop_end(b, &z);
-    TnLoop chunk = tn_lb_loop(b, zero, tn_lb_i64(b, full), CHUNK);
-    LLVMValueRef to = tn_lb_min(b, tn_lb_add(b, chunk.i, tn_lb_i64(b, CHUNK)), tn_lb_i64(b, full));
-    TnLoop m = tn_lb_loop(b, zero, here, c.s.w);
+    TnLoop g = tn_build_loop(b, zero, count, GROUP);
+    LLVMValueRef left = tn_build_sub(b, count, g.i), here = tn_build_min(b, left, tn_build_i64(b, GROUP));
+    c.w = tn_build_elem(b, w, g.i, c.row_bytes);
+    c.last = tn_build_sub(b, left, one);
+    TnLoop z = tn_build_loop(b, zero, tn_build_i64(b, (int64_t)GROUP * x), 1);
+    tn_build_store(b, tn_build_vf(b, 0.0f), tn_build_elem(b, c.buf, z.i, BLOCK), 64);
+    tn_build_loop_end(b, &z);
+    TnLoop chunk = tn_build_loop(b, zero, tn_build_i64(b, full), CHUNK);
+    LLVMValueRef to =
+        tn_build_min(b, tn_build_add(b, chunk.i, tn_build_i64(b, CHUNK)), tn_build_i64(b, full));
+    TnLoop m = tn_build_loop(b, zero, here, c.s.w);
     if (c.s.lanes == TN_LANES) {
         sums(b, &c, m.i, zero, chunk.i, to);
     } else {
-        TnLoop lane = tn_lb_loop(b, zero, tn_lb_i64(b, TN_LANES), c.s.lanes);
+        TnLoop lane = tn_build_loop(b, zero, tn_build_i64(b, TN_LANES), c.s.lanes);
         sums(b, &c, m.i, lane.i, chunk.i, to);
-        tn_lb_loop_end(b, &lane);
+        tn_build_loop_end(b, &lane);
     }
-    tn_lb_loop_end(b, &m);
-    tn_lb_loop_end(b, &chunk);
+    tn_build_loop_end(b, &m);
+    tn_build_loop_end(b, &chunk);
     if (full < k) {
-        TnLoop t = tn_lb_loop(b, zero, here, 1);
+        TnLoop t = tn_build_loop(b, zero, here, 1);
         tail(b, &c, t.i);
-        tn_lb_loop_end(b, &t);
+        tn_build_loop_end(b, &t);
     }
-    LLVMValueRef args[] = {c.buf, tn_lb_i64(b, (int64_t)x * BLOCK), n_x, tn_lb_elem(b, acc, g.i, 4), stride};
-    tn_lb_call_function(b, trees_function(b), args, 5);
-    tn_lb_loop_end(b, &g);
-    return tn_lb_shared_end(b, back);
+    LLVMValueRef args[] = {c.buf, tn_build_i64(b, (int64_t)x * BLOCK), n_x, tn_build_elem(b, acc, g.i, 4),
+                           stride};
+    tn_build_call_function(b, trees_function(b), args, 5);
+    tn_build_loop_end(b, &g);
+    return tn_build_shared_end(b, back);
 }
 
 /* ---- Strips */
 
-static const TnType *weight(TnLb *b) {
+static const TnType *weight(TnBuilder *b) {
     return &b->g->nodes[b->g->nodes[b->k->root].args[1]].type;
 }
 
-static void strip(TnLb *b, const TnStrip *s) {
+static void strip(TnBuilder *b, const TnStrip *s) {
     LLVMValueRef args[] = {s->w, s->n, s->acc, s->buf, s->x};
-    tn_lb_call_function(b, one_function(b, weight(b)->enc, weight(b)->dim[1]), args, 5);
+    tn_build_call_function(b, one_function(b, weight(b)->enc, weight(b)->dim[1]), args, 5);
 }
 
 /* Rows of a block where there are many. */
-static int most(TnLb *b) {
+static int most(TnBuilder *b) {
     return b->level->bytes == 64 ? 6 : 8;
 }
 
-static void strips(TnLb *b, const TnStrip *s) {
+static void strips(TnBuilder *b, const TnStrip *s) {
     LLVMValueRef args[] = {s->w, s->n, s->x, s->n_x, s->acc, s->stride, s->buf};
     TnEnc enc = weight(b)->enc;
-    int64_t k = weight(b)->dim[1], many = tn_lb_most_rows(b, b->k->root) > MOST ? most(b) : MOST + 1;
+    int64_t k = weight(b)->dim[1], many = tn_build_most_rows(b, b->k->root) > MOST ? most(b) : MOST + 1;
     static const int sizes[] = {2, 4, 6, 8};
     int64_t below = 1;
-    TnIf one = tn_lb_if(b, tn_lb_icmp(b, LLVMIntEQ, s->n_x, tn_lb_i64(b, 1)));
+    TnIf one = tn_build_if(b, tn_build_icmp(b, LLVMIntEQ, s->n_x, tn_build_i64(b, 1)));
     strip(b, s); /* of a prompt, one row wants the head */
-    tn_lb_if_end(b, &one);
+    tn_build_if_end(b, &one);
     /* the least size that holds n_x rows; a block of many rows is a whole one but at the end */
     for (size_t i = 0; i < TN_COUNT(sizes) && below < many - 1; i++) {
         int64_t from = below + 1;
         below = sizes[i] < many ? sizes[i] : many - 1;
-        TnIf is = tn_lb_if_between(b, s->n_x, from, below);
-        tn_lb_call_function(b, some_function(b, enc, k, sizes[i], true), args, 7);
-        tn_lb_if_end(b, &is);
+        TnIf is = tn_build_if_between(b, s->n_x, from, below);
+        tn_build_call_function(b, some_function(b, enc, k, sizes[i], true), args, 7);
+        tn_build_if_end(b, &is);
     }
     if (many > MOST) return;
-    TnIf is = tn_lb_if(b, tn_lb_icmp(b, LLVMIntEQ, s->n_x, tn_lb_i64(b, many)));
-    tn_lb_call_function(b, some_function(b, enc, k, (int)many, false), args, 7);
-    tn_lb_if_end(b, &is);
+    TnIf is = tn_build_if(b, tn_build_icmp(b, LLVMIntEQ, s->n_x, tn_build_i64(b, many)));
+    tn_build_call_function(b, some_function(b, enc, k, (int)many, false), args, 7);
+    tn_build_if_end(b, &is);
 }
 
-static void kernel(TnLb *b) {
-    int64_t rows = tn_lb_most_rows(b, b->k->root);
+static void kernel(TnBuilder *b) {
+    int64_t rows = tn_build_most_rows(b, b->k->root);
     int block = rows > MOST ? most(b) : MOST;
     TnStrips s = {.rows = block,
                   .buf = rows == 1 ? HALF * HALF * 4 : (int64_t)GROUP * MOST * BLOCK,
                   .strip = strip,
                   .strips = strips};
-    tn_lb_cols_kernel(b, &s);
+    tn_build_cols_kernel(b, &s);
 }
 
 static bool can(const TnGraph *g, TnRef ref, const TnLevel *level) {

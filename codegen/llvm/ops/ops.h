@@ -9,7 +9,7 @@
  * take gather embed in select.c; limbs screen in screen.c; rescore rescore_top pick in rescore.c; rope kv_put in heads.c;
  * dequant slice and the MAP ops in elem.c; the others in table.c.
  *
- * gather: `row` copies to tn_lb_result_row if f->mem is set or the value leaves; else it only points f->mem
+ * gather: `row` copies to tn_build_result_row if f->mem is set or the value leaves; else it only points f->mem
  * at the source row. */
 #define OP(name, lo, hi, class, stages, attrs, traits, doc) extern const TnLlvmOp tn_llvm_op_##name;
 #include "ir/ops.def"

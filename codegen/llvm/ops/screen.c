@@ -26,104 +26,107 @@
 
 enum { LINE = 64, CODES = 256, PLANES = 4 };
 
-static TnRef arg(TnLb *b, TnRef ref, uint32_t i) {
+static TnRef arg(TnBuilder *b, TnRef ref, uint32_t i) {
     return b->g->nodes[ref].args[i];
 }
 
-static LLVMTypeRef doubles(TnLb *b, int lanes) {
+static LLVMTypeRef doubles(TnBuilder *b, int lanes) {
     LLVMTypeRef d = LLVMDoubleTypeInContext(b->c);
     return lanes == 1 ? d : LLVMVectorType(d, (unsigned)lanes);
 }
 
 /* ---- limbs */
 
-static LLVMValueRef splat_double(TnLb *b, double v, int lanes) {
+static LLVMValueRef splat_double(TnBuilder *b, double v, int lanes) {
     LLVMValueRef c = LLVMConstReal(doubles(b, 1), v);
-    return lanes == 1 ? c : tn_lb_splat_const(b, c, lanes);
+    return lanes == 1 ? c : tn_build_splat_const(b, c, lanes);
 }
 
 /* Lanes of the block at `off` that are of the row; NULL: all. */
-static LLVMValueRef below(TnLb *b, int64_t n, LLVMValueRef off) {
-    return n % TN_LANES ? tn_lb_mask_below(b, tn_lb_sub(b, tn_lb_i64(b, n), off), TN_LANES) : NULL;
+static LLVMValueRef below(TnBuilder *b, int64_t n, LLVMValueRef off) {
+    return n % TN_LANES ? tn_build_mask_below(b, tn_build_sub(b, tn_build_i64(b, n), off), TN_LANES) : NULL;
 }
-static LLVMValueRef only(TnLb *b, LLVMValueRef v, LLVMValueRef mask) {
-    return mask ? tn_lb_select(b, mask, v, LLVMConstNull(LLVMTypeOf(v))) : v;
+static LLVMValueRef only(TnBuilder *b, LLVMValueRef v, LLVMValueRef mask) {
+    return mask ? tn_build_select(b, mask, v, LLVMConstNull(LLVMTypeOf(v))) : v;
 }
 
-static LLVMValueRef largest_bits(TnLb *b, const TnFrame *f, TnRef x, int64_t n) {
-    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, n), TN_LANES);
-    LLVMValueRef top = tn_lb_carry(b, &l, LLVMConstNull(b->t_i32x));
-    LLVMValueRef u = tn_lb_bits(b, tn_lb_value(b, f, x, l.i, NULL));
-    u = only(b, tn_lb_and(b, u, tn_lb_vi(b, 0x7fffffff)), below(b, n, l.i));
-    tn_lb_next(&l, 0, tn_lb_select(b, tn_lb_icmp(b, LLVMIntUGT, u, top), u, top));
-    tn_lb_loop_end(b, &l);
-    LLVMValueRef bits = tn_lb_tree(b, l.out[0], TN_FOLD_UMAX), least = tn_lb_bits(b, tn_lb_f32(b, 0x1p-100f));
-    return tn_lb_select(b, tn_lb_icmp(b, LLVMIntUGT, bits, least), bits, least);
+static LLVMValueRef largest_bits(TnBuilder *b, const TnFrame *f, TnRef x, int64_t n) {
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, n), TN_LANES);
+    LLVMValueRef top = tn_build_carry(b, &l, LLVMConstNull(b->t_i32x));
+    LLVMValueRef u = tn_build_bits(b, tn_build_value(b, f, x, l.i, NULL));
+    u = only(b, tn_build_and(b, u, tn_build_vi(b, 0x7fffffff)), below(b, n, l.i));
+    tn_build_next(&l, 0, tn_build_select(b, tn_build_icmp(b, LLVMIntUGT, u, top), u, top));
+    tn_build_loop_end(b, &l);
+    LLVMValueRef bits = tn_build_tree(b, l.out[0], TN_FOLD_UMAX),
+                 least = tn_build_bits(b, tn_build_f32(b, 0x1p-100f));
+    return tn_build_select(b, tn_build_icmp(b, LLVMIntUGT, bits, least), bits, least);
 }
 
 /* The float of a double, and 2^-126; infinity unless the row is finite. */
-static LLVMValueRef rounded_up(TnLb *b, LLVMValueRef d, LLVMValueRef finite) {
-    LLVMValueRef x = tn_lb_fptrunc(b, d, b->t_f32);
-    x = tn_lb_fadd(b, x, tn_lb_f32(b, 0x1p-126f));
-    return tn_lb_select(b, finite, x, tn_lb_f32(b, INFINITY));
+static LLVMValueRef rounded_up(TnBuilder *b, LLVMValueRef d, LLVMValueRef finite) {
+    LLVMValueRef x = tn_build_fptrunc(b, d, b->t_f32);
+    x = tn_build_fadd(b, x, tn_build_f32(b, 0x1p-126f));
+    return tn_build_select(b, finite, x, tn_build_f32(b, INFINITY));
 }
 
-static void limbs(TnLb *b, TnFrame *f, TnRef ref) {
+static void limbs(TnBuilder *b, TnFrame *f, TnRef ref) {
     TN_CHECK(!f->width);
     TnRef x = arg(b, ref, 0);
-    int64_t n = tn_lb_cols(b, x);
+    int64_t n = tn_build_cols(b, x);
     int64_t padded = ((int64_t)tn_row_bytes(&b->g->nodes[ref].type) - TN_Q14_HEAD) / 2;
     LLVMTypeRef bytes = LLVMVectorType(b->t_i8, TN_LANES);
-    LLVMValueRef bits = largest_bits(b, f, x, n), a = tn_lb_float_of(b, bits), zero = tn_lb_f32(b, 0.0f);
-    LLVMValueRef finite = tn_lb_icmp(b, LLVMIntULT, bits, tn_lb_i32(b, 0x7f800000));
-    LLVMValueRef most = tn_lb_f32(b, (float)TN_LIMBS_MOST), most_x = tn_lb_vf(b, (float)TN_LIMBS_MOST);
-    LLVMValueRef factor = tn_lb_select(b, finite, tn_lb_fdiv(b, most, a), zero);
-    LLVMValueRef d = tn_lb_select(b, finite, tn_lb_fdiv(b, a, most), zero);
-    LLVMValueRef minus = tn_lb_fneg(b, tn_lb_fpext(b, d, doubles(b, 1)));
-    factor = tn_lb_splat(b, factor, TN_LANES);
-    minus = tn_lb_splat(b, minus, TN_LANES);
+    LLVMValueRef bits = largest_bits(b, f, x, n), a = tn_build_float_of(b, bits),
+                 zero = tn_build_f32(b, 0.0f);
+    LLVMValueRef finite = tn_build_icmp(b, LLVMIntULT, bits, tn_build_i32(b, 0x7f800000));
+    LLVMValueRef most = tn_build_f32(b, (float)TN_LIMBS_MOST), most_x = tn_build_vf(b, (float)TN_LIMBS_MOST);
+    LLVMValueRef factor = tn_build_select(b, finite, tn_build_fdiv(b, most, a), zero);
+    LLVMValueRef d = tn_build_select(b, finite, tn_build_fdiv(b, a, most), zero);
+    LLVMValueRef minus = tn_build_fneg(b, tn_build_fpext(b, d, doubles(b, 1)));
+    factor = tn_build_splat(b, factor, TN_LANES);
+    minus = tn_build_splat(b, minus, TN_LANES);
 
-    LLVMValueRef out = tn_lb_result_row(b, f, ref);
-    LLVMValueRef high = tn_lb_atc(b, out, TN_Q14_HEAD), low = tn_lb_atc(b, high, padded);
-    TnLoop m = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, n), TN_LANES);
-    LLVMValueRef sum_h = tn_lb_carry(b, &m, LLVMConstNull(b->t_i32x));
-    LLVMValueRef sum_l = tn_lb_carry(b, &m, LLVMConstNull(b->t_i32x));
-    LLVMValueRef squares = tn_lb_carry(b, &m, LLVMConstNull(doubles(b, TN_LANES)));
-    LLVMValueRef errors = tn_lb_carry(b, &m, LLVMConstNull(doubles(b, TN_LANES)));
-    LLVMValueRef here = only(b, tn_lb_value(b, f, x, m.i, NULL), below(b, n, m.i));
-    LLVMValueRef v = tn_lb_rint(b, tn_lb_fmul(b, here, factor));
-    LLVMValueRef is_nan = tn_lb_fcmp(b, LLVMRealUNO, v, v);
-    v = tn_lb_fmin(b, v, most_x);
-    v = tn_lb_fmax(b, v, tn_lb_fneg(b, most_x));
-    LLVMValueRef q = tn_lb_fp_to_si(b, v, b->t_i32x);
-    q = tn_lb_select(b, is_nan, LLVMConstNull(b->t_i32x), q);
-    LLVMValueRef h = tn_lb_ashr(b, tn_lb_add(b, q, tn_lb_vi(b, 64)), tn_lb_vi(b, 7));
-    LLVMValueRef l = tn_lb_sub(b, q, tn_lb_shl(b, h, tn_lb_vi(b, 7)));
-    tn_lb_store(b, tn_lb_trunc(b, h, bytes), tn_lb_at(b, high, m.i), 32);
-    tn_lb_store(b, tn_lb_trunc(b, l, bytes), tn_lb_at(b, low, m.i), 32);
-    LLVMValueRef wide = tn_lb_fpext(b, here, doubles(b, TN_LANES));
-    LLVMValueRef e = tn_lb_fma(b, minus, tn_lb_si_to_fp(b, q, doubles(b, TN_LANES)), wide);
-    tn_lb_next(&m, 0, tn_lb_add(b, sum_h, h));
-    tn_lb_next(&m, 1, tn_lb_add(b, sum_l, l));
-    tn_lb_next(&m, 2, tn_lb_fma(b, wide, wide, squares));
-    tn_lb_next(&m, 3, tn_lb_fma(b, e, e, errors));
-    tn_lb_loop_end(b, &m);
+    LLVMValueRef out = tn_build_result_row(b, f, ref);
+    LLVMValueRef high = tn_build_atc(b, out, TN_Q14_HEAD), low = tn_build_atc(b, high, padded);
+    TnLoop m = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, n), TN_LANES);
+    LLVMValueRef sum_h = tn_build_carry(b, &m, LLVMConstNull(b->t_i32x));
+    LLVMValueRef sum_l = tn_build_carry(b, &m, LLVMConstNull(b->t_i32x));
+    LLVMValueRef squares = tn_build_carry(b, &m, LLVMConstNull(doubles(b, TN_LANES)));
+    LLVMValueRef errors = tn_build_carry(b, &m, LLVMConstNull(doubles(b, TN_LANES)));
+    LLVMValueRef here = only(b, tn_build_value(b, f, x, m.i, NULL), below(b, n, m.i));
+    LLVMValueRef v = tn_build_rint(b, tn_build_fmul(b, here, factor));
+    LLVMValueRef is_nan = tn_build_fcmp(b, LLVMRealUNO, v, v);
+    v = tn_build_fmin(b, v, most_x);
+    v = tn_build_fmax(b, v, tn_build_fneg(b, most_x));
+    LLVMValueRef q = tn_build_fp_to_si(b, v, b->t_i32x);
+    q = tn_build_select(b, is_nan, LLVMConstNull(b->t_i32x), q);
+    LLVMValueRef h = tn_build_ashr(b, tn_build_add(b, q, tn_build_vi(b, 64)), tn_build_vi(b, 7));
+    LLVMValueRef l = tn_build_sub(b, q, tn_build_shl(b, h, tn_build_vi(b, 7)));
+    tn_build_store(b, tn_build_trunc(b, h, bytes), tn_build_at(b, high, m.i), 32);
+    tn_build_store(b, tn_build_trunc(b, l, bytes), tn_build_at(b, low, m.i), 32);
+    LLVMValueRef wide = tn_build_fpext(b, here, doubles(b, TN_LANES));
+    LLVMValueRef e = tn_build_fma(b, minus, tn_build_si_to_fp(b, q, doubles(b, TN_LANES)), wide);
+    tn_build_next(&m, 0, tn_build_add(b, sum_h, h));
+    tn_build_next(&m, 1, tn_build_add(b, sum_l, l));
+    tn_build_next(&m, 2, tn_build_fma(b, wide, wide, squares));
+    tn_build_next(&m, 3, tn_build_fma(b, e, e, errors));
+    tn_build_loop_end(b, &m);
     for (int64_t i = (n + TN_LANES - 1) / TN_LANES * TN_LANES; i < padded; i += TN_LANES) {
-        tn_lb_store(b, LLVMConstNull(bytes), tn_lb_atc(b, high, i), 32);
-        tn_lb_store(b, LLVMConstNull(bytes), tn_lb_atc(b, low, i), 32);
+        tn_build_store(b, LLVMConstNull(bytes), tn_build_atc(b, high, i), 32);
+        tn_build_store(b, LLVMConstNull(bytes), tn_build_atc(b, low, i), 32);
     }
     for (int64_t i = 0; i < TN_Q14_HEAD; i += TN_LANES)
-        tn_lb_store(b, LLVMConstNull(bytes), tn_lb_atc(b, out, i), 32);
+        tn_build_store(b, LLVMConstNull(bytes), tn_build_atc(b, out, i), 32);
     LLVMValueRef up = splat_double(b, 1.0 + 0x1p-20, 1);
     int64_t steps = (n + 31) / 32 + 16;
     LLVMValueRef places = splat_double(b, (double)steps * 0x1p-24 * 1.01, 1);
-    LLVMValueRef norm = tn_lb_fmul(b, tn_lb_sqrt(b, tn_lb_tree(b, m.out[2], TN_FOLD_FADD)), up);
-    LLVMValueRef error = tn_lb_fmul(b, tn_lb_sqrt(b, tn_lb_tree(b, m.out[3], TN_FOLD_FADD)), up);
-    tn_lb_store(b, d, out, 4);
-    tn_lb_store(b, tn_lb_tree(b, m.out[0], TN_FOLD_ADD), tn_lb_atc(b, out, 4), 4);
-    tn_lb_store(b, tn_lb_tree(b, m.out[1], TN_FOLD_ADD), tn_lb_atc(b, out, 8), 4);
-    tn_lb_store(b, rounded_up(b, norm, finite), tn_lb_atc(b, out, 12), 4);
-    tn_lb_store(b, rounded_up(b, tn_lb_fma(b, places, norm, error), finite), tn_lb_atc(b, out, 16), 4);
+    LLVMValueRef norm = tn_build_fmul(b, tn_build_sqrt(b, tn_build_tree(b, m.out[2], TN_FOLD_FADD)), up);
+    LLVMValueRef error = tn_build_fmul(b, tn_build_sqrt(b, tn_build_tree(b, m.out[3], TN_FOLD_FADD)), up);
+    tn_build_store(b, d, out, 4);
+    tn_build_store(b, tn_build_tree(b, m.out[0], TN_FOLD_ADD), tn_build_atc(b, out, 4), 4);
+    tn_build_store(b, tn_build_tree(b, m.out[1], TN_FOLD_ADD), tn_build_atc(b, out, 8), 4);
+    tn_build_store(b, rounded_up(b, norm, finite), tn_build_atc(b, out, 12), 4);
+    tn_build_store(b, rounded_up(b, tn_build_fma(b, places, norm, error), finite), tn_build_atc(b, out, 16),
+                   4);
 }
 const TnLlvmOp tn_llvm_op_limbs = {.can = tn_llvm_yes, .row = limbs};
 
@@ -150,67 +153,68 @@ static int sum_of(const Screen *s, int limb, int row, int column) {
     return (limb * s->rows + row) * s->g.columns + column;
 }
 
-static LLVMTypeRef bytes_of(TnLb *b) {
+static LLVMTypeRef bytes_of(TnBuilder *b) {
     return LLVMVectorType(b->t_i8, (unsigned)b->level->bytes);
 }
-static LLVMTypeRef ints_of(TnLb *b) {
+static LLVMTypeRef ints_of(TnBuilder *b) {
     return LLVMVectorType(b->t_i32, (unsigned)b->level->bytes / 4);
 }
-static LLVMValueRef byte_splat(TnLb *b, int v) {
-    return tn_lb_splat_const(b, LLVMConstInt(b->t_i8, (uint64_t)v, 0), b->level->bytes);
+static LLVMValueRef byte_splat(TnBuilder *b, int v) {
+    return tn_build_splat_const(b, LLVMConstInt(b->t_i8, (uint64_t)v, 0), b->level->bytes);
 }
 
 /* Bytes shifted by whole 16-bit lanes, left (by > 0) or right: what crosses into a neighbour is masked away. */
-static LLVMValueRef shifted(TnLb *b, LLVMValueRef v, int by) {
+static LLVMValueRef shifted(TnBuilder *b, LLVMValueRef v, int by) {
     if (by == 0) return v;
     int lanes = b->level->bytes / 2;
-    LLVMValueRef w = tn_lb_bitcast(b, v, LLVMVectorType(b->t_i16, (unsigned)lanes));
-    LLVMValueRef n = tn_lb_splat_const(b, LLVMConstInt(b->t_i16, (uint64_t)(by > 0 ? by : -by), 0), lanes);
-    w = by > 0 ? tn_lb_shl(b, w, n) : tn_lb_lshr(b, w, n);
-    return tn_lb_bitcast(b, w, bytes_of(b));
+    LLVMValueRef w = tn_build_bitcast(b, v, LLVMVectorType(b->t_i16, (unsigned)lanes));
+    LLVMValueRef n = tn_build_splat_const(b, LLVMConstInt(b->t_i16, (uint64_t)(by > 0 ? by : -by), 0), lanes);
+    w = by > 0 ? tn_build_shl(b, w, n) : tn_build_lshr(b, w, n);
+    return tn_build_bitcast(b, w, bytes_of(b));
 }
 
-static LLVMValueRef masked(TnLb *b, LLVMValueRef v, int mask) {
-    return tn_lb_and(b, v, byte_splat(b, mask));
+static LLVMValueRef masked(TnBuilder *b, LLVMValueRef v, int mask) {
+    return tn_build_and(b, v, byte_splat(b, mask));
 }
 
 /* The vectors at byte `at` of the four planes of 256 codes at w: unsigned codes, or signed ones for SDOT. */
-static void planes(TnLb *b, TnEnc enc, LLVMValueRef w, int at, LLVMValueRef c[PLANES]) {
+static void planes(TnBuilder *b, TnEnc enc, LLVMValueRef w, int at, LLVMValueRef c[PLANES]) {
     LLVMTypeRef bytes = bytes_of(b);
     unsigned align = (unsigned)b->level->bytes;
     bool is_signed = b->level->dot == TN_DOT_SDOT;
     if (enc == TN_ENC_s8) {
         for (int q = 0; q < PLANES; q++) {
-            c[q] = tn_lb_load(b, bytes, tn_lb_atc(b, w, q * LINE + at), align);
-            if (is_signed) c[q] = tn_lb_xor(b, c[q], byte_splat(b, 128));
+            c[q] = tn_build_load(b, bytes, tn_build_atc(b, w, q * LINE + at), align);
+            if (is_signed) c[q] = tn_build_xor(b, c[q], byte_splat(b, 128));
         }
         return;
     }
     LLVMValueRef line[3];
-    for (int i = 0; i < 3; i++) line[i] = tn_lb_load(b, bytes, tn_lb_atc(b, w, i * LINE + at), align);
+    for (int i = 0; i < 3; i++) line[i] = tn_build_load(b, bytes, tn_build_atc(b, w, i * LINE + at), align);
     for (int q = 0; q < PLANES; q++) {
         LLVMValueRef low = masked(b, shifted(b, line[q / 2], q % 2 ? -4 : 0), 15);
-        c[q] = tn_lb_or(b, low, masked(b, shifted(b, line[2], 4 - 2 * q), 0x30));
-        if (is_signed) c[q] = tn_lb_sub(b, c[q], byte_splat(b, 32));
+        c[q] = tn_build_or(b, low, masked(b, shifted(b, line[2], 4 - 2 * q), 0x30));
+        if (is_signed) c[q] = tn_build_sub(b, c[q], byte_splat(b, 32));
     }
 }
 
-static LLVMValueRef dot(TnLb *b, LLVMValueRef acc, LLVMValueRef c, LLVMValueRef a) {
+static LLVMValueRef dot(TnBuilder *b, LLVMValueRef acc, LLVMValueRef c, LLVMValueRef a) {
     LLVMValueRef args[] = {acc, c, a};
-    if (b->level->dot == TN_DOT_VNNI) return tn_lb_call(b, "llvm.x86.avx512.vpdpbusd.512", NULL, 0, args, 3);
+    if (b->level->dot == TN_DOT_VNNI)
+        return tn_build_call(b, "llvm.x86.avx512.vpdpbusd.512", NULL, 0, args, 3);
     LLVMTypeRef overload[] = {ints_of(b), bytes_of(b)};
-    return tn_lb_call(b, "llvm.aarch64.neon.sdot", overload, 2, args, 3);
+    return tn_build_call(b, "llvm.aarch64.neon.sdot", overload, 2, args, 3);
 }
 
 /* acc + int16 pairs, widened */
-static LLVMValueRef widen(TnLb *b, LLVMValueRef acc, LLVMValueRef pairs) {
-    LLVMValueRef ones = tn_lb_splat_const(b, LLVMConstInt(b->t_i16, 1, 0), b->level->bytes / 2);
+static LLVMValueRef widen(TnBuilder *b, LLVMValueRef acc, LLVMValueRef pairs) {
+    LLVMValueRef ones = tn_build_splat_const(b, LLVMConstInt(b->t_i16, 1, 0), b->level->bytes / 2);
     LLVMValueRef args[] = {pairs, ones};
-    return tn_lb_add(b, acc, tn_lb_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2));
+    return tn_build_add(b, acc, tn_build_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2));
 }
 
 /* 256 codes of each column against those limbs of all rows, whose first row's high limbs are at x. */
-static void step(TnLb *b, const void *user, LLVMValueRef *w, LLVMValueRef x, LLVMValueRef *sum) {
+static void step(TnBuilder *b, const void *user, LLVMValueRef *w, LLVMValueRef x, LLVMValueRef *sum) {
     const Screen *s = user;
     TnDot how = tn_llvm_screen_dot(b->level, s->enc);
     int v = b->level->bytes, together = (int)tn_range_adds(&how), columns = s->g.columns;
@@ -222,8 +226,8 @@ static void step(TnLb *b, const void *user, LLVMValueRef *w, LLVMValueRef x, LLV
             /* sums in turn, so that none waits for itself; pairs have to stay together */
             int i = pairs_of_16 ? t / PLANES : t % (2 * s->rows),
                 q = pairs_of_16 ? t % PLANES : t / (2 * s->rows);
-            LLVMValueRef from = tn_lb_atc(b, x, i / 2 * s->x_bytes + i % 2 * s->apart);
-            LLVMValueRef a = tn_lb_load(b, bytes_of(b), tn_lb_atc(b, from, q * LINE + at), (unsigned)v);
+            LLVMValueRef from = tn_build_atc(b, x, i / 2 * s->x_bytes + i % 2 * s->apart);
+            LLVMValueRef a = tn_build_load(b, bytes_of(b), tn_build_atc(b, from, q * LINE + at), (unsigned)v);
             for (int j = 0; j < columns; j++) {
                 LLVMValueRef *to = &sum[sum_of(s, i % 2, i / 2, j)];
                 if (!pairs_of_16) {
@@ -231,45 +235,45 @@ static void step(TnLb *b, const void *user, LLVMValueRef *w, LLVMValueRef x, LLV
                     continue;
                 }
                 LLVMValueRef args[] = {c[j][q], a};
-                LLVMValueRef p = tn_lb_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2);
-                pairs[j] = q % together ? tn_lb_add(b, pairs[j], p) : p;
+                LLVMValueRef p = tn_build_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2);
+                pairs[j] = q % together ? tn_build_add(b, pairs[j], p) : p;
                 if ((q + 1) % together == 0 || q == PLANES - 1) *to = widen(b, *to, pairs[j]);
             }
         }
     }
 }
 
-static LLVMValueRef some_lanes(TnLb *b, LLVMValueRef v, int first, int n) {
-    return n == (int)LLVMGetVectorSize(LLVMTypeOf(v)) ? v : tn_lb_lanes(b, v, first, n);
+static LLVMValueRef some_lanes(TnBuilder *b, LLVMValueRef v, int first, int n) {
+    return n == (int)LLVMGetVectorSize(LLVMTypeOf(v)) ? v : tn_build_lanes(b, v, first, n);
 }
 
 /* (128*H + L) * (scale * d) of the block's columns, for all rows; columns behind the strip's end may be written. */
-static void finish(TnLb *b, const void *user, LLVMValueRef *sum, LLVMValueRef col, LLVMValueRef pass) {
+static void finish(TnBuilder *b, const void *user, LLVMValueRef *sum, LLVMValueRef col, LLVMValueRef pass) {
     const Screen *s = user;
     int columns = s->g.columns, n = s->rows * columns;
     LLVMTypeRef wide = doubles(b, n), some = LLVMVectorType(b->t_f32, (unsigned)columns);
-    LLVMValueRef facts = tn_lb_elem(b, s->facts, pass, FACTS), all = tn_lb_groups_trees(b, &s->g, sum);
-    all = tn_lb_sub(b, all, tn_lb_load(b, LLVMTypeOf(all), tn_lb_atc(b, facts, CORRECTION), 64));
+    LLVMValueRef facts = tn_build_elem(b, s->facts, pass, FACTS), all = tn_build_groups_trees(b, &s->g, sum);
+    all = tn_build_sub(b, all, tn_build_load(b, LLVMTypeOf(all), tn_build_atc(b, facts, CORRECTION), 64));
     LLVMValueRef h = some_lanes(b, all, 0, n), l = some_lanes(b, all, n, n);
-    LLVMValueRef y =
-        tn_lb_fma(b, tn_lb_si_to_fp(b, h, wide), splat_double(b, 128.0, n), tn_lb_si_to_fp(b, l, wide));
+    LLVMValueRef y = tn_build_fma(b, tn_build_si_to_fp(b, h, wide), splat_double(b, 128.0, n),
+                                  tn_build_si_to_fp(b, l, wide));
     int lane[16];
     for (int i = 0; i < n; i++) lane[i] = i % columns;
-    LLVMValueRef by = tn_lb_load(b, some, tn_lb_elem(b, s->scales, col, 4), 4);
-    by = tn_lb_fpext(b, tn_lb_shuffle(b, by, by, lane, n), wide);
-    y = tn_lb_fmul(b, y, tn_lb_fmul(b, by, tn_lb_load(b, wide, tn_lb_atc(b, facts, SCALE), 64)));
-    y = tn_lb_fptrunc(b, y, LLVMVectorType(b->t_f32, (unsigned)n));
-    LLVMValueRef off = s->g.passes > 1 ? tn_lb_mul(b, pass, s->out_pass) : tn_lb_i64(b, 0);
+    LLVMValueRef by = tn_build_load(b, some, tn_build_elem(b, s->scales, col, 4), 4);
+    by = tn_build_fpext(b, tn_build_shuffle(b, by, by, lane, n), wide);
+    y = tn_build_fmul(b, y, tn_build_fmul(b, by, tn_build_load(b, wide, tn_build_atc(b, facts, SCALE), 64)));
+    y = tn_build_fptrunc(b, y, LLVMVectorType(b->t_f32, (unsigned)n));
+    LLVMValueRef off = s->g.passes > 1 ? tn_build_mul(b, pass, s->out_pass) : tn_build_i64(b, 0);
     for (int r = 0; r < s->rows; r++) {
         for (int i = 0; i < columns; i++) lane[i] = r * columns + i;
-        LLVMValueRef to = tn_lb_elem(b, tn_lb_at(b, s->out[r], off), col, 4);
-        tn_lb_store(b, tn_lb_shuffle(b, y, y, lane, columns), to, 4);
+        LLVMValueRef to = tn_build_elem(b, tn_build_at(b, s->out[r], off), col, 4);
+        tn_build_store(b, tn_build_shuffle(b, y, y, lane, columns), to, 4);
     }
 }
 
 /* How a table goes with n rows of activations. Blocks have two columns, that activations are loaded for both, or four
  * of two rows; AVX2 has registers for one. */
-static Screen screen_of(TnLb *b, const TnType *table, int n) {
+static Screen screen_of(TnBuilder *b, const TnType *table, int n) {
     TnType q = tn_type(TN_ENC_q14, 2, (TnDim)1, table->dim[1]);
     int passes = n > PASS_ROWS ? 2 : 1, rows = (n + passes - 1) / passes;
     Screen s = {.enc = table->enc, .rows = rows, .x_bytes = (int64_t)tn_row_bytes(&q)};
@@ -286,39 +290,39 @@ static Screen screen_of(TnLb *b, const TnType *table, int n) {
     return s;
 }
 
-static int64_t buf_of(TnLb *b, const TnType *table) {
+static int64_t buf_of(TnBuilder *b, const TnType *table) {
     int64_t most = 0;
     for (int n = 1; n <= MOST_ROWS; n++) {
         Screen s = screen_of(b, table, n);
-        int64_t bytes = tn_lb_groups_buf(b, &s.g);
+        int64_t bytes = tn_build_groups_buf(b, &s.g);
         most = bytes > most ? bytes : most;
     }
     return 2 * FACTS + most;
 }
 
 /* Number by number, in loops: lanes put into registers one by one take far more code. */
-static void put_facts(TnLb *b, const Screen *s, LLVMValueRef x) {
+static void put_facts(TnBuilder *b, const Screen *s, LLVMValueRef x) {
     int lanes = b->level->bytes / 4, width = (s->g.n_sums + lanes - 1) / lanes * lanes;
     int columns = s->g.columns;
-    LLVMValueRef zero = tn_lb_i64(b, 0), none = LLVMConstNull(LLVMVectorType(b->t_i32, (unsigned)width));
-    TnLoop p = tn_lb_loop(b, zero, tn_lb_i64(b, s->g.passes), 1);
-    LLVMValueRef to = tn_lb_elem(b, s->facts, p.i, FACTS), first = x;
-    if (s->g.passes > 1) first = tn_lb_at(b, x, tn_lb_mul(b, p.i, s->g.pass_bytes));
-    tn_lb_store(b, none, tn_lb_atc(b, to, CORRECTION), 64);
-    TnLoop r = tn_lb_loop(b, zero, tn_lb_i64(b, s->rows), 1);
-    LLVMValueRef row = tn_lb_elem(b, first, r.i, s->x_bytes);
-    LLVMValueRef d = tn_lb_fpext(b, tn_lb_load(b, b->t_f32, row, 4), doubles(b, 1));
-    LLVMValueRef scale = tn_lb_elem(b, tn_lb_atc(b, to, SCALE), r.i, (int64_t)columns * 8);
-    for (int j = 0; j < columns; j++) tn_lb_store(b, d, tn_lb_atc(b, scale, (int64_t)j * 8), 8);
+    LLVMValueRef zero = tn_build_i64(b, 0), none = LLVMConstNull(LLVMVectorType(b->t_i32, (unsigned)width));
+    TnLoop p = tn_build_loop(b, zero, tn_build_i64(b, s->g.passes), 1);
+    LLVMValueRef to = tn_build_elem(b, s->facts, p.i, FACTS), first = x;
+    if (s->g.passes > 1) first = tn_build_at(b, x, tn_build_mul(b, p.i, s->g.pass_bytes));
+    tn_build_store(b, none, tn_build_atc(b, to, CORRECTION), 64);
+    TnLoop r = tn_build_loop(b, zero, tn_build_i64(b, s->rows), 1);
+    LLVMValueRef row = tn_build_elem(b, first, r.i, s->x_bytes);
+    LLVMValueRef d = tn_build_fpext(b, tn_build_load(b, b->t_f32, row, 4), doubles(b, 1));
+    LLVMValueRef scale = tn_build_elem(b, tn_build_atc(b, to, SCALE), r.i, (int64_t)columns * 8);
+    for (int j = 0; j < columns; j++) tn_build_store(b, d, tn_build_atc(b, scale, (int64_t)j * 8), 8);
     for (int limb = 0; b->level->dot != TN_DOT_SDOT && limb < 2; limb++) {
-        LLVMValueRef off = tn_lb_load(b, b->t_i32, tn_lb_atc(b, row, 4 + 4 * limb), 4);
-        off = tn_lb_mul(b, off, tn_lb_i32(b, s->enc == TN_ENC_s8 ? 128 : 32));
-        LLVMValueRef at = tn_lb_atc(b, to, CORRECTION + (int64_t)sum_of(s, limb, 0, 0) * 4);
-        at = tn_lb_elem(b, at, r.i, (int64_t)columns * 4);
-        for (int j = 0; j < columns; j++) tn_lb_store(b, off, tn_lb_atc(b, at, (int64_t)j * 4), 4);
+        LLVMValueRef off = tn_build_load(b, b->t_i32, tn_build_atc(b, row, 4 + 4 * limb), 4);
+        off = tn_build_mul(b, off, tn_build_i32(b, s->enc == TN_ENC_s8 ? 128 : 32));
+        LLVMValueRef at = tn_build_atc(b, to, CORRECTION + (int64_t)sum_of(s, limb, 0, 0) * 4);
+        at = tn_build_elem(b, at, r.i, (int64_t)columns * 4);
+        for (int j = 0; j < columns; j++) tn_build_store(b, off, tn_build_atc(b, at, (int64_t)j * 4), 4);
     }
-    tn_lb_loop_end(b, &r);
-    tn_lb_loop_end(b, &p);
+    tn_build_loop_end(b, &r);
+    tn_build_loop_end(b, &p);
 }
 
 /* The number of rows of the function that takes n: with two passes an odd number's overlap by a row. */
@@ -327,13 +331,13 @@ static int rows_for(int n) {
 }
 
 /* void (w, i64 count, x, i64 n_x, acc, i64 stride, buf, scales) for n rows x or those that rows_for sends here */
-static LLVMValueRef strip_function(TnLb *b, const TnType *table, int n) {
+static LLVMValueRef strip_function(TnBuilder *b, const TnType *table, int n) {
     char name[64];
     snprintf(name, sizeof name, "screen_%s_k%lld_x%d", tn_encs[table->enc].name, (long long)table->dim[1], n);
-    if (n == 1) tn_lb_ahead_name(b, name, sizeof name);
+    if (n == 1) tn_build_ahead_name(b, name, sizeof name);
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr};
     LLVMValueRef fn;
-    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, 8, &fn);
+    LLVMBasicBlockRef back = tn_build_shared(b, name, params, 8, &fn);
     if (!back) return fn;
     LLVMValueRef w = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), x = LLVMGetParam(fn, 2);
     LLVMValueRef n_x = LLVMGetParam(fn, 3), acc = LLVMGetParam(fn, 4), stride = LLVMGetParam(fn, 5);
@@ -342,48 +346,50 @@ static LLVMValueRef strip_function(TnLb *b, const TnType *table, int n) {
     s.g.user = &s;
     s.scales = LLVMGetParam(fn, 7);
     s.facts = buf;
-    LLVMValueRef second = tn_lb_sub(b, n_x, tn_lb_i64(b, s.rows));
-    s.g.pass_bytes = tn_lb_mul(b, second, tn_lb_i64(b, s.x_bytes));
-    s.out_pass = tn_lb_mul(b, second, stride);
+    LLVMValueRef second = tn_build_sub(b, n_x, tn_build_i64(b, s.rows));
+    s.g.pass_bytes = tn_build_mul(b, second, tn_build_i64(b, s.x_bytes));
+    s.out_pass = tn_build_mul(b, second, stride);
     put_facts(b, &s, x);
-    for (int r = 0; r < s.rows; r++) s.out[r] = tn_lb_at(b, acc, tn_lb_mul(b, stride, tn_lb_i64(b, r)));
-    tn_lb_groups(b, &s.g, w, count, tn_lb_atc(b, x, TN_Q14_HEAD), tn_lb_atc(b, buf, 2 * FACTS));
-    return tn_lb_shared_end(b, back);
+    for (int r = 0; r < s.rows; r++)
+        s.out[r] = tn_build_at(b, acc, tn_build_mul(b, stride, tn_build_i64(b, r)));
+    tn_build_groups(b, &s.g, w, count, tn_build_atc(b, x, TN_Q14_HEAD), tn_build_atc(b, buf, 2 * FACTS));
+    return tn_build_shared_end(b, back);
 }
 
 /* Where the scales of the rows from w on lie. */
-static LLVMValueRef scales_of(TnLb *b, LLVMValueRef w) {
+static LLVMValueRef scales_of(TnBuilder *b, LLVMValueRef w) {
     TnRef table = arg(b, b->k->root, 1);
     const TnType *t = &b->g->nodes[table].type;
     int64_t row_bytes = (int64_t)tn_row_bytes(t);
-    LLVMValueRef base = tn_lb_operand(b, table);
-    LLVMValueRef bytes = tn_lb_sub(b, tn_lb_ptr_to_int(b, w, b->t_i64), tn_lb_ptr_to_int(b, base, b->t_i64));
-    LLVMValueRef row = tn_lb_udiv(b, bytes, tn_lb_i64(b, row_bytes));
-    return tn_lb_elem(b, tn_lb_atc(b, base, t->dim[0] * row_bytes), row, 4);
+    LLVMValueRef base = tn_build_operand(b, table);
+    LLVMValueRef bytes =
+        tn_build_sub(b, tn_build_ptr_to_int(b, w, b->t_i64), tn_build_ptr_to_int(b, base, b->t_i64));
+    LLVMValueRef row = tn_build_udiv(b, bytes, tn_build_i64(b, row_bytes));
+    return tn_build_elem(b, tn_build_atc(b, base, t->dim[0] * row_bytes), row, 4);
 }
 
-static const TnType *table_of(TnLb *b) {
+static const TnType *table_of(TnBuilder *b) {
     return &b->g->nodes[arg(b, b->k->root, 1)].type;
 }
 
-static void strip(TnLb *b, const TnStrip *s) {
+static void strip(TnBuilder *b, const TnStrip *s) {
     LLVMValueRef args[] = {
-        s->w, s->n, s->x, tn_lb_i64(b, 1), s->acc, tn_lb_i64(b, 0), s->buf, scales_of(b, s->w)};
-    tn_lb_call_function(b, strip_function(b, table_of(b), 1), args, 8);
+        s->w, s->n, s->x, tn_build_i64(b, 1), s->acc, tn_build_i64(b, 0), s->buf, scales_of(b, s->w)};
+    tn_build_call_function(b, strip_function(b, table_of(b), 1), args, 8);
 }
 
-static void strips(TnLb *b, const TnStrip *s) {
+static void strips(TnBuilder *b, const TnStrip *s) {
     LLVMValueRef args[] = {s->w, s->n, s->x, s->n_x, s->acc, s->stride, s->buf, scales_of(b, s->w)};
-    int64_t most = tn_lb_most_rows(b, b->k->root);
+    int64_t most = tn_build_most_rows(b, b->k->root);
     for (int i = 1; i <= most && i <= MOST_ROWS; i = rows_for(i) + 1) {
-        TnIf is = tn_lb_if_between(b, s->n_x, i, rows_for(i));
-        tn_lb_call_function(b, strip_function(b, table_of(b), rows_for(i)), args, 8);
-        tn_lb_if_end(b, &is);
+        TnIf is = tn_build_if_between(b, s->n_x, i, rows_for(i));
+        tn_build_call_function(b, strip_function(b, table_of(b), rows_for(i)), args, 8);
+        tn_build_if_end(b, &is);
     }
 }
 
-static void kernel(TnLb *b) {
+static void kernel(TnBuilder *b) {
     TnStrips s = {.rows = MOST_ROWS, .buf = buf_of(b, table_of(b)), .strip = strip, .strips = strips};
-    tn_lb_cols_kernel(b, &s);
+    tn_build_cols_kernel(b, &s);
 }
 const TnLlvmOp tn_llvm_op_screen = {.can = tn_llvm_yes, .kernel = kernel};

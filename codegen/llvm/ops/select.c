@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include "ir/layout.h"
 
-static int64_t cols(TnLb *b, TnRef ref) {
+static int64_t cols(TnBuilder *b, TnRef ref) {
     const TnType *t = &b->g->nodes[ref].type;
     return t->dim[t->rank - 1];
 }
 
-static TnRef arg(TnLb *b, TnRef ref, uint32_t i) {
+static TnRef arg(TnBuilder *b, TnRef ref, uint32_t i) {
     return b->g->nodes[ref].args[i];
 }
 
@@ -28,34 +28,34 @@ static bool can_gather(const TnGraph *g, TnRef ref, const TnLevel *level) {
     return g->nodes[x].kernel == TN_NONE || g->nodes[x].kernel != g->nodes[ref].kernel;
 }
 
-static void gather(TnLb *b, TnFrame *f, TnRef ref) {
-    LLVMValueRef at = tn_lb_load(b, b->t_i32, tn_lb_operand_row(b, arg(b, ref, 1), f->row), 4);
-    LLVMValueRef x = tn_lb_operand_row(b, arg(b, ref, 0), tn_lb_sext(b, at, b->t_i64));
-    if (!f->mem[ref - b->k->first] && !tn_lb_leaves(b, ref)) {
+static void gather(TnBuilder *b, TnFrame *f, TnRef ref) {
+    LLVMValueRef at = tn_build_load(b, b->t_i32, tn_build_operand_row(b, arg(b, ref, 1), f->row), 4);
+    LLVMValueRef x = tn_build_operand_row(b, arg(b, ref, 0), tn_build_sext(b, at, b->t_i64));
+    if (!f->mem[ref - b->k->first] && !tn_build_leaves(b, ref)) {
         f->mem[ref - b->k->first] = x;
         return;
     }
     enum { PIECE = 64 };
     int64_t bytes = (int64_t)tn_row_bytes(&b->g->nodes[ref].type);
-    LLVMValueRef y = tn_lb_result_row(b, f, ref);
+    LLVMValueRef y = tn_build_result_row(b, f, ref);
     TN_CHECK(bytes % PIECE == 0);
-    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, bytes), PIECE);
-    LLVMValueRef v = tn_lb_load(b, LLVMVectorType(b->t_i32, PIECE / 4), tn_lb_at(b, x, l.i), 4);
-    tn_lb_store(b, v, tn_lb_at(b, y, l.i), 4);
-    tn_lb_loop_end(b, &l);
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, bytes), PIECE);
+    LLVMValueRef v = tn_build_load(b, LLVMVectorType(b->t_i32, PIECE / 4), tn_build_at(b, x, l.i), 4);
+    tn_build_store(b, v, tn_build_at(b, y, l.i), 4);
+    tn_build_loop_end(b, &l);
 }
 
 const TnLlvmOp tn_llvm_op_gather = {.can = can_gather, .row = gather};
 
 /* ---- embed ids, table: y[t] = table[ids[t]] widened to f32 */
-static LLVMValueRef embed(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
+static LLVMValueRef embed(TnBuilder *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
     (void)mask; /* table rows are padded, and embed only stands in whole rows */
     TN_CHECK(!f->width);
     TnRef table = b->g->nodes[ref].args[1];
     TnEnc enc = b->g->nodes[table].type.enc;
-    LLVMValueRef id = tn_lb_load(b, b->t_i32, tn_lb_row_mem(b, f, b->g->nodes[ref].args[0]), 4);
-    LLVMValueRef row = tn_lb_operand_row(b, table, tn_lb_sext(b, id, b->t_i64));
-    return tn_lb_load_wide(b, enc, tn_lb_elem(b, row, off, tn_enc_bytes(enc)));
+    LLVMValueRef id = tn_build_load(b, b->t_i32, tn_build_row_mem(b, f, b->g->nodes[ref].args[0]), 4);
+    LLVMValueRef row = tn_build_operand_row(b, table, tn_build_sext(b, id, b->t_i64));
+    return tn_build_load_wide(b, enc, tn_build_elem(b, row, off, tn_enc_bytes(enc)));
 }
 static bool can_embed(const TnGraph *g, TnRef ref, const TnLevel *level) {
     (void)level;
@@ -65,48 +65,49 @@ const TnLlvmOp tn_llvm_op_embed = {.can = can_embed, .block = embed};
 
 /* 32 values from column `at` on. The last, partial block of a row is read in full and what lies behind the
  * row is replaced: rows are padded to 64 values. */
-LLVMValueRef tn_lb_load_block(TnLb *b, LLVMValueRef x, LLVMValueRef at, int64_t n, float instead) {
-    LLVMValueRef v = tn_lb_load(b, b->t_f32x, tn_lb_elem(b, x, at, 4), 4);
+LLVMValueRef tn_build_load_block(TnBuilder *b, LLVMValueRef x, LLVMValueRef at, int64_t n, float instead) {
+    LLVMValueRef v = tn_build_load(b, b->t_f32x, tn_build_elem(b, x, at, 4), 4);
     if (n % TN_LANES == 0) return v;
-    LLVMValueRef mask = tn_lb_mask_below(b, tn_lb_sub(b, tn_lb_i64(b, n), at), TN_LANES);
-    return tn_lb_select(b, mask, v, tn_lb_vf(b, instead));
+    LLVMValueRef mask = tn_build_mask_below(b, tn_build_sub(b, tn_build_i64(b, n), at), TN_LANES);
+    return tn_build_select(b, mask, v, tn_build_vf(b, instead));
 }
 
 /* ---- argmax: lane j looks at columns j, j+32, ... and keeps its first largest; NaN and infinity show in the
  * largest magnitude */
-static void argmax(TnLb *b, TnFrame *f, TnRef ref) {
+static void argmax(TnBuilder *b, TnFrame *f, TnRef ref) {
     int64_t n = cols(b, arg(b, ref, 0)), whole = n / TN_LANES * TN_LANES;
-    LLVMValueRef x = tn_lb_mem(b, f, arg(b, ref, 0)), iota = tn_lb_iota(b, TN_LANES);
-    LLVMValueRef v[3] = {tn_lb_vf(b, -INFINITY), tn_lb_vi(b, 0),
-                         tn_lb_vi(b, 0)}; /* value, index, magnitude */
+    LLVMValueRef x = tn_build_mem(b, f, arg(b, ref, 0)), iota = tn_build_iota(b, TN_LANES);
+    LLVMValueRef v[3] = {tn_build_vf(b, -INFINITY), tn_build_vi(b, 0),
+                         tn_build_vi(b, 0)}; /* value, index, magnitude */
     for (int tail = 0; tail < 2; tail++) {
         int64_t start = tail ? whole : 0, end = tail ? n : whole;
         if (start == end) continue;
-        TnLoop l = tn_lb_loop(b, tn_lb_i64(b, start), tn_lb_i64(b, end), TN_LANES);
-        LLVMValueRef best = tn_lb_carry(b, &l, v[0]), index = tn_lb_carry(b, &l, v[1]),
-                     most = tn_lb_carry(b, &l, v[2]);
-        LLVMValueRef here = tn_lb_load_block(b, x, l.i, tail ? n : whole, -INFINITY);
-        LLVMValueRef bits = tn_lb_and(b, tn_lb_bits(b, here), tn_lb_vi(b, 0x7fffffff));
-        if (tail) bits = tn_lb_select(b, tn_lb_mask_const(b, n - whole, TN_LANES), bits, tn_lb_vi(b, 0));
-        LLVMValueRef at = tn_lb_splat(b, tn_lb_trunc(b, l.i, b->t_i32), TN_LANES);
-        at = tn_lb_add(b, at, iota);
-        LLVMValueRef more = tn_lb_fcmp(b, LLVMRealOGT, here, best);
-        tn_lb_next(&l, 0, tn_lb_select(b, more, here, best));
-        tn_lb_next(&l, 1, tn_lb_select(b, more, at, index));
-        LLVMValueRef larger = tn_lb_icmp(b, LLVMIntUGT, bits, most);
-        tn_lb_next(&l, 2, tn_lb_select(b, larger, bits, most));
-        tn_lb_loop_end(b, &l);
+        TnLoop l = tn_build_loop(b, tn_build_i64(b, start), tn_build_i64(b, end), TN_LANES);
+        LLVMValueRef best = tn_build_carry(b, &l, v[0]), index = tn_build_carry(b, &l, v[1]),
+                     most = tn_build_carry(b, &l, v[2]);
+        LLVMValueRef here = tn_build_load_block(b, x, l.i, tail ? n : whole, -INFINITY);
+        LLVMValueRef bits = tn_build_and(b, tn_build_bits(b, here), tn_build_vi(b, 0x7fffffff));
+        if (tail)
+            bits = tn_build_select(b, tn_build_mask_const(b, n - whole, TN_LANES), bits, tn_build_vi(b, 0));
+        LLVMValueRef at = tn_build_splat(b, tn_build_trunc(b, l.i, b->t_i32), TN_LANES);
+        at = tn_build_add(b, at, iota);
+        LLVMValueRef more = tn_build_fcmp(b, LLVMRealOGT, here, best);
+        tn_build_next(&l, 0, tn_build_select(b, more, here, best));
+        tn_build_next(&l, 1, tn_build_select(b, more, at, index));
+        LLVMValueRef larger = tn_build_icmp(b, LLVMIntUGT, bits, most);
+        tn_build_next(&l, 2, tn_build_select(b, larger, bits, most));
+        tn_build_loop_end(b, &l);
         for (int i = 0; i < 3; i++) v[i] = l.out[i];
     }
     /* The lowest index among the lanes that have the largest value: the largest of the complements. */
-    LLVMValueRef top = tn_lb_splat(b, tn_lb_tree(b, v[0], TN_FOLD_FMAX), TN_LANES);
-    LLVMValueRef has = tn_lb_fcmp(b, LLVMRealOEQ, v[0], top);
-    LLVMValueRef inverse = tn_lb_select(b, has, tn_lb_not(b, v[1]), tn_lb_vi(b, 0));
-    LLVMValueRef id = tn_lb_not(b, tn_lb_tree(b, inverse, TN_FOLD_UMAX));
+    LLVMValueRef top = tn_build_splat(b, tn_build_tree(b, v[0], TN_FOLD_FMAX), TN_LANES);
+    LLVMValueRef has = tn_build_fcmp(b, LLVMRealOEQ, v[0], top);
+    LLVMValueRef inverse = tn_build_select(b, has, tn_build_not(b, v[1]), tn_build_vi(b, 0));
+    LLVMValueRef id = tn_build_not(b, tn_build_tree(b, inverse, TN_FOLD_UMAX));
     LLVMValueRef good =
-        tn_lb_icmp(b, LLVMIntULT, tn_lb_tree(b, v[2], TN_FOLD_UMAX), tn_lb_i32(b, 0x7f800000));
-    id = tn_lb_select(b, good, id, tn_lb_i32(b, -1));
-    tn_lb_store(b, id, tn_lb_result_row(b, f, ref), 4);
+        tn_build_icmp(b, LLVMIntULT, tn_build_tree(b, v[2], TN_FOLD_UMAX), tn_build_i32(b, 0x7f800000));
+    id = tn_build_select(b, good, id, tn_build_i32(b, -1));
+    tn_build_store(b, id, tn_build_result_row(b, f, ref), 4);
 }
 
 const TnLlvmOp tn_llvm_op_argmax = {.can = reads_floats, .row = argmax};
@@ -115,110 +116,114 @@ const TnLlvmOp tn_llvm_op_argmax = {.can = reads_floats, .row = argmax};
  * taken when the list's last is not >= it (a free place is not), and goes behind all that are >= it, so equal
  * values keep their order. Blocks of 32 without such a value, nearly all of them, are skipped by one
  * comparison. */
-TnTopList tn_lb_top_list(TnLb *b, int64_t k) {
+TnTopList tn_build_top_list(TnBuilder *b, int64_t k) {
     TnTopList t = {.k = k, .room = (k + TN_LANES - 1) / TN_LANES * TN_LANES};
-    t.values = tn_lb_atc(b, tn_lb_scratch(b, (uint64_t)(64 + t.room * 4)), 64);
-    t.ids = tn_lb_atc(b, tn_lb_scratch(b, (uint64_t)(64 + t.room * 4)), 64);
+    t.values = tn_build_atc(b, tn_build_scratch(b, (uint64_t)(64 + t.room * 4)), 64);
+    t.ids = tn_build_atc(b, tn_build_scratch(b, (uint64_t)(64 + t.room * 4)), 64);
     return t;
 }
 
-void tn_lb_top_clear(TnLb *b, const TnTopList *t) {
-    TnLoop clear = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, t->room), TN_LANES);
-    tn_lb_store(b, tn_lb_vf(b, NAN), tn_lb_elem(b, t->values, clear.i, 4), 4);
-    tn_lb_store(b, tn_lb_vi(b, -1), tn_lb_elem(b, t->ids, clear.i, 4), 4);
-    tn_lb_loop_end(b, &clear);
+void tn_build_top_clear(TnBuilder *b, const TnTopList *t) {
+    TnLoop clear = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, t->room), TN_LANES);
+    tn_build_store(b, tn_build_vf(b, NAN), tn_build_elem(b, t->values, clear.i, 4), 4);
+    tn_build_store(b, tn_build_vi(b, -1), tn_build_elem(b, t->ids, clear.i, 4), 4);
+    tn_build_loop_end(b, &clear);
 }
 
-LLVMValueRef tn_lb_top_last(TnLb *b, const TnTopList *t) {
-    return tn_lb_load(b, b->t_f32, tn_lb_atc(b, t->values, (t->k - 1) * 4), 4);
+LLVMValueRef tn_build_top_last(TnBuilder *b, const TnTopList *t) {
+    return tn_build_load(b, b->t_f32, tn_build_atc(b, t->values, (t->k - 1) * 4), 4);
 }
 
-LLVMValueRef tn_lb_top_takes(TnLb *b, LLVMValueRef value, LLVMValueRef last) {
-    if (LLVMTypeOf(value) == b->t_f32x) last = tn_lb_splat(b, last, TN_LANES);
-    return tn_lb_and(b, tn_lb_fcmp(b, LLVMRealORD, value, value), tn_lb_fcmp(b, LLVMRealUGT, value, last));
+LLVMValueRef tn_build_top_takes(TnBuilder *b, LLVMValueRef value, LLVMValueRef last) {
+    if (LLVMTypeOf(value) == b->t_f32x) last = tn_build_splat(b, last, TN_LANES);
+    return tn_build_and(b, tn_build_fcmp(b, LLVMRealORD, value, value),
+                        tn_build_fcmp(b, LLVMRealUGT, value, last));
 }
 
 /* void (values, ids, f32 value, i32 id): by vectors, one loop to count, one to shift from the end. */
-static LLVMValueRef insert_function(TnLb *b, int64_t room) {
+static LLVMValueRef insert_function(TnBuilder *b, int64_t room) {
     char name[64];
     snprintf(name, sizeof name, "top_insert_%lld", (long long)room);
     LLVMTypeRef params[] = {b->t_ptr, b->t_ptr, b->t_f32, b->t_i32};
     LLVMValueRef fn;
-    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, TN_COUNT(params), &fn);
+    LLVMBasicBlockRef back = tn_build_shared(b, name, params, TN_COUNT(params), &fn);
     if (!back) return fn;
     LLVMValueRef values = LLVMGetParam(fn, 0), ids = LLVMGetParam(fn, 1);
     LLVMValueRef value = LLVMGetParam(fn, 2), id = LLVMGetParam(fn, 3);
-    LLVMValueRef value_x = tn_lb_splat(b, value, TN_LANES), id_x = tn_lb_splat(b, id, TN_LANES);
-    TnLoop c = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, room), TN_LANES);
-    LLVMValueRef count = tn_lb_carry(b, &c, tn_lb_vi(b, 0));
-    LLVMValueRef v = tn_lb_load(b, b->t_f32x, tn_lb_elem(b, values, c.i, 4), 4);
-    LLVMValueRef before = tn_lb_fcmp(b, LLVMRealOGE, v, value_x);
-    tn_lb_next(&c, 0, tn_lb_add(b, count, tn_lb_zext(b, before, b->t_i32x)));
-    tn_lb_loop_end(b, &c);
-    LLVMValueRef place = tn_lb_splat(b, tn_lb_tree(b, c.out[0], TN_FOLD_ADD), TN_LANES);
+    LLVMValueRef value_x = tn_build_splat(b, value, TN_LANES), id_x = tn_build_splat(b, id, TN_LANES);
+    TnLoop c = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, room), TN_LANES);
+    LLVMValueRef count = tn_build_carry(b, &c, tn_build_vi(b, 0));
+    LLVMValueRef v = tn_build_load(b, b->t_f32x, tn_build_elem(b, values, c.i, 4), 4);
+    LLVMValueRef before = tn_build_fcmp(b, LLVMRealOGE, v, value_x);
+    tn_build_next(&c, 0, tn_build_add(b, count, tn_build_zext(b, before, b->t_i32x)));
+    tn_build_loop_end(b, &c);
+    LLVMValueRef place = tn_build_splat(b, tn_build_tree(b, c.out[0], TN_FOLD_ADD), TN_LANES);
 
-    TnLoop s = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, room), TN_LANES);
-    LLVMValueRef at = tn_lb_sub(b, tn_lb_i64(b, room - TN_LANES), s.i);
-    LLVMValueRef index =
-        tn_lb_add(b, tn_lb_splat(b, tn_lb_trunc(b, at, b->t_i32), TN_LANES), tn_lb_iota(b, TN_LANES));
-    LLVMValueRef after = tn_lb_icmp(b, LLVMIntSGT, index, place),
-                 here = tn_lb_icmp(b, LLVMIntEQ, index, place);
+    TnLoop s = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, room), TN_LANES);
+    LLVMValueRef at = tn_build_sub(b, tn_build_i64(b, room - TN_LANES), s.i);
+    LLVMValueRef index = tn_build_add(b, tn_build_splat(b, tn_build_trunc(b, at, b->t_i32), TN_LANES),
+                                      tn_build_iota(b, TN_LANES));
+    LLVMValueRef after = tn_build_icmp(b, LLVMIntSGT, index, place),
+                 here = tn_build_icmp(b, LLVMIntEQ, index, place);
     for (int i = 0; i < 2; i++) {
-        LLVMValueRef p = tn_lb_elem(b, i ? ids : values, at, 4);
+        LLVMValueRef p = tn_build_elem(b, i ? ids : values, at, 4);
         LLVMTypeRef type = i ? b->t_i32x : b->t_f32x;
-        LLVMValueRef old = tn_lb_load(b, type, p, 4), moved = tn_lb_load(b, type, tn_lb_atc(b, p, -4), 4);
-        LLVMValueRef now = tn_lb_select(b, here, i ? id_x : value_x, old);
-        tn_lb_store(b, tn_lb_select(b, after, moved, now), p, 4);
+        LLVMValueRef old = tn_build_load(b, type, p, 4),
+                     moved = tn_build_load(b, type, tn_build_atc(b, p, -4), 4);
+        LLVMValueRef now = tn_build_select(b, here, i ? id_x : value_x, old);
+        tn_build_store(b, tn_build_select(b, after, moved, now), p, 4);
     }
-    tn_lb_loop_end(b, &s);
-    return tn_lb_shared_end(b, back);
+    tn_build_loop_end(b, &s);
+    return tn_build_shared_end(b, back);
 }
 
-void tn_lb_top_insert(TnLb *b, const TnTopList *t, LLVMValueRef value, LLVMValueRef id) {
+void tn_build_top_insert(TnBuilder *b, const TnTopList *t, LLVMValueRef value, LLVMValueRef id) {
     LLVMValueRef args[] = {t->values, t->ids, value, id};
-    tn_lb_call_function(b, insert_function(b, t->room), args, TN_COUNT(args));
+    tn_build_call_function(b, insert_function(b, t->room), args, TN_COUNT(args));
 }
 
-static void topk(TnLb *b, TnFrame *f, TnRef ref) {
+static void topk(TnBuilder *b, TnFrame *f, TnRef ref) {
     int64_t n = cols(b, arg(b, ref, 0));
-    TnTopList t = tn_lb_top_list(b, cols(b, ref));
-    LLVMValueRef block = tn_lb_scratch(b, TN_LANES * 4), x = tn_lb_mem(b, f, arg(b, ref, 0));
-    tn_lb_top_clear(b, &t);
-    TnLoop blocks = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, n), TN_LANES);
-    LLVMValueRef here = tn_lb_load_block(b, x, blocks.i, n, NAN);
-    LLVMValueRef taken = tn_lb_top_takes(b, here, tn_lb_top_last(b, &t));
-    LLVMValueRef bits = tn_lb_bitcast(b, taken, b->t_i32);
-    TnIf some = tn_lb_if(b, tn_lb_icmp(b, LLVMIntNE, bits, tn_lb_i32(b, 0)));
-    tn_lb_store(b, here, block, 64);
-    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, TN_LANES), 1);
-    LLVMValueRef value = tn_lb_load(b, b->t_f32, tn_lb_elem(b, block, l.i, 4), 4);
-    TnIf one = tn_lb_if(b, tn_lb_top_takes(b, value, tn_lb_top_last(b, &t)));
-    tn_lb_top_insert(b, &t, value, tn_lb_trunc(b, tn_lb_add(b, blocks.i, l.i), b->t_i32));
-    tn_lb_if_end(b, &one);
-    tn_lb_loop_end(b, &l);
-    tn_lb_if_end(b, &some);
-    tn_lb_loop_end(b, &blocks);
+    TnTopList t = tn_build_top_list(b, cols(b, ref));
+    LLVMValueRef block = tn_build_scratch(b, TN_LANES * 4), x = tn_build_mem(b, f, arg(b, ref, 0));
+    tn_build_top_clear(b, &t);
+    TnLoop blocks = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, n), TN_LANES);
+    LLVMValueRef here = tn_build_load_block(b, x, blocks.i, n, NAN);
+    LLVMValueRef taken = tn_build_top_takes(b, here, tn_build_top_last(b, &t));
+    LLVMValueRef bits = tn_build_bitcast(b, taken, b->t_i32);
+    TnIf some = tn_build_if(b, tn_build_icmp(b, LLVMIntNE, bits, tn_build_i32(b, 0)));
+    tn_build_store(b, here, block, 64);
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, TN_LANES), 1);
+    LLVMValueRef value = tn_build_load(b, b->t_f32, tn_build_elem(b, block, l.i, 4), 4);
+    TnIf one = tn_build_if(b, tn_build_top_takes(b, value, tn_build_top_last(b, &t)));
+    tn_build_top_insert(b, &t, value, tn_build_trunc(b, tn_build_add(b, blocks.i, l.i), b->t_i32));
+    tn_build_if_end(b, &one);
+    tn_build_loop_end(b, &l);
+    tn_build_if_end(b, &some);
+    tn_build_loop_end(b, &blocks);
 
-    LLVMValueRef y = tn_lb_result_row(b, f, ref);
-    TnLoop out = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, t.room), TN_LANES);
-    tn_lb_store(b, tn_lb_load(b, b->t_i32x, tn_lb_elem(b, t.ids, out.i, 4), 4), tn_lb_elem(b, y, out.i, 4),
-                4);
-    tn_lb_loop_end(b, &out);
+    LLVMValueRef y = tn_build_result_row(b, f, ref);
+    TnLoop out = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, t.room), TN_LANES);
+    tn_build_store(b, tn_build_load(b, b->t_i32x, tn_build_elem(b, t.ids, out.i, 4), 4),
+                   tn_build_elem(b, y, out.i, 4), 4);
+    tn_build_loop_end(b, &out);
 }
 
 const TnLlvmOp tn_llvm_op_topk = {.can = reads_floats, .row = topk};
 
 /* ---- take: at most 256 values a row */
-static void take(TnLb *b, TnFrame *f, TnRef ref) {
-    LLVMValueRef x = tn_lb_mem(b, f, arg(b, ref, 0)), ids = tn_lb_mem(b, f, arg(b, ref, 1)),
-                 y = tn_lb_result_row(b, f, ref);
-    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, cols(b, ref)), 1);
-    LLVMValueRef id = tn_lb_sext(b, tn_lb_load(b, b->t_i32, tn_lb_elem(b, ids, l.i, 4), 4), b->t_i64);
-    LLVMValueRef value = tn_lb_load(b, b->t_f32, tn_lb_elem(b, x, tn_lb_max(b, id, tn_lb_i64(b, 0)), 4), 4);
-    LLVMValueRef none = tn_lb_icmp(b, LLVMIntSLT, id, tn_lb_i64(b, 0));
-    value = tn_lb_select(b, none, tn_lb_f32(b, -INFINITY), value);
-    tn_lb_store(b, value, tn_lb_elem(b, y, l.i, 4), 4);
-    tn_lb_loop_end(b, &l);
+static void take(TnBuilder *b, TnFrame *f, TnRef ref) {
+    LLVMValueRef x = tn_build_mem(b, f, arg(b, ref, 0)), ids = tn_build_mem(b, f, arg(b, ref, 1)),
+                 y = tn_build_result_row(b, f, ref);
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, cols(b, ref)), 1);
+    LLVMValueRef id =
+        tn_build_sext(b, tn_build_load(b, b->t_i32, tn_build_elem(b, ids, l.i, 4), 4), b->t_i64);
+    LLVMValueRef value =
+        tn_build_load(b, b->t_f32, tn_build_elem(b, x, tn_build_max(b, id, tn_build_i64(b, 0)), 4), 4);
+    LLVMValueRef none = tn_build_icmp(b, LLVMIntSLT, id, tn_build_i64(b, 0));
+    value = tn_build_select(b, none, tn_build_f32(b, -INFINITY), value);
+    tn_build_store(b, value, tn_build_elem(b, y, l.i, 4), 4);
+    tn_build_loop_end(b, &l);
 }
 
 const TnLlvmOp tn_llvm_op_take = {.can = reads_floats, .row = take};

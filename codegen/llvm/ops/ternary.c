@@ -1,32 +1,33 @@
 /* What products of ternary weights share, and how the sums of all integer products are held. */
 #include "codegen/llvm/ops/ternary.h"
 
-LLVMTypeRef tn_tm_bytes(TnLb *b) {
+LLVMTypeRef tn_tmatmul_bytes(TnBuilder *b) {
     return LLVMVectorType(b->t_i8, (unsigned)b->level->bytes);
 }
-LLVMTypeRef tn_tm_ints(TnLb *b) {
+LLVMTypeRef tn_tmatmul_ints(TnBuilder *b) {
     return LLVMVectorType(b->t_i32, (unsigned)b->level->bytes / 4);
 }
 
-LLVMValueRef tn_tm_dot(TnLb *b, LLVMValueRef acc, LLVMValueRef c, LLVMValueRef a) {
+LLVMValueRef tn_tmatmul_dot(TnBuilder *b, LLVMValueRef acc, LLVMValueRef c, LLVMValueRef a) {
     LLVMValueRef args[] = {acc, c, a};
-    if (b->level->dot == TN_DOT_VNNI) return tn_lb_call(b, "llvm.x86.avx512.vpdpbusd.512", NULL, 0, args, 3);
-    LLVMTypeRef overload[] = {tn_tm_ints(b), tn_tm_bytes(b)};
-    return tn_lb_call(b, "llvm.aarch64.neon.sdot", overload, 2, args, 3);
+    if (b->level->dot == TN_DOT_VNNI)
+        return tn_build_call(b, "llvm.x86.avx512.vpdpbusd.512", NULL, 0, args, 3);
+    LLVMTypeRef overload[] = {tn_tmatmul_ints(b), tn_tmatmul_bytes(b)};
+    return tn_build_call(b, "llvm.aarch64.neon.sdot", overload, 2, args, 3);
 }
 
-LLVMValueRef tn_tm_plane(TnLb *b, LLVMValueRef w, int q) {
+LLVMValueRef tn_tmatmul_plane(TnBuilder *b, LLVMValueRef w, int q) {
     int size = b->level->bytes;
     if (q && b->level->dot == TN_DOT_SDOT) {
-        w = tn_lb_lshr(b, w, tn_lb_splat_const(b, LLVMConstInt(b->t_i8, 2 * (unsigned)q, 0), size));
+        w = tn_build_lshr(b, w, tn_build_splat_const(b, LLVMConstInt(b->t_i8, 2 * (unsigned)q, 0), size));
         if (q == 3) return w;
     } else if (q) { /* no byte shifts; what comes in from the neighbour is masked away */
         LLVMTypeRef wide = LLVMVectorType(b->t_i16, (unsigned)size / 2);
-        LLVMValueRef by = tn_lb_splat_const(b, LLVMConstInt(b->t_i16, 2 * (unsigned)q, 0), size / 2);
-        w = tn_lb_lshr(b, tn_lb_bitcast(b, w, wide), by);
-        w = tn_lb_bitcast(b, w, tn_tm_bytes(b));
+        LLVMValueRef by = tn_build_splat_const(b, LLVMConstInt(b->t_i16, 2 * (unsigned)q, 0), size / 2);
+        w = tn_build_lshr(b, tn_build_bitcast(b, w, wide), by);
+        w = tn_build_bitcast(b, w, tn_tmatmul_bytes(b));
     }
-    return tn_lb_and(b, w, tn_lb_splat_const(b, LLVMConstInt(b->t_i8, 3, 0), size));
+    return tn_build_and(b, w, tn_build_splat_const(b, LLVMConstInt(b->t_i8, 3, 0), size));
 }
 
 /* ---- How sums are held */

@@ -10,57 +10,57 @@
 enum { TN_LINE = 64, TN_CODES = 256 }; /* bytes of a p64 line, and weights in it */
 
 /* Lines of a row of k weights; a q8 row has as many codes, padded. */
-static inline int64_t tn_tm_lines(int64_t k) {
+static inline int64_t tn_tmatmul_lines(int64_t k) {
     return (k + TN_CODES - 1) / TN_CODES;
 }
 
 /* ---- tmatmul.c */
-LLVMTypeRef tn_tm_bytes(TnLb *b); /* a vector register of i8, and of i32 */
-LLVMTypeRef tn_tm_ints(TnLb *b);
+LLVMTypeRef tn_tmatmul_bytes(TnBuilder *b); /* a vector register of i8, and of i32 */
+LLVMTypeRef tn_tmatmul_ints(TnBuilder *b);
 /* acc (i32 lanes) + products of four unsigned codes with four signed activations each; VNNI and SDOT. */
-LLVMValueRef tn_tm_dot(TnLb *b, LLVMValueRef acc, LLVMValueRef c, LLVMValueRef a);
+LLVMValueRef tn_tmatmul_dot(TnBuilder *b, LLVMValueRef acc, LLVMValueRef c, LLVMValueRef a);
 
 /* ---- tmatmul_rows.c: many rows of activations. Rows of weights become panels: of `lanes` columns (i32 lanes
  * of a register), [k/4][column][4 codes], one after the other, K rounded up to 256. */
-int64_t tn_tm_panel_bytes(TnLb *b, int64_t k);
+int64_t tn_tmatmul_panel_bytes(TnBuilder *b, int64_t k);
 /* Emits a call: panels of the n (i64) weight rows from w on. Columns behind n up to whole panels are copies
  * of the last. */
-void tn_tm_prepare(TnLb *b, LLVMValueRef w, LLVMValueRef n, int64_t k, LLVMValueRef panels);
+void tn_tmatmul_prepare(TnBuilder *b, LLVMValueRef w, LLVMValueRef n, int64_t k, LLVMValueRef panels);
 /* Rows a block best has, and a block of n_x <= that of them; see TnStrips. */
-int tn_tm_block(TnLb *b);
-void tn_tm_strips(TnLb *b, int64_t k, const TnStrip *s);
+int tn_tmatmul_block(TnBuilder *b);
+void tn_tmatmul_strips(TnBuilder *b, int64_t k, const TnStrip *s);
 
 /* ---- tmatmul_amx.c: the same over panels of 16 columns, by tiles. */
-void tn_tm_amx_strips(TnLb *b, int64_t k, const TnStrip *s);
+void tn_tmatmul_amx_strips(TnBuilder *b, int64_t k, const TnStrip *s);
 
 /* Tiles of `rows` (i16) rows of so many bytes, `stride` (i64) bytes apart in memory. */
-LLVMValueRef tn_tile_load(TnLb *b, LLVMValueRef rows, int bytes, LLVMValueRef ptr, LLVMValueRef stride);
-void tn_tile_store(TnLb *b, LLVMValueRef rows, int bytes, LLVMValueRef ptr, LLVMValueRef stride,
+LLVMValueRef tn_tile_load(TnBuilder *b, LLVMValueRef rows, int bytes, LLVMValueRef ptr, LLVMValueRef stride);
+void tn_tile_store(TnBuilder *b, LLVMValueRef rows, int bytes, LLVMValueRef ptr, LLVMValueRef stride,
                    LLVMValueRef tile);
 
-/* ---- tmatmul_amx_few.c: up to TN_FEW rows by tiles. tn_tm_tiles_arrange emits a call that turns the step's n_x rows of q8
- * into what the product takes, in `tn_tm_tiles_x` bytes. */
-int64_t tn_tm_tiles_x(int64_t k);
-int64_t tn_tm_tiles_buf(void); /* scratch for a call */
-void tn_tm_tiles_arrange(TnLb *b, int64_t k, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef to);
-void tn_tm_tiles(TnLb *b, int64_t k, const TnStrip *s);
+/* ---- tmatmul_amx_few.c: up to TN_FEW rows by tiles. tn_tmatmul_tiles_arrange emits a call that turns the step's n_x rows of q8
+ * into what the product takes, in `tn_tmatmul_tiles_x` bytes. */
+int64_t tn_tmatmul_tiles_x(int64_t k);
+int64_t tn_tmatmul_tiles_buf(void); /* scratch for a call */
+void tn_tmatmul_tiles_arrange(TnBuilder *b, int64_t k, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef to);
+void tn_tmatmul_tiles(TnBuilder *b, int64_t k, const TnStrip *s);
 
-/* ---- tmatmul_columns.c: one row, by way of a copy of the weights by columns. tn_tm_note emits a call that notes which
- * codes of the row x of q8 are not 0, in `tn_tm_noted_bytes` bytes; tn_tm_is_sparse: whether the copy is the faster way;
- * tn_tm_columns: TN_COLUMNS sums, from the lines of their block. */
-int64_t tn_tm_noted_bytes(int64_t k);
-void tn_tm_note(TnLb *b, int64_t k, LLVMValueRef x, LLVMValueRef noted);
-LLVMValueRef tn_tm_is_sparse(TnLb *b, int64_t k, LLVMValueRef noted);
-void tn_tm_columns(TnLb *b, int64_t k, LLVMValueRef lines, LLVMValueRef x, LLVMValueRef noted,
-                   LLVMValueRef acc);
+/* ---- tmatmul_columns.c: one row, by way of a copy of the weights by columns. tn_tmatmul_note emits a call that notes which
+ * codes of the row x of q8 are not 0, in `tn_tmatmul_noted_bytes` bytes; tn_tmatmul_is_sparse: whether the copy is the faster way;
+ * tn_tmatmul_columns: TN_COLUMNS sums, from the lines of their block. */
+int64_t tn_tmatmul_noted_bytes(int64_t k);
+void tn_tmatmul_note(TnBuilder *b, int64_t k, LLVMValueRef x, LLVMValueRef noted);
+LLVMValueRef tn_tmatmul_is_sparse(TnBuilder *b, int64_t k, LLVMValueRef noted);
+void tn_tmatmul_columns(TnBuilder *b, int64_t k, LLVMValueRef lines, LLVMValueRef x, LLVMValueRef noted,
+                        LLVMValueRef acc);
 
 /* ---- tmatmul_few.c: 2 to 8 rows, weights as they stream from memory. */
 enum { TN_FEW = 8 };
-int64_t tn_tm_few_buf(TnLb *b, int64_t k); /* scratch for a call */
-void tn_tm_few(TnLb *b, int64_t k, const TnStrip *s);
+int64_t tn_tmatmul_few_buf(TnBuilder *b, int64_t k); /* scratch for a call */
+void tn_tmatmul_few(TnBuilder *b, int64_t k, const TnStrip *s);
 /* Plane q of code bytes: 64 (or a register of) codes of a line, shifted down. */
-LLVMValueRef tn_tm_plane(TnLb *b, LLVMValueRef w, int q);
+LLVMValueRef tn_tmatmul_plane(TnBuilder *b, LLVMValueRef w, int q);
 /* n vectors of n i32 lanes, n = 4, 8 or 16: lane i of v[j] to lane j of v[i]. */
-void tn_tm_transpose(TnLb *b, LLVMValueRef *v, int n);
+void tn_tmatmul_transpose(TnBuilder *b, LLVMValueRef *v, int n);
 
 #endif

@@ -25,222 +25,225 @@ enum { LINE = TN_LINE, CODES = TN_CODES };
  * would take too much, and TN_FEW go at a time. */
 enum { MOST_UNPACKED = 1 << 19 };
 
-static int accumulators(TnLb *b) {
+static int accumulators(TnBuilder *b) {
     return b->level->dot == TN_DOT_MADDUBS ? 2 : 4;
 }
 
-static LLVMValueRef byte_splat(TnLb *b, int v) {
-    return tn_lb_splat_const(b, LLVMConstInt(b->t_i8, (uint64_t)v, 0), b->level->bytes);
+static LLVMValueRef byte_splat(TnBuilder *b, int v) {
+    return tn_build_splat_const(b, LLVMConstInt(b->t_i8, (uint64_t)v, 0), b->level->bytes);
 }
 
 /* The four planes of a vector of code bytes, scaled as the accumulators want them. */
-static void planes(TnLb *b, LLVMValueRef w, LLVMValueRef c[4]) {
+static void planes(TnBuilder *b, LLVMValueRef w, LLVMValueRef c[4]) {
     if (b->level->dot == TN_DOT_MADDUBS) {
         LLVMTypeRef shorts = LLVMVectorType(b->t_i16, (unsigned)b->level->bytes / 2);
-        LLVMValueRef four = tn_lb_splat_const(b, LLVMConstInt(b->t_i16, 4, 0), b->level->bytes / 2);
-        LLVMValueRef high = tn_lb_lshr(b, tn_lb_bitcast(b, w, shorts), four);
-        high = tn_lb_bitcast(b, high, tn_tm_bytes(b));
-        for (int q = 0; q < 4; q++) c[q] = tn_lb_and(b, q < 2 ? w : high, byte_splat(b, 3 << (2 * (q & 1))));
+        LLVMValueRef four = tn_build_splat_const(b, LLVMConstInt(b->t_i16, 4, 0), b->level->bytes / 2);
+        LLVMValueRef high = tn_build_lshr(b, tn_build_bitcast(b, w, shorts), four);
+        high = tn_build_bitcast(b, high, tn_tmatmul_bytes(b));
+        for (int q = 0; q < 4; q++)
+            c[q] = tn_build_and(b, q < 2 ? w : high, byte_splat(b, 3 << (2 * (q & 1))));
         return;
     }
     for (int q = 0; q < 4; q++)
-        c[q] = q == 3 && b->level->dot == TN_DOT_SDOT ? tn_lb_lshr(b, w, byte_splat(b, 6))
-                                                      : tn_lb_and(b, w, byte_splat(b, 3 << (2 * q)));
+        c[q] = q == 3 && b->level->dot == TN_DOT_SDOT ? tn_build_lshr(b, w, byte_splat(b, 6))
+                                                      : tn_build_and(b, w, byte_splat(b, 3 << (2 * q)));
 }
 
 /* One line of weights at w against the same 256 codes of the row at x: adds to acc[accumulators], with MADDUBS to the
  * int16 sums in pair[accumulators] (NULL: none yet). */
-static void line(TnLb *b, LLVMValueRef w, LLVMValueRef x, LLVMValueRef *acc, LLVMValueRef *pair) {
+static void line(TnBuilder *b, LLVMValueRef w, LLVMValueRef x, LLVMValueRef *acc, LLVMValueRef *pair) {
     int v = b->level->bytes;
-    LLVMTypeRef bytes = tn_tm_bytes(b);
+    LLVMTypeRef bytes = tn_tmatmul_bytes(b);
     for (int at = 0; at < LINE; at += v) {
         LLVMValueRef c[4];
-        planes(b, tn_lb_load(b, bytes, tn_lb_atc(b, w, at), (unsigned)v), c);
+        planes(b, tn_build_load(b, bytes, tn_build_atc(b, w, at), (unsigned)v), c);
         for (int q = 0; q < 4; q++) {
-            LLVMValueRef a = tn_lb_load(b, bytes, tn_lb_atc(b, x, q * LINE + at), (unsigned)v);
+            LLVMValueRef a = tn_build_load(b, bytes, tn_build_atc(b, x, q * LINE + at), (unsigned)v);
             if (b->level->dot != TN_DOT_MADDUBS) {
-                acc[q] = tn_tm_dot(b, acc[q], c[q], a);
+                acc[q] = tn_tmatmul_dot(b, acc[q], c[q], a);
                 continue;
             }
             LLVMValueRef args[] = {c[q], a}, *sum = &pair[q & 1];
-            LLVMValueRef p = tn_lb_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2);
-            *sum = *sum ? tn_lb_add(b, *sum, p) : p;
+            LLVMValueRef p = tn_build_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2);
+            *sum = *sum ? tn_build_add(b, *sum, p) : p;
         }
     }
 }
 
 /* n lines, no more than an i16 takes. */
-static void lines_of(TnLb *b, int64_t n, LLVMValueRef w, LLVMValueRef x, LLVMValueRef *acc) {
+static void lines_of(TnBuilder *b, int64_t n, LLVMValueRef w, LLVMValueRef x, LLVMValueRef *acc) {
     LLVMValueRef pair[2] = {NULL};
-    for (int64_t i = 0; i < n; i++) line(b, tn_lb_atc(b, w, i * LINE), tn_lb_atc(b, x, i * CODES), acc, pair);
+    for (int64_t i = 0; i < n; i++)
+        line(b, tn_build_atc(b, w, i * LINE), tn_build_atc(b, x, i * CODES), acc, pair);
     if (b->level->dot != TN_DOT_MADDUBS || n == 0) return;
-    LLVMValueRef ones = tn_lb_splat_const(b, LLVMConstInt(b->t_i16, 1, 0), b->level->bytes / 2);
+    LLVMValueRef ones = tn_build_splat_const(b, LLVMConstInt(b->t_i16, 1, 0), b->level->bytes / 2);
     for (int q = 0; q < 2; q++) {
         LLVMValueRef args[] = {pair[q], ones};
-        LLVMValueRef wide = tn_lb_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2);
-        acc[q] = tn_lb_add(b, acc[q], wide);
+        LLVMValueRef wide = tn_build_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2);
+        acc[q] = tn_build_add(b, acc[q], wide);
     }
 }
 
 /* The accumulators of a row, shifted down and added. */
-static LLVMValueRef combine(TnLb *b, LLVMValueRef *acc) {
+static LLVMValueRef combine(TnBuilder *b, LLVMValueRef *acc) {
     LLVMValueRef sum = acc[0];
     for (int q = 1; q < accumulators(b); q++) {
         bool plain = q == 3 && b->level->dot == TN_DOT_SDOT;
-        LLVMValueRef by = tn_lb_splat_const(b, tn_lb_i32(b, 2 * q), b->level->bytes / 4);
-        sum = tn_lb_add(b, sum, plain ? acc[q] : tn_lb_ashr(b, acc[q], by));
+        LLVMValueRef by = tn_build_splat_const(b, tn_build_i32(b, 2 * q), b->level->bytes / 4);
+        sum = tn_build_add(b, sum, plain ? acc[q] : tn_build_ashr(b, acc[q], by));
     }
     return sum;
 }
 
-static LLVMValueRef entry(TnLb *b, LLVMValueRef list, LLVMValueRef i) {
-    return tn_lb_sext(b, tn_lb_load(b, b->t_i32, tn_lb_elem(b, list, i, 4), 4), b->t_i64);
+static LLVMValueRef entry(TnBuilder *b, LLVMValueRef list, LLVMValueRef i) {
+    return tn_build_sext(b, tn_build_load(b, b->t_i32, tn_build_elem(b, list, i, 4), 4), b->t_i64);
 }
 
 /* The sums of n lines from line `from` on; ahead (may be NULL): a row to prefetch. */
-static LLVMValueRef piece(TnLb *b, LLVMValueRef row, LLVMValueRef x, LLVMValueRef ahead, int64_t from,
+static LLVMValueRef piece(TnBuilder *b, LLVMValueRef row, LLVMValueRef x, LLVMValueRef ahead, int64_t from,
                           int64_t n, int64_t k) {
     TnDot d = tn_llvm_dot(b->level, 1);
     int64_t together = b->level->dot == TN_DOT_MADDUBS ? tn_range_widen(&d, k) : 1;
     TN_CHECK(together > 0);
     int64_t whole = n / together * together;
     int sums = accumulators(b);
-    LLVMValueRef acc[4] = {NULL}, codes = tn_lb_atc(b, x, from * CODES),
-                 start = tn_lb_atc(b, row, from * LINE);
-    if (ahead) ahead = tn_lb_atc(b, ahead, from * LINE);
-    TnLoop i = tn_lb_loop(b, tn_lb_i64(b, from), tn_lb_i64(b, from + whole), together);
-    for (int a = 0; a < sums; a++) acc[a] = tn_lb_carry(b, &i, LLVMConstNull(tn_tm_ints(b)));
-    LLVMValueRef at = tn_lb_walk(b, &i, codes, together * CODES);
-    LLVMValueRef w = tn_lb_walk(b, &i, start, together * LINE);
-    if (ahead) ahead = tn_lb_walk(b, &i, ahead, together * LINE);
+    LLVMValueRef acc[4] = {NULL}, codes = tn_build_atc(b, x, from * CODES),
+                 start = tn_build_atc(b, row, from * LINE);
+    if (ahead) ahead = tn_build_atc(b, ahead, from * LINE);
+    TnLoop i = tn_build_loop(b, tn_build_i64(b, from), tn_build_i64(b, from + whole), together);
+    for (int a = 0; a < sums; a++) acc[a] = tn_build_carry(b, &i, LLVMConstNull(tn_tmatmul_ints(b)));
+    LLVMValueRef at = tn_build_walk(b, &i, codes, together * CODES);
+    LLVMValueRef w = tn_build_walk(b, &i, start, together * LINE);
+    if (ahead) ahead = tn_build_walk(b, &i, ahead, together * LINE);
     for (int64_t j = 0; j < together; j++) {
         if (ahead) {
-            tn_lb_prefetch(b, tn_lb_atc(b, ahead, j * LINE), 1);
+            tn_build_prefetch(b, tn_build_atc(b, ahead, j * LINE), 1);
         } else {
-            tn_lb_ahead(b, tn_lb_atc(b, w, j * LINE));
+            tn_build_ahead(b, tn_build_atc(b, w, j * LINE));
         }
     }
     lines_of(b, together, w, at, acc);
-    for (int a = 0; a < sums; a++) tn_lb_next(&i, a, acc[a]);
-    tn_lb_loop_end(b, &i);
+    for (int a = 0; a < sums; a++) tn_build_next(&i, a, acc[a]);
+    tn_build_loop_end(b, &i);
     for (int a = 0; a < sums; a++) acc[a] = i.out[a];
-    lines_of(b, n - whole, tn_lb_atc(b, row, (from + whole) * LINE), tn_lb_atc(b, x, (from + whole) * CODES),
-             acc);
+    lines_of(b, n - whole, tn_build_atc(b, row, (from + whole) * LINE),
+             tn_build_atc(b, x, (from + whole) * CODES), acc);
     return combine(b, acc);
 }
 
 /* The function of the module for K = k: void (w, i64 count, x, acc, buf, list). With `listed` it goes over those
  * rows of weights alone that list (TnStrips) names, each prefetched TN_AHEAD rows before. */
-static LLVMValueRef strip_function(TnLb *b, int64_t k, bool listed) {
+static LLVMValueRef strip_function(TnBuilder *b, int64_t k, bool listed) {
     char name[64];
     snprintf(name, sizeof name, "tmatmul_k%lld%s", (long long)k, listed ? "_listed" : "");
-    if (!listed) tn_lb_ahead_name(b, name, sizeof name);
+    if (!listed) tn_build_ahead_name(b, name, sizeof name);
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr, b->t_ptr, b->t_ptr};
     LLVMValueRef fn;
-    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, 6, &fn);
+    LLVMBasicBlockRef back = tn_build_shared(b, name, params, 6, &fn);
     if (!back) return fn;
     LLVMValueRef w = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), x = LLVMGetParam(fn, 2);
     LLVMValueRef out = LLVMGetParam(fn, 3), buf = LLVMGetParam(fn, 4), list = LLVMGetParam(fn, 5);
-    LLVMValueRef zero = tn_lb_i64(b, 0);
-    LLVMTypeRef ints = tn_tm_ints(b);
+    LLVMValueRef zero = tn_build_i64(b, 0);
+    LLVMTypeRef ints = tn_tmatmul_ints(b);
     TnDot dot = tn_llvm_dot(b->level, 1);
     int size = b->level->bytes, lanes = size / 4;
-    int64_t lines = tn_tm_lines(k), row_bytes = lines * LINE, split = tn_range_split(&dot, k);
-    LLVMValueRef sum = tn_lb_load(b, b->t_i32, tn_lb_atc(b, x, 4), 4);
-    x = tn_lb_atc(b, x, TN_Q8_HEAD);
+    int64_t lines = tn_tmatmul_lines(k), row_bytes = lines * LINE, split = tn_range_split(&dot, k);
+    LLVMValueRef sum = tn_build_load(b, b->t_i32, tn_build_atc(b, x, 4), 4);
+    x = tn_build_atc(b, x, TN_Q8_HEAD);
     if (listed) { /* the first rows; the others as these are worked on */
-        TnLoop l = tn_lb_loop(b, zero, tn_lb_i64(b, TN_AHEAD), 1);
-        LLVMValueRef first = tn_lb_elem(b, w, entry(b, list, l.i), row_bytes);
-        TnLoop i = tn_lb_loop(b, zero, tn_lb_i64(b, lines), 1);
-        tn_lb_prefetch(b, tn_lb_elem(b, first, i.i, LINE), 1);
-        tn_lb_loop_end(b, &i);
-        tn_lb_loop_end(b, &l);
+        TnLoop l = tn_build_loop(b, zero, tn_build_i64(b, TN_AHEAD), 1);
+        LLVMValueRef first = tn_build_elem(b, w, entry(b, list, l.i), row_bytes);
+        TnLoop i = tn_build_loop(b, zero, tn_build_i64(b, lines), 1);
+        tn_build_prefetch(b, tn_build_elem(b, first, i.i, LINE), 1);
+        tn_build_loop_end(b, &i);
+        tn_build_loop_end(b, &l);
     }
-    TnLoop g = tn_lb_loop(b, zero, count, lanes); /* rows of weights that share a tree */
-    LLVMValueRef here = tn_lb_min(b, tn_lb_sub(b, count, g.i), tn_lb_i64(b, lanes));
-    LLVMValueRef first = tn_lb_elem(b, w, g.i, row_bytes), ahead = NULL, whole = NULL;
-    TnLoop m = tn_lb_loop(b, zero, here, 1);
-    LLVMValueRef row = listed ? NULL : tn_lb_walk(b, &m, first, row_bytes);
+    TnLoop g = tn_build_loop(b, zero, count, lanes); /* rows of weights that share a tree */
+    LLVMValueRef here = tn_build_min(b, tn_build_sub(b, count, g.i), tn_build_i64(b, lanes));
+    LLVMValueRef first = tn_build_elem(b, w, g.i, row_bytes), ahead = NULL, whole = NULL;
+    TnLoop m = tn_build_loop(b, zero, here, 1);
+    LLVMValueRef row = listed ? NULL : tn_build_walk(b, &m, first, row_bytes);
     if (listed) {
-        LLVMValueRef at = tn_lb_add(b, g.i, m.i);
-        ahead = entry(b, list, tn_lb_add(b, at, tn_lb_i64(b, TN_AHEAD)));
-        ahead = tn_lb_elem(b, w, ahead, row_bytes);
-        row = tn_lb_elem(b, w, entry(b, list, at), row_bytes);
+        LLVMValueRef at = tn_build_add(b, g.i, m.i);
+        ahead = entry(b, list, tn_build_add(b, at, tn_build_i64(b, TN_AHEAD)));
+        ahead = tn_build_elem(b, w, ahead, row_bytes);
+        row = tn_build_elem(b, w, entry(b, list, at), row_bytes);
     }
     for (int64_t from = 0; from < lines; from += split) {
         LLVMValueRef part = piece(b, row, x, ahead, from, lines - from < split ? lines - from : split, k);
-        whole = whole ? tn_lb_add(b, whole, part) : part;
+        whole = whole ? tn_build_add(b, whole, part) : part;
     }
-    tn_lb_store(b, whole, tn_lb_elem(b, buf, m.i, size), (unsigned)size);
-    tn_lb_loop_end(b, &m);
+    tn_build_store(b, whole, tn_build_elem(b, buf, m.i, size), (unsigned)size);
+    tn_build_loop_end(b, &m);
     /* lanes of weight rows that are not there are old bytes; the strip has room for them */
     LLVMValueRef part[16];
     for (int j = 0; j < lanes; j++)
-        part[j] = tn_lb_load(b, ints, tn_lb_atc(b, buf, (int64_t)j * size), (unsigned)size);
-    LLVMValueRef all = tn_lb_trees(b, part, lanes, TN_FOLD_ADD);
-    all = tn_lb_sub(b, all, tn_lb_splat(b, sum, lanes));
+        part[j] = tn_build_load(b, ints, tn_build_atc(b, buf, (int64_t)j * size), (unsigned)size);
+    LLVMValueRef all = tn_build_trees(b, part, lanes, TN_FOLD_ADD);
+    all = tn_build_sub(b, all, tn_build_splat(b, sum, lanes));
     if (listed) {
-        tn_lb_store(b, all, buf, (unsigned)size);
-        TnLoop j = tn_lb_loop(b, zero, here, 1);
-        LLVMValueRef to = entry(b, list, tn_lb_add(b, g.i, j.i));
-        tn_lb_store(b, tn_lb_load(b, b->t_i32, tn_lb_elem(b, buf, j.i, 4), 4), tn_lb_elem(b, out, to, 4), 4);
-        tn_lb_loop_end(b, &j);
+        tn_build_store(b, all, buf, (unsigned)size);
+        TnLoop j = tn_build_loop(b, zero, here, 1);
+        LLVMValueRef to = entry(b, list, tn_build_add(b, g.i, j.i));
+        tn_build_store(b, tn_build_load(b, b->t_i32, tn_build_elem(b, buf, j.i, 4), 4),
+                       tn_build_elem(b, out, to, 4), 4);
+        tn_build_loop_end(b, &j);
     } else {
-        tn_lb_store(b, all, tn_lb_elem(b, out, g.i, 4), 4);
+        tn_build_store(b, all, tn_build_elem(b, out, g.i, 4), 4);
     }
-    tn_lb_loop_end(b, &g);
-    return tn_lb_shared_end(b, back);
+    tn_build_loop_end(b, &g);
+    return tn_build_shared_end(b, back);
 }
 
-static int64_t root_k(TnLb *b) {
-    return tn_lb_cols(b, b->g->nodes[b->k->root].args[1]);
+static int64_t root_k(TnBuilder *b) {
+    return tn_build_cols(b, b->g->nodes[b->k->root].args[1]);
 }
 
-static void strip(TnLb *b, const TnStrip *s) {
+static void strip(TnBuilder *b, const TnStrip *s) {
     LLVMValueRef args[] = {s->w, s->n, s->x, s->acc, s->buf, s->buf};
-    tn_lb_call_function(b, strip_function(b, root_k(b), false), args, 6);
+    tn_build_call_function(b, strip_function(b, root_k(b), false), args, 6);
 }
 
-static void listed(TnLb *b, const TnStrip *s) {
+static void listed(TnBuilder *b, const TnStrip *s) {
     LLVMValueRef args[] = {s->w, s->n, s->x, s->acc, s->buf, s->list};
-    tn_lb_call_function(b, strip_function(b, root_k(b), true), args, 6);
+    tn_build_call_function(b, strip_function(b, root_k(b), true), args, 6);
 }
 
-static void note(TnLb *b, LLVMValueRef x, LLVMValueRef noted) {
-    tn_tm_note(b, root_k(b), x, noted);
+static void note(TnBuilder *b, LLVMValueRef x, LLVMValueRef noted) {
+    tn_tmatmul_note(b, root_k(b), x, noted);
 }
 
-static LLVMValueRef is_sparse(TnLb *b, LLVMValueRef noted) {
-    return tn_tm_is_sparse(b, root_k(b), noted);
+static LLVMValueRef is_sparse(TnBuilder *b, LLVMValueRef noted) {
+    return tn_tmatmul_is_sparse(b, root_k(b), noted);
 }
 
-static void columns(TnLb *b, LLVMValueRef lines, LLVMValueRef x, LLVMValueRef noted, LLVMValueRef acc) {
-    tn_tm_columns(b, root_k(b), lines, x, noted, acc);
+static void columns(TnBuilder *b, LLVMValueRef lines, LLVMValueRef x, LLVMValueRef noted, LLVMValueRef acc) {
+    tn_tmatmul_columns(b, root_k(b), lines, x, noted, acc);
 }
 
-static void few(TnLb *b, const TnStrip *s) {
-    tn_tm_few(b, root_k(b), s);
+static void few(TnBuilder *b, const TnStrip *s) {
+    tn_tmatmul_few(b, root_k(b), s);
 }
 
-static void arrange(TnLb *b, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef to) {
-    tn_tm_tiles_arrange(b, root_k(b), x, n_x, to);
+static void arrange(TnBuilder *b, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef to) {
+    tn_tmatmul_tiles_arrange(b, root_k(b), x, n_x, to);
 }
 
-static void tiles(TnLb *b, const TnStrip *s) {
-    tn_tm_tiles(b, root_k(b), s);
+static void tiles(TnBuilder *b, const TnStrip *s) {
+    tn_tmatmul_tiles(b, root_k(b), s);
 }
 
-static void prepare(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef panels) {
-    tn_tm_prepare(b, w, n, root_k(b), panels);
+static void prepare(TnBuilder *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef panels) {
+    tn_tmatmul_prepare(b, w, n, root_k(b), panels);
 }
 
-static void many(TnLb *b, const TnStrip *s) {
-    tn_tm_strips(b, root_k(b), s);
+static void many(TnBuilder *b, const TnStrip *s) {
+    tn_tmatmul_strips(b, root_k(b), s);
 }
 
-static void kernel(TnLb *b) {
-    int64_t most = tn_lb_most_rows(b, b->k->root), wide = (b->k->grain + 63) / 64 * 64, k = root_k(b);
-    int64_t panels = wide / (b->level->bytes / 4) * tn_tm_panel_bytes(b, k);
+static void kernel(TnBuilder *b) {
+    int64_t most = tn_build_most_rows(b, b->k->root), wide = (b->k->grain + 63) / 64 * 64, k = root_k(b);
+    int64_t panels = wide / (b->level->bytes / 4) * tn_tmatmul_panel_bytes(b, k);
     TnStrips one = {.rows = 1,
                     .buf = 1024,
                     .strip = strip,
@@ -248,19 +251,20 @@ static void kernel(TnLb *b) {
                     .note = note,
                     .is_sparse = is_sparse,
                     .columns = columns,
-                    .noted = tn_tm_noted_bytes(k)};
-    TnStrips some = {.rows = TN_FEW, .buf = tn_tm_few_buf(b, k), .strips = few};
+                    .noted = tn_tmatmul_noted_bytes(k)};
+    TnStrips some = {.rows = TN_FEW, .buf = tn_tmatmul_few_buf(b, k), .strips = few};
     TnStrips some_tiles = {.rows = TN_FEW,
-                           .buf = tn_tm_tiles_buf(),
+                           .buf = tn_tmatmul_tiles_buf(),
                            .strips = tiles,
                            .arrange = arrange,
-                           .arranged = tn_tm_tiles_x(k)};
-    TnStrips all = {.rows = tn_tm_block(b), .buf = 64, .panels = panels, .strips = many, .prepare = prepare};
+                           .arranged = tn_tmatmul_tiles_x(k)};
+    TnStrips all = {
+        .rows = tn_tmatmul_block(b), .buf = 64, .panels = panels, .strips = many, .prepare = prepare};
     const TnStrips *s = most == 1                             ? &one
                         : most <= TN_FEW && b->level->amx     ? &some_tiles
                         : most <= TN_FEW || k > MOST_UNPACKED ? &some
                                                               : &all;
-    tn_lb_cols_kernel(b, s);
+    tn_build_cols_kernel(b, s);
 }
 
 static bool can(const TnGraph *g, TnRef ref, const TnLevel *level) {

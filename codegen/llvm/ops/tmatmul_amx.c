@@ -21,52 +21,53 @@
 
 enum { ROWS = 16, DEPTH = 64, CHUNK = 8, TILE = ROWS * DEPTH }; /* CHUNK: of DEPTH codes */
 
-static LLVMValueRef i16(TnLb *b, int v) {
+static LLVMValueRef i16(TnBuilder *b, int v) {
     return LLVMConstInt(b->t_i16, (uint64_t)v, 0);
 }
 
-LLVMValueRef tn_tile_load(TnLb *b, LLVMValueRef rows, int bytes, LLVMValueRef ptr, LLVMValueRef stride) {
+LLVMValueRef tn_tile_load(TnBuilder *b, LLVMValueRef rows, int bytes, LLVMValueRef ptr, LLVMValueRef stride) {
     LLVMValueRef args[] = {rows, i16(b, bytes), ptr, stride};
-    return tn_lb_call(b, "llvm.x86.tileloadd64.internal", NULL, 0, args, 4);
+    return tn_build_call(b, "llvm.x86.tileloadd64.internal", NULL, 0, args, 4);
 }
 
-void tn_tile_store(TnLb *b, LLVMValueRef rows, int bytes, LLVMValueRef ptr, LLVMValueRef stride,
+void tn_tile_store(TnBuilder *b, LLVMValueRef rows, int bytes, LLVMValueRef ptr, LLVMValueRef stride,
                    LLVMValueRef tile) {
     LLVMValueRef args[] = {rows, i16(b, bytes), ptr, stride, tile};
-    tn_lb_call(b, "llvm.x86.tilestored64.internal", NULL, 0, args, 5);
+    tn_build_call(b, "llvm.x86.tilestored64.internal", NULL, 0, args, 5);
 }
 
-static LLVMValueRef tile_load(TnLb *b, LLVMValueRef rows, LLVMValueRef ptr, LLVMValueRef stride) {
+static LLVMValueRef tile_load(TnBuilder *b, LLVMValueRef rows, LLVMValueRef ptr, LLVMValueRef stride) {
     return tn_tile_load(b, rows, DEPTH, ptr, stride);
 }
 
-static LLVMValueRef tile_dot(TnLb *b, LLVMValueRef rows, LLVMValueRef sum, LLVMValueRef x, LLVMValueRef c) {
+static LLVMValueRef tile_dot(TnBuilder *b, LLVMValueRef rows, LLVMValueRef sum, LLVMValueRef x,
+                             LLVMValueRef c) {
     LLVMValueRef args[] = {rows, i16(b, DEPTH), i16(b, DEPTH), sum, x, c};
-    return tn_lb_call(b, "llvm.x86.tdpbsud.internal", NULL, 0, args, 6);
+    return tn_build_call(b, "llvm.x86.tdpbsud.internal", NULL, 0, args, 6);
 }
 
 /* All columns of rows [0, n_x) become -sum(a). */
-static void fill(TnLb *b, LLVMValueRef count, LLVMValueRef x, int64_t row_bytes, LLVMValueRef n_x,
+static void fill(TnBuilder *b, LLVMValueRef count, LLVMValueRef x, int64_t row_bytes, LLVMValueRef n_x,
                  LLVMValueRef acc, LLVMValueRef stride) {
-    LLVMValueRef zero = tn_lb_i64(b, 0);
-    TnLoop r = tn_lb_loop(b, zero, n_x, 1);
-    LLVMValueRef sum = tn_lb_load(b, b->t_i32, tn_lb_atc(b, tn_lb_elem(b, x, r.i, row_bytes), 4), 4);
-    LLVMValueRef minus = tn_lb_splat(b, tn_lb_neg(b, sum), TN_LANES);
-    LLVMValueRef to = tn_lb_at(b, acc, tn_lb_mul(b, stride, r.i));
-    TnLoop c = tn_lb_loop(b, zero, count, TN_LANES);
-    tn_lb_store(b, minus, tn_lb_elem(b, to, c.i, 4), 4);
-    tn_lb_loop_end(b, &c);
-    tn_lb_loop_end(b, &r);
+    LLVMValueRef zero = tn_build_i64(b, 0);
+    TnLoop r = tn_build_loop(b, zero, n_x, 1);
+    LLVMValueRef sum = tn_build_load(b, b->t_i32, tn_build_atc(b, tn_build_elem(b, x, r.i, row_bytes), 4), 4);
+    LLVMValueRef minus = tn_build_splat(b, tn_build_neg(b, sum), TN_LANES);
+    LLVMValueRef to = tn_build_at(b, acc, tn_build_mul(b, stride, r.i));
+    TnLoop c = tn_build_loop(b, zero, count, TN_LANES);
+    tn_build_store(b, minus, tn_build_elem(b, to, c.i, 4), 4);
+    tn_build_loop_end(b, &c);
+    tn_build_loop_end(b, &r);
 }
 
 typedef struct Call {
     LLVMValueRef panels, count, all, x, n_x, acc, stride; /* parameters; all: codes of a row, 256 times n */
 } Call;
 
-/* void (panels, i64 count, i64 all, x, i64 n_x, acc, i64 stride); as tn_lb_shared */
-static LLVMBasicBlockRef begin(TnLb *b, const char *name, Call *c, LLVMValueRef *out_fn) {
+/* void (panels, i64 count, i64 all, x, i64 n_x, acc, i64 stride); as tn_build_shared */
+static LLVMBasicBlockRef begin(TnBuilder *b, const char *name, Call *c, LLVMValueRef *out_fn) {
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_i64};
-    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, 7, out_fn);
+    LLVMBasicBlockRef back = tn_build_shared(b, name, params, 7, out_fn);
     LLVMValueRef fn = *out_fn;
     *c = (Call){LLVMGetParam(fn, 0), LLVMGetParam(fn, 1), LLVMGetParam(fn, 2), LLVMGetParam(fn, 3),
                 LLVMGetParam(fn, 4), LLVMGetParam(fn, 5), LLVMGetParam(fn, 6)};
@@ -83,90 +84,90 @@ typedef struct Tiles {
 } Tiles;
 
 /* Codes [from, to) (in DEPTHs) of the rows, times the panels, added to the sums. */
-static void product(TnLb *b, const Call *c, const Tiles *t, LLVMValueRef from, LLVMValueRef to) {
-    LLVMValueRef at[4], sum[4], sixteen = i16(b, ROWS), depth = tn_lb_i64(b, DEPTH);
-    LLVMValueRef next_rows = tn_lb_mul(b, t->x_stride, tn_lb_i64(b, ROWS));
-    LLVMValueRef next_out = tn_lb_mul(b, c->stride, tn_lb_i64(b, ROWS));
+static void product(TnBuilder *b, const Call *c, const Tiles *t, LLVMValueRef from, LLVMValueRef to) {
+    LLVMValueRef at[4], sum[4], sixteen = i16(b, ROWS), depth = tn_build_i64(b, DEPTH);
+    LLVMValueRef next_rows = tn_build_mul(b, t->x_stride, tn_build_i64(b, ROWS));
+    LLVMValueRef next_out = tn_build_mul(b, c->stride, tn_build_i64(b, ROWS));
     for (int i = 0; i < 2 * t->n; i++) {
-        at[i] = tn_lb_atc(b, i / 2 ? tn_lb_at(b, t->out, next_out) : t->out, i % 2 * DEPTH);
+        at[i] = tn_build_atc(b, i / 2 ? tn_build_at(b, t->out, next_out) : t->out, i % 2 * DEPTH);
         sum[i] = tile_load(b, t->rows, at[i], c->stride);
     }
-    TnLoop k = tn_lb_loop(b, from, to, 1);
-    for (int i = 0; i < 2 * t->n; i++) sum[i] = tn_lb_carry(b, &k, sum[i]);
-    LLVMValueRef p0 = tn_lb_elem(b, t->panel, k.i, TILE);
-    LLVMValueRef p1 = tn_lb_at(b, p0, tn_lb_mul(b, c->all, tn_lb_i64(b, ROWS)));
+    TnLoop k = tn_build_loop(b, from, to, 1);
+    for (int i = 0; i < 2 * t->n; i++) sum[i] = tn_build_carry(b, &k, sum[i]);
+    LLVMValueRef p0 = tn_build_elem(b, t->panel, k.i, TILE);
+    LLVMValueRef p1 = tn_build_at(b, p0, tn_build_mul(b, c->all, tn_build_i64(b, ROWS)));
     LLVMValueRef codes[] = {tile_load(b, sixteen, p0, depth), tile_load(b, sixteen, p1, depth)};
-    LLVMValueRef row = tn_lb_elem(b, t->x, k.i, DEPTH);
+    LLVMValueRef row = tn_build_elem(b, t->x, k.i, DEPTH);
     for (int i = 0; i < t->n; i++) {
-        LLVMValueRef a = tile_load(b, t->rows, i ? tn_lb_at(b, row, next_rows) : row, t->x_stride);
+        LLVMValueRef a = tile_load(b, t->rows, i ? tn_build_at(b, row, next_rows) : row, t->x_stride);
         for (int p = 0; p < 2; p++)
-            tn_lb_next(&k, 2 * i + p, tile_dot(b, t->rows, sum[2 * i + p], a, codes[p]));
+            tn_build_next(&k, 2 * i + p, tile_dot(b, t->rows, sum[2 * i + p], a, codes[p]));
     }
-    tn_lb_loop_end(b, &k);
+    tn_build_loop_end(b, &k);
     for (int i = 0; i < 2 * t->n; i++) tn_tile_store(b, t->rows, DEPTH, at[i], c->stride, k.out[i]);
 }
 
 /* n_x rows, a multiple of 32. */
-static LLVMValueRef full_function(TnLb *b) {
+static LLVMValueRef full_function(TnBuilder *b) {
     static const char name[] = "tmatmul_amx";
     Call c;
     LLVMValueRef fn;
     LLVMBasicBlockRef back = begin(b, name, &c, &fn);
     if (!back) return fn;
-    LLVMValueRef zero = tn_lb_i64(b, 0), end = tn_lb_lshr(b, c.all, tn_lb_i64(b, 6));
-    LLVMValueRef x_stride = tn_lb_add(b, c.all, tn_lb_i64(b, TN_Q8_HEAD));
-    TnLoop k = tn_lb_loop(b, zero, end, CHUNK);
-    LLVMValueRef to = tn_lb_min(b, tn_lb_add(b, k.i, tn_lb_i64(b, CHUNK)), end);
-    TnLoop r = tn_lb_loop(b, zero, c.n_x, 2 * ROWS);
-    LLVMValueRef x = tn_lb_at(b, c.x, tn_lb_mul(b, x_stride, r.i));
-    LLVMValueRef acc = tn_lb_at(b, c.acc, tn_lb_mul(b, c.stride, r.i));
-    TnLoop n = tn_lb_loop(b, zero, c.count, 2 * ROWS);
+    LLVMValueRef zero = tn_build_i64(b, 0), end = tn_build_lshr(b, c.all, tn_build_i64(b, 6));
+    LLVMValueRef x_stride = tn_build_add(b, c.all, tn_build_i64(b, TN_Q8_HEAD));
+    TnLoop k = tn_build_loop(b, zero, end, CHUNK);
+    LLVMValueRef to = tn_build_min(b, tn_build_add(b, k.i, tn_build_i64(b, CHUNK)), end);
+    TnLoop r = tn_build_loop(b, zero, c.n_x, 2 * ROWS);
+    LLVMValueRef x = tn_build_at(b, c.x, tn_build_mul(b, x_stride, r.i));
+    LLVMValueRef acc = tn_build_at(b, c.acc, tn_build_mul(b, c.stride, r.i));
+    TnLoop n = tn_build_loop(b, zero, c.count, 2 * ROWS);
     Tiles t = {.n = 2, .rows = i16(b, ROWS), .x_stride = x_stride};
-    t.out = tn_lb_elem(b, acc, n.i, 4);
-    t.x = tn_lb_atc(b, x, TN_Q8_HEAD);
-    t.panel = tn_lb_at(b, c.panels, tn_lb_mul(b, c.all, n.i));
+    t.out = tn_build_elem(b, acc, n.i, 4);
+    t.x = tn_build_atc(b, x, TN_Q8_HEAD);
+    t.panel = tn_build_at(b, c.panels, tn_build_mul(b, c.all, n.i));
     product(b, &c, &t, k.i, to);
-    tn_lb_loop_end(b, &n);
-    tn_lb_loop_end(b, &r);
-    tn_lb_loop_end(b, &k);
-    return tn_lb_shared_end(b, back);
+    tn_build_loop_end(b, &n);
+    tn_build_loop_end(b, &r);
+    tn_build_loop_end(b, &k);
+    return tn_build_shared_end(b, back);
 }
 
 /* 1 to 16 rows. */
-static LLVMValueRef last_function(TnLb *b) {
+static LLVMValueRef last_function(TnBuilder *b) {
     static const char name[] = "tmatmul_amx_last";
     Call c;
     LLVMValueRef fn;
     LLVMBasicBlockRef back = begin(b, name, &c, &fn);
     if (!back) return fn;
-    LLVMValueRef rows = tn_lb_trunc(b, c.n_x, b->t_i16);
-    LLVMValueRef zero = tn_lb_i64(b, 0), end = tn_lb_lshr(b, c.all, tn_lb_i64(b, 6));
-    LLVMValueRef x_stride = tn_lb_add(b, c.all, tn_lb_i64(b, TN_Q8_HEAD));
-    TnLoop n = tn_lb_loop(b, zero, c.count, 2 * ROWS);
+    LLVMValueRef rows = tn_build_trunc(b, c.n_x, b->t_i16);
+    LLVMValueRef zero = tn_build_i64(b, 0), end = tn_build_lshr(b, c.all, tn_build_i64(b, 6));
+    LLVMValueRef x_stride = tn_build_add(b, c.all, tn_build_i64(b, TN_Q8_HEAD));
+    TnLoop n = tn_build_loop(b, zero, c.count, 2 * ROWS);
     Tiles t = {.n = 1, .rows = rows, .x_stride = x_stride};
-    t.out = tn_lb_elem(b, c.acc, n.i, 4);
-    t.x = tn_lb_atc(b, c.x, TN_Q8_HEAD);
-    t.panel = tn_lb_at(b, c.panels, tn_lb_mul(b, c.all, n.i));
+    t.out = tn_build_elem(b, c.acc, n.i, 4);
+    t.x = tn_build_atc(b, c.x, TN_Q8_HEAD);
+    t.panel = tn_build_at(b, c.panels, tn_build_mul(b, c.all, n.i));
     product(b, &c, &t, zero, end);
-    tn_lb_loop_end(b, &n);
-    return tn_lb_shared_end(b, back);
+    tn_build_loop_end(b, &n);
+    return tn_build_shared_end(b, back);
 }
 
-void tn_tm_amx_strips(TnLb *b, int64_t k, const TnStrip *s) {
-    int64_t all = tn_tm_lines(k) * TN_CODES, row_bytes = TN_Q8_HEAD + all;
-    LLVMValueRef zero = tn_lb_i64(b, 0), codes = tn_lb_i64(b, all);
-    LLVMValueRef full = tn_lb_and(b, s->n_x, tn_lb_i64(b, -2 * ROWS));
+void tn_tmatmul_amx_strips(TnBuilder *b, int64_t k, const TnStrip *s) {
+    int64_t all = tn_tmatmul_lines(k) * TN_CODES, row_bytes = TN_Q8_HEAD + all;
+    LLVMValueRef zero = tn_build_i64(b, 0), codes = tn_build_i64(b, all);
+    LLVMValueRef full = tn_build_and(b, s->n_x, tn_build_i64(b, -2 * ROWS));
     fill(b, s->n, s->x, row_bytes, s->n_x, s->acc, s->stride);
-    TnIf any = tn_lb_if(b, tn_lb_icmp(b, LLVMIntSGT, full, zero));
+    TnIf any = tn_build_if(b, tn_build_icmp(b, LLVMIntSGT, full, zero));
     LLVMValueRef args[] = {s->w, s->n, codes, s->x, full, s->acc, s->stride};
-    tn_lb_call_function(b, full_function(b), args, 7);
-    tn_lb_if_end(b, &any);
-    TnLoop l = tn_lb_loop(b, full, s->n_x, ROWS);
-    LLVMValueRef here = tn_lb_min(b, tn_lb_sub(b, s->n_x, l.i), tn_lb_i64(b, ROWS));
+    tn_build_call_function(b, full_function(b), args, 7);
+    tn_build_if_end(b, &any);
+    TnLoop l = tn_build_loop(b, full, s->n_x, ROWS);
+    LLVMValueRef here = tn_build_min(b, tn_build_sub(b, s->n_x, l.i), tn_build_i64(b, ROWS));
     LLVMValueRef rest[] = {s->w,     s->n,
-                           codes,    tn_lb_elem(b, s->x, l.i, row_bytes),
-                           here,     tn_lb_at(b, s->acc, tn_lb_mul(b, s->stride, l.i)),
+                           codes,    tn_build_elem(b, s->x, l.i, row_bytes),
+                           here,     tn_build_at(b, s->acc, tn_build_mul(b, s->stride, l.i)),
                            s->stride};
-    tn_lb_call_function(b, last_function(b), rest, 7);
-    tn_lb_loop_end(b, &l);
+    tn_build_call_function(b, last_function(b), rest, 7);
+    tn_build_loop_end(b, &l);
 }

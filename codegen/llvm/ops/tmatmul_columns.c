@@ -23,75 +23,76 @@ enum { LIST = 64 };
 static int64_t codes_at(int64_t k) {
     return LIST + ((k + SLACK) * 4 + 63) / 64 * 64;
 }
-int64_t tn_tm_noted_bytes(int64_t k) {
+int64_t tn_tmatmul_noted_bytes(int64_t k) {
     return codes_at(k) + k + SLACK;
 }
 
 /* void (codes of the row, i64 how many with their padding, noted, list, codes) */
-static LLVMValueRef note_function(TnLb *b) {
+static LLVMValueRef note_function(TnBuilder *b) {
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr, b->t_ptr};
     LLVMValueRef fn;
-    LLVMBasicBlockRef back = tn_lb_shared(b, "tmatmul_note", params, 5, &fn);
+    LLVMBasicBlockRef back = tn_build_shared(b, "tmatmul_note", params, 5, &fn);
     if (!back) return fn;
     LLVMValueRef x = LLVMGetParam(fn, 0), k = LLVMGetParam(fn, 1), noted = LLVMGetParam(fn, 2);
-    LLVMValueRef list = LLVMGetParam(fn, 3), codes = LLVMGetParam(fn, 4), zero = tn_lb_i64(b, 0);
-    LLVMValueRef one = tn_lb_i64(b, 1);
+    LLVMValueRef list = LLVMGetParam(fn, 3), codes = LLVMGetParam(fn, 4), zero = tn_build_i64(b, 0);
+    LLVMValueRef one = tn_build_i64(b, 1);
     LLVMTypeRef bits = LLVMIntTypeInContext(b->c, (unsigned)b->level->bytes);
-    tn_lb_store(b, tn_lb_i32(b, 0), list, 4); /* read below if there is none */
-    TnLoop i = tn_lb_loop(b, zero, k, b->level->bytes);
-    LLVMValueRef n = tn_lb_carry(b, &i, zero), v = tn_lb_load(b, tn_tm_bytes(b), tn_lb_at(b, x, i.i), 1);
-    LLVMValueRef some = tn_lb_icmp(b, LLVMIntNE, v, LLVMConstNull(tn_tm_bytes(b)));
-    some = tn_lb_zext_any(b, tn_lb_bitcast(b, some, bits), b->t_i64);
-    LLVMValueRef more = tn_lb_add(b, n, tn_lb_call(b, "llvm.ctpop", &b->t_i64, 1, &some, 1));
-    TnLoop j = tn_lb_loop(b, n, more, 1);
-    LLVMValueRef left = tn_lb_carry(b, &j, some);
+    tn_build_store(b, tn_build_i32(b, 0), list, 4); /* read below if there is none */
+    TnLoop i = tn_build_loop(b, zero, k, b->level->bytes);
+    LLVMValueRef n = tn_build_carry(b, &i, zero),
+                 v = tn_build_load(b, tn_tmatmul_bytes(b), tn_build_at(b, x, i.i), 1);
+    LLVMValueRef some = tn_build_icmp(b, LLVMIntNE, v, LLVMConstNull(tn_tmatmul_bytes(b)));
+    some = tn_build_zext_any(b, tn_build_bitcast(b, some, bits), b->t_i64);
+    LLVMValueRef more = tn_build_add(b, n, tn_build_call(b, "llvm.ctpop", &b->t_i64, 1, &some, 1));
+    TnLoop j = tn_build_loop(b, n, more, 1);
+    LLVMValueRef left = tn_build_carry(b, &j, some);
     LLVMValueRef lowest[] = {left, LLVMConstInt(b->t_i1, 1, 0)};
-    LLVMValueRef at = tn_lb_add(b, i.i, tn_lb_call(b, "llvm.cttz", &b->t_i64, 1, lowest, 2));
-    LLVMValueRef line = tn_lb_mul(b, at, tn_lb_i64(b, TN_LINE));
-    tn_lb_store(b, tn_lb_trunc(b, line, b->t_i32), tn_lb_elem(b, list, j.i, 4), 4);
-    tn_lb_store(b, tn_lb_load(b, b->t_i8, tn_lb_at(b, x, at), 1), tn_lb_at(b, codes, j.i), 1);
-    tn_lb_next(&j, 0, tn_lb_and(b, left, tn_lb_sub(b, left, one)));
-    tn_lb_loop_end(b, &j);
-    tn_lb_next(&i, 0, more);
-    tn_lb_loop_end(b, &i);
+    LLVMValueRef at = tn_build_add(b, i.i, tn_build_call(b, "llvm.cttz", &b->t_i64, 1, lowest, 2));
+    LLVMValueRef line = tn_build_mul(b, at, tn_build_i64(b, TN_LINE));
+    tn_build_store(b, tn_build_trunc(b, line, b->t_i32), tn_build_elem(b, list, j.i, 4), 4);
+    tn_build_store(b, tn_build_load(b, b->t_i8, tn_build_at(b, x, at), 1), tn_build_at(b, codes, j.i), 1);
+    tn_build_next(&j, 0, tn_build_and(b, left, tn_build_sub(b, left, one)));
+    tn_build_loop_end(b, &j);
+    tn_build_next(&i, 0, more);
+    tn_build_loop_end(b, &i);
     n = i.out[0];
-    tn_lb_store(b, n, noted, 8);
+    tn_build_store(b, n, noted, 8);
     /* what may be read behind them: a line that is read anyway, if there is one, times 0 */
-    LLVMValueRef last = tn_lb_max(b, tn_lb_sub(b, n, one), zero);
-    last = tn_lb_load(b, b->t_i32, tn_lb_elem(b, list, last, 4), 4);
-    tn_lb_store(b, tn_lb_splat(b, last, SLACK), tn_lb_elem(b, list, n, 4), 4);
-    tn_lb_store(b, tn_lb_i32(b, 0), tn_lb_at(b, codes, n), 1);
-    return tn_lb_shared_end(b, back);
+    LLVMValueRef last = tn_build_max(b, tn_build_sub(b, n, one), zero);
+    last = tn_build_load(b, b->t_i32, tn_build_elem(b, list, last, 4), 4);
+    tn_build_store(b, tn_build_splat(b, last, SLACK), tn_build_elem(b, list, n, 4), 4);
+    tn_build_store(b, tn_build_i32(b, 0), tn_build_at(b, codes, n), 1);
+    return tn_build_shared_end(b, back);
 }
 
-void tn_tm_note(TnLb *b, int64_t k, LLVMValueRef x, LLVMValueRef noted) {
-    LLVMValueRef args[] = {tn_lb_atc(b, x, TN_Q8_HEAD), tn_lb_i64(b, tn_tm_lines(k) * TN_CODES), noted,
-                           tn_lb_atc(b, noted, LIST), tn_lb_atc(b, noted, codes_at(k))};
-    tn_lb_call_function(b, note_function(b), args, 5);
+void tn_tmatmul_note(TnBuilder *b, int64_t k, LLVMValueRef x, LLVMValueRef noted) {
+    LLVMValueRef args[] = {tn_build_atc(b, x, TN_Q8_HEAD), tn_build_i64(b, tn_tmatmul_lines(k) * TN_CODES),
+                           noted, tn_build_atc(b, noted, LIST), tn_build_atc(b, noted, codes_at(k))};
+    tn_build_call_function(b, note_function(b), args, 5);
 }
 
-LLVMValueRef tn_tm_is_sparse(TnLb *b, int64_t k, LLVMValueRef noted) {
-    LLVMValueRef n = tn_lb_load(b, b->t_i64, noted, 8);
-    return tn_lb_icmp(b, LLVMIntSLE, n, tn_lb_i64(b, k / 2));
+LLVMValueRef tn_tmatmul_is_sparse(TnBuilder *b, int64_t k, LLVMValueRef noted) {
+    LLVMValueRef n = tn_build_load(b, b->t_i64, noted, 8);
+    return tn_build_icmp(b, LLVMIntSLE, n, tn_build_i64(b, k / 2));
 }
 
 /* Lines whose bytes go side by side. */
-static int together(TnLb *b) {
+static int together(TnBuilder *b) {
     return b->level->dot == TN_DOT_MADDUBS ? 2 : 4;
 }
 
 /* Of each 16 bytes of two registers the lower, or upper, halves in turn, `size` bytes from each. */
-static LLVMValueRef zip(TnLb *b, LLVMValueRef x, LLVMValueRef y, int size, bool upper) {
+static LLVMValueRef zip(TnBuilder *b, LLVMValueRef x, LLVMValueRef y, int size, bool upper) {
     int lane[64], n = b->level->bytes;
     for (int i = 0; i < n; i++) {
         int piece = i % 16 / size;
         lane[i] = i / 16 * 16 + (upper ? 8 : 0) + piece / 2 * size + i % size + (piece % 2 ? n : 0);
     }
-    return tn_lb_shuffle(b, x, y, lane, n);
+    return tn_build_shuffle(b, x, y, lane, n);
 }
 
 /* Registers of n lines to registers of bytes side by side: v[j] then has, of each 16 bytes, the j-th 16 / n of all. */
-static void join(TnLb *b, LLVMValueRef *v, int n) {
+static void join(TnBuilder *b, LLVMValueRef *v, int n) {
     LLVMValueRef x[2] = {zip(b, v[0], v[1], 1, false), zip(b, v[0], v[1], 1, true)};
     if (n == 2) {
         v[0] = x[0];
@@ -103,90 +104,91 @@ static void join(TnLb *b, LLVMValueRef *v, int n) {
 }
 
 /* 16 sums, of the bytes 16 g .. of a plane, from those of v[n]: as i32. */
-static LLVMValueRef sixteen(TnLb *b, LLVMValueRef *v, int n, int g) {
+static LLVMValueRef sixteen(TnBuilder *b, LLVMValueRef *v, int n, int g) {
     int lane[16], each = 16 / n, all = b->level->bytes / n;
     LLVMValueRef half[2] = {v[0], v[1]};
     for (int i = 0; n == 4 && i < 2; i++) {
         for (int j = 0; j < 8; j++) lane[j] = j % each + g * each + j / each * all;
-        half[i] = tn_lb_shuffle(b, v[2 * i], v[2 * i + 1], lane, 8);
+        half[i] = tn_build_shuffle(b, v[2 * i], v[2 * i + 1], lane, 8);
     }
     for (int j = 0; j < 16; j++) lane[j] = n == 4 ? j : j % each + g * each + j / each * all;
-    LLVMValueRef sums = tn_lb_shuffle(b, half[0], half[1], lane, 16);
-    return tn_lb_sext_any(b, sums, LLVMVectorType(b->t_i32, 16));
+    LLVMValueRef sums = tn_build_shuffle(b, half[0], half[1], lane, 16);
+    return tn_build_sext_any(b, sums, LLVMVectorType(b->t_i32, 16));
 }
 
 /* The sums of a register's part of the lines from w on, list[from] to list[to - 1], `n` lines a turn. */
-static void sums_of(TnLb *b, LLVMValueRef w, LLVMValueRef list, LLVMValueRef codes, LLVMValueRef from,
+static void sums_of(TnBuilder *b, LLVMValueRef w, LLVMValueRef list, LLVMValueRef codes, LLVMValueRef from,
                     LLVMValueRef to, int n, LLVMValueRef *sum) {
     bool pairs = n == 2;
     LLVMTypeRef shorts = LLVMVectorType(b->t_i16, (unsigned)b->level->bytes / 2);
-    TnLoop l = tn_lb_loop(b, from, to, n);
+    TnLoop l = tn_build_loop(b, from, to, n);
     for (int i = 0; i < 4 * n; i++)
-        sum[i] = tn_lb_carry(b, &l, LLVMConstNull(pairs ? shorts : tn_tm_ints(b)));
-    LLVMValueRef v[4], at = tn_lb_elem(b, list, l.i, 4);
+        sum[i] = tn_build_carry(b, &l, LLVMConstNull(pairs ? shorts : tn_tmatmul_ints(b)));
+    LLVMValueRef v[4], at = tn_build_elem(b, list, l.i, 4);
     for (int i = 0; i < n; i++) {
         for (int ahead = 1; ahead >= 0; ahead--) {
-            LLVMValueRef place = tn_lb_load(b, b->t_i32, tn_lb_atc(b, at, 4 * (i + ahead * AHEAD)), 4);
-            LLVMValueRef line = tn_lb_at(b, w, tn_lb_zext(b, place, b->t_i64));
+            LLVMValueRef place = tn_build_load(b, b->t_i32, tn_build_atc(b, at, 4 * (i + ahead * AHEAD)), 4);
+            LLVMValueRef line = tn_build_at(b, w, tn_build_zext(b, place, b->t_i64));
             if (ahead)
-                tn_lb_prefetch(b, line, b->level->bytes == TN_LINE ? 0 : 1); /* read once, or in two turns */
+                tn_build_prefetch(b, line,
+                                  b->level->bytes == TN_LINE ? 0 : 1); /* read once, or in two turns */
             else
-                v[i] = tn_lb_load(b, tn_tm_bytes(b), line, (unsigned)b->level->bytes);
+                v[i] = tn_build_load(b, tn_tmatmul_bytes(b), line, (unsigned)b->level->bytes);
         }
     }
     join(b, v, n);
-    LLVMValueRef a = tn_lb_load(b, pairs ? b->t_i16 : b->t_i32, tn_lb_at(b, codes, l.i), 1);
-    a = tn_lb_bitcast(b, tn_lb_splat(b, a, b->level->bytes / n), tn_tm_bytes(b));
+    LLVMValueRef a = tn_build_load(b, pairs ? b->t_i16 : b->t_i32, tn_build_at(b, codes, l.i), 1);
+    a = tn_build_bitcast(b, tn_build_splat(b, a, b->level->bytes / n), tn_tmatmul_bytes(b));
     for (int q = 0; q < 4; q++)
         for (int j = 0; j < n; j++) {
-            LLVMValueRef c = tn_tm_plane(b, v[j], q), *s = &sum[q * n + j], args[] = {c, a};
+            LLVMValueRef c = tn_tmatmul_plane(b, v[j], q), *s = &sum[q * n + j], args[] = {c, a};
             LLVMValueRef now =
-                pairs ? tn_lb_add(b, *s, tn_lb_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2))
-                      : tn_tm_dot(b, *s, c, a);
-            tn_lb_next(&l, q * n + j, now);
+                pairs ? tn_build_add(b, *s, tn_build_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2))
+                      : tn_tmatmul_dot(b, *s, c, a);
+            tn_build_next(&l, q * n + j, now);
         }
-    tn_lb_loop_end(b, &l);
+    tn_build_loop_end(b, &l);
     for (int i = 0; i < 4 * n; i++) sum[i] = l.out[i];
 }
 
 /* void (lines of the block, list, codes, i64 n of them, x, acc) */
-static LLVMValueRef columns_function(TnLb *b) {
+static LLVMValueRef columns_function(TnBuilder *b) {
     LLVMTypeRef params[] = {b->t_ptr, b->t_ptr, b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr};
     LLVMValueRef fn;
-    LLVMBasicBlockRef back = tn_lb_shared(b, "tmatmul_columns", params, 6, &fn);
+    LLVMBasicBlockRef back = tn_build_shared(b, "tmatmul_columns", params, 6, &fn);
     if (!back) return fn;
     LLVMValueRef w = LLVMGetParam(fn, 0), list = LLVMGetParam(fn, 1), codes = LLVMGetParam(fn, 2);
     LLVMValueRef count = LLVMGetParam(fn, 3), x = LLVMGetParam(fn, 4), acc = LLVMGetParam(fn, 5);
-    LLVMValueRef zero = tn_lb_i64(b, 0), sum[16];
+    LLVMValueRef zero = tn_build_i64(b, 0), sum[16];
     int n = together(b), size = b->level->bytes;
-    LLVMValueRef minus = tn_lb_neg(b, tn_lb_load(b, b->t_i32, tn_lb_atc(b, x, 4), 4));
-    TnLoop i = tn_lb_loop(b, zero, tn_lb_i64(b, TN_COLUMNS), 16);
-    tn_lb_store(b, tn_lb_splat(b, minus, 16), tn_lb_elem(b, acc, i.i, 4), 4);
-    tn_lb_loop_end(b, &i);
+    LLVMValueRef minus = tn_build_neg(b, tn_build_load(b, b->t_i32, tn_build_atc(b, x, 4), 4));
+    TnLoop i = tn_build_loop(b, zero, tn_build_i64(b, TN_COLUMNS), 16);
+    tn_build_store(b, tn_build_splat(b, minus, 16), tn_build_elem(b, acc, i.i, 4), 4);
+    tn_build_loop_end(b, &i);
     TnDot dot = {.code = 2, .value = TN_RANGE_CODE, .pair = n == 2 ? 2 : 0};
     int64_t chunk = n == 2 ? n * tn_range_adds(&dot) : INT32_MAX; /* lines that sums have room for */
-    TnLoop p = tn_lb_loop(b, zero, tn_lb_i64(b, TN_LINE), size);
-    TnLoop c = tn_lb_loop(b, zero, count, chunk);
-    LLVMValueRef end = tn_lb_min(b, tn_lb_add(b, c.i, tn_lb_i64(b, chunk)), count);
-    sums_of(b, tn_lb_at(b, w, p.i), list, codes, c.i, end, n, sum);
+    TnLoop p = tn_build_loop(b, zero, tn_build_i64(b, TN_LINE), size);
+    TnLoop c = tn_build_loop(b, zero, count, chunk);
+    LLVMValueRef end = tn_build_min(b, tn_build_add(b, c.i, tn_build_i64(b, chunk)), count);
+    sums_of(b, tn_build_at(b, w, p.i), list, codes, c.i, end, n, sum);
     for (int q = 0; q < 4; q++)
         for (int g = 0; g < size / 16; g++) {
-            LLVMValueRef to = tn_lb_atc(b, tn_lb_elem(b, acc, p.i, 4), 4 * (TN_LINE * q + 16 * g));
-            LLVMValueRef old = tn_lb_load(b, LLVMVectorType(b->t_i32, 16), to, 4);
-            tn_lb_store(b, tn_lb_add(b, old, sixteen(b, sum + q * n, n, g)), to, 4);
+            LLVMValueRef to = tn_build_atc(b, tn_build_elem(b, acc, p.i, 4), 4 * (TN_LINE * q + 16 * g));
+            LLVMValueRef old = tn_build_load(b, LLVMVectorType(b->t_i32, 16), to, 4);
+            tn_build_store(b, tn_build_add(b, old, sixteen(b, sum + q * n, n, g)), to, 4);
         }
-    tn_lb_loop_end(b, &c);
-    tn_lb_loop_end(b, &p);
-    return tn_lb_shared_end(b, back);
+    tn_build_loop_end(b, &c);
+    tn_build_loop_end(b, &p);
+    return tn_build_shared_end(b, back);
 }
 
-void tn_tm_columns(TnLb *b, int64_t k, LLVMValueRef lines, LLVMValueRef x, LLVMValueRef noted,
-                   LLVMValueRef acc) {
+void tn_tmatmul_columns(TnBuilder *b, int64_t k, LLVMValueRef lines, LLVMValueRef x, LLVMValueRef noted,
+                        LLVMValueRef acc) {
     LLVMValueRef args[] = {lines,
-                           tn_lb_atc(b, noted, LIST),
-                           tn_lb_atc(b, noted, codes_at(k)),
-                           tn_lb_load(b, b->t_i64, noted, 8),
+                           tn_build_atc(b, noted, LIST),
+                           tn_build_atc(b, noted, codes_at(k)),
+                           tn_build_load(b, b->t_i64, noted, 8),
                            x,
                            acc};
-    tn_lb_call_function(b, columns_function(b), args, 6);
+    tn_build_call_function(b, columns_function(b), args, 6);
 }

@@ -25,13 +25,13 @@ typedef struct Few {
 } Few;
 
 /* The number of rows of the function that takes n. */
-static int rows_for(TnLb *b, int n) {
+static int rows_for(TnBuilder *b, int n) {
     return b->level->dot == TN_DOT_MADDUBS ? n : (n + 1) / 2 * 2;
 }
 
-static TnGroups groups(TnLb *b, int64_t k, int n) {
+static TnGroups groups(TnBuilder *b, int64_t k, int n) {
     TnDot dot = tn_llvm_dot(b->level, TN_FEW);
-    int64_t lines = tn_tm_lines(k);
+    int64_t lines = tn_tmatmul_lines(k);
     TnGroups g = {.n_x = n, .columns = b->level->bytes / 4 / n, .steps = lines, .x_bytes = TN_CODES};
     if (b->level->dot == TN_DOT_SDOT) g.columns = n <= 6 ? 4 : 2; /* 24 sums at most */
     if (b->level->dot == TN_DOT_MADDUBS) {
@@ -44,18 +44,18 @@ static TnGroups groups(TnLb *b, int64_t k, int n) {
     return g;
 }
 
-int64_t tn_tm_few_buf(TnLb *b, int64_t k) {
+int64_t tn_tmatmul_few_buf(TnBuilder *b, int64_t k) {
     int64_t most = 64;
     for (int n = 1; n <= TN_FEW; n++) {
         TnGroups g = groups(b, k, rows_for(b, n));
-        int64_t bytes = tn_lb_groups_buf(b, &g);
+        int64_t bytes = tn_build_groups_buf(b, &g);
         most = bytes > most ? bytes : most;
     }
     return most;
 }
 
 /* A line of each column of a block against the rows at x: adds to sum[row * columns + column]. */
-static void line(TnLb *b, const void *user, LLVMValueRef *w, LLVMValueRef x, LLVMValueRef *sum) {
+static void line(TnBuilder *b, const void *user, LLVMValueRef *w, LLVMValueRef x, LLVMValueRef *sum) {
     const Few *f = user;
     const TnGroups *g = &f->g;
     int size = b->level->bytes;
@@ -63,22 +63,24 @@ static void line(TnLb *b, const void *user, LLVMValueRef *w, LLVMValueRef x, LLV
     for (int at = 0; at < TN_LINE; at += size) {
         LLVMValueRef c[16][4];
         for (int j = 0; j < g->columns; j++) {
-            LLVMValueRef codes = tn_lb_load(b, tn_tm_bytes(b), tn_lb_atc(b, w[j], at), (unsigned)size);
-            for (int q = 0; q < 4; q++) c[j][q] = tn_tm_plane(b, codes, q);
+            LLVMValueRef codes =
+                tn_build_load(b, tn_tmatmul_bytes(b), tn_build_atc(b, w[j], at), (unsigned)size);
+            for (int q = 0; q < 4; q++) c[j][q] = tn_tmatmul_plane(b, codes, q);
         }
         for (int q = 0; q < 4; q++) {
             for (int r = 0; r < g->n_x; r++) {
-                LLVMValueRef a = r < g->n_x - 1 ? tn_lb_atc(b, x, r * row_bytes) : tn_lb_at(b, x, f->last);
-                a = tn_lb_atc(b, a, q * TN_LINE + at);
-                a = tn_lb_load(b, tn_tm_bytes(b), a, (unsigned)size);
+                LLVMValueRef a =
+                    r < g->n_x - 1 ? tn_build_atc(b, x, r * row_bytes) : tn_build_at(b, x, f->last);
+                a = tn_build_atc(b, a, q * TN_LINE + at);
+                a = tn_build_load(b, tn_tmatmul_bytes(b), a, (unsigned)size);
                 for (int j = 0; j < g->columns; j++) {
                     LLVMValueRef *s = &sum[r * g->columns + j], args[] = {c[j][q], a};
                     if (b->level->dot != TN_DOT_MADDUBS) {
-                        *s = tn_tm_dot(b, *s, c[j][q], a);
+                        *s = tn_tmatmul_dot(b, *s, c[j][q], a);
                         continue;
                     }
-                    LLVMValueRef p = tn_lb_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2);
-                    *s = tn_lb_add(b, *s, p);
+                    LLVMValueRef p = tn_build_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2);
+                    *s = tn_build_add(b, *s, p);
                 }
             }
         }
@@ -86,59 +88,60 @@ static void line(TnLb *b, const void *user, LLVMValueRef *w, LLVMValueRef x, LLV
 }
 
 /* To the block's columns of all rows; columns behind the strip's end may be written. */
-static void finish(TnLb *b, const void *user, LLVMValueRef *sum, LLVMValueRef col, LLVMValueRef pass) {
+static void finish(TnBuilder *b, const void *user, LLVMValueRef *sum, LLVMValueRef col, LLVMValueRef pass) {
     (void)pass;
     const Few *f = user;
     int columns = f->g.columns;
-    LLVMValueRef all = tn_lb_add(b, tn_lb_groups_trees(b, &f->g, sum), f->minus);
+    LLVMValueRef all = tn_build_add(b, tn_build_groups_trees(b, &f->g, sum), f->minus);
     for (int r = 0; r < f->g.n_x; r++) {
         int lane[16];
         for (int i = 0; i < columns; i++) lane[i] = r * columns + i;
-        tn_lb_store(b, tn_lb_shuffle(b, all, all, lane, columns), tn_lb_elem(b, f->out[r], col, 4), 4);
+        tn_build_store(b, tn_build_shuffle(b, all, all, lane, columns), tn_build_elem(b, f->out[r], col, 4),
+                       4);
     }
 }
 
 /* void (w, i64 count, x, i64 n_x, acc, i64 stride, buf) for n rows x or those that rows_for sends here */
-static LLVMValueRef few_function(TnLb *b, int64_t k, int n) {
+static LLVMValueRef few_function(TnBuilder *b, int64_t k, int n) {
     char name[64];
     snprintf(name, sizeof name, "tmatmul_k%lld_few%d", (long long)k, n);
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr};
     LLVMValueRef fn;
-    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, 7, &fn);
+    LLVMBasicBlockRef back = tn_build_shared(b, name, params, 7, &fn);
     if (!back) return fn;
     LLVMValueRef w = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), x = LLVMGetParam(fn, 2);
     LLVMValueRef n_x = LLVMGetParam(fn, 3), acc = LLVMGetParam(fn, 4), stride = LLVMGetParam(fn, 5);
-    LLVMValueRef buf = LLVMGetParam(fn, 6), last = tn_lb_sub(b, n_x, tn_lb_i64(b, 1));
+    LLVMValueRef buf = LLVMGetParam(fn, 6), last = tn_build_sub(b, n_x, tn_build_i64(b, 1));
     Few f = {.g = groups(b, k, n)};
     f.g.step = line, f.g.finish = finish, f.g.user = &f;
     int lanes = b->level->bytes / 4, width = (f.g.n_sums + lanes - 1) / lanes * lanes;
     int64_t row_bytes = TN_Q8_HEAD + f.g.steps * TN_CODES;
-    f.last = tn_lb_mul(b, last, tn_lb_i64(b, row_bytes));
+    f.last = tn_build_mul(b, last, tn_build_i64(b, row_bytes));
     LLVMValueRef none = LLVMConstNull(LLVMVectorType(b->t_i32, (unsigned)width));
     f.minus = none; /* a lane for each row first, then for each sum */
     for (int r = 0; r < n; r++) {
-        LLVMValueRef row = r < n - 1 ? tn_lb_i64(b, r) : last;
-        LLVMValueRef a =
-            tn_lb_neg(b, tn_lb_load(b, b->t_i32, tn_lb_atc(b, tn_lb_elem(b, x, row, row_bytes), 4), 4));
-        f.minus = tn_lb_insert(b, f.minus, a, r);
-        f.out[r] = tn_lb_at(b, acc, tn_lb_mul(b, stride, row));
+        LLVMValueRef row = r < n - 1 ? tn_build_i64(b, r) : last;
+        LLVMValueRef a = tn_build_neg(
+            b, tn_build_load(b, b->t_i32, tn_build_atc(b, tn_build_elem(b, x, row, row_bytes), 4), 4));
+        f.minus = tn_build_insert(b, f.minus, a, r);
+        f.out[r] = tn_build_at(b, acc, tn_build_mul(b, stride, row));
     }
     int lane[64];
     for (int i = 0; i < width; i++) lane[i] = i < f.g.n_sums ? i / f.g.columns : width;
-    f.minus = tn_lb_shuffle(b, f.minus, none, lane, width);
-    tn_lb_groups(b, &f.g, w, count, tn_lb_atc(b, x, TN_Q8_HEAD), buf);
-    return tn_lb_shared_end(b, back);
+    f.minus = tn_build_shuffle(b, f.minus, none, lane, width);
+    tn_build_groups(b, &f.g, w, count, tn_build_atc(b, x, TN_Q8_HEAD), buf);
+    return tn_build_shared_end(b, back);
 }
 
-void tn_tm_few(TnLb *b, int64_t k, const TnStrip *s) {
+void tn_tmatmul_few(TnBuilder *b, int64_t k, const TnStrip *s) {
     LLVMValueRef args[] = {s->w, s->n, s->x, s->n_x, s->acc, s->stride, s->buf};
-    int64_t most = tn_lb_most_rows(b, b->k->root);
+    int64_t most = tn_build_most_rows(b, b->k->root);
     TnDim rows = b->g->nodes[b->k->root].type.dim[0];
     bool step = most <= TN_FEW && tn_dim_is_sym(rows) && tn_dim_sym(rows) == TN_T; /* all of its rows */
     int least = step ? (int)b->g->rows_lo : 1, top = (int)(most < TN_FEW ? most : TN_FEW);
     for (int i = least; i <= top; i = rows_for(b, i) + 1) {
-        TnIf is = tn_lb_if_between(b, s->n_x, i, rows_for(b, i));
-        tn_lb_call_function(b, few_function(b, k, rows_for(b, i)), args, 7);
-        tn_lb_if_end(b, &is);
+        TnIf is = tn_build_if_between(b, s->n_x, i, rows_for(b, i));
+        tn_build_call_function(b, few_function(b, k, rows_for(b, i)), args, 7);
+        tn_build_if_end(b, &is);
     }
 }

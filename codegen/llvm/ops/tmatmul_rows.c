@@ -26,38 +26,38 @@ typedef struct Shape {
     int panels, rows;
 } Shape;
 
-static Shape full_shape(TnLb *b) {
+static Shape full_shape(TnBuilder *b) {
     return b->level->dot == TN_DOT_VNNI   ? (Shape){2, 12}
            : b->level->dot == TN_DOT_SDOT ? (Shape){4, 4}
                                           : (Shape){2, 4};
 }
 /* For the rows that are left. */
-static Shape last_shape(TnLb *b) {
+static Shape last_shape(TnBuilder *b) {
     return b->level->dot == TN_DOT_MADDUBS ? (Shape){2, 4} : (Shape){4, 4};
 }
 
-static int lanes_of(TnLb *b) {
+static int lanes_of(TnBuilder *b) {
     return b->level->bytes / 4;
 }
 
 static int64_t padded(int64_t k) {
-    return tn_tm_lines(k) * TN_CODES;
+    return tn_tmatmul_lines(k) * TN_CODES;
 }
 
-int64_t tn_tm_panel_bytes(TnLb *b, int64_t k) {
+int64_t tn_tmatmul_panel_bytes(TnBuilder *b, int64_t k) {
     return padded(k) * lanes_of(b);
 }
 
 /* ---- Panels */
 
-static LLVMValueRef pick(TnLb *b, LLVMValueRef x, LLVMValueRef y, int n, const int *block, int width) {
+static LLVMValueRef pick(TnBuilder *b, LLVMValueRef x, LLVMValueRef y, int n, const int *block, int width) {
     int lane[16];
     for (int i = 0; i < n; i++) lane[i] = block[i / width] * width + i % width;
-    return tn_lb_shuffle(b, x, y, lane, n);
+    return tn_build_shuffle(b, x, y, lane, n);
 }
 
 /* In 128-bit blocks first, 4 x 4 words each, then the blocks: shuffles that AVX2 and AVX-512 have. */
-void tn_tm_transpose(TnLb *b, LLVMValueRef *v, int n) {
+void tn_tmatmul_transpose(TnBuilder *b, LLVMValueRef *v, int n) {
     int blocks = n / 4;
     for (int size = 1; size <= 2; size *= 2) /* rows i and i + size: interleave words, then pairs of words */
         for (int i = 0; i < n; i++) {
@@ -70,8 +70,8 @@ void tn_tm_transpose(TnLb *b, LLVMValueRef *v, int n) {
                 hi[j] = lo[j] + 2;
             }
             LLVMValueRef x = v[i], y = v[i + size];
-            v[i] = tn_lb_shuffle(b, x, y, lo, n);
-            v[i + size] = tn_lb_shuffle(b, x, y, hi, n);
+            v[i] = tn_build_shuffle(b, x, y, lo, n);
+            v[i + size] = tn_build_shuffle(b, x, y, hi, n);
         }
     /* now v[4g + s], block j: column 4j + c of rows 4g .. 4g + 3, where s is c with its bits swapped */
     LLVMValueRef t[16] = {NULL};
@@ -96,77 +96,80 @@ void tn_tm_transpose(TnLb *b, LLVMValueRef *v, int n) {
 }
 
 /* void (w, i64 count, i64 lines, panels) */
-static LLVMValueRef prepare_function(TnLb *b) {
+static LLVMValueRef prepare_function(TnBuilder *b) {
     static const char name[] = "tmatmul_panels";
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_i64, b->t_ptr};
     LLVMValueRef fn;
-    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, 4, &fn);
+    LLVMBasicBlockRef back = tn_build_shared(b, name, params, 4, &fn);
     if (!back) return fn;
     LLVMValueRef w = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), lines = LLVMGetParam(fn, 2);
-    LLVMValueRef panels = LLVMGetParam(fn, 3), zero = tn_lb_i64(b, 0);
-    LLVMValueRef row_bytes = tn_lb_mul(b, lines, tn_lb_i64(b, TN_LINE));
+    LLVMValueRef panels = LLVMGetParam(fn, 3), zero = tn_build_i64(b, 0);
+    LLVMValueRef row_bytes = tn_build_mul(b, lines, tn_build_i64(b, TN_LINE));
     int lanes = lanes_of(b), size = b->level->bytes;
-    LLVMValueRef last = tn_lb_sub(b, count, tn_lb_i64(b, 1));
-    TnLoop p = tn_lb_loop(b, zero, count, lanes);
+    LLVMValueRef last = tn_build_sub(b, count, tn_build_i64(b, 1));
+    TnLoop p = tn_build_loop(b, zero, count, lanes);
     LLVMValueRef row[16];
     for (int i = 0; i < lanes; i++) {
-        LLVMValueRef r = tn_lb_min(b, tn_lb_add(b, p.i, tn_lb_i64(b, i)), last);
-        row[i] = tn_lb_at(b, w, tn_lb_mul(b, r, row_bytes));
+        LLVMValueRef r = tn_build_min(b, tn_build_add(b, p.i, tn_build_i64(b, i)), last);
+        row[i] = tn_build_at(b, w, tn_build_mul(b, r, row_bytes));
     }
-    LLVMValueRef all = tn_lb_mul(b, p.i, lines); /* codes of a column before this panel */
-    LLVMValueRef panel = tn_lb_elem(b, panels, all, TN_CODES);
-    TnLoop l = tn_lb_loop(b, zero, lines, 1);
-    LLVMValueRef off = tn_lb_mul(b, l.i, tn_lb_i64(b, TN_LINE));
-    LLVMValueRef to = tn_lb_elem(b, panel, l.i, (int64_t)TN_CODES * lanes);
-    LLVMValueRef three = tn_lb_splat_const(b, LLVMConstInt(b->t_i8, 3, 0), size);
+    LLVMValueRef all = tn_build_mul(b, p.i, lines); /* codes of a column before this panel */
+    LLVMValueRef panel = tn_build_elem(b, panels, all, TN_CODES);
+    TnLoop l = tn_build_loop(b, zero, lines, 1);
+    LLVMValueRef off = tn_build_mul(b, l.i, tn_build_i64(b, TN_LINE));
+    LLVMValueRef to = tn_build_elem(b, panel, l.i, (int64_t)TN_CODES * lanes);
+    LLVMValueRef three = tn_build_splat_const(b, LLVMConstInt(b->t_i8, 3, 0), size);
     for (int at = 0; at < TN_LINE; at += size) {
         LLVMValueRef v[16] = {NULL};
         for (int i = 0; i < lanes; i++)
-            v[i] = tn_lb_load(b, tn_tm_ints(b), tn_lb_atc(b, tn_lb_at(b, row[i], off), at), (unsigned)size);
-        tn_tm_transpose(b, v, lanes);
+            v[i] = tn_build_load(b, tn_tmatmul_ints(b), tn_build_atc(b, tn_build_at(b, row[i], off), at),
+                                 (unsigned)size);
+        tn_tmatmul_transpose(b, v, lanes);
         for (int d = 0; d < lanes; d++)
-            tn_lb_store(b, v[d], tn_lb_atc(b, to, (int64_t)(at / 4 + d) * size), (unsigned)size);
+            tn_build_store(b, v[d], tn_build_atc(b, to, (int64_t)(at / 4 + d) * size), (unsigned)size);
     }
     /* plane 0 takes the place of the packed words; a loop, for that is an eighth of the code */
-    TnLoop d = tn_lb_loop(b, zero, tn_lb_i64(b, TN_LINE / 4), 1);
-    LLVMValueRef here = tn_lb_walk(b, &d, to, size), v = tn_lb_load(b, tn_tm_ints(b), here, (unsigned)size);
+    TnLoop d = tn_build_loop(b, zero, tn_build_i64(b, TN_LINE / 4), 1);
+    LLVMValueRef here = tn_build_walk(b, &d, to, size),
+                 v = tn_build_load(b, tn_tmatmul_ints(b), here, (unsigned)size);
     for (int q = 0; q < 4; q++) {
-        LLVMValueRef by = tn_lb_splat_const(b, tn_lb_i32(b, 2 * q), lanes);
-        LLVMValueRef c = q ? tn_lb_lshr(b, v, by) : v;
-        c = tn_lb_and(b, tn_lb_bitcast(b, c, tn_tm_bytes(b)), three);
-        tn_lb_store(b, c, tn_lb_atc(b, here, (int64_t)16 * q * size), (unsigned)size);
+        LLVMValueRef by = tn_build_splat_const(b, tn_build_i32(b, 2 * q), lanes);
+        LLVMValueRef c = q ? tn_build_lshr(b, v, by) : v;
+        c = tn_build_and(b, tn_build_bitcast(b, c, tn_tmatmul_bytes(b)), three);
+        tn_build_store(b, c, tn_build_atc(b, here, (int64_t)16 * q * size), (unsigned)size);
     }
-    tn_lb_loop_end(b, &d);
-    tn_lb_loop_end(b, &l);
-    tn_lb_loop_end(b, &p);
-    return tn_lb_shared_end(b, back);
+    tn_build_loop_end(b, &d);
+    tn_build_loop_end(b, &l);
+    tn_build_loop_end(b, &p);
+    return tn_build_shared_end(b, back);
 }
 
-void tn_tm_prepare(TnLb *b, LLVMValueRef w, LLVMValueRef n, int64_t k, LLVMValueRef panels) {
-    LLVMValueRef args[] = {w, n, tn_lb_i64(b, padded(k) / TN_CODES), panels};
-    tn_lb_call_function(b, prepare_function(b), args, 4);
+void tn_tmatmul_prepare(TnBuilder *b, LLVMValueRef w, LLVMValueRef n, int64_t k, LLVMValueRef panels) {
+    LLVMValueRef args[] = {w, n, tn_build_i64(b, padded(k) / TN_CODES), panels};
+    tn_build_call_function(b, prepare_function(b), args, 4);
 }
 
 /* ---- Product */
 
 /* STEPS products along k of all panels and rows: adds to sum[panel * rows + row], i32 or (MADDUBS) i16
  * lanes. */
-static void steps(TnLb *b, Shape s, int64_t panel_bytes, LLVMValueRef panel, LLVMValueRef *x,
+static void steps(TnBuilder *b, Shape s, int64_t panel_bytes, LLVMValueRef panel, LLVMValueRef *x,
                   LLVMValueRef *sum) {
     int size = b->level->bytes, lanes = lanes_of(b);
     for (int k = 0; k < STEPS; k++) {
         LLVMValueRef c[4];
         for (int p = 0; p < s.panels; p++)
-            c[p] = tn_lb_load(b, tn_tm_bytes(b), tn_lb_atc(b, panel, p * panel_bytes + k * size),
-                              (unsigned)size);
+            c[p] = tn_build_load(b, tn_tmatmul_bytes(b), tn_build_atc(b, panel, p * panel_bytes + k * size),
+                                 (unsigned)size);
         for (int r = 0; r < s.rows; r++) {
-            LLVMValueRef four = tn_lb_load(b, b->t_i32, tn_lb_atc(b, x[r], 4 * k), 4);
-            LLVMValueRef a = tn_lb_bitcast(b, tn_lb_splat(b, four, lanes), tn_tm_bytes(b));
+            LLVMValueRef four = tn_build_load(b, b->t_i32, tn_build_atc(b, x[r], 4 * k), 4);
+            LLVMValueRef a = tn_build_bitcast(b, tn_build_splat(b, four, lanes), tn_tmatmul_bytes(b));
             for (int p = 0; p < s.panels; p++) {
                 LLVMValueRef *to = &sum[p * s.rows + r], args[] = {c[p], a};
                 *to = b->level->dot == TN_DOT_MADDUBS
-                          ? tn_lb_add(b, *to, tn_lb_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2))
-                          : tn_tm_dot(b, *to, c[p], a);
+                          ? tn_build_add(b, *to,
+                                         tn_build_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2))
+                          : tn_tmatmul_dot(b, *to, c[p], a);
             }
         }
     }
@@ -178,20 +181,20 @@ typedef struct Block {
     int64_t row_bytes, panel_bytes;
 } Block;
 /* `turns` of them from panel and x[] on, from zero; pointers are left behind where they then stand. */
-static void stretch(TnLb *b, const Block *of, int64_t turns, LLVMValueRef *panel, LLVMValueRef *x,
+static void stretch(TnBuilder *b, const Block *of, int64_t turns, LLVMValueRef *panel, LLVMValueRef *x,
                     LLVMValueRef *sum) {
     Shape s = of->shape;
     int n = s.panels * s.rows, n_x = of->apart ? s.rows : 1;
-    LLVMTypeRef t =
-        b->level->dot == TN_DOT_MADDUBS ? LLVMVectorType(b->t_i16, (unsigned)lanes_of(b) * 2) : tn_tm_ints(b);
-    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, turns), 1);
-    for (int i = 0; i < n; i++) sum[i] = tn_lb_carry(b, &l, LLVMConstNull(t));
-    LLVMValueRef at = tn_lb_walk(b, &l, *panel, STEPS * b->level->bytes), from[12];
-    for (int r = 0; r < n_x; r++) from[r] = tn_lb_walk(b, &l, x[r], 4 * STEPS);
-    for (int r = n_x; r < s.rows; r++) from[r] = tn_lb_atc(b, from[0], r * of->row_bytes);
+    LLVMTypeRef t = b->level->dot == TN_DOT_MADDUBS ? LLVMVectorType(b->t_i16, (unsigned)lanes_of(b) * 2)
+                                                    : tn_tmatmul_ints(b);
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, turns), 1);
+    for (int i = 0; i < n; i++) sum[i] = tn_build_carry(b, &l, LLVMConstNull(t));
+    LLVMValueRef at = tn_build_walk(b, &l, *panel, STEPS * b->level->bytes), from[12];
+    for (int r = 0; r < n_x; r++) from[r] = tn_build_walk(b, &l, x[r], 4 * STEPS);
+    for (int r = n_x; r < s.rows; r++) from[r] = tn_build_atc(b, from[0], r * of->row_bytes);
     steps(b, s, of->panel_bytes, at, from, sum);
-    for (int i = 0; i < n; i++) tn_lb_next(&l, i, sum[i]);
-    tn_lb_loop_end(b, &l);
+    for (int i = 0; i < n; i++) tn_build_next(&l, i, sum[i]);
+    tn_build_loop_end(b, &l);
     for (int i = 0; i < n; i++) sum[i] = l.out[i];
     *panel = l.out[n];
     for (int r = 0; r < n_x; r++) x[r] = l.out[n + 1 + r];
@@ -199,94 +202,94 @@ static void stretch(TnLb *b, const Block *of, int64_t turns, LLVMValueRef *panel
 
 /* The function for K = k and blocks of a shape: void (panels, i64 count, x, i64 n_x, acc, i64 stride).
  * apart: n_x may be less than the shape has. */
-static LLVMValueRef block_function(TnLb *b, int64_t k, Shape s, bool apart) {
+static LLVMValueRef block_function(TnBuilder *b, int64_t k, Shape s, bool apart) {
     char name[64];
     snprintf(name, sizeof name, "tmatmul_k%lld_%dx%d%s", (long long)k, s.panels, s.rows,
              apart ? "_last" : "");
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_i64};
     LLVMValueRef fn;
-    LLVMBasicBlockRef back = tn_lb_shared(b, name, params, 6, &fn);
+    LLVMBasicBlockRef back = tn_build_shared(b, name, params, 6, &fn);
     if (!back) return fn;
     LLVMValueRef panels = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), x = LLVMGetParam(fn, 2);
     LLVMValueRef n_x = LLVMGetParam(fn, 3), acc = LLVMGetParam(fn, 4), stride = LLVMGetParam(fn, 5);
     int64_t all = padded(k), row_bytes = TN_Q8_HEAD + all;
     Block of = {s, apart, row_bytes, .panel_bytes = all * lanes_of(b)};
     int lanes = lanes_of(b), size = b->level->bytes, maddubs = b->level->dot == TN_DOT_MADDUBS;
-    LLVMValueRef row[12], out[12], minus[12], last = tn_lb_sub(b, n_x, tn_lb_i64(b, 1));
+    LLVMValueRef row[12], out[12], minus[12], last = tn_build_sub(b, n_x, tn_build_i64(b, 1));
     for (int r = 0; r < s.rows; r++) {
-        LLVMValueRef i = apart && r ? tn_lb_min(b, tn_lb_i64(b, r), last) : tn_lb_i64(b, r);
-        row[r] = tn_lb_elem(b, x, i, row_bytes);
-        out[r] = tn_lb_at(b, acc, tn_lb_mul(b, stride, tn_lb_i64(b, r)));
-        minus[r] = tn_lb_neg(b, tn_lb_load(b, b->t_i32, tn_lb_atc(b, row[r], 4), 4));
-        row[r] = tn_lb_atc(b, row[r], TN_Q8_HEAD);
+        LLVMValueRef i = apart && r ? tn_build_min(b, tn_build_i64(b, r), last) : tn_build_i64(b, r);
+        row[r] = tn_build_elem(b, x, i, row_bytes);
+        out[r] = tn_build_at(b, acc, tn_build_mul(b, stride, tn_build_i64(b, r)));
+        minus[r] = tn_build_neg(b, tn_build_load(b, b->t_i32, tn_build_atc(b, row[r], 4), 4));
+        row[r] = tn_build_atc(b, row[r], TN_Q8_HEAD);
     }
-    TnLoop c = tn_lb_loop(b, tn_lb_i64(b, 0), count, s.panels * lanes);
-    LLVMValueRef panel = tn_lb_elem(b, panels, c.i, all), sum[TN_LOOP_CARRIES], to[TN_LOOP_CARRIES];
+    TnLoop c = tn_build_loop(b, tn_build_i64(b, 0), count, s.panels * lanes);
+    LLVMValueRef panel = tn_build_elem(b, panels, c.i, all), sum[TN_LOOP_CARRIES], to[TN_LOOP_CARRIES];
     for (int r = 0; r < s.rows; r++)
         for (int p = 0; p < s.panels; p++) {
-            LLVMValueRef at = tn_lb_atc(b, tn_lb_elem(b, out[r], c.i, 4), (int64_t)p * size);
+            LLVMValueRef at = tn_build_atc(b, tn_build_elem(b, out[r], c.i, 4), (int64_t)p * size);
             to[p * s.rows + r] = at;
-            if (maddubs) tn_lb_store(b, tn_lb_splat(b, minus[r], lanes), at, 4);
+            if (maddubs) tn_build_store(b, tn_build_splat(b, minus[r], lanes), at, 4);
         }
     int n = s.panels * s.rows;
     if (maddubs) {
         TnDot dot = tn_llvm_dot(b->level, TN_FEW + 1);
         TN_CHECK(tn_range_widen(&dot, k) > 0); /* an i16 takes a stretch, and is widened behind it */
-        TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), tn_lb_i64(b, all / TN_CODES), 1);
-        LLVMValueRef at = tn_lb_elem(b, panel, l.i, (int64_t)TN_CODES * lanes), from[12];
-        for (int r = 0; r < s.rows; r++) from[r] = tn_lb_elem(b, row[r], l.i, TN_CODES);
+        TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, all / TN_CODES), 1);
+        LLVMValueRef at = tn_build_elem(b, panel, l.i, (int64_t)TN_CODES * lanes), from[12];
+        for (int r = 0; r < s.rows; r++) from[r] = tn_build_elem(b, row[r], l.i, TN_CODES);
         stretch(b, &of, TN_CODES / 4 / STEPS, &at, from, sum);
-        LLVMValueRef ones = tn_lb_splat_const(b, LLVMConstInt(b->t_i16, 1, 0), size / 2);
+        LLVMValueRef ones = tn_build_splat_const(b, LLVMConstInt(b->t_i16, 1, 0), size / 2);
         for (int i = 0; i < n; i++) {
-            LLVMValueRef args[] = {sum[i], ones}, old = tn_lb_load(b, tn_tm_ints(b), to[i], 4);
-            LLVMValueRef wide = tn_lb_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2);
-            tn_lb_store(b, tn_lb_add(b, old, wide), to[i], 4);
+            LLVMValueRef args[] = {sum[i], ones}, old = tn_build_load(b, tn_tmatmul_ints(b), to[i], 4);
+            LLVMValueRef wide = tn_build_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2);
+            tn_build_store(b, tn_build_add(b, old, wide), to[i], 4);
         }
-        tn_lb_loop_end(b, &l);
+        tn_build_loop_end(b, &l);
     } else {
         LLVMValueRef from[12];
         for (int r = 0; r < s.rows; r++) from[r] = row[r];
         stretch(b, &of, all / 4 / STEPS, &panel, from, sum);
         for (int i = 0; i < n; i++)
-            tn_lb_store(b, tn_lb_add(b, sum[i], tn_lb_splat(b, minus[i % s.rows], lanes)), to[i], 4);
+            tn_build_store(b, tn_build_add(b, sum[i], tn_build_splat(b, minus[i % s.rows], lanes)), to[i], 4);
     }
-    tn_lb_loop_end(b, &c);
-    return tn_lb_shared_end(b, back);
+    tn_build_loop_end(b, &c);
+    return tn_build_shared_end(b, back);
 }
 
-int tn_tm_block(TnLb *b) {
+int tn_tmatmul_block(TnBuilder *b) {
     return b->level->amx ? 128 : 12;
 }
 
-void tn_tm_strips(TnLb *b, int64_t k, const TnStrip *s) {
+void tn_tmatmul_strips(TnBuilder *b, int64_t k, const TnStrip *s) {
     if (b->level->amx) {
-        tn_tm_amx_strips(b, k, s);
+        tn_tmatmul_amx_strips(b, k, s);
         return;
     }
     Shape full = full_shape(b), last = last_shape(b);
     int64_t row_bytes = TN_Q8_HEAD + padded(k);
-    TN_CHECK(tn_tm_block(b) % full.rows == 0 && full.rows % last.rows == 0);
-    LLVMValueRef zero = tn_lb_i64(b, 0), done = zero;
+    TN_CHECK(tn_tmatmul_block(b) % full.rows == 0 && full.rows % last.rows == 0);
+    LLVMValueRef zero = tn_build_i64(b, 0), done = zero;
     if (full.rows > last.rows) {
-        LLVMValueRef whole = tn_lb_sdiv(b, s->n_x, tn_lb_i64(b, full.rows));
-        done = tn_lb_mul(b, whole, tn_lb_i64(b, full.rows));
-        TnLoop l = tn_lb_loop(b, zero, done, full.rows);
+        LLVMValueRef whole = tn_build_sdiv(b, s->n_x, tn_build_i64(b, full.rows));
+        done = tn_build_mul(b, whole, tn_build_i64(b, full.rows));
+        TnLoop l = tn_build_loop(b, zero, done, full.rows);
         LLVMValueRef args[] = {s->w,
                                s->n,
-                               tn_lb_elem(b, s->x, l.i, row_bytes),
-                               tn_lb_i64(b, full.rows),
-                               tn_lb_at(b, s->acc, tn_lb_mul(b, s->stride, l.i)),
+                               tn_build_elem(b, s->x, l.i, row_bytes),
+                               tn_build_i64(b, full.rows),
+                               tn_build_at(b, s->acc, tn_build_mul(b, s->stride, l.i)),
                                s->stride};
-        tn_lb_call_function(b, block_function(b, k, full, false), args, 6);
-        tn_lb_loop_end(b, &l);
+        tn_build_call_function(b, block_function(b, k, full, false), args, 6);
+        tn_build_loop_end(b, &l);
     }
-    TnLoop l = tn_lb_loop(b, done, s->n_x, last.rows);
+    TnLoop l = tn_build_loop(b, done, s->n_x, last.rows);
     LLVMValueRef args[] = {s->w,
                            s->n,
-                           tn_lb_elem(b, s->x, l.i, row_bytes),
-                           tn_lb_sub(b, s->n_x, l.i),
-                           tn_lb_at(b, s->acc, tn_lb_mul(b, s->stride, l.i)),
+                           tn_build_elem(b, s->x, l.i, row_bytes),
+                           tn_build_sub(b, s->n_x, l.i),
+                           tn_build_at(b, s->acc, tn_build_mul(b, s->stride, l.i)),
                            s->stride};
-    tn_lb_call_function(b, block_function(b, k, last, true), args, 6);
-    tn_lb_loop_end(b, &l);
+    tn_build_call_function(b, block_function(b, k, last, true), args, 6);
+    tn_build_loop_end(b, &l);
 }

@@ -17,7 +17,7 @@
 #include "runtime/base/arena.h"
 
 typedef struct Cols {
-    TnLb *b;
+    TnBuilder *b;
     const TnStrips *s;
     TnRef root, x, w; /* root's operands */
     int block;        /* rows of a block */
@@ -36,39 +36,39 @@ typedef struct Cols {
 
 /* if (this is a worker's first tile of the launch): what is made then is still there for the others. */
 static TnIf first_tile(Cols *c) {
-    return tn_lb_if(c->b, tn_lb_icmp(c->b, LLVMIntEQ, c->b->again, c->zero));
+    return tn_build_if(c->b, tn_build_icmp(c->b, LLVMIntEQ, c->b->again, c->zero));
 }
 
 /* The nodes before the root, row by row; the root's input goes to scratch for all rows. */
 static void prologue(Cols *c) {
-    TnLb *b = c->b;
+    TnBuilder *b = c->b;
     const TnType *t = &b->g->nodes[c->x].type;
     c->in_stride = (int64_t)tn_row_bytes(t);
-    if (!tn_lb_inside(b, c->x)) {
-        c->in = tn_lb_operand(b, c->x);
+    if (!tn_build_inside(b, c->x)) {
+        c->in = tn_build_operand(b, c->x);
         return;
     }
-    bool leaves = tn_lb_leaves(b, c->x);
-    c->in = leaves ? tn_lb_operand(b, c->x)
-                   : tn_lb_scratch(b, (uint64_t)c->in_stride * (uint64_t)tn_lb_most_rows(b, c->x));
+    bool leaves = tn_build_leaves(b, c->x);
+    c->in = leaves ? tn_build_operand(b, c->x)
+                   : tn_build_scratch(b, (uint64_t)c->in_stride * (uint64_t)tn_build_most_rows(b, c->x));
     TnIf first = first_tile(c);
-    TnLoop l = tn_lb_loop(b, c->zero, c->rows, 1);
+    TnLoop l = tn_build_loop(b, c->zero, c->rows, 1);
     TnFrame f = {.row = l.i, .col = c->zero, .mem = c->mem[0]};
-    f.mem[c->x - b->k->first] = tn_lb_elem(b, c->in, l.i, c->in_stride);
-    tn_lb_frame(b, &f, b->k->first, c->root, NULL);
-    tn_lb_loop_end(b, &l);
-    tn_lb_if_end(b, &first);
+    f.mem[c->x - b->k->first] = tn_build_elem(b, c->in, l.i, c->in_stride);
+    tn_build_frame(b, &f, b->k->first, c->root, NULL);
+    tn_build_loop_end(b, &l);
+    tn_build_if_end(b, &first);
 }
 
 /* The input as the root wants it, if not as it is: of all rows, which are one block. */
 static void arrange(Cols *c) {
-    TnLb *b = c->b;
+    TnBuilder *b = c->b;
     if (!c->s->arrange) return;
-    TN_CHECK(tn_lb_most_rows(b, c->root) <= c->block);
-    c->arranged = tn_lb_scratch(b, (uint64_t)c->s->arranged);
+    TN_CHECK(tn_build_most_rows(b, c->root) <= c->block);
+    c->arranged = tn_build_scratch(b, (uint64_t)c->s->arranged);
     TnIf first = first_tile(c);
     c->s->arrange(b, c->in, c->rows, c->arranged);
-    tn_lb_if_end(b, &first);
+    tn_build_if_end(b, &first);
 }
 
 /* Weights by columns are of use to units that are whole blocks of them. */
@@ -81,56 +81,56 @@ static bool by_columns(const Cols *c, const TnPart *parts, uint32_t n) {
 }
 
 static void note(Cols *c) {
-    TnLb *b = c->b;
+    TnBuilder *b = c->b;
     if (!c->noted) return;
     TnIf first = first_tile(c);
-    TnLoop l = tn_lb_loop(b, c->zero, c->rows, 1); /* there may be no row */
+    TnLoop l = tn_build_loop(b, c->zero, c->rows, 1); /* there may be no row */
     c->s->note(b, c->in, c->noted);
-    tn_lb_loop_end(b, &l);
-    tn_lb_if_end(b, &first);
+    tn_build_loop_end(b, &l);
+    tn_build_if_end(b, &first);
 }
 
 static LLVMValueRef panels(Cols *c, uint32_t slice) {
-    return tn_lb_atc(c->b, c->panels, (int64_t)slice * c->s->panels);
+    return tn_build_atc(c->b, c->panels, (int64_t)slice * c->s->panels);
 }
 
 /* Weight rows of the strip of the root's columns from `col` on. */
 static LLVMValueRef weights(Cols *c, LLVMValueRef col) {
-    return tn_lb_elem(c->b, tn_lb_operand(c->b, c->w), col, c->w_stride);
+    return tn_build_elem(c->b, tn_build_operand(c->b, c->w), col, c->w_stride);
 }
 
 /* A strip of one row's values, the way that is faster. */
 static void strip(Cols *c, LLVMValueRef x, LLVMValueRef col, LLVMValueRef width, LLVMValueRef acc) {
-    TnLb *b = c->b;
+    TnBuilder *b = c->b;
     TnStrip s = {.n = width, .x = x, .acc = acc, .buf = c->buf};
     if (!c->noted) {
         s.w = weights(c, col);
         c->s->strip(b, &s);
         return;
     }
-    LLVMValueRef block = tn_lb_sdiv(b, col, tn_lb_i64(b, TN_COLUMNS));
+    LLVMValueRef block = tn_build_sdiv(b, col, tn_build_i64(b, TN_COLUMNS));
     TnRef by = b->g->nodes[c->root].args[2];
-    int64_t bytes = tn_lb_cols(b, c->x) * (int64_t)tn_row_bytes(&b->g->nodes[by].type);
-    TnIf sparse = tn_lb_if(b, c->s->is_sparse(b, c->noted));
-    c->s->columns(b, tn_lb_elem(b, tn_lb_operand(b, by), block, bytes), x, c->noted, acc);
-    tn_lb_else(b, &sparse);
+    int64_t bytes = tn_build_cols(b, c->x) * (int64_t)tn_row_bytes(&b->g->nodes[by].type);
+    TnIf sparse = tn_build_if(b, c->s->is_sparse(b, c->noted));
+    c->s->columns(b, tn_build_elem(b, tn_build_operand(b, by), block, bytes), x, c->noted, acc);
+    tn_build_else(b, &sparse);
     s.w = weights(c, col);
     c->s->strip(b, &s);
-    tn_lb_if_end(b, &sparse);
+    tn_build_if_end(b, &sparse);
 }
 
 /* Strips of the root's values for `n` rows from `first` on into c->acc + slice * block * acc_stride. */
 static void strips(Cols *c, LLVMValueRef first, LLVMValueRef n, LLVMValueRef col, LLVMValueRef width,
                    uint32_t slice) {
-    TnLb *b = c->b;
-    LLVMValueRef acc = tn_lb_atc(b, c->acc, (int64_t)slice * c->block * c->acc_stride);
-    LLVMValueRef x = c->arranged ? c->arranged : tn_lb_elem(b, c->in, first, c->in_stride);
+    TnBuilder *b = c->b;
+    LLVMValueRef acc = tn_build_atc(b, c->acc, (int64_t)slice * c->block * c->acc_stride);
+    LLVMValueRef x = c->arranged ? c->arranged : tn_build_elem(b, c->in, first, c->in_stride);
     if (c->block == 1) {
         strip(c, x, col, width, acc);
         return;
     }
     TnStrip s = {.n = width, .x = x, .n_x = n, .acc = acc, .buf = c->buf};
-    s.stride = tn_lb_i64(b, c->acc_stride);
+    s.stride = tn_build_i64(b, c->acc_stride);
     s.w = c->s->prepare ? panels(c, slice) : weights(c, col);
     c->s->strips(b, &s);
 }
@@ -138,13 +138,13 @@ static void strips(Cols *c, LLVMValueRef first, LLVMValueRef n, LLVMValueRef col
 /* The same for one row and a part of which the columns of `up` are needed only where its gate is open. */
 static void gated_strips(Cols *c, const TnPart *p, LLVMValueRef row, const LLVMValueRef col[4],
                          LLVMValueRef width, uint32_t gate, uint32_t up) {
-    TnLb *b = c->b;
+    TnBuilder *b = c->b;
     strips(c, row, NULL, col[gate], width, gate);
-    LLVMValueRef x = tn_lb_elem(b, c->in, row, c->in_stride);
-    LLVMValueRef open = tn_lb_atc(b, c->acc, (int64_t)gate * c->acc_stride);
-    LLVMValueRef n = tn_lb_wanted(b, p, gate, up, open, width, x, c->list);
+    LLVMValueRef x = tn_build_elem(b, c->in, row, c->in_stride);
+    LLVMValueRef open = tn_build_atc(b, c->acc, (int64_t)gate * c->acc_stride);
+    LLVMValueRef n = tn_build_wanted(b, p, gate, up, open, width, x, c->list);
     TnStrip s = {.n = n, .x = x, .buf = c->buf, .list = c->list};
-    s.acc = tn_lb_atc(b, c->acc, (int64_t)up * c->acc_stride);
+    s.acc = tn_build_atc(b, c->acc, (int64_t)up * c->acc_stride);
     s.w = weights(c, col[up]);
     c->s->listed(b, &s);
 }
@@ -152,21 +152,21 @@ static void gated_strips(Cols *c, const TnPart *p, LLVMValueRef row, const LLVMV
 /* A fresh frame over the columns from `col` on: nothing is in memory but the root's strip and its input. */
 static TnFrame frame(Cols *c, LLVMValueRef *mem, LLVMValueRef row, LLVMValueRef col, LLVMValueRef width,
                      LLVMValueRef acc) {
-    TnLb *b = c->b;
+    TnBuilder *b = c->b;
     for (uint32_t i = 0; i < b->k->n; i++) mem[i] = NULL;
     mem[c->root - b->k->first] = acc;
-    if (tn_lb_inside(b, c->x)) mem[c->x - b->k->first] = tn_lb_elem(b, c->in, row, c->in_stride);
+    if (tn_build_inside(b, c->x)) mem[c->x - b->k->first] = tn_build_elem(b, c->in, row, c->in_stride);
     return (TnFrame){.row = row, .col = col, .width = width, .grain = b->k->grain, .mem = mem};
 }
 
 /* Which nodes behind the root belong to this part (or, part = TN_NONE, stand before all slices). */
 static void choose(Cols *c, uint32_t part) {
-    TnLb *b = c->b;
+    TnBuilder *b = c->b;
     for (TnRef r = b->k->first; r < b->k->first + b->k->n; r++)
         c->skip[r - b->k->first] = r <= c->root || tn_node_part(b->g, b->kernel, r) != part;
 }
 
-static bool has_slices(TnLb *b) {
+static bool has_slices(TnBuilder *b) {
     for (TnRef r = b->k->first; r < b->k->first + b->k->n; r++)
         if (b->g->nodes[r].op == TN_OP_slice) return true;
     return false;
@@ -175,28 +175,28 @@ static bool has_slices(TnLb *b) {
 /* The epilogue of one row. `at` (i64) is its place in the block, c0 the strip's first column in the part. */
 static void epilogue(Cols *c, const TnPart *p, uint32_t part, LLVMValueRef row, LLVMValueRef at,
                      LLVMValueRef c0, LLVMValueRef width) {
-    TnLb *b = c->b;
+    TnBuilder *b = c->b;
     TnRef end = b->k->first + b->k->n;
     bool slices = has_slices(b);
     /* rows are padded to 64 columns: a last block may run into the padding, but not into the next strip */
     bool whole = b->k->grain % TN_LANES == 0, full = whole && p->n % TN_LANES == 0;
-    LLVMValueRef acc = tn_lb_elem(b, c->acc, at, c->acc_stride);
+    LLVMValueRef acc = tn_build_elem(b, c->acc, at, c->acc_stride);
     TnFrame bases[4];
     choose(c, TN_NONE);
     for (uint32_t i = 0; i < p->n_bases; i++) {
-        LLVMValueRef col = tn_lb_add(b, c0, tn_lb_i64(b, p->base[i]));
-        LLVMValueRef strip = tn_lb_atc(b, acc, (int64_t)i * c->block * c->acc_stride);
+        LLVMValueRef col = tn_build_add(b, c0, tn_build_i64(b, p->base[i]));
+        LLVMValueRef strip = tn_build_atc(b, acc, (int64_t)i * c->block * c->acc_stride);
         bases[i] = frame(c, c->mem[1 + i], row, col, width, strip);
         bases[i].root_base = p->base[i];
         bases[i].root_end = p->base[i] + p->n;
         bases[i].masked = slices ? !full : !whole;
-        if (tn_lb_leaves(b, c->root)) tn_lb_copy_out(b, &bases[i], c->root);
+        if (tn_build_leaves(b, c->root)) tn_build_copy_out(b, &bases[i], c->root);
         /* without slices every node is of the one part, or of none: they share a frame */
-        if (slices) tn_lb_frame(b, &bases[i], c->root + 1, end, c->skip);
+        if (slices) tn_build_frame(b, &bases[i], c->root + 1, end, c->skip);
     }
     if (!slices) {
         for (TnRef r = b->k->first; r < end; r++) c->skip[r - b->k->first] = r <= c->root;
-        tn_lb_frame(b, &bases[0], c->root + 1, end, c->skip);
+        tn_build_frame(b, &bases[0], c->root + 1, end, c->skip);
         return;
     }
     choose(c, part);
@@ -204,62 +204,62 @@ static void epilogue(Cols *c, const TnPart *p, uint32_t part, LLVMValueRef row, 
     f.masked = !whole;
     f.bases = bases;
     f.n_bases = p->n_bases;
-    tn_lb_frame(b, &f, c->root + 1, end, c->skip);
+    tn_build_frame(b, &f, c->root + 1, end, c->skip);
 }
 
 /* Units [lo, hi) of part p, whose first unit is number `start`. */
 static void part_units(Cols *c, const TnPart *p, uint32_t part, int64_t start) {
-    TnLb *b = c->b;
+    TnBuilder *b = c->b;
     int64_t grain = b->k->grain, units = (p->n + grain - 1) / grain;
-    LLVMValueRef from = tn_lb_max(b, b->lo, tn_lb_i64(b, start));
-    LLVMValueRef to = tn_lb_min(b, b->hi, tn_lb_i64(b, start + units));
-    TnLoop u = tn_lb_loop(b, from, to, 1);
-    LLVMValueRef c0 = tn_lb_mul(b, tn_lb_sub(b, u.i, tn_lb_i64(b, start)), tn_lb_i64(b, grain));
-    LLVMValueRef width = p->n % grain == 0
-                             ? tn_lb_i64(b, grain)
-                             : tn_lb_min(b, tn_lb_sub(b, tn_lb_i64(b, p->n), c0), tn_lb_i64(b, grain));
+    LLVMValueRef from = tn_build_max(b, b->lo, tn_build_i64(b, start));
+    LLVMValueRef to = tn_build_min(b, b->hi, tn_build_i64(b, start + units));
+    TnLoop u = tn_build_loop(b, from, to, 1);
+    LLVMValueRef c0 = tn_build_mul(b, tn_build_sub(b, u.i, tn_build_i64(b, start)), tn_build_i64(b, grain));
+    LLVMValueRef width = p->n % grain == 0 ? tn_build_i64(b, grain)
+                                           : tn_build_min(b, tn_build_sub(b, tn_build_i64(b, p->n), c0),
+                                                          tn_build_i64(b, grain));
     LLVMValueRef col[4];
-    for (uint32_t i = 0; i < p->n_bases; i++) col[i] = tn_lb_add(b, c0, tn_lb_i64(b, p->base[i]));
+    for (uint32_t i = 0; i < p->n_bases; i++) col[i] = tn_build_add(b, c0, tn_build_i64(b, p->base[i]));
     for (uint32_t i = 0; c->block > 1 && c->s->prepare && i < p->n_bases; i++)
         c->s->prepare(b, weights(c, col[i]), width, panels(c, i));
-    TnLoop t = tn_lb_loop(b, c->zero, c->rows, c->block);
-    LLVMValueRef left = tn_lb_sub(b, c->rows, t.i), n = tn_lb_min(b, left, tn_lb_i64(b, c->block));
+    TnLoop t = tn_build_loop(b, c->zero, c->rows, c->block);
+    LLVMValueRef left = tn_build_sub(b, c->rows, t.i), n = tn_build_min(b, left, tn_build_i64(b, c->block));
     uint32_t gate, up;
-    if (c->list && tn_lb_gated(b, p, part, &gate, &up))
+    if (c->list && tn_build_gated(b, p, part, &gate, &up))
         gated_strips(c, p, t.i, col, width, gate, up);
     else
         for (uint32_t i = 0; i < p->n_bases; i++) strips(c, t.i, n, col[i], width, i);
     if (c->block == 1) {
         epilogue(c, p, part, t.i, c->zero, c0, width);
     } else {
-        TnLoop j = tn_lb_loop(b, c->zero, n, 1);
-        epilogue(c, p, part, tn_lb_add(b, t.i, j.i), j.i, c0, width);
-        tn_lb_loop_end(b, &j);
+        TnLoop j = tn_build_loop(b, c->zero, n, 1);
+        epilogue(c, p, part, tn_build_add(b, t.i, j.i), j.i, c0, width);
+        tn_build_loop_end(b, &j);
     }
-    tn_lb_loop_end(b, &t);
-    tn_lb_loop_end(b, &u);
+    tn_build_loop_end(b, &t);
+    tn_build_loop_end(b, &u);
 }
 
-void tn_lb_cols_kernel(TnLb *b, const TnStrips *s) {
+void tn_build_cols_kernel(TnBuilder *b, const TnStrips *s) {
     const TnKernel *k = b->k;
     TN_CHECK(k->axis == TN_AXIS_COLS && k->grain > 0);
-    Cols c = {.b = b, .s = s, .root = k->root, .zero = tn_lb_i64(b, 0)};
+    Cols c = {.b = b, .s = s, .root = k->root, .zero = tn_build_i64(b, 0)};
     c.x = b->g->nodes[k->root].args[0];
     c.w = b->g->nodes[k->root].args[1];
     c.w_stride = (int64_t)tn_row_bytes(&b->g->nodes[c.w].type);
-    c.rows = tn_lb_rows(b, k->root);
-    c.block = tn_lb_most_rows(b, k->root) == 1 ? 1 : s->rows;
+    c.rows = tn_build_rows(b, k->root);
+    c.block = tn_build_most_rows(b, k->root) == 1 ? 1 : s->rows;
     TnPart parts[TN_PARTS_MAX];
     uint32_t n = tn_kernel_parts(b->g, b->kernel, parts), most = 1;
     for (uint32_t i = 0; i < n; i++)
         if (parts[i].n_bases > most) most = parts[i].n_bases;
     c.acc_stride = ((k->grain + TN_LANES - 1) / TN_LANES * TN_LANES + TN_LANES) * 4;
-    c.acc = tn_lb_scratch(b, (uint64_t)(c.acc_stride * c.block) * most);
-    c.buf = tn_lb_scratch(b, (uint64_t)s->buf);
-    if (c.block > 1 && s->prepare) c.panels = tn_lb_scratch(b, (uint64_t)s->panels * most);
+    c.acc = tn_build_scratch(b, (uint64_t)(c.acc_stride * c.block) * most);
+    c.buf = tn_build_scratch(b, (uint64_t)s->buf);
+    if (c.block > 1 && s->prepare) c.panels = tn_build_scratch(b, (uint64_t)s->panels * most);
     if (c.block == 1 && s->listed && most == 2)
-        c.list = tn_lb_scratch(b, (uint64_t)(k->grain + TN_AHEAD) * 4);
-    if (by_columns(&c, parts, n)) c.noted = tn_lb_scratch(b, (uint64_t)s->noted);
+        c.list = tn_build_scratch(b, (uint64_t)(k->grain + TN_AHEAD) * 4);
+    if (by_columns(&c, parts, n)) c.noted = tn_build_scratch(b, (uint64_t)s->noted);
     c.skip = tn_xcalloc(k->n, sizeof *c.skip);
     for (size_t i = 0; i < TN_COUNT(c.mem); i++) c.mem[i] = tn_xcalloc(k->n, sizeof *c.mem[i]);
     prologue(&c);

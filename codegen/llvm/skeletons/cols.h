@@ -36,16 +36,16 @@ typedef struct TnStrip {
 typedef struct TnStrips {
     int rows;
     int64_t buf, panels, arranged, noted;
-    void (*strip)(TnLb *b, const TnStrip *s);
-    void (*strips)(TnLb *b, const TnStrip *s);
-    void (*prepare)(TnLb *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef panels);
-    void (*listed)(TnLb *b, const TnStrip *s);
-    void (*arrange)(TnLb *b, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef to);
-    void (*note)(TnLb *b, LLVMValueRef x, LLVMValueRef noted);
-    LLVMValueRef (*is_sparse)(TnLb *b, LLVMValueRef noted);
-    void (*columns)(TnLb *b, LLVMValueRef lines, LLVMValueRef x, LLVMValueRef noted, LLVMValueRef acc);
+    void (*strip)(TnBuilder *b, const TnStrip *s);
+    void (*strips)(TnBuilder *b, const TnStrip *s);
+    void (*prepare)(TnBuilder *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef panels);
+    void (*listed)(TnBuilder *b, const TnStrip *s);
+    void (*arrange)(TnBuilder *b, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef to);
+    void (*note)(TnBuilder *b, LLVMValueRef x, LLVMValueRef noted);
+    LLVMValueRef (*is_sparse)(TnBuilder *b, LLVMValueRef noted);
+    void (*columns)(TnBuilder *b, LLVMValueRef lines, LLVMValueRef x, LLVMValueRef noted, LLVMValueRef acc);
 } TnStrips;
 enum { TN_AHEAD = 4 };
-void tn_lb_cols_kernel(TnLb *b, const TnStrips *s);
+void tn_build_cols_kernel(TnBuilder *b, const TnStrips *s);
 
 #endif

@@ -1,74 +1,74 @@
 /* Frames: how the ops of a prologue or an epilogue meet the memory of one row. */
 #include "codegen/llvm/skeletons/frame.h"
 
-LLVMValueRef tn_lb_row_mem(TnLb *b, const TnFrame *f, TnRef ref) {
-    if (!tn_lb_inside(b, ref)) return tn_lb_operand_row(b, ref, f->row);
+LLVMValueRef tn_build_row_mem(TnBuilder *b, const TnFrame *f, TnRef ref) {
+    if (!tn_build_inside(b, ref)) return tn_build_operand_row(b, ref, f->row);
     LLVMValueRef m = f->mem[ref - b->k->first];
     if (!m)
         TN_BUG("kernel @%s: %%%s is wanted in memory but is not there", b->k->name, b->g->nodes[ref].name);
     return m;
 }
 
-static LLVMValueRef operand_strip(TnLb *b, const TnFrame *f, TnRef ref) {
-    LLVMValueRef row = tn_lb_operand_row(b, ref, f->row);
+static LLVMValueRef operand_strip(TnBuilder *b, const TnFrame *f, TnRef ref) {
+    LLVMValueRef row = tn_build_operand_row(b, ref, f->row);
     if (!f->width) return row;
-    return tn_lb_elem(b, row, f->col, tn_enc_bytes(b->g->nodes[ref].type.enc));
+    return tn_build_elem(b, row, f->col, tn_enc_bytes(b->g->nodes[ref].type.enc));
 }
 
-LLVMValueRef tn_lb_mem(TnLb *b, const TnFrame *f, TnRef ref) {
-    return tn_lb_inside(b, ref) ? tn_lb_row_mem(b, f, ref) : operand_strip(b, f, ref);
+LLVMValueRef tn_build_mem(TnBuilder *b, const TnFrame *f, TnRef ref) {
+    return tn_build_inside(b, ref) ? tn_build_row_mem(b, f, ref) : operand_strip(b, f, ref);
 }
 
-static LLVMTypeRef block_type(TnLb *b, TnRef ref) {
+static LLVMTypeRef block_type(TnBuilder *b, TnRef ref) {
     TnEnc e = b->g->nodes[ref].type.enc;
     TN_CHECK(e == TN_ENC_f32 || e == TN_ENC_i32);
     return e == TN_ENC_f32 ? b->t_f32x : b->t_i32x;
 }
 
-LLVMValueRef tn_lb_value(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
-    if (!tn_lb_inside(b, ref)) {
-        LLVMValueRef p = tn_lb_elem(b, operand_strip(b, f, ref), off, 4);
-        return tn_lb_load_masked(b, block_type(b, ref), p, 4, mask);
+LLVMValueRef tn_build_value(TnBuilder *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
+    if (!tn_build_inside(b, ref)) {
+        LLVMValueRef p = tn_build_elem(b, operand_strip(b, f, ref), off, 4);
+        return tn_build_load_masked(b, block_type(b, ref), p, 4, mask);
     }
     LLVMValueRef m = f->mem[ref - b->k->first];
-    if (m) return tn_lb_load(b, block_type(b, ref), tn_lb_elem(b, m, off, 4), 4);
+    if (m) return tn_build_load(b, block_type(b, ref), tn_build_elem(b, m, off, 4), 4);
     const TnLlvmOp *op = b->table[b->g->nodes[ref].op];
     TN_CHECK(op->block);
-    LLVMMetadataRef before = tn_lb_op(b, ref);
+    LLVMMetadataRef before = tn_build_op(b, ref);
     LLVMValueRef v = op->block(b, f, ref, off, mask);
-    tn_lb_op_back(b, before);
+    tn_build_op_back(b, before);
     return v;
 }
 
-LLVMValueRef tn_lb_frame_mask(TnLb *b, const TnFrame *f, LLVMValueRef off) {
+LLVMValueRef tn_build_frame_mask(TnBuilder *b, const TnFrame *f, LLVMValueRef off) {
     if (!f->masked) return NULL;
-    return tn_lb_mask_below(b, tn_lb_sub(b, f->width, off), TN_LANES);
+    return tn_build_mask_below(b, tn_build_sub(b, f->width, off), TN_LANES);
 }
 
-LLVMValueRef tn_lb_result_row(TnLb *b, TnFrame *f, TnRef ref) {
+LLVMValueRef tn_build_result_row(TnBuilder *b, TnFrame *f, TnRef ref) {
     LLVMValueRef *m = &f->mem[ref - b->k->first];
     if (*m) return *m;
-    *m = tn_lb_leaves(b, ref) ? tn_lb_operand_row(b, ref, f->row)
-                              : tn_lb_scratch(b, tn_row_bytes_aligned(&b->g->nodes[ref].type));
+    *m = tn_build_leaves(b, ref) ? tn_build_operand_row(b, ref, f->row)
+                                 : tn_build_scratch(b, tn_row_bytes_aligned(&b->g->nodes[ref].type));
     return *m;
 }
 
-LLVMValueRef tn_lb_result_strip(TnLb *b, TnFrame *f, TnRef ref) {
+LLVMValueRef tn_build_result_strip(TnBuilder *b, TnFrame *f, TnRef ref) {
     LLVMValueRef *m = &f->mem[ref - b->k->first];
-    if (!*m) *m = tn_lb_scratch(b, (uint64_t)(f->grain + TN_LANES) * 4);
+    if (!*m) *m = tn_build_scratch(b, (uint64_t)(f->grain + TN_LANES) * 4);
     return *m;
 }
 
-void tn_lb_copy_out(TnLb *b, const TnFrame *f, TnRef ref) {
-    LLVMValueRef from = tn_lb_row_mem(b, f, ref), to = operand_strip(b, f, ref);
-    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), f->width, TN_LANES);
-    LLVMValueRef v = tn_lb_load(b, block_type(b, ref), tn_lb_elem(b, from, l.i, 4), 4);
-    tn_lb_store_masked(b, v, tn_lb_elem(b, to, l.i, 4), 4, tn_lb_frame_mask(b, f, l.i));
-    tn_lb_loop_end(b, &l);
+void tn_build_copy_out(TnBuilder *b, const TnFrame *f, TnRef ref) {
+    LLVMValueRef from = tn_build_row_mem(b, f, ref), to = operand_strip(b, f, ref);
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), f->width, TN_LANES);
+    LLVMValueRef v = tn_build_load(b, block_type(b, ref), tn_build_elem(b, from, l.i, 4), 4);
+    tn_build_store_masked(b, v, tn_build_elem(b, to, l.i, 4), 4, tn_build_frame_mask(b, f, l.i));
+    tn_build_loop_end(b, &l);
 }
 
 /* How often a node is read inside its kernel, and whether by an op that wants it in memory. */
-static uint32_t readers(TnLb *b, TnRef ref, bool *out_memory) {
+static uint32_t readers(TnBuilder *b, TnRef ref, bool *out_memory) {
     uint32_t n = 0;
     *out_memory = false;
     for (TnRef r = ref + 1; r < b->k->first + b->k->n; r++)
@@ -83,40 +83,40 @@ static uint32_t readers(TnLb *b, TnRef ref, bool *out_memory) {
 
 /* A column-by-column value: to memory if somebody needs it there. A strip that leaves and is read again is
  * kept in scratch too, where blocks may run over its end. */
-static void settle(TnLb *b, TnFrame *f, TnRef ref) {
+static void settle(TnBuilder *b, TnFrame *f, TnRef ref) {
     LLVMValueRef *mem = &f->mem[ref - b->k->first];
-    bool memory, leaves = tn_lb_leaves(b, ref);
+    bool memory, leaves = tn_build_leaves(b, ref);
     uint32_t n = readers(b, ref, &memory);
     if (!memory && n <= 1 && !*mem && !leaves) return;
-    LLVMValueRef end = f->width ? f->width : tn_lb_i64(b, tn_lb_cols(b, ref)), kept = NULL, out = NULL;
+    LLVMValueRef end = f->width ? f->width : tn_build_i64(b, tn_build_cols(b, ref)), kept = NULL, out = NULL;
     if (!f->width) {
-        kept = tn_lb_result_row(b, f, ref);
+        kept = tn_build_result_row(b, f, ref);
     } else {
-        if (n) kept = tn_lb_result_strip(b, f, ref);
+        if (n) kept = tn_build_result_strip(b, f, ref);
         if (leaves) out = operand_strip(b, f, ref);
     }
     *mem = NULL; /* so that it is computed, not loaded */
-    TnLoop l = tn_lb_loop(b, tn_lb_i64(b, 0), end, TN_LANES);
-    LLVMValueRef mask = tn_lb_frame_mask(b, f, l.i);
-    LLVMValueRef v = tn_lb_value(b, f, ref, l.i, mask);
-    if (kept) tn_lb_store(b, v, tn_lb_elem(b, kept, l.i, 4), 4);
-    if (out) tn_lb_store_masked(b, v, tn_lb_elem(b, out, l.i, 4), 4, mask);
-    tn_lb_loop_end(b, &l);
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), end, TN_LANES);
+    LLVMValueRef mask = tn_build_frame_mask(b, f, l.i);
+    LLVMValueRef v = tn_build_value(b, f, ref, l.i, mask);
+    if (kept) tn_build_store(b, v, tn_build_elem(b, kept, l.i, 4), 4);
+    if (out) tn_build_store_masked(b, v, tn_build_elem(b, out, l.i, 4), 4, mask);
+    tn_build_loop_end(b, &l);
     *mem = kept;
 }
 
-void tn_lb_frame(TnLb *b, TnFrame *f, TnRef first, TnRef end, const bool *skip) {
+void tn_build_frame(TnBuilder *b, TnFrame *f, TnRef first, TnRef end, const bool *skip) {
     for (TnRef r = first; r < end; r++) {
         if (skip && skip[r - b->k->first]) continue;
         const TnLlvmOp *op = b->table[b->g->nodes[r].op];
         tn_llvm_note(b->k->name, tn_ops[b->g->nodes[r].op].name);
-        LLVMMetadataRef before = tn_lb_op(b, r);
+        LLVMMetadataRef before = tn_build_op(b, r);
         if (op->row)
             op->row(b, f, r);
         else if (op->block)
             settle(b, f, r);
         else
             TN_BUG("kernel @%s: %s has no emitter for a row", b->k->name, tn_ops[b->g->nodes[r].op].name);
-        tn_lb_op_back(b, before);
+        tn_build_op_back(b, before);
     }
 }

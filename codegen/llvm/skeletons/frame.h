@@ -24,23 +24,23 @@ typedef struct TnFrame {
 } TnFrame;
 /* Memory of a value at the frame's first column: mem of the kernel's own nodes (it must be there), operand
  * memory of others. */
-LLVMValueRef tn_lb_mem(TnLb *b, const TnFrame *f, TnRef ref);
+LLVMValueRef tn_build_mem(TnBuilder *b, const TnFrame *f, TnRef ref);
 /* The same, but from its column 0 on, for operands that do not go column by column (q8 rows, angles,
  * positions). */
-LLVMValueRef tn_lb_row_mem(TnLb *b, const TnFrame *f, TnRef ref);
+LLVMValueRef tn_build_row_mem(TnBuilder *b, const TnFrame *f, TnRef ref);
 /* 32 columns, from column `off` (i64) of the frame on, of an f32 value (<32 x float>) or an i32 one (<32 x
  * i32>): loaded if it is in memory, else computed by its op's `block`. mask (NULL: none) is for memory
  * outside the kernel. */
-LLVMValueRef tn_lb_value(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask);
+LLVMValueRef tn_build_value(TnBuilder *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask);
 /* The mask of a strip's block at `off`, or NULL if all of it may be touched. */
-LLVMValueRef tn_lb_frame_mask(TnLb *b, const TnFrame *f, LLVMValueRef off);
+LLVMValueRef tn_build_frame_mask(TnBuilder *b, const TnFrame *f, LLVMValueRef off);
 /* Where a node's whole row goes: f->mem if that is set already, else its operand row if it leaves, else new
  * scratch; recorded in f->mem. */
-LLVMValueRef tn_lb_result_row(TnLb *b, TnFrame *f, TnRef ref);
+LLVMValueRef tn_build_result_row(TnBuilder *b, TnFrame *f, TnRef ref);
 /* Scratch for a strip of 4-byte elements, room for blocks behind its end included; recorded in f->mem. */
-LLVMValueRef tn_lb_result_strip(TnLb *b, TnFrame *f, TnRef ref);
+LLVMValueRef tn_build_result_strip(TnBuilder *b, TnFrame *f, TnRef ref);
 /* The frame's strip of `ref` from f->mem to its operand. */
-void tn_lb_copy_out(TnLb *b, const TnFrame *f, TnRef ref);
+void tn_build_copy_out(TnBuilder *b, const TnFrame *f, TnRef ref);
 
 /* ---- How an op is emitted: a row of the table in codegen/llvm/ops/, {0} for an op that is in no kernel. */
 typedef struct TnLlvmOp {
@@ -49,23 +49,23 @@ typedef struct TnLlvmOp {
     bool (*can)(const TnGraph *g, TnRef ref, const TnLevel *level);
     /* ROOT ops with a skeleton of their own: the whole function body behind the entry (tmatmul, matmul,
      * attend). */
-    void (*kernel)(TnLb *b);
-    /* The op on a whole row (ROW) or on a strip (rope, kv_put): reads tn_lb_mem or tn_lb_value of its
+    void (*kernel)(TnBuilder *b);
+    /* The op on a whole row (ROW) or on a strip (rope, kv_put): reads tn_build_mem or tn_build_value of its
      * operands, writes its result and sets f->mem[ref - k->first]. Of whole rows, writing into the padding is
      * fine. */
-    void (*row)(TnLb *b, TnFrame *f, TnRef ref);
+    void (*row)(TnBuilder *b, TnFrame *f, TnRef ref);
     /* Column by column: 32 columns from `off` on. Values with this and without `row` are computed where they
      * are used. */
-    LLVMValueRef (*block)(TnLb *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask);
+    LLVMValueRef (*block)(TnBuilder *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask);
 } TnLlvmOp;
 
 /* frame.c: emits the nodes [first, end) of the kernel into the frame, in order; nodes for which skip[ref -
  * k->first] is set are left out (NULL: none). Column-by-column values go to memory where they leave the
  * kernel, where an op with `row` wants them, or where they are used twice; the rest is computed where it is
  * used. f->mem of values made before must be set. */
-void tn_lb_frame(TnLb *b, TnFrame *f, TnRef first, TnRef end, const bool *skip);
+void tn_build_frame(TnBuilder *b, TnFrame *f, TnRef first, TnRef end, const bool *skip);
 /* rows.c: the skeleton of kernels with axis=rows whose root is none or has only a `block` (embed): a unit is
  * a row, all nodes are emitted for it in order. */
-void tn_lb_rows_kernel(TnLb *b);
+void tn_build_rows_kernel(TnBuilder *b);
 
 #endif

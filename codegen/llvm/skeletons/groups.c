@@ -43,7 +43,7 @@ static Cut cut_of(const TnGroups *g) {
     return c;
 }
 
-int64_t tn_lb_groups_buf(TnLb *b, const TnGroups *g) {
+int64_t tn_build_groups_buf(TnBuilder *b, const TnGroups *g) {
     Cut c = cut_of(g);
     return c.stretches == 1 ? 0 : c.blocks * g->n_sums * b->level->bytes;
 }
@@ -53,117 +53,117 @@ static int64_t ahead_bytes(const TnGroups *g) {
     return at_least(g->columns * g->step_bytes / LINE, g->passes > 1 ? g->passes : 1) * LINE;
 }
 
-static void prefetch(TnLb *b, const TnGroups *g, LLVMValueRef *here, LLVMValueRef ahead) {
+static void prefetch(TnBuilder *b, const TnGroups *g, LLVMValueRef *here, LLVMValueRef ahead) {
     for (int i = 0; i < g->columns; i++)
         for (int64_t at = 0; at < g->step_bytes; at += LINE)
             if (g->by_distance)
-                tn_lb_ahead(b, tn_lb_atc(b, here[i], at));
+                tn_build_ahead(b, tn_build_atc(b, here[i], at));
             else
-                tn_lb_prefetch(b, tn_lb_atc(b, here[i], g->columns * g->row_bytes + at), 1);
+                tn_build_prefetch(b, tn_build_atc(b, here[i], g->columns * g->row_bytes + at), 1);
     for (int64_t at = 0; !g->by_distance && at < ahead_bytes(g); at += LINE)
-        tn_lb_prefetch(b, tn_lb_atc(b, ahead, at), 2);
+        tn_build_prefetch(b, tn_build_atc(b, ahead, at), 2);
 }
 
-void tn_lb_groups(TnLb *b, const TnGroups *g, LLVMValueRef w, LLVMValueRef count, LLVMValueRef x,
-                  LLVMValueRef buf) {
+void tn_build_groups(TnBuilder *b, const TnGroups *g, LLVMValueRef w, LLVMValueRef count, LLVMValueRef x,
+                     LLVMValueRef buf) {
     Cut c = cut_of(g);
     int size = b->level->bytes;
     unsigned lanes = (unsigned)size / 4;
     int64_t columns = g->columns, group = c.blocks * columns;
     bool one = c.stretches == 1;
     LLVMTypeRef ints = LLVMVectorType(b->t_i32, lanes);
-    LLVMValueRef zero = tn_lb_i64(b, 0), none = LLVMConstNull(ints), sum[TN_LOOP_CARRIES], row[16];
+    LLVMValueRef zero = tn_build_i64(b, 0), none = LLVMConstNull(ints), sum[TN_LOOP_CARRIES], row[16];
     LLVMValueRef nothing = g->narrow ? LLVMConstNull(LLVMVectorType(b->t_i16, 2 * lanes)) : none;
-    LLVMValueRef last = tn_lb_sub(b, count, tn_lb_i64(b, 1));
+    LLVMValueRef last = tn_build_sub(b, count, tn_build_i64(b, 1));
     TN_CHECK(columns <= (int)TN_COUNT(row) && g->n_sums + 2 <= TN_LOOP_CARRIES);
 
-    TnLoop u = tn_lb_loop(b, zero, count, group);
-    LLVMValueRef behind = tn_lb_add(b, u.i, tn_lb_i64(b, group)), end = tn_lb_min(b, behind, count);
-    LLVMValueRef next = tn_lb_elem(b, w, behind, g->row_bytes);
-    TnLoop p = tn_lb_loop(b, zero, tn_lb_i64(b, g->passes > 1 ? g->passes : 1), 1);
-    LLVMValueRef far_pass = tn_lb_carry(b, &p, next), pass_x = x;
-    if (g->passes > 1) pass_x = tn_lb_at(b, x, tn_lb_mul(b, p.i, g->pass_bytes));
+    TnLoop u = tn_build_loop(b, zero, count, group);
+    LLVMValueRef behind = tn_build_add(b, u.i, tn_build_i64(b, group)), end = tn_build_min(b, behind, count);
+    LLVMValueRef next = tn_build_elem(b, w, behind, g->row_bytes);
+    TnLoop p = tn_build_loop(b, zero, tn_build_i64(b, g->passes > 1 ? g->passes : 1), 1);
+    LLVMValueRef far_pass = tn_build_carry(b, &p, next), pass_x = x;
+    if (g->passes > 1) pass_x = tn_build_at(b, x, tn_build_mul(b, p.i, g->pass_bytes));
     if (!one) {
-        TnLoop z = tn_lb_loop(b, u.i, end, columns);
-        LLVMValueRef to = tn_lb_walk(b, &z, buf, (int64_t)g->n_sums * size);
+        TnLoop z = tn_build_loop(b, u.i, end, columns);
+        LLVMValueRef to = tn_build_walk(b, &z, buf, (int64_t)g->n_sums * size);
         for (int i = 0; i < g->n_sums; i++)
-            tn_lb_store(b, none, tn_lb_atc(b, to, (int64_t)i * size), (unsigned)size);
-        tn_lb_loop_end(b, &z);
+            tn_build_store(b, none, tn_build_atc(b, to, (int64_t)i * size), (unsigned)size);
+        tn_build_loop_end(b, &z);
     }
-    TnLoop s = tn_lb_loop(b, zero, tn_lb_i64(b, c.stretches), 1);
-    LLVMValueRef far_stretch = tn_lb_carry(b, &s, far_pass);
-    LLVMValueRef from = tn_lb_mul(b, s.i, tn_lb_i64(b, c.stretch));
-    LLVMValueRef upto = tn_lb_add(b, from, tn_lb_i64(b, c.stretch));
-    upto = tn_lb_min(b, upto, tn_lb_i64(b, g->steps));
-    LLVMValueRef from_bytes = tn_lb_mul(b, from, tn_lb_i64(b, g->step_bytes));
-    LLVMValueRef bytes = tn_lb_mul(b, tn_lb_sub(b, upto, from), tn_lb_i64(b, g->step_bytes));
-    LLVMValueRef from_x = tn_lb_elem(b, pass_x, from, g->x_bytes);
+    TnLoop s = tn_build_loop(b, zero, tn_build_i64(b, c.stretches), 1);
+    LLVMValueRef far_stretch = tn_build_carry(b, &s, far_pass);
+    LLVMValueRef from = tn_build_mul(b, s.i, tn_build_i64(b, c.stretch));
+    LLVMValueRef upto = tn_build_add(b, from, tn_build_i64(b, c.stretch));
+    upto = tn_build_min(b, upto, tn_build_i64(b, g->steps));
+    LLVMValueRef from_bytes = tn_build_mul(b, from, tn_build_i64(b, g->step_bytes));
+    LLVMValueRef bytes = tn_build_mul(b, tn_build_sub(b, upto, from), tn_build_i64(b, g->step_bytes));
+    LLVMValueRef from_x = tn_build_elem(b, pass_x, from, g->x_bytes);
 
-    TnLoop j = tn_lb_loop(b, u.i, end, columns);
-    LLVMValueRef far_block = tn_lb_carry(b, &j, far_stretch);
-    LLVMValueRef held = tn_lb_walk(b, &j, buf, (int64_t)g->n_sums * size);
+    TnLoop j = tn_build_loop(b, u.i, end, columns);
+    LLVMValueRef far_block = tn_build_carry(b, &j, far_stretch);
+    LLVMValueRef held = tn_build_walk(b, &j, buf, (int64_t)g->n_sums * size);
     for (int i = 0; i < columns; i++) { /* columns that are not there are copies of the last */
-        LLVMValueRef col = i ? tn_lb_min(b, tn_lb_add(b, j.i, tn_lb_i64(b, i)), last) : j.i;
-        row[i] = tn_lb_at(b, tn_lb_elem(b, w, col, g->row_bytes), from_bytes);
+        LLVMValueRef col = i ? tn_build_min(b, tn_build_add(b, j.i, tn_build_i64(b, i)), last) : j.i;
+        row[i] = tn_build_at(b, tn_build_elem(b, w, col, g->row_bytes), from_bytes);
     }
     for (int i = 0; i < g->n_sums; i++) {
         sum[i] = nothing;
         if (one || g->narrow) continue;
-        sum[i] = tn_lb_load(b, ints, tn_lb_atc(b, held, (int64_t)i * size), (unsigned)size);
+        sum[i] = tn_build_load(b, ints, tn_build_atc(b, held, (int64_t)i * size), (unsigned)size);
     }
-    TnLoop l = tn_lb_loop(b, zero, bytes, g->step_bytes);
-    for (int i = 0; i < g->n_sums; i++) sum[i] = tn_lb_carry(b, &l, sum[i]);
-    LLVMValueRef codes = tn_lb_walk(b, &l, from_x, g->x_bytes);
-    LLVMValueRef ahead = tn_lb_walk(b, &l, far_block, ahead_bytes(g)), here[16];
-    for (int i = 0; i < columns; i++) here[i] = tn_lb_at(b, row[i], l.i);
+    TnLoop l = tn_build_loop(b, zero, bytes, g->step_bytes);
+    for (int i = 0; i < g->n_sums; i++) sum[i] = tn_build_carry(b, &l, sum[i]);
+    LLVMValueRef codes = tn_build_walk(b, &l, from_x, g->x_bytes);
+    LLVMValueRef ahead = tn_build_walk(b, &l, far_block, ahead_bytes(g)), here[16];
+    for (int i = 0; i < columns; i++) here[i] = tn_build_at(b, row[i], l.i);
     prefetch(b, g, here, ahead);
     g->step(b, g->user, here, codes, sum);
-    for (int i = 0; i < g->n_sums; i++) tn_lb_next(&l, i, sum[i]);
-    tn_lb_loop_end(b, &l);
-    LLVMValueRef ones = tn_lb_splat_const(b, LLVMConstInt(b->t_i16, 1, 0), size / 2);
+    for (int i = 0; i < g->n_sums; i++) tn_build_next(&l, i, sum[i]);
+    tn_build_loop_end(b, &l);
+    LLVMValueRef ones = tn_build_splat_const(b, LLVMConstInt(b->t_i16, 1, 0), size / 2);
     for (int i = 0; i < g->n_sums; i++) {
-        LLVMValueRef to = tn_lb_atc(b, held, (int64_t)i * size), args[] = {l.out[i], ones};
-        sum[i] = g->narrow ? tn_lb_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2) : l.out[i];
+        LLVMValueRef to = tn_build_atc(b, held, (int64_t)i * size), args[] = {l.out[i], ones};
+        sum[i] = g->narrow ? tn_build_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2) : l.out[i];
         if (one) continue;
-        if (g->narrow) sum[i] = tn_lb_add(b, sum[i], tn_lb_load(b, ints, to, (unsigned)size));
-        tn_lb_store(b, sum[i], to, (unsigned)size);
+        if (g->narrow) sum[i] = tn_build_add(b, sum[i], tn_build_load(b, ints, to, (unsigned)size));
+        tn_build_store(b, sum[i], to, (unsigned)size);
     }
     if (one) g->finish(b, g->user, sum, j.i, p.i);
-    tn_lb_next(&j, 0, l.out[g->n_sums + 1]);
-    tn_lb_loop_end(b, &j);
-    tn_lb_next(&s, 0, j.out[0]);
-    tn_lb_loop_end(b, &s);
+    tn_build_next(&j, 0, l.out[g->n_sums + 1]);
+    tn_build_loop_end(b, &j);
+    tn_build_next(&s, 0, j.out[0]);
+    tn_build_loop_end(b, &s);
 
     if (!one) {
-        TnLoop e = tn_lb_loop(b, u.i, end, columns);
-        LLVMValueRef kept = tn_lb_walk(b, &e, buf, (int64_t)g->n_sums * size);
+        TnLoop e = tn_build_loop(b, u.i, end, columns);
+        LLVMValueRef kept = tn_build_walk(b, &e, buf, (int64_t)g->n_sums * size);
         for (int i = 0; i < g->n_sums; i++)
-            sum[i] = tn_lb_load(b, ints, tn_lb_atc(b, kept, (int64_t)i * size), (unsigned)size);
+            sum[i] = tn_build_load(b, ints, tn_build_atc(b, kept, (int64_t)i * size), (unsigned)size);
         g->finish(b, g->user, sum, e.i, p.i);
-        tn_lb_loop_end(b, &e);
+        tn_build_loop_end(b, &e);
     }
-    tn_lb_next(&p, 0, s.out[0]);
-    tn_lb_loop_end(b, &p);
-    tn_lb_loop_end(b, &u);
+    tn_build_next(&p, 0, s.out[0]);
+    tn_build_loop_end(b, &p);
+    tn_build_loop_end(b, &u);
 }
 
-LLVMValueRef tn_lb_groups_trees(TnLb *b, const TnGroups *g, LLVMValueRef *sum) {
+LLVMValueRef tn_build_groups_trees(TnBuilder *b, const TnGroups *g, LLVMValueRef *sum) {
     int lanes = b->level->bytes / 4, place[64], width = 0;
     LLVMValueRef all = NULL;
     for (int first = 0; first < g->n_sums; first += lanes) {
         LLVMValueRef part[16];
         for (int i = 0; i < lanes; i++)
             part[i] = first + i < g->n_sums ? sum[first + i] : LLVMConstNull(LLVMTypeOf(sum[0]));
-        LLVMValueRef tree = tn_lb_trees(b, part, lanes, TN_FOLD_ADD);
+        LLVMValueRef tree = tn_build_trees(b, part, lanes, TN_FOLD_ADD);
         if (!all) {
             all = tree, width = lanes;
             continue;
         }
         /* a shuffle wants two of one width */
         for (int i = 0; i < width; i++) place[i] = i < lanes ? i : 0;
-        tree = tn_lb_shuffle(b, tree, tree, place, width);
+        tree = tn_build_shuffle(b, tree, tree, place, width);
         for (int i = 0; i < width + lanes; i++) place[i] = i;
-        all = tn_lb_shuffle(b, all, tree, place, width + lanes);
+        all = tn_build_shuffle(b, all, tree, place, width + lanes);
         width += lanes;
     }
     return all;

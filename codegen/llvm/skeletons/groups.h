@@ -11,7 +11,7 @@
  *   finish   sum[n_sums] of i32, of the block whose first column is col (i64): columns behind `count` are copies of the last;
  *            in which pass (i64)
  *
- * buf: scratch of tn_lb_groups_buf bytes. */
+ * buf: scratch of tn_build_groups_buf bytes. */
 typedef struct TnGroups {
     int n_x, columns, n_sums; /* rows of activations in a pass; columns of a block; sums */
     int64_t passes;           /* of a group; 0 is as 1 */
@@ -19,15 +19,15 @@ typedef struct TnGroups {
     int64_t steps, narrow;    /* of a row; i16 sums must be widened after so many steps, 0: they are i32 */
     int64_t row_bytes, step_bytes; /* of weights; a step is a multiple of 64 */
     int64_t x_bytes;               /* of a row of activations that a step reads */
-    bool by_distance;              /* what is fetched is so far ahead as the kernel says (tn_lb_ahead) */
-    void (*step)(TnLb *b, const void *user, LLVMValueRef *w, LLVMValueRef x, LLVMValueRef *sum);
-    void (*finish)(TnLb *b, const void *user, LLVMValueRef *sum, LLVMValueRef col, LLVMValueRef pass);
+    bool by_distance;              /* what is fetched is so far ahead as the kernel says (tn_build_ahead) */
+    void (*step)(TnBuilder *b, const void *user, LLVMValueRef *w, LLVMValueRef x, LLVMValueRef *sum);
+    void (*finish)(TnBuilder *b, const void *user, LLVMValueRef *sum, LLVMValueRef col, LLVMValueRef pass);
     const void *user;
 } TnGroups;
-int64_t tn_lb_groups_buf(TnLb *b, const TnGroups *g);
-void tn_lb_groups(TnLb *b, const TnGroups *g, LLVMValueRef w, LLVMValueRef count, LLVMValueRef x,
-                  LLVMValueRef buf);
+int64_t tn_build_groups_buf(TnBuilder *b, const TnGroups *g);
+void tn_build_groups(TnBuilder *b, const TnGroups *g, LLVMValueRef w, LLVMValueRef count, LLVMValueRef x,
+                     LLVMValueRef buf);
 /* The sums over lanes: lane i is that of sum[i]; whole registers, lanes behind n_sums are 0. */
-LLVMValueRef tn_lb_groups_trees(TnLb *b, const TnGroups *g, LLVMValueRef *sum);
+LLVMValueRef tn_build_groups_trees(TnBuilder *b, const TnGroups *g, LLVMValueRef *sum);
 
 #endif
