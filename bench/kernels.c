@@ -116,7 +116,8 @@ static void bench(const Machine *machine, const char *level, int threads, const 
                   ternary  ? "tmatmul"
                   : screen ? "screen"
                            : "matmul",
-                  grain, units, ternary || screen ? "near=1024, far=12288" : "near=4096");
+                  grain, units,
+                  ternary || screen ? "prefetch_l1=1024, prefetch_l2=12288" : "prefetch_l1=4096");
     if (ternary && rows == 1)
         tn_buf_printf(&text, "%%n: f32[T,%d] = rmsnorm %%x, $g {eps=0x1p-17}\n%%q: q8[T,%d] = quant %%n\n", k,
                       k);

@@ -54,14 +54,14 @@ static void set_apart(TnGraph *g) {
 
 /* Grains and distances as a tuner might choose them, and stranger ones. */
 static void choose_settings(TnGraph *g, uint64_t seed) {
-    static const int64_t grains[] = {16, 20, 32, 48, 96, 128, 256}, near[] = {0, 64, 512, 4096},
-                         far[] = {0, 4096, 65536};
+    static const int64_t grains[] = {16, 20, 32, 48, 96, 128, 256}, l1[] = {0, 64, 512, 4096},
+                         l2[] = {0, 4096, 65536};
     for (uint32_t k = 0; k < g->n_kernels; k++) {
         if (!tn_tune_can(g, k)) continue;
         uint64_t z = (seed + k) * 0x9e3779b97f4a7c15u >> 16;
-        tn_tune_set(g, k,
-                    (TnSetting){grains[z % TN_COUNT(grains)], near[z / 8 % TN_COUNT(near)],
-                                far[z / 64 % TN_COUNT(far)]});
+        tn_tune_set(
+            g, k,
+            (TnSetting){grains[z % TN_COUNT(grains)], l1[z / 8 % TN_COUNT(l1)], l2[z / 64 % TN_COUNT(l2)]});
     }
 }
 

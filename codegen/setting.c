@@ -35,12 +35,12 @@ void tn_tune_shape(const TnGraph *g, uint32_t kernel, TnBuf *out) {
 
 TnSetting tn_tune_get(const TnGraph *g, uint32_t kernel) {
     const TnKernel *k = &g->kernels[kernel];
-    return (TnSetting){k->grain, k->near, k->far};
+    return (TnSetting){k->grain, k->prefetch_l1, k->prefetch_l2};
 }
 
 void tn_tune_set(TnGraph *g, uint32_t kernel, TnSetting s) {
-    TN_CHECK(s.grain > 0 && tn_ahead_ok(s.near) && tn_ahead_ok(s.far));
+    TN_CHECK(s.grain > 0 && tn_prefetch_ok(s.prefetch_l1) && tn_prefetch_ok(s.prefetch_l2));
     tn_cut_columns(g, kernel, s.grain);
-    g->kernels[kernel].near = s.near;
-    g->kernels[kernel].far = s.far;
+    g->kernels[kernel].prefetch_l1 = s.prefetch_l1;
+    g->kernels[kernel].prefetch_l2 = s.prefetch_l2;
 }

@@ -103,7 +103,7 @@ static double now(const Tuner *t) {
 }
 
 static bool equal(TnSetting a, TnSetting b) {
-    return a.grain == b.grain && a.near == b.near && a.far == b.far;
+    return a.grain == b.grain && a.prefetch_l1 == b.prefetch_l1 && a.prefetch_l2 == b.prefetch_l2;
 }
 
 /* Rounds over n of the open settings, from the first in steps of `step`, until `end`: times[which][round]. Returns how
@@ -153,7 +153,7 @@ static uint32_t distances(const Kernel *k, TnSetting *out) {
                                        {2048, 16384}, {2048, 0},   {4096, 0},     {8192, 0}};
     uint32_t n = 1;
     out[0] = k->now;
-    if (!k->now.near && !k->now.far) return n;
+    if (!k->now.prefetch_l1 && !k->now.prefetch_l2) return n;
     for (size_t i = 0; i < TN_COUNT(pairs); i++) {
         TnSetting s = {k->now.grain, pairs[i][0], pairs[i][1]};
         if (!equal(s, k->now)) out[n++] = s;
@@ -171,7 +171,7 @@ static uint32_t grains(const Kernel *k, uint32_t threads, TnSetting *out) {
         TnCut cut = tn_cut_of(k->g, k->kernel, columns);
         bool known = cut.units < least;
         for (uint32_t i = 0; i < n; i++) known |= out[i].grain == cut.grain;
-        if (!known) out[n++] = (TnSetting){cut.grain, k->now.near, k->now.far};
+        if (!known) out[n++] = (TnSetting){cut.grain, k->now.prefetch_l1, k->now.prefetch_l2};
     }
     return n;
 }
@@ -279,7 +279,8 @@ static void tell(Tuner *t) {
 }
 
 static const char *shown(TnSetting s, char out[48]) {
-    snprintf(out, 48, "%lld/%lld/%lld", (long long)s.grain, (long long)s.near, (long long)s.far);
+    snprintf(out, 48, "%lld/%lld/%lld", (long long)s.grain, (long long)s.prefetch_l1,
+             (long long)s.prefetch_l2);
     return out;
 }
 
@@ -293,7 +294,7 @@ static void put_table(const Tuner *t, TnBuf *out) {
                   o->machine.threads, o->machine.threads > 1 ? "s" : "", o->machine.cpu, t->n);
     tn_buf_printf(out, "%u measured in %.1f s, %u from the cache, %u better than before\n",
                   count(t, MEASURED), t->seconds, count(t, CACHED), better);
-    if (t->n) tn_buf_printf(out, "  %-20s %-20s %6s  %s\n", "grain/near/far", "best", "gain", "kernel");
+    if (t->n) tn_buf_printf(out, "  %-20s %-20s %6s  %s\n", "grain/L1/L2", "best", "gain", "kernel");
     for (size_t i = 0; i < t->n; i++) {
         const Kernel *k = &t->v[i];
         char a[48], b[48], gain[16] = "";

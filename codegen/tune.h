@@ -2,7 +2,7 @@
  *
  * Three numbers of a kernel over columns are chosen so: its grain (columns a unit: the strip of a product of many rows
  * that is unpacked at once, and how evenly workers share), and how far ahead weights are fetched into the first and the
- * second cache (TnKernel.near, far). They stand in the planned text, and no bit of a result depends on them. Everything
+ * second cache (TnKernel.prefetch_l1, prefetch_l2). They stand in the planned text, and no bit of a result depends on them. Everything
  * else either follows from the machine's description or was measured to be the same everywhere.
  *
  * A kernel's `shape` is what its speed depends on: level, op, weight, row class, parts and heads. Kernels of one shape
@@ -13,7 +13,7 @@
 #include "codegen/codegen.h"
 
 typedef struct TnSetting {
-    int64_t grain, near, far;
+    int64_t grain, prefetch_l1, prefetch_l2;
 } TnSetting;
 
 /* ---- setting.c: whether a planned kernel has such a setting: units of columns, and code. */
@@ -35,7 +35,7 @@ typedef struct TnTuneMachine {
 /* ---- tune_table.c: settings by machine and shape.
  *
  *   tune 1
- *   kernel "avx2 tmatmul ..." {cpu="..", threads=2, pages=small, tern="..", grain=128, near=1024, far=8192}
+ *   kernel "avx2 tmatmul ..." {cpu="..", threads=2, pages=small, tern="..", grain=128, prefetch_l1=1024, prefetch_l2=8192}
  *
  * one line each, `;` begins a comment. Names and strings as in .tir. */
 typedef struct TnTuned {

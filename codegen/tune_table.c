@@ -67,8 +67,8 @@ void tn_tune_print(const TnTuneTable *t, TnBuf *out) {
         tn_buf_printf(out, ", threads=%u, pages=%s, tern=", e->machine.threads,
                       e->machine.huge ? "huge" : "small");
         put_string(e->machine.version, out);
-        tn_buf_printf(out, ", grain=%lld, near=%lld, far=%lld}\n", (long long)e->s.grain,
-                      (long long)e->s.near, (long long)e->s.far);
+        tn_buf_printf(out, ", grain=%lld, prefetch_l1=%lld, prefetch_l2=%lld}\n", (long long)e->s.grain,
+                      (long long)e->s.prefetch_l1, (long long)e->s.prefetch_l2);
     }
 }
 
@@ -138,8 +138,8 @@ static bool number(Reader *r, const char *what, int64_t least, int64_t most, int
 static bool distance(Reader *r, const char *what, int64_t *out) {
     uint32_t col = r->tok.col;
     if (!number(r, what, INT64_MIN, INT64_MAX, out)) return false;
-    return tn_ahead_ok(*out) || fail_at(r, col, "%s=%lld, wanted a multiple of %d from 0 to %d", what,
-                                        (long long)*out, TN_AHEAD_LINE, TN_AHEAD_MOST);
+    return tn_prefetch_ok(*out) || fail_at(r, col, "%s=%lld, wanted a multiple of %d from 0 to %d", what,
+                                           (long long)*out, TN_PREFETCH_LINE, TN_PREFETCH_MOST);
 }
 
 static bool key(Reader *r, const char *name, bool first) {
@@ -159,9 +159,9 @@ static bool entry(Reader *r, TnTuneTable *t) {
     m.huge = word_is(r, "huge");
     m.threads = (uint32_t)threads;
     if (!next(r) || !key(r, "tern", false) || !string(r, &m.version) || !key(r, "grain", false) ||
-        !number(r, "grain", 1, TN_CUT_MOST, &s.grain) || !key(r, "near", false) ||
-        !distance(r, "near", &s.near) || !key(r, "far", false) || !distance(r, "far", &s.far) ||
-        !sign(r, '}'))
+        !number(r, "grain", 1, TN_CUT_MOST, &s.grain) || !key(r, "prefetch_l1", false) ||
+        !distance(r, "prefetch_l1", &s.prefetch_l1) || !key(r, "prefetch_l2", false) ||
+        !distance(r, "prefetch_l2", &s.prefetch_l2) || !sign(r, '}'))
         return false;
     if (r->tok.kind != TN_TOK_END) return wanted(r, "the end of the line");
     put(t, &m, shape, s, false);

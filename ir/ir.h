@@ -10,7 +10,7 @@
  *   fused    every non-SOURCE, non-INPUT, non-SINK node belongs to exactly one kernel; kernels are runs of
  *            neighbouring nodes. A kernel is one ROOT (or none) with a prologue of ROW ops on its input and
  *            an epilogue of ELEM ops behind it
- *   planned  kernels have target, axis, grain, units, barrier and perhaps near and far; every value that leaves its kernel has
+ *   planned  kernels have target, axis, grain, units, barrier and perhaps prefetch_l1 and prefetch_l2; every value that leaves its kernel has
  *            `off`
  *
  * A step is a ragged batch: T rows, each with token, slot, position and want. Symbols stand for its sizes
@@ -223,9 +223,9 @@ typedef struct TnNode {
 } TnNode;
 
 /* How far ahead a kernel may say that weights are fetched: whole lines. */
-enum { TN_AHEAD_LINE = 64, TN_AHEAD_MOST = 1 << 20 };
-static inline bool tn_ahead_ok(int64_t bytes) {
-    return bytes >= 0 && bytes <= TN_AHEAD_MOST && bytes % TN_AHEAD_LINE == 0;
+enum { TN_PREFETCH_LINE = 64, TN_PREFETCH_MOST = 1 << 20 };
+static inline bool tn_prefetch_ok(int64_t bytes) {
+    return bytes >= 0 && bytes <= TN_PREFETCH_MOST && bytes % TN_PREFETCH_LINE == 0;
 }
 
 typedef enum TnAxis { TN_AXIS_UNSET, TN_AXIS_ROWS, TN_AXIS_COLS } TnAxis;
@@ -239,7 +239,8 @@ typedef struct TnKernel {
     const char *target; /* NULL until planned */
     TnAxis axis;
     int64_t grain, units;
-    int64_t near, far; /* bytes ahead that weights are fetched into the first and second cache; 0: not */
+    int64_t prefetch_l1,
+        prefetch_l2; /* bytes ahead that weights are fetched into the first and second cache; 0: not */
     bool barrier;
 } TnKernel;
 

@@ -306,12 +306,12 @@ static bool set_kernel_attr(Parser *p, TnKernel *k, const TnTok *value, const Tn
                            (long long)a->i);
         *(a->key == TN_ATTR_grain ? &k->grain : &k->units) = a->i;
         return true;
-    case TN_ATTR_near:
-    case TN_ATTR_far:
-        if (!tn_ahead_ok(a->i))
+    case TN_ATTR_prefetch_l1:
+    case TN_ATTR_prefetch_l2:
+        if (!tn_prefetch_ok(a->i))
             return fail_at(p, value->col, "%s=%lld, wanted a multiple of %d from 0 to %d",
-                           tn_attrs[a->key].name, (long long)a->i, TN_AHEAD_LINE, TN_AHEAD_MOST);
-        *(a->key == TN_ATTR_near ? &k->near : &k->far) = a->i;
+                           tn_attrs[a->key].name, (long long)a->i, TN_PREFETCH_LINE, TN_PREFETCH_MOST);
+        *(a->key == TN_ATTR_prefetch_l1 ? &k->prefetch_l1 : &k->prefetch_l2) = a->i;
         return true;
     case TN_ATTR_barrier:
         if (a->i != 0 && a->i != 1)

@@ -262,11 +262,15 @@ static void check_facts(Verify *v) {
             KERNEL_FAULT(v, k, "kernel @%s has no axis", kn->name);
         if (kn->grain < 1 || kn->units < 1)
             KERNEL_FAULT(v, k, "kernel @%s has no grain or no units", kn->name);
-        if (!tn_ahead_ok(kn->near) || !tn_ahead_ok(kn->far))
-            KERNEL_FAULT(v, k, "kernel @%s: near=%lld, far=%lld, wanted multiples of %d from 0 to %d",
-                         kn->name, (long long)kn->near, (long long)kn->far, TN_AHEAD_LINE, TN_AHEAD_MOST);
-        if (kn->axis == TN_AXIS_ROWS && (kn->near || kn->far))
-            KERNEL_FAULT(v, k, "kernel @%s: near and far are of kernels over columns (axis=cols)", kn->name);
+        if (!tn_prefetch_ok(kn->prefetch_l1) || !tn_prefetch_ok(kn->prefetch_l2))
+            KERNEL_FAULT(
+                v, k, "kernel @%s: prefetch_l1=%lld, prefetch_l2=%lld, wanted multiples of %d from 0 to %d",
+                kn->name, (long long)kn->prefetch_l1, (long long)kn->prefetch_l2, TN_PREFETCH_LINE,
+                TN_PREFETCH_MOST);
+        if (kn->axis == TN_AXIS_ROWS && (kn->prefetch_l1 || kn->prefetch_l2))
+            KERNEL_FAULT(v, k,
+                         "kernel @%s: prefetch_l1 and prefetch_l2 are of kernels over columns (axis=cols)",
+                         kn->name);
     }
     for (TnRef r = 0; r < g->n; r++) {
         if (g->nodes[r].type.enc == TN_ENC_kc || g->nodes[r].type.enc == TN_ENC_vc)

@@ -26,9 +26,9 @@ typedef struct TnTargetDesc {
     TnEnc (*prefer)(const TnType *weight, TnOp reader, const char *level);
     /* How it sums a tmatmul on the graph's level, for the ranges shown; NULL, or false: as the IR does. */
     TnDotOf *dot_of;
-    /* How far ahead it best fetches a kernel's weights where nothing is known of the machine (TnKernel.near and far);
+    /* How far ahead it best fetches a kernel's weights where nothing is known of the machine (TnKernel.prefetch_l1 and prefetch_l2);
      * NULL, or 0: its code fetches nothing. Of kernels with axis=cols. */
-    void (*ahead)(const TnGraph *g, uint32_t kernel, int64_t *near, int64_t *far);
+    void (*prefetch)(const TnGraph *g, uint32_t kernel, int64_t *l1, int64_t *l2);
     /* How a kernel, with its weights in their final encodings, is cut into units; NULL: tn_cut_usual. Asked before `can`,
      * which sees the kernel so cut. */
     TnCut (*cut)(const TnGraph *g, uint32_t kernel);

@@ -5,7 +5,7 @@
  * columns (axis=cols), 64 a unit, or 256 where weights are there by columns too; where the epilogue rotates heads or stores
  * them, by whole heads, as many as reach 64. Units do not cross parts. attend is cut by rows and key-value heads,
  * attend_blocks by blocks and key-value heads, everything else by rows. The target also says how far ahead it fetches
- * weights (near, far). These two distances and the grain of columns are what is tuned (codegen/tune.h); here they get the
+ * weights (prefetch_l1, prefetch_l2). These two distances and the grain of columns are what is tuned (codegen/tune.h); here they get the
  * numbers that are good everywhere.
  * Needs: a fused graph in its final encodings (layout), for targets judge what they would read. Level.
  * Breaks: nothing.
@@ -27,7 +27,7 @@ static TernStatus choose(TnGraph *g, uint32_t kernel, const TnPassCtx *ctx, Tern
     TnKernel *k = &g->kernels[kernel];
     int best = 0;
     k->target = NULL;
-    k->near = k->far = 0;
+    k->prefetch_l1 = k->prefetch_l2 = 0;
     const TnTargetDesc *of = NULL, *cut = NULL;
     for (uint32_t i = 0; i < ctx->n_targets; i++) {
         const TnTargetDesc *t = ctx->targets[i];
@@ -41,7 +41,8 @@ static TernStatus choose(TnGraph *g, uint32_t kernel, const TnPassCtx *ctx, Tern
     if (best > 0) {
         if (cut->cut != of->cut) cut_as(g, kernel, of);
         k->target = tn_strdup(&g->arena, of->name);
-        if (k->axis == TN_AXIS_COLS && of->ahead) of->ahead(g, kernel, &k->near, &k->far);
+        if (k->axis == TN_AXIS_COLS && of->prefetch)
+            of->prefetch(g, kernel, &k->prefetch_l1, &k->prefetch_l2);
         return TERN_OK;
     }
     TnBuf ops = {0};

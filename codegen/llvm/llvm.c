@@ -500,17 +500,17 @@ static bool dot_of(const TnGraph *g, TnRef product, TnDot *out) {
 /* Products that stream the weights of one row of activations fetch ahead by distance; those of more rows go by rows of
  * weights. Of a prompt one row wants the head, so dense products always may. The distances are those that --tune found best
  * more often than others (docs/notebook.md). */
-static void ahead(const TnGraph *g, uint32_t kernel, int64_t *near, int64_t *far) {
+static void prefetch(const TnGraph *g, uint32_t kernel, int64_t *l1, int64_t *l2) {
     TnRef root = g->kernels[kernel].root;
     TnDim rows = g->nodes[root].type.dim[0];
     bool dense = g->nodes[root].op == TN_OP_matmul;
     if (g->nodes[root].op == TN_OP_tmatmul && (tn_dim_is_sym(rows) ? g->rows_hi : rows) != 1) return;
-    *near = dense ? 4096 : 1024;
-    *far = dense ? 0 : 12288;
+    *l1 = dense ? 4096 : 1024;
+    *l2 = dense ? 0 : 12288;
 }
 
 const TnTarget tn_target_llvm = {
-    .desc = {.name = "llvm", .can = can, .prefer = prefer, .dot_of = dot_of, .ahead = ahead},
+    .desc = {.name = "llvm", .can = can, .prefer = prefer, .dot_of = dot_of, .prefetch = prefetch},
     .has = has,
     .section = TN_SECTION_CODE,
     .emit = emit,

@@ -89,9 +89,9 @@ static json_t *of_kernel(const TnGraph *g, const TnKernel *k) {
     tn_json_set(kernel, "grain", tn_json_int((uint64_t)k->grain));
     tn_json_set(kernel, "units", tn_json_int((uint64_t)k->units));
     tn_json_set(kernel, "barrier", json_boolean(k->barrier));
-    if (k->near || k->far) {
-        tn_json_set(kernel, "near", tn_json_int((uint64_t)k->near));
-        tn_json_set(kernel, "far", tn_json_int((uint64_t)k->far));
+    if (k->prefetch_l1 || k->prefetch_l2) {
+        tn_json_set(kernel, "prefetch_l1", tn_json_int((uint64_t)k->prefetch_l1));
+        tn_json_set(kernel, "prefetch_l2", tn_json_int((uint64_t)k->prefetch_l2));
     }
     return kernel;
 }

@@ -47,7 +47,7 @@ cache=$XDG_CACHE_HOME/tern/tune
 is "the cache begins" "$(head -1 "$cache" 2>/dev/null)" "tune 1"
 is "kernels in the cache" "$(grep -c '^kernel ' "$cache")" 15
 run 0 opt "$dir/a.tern" --passes=
-case $out in *"axis=cols, grain="*", near="*", far="*) ;; *) no "no distances in the blob's text" ;; esac
+case $out in *"axis=cols, grain="*", prefetch_l1="*", far="*) ;; *) no "no distances in the blob's text" ;; esac
 
 # From the cache: no time, the same bytes. A hand may edit it: here it has settings for all 15, made from the lines above.
 edited=$dir/edited
@@ -55,7 +55,7 @@ machine=$(sed -n '/^kernel/{s/^kernel "[^"]*" \(.*\) grain=.*/\1/p;q}' "$cache")
 echo "tune 1" >"$edited"
 sed -n "s/^  [0-9].* \($level .*\)/\1/p" <<<"$table" | while read -r shape; do
     case $shape in *rows=1..1*) grain=32 ;; *rows=2..8*) grain=128 ;; *) grain=192 ;; esac
-    echo "kernel \"$shape\" $machine grain=$grain, near=512, far=65536}" >>"$edited"
+    echo "kernel \"$shape\" $machine grain=$grain, prefetch_l1=512, prefetch_l2=65536}" >>"$edited"
 done
 is "kernels" "$(grep -c '^kernel ' "$edited")" 15
 cp "$edited" "$dir/kept"
@@ -64,7 +64,7 @@ case $err in *" 0 measured in 0.0 s, 15 from the cache, "*) ;; *) no "from the c
 cmp -s "$edited" "$dir/kept" || no "a cache that has everything was written"
 run 0 compile "${common[@]}" -o "$dir/c.tern" --tune=30 -t 1 --tune-cache "$edited"
 cmp -s "$dir/b.tern" "$dir/c.tern" || no "from one cache, two blobs differ"
-for setting in "1 grain=32" "2..8 grain=128" "9..512 grain=192" "1 near=512" "1 far=65536"; do
+for setting in "1 grain=32" "2..8 grain=128" "9..512 grain=192" "1 prefetch_l1=512" "1 prefetch_l2=65536"; do
     run 0 opt "$dir/b.tern" --passes= --rows "${setting% *}"
     case $out in *" ${setting#* },"*) ;; *) no "${setting#* } is not in the blob's text" ;; esac
 done
@@ -89,11 +89,11 @@ for blob in a b; do
 done
 
 # A faulty cache: one line with its place, and it is written anew; another model's choices are not lost.
-sed -i '4s/near=512/near=500/' "$edited"
+sed -i '4s/prefetch_l1=512/prefetch_l1=500/' "$edited"
 run 0 compile "${common[@]}" -o "$dir/d.tern" --tune=$bound -t 1 --tune-cache "$edited"
 written=$(measured)
 case $err in
-"$edited:4:"*": near=500, wanted a multiple of 64 from 0 to 1048576; this tuning cache is not used, and written anew"*) ;;
+"$edited:4:"*": prefetch_l1=500, wanted a multiple of 64 from 0 to 1048576; this tuning cache is not used, and written anew"*) ;;
 *) no "a faulty cache: $err" ;;
 esac
 run 0 compile "${common[@]}" -o "$dir/d.tern" --tune=$bound -t 1 --tune-cache "$edited"
@@ -108,17 +108,17 @@ case $(measured):$err in 0:*) ;; *"; what was measured is not kept"*) ;; *) no "
 
 # A planned text, edited by hand: its settings go to the kernels that are made anew, of its rows alone.
 run 0 opt "$dir/plain.tern" --passes= --rows 1 -o "$dir/planned.tir"
-sed 's/near=1024, far=12288/near=640/' "$dir/planned.tir" >"$dir/edited.tir"
+sed 's/prefetch_l1=1024, prefetch_l2=12288/prefetch_l1=640/' "$dir/planned.tir" >"$dir/edited.tir"
 run 0 compile "$dir/edited.tir" --weights "$model" --cpu "$level" --kv f16 -o "$dir/f.tern"
 run 0 opt "$dir/f.tern" --passes= --rows 1
-is "near, edited" "$(grep -c 'near=640' "$dir/out")" "$(grep -c 'near=1024' "$dir/planned.tir")"
+is "near, edited" "$(grep -c 'prefetch_l1=640' "$dir/out")" "$(grep -c 'prefetch_l1=1024' "$dir/planned.tir")"
 run 0 opt "$dir/f.tern" --passes= --rows 2
-is "near of other rows" "$(grep -c 'near=640' "$dir/out")" 0
+is "near of other rows" "$(grep -c 'prefetch_l1=640' "$dir/out")" 0
 run 0 logits "$dir/f.tern" --tokens "$(cut -d, -f1 <<<"$tokens")" -o "$dir/f.1"
 cmp -s "$dir/plain.1" "$dir/f.1" || no "logits of an edited text differ"
-sed 's/near=1024, far=12288/near=650/' "$dir/planned.tir" >"$dir/wrong.tir"
+sed 's/prefetch_l1=1024, prefetch_l2=12288/prefetch_l1=650/' "$dir/planned.tir" >"$dir/wrong.tir"
 run 1 compile "$dir/wrong.tir" --weights "$model" -o "$dir/g.tern"
-case $err in *"wrong.tir:"*": near=650, wanted a multiple of 64 from 0 to 1048576"*"^"*) ;; *) no "a wrong text: $err" ;; esac
+case $err in *"wrong.tir:"*": prefetch_l1=650, wanted a multiple of 64 from 0 to 1048576"*"^"*) ;; *) no "a wrong text: $err" ;; esac
 
 # At load, and not of what is compiled.
 run 0 run "$model" -p "And the LORD said" -n 24 -t 2 --temp 0 --tune=$bound --tune-cache "$dir/jit"

@@ -104,10 +104,10 @@ static void what_code_depends_on_counts(void **state) {
     t = plain;
     t.kernel = "axis=cols, grain=48, units=2, barrier=1";
     expect("grain", t, false);
-    t.kernel = "axis=cols, grain=32, units=3, near=64, barrier=1";
-    expect("near", t, false);
-    t.kernel = "axis=cols, grain=32, units=3, far=4096, barrier=1";
-    expect("far", t, false);
+    t.kernel = "axis=cols, grain=32, units=3, prefetch_l1=64, barrier=1";
+    expect("prefetch_l1", t, false);
+    t.kernel = "axis=cols, grain=32, units=3, prefetch_l2=4096, barrier=1";
+    expect("prefetch_l2", t, false);
 }
 
 int main(void) {

@@ -75,7 +75,7 @@ static double fake_now(void *user) {
 static double likes_far(Fake *f, const TnGraph *g, uint32_t kernel, TnSetting s) {
     (void)g, (void)kernel;
     double t = 0.004;
-    if (s.near != 2048) t *= 1.1;
+    if (s.prefetch_l1 != 2048) t *= 1.1;
     if (s.grain != 128) t *= 1.2;
     return f->samples % 5 == 3 ? 4 * t : t;
 }
@@ -115,7 +115,8 @@ static uint32_t settings(TnGraph *gs[3], TnSetting s) {
         for (uint32_t k = 0; k < gs[i]->n_kernels; k++) {
             if (!tn_tune_can(gs[i], k)) continue;
             TnSetting is = tn_tune_get(gs[i], k);
-            n += is.grain == s.grain && (is.near == s.near || (!is.near && !is.far));
+            n += is.grain == s.grain &&
+                 (is.prefetch_l1 == s.prefetch_l1 || (!is.prefetch_l1 && !is.prefetch_l2));
         }
     return n;
 }
@@ -276,13 +277,13 @@ static void faults_have_a_place(void **state) {
         {"tune 2\n", "f:1:6: found '2', wanted 1"},
         {"tune 1 1\n", "f:1:8: found '1', wanted the end of the line"},
         {"tune 1\nkernal \"s\"\n", "f:2:1: found 'kernal', wanted kernel"},
-        {"tune 1\n" ENTRY("grain=0, near=0, far=0"), "f:2:62: grain=0, wanted 1 to 4096"},
-        {"tune 1\n" ENTRY("grain=64, near=1, far=0"),
-         "f:2:71: near=1, wanted a multiple of 64 from 0 to 1048576"},
-        {"tune 1\n" ENTRY("grain=64, near=64, far=-64"),
-         "f:2:79: far=-64, wanted a multiple of 64 from 0 to 1048576"},
-        {"tune 1\n" ENTRY("grain=64, near=64"), "f:2:73: found '}', wanted ','"},
-        {"tune 1\n" ENTRY("grain=64, near=64, far=0") "\x01\n", "f:3:1: control byte 0x01"},
+        {"tune 1\n" ENTRY("grain=0, prefetch_l1=0, prefetch_l2=0"), "f:2:62: grain=0, wanted 1 to 4096"},
+        {"tune 1\n" ENTRY("grain=64, prefetch_l1=1, prefetch_l2=0"),
+         "f:2:71: prefetch_l1=1, wanted a multiple of 64 from 0 to 1048576"},
+        {"tune 1\n" ENTRY("grain=64, prefetch_l1=64, prefetch_l2=-64"),
+         "f:2:79: prefetch_l2=-64, wanted a multiple of 64 from 0 to 1048576"},
+        {"tune 1\n" ENTRY("grain=64, prefetch_l1=64"), "f:2:73: found '}', wanted ','"},
+        {"tune 1\n" ENTRY("grain=64, prefetch_l1=64, prefetch_l2=0") "\x01\n", "f:3:1: control byte 0x01"},
         {"tune 1\nkernel \"s\" {cpu=\"c\", threads=0, ", "f:2:30: threads=0, wanted 1 to 65536"},
     };
     for (size_t i = 0; i < TN_COUNT(all); i++) {
@@ -294,7 +295,7 @@ static void faults_have_a_place(void **state) {
             fail_msg("%zu: '%s', wanted '%s'", i, err.text, all[i].want);
     }
     /* no prefix of a good text does harm */
-    const char *good = "tune 1\n" ENTRY("grain=64, near=64, far=128");
+    const char *good = "tune 1\n" ENTRY("grain=64, prefetch_l1=64, prefetch_l2=128");
     for (size_t n = 0; n <= strlen(good); n++) {
         TnTuneTable t = {0};
         TernError err;

@@ -621,8 +621,8 @@ void rand_plan(TnGraph *g, Rand *r) {
         kn->grain = rand_in(r, 1, 64);
         kn->units = rand_in(r, 1, 64);
         if (kn->axis == TN_AXIS_COLS) { /* from numbers there are: a seed's graph stays what it was */
-            kn->near = kn->grain % 4 * 64;
-            kn->far = kn->units % 3 * 4096;
+            kn->prefetch_l1 = kn->grain % 4 * 64;
+            kn->prefetch_l2 = kn->units % 3 * 4096;
         }
         kn->barrier = rand_one_in(r, 2);
     }

@@ -105,7 +105,7 @@ void tn_build_store_first(TnBuilder *b, LLVMValueRef value, LLVMValueRef ptr, in
 LLVMValueRef tn_build_gather(TnBuilder *b, LLVMValueRef ptr, LLVMValueRef index);
 void tn_build_prefetch(TnBuilder *b, LLVMValueRef ptr,
                        int level); /* 1: into L1, 2: into L2, 0: to be used once */
-/* The line at ptr is about to be read: those the kernel's `near` and `far` behind it are fetched. A function of the module
+/* The line at ptr is about to be read: those the kernel's `prefetch_l1` and `prefetch_l2` behind it are fetched. A function of the module
  * with such calls has them in its name, for kernels that differ in them share it not: tn_build_ahead_name appends it. */
 void tn_build_ahead(TnBuilder *b, LLVMValueRef ptr);
 void tn_build_ahead_name(const TnBuilder *b, char *name, size_t size);

@@ -80,13 +80,13 @@ void tn_build_prefetch(TnBuilder *b, LLVMValueRef ptr, int level) {
 }
 
 void tn_build_ahead(TnBuilder *b, LLVMValueRef ptr) {
-    if (b->k->near) tn_build_prefetch(b, tn_build_atc(b, ptr, b->k->near), 1);
-    if (b->k->far) tn_build_prefetch(b, tn_build_atc(b, ptr, b->k->far), 2);
+    if (b->k->prefetch_l1) tn_build_prefetch(b, tn_build_atc(b, ptr, b->k->prefetch_l1), 1);
+    if (b->k->prefetch_l2) tn_build_prefetch(b, tn_build_atc(b, ptr, b->k->prefetch_l2), 2);
 }
 
 void tn_build_ahead_name(const TnBuilder *b, char *name, size_t size) {
     size_t n = strlen(name);
-    snprintf(name + n, size - n, "_%lld_%lld", (long long)b->k->near, (long long)b->k->far);
+    snprintf(name + n, size - n, "_%lld_%lld", (long long)b->k->prefetch_l1, (long long)b->k->prefetch_l2);
 }
 
 LLVMValueRef tn_build_mask_below(TnBuilder *b, LLVMValueRef n, int lanes) {

@@ -12,8 +12,8 @@
  *            two accumulators
  *   SDOT     (NEON) signed: plane 3 is shifted down instead of masked, four accumulators
  *
- * Rows of weights stream from memory one after the other, with prefetches far ahead: the kernel's `near` into
- * L1, its `far` into L2. Sums over lanes wait in `buf` until there are enough for one transposing tree. */
+ * Rows of weights stream from memory one after the other, with prefetches far ahead: the kernel's `prefetch_l1` into
+ * L1, its `prefetch_l2` into L2. Sums over lanes wait in `buf` until there are enough for one transposing tree. */
 #include "codegen/llvm/ops/ternary.h"
 #include "codegen/llvm/skeletons/cols.h"
 

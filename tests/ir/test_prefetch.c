@@ -1,4 +1,4 @@
-/* near and far: how far ahead a kernel fetches its weights. Printed, read, compared, and refused where they are wrong. */
+/* prefetch_l1 and prefetch_l2: how far ahead a kernel fetches its weights. Printed, read, compared, and refused where they are wrong. */
 #include "ir/tir_text.h"
 
 /* A planned graph with one kernel, whose line is given. */
@@ -41,23 +41,23 @@ static void printed_as_read(void **state) {
     (void)state;
     static const struct {
         const char *line;
-        int64_t near, far;
+        int64_t prefetch_l1, prefetch_l2;
     } all[] = {{COLS, 0, 0},
-               {COLS ", near=1024", 1024, 0},
-               {COLS ", far=12288", 0, 12288},
-               {COLS ", near=64, far=1048576", 64, 1 << 20}};
+               {COLS ", prefetch_l1=1024", 1024, 0},
+               {COLS ", prefetch_l2=12288", 0, 12288},
+               {COLS ", prefetch_l1=64, prefetch_l2=1048576", 64, 1 << 20}};
     for (size_t i = 0; i < TN_COUNT(all); i++) {
         TnDiag d = {0};
         TnGraph *g;
         if (parse(all[i].line, &g, &d) != TERN_OK) fail_msg("%s", d.text.data);
-        assert_int_equal(g->kernels[0].near, all[i].near);
-        assert_int_equal(g->kernels[0].far, all[i].far);
+        assert_int_equal(g->kernels[0].prefetch_l1, all[i].prefetch_l1);
+        assert_int_equal(g->kernels[0].prefetch_l2, all[i].prefetch_l2);
         TnGraph *other = tn_graph_clone(g);
         assert_true(tn_graph_equal(g, other));
-        other->kernels[0].far += 64;
+        other->kernels[0].prefetch_l2 += 64;
         assert_false(tn_graph_equal(g, other));
         other->kernels[0] = g->kernels[0];
-        other->kernels[0].near += 64;
+        other->kernels[0].prefetch_l1 += 64;
         assert_false(tn_graph_equal(g, other));
         tn_graph_destroy(other);
         tn_graph_destroy(g);
@@ -70,14 +70,16 @@ static void wrong_ones_are_refused(void **state) {
     static const struct {
         const char *line, *want;
     } all[] = {
-        {COLS ", near=100", "k.tir:5:75: near=100, wanted a multiple of 64 from 0 to 1048576\n"},
-        {COLS ", near=-64", "k.tir:5:75: near=-64, wanted a multiple of 64 from 0 to 1048576\n"},
-        {COLS ", near=0, far=1048640",
-         "k.tir:5:82: far=1048640, wanted a multiple of 64 from 0 to 1048576\n"},
-        {COLS ", far=1e3", "k.tir:5:74: "},
-        {COLS ", near=64, near=64", "k.tir:5:79: attribute 'near' is given twice\n"},
-        {"root=matmul, target=llvm, axis=rows, grain=1, units=1, near=64",
-         "k.tir:5:3: kernel @k: near and far are of kernels over columns (axis=cols)\n"},
+        {COLS ", prefetch_l1=100",
+         "k.tir:5:75: prefetch_l1=100, wanted a multiple of 64 from 0 to 1048576\n"},
+        {COLS ", prefetch_l1=-64",
+         "k.tir:5:75: prefetch_l1=-64, wanted a multiple of 64 from 0 to 1048576\n"},
+        {COLS ", prefetch_l1=0, prefetch_l2=1048640",
+         "k.tir:5:82: prefetch_l2=1048640, wanted a multiple of 64 from 0 to 1048576\n"},
+        {COLS ", prefetch_l2=1e3", "k.tir:5:74: "},
+        {COLS ", prefetch_l1=64, prefetch_l1=64", "k.tir:5:79: attribute 'near' is given twice\n"},
+        {"root=matmul, target=llvm, axis=rows, grain=1, units=1, prefetch_l1=64",
+         "k.tir:5:3: kernel @k: prefetch_l1 and prefetch_l2 are of kernels over columns (axis=cols)\n"},
     };
     for (size_t i = 0; i < TN_COUNT(all); i++) {
         TnDiag d = {0};
