@@ -86,16 +86,16 @@ static void *map(size_t bytes) {
     return p;
 }
 
-/* root: "tmatmul", the encoding of a dense matmul, or s8 or s6 for a screening product */
+/* root: "tmatmul", the encoding of a dense matmul, or s8 or s6 for a shadow product */
 static void bench(const Machine *machine, const char *level, int threads, const char *root, int m, int k,
                   int rows, const char *what) {
-    bool ternary = !strcmp(root, "tmatmul"), screen = !strcmp(root, "s8") || !strcmp(root, "s6");
+    bool ternary = !strcmp(root, "tmatmul"), shadow = !strcmp(root, "s8") || !strcmp(root, "s6");
     int grain = 128, units = (m + grain - 1) / grain;
     TnBuf text = {0};
     tn_buf_printf(&text, "tir 1\ngraph @b stage=planned level=%s kv=f16 rows=%d..%d\n", level, rows, rows);
     if (ternary)
         tn_buf_printf(&text, "$w: p64[%d,%d] scale=0x1p-3 = random {seed=5}\n", m, k);
-    else if (screen)
+    else if (shadow)
         tn_buf_printf(&text, "$t: f16[%d,%d] = random {seed=5}\n$w: %s[%d,%d] = pack $t\n", m, k, root, m, k);
     else
         tn_buf_printf(&text, "$w: %s[%d,%d] = random {seed=5}\n", root, m, k);
@@ -105,7 +105,7 @@ static void bench(const Machine *machine, const char *level, int threads, const 
                       "kernel @q {root=none, target=llvm, axis=rows, grain=1, units=1, barrier=1}\n%%q: "
                       "q8[T,%d] = quant %%x {off=0}\nend\n",
                       k);
-    if (screen)
+    if (shadow)
         tn_buf_printf(&text,
                       "kernel @q {root=none, target=llvm, axis=rows, grain=1, units=1, barrier=1}\n%%q: "
                       "q14[T,%d] = limbs %%x {off=0}\nend\n",
@@ -114,10 +114,10 @@ static void bench(const Machine *machine, const char *level, int threads, const 
                   "kernel @main {root=%s, target=llvm, axis=cols, grain=%d, units=%d, %s, "
                   "barrier=1}\n",
                   ternary  ? "tmatmul"
-                  : screen ? "screen"
+                  : shadow ? "estimate"
                            : "matmul",
                   grain, units,
-                  ternary || screen ? "prefetch_l1=1024, prefetch_l2=12288" : "prefetch_l1=4096");
+                  ternary || shadow ? "prefetch_l1=1024, prefetch_l2=12288" : "prefetch_l1=4096");
     if (ternary && rows == 1)
         tn_buf_printf(&text, "%%n: f32[T,%d] = rmsnorm %%x, $g {eps=0x1p-17}\n%%q: q8[T,%d] = quant %%n\n", k,
                       k);
@@ -125,7 +125,7 @@ static void bench(const Machine *machine, const char *level, int threads, const 
         tn_buf_printf(
             &text, "%%a: i32[T,%d] = tmatmul %%q, $w\n%%d: f32[T,%d] = dequant %%a, %%q, $w {off=0}\n", m, m);
     else
-        tn_buf_printf(&text, "%%y: f32[T,%d] = %s, $w {off=0}\n", m, screen ? "screen %q" : "matmul %x");
+        tn_buf_printf(&text, "%%y: f32[T,%d] = %s, $w {off=0}\n", m, shadow ? "estimate %q" : "matmul %x");
     tn_buf_printf(&text, "end\n%%o: f32[T,%d] = output %%%s {name=\"hidden\"}\nend\n", m,
                   ternary ? "d" : "y");
     TnDiag diag = {0};

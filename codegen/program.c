@@ -18,7 +18,7 @@ typedef struct Builder {
     TnBlobOperand *operands;
     size_t n_operands, cap_operands;
     bool *whole; /* of each value, a weight: a token reads all of it */
-    bool screened;
+    bool shortlisted;
     TnMap read; /* offsets of weights counted in plan.weight_bytes */
     TnBuf names;
     uint32_t *operand_of; /* of each value, where it is written, or UINT32_MAX */
@@ -95,21 +95,21 @@ static const TnType *kernel_lead(const TnGraph *g, const TnKernel *k, const TnRe
     return NULL;
 }
 
-/* Whether node n, operand i, reads no more than some rows of a table; of its screening copy then the bounds alone. */
+/* Whether node n, operand i, reads no more than some rows of a table; of its shadow table then the bounds alone. */
 static bool by_rows(const TnGraph *g, const TnNode *n, uint32_t i) {
     bool rows = tn_op_is(n->op, TN_TRAIT_TABLE_ROW) || tn_op_is(n->op, TN_TRAIT_TABLE_ROWS);
-    return rows && (i + 1 == n->n_args || tn_encs[g->nodes[n->args[i]].type.enc].kind == TN_SCREEN);
+    return rows && (i + 1 == n->n_args || tn_encs[g->nodes[n->args[i]].type.enc].kind == TN_SHADOW);
 }
 
-/* What a token reads of the weights: all that its launches touch, but tables that a screened head reads by rows,
+/* What a token reads of the weights: all that its launches touch, but tables that a shortlisted head reads by rows,
  * and what only rows with all logits want. */
 static void find_whole(Builder *b) {
-    for (TnRef r = 0; r < b->g->n; r++) b->screened |= b->g->nodes[r].op == TN_OP_screen;
+    for (TnRef r = 0; r < b->g->n; r++) b->shortlisted |= b->g->nodes[r].op == TN_OP_estimate;
     for (TnRef r = 0; r < b->g->n; r++) {
         const TnNode *n = &b->g->nodes[r];
         if (n->kernel == TN_NONE) continue;
         for (uint32_t i = 0; i < n->n_args; i++)
-            if (!b->screened || (!by_rows(b->g, n, i) && n->type.dim[0] != tn_sym_dim(TN_L)))
+            if (!b->shortlisted || (!by_rows(b->g, n, i) && n->type.dim[0] != tn_sym_dim(TN_L)))
                 b->whole[n->args[i]] = true;
     }
 }

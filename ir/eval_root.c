@@ -14,7 +14,7 @@ size_t tn_eval_op_scratch(const TnGraph *g, TnRef ref, const int64_t sym[TN_SYM_
         size_t heads = n->op == TN_OP_attend ? (size_t)tn_cols(&n->type) / head : 0;
         return (2 * TN_PAGE * head + heads * (size_t)sym[TN_P] * (head + 2)) * sizeof(float);
     }
-    if (n->op == TN_OP_rescore || n->op == TN_OP_rescore_top || n->op == TN_OP_pick || n->op == TN_OP_screen)
+    if (n->op == TN_OP_rerank || n->op == TN_OP_rerank_top || n->op == TN_OP_pick || n->op == TN_OP_estimate)
         return tn_round_up((size_t)tn_cols(&g->nodes[n->args[n->n_args - 1]].type), TN_K_PAD) * sizeof(float);
     if (n->op == TN_OP_matmul || n->op == TN_OP_tmatmul || n->op == TN_OP_rmsnorm)
         return tn_round_up((size_t)tn_cols(&g->nodes[n->args[1]].type), TN_K_PAD) * sizeof(float);

@@ -15,7 +15,7 @@
 
 #define RANDOM_MAX ((size_t)1 << 34) /* bytes of a test weight: a line of text must not ask for all memory */
 #define WINDOW_MAX INT32_MAX
-#define SCREEN_MAX ((int64_t)1 << 17) /* 255 * 64 * 2^17 fits in i32 */
+#define SHADOW_MAX ((int64_t)1 << 17) /* 255 * 64 * 2^17 fits in i32 */
 
 /* One call of tn_infer: what is known of the node, and its type to be. */
 typedef struct Infer {
@@ -127,7 +127,7 @@ TernStatus tn_type_check(const TnType *t, TernError *err) {
     const TnEncInfo *e = &tn_encs[t->enc];
     if (e->kind == TN_CACHE)
         TN_TRY(check_rank(t, 3, 3, err));
-    else if (e->kind == TN_Q8 || e->kind == TN_LIMBS || e->kind == TN_SCREEN || e->kind == TN_STORED ||
+    else if (e->kind == TN_Q8 || e->kind == TN_LIMBS || e->kind == TN_SHADOW || e->kind == TN_STORED ||
              tn_enc_is_ternary(t->enc))
         TN_TRY(check_rank(t, 2, 2, err));
     else
@@ -396,8 +396,8 @@ static TernStatus infer_pack(Infer *c) {
                 return FAIL(c, "pack of %s, but the type says %s", tn_type_text(a).s, tn_type_text(t).s);
             return TERN_OK;
         }
-        bool screen = tn_encs[t->enc].kind == TN_SCREEN && a->rank == 2;
-        if (!tn_enc_is_float(t->enc) && !screen)
+        bool shadow = tn_encs[t->enc].kind == TN_SHADOW && a->rank == 2;
+        if (!tn_enc_is_float(t->enc) && !shadow)
             return wrong(c, 0, "a ternary matrix, or f32, f16, bf16, s8 or s6 as the type");
     } else {
         return wrong(c, 0, "a ternary or float matrix");
@@ -570,27 +570,27 @@ static TernStatus infer_matmul(Infer *c) {
     return done(c, tn_type(TN_ENC_f32, 2, x->dim[0], w->dim[0]));
 }
 
-/* ---- screening */
+/* ---- shortlisting */
 
 static TernStatus infer_limbs(Infer *c) {
     if (!is_f32_matrix(arg(c, 0))) return wrong(c, 0, "f32[R,K]");
     return done(c, tn_type(TN_ENC_q14, 2, arg(c, 0)->dim[0], arg(c, 0)->dim[1]));
 }
 
-/* Operand i: a screening copy of K columns. */
-static TernStatus check_screen(const Infer *c, uint32_t i, int64_t k) {
+/* Operand i: a shadow table of K columns. */
+static TernStatus check_shadow(const Infer *c, uint32_t i, int64_t k) {
     const TnType *s = arg(c, i);
-    if (!tn_node_is_source(c->g, c->args[i]) || tn_encs[s->enc].kind != TN_SCREEN)
-        return wrong(c, i, "a screening table, s8 or s6");
+    if (!tn_node_is_source(c->g, c->args[i]) || tn_encs[s->enc].kind != TN_SHADOW)
+        return wrong(c, i, "a shadow table, s8 or s6");
     if (s->dim[1] != k) return wrong(c, i, "as many columns as the rows of q14");
-    if (k > SCREEN_MAX) return wrong(c, i, "at most 131072 columns, so that 255*64*K fits i32");
+    if (k > SHADOW_MAX) return wrong(c, i, "at most 131072 columns, so that 255*64*K fits i32");
     return TERN_OK;
 }
 
-static TernStatus infer_screen(Infer *c) {
+static TernStatus infer_estimate(Infer *c) {
     const TnType *q = arg(c, 0);
     if (q->enc != TN_ENC_q14) return wrong(c, 0, "q14[R,K]");
-    TN_TRY(check_screen(c, 1, q->dim[1]));
+    TN_TRY(check_shadow(c, 1, q->dim[1]));
     return done(c, tn_type(TN_ENC_f32, 2, q->dim[0], arg(c, 1)->dim[0]));
 }
 
@@ -599,7 +599,7 @@ static TernStatus check_head(const Infer *c) {
     const TnType *y = arg(c, 0), *q = arg(c, 1), *s = arg(c, 2), *x = arg(c, 3), *w = arg(c, 4);
     if (!is_f32_matrix(y)) return wrong(c, 0, "f32[R,V]");
     if (q->enc != TN_ENC_q14 || q->dim[0] != y->dim[0]) return wrong(c, 1, "q14[R,K]");
-    TN_TRY(check_screen(c, 2, q->dim[1]));
+    TN_TRY(check_shadow(c, 2, q->dim[1]));
     if (s->dim[0] != y->dim[1]) return wrong(c, 2, "as many rows as operand 1 has columns");
     if (!is_f32_matrix(x) || x->dim[0] != y->dim[0] || x->dim[1] != q->dim[1])
         return wrong(c, 3, "f32[R,K], what operand 2 was made from");
@@ -734,12 +734,12 @@ static TernStatus infer_take(Infer *c) {
     return done(c, tn_type(TN_ENC_f32, 2, ids->dim[0], ids->dim[1]));
 }
 
-static TernStatus infer_rescore(Infer *c) {
+static TernStatus infer_rerank(Infer *c) {
     TN_TRY(check_head(c));
     return done(c, tn_type(TN_ENC_i32, 1, arg(c, 0)->dim[0]));
 }
 
-static TernStatus infer_rescore_top(Infer *c) {
+static TernStatus infer_rerank_top(Infer *c) {
     TnDim rows;
     TN_TRY(check_head(c));
     if (!first_rows(arg(c, 0)->dim[0], &rows)) return wrong(c, 0, "f32[R,V]");

@@ -17,7 +17,7 @@
  * and for the session's; they are never constants in code:
  *   T rows; R rows that want logits in some form (wants 1 to 3; those with want 2 come first); K the first K
  *   of them, that want top-k; H rows that want the hidden row; S slots; P pages a slot; N pages in the cache;
- *   L rows that want all logits, where these are made apart from the others (pass screen): then R has wants
+ *   L rows that want all logits, where these are made apart from the others (pass shortlist): then R has wants
  *   1 and 2 alone
  *
  * Attention (op attend), for row t, head h of kv head g = h / (heads / kv heads), position j = 0 .. pos[t]
@@ -32,19 +32,19 @@
  * multiplied by the key's scale before `scale`; v_j[d] is the code, and p_j in its chain is p_j times the
  * value's scale (not in l_b).
  *
- * Screening (ops limbs, screen, rescore, rescore_top) finds the best rows of a dense table w by way of a small
+ * Shortlisting (ops limbs, estimate, rerank, rerank_top) finds the best rows of a dense table w by way of a small
  * copy of it, and its answers are those of the table itself. A copy (pack to s8 or s6) has, of each row w_r: codes
  * c with w^_r = scale*c, e_r >= |w_r - w^_r| and n_r >= |w_r|, |w^_r|, Euclidean norms; where a weight is not
  * finite or the row too small to scale, all codes are 0. limbs gives of a row x: codes of x^, X >= |x| and
- * Y >= |x - x^| + (ceil(K/32) + 16) 2^-24 1.01 |x|. With y_r = screen, the element of matmul lies in
+ * Y >= |x - x^| + (ceil(K/32) + 16) 2^-24 1.01 |x|. With y_r = estimate, the element of matmul lies in
  *   y_r - rad_r .. y_r + rad_r,  rad_r = X*n_r < 2^126 ? fma(Y, n_r, fma(X, e_r, 2^-120)) : infinity
  * for |x.w - x^.w^| <= |x| e_r + |w^_r| |x - x^|; 2^-24 (ceil(K/32) + 6) |x| |w_r| is what the lanes of the defined
  * dot product may round away, the other ten cover the rounding of y and of these lines, which X, Y, e and n, all
  * rounded up by 2^-20, do for the products; below X*n = 2^126 no lane overflows, so the element is finite.
- *   rescore: first = the lowest r with the largest y_r - rad_r (0 if there is none); its element is the best so
+ *   rerank: first = the lowest r with the largest y_r - rad_r (0 if there is none); its element is the best so
  *     far. For r rising, unless y_r + rad_r < best: the element of r; larger, or equal and of lower index, it is
  *     the best. The index of the best; -1 as soon as an element is NaN or infinite.
- *   rescore_top: the least of the elements of the k rows with the largest y_r - rad_r is a threshold (-infinity
+ *   rerank_top: the least of the elements of the k rows with the largest y_r - rad_r is a threshold (-infinity
  *     if one of them is NaN, or if there are fewer); topk of the elements of the rows for which y_r + rad_r <
  *     threshold does not hold.
  *
@@ -122,7 +122,7 @@ typedef enum TnEnc {
     TN_ENC_COUNT
 } TnEnc;
 
-typedef enum TnEncKind { TN_DENSE, TN_STORED, TN_Q8, TN_LIMBS, TN_SCREEN, TN_TERNARY, TN_CACHE } TnEncKind;
+typedef enum TnEncKind { TN_DENSE, TN_STORED, TN_Q8, TN_LIMBS, TN_SHADOW, TN_TERNARY, TN_CACHE } TnEncKind;
 
 typedef struct TnEncInfo {
     const char *name;

@@ -39,7 +39,7 @@ size_t tn_row_bytes(const TnType *t) {
         return TN_Q8_HEAD + tn_round_up(k, TN_K_PAD);
     case TN_LIMBS:
         return TN_Q14_HEAD + 2 * tn_round_up(k, TN_K_PAD);
-    case TN_SCREEN:
+    case TN_SHADOW:
         return tn_round_up(k, e->block_elems) / e->block_elems * e->block_bytes;
     case TN_CACHE:
         return tn_page_bytes(t);
@@ -66,12 +66,12 @@ size_t tn_page_bytes(const TnType *cache) {
     return dim_size(cache->dim[1]) * tn_page_head_bytes(cache);
 }
 
-size_t tn_screen_array_bytes(const TnType *t) {
+size_t tn_shadow_array_bytes(const TnType *t) {
     return tn_round_up(dim_size(t->dim[0]), TN_PAD) * 4;
 }
 
 size_t tn_tail_bytes(const TnType *t) {
-    if (tn_encs[t->enc].kind == TN_SCREEN) return 3 * tn_screen_array_bytes(t);
+    if (tn_encs[t->enc].kind == TN_SHADOW) return 3 * tn_shadow_array_bytes(t);
     return tn_encs[t->enc].kind == TN_TERNARY ? (size_t)t->n_scales * 4 : 0;
 }
 

@@ -44,7 +44,7 @@ size_t tn_type_bytes(const TnType *t, const int64_t sym[TN_SYM_COUNT]);
 /* What lies behind the rows: p64's scales, the three arrays of s8 and s6. Other encodings: 0. */
 size_t tn_tail_bytes(const TnType *t);
 /* Of one of the three arrays behind the rows of s8 and s6. */
-size_t tn_screen_array_bytes(const TnType *t);
+size_t tn_shadow_array_bytes(const TnType *t);
 /* The leading dim; 1 for a rank-1 constant that is one row. Caches: pages. */
 int64_t tn_type_rows(const TnType *t, const int64_t sym[TN_SYM_COUNT]);
 

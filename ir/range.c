@@ -126,7 +126,7 @@ static void put_note(const TnGraph *g, TnRef r, TnDotOf *dot_of, TnBuf *out) {
     TnRange range = tn_range_of(g, r);
     const TnNode *n = &g->nodes[r];
     TnDot d;
-    if (n->op == TN_OP_screen) {
+    if (n->op == TN_OP_estimate) {
         int64_t k = last_column(g, n->args[1]) + 1, code = tn_range_of(g, n->args[1]).hi;
         tn_buf_printf(out, " ; |sum| <= %lld of each limb", (long long)(code * TN_RANGE_LIMB * k));
         if (dot_of && dot_of(g, r, &d)) put_dot(&d, k, out);

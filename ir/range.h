@@ -57,7 +57,7 @@ int64_t tn_range_narrow(const TnDot *d, int64_t k);
  *
  *     %a: i32[T,3840] = tmatmul %q, $w ; |y| <= 325120; a lane <= 162560; an i16 <= 32512: 16 additions of 2032, all that fit
  *
- * dot_of says how the target of a planned tmatmul or screen sums (false: not known); may be NULL. */
+ * dot_of says how the target of a planned tmatmul or estimate sums (false: not known); may be NULL. */
 typedef bool TnDotOf(const TnGraph *g, TnRef product, TnDot *out);
 void tn_print_ranges(const TnGraph *g, TnDotOf *dot_of, TnBuf *out);
 

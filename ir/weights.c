@@ -8,7 +8,7 @@
 #include <string.h>
 #include "ir/internal.h"
 #include "ir/places.h"
-#include "ir/screen.h"
+#include "ir/shadow.h"
 #include "runtime/base/fmath.h"
 #include "runtime/base/reader.h"
 
@@ -351,8 +351,8 @@ TernStatus tn_weight_rows(const TnGraph *g, TnRef ref, const TnWeights *w, int64
         } else {
             st = source_row(&s, ref, r, (Row){.f = row});
             if (st != TERN_OK) break;
-            if (tn_encs[t->enc].kind == TN_SCREEN)
-                tn_screen_encode(t, row, o);
+            if (tn_encs[t->enc].kind == TN_SHADOW)
+                tn_shadow_encode(t, row, o);
             else
                 tn_encode_row(t, row, o);
         }
@@ -389,16 +389,16 @@ TernStatus tn_weight_dead_rows(const TnGraph *g, TnRef ref, const TnWeights *w, 
     return st;
 }
 
-/* The facts of all rows of a screening table; out is zeroed. */
-static TernStatus screen_tail(Source *s, TnRef ref, uint8_t *out) {
+/* The facts of all rows of a shadow table; out is zeroed. */
+static TernStatus shadow_tail(Source *s, TnRef ref, uint8_t *out) {
     const TnType *t = &s->g->nodes[ref].type;
-    size_t len = (size_t)tn_weight_len(t), array = tn_screen_array_bytes(t);
+    size_t len = (size_t)tn_weight_len(t), array = tn_shadow_array_bytes(t);
     TernStatus st = TERN_OK;
     float *row = source_open(s, ref, len);
     for (int64_t r = 0; r < t->dim[0] && st == TERN_OK; r++) {
         st = source_row(s, ref, r, (Row){.f = row});
         if (st != TERN_OK) break;
-        TnRowFacts f = tn_screen_facts(t, row);
+        TnRowFacts f = tn_shadow_facts(t, row);
         memcpy(out + 4 * (size_t)r, &f.scale, 4);
         memcpy(out + array + 4 * (size_t)r, &f.error, 4);
         memcpy(out + 2 * array + 4 * (size_t)r, &f.norm, 4);
@@ -411,9 +411,9 @@ TernStatus tn_weight_tail(const TnGraph *g, TnRef ref, const TnWeights *w, void 
     const TnType *t = &g->nodes[ref].type;
     if (!tn_tail_bytes(t)) return TERN_OK;
     memset(out, 0, tn_tail_bytes(t));
-    if (tn_encs[t->enc].kind == TN_SCREEN) {
+    if (tn_encs[t->enc].kind == TN_SHADOW) {
         Source s = {.g = g, .w = w, .err = err};
-        return screen_tail(&s, ref, out);
+        return shadow_tail(&s, ref, out);
     }
     for (uint32_t i = 0; i < t->n_scales; i++) memcpy((uint8_t *)out + 4 * (size_t)i, &t->scales[i].scale, 4);
     return TERN_OK;

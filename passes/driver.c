@@ -12,7 +12,7 @@ const TnPass tn_passes[] = {
      "leave out neurons whose weights are all zero"},
     {"merge", pass_merge, TN_STAGE_MODEL, TN_STAGE_MODEL, false, 0,
      "multiplications of one input become one"},
-    {"screen", pass_screen, TN_STAGE_MODEL, TN_STAGE_MODEL, false, 0,
+    {"shortlist", pass_shortlist, TN_STAGE_MODEL, TN_STAGE_MODEL, false, 0,
      "choose from the head by way of a small copy of its table"},
     {"split", pass_split, TN_STAGE_MODEL, TN_STAGE_MODEL, true, TN_ROWS_FEW,
      "cut the attention of few rows into blocks"},

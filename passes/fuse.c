@@ -6,7 +6,7 @@
  * all of them:
  *
  * 1. embed, attend and attend_blocks stand alone, and so does rope_angle (every layer reads it).
- * 2. A tmatmul, matmul or screen takes the elementwise ops after it, as far as an operand by which they join comes from
+ * 2. A tmatmul, matmul or estimate takes the elementwise ops after it, as far as an operand by which they join comes from
  *    inside and every other is there before the kernel starts. What a sum's other operand is, a residual or another
  *    kernel's result, does not matter; whoever comes first in the text takes the op.
  * 3. Slices behind a (t)matmul cut its columns into parts that run apart (passes.h). They join all or none:

@@ -38,7 +38,7 @@ typedef struct TnReaders {
 void tn_readers_create(const TnGraph *g, TnReaders *out);
 void tn_readers_destroy(TnReaders *u);
 
-/* A (t)matmul or screen: its columns are the rows of its weight. */
+/* A (t)matmul or estimate: its columns are the rows of its weight. */
 static inline bool tn_is_matmul(const TnNode *n) {
     return tn_op_is(n->op, TN_TRAIT_PRODUCT);
 }

@@ -45,7 +45,7 @@ static TnEnc choose(const TnGraph *g, const TnPassCtx *ctx, TnRef w, const TnRea
     bool tmatmul = false, matmul = false, embed = false, norm = false;
     for (uint32_t i = u->at[w]; i < u->at[w + 1]; i++) {
         const TnNode *n = &g->nodes[u->list[i]];
-        /* matmul, and rescoring, which computes elements of it: it must read what that reads */
+        /* matmul, and reranking, which computes elements of it: it must read what that reads */
         matmul |= tn_op_is(n->op, TN_TRAIT_DOTS) && n->args[n->n_args - 1] == w;
         tmatmul |= n->op == TN_OP_tmatmul && n->args[n->n_args - 1] == w; /* by columns */
         if (n->n_args < 2 || n->args[1] != w) continue;

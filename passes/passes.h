@@ -1,6 +1,6 @@
 /* The passes: from the frontend's graph to a planned variant. The pipeline is a plain list:
  *
- *   fold cse dce prune merge screen            once, on stage=model
+ *   fold cse dce prune merge shortlist         once, on stage=model
  *   split fuse gate columns layout tile plan   once per variant (feature level, cache type, row class), on a clone
  *
  * Each is one file with one exported pass_<verb> and an essay above it. The driver runs them, verifies after
@@ -50,7 +50,7 @@ typedef struct TnPassCtx {
     TnKv kv;
     int64_t rows_lo, rows_hi;
     TnEnc head; /* encoding for embed and dense matmul tables: f16, f32, or TN_ENC_COUNT: lossless (f32 f16
-                   bf16 stay, q8_0 and q6_k become f32); s8, s6: lossless, with such a copy to screen by */
+                   bf16 stay, q8_0 and q6_k become f32); s8, s6: lossless, with a shadow table to shortlist by */
     const TnTargetDesc *const *targets; /* best liked first: layout asks the first that has an opinion */
     uint32_t n_targets;
     const char
@@ -62,8 +62,8 @@ typedef struct TnPassCtx {
 } TnPassCtx;
 
 typedef TernStatus TnPassFn(TnGraph *g, const TnPassCtx *ctx, TernError *err);
-TnPassFn pass_fold, pass_cse, pass_dce, pass_prune, pass_merge, pass_screen, pass_split, pass_fuse, pass_gate,
-    pass_columns, pass_layout, pass_tile, pass_plan;
+TnPassFn pass_fold, pass_cse, pass_dce, pass_prune, pass_merge, pass_shortlist, pass_split, pass_fuse,
+    pass_gate, pass_columns, pass_layout, pass_tile, pass_plan;
 
 typedef struct TnPass {
     const char *name;
@@ -82,7 +82,7 @@ extern const uint32_t tn_n_passes;
  * without level, kv or rows, which a graph's own text may say too (then those hold, not ctx's). */
 TernStatus tn_passes_run(TnGraph *g, const char *list, const TnPassCtx *ctx, TernError *err);
 /* The two halves of the pipeline. */
-#define TN_PASSES_MODEL "fold,cse,dce,prune,merge,screen"
+#define TN_PASSES_MODEL "fold,cse,dce,prune,merge,shortlist"
 /* Those of the second half without which there is no program. */
 #define TN_PASSES_LEAST   "fuse,layout,tile,plan"
 #define TN_PASSES_FUSED   "gate,columns"

@@ -490,11 +490,11 @@ static bool dot_of(const TnGraph *g, TnRef product, TnDot *out) {
     const TnLevel *l = g->level ? tn_llvm_level(g->level) : NULL;
     if (!l) return false;
     const TnNode *n = &g->nodes[product];
-    if (n->op == TN_OP_screen)
-        *out = tn_llvm_screen_dot(l, g->nodes[n->args[1]].type.enc);
+    if (n->op == TN_OP_estimate)
+        *out = tn_llvm_estimate_dot(l, g->nodes[n->args[1]].type.enc);
     else
         *out = tn_llvm_dot(l, g->rows_hi);
-    return n->op == TN_OP_screen || n->op == TN_OP_tmatmul;
+    return n->op == TN_OP_estimate || n->op == TN_OP_tmatmul;
 }
 
 /* Products that stream the weights of one row of activations fetch ahead by distance; those of more rows go by rows of

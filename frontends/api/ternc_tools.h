@@ -92,7 +92,7 @@ typedef struct TerncWork {
         table_bytes; /* of a table that launches read by rows alone (those are in sym_bytes), at the first of them */
     uint64_t sym_bytes[8];  /* a unit of T R K H S P N L: activations, ids, rows of tables, cache stores */
     uint64_t held_bytes;    /* a position held: keys and values read */
-    uint64_t sym_macs[8];   /* multiply-adds of (t)matmul and screen, a unit of the symbol */
+    uint64_t sym_macs[8];   /* multiply-adds of (t)matmul and estimate, a unit of the symbol */
     uint64_t attended_macs; /* a position attended */
     uint64_t window;        /* at most so many positions a row are; 0: all */
 } TerncWork;

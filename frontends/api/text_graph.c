@@ -95,7 +95,7 @@ static TernStatus check_input(const Edited *e, const TnNode *n) {
     if (tn_encs[n->type.enc].kind == TN_CACHE) return TERN_OK; /* take_facts looks at them */
     const char *name = tn_attr_str(n, TN_ATTR_name);
     uint32_t at = tn_map_get(&e->inputs, name, strlen(name));
-    TnType want = tn_type(TN_ENC_i32, 1, tn_sym_dim(TN_L)); /* what pass screen adds */
+    TnType want = tn_type(TN_ENC_i32, 1, tn_sym_dim(TN_L)); /* what pass shortlist adds */
     if (at == TN_MAP_NONE && strcmp(name, "lrows") != 0)
         return FAIL(e, n,
                     "input \"%s\" is none the runtime has (ids pos slot rows hrows lrows table k<i> v<i>)",
@@ -150,8 +150,8 @@ static TernStatus check_indices(const Edited *e, const TnNode *n) {
                     tn_type_text(&a->type).s);
     if (n->op == TN_OP_take && (b->op != TN_OP_topk || b->args[0] != n->args[0]))
         return FAIL(e, n, "%%%s: operand 2 of take is %%%s, wanted a topk of operand 1", n->name, b->name);
-    if (n->op == TN_OP_pick && (b->op != TN_OP_rescore_top || b->args[4] != n->args[2]))
-        return FAIL(e, n, "%%%s: operand 2 of pick is %%%s, wanted a rescore_top over operand 3", n->name,
+    if (n->op == TN_OP_pick && (b->op != TN_OP_rerank_top || b->args[4] != n->args[2]))
+        return FAIL(e, n, "%%%s: operand 2 of pick is %%%s, wanted a rerank_top over operand 3", n->name,
                     b->name);
     return TERN_OK;
 }

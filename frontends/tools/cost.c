@@ -48,7 +48,7 @@ static uint64_t position_bytes(const TnType *cache) {
     return tn_page_bytes(cache) / TN_PAGE;
 }
 
-/* Rows of a table that node n reads by its operand `place` for each row it makes; 0: all of it. Of rescoring the
+/* Rows of a table that node n reads by its operand `place` for each row it makes; 0: all of it. Of reranking the
  * least, for how many rows the bound leaves is not known here. */
 static uint64_t rows_read(const TnNode *n, uint32_t place) {
     if (place + 1 != n->n_args) return 0;
@@ -78,8 +78,8 @@ static void add_source(Kernel *k, TnRef r) {
     if (add_rows_of(k, r)) {
         bool embedded = root && tn_op_is(root->op, TN_TRAIT_INDEX1);
         if (embedded && !read_by_others(k, r)) k->out->table_bytes += tn_type_bytes(t, NULL);
-    } else if (tn_encs[t->enc].kind == TN_SCREEN && !(root && root->op == TN_OP_screen)) {
-        k->out->weight_bytes += 2 * tn_screen_array_bytes(t); /* rescoring: errors and norms */
+    } else if (tn_encs[t->enc].kind == TN_SHADOW && !(root && root->op == TN_OP_estimate)) {
+        k->out->weight_bytes += 2 * tn_shadow_array_bytes(t); /* reranking: errors and norms */
     } else {
         k->out->weight_bytes += tn_type_bytes(t, NULL);
     }

@@ -215,7 +215,7 @@ static TernStatus check_use(const TerncOpt *o, const TnGraph *g, const char *lis
     TnEnc head;
     if (!by_fit) TN_TRY(check_variant(o, g, runs(list, NULL), err));
     TN_TRY(tn_head_parse("TerncOpt.head", o->head, &head, err));
-    const char *taker = head != TN_ENC_COUNT && tn_encs[head].kind == TN_SCREEN ? "screen" : "layout";
+    const char *taker = head != TN_ENC_COUNT && tn_encs[head].kind == TN_SHADOW ? "shortlist" : "layout";
     if (head != TN_ENC_COUNT && !runs(list, taker))
         return tn_fail(err, TERN_ERR_INPUT, "head: got '%s', but pass %s, which takes it, does not run",
                        o->head, taker);

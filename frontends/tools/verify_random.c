@@ -44,7 +44,7 @@ static TernStatus check_indices(const TnGraph *g, TnRef r, int64_t most, TernErr
     const TnNode *ids = &g->nodes[n->args[1]];
     bool chosen = n->op == TN_OP_take
                       ? ids->op == TN_OP_input || (ids->op == TN_OP_topk && ids->args[0] == n->args[0])
-                  : n->op == TN_OP_pick ? ids->op == TN_OP_rescore_top && ids->args[4] == n->args[2]
+                  : n->op == TN_OP_pick ? ids->op == TN_OP_rerank_top && ids->args[4] == n->args[2]
                                         : true;
     if (chosen) return TERN_OK;
     return tn_fail(err, TERN_ERR_INPUT,

@@ -36,7 +36,7 @@ static void put_source(Alone *a, TnRef r) {
     const TnNode *n = &a->g->nodes[r];
     TnType t = n->type;
     if (a->to[r] != TN_NONE) return;
-    bool copy = tn_encs[t.enc].kind == TN_SCREEN; /* made from another weight, and read beside it */
+    bool copy = tn_encs[t.enc].kind == TN_SHADOW; /* made from another weight, and read beside it */
     if (n->op == TN_OP_const || n->op == TN_OP_rope_freq || copy) {
         TnRef args[1] = {TN_NONE};
         if (n->n_args) {

@@ -1,5 +1,5 @@
 /* The promise of --head q8 and q6: whatever a row wants, its result has the bits that the whole table gives. The trained
- * model generates 256 tokens beside itself with a screened head, in memory and from a file, with 1 to 3 threads, with
+ * model generates 256 tokens beside itself with a shortlisted head, in memory and from a file, with 1 to 3 threads, with
  * steps of one row and steps that mix all wants. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -112,7 +112,7 @@ static void compare(Side *a, Side *b) {
 static void heads(void **state) {
     (void)state;
     static const char *const names[] = {"q8", "q6"};
-    static Side full, screened;
+    static Side full, shortlisted;
     for (int h = 0; h < 2; h++) {
         char path[] = "/tmp/tern-head-XXXXXX";
         int fd = mkstemp(path);
@@ -123,10 +123,10 @@ static void heads(void **state) {
         must(ternc_compile(NULL, &o, path, NULL, &err), &err);
         for (uint32_t threads = 1; threads <= 3; threads++) {
             open_side(&full, NULL, NULL, 2);
-            open_side(&screened, names[h], threads == 2 ? path : NULL, threads);
-            compare(&full, &screened);
+            open_side(&shortlisted, names[h], threads == 2 ? path : NULL, threads);
+            compare(&full, &shortlisted);
             close_side(&full);
-            close_side(&screened);
+            close_side(&shortlisted);
         }
         unlink(path);
     }

@@ -225,10 +225,10 @@ static char *change(char *text, uint64_t *s) {
     static const char *const symbols[] = {"T", "R", "K", "H", "S", "P", "N", "L", "1", "4", "5"};
     static const char *const floats[] = {"0x1p+127", "0x1p-149", "-0x0p+0",     "0x0p+0",
                                          "inf",      "nan",      "-0x1.8p+100", "0x1p-126"};
-    static const char *const ops[] = {"add",    "mul",           "mulz",   "relu2",  "silu",    "rmsnorm",
-                                      "quant",  "tmatmul",       "matmul", "gather", "embed",   "argmax",
-                                      "topk",   "take",          "rope",   "attend", "slice",   "dequant",
-                                      "limbs",  "attend_blocks", "pack",   "screen", "rescore", "pick",
+    static const char *const ops[] = {"add",    "mul",           "mulz",   "relu2",    "silu",   "rmsnorm",
+                                      "quant",  "tmatmul",       "matmul", "gather",   "embed",  "argmax",
+                                      "topk",   "take",          "rope",   "attend",   "slice",  "dequant",
+                                      "limbs",  "attend_blocks", "pack",   "estimate", "rerank", "pick",
                                       "concat", "columns",       "random", "output"};
     static const struct {
         const char *from, *to;
@@ -355,7 +355,7 @@ static const uint32_t row_classes[][2] = {{0, 0}, {1, 1},  {2, 8},   {9, 512},  
 
 /* Mostly such as the stage allows. */
 static const char *some_passes(uint64_t *s, const char *text, char out[200]) {
-    static const char *const all[] = {"fold", "cse",  "dce",     "prune",  "merge", "screen", "split",
+    static const char *const all[] = {"fold", "cse",  "dce",     "prune",  "merge", "shortlist", "split",
                                       "fuse", "gate", "columns", "layout", "tile",  "plan"};
     enum { MODEL = 7, FUSED = 12 };
     size_t at = 0, left = pick(s, 8);
@@ -672,7 +672,7 @@ static void add_model(Sweep *w) {
         uint32_t lo, hi;
     } ways[] = {{"", NULL, NULL, 0, 0},
                 {"fold,cse,dce,merge", NULL, NULL, 0, 0},
-                {"screen", NULL, "q8", 0, 0},
+                {"shortlist", NULL, "q8", 0, 0},
                 {"split", "avx2", NULL, 1, 1},
                 {"split,fuse,gate", "avx2", NULL, 2, 8},
                 {NULL, "avx2", NULL, 1, 1},

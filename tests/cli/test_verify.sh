@@ -27,7 +27,7 @@ if [ $native = yes ]; then
     try 0 "$equal" --tokens $ids
     try 0 "$equal" "$model" -p "KING RICHARD: what is this? It is a thing of nought." --kv f32 -t 3
     try 0 "$equal" --tokens $ids --kv i8 -t 5
-    # a head with a screening copy has six kernels more, and is bisected like any other
+    # a head with a shadow table has six kernels more, and is bisected like any other
     try 0 "${equal/158/164}" --tokens $ids --head q8
     try 0 "${equal/158/164}
 no pass: * stages of the pipeline give what the model's graph gives" --tokens $ids --head q6 --kv i8 --bisect

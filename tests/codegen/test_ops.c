@@ -107,9 +107,9 @@ static void random_graphs(void **state) {
 
 static void fuse(void **state) {
     (void)state;
-    /* screen and rescore could, but random graphs have nothing to go with them */
+    /* estimate and rerank could, but random graphs have nothing to go with them */
     check("ops that fuse never puts in a kernel with others", &seen.grouped, false, tn_op_computes,
-          "embed screen rope_angle attend attend_blocks rescore",
+          "embed estimate rope_angle attend attend_blocks rerank",
           "JOINS1 or JOINS2 in its row of ir/ops.def lets an op join, unless it is a MAP");
     check("elementwise ops that never follow a product in its kernel", &seen.epilogue, false, tn_op_is_elem,
           "", "JOINS1 or JOINS2 in its row of ir/ops.def lets an op join, unless it is a MAP");

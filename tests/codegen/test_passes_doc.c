@@ -77,7 +77,7 @@ static void run(const char *text, size_t n, const char *passes, int64_t lo, int6
                      .kv = TN_KV_F16,
                      .rows_lo = lo,
                      .rows_hi = hi,
-                     .head = strcmp(passes, "screen") == 0 ? TN_ENC_s8 : TN_ENC_COUNT,
+                     .head = strcmp(passes, "shortlist") == 0 ? TN_ENC_s8 : TN_ENC_COUNT,
                      .targets = targets,
                      .n_targets = 1};
     TernError err = {0};

@@ -56,14 +56,14 @@ static char *fault_of(const char *fmt, long long k) {
 static void too_long_is_refused(void **state) {
     (void)state;
     static const char quant[] = "  %%x: f32[T,%lld] = input {name=\"x\"}\n  %%q: q8[T,%lld] = quant %%x\n";
-    static const char screen[] = "  $w: f32[2,%lld] = random {seed=1}\n  $s: s8[2,%lld] = pack $w\n  %%x: "
-                                 "f32[R,%lld] = input {name=\"x\"}\n"
-                                 "  %%q: q14[R,%lld] = limbs %%x\n  %%y: f32[R,2] = screen %%q, $s\n";
+    static const char estimate[] = "  $w: f32[2,%lld] = random {seed=1}\n  $s: s8[2,%lld] = pack $w\n  %%x: "
+                                   "f32[R,%lld] = input {name=\"x\"}\n"
+                                   "  %%q: q14[R,%lld] = limbs %%x\n  %%y: f32[R,2] = estimate %%q, $s\n";
     assert_null(fault_of(quant, MOST_K));
-    assert_null(fault_of(screen, 131072));
-    char *fault = fault_of(screen, 131073);
+    assert_null(fault_of(estimate, 131072));
+    char *fault = fault_of(estimate, 131073);
     assert_string_equal(
-        fault, "t:7:18: screen: operand 2 ($s) is s8[2,131073], wanted at most 131072 columns, so that "
+        fault, "t:7:18: estimate: operand 2 ($s) is s8[2,131073], wanted at most 131072 columns, so that "
                "255*64*K fits i32\n");
     free(fault);
     fault = fault_of(quant, MOST_K + 1);
@@ -159,7 +159,7 @@ static void sums_stay_below(void **state) {
 }
 
 static bool dot_of(const TnGraph *g, TnRef product, TnDot *out) {
-    *out = dots[g->nodes[product].op == TN_OP_screen ? 5 : g->nodes[product].type.dim[1] == 3 ? 0 : 2];
+    *out = dots[g->nodes[product].op == TN_OP_estimate ? 5 : g->nodes[product].type.dim[1] == 3 ? 0 : 2];
     return true;
 }
 
@@ -176,7 +176,7 @@ static void comments(void **state) {
                                "  $f: f32[5,300] = random {seed=4}\n"
                                "  $s: s6[5,300] = pack $f\n"
                                "  %l: q14[T,300] = limbs %x\n"
-                               "  %y: f32[T,5] = screen %l, $s\n"
+                               "  %y: f32[T,5] = estimate %l, $s\n"
                                "  %d: f32[T,3] = dequant %a, %q, $w\n"
                                "  %best: i32[T] = argmax %d\n"
                                "  %out: i32[T] = output %best {name=\"best\"}\n";
@@ -194,7 +194,7 @@ static void comments(void **state) {
         "  $f: f32[5,300] = random {seed=4}\n"
         "  $s: s6[5,300] = pack $f ; |y| <= 31\n"
         "  %l: q14[T,300] = limbs %x ; |y| <= 64\n"
-        "  %y: f32[T,5] = screen %l, $s ; |sum| <= 595200 of each limb; a lane <= 129024; an "
+        "  %y: f32[T,5] = estimate %l, $s ; |sum| <= 595200 of each limb; a lane <= 129024; an "
         "i16 <= 32256: 4 additions of 8064, all that fit\n"
         "  %d: f32[T,3] = dequant %a, %q, $w\n"
         "  %best: i32[T] = argmax %d ; -1 <= y <= 2\n"

@@ -306,25 +306,25 @@ static void output(Gen *p, TnRef r) {
     add(p, TN_OP_output, NULL, &r, 1, &a, 1);
 }
 
-/* A head by way of a screening copy, as pass screen makes it. */
-static void screened(Gen *p) {
+/* A head by way of a shadow table, as pass shortlist makes it. */
+static void shortlisted(Gen *p) {
     Value x = value(p, TN_R);
     int64_t rows = some_cols(&p->rand);
     TnRef w = dense(p, 2, rows, x.cols);
     TnType t = tn_type(rand_one_in(&p->rand, 2) ? TN_ENC_s8 : TN_ENC_s6, 2, (TnDim)rows, (TnDim)x.cols);
     TnRef s = add(p, TN_OP_pack, &t, &w, 1, NULL, 0);
     TnRef q = add(p, TN_OP_limbs, NULL, &x.ref, 1, NULL, 0);
-    TnRef y = add(p, TN_OP_screen, NULL, (TnRef[]){q, s}, 2, NULL, 0);
+    TnRef y = add(p, TN_OP_estimate, NULL, (TnRef[]){q, s}, 2, NULL, 0);
     TnRef head[] = {y, q, s, x.ref, w};
     TnAttr k = {.key = TN_ATTR_k, .i = rand_in(&p->rand, 1, 9)};
-    output(p, add(p, TN_OP_rescore, NULL, head, 5, NULL, 0));
-    TnRef top = add(p, TN_OP_rescore_top, NULL, head, 5, &k, 1);
+    output(p, add(p, TN_OP_rerank, NULL, head, 5, NULL, 0));
+    TnRef top = add(p, TN_OP_rerank_top, NULL, head, 5, &k, 1);
     output(p, top);
     output(p, add(p, TN_OP_pick, NULL, (TnRef[]){x.ref, top, w}, 3, NULL, 0));
 }
 
 static void results(Gen *p) {
-    if (rand_one_in(&p->rand, 4)) screened(p);
+    if (rand_one_in(&p->rand, 4)) shortlisted(p);
     Value x = value(p, TN_R);
     output(p, add(p, TN_OP_argmax, NULL, &x.ref, 1, NULL, 0));
     TnAttr k = {.key = TN_ATTR_k, .i = rand_one_in(&p->rand, 8) ? 256 : rand_in(&p->rand, 1, 9)};

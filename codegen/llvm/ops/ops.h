@@ -6,7 +6,7 @@
 /* ---- The op table: a row `const TnLlvmOp tn_llvm_op_<op>` for every op of ops.def, expanded in table.c; a
  * missing one is a link error, {0} is "no". A MAP needs a `can` and a `block` alone (elem.c). Which file has which: tmatmul.c, matmul.c, attend.c;
  * attend_blocks and attend_join in attend.c too; rmsnorm quant rope_angle in rowops.c; argmax topk
- * take gather embed in select.c; limbs screen in screen.c; rescore rescore_top pick in rescore.c; rope kv_put in heads.c;
+ * take gather embed in select.c; limbs estimate in estimate.c; rerank rerank_top pick in rerank.c; rope kv_put in heads.c;
  * dequant slice and the MAP ops in elem.c; the others in table.c.
  *
  * gather: `row` copies to tn_build_result_row if f->mem is set or the value leaves; else it only points f->mem
@@ -25,7 +25,7 @@ static inline bool tn_llvm_yes(const TnGraph *g, TnRef ref, const TnLevel *level
 
 /* ternary.c: how sums of ternary products are held, for steps of up to so many rows. */
 TnDot tn_llvm_dot(const TnLevel *level, int64_t rows);
-/* The same of each limb of a screening product. */
-TnDot tn_llvm_screen_dot(const TnLevel *level, TnEnc enc);
+/* The same of each limb of a shadow product. */
+TnDot tn_llvm_estimate_dot(const TnLevel *level, TnEnc enc);
 
 #endif

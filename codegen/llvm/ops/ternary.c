@@ -58,7 +58,7 @@ TnDot tn_llvm_dot(const TnLevel *level, int64_t rows) {
                    .exact32 = true};
 }
 
-TnDot tn_llvm_screen_dot(const TnLevel *level, TnEnc enc) {
+TnDot tn_llvm_estimate_dot(const TnLevel *level, TnEnc enc) {
     bool wide = enc == TN_ENC_s8;
     int code = level->dot == TN_DOT_SDOT ? (wide ? 127 : 31) : (wide ? 255 : 63), lanes = level->bytes / 4;
     bool pairs = level->dot == TN_DOT_MADDUBS;

@@ -1,5 +1,5 @@
 /* Integer products of a few rows of activations with rows of weights that stream from memory: the order in which tmatmul
- * (tmatmul_few.c) and screen (screen.c) go through both.
+ * (tmatmul_few.c) and estimate (estimate.c) go through both.
  *
  * A block is some rows of weights, its columns, against all rows of activations, step by step along K, all sums in
  * registers and over lanes until K is through: weights are unpacked once for all rows, nothing is transposed but the

@@ -122,15 +122,15 @@ graph <<'E'
   %ob: i32[R] = output %b {name="best"}
   %ol: f32[R,100] = output %l {name="logits"}
 E
-refused "rows for logits that are another thing" 1 'screen: input "lrows" \(%lr\) is not i32\[L\]' \
-    "$tern" opt "$c13/g.tir" --passes=screen --head q8
+refused "rows for logits that are another thing" 1 'shortlist: input "lrows" \(%lr\) is not i32\[L\]' \
+    "$tern" opt "$c13/g.tir" --passes=shortlist --head q8
 {
     printf '  %%x: f32[T,8] = input {name="x"}\n  %%rows: i32[R] = input {name="rows"}\n  %%a0: f32[R,8] = gather %%x, %%rows\n'
     for i in $(seq 50); do echo "  %a$i: f32[R,8] = add %a$((i - 1)), %a$((i - 1))"; done
     printf '  $w: f16[9,8] = random {seed=1}\n  %%l: f32[R,9] = matmul %%a50, $w\n  %%b: i32[R] = argmax %%l\n'
     printf '  %%o: i32[R] = output %%b {name="best"}\n  %%p: f32[R,9] = output %%l {name="logits"}\n'
 } | graph
-works "sums of sums before a screened head" "" "$tern" opt "$c13/g.tir" --passes=screen --head q8
+works "sums of sums before a shortlisted head" "" "$tern" opt "$c13/g.tir" --passes=shortlist --head q8
 {
     printf '  $p0: f32[8] = random {seed=1}\n'
     for i in $(seq 255); do

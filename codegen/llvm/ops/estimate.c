@@ -1,4 +1,4 @@
-/* The screening product: limbs of activations against the integer copy of a dense table.
+/* The shadow product: limbs of activations against the integer copy of a dense table.
  *
  * A step takes 256 codes of a row, four planes of 64: of s8 the four lines as they lie, of s6 put together from
  * three. A plane meets the high and the low limbs in integer dot products, whose sums over the row stay in i32:
@@ -22,7 +22,7 @@
 #include <stdio.h>
 #include <math.h>
 #include "ir/layout.h"
-#include "ir/screen.h"
+#include "ir/shadow.h"
 
 enum { LINE = 64, CODES = 256, PLANES = 4 };
 
@@ -130,11 +130,11 @@ static void limbs(TnBuilder *b, TnFrame *f, TnRef ref) {
 }
 const TnLlvmOp tn_llvm_op_limbs = {.can = tn_llvm_yes, .row = limbs};
 
-/* ---- screen */
+/* ---- estimate */
 
 enum { MOST_ROWS = 8, PASS_ROWS = 4 };
 
-typedef struct Screen {
+typedef struct Estimate {
     TnGroups g;
     TnEnc enc;
     int rows;               /* of activations in a pass; the second pass ends with the last row */
@@ -144,12 +144,12 @@ typedef struct Screen {
     LLVMValueRef scales;         /* of the strip's rows of the table */
     LLVMValueRef out[PASS_ROWS]; /* of the first pass */
     LLVMValueRef out_pass;       /* bytes to the second one's */
-} Screen;
+} Estimate;
 
 enum { CORRECTION = 0, SCALE = 128, FACTS = 256 }; /* bytes of a pass's facts */
 
 /* Sums are [limb][row][column]. */
-static int sum_of(const Screen *s, int limb, int row, int column) {
+static int sum_of(const Estimate *s, int limb, int row, int column) {
     return (limb * s->rows + row) * s->g.columns + column;
 }
 
@@ -215,8 +215,8 @@ static LLVMValueRef widen(TnBuilder *b, LLVMValueRef acc, LLVMValueRef pairs) {
 
 /* 256 codes of each column against those limbs of all rows, whose first row's high limbs are at x. */
 static void step(TnBuilder *b, const void *user, LLVMValueRef *w, LLVMValueRef x, LLVMValueRef *sum) {
-    const Screen *s = user;
-    TnDot how = tn_llvm_screen_dot(b->level, s->enc);
+    const Estimate *s = user;
+    TnDot how = tn_llvm_estimate_dot(b->level, s->enc);
     int v = b->level->bytes, together = (int)tn_range_adds(&how), columns = s->g.columns;
     bool pairs_of_16 = b->level->dot == TN_DOT_MADDUBS;
     for (int at = 0; at < LINE; at += v) {
@@ -249,7 +249,7 @@ static LLVMValueRef some_lanes(TnBuilder *b, LLVMValueRef v, int first, int n) {
 
 /* (128*H + L) * (scale * d) of the block's columns, for all rows; columns behind the strip's end may be written. */
 static void finish(TnBuilder *b, const void *user, LLVMValueRef *sum, LLVMValueRef col, LLVMValueRef pass) {
-    const Screen *s = user;
+    const Estimate *s = user;
     int columns = s->g.columns, n = s->rows * columns;
     LLVMTypeRef wide = doubles(b, n), some = LLVMVectorType(b->t_f32, (unsigned)columns);
     LLVMValueRef facts = tn_build_elem(b, s->facts, pass, FACTS), all = tn_build_groups_trees(b, &s->g, sum);
@@ -273,10 +273,10 @@ static void finish(TnBuilder *b, const void *user, LLVMValueRef *sum, LLVMValueR
 
 /* How a table goes with n rows of activations. Blocks have two columns, that activations are loaded for both, or four
  * of two rows; AVX2 has registers for one. */
-static Screen screen_of(TnBuilder *b, const TnType *table, int n) {
+static Estimate estimate_of(TnBuilder *b, const TnType *table, int n) {
     TnType q = tn_type(TN_ENC_q14, 2, (TnDim)1, table->dim[1]);
     int passes = n > PASS_ROWS ? 2 : 1, rows = (n + passes - 1) / passes;
-    Screen s = {.enc = table->enc, .rows = rows, .x_bytes = (int64_t)tn_row_bytes(&q)};
+    Estimate s = {.enc = table->enc, .rows = rows, .x_bytes = (int64_t)tn_row_bytes(&q)};
     s.apart = (s.x_bytes - TN_Q14_HEAD) / 2;
     s.g = (TnGroups){.n_x = 2 * rows, .columns = rows == 2 ? 4 : 2, .passes = passes, .by_distance = n == 1};
     if (b->level->dot == TN_DOT_MADDUBS) s.g.columns = rows <= 2 ? 2 : 1;
@@ -293,7 +293,7 @@ static Screen screen_of(TnBuilder *b, const TnType *table, int n) {
 static int64_t buf_of(TnBuilder *b, const TnType *table) {
     int64_t most = 0;
     for (int n = 1; n <= MOST_ROWS; n++) {
-        Screen s = screen_of(b, table, n);
+        Estimate s = estimate_of(b, table, n);
         int64_t bytes = tn_build_groups_buf(b, &s.g);
         most = bytes > most ? bytes : most;
     }
@@ -301,7 +301,7 @@ static int64_t buf_of(TnBuilder *b, const TnType *table) {
 }
 
 /* Number by number, in loops: lanes put into registers one by one take far more code. */
-static void put_facts(TnBuilder *b, const Screen *s, LLVMValueRef x) {
+static void put_facts(TnBuilder *b, const Estimate *s, LLVMValueRef x) {
     int lanes = b->level->bytes / 4, width = (s->g.n_sums + lanes - 1) / lanes * lanes;
     int columns = s->g.columns;
     LLVMValueRef zero = tn_build_i64(b, 0), none = LLVMConstNull(LLVMVectorType(b->t_i32, (unsigned)width));
@@ -333,7 +333,8 @@ static int rows_for(int n) {
 /* void (w, i64 count, x, i64 n_x, acc, i64 stride, buf, scales) for n rows x or those that rows_for sends here */
 static LLVMValueRef strip_function(TnBuilder *b, const TnType *table, int n) {
     char name[64];
-    snprintf(name, sizeof name, "screen_%s_k%lld_x%d", tn_encs[table->enc].name, (long long)table->dim[1], n);
+    snprintf(name, sizeof name, "estimate_%s_k%lld_x%d", tn_encs[table->enc].name, (long long)table->dim[1],
+             n);
     if (n == 1) tn_build_ahead_name(b, name, sizeof name);
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr};
     LLVMValueRef fn;
@@ -342,7 +343,7 @@ static LLVMValueRef strip_function(TnBuilder *b, const TnType *table, int n) {
     LLVMValueRef w = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), x = LLVMGetParam(fn, 2);
     LLVMValueRef n_x = LLVMGetParam(fn, 3), acc = LLVMGetParam(fn, 4), stride = LLVMGetParam(fn, 5);
     LLVMValueRef buf = LLVMGetParam(fn, 6);
-    Screen s = screen_of(b, table, n);
+    Estimate s = estimate_of(b, table, n);
     s.g.user = &s;
     s.scales = LLVMGetParam(fn, 7);
     s.facts = buf;
@@ -392,4 +393,4 @@ static void kernel(TnBuilder *b) {
     TnStrips s = {.rows = MOST_ROWS, .buf = buf_of(b, table_of(b)), .strip = strip, .strips = strips};
     tn_build_cols_kernel(b, &s);
 }
-const TnLlvmOp tn_llvm_op_screen = {.can = tn_llvm_yes, .kernel = kernel};
+const TnLlvmOp tn_llvm_op_estimate = {.can = tn_llvm_yes, .kernel = kernel};

@@ -1,8 +1,8 @@
-/* For tests of the screened head: tables and rows that try its bounds, and the head over them twice, by way of a
- * screening copy and in full, as one planned graph whose kernels are limbs, screen, rescore, rescore_top with pick,
+/* For tests of the shortlisted head: tables and rows that try its bounds, and the head over them twice, by way of a
+ * shadow table and in full, as one planned graph whose kernels are limbs, estimate, rerank, rerank_top with pick,
  * and for comparison matmul, argmax, topk with take. */
-#ifndef TN_TEST_SCREEN_CASES_H
-#define TN_TEST_SCREEN_CASES_H
+#ifndef TN_TEST_SHORTLIST_CASES_H
+#define TN_TEST_SHORTLIST_CASES_H
 
 #include <math.h>
 #include <setjmp.h>
@@ -14,10 +14,10 @@
 #include <string.h>
 #include <cmocka.h>
 #include "ir/eval.h"
-#include "ir/screen.h"
+#include "ir/shadow.h"
 #include "runtime/base/half.h"
 
-enum { HEAD_LIMBS, HEAD_SCREEN, HEAD_BEST, HEAD_TOP, HEAD_KERNELS };
+enum { HEAD_LIMBS, HEAD_SHADOW, HEAD_BEST, HEAD_TOP, HEAD_KERNELS };
 enum { HEAD_ROW_KINDS = 11, HEAD_TABLE_KINDS = 7 };
 
 static uint64_t head_state = 1;
@@ -109,18 +109,19 @@ static inline TnGraph *head_graph(const HeadCase *c, const char *level, int rows
                   level, rows_hi, k, w, v, k, s, v, k);
     tn_buf_printf(&b, "  kernel @limbs {root=none, %s}\n    %%q: q14[R,%lld] = limbs %%x {off=0}\n  end\n",
                   rows, k);
-    tn_buf_printf(&b,
-                  "  kernel @screen {root=screen, target=llvm, axis=cols, grain=64, units=%lld, barrier=1}\n"
-                  "    %%y: f32[R,%lld] = screen %%q, $s {off=1048576}\n  end\n",
-                  (v + 63) / 64, v);
     tn_buf_printf(
         &b,
-        "  kernel @best {root=none, %s}\n    %%best: i32[R] = rescore %%y, %%q, $s, %%x, $w {off=2097152}\n"
+        "  kernel @estimate {root=estimate, target=llvm, axis=cols, grain=64, units=%lld, barrier=1}\n"
+        "    %%y: f32[R,%lld] = estimate %%q, $s {off=1048576}\n  end\n",
+        (v + 63) / 64, v);
+    tn_buf_printf(
+        &b,
+        "  kernel @best {root=none, %s}\n    %%best: i32[R] = rerank %%y, %%q, $s, %%x, $w {off=2097152}\n"
         "  end\n",
         rows);
     tn_buf_printf(&b,
                   "  kernel @top {root=none, %s}\n"
-                  "    %%top: i32[K,%lld] = rescore_top %%y, %%q, $s, %%x, $w {k=%lld, off=0}\n"
+                  "    %%top: i32[K,%lld] = rerank_top %%y, %%q, $s, %%x, $w {k=%lld, off=0}\n"
                   "    %%logit: f32[K,%lld] = pick %%x, %%top, $w {off=1048576}\n  end\n",
                   rows, top, top, top);
     tn_buf_printf(&b,

@@ -1,4 +1,4 @@
-/* rescore, rescore_top, pick: elements of a dense product one by one, for those rows that a bound leaves.
+/* rerank, rerank_top, pick: elements of a dense product one by one, for those rows that a bound leaves.
  *
  * Two walks over the approximations. The first finds the rows that promise most and, beside it, the widest radius;
  * their elements give a threshold. The second looks at blocks of 32: nearly all are ruled out by that radius alone,
@@ -70,7 +70,7 @@ static LLVMValueRef element(TnBuilder *b, const Head *h, LLVMValueRef id, LLVMVa
 static Head open_head(TnBuilder *b, TnFrame *f, TnRef ref) {
     const TnType *s = &b->g->nodes[arg(b, ref, 2)].type, *w = &b->g->nodes[arg(b, ref, 4)].type;
     Head h = {.n = s->dim[0], .enc = w->enc, .k = w->dim[1]};
-    int64_t array = (int64_t)tn_screen_array_bytes(s);
+    int64_t array = (int64_t)tn_shadow_array_bytes(s);
     LLVMValueRef scales =
         tn_build_atc(b, tn_build_operand(b, arg(b, ref, 2)), s->dim[0] * (int64_t)tn_row_bytes(s));
     LLVMValueRef limbs = tn_build_row_mem(b, f, arg(b, ref, 1));
@@ -147,7 +147,7 @@ static void walk(TnBuilder *b, const Head *h, LLVMValueRef widest, Candidate *ca
     tn_build_loop_end(b, &l);
 }
 
-/* ---- rescore */
+/* ---- rerank */
 
 /* Keeps the element of row id if it is better than the best so far. */
 static void keep_best(TnBuilder *b, const Head *h, LLVMValueRef id, const void *out) {
@@ -184,7 +184,7 @@ static LLVMValueRef most_promising(TnBuilder *b, const Head *h, LLVMValueRef *ou
     return tn_build_zext(b, id, b->t_i64);
 }
 
-static void rescore(TnBuilder *b, TnFrame *f, TnRef ref) {
+static void rerank(TnBuilder *b, TnFrame *f, TnRef ref) {
     Head h = open_head(b, f, ref);
     LLVMValueRef out = tn_build_scratch(b, 64), widest;
     LLVMValueRef first = most_promising(b, &h, &widest), v = element(b, &h, first, out);
@@ -203,9 +203,9 @@ static bool can(const TnGraph *g, TnRef ref, const TnLevel *level) {
     const TnNode *n = &g->nodes[ref];
     return tn_enc_is_float(g->nodes[n->args[n->n_args - 1]].type.enc);
 }
-const TnLlvmOp tn_llvm_op_rescore = {.can = can, .row = rescore};
+const TnLlvmOp tn_llvm_op_rerank = {.can = can, .row = rerank};
 
-/* ---- rescore_top */
+/* ---- rerank_top */
 
 typedef struct Top {
     TnTopList list;
@@ -256,7 +256,7 @@ static void find_threshold(TnBuilder *b, const Head *h, const Top *t) {
     tn_build_loop_end(b, &j);
 }
 
-static void rescore_top(TnBuilder *b, TnFrame *f, TnRef ref) {
+static void rerank_top(TnBuilder *b, TnFrame *f, TnRef ref) {
     Head h = open_head(b, f, ref);
     Top t = {tn_build_top_list(b, tn_build_cols(b, ref)), tn_build_scratch(b, 64)};
     tn_build_store(b, tn_build_i32(b, 0), tn_build_atc(b, h.state, BAD), 4);
@@ -271,7 +271,7 @@ static void rescore_top(TnBuilder *b, TnFrame *f, TnRef ref) {
                    tn_build_elem(b, y, out.i, 4), 4);
     tn_build_loop_end(b, &out);
 }
-const TnLlvmOp tn_llvm_op_rescore_top = {.can = can, .row = rescore_top};
+const TnLlvmOp tn_llvm_op_rerank_top = {.can = can, .row = rerank_top};
 
 /* ---- pick */
 

@@ -1,6 +1,6 @@
-/* The screened head in the evaluator: the bound holds for every element, and the choices are those of the full
+/* The shortlisted head in the evaluator: the bound holds for every element, and the choices are those of the full
  * product, for tables and rows made to break it. */
-#include "tests/ir/screen_cases.h"
+#include "tests/ir/shortlist_cases.h"
 
 static const TnEnc copies[] = {TN_ENC_s8, TN_ENC_s6};
 
@@ -13,8 +13,8 @@ static void check_bounds(const HeadCase *c, int row) {
     float limits[2];
     memcpy(limits, q + 12, sizeof limits);
     for (int64_t r = 0; r < c->v; r++) {
-        TnRowFacts f = tn_screen_row_facts(t, head_value(c, "s"), r);
-        float rad = tn_screen_radius(limits[0], limits[1], f.error, f.norm);
+        TnRowFacts f = tn_shadow_row_facts(t, head_value(c, "s"), r);
+        float rad = tn_shadow_radius(limits[0], limits[1], f.error, f.norm);
         if (!(rad < INFINITY)) continue;
         long double exact = 0;
         for (int64_t i = 0; i < c->k; i++) exact += (long double)x[i] * (long double)c->w[r * c->k + i];
@@ -79,8 +79,8 @@ static void few_survive(void **state) {
         memcpy(limits, (uint8_t *)head_value(&c, "q") + 12, sizeof limits);
         int open = 0;
         for (int64_t r = 0; r < c.v; r++) {
-            TnRowFacts f = tn_screen_row_facts(t, head_value(&c, "s"), r);
-            open += !(y[r] + tn_screen_radius(limits[0], limits[1], f.error, f.norm) < best);
+            TnRowFacts f = tn_shadow_row_facts(t, head_value(&c, "s"), r);
+            open += !(y[r] + tn_shadow_radius(limits[0], limits[1], f.error, f.norm) < best);
         }
         printf("%s: %d of %d rows of random numbers are left\n", tn_encs[c.copy].name, open, (int)c.v);
         assert_in_range(open, 1, c.copy == TN_ENC_s8 ? 8 : 60);
@@ -101,20 +101,20 @@ static void codes(void **state) {
     for (size_t s = 0; s < TN_COUNT(copies); s++) {
         TnType t = tn_type(copies[s], 2, (TnDim)1, (TnDim)300);
         int most = copies[s] == TN_ENC_s8 ? 127 : 31;
-        tn_screen_encode(&t, row, bytes);
-        tn_screen_codes(&t, bytes, c);
+        tn_shadow_encode(&t, row, bytes);
+        tn_shadow_codes(&t, bytes, c);
         for (int i = 0; i < 300; i++) assert_int_equal(c[i], (int)rintf(row[i] * (float)most));
-        TnRowFacts f = tn_screen_facts(&t, row);
+        TnRowFacts f = tn_shadow_facts(&t, row);
         assert_true(f.scale == 1.0f / (float)most && f.error < 0.1f && f.norm > 1.0f);
-        tn_screen_encode(&t, tiny, bytes);
-        tn_screen_codes(&t, bytes, c);
+        tn_shadow_encode(&t, tiny, bytes);
+        tn_shadow_codes(&t, bytes, c);
         for (int i = 0; i < 300; i++) assert_int_equal(c[i], 0);
-        f = tn_screen_facts(&t, tiny);
+        f = tn_shadow_facts(&t, tiny);
         assert_true(f.scale == 0 && f.error > 0 && f.error < 0x1p-125f);
     }
     TnType t = tn_type(TN_ENC_s6, 2, (TnDim)1, (TnDim)300);
     row[7] = NAN;
-    TnRowFacts f = tn_screen_facts(&t, row);
+    TnRowFacts f = tn_shadow_facts(&t, row);
     assert_true(f.error == INFINITY && f.norm == INFINITY && f.scale == 0);
 }
 

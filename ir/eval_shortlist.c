@@ -1,12 +1,12 @@
-/* The head by way of a screening copy: limbs, screen, rescore, rescore_top, pick (ir.h has the mathematics).
+/* The head by way of a shadow table: limbs, estimate, rerank, rerank_top, pick (ir.h has the mathematics).
  *
- * rescore and rescore_top are defined by which rows they look at, so that every target looks at the same; that
+ * rerank and rerank_top are defined by which rows they look at, so that every target looks at the same; that
  * these are enough is the bound's doing, and the tests'. */
 #include "ir/eval_ops.h"
 
 #include <math.h>
 #include <string.h>
-#include "ir/screen.h"
+#include "ir/shadow.h"
 #include "runtime/base/fmath.h"
 
 /* What a row of q14 says of itself. */
@@ -74,16 +74,16 @@ void tn_eval_op_limbs(const TnEvalOp *c) {
     limbs(c);
 }
 
-/* screen q, s: exact sums of both limbs; then double, where 128*H + L is exact and the two scales' product too */
-TN_AVX2_CLONES static void screen(const TnEvalOp *c) {
+/* estimate q, s: exact sums of both limbs; then double, where 128*H + L is exact and the two scales' product too */
+TN_AVX2_CLONES static void estimate(const TnEvalOp *c) {
     const TnType *q = &tn_arg(c, 0)->type, *s = &tn_arg(c, 1)->type;
     int64_t k = tn_cols(s), rows = tn_out_rows(c);
     size_t padded = (tn_row_bytes(q) - TN_Q14_HEAD) / 2;
     const uint8_t *table = tn_arg_data(c, 1);
     int8_t *codes = (int8_t *)c->scratch;
     for (int64_t m = 0; m < s->dim[0]; m++) {
-        tn_screen_codes(s, table + (size_t)m * tn_row_bytes(s), codes);
-        double scale = (double)tn_screen_row_facts(s, table, m).scale;
+        tn_shadow_codes(s, table + (size_t)m * tn_row_bytes(s), codes);
+        double scale = (double)tn_shadow_row_facts(s, table, m).scale;
         for (int64_t t = 0; t < rows; t++) {
             const uint8_t *x = tn_arg_row(c, 0, t);
             const int8_t *high = (const int8_t *)x + TN_Q14_HEAD, *low = high + padded;
@@ -98,8 +98,8 @@ TN_AVX2_CLONES static void screen(const TnEvalOp *c) {
         }
     }
 }
-void tn_eval_op_screen(const TnEvalOp *c) {
-    screen(c);
+void tn_eval_op_estimate(const TnEvalOp *c) {
+    estimate(c);
 }
 
 /* ---- y, q, s, x, w: a row of them */
@@ -109,21 +109,21 @@ typedef struct Head {
     int64_t n; /* rows of the tables */
     const float *y, *x;
     Limbs limbs;
-    const uint8_t *screen;
+    const uint8_t *shadow;
 } Head;
 
 static Head head_of(const TnEvalOp *c, int64_t row) {
     Head h = {.c = c, .n = tn_cols(&tn_arg(c, 0)->type)};
     h.y = tn_arg_row(c, 0, row);
     memcpy(&h.limbs, tn_arg_row(c, 1, row), sizeof h.limbs);
-    h.screen = tn_arg_data(c, 2);
+    h.shadow = tn_arg_data(c, 2);
     h.x = tn_arg_row(c, 3, row);
     return h;
 }
 
 static float radius(const Head *h, int64_t r) {
-    TnRowFacts f = tn_screen_row_facts(&tn_arg(h->c, 2)->type, h->screen, r);
-    return tn_screen_radius(h->limbs.x, h->limbs.y, f.error, f.norm);
+    TnRowFacts f = tn_shadow_row_facts(&tn_arg(h->c, 2)->type, h->shadow, r);
+    return tn_shadow_radius(h->limbs.x, h->limbs.y, f.error, f.norm);
 }
 
 /* The element r of the row of matmul x, w. */
@@ -153,8 +153,8 @@ static int64_t best_of(const Head *h) {
     return best;
 }
 
-/* rescore y, q, s, x, w */
-void tn_eval_op_rescore(const TnEvalOp *c) {
+/* rerank y, q, s, x, w */
+void tn_eval_op_rerank(const TnEvalOp *c) {
     int32_t *out = c->data[c->ref];
     for (int64_t t = 0; t < tn_out_rows(c); t++) {
         Head h = head_of(c, t);
@@ -180,8 +180,8 @@ static void list_add(List *l, float v, int64_t id) {
     l->id[j] = (int32_t)id;
 }
 
-/* rescore_top y, q, s, x, w */
-void tn_eval_op_rescore_top(const TnEvalOp *c) {
+/* rerank_top y, q, s, x, w */
+void tn_eval_op_rerank_top(const TnEvalOp *c) {
     int64_t k = tn_attr_int(c->n, TN_ATTR_k);
     for (int64_t t = 0; t < tn_out_rows(c); t++) {
         Head h = head_of(c, t);

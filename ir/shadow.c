@@ -1,9 +1,9 @@
-/* Screening copies (ir/screen.h): one scale a row, codes rounded to nearest.
+/* Shadow tables (ir/shadow.h): one scale a row, codes rounded to nearest.
  *
  * A row's scale is its largest magnitude by the largest code. Groups of columns with scales of their own would
- * make the error of six bits a third smaller and the sums a third dearer; since rescoring begins with the most
+ * make the error of six bits a third smaller and the sums a third dearer; since reranking begins with the most
  * promising row, the wider window costs few rows (docs/decisions.md). */
-#include "ir/screen.h"
+#include "ir/shadow.h"
 
 #include <math.h>
 #include <string.h>
@@ -59,7 +59,7 @@ static void get_s6(const uint8_t *o, int8_t *c) {
         }
 }
 
-void tn_screen_encode(const TnType *t, const float *row, void *out_row) {
+void tn_shadow_encode(const TnType *t, const float *row, void *out_row) {
     size_t k = (size_t)t->dim[1], step = tn_encs[t->enc].block_elems;
     float a = largest(row, k), f = has_codes(a) ? most_code(t) / a : 0.0f;
     uint8_t *out = out_row;
@@ -73,7 +73,7 @@ void tn_screen_encode(const TnType *t, const float *row, void *out_row) {
     }
 }
 
-void tn_screen_codes(const TnType *t, const void *row, int8_t *out) {
+void tn_shadow_codes(const TnType *t, const void *row, int8_t *out) {
     size_t k = (size_t)t->dim[1];
     const uint8_t *p = row;
     if (t->enc == TN_ENC_s8) {
@@ -123,7 +123,7 @@ static float root_up(double squares) {
     return (float)(sqrt(squares) * UP) + 0x1p-126f;
 }
 
-TnRowFacts tn_screen_facts(const TnType *t, const float *row) {
+TnRowFacts tn_shadow_facts(const TnType *t, const float *row) {
     size_t k = (size_t)t->dim[1];
     float a = largest(row, k), f = 0.0f;
     TnRowFacts r = {0.0f, INFINITY, INFINITY};
@@ -139,8 +139,8 @@ TnRowFacts tn_screen_facts(const TnType *t, const float *row) {
     return r;
 }
 
-TnRowFacts tn_screen_row_facts(const TnType *t, const void *table, int64_t r) {
-    size_t array = tn_screen_array_bytes(t);
+TnRowFacts tn_shadow_row_facts(const TnType *t, const void *table, int64_t r) {
+    size_t array = tn_shadow_array_bytes(t);
     const uint8_t *p = (const uint8_t *)table + (size_t)t->dim[0] * tn_row_bytes(t) + 4 * (size_t)r;
     TnRowFacts f;
     memcpy(&f.scale, p, 4);
@@ -149,6 +149,6 @@ TnRowFacts tn_screen_row_facts(const TnType *t, const void *table, int64_t r) {
     return f;
 }
 
-float tn_screen_radius(float x, float y, float error, float norm) {
+float tn_shadow_radius(float x, float y, float error, float norm) {
     return x * norm < 0x1p126f ? fmaf(y, norm, fmaf(x, error, 0x1p-120f)) : INFINITY;
 }

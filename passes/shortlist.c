@@ -1,4 +1,4 @@
-/* screen: the head reads a small copy of its table first.
+/* shortlist: the head reads a small copy of its table first.
  *
  * Does: where the best or the k best elements of a dense matmul are all that is wanted, the table is not read whole.
  * An integer copy of it (pack to s8 or s6, as ctx->head asks) gives approximate elements and a proven bound on
@@ -6,10 +6,10 @@
  * order. The answers are those of the full product, always (ir.h).
  *
  *   %logits: f32[R,V] = matmul %x, $w      %q: q14[R,K] = limbs %x
- *   %best: i32[R] = argmax %logits         %y: f32[R,V] = screen %q, $small
- *                                          %best: i32[R] = rescore %y, %q, $small, %x, $w
+ *   %best: i32[R] = argmax %logits         %y: f32[R,V] = estimate %q, $small
+ *                                          %best: i32[R] = rerank %y, %q, $small, %x, $w
  *
- * topk becomes rescore_top, and take of its ids becomes pick, which computes exactly those. An output that shows
+ * topk becomes rerank_top, and take of its ids becomes pick, which computes exactly those. An output that shows
  * all elements keeps the full product, but of rows of its own: those named by the input lrows, counted by the
  * symbol L, which are 0 in most steps. What leads from rows to the product is repeated for them.
  * Needs: a verified graph of stage model; merge before it, which knows a head by its argmax. ctx->head.
@@ -26,7 +26,7 @@
 #define COLUMNS_MAX ((int64_t)1 << 17)
 #define DEPTH_MAX   64
 
-typedef struct Screen {
+typedef struct Shortlist {
     TnGraph *g;
     TnEnc enc;
     TnReaders readers;
@@ -35,7 +35,7 @@ typedef struct Screen {
     TnRef *
         again; /* of each value counted by R: the same of the rows lrows; 0: not made (that is no such value) */
     uint8_t *steps;
-} Screen;
+} Shortlist;
 
 static bool leads(const TnGraph *g, TnRef r, TnSym s) {
     return g->nodes[r].type.dim[0] == tn_sym_dim(s);
@@ -66,7 +66,7 @@ static uint8_t steps_anew(const TnGraph *g, TnRef r, const uint8_t *steps) {
     return most < DEPTH_MAX ? most + 1 : NEVER;
 }
 
-static bool screens(const Screen *s, TnRef r) {
+static bool shortlists(const Shortlist *s, TnRef r) {
     const TnGraph *g = s->g;
     const TnNode *n = &g->nodes[r];
     if (n->op != TN_OP_matmul || !leads(g, r, TN_R) || g->nodes[n->args[1]].type.dim[1] > COLUMNS_MAX)
@@ -81,7 +81,7 @@ static bool screens(const Screen *s, TnRef r) {
     return chosen;
 }
 
-static TnRef lrows(Screen *s) {
+static TnRef lrows(Shortlist *s) {
     TnAttr name = {.key = TN_ATTR_name, .s = "lrows"};
     TnType t = tn_type(TN_ENC_i32, 1, tn_sym_dim(TN_L));
     if (!s->lrows) s->lrows = tn_node_add(s->g, TN_OP_input, NULL, &t, NULL, 0, &name, 1);
@@ -89,7 +89,7 @@ static TnRef lrows(Screen *s) {
 }
 
 /* The value r of the rows lrows. */
-static TnRef gather_anew(Screen *s, TnRef r) {
+static TnRef gather_anew(Shortlist *s, TnRef r) {
     if (!leads(s->g, r, TN_R)) return r;
     if (s->again[r]) return s->again[r];
     TnRef args[8];
@@ -101,24 +101,24 @@ static TnRef gather_anew(Screen *s, TnRef r) {
     return s->again[r] = tn_node_add(s->g, op, NULL, NULL, args, n, was->attrs, was->n_attrs);
 }
 
-static void screen(Screen *s, TnRef r) {
+static void shortlist(Shortlist *s, TnRef r) {
     TnGraph *g = s->g;
     TnRef x = g->nodes[r].args[0], w = g->nodes[r].args[1], top = TN_NONE;
     TnType t = tn_type(s->enc, 2, g->nodes[w].type.dim[0], g->nodes[w].type.dim[1]);
     TnRef copy = tn_node_add(g, TN_OP_pack, NULL, &t, &w, 1, NULL, 0);
     TnRef q = tn_node_add(g, TN_OP_limbs, NULL, NULL, &x, 1, NULL, 0);
-    TnRef y = tn_node_add(g, TN_OP_screen, NULL, NULL, (TnRef[]){q, copy}, 2, NULL, 0);
+    TnRef y = tn_node_add(g, TN_OP_estimate, NULL, NULL, (TnRef[]){q, copy}, 2, NULL, 0);
     TnRef head[] = {y, q, copy, x, w}, all = TN_NONE;
     for (uint32_t i = s->readers.at[r]; i < s->readers.at[r + 1]; i++) {
         TnRef by = s->readers.list[i];
         const TnNode *n = &g->nodes[by];
         switch (n->op) {
         case TN_OP_argmax:
-            tn_edit_become(&s->edit, by, tn_node_add(g, TN_OP_rescore, NULL, NULL, head, 5, NULL, 0));
+            tn_edit_become(&s->edit, by, tn_node_add(g, TN_OP_rerank, NULL, NULL, head, 5, NULL, 0));
             break;
         case TN_OP_topk:
             tn_edit_become(&s->edit, by,
-                           tn_node_add(g, TN_OP_rescore_top, NULL, NULL, head, 5, n->attrs, n->n_attrs));
+                           tn_node_add(g, TN_OP_rerank_top, NULL, NULL, head, 5, n->attrs, n->n_attrs));
             break;
         case TN_OP_take: /* behind its topk in the list, as in the text */
             top = tn_edit_find(&s->edit, n->args[1]);
@@ -140,20 +140,20 @@ static void screen(Screen *s, TnRef r) {
 }
 
 /* The input of that name, if a text has it already. */
-static TernStatus find_lrows(Screen *s, TernError *err) {
+static TernStatus find_lrows(Shortlist *s, TernError *err) {
     TnType t = tn_type(TN_ENC_i32, 1, tn_sym_dim(TN_L));
     TnRef r = tn_graph_find(s->g, TN_OP_input, "lrows");
     if (r == TN_NONE) return TERN_OK;
     if (!tn_type_equal(&s->g->nodes[r].type, &t))
-        return tn_fail(err, TERN_ERR_INPUT, "screen: input \"lrows\" (%%%s) is not i32[L]",
+        return tn_fail(err, TERN_ERR_INPUT, "shortlist: input \"lrows\" (%%%s) is not i32[L]",
                        s->g->nodes[r].name);
     s->lrows = r;
     return TERN_OK;
 }
 
-TernStatus pass_screen(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
-    if (ctx->head == TN_ENC_COUNT || tn_encs[ctx->head].kind != TN_SCREEN) return TERN_OK;
-    Screen s = {.g = g, .enc = ctx->head};
+TernStatus pass_shortlist(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
+    if (ctx->head == TN_ENC_COUNT || tn_encs[ctx->head].kind != TN_SHADOW) return TERN_OK;
+    Shortlist s = {.g = g, .enc = ctx->head};
     TN_TRY(find_lrows(&s, err));
     tn_readers_create(g, &s.readers);
     s.again = tn_xcalloc((size_t)g->n + 1, sizeof *s.again);
@@ -161,7 +161,7 @@ TernStatus pass_screen(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
     for (TnRef r = 0; r < g->n; r++) s.steps[r] = steps_anew(g, r, s.steps);
     tn_edit_begin(&s.edit, g);
     for (TnRef r = 0; r < s.edit.n; r++)
-        if (screens(&s, r)) screen(&s, r);
+        if (shortlists(&s, r)) shortlist(&s, r);
     tn_edit_end(&s.edit, false);
     tn_readers_destroy(&s.readers);
     free(s.again);

@@ -1,7 +1,7 @@
-/* limbs, screen, rescore, rescore_top and pick: code of every level against the evaluator, bit for bit, over tables
+/* limbs, estimate, rerank, rerank_top and pick: code of every level against the evaluator, bit for bit, over tables
  * and rows with ties, NaN, infinities, overflow and sums too small for a float. */
 #include "codegen/parity.h"
-#include "tests/ir/screen_cases.h"
+#include "tests/ir/shortlist_cases.h"
 
 #ifndef TERN_LLVM
 int main(void) {
