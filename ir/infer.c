@@ -461,16 +461,16 @@ static TernStatus infer_keep_cols(Infer *c) {
     return done(c, t);
 }
 
-static TernStatus infer_columns(Infer *c) {
+static TernStatus infer_colmajor(Infer *c) {
     if (!is_ternary_weight(c, 0)) return wrong(c, 0, "a ternary matrix");
     const TnType *a = arg(c, 0);
     if (a->dim[1] > TN_COLUMNS_MOST)
         return FAIL(c, "columns: %s has %lld columns, wanted at most %d", tn_type_text(a).s,
                     (long long)a->dim[1], TN_COLUMNS_MOST);
-    int64_t blocks = (a->dim[0] + TN_COLUMNS - 1) / TN_COLUMNS;
-    if (blocks > TN_ELEMENTS_MAX / TN_COLUMNS / a->dim[1])
-        return FAIL(c, "columns of %s: more than 2^40 elements", tn_type_text(a).s);
-    TnType t = tn_type(TN_ENC_t8, 2, (TnDim)(blocks * a->dim[1]), (TnDim)TN_COLUMNS);
+    int64_t blocks = (a->dim[0] + TN_COLMAJOR_ROWS - 1) / TN_COLMAJOR_ROWS;
+    if (blocks > TN_ELEMENTS_MAX / TN_COLMAJOR_ROWS / a->dim[1])
+        return FAIL(c, "colmajor of %s: more than 2^40 elements", tn_type_text(a).s);
+    TnType t = tn_type(TN_ENC_t8, 2, (TnDim)(blocks * a->dim[1]), (TnDim)TN_COLMAJOR_ROWS);
     TnScale *s = tn_alloc_array(c->arena, 1, sizeof *s);
     *s = (TnScale){.rows = t.dim[0], .scale = 1.0f};
     t.n_scales = 1;
@@ -547,8 +547,8 @@ static TernStatus infer_tmatmul(Infer *c) {
     if (w->dim[1] != q->dim[1]) return wrong(c, 1, "as many columns as operand 1");
     if (c->n_args > 2) { /* either may be read: so they must be known to be the same */
         const TnNode *by = &c->g->nodes[unpacked(c->g, c->args[2])];
-        if (by->op != TN_OP_columns || unpacked(c->g, by->args[0]) != unpacked(c->g, c->args[1]))
-            return wrong(c, 2, "columns of what operand 2 is, or a pack of that");
+        if (by->op != TN_OP_colmajor || unpacked(c->g, by->args[0]) != unpacked(c->g, c->args[1]))
+            return wrong(c, 2, "colmajor of what operand 2 is, or a pack of that");
     }
     return done(c, tn_type(TN_ENC_i32, 2, q->dim[0], w->dim[0]));
 }

@@ -112,7 +112,7 @@ static inline bool tn_op_computes(TnOp op) {
 }
 /* Weights made of others, whose type follows from these alone. */
 static inline bool tn_op_is_made(TnOp op) {
-    return op == TN_OP_concat || op == TN_OP_keep_rows || op == TN_OP_keep_cols || op == TN_OP_columns;
+    return op == TN_OP_concat || op == TN_OP_keep_rows || op == TN_OP_keep_cols || op == TN_OP_colmajor;
 }
 
 typedef enum TnEnc {

@@ -23,12 +23,13 @@
 
 #include "ir/ir.h"
 
-#define TN_PAD          64
-#define TN_K_PAD        256
-#define TN_Q8_HEAD      64
-#define TN_Q14_HEAD     64
-#define TN_PAGE         64
-#define TN_COLUMNS      256 /* rows of a matrix whose elements of a column stand side by side in its `columns` */
+#define TN_PAD      64
+#define TN_K_PAD    256
+#define TN_Q8_HEAD  64
+#define TN_Q14_HEAD 64
+#define TN_PAGE     64
+#define TN_COLMAJOR_ROWS                                                                                     \
+    256 /* rows of a matrix whose elements of a column stand side by side in its `colmajor` */
 #define TN_COLUMNS_MOST 65536 /* columns it may have: a block is made whole, 16 MB of trits */
 
 /* Bytes from one row to the next: a matrix row, or one element of a plain array. */

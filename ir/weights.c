@@ -14,7 +14,7 @@
 
 enum { MAX_DEPTH = 256 }; /* recursion; texts from outside may nest packs without end */
 
-/* A block of what `columns` gives: TN_COLUMNS trits of each column. */
+/* A block of what `colmajor` gives: TN_COLMAJOR_ROWS trits of each column. */
 typedef struct Block {
     int8_t *trits;
     int64_t number;
@@ -228,38 +228,39 @@ static void transpose8(const int8_t *from, size_t from_stride, int8_t *to, size_
 /* Block `number`, from its rows of w. Both sides of a strip of columns stay in the first cache. */
 static TernStatus fill_block(Source *s, TnRef w, int64_t number, int8_t *out) {
     int64_t m = tn_weight_count(&s->g->nodes[w].type), k = tn_weight_len(&s->g->nodes[w].type);
-    int64_t from = number * TN_COLUMNS, n = m - from < TN_COLUMNS ? m - from : TN_COLUMNS;
+    int64_t from = number * TN_COLMAJOR_ROWS, n = m - from < TN_COLMAJOR_ROWS ? m - from : TN_COLMAJOR_ROWS;
     int64_t stride =
         ((k + 63) / 64 | 1) * 64; /* odd in lines: a column's bytes are of different cache sets */
     int8_t *rows = tn_xcalloc((size_t)(n + 7) / 8 * 8, (size_t)stride);
     TernStatus st = TERN_OK;
     for (int64_t i = 0; i < n && st == TERN_OK; i++)
         st = source_row(s, w, from + i, (Row){.t = rows + i * stride});
-    if (n < TN_COLUMNS) memset(out, 0, (size_t)(k * TN_COLUMNS));
+    if (n < TN_COLMAJOR_ROWS) memset(out, 0, (size_t)(k * TN_COLMAJOR_ROWS));
     for (int64_t strip = 0; strip < k && st == TERN_OK; strip += 64)
         for (int64_t i = 0; i < n; i += 8)
             for (int64_t j = strip; j < strip + 64 && j < k; j += 8)
-                transpose8(rows + i * stride + j, (size_t)stride, out + j * TN_COLUMNS + i, TN_COLUMNS);
+                transpose8(rows + i * stride + j, (size_t)stride, out + j * TN_COLMAJOR_ROWS + i,
+                           TN_COLMAJOR_ROWS);
     free(rows);
     return st;
 }
 
 /* Rows of the result come in order mostly: a block is made once. */
-static TernStatus source_columns(Source *s, TnRef ref, int64_t row, Row out) {
+static TernStatus source_colmajor(Source *s, TnRef ref, int64_t row, Row out) {
     TnRef w = s->g->nodes[ref].args[0];
     int64_t k = tn_weight_len(&s->g->nodes[w].type), number = row / k;
     Block *b = &s->blocks[ref];
     if (s->by_columns) /* a row of the inner one would be 256 of the outer one's */
-        return tn_fail(s->err, TERN_ERR_UNSUPPORTED, "columns $%s: read by another columns, wanted one alone",
-                       s->g->nodes[ref].name);
+        return tn_fail(s->err, TERN_ERR_UNSUPPORTED,
+                       "colmajor $%s: read by another colmajor, wanted one alone", s->g->nodes[ref].name);
     if (!b->trits || b->number != number) {
-        if (!b->trits) b->trits = tn_xcalloc((size_t)(k + 7) / 8 * 8, TN_COLUMNS);
+        if (!b->trits) b->trits = tn_xcalloc((size_t)(k + 7) / 8 * 8, TN_COLMAJOR_ROWS);
         b->number = number;
         s->by_columns = true;
         TN_TRY(fill_block(s, w, number, b->trits));
         s->by_columns = false;
     }
-    memcpy(out.t, b->trits + row % k * TN_COLUMNS, TN_COLUMNS);
+    memcpy(out.t, b->trits + row % k * TN_COLMAJOR_ROWS, TN_COLMAJOR_ROWS);
     return TERN_OK;
 }
 

@@ -18,7 +18,7 @@ const TnPass tn_passes[] = {
      "cut the attention of few rows into blocks"},
     {"fuse", pass_fuse, TN_STAGE_MODEL, TN_STAGE_FUSED, true, 0, "group nodes into kernels"},
     {"gate", pass_gate, TN_STAGE_FUSED, TN_STAGE_FUSED, true, 1, "let what relu made zero be left out"},
-    {"columns", pass_columns, TN_STAGE_FUSED, TN_STAGE_FUSED, true, 1,
+    {"colmajor", pass_colmajor, TN_STAGE_FUSED, TN_STAGE_FUSED, true, 1,
      "give products of mostly zeros their weights by columns too"},
     {"layout", pass_layout, TN_STAGE_FUSED, TN_STAGE_FUSED, true, 0,
      "pack weights and type caches as the targets want"},

@@ -155,7 +155,8 @@ TnCut tn_cut_of(const TnGraph *g, uint32_t kernel, int64_t columns) {
     if (n == 0) return (TnCut){.grain = g->nodes[k->root].type.dim[1], .units = 1};
     int64_t head = tn_head_columns(g, k);
     if (columns > TN_CUT_MOST) columns = TN_CUT_MOST;
-    if (g->nodes[k->root].n_args > 2) columns = TN_COLUMNS; /* a unit reads lines of a `columns` whole */
+    if (g->nodes[k->root].n_args > 2)
+        columns = TN_COLMAJOR_ROWS; /* a unit reads lines of a `colmajor` whole */
     TnCut cut = {.grain = (columns + head - 1) / head * head};
     for (uint32_t i = 0; i < n; i++) cut.units += (parts[i].n + cut.grain - 1) / cut.grain;
     return cut;

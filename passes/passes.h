@@ -1,7 +1,7 @@
 /* The passes: from the frontend's graph to a planned variant. The pipeline is a plain list:
  *
  *   fold cse dce prune merge shortlist         once, on stage=model
- *   split fuse gate columns layout tile plan   once per variant (feature level, cache type, row class), on a clone
+ *   split fuse gate colmajor layout tile plan   once per variant (feature level, cache type, row class), on a clone
  *
  * Each is one file with one exported pass_<verb> and an essay above it. The driver runs them, verifies after
  * every one (a fault there is a bug of ours: the graph was verified before the first), reports and times. */
@@ -63,7 +63,7 @@ typedef struct TnPassCtx {
 
 typedef TernStatus TnPassFn(TnGraph *g, const TnPassCtx *ctx, TernError *err);
 TnPassFn pass_fold, pass_cse, pass_dce, pass_prune, pass_merge, pass_shortlist, pass_split, pass_fuse,
-    pass_gate, pass_columns, pass_layout, pass_tile, pass_plan;
+    pass_gate, pass_colmajor, pass_layout, pass_tile, pass_plan;
 
 typedef struct TnPass {
     const char *name;
@@ -85,7 +85,7 @@ TernStatus tn_passes_run(TnGraph *g, const char *list, const TnPassCtx *ctx, Ter
 #define TN_PASSES_MODEL "fold,cse,dce,prune,merge,shortlist"
 /* Those of the second half without which there is no program. */
 #define TN_PASSES_LEAST   "fuse,layout,tile,plan"
-#define TN_PASSES_FUSED   "gate,columns"
+#define TN_PASSES_FUSED   "gate,colmajor"
 #define TN_PASSES_FUSE    "split,fuse," TN_PASSES_FUSED
 #define TN_PASSES_PLAN    "layout,tile,plan"
 #define TN_PASSES_VARIANT TN_PASSES_FUSE "," TN_PASSES_PLAN
@@ -131,7 +131,7 @@ struct TnCut {
 bool tn_cut_by_columns(const TnGraph *g, uint32_t kernel);
 /* How a CPU wants any kernel cut: columns TN_CUT_COLUMNS at a time, attention by key-value heads, all else a row a unit. */
 TnCut tn_cut_usual(const TnGraph *g, uint32_t kernel);
-/* How a kernel of columns is cut into units of at least `columns` of a part each, where there are as many: into whole
+/* How a kernel of columns is cut into units of at least `colmajor` of a part each, where there are as many: into whole
  * heads, if the epilogue rotates heads or stores them. */
 TnCut tn_cut_of(const TnGraph *g, uint32_t kernel, int64_t columns);
 /* Cuts it so: axis, grain, units. */

@@ -231,7 +231,7 @@ static void put_tensors(Draw *d, TnRef r, uint32_t *n_put, TnBuf *b) {
     const TnNode *n = &d->g->nodes[r];
     if (n->op != TN_OP_gguf) {
         for (uint32_t i = 0; i < n->n_args; i++) put_tensors(d, n->args[i], n_put, b);
-        if (n->op == TN_OP_columns) tn_buf_puts(b, ", by columns");
+        if (n->op == TN_OP_colmajor) tn_buf_puts(b, ", by columns");
         if (n->n_args) return;
     }
     if ((*n_put)++) tn_buf_puts(b, " | ");

@@ -12,7 +12,7 @@ run 0 opt -O1 --cpu $level --time-passes -o "$dir/O1.tir"
 is "-O1" "$(passes)" "fold cse dce fuse layout tile plan"
 for o in -O2 -O3; do
     run 0 opt $o --cpu $level --time-passes -o "$dir/$o.tir"
-    is "$o" "$(passes)" "fold cse dce prune merge shortlist split fuse gate columns layout tile plan"
+    is "$o" "$(passes)" "fold cse dce prune merge shortlist split fuse gate colmajor layout tile plan"
 done
 run 0 opt --cpu $level -o "$dir/plain.tir"
 cmp -s "$dir/plain.tir" "$dir/-O3.tir" || no "-O3 is not the default"
@@ -24,7 +24,7 @@ is "-O and --passes" "$err" "tern opt: -O0 and --passes exclude each other (see 
 
 # --verify-each: the input, then every pass
 run 0 opt --cpu $level --verify-each -o "$dir/v.tir"
-is "verify-each" "$(passes)" "input fold cse dce prune merge shortlist split fuse gate columns layout tile plan"
+is "verify-each" "$(passes)" "input fold cse dce prune merge shortlist split fuse gate colmajor layout tile plan"
 is "a line of it" "$(head -1 "$dir/err" | sed 's/[0-9][0-9]*/N/')" "input    verified, and read back from N bytes of text"
 cmp -s "$dir/v.tir" "$dir/plain.tir" || no "--verify-each changed the result"
 # every stage of other shapes and variants reads back too

@@ -229,7 +229,7 @@ static char *change(char *text, uint64_t *s) {
                                       "quant",  "tmatmul",       "matmul", "gather",   "embed",  "argmax",
                                       "topk",   "take",          "rope",   "attend",   "slice",  "dequant",
                                       "limbs",  "attend_blocks", "pack",   "estimate", "rerank", "pick",
-                                      "concat", "columns",       "random", "output"};
+                                      "concat", "colmajor",      "random", "output"};
     static const struct {
         const char *from, *to;
     } words[] = {{"stage=model", "stage=fused"},
@@ -355,8 +355,8 @@ static const uint32_t row_classes[][2] = {{0, 0}, {1, 1},  {2, 8},   {9, 512},  
 
 /* Mostly such as the stage allows. */
 static const char *some_passes(uint64_t *s, const char *text, char out[200]) {
-    static const char *const all[] = {"fold", "cse",  "dce",     "prune",  "merge", "shortlist", "split",
-                                      "fuse", "gate", "columns", "layout", "tile",  "plan"};
+    static const char *const all[] = {"fold", "cse",  "dce",      "prune",  "merge", "shortlist", "split",
+                                      "fuse", "gate", "colmajor", "layout", "tile",  "plan"};
     enum { MODEL = 7, FUSED = 12 };
     size_t at = 0, left = pick(s, 8);
     out[0] = 0;

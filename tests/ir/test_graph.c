@@ -270,8 +270,8 @@ static void gives(const char *op_and_operands, const char *type) {
         "$n: bf16[6] = random {seed=1}\n$n3: f32[3] = random {seed=1}\n$fr: f32[2,3] = rope_freq {base=10}\n"
         "%q: q8[T,6] = quant %x\n%acc: i32[T,4] = tmatmul %q, $t\n%an: f32[T,6] = rope_angle %ids, $fr\n"
         "%k: i32[K,2] = topk %r {k=2}\n"
-        "$tc: t8[6,256] scale=0x1p+0 = columns $t\n$tp: p64[6,256] scale=0x1p+0 = pack $tc\n"
-        "$uc: t8[6,256] scale=0x1p+0 = columns $u\n";
+        "$tc: t8[6,256] scale=0x1p+0 = colmajor $t\n$tp: p64[6,256] scale=0x1p+0 = pack $tc\n"
+        "$uc: t8[6,256] scale=0x1p+0 = colmajor $u\n";
     TnGraph *g = graph_of(before);
     TnBuf got = {0};
     char text[200];
@@ -329,9 +329,9 @@ static void test_infer(void **state) {
     gives("tmatmul q t tp", "i32[T,4]");
     gives("tmatmul q t uc", "no");
     gives("tmatmul q t t", "no");
-    gives("columns t", "t8[6,256] scale=0x1p+0");
-    gives("columns f", "no");
-    gives("columns x", "no");
+    gives("colmajor t", "t8[6,256] scale=0x1p+0");
+    gives("colmajor f", "no");
+    gives("colmajor x", "no");
     gives("tmatmul q f", "no");
     gives("tmatmul x t", "no");
     gives("dequant acc q t", "f32[T,4]");

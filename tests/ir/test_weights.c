@@ -347,9 +347,9 @@ static void concat_then_pack(void **state) {
 static void columns_are_blocks_of_rows(void **state) {
     (void)state;
     TnGraph *g = graph_of("  $a: t8[300,5] scale=[100:0x1p-1,200:0x1p-2] = random {seed=9}\n"
-                          "  $c: t8[10,256] scale=0x1p+0 = columns $a\n"
+                          "  $c: t8[10,256] scale=0x1p+0 = colmajor $a\n"
                           "  $p: p64[10,256] scale=0x1p+0 = pack $c\n"
-                          "  $d: t8[256,256] scale=0x1p+0 = columns $c\n");
+                          "  $d: t8[256,256] scale=0x1p+0 = colmajor $c\n");
     int8_t *a = all_of(g, "a", NULL), *c = all_of(g, "c", NULL);
     uint8_t *p = all_of(g, "p", NULL), piece[10 * 64];
     for (size_t r = 0; r < 10; r++)
@@ -364,7 +364,7 @@ static void columns_are_blocks_of_rows(void **state) {
         assert_int_equal(tn_weight_rows(g, ref_of(g, "p"), NULL, r, r + 1, piece + r * 64, &err), TERN_OK);
     assert_memory_equal(piece, p, sizeof piece);
     assert_int_equal(tn_weight_rows(g, ref_of(g, "d"), NULL, 0, 1, piece, &err), TERN_ERR_UNSUPPORTED);
-    assert_string_equal(err.text, "columns $c: read by another columns, wanted one alone");
+    assert_string_equal(err.text, "colmajor $c: read by another colmajor, wanted one alone");
     free(a), free(c), free(p);
     tn_graph_destroy(g);
 }

@@ -221,7 +221,7 @@ static Value value(Gen *p, TnSym sym) {
 static TnRef product(Gen *p, TnRef q, TnRef w) {
     TnRef args[3] = {q, w};
     uint32_t n = 2;
-    if (rand_one_in(&p->rand, 5)) args[n++] = add(p, TN_OP_columns, NULL, &w, 1, NULL, 0);
+    if (rand_one_in(&p->rand, 5)) args[n++] = add(p, TN_OP_colmajor, NULL, &w, 1, NULL, 0);
     TnRef acc = add(p, TN_OP_tmatmul, NULL, args, n, NULL, 0);
     return add(p, TN_OP_dequant, NULL, (TnRef[]){acc, q, w}, 3, NULL, 0);
 }

@@ -50,7 +50,7 @@ static void two_ops_are_left(void **state) {
                  {TN_OP_quant, TN_OP_rmsnorm, 3},   {TN_OP_dequant, TN_OP_tmatmul, 3},
                  {TN_OP_attend, TN_OP_kv_put, 2},   {TN_OP_take, TN_OP_topk, 2},
                  {TN_OP_rope, TN_OP_rope_angle, 2}, {TN_OP_gather, TN_OP_embed, 2},
-                 {TN_OP_silu, TN_OP_slice, 2},      {TN_OP_tmatmul, TN_OP_columns, 2}};
+                 {TN_OP_silu, TN_OP_slice, 2},      {TN_OP_tmatmul, TN_OP_colmajor, 2}};
     for (size_t i = 0; i < TN_COUNT(pairs); i++) {
         int found = 0;
         for (uint64_t seed = 1; seed <= 200 && found < 3; seed++) {
@@ -67,7 +67,7 @@ static void two_ops_are_left(void **state) {
                 }
                 for (TnRef r = 0; r < small->n; r++)
                     for (int d = 0; d < small->nodes[r].type.rank; d++)
-                        if (small->nodes[r].type.dim[d] > most && small->nodes[r].op != TN_OP_columns) {
+                        if (small->nodes[r].type.dim[d] > most && small->nodes[r].op != TN_OP_colmajor) {
                             show(small);
                             fail_msg("seed %d: a dim of %lld is left", (int)seed,
                                      (long long)small->nodes[r].type.dim[d]);

@@ -13,7 +13,7 @@ NO(pack)
 NO(places)
 NO(keep_rows)
 NO(keep_cols)
-NO(columns)
+NO(colmajor)
 NO(rope_freq)
 NO(output)
 

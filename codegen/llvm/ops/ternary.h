@@ -45,14 +45,14 @@ int64_t tn_tmatmul_tiles_buf(void); /* scratch for a call */
 void tn_tmatmul_tiles_arrange(TnBuilder *b, int64_t k, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef to);
 void tn_tmatmul_tiles(TnBuilder *b, int64_t k, const TnStrip *s);
 
-/* ---- tmatmul_columns.c: one row, by way of a copy of the weights by columns. tn_tmatmul_note emits a call that notes which
+/* ---- tmatmul_colmajor.c: one row, by way of a copy of the weights by columns. tn_tmatmul_note emits a call that notes which
  * codes of the row x of q8 are not 0, in `tn_tmatmul_noted_bytes` bytes; tn_tmatmul_is_sparse: whether the copy is the faster way;
- * tn_tmatmul_columns: TN_COLUMNS sums, from the lines of their block. */
+ * tn_tmatmul_colmajor: TN_COLMAJOR_ROWS sums, from the lines of their block. */
 int64_t tn_tmatmul_noted_bytes(int64_t k);
 void tn_tmatmul_note(TnBuilder *b, int64_t k, LLVMValueRef x, LLVMValueRef noted);
 LLVMValueRef tn_tmatmul_is_sparse(TnBuilder *b, int64_t k, LLVMValueRef noted);
-void tn_tmatmul_columns(TnBuilder *b, int64_t k, LLVMValueRef lines, LLVMValueRef x, LLVMValueRef noted,
-                        LLVMValueRef acc);
+void tn_tmatmul_colmajor(TnBuilder *b, int64_t k, LLVMValueRef lines, LLVMValueRef x, LLVMValueRef noted,
+                         LLVMValueRef acc);
 
 /* ---- tmatmul_few.c: 2 to 8 rows, weights as they stream from memory. */
 enum { TN_FEW = 8 };

@@ -218,7 +218,7 @@ static LLVMValueRef is_sparse(TnBuilder *b, LLVMValueRef noted) {
 }
 
 static void columns(TnBuilder *b, LLVMValueRef lines, LLVMValueRef x, LLVMValueRef noted, LLVMValueRef acc) {
-    tn_tmatmul_columns(b, root_k(b), lines, x, noted, acc);
+    tn_tmatmul_colmajor(b, root_k(b), lines, x, noted, acc);
 }
 
 static void few(TnBuilder *b, const TnStrip *s) {

@@ -74,9 +74,9 @@ static void arrange(Cols *c) {
 /* Weights by columns are of use to units that are whole blocks of them. */
 static bool by_columns(const Cols *c, const TnPart *parts, uint32_t n) {
     if (c->block != 1 || !c->s->note || c->b->g->nodes[c->root].n_args < 3) return false;
-    bool whole = c->b->k->grain == TN_COLUMNS;
+    bool whole = c->b->k->grain == TN_COLMAJOR_ROWS;
     for (uint32_t i = 0; i < n; i++)
-        for (uint32_t j = 0; j < parts[i].n_bases; j++) whole &= parts[i].base[j] % TN_COLUMNS == 0;
+        for (uint32_t j = 0; j < parts[i].n_bases; j++) whole &= parts[i].base[j] % TN_COLMAJOR_ROWS == 0;
     return whole;
 }
 
@@ -108,7 +108,7 @@ static void strip(Cols *c, LLVMValueRef x, LLVMValueRef col, LLVMValueRef width,
         c->s->strip(b, &s);
         return;
     }
-    LLVMValueRef block = tn_build_sdiv(b, col, tn_build_i64(b, TN_COLUMNS));
+    LLVMValueRef block = tn_build_sdiv(b, col, tn_build_i64(b, TN_COLMAJOR_ROWS));
     TnRef by = b->g->nodes[c->root].args[2];
     int64_t bytes = tn_build_cols(b, c->x) * (int64_t)tn_row_bytes(&b->g->nodes[by].type);
     TnIf sparse = tn_build_if(b, c->s->is_sparse(b, c->noted));

@@ -29,7 +29,7 @@ typedef struct TnStrip {
  *            and launch, in `arranged` bytes of scratch
  *
  *   note     may be NULL. Notes which values of the row x are not 0, once a worker and launch, in `noted` bytes of scratch
- *   is_sparse, columns   with note. Whether so few (i1) that `columns` is the faster way: it fills a strip of TN_COLUMNS
+ *   is_sparse, columns   with note. Whether so few (i1) that `colmajor` is the faster way: it fills a strip of TN_COLMAJOR_ROWS
  *            columns from the lines of their block in the third operand, the weights by columns
  *
  * acc has room for 32 columns after n rounded up to 32. */

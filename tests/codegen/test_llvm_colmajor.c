@@ -11,7 +11,7 @@ int main(void) {
 
 static void say_weights(int m, int k) {
     say("$w: p64[%d,%d] scale=0x1p-3 = random {seed=5}\n", m, k);
-    say("$t: t8[%d,256] scale=0x1p+0 = columns $w\n", (m + 255) / 256 * k);
+    say("$t: t8[%d,256] scale=0x1p+0 = colmajor $w\n", (m + 255) / 256 * k);
     say("$c: p64[%d,256] scale=0x1p+0 = pack $t\n", (m + 255) / 256 * k);
 }
 

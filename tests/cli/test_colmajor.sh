@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Pass columns on whole models, large enough for it: of the row class of one row down's weights are there by columns too,
+# Pass colmajor on whole models, large enough for it: of the row class of one row down's weights are there by columns too,
 # both of a blob's ways to read them are gone through, and what steps give is what the model's own graph gives, on every
 # level of this machine and with 1 to 4 threads.
 set -u
@@ -12,10 +12,10 @@ size="--shape tiny --hidden 2176 --heads 4 --kv-heads 1 --head-dim 64 --ffn 640 
 "$build/make_gguf" $size -o "$dir/m.gguf" >/dev/null || no "make_gguf"
 for level in $levels; do
     run 0 opt "$dir/m.gguf" --cpu "$level" --rows 1 --kv f16 -o "$dir/m.tir"
-    is "$level: copies" "$(grep -c ' = columns ' "$dir/m.tir")" 2
+    is "$level: copies" "$(grep -c ' = colmajor ' "$dir/m.tir")" 2
     is "$level: readers" "$(grep -c ' = tmatmul %[^,]*, [^,]*, ' "$dir/m.tir")" 2
     run 0 opt "$dir/m.gguf" --cpu "$level" --rows 2..8 --kv f16 -o "$dir/m.tir"
-    is "$level: copies for more rows" "$(grep -c ' = columns ' "$dir/m.tir")" 0
+    is "$level: copies for more rows" "$(grep -c ' = colmajor ' "$dir/m.tir")" 0
     for t in 1 2 3 4; do
         ids=3,1,4,1,5
         [ $t -le 2 ] && ids=$t
@@ -24,14 +24,14 @@ for level in $levels; do
     done
 done
 run 0 opt "$dir/m.gguf" --cpu ref --rows 1 --kv f16 -o "$dir/m.tir"
-is "ref: copies, which nobody would read" "$(grep -c ' = columns ' "$dir/m.tir")" 0
+is "ref: copies, which nobody would read" "$(grep -c ' = colmajor ' "$dir/m.tir")" 0
 
 # silu makes no zeros
 # shellcheck disable=SC2086
 "$build/make_gguf" $size --arch llama -o "$dir/s.gguf" >/dev/null || no "make_gguf"
 for level in $levels; do
     run 0 opt "$dir/s.gguf" --cpu "$level" --rows 1 --kv f16 -o "$dir/s.tir"
-    is "$level: silu" "$(grep -c ' = columns ' "$dir/s.tir")" 0
+    is "$level: silu" "$(grep -c ' = colmajor ' "$dir/s.tir")" 0
 done
 
-finish columns
+finish colmajor

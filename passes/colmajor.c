@@ -1,15 +1,15 @@
-/* columns: products of a row that is mostly zeros get their weights by columns too.
+/* colmajor: products of a row that is mostly zeros get their weights by columns too.
  *
  * Behind relu2 more than half of a row is zero, and behind quant still more: all that is small beside the largest. In the
  * trained models that were looked at 77 to 90 of 100 codes at the input of `down` are 0. A row of weights cannot use
  * that: its every line of 256 weights meets some code that is not 0. A column can: where its code is 0 it need not be
  * read, which in decoding is what costs.
  *
- *   %b: i32[T,m] = tmatmul %q, $down          $c: t8[(m/256)*k,256] = columns $down
+ *   %b: i32[T,m] = tmatmul %q, $down          $c: t8[(m/256)*k,256] = colmajor $down
  *                                             %b: i32[T,m] = tmatmul %q, $down, $c
  *
  * The code counts the codes that are not 0 and takes the copy that is read faster, step by step
- * (codegen/llvm/ops/tmatmul.columns.c). Sums are integers: the bits are the same.
+ * (codegen/llvm/ops/tmatmul_colmajor.c). Sums are integers: the bits are the same.
  *
  * Does: the above in a row class where it pays (usually that of one row), in kernels whose root multiplies a quant of a `mulz`, or of an rmsnorm
  * of one (pass gate: that is relu2(gate) * up). The matrix has at least LEAST blocks of 256 rows, for a block is what a
@@ -35,12 +35,12 @@ static bool is_sparse(const TnGraph *g, TnRef q) {
 static bool has_room(const TnGraph *g, uint32_t kernel, const TnType *w) {
     TnRef operands[TN_OPERANDS_MAX];
     uint32_t n_in;
-    int64_t blocks = (w->dim[0] + TN_COLUMNS - 1) / TN_COLUMNS;
-    return w->dim[1] <= TN_COLUMNS_MOST && blocks <= TN_ELEMENTS_MAX / TN_COLUMNS / w->dim[1] &&
+    int64_t blocks = (w->dim[0] + TN_COLMAJOR_ROWS - 1) / TN_COLMAJOR_ROWS;
+    return w->dim[1] <= TN_COLUMNS_MOST && blocks <= TN_ELEMENTS_MAX / TN_COLMAJOR_ROWS / w->dim[1] &&
            tn_kernel_operands(g, kernel, operands, &n_in) < TN_OPERANDS_MAX;
 }
 
-TernStatus pass_columns(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
+TernStatus pass_colmajor(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
     (void)ctx;
     (void)err;
     TnEdit edit;
@@ -50,11 +50,11 @@ TernStatus pass_columns(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
         if (root == TN_NONE || g->nodes[root].op != TN_OP_tmatmul || g->nodes[root].n_args != 2) continue;
         TnRef q = g->nodes[root].args[0], w = g->nodes[root].args[1];
         const TnType *t = &g->nodes[w].type;
-        if (!is_sparse(g, q) || t->dim[0] < LEAST * TN_COLUMNS || !has_room(g, i, t)) continue;
+        if (!is_sparse(g, q) || t->dim[0] < LEAST * TN_COLMAJOR_ROWS || !has_room(g, i, t)) continue;
         TnRef *args = tn_alloc_array(&g->arena, 3, sizeof *args);
         args[0] = q;
         args[1] = w;
-        args[2] = tn_node_add(g, TN_OP_columns, NULL, NULL, &w, 1, NULL, 0);
+        args[2] = tn_node_add(g, TN_OP_colmajor, NULL, NULL, &w, 1, NULL, 0);
         g->nodes[root].args = args;
         g->nodes[root].n_args = 3;
     }

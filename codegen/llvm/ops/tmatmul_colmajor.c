@@ -1,7 +1,7 @@
 /* tmatmul of one row by columns: the weights of a column are read only if its activation is not 0 (pass columns).
  *
  * A worker's first tile notes which codes of the row are not 0: their places, and the codes, side by side. If they are
- * more than half, rows of weights are faster (tmatmul.c). Else a unit is a block of TN_COLUMNS columns of the result,
+ * more than half, rows of weights are faster (tmatmul.c). Else a unit is a block of TN_COLMAJOR_ROWS columns of the result,
  * and it goes down the list: of each place a line of 64 bytes, byte j having in bits 2q.. the code of column 64q + j. Its
  * sums stay in registers.
  *
@@ -155,14 +155,14 @@ static void sums_of(TnBuilder *b, LLVMValueRef w, LLVMValueRef list, LLVMValueRe
 static LLVMValueRef columns_function(TnBuilder *b) {
     LLVMTypeRef params[] = {b->t_ptr, b->t_ptr, b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr};
     LLVMValueRef fn;
-    LLVMBasicBlockRef back = tn_build_shared(b, "tmatmul_columns", params, 6, &fn);
+    LLVMBasicBlockRef back = tn_build_shared(b, "tmatmul_colmajor", params, 6, &fn);
     if (!back) return fn;
     LLVMValueRef w = LLVMGetParam(fn, 0), list = LLVMGetParam(fn, 1), codes = LLVMGetParam(fn, 2);
     LLVMValueRef count = LLVMGetParam(fn, 3), x = LLVMGetParam(fn, 4), acc = LLVMGetParam(fn, 5);
     LLVMValueRef zero = tn_build_i64(b, 0), sum[16];
     int n = together(b), size = b->level->bytes;
     LLVMValueRef minus = tn_build_neg(b, tn_build_load(b, b->t_i32, tn_build_atc(b, x, 4), 4));
-    TnLoop i = tn_build_loop(b, zero, tn_build_i64(b, TN_COLUMNS), 16);
+    TnLoop i = tn_build_loop(b, zero, tn_build_i64(b, TN_COLMAJOR_ROWS), 16);
     tn_build_store(b, tn_build_splat(b, minus, 16), tn_build_elem(b, acc, i.i, 4), 4);
     tn_build_loop_end(b, &i);
     TnDot dot = {.code = 2, .value = TN_RANGE_CODE, .pair = n == 2 ? 2 : 0};
@@ -182,8 +182,8 @@ static LLVMValueRef columns_function(TnBuilder *b) {
     return tn_build_shared_end(b, back);
 }
 
-void tn_tmatmul_columns(TnBuilder *b, int64_t k, LLVMValueRef lines, LLVMValueRef x, LLVMValueRef noted,
-                        LLVMValueRef acc) {
+void tn_tmatmul_colmajor(TnBuilder *b, int64_t k, LLVMValueRef lines, LLVMValueRef x, LLVMValueRef noted,
+                         LLVMValueRef acc) {
     LLVMValueRef args[] = {lines,
                            tn_build_atc(b, noted, LIST),
                            tn_build_atc(b, noted, codes_at(k)),
