@@ -26,7 +26,7 @@ typedef struct TnCheckHow {
     const char *passes; /* for tn_passes_run, to stage planned; NULL: all of them */
     bool apart;         /* every op is made a kernel of its own first; passes then begin behind fuse */
     TnKv kv;
-    int64_t rows_lo, rows_hi; /* the row class; steps have so many rows */
+    int64_t rows_lo, rows_hi; /* the batch class; steps have so many rows */
     uint64_t
         settings; /* 0, or of what tuning chooses (codegen/tune.h) something else, picked by this number */
 } TnCheckHow;

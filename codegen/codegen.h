@@ -72,7 +72,7 @@ const char *tn_target_levels(const char *name, const char *liked, TnArena *arena
 bool tn_target_dot(const TnGraph *g, TnRef product, TnDot *out);
 
 /* A kernel's canonical text: what its code depends on and nothing else. No weight names, no scale values, no
- * arena offsets, no kernel or value names; the level; the row class only where axis=cols (an emitter of an
+ * arena offsets, no kernel or value names; the level; the batch class only where axis=cols (an emitter of an
  * axis=rows kernel must not look at it). Equal texts mean equal code. */
 void tn_kernel_signature(const TnGraph *g, uint32_t kernel, TnBuf *out);
 
@@ -94,13 +94,13 @@ void tn_flat_free(TnFlat *f);
 /* ---- lower.c: the passes of tn_compile, for whoever needs their graphs and no code */
 /* The first half, once a model. weights: of the model file, for prune; may be NULL. */
 TernStatus tn_lower_model(TnGraph *g, const TnWeights *weights, TnEnc head, TernError *err);
-/* The second half for every cache type of kvs (1u << TnKv each) and row class, in this order, each on a clone of a graph
+/* The second half for every cache type of kvs (1u << TnKv each) and batch class, in this order, each on a clone of a graph
  * that has had the first half. level: its name, targets and head. `take` owns the graph that it gets; a failure of it
  * ends the walk. */
 typedef TernStatus TnLoweredFn(void *user, TnGraph *g, TernError *err);
-TernStatus tn_lower_level(const TnGraph *model, const TnPassCtx *level, const TnRowClass *classes,
+TernStatus tn_lower_level(const TnGraph *model, const TnPassCtx *level, const TnBatchClass *classes,
                           uint32_t n_classes, uint32_t kvs, TnLoweredFn *take, void *user, TernError *err);
-/* The passes that a graph still lacks to be at `stage`, for that level, cache type and row class, with the targets that
+/* The passes that a graph still lacks to be at `stage`, for that level, cache type and batch class, with the targets that
  * tn_targets_asked gives. weights as above. */
 TernStatus tn_graph_lower(TnGraph *g, TnStage stage, const char *level, TnKv kv, int64_t rows_lo,
                           int64_t rows_hi, TnEnc head, const TnWeights *weights, TernError *err);
@@ -110,7 +110,7 @@ typedef struct TnCompileOptions {
     const char *const *levels; /* "avx2" ... or "ref" */
     uint32_t n_levels;
     uint32_t context;  /* largest context, 0: the model's */
-    uint32_t max_rows; /* top of the last row class; default TN_ROWS_DEFAULT */
+    uint32_t max_rows; /* top of the last batch class; default TN_ROWS_DEFAULT */
     uint32_t kvs;      /* cache types to make variants for, 1u << TnKv each; 0: all */
     TnEnc head;        /* as in TnPassCtx */
     /* NULL: best score. A target that does all kernels: it alone, or an error naming the kernel; one that does some: whatever

@@ -13,7 +13,7 @@
 #include "runtime/base/arena.h"
 #include "runtime/base/os.h"
 
-/* One (level, cache type, row class), from clone to planned graph. */
+/* One (level, cache type, batch class), from clone to planned graph. */
 typedef struct Variant {
     TnGraph *g;
     uint32_t level_index;
@@ -26,7 +26,7 @@ typedef struct Level {
     const TnTargetDesc *targets[TN_TARGETS_MAX]; /* who may emit */
     uint32_t n_targets, n_classes;
     uint32_t kind; /* of the section that its image goes to, 0: it has none */
-    TnRowClass classes[TN_ROW_CLASSES];
+    TnBatchClass classes[TN_BATCH_CLASSES];
     TnEmitJob *jobs;         /* one a unique kernel; NULL without code */
     const TnTarget **job_of; /* of each job, who emits it */
     size_t n, cap, cap_job_of;
@@ -70,7 +70,7 @@ static TernStatus check_levels(Compiler *c) {
     return TERN_OK;
 }
 
-/* Who emits at a level, and its row classes. */
+/* Who emits at a level, and its batch classes. */
 static TernStatus choose_targets(Compiler *c, Level *level) {
     const char *asked = c->opt->target;
     const TnTarget *t = tn_target_find(asked);
@@ -85,8 +85,9 @@ static TernStatus choose_targets(Compiler *c, Level *level) {
                        "compile: this build has no code generator for level %s: its targets are %s",
                        level->name, tn_target_names());
     level->kind = tn_target_find(level->targets[0]->name)->section;
-    level->n_classes = tn_row_classes(level->targets, level->n_targets, level->name,
-                                      c->opt->max_rows ? c->opt->max_rows : TN_ROWS_DEFAULT, level->classes);
+    level->n_classes =
+        tn_batch_classes(level->targets, level->n_targets, level->name,
+                         c->opt->max_rows ? c->opt->max_rows : TN_ROWS_DEFAULT, level->classes);
     return TERN_OK;
 }
 

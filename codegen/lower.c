@@ -7,7 +7,7 @@ TernStatus tn_lower_model(TnGraph *g, const TnWeights *weights, TnEnc head, Tern
     return tn_passes_run(g, TN_PASSES_MODEL, &(TnPassCtx){.head = head, .weights = weights}, err);
 }
 
-TernStatus tn_lower_level(const TnGraph *model, const TnPassCtx *level, const TnRowClass *classes,
+TernStatus tn_lower_level(const TnGraph *model, const TnPassCtx *level, const TnBatchClass *classes,
                           uint32_t n_classes, uint32_t kvs, TnLoweredFn *take, void *user, TernError *err) {
     TnPassCtx ctx = *level;
     for (ctx.kv = TN_KV_F16; ctx.kv < TN_KV_COUNT; ctx.kv++)

@@ -5,7 +5,7 @@
  * second cache (TnKernel.prefetch_l1, prefetch_l2). They stand in the planned text, and no bit of a result depends on them. Everything
  * else either follows from the machine's description or was measured to be the same everywhere.
  *
- * A kernel's `shape` is what its speed depends on: level, op, weight, row class, parts and heads. Kernels of one shape
+ * A kernel's `shape` is what its speed depends on: level, op, weight, batch class, parts and heads. Kernels of one shape
  * get the same setting. What was chosen is kept in a table by shape and machine, which is a text file between runs. */
 #ifndef TN_TUNE_H
 #define TN_TUNE_H

@@ -261,7 +261,7 @@ typedef struct TnGraph {
     TnStage stage;
     const char *level;        /* feature level, NULL until the variant is chosen */
     TnKv kv;                  /* likewise */
-    int64_t rows_lo, rows_hi; /* row class; 0, 0 until chosen */
+    int64_t rows_lo, rows_hi; /* batch class; 0, 0 until chosen */
     TnNode *nodes;
     uint32_t n, cap;
     TnKernel *kernels;

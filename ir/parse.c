@@ -368,7 +368,7 @@ static void close_kernel(Parser *p) {
 
 /* ---- graphs */
 
-static bool parse_row_class(Parser *p, TnGraph *g) {
+static bool parse_batch_class(Parser *p, TnGraph *g) {
     TnTok t = p->tok, lo = t, hi = t;
     size_t dots = 0;
     while (dots + 1 < t.n && memcmp(t.s + dots, "..", 2) != 0) dots++;
@@ -411,7 +411,7 @@ static bool parse_graph_fact(Parser *p, TnGraph *g, uint32_t *seen) {
         }
         return next(p);
     default:
-        return parse_row_class(p, g);
+        return parse_batch_class(p, g);
     }
 }
 

@@ -11,7 +11,7 @@
  * The code counts the codes that are not 0 and takes the copy that is read faster, step by step
  * (codegen/llvm/ops/tmatmul_colmajor.c). Sums are integers: the bits are the same.
  *
- * Does: the above in a row class where it pays (usually that of one row), in kernels whose root multiplies a quant of a `mulz`, or of an rmsnorm
+ * Does: the above in a batch class where it pays (usually that of one row), in kernels whose root multiplies a quant of a `mulz`, or of an rmsnorm
  * of one (pass gate: that is relu2(gate) * up). The matrix has at least LEAST blocks of 256 rows, for a block is what a
  * worker takes, a line of it being what is read of a column: few workers would find work in a small one. That is the
  * price where rows are read after all: of 10 blocks 8 workers take two each at most, of 40 units of 64 five.

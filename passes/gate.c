@@ -10,10 +10,10 @@
  * and leaves it to the code generator to skip (codegen/llvm/skeletons/cols.c). A NaN gate stays NaN by itself. An infinite or NaN up is not hidden: then
  * the product is NaN, as before, and code that skips has to see to that.
  *
- * Does: the above in a row class where it pays (usually that of one row), where y's readers are `quant`, or `rmsnorm` that
+ * Does: the above in a batch class where it pays (usually that of one row), where y's readers are `quant`, or `rmsnorm` that
  * only `quant` reads (traits ZEROS_MERGE and ZEROS_STAY). quant rounds both zeros to the code 0, and neither largest
  * magnitude nor sum of squares knows a zero's sign: no bit that leaves those ops changes.
- * Needs: a fused graph; merge before it, or gate and up have no root in common. The row class: more rows want
+ * Needs: a fused graph; merge before it, or gate and up have no root in common. The batch class: more rows want
  * the weights' rows anyway, one or the other.
  * Breaks: nothing.
  * Stops: each node is looked at once. */

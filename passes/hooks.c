@@ -2,12 +2,12 @@
  * a CPU goes. */
 #include "passes/internal.h"
 
-uint32_t tn_row_classes(const TnTargetDesc *const *targets, uint32_t n, const char *level, int64_t most,
-                        TnRowClass out[TN_ROW_CLASSES]) {
+uint32_t tn_batch_classes(const TnTargetDesc *const *targets, uint32_t n, const char *level, int64_t most,
+                          TnBatchClass out[TN_BATCH_CLASSES]) {
     uint32_t i = 0;
     while (i < n && !targets[i]->classes) i++;
-    uint32_t count = i < n ? targets[i]->classes(level, most, out) : tn_row_classes_usual(most, out);
-    TN_CHECK(count >= 1 && count <= TN_ROW_CLASSES);
+    uint32_t count = i < n ? targets[i]->classes(level, most, out) : tn_batch_classes_usual(most, out);
+    TN_CHECK(count >= 1 && count <= TN_BATCH_CLASSES);
     for (uint32_t c = 0; c < count; c++)
         TN_CHECK(out[c].lo == (c ? out[c - 1].hi + 1 : 1) && out[c].hi >= out[c].lo);
     TN_CHECK(out[count - 1].hi == most);

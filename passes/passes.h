@@ -1,7 +1,7 @@
 /* The passes: from the frontend's graph to a planned variant. The pipeline is a plain list:
  *
  *   fold cse dce prune merge shortlist         once, on stage=model
- *   split fuse gate colmajor layout tile plan   once per variant (feature level, cache type, row class), on a clone
+ *   split fuse gate colmajor layout tile plan   once per variant (feature level, cache type, batch class), on a clone
  *
  * Each is one file with one exported pass_<verb> and an essay above it. The driver runs them, verifies after
  * every one (a fault there is a bug of ours: the graph was verified before the first), reports and times. */
@@ -11,7 +11,7 @@
 #include "ir/layout.h"
 #include "ir/range.h"
 #include "ir/weights.h"
-#include "passes/row_classes.h"
+#include "passes/batch_classes.h"
 
 typedef struct TnCut TnCut;
 
@@ -34,12 +34,12 @@ typedef struct TnTargetDesc {
     TnCut (*cut)(const TnGraph *g, uint32_t kernel);
     /* The rest is about a level and not about one kernel: of the targets of a list the first that has an answer gives it. One
      * that does only some kernels leaves these to the others. `g` has its level, kv and rows. */
-    /* The row classes of the level, rising without a gap from 1 to `most` rows; returns how many. NULL: tn_row_classes_usual. */
-    uint32_t (*classes)(const char *level, int64_t most, TnRowClass out[TN_ROW_CLASSES]);
+    /* The batch classes of the level, rising without a gap from 1 to `most` rows; returns how many. NULL: tn_batch_classes_usual. */
+    uint32_t (*classes)(const char *level, int64_t most, TnBatchClass out[TN_BATCH_CLASSES]);
     /* Whether every tile of a kernel may compute this op on its input anew, instead of one kernel making it once, in memory;
      * of the ops that fuse puts before a root. NULL: in the class of one row alone. */
     bool (*repeats)(TnOp op, const TnGraph *g);
-    /* Whether a pass that may be left out (TnPass.pays_to) pays for its code; usual: in this row class that of a CPU. NULL:
+    /* Whether a pass that may be left out (TnPass.pays_to) pays for its code; usual: in this batch class that of a CPU. NULL:
      * then it does. */
     bool (*pays)(const char *pass, const TnGraph *g, bool usual);
 } TnTargetDesc;
@@ -90,9 +90,9 @@ TernStatus tn_passes_run(TnGraph *g, const char *list, const TnPassCtx *ctx, Ter
 #define TN_PASSES_PLAN    "layout,tile,plan"
 #define TN_PASSES_VARIANT TN_PASSES_FUSE "," TN_PASSES_PLAN
 
-/* ---- hooks.c: the row classes of a level that has these targets (TnTargetDesc.classes), which a wrong answer aborts. */
-uint32_t tn_row_classes(const TnTargetDesc *const *targets, uint32_t n, const char *level, int64_t most,
-                        TnRowClass out[TN_ROW_CLASSES]);
+/* ---- hooks.c: the batch classes of a level that has these targets (TnTargetDesc.classes), which a wrong answer aborts. */
+uint32_t tn_batch_classes(const TnTargetDesc *const *targets, uint32_t n, const char *level, int64_t most,
+                          TnBatchClass out[TN_BATCH_CLASSES]);
 
 /* ---- plan.c: the memory of a planned graph.
  *

@@ -1,13 +1,13 @@
 /* split: attention of few rows is cut in two, so that all workers have a part of it.
  *
- * Does: in a row class where it pays (usually those of 1 row and of 2 to 8 rows), y = attend q, k, v, .. becomes b = attend_blocks q, k, v,
+ * Does: in a batch class where it pays (usually those of 1 row and of 2 to 8 rows), y = attend q, k, v, .. becomes b = attend_blocks q, k, v,
  * .. and y = attend_join b, pos: the blocks of 64 positions, each alone, then their sum in the order of the
  * blocks. That is the order attend is defined in (ir.h), so the bits are the same. With one row, attend has as
  * many units as there are key-value heads: five do not fill eight workers, and two of them get 3 and 2. Blocks
  * are many as soon as there is something to do. The price is the trip of a block's sums through memory, 6
  * floats for 100 of keys and values; with many rows there are units enough, and the sums would be as large as
  * the cache.
- * Needs: a graph of stage model; the row class. Before fuse, which lets attend_join stand before the
+ * Needs: a graph of stage model; the batch class. Before fuse, which lets attend_join stand before the
  * multiplication that reads it.
  * Breaks: nothing; y keeps its name.
  * Stops: each node is looked at once; one whose blocks would have more elements than a value may have is left alone. */

@@ -7,7 +7,7 @@
 #include "runtime/model.h"
 #include "runtime/pages.h"
 
-#define TN_PROGRAMS_MAX 16 /* row classes */
+#define TN_PROGRAMS_MAX 16 /* batch classes */
 
 struct TernSession {
     TernModel *model;

@@ -41,8 +41,8 @@ static TernStatus resolve(const TernModel *m, const TernSessionOptions *o, TnSes
     p->n = tn_model_variants(m, p->kv, p->variants, TN_PROGRAMS_MAX);
     if (p->n == 0) return not_for_kv(m, p->kv, err);
     if (p->n > TN_PROGRAMS_MAX)
-        return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: has %u row classes, wanted at most %d", m->name, p->n,
-                       TN_PROGRAMS_MAX);
+        return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: has %u batch classes, wanted at most %d", m->name,
+                       p->n, TN_PROGRAMS_MAX);
     uint32_t rows = p->variants[p->n - 1]->prog.rows_hi, context = m->meta.facts.n_context;
     TN_TRY(size_option(o->slots, 1, 1u << 16, "slots", &p->slots, err));
     TN_TRY(size_option(o->context, least(4096, context), context, "context", &p->context, err));

@@ -128,7 +128,7 @@ typedef struct TernModelInfo {
     const char *level;              /* feature level chosen, or "ref" */
     uint32_t n_vocab, n_context, n_layers, n_hidden, n_ffn, n_heads, n_kv_heads, head_dim;
     uint64_t n_params, file_bytes, weight_bytes;
-    uint32_t max_rows; /* of the largest row class: longer steps are chunked */
+    uint32_t max_rows; /* of the largest batch class: longer steps are chunked */
 } TernModelInfo;
 TERN_API void tern_model_info(const TernModel *model, TernModelInfo *out);
 /* How many bytes of the weights lie in huge pages now; call it once there is a session. Asks the system: slow. */
@@ -227,12 +227,12 @@ TERN_API TernStatus tern_profile_create(TernSession *session, const TernProfileO
 TERN_API void tern_profile_destroy(TernProfile *profile);
 TERN_API void tern_profile_reset(TernProfile *profile); /* forgets everything seen */
 TERN_API uint32_t tern_profile_workers(const TernProfile *profile);
-/* Programs of the session, one a row class, those that never ran too. */
+/* Programs of the session, one a batch class, those that never ran too. */
 TERN_API uint32_t tern_profile_programs(const TernProfile *profile);
 
 typedef struct TernProfileProgram {
     uint32_t variant;          /* which PROG and PLAN section, and which graph of TIR */
-    uint32_t rows_lo, rows_hi; /* row class */
+    uint32_t rows_lo, rows_hi; /* batch class */
     uint32_t n_launches;
     uint64_t runs, ns; /* how often it ran, and how long from the calling thread's view */
     uint64_t idle_ns;  /* of ns: before the first launch */

@@ -37,7 +37,7 @@ typedef struct TerncOpt {
                                  in it those alone that changed the text; may be NULL */
     const char *level, *head; /* default: this machine's best; as in TerncOptions */
     TernKv kv;                /* default f16 */
-    uint32_t rows_lo, rows_hi; /* row class; default 1..1 */
+    uint32_t rows_lo, rows_hi; /* batch class; default 1..1 */
     int times;                 /* send a line "pass seconds" as what = "time" after each pass */
     const char *effort; /* what `passes` NULL means: "O0" fuse, layout, tile and plan alone, "O1" with fold,
                                   cse and dce before, "O2", "O3" or NULL everything; refused beside `passes` */
@@ -47,7 +47,7 @@ typedef struct TerncOpt {
     uint32_t variant; /* of an input with several graphs: the N-th from 1; 0: of a blob the first that is for
                                   level, kv and rows, as far as these are given */
 } TerncOpt;
-/* Runs passes on a graph; sends what = "result" with the text. A level, kv, row class or head that no pass of the list takes,
+/* Runs passes on a graph; sends what = "result" with the text. A level, kv, batch class or head that no pass of the list takes,
  * or that is another than the graph has already, is refused. A faulty input text sends its messages as what
  * = "faults" (lines "file:line:col: ...") and returns TERN_ERR_INPUT. */
 TERN_API TernStatus ternc_opt(const TerncOpt *opt, TerncTextFn *text, void *user, TernError *err);
@@ -149,7 +149,7 @@ typedef struct TerncVerify {
     /* No tokens: the source's graph, which then may be any text, is compiled and run on random inputs. */
     int random;
     uint64_t seed;             /* of the inputs; 0 without `seeded`: 1 and 2 */
-    uint32_t rows_lo, rows_hi; /* the row class; 0: 1, 2..8 and 9..512. A step has up to 192 rows */
+    uint32_t rows_lo, rows_hi; /* the batch class; 0: 1, 2..8 and 9..512. A step has up to 192 rows */
     int seeded;                /* seed is to be used, whatever it is */
 } TerncVerify;
 /* Sends what = "result": a line of proof, or the first value that differs and the op that made it; and, of code whose

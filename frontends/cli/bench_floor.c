@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include "frontends/cli/bench.h"
 
-/* A row class of the model, with what its launches do. */
+/* A batch class of the model, with what its launches do. */
 typedef struct Class {
     TernProfileProgram facts;
     TerncWork *work;
@@ -62,7 +62,7 @@ static void add_run(const Plans *p, BenchRow *b, double *seconds, double *read_s
     if (read > math) *read_seconds += read;
 }
 
-/* The same runs that verb_bench.c makes: prompts sequence by sequence, cut at the largest row class. */
+/* The same runs that verb_bench.c makes: prompts sequence by sequence, cut at the largest batch class. */
 static void floor_of(const Plans *p, BenchRow *b) {
     double seconds = 0, read = 0;
     uint32_t left = b->n_prompt * b->sequences, at = 0; /* at: in the sequence under way */

@@ -230,7 +230,7 @@ int verb_opt(const Verb *verb, int argc, char **argv) {
         {"--cpu", "LEVEL", FLAG_STR, &o.level, 0, 0,
          "feature level for fuse, layout, tile and plan; default: this machine's best"},
         {"--kv", "TYPE", FLAG_STR, &kv, 0, 0, "KV cache: f16 (default), f32 or i8"},
-        {"--rows", "LO..HI", FLAG_STR, &rows, 0, 0, "row class (default 1)"},
+        {"--rows", "LO..HI", FLAG_STR, &rows, 0, 0, "batch class (default 1)"},
         {"--head", "TYPE", FLAG_STR, &o.head, 0, 0,
          "embedding and head tables as f32 or f16, or without loss and with a copy of 8 or 6 bits by which "
          "the best are found: q8, q6; default: without loss"},

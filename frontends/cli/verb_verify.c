@@ -74,7 +74,7 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
          "run on random inputs made from this instead of tokens; a .tir without tokens does, from 1 and from "
          "2"},
         {"--rows", "LO..HI", FLAG_STR, &f.rows, 0, 0,
-         "random inputs: one row class (default: each that models are compiled for)"},
+         "random inputs: one batch class (default: each that models are compiled for)"},
         {"-t --threads", "N", FLAG_INT, &f.m.threads, 1, 1024,
          "workers that a launch is cut for, all played by one (default: all processors)"},
         MODEL_FLAGS(f.m),

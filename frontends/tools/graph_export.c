@@ -14,9 +14,9 @@ static TernStatus check_variant(const TerncPicture *p, const char *path, size_t 
                    n - 1);
 }
 
-/* A level's row classes, and who makes its kernels. */
+/* A level's batch classes, and who makes its kernels. */
 typedef struct Level {
-    TnRowClass classes[TN_ROW_CLASSES];
+    TnBatchClass classes[TN_BATCH_CLASSES];
     const TnTargetDesc *targets[TN_TARGETS_MAX];
     uint32_t n_classes, n_targets;
 } Level;
@@ -50,7 +50,7 @@ static TernStatus compile_variants(TnGraphs *s, const TerncPicture *p, TernError
     for (uint32_t l = 0; l < n_levels; l++) {
         of[l].n_targets = tn_targets_asked(levels[l], of[l].targets);
         of[l].n_classes =
-            tn_row_classes(of[l].targets, of[l].n_targets, levels[l], TN_ROWS_DEFAULT, of[l].classes);
+            tn_batch_classes(of[l].targets, of[l].n_targets, levels[l], TN_ROWS_DEFAULT, of[l].classes);
         n_all += (TN_KV_COUNT - 1) * of[l].n_classes;
     }
     st = check_variant(p, s->path, n_all, err);

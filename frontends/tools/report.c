@@ -193,7 +193,7 @@ static void add_kernel(TnReport *r, TnReportVariant *v, const TnGraph *g, uint32
 }
 
 static TernStatus plan(TnReport *r, TernError *err) {
-    TnRowClass rows[TN_ROW_CLASSES];
+    TnBatchClass rows[TN_BATCH_CLASSES];
     const TnTargetDesc *targets[TN_TARGETS_MAX];
     TerncOptions options = {.size = sizeof options};
     const char **levels;
@@ -204,7 +204,7 @@ static TernStatus plan(TnReport *r, TernError *err) {
         if (tn_targets_for(levels[0], NULL, targets) > 0) r->level = levels[0];
     }
     uint32_t n_targets = tn_targets_asked(r->level, targets),
-             n_rows = tn_row_classes(targets, n_targets, r->level, TN_ROWS_DEFAULT, rows);
+             n_rows = tn_batch_classes(targets, n_targets, r->level, TN_ROWS_DEFAULT, rows);
     for (size_t i = 0; i < n_rows; i++) {
         TnGraph *g = tn_graph_clone(r->graph);
         TnReportVariant *v = &r->variants[r->n_variants++];

@@ -60,7 +60,7 @@ typedef struct TnReport {
     uint64_t kv_values;                             /* a position takes in all layers */
     uint64_t planned_bytes;                         /* of all weights that the planned graph reads */
     const char *level;
-    TnReportVariant variants[TN_ROW_CLASSES];
+    TnReportVariant variants[TN_BATCH_CLASSES];
     size_t n_variants;
 } TnReport;
 

@@ -132,7 +132,7 @@ typedef struct TnBroken {
     const char *lost;         /* the first value that is another behind it; may be NULL */
     int64_t rows_lo, rows_hi; /* of a variant's pass */
 } TnBroken;
-/* Runs the pipeline pass by pass, for each row class, on a graph of stage=model; ctx: level, kv, head, targets. Appends
+/* Runs the pipeline pass by pass, for each batch class, on a graph of stage=model; ctx: level, kv, head, targets. Appends
  * to *text what the broken pass did. */
 TernStatus tn_passes_bisect(const TnGraph *model, const TnWeights *w, const TnPassCtx *ctx,
                             const uint32_t (*classes)[2], uint32_t n_classes, const int32_t *tokens,
@@ -149,7 +149,7 @@ TernStatus tn_blob_check_text(const TernModel *m, TnGraph *const *graphs, uint32
 typedef struct TnRandom {
     const char *level; /* "ref": the passes alone */
     TnKv kv;
-    int64_t rows_lo, rows_hi; /* the row class; 0: each */
+    int64_t rows_lo, rows_hi; /* the batch class; 0: each */
     uint64_t seed;            /* of the inputs */
     bool seeded;              /* asked for: else the first two */
 } TnRandom;

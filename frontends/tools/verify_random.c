@@ -161,10 +161,10 @@ static void put_difference(const TnGraph *g, const TnRandom *how, const TnDiffer
 
 TernStatus tn_random_verify(const TnGraph *g, const TnWeights *w, const char *level, const TnRandom *asked,
                             bool *same, TnRandom *out, TnBuf *text, TernError *err) {
-    TnRowClass classes[TN_ROW_CLASSES], own = {asked->rows_lo, asked->rows_hi};
+    TnBatchClass classes[TN_BATCH_CLASSES], own = {asked->rows_lo, asked->rows_hi};
     const TnTargetDesc *targets[TN_TARGETS_MAX];
     uint32_t n_targets = tn_targets_asked(level, targets),
-             n_classes = tn_row_classes(targets, n_targets, level, TN_ROWS_DEFAULT, classes);
+             n_classes = tn_batch_classes(targets, n_targets, level, TN_ROWS_DEFAULT, classes);
     const char *levels[] = {level, TN_LEVEL_REF_NAME};
     uint32_t n_levels = tn_level_has_code(level) ? 2 : 1, runs = 0;
     if (asked->rows_lo) {

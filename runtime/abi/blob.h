@@ -95,7 +95,7 @@ typedef struct TnBlobExport {
     TnBlobRange name;
 } TnBlobExport;
 
-/* One variant: (feature level, cache type, row class). A step of T rows runs the variant with rows_lo <= T
+/* One variant: (feature level, cache type, batch class). A step of T rows runs the variant with rows_lo <= T
  * <= rows_hi. */
 typedef struct TnBlobProg {
     uint32_t level, kv;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Each list stands in one table: names of levels, targets, sections, cache types, tokenizers, pre-tokenizers and architectures, and
-# the row classes, are literals there and nowhere else in the product. Argument 2 (a folder) is searched instead of this project: how the test tests itself.
+# the batch classes, are literals there and nowhere else in the product. Argument 2 (a folder) is searched instead of this project: how the test tests itself.
 set -u
 root=${2:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
 bad=0
@@ -39,7 +39,7 @@ targets=$(grep -oE '^TARGET\([a-z0-9_]+' "$root/codegen/targets.def" | sed 's/TA
 [ -n "$targets" ] || { echo "codegen/targets.def has no names"; exit 1; }
 # the runtime knows one level without code and calls it by name
 only "targets (codegen/targets.def)" "\"($targets)\"" "codegen/($targets)/|runtime/abi/levels|runtime/model.c"
-only "row classes (passes/row_classes.h)" '1, 2\.\.8|\{2, 8\}|\{9, (512|TN_)' 'passes/row_classes.h'
+only "batch classes (passes/batch_classes.h)" '1, 2\.\.8|\{2, 8\}|\{9, (512|TN_)' 'passes/batch_classes.h'
 # tokenizers and pre-tokenizers may be called as architectures are; forks have architectures whose names begin with bitnet
 only "architectures (frontends/gguf/arch/)" "\"(${archs//./\\.})\"" 'frontends/gguf/arch/|runtime/text/|frontends/tools/producer\.c:.*strncmp'
 # each file has a row in the table of architectures

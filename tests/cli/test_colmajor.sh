@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Pass colmajor on whole models, large enough for it: of the row class of one row down's weights are there by columns too,
+# Pass colmajor on whole models, large enough for it: of the batch class of one row down's weights are there by columns too,
 # both of a blob's ways to read them are gone through, and what steps give is what the model's own graph gives, on every
 # level of this machine and with 1 to 4 threads.
 set -u

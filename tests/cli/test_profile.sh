@@ -66,7 +66,7 @@ grep -q "^tern: error: $dir/none/p.json" "$dir/err" || no "message: $(tail -1 "$
 "$tern" run "$model" "${ids[@]}" --profile="$dir/p.trace.json" >/dev/null 2>&1 || no "a trace"
 head -c 18 "$dir/p.trace.json" | grep -q '{"displayTimeUnit"' || no "a .trace.json is not a trace"
 
-# the annotated graphs of the two row classes that ran: a note over every kernel; without notes they are the plan
+# the annotated graphs of the two batch classes that ran: a note over every kernel; without notes they are the plan
 "$tern" run "$model" "${ids[@]}" --profile="$dir/p.tir" >/dev/null 2>&1 || no "a .tir"
 [ "$(grep -c '^graph @' "$dir/p.tir")" = 2 ] || no "graphs: $(grep '^graph @' "$dir/p.tir")"
 [ "$(grep -c '^  kernel @' "$dir/p.tir")" = "$(grep -c '^  ; .*%: .* calls, .* ms, .* us each, .* of the floor$\|^  ; not called$' "$dir/p.tir")" ] ||

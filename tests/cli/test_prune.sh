@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Pass prune on whole models with dead neurons: it leaves them out, pass gate still fires behind it, and what steps give
-# is what the model's own graph gives, in all row classes, on every level of this machine and with 1 to 4 threads.
+# is what the model's own graph gives, in all batch classes, on every level of this machine and with 1 to 4 threads.
 set -u
 . "$(dirname "$0")/program.sh"
 levels=$("$tern" --version | sed -n 's/^cpu levels: //p' | tr ',' ' ')
@@ -16,7 +16,7 @@ try() {
     run 0 opt "$dir/m.gguf" $flags --cpu ref --rows 1 --kv f16 -o "$dir/m.tir"
     is "$* : columns" "$(sed -n 's/.* = keep_cols .*{n=\([0-9]*\)}$/\1/p' "$dir/m.tir" | tr '\n' ' ')" "$columns"
     gates=$(grep -c ' = mulz ' "$dir/m.tir")
-    # the evaluator alone, then code: every row class, against the graph as the frontend made it
+    # the evaluator alone, then code: every batch class, against the graph as the frontend made it
     for ids in 7 1,2 3,1,4,1,5,9,2 "$(seq -s, 1 33)"; do
         # shellcheck disable=SC2086
         run 0 verify "$dir/m.gguf" $flags --tokens "$ids" --target ref

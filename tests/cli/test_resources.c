@@ -324,7 +324,7 @@ static int setup(void **state) {
     (void)state;
     TernError err = {0};
     native = strstr(native_levels(), "avx2") != NULL;
-    /* both levels whatever this machine has: twice two caches of three row classes */
+    /* both levels whatever this machine has: twice two caches of three batch classes */
     TerncOptions o = {.size = sizeof o, .levels = native ? "avx512-vnni,avx2" : "ref"};
     int fd = mkstemp(blob_path);
     if (fd < 0 || close(fd) || ternc_compile(NULL, &o, blob_path, &report, &err) != TERN_OK) {

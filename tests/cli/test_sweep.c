@@ -4,7 +4,7 @@
  * A case is a number. From it stem a text (an example of docs/ir.md, a golden of the passes, or the graph of a small
  * model), what passes make of it, what is changed in it (a number, an operand, an attribute, a dim, a kernel's bounds ..;
  * types that follow from the change are put right, so that more than the first check is reached), and what is done with it:
- * passes in some order for some level and row class, an evaluation, a run on random inputs, a comparison, a picture, or
+ * passes in some order for some level and batch class, an evaluation, a run on random inputs, a comparison, a picture, or
  * code and a step of the model with that graph in place of its own.
  *
  *   cli_sweep              the cases of the test
@@ -350,8 +350,8 @@ static char *repair(const Sweep *w, char *text, bool *ok) {
 /* ---- what is done with texts */
 
 static const char *const levels[] = {NULL, "avx2", "avx512-vnni", "amx", "neon-dotprod", "ref"};
-static const uint32_t row_classes[][2] = {{0, 0}, {1, 1},  {2, 8},   {9, 512},   {1, 512},
-                                          {3, 3}, {9, 40}, {64, 64}, {600, 600}, {1, 65536}};
+static const uint32_t batch_classes[][2] = {{0, 0}, {1, 1},  {2, 8},   {9, 512},   {1, 512},
+                                            {3, 3}, {9, 40}, {64, 64}, {600, 600}, {1, 65536}};
 
 /* Mostly such as the stage allows. */
 static const char *some_passes(uint64_t *s, const char *text, char out[200]) {
@@ -398,13 +398,13 @@ static char *call_opt(const Sweep *w, uint64_t *s, const char *text) {
     char list[200];
     Got got = {{0}, {0}};
     TernError err = {0};
-    size_t c = strstr(text, "rows=") && pick(s, 8) ? 0 : pick(s, TN_COUNT(row_classes));
+    size_t c = strstr(text, "rows=") && pick(s, 8) ? 0 : pick(s, TN_COUNT(batch_classes));
     TerncOpt o = {.size = sizeof o, .path = w->a, .passes = some_passes(s, text, list)};
     if (strstr(text, "\nend\ngraph")) o.variant = 1 + (uint32_t)pick(s, 2);
     o.level = strstr(text, "level=") && pick(s, 8) ? NULL : levels[pick(s, TN_COUNT(levels))];
     o.kv = strstr(text, "kv=") && pick(s, 8) ? 0 : (TernKv)pick(s, 4);
-    o.rows_lo = row_classes[c][0];
-    o.rows_hi = row_classes[c][1];
+    o.rows_lo = batch_classes[c][0];
+    o.rows_hi = batch_classes[c][1];
     static const char *const heads[] = {"f16", "f32", "q8", "q6"};
     if (pick(s, 5) == 0) o.head = heads[pick(s, 4)];
     o.verify_each = pick(s, 3) == 0;
@@ -443,13 +443,13 @@ static void call_verify(const Sweep *w, uint64_t *s, const char *text, bool rand
     TerncOptions options = {.size = sizeof options, .target = some_target(s)};
     TerncVerify o = {
         .size = sizeof o, .source = &source, .options = &options, .random = random, .threads = 1};
-    size_t c = pick(s, 2) ? 0 : pick(s, TN_COUNT(row_classes));
+    size_t c = pick(s, 2) ? 0 : pick(s, TN_COUNT(batch_classes));
     o.kv = (TernKv)pick(s, 4);
     if (random) {
         o.seeded = 1;
         o.seed = pick(s, 100);
-        o.rows_lo = row_classes[c][0];
-        o.rows_hi = row_classes[c][1];
+        o.rows_lo = batch_classes[c][0];
+        o.rows_hi = batch_classes[c][1];
     } else {
         o.tokens = tokens;
         o.n_tokens = (uint32_t)(1 + pick(s, TN_COUNT(tokens)));
@@ -655,7 +655,7 @@ static void add_goldens(Sweep *w) {
     globfree(&found);
 }
 
-/* A model of two small layers, and its graph at the stages and row classes that there are. */
+/* A model of two small layers, and its graph at the stages and batch classes that there are. */
 static void add_model(Sweep *w) {
     TnGmSpec spec = tn_gm_small;
     TnBuf bytes = {0};

@@ -70,7 +70,7 @@ for setting in "1 grain=32" "2..8 grain=128" "9..512 grain=192" "1 prefetch_l1=5
 done
 cmp -s "$dir/b.tern" "$dir/plain.tern" && no "other settings, the same blob"
 
-# The same bits: all logits of a text that goes through all row classes, and decoding.
+# The same bits: all logits of a text that goes through all batch classes, and decoding.
 tokens=$("$tern" tokenize "$model" -p "In the beginning God created the heaven and the earth. And the earth was without form" |
     tr -s '\n ' ',,' | sed 's/^,//; s/,$//')
 for blob in plain a b; do

@@ -38,7 +38,7 @@ same() {
 flags="--tokens 1,2,3 -n 8 --temp 0 --ignore-eos --print-tokens --cpu avx2"
 # shellcheck disable=SC2086
 "$tern" run "$dir/m.tern" $flags >"$dir/ids" 2>"$dir/err" || { tail -1 "$dir/err"; exit 1; }
-# a prompt of several row classes: 40 rows
+# a prompt of several batch classes: 40 rows
 ids=$(seq -s, 1 40)
 "$tern" logits "$dir/m.tern" --tokens "$ids" --kv f32 -o "$dir/logits" 2>"$dir/err" || { tail -1 "$dir/err"; exit 1; }
 

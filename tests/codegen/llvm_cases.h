@@ -163,7 +163,7 @@ static inline void case_check_level(const char *level, int rows_hi, int rows, in
     tn_graph_destroy(g);
 }
 
-/* The text said so far, as of the row class 1..rows_hi, with up to two row counts (0: none). Levels that do
+/* The text said so far, as of the batch class 1..rows_hi, with up to two row counts (0: none). Levels that do
  * not run here are compiled for the class 1..8 alone: their code differs by class no more than others'. */
 static inline void case_check(int rows_hi, int rows, int more, bool wild, const char *what) {
     for (size_t i = 0; i < TN_COUNT(parity_levels); i++) {

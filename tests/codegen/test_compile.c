@@ -139,7 +139,7 @@ static void check_row(void *user, const TernResult *r) {
     }
 }
 
-/* Steps of 1, 5, 20, 1 and the rest: every row class; all kinds of wants. */
+/* Steps of 1, 5, 20, 1 and the rest: every batch class; all kinds of wants. */
 static void check_session(TernModel *m, const Oracle *o, uint32_t threads, const char *what) {
     static const size_t cuts[] = {1, 5, 20, 1, ROWS - 27};
     TernPoolOptions po = {.size = sizeof po, .threads = threads};

@@ -53,7 +53,7 @@ static int anything(const TnGraph *g, uint32_t kernel, const char *level) {
     return 1;
 }
 
-/* Random graphs, fused, laid out and cut for each row class, and asked about: as for llvm, but by a target that takes all. */
+/* Random graphs, fused, laid out and cut for each batch class, and asked about: as for llvm, but by a target that takes all. */
 static int look(void **state) {
     (void)state;
     static const struct { int64_t lo, hi; } classes[] = {{1, 1}, {2, 8}, {9, 40}};

@@ -78,7 +78,7 @@ static void names_places_and_scales_do_not_count(void **state) {
     by_rows.kernel = "axis=rows, grain=1, units=1, barrier=1";
     t = by_rows;
     t.rows = "2..8";
-    expect_pair("row class where a unit is a row", by_rows, t, true);
+    expect_pair("batch class where a unit is a row", by_rows, t, true);
     t = plain;
     t.kernel = "axis=cols, grain=32, units=3, barrier=0";
     expect("barrier", t, true);
@@ -91,7 +91,7 @@ static void what_code_depends_on_counts(void **state) {
     expect("level", t, false);
     t = plain;
     t.rows = "2..8";
-    expect("row class", t, false);
+    expect("batch class", t, false);
     t = plain;
     t.type = "p64[96,300] scale=[64:0x1p+0,32:0x1p-1]";
     expect("where the scales change", t, false);

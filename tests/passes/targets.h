@@ -46,10 +46,10 @@ static const TnTargetDesc *const test_targets[] = {&target_picky, &target_wide};
 static TnCut grid_cut(const TnGraph *g, uint32_t kernel) {
     return tn_cut_by_columns(g, kernel) ? tn_cut_of(g, kernel, 32) : (TnCut){.grain = 1, .units = 1};
 }
-static uint32_t grid_classes(const char *level, int64_t most, TnRowClass out[TN_ROW_CLASSES]) {
+static uint32_t grid_classes(const char *level, int64_t most, TnBatchClass out[TN_BATCH_CLASSES]) {
     (void)level;
-    out[0] = (TnRowClass){1, most < 4 ? most : 4};
-    out[1] = (TnRowClass){5, most};
+    out[0] = (TnBatchClass){1, most < 4 ? most : 4};
+    out[1] = (TnBatchClass){5, most};
     return most > 4 ? 2 : 1;
 }
 static bool grid_repeats(TnOp op, const TnGraph *g) {

@@ -9,16 +9,16 @@
 #include "passes/targets.h"
 
 static void are(const TnTargetDesc *const *targets, uint32_t n, int64_t most, const char *expected) {
-    TnRowClass c[TN_ROW_CLASSES];
+    TnBatchClass c[TN_BATCH_CLASSES];
     char text[80] = "";
-    uint32_t count = tn_row_classes(targets, n, "l", most, c);
+    uint32_t count = tn_batch_classes(targets, n, "l", most, c);
     for (uint32_t i = 0; i < count; i++)
         snprintf(text + strlen(text), sizeof text - strlen(text), "%s%d..%d", i ? " " : "", (int)c[i].lo,
                  (int)c[i].hi);
     assert_string_equal(text, expected);
 }
 
-static void row_classes(void **state) {
+static void batch_classes(void **state) {
     (void)state;
     are(NULL, 0, 512, "1..1 2..8 9..512");
     are(test_targets, TEST_TARGETS, 512, "1..1 2..8 9..512");
@@ -31,6 +31,6 @@ static void row_classes(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(row_classes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(batch_classes)};
     return cmocka_run_group_tests_name("hooks", tests, NULL, NULL);
 }

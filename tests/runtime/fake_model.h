@@ -12,8 +12,8 @@
 
 enum { VOCAB = 13, CONTEXT = 200, LAYERS = 2, HEADS = 2, HEAD_DIM = 3, HIDDEN = 8, TOPK = 5, POISON = 12 };
 enum { PUT, ATTEND, HEAD, TOP, HIDE, LAUNCHES };
-/* Row classes of each cache type; variants 0 to 2 are f16, 3 to 5 f32, 6 to 8 (of fake_maker_kvs) i8. */
-static const uint32_t row_class[3][2] = {{1, 1}, {2, 6}, {7, 20}};
+/* Batch classes of each cache type; variants 0 to 2 are f16, 3 to 5 f32, 6 to 8 (of fake_maker_kvs) i8. */
+static const uint32_t batch_class[3][2] = {{1, 1}, {2, 6}, {7, 20}};
 
 /* Operands in the order of the launches; each launch has a range of its own. */
 static inline uint32_t fake_operand(TnBuf *b, uint32_t space, uint32_t index, uint64_t offset,
@@ -162,7 +162,7 @@ static inline Maker fake_maker_kvs(uint32_t level, size_t weight_bytes, uint32_t
                    level < TN_LEVEL_NEON_DOTPROD ? 1 : 4);
         tn_buf_align(b, 4);
     }
-    for (uint32_t i = 0; i < 3 * kvs; i++) fake_prog(&m, level, 1 + i / 3, row_class[i % 3], code);
+    for (uint32_t i = 0; i < 3 * kvs; i++) fake_prog(&m, level, 1 + i / 3, batch_class[i % 3], code);
     for (uint32_t i = 0; i < 3 * kvs; i++) fake_plan(&m, level, 1 + i / 3);
     uint32_t later = maker_add(&m, 77, 0, 16);
     m.s[later].row.flags = 0;
@@ -312,7 +312,7 @@ static inline void fake_run(void *user, uint32_t variant, uint32_t launch, const
     Fake *f = user;
     const TnLaunch *a = args;
     const int64_t *sym = a->sym;
-    const uint32_t *rows = row_class[variant % 3];
+    const uint32_t *rows = batch_class[variant % 3];
     f->calls[variant][launch]++;
     f->faults += sym[TN_ABI_T] < rows[0] || sym[TN_ABI_T] > rows[1] || ((uintptr_t)scratch & 63) != 0;
     if (sym[TN_ABI_T] > f->most_rows) f->most_rows = sym[TN_ABI_T];

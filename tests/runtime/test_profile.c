@@ -136,8 +136,8 @@ static void counts_and_times(void **state) {
     for (uint32_t i = 0; i < 3; i++) {
         TernProfileProgram g;
         tern_profile_program(p, i, &g);
-        assert_int_equal(g.rows_lo, row_class[i][0]);
-        assert_int_equal(g.rows_hi, row_class[i][1]);
+        assert_int_equal(g.rows_lo, batch_class[i][0]);
+        assert_int_equal(g.rows_hi, batch_class[i][1]);
         assert_int_equal(g.n_launches, LAUNCHES);
         assert_int_equal(g.weight_bytes, 64);
         assert_int_equal(total(p, i), g.ns);

@@ -369,7 +369,7 @@ static void missing_outputs(void **state) {
     (void)state;
     Maker m = fake_maker(TN_LEVEL_REF, 300);
     uint32_t none = UINT32_MAX;
-    TnBuf *prog = &maker_find(&m, TN_SECTION_PROG, 2)->bytes; /* one row class alone */
+    TnBuf *prog = &maker_find(&m, TN_SECTION_PROG, 2)->bytes; /* one batch class alone */
     memcpy(prog->data + offsetof(TnBlobProg, output[TN_OUT_HIDDEN]), &none, 4);
     Image i = maker_seal(&m);
     TernKernels k = fake_kernels(&fake);

@@ -4,7 +4,7 @@
  * inputs and the caches that the runs before it left, whose outputs and caches have been compared with the
  * evaluator's on the graph as it came, bit for bit. Graph `seed` is rand_small_graph(seed, 1 + seed % 10), one
  * in seven rand_extreme_graph; of it
- * stem its row class, its cache type and all inputs, so a seed says everything. */
+ * stem its batch class, its cache type and all inputs, so a seed says everything. */
 #ifndef TN_TEST_DIFFER_H
 #define TN_TEST_DIFFER_H
 

@@ -222,7 +222,7 @@ LLVMValueRef tn_build_operand_row(TnBuilder *b, TnRef ref, LLVMValueRef row);
 /* Columns of a matrix row. */
 int64_t tn_build_cols(TnBuilder *b, TnRef ref);
 bool tn_build_inside(TnBuilder *b, TnRef ref); /* a node of the kernel */
-/* Rows of a value: a symbol's value or a constant; and the most there can be in the graph's row class. */
+/* Rows of a value: a symbol's value or a constant; and the most there can be in the graph's batch class. */
 LLVMValueRef tn_build_rows(TnBuilder *b, TnRef ref);
 int64_t tn_build_most_rows(TnBuilder *b, TnRef ref);
 /* Scratch of the worker, 64-aligned: constant bytes, and bytes for each page of a slot (symbol P). All

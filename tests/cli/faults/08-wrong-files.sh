@@ -91,7 +91,7 @@ refused "html as token ids" 1 "k.html: .*HTML.*expected token ids" $tern run "$m
 $tern compile "$model" --cpu ref --kv f32 -o "$dir/f32.tern" 2>"$dir/err"
 given="none of its 3 graphs is for the --cpu, --kv and --rows given: it has level ref, kv f32, rows 1 and 2\.\.8 and 9\.\.512"
 refused "another level" 1 "$given" $tern opt "$dir/f32.tern" --cpu avx2
-refused "another row class" 1 "$given" $tern opt "$dir/f32.tern" --rows 7..9
+refused "another batch class" 1 "$given" $tern opt "$dir/f32.tern" --rows 7..9
 refused "another cache type of a graph" 1 "$given" $tern opt "$dir/f32.tern" --kv i8
 refused "code for other machines" 1 "the file has code for ref, this machine runs" $tern run "$dir/f32.tern" -p a -n 1
 refused "another cache type" 1 "not compiled for kv f16; its cache types are: f32" $tern run "$dir/f32.tern" -p a -n 1 --target ref

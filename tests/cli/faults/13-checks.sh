@@ -25,13 +25,13 @@ works "eval of attend_blocks with room for two" "" "$tern" eval "$c13/blocks.tir
 told "eval of attend_blocks, three rows" 1 'blocks\.tir:[0-9]+.*%b.*2 rows, got .*3' "$tern" eval "$c13/blocks.tir" --rows 3
 told "eval of attend_join, three rows" 1 'join\.tir:[0-9]+.*2 rows, got .*3' "$tern" eval "$c13/join.tir" --rows 3
 
-# passes and the row class
-refused "another row class than that of the split" 1 'rows: got 9\.\.512, .*1\.\.1' "$tern" opt "$c13/sp.tir" --rows 9..512
+# passes and the batch class
+refused "another batch class than that of the split" 1 'rows: got 9\.\.512, .*1\.\.1' "$tern" opt "$c13/sp.tir" --rows 9..512
 refused "another level than the text's" 1 "level: got .avx512-vnni., .*$level" "$tern" opt "$c13/sp.tir" --cpu avx512-vnni
 refused "another kv than the text's" 1 'kv: got i8, .*f16' "$tern" opt "$c13/sp.tir" --kv i8
-works "the text's own row class" "" "$tern" opt "$c13/sp.tir" --rows 1 --cpu $level --kv f16
+works "the text's own batch class" "" "$tern" opt "$c13/sp.tir" --rows 1 --cpu $level --kv f16
 sed "s/ level=$level kv=f16 rows=1..1//" "$c13/sp.tir" >"$c13/sp0.tir"
-told "a row class that a split has no room for" 1 'sp0\.tir:[0-9]+:.*n is 1.*512 rows' "$tern" opt "$c13/sp0.tir" --rows 9..512
+told "a batch class that a split has no room for" 1 'sp0\.tir:[0-9]+:.*n is 1.*512 rows' "$tern" opt "$c13/sp0.tir" --rows 9..512
 told "the same on blocks of a page of docs" 1 'blocks\.tir:[0-9]+:.*n is 2.*512 rows' "$tern" opt "$c13/blocks.tir" --rows 9..512
 told "blocks of two rows on random inputs of up to 8" 2 'blocks\.tir:[0-9]+:.*n is 2.*6 rows' "$tern" verify "$c13/blocks.tir" --rows 2..8 --seed 1
 
