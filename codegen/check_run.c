@@ -284,14 +284,14 @@ static bool launch(Run *run, Machine *m, uint32_t k, const int64_t *sym) {
                 cut[j] = cut[j - 1];
                 cut[j - 1] = t;
             }
-        int first = (int)tn_step_pick(s, (uint64_t)n), again = 0;
+        int first = (int)tn_step_pick(s, (uint64_t)n), valid = 0;
         TnLaunch args = {l->ptr, sym};
         for (int i = 0; i < n; i++) {
             int j = (first + i) % n;
-            TnTile tile = {cut[j], cut[j + 1], m->scratch, again};
+            TnTile tile = {cut[j], cut[j + 1], m->scratch, valid};
             if (tile.lo == tile.hi) continue;
             l->fn(&args, &tile);
-            again = first % 2; /* the runtime says so of a worker's later tiles */
+            valid = first % 2; /* the runtime says so of a worker's later tiles */
         }
     }
     for (uint32_t i = l->n_in; run->beside && i < l->n; i++)

@@ -45,13 +45,13 @@ static inline __attribute__((always_inline)) void run_share(uint64_t run, TnRunL
     int64_t units = tn_launch_units(l, sym), last = last_units(units, n_workers), dealt = units - last;
     tile->lo = dealt * worker / n_workers;
     tile->hi = dealt * (worker + 1) / n_workers;
-    tile->again = 0;
+    tile->scratch_valid = 0;
     bool any = tile->lo < tile->hi || (last && take(l, run, dealt, last, n_workers, tile));
     if (stamp) stamp->begin = any ? tn_clock_ns() : 0;
     TnKernelFn *kernel = tn_host_kernel(l->kernel);
     while (any) {
         kernel(&l->args, tile);
-        tile->again = 1;
+        tile->scratch_valid = 1;
         any = last && take(l, run, dealt, last, n_workers, tile);
         if (stamp && !any) stamp->end = tn_clock_ns();
     }

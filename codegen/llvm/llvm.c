@@ -141,7 +141,7 @@ static void emit_kernel(TnBuilder *b, TnEmitJob *job) {
     b->lo = tn_build_load(b, b->t_i64, tile, 8);
     b->hi = tn_build_load(b, b->t_i64, tn_build_atc(b, tile, 8), 8);
     b->scratch = tn_build_load(b, b->t_ptr, tn_build_atc(b, tile, 16), 8);
-    b->again = tn_build_load(b, b->t_i64, tn_build_atc(b, tile, 24), 8);
+    b->scratch_valid = tn_build_load(b, b->t_i64, tn_build_atc(b, tile, 24), 8);
 
     bool writes = b->n_ops > b->n_in; /* a value that nobody reads may stand where dce has not been */
     for (TnRef r = b->k->first; r < b->k->first + b->k->n; r++)

@@ -5,7 +5,7 @@
  *   ternc_inspect   a file's metadata, tensors, sections and kernels
  *   ternc_eval      a graph evaluated on made-up inputs
  *   ternc_import    a report of a model file: who wrote it, what is inferred, what would run
- *   ternc_work      bytes and multiply-adds of every launch
+ *   ternc_cost      bytes and multiply-adds of every launch
  *   ternc_diff      two files, compared graph by graph
  *   ternc_picture   a graph as dot, json or text
  *   ternc_verify    every launch's code against the evaluator, value by value
@@ -83,7 +83,7 @@ TERN_API TernStatus ternc_import(const TerncImport *import, TerncTextFn *text, v
 /* What a call of a launch has to move and to multiply, from the planned graph in the model's TIR section. Bytes
  * count every operand once, as far as the call reads or writes it. The sums that a profile gives (tern.h:
  * TernProfileProgram) put in for the symbols and positions give the sums over all calls. */
-typedef struct TerncWork {
+typedef struct TerncCost {
     char name[64];         /* of the kernel; long ones are cut */
     char what[96];         /* "tmatmul p64[512,256]" */
     uint32_t group;        /* the first launch with the same code on the same shapes, maybe itself */
@@ -95,9 +95,9 @@ typedef struct TerncWork {
     uint64_t sym_macs[8];   /* multiply-adds of (t)matmul and estimate, a unit of the symbol */
     uint64_t attended_macs; /* a position attended */
     uint64_t window;        /* at most so many positions a row are; 0: all */
-} TerncWork;
+} TerncCost;
 /* Of every launch of a variant (a PROG section); free(*out). */
-TERN_API TernStatus ternc_work(const TernModel *model, uint32_t variant, TerncWork **out, uint32_t *out_n,
+TERN_API TernStatus ternc_cost(const TernModel *model, uint32_t variant, TerncCost **out, uint32_t *out_n,
                                TernError *err);
 
 /* Compares two files, each a .tir, a .gguf (its graph) or a .tern (its graphs, variant by variant): structure, weights,

@@ -10,7 +10,7 @@
 /* A batch class of the model, with what its launches do. */
 typedef struct Class {
     TernProfileProgram facts;
-    TerncWork *work;
+    TerncCost *cost;
     uint32_t n;
 } Class;
 
@@ -31,7 +31,7 @@ static TernStatus read_plans(Loaded *l, TernKv kv, Plans *p, TernError *err) {
     for (; p->n < n && p->n < CLASSES_MOST && st == TERN_OK; p->n++) {
         Class *c = &p->classes[p->n];
         tern_profile_program(profile, p->n, &c->facts);
-        st = ternc()->work(l->model, c->facts.variant, &c->work, &c->n, err);
+        st = ternc()->cost(l->model, c->facts.variant, &c->cost, &c->n, err);
     }
     tern_profile_destroy(profile);
     tern_session_destroy(s);
@@ -46,7 +46,7 @@ static void add_run(const Plans *p, BenchRow *b, double *seconds, double *read_s
     while (c < p->classes + p->n - 1 && rows > c->facts.rows_hi) c++;
     double bytes = (double)c->facts.weight_bytes, macs = 0;
     for (uint32_t i = 0; i < c->n; i++) {
-        const TerncWork *w = &c->work[i];
+        const TerncCost *w = &c->cost[i];
         double most = (double)rows * (double)w->window, seen = attended, back = held;
         if (w->window && seen > most) seen = most;
         if (w->window && back > seen) back = seen;
@@ -96,6 +96,6 @@ TernStatus bench_floors(Loaded *l, TernKv kv, BenchRow *rows, uint32_t n, TernEr
     Plans p = {.max_rows = l->info.max_rows};
     TernStatus st = read_plans(l, kv, &p, err);
     for (uint32_t i = 0; i < n && st == TERN_OK && p.n; i++) floor_of(&p, &rows[i]);
-    for (uint32_t i = 0; i < p.n; i++) free(p.classes[i].work);
+    for (uint32_t i = 0; i < p.n; i++) free(p.classes[i].cost);
     return st;
 }

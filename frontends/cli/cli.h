@@ -281,7 +281,7 @@ typedef struct TerncCalls {
     TernStatus (*diff)(const TerncDiff *, TerncTextFn *, void *, int *, TernError *);
     TernStatus (*picture)(const TerncPicture *, TerncTextFn *, void *, TernError *);
     TernStatus (*verify)(const TerncVerify *, TerncTextFn *, void *, int *, TernError *);
-    TernStatus (*work)(const TernModel *, uint32_t, TerncWork **, uint32_t *, TernError *);
+    TernStatus (*cost)(const TernModel *, uint32_t, TerncCost **, uint32_t *, TernError *);
 } TerncCalls;
 TernStatus find_ternc(const TerncCalls **out, TernError *err);
 const TerncCalls *ternc(void); /* the same for a verb: ends the program with 1 and a line if it cannot be */

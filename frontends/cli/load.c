@@ -59,7 +59,7 @@ static bool open_ternc(const char **why) {
         {"ternc_vocab", offsetof(TerncCalls, vocab)},     {"ternc_opt", offsetof(TerncCalls, opt)},
         {"ternc_inspect", offsetof(TerncCalls, inspect)}, {"ternc_diff", offsetof(TerncCalls, diff)},
         {"ternc_emit", offsetof(TerncCalls, emit)},       {"ternc_picture", offsetof(TerncCalls, picture)},
-        {"ternc_work", offsetof(TerncCalls, work)},       {"ternc_import", offsetof(TerncCalls, import)},
+        {"ternc_cost", offsetof(TerncCalls, cost)},       {"ternc_import", offsetof(TerncCalls, import)},
         {"ternc_verify", offsetof(TerncCalls, verify)},   {"ternc_eval", offsetof(TerncCalls, eval)},
     };
     for (size_t i = 0; i < TN_COUNT(wanted); i++) {

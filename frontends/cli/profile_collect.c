@@ -117,7 +117,7 @@ void profile_reset(Profile *p) {
     if (p) tern_profile_reset(p->attached);
 }
 
-static void add_work(Cost *c, const TernProfileProgram *f, const TerncWork *w) {
+static void add_work(Cost *c, const TernProfileProgram *f, const TerncCost *w) {
     double attended = (double)f->attended, held = (double)f->held, most = (double)(f->sym[0] * w->window);
     if (w->window && attended > most) attended = most;
     if (w->window && held > attended) held = attended;
@@ -171,10 +171,10 @@ static void group(Profile *p, Seen *s, uint32_t workers) {
 
 static TernStatus see(Profile *p, const Loaded *m, uint32_t program, uint32_t workers, Seen *s,
                       TernError *err) {
-    TerncWork *work = NULL;
-    uint32_t n_work = 0, n = s->facts.n_launches;
-    if (ternc_present()) TN_TRY(ternc()->work(m->model, s->facts.variant, &work, &n_work, err));
-    s->known = work && n_work == n;
+    TerncCost *costs = NULL;
+    uint32_t n_costs = 0, n = s->facts.n_launches;
+    if (ternc_present()) TN_TRY(ternc()->cost(m->model, s->facts.variant, &costs, &n_costs, err));
+    s->known = costs && n_costs == n;
     s->n_launches = n;
     s->launches = tn_alloc_array(&p->arena, n, sizeof(Cost));
     for (uint32_t i = 0; i < n; i++) {
@@ -182,9 +182,9 @@ static TernStatus see(Profile *p, const Loaded *m, uint32_t program, uint32_t wo
         tern_profile_launch(p->attached, program, i, &l);
         Cost *c = &s->launches[i];
         *c = (Cost){.name = tn_strdup(&p->arena, l.name),
-                    .what = s->known ? tn_strdup(&p->arena, work[i].what) : "",
+                    .what = s->known ? tn_strdup(&p->arena, costs[i].what) : "",
                     .launch = i,
-                    .group = s->known ? work[i].group : i,
+                    .group = s->known ? costs[i].group : i,
                     .members = 1,
                     .calls = l.calls,
                     .ns = l.ns,
@@ -193,11 +193,11 @@ static TernStatus see(Profile *p, const Loaded *m, uint32_t program, uint32_t wo
                     .busy_all_ns = l.busy_all_ns,
                     .busy_ns = tn_alloc_array(&p->arena, workers, sizeof *l.busy_ns)};
         memcpy(c->busy_ns, l.busy_ns, workers * sizeof *l.busy_ns);
-        if (s->known && c->calls) add_work(c, &s->facts, &work[i]);
+        if (s->known && c->calls) add_work(c, &s->facts, &costs[i]);
         s->kernel_ns += c->ns;
         s->wait_ns += c->wait_ns;
     }
-    free(work);
+    free(costs);
     group(p, s, workers);
     return TERN_OK;
 }

@@ -1,4 +1,4 @@
-/* ternc_work: what each launch of a compiled model has to move and to multiply, read off its planned graph. */
+/* ternc_cost: what each launch of a compiled model has to move and to multiply, read off its planned graph. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 typedef struct Kernel {
     const TnGraph *g;
     const TnKernel *k;
-    TerncWork *out;
+    TerncCost *out;
 } Kernel;
 
 static void add_rows(Kernel *k, const TnType *leading, uint64_t bytes_a_row) {
@@ -109,7 +109,7 @@ static void add_value(Kernel *k, TnRef r) {
 
 static void add_node(Kernel *k, const TnNode *n) {
     const TnNode *nodes = k->g->nodes;
-    TerncWork *w = k->out;
+    TerncCost *w = k->out;
     if (tn_op_is(n->op, TN_TRAIT_STATE)) {
         add_rows(k, &nodes[n->args[1]].type, position_bytes(&n->type));
     } else if (tn_op_is(n->op, TN_TRAIT_ATTENDS)) {
@@ -160,7 +160,7 @@ static uint32_t group_of(Groups *s, const TnGraph *g, uint32_t kernel) {
     return group;
 }
 
-static void work_of(const TnGraph *g, uint32_t kernel, Groups *groups, TerncWork *out) {
+static void work_of(const TnGraph *g, uint32_t kernel, Groups *groups, TerncCost *out) {
     Kernel k = {g, &g->kernels[kernel], out};
     TnRef ops[64];
     uint32_t n_in, n = tn_kernel_operands(g, kernel, ops, &n_in);
@@ -171,7 +171,7 @@ static void work_of(const TnGraph *g, uint32_t kernel, Groups *groups, TerncWork
     out->group = group_of(groups, g, kernel);
 }
 
-TernStatus ternc_work(const TernModel *model, uint32_t variant, TerncWork **out, uint32_t *out_n,
+TernStatus ternc_cost(const TernModel *model, uint32_t variant, TerncCost **out, uint32_t *out_n,
                       TernError *err) {
     size_t n;
     tn_error_clear(err);

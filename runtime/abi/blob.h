@@ -17,7 +17,7 @@
 #include "runtime/abi/sections.def"
 
 #define TN_BLOB_MAGIC        "\x89TERN\r\n\x1a" /* 8 bytes: shows text-mode damage at once */
-#define TN_BLOB_VERSION      2
+#define TN_BLOB_VERSION      3
 #define TN_BLOB_CHUNK        (4u << 20) /* of WGHT, hashed one by one */
 #define TN_BLOB_SECTIONS_MAX 256
 

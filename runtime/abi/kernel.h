@@ -22,7 +22,8 @@ typedef struct TnLaunch {
 typedef struct TnTile {
     int64_t lo, hi; /* units [lo, hi) of the launch, lo < hi */
     void *scratch;  /* this worker's own, 64-aligned, as large as the launch asks */
-    int64_t again; /* not 0: the scratch is as another tile of this launch, with these symbols, has left it */
+    int64_t
+        scratch_valid; /* not 0: the scratch is as another tile of this launch, with these symbols, has left it */
 } TnTile;
 
 typedef void TnKernelFn(const TnLaunch *, const TnTile *);

@@ -341,7 +341,7 @@ static void test_compiler(void) {
     CALL(ternc_vocab(NULL, NULL, &n_out, &err), REFUSED, "out");
     CALL(ternc_vocab(NULL, &out, NULL, &err), REFUSED, "out_size");
     CALL(ternc_vocab(NULL, &out, &n_out, &err), ACCEPTED, "");
-    CALL(ternc_work(NULL, 0, (TerncWork **)&out, NULL, &err), REFUSED, "model");
+    CALL(ternc_cost(NULL, 0, (TerncCost **)&out, NULL, &err), REFUSED, "model");
     CALL(ternc_inspect(NULL, NULL, NULL, &err), REFUSED, "text");
 }
 

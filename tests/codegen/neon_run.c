@@ -16,7 +16,7 @@ typedef struct Launch {
 typedef struct Tile {
     int64_t lo, hi;
     void *scratch;
-    int64_t again;
+    int64_t scratch_valid;
 } Tile;
 
 static void *piece(FILE *f, size_t n) {

@@ -192,9 +192,9 @@ static inline void parity_compare(const TnGraph *g, const Memory *want, const Me
     (void)sym;
 }
 
-/* again: the scratch is as another call with the same symbols and operands left it. */
+/* scratch_valid: the scratch is as another call with the same symbols and operands left it. */
 static inline void parity_call(const Compiled *c, const Memory *m, const int64_t *sym, int64_t lo, int64_t hi,
-                               void *scratch, bool again) {
+                               void *scratch, bool scratch_valid) {
     if (c->emulated) {
         size_t bytes[64], room = (size_t)(c->job.scratch + c->job.scratch_page * (uint64_t)sym[TN_P]);
         for (uint32_t i = 0; i < m->n; i++) bytes[i] = m->bytes[i] + PARITY_GUARD;
@@ -203,7 +203,7 @@ static inline void parity_call(const Compiled *c, const Memory *m, const int64_t
         return;
     }
     TnLaunch l = {(void *const *)m->p, sym};
-    TnTile t = {.lo = lo, .hi = hi, .scratch = scratch, .again = again};
+    TnTile t = {.lo = lo, .hi = hi, .scratch = scratch, .scratch_valid = scratch_valid};
     c->run(&l, &t);
 }
 

@@ -47,9 +47,9 @@ typedef struct TnBuilder {
     const TnKernel *k;
     uint32_t kernel;
     LLVMValueRef fn;
-    LLVMValueRef lo, hi;  /* the tile's units, i64 */
-    LLVMValueRef scratch; /* pointer, 64-aligned */
-    LLVMValueRef again;   /* i64: not 0 if the scratch holds what another tile of this launch left */
+    LLVMValueRef lo, hi;        /* the tile's units, i64 */
+    LLVMValueRef scratch;       /* pointer, 64-aligned */
+    LLVMValueRef scratch_valid; /* i64: not 0 if the scratch holds what another tile of this launch left */
     LLVMValueRef sym[TN_SYM_COUNT]; /* i64 */
     TnRef ops[64];                  /* tn_kernel_operands */
     uint32_t n_ops, n_in;

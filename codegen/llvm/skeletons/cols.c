@@ -36,7 +36,7 @@ typedef struct Cols {
 
 /* if (this is a worker's first tile of the launch): what is made then is still there for the others. */
 static TnIf first_tile(Cols *c) {
-    return tn_build_if(c->b, tn_build_icmp(c->b, LLVMIntEQ, c->b->again, c->zero));
+    return tn_build_if(c->b, tn_build_icmp(c->b, LLVMIntEQ, c->b->scratch_valid, c->zero));
 }
 
 /* The nodes before the root, row by row; the root's input goes to scratch for all rows. */
