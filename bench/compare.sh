@@ -32,9 +32,9 @@ for name in TERN_MODEL TERN_RIVAL_BENCH TERN_RIVAL_MODEL; do
 done
 [ -x "$TERN_RIVAL_BENCH" ] || die "TERN_RIVAL_BENCH: $TERN_RIVAL_BENCH is no program"
 [ -x "$tern" ] || die "TERN: $tern is no program"
-case $rounds in "" | *[!0-9]* | 0) die "TERN_ROUNDS: '$rounds', wanted a whole number of at least 1" ;; esac
+case $rounds in "" | *[!0-9]* | 0) die "TERN_ROUNDS: '$rounds', expected a whole number of at least 1" ;; esac
 for t in $tests; do
-    case $t in pp*[!0-9]* | tg*[!0-9]* | pp | tg) die "TERN_TESTS: '$t', wanted ppN or tgN" ;; pp* | tg*) ;; *) die "TERN_TESTS: '$t', wanted ppN or tgN" ;; esac
+    case $t in pp*[!0-9]* | tg*[!0-9]* | pp | tg) die "TERN_TESTS: '$t', expected ppN or tgN" ;; pp* | tg*) ;; *) die "TERN_TESTS: '$t', expected ppN or tgN" ;; esac
 done
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -179,7 +179,7 @@ TernStatus tn_blob_write(TnBlobParts *p, const TnWeightStore *store, const TnWei
                                 store->bytes >= 8u << 20 ? 2u << 20 : 4096, &none);
     p->table[wght].size = store->bytes;
     if (p->n > TN_BLOB_SECTIONS_MAX)
-        return tn_fail(err, TERN_ERR_INPUT, "blob: %zu sections, wanted at most %d: fewer feature levels",
+        return tn_fail(err, TERN_ERR_INPUT, "blob: %zu sections, expected at most %d: fewer feature levels",
                        p->n, TN_BLOB_SECTIONS_MAX);
     uint64_t bytes = lay_out(p);
     Output o = {0};

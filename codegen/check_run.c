@@ -192,10 +192,11 @@ static void differ(Run *run, const Value *v, int64_t row, int64_t col, const voi
         snprintf(where, sizeof where, "passes");
     else
         snprintf(where, sizeof where, "kernel @%.200s", d->kernel);
-    snprintf(d->text, sizeof d->text,
-             "level %s%s, %s: %%%.200s = %s, row %lld, column %lld, step %u of %lld rows: wanted %s, got %s",
-             m->item->how.level, m->item->how.apart ? ", ops apart" : "", where, d->value, d->op,
-             (long long)row, (long long)col, d->step, (long long)d->rows, d->want, d->got);
+    snprintf(
+        d->text, sizeof d->text,
+        "level %s%s, %s: %%%.200s = %s, row %lld, column %lld, step %u of %lld rows: got %s, expected %s",
+        m->item->how.level, m->item->how.apart ? ", ops apart" : "", where, d->value, d->op, (long long)row,
+        (long long)col, d->step, (long long)d->rows, d->got, d->want);
 }
 
 /* Which NaN an operation gives is the machine's: any is as good as any other. */

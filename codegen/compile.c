@@ -53,7 +53,7 @@ typedef struct Compiler {
 
 static TernStatus check_levels(Compiler *c) {
     if (c->opt->n_levels == 0)
-        return tn_fail(c->err, TERN_ERR_INPUT, "compile: no feature level, wanted one at least");
+        return tn_fail(c->err, TERN_ERR_INPUT, "compile: no feature level, expected one at least");
     c->levels = tn_xcalloc(c->opt->n_levels, sizeof *c->levels);
     for (uint32_t i = 0; i < c->opt->n_levels; i++) {
         const char *name = c->opt->levels[i];
@@ -144,7 +144,8 @@ static TernStatus take_variant(void *user, TnGraph *g, TernError *err) {
 static TernStatus run_passes(Compiler *c, const TnGraph *model, const TnWeights *weights) {
     const uint32_t known = (1u << TN_KV_COUNT) - 2, kvs = c->opt->kvs ? c->opt->kvs : known;
     if (kvs & ~known)
-        return tn_fail(c->err, TERN_ERR_INPUT, "compile: cache types 0x%x, wanted at most 0x%x", kvs, known);
+        return tn_fail(c->err, TERN_ERR_INPUT, "compile: cache types 0x%x, expected at most 0x%x", kvs,
+                       known);
     double start = tn_os_seconds();
     TnPassCtx ctx = {.head = c->opt->head, .weights = weights, .first = c->opt->target};
     Taking taking = {.c = c};
@@ -340,11 +341,11 @@ static TernStatus compile(Compiler *c, const TnGraph *model, const TnWeights *we
                           const TnBlobDest *dest) {
     uint32_t context = c->opt->context ? c->opt->context : c->facts->n_context;
     if (context > c->facts->n_context)
-        return tn_fail(c->err, TERN_ERR_INPUT, "compile: context %u, wanted at most the model's %u", context,
-                       c->facts->n_context);
+        return tn_fail(c->err, TERN_ERR_INPUT, "compile: context %u, expected at most the model's %u",
+                       context, c->facts->n_context);
     if (c->opt->max_rows > 1u << 16)
-        return tn_fail(c->err, TERN_ERR_INPUT, "compile: %u rows a step, wanted at most %u", c->opt->max_rows,
-                       1u << 16);
+        return tn_fail(c->err, TERN_ERR_INPUT, "compile: %u rows a step, expected at most %u",
+                       c->opt->max_rows, 1u << 16);
     TN_TRY(set_levels(c));
     TN_TRY(check_outputs(c, model));
     TN_TRY(run_passes(c, model, weights));

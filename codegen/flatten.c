@@ -68,8 +68,9 @@ static TernStatus open_object(Object *o) {
         h.e_ident[EI_DATA] != ELFDATA2LSB || h.e_type != ET_REL)
         return bad(o, "not a little-endian ELF64 relocatable object");
     if (h.e_machine != EM_X86_64 && h.e_machine != EM_AARCH64)
-        return tn_fail(o->err, TERN_ERR_UNSUPPORTED, "object: machine %u, wanted x86-64 (%u) or aarch64 (%u)",
-                       h.e_machine, EM_X86_64, EM_AARCH64);
+        return tn_fail(o->err, TERN_ERR_UNSUPPORTED,
+                       "object: machine %u, expected x86-64 (%u) or aarch64 (%u)", h.e_machine, EM_X86_64,
+                       EM_AARCH64);
     if (h.e_shentsize != sizeof(Elf64_Shdr) || h.e_shnum == 0 || h.e_shstrndx >= h.e_shnum ||
         !tn_range_ok(h.e_shoff, (uint64_t)h.e_shnum * sizeof(Elf64_Shdr), o->n))
         return bad(o, "section table outside the file");
@@ -93,7 +94,7 @@ static TernStatus place_sections(Object *o) {
             if (is_dropped(o, i, &s) || !!(s.sh_flags & SHF_EXECINSTR) != exec) continue;
             if ((s.sh_flags & (SHF_WRITE | SHF_TLS)) || s.sh_type == SHT_NOBITS)
                 return tn_fail(o->err, TERN_ERR_UNSUPPORTED,
-                               "object: writable section %s of %" PRIu64 " bytes, wanted none",
+                               "object: writable section %s of %" PRIu64 " bytes, expected none",
                                section_name(o, i), (uint64_t)s.sh_size);
             if (!tn_range_ok(s.sh_offset, s.sh_size, o->n)) return bad(o, "section outside the file");
             uint64_t align = s.sh_addralign > 64 ? s.sh_addralign : 64;

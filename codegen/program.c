@@ -44,11 +44,11 @@ static TernStatus bind_input(Builder *b, TnRef ref, TnBlobOperand *out) {
         unsigned long layer = strtoul(name + 1, &end, 10);
         if (name[0] != (key ? 'k' : 'v') || end == name + 1 || *end || layer >= UINT32_MAX)
             return tn_fail(b->err, TERN_ERR_INPUT,
-                           "graph %s: cache input \"%s\", wanted k<layer> or v<layer>", b->g->name, name);
+                           "graph %s: cache input \"%s\", expected k<layer> or v<layer>", b->g->name, name);
         uint64_t page = tn_page_bytes(&node->type), *of_all = key ? &b->plan.key_page : &b->plan.value_page;
         if (*of_all && *of_all != page)
             return tn_fail(b->err, TERN_ERR_UNSUPPORTED,
-                           "graph %s: cache %s has pages of %llu bytes, wanted %llu as in other layers",
+                           "graph %s: cache %s has pages of %llu bytes, expected %llu as in other layers",
                            b->g->name, name, (unsigned long long)page, (unsigned long long)*of_all);
         *of_all = page;
         *out = (TnBlobOperand){key ? TN_SPACE_KEYS : TN_SPACE_VALUES, (uint32_t)layer, 0, page};

@@ -55,7 +55,7 @@ const TnTuned *tn_tune_find(const TnTuneTable *t, const TnTuneMachine *m, const 
 void tn_tune_put(TnTuneTable *t, const TnTuneMachine *m, const char *shape, TnSetting s);
 void tn_tune_free(TnTuneTable *t);
 void tn_tune_print(const TnTuneTable *t, TnBuf *out);
-/* Adds what a text says. On failure nothing is added, and err is "FILE:LINE:COL: found .., wanted ..". */
+/* Adds what a text says. On failure nothing is added, and err is "FILE:LINE:COL: found .., expected ..". */
 TernStatus tn_tune_parse(const char *text, size_t n, const char *file, TnTuneTable *t, TernError *err);
 /* The same of a file; one that is not there is empty. */
 TernStatus tn_tune_read(const char *path, TnTuneTable *t, TernError *err);

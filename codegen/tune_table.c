@@ -99,8 +99,8 @@ static bool next(Reader *r) {
     return tn_lex_next(&r->lex, &r->tok, &err) == TERN_OK || fail_at(r, r->tok.col, "%s", err.text);
 }
 
-static bool wanted(Reader *r, const char *what) {
-    return fail_at(r, r->tok.col, "found %s, wanted %s", tn_lex_shown(&r->tok).s, what);
+static bool expected(Reader *r, const char *what) {
+    return fail_at(r, r->tok.col, "found %s, expected %s", tn_lex_shown(&r->tok).s, what);
 }
 
 static bool word_is(const Reader *r, const char *s) {
@@ -108,18 +108,18 @@ static bool word_is(const Reader *r, const char *s) {
 }
 
 static bool word(Reader *r, const char *s) {
-    return word_is(r, s) ? next(r) : wanted(r, s);
+    return word_is(r, s) ? next(r) : expected(r, s);
 }
 
 static bool sign(Reader *r, int kind) {
     char what[] = {'\'', (char)kind, '\'', 0};
-    return r->tok.kind == kind ? next(r) : wanted(r, what);
+    return r->tok.kind == kind ? next(r) : expected(r, what);
 }
 
 static bool string(Reader *r, const char **out) {
     TernError err;
     char s[TN_STR_MAX + 1];
-    if (r->tok.kind != TN_TOK_STRING) return wanted(r, "a string");
+    if (r->tok.kind != TN_TOK_STRING) return expected(r, "a string");
     if (tn_lex_string(&r->tok, s, &err) != TERN_OK) return fail_at(r, r->tok.col, "%s", err.text);
     *out = tn_strdup(&r->arena, s);
     return next(r);
@@ -127,18 +127,18 @@ static bool string(Reader *r, const char **out) {
 
 static bool number(Reader *r, const char *what, int64_t least, int64_t most, int64_t *out) {
     TernError err;
-    if (r->tok.kind != TN_TOK_WORD) return wanted(r, "a number");
+    if (r->tok.kind != TN_TOK_WORD) return expected(r, "a number");
     if (tn_lex_int(&r->tok, out, &err) != TERN_OK) return fail_at(r, r->tok.col, "%s", err.text);
     if (*out < least || *out > most)
-        return fail_at(r, r->tok.col, "%s=%lld, wanted %lld to %lld", what, (long long)*out, (long long)least,
-                       (long long)most);
+        return fail_at(r, r->tok.col, "%s=%lld, expected %lld to %lld", what, (long long)*out,
+                       (long long)least, (long long)most);
     return next(r);
 }
 
 static bool distance(Reader *r, const char *what, int64_t *out) {
     uint32_t col = r->tok.col;
     if (!number(r, what, INT64_MIN, INT64_MAX, out)) return false;
-    return tn_prefetch_ok(*out) || fail_at(r, col, "%s=%lld, wanted a multiple of %d from 0 to %d", what,
+    return tn_prefetch_ok(*out) || fail_at(r, col, "%s=%lld, expected a multiple of %d from 0 to %d", what,
                                            (long long)*out, TN_PREFETCH_LINE, TN_PREFETCH_MOST);
 }
 
@@ -155,7 +155,7 @@ static bool entry(Reader *r, TnTuneTable *t) {
         !string(r, &m.cpu) || !key(r, "threads", false) || !number(r, "threads", 1, THREADS_MOST, &threads) ||
         !key(r, "pages", false))
         return false;
-    if (!word_is(r, "small") && !word_is(r, "huge")) return wanted(r, "small or huge");
+    if (!word_is(r, "small") && !word_is(r, "huge")) return expected(r, "small or huge");
     m.huge = word_is(r, "huge");
     m.threads = (uint32_t)threads;
     if (!next(r) || !key(r, "tern", false) || !string(r, &m.version) || !key(r, "grain", false) ||
@@ -163,7 +163,7 @@ static bool entry(Reader *r, TnTuneTable *t) {
         !distance(r, "prefetch_l1", &s.prefetch_l1) || !key(r, "prefetch_l2", false) ||
         !distance(r, "prefetch_l2", &s.prefetch_l2) || !sign(r, '}'))
         return false;
-    if (r->tok.kind != TN_TOK_END) return wanted(r, "the end of the line");
+    if (r->tok.kind != TN_TOK_END) return expected(r, "the end of the line");
     put(t, &m, shape, s, false);
     return true;
 }
@@ -179,9 +179,9 @@ static bool lines(Reader *r, const char *text, size_t n, TnTuneTable *t) {
         if (!next(r)) return false;
         if (r->tok.kind == TN_TOK_END) continue;
         if (!head) {
-            if (!word_is(r, "tune")) return wanted(r, "'tune 1', the first line of such a file");
+            if (!word_is(r, "tune")) return expected(r, "'tune 1', the first line of such a file");
             if (!next(r) || !word(r, "1")) return false;
-            if (r->tok.kind != TN_TOK_END) return wanted(r, "the end of the line");
+            if (r->tok.kind != TN_TOK_END) return expected(r, "the end of the line");
             head = true;
         } else if (t->n >= 2 * TN_TUNE_MOST) {
             return fail_at(r, 1, "more than %d kernels", 2 * TN_TUNE_MOST);
@@ -190,7 +190,7 @@ static bool lines(Reader *r, const char *text, size_t n, TnTuneTable *t) {
         }
     }
     r->line += !head;
-    return head || fail_at(r, 1, "the text is empty, wanted 'tune 1'");
+    return head || fail_at(r, 1, "the text is empty, expected 'tune 1'");
 }
 
 TernStatus tn_tune_parse(const char *text, size_t n, const char *file, TnTuneTable *t, TernError *err) {
@@ -222,7 +222,7 @@ TernStatus tn_tune_read(const char *path, TnTuneTable *t, TernError *err) {
     TN_TRY(tn_file_map(path, &file, err));
     TernStatus s =
         file.size > FILE_MOST
-            ? tn_fail(err, TERN_ERR_INPUT, "%s: %zu bytes, wanted at most %d", path, file.size, FILE_MOST)
+            ? tn_fail(err, TERN_ERR_INPUT, "%s: %zu bytes, expected at most %d", path, file.size, FILE_MOST)
             : tn_tune_parse(file.size ? (const char *)file.data : "", file.size, path, t, err);
     tn_file_unmap(&file);
     return s;

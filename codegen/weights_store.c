@@ -110,7 +110,7 @@ static TernStatus fill_stored(const TnStoredWeight *w, const TnWeights *source, 
         const uint8_t *raw = source && source->find ? source->find(source->ctx, name, &have) : NULL;
         if (!raw) return tn_fail(err, TERN_ERR_INPUT, "tensor %s: not in the model file", name);
         if (have < w->size)
-            return tn_fail(err, TERN_ERR_INPUT, "tensor %s: %zu bytes in the model file, wanted %llu", name,
+            return tn_fail(err, TERN_ERR_INPUT, "tensor %s: %zu bytes in the model file, expected %llu", name,
                            have, (unsigned long long)w->size);
         memcpy(out, raw + a, (size_t)(b - a));
         return TERN_OK;

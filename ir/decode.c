@@ -281,7 +281,7 @@ static TernStatus i2s_scale(const TnType *t, const uint8_t *raw, const char *nam
     }
     memcpy(out, raw + bytes, 4);
     if (!(fabsf(*out) < INFINITY))
-        return tn_fail(err, TERN_ERR_INPUT, "tensor %s: scale is %g, wanted a finite number", name,
+        return tn_fail(err, TERN_ERR_INPUT, "tensor %s: scale is %g, expected a finite number", name,
                        (double)*out);
     return TERN_OK;
 }
@@ -308,12 +308,13 @@ static TernStatus tq_scale(const TnType *t, const uint8_t *raw, const char *name
         for (int i = 0; i < 256; i++) any |= trits[i];
         if (!any) continue;
         if (!(fabsf(d) < INFINITY))
-            return tn_fail(err, TERN_ERR_INPUT, "tensor %s: scale of block %zu is %g, wanted a finite number",
-                           name, b, (double)d);
+            return tn_fail(err, TERN_ERR_INPUT,
+                           "tensor %s: scale of block %zu is %g, expected a finite number", name, b,
+                           (double)d);
         if (found)
             return tn_fail(
                 err, TERN_ERR_INPUT,
-                "tensor %s: block %zu has scale %.9g, block %zu has %.9g; wanted one scale for the tensor",
+                "tensor %s: block %zu has scale %.9g, block %zu has %.9g; expected one scale for the tensor",
                 name, first, (double)*out, b, (double)d);
         found = true, first = b, *out = d;
     }

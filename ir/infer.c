@@ -50,10 +50,11 @@ static const TnType *arg(const Infer *c, uint32_t i) {
     return &c->g->nodes[c->args[i]].type;
 }
 
-/* "operand 2 ($w) is f32[4], wanted ..." */
-static TernStatus wrong(const Infer *c, uint32_t i, const char *wanted) {
-    return FAIL(c, "%s: operand %u (%c%s) is %s, wanted %s", tn_ops[c->op].name, i + 1,
-                tn_sigil(c->g, c->args[i]), c->g->nodes[c->args[i]].name, tn_type_text(arg(c, i)).s, wanted);
+/* "operand 2 ($w) is f32[4], expected ..." */
+static TernStatus wrong(const Infer *c, uint32_t i, const char *expected) {
+    return FAIL(c, "%s: operand %u (%c%s) is %s, expected %s", tn_ops[c->op].name, i + 1,
+                tn_sigil(c->g, c->args[i]), c->g->nodes[c->args[i]].name, tn_type_text(arg(c, i)).s,
+                expected);
 }
 
 static bool is(const TnType *t, TnEnc enc, int rank) {
@@ -95,20 +96,20 @@ static TernStatus check_scales(const TnType *t, TernError *err) {
             return tn_fail(err, TERN_ERR_INPUT, "type %s has a scale, only ternary types have one", name);
         return TERN_OK;
     }
-    if (!t->n_scales) return tn_fail(err, TERN_ERR_INPUT, "type %s has no scale, wanted scale=..", name);
+    if (!t->n_scales) return tn_fail(err, TERN_ERR_INPUT, "type %s has no scale, expected scale=..", name);
     if (t->n_scales > TN_SCALES_MAX)
         return tn_fail(err, TERN_ERR_INPUT, "type %s has too many scale ranges", name);
     int64_t rows = 0;
     for (uint32_t i = 0; i < t->n_scales; i++) {
         if (t->scales[i].rows < 1 || t->scales[i].rows > t->dim[0] - rows)
-            return tn_fail(err, TERN_ERR_INPUT, "type %s: scale range %u of %lld rows, wanted 1 to %lld",
+            return tn_fail(err, TERN_ERR_INPUT, "type %s: scale range %u of %lld rows, expected 1 to %lld",
                            name, i + 1, (long long)t->scales[i].rows, (long long)(t->dim[0] - rows));
         if ((tn_f32_bits(t->scales[i].scale) & 0x7f800000u) == 0x7f800000u)
             return tn_fail(err, TERN_ERR_INPUT, "type %s: scale %u is not finite", name, i + 1);
         rows += t->scales[i].rows;
     }
     if (rows != t->dim[0])
-        return tn_fail(err, TERN_ERR_INPUT, "type %s: scale ranges cover %lld rows, wanted %lld", name,
+        return tn_fail(err, TERN_ERR_INPUT, "type %s: scale ranges cover %lld rows, expected %lld", name,
                        (long long)rows, (long long)t->dim[0]);
     return TERN_OK;
 }
@@ -116,10 +117,10 @@ static TernStatus check_scales(const TnType *t, TernError *err) {
 static TernStatus check_rank(const TnType *t, int lo, int hi, TernError *err) {
     if (t->rank >= lo && t->rank <= hi) return TERN_OK;
     if (lo == hi)
-        return tn_fail(err, TERN_ERR_INPUT, "type %s has %d dims, wanted %d", tn_encs[t->enc].name, t->rank,
+        return tn_fail(err, TERN_ERR_INPUT, "type %s has %d dims, expected %d", tn_encs[t->enc].name, t->rank,
                        lo);
-    return tn_fail(err, TERN_ERR_INPUT, "type %s has %d dims, wanted %d or %d", tn_encs[t->enc].name, t->rank,
-                   lo, hi);
+    return tn_fail(err, TERN_ERR_INPUT, "type %s has %d dims, expected %d or %d", tn_encs[t->enc].name,
+                   t->rank, lo, hi);
 }
 
 TernStatus tn_type_check(const TnType *t, TernError *err) {
@@ -144,7 +145,7 @@ TernStatus tn_type_check(const TnType *t, TernError *err) {
                                e->name);
             /* the page table alone has two */
             if (i > 0 && t->enc != TN_ENC_i32)
-                return tn_fail(err, TERN_ERR_INPUT, "type %s has a symbol as dim %d, wanted a constant",
+                return tn_fail(err, TERN_ERR_INPUT, "type %s has a symbol as dim %d, expected a constant",
                                e->name, i + 1);
             if (i > 0 && (t->dim[0] != tn_sym_dim(TN_S) || d != tn_sym_dim(TN_P)))
                 return tn_fail(err, TERN_ERR_INPUT,
@@ -152,7 +153,7 @@ TernStatus tn_type_check(const TnType *t, TernError *err) {
             continue;
         }
         if (d < 1)
-            return tn_fail(err, TERN_ERR_INPUT, "type %s: dim %d is 0, wanted at least 1", e->name, i + 1);
+            return tn_fail(err, TERN_ERR_INPUT, "type %s: dim %d is 0, expected at least 1", e->name, i + 1);
         if (d > TN_ELEMENTS_MAX / product)
             return tn_fail(err, TERN_ERR_INPUT, "type %s has more than 2^40 elements", e->name);
         product *= d;
@@ -160,7 +161,7 @@ TernStatus tn_type_check(const TnType *t, TernError *err) {
     if (e->kind == TN_STORED) {
         int64_t n = t->enc == TN_ENC_i2s ? product : t->dim[1], block = e->block_elems ? e->block_elems : 128;
         if (n % block)
-            return tn_fail(err, TERN_ERR_INPUT, "type %s: %lld %s, wanted a multiple of %lld", e->name,
+            return tn_fail(err, TERN_ERR_INPUT, "type %s: %lld %s, expected a multiple of %lld", e->name,
                            (long long)n, t->enc == TN_ENC_i2s ? "elements" : "columns", (long long)block);
     }
     return check_scales(t, err);
@@ -174,7 +175,7 @@ static bool finite_f32(float f) {
 
 static TernStatus check_int(const Infer *c, const TnAttr *a, int64_t lo, int64_t hi) {
     if (a->i >= lo && a->i <= hi) return TERN_OK;
-    return FAIL(c, "%s: %s=%lld, wanted %lld to %lld", tn_ops[c->op].name, tn_attrs[a->key].name,
+    return FAIL(c, "%s: %s=%lld, expected %lld to %lld", tn_ops[c->op].name, tn_attrs[a->key].name,
                 (long long)a->i, (long long)lo, (long long)hi);
 }
 
@@ -186,11 +187,11 @@ static TernStatus check_attr(const Infer *c, const TnAttr *a) {
         return TERN_OK;
     case TN_ATTR_mask:
         if (!a->s[0] || a->s[strspn(a->s, "0123456789abcdef")])
-            return FAIL(c, "%s: mask is \"%.16s\", wanted hex digits", op, a->s);
+            return FAIL(c, "%s: mask is \"%.16s\", expected hex digits", op, a->s);
         return TERN_OK;
     case TN_ATTR_values:
         if (a->n < 1 || a->n > TN_VALUES_MAX)
-            return FAIL(c, "%s: %u values, wanted 1 to %d", op, a->n, TN_VALUES_MAX);
+            return FAIL(c, "%s: %u values, expected 1 to %d", op, a->n, TN_VALUES_MAX);
         return TERN_OK;
     case TN_ATTR_eps:
         if (!finite_f32(a->f) || a->f < 0) return FAIL(c, "%s: eps must be finite and not negative", op);
@@ -203,7 +204,7 @@ static TernStatus check_attr(const Infer *c, const TnAttr *a) {
         return TERN_OK;
     case TN_ATTR_mode:
         if (strcmp(a->s, "half") != 0 && strcmp(a->s, "pair") != 0)
-            return FAIL(c, "%s: mode=%s, wanted half or pair", op, a->s);
+            return FAIL(c, "%s: mode=%s, expected half or pair", op, a->s);
         return TERN_OK;
     case TN_ATTR_window:
         return check_int(c, a, 0, WINDOW_MAX);
@@ -215,7 +216,7 @@ static TernStatus check_attr(const Infer *c, const TnAttr *a) {
     case TN_ATTR_k:
         return check_int(c, a, 1, 256);
     case TN_ATTR_off:
-        if (a->i % 64) return FAIL(c, "%s: off=%lld, wanted a multiple of 64", op, (long long)a->i);
+        if (a->i % 64) return FAIL(c, "%s: off=%lld, expected a multiple of 64", op, (long long)a->i);
         return check_int(c, a, 0, TN_OFF_MAX);
     default:
         return TERN_OK; /* any value will do */
@@ -246,8 +247,8 @@ static TernStatus check_args(const Infer *c) {
     const TnOpInfo *op = &tn_ops[c->op];
     if (c->n_args < op->min_args || c->n_args > op->max_args) {
         if (op->min_args == op->max_args)
-            return FAIL(c, "%s has %u operands, wanted %d", op->name, c->n_args, op->min_args);
-        return FAIL(c, "%s has %u operands, wanted %d to %d", op->name, c->n_args, op->min_args,
+            return FAIL(c, "%s has %u operands, expected %d", op->name, c->n_args, op->min_args);
+        return FAIL(c, "%s has %u operands, expected %d to %d", op->name, c->n_args, op->min_args,
                     op->max_args);
     }
     for (uint32_t i = 0; i < c->n_args; i++) {
@@ -297,10 +298,10 @@ static TernStatus given_type(Infer *c) {
     return done(c, *c->given);
 }
 
-static TernStatus weight_dims(Infer *c, bool encoding_ok, const char *wanted) {
+static TernStatus weight_dims(Infer *c, bool encoding_ok, const char *expected) {
     const TnType *t = c->out;
     if (!encoding_ok)
-        return FAIL(c, "%s: type is %s, wanted %s", tn_ops[c->op].name, tn_encs[t->enc].name, wanted);
+        return FAIL(c, "%s: type is %s, expected %s", tn_ops[c->op].name, tn_encs[t->enc].name, expected);
     for (int i = 0; i < t->rank; i++)
         if (tn_dim_is_sym(t->dim[i]))
             return FAIL(c, "%s: type has the symbol %s as a dim, weights have constants", tn_ops[c->op].name,
@@ -328,7 +329,7 @@ static TernStatus infer_random(Infer *c) {
     TN_TRY(made_here(c));
     size_t bytes = tn_type_bytes(c->out, NULL);
     if (bytes > RANDOM_MAX)
-        return FAIL(c, "random: %s takes %zu bytes, wanted at most 2^34", tn_type_text(c->out).s, bytes);
+        return FAIL(c, "random: %s takes %zu bytes, expected at most 2^34", tn_type_text(c->out).s, bytes);
     return TERN_OK;
 }
 
@@ -340,7 +341,7 @@ static TernStatus infer_const(Infer *c) {
     if (tn_enc_is_ternary(c->out->enc))
         for (uint32_t i = 0; i < v->n; i++)
             if (v->fs[i] != 0 && v->fs[i] != 1 && v->fs[i] != -1)
-                return FAIL(c, "const: value %u of a ternary matrix is %g, wanted -1, 0 or 1", i + 1,
+                return FAIL(c, "const: value %u of a ternary matrix is %g, expected -1, 0 or 1", i + 1,
                             (double)v->fs[i]);
     return TERN_OK;
 }
@@ -349,7 +350,7 @@ static TernStatus infer_input(Infer *c) {
     TN_TRY(given_type(c));
     TnEnc e = c->out->enc;
     if (e != TN_ENC_f32 && e != TN_ENC_i32 && tn_encs[e].kind != TN_CACHE)
-        return FAIL(c, "input: type is %s, wanted f32, i32 or a cache", tn_encs[e].name);
+        return FAIL(c, "input: type is %s, expected f32, i32 or a cache", tn_encs[e].name);
     return TERN_OK;
 }
 
@@ -425,7 +426,7 @@ static TernStatus check_kept(Infer *c, int64_t have, int64_t *out_n) {
         return FAIL(c, "%s: $%s keeps number %lld of %lld", tn_ops[c->op].name, p->name, (long long)end,
                     (long long)have);
     if (*out_n < kept)
-        return FAIL(c, "%s: n=%lld, wanted at least the %lld that $%s keeps", tn_ops[c->op].name,
+        return FAIL(c, "%s: n=%lld, expected at least the %lld that $%s keeps", tn_ops[c->op].name,
                     (long long)*out_n, (long long)kept, p->name);
     return TERN_OK;
 }
@@ -465,7 +466,7 @@ static TernStatus infer_colmajor(Infer *c) {
     if (!is_ternary_weight(c, 0)) return wrong(c, 0, "a ternary matrix");
     const TnType *a = arg(c, 0);
     if (a->dim[1] > TN_COLUMNS_MOST)
-        return FAIL(c, "columns: %s has %lld columns, wanted at most %d", tn_type_text(a).s,
+        return FAIL(c, "columns: %s has %lld columns, expected at most %d", tn_type_text(a).s,
                     (long long)a->dim[1], TN_COLUMNS_MOST);
     int64_t blocks = (a->dim[0] + TN_COLMAJOR_ROWS - 1) / TN_COLMAJOR_ROWS;
     if (blocks > TN_ELEMENTS_MAX / TN_COLMAJOR_ROWS / a->dim[1])
@@ -482,7 +483,7 @@ static TernStatus infer_rope_freq(Infer *c) {
     TN_TRY(given_type(c));
     const TnType *t = c->out;
     if (!is_f32_matrix(t) || t->dim[0] != 2)
-        return FAIL(c, "rope_freq: type is %s, wanted f32[2,n]", tn_type_text(t).s);
+        return FAIL(c, "rope_freq: type is %s, expected f32[2,n]", tn_type_text(t).s);
     if (c->n_args && (!is(arg(c, 0), TN_ENC_f32, 1) || arg(c, 0)->dim[0] != t->dim[1]))
         return wrong(c, 0, "f32[n], a factor a frequency");
     return TERN_OK;
@@ -513,7 +514,7 @@ static TernStatus infer_rmsnorm(Infer *c) {
     if (places->op != TN_OP_places) return wrong(c, 2, "a places");
     int64_t kept = tn_mask_count(tn_attr_str(places, TN_ATTR_mask));
     if (kept >= x->dim[1])
-        return FAIL(c, "rmsnorm: $%s keeps %lld columns, wanted fewer than the %lld of operand 1",
+        return FAIL(c, "rmsnorm: $%s keeps %lld columns, expected fewer than the %lld of operand 1",
                     places->name, (long long)kept, (long long)x->dim[1]);
     return done(c, *x);
 }
@@ -522,10 +523,10 @@ static TernStatus infer_quant(Infer *c) {
     const TnType *x = arg(c, 0);
     if (!is_f32_matrix(x)) return wrong(c, 0, "f32[T,K]");
     if (x->dim[1] > tn_range_sum_most_k()) { /* of these codes alone, and of products with ternary weights */
-        char wanted[96];
-        snprintf(wanted, sizeof wanted, "at most %lld columns, so that |sum| <= %d*K fits i32",
+        char expected[96];
+        snprintf(expected, sizeof expected, "at most %lld columns, so that |sum| <= %d*K fits i32",
                  (long long)tn_range_sum_most_k(), TN_RANGE_CODE);
-        return wrong(c, 0, wanted);
+        return wrong(c, 0, expected);
     }
     return done(c, tn_type(TN_ENC_q8, 2, x->dim[0], x->dim[1]));
 }

@@ -46,7 +46,7 @@ TernStatus tn_lex_text(const char *text, size_t n, size_t *out_at, TernError *er
     const unsigned char *s = (const unsigned char *)text;
     *out_at = 0;
     if (n >= 3 && memcmp(s, "\xef\xbb\xbf", 3) == 0)
-        return FAIL("the text starts with a byte order mark, wanted none");
+        return FAIL("the text starts with a byte order mark, expected none");
     for (size_t i = 0; i < n;) {
         for (uint64_t w; n - i >= 8; i += 8) { /* eight bytes of 0x20 to 0x7e at once */
             memcpy(&w, s + i, 8);
@@ -136,7 +136,7 @@ TernStatus tn_lex_next(TnLex *l, TnTok *t, TernError *err) {
     if (t->n > TN_NAME_MAX)
         return FAIL("%s is %zu bytes long, at most %d are allowed", tn_lex_shown(t).s, t->n, TN_NAME_MAX);
     if (t->kind != TN_TOK_WORD && !tn_name_ok(t->s, t->n))
-        return FAIL("%s is not a name, wanted letters, digits, '_' and '.', or digits alone",
+        return FAIL("%s is not a name, expected letters, digits, '_' and '.', or digits alone",
                     tn_lex_shown(t).s);
     return TERN_OK;
 }
@@ -212,7 +212,7 @@ static TernStatus hex_float(const TnTok *t, const char *p, bool negative, float 
         if (point) e -= 4;
     }
     if (!digits || p == end || *p != 'p' || !exponent(p + 1, end, &written))
-        return FAIL("%s is not a float, wanted such as 0x1.8p-3", tn_lex_shown(t).s);
+        return FAIL("%s is not a float, expected such as 0x1.8p-3", tn_lex_shown(t).s);
     e += written;
     while (m && !(m & 1)) m >>= 1, e++;
     int bits = m ? 64 - __builtin_clzll(m) : 0;
@@ -254,7 +254,8 @@ static bool is(const TnTok *t, const char *s) {
 }
 
 TernStatus tn_lex_float(const TnTok *t, float *out, TernError *err) {
-    if (t->kind != TN_TOK_WORD) return FAIL("%s is not a float, wanted such as 0x1.8p-3", tn_lex_shown(t).s);
+    if (t->kind != TN_TOK_WORD)
+        return FAIL("%s is not a float, expected such as 0x1.8p-3", tn_lex_shown(t).s);
     const char *p = t->s, *end = t->s + t->n;
     bool negative = *p == '-';
     if (is(t, "nan"))
@@ -266,7 +267,7 @@ TernStatus tn_lex_float(const TnTok *t, float *out, TernError *err) {
     else if (decimal_ok(p + negative, end))
         return decimal_float(t, out, err);
     else
-        return FAIL("%s is not a float, wanted such as 0x1.8p-3", tn_lex_shown(t).s);
+        return FAIL("%s is not a float, expected such as 0x1.8p-3", tn_lex_shown(t).s);
     return TERN_OK;
 }
 
@@ -292,7 +293,7 @@ TernStatus tn_lex_string(const TnTok *t, char *out, TernError *err) {
         } else if (c == '"' || c == '\\') {
             out[n] = c;
         } else {
-            return FAIL("unknown escape in a string, wanted \\\" \\\\ or \\xNN");
+            return FAIL("unknown escape in a string, expected \\\" \\\\ or \\xNN");
         }
     }
     out[n] = '\0';

@@ -59,12 +59,12 @@ static bool next(Parser *p) {
     return check(p, status, p->tok.col, &err);
 }
 
-static bool wanted(Parser *p, const char *what) {
-    return fail_at(p, p->tok.col, "found %s, wanted %s", tn_lex_shown(&p->tok).s, what);
+static bool expected(Parser *p, const char *what) {
+    return fail_at(p, p->tok.col, "found %s, expected %s", tn_lex_shown(&p->tok).s, what);
 }
 
 static bool accept(Parser *p, int kind, const char *what) {
-    return p->tok.kind == kind ? next(p) : wanted(p, what);
+    return p->tok.kind == kind ? next(p) : expected(p, what);
 }
 
 static bool word_is(const TnTok *t, const char *s) {
@@ -76,7 +76,7 @@ static const char *keep(TnArena *arena, const TnTok *t) {
 }
 
 static bool at_end(Parser *p) {
-    return p->tok.kind == TN_TOK_END || wanted(p, "the end of the line");
+    return p->tok.kind == TN_TOK_END || expected(p, "the end of the line");
 }
 
 /* ---- attributes */
@@ -118,7 +118,7 @@ static bool parse_attr_value(Parser *p, TnAttr *a) {
         return check(p, tn_lex_string(&p->tok, s, &err), p->tok.col, &err) && next(p);
     }
     case TN_AIDENT:
-        if (p->tok.kind != TN_TOK_WORD || !tn_word_ok(p->tok.s, p->tok.n)) return wanted(p, "a word");
+        if (p->tok.kind != TN_TOK_WORD || !tn_word_ok(p->tok.s, p->tok.n)) return expected(p, "a word");
         a->s = keep(&p->scratch, &p->tok);
         return next(p);
     case TN_AFLOATS:
@@ -131,7 +131,7 @@ static bool parse_attr_value(Parser *p, TnAttr *a) {
  * inference to say; the last ones of attrs.def are those of kernels. */
 static bool parse_attr(Parser *p, bool of_kernel, TnAttr *a, TnTok *value, uint32_t *seen, bool *more) {
     TnTok key = p->tok;
-    if (key.kind != TN_TOK_WORD) return wanted(p, "an attribute");
+    if (key.kind != TN_TOK_WORD) return expected(p, "an attribute");
     *a = (TnAttr){.key = tn_attr_find(key.s, key.n)};
     if (a->key == TN_ATTR_COUNT) return fail_at(p, key.col, "unknown attribute %s", tn_lex_shown(&key).s);
     if ((a->key >= TN_ATTR_root) != of_kernel)
@@ -155,7 +155,7 @@ static bool parse_dim(Parser *p, TnDim *out) {
         return next(p);
     }
     if (t->kind != TN_TOK_WORD || t->s[0] < '0' || t->s[0] > '9')
-        return wanted(p, "a dim: a number or T R K H S P N");
+        return expected(p, "a dim: a number or T R K H S P N");
     return parse_int(p, out);
 }
 
@@ -180,7 +180,7 @@ static bool parse_scales(Parser *p, TnType *t) {
 
 static bool parse_type(Parser *p, TnType *t) {
     TnTok enc = p->tok;
-    if (enc.kind != TN_TOK_WORD) return wanted(p, "a type");
+    if (enc.kind != TN_TOK_WORD) return expected(p, "a type");
     *t = (TnType){.enc = tn_enc_find(enc.s, enc.n)};
     if (t->enc == TN_ENC_COUNT) return fail_at(p, enc.col, "unknown type %s", tn_lex_shown(&enc).s);
     if (!next(p) || !accept(p, '[', "'['")) return false;
@@ -200,7 +200,7 @@ static bool parse_type(Parser *p, TnType *t) {
 /* The operand looked at. *broken: it was reported where it was made. */
 static bool parse_ref(Parser *p, TnRef *out, bool *broken) {
     TnTok t = p->tok;
-    if (t.kind != TN_TOK_VALUE && t.kind != TN_TOK_WEIGHT) return wanted(p, "an operand");
+    if (t.kind != TN_TOK_VALUE && t.kind != TN_TOK_WEIGHT) return expected(p, "an operand");
     *out = tn_map_get(&p->g->names, t.s, t.n);
     if (*out == TN_MAP_NONE) {
         if (tn_map_get(&p->broken, t.s, t.n) == TN_MAP_NONE)
@@ -296,26 +296,26 @@ static bool set_kernel_attr(Parser *p, TnKernel *k, const TnTok *value, const Tn
         return true;
     case TN_ATTR_axis:
         if (strcmp(a->s, "rows") != 0 && strcmp(a->s, "cols") != 0)
-            return fail_at(p, value->col, "axis=%s, wanted rows or cols", a->s);
+            return fail_at(p, value->col, "axis=%s, expected rows or cols", a->s);
         k->axis = a->s[0] == 'r' ? TN_AXIS_ROWS : TN_AXIS_COLS;
         return true;
     case TN_ATTR_grain:
     case TN_ATTR_units:
         if (a->i < 1)
-            return fail_at(p, value->col, "%s=%lld, wanted at least 1", tn_attrs[a->key].name,
+            return fail_at(p, value->col, "%s=%lld, expected at least 1", tn_attrs[a->key].name,
                            (long long)a->i);
         *(a->key == TN_ATTR_grain ? &k->grain : &k->units) = a->i;
         return true;
     case TN_ATTR_prefetch_l1:
     case TN_ATTR_prefetch_l2:
         if (!tn_prefetch_ok(a->i))
-            return fail_at(p, value->col, "%s=%lld, wanted a multiple of %d from 0 to %d",
+            return fail_at(p, value->col, "%s=%lld, expected a multiple of %d from 0 to %d",
                            tn_attrs[a->key].name, (long long)a->i, TN_PREFETCH_LINE, TN_PREFETCH_MOST);
         *(a->key == TN_ATTR_prefetch_l1 ? &k->prefetch_l1 : &k->prefetch_l2) = a->i;
         return true;
     case TN_ATTR_barrier:
         if (a->i != 0 && a->i != 1)
-            return fail_at(p, value->col, "barrier=%lld, wanted 0 or 1", (long long)a->i);
+            return fail_at(p, value->col, "barrier=%lld, expected 0 or 1", (long long)a->i);
         k->barrier = a->i == 1;
         return true;
     default:
@@ -378,7 +378,7 @@ static bool parse_batch_class(Parser *p, TnGraph *g) {
     TernError err;
     if (t.kind != TN_TOK_WORD || !lo.n || !hi.n || tn_lex_int(&lo, &g->rows_lo, &err) != TERN_OK ||
         tn_lex_int(&hi, &g->rows_hi, &err) != TERN_OK || g->rows_lo < 1 || g->rows_hi < g->rows_lo)
-        return wanted(p, "rows such as 2..8");
+        return expected(p, "rows such as 2..8");
     return next(p);
 }
 
@@ -386,28 +386,28 @@ static bool parse_graph_fact(Parser *p, TnGraph *g, uint32_t *seen) {
     static const char *const keys[] = {"stage", "level", "kv", "rows"};
     uint32_t key = 0;
     while (key < 4 && !word_is(&p->tok, keys[key])) key++;
-    if (key == 4) return wanted(p, "stage=, level=, kv= or rows=");
+    if (key == 4) return expected(p, "stage=, level=, kv= or rows=");
     if (*seen >> key & 1) return fail_at(p, p->tok.col, "%s is given twice", keys[key]);
     *seen |= 1u << key;
     if (!next(p) || !accept(p, '=', "'='")) return false;
     switch (key) {
     case 0:
         if (!word_is(&p->tok, "model") && !word_is(&p->tok, "fused") && !word_is(&p->tok, "planned"))
-            return wanted(p, "model, fused or planned");
+            return expected(p, "model, fused or planned");
         g->stage = p->tok.s[0] == 'm'   ? TN_STAGE_MODEL
                    : p->tok.s[0] == 'f' ? TN_STAGE_FUSED
                                         : TN_STAGE_PLANNED;
         return next(p);
     case 1:
         if (p->tok.kind != TN_TOK_WORD || !tn_word_ok(p->tok.s, p->tok.n))
-            return wanted(p, "a feature level");
+            return expected(p, "a feature level");
         g->level = keep(&g->arena, &p->tok);
         return next(p);
     case 2:
         for (g->kv = TN_KV_F16; g->kv < TN_KV_COUNT && !word_is(&p->tok, tn_kv_names[g->kv]);) g->kv++;
         if (g->kv == TN_KV_COUNT) {
             g->kv = TN_KV_UNSET;
-            return wanted(p, TN_KVTYPE_NAMES);
+            return expected(p, TN_KVTYPE_NAMES);
         }
         return next(p);
     default:
@@ -471,16 +471,16 @@ static void other_line(Parser *p) {
             close_graph(p);
         if (next(p)) at_end(p);
     } else {
-        wanted(p, p->g ? "a value, kernel or end" : "graph");
+        expected(p, p->g ? "a value, kernel or end" : "graph");
     }
 }
 
 static bool parse_version(Parser *p) {
     p->fatal = true;
-    if (!word_is(&p->tok, "tir")) return wanted(p, "'tir 1', the first line of a text");
+    if (!word_is(&p->tok, "tir")) return expected(p, "'tir 1', the first line of a text");
     if (!next(p)) return false;
     if (!word_is(&p->tok, "1"))
-        return fail_at(p, p->tok.col, "tir version %s, wanted 1", tn_lex_shown(&p->tok).s);
+        return fail_at(p, p->tok.col, "tir version %s, expected 1", tn_lex_shown(&p->tok).s);
     if (!next(p) || !at_end(p)) return false;
     p->fatal = false;
     return true;
@@ -516,7 +516,7 @@ static void parse_lines(Parser *p, const char *text, const char *end) {
     p->bad = false;
     p->line++;
     if (!version)
-        fail_at(p, 1, "the text is empty, wanted 'tir 1'");
+        fail_at(p, 1, "the text is empty, expected 'tir 1'");
     else if (p->g)
         fail_at(p, 1, "the text ends inside %s @%s", p->kernel != TN_NONE ? "kernel" : "graph",
                 p->kernel != TN_NONE ? p->g->kernels[p->kernel].name : p->g->name);

@@ -264,7 +264,7 @@ static void check_facts(Verify *v) {
             KERNEL_FAULT(v, k, "kernel @%s has no grain or no units", kn->name);
         if (!tn_prefetch_ok(kn->prefetch_l1) || !tn_prefetch_ok(kn->prefetch_l2))
             KERNEL_FAULT(
-                v, k, "kernel @%s: prefetch_l1=%lld, prefetch_l2=%lld, wanted multiples of %d from 0 to %d",
+                v, k, "kernel @%s: prefetch_l1=%lld, prefetch_l2=%lld, expected multiples of %d from 0 to %d",
                 kn->name, (long long)kn->prefetch_l1, (long long)kn->prefetch_l2, TN_PREFETCH_LINE,
                 TN_PREFETCH_MOST);
         if (kn->axis == TN_AXIS_ROWS && (kn->prefetch_l1 || kn->prefetch_l2))

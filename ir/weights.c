@@ -80,7 +80,7 @@ static TernStatus find_raw(Source *s, TnRef ref, const void **out) {
         const void *p = s->w && s->w->find ? s->w->find(s->w->ctx, name, &bytes) : NULL;
         if (!p) return tn_fail(s->err, TERN_ERR_INPUT, "tensor %s: not in the model file", name);
         if (bytes != want)
-            return tn_fail(s->err, TERN_ERR_INPUT, "tensor %s: has %zu bytes, wanted %zu for %.100s", name,
+            return tn_fail(s->err, TERN_ERR_INPUT, "tensor %s: has %zu bytes, expected %zu for %.100s", name,
                            bytes, want, tn_type_text(&n->type).s);
         s->found[ref] = p;
     }
@@ -93,7 +93,7 @@ static TernStatus source_gguf(Source *s, TnRef ref, int64_t row, Row out) {
     const void *raw = NULL;
     if (n->type.enc == TN_ENC_t8)
         return tn_fail(s->err, TERN_ERR_UNSUPPORTED,
-                       "gguf $%s: no tensor of a file is t8, wanted its stored type and a pack", n->name);
+                       "gguf $%s: no tensor of a file is t8, expected its stored type and a pack", n->name);
     TN_TRY(find_raw(s, ref, &raw));
     if (out.t)
         tn_decode_trits(&n->type, raw, row, out.t);
@@ -131,8 +131,8 @@ static TernStatus source_const(Source *s, TnRef ref, int64_t row, Row out) {
     const TnAttr *a = tn_node_attr(n, TN_ATTR_values);
     size_t k = (size_t)tn_weight_len(&n->type), lo = (size_t)row * k;
     if (!a || a->n < lo + k)
-        return tn_fail(s->err, TERN_ERR_INPUT, "const $%s: has %u values, wanted %zu", n->name, a ? a->n : 0,
-                       (size_t)tn_weight_count(&n->type) * k);
+        return tn_fail(s->err, TERN_ERR_INPUT, "const $%s: has %u values, expected %zu", n->name,
+                       a ? a->n : 0, (size_t)tn_weight_count(&n->type) * k);
     for (size_t i = 0; i < k; i++) {
         if (out.t)
             out.t[i] = sign(a->fs[lo + i]);
@@ -252,7 +252,7 @@ static TernStatus source_colmajor(Source *s, TnRef ref, int64_t row, Row out) {
     Block *b = &s->blocks[ref];
     if (s->by_columns) /* a row of the inner one would be 256 of the outer one's */
         return tn_fail(s->err, TERN_ERR_UNSUPPORTED,
-                       "colmajor $%s: read by another colmajor, wanted one alone", s->g->nodes[ref].name);
+                       "colmajor $%s: read by another colmajor, expected one alone", s->g->nodes[ref].name);
     if (!b->trits || b->number != number) {
         if (!b->trits) b->trits = tn_xcalloc((size_t)(k + 7) / 8 * 8, TN_COLMAJOR_ROWS);
         b->number = number;
@@ -269,7 +269,7 @@ static TernStatus source_rope_freq(Source *s, TnRef ref, int64_t row, Row out) {
     int64_t k = tn_weight_len(&n->type);
     double base = (double)tn_attr_float(n, TN_ATTR_base);
     if (!(base > 0.0 && base < (double)INFINITY))
-        return tn_fail(s->err, TERN_ERR_INPUT, "rope_freq $%s: base is %g, wanted more than 0", n->name,
+        return tn_fail(s->err, TERN_ERR_INPUT, "rope_freq $%s: base is %g, expected more than 0", n->name,
                        base);
     if (n->n_args) TN_TRY(source_row(s, n->args[0], 0, (Row){.f = s->temp}));
     for (int64_t i = 0; i < k; i++) {
@@ -279,7 +279,7 @@ static TernStatus source_rope_freq(Source *s, TnRef ref, int64_t row, Row out) {
         if (!(fabs(u) < 0x1p31))
             return tn_fail(
                 s->err, TERN_ERR_INPUT,
-                "rope_freq $%s: frequency %lld is %g turns (factor %g), wanted a finite one below 2^31",
+                "rope_freq $%s: frequency %lld is %g turns (factor %g), expected a finite one below 2^31",
                 n->name, (long long)i, u, f);
         float hi = (float)u;
         out.f[i] = row == 0 ? hi : (float)(u - (double)hi);

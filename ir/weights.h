@@ -7,7 +7,7 @@
 #include "ir/layout.h"
 
 /* Where the bytes of `gguf` nodes come from. find returns the tensor's bytes as stored, which stay valid,
- * or NULL if there is none of that name. Where a pointer to one is wanted, NULL and one without find mean: no
+ * or NULL if there is none of that name. Where a pointer to one is taken, NULL and one without find mean: no
  * tensors. */
 typedef struct TnWeights {
     const void *(*find)(void *ctx, const char *name, size_t *out_bytes);
@@ -62,7 +62,7 @@ TernStatus tn_weight_rows(const TnGraph *g, TnRef ref, const TnWeights *w, int64
                           TernError *err);
 /* out[r]: row r of a ternary SOURCE value of any encoding is all zero. Reads every row. */
 TernStatus tn_weight_dead_rows(const TnGraph *g, TnRef ref, const TnWeights *w, bool *out, TernError *err);
-/* The tn_tail_bytes bytes behind the rows. A screening table's take a look at every row. */
+/* The tn_tail_bytes bytes behind the rows. A shadow table's take a look at every row. */
 TernStatus tn_weight_tail(const TnGraph *g, TnRef ref, const TnWeights *w, void *out, TernError *err);
 /* Everything: tn_type_bytes(type) bytes, tail included. Stored encodings are copied as they are. */
 TernStatus tn_weight_all(const TnGraph *g, TnRef ref, const TnWeights *w, void *out, TernError *err);

@@ -38,7 +38,7 @@ static TernStatus find_pass(const char *name, size_t n, const TnPass **out, Tern
         }
     TnBuf all = {0};
     for (uint32_t i = 0; i < tn_n_passes; i++) tn_buf_printf(&all, "%s%s", i ? " " : "", tn_passes[i].name);
-    TernStatus status = tn_fail(err, TERN_ERR_INPUT, "pass \"%.*s\" is unknown, wanted one of: %s",
+    TernStatus status = tn_fail(err, TERN_ERR_INPUT, "pass \"%.*s\" is unknown, expected one of: %s",
                                 n > 40 ? 40 : (int)n, name, all.data);
     tn_buf_free(&all);
     return status;
@@ -69,13 +69,13 @@ static TernStatus set_variant(TnGraph *g, const TnPass *pass, const TnPassCtx *c
                                                                       : NULL;
     if (!missing) return open ? verify(g, err) : TERN_OK; /* ops may have room for fewer rows */
     return tn_fail(err, TERN_ERR_INPUT,
-                   "pass %s: graph @%s has no %s, wanted one in the text or as an option", pass->name,
+                   "pass %s: graph @%s has no %s, expected one in the text or as an option", pass->name,
                    g->name, missing);
 }
 
 static TernStatus run(TnGraph *g, const TnPass *pass, const TnPassCtx *ctx, TernError *err) {
     if (g->stage != pass->needs)
-        return tn_fail(err, TERN_ERR_INPUT, "pass %s: graph @%s is of stage %s, wanted %s", pass->name,
+        return tn_fail(err, TERN_ERR_INPUT, "pass %s: graph @%s is of stage %s, expected %s", pass->name,
                        g->name, stage_names[g->stage], stage_names[pass->needs]);
     if (pass->variant) TN_TRY(set_variant(g, pass, ctx, err));
     double start = tn_os_seconds();

@@ -144,11 +144,11 @@ static TernStatus check_ready(const TnGraph *g, TernError *err) {
     for (uint32_t i = 0; i < g->n_kernels; i++)
         if (!g->kernels[i].target || g->kernels[i].units < 1)
             return tn_fail(err, TERN_ERR_INPUT,
-                           "plan: kernel @%s has no target or no units, wanted tile before plan",
+                           "plan: kernel @%s has no target or no units, expected tile before plan",
                            g->kernels[i].name);
     for (TnRef r = 0; r < g->n; r++)
         if (g->nodes[r].type.enc == TN_ENC_kc || g->nodes[r].type.enc == TN_ENC_vc)
-            return tn_fail(err, TERN_ERR_INPUT, "plan: cache %%%s is %s, wanted layout before plan",
+            return tn_fail(err, TERN_ERR_INPUT, "plan: cache %%%s is %s, expected layout before plan",
                            g->nodes[r].name, tn_encs[g->nodes[r].type.enc].name);
     return TERN_OK;
 }

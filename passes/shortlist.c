@@ -1,6 +1,6 @@
 /* shortlist: the head reads a small copy of its table first.
  *
- * Does: where the best or the k best elements of a dense matmul are all that is wanted, the table is not read whole.
+ * Does: where the best or the k best elements of a dense matmul are all that is expected, the table is not read whole.
  * An integer copy of it (pack to s8 or s6, as ctx->head asks) gives approximate elements and a proven bound on
  * their errors; the few rows that the bound cannot rule out are computed from the table itself, in the defined
  * order. The answers are those of the full product, always (ir.h).

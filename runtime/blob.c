@@ -39,7 +39,7 @@ static Hex hex(const uint8_t bytes[16]) {
 static TernStatus check_head(const TnBlobHead *h, size_t size, TernError *err) {
     if (memcmp(h->magic, TN_BLOB_MAGIC, sizeof h->magic) != 0)
         return tn_fail(err, TERN_ERR_INPUT,
-                       "head: not a .tern file: it begins with %02x %02x %02x %02x, wanted 89 54 45 52",
+                       "head: not a .tern file: it begins with %02x %02x %02x %02x, expected 89 54 45 52",
                        h->magic[0], h->magic[1], h->magic[2], h->magic[3]);
     if (h->version != TN_BLOB_VERSION || h->abi != TN_BLOB_ABI)
         return tn_fail(err, TERN_ERR_UNSUPPORTED,
@@ -47,21 +47,21 @@ static TernStatus check_head(const TnBlobHead *h, size_t size, TernError *err) {
                        "compile the model again",
                        h->version, h->abi, TN_BLOB_VERSION, TN_BLOB_ABI);
     if (h->head_bytes != sizeof *h)
-        return tn_fail(err, TERN_ERR_INPUT, "head: head_bytes is %u, wanted %zu", h->head_bytes, sizeof *h);
+        return tn_fail(err, TERN_ERR_INPUT, "head: head_bytes is %u, expected %zu", h->head_bytes, sizeof *h);
     if (h->probe_int != 0x01020304u)
-        return tn_fail(err, TERN_ERR_INPUT, "head: probe_int is 0x%08x, wanted 0x01020304", h->probe_int);
+        return tn_fail(err, TERN_ERR_INPUT, "head: probe_int is 0x%08x, expected 0x01020304", h->probe_int);
     uint32_t probe;
     memcpy(&probe, &h->probe_float, sizeof probe); /* as bits: -1.5 is 0xbfc00000 */
     if (probe != 0xbfc00000u)
-        return tn_fail(err, TERN_ERR_INPUT, "head: probe_float is 0x%08x, wanted 0xbfc00000", probe);
+        return tn_fail(err, TERN_ERR_INPUT, "head: probe_float is 0x%08x, expected 0xbfc00000", probe);
     if (h->file_bytes != size)
-        return tn_fail(err, TERN_ERR_INPUT, "head: the file has %zu bytes, wanted %llu", size,
+        return tn_fail(err, TERN_ERR_INPUT, "head: the file has %zu bytes, expected %llu", size,
                        (unsigned long long)h->file_bytes);
     if (h->n_sections == 0 || h->n_sections > TN_BLOB_SECTIONS_MAX)
-        return tn_fail(err, TERN_ERR_INPUT, "head: n_sections is %u, wanted 1 to %d", h->n_sections,
+        return tn_fail(err, TERN_ERR_INPUT, "head: n_sections is %u, expected 1 to %d", h->n_sections,
                        TN_BLOB_SECTIONS_MAX);
     if (h->reserved != 0)
-        return tn_fail(err, TERN_ERR_INPUT, "head: reserved is 0x%llx, wanted 0",
+        return tn_fail(err, TERN_ERR_INPUT, "head: reserved is 0x%llx, expected 0",
                        (unsigned long long)h->reserved);
     return TERN_OK;
 }
@@ -69,16 +69,16 @@ static TernStatus check_head(const TnBlobHead *h, size_t size, TernError *err) {
 /* Hashed over a copy: the bytes of the hash itself count as zero. */
 static TernStatus check_head_hash(const TnBlob *b, TnBlobHead h, TernError *err) {
     uint8_t copy[sizeof(TnBlobHead) + sizeof b->sections];
-    uint8_t wanted[16];
-    memcpy(wanted, h.hash, 16);
+    uint8_t expected[16];
+    memcpy(expected, h.hash, 16);
     memset(h.hash, 0, 16);
     size_t table = b->n_sections * sizeof(TnBlobSection);
     memcpy(copy, &h, sizeof h);
     memcpy(copy + sizeof h, b->sections, table);
     TnHash128 is = tn_hash128(copy, sizeof h + table);
-    if (memcmp(is.bytes, wanted, 16) != 0)
-        return tn_fail(err, TERN_ERR_INPUT, "head: the hash of head and section table is %s, wanted %s",
-                       hex(is.bytes).text, hex(wanted).text);
+    if (memcmp(is.bytes, expected, 16) != 0)
+        return tn_fail(err, TERN_ERR_INPUT, "head: the hash of head and section table is %s, expected %s",
+                       hex(is.bytes).text, hex(expected).text);
     return TERN_OK;
 }
 
@@ -87,7 +87,7 @@ static TernStatus check_head_hash(const TnBlob *b, TnBlobHead h, TernError *err)
 static TernStatus check_zero(const uint8_t *data, size_t from, size_t to, const char *where, TernError *err) {
     for (size_t i = from; i < to; i++)
         if (data[i] != 0)
-            return tn_fail(err, TERN_ERR_INPUT, "padding %s: byte %zu is 0x%02x, wanted 0", where, i,
+            return tn_fail(err, TERN_ERR_INPUT, "padding %s: byte %zu is 0x%02x, expected 0", where, i,
                            data[i]);
     return TERN_OK;
 }
@@ -97,25 +97,26 @@ static TernStatus check_section(const TnBlob *b, const TnBlobSection *s, size_t 
     TnSectionName name = tn_section_name(b, s);
     unsigned long long offset = s->offset, size = s->size;
     if (s->flags & ~(uint32_t)TN_SECTION_REQUIRED)
-        return tn_fail(err, TERN_ERR_INPUT, "%s: flags are 0x%x, wanted 0 or 1", name.text, s->flags);
+        return tn_fail(err, TERN_ERR_INPUT, "%s: flags are 0x%x, expected 0 or 1", name.text, s->flags);
     if (!tn_section_kind(s->kind) && (s->flags & TN_SECTION_REQUIRED))
         return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: is required, and this library does not know it",
                        name.text);
     if (s->align == 0 || (s->align & (s->align - 1)) || s->align > 1u << 30)
-        return tn_fail(err, TERN_ERR_INPUT, "%s: align is %u, wanted a power of two up to 2^30", name.text,
+        return tn_fail(err, TERN_ERR_INPUT, "%s: align is %u, expected a power of two up to 2^30", name.text,
                        s->align);
     if (s->offset % s->align != 0)
-        return tn_fail(err, TERN_ERR_INPUT, "%s: offset is %llu, wanted a multiple of %u", name.text, offset,
-                       s->align);
+        return tn_fail(err, TERN_ERR_INPUT, "%s: offset is %llu, expected a multiple of %u", name.text,
+                       offset, s->align);
     if (s->reserved[0] || s->reserved[1])
         return tn_fail(err, TERN_ERR_INPUT, "%s: reserved words are not 0", name.text);
     if (s->offset < *end)
         return tn_fail(err, TERN_ERR_INPUT,
-                       "%s: offset is %llu, wanted at least %zu, where what is before it ends", name.text,
+                       "%s: offset is %llu, expected at least %zu, where what is before it ends", name.text,
                        offset, *end);
     if (!tn_range_ok(s->offset, s->size, b->size))
-        return tn_fail(err, TERN_ERR_INPUT, "%s: offset %llu with size %llu, wanted to end within %zu bytes",
-                       name.text, offset, size, b->size);
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "%s: offset %llu with size %llu, expected to end within %zu bytes", name.text, offset,
+                       size, b->size);
     char where[64];
     snprintf(where, sizeof where, "before %s", name.text);
     TN_TRY(check_zero(b->data, *end, (size_t)s->offset, where, err));
@@ -127,7 +128,7 @@ static TernStatus check_hash(const TnBlob *b, const TnBlobSection *s, const void
                              TernError *err) {
     TnHash128 is = tn_hash128(bytes, n);
     if (memcmp(is.bytes, s->hash, 16) != 0)
-        return tn_fail(err, TERN_ERR_INPUT, "%s: the hash is %s, wanted %s", tn_section_name(b, s).text,
+        return tn_fail(err, TERN_ERR_INPUT, "%s: the hash is %s, expected %s", tn_section_name(b, s).text,
                        hex(is.bytes).text, hex(s->hash).text);
     return TERN_OK;
 }
@@ -149,16 +150,16 @@ static TernStatus check_counts(const TnBlob *b, TernError *err) {
         uint32_t n = tn_blob_count(b, kind->number);
         if (n == 0 && kind->needed) return tn_fail(err, TERN_ERR_INPUT, "section %s: is missing", kind->name);
         if (n > 1 && !kind->many)
-            return tn_fail(err, TERN_ERR_INPUT, "section %s: comes %u times, wanted once", kind->name, n);
+            return tn_fail(err, TERN_ERR_INPUT, "section %s: comes %u times, expected once", kind->name, n);
     }
     uint32_t progs = tn_blob_count(b, TN_SECTION_PROG), plans = tn_blob_count(b, TN_SECTION_PLAN);
     if (plans != progs)
-        return tn_fail(err, TERN_ERR_INPUT, "section PLAN: comes %u times, wanted %u, once for every PROG",
+        return tn_fail(err, TERN_ERR_INPUT, "section PLAN: comes %u times, expected %u, once for every PROG",
                        plans, progs);
     uint64_t chunks = tn_blob_chunks(b), bytes = tn_blob_section(b, TN_SECTION_CHNK, 0)->size;
     if (bytes != chunks * 16)
         return tn_fail(err, TERN_ERR_INPUT,
-                       "section CHNK: size is %llu, wanted %llu: 16 bytes for every chunk of WGHT",
+                       "section CHNK: size is %llu, expected %llu: 16 bytes for every chunk of WGHT",
                        (unsigned long long)bytes, (unsigned long long)chunks * 16);
     return TERN_OK;
 }
@@ -172,7 +173,7 @@ TernStatus tn_blob_open(const void *data, size_t size, TnBlob *out, TernError *e
     TnReader r = tn_reader(data, size);
     const void *p = tn_read(&r, sizeof(TnBlobHead));
     if (!p)
-        return tn_fail(err, TERN_ERR_INPUT, "head: the file has %zu bytes, wanted at least %zu", size,
+        return tn_fail(err, TERN_ERR_INPUT, "head: the file has %zu bytes, expected at least %zu", size,
                        sizeof(TnBlobHead));
     TnBlobHead head;
     memcpy(&head, p, sizeof head);
@@ -216,18 +217,18 @@ static TnHash128 chunk_hash(const TnBlob *b, uint32_t chunk, const void *bytes) 
     return tn_hash128(bytes, left < TN_BLOB_CHUNK ? left : TN_BLOB_CHUNK);
 }
 
-static const uint8_t *chunk_wanted(const TnBlob *b, uint32_t chunk) {
+static const uint8_t *chunk_expected(const TnBlob *b, uint32_t chunk) {
     return tn_blob_bytes(b, tn_blob_section(b, TN_SECTION_CHNK, 0)) + (size_t)chunk * 16;
 }
 
 bool tn_blob_chunk_ok(const TnBlob *b, uint32_t chunk, const void *bytes) {
-    return memcmp(chunk_hash(b, chunk, bytes).bytes, chunk_wanted(b, chunk), 16) == 0;
+    return memcmp(chunk_hash(b, chunk, bytes).bytes, chunk_expected(b, chunk), 16) == 0;
 }
 
 TernStatus tn_blob_chunk_error(const TnBlob *b, uint32_t chunk, TernError *err) {
     const uint8_t *at =
         tn_blob_bytes(b, tn_blob_section(b, TN_SECTION_WGHT, 0)) + (size_t)chunk * TN_BLOB_CHUNK;
-    return tn_fail(err, TERN_ERR_INPUT, "section WGHT: the hash of chunk %u of %u is %s, wanted %s", chunk,
+    return tn_fail(err, TERN_ERR_INPUT, "section WGHT: the hash of chunk %u of %u is %s, expected %s", chunk,
                    tn_blob_chunks(b), hex(chunk_hash(b, chunk, at).bytes).text,
-                   hex(chunk_wanted(b, chunk)).text);
+                   hex(chunk_expected(b, chunk)).text);
 }

@@ -196,7 +196,7 @@ TernStatus tern_pool_create(const TernPoolOptions *options, TernPool **out, Tern
     void *memory;
     size_t bytes = sizeof(TernPool) + n * sizeof(Worker);
     if (posix_memalign(&memory, LINE, bytes) != 0)
-        return tn_fail(err, TERN_ERR_MEMORY, "no memory for a pool of %u workers, %zu bytes wanted", n,
+        return tn_fail(err, TERN_ERR_MEMORY, "no memory for a pool of %u workers, %zu bytes requested", n,
                        bytes);
     memset(memory, 0, bytes);
     TernPool *p = memory;

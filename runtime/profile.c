@@ -87,9 +87,9 @@ TernStatus tern_profile_create(TernSession *s, const TernProfileOptions *options
     p->stamps = (TnStamp *)(((uintptr_t)p->stamps + 63) & ~(uintptr_t)63);
     p->last = tn_alloc_array(&p->arena, s->slots, sizeof *p->last);
     if (p->cap_events && !(p->events = calloc(p->cap_events, sizeof *p->events))) {
-        size_t wanted = p->cap_events;
+        size_t needed = p->cap_events;
         tern_profile_destroy(p);
-        return tn_fail(err, TERN_ERR_MEMORY, "no memory for %zu events of a profile", wanted);
+        return tn_fail(err, TERN_ERR_MEMORY, "no memory for %zu events of a profile", needed);
     }
     attach(p, s);
     tern_profile_reset(p);

@@ -69,11 +69,11 @@ TernStatus tern_session_create(TernModel *m, TernPool *pool, const TernSessionOp
     TN_NEED(out, err);
     TN_TRY(tn_session_plan(m, pool, &o, &plan, err));
     if (o.memory && ((uintptr_t)o.memory % 64 != 0 || o.memory_bytes < plan.bytes.total))
-        return tn_fail(err, TERN_ERR_INPUT,
-                       "TernSessionOptions.memory: %zu bytes at an address with remainder %u, wanted %llu at "
-                       "a multiple of 64",
-                       o.memory_bytes, (unsigned)((uintptr_t)o.memory % 64),
-                       (unsigned long long)plan.bytes.total);
+        return tn_fail(
+            err, TERN_ERR_INPUT,
+            "TernSessionOptions.memory: %zu bytes at an address with remainder %u, expected %llu at "
+            "a multiple of 64",
+            o.memory_bytes, (unsigned)((uintptr_t)o.memory % 64), (unsigned long long)plan.bytes.total);
     TN_TRY(tn_model_check_weights(m, pool, err));
     Blocks blocks = {0};
     TernStatus status = allocate(m, &plan.bytes, o.memory, &blocks, err);
@@ -112,13 +112,13 @@ static TernStatus check_slot(const TernSession *s, uint32_t slot, TernError *err
     if (!s) return tn_fail_null("session", err);
     if (s->stepping) return tn_fail(err, TERN_ERR_INPUT, "a step of this session is under way");
     if (slot < s->slots) return TERN_OK;
-    return tn_fail(err, TERN_ERR_INPUT, "slot is %u, wanted 0 to %u", slot, s->slots - 1);
+    return tn_fail(err, TERN_ERR_INPUT, "slot is %u, expected 0 to %u", slot, s->slots - 1);
 }
 
 TernStatus tern_session_truncate(TernSession *s, uint32_t slot, uint32_t n, TernError *err) {
     TN_TRY(check_slot(s, slot, err));
     if (n > s->pages.length[slot])
-        return tn_fail(err, TERN_ERR_INPUT, "slot %u holds %u positions, wanted at least the %u to keep",
+        return tn_fail(err, TERN_ERR_INPUT, "slot %u holds %u positions, expected at least the %u to keep",
                        slot, s->pages.length[slot], n);
     tn_pages_truncate(&s->pages, slot, n);
     return TERN_OK;

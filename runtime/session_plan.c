@@ -16,7 +16,7 @@ static TernStatus size_option(uint32_t value, uint32_t fallback, uint32_t most, 
                               uint32_t *out, TernError *err) {
     *out = value ? value : fallback;
     if (*out <= most) return TERN_OK;
-    return tn_fail(err, TERN_ERR_INPUT, "%s is %u, wanted 1 to %u", name, value, most);
+    return tn_fail(err, TERN_ERR_INPUT, "%s is %u, expected 1 to %u", name, value, most);
 }
 
 static uint32_t least(uint32_t a, uint32_t b) {
@@ -41,7 +41,7 @@ static TernStatus resolve(const TernModel *m, const TernSessionOptions *o, TnSes
     p->n = tn_model_variants(m, p->kv, p->variants, TN_PROGRAMS_MAX);
     if (p->n == 0) return not_for_kv(m, p->kv, err);
     if (p->n > TN_PROGRAMS_MAX)
-        return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: has %u batch classes, wanted at most %d", m->name,
+        return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: has %u batch classes, expected at most %d", m->name,
                        p->n, TN_PROGRAMS_MAX);
     uint32_t rows = p->variants[p->n - 1]->prog.rows_hi, context = m->meta.facts.n_context;
     TN_TRY(size_option(o->slots, 1, 1u << 16, "slots", &p->slots, err));
@@ -76,7 +76,7 @@ static TernStatus check_units(const TernModel *m, const TnVariant *v, const int6
         uint64_t most = l->unit_sym == UINT32_MAX ? 1 : (uint64_t)sym_max[l->unit_sym];
         if (l->units > UNITS_IN_ALL / most)
             return tn_fail(err, TERN_ERR_INPUT,
-                           "%s: section PROG %u: launch %u has %llu units times %llu, wanted at most 2^50",
+                           "%s: section PROG %u: launch %u has %llu units times %llu, expected at most 2^50",
                            m->name, v->index, i, (unsigned long long)l->units, (unsigned long long)most);
     }
     return TERN_OK;
@@ -136,7 +136,7 @@ TernStatus tn_session_plan(const TernModel *m, const TernPool *pool, const TernS
     uint64_t n_pages = (uint64_t)p.sym_max[p.n - 1][TN_ABI_N];
     if (n_pages > INT32_MAX)
         return tn_fail(err, TERN_ERR_INPUT,
-                       "%u slots of %u positions make %llu pages, wanted at most 2^31 - 1", p.slots,
+                       "%u slots of %u positions make %llu pages, expected at most 2^31 - 1", p.slots,
                        p.context, (unsigned long long)n_pages);
     plan_inputs(&p, n_pages, &host);
     p.inputs = p.apart ? tn_carve(engine, TN_LINE, p.input_bytes, 1) : p.staged;

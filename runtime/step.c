@@ -36,20 +36,23 @@ static bool can(const TernSession *s, uint32_t want) {
 static TernStatus check_row(TernSession *s, const TernRow *r, size_t i, TernError *err) {
     uint32_t n_vocab = s->model->meta.facts.n_vocab;
     if (r->token < 0 || (uint32_t)r->token >= n_vocab)
-        return tn_fail(err, TERN_ERR_INPUT, "row %zu: token is %d, wanted 0 to %u", i, r->token, n_vocab - 1);
+        return tn_fail(err, TERN_ERR_INPUT, "row %zu: token is %d, expected 0 to %u", i, r->token,
+                       n_vocab - 1);
     if (r->slot >= s->slots)
-        return tn_fail(err, TERN_ERR_INPUT, "row %zu: slot is %u, wanted 0 to %u", i, r->slot, s->slots - 1);
+        return tn_fail(err, TERN_ERR_INPUT, "row %zu: slot is %u, expected 0 to %u", i, r->slot,
+                       s->slots - 1);
     if (r->want > TERN_WANT_HIDDEN)
-        return tn_fail(err, TERN_ERR_INPUT, "row %zu: want is %u, wanted 0 to %d", i, r->want,
+        return tn_fail(err, TERN_ERR_INPUT, "row %zu: want is %u, expected 0 to %d", i, r->want,
                        TERN_WANT_HIDDEN);
     if (!can(s, r->want))
         return tn_fail(err, TERN_ERR_UNSUPPORTED,
                        "row %zu: want is %u, and %s was compiled without that output", i, r->want,
                        s->model->name);
     if (s->pages.length[r->slot] + s->growth[r->slot] >= s->context)
-        return tn_fail(err, TERN_ERR_INPUT,
-                       "row %zu: slot %u would hold %u positions, wanted at most %u (the session's context)",
-                       i, r->slot, s->context + 1, s->context);
+        return tn_fail(
+            err, TERN_ERR_INPUT,
+            "row %zu: slot %u would hold %u positions, expected at most %u (the session's context)", i,
+            r->slot, s->context + 1, s->context);
     s->growth[r->slot]++;
     return TERN_OK;
 }

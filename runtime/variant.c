@@ -24,7 +24,7 @@ static Reading reading(const TnBlob *b, const TnBlobSection *s, const uint8_t *b
     return (Reading){b, s, tn_reader(bytes, s->size), err};
 }
 
-/* bad(r, what, found, wanted): "section PROG 1: launch 3: export_index is 9, wanted below 4". */
+/* bad(r, what, found, expected): "section PROG 1: launch 3: export_index is 9, expected below 4". */
 static TernStatus bad(const Reading *r, const char *fmt, ...) TN_PRINTF(2, 3);
 static TernStatus bad(const Reading *r, const char *fmt, ...) {
     char text[sizeof(((TernError *)0)->text)];
@@ -55,7 +55,7 @@ static TernStatus take(Reading *r, TnArena *arena, uint64_t count, size_t elem, 
 
 static TernStatus check_range(const Reading *r, TnBlobRange range, const char *what) {
     if (tn_range_ok(range.offset, range.size, r->r.size)) return TERN_OK;
-    return bad(r, "%s: offset %u with size %u, wanted to end within %zu bytes", what, range.offset,
+    return bad(r, "%s: offset %u with size %u, expected to end within %zu bytes", what, range.offset,
                range.size, r->r.size);
 }
 
@@ -87,7 +87,7 @@ TernStatus tn_meta_read(const TnBlob *b, TnArena *arena, TnMeta *out, TernError 
     };
     for (size_t i = 0; i < TN_COUNT(sizes); i++)
         if (sizes[i].value == 0 || sizes[i].value > sizes[i].most)
-            return bad(&r, "%s is %u, wanted 1 to %u", sizes[i].name, sizes[i].value, sizes[i].most);
+            return bad(&r, "%s is %u, expected 1 to %u", sizes[i].name, sizes[i].value, sizes[i].most);
     TN_TRY(read_string(&r, arena, f->arch, "arch", &m.arch));
     TN_TRY(read_string(&r, arena, f->name, "name", &m.name));
     TN_TRY(read_string(&r, arena, f->producer, "producer", &m.producer));
@@ -95,7 +95,7 @@ TernStatus tn_meta_read(const TnBlob *b, TnArena *arena, TnMeta *out, TernError 
     TN_TRY(check_range(&r, f->vocab, "vocab"));
     if (f->vocab.size) {
         if (f->vocab.offset % 64 != 0)
-            return bad(&r, "vocab: offset is %u, wanted a multiple of 64", f->vocab.offset);
+            return bad(&r, "vocab: offset is %u, expected a multiple of 64", f->vocab.offset);
         m.vocab = r.r.base + f->vocab.offset;
         m.vocab_bytes = f->vocab.size;
     }
@@ -119,12 +119,12 @@ TernStatus tn_code_read(const TnBlob *b, const TnBlobSection *s, const uint8_t *
     TN_TRY(take(&r, arena, head->n_exports, sizeof(TnBlobExport), "exports", &p));
     const TnBlobExport *exports = p;
     if (head->image_offset % 64 != 0 || !tn_range_ok(head->image_offset, head->image_size, s->size))
-        return bad(&r,
-                   "image: offset %llu with size %llu, wanted a multiple of 64 and to end within %llu bytes",
-                   (Num)head->image_offset, (Num)head->image_size, (Num)s->size);
+        return bad(
+            &r, "image: offset %llu with size %llu, expected a multiple of 64 and to end within %llu bytes",
+            (Num)head->image_offset, (Num)head->image_size, (Num)s->size);
     for (uint32_t i = 0; i < head->n_exports; i++) {
         if (exports[i].entry >= head->image_size)
-            return bad(&r, "export %u: entry is %llu, wanted below %llu", i, (Num)exports[i].entry,
+            return bad(&r, "export %u: entry is %llu, expected below %llu", i, (Num)exports[i].entry,
                        (Num)head->image_size);
         TN_TRY(check_range(&r, exports[i].name, "an export's name"));
     }
@@ -148,21 +148,22 @@ static TernStatus read_plan(const TnBlob *b, const TnMeta *meta, TnArena *arena,
     memcpy(&v->plan, bytes, sizeof v->plan);
     const TnBlobPlan *p = &v->plan;
     if (s->level != v->prog.level)
-        return bad(&r, "level is %u, wanted %u as in PROG %u", s->level, v->prog.level, v->index);
+        return bad(&r, "level is %u, expected %u as in PROG %u", s->level, v->prog.level, v->index);
     for (int i = 0; i < TN_ABI_SYMS; i++)
         if (p->arena[i] > TN_BYTES_MAX)
-            return bad(&r, "arena bytes for %s are %llu, wanted at most 2^40", symbols[i], (Num)p->arena[i]);
+            return bad(&r, "arena bytes for %s are %llu, expected at most 2^40", symbols[i],
+                       (Num)p->arena[i]);
     if (p->arena_const > TN_BYTES_MAX || p->scratch > TN_BYTES_MAX || p->scratch_page > TN_BYTES_MAX)
-        return bad(&r, "arena_const %llu, scratch %llu, scratch_page %llu, wanted at most 2^40",
+        return bad(&r, "arena_const %llu, scratch %llu, scratch_page %llu, expected at most 2^40",
                    (Num)p->arena_const, (Num)p->scratch, (Num)p->scratch_page);
     Num page = tn_page_size(meta, v->prog.kv);
     if (p->key_page != page || p->value_page != page)
-        return bad(&r, "key_page is %llu and value_page %llu, wanted %llu by META", (Num)p->key_page,
+        return bad(&r, "key_page is %llu and value_page %llu, expected %llu by META", (Num)p->key_page,
                    (Num)p->value_page, page);
     Num weights = tn_blob_section(b, TN_SECTION_WGHT, 0)->size;
     if (p->weight_bytes > weights)
-        return bad(&r, "weight_bytes is %llu, wanted at most %llu", (Num)p->weight_bytes, weights);
-    if (p->topk > 65536) return bad(&r, "topk is %u, wanted at most 65536", p->topk);
+        return bad(&r, "weight_bytes is %llu, expected at most %llu", (Num)p->weight_bytes, weights);
+    if (p->topk > 65536) return bad(&r, "topk is %u, expected at most 65536", p->topk);
     return TERN_OK;
 }
 
@@ -172,34 +173,34 @@ static TernStatus check_operand(const Reading *r, const TnVariant *v, const TnMe
     const TnBlobOperand *o = &v->operands[i];
     Num room;
     if (o->offset % 64 != 0)
-        return bad(r, "operand %u: offset is %llu, wanted a multiple of 64", i, (Num)o->offset);
+        return bad(r, "operand %u: offset is %llu, expected a multiple of 64", i, (Num)o->offset);
     switch (o->space) {
     case TN_SPACE_ARENA:
         if (o->index != UINT32_MAX && o->index >= TN_ABI_SYMS)
-            return bad(r, "operand %u: symbol %u, wanted below %d", i, o->index, TN_ABI_SYMS);
+            return bad(r, "operand %u: symbol %u, expected below %d", i, o->index, TN_ABI_SYMS);
         room = o->index == UINT32_MAX ? v->plan.arena_const : v->plan.arena[o->index];
         if (!tn_range_ok(o->offset, o->row_bytes, room))
-            return bad(r,
-                       "operand %u: offset %llu with %llu bytes a row, wanted to end within the arena's %llu",
-                       i, (Num)o->offset, (Num)o->row_bytes, room);
+            return bad(
+                r, "operand %u: offset %llu with %llu bytes a row, expected to end within the arena's %llu",
+                i, (Num)o->offset, (Num)o->row_bytes, room);
         return TERN_OK;
     case TN_SPACE_WGHT:
         room = tn_blob_section(r->b, TN_SECTION_WGHT, 0)->size;
         if (!tn_range_ok(o->offset, o->row_bytes, room))
-            return bad(r, "operand %u: offset %llu with %llu bytes, wanted to end within the %llu of WGHT", i,
-                       (Num)o->offset, (Num)o->row_bytes, room);
+            return bad(r, "operand %u: offset %llu with %llu bytes, expected to end within the %llu of WGHT",
+                       i, (Num)o->offset, (Num)o->row_bytes, room);
         return TERN_OK;
     case TN_SPACE_INPUT:
         if (o->index < TN_IN_COUNT && o->offset == 0) return TERN_OK;
-        return bad(r, "operand %u: input %u at %llu, wanted an input below %d at 0", i, o->index,
+        return bad(r, "operand %u: input %u at %llu, expected an input below %d at 0", i, o->index,
                    (Num)o->offset, TN_IN_COUNT);
     case TN_SPACE_KEYS:
     case TN_SPACE_VALUES:
         if (o->index < meta->facts.n_layers && o->offset == 0) return TERN_OK;
-        return bad(r, "operand %u: cache of layer %u at %llu, wanted a layer below %u at 0", i, o->index,
+        return bad(r, "operand %u: cache of layer %u at %llu, expected a layer below %u at 0", i, o->index,
                    (Num)o->offset, meta->facts.n_layers);
     default:
-        return bad(r, "operand %u: space is %u, wanted 0 to %d", i, o->space, TN_SPACE_VALUES);
+        return bad(r, "operand %u: space is %u, expected 0 to %d", i, o->space, TN_SPACE_VALUES);
     }
 }
 
@@ -210,18 +211,18 @@ static bool symbol_or_none(uint32_t s) {
 static TernStatus check_launch(const Reading *r, const TnVariant *v, uint32_t n_exports, uint32_t i) {
     const TnBlobLaunch *l = &v->launches[i];
     if (v->prog.level == TN_LEVEL_REF ? l->export_index != 0 : l->export_index >= n_exports)
-        return bad(r, "launch %u: export_index is %u, wanted below %u", i, l->export_index,
+        return bad(r, "launch %u: export_index is %u, expected below %u", i, l->export_index,
                    v->prog.level == TN_LEVEL_REF ? 1 : n_exports);
     if (!tn_range_ok(l->first_operand, l->n_operands, v->prog.n_operands) || l->n_reads > l->n_operands)
-        return bad(r, "launch %u: operands %u + %u, %u of them read, wanted to end within %u", i,
+        return bad(r, "launch %u: operands %u + %u, %u of them read, expected to end within %u", i,
                    l->first_operand, l->n_operands, l->n_reads, v->prog.n_operands);
     if (!symbol_or_none(l->gate_sym) || !symbol_or_none(l->unit_sym))
-        return bad(r, "launch %u: gate_sym %u, unit_sym %u, wanted symbols below %d", i, l->gate_sym,
+        return bad(r, "launch %u: gate_sym %u, unit_sym %u, expected symbols below %d", i, l->gate_sym,
                    l->unit_sym, TN_ABI_SYMS);
     if (l->units == 0 || l->units > TN_UNITS_MAX)
-        return bad(r, "launch %u: units is %llu, wanted 1 to 2^31", i, (Num)l->units);
+        return bad(r, "launch %u: units is %llu, expected 1 to 2^31", i, (Num)l->units);
     if (l->scratch > v->plan.scratch || l->scratch_page > v->plan.scratch_page)
-        return bad(r, "launch %u: scratch %llu + %llu a page, wanted at most %llu + %llu by PLAN", i,
+        return bad(r, "launch %u: scratch %llu + %llu a page, expected at most %llu + %llu by PLAN", i,
                    (Num)l->scratch, (Num)l->scratch_page, (Num)v->plan.scratch, (Num)v->plan.scratch_page);
     if (l->flags & ~TN_LAUNCH_BARRIER)
         return bad(r, "launch %u: flags are 0x%x, expected 0 or 1", i, l->flags);
@@ -232,7 +233,7 @@ static TernStatus check_launch(const Reading *r, const TnVariant *v, uint32_t n_
      * reads. */
     for (uint32_t j = l->n_reads; j < l->n_operands; j++)
         if (v->operands[l->first_operand + j].space != TN_SPACE_ARENA)
-            return bad(r, "launch %u: writes operand %u of space %u, wanted the arena", i,
+            return bad(r, "launch %u: writes operand %u of space %u, expected the arena", i,
                        l->first_operand + j, v->operands[l->first_operand + j].space);
     return check_range(r, l->name, "a launch's name");
 }
@@ -253,14 +254,14 @@ static TernStatus check_outputs(const Reading *r, const TnVariant *v, const TnMe
     for (uint32_t i = 0; i < TN_COUNT(v->prog.output); i++) {
         uint32_t at = v->prog.output[i];
         if (at == UINT32_MAX) continue;
-        if (i >= TN_OUT_COUNT) return bad(r, "output %u is operand %u, wanted none", i, at);
+        if (i >= TN_OUT_COUNT) return bad(r, "output %u is operand %u, expected none", i, at);
         if (at >= v->prog.n_operands)
-            return bad(r, "output %s is operand %u, wanted below %u", outs[i].name, at, v->prog.n_operands);
+            return bad(r, "output %s is operand %u, expected below %u", outs[i].name, at, v->prog.n_operands);
         const TnBlobOperand *o = &v->operands[at];
         if (i == TN_OUT_LOGITS && o->index == TN_ABI_L) outs[i].symbol = TN_ABI_L;
         if (o->space != TN_SPACE_ARENA || o->index != outs[i].symbol || o->row_bytes < outs[i].row_bytes ||
             o->row_bytes % 4 != 0 || (i == TN_OUT_BEST && o->row_bytes != 4))
-            return bad(r, "output %s: space %u, symbol %u, %llu bytes a row, wanted 0, %u, %llu",
+            return bad(r, "output %s: space %u, symbol %u, %llu bytes a row, expected 0, %u, %llu",
                        outs[i].name, o->space, o->index, (Num)o->row_bytes, outs[i].symbol,
                        (Num)outs[i].row_bytes);
     }
@@ -278,10 +279,10 @@ static TernStatus read_variant(const TnBlob *b, const TnMeta *meta, TnArena *are
     memcpy(&v.prog, p, sizeof v.prog);
     const TnBlobProg *g = &v.prog;
     if (g->level != s->level)
-        return bad(&r, "level is %u, wanted %u by the section table", g->level, s->level);
-    if (!tn_kv_type(g->kv)) return bad(&r, "kv is %u, wanted 1 to 3", g->kv);
+        return bad(&r, "level is %u, expected %u by the section table", g->level, s->level);
+    if (!tn_kv_type(g->kv)) return bad(&r, "kv is %u, expected 1 to 3", g->kv);
     if (g->rows_lo == 0 || g->rows_lo > g->rows_hi || g->rows_hi > TN_ROWS_MAX)
-        return bad(&r, "rows are %u..%u, wanted within 1..%u", g->rows_lo, g->rows_hi, TN_ROWS_MAX);
+        return bad(&r, "rows are %u..%u, expected within 1..%u", g->rows_lo, g->rows_hi, TN_ROWS_MAX);
     TN_TRY(take(&r, arena, g->n_launches, sizeof(TnBlobLaunch), "launches", &p));
     v.launches = p;
     TN_TRY(take(&r, arena, g->n_operands, sizeof(TnBlobOperand), "operands", &p));
@@ -290,11 +291,11 @@ static TernStatus read_variant(const TnBlob *b, const TnMeta *meta, TnArena *are
 
     TnCode code = {0};
     if (g->level == TN_LEVEL_REF) {
-        if (g->code != UINT32_MAX) return bad(&r, "code is section %u, wanted none for level ref", g->code);
+        if (g->code != UINT32_MAX) return bad(&r, "code is section %u, expected none for level ref", g->code);
     } else {
         const TnBlobSection *of = g->code < b->n_sections ? &b->sections[g->code] : NULL;
         if (!of || of->kind != TN_SECTION_CODE || of->level != g->level)
-            return bad(&r, "code is section %u of %u, wanted a CODE section of level %u", g->code,
+            return bad(&r, "code is section %u of %u, expected a CODE section of level %u", g->code,
                        b->n_sections, g->level);
         TN_TRY(tn_code_read(b, of, tn_blob_bytes(b, of), arena, &code, err));
     }
@@ -329,7 +330,7 @@ static TernStatus check_rows(const TnBlob *b, const TnVariant *vs, uint32_t n, T
                 next = vs[j].prog.rows_hi + 1;
         if (vs[i].prog.rows_lo != next)
             return tn_fail(err, TERN_ERR_INPUT,
-                           "%s: rows are %u..%u, wanted to begin at %u, behind the variant before it",
+                           "%s: rows are %u..%u, expected to begin at %u, behind the variant before it",
                            tn_section_name(b, tn_blob_section(b, TN_SECTION_PROG, i)).text,
                            vs[i].prog.rows_lo, vs[i].prog.rows_hi, next);
     }

@@ -61,7 +61,7 @@ TernStatus tn_head_parse(const char *field, const char *head, TnEnc *out, TernEr
     else if (strcmp(head, "q6") == 0)
         *out = TN_ENC_s6;
     else
-        return tn_fail(err, TERN_ERR_INPUT, "%s: '%s', wanted f32, f16, q8 or q6", field, head);
+        return tn_fail(err, TERN_ERR_INPUT, "%s: '%s', expected f32, f16, q8 or q6", field, head);
     return TERN_OK;
 }
 
@@ -109,10 +109,10 @@ static TernStatus check_cap(const char *cap, bool evaluated, TernError *err) {
         return tn_fail(err, TERN_ERR_INPUT, "TerncOptions.cap: '%s', expected one of %s", cap,
                        TN_LEVEL_NAMES);
     if (evaluated || !*here || row->arch == TN_ARCH_HERE) return TERN_OK;
-    return tn_fail(
-        err, TERN_ERR_UNSUPPORTED,
-        "TerncOptions.cap: '%s' is of another architecture, wanted a level of this machine's, which runs %s",
-        cap, here);
+    return tn_fail(err, TERN_ERR_UNSUPPORTED,
+                   "TerncOptions.cap: '%s' is of another architecture, expected a level of this machine's, "
+                   "which runs %s",
+                   cap, here);
 }
 
 static bool is_above(const char *level, const TnLevelRow *cap) {

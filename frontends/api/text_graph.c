@@ -83,10 +83,10 @@ static TernStatus check_tensor(const Edited *e, const TnNode *n) {
     const TnNode *f = &e->file_graph->nodes[at];
     uint64_t hash = tn_node_attr(n, TN_ATTR_hash)->u, want = tn_node_attr(f, TN_ATTR_hash)->u;
     if (hash ? !tn_type_equal(&n->type, &f->type) : !same_dims(&n->type, &f->type))
-        return FAIL(e, n, "tensor %s: type is %s, wanted %s as in %s", name, tn_type_text(&n->type).s,
+        return FAIL(e, n, "tensor %s: type is %s, expected %s as in %s", name, tn_type_text(&n->type).s,
                     tn_type_text(&f->type).s, e->file->path);
     if (hash && hash != want)
-        return FAIL(e, n, "tensor %s: hash is 0x%llx, wanted 0x%llx as in %s, or 0 for any", name,
+        return FAIL(e, n, "tensor %s: hash is 0x%llx, expected 0x%llx as in %s, or 0 for any", name,
                     (unsigned long long)hash, (unsigned long long)want, e->file->path);
     return TERN_OK;
 }
@@ -102,7 +102,7 @@ static TernStatus check_input(const Edited *e, const TnNode *n) {
                     name);
     if (at != TN_MAP_NONE) want = e->file_graph->nodes[at].type;
     if (tn_type_equal(&n->type, &want)) return TERN_OK;
-    return FAIL(e, n, "input \"%s\": type is %s, wanted %s", name, tn_type_text(&n->type).s,
+    return FAIL(e, n, "input \"%s\": type is %s, expected %s", name, tn_type_text(&n->type).s,
                 tn_type_text(&want).s);
 }
 
@@ -117,7 +117,7 @@ static TernStatus check_output(const Edited *e, const TnNode *n) {
     if (top && n->type.rank == 2 && n->type.dim[1] <= e->facts->n_vocab) want.dim[1] = n->type.dim[1];
     if (strcmp(name, "logits") == 0 && n->type.dim[0] == tn_sym_dim(TN_L)) want.dim[0] = n->type.dim[0];
     if (tn_type_equal(&n->type, &want)) return TERN_OK;
-    return FAIL(e, n, "output \"%s\": type is %s, wanted %s", name, tn_type_text(&n->type).s,
+    return FAIL(e, n, "output \"%s\": type is %s, expected %s", name, tn_type_text(&n->type).s,
                 tn_type_text(&want).s);
 }
 
@@ -127,7 +127,7 @@ static TernStatus check_index(const Edited *e, const TnNode *n, uint32_t i, cons
     const char *name = from->op == TN_OP_input ? tn_attr_str(from, TN_ATTR_name) : "";
     for (size_t j = 0; inputs[j]; j++)
         if (strcmp(name, inputs[j]) == 0) return TERN_OK;
-    return FAIL(e, n, "%%%s: operand %u of %s is %%%s, wanted the input \"%s\"", n->name, i + 1,
+    return FAIL(e, n, "%%%s: operand %u of %s is %%%s, expected the input \"%s\"", n->name, i + 1,
                 tn_ops[n->op].name, from->name, inputs[0]);
 }
 
@@ -135,7 +135,7 @@ static TernStatus check_indices(const Edited *e, const TnNode *n) {
     static const char *const ids[] = {"ids", NULL}, *const rows[] = {"rows", "hrows", "lrows", NULL},
                              *const places[][2] = {{"pos"}, {"slot"}, {"table"}};
     if (n->op == TN_OP_attend_blocks || n->op == TN_OP_attend_join)
-        return FAIL(e, n, "%%%s: %s, wanted attend, which pass split cuts", n->name, tn_ops[n->op].name);
+        return FAIL(e, n, "%%%s: %s, expected attend, which pass split cuts", n->name, tn_ops[n->op].name);
     if (tn_op_is(n->op, TN_TRAIT_INDEX1)) TN_TRY(check_index(e, n, 0, ids));
     if (tn_op_is(n->op, TN_TRAIT_INDEX2)) TN_TRY(check_index(e, n, 1, rows));
     for (uint32_t i = 0, at = tn_op_places(n->op); at && i < TN_COUNT(places); i++)
@@ -146,12 +146,12 @@ static TernStatus check_indices(const Edited *e, const TnNode *n) {
         return FAIL(e, n, "%%%s: the table has %lld rows, but the vocabulary %u tokens", n->name,
                     (long long)b->type.dim[0], e->facts->n_vocab);
     if (n->op == TN_OP_gather && a->type.dim[0] != tn_sym_dim(TN_T))
-        return FAIL(e, n, "%%%s: gather takes rows of %s, wanted all T rows of the step", n->name,
+        return FAIL(e, n, "%%%s: gather takes rows of %s, expected all T rows of the step", n->name,
                     tn_type_text(&a->type).s);
     if (n->op == TN_OP_take && (b->op != TN_OP_topk || b->args[0] != n->args[0]))
-        return FAIL(e, n, "%%%s: operand 2 of take is %%%s, wanted a topk of operand 1", n->name, b->name);
+        return FAIL(e, n, "%%%s: operand 2 of take is %%%s, expected a topk of operand 1", n->name, b->name);
     if (n->op == TN_OP_pick && (b->op != TN_OP_rerank_top || b->args[4] != n->args[2]))
-        return FAIL(e, n, "%%%s: operand 2 of pick is %%%s, wanted a rerank_top over operand 3", n->name,
+        return FAIL(e, n, "%%%s: operand 2 of pick is %%%s, expected a rerank_top over operand 3", n->name,
                     b->name);
     return TERN_OK;
 }
@@ -172,17 +172,17 @@ static TernStatus take_facts(Edited *e, TnFacts *f) {
         unsigned long layer = strtoul(name + 1, &end, 10);
         char which = tn_enc_is_kcache(n->type.enc) ? 'k' : 'v';
         if (name[0] != which || name[1] < '0' || name[1] > '9' || *end || layer >= 1u << 16)
-            return FAIL(e, n, "cache input \"%s\", wanted %c<layer> with a layer below 65536", name, which);
+            return FAIL(e, n, "cache input \"%s\", expected %c<layer> with a layer below 65536", name, which);
         if (!first) first = n;
         if (memcmp(n->type.dim, first->type.dim, sizeof n->type.dim) != 0)
-            return FAIL(e, n, "cache input \"%s\": type is %s, wanted the heads of \"%s\", %s", name,
+            return FAIL(e, n, "cache input \"%s\": type is %s, expected the heads of \"%s\", %s", name,
                         tn_type_text(&n->type).s, tn_attr_str(first, TN_ATTR_name),
                         tn_type_text(&first->type).s);
         if (layer >= f->n_layers) f->n_layers = (uint32_t)layer + 1;
     }
     if (!first)
-        return tn_fail(e->err, TERN_ERR_INPUT, "%s: graph @%s has no cache input, wanted k0 and v0 at least",
-                       e->path, e->g->name);
+        return tn_fail(e->err, TERN_ERR_INPUT,
+                       "%s: graph @%s has no cache input, expected k0 and v0 at least", e->path, e->g->name);
     f->n_kv_heads = (uint32_t)first->type.dim[1];
     f->head_dim = (uint32_t)first->type.dim[2];
     return TERN_OK;
@@ -270,7 +270,7 @@ TernStatus tn_text_model(const char *path, TnGraph **out, TnTuneTable *settings,
     TernStatus st = tn_text_read(path, &gs, &n, &d, err);
     tn_diag_free(&d);
     if (st != TERN_OK) return st;
-    if (n != 1) st = tn_fail(err, TERN_ERR_INPUT, "%s: %u graphs in the file, wanted one", path, n);
+    if (n != 1) st = tn_fail(err, TERN_ERR_INPUT, "%s: %u graphs in the file, expected one", path, n);
     if (st == TERN_OK) {
         *out = gs[0];
         gs[0] = NULL;

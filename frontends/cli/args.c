@@ -189,13 +189,14 @@ static void set(const Verb *verb, const Flag *f, const char *name, const char *v
     case FLAG_INT: {
         int64_t v;
         if (!read_whole(value, (int64_t)f->lo, (int64_t)f->hi, &v))
-            usage_error(verb, "%s: '%s', wanted a whole number from %.0f to %.0f", name, value, f->lo, f->hi);
+            usage_error(verb, "%s: '%s', expected a whole number from %.0f to %.0f", name, value, f->lo,
+                        f->hi);
         *(int64_t *)f->out = v;
         return;
     }
     case FLAG_U64: {
         uint64_t v;
-        if (!read_u64(value, &v)) usage_error(verb, "%s: '%s', wanted a whole number", name, value);
+        if (!read_u64(value, &v)) usage_error(verb, "%s: '%s', expected a whole number", name, value);
         *(uint64_t *)f->out = v;
         return;
     }
@@ -210,7 +211,7 @@ static void set(const Verb *verb, const Flag *f, const char *name, const char *v
     case FLAG_FLOAT: {
         double v;
         if (!read_number(value, f->lo, f->hi, &v))
-            usage_error(verb, "%s: '%s', wanted a number from %g to %g", name, value, f->lo, f->hi);
+            usage_error(verb, "%s: '%s', expected a number from %g to %g", name, value, f->lo, f->hi);
         *(float *)f->out = (float)v;
         return;
     }

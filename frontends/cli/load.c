@@ -53,7 +53,7 @@ static bool open_ternc(const char **why) {
     static const struct {
         const char *name;
         size_t offset;
-    } wanted[] = {
+    } needed[] = {
         {"ternc_version", offsetof(TerncCalls, version)}, {"ternc_compile", offsetof(TerncCalls, compile)},
         {"ternc_load", offsetof(TerncCalls, load)},       {"ternc_open_ref", offsetof(TerncCalls, open_ref)},
         {"ternc_vocab", offsetof(TerncCalls, vocab)},     {"ternc_opt", offsetof(TerncCalls, opt)},
@@ -62,13 +62,13 @@ static bool open_ternc(const char **why) {
         {"ternc_cost", offsetof(TerncCalls, cost)},       {"ternc_import", offsetof(TerncCalls, import)},
         {"ternc_verify", offsetof(TerncCalls, verify)},   {"ternc_eval", offsetof(TerncCalls, eval)},
     };
-    for (size_t i = 0; i < TN_COUNT(wanted); i++) {
-        void *p = dlsym(l, wanted[i].name);
+    for (size_t i = 0; i < TN_COUNT(needed); i++) {
+        void *p = dlsym(l, needed[i].name);
         if (!p) {
             *why = dlerror();
             return false;
         }
-        memcpy((char *)&calls + wanted[i].offset, &p, sizeof p);
+        memcpy((char *)&calls + needed[i].offset, &p, sizeof p);
     }
     lib = l;
     compiler_handlers(l);

@@ -47,7 +47,7 @@ uint32_t parse_counts(const Verb *verb, const char *flag, const char *list, uint
         size_t len = strcspn(p, ",");
         int64_t v;
         if (n == 64 || !read_part(p, len, 0, 1 << 24, &v))
-            usage_error(verb, "%s: '%s', wanted a comma list of whole numbers", flag, list);
+            usage_error(verb, "%s: '%s', expected a comma list of whole numbers", flag, list);
         out[n++] = (uint32_t)v;
         if (!p[len]) return n;
         p += len + 1;
@@ -60,7 +60,7 @@ void parse_rows(const Verb *verb, const char *rows, uint32_t *out_lo, uint32_t *
     bool good = read_part(rows, dots ? (size_t)(dots - rows) : strlen(rows), 1, 65536, &lo);
     if (good) hi = lo;
     if (good && dots) good = read_whole(dots + 2, lo, 65536, &hi);
-    if (!good) usage_error(verb, "--rows: '%s', wanted N or LO..HI", rows);
+    if (!good) usage_error(verb, "--rows: '%s', expected N or LO..HI", rows);
     *out_lo = (uint32_t)lo;
     *out_hi = (uint32_t)hi;
 }

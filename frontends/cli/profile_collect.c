@@ -77,7 +77,7 @@ Profile *profile_create(const Verb *verb, const char *value) {
     }
     if (p->write) return p;
     profile_destroy(p);
-    usage_error(verb, "--profile: '%s', wanted a name that ends in .json, .trace, .trace.json or .tir",
+    usage_error(verb, "--profile: '%s', expected a name that ends in .json, .trace, .trace.json or .tir",
                 value);
 }
 

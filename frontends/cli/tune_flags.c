@@ -42,7 +42,7 @@ void set_tuning(const Verb *verb, TuneFlags *t, int64_t threads, TerncOptions *o
     o->tune_seconds = DEFAULT_SECONDS;
     if (strcmp(t->seconds, "-") != 0) {
         if (!read_number(t->seconds, 0.1, 3600, &o->tune_seconds))
-            usage_error(verb, "--tune: '%s', wanted seconds from 0.1 to 3600", t->seconds);
+            usage_error(verb, "--tune: '%s', expected seconds from 0.1 to 3600", t->seconds);
     }
     o->tune_cache = tuning_cache(t);
     if (o->tune_cache == t->path) make_folders(t->path);

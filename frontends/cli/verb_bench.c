@@ -178,7 +178,7 @@ static bool any(const uint32_t *v, uint32_t n) {
 static void parse_pair(const Verb *verb, const char *text, uint32_t out[2]) {
     uint32_t pair[64];
     if (parse_counts(verb, "-pg", text, pair) != 2 || pair[0] == 0 || pair[1] == 0)
-        usage_error(verb, "-pg: '%s', wanted PROMPT,GEN, both at least 1", text);
+        usage_error(verb, "-pg: '%s', expected PROMPT,GEN, both at least 1", text);
     out[0] = pair[0];
     out[1] = pair[1];
 }
@@ -252,7 +252,7 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
     int n_words;
     parse_args(verb, flags, argc, argv, &m.model, 1, &n_words);
     BenchPrint *print = bench_printer(format);
-    if (!print) usage_error(verb, "-o: '%s', wanted md, json or csv", format);
+    if (!print) usage_error(verb, "-o: '%s', expected md, json or csv", format);
     bench.kv = kv_of_flags(verb, &m);
     uint32_t t[64] = {tn_os_threads()}, pp[64], tg[64], depth[64], batch[64], pg[64][2];
     uint32_t n_t = threads ? parse_counts(verb, "-t", threads, t) : 1;
@@ -261,7 +261,7 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
              n_b = parse_counts(verb, "-b", batches, batch);
     for (uint32_t i = 0; i < pairs.n; i++) parse_pair(verb, pairs.v[i], pg[i]);
     for (uint32_t i = 0; i < n_t; i++)
-        if (t[i] < 1 || t[i] > 1024) usage_error(verb, "-t: %u, wanted 1 to 1024", t[i]);
+        if (t[i] < 1 || t[i] > 1024) usage_error(verb, "-t: %u, expected 1 to 1024", t[i]);
     if (threads) {
         uint32_t most = 1;
         for (uint32_t i = 0; i < n_t; i++) most = t[i] > most ? t[i] : most;
@@ -272,7 +272,7 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
     if (!prefills && !decodes) usage_error(verb, "-p %s, -n %s: no test is left", prompts, gens);
     only_with(verb, &batches, decodes, "-n or -pg: prompts alone are of one sequence");
     for (uint32_t i = 0; i < n_b; i++)
-        if (batch[i] < 1 || batch[i] > 65536) usage_error(verb, "-b: %u, wanted 1 to 65536", batch[i]);
+        if (batch[i] < 1 || batch[i] > 65536) usage_error(verb, "-b: %u, expected 1 to 65536", batch[i]);
     if (bench.read_mib < 0) {
         uint64_t quarter = tn_os_free_memory() / 4 >> 20;
         bench.read_mib = quarter < 1024 ? (int64_t)quarter : 1024;

@@ -27,7 +27,7 @@ int verb_diff(const Verb *verb, int argc, char **argv) {
     };
     int n_words;
     parse_args(verb, flags, argc, argv, words, 2, &n_words);
-    if (n_words != 2) usage_error(verb, "two files are wanted");
+    if (n_words != 2) usage_error(verb, "expected two files");
     only_with(verb, &no_stats, !brief, "a list of differences, not with -q");
     TerncDiff d = {
         .size = sizeof d, .a = words[0], .b = words[1], .names = names, .no_stats = no_stats || brief};

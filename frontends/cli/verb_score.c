@@ -88,8 +88,8 @@ int verb_logits(const Verb *verb, int argc, char **argv) {
     };
     int n_words;
     parse_args(verb, flags, argc, argv, &f.m.model, 1, &n_words);
-    if (!f.tokens == !f.token_file) usage_error(verb, "one of --tokens and --token-file is wanted");
-    if (!f.output) usage_error(verb, "-o is wanted");
+    if (!f.tokens == !f.token_file) usage_error(verb, "expected exactly one of --tokens and --token-file");
+    if (!f.output) usage_error(verb, "missing -o FILE");
     (void)kv_of_flags(verb, &f.m);
     const TnFileUse files[] = {
         MODEL_FILES(f.m), {"--token-file", f.token_file, TN_FILE_IN}, {"-o", f.output, TN_FILE_BINARY}};
@@ -179,7 +179,7 @@ static int know_text(void *user, const TernModelInfo *info, const void *vocab, s
     if (f->context > (int64_t)info->n_context)
         return fail_text("-c: %u positions, but the model has %u", (uint32_t)f->context, info->n_context);
     int code = read_text(f, info->n_vocab, vocab, vocab_bytes);
-    if (code == EXIT_OK && f->t.n < 2) code = fail_text("%zu tokens, wanted at least 2", f->t.n);
+    if (code == EXIT_OK && f->t.n < 2) code = fail_text("%zu tokens, expected at least 2", f->t.n);
     return code;
 }
 
@@ -199,8 +199,8 @@ int verb_perplexity(const Verb *verb, int argc, char **argv) {
     int n_words;
     parse_args(verb, flags, argc, argv, &f.m.model, 1, &n_words);
     if (!!f.file + !!f.token_file + !!f.tokens != 1)
-        usage_error(verb, "one of -f, --token-file and --tokens is wanted");
-    if (f.context == 1) usage_error(verb, "-c: 1, wanted at least 2, or 0 for the model's");
+        usage_error(verb, "expected exactly one of -f, --token-file and --tokens");
+    if (f.context == 1) usage_error(verb, "-c: 1, expected at least 2, or 0 for the model's");
     (void)kv_of_flags(verb, &f.m);
     const TnFileUse files[] = {MODEL_FILES(f.m),
                                {"-f", f.file, TN_FILE_IN},

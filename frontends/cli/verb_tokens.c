@@ -22,8 +22,8 @@ static int parse_ids(const char *what, const char *p, uint32_t n_vocab, Tokens *
         if (bad || (n_vocab && v >= n_vocab)) {
             free(out->ids);
             *out = (Tokens){0};
-            if (bad) return fail_text("%s: '%.*s', wanted token ids", what, (int)(len < 40 ? len : 40), p);
-            return fail_text("%s: token %ld, wanted 0 to %u", what, v, n_vocab - 1);
+            if (bad) return fail_text("%s: '%.*s', expected token ids", what, (int)(len < 40 ? len : 40), p);
+            return fail_text("%s: token %ld, expected 0 to %u", what, v, n_vocab - 1);
         }
         TN_PUSH(out->ids, out->n, cap, (int32_t)v);
         p = end;
@@ -46,7 +46,7 @@ int read_ids(const char *list, const char *file, uint32_t n_vocab, Tokens *out) 
         return fail(&err);
     }
     int code = strlen(text) == n ? parse_ids(file, text, n_vocab, out)
-                                 : fail_text("%s: holds a NUL byte, wanted token ids", file);
+                                 : fail_text("%s: holds a NUL byte, expected token ids", file);
     free(text);
     return code;
 }
@@ -96,7 +96,7 @@ int verb_tokenize(const Verb *verb, int argc, char **argv) {
     };
     int n_words;
     parse_args(verb, flags, argc, argv, &m.model, 1, &n_words);
-    if (!prompt == !file) usage_error(verb, "one of -p and -f is wanted");
+    if (!prompt == !file) usage_error(verb, "expected exactly one of -p and -f");
     const TnFileUse files[] = {{"the model", m.model, TN_FILE_IN}, {"-f", file, TN_FILE_IN}, STANDARD_OUTPUT};
     if (check_files(verb, files, TN_COUNT(files)) != EXIT_OK) return EXIT_INPUT;
     TernVocab *vocab;
@@ -135,7 +135,7 @@ int verb_detokenize(const Verb *verb, int argc, char **argv) {
     };
     int n_words;
     parse_args(verb, flags, argc, argv, &m.model, 1, &n_words);
-    if (!list == !file) usage_error(verb, "one of --tokens and --token-file is wanted");
+    if (!list == !file) usage_error(verb, "expected exactly one of --tokens and --token-file");
     const TnFileUse files[] = {
         {"the model", m.model, TN_FILE_IN}, {"--token-file", file, TN_FILE_IN}, STANDARD_OUTPUT};
     if (check_files(verb, files, TN_COUNT(files)) != EXIT_OK) return EXIT_INPUT;

@@ -133,7 +133,7 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
     if (!blob && !code && !picture)
         usage_error(verb, "--emit: got '%s', expected one of blob, tir, json, dot%s%s", emit,
                     *tn_target_listings() ? ", " : "", tn_target_listings());
-    if (blob && !output) usage_error(verb, "-o is wanted");
+    if (blob && !output) usage_error(verb, "missing -o FILE");
     if (weights && !picture && !is_tir(source.path)) usage_error(verb, "--weights goes with a .tir");
     TnUse kind = blob || strcmp(emit, "obj") == 0 ? TN_FILE_BINARY : TN_FILE_OUT;
     const TnFileUse files[] = {{"the model", source.path, TN_FILE_IN},
@@ -280,7 +280,7 @@ int verb_eval(const Verb *verb, int argc, char **argv) {
     };
     int n_words;
     parse_args(verb, flags, argc, argv, &o.path, 1, &n_words);
-    if (!o.path) usage_error(verb, "a graph is wanted");
+    if (!o.path) usage_error(verb, "missing a graph");
     o.rows = (uint32_t)rows;
     o.variant = (uint32_t)variant;
     TernError err = {0};

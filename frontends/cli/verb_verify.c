@@ -52,7 +52,7 @@ static uint64_t parse_seed(const Verb *verb, const char *text) {
     errno = 0;
     unsigned long long v = strtoull(text, &end, 10);
     if (*text < '0' || *text > '9' || *end || errno)
-        usage_error(verb, "--seed: '%s', wanted a whole number", text);
+        usage_error(verb, "--seed: '%s', expected a whole number", text);
     return v;
 }
 
@@ -89,7 +89,7 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
         usage_error(verb, "%s wants tokens, random inputs are for code against the evaluator",
                     f.against ? "--against" : "--bisect");
     if (!random && !!f.tokens + !!f.token_file + !!f.prompt + !!f.file != 1)
-        usage_error(verb, "one of --tokens, --token-file, -p, -f and --seed is wanted");
+        usage_error(verb, "expected exactly one of --tokens, --token-file, -p, -f and --seed");
     only_with(verb, &f.no_bos, f.prompt || f.file, "-p or -f");
     only_with(verb, &f.m.threads, !random, "tokens, not with random inputs");
     only_with(verb, &f.m.head, !random, "tokens, not with random inputs");

@@ -98,7 +98,7 @@ TernStatus tn_gguf_graph(TnGguf *gg, const TnGgufOptions *options, TnGraph **out
     TN_TRY(tn_gguf_string(gg, "general.architecture", true, &name, err));
     const TnArch *arch = tn_arch_find(name);
     if (!arch)
-        return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: general.architecture is '%s', wanted %s", gg->path,
+        return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: general.architecture is '%s', expected %s", gg->path,
                        name, tn_arch_list(&gg->arena));
     return tn_arch_graph(arch, gg, options, out, out_facts, err);
 }

@@ -39,18 +39,19 @@ static TernStatus heads(TnArchBuild *b) {
     f->n_kv_heads = f->n_heads;
     TN_TRY(layer_count(b, "attention.head_count_kv", false, 1 << 12, &f->n_kv_heads));
     if (f->n_heads % f->n_kv_heads)
-        return tn_fail(b->err, TERN_ERR_INPUT, "%s: %s is %u, wanted a divisor of the %u heads", b->gg->path,
-                       tn_arch_key(b, "attention.head_count_kv"), f->n_kv_heads, f->n_heads);
+        return tn_fail(b->err, TERN_ERR_INPUT, "%s: %s is %u, expected a divisor of the %u heads",
+                       b->gg->path, tn_arch_key(b, "attention.head_count_kv"), f->n_kv_heads, f->n_heads);
     f->head_dim = f->n_hidden / f->n_heads;
     if (!tn_gguf_key(b->gg, tn_arch_key(b, "attention.key_length")) && f->n_hidden % f->n_heads)
-        return tn_fail(b->err, TERN_ERR_INPUT, "%s: %s is %u, wanted a divisor of the embedding length %u",
+        return tn_fail(b->err, TERN_ERR_INPUT, "%s: %s is %u, expected a divisor of the embedding length %u",
                        b->gg->path, tn_arch_key(b, "attention.head_count"), f->n_heads, f->n_hidden);
     TN_TRY(count(b, "attention.key_length", false, 1024, &f->head_dim));
     TN_TRY(equal(b, "attention.value_length", f->head_dim));
     TN_TRY(equal(b, "rope.dimension_count", f->head_dim));
     if (f->head_dim % 2 || f->head_dim > 1024)
         return tn_fail(b->err, TERN_ERR_UNSUPPORTED,
-                       "%s: heads of %u columns, wanted an even number up to 1024", b->gg->path, f->head_dim);
+                       "%s: heads of %u columns, expected an even number up to 1024", b->gg->path,
+                       f->head_dim);
     return TERN_OK;
 }
 
@@ -98,7 +99,7 @@ TernStatus tn_arch_read_vocab(TnArchBuild *b) {
     if (!embd) return tn_fail(b->err, TERN_ERR_INPUT, "%s: tensor token_embd.weight is missing", b->gg->path);
     if (embd->ne[1] > INT32_MAX)
         return tn_fail(b->err, TERN_ERR_INPUT,
-                       "%s: tensor token_embd.weight has %llu rows, wanted fewer than 2^31", b->gg->path,
+                       "%s: tensor token_embd.weight has %llu rows, expected fewer than 2^31", b->gg->path,
                        (unsigned long long)embd->ne[1]);
     b->facts.n_vocab = (uint32_t)embd->ne[1];
     if (!tn_arch_tensor(b, TN_NO_LAYER, "token_embd.weight")) return b->status;

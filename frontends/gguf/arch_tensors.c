@@ -62,7 +62,7 @@ static TernStatus find(TnArchBuild *b, uint32_t layer, const char *what, const T
     if (t->ne[0] != cols || t->ne[1] != rows || t->ne[2] != 1 || t->ne[3] != 1)
         return tn_fail(
             b->err, TERN_ERR_INPUT,
-            "%s: tensor %s has %llu x %llu x %llu x %llu elements (columns first), wanted %llu x %llu",
+            "%s: tensor %s has %llu x %llu x %llu x %llu elements (columns first), expected %llu x %llu",
             b->gg->path, name, (unsigned long long)t->ne[0], (unsigned long long)t->ne[1],
             (unsigned long long)t->ne[2], (unsigned long long)t->ne[3], (unsigned long long)cols,
             (unsigned long long)rows);
@@ -102,7 +102,7 @@ TnRef tn_arch_vector(TnArchBuild *b, uint32_t layer, const char *what) {
     if (!t) return TN_NONE;
     if (!tn_enc_is_float(t->enc)) {
         b->status =
-            tn_fail(b->err, TERN_ERR_UNSUPPORTED, "%s: tensor %s has type %s, wanted f32, f16 or bf16",
+            tn_fail(b->err, TERN_ERR_UNSUPPORTED, "%s: tensor %s has type %s, expected f32, f16 or bf16",
                     b->gg->path, t->name, tn_encs[t->enc].name);
         return TN_NONE;
     }
@@ -115,7 +115,7 @@ TnRef tn_arch_table(TnArchBuild *b, const char *what) {
     if (!t) return TN_NONE;
     if (tn_enc_is_ternary(t->enc)) {
         b->status = tn_fail(b->err, TERN_ERR_UNSUPPORTED,
-                            "%s: tensor %s has type %s, wanted f32, f16, bf16, q8_0 or q6_k", b->gg->path,
+                            "%s: tensor %s has type %s, expected f32, f16, bf16, q8_0 or q6_k", b->gg->path,
                             t->name, tn_encs[t->enc].name);
         return TN_NONE;
     }

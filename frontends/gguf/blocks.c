@@ -56,15 +56,15 @@ static TernStatus extra_scale(TnArchBuild *b, uint32_t layer, const char *what, 
     if (!t) return b->status;
     float s;
     if (t->enc != TN_ENC_f32)
-        return tn_fail(b->err, TERN_ERR_UNSUPPORTED, "%s: tensor %s has type %s, wanted f32", b->gg->path,
+        return tn_fail(b->err, TERN_ERR_UNSUPPORTED, "%s: tensor %s has type %s, expected f32", b->gg->path,
                        t->name, tn_encs[t->enc].name);
     memcpy(&s, t->data, 4);
     if (!isfinite(s))
-        return tn_fail(b->err, TERN_ERR_INPUT, "%s: tensor %s is %g, wanted a number", b->gg->path, t->name,
+        return tn_fail(b->err, TERN_ERR_INPUT, "%s: tensor %s is %g, expected a number", b->gg->path, t->name,
                        (double)s);
     if (!ternary && s != 1.0f)
         return tn_fail(b->err, TERN_ERR_UNSUPPORTED,
-                       "%s: tensor %s is %g beside dense weights, wanted 1 (or TerncSource.ternary_dense)",
+                       "%s: tensor %s is %g beside dense weights, expected 1 (or TerncSource.ternary_dense)",
                        b->gg->path, t->name, (double)s);
     *io *= s;
     return TERN_OK;
@@ -83,8 +83,8 @@ static TernStatus scale_of(TnArchBuild *b, uint32_t layer, const char *what, con
     if (st != TERN_OK) return tn_fail_in(b->err, st, "%s", b->gg->path);
     TN_TRY(extra_scale(b, layer, what, ternary, out));
     if (!isfinite(*out))
-        return tn_fail(b->err, TERN_ERR_INPUT, "%s: tensor %s has the scale %g, wanted a number", b->gg->path,
-                       t->name, (double)*out);
+        return tn_fail(b->err, TERN_ERR_INPUT, "%s: tensor %s has the scale %g, expected a number",
+                       b->gg->path, t->name, (double)*out);
     return TERN_OK;
 }
 
@@ -131,7 +131,7 @@ static TnRef rope_divisors(TnArchBuild *b) {
     const TnGgufTensor *t = tn_arch_tensor(b, TN_NO_LAYER, name);
     if (!t) return TN_NONE;
     if (t->enc != TN_ENC_f32) {
-        b->status = tn_fail(b->err, TERN_ERR_UNSUPPORTED, "%s: tensor %s has type %s, wanted f32",
+        b->status = tn_fail(b->err, TERN_ERR_UNSUPPORTED, "%s: tensor %s has type %s, expected f32",
                             b->gg->path, name, tn_encs[t->enc].name);
         return TN_NONE;
     }
@@ -139,7 +139,7 @@ static TnRef rope_divisors(TnArchBuild *b) {
         float f;
         memcpy(&f, t->data + 4 * i, 4);
         if (f >= 1e-6f && f <= 1e6f) continue;
-        b->status = tn_fail(b->err, TERN_ERR_INPUT, "%s: tensor %s holds %g at %llu, wanted 1e-6 to 1e6",
+        b->status = tn_fail(b->err, TERN_ERR_INPUT, "%s: tensor %s holds %g at %llu, expected 1e-6 to 1e6",
                             b->gg->path, name, (double)f, (unsigned long long)i);
         return TN_NONE;
     }

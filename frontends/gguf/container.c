@@ -78,7 +78,7 @@ static TernStatus read_string(Loader *l, const char *what, size_t max, const uin
                        "%s: %s is %llu bytes long, but %zu bytes are left in the file", l->g->path, what,
                        (unsigned long long)n, tn_left(&l->r));
     if (n > max)
-        return tn_fail(l->err, TERN_ERR_INPUT, "%s: %s is %llu bytes long, wanted at most %zu", l->g->path,
+        return tn_fail(l->err, TERN_ERR_INPUT, "%s: %s is %llu bytes long, expected at most %zu", l->g->path,
                        what, (unsigned long long)n, max);
     *out = tn_read(&l->r, n);
     *out_n = n;
@@ -94,7 +94,7 @@ static TernStatus read_name(Loader *l, const char *what, size_t max, const char 
     for (uint64_t i = 0; i < n; i++)
         if (p[i] < 0x20 || p[i] == 0x7f || p[i] == '"' || p[i] == '\\')
             return tn_fail(l->err, TERN_ERR_INPUT,
-                           "%s: %s has the byte 0x%02x at %llu, wanted printable text", l->g->path, what,
+                           "%s: %s has the byte 0x%02x at %llu, expected printable text", l->g->path, what,
                            p[i], (unsigned long long)i);
     *out = tn_strndup(&l->g->arena, (const char *)p, n);
     return TERN_OK;
@@ -104,7 +104,7 @@ static TernStatus read_array(Loader *l, TnGgufKey *k) {
     uint32_t elem;
     if (!tn_read_u32(&l->r, &elem) || !tn_read_u64(&l->r, &k->n)) return cut(l, k->name);
     if (elem >= TN_GGUF_TYPES || elem == TN_GGUF_ARRAY)
-        return tn_fail(l->err, TERN_ERR_INPUT, "%s: %s is an array of type %u, wanted 0 to 12 without 9",
+        return tn_fail(l->err, TERN_ERR_INPUT, "%s: %s is an array of type %u, expected 0 to 12 without 9",
                        l->g->path, k->name, elem);
     k->elem = (TnGgufType)elem;
     k->data = l->r.base + l->r.pos;
@@ -130,7 +130,7 @@ static TernStatus read_key(Loader *l, TnGgufKey *k) {
     TN_TRY(read_name(l, "a key's name", KEY_MAX_BYTES, &k->name));
     if (!tn_read_u32(&l->r, &type)) return cut(l, k->name);
     if (type >= TN_GGUF_TYPES)
-        return tn_fail(l->err, TERN_ERR_INPUT, "%s: %s has value type %u, wanted 0 to 12", l->g->path,
+        return tn_fail(l->err, TERN_ERR_INPUT, "%s: %s has value type %u, expected 0 to 12", l->g->path,
                        k->name, type);
     k->type = (TnGgufType)type;
     k->n = 1;
@@ -139,7 +139,7 @@ static TernStatus read_key(Loader *l, TnGgufKey *k) {
     k->data = tn_read(&l->r, types[type].bytes);
     if (!k->data) return cut(l, k->name);
     if (k->type == TN_GGUF_BOOL && *k->data > 1)
-        return tn_fail(l->err, TERN_ERR_INPUT, "%s: %s is a bool of value %u, wanted 0 or 1", l->g->path,
+        return tn_fail(l->err, TERN_ERR_INPUT, "%s: %s is a bool of value %u, expected 0 or 1", l->g->path,
                        k->name, *k->data);
     return TERN_OK;
 }
@@ -156,7 +156,7 @@ static TernStatus size_tensor(Loader *l, TnGgufTensor *t) {
     if (enc < 0)
         return tn_fail(
             l->err, TERN_ERR_UNSUPPORTED,
-            "%s: tensor %s has type %u (%s), wanted F32, F16, BF16, Q8_0, Q6_K, I2_S, TQ1_0 or TQ2_0",
+            "%s: tensor %s has type %u (%s), expected F32, F16, BF16, Q8_0, Q6_K, I2_S, TQ1_0 or TQ2_0",
             l->g->path, t->name, t->type, name);
     t->enc = (TnEnc)enc;
     size_t n = 1;
@@ -167,7 +167,7 @@ static TernStatus size_tensor(Loader *l, TnGgufTensor *t) {
     if (t->enc == TN_ENC_i2s) {
         if (n % 128)
             return tn_fail(l->err, TERN_ERR_INPUT,
-                           "%s: tensor %s has %zu elements, wanted a multiple of 128 for I2_S", l->g->path,
+                           "%s: tensor %s has %zu elements, expected a multiple of 128 for I2_S", l->g->path,
                            t->name, n);
         t->bytes = n / 4 + 32;
         return TERN_OK;
@@ -175,8 +175,8 @@ static TernStatus size_tensor(Loader *l, TnGgufTensor *t) {
     uint32_t block = tn_encs[enc].block_elems;
     if (t->ne[0] % block)
         return tn_fail(l->err, TERN_ERR_INPUT,
-                       "%s: tensor %s has rows of %llu elements, wanted a multiple of %u for %s", l->g->path,
-                       t->name, (unsigned long long)t->ne[0], block, name);
+                       "%s: tensor %s has rows of %llu elements, expected a multiple of %u for %s",
+                       l->g->path, t->name, (unsigned long long)t->ne[0], block, name);
     t->bytes = n / block * tn_encs[enc].block_bytes;
     return TERN_OK;
 }
@@ -185,13 +185,13 @@ static TernStatus read_tensor(Loader *l, TnGgufTensor *t) {
     TN_TRY(read_name(l, "a tensor's name", NAME_MAX_BYTES, &t->name));
     if (!tn_read_u32(&l->r, &t->rank)) return cut(l, t->name);
     if (t->rank < 1 || t->rank > 4)
-        return tn_fail(l->err, TERN_ERR_INPUT, "%s: tensor %s has %u dimensions, wanted 1 to 4", l->g->path,
+        return tn_fail(l->err, TERN_ERR_INPUT, "%s: tensor %s has %u dimensions, expected 1 to 4", l->g->path,
                        t->name, t->rank);
     for (uint32_t i = 0; i < 4; i++) t->ne[i] = 1;
     for (uint32_t i = 0; i < t->rank; i++) {
         if (!tn_read_u64(&l->r, &t->ne[i])) return cut(l, t->name);
         if (t->ne[i] < 1)
-            return tn_fail(l->err, TERN_ERR_INPUT, "%s: tensor %s has dimension %u of 0, wanted at least 1",
+            return tn_fail(l->err, TERN_ERR_INPUT, "%s: tensor %s has dimension %u of 0, expected at least 1",
                            l->g->path, t->name, i);
     }
     if (!tn_read_u32(&l->r, &t->type) || !tn_read_u64(&l->r, &t->offset)) return cut(l, t->name);
@@ -231,8 +231,8 @@ static TernStatus place_tensors(Loader *l, size_t data, size_t align) {
         TN_TRY(size_tensor(l, t));
         if (t->offset % align)
             return tn_fail(l->err, TERN_ERR_INPUT,
-                           "%s: tensor %s starts at offset %llu, wanted a multiple of %zu", g->path, t->name,
-                           (unsigned long long)t->offset, align);
+                           "%s: tensor %s starts at offset %llu, expected a multiple of %zu", g->path,
+                           t->name, (unsigned long long)t->offset, align);
         if (!tn_range_ok(t->offset, t->bytes, g->file.size - data))
             return tn_fail(
                 l->err, TERN_ERR_INPUT,
@@ -262,9 +262,9 @@ static TernStatus read_counts(Loader *l, uint64_t *n_keys, uint64_t *n_tensors) 
     if (!tn_read_u32(&l->r, &version)) return cut(l, "the version");
     if (version && (version & 0xffff) == 0)
         return tn_fail(l->err, TERN_ERR_UNSUPPORTED,
-                       "%s: GGUF version 0x%08x: a big-endian file, wanted little-endian", path, version);
+                       "%s: GGUF version 0x%08x: a big-endian file, expected little-endian", path, version);
     if (version < 2 || version > 3)
-        return tn_fail(l->err, TERN_ERR_UNSUPPORTED, "%s: GGUF version %u, wanted 2 or 3", path, version);
+        return tn_fail(l->err, TERN_ERR_UNSUPPORTED, "%s: GGUF version %u, expected 2 or 3", path, version);
     if (!tn_read_u64(&l->r, n_tensors) || !tn_read_u64(&l->r, n_keys)) return cut(l, "the counts");
     /* the least a key (8 length, 1 name, 4 type, 1 value) and a tensor (8, 1, 4, 8, 4, 8) can take */
     if (*n_keys > tn_left(&l->r) / 14)
@@ -275,7 +275,7 @@ static TernStatus read_counts(Loader *l, uint64_t *n_keys, uint64_t *n_tensors) 
                        (unsigned long long)*n_tensors, l->r.size);
     if (*n_keys > COUNT_MAX || *n_tensors > COUNT_MAX)
         return tn_fail(l->err, TERN_ERR_UNSUPPORTED,
-                       "%s: %llu keys and %llu tensors, wanted at most %d of each", path,
+                       "%s: %llu keys and %llu tensors, expected at most %d of each", path,
                        (unsigned long long)*n_keys, (unsigned long long)*n_tensors, COUNT_MAX);
     return TERN_OK;
 }
@@ -303,12 +303,12 @@ static TernStatus load(Loader *l, bool vocab_only) {
     uint64_t align = 32;
     const TnGgufKey *k = tn_gguf_key(g, "general.alignment");
     if (k && k->type != TN_GGUF_U32)
-        return tn_fail(l->err, TERN_ERR_INPUT, "%s: general.alignment is of type %s, wanted u32", g->path,
+        return tn_fail(l->err, TERN_ERR_INPUT, "%s: general.alignment is of type %s, expected u32", g->path,
                        types[k->type].name);
     TN_TRY(tn_gguf_uint(g, "general.alignment", false, 1, 65536, &align, l->err));
     if (align & (align - 1))
         return tn_fail(l->err, TERN_ERR_INPUT,
-                       "%s: general.alignment is %llu, wanted a power of two up to 65536", g->path,
+                       "%s: general.alignment is %llu, expected a power of two up to 65536", g->path,
                        (unsigned long long)align);
     if (n_tensors == 0 || vocab_only) return TERN_OK;
     size_t data;

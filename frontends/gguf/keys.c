@@ -29,12 +29,12 @@ static TernStatus missing(const TnGguf *g, const char *name, bool required, Tern
     return required ? tn_fail(err, TERN_ERR_INPUT, "%s: the key %s is missing", g->path, name) : TERN_OK;
 }
 
-static TernStatus wrong_type(const TnGguf *g, const TnGgufKey *k, const char *wanted, TernError *err) {
+static TernStatus wrong_type(const TnGguf *g, const TnGgufKey *k, const char *expected, TernError *err) {
     if (k->type == TN_GGUF_ARRAY)
-        return tn_fail(err, TERN_ERR_INPUT, "%s: %s is an array of %s, wanted %s", g->path, k->name,
-                       tn_gguf_type_name(k->elem), wanted);
-    return tn_fail(err, TERN_ERR_INPUT, "%s: %s is of type %s, wanted %s", g->path, k->name,
-                   tn_gguf_type_name(k->type), wanted);
+        return tn_fail(err, TERN_ERR_INPUT, "%s: %s is an array of %s, expected %s", g->path, k->name,
+                       tn_gguf_type_name(k->elem), expected);
+    return tn_fail(err, TERN_ERR_INPUT, "%s: %s is of type %s, expected %s", g->path, k->name,
+                   tn_gguf_type_name(k->type), expected);
 }
 
 /* An integer of any width as sign and magnitude. */
@@ -90,9 +90,9 @@ bool tn_gguf_int_at(TnGgufType type, const uint8_t *p, bool *out_negative, uint6
 static TernStatus out_of_range(const TnGguf *g, const char *name, bool negative, uint64_t v, uint64_t lo,
                                uint64_t hi, TernError *err) {
     if (lo == hi)
-        return tn_fail(err, TERN_ERR_INPUT, "%s: %s is %s%llu, wanted %llu", g->path, name,
+        return tn_fail(err, TERN_ERR_INPUT, "%s: %s is %s%llu, expected %llu", g->path, name,
                        negative ? "-" : "", (unsigned long long)v, (unsigned long long)lo);
-    return tn_fail(err, TERN_ERR_INPUT, "%s: %s is %s%llu, wanted %llu to %llu", g->path, name,
+    return tn_fail(err, TERN_ERR_INPUT, "%s: %s is %s%llu, expected %llu to %llu", g->path, name,
                    negative ? "-" : "", (unsigned long long)v, (unsigned long long)lo,
                    (unsigned long long)hi);
 }
@@ -115,7 +115,7 @@ TernStatus tn_gguf_uint_layers(const TnGguf *g, const char *name, bool required,
     if (!k || k->type != TN_GGUF_ARRAY) return tn_gguf_uint(g, name, required, lo, hi, io_value, err);
     if (k->n != layers)
         return tn_fail(err, TERN_ERR_INPUT,
-                       "%s: %s has %llu values, wanted one, or one for each of %llu layers", g->path, name,
+                       "%s: %s has %llu values, expected one, or one for each of %llu layers", g->path, name,
                        (unsigned long long)k->n, (unsigned long long)layers);
     for (uint64_t i = 0; i < k->n; i++) {
         bool negative;
@@ -125,7 +125,7 @@ TernStatus tn_gguf_uint_layers(const TnGguf *g, const char *name, bool required,
         if (negative || v < lo || v > hi) return out_of_range(g, name, negative, v, lo, hi, err);
         if (i && v != *io_value)
             return tn_fail(err, TERN_ERR_UNSUPPORTED,
-                           "%s: %s is %llu for layer 0 and %llu for layer %llu, wanted one value", g->path,
+                           "%s: %s is %llu for layer 0 and %llu for layer %llu, expected one value", g->path,
                            name, (unsigned long long)*io_value, (unsigned long long)v, (unsigned long long)i);
         *io_value = v;
     }
@@ -147,9 +147,9 @@ TernStatus tn_gguf_float(const TnGguf *g, const char *name, bool required, doubl
         return wrong_type(g, k, "a float", err);
     }
     if (!(v >= lo && v <= hi) && lo == hi)
-        return tn_fail(err, TERN_ERR_INPUT, "%s: %s is %g, wanted %g", g->path, name, v, lo);
+        return tn_fail(err, TERN_ERR_INPUT, "%s: %s is %g, expected %g", g->path, name, v, lo);
     if (!(v >= lo && v <= hi))
-        return tn_fail(err, TERN_ERR_INPUT, "%s: %s is %g, wanted %g to %g", g->path, name, v, lo, hi);
+        return tn_fail(err, TERN_ERR_INPUT, "%s: %s is %g, expected %g to %g", g->path, name, v, lo, hi);
     *io_value = (float)v;
     return TERN_OK;
 }
@@ -181,7 +181,7 @@ TernStatus tn_gguf_string(TnGguf *g, const char *name, bool required, const char
     TN_TRY(tn_gguf_bytes(g, name, required, &s, &n, err));
     if (!s) return TERN_OK;
     if (memchr(s, 0, n))
-        return tn_fail(err, TERN_ERR_INPUT, "%s: %s holds a NUL byte, wanted text", g->path, name);
+        return tn_fail(err, TERN_ERR_INPUT, "%s: %s holds a NUL byte, expected text", g->path, name);
     *out = tn_strndup(&g->arena, s, n);
     return TERN_OK;
 }
@@ -189,7 +189,7 @@ TernStatus tn_gguf_string(TnGguf *g, const char *name, bool required, const char
 TernStatus tn_gguf_override(TnGguf *g, const char *spec, TernError *err) {
     const char *eq = strchr(spec, '='), *colon = eq ? strchr(eq, ':') : NULL;
     if (!colon || eq == spec)
-        return tn_fail(err, TERN_ERR_INPUT, "TerncSource.overrides: '%s', wanted KEY=TYPE:VALUE", spec);
+        return tn_fail(err, TERN_ERR_INPUT, "TerncSource.overrides: '%s', expected KEY=TYPE:VALUE", spec);
     TnGgufKey k = {.name = tn_strndup(&g->arena, spec, (size_t)(eq - spec)), .n = 1};
     const char *type = eq + 1, *value = colon + 1;
     size_t type_len = (size_t)(colon - type);
@@ -219,7 +219,7 @@ TernStatus tn_gguf_override(TnGguf *g, const char *spec, TernError *err) {
         data = (uint8_t *)tn_strdup(&g->arena, value);
     } else {
         return tn_fail(err, TERN_ERR_INPUT,
-                       "TerncSource.overrides: type '%.*s', wanted int, float, bool or str", (int)type_len,
+                       "TerncSource.overrides: type '%.*s', expected int, float, bool or str", (int)type_len,
                        type);
     }
     if (bad)

@@ -173,7 +173,7 @@ static TernStatus check_number(const TnGguf *g, const TnGgufKey *k, double neutr
         if (array)
             return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %s holds %g at %llu, expected %g", g->path,
                            k->name, v, (unsigned long long)i, neutral);
-        return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %s is %g, wanted %g", g->path, k->name, v, neutral);
+        return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %s is %g, expected %g", g->path, k->name, v, neutral);
     }
     return TERN_OK;
 }
@@ -182,7 +182,7 @@ static TernStatus check_flag(const TnGguf *g, const TnGgufKey *k, bool neutral, 
     bool v = neutral;
     TN_TRY(tn_gguf_bool(g, k->name, true, &v, err));
     if (v == neutral) return TERN_OK;
-    return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %s is %s, wanted %s", g->path, k->name,
+    return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %s is %s, expected %s", g->path, k->name,
                    v ? "true" : "false", neutral ? "true" : "false");
 }
 
@@ -196,7 +196,7 @@ static TernStatus check_text(TnGguf *g, const TnGgufKey *k, const char *words, T
         if (same) return TERN_OK;
         w += n + (w[n] == ' ');
     }
-    return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %s is '%.80s', wanted %s", g->path, k->name, s, of);
+    return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %s is '%.80s', expected %s", g->path, k->name, s, of);
 }
 
 static TernStatus check(TnGguf *g, const TnGgufKey *k, const TnKeyRow *known, const TnGgufNeutral *model,

@@ -10,7 +10,7 @@
 
 static TernStatus not_array(const TnGguf *g, const TnGgufKey *k, const char *of, TernError *err) {
     bool array = k->type == TN_GGUF_ARRAY;
-    return tn_fail(err, TERN_ERR_INPUT, "%s: %s is %s%s, wanted an array of %s", g->path, k->name,
+    return tn_fail(err, TERN_ERR_INPUT, "%s: %s is %s%s, expected an array of %s", g->path, k->name,
                    array ? "an array of " : "of type ", tn_gguf_type_name(array ? k->elem : k->type), of);
 }
 
@@ -20,8 +20,8 @@ static TernStatus texts(TnGguf *g, const char *name, const TernText **out, size_
     if (!k) return TERN_OK;
     if (k->type != TN_GGUF_ARRAY || k->elem != TN_GGUF_STRING) return not_array(g, k, "string", err);
     if (k->n > TEXTS_MAX)
-        return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %s has %llu strings, wanted at most %d", g->path, name,
-                       (unsigned long long)k->n, TEXTS_MAX);
+        return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %s has %llu strings, expected at most %d", g->path,
+                       name, (unsigned long long)k->n, TEXTS_MAX);
     TernText *t = tn_alloc_array(&g->arena, k->n + 1, sizeof *t);
     const uint8_t *p = k->data;
     for (uint64_t i = 0; i < k->n; i++) {

@@ -17,7 +17,7 @@ TernStatus ternc_eval(const TerncEval *given, TerncTextFn *text, void *user, Ter
     TnGguf *file = NULL;
     TnBuf out = {0};
     if (eval->rows > TN_PAGE)
-        return tn_fail(err, TERN_ERR_INPUT, "TerncEval.rows: %u, wanted 1 to %d", eval->rows, TN_PAGE);
+        return tn_fail(err, TERN_ERR_INPUT, "TerncEval.rows: %u, expected 1 to %d", eval->rows, TN_PAGE);
     TN_TRY(tn_graphs_open(eval->path, NULL, text, user, &s, err));
     TernStatus st = TERN_OK;
     if (eval->variant >= s.n)

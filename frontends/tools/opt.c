@@ -135,7 +135,8 @@ static TernStatus choose(const TerncOpt *o, const TnGraphs *s, uint32_t *out, Te
     if (o->variant || (!blob && s->n == 1)) return TERN_OK;
     if (!blob)
         return tn_fail(err, TERN_ERR_INPUT,
-                       "%s: %u graphs in the file, wanted one: TerncOpt.variant N takes one", s->path, s->n);
+                       "%s: %u graphs in the file, expected one: TerncOpt.variant N takes one", s->path,
+                       s->n);
     while (*out < s->n && !fits(o, s->g[*out])) ++*out;
     if (*out < s->n) return TERN_OK;
     return none_fits(s, err);

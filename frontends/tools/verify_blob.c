@@ -32,13 +32,13 @@ static void hold_launch(Check *c, const TnGraph *g, uint32_t i, const TnBlobLaun
                         const TnBlobOperand *of_a, const TnBlobOperand *of_b) {
     const char *name = g->kernels[i].name;
     if (a->n_operands != b->n_operands || a->n_reads != b->n_reads || a->first_operand != b->first_operand) {
-        DIFFERS(c, "launch %u (%s) has %u operands, %u read; wanted %u and %u", i, name, a->n_operands,
+        DIFFERS(c, "launch %u (%s) has %u operands, %u read; expected %u and %u", i, name, a->n_operands,
                 a->n_reads, b->n_operands, b->n_reads);
         return;
     }
     if (a->units != b->units || a->unit_sym != b->unit_sym || a->gate_sym != b->gate_sym ||
         a->flags != b->flags)
-        DIFFERS(c, "launch %u (%s) has %llu units, symbols %d and %d, flags %u; wanted %llu, %d, %d and %u",
+        DIFFERS(c, "launch %u (%s) has %llu units, symbols %d and %d, flags %u; expected %llu, %d, %d and %u",
                 i, name, (unsigned long long)a->units, (int)a->unit_sym, (int)a->gate_sym, a->flags,
                 (unsigned long long)b->units, (int)b->unit_sym, (int)b->gate_sym, b->flags);
     if (a->threads != b->threads || a->shared != b->shared)
@@ -52,9 +52,9 @@ static void hold_launch(Check *c, const TnGraph *g, uint32_t i, const TnBlobLaun
         if (x->space == y->space && x->index == y->index && x->offset == y->offset &&
             x->row_bytes == y->row_bytes)
             continue;
-        DIFFERS(c, "launch %u (%s): %s lies in %s at %llu, wanted %s at %llu", i, name, g->nodes[ops[k]].name,
-                space_name(x->space), (unsigned long long)x->offset, space_name(y->space),
-                (unsigned long long)y->offset);
+        DIFFERS(c, "launch %u (%s): %s lies in %s at %llu, expected %s at %llu", i, name,
+                g->nodes[ops[k]].name, space_name(x->space), (unsigned long long)x->offset,
+                space_name(y->space), (unsigned long long)y->offset);
     }
 }
 
@@ -73,10 +73,10 @@ static void hold(Check *c, const TnGraph *g, const TnBuf *prog, const TnBuf *pla
     memcpy(&p, file_plan, sizeof p);
     memcpy(&q, plan->data, sizeof q);
     if (a.level != b.level || a.kv != b.kv || a.rows_lo != b.rows_lo || a.rows_hi != b.rows_hi)
-        DIFFERS(c, "it is for level %u, kv %u, rows %u..%u; wanted %u, %u, %u..%u", a.level, a.kv, a.rows_lo,
-                a.rows_hi, b.level, b.kv, b.rows_lo, b.rows_hi);
+        DIFFERS(c, "it is for level %u, kv %u, rows %u..%u; expected %u, %u, %u..%u", a.level, a.kv,
+                a.rows_lo, a.rows_hi, b.level, b.kv, b.rows_lo, b.rows_hi);
     if (a.n_launches != b.n_launches || a.n_operands != b.n_operands) {
-        DIFFERS(c, "it has %u launches with %u operands, wanted %u with %u", a.n_launches, a.n_operands,
+        DIFFERS(c, "it has %u launches with %u operands, expected %u with %u", a.n_launches, a.n_operands,
                 b.n_launches, b.n_operands);
         return;
     }

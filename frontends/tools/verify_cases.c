@@ -44,7 +44,7 @@ static TernStatus open_source(Verify *s, TernError *err) {
 static TernStatus check_tokens(const Verify *s, uint32_t n_vocab, uint32_t n_context, TernError *err) {
     for (uint32_t i = 0; i < s->v->n_tokens; i++)
         if (s->v->tokens[i] < 0 || (uint32_t)s->v->tokens[i] >= n_vocab)
-            return tn_fail(err, TERN_ERR_INPUT, "token %u is %d, wanted 0 to %u", i, s->v->tokens[i],
+            return tn_fail(err, TERN_ERR_INPUT, "token %u is %d, expected 0 to %u", i, s->v->tokens[i],
                            n_vocab - 1);
     if (s->v->n_tokens <= n_context) return TERN_OK;
     return tn_fail(err, TERN_ERR_INPUT, "%u tokens, but the model has %u positions", s->v->n_tokens,
@@ -450,7 +450,7 @@ TernStatus ternc_verify(const TerncVerify *given, TerncTextFn *text, void *user,
     } else if (v->n_tokens == 0 && !v->random)
         st = tn_fail(err, TERN_ERR_INPUT, "TerncVerify.n_tokens is 0, expected one at least");
     else if (v->random && (v->n_tokens || other || v->bisect))
-        st = tn_fail(err, TERN_ERR_INPUT, "random inputs: wanted without %s",
+        st = tn_fail(err, TERN_ERR_INPUT, "random inputs: got %s, expected none",
                      v->n_tokens ? "tokens"
                      : other     ? "TerncVerify.against"
                                  : "TerncVerify.bisect");

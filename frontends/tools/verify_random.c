@@ -24,10 +24,11 @@ static bool is_input(const TnGraph *g, TnRef r, const char *name) {
 static TernStatus check_index(const TnGraph *g, const TnNode *n, uint32_t i, const char *name,
                               TernError *err) {
     if (is_input(g, n->args[i], name)) return TERN_OK;
-    return tn_fail(err, TERN_ERR_INPUT,
-                   "%s:%u: %%%s: operand %u of %s is %%%s, wanted an input%s%s%s for a run on random inputs",
-                   g->file, n->line, n->name, i + 1, tn_ops[n->op].name, g->nodes[n->args[i]].name,
-                   name ? " \"" : "", name ? name : "", name ? "\"" : "");
+    return tn_fail(
+        err, TERN_ERR_INPUT,
+        "%s:%u: %%%s: operand %u of %s is %%%s, expected an input%s%s%s for a run on random inputs", g->file,
+        n->line, n->name, i + 1, tn_ops[n->op].name, g->nodes[n->args[i]].name, name ? " \"" : "",
+        name ? name : "", name ? "\"" : "");
 }
 
 static TernStatus check_indices(const TnGraph *g, TnRef r, int64_t most, TernError *err) {
@@ -48,7 +49,7 @@ static TernStatus check_indices(const TnGraph *g, TnRef r, int64_t most, TernErr
                                         : true;
     if (chosen) return TERN_OK;
     return tn_fail(err, TERN_ERR_INPUT,
-                   "%s:%u: %%%s: operand 2 of %s is %%%s, wanted the best of the same operand", g->file,
+                   "%s:%u: %%%s: operand 2 of %s is %%%s, expected the best of the same operand", g->file,
                    n->line, n->name, tn_ops[n->op].name, ids->name);
 }
 
@@ -60,7 +61,7 @@ static TernStatus check_input(const TnGraph *g, TnRef r, TernError *err) {
     if (!is_table && !is_input(g, r, "pos") && !is_input(g, r, "slot")) return TERN_OK;
     if (tn_type_equal(&g->nodes[r].type, is_table ? &table : &rows)) return TERN_OK;
     return tn_fail(err, TERN_ERR_INPUT,
-                   "%s:%u: input \"%s\": type is %.100s, wanted %s for a run on random inputs", g->file,
+                   "%s:%u: input \"%s\": type is %.100s, expected %s for a run on random inputs", g->file,
                    g->nodes[r].line, tn_attr_str(&g->nodes[r], TN_ATTR_name),
                    tn_type_text(&g->nodes[r].type).s, is_table ? "i32[S,P]" : "i32[T]");
 }

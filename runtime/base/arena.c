@@ -14,7 +14,7 @@ struct TnArenaBlock {
 };
 
 void tn_out_of_memory(size_t bytes) {
-    fprintf(stderr, "tern: out of memory: %zu bytes wanted\n", bytes);
+    fprintf(stderr, "tern: out of memory: %zu bytes requested\n", bytes);
     exit(1);
 }
 

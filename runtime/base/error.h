@@ -1,7 +1,7 @@
 /* Errors, for every layer and for the users of the public headers.
  *
  * Two kinds of failure exist and are never mixed. A bad file, argument or environment returns a
- * TernStatus other than TERN_OK and leaves one line of detail (what, value found, value wanted) in the
+ * TernStatus other than TERN_OK and leaves one line of detail (what, value found, value expected) in the
  * caller's TernError. A bug of ours aborts through TN_BUG or TN_CHECK with file:line; no such check is
  * reachable from outside data. */
 #ifndef TERN_BASE_ERROR_H
@@ -23,7 +23,7 @@ typedef enum TernStatus {
     TERN_OK = 0,
     TERN_ERR_INPUT,       /* a file, text or argument is wrong; mend it and call again */
     TERN_ERR_ENV,         /* the system refused (open, map, thread, executable memory) */
-    TERN_ERR_MEMORY,      /* memory could not be had; the line says how much was wanted */
+    TERN_ERR_MEMORY,      /* memory could not be had; the line says how much was asked for */
     TERN_ERR_UNSUPPORTED, /* right, but not something this build or machine can do */
     TERN_ERR_CANCELLED,   /* the caller's callback asked to stop */
     TERN_ERR_NUMERIC,     /* a logits row holds NaN or infinity; the line names the row */

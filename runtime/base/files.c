@@ -123,7 +123,7 @@ static TernStatus check_input(const TnFileUse *f, TernError *err) {
     if (stat(f->path, &st) != 0 || access(f->path, R_OK) != 0)
         return tn_fail(err, TERN_ERR_ENV, "%s: cannot open: %s", f->path, strerror(errno));
     if (S_ISDIR(st.st_mode))
-        return tn_fail(err, TERN_ERR_INPUT, "%s: is a directory, wanted a regular file", f->path);
+        return tn_fail(err, TERN_ERR_INPUT, "%s: is a directory, expected a regular file", f->path);
     return TERN_OK;
 }
 

@@ -39,7 +39,7 @@ TernStatus tn_file_map(const char *path, TnFile *out, TernError *err) {
     if (fstat(fd, &st) != 0) {
         status = fail_errno(err, path, "stat");
     } else if (!S_ISREG(st.st_mode)) {
-        status = tn_fail(err, TERN_ERR_INPUT, "%s: is a %s, wanted a regular file", path,
+        status = tn_fail(err, TERN_ERR_INPUT, "%s: is a %s, expected a regular file", path,
                          S_ISDIR(st.st_mode) ? "directory" : "pipe or device");
     } else if (st.st_size > 0) {
         void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -94,7 +94,8 @@ TernStatus tn_file_read(const char *path, size_t limit, char **out, size_t *out_
         }
     }
     if (!standard) close(fd);
-    if (!data) return tn_fail(err, TERN_ERR_MEMORY, "%s: no memory to read it, %zu bytes wanted", name, cap);
+    if (!data)
+        return tn_fail(err, TERN_ERR_MEMORY, "%s: no memory to read it, %zu bytes requested", name, cap);
     if (status != TERN_OK) {
         free(data);
         return status;

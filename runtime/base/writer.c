@@ -162,7 +162,7 @@ TernStatus tn_writer_open(const char *path, TnWriter *out, TernError *err) {
     bool exists = stat(path, &st) == 0;
     if (!exists && errno == ELOOP) return fail(out, "write", err);
     if (exists && S_ISDIR(st.st_mode)) {
-        TernStatus s = tn_fail(err, TERN_ERR_INPUT, "%s: is a directory, wanted a file to write", path);
+        TernStatus s = tn_fail(err, TERN_ERR_INPUT, "%s: is a directory, expected a file to write", path);
         tn_writer_abort(out);
         return s;
     }

@@ -74,7 +74,7 @@ static TernStatus choose_pre(TnVocabBuild *b, TernError *err) {
     if (b->head.pre == TN_PRE_NONE) {
         TnBuf names = {0};
         tn_pre_list(&names);
-        TernStatus st = tn_fail(err, TERN_ERR_UNSUPPORTED, "tokenizer.ggml.pre is '%.*s', wanted %.*s",
+        TernStatus st = tn_fail(err, TERN_ERR_UNSUPPORTED, "tokenizer.ggml.pre is '%.*s', expected %.*s",
                                 TN_SHOW(s->pre), (int)names.len, (const char *)names.data);
         tn_buf_free(&names);
         return st;
@@ -100,9 +100,9 @@ static bool intern_spelled(TnVocabBuild *b, const Letters *l, TernText text, uin
 static TernStatus add_merges(TnVocabBuild *b, const Letters *l, TernError *err) {
     const TernVocabSource *s = b->src;
     if (!s->merges)
-        return tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.merges is absent, wanted one text a merge");
+        return tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.merges is absent, expected one text a merge");
     if (s->n_merges > (1u << 26))
-        return tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.merges holds %zu texts, wanted at most %u",
+        return tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.merges holds %zu texts, expected at most %u",
                        s->n_merges, 1u << 26);
     b->head.table_n = 2;
     while (b->head.table_n < s->n_merges + s->n_merges / 2 + 1) b->head.table_n *= 2;
@@ -115,7 +115,7 @@ static TernStatus add_merges(TnVocabBuild *b, const Letters *l, TernError *err) 
         const char *space = text.data && text.size > 2 ? memchr(text.data + 1, ' ', text.size - 2) : NULL;
         if (!space || text.size > (1u << 21))
             return tn_fail(err, TERN_ERR_INPUT,
-                           "tokenizer.ggml.merges[%zu] is '%.*s', wanted two texts parted by a space", i,
+                           "tokenizer.ggml.merges[%zu] is '%.*s', expected two texts parted by a space", i,
                            TN_SHOW(text));
         if (b->bytes.len > (1u << 30))
             return tn_fail(err, TERN_ERR_INPUT,
@@ -126,7 +126,7 @@ static TernStatus add_merges(TnVocabBuild *b, const Letters *l, TernError *err) 
         if (!intern_spelled(b, l, left, &left_symbol) || !intern_spelled(b, l, right, &right_symbol))
             return tn_fail(
                 err, TERN_ERR_INPUT,
-                "tokenizer.ggml.merges[%zu] is '%.*s', wanted two texts in the byte spelling of GPT-2", i,
+                "tokenizer.ggml.merges[%zu] is '%.*s', expected two texts in the byte spelling of GPT-2", i,
                 TN_SHOW(text));
         put_unspelled(l, &b->bytes, left);
         put_unspelled(l, &b->bytes, right);
@@ -162,7 +162,7 @@ static TernStatus check_merges(const TernVocab *v, TernError *err) {
     uint32_t n_free = 0, n_bad = 0;
     if (!tn_vocab_slots_ok(h->table_n))
         return tn_fail(err, TERN_ERR_INPUT,
-                       TN_VOCAB_DAMAGED "a merge table of %u slots, wanted a power of two", h->table_n);
+                       TN_VOCAB_DAMAGED "a merge table of %u slots, expected a power of two", h->table_n);
     for (uint32_t i = 0; i < h->table_n; i++) {
         TnMergeSlot m;
         memcpy(&m, v->table + (size_t)i * sizeof m, sizeof m);
@@ -181,8 +181,8 @@ static TernStatus check_merges(const TernVocab *v, TernError *err) {
 static TernStatus check(TernVocab *v, TernError *err) {
     TnPretok *pretok;
     if (v->head.pre >= tn_pre_count())
-        return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "pre-tokenizer %u, wanted below %u", v->head.pre,
-                       tn_pre_count());
+        return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "pre-tokenizer %u, expected below %u",
+                       v->head.pre, tn_pre_count());
     TN_TRY(check_merges(v, err));
     TN_TRY(tn_pretok_create(v->head.pre, &pretok, err));
     v->own = pretok;

@@ -28,7 +28,7 @@ static bool put_part(Parts *list, size_t start, size_t size, uint32_t token) {
     return true;
 }
 
-static bool is_wanted(const TernVocab *v, uint32_t id, uint32_t flags) {
+static bool is_asked_for(const TernVocab *v, uint32_t id, uint32_t flags) {
     return (flags & TERN_ENCODE_PARSE_SPECIAL) || !tn_type_is_control(tn_token_type(v, id));
 }
 
@@ -43,7 +43,7 @@ static void mark_occurring(const TernVocab *v, const char *text, size_t size, ui
             uint32_t id = tn_word(v->specials, s);
             TernText t = tn_symbol_bytes(v, id);
             if (t.data[0] == text[i] && t.size <= size - i && memcmp(t.data, text + i, t.size) == 0)
-                occurs[s] = is_wanted(v, id, flags);
+                occurs[s] = is_asked_for(v, id, flags);
         }
     }
 }
@@ -159,7 +159,7 @@ TernStatus tern_encode(const TernVocab *vocab, const char *text, size_t size, ui
     if (flags & ~(uint32_t)(TERN_ENCODE_ADD_SPECIAL | TERN_ENCODE_PARSE_SPECIAL))
         return tn_fail(err, TERN_ERR_INPUT, "flags is 0x%x, expected some of 0x3", flags);
     if (size > (1u << 30))
-        return tn_fail(err, TERN_ERR_INPUT, "the text has %zu bytes, wanted at most %u", size, 1u << 30);
+        return tn_fail(err, TERN_ERR_INPUT, "the text has %zu bytes, expected at most %u", size, 1u << 30);
     TnEncoder e = {.v = vocab, .text = {text, size}, .ids = ids, .cap = cap};
     TernStatus status = encode(&e, flags, err);
     free(e.parts.v);

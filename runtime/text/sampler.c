@@ -62,19 +62,19 @@ static TernStatus check_options(const TernSamplerOptions *o, size_t n_vocab, Ter
     if (n_vocab == 0 || n_vocab > (1u << 24))
         return tn_fail(err, TERN_ERR_INPUT, "n_vocab is %zu, expected 1 to %u", n_vocab, 1u << 24);
     if (!isfinite(o->temp))
-        return tn_fail(err, TERN_ERR_INPUT, "TernSamplerOptions.temp is %g, wanted a number",
+        return tn_fail(err, TERN_ERR_INPUT, "TernSamplerOptions.temp is %g, expected a number",
                        (double)o->temp);
     if (!(o->top_p >= 0.0f && o->top_p <= 1.0f))
         return tn_fail(err, TERN_ERR_INPUT, "TernSamplerOptions.top_p is %g, expected 0 to 1",
                        (double)o->top_p);
     if (!(o->min_p <= 1.0f) || !isfinite(o->min_p))
-        return tn_fail(err, TERN_ERR_INPUT, "TernSamplerOptions.min_p is %g, wanted at most 1",
+        return tn_fail(err, TERN_ERR_INPUT, "TernSamplerOptions.min_p is %g, expected at most 1",
                        (double)o->min_p);
     if (!(o->repeat_penalty > 0.0f) || !isfinite(o->repeat_penalty))
-        return tn_fail(err, TERN_ERR_INPUT, "TernSamplerOptions.repeat_penalty is %g, wanted above 0",
+        return tn_fail(err, TERN_ERR_INPUT, "TernSamplerOptions.repeat_penalty is %g, expected above 0",
                        (double)o->repeat_penalty);
     if (o->repeat_last_n < 0 || o->repeat_last_n > MAX_LAST_N)
-        return tn_fail(err, TERN_ERR_INPUT, "TernSamplerOptions.repeat_last_n is %d, wanted 0 to %d",
+        return tn_fail(err, TERN_ERR_INPUT, "TernSamplerOptions.repeat_last_n is %d, expected 0 to %d",
                        (int)o->repeat_last_n, MAX_LAST_N);
     return TERN_OK;
 }
@@ -271,7 +271,8 @@ static int32_t draw(TernSampler *s, Cand *v, size_t n, bool sorted) {
 
 static TernStatus check_logit(float logit, size_t id, TernError *err) {
     if (logit < INFINITY) return TERN_OK;
-    return tn_fail(err, TERN_ERR_NUMERIC, "the logit of token %zu is %g, wanted a number", id, (double)logit);
+    return tn_fail(err, TERN_ERR_NUMERIC, "the logit of token %zu is %g, expected a number", id,
+                   (double)logit);
 }
 
 static TernStatus nothing_left(TernError *err) {
@@ -291,10 +292,10 @@ TernStatus tern_sampler_pick_id(TernSampler *s, int32_t id, int32_t *out_id, Ter
     *out_id = 0;
     if (!s) return tn_fail_null("sampler", err);
     if (s->want.kind != TERN_SAMPLER_ID)
-        return tn_fail(err, TERN_ERR_INPUT, "the sampler got the best id alone, wanted %s",
+        return tn_fail(err, TERN_ERR_INPUT, "the sampler got the best id alone, expected %s",
                        s->want.kind == TERN_SAMPLER_TOP ? "the top ids and logits" : "all logits");
     if (!in_vocab(s, id))
-        return tn_fail(err, TERN_ERR_INPUT, "the best id is %d, wanted one below %zu", id, s->n_vocab);
+        return tn_fail(err, TERN_ERR_INPUT, "the best id is %d, expected one below %zu", id, s->n_vocab);
     return picked(s, id, out_id, err);
 }
 
@@ -316,20 +317,20 @@ TernStatus tern_sampler_pick_top(TernSampler *s, const int32_t *ids, const float
     TN_NEED(ids, err);
     TN_NEED(logits, err);
     if (s->want.kind == TERN_SAMPLER_LOGITS)
-        return tn_fail(err, TERN_ERR_INPUT, "the sampler got the top ids and logits, wanted all logits");
-    size_t wanted = s->want.kind == TERN_SAMPLER_TOP ? s->want.k : 1;
-    if (k < wanted)
-        return tn_fail(err, TERN_ERR_INPUT, "the sampler got the top %zu ids, wanted %zu", k, wanted);
+        return tn_fail(err, TERN_ERR_INPUT, "the sampler got the top ids and logits, expected all logits");
+    size_t needed = s->want.kind == TERN_SAMPLER_TOP ? s->want.k : 1;
+    if (k < needed)
+        return tn_fail(err, TERN_ERR_INPUT, "the sampler got the top %zu ids, expected %zu", k, needed);
     for (size_t i = 0; i < k; i++) {
         if (!in_vocab(s, ids[i]))
-            return tn_fail(err, TERN_ERR_INPUT, "top id %zu is %d, wanted one below %zu", i, ids[i],
+            return tn_fail(err, TERN_ERR_INPUT, "top id %zu is %d, expected one below %zu", i, ids[i],
                            s->n_vocab);
         TN_TRY(check_logit(logits[i], (size_t)ids[i], err));
     }
     size_t n = 0;
     for (size_t i = 0; i < k; i++)
-        if (logits[i] > -INFINITY) n = offer(s->cands, n, wanted, (Cand){ids[i], logits[i]});
-    return pick_sorted(s, n, wanted, out_id, err);
+        if (logits[i] > -INFINITY) n = offer(s->cands, n, needed, (Cand){ids[i], logits[i]});
+    return pick_sorted(s, n, needed, out_id, err);
 }
 
 static void mark_recent(TernSampler *s, uint8_t mark) {
@@ -351,7 +352,7 @@ TernStatus tern_sampler_pick_logits(TernSampler *s, const float *logits, size_t 
     if (!s) return tn_fail_null("sampler", err);
     TN_NEED(logits, err);
     if (n_vocab != s->n_vocab)
-        return tn_fail(err, TERN_ERR_INPUT, "the sampler got %zu logits, wanted %zu", n_vocab, s->n_vocab);
+        return tn_fail(err, TERN_ERR_INPUT, "the sampler got %zu logits, expected %zu", n_vocab, s->n_vocab);
     for (size_t i = 0; i < n_vocab; i++) TN_TRY(check_logit(logits[i], i, err));
     const TernSamplerOptions *o = &s->o;
     size_t k = is_greedy(o) ? 1 : o->top_k > 0 && (size_t)o->top_k < n_vocab ? (size_t)o->top_k : n_vocab;

@@ -110,7 +110,7 @@ typedef struct TernVocabSource {
  * (true for llama-bpe); add_eos is false; merges must be there. A normal token that no byte sequence spells keeps its
  * text and is never the result of encoding.
  * TERN_ERR_UNSUPPORTED for another model or pre-tokenizer, TERN_ERR_INPUT for the rest; the line names the
- * key, what it holds and what was wanted. */
+ * key, what it holds and what was expected. */
 TERN_API TernStatus tern_vocab_build(const TernVocabSource *source, void **out_image, size_t *out_size,
                                      TernError *err);
 
@@ -244,7 +244,7 @@ TERN_API TernSamplerWant tern_sampler_want(const TernSampler *sampler);
 /* Tells the sampler of ids that it did not pick: the prompt. A pick is remembered by itself. */
 TERN_API void tern_sampler_accept(TernSampler *sampler, const int32_t *ids, size_t n);
 
-/* Pick the next id from what the step gave. More than was wanted gives the same id; less is TERN_ERR_INPUT.
+/* Pick the next id from what the step gave. More than was asked for gives the same id; less is TERN_ERR_INPUT.
  * Top ids may come in any order. A logit of -infinity is never picked; TERN_ERR_NUMERIC for NaN, +infinity,
  * or nothing to pick from; then nothing is drawn. */
 TERN_API TernStatus tern_sampler_pick_id(TernSampler *sampler, int32_t id, int32_t *out_id, TernError *err);

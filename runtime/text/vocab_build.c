@@ -75,9 +75,10 @@ static TernStatus choose_tokenizer(const TernVocabSource *s, const TnTokenizer *
     const char *list = (const char *)names.data;
     int n = (int)names.len;
     TernStatus st =
-        s->model.data ? tn_fail(err, TERN_ERR_UNSUPPORTED, "tokenizer.ggml.model is '%.*s', wanted %.*s",
-                                TN_SHOW(s->model), n, list)
-                      : tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.model is absent, wanted %.*s", n, list);
+        s->model.data
+            ? tn_fail(err, TERN_ERR_UNSUPPORTED, "tokenizer.ggml.model is '%.*s', expected %.*s",
+                      TN_SHOW(s->model), n, list)
+            : tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.model is absent, expected %.*s", n, list);
     tn_buf_free(&names);
     return st;
 }
@@ -86,7 +87,7 @@ static TernStatus choose_tokenizer(const TernVocabSource *s, const TnTokenizer *
 static TernStatus choose_flag(TnVocabBuild *b, const char *key, int32_t given, uint16_t flag,
                               TernError *err) {
     if (given < -1 || given > 1)
-        return tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.%s is %d, wanted 0 or 1", key, (int)given);
+        return tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.%s is %d, expected 0 or 1", key, (int)given);
     if (given == 1) b->head.flags |= flag;
     if (given == 0) b->head.flags &= (uint16_t)~flag;
     return TERN_OK;
@@ -96,31 +97,31 @@ TernStatus tn_build_tokens(TnVocabBuild *b, TnSpellFn *spell, void *user, TernEr
     const TernVocabSource *s = b->src;
     if (!s->tokens || s->n_tokens == 0)
         return tn_fail(err, TERN_ERR_INPUT,
-                       "tokenizer.ggml.tokens is absent or empty, wanted one text a token");
+                       "tokenizer.ggml.tokens is absent or empty, expected one text a token");
     if (s->n_tokens > (1u << 24))
-        return tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.tokens holds %zu texts, wanted at most %u",
+        return tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.tokens holds %zu texts, expected at most %u",
                        s->n_tokens, 1u << 24);
     if (s->types && s->n_types != s->n_tokens)
         return tn_fail(err, TERN_ERR_INPUT,
-                       "tokenizer.ggml.token_type holds %zu numbers, wanted %zu, one a token", s->n_types,
+                       "tokenizer.ggml.token_type holds %zu numbers, expected %zu, one a token", s->n_types,
                        s->n_tokens);
     b->head.n_tokens = (uint32_t)s->n_tokens;
     b->attrs = tn_xcalloc(s->n_tokens, 1);
     for (size_t i = 0; i < s->n_tokens; i++) {
         int32_t type = s->types ? s->types[i] : TERN_TOKEN_NORMAL;
         if (type < 0 || type > TERN_TOKEN_BYTE)
-            return tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.token_type[%zu] is %d, wanted 0 to %d", i,
+            return tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.token_type[%zu] is %d, expected 0 to %d", i,
                            (int)type, (int)TERN_TOKEN_BYTE);
         TernText text = s->tokens[i];
         if ((text.size && !text.data) || text.size > (1u << 20) || b->bytes.len > (1u << 30))
             return tn_fail(
                 err, TERN_ERR_INPUT,
-                "tokenizer.ggml.tokens[%zu] has %zu bytes, wanted at most %u and at most %u in all", i,
+                "tokenizer.ggml.tokens[%zu] has %zu bytes, expected at most %u and at most %u in all", i,
                 text.size, 1u << 20, 1u << 30);
         size_t start = b->bytes.len;
         TnSpelling spelling = spell(user, text, (TernTokenType)type, &b->bytes);
         if (spelling == TN_SPELLED_BADLY)
-            return tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.tokens[%zu] is '%.*s', wanted UTF-8", i,
+            return tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.tokens[%zu] is '%.*s', expected UTF-8", i,
                            TN_SHOW(text));
         /* No text may become a control token by chance. */
         bool by_name = tn_type_is_control((TernTokenType)type) || type == TERN_TOKEN_USER_DEFINED;
@@ -138,7 +139,7 @@ TernStatus tn_build_tokens(TnVocabBuild *b, TnSpellFn *spell, void *user, TernEr
 
 static TernStatus choose_id(TnVocabBuild *b, const char *key, int64_t given, uint32_t *io, TernError *err) {
     if (given != -1 && (given < 0 || given >= b->head.n_tokens))
-        return tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.%s is %lld, wanted an id below the %u tokens",
+        return tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.%s is %lld, expected an id below the %u tokens",
                        key, (long long)given, b->head.n_tokens);
     if (given != -1) *io = (uint32_t)given;
     return TERN_OK;
@@ -219,7 +220,7 @@ static TernStatus put_image(TnVocabBuild *b, size_t table_bytes, TnBuf *out, Ter
     TnVocabHead *h = &b->head;
     TernText chat = b->src->chat_template;
     if (chat.size > (1u << 24))
-        return tn_fail(err, TERN_ERR_INPUT, "tokenizer.chat_template has %zu bytes, wanted at most %u",
+        return tn_fail(err, TERN_ERR_INPUT, "tokenizer.chat_template has %zu bytes, expected at most %u",
                        chat.size, 1u << 24);
     memcpy(h->magic, TN_VOCAB_MAGIC, 8);
     h->version = TN_VOCAB_VERSION;
@@ -238,7 +239,7 @@ static TernStatus put_image(TnVocabBuild *b, size_t table_bytes, TnBuf *out, Ter
     h->template_at = put_section(out, chat.data, chat.size);
     tn_buf_align(out, 16);
     if (out->len > UINT32_MAX)
-        return tn_fail(err, TERN_ERR_INPUT, "the vocabulary takes %zu bytes, wanted less than 4 GiB",
+        return tn_fail(err, TERN_ERR_INPUT, "the vocabulary takes %zu bytes, expected less than 4 GiB",
                        out->len);
     h->image_bytes = out->len;
     memcpy(out->data, h, sizeof *h);

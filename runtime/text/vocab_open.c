@@ -20,25 +20,25 @@ static TernStatus check_head(TernVocab *v, const uint8_t *image, size_t size, Te
     TnReader r = tn_reader(image, size);
     const void *p = image ? tn_read(&r, sizeof *h) : NULL;
     if (!p)
-        return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "it has %zu bytes, wanted at least %zu", size,
+        return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "it has %zu bytes, expected at least %zu", size,
                        sizeof *h);
     memcpy(h, p, sizeof *h);
     if (memcmp(h->magic, TN_VOCAB_MAGIC, 8) != 0)
-        return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "it starts with '%.8s', wanted TNVOCAB",
+        return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "it starts with '%.8s', expected TNVOCAB",
                        h->magic);
     if (h->version != TN_VOCAB_VERSION)
-        return tn_fail(err, TERN_ERR_UNSUPPORTED, "the vocabulary image has version %u, wanted %u",
+        return tn_fail(err, TERN_ERR_UNSUPPORTED, "the vocabulary image has version %u, expected %u",
                        h->version, TN_VOCAB_VERSION);
     if (h->head_bytes != sizeof *h || h->image_bytes > size || h->image_bytes > UINT32_MAX)
         return tn_fail(err, TERN_ERR_INPUT,
-                       TN_VOCAB_DAMAGED "it says %llu bytes with a head of %u, wanted at most %zu and %zu",
+                       TN_VOCAB_DAMAGED "it says %llu bytes with a head of %u, expected at most %zu and %zu",
                        (unsigned long long)h->image_bytes, h->head_bytes, size, sizeof *h);
     v->tokenizer = tn_tokenizer_at(h->kind);
     if (!v->tokenizer)
         return tn_fail(err, TERN_ERR_UNSUPPORTED,
                        "the vocabulary image is of tokenizer %u, which this Tern does not know", h->kind);
     if (h->flags & ~v->tokenizer->flags)
-        return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "flags 0x%x, wanted some of 0x%x", h->flags,
+        return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "flags 0x%x, expected some of 0x%x", h->flags,
                        v->tokenizer->flags);
     if (h->n_tokens == 0 || h->n_symbols < h->n_tokens || h->n_symbols == TN_EMPTY)
         return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "%u tokens among %u symbols", h->n_tokens,
@@ -46,15 +46,15 @@ static TernStatus check_head(TernVocab *v, const uint8_t *image, size_t size, Te
     uint32_t ids[] = {h->bos, h->eos, h->eot, h->eom, h->unk, h->pad};
     for (size_t i = 0; i < TN_COUNT(ids); i++)
         if (!id_ok(ids[i], h->n_tokens))
-            return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "special token id %u, wanted below %u",
+            return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "special token id %u, expected below %u",
                            ids[i], h->n_tokens);
     for (int i = 0; i < 256; i++)
         if (h->byte_symbol[i] >= h->n_symbols)
-            return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "byte %d is symbol %u, wanted below %u", i,
+            return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "byte %d is symbol %u, expected below %u", i,
                            h->byte_symbol[i], h->n_symbols);
     if (!tn_vocab_slots_ok(h->hash_slots))
         return tn_fail(err, TERN_ERR_INPUT,
-                       TN_VOCAB_DAMAGED "a hash table of %u slots, wanted a power of two", h->hash_slots);
+                       TN_VOCAB_DAMAGED "a hash table of %u slots, expected a power of two", h->hash_slots);
     return TERN_OK;
 }
 
@@ -84,8 +84,8 @@ static TernStatus check_sections(TernVocab *v, const uint8_t *image, TernError *
     }
     for (uint32_t i = 0; i < h->n_tokens; i++)
         if ((v->attrs[i] & TN_ATTR_TYPE) > TERN_TOKEN_BYTE)
-            return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "token %u has type %u, wanted at most %u", i,
-                           v->attrs[i] & TN_ATTR_TYPE, (unsigned)TERN_TOKEN_BYTE);
+            return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "token %u has type %u, expected at most %u",
+                           i, v->attrs[i] & TN_ATTR_TYPE, (unsigned)TERN_TOKEN_BYTE);
     return TERN_OK;
 }
 
@@ -110,8 +110,8 @@ static TernStatus check_tables(TernVocab *v, TernError *err) {
         TernText t = id < h->n_tokens ? tn_symbol_bytes(v, id) : (TernText){0};
         if (t.size == 0 || t.size > before)
             return tn_fail(err, TERN_ERR_INPUT,
-                           TN_VOCAB_DAMAGED "special token %u is id %u with %zu bytes, wanted 1 to %u", i, id,
-                           t.size, before);
+                           TN_VOCAB_DAMAGED "special token %u is id %u with %zu bytes, expected 1 to %u", i,
+                           id, t.size, before);
         before = (uint32_t)t.size;
         v->special_first[(uint8_t)t.data[0]] |= tn_type_is_control(tn_token_type(v, id)) ? 2 : 1;
     }

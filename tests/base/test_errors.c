@@ -47,11 +47,11 @@ static void a_long_line_is_cut(void **state) {
 static void context_goes_in_front(void **state) {
     (void)state;
     TernError e;
-    tn_fail(&e, TERN_ERR_INPUT, "dims 5, wanted 1 to 4");
+    tn_fail(&e, TERN_ERR_INPUT, "dims 5, expected 1 to 4");
     assert_int_equal(tn_fail_in(&e, TERN_ERR_ENV, "%s", "m.gguf"), TERN_ERR_INPUT); /* the first code stays */
-    assert_string_equal(e.text, "m.gguf: dims 5, wanted 1 to 4");
+    assert_string_equal(e.text, "m.gguf: dims 5, expected 1 to 4");
     tn_fail(&e, TERN_ERR_INPUT, "again: %s", e.text); /* its own text as an argument */
-    assert_string_equal(e.text, "again: m.gguf: dims 5, wanted 1 to 4");
+    assert_string_equal(e.text, "again: m.gguf: dims 5, expected 1 to 4");
     assert_int_equal(tn_fail_in(NULL, TERN_ERR_ENV, "x"), TERN_ERR_ENV);
 }
 
@@ -101,7 +101,7 @@ static void bugs_abort_and_memory_exits(void **state) {
     assert_non_null(strstr(out, "check failed: 1 + 1 == 3"));
     status = ending(exhaust, out, sizeof out);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
-    assert_string_equal(out, "tern: out of memory: 123456 bytes wanted\n");
+    assert_string_equal(out, "tern: out of memory: 123456 bytes requested\n");
 }
 
 static void reader_stops_at_the_end(void **state) {

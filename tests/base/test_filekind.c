@@ -15,12 +15,12 @@ static TnFileKind kind_of(const char *bytes, size_t n, size_t more, int fill) {
     memcpy(file, bytes, n);
     return tn_file_kind(file, n + more);
 }
-#define IS(kind_wanted, text, bytes) is(kind_wanted, text, bytes, sizeof(bytes) - 1, 64)
-static void is(TnKind wanted, const char *text, const char *bytes, size_t n, size_t more) {
+#define IS(kind_expected, text, bytes) is(kind_expected, text, bytes, sizeof(bytes) - 1, 64)
+static void is(TnKind expected, const char *text, const char *bytes, size_t n, size_t more) {
     TnFileKind k = kind_of(bytes, n, more, 1);
-    if (k.kind != wanted || (text ? !k.what || !strstr(k.what, text) : k.what != NULL))
+    if (k.kind != expected || (text ? !k.what || !strstr(k.what, text) : k.what != NULL))
         fail_msg("'%.20s': kind %d, '%s'; expected %d, '%s'", bytes, (int)k.kind, k.what ? k.what : "",
-                 (int)wanted, text ? text : "");
+                 (int)expected, text ? text : "");
 }
 
 static void binaries(void **state) {

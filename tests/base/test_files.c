@@ -134,7 +134,7 @@ static void bad_names_are_refused(void **state) {
     memset(longest, 'l', 255);
     longest[255] = 0;
     expect(in, (TnFileUse){"-f", "none", TN_FILE_IN}, "none: cannot open: No such file or directory");
-    expect(in, (TnFileUse){"-f", "sub", TN_FILE_IN}, "sub: is a directory, wanted a regular file");
+    expect(in, (TnFileUse){"-f", "sub", TN_FILE_IN}, "sub: is a directory, expected a regular file");
     expect(in, (TnFileUse){"-f", "", TN_FILE_IN}, "-f: the name is empty, expected a file");
     expect(in, (TnFileUse){"-o", "", TN_FILE_OUT}, "-o: the name is empty, expected a file");
     expect(in, (TnFileUse){"-o", name, TN_FILE_OUT}, "the name is too long: 299 bytes, expected at most 255");
@@ -145,7 +145,7 @@ static void bad_names_are_refused(void **state) {
     expect(in, (TnFileUse){"-o", "none/", TN_FILE_OUT}, "none/: cannot write: the folder none is not there");
     expect(in, (TnFileUse){"-o", "hard/new", TN_FILE_OUT},
            "hard/new: cannot write: the folder hard is not a folder");
-    expect(in, (TnFileUse){"-o", "sub", TN_FILE_OUT}, "sub: is a directory, wanted a file to write");
+    expect(in, (TnFileUse){"-o", "sub", TN_FILE_OUT}, "sub: is a directory, expected a file to write");
     expect(in, (TnFileUse){"-o", "-", TN_FILE_NAMED}, "-o: '-', expected a file: ./- is one of that name");
     expect(in, (TnFileUse){"-o", "-", TN_FILE_CACHE}, "-o: '-', expected a file: ./- is one of that name");
     expect(in, (TnFileUse){"-o", "none/new", TN_FILE_CACHE_MAYBE}, NULL);

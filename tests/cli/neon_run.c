@@ -43,7 +43,7 @@ int main(int argc, char **argv) {
     tern_model_info(model, &info);
     n_vocab = info.n_vocab;
     if (strcmp(info.level, "neon-dotprod") != 0) {
-        fprintf(stderr, "level is %s, wanted neon-dotprod\n", info.level);
+        fprintf(stderr, "level is %s, expected neon-dotprod\n", info.level);
         return 1;
     }
     if (tern_session_step(session, rows, prefill, write_row, &written, &err)) return refuse(&err);

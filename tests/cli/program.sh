@@ -29,7 +29,7 @@ no() {
 # is WHAT GOT WANTED
 is() {
     checks=$((checks + 1))
-    [ "$2" = "$3" ] || no "$1: got '$2', wanted '$3'"
+    [ "$2" = "$3" ] || no "$1: got '$2', expected '$3'"
 }
 # unquoted FILE: without the line about a quota of processor time, which not every machine has
 unquoted() {
@@ -43,7 +43,7 @@ run() {
     "$tern" "$@" >"$dir/out" 2>"$dir/err" <"$in"
     local got=$?
     checks=$((checks + 1))
-    [ "$got" = "$want" ] || no "tern $*: exit $got, wanted $want: $(head -c 300 "$dir/err")"
+    [ "$got" = "$want" ] || no "tern $*: exit $got, expected $want: $(head -c 300 "$dir/err")"
     out=$(head -c 65536 "$dir/out" | tr -d "\0")
     unquoted "$dir/err"
     err=$(cat "$dir/err")

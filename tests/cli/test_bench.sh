@@ -12,16 +12,16 @@ usage() { # usage WHAT FLAG... : the line on standard error
     is "nothing on standard output" "$out" ""
 }
 
-usage "-o: 'xml', wanted md, json or csv" -o xml
-usage "-t: 0, wanted 1 to 1024" -t 1,0
-usage "-b: 0, wanted 1 to 65536" -b 0
-usage "-d: 'deep', wanted a comma list of whole numbers" -d deep
-usage "-pg: '8', wanted PROMPT,GEN, both at least 1" -pg 8
-usage "-pg: '8,0', wanted PROMPT,GEN, both at least 1" -pg 8,0
-usage "-pg: '8,1,2', wanted PROMPT,GEN, both at least 1" -pg 8,1,2
-usage "-pg: 'a,b', wanted a comma list of whole numbers" -pg a,b
-usage "-r: '0', wanted a whole number from 1 to 100" -r 0
-usage "--read-mib: '-1', wanted a whole number from 0 to 1048576" --read-mib -1
+usage "-o: 'xml', expected md, json or csv" -o xml
+usage "-t: 0, expected 1 to 1024" -t 1,0
+usage "-b: 0, expected 1 to 65536" -b 0
+usage "-d: 'deep', expected a comma list of whole numbers" -d deep
+usage "-pg: '8', expected PROMPT,GEN, both at least 1" -pg 8
+usage "-pg: '8,0', expected PROMPT,GEN, both at least 1" -pg 8,0
+usage "-pg: '8,1,2', expected PROMPT,GEN, both at least 1" -pg 8,1,2
+usage "-pg: 'a,b', expected a comma list of whole numbers" -pg a,b
+usage "-r: '0', expected a whole number from 1 to 100" -r 0
+usage "--read-mib: '-1', expected a whole number from 0 to 1048576" --read-mib -1
 
 run 0 compile "$model" -o "$dir/m.tern" --kv f16
 run 1 bench "$dir/m.tern" -p 2000 -n 0 --read-mib 0
@@ -124,7 +124,7 @@ python3 -c 'import sys; f = open(sys.argv[1], "r+b"); f.seek(-1, 2); f.write(b"\
 for huge in "" --huge; do
     # shellcheck disable=SC2086
     run 1 run "$dir/bad.tern" --tokens 1,2 -n 1 $huge
-    case $err in "tern: error: $dir/bad.tern: section WGHT: the hash of chunk 0 of 1 is "*", wanted "*) ;; *)
+    case $err in "tern: error: $dir/bad.tern: section WGHT: the hash of chunk 0 of 1 is "*", expected "*) ;; *)
         no "damaged weights, $huge: $err" ;;
     esac
 done

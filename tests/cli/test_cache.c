@@ -68,7 +68,7 @@ static void same(Rows got, Rows want, size_t n, const char *what, size_t of, uin
         bool equal =
             memcmp(got.logits + i * n_vocab, want.logits + i * n_vocab, n_vocab * sizeof(float)) == 0;
         if (got.ids[i] != want.ids[i] || !equal)
-            fail_msg("%s %zu, %u threads: row %zu of %zu: id %d, wanted %d; its logits are %s", what, of,
+            fail_msg("%s %zu, %u threads: row %zu of %zu: id %d, expected %d; its logits are %s", what, of,
                      threads, i, n, got.ids[i], want.ids[i], equal ? "equal" : "not equal");
     }
 }

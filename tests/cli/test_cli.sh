@@ -19,11 +19,11 @@ done
 run 2 run --frobnicate
 is "unknown flag" "$err" "tern run: unknown flag '--frobnicate' (see tern run --help)"
 run 2 run -n many
-is "bad number" "$err" "tern run: -n: 'many', wanted a whole number from -1 to 1073741824 (see tern run --help)"
+is "bad number" "$err" "tern run: -n: 'many', expected a whole number from -1 to 1073741824 (see tern run --help)"
 run 2 run -n
 is "missing value" "$err" "tern run: -n wants N (see tern run --help)"
 run 2 compile "$model"
-is "no output" "$err" "tern compile: -o is wanted (see tern compile --help)"
+is "no output" "$err" "tern compile: missing -o FILE (see tern compile --help)"
 run 2 run -p a --tokens 1
 run 2 run --kv f8
 is "bad kv" "$err" "tern run: --kv: 'f8', expected one of f16, f32, i8 (see tern run --help)"
@@ -58,18 +58,18 @@ run 1 inspect "$dir/text"
 is "not a model" "$err" "tern: error: $dir/text: the file is a text; expected a GGUF model"
 # shellcheck disable=SC2086
 run 1 run "$model" --tokens 1,2,99999 $how
-is "token out of range" "$err" "tern: error: --tokens: token 99999, wanted 0 to 1791"
+is "token out of range" "$err" "tern: error: --tokens: token 99999, expected 0 to 1791"
 run 1 run "$model" --tokens 1,x $how
-is "not a token" "$err" "tern: error: --tokens: 'x', wanted token ids"
+is "not a token" "$err" "tern: error: --tokens: 'x', expected token ids"
 run 1 run "$model" --tokens 1,2,3,4 -c 3 $how
 is "prompt too long" "$err" "tern: error: the prompt has 4 tokens, but the context has 3 positions"
 run 1 run "$model" -p a -c 2000 $how
 is "context too large" "$err" "tern: error: -c: 2000 positions, but the model has 1024"
 run 1 run "$model" -p a --override-kv general.architecture=str:gpt2
 archs=$("$build/make_gguf" --archs | paste -sd, | sed 's/,/, /g; s/\(.*\), /\1 or /')
-is "unknown architecture" "$err" "tern: error: $model: general.architecture is 'gpt2', wanted $archs"
+is "unknown architecture" "$err" "tern: error: $model: general.architecture is 'gpt2', expected $archs"
 run 1 run "$model" -p a --override-kv nonsense
-is "bad override" "$err" "tern: error: --override-kv: 'nonsense', wanted KEY=TYPE:VALUE"
+is "bad override" "$err" "tern: error: --override-kv: 'nonsense', expected KEY=TYPE:VALUE"
 
 # tokens
 text='And the LORD said unto Moses, 1234 "é" <|begin_of_text|>'
@@ -182,7 +182,7 @@ here=$("$tern" --version | sed -n 's/^cpu levels: //p')
 there=neon-dotprod
 [ "$here" = neon-dotprod ] && there=avx2
 if [ $native = yes ]; then
-    foreign="'$there' is of another architecture, wanted a level of this machine's, which runs $here"
+    foreign="'$there' is of another architecture, expected a level of this machine's, which runs $here"
     for verb in "run -n 1" "logits -o $dir/x" "perplexity" "bench -p 1 -n 1"; do
         case $verb in bench*) words="" ;; *) words="--tokens 1,2" ;; esac
         # shellcheck disable=SC2086

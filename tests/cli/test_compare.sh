@@ -21,7 +21,7 @@ TERN_TESTS="pp16 tg4" "$root/bench/compare.sh" >"$dir/out" 2>"$dir/err" || no "i
 -m $dir/rival.gguf -p 16 -n 0 -rtr 1 -o json -r 1 -t 1
 -m $dir/rival.gguf -p 0 -n 4 -rtr 0 -o json -r 1 -t 1
 -m $dir/rival.gguf -p 0 -n 4 -rtr 1 -o json -r 1 -t 1" ] || no "asked: $(cat "$dir/asked")"
-[ "$(wc -l <"$dir/asked")" = 12 ] || no "$(wc -l <"$dir/asked") calls, wanted 12"
+[ "$(wc -l <"$dir/asked")" = 12 ] || no "$(wc -l <"$dir/asked") calls, expected 12"
 for t in pp16 tg4; do
     grep -qE "^\| $t \| [0-9.]+ \| [0-9.]+\.\.[0-9.]+ \| 20\.50 \| 20\.50\.\.2000\.50 \| -rtr 1 \| [0-9.]+ \|$" \
         "$dir/out" || no "row of $t: $(cat "$dir/out")"
@@ -30,13 +30,13 @@ grep -q '^medians of 3 rounds, 1 threads; tern ' "$dir/out" || no "last line: $(
 refused() { # refused WANTED VARIABLE=VALUE
     local got
     got=$(env "$2" "$root/bench/compare.sh" 2>&1 >/dev/null) && no "$2 was taken"
-    [ "$got" = "compare.sh: $1" ] || no "$2: '$got', wanted '$1'"
+    [ "$got" = "compare.sh: $1" ] || no "$2: '$got', expected '$1'"
 }
 refused "TERN_MODEL is not set (see the head of $root/bench/compare.sh)" TERN_MODEL=
 refused "TERN_RIVAL_MODEL: there is no $dir/none" TERN_RIVAL_MODEL="$dir/none"
 refused "TERN_RIVAL_BENCH: $dir/rival.gguf is no program" TERN_RIVAL_BENCH="$dir/rival.gguf"
-refused "TERN_TESTS: 'xx5', wanted ppN or tgN" TERN_TESTS="pp16 xx5"
-refused "TERN_ROUNDS: 'many', wanted a whole number of at least 1" TERN_ROUNDS=many
+refused "TERN_TESTS: 'xx5', expected ppN or tgN" TERN_TESTS="pp16 xx5"
+refused "TERN_ROUNDS: 'many', expected a whole number of at least 1" TERN_ROUNDS=many
 printf '#!/bin/bash\necho broken >&2\n' >"$dir/rival"
 "$root/bench/compare.sh" >"$dir/out" 2>"$dir/err" && no "a rival that gives nothing was taken"
 grep -q "^broken$" "$dir/err" && grep -q "^compare.sh: no avg_ts from: $dir/rival -m" "$dir/err" || no "its line: $(cat "$dir/err")"

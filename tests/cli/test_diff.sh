@@ -8,11 +8,11 @@ try() {
     shift 2
     got=$("$tern" diff "$@" 2>"$dir/err")
     local is=$?
-    [ $is = "$status" ] || { echo "FAILED: tern diff $*: exit $is, wanted $status: $got $(cat "$dir/err")"; failures=1; }
+    [ $is = "$status" ] || { echo "FAILED: tern diff $*: exit $is, expected $status: $got $(cat "$dir/err")"; failures=1; }
     case $got in
     $want) ;;
     *)
-        echo "FAILED: tern diff $*: got '$got', wanted '$want'"
+        echo "FAILED: tern diff $*: got '$got', expected '$want'"
         failures=1
         ;;
     esac

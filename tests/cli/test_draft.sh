@@ -31,5 +31,5 @@ same -n 13 --temp 0 -t 3
 same -n 1 --temp 0
 "$tern" run "$dir/verse.tern" -p a --draft-max 65 >"$dir/out" 2>"$dir/err"
 [ $? = 2 ] || no "--draft-max 65 is taken"
-[ "$(cat "$dir/err")" = "tern run: --draft-max: '65', wanted a whole number from 0 to 64 (see tern run --help)" ] || no "$(cat "$dir/err")"
+[ "$(cat "$dir/err")" = "tern run: --draft-max: '65', expected a whole number from 0 to 64 (see tern run --help)" ] || no "$(cat "$dir/err")"
 finish draft

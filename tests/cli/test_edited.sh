@@ -57,17 +57,17 @@ refuse() { # WHAT SED-SCRIPT LINE: the edit, and the message behind "tern: error
 refuse "unknown tensor" 's/"blk.0.attn_q.weight"/"blk.9.attn_q.weight"/' \
     ":15:3: tensor blk.9.attn_q.weight is not in the embedded model: --weights names the model file it is in"
 refuse "hash" 's/hash=0x50baf00b42ce6e98/hash=0x7/' \
-    ":9:3: tensor token_embd.weight: hash is 0x7, wanted 0x50baf00b42ce6e98 as in the embedded model, or 0 for any"
+    ":9:3: tensor token_embd.weight: hash is 0x7, expected 0x50baf00b42ce6e98 as in the embedded model, or 0 for any"
 refuse "scale" '/l0.attn_q:/s/scale=0x1.8c05fep-5/scale=0x1p-5/' \
-    ":15:3: tensor blk.0.attn_q.weight: type is i2s[256,256] scale=0x1p-5, wanted i2s[256,256] scale=0x1.8c05fep-5 as in the embedded model"
+    ":15:3: tensor blk.0.attn_q.weight: type is i2s[256,256] scale=0x1p-5, expected i2s[256,256] scale=0x1.8c05fep-5 as in the embedded model"
 refuse "another tensor's shape" 's/name="blk.0.attn_k.weight"/name="blk.0.attn_q.weight"/' \
-    ":19:3: tensor blk.0.attn_q.weight: type is i2s[128,256] scale=0x1.976b52p-5, wanted i2s[256,256] scale=0x1.8c05fep-5 as in the embedded model"
+    ":19:3: tensor blk.0.attn_q.weight: type is i2s[128,256] scale=0x1.976b52p-5, expected i2s[256,256] scale=0x1.8c05fep-5 as in the embedded model"
 refuse "an input the runtime has not" 's/{name="hrows"}/{name="rows2"}/' \
     ":7:3: input \"rows2\" is none the runtime has (ids pos slot rows hrows lrows table k<i> v<i>)"
 refuse "positions as ids" 's/embed %ids/embed %pos/' \
-    ":12:3: %0: operand 1 of embed is %pos, wanted the input \"ids\""
+    ":12:3: %0: operand 1 of embed is %pos, expected the input \"ids\""
 refuse "logits of another width" 's/output %logits {name="logits"}/output %207 {name="logits"}/; s/%out.logits: f32\[R,1792\]/%out.logits: f32[R,256]/' \
-    ":$(grep -n 'name="logits"' "$dir/a.tir" | cut -d: -f1):3: output \"logits\": type is f32[R,256], wanted f32[R,1792]"
+    ":$(grep -n 'name="logits"' "$dir/a.tir" | cut -d: -f1):3: output \"logits\": type is f32[R,256], expected f32[R,1792]"
 refuse "type of an op" 's/%1: f32\[T,256\] = rmsnorm %0/%1: f32[T,128] = rmsnorm %0/' \
     ":14:20: rmsnorm gives f32[T,256], but the type says f32[T,128]"
 sed 's/, hash=0x[0-9a-f]*//' "$dir/a.tir" >"$dir/nohash.tir"

@@ -45,7 +45,8 @@ static void same(const Given *a, const Given *b, int step) {
     assert_int_equal(a->n, b->n);
     for (uint32_t i = 0; i < a->n; i++) {
         if (a->want[i] != b->want[i] || a->id[i] != b->id[i] || a->n_top[i] != b->n_top[i])
-            fail_msg("step %d, result %u: want %u id %d, wanted %d", step, i, a->want[i], b->id[i], a->id[i]);
+            fail_msg("step %d, result %u: want %u id %d, expected %d", step, i, a->want[i], b->id[i],
+                     a->id[i]);
         assert_memory_equal(a->top[i], b->top[i], a->n_top[i] * sizeof(int32_t));
         assert_memory_equal(a->top_logits[i], b->top_logits[i], a->n_top[i] * sizeof(float));
         assert_memory_equal(a->wide[i], b->wide[i], sizeof a->wide[i]);

@@ -14,7 +14,7 @@ either() {
 # refused args...: exit 1 with one line, and nothing on standard output
 refused() {
     either "$@"
-    [ $status = 1 ] || no "$what: tern $*: exit $status, wanted 1"
+    [ $status = 1 ] || no "$what: tern $*: exit $status, expected 1"
     [ ! -s "$dir/out" ] || no "$what: tern $*: output $(head -c 100 "$dir/out")"
 }
 # one of the four places a blob's lines name

@@ -43,7 +43,7 @@ for pc in tern "tern terntext" terngenerate "tern terntext ternc"; do
         $(pkg-config --cflags tern) "$dir/main.c" -o "$dir/main" $(pkg-config --libs $pc) -Wl,-rpath,"$dir/moved/$lib"
     got=$("$dir/main")
     want="tern $(pkg-config --modversion tern), 2 threads"
-    [ "$got" = "$want" ] || { echo "with $pc: printed '$got', wanted '$want'"; exit 1; }
+    [ "$got" = "$want" ] || { echo "with $pc: printed '$got', expected '$want'"; exit 1; }
 done
 # the program of the README, on a blob that the installed program makes where it can
 root=$(cd "$(dirname "$0")/../.." && pwd)

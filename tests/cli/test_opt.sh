@@ -110,14 +110,14 @@ is "no weights" "$err" "tern: error: tensor token_embd.weight: not in the model 
 run 1 eval "$dir/e.tir" --variant 1
 is "no such graph" "$err" "tern: error: --variant: 1, but $dir/e.tir has graphs 0 to 0"
 run 2 eval
-is "no graph" "$err" "tern eval: a graph is wanted (see tern eval --help)"
+is "no graph" "$err" "tern eval: missing a graph (see tern eval --help)"
 run 1 eval "$dir/bad.tir"
 is "a faulty graph" "$(tail -1 "$dir/err")" "tern: error: $dir/bad.tir: 1 fault"
 
 # a text of two graphs
 { cat "$dir/blob.tir" && tail -n +2 "$dir/O0.tir"; } >"$dir/two.tir"
 run 1 opt "$dir/two.tir"
-is "two graphs" "$err" "tern: error: $dir/two.tir: 2 graphs in the file, wanted one: --variant N takes one"
+is "two graphs" "$err" "tern: error: $dir/two.tir: 2 graphs in the file, expected one: --variant N takes one"
 run 0 opt "$dir/two.tir" --variant 1
 cmp -s "$dir/out" "$dir/O0.tir" || no "the second graph of a text"
 

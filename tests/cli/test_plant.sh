@@ -15,7 +15,7 @@ again() {
     is=$?
     # shellcheck disable=SC2053
     if [ $is != "$status" ] || [[ $got != $want ]]; then
-        echo "FAILED: plant $plant, tern verify $*: exit $is, wanted $status; got '$got', wanted '$want'"
+        echo "FAILED: plant $plant, tern verify $*: exit $is, expected $status; got '$got', expected '$want'"
         failures=$((failures + 1))
     fi
 }
@@ -66,7 +66,7 @@ again: tern verify *" "${again[@]}" --reduce "$dir/less.tir"
     cmp -s "$dir/$1.tir" "$dir/back.tir" || { echo "FAILED: $1: the reduced text reads back as another"; failures=1; }
     n=$(grep -vcE '^(tir|graph|end)|= (input|output|random|const) ' "$dir/$1.tir")
     if [ "$n" -gt "$2" ] || grep -q 'gguf' "$dir/$1.tir"; then
-        echo "FAILED: $1: reduced to $n ops, wanted at most $2:"
+        echo "FAILED: $1: reduced to $n ops, expected at most $2:"
         cat "$dir/$1.tir"
         failures=1
     fi

@@ -8,7 +8,7 @@ ids=(--tokens 1,2,3 -n 4 --temp 0 -t 2 --print-tokens)
 # the generated ids are the same, and standard output has nothing else
 plain=$("$tern" run "$model" "${ids[@]}" 2>/dev/null)
 timed=$("$tern" run "$model" "${ids[@]}" --profile 2>"$dir/table")
-[ "$plain" = "$timed" ] || no "the profile changed the output: '$timed', wanted '$plain'"
+[ "$plain" = "$timed" ] || no "the profile changed the output: '$timed', expected '$plain'"
 
 # the table, its numbers aside: heads as they are, groups sorted, since their order is that of their cost
 shape() { sed -E 's/[0-9]+\.[0-9]+/N/g; s/ +[0-9]+%/ N%/g; s/ +/ /g; s/^ //; s/ N%/ N%/g'; }
@@ -23,7 +23,7 @@ grep -q '^profile of verse, .*: 2 threads read N GB/s from memory: the floor$' "
     head -3 "$dir/decode"
     sed -n '4,$p' "$dir/decode" | sed -E '/each alone/d; s/.* N% (N%|[0-9]+%) //; s/^.*% //' | sort
 } >"$dir/got"
-cat >"$dir/wanted" <<'END'
+cat >"$dir/expected" <<'END'
 run, 2 threads, rows 1..1: 3 runs of N rows, N ms a run: kernels N%, barriers N%, start N%
 weights read: N MB a run, N MB in the plan
 share ms calls us/call KB/call GB/s GOPS floor imbal kernels of equal code together
@@ -37,7 +37,7 @@ tmatmul4 x6: tmatmul p64[256,256]
 tmatmul5 x6: tmatmul p64[1536,256]
 tmatmul6 x6: tmatmul p64[256,768]
 END
-diff "$dir/wanted" "$dir/got" || no "the table of one row"
+diff "$dir/expected" "$dir/got" || no "the table of one row"
 # the kernels' times are their sum, with barriers and start they are the runs, with what is around those the steps
 awk '/^run, .* rows 1\.\.1/ {on = 1; next}
     on && $3 == "kernels" {kernels = $2; next}
@@ -56,7 +56,7 @@ grep -q '^and [0-9]* more$' "$dir/shape" || no "the single launches do not end"
 # files: by their endings; another one is refused before anything is loaded
 "$tern" run "$model" --profile="$dir/p.txt" 2>"$dir/err"
 [ $? = 2 ] || no "an unknown ending is taken"
-grep -qF "tern run: --profile: '$dir/p.txt', wanted a name that ends in .json, .trace, .trace.json or .tir" "$dir/err" ||
+grep -qF "tern run: --profile: '$dir/p.txt', expected a name that ends in .json, .trace, .trace.json or .tir" "$dir/err" ||
     no "message: $(cat "$dir/err")"
 "$tern" bench "$model" --profile=.json 2>/dev/null
 [ $? = 2 ] || no "a name that is an ending alone is taken"

@@ -161,11 +161,12 @@ static double measured_share(void) {
  * best of many tries counts, for what is not counted is missing from every one. */
 static void matches_the_measured_step(void **state) {
     (void)state;
-    const double wanted = TN_SANITIZED ? 0.5 : 0.95;
+    const double expected = TN_SANITIZED ? 0.5 : 0.95;
     for (threads = 1; threads <= 2; threads++) {
         double share = 0;
-        for (int tries = 0; tries < 100 && share < wanted; tries++) share = measured_share();
-        if (share < wanted) fail_msg("%d threads: the profile has %.3f of the measured step", threads, share);
+        for (int tries = 0; tries < 100 && share < expected; tries++) share = measured_share();
+        if (share < expected)
+            fail_msg("%d threads: the profile has %.3f of the measured step", threads, share);
     }
     threads = 3;
 }

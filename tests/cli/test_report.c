@@ -163,15 +163,16 @@ static void test_refused(void **state) {
         {134, 136,
          "ik_llama.cpp (a fork of llama.cpp)\n                       from tensor type 134 (IQ1_BN); "
          "general.file_type 136 (IQ1_BN)\n",
-         "blk.1.ffn_up.weight has type 134 (IQ1_BN), wanted F32, F16, BF16, Q8_0, Q6_K, I2_S, TQ1_0 or "
+         "blk.1.ffn_up.weight has type 134 (IQ1_BN), expected F32, F16, BF16, Q8_0, Q6_K, I2_S, TQ1_0 or "
          "TQ2_0\n"},
         {39, 39,
          "Microsoft BitNet (bitnet.cpp, a fork of llama.cpp)\n                       from tensor type 36 "
          "(I2_S); "
          "general.file_type 39 (TL2)\n",
-         "blk.1.ffn_up.weight has type 39 (TL2 or MXFP4), wanted F32, F16, BF16, Q8_0, Q6_K, I2_S, TQ1_0 or "
+         "blk.1.ffn_up.weight has type 39 (TL2 or MXFP4), expected F32, F16, BF16, Q8_0, Q6_K, I2_S, TQ1_0 "
+         "or "
          "TQ2_0\n"},
-        {32, 2, "Microsoft", "blk.1.ffn_up.weight has type 32 (Q4_0_4_8), wanted "},
+        {32, 2, "Microsoft", "blk.1.ffn_up.weight has type 32 (Q4_0_4_8), expected "},
     };
     char want[300];
     for (size_t i = 0; i < TN_COUNT(cases); i++) {
@@ -193,7 +194,7 @@ static void test_refused(void **state) {
     char *text = report_of(w, 0, 0);
     TnBuf list = {0};
     tn_gm_arch_list(&list);
-    snprintf(want, sizeof want, "\nmodel\n  does not run: %s: general.architecture is 'mamba', wanted %s\n",
+    snprintf(want, sizeof want, "\nmodel\n  does not run: %s: general.architecture is 'mamba', expected %s\n",
              scratch(), list.data);
     tn_buf_free(&list);
     says(text, want);
@@ -260,7 +261,7 @@ static void test_dead(void **state) {
     tn_gw_data(w, "blk.0.attn_k.weight", blocks, sizeof blocks);
     text = report_of(w, 0, 0);
     says(text, "2 scales, 0.5 to 1\n");
-    says(text, "tensor blk.0.attn_k.weight: block 0 has scale 0.5, block 1 has 1; wanted one scale for the "
+    says(text, "tensor blk.0.attn_k.weight: block 0 has scale 0.5, block 1 has 1; expected one scale for the "
                "tensor\n");
     free(text);
 }

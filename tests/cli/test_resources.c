@@ -245,7 +245,7 @@ static void test_running_takes_the_weights_and_the_plan(void **state) {
         double mb = (double)used.ru_maxrss * 1024 / 1e6;
         double most = (double)(info.weight_bytes + plan.total) / 1e6 + 50;
         print_message("run -c 512 %s: %.1f MB resident, of at most %.1f\n", ways[i] ? ways[i] : "", mb, most);
-        if (mb >= most) fail_msg("%.1f MB are resident, wanted less than %.1f", mb, most);
+        if (mb >= most) fail_msg("%.1f MB are resident, expected less than %.1f", mb, most);
     }
 }
 
@@ -267,7 +267,7 @@ static bool check_limit(const char *const *args, size_t limit) {
     if (WIFEXITED(status) && WEXITSTATUS(status) == 127) return false;
     const char *end = strchr(text, '\n');
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 1 || strncmp(text, "tern: ", 6) || !end || end[1])
-        fail_msg("with %zu KB of address space: status 0x%x, wanted exit 1 and one line: '%s'", limit >> 10,
+        fail_msg("with %zu KB of address space: status 0x%x, expected exit 1 and one line: '%s'", limit >> 10,
                  status, text);
     return false;
 }

@@ -8,9 +8,9 @@ export XDG_CACHE_HOME=$dir/cache
 
 # mistakes; they need no code generator
 run 2 compile -o "$dir/x.tern" --tune=soon
-is "not a number" "$err" "tern compile: --tune: 'soon', wanted seconds from 0.1 to 3600 (see tern compile --help)"
+is "not a number" "$err" "tern compile: --tune: 'soon', expected seconds from 0.1 to 3600 (see tern compile --help)"
 run 2 compile -o "$dir/x.tern" --tune=0
-is "no time" "$err" "tern compile: --tune: '0', wanted seconds from 0.1 to 3600 (see tern compile --help)"
+is "no time" "$err" "tern compile: --tune: '0', expected seconds from 0.1 to 3600 (see tern compile --help)"
 run 2 compile -o "$dir/x.tern" --tune-cache "$dir/c"
 is "a cache alone" "$err" "tern compile: --tune-cache goes with --tune (see tern compile --help)"
 run 2 compile -o "$dir/x.tern" -t 2
@@ -93,7 +93,7 @@ sed -i '4s/prefetch_l1=512/prefetch_l1=500/' "$edited"
 run 0 compile "${common[@]}" -o "$dir/d.tern" --tune=$bound -t 1 --tune-cache "$edited"
 written=$(measured)
 case $err in
-"$edited:4:"*": prefetch_l1=500, wanted a multiple of 64 from 0 to 1048576; this tuning cache is not used, and written anew"*) ;;
+"$edited:4:"*": prefetch_l1=500, expected a multiple of 64 from 0 to 1048576; this tuning cache is not used, and written anew"*) ;;
 *) no "a faulty cache: $err" ;;
 esac
 run 0 compile "${common[@]}" -o "$dir/d.tern" --tune=$bound -t 1 --tune-cache "$edited"
@@ -118,7 +118,7 @@ run 0 logits "$dir/f.tern" --tokens "$(cut -d, -f1 <<<"$tokens")" -o "$dir/f.1"
 cmp -s "$dir/plain.1" "$dir/f.1" || no "logits of an edited text differ"
 sed 's/prefetch_l1=1024, prefetch_l2=12288/prefetch_l1=650/' "$dir/planned.tir" >"$dir/wrong.tir"
 run 1 compile "$dir/wrong.tir" --weights "$model" -o "$dir/g.tern"
-case $err in *"wrong.tir:"*": prefetch_l1=650, wanted a multiple of 64 from 0 to 1048576"*"^"*) ;; *) no "a wrong text: $err" ;; esac
+case $err in *"wrong.tir:"*": prefetch_l1=650, expected a multiple of 64 from 0 to 1048576"*"^"*) ;; *) no "a wrong text: $err" ;; esac
 
 # At load, and not of what is compiled.
 run 0 run "$model" -p "And the LORD said" -n 24 -t 2 --temp 0 --tune=$bound --tune-cache "$dir/jit"

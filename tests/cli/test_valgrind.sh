@@ -21,7 +21,7 @@ under() {
         --errors-for-leak-kinds=definite,possible --suppressions="$dir/loader.supp" --log-file="$dir/log" "$tern" "$@" >"$dir/out" 2>"$dir/err" </dev/null
     got=$?
     if [ $got != "$want" ]; then
-        echo "FAILED: tern $*: exit $got, wanted $want"
+        echo "FAILED: tern $*: exit $got, expected $want"
         head -c 2000 "$dir/log"
         tail -3 "$dir/err"
         failures=$((failures + 1))

@@ -13,7 +13,7 @@ try() {
     [ -n "$got" ] || got=$(cat "$dir/err")
     # shellcheck disable=SC2053
     if [ $is != "$status" ] || [[ $got != $want ]]; then
-        echo "FAILED: tern verify $*: exit $is, wanted $status; got '$got', wanted '$want'"
+        echo "FAILED: tern verify $*: exit $is, expected $status; got '$got', expected '$want'"
         failures=$((failures + 1))
     fi
 }
@@ -97,29 +97,29 @@ flags=""
 try 0 "3 runs of 3 steps on random inputs equal: level ref, *, seed 18446744073709551615" "$dir/planned.tir" \
     --seed 18446744073709551615 --target ref
 sed 's/embed %j/embed %i/' "$dir/s.tir" >"$dir/bad.tir"
-try 2 "tern: error: $dir/bad.tir:7:3: %y: operand 1 of embed is %i, wanted an input for a run on random inputs
+try 2 "tern: error: $dir/bad.tir:7:3: %y: operand 1 of embed is %i, expected an input for a run on random inputs
       %y: f32\[T,64\] = embed %i, \$e
       ^" "$dir/bad.tir" --target ref
 sed 's/name="j"/name="pos"/; s/%j: i32.T./%j: i32[R]/; s/f32.T,64. = \(embed\|output\)/f32[R,64] = \1/' "$dir/s.tir" >"$dir/bad.tir"
-try 2 "tern: error: $dir/bad.tir:6:3: input \"pos\": type is i32\[R\], wanted i32\[T\] for a run on random inputs
+try 2 "tern: error: $dir/bad.tir:6:3: input \"pos\": type is i32\[R\], expected i32\[T\] for a run on random inputs
 *" "$dir/bad.tir" --target ref
 sed 's/random {seed=1}/gguf {name="token_embd.weight", hash=0x0}/' "$dir/s.tir" >"$dir/bad.tir"
-try 2 "tern: error: tensor token_embd.weight: has 917504 bytes, wanted 10240 for f32\[40,64\]" "$dir/bad.tir" --target ref
+try 2 "tern: error: tensor token_embd.weight: has 917504 bytes, expected 10240 for f32\[40,64\]" "$dir/bad.tir" --target ref
 try 2 "tern verify: --seed and --rows are for random inputs, not for tokens (see tern verify --help)" "$dir/s.tir" --seed 1 --tokens 1
 try 2 "tern verify: --bisect wants tokens, random inputs are for code against the evaluator (see tern verify --help)" \
     "$dir/s.tir" --bisect
 try 2 "tern verify: --against wants tokens, *" "$dir/s.tir" --seed 1 --against "$dir/s.tir"
-try 2 "tern verify: --rows: '8..2', wanted N or LO..HI (see tern verify --help)" "$dir/s.tir" --rows 8..2
+try 2 "tern verify: --rows: '8..2', expected N or LO..HI (see tern verify --help)" "$dir/s.tir" --rows 8..2
 
 # what is wrong with the words
-wanted="tern verify: one of --tokens, --token-file, -p, -f and --seed is wanted (see tern verify --help)"
-try 2 "$wanted" "$model"
-try 2 "$wanted" --tokens 1,2 -p abc
+expected="tern verify: expected exactly one of --tokens, --token-file, -p, -f and --seed (see tern verify --help)"
+try 2 "$expected" "$model"
+try 2 "$expected" --tokens 1,2 -p abc
 try 2 "tern verify: --target: this build has no target 'gpu', it has * (see tern verify --help)" --tokens 1 --target gpu
-try 2 "tern: error: --head: 'q5', wanted f32, f16, q8 or q6" --tokens 1 --head q5
-try 2 "tern: error: --tokens: 'x', wanted token ids" --tokens 1,x
+try 2 "tern: error: --head: 'q5', expected f32, f16, q8 or q6" --tokens 1 --head q5
+try 2 "tern: error: --tokens: 'x', expected token ids" --tokens 1,x
 try 2 "tern: error: --tokens: no token ids" --tokens ,
-try 2 "tern: error: token 2 is 1792, wanted 0 to 1791" --tokens 1,2,1792 --target ref
+try 2 "tern: error: token 2 is 1792, expected 0 to 1791" --tokens 1,2,1792 --target ref
 try 2 "tern: error: 4097 tokens, but the model has 1024 positions" --tokens "$(seq -s, 1 4097 | sed 's/[0-9]*/1/g')" --target ref
 try 2 "tern: error: $dir/none.gguf: *" "$dir/none.gguf" --tokens 1
 "$build/make_gguf" --shape tiny --no-vocab -o "$dir/bare.gguf" >/dev/null || exit 1

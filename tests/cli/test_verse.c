@@ -147,7 +147,7 @@ static void test_greedy_ids_are_the_references(void **state) {
             int32_t id = feed(s, prompt, n, chunks[c]);
             for (size_t i = 0; i < n_want; i++) {
                 if (id != want[i])
-                    fail_msg("prompt %zu, steps of %zu: id %zu is %d, wanted %d", at, chunks[c], i, id,
+                    fail_msg("prompt %zu, steps of %zu: id %zu is %d, expected %d", at, chunks[c], i, id,
                              want[i]);
                 id = feed(s, &id, 1, 1);
             }
@@ -183,7 +183,7 @@ static void test_tokenizer_gives_the_vectors_ids(void **state) {
 
 static void check_near(double got, double want, double tolerance) {
     if (!(fabs(got / want - 1) <= tolerance))
-        fail_msg("perplexity %.6f, wanted %.6f within %g", got, want, tolerance);
+        fail_msg("perplexity %.6f, expected %.6f within %g", got, want, tolerance);
 }
 
 enum {

@@ -27,7 +27,7 @@ say() { # as a person would type it
     say "tern verify a.tir --against b.tir -f prompt"
     echo "exit $?"
 } >transcript
-cat >wanted <<'TEXT'
+cat >expected <<'TEXT'
 $ tern opt --dump-after=fuse -o planned.tir >a.tir
 $ sed -n '/ relu2 /{=;p;}' a.tir | head -2
 139
@@ -60,5 +60,5 @@ different: %28: f32[T,768] = relu2 %24 (a.tir:139)
   b  0.355048954 (0x1.6b91f4p-2), 1457663 ulp apart
 exit 1
 TEXT
-diff wanted transcript || { echo "FAILED: the walk goes another way"; tail -3 "$dir/err"; exit 1; }
+diff expected transcript || { echo "FAILED: the walk goes another way"; tail -3 "$dir/err"; exit 1; }
 echo "walk: as written"

@@ -62,10 +62,10 @@ static inline uint64_t br_u64(const uint8_t *p) {
 static inline bool br_inside(uint64_t offset, uint64_t size, uint64_t room) {
     return offset <= room && size <= room - offset;
 }
-static inline bool br_hash_is(const uint8_t *bytes, uint64_t n, const uint8_t wanted[16]) {
+static inline bool br_hash_is(const uint8_t *bytes, uint64_t n, const uint8_t expected[16]) {
     XXH128_canonical_t c;
     XXH128_canonicalFromHash(&c, XXH3_128bits(bytes, (size_t)n));
-    return memcmp(c.digest, wanted, 16) == 0;
+    return memcmp(c.digest, expected, 16) == 0;
 }
 
 static inline const char *br_kind(uint32_t kind) {

@@ -51,7 +51,7 @@ static void test_cache_types_asked_for(void **state) {
         tn_os_unmap(bytes, size);
         o.kvs = 1u << 0;
         assert_int_equal(tn_compile(g, NULL, &small_facts, &o, &dest, &report, &err), TERN_ERR_INPUT);
-        assert_string_equal(err.text, "compile: cache types 0x1, wanted at most 0xe");
+        assert_string_equal(err.text, "compile: cache types 0x1, expected at most 0xe");
         tn_graph_destroy(g);
     }
 }
@@ -116,7 +116,7 @@ typedef struct Seen {
 static void same(const Seen *s, const char *what, size_t row, const void *want, const void *got, size_t n) {
     for (size_t i = 0; i < n; i++)
         if (memcmp((const char *)want + 4 * i, (const char *)got + 4 * i, 4))
-            fail_msg("%s: %s of row %zu differ at %zu: %a, wanted %a", s->what, what, row, i,
+            fail_msg("%s: %s of row %zu differ at %zu: %a, expected %a", s->what, what, row, i,
                      (double)((const float *)got)[i], (double)((const float *)want)[i]);
 }
 
@@ -280,7 +280,7 @@ static void refusals(void **state) {
         const char *says;
     } cases[] = {
         {"avx3", NULL, 0, TERN_ERR_INPUT, "unknown level avx3"},
-        {"ref", NULL, SMALL_CONTEXT + 1, TERN_ERR_INPUT, "context 321, wanted at most the model's 320"},
+        {"ref", NULL, SMALL_CONTEXT + 1, TERN_ERR_INPUT, "context 321, expected at most the model's 320"},
         {"ref", "cuda", 0, TERN_ERR_UNSUPPORTED, "no target cuda"},
         {"avx2", "ref", 0, TERN_ERR_INPUT, "target ref has no level avx2"}};
     TnGraph *g = small_model();

@@ -47,7 +47,7 @@ static void every_pass_has_its_section(void **state) {
         const char *end = strstr(at + 1, "\n## "), *needs = strstr(at, "\n- **Needs** "),
                    *stops = strstr(at, "\n- **Stops** ");
         if (!end || !needs || !stops || needs > end || stops > end || !strstr(needs, "**Breaks** "))
-            fail_msg("section %s: wanted Does, Needs, Breaks and Stops", p->name);
+            fail_msg("section %s: expected Does, Needs, Breaks and Stops", p->name);
         tn_buf_free(&head);
     }
     tn_buf_puts(&list, CLOSE);

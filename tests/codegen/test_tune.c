@@ -271,20 +271,20 @@ static void faults_have_a_place(void **state) {
     static const struct {
         const char *text, *want;
     } all[] = {
-        {"", "f:1:1: the text is empty, wanted 'tune 1'"},
-        {"; nothing\n", "f:2:1: the text is empty, wanted 'tune 1'"},
-        {"tir 1\n", "f:1:1: found 'tir', wanted 'tune 1', the first line of such a file"},
-        {"tune 2\n", "f:1:6: found '2', wanted 1"},
-        {"tune 1 1\n", "f:1:8: found '1', wanted the end of the line"},
-        {"tune 1\nkernal \"s\"\n", "f:2:1: found 'kernal', wanted kernel"},
-        {"tune 1\n" ENTRY("grain=0, prefetch_l1=0, prefetch_l2=0"), "f:2:62: grain=0, wanted 1 to 4096"},
+        {"", "f:1:1: the text is empty, expected 'tune 1'"},
+        {"; nothing\n", "f:2:1: the text is empty, expected 'tune 1'"},
+        {"tir 1\n", "f:1:1: found 'tir', expected 'tune 1', the first line of such a file"},
+        {"tune 2\n", "f:1:6: found '2', expected 1"},
+        {"tune 1 1\n", "f:1:8: found '1', expected the end of the line"},
+        {"tune 1\nkernal \"s\"\n", "f:2:1: found 'kernal', expected kernel"},
+        {"tune 1\n" ENTRY("grain=0, prefetch_l1=0, prefetch_l2=0"), "f:2:62: grain=0, expected 1 to 4096"},
         {"tune 1\n" ENTRY("grain=64, prefetch_l1=1, prefetch_l2=0"),
-         "f:2:71: prefetch_l1=1, wanted a multiple of 64 from 0 to 1048576"},
+         "f:2:71: prefetch_l1=1, expected a multiple of 64 from 0 to 1048576"},
         {"tune 1\n" ENTRY("grain=64, prefetch_l1=64, prefetch_l2=-64"),
-         "f:2:79: prefetch_l2=-64, wanted a multiple of 64 from 0 to 1048576"},
-        {"tune 1\n" ENTRY("grain=64, prefetch_l1=64"), "f:2:73: found '}', wanted ','"},
+         "f:2:79: prefetch_l2=-64, expected a multiple of 64 from 0 to 1048576"},
+        {"tune 1\n" ENTRY("grain=64, prefetch_l1=64"), "f:2:73: found '}', expected ','"},
         {"tune 1\n" ENTRY("grain=64, prefetch_l1=64, prefetch_l2=0") "\x01\n", "f:3:1: control byte 0x01"},
-        {"tune 1\nkernel \"s\" {cpu=\"c\", threads=0, ", "f:2:30: threads=0, wanted 1 to 65536"},
+        {"tune 1\nkernel \"s\" {cpu=\"c\", threads=0, ", "f:2:30: threads=0, expected 1 to 65536"},
     };
     for (size_t i = 0; i < TN_COUNT(all); i++) {
         TnTuneTable t = {0};
@@ -292,7 +292,7 @@ static void faults_have_a_place(void **state) {
         assert_int_equal(tn_tune_parse(all[i].text, strlen(all[i].text), "f", &t, &err), TERN_ERR_INPUT);
         assert_int_equal(t.n, 0);
         if (strncmp(err.text, all[i].want, strlen(all[i].want)) != 0)
-            fail_msg("%zu: '%s', wanted '%s'", i, err.text, all[i].want);
+            fail_msg("%zu: '%s', expected '%s'", i, err.text, all[i].want);
     }
     /* no prefix of a good text does harm */
     const char *good = "tune 1\n" ENTRY("grain=64, prefetch_l1=64, prefetch_l2=128");
@@ -400,9 +400,10 @@ static void a_cache_saves_the_time(void **state) {
     o.user = &text;
     TernError err;
     if (tn_tune(gs, n, &o, &err) != TERN_OK) fail_msg("%s", err.text);
-    if (!strstr(text.data,
-                ":1:1: found 'tir', wanted 'tune 1', the first line of such a file; this tuning cache is not "
-                "used, and written anew\n"))
+    if (!strstr(
+            text.data,
+            ":1:1: found 'tir', expected 'tune 1', the first line of such a file; this tuning cache is not "
+            "used, and written anew\n"))
         fail_msg("%s", text.data);
     uint32_t opened = f.opened;
     assert_true(opened > 6);

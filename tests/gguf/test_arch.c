@@ -48,7 +48,7 @@ static void the_list_is_made_from_the_rows(void **state) {
         TnGmSpec s = tn_gm_small;
         TnGw *w = tn_gm_create(&s);
         tn_gw_str(w, "general.architecture", unknown[i].name);
-        const char *want = tn_sprintf(&arena, "m.gguf: general.architecture is '%s', wanted %s",
+        const char *want = tn_sprintf(&arena, "m.gguf: general.architecture is '%s', expected %s",
                                       unknown[i].shown, list.data);
         assert_string_equal(graph_says(w, false), want);
     }
@@ -299,11 +299,11 @@ static void its_keys_tensors_and_refusals(void **state) {
         const char *want;
     } keys[] = {
         {"llama.toy.base_factor", 2, ""},
-        {"llama.toy.base_factor", 101, "m.gguf: llama.toy.base_factor is 101, wanted 1 to 100"},
+        {"llama.toy.base_factor", 101, "m.gguf: llama.toy.base_factor is 101, expected 1 to 100"},
         {"llama.toy.other", 1, "m.gguf: llama.toy.other is something else, expected none"},
         {"llama.logit_scale", 7, ""}, /* its own row, not the shared one */
-        {"llama.logit_scale", 1, "m.gguf: llama.logit_scale is 1, wanted 7"},
-        {"llama.residual_scale", 2, "m.gguf: llama.residual_scale is 2, wanted 1"},
+        {"llama.logit_scale", 1, "m.gguf: llama.logit_scale is 1, expected 7"},
+        {"llama.residual_scale", 2, "m.gguf: llama.residual_scale is 2, expected 1"},
     };
     for (size_t i = 0; i < TN_COUNT(keys); i++) {
         TnGw *w = toy_file(100);

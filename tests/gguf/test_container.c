@@ -88,7 +88,7 @@ static void files_by_path(void **state) {
     tn_gw_version(w, 4);
     assert_true(tn_gw_file(w, path));
     assert_int_equal(tn_gguf_open(path, false, &g, &err), TERN_ERR_UNSUPPORTED);
-    snprintf(want, sizeof want, "%s: GGUF version 4, wanted 2 or 3", path);
+    snprintf(want, sizeof want, "%s: GGUF version 4, expected 2 or 3", path);
     assert_string_equal(err.text, want);
     assert_int_equal(truncate(path, 0), 0);
     assert_int_equal(tn_gguf_open(path, false, &g, &err), TERN_ERR_INPUT);
@@ -115,10 +115,11 @@ static void magic_and_version(void **state) {
     static const struct {
         uint32_t version;
         const char *want;
-    } versions[] = {{0, "m.gguf: GGUF version 0, wanted 2 or 3"},
-                    {1, "m.gguf: GGUF version 1, wanted 2 or 3"},
-                    {4, "m.gguf: GGUF version 4, wanted 2 or 3"},
-                    {0x03000000, "m.gguf: GGUF version 0x03000000: a big-endian file, wanted little-endian"}};
+    } versions[] = {
+        {0, "m.gguf: GGUF version 0, expected 2 or 3"},
+        {1, "m.gguf: GGUF version 1, expected 2 or 3"},
+        {4, "m.gguf: GGUF version 4, expected 2 or 3"},
+        {0x03000000, "m.gguf: GGUF version 0x03000000: a big-endian file, expected little-endian"}};
     for (size_t i = 0; i < TN_COUNT(versions); i++) {
         TnGw *w = good();
         tn_gw_version(w, versions[i].version);
@@ -149,12 +150,12 @@ static void counts(void **state) {
     f.tensors = 131073;
     memcpy(large, &f, 24);
     assert_string_equal(open_says(large, n, false, NULL),
-                        "m.gguf: 0 keys and 131073 tensors, wanted at most 131072 of each");
+                        "m.gguf: 0 keys and 131073 tensors, expected at most 131072 of each");
     f.keys = 131073;
     f.tensors = 0;
     memcpy(large, &f, 24);
     assert_string_equal(open_says(large, n, false, NULL),
-                        "m.gguf: 131073 keys and 0 tensors, wanted at most 131072 of each");
+                        "m.gguf: 131073 keys and 0 tensors, expected at most 131072 of each");
     free(large);
 }
 
@@ -164,7 +165,7 @@ static void names(void **state) {
     memset(name, 'a', 65536);
     TnGw *w = good();
     tn_gw_rename(w, "some.number", name);
-    expect_open(w, "m.gguf: a key's name is 65536 bytes long, wanted at most 65535");
+    expect_open(w, "m.gguf: a key's name is 65536 bytes long, expected at most 65535");
     name[65535] = 0;
     w = good();
     tn_gw_rename(w, "some.number", name);
@@ -172,7 +173,7 @@ static void names(void **state) {
     name[256] = 0;
     w = good();
     tn_gw_rename(w, "first.weight", name);
-    expect_open(w, "m.gguf: a tensor's name is 256 bytes long, wanted at most 255");
+    expect_open(w, "m.gguf: a tensor's name is 256 bytes long, expected at most 255");
     name[255] = 0;
     w = good();
     tn_gw_rename(w, "first.weight", name);
@@ -183,11 +184,11 @@ static void names(void **state) {
     } list[] = {
         {"some.number", "", "m.gguf: a key's name is empty"},
         {"first.weight", "", "m.gguf: a tensor's name is empty"},
-        {"some.number", "a\nb", "m.gguf: a key's name has the byte 0x0a at 1, wanted printable text"},
-        {"some.number", "\x1b[2J", "m.gguf: a key's name has the byte 0x1b at 0, wanted printable text"},
-        {"first.weight", "ab\x7f", "m.gguf: a tensor's name has the byte 0x7f at 2, wanted printable text"},
-        {"first.weight", "a\"b", "m.gguf: a tensor's name has the byte 0x22 at 1, wanted printable text"},
-        {"first.weight", "a\\b", "m.gguf: a tensor's name has the byte 0x5c at 1, wanted printable text"},
+        {"some.number", "a\nb", "m.gguf: a key's name has the byte 0x0a at 1, expected printable text"},
+        {"some.number", "\x1b[2J", "m.gguf: a key's name has the byte 0x1b at 0, expected printable text"},
+        {"first.weight", "ab\x7f", "m.gguf: a tensor's name has the byte 0x7f at 2, expected printable text"},
+        {"first.weight", "a\"b", "m.gguf: a tensor's name has the byte 0x22 at 1, expected printable text"},
+        {"first.weight", "a\\b", "m.gguf: a tensor's name has the byte 0x5c at 1, expected printable text"},
         {"some.number",
          "gr\xc3\xb6\xc3\x9f"
          "e",
@@ -206,7 +207,7 @@ static void names(void **state) {
     tn_gw_destroy(w);
     *(char *)memchr(file.data, '#', file.len) = 0;
     assert_string_equal(open_says(file.data, file.len, false, NULL),
-                        "m.gguf: a key's name has the byte 0x00 at 4, wanted printable text");
+                        "m.gguf: a key's name has the byte 0x00 at 4, expected printable text");
     tn_buf_free(&file);
 }
 
@@ -228,10 +229,10 @@ static void values_of_keys(void **state) {
     expect_open(w, "");
     w = good();
     tn_gw_bool(w, "a.flag", 2);
-    expect_open(w, "m.gguf: a.flag is a bool of value 2, wanted 0 or 1");
+    expect_open(w, "m.gguf: a.flag is a bool of value 2, expected 0 or 1");
     w = good();
     tn_gw_raw(w, "some.number", 13, "", 1);
-    expect_open(w, "m.gguf: some.number has value type 13, wanted 0 to 12");
+    expect_open(w, "m.gguf: some.number has value type 13, expected 0 to 12");
     w = tn_gw_create();
     tn_gw_raw(w, "a.string", GW_STR, "\x09\0\0\0\0\0\0\0abcdefgh", 16);
     expect_open(w, "m.gguf: a.string is 9 bytes long, but 8 bytes are left in the file");
@@ -253,9 +254,9 @@ static void arrays(void **state) {
     expect_open(with_array(GW_STR, 4, zeros, 24),
                 "m.gguf: an.array has 4 elements, more than the 24 bytes left in the file hold");
     expect_open(with_array(GW_ARRAY, 1, zeros, 24),
-                "m.gguf: an.array is an array of type 9, wanted 0 to 12 without 9");
+                "m.gguf: an.array is an array of type 9, expected 0 to 12 without 9");
     expect_open(with_array(13, 1, zeros, 24),
-                "m.gguf: an.array is an array of type 13, wanted 0 to 12 without 9");
+                "m.gguf: an.array is an array of type 13, expected 0 to 12 without 9");
     expect_open(with_array(GW_STR, 2, "\1\0\0\0\0\0\0\0a\xff\0\0\0\0\0\0\0", 17),
                 "m.gguf: an.array is 255 bytes long, but 0 bytes are left in the file");
     /* the first string takes what the second one's length needs */
@@ -337,11 +338,11 @@ static void truncations(void **state) {
 static void shapes(void **state) {
     (void)state;
     expect_open(with_tensor(GW_T_F32, 0, NULL),
-                "m.gguf: tensor first.weight has 0 dimensions, wanted 1 to 4");
+                "m.gguf: tensor first.weight has 0 dimensions, expected 1 to 4");
     expect_open(with_tensor(GW_T_F32, 5, (uint64_t[]){1, 1, 1, 1}),
-                "m.gguf: tensor first.weight has 5 dimensions, wanted 1 to 4");
+                "m.gguf: tensor first.weight has 5 dimensions, expected 1 to 4");
     expect_open(with_tensor(GW_T_F32, 2, (uint64_t[]){8, 0}),
-                "m.gguf: tensor first.weight has dimension 1 of 0, wanted at least 1");
+                "m.gguf: tensor first.weight has dimension 1 of 0, expected at least 1");
     expect_open(with_tensor(GW_T_F32, 4, (uint64_t[]){2, 2, 4, 4}), "");
     expect_open(with_tensor(GW_T_F32, 2, (uint64_t[]){1ull << 21, (1ull << 21) + 1}),
                 "m.gguf: tensor first.weight has more than 2^42 elements");
@@ -367,7 +368,7 @@ static void types(void **state) {
     char want[256];
     for (size_t i = 0; i < TN_COUNT(refused); i++) {
         snprintf(want, sizeof want,
-                 "m.gguf: tensor first.weight has type %u (%s), wanted F32, F16, BF16, Q8_0, Q6_K, I2_S, "
+                 "m.gguf: tensor first.weight has type %u (%s), expected F32, F16, BF16, Q8_0, Q6_K, I2_S, "
                  "TQ1_0 or TQ2_0",
                  refused[i].type, refused[i].name);
         expect_open(with_tensor(refused[i].type, 2, ne), want);
@@ -401,24 +402,24 @@ static void types(void **state) {
 static void blocks_divide_rows(void **state) {
     (void)state;
     expect_open(with_tensor(GW_T_I2_S, 2, (uint64_t[]){50, 3}),
-                "m.gguf: tensor first.weight has 150 elements, wanted a multiple of 128 for I2_S");
+                "m.gguf: tensor first.weight has 150 elements, expected a multiple of 128 for I2_S");
     expect_open(with_tensor(GW_T_I2_S, 2, (uint64_t[]){64, 4}),
                 ""); /* over the flat tensor: rows may be odd */
     expect_open(with_tensor(GW_T_TQ2_0, 2, (uint64_t[]){128, 2}),
-                "m.gguf: tensor first.weight has rows of 128 elements, wanted a multiple of 256 for TQ2_0");
+                "m.gguf: tensor first.weight has rows of 128 elements, expected a multiple of 256 for TQ2_0");
     expect_open(with_tensor(GW_T_TQ1_0, 2, (uint64_t[]){640, 2}),
-                "m.gguf: tensor first.weight has rows of 640 elements, wanted a multiple of 256 for TQ1_0");
+                "m.gguf: tensor first.weight has rows of 640 elements, expected a multiple of 256 for TQ1_0");
     expect_open(with_tensor(GW_T_Q6_K, 2, (uint64_t[]){100, 1}),
-                "m.gguf: tensor first.weight has rows of 100 elements, wanted a multiple of 256 for Q6_K");
+                "m.gguf: tensor first.weight has rows of 100 elements, expected a multiple of 256 for Q6_K");
     expect_open(with_tensor(GW_T_Q8_0, 2, (uint64_t[]){16, 2}),
-                "m.gguf: tensor first.weight has rows of 16 elements, wanted a multiple of 32 for Q8_0");
+                "m.gguf: tensor first.weight has rows of 16 elements, expected a multiple of 32 for Q8_0");
 }
 
 static void places(void **state) {
     (void)state;
     TnGw *w = good();
     tn_gw_offset(w, "second.weight", 257);
-    expect_open(w, "m.gguf: tensor second.weight starts at offset 257, wanted a multiple of 32");
+    expect_open(w, "m.gguf: tensor second.weight starts at offset 257, expected a multiple of 32");
     w = good();
     tn_gw_offset(w, "second.weight", 288);
     expect_open(w, "m.gguf: the file has 704 bytes, its tensors need 736: the download was cut short");
@@ -460,10 +461,10 @@ static void alignment(void **state) {
     static const struct {
         uint32_t align;
         const char *want;
-    } bad[] = {{0, "m.gguf: general.alignment is 0, wanted 1 to 65536"},
-               {3, "m.gguf: general.alignment is 3, wanted a power of two up to 65536"},
-               {131072, "m.gguf: general.alignment is 131072, wanted 1 to 65536"},
-               {0x80000000, "m.gguf: general.alignment is 2147483648, wanted 1 to 65536"}};
+    } bad[] = {{0, "m.gguf: general.alignment is 0, expected 1 to 65536"},
+               {3, "m.gguf: general.alignment is 3, expected a power of two up to 65536"},
+               {131072, "m.gguf: general.alignment is 131072, expected 1 to 65536"},
+               {0x80000000, "m.gguf: general.alignment is 2147483648, expected 1 to 65536"}};
     for (size_t i = 0; i < TN_COUNT(bad); i++) {
         TnGw *w = good();
         tn_gw_u32(w, "general.alignment", bad[i].align);
@@ -471,14 +472,14 @@ static void alignment(void **state) {
     }
     TnGw *w = good();
     tn_gw_u64(w, "general.alignment", 32);
-    expect_open(w, "m.gguf: general.alignment is of type u64, wanted u32");
+    expect_open(w, "m.gguf: general.alignment is of type u64, expected u32");
     w = good();
     tn_gw_array(w, "general.alignment", GW_U32, (uint32_t[]){32}, 1, 4);
-    expect_open(w, "m.gguf: general.alignment is of type array, wanted u32");
+    expect_open(w, "m.gguf: general.alignment is of type array, expected u32");
     w = good(); /* the file says 64, its tensors lie at multiples of 32 */
     tn_gw_tensor(w, "first.weight", GW_T_F32, 1, (uint64_t[]){3}, NULL, NULL);
     tn_gw_u32(w, "general.alignment", 64);
-    expect_open(w, "m.gguf: tensor second.weight starts at offset 32, wanted a multiple of 64");
+    expect_open(w, "m.gguf: tensor second.weight starts at offset 32, expected a multiple of 64");
 }
 
 /* A vocabulary does not need tensors that can be read, or any. */

@@ -85,21 +85,21 @@ static void wrong_integers(void **state) {
         const char *want;
     } list[] = {
         {"absent", 0, 9, "m.gguf: the key absent is missing"},
-        {"u8", 0, 0xef, "m.gguf: u8 is 240, wanted 0 to 239"},
-        {"u8", 0xf1, 999, "m.gguf: u8 is 240, wanted 241 to 999"},
-        {"u64", 0, 1000, "m.gguf: u64 is 18446744073709551615, wanted 0 to 1000"},
-        {"i32", 5, 5, "m.gguf: i32 is 77, wanted 5"},
-        {"i8.neg", 0, 999, "m.gguf: i8.neg is -16, wanted 0 to 999"},
-        {"i8.neg", 16, 16, "m.gguf: i8.neg is -16, wanted 16"},
-        {"i16.neg", 0, 99999, "m.gguf: i16.neg is -32768, wanted 0 to 99999"},
-        {"i32.neg", 0, UINT64_MAX, "m.gguf: i32.neg is -2147483648, wanted 0 to 18446744073709551615"},
+        {"u8", 0, 0xef, "m.gguf: u8 is 240, expected 0 to 239"},
+        {"u8", 0xf1, 999, "m.gguf: u8 is 240, expected 241 to 999"},
+        {"u64", 0, 1000, "m.gguf: u64 is 18446744073709551615, expected 0 to 1000"},
+        {"i32", 5, 5, "m.gguf: i32 is 77, expected 5"},
+        {"i8.neg", 0, 999, "m.gguf: i8.neg is -16, expected 0 to 999"},
+        {"i8.neg", 16, 16, "m.gguf: i8.neg is -16, expected 16"},
+        {"i16.neg", 0, 99999, "m.gguf: i16.neg is -32768, expected 0 to 99999"},
+        {"i32.neg", 0, UINT64_MAX, "m.gguf: i32.neg is -2147483648, expected 0 to 18446744073709551615"},
         {"i64.neg", 0, UINT64_MAX,
-         "m.gguf: i64.neg is -9223372036854775808, wanted 0 to 18446744073709551615"},
-        {"f32", 0, 9, "m.gguf: f32 is of type f32, wanted an integer"},
-        {"yes", 0, 9, "m.gguf: yes is of type bool, wanted an integer"},
-        {"str", 0, 9, "m.gguf: str is of type string, wanted an integer"},
-        {"str.empty", 0, 9, "m.gguf: str.empty is of type string, wanted an integer"},
-        {"u32s", 0, 9, "m.gguf: u32s is an array of u32, wanted an integer"},
+         "m.gguf: i64.neg is -9223372036854775808, expected 0 to 18446744073709551615"},
+        {"f32", 0, 9, "m.gguf: f32 is of type f32, expected an integer"},
+        {"yes", 0, 9, "m.gguf: yes is of type bool, expected an integer"},
+        {"str", 0, 9, "m.gguf: str is of type string, expected an integer"},
+        {"str.empty", 0, 9, "m.gguf: str.empty is of type string, expected an integer"},
+        {"u32s", 0, 9, "m.gguf: u32s is an array of u32, expected an integer"},
     };
     Fixture f = all_types();
     uint64_t v = 42;
@@ -120,21 +120,21 @@ static void one_value_a_layer(void **state) {
         const char *want;
     } list[] = {
         {"absent", 3, 9, "m.gguf: the key absent is missing"},
-        {"u32s", 2, 9, "m.gguf: u32s has 3 values, wanted one, or one for each of 2 layers"},
-        {"none", 3, 9, "m.gguf: none has 0 values, wanted one, or one for each of 3 layers"},
-        {"u32s", 3, 5, "m.gguf: u32s is 6, wanted 0 to 5"},
-        {"i8s.neg", 3, 9, "m.gguf: i8s.neg is -6, wanted 0 to 9"},
-        {"u32s.mixed", 3, 9, "m.gguf: u32s.mixed is 6 for layer 0 and 8 for layer 2, wanted one value"},
-        {"f32s", 3, 9, "m.gguf: f32s is an array of f32, wanted integers"},
-        {"strs", 3, 9, "m.gguf: strs is an array of string, wanted integers"},
-        {"i32", 3, 9, "m.gguf: i32 is 77, wanted 0 to 9"},
+        {"u32s", 2, 9, "m.gguf: u32s has 3 values, expected one, or one for each of 2 layers"},
+        {"none", 3, 9, "m.gguf: none has 0 values, expected one, or one for each of 3 layers"},
+        {"u32s", 3, 5, "m.gguf: u32s is 6, expected 0 to 5"},
+        {"i8s.neg", 3, 9, "m.gguf: i8s.neg is -6, expected 0 to 9"},
+        {"u32s.mixed", 3, 9, "m.gguf: u32s.mixed is 6 for layer 0 and 8 for layer 2, expected one value"},
+        {"f32s", 3, 9, "m.gguf: f32s is an array of f32, expected integers"},
+        {"strs", 3, 9, "m.gguf: strs is an array of string, expected integers"},
+        {"i32", 3, 9, "m.gguf: i32 is 77, expected 0 to 9"},
     };
     Fixture f = all_types();
     uint64_t v = 42;
     assert_int_equal(tn_gguf_uint_layers(f.g, "u32s", true, 3, 6, 6, &v, &f.err), TERN_OK);
     assert_int_equal(v, 6);
     assert_int_equal(tn_gguf_uint_layers(f.g, "u32s", true, 3, 7, 9, &v, &f.err), TERN_ERR_INPUT);
-    assert_string_equal(f.err.text, "m.gguf: u32s is 6, wanted 7 to 9");
+    assert_string_equal(f.err.text, "m.gguf: u32s is 6, expected 7 to 9");
     for (size_t i = 0; i < TN_COUNT(list); i++) {
         v = 42;
         assert_int_not_equal(
@@ -150,11 +150,11 @@ static void floats(void **state) {
         const char *key, *want;
     } list[] = {
         {"absent", "m.gguf: the key absent is missing"},
-        {"f64", "m.gguf: f64 is 2.25, wanted 1 to 2"},
-        {"f32.nan", "m.gguf: f32.nan is nan, wanted 1 to 2"},
-        {"f32.inf", "m.gguf: f32.inf is inf, wanted 1 to 2"},
-        {"u8", "m.gguf: u8 is of type u8, wanted a float"},
-        {"f32s", "m.gguf: f32s is an array of f32, wanted a float"},
+        {"f64", "m.gguf: f64 is 2.25, expected 1 to 2"},
+        {"f32.nan", "m.gguf: f32.nan is nan, expected 1 to 2"},
+        {"f32.inf", "m.gguf: f32.inf is inf, expected 1 to 2"},
+        {"u8", "m.gguf: u8 is of type u8, expected a float"},
+        {"f32s", "m.gguf: f32s is an array of f32, expected a float"},
     };
     Fixture f = all_types();
     float v = 7;
@@ -184,7 +184,7 @@ static void bools_and_strings(void **state) {
     assert_int_equal(tn_gguf_bool(f.g, "no", true, &b, &f.err), TERN_OK);
     assert_false(b);
     assert_int_equal(tn_gguf_bool(f.g, "u8", true, &b, &f.err), TERN_ERR_INPUT);
-    assert_string_equal(f.err.text, "m.gguf: u8 is of type u8, wanted a bool");
+    assert_string_equal(f.err.text, "m.gguf: u8 is of type u8, expected a bool");
     assert_int_equal(tn_gguf_bool(f.g, "absent", true, &b, &f.err), TERN_ERR_INPUT);
 
     assert_int_equal(tn_gguf_string(f.g, "str", true, &s, &f.err), TERN_OK);
@@ -196,9 +196,9 @@ static void bools_and_strings(void **state) {
     static const struct {
         const char *key, *want;
     } list[] = {{"absent", "m.gguf: the key absent is missing"},
-                {"str.nul", "m.gguf: str.nul holds a NUL byte, wanted text"},
-                {"u8", "m.gguf: u8 is of type u8, wanted a string"},
-                {"strs", "m.gguf: strs is an array of string, wanted a string"}};
+                {"str.nul", "m.gguf: str.nul holds a NUL byte, expected text"},
+                {"u8", "m.gguf: u8 is of type u8, expected a string"},
+                {"strs", "m.gguf: strs is an array of string, expected a string"}};
     for (size_t i = 0; i < TN_COUNT(list); i++) {
         assert_int_equal(tn_gguf_string(f.g, list[i].key, true, &s, &f.err), TERN_ERR_INPUT);
         assert_string_equal(f.err.text, list[i].want);
@@ -225,7 +225,7 @@ static void overrides(void **state) {
     assert_int_equal(tn_gguf_uint(f.g, "u8", true, 0, 99, &v, &f.err), TERN_OK);
     assert_int_equal(v, 12);
     assert_int_equal(tn_gguf_uint(f.g, "new.int", true, 0, 99, &v, &f.err), TERN_ERR_INPUT);
-    assert_string_equal(f.err.text, "m.gguf: new.int is -3, wanted 0 to 99");
+    assert_string_equal(f.err.text, "m.gguf: new.int is -3, expected 0 to 99");
     assert_int_equal(tn_gguf_float(f.g, "f32", true, -1e6, 1e6, &x, &f.err), TERN_OK);
     assert_true(x == -1000.0f);
     assert_int_equal(tn_gguf_bool(f.g, "new.flag", true, &b, &f.err), TERN_OK);
@@ -239,13 +239,13 @@ static void overrides(void **state) {
     static const struct {
         const char *spec, *want;
     } bad[] = {
-        {"", "TerncSource.overrides: '', wanted KEY=TYPE:VALUE"},
-        {"key", "TerncSource.overrides: 'key', wanted KEY=TYPE:VALUE"},
-        {"key=int", "TerncSource.overrides: 'key=int', wanted KEY=TYPE:VALUE"},
-        {"=int:3", "TerncSource.overrides: '=int:3', wanted KEY=TYPE:VALUE"},
-        {"key=u32:3", "TerncSource.overrides: type 'u32', wanted int, float, bool or str"},
-        {"key=:3", "TerncSource.overrides: type '', wanted int, float, bool or str"},
-        {"key=integer:3", "TerncSource.overrides: type 'integer', wanted int, float, bool or str"},
+        {"", "TerncSource.overrides: '', expected KEY=TYPE:VALUE"},
+        {"key", "TerncSource.overrides: 'key', expected KEY=TYPE:VALUE"},
+        {"key=int", "TerncSource.overrides: 'key=int', expected KEY=TYPE:VALUE"},
+        {"=int:3", "TerncSource.overrides: '=int:3', expected KEY=TYPE:VALUE"},
+        {"key=u32:3", "TerncSource.overrides: type 'u32', expected int, float, bool or str"},
+        {"key=:3", "TerncSource.overrides: type '', expected int, float, bool or str"},
+        {"key=integer:3", "TerncSource.overrides: type 'integer', expected int, float, bool or str"},
         {"key=int:3x", "TerncSource.overrides: key: '3x' is not a value of type int"},
         {"key=int:", "TerncSource.overrides: key: '' is not a value of type int"},
         {"key=int:99999999999999999999",
@@ -281,7 +281,7 @@ static void overrides_are_read(void **state) {
         {"there.is.none=int:1", NULL},
         {"there.is.nome=int:1",
          "TerncSource.overrides: there.is.nome: nothing here reads this key, did you mean there.is.none?"},
-        {"general.name=int:1", "m.gguf: general.name is of type i64, wanted a string"},
+        {"general.name=int:1", "m.gguf: general.name is of type i64, expected a string"},
         {"i8=int:1",
          "TerncSource.overrides: i8: nothing here reads this key"}, /* in the file, but that alone is no reason */
         {"quite.another=int:1", "TerncSource.overrides: quite.another: nothing here reads this key"},

@@ -123,36 +123,37 @@ static void integer_keys(void **state) {
         uint32_t value;
         const char *want;
     } list[] = {
-        {A "embedding_length", 0, P A "embedding_length is 0, wanted 1 to 1048576"},
-        {A "embedding_length", 1 << 21, P A "embedding_length is 2097152, wanted 1 to 1048576"},
+        {A "embedding_length", 0, P A "embedding_length is 0, expected 1 to 1048576"},
+        {A "embedding_length", 1 << 21, P A "embedding_length is 2097152, expected 1 to 1048576"},
         {A "embedding_length", 126,
-         P A "attention.head_count is 4, wanted a divisor of the embedding length 126"},
-        {A "embedding_length", 256, P A "rope.dimension_count is 32, wanted 64"},
-        {A "block_count", 0, P A "block_count is 0, wanted 1 to 4096"},
-        {A "block_count", 4097, P A "block_count is 4097, wanted 1 to 4096"},
+         P A "attention.head_count is 4, expected a divisor of the embedding length 126"},
+        {A "embedding_length", 256, P A "rope.dimension_count is 32, expected 64"},
+        {A "block_count", 0, P A "block_count is 0, expected 1 to 4096"},
+        {A "block_count", 4097, P A "block_count is 4097, expected 1 to 4096"},
         {A "block_count", 3, P "tensor blk.2.attn_norm.weight is missing"},
         {A "block_count", 1, P "tensor blk.1.attn_norm.weight has no place in the architecture bitnet-b1.58"},
-        {A "feed_forward_length", 0, P A "feed_forward_length is 0, wanted 1 to 4194304"},
+        {A "feed_forward_length", 0, P A "feed_forward_length is 0, expected 1 to 4194304"},
         {A "feed_forward_length", 255,
-         P "tensor blk.0.ffn_gate.weight has 128 x 256 x 1 x 1 elements (columns first), wanted 128 x 255"},
-        {A "context_length", 0, P A "context_length is 0, wanted 1 to 16777216"},
-        {A "context_length", 1 << 25, P A "context_length is 33554432, wanted 1 to 16777216"},
-        {A "attention.head_count", 0, P A "attention.head_count is 0, wanted 1 to 4096"},
-        {A "attention.head_count", 4097, P A "attention.head_count is 4097, wanted 1 to 4096"},
-        {A "attention.head_count", 3, P A "attention.head_count_kv is 2, wanted a divisor of the 3 heads"},
-        {A "attention.head_count_kv", 0, P A "attention.head_count_kv is 0, wanted 1 to 4096"},
-        {A "attention.head_count_kv", 3, P A "attention.head_count_kv is 3, wanted a divisor of the 4 heads"},
+         P "tensor blk.0.ffn_gate.weight has 128 x 256 x 1 x 1 elements (columns first), expected 128 x 255"},
+        {A "context_length", 0, P A "context_length is 0, expected 1 to 16777216"},
+        {A "context_length", 1 << 25, P A "context_length is 33554432, expected 1 to 16777216"},
+        {A "attention.head_count", 0, P A "attention.head_count is 0, expected 1 to 4096"},
+        {A "attention.head_count", 4097, P A "attention.head_count is 4097, expected 1 to 4096"},
+        {A "attention.head_count", 3, P A "attention.head_count_kv is 2, expected a divisor of the 3 heads"},
+        {A "attention.head_count_kv", 0, P A "attention.head_count_kv is 0, expected 1 to 4096"},
+        {A "attention.head_count_kv", 3,
+         P A "attention.head_count_kv is 3, expected a divisor of the 4 heads"},
         {A "attention.head_count_kv", 4,
-         P "tensor blk.0.attn_k.weight has 128 x 64 x 1 x 1 elements (columns first), wanted 128 x 128"},
-        {A "attention.key_length", 0, P A "attention.key_length is 0, wanted 1 to 1024"},
-        {A "attention.key_length", 1025, P A "attention.key_length is 1025, wanted 1 to 1024"},
-        {A "attention.key_length", 64, P A "rope.dimension_count is 32, wanted 64"},
-        {A "attention.value_length", 64, P A "attention.value_length is 64, wanted 32"},
-        {A "rope.dimension_count", 16, P A "rope.dimension_count is 16, wanted 32"},
-        {A "vocab_size", 99, P A "vocab_size is 99, wanted 100"},
-        {A "expert_count", 8, P A "expert_count is 8, wanted 0"},
+         P "tensor blk.0.attn_k.weight has 128 x 64 x 1 x 1 elements (columns first), expected 128 x 128"},
+        {A "attention.key_length", 0, P A "attention.key_length is 0, expected 1 to 1024"},
+        {A "attention.key_length", 1025, P A "attention.key_length is 1025, expected 1 to 1024"},
+        {A "attention.key_length", 64, P A "rope.dimension_count is 32, expected 64"},
+        {A "attention.value_length", 64, P A "attention.value_length is 64, expected 32"},
+        {A "rope.dimension_count", 16, P A "rope.dimension_count is 16, expected 32"},
+        {A "vocab_size", 99, P A "vocab_size is 99, expected 100"},
+        {A "expert_count", 8, P A "expert_count is 8, expected 0"},
         {A "expert_count", 0, ""},
-        {A "attention.sliding_window", 512, P A "attention.sliding_window is 512, wanted 0"},
+        {A "attention.sliding_window", 512, P A "attention.sliding_window is 512, expected 0"},
         {"split.count", 2,
          P "part 1 of 2 of a model that was split, expected one file: `llama-gguf-split --merge FIRST-PART "
            "WHOLE.gguf` joins the parts"},
@@ -194,22 +195,22 @@ static void float_keys(void **state) {
         const char *want;
     } list[] = {
         {A "attention.layer_norm_rms_epsilon", 0.0f,
-         P A "attention.layer_norm_rms_epsilon is 0, wanted 1e-12 to 1"},
+         P A "attention.layer_norm_rms_epsilon is 0, expected 1e-12 to 1"},
         {A "attention.layer_norm_rms_epsilon", NAN,
-         P A "attention.layer_norm_rms_epsilon is nan, wanted 1e-12 to 1"},
-        {A "rope.freq_base", 0.5f, P A "rope.freq_base is 0.5, wanted 1 to 1e+12"},
-        {A "rope.freq_base", INFINITY, P A "rope.freq_base is inf, wanted 1 to 1e+12"},
-        {A "rope.scaling.factor", 4.0f, P A "rope.scaling.factor is 4, wanted 1"},
+         P A "attention.layer_norm_rms_epsilon is nan, expected 1e-12 to 1"},
+        {A "rope.freq_base", 0.5f, P A "rope.freq_base is 0.5, expected 1 to 1e+12"},
+        {A "rope.freq_base", INFINITY, P A "rope.freq_base is inf, expected 1 to 1e+12"},
+        {A "rope.scaling.factor", 4.0f, P A "rope.scaling.factor is 4, expected 1"},
         {A "rope.scaling.factor", 1.0f, ""},
-        {A "rope.scaling.attn_factor", 2.0f, P A "rope.scaling.attn_factor is 2, wanted 1"},
-        {A "rope.scale_linear", 2.0f, P A "rope.scale_linear is 2, wanted 1"},
-        {A "logit_scale", 0.5f, P A "logit_scale is 0.5, wanted 1"},
-        {A "embedding_scale", 12.0f, P A "embedding_scale is 12, wanted 1"},
-        {A "residual_scale", 0.5f, P A "residual_scale is 0.5, wanted 1"},
-        {A "attn_logit_softcapping", 50.0f, P A "attn_logit_softcapping is 50, wanted 0"},
-        {A "final_logit_softcapping", 30.0f, P A "final_logit_softcapping is 30, wanted 0"},
-        {A "attention.clamp_kqv", 8.0f, P A "attention.clamp_kqv is 8, wanted 0"},
-        {A "attention.max_alibi_bias", 8.0f, P A "attention.max_alibi_bias is 8, wanted 0"},
+        {A "rope.scaling.attn_factor", 2.0f, P A "rope.scaling.attn_factor is 2, expected 1"},
+        {A "rope.scale_linear", 2.0f, P A "rope.scale_linear is 2, expected 1"},
+        {A "logit_scale", 0.5f, P A "logit_scale is 0.5, expected 1"},
+        {A "embedding_scale", 12.0f, P A "embedding_scale is 12, expected 1"},
+        {A "residual_scale", 0.5f, P A "residual_scale is 0.5, expected 1"},
+        {A "attn_logit_softcapping", 50.0f, P A "attn_logit_softcapping is 50, expected 0"},
+        {A "final_logit_softcapping", 30.0f, P A "final_logit_softcapping is 30, expected 0"},
+        {A "attention.clamp_kqv", 8.0f, P A "attention.clamp_kqv is 8, expected 0"},
+        {A "attention.max_alibi_bias", 8.0f, P A "attention.max_alibi_bias is 8, expected 0"},
     };
     for (size_t i = 0; i < TN_COUNT(list); i++) {
         TnGw *w = good();
@@ -225,7 +226,7 @@ static void other_keys(void **state) {
     } texts[] = {
         {"general.architecture", "bitnet-25", P "the key bitnet-25.embedding_length is missing"},
         {A "rope.scaling.type", "yarn",
-         P A "rope.scaling.type is 'yarn', wanted none, or linear with factor 1"},
+         P A "rope.scaling.type is 'yarn', expected none, or linear with factor 1"},
         {A "rope.scaling.type", "linear", ""},
         {A "rope.scaling.type", "none", ""},
         {A "hidden_activation", "relu2", ""},
@@ -236,8 +237,8 @@ static void other_keys(void **state) {
         {"prism.hadamard.transform", "x",
          P "prism.hadamard.transform is a transform of the weights, expected none"},
         {"general.type", "model", ""},
-        {"general.type", "adapter", P "general.type is 'adapter', wanted model"},
-        {A "block_count", "2", P A "block_count is of type string, wanted an integer"},
+        {"general.type", "adapter", P "general.type is 'adapter', expected model"},
+        {A "block_count", "2", P A "block_count is of type string, expected an integer"},
     };
     for (size_t i = 0; i < TN_COUNT(texts); i++) {
         TnGw *w = good();
@@ -246,14 +247,14 @@ static void other_keys(void **state) {
     }
     TnGw *w = good();
     tn_gw_bool(w, A "attention.causal", 0);
-    assert_string_equal(graph_says(w, false), P A "attention.causal is false, wanted true");
+    assert_string_equal(graph_says(w, false), P A "attention.causal is false, expected true");
     w = good();
     tn_gw_bool(w, A "attention.causal", 1);
     tn_gw_bool(w, A "use_parallel_residual", 0);
     assert_string_equal(graph_says(w, false), "");
     w = good();
     tn_gw_bool(w, A "use_parallel_residual", 1);
-    assert_string_equal(graph_says(w, false), P A "use_parallel_residual is true, wanted false");
+    assert_string_equal(graph_says(w, false), P A "use_parallel_residual is true, expected false");
 
     static const char *const required[] = {"embedding_length",     "block_count",
                                            "feed_forward_length",  "context_length",
@@ -279,7 +280,7 @@ static void other_keys(void **state) {
     tn_gw_drop(w, A "attention.head_count_kv");
     assert_string_equal(
         graph_says(w, false),
-        P "tensor blk.0.attn_k.weight has 128 x 64 x 1 x 1 elements (columns first), wanted 128 x 128");
+        P "tensor blk.0.attn_k.weight has 128 x 64 x 1 x 1 elements (columns first), expected 128 x 128");
 }
 
 static void per_layer_keys(void **state) {
@@ -295,12 +296,12 @@ static void per_layer_keys(void **state) {
         assert_string_equal(graph_says(w, false), "");
         w = good();
         tn_gw_array(w, keys[i], GW_U32, v, 3, 4);
-        snprintf(want, sizeof want, P "%s has 3 values, wanted one, or one for each of 2 layers", keys[i]);
+        snprintf(want, sizeof want, P "%s has 3 values, expected one, or one for each of 2 layers", keys[i]);
         assert_string_equal(graph_says(w, false), want);
     }
     TnGw *w = good(); /* this one is not a matter of layers */
     tn_gw_array(w, A "embedding_length", GW_U32, (uint32_t[]){128, 128}, 2, 4);
-    assert_string_equal(graph_says(w, false), P A "embedding_length is an array of u32, wanted an integer");
+    assert_string_equal(graph_says(w, false), P A "embedding_length is an array of u32, expected an integer");
 }
 
 static void heads_are_even(void **state) {
@@ -309,14 +310,14 @@ static void heads_are_even(void **state) {
     s.hidden = 128;
     s.heads = s.kv_heads = 128; /* heads of one column */
     assert_string_equal(graph_says(tn_gm_create(&s), false),
-                        P "heads of 1 columns, wanted an even number up to 1024");
+                        P "heads of 1 columns, expected an even number up to 1024");
     s = spec;
     s.hidden = 2560;
     s.ffn = 128;
     s.layers = 1;
     s.heads = s.kv_heads = 1;
     assert_string_equal(graph_says(tn_gm_create(&s), false),
-                        P "heads of 2560 columns, wanted an even number up to 1024");
+                        P "heads of 2560 columns, expected an even number up to 1024");
 }
 
 int main(void) {

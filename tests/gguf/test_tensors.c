@@ -75,29 +75,29 @@ static void shapes_of_tensors(void **state) {
          GW_T_F32,
          1,
          {64},
-         P "tensor output_norm.weight has 64 x 1 x 1 x 1 elements (columns first), wanted 128 x 1"},
+         P "tensor output_norm.weight has 64 x 1 x 1 x 1 elements (columns first), expected 128 x 1"},
         {"output_norm.weight",
          GW_T_F32,
          2,
          {64, 2},
-         P "tensor output_norm.weight has 64 x 2 x 1 x 1 elements (columns first), wanted 128 x 1"},
+         P "tensor output_norm.weight has 64 x 2 x 1 x 1 elements (columns first), expected 128 x 1"},
         {"output_norm.weight", GW_T_F32, 2, {128, 1}, ""},
         {"blk.0.attn_q.weight",
          GW_T_I2_S,
          2,
          {256, 64},
-         P "tensor blk.0.attn_q.weight has 256 x 64 x 1 x 1 elements (columns first), wanted 128 x 128"},
+         P "tensor blk.0.attn_q.weight has 256 x 64 x 1 x 1 elements (columns first), expected 128 x 128"},
         {"blk.0.attn_q.weight",
          GW_T_I2_S,
          3,
          {128, 64, 2},
-         P "tensor blk.0.attn_q.weight has 128 x 64 x 2 x 1 elements (columns first), wanted 128 x 128"},
+         P "tensor blk.0.attn_q.weight has 128 x 64 x 2 x 1 elements (columns first), expected 128 x 128"},
         {"token_embd.weight",
          GW_T_F16,
          2,
          {100, 128},
-         P "tensor token_embd.weight has 100 x 128 x 1 x 1 elements (columns first), wanted 128 x 128"},
-        {"token_embd.weight", GW_T_F16, 2, {128, 99}, P A "vocab_size is 100, wanted 99"},
+         P "tensor token_embd.weight has 100 x 128 x 1 x 1 elements (columns first), expected 128 x 128"},
+        {"token_embd.weight", GW_T_F16, 2, {128, 99}, P A "vocab_size is 100, expected 99"},
     };
     for (size_t i = 0; i < TN_COUNT(list); i++) {
         TnGw *w = good();
@@ -108,17 +108,17 @@ static void shapes_of_tensors(void **state) {
     tn_gw_tensor(w, "output_norm.weight", GW_T_F32, 3, (uint64_t[]){128, 1, 2}, NULL, NULL);
     assert_string_equal(
         graph_says(w, false),
-        P "tensor output_norm.weight has 128 x 1 x 2 x 1 elements (columns first), wanted 128 x 1");
+        P "tensor output_norm.weight has 128 x 1 x 2 x 1 elements (columns first), expected 128 x 1");
     w = good();
     tn_gw_tensor(w, "output_norm.weight", GW_T_F32, 4, (uint64_t[]){128, 1, 1, 2}, NULL, NULL);
     assert_string_equal(
         graph_says(w, false),
-        P "tensor output_norm.weight has 128 x 1 x 1 x 2 elements (columns first), wanted 128 x 1");
+        P "tensor output_norm.weight has 128 x 1 x 1 x 2 elements (columns first), expected 128 x 1");
     w = good();
     tn_gw_tensor(w, "output.weight", GW_T_F16, 2, (uint64_t[]){128, 99}, NULL, NULL);
     assert_string_equal(
         graph_says(w, false),
-        P "tensor output.weight has 128 x 99 x 1 x 1 elements (columns first), wanted 128 x 100");
+        P "tensor output.weight has 128 x 99 x 1 x 1 elements (columns first), expected 128 x 100");
 }
 
 static void types_of_tensors(void **state) {
@@ -126,15 +126,15 @@ static void types_of_tensors(void **state) {
     TnGw *w = good();
     tn_gw_tensor(w, "output_norm.weight", GW_T_Q8_0, 1, (uint64_t[]){128}, NULL, NULL);
     assert_string_equal(graph_says(w, false),
-                        P "tensor output_norm.weight has type q8_0, wanted f32, f16 or bf16");
+                        P "tensor output_norm.weight has type q8_0, expected f32, f16 or bf16");
     w = good();
     tn_gw_tensor(w, "token_embd.weight", GW_T_I2_S, 2, (uint64_t[]){128, 100}, NULL, NULL);
     assert_string_equal(graph_says(w, false),
-                        P "tensor token_embd.weight has type i2s, wanted f32, f16, bf16, q8_0 or q6_k");
+                        P "tensor token_embd.weight has type i2s, expected f32, f16, bf16, q8_0 or q6_k");
     w = good();
     tn_gw_tensor(w, "output.weight", GW_T_I2_S, 2, (uint64_t[]){128, 100}, NULL, NULL);
     assert_string_equal(graph_says(w, false),
-                        P "tensor output.weight has type i2s, wanted f32, f16, bf16, q8_0 or q6_k");
+                        P "tensor output.weight has type i2s, expected f32, f16, bf16, q8_0 or q6_k");
 }
 
 static void sizes_of_vocabularies(void **state) {
@@ -179,7 +179,7 @@ static void more_tokens_than_ids(void **state) {
         assert_int_equal(tn_gguf_open(path, false, &gg, &err), TERN_OK);
         assert_int_equal(tn_gguf_graph(gg, &(TnGgufOptions){.no_hash = true}, &g, &f, &err), TERN_ERR_INPUT);
         snprintf(want, sizeof want,
-                 "%s: tensor token_embd.weight has 2147483648 rows, wanted fewer than 2^31", path);
+                 "%s: tensor token_embd.weight has 2147483648 rows, expected fewer than 2^31", path);
         assert_string_equal(err.text, want);
     }
     tn_gguf_close(gg);
@@ -196,10 +196,10 @@ static void rope_factors(void **state) {
     tn_gw_tensor(w, "rope_freqs.weight", GW_T_F32, 1, (uint64_t[]){32}, NULL, NULL);
     assert_string_equal(
         graph_says(w, false),
-        P "tensor rope_freqs.weight has 32 x 1 x 1 x 1 elements (columns first), wanted 16 x 1");
+        P "tensor rope_freqs.weight has 32 x 1 x 1 x 1 elements (columns first), expected 16 x 1");
     w = tn_gm_create(&s);
     tn_gw_tensor(w, "rope_freqs.weight", GW_T_F16, 1, (uint64_t[]){16}, NULL, NULL);
-    assert_string_equal(graph_says(w, false), P "tensor rope_freqs.weight has type f16, wanted f32");
+    assert_string_equal(graph_says(w, false), P "tensor rope_freqs.weight has type f16, expected f32");
     static const struct {
         float value;
         const char *want;
@@ -211,7 +211,7 @@ static void rope_factors(void **state) {
         f[15] = list[i].value;
         w = tn_gm_create(&s);
         tn_gw_data(w, "rope_freqs.weight", f, sizeof f);
-        snprintf(want, sizeof want, P "tensor rope_freqs.weight holds %s at 15, wanted 1e-6 to 1e6",
+        snprintf(want, sizeof want, P "tensor rope_freqs.weight holds %s at 15, expected 1e-6 to 1e6",
                  list[i].want);
         assert_string_equal(graph_says(w, false), want);
     }
@@ -237,7 +237,7 @@ static void ternary_weights(void **state) {
     w = good();
     tn_gw_data(w, name, codes, n);
     assert_string_equal(graph_says(w, false),
-                        P "tensor blk.1.ffn_up.weight: scale is inf, wanted a finite number");
+                        P "tensor blk.1.ffn_up.weight: scale is inf, expected a finite number");
     free(codes);
 
     TnGmSpec s = spec; /* blocks with scales of their own */
@@ -254,7 +254,7 @@ static void ternary_weights(void **state) {
     w = tn_gm_create(&s);
     tn_gw_data(w, q, codes, n);
     assert_string_equal(graph_says(w, false),
-                        P "tensor blk.0.attn_q.weight: block 0 has scale 1, block 7 has 2; wanted "
+                        P "tensor blk.0.attn_q.weight: block 0 has scale 1, block 7 has 2; expected "
                           "one scale for the tensor");
     free(codes);
 }
@@ -282,32 +282,32 @@ static void extra_scales(void **state) {
     static const char *const name = "blk.0.attn_q.scale";
     TnGw *w = tn_gm_create(&s);
     tn_gw_data(w, name, &(float){NAN}, 4);
-    assert_string_equal(graph_says(w, false), P "tensor blk.0.attn_q.scale is nan, wanted a number");
+    assert_string_equal(graph_says(w, false), P "tensor blk.0.attn_q.scale is nan, expected a number");
     w = tn_gm_create(&s);
     tn_gw_data(w, name, &(float){3e38f}, 4);
     assert_string_equal(graph_says(w, false), "");
     w = tn_gm_create(&s);
     tn_gw_tensor(w, name, GW_T_F16, 1, (uint64_t[]){1}, NULL, NULL);
-    assert_string_equal(graph_says(w, false), P "tensor blk.0.attn_q.scale has type f16, wanted f32");
+    assert_string_equal(graph_says(w, false), P "tensor blk.0.attn_q.scale has type f16, expected f32");
     w = tn_gm_create(&s);
     tn_gw_tensor(w, name, GW_T_F32, 1, (uint64_t[]){128}, NULL, NULL);
     assert_string_equal(
         graph_says(w, false),
-        P "tensor blk.0.attn_q.scale has 128 x 1 x 1 x 1 elements (columns first), wanted 1 x 1");
+        P "tensor blk.0.attn_q.scale has 128 x 1 x 1 x 1 elements (columns first), expected 1 x 1");
     w = tn_gm_create(&s); /* both finite, their product is not */
     uint8_t codes[128 * 128 / 4 + 32] = {0};
     memcpy(codes + sizeof codes - 32, &(float){1e30f}, 4);
     tn_gw_data(w, "blk.0.attn_q.weight", codes, sizeof codes);
     tn_gw_data(w, name, &(float){1e30f}, 4);
     assert_string_equal(graph_says(w, false),
-                        P "tensor blk.0.attn_q.weight has the scale inf, wanted a number");
+                        P "tensor blk.0.attn_q.weight has the scale inf, expected a number");
     s.weights = GW_T_F16;
     assert_string_equal(graph_says(tn_gm_create(&s), false), ""); /* dense, scales of one */
     w = tn_gm_create(&s);
     tn_gw_data(w, name, &(float){2.0f}, 4);
     assert_string_equal(
         graph_says(w, false),
-        P "tensor blk.0.attn_q.scale is 2 beside dense weights, wanted 1 (or TerncSource.ternary_dense)");
+        P "tensor blk.0.attn_q.scale is 2 beside dense weights, expected 1 (or TerncSource.ternary_dense)");
 }
 
 int main(void) {

@@ -171,46 +171,47 @@ static void wrong_types(void **state) {
     for (size_t i = 0; i < TN_COUNT(strings); i++) {
         TnGw *w = good();
         tn_gw_u32(w, strings[i], 1);
-        snprintf(want, sizeof want, "m.gguf: %s is of type u32, wanted a string", strings[i]);
+        snprintf(want, sizeof want, "m.gguf: %s is of type u32, expected a string", strings[i]);
         assert_string_equal(says(w), want);
     }
     for (size_t i = 0; i < TN_COUNT(ids); i++) {
         TnGw *w = good();
         tn_gw_f32(w, ids[i], 1);
-        snprintf(want, sizeof want, "m.gguf: %s is of type f32, wanted an integer", ids[i]);
+        snprintf(want, sizeof want, "m.gguf: %s is of type f32, expected an integer", ids[i]);
         assert_string_equal(says(w), want);
         w = good();
         tn_gw_i32(w, ids[i], -1);
-        snprintf(want, sizeof want, "m.gguf: %s is -1, wanted 0 to 4294967295", ids[i]);
+        snprintf(want, sizeof want, "m.gguf: %s is -1, expected 0 to 4294967295", ids[i]);
         assert_string_equal(says(w), want);
         w = good();
         tn_gw_u32(w, ids[i], 6);
-        snprintf(want, sizeof want, "m.gguf: %s is 6, wanted an id below the 6 tokens", ids[i]);
+        snprintf(want, sizeof want, "m.gguf: %s is 6, expected an id below the 6 tokens", ids[i]);
         assert_string_equal(says(w), want);
     }
     for (size_t i = 0; i < TN_COUNT(flags); i++) {
         TnGw *w = good();
         tn_gw_u32(w, flags[i], 1);
-        snprintf(want, sizeof want, "m.gguf: %s is of type u32, wanted a bool", flags[i]);
+        snprintf(want, sizeof want, "m.gguf: %s is of type u32, expected a bool", flags[i]);
         assert_string_equal(says(w), want);
     }
     for (size_t i = 0; i < TN_COUNT(lists); i++) {
         TnGw *w = good();
         tn_gw_str(w, lists[i], "a");
-        snprintf(want, sizeof want, "m.gguf: %s is of type string, wanted an array of string", lists[i]);
+        snprintf(want, sizeof want, "m.gguf: %s is of type string, expected an array of string", lists[i]);
         assert_string_equal(says(w), want);
         w = good();
         tn_gw_array(w, lists[i], GW_U8, "abcdef", 6, 1);
-        snprintf(want, sizeof want, "m.gguf: %s is an array of u8, wanted an array of string", lists[i]);
+        snprintf(want, sizeof want, "m.gguf: %s is an array of u8, expected an array of string", lists[i]);
         assert_string_equal(says(w), want);
     }
     TnGw *w = good();
     tn_gw_u32(w, T "token_type", 1);
-    assert_string_equal(says(w), "m.gguf: tokenizer.ggml.token_type is of type u32, wanted an array of i32");
+    assert_string_equal(says(w),
+                        "m.gguf: tokenizer.ggml.token_type is of type u32, expected an array of i32");
     w = good();
     tn_gw_array(w, T "token_type", GW_I8, "\1\1\1\3\3\3", 6, 1);
     assert_string_equal(says(w),
-                        "m.gguf: tokenizer.ggml.token_type is an array of i8, wanted an array of i32");
+                        "m.gguf: tokenizer.ggml.token_type is an array of i8, expected an array of i32");
     w = good();
     tn_gw_array(w, T "token_type", GW_U32, (uint32_t[]){1, 1, 1, 3, 3, 3}, 6, 4);
     assert_string_equal(says(w), "");
@@ -220,16 +221,17 @@ static void wrong_values(void **state) {
     (void)state;
     TnGw *w = good();
     tn_gw_str(w, T "model", "llama");
-    assert_string_equal(says(w), "m.gguf: tokenizer.ggml.model is 'llama', wanted 'gpt2'");
+    assert_string_equal(says(w), "m.gguf: tokenizer.ggml.model is 'llama', expected 'gpt2'");
     w = good();
     tn_gw_drop(w, T "model");
-    assert_string_equal(says(w), "m.gguf: tokenizer.ggml.model is absent, wanted 'gpt2'");
+    assert_string_equal(says(w), "m.gguf: tokenizer.ggml.model is absent, expected 'gpt2'");
     w = good();
     tn_gw_drop(w, T "tokens");
-    assert_string_equal(says(w), "m.gguf: tokenizer.ggml.tokens is absent or empty, wanted one text a token");
+    assert_string_equal(says(w),
+                        "m.gguf: tokenizer.ggml.tokens is absent or empty, expected one text a token");
     w = good();
     tn_gw_drop(w, T "merges");
-    assert_string_equal(says(w), "m.gguf: tokenizer.ggml.merges is absent, wanted one text a merge");
+    assert_string_equal(says(w), "m.gguf: tokenizer.ggml.merges is absent, expected one text a merge");
     w = good();
     tn_gw_strs(w, T "merges", NULL, 0); /* an empty list is not an absent one */
     assert_string_equal(says(w), "");
@@ -238,14 +240,17 @@ static void wrong_values(void **state) {
     for (size_t i = 0; i < many; i++) empty[i] = "";
     w = good();
     tn_gw_strs(w, T "merges", empty, many);
-    assert_string_equal(says(w), "m.gguf: tokenizer.ggml.merges has 1048577 strings, wanted at most 1048576");
+    assert_string_equal(says(w),
+                        "m.gguf: tokenizer.ggml.merges has 1048577 strings, expected at most 1048576");
     w = good();
     tn_gw_strs(w, T "tokens", empty, many);
-    assert_string_equal(says(w), "m.gguf: tokenizer.ggml.tokens has 1048577 strings, wanted at most 1048576");
+    assert_string_equal(says(w),
+                        "m.gguf: tokenizer.ggml.tokens has 1048577 strings, expected at most 1048576");
     free(empty);
     w = good();
     tn_gw_array(w, T "token_type", GW_I32, (int32_t[]){1, 1, 1, 3, 3}, 5, 4);
-    assert_string_equal(says(w), "m.gguf: tokenizer.ggml.token_type holds 5 numbers, wanted 6, one a token");
+    assert_string_equal(says(w),
+                        "m.gguf: tokenizer.ggml.token_type holds 5 numbers, expected 6, one a token");
 }
 
 int main(void) {

@@ -33,7 +33,7 @@ static float *value(TnEval *e, const TnGraph *g, const char *name) {
 static void same_bits(const float *a, const float *b, int64_t n) {
     for (int64_t i = 0; i < n; i++)
         if (tn_f32_bits(a[i]) != tn_f32_bits(b[i]))
-            fail_msg("element %lld: %a, wanted %a", (long long)i, (double)a[i], (double)b[i]);
+            fail_msg("element %lld: %a, expected %a", (long long)i, (double)a[i], (double)b[i]);
 }
 
 static const float *floats(const float *p, ...) {

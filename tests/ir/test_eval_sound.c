@@ -15,7 +15,7 @@ static const int64_t sym[TN_SYM_COUNT] = {[TN_T] = ROWS, [TN_R] = ROWS, [TN_K] =
 
 /* Runs the text with the input's element `at` set to `value` (all others are 0), and compares the message's end:
  * NULL: it is taken. */
-static void run(const char *text, const char *input, int64_t at, int32_t value, const char *wanted) {
+static void run(const char *text, const char *input, int64_t at, int32_t value, const char *expected) {
     TnGraph *g = graph_of(text);
     TnEval *e;
     TernError err = {0}, of_inputs = {0};
@@ -23,10 +23,11 @@ static void run(const char *text, const char *input, int64_t at, int32_t value, 
     if (input) ((int32_t *)tn_eval_input(e, input))[at] = value;
     TernStatus first = tn_eval_check_inputs(e, sym, &of_inputs), st = tn_eval_try(e, sym, &err);
     assert_int_equal(first, st);
-    if (wanted ? st != TERN_ERR_INPUT || strcmp(err.text, wanted) != 0 || strcmp(of_inputs.text, wanted) != 0
-               : st != TERN_OK)
+    if (expected
+            ? st != TERN_ERR_INPUT || strcmp(err.text, expected) != 0 || strcmp(of_inputs.text, expected) != 0
+            : st != TERN_OK)
         fail_msg("%s[%d] = %d: got '%s', expected '%s'", input ? input : "", (int)at, (int)value, err.text,
-                 wanted ? wanted : "");
+                 expected ? expected : "");
     tn_eval_destroy(e);
     tn_graph_destroy(g);
 }
@@ -65,7 +66,7 @@ static void places_in_caches(void **state) {
                {"%y: f32[P,12] = attend_blocks %x, %k, %v, %pos, %slot, %table {scale=1.0, window=0, n=3}\n",
                 "attend_blocks"}};
     for (size_t i = 0; i < TN_COUNT(ops); i++) {
-        char text[1000], wanted[200];
+        char text[1000], expected[200];
         snprintf(text, sizeof text, "%s%s", CACHE, ops[i].line);
         run(text, "pos", 2, 2 * TN_PAGE - 1, NULL);
         run(text, "slot", 1, 1, NULL);
@@ -81,9 +82,9 @@ static void places_in_caches(void **state) {
                    {"table", "page", 0, 4, 3},
                    {"table", "page", 0, -1, 3}};
         for (size_t j = 0; j < TN_COUNT(bad); j++) {
-            snprintf(wanted, sizeof wanted, "test:9: %%y: %s of %%%s: got %s %d, expected 0 to %d", ops[i].op,
-                     bad[j].input, bad[j].what, (int)bad[j].value, (int)bad[j].most);
-            run(text, bad[j].input, bad[j].at, bad[j].value, wanted);
+            snprintf(expected, sizeof expected, "test:9: %%y: %s of %%%s: got %s %d, expected 0 to %d",
+                     ops[i].op, bad[j].input, bad[j].what, (int)bad[j].value, (int)bad[j].most);
+            run(text, bad[j].input, bad[j].at, bad[j].value, expected);
         }
     }
 }

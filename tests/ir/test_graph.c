@@ -301,7 +301,7 @@ static void gives(const char *op_and_operands, const char *type) {
     else
         tn_buf_puts(&got, "no");
     if (strcmp(got.data, type) != 0)
-        fail_msg("%s gives %s (%s), wanted %s", op_and_operands, got.data, s ? err.text : "", type);
+        fail_msg("%s gives %s (%s), expected %s", op_and_operands, got.data, s ? err.text : "", type);
     tn_buf_free(&got);
     tn_arena_free(&scratch);
     tn_graph_destroy(g);
@@ -411,7 +411,7 @@ static void test_infer_given(void **state) {
     assert_int_equal(tn_infer(g, TN_OP_rope_freq, &good, &n, 1, &base, 1, &g->arena, &out, &err),
                      TERN_ERR_INPUT);
     assert_string_equal(err.text,
-                        "rope_freq: operand 1 ($n) is bf16[3], wanted f32[n], a factor a frequency");
+                        "rope_freq: operand 1 ($n) is bf16[3], expected f32[n], a factor a frequency");
     assert_int_equal(tn_infer(g, TN_OP_rope_freq, &bad, &x, 1, &base, 1, &g->arena, &out, &err),
                      TERN_ERR_INPUT);
     base.f = -1;

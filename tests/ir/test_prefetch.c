@@ -71,11 +71,11 @@ static void wrong_ones_are_refused(void **state) {
         const char *line, *want;
     } all[] = {
         {COLS ", prefetch_l1=100",
-         "k.tir:5:75: prefetch_l1=100, wanted a multiple of 64 from 0 to 1048576\n"},
+         "k.tir:5:75: prefetch_l1=100, expected a multiple of 64 from 0 to 1048576\n"},
         {COLS ", prefetch_l1=-64",
-         "k.tir:5:75: prefetch_l1=-64, wanted a multiple of 64 from 0 to 1048576\n"},
+         "k.tir:5:75: prefetch_l1=-64, expected a multiple of 64 from 0 to 1048576\n"},
         {COLS ", prefetch_l1=0, prefetch_l2=1048640",
-         "k.tir:5:82: prefetch_l2=1048640, wanted a multiple of 64 from 0 to 1048576\n"},
+         "k.tir:5:82: prefetch_l2=1048640, expected a multiple of 64 from 0 to 1048576\n"},
         {COLS ", prefetch_l2=1e3", "k.tir:5:74: "},
         {COLS ", prefetch_l1=64, prefetch_l1=64", "k.tir:5:79: attribute 'near' is given twice\n"},
         {"root=matmul, target=llvm, axis=rows, grain=1, units=1, prefetch_l1=64",
@@ -86,7 +86,7 @@ static void wrong_ones_are_refused(void **state) {
         TnGraph *g;
         assert_int_equal(parse(all[i].line, &g, &d), TERN_ERR_INPUT);
         if (strncmp(d.text.data, all[i].want, strlen(all[i].want)) != 0)
-            fail_msg("'%s', wanted '%s'", d.text.data, all[i].want);
+            fail_msg("'%s', expected '%s'", d.text.data, all[i].want);
         tn_diag_free(&d);
     }
 }

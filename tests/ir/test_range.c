@@ -63,13 +63,13 @@ static void too_long_is_refused(void **state) {
     assert_null(fault_of(estimate, 131072));
     char *fault = fault_of(estimate, 131073);
     assert_string_equal(
-        fault, "t:7:18: estimate: operand 2 ($s) is s8[2,131073], wanted at most 131072 columns, so that "
+        fault, "t:7:18: estimate: operand 2 ($s) is s8[2,131073], expected at most 131072 columns, so that "
                "255*64*K fits i32\n");
     free(fault);
     fault = fault_of(quant, MOST_K + 1);
-    assert_string_equal(fault,
-                        "t:4:24: quant: operand 1 (%x) is f32[T,16909321], wanted at most 16909320 columns, "
-                        "so that |sum| <= 127*K fits i32\n");
+    assert_string_equal(
+        fault, "t:4:24: quant: operand 1 (%x) is f32[T,16909321], expected at most 16909320 columns, "
+               "so that |sum| <= 127*K fits i32\n");
     free(fault);
 }
 

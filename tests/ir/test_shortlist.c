@@ -33,7 +33,7 @@ static void check_bounds(const HeadCase *c, int row) {
 static void check_choices(const HeadCase *c, int row) {
     const int32_t *best = head_value(c, "best"), *want = head_value(c, "want");
     if (best[row] != want[row])
-        fail_msg("%s table %d row %d of kind %d: best %d, wanted %d", tn_encs[c->copy].name, c->table, row,
+        fail_msg("%s table %d row %d of kind %d: best %d, expected %d", tn_encs[c->copy].name, c->table, row,
                  row % HEAD_ROW_KINDS, best[row], want[row]);
     assert_memory_equal(head_value_row(c, "top", row), head_value_row(c, "wtop", row), (size_t)c->top * 4);
     const float *a = head_value_row(c, "logit", row), *b = head_value_row(c, "wlogit", row);

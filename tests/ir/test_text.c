@@ -30,7 +30,7 @@ static void fails_with_n(const char *text, size_t len, const char *want) {
     TnDiag d = {0};
     char *exact = malloc(len ? len : 1); /* so that a sanitizer sees a byte too far */
     memcpy(exact, text, len);
-    if (parse(exact, len, &gs, &n, &d) == TERN_OK) fail_msg("accepted, wanted %s", want);
+    if (parse(exact, len, &gs, &n, &d) == TERN_OK) fail_msg("accepted, expected %s", want);
     assert_string_equal(d.text.data, want);
     assert_null(gs);
     assert_int_equal(n, 0);
@@ -193,9 +193,9 @@ static void test_all_floats(void **state) {
 
 static void test_bytes(void **state) {
     (void)state;
-    fails_with("", "t.tir:1:1: the text is empty, wanted 'tir 1'\n");
-    fails_with("; only\n\n", "t.tir:3:1: the text is empty, wanted 'tir 1'\n");
-    fails_with("\xef\xbb\xbftir 1\n", "t.tir:1:1: the text starts with a byte order mark, wanted none\n");
+    fails_with("", "t.tir:1:1: the text is empty, expected 'tir 1'\n");
+    fails_with("; only\n\n", "t.tir:3:1: the text is empty, expected 'tir 1'\n");
+    fails_with("\xef\xbb\xbftir 1\n", "t.tir:1:1: the text starts with a byte order mark, expected none\n");
     fails_with("tir 1\r\n", "t.tir:1:6: carriage return; lines end with a line feed alone\n");
     fails_with_n("tir 1\ngr\0ph", 11, "t.tir:2:3: control byte 0x00\n");
     fails_with("tir 1\n; \x1b[31m\n", "t.tir:2:3: control byte 0x1b\n");
@@ -211,80 +211,81 @@ static void test_bytes(void **state) {
 
 static void test_header(void **state) {
     (void)state;
-    fails_with("tir 2\ngraph", "t.tir:1:5: tir version '2', wanted 1\n");
-    fails_with("tir\n", "t.tir:1:4: tir version the end of the line, wanted 1\n");
-    fails_with("GGUF", "t.tir:1:1: found 'GGUF', wanted 'tir 1', the first line of a text\n");
-    fails_with("tir 1 x\n", "t.tir:1:7: found 'x', wanted the end of the line\n");
+    fails_with("tir 2\ngraph", "t.tir:1:5: tir version '2', expected 1\n");
+    fails_with("tir\n", "t.tir:1:4: tir version the end of the line, expected 1\n");
+    fails_with("GGUF", "t.tir:1:1: found 'GGUF', expected 'tir 1', the first line of a text\n");
+    fails_with("tir 1 x\n", "t.tir:1:7: found 'x', expected the end of the line\n");
     fails_with("tir 1\n", "t.tir:2:1: the text holds no graph\n");
     fails_with("tir 1\nend\n", "t.tir:2:1: end outside of a graph\nt.tir:3:1: the text holds no graph\n");
     fails_with("tir 1\nkernel @k {root=none}\n",
                "t.tir:2:1: kernel outside of a graph\nt.tir:3:1: the text holds no graph\n");
     fails_with("tir 1\n%x: f32[T,8] = input {name=\"x\"}\n",
                "t.tir:2:1: '%x' stands outside of a graph\nt.tir:3:1: the text holds no graph\n");
-    fails_with("tir 1\ngraph step stage=model\nend\n", "t.tir:2:7: found 'step', wanted the graph's @name\n");
+    fails_with("tir 1\ngraph step stage=model\nend\n",
+               "t.tir:2:7: found 'step', expected the graph's @name\n");
     fails_with("tir 1\ngraph @a-b stage=model\nend\n",
-               "t.tir:2:7: '@a-b' is not a name, wanted letters, digits, '_' and '.', or digits alone\n");
+               "t.tir:2:7: '@a-b' is not a name, expected letters, digits, '_' and '.', or digits alone\n");
     fails_with("tir 1\ngraph @g\nend\n", "t.tir:2:7: graph '@g' needs stage=\n");
     fails_with("tir 1\ngraph @g stage=done\nend\n",
-               "t.tir:2:16: found 'done', wanted model, fused or planned\n");
+               "t.tir:2:16: found 'done', expected model, fused or planned\n");
     fails_with("tir 1\ngraph @g stage=model stage=model\nend\n", "t.tir:2:22: stage is given twice\n");
-    fails_with("tir 1\ngraph @g stage=model kv=i4\nend\n", "t.tir:2:25: found 'i4', wanted f16, f32, i8\n");
+    fails_with("tir 1\ngraph @g stage=model kv=i4\nend\n", "t.tir:2:25: found 'i4', expected f16, f32, i8\n");
     fails_with("tir 1\ngraph @g stage=model rows=8..2\nend\n",
-               "t.tir:2:27: found '8..2', wanted rows such as 2..8\n");
+               "t.tir:2:27: found '8..2', expected rows such as 2..8\n");
     fails_with("tir 1\ngraph @g stage=model rows=..\nend\n",
-               "t.tir:2:27: found '..', wanted rows such as 2..8\n");
+               "t.tir:2:27: found '..', expected rows such as 2..8\n");
     fails_with("tir 1\ngraph @g stage=model rows=0..2\nend\n",
-               "t.tir:2:27: found '0..2', wanted rows such as 2..8\n");
+               "t.tir:2:27: found '0..2', expected rows such as 2..8\n");
     fails_with("tir 1\ngraph @g stage=model speed=1\nend\n",
-               "t.tir:2:22: found 'speed', wanted stage=, level=, kv= or rows=\n");
+               "t.tir:2:22: found 'speed', expected stage=, level=, kv= or rows=\n");
     fails_with("tir 1\ngraph @g stage=model\n", "t.tir:3:1: the text ends inside graph @g\n");
     fails_with("tir 1\ngraph @g stage=model\ngraph @h stage=model\nend\n",
                "t.tir:3:1: graph inside graph @g, whose end is missing\n");
     fails_with("tir 1\ngraph @g stage=model\nend end\n",
-               "t.tir:3:5: found 'end', wanted the end of the line\n");
+               "t.tir:3:5: found 'end', expected the end of the line\n");
     fails_with("tir 1\ngraph @g stage=model\nbegin\nend\n",
-               "t.tir:3:1: found 'begin', wanted a value, kernel or end\n");
+               "t.tir:3:1: found 'begin', expected a value, kernel or end\n");
 }
 
 static void test_tokens(void **state) {
     (void)state;
     line_fails("%: f32[T,8] = silu %x",
-               "1: '%' is not a name, wanted letters, digits, '_' and '.', or digits alone");
+               "1: '%' is not a name, expected letters, digits, '_' and '.', or digits alone");
     line_fails("%1a: f32[T,8] = silu %x",
-               "1: '%1a' is not a name, wanted letters, digits, '_' and '.', or digits alone");
-    line_fails("%y f32[T,8] = silu %x", "4: found 'f32', wanted ':'");
-    line_fails("%y: = silu %x", "5: found '=', wanted a type");
+               "1: '%1a' is not a name, expected letters, digits, '_' and '.', or digits alone");
+    line_fails("%y f32[T,8] = silu %x", "4: found 'f32', expected ':'");
+    line_fails("%y: = silu %x", "5: found '=', expected a type");
     line_fails("%y: f64[T,8] = silu %x", "5: unknown type 'f64'");
-    line_fails("%y: f32 = silu %x", "9: found '=', wanted '['");
-    line_fails("%y: f32[] = silu %x", "9: found ']', wanted a dim: a number or T R K H S P N");
-    line_fails("%y: f32[Q,8] = silu %x", "9: found 'Q', wanted a dim: a number or T R K H S P N");
-    line_fails("%y: f32[-1,8] = silu %x", "9: found '-1', wanted a dim: a number or T R K H S P N");
+    line_fails("%y: f32 = silu %x", "9: found '=', expected '['");
+    line_fails("%y: f32[] = silu %x", "9: found ']', expected a dim: a number or T R K H S P N");
+    line_fails("%y: f32[Q,8] = silu %x", "9: found 'Q', expected a dim: a number or T R K H S P N");
+    line_fails("%y: f32[-1,8] = silu %x", "9: found '-1', expected a dim: a number or T R K H S P N");
     line_fails("%y: f32[8x] = silu %x", "9: '8x' is not an integer");
-    line_fails("%y: f32[T,8 = silu %x", "13: found '=', wanted ',' or ']'");
+    line_fails("%y: f32[T,8 = silu %x", "13: found '=', expected ',' or ']'");
     line_fails("%y: f32[T,1,1,1] = silu %x", "15: more than 3 dims");
-    line_fails("%y: f32[T,8] silu %x", "14: found 'silu', wanted '='");
+    line_fails("%y: f32[T,8] silu %x", "14: found 'silu', expected '='");
     line_fails("%y: f32[T,8] = silo %x", "16: unknown op 'silo'");
     line_fails("%y: f32[T,8] = \"silu\" %x", "16: unknown op '\"silu'");
     line_fails("%y: f32[T,8] =", "15: unknown op the end of the line");
-    line_fails("%y: f32[T,8] = silu x", "21: found 'x', wanted an operand");
-    line_fails("%y: f32[T,8] = silu %x,", "24: found the end of the line, wanted an operand");
-    line_fails("%y: f32[T,8] = silu %x %x", "24: found '%x', wanted ',' or '{'");
-    line_fails("%y: f32[T,8] = silu %x {", "25: found the end of the line, wanted an attribute");
-    line_fails("%y: f32[T,8] = silu %x {}", "25: found '}', wanted an attribute");
-    line_fails("%y: f32[T,8] = silu %x {off}", "28: found '}', wanted '='");
-    line_fails("%y: f32[T,8] = silu %x {off=64 }x", "33: found 'x', wanted the end of the line");
+    line_fails("%y: f32[T,8] = silu x", "21: found 'x', expected an operand");
+    line_fails("%y: f32[T,8] = silu %x,", "24: found the end of the line, expected an operand");
+    line_fails("%y: f32[T,8] = silu %x %x", "24: found '%x', expected ',' or '{'");
+    line_fails("%y: f32[T,8] = silu %x {", "25: found the end of the line, expected an attribute");
+    line_fails("%y: f32[T,8] = silu %x {}", "25: found '}', expected an attribute");
+    line_fails("%y: f32[T,8] = silu %x {off}", "28: found '}', expected '='");
+    line_fails("%y: f32[T,8] = silu %x {off=64 }x", "33: found 'x', expected the end of the line");
     line_fails("%y: f32[T,8] = silu %x {off=64, off=64}", "33: attribute 'off' is given twice");
     line_fails("%y: f32[T,8] = silu %x {speed=64}", "25: unknown attribute 'speed'");
     line_fails("%y: f32[T,8] = silu %x {barrier=1}", "25: attribute 'barrier' does not belong here");
     line_fails("%y: f32[T,8] = input {name=\"y}", "28: string without its closing quote");
     line_fails("%y: f32[T,8] = input {name=\"y\\\"}", "28: string without its closing quote");
     line_fails("%y: f32[T,8] = input {name=\"\\q\"}",
-               "28: unknown escape in a string, wanted \\\" \\\\ or \\xNN");
+               "28: unknown escape in a string, expected \\\" \\\\ or \\xNN");
     line_fails("%y: f32[T,8] = input {name=\"\\x4\"}",
-               "28: unknown escape in a string, wanted \\\" \\\\ or \\xNN");
+               "28: unknown escape in a string, expected \\\" \\\\ or \\xNN");
     line_fails("%y: f32[T,8] = input {name=\"\\x00\"}", "28: a string cannot hold \\x00");
     line_fails("%y: f32[T,8] = input {name=y}", "28: 'y' is not a string");
-    line_fails("%y: f32[T,8] = rope %x, %x {mode=\"half\"}", "34: found '\"half', wanted a word");
+    line_fails("%y: f32[T,8] = rope %x, %x {mode=\"half\"}", "34: found '\"half', expected a word");
 }
 
 static void test_bad_numbers(void **state) {
@@ -309,7 +310,7 @@ static void test_bad_numbers(void **state) {
     for (size_t i = 0; i < TN_COUNT(garbage); i++) {
         char line[100], want[100];
         snprintf(line, sizeof line, "$c: f32[1] = const {values=[%s]}", garbage[i]);
-        snprintf(want, sizeof want, "29: '%s' is not a float, wanted such as 0x1.8p-3", garbage[i]);
+        snprintf(want, sizeof want, "29: '%s' is not a float, expected such as 0x1.8p-3", garbage[i]);
         line_fails(line, want);
     }
     static const char *const inexact[] = {"0x1.000001p+0", "0x1p-150", "0x1.000002p-127", "0x1.8p-149",
@@ -328,9 +329,9 @@ static void test_bad_numbers(void **state) {
         snprintf(want, sizeof want, "29: '%s' does not fit in f32", large[i]);
         line_fails(line, want);
     }
-    line_fails("$c: f32[1] = const {values=[]}", "29: ']' is not a float, wanted such as 0x1.8p-3");
-    line_fails("$c: f32[1] = const {values=[1,]}", "31: ']' is not a float, wanted such as 0x1.8p-3");
-    line_fails("$c: f32[1] = const {values=[1 2]}", "31: found '2', wanted ',' or ']'");
+    line_fails("$c: f32[1] = const {values=[]}", "29: ']' is not a float, expected such as 0x1.8p-3");
+    line_fails("$c: f32[1] = const {values=[1,]}", "31: ']' is not a float, expected such as 0x1.8p-3");
+    line_fails("$c: f32[1] = const {values=[1 2]}", "31: found '2', expected ',' or ']'");
 }
 
 static void test_definitions(void **state) {
@@ -355,45 +356,47 @@ static void test_definitions(void **state) {
 static void test_types(void **state) {
     (void)state;
     line_fails("%y: f32[T,9] = silu %x", "16: silu gives f32[T,8], but the type says f32[T,9]");
-    line_fails("%y: f32[T,8] = silu", "16: silu has 0 operands, wanted 1");
-    line_fails("%y: f32[T,8] = silu %x, %x", "16: silu has 2 operands, wanted 1");
-    line_fails("$c: f32[1,8] = concat $w", "16: concat has 1 operands, wanted 2 to 8");
+    line_fails("%y: f32[T,8] = silu", "16: silu has 0 operands, expected 1");
+    line_fails("%y: f32[T,8] = silu %x, %x", "16: silu has 2 operands, expected 1");
+    line_fails("$c: f32[1,8] = concat $w", "16: concat has 1 operands, expected 2 to 8");
     line_fails("$c: f32[36,8] = concat $w, $w, $w, $w, $w, $w, $w, $w, $w", "56: more than 8 operands");
     line_fails("$c: f32[4,8] = concat %x, %x", "16: concat: operand 1 (%x) is not a weight");
     line_fails("%y: f32[T,8] = silu %x {eps=1}", "16: silu has no attribute eps");
-    line_fails("%y: f32[T,4] = tmatmul %x, $t", "16: tmatmul: operand 1 (%x) is f32[T,8], wanted q8[T,K]");
-    line_fails("%y: f32[T,4] = matmul %x, $t", "16: matmul: operand 2 ($t) is t8[4,8] scale=0x1p+0, wanted a "
-                                               "weight matrix of f32, f16, bf16, q8_0 or q6_k");
-    line_fails("%y: f32[T,8] = rmsnorm %x, $w {eps=0}",
-               "16: rmsnorm: operand 2 ($w) is f32[4,8], wanted a weight of f32, f16 or bf16, one a column");
+    line_fails("%y: f32[T,4] = tmatmul %x, $t", "16: tmatmul: operand 1 (%x) is f32[T,8], expected q8[T,K]");
+    line_fails("%y: f32[T,4] = matmul %x, $t",
+               "16: matmul: operand 2 ($t) is t8[4,8] scale=0x1p+0, expected a "
+               "weight matrix of f32, f16, bf16, q8_0 or q6_k");
+    line_fails(
+        "%y: f32[T,8] = rmsnorm %x, $w {eps=0}",
+        "16: rmsnorm: operand 2 ($w) is f32[4,8], expected a weight of f32, f16 or bf16, one a column");
     line_fails("%y: f32[T,8] = add %x, $w",
-               "16: add: operand 2 ($w) is f32[4,8], wanted the type of operand 1");
-    line_fails("%y: f32[T,8] = rope %x, %x {mode=left}", "16: rope: mode=left, wanted half or pair");
+               "16: add: operand 2 ($w) is f32[4,8], expected the type of operand 1");
+    line_fails("%y: f32[T,8] = rope %x, %x {mode=left}", "16: rope: mode=left, expected half or pair");
     line_fails("%y: f32[T,4] = slice %x {lo=5, n=4}", "16: slice: columns 5 to 8, but operand 1 (%x) has 8");
     line_fails("%y: f32[T,4] = slice %x {lo=9223372036854775807, n=4}",
-               "16: slice: lo=9223372036854775807, wanted 0 to 1099511627776");
-    line_fails("%y: f32[T,4] = slice %x {lo=0, n=0}", "16: slice: n=0, wanted 1 to 1099511627776");
-    line_fails("%y: i32[T,3] = topk %x {k=3}", "16: topk: operand 1 (%x) is f32[T,8], wanted f32[R,V]");
-    line_fails("%y: i32[T,3] = topk %x {k=257}", "16: topk: k=257, wanted 1 to 256");
-    line_fails("%y: f32[T,8] = silu %x {off=100}", "16: silu: off=100, wanted a multiple of 64");
-    line_fails("%y: f32[T,8] = silu %x {off=-64}", "16: silu: off=-64, wanted 0 to 281474976710656");
-    line_fails("%y: f16[T,8] = input {name=\"y\"}", "16: input: type is f16, wanted f32, i32 or a cache");
+               "16: slice: lo=9223372036854775807, expected 0 to 1099511627776");
+    line_fails("%y: f32[T,4] = slice %x {lo=0, n=0}", "16: slice: n=0, expected 1 to 1099511627776");
+    line_fails("%y: i32[T,3] = topk %x {k=3}", "16: topk: operand 1 (%x) is f32[T,8], expected f32[R,V]");
+    line_fails("%y: i32[T,3] = topk %x {k=257}", "16: topk: k=257, expected 1 to 256");
+    line_fails("%y: f32[T,8] = silu %x {off=100}", "16: silu: off=100, expected a multiple of 64");
+    line_fails("%y: f32[T,8] = silu %x {off=-64}", "16: silu: off=-64, expected 0 to 281474976710656");
+    line_fails("%y: f16[T,8] = input {name=\"y\"}", "16: input: type is f16, expected f32, i32 or a cache");
     line_fails("%y: f32[T,8] = input {name=\"\"}", "16: input: name is empty");
     line_fails("%y: f32[4,8] = output $w {name=\"y\"}",
-               "16: output: operand 1 ($w) is f32[4,8], wanted a computed f32 or i32");
+               "16: output: operand 1 ($w) is f32[4,8], expected a computed f32 or i32");
     line_fails("$c: f32[T,8] = random {seed=1}",
                "16: random: type has the symbol T as a dim, weights have constants");
     line_fails("$c: f16[1000000,1000000] = random {seed=1}",
-               "28: random: f16[1000000,1000000] takes 2000000000000 bytes, wanted at most 2^34");
+               "28: random: f16[1000000,1000000] takes 2000000000000 bytes, expected at most 2^34");
     line_fails("$c: f32[67108865,1] = random {seed=1}",
-               "23: random: f32[67108865,1] takes 17179869440 bytes, wanted at most 2^34");
+               "23: random: f32[67108865,1] takes 17179869440 bytes, expected at most 2^34");
     line_fails("$c: f32[8] = const {values=[1,2]}", "14: const: 2 values for 8 elements");
     line_fails("$c: t8[1,2] scale=1 = const {values=[1,2]}",
-               "23: const: value 2 of a ternary matrix is 2, wanted -1, 0 or 1");
+               "23: const: value 2 of a ternary matrix is 2, expected -1, 0 or 1");
     line_fails("$c: p64[1,2] scale=1 = gguf {name=\"a\", hash=0x1}",
-               "24: gguf: type is p64, wanted f32, f16, bf16, q8_0, q6_k, i2s, tq1, tq2 or t8");
+               "24: gguf: type is p64, expected f32, f16, bf16, q8_0, q6_k, i2s, tq1, tq2 or t8");
     line_fails("$c: f16[4,8] = pack $t",
-               "16: pack: operand 1 ($t) is t8[4,8] scale=0x1p+0, wanted a float matrix, or t8 or "
+               "16: pack: operand 1 ($t) is t8[4,8] scale=0x1p+0, expected a float matrix, or t8 or "
                "p64 as the type");
     line_fails("$c: p64[4,8] scale=2 = pack $t",
                "24: pack gives p64[4,8] scale=0x1p+0, but the type says p64[4,8] scale=0x1p+1");
@@ -402,33 +405,33 @@ static void test_types(void **state) {
                "31: concat gives t8[8,8] scale=[4:0x1p+0,4:0x1p+0], but the type says t8[8,8] "
                "scale=[4:0x1p+0,4:0x1p+1]");
     line_fails("$c: t8[8,8] scale=[4:1,4:1] = concat $t, $w",
-               "31: concat: operand 2 ($w) is f32[4,8], wanted ternary, as the first");
+               "31: concat: operand 2 ($w) is f32[4,8], expected ternary, as the first");
     /* types by themselves */
-    line_fails("%y: f32[T,0] = silu %x", "5: type f32: dim 2 is 0, wanted at least 1");
-    line_fails("%y: f32[T,T] = silu %x", "5: type f32 has a symbol as dim 2, wanted a constant");
+    line_fails("%y: f32[T,0] = silu %x", "5: type f32: dim 2 is 0, expected at least 1");
+    line_fails("%y: f32[T,T] = silu %x", "5: type f32 has a symbol as dim 2, expected a constant");
     line_fails("%y: f32[1048577,1048577] = silu %x", "5: type f32 has more than 2^40 elements");
     line_fails("%y: f32[9223372036854775807,9223372036854775807] = silu %x",
                "5: type f32 has more than 2^40 elements");
-    line_fails("%y: f32[T,2,2] = silu %x", "5: type f32 has 3 dims, wanted 1 or 2");
-    line_fails("%y: q8[8] = silu %x", "5: type q8 has 1 dims, wanted 2");
-    line_fails("%y: kc[N,8] = input {name=\"k\"}", "5: type kc has 2 dims, wanted 3");
+    line_fails("%y: f32[T,2,2] = silu %x", "5: type f32 has 3 dims, expected 1 or 2");
+    line_fails("%y: q8[8] = silu %x", "5: type q8 has 1 dims, expected 2");
+    line_fails("%y: kc[N,8] = input {name=\"k\"}", "5: type kc has 2 dims, expected 3");
     line_fails("%y: f32[T,8] scale=1 = silu %x", "5: type f32 has a scale, only ternary types have one");
-    line_fails("$y: t8[4,8] = random {seed=1}", "5: type t8 has no scale, wanted scale=..");
+    line_fails("$y: t8[4,8] = random {seed=1}", "5: type t8 has no scale, expected scale=..");
     line_fails("$y: t8[4,8] scale=nan = random {seed=1}", "5: type t8: scale 1 is not finite");
     line_fails("$y: t8[4,8] scale=[1:1,2:1] = random {seed=1}",
-               "5: type t8: scale ranges cover 3 rows, wanted 4");
+               "5: type t8: scale ranges cover 3 rows, expected 4");
     line_fails("$y: t8[4,8] scale=[1:1,4:1] = random {seed=1}",
-               "5: type t8: scale range 2 of 4 rows, wanted 1 to 3");
+               "5: type t8: scale range 2 of 4 rows, expected 1 to 3");
     line_fails("$y: t8[4,8] scale=[0:1,4:1] = random {seed=1}",
-               "5: type t8: scale range 1 of 0 rows, wanted 1 to 4");
+               "5: type t8: scale range 1 of 0 rows, expected 1 to 4");
     line_fails("$y: t8[4,8] scale=[9223372036854775807:1,9223372036854775807:1] = random {seed=1}",
-               "5: type t8: scale range 1 of 9223372036854775807 rows, wanted 1 to 4");
+               "5: type t8: scale range 1 of 9223372036854775807 rows, expected 1 to 4");
     line_fails("$y: q6_k[4,8] = gguf {name=\"a\", hash=0x1}",
-               "5: type q6_k: 8 columns, wanted a multiple of 256");
+               "5: type q6_k: 8 columns, expected a multiple of 256");
     line_fails("$y: q8_0[4,8] = gguf {name=\"a\", hash=0x1}",
-               "5: type q8_0: 8 columns, wanted a multiple of 32");
+               "5: type q8_0: 8 columns, expected a multiple of 32");
     line_fails("$y: i2s[4,8] scale=1 = gguf {name=\"a\", hash=0x1}",
-               "5: type i2s: 32 elements, wanted a multiple of 128");
+               "5: type i2s: 32 elements, expected a multiple of 128");
 }
 
 static void test_kernels(void **state) {
@@ -439,13 +442,13 @@ static void test_kernels(void **state) {
     body_fails(X "kernel @k {root=attend}\n" Y "end\n",
                "6:1: kernel @k says root=attend, but its root is none\n");
     body_fails(X "kernel @k {axis=rows}\n" Y "end\n", "4:8: kernel '@k' needs the attribute root\n");
-    body_fails(X "kernel @k\n" Y "end\n", "4:10: found the end of the line, wanted '{'\n");
-    body_fails(X "kernel k {root=none}\n" Y "end\n", "4:8: found 'k', wanted the kernel's @name\n");
+    body_fails(X "kernel @k\n" Y "end\n", "4:10: found the end of the line, expected '{'\n");
+    body_fails(X "kernel k {root=none}\n" Y "end\n", "4:8: found 'k', expected the kernel's @name\n");
     body_fails(X "kernel @k {root=none, eps=1}\n" Y "end\n", "4:23: attribute 'eps' does not belong here\n");
     body_fails(X "kernel @k {root=none, root=none}\n" Y "end\n", "4:23: attribute 'root' is given twice\n");
-    body_fails(X "kernel @k {root=none, axis=left}\n" Y "end\n", "4:28: axis=left, wanted rows or cols\n");
-    body_fails(X "kernel @k {root=none, grain=0}\n" Y "end\n", "4:29: grain=0, wanted at least 1\n");
-    body_fails(X "kernel @k {root=none, barrier=2}\n" Y "end\n", "4:31: barrier=2, wanted 0 or 1\n");
+    body_fails(X "kernel @k {root=none, axis=left}\n" Y "end\n", "4:28: axis=left, expected rows or cols\n");
+    body_fails(X "kernel @k {root=none, grain=0}\n" Y "end\n", "4:29: grain=0, expected at least 1\n");
+    body_fails(X "kernel @k {root=none, barrier=2}\n" Y "end\n", "4:31: barrier=2, expected 0 or 1\n");
     body_fails(X "kernel @k {root=none}\nkernel @l {root=none}\n" Y "end\n",
                "5:1: kernel inside a kernel, whose end is missing\n");
     body_fails(X "kernel @k {root=none}\n" Y "end\nkernel @k {root=none}\n%z: f32[T,8] = silu %y\nend\n",

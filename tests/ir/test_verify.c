@@ -68,10 +68,10 @@ static void test_built(void **state) {
                 "t.tir:5: %z: silu gives f32[T,9], but the type says f32[T,8]\n");
     g = parse(text);
     g->nodes[2].attrs[0].i = 3;
-    verifies(g, "t.tir:5: %z: silu: off=3, wanted a multiple of 64\n");
+    verifies(g, "t.tir:5: %z: silu: off=3, expected a multiple of 64\n");
     g = parse(text);
     g->nodes[1].n_args = 0;
-    verifies(g, "t.tir:4: %y: silu has 0 operands, wanted 1\n");
+    verifies(g, "t.tir:4: %y: silu has 0 operands, expected 1\n");
     g = parse(text);
     g->nodes[2].name = "y";
     verifies(g, "t.tir:5: %y: not a name, or not its own\n");
@@ -280,7 +280,7 @@ static void test_overlap_random(void **state) {
         tn_buf_printf(&text, "tir 1\n" PLANNED "\n%send\n", b.data);
         TnGraph *g = parse(text.data);
         if ((tn_verify(g, &d) != TERN_OK) != bad)
-            fail_msg("round %d, wanted %s:\n%s", round, bad ? "a fault" : "none", text.data);
+            fail_msg("round %d, expected %s:\n%s", round, bad ? "a fault" : "none", text.data);
         faulty += bad;
         tn_diag_free(&d);
         tn_graph_destroy(g);

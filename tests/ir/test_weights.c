@@ -335,7 +335,7 @@ static void concat_then_pack(void **state) {
     /* a tensor that is missing, and one that is short */
     files[0].n--;
     assert_int_equal(tn_weight_all(g, ref_of(g, "p"), &w, p, &err), TERN_ERR_INPUT);
-    assert_non_null(strstr(err.text, "tensor a: has 223 bytes, wanted 224"));
+    assert_non_null(strstr(err.text, "tensor a: has 223 bytes, expected 224"));
     files[0].name = "z";
     assert_int_equal(tn_weight_all(g, ref_of(g, "p"), &w, p, &err), TERN_ERR_INPUT);
     assert_non_null(strstr(err.text, "tensor a: not in the model file"));
@@ -364,7 +364,7 @@ static void columns_are_blocks_of_rows(void **state) {
         assert_int_equal(tn_weight_rows(g, ref_of(g, "p"), NULL, r, r + 1, piece + r * 64, &err), TERN_OK);
     assert_memory_equal(piece, p, sizeof piece);
     assert_int_equal(tn_weight_rows(g, ref_of(g, "d"), NULL, 0, 1, piece, &err), TERN_ERR_UNSUPPORTED);
-    assert_string_equal(err.text, "colmajor $c: read by another colmajor, wanted one alone");
+    assert_string_equal(err.text, "colmajor $c: read by another colmajor, expected one alone");
     free(a), free(c), free(p);
     tn_graph_destroy(g);
 }

@@ -115,68 +115,73 @@ typedef struct Spoilt {
     { line, TN_SECTION_PLAN, 2, offsetof(TnBlobPlan, field), v, sizeof(((TnBlobPlan *)0)->field) }
 
 static const Spoilt spoilt[] = {
-    META(n_vocab, 0, "section META: n_vocab is 0, wanted 1 to 1073741824"),
-    META(n_layers, 1u << 20, "section META: n_layers is 1048576, wanted 1 to 65536"),
-    META(head_dim, 4, "section PLAN 0: key_page is 768 and value_page 768, wanted 1024 by META"),
-    META(arch.offset, 5000, "section META: arch: offset 5000 with size 4, wanted to end within 146 bytes"),
-    META(vocab.offset, 127, "section META: vocab: offset is 127, wanted a multiple of 64"),
+    META(n_vocab, 0, "section META: n_vocab is 0, expected 1 to 1073741824"),
+    META(n_layers, 1u << 20, "section META: n_layers is 1048576, expected 1 to 65536"),
+    META(head_dim, 4, "section PLAN 0: key_page is 768 and value_page 768, expected 1024 by META"),
+    META(arch.offset, 5000, "section META: arch: offset 5000 with size 4, expected to end within 146 bytes"),
+    META(vocab.offset, 127, "section META: vocab: offset is 127, expected a multiple of 64"),
     META(vocab.size, UINT32_MAX,
-         "section META: vocab: offset 128 with size 4294967295, wanted to end within 146 bytes"),
-    PROG(1, level, 1, "section PROG 1: level is 1, wanted 0 by the section table"),
-    PROG(1, kv, 4, "section PROG 1: kv is 4, wanted 1 to 3"),
-    PROG(1, rows_lo, 0, "section PROG 1: rows are 0..6, wanted within 1..65536"),
-    PROG(1, rows_lo, 3, "section PROG 1: rows are 3..6, wanted to begin at 2, behind the variant before it"),
-    PROG(4, rows_hi, 7, "section PROG 5: rows are 7..20, wanted to begin at 8, behind the variant before it"),
-    PROG(1, code, 0, "section PROG 1: code is section 0, wanted none for level ref"),
+         "section META: vocab: offset 128 with size 4294967295, expected to end within 146 bytes"),
+    PROG(1, level, 1, "section PROG 1: level is 1, expected 0 by the section table"),
+    PROG(1, kv, 4, "section PROG 1: kv is 4, expected 1 to 3"),
+    PROG(1, rows_lo, 0, "section PROG 1: rows are 0..6, expected within 1..65536"),
+    PROG(1, rows_lo, 3,
+         "section PROG 1: rows are 3..6, expected to begin at 2, behind the variant before it"),
+    PROG(4, rows_hi, 7,
+         "section PROG 5: rows are 7..20, expected to begin at 8, behind the variant before it"),
+    PROG(1, code, 0, "section PROG 1: code is section 0, expected none for level ref"),
     PROG(1, n_launches, 100000,
          "section PROG 1: 100000 launches of 64 bytes do not fit in the 1060 bytes left"),
     PROG(1, n_operands, 29,
-         "section PROG 1: launch 4: operands 27 + 3, 2 of them read, wanted to end within 29"),
+         "section PROG 1: launch 4: operands 27 + 3, 2 of them read, expected to end within 29"),
     PROG(1, n_operands, 0xffffffff,
          "section PROG 1: 4294967295 operands of 24 bytes do not fit in the 740 bytes left"),
     PROG(1, output[TN_OUT_BEST], UINT32_MAX, "section PROG 1: output best is missing"),
-    PROG(1, output[TN_OUT_BEST], 30, "section PROG 1: output best is operand 30, wanted below 30"),
+    PROG(1, output[TN_OUT_BEST], 30, "section PROG 1: output best is operand 30, expected below 30"),
     PROG(1, output[TN_OUT_LOGITS], 23,
-         "section PROG 1: output logits: space 0, symbol 1, 4 bytes a row, wanted 0, 1, 52"),
-    PROG(1, output[7], 0, "section PROG 1: output 7 is operand 0, wanted none"),
-    LAUNCH(0, export_index, 1, "section PROG 1: launch 0: export_index is 1, wanted below 1"),
+         "section PROG 1: output logits: space 0, symbol 1, 4 bytes a row, expected 0, 1, 52"),
+    PROG(1, output[7], 0, "section PROG 1: output 7 is operand 0, expected none"),
+    LAUNCH(0, export_index, 1, "section PROG 1: launch 0: export_index is 1, expected below 1"),
     LAUNCH(0, n_reads, 11,
-           "section PROG 1: launch 0: operands 0 + 10, 11 of them read, wanted to end within 30"),
-    LAUNCH(0, n_reads, 8, "section PROG 1: launch 0: writes operand 8 of space 4, wanted the arena"),
-    LAUNCH(0, n_reads, 4, "section PROG 1: launch 0: writes operand 4 of space 1, wanted the arena"),
+           "section PROG 1: launch 0: operands 0 + 10, 11 of them read, expected to end within 30"),
+    LAUNCH(0, n_reads, 8, "section PROG 1: launch 0: writes operand 8 of space 4, expected the arena"),
+    LAUNCH(0, n_reads, 4, "section PROG 1: launch 0: writes operand 4 of space 1, expected the arena"),
     LAUNCH(2, gate_sym, 8,
-           "section PROG 1: launch 2: gate_sym 8, unit_sym 4294967295, wanted symbols below 8"),
-    LAUNCH(2, units, 0, "section PROG 1: launch 2: units is 0, wanted 1 to 2^31"),
+           "section PROG 1: launch 2: gate_sym 8, unit_sym 4294967295, expected symbols below 8"),
+    LAUNCH(2, units, 0, "section PROG 1: launch 2: units is 0, expected 1 to 2^31"),
     LAUNCH(2, scratch, 321,
-           "section PROG 1: launch 2: scratch 321 + 0 a page, wanted at most 320 + 0 by PLAN"),
+           "section PROG 1: launch 2: scratch 321 + 0 a page, expected at most 320 + 0 by PLAN"),
     LAUNCH(2, flags, 2, "section PROG 1: launch 2: flags are 0x2, expected 0 or 1"),
     LAUNCH(2, threads, 1025,
            "section PROG 1: launch 2: 1025 threads sharing 0 bytes, expected at most 1024 and 262144"),
     LAUNCH(3, shared, 262145,
            "section PROG 1: launch 3: 0 threads sharing 262145 bytes, expected at most 1024 and 262144"),
-    LAUNCH(2, name.offset, 1u << 31,
-           "section PROG 1: a launch's name: offset 2147483648 with size 4, wanted to end within 1124 bytes"),
-    OPERAND(0, space, 5, "section PROG 1: operand 0: space is 5, wanted 0 to 4"),
-    OPERAND(0, index, 7, "section PROG 1: operand 0: input 7 at 0, wanted an input below 7 at 0"),
-    OPERAND(5, index, 2, "section PROG 1: operand 5: cache of layer 2 at 0, wanted a layer below 2 at 0"),
-    OPERAND(4, offset, 65, "section PROG 1: operand 4: offset is 65, wanted a multiple of 64"),
+    LAUNCH(
+        2, name.offset, 1u << 31,
+        "section PROG 1: a launch's name: offset 2147483648 with size 4, expected to end within 1124 bytes"),
+    OPERAND(0, space, 5, "section PROG 1: operand 0: space is 5, expected 0 to 4"),
+    OPERAND(0, index, 7, "section PROG 1: operand 0: input 7 at 0, expected an input below 7 at 0"),
+    OPERAND(5, index, 2, "section PROG 1: operand 5: cache of layer 2 at 0, expected a layer below 2 at 0"),
+    OPERAND(4, offset, 65, "section PROG 1: operand 4: offset is 65, expected a multiple of 64"),
     OPERAND(4, offset, 256,
-            "section PROG 1: operand 4: offset 256 with 64 bytes, wanted to end within the 300 of WGHT"),
-    OPERAND(4, row_bytes, UINT64_MAX,
-            "section PROG 1: operand 4: offset 64 with 18446744073709551615 bytes, wanted to end within the "
-            "300 of WGHT"),
-    OPERAND(9, offset, 64,
-            "section PROG 1: operand 9: offset 64 with 64 bytes a row, wanted to end within the arena's 64"),
+            "section PROG 1: operand 4: offset 256 with 64 bytes, expected to end within the 300 of WGHT"),
+    OPERAND(
+        4, row_bytes, UINT64_MAX,
+        "section PROG 1: operand 4: offset 64 with 18446744073709551615 bytes, expected to end within the "
+        "300 of WGHT"),
+    OPERAND(
+        9, offset, 64,
+        "section PROG 1: operand 9: offset 64 with 64 bytes a row, expected to end within the arena's 64"),
     OPERAND(
         19, row_bytes, 65,
-        "section PROG 1: operand 19: offset 64 with 65 bytes a row, wanted to end within the arena's 128"),
-    OPERAND(19, index, 8, "section PROG 1: operand 19: symbol 8, wanted below 8"),
+        "section PROG 1: operand 19: offset 64 with 65 bytes a row, expected to end within the arena's 128"),
+    OPERAND(19, index, 8, "section PROG 1: operand 19: symbol 8, expected below 8"),
     PLAN(arena[TN_ABI_T], UINT64_MAX,
-         "section PLAN 2: arena bytes for T are 18446744073709551615, wanted at most 2^40"),
-    PLAN(arena[7], 1ull << 41, "section PLAN 2: arena bytes for L are 2199023255552, wanted at most 2^40"),
-    PLAN(value_page, 0, "section PLAN 2: key_page is 768 and value_page 0, wanted 768 by META"),
-    PLAN(weight_bytes, 301, "section PLAN 2: weight_bytes is 301, wanted at most 300"),
-    PLAN(topk, 17, "section PROG 2: output top: space 0, symbol 2, 64 bytes a row, wanted 0, 2, 68"),
+         "section PLAN 2: arena bytes for T are 18446744073709551615, expected at most 2^40"),
+    PLAN(arena[7], 1ull << 41, "section PLAN 2: arena bytes for L are 2199023255552, expected at most 2^40"),
+    PLAN(value_page, 0, "section PLAN 2: key_page is 768 and value_page 0, expected 768 by META"),
+    PLAN(weight_bytes, 301, "section PLAN 2: weight_bytes is 301, expected at most 300"),
+    PLAN(topk, 17, "section PROG 2: output top: space 0, symbol 2, 64 bytes a row, expected 0, 2, 68"),
 };
 
 static void wrong_contents(void **state) {
@@ -213,7 +218,8 @@ static void wrong_outside(void **state) {
     (void)state;
     Image i = fake_image();
     i.data[0] = 'G';
-    expect_line(i, TERN_ERR_INPUT, "head: not a .tern file: it begins with 47 54 45 52, wanted 89 54 45 52");
+    expect_line(i, TERN_ERR_INPUT,
+                "head: not a .tern file: it begins with 47 54 45 52, expected 89 54 45 52");
     i = fake_image();
     head_of(i)->version = 7;
     expect_line(
@@ -221,43 +227,44 @@ static void wrong_outside(void **state) {
         "head: the file has version 7, abi 4; this library reads version 3, abi 4: compile the model again");
     i = fake_image();
     head_of(i)->file_bytes--;
-    expect_line(i, TERN_ERR_INPUT, "head: the file has 9260 bytes, wanted 9259");
+    expect_line(i, TERN_ERR_INPUT, "head: the file has 9260 bytes, expected 9259");
     i = fake_image();
     head_of(i)->probe_int = 0x04030201;
-    expect_line(i, TERN_ERR_INPUT, "head: probe_int is 0x04030201, wanted 0x01020304");
+    expect_line(i, TERN_ERR_INPUT, "head: probe_int is 0x04030201, expected 0x01020304");
     i = fake_image();
     head_of(i)->n_sections = 0;
-    expect_line(i, TERN_ERR_INPUT, "head: n_sections is 0, wanted 1 to 256");
+    expect_line(i, TERN_ERR_INPUT, "head: n_sections is 0, expected 1 to 256");
     i = fake_image();
     row_of(i, 13)->flags = 1;
     expect_line(i, TERN_ERR_UNSUPPORTED,
                 "section of kind 77: is required, and this library does not know it");
     i = fake_image();
     row_of(i, 0)->align = 3;
-    expect_line(i, TERN_ERR_INPUT, "section META: align is 3, wanted a power of two up to 2^30");
+    expect_line(i, TERN_ERR_INPUT, "section META: align is 3, expected a power of two up to 2^30");
     i = fake_image();
     row_of(i, 0)->offset++;
-    expect_line(i, TERN_ERR_INPUT, "section META: offset is 1089, wanted a multiple of 64");
+    expect_line(i, TERN_ERR_INPUT, "section META: offset is 1089, expected a multiple of 64");
     i = fake_image();
     row_of(i, 1)->offset = 1152;
     expect_line(i, TERN_ERR_INPUT,
-                "section PROG 0: offset is 1152, wanted at least 1234, where what is before it ends");
+                "section PROG 0: offset is 1152, expected at least 1234, where what is before it ends");
     i = fake_image();
     row_of(i, 15)->size = UINT64_MAX;
-    expect_line(i, TERN_ERR_INPUT,
-                "section WGHT: offset 8960 with size 18446744073709551615, wanted to end within 9260 bytes");
+    expect_line(
+        i, TERN_ERR_INPUT,
+        "section WGHT: offset 8960 with size 18446744073709551615, expected to end within 9260 bytes");
     i = fake_image();
     row_of(i, 15)->size--;
-    expect_line(i, TERN_ERR_INPUT, "padding behind the last section: byte 9259 is 0x2d, wanted 0");
+    expect_line(i, TERN_ERR_INPUT, "padding behind the last section: byte 9259 is 0x2d, expected 0");
     i = fake_image();
     row_of(i, 12)->kind = TN_SECTION_TIR;
-    expect_line(i, TERN_ERR_INPUT, "section PLAN: comes 5 times, wanted 6, once for every PROG");
+    expect_line(i, TERN_ERR_INPUT, "section PLAN: comes 5 times, expected 6, once for every PROG");
     i = fake_image();
     row_of(i, 0)->kind = TN_SECTION_WDIR;
     expect_line(i, TERN_ERR_INPUT, "section META: is missing");
     i = fake_image();
     row_of(i, 13)->kind = TN_SECTION_META;
-    expect_line(i, TERN_ERR_INPUT, "section META: comes 2 times, wanted once");
+    expect_line(i, TERN_ERR_INPUT, "section META: comes 2 times, expected once");
 }
 
 /* Lines with hashes in them, cut where these begin. */
@@ -270,7 +277,7 @@ static void damage(void **state) {
         {40, "head: the hash of head and section table is "},
         {100, "head: the hash of head and section table is "},
         {1088, "section META: the hash is "},
-        {1235, "padding before section PROG 0: byte 1235 is 0x01, wanted 0"},
+        {1235, "padding before section PROG 0: byte 1235 is 0x01, expected 0"},
         {1240, "section PROG 0: the hash is "},
         {9000, "model in memory: section WGHT: the hash of chunk 0 of 1 is "},
     };
@@ -407,14 +414,14 @@ static void files(void **state) {
     char line[200];
     write_file(path, image.data, 10);
     assert_int_equal(tern_model_open(path, &o, &m, &err), TERN_ERR_INPUT);
-    snprintf(line, sizeof line, "%s: head: the file has 10 bytes, wanted at least 64", path);
+    snprintf(line, sizeof line, "%s: head: the file has 10 bytes, expected at least 64", path);
     assert_string_equal(err.text, line);
     write_file(path, image.data, 0);
     assert_int_equal(tern_model_open(path, &o, &m, &err), TERN_ERR_INPUT);
     unlink(path);
     assert_int_equal(tern_model_open(path, &o, &m, &err), TERN_ERR_ENV);
     assert_int_equal(tern_model_open("/tmp", &o, &m, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, "/tmp: is a directory, wanted a regular file");
+    assert_string_equal(err.text, "/tmp: is a directory, expected a regular file");
     assert_int_equal(tern_model_open(path, &o, &m, NULL), TERN_ERR_ENV);
     assert_int_equal(tern_model_open_memory(image.data + 1, image.size - 1, &o, &m, &err), TERN_ERR_INPUT);
     assert_string_equal(err.text, "model in memory: its address is not a multiple of 64");
@@ -482,13 +489,13 @@ static void levels(void **state) {
     free(image.data);
     image = maker_seal(&maker);
     assert_int_equal(tern_model_open_memory(image.data, image.size, NULL, &m, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, "section CODE 0: export 0: entry is 4, wanted below 4");
+    assert_string_equal(err.text, "section CODE 0: export 0: entry is 4, expected below 4");
     code->bytes.data[sizeof(TnBlobCode)] = 0;
     prog->bytes.data[sizeof(TnBlobProg)] = 1;
     free(image.data);
     image = maker_seal(&maker);
     assert_int_equal(tern_model_open_memory(image.data, image.size, NULL, &m, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, "section PROG 0: launch 0: export_index is 1, wanted below 1");
+    assert_string_equal(err.text, "section PROG 0: launch 0: export_index is 1, expected below 1");
     free(image.data);
     maker_free(&maker);
 }

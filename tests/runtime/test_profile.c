@@ -125,10 +125,10 @@ static uint64_t total(const TernProfile *p, uint32_t program) {
 static void counts_and_times(void **state) {
     (void)state;
     TernSession *plain = session(), *timed = session();
-    uint64_t wanted = steps(plain);
+    uint64_t expected = steps(plain);
     memset(&fake, 0, sizeof fake);
     TernProfile *p = profile(timed, 0);
-    assert_int_equal(steps(timed), wanted);
+    assert_int_equal(steps(timed), expected);
     assert_int_equal(fake.faults, 0);
     assert_int_equal(tern_profile_programs(p), 3);
     assert_int_equal(tern_profile_workers(p), 1); /* evaluated */

@@ -313,26 +313,26 @@ static void step_errors(void **state) {
     TernSession *s = session_of((TernSessionOptions){.slots = 2, .context = 5});
     TernError err = {0};
     assert_int_equal(one(s, (TernRow){13, 0, 0}, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, "row 2: token is 13, wanted 0 to 12");
+    assert_string_equal(err.text, "row 2: token is 13, expected 0 to 12");
     assert_int_equal(one(s, (TernRow){-1, 0, 0}, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, "row 2: token is -1, wanted 0 to 12");
+    assert_string_equal(err.text, "row 2: token is -1, expected 0 to 12");
     assert_int_equal(one(s, (TernRow){0, 2, 0}, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, "row 2: slot is 2, wanted 0 to 1");
+    assert_string_equal(err.text, "row 2: slot is 2, expected 0 to 1");
     assert_int_equal(one(s, (TernRow){0, 0, 5}, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, "row 2: want is 5, wanted 0 to 4");
+    assert_string_equal(err.text, "row 2: want is 5, expected 0 to 4");
     assert_int_equal(tern_session_length(s, 0), 0);
     assert_int_equal(one(s, (TernRow){0, 0, 0}, &err), TERN_OK);
     assert_int_equal(one(s, (TernRow){0, 0, 0}, &err), TERN_ERR_INPUT);
     assert_string_equal(err.text,
-                        "row 2: slot 0 would hold 6 positions, wanted at most 5 (the session's context)");
+                        "row 2: slot 0 would hold 6 positions, expected at most 5 (the session's context)");
     assert_int_equal(tern_session_length(s, 0), 3);
     assert_int_equal(one(s, (TernRow){0, 1, 0}, &err), TERN_OK);
     assert_int_equal(tern_session_truncate(s, 0, 6, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, "slot 0 holds 5 positions, wanted at least the 6 to keep");
+    assert_string_equal(err.text, "slot 0 holds 5 positions, expected at least the 6 to keep");
     assert_int_equal(tern_session_truncate(s, 2, 0, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, "slot is 2, wanted 0 to 1");
+    assert_string_equal(err.text, "slot is 2, expected 0 to 1");
     assert_int_equal(tern_session_fork(s, 0, 9, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, "slot is 9, wanted 0 to 1");
+    assert_string_equal(err.text, "slot is 9, expected 0 to 1");
     assert_int_equal(tern_session_length(s, 9), 0);
     assert_int_equal(tern_session_truncate(s, 0, 0, &err), TERN_OK);
     Inside in = {s, 0};
@@ -399,10 +399,10 @@ static void option_errors(void **state) {
         const char *line;
     } cases[] = {
         {{.kv = 4}, "kv is 4, expected the number of one of f16, f32, i8"},
-        {{.slots = 100000}, "slots is 100000, wanted 1 to 65536"},
-        {{.context = 201}, "context is 201, wanted 1 to 200"},
-        {{.batch = 21}, "batch is 21, wanted 1 to 20"},
-        {{.batch = 4, .wants = 5}, "wants is 5, wanted 1 to 4"},
+        {{.slots = 100000}, "slots is 100000, expected 1 to 65536"},
+        {{.context = 201}, "context is 201, expected 1 to 200"},
+        {{.batch = 21}, "batch is 21, expected 1 to 20"},
+        {{.batch = 4, .wants = 5}, "wants is 5, expected 1 to 4"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         TernSessionOptions o = cases[i].o;
@@ -465,10 +465,10 @@ static void own_memory_of(TernKv kv, uint64_t head_bytes) {
     TernSession *s;
     char line[200];
     assert_int_equal(tern_session_create(model, pool, &o, &s, &err), TERN_ERR_INPUT);
-    snprintf(
-        line, sizeof line,
-        "TernSessionOptions.memory: %zu bytes at an address with remainder 0, wanted %zu at a multiple of 64",
-        (size_t)b.total - 1, (size_t)b.total);
+    snprintf(line, sizeof line,
+             "TernSessionOptions.memory: %zu bytes at an address with remainder 0, expected %zu at a "
+             "multiple of 64",
+             (size_t)b.total - 1, (size_t)b.total);
     assert_string_equal(err.text, line);
     o.memory_bytes = b.total;
     for (int twice = 0; twice < 2; twice++) {

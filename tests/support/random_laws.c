@@ -1,4 +1,4 @@
-/* The program behind `./dev fuzz diff` and `./dev fuzz text`: laws of random graphs, held for as long as wanted.
+/* The program behind `./dev fuzz diff` and `./dev fuzz text`: laws of random graphs, held for as long as asked.
  *
  *   random_laws diff RUNS|SECONDSs [SEED]   differential runs (differ.h) until that many, or for so long
  *   random_laws text N [SEED]               N graphs of all stages: parse(print(g)) equals g, and prints the same

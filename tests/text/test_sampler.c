@@ -72,7 +72,7 @@ static void check_shares(TernSamplerOptions o, const float *logits, const double
     for (size_t i = 0; i < n; i++) {
         double share = (double)count[i] / draws;
         if (want[i] == 0.0 ? count[i] != 0 : fabs(share - want[i]) > 0.012)
-            fail_msg("token %zu: share %.4f, wanted %.4f", i, share, want[i]);
+            fail_msg("token %zu: share %.4f, expected %.4f", i, share, want[i]);
     }
     tern_sampler_destroy(s);
 }
@@ -269,31 +269,31 @@ static void test_refusals(void **state) {
     (void)state;
     TernSamplerOptions o = plain();
     o.temp = NAN;
-    check_option(o, "TernSamplerOptions.temp is nan, wanted a number");
+    check_option(o, "TernSamplerOptions.temp is nan, expected a number");
     o = plain();
     o.top_p = INFINITY;
     check_option(o, "TernSamplerOptions.top_p is inf, expected 0 to 1");
     o = plain();
     o.min_p = 1.5f;
-    check_option(o, "TernSamplerOptions.min_p is 1.5, wanted at most 1");
+    check_option(o, "TernSamplerOptions.min_p is 1.5, expected at most 1");
     o = plain();
     o.repeat_penalty = 0.0f;
-    check_option(o, "TernSamplerOptions.repeat_penalty is 0, wanted above 0");
+    check_option(o, "TernSamplerOptions.repeat_penalty is 0, expected above 0");
     o = plain();
     o.repeat_last_n = -1;
-    check_option(o, "TernSamplerOptions.repeat_last_n is -1, wanted 0 to 1048576");
+    check_option(o, "TernSamplerOptions.repeat_last_n is -1, expected 0 to 1048576");
     TernSampler *s = make(plain(), 3);
     int32_t id;
     TernError err;
     float l[] = {0.0f, NAN, 0.0f};
     assert_int_equal(tern_sampler_pick_logits(s, l, 3, &id, &err), TERN_ERR_NUMERIC);
-    assert_string_equal(err.text, "the logit of token 1 is nan, wanted a number");
+    assert_string_equal(err.text, "the logit of token 1 is nan, expected a number");
     l[0] = l[1] = l[2] = -INFINITY;
     assert_int_equal(tern_sampler_pick_logits(s, l, 3, &id, &err), TERN_ERR_NUMERIC);
     assert_int_equal(tern_sampler_pick_logits(s, l, 2, &id, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, "the sampler got 2 logits, wanted 3");
+    assert_string_equal(err.text, "the sampler got 2 logits, expected 3");
     assert_int_equal(tern_sampler_pick_id(s, 0, &id, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, "the sampler got the best id alone, wanted all logits");
+    assert_string_equal(err.text, "the sampler got the best id alone, expected all logits");
     tern_sampler_destroy(s);
     o = plain();
     o.top_k = 2;
@@ -301,9 +301,9 @@ static void test_refusals(void **state) {
     const int32_t ids[] = {1, 3};
     const float top[] = {0.0f, 0.0f};
     assert_int_equal(tern_sampler_pick_top(s, ids, top, 1, &id, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, "the sampler got the top 1 ids, wanted 2");
+    assert_string_equal(err.text, "the sampler got the top 1 ids, expected 2");
     assert_int_equal(tern_sampler_pick_top(s, ids, top, 2, &id, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, "top id 1 is 3, wanted one below 3");
+    assert_string_equal(err.text, "top id 1 is 3, expected one below 3");
     tern_sampler_destroy(s);
     tern_sampler_destroy(NULL);
 }

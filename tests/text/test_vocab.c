@@ -181,42 +181,43 @@ static void test_refusals(void **state) {
         fixture_close(&f);                                                                                   \
     } while (0)
     REFUSED(TERN_ERR_UNSUPPORTED, f.source.model = TEXT("llama"),
-            "tokenizer.ggml.model is 'llama', wanted 'gpt2'");
-    REFUSED(TERN_ERR_INPUT, f.source.model = (TernText){0}, "tokenizer.ggml.model is absent, wanted 'gpt2'");
+            "tokenizer.ggml.model is 'llama', expected 'gpt2'");
+    REFUSED(TERN_ERR_INPUT, f.source.model = (TernText){0},
+            "tokenizer.ggml.model is absent, expected 'gpt2'");
     REFUSED(TERN_ERR_UNSUPPORTED, f.source.pre = TEXT("llama4\n"),
-            tn_sprintf(&f.arena, "tokenizer.ggml.pre is 'llama4\\n', wanted %s", known_pres(&f.arena)));
+            tn_sprintf(&f.arena, "tokenizer.ggml.pre is 'llama4\\n', expected %s", known_pres(&f.arena)));
     REFUSED(TERN_ERR_INPUT, f.source.size = 7,
             tn_sprintf(&f.arena, "TernVocabSource.size is 7, expected sizeof(TernVocabSource), %zu here",
                        sizeof f.source));
     REFUSED(TERN_ERR_INPUT, f.source.n_tokens = 0,
-            "tokenizer.ggml.tokens is absent or empty, wanted one text a token");
+            "tokenizer.ggml.tokens is absent or empty, expected one text a token");
     REFUSED(TERN_ERR_INPUT, f.source.n_types = 255,
-            "tokenizer.ggml.token_type holds 255 numbers, wanted 257, one a token");
-    REFUSED(TERN_ERR_INPUT, f.types[3] = 7, "tokenizer.ggml.token_type[3] is 7, wanted 0 to 6");
-    REFUSED(TERN_ERR_INPUT, f.types[256] = -1, "tokenizer.ggml.token_type[256] is -1, wanted 0 to 6");
+            "tokenizer.ggml.token_type holds 255 numbers, expected 257, one a token");
+    REFUSED(TERN_ERR_INPUT, f.types[3] = 7, "tokenizer.ggml.token_type[3] is 7, expected 0 to 6");
+    REFUSED(TERN_ERR_INPUT, f.types[256] = -1, "tokenizer.ggml.token_type[256] is -1, expected 0 to 6");
     REFUSED(TERN_ERR_INPUT, f.tokens[5] = TEXT("a\xc3"),
-            "tokenizer.ggml.tokens[5] is 'a\\xc3', wanted UTF-8");
+            "tokenizer.ggml.tokens[5] is 'a\\xc3', expected UTF-8");
     REFUSED(TERN_ERR_INPUT, (f.source.merges = NULL, f.source.n_merges = 0),
-            "tokenizer.ggml.merges is absent, wanted one text a merge");
+            "tokenizer.ggml.merges is absent, expected one text a merge");
     REFUSED(TERN_ERR_INPUT, fixture_merge(&f, "ab"),
-            "tokenizer.ggml.merges[1] is 'ab', wanted two texts parted by a space");
+            "tokenizer.ggml.merges[1] is 'ab', expected two texts parted by a space");
     REFUSED(TERN_ERR_INPUT, fixture_merge(&f, " a"),
-            "tokenizer.ggml.merges[1] is ' a', wanted two texts parted by a space");
+            "tokenizer.ggml.merges[1] is ' a', expected two texts parted by a space");
     REFUSED(TERN_ERR_INPUT, fixture_merge(&f, "ab "),
-            "tokenizer.ggml.merges[1] is 'ab ', wanted two texts parted by a space");
+            "tokenizer.ggml.merges[1] is 'ab ', expected two texts parted by a space");
     REFUSED(TERN_ERR_INPUT, fixture_merge(&f, ""),
-            "tokenizer.ggml.merges[1] is '', wanted two texts parted by a space");
+            "tokenizer.ggml.merges[1] is '', expected two texts parted by a space");
     REFUSED(TERN_ERR_INPUT, fixture_merge(&f, "a b c"),
-            "tokenizer.ggml.merges[1] is 'a b c', wanted two texts in the byte spelling of GPT-2");
+            "tokenizer.ggml.merges[1] is 'a b c', expected two texts in the byte spelling of GPT-2");
     REFUSED(TERN_ERR_INPUT, fixture_merge(&f, "a \xe2\x98\xba"),
-            "tokenizer.ggml.merges[1] is 'a \xe2\x98\xba', wanted two texts in the byte spelling of GPT-2");
+            "tokenizer.ggml.merges[1] is 'a \xe2\x98\xba', expected two texts in the byte spelling of GPT-2");
     REFUSED(TERN_ERR_INPUT, f.source.bos = 257,
-            "tokenizer.ggml.bos_token_id is 257, wanted an id below the 257 tokens");
+            "tokenizer.ggml.bos_token_id is 257, expected an id below the 257 tokens");
     REFUSED(TERN_ERR_INPUT, f.source.eos = 0xffffffff,
-            "tokenizer.ggml.eos_token_id is 4294967295, wanted an id below the 257 tokens");
+            "tokenizer.ggml.eos_token_id is 4294967295, expected an id below the 257 tokens");
     REFUSED(TERN_ERR_INPUT, f.source.pad = -2,
-            "tokenizer.ggml.padding_token_id is -2, wanted an id below the 257 tokens");
-    REFUSED(TERN_ERR_INPUT, f.source.add_bos = 2, "tokenizer.ggml.add_bos_token is 2, wanted 0 or 1");
+            "tokenizer.ggml.padding_token_id is -2, expected an id below the 257 tokens");
+    REFUSED(TERN_ERR_INPUT, f.source.add_bos = 2, "tokenizer.ggml.add_bos_token is 2, expected 0 or 1");
     REFUSED(TERN_ERR_INPUT, f.source.chat_template.size = 1u << 25,
             "TernVocabSource.chat_template is NULL although its size is 33554432");
 #undef REFUSED
@@ -335,7 +336,7 @@ static void test_damaged(void **state) {
     memcpy(copy, f.image, f.image_size);
     copy[8]++;
     assert_int_equal(tern_vocab_open(copy, f.image_size, &v, &err), TERN_ERR_UNSUPPORTED);
-    assert_string_equal(err.text, "the vocabulary image has version 2, wanted 1");
+    assert_string_equal(err.text, "the vocabulary image has version 2, expected 1");
     head.kind = 7;
     memcpy(copy, f.image, f.image_size);
     memcpy(copy, &head, sizeof head);
@@ -345,7 +346,7 @@ static void test_damaged(void **state) {
     head.flags |= 8;
     memcpy(copy, &head, sizeof head);
     assert_int_equal(tern_vocab_open(copy, f.image_size, &v, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, "the vocabulary image is damaged: flags 0xd, wanted some of 0x7");
+    assert_string_equal(err.text, "the vocabulary image is damaged: flags 0xd, expected some of 0x7");
     free(copy);
     fixture_close(&f);
 }

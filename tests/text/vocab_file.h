@@ -147,7 +147,7 @@ static inline void check_ids(const TernVocab *v, const char *text, size_t size, 
     if (!equal) {
         printf("%s:%d: '%.*s' gives", file, line, (int)size, text);
         for (size_t i = 0; i < n; i++) printf(" %u", ids[i]);
-        printf(", wanted");
+        printf(", expected");
         for (size_t i = 0; i < n_want; i++) printf(" %u", want[i]);
         printf("\n");
     }

@@ -135,13 +135,13 @@ static int op_faults(const char *page) {
     const char *at = words;
     int faults = count(words, "### ") != TN_OP_COUNT;
     if (faults && !quiet)
-        print_message("Operations: %d entries, wanted %d\n", count(words, "### "), TN_OP_COUNT);
+        print_message("Operations: %d entries, expected %d\n", count(words, "### "), TN_OP_COUNT);
     for (int i = 0; i < TN_OP_COUNT; i++) {
         TnBuf want = {0};
         op_entry(i, &want);
         const char *found = strstr(at, want.data);
         if (!found) {
-            if (!quiet) print_message("Operations: wanted, in the table's order\n  %s\n", want.data);
+            if (!quiet) print_message("Operations: expected, in the table's order\n  %s\n", want.data);
             faults++;
         } else {
             at = found;

@@ -7,7 +7,7 @@
  *     for each slice of the unit's part: its weights made ready, if the root wants that (`prepare`)
  *     for each block of rows                       (the strip's weights come from memory once, then from L2)
  *       for each slice of the unit's part: the strip of root values into scratch (of a gated part's second slice,
- *         those columns alone that are wanted: gated.c)
+ *         those columns alone that are needed: gated.c)
  *       for each row of the block: the part's epilogue over the strips */
 #include "codegen/llvm/skeletons/cols.h"
 #include "codegen/llvm/skeletons/frame.h"
@@ -142,7 +142,7 @@ static void gated_strips(Cols *c, const TnPart *p, LLVMValueRef row, const LLVMV
     strips(c, row, NULL, col[gate], width, gate);
     LLVMValueRef x = tn_build_elem(b, c->in, row, c->in_stride);
     LLVMValueRef open = tn_build_atc(b, c->acc, (int64_t)gate * c->acc_stride);
-    LLVMValueRef n = tn_build_wanted(b, p, gate, up, open, width, x, c->list);
+    LLVMValueRef n = tn_build_needed(b, p, gate, up, open, width, x, c->list);
     TnStrip s = {.n = n, .x = x, .buf = c->buf, .list = c->list};
     s.acc = tn_build_atc(b, c->acc, (int64_t)up * c->acc_stride);
     s.w = weights(c, col[up]);

@@ -5,7 +5,7 @@ LLVMValueRef tn_build_row_mem(TnBuilder *b, const TnFrame *f, TnRef ref) {
     if (!tn_build_inside(b, ref)) return tn_build_operand_row(b, ref, f->row);
     LLVMValueRef m = f->mem[ref - b->k->first];
     if (!m)
-        TN_BUG("kernel @%s: %%%s is wanted in memory but is not there", b->k->name, b->g->nodes[ref].name);
+        TN_BUG("kernel @%s: %%%s is needed in memory but is not there", b->k->name, b->g->nodes[ref].name);
     return m;
 }
 

@@ -5,7 +5,7 @@
  * reading it would be all the cost. Whether gate is positive is known from its integer sum and the sign of the
  * factor it will be multiplied by. What the strip of up holds in the other columns is whatever was there before:
  * any i32 times a finite factor is finite, and where the factor is not small enough for that, or the gate's is
- * zero or NaN, all columns are wanted. */
+ * zero or NaN, all columns are needed. */
 #include "codegen/llvm/skeletons/cols.h"
 #include "codegen/llvm/skeletons/gated.h"
 
@@ -68,7 +68,7 @@ static LLVMValueRef factor(TnBuilder *b, const TnPart *p, uint32_t slice, LLVMVa
     return tn_build_fmul(b, tn_build_load(b, b->t_f32, tn_build_atc(b, tn_build_operand(b, w), at), 4), d);
 }
 
-LLVMValueRef tn_build_wanted(TnBuilder *b, const TnPart *p, uint32_t gate, uint32_t up, LLVMValueRef acc,
+LLVMValueRef tn_build_needed(TnBuilder *b, const TnPart *p, uint32_t gate, uint32_t up, LLVMValueRef acc,
                              LLVMValueRef width, LLVMValueRef x, LLVMValueRef list) {
     LLVMValueRef d = tn_build_load(b, b->t_f32, x, 4), none = tn_build_i32(b, 0);
     LLVMValueRef fg = factor(b, p, gate, d), fu = factor(b, p, up, d), zero = tn_build_f32(b, 0.0f);

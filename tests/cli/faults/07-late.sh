@@ -10,7 +10,7 @@ head -c 30000 "$model" >"$dir/cut.gguf"
 "$tern" opt "$model" --passes= -o "$dir/a.tir"
 sed 's/rope_freq {base=[^,}]*/rope_freq {base=0x1p-100/' "$dir/a.tir" >"$dir/late.tir"
 try "$tern" run "$dir/late.tir" $how -p a -n 1
-has "the second model fails at its weights" "$err" 'frequency [0-9]+ is .*wanted a finite one'
+has "the second model fails at its weights" "$err" 'frequency [0-9]+ is .*expected a finite one'
 printf 'And God said' >"$dir/text"
 long=$(printf 'n%.0s' $(seq 300))
 deep=$(printf 'dir/%.0s' $(seq 1100))
@@ -178,20 +178,20 @@ for words in "run cut.gguf $how -n 1 -f -" "tokenize cut.gguf -f -" "run cut.ggu
 done
 
 # what the model's header settles is refused before there is code
-refused "run: a token out of range" 1 'token 1792, wanted 0 to 1791' "$tern" run late.tir $how --tokens 1,1792 -n 1
-refused "run: words for ids" 1 "wanted token ids" "$tern" run late.tir $how --tokens 1,x -n 1
+refused "run: a token out of range" 1 'token 1792, expected 0 to 1791' "$tern" run late.tir $how --tokens 1,1792 -n 1
+refused "run: words for ids" 1 "expected token ids" "$tern" run late.tir $how --tokens 1,x -n 1
 printf '1 2 1792' >ids
-refused "run: a token out of range in a file" 1 'token 1792, wanted 0 to 1791' "$tern" run late.tir $how --token-file ids -n 1
+refused "run: a token out of range in a file" 1 'token 1792, expected 0 to 1791' "$tern" run late.tir $how --token-file ids -n 1
 refused "run -c above the model's" 1 '-c: 1025 positions, but the model has 1024' "$tern" run late.tir $how -p a -c 1025 -n 1
 refused "run: a prompt above -c" 1 'the prompt has [0-9]+ tokens, but the context has 2' "$tern" run late.tir $how -f text -c 2 -n 1
-refused "logits: a token out of range" 1 'token 1792, wanted 0 to 1791' "$tern" logits late.tir $how --tokens 1792 -o x
+refused "logits: a token out of range" 1 'token 1792, expected 0 to 1791' "$tern" logits late.tir $how --tokens 1792 -o x
 seq -s, 0 1100 | tr -d '\n' >many
 refused "logits: more tokens than positions" 1 '1101 tokens, but the model has 1024' "$tern" logits late.tir $how --token-file many -o x
-refused "perplexity: one token" 1 'tokens, wanted at least 2' "$tern" perplexity late.tir $how --tokens 5
-refused "perplexity -c 1" 2 '-c: 1, wanted at least 2' "$tern" perplexity late.tir $how --tokens 5,6 -c 1
+refused "perplexity: one token" 1 'tokens, expected at least 2' "$tern" perplexity late.tir $how --tokens 5
+refused "perplexity -c 1" 2 '-c: 1, expected at least 2' "$tern" perplexity late.tir $how --tokens 5,6 -c 1
 refused "perplexity -c above the model's" 1 '-c: 1025 positions, but the model has 1024' "$tern" perplexity late.tir $how --tokens 5,6 -c 1025
-refused "perplexity: a token out of range" 1 'token 1792, wanted 0 to 1791' "$tern" perplexity late.tir $how --tokens 5,1792
-refused "verify: a token out of range" 2 'is 1792, wanted 0 to 1791' "$tern" verify late.tir $how --tokens 5,1792
+refused "perplexity: a token out of range" 1 'token 1792, expected 0 to 1791' "$tern" perplexity late.tir $how --tokens 5,1792
+refused "verify: a token out of range" 2 'is 1792, expected 0 to 1791' "$tern" verify late.tir $how --tokens 5,1792
 refused "verify: more tokens than positions" 2 '1101 tokens, but the model has 1024' "$tern" verify late.tir $how --token-file many
 refused "bench: more positions than the model" 1 'needs 1025 positions, but the model has 1024' "$tern" bench late.tir $how -p 1025 -n 0 -r 1 --read-mib 0
 refused "bench: a second test that does not fit" 1 'needs 1030 positions, but the model has 1024' "$tern" bench late.tir $how -p 8,1030 -n 0 -r 1 --read-mib 0

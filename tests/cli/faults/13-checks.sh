@@ -97,7 +97,7 @@ told "a cache of rows" 1 'g\.tir:7:8: type kc: dim 1 is not N' "$tern" eval "$c1
 cache N T,P
 told "a page table of rows" 1 'g\.tir:6:11: .*expected a constant, or \[S,P\]' "$tern" eval "$c13/g.tir"
 cache N 2,2
-told "a page table of constants" 1 'g\.tir:8:.*wanted a page table i32\[S,P\]' "$tern" eval "$c13/g.tir"
+told "a page table of constants" 1 'g\.tir:8:.*expected a page table i32\[S,P\]' "$tern" eval "$c13/g.tir"
 
 # limits that passes come to, though the text does not
 many() { # COUNT COLUMNS: silu of one input, COUNT times, all of them outputs
