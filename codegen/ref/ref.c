@@ -33,7 +33,7 @@ static TnEnc prefer(const TnType *weight, TnOp reader, const char *level) {
 /* The evaluator never looks at weights by columns. */
 static bool pays(const char *pass, const TnGraph *g, bool usual) {
     (void)g;
-    return usual && strcmp(pass, "columns") != 0;
+    return usual && strcmp(pass, "colmajor") != 0;
 }
 
 const TnTarget tn_target_ref = {.desc = {.name = "ref", .can = can, .prefer = prefer, .pays = pays},

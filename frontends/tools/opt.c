@@ -45,7 +45,7 @@ static void read_back(Opt *s, const char *pass, const TnGraph *g) {
     if (n != 1 || !tn_graph_equal(g, gs[0]) || again.len != text.len ||
         memcmp(again.data, text.data, text.len))
         TN_BUG("the text after pass %s reads back as another graph", pass);
-    tn_buf_printf(&line, "%-8s verified, and read back from %zu bytes of text\n", pass, text.len);
+    tn_buf_printf(&line, "%-9s verified, and read back from %zu bytes of text\n", pass, text.len);
     s->text(s->user, "verify", line.data, line.len);
     tn_graphs_free(gs, n);
     tn_buf_free(&text);
@@ -71,7 +71,7 @@ static void after(void *user, const char *pass, const TnGraph *g, double seconds
     if (s->o->verify_each) read_back(s, pass, g);
     if (s->o->times) {
         TnBuf b = {0};
-        tn_buf_printf(&b, "%-8s %10.3f ms  %u nodes, %u kernels\n", pass, seconds * 1e3, g->n, g->n_kernels);
+        tn_buf_printf(&b, "%-9s %10.3f ms  %u nodes, %u kernels\n", pass, seconds * 1e3, g->n, g->n_kernels);
         s->text(s->user, "time", b.data, b.len);
         tn_buf_free(&b);
     }

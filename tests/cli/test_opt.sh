@@ -25,7 +25,7 @@ is "-O and --passes" "$err" "tern opt: -O0 and --passes exclude each other (see 
 # --verify-each: the input, then every pass
 run 0 opt --cpu $level --verify-each -o "$dir/v.tir"
 is "verify-each" "$(passes)" "input fold cse dce prune merge shortlist split fuse gate colmajor layout tile plan"
-is "a line of it" "$(head -1 "$dir/err" | sed 's/[0-9][0-9]*/N/')" "input    verified, and read back from N bytes of text"
+is "a line of it" "$(head -1 "$dir/err" | sed 's/[0-9][0-9]*/N/')" "input     verified, and read back from N bytes of text"
 cmp -s "$dir/v.tir" "$dir/plain.tir" || no "--verify-each changed the result"
 # every stage of other shapes and variants reads back too
 for shape in tiny odd small; do
@@ -39,7 +39,7 @@ done
 
 # --dump-after: all, some, and those that changed the text
 run 0 opt --cpu $level --dump-after=all -o "$dir/x.tir"
-is "all" "$(grep '^; after' "$dir/out" | tr '\n' ' ')" "; after fold ; after cse ; after dce ; after prune ; after merge ; after shortlist ; after split ; after fuse ; after gate ; after columns ; after layout ; after tile ; after plan "
+is "all" "$(grep '^; after' "$dir/out" | tr '\n' ' ')" "; after fold ; after cse ; after dce ; after prune ; after merge ; after shortlist ; after split ; after fuse ; after gate ; after colmajor ; after layout ; after tile ; after plan "
 run 0 opt --cpu $level --dump-after=all,changed -o "$dir/x.tir"
 is "all,changed" "$(grep '^; after' "$dir/out" | tr '\n' ' ')" "; after cse ; after merge ; after split ; after fuse ; after gate ; after layout ; after tile ; after plan "
 run 0 opt --cpu $level --dump-after=fold,cse,changed -o "$dir/x.tir"

@@ -33,11 +33,11 @@ static void every_pass_has_its_section(void **state) {
     static const char *const stages[] = {"model", "fused", "planned"};
     char *page = read_page();
     TnBuf list = {0};
-    tn_buf_puts(&list, "```text\npass     from     to       runs\n");
+    tn_buf_puts(&list, "```text\npass       from     to       runs\n");
     const char *at = page;
     for (uint32_t i = 0; i < tn_n_passes; i++) {
         const TnPass *p = &tn_passes[i];
-        tn_buf_printf(&list, "%-9s%-9s%-9s%s\n", p->name, stages[p->needs], stages[p->gives],
+        tn_buf_printf(&list, "%-11s%-9s%-9s%s\n", p->name, stages[p->needs], stages[p->gives],
                       p->variant ? "a variant" : "a model");
         TnBuf head = {0};
         tn_buf_printf(&head, "\n## `%s`\n\n%c%s.\n\n- **Does.** ", p->name, toupper((unsigned char)p->doc[0]),

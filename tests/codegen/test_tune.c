@@ -279,10 +279,10 @@ static void faults_have_a_place(void **state) {
         {"tune 1\nkernal \"s\"\n", "f:2:1: found 'kernal', expected kernel"},
         {"tune 1\n" ENTRY("grain=0, prefetch_l1=0, prefetch_l2=0"), "f:2:62: grain=0, expected 1 to 4096"},
         {"tune 1\n" ENTRY("grain=64, prefetch_l1=1, prefetch_l2=0"),
-         "f:2:71: prefetch_l1=1, expected a multiple of 64 from 0 to 1048576"},
+         "f:2:78: prefetch_l1=1, expected a multiple of 64 from 0 to 1048576"},
         {"tune 1\n" ENTRY("grain=64, prefetch_l1=64, prefetch_l2=-64"),
-         "f:2:79: prefetch_l2=-64, expected a multiple of 64 from 0 to 1048576"},
-        {"tune 1\n" ENTRY("grain=64, prefetch_l1=64"), "f:2:73: found '}', expected ','"},
+         "f:2:94: prefetch_l2=-64, expected a multiple of 64 from 0 to 1048576"},
+        {"tune 1\n" ENTRY("grain=64, prefetch_l1=64"), "f:2:80: found '}', expected ','"},
         {"tune 1\n" ENTRY("grain=64, prefetch_l1=64, prefetch_l2=0") "\x01\n", "f:3:1: control byte 0x01"},
         {"tune 1\nkernel \"s\" {cpu=\"c\", threads=0, ", "f:2:30: threads=0, expected 1 to 65536"},
     };

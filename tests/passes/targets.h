@@ -24,7 +24,7 @@ static TnEnc wide_prefer(const TnType *weight, TnOp reader, const char *level) {
     return weight->enc;
 }
 static bool wide_pays(const char *pass, const TnGraph *g, bool usual) {
-    return usual && (strcmp(g->level, "none") != 0 || strcmp(pass, "columns") != 0);
+    return usual && (strcmp(g->level, "none") != 0 || strcmp(pass, "colmajor") != 0);
 }
 static const TnTargetDesc target_wide = {
     .name = "wide", .can = wide_can, .prefer = wide_prefer, .pays = wide_pays};

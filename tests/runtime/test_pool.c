@@ -201,9 +201,9 @@ static void kernel(const TnLaunch *l, const TnTile *tile) {
     if (tile->lo >= tile->hi || ((uintptr_t)tile->scratch & 63)) faults++;
     if (inside_wrong()) faults++;
     const TnLaunch **mark = tile->scratch; /* a shared scratch would be a race, and TSan would say so */
-    if (tile->again && *mark != l) faults++;
+    if (tile->scratch_valid && *mark != l) faults++;
     *mark = l;
-    if (tile->again) later_tiles++;
+    if (tile->scratch_valid) later_tiles++;
     for (int64_t u = tile->lo; u < tile->hi; u++) self->ran[u]++;
     self->done += (uint32_t)(tile->hi - tile->lo);
 }
