@@ -88,7 +88,7 @@ void tn_step_next(TnStep *s, int64_t rows);
 void tn_step_close(TnStep *s);
 /* A number below n, from the run's own generator. */
 uint64_t tn_step_pick(TnStep *s, uint64_t n);
-/* Writes the input node `r` of the step (or, with first, a cache before the first one), as layout.h has it. */
+/* Writes the input node `r` of the step (or, with first, a cache before the first one), as type_layout.h has it. */
 void tn_step_fill(const TnStep *s, const TnGraph *g, TnRef r, bool first, void *data);
 
 #endif

@@ -365,7 +365,7 @@ static TernStatus compile(Compiler *c, const TnGraph *model, const TnWeights *we
     return TERN_OK;
 }
 
-static void finish(Compiler *c) {
+static void free_compiler(Compiler *c) {
     tn_blob_free(&c->parts);
     tn_store_free(&c->store);
     for (uint32_t i = 0; i < c->n_variants; i++) {
@@ -390,7 +390,7 @@ TernStatus tn_compile(const TnGraph *model, const TnWeights *weights, const TnFa
     Compiler c = {.opt = options, .facts = facts, .progress = {options->progress, options->user}, .err = err};
     TernStatus s = compile(&c, model, weights, dest);
     if (s == TERN_OK && report) *report = c.report;
-    finish(&c);
+    free_compiler(&c);
     return s;
 }
 
@@ -457,6 +457,6 @@ TernStatus tn_compile_show(const TnGraph *model, const TnWeights *weights, const
                            const TnCompileOptions *options, const char *kind, TnBuf *out, TernError *err) {
     Compiler c = {.opt = options, .facts = facts, .progress = {options->progress, options->user}, .err = err};
     TernStatus s = show(&c, model, weights, kind, out);
-    finish(&c);
+    free_compiler(&c);
     return s;
 }

@@ -1,7 +1,7 @@
 /* The evaluator: the meaning of every op, one function a row of ops.def, plain loops, no cleverness beyond
  * what keeps it bearable. Every target is held against it bit for bit.
  *
- * Values lie as ir/layout.h says. data[ref] is the memory of node `ref`. */
+ * Values lie as ir/type_layout.h says. data[ref] is the memory of node `ref`. */
 #ifndef TN_EVAL_H
 #define TN_EVAL_H
 

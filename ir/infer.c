@@ -5,7 +5,7 @@
  * through tn_infer, so a graph that exists is well typed. Messages name the operand by its number and name.
  */
 #include "ir/internal.h"
-#include "ir/layout.h"
+#include "ir/type_layout.h"
 #include "ir/places.h"
 #include "ir/range.h"
 #include <stdio.h>

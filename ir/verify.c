@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "ir/layout.h"
+#include "ir/type_layout.h"
 #include "runtime/base/escape.h"
 #include "runtime/base/excerpt.h"
 

@@ -4,7 +4,7 @@
 #ifndef TN_WEIGHTS_H
 #define TN_WEIGHTS_H
 
-#include "ir/layout.h"
+#include "ir/type_layout.h"
 
 /* Where the bytes of `gguf` nodes come from. find returns the tensor's bytes as stored, which stay valid,
  * or NULL if there is none of that name. Where a pointer to one is taken, NULL and one without find mean: no
@@ -19,15 +19,15 @@ typedef struct TnWeights {
 
 /* ---- decode.c: one row from bytes. Rank-1 weights are one row; rank-3 ones are dim[0]*dim[1] rows.
  *
- * Row `row` of a dense or stored weight matrix in layout.h's form, as K f32 values. */
+ * Row `row` of a dense or stored weight matrix in type_layout.h's form, as K f32 values. */
 void tn_decode_row(const TnType *t, const void *data, int64_t row, float *out);
 /* The same from the file's bytes, where dense rows are not padded. */
 void tn_decode_raw(const TnType *t, const void *raw, int64_t row, float *out);
 /* Row of a ternary matrix as int8 trits in {-1, 0, 1} (a code 3 gives 2: tn_stored_scale refuses it first);
- * the scale is in the type. Ternary files' bytes and layout.h's form are the same, but for t8, which is
+ * the scale is in the type. Ternary files' bytes and type_layout.h's form are the same, but for t8, which is
  * padded. */
 void tn_decode_trits(const TnType *t, const void *data, int64_t row, int8_t *out);
-/* The other way, into a row of layout.h's form with its padding. t is f32, f16 or bf16 (rounded to nearest
+/* The other way, into a row of type_layout.h's form with its padding. t is f32, f16 or bf16 (rounded to nearest
  * even), i32 or i8 (rounded, clamped, NaN is 0). */
 void tn_encode_row(const TnType *t, const float *in, void *out_row);
 /* t is t8 or p64. */
@@ -54,7 +54,7 @@ TernStatus tn_dense_scale(const TnType *t, const void *raw, const char *name, fl
  * `const` for a ternary type: the sign of the value. `pack` of a dense matrix to t8 or p64: the sign (the
  * frontend has checked it by tn_dense_scale).
  *
- * Writes rows [lo, hi) of the SOURCE value `ref`, in layout.h's form of its type, to out (as many bytes as
+ * Writes rows [lo, hi) of the SOURCE value `ref`, in type_layout.h's form of its type, to out (as many bytes as
  * those rows take; what lies behind the rows is written by tn_weight_tail). Streams: needs memory for a few
  * rows; calls may run side by side. Not for the i2s, tq1, tq2, q8_0, q6_k encodings themselves (their raw
  * bytes are used as they are). */

@@ -73,7 +73,7 @@ static TernStatus set_variant(TnGraph *g, const TnPass *pass, const TnPassCtx *c
                    g->name, missing);
 }
 
-static TernStatus run(TnGraph *g, const TnPass *pass, const TnPassCtx *ctx, TernError *err) {
+static TernStatus run_pass(TnGraph *g, const TnPass *pass, const TnPassCtx *ctx, TernError *err) {
     if (g->stage != pass->needs)
         return tn_fail(err, TERN_ERR_INPUT, "pass %s: graph @%s is of stage %s, expected %s", pass->name,
                        g->name, stage_names[g->stage], stage_names[pass->needs]);
@@ -100,7 +100,7 @@ TernStatus tn_passes_run(TnGraph *g, const char *list, const TnPassCtx *ctx, Ter
     for (const char *p = list; *p;) {
         size_t n = strcspn(p, ",");
         TN_TRY(find_pass(p, n, &pass, err));
-        TN_TRY(run(g, pass, ctx, err));
+        TN_TRY(run_pass(g, pass, ctx, err));
         p += n + (p[n] == ',');
     }
     return TERN_OK;

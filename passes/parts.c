@@ -8,7 +8,7 @@ typedef struct Groups {
     uint32_t *of;
 } Groups;
 
-static uint32_t find(const Groups *s, uint32_t i) {
+static uint32_t find_group(const Groups *s, uint32_t i) {
     while (i != TN_NONE && s->of[i] != i) i = s->of[i];
     return i;
 }
@@ -26,7 +26,7 @@ static void group(const TnGraph *g, const TnKernel *k, Groups *s) {
         for (uint32_t j = 0; j < n->n_args; j++) {
             TnRef a = n->args[j];
             if (a <= k->root || a >= k->first + k->n) continue;
-            uint32_t mine = find(s, i), other = find(s, a - k->first);
+            uint32_t mine = find_group(s, i), other = find_group(s, a - k->first);
             if (other == TN_NONE) continue;
             if (mine == TN_NONE)
                 s->of[i] = other;
@@ -45,7 +45,7 @@ static bool is_group(const TnGraph *g, const TnKernel *k, const Groups *s, uint3
 /* Groups are numbered by their first slice; as slices come in the order of their first readers, that is the
  * order of text. */
 static uint32_t number(const TnGraph *g, const TnKernel *k, const Groups *s, uint32_t i) {
-    uint32_t rep = find(s, i), n = 0;
+    uint32_t rep = find_group(s, i), n = 0;
     if (rep == TN_NONE) return TN_NONE;
     for (uint32_t j = 0; j < rep; j++) n += is_group(g, k, s, j);
     return n;

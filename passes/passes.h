@@ -8,7 +8,7 @@
 #ifndef TN_PASSES_H
 #define TN_PASSES_H
 
-#include "ir/layout.h"
+#include "ir/type_layout.h"
 #include "ir/range.h"
 #include "ir/weights.h"
 #include "passes/batch_classes.h"

@@ -23,8 +23,8 @@ static inline int64_t last_units(int64_t units, int64_t n_workers) {
 }
 
 /* Some of the `last` units from `first` on that nobody has yet; false: there are none. */
-static inline bool take(TnRunLaunch *l, uint64_t run, int64_t first, int64_t last, int64_t n_workers,
-                        TnTile *tile) {
+static inline bool claim_units(TnRunLaunch *l, uint64_t run, int64_t first, int64_t last, int64_t n_workers,
+                               TnTile *tile) {
     int64_t most = last / (4 * n_workers) + 1, next, n;
     uint64_t seen = atomic_load_explicit(&l->taken, memory_order_relaxed);
     do {
@@ -46,13 +46,13 @@ static inline __attribute__((always_inline)) void run_share(uint64_t run, TnRunL
     tile->lo = dealt * worker / n_workers;
     tile->hi = dealt * (worker + 1) / n_workers;
     tile->scratch_valid = 0;
-    bool any = tile->lo < tile->hi || (last && take(l, run, dealt, last, n_workers, tile));
+    bool any = tile->lo < tile->hi || (last && claim_units(l, run, dealt, last, n_workers, tile));
     if (stamp) stamp->begin = any ? tn_clock_ns() : 0;
     TnKernelFn *kernel = tn_host_kernel(l->kernel);
     while (any) {
         kernel(&l->args, tile);
         tile->scratch_valid = 1;
-        any = last && take(l, run, dealt, last, n_workers, tile);
+        any = last && claim_units(l, run, dealt, last, n_workers, tile);
         if (stamp && !any) stamp->end = tn_clock_ns();
     }
 }
@@ -119,7 +119,7 @@ static bool scratch(const TnEngine *e, const TnVariant *v, const int64_t *sym_ma
     return tn_host_code_scratch(v, sym_max, out_bytes);
 }
 
-static TernStatus run(TnEngine *e, TnProgram *p, const TnAsked *asked, TernError *err) {
+static TernStatus run_program(TnEngine *e, TnProgram *p, const TnAsked *asked, TernError *err) {
     (void)e, (void)asked, (void)err;
     p->run++;
     tn_pool_run(p->pool, p->stamps ? walk_timed : walk, p);
@@ -141,7 +141,7 @@ TernStatus tn_engine_cpu(TnEngine **out, TernError *err) {
                            .load = load,
                            .workers = workers,
                            .scratch = scratch,
-                           .run = run,
+                           .run = run_program,
                            .close = destroy};
     tn_host_memory(&c->engine);
     *out = &c->engine;

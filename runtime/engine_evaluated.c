@@ -56,7 +56,7 @@ static void call_back(const TernKernels *k, const TnProgram *p, uint32_t i) {
     k->watch(k->user, &w);
 }
 
-static TernStatus run(TnEngine *e, TnProgram *p, const TnAsked *asked, TernError *err) {
+static TernStatus evaluate_program(TnEngine *e, TnProgram *p, const TnAsked *asked, TernError *err) {
     (void)asked, (void)err;
     const int64_t *sym = p->memory->sym;
     TnFloatEnv before = tn_floats_enter();
@@ -89,7 +89,7 @@ TernStatus tn_engine_evaluated(const TernKernels *kernels, TnEngine **out, TernE
                            .load = load,
                            .workers = workers,
                            .scratch = scratch,
-                           .run = run,
+                           .run = evaluate_program,
                            .close = destroy};
     tn_host_memory(&v->engine);
     *out = &v->engine;

@@ -2,7 +2,7 @@
 #include <string.h>
 #include "runtime/model.h"
 
-static TnLoaded *find(const TernModel *m, uint32_t section) {
+static TnLoaded *find_loaded(const TernModel *m, uint32_t section) {
     for (uint32_t i = 0; i < m->n_loaded; i++)
         if (m->loaded[i].section == section) return &m->loaded[i];
     return NULL;
@@ -35,14 +35,14 @@ TernStatus tn_model_load_code(TernModel *m, TernError *err) {
     m->loaded = tn_alloc_array(&m->arena, tn_blob_count(&m->blob, TN_SECTION_CODE) + 1u, sizeof *m->loaded);
     for (uint32_t i = 0; i < m->n_variants; i++) {
         const TnBlobProg *g = &m->variants[i].prog;
-        if (g->level == m->level && g->level != TN_LEVEL_REF && !find(m, g->code))
+        if (g->level == m->level && g->level != TN_LEVEL_REF && !find_loaded(m, g->code))
             TN_TRY(load(m, g->code, err));
     }
     return TERN_OK;
 }
 
 TnHandle tn_model_kernel(const TernModel *m, const TnVariant *v, const TnBlobLaunch *l) {
-    const TnLoaded *code = find(m, v->prog.code);
+    const TnLoaded *code = find_loaded(m, v->prog.code);
     TN_CHECK(code && l->export_index < code->n);
     return code->handles[l->export_index];
 }

@@ -4,7 +4,7 @@ static uint32_t pages_of(uint32_t positions) {
     return (positions + TN_PAGE_POSITIONS - 1) / TN_PAGE_POSITIONS;
 }
 
-static int32_t take(TnPages *p) {
+static int32_t take_page(TnPages *p) {
     TN_CHECK(p->n_free > 0 || p->n_fresh < p->n);
     int32_t page = p->n_free ? p->free[--p->n_free] : (int32_t)p->n_fresh++;
     p->refs[page] = 1;
@@ -16,7 +16,7 @@ static void let_go(TnPages *p, int32_t page) {
 }
 
 static int32_t copy(TnPages *p, int32_t shared) {
-    int32_t page = take(p);
+    int32_t page = take_page(p);
     p->engine->copy_page(p->engine, p->memory, page, shared);
     p->used[page] = p->used[shared];
     let_go(p, shared);
@@ -28,7 +28,7 @@ uint32_t tn_pages_append(TnPages *p, uint32_t slot) {
     TN_CHECK(pos / TN_PAGE_POSITIONS < p->per_slot);
     int32_t *entry = &p->table[(size_t)slot * p->per_slot + pos / TN_PAGE_POSITIONS];
     if (held == 0)
-        *entry = take(p);
+        *entry = take_page(p);
     else if (p->refs[*entry] > 1)
         *entry = copy(p, *entry);
     uint8_t *used = &p->used[*entry];

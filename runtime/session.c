@@ -17,8 +17,8 @@ static const TnField bytes_fields[] = {
     TN_FIELD(TernSessionBytes, tables),  TN_FIELD(TernSessionBytes, device)};
 static const TnShape bytes_shape = TN_SHAPE(TernSessionBytes, bytes_fields);
 
-static TernStatus take(const TernModel *m, const TernPool *pool, const TernSessionOptions *options,
-                       TernSessionOptions *o, TernError *err) {
+static TernStatus take_options(const TernModel *m, const TernPool *pool, const TernSessionOptions *options,
+                               TernSessionOptions *o, TernError *err) {
     tn_error_clear(err);
     if (!m || !pool)
         return tn_fail(err, TERN_ERR_INPUT, "a session needs a model and a pool, the %s is NULL",
@@ -34,7 +34,7 @@ TernStatus tern_session_bytes(const TernModel *m, const TernPool *pool, const Te
                               TernSessionBytes *out, TernError *err) {
     TernSessionOptions o = {0};
     TnSessionPlan plan;
-    TN_TRY(take(m, pool, options, &o, err));
+    TN_TRY(take_options(m, pool, options, &o, err));
     TN_NEED(out, err);
     TN_TRY(tn_session_plan(m, pool, &o, &plan, err));
     return tn_options_give(&bytes_shape, &plan.bytes, out, err);
@@ -65,7 +65,7 @@ TernStatus tern_session_create(TernModel *m, TernPool *pool, const TernSessionOp
                                TernSession **out, TernError *err) {
     TernSessionOptions o = {0};
     TnSessionPlan plan;
-    TN_TRY(take(m, pool, options, &o, err));
+    TN_TRY(take_options(m, pool, options, &o, err));
     TN_NEED(out, err);
     TN_TRY(tn_session_plan(m, pool, &o, &plan, err));
     if (o.memory && ((uintptr_t)o.memory % 64 != 0 || o.memory_bytes < plan.bytes.total))

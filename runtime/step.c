@@ -20,7 +20,7 @@ static uint32_t counted_by(const TernSession *s, uint32_t want) {
 }
 
 /* Every program of a session gives the same outputs, or the step would depend on how it is cut. */
-static bool can(const TernSession *s, uint32_t want) {
+static bool can_answer(const TernSession *s, uint32_t want) {
     static const int needs[][2] = {
         [TERN_WANT_GREEDY] = {TN_OUT_BEST, TN_OUT_BEST},
         [TERN_WANT_TOP] = {TN_OUT_TOP, TN_OUT_TOPLOGIT},
@@ -44,7 +44,7 @@ static TernStatus check_row(TernSession *s, const TernRow *r, size_t i, TernErro
     if (r->want > TERN_WANT_HIDDEN)
         return tn_fail(err, TERN_ERR_INPUT, "row %zu: want is %u, expected 0 to %d", i, r->want,
                        TERN_WANT_HIDDEN);
-    if (!can(s, r->want))
+    if (!can_answer(s, r->want))
         return tn_fail(err, TERN_ERR_UNSUPPORTED,
                        "row %zu: want is %u, and %s was compiled without that output", i, r->want,
                        s->model->name);

@@ -39,8 +39,8 @@ static TernStatus bad(const Reading *r, const char *fmt, ...) {
 #endif
 
 /* The next count structs of elem bytes, copied to `arena`: the file cannot change them under our feet. */
-static TernStatus take(Reading *r, TnArena *arena, uint64_t count, size_t elem, const char *what,
-                       const void **out) {
+static TernStatus take_array(Reading *r, TnArena *arena, uint64_t count, size_t elem, const char *what,
+                             const void **out) {
     size_t bytes;
     *out = NULL;
     const void *p = count <= r->r.size && tn_mul((size_t)count, elem, &bytes) ? tn_read(&r->r, bytes) : NULL;
@@ -72,7 +72,7 @@ TernStatus tn_meta_read(const TnBlob *b, TnArena *arena, TnMeta *out, TernError 
     const TnBlobSection *s = tn_blob_section(b, TN_SECTION_META, 0);
     Reading r = reading(b, s, tn_blob_bytes(b, s), err);
     const void *p;
-    TN_TRY(take(&r, arena, 1, sizeof(TnBlobMeta), "META head", &p));
+    TN_TRY(take_array(&r, arena, 1, sizeof(TnBlobMeta), "META head", &p));
     TnMeta m = {0};
     memcpy(&m.facts, p, sizeof m.facts);
     const TnBlobMeta *f = &m.facts;
@@ -114,9 +114,9 @@ TernStatus tn_code_read(const TnBlob *b, const TnBlobSection *s, const uint8_t *
                         TnCode *out, TernError *err) {
     Reading r = reading(b, s, bytes, err);
     const void *p;
-    TN_TRY(take(&r, arena, 1, sizeof(TnBlobCode), "CODE head", &p));
+    TN_TRY(take_array(&r, arena, 1, sizeof(TnBlobCode), "CODE head", &p));
     const TnBlobCode *head = p;
-    TN_TRY(take(&r, arena, head->n_exports, sizeof(TnBlobExport), "exports", &p));
+    TN_TRY(take_array(&r, arena, head->n_exports, sizeof(TnBlobExport), "exports", &p));
     const TnBlobExport *exports = p;
     if (head->image_offset % 64 != 0 || !tn_range_ok(head->image_offset, head->image_size, s->size))
         return bad(
@@ -144,7 +144,7 @@ static TernStatus read_plan(const TnBlob *b, const TnMeta *meta, TnArena *arena,
     const TnBlobSection *s = tn_blob_section(b, TN_SECTION_PLAN, v->index);
     Reading r = reading(b, s, tn_blob_bytes(b, s), err);
     const void *bytes;
-    TN_TRY(take(&r, arena, 1, sizeof(TnBlobPlan), "PLAN", &bytes));
+    TN_TRY(take_array(&r, arena, 1, sizeof(TnBlobPlan), "PLAN", &bytes));
     memcpy(&v->plan, bytes, sizeof v->plan);
     const TnBlobPlan *p = &v->plan;
     if (s->level != v->prog.level)
@@ -275,7 +275,7 @@ static TernStatus read_variant(const TnBlob *b, const TnMeta *meta, TnArena *are
     Reading r = reading(b, s, tn_blob_bytes(b, s), err);
     TnVariant v = {.index = index};
     const void *p;
-    TN_TRY(take(&r, arena, 1, sizeof(TnBlobProg), "PROG head", &p));
+    TN_TRY(take_array(&r, arena, 1, sizeof(TnBlobProg), "PROG head", &p));
     memcpy(&v.prog, p, sizeof v.prog);
     const TnBlobProg *g = &v.prog;
     if (g->level != s->level)
@@ -283,9 +283,9 @@ static TernStatus read_variant(const TnBlob *b, const TnMeta *meta, TnArena *are
     if (!tn_kv_type(g->kv)) return bad(&r, "kv is %u, expected 1 to 3", g->kv);
     if (g->rows_lo == 0 || g->rows_lo > g->rows_hi || g->rows_hi > TN_ROWS_MAX)
         return bad(&r, "rows are %u..%u, expected within 1..%u", g->rows_lo, g->rows_hi, TN_ROWS_MAX);
-    TN_TRY(take(&r, arena, g->n_launches, sizeof(TnBlobLaunch), "launches", &p));
+    TN_TRY(take_array(&r, arena, g->n_launches, sizeof(TnBlobLaunch), "launches", &p));
     v.launches = p;
-    TN_TRY(take(&r, arena, g->n_operands, sizeof(TnBlobOperand), "operands", &p));
+    TN_TRY(take_array(&r, arena, g->n_operands, sizeof(TnBlobOperand), "operands", &p));
     v.operands = p;
     TN_TRY(read_plan(b, meta, arena, &v, err));
 

@@ -6,7 +6,7 @@
 
 #include "runtime/abi/kernel.h"
 #include "runtime/base/arena.h"
-#include "runtime/blob.h"
+#include "runtime/blob_open.h"
 
 typedef struct TnMeta {
     TnBlobMeta facts;

@@ -41,8 +41,8 @@ static void optimise(LLVMModuleRef m, LLVMTargetMachineRef machine, const char *
 }
 
 /* Passes, then an object or assembly. The module is spent. */
-static LLVMMemoryBufferRef finish(LLVMModuleRef m, LLVMTargetMachineRef machine, LLVMCodeGenFileType type,
-                                  const char *what) {
+static LLVMMemoryBufferRef emit_module(LLVMModuleRef m, LLVMTargetMachineRef machine,
+                                       LLVMCodeGenFileType type, const char *what) {
     char *text = NULL;
     LLVMMemoryBufferRef object;
     optimise(m, machine, what);
@@ -75,7 +75,7 @@ static void warm_up(void) {
     LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(c, f, ""));
     LLVMBuildRetVoid(b);
     LLVMDisposeBuilder(b);
-    LLVMDisposeMemoryBuffer(finish(m, machine, LLVMObjectFile, "nothing"));
+    LLVMDisposeMemoryBuffer(emit_module(m, machine, LLVMObjectFile, "nothing"));
     LLVMContextDispose(c);
     LLVMDisposeTargetMachine(machine);
 }
@@ -281,7 +281,7 @@ static void take_batches(Work *w, TnProgressFn *progress, void *user) {
         Batch *batch = &w->batches[w->by_size[i]];
         const char *first = w->jobs[w->order[batch->first].index].symbol;
         tn_llvm_note(first, "and its batch");
-        batch->object = finish(batch->lb.m, machine, LLVMObjectFile, first);
+        batch->object = emit_module(batch->lb.m, machine, LLVMObjectFile, first);
         LLVMContextDispose(batch->lb.c);
         batch->lb.m = NULL;
         batch->lb.c = NULL;
@@ -399,7 +399,7 @@ static void show(TnEmitJob *jobs, uint32_t n, const TnLevel *l, TnShow what, con
         LLVMDisposeModule(b.m);
     } else {
         LLVMMemoryBufferRef object =
-            finish(b.m, machine, what == TN_SHOW_ASM ? LLVMAssemblyFile : LLVMObjectFile, "a listing");
+            emit_module(b.m, machine, what == TN_SHOW_ASM ? LLVMAssemblyFile : LLVMObjectFile, "a listing");
         const char *bytes = LLVMGetBufferStart(object);
         size_t size = LLVMGetBufferSize(object);
         if (what == TN_SHOW_ASM)
@@ -448,7 +448,7 @@ static bool has(const char *level) {
     return tn_llvm_level(level) != NULL;
 }
 
-static int can(const TnGraph *g, uint32_t kernel, const char *level) {
+static int llvm_score(const TnGraph *g, uint32_t kernel, const char *level) {
     const TnLevel *l = tn_llvm_level(level);
     const TnKernel *k = &g->kernels[kernel];
     if (!l) return 0;
@@ -470,7 +470,7 @@ uint32_t tn_attend_gemms(const TnGraph *g, uint32_t kernel, const char *level, c
     const TnKernel *k = &g->kernels[kernel];
     const TnLevel *l = tn_llvm_level(level);
     if (!l || k->root == TN_NONE || g->nodes[k->root].op != TN_OP_attend) return 0;
-    if (can(g, kernel, level) <= 0) return 0;
+    if (llvm_score(g, kernel, level) <= 0) return 0;
     TnAttend a = tn_attend_of(g, k->root, k->units, l);
     if (!tn_attend_is_blocked(&a, k)) return 0;
     out[0] = (TnSmallGemm){.m = TN_PAGE, .n = TN_ATTEND_COLS, .k = a.head};
@@ -510,7 +510,7 @@ static void prefetch(const TnGraph *g, uint32_t kernel, int64_t *l1, int64_t *l2
 }
 
 const TnTarget tn_target_llvm = {
-    .desc = {.name = "llvm", .can = can, .prefer = prefer, .dot_of = dot_of, .prefetch = prefetch},
+    .desc = {.name = "llvm", .can = llvm_score, .prefer = prefer, .dot_of = dot_of, .prefetch = prefetch},
     .has = has,
     .section = TN_SECTION_CODE,
     .emit = emit,

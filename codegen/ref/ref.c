@@ -16,7 +16,7 @@ static bool has(const char *level) {
     return strcmp(level, TN_LEVEL_REF_NAME) == 0;
 }
 
-static int can(const TnGraph *g, uint32_t kernel, const char *level) {
+static int ref_score(const TnGraph *g, uint32_t kernel, const char *level) {
     (void)g;
     (void)kernel;
     return has(level);
@@ -36,7 +36,7 @@ static bool pays(const char *pass, const TnGraph *g, bool usual) {
     return usual && strcmp(pass, "colmajor") != 0;
 }
 
-const TnTarget tn_target_ref = {.desc = {.name = "ref", .can = can, .prefer = prefer, .pays = pays},
+const TnTarget tn_target_ref = {.desc = {.name = "ref", .can = ref_score, .prefer = prefer, .pays = pays},
                                 .has = has};
 
 TernStatus tn_ref_create(const char *tir, size_t n, TnRefKernels **out, TernError *err) {

@@ -42,7 +42,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static Gemm *known;
 static char refusal[2][200]; /* of 32 and 64 bytes */
 
-static Gemm *find(int bytes, const TnSmallGemm *s) {
+static Gemm *find_gemm(int bytes, const TnSmallGemm *s) {
     for (Gemm *g = known; g; g = g->next)
         if (g->bytes == bytes && g->m == s->m && g->n == s->n && g->k == s->k) return g;
     return NULL;
@@ -144,7 +144,7 @@ static void learn(int bytes, const char *level, const TnSmallGemm *s, uint32_t n
     bool room = here && room_for_libxsmm();
     if (room) open_libxsmm(arch);
     for (uint32_t i = 0; i < n; i++) {
-        if (find(bytes, &s[i])) continue;
+        if (find_gemm(bytes, &s[i])) continue;
         Gemm *g = tn_xcalloc(1, sizeof *g);
         *g = (Gemm){.bytes = bytes, .m = s[i].m, .n = s[i].n, .k = s[i].k, .next = known};
         known = g;
@@ -168,16 +168,16 @@ static bool gemms_of(const TnGraph *g, uint32_t kernel, const char *level, TnSma
     bool all = true;
     pthread_mutex_lock(&lock);
     for (uint32_t i = 0; i < *n; i++)
-        if (!find(bytes, &s[i])) learn(bytes, level, s, *n);
+        if (!find_gemm(bytes, &s[i])) learn(bytes, level, s, *n);
     for (uint32_t i = 0; i < *n; i++) {
-        out[i] = find(bytes, &s[i]);
+        out[i] = find_gemm(bytes, &s[i]);
         all = all && out[i]->code;
     }
     pthread_mutex_unlock(&lock);
     return all;
 }
 
-static int can(const TnGraph *g, uint32_t kernel, const char *level) {
+static int xsmm_score(const TnGraph *g, uint32_t kernel, const char *level) {
     TnSmallGemm s[2];
     Gemm *gemm[2];
     uint32_t n;
@@ -239,7 +239,7 @@ static bool has(const char *level) {
     return tn_llvm_x86_bytes(level) != 0;
 }
 
-const TnTarget tn_target_xsmm = {.desc = {.name = "xsmm", .can = can, .prefer = prefer},
+const TnTarget tn_target_xsmm = {.desc = {.name = "xsmm", .can = xsmm_score, .prefer = prefer},
                                  .has = has,
                                  .section = TN_SECTION_CODE,
                                  .emit = emit,

@@ -182,7 +182,7 @@ typedef struct Compiled {
     TnTuneTable settings;
 } Compiled;
 
-static void finish(Compiled *c) {
+static void free_compiled(Compiled *c) {
     tn_graph_destroy(c->graph);
     tn_gguf_close(c->gg);
     tn_tune_free(&c->settings);
@@ -281,7 +281,7 @@ TernStatus ternc_compile(const TerncSource *source, const TerncOptions *options,
     TN_NEED(path, err);
     TN_TRY(check_files(&own, &o, path, err));
     TernStatus st = compile(&c, &own, &o, false, &dest, report, err);
-    finish(&c);
+    free_compiled(&c);
     return st;
 }
 
@@ -332,7 +332,7 @@ TernStatus ternc_load(const TerncSource *source, const TerncOptions *options, Te
     TN_NEED(out, err);
     TN_TRY(check_files(&own, o, NULL, err));
     TernStatus st = compile(&c, &own, o, true, &dest, report, err);
-    finish(&c);
+    free_compiled(&c);
     if (st != TERN_OK) return st;
     /* just written by ourselves: nothing to verify */
     TernModelOptions mo = {.size = sizeof mo, .no_check = 1, .huge = 1};

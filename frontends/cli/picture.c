@@ -112,7 +112,7 @@ static int write_svg(const char *path, const char *text, size_t n) {
     return code;
 }
 
-static void take(void *user, const char *what, const char *text, size_t n) {
+static void keep_text(void *user, const char *what, const char *text, size_t n) {
     Out *o = user;
     if (take_note(what, text, n)) return;
     if (strcmp(what, "result") != 0)
@@ -125,5 +125,5 @@ int show_picture(const TerncPicture *picture, const char *path, bool svg) {
     Out o = {.path = path, .svg = svg};
     TernError err = {0};
     if (svg && !dot_is_there()) return no_dot();
-    return ternc()->picture(picture, take, &o, &err) == TERN_OK ? o.code : fail(&err);
+    return ternc()->picture(picture, keep_text, &o, &err) == TERN_OK ? o.code : fail(&err);
 }

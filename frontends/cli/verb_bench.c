@@ -38,7 +38,7 @@ typedef struct Run {
     int32_t *best; /* of each sequence */
 } Run;
 
-static void take(void *user, const TernResult *result) {
+static void ignore_result(void *user, const TernResult *result) {
     Run *r = user;
     r->best[r->rows[result->row].slot] = result->id;
 }
@@ -51,14 +51,14 @@ static TernStatus prompt(Run *r, uint32_t n, bool want, TernError *err) {
             r->rows[at] = (TernRow){.token = filler(at, r->bench->l.info.n_vocab),
                                     .slot = s,
                                     .want = want && i + 1 == n ? TERN_WANT_GREEDY : TERN_WANT_NOTHING};
-    return tern_session_step(r->s, r->rows, at, take, r, err);
+    return tern_session_step(r->s, r->rows, at, ignore_result, r, err);
 }
 
 static TernStatus generate(Run *r, uint32_t n, TernError *err) {
     for (uint32_t i = 0; i < n; i++) {
         for (uint32_t s = 0; s < r->b->sequences; s++)
             r->rows[s] = (TernRow){.token = r->best[s], .slot = s, .want = TERN_WANT_GREEDY};
-        TN_TRY(tern_session_step(r->s, r->rows, r->b->sequences, take, r, err));
+        TN_TRY(tern_session_step(r->s, r->rows, r->b->sequences, ignore_result, r, err));
     }
     return TERN_OK;
 }

@@ -185,7 +185,7 @@ static int prepare(Run *s) {
     return EXIT_OK;
 }
 
-static int run(Run *s, double start) {
+static int run_prompt(Run *s, double start) {
     int code = prepare(s);
     if (code != EXIT_OK) return code;
     double loaded = tn_os_seconds() - start;
@@ -289,7 +289,7 @@ int verb_run(const Verb *verb, int argc, char **argv) {
     int code = check_files(verb, files, TN_COUNT(files));
     if (code == EXIT_OK) code = load_model(verb, &f.m, &s.model);
     if (code == EXIT_OK) code = profile_check(s.profile, &s.model);
-    if (code == EXIT_OK) code = run(&s, start);
+    if (code == EXIT_OK) code = run_prompt(&s, start);
     profile_destroy(s.profile);
     tern_sequence_destroy(s.sequence);
     tern_generator_destroy(s.generator);

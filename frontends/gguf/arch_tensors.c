@@ -50,7 +50,7 @@ bool tn_arch_has_tensor(const TnArch *arch, bool layer, const char *what) {
     return row_of(arch, layer, what) != NULL;
 }
 
-static TernStatus find(TnArchBuild *b, uint32_t layer, const char *what, const TnGgufTensor **out) {
+static TernStatus find_tensor(TnArchBuild *b, uint32_t layer, const char *what, const TnGgufTensor **out) {
     const TnArchTensor *row = row_of(b->arch, layer != TN_NO_LAYER, what);
     const char *name = layer == TN_NO_LAYER ? what : tn_sprintf(&b->gg->arena, "blk.%u.%s", layer, what);
     if (!row) TN_BUG("architecture %s has no row for tensor %s", b->arch->name, name);
@@ -73,7 +73,7 @@ static TernStatus find(TnArchBuild *b, uint32_t layer, const char *what, const T
 
 const TnGgufTensor *tn_arch_tensor(TnArchBuild *b, uint32_t layer, const char *what) {
     const TnGgufTensor *t = NULL;
-    if (b->status == TERN_OK) b->status = find(b, layer, what, &t);
+    if (b->status == TERN_OK) b->status = find_tensor(b, layer, what, &t);
     return t;
 }
 

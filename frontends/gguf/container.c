@@ -365,7 +365,7 @@ const TnGgufTensor *tn_gguf_tensor(const TnGguf *g, const char *name) {
     return i == TN_MAP_NONE ? NULL : &g->tensors[i];
 }
 
-static const void *find(void *ctx, const char *name, size_t *out_bytes) {
+static const void *find_bytes(void *ctx, const char *name, size_t *out_bytes) {
     const TnGgufTensor *t = tn_gguf_tensor(ctx, name);
     if (!t) return NULL;
     *out_bytes = t->bytes;
@@ -379,5 +379,5 @@ static void rest(void *ctx) {
 
 TnWeights tn_gguf_weights(const TnGguf *g) {
     if (!g) return (TnWeights){0};
-    return (TnWeights){.find = find, .ctx = (void *)g, .rest = g->file.data ? rest : NULL};
+    return (TnWeights){.find = find_bytes, .ctx = (void *)g, .rest = g->file.data ? rest : NULL};
 }

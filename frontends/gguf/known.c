@@ -127,7 +127,7 @@ static bool fits(const char *pattern, const char *name) {
 }
 
 /* The row of a key: of an architecture that is not in the table too, for the shared rows. */
-static const TnKeyRow *find(const TnArch *arch, const char *arch_name, const char *name) {
+static const TnKeyRow *find_key(const TnArch *arch, const char *arch_name, const char *name) {
     size_t n = strlen(arch_name);
     bool own = strncmp(name, arch_name, n) == 0 && name[n] == '.';
     for (uint32_t i = 0; arch && own && i < arch->n_keys; i++)
@@ -226,7 +226,7 @@ static TernStatus check(TnGguf *g, const TnGgufKey *k, const TnKeyRow *known, co
 TernStatus tn_gguf_check_keys(TnGguf *g, const TnArch *arch, const TnGgufNeutral *model, TernError *err) {
     for (size_t i = 0; i < g->n_keys; i++) {
         TnGgufKey *k = &g->keys[i];
-        const TnKeyRow *known = find(arch, arch->name, k->name);
+        const TnKeyRow *known = find_key(arch, arch->name, k->name);
         if (!known || known->rule == TN_RULE_HARMLESS || known->rule == TN_RULE_NAMED) continue;
         k->asked = true;
         TN_TRY(check(g, k, known, model, err));
@@ -256,7 +256,7 @@ static bool says_nothing(const TnGgufKey *k) {
 
 static bool ignored(const char *arch, const TnGgufKey *k, bool vocab_only) {
     if (k->asked || (vocab_only && strncmp(k->name, "tokenizer.", 10) != 0)) return false;
-    const TnKeyRow *known = find(tn_arch_find(arch), arch, k->name);
+    const TnKeyRow *known = find_key(tn_arch_find(arch), arch, k->name);
     return !known || (known->rule == TN_RULE_NAMED && !says_nothing(k));
 }
 

@@ -36,7 +36,7 @@ static void count(Stats *s, const float *v, int64_t n) {
 typedef struct Tensor {
     TnType type;
     const void *data;
-    bool raw; /* as in the file, else in layout.h's form */
+    bool raw; /* as in the file, else in type_layout.h's form */
 } Tensor;
 
 /* A row's values; of ternary tensors the trits, whose scale is told apart. */

@@ -6,7 +6,7 @@
 #include "frontends/tools/layer_label.h"
 #include "frontends/tools/repeat.h"
 #include "ir/print.h"
-#include "ir/layout.h"
+#include "ir/type_layout.h"
 #include "runtime/base/escape.h"
 
 #define FONT "Helvetica,Arial,sans-serif"

@@ -11,8 +11,8 @@ typedef struct Emit {
     TnBuf out;
 } Emit;
 
-static TernStatus run(Emit *e, const TerncSource *source, const TerncOptions *o, const char *kind,
-                      TernError *err) {
+static TernStatus emit_kernels(Emit *e, const TerncSource *source, const TerncOptions *o, const char *kind,
+                               TernError *err) {
     TnCompileOptions co = {
         .context = o->context, .kvs = o->kvs, .target = o->target, .progress = o->progress, .user = o->user};
     const char **levels;
@@ -39,7 +39,7 @@ TernStatus ternc_emit(const TerncSource *source, const TerncOptions *options, co
     TN_TRY(tn_compile_take(options, &o, err));
     TN_NEED(kind, err);
     TN_NEED(text, err);
-    TernStatus st = run(&e, &own, &o, kind, err);
+    TernStatus st = emit_kernels(&e, &own, &o, kind, err);
     if (st == TERN_OK) text(user, "result", e.out.data, e.out.len);
     tn_buf_free(&e.out);
     tn_graph_destroy(e.graph);

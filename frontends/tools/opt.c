@@ -227,7 +227,7 @@ static TernStatus check_use(const TerncOpt *o, const TnGraph *g, const char *lis
     return TERN_OK;
 }
 
-static TernStatus run(Opt *s, TnGraph *g, const TnGguf *from, bool by_fit, TernError *err) {
+static TernStatus run_list(Opt *s, TnGraph *g, const TnGguf *from, bool by_fit, TernError *err) {
     const TerncOpt *o = s->o;
     const char *best = tern_cpu_levels();
     char level[32];
@@ -280,7 +280,7 @@ TernStatus ternc_opt(const TerncOpt *given, TerncTextFn *text, void *user, TernE
     TN_TRY(tn_graphs_open(opt->path, opt->source, text, user, &graphs, err));
     TernStatus st = choose(opt, &graphs, &i, err);
     bool by_fit = graphs.kind == TN_GRAPHS_BLOB && !opt->variant;
-    if (st == TERN_OK) st = run(&s, graphs.g[i], graphs.gguf, by_fit, err);
+    if (st == TERN_OK) st = run_list(&s, graphs.g[i], graphs.gguf, by_fit, err);
     tn_buf_free(&s.before);
     tn_graphs_close(&graphs);
     return st;

@@ -92,7 +92,7 @@ static void put_op(Alone *a, TnRef r) {
 }
 
 /* Whatever nobody reads is what comes out. NULL if that makes no graph. */
-static TnGraph *finish(Alone *a) {
+static TnGraph *end_alone(Alone *a) {
     uint32_t n = a->out->n, *uses = tn_xcalloc(n + 1, sizeof *uses);
     tn_count_uses(a->out, uses);
     for (TnRef r = 0; r < n; r++) {
@@ -134,7 +134,7 @@ TnGraph *tn_reduce_random(const TnGraph *g, TnRandom *how) {
     for (TnRef r = 0; r < g->n; r++)
         if (!tn_node_is_source(g, r) && g->nodes[r].op != TN_OP_input && g->nodes[r].op != TN_OP_output)
             put_op(&a, r);
-    return reduce(finish(&a), how);
+    return reduce(end_alone(&a), how);
 }
 
 TnGraph *tn_reduce_kernel(const TnGraph *g, uint32_t kernel, TnRef op, TnRandom *out) {
@@ -142,7 +142,7 @@ TnGraph *tn_reduce_kernel(const TnGraph *g, uint32_t kernel, TnRef op, TnRandom 
     Alone a;
     begin(&a, g);
     for (TnRef r = g->kernels[kernel].first; r <= op; r++) put_op(&a, r);
-    return reduce(finish(&a), out);
+    return reduce(end_alone(&a), out);
 }
 
 TnGraph *tn_reduce_model(const TnGraph *model, const char *lost, const char *level, TnKv kv, int64_t rows_lo,
@@ -160,7 +160,7 @@ TnGraph *tn_reduce_model(const TnGraph *model, const char *lost, const char *lev
                 if (!tn_node_is_source(model, r) && model->nodes[r].op != TN_OP_input &&
                     model->nodes[r].op != TN_OP_output)
                     put_op(&a, r);
-            TnGraph *small = reduce(finish(&a), out);
+            TnGraph *small = reduce(end_alone(&a), out);
             if (small) return small;
         }
         if (n >= model->n) return NULL;

@@ -1,4 +1,4 @@
-/* Two buffers of one type, as layout.h lays them out, value by value. */
+/* Two buffers of one type, as type_layout.h lays them out, value by value. */
 #include <stdio.h>
 #include <string.h>
 #include "frontends/tools/verify.h"
@@ -95,7 +95,7 @@ static bool both_zero(Kind k, const uint8_t *a, const uint8_t *b) {
 }
 
 /* The first place in the run that differs, if it is the first of all; -1: nothing to be said. */
-static int64_t run(Compare *c, Kind k, const uint8_t *a, const uint8_t *b, int64_t n) {
+static int64_t compare_run(Compare *c, Kind k, const uint8_t *a, const uint8_t *b, int64_t n) {
     size_t size = bytes_of(k);
     c->of += (uint64_t)n;
     if (memcmp(a, b, (size_t)n * size) == 0) return -1;
@@ -123,13 +123,13 @@ static void caches(Compare *c, const TnType *t, const int64_t *sym, const uint8_
         for (int64_t h = 0; h < heads; h++) {
             size_t at = (size_t)p * tn_page_bytes(t) + (size_t)h * tn_page_head_bytes(t);
             for (int64_t o = 0; o < outer; o++, at += (size_t)inner * bytes_of(k)) {
-                int64_t i = run(c, k, a + at, b + at, inner);
+                int64_t i = compare_run(c, k, a + at, b + at, inner);
                 if (i < 0) continue;
                 c->out->row = p;
                 snprintf(c->out->place, sizeof c->out->place, "page %lld, head %lld, place %lld, column %lld",
                          (long long)p, (long long)h, (long long)(keys ? i : o), (long long)(keys ? o : i));
             }
-            int64_t i = k == KIND_I8 ? run(c, KIND_F32, a + at, b + at, TN_PAGE) : -1;
+            int64_t i = k == KIND_I8 ? compare_run(c, KIND_F32, a + at, b + at, TN_PAGE) : -1;
             if (i < 0) continue;
             c->out->row = p;
             snprintf(c->out->place, sizeof c->out->place, "page %lld, head %lld, place %lld, the scale",
@@ -147,9 +147,9 @@ static void q8_rows(Compare *c, const TnType *t, int64_t rows, const uint8_t *a,
     size_t stride = tn_row_bytes(t);
     for (int64_t r = 0; r < rows; r++, a += stride, b += stride) {
         int64_t i;
-        if (run(c, KIND_F32, a, b, 1) >= 0) say(c, r, "the scale of the row", 0);
-        if (run(c, KIND_I32, a + 4, b + 4, 1) >= 0) say(c, r, "the sum of the row", 0);
-        if ((i = run(c, KIND_I8, a + TN_Q8_HEAD, b + TN_Q8_HEAD, t->dim[t->rank - 1])) >= 0)
+        if (compare_run(c, KIND_F32, a, b, 1) >= 0) say(c, r, "the scale of the row", 0);
+        if (compare_run(c, KIND_I32, a + 4, b + 4, 1) >= 0) say(c, r, "the sum of the row", 0);
+        if ((i = compare_run(c, KIND_I8, a + TN_Q8_HEAD, b + TN_Q8_HEAD, t->dim[t->rank - 1])) >= 0)
             say(c, r, "code %lld", i);
     }
 }
@@ -159,8 +159,9 @@ static void q14_rows(Compare *c, const TnType *t, int64_t rows, const uint8_t *a
     size_t stride = tn_row_bytes(t);
     for (int64_t r = 0; r < rows; r++, a += stride, b += stride) {
         int64_t i;
-        if (run(c, KIND_I32, a, b, TN_Q14_HEAD / 4) >= 0) say(c, r, "the head of the row", 0);
-        if ((i = run(c, KIND_I8, a + TN_Q14_HEAD, b + TN_Q14_HEAD, (int64_t)stride - TN_Q14_HEAD)) >= 0)
+        if (compare_run(c, KIND_I32, a, b, TN_Q14_HEAD / 4) >= 0) say(c, r, "the head of the row", 0);
+        if ((i = compare_run(c, KIND_I8, a + TN_Q14_HEAD, b + TN_Q14_HEAD, (int64_t)stride - TN_Q14_HEAD)) >=
+            0)
             say(c, r, "limb %lld", i);
     }
 }
@@ -170,7 +171,7 @@ static void matrix_rows(Compare *c, const TnType *t, int64_t rows, const uint8_t
     int64_t cols = tn_row_elems(t);
     if (t->rank == 2 && tn_dim_is_sym(t->dim[1])) return; /* a table of pages: an input, never made */
     for (int64_t r = 0; r < rows; r++, a += stride, b += stride) {
-        int64_t i = run(c, kind_of(t->enc), a, b, cols);
+        int64_t i = compare_run(c, kind_of(t->enc), a, b, cols);
         if (i >= 0) say(c, r, "column %lld", i);
     }
 }

@@ -107,8 +107,8 @@ void tn_wholes_match(const TnGraph *a, const TnGraph *b, bool by_name, TnArena *
 }
 
 /* The first value that differs when zeros of either sign do, or do not, TN_NONE if none does. */
-static void find(const TnWhole *wa, const TnWhole *wb, const TnRef *match, bool signs, TnTally *tally,
-                 TnPair *out) {
+static void find_difference(const TnWhole *wa, const TnWhole *wb, const TnRef *match, bool signs,
+                            TnTally *tally, TnPair *out) {
     const TnGraph *a = wa->g, *b = wb->g;
     TnRef cache = TN_NONE;
     for (TnRef r = 0; r < a->n; r++) {
@@ -143,8 +143,8 @@ static void find(const TnWhole *wa, const TnWhole *wb, const TnRef *match, bool 
 void tn_wholes_compare(const TnWhole *wa, const TnWhole *wb, const TnRef *match, TnTally *tally,
                        TnPair *out) {
     *out = (TnPair){.a = TN_NONE, .b = TN_NONE};
-    find(wa, wb, match, false, tally, out);
+    find_difference(wa, wb, match, false, tally, out);
     if (out->a != TN_NONE || !out->leaves) return;
     *out = (TnPair){.a = TN_NONE, .b = TN_NONE}; /* then a zero's sign is what makes the difference */
-    find(wa, wb, match, true, NULL, out);
+    find_difference(wa, wb, match, true, NULL, out);
 }

@@ -58,7 +58,7 @@ static bool parse(Span s, uint64_t *out) {
     return v > 0;
 }
 
-static void take(TnCpus *c, uint64_t quota, uint64_t period) {
+static void take_quota(TnCpus *c, uint64_t quota, uint64_t period) {
     if (c->period && (double)quota / (double)period >= (double)c->quota / (double)c->period) return;
     c->quota = quota;
     c->period = period;
@@ -78,7 +78,7 @@ static void read_group(const char *root, Span dir, Span rel, bool v2, TnCpus *c)
     if (!v2) {
         if (read_value(root, dir, rel, "/cpu.cfs_quota_us", &quota) &&
             read_value(root, dir, rel, "/cpu.cfs_period_us", &period))
-            take(c, quota, period);
+            take_quota(c, quota, period);
         return;
     }
     size_t n;
@@ -86,7 +86,7 @@ static void read_group(const char *root, Span dir, Span rel, bool v2, TnCpus *c)
     Span rest = {text, text ? n : 0}, line, a, b;
     if (next(&rest, '\n', &line) && next(&line, ' ', &a) && next(&line, ' ', &b) && line.n == 0 &&
         parse(a, &quota) && parse(b, &period))
-        take(c, quota, period);
+        take_quota(c, quota, period);
     free(text);
 }
 

@@ -3,6 +3,7 @@
 #   a path between backticks is a file or a folder of the repository
 #   a name LAYER.NAME between backticks, of a layer of tests/, is a test
 #   each word of the glossary (- **word, word**: ..) stands in a file that its entry names
+#   no two source files share a basename (internal.h aside, which belongs to its folder)
 #   every folder with code has its sentence (- `folder/`: ...), every rule of tests/base/test_includes.sh its row
 # Argument 2 (a folder) is checked instead of this project: how the test tests itself.
 set -u
@@ -40,6 +41,9 @@ while IFS= read -r entry; do
         checked=$((checked + 1))
     done
 done < <(awk '/^  [^ ]/ { line = line " " $0; next } { print line; line = $0 } END { print line }' ARCHITECTURE.md | grep '^- \*\*')
+while IFS= read -r name; do
+    fault "$(find runtime ir passes codegen frontends tests bench -name "$name" 2>/dev/null | sort | paste -sd' '): one basename"
+done < <(find runtime ir passes codegen frontends tests bench -name '*.[ch]' ! -name internal.h -printf '%f\n' 2>/dev/null | sort | uniq -d)
 rooms=$(find runtime ir passes codegen frontends tests bench -name '*.[ch]' -printf '%h\n' 2>/dev/null | sort -u)
 for room in $rooms; do
     case $room in tests/*) continue ;; esac
@@ -59,21 +63,22 @@ if [ -z "${2-}" ]; then
     trap 'rm -rf "$tree"' EXIT
     mkdir -p "$tree"/{ir,passes,tests/base,tests/ir}
     echo "a graph" >"$tree/ir/graph.c"
-    touch "$tree/passes/fuse.c" "$tree/tests/ir/test_graph.c"
+    touch "$tree/passes/fuse.c" "$tree/passes/graph.c" "$tree/tests/ir/test_graph.c"
     printf 'rule ir 9 x\nrule passes 9 x\n' >"$tree/tests/base/test_includes.sh"
     # shellcheck disable=SC2016
     printf -- '- `ir/`: graphs in `ir/graph.c`, `ir/grahp.c`\n| ir | nothing |\n- **graph, grahp**: a `ir/graph.c`\n' >"$tree/ARCHITECTURE.md"
     # shellcheck disable=SC2016
     printf '`ir.graph` tells, and `ir.grahp`; `ir/`, `irr/`\n' >"$tree/CONTRIBUTING.md"
-    got=$(bash "$self" x "$tree") && fault "a tree with six faults was accepted"
+    got=$(bash "$self" x "$tree") && fault "a tree with seven faults was accepted"
     # shellcheck disable=SC2016
     want='ARCHITECTURE.md: there is no ir/grahp.c
 ARCHITECTURE.md: '\''grahp'\'' is not in ir/graph.c
 CONTRIBUTING.md: there is no irr/
 CONTRIBUTING.md: there is no test ir.grahp
+ir/graph.c passes/graph.c: one basename
 ARCHITECTURE.md: no sentence begins with - `passes/`:
 ARCHITECTURE.md: the table of includes has no row of passes'
-    [ "$(sort <<<"$got")" = "$(sort <<<"$want")" ] || fault "of six faults were seen:
+    [ "$(sort <<<"$got")" = "$(sort <<<"$want")" ] || fault "of seven faults were seen:
 $got"
     [ $bad = 0 ] && echo "$checked paths, tests and rooms are there"
 fi

@@ -14,7 +14,7 @@ case $("$tern" --version) in *"no LLVM"*) echo "skipped: this build has no LLVM"
 mkdir "$dir/include"
 cp "$(echo '#include <xxhash.h>' | cc -E -x c - | sed -n 's/^# 1 "\(.*xxhash.h\)".*/\1/p' | head -1)" "$dir/include/"
 "$cc" -std=c11 -O2 -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -ffp-contract=off -D_GNU_SOURCE \
-    -DTERN_VERSION='"0"' -I"$root" -I"$root/runtime" -isystem "$dir/include" -static "$root/tests/cli/neon_run.c" \
+    -DTERN_VERSION='"0"' -I"$root" -I"$root/runtime" -isystem "$dir/include" -static "$root/tests/cli/neon_model_run.c" \
     "$root"/runtime/*.c "$root"/runtime/base/*.c -lpthread -lm -o "$dir/neon_run" || exit 1
 
 # try NAME KV MODEL IDS: a model's blob against its evaluation here

@@ -4,7 +4,7 @@
 
 #include "codegen/parity.h"
 #include <math.h>
-#include "ir/layout.h"
+#include "ir/type_layout.h"
 
 typedef struct Case {
     int heads, kv_heads, head, window, units, t;

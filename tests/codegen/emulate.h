@@ -14,7 +14,7 @@ static inline void emulate_end(void) {
     unlink(path);
 }
 
-/* The command that runs tests/codegen/neon_run.c, built at first use; NULL if this machine cannot, with the
+/* The command that runs tests/codegen/neon_kernel_run.c, built at first use; NULL if this machine cannot, with the
  * reason said once. */
 static inline const char *emulate_command(void) {
     static char command[600];
@@ -33,7 +33,7 @@ static inline const char *emulate_command(void) {
     }
     char build[600];
     snprintf(build, sizeof build,
-             "aarch64-linux-gnu-gcc -O1 -static %s/tests/codegen/neon_run.c -o %s/tests/neon_run.%d",
+             "aarch64-linux-gnu-gcc -O1 -static %s/tests/codegen/neon_kernel_run.c -o %s/tests/neon_run.%d",
              TERN_SOURCE_DIR, TERN_BUILD_DIR, (int)getpid());
     if (system(build)) {
         puts("skipped on neon-dotprod: aarch64-linux-gnu-gcc cannot link a static program");

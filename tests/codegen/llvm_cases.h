@@ -5,7 +5,7 @@
 
 #include <math.h>
 #include "codegen/parity.h"
-#include "ir/layout.h"
+#include "ir/type_layout.h"
 
 enum { CASE_SLOTS = 3, CASE_PAGES = 3, CASE_CACHE_PAGES = 11 };
 

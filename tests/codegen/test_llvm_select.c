@@ -2,7 +2,7 @@
  * k. */
 #include "codegen/parity.h"
 #include <math.h>
-#include "ir/layout.h"
+#include "ir/type_layout.h"
 
 #ifndef TERN_LLVM
 int main(void) {

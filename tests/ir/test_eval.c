@@ -1,7 +1,7 @@
 /* The evaluator: values worked out by hand, every op once; the defined float orders against second, plainer
  * readings of the formulas; what must hold whatever the batch. */
 #include <math.h>
-#include "ir/layout.h"
+#include "ir/type_layout.h"
 #include "runtime/base/fmath.h"
 #include "tests/ir/tir_text.h"
 

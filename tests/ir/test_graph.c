@@ -3,7 +3,7 @@
 #include <unistd.h>
 #include "tests/ir/tir_text.h"
 #include "ir/internal.h"
-#include "ir/layout.h"
+#include "ir/type_layout.h"
 
 static TnRef input(TnGraph *g, const char *name, TnType t) {
     TnAttr a = {.key = TN_ATTR_name, .s = name};

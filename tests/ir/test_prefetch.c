@@ -76,7 +76,7 @@ static void wrong_ones_are_refused(void **state) {
          "k.tir:5:82: prefetch_l1=-64, expected a multiple of 64 from 0 to 1048576\n"},
         {COLS ", prefetch_l1=0, prefetch_l2=1048640",
          "k.tir:5:97: prefetch_l2=1048640, expected a multiple of 64 from 0 to 1048576\n"},
-        {COLS ", prefetch_l2=1e3", "k.tir:5:81: "},
+        {COLS ", prefetch_l2=1e3", "k.tir:5:82: "},
         {COLS ", prefetch_l1=64, prefetch_l1=64", "k.tir:5:86: attribute 'prefetch_l1' is given twice\n"},
         {"root=matmul, target=llvm, axis=rows, grain=1, units=1, prefetch_l1=64",
          "k.tir:5:3: kernel @k: prefetch_l1 and prefetch_l2 are of kernels over columns (axis=cols)\n"},

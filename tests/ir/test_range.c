@@ -1,5 +1,5 @@
 /* Ranges: limits to the column, data that reaches the bounds, data that never passes them, and the comments. */
-#include "ir/layout.h"
+#include "ir/type_layout.h"
 #include "ir/range.h"
 #include "tests/ir/tir_text.h"
 

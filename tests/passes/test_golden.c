@@ -20,7 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <cmocka.h>
-#include "passes/targets.h"
+#include "passes/sample_targets.h"
 #include "runtime/base/os.h"
 
 #define MARK "; ----\n"

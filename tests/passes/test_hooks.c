@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <cmocka.h>
-#include "passes/targets.h"
+#include "passes/sample_targets.h"
 
 static void are(const TnTargetDesc *const *targets, uint32_t n, int64_t most, const char *expected) {
     TnBatchClass c[TN_BATCH_CLASSES];

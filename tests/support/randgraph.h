@@ -9,7 +9,7 @@
 #ifndef TN_TEST_RANDGRAPH_H
 #define TN_TEST_RANDGRAPH_H
 
-#include "ir/layout.h"
+#include "ir/type_layout.h"
 
 typedef struct Rand {
     uint64_t s;
@@ -42,7 +42,7 @@ typedef struct RandStep {
 /* A first step (used is zero) or one that goes on where *s stood: T rows spread over the slots, each slot's
  * positions rising. The page table is a random permutation, made by the first step. */
 void rand_step(RandStep *s, const TnGraph *g, Rand *r, int64_t rows);
-/* Writes the input of that name (not a cache) as ir/layout.h wants it. */
+/* Writes the input of that name (not a cache) as ir/type_layout.h wants it. */
 void rand_fill(const RandStep *s, const char *name, void *data);
 
 /* ---- later stages, the dull way */

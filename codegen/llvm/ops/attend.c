@@ -25,7 +25,7 @@
 #include "codegen/llvm/ops/attend.h"
 
 #include <math.h>
-#include "ir/layout.h"
+#include "ir/type_layout.h"
 
 /* A kv head's part of a page. */
 typedef struct Block {
@@ -70,7 +70,7 @@ TnAttend tn_attend_of(const TnGraph *g, TnRef ref, int64_t units, const TnLevel 
     return a;
 }
 
-static bool can(const TnGraph *g, TnRef ref, const TnLevel *level) {
+static bool can_attend(const TnGraph *g, TnRef ref, const TnLevel *level) {
     const TnNode *n = &g->nodes[ref];
     const TnType *k = &g->nodes[n->args[1]].type;
     (void)level;
@@ -381,7 +381,7 @@ static void kernel(TnBuilder *b) {
     tn_build_loop_end(b, &units);
 }
 
-const TnLlvmOp tn_llvm_op_attend = {.can = can, .kernel = kernel};
+const TnLlvmOp tn_llvm_op_attend = {.can = can_attend, .kernel = kernel};
 
 /* ---- attend_blocks */
 
@@ -455,7 +455,7 @@ static void block_kernel(TnBuilder *b) {
     tn_build_loop_end(b, &l);
 }
 
-const TnLlvmOp tn_llvm_op_attend_blocks = {.can = can, .kernel = block_kernel};
+const TnLlvmOp tn_llvm_op_attend_blocks = {.can = can_attend, .kernel = block_kernel};
 
 /* ---- attend_join */
 

@@ -3,7 +3,7 @@
 #define TN_LLVM_ATTEND_H
 
 #include "codegen/llvm/ops/ops.h"
-#include "ir/layout.h"
+#include "ir/type_layout.h"
 
 #define TN_ATTEND_HEAD 2048 /* the longest head */
 

@@ -21,7 +21,7 @@
 
 #include <stdio.h>
 #include <math.h>
-#include "ir/layout.h"
+#include "ir/type_layout.h"
 #include "ir/shadow.h"
 
 enum { LINE = 64, CODES = 256, PLANES = 4 };
@@ -248,7 +248,8 @@ static LLVMValueRef some_lanes(TnBuilder *b, LLVMValueRef v, int first, int n) {
 }
 
 /* (128*H + L) * (scale * d) of the block's columns, for all rows; columns behind the strip's end may be written. */
-static void finish(TnBuilder *b, const void *user, LLVMValueRef *sum, LLVMValueRef col, LLVMValueRef pass) {
+static void store_estimates(TnBuilder *b, const void *user, LLVMValueRef *sum, LLVMValueRef col,
+                            LLVMValueRef pass) {
     const Estimate *s = user;
     int columns = s->g.columns, n = s->rows * columns;
     LLVMTypeRef wide = doubles(b, n), some = LLVMVectorType(b->t_f32, (unsigned)columns);
@@ -286,7 +287,7 @@ static Estimate estimate_of(TnBuilder *b, const TnType *table, int n) {
     s.g.step_bytes = table->enc == TN_ENC_s8 ? CODES : CODES / 4 * 3;
     s.g.x_bytes = CODES;
     s.g.step = step;
-    s.g.finish = finish;
+    s.g.finish = store_estimates;
     return s;
 }
 

@@ -16,7 +16,7 @@
 #include "codegen/llvm/skeletons/cols.h"
 
 #include <stdio.h>
-#include "ir/layout.h"
+#include "ir/type_layout.h"
 
 enum { HALF = TN_LANES / 2, GROUP = 16, CHUNK = 512, MOST = 8 };
 enum { BLOCK = TN_LANES * 4 }; /* bytes of a row's lanes */
@@ -280,8 +280,8 @@ static void kernel(TnBuilder *b) {
     tn_build_cols_kernel(b, &s);
 }
 
-static bool can(const TnGraph *g, TnRef ref, const TnLevel *level) {
+static bool can_matmul(const TnGraph *g, TnRef ref, const TnLevel *level) {
     (void)level;
     return tn_enc_is_float(g->nodes[g->nodes[ref].args[1]].type.enc);
 }
-const TnLlvmOp tn_llvm_op_matmul = {.can = can, .kernel = kernel};
+const TnLlvmOp tn_llvm_op_matmul = {.can = can_matmul, .kernel = kernel};

@@ -9,7 +9,7 @@
 
 #include <math.h>
 #include <stdio.h>
-#include "ir/layout.h"
+#include "ir/type_layout.h"
 
 enum {
     VALUE = 0,
@@ -198,12 +198,12 @@ static void rerank(TnBuilder *b, TnFrame *f, TnRef ref) {
     tn_build_store(b, id, tn_build_result_row(b, f, ref), 4);
 }
 
-static bool can(const TnGraph *g, TnRef ref, const TnLevel *level) {
+static bool can_rerank(const TnGraph *g, TnRef ref, const TnLevel *level) {
     (void)level;
     const TnNode *n = &g->nodes[ref];
     return tn_enc_is_float(g->nodes[n->args[n->n_args - 1]].type.enc);
 }
-const TnLlvmOp tn_llvm_op_rerank = {.can = can, .row = rerank};
+const TnLlvmOp tn_llvm_op_rerank = {.can = can_rerank, .row = rerank};
 
 /* ---- rerank_top */
 
@@ -271,7 +271,7 @@ static void rerank_top(TnBuilder *b, TnFrame *f, TnRef ref) {
                    tn_build_elem(b, y, out.i, 4), 4);
     tn_build_loop_end(b, &out);
 }
-const TnLlvmOp tn_llvm_op_rerank_top = {.can = can, .row = rerank_top};
+const TnLlvmOp tn_llvm_op_rerank_top = {.can = can_rerank, .row = rerank_top};
 
 /* ---- pick */
 
@@ -289,4 +289,4 @@ static void pick(TnBuilder *b, TnFrame *f, TnRef ref) {
     tn_build_store(b, tn_build_select(b, none, tn_build_f32(b, -INFINITY), v), out, 4);
     tn_build_loop_end(b, &l);
 }
-const TnLlvmOp tn_llvm_op_pick = {.can = can, .row = pick};
+const TnLlvmOp tn_llvm_op_pick = {.can = can_rerank, .row = pick};

@@ -6,7 +6,7 @@
 
 #include <math.h>
 #include <stdio.h>
-#include "ir/layout.h"
+#include "ir/type_layout.h"
 #include "ir/places.h"
 #include "runtime/base/fmath.h"
 

@@ -5,7 +5,7 @@
 
 #include <math.h>
 #include <stdio.h>
-#include "ir/layout.h"
+#include "ir/type_layout.h"
 
 static int64_t cols(TnBuilder *b, TnRef ref) {
     const TnType *t = &b->g->nodes[ref].type;
@@ -212,7 +212,7 @@ static void topk(TnBuilder *b, TnFrame *f, TnRef ref) {
 const TnLlvmOp tn_llvm_op_topk = {.can = reads_floats, .row = topk};
 
 /* ---- take: at most 256 values a row */
-static void take(TnBuilder *b, TnFrame *f, TnRef ref) {
+static void emit_take(TnBuilder *b, TnFrame *f, TnRef ref) {
     LLVMValueRef x = tn_build_mem(b, f, arg(b, ref, 0)), ids = tn_build_mem(b, f, arg(b, ref, 1)),
                  y = tn_build_result_row(b, f, ref);
     TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, cols(b, ref)), 1);
@@ -226,4 +226,4 @@ static void take(TnBuilder *b, TnFrame *f, TnRef ref) {
     tn_build_loop_end(b, &l);
 }
 
-const TnLlvmOp tn_llvm_op_take = {.can = reads_floats, .row = take};
+const TnLlvmOp tn_llvm_op_take = {.can = reads_floats, .row = emit_take};

@@ -5,7 +5,7 @@
 
 #include "codegen/llvm/ops/ops.h"
 #include "codegen/llvm/skeletons/cols.h"
-#include "ir/layout.h"
+#include "ir/type_layout.h"
 
 enum { TN_LINE = 64, TN_CODES = 256 }; /* bytes of a p64 line, and weights in it */
 

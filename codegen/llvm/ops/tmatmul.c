@@ -267,11 +267,11 @@ static void kernel(TnBuilder *b) {
     tn_build_cols_kernel(b, s);
 }
 
-static bool can(const TnGraph *g, TnRef ref, const TnLevel *level) {
+static bool can_tmatmul(const TnGraph *g, TnRef ref, const TnLevel *level) {
     (void)level;
     const TnNode *n = &g->nodes[ref];
     for (uint32_t i = 1; i < n->n_args; i++)
         if (g->nodes[n->args[i]].type.enc != TN_ENC_p64) return false;
     return true;
 }
-const TnLlvmOp tn_llvm_op_tmatmul = {.can = can, .kernel = kernel};
+const TnLlvmOp tn_llvm_op_tmatmul = {.can = can_tmatmul, .kernel = kernel};

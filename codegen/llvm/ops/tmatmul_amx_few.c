@@ -97,8 +97,8 @@ static void unpack(TnBuilder *b, LLVMValueRef w, LLVMValueRef row_bytes, LLVMVal
 }
 
 /* The block's sums at `sums`, as rows of 16 columns at acc. */
-static void finish(TnBuilder *b, LLVMValueRef sums, LLVMValueRef minus, LLVMValueRef acc,
-                   LLVMValueRef stride) {
+static void store_block(TnBuilder *b, LLVMValueRef sums, LLVMValueRef minus, LLVMValueRef acc,
+                        LLVMValueRef stride) {
     for (int half = 0; half < COLS; half += TN_FEW) {
         LLVMValueRef v[TN_FEW];
         for (int i = 0; i < TN_FEW; i++) {
@@ -157,7 +157,7 @@ static LLVMValueRef tiles_function(TnBuilder *b) {
     for (int q = 0; q < PLANES; q++)
         tn_tile_store(b, sixteen, TN_FEW * 4, tn_build_atc(b, sums, q * TILE), tn_build_i64(b, TN_LINE),
                       l.out[q]);
-    finish(b, sums, minus, tn_build_elem(b, acc, c.i, 4), stride);
+    store_block(b, sums, minus, tn_build_elem(b, acc, c.i, 4), stride);
     tn_build_loop_end(b, &c);
     return tn_build_shared_end(b, back);
 }

@@ -88,7 +88,8 @@ static void line(TnBuilder *b, const void *user, LLVMValueRef *w, LLVMValueRef x
 }
 
 /* To the block's columns of all rows; columns behind the strip's end may be written. */
-static void finish(TnBuilder *b, const void *user, LLVMValueRef *sum, LLVMValueRef col, LLVMValueRef pass) {
+static void store_sums(TnBuilder *b, const void *user, LLVMValueRef *sum, LLVMValueRef col,
+                       LLVMValueRef pass) {
     (void)pass;
     const Few *f = user;
     int columns = f->g.columns;
@@ -113,7 +114,7 @@ static LLVMValueRef few_function(TnBuilder *b, int64_t k, int n) {
     LLVMValueRef n_x = LLVMGetParam(fn, 3), acc = LLVMGetParam(fn, 4), stride = LLVMGetParam(fn, 5);
     LLVMValueRef buf = LLVMGetParam(fn, 6), last = tn_build_sub(b, n_x, tn_build_i64(b, 1));
     Few f = {.g = groups(b, k, n)};
-    f.g.step = line, f.g.finish = finish, f.g.user = &f;
+    f.g.step = line, f.g.finish = store_sums, f.g.user = &f;
     int lanes = b->level->bytes / 4, width = (f.g.n_sums + lanes - 1) / lanes * lanes;
     int64_t row_bytes = TN_Q8_HEAD + f.g.steps * TN_CODES;
     f.last = tn_build_mul(b, last, tn_build_i64(b, row_bytes));

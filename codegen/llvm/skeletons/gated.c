@@ -9,7 +9,7 @@
 #include "codegen/llvm/skeletons/cols.h"
 #include "codegen/llvm/skeletons/gated.h"
 
-#include "ir/layout.h"
+#include "ir/type_layout.h"
 
 /* Readers of a value, all of them inside the kernel; else UINT32_MAX. */
 static uint32_t readers(TnBuilder *b, TnRef ref) {

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ir/eval.h"
-#include "passes/targets.h"
+#include "passes/sample_targets.h"
 #include "tests/support/randgraph.h"
 
 enum { STEPS = 2, GRAPHS = 150 };

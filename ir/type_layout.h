@@ -18,8 +18,8 @@
  * Key cache page: [heads][head][64 positions]; value cache page: [heads][64 positions][head]; in int8 caches
  * the 64 f32 scales of a head's positions follow its codes. Page p of a cache starts at p * tn_page_bytes.
  * Position j of slot s is in page table[s*P + j/64], place j%64. */
-#ifndef TN_LAYOUT_H
-#define TN_LAYOUT_H
+#ifndef TN_TYPE_LAYOUT_H
+#define TN_TYPE_LAYOUT_H
 
 #include "ir/ir.h"
 

@@ -1,4 +1,4 @@
-#include "runtime/blob.h"
+#include "runtime/blob_open.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* The outside of a blob: head, section table, hashes, padding. What is inside the sections is variant.h's.
  *
  * Everything here is checked once, at open; afterwards sections are plain ranges of the mapping. */
-#ifndef TN_BLOB_H
-#define TN_BLOB_H
+#ifndef TN_BLOB_OPEN_H
+#define TN_BLOB_OPEN_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* attend [LEVEL [SHAPE]]: attention over a prompt, by every target that can do it, in turns.
+/* attention [LEVEL [SHAPE]]: attention over a prompt, by every target that can do it, in turns.
  *
  * GFLOP/s of one core, by its own processor time, the best of several runs: 4 * head dim operations for each key that
  * a row may see and each query head; what is computed behind a mask counts for nothing. */
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 #include "codegen/codegen.h"
-#include "ir/layout.h"
+#include "ir/type_layout.h"
 #include "runtime/base/half.h"
 #include "runtime/base/os.h"
 #include "runtime/cpu.h"

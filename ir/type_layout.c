@@ -1,4 +1,4 @@
-#include "ir/layout.h"
+#include "ir/type_layout.h"
 
 #include "runtime/base/reader.h"
 

@@ -1,6 +1,6 @@
 /* Built for aarch64 by test_neon.sh, and run under qemu: a blob and token ids in, the logits of every token out.
  *
- *   neon_run BLOB THREADS f16|f32 PREFILL ID...    the first PREFILL ids in one step, the others one by one;
+ *   neon_model_run BLOB THREADS f16|f32 PREFILL ID...    the first PREFILL ids in one step, the others one by one;
  *                                                  little-endian float32 rows on standard output */
 #include <stdio.h>
 #include <stdlib.h>

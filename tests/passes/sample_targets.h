@@ -7,8 +7,8 @@
  * "grid" stands for a machine of many small processors and answers every question otherwise than a CPU: 32 columns a unit,
  * attention whole rows at a time, classes of 1 to 4 rows and more, prologues repeated in all of the first but for
  * attend_join, attention never split. */
-#ifndef TESTS_PASSES_TARGETS_H
-#define TESTS_PASSES_TARGETS_H
+#ifndef TESTS_PASSES_SAMPLE_TARGETS_H
+#define TESTS_PASSES_SAMPLE_TARGETS_H
 
 #include <string.h>
 #include "passes/passes.h"
