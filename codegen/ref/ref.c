@@ -1,5 +1,5 @@
-/* Running a blob without its code: every launch evaluated by ir/eval.c from the planned graph in the blob's
- * TIR section. Slow, and right by definition. */
+/* The ref target: runs a blob without its code. ir/eval.c evaluates every launch from the planned graph in the
+ * blob's TIR section. Slow, and right by definition. */
 #include "codegen/codegen.h"
 
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "runtime/base/arena.h"
 
 struct TnRefKernels {
-    TnGraph **graphs; /* one a variant */
+    TnGraph **graphs; /* one for each variant */
     uint32_t n;
 };
 
@@ -22,15 +22,15 @@ static int ref_score(const TnGraph *g, uint32_t kernel, const char *level) {
     return has(level);
 }
 
-/* Ternary weights and embeddings of stored blocks are read as they lie in the file; one decode a row is all
- * it costs. */
+/* The evaluator reads ternary weights as p64 and everything else, embeddings in stored blocks too, as it lies in the
+ * file. That costs one decode a row. */
 static TnEnc prefer(const TnType *weight, TnOp reader, const char *level) {
     (void)reader;
     (void)level;
     return tn_enc_is_ternary(weight->enc) ? TN_ENC_p64 : weight->enc;
 }
 
-/* The evaluator never looks at weights by columns. */
+/* The evaluator never reads column-major copies. */
 static bool pays(const char *pass, const TnGraph *g, bool usual) {
     (void)g;
     return usual && strcmp(pass, "colmajor") != 0;
@@ -70,7 +70,7 @@ void tn_ref_destroy(void *user) {
 
 size_t tn_ref_scratch(void *user, uint32_t variant, uint32_t launch, const int64_t *sym_max) {
     const TnRefKernels *ref = user;
-    /* A program that does not fit its own TIR: no session can be made of it. */
+    /* The program does not match its TIR, so no session must be made from it. */
     if (variant >= ref->n || launch >= ref->graphs[variant]->n_kernels) return SIZE_MAX;
     return tn_eval_kernel_scratch(ref->graphs[variant], launch, sym_max);
 }

@@ -1,4 +1,4 @@
-/* Arithmetic of scalars or vectors, with the meaning that runtime/base/fmath.h gives it, and lanes. */
+/* Arithmetic on scalars and vectors, as runtime/base/fmath.h defines it, and operations on lanes. */
 #include "codegen/llvm/builder/builder.h"
 
 #include <string.h>
@@ -48,12 +48,12 @@ static bool is_vector(LLVMTypeRef t) {
     return LLVMGetTypeKind(t) == LLVMVectorTypeKind;
 }
 
-/* The type `elem` in the shape of `like`. */
+/* `elem`, or a vector of it if `like` is a vector. */
 static LLVMTypeRef shaped(LLVMTypeRef like, LLVMTypeRef elem) {
     return is_vector(like) ? LLVMVectorType(elem, LLVMGetVectorSize(like)) : elem;
 }
 
-/* A constant in the shape of `like`. */
+/* The constant, splatted if `like` is a vector. */
 static LLVMValueRef shaped_const(TnBuilder *b, LLVMTypeRef like, LLVMValueRef scalar) {
     return is_vector(like) ? tn_build_splat_const(b, scalar, (int)LLVMGetVectorSize(like)) : scalar;
 }
@@ -95,7 +95,7 @@ LLVMValueRef tn_build_quant(TnBuilder *b, LLVMValueRef x, LLVMValueRef factor) {
     LLVMTypeRef t = LLVMTypeOf(x), ti = shaped(t, b->t_i32);
     LLVMValueRef v = tn_build_rint(b, tn_build_fmul(b, x, factor));
     LLVMValueRef is_nan = tn_build_fcmp(b, LLVMRealUNO, v, v);
-    /* NaN becomes 127 here and 0 below: no conversion sees it */
+    /* A NaN becomes 127 here and 0 below, so the conversion never sees it. */
     v = tn_build_fmin(b, v, shaped_const(b, t, tn_build_f32(b, 127.0f)));
     v = tn_build_fmax(b, v, shaped_const(b, t, tn_build_f32(b, -127.0f)));
     return tn_build_select(b, is_nan, LLVMConstNull(ti), tn_build_fp_to_si(b, v, ti));
@@ -116,7 +116,7 @@ LLVMValueRef tn_build_narrow_f16_sat(TnBuilder *b, LLVMValueRef x) {
     return tn_build_bitcast(b, h, shaped(t, b->t_i16));
 }
 
-/* The polynomial c[0] r^(n-1) + .. + c[n-1] by Horner in fma. */
+/* The polynomial c[0] r^(n-1) + .. + c[n-1], by Horner's rule with fma. */
 static LLVMValueRef horner(TnBuilder *b, const float *c, int n, LLVMValueRef r) {
     LLVMTypeRef t = LLVMTypeOf(r);
     LLVMValueRef p = shaped_const(b, t, tn_build_f32(b, c[0]));
@@ -207,8 +207,8 @@ LLVMValueRef tn_build_tree(TnBuilder *b, LLVMValueRef v, TnFold fold) {
     return fold2(b, tn_build_extract(b, v, 0), tn_build_extract(b, v, 1), fold);
 }
 
-/* Each vector holds segments of `seg` lanes, one a row; a step folds the halves of all segments of two
- * vectors into one. */
+/* Each vector holds segments of `seg` lanes; each segment belongs to one of the n inputs. A step folds the halves of
+ * every segment of two vectors and puts the results into one vector. */
 LLVMValueRef tn_build_trees(TnBuilder *b, LLVMValueRef *v, int n, TnFold fold) {
     TN_CHECK(n >= 2 && n <= 64);
     for (int seg = n, m = n; m > 1; seg /= 2, m /= 2)

@@ -1,16 +1,17 @@
-/* What every emitter of the llvm target builds with: one kernel's context, 32-lane float blocks, loops,
- * frames.
+/* The builder: every emitter of the llvm target makes its code with these calls. It holds the context of one
+ * kernel and offers values, memory, arithmetic on blocks of 32 floats, loops and functions.
  *
- * A kernel becomes `void f(const TnLaunch *, const TnTile *)`. The skeletons (those of the op table's rows,
- * or rows.c for kernels that go over rows) make its loops and, inside them, frames: "row t, columns col ..
- * col + width of it". Within a frame the ops of a prologue or an epilogue are emitted from their own rows of
- * the table.
+ * A kernel becomes `void f(const TnLaunch *, const TnTile *)`. A skeleton makes its loops: the one in the root
+ * op's row of the op table, or rows.c for kernels that go over rows. Inside the loops it makes frames: "row t,
+ * columns col .. col + width". Within a frame, each op of a prologue or an epilogue is emitted by its own row
+ * of the table.
  *
- * Floats are <32 x float> everywhere; LLVM splits them into what the level has, so the same IR gives the
- * defined 32-lane order on all of them. No flag that lets LLVM reorder or contract is ever set. Generated
- * code has no globals and no calls but to functions of its own module.
+ * Floats are <32 x float> everywhere. LLVM splits them into the registers of the level, so the same IR gives
+ * the defined 32-lane order on every level. No flag that lets LLVM reorder or contract is ever set. Generated
+ * code has no globals and calls only functions of its own module.
  *
- * Everything here must be given constants of the graph only through what tn_kernel_signature shows. */
+ * An emitter must not use a constant of the graph that tn_kernel_signature does not show: kernels with equal
+ * signatures share code. */
 #ifndef TN_LLVM_BUILDER_H
 #define TN_LLVM_BUILDER_H
 
@@ -36,7 +37,7 @@ const char *tn_llvm_triple(const TnLevel *level);
 typedef struct TnBuilder {
     const TnLevel *level;
     const struct TnLlvmOp *const *table; /* [TN_OP_COUNT]: how each op is emitted (skeletons/frame.h) */
-    const TnFlat *given; /* functions that are called by name and have code already; or NULL */
+    const TnFlat *given; /* functions with code already, which kernels call by name; or NULL */
     LLVMContextRef c;
     LLVMModuleRef m;
     LLVMBuilderRef b;
@@ -47,21 +48,23 @@ typedef struct TnBuilder {
     const TnKernel *k;
     uint32_t kernel;
     LLVMValueRef fn;
-    LLVMValueRef lo, hi;        /* the tile's units, i64 */
-    LLVMValueRef scratch;       /* pointer, 64-aligned */
-    LLVMValueRef scratch_valid; /* i64: not 0 if the scratch holds what another tile of this launch left */
+    LLVMValueRef lo, hi;  /* the tile's units, i64 */
+    LLVMValueRef scratch; /* pointer, 64-aligned */
+    LLVMValueRef
+        scratch_valid; /* i64: not 0 if the scratch still holds the results of an earlier tile of this launch */
     LLVMValueRef sym[TN_SYM_COUNT]; /* i64 */
     TnRef ops[64];                  /* tn_kernel_operands */
     uint32_t n_ops, n_in;
     LLVMValueRef op_ptr[64];
-    uint64_t scratch_bytes, scratch_page; /* asked so far */
-    /* of listings alone, else NULL: instructions carry the line of their op */
+    uint64_t scratch_bytes, scratch_page; /* requested so far */
+    /* for listings only, else NULL: each instruction carries the line of its op */
     LLVMDIBuilderRef di;
     LLVMMetadataRef di_file, di_scope;
     uint32_t di_line; /* nodes of the kernels before this one */
 } TnBuilder;
 
-/* ---- Instructions: tn_build_add(b, x, y), tn_build_trunc(b, x, type) .. by the rows of instructions.def */
+/* ---- Instructions: one function for each row of instructions.def, such as tn_build_add(b, x, y) and
+ * tn_build_trunc(b, x, type) */
 #define BINARY(name, llvm)  LLVMValueRef tn_build_##name(TnBuilder *b, LLVMValueRef x, LLVMValueRef y);
 #define UNARY(name, llvm)   LLVMValueRef tn_build_##name(TnBuilder *b, LLVMValueRef x);
 #define CONVERT(name, llvm) LLVMValueRef tn_build_##name(TnBuilder *b, LLVMValueRef x, LLVMTypeRef type);
@@ -92,36 +95,37 @@ LLVMValueRef tn_build_atc(TnBuilder *b, LLVMValueRef ptr, int64_t bytes);
 LLVMValueRef tn_build_elem(TnBuilder *b, LLVMValueRef ptr, LLVMValueRef index, int64_t elem_bytes);
 LLVMValueRef tn_build_load(TnBuilder *b, LLVMTypeRef type, LLVMValueRef ptr, unsigned align);
 void tn_build_store(TnBuilder *b, LLVMValueRef value, LLVMValueRef ptr, unsigned align);
-/* mask: <lanes x i1>, or NULL for a plain access; masked-off lanes are not touched and read as zero. 4-byte
- * elements. */
+/* For 4-byte elements. mask: <lanes x i1>, or NULL for a plain access. Masked-off lanes are not touched; a load
+ * gives zero for them. */
 LLVMValueRef tn_build_load_masked(TnBuilder *b, LLVMTypeRef type, LLVMValueRef ptr, unsigned align,
                                   LLVMValueRef mask);
 void tn_build_store_masked(TnBuilder *b, LLVMValueRef value, LLVMValueRef ptr, unsigned align,
                            LLVMValueRef mask);
-/* The first n lanes (a constant), as vectors of falling powers of two, nothing beyond them touched. Any
- * element type. */
+/* Stores the first n lanes (n is a constant) as vectors of falling powers of two and touches nothing after
+ * them. Any element type. */
 void tn_build_store_first(TnBuilder *b, LLVMValueRef value, LLVMValueRef ptr, int n);
-/* The f32 at ptr with these numbers, 32 of i32 each. */
+/* Loads the 32 f32 ptr[index[i]]; index is <32 x i32>. */
 LLVMValueRef tn_build_gather(TnBuilder *b, LLVMValueRef ptr, LLVMValueRef index);
 void tn_build_prefetch(TnBuilder *b, LLVMValueRef ptr,
-                       int level); /* 1: into L1, 2: into L2, 0: to be used once */
-/* The line at ptr is about to be read: those the kernel's `prefetch_l1` and `prefetch_l2` behind it are fetched. A function of the module
- * with such calls has them in its name, for kernels that differ in them share it not: tn_build_ahead_name appends it. */
+                       int level); /* 1: into L1, 2: into L2, 0: for data that is used once */
+/* Call this where the line at ptr is about to be read. It prefetches the lines that lie the kernel's `prefetch_l1`
+ * and `prefetch_l2` bytes after it. Kernels with different distances must not share a function that calls this, so
+ * the name of that function must hold the distances: tn_build_ahead_name appends them. */
 void tn_build_ahead(TnBuilder *b, LLVMValueRef ptr);
 void tn_build_ahead_name(const TnBuilder *b, char *name, size_t size);
 /* Lanes below n (i64 value): <lanes x i1>. */
 LLVMValueRef tn_build_mask_below(TnBuilder *b, LLVMValueRef n, int lanes);
 LLVMValueRef tn_build_mask_const(TnBuilder *b, int64_t n, int lanes);
-/* Those of the block at `at` of n elements: NULL if it is full. */
+/* The lanes in use in the block that begins at element `at` of n; NULL if all are. */
 LLVMValueRef tn_build_mask_block(TnBuilder *b, int64_t n, int64_t at, int lanes);
-/* 32 elements of a dense f32, f16 or bf16 row at ptr, widened; with a mask f32 only. */
+/* 32 elements of a dense f32, f16 or bf16 row at ptr, widened to f32. */
 LLVMValueRef tn_build_load_wide(TnBuilder *b, TnEnc enc, LLVMValueRef ptr);
-int64_t tn_enc_bytes(TnEnc enc); /* of a dense or cache element */
+int64_t tn_enc_bytes(TnEnc enc); /* bytes of one element; the encoding must have no blocks */
 
 /* ---- Arithmetic; scalars or vectors alike */
 LLVMValueRef tn_build_call(TnBuilder *b, const char *intrinsic, LLVMTypeRef *overload, unsigned n_overload,
                            LLVMValueRef *args,
-                           unsigned n); /* looked up by name; args are bitcast to what it wants */
+                           unsigned n); /* looks it up by name and bitcasts args to its parameters' types */
 LLVMValueRef tn_build_fma(TnBuilder *b, LLVMValueRef x, LLVMValueRef y, LLVMValueRef z); /* x*y + z */
 LLVMValueRef tn_build_rint(TnBuilder *b, LLVMValueRef x);
 LLVMValueRef tn_build_sqrt(TnBuilder *b, LLVMValueRef x);
@@ -135,7 +139,8 @@ LLVMValueRef tn_build_widen_i8(TnBuilder *b, LLVMValueRef i8s);
 LLVMValueRef tn_build_narrow_f16_sat(TnBuilder *b,
                                      LLVMValueRef x); /* float lanes to i16 lanes, clamped to +-65504 first */
 LLVMValueRef tn_build_exp(TnBuilder *b, LLVMValueRef x); /* tn_exp */
-/* quant (ops.def): 127/a and a/127 from the largest |x| as bits (i32); the codes (i32 lanes) of float lanes. */
+/* For quant (ops.def). quant_factor takes a, the largest |x|, as bits (i32), raises it to at least 1e-5, returns
+ * 127/a and stores a/127 in *out_scale. tn_build_quant gives the codes (i32 lanes) of float lanes. */
 LLVMValueRef tn_build_quant_factor(TnBuilder *b, LLVMValueRef bits, LLVMValueRef *out_scale);
 LLVMValueRef tn_build_quant(TnBuilder *b, LLVMValueRef x, LLVMValueRef factor);
 void tn_build_sincos_turn(TnBuilder *b, LLVMValueRef f, LLVMValueRef *out_sin,
@@ -144,16 +149,17 @@ void tn_build_sincos_turn(TnBuilder *b, LLVMValueRef f, LLVMValueRef *out_sin,
 /* ---- Lanes */
 LLVMValueRef tn_build_extract(TnBuilder *b, LLVMValueRef v, int lane);
 LLVMValueRef tn_build_insert(TnBuilder *b, LLVMValueRef v, LLVMValueRef x, int lane);
-LLVMValueRef tn_build_lanes(TnBuilder *b, LLVMValueRef v, int first, int n); /* a part of a vector */
+LLVMValueRef tn_build_lanes(TnBuilder *b, LLVMValueRef v, int first,
+                            int n); /* lanes first .. first + n - 1 */
 LLVMValueRef tn_build_shuffle(TnBuilder *b, LLVMValueRef v, LLVMValueRef w, const int *lane, int n);
 typedef enum TnFold { TN_FOLD_FADD, TN_FOLD_ADD, TN_FOLD_UMAX, TN_FOLD_FMAX } TnFold;
-/* Halving tree over the lanes: j with j + n/2, then n/4 .. 1; a scalar. */
+/* Folds the lanes to a scalar by a halving tree: lane j with j + n/2, then with j + n/4, down to 1. */
 LLVMValueRef tn_build_tree(TnBuilder *b, LLVMValueRef v, TnFold fold);
-/* The same of n vectors of n lanes at once: lane i of the result is the tree of v[i]. */
+/* The trees of n vectors of n lanes at once: lane i of the result is the tree of v[i]. */
 LLVMValueRef tn_build_trees(TnBuilder *b, LLVMValueRef *v, int n, TnFold fold);
 
-/* ---- Control. A loop `for (i = start; i < end; i += step)`, perhaps never entered, with up to 40 carried
- * values:
+/* ---- Control. A loop `for (i = start; i < end; i += step)` with up to 40 carried values. Its body may run
+ * zero times:
  *
  *   TnLoop l = tn_build_loop(b, start, end, 1);
  *   LLVMValueRef acc = tn_build_carry(b, &l, zero);   (all carries first)
@@ -161,9 +167,9 @@ LLVMValueRef tn_build_trees(TnBuilder *b, LLVMValueRef *v, int n, TnFold fold);
  *   tn_build_next(&l, 0, new_acc);                    (every carry, any order)
  *   tn_build_loop_end(b, &l);                         (now l.out[0] is the final value)
  *
- * Loops are never unrolled, and LLVM cannot see how i grows: all it could do with that is to choose other registers to
- * address by, at a sixth of the time that code takes to make. So what an inner loop addresses should be a base and i
- * times 1, 2, 4 or 8, or a pointer that it walks. */
+ * Loops are never unrolled, and the step of i is hidden from LLVM. If LLVM saw it, it would only choose other
+ * registers for the addresses, and that took a sixth of the time of code generation. So an inner loop should
+ * address its data by a base and i times 1, 2, 4 or 8, or by a pointer that it walks. */
 #define TN_LOOP_CARRIES 40
 typedef struct TnLoop {
     LLVMValueRef i, end;
@@ -171,15 +177,15 @@ typedef struct TnLoop {
     LLVMBasicBlockRef before, body, exit;
     int n;
     LLVMValueRef phi[TN_LOOP_CARRIES], init[TN_LOOP_CARRIES], next[TN_LOOP_CARRIES], out[TN_LOOP_CARRIES];
-    int64_t walk[TN_LOOP_CARRIES]; /* bytes a turn; 0: not a pointer that walks */
+    int64_t walk[TN_LOOP_CARRIES]; /* bytes a turn; 0: this carry does not walk */
 } TnLoop;
 TnLoop tn_build_loop(TnBuilder *b, LLVMValueRef start, LLVMValueRef end, int64_t step);
 LLVMValueRef tn_build_carry(TnBuilder *b, TnLoop *l, LLVMValueRef init);
 void tn_build_next(TnLoop *l, int carry, LLVMValueRef value);
-/* A carry that goes `bytes` (not 0) on every turn, in a register of its own; it needs no tn_build_next. */
+/* A pointer, carried in a register of its own, that moves by `bytes` (not 0) each turn. It needs no tn_build_next. */
 LLVMValueRef tn_build_walk(TnBuilder *b, TnLoop *l, LLVMValueRef ptr, int64_t bytes);
 void tn_build_loop_end(TnBuilder *b, TnLoop *l);
-/* if (cond) { ... } else { ... }, the second half as one likes: no values come out of it. */
+/* if (cond) { ... } else { ... }. The else is optional. Neither half gives a value. */
 typedef struct TnIf {
     LLVMBasicBlockRef exit;
 } TnIf;
@@ -187,54 +193,56 @@ TnIf tn_build_if(TnBuilder *b, LLVMValueRef cond);
 TnIf tn_build_if_between(TnBuilder *b, LLVMValueRef n, int64_t least, int64_t most); /* i64, both included */
 void tn_build_else(TnBuilder *b, TnIf *i);
 void tn_build_if_end(TnBuilder *b, TnIf *i);
-/* The pointer or i64 itself, but LLVM cannot see what it was made from. A loop's pointer that goes through this each
- * turn stays a register of its own; else LLVM addresses everything by one index, and operands with an index
- * cost x86 a micro-op more. */
+/* Returns the pointer or i64 unchanged but hides from LLVM where it came from. A loop's pointer that goes through
+ * this each turn keeps a register of its own. Otherwise LLVM addresses everything by one index, and on x86 an operand
+ * with an index costs one micro-op more. */
 LLVMValueRef tn_build_opaque(TnBuilder *b, LLVMValueRef v);
 LLVMBasicBlockRef tn_build_block(TnBuilder *b, const char *name); /* appended to the function, not entered */
-/* For control that is no loop and no if: what is built from here on goes to the end of the block; how a block ends; a
- * value by where one comes from (LLVMAddIncoming). tn_build_branch returns the instruction. */
+/* For control flow that is neither a loop nor an if. tn_build_enter: build at the end of this block from now on.
+ * tn_build_jump and tn_build_branch end a block; the latter returns its instruction. tn_build_phi: a value that
+ * depends on the block that control came from; the caller adds its cases by LLVMAddIncoming. */
 void tn_build_enter(TnBuilder *b, LLVMBasicBlockRef block);
 void tn_build_jump(TnBuilder *b, LLVMBasicBlockRef to);
 LLVMValueRef tn_build_branch(TnBuilder *b, LLVMValueRef cond, LLVMBasicBlockRef then,
                              LLVMBasicBlockRef otherwise);
 LLVMValueRef tn_build_phi(TnBuilder *b, LLVMTypeRef type, const char *name);
 
-/* ---- Functions of the module: nounwind, no-builtins, level's vector width; without a body yet. What is not exported is
- * internal and never inlined, and its pointers are noalias. */
+/* ---- Functions of the module. tn_build_function adds one without a body: nounwind, no-builtins, with the level's
+ * vector width. A function that is not exported is internal and never inlined, and its pointers are noalias. */
 LLVMValueRef tn_build_function(TnBuilder *b, const char *name, LLVMTypeRef *params, unsigned n,
                                bool exported);
-/* One that the module's kernels share, by its name. NULL: it is there already. Else the builder now stands in its body,
- * and tn_build_shared_end gives it back to where it stood, which is what was returned; it returns the function. */
+/* A function that the module's kernels share, found by its name; *out_fn is set either way. Returns NULL if it exists
+ * already. Else the builder moves into its body, and the return value is the block where it was before: pass that
+ * to tn_build_shared_end, which ends the function, moves the builder back and returns the function. */
 LLVMBasicBlockRef tn_build_shared(TnBuilder *b, const char *name, LLVMTypeRef *params, unsigned n,
                                   LLVMValueRef *out_fn);
 LLVMValueRef tn_build_shared_end(TnBuilder *b, LLVMBasicBlockRef back);
 void tn_build_call_function(TnBuilder *b, LLVMValueRef fn, LLVMValueRef *args, unsigned n);
-LLVMBasicBlockRef tn_build_here(TnBuilder *b);
+LLVMBasicBlockRef tn_build_here(TnBuilder *b); /* the block that is being built */
 
 /* ---- The launch */
-/* Address of an operand of the launch (a cache by any kv_put of it). */
+/* Address of an operand of the launch. Any kv_put into a cache names that cache. */
 LLVMValueRef tn_build_operand(TnBuilder *b, TnRef ref);
-/* Whether a value of the kernel leaves it, so that its operand must be written. */
+/* Whether a value of the kernel is used outside it, so that its operand must be written. */
 bool tn_build_leaves(TnBuilder *b, TnRef ref);
-/* Row `row` (i64) of an operand: matrix rows, q8 rows, elements of ids and pos. */
+/* Address of row `row` (i64) of an operand: a row of a matrix, a q8 row, an element of ids or pos. */
 LLVMValueRef tn_build_operand_row(TnBuilder *b, TnRef ref, LLVMValueRef row);
 /* Columns of a matrix row. */
 int64_t tn_build_cols(TnBuilder *b, TnRef ref);
-bool tn_build_inside(TnBuilder *b, TnRef ref); /* a node of the kernel */
-/* Rows of a value: a symbol's value or a constant; and the most there can be in the graph's batch class. */
+bool tn_build_inside(TnBuilder *b, TnRef ref); /* whether it is a node of the kernel */
+/* Rows of a value, a symbol's value or a constant; and the most rows it can have in the graph's batch class. */
 LLVMValueRef tn_build_rows(TnBuilder *b, TnRef ref);
 int64_t tn_build_most_rows(TnBuilder *b, TnRef ref);
-/* Scratch of the worker, 64-aligned: constant bytes, and bytes for each page of a slot (symbol P). All
- * constant pieces must be asked before the first piece per page. */
+/* The next piece of the worker's scratch, 64-aligned: a constant number of bytes, or bytes for each page of a slot
+ * (symbol P). All constant pieces must be requested before the first piece per page. */
 LLVMValueRef tn_build_scratch(TnBuilder *b, uint64_t bytes);
 LLVMValueRef tn_build_scratch_pages(TnBuilder *b, uint64_t bytes_per_page);
 
-/* ---- Where the builder is. What is built from here on comes from that node of the kernel. Returns what to give back to
- * tn_build_op_back. Of code that is not for a listing both do nothing. */
+/* ---- Where the builder is. tn_build_op attributes what is built from now on to this node of the kernel. Pass its
+ * result to tn_build_op_back to end that. Without a listing both do nothing. */
 LLVMMetadataRef tn_build_op(TnBuilder *b, TnRef ref);
 void tn_build_op_back(TnBuilder *b, LLVMMetadataRef before);
-/* The kernel and op, for tn_llvm_fatal, which LLVM calls where it gives up. Both are of this thread. */
+/* Notes the kernel and op, per thread, for tn_llvm_fatal, which LLVM calls when it gives up. */
 void tn_llvm_note(const char *kernel, const char *op);
 void tn_llvm_fatal(const char *reason);
 

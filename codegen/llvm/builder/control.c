@@ -59,7 +59,7 @@ LLVMValueRef tn_build_walk(TnBuilder *b, TnLoop *l, LLVMValueRef ptr, int64_t by
     return phi;
 }
 
-/* Unrolling full K loops hoists the activations into registers that do not exist and spills them. */
+/* If LLVM fully unrolled a loop over K, it would hoist more activations than there are registers and spill them. */
 static void never_unroll(TnBuilder *b, LLVMValueRef branch) {
     static const char name[] = "llvm.loop.unroll.disable";
     LLVMMetadataRef text = LLVMMDStringInContext2(b->c, name, sizeof name - 1);
@@ -143,7 +143,7 @@ LLVMValueRef tn_build_function(TnBuilder *b, const char *name, LLVMTypeRef *para
     string_attr(b, fn, "no-builtins", "");
     if (b->level->bytes == 64) string_attr(b, fn, "prefer-vector-width", "512");
     if (!exported) {
-        /* one copy, called: inlining would only grow the kernels */
+        /* Keep one copy and call it: inlining would only make the kernels larger. */
         enum_attr(b, fn, LLVMAttributeFunctionIndex, "noinline");
         for (unsigned i = 0; i < n; i++)
             if (params[i] == b->t_ptr) enum_attr(b, fn, i + 1, "noalias");

@@ -1,4 +1,4 @@
-/* One instruction of LLVM a function; nothing else in the llvm target builds these by hand. */
+/* One function for each LLVM instruction. The rest of the llvm target builds these instructions only through them. */
 #include "codegen/llvm/builder/builder.h"
 
 #define BINARY(name, llvm)                                                                                   \

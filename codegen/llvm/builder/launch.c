@@ -1,4 +1,4 @@
-/* The kernel being emitted: its operands and scratch, and which op of it the builder is at. */
+/* The kernel being emitted: its operands, its scratch, and the op that the builder is at. */
 #include "codegen/llvm/builder/builder.h"
 
 /* ---- Where the builder is */
@@ -10,7 +10,7 @@ void tn_llvm_note(const char *kernel, const char *op) {
     now_op = op;
 }
 
-/* LLVM aborts where it cannot select an instruction, and should say which kernel it was at. */
+/* LLVM gives up when it cannot select an instruction; the message should name the kernel. */
 void tn_llvm_fatal(const char *reason) {
     TN_BUG("LLVM, kernel @%s, %s: %s", now_kernel, now_op, reason);
 }
@@ -40,7 +40,7 @@ LLVMValueRef tn_build_operand(TnBuilder *b, TnRef ref) {
     TnRef root = tn_alias_root(b->g, ref);
     for (uint32_t i = 0; i < b->n_ops; i++)
         if (b->ops[i] == ref || b->ops[i] == root) return b->op_ptr[i];
-    TN_BUG("kernel @%s: %%%s is no operand of it", b->k->name, b->g->nodes[ref].name);
+    TN_BUG("kernel @%s: %%%s is not one of its operands", b->k->name, b->g->nodes[ref].name);
 }
 
 bool tn_build_leaves(TnBuilder *b, TnRef ref) {

@@ -1,4 +1,4 @@
-/* Addresses, loads and stores, masks, and what is fetched ahead. */
+/* Addresses, loads, stores, masks and prefetches. */
 #include "codegen/llvm/builder/builder.h"
 
 #include <stdio.h>

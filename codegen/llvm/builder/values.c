@@ -5,7 +5,7 @@
 
 /* ---- Levels */
 
-/* How LLVM's code of each level is made; levels.def has the rest. */
+/* How code for each level is made; levels.def has the rest. */
 static const TnLevel levels[] = {
     {TN_LEVEL_AVX2, TN_DOT_MADDUBS, 32, false},
     {TN_LEVEL_AVX512_VNNI, TN_DOT_VNNI, 64, false},
