@@ -51,9 +51,15 @@ static TernStatus token_types(TnGguf *g, const char *name, const int32_t **out, 
 static TernStatus scores(TnGguf *g, const char *name, const float **out, size_t *out_n, TernError *err) {
     const TnGgufKey *k = tn_gguf_key(g, name);
     if (!k) return TERN_OK;
-    if (k->type != TN_GGUF_ARRAY || k->elem != TN_GGUF_F32) return not_array(g, k, "f32", err);
+    if (k->type != TN_GGUF_ARRAY || (k->elem != TN_GGUF_F32 && k->elem != TN_GGUF_I32))
+        return not_array(g, k, "f32", err);
     float *v = tn_alloc_array(&g->arena, k->n + 1, sizeof *v);
     memcpy(v, k->data, k->n * sizeof *v);
+    for (uint64_t i = 0; k->elem == TN_GGUF_I32 && i < k->n; i++) { /* ranks instead of scores */
+        int32_t rank;
+        memcpy(&rank, v + i, sizeof rank);
+        v[i] = (float)rank;
+    }
     *out = v;
     *out_n = k->n;
     return TERN_OK;

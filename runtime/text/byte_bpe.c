@@ -101,15 +101,10 @@ static TernStatus add_merges(TnVocabBuild *b, const Letters *l, TernError *err) 
     const TernVocabSource *s = b->src;
     if (!s->merges)
         return tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.merges is absent, expected one text a merge");
-    if (s->n_merges > (1u << 26))
+    if (s->n_merges > TN_MERGES_MAX)
         return tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.merges holds %zu texts, expected at most %u",
-                       s->n_merges, 1u << 26);
-    b->head.table_n = 2;
-    while (b->head.table_n < s->n_merges + s->n_merges / 2 + 1) b->head.table_n *= 2;
-    TnMergeSlot *slots = tn_xcalloc(b->head.table_n, sizeof *slots);
-    b->table = slots;
-    memset(slots, 0xff, b->head.table_n * sizeof *slots);
-    uint32_t mask = b->head.table_n - 1;
+                       s->n_merges, TN_MERGES_MAX);
+    tn_merges_make(b, s->n_merges);
     for (size_t i = 0; i < s->n_merges; i++) {
         TernText text = s->merges[i];
         const char *space = text.data && text.size > 2 ? memchr(text.data + 1, ' ', text.size - 2) : NULL;
@@ -131,13 +126,8 @@ static TernStatus add_merges(TnVocabBuild *b, const Letters *l, TernError *err) 
         put_unspelled(l, &b->bytes, left);
         put_unspelled(l, &b->bytes, right);
         merged = tn_build_intern(b);
-        TnMergeSlot *slot;
-        for (uint32_t h = tn_merge_hash(left_symbol, right_symbol);; h++) {
-            slot = &slots[h & mask];
-            if (slot->left == TN_EMPTY || (slot->left == left_symbol && slot->right == right_symbol)) break;
-        }
-        /* A merge said twice keeps its better rank. */
-        if (slot->left == TN_EMPTY) *slot = (TnMergeSlot){left_symbol, right_symbol, (uint32_t)i, merged};
+        tn_merges_put(
+            b, (TnMergeSlot){left_symbol, right_symbol, (uint32_t)i, merged}); /* twice: the better rank */
     }
     return TERN_OK;
 }
@@ -155,35 +145,12 @@ static TernStatus build(TnVocabBuild *b, TernError *err) {
 
 /* ---- Opening ---- */
 
-/* Look-ups end at a free slot, so there must be one. The loop has no branches: it runs over a million slots of a
- * large vocabulary each time a model is opened. */
-static TernStatus check_merges(const TernVocab *v, TernError *err) {
-    const TnVocabHead *h = &v->head;
-    uint32_t n_free = 0, n_bad = 0;
-    if (!tn_vocab_slots_ok(h->table_n))
-        return tn_fail(err, TERN_ERR_INPUT,
-                       TN_VOCAB_DAMAGED "a merge table of %u slots, expected a power of two", h->table_n);
-    for (uint32_t i = 0; i < h->table_n; i++) {
-        TnMergeSlot m;
-        memcpy(&m, v->table + (size_t)i * sizeof m, sizeof m);
-        n_free += m.left == TN_EMPTY;
-        n_bad += (m.left != TN_EMPTY) &
-                 ((m.left >= h->n_symbols) | (m.right >= h->n_symbols) | (m.merged >= h->n_symbols));
-    }
-    if (n_bad)
-        return tn_fail(err, TERN_ERR_INPUT,
-                       TN_VOCAB_DAMAGED "%u slots of its merge table name symbols beyond its %u", n_bad,
-                       h->n_symbols);
-    if (n_free == 0) return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "its merge table is full");
-    return TERN_OK;
-}
-
 static TernStatus check(TernVocab *v, TernError *err) {
     TnPretok *pretok;
     if (v->head.pre >= tn_pre_count())
         return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "pre-tokenizer %u, expected below %u",
                        v->head.pre, tn_pre_count());
-    TN_TRY(check_merges(v, err));
+    TN_TRY(tn_merges_check(v, err));
     TN_TRY(tn_pretok_create(v->head.pre, &pretok, err));
     v->own = pretok;
     v->pre = tn_pre_name(v->head.pre);
@@ -215,8 +182,9 @@ static TernStatus encode_word(void *user, const char *text, size_t size, TernErr
             return TERN_OK;
         }
     }
-    size_t n;
-    TN_TRY(tn_bpe_word(v, &w->bpe, word, size, &n, err));
+    for (size_t i = 0; i < size; i++)
+        TN_TRY(tn_bpe_add(&w->bpe, v->head.byte_symbol[word[i]], (uint32_t)i, err));
+    size_t n = tn_bpe_merge(v, &w->bpe);
     const TnBpeOut *out = w->bpe.out;
     for (size_t i = 0; i < n; i++) {
         if (out[i].symbol < v->head.n_tokens) {

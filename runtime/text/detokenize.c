@@ -4,15 +4,16 @@
 #include "runtime/text/utf8.h"
 #include "runtime/text/tokenizer.h"
 
-/* What the reader of a text sees of a token. */
-static TernStatus shown_bytes(const TernVocab *v, int32_t id, uint32_t flags, bool first, TernText *out,
+/* What the reader of a text sees of a token. The first one that is shown at all clears *first. */
+static TernStatus shown_bytes(const TernVocab *v, int32_t id, uint32_t flags, bool *first, TernText *out,
                               TernError *err) {
     *out = (TernText){"", 0};
     if (!tn_is_token(v, id))
         return tn_fail(err, TERN_ERR_INPUT, "token id %d is not in the vocabulary of %u", id,
                        v->head.n_tokens);
-    if ((flags & TERN_DECODE_CONTROL) || !tn_type_is_control(tn_token_type(v, (uint32_t)id)))
-        *out = v->tokenizer->decode(v, (uint32_t)id, first);
+    if (!(flags & TERN_DECODE_CONTROL) && tn_type_is_control(tn_token_type(v, (uint32_t)id))) return TERN_OK;
+    *out = v->tokenizer->decode(v, (uint32_t)id, *first);
+    *first = false;
     return TERN_OK;
 }
 
@@ -31,9 +32,10 @@ TernStatus tern_decode(const TernVocab *vocab, const int32_t *ids, size_t n, uin
     if (n) TN_NEED(ids, err);
     TN_TRY(check_flags(flags, err));
     size_t total = 0;
+    bool first = true;
     for (size_t i = 0; i < n; i++) {
         TernText t;
-        TN_TRY(shown_bytes(vocab, ids[i], flags, total == 0, &t, err));
+        TN_TRY(shown_bytes(vocab, ids[i], flags, &first, &t, err));
         if (out && total < cap) memcpy(out + total, t.data, t.size < cap - total ? t.size : cap - total);
         total += t.size;
     }
@@ -92,8 +94,9 @@ TernStatus tern_detok_push(TernDetok *d, int32_t id, const char **out_bytes, siz
     if (!d) return tn_fail_null("detok", err);
     *out_bytes = "";
     *out_size = 0;
-    TernText t; /* a stream goes on where a prompt ended: its first token is not a text's first */
-    TN_TRY(shown_bytes(d->vocab, id, d->flags, false, &t, err));
+    TernText t;
+    bool first = false; /* a stream goes on where a prompt ended: its first token is not a text's first */
+    TN_TRY(shown_bytes(d->vocab, id, d->flags, &first, &t, err));
     memmove(d->bytes, d->bytes + d->shown, d->n_held);
     memcpy(d->bytes + d->n_held, t.data, t.size);
     size_t n = d->n_held + t.size;

@@ -79,10 +79,11 @@ typedef enum TernTokenType {
 /* What a GGUF file says about its tokenizer, key by key ("tokenizer.ggml." in front of the names below).
  * Everything is borrowed for the call. Start from TERN_VOCAB_SOURCE: all keys absent. */
 typedef struct TernVocabSource {
-    size_t size;            /* sizeof(TernVocabSource) */
-    TernText model;         /* which tokenizer: "gpt2" is byte-level BPE */
-    TernText pre;           /* gpt2: data NULL: absent, then llama-bpe for 128,256 tokens, else default */
-    const TernText *tokens; /* spelled as GGUF has them; gpt2: bytes as printable characters */
+    size_t size;    /* sizeof(TernVocabSource) */
+    TernText model; /* which tokenizer: "gpt2" is byte-level BPE, "llama" SentencePiece */
+    TernText pre;   /* gpt2: data NULL: absent, then llama-bpe for 128,256 tokens, else default */
+    const TernText *
+        tokens; /* spelled as GGUF has them; gpt2: bytes as printable characters; llama: U+2581 for a space */
     size_t n_tokens;
     const int32_t *types; /* token_type; NULL: absent, all normal */
     size_t n_types;
@@ -92,9 +93,9 @@ typedef struct TernVocabSource {
     int64_t bos, eos, eot, eom, unk, pad; /* bos_token_id ... padding_token_id; -1: absent */
     int32_t add_bos, add_eos;             /* add_bos_token, add_eos_token: 0 or 1; -1: absent */
     TernText chat_template;               /* tokenizer.chat_template; data NULL: absent */
-    const float *scores;                  /* one a token; NULL: absent. gpt2 does not read it, nor the next */
+    const float *scores;                  /* llama: one a token; NULL: absent, an error */
     size_t n_scores;
-    int32_t add_space_prefix; /* 0 or 1; -1: absent */
+    int32_t add_space_prefix; /* llama: 0 or 1; -1: absent, then 1 */
 } TernVocabSource;
 /* Positional, for C++ too; in the order of the fields. */
 #define TERN_VOCAB_SOURCE                                                                                    \
@@ -108,7 +109,8 @@ typedef struct TernVocabSource {
  * Absent keys: eot and eom are found by their usual texts; the rest is the tokenizer's. gpt2: bos and eos are token 11
  * if that is a control token (llama.cpp's rule, for Falcon), else none; add_bos is what the pre-tokenizer's row says
  * (true for llama-bpe); add_eos is false; merges must be there. A normal token that no byte sequence spells keeps its
- * text and is never the result of encoding.
+ * text and is never the result of encoding. llama: unk, bos and eos are the tokens 0, 1 and 2, add_bos is true, add_eos
+ * false; scores must be there; byte tokens are spelled <0x00> to <0xFF>, and a token has at most 1,024 bytes.
  * TERN_ERR_UNSUPPORTED for another model or pre-tokenizer, TERN_ERR_INPUT for the rest; the line names the
  * key, what it holds and what was expected. */
 TERN_API TernStatus tern_vocab_build(const TernVocabSource *source, void **out_image, size_t *out_size,
@@ -151,10 +153,12 @@ enum {
  * than cap is TERN_ERR_INPUT, unless ids is NULL: then it only counts. tern_encode_most ids are always enough.
  *
  * Special tokens are cut out first, longest text first; the stretches between them are the tokenizer's. gpt2: they
- * are split by the pre-tokenizer and merged.
+ * are split by the pre-tokenizer and merged. llama: each gets a space in front unless add_space_prefix is 0; characters
+ * without a token become the tokens of their bytes, or if a byte has none, one unknown token a run.
  * Any bytes may come. A byte that is not part of well-formed UTF-8 ends the text before it, as if the text
  * stopped there, and becomes the token of that single byte. A byte for which the vocabulary has no token is
- * TERN_ERR_INPUT. So decoding gives the text back, unless special tokens were added or parsed. */
+ * TERN_ERR_INPUT. So decoding gives the text back, unless special tokens were added or parsed; with
+ * llama also not where U+2581 or the unknown token stands for something else, or a space was put after a special token. */
 TERN_API TernStatus tern_encode(const TernVocab *vocab, const char *text, size_t size, uint32_t flags,
                                 int32_t *ids, size_t cap, size_t *out_n, TernError *err);
 /* More ids than any text of `size` bytes gives; 0 without a vocabulary. */

@@ -2,7 +2,7 @@
 #include "runtime/text/tokenizer.h"
 
 /* Images hold a row's number: a new row goes to the end. */
-static const TnTokenizer *const table[] = {&tn_byte_bpe};
+static const TnTokenizer *const table[] = {&tn_byte_bpe, &tn_sentencepiece};
 
 const TnTokenizer *tn_tokenizer_find(TernText model) {
     for (size_t i = 0; i < TN_COUNT(table); i++)

@@ -49,7 +49,7 @@ uint32_t tn_tokenizer_kind(const TnTokenizer *t);
 /* Appends "'a', 'b' or 'c'": every name that there is. */
 void tn_tokenizer_list(TnBuf *out);
 
-extern const TnTokenizer tn_byte_bpe;
+extern const TnTokenizer tn_byte_bpe, tn_sentencepiece;
 
 /* ---- build: symbols while they are collected, found by a table that grows with them (vocab_build.c) */
 
@@ -78,6 +78,8 @@ typedef TnSpelling TnSpellFn(void *user, TernText text, TernTokenType type, TnBu
 TernStatus tn_build_tokens(TnVocabBuild *b, TnSpellFn *spell, void *user, TernError *err);
 /* The symbol with the bytes appended to b->bytes since the last one; it is made if there is none. */
 uint32_t tn_build_intern(TnVocabBuild *b);
+/* The symbol with these bytes, or TN_EMPTY. */
+uint32_t tn_build_find(const TnVocabBuild *b, const void *bytes, size_t size);
 
 /* ---- encode: the stretches of a text between special tokens, and the ids that come of it (encode.c) */
 

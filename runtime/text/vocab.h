@@ -12,7 +12,7 @@
  *   template  chat template text
  *
  * A *symbol* is a piece of text that the tokenizer can work with: tokens are the symbols below n_tokens; after
- * them come pieces that have no token (byte-level BPE: steps of a merge, and bytes). All of this is the same for
+ * them come pieces that have no token (byte-level BPE: steps of a merge, and bytes; SentencePiece: characters). All of this is the same for
  * every tokenizer; `kind` says whose image it is (tokenizer.h), and what `pre`, `table` and the bits of `flags`
  * above the first two mean is that tokenizer's business. */
 #ifndef TN_TEXT_VOCAB_H
@@ -33,6 +33,9 @@ enum {
     TN_VOCAB_ADD_BOS = 1,
     TN_VOCAB_ADD_EOS = 2,
     TN_VOCAB_IGNORE_MERGES = 4, /* byte-level BPE: a word that is a token is not merged */
+    TN_VOCAB_SPACE_PREFIX = 8,  /* SentencePiece: a stretch of text begins with a space that is not in it */
+    TN_VOCAB_WORDS = 16,        /* SentencePiece: no merge makes a space follow anything else */
+    TN_VOCAB_UNUSED = 32,       /* SentencePiece: merges can make unused tokens */
 };
 
 typedef struct TnVocabHead {
@@ -41,7 +44,7 @@ typedef struct TnVocabHead {
     uint64_t image_bytes;
     uint32_t n_tokens, n_symbols, n_specials, hash_slots, table_n; /* slots: a power of two, never full */
     uint32_t pre;
-    uint16_t flags, kind; /* kind 0: byte-level BPE */
+    uint16_t flags, kind; /* kind 0: byte-level BPE, 1: SentencePiece */
     uint32_t bos, eos, eot, eom, unk, pad;
     uint32_t offsets_at, bytes_at, bytes_size, attrs_at, hash_at, table_at, specials_at, template_at,
         template_size;

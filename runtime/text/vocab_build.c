@@ -53,6 +53,10 @@ static uint32_t end_symbol(TnVocabBuild *b, bool indexed) {
     return symbol;
 }
 
+uint32_t tn_build_find(const TnVocabBuild *b, const void *bytes, size_t size) {
+    return b->slots[slot_of(b, bytes, size)];
+}
+
 uint32_t tn_build_intern(TnVocabBuild *b) {
     size_t at = b->offsets[b->n - 1];
     uint32_t symbol = b->slots[slot_of(b, b->bytes.data + at, b->bytes.len - at)];
@@ -83,7 +87,7 @@ static TernStatus choose_tokenizer(const TernVocabSource *s, const TnTokenizer *
     return st;
 }
 
-/* What the file says of bos and eos overrides what its tokenizer does by itself. */
+/* What the file says overrides what its tokenizer does by itself. */
 static TernStatus choose_flag(TnVocabBuild *b, const char *key, int32_t given, uint16_t flag,
                               TernError *err) {
     if (given < -1 || given > 1)
@@ -255,6 +259,8 @@ static TernStatus build(TnVocabBuild *b, TnBuf *out, TernError *err) {
     TN_TRY(t->build(b, err));
     TN_TRY(choose_flag(b, "add_bos_token", b->src->add_bos, TN_VOCAB_ADD_BOS, err));
     TN_TRY(choose_flag(b, "add_eos_token", b->src->add_eos, TN_VOCAB_ADD_EOS, err));
+    if (t->keys & TN_KEY_SPACE_PREFIX)
+        TN_TRY(choose_flag(b, "add_space_prefix", b->src->add_space_prefix, TN_VOCAB_SPACE_PREFIX, err));
     TN_TRY(choose_specials(b, err));
     sort_specials(b);
     return put_image(b, t->table_bytes, out, err);

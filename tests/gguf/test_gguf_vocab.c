@@ -120,6 +120,41 @@ static void more_special_tokens(void **state) {
     free(image);
 }
 
+/* SentencePiece: scores, as floats or as integers, and the prefix. */
+static void scores_reach_the_image(void **state) {
+    (void)state;
+    static const char *const pieces[] = {"<unk>", "<s>", "</s>", "a", "b", "aa", "ab", "\xe2\x96\x81"};
+    static const float scores[] = {0, 0, 0, -5, -5, -2, -1, -5};
+    static const int32_t ranks[] = {0, 0, 0, -5, -5, -2, -1, -5};
+    for (int k = 0; k < 4; k++) {
+        TnGw *w = tn_gw_create();
+        tn_gw_str(w, T "model", "llama");
+        tn_gw_str(w, T "pre", "default");
+        tn_gw_strs(w, T "tokens", pieces, TN_COUNT(pieces));
+        tn_gw_array(w, T "token_type", GW_I32, (int32_t[]){2, 3, 3, 1, 1, 1, 1, 1}, TN_COUNT(pieces), 4);
+        if (k % 2)
+            tn_gw_array(w, T "scores", GW_I32, ranks, TN_COUNT(ranks), 4);
+        else
+            tn_gw_array(w, T "scores", GW_F32, scores, TN_COUNT(scores), 4);
+        if (k >= 2) tn_gw_bool(w, T "add_space_prefix", 0);
+        size_t n, n_ids;
+        const char *text;
+        TernVocab *v;
+        TernError err;
+        int32_t ids[8];
+        void *image = image_of(w, &n, &text);
+        assert_string_equal(text, "");
+        assert_int_equal(tern_vocab_open(image, n, &v, &err), TERN_OK);
+        assert_int_equal(tern_encode(v, "aab", 3, TERN_ENCODE_ADD_SPECIAL, ids, 8, &n_ids, &err), TERN_OK);
+        assert_int_equal(n_ids, k >= 2 ? 3 : 4);
+        assert_int_equal(ids[0], 1);
+        assert_int_equal(ids[n_ids - 2], 3);
+        assert_int_equal(ids[n_ids - 1], 6); /* ab before aa */
+        tern_vocab_close(v);
+        free(image);
+    }
+}
+
 static void a_file_without_tokenizer(void **state) {
     (void)state;
     TnGw *w = tn_gw_create();
@@ -220,11 +255,11 @@ static void wrong_types(void **state) {
 static void wrong_values(void **state) {
     (void)state;
     TnGw *w = good();
-    tn_gw_str(w, T "model", "llama");
-    assert_string_equal(says(w), "m.gguf: tokenizer.ggml.model is 'llama', expected 'gpt2'");
+    tn_gw_str(w, T "model", "bert");
+    assert_string_equal(says(w), "m.gguf: tokenizer.ggml.model is 'bert', expected 'gpt2' or 'llama'");
     w = good();
     tn_gw_drop(w, T "model");
-    assert_string_equal(says(w), "m.gguf: tokenizer.ggml.model is absent, expected 'gpt2'");
+    assert_string_equal(says(w), "m.gguf: tokenizer.ggml.model is absent, expected 'gpt2' or 'llama'");
     w = good();
     tn_gw_drop(w, T "tokens");
     assert_string_equal(says(w),
@@ -257,6 +292,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_reach_the_image),
         cmocka_unit_test(more_special_tokens),
+        cmocka_unit_test(scores_reach_the_image),
         cmocka_unit_test(a_file_without_tokenizer),
         cmocka_unit_test(a_missing_pre_tokenizer),
         cmocka_unit_test(wrong_types),

@@ -3,15 +3,11 @@
 
 static const char separator[] = "\n__ggml_vocab_test__\n";
 
-/* Calls check(text, ids) on each pair of name.inp and name.out; returns how many there were. */
+/* Calls check(text, ids) on each pair of two files; returns how many there were. */
 typedef void Check(const TernVocab *v, const char *text, size_t size, const int32_t *ids, size_t n);
-static size_t for_each_vector(const TernVocab *v, const char *name, Check *check) {
-    char file[100];
+static size_t for_each_pair(const TernVocab *v, const char *inp_file, const char *out_file, Check *check) {
     size_t inp_size, out_size, count = 0;
-    snprintf(file, sizeof file, "%s.inp", name);
-    char *inp = read_data(file, &inp_size);
-    snprintf(file, sizeof file, "%s.out", name);
-    char *out = read_data(file, &out_size);
+    char *inp = read_data(inp_file, &inp_size), *out = read_data(out_file, &out_size);
     char *text = inp, *line = out;
     while (line < out + out_size) {
         char *text_end = strstr(text, separator), *line_end = strchr(line, '\n');
@@ -32,6 +28,13 @@ static size_t for_each_vector(const TernVocab *v, const char *name, Check *check
     free(inp);
     free(out);
     return count;
+}
+
+static size_t for_each_vector(const TernVocab *v, const char *name, Check *check) {
+    char inp[100], out[100];
+    snprintf(inp, sizeof inp, "%s.inp", name);
+    snprintf(out, sizeof out, "%s.out", name);
+    return for_each_pair(v, inp, out, check);
 }
 
 static void check_plain(const TernVocab *v, const char *text, size_t size, const int32_t *ids, size_t n) {
@@ -70,6 +73,49 @@ static void test_llama_bpe(void **state) {
     assert_string_equal(tern_vocab_get_facts(f.vocab).pre, "llama-bpe");
     assert_int_equal(for_each_vector(f.vocab, "verse", check_with_bos), 9);
     assert_int_equal(for_each_vector(f.vocab, "verse-said", check_decoded), 9);
+    fixture_close(&f);
+}
+
+/* A space that the text writes as U+2581 comes back as a space. */
+static void check_decoded_spaces(const TernVocab *v, const char *text, size_t size, const int32_t *ids,
+                                 size_t n) {
+    char want[2000];
+    size_t n_want = 0;
+    for (size_t i = 0; i < size; i++) {
+        bool space = size - i >= 3 && memcmp(text + i, "\xe2\x96\x81", 3) == 0;
+        want[n_want++] = space ? ' ' : text[i];
+        if (space) i += 2;
+    }
+    check_decoded(v, want, n_want, ids, n);
+}
+
+static void test_sentencepiece(void **state) {
+    (void)state;
+    Fixture f;
+    fixture_read(&f, "spm.vocab");
+    TernVocabFacts facts = tern_vocab_get_facts(f.vocab);
+    assert_string_equal(facts.pre, "");
+    assert_true(facts.add_bos);
+    assert_int_equal(facts.bos, 1);
+    assert_int_equal(facts.eos, 2);
+    assert_int_equal(facts.unk, 0);
+    assert_int_equal(for_each_vector(f.vocab, "spm", check_plain), 1300);
+    assert_int_equal(for_each_vector(f.vocab, "spm", check_decoded_spaces), 1300);
+    fixture_close(&f);
+}
+
+/* Every fifth token of two characters or more is unused. */
+static void test_sentencepiece_unused(void **state) {
+    (void)state;
+    Fixture f;
+    fixture_load(&f, "spm.vocab");
+    for (size_t id = 259; id < f.n_tokens; id++) {
+        size_t n_chars = 0;
+        for (size_t i = 0; i < f.tokens[id].size; i++) n_chars += (f.tokens[id].data[i] & 0xc0) != 0x80;
+        if (id % 5 == 3 && n_chars > 1) f.types[id] = TERN_TOKEN_UNUSED;
+    }
+    fixture_open(&f);
+    assert_int_equal(for_each_pair(f.vocab, "spm.inp", "spm-unused.out", check_plain), 1300);
     fixture_close(&f);
 }
 
@@ -153,10 +199,9 @@ static void test_any_bytes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gpt2),
-        cmocka_unit_test(test_llama_bpe),
-        cmocka_unit_test(test_long_word),
-        cmocka_unit_test(test_any_bytes),
+        cmocka_unit_test(test_gpt2),          cmocka_unit_test(test_llama_bpe),
+        cmocka_unit_test(test_sentencepiece), cmocka_unit_test(test_sentencepiece_unused),
+        cmocka_unit_test(test_long_word),     cmocka_unit_test(test_any_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -180,10 +180,10 @@ static void test_refusals(void **state) {
         check_refused(&f, status, line);                                                                     \
         fixture_close(&f);                                                                                   \
     } while (0)
-    REFUSED(TERN_ERR_UNSUPPORTED, f.source.model = TEXT("llama"),
-            "tokenizer.ggml.model is 'llama', expected 'gpt2'");
+    REFUSED(TERN_ERR_UNSUPPORTED, f.source.model = TEXT("bert"),
+            "tokenizer.ggml.model is 'bert', expected 'gpt2' or 'llama'");
     REFUSED(TERN_ERR_INPUT, f.source.model = (TernText){0},
-            "tokenizer.ggml.model is absent, expected 'gpt2'");
+            "tokenizer.ggml.model is absent, expected 'gpt2' or 'llama'");
     REFUSED(TERN_ERR_UNSUPPORTED, f.source.pre = TEXT("llama4\n"),
             tn_sprintf(&f.arena, "tokenizer.ggml.pre is 'llama4\\n', expected %s", known_pres(&f.arena)));
     REFUSED(TERN_ERR_INPUT, f.source.size = 7,

@@ -21,7 +21,8 @@ typedef struct Fixture {
     TernVocabSource source;
     TernText *tokens, *merges;
     int32_t *types;
-    size_t n_tokens, n_types, n_merges, cap_tokens, cap_types, cap_merges;
+    float *scores;
+    size_t n_tokens, n_types, n_merges, n_scores, cap_tokens, cap_types, cap_merges, cap_scores;
     TnArena arena;
     void *image;
     size_t image_size;
@@ -41,6 +42,7 @@ static inline void fixture_close(Fixture *f) {
     free(f->tokens);
     free(f->types);
     free(f->merges);
+    free(f->scores);
     tn_arena_free(&f->arena);
     *f = (Fixture){0};
 }
@@ -59,6 +61,8 @@ static inline void fixture_point(Fixture *f) {
     f->source.n_types = f->n_types;
     f->source.merges = f->merges ? f->merges : &f->source.model;
     f->source.n_merges = f->n_merges;
+    f->source.scores = f->scores;
+    f->source.n_scores = f->n_scores;
 }
 
 static inline void fixture_token_n(Fixture *f, int32_t type, const char *text, size_t size) {
@@ -68,6 +72,10 @@ static inline void fixture_token_n(Fixture *f, int32_t type, const char *text, s
 }
 static inline void fixture_token(Fixture *f, int32_t type, const char *text) {
     fixture_token_n(f, type, text, strlen(text));
+}
+static inline void fixture_scored(Fixture *f, float score, int32_t type, const char *text) {
+    TN_PUSH(f->scores, f->n_scores, f->cap_scores, score);
+    fixture_token(f, type, text);
 }
 static inline void fixture_merge(Fixture *f, const char *text) {
     TN_PUSH(f->merges, f->n_merges, f->cap_merges, (TernText){tn_strdup(&f->arena, text), strlen(text)});
@@ -97,7 +105,8 @@ static inline char *read_data(const char *name, size_t *out_size) {
     return data;
 }
 
-static inline void fixture_read(Fixture *f, const char *name) {
+/* All of a file's lists; to be opened by fixture_open. */
+static inline void fixture_load(Fixture *f, const char *name) {
     size_t size;
     char *data = read_data(name, &size);
     fixture_start(f, NULL);
@@ -110,6 +119,13 @@ static inline void fixture_read(Fixture *f, const char *name) {
             fixture_merge(f, line + 2);
         else if (line[1] == ' ' && line[0] == 'g')
             fixture_grow(f, line + 2);
+        else if (line[1] == ' ' && line[0] == 's') {
+            char *at;
+            float score = strtof(line + 2, &at);
+            int32_t type = (int32_t)strtol(at, &at, 10);
+            fixture_scored(f, score, type, at + 1);
+        } else if (strncmp(line, "model ", 6) == 0)
+            f->source.model = (TernText){tn_strdup(&f->arena, line + 6), strlen(line + 6)};
         else if (strncmp(line, "pre ", 4) == 0)
             f->source.pre = (TernText){tn_strdup(&f->arena, line + 4), strlen(line + 4)};
         else if (strncmp(line, "bos ", 4) == 0)
@@ -122,6 +138,9 @@ static inline void fixture_read(Fixture *f, const char *name) {
             fail_msg("%s: '%s'", name, line);
     }
     free(data);
+}
+static inline void fixture_read(Fixture *f, const char *name) {
+    fixture_load(f, name);
     fixture_open(f);
 }
 
