@@ -1,8 +1,16 @@
 /* The table of pre-tokenizers, and splitting by one.
  *
  * A pre-tokenizer is a list of expressions. Each is applied to every piece that the one before left; what it
- * matches and what lies between matches are both pieces. The expressions are those of the models' authors,
- * with \s and \S written out: PCRE2 counts U+180E as white space, Unicode and the authors' engines do not.
+ * matches and what lies between matches are both pieces. Two kinds of them do more, by their first character:
+ *     #    the match is cut in threes of characters, counted from its end
+ *     %    so too, but the ends of the match are no ends of pieces, except for a first three
+ * The expressions are those of the models' authors as far as they are known, else llama.cpp's, which stands in for
+ * the authors' wherever its own engine lacks something: classes such as \p{Lu}, (?i:), \p{Han}. They are written so that
+ * PCRE2 reads them the same and takes time linear in the text:
+ * - \s and \S are written out: PCRE2 counts U+180E as white space, Unicode and the authors' engines do not; and \d is
+ *   \p{Nd}.
+ * - Scripts are Script, not Script_Extensions: \p{sc:Han}.
+ * - Where a run that has been looked over once would be again, a look behind says so (jais-2, deepseek-llm, tiny_aya).
  *
  * PCRE2's own JIT stays off: it keeps pages that are writable and executable at once, which nothing of Tern
  * does, for a gain (5 to 10 MB of text a second) that no model can eat. */
@@ -16,11 +24,88 @@
 /* ---- The table ---- */
 
 #define SPACE "\\p{Z}\\t-\\r\\x{85}"
-#define GPT2                                                                                                 \
-    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" SPACE "\\p{L}\\p{N}]+|[" SPACE "]+(?![^" SPACE "])"
-#define LLAMA                                                                                                \
-    "'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|"       \
-    " ?[^" SPACE "\\p{L}\\p{N}]+[\\r\\n]*|[" SPACE "]*[\\r\\n]+|[" SPACE "]+(?![^" SPACE "])|[" SPACE "]+"
+#define LAST  "[" SPACE "]+(?![^" SPACE "])" /* white space, but for one before something else */
+#define GPT2  "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" SPACE "\\p{L}\\p{N}]+|" LAST
+#define SHORT "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define LINES "[" SPACE "]*[\\r\\n]+"
+#define SIGNS " ?[^" SPACE "\\p{L}\\p{N}]+[\\r\\n]*"
+#define BEGIN "[^\\r\\n\\p{L}\\p{N}]?"
+#define REST  LINES "|" LAST "|[" SPACE "]+"
+/* Llama 3's and its relatives': they differ in how many digits they take. */
+#define LLAMA(numbers) SHORT "|" BEGIN "\\p{L}+|" numbers "|" SIGNS "|" REST
+#define QWEN35         SHORT "|" BEGIN "[\\p{L}\\p{M}]+|\\p{N}| ?[^" SPACE "\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" REST
+#define SEED           SHORT "|" BEGIN "\\p{L}+|\\p{N}| ?[^" SPACE "\\p{L}\\p{N}]+|" REST
+#define ONE_LINE       "[" SPACE "]*[\\r\\n]|" LAST "|[" SPACE "]+"
+#define BAILING        SHORT "|" BEGIN "\\p{L}+|\\p{N}|" SIGNS "|" ONE_LINE
+/* words with single spaces between them are one */
+#define EXAONE                                                                                               \
+    SHORT "|" BEGIN "\\p{L}(?:[\\p{L}\\p{M}]++| \\p{L})*+|\\p{N}| ?[^" SPACE                                 \
+          "\\p{L}\\p{N}]+[\\r\\n/]?|" ONE_LINE
+/* GPT-4o's and its relatives': a word begins with capitals, goes on with small letters, and may end in a short form. */
+#define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define CASED(numbers, end)                                                                                  \
+    BEGIN UPPER "*" LOWER "+" end "|" BEGIN UPPER "+" LOWER "*" end "|" numbers "| ?[^" SPACE                \
+                "\\p{L}\\p{N}]+[\\r\\n/]*|" REST
+#define GPT4O CASED("\\p{N}{1,3}", SHORT "?")
+/* Kimi's: the same without Han, which stands by itself, and without / after signs. */
+#define NO_HAN_UPPER "(?:(?!\\p{sc:Han})" UPPER ")"
+#define NO_HAN_LOWER "(?:(?!\\p{sc:Han})" LOWER ")"
+#define KIMI                                                                                                 \
+    "\\p{sc:Han}+|" BEGIN NO_HAN_UPPER "*" NO_HAN_LOWER "+" SHORT "?|" BEGIN NO_HAN_UPPER "+" NO_HAN_LOWER   \
+    "*" SHORT "?|\\p{N}{1,3}|" SIGNS "|" REST
+#define FALCON "[\\p{P}\\$\\+<=>\\^~\\|`]+"
+/* DeepSeek's, by characters */
+#define CJK  "[\\x{4e00}-\\x{9fa5}\\x{800}-\\x{4e00}\\x{ac00}-\\x{d7ff}]+"
+#define KANA "[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{30ff}]+"
+#define DEEPSEEK3                                                                                            \
+    "[!-/:-@\\[-`{-~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| "                                \
+    "?[\\p{P}\\p{S}]+[\\r\\n]*|" REST
+#define CASED_LETTERS                                                                                        \
+    "A-Za-z"                                                                                                 \
+    "\\x{b5}\\x{c0}-\\x{d6}\\x{d8}-\\x{f6}\\x{f8}-\\x{1ba}\\x{1bc}-\\x{1bf}\\x{1c4}-\\x{293}"                \
+    "\\x{295}-\\x{2af}\\x{370}-\\x{373}\\x{376}\\x{377}\\x{37b}-\\x{37d}\\x{37f}\\x{386}"                    \
+    "\\x{388}-\\x{38a}\\x{38c}\\x{38e}-\\x{3a1}\\x{3a3}-\\x{3f5}\\x{3f7}-\\x{481}\\x{48a}-\\x{52f}"          \
+    "\\x{531}-\\x{556}\\x{10a0}-\\x{10c5}\\x{13a0}-\\x{13f5}\\x{13f8}-\\x{13fd}\\x{1c90}-\\x{1cba}"          \
+    "\\x{1cbd}-\\x{1cbf}\\x{1d00}-\\x{1d2b}\\x{1d6b}-\\x{1d77}\\x{1d79}-\\x{1d9a}\\x{1e00}-\\x{1f15}"        \
+    "\\x{1f18}-\\x{1f1d}\\x{1f20}-\\x{1f45}\\x{1f48}-\\x{1f4d}\\x{1f50}-\\x{1f57}\\x{1f59}\\x{1f5b}"         \
+    "\\x{1f5d}\\x{1f5f}-\\x{1f7d}\\x{1f80}-\\x{1fb4}\\x{1fb6}-\\x{1fbc}\\x{1fbe}\\x{1fc2}-\\x{1fc4}"         \
+    "\\x{1fc6}-\\x{1fcc}\\x{1fd0}-\\x{1fd3}\\x{1fd6}-\\x{1fdb}\\x{1fe0}-\\x{1fec}\\x{1ff2}-\\x{1ff4}"        \
+    "\\x{1ff6}-\\x{1ffc}\\x{2102}\\x{2107}\\x{210a}-\\x{2113}\\x{2115}\\x{2119}-\\x{211d}\\x{2124}"          \
+    "\\x{2126}\\x{2128}\\x{212a}-\\x{212d}\\x{212f}-\\x{2134}\\x{2139}\\x{213c}-\\x{213f}"                   \
+    "\\x{2145}-\\x{2149}\\x{214e}\\x{2183}\\x{2184}\\x{2c00}-\\x{2c7b}\\x{2c7e}-\\x{2ce4}"                   \
+    "\\x{2ceb}-\\x{2cee}\\x{2cf2}\\x{2cf3}\\x{a640}-\\x{a66d}\\x{a680}-\\x{a69b}\\x{a722}-\\x{a76f}"         \
+    "\\x{a771}-\\x{a787}\\x{a78b}-\\x{a78e}\\x{ab70}-\\x{abbf}\\x{fb00}-\\x{fb06}\\x{fb13}-\\x{fb17}"        \
+    "\\x{ff21}-\\x{ff3a}\\x{ff41}-\\x{ff5a}\\x{10400}-\\x{1044f}\\x{104b0}-\\x{104d3}"                       \
+    "\\x{104d8}-\\x{104fb}\\x{10c80}-\\x{10cb2}\\x{10cc0}-\\x{10cf2}\\x{118a0}-\\x{118df}"                   \
+    "\\x{1e900}-\\x{1e943}"
+#define DEEPSEEK_WORDS "[" SPACE "]?[" CASED_LETTERS "]+"
+#define DEEPSEEK_SIGNS                                                                                       \
+    "[" SPACE "]?[!-/:-~\\x{ff01}-\\x{ff0f}\\x{ff1a}-\\x{ff5e}\\x{2018}-\\x{201f}\\x{3000}-\\x{3002}]+"
+#define DEEPSEEK_END "(?<![" SPACE "])[" SPACE "]++\\z"
+#define CODER_WORDS  "[" SPACE "]?\\p{L}+"
+#define CODER_SIGNS  "[" SPACE "]?\\p{P}+"
+/* Hangul, full signs, Bopomofo, ideographs and kana */
+#define YOUTU                                                                                                \
+    "[\\x{ac00}-\\x{d7a3}\\x{3131}-\\x{318e}]+|[\\x{ff01}\\x{2026}\\x{201c}\\x{201d}\\x{2018}\\x{2019}"      \
+    "\\x{2014}\\x{ff1a}\\x{ff1b}\\x{ff0c}\\x{3001}-\\x{303f}\\x{fe30}-\\x{fe4f}]+|[\\x{3105}-\\x{312f}]+"    \
+    "|" KANA
+/* LINES not after white space that ends no line: then the run has been looked over, and has none */
+#define JAIS(n) "[" SPACE "]{" n "}(?![^" SPACE "])|"
+#define JAIS2                                                                                                \
+    SHORT "|" BEGIN "\\p{L}+|\\p{N}{1,3}|" SIGNS "|(?<![\\p{Z}\\t\\x0b\\x0c\\x{85}])" LINES "|" JAIS("512")  \
+        JAIS("256") JAIS("128") JAIS("64") JAIS("32") JAIS("16") JAIS("8") JAIS("4") JAIS("1,2") "[" SPACE   \
+                                                                                                 "]"
+#define AYA_DIGITS  "#(?<!\\p{Nd})\\p{Nd}++(?![\\p{L}\\p{M}\\p{Nl}\\p{Pc}])"
+#define PUNCTUATION "[\\p{P}\\$\\+<=>\\^~\\|]+"
+#define CHAMELEON                                                                                            \
+    "<sentinel:[0-9]+>", "IMGIMG[A-I]{1,4}Z", "[\\t\\n]|    |  ", "\\p{N}", "[\\p{P}!-/:-@\\[-`{-~]", GPT2
+#define BLOOM " ?[^(" SPACE "|.,!?\\x{2026}\\x{3002}\\x{ff0c}\\x{3001}\\x{964}\\x{6d4}\\x{60c})]+"
+/* ideographs, kana, Thai, Lao, Khmer, Burmese, Hangul */
+#define AFMOE                                                                                                \
+    "[\\x{4e00}-\\x{9fff}\\x{3400}-\\x{4dbf}\\x{f900}-\\x{faff}\\x{3040}-\\x{30ff}\\x{ff65}-\\x{ff9f}"       \
+    "\\x{2f00}-\\x{2fdf}\\x{e40}-\\x{eff}\\x{1780}-\\x{17ff}\\x{1000}-\\x{109f}\\x{aa60}-\\x{aa7f}"          \
+    "\\x{a9e0}-\\x{a9ff}\\x{ac00}-\\x{d7af}\\x{1100}-\\x{11ff}]+"
 
 typedef struct Pre {
     const char *name;
@@ -29,12 +114,52 @@ typedef struct Pre {
     const char *regexes[TN_PRE_REGEXES];
 } Pre;
 
+#define BOS   TN_VOCAB_ADD_BOS
+#define WHOLE TN_VOCAB_IGNORE_MERGES
 /* Images hold a row's number: a new row goes to the end. */
 static const Pre table[] = {
-    {"llama-bpe", "llama3 llama-v3", TN_VOCAB_ADD_BOS | TN_VOCAB_IGNORE_MERGES, {LLAMA}},
-    {"gpt-2", "", 0, {GPT2}},
-    {"default", "", 0, {"[\\p{P}\\$\\+<=>\\^~\\|]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]"}},
+    {"llama-bpe",
+     "llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano",
+     BOS | WHOLE,
+     {LLAMA("\\p{N}{1,3}")}},
+    {"gpt-2",
+     "phi-2 jina-es jina-de jina-v2-es jina-v2-de jina-v1-en jina-v2-code roberta-bpe gigachat a.x-4.0 "
+     "mellum modern-bert mpt olmo jais trillion granite-docling exaone4",
+     0,
+     {GPT2}},
+    {"default", "", 0, {PUNCTUATION, GPT2, "\\p{N}+", "[0-9][0-9][0-9]"}},
+    {"qwen2",
+     "deepseek-r1-qwen kormo f2llmv2 megrez stablelm2 hunyuan solar-open grok-2",
+     0,
+     {LLAMA("\\p{N}")}},
+    {"qwen35", "", 0, {QWEN35}},
+    {"dbrx", "smaug-bpe chatglm-bpe glm4", 0, {LLAMA("\\p{N}{1,3}")}},
+    {"minicpm5", "", WHOLE, {"\\p{N}{1,3}", LLAMA("\\p{N}+")}},
+    {"falcon", "", 0, {FALCON, GPT2, "[0-9][0-9][0-9]"}},
+    {"falcon_e", "falcon-e", 0, {FALCON, GPT2, "[0-9]"}},
+    {"starcoder", "refact command-r smollm codeshell exaone minerva-7b mellum2", 0, {"\\p{N}", GPT2}},
+    {"deepseek-llm", "", 0, {"[\\r\\n]", DEEPSEEK_WORDS, DEEPSEEK_SIGNS, DEEPSEEK_END, CJK, "\\p{N}+"}},
+    {"deepseek-coder", "", 0, {"[\\r\\n]", CODER_WORDS, CODER_SIGNS, CJK, "\\p{N}"}},
+    {"deepseek-v3", "hunyuan-dense joyai-llm", 0, {"\\p{N}{1,3}", KANA, DEEPSEEK3}},
+    {"youtu", "", WHOLE, {YOUTU, CASED("\\p{N}", SHORT "?")}},
+    {"bloom", "poro-chat gpt3-finnish", 0, {BLOOM}},
+    {"viking", "", 0, {BLOOM, "\\p{N}"}},
+    {"tekken", "", BOS | WHOLE, {CASED("\\p{N}", "")}},
+    {"gpt-4o", "llama4 kanana2 talkie minimax-m2", 0, {GPT4O}},
+    {"granite-embed-multi-97m", "", WHOLE, {GPT4O}},
+    {"tiny_aya", "cohere2moe", 0, {AYA_DIGITS, GPT4O}},
+    {"kimi-k2", "", 0, {KIMI}},
+    {"superbpe", "", 0, {"\\p{N}+", "%\\p{Nd}+"}},
+    {"bailingmoe", "bailingmoe2 llada-moe", 0, {BAILING}},
+    {"seed-coder", "", 0, {SEED}},
+    {"afmoe", "", 0, {"#\\p{N}+", AFMOE, DEEPSEEK3}},
+    {"laguna", "", 0, {"[^\\n]+|\\n+", LLAMA("\\p{N}")}},
+    {"exaone-moe", "", 0, {EXAONE}},
+    {"jais-2", "", 0, {JAIS2}},
+    {"chameleon", "", BOS, {CHAMELEON}},
 };
+#undef BOS
+#undef WHOLE
 
 /* Calls each() on every name, with its row, until it returns false. */
 typedef bool NameFn(void *user, uint32_t row, TernText name);
@@ -83,29 +208,9 @@ uint16_t tn_pre_flags(uint32_t pre) {
     return table[pre].flags;
 }
 
-typedef struct List {
-    TnBuf *out;
-    size_t n, at; /* names in all, unless 0; and those listed */
-} List;
-
-static bool list_one(void *user, uint32_t row, TernText name) {
-    List *l = user;
-    (void)row;
-    if (l->n)
-        tn_buf_printf(l->out, "%s%.*s",
-                      l->at == 0          ? ""
-                      : l->at + 1 == l->n ? " or "
-                                          : ", ",
-                      (int)name.size, name.data);
-    l->at++;
-    return true;
-}
-
 void tn_pre_list(TnBuf *out) {
-    List count = {.out = out};
-    each_name(list_one, &count);
-    List list = {.out = out, .n = count.at};
-    each_name(list_one, &list);
+    for (size_t i = 0; i < TN_COUNT(table); i++)
+        tn_buf_printf(out, "%s%s", i == 0 ? "" : i + 1 == TN_COUNT(table) ? " or " : ", ", table[i].name);
 }
 
 /* ---- Splitting ---- */
@@ -113,6 +218,7 @@ void tn_pre_list(TnBuf *out) {
 struct TnPretok {
     uint32_t pre, n;
     pcre2_code *regexes[TN_PRE_REGEXES];
+    char cuts[TN_PRE_REGEXES]; /* '#', '%' or 0 */
 };
 struct TnSplit {
     const TnPretok *pretok;
@@ -127,8 +233,10 @@ static TernStatus compile(TnPretok *p, TernError *err) {
     for (; p->n < TN_PRE_REGEXES && row->regexes[p->n]; p->n++) {
         int code;
         PCRE2_SIZE at;
-        pcre2_code *re = pcre2_compile((PCRE2_SPTR)row->regexes[p->n], PCRE2_ZERO_TERMINATED,
-                                       PCRE2_UTF | PCRE2_UCP, &code, &at, NULL);
+        const char *text = row->regexes[p->n];
+        if (*text == '#' || *text == '%') p->cuts[p->n] = *text++;
+        pcre2_code *re =
+            pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &code, &at, NULL);
         if (!re) {
             PCRE2_UCHAR why[120] = "";
             if (pcre2_get_error_message(code, why, sizeof why) < 0 && !*why)
@@ -184,13 +292,33 @@ void tn_split_end(TnSplit *s) {
     free(s);
 }
 
+static TernStatus split(TnSplit *s, uint32_t level, const char *text, size_t size, TernError *err);
+
+/* Cuts a match as '#' and '%' say; *done is where the last piece ended. */
+static TernStatus cut_threes(TnSplit *s, uint32_t level, const char *text, size_t from, size_t to,
+                             size_t *done, TernError *err) {
+    bool isolated = s->pretok->cuts[level] == '#';
+    size_t left = 0; /* characters from here to the end */
+    for (size_t i = from; i < to; i++) left += (text[i] & 0xc0) != 0x80;
+    for (size_t i = from; i <= to; i++) {
+        if (i < to && (text[i] & 0xc0) == 0x80) continue;
+        bool cut = i == from || i == to ? isolated || (i < to && left % 3 == 0) : left % 3 == 0;
+        if (cut) {
+            TN_TRY(split(s, level + 1, text + *done, i - *done, err));
+            *done = i;
+        }
+        left--;
+    }
+    return TERN_OK;
+}
+
 static TernStatus split(TnSplit *s, uint32_t level, const char *text, size_t size, TernError *err) {
     const TnPretok *p = s->pretok;
     if (size == 0) return TERN_OK;
     if (level == p->n) return s->word(s->user, text, size, err);
-    size_t done = 0;
-    while (done < size) {
-        int rc = pcre2_match(p->regexes[level], (PCRE2_SPTR)text, size, done, PCRE2_NO_UTF_CHECK, s->match,
+    size_t done = 0, at = 0;
+    while (at < size) {
+        int rc = pcre2_match(p->regexes[level], (PCRE2_SPTR)text, size, at, PCRE2_NO_UTF_CHECK, s->match,
                              s->limits);
         if (rc == PCRE2_ERROR_NOMATCH) break;
         if (rc == PCRE2_ERROR_NOMEMORY)
@@ -203,6 +331,11 @@ static TernStatus split(TnSplit *s, uint32_t level, const char *text, size_t siz
         const PCRE2_SIZE *span = pcre2_get_ovector_pointer(s->match);
         size_t from = span[0], to = span[1];
         if (to <= from) break; /* none of the expressions matches nothing */
+        at = to;
+        if (p->cuts[level]) {
+            TN_TRY(cut_threes(s, level, text, from, to, &done, err));
+            continue;
+        }
         TN_TRY(split(s, level + 1, text + done, from - done, err));
         TN_TRY(split(s, level + 1, text + from, to - from, err));
         done = to;

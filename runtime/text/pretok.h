@@ -9,7 +9,7 @@
 #include "runtime/base/status.h"
 #include "runtime/text/text.h"
 
-#define TN_PRE_REGEXES 4
+#define TN_PRE_REGEXES 6
 #define TN_PRE_NONE    UINT32_MAX
 
 /* The row's number stands in vocabulary images (head.pre); TN_PRE_NONE: no row has this name. */
@@ -20,7 +20,7 @@ uint32_t tn_pre_count(void);
 const char *tn_pre_name(uint32_t pre);
 /* TN_VOCAB_ADD_BOS and TN_VOCAB_IGNORE_MERGES, where a file does not say otherwise. */
 uint16_t tn_pre_flags(uint32_t pre);
-/* Appends "a, b or c": every name that tn_pre_find knows. */
+/* Appends "a, b or c": the name of every row; tn_pre_find knows more. */
 void tn_pre_list(TnBuf *out);
 
 /* The expressions of a row, compiled: immutable, shared by threads. */

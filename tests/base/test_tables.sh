@@ -24,7 +24,8 @@ levels=$(quoted runtime/abi/levels.def)
 sections=$(first runtime/abi/sections.def)
 kvs=$(quoted runtime/abi/kvs.def)
 # first words of the rows of a C table; "default" is a word of many tables
-pres=$(sed -nE 's/^    \{"([^"]*)", "([^"]*)".*/\1 \2/p' "$root/runtime/text/pretok.c" | tr ' ' '\n' | grep -vE '^(default)?$' | paste -sd'|')
+pres=$(sed -nE '/^static const Pre table/,/^\};/{s/^    \{"([^"]*)", "([^"]*)".*/\1 \2/p;s/^    \{"([^"]*)",$/\1/p;s/^     "([^"]*)",?$/\1/p}' "$root/runtime/text/pretok.c" |
+    tr ' ' '\n' | grep -vE '^(default)?$' | paste -sd'|')
 archs=$(cd "$root" && grep -hoE '\.name = "[^"]*"' frontends/gguf/arch/*.c | sed -E 's/.*"(.*)"/\1/' | paste -sd'|')
 for names in "$levels" "$sections" "$kvs" "$pres" "$archs"; do
     [ -n "$names" ] || { echo "a table has no names: '$levels' '$sections' '$kvs' '$pres' '$archs'"; exit 1; }

@@ -31,7 +31,10 @@ static void test_pre(void **state) {
         const char *name, *want;
         bool add_bos;
     } cases[] = {{"llama-bpe", "llama-bpe", true}, {"llama3", "llama-bpe", true},
-                 {"llama-v3", "llama-bpe", true},  {"gpt-2", "gpt-2", false},
+                 {"llama-v3", "llama-bpe", true},  {"falcon3", "llama-bpe", true},
+                 {"falcon-e", "falcon_e", false},  {"olmo", "gpt-2", false},
+                 {"exaone4", "gpt-2", false},      {"deepseek-r1-qwen", "qwen2", false},
+                 {"tekken", "tekken", true},       {"gpt-2", "gpt-2", false},
                  {"default", "default", false},    {NULL, "default", false}};
     for (size_t i = 0; i < TN_COUNT(cases); i++) {
         Fixture f;
@@ -160,7 +163,7 @@ static void test_repeatable(void **state) {
 /* ---- What is refused ---- */
 
 static const char *known_pres(TnArena *arena) {
-    static const char first[] = "llama-bpe, llama3, llama-v3, gpt-2";
+    static const char first[] = "llama-bpe, gpt-2, default, qwen2, qwen35, ";
     TnBuf b = {0};
     tn_pre_list(&b);
     char *list = tn_strndup(arena, (const char *)b.data, b.len);
