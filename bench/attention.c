@@ -1,7 +1,7 @@
-/* attention [LEVEL [SHAPE]]: attention over a prompt, by every target that can do it, in turns.
+/* attention [LEVEL [SHAPE]]: times attention over a prompt on every target that can do it, in turn.
  *
- * GFLOP/s of one core, by its own processor time, the best of several runs: 4 * head dim operations for each key that
- * a row may see and each query head; what is computed behind a mask counts for nothing. */
+ * Prints GFLOP/s of one core in the thread's own processor time, the best of several runs. Each key that a row may see
+ * counts 4 * head dim operations for each query head. Work on masked keys does not count. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,7 +41,7 @@ static void *map(size_t bytes) {
     return p;
 }
 
-/* All kv heads in one unit: what the llvm target then does row by row. */
+/* `single`: all kv heads are one unit, so the llvm target works row by row. */
 static TnGraph *graph(const Shape *s, const char *level, const char *target, bool single) {
     TnBuf b = {0};
     TnDiag diag = {0};
@@ -76,7 +76,7 @@ typedef struct Code {
     double best;
 } Code;
 
-/* NULL run: the target does not take it. */
+/* run is NULL if the target does not take the kernel. */
 static Code compile(const TnGraph *g, const char *level, const TnTarget *target, int64_t pages) {
     Code c = {.best = 1e9};
     TnEmitJob job = {.g = g, .kernel = 0, .symbol = "k"};
@@ -88,7 +88,7 @@ static Code compile(const TnGraph *g, const char *level, const TnTarget *target,
         fprintf(stderr, "%s\n", err.text);
         exit(1);
     }
-    const char *dump = getenv("DUMP"); /* the code of the last kernel, for a disassembler */
+    const char *dump = getenv("DUMP"); /* a file for the code of the last kernel, for a disassembler */
     FILE *f = dump ? fopen(dump, "wb") : NULL;
     if (f) {
         fwrite(image.data, 1, image.len, f);
@@ -168,7 +168,7 @@ int main(int argc, char **argv) {
     };
     const char *level = argc > 1 ? argv[1] : "avx512-vnni";
     if (!tn_level_runs_here(tn_level_number(level))) {
-        fprintf(stderr, "attend: this machine cannot run level %s\n", level);
+        fprintf(stderr, "attention: this machine cannot run level %s\n", level);
         return 1;
     }
     printf("level %s\n", level);

@@ -1,18 +1,19 @@
 #!/bin/bash
-# Tern beside another engine's llama-bench, on one machine, in one run: a table with ratios.
+# Compares Tern with another engine's llama-bench on one machine, in one run, and prints a table with ratios.
 #
 #   TERN_MODEL=m.gguf TERN_RIVAL_BENCH=.../llama-bench TERN_RIVAL_MODEL=r.gguf bench/compare.sh
 #
-# Every round runs each test once with Tern and once with the rival, in turn, so that whatever else the machine does
-# falls on both; the table has the medians. What may be set:
+# Every round runs each test once with Tern and once with the rival, in turn, so that other load on the machine
+# affects both alike. The table has the medians. Variables:
 #
 #   TERN               the program (build/tern)
-#   TERN_MODEL         a .tern, or a .gguf, which is compiled to a file first
+#   TERN_MODEL         a .tern, or a .gguf, which is compiled first
 #   TERN_FLAGS         more flags of `tern bench`, such as "--cpu avx2"
 #   TERN_COMPILE_FLAGS more flags of `tern compile`, such as "--head f16"
 #   TERN_RIVAL_BENCH   the rival's llama-bench
-#   TERN_RIVAL_MODEL   its model
-#   TERN_RIVAL_FLAGS   more flags of it; several sets are divided by ";" and each is run: the best median counts
+#   TERN_RIVAL_MODEL   the rival's model
+#   TERN_RIVAL_FLAGS   more flags of the rival's llama-bench; separate several sets by ";". Each set runs, and the one
+#                      with the best median counts.
 #   TERN_TESTS         "pp128 pp512 tg128"
 #   TERN_ROUNDS        5
 #   TERN_THREADS       all processors
@@ -30,11 +31,11 @@ for name in TERN_MODEL TERN_RIVAL_BENCH TERN_RIVAL_MODEL; do
     [ -n "${!name:-}" ] || die "$name is not set (see the head of $0)"
     [ -e "${!name}" ] || die "$name: there is no ${!name}"
 done
-[ -x "$TERN_RIVAL_BENCH" ] || die "TERN_RIVAL_BENCH: $TERN_RIVAL_BENCH is no program"
-[ -x "$tern" ] || die "TERN: $tern is no program"
-case $rounds in "" | *[!0-9]* | 0) die "TERN_ROUNDS: '$rounds', expected a whole number of at least 1" ;; esac
+[ -x "$TERN_RIVAL_BENCH" ] || die "TERN_RIVAL_BENCH: got $TERN_RIVAL_BENCH, expected a program"
+[ -x "$tern" ] || die "TERN: got $tern, expected a program"
+case $rounds in "" | *[!0-9]* | 0) die "TERN_ROUNDS: got '$rounds', expected a whole number of at least 1" ;; esac
 for t in $tests; do
-    case $t in pp*[!0-9]* | tg*[!0-9]* | pp | tg) die "TERN_TESTS: '$t', expected ppN or tgN" ;; pp* | tg*) ;; *) die "TERN_TESTS: '$t', expected ppN or tgN" ;; esac
+    case $t in pp*[!0-9]* | tg*[!0-9]* | pp | tg) die "TERN_TESTS: got '$t', expected ppN or tgN" ;; pp* | tg*) ;; *) die "TERN_TESTS: got '$t', expected ppN or tgN" ;; esac
 done
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
@@ -51,11 +52,11 @@ IFS=';' read -r -a sets <<<"${TERN_RIVAL_FLAGS:-}"
 flags_of() { # llama-bench's flags for a test
     case $1 in pp*) echo "-p ${1#pp} -n 0" ;; tg*) echo "-p 0 -n ${1#tg}" ;; esac
 }
-# The one avg_ts of a json result on standard input.
+# Reads a json result from standard input and prints its only avg_ts.
 speed() {
     sed -n 's/.*"avg_ts": *\([0-9.eE+-]*\).*/\1/p' | head -1
 }
-# once FILE PROGRAM FLAGS...: appends a speed
+# once FILE PROGRAM FLAGS...: runs the program and appends its speed to FILE
 once() {
     local file=$1 got
     shift
@@ -78,7 +79,7 @@ for ((r = 1; r <= rounds; r++)); do
     echo "round $r of $rounds" >&2
 done
 
-# "median least most" of the numbers of a file
+# Prints "median least most" of the numbers in a file
 middle() {
     sort -g "$1" | awk '{v[NR] = $1} END {m = NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2
         printf "%.4f %.4f %.4f\n", m, v[1], v[NR]}'

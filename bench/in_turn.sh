@@ -1,12 +1,12 @@
 #!/bin/bash
-# Two builds of Tern in turn, to see whether a change costs speed.
+# Runs two builds of Tern in turn, to see whether a change costs speed.
 #
 #   bench/in_turn.sh OLD NEW MODEL.gguf      OLD and NEW are build folders
 #
-# Each build compiles the model once. Every round then runs each test once with both, the first of them alternating, so
-# that whatever else the machine does falls on both. A round gives one ratio, new over old; the table has their median
-# and its 95 % interval by order statistics (of 15 ratios, the 4th to the 12th). A change is no slower, as far as can be
-# told, when the interval reaches 0.98. What may be set:
+# Each build compiles the model once. Every round then runs each test once with each build. The build that goes first
+# alternates, so that other load on the machine affects both alike. A round gives one ratio, new over old. The table has
+# the median of the ratios and its 95 % interval by order statistics (the 4th to the 12th of 15 ratios). A change counts
+# as no slower if the interval reaches 0.98. Variables:
 #
 #   TERN_TESTS          "pp512 tg128"
 #   TERN_ROUNDS         15
@@ -39,7 +39,7 @@ for i in 0 1; do
     }
 done
 
-# once BUILD TEST: its speed in tokens a second
+# once BUILD TEST: prints its speed in tokens a second
 once() {
     local flags
     case $2 in pp*) flags="-p ${2#pp} -n 0" ;; *) flags="-p 0 -n ${2#tg}" ;; esac
@@ -70,7 +70,7 @@ for t in $tests; do
         { a[NR] = $1; b[NR] = $2; q[NR] = $2 / $1 }
         END {
             sort(a, NR); sort(b, NR); sort(q, NR)
-            # the most ratios k that may be left out at each end: P(X <= k - 1) <= 2.5 % for X ~ B(n, 1/2)
+            # k: the largest rank, counted from each end, with P(X <= k - 1) <= 2.5 % for X ~ B(n, 1/2)
             p = 0.5 ^ NR; sum = 0
             for (k = 0; sum + p <= 0.025; k++) { sum += p; p = p * (NR - k) / (k + 1) }
             lo = k > 0 ? k : 1

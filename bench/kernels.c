@@ -1,10 +1,10 @@
-/* kernels [LEVEL [THREADS [CASE]]]: speed of the llvm target's kernels, one thread a core, each beside a
- * plain read of its weights.
+/* kernels [LEVEL [THREADS [CASE]]]: times the llvm target's kernels on THREADS threads (1), each beside a plain read of
+ * its weights.
  *
- * For every kernel: GB/s of weight bytes (what decoding is bound by) and GOPS, two a multiply-add (what prefill is bound
- * by), the best of several runs, with their shares of what the machine gives: the better of two readers over 512 MiB in
- * huge pages, and the level's int8 dot products on registers. Weights are larger than the last cache where the name says
- * `stream`; the others may beat memory. */
+ * Prints for each kernel, as the best of several runs: GB/s of weight bytes, which bound decoding, and GOPS (a
+ * multiply-add is two operations), which bound prefill. Each has its share of what the machine reaches: the better of two
+ * readers over 512 MiB in huge pages, and the level's int8 dot products on registers. Cases with `stream` in their name
+ * have weights larger than the last-level cache; the others may beat memory. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ typedef struct Bench {
     TnLaunch launch;
     int64_t units;
     int threads;
-    const uint64_t *plain; /* instead of the kernel: read these words */
+    const uint64_t *plain; /* if set, read these words instead of running the kernel */
     size_t words;
     void *scratch[MOST_THREADS];
 } Bench;
@@ -52,7 +52,7 @@ static void *work(void *p) {
     return NULL;
 }
 
-/* One thread is timed by its own processor time: a busy machine then does less harm. */
+/* A single thread is timed by its own processor time, which other load on the machine disturbs less. */
 static double seconds(const Bench *b) {
     struct timespec t;
     if (b->threads > 1) return tn_os_seconds();
@@ -86,7 +86,7 @@ static void *map(size_t bytes) {
     return p;
 }
 
-/* root: "tmatmul", the encoding of a dense matmul, or s8 or s6 for a shadow product */
+/* root: "tmatmul", the encoding of a dense matmul, or "s8" or "s6" for a product over a shadow table. */
 static void bench(const Machine *machine, const char *level, int threads, const char *root, int m, int k,
                   int rows, const char *what) {
     bool ternary = !strcmp(root, "tmatmul"), shadow = !strcmp(root, "s8") || !strcmp(root, "s6");

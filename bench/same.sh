@@ -1,17 +1,17 @@
 #!/bin/bash
-# Two builds of Tern, to see that a change moved no bit of any result.
+# Compares two builds of Tern, to see that a change moved no bit of any result.
 #
 #   bench/same.sh OLD NEW [MODEL.gguf]...      OLD and NEW are build folders
 #
-# The models are the embedded one, small random ones of each architecture, weight type, head and layout that NEW's
-# make_gguf writes, and those given. Each is compiled by both builds for all levels. Compared are
+# The models are the embedded one, small random ones written by NEW's make_gguf (each architecture, weight type, head and
+# layout), and those given. Both builds compile each model for all levels. The script compares
 #
 #   WGHT and the image of each level's CODE section, byte by byte
 #   the table of variants: launches, barriers, arena, scratch and cache sizes
-#   on every level, with each cache type: the logits of some tokens, to the bit, and greedy ids. A level that this
-#   machine has not is evaluated, with that level's plan and packing.
+#   on every level, with each cache type: the logits of some tokens, bit by bit, and greedy ids. A level that this
+#   machine lacks is evaluated, with the plan and packing of that level, and gives no ids.
 #
-# One line a model, "same" or the first difference; exit status 1 if anything differs. What may be set:
+# It prints a line for each model, "same" or the first difference, and exits with 1 if anything differs. Variables:
 #
 #   TERN_LEVELS  the levels to compile for: all that NEW has code for
 #   TERN_ONLY    a regular expression on the models' names
@@ -25,7 +25,7 @@ old=$1 new=$2
 shift 2
 for b in "$old" "$new"; do [ -x "$b/tern" ] || die "there is no program in $b"; done
 [ -x "$new/make_gguf" ] || die "there is no make_gguf in $new"
-command -v python3 >/dev/null || die "there is no python3"
+command -v python3 >/dev/null || die "python3 is not installed"
 levels=${TERN_LEVELS:-$("$new/tern" compile --help | sed -n 's/^ *--[^ ]* .*LEVELS  *\([a-z0-9, -]*\), ref: .*/\1/p' | tr -d ' ')}
 [ -n "$levels" ] || die "no levels: set TERN_LEVELS"
 dir=$(mktemp -d)
@@ -33,7 +33,7 @@ trap 'rm -rf "$dir"' EXIT
 "$new/tern" compile --kv f16 -o "$dir/here.tern" 2>/dev/null
 here=" $("$new/tern" inspect "$dir/here.tern" | awk '/^variants/ { on = 1 } on && $2 == "f16" { print $1 }' | sort -u | tr '\n' ' ')"
 cat >"$dir/sections.py" <<'P'
-"""sections.py BLOB: a line for WGHT and for the image of each CODE section: kind, level, bytes, hash."""
+"""sections.py BLOB: prints a line for WGHT and for the image of each CODE section: kind, level, bytes, hash."""
 import hashlib
 import struct
 import sys
@@ -51,18 +51,18 @@ for i in range(n):
 P
 
 models=0 differ=0
-# failed MODEL WHAT
+# failed MODEL WHAT: reports a difference
 failed() {
     echo "$1: $2"
     differ=$((differ + 1))
 }
-# equal MODEL WHAT SUFFIX: two files, of which an empty one is a difference too
+# equal MODEL WHAT SUFFIX: compares the two builds' files; empty files count as a difference too
 equal() {
     [ -s "$dir/old.$3" ] && cmp -s "$dir/old.$3" "$dir/new.$3" && return 0
     failed "$1" "$2 differ: $(diff <(head -c 2000 "$dir/old.$3" | tr -d '\0') <(head -c 2000 "$dir/new.$3" | tr -d '\0') | sed -n 2p | head -c 200)"
     return 1
 }
-# both VERB ARGS...: with {} for old or new
+# both VERB ARGS...: runs both builds; {} stands for the path of the old or the new one's files
 both() {
     local b
     for b in old new; do

@@ -34,9 +34,9 @@ refused() { # refused WANTED VARIABLE=VALUE
 }
 refused "TERN_MODEL is not set (see the head of $root/bench/compare.sh)" TERN_MODEL=
 refused "TERN_RIVAL_MODEL: there is no $dir/none" TERN_RIVAL_MODEL="$dir/none"
-refused "TERN_RIVAL_BENCH: $dir/rival.gguf is no program" TERN_RIVAL_BENCH="$dir/rival.gguf"
-refused "TERN_TESTS: 'xx5', expected ppN or tgN" TERN_TESTS="pp16 xx5"
-refused "TERN_ROUNDS: 'many', expected a whole number of at least 1" TERN_ROUNDS=many
+refused "TERN_RIVAL_BENCH: got $dir/rival.gguf, expected a program" TERN_RIVAL_BENCH="$dir/rival.gguf"
+refused "TERN_TESTS: got 'xx5', expected ppN or tgN" TERN_TESTS="pp16 xx5"
+refused "TERN_ROUNDS: got 'many', expected a whole number of at least 1" TERN_ROUNDS=many
 printf '#!/bin/bash\necho broken >&2\n' >"$dir/rival"
 "$root/bench/compare.sh" >"$dir/out" 2>"$dir/err" && no "a rival that gives nothing was taken"
 grep -q "^broken$" "$dir/err" && grep -q "^compare.sh: no avg_ts from: $dir/rival -m" "$dir/err" || no "its line: $(cat "$dir/err")"
