@@ -1,4 +1,5 @@
-/* Listings: LLVM's assembly and IR with the texts of their kernels above the functions. */
+/* Listings: LLVM's assembly and IR, with the text of each kernel above its function and the text of each op where its
+ * instructions begin. */
 #include "codegen/llvm/weave.h"
 
 #include <stdlib.h>
@@ -12,14 +13,14 @@ static void put_comment(TnBuf *out, const char *sign, const char *note) {
     }
 }
 
-/* The job whose function the line opens: `before`NAME, where what follows is no part of a name. */
+/* The job whose function begins at this line, or NULL. The function's name follows the text `before`. */
 static const TnEmitJob *opens(const TnEmitJob *jobs, uint32_t n, const char *line, size_t len,
                               const char *before) {
     size_t skip = strlen(before);
     const char *at = NULL;
     for (size_t i = 0; !at && i + skip <= len; i++) {
         if (memcmp(line + i, before, skip) == 0) at = line + i + skip;
-        if (before[0] == '\t') break; /* at the line's beginning alone */
+        if (before[0] == '\t') break; /* only at the beginning of the line */
     }
     if (!at) return NULL;
     size_t rest = (size_t)(line + len - at), m = 0;
@@ -31,8 +32,9 @@ static const TnEmitJob *opens(const TnEmitJob *jobs, uint32_t n, const char *lin
 
 /* ---- Assembly with a comment where the op changes.
  *
- * A listing's code has debug info whose lines count the nodes of all jobs' kernels, from 1; line 0 is code of no op in
- * particular. Its .loc become comments, the rest of it goes: the instructions are those of code without. */
+ * Code for a listing has debug info. Its line numbers count the nodes of all jobs' kernels from 1; line 0 is code that
+ * belongs to no single op. We turn each .loc into a comment and drop the other debug info, so what is left are the same
+ * instructions as without it. */
 
 static bool begins(const char *line, size_t len, const char *with) {
     size_t n = strlen(with);
@@ -47,7 +49,8 @@ static bool is_debug_info(const char *line, size_t len, bool *in_section) {
            (begins(line, len, "\t.file\t") && len > 7 && line[7] >= '0' && line[7] <= '9');
 }
 
-/* The text of a node by its line: the lines of a note are the graph's head, the kernel's, its nodes', `end`. */
+/* The text of the node with this line number. A note has a line for the graph, one for the kernel, one for each node,
+ * and `end`. */
 static const char *op_text(const TnEmitJob *jobs, uint32_t n, uint32_t line, size_t *out_len) {
     for (uint32_t i = 0; i < n; i++) {
         uint32_t nodes = jobs[i].g->kernels[jobs[i].kernel].n;
@@ -68,7 +71,7 @@ static const char *op_text(const TnEmitJob *jobs, uint32_t n, uint32_t line, siz
     return NULL;
 }
 
-/* Puts what stands for a .loc, if it does; *last is the line told last. */
+/* If the line is a .loc, writes the op's text in its place and returns true. *last is the line number written last. */
 static bool put_op(const TnEmitJob *jobs, uint32_t n, const char *line, size_t len, const char *sign,
                    uint32_t *last, TnBuf *out) {
     if (!begins(line, len, "\t.loc\t")) return false;
@@ -82,10 +85,10 @@ static bool put_op(const TnEmitJob *jobs, uint32_t n, const char *line, size_t l
     return true;
 }
 
-/* ---- IR: the same, by metadata. Every instruction names a !DILocation, which stands behind all functions. */
+/* ---- IR: the same, from metadata. Each instruction names a !DILocation, which is defined after all functions. */
 
-/* The number behind `with` where it first stands in the line, and where that is; -1: nowhere. */
-static int64_t number_behind(const char *line, size_t len, const char *with, const char **at) {
+/* The number after the first `with` in the line, and where that `with` is; -1 if there is none. */
+static int64_t number_after(const char *line, size_t len, const char *with, const char **at) {
     size_t n = strlen(with);
     for (size_t i = 0; i + n < len; i++) {
         if (line[i] != with[0] || memcmp(line + i, with, n) != 0) continue;
@@ -95,14 +98,14 @@ static int64_t number_behind(const char *line, size_t len, const char *with, con
     return -1;
 }
 
-/* By the number of a piece of metadata: the line that it is a location of, or 0. */
+/* An array from the number of a metadata node to the line of its location, or 0 if it is none. */
 static uint32_t *locations(const char *text, size_t n, uint32_t *out_n) {
     uint32_t *lines = NULL, count = 0;
     for (int pass = 0; pass < 2; pass++) {
         for (const char *p = text, *end = text + n; p < end;) {
             const char *eol = memchr(p, '\n', (size_t)(end - p)), *at;
             size_t len = (size_t)((eol ? eol + 1 : end) - p);
-            int64_t line = *p == '!' ? number_behind(p, len, "!DILocation(line: ", &at) : -1;
+            int64_t line = *p == '!' ? number_after(p, len, "!DILocation(line: ", &at) : -1;
             uint32_t id = line >= 0 ? (uint32_t)strtoul(p + 1, NULL, 10) : 0;
             if (pass && line >= 0) lines[id] = (uint32_t)line;
             if (!pass && line >= 0 && id >= count) count = id + 1;
@@ -117,27 +120,28 @@ static uint32_t *locations(const char *text, size_t n, uint32_t *out_n) {
 static bool is_debug_metadata(const char *line, size_t len) {
     const char *at;
     return begins(line, len, "!llvm.dbg.cu") || begins(line, len, "!llvm.module.flags") ||
-           (*line == '!' && (number_behind(line, len, " !DI", &at) >= 0 ||
-                             number_behind(line, len, "!\"Debug Info Version\"", &at) >= 0));
+           (*line == '!' && (number_after(line, len, " !DI", &at) >= 0 ||
+                             number_after(line, len, "!\"Debug Info Version\"", &at) >= 0));
 }
 
-/* An instruction without its location, under its op's text if that is another than the last; false: it has none. */
+/* Writes an instruction without its location, and its op's text above it if the op has changed. Returns false, and
+ * writes nothing, if the line has no location. */
 static bool put_instruction(const TnEmitJob *jobs, uint32_t n, const char *line, size_t len,
                             const uint32_t *lines, uint32_t n_lines, uint32_t *last, TnBuf *out) {
     const char *at;
-    int64_t id = number_behind(line, len, "!dbg !", &at);
+    int64_t id = number_after(line, len, "!dbg !", &at);
     if (id < 0) return false;
     uint32_t op = id < n_lines ? lines[id] : 0;
     size_t n_text, head = (size_t)(at - line);
     const char *text = op && op != *last ? op_text(jobs, n, op, &n_text) : NULL;
     if (text) tn_buf_printf(out, "  ; %.*s\n", (int)n_text, text);
     if (op) *last = op;
-    const char *behind = at + strlen("!dbg !");
-    while (*behind >= '0' && *behind <= '9') behind++;
+    const char *after = at + strlen("!dbg !");
+    while (*after >= '0' && *after <= '9') after++;
     while (head && line[head - 1] == ' ') head--; /* "..., !dbg !7" or "... !dbg !7 {" */
     if (head && line[head - 1] == ',') head--;
     tn_buf_put(out, line, head);
-    tn_buf_put(out, behind, (size_t)(line + len - behind));
+    tn_buf_put(out, after, (size_t)(line + len - after));
     return true;
 }
 

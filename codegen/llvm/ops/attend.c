@@ -1,27 +1,28 @@
 /* Attention over the paged cache: attend, and its halves attend_blocks and attend_join.
  *
- * A block is 64 positions, a page of the cache. Query heads of a kv head share every load of its keys and
+ * A block is 64 positions, one page of the cache. The query heads of a kv head share each load of its keys and
  * values.
  *
  *   scores  s = q.k with 64 positions side by side (the K page is interleaved for that)
- *   softmax block max, p = exp(s - m), sum of p
+ *   softmax block max m, p = exp(s - m), sum of p
  *   values  o = p.v with head dims side by side
  *
- * attend: a unit is one row and some of its heads, as tile has cut it: a few kv heads, or a part of the query
- * heads of one. Two passes over the blocks, since the largest max is not known before the last: scores and
- * softmax, kept in scratch, a record a block; then values, weighed by exp(m - M) and added in the order of
- * the blocks. Where a unit is one kv head, runs of rows go many at once: attend_rows.c.
+ * attend: a unit is one row and some of its heads, as pass tile has cut them: a few kv heads, or a part of the query
+ * heads of one. It makes two passes over the blocks, since the largest max M is not known before the last block. The
+ * first pass computes scores and softmax and keeps them in scratch, a record for each block. The second computes the
+ * values, weights them by exp(m - M) and adds them in the order of the blocks. If a unit is one kv head, runs of rows
+ * are computed many at once: attend_rows.c.
  *
- * attend_blocks: units are only numbers here. All (block, kv head, row) that the rows of this step have are
- * counted, and a tile takes the share of them that it has of the units; so any split into tiles covers each
- * once, and at any depth every worker has as much to do as the next. A block's m, sum and o go to memory.
- * The values of a block are fetched while its scores are computed, the keys of the next with its values.
- * attend_join: weights and sums of a row from these, heads side by side.
+ * attend_blocks: units are only numbers here. The code counts all (block, kv head, row) of this step's rows, and a tile
+ * takes the same share of them as it has of the units. So any split into tiles covers each of them once, and at any
+ * depth all workers have equal work. A block's m, sum and o go to memory. The values of a block are prefetched while its
+ * scores are computed, and the keys of the next block while its values are added up.
+ * attend_join: computes weights and sums of a row from these, heads side by side.
  *
- * Each output is one fma chain in index order, so how many heads and lanes are in flight is free: enough to
- * fill the registers of the level and no more. Head dims that are no multiple of the tile are covered by a
- * last tile that overlaps the one before; its sums are kept apart and come out the same. Codes of an int8
- * cache are widened as they are; the key's scale multiplies the finished score, the value's scale p. */
+ * Each output is one fma chain in index order, so the number of heads and lanes in flight changes no bit. We use enough
+ * to fill the registers of the level and no more. If the head dim is not a multiple of the tile, the last tile overlaps
+ * the one before; its sums are separate and come out the same. Codes of an int8 cache are widened without their scale;
+ * the key's scale multiplies the finished score, the value's scale multiplies p. */
 #include "codegen/llvm/ops/attend.h"
 
 #include <math.h>
@@ -30,9 +31,9 @@
 /* A kv head's part of a page. */
 typedef struct Block {
     LLVMValueRef k, v;    /* elements */
-    LLVMValueRef next;    /* bytes to fetch while v is read; NULL: fetch nothing, v neither */
+    LLVMValueRef next;    /* bytes to prefetch while v is read; NULL: prefetch nothing, not v either */
     LLVMValueRef lo, hi;  /* positions lo..hi are unmasked */
-    LLVMValueRef p, m, l; /* to fill: [group][64] scores or p, one max and one sum a head */
+    LLVMValueRef p, m, l; /* results: [group][64] scores or p, one max and one sum for each head */
 } Block;
 
 TnAttend tn_attend_of(const TnGraph *g, TnRef ref, int64_t units, const TnLevel *level) {
@@ -90,7 +91,7 @@ LLVMValueRef tn_attend_load(TnBuilder *b, const TnAttend *a, LLVMValueRef ptr, i
     return tn_build_widen_f16(b, tn_build_load(b, LLVMVectorType(b->t_i16, (unsigned)lanes), ptr, 2));
 }
 
-/* Into L2: `bytes` from ptr on, as many lines. */
+/* Prefetches `bytes` from ptr on into L2, line by line. */
 static void fetch(TnBuilder *b, LLVMValueRef ptr, int64_t bytes) {
     for (int64_t i = 0; i < bytes; i += 64) tn_build_prefetch(b, tn_build_atc(b, ptr, i), 2);
 }
@@ -99,7 +100,6 @@ LLVMValueRef tn_attend_int(TnBuilder *b, LLVMValueRef ptr) {
     return tn_build_sext(b, tn_build_load(b, b->t_i32, ptr, 4), b->t_i64);
 }
 
-/* The kv head's part of the page that holds block `block` of the row's slot. */
 LLVMValueRef tn_attend_page(TnBuilder *b, const TnAttend *a, TnRef cache, LLVMValueRef pages,
                             LLVMValueRef block, LLVMValueRef kv_head) {
     LLVMValueRef page = tn_attend_int(b, tn_build_elem(b, pages, block, 4));
@@ -107,7 +107,7 @@ LLVMValueRef tn_attend_page(TnBuilder *b, const TnAttend *a, TnRef cache, LLVMVa
     return tn_build_elem(b, p, kv_head, a->page_head);
 }
 
-/* s = (q.k) * scale for all heads of the group into k->p. */
+/* Stores s = (q.k) * scale for all heads of the group in k->p. */
 static void scores(TnBuilder *b, const TnAttend *a, LLVMValueRef q, const Block *k) {
     int unroll = a->head % 2 ? 1 : 2;
     for (int64_t h0 = 0; h0 < a->group; h0 += a->at_once) {
@@ -121,7 +121,7 @@ static void scores(TnBuilder *b, const TnAttend *a, LLVMValueRef q, const Block 
             for (int h = 0; h < n; h++) acc[h] = tn_build_carry(b, &l, LLVMConstNull(floats(b, a->lanes)));
             k_row = tn_build_walk(b, &l, k_row, turn);
             q_at = tn_build_walk(b, &l, q_at, unroll * 4);
-            if (v) /* a line of values for a line of keys */
+            if (v) /* prefetch a line of values for each line of keys */
                 fetch(b, tn_build_walk(b, &l, v, turn),
                       (a->lanes == TN_PAGE ? unroll : 1) * a->lanes * a->size);
             for (int u = 0; u < unroll; u++) {
@@ -157,7 +157,7 @@ static LLVMValueRef unmasked(TnBuilder *b, const Block *k, LLVMValueRef first) {
                         tn_build_icmp(b, LLVMIntSLE, at[0], at[2]));
 }
 
-/* Scores to p, max and sum, one head after the other. */
+/* Turns scores into p, max and sum, one head after the other. */
 static void softmax(TnBuilder *b, const TnAttend *a, const Block *k) {
     LLVMValueRef zero = tn_build_i64(b, 0), page = tn_build_i64(b, TN_PAGE);
     TnLoop heads = tn_build_loop(b, zero, tn_build_i64(b, a->group), 1);
@@ -175,7 +175,7 @@ static void softmax(TnBuilder *b, const TnAttend *a, const Block *k) {
     LLVMValueRef x = tn_build_elem(b, at, half.i, 4);
     LLVMValueRef score = tn_build_load(b, b->t_f32x, x, 64);
     LLVMValueRef p = tn_build_exp(b, tn_build_fsub(b, score, m_x));
-    p = tn_build_fma(b, score, tn_build_vf(b, 0.0f), p); /* NaN of a score that is not finite */
+    p = tn_build_fma(b, score, tn_build_vf(b, 0.0f), p); /* NaN if the score is not finite */
     p = tn_build_select(b, unmasked(b, k, half.i), p, tn_build_vf(b, 0.0f));
     tn_build_next(&half, 0, tn_build_fadd(b, sum, p));
     if (a->size == 1) {
@@ -193,8 +193,8 @@ static LLVMValueRef record_at(TnBuilder *b, const TnAttend *a, LLVMValueRef bloc
     return tn_build_elem(b, a->records, block, a->record);
 }
 
-/* Turns every record's max into its weight exp(m - M); leaves L in a->sums. Heads lie side by side; the lanes
- * behind the group hold anything. */
+/* Turns the max in each record into its weight exp(m - M) and stores the sum L in a->sums. Heads lie side by side;
+ * lanes after the group hold garbage. */
 static void weights(TnBuilder *b, const TnAttend *a, LLVMValueRef first, LLVMValueRef end) {
     LLVMTypeRef type = floats(b, a->many);
     TnLoop l = tn_build_loop(b, first, end, 1);
@@ -215,7 +215,7 @@ static void weights(TnBuilder *b, const TnAttend *a, LLVMValueRef first, LLVMVal
     tn_build_store(b, l.out[0], a->sums, 4);
 }
 
-/* A loop over the tiles, and the first dim of one: the last may lie over the one before. */
+/* A loop over the tiles, and the first dim of tile i. The last tile may overlap the one before. */
 static TnLoop tile_loop(TnBuilder *b, const TnAttend *a) {
     return tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, a->n_tiles), 1);
 }
@@ -230,7 +230,7 @@ static LLVMValueRef out_tile(TnBuilder *b, const TnAttend *a, LLVMValueRef h, LL
     return tn_build_elem(b, at, i, a->lanes * 4);
 }
 
-/* o = p.v, one tile (i, which begins at dim d) of n heads from h0 on: o[h] + 0. */
+/* o = p.v for tile i, which begins at dim d, and n heads from h0 on. out[h] is o[h] + 0. */
 static void value_tile(TnBuilder *b, const TnAttend *a, const Block *k, int64_t h0, int n, LLVMValueRef i,
                        LLVMValueRef d, LLVMValueRef out[4]) {
     LLVMTypeRef type = floats(b, a->v_lanes);
@@ -245,7 +245,7 @@ static void value_tile(TnBuilder *b, const TnAttend *a, const Block *k, int64_t 
     for (int h = 0; h < n; h++) acc[h] = tn_build_carry(b, &l, LLVMConstNull(type));
     v = tn_build_walk(b, &l, v, a->head * a->size);
     p = tn_build_walk(b, &l, p, 4);
-    /* line after line, not where this tile's columns lie: streams are fetched best */
+    /* Prefetch line after line, not only this tile's columns: a stream is fetched fastest. */
     if (next) fetch(b, tn_build_walk(b, &l, next, bytes), bytes);
     LLVMValueRef row = tn_attend_load(b, a, v, a->v_lanes);
     for (int h = 0; h < n; h++) {
@@ -275,7 +275,7 @@ static void add_values(TnBuilder *b, const TnAttend *a, const Block *k) {
     tn_build_loop_end(b, &t);
 }
 
-/* o to [group][head] at `to`. */
+/* Stores o as [group][head] at `to`. */
 static void put_values(TnBuilder *b, const TnAttend *a, const Block *k, LLVMValueRef to) {
     TnLoop t = tile_loop(b, a);
     LLVMValueRef d = tile_at(b, a, t.i);
@@ -289,7 +289,7 @@ static void put_values(TnBuilder *b, const TnAttend *a, const Block *k, LLVMValu
     tn_build_loop_end(b, &t);
 }
 
-/* What a row sees: positions first..last of the pages. */
+/* The positions that a row sees: first..last of the pages. */
 typedef struct Row {
     LLVMValueRef first, last, pages;
 } Row;
@@ -307,14 +307,13 @@ static LLVMValueRef block_of(TnBuilder *b, LLVMValueRef position) {
     return tn_build_lshr(b, position, tn_build_i64(b, 6));
 }
 
-/* The block's part of the row's span. */
+/* Sets k->lo and k->hi to the part of the block that the row sees. */
 static void set_span(TnBuilder *b, const Row *r, LLVMValueRef block, Block *k) {
     LLVMValueRef start = tn_build_mul(b, block, tn_build_i64(b, TN_PAGE));
     k->lo = tn_build_max(b, tn_build_i64(b, 0), tn_build_sub(b, r->first, start));
     k->hi = tn_build_min(b, tn_build_i64(b, TN_PAGE - 1), tn_build_sub(b, r->last, start));
 }
 
-/* One row, the group'th part of its query heads. */
 void tn_attend_row(TnBuilder *b, const TnAttend *a, LLVMValueRef row, LLVMValueRef group) {
     LLVMValueRef kv_head = tn_build_udiv(b, group, tn_build_i64(b, a->parts));
     Row r = row_of(b, a, row);
@@ -369,7 +368,7 @@ static void kernel(TnBuilder *b) {
     }
     a.records = tn_build_scratch_pages(b, (uint64_t)a.record);
 
-    /* A unit has `each` kv heads, all their query heads; or one of the `parts` of the query heads of one. */
+    /* A unit has `each` kv heads with all their query heads, or one of the `parts` of the query heads of one. */
     TnLoop units = tn_build_loop(b, b->lo, b->hi, 1);
     LLVMValueRef row = tn_build_udiv(b, units.i, tn_build_i64(b, b->k->units));
     LLVMValueRef unit = tn_build_urem(b, units.i, tn_build_i64(b, b->k->units));
@@ -399,8 +398,8 @@ static void all_blocks(TnBuilder *b, const TnAttend *a, LLVMValueRef rows, LLVMV
     *out_end = tn_build_add(b, l.out[1], tn_build_i64(b, 1));
 }
 
-/* (block, kv head, row) number `i`, in the order of memory: the heads of a page lie one behind the other, and rows
- * may share a page. */
+/* Number `i` of all (block, kv head, row), in the order of memory: the heads of a page lie one after the other, and
+ * rows may share a page. */
 typedef struct Item {
     LLVMValueRef row, block, kv_head;
 } Item;
@@ -461,7 +460,7 @@ const TnLlvmOp tn_llvm_op_attend_blocks = {.can = can_attend, .kernel = block_ke
 
 #define MAX_HEADS (TN_LANES * 32)
 
-/* n columns at y, 32 at a time: `from`, if it is not NULL, is weighed by `by` and added, else y is divided by it. */
+/* n columns at y, 32 at a time: y += from * by, or y /= by if `from` is NULL. */
 static void join_columns(TnBuilder *b, int64_t n, LLVMValueRef from, LLVMValueRef y, LLVMValueRef by) {
     int64_t whole = n / TN_LANES * TN_LANES;
     for (int tail = 0; tail < 2; tail++) {

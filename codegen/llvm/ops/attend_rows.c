@@ -1,38 +1,42 @@
-/* Attention of many rows at once: a run of rows of one slot at positions that follow each other, as prefill and
- * the verification of guesses have them.
+/* Attention of many rows at once: a run of rows of one slot at consecutive positions, as in prefill and in the
+ * verification of guesses.
  *
- * A unit is one row and one kv head, as for single rows, but the units of a kv head stand together, so that a tile is a few
- * long runs of rows. Later rows look at more keys, and tiles are cut by their number: chunks of rows are dealt
- * from both ends in turn (row_of), so that every stretch of units has the same work.
+ * A unit is one row and one kv head, as for single rows, but here the units of a kv head are adjacent, so that a tile is
+ * a few long runs of rows. Later rows see more keys, while tiles are cut by the number of units. So chunks of rows are
+ * taken from the front and the back in turn (row_of), which gives every stretch of units equal work.
  *
- * The query heads of a run's rows that share the kv head are the columns of two matrix products a block of 64
- * positions, S = K q and O = V p, with K and V widened to f32 once for all of them. The two passes over the
- * blocks, the records and the order of every sum are those of attend.c; so is what a masked position gives:
+ * For each block of 64 positions there are two matrix products, S = K q and O = V p. Their columns are the query heads,
+ * of all rows of the run, that share the kv head; K and V are widened to f32 once for all of them. The two passes over
+ * the blocks, the records and the order of every sum are those of attend.c. Masked positions give the same bits too:
  *
- *   - a row that sees nothing of a block (its neighbours do) has max -inf, p and sum +0 there: its weight exp(-inf - M)
- *     is +0, and adding +0 to sums that began with +0 changes no bit;
- *   - p = +0 times a finite value adds nothing, but times an infinity or a NaN it would. So values of blocks that some
- *     row sees in part are looked at first, and if one is not finite, every row takes its own positions alone.
+ *   - A row that sees nothing of a block that its neighbours see has max -inf, and p and sum +0 there. Its weight
+ *     exp(-inf - M) is +0, and adding +0 to sums that began with +0 changes no bit.
+ *   - p = +0 times a finite value adds nothing, but times an infinity or a NaN it would. So if some row sees only part
+ *     of a block, the block's values are checked first. If one is not finite, every row multiplies only the positions
+ *     that it sees.
  *
- * The products are made of one small GEMM of six columns, which keeps each output one chain in index order; on the target
- * xsmm it is libxsmm's (codegen/xsmm). */
+ * Both products are made of one small GEMM of six columns, which keeps each output one chain in index order. On the
+ * target xsmm it is libxsmm's (codegen/xsmm). */
 #include "codegen/llvm/ops/attend.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { RUN_COLS = 72, LEAST_COLS = 9 }; /* columns of a full run; fewer than the least go row by row */
+enum {
+    RUN_COLS = 72,
+    LEAST_COLS = 9
+}; /* columns of a full run; runs with fewer than the least go row by row */
 
 bool tn_attend_is_blocked(const TnAttend *a, const TnKernel *k) {
-    return a->size > 1 && k->units == a->kv_heads; /* codes of an int8 cache have scales besides */
+    return a->size > 1 && k->units == a->kv_heads; /* not for an int8 cache, which has scales too */
 }
 
 static int64_t round_up(int64_t v, int64_t to) {
     return (v + to - 1) / to * to;
 }
 
-/* A record of a run: p[cols][64], then max and sum of each column, 16 at a time. */
+/* A run's record of a block: p[cols][64], then the max of each column, then the sum of each, both padded to 16. */
 static int64_t max_at(const TnAttend *a) {
     return a->cols * TN_PAGE * 4;
 }
@@ -75,7 +79,7 @@ static LLVMValueRef gemm(TnBuilder *b, int64_t m, int64_t k) {
     bool given = is_given(b, name);
     if (!given) tn_attend_symbol(name, "gemm", m, k);
     LLVMTypeRef params[] = {b->t_ptr, b->t_ptr, b->t_ptr};
-    if (given) { /* declared alone: the linker has its code */
+    if (given) { /* only declared: the flattener binds it to its code */
         LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
         if (fn) return fn;
         fn = tn_build_function(b, name, params, 3, true);
@@ -88,7 +92,7 @@ static LLVMValueRef gemm(TnBuilder *b, int64_t m, int64_t k) {
     int most = b->level->bytes == 32 ? 16 : b->level->bytes, lanes = 1;
     while (lanes * 2 <= most && lanes * 2 <= m) lanes *= 2;
     LLVMTypeRef type = LLVMVectorType(b->t_f32, (unsigned)lanes);
-    /* the last tile may lie over the one before: its sums come out the same */
+    /* The last tile may overlap the one before: its sums come out the same. */
     TnLoop tiles = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, m), lanes);
     LLVMValueRef first = tn_build_min(b, tiles.i, tn_build_i64(b, m - lanes));
     LLVMValueRef x = tn_build_elem(b, LLVMGetParam(fn, 0), first, 4);
@@ -130,7 +134,7 @@ static LLVMTypeRef floats(TnBuilder *b, int lanes) {
     return LLVMVectorType(b->t_f32, (unsigned)lanes);
 }
 
-/* What becomes of `lanes` floats at y, from those at x and a factor (may be NULL). */
+/* The new value of `lanes` floats at y, from the floats x and a factor, which may be NULL. */
 typedef LLVMValueRef PieceFn(TnBuilder *b, int lanes, LLVMValueRef x, LLVMValueRef y, LLVMValueRef by);
 
 static void one_piece(TnBuilder *b, PieceFn *fn, int lanes, LLVMValueRef x, LLVMValueRef y, LLVMValueRef by) {
@@ -138,7 +142,7 @@ static void one_piece(TnBuilder *b, PieceFn *fn, int lanes, LLVMValueRef x, LLVM
     tn_build_store(b, fn(b, lanes, x, y, by), y, 4);
 }
 
-/* n floats from x on to y: by 64, then by vectors of falling powers of two. */
+/* Applies fn to n floats at x and y: 64 at a time, then in vectors of falling powers of two. */
 static void pieces(TnBuilder *b, PieceFn *fn, int64_t n, LLVMValueRef x, LLVMValueRef y, LLVMValueRef by) {
     int64_t at = n / 64 * 64;
     TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, at), 64);
@@ -181,7 +185,7 @@ static void range_of(TnBuilder *b, const TnAttend *a, const Run *run, LLVMValueR
     *hi = tn_build_min(b, tn_build_i64(b, TN_PAGE - 1), tn_build_sub(b, pos, start));
 }
 
-/* Query heads side by side, so that the columns of all rows have one stride. */
+/* Copies the query heads side by side, so that the columns of all rows have one stride. */
 static void pack_queries(TnBuilder *b, const TnAttend *a, const Run *run) {
     TnLoop rows = tn_build_loop(b, tn_build_i64(b, 0), run->n, 1);
     LLVMValueRef from = tn_build_operand_row(b, a->q, tn_build_add(b, run->row, rows.i));
@@ -194,7 +198,7 @@ static void pack_queries(TnBuilder *b, const TnAttend *a, const Run *run) {
     tn_build_loop_end(b, &rows);
 }
 
-/* A head's 64 positions as f32: where they lie, or widened into `room`. */
+/* A head's 64 positions as f32: in place, or widened into `room`. */
 static LLVMValueRef widen(TnBuilder *b, const TnAttend *a, LLVMValueRef page, LLVMValueRef room) {
     if (a->size == 4) return page;
     TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, TN_PAGE * a->head), 64);
@@ -204,7 +208,7 @@ static LLVMValueRef widen(TnBuilder *b, const TnAttend *a, LLVMValueRef page, LL
     return room;
 }
 
-/* Which of the positions first, first + 1, ... are lo..hi (i64). */
+/* Which of the positions first, first + 1, ... are in lo..hi (i64). */
 static LLVMValueRef unmasked(TnBuilder *b, LLVMValueRef first, LLVMValueRef lo, LLVMValueRef hi, int lanes) {
     LLVMValueRef at[3] = {first, lo, hi};
     for (int i = 0; i < 3; i++) at[i] = tn_build_splat(b, tn_build_trunc(b, at[i], b->t_i32), lanes);
@@ -213,8 +217,8 @@ static LLVMValueRef unmasked(TnBuilder *b, LLVMValueRef first, LLVMValueRef lo, 
                         tn_build_icmp(b, LLVMIntSLE, at[0], at[2]));
 }
 
-/* The 64 products q.k at `at` (64-aligned) to p in their place, their max (of q.k * scale) to *max and the sum of p to
- * *sum. Positions lo..hi (i64) are unmasked; with none, the max is -inf, and all p and the sum are +0. */
+/* Replaces the 64 products q.k at `at` (64-aligned) by p, and stores the max of q.k * scale in *max and the sum of p in
+ * *sum. Positions lo..hi (i64) are unmasked. If there are none, the max is -inf, and all p and the sum are +0. */
 static void softmax_body(TnBuilder *b, LLVMValueRef fn) {
     LLVMValueRef at = LLVMGetParam(fn, 0), max = LLVMGetParam(fn, 1), sum = LLVMGetParam(fn, 2),
                  lo = LLVMGetParam(fn, 3), hi = LLVMGetParam(fn, 4), scale = LLVMGetParam(fn, 5), p[2];
@@ -231,7 +235,7 @@ static void softmax_body(TnBuilder *b, LLVMValueRef fn) {
     LLVMValueRef x = tn_build_elem(b, at, l.i, 4);
     LLVMValueRef e = tn_build_load(b, LLVMVectorType(b->t_f32, (unsigned)lanes), x, 64), score = e;
     e = tn_build_exp(b, tn_build_fsub(b, e, tn_build_splat(b, m, lanes)));
-    e = tn_build_fma(b, score, LLVMConstNull(LLVMTypeOf(e)), e); /* NaN of a score that is not finite */
+    e = tn_build_fma(b, score, LLVMConstNull(LLVMTypeOf(e)), e); /* NaN if the score is not finite */
     e = tn_build_select(b, unmasked(b, l.i, lo, hi, lanes), e, LLVMConstNull(LLVMTypeOf(e)));
     tn_build_store(b, e, x, 64);
     tn_build_loop_end(b, &l);
@@ -273,8 +277,8 @@ static void scores(TnBuilder *b, const TnAttend *a, const Run *run, LLVMValueRef
     tn_build_loop_end(b, &rows);
 }
 
-/* Turns the maxima into weights exp(m - M) and leaves L in a->divide, sixteen columns at a time. Columns behind the last
- * hold anything. */
+/* Turns the maxima into weights exp(m - M) and stores the sums L in a->divide, 16 columns at a time. Columns after the
+ * last hold garbage. */
 static void weights(TnBuilder *b, const TnAttend *a, const Run *run) {
     LLVMTypeRef type = floats(b, 16);
     TnLoop cols = tn_build_loop(b, tn_build_i64(b, 0), run->cols, 16);
@@ -297,7 +301,7 @@ static void weights(TnBuilder *b, const TnAttend *a, const Run *run) {
     tn_build_loop_end(b, &cols);
 }
 
-/* Whether all 64 positions of a head's values are finite: i1. */
+/* i1: whether a head's values are finite at all 64 positions. */
 static LLVMValueRef all_finite(TnBuilder *b, const TnAttend *a, LLVMValueRef v) {
     LLVMTypeRef type = LLVMVectorType(b->t_i32, 64);
     TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, TN_PAGE * a->head), 64);
@@ -310,7 +314,7 @@ static LLVMValueRef all_finite(TnBuilder *b, const TnAttend *a, LLVMValueRef v) 
                          tn_build_i32(b, 0x7f800000));
 }
 
-/* O of a block, every row by its own positions. Rare, and written to be short. */
+/* Computes o of a block, each row from only the positions that it sees. This is rare, so the code is short, not fast. */
 static void values_one_by_one(TnBuilder *b, const TnAttend *a, const Run *run, LLVMValueRef block,
                               LLVMValueRef v) {
     TnLoop cols = tn_build_loop(b, tn_build_i64(b, 0), run->cols, 1);
@@ -398,8 +402,8 @@ static void run_rows(TnBuilder *b, const TnAttend *a, Run *run) {
 
 /* ---- Units to runs */
 
-/* Unit s of a kv head: whole chunks of a->rows rows come from the front and from the back in turn, the rows behind them
- * last. */
+/* The row of unit s of a kv head. Whole chunks of a->rows rows come from the front and from the back in turn; the rows
+ * after the last whole chunk come at the end. */
 static LLVMValueRef row_of(TnBuilder *b, const TnAttend *a, LLVMValueRef s, LLVMValueRef whole) {
     LLVMValueRef rows = tn_build_i64(b, a->rows), one = tn_build_i64(b, 1);
     LLVMValueRef chunk = tn_build_udiv(b, s, rows), half = tn_build_lshr(b, chunk, one);
@@ -410,7 +414,7 @@ static LLVMValueRef row_of(TnBuilder *b, const TnAttend *a, LLVMValueRef s, LLVM
     return tn_build_select(b, tn_build_icmp(b, LLVMIntSLT, chunk, whole), row, s);
 }
 
-/* How many of the `most` rows from `row` on are a run: the same slot, positions that follow each other. */
+/* How many of the `most` rows from `row` on form a run: one slot, consecutive positions. */
 static LLVMValueRef run_length(TnBuilder *b, const TnAttend *a, LLVMValueRef row, LLVMValueRef most) {
     LLVMValueRef one = tn_build_i64(b, 1);
     LLVMValueRef slot = tn_attend_int(b, tn_build_operand_row(b, a->slot, row)),
@@ -450,7 +454,7 @@ void tn_attend_rows(TnBuilder *b, const TnAttend *a) {
     Run run = {.kv_head = tn_build_udiv(b, u, total)};
     LLVMValueRef s = tn_build_urem(b, u, total);
     run.row = row_of(b, a, s, whole);
-    /* a run stays in its tile, its kv head and its chunk */
+    /* A run stays within its tile, its kv head and its chunk. */
     LLVMValueRef most = tn_build_min(b, tn_build_sub(b, b->hi, u), tn_build_sub(b, total, s));
     most = tn_build_min(b, most, tn_build_sub(b, rows, tn_build_urem(b, s, rows)));
     run.n = run_length(b, a, run.row, most);

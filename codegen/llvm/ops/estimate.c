@@ -1,20 +1,21 @@
-/* The shadow product: limbs of activations against the integer copy of a dense table.
+/* The shadow product: multiplies limbs of activations by the integer copy of a dense table.
  *
- * A step takes 256 codes of a row, four planes of 64: of s8 the four lines as they lie, of s6 put together from
- * three. A plane meets the high and the low limbs in integer dot products, whose sums over the row stay in i32:
+ * A step takes 256 codes of a row as four planes of 64. For s8 these are the four lines as they lie; for s6 they are put
+ * together from three lines. Each plane is multiplied by the high and the low limbs in integer dot products, whose sums
+ * over the row stay in i32:
  *
  *   VNNI     vpdpbusd: unsigned codes u, signed limbs; sum(c*a) = sum(u*a) - offset*sum(a), and the sums of the
- *            limbs stand in the row's head
- *   MADDUBS  (AVX2) the same. A pair of products of s8 fills int16 (255 * 64 * 2) and is widened at once; of s6
- *            four pairs fit (ir/range.h says so)
+ *            limbs are in the head of the row of activations
+ *   MADDUBS  (AVX2) the same. With s8 a pair of products fills int16 (255 * 64 * 2) and is widened at once; with s6
+ *            four pairs fit (proven by ir/range.h)
  *   SDOT     (NEON) the codes are made signed
  *
- * A row of s8 is padded to 64 codes, so a last step may run into the next row or into what lies behind the table:
- * there the limbs are 0. At the end both sums and the scales are taken to double, as the op says.
+ * A row of s8 is padded to 64 codes, so the last step may run into the next row or past the end of the table. The limbs
+ * there are 0. At the end both sums and the scales are converted to double, as the op says.
  *
- * Rows of the table stream from memory once for up to 8 rows of activations, in the order of groups.c; more than 4
- * rows in two passes, which may share a row. 256 codes of s6 are 13 operations to unpack and 8 for each row of
- * activations, with VNNI. */
+ * Rows of the table stream from memory once for up to 8 rows of activations, in the order of groups.c. More than 4 rows
+ * take two passes, which may share a row. With VNNI, 256 codes of s6 take 13 operations to unpack and 8 for each row of
+ * activations. */
 #include "codegen/llvm/ops/ops.h"
 #include "codegen/llvm/skeletons/cols.h"
 #include "codegen/llvm/skeletons/groups.h"
@@ -42,7 +43,7 @@ static LLVMValueRef splat_double(TnBuilder *b, double v, int lanes) {
     return lanes == 1 ? c : tn_build_splat_const(b, c, lanes);
 }
 
-/* Lanes of the block at `off` that are of the row; NULL: all. */
+/* Which lanes of the block at `off` belong to the row of n; NULL: all. */
 static LLVMValueRef below(TnBuilder *b, int64_t n, LLVMValueRef off) {
     return n % TN_LANES ? tn_build_mask_below(b, tn_build_sub(b, tn_build_i64(b, n), off), TN_LANES) : NULL;
 }
@@ -62,7 +63,7 @@ static LLVMValueRef largest_bits(TnBuilder *b, const TnFrame *f, TnRef x, int64_
     return tn_build_select(b, tn_build_icmp(b, LLVMIntUGT, bits, least), bits, least);
 }
 
-/* The float of a double, and 2^-126; infinity unless the row is finite. */
+/* The double as a float, plus 2^-126; infinity unless the row is finite. */
 static LLVMValueRef rounded_up(TnBuilder *b, LLVMValueRef d, LLVMValueRef finite) {
     LLVMValueRef x = tn_build_fptrunc(b, d, b->t_f32);
     x = tn_build_fadd(b, x, tn_build_f32(b, 0x1p-126f));
@@ -137,16 +138,17 @@ enum { MOST_ROWS = 8, PASS_ROWS = 4 };
 typedef struct Estimate {
     TnGroups g;
     TnEnc enc;
-    int rows;               /* of activations in a pass; the second pass ends with the last row */
-    int64_t x_bytes, apart; /* of a row of q14; from its high limbs to its low ones */
-    /* for each pass: what the codes' offset adds to each sum, i32; and the row's scale, a double each row and column */
+    int rows;               /* rows of activations in a pass; the second pass ends with the last row */
+    int64_t x_bytes, apart; /* bytes of a row of q14; bytes from its high limbs to its low ones */
+    /* for each pass: what the codes' offset adds to each sum, i32; then the scale of the row of activations, a double for
+     * each row and column */
     LLVMValueRef facts;
     LLVMValueRef scales;         /* of the strip's rows of the table */
-    LLVMValueRef out[PASS_ROWS]; /* of the first pass */
-    LLVMValueRef out_pass;       /* bytes to the second one's */
+    LLVMValueRef out[PASS_ROWS]; /* results of the first pass */
+    LLVMValueRef out_pass;       /* bytes from there to the results of the second */
 } Estimate;
 
-enum { CORRECTION = 0, SCALE = 128, FACTS = 256 }; /* bytes of a pass's facts */
+enum { CORRECTION = 0, SCALE = 128, FACTS = 256 }; /* byte offsets in a pass's facts, and their size */
 
 /* Sums are [limb][row][column]. */
 static int sum_of(const Estimate *s, int limb, int row, int column) {
@@ -163,7 +165,7 @@ static LLVMValueRef byte_splat(TnBuilder *b, int v) {
     return tn_build_splat_const(b, LLVMConstInt(b->t_i8, (uint64_t)v, 0), b->level->bytes);
 }
 
-/* Bytes shifted by whole 16-bit lanes, left (by > 0) or right: what crosses into a neighbour is masked away. */
+/* Bytes shifted left (by > 0) or right in 16-bit lanes. The caller masks away the bits that cross into another byte. */
 static LLVMValueRef shifted(TnBuilder *b, LLVMValueRef v, int by) {
     if (by == 0) return v;
     int lanes = b->level->bytes / 2;
@@ -177,7 +179,7 @@ static LLVMValueRef masked(TnBuilder *b, LLVMValueRef v, int mask) {
     return tn_build_and(b, v, byte_splat(b, mask));
 }
 
-/* The vectors at byte `at` of the four planes of 256 codes at w: unsigned codes, or signed ones for SDOT. */
+/* Loads the vectors at byte `at` of the four planes of the 256 codes at w: unsigned codes, or signed ones for SDOT. */
 static void planes(TnBuilder *b, TnEnc enc, LLVMValueRef w, int at, LLVMValueRef c[PLANES]) {
     LLVMTypeRef bytes = bytes_of(b);
     unsigned align = (unsigned)b->level->bytes;
@@ -206,14 +208,14 @@ static LLVMValueRef dot(TnBuilder *b, LLVMValueRef acc, LLVMValueRef c, LLVMValu
     return tn_build_call(b, "llvm.aarch64.neon.sdot", overload, 2, args, 3);
 }
 
-/* acc + int16 pairs, widened */
+/* acc + the sums of int16 pairs, widened to i32 */
 static LLVMValueRef widen(TnBuilder *b, LLVMValueRef acc, LLVMValueRef pairs) {
     LLVMValueRef ones = tn_build_splat_const(b, LLVMConstInt(b->t_i16, 1, 0), b->level->bytes / 2);
     LLVMValueRef args[] = {pairs, ones};
     return tn_build_add(b, acc, tn_build_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2));
 }
 
-/* 256 codes of each column against those limbs of all rows, whose first row's high limbs are at x. */
+/* Multiplies 256 codes of each column by the same limbs of all rows; x points at the high limbs of the first row. */
 static void step(TnBuilder *b, const void *user, LLVMValueRef *w, LLVMValueRef x, LLVMValueRef *sum) {
     const Estimate *s = user;
     TnDot how = tn_llvm_estimate_dot(b->level, s->enc);
@@ -223,7 +225,7 @@ static void step(TnBuilder *b, const void *user, LLVMValueRef *w, LLVMValueRef x
         LLVMValueRef c[4][PLANES], pairs[4] = {NULL};
         for (int j = 0; j < columns; j++) planes(b, s->enc, w[j], at, c[j]);
         for (int t = 0; t < 2 * s->rows * PLANES; t++) {
-            /* sums in turn, so that none waits for itself; pairs have to stay together */
+            /* Add to each sum in turn, so that none waits for itself. Pairs must stay together. */
             int i = pairs_of_16 ? t / PLANES : t % (2 * s->rows),
                 q = pairs_of_16 ? t % PLANES : t / (2 * s->rows);
             LLVMValueRef from = tn_build_atc(b, x, i / 2 * s->x_bytes + i % 2 * s->apart);
@@ -247,7 +249,7 @@ static LLVMValueRef some_lanes(TnBuilder *b, LLVMValueRef v, int first, int n) {
     return n == (int)LLVMGetVectorSize(LLVMTypeOf(v)) ? v : tn_build_lanes(b, v, first, n);
 }
 
-/* (128*H + L) * (scale * d) of the block's columns, for all rows; columns behind the strip's end may be written. */
+/* Stores (128*H + L) * (scale * d) of the block's columns for all rows. May write columns past the strip's end. */
 static void store_estimates(TnBuilder *b, const void *user, LLVMValueRef *sum, LLVMValueRef col,
                             LLVMValueRef pass) {
     const Estimate *s = user;
@@ -272,8 +274,8 @@ static void store_estimates(TnBuilder *b, const void *user, LLVMValueRef *sum, L
     }
 }
 
-/* How a table goes with n rows of activations. Blocks have two columns, that activations are loaded for both, or four
- * of two rows; AVX2 has registers for one. */
+/* How n rows of activations are multiplied by a table. A block has two columns, which share the loads of activations, or
+ * four if a pass has two rows. AVX2 has registers for two columns if a pass has up to two rows, else for one. */
 static Estimate estimate_of(TnBuilder *b, const TnType *table, int n) {
     TnType q = tn_type(TN_ENC_q14, 2, (TnDim)1, table->dim[1]);
     int passes = n > PASS_ROWS ? 2 : 1, rows = (n + passes - 1) / passes;
@@ -301,7 +303,7 @@ static int64_t buf_of(TnBuilder *b, const TnType *table) {
     return 2 * FACTS + most;
 }
 
-/* Number by number, in loops: lanes put into registers one by one take far more code. */
+/* Writes the facts one number at a time, in loops: inserting lanes into registers takes far more code. */
 static void put_facts(TnBuilder *b, const Estimate *s, LLVMValueRef x) {
     int lanes = b->level->bytes / 4, width = (s->g.n_sums + lanes - 1) / lanes * lanes;
     int columns = s->g.columns;
@@ -326,12 +328,13 @@ static void put_facts(TnBuilder *b, const Estimate *s, LLVMValueRef x) {
     tn_build_loop_end(b, &p);
 }
 
-/* The number of rows of the function that takes n: with two passes an odd number's overlap by a row. */
+/* The rows that the function for n rows is made for. With two passes it is even; for an odd n the passes overlap by a
+ * row. */
 static int rows_for(int n) {
     return n > PASS_ROWS ? (n + 1) / 2 * 2 : n;
 }
 
-/* void (w, i64 count, x, i64 n_x, acc, i64 stride, buf, scales) for n rows x or those that rows_for sends here */
+/* void (w, i64 count, x, i64 n_x, acc, i64 stride, buf, scales) for every n_x with rows_for(n_x) == n */
 static LLVMValueRef strip_function(TnBuilder *b, const TnType *table, int n) {
     char name[64];
     snprintf(name, sizeof name, "estimate_%s_k%lld_x%d", tn_encs[table->enc].name, (long long)table->dim[1],
@@ -358,7 +361,7 @@ static LLVMValueRef strip_function(TnBuilder *b, const TnType *table, int n) {
     return tn_build_shared_end(b, back);
 }
 
-/* Where the scales of the rows from w on lie. */
+/* The address of the scales of the rows from w on. */
 static LLVMValueRef scales_of(TnBuilder *b, LLVMValueRef w) {
     TnRef table = arg(b, b->k->root, 1);
     const TnType *t = &b->g->nodes[table].type;

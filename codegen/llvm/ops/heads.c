@@ -1,5 +1,5 @@
-/* The ops that know heads: rope, and storing rows into the cache's pages. They work on strips or rows in
- * memory. */
+/* The ops that work head by head: rope, and kv_put, which stores rows in the cache's pages. They read and write strips
+ * or rows in memory. */
 #include "codegen/llvm/ops/ops.h"
 
 #include <string.h>
@@ -19,7 +19,7 @@ static LLVMValueRef rotate(TnBuilder *b, LLVMValueRef x, LLVMValueRef c, LLVMVal
     return minus ? tn_build_fsub(b, p, q) : tn_build_fadd(b, p, q);
 }
 
-/* 32 pairs from the pointers on, each half n columns before the other. */
+/* Rotates 32 pairs from x to y. The second element of a pair lies n columns after the first. */
 static void rope_block(TnBuilder *b, LLVMValueRef x, LLVMValueRef y, LLVMValueRef angle, int64_t n,
                        LLVMValueRef mask) {
     LLVMValueRef u = tn_build_load_masked(b, b->t_f32x, x, 4, mask);
@@ -41,7 +41,8 @@ static void rope_half(TnBuilder *b, LLVMValueRef x, LLVMValueRef y, LLVMValueRef
                tn_build_atc(b, angle, whole * 4), n, tn_build_mask_block(b, n, whole, TN_LANES));
 }
 
-/* Blocks of 32 columns hold 16 pairs; sums and differences are made for all lanes and the right ones kept. */
+/* A block of 32 columns holds 16 adjacent pairs. Sums and differences are computed for all lanes, and the right ones are
+ * kept. */
 static void rope_pair(TnBuilder *b, LLVMValueRef x, LLVMValueRef y, LLVMValueRef angle, int64_t n) {
     int twice[TN_LANES], even[TN_LANES], odd[TN_LANES], merge[TN_LANES];
     for (int j = 0; j < TN_LANES; j++) {
@@ -82,14 +83,14 @@ const TnLlvmOp tn_llvm_op_rope = {.can = tn_llvm_yes, .row = rope};
 
 /* ---- kv_put */
 
-/* A row on its way into its place of a page. */
+/* A row that is being stored at its position in a page. */
 typedef struct Put {
     bool keys;
     int64_t head, size;     /* head dim; bytes of an element */
     LLVMValueRef at, block; /* position in the page; room for 32 elements */
 } Put;
 
-/* 127/a of a head for int8, its scale stored. */
+/* For an int8 cache: stores the head's scale and returns 127/a. */
 static LLVMValueRef quant_head(TnBuilder *b, const Put *p, LLVMValueRef from, LLVMValueRef part) {
     LLVMValueRef top = LLVMConstNull(b->t_i32x), scale;
     for (int64_t i = 0; i < p->head; i += TN_LANES) {
@@ -103,15 +104,15 @@ static LLVMValueRef quant_head(TnBuilder *b, const Put *p, LLVMValueRef from, LL
     return tn_build_splat(b, factor, TN_LANES);
 }
 
-/* 32 floats as they are stored in the cache. */
+/* Converts 32 floats to elements of the cache. */
 static LLVMValueRef narrow(TnBuilder *b, const Put *p, LLVMValueRef v, LLVMValueRef factor) {
     if (p->size == 4) return v;
     if (p->size == 2) return tn_build_narrow_f16_sat(b, v);
     return tn_build_trunc(b, tn_build_quant(b, v, factor), LLVMVectorType(b->t_i8, TN_LANES));
 }
 
-/* Keys lie [head dim][position], so a row's elements are 64 positions apart: converted by blocks, stored one
- * by one. Values lie [position][head dim]: a head of a row is one piece. */
+/* Stores n elements. Keys lie [head dim][position], so the elements of a row are 64 positions apart: they are converted
+ * as a block and stored one by one. Values lie [position][head dim], so a head of a row is contiguous. */
 static void put_block(TnBuilder *b, const Put *p, LLVMValueRef factor, LLVMValueRef from, LLVMValueRef to,
                       int n) {
     LLVMTypeRef elem = p->size == 4 ? b->t_f32 : p->size == 2 ? b->t_i16 : b->t_i8;

@@ -1,17 +1,18 @@
-/* matmul over dense rows (f32, f16, bf16), in the defined order: 32 lanes of fma along the row, then the
- * halving tree. Lanes do not meet before the tree, and along a lane the order is that of k; so K may be cut in
- * chunks, with the lanes' sums put down between them, and lanes may be taken a part at a time.
+/* matmul over dense rows (f32, f16, bf16), in the defined order: 32 lanes of fma along the row, then the halving tree.
+ * Lanes are independent until the tree, and each lane adds in the order of k. So K may be cut into chunks, with the
+ * lanes' sums stored between them, and a part of the lanes may be computed at a time.
  *
- * One row of activations: rows of weights stream, one after the other.
+ * One row of activations: the rows of weights stream, one after the other.
  *
- * More rows: a weight that is loaded and widened should meet as many rows as there are registers for sums, and
- * the rows should be in L1, for every product wants a load of its own: 8 rows of 2560 are 80 KB, and L2 would
- * set the pace. So 16 rows of weights go together over chunks of 512 elements, in which 8 rows of activations
- * are 16 KB. Sums of the lanes wait in `buf` between chunks: a load and a store each for 16 products. The
- * weights of a chunk come in pieces of 1 or 2 KB a row, fetched 16 rows ahead, and once for all rows.
+ * More rows: each weight that is loaded and widened should be multiplied by as many rows as there are registers for
+ * sums. The rows should be in L1, since every product loads its activation: 8 rows of 2560 are 80 KB, and L2 would
+ * limit the speed. So 16 rows of weights are multiplied together, over chunks of 512 elements, in which 8 rows of
+ * activations are 16 KB. Between chunks the lanes' sums are kept in `buf`, at the cost of a load and a store for 16
+ * products. The weights of a chunk are pieces of 1 or 2 KB of each row. They are prefetched 16 rows ahead and read once
+ * for all rows of activations.
  *
- * The lanes j and j + 16 are added at once; the 16 sums of 16 rows share one transposing tree, which adds in
- * the same order as one by one. */
+ * The tree first adds lanes j and j + 16. The 16 sums that are left of each of 16 rows share one transposing tree, which
+ * adds in the same order as a tree for each row. */
 #include "codegen/llvm/ops/ops.h"
 #include "codegen/llvm/skeletons/cols.h"
 
@@ -21,7 +22,8 @@
 enum { HALF = TN_LANES / 2, GROUP = 16, CHUNK = 512, MOST = 8 };
 enum { BLOCK = TN_LANES * 4 }; /* bytes of a row's lanes */
 
-/* Of a product of `x` rows: weight rows that share the loads of x, lanes at a time; sums fill the registers. */
+/* Of a product of `x` rows: `w` weight rows share the loads of activations, `lanes` at a time. The sums fill the
+ * registers. */
 typedef struct Shape {
     int x, w, lanes;
 } Shape;
@@ -39,7 +41,8 @@ static LLVMValueRef load_wide(TnBuilder *b, TnEnc enc, LLVMValueRef ptr, int lan
     return enc == TN_ENC_f16 ? tn_build_widen_f16(b, v) : tn_build_widen_bf16(b, v);
 }
 
-/* Adds the elements from `at` on of the weight rows w[] to acc[w][x]. mask: lanes that are of the row. */
+/* Adds the products of the elements from `at` on, of all weight rows and rows, to acc[w][x]. mask: the lanes that belong
+ * to the row; NULL: all. */
 static void block(TnBuilder *b, TnEnc enc, Shape s, LLVMValueRef *w, LLVMValueRef *x, LLVMValueRef at,
                   LLVMValueRef mask, LLVMValueRef *acc) {
     LLVMTypeRef t = LLVMVectorType(b->t_f32, (unsigned)s.lanes);
@@ -95,17 +98,19 @@ static LLVMValueRef one_function(TnBuilder *b, TnEnc enc, int64_t k) {
     return tn_build_shared_end(b, back);
 }
 
-/* ---- More */
+/* ---- More rows */
 
 typedef struct Some {
     TnEnc enc;
     Shape s;
     int64_t k, row_bytes; /* of weights */
-    LLVMValueRef w, last; /* first weight row of the group, number of the last there is, from it on */
+    LLVMValueRef w,
+        last; /* first weight row of the group; the number, counted from it, of the last row there is */
     LLVMValueRef x[MOST], buf;
 } Some;
 
-/* Weight rows m .. of the group; past the end the last again, whose sums have a place and no reader. */
+/* Weight rows m .. m + w - 1 of the group. Past the end it takes the last row again; the sums of that have a place but are
+ * not read. */
 static void weight_rows(TnBuilder *b, const Some *c, LLVMValueRef m, LLVMValueRef *rows) {
     for (int j = 0; j < c->s.w; j++) {
         LLVMValueRef r = tn_build_add(b, m, tn_build_i64(b, j));
@@ -113,13 +118,13 @@ static void weight_rows(TnBuilder *b, const Some *c, LLVMValueRef m, LLVMValueRe
     }
 }
 
-/* Where the sums of weight row m + j with row r wait: buf[16][x][32]. */
+/* Where the sums of weight row m + j and row r are kept: buf[16][x][32]. */
 static LLVMValueRef place(TnBuilder *b, const Some *c, LLVMValueRef m, int j, int r) {
     LLVMValueRef at = tn_build_elem(b, c->buf, m, (int64_t)c->s.x * BLOCK);
     return tn_build_atc(b, at, (int64_t)(j * c->s.x + r) * BLOCK);
 }
 
-/* Elements [from, to) of weight rows m .. m + w - 1: lanes `lane` (i64) .. of the sums. */
+/* Adds the products of elements [from, to) of weight rows m .. m + w - 1 to the sums' lanes from `lane` (i64) on. */
 static void sums(TnBuilder *b, const Some *c, LLVMValueRef m, LLVMValueRef lane, LLVMValueRef from,
                  LLVMValueRef to) {
     Shape s = c->s;
@@ -144,7 +149,7 @@ static void sums(TnBuilder *b, const Some *c, LLVMValueRef m, LLVMValueRef lane,
         tn_build_store(b, k.out[i], tn_build_elem(b, place(b, c, m, i / s.x, i % s.x), lane, 4), 4);
 }
 
-/* The end of rows that are not whole blocks of lanes. */
+/* Adds the elements after the last whole block of 32 lanes. */
 static void tail(TnBuilder *b, const Some *c, LLVMValueRef m) {
     int64_t full = c->k / TN_LANES * TN_LANES;
     Some whole = *c;
@@ -157,8 +162,8 @@ static void tail(TnBuilder *b, const Some *c, LLVMValueRef m) {
     for (int r = 0; r < c->s.x; r++) tn_build_store(b, acc[r], place(b, c, m, 0, r), 4);
 }
 
-/* The sums of 16 weight rows, `row_bytes` apart, with each of n_x rows: void (buf, i64 row_bytes, i64 n_x, out,
- * i64 stride). Weight rows that are not there are zeros or old sums; the strip has room for them. */
+/* void (buf, i64 row_bytes, i64 n_x, out, i64 stride): the trees of 16 weight rows, whose sums lie `row_bytes` apart, for
+ * each of n_x rows. Past the last weight row the sums are zeros or old ones; the strip has room for their results. */
 static LLVMValueRef trees_function(TnBuilder *b) {
     static const char name[] = "matmul_trees";
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_i64, b->t_ptr, b->t_i64};
@@ -179,7 +184,7 @@ static LLVMValueRef trees_function(TnBuilder *b) {
     return tn_build_shared_end(b, back);
 }
 
-/* void (w, i64 count, x, i64 n_x, acc, i64 stride, buf): up to `x` rows, `apart`: perhaps less. */
+/* void (w, i64 count, x, i64 n_x, acc, i64 stride, buf): x rows; with `apart`, n_x may be less than x. */
 static LLVMValueRef some_function(TnBuilder *b, TnEnc enc, int64_t k, int x, bool apart) {
     char name[64];
     snprintf(name, sizeof name, "matmul_%s_k%lld_x%d%s", tn_encs[enc].name, (long long)k, x,
@@ -242,7 +247,7 @@ static void strip(TnBuilder *b, const TnStrip *s) {
     tn_build_call_function(b, one_function(b, weight(b)->enc, weight(b)->dim[1]), args, 5);
 }
 
-/* Rows of a block where there are many. */
+/* Rows of a block if there are many rows. */
 static int most(TnBuilder *b) {
     return b->level->bytes == 64 ? 6 : 8;
 }
@@ -254,9 +259,9 @@ static void strips(TnBuilder *b, const TnStrip *s) {
     static const int sizes[] = {2, 4, 6, 8};
     int64_t below = 1;
     TnIf one = tn_build_if(b, tn_build_icmp(b, LLVMIntEQ, s->n_x, tn_build_i64(b, 1)));
-    strip(b, s); /* of a prompt, one row wants the head */
+    strip(b, s); /* of a prompt, only one row needs the head */
     tn_build_if_end(b, &one);
-    /* the least size that holds n_x rows; a block of many rows is a whole one but at the end */
+    /* Take the least size that holds n_x rows. If there are many rows, only the last block is not full. */
     for (size_t i = 0; i < TN_COUNT(sizes) && below < many - 1; i++) {
         int64_t from = below + 1;
         below = sizes[i] < many ? sizes[i] : many - 1;

@@ -1,9 +1,10 @@
-/* rerank, rerank_top, pick: elements of a dense product one by one, for those rows that a bound leaves.
+/* rerank, rerank_top, pick: compute single elements of a dense product, for the rows that a bound cannot rule out.
  *
- * Two walks over the approximations. The first finds the rows that promise most and, beside it, the widest radius;
- * their elements give a threshold. The second looks at blocks of 32: nearly all are ruled out by that radius alone,
- * without their errors and norms being read. What is left is computed in the order of matmul, and raises the
- * threshold. State that ifs change lies in scratch: there are a few dozen changes a row. */
+ * There are two walks over the estimates. The first finds the most promising rows and the widest radius. The elements of
+ * these rows give a threshold. The second walk looks at blocks of 32 rows. The widest radius alone rules out nearly all
+ * of them, so that their errors and norms are not read. The elements of the rows that are left are computed in the order
+ * of matmul, and raise the threshold. State that changes within an if is kept in scratch; it changes a few dozen times a
+ * row. */
 #include "codegen/llvm/ops/ops.h"
 #include "codegen/llvm/ops/top.h"
 
@@ -17,12 +18,13 @@ enum {
     BAD = 8,
     STATE = 64,
     BLOCK = 64
-}; /* of the state: bytes; BLOCK: where it keeps 32 floats */
+}; /* byte offsets in the state; BLOCK: room for 32 floats */
 
 typedef struct Head {
     int64_t n;
-    LLVMValueRef y, x, errors, norms, table; /* rows of this frame, arrays, and the dense table */
-    LLVMValueRef x_norm, x_slack;            /* X and Y of the row, in 32 lanes */
+    LLVMValueRef y, x, errors, norms,
+        table;                    /* estimates and activations of this row, two arrays, the dense table */
+    LLVMValueRef x_norm, x_slack; /* X and Y of the row, in 32 lanes */
     TnEnc enc;
     int64_t k;
     LLVMValueRef state;
@@ -32,7 +34,7 @@ static TnRef arg(TnBuilder *b, TnRef ref, uint32_t i) {
     return b->g->nodes[ref].args[i];
 }
 
-/* void (row of the table, row of x, float *out): an element of matmul. */
+/* void (row of the table, row of x, float *out): one element of matmul. */
 static LLVMValueRef dot_function(TnBuilder *b, TnEnc enc, int64_t k) {
     char name[64];
     snprintf(name, sizeof name, "element_%s_k%lld", tn_encs[enc].name, (long long)k);
@@ -95,7 +97,7 @@ static LLVMValueRef radii(TnBuilder *b, const Head *h, LLVMValueRef at) {
     return tn_build_select(b, small, r, tn_build_vf(b, INFINITY));
 }
 
-/* The larger of 32 radii and those before, as bits: none is negative, and NaN stays. */
+/* The larger of 32 radii and the widest so far, compared as bits: none is negative, and a NaN stays. */
 static LLVMValueRef wider(TnBuilder *b, LLVMValueRef widest, LLVMValueRef radii) {
     LLVMValueRef bits = tn_build_bits(b, radii);
     return tn_build_select(b, tn_build_icmp(b, LLVMIntUGT, bits, widest), bits, widest);
@@ -122,8 +124,8 @@ static LLVMValueRef narrow(TnBuilder *b, LLVMValueRef i) {
     return tn_build_trunc(b, i, b->t_i32);
 }
 
-/* The second walk: for every row whose upper bound is not below the threshold in the state, in order, what
- * `candidate` emits. */
+/* The second walk. For each row, in order, whose upper bound is not below the threshold in the state, it runs the code
+ * that `candidate` emits. */
 typedef void Candidate(TnBuilder *b, const Head *h, LLVMValueRef id, const void *user);
 static void walk(TnBuilder *b, const Head *h, LLVMValueRef widest, Candidate *candidate, const void *user) {
     LLVMValueRef end = tn_build_i64(b, h->n), wide = tn_build_splat(b, widest, TN_LANES);
@@ -223,7 +225,7 @@ static void keep_top(TnBuilder *b, const Head *h, LLVMValueRef id, const void *u
     offer(b, t, element(b, h, id, t->out), id);
 }
 
-/* The list of the largest lower bounds; the widest radius. */
+/* Fills the list with the largest lower bounds and returns the widest radius. */
 static LLVMValueRef list_promising(TnBuilder *b, const Head *h, const Top *t) {
     LLVMValueRef end = tn_build_i64(b, h->n), block = tn_build_atc(b, h->state, BLOCK);
     LLVMValueRef widest = tn_build_scratch(b, TN_LANES * 4);
@@ -242,7 +244,7 @@ static LLVMValueRef list_promising(TnBuilder *b, const Head *h, const Top *t) {
     return widest_of(b, tn_build_load(b, b->t_i32x, widest, 64));
 }
 
-/* The least element of the listed rows, into the state. */
+/* Stores the least element of the listed rows in the state, as the threshold. */
 static void find_threshold(TnBuilder *b, const Head *h, const Top *t) {
     tn_build_store(b, tn_build_f32(b, INFINITY), tn_build_atc(b, h->state, VALUE), 4);
     TnLoop j = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, t->list.k), 1);

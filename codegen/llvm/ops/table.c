@@ -1,8 +1,8 @@
-/* The op table: every op of ops.def has a row, here or with its emitter. A NO for an op that kernels compute is something
- * that tests/codegen/test_ops.c names. */
+/* The op table: every op of ops.def has a row, here or with its emitter. tests/codegen/test_ops.c names every op that
+ * kernels compute and that has a NO here. */
 #include "codegen/llvm/ops/ops.h"
 
-/* Never in a kernel: what others make. */
+/* These ops are never in a kernel. */
 #define NO(name) const TnLlvmOp tn_llvm_op_##name = {0};
 NO(input)
 NO(gguf)
