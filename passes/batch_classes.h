@@ -1,5 +1,5 @@
-/* The batch classes that variants are made for, where a target does not say otherwise: one row (decoding), a few (sequences
- * decoded together, checked guesses), and many (prompts). */
+/* The batch classes for which variants are made, unless a target says otherwise: one row (decoding), a few rows (sequences
+ * decoded together, guesses to check), and many rows (prompts). */
 #ifndef TN_BATCH_CLASSES_H
 #define TN_BATCH_CLASSES_H
 
@@ -15,7 +15,7 @@ typedef struct TnBatchClass {
     int64_t lo, hi;
 } TnBatchClass;
 
-/* The classes of a model whose steps have at most `most` rows; returns how many, 1 to 3. */
+/* The classes of a model whose steps have at most `most` rows. Returns their number, 1 to 3. */
 static inline uint32_t tn_batch_classes_usual(int64_t most, TnBatchClass out[TN_BATCH_CLASSES]) {
     out[0] = (TnBatchClass){1, 1};
     out[1] = (TnBatchClass){2, most < TN_ROWS_FEW ? most : TN_ROWS_FEW};

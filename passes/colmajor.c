@@ -1,25 +1,26 @@
-/* colmajor: products of a row that is mostly zeros get their weights by columns too.
+/* colmajor: products of a row that is mostly zeros get a second copy of their weights, by columns.
  *
- * Behind relu2 more than half of a row is zero, and behind quant still more: all that is small beside the largest. In the
- * trained models that were looked at 77 to 90 of 100 codes at the input of `down` are 0. A row of weights cannot use
- * that: its every line of 256 weights meets some code that is not 0. A column can: where its code is 0 it need not be
- * read, which in decoding is what costs.
+ * After relu2 more than half of a row is zero. After quant even more of it is, since values that are small beside the
+ * largest become 0 too. In the trained models measured, 77 to 90 % of the codes at the input of `down` are 0. A row of
+ * weights gains nothing from that: each of its lines of 256 weights meets some code that is not 0. A column does gain: if
+ * its code is 0, it need not be read, and reading weights is what takes the time in decoding.
  *
  *   %b: i32[T,m] = tmatmul %q, $down          $c: t8[(m/256)*k,256] = colmajor $down
  *                                             %b: i32[T,m] = tmatmul %q, $down, $c
  *
- * The code counts the codes that are not 0 and takes the copy that is read faster, step by step
- * (codegen/llvm/ops/tmatmul_colmajor.c). Sums are integers: the bits are the same.
+ * In each step the generated code counts the codes that are not 0 and takes the copy that it can read faster
+ * (codegen/llvm/ops/tmatmul_colmajor.c). Sums are integers, so the bits are the same.
  *
- * Does: the above in a batch class where it pays (usually that of one row), in kernels whose root multiplies a quant of a `mulz`, or of an rmsnorm
- * of one (pass gate: that is relu2(gate) * up). The matrix has at least LEAST blocks of 256 rows, for a block is what a
- * worker takes, a line of it being what is read of a column: few workers would find work in a small one. That is the
- * price where rows are read after all: of 10 blocks 8 workers take two each at most, of 40 units of 64 five.
- * Needs: a fused graph, gate before it. A target whose code looks at the copy, which takes as much of the blob as the
- * matrix itself: one that does not says that the pass never pays.
+ * Does: the above in a batch class where it pays (usually the class of one row), in kernels whose root multiplies a quant
+ * of a `mulz`, or a quant of an rmsnorm of one (see pass gate: the `mulz` is relu2(gate) * up). The matrix must have at
+ * least LEAST blocks of 256 rows. A worker takes whole blocks, since a line of a column holds 256 rows, and a small matrix
+ * would leave most workers idle. The coarse units cost time in steps that read by rows after all: with 8 workers, the
+ * slowest takes two of 10 blocks, which are eight units of 64, while 40 units of 64 are five for each.
+ * Needs: a fused graph, gate before it, and a target whose code uses the copy. The copy takes as much of the blob as the
+ * matrix itself, so a target that does not use it answers that the pass never pays.
  * Breaks: nothing.
- * Stops: each kernel is looked at once; one with three operands is left alone, as is one that reads and writes as many
- * values as a kernel may already, or whose copy would have more elements than a value may have. */
+ * Stops: each kernel is looked at once. Left alone: a root that has three operands already, a kernel that reads and writes
+ * as many values as a kernel may, and a matrix whose copy would have more elements than a value may have. */
 #include "passes/internal.h"
 
 enum { LEAST = 8 };
@@ -31,7 +32,7 @@ static bool is_sparse(const TnGraph *g, TnRef q) {
     return g->nodes[x].op == TN_OP_mulz;
 }
 
-/* Room for one more operand, and for the copy. */
+/* Whether the kernel can have one more operand, and the copy is small enough to be a value. */
 static bool has_room(const TnGraph *g, uint32_t kernel, const TnType *w) {
     TnRef operands[TN_OPERANDS_MAX];
     uint32_t n_in;

@@ -1,16 +1,15 @@
-/* cse: what is computed twice is computed once.
+/* cse: equal values are computed once.
  *
- * Does: nodes of equal op, operands, attributes and type become one, the first. The frontend writes one
- * `quant` for every linear layer; this makes them one. Tensors of the model file are one if their type and
- * their hash are equal, whatever they are called (a tied head, stored twice), or, where the hash is 0
- * (unknown), their name.
+ * Does: replaces nodes of equal op, operands, attributes and type by the first of them. The frontend writes a `quant`
+ * for every linear layer; this merges those of one input. Tensors of the model file are equal if their types and hashes
+ * are, whatever their names (a tied head that is stored twice). If the hash is 0 (unknown), the names must be equal too.
  * Needs: a verified graph of stage model.
- * Breaks: nothing. Weights that nobody reads are left to dce.
- * Stops: one pass in order; operands are made one before their readers are compared.
+ * Breaks: nothing. Weights that are no longer read are left to dce.
+ * Stops: one pass in order; operands are merged before their readers are compared.
  *
- * Not one: inputs and outputs (they are names), and kv_put, which changes a cache each time. Two attends of
- * equal operands read the same state, since a cache that has changed is another value. a+b and b+a stay two:
- * which NaN comes out may depend on the order. */
+ * Not merged: inputs and outputs, which are names, and kv_put, which changes a cache each time. Two attends of
+ * equal operands read the same state, since a changed cache is another value. a+b and b+a stay two nodes:
+ * the order may decide which NaN comes out. */
 #include "passes/internal.h"
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,10 @@
-/* dce: what nobody reads is not computed.
+/* dce: values that nothing reads are not computed.
  *
- * Does: keeps outputs, every kv_put (state outlives the step, so writing it is a result), and what these
- * read, near or far. The rest goes, weights and inputs too: the runtime binds the inputs it finds.
+ * Does: keeps outputs, every kv_put (state outlives the step, so writing it is a result), and everything that these
+ * read, directly or not. Removes the rest, weights and inputs too: the runtime binds only the inputs that it finds.
  * Needs: a verified graph of stage model.
  * Breaks: nothing.
- * Stops: one pass backwards; readers stand behind what they read. */
+ * Stops: one pass backwards; readers come after what they read. */
 #include "passes/internal.h"
 #include <stdlib.h>
 

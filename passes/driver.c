@@ -1,4 +1,5 @@
-/* The pipeline as a list, and the driver that runs it: right stage in, verified graph out, every time. */
+/* The pipeline as a list, and the driver that runs it. Every pass gets a graph of the right stage and leaves one that
+ * verifies. */
 #include "passes/internal.h"
 #include "runtime/base/os.h"
 #include <string.h>
@@ -6,22 +7,22 @@
 const TnPass tn_passes[] = {
     {"fold", pass_fold, TN_STAGE_MODEL, TN_STAGE_MODEL, false, 0,
      "compute what is constant, drop ops that change nothing"},
-    {"cse", pass_cse, TN_STAGE_MODEL, TN_STAGE_MODEL, false, 0, "make equal values one"},
+    {"cse", pass_cse, TN_STAGE_MODEL, TN_STAGE_MODEL, false, 0, "compute equal values once"},
     {"dce", pass_dce, TN_STAGE_MODEL, TN_STAGE_MODEL, false, 0, "drop what no output and no cache needs"},
     {"prune", pass_prune, TN_STAGE_MODEL, TN_STAGE_MODEL, false, 0,
      "leave out neurons whose weights are all zero"},
     {"merge", pass_merge, TN_STAGE_MODEL, TN_STAGE_MODEL, false, 0,
      "multiplications of one input become one"},
     {"shortlist", pass_shortlist, TN_STAGE_MODEL, TN_STAGE_MODEL, false, 0,
-     "choose from the head by way of a small copy of its table"},
+     "choose from the head with the help of a small copy of its table"},
     {"split", pass_split, TN_STAGE_MODEL, TN_STAGE_MODEL, true, TN_ROWS_FEW,
      "cut the attention of few rows into blocks"},
     {"fuse", pass_fuse, TN_STAGE_MODEL, TN_STAGE_FUSED, true, 0, "group nodes into kernels"},
-    {"gate", pass_gate, TN_STAGE_FUSED, TN_STAGE_FUSED, true, 1, "let what relu made zero be left out"},
+    {"gate", pass_gate, TN_STAGE_FUSED, TN_STAGE_FUSED, true, 1, "let code skip what relu made zero"},
     {"colmajor", pass_colmajor, TN_STAGE_FUSED, TN_STAGE_FUSED, true, 1,
-     "give products of mostly zeros their weights by columns too"},
+     "give products of mostly zeros a copy of their weights by columns"},
     {"layout", pass_layout, TN_STAGE_FUSED, TN_STAGE_FUSED, true, 0,
-     "pack weights and type caches as the targets want"},
+     "pack weights and type caches as the targets read them"},
     {"tile", pass_tile, TN_STAGE_FUSED, TN_STAGE_FUSED, true, 0,
      "choose each kernel's target, cut it into units"},
     {"plan", pass_plan, TN_STAGE_FUSED, TN_STAGE_PLANNED, true, 0, "place values in the arena, set barriers"},
@@ -44,7 +45,7 @@ static TernStatus find_pass(const char *name, size_t n, const TnPass **out, Tern
     return status;
 }
 
-/* The verifier's first line. */
+/* Verifies g; the error is the verifier's first line. */
 static TernStatus verify(const TnGraph *g, TernError *err) {
     TnDiag d = {0};
     TernStatus status = tn_verify(g, &d);
@@ -53,8 +54,7 @@ static TernStatus verify(const TnGraph *g, TernError *err) {
     return status;
 }
 
-/* The graph carries its variant from here on: what the text says holds, what it does not say comes from ctx.
- */
+/* Writes the variant into the graph. What the graph's text states stays; the rest comes from ctx. */
 static TernStatus set_variant(TnGraph *g, const TnPass *pass, const TnPassCtx *ctx, TernError *err) {
     bool open = !g->rows_lo;
     if (!g->level && ctx->level) g->level = tn_strdup(&g->arena, ctx->level);
@@ -91,7 +91,7 @@ static TernStatus run_pass(TnGraph *g, const TnPass *pass, const TnPassCtx *ctx,
 TernStatus tn_passes_run(TnGraph *g, const char *list, const TnPassCtx *ctx, TernError *err) {
     if (!list) list = TN_PASSES_MODEL "," TN_PASSES_VARIANT;
     const TnPass *pass;
-    for (const char *p = list; *p;) { /* all names first: a wrong one changes nothing */
+    for (const char *p = list; *p;) { /* check all names first, so that a wrong one changes nothing */
         size_t n = strcspn(p, ",");
         TN_TRY(find_pass(p, n, &pass, err));
         p += n + (p[n] == ',');

@@ -1,4 +1,4 @@
-/* Changing a graph all at once: replacements first, one new order at the end. */
+/* Edits that change a graph all at once: replacements first, one new order at the end. */
 #include "passes/internal.h"
 #include <stdlib.h>
 
@@ -35,13 +35,12 @@ void tn_edit_become(TnEdit *e, TnRef from, TnRef to) {
     tn_edit_replace(e, from, to);
 }
 
-/* Emits r behind everything it reads. A stack of our own: a text can hold chains that are deeper than ours.
- */
+/* Emits r after everything it reads. The stack is an array, since a text can hold chains too deep for recursion. */
 typedef struct Emit {
     const TnGraph *g;
     bool *done;
     TnRef *order, *stack;
-    uint32_t *next; /* operand to look at, a stack entry */
+    uint32_t *next; /* for each stack entry, the next operand to look at */
     uint32_t n;
 } Emit;
 
@@ -111,7 +110,7 @@ void tn_readers_create(const TnGraph *g, TnReaders *out) {
     }
     out->list = tn_xcalloc((size_t)total + 1, sizeof *out->list);
     for (TnRef r = 2; r < g->n + 2; r++) out->at[r] += out->at[r - 1];
-    /* at[r + 1] is where the next reader of r goes, and ends as where those of r + 1 begin */
+    /* at[r + 1] is where the next reader of r goes; at the end it is where the readers of r + 1 begin */
     for (TnRef r = 0; r < g->n; r++)
         for (uint32_t i = 0; i < g->nodes[r].n_args; i++) out->list[out->at[g->nodes[r].args[i] + 1]++] = r;
 }

@@ -1,24 +1,24 @@
-/* fold: what is known now is computed now.
+/* fold: values that are known now are computed now.
  *
- * Does: a ROW, ELEM or MAP op whose operands are all `const` is evaluated by the evaluator itself, so the bits are
- * those that the step would have made, and becomes a `const` (f32, at most 1,024 values, as the text allows).
- * And it removes ops that hand their operand on bit by bit (traits COPIES and ONES of ir/traits.def): slice of all columns; slice of a slice (one slice
- * remains); pack to the encoding there is; pack of a ternary pack, which is exact, so only the last one
- * counts; mul by a const of all ones.
+ * Does: evaluates a ROW, ELEM or MAP op whose operands are all `const`, and makes it a `const` (f32, at most 1,024
+ * values, as the text allows). The evaluator computes it, so the bits are those that the step would have made.
+ * Removes ops that copy their operand bit by bit (traits COPIES and ONES of ir/traits.def): a slice of all columns, a pack
+ * to the encoding that the operand has, and a mul by a const of all ones. A slice of a slice becomes one slice. A pack of a
+ * ternary pack reads the inner operand, since ternary packs are exact and only the last one counts.
  * Needs: a verified graph of stage model.
  * Breaks: nothing; weights under folded packs may be left unread, for dce.
- * Stops: one pass in order; operands are folded before their readers, so nothing new appears behind it.
+ * Stops: one pass in order; operands are folded before their readers, so nothing new to fold appears earlier.
  *
  * Not applied, because the bits would differ:
  *   x + 0      turns -0 into +0
  *   x * 0      is NaN for infinity and NaN, and -0 for negative x
- *   x * 1      of a value that was loaded and not computed: a signalling NaN comes out quiet.
- *              Behind arithmetic (trait QUIET) there are none, so there it is applied
+ *   x * 1      of a value that was loaded, not computed: it would make a signalling NaN quiet.
+ *              After arithmetic (trait QUIET) there are no signalling NaNs, so there it is applied
  *   results with a NaN other than the one that the text can spell
- *   dense pack of a dense pack: two roundings are not one
+ *   a dense pack of a dense pack: two roundings are not one
  *
- * Nor a fold or an identity that would make an output read a weight: outputs are computed values. rope_freq
- * is not folded: it is a source already, made once. */
+ * A fold or an identity that would make an output read a weight is not applied either: outputs are computed values.
+ * rope_freq is not folded: it is a source already, made once. */
 #include "passes/internal.h"
 #include "ir/eval.h"
 #include "runtime/base/half.h"
@@ -32,7 +32,7 @@
 typedef struct Fold {
     TnGraph *g;
     TnEdit edit;
-    bool *output; /* read by an output, by ref before the pass */
+    bool *output; /* for each node from before the pass: whether an output reads it */
 } Fold;
 
 static bool is_const(const TnGraph *g, TnRef r) {
@@ -52,7 +52,7 @@ static bool foldable(const Fold *f, TnRef r) {
     return count <= FOLD_MAX;
 }
 
-/* The const that r's value is, or TN_NONE if the text has no spelling for it. */
+/* Returns a new const with r's value, or TN_NONE if the text has no spelling for it. */
 static TnRef evaluate(Fold *f, TnRef r) {
     static const int64_t no_sym[TN_SYM_COUNT] = {0};
     TnGraph *g = f->g;
@@ -92,7 +92,7 @@ static bool all_ones(const TnNode *n) {
     return true;
 }
 
-/* The value that r is a copy of, or r. */
+/* Returns the value of which r is a copy, or r. */
 static TnRef identity(const TnGraph *g, TnRef r) {
     const TnNode *n = &g->nodes[r];
     if (tn_op_is(n->op, TN_TRAIT_COPIES) && tn_type_equal(&n->type, &g->nodes[n->args[0]].type))
@@ -104,7 +104,7 @@ static TnRef identity(const TnGraph *g, TnRef r) {
     return r;
 }
 
-/* slice of slice, pack of ternary pack: read what the inner one reads. */
+/* Makes a slice of a slice, or a pack of a ternary pack, read what the inner one reads. */
 static void shorten(Fold *f, TnRef r) {
     TnGraph *g = f->g;
     TnNode *n = &g->nodes[r];
@@ -127,7 +127,7 @@ static void visit(Fold *f, TnRef r) {
     TnRef to = identity(g, r);
     if (to != r) {
         if (!(f->output[r] && tn_node_is_source(g, to))) tn_edit_replace(&f->edit, r, to);
-        /* an output that follows it must still find a computed value */
+        /* an output that now reads `to` must still find a computed value */
         if (f->output[r] && to < f->edit.n) f->output[to] = true;
     } else if (foldable(f, r)) {
         to = evaluate(f, r);

@@ -1,20 +1,20 @@
-/* gate: products with a squared relu lose their negative zeros, so that code may leave out what relu made zero.
+/* gate: products with a squared relu lose their negative zeros, so that code may skip elements that relu made zero.
  *
- * A feed-forward layer computes relu2(gate) * up, and where gate is not positive the product is a zero whatever
- * up is; its rows of weights need not even be read, which in decoding is what costs. Only the zero's sign
- * still depends on up. This pass makes the product a `mulz`, whose zeros are all +0:
+ * A feed-forward layer computes relu2(gate) * up. Where gate is not positive the product is a zero, whatever up is. The
+ * rows of up's weights need not be read there, and reading weights is what takes the time in decoding. Only the sign of
+ * the zero still depends on up. This pass makes the product a `mulz`, whose zeros are all +0:
  *
- *   %r: f32[T,n] = relu2 %g            %g, %u: slices of one dequant, that is of one multiplication
+ *   %r: f32[T,n] = relu2 %g            %g, %u: slices of one dequant, and so of one multiplication
  *   %y: f32[T,n] = mul %r, %u          becomes   %y: f32[T,n] = mulz %r, %u
  *
- * and leaves it to the code generator to skip (codegen/llvm/skeletons/cols.c). A NaN gate stays NaN by itself. An infinite or NaN up is not hidden: then
- * the product is NaN, as before, and code that skips has to see to that.
+ * The code generator then does the skipping (codegen/llvm/skeletons/cols.c). A NaN gate still gives NaN. An infinite or NaN
+ * up is not hidden: the product is NaN, as before, and code that skips must check for this.
  *
- * Does: the above in a batch class where it pays (usually that of one row), where y's readers are `quant`, or `rmsnorm` that
- * only `quant` reads (traits ZEROS_MERGE and ZEROS_STAY). quant rounds both zeros to the code 0, and neither largest
- * magnitude nor sum of squares knows a zero's sign: no bit that leaves those ops changes.
- * Needs: a fused graph; merge before it, or gate and up have no root in common. The batch class: more rows want
- * the weights' rows anyway, one or the other.
+ * Does: the above in a batch class where it pays (usually the class of one row), if every reader of y is a `quant`, or an
+ * `rmsnorm` that only `quant` reads (traits ZEROS_MERGE and ZEROS_STAY). quant rounds both zeros to the code 0, and
+ * neither the largest magnitude nor the sum of squares depends on a zero's sign, so no bit that leaves those ops changes.
+ * Needs: a fused graph; merge before it, or gate and up have no root in common. The batch class: with more rows, nearly
+ * every row of weights is needed by one of them.
  * Breaks: nothing.
  * Stops: each node is looked at once. */
 #include "passes/internal.h"
@@ -23,7 +23,7 @@ static bool is(const TnGraph *g, TnRef r, TnOp op, uint32_t kernel) {
     return g->nodes[r].op == op && g->nodes[r].kernel == kernel;
 }
 
-/* The dequant that r is a slice of, within the kernel; else TN_NONE. */
+/* Returns the dequant of the kernel's root of which r is a slice, or TN_NONE. */
 static TnRef sliced(const TnGraph *g, TnRef r, uint32_t kernel) {
     if (!is(g, r, TN_OP_slice, kernel)) return TN_NONE;
     TnRef d = g->nodes[r].args[0];
@@ -44,7 +44,7 @@ static bool is_gated(const TnGraph *g, TnRef y) {
     return d != TN_NONE && sliced(g, g->nodes[r].args[0], n->kernel) == d;
 }
 
-/* Nobody who reads r, as operand 0, can tell zeros apart. */
+/* Whether all readers of r read it as operand 0 alone and give the same bits for both zeros. */
 static bool sign_is_lost(const TnGraph *g, const TnReaders *u, TnRef r, bool through) {
     for (uint32_t i = u->at[r]; i < u->at[r + 1]; i++) {
         const TnNode *n = &g->nodes[u->list[i]];

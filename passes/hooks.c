@@ -1,5 +1,5 @@
-/* What the targets of a level say about it: the first that has an answer is heard, and where none has one, what is usual on
- * a CPU goes. */
+/* Asks the targets of a level about that level. The first target with an answer decides; if none has one, the usual answer
+ * for a CPU holds. */
 #include "passes/internal.h"
 
 uint32_t tn_batch_classes(const TnTargetDesc *const *targets, uint32_t n, const char *level, int64_t most,

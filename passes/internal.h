@@ -1,36 +1,37 @@
-/* What the passes share: changing a graph all at once, and who reads what. */
+/* What the passes share: edits that change a graph all at once, and the lists of readers. */
 #ifndef TN_PASSES_INTERNAL_H
 #define TN_PASSES_INTERNAL_H
 
 #include "passes/passes.h"
 
-/* ---- edit.c: replacements are noted while a pass looks at the graph, and made together at the end. */
+/* ---- edit.c: a pass notes replacements while it looks at the graph; tn_edit_end makes them all. */
 typedef struct TnEdit {
     TnGraph *g;
-    TnRef *to; /* what stands in a value's place; itself if nothing does, TN_NONE if dropped */
+    TnRef *to; /* the value that replaces each value; itself if it stays, TN_NONE if it is dropped */
     TnRef n;   /* length of to; nodes added later stand for themselves */
 } TnEdit;
 
 void tn_edit_begin(TnEdit *e, TnGraph *g);
-/* Readers of `from`, which was there at tn_edit_begin, shall read `to`. Chains are followed. `from` goes. */
+/* Makes the readers of `from` read `to` and removes `from`, which must have existed at tn_edit_begin. Follows chains of
+ * replacements. */
 void tn_edit_replace(TnEdit *e, TnRef from, TnRef to);
-/* The same, and `to`, a node added since, takes the name too. */
+/* The same, and gives the name of `from` to `to`, which must have been added since. */
 void tn_edit_become(TnEdit *e, TnRef from, TnRef to);
-/* r, which nobody will read, goes. */
+/* Removes r. Nothing may read it afterwards. */
 void tn_edit_drop(TnEdit *e, TnRef r);
-/* What a reference has become so far. */
+/* The value that replaces r so far. */
 TnRef tn_edit_find(const TnEdit *e, TnRef r);
-/* Puts all readers straight, drops what was replaced and unread nodes added since, and orders the rest: as
- * before, with an added node right before its first reader, or with all sources and inputs in front if
- * `sources_first`. Ends the edit. */
+/* Ends the edit: redirects all readers, removes the replaced nodes and the added nodes that nothing reads, and orders the
+ * rest. Old nodes keep their order and an added node comes right before its first reader. With `sources_first` all sources
+ * and inputs come first. */
 void tn_edit_end(TnEdit *e, bool sources_first);
 
-/* ---- hooks.c: TnTargetDesc.repeats and pays, asked of the level's targets. */
+/* ---- hooks.c: the answers of the level's targets to TnTargetDesc.repeats and pays. */
 bool tn_repeats(const TnPassCtx *ctx, TnOp op, const TnGraph *g);
 bool tn_pays(const TnPassCtx *ctx, const TnPass *pass, const TnGraph *g);
 
-/* ---- Readers of every value, as lists: readers of r are list[at[r]] .. list[at[r + 1] - 1], rising, one
- * entry an operand. */
+/* ---- The readers of every value, as lists. Those of r are list[at[r]] .. list[at[r + 1] - 1], rising, with one entry for
+ * each operand that is r. */
 typedef struct TnReaders {
     uint32_t *at;
     TnRef *list;

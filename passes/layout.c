@@ -1,15 +1,14 @@
 /* layout: weights and caches get the encodings that the targets read.
  *
- * Does: for every weight that a tmatmul, matmul or embed reads, the first target of the list that has an
- * opinion is asked how it wants it, and a `pack` is put in front of the readers (dequant reads the scales of
- * the packed weight, which are the same). pack runs when the blob is written, never in a step. A table that
- * embed and matmul both read is packed once, as matmul wants it, since that reads all of it. Dense tables
- * get the encoding that was asked for (ctx->head f16 or f32), or else one that loses nothing: f32, f16 and bf16 stay,
- * q8_0 and q6_k become f32; a target may widen that, not narrow it. Norm weights become f32. The caches kc
- * and vc get the elements of the variant, and so does every kv_put on them.
+ * Does: for every weight that a tmatmul, matmul or embed reads, the first target of the list that has an opinion chooses
+ * the encoding, and a `pack` to it is put before the readers (dequant reads the scales of the packed weight, which are the
+ * same). pack runs when the blob is written, never in a step. A table that embed and matmul both read is packed once, in
+ * the encoding chosen for matmul, which reads all of it. Dense tables get the encoding that ctx->head asks for (f16 or
+ * f32), or else a lossless one: f32, f16 and bf16 stay, q8_0 and q6_k become f32. A target may widen that encoding but not
+ * narrow it. Norm weights become f32. The caches kc and vc, and every kv_put on them, get the elements of the variant.
  * Needs: a fused graph; level and kv of the variant.
- * Breaks: nothing; sources and inputs stand in front, before the kernels.
- * Stops: each weight is looked at once; packs are added in front of weights that were there, never of packs
+ * Breaks: nothing; sources and inputs come first, before the kernels.
+ * Stops: each weight is looked at once; packs are added to weights that existed before the pass, never to packs
  * added here. */
 #include "passes/internal.h"
 #include <stdlib.h>
@@ -22,7 +21,7 @@ static TnEnc preferred(const TnPassCtx *ctx, const TnType *t, TnOp reader, const
     return t->enc;
 }
 
-/* Every value of the one is a value of the other. */
+/* Whether every value of encoding `from` is a value of encoding `to`. */
 static bool widens(TnEnc from, TnEnc to) {
     return to == from || (to == TN_ENC_f32 && tn_enc_is_float(from));
 }
@@ -32,7 +31,7 @@ static TnEnc dense_enc(const TnPassCtx *ctx, TnEnc enc) {
     return tn_enc_is_float(enc) ? enc : TN_ENC_f32;
 }
 
-/* Whether operand i of an op is a weight to it: what is read as rows of numbers keeps its type. */
+/* Whether the op reads operand i as a weight. An operand that is read as rows of numbers keeps its type. */
 static bool is_weight(const TnNode *n, uint32_t i) {
     if (tn_op_is(n->op, TN_TRAIT_DOTS) || tn_op_is(n->op, TN_TRAIT_TABLE_ROW)) return i + 1 == n->n_args;
     if (tn_op_is(n->op, TN_TRAIT_PRODUCT)) return i >= 1;
@@ -45,7 +44,7 @@ static TnEnc choose(const TnGraph *g, const TnPassCtx *ctx, TnRef w, const TnRea
     bool tmatmul = false, matmul = false, embed = false, norm = false;
     for (uint32_t i = u->at[w]; i < u->at[w + 1]; i++) {
         const TnNode *n = &g->nodes[u->list[i]];
-        /* matmul, and reranking, which computes elements of it: it must read what that reads */
+        /* matmul, and the reranking ops, which compute single elements of it from the same encoding */
         matmul |= tn_op_is(n->op, TN_TRAIT_DOTS) && n->args[n->n_args - 1] == w;
         tmatmul |= n->op == TN_OP_tmatmul && n->args[n->n_args - 1] == w; /* by columns */
         if (n->n_args < 2 || n->args[1] != w) continue;
@@ -67,14 +66,14 @@ static void pack(TnGraph *g, const TnPassCtx *ctx, TnRef w, const TnReaders *u) 
     if (enc == g->nodes[w].type.enc) return;
     TnType t = g->nodes[w].type;
     t.enc = enc;
-    /* The last pack counts where packing is exact. */
+    /* Ternary packs are exact: skip the inner one. */
     TnRef from = w;
     if (g->nodes[w].op == TN_OP_pack && tn_enc_is_ternary(g->nodes[g->nodes[w].args[0]].type.enc))
         from = g->nodes[w].args[0];
     TnRef p = tn_node_add(g, TN_OP_pack, NULL, &t, &from, 1, NULL, 0);
     for (uint32_t i = u->at[w]; i < u->at[w + 1]; i++) {
         TnNode *n = &g->nodes[u->list[i]];
-        for (uint32_t j = 0; j < n->n_args; j++) /* concat and pack read what they read */
+        for (uint32_t j = 0; j < n->n_args; j++) /* concat and pack keep their operands */
             if (n->args[j] == w && is_weight(n, j)) n->args[j] = p;
     }
 }
@@ -86,7 +85,7 @@ static void choose_caches(TnGraph *g) {
     }
 }
 
-/* Sources that had readers and have none now, and what only those read. */
+/* Drops the sources that had readers and have none now, and what only those read. */
 static void drop_unread(TnGraph *g, TnEdit *edit, const TnReaders *was) {
     uint32_t *uses = tn_xcalloc((size_t)g->n + 1, sizeof *uses);
     tn_count_uses(g, uses);

@@ -1,22 +1,22 @@
 /* merge: multiplications of one input become one multiplication.
  *
- * Does: tmatmuls that share their first operand (q|k|v, gate|up) become one over the concat of their weights,
- * with one dequant behind it and a slice in place of each former dequant:
+ * Does: tmatmuls that share their first operand (q|k|v, gate|up) become one tmatmul over the concat of their weights,
+ * with one dequant after it and a slice in place of each former dequant:
  *
  *   %a: i32[T,96] = tmatmul %h, $cat          one root to schedule, one pass over the quantised rows
- *   %d: f32[T,96] = dequant %a, %h, $cat      a column's scale is that of its weight row: ranges keep bits
+ *   %d: f32[T,96] = dequant %a, %h, $cat      each column keeps the scale of its weight row, so the bits stay
  *   %q: f32[T,64] = slice %d {lo=0, n=64}
  *
- * Dense matmuls likewise, sliced at once. The dot product of a column does not know of its neighbours, so the
- * bits stay.
+ * Dense matmuls are merged likewise; their slices read the product itself. The dot product of a column does not depend on
+ * the other columns, so the bits stay.
  * Needs: a verified graph of stage model; cse before it, or equal inputs are not seen to be equal.
- * Breaks: nothing. The parts' weights are read by the concat alone, unless someone else reads them.
+ * Breaks: nothing. Of the merged nodes only the concat still reads the parts' weights.
  * Stops: each multiplication is looked at once and merged at most once.
  *
  * Left alone: a tmatmul whose result has another reader than one dequant of the same rows and weight; dense
- * weights of different encodings (one table has one); the head, that is a matmul whose weight an embed reads
- * or whose result goes to an output or to what CHOOSES (argmax, topk, take): its weight is too large to be stored
- * twice; parts beyond eight. */
+ * weights of different encodings (a table has one encoding); the head, that is a matmul whose weight an embed reads or
+ * whose result goes to an output or to an op with the trait CHOOSES (argmax, topk, take): its weight is too large to be
+ * stored twice; parts beyond eight. */
 #include "passes/internal.h"
 #include <stdlib.h>
 
@@ -34,7 +34,7 @@ static uint32_t n_readers(const Merge *m, TnRef r) {
     return m->readers.at[r + 1] - m->readers.at[r];
 }
 
-/* The dequant that alone reads the sums, or TN_NONE. */
+/* Returns the dequant that is the only reader of the sums, or TN_NONE. */
 static TnRef only_dequant(const Merge *m, TnRef r) {
     const TnNode *n = &m->g->nodes[r];
     if (n_readers(m, r) != 1) return TN_NONE;
@@ -64,7 +64,7 @@ static bool mergeable(const Merge *m, TnRef r) {
     return tn_enc_is_float(m->g->nodes[n->args[1]].type.enc) && n_readers(m, r) && !is_head(m, r);
 }
 
-/* The multiplications that join r, r first, in order. */
+/* Collects the multiplications to merge with r: r first, the others in order. */
 static uint32_t collect(const Merge *m, TnRef r, TnRef parts[PARTS_MAX]) {
     const TnGraph *g = m->g;
     const TnNode *n = &g->nodes[r];

@@ -1,9 +1,9 @@
-/* The column parts of a kernel, read off its nodes: no pass stores them, so no text can contradict them. */
+/* The column parts of a kernel. They follow from its nodes: no pass stores them, so no text can contradict them. */
 #include "passes/internal.h"
 #include <stdlib.h>
 
-/* Which group of slices an epilogue node hangs on. Slices joined by an op become one group. By node of the
- * kernel: the slice (counted in the kernel) that stands for the group, or TN_NONE. */
+/* The group of slices from which each node of the kernel is computed. Slices joined by an op form one group. of[i] leads to
+ * the slice (by its number in the kernel) that stands for the group of node i (see find_group); TN_NONE: no group. */
 typedef struct Groups {
     uint32_t *of;
 } Groups;
@@ -42,8 +42,7 @@ static bool is_group(const TnGraph *g, const TnKernel *k, const Groups *s, uint3
     return s->of[i] == i && g->nodes[k->first + i].op == TN_OP_slice;
 }
 
-/* Groups are numbered by their first slice; as slices come in the order of their first readers, that is the
- * order of text. */
+/* The number of node i's group. Groups are numbered by their first slices, in the order of the text. */
 static uint32_t number(const TnGraph *g, const TnKernel *k, const Groups *s, uint32_t i) {
     uint32_t rep = find_group(s, i), n = 0;
     if (rep == TN_NONE) return TN_NONE;
@@ -51,12 +50,12 @@ static uint32_t number(const TnGraph *g, const TnKernel *k, const Groups *s, uin
     return n;
 }
 
-/* The whole of a value behind the root: inside the kernel, and not behind a slice. */
+/* Whether r is the root, or an epilogue value that is not computed from a slice: it has all columns. */
 static bool is_whole(const TnKernel *k, const Groups *s, TnRef r) {
     return r >= k->root && r < k->first + k->n && s->of[r - k->first] == TN_NONE;
 }
 
-/* With slices every column that anyone reads must be in a part. fuse makes no other kernels, but a text may hold some. */
+/* Whether every column that is read belongs to a part. fuse makes no other kernels with slices, but a text may hold some. */
 static bool parts_are_all(const TnGraph *g, uint32_t kernel, const Groups *s) {
     const TnKernel *k = &g->kernels[kernel];
     TnRef out[64];
@@ -70,8 +69,9 @@ static bool parts_are_all(const TnGraph *g, uint32_t kernel, const Groups *s) {
         for (uint32_t i = 0; i < node->n_args; i++) {
             TnRef a = node->args[i];
             if (a < k->root || a >= k->first + k->n) continue;
-            if (slice && !is_whole(k, s, a)) return false;           /* a slice of a part */
-            if (!slice && !whole && is_whole(k, s, a)) return false; /* a part and the whole, of one width */
+            if (slice && !is_whole(k, s, a)) return false; /* a slice of a part */
+            if (!slice && !whole && is_whole(k, s, a))
+                return false; /* joins a part and the whole, of one width */
         }
     }
     return true;
@@ -128,7 +128,7 @@ static int64_t gcd(int64_t a, int64_t b) {
     return a;
 }
 
-/* Columns that must stay together: the least common multiple of the heads that the epilogue speaks of. */
+/* The columns that must stay together: the least common multiple of the epilogue's head sizes. */
 int64_t tn_head_columns(const TnGraph *g, const TnKernel *k) {
     int64_t head = 1, most = g->nodes[k->root].type.dim[1];
     for (TnRef r = k->root + 1; r < k->first + k->n; r++) {
@@ -151,12 +151,12 @@ TnCut tn_cut_of(const TnGraph *g, uint32_t kernel, int64_t columns) {
     const TnKernel *k = &g->kernels[kernel];
     TnPart parts[TN_PARTS_MAX];
     uint32_t n = tn_kernel_parts(g, kernel, parts);
-    /* no parts: only who does a kernel whole can do it */
+    /* no parts: only a target that computes the whole kernel at once can take it */
     if (n == 0) return (TnCut){.grain = g->nodes[k->root].type.dim[1], .units = 1};
     int64_t head = tn_head_columns(g, k);
     if (columns > TN_CUT_MOST) columns = TN_CUT_MOST;
     if (g->nodes[k->root].n_args > 2)
-        columns = TN_COLMAJOR_ROWS; /* a unit reads lines of a `colmajor` whole */
+        columns = TN_COLMAJOR_ROWS; /* a unit reads whole lines of a `colmajor` */
     TnCut cut = {.grain = (columns + head - 1) / head * head};
     for (uint32_t i = 0; i < n; i++) cut.units += (parts[i].n + cut.grain - 1) / cut.grain;
     return cut;

@@ -1,10 +1,10 @@
-/* The passes: from the frontend's graph to a planned variant. The pipeline is a plain list:
+/* The passes turn the frontend's graph into a planned variant. The pipeline is a plain list:
  *
  *   fold cse dce prune merge shortlist         once, on stage=model
  *   split fuse gate colmajor layout tile plan   once per variant (feature level, cache type, batch class), on a clone
  *
- * Each is one file with one exported pass_<verb> and an essay above it. The driver runs them, verifies after
- * every one (a fault there is a bug of ours: the graph was verified before the first), reports and times. */
+ * Each pass is one file with one exported pass_<verb> and an essay above it. The driver runs and times the passes and
+ * verifies the graph after each. The graph is verified before the first pass, so a fault found later is a bug of ours. */
 #ifndef TN_PASSES_H
 #define TN_PASSES_H
 
@@ -15,47 +15,49 @@
 
 typedef struct TnCut TnCut;
 
-/* What the passes ask of a code generator; codegen's TnTarget begins with it. "No" is an answer. */
+/* What the passes ask of a code generator. codegen's TnTarget begins with it. "No" is a valid answer. */
 typedef struct TnTargetDesc {
     const char *name; /* "ref", "llvm" */
-    /* The score of a fused kernel on this level, 0 if it cannot be done. The best score wins, ties go to the
-     * first. */
+    /* Scores a fused kernel on this level; 0 if the target cannot make it. The best score wins, and the first target of the
+     * list wins a tie. */
     int (*can)(const TnGraph *g, uint32_t kernel, const char *level);
-    /* How it wants a weight of this type read by an op (tmatmul, matmul, embed): an encoding, maybe the one
-     * it has; TN_ENC_COUNT: no opinion. */
+    /* The encoding in which the target's code for `reader` (tmatmul, matmul, embed) reads a weight of this type. It may be
+     * the one that the weight has already; TN_ENC_COUNT: no opinion. */
     TnEnc (*prefer)(const TnType *weight, TnOp reader, const char *level);
-    /* How it sums a tmatmul on the graph's level, for the ranges shown; NULL, or false: as the IR does. */
+    /* How the target sums a tmatmul on the graph's level, for the ranges shown. NULL, or false: as the IR does. */
     TnDotOf *dot_of;
-    /* How far ahead it best fetches a kernel's weights where nothing is known of the machine (TnKernel.prefetch_l1 and prefetch_l2);
-     * NULL, or 0: its code fetches nothing. Of kernels with axis=cols. */
+    /* How far ahead the code should prefetch a kernel's weights on a machine of which nothing is known
+     * (TnKernel.prefetch_l1 and prefetch_l2). NULL, or 0: it prefetches nothing. Asked only for kernels with axis=cols. */
     void (*prefetch)(const TnGraph *g, uint32_t kernel, int64_t *l1, int64_t *l2);
-    /* How a kernel, with its weights in their final encodings, is cut into units; NULL: tn_cut_usual. Asked before `can`,
-     * which sees the kernel so cut. */
+    /* Cuts a kernel, with its weights in their final encodings, into units. NULL: tn_cut_usual. Called before `can`, which
+     * sees the kernel cut this way. */
     TnCut (*cut)(const TnGraph *g, uint32_t kernel);
-    /* The rest is about a level and not about one kernel: of the targets of a list the first that has an answer gives it. One
-     * that does only some kernels leaves these to the others. `g` has its level, kv and rows. */
-    /* The batch classes of the level, rising without a gap from 1 to `most` rows; returns how many. NULL: tn_batch_classes_usual. */
+    /* The rest concerns a level, not one kernel. The first target of the list that sets such a hook answers for all. A target
+     * that makes only some kernels leaves these hooks NULL. `g` has its level, kv and rows. */
+    /* The batch classes of the level, rising without a gap from 1 to `most` rows. Returns their number. NULL:
+     * tn_batch_classes_usual. */
     uint32_t (*classes)(const char *level, int64_t most, TnBatchClass out[TN_BATCH_CLASSES]);
-    /* Whether every tile of a kernel may compute this op on its input anew, instead of one kernel making it once, in memory;
-     * of the ops that fuse puts before a root. NULL: in the class of one row alone. */
+    /* Whether every tile of a kernel may recompute this op, one of those that fuse puts before a root. Otherwise a kernel of
+     * its own computes it once and stores it in memory. NULL: only in the class of one row. */
     bool (*repeats)(TnOp op, const TnGraph *g);
-    /* Whether a pass that may be left out (TnPass.pays_to) pays for its code; usual: in this batch class that of a CPU. NULL:
-     * then it does. */
+    /* Whether an optional pass (TnPass.pays_to) pays for the code of this target. `usual` is the answer for a CPU in this
+     * batch class, and NULL stands for that answer. */
     bool (*pays)(const char *pass, const TnGraph *g, bool usual);
 } TnTargetDesc;
 
 typedef struct TnPassCtx {
-    /* the variant; for the first six passes unused */
+    /* the variant; the first six passes do not use it */
     const char *level;
     TnKv kv;
     int64_t rows_lo, rows_hi;
     TnEnc head; /* encoding for embed and dense matmul tables: f16, f32, or TN_ENC_COUNT: lossless (f32 f16
-                   bf16 stay, q8_0 and q6_k become f32); s8, s6: lossless, with a shadow table to shortlist by */
-    const TnTargetDesc *const *targets; /* best liked first: layout asks the first that has an opinion */
+                   bf16 stay, q8_0 and q6_k become f32); s8, s6: lossless, with a shadow table for the shortlist */
+    const TnTargetDesc *const
+        *targets; /* in order of preference: layout asks the first that has an opinion */
     uint32_t n_targets;
     const char
-        *first; /* this one of them takes every kernel that it can do, whatever the scores; NULL: none does */
-    const TnWeights *weights; /* of the model file, for prune; NULL: not at hand */
+        *first; /* name of the target that takes every kernel it can make, whatever the scores; NULL: none */
+    const TnWeights *weights; /* of the model file, for prune; NULL: not available */
     /* Called after every pass; may be NULL. */
     void (*after)(void *user, const char *pass, const TnGraph *g, double seconds);
     void *user;
@@ -71,43 +73,43 @@ typedef struct TnPass {
     TnStage needs, gives;
     bool variant; /* depends on the variant's facts */
     int64_t
-        pays_to; /* one that may be left out: it usually pays in classes of up to so many rows; 0: it always runs */
+        pays_to; /* an optional pass usually pays in classes of at most this many rows; 0: the pass always runs */
     const char *doc;
 } TnPass;
 extern const TnPass tn_passes[];
 extern const uint32_t tn_n_passes;
 
-/* Runs a comma list of passes in the given order ("" only verifies, NULL runs all). Refuses graphs that do
- * not verify, unknown names (before anything is changed), passes at the wrong stage and variant passes
- * without level, kv or rows, which a graph's own text may say too (then those hold, not ctx's). */
+/* Runs a comma-separated list of passes in the given order ("" only verifies, NULL runs all). Refuses graphs that do not
+ * verify, unknown names (before it changes anything), passes at the wrong stage, and variant passes without level, kv or
+ * rows. A graph's own text may state these three; then they replace those of ctx. */
 TernStatus tn_passes_run(TnGraph *g, const char *list, const TnPassCtx *ctx, TernError *err);
 /* The two halves of the pipeline. */
 #define TN_PASSES_MODEL "fold,cse,dce,prune,merge,shortlist"
-/* Those of the second half without which there is no program. */
+/* The passes of the second half that every program needs. */
 #define TN_PASSES_LEAST   "fuse,layout,tile,plan"
 #define TN_PASSES_FUSED   "gate,colmajor"
 #define TN_PASSES_FUSE    "split,fuse," TN_PASSES_FUSED
 #define TN_PASSES_PLAN    "layout,tile,plan"
 #define TN_PASSES_VARIANT TN_PASSES_FUSE "," TN_PASSES_PLAN
 
-/* ---- hooks.c: the batch classes of a level that has these targets (TnTargetDesc.classes), which a wrong answer aborts. */
+/* ---- hooks.c: the batch classes of a level that has these targets. Aborts if TnTargetDesc.classes breaks its rules. */
 uint32_t tn_batch_classes(const TnTargetDesc *const *targets, uint32_t n, const char *level, int64_t most,
                           TnBatchClass out[TN_BATCH_CLASSES]);
 
 /* ---- plan.c: the memory of a planned graph.
  *
- * The arena's bytes per row of each leading symbol, and of values without one: bytes = constant + sum
- * per_row[s] * s. */
+ * The size of the arena: bytes = constant + sum of per_row[s] * s over the leading symbols s. `constant` is the part of
+ * values without a leading symbol. */
 void tn_plan_bytes(const TnGraph *g, uint64_t per_row[TN_SYM_COUNT], uint64_t *constant);
-/* The same as a table for people: per leading symbol the bytes a row, what they would be without reuse, and
- * every buffer with offset, size and the kernels (numbered from 0) from its writer to its last reader. */
+/* The same as a table for people. For each leading symbol it shows the bytes per row with and without reuse, and every
+ * buffer with its offset, its size and its kernels (numbered from 0), from the writer to the last reader. */
 void tn_plan_table(const TnGraph *g, TnBuf *out);
 
 /* ---- parts.c: the column parts of a kernel with axis=cols, which tile and the emitters share.
  *
- * Behind a (t)matmul of M columns the epilogue may slice. Slices joined by element-wise ops of the same width
+ * The epilogue of a (t)matmul of M columns may slice its result. Slices joined by element-wise ops of the same width
  * run together: q|k|v gives three parts of one base each, gate|up one part of two bases. Without slices there
- * is one part {n = M, base 0}. A unit is `grain` columns of one part, all its bases; units are numbered part
+ * is one part {n = M, base 0}. A unit is `grain` columns of one part, at each of its bases. Units are numbered part
  * by part, and the last unit of a part may be narrower. */
 typedef struct TnPart {
     int64_t n; /* columns */
@@ -115,29 +117,29 @@ typedef struct TnPart {
     int64_t base[4]; /* first root column of each slice, rising */
 } TnPart;
 #define TN_PARTS_MAX 8
-/* Returns how many parts, in the order of their first slices, or 0 if the kernel has no columns or its slices do not make
- * parts: more than 8, more than 4 slices in one, slices of slices, or values that are read whole besides (fuse makes
- * no such kernel, but a text may; no target needs to take it). */
+/* Writes the parts in the order of their first slices and returns their number. Returns 0 if the kernel has no columns or
+ * its slices do not form parts: more than 8 parts, more than 4 slices in one, slices of slices, or a sliced value that is
+ * also read whole. fuse makes no such kernel, but a text may hold one; no target has to take it. */
 uint32_t tn_kernel_parts(const TnGraph *g, uint32_t kernel, TnPart out[TN_PARTS_MAX]);
-int64_t tn_head_columns(const TnGraph *g, const TnKernel *k); /* that must stay together; 1: any */
+int64_t tn_head_columns(const TnGraph *g,
+                        const TnKernel *k); /* columns that must stay together; 1: any cut will do */
 enum {
-    TN_CUT_COLUMNS = 64, /* what is usual */
-    TN_CUT_MOST = 4096   /* larger ones are taken for this: a worker's scratch grows with it */
+    TN_CUT_COLUMNS = 64, /* the usual number */
+    TN_CUT_MOST = 4096   /* a larger number is reduced to this, for a worker's scratch grows with it */
 };
 struct TnCut {
     int64_t grain, units;
 };
-/* Whether a kernel is cut by columns; else by rows, and units are those of a row. */
+/* Whether a kernel is cut by columns; if not, it is cut by rows, and `units` counts the units of one row. */
 bool tn_cut_by_columns(const TnGraph *g, uint32_t kernel);
-/* How a CPU wants any kernel cut: columns TN_CUT_COLUMNS at a time, attention by key-value heads, all else a row a unit. */
+/* The usual cut for a CPU: TN_CUT_COLUMNS columns a unit, attention by key-value heads, all else one row a unit. */
 TnCut tn_cut_usual(const TnGraph *g, uint32_t kernel);
-/* How a kernel of columns is cut into units of at least `colmajor` of a part each, where there are as many: into whole
- * heads, if the epilogue rotates heads or stores them. */
+/* Cuts a kernel with axis=cols into units of at least `columns` columns of a part, if the part has that many. If the
+ * epilogue rotates or stores heads, a unit has whole heads. */
 TnCut tn_cut_of(const TnGraph *g, uint32_t kernel, int64_t columns);
-/* Cuts it so: axis, grain, units. */
+/* Writes that cut into the kernel: axis, grain, units. */
 void tn_cut_columns(TnGraph *g, uint32_t kernel, int64_t columns);
-/* The part an epilogue node behind a slice belongs to, or TN_NONE for nodes before the slices (they belong to
- * all). */
+/* The part of an epilogue node after a slice; TN_NONE for nodes before the slices, which belong to all parts. */
 uint32_t tn_node_part(const TnGraph *g, uint32_t kernel, TnRef node);
 
 #endif

@@ -2,20 +2,20 @@
  *
  * Does: sets barriers, then gives every value that leaves its kernel a place in the arena.
  *
- * Barriers. Workers run the launches of a step each at its own pace; a barrier behind a kernel makes them
- * meet. One is needed between two kernels if the later one reads what the earlier wrote, or writes a cache
- * that the earlier read or wrote. Going through the launches, a barrier is set right before the first kernel
- * that needs one since the last: as late as possible, which makes them as few as possible. The end of the
- * step is one anyway.
+ * Barriers. Each worker runs the launches of a step at its own pace; at a barrier after a kernel all workers
+ * wait for each other. Two kernels need a barrier between them if the later one reads what the earlier wrote, or writes a
+ * cache that the earlier read or wrote. The pass goes through the launches and sets a barrier right before the first
+ * kernel that needs one since the last barrier. That is as late as possible, so there are as few as possible. The end of
+ * the step is a barrier anyway.
  *
  * Places. Between two barriers everything may happen at once, so the stretch between them is the unit of
- * time: a value lives from the stretch that writes it to the last that reads it, outputs to the end. Two
- * values of one leading symbol whose lives share a stretch never share a byte; so reuse needs a barrier and
- * never makes one necessary, and inputs and results of a kernel never overlap. Places are bytes per row of
- * the leading symbol: the arena of a symbol is its peak times the symbol's largest value. Largest first,
- * each at the lowest free place; of equals the earlier.
+ * time. A value lives from the stretch that writes it to the last stretch that reads it; an output lives to the end. Two
+ * values of one leading symbol whose lives share a stretch never share a byte. So memory is reused only across a barrier,
+ * reuse never needs another barrier, and inputs and results of a kernel never overlap. Places are in bytes per row of the
+ * leading symbol: the arena of a symbol is its peak times the symbol's largest value. The largest value is placed first,
+ * each value at the lowest free place; of two equal ones the earlier comes first.
  * Needs: a fused graph with targets and units (tile) and its final cache types (layout).
- * Breaks: places and barriers that were there before.
+ * Breaks: places and barriers that the graph had before.
  * Stops: values are placed one by one and stay. */
 #include "passes/internal.h"
 #include <stdio.h>
@@ -62,7 +62,7 @@ static void touch(TnGraph *g, uint32_t kernel, Touched *t, uint32_t *stretch) {
     for (TnRef r = k->first; r < k->first + k->n; r++)
         for (uint32_t i = 0; i < g->nodes[r].n_args; i++)
             t[tn_alias_root(g, g->nodes[r].args[i])].read = *stretch + 1;
-    /* writes last: what a kernel hands on inside itself needs no barrier */
+    /* note writes last: a value that a kernel both makes and reads needs no barrier */
     for (TnRef r = k->first; r < k->first + k->n; r++) t[tn_alias_root(g, r)].written = *stretch + 1;
 }
 
@@ -114,7 +114,7 @@ static int by_size(const void *a, const void *b) {
     return x->ref < y->ref ? -1 : x->ref > y->ref;
 }
 
-/* placed: those of this space so far, by rising off */
+/* Places l. `placed` holds the n values of this space that were placed before, by rising off. */
 static void place(Life *l, Life **placed, uint32_t n) {
     uint64_t off = 0;
     uint32_t at = 0;
@@ -182,7 +182,7 @@ TernStatus pass_plan(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
 
 /* ---- the plan, read back */
 
-/* Stretches and places from the graph's own attributes: the table shows what is there. */
+/* Reads stretches and places from the graph's attributes, so that the table shows what is really there. */
 static uint32_t read_plan(const TnGraph *g, Life **out) {
     TN_CHECK(g->stage == TN_STAGE_PLANNED);
     uint32_t *stretch_of = tn_xcalloc((size_t)g->n_kernels + 1, sizeof *stretch_of);

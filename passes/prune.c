@@ -1,41 +1,44 @@
 /* prune: neurons whose weights are all zero are left out.
  *
- * Training leaves rows of gate or up in which every weight is 0. Such a neuron adds nothing, and yet its rows of gate
- * and up and its column of down are read for every token. Their weights are known now, so they go:
+ * Training leaves rows of gate or up in which every weight is 0. Such a neuron adds nothing, yet its rows of gate
+ * and up and its column of down are read for every token. The weights are known now, so the pass removes them:
  *
  *   %act: f32[T,m] = relu2(gate) * up          $p = places {mask=..}                 the neurons that are kept
  *   %h: f32[T,m] = rmsnorm %act, $w            $gate2 = keep_rows $gate, $p {n=k}    likewise up
  *   %y: f32[T,d] = down(quant(%h))             $down2 = keep_cols $down, $p {n=k}    likewise $w
  *                                              %h: f32[T,k] = rmsnorm %act, $w2, $p {n=m}
  *
- * Kept neurons stay in order. k is their number, rounded up (with a sub-norm: of one more) to a sixteenth of m or 256,
- * so that layers of about equal width share their kernels; what it is rounded up by are neurons of zeros again.
+ * Kept neurons stay in order. k is their number, plus one if there is a sub-norm, rounded up to a multiple of the largest
+ * power of two that is at most m/16 and at most 256. The rounding adds neurons of zeros; with it, layers of about equal
+ * width share their kernels.
  *
- * Does: the above for y = act(g) * u, act being relu2 or silu (trait GATE), g and u dequants of ternary multiplications, read by
- * quants that only multiplications read, or by one rmsnorm that only such quants read. Dead is a neuron whose row of
- * gate or row of up is all zero.
- * Needs: a verified graph of stage model, cse before it and merge behind it; the weights' bytes (ctx->weights). A
- * graph whose weights are not at hand stays as it is.
+ * Does: the above for y = act(g) * u, where act is relu2 or silu (trait GATE) and g and u are dequants of ternary
+ * multiplications. y must be read by quants that only multiplications read, or by one rmsnorm that only such quants read.
+ * A neuron is dead if its row of gate or its row of up is all zero.
+ * Needs: a verified graph of stage model, cse before it and merge after it; the weights' bytes (ctx->weights). A
+ * graph without them stays as it is.
  * Breaks: nothing.
  * Stops: each product is looked at once; a pruned one does not get narrower by the rounding above, and is left alone.
  *
- * Why no bit changes. Let s be what the integer sums of gate or up are multiplied by, scale * d with d the scale of
- * the quantised input.
- *   1. If d is NaN, every column of g and u is that NaN, dead or not, and so is every column of act(g) * u; then every
- *      element behind the sub-norm, whose weights are finite where it matters, and d of the quant behind it: with all
- *      codes 0. Columns left out change none of it, for one is always left.
- *   2. Else no sum overflows, as the pass proves: the input of the quant is an rmsnorm with finite weights w and
- *      eps >= 2^-126. Of a row of K elements x, the computed mean square is at least x^2/K but for roundings, as adding
- *      squares never makes a sum smaller; so |x*r| <= 2 sqrt(K), scaled or not, or NaN, which is case 1. So d <= 2 sqrt(K) max|w| / 127
- *      (or 1e-5 / 127), and |g|, |u| <= 127 K d |scale|. That is asked to be below 2^60: g and u and relu2(g) are
- *      finite. The sum of a dead row is 0, so act(g) * u of it is 0, of either sign.
- *   3. Its square adds +0 to a lane that is at least +0: nothing. The places put every other element back to its lane
- *      and its turn, and an element of a neuron of zeros where one is missing. r is the same, and finite, as eps > 0.
- *   4. Behind the sub-norm the dead element is (0*r)*w = 0, as its w is asked to be finite; quant's largest magnitude
- *      does not see it, its code is 0, and 0 times a weight of down adds nothing to an exact sum.
+ * Why no bit changes. The integer sums of gate and up are multiplied by scale * d, where d is the scale of the
+ * quantised input.
+ *   1. If d is NaN, every column of g and u is that NaN, dead or not, and so is every column of act(g) * u. So is every
+ *      element after the sub-norm, whose weights are finite where it matters, and the d of the next quant, whose codes are
+ *      all 0. Leaving columns out changes none of this, since at least one stays.
+ *   2. Otherwise no sum overflows. The pass proves it: the input of the quant is an rmsnorm with finite weights w and
+ *      eps >= 2^-126. For a row of K elements x, the computed mean square is at least x^2/K up to rounding, since adding
+ *      squares never makes a sum smaller. So |x*r| <= 2 sqrt(K), scaled or not, or NaN, which is case 1. Hence
+ *      d <= 2 sqrt(K) max|w| / 127 (or 1e-5 / 127), and |g|, |u| <= 127 K d |scale|. The pass requires that bound to be
+ *      below 2^60, so g, u and relu2(g) are finite. The sum of a dead row is 0, so its act(g) * u is 0, of either sign.
+ *   3. The square of that 0 adds +0 to a lane that is at least +0, which changes nothing. The places put every other
+ *      element at its own lane and turn, and an element of a neuron of zeros where one was removed. r is the same, and
+ *      finite, since eps > 0.
+ *   4. After the sub-norm the dead element is (0*r)*w = 0, since its w must be finite. It does not change quant's largest
+ *      magnitude, its code is 0, and 0 times a weight of down adds nothing to an exact sum.
  *
- * Left alone: gate and up that are slices of one multiplication already; anything else that reads a value on the way;
- * an input that is no rmsnorm; more neurons than the text can name (16,384); and gains that the rounding eats up. */
+ * Left alone: gate and up that are slices of one multiplication already; a layer of which anything else reads a value on
+ * the way; an input that is not an rmsnorm; more neurons than the text can name (16,384); and gains that the rounding eats
+ * up. */
 #include "passes/internal.h"
 #include "ir/places.h"
 #include <math.h>
@@ -44,7 +47,7 @@
 #define LEAST_EPS 0x1p-126f
 #define MOST      0x1p60 /* what g and u stay below: then g*g is finite */
 
-/* A linear layer: d = dequant(tmatmul(q, w), q, w), and who alone reads d. */
+/* A linear layer: d = dequant(tmatmul(q, w), q, w), with acc the tmatmul. */
 typedef struct Linear {
     TnRef w, acc, d;
 } Linear;
@@ -69,7 +72,7 @@ static TnRef reader(const Prune *p, TnRef r, uint32_t i) {
     return p->readers.list[p->readers.at[r] + i];
 }
 
-/* The floats of a vector of weights, malloc'ed; NULL if they are not at hand. */
+/* The floats of a vector of weights, malloc'ed; NULL if they are not available. */
 static float *vector(const Prune *p, TnRef w) {
     const TnType *t = &p->g->nodes[w].type;
     TernError ignored;
@@ -83,7 +86,7 @@ static float *vector(const Prune *p, TnRef w) {
     return NULL;
 }
 
-/* Point 2 of the essay: what the layer gives stays below MOST, or is NaN all along the row. */
+/* Point 2 of the essay: whether the layer's results stay below MOST, or are NaN in the whole row. */
 static bool is_bounded(const Prune *p, const Linear *l) {
     const TnGraph *g = p->g;
     TnRef q = g->nodes[l->acc].args[0], h = g->nodes[q].args[0];
@@ -101,7 +104,7 @@ static bool is_bounded(const Prune *p, const Linear *l) {
     return (double)k * scale * (most > 1e-5 ? most : 1e-5) < MOST;
 }
 
-/* d as a layer that only `by` reads. */
+/* Whether d is the result of a linear layer and has one reader; sets *out. */
 static bool is_linear(const Prune *p, TnRef d, Linear *out) {
     const TnGraph *g = p->g;
     const TnNode *n = &g->nodes[d];
@@ -116,7 +119,7 @@ static bool is_act(const Prune *p, TnRef r) {
     return tn_op_is(p->g->nodes[r].op, TN_TRAIT_GATE) && n_readers(p, r) == 1;
 }
 
-/* Only quants read r, and only multiplications and their dequants those. */
+/* Whether only quants read r, and only multiplications and their dequants read those quants. */
 static bool is_quantised(const Prune *p, TnRef r) {
     const TnGraph *g = p->g;
     for (uint32_t i = 0; i < n_readers(p, r); i++) {
@@ -152,7 +155,7 @@ static bool match(const Prune *p, TnRef y, Neurons *out) {
            is_linear(p, g->nodes[act].args[0], &out->gate) && is_linear(p, u, &out->up);
 }
 
-/* Sets dead, and returns how many columns are left, or m if not all can be known. */
+/* Sets dead and returns the number of columns that are left, or m if the weights are not available. */
 static int64_t count_left(const Prune *p, Neurons *n) {
     TernError ignored;
     bool *up = tn_xcalloc((size_t)n->m, sizeof *up);
@@ -185,7 +188,7 @@ static void set_width(TnGraph *g, TnRef r, int64_t n) {
     t->dim[t->rank - 1] = n;
 }
 
-/* Readers of q read down's columns of the new width. */
+/* Makes the readers of q read only the kept columns of down. */
 static void narrow_down(Prune *p, TnRef q, TnRef places, TnAttr n) {
     TnGraph *g = p->g;
     set_width(g, q, n.i);

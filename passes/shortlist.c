@@ -1,24 +1,24 @@
 /* shortlist: the head reads a small copy of its table first.
  *
- * Does: where the best or the k best elements of a dense matmul are all that is expected, the table is not read whole.
- * An integer copy of it (pack to s8 or s6, as ctx->head asks) gives approximate elements and a proven bound on
- * their errors; the few rows that the bound cannot rule out are computed from the table itself, in the defined
- * order. The answers are those of the full product, always (ir.h).
+ * Does: if only the best or the k best elements of a dense matmul are used, the table need not be read whole. An integer
+ * copy of it (pack to s8 or s6, as ctx->head asks) gives approximate elements and a proven bound on their errors. The few
+ * rows that the bound cannot rule out are computed from the table itself, in the defined order. The answers are always
+ * those of the full product (ir.h).
  *
  *   %logits: f32[R,V] = matmul %x, $w      %q: q14[R,K] = limbs %x
  *   %best: i32[R] = argmax %logits         %y: f32[R,V] = estimate %q, $small
  *                                          %best: i32[R] = rerank %y, %q, $small, %x, $w
  *
- * topk becomes rerank_top, and take of its ids becomes pick, which computes exactly those. An output that shows
- * all elements keeps the full product, but of rows of its own: those named by the input lrows, counted by the
- * symbol L, which are 0 in most steps. What leads from rows to the product is repeated for them.
- * Needs: a verified graph of stage model; merge before it, which knows a head by its argmax. ctx->head.
- * Breaks: R counts the rows with wants 1 and 2 alone, if an output showed the logits.
+ * topk becomes rerank_top. take of its ids becomes pick, which computes exactly those elements. An output that shows
+ * all elements keeps the full product, but over rows of its own: those named by the input lrows and counted by the
+ * symbol L, which is 0 in most steps. The ops between the gather of rows and the product are repeated for them.
+ * Needs: a verified graph of stage model; merge before it, since merge recognises a head by its argmax; ctx->head.
+ * Breaks: if an output showed the logits, R now counts only the rows with wants 1 and 2.
  * Stops: each matmul is looked at once.
  *
  * Left alone: everything unless ctx->head is s8 or s6; products over rows that are not counted by R; those with
- * another reader than argmax, topk, take of that topk, and output; those that nobody chooses from; rows longer
- * than 2^17, whose sums need not fit; an output whose rows cannot be gathered anew. */
+ * another reader than argmax, topk, take of that topk, and output; those from which nothing is chosen; rows longer
+ * than 2^17, whose sums may not fit; an output whose rows cannot be gathered again. */
 #include "passes/internal.h"
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +33,7 @@ typedef struct Shortlist {
     TnEdit edit;
     TnRef lrows;
     TnRef *
-        again; /* of each value counted by R: the same of the rows lrows; 0: not made (that is no such value) */
+        again; /* for each value counted by R: its copy over the rows lrows; 0: not made (0 is never a copy) */
     uint8_t *steps;
 } Shortlist;
 
@@ -41,7 +41,7 @@ static bool leads(const TnGraph *g, TnRef r, TnSym s) {
     return g->nodes[r].type.dim[0] == tn_sym_dim(s);
 }
 
-/* A choice from r, or what goes with one. */
+/* Whether `by` chooses elements of r, or takes those that a topk chose. */
 static bool chooses(const TnGraph *g, TnRef by, TnRef r) {
     const TnNode *n = &g->nodes[by];
     if (n->op != TN_OP_take) return n->op == TN_OP_argmax || n->op == TN_OP_topk;
@@ -49,8 +49,8 @@ static bool chooses(const TnGraph *g, TnRef by, TnRef r) {
     return n->args[0] == r && ids->op == TN_OP_topk && ids->args[0] == r;
 }
 
-/* Of each value counted by R how many steps of row by row work lead to it from a gather of `rows`, which can be done anew
- * for other rows; NEVER: not all of it, or more than DEPTH_MAX. Of others 0: they stay. */
+/* For a value counted by R: the number of row-wise ops from a gather of `rows` to it. They can be repeated for other rows.
+ * NEVER: not all of them can, or there are more than DEPTH_MAX. For other values 0: they stay as they are. */
 enum { NEVER = 255 };
 static uint8_t steps_anew(const TnGraph *g, TnRef r, const uint8_t *steps) {
     const TnNode *n = &g->nodes[r];
@@ -88,7 +88,7 @@ static TnRef lrows(Shortlist *s) {
     return s->lrows;
 }
 
-/* The value r of the rows lrows. */
+/* Returns a copy of value r that is computed for the rows lrows. */
 static TnRef gather_anew(Shortlist *s, TnRef r) {
     if (!leads(s->g, r, TN_R)) return r;
     if (s->again[r]) return s->again[r];
@@ -120,7 +120,7 @@ static void shortlist(Shortlist *s, TnRef r) {
             tn_edit_become(&s->edit, by,
                            tn_node_add(g, TN_OP_rerank_top, NULL, NULL, head, 5, n->attrs, n->n_attrs));
             break;
-        case TN_OP_take: /* behind its topk in the list, as in the text */
+        case TN_OP_take: /* after its topk in the list, as in the text */
             top = tn_edit_find(&s->edit, n->args[1]);
             tn_edit_become(&s->edit, by,
                            tn_node_add(g, TN_OP_pick, NULL, NULL, (TnRef[]){x, top, w}, 3, NULL, 0));
@@ -139,7 +139,7 @@ static void shortlist(Shortlist *s, TnRef r) {
         tn_edit_become(&s->edit, r, all);
 }
 
-/* The input of that name, if a text has it already. */
+/* Finds the input lrows, if the text has it already. */
 static TernStatus find_lrows(Shortlist *s, TernError *err) {
     TnType t = tn_type(TN_ENC_i32, 1, tn_sym_dim(TN_L));
     TnRef r = tn_graph_find(s->g, TN_OP_input, "lrows");

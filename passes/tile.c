@@ -1,16 +1,16 @@
 /* tile: each kernel gets a target and is cut into units, the pieces that workers take.
  *
- * Does: every target says how it cuts the kernel (TnTargetDesc.cut) and how well it would do it so, and the best takes it; of
- * equals the first, and one that was asked for by name before all others. What is usual: (t)matmul kernels are cut by output
- * columns (axis=cols), 64 a unit, or 256 where weights are there by columns too; where the epilogue rotates heads or stores
- * them, by whole heads, as many as reach 64. Units do not cross parts. attend is cut by rows and key-value heads,
- * attend_blocks by blocks and key-value heads, everything else by rows. The target also says how far ahead it fetches
- * weights (prefetch_l1, prefetch_l2). These two distances and the grain of columns are what is tuned (codegen/tune.h); here they get the
- * numbers that are good everywhere.
- * Needs: a fused graph in its final encodings (layout), for targets judge what they would read. Level.
+ * Does: every target cuts the kernel (TnTargetDesc.cut) and scores the result. The best score takes the kernel; of equal
+ * scores the first target does, and a target that the user names comes before all others. The usual cuts: (t)matmul
+ * kernels are cut by output columns (axis=cols), 64 a unit, or 256 if there is a copy of the weights by columns. If the
+ * epilogue rotates or stores heads, a unit has whole heads, as many as reach 64 columns. Units do not cross parts. attend
+ * is cut by rows and key-value heads, attend_blocks by blocks and key-value heads, everything else by rows. The target
+ * also sets how far ahead its code prefetches weights (prefetch_l1, prefetch_l2). The tuner chooses these two distances
+ * and the grain of columns for a machine (codegen/tune.h); this pass sets numbers that are good everywhere.
+ * Needs: a fused graph in its final encodings (layout), since targets judge what they would read; the level.
  * Breaks: nothing.
- * Stops: each kernel is looked at once. A kernel that no target takes is TERN_ERR_UNSUPPORTED: the line
- * names op and level. */
+ * Stops: each kernel is looked at once. A kernel that no target takes is TERN_ERR_UNSUPPORTED; the message names op and
+ * level. */
 #include "passes/internal.h"
 #include <limits.h>
 #include <string.h>
