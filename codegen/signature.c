@@ -13,6 +13,8 @@ static void put_code_type(const TnType *t, TnBuf *out) {
         return;
     }
     tn_print_shape(t, out);
+    if (t->group) tn_buf_puts(out, " row");
+    if (t->two) tn_buf_puts(out, " most=2");
     for (uint32_t i = 0; i < t->n_scales; i++) tn_buf_printf(out, " %lld", (long long)t->scales[i].rows);
 }
 

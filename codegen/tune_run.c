@@ -153,10 +153,26 @@ static void set_floats(void *data, size_t n, float f) {
     for (size_t i = 0; i < n; i++) memcpy((char *)data + 4 * i, &f, 4);
 }
 
+/* Rows of q8g. */
+static void fill_groups(const TnType *t, const int64_t *sym, void *data) {
+    size_t row = tn_row_bytes(t), part = tn_q8g_part(t), groups = (size_t)tn_type_row_scales(t);
+    for (int64_t r = 0; r < tn_type_rows(t, sym); r++) {
+        int8_t *at = (int8_t *)data + (size_t)r * row, *codes = at + 2 * part;
+        int32_t *sum = (int32_t *)(void *)(at + part);
+        memset(at, 0, 2 * part);
+        set_floats(at, groups, 0x1p-7f);
+        for (size_t i = 0; i < groups * t->group; i++) sum[i / t->group] += codes[i] = (int8_t)(codes[i] / 2);
+    }
+}
+
 /* A value that another kernel would have made. */
 static void fill_value(const TnType *t, const int64_t *sym, void *data, size_t bytes) {
     fill(t, data, bytes);
     TnEncKind kind = tn_encs[t->enc].kind;
+    if (kind == TN_Q8_GROUPS) {
+        fill_groups(t, sym, data);
+        return;
+    }
     if (kind != TN_Q8 && kind != TN_LIMBS) return;
     size_t row = tn_row_bytes(t), codes = kind == TN_Q8 ? TN_Q8_HEAD : TN_Q14_HEAD;
     for (int64_t r = 0; r < tn_type_rows(t, sym); r++) {

@@ -122,13 +122,21 @@ static TernStatus fill_stored(const TnStoredWeight *w, const TnWeights *source, 
     return s;
 }
 
+/* Of rows that are found together [lo, hi). */
+static TernStatus fill_rows(const TnStoredWeight *w, const TnWeights *source, int64_t lo, int64_t hi,
+                            uint8_t *out, TernError *err) {
+    const TnType *t = &w->g->nodes[w->ref].type;
+    int64_t n = tn_rows_together(t), rows = tn_type_rows(t, NULL);
+    return tn_weight_rows(w->g, w->ref, source, lo * n, hi * n < rows ? hi * n : rows, out, err);
+}
+
 /* The part of row `row` inside [a, b), by way of a buffer. */
 static TernStatus fill_part_row(const TnStoredWeight *w, const TnWeights *source, int64_t row,
                                 size_t row_bytes, uint64_t a, uint64_t b, uint8_t *out, TernError *err) {
     uint64_t start = (uint64_t)row * row_bytes, end = start + row_bytes;
     uint64_t lo = a > start ? a : start, hi = b < end ? b : end;
     uint8_t *temp = tn_xcalloc(row_bytes, 1);
-    TernStatus s = tn_weight_rows(w->g, w->ref, source, row, row + 1, temp, err);
+    TernStatus s = fill_rows(w, source, row, row + 1, temp, err);
     if (s == TERN_OK) memcpy(out + (lo - a), temp + (lo - start), (size_t)(hi - lo));
     free(temp);
     return s;
@@ -139,15 +147,13 @@ static TernStatus fill(const TnStoredWeight *w, const TnWeights *source, uint64_
                        TernError *err) {
     const TnType *t = &w->g->nodes[w->ref].type;
     if (tn_encs[t->enc].kind == TN_STORED) return fill_stored(w, source, a, b, out, err);
-    size_t row_bytes = tn_row_bytes(t);
-    uint64_t rows_end = (uint64_t)tn_type_rows(t, NULL) * row_bytes, end = b < rows_end ? b : rows_end;
+    size_t row_bytes = tn_row_bytes(t) * (size_t)tn_rows_together(t); /* of rows that are found together */
+    uint64_t rows_end = w->size - tn_tail_bytes(t), end = b < rows_end ? b : rows_end;
     if (a < end) {
         uint64_t lo = (a + row_bytes - 1) / row_bytes, hi = end / row_bytes; /* whole rows */
         if (lo * row_bytes > a)
             TN_TRY(fill_part_row(w, source, (int64_t)lo - 1, row_bytes, a, end, out, err));
-        if (lo < hi)
-            TN_TRY(tn_weight_rows(w->g, w->ref, source, (int64_t)lo, (int64_t)hi, out + (lo * row_bytes - a),
-                                  err));
+        if (lo < hi) TN_TRY(fill_rows(w, source, (int64_t)lo, (int64_t)hi, out + (lo * row_bytes - a), err));
         if (hi >= lo && hi * row_bytes < end)
             TN_TRY(fill_part_row(w, source, (int64_t)hi, row_bytes, a, end, out, err));
     }

@@ -2,6 +2,8 @@
  * by loops of constant length, which compilers turn into vector code. */
 #include "ir/weights.h"
 
+#include "ir/r64.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -226,6 +228,10 @@ void tn_decode_trits(const TnType *t, const void *data, int64_t row, int8_t *out
         memcpy(out, p, k);
         return;
     }
+    if (t->enc == TN_ENC_r64) {
+        tn_r64_trits(t, data, row, out);
+        return;
+    }
     if (t->enc == TN_ENC_i2s) { /* blocks run over the flat tensor: a row may begin inside one */
         step = 128, bytes = 32;
         skip = (size_t)row * k % step;
@@ -266,6 +272,44 @@ void tn_encode_trits(const TnType *t, const int8_t *in, void *out_row) {
 
 /* ---- scales */
 
+/* f16 d at the end of each block. */
+static void block_scales(const TnType *t, const uint8_t *row, float *out) {
+    size_t bytes = tn_encs[t->enc].block_bytes;
+    for (int64_t i = 0; i < tn_type_row_scales(t); i++) {
+        uint16_t half;
+        memcpy(&half, row + ((size_t)i + 1) * bytes - 2, 2);
+        out[i] = tn_f16_to_f32(half);
+    }
+}
+
+void tn_decode_scales(const TnType *t, const void *data, int64_t row, float *out) {
+    const uint8_t *p = data;
+    size_t n = (size_t)tn_type_row_scales(t) * sizeof(float);
+    switch (t->enc) {
+    case TN_ENC_r64:
+        tn_r64_scales(t, data, row, out);
+        return;
+    case TN_ENC_t8: /* behind all rows */
+    case TN_ENC_p64:
+        memcpy(out, p + (size_t)t->dim[0] * tn_row_bytes(t) + (size_t)row * n, n);
+        return;
+    default:
+        block_scales(t, p + (size_t)row * tn_row_bytes(t), out);
+    }
+}
+
+void tn_decode_ternary(const TnType *t, const void *data, int64_t row, float *out) {
+    int64_t k = tn_weight_len(t), groups = tn_type_row_scales(t), n = groups > 1 ? k / groups : k;
+    int8_t *trits = tn_xcalloc((size_t)k, 1);
+    float one = groups ? 0.0f : tn_type_scale(t, row),
+          *scales = tn_xcalloc((size_t)groups + 1, sizeof *scales);
+    tn_decode_trits(t, data, row, trits);
+    if (groups) tn_decode_scales(t, data, row, scales);
+    for (int64_t i = 0; i < k; i++) out[i] = (float)trits[i] * (groups ? scales[i / n] : one);
+    free(scales);
+    free(trits);
+}
+
 static TernStatus i2s_scale(const TnType *t, const uint8_t *raw, const char *name, float *out,
                             TernError *err) {
     size_t bytes = tn_raw_bytes(t) - 32;
@@ -286,11 +330,18 @@ static TernStatus i2s_scale(const TnType *t, const uint8_t *raw, const char *nam
     return TERN_OK;
 }
 
-static TernStatus tq_scale(const TnType *t, const uint8_t *raw, const char *name, float *out,
+static TernStatus not_finite(const uint8_t *block, size_t bytes, const char *name, size_t number,
+                             TernError *err) {
+    uint16_t h;
+    memcpy(&h, block + bytes - 2, 2);
+    return tn_fail(err, TERN_ERR_INPUT, "tensor %s: scale of block %zu is %g, expected a finite number", name,
+                   number, (double)tn_f16_to_f32(h));
+}
+
+static TernStatus tq_scale(const TnType *t, const uint8_t *raw, const char *name, TnStoredScale *out,
                            TernError *err) {
-    size_t step = tn_encs[t->enc].block_bytes, blocks = tn_raw_bytes(t) / step, first = 0;
-    bool found = false;
-    *out = 0.0f;
+    size_t step = tn_encs[t->enc].block_bytes, blocks = tn_raw_bytes(t) / step, odd = blocks;
+    bool found = false; /* odd: a block of zeros whose scale is not finite */
     for (size_t b = 0; b < blocks; b++) {
         const uint8_t *p = raw + b * step;
         uint8_t bad = 0;
@@ -302,27 +353,26 @@ static TernStatus tq_scale(const TnType *t, const uint8_t *raw, const char *name
         uint16_t h;
         memcpy(&h, p + step - 2, 2);
         float d = tn_f16_to_f32(h);
-        if (found && d == *out) continue;
+        if (found && d == out->scale) continue;
         int8_t trits[256], any = 0;
         decode_block(t->enc, p, trits);
         for (int i = 0; i < 256; i++) any |= trits[i];
+        bool finite = fabsf(d) < INFINITY;
+        if (!any && !finite) odd = b;
         if (!any) continue;
-        if (!(fabsf(d) < INFINITY))
-            return tn_fail(err, TERN_ERR_INPUT,
-                           "tensor %s: scale of block %zu is %g, expected a finite number", name, b,
-                           (double)d);
+        if (!finite) return not_finite(p, step, name, b, err);
         if (found)
-            return tn_fail(
-                err, TERN_ERR_INPUT,
-                "tensor %s: block %zu has scale %.9g, block %zu has %.9g; expected one scale for the tensor",
-                name, first, (double)*out, b, (double)d);
-        found = true, first = b, *out = d;
+            out->group = tn_encs[t->enc].block_elems;
+        else
+            found = true, out->scale = d;
     }
-    return TERN_OK;
+    return out->group && odd < blocks ? not_finite(raw + odd * step, step, name, odd, err) : TERN_OK;
 }
 
-TernStatus tn_stored_scale(const TnType *t, const void *raw, const char *name, float *out, TernError *err) {
-    if (t->enc == TN_ENC_i2s) return i2s_scale(t, raw, name, out, err);
+TernStatus tn_stored_scale(const TnType *t, const void *raw, const char *name, TnStoredScale *out,
+                           TernError *err) {
+    *out = (TnStoredScale){0};
+    if (t->enc == TN_ENC_i2s) return i2s_scale(t, raw, name, &out->scale, err);
     TN_CHECK(t->enc == TN_ENC_tq1 || t->enc == TN_ENC_tq2);
     return tq_scale(t, raw, name, out, err);
 }

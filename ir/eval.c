@@ -103,6 +103,28 @@ void tn_eval_op_quant(const TnEvalOp *c) {
     }
 }
 
+/* quant_groups: quant of each n columns by themselves */
+void tn_eval_op_quant_groups(const TnEvalOp *c) {
+    const TnType *t = &c->n->type;
+    int64_t groups = tn_type_row_scales(t), n = t->group;
+    size_t part = tn_q8g_part(t);
+    for (int64_t r = 0; r < tn_out_rows(c); r++) {
+        const float *x = tn_arg_row(c, 0, r);
+        uint8_t *out = tn_out_row(c, r);
+        float *d = (float *)out;
+        int32_t *sum = (int32_t *)(out + part);
+        int8_t *q = (int8_t *)out + 2 * part;
+        memset(out, 0, tn_row_bytes(t));
+        for (int64_t g = 0; g < groups; g++) {
+            float f = tn_eval_quant_factor(x + g * n, n, &d[g]);
+            for (int64_t i = g * n; i < (g + 1) * n; i++) {
+                q[i] = tn_eval_quant(x[i], f);
+                sum[g] += q[i];
+            }
+        }
+    }
+}
+
 /* rope_angle pos, freq: p*f in turns without its whole part, to about 2^-48 of p*f; then cos and sin */
 void tn_eval_op_rope_angle(const TnEvalOp *c) {
     int64_t n = tn_cols(&tn_arg(c, 1)->type);
@@ -180,6 +202,11 @@ void tn_eval_op_dequant(const TnEvalOp *c) {
         float *y = tn_out_row(c, t), d;
         memcpy(&d, tn_arg_row(c, 1, t), 4);
         int64_t m = 0;
+        for (; w->group && m < cols; m++) {
+            float s;
+            tn_decode_scales(w, tn_arg_data(c, 2), m, &s);
+            y[m] = (float)acc[m] * (s * d);
+        }
         for (uint32_t i = 0; i < w->n_scales; i++) {
             int64_t end = m + w->scales[i].rows < cols ? m + w->scales[i].rows : cols;
             float s = w->scales[i].scale * d;

@@ -18,6 +18,7 @@ TnType tn_type(TnEnc enc, int rank, ...) {
 
 bool tn_type_equal(const TnType *a, const TnType *b) {
     if (a->enc != b->enc || a->rank != b->rank || a->n_scales != b->n_scales) return false;
+    if (a->group != b->group || a->two != b->two) return false;
     for (int i = 0; i < a->rank; i++)
         if (a->dim[i] != b->dim[i]) return false;
     for (uint32_t i = 0; i < a->n_scales; i++)
@@ -25,6 +26,10 @@ bool tn_type_equal(const TnType *a, const TnType *b) {
             tn_f32_bits(a->scales[i].scale) != tn_f32_bits(b->scales[i].scale))
             return false;
     return true;
+}
+
+int64_t tn_type_row_scales(const TnType *t) {
+    return tn_type_in_groups(t) ? t->dim[1] / t->group : t->group == TN_GROUP_ROW;
 }
 
 float tn_type_scale(const TnType *t, int64_t row) {

@@ -89,8 +89,44 @@ static TernStatus done(Infer *c, TnType t) {
 
 /* ---- types by themselves */
 
+/* Columns that share a scale in the blocks of a stored encoding; 0: it has none of its own a block. */
+static uint32_t stored_group(TnEnc e) {
+    return e == TN_ENC_tq1 || e == TN_ENC_tq2 ? tn_encs[e].block_elems : 0;
+}
+
+/* Scales that lie with the weights or codes. */
+static TernStatus check_group(const TnType *t, TernError *err) {
+    const TnEncInfo *e = &tn_encs[t->enc];
+    bool ternary = tn_enc_is_ternary(t->enc), groups = tn_type_in_groups(t);
+    if (t->two && (!ternary || t->enc == TN_ENC_tq1))
+        return tn_fail(err, TERN_ERR_INPUT, "type %s: got most=2, which it cannot hold", e->name);
+    if (!ternary && e->kind != TN_Q8_GROUPS && t->group)
+        return tn_fail(err, TERN_ERR_INPUT, "type %s: got scales a row or group, expected none", e->name);
+    if (t->group && t->n_scales)
+        return tn_fail(err, TERN_ERR_INPUT, "type %s: got scales and where they lie, expected one", e->name);
+    bool only = e->kind == TN_Q8_GROUPS || e->kind == TN_TERNARY_GROUPS;
+    if (only && !groups)
+        return tn_fail(err, TERN_ERR_INPUT, "type %s: got no scale a group, expected scale=group:n", e->name);
+    if (groups && t->group != 64 && t->group != 128 && t->group != 256)
+        return tn_fail(err, TERN_ERR_INPUT, "type %s: got groups of %u columns, expected 64, 128 or 256",
+                       e->name, t->group);
+    if (groups && t->dim[1] % t->group)
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "type %s: got %lld columns, expected a multiple of its group's %u", e->name,
+                       (long long)t->dim[1], t->group);
+    if (groups && !only && t->enc != TN_ENC_t8 && stored_group(t->enc) != t->group)
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "type %s: got scales of groups of %u columns, which it cannot hold", e->name,
+                       t->group);
+    if (t->group == TN_GROUP_ROW && t->enc != TN_ENC_t8 && t->enc != TN_ENC_p64)
+        return tn_fail(err, TERN_ERR_INPUT, "type %s: got a scale a row, which it cannot hold", e->name);
+    return TERN_OK;
+}
+
 static TernStatus check_scales(const TnType *t, TernError *err) {
     const char *name = tn_encs[t->enc].name;
+    TN_TRY(check_group(t, err));
+    if (t->group) return TERN_OK;
     if (!tn_enc_is_ternary(t->enc)) {
         if (t->n_scales)
             return tn_fail(err, TERN_ERR_INPUT, "type %s has a scale, only ternary types have one", name);
@@ -128,8 +164,8 @@ TernStatus tn_type_check(const TnType *t, TernError *err) {
     const TnEncInfo *e = &tn_encs[t->enc];
     if (e->kind == TN_CACHE)
         TN_TRY(check_rank(t, 3, 3, err));
-    else if (e->kind == TN_Q8 || e->kind == TN_LIMBS || e->kind == TN_SHADOW || e->kind == TN_STORED ||
-             tn_enc_is_ternary(t->enc))
+    else if (e->kind == TN_Q8 || e->kind == TN_Q8_GROUPS || e->kind == TN_LIMBS || e->kind == TN_SHADOW ||
+             e->kind == TN_STORED || tn_enc_is_ternary(t->enc))
         TN_TRY(check_rank(t, 2, 2, err));
     else
         TN_TRY(check_rank(t, 1, 2, err));
@@ -312,17 +348,18 @@ static TernStatus weight_dims(Infer *c, bool encoding_ok, const char *expected) 
 static TernStatus infer_gguf(Infer *c) {
     TN_TRY(given_type(c));
     TnEnc e = c->out->enc;
-    return weight_dims(
-        c, e != TN_ENC_p64 && (tn_enc_is_float(e) || tn_enc_is_ternary(e) || tn_encs[e].kind == TN_STORED),
-        "f32, f16, bf16, q8_0, q6_k, i2s, tq1, tq2 or t8");
+    return weight_dims(c,
+                       e != TN_ENC_p64 && e != TN_ENC_r64 &&
+                           (tn_enc_is_float(e) || tn_enc_is_ternary(e) || tn_encs[e].kind == TN_STORED),
+                       "f32, f16, bf16, q8_0, q6_k, i2s, tq1, tq2 or t8");
 }
 
 /* What the generator and the list of values can make. */
 static TernStatus made_here(Infer *c) {
     TN_TRY(given_type(c));
     TnEnc e = c->out->enc;
-    return weight_dims(c, tn_enc_is_float(e) || e == TN_ENC_t8 || e == TN_ENC_p64,
-                       "f32, f16, bf16, t8 or p64");
+    return weight_dims(c, tn_enc_is_float(e) || e == TN_ENC_t8 || e == TN_ENC_p64 || e == TN_ENC_r64,
+                       "f32, f16, bf16, t8, p64 or r64");
 }
 
 static TernStatus infer_random(Infer *c) {
@@ -337,10 +374,11 @@ static TernStatus infer_const(Infer *c) {
     TN_TRY(made_here(c));
     const TnAttr *v = attr(c, TN_ATTR_values);
     int64_t n = c->out->dim[0] * (c->out->rank == 2 ? c->out->dim[1] : 1);
+    if (c->out->group) return FAIL(c, "const: got a type with a scale a row or group, expected scales");
     if (n != v->n) return FAIL(c, "const: %u values for %lld elements", v->n, (long long)n);
     if (tn_enc_is_ternary(c->out->enc))
         for (uint32_t i = 0; i < v->n; i++)
-            if (v->fs[i] != 0 && v->fs[i] != 1 && v->fs[i] != -1)
+            if (v->fs[i] != 0 && v->fs[i] != 1 && v->fs[i] != -1 && !(c->out->two && v->fs[i] == 2))
                 return FAIL(c, "const: value %u of a ternary matrix is %g, expected -1, 0 or 1", i + 1,
                             (double)v->fs[i]);
     return TERN_OK;
@@ -358,6 +396,7 @@ static TernStatus infer_concat(Infer *c) {
     const TnType *first = arg(c, 0);
     bool ternary = tn_enc_is_ternary(first->enc);
     TnType t = tn_type(ternary ? TN_ENC_t8 : first->enc, 2, (TnDim)0, first->dim[1]);
+    t.group = first->group;
     for (uint32_t i = 0; i < c->n_args; i++) {
         const TnType *a = arg(c, i);
         if (a->rank != 2 || (!tn_enc_is_ternary(a->enc) && !tn_enc_is_float(a->enc)))
@@ -365,14 +404,16 @@ static TernStatus infer_concat(Infer *c) {
         if (tn_enc_is_ternary(a->enc) != ternary || (!ternary && a->enc != first->enc))
             return wrong(c, i, ternary ? "ternary, as the first" : "the encoding of the first");
         if (a->dim[1] != first->dim[1]) return wrong(c, i, "as many columns as the first");
+        if (a->group != first->group) return wrong(c, i, "scales that lie as those of the first");
         t.dim[0] += a->dim[0];
+        t.two |= a->two;
         if (a->n_scales > TN_SCALES_MAX - t.n_scales) return FAIL(c, "concat: too many scale ranges");
         t.n_scales += a->n_scales;
     }
     /* A chain of these doubles its ranges; nothing is allocated that the text did not spell out. */
     if (c->given && c->given->n_scales != t.n_scales)
         return FAIL(c, "concat gives %u scale ranges, but the type says %u", t.n_scales, c->given->n_scales);
-    if (ternary) {
+    if (t.n_scales) {
         TnScale *s = tn_alloc_array(c->arena, t.n_scales, sizeof *s);
         t.scales = s;
         for (uint32_t i = 0; i < c->n_args; s += arg(c, i++)->n_scales)
@@ -385,14 +426,18 @@ static TernStatus infer_pack(Infer *c) {
     TN_TRY(given_type(c));
     const TnType *a = arg(c, 0), *t = c->out;
     if (tn_enc_is_ternary(a->enc)) {
-        if (t->enc != TN_ENC_t8 && t->enc != TN_ENC_p64)
-            return wrong(c, 0, "a float matrix, or t8 or p64 as the type");
+        if (t->enc != TN_ENC_t8 && t->enc != TN_ENC_p64 && t->enc != TN_ENC_r64)
+            return wrong(c, 0, "a float matrix, or t8, p64 or r64 as the type");
     } else if (tn_enc_is_float(a->enc) || a->enc == TN_ENC_q8_0 || a->enc == TN_ENC_q6_k) {
         if (t->enc == TN_ENC_t8 && tn_enc_is_float(a->enc)) { /* the signs; the type brings the scale */
             TnType bare = *t;
             bare.enc = a->enc;
             bare.n_scales = 0;
             bare.scales = NULL;
+            if (t->group || t->two)
+                return FAIL(
+                    c, "pack of floats gives scales in the type and weights up to 1, but the type says %s",
+                    tn_type_text(t).s);
             if (!tn_type_equal(&bare, a))
                 return FAIL(c, "pack of %s, but the type says %s", tn_type_text(a).s, tn_type_text(t).s);
             return TERN_OK;
@@ -437,6 +482,9 @@ static TernStatus infer_keep_rows(Infer *c) {
     if (!is_ternary_weight(c, 0)) return wrong(c, 0, "a ternary matrix");
     TN_TRY(check_kept(c, a->dim[0], &n));
     TnType t = tn_type(TN_ENC_t8, 2, (TnDim)n, a->dim[1]);
+    t.group = a->group;
+    t.two = a->two;
+    if (t.group) return done(c, t); /* the rows bring their scales; of those of zeros they are 0 */
     const char *mask = tn_attr_str(&c->g->nodes[c->args[1]], TN_ATTR_mask);
     int64_t kept = tn_mask_count(mask), start = 0, at = 0;
     int32_t *list = tn_mask_list(mask);
@@ -457,6 +505,7 @@ static TernStatus infer_keep_cols(Infer *c) {
     TnType t = *arg(c, 0);
     bool ternary = is_ternary_weight(c, 0), vector = t.rank == 1 && tn_enc_is_float(t.enc);
     if (!ternary && !vector) return wrong(c, 0, "a ternary matrix, or a vector of f32, f16 or bf16");
+    if (ternary && tn_type_in_groups(&t)) return wrong(c, 0, "a matrix without groups of columns");
     if (ternary) t.enc = TN_ENC_t8;
     TN_TRY(check_kept(c, t.dim[t.rank - 1], &t.dim[t.rank - 1]));
     return done(c, t);
@@ -472,6 +521,7 @@ static TernStatus infer_colmajor(Infer *c) {
     if (blocks > TN_ELEMENTS_MAX / TN_COLMAJOR_ROWS / a->dim[1])
         return FAIL(c, "colmajor of %s: more than 2^40 elements", tn_type_text(a).s);
     TnType t = tn_type(TN_ENC_t8, 2, (TnDim)(blocks * a->dim[1]), (TnDim)TN_COLMAJOR_ROWS);
+    t.two = a->two;
     TnScale *s = tn_alloc_array(c->arena, 1, sizeof *s);
     *s = (TnScale){.rows = t.dim[0], .scale = 1.0f};
     t.n_scales = 1;
@@ -493,7 +543,8 @@ static TernStatus infer_rope_freq(Infer *c) {
 
 static TernStatus infer_embed(Infer *c) {
     if (!is(arg(c, 0), TN_ENC_i32, 1)) return wrong(c, 0, "i32[T]");
-    if (!is_float_weight(c, 1)) return wrong(c, 1, "a weight matrix of f32, f16, bf16, q8_0 or q6_k");
+    if (!is_float_weight(c, 1) && !is_ternary_weight(c, 1))
+        return wrong(c, 1, "a weight matrix of f32, f16, bf16, q8_0, q6_k or a ternary encoding");
     return done(c, tn_type(TN_ENC_f32, 2, arg(c, 0)->dim[0], arg(c, 1)->dim[1]));
 }
 
@@ -531,6 +582,17 @@ static TernStatus infer_quant(Infer *c) {
     return done(c, tn_type(TN_ENC_q8, 2, x->dim[0], x->dim[1]));
 }
 
+static TernStatus infer_quant_groups(Infer *c) {
+    const TnType *x = arg(c, 0);
+    int64_t n = attr(c, TN_ATTR_n)->i;
+    if (!is_f32_matrix(x)) return wrong(c, 0, "f32[T,K]");
+    if (n != 64 && n != 128 && n != 256)
+        return FAIL(c, "quant_groups: n=%lld, expected 64, 128 or 256", (long long)n);
+    TnType t = tn_type(TN_ENC_q8g, 2, x->dim[0], x->dim[1]);
+    t.group = (uint32_t)n;
+    return done(c, t);
+}
+
 /* The ternary matrix that r packs, or r itself. Of a chain longer than anybody makes only so much is followed: texts may
  * ask this of every line. */
 static TnRef unpacked(const TnGraph *g, TnRef r) {
@@ -545,7 +607,10 @@ static TernStatus infer_tmatmul(Infer *c) {
     const TnType *q = arg(c, 0), *w = arg(c, 1);
     if (!is(q, TN_ENC_q8, 2)) return wrong(c, 0, "q8[T,K]");
     if (!is_ternary_weight(c, 1)) return wrong(c, 1, "a ternary weight matrix");
+    if (tn_type_in_groups(w)) return wrong(c, 1, "no groups of columns (tmatmul_groups takes them)");
     if (w->dim[1] != q->dim[1]) return wrong(c, 1, "as many columns as operand 1");
+    if (w->two && q->dim[1] > tn_range_sum_most_k() / 2)
+        return wrong(c, 1, "a weight matrix with fewer columns, so that |sum| <= 127*2*K fits i32");
     if (c->n_args > 2) { /* either may be read: so they must be known to be the same */
         const TnNode *by = &c->g->nodes[unpacked(c->g, c->args[2])];
         if (by->op != TN_OP_colmajor || unpacked(c->g, by->args[0]) != unpacked(c->g, c->args[1]))
@@ -554,12 +619,22 @@ static TernStatus infer_tmatmul(Infer *c) {
     return done(c, tn_type(TN_ENC_i32, 2, q->dim[0], w->dim[0]));
 }
 
+static TernStatus infer_tmatmul_groups(Infer *c) {
+    const TnType *q = arg(c, 0), *w = arg(c, 1);
+    if (q->enc != TN_ENC_q8g) return wrong(c, 0, "q8g[T,K]");
+    if (!is_ternary_weight(c, 1) || w->group != q->group)
+        return wrong(c, 1, "a ternary weight matrix with the groups of operand 1");
+    if (w->dim[1] != q->dim[1]) return wrong(c, 1, "as many columns as operand 1");
+    return done(c, tn_type(TN_ENC_f32, 2, q->dim[0], w->dim[0]));
+}
+
 static TernStatus infer_dequant(Infer *c) {
     const TnType *acc = arg(c, 0), *q = arg(c, 1), *w = arg(c, 2);
     if (acc->enc != TN_ENC_i32 || !is_matrix(acc)) return wrong(c, 0, "i32[T,M]");
     if (!is(q, TN_ENC_q8, 2) || q->dim[0] != acc->dim[0]) return wrong(c, 1, "q8 with the rows of operand 1");
     if (!is_ternary_weight(c, 2) || w->dim[0] != acc->dim[1] || w->dim[1] != q->dim[1])
         return wrong(c, 2, "a ternary weight matrix [columns of operand 1, columns of operand 2]");
+    if (tn_type_in_groups(w)) return wrong(c, 2, "no groups of columns (tmatmul_groups takes them)");
     return done(c, tn_type(TN_ENC_f32, 2, acc->dim[0], acc->dim[1]));
 }
 

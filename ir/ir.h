@@ -122,7 +122,17 @@ typedef enum TnEnc {
     TN_ENC_COUNT
 } TnEnc;
 
-typedef enum TnEncKind { TN_DENSE, TN_STORED, TN_Q8, TN_LIMBS, TN_SHADOW, TN_TERNARY, TN_CACHE } TnEncKind;
+typedef enum TnEncKind {
+    TN_DENSE,
+    TN_STORED,
+    TN_Q8,
+    TN_Q8_GROUPS,
+    TN_LIMBS,
+    TN_SHADOW,
+    TN_TERNARY,
+    TN_TERNARY_GROUPS,
+    TN_CACHE
+} TnEncKind;
 
 typedef struct TnEncInfo {
     const char *name;
@@ -184,17 +194,28 @@ typedef struct TnType {
     TnEnc enc;
     uint8_t rank;      /* 1 to 3 */
     TnDim dim[3];      /* outermost first; matrices are [rows, columns] */
-    uint32_t n_scales; /* ternary encodings: >= 1 */
+    uint32_t n_scales; /* ternary encodings without a group: >= 1; else 0 */
     const TnScale *scales;
+    /* Ternary encodings: 0, the scales are those above; TN_GROUP_ROW, every row has one; or 64, 128 or 256 columns of a
+     * row share one. Of the last two the scales lie with the weights. q8g: the columns that share one. Else 0. */
+    uint32_t group;
+    bool two; /* ternary: weights may be 2 beside -1, 0 and 1 */
 } TnType;
+#define TN_GROUP_ROW UINT32_MAX
 
-bool tn_enc_is_ternary(TnEnc e); /* i2s tq1 tq2 t8 p64 */
+bool tn_enc_is_ternary(TnEnc e); /* i2s tq1 tq2 t8 p64 r64 */
 bool tn_enc_is_float(TnEnc e);   /* f32 f16 bf16 */
 bool tn_enc_is_kcache(TnEnc e);
 bool tn_enc_is_vcache(TnEnc e);
 TnType tn_type(TnEnc enc, int rank, ...);             /* dims as TnDim; no scales */
 bool tn_type_equal(const TnType *a, const TnType *b); /* scales too, bit for bit */
-float tn_type_scale(const TnType *t, int64_t row);
+float tn_type_scale(const TnType *t, int64_t row);    /* of those in the type: no group */
+/* Whether some columns of a row, and not all by its type, share a scale: what tmatmul_groups takes. */
+static inline bool tn_type_in_groups(const TnType *t) {
+    return t->group && t->group != TN_GROUP_ROW;
+}
+/* Scales of a row that lie with its weights or codes: 0, 1, or one a group. */
+int64_t tn_type_row_scales(const TnType *t);
 
 typedef uint32_t TnRef;
 #define TN_NONE UINT32_MAX

@@ -159,7 +159,37 @@ static bool parse_dim(Parser *p, TnDim *out) {
     return parse_int(p, out);
 }
 
+/* After `scale=`: row, or group:n, if it is one of these words. *out_is says so. */
+static bool parse_group(Parser *p, TnType *t, bool *out_is) {
+    int64_t n = 0;
+    bool row = word_is(&p->tok, "row");
+    *out_is = row || word_is(&p->tok, "group");
+    if (!*out_is || !next(p)) return !*out_is;
+    t->group = TN_GROUP_ROW;
+    if (row) return true;
+    if (!accept(p, ':', "':'")) return false;
+    uint32_t col = p->tok.col;
+    if (!parse_int(p, &n)) return false;
+    if (n != 64 && n != 128 && n != 256)
+        return fail_at(p, col, "a group of %lld columns, expected 64, 128 or 256", (long long)n);
+    t->group = (uint32_t)n;
+    return true;
+}
+
+/* After `most=`. */
+static bool parse_most(Parser *p, TnType *t) {
+    int64_t most = 0;
+    uint32_t col = p->tok.col;
+    if (!parse_int(p, &most)) return false;
+    if (most != 2) return fail_at(p, col, "most=%lld, expected 2 or nothing", (long long)most);
+    t->two = true;
+    return true;
+}
+
 static bool parse_scales(Parser *p, TnType *t) {
+    bool group;
+    if (!parse_group(p, t, &group)) return false;
+    if (group) return true;
     TnScale s = {.rows = t->dim[0]};
     p->n_scales = 0;
     if (p->tok.kind != '[') {
@@ -193,6 +223,7 @@ static bool parse_type(Parser *p, TnType *t) {
     if (!next(p)) return false;
     if (word_is(&p->tok, "scale") && (!next(p) || !accept(p, '=', "'='") || !parse_scales(p, t)))
         return false;
+    if (word_is(&p->tok, "most") && (!next(p) || !accept(p, '=', "'='") || !parse_most(p, t))) return false;
     TernError err;
     return check(p, tn_type_check(t, &err), enc.col, &err);
 }

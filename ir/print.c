@@ -52,10 +52,15 @@ void tn_print_shape(const TnType *t, TnBuf *out) {
     tn_buf_puts(out, "]");
 }
 
-void tn_print_type(const TnType *t, TnBuf *out) {
-    tn_print_shape(t, out);
-    if (!t->n_scales) return;
-    tn_buf_puts(out, " scale=");
+static void print_scales(const TnType *t, TnBuf *out) {
+    if (t->group == TN_GROUP_ROW) {
+        tn_buf_puts(out, "row");
+        return;
+    }
+    if (t->group) {
+        tn_buf_printf(out, "group:%u", t->group);
+        return;
+    }
     if (t->n_scales == 1) {
         tn_print_float(t->scales[0].scale, out);
         return;
@@ -65,6 +70,15 @@ void tn_print_type(const TnType *t, TnBuf *out) {
         tn_print_float(t->scales[i].scale, out);
     }
     tn_buf_puts(out, "]");
+}
+
+void tn_print_type(const TnType *t, TnBuf *out) {
+    tn_print_shape(t, out);
+    if (t->n_scales || t->group) {
+        tn_buf_puts(out, " scale=");
+        print_scales(t, out);
+    }
+    if (t->two) tn_buf_puts(out, " most=2");
 }
 
 TnTypeText tn_type_text(const TnType *t) {

@@ -34,16 +34,17 @@ static int64_t last_column(const TnGraph *g, TnRef r) {
 TnRange tn_range_of(const TnGraph *g, TnRef r) {
     static const TnRange unknown = {false, 0, 0};
     const TnNode *n = &g->nodes[r];
-    if (n->type.enc == TN_ENC_q8) return between(-TN_RANGE_CODE, TN_RANGE_CODE);
+    if (n->type.enc == TN_ENC_q8 || n->type.enc == TN_ENC_q8g) return between(-TN_RANGE_CODE, TN_RANGE_CODE);
     if (n->type.enc == TN_ENC_q14) return between(-TN_RANGE_LIMB, TN_RANGE_LIMB);
     if (n->type.enc == TN_ENC_s8) return between(-127, 127);
     if (n->type.enc == TN_ENC_s6) return between(-31, 31);
-    if (tn_enc_is_ternary(n->type.enc)) return between(-1, 1);
+    if (tn_enc_is_ternary(n->type.enc)) return between(-1, n->type.two ? 2 : 1);
     if (n->type.enc == TN_ENC_i8) return between(-128, 127);
     if (n->type.enc != TN_ENC_i32) return unknown;
     if (n->op == TN_OP_input) return input_range(g, r);
     if (n->op == TN_OP_tmatmul) {
         int64_t most = tn_range_sum(last_column(g, n->args[0]) + 1);
+        most *= tn_range_of(g, n->args[1]).hi;
         return between(-most, most);
     }
     if (tn_op_is(n->op, TN_TRAIT_COLUMN_IDS)) return between(-1, last_column(g, n->args[0]));
@@ -130,6 +131,12 @@ static void put_note(const TnGraph *g, TnRef r, TnDotOf *dot_of, TnBuf *out) {
         int64_t k = last_column(g, n->args[1]) + 1, code = tn_range_of(g, n->args[1]).hi;
         tn_buf_printf(out, " ; |sum| <= %lld of each limb", (long long)(code * TN_RANGE_LIMB * k));
         if (dot_of && dot_of(g, r, &d)) put_dot(&d, k, out);
+        return;
+    }
+    if (n->op == TN_OP_tmatmul_groups) {
+        const TnType *w = &g->nodes[n->args[1]].type;
+        tn_buf_printf(out, " ; |acc| <= %lld of a group",
+                      (long long)(tn_range_sum(w->group) * tn_range_of(g, n->args[1]).hi));
         return;
     }
     if (!range.known || n->op == TN_OP_output || tn_enc_is_ternary(n->type.enc)) return;

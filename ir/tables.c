@@ -105,7 +105,8 @@ bool tn_word_ok(const char *s, size_t n) {
 }
 
 bool tn_enc_is_ternary(TnEnc e) {
-    return e == TN_ENC_i2s || e == TN_ENC_tq1 || e == TN_ENC_tq2 || e == TN_ENC_t8 || e == TN_ENC_p64;
+    return e == TN_ENC_i2s || e == TN_ENC_tq1 || e == TN_ENC_tq2 || e == TN_ENC_t8 || e == TN_ENC_p64 ||
+           e == TN_ENC_r64;
 }
 bool tn_enc_is_float(TnEnc e) {
     return e == TN_ENC_f32 || e == TN_ENC_f16 || e == TN_ENC_bf16;

@@ -37,12 +37,16 @@ size_t tn_row_bytes(const TnType *t) {
         return planes * tn_round_up(k, TN_PAD) * e->block_bytes;
     case TN_Q8:
         return TN_Q8_HEAD + tn_round_up(k, TN_K_PAD);
+    case TN_Q8_GROUPS:
+        return 2 * tn_q8g_part(t) + tn_round_up(k, TN_K_PAD);
     case TN_LIMBS:
         return TN_Q14_HEAD + 2 * tn_round_up(k, TN_K_PAD);
     case TN_SHADOW:
         return tn_round_up(k, e->block_elems) / e->block_elems * e->block_bytes;
     case TN_CACHE:
         return tn_page_bytes(t);
+    case TN_TERNARY_GROUPS: /* of a block, by its rows */
+        return k / 4 + 2 * (size_t)tn_type_row_scales(t);
     case TN_TERNARY:
         return tn_round_up(k, TN_K_PAD) / 4;
     case TN_STORED:
@@ -50,6 +54,14 @@ size_t tn_row_bytes(const TnType *t) {
         return tn_round_up(k, e->block_elems) / e->block_elems * e->block_bytes;
     }
     TN_BUG("encoding %d has no kind", (int)t->enc);
+}
+
+int64_t tn_rows_together(const TnType *t) {
+    return t->enc == TN_ENC_r64 ? TN_BESIDE : 1;
+}
+
+size_t tn_q8g_part(const TnType *t) {
+    return tn_round_up(4 * (size_t)tn_type_row_scales(t), 64);
 }
 
 size_t tn_row_bytes_aligned(const TnType *t) {
@@ -72,6 +84,8 @@ size_t tn_shadow_array_bytes(const TnType *t) {
 
 size_t tn_tail_bytes(const TnType *t) {
     if (tn_encs[t->enc].kind == TN_SHADOW) return 3 * tn_shadow_array_bytes(t);
+    if (t->group && (t->enc == TN_ENC_t8 || t->enc == TN_ENC_p64))
+        return dim_size(t->dim[0]) * (size_t)tn_type_row_scales(t) * 4;
     return tn_encs[t->enc].kind == TN_TERNARY ? (size_t)t->n_scales * 4 : 0;
 }
 
@@ -87,5 +101,5 @@ size_t tn_type_bytes(const TnType *t, const int64_t sym[TN_SYM_COUNT]) {
         return tn_round_up(n, 128) / 4 + 32;
     }
     if (is_table(t)) rows *= (size_t)dim_value(t->dim[1], sym);
-    return rows * tn_row_bytes(t) + tn_tail_bytes(t);
+    return tn_round_up(rows, (size_t)tn_rows_together(t)) * tn_row_bytes(t) + tn_tail_bytes(t);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include "ir/internal.h"
 #include "ir/places.h"
+#include "ir/r64.h"
 #include "ir/shadow.h"
 #include "runtime/base/fmath.h"
 #include "runtime/base/reader.h"
@@ -115,7 +116,7 @@ static TernStatus source_random(Source *s, TnRef ref, int64_t row, Row out) {
     for (uint64_t i = 0; i < k; i++) {
         uint64_t z = splitmix(seed, (uint64_t)row * k + i);
         if (out.t)
-            out.t[i] = (int8_t)((int)((z >> 32) * 3 >> 32) - 1);
+            out.t[i] = (int8_t)((int)((z >> 32) * (n->type.two ? 4 : 3) >> 32) - 1);
         else
             out.f[i] = (float)(z >> 40) * 0x1p-23f - 1.0f;
     }
@@ -135,7 +136,7 @@ static TernStatus source_const(Source *s, TnRef ref, int64_t row, Row out) {
                        a ? a->n : 0, (size_t)tn_weight_count(&n->type) * k);
     for (size_t i = 0; i < k; i++) {
         if (out.t)
-            out.t[i] = sign(a->fs[lo + i]);
+            out.t[i] = (int8_t)a->fs[lo + i]; /* -1, 0, 1, 2: checked */
         else
             out.f[i] = a->fs[lo + i];
     }
@@ -301,14 +302,21 @@ static SourceFn *const sources[TN_OP_COUNT] = {
 #undef OP
 };
 
-static TernStatus source_row(Source *s, TnRef ref, int64_t row, Row out) {
+/* One deeper in a chain of ops. */
+static TernStatus enter(Source *s, TnRef ref) {
     const TnNode *n = &s->g->nodes[ref];
-    SourceFn *fn = sources[n->op];
-    TN_CHECK(fn);
     if (s->depth == MAX_DEPTH)
         return tn_fail(s->err, TERN_ERR_UNSUPPORTED, "%s $%s: more than %d weight operations nested",
                        tn_ops[n->op].name, n->name, MAX_DEPTH);
     s->depth++;
+    return TERN_OK;
+}
+
+static TernStatus source_row(Source *s, TnRef ref, int64_t row, Row out) {
+    const TnNode *n = &s->g->nodes[ref];
+    SourceFn *fn = sources[n->op];
+    TN_CHECK(fn);
+    TN_TRY(enter(s, ref));
     TN_TRY(fn(s, ref, row, out));
     s->depth--;
     /* inside a chain of packs a value is what its type can hold; the last one is rounded by tn_encode_row */
@@ -322,6 +330,90 @@ static TernStatus source_row(Source *s, TnRef ref, int64_t row, Row out) {
     return TERN_OK;
 }
 
+/* ---- Scales that lie with the weights */
+
+static TernStatus source_scales(Source *s, TnRef ref, int64_t row, float *out);
+
+/* Numbered after all trits. */
+static TernStatus random_scales(const TnNode *n, int64_t row, float *out) {
+    uint64_t seed = (uint64_t)tn_attr_int(n, TN_ATTR_seed), k = (uint64_t)tn_type_row_scales(&n->type);
+    uint64_t trits = (uint64_t)tn_weight_count(&n->type) * (uint64_t)tn_weight_len(&n->type);
+    for (uint64_t i = 0; i < k; i++)
+        out[i] = (float)((splitmix(seed, trits + (uint64_t)row * k + i) >> 54) + 1) * 0x1p-10f;
+    return TERN_OK;
+}
+
+static TernStatus concat_scales(Source *s, TnRef ref, int64_t row, float *out) {
+    const TnNode *n = &s->g->nodes[ref];
+    for (uint32_t i = 0; i < n->n_args; i++) {
+        int64_t rows = tn_weight_count(&s->g->nodes[n->args[i]].type);
+        if (row < rows) return source_scales(s, n->args[i], row, out);
+        row -= rows;
+    }
+    TN_BUG("row behind the end of concat $%s", n->name);
+}
+
+static TernStatus kept_scales(Source *s, TnRef ref, int64_t row, float *out) {
+    const TnNode *n = &s->g->nodes[ref];
+    const int32_t *list;
+    if (row < kept_of(s, ref, &list)) return source_scales(s, n->args[0], list[row], out);
+    memset(out, 0, (size_t)tn_type_row_scales(&n->type) * sizeof *out);
+    return TERN_OK;
+}
+
+static TernStatus op_scales(Source *s, TnRef ref, int64_t row, float *out) {
+    const TnNode *n = &s->g->nodes[ref];
+    const void *raw = NULL;
+    switch (n->op) {
+    case TN_OP_gguf:
+        TN_TRY(find_raw(s, ref, &raw));
+        tn_decode_scales(&n->type, raw, row, out);
+        return TERN_OK;
+    case TN_OP_random:
+        return random_scales(n, row, out);
+    case TN_OP_concat:
+        return concat_scales(s, ref, row, out);
+    case TN_OP_keep_rows:
+        return kept_scales(s, ref, row, out);
+    case TN_OP_pack:
+    case TN_OP_keep_cols:
+        return source_scales(s, n->args[0], row, out);
+    default:
+        TN_BUG("%s $%s has no scales a row", tn_ops[n->op].name, n->name);
+    }
+}
+
+static TernStatus source_scales(Source *s, TnRef ref, int64_t row, float *out) {
+    TN_TRY(enter(s, ref));
+    TN_TRY(op_scales(s, ref, row, out));
+    s->depth--;
+    return TERN_OK;
+}
+
+/* Rows [lo, hi) of r64, whole blocks. */
+static TernStatus block_rows(Source *s, TnRef ref, int64_t lo, int64_t hi, uint8_t *out) {
+    const TnType *t = &s->g->nodes[ref].type;
+    int64_t rows = tn_weight_count(t), k = tn_weight_len(t), groups = tn_type_row_scales(t);
+    TN_CHECK(lo % TN_BESIDE == 0 && (hi % TN_BESIDE == 0 || hi == rows));
+    uint8_t *codes = tn_xcalloc((size_t)k, TN_BESIDE);
+    float *scales = tn_xcalloc((size_t)groups * TN_BESIDE, sizeof *scales);
+    TernStatus st = TERN_OK;
+    for (; lo < hi && st == TERN_OK; lo += TN_BESIDE, out += TN_BESIDE * tn_row_bytes(t)) {
+        memset(codes, 1, (size_t)k * TN_BESIDE);
+        memset(scales, 0, (size_t)groups * TN_BESIDE * sizeof *scales);
+        for (int64_t r = 0; r < TN_BESIDE && lo + r < rows && st == TERN_OK; r++) {
+            uint8_t *row = codes + r * k;
+            st = source_row(s, ref, lo + r, (Row){.t = (int8_t *)row});
+            for (int64_t i = 0; i < k; i++) row[i] = (uint8_t)(row[i] + 1);
+            if (st == TERN_OK) st = source_scales(s, ref, lo + r, scales + r * groups);
+        }
+        tn_r64_encode(t, codes, scales, out);
+    }
+    free(scales);
+    free(codes);
+    return st;
+}
+
 TernStatus tn_weight_rows(const TnGraph *g, TnRef ref, const TnWeights *w, int64_t lo, int64_t hi, void *out,
                           TernError *err) {
     TN_CHECK(ref < g->n);
@@ -329,7 +421,7 @@ TernStatus tn_weight_rows(const TnGraph *g, TnRef ref, const TnWeights *w, int64
     const TnType *t = &n->type;
     TN_CHECK(0 <= lo && lo <= hi && hi <= tn_weight_count(t));
     bool ternary = tn_enc_is_ternary(t->enc);
-    if (tn_encs[t->enc].kind == TN_STORED || (ternary && t->enc != TN_ENC_t8 && t->enc != TN_ENC_p64))
+    if (tn_encs[t->enc].kind == TN_STORED)
         return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s $%s: only a file gives values of encoding %s",
                        tn_ops[n->op].name, n->name, tn_encs[t->enc].name);
     size_t stride = tn_row_bytes(t), len = (size_t)tn_weight_len(t);
@@ -338,6 +430,10 @@ TernStatus tn_weight_rows(const TnGraph *g, TnRef ref, const TnWeights *w, int64
     float *row = source_open(&s, ref, len);
     TernStatus st = TERN_OK;
     uint8_t *o = out;
+    if (t->enc == TN_ENC_r64) {
+        st = block_rows(&s, ref, lo, hi, out);
+        lo = hi;
+    }
     for (int64_t r = lo; r < hi && st == TERN_OK; r++, o += stride) {
         if (n->op == TN_OP_gguf && !ternary) { /* as stored, and padding */
             const void *raw = NULL;
@@ -415,6 +511,15 @@ TernStatus tn_weight_tail(const TnGraph *g, TnRef ref, const TnWeights *w, void 
     if (tn_encs[t->enc].kind == TN_SHADOW) {
         Source s = {.g = g, .w = w, .err = err};
         return shadow_tail(&s, ref, out);
+    }
+    if (t->group) {
+        Source s = {.g = g, .w = w, .err = err};
+        TernStatus st = TERN_OK;
+        source_open(&s, ref, 0);
+        for (int64_t r = 0; r < t->dim[0] && st == TERN_OK; r++)
+            st = source_scales(&s, ref, r, (float *)out + r * tn_type_row_scales(t));
+        source_close(&s, ref);
+        return st;
     }
     for (uint32_t i = 0; i < t->n_scales; i++) memcpy((uint8_t *)out + 4 * (size_t)i, &t->scales[i].scale, 4);
     return TERN_OK;

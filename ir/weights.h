@@ -27,6 +27,11 @@ void tn_decode_raw(const TnType *t, const void *raw, int64_t row, float *out);
  * the scale is in the type. Ternary files' bytes and type_layout.h's form are the same, but for t8, which is
  * padded. */
 void tn_decode_trits(const TnType *t, const void *data, int64_t row, int8_t *out);
+/* The scales of a row that lie with its weights (tn_type_row_scales of them), of any ternary encoding; of the files'
+ * these are the d of its blocks. */
+void tn_decode_scales(const TnType *t, const void *data, int64_t row, float *out);
+/* A row of a ternary matrix as numbers: weights times their scale. */
+void tn_decode_ternary(const TnType *t, const void *data, int64_t row, float *out);
 /* The other way, into a row of type_layout.h's form with its padding. t is f32, f16 or bf16 (rounded to nearest
  * even), i32 or i8 (rounded, clamped, NaN is 0). */
 void tn_encode_row(const TnType *t, const float *in, void *out_row);
@@ -37,10 +42,16 @@ size_t tn_raw_bytes(const TnType *t);
 /* Rows and row length of a weight. */
 int64_t tn_weight_count(const TnType *t);
 int64_t tn_weight_len(const TnType *t);
-/* The scale(s) of a stored ternary tensor: i2s from behind the codes; tq1/tq2: all blocks' d, where zero
- * blocks may have any; err names block and both values when they differ. Also checks that no code is
- * invalid (3). `name` is for messages. */
-TernStatus tn_stored_scale(const TnType *t, const void *raw, const char *name, float *out, TernError *err);
+/* How a stored ternary tensor is scaled. */
+typedef struct TnStoredScale {
+    uint32_t group; /* 0: by `scale`; else as TnType.group, and the scales are those of the blocks */
+    float scale;
+} TnStoredScale;
+/* i2s: what stands after the codes. tq1, tq2: one scale if all blocks have the same d, but for blocks of zeros, which may
+ * have any; else groups of 256. Also checks that scales are finite and no code is invalid (3). `name` is for
+ * messages. */
+TernStatus tn_stored_scale(const TnType *t, const void *raw, const char *name, TnStoredScale *out,
+                           TernError *err);
 /* If every value of a dense matrix is -s, 0 or s (s > 0, or all zero: s = 0): the scale. Else TERN_ERR_INPUT
  * naming tensor, row, column and value. */
 TernStatus tn_dense_scale(const TnType *t, const void *raw, const char *name, float *out, TernError *err);
@@ -50,12 +61,14 @@ TernStatus tn_dense_scale(const TnType *t, const void *raw, const char *name, fl
  * `random`: element i (row by row, unpadded) is the i-th number z of splitmix64 started at the seed:
  *   z = seed + (i+1)*0x9e3779b97f4a7c15; z = (z ^ z>>30)*0xbf58476d1ce4e5b9; z = (z ^
  *   z>>27)*0x94d049bb133111eb; z ^= z>>31
- * a float is (z>>40)*2^-23 - 1, then rounded to its type; a trit is ((z>>32)*3 >> 32) - 1.
+ * a float is (z>>40)*2^-23 - 1, then rounded to its type; a trit is ((z>>32)*3 >> 32) - 1, with most=2
+ *   ((z>>32)*4 >> 32) - 1; scales that the type has not are numbered after all trits, row by row: ((z>>54) + 1)*2^-10.
  * `const` for a ternary type: the sign of the value. `pack` of a dense matrix to t8 or p64: the sign (the
  * frontend has checked it by tn_dense_scale).
  *
  * Writes rows [lo, hi) of the SOURCE value `ref`, in type_layout.h's form of its type, to out (as many bytes as
- * those rows take; what lies behind the rows is written by tn_weight_tail). Streams: needs memory for a few
+ * those rows take; of encodings of rows that lie together, lo is a multiple of tn_rows_together, and so is hi, or all
+ * rows; what lies behind the rows is written by tn_weight_tail). Streams: needs memory for a few
  * rows; calls may run side by side. Not for the i2s, tq1, tq2, q8_0, q6_k encodings themselves (their raw
  * bytes are used as they are). */
 TernStatus tn_weight_rows(const TnGraph *g, TnRef ref, const TnWeights *w, int64_t lo, int64_t hi, void *out,

@@ -51,7 +51,8 @@ TernStatus pass_colmajor(TnGraph *g, const TnPassCtx *ctx, TernError *err) {
         if (root == TN_NONE || g->nodes[root].op != TN_OP_tmatmul || g->nodes[root].n_args != 2) continue;
         TnRef q = g->nodes[root].args[0], w = g->nodes[root].args[1];
         const TnType *t = &g->nodes[w].type;
-        if (!is_sparse(g, q) || t->dim[0] < LEAST * TN_COLMAJOR_ROWS || !has_room(g, i, t)) continue;
+        if (!is_sparse(g, q) || t->two || t->dim[0] < LEAST * TN_COLMAJOR_ROWS || !has_room(g, i, t))
+            continue;
         TnRef *args = tn_alloc_array(&g->arena, 3, sizeof *args);
         args[0] = q;
         args[1] = w;

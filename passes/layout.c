@@ -48,13 +48,14 @@ static TnEnc choose(const TnGraph *g, const TnPassCtx *ctx, TnRef w, const TnRea
         matmul |= tn_op_is(n->op, TN_TRAIT_DOTS) && n->args[n->n_args - 1] == w;
         tmatmul |= n->op == TN_OP_tmatmul && n->args[n->n_args - 1] == w; /* by columns */
         if (n->n_args < 2 || n->args[1] != w) continue;
-        tmatmul |= n->op == TN_OP_tmatmul;
+        tmatmul |= n->op == TN_OP_tmatmul || n->op == TN_OP_tmatmul_groups;
         embed |= n->op == TN_OP_embed;
         norm |= n->op == TN_OP_rmsnorm;
     }
     if (tmatmul) return preferred(ctx, t, TN_OP_tmatmul, g->level);
     if (norm) return TN_ENC_f32;
     if (!matmul && !embed) return t->enc;
+    if (tn_enc_is_ternary(t->enc)) return preferred(ctx, t, TN_OP_embed, g->level);
     TnType dense = *t;
     dense.enc = dense_enc(ctx, t->enc);
     TnEnc want = preferred(ctx, &dense, matmul ? TN_OP_matmul : TN_OP_embed, g->level);

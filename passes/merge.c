@@ -7,7 +7,7 @@
  *   %d: f32[T,96] = dequant %a, %h, $cat      each column keeps the scale of its weight row, so the bits stay
  *   %q: f32[T,64] = slice %d {lo=0, n=64}
  *
- * Dense matmuls are merged likewise; their slices read the product itself. The dot product of a column does not depend on
+ * Dense matmuls and tmatmul_groups are merged likewise; their slices read the product itself. The dot product of a column does not depend on
  * the other columns, so the bits stay.
  * Needs: a verified graph of stage model; cse before it, or equal inputs are not seen to be equal.
  * Breaks: nothing. Of the merged nodes only the concat still reads the parts' weights.
@@ -61,6 +61,7 @@ static bool mergeable(const Merge *m, TnRef r) {
     const TnNode *n = &m->g->nodes[r];
     if (m->done[r] || !tn_is_matmul(n) || n->n_args != 2) return false;
     if (n->op == TN_OP_tmatmul) return only_dequant(m, r) != TN_NONE;
+    if (n->op == TN_OP_tmatmul_groups) return n_readers(m, r) && !is_head(m, r);
     return tn_enc_is_float(m->g->nodes[n->args[1]].type.enc) && n_readers(m, r) && !is_head(m, r);
 }
 
@@ -77,6 +78,8 @@ static uint32_t collect(const Merge *m, TnRef r, TnRef parts[PARTS_MAX]) {
         if (p < r || g->nodes[p].op != n->op || g->nodes[p].args[0] != x || !mergeable(m, p)) continue;
         const TnType *w = &g->nodes[g->nodes[p].args[1]].type;
         if (n->op == TN_OP_matmul && w->enc != first->enc) continue;
+        if (w->group != first->group)
+            continue; /* of scales that lie with the weights and scales that do not */
         if (w->dim[0] > TN_ELEMENTS_MAX / w->dim[1] - rows || w->n_scales > SCALES_MAX - scales) continue;
         rows += w->dim[0];
         scales += w->n_scales;

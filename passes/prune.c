@@ -100,7 +100,9 @@ static bool is_bounded(const Prune *p, const Linear *l) {
     free(w);
     double scale = 0, most = 2 * sqrt((double)k) * (double)top;
     const TnType *t = &g->nodes[l->w].type;
+    if (t->group) return false; /* its scales are not known here */
     for (uint32_t i = 0; i < t->n_scales; i++) scale = fmax(scale, fabs((double)t->scales[i].scale));
+    if (t->two) scale *= 2;
     return (double)k * scale * (most > 1e-5 ? most : 1e-5) < MOST;
 }
 

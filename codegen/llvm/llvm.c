@@ -483,7 +483,9 @@ uint32_t tn_attend_gemms(const TnGraph *g, uint32_t kernel, const char *level, c
  * chooses. */
 static TnEnc prefer(const TnType *weight, TnOp reader, const char *level) {
     (void)level;
-    return reader == TN_OP_tmatmul && tn_enc_is_ternary(weight->enc) ? TN_ENC_p64 : weight->enc;
+    (void)reader;
+    if (!tn_enc_is_ternary(weight->enc)) return weight->enc;
+    return tn_type_in_groups(weight) ? TN_ENC_r64 : TN_ENC_p64;
 }
 
 static bool dot_of(const TnGraph *g, TnRef product, TnDot *out) {
@@ -503,10 +505,13 @@ static bool dot_of(const TnGraph *g, TnRef product, TnDot *out) {
 static void prefetch(const TnGraph *g, uint32_t kernel, int64_t *l1, int64_t *l2) {
     TnRef root = g->kernels[kernel].root;
     TnDim rows = g->nodes[root].type.dim[0];
-    bool dense = g->nodes[root].op == TN_OP_matmul;
-    if (g->nodes[root].op == TN_OP_tmatmul && (tn_dim_is_sym(rows) ? g->rows_hi : rows) != 1) return;
-    *l1 = dense ? 4096 : 1024;
-    *l2 = dense ? 0 : 12288;
+    TnOp op = g->nodes[root].op;
+    int64_t most = tn_dim_is_sym(rows) ? g->rows_hi : rows;
+    bool only_l1 = op == TN_OP_matmul || op == TN_OP_tmatmul_groups;
+    if (op == TN_OP_tmatmul && most != 1) return;
+    if (op == TN_OP_tmatmul_groups && most > TN_FEW) return; /* most of its passes are over weights in L2 */
+    *l1 = only_l1 ? 4096 : 1024;
+    *l2 = only_l1 ? 0 : 12288;
 }
 
 const TnTarget tn_target_llvm = {

@@ -27,7 +27,8 @@ static int ref_score(const TnGraph *g, uint32_t kernel, const char *level) {
 static TnEnc prefer(const TnType *weight, TnOp reader, const char *level) {
     (void)reader;
     (void)level;
-    return tn_enc_is_ternary(weight->enc) ? TN_ENC_p64 : weight->enc;
+    if (!tn_enc_is_ternary(weight->enc)) return weight->enc;
+    return tn_type_in_groups(weight) ? TN_ENC_r64 : TN_ENC_p64;
 }
 
 /* The evaluator never reads column-major copies. */

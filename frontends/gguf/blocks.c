@@ -72,32 +72,54 @@ static TernStatus extra_scale(TnArchBuild *b, uint32_t layer, const char *what, 
 
 /* The matrix's own scale times that of the tensor beside it. */
 static TernStatus scale_of(TnArchBuild *b, uint32_t layer, const char *what, const TnGgufTensor *t,
-                           bool ternary, float *out) {
+                           bool ternary, TnStoredScale *out) {
     TnType type = tn_type(t->enc, 2, (TnDim)t->ne[1], (TnDim)t->ne[0]);
     TernStatus st = TERN_OK;
-    *out = 1.0f;
+    float extra = 1.0f;
+    *out = (TnStoredScale){.scale = 1.0f};
     if (tn_enc_is_ternary(t->enc))
         st = tn_stored_scale(&type, t->data, t->name, out, b->err);
     else if (ternary)
-        st = tn_dense_scale(&type, t->data, t->name, out, b->err);
+        st = tn_dense_scale(&type, t->data, t->name, &out->scale, b->err);
     if (st != TERN_OK) return tn_fail_in(b->err, st, "%s", b->gg->path);
-    TN_TRY(extra_scale(b, layer, what, ternary, out));
-    if (!isfinite(*out))
+    TN_TRY(extra_scale(b, layer, what, ternary, &extra));
+    if (out->group && extra != 1.0f)
+        return tn_fail(b->err, TERN_ERR_UNSUPPORTED,
+                       "%s: tensor %s.scale: got %g beside weights with scales of their own, expected 1",
+                       b->gg->path, what, (double)extra);
+    out->scale *= extra;
+    if (!isfinite(out->scale))
         return tn_fail(b->err, TERN_ERR_INPUT, "%s: tensor %s has the scale %g, expected a number",
-                       b->gg->path, t->name, (double)*out);
+                       b->gg->path, t->name, (double)out->scale);
     return TERN_OK;
 }
 
 /* The matrix as tmatmul takes it. Dense ones hold -s, 0, s: the trits are their signs. */
-static TnRef ternary_weight(TnArchBuild *b, const TnGgufTensor *t, const char *node, float scale) {
-    TnScale whole = {(int64_t)t->ne[1], scale};
+static TnRef ternary_weight(TnArchBuild *b, const TnGgufTensor *t, const char *node, TnStoredScale scale) {
+    TnScale whole = {(int64_t)t->ne[1], scale.scale};
     TnType plain = tn_type(t->enc, 2, (TnDim)t->ne[1], (TnDim)t->ne[0]), scaled = plain;
-    scaled.scales = &whole;
-    scaled.n_scales = 1;
+    scaled.group = scale.group;
+    scaled.scales = scale.group ? NULL : &whole;
+    scaled.n_scales = !scale.group;
     if (tn_enc_is_ternary(t->enc)) return tn_arch_source(b, t, node, &scaled);
     TnRef w = tn_arch_source(b, t, tn_sprintf(&b->gg->arena, "%s.dense", node), &plain);
     scaled.enc = TN_ENC_t8;
     return tn_node_add(b->g, TN_OP_pack, node, &scaled, &w, 1, NULL, 0);
+}
+
+/* x times a ternary matrix. Of one scale, or one a row, the model was trained with x rounded to int8 by the row; else it was
+ * not, and x is rounded as finely as the weights are scaled. */
+static TnRef ternary_product(TnArchBuild *b, TnRef x, TnRef w) {
+    if (b->status != TERN_OK) return TN_NONE;
+    const TnType *t = &b->g->nodes[w].type;
+    if (tn_type_in_groups(t)) {
+        TnAttr n = {.key = TN_ATTR_n, .i = t->group};
+        TnRef q = tn_block_op_attrs(b, TN_OP_quant_groups, NULL, &x, 1, &n, 1);
+        return tn_block_op(b, TN_OP_tmatmul_groups, (TnRef[]){q, w}, 2);
+    }
+    TnRef q = tn_block_op(b, TN_OP_quant, &x, 1);
+    TnRef acc = tn_block_op(b, TN_OP_tmatmul, (TnRef[]){q, w}, 2);
+    return tn_block_op(b, TN_OP_dequant, (TnRef[]){acc, q, w}, 3);
 }
 
 TnRef tn_block_linear(TnArchBuild *b, uint32_t layer, const char *what, TnRef x) {
@@ -107,7 +129,7 @@ TnRef tn_block_linear(TnArchBuild *b, uint32_t layer, const char *what, TnRef x)
     const char *node = tn_arch_node_name(b, layer, name);
     bool dense = tn_enc_is_float(t->enc),
          ternary = tn_enc_is_ternary(t->enc) || (dense && b->options->ternary_dense);
-    float scale;
+    TnStoredScale scale;
     b->n_dense += dense;
     if (layer == 0) b->matrix_enc = t->enc;
     b->status = scale_of(b, layer, what, t, ternary, &scale);
@@ -116,10 +138,7 @@ TnRef tn_block_linear(TnArchBuild *b, uint32_t layer, const char *what, TnRef x)
         TnType type = tn_type(t->enc, 2, (TnDim)t->ne[1], (TnDim)t->ne[0]);
         return tn_block_op(b, TN_OP_matmul, (TnRef[]){x, tn_arch_source(b, t, node, &type)}, 2);
     }
-    TnRef w = ternary_weight(b, t, node, scale);
-    TnRef q = tn_block_op(b, TN_OP_quant, &x, 1);
-    TnRef acc = tn_block_op(b, TN_OP_tmatmul, (TnRef[]){q, w}, 2);
-    return tn_block_op(b, TN_OP_dequant, (TnRef[]){acc, q, w}, 3);
+    return ternary_product(b, x, ternary_weight(b, t, node, scale));
 }
 
 /* ---- Rope */

@@ -130,7 +130,8 @@ static bool scales_equal(const TnType *s, const TnType *t) {
 }
 
 static bool types_equal(const TnType *s, const TnType *t) {
-    return s->enc == t->enc && s->rank == t->rank && memcmp(s->dim, t->dim, s->rank * sizeof s->dim[0]) == 0;
+    return s->enc == t->enc && s->rank == t->rank && s->group == t->group && s->two == t->two &&
+           memcmp(s->dim, t->dim, s->rank * sizeof s->dim[0]) == 0;
 }
 
 /* A tensor of the model file: contents by hash. Returns whether it differs. */

@@ -50,6 +50,9 @@ static json_t *of_type(const TnType *t) {
         tn_json_push(dims, tn_dim_is_sym(t->dim[i]) ? tn_json_text(tn_sym_names[tn_dim_sym(t->dim[i])])
                                                     : tn_json_int((uint64_t)t->dim[i]));
     tn_json_set(type, "dims", dims);
+    if (t->two) tn_json_set(type, "most", tn_json_int(2));
+    if (t->group == TN_GROUP_ROW) tn_json_set(type, "scales", tn_json_text("row"));
+    if (tn_type_in_groups(t)) tn_json_set(type, "group", tn_json_int(t->group));
     if (!t->n_scales) return type;
     json_t *scales = tn_json_array();
     for (uint32_t i = 0; i < t->n_scales; i++) {

@@ -154,6 +154,19 @@ static void q8_rows(Compare *c, const TnType *t, int64_t rows, const uint8_t *a,
     }
 }
 
+/* Scales and sums of groups, then codes. */
+static void q8g_rows(Compare *c, const TnType *t, int64_t rows, const uint8_t *a, const uint8_t *b) {
+    size_t stride = tn_row_bytes(t), part = tn_q8g_part(t);
+    int64_t groups = tn_type_row_scales(t), i;
+    for (int64_t r = 0; r < rows; r++, a += stride, b += stride) {
+        if ((i = compare_run(c, KIND_F32, a, b, groups)) >= 0) say(c, r, "the scale of group %lld", i);
+        if ((i = compare_run(c, KIND_I32, a + part, b + part, groups)) >= 0)
+            say(c, r, "the sum of group %lld", i);
+        i = compare_run(c, KIND_I8, a + 2 * part, b + 2 * part, t->dim[1]);
+        if (i >= 0) say(c, r, "code %lld", i);
+    }
+}
+
 /* All that a row of q14 is: head and both limbs. */
 static void q14_rows(Compare *c, const TnType *t, int64_t rows, const uint8_t *a, const uint8_t *b) {
     size_t stride = tn_row_bytes(t);
@@ -186,6 +199,8 @@ static bool compare(const TnType *t, const int64_t *sym, const void *a, const vo
         caches(&c, t, sym, a, b);
     else if (kind == TN_Q8)
         q8_rows(&c, t, tn_type_rows(t, sym), a, b);
+    else if (kind == TN_Q8_GROUPS)
+        q8g_rows(&c, t, tn_type_rows(t, sym), a, b);
     else if (kind == TN_LIMBS)
         q14_rows(&c, t, tn_type_rows(t, sym), a, b);
     else

@@ -81,6 +81,26 @@ static inline void case_q8(uint8_t *row, int64_t rows, int64_t n, size_t stride)
     }
 }
 
+/* Rows of q8g: wild scales, some NaN. */
+static inline void case_q8g(uint8_t *row, const TnType *t, int64_t rows, bool wild) {
+    size_t part = tn_q8g_part(t);
+    for (int64_t r = 0; r < rows; r++, row += tn_row_bytes(t)) {
+        memset(row, 0, tn_row_bytes(t));
+        for (int64_t g = 0; g < tn_type_row_scales(t); g++) {
+            float d = (parity_float() + 1.5f) / 127;
+            int32_t sum = 0;
+            if (wild && parity_u32() % 32 == 0) d = NAN;
+            for (int64_t i = g * t->group; i < (g + 1) * t->group; i++) {
+                int8_t q = (int8_t)(r == 1 ? 127 : r == 2 ? -127 : (int)(parity_u32() % 255) - 127);
+                row[2 * part + (size_t)i] = (uint8_t)q;
+                sum += q;
+            }
+            memcpy(row + 4 * g, &d, 4);
+            memcpy(row + part + 4 * (size_t)g, &sum, 4);
+        }
+    }
+}
+
 static inline void case_fill(const TnGraph *g, Memory *m, const int64_t *sym, bool wild) {
     TernError err;
     for (uint32_t k = 0; k < m->n_in; k++) {
@@ -95,6 +115,8 @@ static inline void case_fill(const TnGraph *g, Memory *m, const int64_t *sym, bo
             for (size_t i = 0; i < m->bytes[k]; i++) ((uint8_t *)m->p[k])[i] = (uint8_t)parity_u32();
         } else if (t->enc == TN_ENC_q8) {
             case_q8(m->p[k], rows, cols, tn_row_bytes(t));
+        } else if (t->enc == TN_ENC_q8g) {
+            case_q8g(m->p[k], t, rows, wild);
         } else if (t->enc == TN_ENC_f32) {
             case_floats(m->p[k], rows, cols, tn_row_bytes(t) / 4, wild);
         } else if (t->rank == 2) { /* a table: pages of all slots differ */

@@ -352,6 +352,90 @@ static void tmatmul_and_dequant(void **state) {
     }
 }
 
+/* A chain over groups; each as quant would round it alone; t8 and r64 alike; an embedding of the same table. */
+static void products_of_groups(void **state) {
+    (void)state;
+    static const int shapes[][2] = {{64, 64}, {192, 64}, {384, 128}, {512, 256}};
+    for (size_t s = 0; s < TN_COUNT(shapes); s++) {
+        int64_t k = shapes[s][0], n = shapes[s][1], groups = k / n, rows = 70;
+        char text[1024];
+        snprintf(text, sizeof text,
+                 "  %%x: f32[T,%d] = input {name=\"x\"}\n"
+                 "  %%ids: i32[T] = input {name=\"ids\"}\n"
+                 "  %%q: q8g[T,%d] scale=group:%d = quant_groups %%x {n=%d}\n"
+                 "  $w: t8[70,%d] scale=group:%d most=2 = random {seed=3}\n"
+                 "  $p: r64[70,%d] scale=group:%d most=2 = pack $w\n"
+                 "  %%a: f32[T,70] = tmatmul_groups %%q, $w\n"
+                 "  %%b: f32[T,70] = tmatmul_groups %%q, $p\n"
+                 "  %%e: f32[T,%d] = embed %%ids, $p\n",
+                 (int)k, (int)k, (int)n, (int)n, (int)k, (int)n, (int)k, (int)n, (int)k);
+        TnGraph *g = graph_of(text);
+        int64_t sym[TN_SYM_COUNT] = {[TN_T] = 3};
+        TnEval *e = eval_of(g, sym);
+        float x[3 * 512];
+        for (int64_t i = 0; i < 3 * k; i++) x[i] = random_float() * (i / n % 2 ? 1e-7f : 3.0f);
+        x[0] = 0.0f;
+        put_f32(e, "x", x, 3, k);
+        put_i32(e, "ids", (const int32_t[]){69, 0, 17}, 3);
+        tn_eval_run(e, sym);
+        const int8_t *w = tn_eval_data(e, ref_of(g, "w"));
+        const float *scales = (const float *)(const void *)(w + rows * ((k + 63) / 64 * 64));
+        const int32_t ids[] = {69, 0, 17};
+        for (int64_t t = 0; t < 3; t++) {
+            float d[8], factor[8];
+            for (int64_t i = 0; i < groups; i++) {
+                float a = 1e-5f;
+                for (int64_t j = i * n; j < (i + 1) * n; j++) a = fmaxf(a, fabsf(x[t * k + j]));
+                d[i] = a / 127.0f;
+                factor[i] = 127.0f / a;
+            }
+            for (int64_t m = 0; m < rows; m++) {
+                float y = 0.0f;
+                for (int64_t i = 0; i < groups; i++) {
+                    int acc = 0;
+                    for (int64_t j = i * n; j < (i + 1) * n; j++)
+                        acc += (int)rintf(x[t * k + j] * factor[i]) * w[m * ((k + 63) / 64 * 64) + j];
+                    y = fmaf((float)acc, scales[m * groups + i] * d[i], y);
+                }
+                same_bits(value(e, g, "a") + t * 128 + m, &y, 1);
+                same_bits(value(e, g, "b") + t * 128 + m, &y, 1);
+            }
+            for (int64_t j = 0; j < k; j++) {
+                float want = (float)w[ids[t] * ((k + 63) / 64 * 64) + j] * scales[ids[t] * groups + j / n];
+                same_bits(value(e, g, "e") + t * ((k + 63) / 64 * 64) + j, &want, 1);
+            }
+        }
+        tn_eval_destroy(e);
+        tn_graph_destroy(g);
+    }
+}
+
+/* Rows with scales of their own: as ranges of one row. */
+static void dequant_by_rows(void **state) {
+    (void)state;
+    TnGraph *g = graph_of("  %x: f32[T,70] = input {name=\"x\"}\n"
+                          "  %q: q8[T,70] = quant %x\n"
+                          "  $w: p64[9,70] scale=row = random {seed=4}\n"
+                          "  %a: i32[T,9] = tmatmul %q, $w\n"
+                          "  %y: f32[T,9] = dequant %a, %q, $w\n");
+    int64_t sym[TN_SYM_COUNT] = {[TN_T] = 1};
+    TnEval *e = eval_of(g, sym);
+    float x[70], d;
+    for (int i = 0; i < 70; i++) x[i] = random_float();
+    put_f32(e, "x", x, 1, 70);
+    tn_eval_run(e, sym);
+    memcpy(&d, tn_eval_data(e, ref_of(g, "q")), 4);
+    const int32_t *a = tn_eval_data(e, ref_of(g, "a"));
+    const float *scale =
+        (const float *)(const void *)((const char *)tn_eval_data(e, ref_of(g, "w")) + 9 * 64);
+    for (int m = 0; m < 9; m++) {
+        float y = (float)a[m] * (scale[m] * d);
+        same_bits(value(e, g, "y") + m, &y, 1);
+    }
+    tn_eval_destroy(e);
+    tn_graph_destroy(g);
+}
+
 static void embed_gather_take(void **state) {
     (void)state;
     TnGraph *g =
@@ -811,6 +895,8 @@ int main(void) {
         cmocka_unit_test(zeros_past_the_row),
         cmocka_unit_test(quant_corners),
         cmocka_unit_test(tmatmul_and_dequant),
+        cmocka_unit_test(products_of_groups),
+        cmocka_unit_test(dequant_by_rows),
         cmocka_unit_test(embed_gather_take),
         cmocka_unit_test(best_and_top),
         cmocka_unit_test(best_of_a_constant_number_of_rows),

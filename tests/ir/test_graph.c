@@ -311,7 +311,7 @@ static void test_infer(void **state) {
     (void)state;
     gives("embed ids f", "f32[T,6]");
     gives("embed pos q60", "f32[5,256]");
-    gives("embed ids t", "no");
+    gives("embed ids t", "f32[T,6]");
     gives("embed ids n", "no");
     gives("embed x f", "no");
     gives("embed table f", "no");

@@ -396,8 +396,8 @@ static void test_types(void **state) {
     line_fails("$c: p64[1,2] scale=1 = gguf {name=\"a\", hash=0x1}",
                "24: gguf: type is p64, expected f32, f16, bf16, q8_0, q6_k, i2s, tq1, tq2 or t8");
     line_fails("$c: f16[4,8] = pack $t",
-               "16: pack: operand 1 ($t) is t8[4,8] scale=0x1p+0, expected a float matrix, or t8 or "
-               "p64 as the type");
+               "16: pack: operand 1 ($t) is t8[4,8] scale=0x1p+0, expected a float matrix, or t8, p64 "
+               "or r64 as the type");
     line_fails("$c: p64[4,8] scale=2 = pack $t",
                "24: pack gives p64[4,8] scale=0x1p+0, but the type says p64[4,8] scale=0x1p+1");
     line_fails("$c: t8[8,8] scale=1 = concat $t, $t", "23: concat gives 2 scale ranges, but the type says 1");
@@ -432,6 +432,54 @@ static void test_types(void **state) {
                "5: type q8_0: 8 columns, expected a multiple of 32");
     line_fails("$y: i2s[4,8] scale=1 = gguf {name=\"a\", hash=0x1}",
                "5: type i2s: 32 elements, expected a multiple of 128");
+}
+
+/* Scales that lie with the weights. */
+static void test_groups(void **state) {
+    (void)state;
+    static const char body[] = "tir 1\ngraph @g stage=model\n"
+                               "  $w: t8[3,128] scale=group:64 = random {seed=1}\n"
+                               "  $v: t8[2,128] scale=group:64 most=2 = random {seed=2}\n"
+                               "  $c: t8[5,128] scale=group:64 most=2 = concat $w, $v\n"
+                               "  $p: r64[5,128] scale=group:64 most=2 = pack $c\n"
+                               "  $r: p64[5,9] scale=row = random {seed=3}\n"
+                               "  $s: t8[5,9] scale=0x1p+0 most=2 = random {seed=3}\n"
+                               "  %x: f32[T,128] = input {name=\"x\"}\n"
+                               "  %q: q8g[T,128] scale=group:64 = quant_groups %x {n=64}\n"
+                               "  %y: f32[T,5] = tmatmul_groups %q, $p\n"
+                               "end\n";
+    prints_as(body, body);
+    line_fails("$y: t8[4,64] scale=group:32 = random {seed=1}",
+               "26: a group of 32 columns, expected 64, 128 or 256");
+    line_fails("$y: t8[4,64] scale=group = random {seed=1}", "26: found '=', expected ':'");
+    line_fails("$y: t8[4,64] scale=1 most=3 = random {seed=1}", "27: most=3, expected 2 or nothing");
+    line_fails("$y: t8[4,96] scale=group:64 = random {seed=1}",
+               "5: type t8: got 96 columns, expected a multiple of its group's 64");
+    line_fails("$y: p64[4,64] scale=group:64 = random {seed=1}",
+               "5: type p64: got scales of groups of 64 columns, which it cannot hold");
+    line_fails("$y: tq2[4,256] scale=group:64 = gguf {name=\"a\", hash=0x1}",
+               "5: type tq2: got scales of groups of 64 columns, which it cannot hold");
+    line_fails("$y: tq1[4,256] scale=1 most=2 = gguf {name=\"a\", hash=0x1}",
+               "5: type tq1: got most=2, which it cannot hold");
+    line_fails("$y: tq2[4,256] scale=row = gguf {name=\"a\", hash=0x1}",
+               "5: type tq2: got a scale a row, which it cannot hold");
+    line_fails("$y: r64[4,64] scale=1 = random {seed=1}",
+               "5: type r64: got no scale a group, expected scale=group:n");
+    line_fails("%y: f32[T,8] scale=row = silu %x", "5: type f32: got scales a row or group, expected none");
+    line_fails("$y: t8[1,64] scale=row = const {values=[1]}",
+               "26: const: got a type with a scale a row or group, expected scales");
+    line_fails("%y: q8g[T,8] scale=group:64 = quant_groups %x {n=64}",
+               "5: type q8g: got 8 columns, expected a multiple of its group's 64");
+    line_fails("%y: q8g[T,64] scale=group:64 = quant_groups %x {n=63}",
+               "32: quant_groups: n=63, expected 64, 128 or 256");
+    body_fails(
+        "%x: f32[T,64] = input {name=\"x\"}\n$w: t8[3,64] scale=group:64 = random {seed=1}\n"
+        "%q: q8[T,64] = quant %x\n%y: i32[T,3] = tmatmul %q, $w\n$v: t8[3,64] scale=row = random {seed=1}\n"
+        "$c: t8[6,64] scale=row = concat $v, $w\n",
+        "6:16: tmatmul: operand 2 ($w) is t8[3,64] scale=group:64, expected no groups of columns "
+        "(tmatmul_groups takes them)\n8:26: concat: operand 2 ($w) is t8[3,64] scale=group:64, expected "
+        "scales "
+        "that lie as those of the first\n");
 }
 
 static void test_kernels(void **state) {
@@ -596,23 +644,15 @@ static void test_mutations(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_canonical),
-        cmocka_unit_test(test_free_spelling),
-        cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_all_floats),
-        cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_header),
-        cmocka_unit_test(test_tokens),
-        cmocka_unit_test(test_bad_numbers),
-        cmocka_unit_test(test_definitions),
-        cmocka_unit_test(test_types),
-        cmocka_unit_test(test_kernels),
-        cmocka_unit_test(test_error_cap),
-        cmocka_unit_test(test_long_tokens),
-        cmocka_unit_test(test_many_values),
-        cmocka_unit_test(test_no_amplification),
-        cmocka_unit_test(test_large),
-        cmocka_unit_test(test_mutations),
+        cmocka_unit_test(test_canonical),   cmocka_unit_test(test_free_spelling),
+        cmocka_unit_test(test_numbers),     cmocka_unit_test(test_all_floats),
+        cmocka_unit_test(test_bytes),       cmocka_unit_test(test_header),
+        cmocka_unit_test(test_tokens),      cmocka_unit_test(test_bad_numbers),
+        cmocka_unit_test(test_definitions), cmocka_unit_test(test_types),
+        cmocka_unit_test(test_groups),      cmocka_unit_test(test_kernels),
+        cmocka_unit_test(test_error_cap),   cmocka_unit_test(test_long_tokens),
+        cmocka_unit_test(test_many_values), cmocka_unit_test(test_no_amplification),
+        cmocka_unit_test(test_large),       cmocka_unit_test(test_mutations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -159,6 +159,110 @@ static void p64_round_trip(void **state) {
     }
 }
 
+/* r64 by its words: byte 4r + i, bits 2q of the line of columns c .. c+3 is row 16q + r, column c + i. */
+static int r64_at(const uint8_t *block, uint32_t group, size_t row, size_t c) {
+    size_t bytes = 16 * (size_t)group + 128;
+    uint8_t b = block[c / group * bytes + c % group / 4 * 64 + 4 * (row % 16) + c % 4];
+    return (b >> 2 * (row / 16) & 3) - 1;
+}
+static float r64_scale(const uint8_t *block, uint32_t group, size_t row, size_t g) {
+    uint16_t h;
+    memcpy(&h, block + (g + 1) * (16 * (size_t)group + 128) - 128 + 2 * row, 2);
+    return tn_f16_to_f32(h);
+}
+
+/* A random matrix in groups, as t8 and as r64: the same trits and scales; rows that are not there are zeros. */
+static void check_r64(int64_t rows, int64_t k, uint32_t group, bool two) {
+    TnGraph *g = tn_graph_create("g");
+    TnType t = tn_type(TN_ENC_t8, 2, (TnDim)rows, (TnDim)k);
+    t.group = group;
+    t.two = two;
+    TnAttr seed = {.key = TN_ATTR_seed, .i = 77};
+    TnRef w = tn_node_add(g, TN_OP_random, "w", &t, NULL, 0, &seed, 1);
+    t.enc = TN_ENC_r64;
+    TnRef p = tn_node_add(g, TN_OP_pack, "p", &t, &w, 1, NULL, 0);
+    const TnType *plain = &g->nodes[w].type;
+    size_t bytes = tn_type_bytes(&t, NULL), blocks = (size_t)(rows + 63) / 64;
+    int64_t groups = k / group;
+    assert_int_equal(bytes, blocks * (size_t)groups * (16 * group + 128));
+    assert_int_equal(tn_type_bytes(plain, NULL),
+                     (size_t)rows * tn_row_bytes(plain) + (size_t)(rows * groups) * 4);
+    uint8_t *from = malloc(tn_type_bytes(plain, NULL)), *to = malloc(bytes), *part = malloc(bytes);
+    int8_t *a = malloc((size_t)k), *b = malloc((size_t)k);
+    float *s = malloc((size_t)groups * 4), *u = malloc((size_t)groups * 4);
+    assert_int_equal(tn_weight_all(g, w, NULL, from, NULL), TERN_OK);
+    assert_int_equal(tn_weight_all(g, p, NULL, to, NULL), TERN_OK);
+    bool seen = false;
+    for (int64_t r = 0; r < (int64_t)blocks * 64; r++) {
+        const uint8_t *block = to + (size_t)(r / 64) * 64 * tn_row_bytes(&t);
+        if (r < rows) {
+            tn_decode_trits(plain, from, r, a);
+            tn_decode_trits(&t, to, r, b);
+            assert_memory_equal(a, b, (size_t)k);
+            tn_decode_scales(plain, from, r, s);
+            tn_decode_scales(&t, to, r, u);
+            assert_memory_equal(s, u, (size_t)groups * 4);
+        }
+        for (int64_t c = 0; c < k; c++) {
+            int want = r < rows ? a[c] : 0;
+            assert_int_equal(r64_at(block, group, (size_t)r % 64, (size_t)c), want);
+            seen |= want == 2;
+        }
+        for (int64_t i = 0; i < groups; i++)
+            assert_true(r64_scale(block, group, (size_t)r % 64, (size_t)i) == (r < rows ? s[i] : 0.0f));
+    }
+    assert_int_equal(seen, two);
+    for (size_t i = 0; i < blocks; i++) { /* block by block */
+        int64_t hi = (int64_t)(i + 1) * 64 < rows ? (int64_t)(i + 1) * 64 : rows;
+        assert_int_equal(tn_weight_rows(g, p, NULL, (int64_t)i * 64, hi, part, NULL), TERN_OK);
+        assert_memory_equal(part, to + i * 64 * tn_row_bytes(&t), 64 * tn_row_bytes(&t));
+    }
+    free(from), free(to), free(part), free(a), free(b), free(s), free(u);
+    tn_graph_destroy(g);
+}
+
+static void r64_blocks(void **state) {
+    (void)state;
+    check_r64(64, 64, 64, false);
+    check_r64(1, 192, 64, true);
+    check_r64(67, 384, 128, true);
+    check_r64(130, 512, 256, false);
+}
+
+/* A scale a row: behind the rows of p64, of a concat too; kept rows bring theirs. */
+static void scales_a_row(void **state) {
+    (void)state;
+    TnGraph *g = tn_graph_create("g");
+    TnType t = tn_type(TN_ENC_t8, 2, (TnDim)3, (TnDim)70);
+    t.group = TN_GROUP_ROW;
+    TnAttr seed = {.key = TN_ATTR_seed, .i = 1}, mask = {.key = TN_ATTR_mask, .s = "a"};
+    TnRef w[2] = {tn_node_add(g, TN_OP_random, "a", &t, NULL, 0, &seed, 1)};
+    seed.i = 2;
+    w[1] = tn_node_add(g, TN_OP_random, "b", &t, NULL, 0, &seed, 1);
+    TnRef cat = tn_node_add(g, TN_OP_concat, "c", NULL, w, 2, NULL, 0);
+    t = g->nodes[cat].type;
+    assert_int_equal(t.dim[0], 6);
+    t.enc = TN_ENC_p64;
+    TnRef p = tn_node_add(g, TN_OP_pack, "p", &t, &cat, 1, NULL, 0);
+    float all[6], one[3];
+    uint8_t *data = malloc(tn_type_bytes(&t, NULL));
+    assert_int_equal(tn_tail_bytes(&t), 24);
+    assert_int_equal(tn_weight_all(g, p, NULL, data, NULL), TERN_OK);
+    for (int64_t r = 0; r < 6; r++) tn_decode_scales(&t, data, r, &all[r]);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(tn_weight_tail(g, w[i], NULL, one, NULL), TERN_OK);
+        assert_memory_equal(one, all + 3 * i, sizeof one);
+        for (int r = 0; r < 3; r++) assert_true(one[r] > 0 && one[r] <= 1);
+    }
+    TnAttr n = {.key = TN_ATTR_n, .i = 3};
+    TnRef places = tn_node_add(g, TN_OP_places, "places", NULL, NULL, 0, &mask, 1);
+    TnRef kept = tn_node_add(g, TN_OP_keep_rows, "kept", NULL, (TnRef[]){w[0], places}, 2, &n, 1);
+    assert_int_equal(tn_weight_tail(g, kept, NULL, one, NULL), TERN_OK);
+    assert_true(one[0] == all[0] && one[1] == all[2] && one[2] == 0.0f);
+    free(data);
+    tn_graph_destroy(g);
+}
+
 static void check_narrow(const float *x, size_t n) {
     TnType h = tn_type(TN_ENC_f16, 1, (TnDim)n), b = tn_type(TN_ENC_bf16, 1, (TnDim)n);
     uint16_t *out = malloc(tn_row_bytes(&h));
@@ -204,13 +308,14 @@ static void i2s_scale(void **state) {
     TnScale s;
     TnType t = one_scale(TN_ENC_i2s, 2, 128, &s);
     uint8_t raw[96];
-    float scale = 0.75f, got;
+    float scale = 0.75f;
+    TnStoredScale got;
     TernError err = {0};
     memset(raw, 0x55, 64);
     memset(raw + 64, 0xee, 32); /* what lies behind the scale may be anything */
     memcpy(raw + 64, &scale, 4);
     assert_int_equal(tn_stored_scale(&t, raw, "w", &got, &err), TERN_OK);
-    assert_true(got == 0.75f);
+    assert_true(got.scale == 0.75f && !got.group);
     raw[37] = 0x5d;
     assert_int_equal(tn_stored_scale(&t, raw, "blk.0.x", &got, &err), TERN_ERR_INPUT);
     assert_non_null(strstr(err.text, "blk.0.x"));
@@ -221,7 +326,8 @@ static void i2s_scale(void **state) {
     assert_int_equal(tn_stored_scale(&t, raw, "w", &got, &err), TERN_ERR_INPUT);
 }
 
-static void tq_scales_must_agree(void **state) {
+/* One scale where all blocks but those of zeros agree, else one a block. */
+static void tq_scales(void **state) {
     (void)state;
     static const TnEnc encs[] = {TN_ENC_tq1, TN_ENC_tq2};
     for (int i = 0; i < 2; i++) {
@@ -236,18 +342,28 @@ static void tq_scales_must_agree(void **state) {
             uint16_t d = (uint16_t)(0x3c00 + b); /* each block another scale */
             memcpy(p + block - 2, &d, 2);
         }
-        float got = -1;
+        TnStoredScale got;
         TernError err = {0};
         assert_int_equal(tn_stored_scale(&t, raw, "w", &got, &err), TERN_OK); /* nothing but zeros */
-        assert_true(got == 0.0f);
+        assert_true(got.scale == 0.0f && !got.group);
         raw[2 * block] = 0;
         assert_int_equal(tn_stored_scale(&t, raw, "w", &got, &err), TERN_OK);
-        assert_true(got == tn_f16_to_f32(0x3c02));
+        assert_true(got.scale == tn_f16_to_f32(0x3c02) && !got.group);
         raw[5 * block + 3] = 0;
+        assert_int_equal(tn_stored_scale(&t, raw, "w", &got, &err), TERN_OK);
+        assert_int_equal(got.group, 256);
+        TnType grouped = tn_type(encs[i], 2, (TnDim)3, (TnDim)512);
+        float row[2];
+        grouped.group = got.group;
+        tn_decode_scales(&grouped, raw, 2, row);
+        assert_true(row[0] == tn_f16_to_f32(0x3c04) && row[1] == tn_f16_to_f32(0x3c05));
+        uint16_t infinite = 0x7c00,
+                 was = 0x3c01; /* of a block of zeros: of no account, unless blocks differ */
+        memcpy(raw + 2 * block - 2, &infinite, 2);
         assert_int_equal(tn_stored_scale(&t, raw, "blk.1.y", &got, &err), TERN_ERR_INPUT);
         assert_non_null(strstr(err.text, "blk.1.y"));
-        assert_non_null(strstr(err.text, "block 2"));
-        assert_non_null(strstr(err.text, "block 5"));
+        assert_non_null(strstr(err.text, "block 1"));
+        memcpy(raw + 2 * block - 2, &was, 2);
         uint16_t same = 0x3c02;
         memcpy(raw + 6 * block - 2, &same, 2);
         assert_int_equal(tn_stored_scale(&t, raw, "w", &got, &err), TERN_OK);
@@ -503,8 +619,10 @@ int main(void) {
         cmocka_unit_test(floats_encode),
         cmocka_unit_test(trits_decode),
         cmocka_unit_test(p64_round_trip),
+        cmocka_unit_test(r64_blocks),
+        cmocka_unit_test(scales_a_row),
         cmocka_unit_test(i2s_scale),
-        cmocka_unit_test(tq_scales_must_agree),
+        cmocka_unit_test(tq_scales),
         cmocka_unit_test(dense_scale),
         cmocka_unit_test(concat_then_pack),
         cmocka_unit_test(columns_are_blocks_of_rows),

@@ -18,7 +18,8 @@ static int wide_can(const TnGraph *g, uint32_t kernel, const char *level) {
     return strcmp(level, "none") != 0;
 }
 static TnEnc wide_prefer(const TnType *weight, TnOp reader, const char *level) {
-    if (reader == TN_OP_tmatmul) return TN_ENC_p64;
+    (void)reader;
+    if (tn_enc_is_ternary(weight->enc)) return tn_type_in_groups(weight) ? TN_ENC_r64 : TN_ENC_p64;
     if (strcmp(level, "f16tables") == 0) return TN_ENC_f16;
     if (strcmp(level, "f32tables") == 0) return TN_ENC_f32;
     return weight->enc;

@@ -70,7 +70,7 @@ static float some_extreme(Rand *r) {
 static TnRef source(Gen *p, TnType t) {
     static float values[1024];
     int64_t n = t.dim[0] * (t.rank == 2 ? t.dim[1] : 1);
-    if (n <= 64 && rand_one_in(&p->rand, 4)) {
+    if (n <= 64 && !t.group && rand_one_in(&p->rand, 4)) {
         for (int64_t i = 0; i < n; i++)
             values[i] = t.n_scales                                ? (float)rand_in(&p->rand, -1, 1)
                         : p->extreme && rand_one_in(&p->rand, 24) ? some_extreme(&p->rand)
@@ -102,9 +102,14 @@ static TnRef dense(Gen *p, int rank, int64_t rows, int64_t cols) {
     return w;
 }
 
-static TnRef ternary_part(Gen *p, int64_t rows, int64_t cols) {
+/* row_scales: its rows have scales of their own, of which the type says no more. */
+static TnRef ternary_part(Gen *p, int64_t rows, int64_t cols, bool row_scales) {
     TnScale scale[3];
     TnType t = tn_type(rand_one_in(&p->rand, 3) ? TN_ENC_p64 : TN_ENC_t8, 2, (TnDim)rows, (TnDim)cols);
+    if (row_scales) {
+        t.group = TN_GROUP_ROW;
+        return source(p, t);
+    }
     t.scales = scale;
     for (int64_t left = rows; left; left -= scale[t.n_scales++].rows) {
         scale[t.n_scales].scale = rand_one_in(&p->rand, 8) ? 0.0f : rand_float(&p->rand, 0.01f, 2);
@@ -129,17 +134,18 @@ static TnRef ternary_part(Gen *p, int64_t rows, int64_t cols) {
 
 static TnRef ternary(Gen *p, int64_t rows, int64_t cols) {
     TnRef w;
+    bool row_scales = rand_one_in(&p->rand, 6);
     if (rows > 1 && rand_one_in(&p->rand, 3)) {
         TnRef parts[8];
         uint32_t n = 0, want = (uint32_t)rand_in(&p->rand, 2, rows < 4 ? rows : 4);
         for (int64_t left = rows; n < want; n++) {
             int64_t part = n + 1 == want ? left : rand_in(&p->rand, 1, left - (want - n - 1));
-            parts[n] = ternary_part(p, part, cols);
+            parts[n] = ternary_part(p, part, cols, row_scales);
             left -= part;
         }
         w = add(p, TN_OP_concat, NULL, parts, n, NULL, 0);
     } else {
-        w = ternary_part(p, rows, cols);
+        w = ternary_part(p, rows, cols, row_scales);
     }
     if (rand_one_in(&p->rand, 3)) {
         TnType t = p->g->nodes[w].type;
@@ -232,19 +238,65 @@ static Value tmatmul(Gen *p, Value x, int64_t cols) {
     return keep(p, y, x.mag + log2_up((double)x.cols) + 1); /* the bound of |scale| is 2 */
 }
 
+/* A matrix whose rows have a scale for every n columns. */
+static TnRef grouped_part(Gen *p, int64_t rows, int64_t cols, uint32_t n) {
+    TnType t = tn_type(rand_one_in(&p->rand, 3) ? TN_ENC_r64 : TN_ENC_t8, 2, (TnDim)rows, (TnDim)cols);
+    t.group = n;
+    t.two = rand_one_in(&p->rand, 3);
+    return source(p, t);
+}
+
+static TnRef grouped(Gen *p, int64_t rows, int64_t cols, uint32_t n) {
+    int64_t first = rows > 1 && rand_one_in(&p->rand, 4) ? rand_in(&p->rand, 1, rows - 1) : rows;
+    TnRef w = grouped_part(p, first, cols, n);
+    if (first < rows) {
+        TnRef parts[2] = {w, 0};
+        parts[1] = grouped_part(p, rows - first, cols, n);
+        w = add(p, TN_OP_concat, NULL, parts, 2, NULL, 0);
+    }
+    if (rand_one_in(&p->rand, 3)) {
+        TnType t = p->g->nodes[w].type;
+        t.enc = rand_one_in(&p->rand, 2) ? TN_ENC_t8 : TN_ENC_r64;
+        w = add(p, TN_OP_pack, &t, &w, 1, NULL, 0);
+    }
+    return w;
+}
+
+/* A product by groups of a row that is whole groups; two of them at times, for merge. */
+static Value tmatmul_groups(Gen *p, Value x, int64_t cols) {
+    uint32_t n = 64;
+    while (n < 256 && x.cols % (2 * n) == 0 && rand_one_in(&p->rand, 2)) n *= 2;
+    TnAttr of = {.key = TN_ATTR_n, .i = n};
+    TnRef q = add(p, TN_OP_quant_groups, NULL, &x.ref, 1, &of, 1);
+    Value y = {0};
+    for (int i = rand_one_in(&p->rand, 3) ? 2 : 1; i; i--) {
+        TnRef args[2] = {q, grouped(p, cols, x.cols, n)};
+        y = keep(p, add(p, TN_OP_tmatmul_groups, NULL, args, 2, NULL, 0),
+                 x.mag + log2_up((double)x.cols) + 1);
+    }
+    return y;
+}
+
 static Value matmul(Gen *p, Value x, int64_t cols) {
     TnRef args[2] = {x.ref, dense(p, 2, cols, x.cols)};
     return keep(p, add(p, TN_OP_matmul, NULL, args, 2, NULL, 0), x.mag + log2_up((double)x.cols));
 }
 
 static Value linear(Gen *p, Value x, int64_t cols) {
+    if (x.cols % 64 == 0 && rand_one_in(&p->rand, 2)) return tmatmul_groups(p, x, cols);
     return rand_one_in(&p->rand, 3) ? matmul(p, x, cols) : tmatmul(p, x, cols);
 }
 
 static Value embed(Gen *p) {
     int64_t cols = some_cols(&p->rand);
-    TnRef args[2] = {p->ids, dense(p, 2, p->vocab, cols)};
-    return keep(p, add(p, TN_OP_embed, NULL, args, 2, NULL, 0), 0);
+    TnRef args[2] = {p->ids, 0};
+    if (rand_one_in(&p->rand, 4))
+        args[1] = ternary(p, p->vocab, cols);
+    else if (cols % 64 == 0)
+        args[1] = grouped_part(p, p->vocab, cols, 64);
+    else
+        args[1] = dense(p, 2, p->vocab, cols);
+    return keep(p, add(p, TN_OP_embed, NULL, args, 2, NULL, 0), 2);
 }
 
 /* T rows, rotated; heads of an even divisor of the columns. */
@@ -350,7 +402,7 @@ static TnRef partly_dead(Gen *p, int64_t rows, int64_t cols) {
     uint32_t n = 0;
     for (int64_t left = rows; left; n++) {
         int64_t piece = n == 2 || rand_one_in(&p->rand, 3) ? left : rand_in(&p->rand, 1, left);
-        parts[n] = ternary_part(p, piece, cols);
+        parts[n] = ternary_part(p, piece, cols, false);
         left -= piece;
         if (rand_one_in(&p->rand, 3)) continue;
         TnAttr of = {.key = TN_ATTR_n, .i = piece};
@@ -428,7 +480,7 @@ static void grow(Gen *p) {
         same = y;
         break;
     }
-    switch (rand_in(r, 0, 14)) {
+    switch (rand_in(r, 0, 15)) {
     case 0:
         norm(p, x);
         break;
@@ -478,6 +530,13 @@ static void grow(Gen *p) {
         else
             gated(p, x);
         break;
+    case 15: { /* a row of whole groups, and a product of it */
+        static const int64_t whole[] = {64, 128, 192, 256, 384, 512};
+        y = linear(p, x, whole[rand_in(r, 0, (int64_t)TN_COUNT(whole) - 1)]);
+        if (y.mag > 16) y = norm(p, y);
+        tmatmul_groups(p, y, some_cols(r));
+        break;
+    }
     case 14: /* q, k and v: products of several widths */
         for (int64_t n = rand_in(r, 2, 4); n; n--) tmatmul(p, x, some_cols(r));
         break;

@@ -93,7 +93,8 @@ static void trait_entry(int i, TnBuf *out) {
 }
 
 static void enc_entry(int i, TnBuf *out) {
-    static const char *const kinds[] = {"DENSE", "STORED", "Q8", "LIMBS", "SHADOW", "TERNARY", "CACHE"};
+    static const char *const kinds[] = {"DENSE",   "STORED",         "Q8",   "Q8_GROUPS", "LIMBS", "SHADOW",
+                                        "TERNARY", "TERNARY_GROUPS", "CACHE"};
     const TnEncInfo *e = &tn_encs[i];
     tn_buf_printf(out, "%s %s %u %u %s ", e->name, kinds[e->kind], e->block_elems, e->block_bytes, e->doc);
 }

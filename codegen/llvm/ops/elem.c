@@ -69,7 +69,12 @@ enum { MOST_RANGES = 64 };
 static bool can_dequant(const TnGraph *g, TnRef ref, const TnLevel *level) {
     (void)level;
     const TnType *w = &g->nodes[g->nodes[ref].args[2]].type;
-    return w->enc == TN_ENC_p64 && (w->n_scales <= MOST_RANGES || (int64_t)w->n_scales == w->dim[0]);
+    return w->enc == TN_ENC_p64 &&
+           (w->group || w->n_scales <= MOST_RANGES || (int64_t)w->n_scales == w->dim[0]);
+}
+
+static bool has_row_scales(const TnType *w) {
+    return w->group || w->n_scales > MOST_RANGES;
 }
 
 /* The scales of 32 columns from `col` (i64) on. [from, end) holds all columns that this code can be asked
@@ -78,7 +83,7 @@ static LLVMValueRef scales(TnBuilder *b, TnRef ref, LLVMValueRef col, int64_t fr
                            LLVMValueRef mask) {
     const TnType *w = &b->g->nodes[ref].type;
     LLVMValueRef table = tn_build_atc(b, tn_build_operand(b, ref), w->dim[0] * (int64_t)tn_row_bytes(w));
-    if (w->n_scales > MOST_RANGES) /* a scale a row */
+    if (has_row_scales(w))
         return tn_build_load_masked(b, b->t_f32x, tn_build_elem(b, table, col, 4), 4, mask);
     LLVMValueRef cols = NULL, v = NULL;
     int64_t start = 0;
@@ -111,7 +116,7 @@ static LLVMValueRef dequant(TnBuilder *b, const TnFrame *f, TnRef ref, LLVMValue
     LLVMValueRef col = tn_build_add(b, f->col, off);
     /* past the row's end there is no scale */
     LLVMValueRef below = mask;
-    if (!below && b->g->nodes[w].type.n_scales > MOST_RANGES)
+    if (!below && has_row_scales(&b->g->nodes[w].type))
         below = tn_build_mask_below(b, tn_build_sub(b, tn_build_i64(b, rows), col), TN_LANES);
     LLVMValueRef s = tn_build_fmul(b, scales(b, w, col, from, end, below), tn_build_splat(b, d, TN_LANES));
     return tn_build_fmul(b, tn_build_si_to_fp(b, acc, b->t_f32x), s);

@@ -5,8 +5,8 @@
 
 /* ---- The op table: a row `const TnLlvmOp tn_llvm_op_<op>` for every op of ops.def, expanded in table.c; a
  * missing one is a link error, {0} is "no". A MAP needs a `can` and a `block` alone (elem.c). Which file has which: tmatmul.c, matmul.c, attend.c;
- * attend_blocks and attend_join in attend.c too; rmsnorm quant rope_angle in rowops.c; argmax topk
- * take gather embed in select.c; limbs estimate in estimate.c; rerank rerank_top pick in rerank.c; rope kv_put in heads.c;
+ * attend_blocks and attend_join in attend.c too; tmatmul_groups in tmatmul_groups.c; rmsnorm quant quant_groups rope_angle in rowops.c; argmax topk
+ * take gather in select.c; embed in embed.c; limbs estimate in estimate.c; rerank rerank_top pick in rerank.c; rope kv_put in heads.c;
  * dequant slice and the MAP ops in elem.c; the others in table.c.
  *
  * gather: `row` copies to tn_build_result_row if f->mem is set or the value leaves; else it only points f->mem

@@ -1,4 +1,4 @@
-/* Ops on whole rows: rmsnorm, quant, rope_angle.
+/* Ops on whole rows: rmsnorm, quant, quant_groups, rope_angle.
  *
  * Where a row lies in memory and is whole blocks of 32 columns, rmsnorm and quant are calls of a function that the module's
  * kernels share: a model has a dozen of each. */
@@ -244,6 +244,69 @@ static void quant(TnBuilder *b, TnFrame *f, TnRef ref) {
     quantised(b, &s, tn_build_result_row(b, f, ref), padded);
 }
 const TnLlvmOp tn_llvm_op_quant = {.can = tn_llvm_yes, .row = quant};
+
+/* To q8g at `out`, group by group of n columns; s->end are all of them. */
+static void quantised_groups(TnBuilder *b, const Source *s, LLVMValueRef out, int64_t n, LLVMValueRef part,
+                             LLVMValueRef padded) {
+    LLVMTypeRef bytes32 = LLVMVectorType(b->t_i8, TN_LANES);
+    LLVMValueRef zero = tn_build_i64(b, 0), head = tn_build_add(b, part, part),
+                 codes = tn_build_at(b, out, head);
+    TnLoop h = tn_build_loop(b, zero, head, TN_LANES);
+    tn_build_store(b, LLVMConstNull(bytes32), tn_build_at(b, out, h.i), 32);
+    tn_build_loop_end(b, &h);
+    TnLoop z = tn_build_loop(b, s->end, padded, TN_LANES);
+    tn_build_store(b, LLVMConstNull(bytes32), tn_build_at(b, codes, z.i), 32);
+    tn_build_loop_end(b, &z);
+    TnLoop g = tn_build_loop(b, zero, s->end, n);
+    LLVMValueRef at = tn_build_walk(b, &g, out, 4), top = NULL, sum = NULL;
+    for (int64_t i = 0; i < n; i += TN_LANES) {
+        LLVMValueRef u = tn_build_bits(b, block_of(b, s, tn_build_add(b, g.i, tn_build_i64(b, i))));
+        u = tn_build_and(b, u, tn_build_vi(b, 0x7fffffff));
+        top = top ? tn_build_select(b, tn_build_icmp(b, LLVMIntUGT, u, top), u, top) : u;
+    }
+    LLVMValueRef scale, factor = tn_build_quant_factor(b, tn_build_tree(b, top, TN_FOLD_UMAX), &scale);
+    factor = tn_build_splat(b, factor, TN_LANES);
+    for (int64_t i = 0; i < n; i += TN_LANES) {
+        LLVMValueRef col = tn_build_add(b, g.i, tn_build_i64(b, i));
+        LLVMValueRef q = tn_build_quant(b, block_of(b, s, col), factor);
+        tn_build_store(b, tn_build_trunc(b, q, bytes32), tn_build_at(b, codes, col), 32);
+        sum = sum ? tn_build_add(b, sum, q) : q;
+    }
+    tn_build_store(b, scale, at, 4);
+    tn_build_store(b, tn_build_tree(b, sum, TN_FOLD_ADD), tn_build_at(b, at, part), 4);
+    tn_build_loop_end(b, &g);
+}
+
+/* void (x, out, i64 columns, i64 part, i64 padded) */
+static LLVMValueRef quant_groups_function(TnBuilder *b, int64_t n) {
+    char name[64];
+    snprintf(name, sizeof name, "quant_groups_%lld", (long long)n);
+    LLVMTypeRef params[] = {b->t_ptr, b->t_ptr, b->t_i64, b->t_i64, b->t_i64};
+    LLVMValueRef fn;
+    LLVMBasicBlockRef back = tn_build_shared(b, name, params, TN_COUNT(params), &fn);
+    if (!back) return fn;
+    Source s = {.row = LLVMGetParam(fn, 0), .end = LLVMGetParam(fn, 2)};
+    quantised_groups(b, &s, LLVMGetParam(fn, 1), n, LLVMGetParam(fn, 3), LLVMGetParam(fn, 4));
+    return tn_build_shared_end(b, back);
+}
+
+static void quant_groups(TnBuilder *b, TnFrame *f, TnRef ref) {
+    TN_CHECK(!f->width);
+    TnRef x = arg(b, ref, 0);
+    const TnType *t = &b->g->nodes[ref].type;
+    int64_t k = tn_build_cols(b, x), bytes = (int64_t)tn_q8g_part(t);
+    LLVMValueRef part = tn_build_i64(b, bytes),
+                 padded = tn_build_i64(b, (int64_t)tn_row_bytes(t) - 2 * bytes);
+    LLVMValueRef row = whole_row(b, f, x), end = tn_build_i64(b, k);
+    if (row) {
+        LLVMValueRef args[] = {row, tn_build_result_row(b, f, ref), end, part, padded};
+        tn_build_call_function(b, quant_groups_function(b, t->group), args, TN_COUNT(args));
+        return;
+    }
+    Source s = {.f = f, .x = x, .n = k, .end = end};
+    quantised_groups(b, &s, tn_build_result_row(b, f, ref), t->group, part, padded);
+}
+const TnLlvmOp tn_llvm_op_quant_groups = {.can = tn_llvm_yes, .row = quant_groups};
 
 /* cos and sin of the angles of 32 frequencies. */
 static void angles(TnBuilder *b, LLVMValueRef p, LLVMValueRef freq, int64_t apart, LLVMValueRef at,

@@ -1,4 +1,4 @@
-/* The ends of a step: the rows of ids (embed), which rows to look at (gather), the best logit (argmax), the best k (topk) and their
+/* The ends of a step: which rows to look at (gather), the best logit (argmax), the best k (topk) and their
  * values (take). */
 #include "codegen/llvm/ops/ops.h"
 #include "codegen/llvm/ops/top.h"
@@ -46,22 +46,6 @@ static void gather(TnBuilder *b, TnFrame *f, TnRef ref) {
 }
 
 const TnLlvmOp tn_llvm_op_gather = {.can = can_gather, .row = gather};
-
-/* ---- embed ids, table: y[t] = table[ids[t]] widened to f32 */
-static LLVMValueRef embed(TnBuilder *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
-    (void)mask; /* table rows are padded, and embed only stands in whole rows */
-    TN_CHECK(!f->width);
-    TnRef table = b->g->nodes[ref].args[1];
-    TnEnc enc = b->g->nodes[table].type.enc;
-    LLVMValueRef id = tn_build_load(b, b->t_i32, tn_build_row_mem(b, f, b->g->nodes[ref].args[0]), 4);
-    LLVMValueRef row = tn_build_operand_row(b, table, tn_build_sext(b, id, b->t_i64));
-    return tn_build_load_wide(b, enc, tn_build_elem(b, row, off, tn_enc_bytes(enc)));
-}
-static bool can_embed(const TnGraph *g, TnRef ref, const TnLevel *level) {
-    (void)level;
-    return tn_enc_is_float(g->nodes[g->nodes[ref].args[1]].type.enc);
-}
-const TnLlvmOp tn_llvm_op_embed = {.can = can_embed, .block = embed};
 
 /* 32 values from column `at` on. The last, partial block of a row is read in full and what lies behind the
  * row is replaced: rows are padded to 64 values. */

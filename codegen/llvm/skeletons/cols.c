@@ -102,7 +102,7 @@ static LLVMValueRef weights(Cols *c, LLVMValueRef col) {
 /* A strip of one row's values, the way that is faster. */
 static void strip(Cols *c, LLVMValueRef x, LLVMValueRef col, LLVMValueRef width, LLVMValueRef acc) {
     TnBuilder *b = c->b;
-    TnStrip s = {.n = width, .x = x, .acc = acc, .buf = c->buf};
+    TnStrip s = {.col = col, .n = width, .x = x, .acc = acc, .buf = c->buf};
     if (!c->noted) {
         s.w = weights(c, col);
         c->s->strip(b, &s);
@@ -129,7 +129,7 @@ static void strips(Cols *c, LLVMValueRef first, LLVMValueRef n, LLVMValueRef col
         strip(c, x, col, width, acc);
         return;
     }
-    TnStrip s = {.n = width, .x = x, .n_x = n, .acc = acc, .buf = c->buf};
+    TnStrip s = {.col = col, .n = width, .x = x, .n_x = n, .acc = acc, .buf = c->buf};
     s.stride = tn_build_i64(b, c->acc_stride);
     s.w = c->s->prepare ? panels(c, slice) : weights(c, col);
     c->s->strips(b, &s);
@@ -143,7 +143,7 @@ static void gated_strips(Cols *c, const TnPart *p, LLVMValueRef row, const LLVMV
     LLVMValueRef x = tn_build_elem(b, c->in, row, c->in_stride);
     LLVMValueRef open = tn_build_atc(b, c->acc, (int64_t)gate * c->acc_stride);
     LLVMValueRef n = tn_build_needed(b, p, gate, up, open, width, x, c->list);
-    TnStrip s = {.n = n, .x = x, .buf = c->buf, .list = c->list};
+    TnStrip s = {.col = col[up], .n = n, .x = x, .buf = c->buf, .list = c->list};
     s.acc = tn_build_atc(b, c->acc, (int64_t)up * c->acc_stride);
     s.w = weights(c, col[up]);
     c->s->listed(b, &s);

@@ -6,6 +6,7 @@
 /* What a call of a product fills: n columns of some rows. */
 typedef struct TnStrip {
     LLVMValueRef w;      /* the weight rows from the first column on, or what `prepare` made of them */
+    LLVMValueRef col;    /* i64: the first column */
     LLVMValueRef n;      /* i64: columns */
     LLVMValueRef x;      /* the first row of activations, or what `arrange` made of all */
     LLVMValueRef n_x;    /* i64: rows; NULL where it is one */

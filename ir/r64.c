@@ -1,0 +1,55 @@
+#include "ir/r64.h"
+
+#include <string.h>
+#include "runtime/base/half.h"
+
+enum { LINE = 64, WORDS = 16 }; /* of a line; a word is 4 columns of 4 rows */
+
+/* The line of 4 columns, from those of row 0 on. */
+static void put_line(const uint8_t *codes, size_t k, uint8_t *out) {
+    for (size_t r = 0; r < WORDS; r++) {
+        uint32_t word = 0;
+        for (size_t q = 0; q < 4; q++) {
+            uint32_t row; /* four codes up to 3: none leaves its byte */
+            memcpy(&row, codes + (WORDS * q + r) * k, 4);
+            word |= row << 2 * q;
+        }
+        memcpy(out + 4 * r, &word, 4);
+    }
+}
+
+void tn_r64_encode(const TnType *t, const uint8_t *codes, const float *scales, void *out) {
+    size_t k = (size_t)t->dim[1], groups = (size_t)tn_type_row_scales(t);
+    uint8_t *to = out;
+    for (size_t g = 0; g < groups; g++) {
+        for (size_t i = g * t->group; i < (g + 1) * t->group; i += 4, to += LINE) put_line(codes + i, k, to);
+        for (size_t r = 0; r < TN_BESIDE; r++, to += 2) {
+            uint16_t half = tn_f32_to_f16(scales[r * groups + g]);
+            memcpy(to, &half, 2);
+        }
+    }
+}
+
+static const uint8_t *block_of(const TnType *t, const void *data, int64_t row) {
+    return (const uint8_t *)data + (size_t)(row / TN_BESIDE * TN_BESIDE) * tn_row_bytes(t);
+}
+
+void tn_r64_trits(const TnType *t, const void *data, int64_t row, int8_t *out) {
+    const uint8_t *block = block_of(t, data, row);
+    size_t groups = (size_t)tn_type_row_scales(t), r = (size_t)(row % TN_BESIDE);
+    for (size_t g = 0; g < groups; g++, block += tn_r64_group_bytes(t->group)) {
+        const uint8_t *word = block + 4 * (r % WORDS);
+        for (size_t i = 0; i < t->group; i += 4, word += LINE)
+            for (size_t j = 0; j < 4; j++) *out++ = (int8_t)((word[j] >> 2 * (r / WORDS) & 3) - 1);
+    }
+}
+
+void tn_r64_scales(const TnType *t, const void *data, int64_t row, float *out) {
+    const uint8_t *block = block_of(t, data, row);
+    size_t groups = (size_t)tn_type_row_scales(t), r = (size_t)(row % TN_BESIDE);
+    for (size_t g = 0; g < groups; g++) {
+        uint16_t half;
+        memcpy(&half, block + (g + 1) * tn_r64_group_bytes(t->group) - 2 * TN_BESIDE + 2 * r, 2);
+        out[g] = tn_f16_to_f32(half);
+    }
+}
