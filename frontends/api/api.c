@@ -205,6 +205,16 @@ static TernStatus tell_known(const TerncOptions *o, const TnFacts *f, const char
     return tn_fail(err, TERN_ERR_CANCELLED, "cancelled by the caller, who does not take this model");
 }
 
+/* Something that the option `head` is about. */
+static bool has_dense_table(const TnGraph *g) {
+    for (TnRef r = 0; r < g->n; r++) {
+        const TnNode *n = &g->nodes[r];
+        if (n->op != TN_OP_embed && n->op != TN_OP_matmul) continue;
+        if (!tn_enc_is_ternary(g->nodes[n->args[1]].type.enc)) return true;
+    }
+    return false;
+}
+
 static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOptions *o, bool jit,
                           const TnBlobDest *dest, TerncReport *report, TernError *err) {
     TnCompileOptions co = {
@@ -217,6 +227,9 @@ static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOpt
     c->evaluated = !tn_level_has_code(levels[0]);
     TN_TRY(tn_source_open(source, false, &c->gg, err));
     TN_TRY(tn_source_graph(source, c->gg, &c->graph, &facts, &c->settings, err));
+    if (co.head != TN_ENC_COUNT && !has_dense_table(c->graph))
+        return tn_fail(err, TERN_ERR_INPUT, "TerncOptions.head: got %s, but embedding and head are ternary",
+                       o->head);
     if (co.head != TN_ENC_COUNT) /* another than the file's, which the description ends in */
         facts.desc =
             tn_sprintf(&c->arena, "%.*s %s head", (int)strcspn(facts.desc, ",") + 1, facts.desc, o->head);

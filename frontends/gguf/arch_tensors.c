@@ -113,12 +113,19 @@ TnRef tn_arch_vector(TnArchBuild *b, uint32_t layer, const char *what) {
 TnRef tn_arch_table(TnArchBuild *b, const char *what) {
     const TnGgufTensor *t = tn_arch_tensor(b, TN_NO_LAYER, what);
     if (!t) return TN_NONE;
-    if (tn_enc_is_ternary(t->enc)) {
-        b->status = tn_fail(b->err, TERN_ERR_UNSUPPORTED,
-                            "%s: tensor %s has type %s, expected f32, f16, bf16, q8_0 or q6_k", b->gg->path,
-                            t->name, tn_encs[t->enc].name);
-        return TN_NONE;
-    }
     TnType type = tn_type(t->enc, 2, (TnDim)t->ne[1], (TnDim)t->ne[0]);
+    TnScale whole = {.rows = (int64_t)t->ne[1]};
+    if (tn_enc_is_ternary(t->enc)) {
+        TnStoredScale s;
+        TernStatus st = tn_stored_scale(&type, t->data, t->name, &s, b->err);
+        if (st != TERN_OK) {
+            b->status = tn_fail_in(b->err, st, "%s", b->gg->path);
+            return TN_NONE;
+        }
+        whole.scale = s.scale;
+        type.group = s.group;
+        type.scales = s.group ? NULL : &whole;
+        type.n_scales = !s.group;
+    }
     return tn_arch_source(b, t, tn_arch_node_name(b, TN_NO_LAYER, what), &type);
 }

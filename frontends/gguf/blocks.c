@@ -109,17 +109,17 @@ static TnRef ternary_weight(TnArchBuild *b, const TnGgufTensor *t, const char *n
 
 /* x times a ternary matrix. Of one scale, or one a row, the model was trained with x rounded to int8 by the row; else it was
  * not, and x is rounded as finely as the weights are scaled. */
-static TnRef ternary_product(TnArchBuild *b, TnRef x, TnRef w) {
+static TnRef ternary_product(TnArchBuild *b, const char *name, TnRef x, TnRef w) {
     if (b->status != TERN_OK) return TN_NONE;
     const TnType *t = &b->g->nodes[w].type;
     if (tn_type_in_groups(t)) {
         TnAttr n = {.key = TN_ATTR_n, .i = t->group};
         TnRef q = tn_block_op_attrs(b, TN_OP_quant_groups, NULL, &x, 1, &n, 1);
-        return tn_block_op(b, TN_OP_tmatmul_groups, (TnRef[]){q, w}, 2);
+        return tn_block_op_attrs(b, TN_OP_tmatmul_groups, name, (TnRef[]){q, w}, 2, NULL, 0);
     }
     TnRef q = tn_block_op(b, TN_OP_quant, &x, 1);
     TnRef acc = tn_block_op(b, TN_OP_tmatmul, (TnRef[]){q, w}, 2);
-    return tn_block_op(b, TN_OP_dequant, (TnRef[]){acc, q, w}, 3);
+    return tn_block_op_attrs(b, TN_OP_dequant, name, (TnRef[]){acc, q, w}, 3, NULL, 0);
 }
 
 TnRef tn_block_linear(TnArchBuild *b, uint32_t layer, const char *what, TnRef x) {
@@ -138,7 +138,7 @@ TnRef tn_block_linear(TnArchBuild *b, uint32_t layer, const char *what, TnRef x)
         TnType type = tn_type(t->enc, 2, (TnDim)t->ne[1], (TnDim)t->ne[0]);
         return tn_block_op(b, TN_OP_matmul, (TnRef[]){x, tn_arch_source(b, t, node, &type)}, 2);
     }
-    return ternary_product(b, x, ternary_weight(b, t, node, scale));
+    return ternary_product(b, NULL, x, ternary_weight(b, t, node, scale));
 }
 
 /* ---- Rope */
@@ -232,6 +232,8 @@ TnRef tn_block_logits(TnArchBuild *b, TnRef rows) {
     bool has_row = tn_arch_has_tensor(b->arch, false, "output.weight");
     TnRef w = has_row ? tn_arch_table(b, "output.weight") : TN_NONE;
     if (w == TN_NONE) w = b->embd;
+    if (b->status == TERN_OK && tn_enc_is_ternary(b->g->nodes[w].type.enc))
+        return ternary_product(b, "logits", rows, w);
     return tn_block_op_attrs(b, TN_OP_matmul, "logits", (TnRef[]){rows, w}, 2, NULL, 0);
 }
 

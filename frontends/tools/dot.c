@@ -25,7 +25,8 @@ static Ink ink_of(const TnNode *n) {
     switch (tn_ops[n->op].class) {
     case TN_ROOT:
         if (n->op == TN_OP_attend) return (Ink){"#6d4aa8", "#4f3280", "#ffffff"};
-        if (n->op == TN_OP_tmatmul) return (Ink){"#2563a8", "#17457a", "#ffffff"};
+        if (n->op == TN_OP_tmatmul || n->op == TN_OP_tmatmul_groups)
+            return (Ink){"#2563a8", "#17457a", "#ffffff"};
         if (n->op == TN_OP_embed) return (Ink){"#2f7d5b", "#1e5a40", "#ffffff"};
         return (Ink){"#237a8a", "#155662", "#ffffff"};
     case TN_ROW:

@@ -104,14 +104,25 @@ static void infer_model(TnReport *r) {
     infer(r, "head", own ? "output.weight" : "tied: token_embd.weight",
           own ? "the tensor is there" : "no tensor output.weight");
     const TnGgufTensor *down = tn_gguf_tensor(r->gguf, "blk.0.ffn_down.weight");
-    bool packed = down && tn_enc_is_ternary(down->enc), trits = first_node(g, TN_OP_tmatmul) != NULL;
-    infer(r, "weights", trits ? "ternary, activations rounded to 8 bits a row" : "dense floats",
+    const TnNode *groups = first_node(g, TN_OP_quant_groups);
+    bool packed = down && tn_enc_is_ternary(down->enc), rows = first_node(g, TN_OP_tmatmul) != NULL;
+    bool trits = rows || groups;
+    const char *by_groups =
+        groups ? tn_sprintf(&r->arena, "%lld columns", (long long)tn_attr_int(groups, TN_ATTR_n)) : "";
+    infer(r, "weights",
+          !trits    ? "dense floats"
+          : !groups ? "ternary, activations rounded to 8 bits a row"
+                    : tn_sprintf(&r->arena, "ternary, activations rounded to 8 bits a%s group of %s",
+                                 rows ? " row, and where scales differ a" : "", by_groups),
           packed  ? "their type"
           : trits ? "--ternary-dense: every value is -s, 0 or s"
                   : "their type");
     if (packed)
-        infer(r, "weight scale", "one a tensor",
-              down->enc == TN_ENC_i2s ? "the float behind the codes" : "d of the blocks, all equal");
+        infer(r, "weight scale",
+              groups ? tn_sprintf(&r->arena, "one for %s of a row", by_groups) : "one a tensor",
+              groups                    ? "d of the blocks, which differ"
+              : down->enc == TN_ENC_i2s ? "the float behind the codes"
+                                        : "d of the blocks, all equal");
     if (tn_gguf_tensor(r->gguf, "blk.0.attn_q.scale"))
         infer(r, "weight scale", "times the .scale tensor", "the tensor is there");
 }

@@ -261,8 +261,9 @@ static void test_dead(void **state) {
     tn_gw_data(w, "blk.0.attn_k.weight", blocks, sizeof blocks);
     text = report_of(w, 0, 0);
     says(text, "2 scales, 0.5 to 1\n");
-    says(text, "tensor blk.0.attn_k.weight: block 0 has scale 0.5, block 1 has 1; expected one scale for the "
-               "tensor\n");
+    says(text,
+         "ternary, activations rounded to 8 bits a row, and where scales differ a group of 256 columns\n");
+    says(text, "one for 256 columns of a row\n");
     free(text);
 }
 

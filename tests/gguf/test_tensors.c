@@ -129,12 +129,10 @@ static void types_of_tensors(void **state) {
                         P "tensor output_norm.weight has type q8_0, expected f32, f16 or bf16");
     w = good();
     tn_gw_tensor(w, "token_embd.weight", GW_T_I2_S, 2, (uint64_t[]){128, 100}, NULL, NULL);
-    assert_string_equal(graph_says(w, false),
-                        P "tensor token_embd.weight has type i2s, expected f32, f16, bf16, q8_0 or q6_k");
+    assert_string_equal(graph_says(w, false), ""); /* tables may be ternary */
     w = good();
     tn_gw_tensor(w, "output.weight", GW_T_I2_S, 2, (uint64_t[]){128, 100}, NULL, NULL);
-    assert_string_equal(graph_says(w, false),
-                        P "tensor output.weight has type i2s, expected f32, f16, bf16, q8_0 or q6_k");
+    assert_string_equal(graph_says(w, false), "");
 }
 
 static void sizes_of_vocabularies(void **state) {
