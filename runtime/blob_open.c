@@ -34,7 +34,7 @@ static Hex hex(const uint8_t bytes[16]) {
     return h;
 }
 
-/* Head: what it says of itself before anything else of the file is believed */
+/* Head: checked before anything else in the file is trusted */
 
 static TernStatus check_head(const TnBlobHead *h, size_t size, TernError *err) {
     if (memcmp(h->magic, TN_BLOB_MAGIC, sizeof h->magic) != 0)
@@ -66,7 +66,7 @@ static TernStatus check_head(const TnBlobHead *h, size_t size, TernError *err) {
     return TERN_OK;
 }
 
-/* Hashed over a copy: the bytes of the hash itself count as zero. */
+/* The hash is taken over a copy of the head, in which the bytes of the hash itself are zero. */
 static TernStatus check_head_hash(const TnBlob *b, TnBlobHead h, TernError *err) {
     uint8_t copy[sizeof(TnBlobHead) + sizeof b->sections];
     uint8_t expected[16];
@@ -92,14 +92,14 @@ static TernStatus check_zero(const uint8_t *data, size_t from, size_t to, const 
     return TERN_OK;
 }
 
-/* One section's row of the table; `end` is where what came before it ends. */
+/* Checks a section's row in the table. *end is where the section before it ends. */
 static TernStatus check_section(const TnBlob *b, const TnBlobSection *s, size_t *end, TernError *err) {
     TnSectionName name = tn_section_name(b, s);
     unsigned long long offset = s->offset, size = s->size;
     if (s->flags & ~(uint32_t)TN_SECTION_REQUIRED)
         return tn_fail(err, TERN_ERR_INPUT, "%s: flags are 0x%x, expected 0 or 1", name.text, s->flags);
     if (!tn_section_kind(s->kind) && (s->flags & TN_SECTION_REQUIRED))
-        return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: is required, and this library does not know it",
+        return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: is required, but this library does not know it",
                        name.text);
     if (s->align == 0 || (s->align & (s->align - 1)) || s->align > 1u << 30)
         return tn_fail(err, TERN_ERR_INPUT, "%s: align is %u, expected a power of two up to 2^30", name.text,
@@ -111,7 +111,7 @@ static TernStatus check_section(const TnBlob *b, const TnBlobSection *s, size_t 
         return tn_fail(err, TERN_ERR_INPUT, "%s: reserved words are not 0", name.text);
     if (s->offset < *end)
         return tn_fail(err, TERN_ERR_INPUT,
-                       "%s: offset is %llu, expected at least %zu, where what is before it ends", name.text,
+                       "%s: offset is %llu, expected at least %zu, the end of what is before it", name.text,
                        offset, *end);
     if (!tn_range_ok(s->offset, s->size, b->size))
         return tn_fail(err, TERN_ERR_INPUT,
@@ -133,7 +133,7 @@ static TernStatus check_hash(const TnBlob *b, const TnBlobSection *s, const void
     return TERN_OK;
 }
 
-/* WGHT stands for the bytes of CHNK here, which in turn hold its own hashes. */
+/* The hash of WGHT is taken over the bytes of CHNK, which are the hashes of its chunks. */
 static TernStatus check_section_hash(const TnBlob *b, const TnBlobSection *s, TernError *err) {
     const TnBlobSection *of = s->kind == TN_SECTION_WGHT ? tn_blob_section(b, TN_SECTION_CHNK, 0) : s;
     return check_hash(b, s, tn_blob_bytes(b, of), of->size, err);
@@ -143,7 +143,7 @@ TernStatus tn_blob_check_copy(const TnBlob *b, const TnBlobSection *s, const voi
     return check_hash(b, s, copy, s->size, err);
 }
 
-/* Which kinds there are, and how many. */
+/* Checks which kinds of section occur, and how often. */
 static TernStatus check_counts(const TnBlob *b, TernError *err) {
     for (size_t i = 0; tn_section_row(i); i++) {
         const TnSectionKind *kind = tn_section_row(i);
@@ -187,7 +187,7 @@ TernStatus tn_blob_open(const void *data, size_t size, TnBlob *out, TernError *e
     TN_TRY(check_head_hash(&b, head, err));
     size_t end = r.pos;
     for (uint32_t i = 0; i < b.n_sections; i++) TN_TRY(check_section(&b, &b.sections[i], &end, err));
-    TN_TRY(check_zero(b.data, end, size, "behind the last section", err));
+    TN_TRY(check_zero(b.data, end, size, "after the last section", err));
     TN_TRY(check_counts(&b, err));
     for (uint32_t i = 0; i < b.n_sections; i++) TN_TRY(check_section_hash(&b, &b.sections[i], err));
     *out = b;

@@ -1,6 +1,6 @@
-/* The outside of a blob: head, section table, hashes, padding. What is inside the sections is variant.h's.
+/* The outside of a blob: head, section table, hashes, padding. variant.h reads what is inside the sections.
  *
- * Everything here is checked once, at open; afterwards sections are plain ranges of the mapping. */
+ * Everything here is checked once, at open. After that, sections are plain ranges of the mapping. */
 #ifndef TN_BLOB_OPEN_H
 #define TN_BLOB_OPEN_H
 
@@ -16,8 +16,8 @@ typedef struct TnBlob {
     TnBlobSection sections[TN_BLOB_SECTIONS_MAX]; /* copied out of the file */
 } TnBlob;
 
-/* Checks size bytes and fills *out, which borrows them. Covers every byte but those of WGHT: those are
- * covered by tn_blob_chunk_ok. Errors name "head", "section KIND" or the padding before a section. */
+/* Checks `size` bytes and fills *out, which borrows them. Every byte is checked but those of WGHT, which
+ * tn_blob_chunk_ok checks. Errors name "head", "section KIND" or the padding before a section. */
 TernStatus tn_blob_open(const void *data, size_t size, TnBlob *out, TernError *err);
 
 /* The index-th section of a kind, NULL if there are fewer. */
@@ -26,19 +26,20 @@ uint32_t tn_blob_count(const TnBlob *b, uint32_t kind);
 static inline const uint8_t *tn_blob_bytes(const TnBlob *b, const TnBlobSection *s) {
     return b->data + s->offset;
 }
-/* "section WGHT", or "section PROG 2" for a kind of which there may be many: the start of every error line.
- */
+/* "section WGHT", or "section PROG 2" for a kind that may occur several times. Every error line begins with it. */
 typedef struct TnSectionName {
     char text[40];
 } TnSectionName;
 TnSectionName tn_section_name(const TnBlob *b, const TnBlobSection *s);
 
-/* The section's hash once more, over a copy of its bytes. Not for WGHT. */
+/* Checks the section's hash again, over a copy of its bytes. Not for WGHT. */
 TernStatus tn_blob_check_copy(const TnBlob *b, const TnBlobSection *s, const void *copy, TernError *err);
 
-uint32_t tn_blob_chunks(const TnBlob *b); /* of WGHT */
-/* A chunk of WGHT has the hash that CHNK says; bytes: where it lies, or a copy of it. Thread-safe. */
+/* The number of chunks of WGHT. */
+uint32_t tn_blob_chunks(const TnBlob *b);
+/* True if `bytes`, a chunk of WGHT or a copy of it, have the hash that CHNK gives for that chunk. Thread-safe. */
 bool tn_blob_chunk_ok(const TnBlob *b, uint32_t chunk, const void *bytes);
+/* The error for a damaged chunk. */
 TernStatus tn_blob_chunk_error(const TnBlob *b, uint32_t chunk, TernError *err);
 
 #endif

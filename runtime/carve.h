@@ -1,4 +1,4 @@
-/* Layout of memory: a cursor that only goes up, and remembers an overflow until the end. */
+/* Memory layout with a cursor that only moves up. It remembers an overflow, so that one check at the end is enough. */
 #ifndef TN_CARVE_H
 #define TN_CARVE_H
 
@@ -21,7 +21,8 @@ static inline size_t tn_carve(TnCarve *c, size_t align, uint64_t count, uint64_t
     return start;
 }
 
-/* Where the arena's part of a symbol begins (constant part first, then by symbol; TN_ABI_SYMS: its end). */
+/* Where the arena's part for symbol `until` begins; TN_ABI_SYMS: where the arena ends. The constant part comes first, then
+ * one part for each symbol. */
 static inline size_t tn_arena_part(const TnVariant *v, const int64_t sym_max[TN_ABI_SYMS], int until,
                                    TnCarve *c) {
     tn_carve(c, TN_LINE, v->plan.arena_const, 1);

@@ -20,16 +20,16 @@ bool tn_level_preferred(uint32_t level, uint32_t to) {
     return (r ? r->preference : 0) > (t ? t->preference : 0);
 }
 
-/* Asked of the machine once: a permission is a process's, and the rest does not change. */
+/* We ask the machine once: a permission holds for the whole process, and the rest does not change. */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static uint32_t features;
-static char runs_here[160], refused_here[160]; /* comma lists, most preferred first */
+static char runs_here[160], refused_here[160]; /* names with commas between them, most preferred first */
 
 static bool runs_with(const TnLevelRow *r, uint32_t has) {
     return r->arch == TN_ARCH_HERE && (r->features & ~has) == 0;
 }
 
-/* Appends every level that runs with `has` and not with `less`. */
+/* Writes the names of all levels that run with features `has` and do not run with features `less`. */
 static void list_levels(uint32_t has, uint32_t less, char *out, size_t cap) {
     size_t at = 0;
     uint32_t below = UINT32_MAX;

@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-/* The engines that one can ask for. That which evaluates is chosen by its callbacks (TernModelOptions.kernels). */
+/* The engines that can be chosen by name. The evaluating engine is chosen by giving callbacks (TernModelOptions.kernels).
+ */
 static const struct {
     const char *name;
     TernStatus (*make)(TnEngine **out, TernError *err);

@@ -2,17 +2,17 @@
  * nothing else in the runtime follows an address of that memory or knows what a kernel is.
  *
  *   cpu         engine_cpu.c        compiled code, on the workers of the pool
- *   evaluated   engine_evaluated.c  kernels as a callback computes them (TernKernels)
+ *   evaluated   engine_evaluated.c  callbacks that evaluate kernels (TernKernels)
  *
- * An engine is made for one model and closed with it. Any threads may call it, each for a session of its own, and upload
- * from several at once.
+ * An engine is made for one model and closed with it. Several threads may call it, each for a session of its own, and
+ * several may upload at once.
  *
- * Memory. What kernels read and write is allocated by the engine, zeroed, and addressed by space (TnBases). Of an engine
- * that shares the host's memory (`apart` is false) a session takes one block, in which the host's own tables lie beside
- * what kernels see, and nothing is ever copied between the two. One that has memory of its own (`apart`) gets its part
- * by itself; inputs go there and results come back as part of a run.
+ * Memory. The engine allocates the memory that kernels read and write, zeroed; operands are addressed by space (TnBases).
+ * If the engine shares the host's memory (`apart` is false), a session takes one block: the host's own tables lie beside
+ * what kernels see, and nothing is copied between the two. If the engine has its own memory (`apart` is true), what
+ * kernels see is a second block in it; each run copies the inputs there and the results back.
  *
- * To add one: fill this struct, and give it a row in engine.c. Functions are needed unless they say otherwise. */
+ * To add an engine, fill in this struct and add a row in engine.c. All functions are required unless they say otherwise. */
 #ifndef TN_ENGINE_H
 #define TN_ENGINE_H
 
@@ -20,7 +20,7 @@
 
 typedef struct TnEngine TnEngine;
 
-/* Which rows of each output somebody asked for: [first, first + n), by TN_OUT_*. */
+/* For each output TN_OUT_*, the rows that a step asked for: [first, first + n). */
 typedef struct TnAsked {
     struct {
         uint32_t first, n;
@@ -28,53 +28,53 @@ typedef struct TnAsked {
 } TnAsked;
 
 struct TnEngine {
-    const char *name;   /* also of the device that it is chosen by */
-    const char *levels; /* that it runs on this machine, for messages: "avx512-vnni,avx2"; "" if none */
-    bool coded; /* runs what it has loaded; false: a level is only a plan and a packing of the weights */
-    bool apart; /* its memory is its own: the host must not touch it */
+    const char *name;   /* also the name of the device that selects it */
+    const char *levels; /* the levels it runs on this machine, for messages: "avx512-vnni,avx2"; "" if none */
+    bool coded; /* it runs code that it has loaded; false: a level only selects a plan and packed weights */
+    bool apart; /* it has its own memory, which the host must not touch */
 
-    /* It runs code of that level here; any level if it needs no code. */
+    /* True if it runs code of that level here. An engine that needs no code runs any level. */
     bool (*runs)(const TnEngine *, uint32_t level);
-    /* Makes code runnable: a handle for each of code->n exports. The code is borrowed during the call and has been
-     * checked. Called only if `coded`. */
+    /* Makes code runnable and writes a handle for each of the code->n exports. The code has been checked and is borrowed
+     * for the call. Called only if `coded`. */
     TernStatus (*load)(TnEngine *, const TnCode *code, TnHandle *handles, TernError *err);
 
-    /* Memory that reads as zero, at a multiple of 4096; `huge` asks for huge pages where there are such. */
+    /* Allocates memory that reads as zero, at a multiple of 4096. `huge` asks for huge pages where the system has them. */
     TernStatus (*allocate)(TnEngine *, size_t bytes, bool huge, TnAddress *out, TernError *err);
     void (*release)(TnEngine *, TnAddress at, size_t bytes);
-    /* From host memory into allocated memory. */
+    /* Copies from host memory into allocated memory. */
     TernStatus (*upload)(TnEngine *, TnAddress to, const void *from, size_t bytes, TernError *err);
 
-    /* Pages of the cache, of all layers, keys and values. A failure is the next run's to report. Positions lo to hi - 1
-     * of a page read as zero afterwards; in another engine's cache they may stay as they are if its kernels never read
-     * masked positions. */
+    /* Copy a page of the cache, or clear positions lo to hi - 1 of one: keys and values of all layers. The next run
+     * reports a failure. Cleared positions read as zero; an engine whose kernels never read masked positions may leave
+     * them as they are. */
     void (*copy_page)(TnEngine *, TnMemory *m, int32_t to, int32_t from);
     void (*clear_page)(TnEngine *, TnMemory *m, int32_t page, uint32_t lo, uint32_t hi);
-    /* How many values of positions lo to hi - 1 of a page of an f16 cache are +-65504, as stores make of anything larger.
-     * NULL: they are not counted. */
+    /* Counts the values +-65504 in positions lo to hi - 1 of a page of an f16 cache; stores turn anything larger into that.
+     * NULL: not counted. */
     uint64_t (*saturated)(TnEngine *, TnMemory *m, int32_t page, uint32_t lo, uint32_t hi);
 
-    /* How many workers need scratch, and leave stamps. */
+    /* The number of workers that need scratch and leave stamps. */
     uint32_t (*workers)(const TnEngine *, const TernPool *pool);
-    /* Bytes of scratch that a worker needs for a variant whose symbols are at most sym_max, and where the code's part of
-     * them begins; false: more than addresses. */
+    /* Gives the bytes of scratch that a worker needs for a variant whose symbols are at most sym_max, and the offset in
+     * them where the code's part begins. False if that is more than can be addressed. */
     bool (*scratch)(const TnEngine *, const TnVariant *v, const int64_t *sym_max, size_t *out_bytes,
                     size_t *out_code);
 
-    /* Once a session's programs are laid out, and before its memory is released; both may be NULL. After a bind that
-     * failed there is no unbind. */
+    /* bind is called after a session's programs are laid out, unbind before its memory is released. Both may be NULL. If
+     * bind fails, unbind is not called. */
     TernStatus (*bind)(TnEngine *, TnMemory *m, TnProgram *programs, uint32_t n, TernError *err);
     void (*unbind)(TnEngine *, TnMemory *m);
-    /* Runs all launches whose gate is open, on the inputs as they are staged; when it returns, the rows asked for are
-     * staged too. Allocates nothing. What fails in a device is a status and a line; the cache may then hold anything. */
+    /* Runs all launches whose gate is open, on the staged inputs. When it returns, the rows asked for are staged too.
+     * Allocates nothing. If a device fails, it returns a status and a line, and the cache may hold anything. */
     TernStatus (*run)(TnEngine *, TnProgram *p, const TnAsked *asked, TernError *err);
 
-    void (*close)(TnEngine *); /* frees the engine, and all code with it */
+    void (*close)(TnEngine *); /* frees the engine and all code it has loaded */
 };
 
 TernStatus tn_engine_cpu(TnEngine **out, TernError *err);
 TernStatus tn_engine_evaluated(const TernKernels *kernels, TnEngine **out, TernError *err);
-/* By name; NULL: the default. */
+/* The engine of that name; NULL: the default. */
 TernStatus tn_engine_named(const char *name, TnEngine **out, TernError *err);
 
 #endif

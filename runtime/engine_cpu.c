@@ -1,9 +1,9 @@
-/* The walker: compiled code on the workers of a pool.
+/* The walker runs compiled code on the workers of a pool.
  *
- * Every worker walks the whole list and takes its share of every launch's units: seven eighths of the units are dealt
- * out beforehand, the same share each time, and whoever has done his takes from the last eighth, a few at a time.
- * Cores that share memory and caches with others never run evenly, and a barrier waits for the slowest. A launch of
- * few units is dealt out whole. A barrier stands where the plan put one. Results do not depend on the split
+ * Every worker walks the whole list of launches and does its share of the units of each. Seven eighths of the units are
+ * dealt out in advance, the same share each time. A worker that has finished its share takes units from the last eighth,
+ * a few at a time: cores that share memory and caches never run at the same speed, and a barrier waits for the slowest. A
+ * launch of few units is dealt out whole. Barriers are where the plan put them. Results do not depend on the split
  * (abi/kernel.h). */
 #include <stdlib.h>
 #include "runtime/base/arena.h"
@@ -12,8 +12,9 @@
 
 /* ---- the last eighth
  *
- * TnRunLaunch.taken is run * 2^24 + how many of the last units have been taken; of another run it means none, so that
- * nothing has to be reset. Units are handed over by it alone: what they write is seen after the next barrier. */
+ * TnRunLaunch.taken is run * 2^24 + how many of the last units have been taken. If the run in it is another one, none have
+ * been taken; so nothing has to be reset. It hands over units and nothing else: other workers see what the units write
+ * after the next barrier. */
 
 enum { COUNT_BITS = 24 };
 
@@ -22,7 +23,7 @@ static inline int64_t last_units(int64_t units, int64_t n_workers) {
     return n_workers > 1 && units >= 8 * n_workers && last < 1 << COUNT_BITS ? last : 0;
 }
 
-/* Some of the `last` units from `first` on that nobody has yet; false: there are none. */
+/* Takes a few of the `last` units from `first` on that no worker has taken; false if none are left. */
 static inline bool claim_units(TnRunLaunch *l, uint64_t run, int64_t first, int64_t last, int64_t n_workers,
                                TnTile *tile) {
     int64_t most = last / (4 * n_workers) + 1, next, n;
@@ -57,9 +58,9 @@ static inline __attribute__((always_inline)) void run_share(uint64_t run, TnRunL
     }
 }
 
-/* All of a worker's part. Whether a launch runs and whether a barrier is needed depends on symbols alone, so
- * that all workers decide alike. A barrier after a closed launch still closes what ran before it; a second
- * one in a row does nothing. */
+/* Does all of a worker's part. Whether a launch runs and whether a barrier is needed depend only on symbols, so all
+ * workers decide alike. A barrier after a closed launch still ends the launches before it. If nothing ran since the last
+ * barrier, there is no need for another. */
 static inline __attribute__((always_inline)) void walk_with(const TnProgram *p, uint32_t worker,
                                                             TnStamp *stamps) {
     const TnMemory *m = p->memory;

@@ -1,5 +1,5 @@
-/* Kernels as a callback computes them (TernKernels). A launch is run in one piece: the caller's thread runs them all.
- * Somebody who watches gets the code of each launch too, so that he may hold one against the other. */
+/* Runs kernels by callback (TernKernels). The caller's thread runs every launch, each in one piece. A watch callback also
+ * gets the code of each launch, to compare the two. */
 #include <stdlib.h>
 #include "runtime/base/arena.h"
 #include "runtime/base/reader.h"
@@ -9,7 +9,7 @@
 typedef struct Evaluated {
     TnEngine engine;
     TernKernels kernels;
-    TnHostCode code; /* to be watched */
+    TnHostCode code; /* loaded only for a watch */
 } Evaluated;
 
 static bool runs(const TnEngine *e, uint32_t level) {

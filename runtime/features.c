@@ -46,10 +46,10 @@ uint32_t tn_cpu_features(uint32_t *refused) {
     bool ymm = (saved & 0x6) == 0x6, zmm = (saved & 0xe6) == 0xe6, tiles = (saved & 0x60000) == 0x60000;
     uint32_t f = 0;
     if (ymm && has(seven.b, BIT(3) | BIT(5) | BIT(8)) && has(ext.c, BIT(0) | BIT(5))) f |= TN_CPU_X86_V3;
-    /* F DQ CD BW VL; the system saves mask registers and all of zmm */
+    /* F DQ CD BW VL, if the system saves the mask registers and all of zmm */
     if (zmm && has(seven.b, BIT(16) | BIT(17) | BIT(28) | BIT(30) | BIT(31))) f |= TN_CPU_AVX512;
     if (zmm && has(seven.c, BIT(11))) f |= TN_CPU_AVX512_VNNI;
-    /* AMX-TILE and AMX-INT8; the system saves tiles, and gives them to us */
+    /* AMX-TILE and AMX-INT8, if the system saves tiles and lets us use them */
     if (tiles && has(seven.d, BIT(24) | BIT(25))) {
         if (tn_os_allow_amx())
             f |= TN_CPU_AMX_INT8;

@@ -63,7 +63,8 @@ static void clear_page(TnEngine *e, TnMemory *m, int32_t page, uint32_t lo, uint
     }
 }
 
-/* How many of n halves are +-65504: four at a time, whose magnitudes' distance from it carries into no neighbour. */
+/* Counts the values +-65504 among n halves, four at a time. The subtraction is arranged so that no half carries into its
+ * neighbour. */
 static uint64_t saturated_row(const uint8_t *p, size_t n) {
     const uint64_t sign = 0x8000800080008000u, most = 0x7bff7bff7bff7bffu;
     uint64_t count = 0, w;
@@ -81,7 +82,7 @@ static uint64_t saturated_row(const uint8_t *p, size_t n) {
     return count;
 }
 
-/* The same of n halves that lie 64 positions apart, as the keys of one position do. */
+/* The same for n halves at a distance of 64 halves, as the keys of one position are. */
 static uint64_t saturated_apart(const uint8_t *p, size_t n) {
     uint64_t count = 0;
     for (const uint8_t *end = p + n * TN_PAGE_POSITIONS * 2; p != end; p += TN_PAGE_POSITIONS * 2) {
@@ -122,7 +123,7 @@ void tn_host_memory(TnEngine *e) {
 /* Code */
 
 TernStatus tn_host_load(TnHostCode *c, const TnCode *code, TnHandle *handles, TernError *err) {
-    if (code->bytes == 0) return TERN_OK; /* nor has it exports */
+    if (code->bytes == 0) return TERN_OK; /* then there are no exports either */
     struct TnHostImage image = {.bytes = code->bytes};
     TN_TRY(tn_os_map_code(code->image, code->bytes, &image.memory, err));
     TN_PUSH(c->images, c->n, c->cap, image);

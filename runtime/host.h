@@ -1,14 +1,14 @@
-/* What the engines of this machine's own processors share: memory that the host may touch, pages of a cache in it, code
- * in executable memory, and the float environment of the promise. */
+/* What the engines on this machine's own processors share: host memory, cache pages in it, code in executable memory, and
+ * the float environment that the same bits depend on. */
 #ifndef TN_HOST_H
 #define TN_HOST_H
 
 #include "runtime/engine.h"
 
-/* An engine's memory functions, for host memory: `*engine` with those set and the rest as it was. */
+/* Sets the memory and page functions of *engine to those for host memory; leaves the rest as it was. */
 void tn_host_memory(TnEngine *engine);
 
-/* Code that was made executable. */
+/* Code in executable memory. */
 typedef struct TnHostCode {
     struct TnHostImage {
         void *memory;
@@ -21,11 +21,11 @@ void tn_host_unload(TnHostCode *c);
 static inline TnKernelFn *tn_host_kernel(TnHandle handle) {
     return (TnKernelFn *)handle;
 }
-/* Scratch that compiled code needs; false: more than addresses. */
+/* Gives the bytes of scratch that compiled code needs; false if that is more than can be addressed. */
 bool tn_host_code_scratch(const TnVariant *v, const int64_t *sym_max, size_t *out);
 
-/* The float environment (round to nearest, no flush to zero), straight in the control register: fesetenv does not know of
- * flush-to-zero. */
+/* Set the float environment (round to nearest, no flush to zero) and restore the one before. They write the control
+ * register themselves, because fesetenv does not handle flush to zero. */
 #if defined(__x86_64__)
 typedef uint32_t TnFloatEnv;
 static inline TnFloatEnv tn_floats_enter(void) {

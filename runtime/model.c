@@ -6,7 +6,7 @@
 
 uint32_t tn_model_variants(const TernModel *m, uint32_t kv, const TnVariant **out, uint32_t cap) {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < m->n_variants; i++) { /* checked at open: in the blob's order rows rise */
+    for (uint32_t i = 0; i < m->n_variants; i++) { /* in rising order of rows, as checked at open */
         const TnVariant *v = &m->variants[i];
         if (v->prog.level != m->level || v->prog.kv != kv) continue;
         if (n < cap) out[n] = v;
@@ -65,7 +65,7 @@ static TernStatus open_blob(TernModel *m, const void *bytes, size_t size, const 
     return TERN_OK;
 }
 
-/* path NULL: the bytes, which stay the caller's: release is called for them at close. */
+/* Opens the file, or if path is NULL the bytes, which stay the caller's; close calls release for them. */
 static TernStatus open_model(TernModel *m, const char *path, const void *bytes, size_t size,
                              const TernModelOptions *options, TernError *err) {
     TernModelOptions o = {0};
@@ -85,7 +85,7 @@ static TernStatus open_model(TernModel *m, const char *path, const void *bytes, 
     }
     m->check_weights = !o.no_check;
     m->huge = o.huge;
-    /* Where weights in memory lie is their owner's affair, unless kernels cannot read them there. */
+    /* Weights given in memory stay where the caller has put them, unless kernels cannot read them there. */
     m->carry_weights = m->engine->apart || (o.huge && path);
     m->destroy_kernels = kernels.destroy;
     m->kernels_user = kernels.user;

@@ -1,5 +1,5 @@
-/* An opened model: the checked blob, the variants of the level chosen for this machine, and the engine that has their
- * code. Immutable after open, but for the state of the weights' check. */
+/* An opened model: the checked blob, the variants of the level chosen for this machine, and the engine that has loaded
+ * their code. Immutable after open, except for the state of the weights' check. */
 #ifndef TN_MODEL_H
 #define TN_MODEL_H
 
@@ -20,52 +20,53 @@ struct TernModel {
     TnBlob blob;
     TnArena arena;
     TnMeta meta;
-    TnEngine *engine;    /* the model's own */
-    TnVariant *variants; /* all of the blob */
+    TnEngine *engine;    /* owned */
+    TnVariant *variants; /* all variants of the blob */
     uint32_t n_variants;
     uint32_t level; /* chosen */
     TnLoaded *loaded;
     uint32_t n_loaded;
-    void (*destroy_kernels)(void *user); /* this and the next are called at close */
+    void (*destroy_kernels)(void *user); /* called at close, as is release */
     void *kernels_user;
     void (*release)(void *user, const void *bytes, size_t size);
     void *release_user;
 
-    uint8_t *chunk_used; /* by chunk of WGHT: the chosen level reads of it */
+    uint8_t *chunk_used; /* for each chunk of WGHT: whether the chosen level reads from it */
     bool check_weights;
-    bool huge;          /* sessions lie in huge pages */
-    bool carry_weights; /* to memory of the engine's, with the check or instead of it */
-    TnAddress carried;  /* WGHT there; 0: where the blob has it */
+    bool huge;          /* put sessions into huge pages */
+    bool carry_weights; /* copy the weights to the engine's memory, during the check or instead of it */
+    TnAddress carried;  /* the copy of WGHT; 0: there is none, use the blob's */
     size_t carried_bytes;
-    pthread_mutex_t lock; /* of the two below, and of what is carried */
+    pthread_mutex_t lock; /* protects the two fields below, and carried */
     enum { TN_UNCHECKED, TN_SOUND, TN_DAMAGED } weights;
     uint32_t damaged_chunk;
 };
 
-/* As tern_model_open_memory, on an engine of the caller's making, which is the model's from here on, and closed if the
- * call fails. NULL: the one that the options ask for. */
+/* Like tern_model_open_memory, but on an engine that the caller has made; NULL: the engine that the options ask for. The
+ * model owns the engine from here on; it is closed if the call fails. */
 TernStatus tn_model_open_on(TnEngine *engine, const void *bytes, size_t size, const TernModelOptions *options,
                             TernModel **out, TernError *err);
 
-/* The variants of the chosen level and a cache type, by rising rows: how many (0: the blob has none), the
- * first `cap` in out. */
+/* Finds the variants of the chosen level and a cache type, in rising order of rows. Writes the first `cap` to out and
+ * returns how many there are (0: the blob has none). */
 uint32_t tn_model_variants(const TernModel *m, uint32_t kv, const TnVariant **out, uint32_t cap);
 
-/* ---- model_level.c: sets m->level, at most `cpu` unless that is NULL. */
+/* ---- model_level.c: sets m->level. `cpu` caps it; NULL: no cap. */
 TernStatus tn_model_choose_level(TernModel *m, const char *cpu, TernError *err);
 
 /* ---- model_code.c */
 TernStatus tn_model_load_code(TernModel *m, TernError *err);
-/* The kernel of a launch; only if the engine is coded. */
+/* The kernel of a launch. Call it only if the engine is coded. */
 TnHandle tn_model_kernel(const TernModel *m, const TnVariant *v, const TnBlobLaunch *l);
 
 /* ---- model_weights.c */
 void tn_model_find_chunks(TernModel *m); /* fills chunk_used */
-/* Where kernels read WGHT: settled once tn_model_check_weights has returned. */
+/* Where kernels read WGHT. Call it after tn_model_check_weights; then the address does not change. */
 TnAddress tn_model_weights(const TernModel *m);
-/* Verifies the hashes of WGHT's chunks on the workers of the pool (which must be free then), once for a
- * model; later calls repeat the answer. Carries WGHT to the engine's memory at the same time where that was asked. */
+/* Verifies the hashes of WGHT's chunks on the workers of the pool, which must be free. If m->carry_weights is set, it also
+ * copies WGHT to the engine's memory. Both happen once for a model; later calls repeat the answer. */
 TernStatus tn_model_check_weights(TernModel *m, TernPool *pool, TernError *err);
-void tn_model_drop_weights(TernModel *m); /* what was carried */
+/* Frees the copy of WGHT in the engine's memory. */
+void tn_model_drop_weights(TernModel *m);
 
 #endif

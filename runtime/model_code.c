@@ -1,4 +1,4 @@
-/* The code of the chosen level, handed to the engine. */
+/* Gives the code of the chosen level to the engine. */
 #include <string.h>
 #include "runtime/model.h"
 
@@ -8,8 +8,8 @@ static TnLoaded *find_loaded(const TernModel *m, uint32_t section) {
     return NULL;
 }
 
-/* The section's hash was right in the file; it must be right in the copy too, and everything is read from the
- * copy: what happens to the file later is none of our concern. */
+/* The section's hash was right in the file, but the file may have changed since. So the hash is checked again over the
+ * copy, and everything is read from the copy. */
 static TernStatus load_copy(TernModel *m, uint32_t section, const uint8_t *copy, TernError *err) {
     const TnBlobSection *s = &m->blob.sections[section];
     TnCode code;

@@ -1,4 +1,4 @@
-/* Which of a blob's levels runs here: the engine says what it can run, the table which is preferred. */
+/* Chooses which of a blob's levels to run. The engine says what it can run; the table says which is preferred. */
 #include <stdio.h>
 #include "runtime/cpu.h"
 #include "runtime/model.h"
@@ -11,7 +11,7 @@ typedef struct Names {
 static Names blob_levels(const TernModel *m) {
     Names n = {""};
     size_t at = 0;
-    for (size_t row = TN_LEVEL_COUNT + 1; row-- > 0;) { /* the table's last first, ref at the end */
+    for (size_t row = TN_LEVEL_COUNT + 1; row-- > 0;) { /* the table's rows from the last, then ref */
         uint32_t number = row ? tn_level_row(row - 1)->number : TN_LEVEL_REF;
         bool has = false;
         for (uint32_t i = 0; i < m->n_variants; i++) has |= m->variants[i].prog.level == number;
@@ -22,8 +22,9 @@ static Names blob_levels(const TernModel *m) {
     return n;
 }
 
-/* Code: the best level that the engine runs, at most the cap. Without code the level decides only which plan and which
- * packing of the weights is walked, so the machine does not matter: with a cap the best up to it, else the least. */
+/* With code, choose the best level that the engine runs and the cap allows. Without code, the level decides only which plan
+ * and which packed weights are used, so the machine does not matter: choose the best level that the cap allows, or the least
+ * preferred level if there is no cap. */
 TernStatus tn_model_choose_level(TernModel *m, const char *cpu, TernError *err) {
     const TnEngine *e = m->engine;
     uint32_t cap = cpu ? tn_level_number(cpu) : UINT32_MAX;

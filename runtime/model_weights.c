@@ -1,5 +1,5 @@
-/* The weights: checked chunk by chunk by the workers of a pool, and carried to the engine's memory where they shall not
- * stay as they are mapped. */
+/* The weights. The workers of a pool check them chunk by chunk, and copy them to the engine's memory if they are not to be
+ * used where the file is mapped. */
 #include <stdatomic.h>
 #include <string.h>
 #include "runtime/model.h"
@@ -22,8 +22,8 @@ void tn_model_find_chunks(TernModel *m) {
 typedef struct Check {
     const TernModel *m;
     uint32_t n;
-    _Atomic uint32_t next, damaged; /* damaged: the first chunk that is, or n */
-    atomic_flag failed;             /* an upload has, and fills in the two below */
+    _Atomic uint32_t next, damaged; /* damaged: the first chunk whose hash is wrong, or n */
+    atomic_flag failed;             /* an upload has failed; the first to fail fills in the two below */
     TernStatus status;
     TernError error;
 } Check;
@@ -43,8 +43,8 @@ static void carry(Check *c, size_t at, const uint8_t *from, size_t bytes) {
     c->error = error;
 }
 
-/* Chunk by chunk: verified, carried, and let go of in the file. So the weights are resident once, but for a chunk a
- * worker. */
+/* Takes chunks one by one: verifies each, copies it, and releases its pages in the file. So the weights are never resident
+ * twice, except for one chunk for each worker. */
 static void check_chunks(void *user, uint32_t worker) {
     (void)worker;
     Check *c = user;
@@ -57,7 +57,7 @@ static void check_chunks(void *user, uint32_t worker) {
         bool move = m->carried && m->chunk_used[i];
         if (m->check_weights && !tn_blob_chunk_ok(b, i, stored + at)) note_damage(c, i);
         if (move) carry(c, at, stored + at, left < TN_BLOB_CHUNK ? left : TN_BLOB_CHUNK);
-        /* What only another level reads need not stay in memory. The last chunk is shorter: it stays. */
+        /* A chunk that only other levels read need not stay in memory. The last chunk is shorter and stays. */
         if (m->file.size && (move || !m->chunk_used[i]) && i + 1 < c->n)
             tn_os_advise_dontneed(stored + at, TN_BLOB_CHUNK);
     }
@@ -73,7 +73,7 @@ void tn_model_drop_weights(TernModel *m) {
     m->carried = 0;
 }
 
-/* The pool is acquired. */
+/* The pool must be acquired. */
 static TernStatus check_weights(TernModel *m, TernPool *pool, TernError *err) {
     uint32_t n = tn_blob_chunks(&m->blob);
     if (m->carry_weights && n) {

@@ -13,8 +13,8 @@
 #include "runtime/base/options.h"
 
 enum { LINE = 128, THREADS_MAX = 1024, SPINS_A_LOOK = 32 };
-/* Seconds. Most: longer than the usual imbalance of a launch, far shorter than a time slice; crowded: with
- * more workers than processors, where whoever waits is in somebody's way. */
+/* In seconds. SPIN_MOST is longer than the usual imbalance of a launch and far shorter than a time slice.
+ * SPIN_CROWDED is for more workers than processors: there, a spinning worker keeps another from running. */
 #define SPIN_MOST    100e-6
 #define SPIN_CROWDED 4e-6
 #define SPIN_LEAST   1e-6
@@ -24,23 +24,24 @@ typedef struct Worker {
     uint32_t index;
     bool started;
     pthread_t thread;
-    double spin; /* seconds this worker spins before it parks; its own alone */
+    double spin; /* seconds this worker spins before it parks; no other thread reads it */
 } __attribute__((aligned(LINE))) Worker;
 
-/* Words that different threads write at different times lie in lines of their own. */
+/* Words that different threads write at different times have cache lines of their own. */
 struct TernPool {
-    _Atomic uint32_t arrived __attribute__((aligned(LINE)));    /* at the barrier under way */
+    _Atomic uint32_t arrived __attribute__((aligned(LINE)));    /* workers at the current barrier */
     _Atomic uint32_t generation __attribute__((aligned(LINE))); /* barriers passed */
     _Atomic uint32_t epoch __attribute__((aligned(LINE)));      /* jobs begun */
-    _Atomic uint32_t parked __attribute__((aligned(LINE)));     /* threads on the condition, or about to be */
+    _Atomic uint32_t parked
+        __attribute__((aligned(LINE))); /* threads that wait for `moved` or are about to */
     pthread_mutex_t lock;
-    pthread_cond_t moved; /* generation or epoch changed */
-    TnPoolFn *fn;         /* of the job; NULL: end */
+    pthread_cond_t moved; /* generation or epoch has changed */
+    TnPoolFn *fn;         /* the job; NULL: the workers must end */
     void *user;
     uint32_t n;
     double spin_most;
     atomic_flag busy;
-    bool bound; /* the creating thread was bound, and to what before */
+    bool bound; /* the creating thread is bound; `before` is what it could run on until then */
     pthread_t binder;
     cpu_set_t before;
     Worker workers[];
@@ -54,8 +55,8 @@ static inline void pause_briefly(void) {
 #endif
 }
 
-/* Waits until *word is no longer `old`. The clock is read only after a first stretch of spinning, so that a
- * short wait costs no call. */
+/* Waits until *word is no longer `old`. The clock is read only after the first spins, so a short wait costs no system
+ * call. */
 static void wait_change(Worker *w, _Atomic uint32_t *word, uint32_t old) {
     TernPool *p = w->pool;
     double end = 0;
@@ -72,7 +73,7 @@ static void wait_change(Worker *w, _Atomic uint32_t *word, uint32_t old) {
         if (now >= end) break;
     }
     if (w->spin > SPIN_LEAST) w->spin /= 2;
-    /* Either the waker sees us in `parked`, or we see its change: both sides are sequentially consistent. */
+    /* Either the waker sees us in `parked`, or we see its change, because both sides are sequentially consistent. */
     pthread_mutex_lock(&p->lock);
     atomic_fetch_add(&p->parked, 1);
     while (atomic_load(word) == old) pthread_cond_wait(&p->moved, &p->lock);
@@ -83,7 +84,7 @@ static void wait_change(Worker *w, _Atomic uint32_t *word, uint32_t old) {
 static void change(TernPool *p, _Atomic uint32_t *word, uint32_t value) {
     atomic_store(word, value);
     if (atomic_load(&p->parked) == 0) return;
-    pthread_mutex_lock(&p->lock); /* a thread between its look and its wait holds the lock */
+    pthread_mutex_lock(&p->lock); /* a thread holds the lock between its look at the word and its wait */
     pthread_cond_broadcast(&p->moved);
     pthread_mutex_unlock(&p->lock);
 }
@@ -95,7 +96,7 @@ void tn_pool_barrier(TernPool *p, uint32_t worker) {
         wait_change(&p->workers[worker], &p->generation, generation);
         return;
     }
-    /* The others are all waiting for the change below, so nobody arrives at the next barrier before it. */
+    /* The others all wait for the change below, so none arrives at the next barrier before it. */
     atomic_store_explicit(&p->arrived, 0, memory_order_relaxed);
     change(p, &p->generation, generation + 1);
 }
@@ -105,7 +106,7 @@ static void *work(void *arg) {
     TernPool *p = w->pool;
     for (uint32_t epoch = 0;;) {
         wait_change(w, &p->epoch, epoch);
-        epoch++; /* worker 0 begins no job before all have ended the last */
+        epoch++; /* worker 0 begins no job before all have ended the last one */
         if (!p->fn) return NULL;
         p->fn(p->user, w->index);
         tn_pool_barrier(p, w->index);
@@ -136,11 +137,11 @@ static int bind(pthread_t thread, uint32_t cpu) {
     return pthread_setaffinity_np(thread, sizeof set, &set);
 }
 
-/* Worker 0 is bound too, and set free again by tern_pool_destroy. */
+/* Binds worker 0 too; tern_pool_destroy undoes that. */
 static TernStatus bind_all(TernPool *p, const TernPoolOptions *o, TernError *err) {
     p->binder = pthread_self();
     int unknown = pthread_getaffinity_np(p->binder, sizeof p->before, &p->before);
-    if (unknown) /* it could not be given back */
+    if (unknown) /* then tern_pool_destroy could not restore them */
         return tn_fail(err, TERN_ERR_ENV, "cannot ask which processors the calling thread may use: %s",
                        strerror(unknown));
     p->bound = true;
@@ -154,8 +155,8 @@ static TernStatus bind_all(TernPool *p, const TernPoolOptions *o, TernError *err
     return TERN_OK;
 }
 
-/* Signals are the application's: workers block them all, but for faults, which belong to the thread that makes
- * them: blocked, they would end the process past the application's handlers. */
+/* Signals belong to the application, so workers block all of them except faults. A fault is delivered to the thread that
+ * causes it; if it were blocked there, it would end the process without calling the application's handler. */
 static TernStatus start(TernPool *p, TernError *err) {
     sigset_t all, before;
     sigfillset(&all);

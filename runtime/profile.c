@@ -8,12 +8,12 @@
 typedef struct Launch {
     char *name;
     uint64_t calls, time, wait, slowest, busy_all;
-    uint64_t *busy; /* by worker */
+    uint64_t *busy; /* for each worker */
 } Launch;
 
 typedef struct Program {
     uint32_t variant, rows_lo, n;
-    uint64_t weight_bytes, runs, time, idle, rest; /* idle: of the runs, before the first launch */
+    uint64_t weight_bytes, runs, time, idle, rest; /* idle: the part of `time` before the first launch */
     uint64_t sym[TN_ABI_SYMS], held, attended;
     Launch *launches;
 } Program;
@@ -23,8 +23,8 @@ struct TernProfile {
     TnArena arena;
     uint32_t workers, n;
     Program *programs;
-    TnStamp *stamps; /* of the run under way; the programs take turns */
-    uint64_t *last;  /* [slots] the run that last saw a slot, from 1 */
+    TnStamp *stamps; /* of the current run; all programs use them in turn */
+    uint64_t *last;  /* [slots] the number of the last run with a row of that slot, from 1 */
     uint64_t run, run_start, run_time;
     TernProfileEvent *events;
     size_t n_events, cap_events;
@@ -70,7 +70,7 @@ TernStatus tern_profile_create(TernSession *s, const TernProfileOptions *options
         return tn_fail(err, TERN_ERR_INPUT, "TernProfileOptions.events is %u, expected at most %d", o.events,
                        EVENTS_MOST);
     if (s->stepping) return tn_fail(err, TERN_ERR_INPUT, "a step of this session is under way");
-    if (s->profile) return tn_fail(err, TERN_ERR_INPUT, "the session has a profile already");
+    if (s->profile) return tn_fail(err, TERN_ERR_INPUT, "the session already has a profile");
     const TernModel *m = s->model;
     TernProfile *p = tn_xcalloc(1, sizeof *p);
     *p = (TernProfile){.session = s,
@@ -122,7 +122,7 @@ void tern_profile_reset(TernProfile *p) {
 
 /* ---- around a run */
 
-/* Positions that attention reads: held counts a slot's once a run, attended once a row. */
+/* Counts the positions that attention reads: `held` counts those of a slot once a run, `attended` once a row. */
 static void count_positions(TernProfile *p, Program *g, uint32_t rows) {
     const TernSession *s = p->session;
     for (uint32_t t = rows; t-- > 0;) { /* from the back: a slot's last row has its largest position */
@@ -144,7 +144,8 @@ static void add_event(TernProfile *p, TernProfileEvent e) {
         p->dropped++;
 }
 
-/* One launch of a run whose launches before it ended at `front`; returns the new front. */
+/* Adds one launch of a run. `front` is when the launches before it ended; returns when this and those have ended. *wait is
+ * the sum that gets the time without work before it. */
 static uint64_t add_launch(TernProfile *p, uint32_t program, uint32_t i, uint64_t front, uint64_t **wait) {
     Program *g = &p->programs[program];
     Launch *l = &g->launches[i];
@@ -162,7 +163,7 @@ static uint64_t add_launch(TernProfile *p, uint32_t program, uint32_t i, uint64_
             add_event(p, (TernProfileEvent){at->begin, at->end, program, i, w,
                                             (uint32_t)p->session->sym[TN_ABI_T]});
     }
-    if (last == 0) return front; /* closed */
+    if (last == 0) return front; /* its gate was closed */
     l->calls++;
     l->slowest += slowest;
     if (first > front) **wait += first - front;
@@ -174,7 +175,7 @@ static uint64_t add_launch(TernProfile *p, uint32_t program, uint32_t i, uint64_
 void tn_profile_end(TernProfile *p, uint32_t program, uint32_t rows) {
     uint64_t end = tn_clock_ns(), front = p->run_start;
     Program *g = &p->programs[program];
-    uint64_t *wait = &g->idle; /* where the next stretch without work belongs */
+    uint64_t *wait = &g->idle; /* the sum that gets the next time without work */
     p->run++;
     count_positions(p, g, rows);
     for (int i = 0; i < TN_ABI_SYMS; i++) g->sym[i] += (uint64_t)p->session->sym[i];

@@ -1,22 +1,23 @@
 /* Where a session's time goes. While a profile is attached, every worker reads the clock before and after its
- * share of a launch (program.h: TnStamp); after each run the calling thread, alone then, adds the readings up.
- * Nothing is shared while launches run, and without a profile nothing is read at all.
+ * share of a launch (program.h: TnStamp). After each run, the calling thread alone adds the readings up. So
+ * workers share nothing while launches run, and without a profile no clock is read.
  *
- * A launch's time is its part of the run's line: from the first worker's begin, or the last end of the launches
- * before it if that is later, to the last worker's end. What is left between that end and the next begin is its
- * wait: the barrier, or the pool's waking up before the first launch. So times and waits add up to the run. What
- * a step does around its runs is the rest: it fills inputs in and hands results out. Runs and rests are the step. */
+ * The time of a launch is its part of the run: from the first worker's begin, or from the last end of the launches
+ * before it if that is later, to the last worker's end. From that end to the next begin is its wait: the barrier.
+ * The time before the first launch, in which the pool wakes up, is idle time. So times, waits and idle time add up
+ * to the run. What a step does around its runs, filling in inputs and giving out results, is the rest. Runs and
+ * rests add up to the step. */
 #ifndef TN_PROFILE_H
 #define TN_PROFILE_H
 
 #include "runtime/session.h"
 
-/* Around the engine's run of s->programs[program] over so many rows; s->profile is not NULL. A run that failed has no
- * end: nothing of it is counted. */
+/* Call these before and after the engine runs s->programs[program] over `rows` rows; s->profile is not NULL. If the run
+ * fails, do not call tn_profile_end: nothing of the run is counted. */
 void tn_profile_begin(TernProfile *p);
 void tn_profile_end(TernProfile *p, uint32_t program, uint32_t rows);
-/* After its results are handed out, or as many as there were before one that is not finite; `from`: the clock before its
- * inputs were filled in. */
+/* Call this after the results of a run were given out, all or those before one that is not finite. `from` is the clock
+ * before the inputs were filled in. */
 void tn_profile_chunk(TernProfile *p, uint32_t program, uint64_t from);
 
 #endif

@@ -40,7 +40,7 @@ TernStatus tern_session_bytes(const TernModel *m, const TernPool *pool, const Te
     return tn_options_give(&bytes_shape, &plan.bytes, out, err);
 }
 
-/* The blocks of a session: what is not the caller's. */
+/* The blocks that a session has allocated. */
 typedef struct Blocks {
     TnAddress host, own; /* 0: none */
 } Blocks;

@@ -1,6 +1,6 @@
-/* A session's memory: one block of host memory, laid out by session_plan.c and filled by session_bind.c, holding the
- * session itself, the tables of a step and the bound programs; after these lie arena, scratch and caches, or they lie in
- * a block of the engine's own (engine.h: apart). Nothing is allocated elsewhere, ever. */
+/* A session's memory is one block of host memory, laid out by session_plan.c and filled in by session_bind.c. It holds the
+ * session itself, the tables of a step and the bound programs. Arena, scratch and caches follow them, or lie in a second
+ * block in the engine's memory (engine.h: apart). Nothing is allocated elsewhere. */
 #ifndef TN_SESSION_H
 #define TN_SESSION_H
 
@@ -14,28 +14,28 @@ struct TernSession {
     TnEngine *engine; /* the model's */
     TernPool *pool;
     uint32_t slots, context, batch, wants;
-    bool logits_apart;    /* rows with want 3 are counted by L, not by R */
-    bool watched;         /* the cache is f16: what saturates is counted */
+    bool logits_apart;    /* rows that want all logits are counted by L, not by R */
+    bool watched;         /* the cache is f16, and saturated values are counted */
     bool stepping;        /* a step is under way: calls from inside the sink are refused */
-    uint64_t saturated;   /* values */
-    TernProfile *profile; /* the caller's; NULL: none attached */
+    uint64_t saturated;   /* number of values */
+    TernProfile *profile; /* owned by the caller; NULL: none attached */
     TernSessionBytes bytes;
-    bool owned;    /* the block is the session's, not the caller's */
-    TnAddress own; /* the engine's block, if it is apart */
+    bool owned;    /* the session allocated its block; false: it is the caller's */
+    TnAddress own; /* the block in the engine's memory, if the engine is apart */
     TnMemory memory;
-    int64_t *sym;                /* the staged inputs: symbols */
-    int32_t *input[TN_IN_COUNT]; /* and the rest; TABLE is pages.table */
-    TnAsked asked;               /* of the run under way */
-    uint32_t *place;             /* [batch] of a row: its index among the results of its kind */
-    uint32_t *growth;            /* [slots] rows of a step */
+    int64_t *sym;                /* symbols, in the staged inputs */
+    int32_t *input[TN_IN_COUNT]; /* the other staged inputs; TABLE is pages.table */
+    TnAsked asked;               /* in the current run */
+    uint32_t *place;             /* [batch] index of a row among the results of its kind */
+    uint32_t *growth;            /* [slots] how many rows of the step go to the slot */
     TnPages pages;
     uint32_t n_programs;
-    TnProgram programs[]; /* by rising rows */
+    TnProgram programs[]; /* in rising order of rows */
 };
 
-/* Everything about a session's size, from options and model. Offsets are from the start of the host's block; those of
- * inputs, arena, scratch, keys and values from the start of the engine's, if it is apart; those of input from the start
- * of the inputs. */
+/* All sizes and offsets of a session, from options and model. Offsets count from the start of the host's block, with two
+ * exceptions: if the engine is apart, inputs, arena, scratch, keys and values count from the start of the engine's block;
+ * `input` counts from the start of the inputs. */
 typedef struct TnSessionPlan {
     uint32_t slots, context, batch, wants, kv;
     bool apart;
@@ -43,7 +43,7 @@ typedef struct TnSessionPlan {
     const TnVariant *variants[TN_PROGRAMS_MAX];
     int64_t sym_max[TN_PROGRAMS_MAX][TN_ABI_SYMS];
     size_t scratch_bytes;                 /* of one worker */
-    size_t code_scratch[TN_PROGRAMS_MAX]; /* of it, before the code's part */
+    size_t code_scratch[TN_PROGRAMS_MAX]; /* where the code's part begins in it */
     size_t input[TN_IN_COUNT], input_bytes;
     size_t staged, result[TN_OUT_COUNT], place, growth, length, refs, used, free;
     size_t launches[TN_PROGRAMS_MAX], pointers[TN_PROGRAMS_MAX], tables;
@@ -53,8 +53,9 @@ typedef struct TnSessionPlan {
 
 TernStatus tn_session_plan(const TernModel *m, const TernPool *pool, const TernSessionOptions *o,
                            TnSessionPlan *out, TernError *err);
-/* Fills the session at the start of plan->bytes.total bytes, zeroed; `fresh`: known to be so, as mapped. own: the
- * engine's plan->bytes.device bytes, if it is apart. */
+/* Fills in the session at the start of `host`, which is plan->bytes.total bytes of zeros. `fresh` says that the system has
+ * just mapped them, so that the tables need not be cleared. `own` is plan->bytes.device bytes of the engine's memory, if
+ * the engine is apart. */
 TernStatus tn_session_bind(const TnSessionPlan *plan, TernModel *m, TernPool *pool, void *host, bool fresh,
                            TnAddress own, TernError *err);
 

@@ -1,4 +1,4 @@
-/* A session laid out in its memory: offsets of the plan become addresses. */
+/* Binds a session to its memory: the offsets of the plan become addresses. */
 #include <string.h>
 #include "runtime/carve.h"
 #include "runtime/session.h"
@@ -17,7 +17,7 @@ static TnAddress operand_address(const TnSessionPlan *p, const TnMemory *m, uint
         if (o->index == UINT32_MAX) return b->arena + o->offset;
         return b->arena + tn_arena_part(p->variants[i], p->sym_max[i], (int)o->index, &c) +
                o->offset * (uint64_t)p->sym_max[i][o->index];
-    case TN_SPACE_WGHT: /* read only: a launch that writes here was refused at open */
+    case TN_SPACE_WGHT: /* read only; opening the blob refuses a launch that writes here */
         return b->weights + o->offset;
     case TN_SPACE_INPUT:
         return b->inputs + p->input[o->index];

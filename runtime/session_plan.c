@@ -52,7 +52,7 @@ static TernStatus resolve(const TernModel *m, const TernSessionOptions *o, TnSes
 
 /* Layout */
 
-/* The value that a symbol reaches at most while this variant runs. */
+/* Gives the largest value that each symbol can have while this variant runs. */
 static void symbol_limits(const TnSessionPlan *p, const TnVariant *v, int64_t out[TN_ABI_SYMS]) {
     int64_t rows = least(p->batch, v->prog.rows_hi), wants = least(p->wants, v->prog.rows_hi);
     int64_t per_slot = (p->context + TN_PAGE_POSITIONS - 1) / TN_PAGE_POSITIONS;
@@ -82,7 +82,7 @@ static TernStatus check_units(const TernModel *m, const TnVariant *v, const int6
     return TERN_OK;
 }
 
-/* Every variant's launches, and the largest arena and scratch. */
+/* Lays out the launches of every variant, and finds the largest arena and scratch. */
 static TernStatus plan_programs(const TernModel *m, TnSessionPlan *p, TnCarve *host, size_t *arena,
                                 TernError *err) {
     for (uint32_t i = 0; i < p->n; i++) {
@@ -101,7 +101,7 @@ static TernStatus plan_programs(const TernModel *m, TnSessionPlan *p, TnCarve *h
     return TERN_OK;
 }
 
-/* One block of symbols and inputs: places in it, and its size. */
+/* Lays out the block of symbols and inputs. */
 static void plan_inputs(TnSessionPlan *p, uint64_t n_pages, TnCarve *host) {
     const uint64_t counts[TN_IN_COUNT] = {p->batch, p->batch, p->batch, p->wants,
                                           p->wants, n_pages,  p->wants};
@@ -112,7 +112,7 @@ static void plan_inputs(TnSessionPlan *p, uint64_t n_pages, TnCarve *host) {
     p->staged = tn_carve(host, TN_LINE, block.at, 1);
 }
 
-/* Where results go from an engine's own memory: a place for each kind, which the programs share. */
+/* Lays out host memory for results, if they come from an engine's own memory. All programs share it. */
 static void plan_results(TnSessionPlan *p, TnCarve *host) {
     for (int k = 0; k < TN_OUT_COUNT; k++) {
         uint64_t row = 0;

@@ -1,5 +1,5 @@
-/* A step: rows are checked all together, then run in chunks that fit a program; of each, inputs are filled in, the engine
- * runs it, and results are handed out. */
+/* A step checks all its rows first. Then it runs them in chunks that fit a program: for each chunk it fills in the inputs,
+ * lets the engine run, and gives out the results. */
 #include <string.h>
 #include "runtime/base/options.h"
 #include "runtime/profile.h"
@@ -19,7 +19,7 @@ static uint32_t counted_by(const TernSession *s, uint32_t want) {
     }
 }
 
-/* Every program of a session gives the same outputs, or the step would depend on how it is cut. */
+/* Whether all programs of a session have the output. If only some had it, a result would depend on how a step is cut. */
 static bool can_answer(const TernSession *s, uint32_t want) {
     static const int needs[][2] = {
         [TERN_WANT_GREEDY] = {TN_OUT_BEST, TN_OUT_BEST},
@@ -63,7 +63,7 @@ static TernStatus check_rows(TernSession *s, const TernRow *rows, size_t n, Tern
     return TERN_OK;
 }
 
-/* Rows from the front that fit one run; fills the symbols of their counts, and which results are asked for. */
+/* Returns how many of the first rows fit in one run. Sets the symbols that count them, and the results asked for. */
 static size_t count_chunk(TernSession *s, const TernRow *rows, size_t n) {
     int64_t *sym = s->sym;
     sym[TN_ABI_R] = sym[TN_ABI_K] = sym[TN_ABI_H] = sym[TN_ABI_L] = 0;
@@ -87,8 +87,8 @@ static size_t count_chunk(TernSession *s, const TernRow *rows, size_t n) {
     return t;
 }
 
-/* The inputs of a run. Rows that want top-k come first among those with logits: they are the first K of the R. Those that
- * want all logits follow, so that these lie together too. */
+/* Fills in the inputs of a run. Of the R rows with logits, the K rows that want top-k come first. Rows that want all logits
+ * come after them, so that they lie together too. */
 static void fill_chunk(TernSession *s, const TernRow *rows, size_t n) {
     uint32_t top = (uint32_t)s->sym[TN_ABI_K], full = s->asked.rows[TN_OUT_LOGITS].n;
     struct {
@@ -112,7 +112,8 @@ static void fill_chunk(TernSession *s, const TernRow *rows, size_t n) {
     }
 }
 
-/* Looks at what the chunk's rows have stored, rows that follow each other in a page together. */
+/* Counts saturated values among those that the chunk's rows have stored. Consecutive rows in one page are counted with one
+ * call. */
 static void count_saturated(TernSession *s, const TernRow *rows, size_t n) {
     const int32_t *pos = s->input[TN_IN_POS];
     for (size_t t = 0, end; t < n; t = end) {
@@ -127,7 +128,8 @@ static const void *output_row(const TnProgram *p, int out, uint32_t row) {
     return p->out[out].staged + p->out[out].stride * row;
 }
 
-/* Of logits, or any row, as the op argmax has it: the lowest index of the largest; -1 if there is a NaN or an infinity. */
+/* The index of the largest value, the lowest on ties, as op argmax defines it; -1 if there is a NaN or an infinity. Also
+ * used for other rows than logits, for that check. */
 static int32_t best_of(const float *logits, uint32_t n) {
     uint32_t best = 0, wild = 0;
     float most = logits[0];
@@ -183,7 +185,7 @@ static TernStatus run_chunks(TernSession *s, const TernRow *rows, size_t n, Tern
         chunk = count_chunk(s, rows + done, n - done);
         fill_chunk(s, rows + done, chunk);
         TnProgram *p = s->programs;
-        while (p->rows_hi < chunk) p++; /* the last holds the largest batch */
+        while (p->rows_hi < chunk) p++; /* the last program is for the largest batch */
         uint32_t index = (uint32_t)(p - s->programs);
         if (s->profile) tn_profile_begin(s->profile);
         TN_TRY(s->engine->run(s->engine, p, &s->asked, err));

@@ -34,11 +34,11 @@ static TernStatus bad(const Reading *r, const char *fmt, ...) {
     va_end(ap);
     return tn_fail(r->err, TERN_ERR_INPUT, "%s: %s", tn_section_name(r->b, r->s).text, text);
 }
-#ifdef __clang_analyzer__ /* which does not look into it */
+#ifdef __clang_analyzer__ /* it does not look into the function */
 #define bad(r, ...) (bad(r, __VA_ARGS__), TERN_ERR_INPUT)
 #endif
 
-/* The next count structs of elem bytes, copied to `arena`: the file cannot change them under our feet. */
+/* Copies the next `count` structs of `elem` bytes to `arena`, so that a change of the file cannot change them later. */
 static TernStatus take_array(Reading *r, TnArena *arena, uint64_t count, size_t elem, const char *what,
                              const void **out) {
     size_t bytes;
@@ -229,7 +229,7 @@ static TernStatus check_launch(const Reading *r, const TnVariant *v, uint32_t n_
     if (l->threads > TN_LAUNCH_THREADS_MAX || l->shared > TN_LAUNCH_SHARED_MAX)
         return bad(r, "launch %u: %u threads sharing %u bytes, expected at most %d and %d", i, l->threads,
                    l->shared, TN_LAUNCH_THREADS_MAX, TN_LAUNCH_SHARED_MAX);
-    /* What is written is memory of the session: weights are mapped read-only. Caches are updated in place, as
+    /* Writes must go to the session's memory: weights are mapped read-only. Caches are updated in place and count as
      * reads. */
     for (uint32_t j = l->n_reads; j < l->n_operands; j++)
         if (v->operands[l->first_operand + j].space != TN_SPACE_ARENA)
@@ -238,7 +238,7 @@ static TernStatus check_launch(const Reading *r, const TnVariant *v, uint32_t n_
     return check_range(r, l->name, "a launch's name");
 }
 
-/* Where the runtime itself reads after a step. */
+/* Checks the outputs, which the runtime itself reads after a step. */
 static TernStatus check_outputs(const Reading *r, const TnVariant *v, const TnMeta *meta) {
     struct {
         const char *name;
@@ -311,7 +311,7 @@ bool tn_logits_apart(const TnVariant *v) {
     return at != UINT32_MAX && v->operands[at].index == TN_ABI_L;
 }
 
-/* A session counts its rows before it knows which variant runs them. */
+/* All variants must agree on this: a session counts rows before it knows which variant will run them. */
 static TernStatus check_apart(const TnBlob *b, const TnVariant *vs, uint32_t n, TernError *err) {
     for (uint32_t i = 1; i < n; i++)
         if (tn_logits_apart(&vs[i]) != tn_logits_apart(&vs[0]))
@@ -321,7 +321,7 @@ static TernStatus check_apart(const TnBlob *b, const TnVariant *vs, uint32_t n, 
     return TERN_OK;
 }
 
-/* Any number of rows from 1 to the largest finds a variant. */
+/* Every number of rows from 1 to the largest must have a variant. */
 static TernStatus check_rows(const TnBlob *b, const TnVariant *vs, uint32_t n, TernError *err) {
     for (uint32_t i = 0; i < n; i++) {
         uint32_t next = 1;
@@ -330,7 +330,7 @@ static TernStatus check_rows(const TnBlob *b, const TnVariant *vs, uint32_t n, T
                 next = vs[j].prog.rows_hi + 1;
         if (vs[i].prog.rows_lo != next)
             return tn_fail(err, TERN_ERR_INPUT,
-                           "%s: rows are %u..%u, expected to begin at %u, behind the variant before it",
+                           "%s: rows are %u..%u, expected to begin at %u, after the variant before it",
                            tn_section_name(b, tn_blob_section(b, TN_SECTION_PROG, i)).text,
                            vs[i].prog.rows_lo, vs[i].prog.rows_hi, next);
     }

@@ -1,5 +1,5 @@
-/* The inside of a blob's META, PROG, PLAN and CODE sections, copied out and checked against each other and
- * against the sizes of WGHT and CODE: after this, nothing a launch could touch lies outside what it may
+/* Reads the contents of a blob's META, PROG, PLAN and CODE sections: copies them out and checks them against each
+ * other and against the sizes of WGHT and CODE. After that, no launch has an operand outside the memory it may
  * touch. */
 #ifndef TN_VARIANT_H
 #define TN_VARIANT_H
@@ -15,7 +15,7 @@ typedef struct TnMeta {
     size_t vocab_bytes;
 } TnMeta;
 
-/* One program with its plan: what runs a step of rows_lo to rows_hi rows. Arrays lie in the arena. */
+/* One program with its plan, for steps of rows_lo to rows_hi rows. The arrays lie in the arena. */
 typedef struct TnVariant {
     uint32_t index; /* among the PROG sections */
     TnBlobProg prog;
@@ -31,24 +31,24 @@ typedef struct TnVariant {
 #define TN_BYTES_MAX   (1ull << 40) /* any single size in a plan */
 
 TernStatus tn_meta_read(const TnBlob *b, TnArena *arena, TnMeta *out, TernError *err);
-/* Every variant, in the blob's order; those of one level and cache type must cover rows 1 .. max without a
- * gap. */
+/* Reads every variant, in the blob's order. The variants of one level and cache type must cover rows 1 .. max
+ * without a gap. */
 TernStatus tn_variants_read(const TnBlob *b, const TnMeta *meta, TnArena *arena, TnVariant **out,
                             uint32_t *out_n, TernError *err);
-/* Whether the rows that want all logits are apart from the other rows with logits (symbol L). */
+/* Whether rows that want all logits are counted apart from the other rows with logits (by symbol L). */
 bool tn_logits_apart(const TnVariant *v);
 /* Bytes of a page of 64 positions of one layer's key (or value) cache. */
 uint64_t tn_page_size(const TnMeta *meta, uint32_t kv);
 
-/* A CODE section: an image, and where in it each export begins. Borrows the section's bytes. */
+/* A CODE section: an image, and the place in it where each export begins. Borrows the section's bytes. */
 typedef struct TnCode {
-    const uint8_t *section; /* for names: of export i at section + exports[i].name.offset */
+    const uint8_t *section; /* the name of export i is at section + exports[i].name.offset */
     const TnBlobExport *exports;
     uint32_t n;
     const uint8_t *image;
     size_t bytes;
 } TnCode;
-/* Checks the section's tables in `bytes` (a copy, maybe); the exports are copied to the arena. */
+/* Checks the section's tables in `bytes` (the section or a copy of it) and copies the exports to the arena. */
 TernStatus tn_code_read(const TnBlob *b, const TnBlobSection *s, const uint8_t *bytes, TnArena *arena,
                         TnCode *out, TernError *err);
 

@@ -1,11 +1,12 @@
-/* The `.tern` file: fixed-width, little-endian structs, offsets from the start of the file or section, no
- * pointers. docs/blob.md is the specification; this header is its C form. A leaf, shared with the compiler.
+/* The `.tern` file: fixed-width, little-endian structs, with offsets from the start of the file or section and no
+ * pointers. docs/blob.md is the specification; this header is its C form. It includes nothing of the runtime and
+ * is shared with the compiler.
  *
- *   head (64 bytes) | section table | sections, each at its alignment, zero bytes between
+ *   head (64 bytes) | section table | sections, each at its alignment, zero bytes between them
  *
- * Every byte is covered: the head's hash covers head and table, a section's hash covers its bytes (WGHT is
- * covered chunk by chunk by CHNK), and bytes between sections are zero. A hash detects damage, not malice:
- * a blob is a program. */
+ * Every byte is checked. The head's hash covers head and section table. A section's hash covers its bytes, but WGHT
+ * is covered chunk by chunk by the hashes in CHNK. Bytes between sections are zero. A hash detects damage, not
+ * malice: a blob is a program. */
 #ifndef TN_ABI_BLOB_H
 #define TN_ABI_BLOB_H
 
@@ -18,7 +19,7 @@
 
 #define TN_BLOB_MAGIC        "\x89TERN\r\n\x1a" /* 8 bytes: shows text-mode damage at once */
 #define TN_BLOB_VERSION      3
-#define TN_BLOB_CHUNK        (4u << 20) /* of WGHT, hashed one by one */
+#define TN_BLOB_CHUNK        (4u << 20) /* bytes of a chunk of WGHT; each chunk has a hash */
 #define TN_BLOB_SECTIONS_MAX 256
 
 typedef struct TnBlobHead {
@@ -54,13 +55,13 @@ static inline const TnSectionKind *tn_section_row(size_t i) {
     };
     return i < sizeof kinds / sizeof *kinds ? &kinds[i] : NULL;
 }
-/* NULL for a number no kind has. */
+/* NULL if no kind has that number. */
 static inline const TnSectionKind *tn_section_kind(uint32_t number) {
     const TnSectionKind *k = NULL;
     for (size_t i = 0; (k = tn_section_row(i)) && k->number != number;) i++;
     return k;
 }
-enum { TN_SECTION_REQUIRED = 1 }; /* flag: a reader that does not know the kind refuses the file */
+enum { TN_SECTION_REQUIRED = 1 }; /* flag: a reader that does not know the kind must refuse the file */
 
 typedef struct TnBlobSection {
     uint32_t kind, flags;
@@ -71,7 +72,7 @@ typedef struct TnBlobSection {
     uint64_t reserved[2];
 } TnBlobSection; /* 64 bytes */
 
-/* A string or image inside its section. Strings are UTF-8 without terminator. */
+/* A string or image inside its section. Strings are UTF-8 without a terminator. */
 typedef struct TnBlobRange {
     uint32_t offset, size;
 } TnBlobRange;
@@ -95,7 +96,7 @@ typedef struct TnBlobExport {
     TnBlobRange name;
 } TnBlobExport;
 
-/* One variant: (feature level, cache type, batch class). A step of T rows runs the variant with rows_lo <= T
+/* One variant: a feature level, a cache type and a batch class. A step of T rows runs the variant with rows_lo <= T
  * <= rows_hi. */
 typedef struct TnBlobProg {
     uint32_t level, kv;
@@ -111,20 +112,22 @@ typedef struct TnBlobLaunch {
     uint32_t export_index; /* in the CODE section; 0 for level ref */
     uint32_t first_operand, n_operands, n_reads;
     uint32_t gate_sym; /* launched only if this symbol is > 0; UINT32_MAX: always */
-    uint32_t unit_sym; /* units = units * value of this symbol; UINT32_MAX: units */
+    uint32_t unit_sym; /* the number of units is `units` times this symbol; UINT32_MAX: `units` */
     uint64_t units;
     uint64_t scratch, scratch_page; /* bytes: scratch + scratch_page * P */
     uint16_t flags;
-    /* Where many threads run a unit together: how many, and the bytes of memory that they share. Processors: 0 */
+    /* If many threads run a unit together: their number, and the bytes of memory that they share. 0 on processors */
     uint16_t threads;
     uint32_t shared;
     TnBlobRange name; /* in the section */
 } TnBlobLaunch;
-enum { TN_LAUNCH_BARRIER = 1 }; /* all tiles end before the next launch begins */
+enum { TN_LAUNCH_BARRIER = 1 }; /* all tiles must end before the next launch begins */
 enum { TN_LAUNCH_THREADS_MAX = 1024, TN_LAUNCH_SHARED_MAX = 1 << 18 };
 
 enum {
-    TN_SPACE_ARENA, /* index: symbol or UINT32_MAX (constant part); address = part + offset * largest value of symbol (or + offset) */
+    /* index: a symbol, address = its part + offset * the symbol's largest value; or UINT32_MAX, address = constant part +
+     * offset */
+    TN_SPACE_ARENA,
     TN_SPACE_WGHT,  /* offset in WGHT */
     TN_SPACE_INPUT, /* index: TN_IN_* */
     TN_SPACE_KEYS,  /* index: layer */
@@ -135,15 +138,15 @@ enum { TN_IN_IDS, TN_IN_POS, TN_IN_SLOT, TN_IN_ROWS, TN_IN_HROWS, TN_IN_TABLE, T
 typedef struct TnBlobOperand {
     uint32_t space, index;
     uint64_t offset;    /* 64-aligned */
-    uint64_t row_bytes; /* bytes per row of the leading symbol (arena), all bytes (WGHT); for checks */
+    uint64_t row_bytes; /* for checks. Arena: bytes per row of the leading symbol; WGHT: all bytes */
 } TnBlobOperand;
 
-/* Memory as a formula: arena bytes = arena_const + sum over symbols of arena[s] * largest s, each part
- * rounded to 64. */
+/* Memory as a formula: arena bytes = arena_const + sum over symbols s of arena[s] * largest value of s, each part
+ * rounded up to 64. */
 typedef struct TnBlobPlan {
     uint64_t arena_const;
     uint64_t arena[8];              /* by symbol T R K H S P N L */
-    uint64_t scratch, scratch_page; /* of the hungriest launch, per worker */
+    uint64_t scratch, scratch_page; /* per worker, of the launch that needs most */
     uint64_t key_page, value_page;  /* bytes of a page of one layer's cache */
     uint64_t weight_bytes;          /* bytes of WGHT that a token reads: see docs/blob.md */
     uint32_t n_barriers, topk;      /* topk: k of TN_OUT_TOP */

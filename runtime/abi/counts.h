@@ -1,5 +1,5 @@
-/* The counts of a model: in a frontend's facts (ir/facts.h), in a blob's META (blob.h), and in TernModelInfo, whose fields
- * are written out for who reads tern.h. To copy them, expand this. A leaf. The order is META's. */
+/* The counts of a model. They are in a frontend's facts (ir/facts.h), in a blob's META (blob.h) and in TernModelInfo,
+ * which spells them out for readers of tern.h. Expand this macro to copy them. The order is META's. */
 #ifndef TN_ABI_COUNTS_H
 #define TN_ABI_COUNTS_H
 

@@ -1,9 +1,9 @@
-/* What compiled code sees. A leaf: it includes nothing of the runtime and is shared with the compiler.
+/* What compiled code sees. This header includes nothing of the runtime and is shared with the compiler.
  *
  * A kernel is a function of two pointers. It reads and writes only the operands of its launch and the
- * scratch of its tile, has no globals, imports nothing, never blocks and never fails: everything that could
- * go wrong (ids, positions, sizes) is checked before the launch. It may be called for any split of its
- * units into tiles, by any threads, with the same result to the bit. */
+ * scratch of its tile. It has no globals, imports nothing, never blocks and never fails: everything that
+ * could go wrong (ids, positions, sizes) is checked before the launch. Any threads may call it, for any
+ * split of its units into tiles, with the same result to the bit. */
 #ifndef TN_ABI_KERNEL_H
 #define TN_ABI_KERNEL_H
 
@@ -15,15 +15,15 @@ enum { TN_ABI_T, TN_ABI_R, TN_ABI_K, TN_ABI_H, TN_ABI_S, TN_ABI_P, TN_ABI_N, TN_
 
 typedef struct TnLaunch {
     void *const
-        *ptr; /* operand addresses, reads first, in the order of the program's operand list; 64-aligned */
+        *ptr; /* operand addresses, 64-aligned, in the order of the program's operand list: reads first */
     const int64_t *sym; /* TN_ABI_SYMS values */
 } TnLaunch;
 
 typedef struct TnTile {
     int64_t lo, hi; /* units [lo, hi) of the launch, lo < hi */
     void *scratch;  /* this worker's own, 64-aligned, as large as the launch asks */
-    int64_t
-        scratch_valid; /* not 0: the scratch is as another tile of this launch, with these symbols, has left it */
+    /* not 0: the scratch is as this launch, with the same symbols, left it after an earlier tile of this worker */
+    int64_t scratch_valid;
 } TnTile;
 
 typedef void TnKernelFn(const TnLaunch *, const TnTile *);

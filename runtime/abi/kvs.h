@@ -1,4 +1,4 @@
-/* The table of kvs.def: the types of a cache of keys and values. A leaf. */
+/* The table of kvs.def: the types of a cache of keys and values. Includes nothing else of the runtime. */
 #ifndef TN_ABI_KVS_H
 #define TN_ABI_KVS_H
 
@@ -15,7 +15,7 @@ enum {
 typedef struct TnKvType {
     uint32_t number;
     const char *name;
-    uint32_t elem_bytes, scale_bytes; /* of an element; of a row of one head */
+    uint32_t elem_bytes, scale_bytes; /* for an element; for a row of one head */
 } TnKvType;
 
 /* The i-th type; NULL after the last. */
@@ -28,7 +28,7 @@ static inline const TnKvType *tn_kv_row(size_t i) {
     };
     return i < sizeof rows / sizeof *rows ? &rows[i] : NULL;
 }
-/* NULL for a number no type has. */
+/* NULL if no type has that number. */
 static inline const TnKvType *tn_kv_type(uint32_t number) {
     const TnKvType *t = NULL;
     for (size_t i = 0; (t = tn_kv_row(i)) && t->number != number;) i++;

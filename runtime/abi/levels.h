@@ -1,4 +1,5 @@
-/* The table of levels.def, for all rooms: what a level is called, which machines have it, which is preferred. A leaf. */
+/* The table of levels.def, for all rooms: the names of levels, the features they need, and which is preferred. Includes
+ * nothing else of the runtime. */
 #ifndef TN_ABI_LEVELS_H
 #define TN_ABI_LEVELS_H
 
@@ -17,7 +18,7 @@ enum { TN_ARCH_X86_64 = 1, TN_ARCH_AARCH64 = 2 };
 #define TN_ARCH_HERE 0
 #endif
 
-/* What a level may need of a processor, and of the system that saves its registers. */
+/* Features that a level may need from the processor. The system must save their registers. */
 enum {
     TN_CPU_X86_V3 = 1 << 0, /* x86-64-v3: SSE3 to AVX2, FMA, F16C, BMI1, BMI2, LZCNT, MOVBE */
     TN_CPU_AVX512 = 1 << 1, /* F DQ CD BW VL */
@@ -56,7 +57,7 @@ static inline const TnLevelRow *tn_level_row(size_t i) {
     return i < sizeof rows / sizeof *rows ? &rows[i] : NULL;
 }
 
-/* By number or by name; NULL if no level with code has it. */
+/* Find a level by number or by name; NULL if no level with code has it. */
 static inline const TnLevelRow *tn_level_numbered(uint32_t number) {
     const TnLevelRow *r = NULL;
     for (size_t i = 0; (r = tn_level_row(i)) && r->number != number;) i++;
@@ -68,12 +69,12 @@ static inline const TnLevelRow *tn_level_named(const char *name) {
     return r;
 }
 
-/* "ref", "avx2", ...; NULL for a number no level has. */
+/* "ref", "avx2", ...; NULL if no level has that number. */
 static inline const char *tn_level_name(uint32_t number) {
     const TnLevelRow *r = tn_level_numbered(number);
     return r ? r->name : number == TN_LEVEL_REF ? TN_LEVEL_REF_NAME : NULL;
 }
-/* The level of that name, or UINT32_MAX. */
+/* The number of the level of that name, or UINT32_MAX. */
 static inline uint32_t tn_level_number(const char *name) {
     const TnLevelRow *r = tn_level_named(name);
     return r ? r->number : strcmp(name, TN_LEVEL_REF_NAME) == 0 ? TN_LEVEL_REF : UINT32_MAX;
@@ -83,7 +84,7 @@ static inline bool tn_level_has_code(const char *name) {
     return tn_level_named(name) != NULL;
 }
 
-/* For messages and help, as string constants: "avx2, avx512-vnni, amx, neon-dotprod" and then `text`. */
+/* For messages and help, string constants: "avx2, avx512-vnni, amx, neon-dotprod", followed by `text`. */
 #define TN_LEVEL_COMMA_NAME(id, number, name, ...) ", " name
 #define TN_LEVEL_NAMES_THEN(text)                  (&(TN_LEVELS(TN_LEVEL_COMMA_NAME) text)[2])
 #define TN_LEVEL_NAMES                             TN_LEVEL_NAMES_THEN("")

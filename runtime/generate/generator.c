@@ -1,4 +1,4 @@
-/* Generators and sequences: made, checked, taken apart. */
+/* Makes, checks and destroys generators and sequences. */
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/base/options.h"
@@ -101,7 +101,7 @@ TernSession *tern_generator_session(TernGenerator *g) {
     return g ? g->session : NULL;
 }
 
-/* Of two threads that cancel, the one that saw fewer sequences may come later: the bound only rises. */
+/* If two threads cancel, the one that saw fewer sequences may come last, so the bound must only rise. */
 void tern_generator_cancel(TernGenerator *g) {
     if (!g) return;
     unsigned long long n = atomic_load(&g->n_created), below = atomic_load(&g->cancel_below);
@@ -325,7 +325,7 @@ TernStatus tern_generate(TernGenerator *g, const TernRequest *request, TernPiece
                          TernGenerated *out, TernError *err) {
     TernSequence *s = NULL;
     TN_TRY(tern_sequence_create(g, request, piece, user, &s, err));
-    TernStatus st = out ? tern_sequence_get(s, out, err) : TERN_OK; /* of a wrong size: before any work */
+    TernStatus st = out ? tern_sequence_get(s, out, err) : TERN_OK; /* refuse a wrong size before any work */
     while (st == TERN_OK && tn_sequence_runs(s)) st = tern_generator_step(g, err);
     if (st == TERN_OK) st = tern_sequence_status(s, err);
     if (out) (void)tern_sequence_get(s, out, NULL);

@@ -1,10 +1,10 @@
 /* One step over rows of several sequences.
  *
- * Sequences that decode come first, with their guesses: a token for each is what their readers wait for, and the
- * generator is made so that all of them fit. What room is left goes to prompts, in turn. A step never has more rows or
- * wants than the session runs at once, so it is one run: if one row's logits are not finite, the results of the rows
- * before it have come and those after it have not. Then the sequence of that row fails, after what its rows before gave,
- * and the ones after it are taken back to where they were; their next step gives the same bits. */
+ * Sequences that decode come first, with their guesses, because their readers wait for a token from each. The generator
+ * has room for all of them. The room that is left goes to prompts, in turn. A step never has more rows or wants than the
+ * session runs at once, so it is a single run. If the logits of a row are not finite, the rows before it have given
+ * results and those after it have not. Then the sequence of that row gives out what its earlier rows gave and fails. The
+ * sequences after it are taken back to where they were; their next step gives the same bits. */
 #include "runtime/base/options.h"
 #include "runtime/generate/sequence.h"
 
@@ -36,7 +36,7 @@ static void sink(void *user, const TernResult *r) {
     g->n_seen = r->row + 1;
 }
 
-/* The first row that wants a result and got none; n_rows if all did. */
+/* The first row that wants a result and has none; n_rows if there is no such row. */
 static size_t find_unseen(const TernGenerator *g) {
     size_t row = g->n_seen;
     while (row < g->n_rows && g->rows[row].want == TERN_WANT_NOTHING) row++;
@@ -83,7 +83,7 @@ TernStatus tern_generator_step(TernGenerator *g, TernError *err) {
     }
     if (err) *err = own;
     if (status == TERN_ERR_INPUT) return status; /* refused: nothing has run */
-    for (uint32_t i = 0; i < g->slots; i++)      /* a device failed: no slot holds what it held */
+    for (uint32_t i = 0; i < g->slots; i++)      /* a device failed: all slots are lost */
         if (tn_sequence_runs(g->at[i])) tn_sequence_fail(g->at[i], status, &own);
     return status;
 }

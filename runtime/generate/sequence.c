@@ -1,4 +1,4 @@
-/* A sequence between steps: the rows that it needs next, and what the picks of those rows mean. */
+/* A sequence between steps: which rows it needs next, and what follows from the picks of those rows. */
 #include "runtime/generate/sequence.h"
 #include <string.h>
 #include "runtime/base/options.h"
@@ -14,8 +14,8 @@ static size_t prompt_rows(TernSequence *s, TernRow *rows, size_t room) {
     return n;
 }
 
-/* The last id and what is guessed to follow it. Wrong guesses cost time, so there are one more at most than were right
- * the last time, or twice as many if all were. */
+/* Writes rows for the last id and for the guesses after it. Wrong guesses cost time, so there is at most one guess more
+ * than were right the last time, or twice as many as before if all were right. */
 static size_t decode_rows(TernSequence *s, TernRow *rows, size_t room) {
     size_t most = s->generator->context - s->held - 1;
     if (most > s->trust) most = s->trust;
@@ -57,7 +57,7 @@ void tn_sequence_take(TernSequence *s, const TernResult *r) {
 
 void tn_sequence_take_failure(TernSequence *s, TernStatus status, const TernError *err) {
     if (s->missed || s->picked != TERN_OK)
-        return; /* after a miss it is of a row that plain decoding never sees */
+        return; /* after a miss, plain decoding would never have run this row */
     s->picked = status;
     s->wrong = *err;
 }
@@ -72,7 +72,7 @@ static void give(TernSequence *s, int32_t id, const char *text, size_t size) {
     }
 }
 
-/* What was held back. After a stop string there is nothing, a failure gives nothing. */
+/* Gives out the text that was held back. There is none after a stop string, and a failure gives none. */
 static void give_rest(TernSequence *s) {
     const char *held, *half, *bytes;
     size_t n_held, n_half, n, stop;
@@ -159,8 +159,8 @@ static TernStatus settle_decode(TernSequence *s) {
     return tern_session_truncate(s->generator->session, s->slot, (uint32_t)(s->held + s->n_next), &s->err);
 }
 
-/* Of a step with guesses whose last picks failed, those before count: plain decoding would have given them, and may have
- * ended with one. */
+/* If a step with guesses fails at a pick, the picks before it count: plain decoding would have given them, and might have
+ * ended with one of them. */
 void tn_sequence_settle(TernSequence *s) {
     TernStatus st = TERN_OK;
     if (s->n_chunk && s->picked == TERN_OK)

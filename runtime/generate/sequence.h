@@ -1,5 +1,5 @@
-/* One sequence of a generator: everything about it but the rows of others. The schedule (schedule.c) asks it for rows,
- * hands it the results of those rows, and lets it settle what came of them; it never looks at another sequence. */
+/* One sequence of a generator, without regard to the others. The schedule (schedule.c) asks a sequence for the rows of its
+ * next step, gives it the results of those rows, and then calls on it to settle them. A sequence never looks at another. */
 #ifndef TN_GENERATE_SEQUENCE_H
 #define TN_GENERATE_SEQUENCE_H
 
@@ -16,15 +16,15 @@ struct TernGenerator {
     TernModelInfo info;
     uint32_t slots, context, batch, draft_max;
     TernSequence **at; /* [slots]; NULL: free */
-    uint32_t turn;     /* the slot whose prompt goes first in the next step */
-    /* cancel_below is written by any thread: sequences with a lower number are cancelled */
+    uint32_t turn;     /* the slot whose prompt comes first in the next step */
+    /* sequences with a number below cancel_below are cancelled; any thread may write it */
     atomic_ullong n_created, cancel_below;
 
-    /* of a step */
+    /* the current step */
     TernRow *rows;         /* [batch] */
-    TernSequence **row_of; /* [batch] */
+    TernSequence **row_of; /* [batch] the sequence of each row */
     size_t n_rows;
-    size_t n_seen; /* rows up to and with the last that gave a result */
+    size_t n_seen; /* rows up to and including the last that gave a result */
 };
 
 struct TernSequence {
@@ -43,23 +43,24 @@ struct TernSequence {
     TernSampler *sampler;
     TernSamplerWant want;
     TernDetok *detok;   /* NULL without a tokenizer */
-    TernStops *stops;   /* the same */
+    TernStops *stops;   /* NULL without a tokenizer */
     TernLookup *lookup; /* NULL without guesses */
 
     TernGenerated got;
-    TernError err; /* of TERN_END_FAILED */
-    bool muted;    /* the caller's function wants no more */
+    TernError err; /* for TERN_END_FAILED */
+    bool muted;    /* the caller's function returned nonzero: do not call it again */
     double began, prompt_ended;
 
-    /* The last ids picked, one a row as long as each is what the next row guessed; guesses of the step under way. */
+    /* Of the current step. `next` has the ids picked so far, one for each row, for as long as each pick equals the guess in
+     * the next row. `guess` has the guesses. */
     int32_t *next, *guess; /* [1 + draft_max], [draft_max] */
     int32_t last;          /* the last id picked in a step that was settled */
     size_t n_next, n_guess;
-    size_t trust;      /* how many guesses are worth a row, going by the last ones */
-    bool missed;       /* the last pick was not what the next row guessed: the rows after it mean nothing */
+    size_t trust;      /* most guesses for the next step, from how many were right in the last ones */
+    bool missed;       /* the last pick differs from the guess in the next row: ignore the rows after it */
     uint32_t held;     /* positions before the step */
     size_t n_chunk;    /* rows of the prompt in the step */
-    TernStatus picked; /* not OK: the row after the last pick gave none, and wrong says why */
+    TernStatus picked; /* not OK: the row after the last pick gave none, for the reason in `wrong` */
     TernError wrong;
 };
 
@@ -70,19 +71,19 @@ static inline bool tn_sequence_in_prompt(const TernSequence *s) {
     return s->got.n_prefilled < s->got.n_prompt;
 }
 
-/* Ends it if somebody has asked for that. */
+/* Ends the sequence if it was cancelled. */
 void tn_sequence_heed(TernSequence *s);
-/* Writes the rows of its next step, at most `room` and at least one; returns how many. Changes nothing that counts until
- * tn_sequence_settle. */
+/* Writes the rows of its next step, at least one and at most `room`, and returns how many. What it changes takes effect
+ * only with tn_sequence_settle. */
 size_t tn_sequence_rows(TernSequence *s, TernRow *rows, size_t room);
-/* The result of one of its rows. */
+/* Takes the result of one of its rows. */
 void tn_sequence_take(TernSequence *s, const TernResult *r);
-/* Its next row has none. */
+/* Takes note that its next row has no result, and why. */
 void tn_sequence_take_failure(TernSequence *s, TernStatus status, const TernError *err);
-/* After the step: gives out what the picks say, and ends it where it ends; if a pick failed and it has not ended before
- * that, it fails. */
+/* Call this after the step. Gives out the picks, and ends the sequence if it ends with one of them. If it has not ended and
+ * a pick failed, it fails. */
 void tn_sequence_settle(TernSequence *s);
-/* Instead: the step gave nothing for it, as if it had not been in it. */
+/* Call this instead of settle if the step gave nothing for it: the sequence is as if it had not been in the step. */
 void tn_sequence_undo(TernSequence *s);
 void tn_sequence_fail(TernSequence *s, TernStatus status, const TernError *err);
 

@@ -125,10 +125,9 @@ static const Spoilt spoilt[] = {
     PROG(1, level, 1, "section PROG 1: level is 1, expected 0 by the section table"),
     PROG(1, kv, 4, "section PROG 1: kv is 4, expected 1 to 3"),
     PROG(1, rows_lo, 0, "section PROG 1: rows are 0..6, expected within 1..65536"),
-    PROG(1, rows_lo, 3,
-         "section PROG 1: rows are 3..6, expected to begin at 2, behind the variant before it"),
+    PROG(1, rows_lo, 3, "section PROG 1: rows are 3..6, expected to begin at 2, after the variant before it"),
     PROG(4, rows_hi, 7,
-         "section PROG 5: rows are 7..20, expected to begin at 8, behind the variant before it"),
+         "section PROG 5: rows are 7..20, expected to begin at 8, after the variant before it"),
     PROG(1, code, 0, "section PROG 1: code is section 0, expected none for level ref"),
     PROG(1, n_launches, 100000,
          "section PROG 1: 100000 launches of 64 bytes do not fit in the 1060 bytes left"),
@@ -237,7 +236,7 @@ static void wrong_outside(void **state) {
     i = fake_image();
     row_of(i, 13)->flags = 1;
     expect_line(i, TERN_ERR_UNSUPPORTED,
-                "section of kind 77: is required, and this library does not know it");
+                "section of kind 77: is required, but this library does not know it");
     i = fake_image();
     row_of(i, 0)->align = 3;
     expect_line(i, TERN_ERR_INPUT, "section META: align is 3, expected a power of two up to 2^30");
@@ -247,7 +246,7 @@ static void wrong_outside(void **state) {
     i = fake_image();
     row_of(i, 1)->offset = 1152;
     expect_line(i, TERN_ERR_INPUT,
-                "section PROG 0: offset is 1152, expected at least 1234, where what is before it ends");
+                "section PROG 0: offset is 1152, expected at least 1234, the end of what is before it");
     i = fake_image();
     row_of(i, 15)->size = UINT64_MAX;
     expect_line(
@@ -255,7 +254,7 @@ static void wrong_outside(void **state) {
         "section WGHT: offset 8960 with size 18446744073709551615, expected to end within 9260 bytes");
     i = fake_image();
     row_of(i, 15)->size--;
-    expect_line(i, TERN_ERR_INPUT, "padding behind the last section: byte 9259 is 0x2d, expected 0");
+    expect_line(i, TERN_ERR_INPUT, "padding after the last section: byte 9259 is 0x2d, expected 0");
     i = fake_image();
     row_of(i, 12)->kind = TN_SECTION_TIR;
     expect_line(i, TERN_ERR_INPUT, "section PLAN: comes 5 times, expected 6, once for every PROG");

@@ -252,7 +252,7 @@ static void one_at_a_time(void **state) {
     TernProfile *p = profile(s, 0), *q = NULL;
     TernError err = {0};
     assert_int_equal(tern_profile_create(s, NULL, &q, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, "the session has a profile already");
+    assert_string_equal(err.text, "the session already has a profile");
     assert_int_equal(tern_profile_create(NULL, NULL, &q, &err), TERN_ERR_INPUT);
     tern_profile_destroy(p);
     assert_int_equal(tern_profile_create(s, NULL, &q, &err), TERN_OK);
