@@ -1,4 +1,4 @@
-/* What products of ternary weights share, and how the sums of all integer products are held. */
+/* What products of ternary weights share, and in what the sums of all integer products are held. */
 #include "codegen/llvm/ops/ternary.h"
 
 LLVMTypeRef tn_tmatmul_bytes(TnBuilder *b) {
@@ -21,7 +21,7 @@ LLVMValueRef tn_tmatmul_plane(TnBuilder *b, LLVMValueRef w, int q) {
     if (q && b->level->dot == TN_DOT_SDOT) {
         w = tn_build_lshr(b, w, tn_build_splat_const(b, LLVMConstInt(b->t_i8, 2 * (unsigned)q, 0), size));
         if (q == 3) return w;
-    } else if (q) { /* no byte shifts; what comes in from the neighbour is masked away */
+    } else if (q) { /* x86 has no byte shifts; the mask below removes the bits of the neighbour */
         LLVMTypeRef wide = LLVMVectorType(b->t_i16, (unsigned)size / 2);
         LLVMValueRef by = tn_build_splat_const(b, LLVMConstInt(b->t_i16, 2 * (unsigned)q, 0), size / 2);
         w = tn_build_lshr(b, tn_build_bitcast(b, w, wide), by);
@@ -32,10 +32,10 @@ LLVMValueRef tn_tmatmul_plane(TnBuilder *b, LLVMValueRef w, int q) {
 
 /* ---- How sums are held */
 
-/* What the essays say, in numbers. With one row an accumulator has a plane, or two with MADDUBS, whose i16 then meets the
- * pairs of two planes in both halves of a line. With more rows codes are shifted down, so that only the whole sum must
- * fit; up to TN_FEW an i16 meets a pair of every plane in both halves, and with more yet it is a column, as its lane
- * is. Of tiles the products of a line all end in one i32. */
+/* The essays in numbers. With one row an accumulator holds one plane, or with MADDUBS two, so that an i16 gets the pairs
+ * of two planes from both halves of a line. With more rows codes are shifted down, so only the whole sum must fit. Up to
+ * TN_FEW rows an i16 gets a pair of every plane from both halves; with more rows an i16 belongs to one column, as its
+ * lane does. With tiles all products of a line are added to one i32. */
 TnDot tn_llvm_dot(const TnLevel *level, int64_t rows) {
     bool pairs = level->dot == TN_DOT_MADDUBS;
     int lanes = level->bytes / 4;

@@ -1,5 +1,5 @@
-/* What the files of tmatmul share. Activations are q8 rows; codes are c = w + 1 in 0..2, so that
- * sum(w*a) = sum(c*a) - sum(a), and sum(a) stands in a row's head. */
+/* What the files of tmatmul share. Activations are q8 rows. The codes of weights are c = w + 1 in 0..2, so
+ * sum(w*a) = sum(c*a) - sum(a), and sum(a) is in the head of a q8 row. */
 #ifndef TN_LLVM_TERNARY_H
 #define TN_LLVM_TERNARY_H
 
@@ -9,58 +9,58 @@
 
 enum { TN_LINE = 64, TN_CODES = 256 }; /* bytes of a p64 line, and weights in it */
 
-/* Lines of a row of k weights; a q8 row has as many codes, padded. */
+/* Lines of a row of k weights. A q8 row is padded to the codes of as many lines. */
 static inline int64_t tn_tmatmul_lines(int64_t k) {
     return (k + TN_CODES - 1) / TN_CODES;
 }
 
 /* ---- tmatmul.c */
-LLVMTypeRef tn_tmatmul_bytes(TnBuilder *b); /* a vector register of i8, and of i32 */
+LLVMTypeRef tn_tmatmul_bytes(TnBuilder *b); /* the type of a vector register of i8, and of i32 */
 LLVMTypeRef tn_tmatmul_ints(TnBuilder *b);
-/* acc (i32 lanes) + products of four unsigned codes with four signed activations each; VNNI and SDOT. */
+/* Adds to each i32 lane of acc the products of four unsigned codes and four signed activations. VNNI and SDOT only. */
 LLVMValueRef tn_tmatmul_dot(TnBuilder *b, LLVMValueRef acc, LLVMValueRef c, LLVMValueRef a);
 
-/* ---- tmatmul_rows.c: many rows of activations. Rows of weights become panels: of `lanes` columns (i32 lanes
- * of a register), [k/4][column][4 codes], one after the other, K rounded up to 256. */
+/* ---- tmatmul_rows.c: many rows of activations. Rows of weights are turned into panels, one after the other. A panel
+ * has `lanes` columns (the i32 lanes of a register) and is [k/4][column][4 codes], with K rounded up to 256. */
 int64_t tn_tmatmul_panel_bytes(TnBuilder *b, int64_t k);
-/* Emits a call: panels of the n (i64) weight rows from w on. Columns behind n up to whole panels are copies
- * of the last. */
+/* Emits a call that makes the panels of the n (i64) weight rows from w on. In the last panel, columns after n are copies
+ * of the last one. */
 void tn_tmatmul_prepare(TnBuilder *b, LLVMValueRef w, LLVMValueRef n, int64_t k, LLVMValueRef panels);
-/* Rows a block best has, and a block of n_x <= that of them; see TnStrips. */
+/* The best number of rows of a block, and the product of a block of n_x rows, at most that many; see TnStrips. */
 int tn_tmatmul_block(TnBuilder *b);
 void tn_tmatmul_strips(TnBuilder *b, int64_t k, const TnStrip *s);
 
-/* ---- tmatmul_amx.c: the same over panels of 16 columns, by tiles. */
+/* ---- tmatmul_amx.c: the same with tiles, over panels of 16 columns. */
 void tn_tmatmul_amx_strips(TnBuilder *b, int64_t k, const TnStrip *s);
 
-/* Tiles of `rows` (i16) rows of so many bytes, `stride` (i64) bytes apart in memory. */
+/* Load and store a tile of `rows` (i16) rows of `bytes` bytes, which lie `stride` (i64) bytes apart in memory. */
 LLVMValueRef tn_tile_load(TnBuilder *b, LLVMValueRef rows, int bytes, LLVMValueRef ptr, LLVMValueRef stride);
 void tn_tile_store(TnBuilder *b, LLVMValueRef rows, int bytes, LLVMValueRef ptr, LLVMValueRef stride,
                    LLVMValueRef tile);
 
-/* ---- tmatmul_amx_few.c: up to TN_FEW rows by tiles. tn_tmatmul_tiles_arrange emits a call that turns the step's n_x rows of q8
- * into what the product takes, in `tn_tmatmul_tiles_x` bytes. */
+/* ---- tmatmul_amx_few.c: up to TN_FEW rows with tiles. tn_tmatmul_tiles_arrange emits a call that arranges the step's
+ * n_x rows of q8 as the product reads them, in tn_tmatmul_tiles_x bytes. */
 int64_t tn_tmatmul_tiles_x(int64_t k);
 int64_t tn_tmatmul_tiles_buf(void); /* scratch for a call */
 void tn_tmatmul_tiles_arrange(TnBuilder *b, int64_t k, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef to);
 void tn_tmatmul_tiles(TnBuilder *b, int64_t k, const TnStrip *s);
 
-/* ---- tmatmul_colmajor.c: one row, by way of a copy of the weights by columns. tn_tmatmul_note emits a call that notes which
- * codes of the row x of q8 are not 0, in `tn_tmatmul_noted_bytes` bytes; tn_tmatmul_is_sparse: whether the copy is the faster way;
- * tn_tmatmul_colmajor: TN_COLMAJOR_ROWS sums, from the lines of their block. */
+/* ---- tmatmul_colmajor.c: one row, by a column-major copy of the weights. tn_tmatmul_note emits a call that notes which
+ * codes of the q8 row x are not 0, in tn_tmatmul_noted_bytes bytes. tn_tmatmul_is_sparse (i1): whether the copy is
+ * faster. tn_tmatmul_colmajor: TN_COLMAJOR_ROWS sums, from the lines of their block. */
 int64_t tn_tmatmul_noted_bytes(int64_t k);
 void tn_tmatmul_note(TnBuilder *b, int64_t k, LLVMValueRef x, LLVMValueRef noted);
 LLVMValueRef tn_tmatmul_is_sparse(TnBuilder *b, int64_t k, LLVMValueRef noted);
 void tn_tmatmul_colmajor(TnBuilder *b, int64_t k, LLVMValueRef lines, LLVMValueRef x, LLVMValueRef noted,
                          LLVMValueRef acc);
 
-/* ---- tmatmul_few.c: 2 to 8 rows, weights as they stream from memory. */
+/* ---- tmatmul_few.c: 2 to 8 rows, with weights that stream from memory. */
 enum { TN_FEW = 8 };
 int64_t tn_tmatmul_few_buf(TnBuilder *b, int64_t k); /* scratch for a call */
 void tn_tmatmul_few(TnBuilder *b, int64_t k, const TnStrip *s);
-/* Plane q of code bytes: 64 (or a register of) codes of a line, shifted down. */
+/* Plane q of a register of code bytes: one code a byte, shifted down and masked. */
 LLVMValueRef tn_tmatmul_plane(TnBuilder *b, LLVMValueRef w, int q);
-/* n vectors of n i32 lanes, n = 4, 8 or 16: lane i of v[j] to lane j of v[i]. */
+/* Transposes n vectors of n i32 lanes, n = 4, 8 or 16: lane i of v[j] moves to lane j of v[i]. */
 void tn_tmatmul_transpose(TnBuilder *b, LLVMValueRef *v, int n);
 
 #endif

@@ -1,10 +1,10 @@
-/* tmatmul over p64 weights: the exact integer sums. This file has the product with one row, which streams the
- * weights; tmatmul_few.c takes 2 to 8 rows (by tiles tmatmul_amx_few.c), tmatmul_rows.c more.
+/* tmatmul over p64 weights: the exact integer sums. This file has the product with one row, which streams the weights.
+ * tmatmul_few.c has it for 2 to 8 rows (tmatmul_amx_few.c with tiles), tmatmul_rows.c for more.
  *
- * A line of 64 bytes holds 256 codes c = w + 1 of one row, byte j and bits 2q.. being weight 64q + j. The
- * code bits are masked, not shifted: accumulator q sums c * 4^q * a and is shifted once at the end, which is
- * exact since every lane of it is a multiple of 4^q, as long as it fits: rows so long that it might not (8,454,656
- * columns with VNNI) are summed in pieces.
+ * A line of 64 bytes holds 256 codes c = w + 1 of one row. Byte j has weight 64q + j in bits 2q and 2q + 1. The code bits
+ * are masked, not shifted: accumulator q sums c * 4^q * a and is shifted once at the end. That is exact, since each of its
+ * lanes is a multiple of 4^q, as long as the lane does not overflow. Rows so long that it might (8,454,656 columns with
+ * VNNI) are summed in pieces.
  *
  *   VNNI     vpdpbusd: unsigned codes, signed activations, four accumulators
  *   MADDUBS  (AVX2) planes 2 and 3 are shifted by 4 once, so that two planes share a scale; pairs of products
@@ -12,8 +12,9 @@
  *            two accumulators
  *   SDOT     (NEON) signed: plane 3 is shifted down instead of masked, four accumulators
  *
- * Rows of weights stream from memory one after the other, with prefetches far ahead: the kernel's `prefetch_l1` into
- * L1, its `prefetch_l2` into L2. Sums over lanes wait in `buf` until there are enough for one transposing tree. */
+ * Rows of weights stream from memory one after the other. The code prefetches the kernel's `prefetch_l1` bytes ahead into
+ * L1 and its `prefetch_l2` bytes ahead into L2. Sums, a register each, are kept in `buf` until there are enough for one
+ * transposing tree. */
 #include "codegen/llvm/ops/ternary.h"
 #include "codegen/llvm/skeletons/cols.h"
 
@@ -21,8 +22,8 @@
 #include <stdio.h>
 
 enum { LINE = TN_LINE, CODES = TN_CODES };
-/* With more rows than TN_FEW a strip's weights stand unpacked in a worker's scratch, a byte each; of longer rows they
- * would take too much, and TN_FEW go at a time. */
+/* With more than TN_FEW rows of activations a worker unpacks a strip's weights into its scratch, a byte each. If the rows
+ * of weights are longer than this, that would take too much scratch, and TN_FEW rows of activations go at a time. */
 enum { MOST_UNPACKED = 1 << 19 };
 
 static int accumulators(TnBuilder *b) {
@@ -33,7 +34,7 @@ static LLVMValueRef byte_splat(TnBuilder *b, int v) {
     return tn_build_splat_const(b, LLVMConstInt(b->t_i8, (uint64_t)v, 0), b->level->bytes);
 }
 
-/* The four planes of a vector of code bytes, scaled as the accumulators want them. */
+/* The four planes of a vector of code bytes, each with the scale of its accumulator. */
 static void planes(TnBuilder *b, LLVMValueRef w, LLVMValueRef c[4]) {
     if (b->level->dot == TN_DOT_MADDUBS) {
         LLVMTypeRef shorts = LLVMVectorType(b->t_i16, (unsigned)b->level->bytes / 2);
@@ -49,7 +50,7 @@ static void planes(TnBuilder *b, LLVMValueRef w, LLVMValueRef c[4]) {
                                                       : tn_build_and(b, w, byte_splat(b, 3 << (2 * q)));
 }
 
-/* One line of weights at w against the same 256 codes of the row at x: adds to acc[accumulators], with MADDUBS to the
+/* Multiplies the line of weights at w by the 256 codes of the row at x. Adds to acc[accumulators]; with MADDUBS to the
  * int16 sums in pair[accumulators] (NULL: none yet). */
 static void line(TnBuilder *b, LLVMValueRef w, LLVMValueRef x, LLVMValueRef *acc, LLVMValueRef *pair) {
     int v = b->level->bytes;
@@ -70,7 +71,7 @@ static void line(TnBuilder *b, LLVMValueRef w, LLVMValueRef x, LLVMValueRef *acc
     }
 }
 
-/* n lines, no more than an i16 takes. */
+/* The same for n lines, no more than an i16 has room for. */
 static void lines_of(TnBuilder *b, int64_t n, LLVMValueRef w, LLVMValueRef x, LLVMValueRef *acc) {
     LLVMValueRef pair[2] = {NULL};
     for (int64_t i = 0; i < n; i++)
@@ -99,7 +100,7 @@ static LLVMValueRef entry(TnBuilder *b, LLVMValueRef list, LLVMValueRef i) {
     return tn_build_sext(b, tn_build_load(b, b->t_i32, tn_build_elem(b, list, i, 4), 4), b->t_i64);
 }
 
-/* The sums of n lines from line `from` on; ahead (may be NULL): a row to prefetch. */
+/* The sums of n lines from line `from` on. ahead: a row to prefetch, or NULL for the kernel's distances. */
 static LLVMValueRef piece(TnBuilder *b, LLVMValueRef row, LLVMValueRef x, LLVMValueRef ahead, int64_t from,
                           int64_t n, int64_t k) {
     TnDot d = tn_llvm_dot(b->level, 1);
@@ -131,8 +132,8 @@ static LLVMValueRef piece(TnBuilder *b, LLVMValueRef row, LLVMValueRef x, LLVMVa
     return combine(b, acc);
 }
 
-/* The function of the module for K = k: void (w, i64 count, x, acc, buf, list). With `listed` it goes over those
- * rows of weights alone that list (TnStrips) names, each prefetched TN_AHEAD rows before. */
+/* The module's function for K = k: void (w, i64 count, x, acc, buf, list). With `listed` it takes only the rows of
+ * weights in `list` (TnStrips) and prefetches each TN_AHEAD rows ahead. */
 static LLVMValueRef strip_function(TnBuilder *b, int64_t k, bool listed) {
     char name[64];
     snprintf(name, sizeof name, "tmatmul_k%lld%s", (long long)k, listed ? "_listed" : "");
@@ -150,7 +151,7 @@ static LLVMValueRef strip_function(TnBuilder *b, int64_t k, bool listed) {
     int64_t lines = tn_tmatmul_lines(k), row_bytes = lines * LINE, split = tn_range_split(&dot, k);
     LLVMValueRef sum = tn_build_load(b, b->t_i32, tn_build_atc(b, x, 4), 4);
     x = tn_build_atc(b, x, TN_Q8_HEAD);
-    if (listed) { /* the first rows; the others as these are worked on */
+    if (listed) { /* Prefetch the first rows here; the loop below prefetches the others. */
         TnLoop l = tn_build_loop(b, zero, tn_build_i64(b, TN_AHEAD), 1);
         LLVMValueRef first = tn_build_elem(b, w, entry(b, list, l.i), row_bytes);
         TnLoop i = tn_build_loop(b, zero, tn_build_i64(b, lines), 1);
@@ -175,7 +176,7 @@ static LLVMValueRef strip_function(TnBuilder *b, int64_t k, bool listed) {
     }
     tn_build_store(b, whole, tn_build_elem(b, buf, m.i, size), (unsigned)size);
     tn_build_loop_end(b, &m);
-    /* lanes of weight rows that are not there are old bytes; the strip has room for them */
+    /* Lanes after the last weight row are old bytes. The strip has room for their results. */
     LLVMValueRef part[16];
     for (int j = 0; j < lanes; j++)
         part[j] = tn_build_load(b, ints, tn_build_atc(b, buf, (int64_t)j * size), (unsigned)size);

@@ -1,25 +1,24 @@
-/* tmatmul with many rows on AMX tiles. A panel (tmatmul_rows.c) is [k/4][16 columns][4 codes], and 64 codes of
- * k of it are 16 lines of 64 bytes: the right operand of tdpbsud as it lies. The left operand is 16 q8 rows by
- * 64 codes, loaded from where they are: the distance of q8 rows is an odd number of lines, so that the 16
- * lines of a tile fall into 16 sets of the cache. Sums are 16 rows by 16 columns, stored where the strip has
- * them; so the epilogue sees no difference. Signed activations times unsigned codes, less sum(a), which the
- * strip is filled with before.
+/* tmatmul with many rows on AMX tiles. A panel (tmatmul_rows.c) is [k/4][16 columns][4 codes]. 64 codes of its k are 16
+ * lines of 64 bytes, which are the right operand of tdpbsud as they lie. The left operand is 16 q8 rows by 64 codes,
+ * loaded in place. The distance of q8 rows is an odd number of lines, so the 16 lines of a tile fall into 16 sets of the
+ * cache. Sums are 16 rows by 16 columns and are stored where the strip has them, so the epilogue sees no difference. The
+ * products are signed activations times unsigned codes, less sum(a), with which the strip is filled first.
  *
- * 2 x 2 tiles of sums: 4 products of 16 cycles need 4 tiles of 1 KB, 64 bytes a cycle, which L1 gives (two
- * lines a cycle: 32 cycles in 64) and L2 (48 bytes at best) does not. So K is cut in chunks of 512: a chunk of
- * a strip of 64 columns is 32 KB and stays in L1 (48 KB) while all rows of the block pass it. For 32 rows x 64
- * columns x 512, which is 1024 cycles of products, 16 KB of rows, and twice 8 KB of sums there and back, come
- * from L2, and the chunk itself once in a block: with 128 rows in a block 40 KB in 1024 cycles, most of it
- * while the tiles are busy. The longer the chunk, the fewer sums and the less room for rows.
+ * There are 2 x 2 tiles of sums. Their 4 products of 16 cycles need 4 tiles of 1 KB, so 64 bytes a cycle. L1 gives that
+ * (two lines a cycle: 32 cycles in 64), L2 does not (48 bytes at best). So K is cut into chunks of 512. A chunk of a strip
+ * of 64 columns is 32 KB and stays in L1 (48 KB) while all rows of the block are multiplied by it. For 32 rows x 64
+ * columns x 512, which is 1024 cycles of products, L2 gives 16 KB of rows, and twice 8 KB of sums go there and back. The
+ * chunk itself comes from L2 once for each block. With 128 rows in a block that is 40 KB in 1024 cycles, most of it while
+ * the tiles are busy. A longer chunk means fewer sums to move, but leaves less room for rows.
  *
- * Rows at the end that fill no 32: one tile of rows at a time, and the last with as many rows as there are
- * (its shape is an argument, so the tile configuration says it).
+ * If the last rows are fewer than 32, they go one tile of rows at a time. The last tile has as many rows as are left: its
+ * shape is an argument, so it goes into the tile configuration.
  *
- * Tiles are values of LLVM's x86_amx type: LLVM gives them registers and configures them once a call. */
+ * Tiles are values of LLVM's x86_amx type. LLVM assigns registers to them and configures them once a call. */
 #include <llvm-c/Core.h>
 #include "codegen/llvm/ops/ternary.h"
 
-enum { ROWS = 16, DEPTH = 64, CHUNK = 8, TILE = ROWS * DEPTH }; /* CHUNK: of DEPTH codes */
+enum { ROWS = 16, DEPTH = 64, CHUNK = 8, TILE = ROWS * DEPTH }; /* CHUNK: in units of DEPTH codes */
 
 static LLVMValueRef i16(TnBuilder *b, int v) {
     return LLVMConstInt(b->t_i16, (uint64_t)v, 0);
@@ -46,7 +45,7 @@ static LLVMValueRef tile_dot(TnBuilder *b, LLVMValueRef rows, LLVMValueRef sum, 
     return tn_build_call(b, "llvm.x86.tdpbsud.internal", NULL, 0, args, 6);
 }
 
-/* All columns of rows [0, n_x) become -sum(a). */
+/* Sets all columns of rows [0, n_x) to -sum(a). */
 static void fill(TnBuilder *b, LLVMValueRef count, LLVMValueRef x, int64_t row_bytes, LLVMValueRef n_x,
                  LLVMValueRef acc, LLVMValueRef stride) {
     LLVMValueRef zero = tn_build_i64(b, 0);
@@ -61,10 +60,11 @@ static void fill(TnBuilder *b, LLVMValueRef count, LLVMValueRef x, int64_t row_b
 }
 
 typedef struct Call {
-    LLVMValueRef panels, count, all, x, n_x, acc, stride; /* parameters; all: codes of a row, 256 times n */
+    LLVMValueRef panels, count, all, x, n_x, acc,
+        stride; /* parameters; all: codes of a row, a multiple of 256 */
 } Call;
 
-/* void (panels, i64 count, i64 all, x, i64 n_x, acc, i64 stride); as tn_build_shared */
+/* Like tn_build_shared, for void (panels, i64 count, i64 all, x, i64 n_x, acc, i64 stride). */
 static LLVMBasicBlockRef begin(TnBuilder *b, const char *name, Call *c, LLVMValueRef *out_fn) {
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_i64};
     LLVMBasicBlockRef back = tn_build_shared(b, name, params, 7, out_fn);
@@ -74,16 +74,16 @@ static LLVMBasicBlockRef begin(TnBuilder *b, const char *name, Call *c, LLVMValu
     return back;
 }
 
-/* Tiles of rows and of sums, beside two panels. */
+/* Tiles of rows and of sums, for two panels. */
 typedef struct Tiles {
     int n;                    /* tiles of rows */
-    LLVMValueRef rows;        /* i16: of each tile */
-    LLVMValueRef panel;       /* two, one after the other */
+    LLVMValueRef rows;        /* i16: rows of each tile */
+    LLVMValueRef panel;       /* the first of two adjacent panels */
     LLVMValueRef x, x_stride; /* rows of activations, and i64 bytes from one to the next */
     LLVMValueRef out;         /* rows of sums, c->stride bytes apart */
 } Tiles;
 
-/* Codes [from, to) (in DEPTHs) of the rows, times the panels, added to the sums. */
+/* Multiplies codes [from, to) of the rows, in units of DEPTH, by the panels and adds the products to the sums. */
 static void product(TnBuilder *b, const Call *c, const Tiles *t, LLVMValueRef from, LLVMValueRef to) {
     LLVMValueRef at[4], sum[4], sixteen = i16(b, ROWS), depth = tn_build_i64(b, DEPTH);
     LLVMValueRef next_rows = tn_build_mul(b, t->x_stride, tn_build_i64(b, ROWS));
@@ -107,7 +107,7 @@ static void product(TnBuilder *b, const Call *c, const Tiles *t, LLVMValueRef fr
     for (int i = 0; i < 2 * t->n; i++) tn_tile_store(b, t->rows, DEPTH, at[i], c->stride, k.out[i]);
 }
 
-/* n_x rows, a multiple of 32. */
+/* For n_x rows, a multiple of 32. */
 static LLVMValueRef full_function(TnBuilder *b) {
     static const char name[] = "tmatmul_amx";
     Call c;
@@ -133,7 +133,7 @@ static LLVMValueRef full_function(TnBuilder *b) {
     return tn_build_shared_end(b, back);
 }
 
-/* 1 to 16 rows. */
+/* For 1 to 16 rows. */
 static LLVMValueRef last_function(TnBuilder *b) {
     static const char name[] = "tmatmul_amx_last";
     Call c;

@@ -1,20 +1,21 @@
 /* tmatmul with 2 to 8 rows of activations on AMX tiles.
  *
- * Here weights are the left operand, 16 rows of them by 64 codes: the four planes of a line of each, shifted down and
- * masked, are four tiles as they lie, so nothing of the weights is transposed. The right operand is the rows of
- * activations, [k/4][8 rows][4 codes], which are arranged so once a launch by each worker; rows that are not there are
- * copies of the last. Sums come out as [16 columns][8 rows] and are far fewer than weights (at K = 2560 one for 80), so it is
- * they that are transposed, at the end of a block. Unsigned codes times signed activations, less sum(a).
+ * Here the weights are the left operand, 16 rows of them by 64 codes. The four planes of a line of each row, shifted down
+ * and masked, are four tiles as they lie, so no weights are transposed. The right operand is the rows of activations,
+ * [k/4][8 rows][4 codes]. Each worker arranges them so once a launch; rows after the last are copies of it. Sums come out
+ * as [16 columns][8 rows]. They are far fewer than weights (one for 80 at K = 2560), so the sums are transposed instead,
+ * at the end of a block. The products are unsigned codes times signed activations, less sum(a).
  *
- * Predicted, for no machine with AMX was there: a line of 256 weights is 7 operations and 4 stores for its planes, and a
- * sixteenth of four products of 16 cycles and of their loads, 64 lines of weights and 32 of activations of which L1 gives two a
- * cycle: 4 to 5 cycles whether for 2 rows or for 8. Above K of some 3,500 the arranged rows do not stay in L1 beside the planes, and
- * two of its lines come from L2 for each line of weights, 3 of those cycles. One core reads a line from memory in some 15, so memory is
- * what it waits for; the same by vpdpbusd (tmatmul_few.c) takes 20 for 8 rows.
+ * These are predictions, since there was no machine with AMX. A line of 256 weights takes 7 operations and 4 stores for
+ * its planes, and a sixteenth of four products of 16 cycles and of their loads, which are 64 lines of weights and 32 of
+ * activations; L1 gives two lines a cycle. That makes 4 to 5 cycles for any number of rows from 2 to 8. Above a K of some
+ * 3,500 the arranged rows do not stay in L1 beside the planes. Then two of their lines come from L2 for each line of
+ * weights, which is 3 of those cycles. One core reads a line from memory in some 15 cycles, so the code waits for memory.
+ * The same product by vpdpbusd (tmatmul_few.c) takes 20 cycles for 8 rows.
  *
- * Planes go through CHUNK lines of memory before tiles are loaded from them, for a tile waits until a store that it needs has
- * reached the cache. Each plane has a tile of sums of its own: a product takes 52 cycles until the next one can add to
- * the same. Weights are fetched into L2 a block ahead, in the order in which they are then read.
+ * Planes of CHUNK lines are stored before tiles are loaded from them, since a tile load waits until the stores that it
+ * needs have reached the cache. Each plane has its own tile of sums, since 52 cycles pass before the next product can add
+ * to the same tile. Weights are prefetched into L2 one block ahead, in the order in which they are read.
  *
  * K is an argument, and all eight rows are always computed, so a module has each of the functions once. */
 #include <llvm-c/Core.h>
@@ -24,11 +25,11 @@ enum {
     COLS = 16,
     PLANES = 4,
     CHUNK = 4,                    /* lines of a row of weights that are unpacked before they are used */
-    X_ROWS = TN_LINE / 4,         /* of a tile of activations: four codes of each */
-    X_TILE = X_ROWS * TN_FEW * 4, /* bytes: 64 codes of all rows */
-    TILE = COLS * TN_LINE,        /* of a plane */
-    HEAD = 64,                    /* of the arranged rows: -sum(a) of each, i32 */
-    SUMS = CHUNK * PLANES * TILE, /* in buf, behind the planes: [plane][column], a line each */
+    X_ROWS = TN_LINE / 4,         /* rows of a tile of activations: four codes of each row of activations */
+    X_TILE = X_ROWS * TN_FEW * 4, /* bytes of such a tile: 64 codes of all rows */
+    TILE = COLS * TN_LINE,        /* bytes of a plane */
+    HEAD = 64,                    /* bytes before the arranged rows: -sum(a) of each, i32 */
+    SUMS = CHUNK * PLANES * TILE, /* offset in buf, after the planes: [plane][column], a line each */
     BUF = SUMS + PLANES * TILE,
 };
 
@@ -78,7 +79,7 @@ void tn_tmatmul_tiles_arrange(TnBuilder *b, int64_t k, LLVMValueRef x, LLVMValue
     tn_build_call_function(b, arrange_function(b), args, 4);
 }
 
-/* The planes of `here` lines from byte `from` of each of the block's rows on, to buf: [line][plane][row]. */
+/* Unpacks the planes of `here` lines, from byte `from` on, of each of the block's rows into buf: [line][plane][row]. */
 static void unpack(TnBuilder *b, LLVMValueRef w, LLVMValueRef row_bytes, LLVMValueRef col, LLVMValueRef last,
                    LLVMValueRef from, LLVMValueRef here, LLVMValueRef buf) {
     LLVMValueRef zero = tn_build_i64(b, 0), block = tn_build_mul(b, row_bytes, tn_build_i64(b, COLS));
@@ -96,7 +97,7 @@ static void unpack(TnBuilder *b, LLVMValueRef w, LLVMValueRef row_bytes, LLVMVal
     tn_build_loop_end(b, &m);
 }
 
-/* The block's sums at `sums`, as rows of 16 columns at acc. */
+/* Adds up the block's sums at `sums` and stores them as rows of 16 columns at acc. */
 static void store_block(TnBuilder *b, LLVMValueRef sums, LLVMValueRef minus, LLVMValueRef acc,
                         LLVMValueRef stride) {
     for (int half = 0; half < COLS; half += TN_FEW) {

@@ -1,24 +1,24 @@
-/* tmatmul of one row by columns: the weights of a column are read only if its activation is not 0 (pass columns).
+/* tmatmul of one row by columns: the weights of a column are read only if its activation is not 0 (pass colmajor).
  *
- * A worker's first tile notes which codes of the row are not 0: their places, and the codes, side by side. If they are
- * more than half, rows of weights are faster (tmatmul.c). Else a unit is a block of TN_COLMAJOR_ROWS columns of the result,
- * and it goes down the list: of each place a line of 64 bytes, byte j having in bits 2q.. the code of column 64q + j. Its
- * sums stay in registers.
+ * A worker's first tile notes which codes of the row are not 0: a list of their places, and the codes themselves. If more
+ * than half are not 0, the product by rows is faster (tmatmul.c). Else a unit is a block of TN_COLMAJOR_ROWS columns of
+ * the result. It goes through the list and reads a line of 64 bytes for each place; byte j has the code of column 64q + j
+ * in bits 2q and 2q + 1. The sums stay in registers.
  *
- *   VNNI, SDOT   four lines at a time. Bytes of the four are put side by side, so that a plane of them is what one
- *                dot product of four takes, with the four activations in all lanes: 16 sums of i32
+ *   VNNI, SDOT   four lines at a time. The bytes of the four lines are interleaved, so that one dot product of four
+ *                takes a plane of them, with the four activations in all lanes: 16 sums of i32
  *   MADDUBS      two lines at a time, likewise, by vpmaddubsw: 8 sums of i16, widened after as many as are
- *                proved to fit (ir/range.h). Registers have half a line, so there are two turns
+ *                proved to fit (ir/range.h). A register has half a line, so there are two turns
  *
- * Lines lie 64 bytes apart and are read in rising order. Those of AHEAD places further on are fetched ahead, past the
- * second cache where a line is read but once: for every line that goes through it, it fetches the neighbour too. Of
- * 2560 x 6912, 30 such in turn, beside the product by rows (two cores, AVX-512 VNNI): 0.8 of its time at 50 % zeros,
- * 0.6 at 65 %, 0.4 at 80 %, 0.2 at 90 %. */
+ * Lines lie 64 bytes apart and are read in rising order. The line of the place AHEAD further on in the list is
+ * prefetched. If each line is read only once, the prefetch bypasses the second-level cache, which would also fetch the
+ * neighbour of each line. The time over that of the product by rows, for 30 matrices of 2560 x 6912 in turn (two cores,
+ * AVX-512 VNNI): 0.8 at 50 % zeros, 0.6 at 65 %, 0.4 at 80 %, 0.2 at 90 %. */
 #include "codegen/llvm/ops/ternary.h"
 
-enum { AHEAD = 32, SLACK = 64 }; /* places; SLACK more may be read */
+enum { AHEAD = 32, SLACK = 64 }; /* in places; up to SLACK places after the list may be read */
 
-/* What is noted: how many (i64), where their lines begin, in bytes (i32), and the codes. */
+/* What is noted: the number of codes that are not 0 (i64), the byte offsets of their lines (i32), and the codes. */
 enum { LIST = 64 };
 static int64_t codes_at(int64_t k) {
     return LIST + ((k + SLACK) * 4 + 63) / 64 * 64;
@@ -27,7 +27,7 @@ int64_t tn_tmatmul_noted_bytes(int64_t k) {
     return codes_at(k) + k + SLACK;
 }
 
-/* void (codes of the row, i64 how many with their padding, noted, list, codes) */
+/* void (codes of the row, i64 their number with padding, noted, list, codes) */
 static LLVMValueRef note_function(TnBuilder *b) {
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr, b->t_ptr};
     LLVMValueRef fn;
@@ -37,7 +37,7 @@ static LLVMValueRef note_function(TnBuilder *b) {
     LLVMValueRef list = LLVMGetParam(fn, 3), codes = LLVMGetParam(fn, 4), zero = tn_build_i64(b, 0);
     LLVMValueRef one = tn_build_i64(b, 1);
     LLVMTypeRef bits = LLVMIntTypeInContext(b->c, (unsigned)b->level->bytes);
-    tn_build_store(b, tn_build_i32(b, 0), list, 4); /* read below if there is none */
+    tn_build_store(b, tn_build_i32(b, 0), list, 4); /* read below if all codes are 0 */
     TnLoop i = tn_build_loop(b, zero, k, b->level->bytes);
     LLVMValueRef n = tn_build_carry(b, &i, zero),
                  v = tn_build_load(b, tn_tmatmul_bytes(b), tn_build_at(b, x, i.i), 1);
@@ -57,7 +57,7 @@ static LLVMValueRef note_function(TnBuilder *b) {
     tn_build_loop_end(b, &i);
     n = i.out[0];
     tn_build_store(b, n, noted, 8);
-    /* what may be read behind them: a line that is read anyway, if there is one, times 0 */
+    /* Fill the entries that may be read after the list: the last line again, times 0. */
     LLVMValueRef last = tn_build_max(b, tn_build_sub(b, n, one), zero);
     last = tn_build_load(b, b->t_i32, tn_build_elem(b, list, last, 4), 4);
     tn_build_store(b, tn_build_splat(b, last, SLACK), tn_build_elem(b, list, n, 4), 4);
@@ -76,12 +76,12 @@ LLVMValueRef tn_tmatmul_is_sparse(TnBuilder *b, int64_t k, LLVMValueRef noted) {
     return tn_build_icmp(b, LLVMIntSLE, n, tn_build_i64(b, k / 2));
 }
 
-/* Lines whose bytes go side by side. */
+/* The number of lines whose bytes are interleaved. */
 static int together(TnBuilder *b) {
     return b->level->dot == TN_DOT_MADDUBS ? 2 : 4;
 }
 
-/* Of each 16 bytes of two registers the lower, or upper, halves in turn, `size` bytes from each. */
+/* From each 16 bytes of two registers, interleaves the lower or the upper halves, `size` bytes from each in turn. */
 static LLVMValueRef zip(TnBuilder *b, LLVMValueRef x, LLVMValueRef y, int size, bool upper) {
     int lane[64], n = b->level->bytes;
     for (int i = 0; i < n; i++) {
@@ -91,7 +91,7 @@ static LLVMValueRef zip(TnBuilder *b, LLVMValueRef x, LLVMValueRef y, int size, 
     return tn_build_shuffle(b, x, y, lane, n);
 }
 
-/* Registers of n lines to registers of bytes side by side: v[j] then has, of each 16 bytes, the j-th 16 / n of all. */
+/* Interleaves the bytes of the registers of n lines. From each 16 bytes, v[j] then has the j-th 16 / n bytes of all. */
 static void join(TnBuilder *b, LLVMValueRef *v, int n) {
     LLVMValueRef x[2] = {zip(b, v[0], v[1], 1, false), zip(b, v[0], v[1], 1, true)};
     if (n == 2) {
@@ -103,7 +103,7 @@ static void join(TnBuilder *b, LLVMValueRef *v, int n) {
     for (int j = 0; j < 4; j++) v[j] = zip(b, x[j / 2], y[j / 2], 2, j % 2);
 }
 
-/* 16 sums, of the bytes 16 g .. of a plane, from those of v[n]: as i32. */
+/* The 16 sums for bytes 16 g .. 16 g + 15 of a plane, as i32, gathered from v[n]. */
 static LLVMValueRef sixteen(TnBuilder *b, LLVMValueRef *v, int n, int g) {
     int lane[16], each = 16 / n, all = b->level->bytes / n;
     LLVMValueRef half[2] = {v[0], v[1]};
@@ -116,7 +116,8 @@ static LLVMValueRef sixteen(TnBuilder *b, LLVMValueRef *v, int n, int g) {
     return tn_build_sext_any(b, sums, LLVMVectorType(b->t_i32, 16));
 }
 
-/* The sums of a register's part of the lines from w on, list[from] to list[to - 1], `n` lines a turn. */
+/* The sums over the lines list[from] to list[to - 1], `n` lines a turn. It takes one register of each line; w is the
+ * block's first line, at that register's offset. */
 static void sums_of(TnBuilder *b, LLVMValueRef w, LLVMValueRef list, LLVMValueRef codes, LLVMValueRef from,
                     LLVMValueRef to, int n, LLVMValueRef *sum) {
     bool pairs = n == 2;
@@ -151,7 +152,7 @@ static void sums_of(TnBuilder *b, LLVMValueRef w, LLVMValueRef list, LLVMValueRe
     for (int i = 0; i < 4 * n; i++) sum[i] = l.out[i];
 }
 
-/* void (lines of the block, list, codes, i64 n of them, x, acc) */
+/* void (lines of the block, list, codes, i64 number of codes, x, acc) */
 static LLVMValueRef columns_function(TnBuilder *b) {
     LLVMTypeRef params[] = {b->t_ptr, b->t_ptr, b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr};
     LLVMValueRef fn;
@@ -166,7 +167,7 @@ static LLVMValueRef columns_function(TnBuilder *b) {
     tn_build_store(b, tn_build_splat(b, minus, 16), tn_build_elem(b, acc, i.i, 4), 4);
     tn_build_loop_end(b, &i);
     TnDot dot = {.code = 2, .value = TN_RANGE_CODE, .pair = n == 2 ? 2 : 0};
-    int64_t chunk = n == 2 ? n * tn_range_adds(&dot) : INT32_MAX; /* lines that sums have room for */
+    int64_t chunk = n == 2 ? n * tn_range_adds(&dot) : INT32_MAX; /* lines that the sums have room for */
     TnLoop p = tn_build_loop(b, zero, tn_build_i64(b, TN_LINE), size);
     TnLoop c = tn_build_loop(b, zero, count, chunk);
     LLVMValueRef end = tn_build_min(b, tn_build_add(b, c.i, tn_build_i64(b, chunk)), count);

@@ -1,18 +1,18 @@
-/* tmatmul with 2 to 8 rows of activations, where there are no tiles (tmatmul_amx_few.c): the weights still stream from memory and are unpacked once for all rows, in the
- * order of groups.c.
+/* tmatmul with 2 to 8 rows of activations, without tiles (tmatmul_amx_few.c has them). The weights still stream from
+ * memory and are unpacked once for all rows, in the order of groups.c.
  *
- * A block has as many columns as a register has lanes for their sums, n rows x columns <= lanes, so that one transposing
- * tree ends it. A line of each gives its four planes, shifted down and masked, and a plane meets 64 activations of every
- * row as they lie: nothing is transposed. For 8 rows with VNNI, a line of 256 weights is 7 operations for its planes and
- * 32 products on two ports, 19.5 cycles where products alone take 16; the tree is 45 operations for two columns, one
- * cycle a line more at K = 2560.
+ * A block has as many columns as a register has lanes for their sums (rows x columns <= lanes), so it ends with one
+ * transposing tree. A line of each column gives four planes, shifted down and masked. Each plane is multiplied by 64
+ * activations of every row as they lie, so nothing is transposed. For 8 rows with VNNI, a line of 256 weights takes 7
+ * operations for its planes and 32 products on two ports: 19.5 cycles, of which products alone are 16. The tree takes 45
+ * operations for two columns, which is one more cycle a line at K = 2560.
  *
  *   VNNI, SDOT   sums of i32
- *   MADDUBS      (AVX2) sums of i16, for as many lines as they are proved to take (ir/range.h: 8)
+ *   MADDUBS      (AVX2) sums of i16, for as many lines as are proved to fit (ir/range.h: 8)
  *
- * With MADDUBS there is one function for each number of rows. The others have one for each even number, which takes the last row
- * twice where there is one less: up to 4 rows they wait for memory, so that it costs nothing, and 5 and 7 rows take as long
- * as 6 and 8; in return code for a model is made in five sixths of the time. */
+ * With MADDUBS there is a function for each number of rows. The others have a function for each even number; with one row
+ * less it computes the last row twice. Up to 4 rows that costs nothing, since the product waits for memory; 5 and 7 rows
+ * take as long as 6 and 8. In return, code for a model is made in five sixths of the time. */
 #include <stdio.h>
 #include "codegen/llvm/ops/ternary.h"
 #include "codegen/llvm/skeletons/groups.h"
@@ -20,11 +20,11 @@
 
 typedef struct Few {
     TnGroups g;
-    LLVMValueRef out[TN_FEW], minus; /* rows of acc; what the sums begin with, a lane each */
+    LLVMValueRef out[TN_FEW], minus; /* rows of acc; -sum(a), with a lane for each sum */
     LLVMValueRef last;               /* bytes from the first row of activations to the last */
 } Few;
 
-/* The number of rows of the function that takes n. */
+/* The number of rows of the function that is used for n. */
 static int rows_for(TnBuilder *b, int n) {
     return b->level->dot == TN_DOT_MADDUBS ? n : (n + 1) / 2 * 2;
 }
@@ -54,7 +54,7 @@ int64_t tn_tmatmul_few_buf(TnBuilder *b, int64_t k) {
     return most;
 }
 
-/* A line of each column of a block against the rows at x: adds to sum[row * columns + column]. */
+/* Multiplies a line of each column of a block by the rows at x and adds to sum[row * columns + column]. */
 static void line(TnBuilder *b, const void *user, LLVMValueRef *w, LLVMValueRef x, LLVMValueRef *sum) {
     const Few *f = user;
     const TnGroups *g = &f->g;
@@ -87,7 +87,7 @@ static void line(TnBuilder *b, const void *user, LLVMValueRef *w, LLVMValueRef x
     }
 }
 
-/* To the block's columns of all rows; columns behind the strip's end may be written. */
+/* Stores the sums in the block's columns of all rows. May write columns past the strip's end. */
 static void store_sums(TnBuilder *b, const void *user, LLVMValueRef *sum, LLVMValueRef col,
                        LLVMValueRef pass) {
     (void)pass;
@@ -102,7 +102,7 @@ static void store_sums(TnBuilder *b, const void *user, LLVMValueRef *sum, LLVMVa
     }
 }
 
-/* void (w, i64 count, x, i64 n_x, acc, i64 stride, buf) for n rows x or those that rows_for sends here */
+/* void (w, i64 count, x, i64 n_x, acc, i64 stride, buf) for every n_x with rows_for(n_x) == n */
 static LLVMValueRef few_function(TnBuilder *b, int64_t k, int n) {
     char name[64];
     snprintf(name, sizeof name, "tmatmul_k%lld_few%d", (long long)k, n);
@@ -119,7 +119,7 @@ static LLVMValueRef few_function(TnBuilder *b, int64_t k, int n) {
     int64_t row_bytes = TN_Q8_HEAD + f.g.steps * TN_CODES;
     f.last = tn_build_mul(b, last, tn_build_i64(b, row_bytes));
     LLVMValueRef none = LLVMConstNull(LLVMVectorType(b->t_i32, (unsigned)width));
-    f.minus = none; /* a lane for each row first, then for each sum */
+    f.minus = none; /* first with a lane for each row, then, after the shuffle, for each sum */
     for (int r = 0; r < n; r++) {
         LLVMValueRef row = r < n - 1 ? tn_build_i64(b, r) : last;
         LLVMValueRef a = tn_build_neg(
@@ -138,7 +138,7 @@ void tn_tmatmul_few(TnBuilder *b, int64_t k, const TnStrip *s) {
     LLVMValueRef args[] = {s->w, s->n, s->x, s->n_x, s->acc, s->stride, s->buf};
     int64_t most = tn_build_most_rows(b, b->k->root);
     TnDim rows = b->g->nodes[b->k->root].type.dim[0];
-    bool step = most <= TN_FEW && tn_dim_is_sym(rows) && tn_dim_sym(rows) == TN_T; /* all of its rows */
+    bool step = most <= TN_FEW && tn_dim_is_sym(rows) && tn_dim_sym(rows) == TN_T; /* all rows of a step */
     int least = step ? (int)b->g->rows_lo : 1, top = (int)(most < TN_FEW ? most : TN_FEW);
     for (int i = least; i <= top; i = rows_for(b, i) + 1) {
         TnIf is = tn_build_if_between(b, s->n_x, i, rows_for(b, i));

@@ -1,26 +1,26 @@
-/* tmatmul with many rows of activations: the strip's weights are unpacked once, then every block of rows goes
- * over them with its sums in registers.
+/* tmatmul with many rows of activations: the strip's weights are unpacked once, then every block of rows is multiplied by
+ * them with its sums in registers.
  *
- * Panels. A p64 line of one column has the codes of 64 bytes x 4 planes; the 4 bytes at 4d of `lanes` columns'
- * lines, side by side, are one register, and its plane q, shifted down and masked, holds the codes of
- * k = 256 L + 64 q + 4 d .. + 3 of each column. So a transposition of packed words (a quarter of the bytes)
- * and then shift, mask, store: about one code register a cycle, against 12 products that each code register
- * meets in one block of rows. Stored one after the other over k these registers are the panel.
+ * Panels. A p64 line of one column holds 64 bytes x 4 planes of codes. Take the 4 bytes at 4d of the lines of `lanes`
+ * columns, side by side: that is one register. Its plane q, shifted down and masked, holds the codes of
+ * k = 256 L + 64 q + 4 d .. + 3 of each column. So the packed words (a quarter of the bytes) are transposed, then
+ * shifted, masked and stored. That makes about one code register a cycle, and each code register has 12 products in one
+ * block of rows. These registers, stored one after the other over k, are the panel.
  *
- * Product. A block takes 4 codes of every column and 4 activations of one row, repeated in all lanes by the
- * load itself: `panels` x `rows` registers of sums, and one load for each operand. 2 x 12 keeps 24 sums,
- * so that a product waits for nothing (latency 5, two a cycle) and 12 row loads and 2 panel loads serve 24
- * products. The last rows of a step go four at a time; rows that are not there are copies of the last.
+ * Product. A block multiplies 4 codes of every column by 4 activations of one row, which the load itself repeats in all
+ * lanes. It has `panels` x `rows` registers of sums, and one load for each operand. 2 x 12 keeps 24 sums, so that no
+ * product waits (latency 5, two a cycle), and 12 row loads and 2 panel loads serve 24 products. The last rows of a step
+ * go four at a time; rows after the last are copies of it.
  *
- * MADDUBS: a sum of two products is at most 2 * 2 * 127 = 508 in size, so 64 of them fit int16 (ir/range.h says so): a
- * stretch of 256 k. Then they are widened and added to the strip in memory.
+ * MADDUBS: the magnitude of a sum of two products is at most 2 * 2 * 127 = 508, so 64 of them fit int16 (proven by
+ * ir/range.h), which is a stretch of 256 k. Then they are widened and added to the strip in memory.
  *
- * Why K is not cut: a block's rows are 12 K bytes (30 KB for 2560) and pass the panels, 32 K bytes (80 KB), in
- * L2 in order: 128 + 48 bytes in the 12 cycles of a step, a third of what L2 gives. */
+ * Why K is not cut: a block's rows are 12 K bytes (30 KB for 2560), and the panels, 32 K bytes (80 KB) in L2, are read in
+ * order for them: 128 + 48 bytes in the 12 cycles of a step, a third of what L2 gives. */
 #include <stdio.h>
 #include "codegen/llvm/ops/ternary.h"
 
-enum { STEPS = 4 }; /* products along k in a turn of the inner loop */
+enum { STEPS = 4 }; /* products along k in each turn of the inner loop */
 
 typedef struct Shape {
     int panels, rows;
@@ -31,7 +31,7 @@ static Shape full_shape(TnBuilder *b) {
            : b->level->dot == TN_DOT_SDOT ? (Shape){4, 4}
                                           : (Shape){2, 4};
 }
-/* For the rows that are left. */
+/* For the last rows of a step. */
 static Shape last_shape(TnBuilder *b) {
     return b->level->dot == TN_DOT_MADDUBS ? (Shape){2, 4} : (Shape){4, 4};
 }
@@ -56,7 +56,7 @@ static LLVMValueRef pick(TnBuilder *b, LLVMValueRef x, LLVMValueRef y, int n, co
     return tn_build_shuffle(b, x, y, lane, n);
 }
 
-/* In 128-bit blocks first, 4 x 4 words each, then the blocks: shuffles that AVX2 and AVX-512 have. */
+/* Transposes 4 x 4 words in each 128-bit block first, then the blocks: both are shuffles that AVX2 and AVX-512 have. */
 void tn_tmatmul_transpose(TnBuilder *b, LLVMValueRef *v, int n) {
     int blocks = n / 4;
     for (int size = 1; size <= 2; size *= 2) /* rows i and i + size: interleave words, then pairs of words */
@@ -128,7 +128,7 @@ static LLVMValueRef prepare_function(TnBuilder *b) {
         for (int d = 0; d < lanes; d++)
             tn_build_store(b, v[d], tn_build_atc(b, to, (int64_t)(at / 4 + d) * size), (unsigned)size);
     }
-    /* plane 0 takes the place of the packed words; a loop, for that is an eighth of the code */
+    /* Plane 0 overwrites the packed words. This is a loop, since that takes an eighth of the code. */
     TnLoop d = tn_build_loop(b, zero, tn_build_i64(b, TN_LINE / 4), 1);
     LLVMValueRef here = tn_build_walk(b, &d, to, size),
                  v = tn_build_load(b, tn_tmatmul_ints(b), here, (unsigned)size);
@@ -151,8 +151,8 @@ void tn_tmatmul_prepare(TnBuilder *b, LLVMValueRef w, LLVMValueRef n, int64_t k,
 
 /* ---- Product */
 
-/* STEPS products along k of all panels and rows: adds to sum[panel * rows + row], i32 or (MADDUBS) i16
- * lanes. */
+/* STEPS products along k of all panels and rows. Adds to sum[panel * rows + row], which have i32 lanes, or i16 lanes with
+ * MADDUBS. */
 static void steps(TnBuilder *b, Shape s, int64_t panel_bytes, LLVMValueRef panel, LLVMValueRef *x,
                   LLVMValueRef *sum) {
     int size = b->level->bytes, lanes = lanes_of(b);
@@ -177,10 +177,10 @@ static void steps(TnBuilder *b, Shape s, int64_t panel_bytes, LLVMValueRef panel
 
 typedef struct Block {
     Shape shape;
-    bool apart; /* each row has an address of its own; else they follow each other */
+    bool apart; /* each row has an address of its own; else the rows are adjacent */
     int64_t row_bytes, panel_bytes;
 } Block;
-/* `turns` of them from panel and x[] on, from zero; pointers are left behind where they then stand. */
+/* `turns` times `steps` from *panel and x[] on, with sums that begin at zero. Moves the pointers to where it ended. */
 static void stretch(TnBuilder *b, const Block *of, int64_t turns, LLVMValueRef *panel, LLVMValueRef *x,
                     LLVMValueRef *sum) {
     Shape s = of->shape;
@@ -200,8 +200,8 @@ static void stretch(TnBuilder *b, const Block *of, int64_t turns, LLVMValueRef *
     for (int r = 0; r < n_x; r++) x[r] = l.out[n + 1 + r];
 }
 
-/* The function for K = k and blocks of a shape: void (panels, i64 count, x, i64 n_x, acc, i64 stride).
- * apart: n_x may be less than the shape has. */
+/* The function for K = k and blocks of a shape: void (panels, i64 count, x, i64 n_x, acc, i64 stride). With `apart`, n_x
+ * may be less than the rows of the shape. */
 static LLVMValueRef block_function(TnBuilder *b, int64_t k, Shape s, bool apart) {
     char name[64];
     snprintf(name, sizeof name, "tmatmul_k%lld_%dx%d%s", (long long)k, s.panels, s.rows,
@@ -234,7 +234,7 @@ static LLVMValueRef block_function(TnBuilder *b, int64_t k, Shape s, bool apart)
     int n = s.panels * s.rows;
     if (maddubs) {
         TnDot dot = tn_llvm_dot(b->level, TN_FEW + 1);
-        TN_CHECK(tn_range_widen(&dot, k) > 0); /* an i16 takes a stretch, and is widened behind it */
+        TN_CHECK(tn_range_widen(&dot, k) > 0); /* an i16 has room for a stretch, and is widened after it */
         TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, all / TN_CODES), 1);
         LLVMValueRef at = tn_build_elem(b, panel, l.i, (int64_t)TN_CODES * lanes), from[12];
         for (int r = 0; r < s.rows; r++) from[r] = tn_build_elem(b, row[r], l.i, TN_CODES);

@@ -1,4 +1,4 @@
-/* Frames: how the ops of a prologue or an epilogue meet the memory of one row. */
+/* Frames: where the ops of a prologue or an epilogue find and leave the values of one row. */
 #include "codegen/llvm/skeletons/frame.h"
 
 LLVMValueRef tn_build_row_mem(TnBuilder *b, const TnFrame *f, TnRef ref) {
@@ -67,7 +67,7 @@ void tn_build_copy_out(TnBuilder *b, const TnFrame *f, TnRef ref) {
     tn_build_loop_end(b, &l);
 }
 
-/* How often a node is read inside its kernel, and whether by an op that wants it in memory. */
+/* How often a node is read inside its kernel, and whether an op there needs it in memory. */
 static uint32_t readers(TnBuilder *b, TnRef ref, bool *out_memory) {
     uint32_t n = 0;
     *out_memory = false;
@@ -81,8 +81,8 @@ static uint32_t readers(TnBuilder *b, TnRef ref, bool *out_memory) {
     return n;
 }
 
-/* A column-by-column value: to memory if somebody needs it there. A strip that leaves and is read again is
- * kept in scratch too, where blocks may run over its end. */
+/* Writes a column-by-column value to memory if it is needed there. A strip that leaves the kernel and is also read in it
+ * is kept in scratch too, where blocks may run past its end. */
 static void settle(TnBuilder *b, TnFrame *f, TnRef ref) {
     LLVMValueRef *mem = &f->mem[ref - b->k->first];
     bool memory, leaves = tn_build_leaves(b, ref);
@@ -95,7 +95,7 @@ static void settle(TnBuilder *b, TnFrame *f, TnRef ref) {
         if (n) kept = tn_build_result_strip(b, f, ref);
         if (leaves) out = operand_strip(b, f, ref);
     }
-    *mem = NULL; /* so that it is computed, not loaded */
+    *mem = NULL; /* so that tn_build_value computes it and does not load it */
     TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), end, TN_LANES);
     LLVMValueRef mask = tn_build_frame_mask(b, f, l.i);
     LLVMValueRef v = tn_build_value(b, f, ref, l.i, mask);

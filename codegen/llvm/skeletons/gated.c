@@ -1,17 +1,17 @@
-/* Gated parts: y = mulz(relu2(gate), up), both slices of one ternary product.
+/* Gated parts: y = mulz(relu2(gate), up), where gate and up are slices of one ternary product.
  *
- * Where gate is not positive, relu2(gate) is +0 and y is +0 for every finite up (the pass `gate` made sure that
- * nobody can tell that from a -0), so the row of weights behind that column of up need not be read: in decoding,
- * reading it would be all the cost. Whether gate is positive is known from its integer sum and the sign of the
- * factor it will be multiplied by. What the strip of up holds in the other columns is whatever was there before:
- * any i32 times a finite factor is finite, and where the factor is not small enough for that, or the gate's is
- * zero or NaN, all columns are needed. */
+ * Where gate is not positive, relu2(gate) is +0, and y is +0 for every finite up. (Pass `gate` made sure that no reader
+ * can tell this +0 from a -0.) So the row of weights for that column of up need not be read; in decoding, reading it
+ * would be the whole cost. The sign of gate is known from its integer sum and the sign of the factor that will multiply
+ * it. In the columns that are left out, the strip of up holds whatever was there before. Any i32 times a finite factor is
+ * finite, so that does no harm. If up's factor is too large for that, or gate's factor is zero or NaN, all columns are
+ * needed. */
 #include "codegen/llvm/skeletons/cols.h"
 #include "codegen/llvm/skeletons/gated.h"
 
 #include "ir/type_layout.h"
 
-/* Readers of a value, all of them inside the kernel; else UINT32_MAX. */
+/* The number of readers of a value, or UINT32_MAX if it leaves the kernel. */
 static uint32_t readers(TnBuilder *b, TnRef ref) {
     if (tn_build_leaves(b, ref)) return UINT32_MAX;
     uint32_t n = 0;
@@ -20,7 +20,7 @@ static uint32_t readers(TnBuilder *b, TnRef ref) {
     return n;
 }
 
-/* The slice that is operand i of r and cuts the one dequant of the root; its number among the part's, or -1. */
+/* If operand i of r is a slice of the root's only dequant: the number of that slice in the part, else -1. */
 static int slice_of(TnBuilder *b, const TnPart *p, TnRef r, uint32_t i) {
     TnRef s = b->g->nodes[r].args[i];
     if (!tn_build_inside(b, s) || b->g->nodes[s].op != TN_OP_slice) return -1;
@@ -33,7 +33,7 @@ static int slice_of(TnBuilder *b, const TnPart *p, TnRef r, uint32_t i) {
     return -1;
 }
 
-/* The number of the range of scales that holds all of the part's columns of a slice, or -1. */
+/* The number of the range of scales that has all of the part's columns of a slice, or -1. */
 static int range_of(TnBuilder *b, const TnPart *p, int slice) {
     const TnType *w = &b->g->nodes[b->g->nodes[b->k->root].args[1]].type;
     int64_t start = 0;
@@ -60,7 +60,7 @@ bool tn_build_gated(TnBuilder *b, const TnPart *p, uint32_t part, uint32_t *out_
     return false;
 }
 
-/* What the sums of a slice are multiplied by. */
+/* The factor that multiplies the sums of a slice. */
 static LLVMValueRef factor(TnBuilder *b, const TnPart *p, uint32_t slice, LLVMValueRef d) {
     TnRef w = b->g->nodes[b->k->root].args[1];
     const TnType *t = &b->g->nodes[w].type;
@@ -75,7 +75,7 @@ LLVMValueRef tn_build_needed(TnBuilder *b, const TnPart *p, uint32_t gate, uint3
     LLVMValueRef plus = tn_build_fcmp(b, LLVMRealOGT, fg, zero);
     LLVMValueRef minus = tn_build_fcmp(b, LLVMRealOLT, fg, zero);
     LLVMValueRef most = tn_build_f32(b, 0x1p90f),
-                 least = tn_build_f32(b, -0x1p90f); /* times 2^31 is finite */
+                 least = tn_build_f32(b, -0x1p90f); /* finite after a product with 2^31 */
     LLVMValueRef small =
         tn_build_and(b, tn_build_fcmp(b, LLVMRealOLT, fu, most), tn_build_fcmp(b, LLVMRealOGT, fu, least));
     LLVMValueRef all = tn_build_not(b, tn_build_and(b, small, tn_build_or(b, plus, minus)));

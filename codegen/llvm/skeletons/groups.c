@@ -1,27 +1,28 @@
-/* Integer products of a few rows of activations with rows of weights that stream from memory: the order in which tmatmul
- * (tmatmul_few.c) and estimate (estimate.c) go through both.
+/* Integer products of a few rows of activations with rows of weights that stream from memory. This file has the order in
+ * which tmatmul (tmatmul_few.c) and estimate (estimate.c) read both.
  *
- * A block is some rows of weights, its columns, against all rows of activations, step by step along K, all sums in
- * registers and over lanes until K is through: weights are unpacked once for all rows, nothing is transposed but the
- * sums at the end.
+ * A block is a few rows of weights, called its columns. It is multiplied by all rows of activations, step by step along
+ * K. All sums stay in registers, one for each lane, until the end of K. So weights are unpacked once for all rows, and
+ * only the sums are transposed, at the end.
  *
- * Activations have to be in L1, where each block loads all of them: 8 rows of 6912 are 55 KB and are not. So K is cut
- * into stretches of at most STRETCH bytes of activations, and a group of blocks goes through one stretch after the other;
- * its sums stand in memory meanwhile, a register for each, which costs loads and stores but none of the ports that
- * multiply. A stretch comes from L2 once a group, so groups must not be small.
+ * Each block loads all activations, so they should be in L1. But 8 rows of 6912 are 55 KB and do not fit. So K is cut
+ * into stretches of at most STRETCH bytes of activations, and a group of blocks is multiplied by one stretch after the
+ * other. Between stretches the group's sums are in memory, a register each. That costs loads and stores, but uses none
+ * of the ports that multiply. A stretch comes from L2 once for each group, so groups must not be small.
  *
- * Rows for whose sums there are too few registers go in passes over a group, which then comes from L2.
+ * If the sums of all rows do not fit into registers, the rows are split into passes over a group. The later passes read
+ * the group from L2.
  *
- * Prefetches: the next block's lines of the same steps into L1; and, as far as the work in a group has come, so far in the
- * next one into L2, in the order in which the lines lie in memory: memory is read evenly, however often a group is gone
- * through. One row of activations fetches by the kernel's distances instead. */
+ * Prefetches: the lines of the next block for the same steps go into L1. Lines of the next group go into L2, in the order
+ * in which they lie in memory and at the pace of the work in this group. So memory is read evenly, however often a group
+ * is read. With one row of activations, the kernel's distances are used instead. */
 #include "codegen/llvm/skeletons/groups.h"
 
 enum {
     LINE = 64,
     STRETCH = 22 << 10,
-    AHEAD = 16 << 10,  /* bytes of weights of a group at least */
-    LEAST_BLOCKS = 16, /* of a group that has stretches or passes */
+    AHEAD = 16 << 10,  /* least bytes of weights of a group */
+    LEAST_BLOCKS = 16, /* least blocks of a group that has stretches or passes */
 };
 
 static int64_t at_least(int64_t n, int64_t d) {
@@ -30,7 +31,7 @@ static int64_t at_least(int64_t n, int64_t d) {
 
 typedef struct Cut {
     int64_t stretch, stretches,
-        blocks; /* steps of a stretch, the last may have less; stretches; blocks of a group */
+        blocks; /* steps of a stretch (the last may have fewer); stretches; blocks of a group */
 } Cut;
 
 static Cut cut_of(const TnGroups *g) {
@@ -48,7 +49,7 @@ int64_t tn_build_groups_buf(TnBuilder *b, const TnGroups *g) {
     return c.stretches == 1 ? 0 : c.blocks * g->n_sums * b->level->bytes;
 }
 
-/* Weights that a step of a pass fetches from memory, whole lines. */
+/* Bytes of weights, in whole lines, that a step of a pass prefetches from memory. */
 static int64_t ahead_bytes(const TnGroups *g) {
     return at_least(g->columns * g->step_bytes / LINE, g->passes > 1 ? g->passes : 1) * LINE;
 }
@@ -78,8 +79,8 @@ void tn_build_groups(TnBuilder *b, const TnGroups *g, LLVMValueRef w, LLVMValueR
     TN_CHECK(columns <= (int)TN_COUNT(row) && g->n_sums + 2 <= TN_LOOP_CARRIES);
 
     TnLoop u = tn_build_loop(b, zero, count, group);
-    LLVMValueRef behind = tn_build_add(b, u.i, tn_build_i64(b, group)), end = tn_build_min(b, behind, count);
-    LLVMValueRef next = tn_build_elem(b, w, behind, g->row_bytes);
+    LLVMValueRef after = tn_build_add(b, u.i, tn_build_i64(b, group)), end = tn_build_min(b, after, count);
+    LLVMValueRef next = tn_build_elem(b, w, after, g->row_bytes);
     TnLoop p = tn_build_loop(b, zero, tn_build_i64(b, g->passes > 1 ? g->passes : 1), 1);
     LLVMValueRef far_pass = tn_build_carry(b, &p, next), pass_x = x;
     if (g->passes > 1) pass_x = tn_build_at(b, x, tn_build_mul(b, p.i, g->pass_bytes));
@@ -102,7 +103,7 @@ void tn_build_groups(TnBuilder *b, const TnGroups *g, LLVMValueRef w, LLVMValueR
     TnLoop j = tn_build_loop(b, u.i, end, columns);
     LLVMValueRef far_block = tn_build_carry(b, &j, far_stretch);
     LLVMValueRef held = tn_build_walk(b, &j, buf, (int64_t)g->n_sums * size);
-    for (int i = 0; i < columns; i++) { /* columns that are not there are copies of the last */
+    for (int i = 0; i < columns; i++) { /* columns after the last are copies of it */
         LLVMValueRef col = i ? tn_build_min(b, tn_build_add(b, j.i, tn_build_i64(b, i)), last) : j.i;
         row[i] = tn_build_at(b, tn_build_elem(b, w, col, g->row_bytes), from_bytes);
     }
@@ -159,7 +160,7 @@ LLVMValueRef tn_build_groups_trees(TnBuilder *b, const TnGroups *g, LLVMValueRef
             all = tree, width = lanes;
             continue;
         }
-        /* a shuffle wants two of one width */
+        /* A shuffle takes two vectors of the same width. */
         for (int i = 0; i < width; i++) place[i] = i < lanes ? i : 0;
         tree = tn_build_shuffle(b, tree, tree, place, width);
         for (int i = 0; i < width + lanes; i++) place[i] = i;

@@ -3,23 +3,23 @@
 
 #include "codegen/llvm/builder/builder.h"
 
-/* groups.c: integer products of a few rows of activations with `count` (i64, above 0) rows of weights from w on, block by
- * block. An emitter's functions are called once or twice and get `user`:
+/* groups.c: integer products of a few rows of activations with `count` (i64, above 0) rows of weights from w on, block
+ * by block. The caller's functions are called once or twice and get `user`:
  *
- *   step     a step along K of a block: w[columns] its weights, x the activations of the first row at that step; adds to
- *            sum[n_sums], registers of i32 lanes, or of i16 with `narrow`
- *   finish   sum[n_sums] of i32, of the block whose first column is col (i64): columns behind `count` are copies of the last;
- *            in which pass (i64)
+ *   step     emits a step of a block along K: multiplies its weights at w[columns] by the activations, those of the first
+ *            row at x, and adds to sum[n_sums], which are registers of i32 lanes, or of i16 with `narrow`
+ *   finish   takes the sums sum[n_sums] of i32 of the block whose first column is col (i64), in pass `pass` (i64). Columns
+ *            after `count` are copies of the last one.
  *
  * buf: scratch of tn_build_groups_buf bytes. */
 typedef struct TnGroups {
     int n_x, columns, n_sums; /* rows of activations in a pass; columns of a block; sums */
-    int64_t passes;           /* of a group; 0 is as 1 */
-    LLVMValueRef pass_bytes;  /* i64, with passes: from one's activations to the next one's */
-    int64_t steps, narrow;    /* of a row; i16 sums must be widened after so many steps, 0: they are i32 */
-    int64_t row_bytes, step_bytes; /* of weights; a step is a multiple of 64 */
-    int64_t x_bytes;               /* of a row of activations that a step reads */
-    bool by_distance;              /* what is fetched is so far ahead as the kernel says (tn_build_ahead) */
+    int64_t passes;           /* of a group; 0 means 1 */
+    LLVMValueRef pass_bytes;  /* i64, with passes: from the activations of one pass to those of the next */
+    int64_t steps, narrow; /* steps of a row; steps after which i16 sums must be widened, 0: sums are i32 */
+    int64_t row_bytes, step_bytes; /* bytes of a row of weights, and of a step, a multiple of 64 */
+    int64_t x_bytes;               /* bytes that a step reads of each row of activations */
+    bool by_distance;              /* prefetch by the kernel's distances (tn_build_ahead) */
     void (*step)(TnBuilder *b, const void *user, LLVMValueRef *w, LLVMValueRef x, LLVMValueRef *sum);
     void (*finish)(TnBuilder *b, const void *user, LLVMValueRef *sum, LLVMValueRef col, LLVMValueRef pass);
     const void *user;
@@ -27,7 +27,8 @@ typedef struct TnGroups {
 int64_t tn_build_groups_buf(TnBuilder *b, const TnGroups *g);
 void tn_build_groups(TnBuilder *b, const TnGroups *g, LLVMValueRef w, LLVMValueRef count, LLVMValueRef x,
                      LLVMValueRef buf);
-/* The sums over lanes: lane i is that of sum[i]; whole registers, lanes behind n_sums are 0. */
+/* Adds up the lanes of each sum: lane i of the result belongs to sum[i]. The result fills whole registers; lanes after
+ * n_sums are 0. */
 LLVMValueRef tn_build_groups_trees(TnBuilder *b, const TnGroups *g, LLVMValueRef *sum);
 
 #endif
