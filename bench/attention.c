@@ -1,7 +1,7 @@
 /* attention [LEVEL [SHAPE]]: times attention over a prompt on every target that can do it, in turn.
  *
- * Prints GFLOP/s of one core in the thread's own processor time, the best of several runs. Each key that a row may see
- * counts 4 * head dim operations for each query head. Work on masked keys does not count. */
+ * Prints GFLOP/s of one core in the thread's own processor time, the best of several runs. Each key that a
+ * row may see counts 4 * head dim operations for each query head. Work on masked keys does not count. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,10 +1,10 @@
-/* kernels [LEVEL [THREADS [CASE]]]: times the llvm target's kernels on THREADS threads (1), each beside a plain read of
- * its weights.
+/* kernels [LEVEL [THREADS [CASE]]]: times the llvm target's kernels on THREADS threads (1), each beside a
+ * plain read of its weights.
  *
- * Prints for each kernel, as the best of several runs: GB/s of weight bytes, which bound decoding, and GOPS (a
- * multiply-add is two operations), which bound prefill. Each has its share of what the machine reaches: the better of two
- * readers over 512 MiB in huge pages, and the level's int8 dot products on registers. Cases with `stream` in their name
- * have weights larger than the last-level cache; the others may beat memory. */
+ * Prints for each kernel, as the best of several runs: GB/s of weight bytes, which bound decoding, and GOPS
+ * (a multiply-add is two operations), which bound prefill. Each has its share of what the machine reaches:
+ * the better of two readers over 512 MiB in huge pages, and the level's int8 dot products on registers. Cases
+ * with `stream` in their name have weights larger than the last-level cache; the others may beat memory. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* Listings: LLVM's assembly and IR, with the text of each kernel above its function and the text of each op where its
- * instructions begin. */
+/* Listings: LLVM's assembly and IR, with the text of each kernel above its function and the text of each op
+ * where its instructions begin. */
 #include "codegen/llvm/weave.h"
 
 #include <stdlib.h>
@@ -32,9 +32,9 @@ static const TnEmitJob *opens(const TnEmitJob *jobs, uint32_t n, const char *lin
 
 /* ---- Assembly with a comment where the op changes.
  *
- * Code for a listing has debug info. Its line numbers count the nodes of all jobs' kernels from 1; line 0 is code that
- * belongs to no single op. We turn each .loc into a comment and drop the other debug info, so what is left are the same
- * instructions as without it. */
+ * Code for a listing has debug info. Its line numbers count the nodes of all jobs' kernels from 1; line 0 is
+ * code that belongs to no single op. We turn each .loc into a comment and drop the other debug info, so what
+ * is left are the same instructions as without it. */
 
 static bool begins(const char *line, size_t len, const char *with) {
     size_t n = strlen(with);
@@ -49,8 +49,8 @@ static bool is_debug_info(const char *line, size_t len, bool *in_section) {
            (begins(line, len, "\t.file\t") && len > 7 && line[7] >= '0' && line[7] <= '9');
 }
 
-/* The text of the node with this line number. A note has a line for the graph, one for the kernel, one for each node,
- * and `end`. */
+/* The text of the node with this line number. A note has a line for the graph, one for the kernel, one for
+ * each node, and `end`. */
 static const char *op_text(const TnEmitJob *jobs, uint32_t n, uint32_t line, size_t *out_len) {
     for (uint32_t i = 0; i < n; i++) {
         uint32_t nodes = jobs[i].g->kernels[jobs[i].kernel].n;
@@ -71,7 +71,8 @@ static const char *op_text(const TnEmitJob *jobs, uint32_t n, uint32_t line, siz
     return NULL;
 }
 
-/* If the line is a .loc, writes the op's text in its place and returns true. *last is the line number written last. */
+/* If the line is a .loc, writes the op's text in its place and returns true. *last is the line number written
+ * last. */
 static bool put_op(const TnEmitJob *jobs, uint32_t n, const char *line, size_t len, const char *sign,
                    uint32_t *last, TnBuf *out) {
     if (!begins(line, len, "\t.loc\t")) return false;
@@ -85,7 +86,8 @@ static bool put_op(const TnEmitJob *jobs, uint32_t n, const char *line, size_t l
     return true;
 }
 
-/* ---- IR: the same, from metadata. Each instruction names a !DILocation, which is defined after all functions. */
+/* ---- IR: the same, from metadata. Each instruction names a !DILocation, which is defined after all
+ * functions. */
 
 /* The number after the first `with` in the line, and where that `with` is; -1 if there is none. */
 static int64_t number_after(const char *line, size_t len, const char *with, const char **at) {
@@ -124,8 +126,8 @@ static bool is_debug_metadata(const char *line, size_t len) {
                              number_after(line, len, "!\"Debug Info Version\"", &at) >= 0));
 }
 
-/* Writes an instruction without its location, and its op's text above it if the op has changed. Returns false, and
- * writes nothing, if the line has no location. */
+/* Writes an instruction without its location, and its op's text above it if the op has changed. Returns
+ * false, and writes nothing, if the line has no location. */
 static bool put_instruction(const TnEmitJob *jobs, uint32_t n, const char *line, size_t len,
                             const uint32_t *lines, uint32_t n_lines, uint32_t *last, TnBuf *out) {
     const char *at;

@@ -1,5 +1,5 @@
-/* The ref target: runs a blob without its code. ir/eval.c evaluates every launch from the planned graph in the
- * blob's TIR section. Slow, and right by definition. */
+/* The ref target: runs a blob without its code. ir/eval.c evaluates every launch from the planned graph in
+ * the blob's TIR section. Slow, and right by definition. */
 #include "codegen/codegen.h"
 
 #include <stdlib.h>
@@ -22,8 +22,8 @@ static int ref_score(const TnGraph *g, uint32_t kernel, const char *level) {
     return has(level);
 }
 
-/* The evaluator reads ternary weights as p64 and everything else, embeddings in stored blocks too, as it lies in the
- * file. That costs one decode a row. */
+/* The evaluator reads ternary weights as p64 and everything else, embeddings in stored blocks too, as it lies
+ * in the file. That costs one decode a row. */
 static TnEnc prefer(const TnType *weight, TnOp reader, const char *level) {
     (void)reader;
     (void)level;

@@ -1,7 +1,7 @@
-/* libxsmm opens a file per user in /tmp, by which the first of several processes knows that it may print statistics.
- * A process that is killed leaves the file behind. If the file cannot be opened, libxsmm goes on as if another process
- * held it. We make that the only case: whatever is linked with libxsmm opens files through this wrapper
- * (-Wl,--wrap=open), which refuses libxsmm's file and opens all others. */
+/* libxsmm opens a file per user in /tmp, by which the first of several processes knows that it may print
+ * statistics. A process that is killed leaves the file behind. If the file cannot be opened, libxsmm goes on
+ * as if another process held it. We make that the only case: whatever is linked with libxsmm opens files
+ * through this wrapper (-Wl,--wrap=open), which refuses libxsmm's file and opens all others. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>

@@ -207,8 +207,8 @@ LLVMValueRef tn_build_tree(TnBuilder *b, LLVMValueRef v, TnFold fold) {
     return fold2(b, tn_build_extract(b, v, 0), tn_build_extract(b, v, 1), fold);
 }
 
-/* Each vector holds segments of `seg` lanes; each segment belongs to one of the n inputs. A step folds the halves of
- * every segment of two vectors and puts the results into one vector. */
+/* Each vector holds segments of `seg` lanes; each segment belongs to one of the n inputs. A step folds the
+ * halves of every segment of two vectors and puts the results into one vector. */
 LLVMValueRef tn_build_trees(TnBuilder *b, LLVMValueRef *v, int n, TnFold fold) {
     TN_CHECK(n >= 2 && n <= 64);
     for (int seg = n, m = n; m > 1; seg /= 2, m /= 2)

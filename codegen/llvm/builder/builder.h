@@ -1,10 +1,10 @@
 /* The builder: every emitter of the llvm target makes its code with these calls. It holds the context of one
  * kernel and offers values, memory, arithmetic on blocks of 32 floats, loops and functions.
  *
- * A kernel becomes `void f(const TnLaunch *, const TnTile *)`. A skeleton makes its loops: the one in the root
- * op's row of the op table, or rows.c for kernels that go over rows. Inside the loops it makes frames: "row t,
- * columns col .. col + width". Within a frame, each op of a prologue or an epilogue is emitted by its own row
- * of the table.
+ * A kernel becomes `void f(const TnLaunch *, const TnTile *)`. A skeleton makes its loops: the one in the
+ * root op's row of the op table, or rows.c for kernels that go over rows. Inside the loops it makes frames:
+ * "row t, columns col .. col + width". Within a frame, each op of a prologue or an epilogue is emitted by its
+ * own row of the table.
  *
  * Floats are <32 x float> everywhere. LLVM splits them into the registers of the level, so the same IR gives
  * the defined 32-lane order on every level. No flag that lets LLVM reorder or contract is ever set. Generated
@@ -51,7 +51,7 @@ typedef struct TnBuilder {
     LLVMValueRef lo, hi;  /* the tile's units, i64 */
     LLVMValueRef scratch; /* pointer, 64-aligned */
     LLVMValueRef
-        scratch_valid; /* i64: not 0 if the scratch still holds the results of an earlier tile of this launch */
+        scratch_valid; /* i64: not 0 if the scratch still holds what an earlier tile of this launch left */
     LLVMValueRef sym[TN_SYM_COUNT]; /* i64 */
     TnRef ops[64];                  /* tn_kernel_operands */
     uint32_t n_ops, n_in;
@@ -95,8 +95,8 @@ LLVMValueRef tn_build_atc(TnBuilder *b, LLVMValueRef ptr, int64_t bytes);
 LLVMValueRef tn_build_elem(TnBuilder *b, LLVMValueRef ptr, LLVMValueRef index, int64_t elem_bytes);
 LLVMValueRef tn_build_load(TnBuilder *b, LLVMTypeRef type, LLVMValueRef ptr, unsigned align);
 void tn_build_store(TnBuilder *b, LLVMValueRef value, LLVMValueRef ptr, unsigned align);
-/* For 4-byte elements. mask: <lanes x i1>, or NULL for a plain access. Masked-off lanes are not touched; a load
- * gives zero for them. */
+/* For 4-byte elements. mask: <lanes x i1>, or NULL for a plain access. Masked-off lanes are not touched; a
+ * load gives zero for them. */
 LLVMValueRef tn_build_load_masked(TnBuilder *b, LLVMTypeRef type, LLVMValueRef ptr, unsigned align,
                                   LLVMValueRef mask);
 void tn_build_store_masked(TnBuilder *b, LLVMValueRef value, LLVMValueRef ptr, unsigned align,
@@ -108,9 +108,9 @@ void tn_build_store_first(TnBuilder *b, LLVMValueRef value, LLVMValueRef ptr, in
 LLVMValueRef tn_build_gather(TnBuilder *b, LLVMValueRef ptr, LLVMValueRef index);
 void tn_build_prefetch(TnBuilder *b, LLVMValueRef ptr,
                        int level); /* 1: into L1, 2: into L2, 0: for data that is used once */
-/* Call this where the line at ptr is about to be read. It prefetches the lines that lie the kernel's `prefetch_l1`
- * and `prefetch_l2` bytes after it. Kernels with different distances must not share a function that calls this, so
- * the name of that function must hold the distances: tn_build_ahead_name appends them. */
+/* Call this where the line at ptr is about to be read. It prefetches the lines that lie the kernel's
+ * `prefetch_l1` and `prefetch_l2` bytes after it. Kernels with different distances must not share a function
+ * that calls this, so the name of that function must hold the distances: tn_build_ahead_name appends them. */
 void tn_build_ahead(TnBuilder *b, LLVMValueRef ptr);
 void tn_build_ahead_name(const TnBuilder *b, char *name, size_t size);
 /* Lanes below n (i64 value): <lanes x i1>. */
@@ -139,8 +139,8 @@ LLVMValueRef tn_build_widen_i8(TnBuilder *b, LLVMValueRef i8s);
 LLVMValueRef tn_build_narrow_f16_sat(TnBuilder *b,
                                      LLVMValueRef x); /* float lanes to i16 lanes, clamped to +-65504 first */
 LLVMValueRef tn_build_exp(TnBuilder *b, LLVMValueRef x); /* tn_exp */
-/* For quant (ops.def). quant_factor takes a, the largest |x|, as bits (i32), raises it to at least 1e-5, returns
- * 127/a and stores a/127 in *out_scale. tn_build_quant gives the codes (i32 lanes) of float lanes. */
+/* For quant (ops.def). quant_factor takes a, the largest |x|, as bits (i32), raises it to at least 1e-5,
+ * returns 127/a and stores a/127 in *out_scale. tn_build_quant gives the codes (i32 lanes) of float lanes. */
 LLVMValueRef tn_build_quant_factor(TnBuilder *b, LLVMValueRef bits, LLVMValueRef *out_scale);
 LLVMValueRef tn_build_quant(TnBuilder *b, LLVMValueRef x, LLVMValueRef factor);
 void tn_build_sincos_turn(TnBuilder *b, LLVMValueRef f, LLVMValueRef *out_sin,
@@ -182,7 +182,8 @@ typedef struct TnLoop {
 TnLoop tn_build_loop(TnBuilder *b, LLVMValueRef start, LLVMValueRef end, int64_t step);
 LLVMValueRef tn_build_carry(TnBuilder *b, TnLoop *l, LLVMValueRef init);
 void tn_build_next(TnLoop *l, int carry, LLVMValueRef value);
-/* A pointer, carried in a register of its own, that moves by `bytes` (not 0) each turn. It needs no tn_build_next. */
+/* A pointer, carried in a register of its own, that moves by `bytes` (not 0) each turn. It needs no
+ * tn_build_next. */
 LLVMValueRef tn_build_walk(TnBuilder *b, TnLoop *l, LLVMValueRef ptr, int64_t bytes);
 void tn_build_loop_end(TnBuilder *b, TnLoop *l);
 /* if (cond) { ... } else { ... }. The else is optional. Neither half gives a value. */
@@ -193,27 +194,29 @@ TnIf tn_build_if(TnBuilder *b, LLVMValueRef cond);
 TnIf tn_build_if_between(TnBuilder *b, LLVMValueRef n, int64_t least, int64_t most); /* i64, both included */
 void tn_build_else(TnBuilder *b, TnIf *i);
 void tn_build_if_end(TnBuilder *b, TnIf *i);
-/* Returns the pointer or i64 unchanged but hides from LLVM where it came from. A loop's pointer that goes through
- * this each turn keeps a register of its own. Otherwise LLVM addresses everything by one index, and on x86 an operand
- * with an index costs one micro-op more. */
+/* Returns the pointer or i64 unchanged but hides from LLVM where it came from. A loop's pointer that goes
+ * through this each turn keeps a register of its own. Otherwise LLVM addresses everything by one index, and
+ * on x86 an operand with an index costs one micro-op more. */
 LLVMValueRef tn_build_opaque(TnBuilder *b, LLVMValueRef v);
 LLVMBasicBlockRef tn_build_block(TnBuilder *b, const char *name); /* appended to the function, not entered */
-/* For control flow that is neither a loop nor an if. tn_build_enter: build at the end of this block from now on.
- * tn_build_jump and tn_build_branch end a block; the latter returns its instruction. tn_build_phi: a value that
- * depends on the block that control came from; the caller adds its cases by LLVMAddIncoming. */
+/* For control flow that is neither a loop nor an if. tn_build_enter: build at the end of this block from now
+ * on. tn_build_jump and tn_build_branch end a block; the latter returns its instruction. tn_build_phi: a
+ * value that depends on the block that control came from; the caller adds its cases by LLVMAddIncoming. */
 void tn_build_enter(TnBuilder *b, LLVMBasicBlockRef block);
 void tn_build_jump(TnBuilder *b, LLVMBasicBlockRef to);
 LLVMValueRef tn_build_branch(TnBuilder *b, LLVMValueRef cond, LLVMBasicBlockRef then,
                              LLVMBasicBlockRef otherwise);
 LLVMValueRef tn_build_phi(TnBuilder *b, LLVMTypeRef type, const char *name);
 
-/* ---- Functions of the module. tn_build_function adds one without a body: nounwind, no-builtins, with the level's
- * vector width. A function that is not exported is internal and never inlined, and its pointers are noalias. */
+/* ---- Functions of the module. tn_build_function adds one without a body: nounwind, no-builtins, with the
+ * level's vector width. A function that is not exported is internal and never inlined, and its pointers are
+ * noalias. */
 LLVMValueRef tn_build_function(TnBuilder *b, const char *name, LLVMTypeRef *params, unsigned n,
                                bool exported);
-/* A function that the module's kernels share, found by its name; *out_fn is set either way. Returns NULL if it exists
- * already. Else the builder moves into its body, and the return value is the block where it was before: pass that
- * to tn_build_shared_end, which ends the function, moves the builder back and returns the function. */
+/* A function that the module's kernels share, found by its name; *out_fn is set either way. Returns NULL if
+ * it exists already. Else the builder moves into its body, and the return value is the block where it was
+ * before: pass that to tn_build_shared_end, which ends the function, moves the builder back and returns the
+ * function. */
 LLVMBasicBlockRef tn_build_shared(TnBuilder *b, const char *name, LLVMTypeRef *params, unsigned n,
                                   LLVMValueRef *out_fn);
 LLVMValueRef tn_build_shared_end(TnBuilder *b, LLVMBasicBlockRef back);
@@ -230,16 +233,17 @@ LLVMValueRef tn_build_operand_row(TnBuilder *b, TnRef ref, LLVMValueRef row);
 /* Columns of a matrix row. */
 int64_t tn_build_cols(TnBuilder *b, TnRef ref);
 bool tn_build_inside(TnBuilder *b, TnRef ref); /* whether it is a node of the kernel */
-/* Rows of a value, a symbol's value or a constant; and the most rows it can have in the graph's batch class. */
+/* Rows of a value, a symbol's value or a constant; and the most rows it can have in the graph's batch
+ * class. */
 LLVMValueRef tn_build_rows(TnBuilder *b, TnRef ref);
 int64_t tn_build_most_rows(TnBuilder *b, TnRef ref);
-/* The next piece of the worker's scratch, 64-aligned: a constant number of bytes, or bytes for each page of a slot
- * (symbol P). All constant pieces must be requested before the first piece per page. */
+/* The next piece of the worker's scratch, 64-aligned: a constant number of bytes, or bytes for each page of a
+ * slot (symbol P). All constant pieces must be requested before the first piece per page. */
 LLVMValueRef tn_build_scratch(TnBuilder *b, uint64_t bytes);
 LLVMValueRef tn_build_scratch_pages(TnBuilder *b, uint64_t bytes_per_page);
 
-/* ---- Where the builder is. tn_build_op attributes what is built from now on to this node of the kernel. Pass its
- * result to tn_build_op_back to end that. Without a listing both do nothing. */
+/* ---- Where the builder is. tn_build_op attributes what is built from now on to this node of the kernel.
+ * Pass its result to tn_build_op_back to end that. Without a listing both do nothing. */
 LLVMMetadataRef tn_build_op(TnBuilder *b, TnRef ref);
 void tn_build_op_back(TnBuilder *b, LLVMMetadataRef before);
 /* Notes the kernel and op, per thread, for tn_llvm_fatal, which LLVM calls when it gives up. */

@@ -59,7 +59,8 @@ LLVMValueRef tn_build_walk(TnBuilder *b, TnLoop *l, LLVMValueRef ptr, int64_t by
     return phi;
 }
 
-/* If LLVM fully unrolled a loop over K, it would hoist more activations than there are registers and spill them. */
+/* If LLVM fully unrolled a loop over K, it would hoist more activations than there are registers and spill
+ * them. */
 static void never_unroll(TnBuilder *b, LLVMValueRef branch) {
     static const char name[] = "llvm.loop.unroll.disable";
     LLVMMetadataRef text = LLVMMDStringInContext2(b->c, name, sizeof name - 1);

@@ -1,4 +1,5 @@
-/* One function for each LLVM instruction. The rest of the llvm target builds these instructions only through them. */
+/* One function for each LLVM instruction. The rest of the llvm target builds these instructions only through
+ * them. */
 #include "codegen/llvm/builder/builder.h"
 
 #define BINARY(name, llvm)                                                                                   \

@@ -1,28 +1,29 @@
 /* Attention over the paged cache: attend, and its halves attend_blocks and attend_join.
  *
- * A block is 64 positions, one page of the cache. The query heads of a kv head share each load of its keys and
- * values.
+ * A block is 64 positions, one page of the cache. The query heads of a kv head share each load of its keys
+ * and values.
  *
  *   scores  s = q.k with 64 positions side by side (the K page is interleaved for that)
  *   softmax block max m, p = exp(s - m), sum of p
  *   values  o = p.v with head dims side by side
  *
- * attend: a unit is one row and some of its heads, as pass tile has cut them: a few kv heads, or a part of the query
- * heads of one. It makes two passes over the blocks, since the largest max M is not known before the last block. The
- * first pass computes scores and softmax and keeps them in scratch, a record for each block. The second computes the
- * values, weights them by exp(m - M) and adds them in the order of the blocks. If a unit is one kv head, runs of rows
- * are computed many at once: attend_rows.c.
+ * attend: a unit is one row and some of its heads, as pass tile has cut them: a few kv heads, or a part of
+ * the query heads of one. It makes two passes over the blocks, since the largest max M is not known before
+ * the last block. The first pass computes scores and softmax and keeps them in scratch, a record for each
+ * block. The second computes the values, weights them by exp(m - M) and adds them in the order of the blocks.
+ * If a unit is one kv head, runs of rows are computed many at once: attend_rows.c.
  *
- * attend_blocks: units are only numbers here. The code counts all (block, kv head, row) of this step's rows, and a tile
- * takes the same share of them as it has of the units. So any split into tiles covers each of them once, and at any
- * depth all workers have equal work. A block's m, sum and o go to memory. The values of a block are prefetched while its
- * scores are computed, and the keys of the next block while its values are added up.
- * attend_join: computes weights and sums of a row from these, heads side by side.
+ * attend_blocks: units are only numbers here. The code counts all (block, kv head, row) of this step's rows,
+ * and a tile takes the same share of them as it has of the units. So any split into tiles covers each of them
+ * once, and at any depth all workers have equal work. A block's m, sum and o go to memory. The values of a
+ * block are prefetched while its scores are computed, and the keys of the next block while its values are
+ * added up. attend_join: computes weights and sums of a row from these, heads side by side.
  *
- * Each output is one fma chain in index order, so the number of heads and lanes in flight changes no bit. We use enough
- * to fill the registers of the level and no more. If the head dim is not a multiple of the tile, the last tile overlaps
- * the one before; its sums are separate and come out the same. Codes of an int8 cache are widened without their scale;
- * the key's scale multiplies the finished score, the value's scale multiplies p. */
+ * Each output is one fma chain in index order, so the number of heads and lanes in flight changes no bit. We
+ * use enough to fill the registers of the level and no more. If the head dim is not a multiple of the tile,
+ * the last tile overlaps the one before; its sums are separate and come out the same. Codes of an int8 cache
+ * are widened without their scale; the key's scale multiplies the finished score, the value's scale
+ * multiplies p. */
 #include "codegen/llvm/ops/attend.h"
 
 #include <math.h>
@@ -193,8 +194,8 @@ static LLVMValueRef record_at(TnBuilder *b, const TnAttend *a, LLVMValueRef bloc
     return tn_build_elem(b, a->records, block, a->record);
 }
 
-/* Turns the max in each record into its weight exp(m - M) and stores the sum L in a->sums. Heads lie side by side;
- * lanes after the group hold garbage. */
+/* Turns the max in each record into its weight exp(m - M) and stores the sum L in a->sums. Heads lie side by
+ * side; lanes after the group hold garbage. */
 static void weights(TnBuilder *b, const TnAttend *a, LLVMValueRef first, LLVMValueRef end) {
     LLVMTypeRef type = floats(b, a->many);
     TnLoop l = tn_build_loop(b, first, end, 1);
@@ -368,7 +369,8 @@ static void kernel(TnBuilder *b) {
     }
     a.records = tn_build_scratch_pages(b, (uint64_t)a.record);
 
-    /* A unit has `each` kv heads with all their query heads, or one of the `parts` of the query heads of one. */
+    /* A unit has `each` kv heads with all their query heads, or one of the `parts` of the query heads of
+     * one. */
     TnLoop units = tn_build_loop(b, b->lo, b->hi, 1);
     LLVMValueRef row = tn_build_udiv(b, units.i, tn_build_i64(b, b->k->units));
     LLVMValueRef unit = tn_build_urem(b, units.i, tn_build_i64(b, b->k->units));
@@ -398,8 +400,8 @@ static void all_blocks(TnBuilder *b, const TnAttend *a, LLVMValueRef rows, LLVMV
     *out_end = tn_build_add(b, l.out[1], tn_build_i64(b, 1));
 }
 
-/* Number `i` of all (block, kv head, row), in the order of memory: the heads of a page lie one after the other, and
- * rows may share a page. */
+/* Number `i` of all (block, kv head, row), in the order of memory: the heads of a page lie one after the
+ * other, and rows may share a page. */
 typedef struct Item {
     LLVMValueRef row, block, kv_head;
 } Item;

@@ -1,4 +1,5 @@
-/* What the two ways to compute attention share: row by row (attend.c) and many rows at once (attend_rows.c). */
+/* What the two ways to compute attention share: row by row (attend.c) and many rows at once
+ * (attend_rows.c). */
 #ifndef TN_LLVM_ATTEND_H
 #define TN_LLVM_ATTEND_H
 
@@ -36,7 +37,8 @@ TnAttend tn_attend_of(const TnGraph *g, TnRef ref, int64_t units, const TnLevel 
 LLVMValueRef tn_attend_load(TnBuilder *b, const TnAttend *a, LLVMValueRef ptr, int lanes);
 /* Loads an i32 as i64. */
 LLVMValueRef tn_attend_int(TnBuilder *b, LLVMValueRef ptr);
-/* Address of the kv head's part of the page that holds block `block`; `pages` is the slot's row of the page table. */
+/* Address of the kv head's part of the page that holds block `block`; `pages` is the slot's row of the page
+ * table. */
 LLVMValueRef tn_attend_page(TnBuilder *b, const TnAttend *a, TnRef cache, LLVMValueRef pages,
                             LLVMValueRef block, LLVMValueRef kv_head);
 /* Computes part number `group` of a row's query heads. */

@@ -1,22 +1,24 @@
-/* Attention of many rows at once: a run of rows of one slot at consecutive positions, as in prefill and in the
- * verification of guesses.
+/* Attention of many rows at once: a run of rows of one slot at consecutive positions, as in prefill and in
+ * the verification of guesses.
  *
- * A unit is one row and one kv head, as for single rows, but here the units of a kv head are adjacent, so that a tile is
- * a few long runs of rows. Later rows see more keys, while tiles are cut by the number of units. So chunks of rows are
- * taken from the front and the back in turn (row_of), which gives every stretch of units equal work.
+ * A unit is one row and one kv head, as for single rows, but here the units of a kv head are adjacent, so
+ * that a tile is a few long runs of rows. Later rows see more keys, while tiles are cut by the number of
+ * units. So chunks of rows are taken from the front and the back in turn (row_of), which gives every stretch
+ * of units equal work.
  *
- * For each block of 64 positions there are two matrix products, S = K q and O = V p. Their columns are the query heads,
- * of all rows of the run, that share the kv head; K and V are widened to f32 once for all of them. The two passes over
- * the blocks, the records and the order of every sum are those of attend.c. Masked positions give the same bits too:
+ * For each block of 64 positions there are two matrix products, S = K q and O = V p. Their columns are the
+ * query heads, of all rows of the run, that share the kv head; K and V are widened to f32 once for all of
+ * them. The two passes over the blocks, the records and the order of every sum are those of attend.c. Masked
+ * positions give the same bits too:
  *
- *   - A row that sees nothing of a block that its neighbours see has max -inf, and p and sum +0 there. Its weight
- *     exp(-inf - M) is +0, and adding +0 to sums that began with +0 changes no bit.
- *   - p = +0 times a finite value adds nothing, but times an infinity or a NaN it would. So if some row sees only part
- *     of a block, the block's values are checked first. If one is not finite, every row multiplies only the positions
- *     that it sees.
+ *   - A row that sees nothing of a block that its neighbours see has max -inf, and p and sum +0 there. Its
+ *     weight exp(-inf - M) is +0, and adding +0 to sums that began with +0 changes no bit.
+ *   - p = +0 times a finite value adds nothing, but times an infinity or a NaN it would. So if some row sees
+ *     only part of a block, the block's values are checked first. If one is not finite, every row multiplies
+ *     only the positions that it sees.
  *
- * Both products are made of one small GEMM of six columns, which keeps each output one chain in index order. On the
- * target xsmm it is libxsmm's (codegen/xsmm). */
+ * Both products are made of one small GEMM of six columns, which keeps each output one chain in index order.
+ * On the target xsmm it is libxsmm's (codegen/xsmm). */
 #include "codegen/llvm/ops/attend.h"
 
 #include <math.h>
@@ -36,7 +38,8 @@ static int64_t round_up(int64_t v, int64_t to) {
     return (v + to - 1) / to * to;
 }
 
-/* A run's record of a block: p[cols][64], then the max of each column, then the sum of each, both padded to 16. */
+/* A run's record of a block: p[cols][64], then the max of each column, then the sum of each, both padded to
+ * 16. */
 static int64_t max_at(const TnAttend *a) {
     return a->cols * TN_PAGE * 4;
 }
@@ -217,8 +220,9 @@ static LLVMValueRef unmasked(TnBuilder *b, LLVMValueRef first, LLVMValueRef lo, 
                         tn_build_icmp(b, LLVMIntSLE, at[0], at[2]));
 }
 
-/* Replaces the 64 products q.k at `at` (64-aligned) by p, and stores the max of q.k * scale in *max and the sum of p in
- * *sum. Positions lo..hi (i64) are unmasked. If there are none, the max is -inf, and all p and the sum are +0. */
+/* Replaces the 64 products q.k at `at` (64-aligned) by p, and stores the max of q.k * scale in *max and the
+ * sum of p in *sum. Positions lo..hi (i64) are unmasked. If there are none, the max is -inf, and all p and
+ * the sum are +0. */
 static void softmax_body(TnBuilder *b, LLVMValueRef fn) {
     LLVMValueRef at = LLVMGetParam(fn, 0), max = LLVMGetParam(fn, 1), sum = LLVMGetParam(fn, 2),
                  lo = LLVMGetParam(fn, 3), hi = LLVMGetParam(fn, 4), scale = LLVMGetParam(fn, 5), p[2];
@@ -277,8 +281,8 @@ static void scores(TnBuilder *b, const TnAttend *a, const Run *run, LLVMValueRef
     tn_build_loop_end(b, &rows);
 }
 
-/* Turns the maxima into weights exp(m - M) and stores the sums L in a->divide, 16 columns at a time. Columns after the
- * last hold garbage. */
+/* Turns the maxima into weights exp(m - M) and stores the sums L in a->divide, 16 columns at a time. Columns
+ * after the last hold garbage. */
 static void weights(TnBuilder *b, const TnAttend *a, const Run *run) {
     LLVMTypeRef type = floats(b, 16);
     TnLoop cols = tn_build_loop(b, tn_build_i64(b, 0), run->cols, 16);
@@ -314,7 +318,8 @@ static LLVMValueRef all_finite(TnBuilder *b, const TnAttend *a, LLVMValueRef v) 
                          tn_build_i32(b, 0x7f800000));
 }
 
-/* Computes o of a block, each row from only the positions that it sees. This is rare, so the code is short, not fast. */
+/* Computes o of a block, each row from only the positions that it sees. This is rare, so the code is short,
+ * not fast. */
 static void values_one_by_one(TnBuilder *b, const TnAttend *a, const Run *run, LLVMValueRef block,
                               LLVMValueRef v) {
     TnLoop cols = tn_build_loop(b, tn_build_i64(b, 0), run->cols, 1);
@@ -402,8 +407,8 @@ static void run_rows(TnBuilder *b, const TnAttend *a, Run *run) {
 
 /* ---- Units to runs */
 
-/* The row of unit s of a kv head. Whole chunks of a->rows rows come from the front and from the back in turn; the rows
- * after the last whole chunk come at the end. */
+/* The row of unit s of a kv head. Whole chunks of a->rows rows come from the front and from the back in turn;
+ * the rows after the last whole chunk come at the end. */
 static LLVMValueRef row_of(TnBuilder *b, const TnAttend *a, LLVMValueRef s, LLVMValueRef whole) {
     LLVMValueRef rows = tn_build_i64(b, a->rows), one = tn_build_i64(b, 1);
     LLVMValueRef chunk = tn_build_udiv(b, s, rows), half = tn_build_lshr(b, chunk, one);

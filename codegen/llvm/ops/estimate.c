@@ -1,21 +1,21 @@
 /* The shadow product: multiplies limbs of activations by the integer copy of a dense table.
  *
- * A step takes 256 codes of a row as four planes of 64. For s8 these are the four lines as they lie; for s6 they are put
- * together from three lines. Each plane is multiplied by the high and the low limbs in integer dot products, whose sums
- * over the row stay in i32:
+ * A step takes 256 codes of a row as four planes of 64. For s8 these are the four lines as they lie; for s6
+ * they are put together from three lines. Each plane is multiplied by the high and the low limbs in integer
+ * dot products, whose sums over the row stay in i32:
  *
- *   VNNI     vpdpbusd: unsigned codes u, signed limbs; sum(c*a) = sum(u*a) - offset*sum(a), and the sums of the
- *            limbs are in the head of the row of activations
- *   MADDUBS  (AVX2) the same. With s8 a pair of products fills int16 (255 * 64 * 2) and is widened at once; with s6
- *            four pairs fit (proven by ir/range.h)
+ *   VNNI     vpdpbusd: unsigned codes u, signed limbs; sum(c*a) = sum(u*a) - offset*sum(a), and the sums of
+ *            the limbs are in the head of the row of activations
+ *   MADDUBS  (AVX2) the same. With s8 a pair of products fills int16 (255 * 64 * 2) and is widened at once;
+ *            with s6 four pairs fit (proven by ir/range.h)
  *   SDOT     (NEON) the codes are made signed
  *
- * A row of s8 is padded to 64 codes, so the last step may run into the next row or past the end of the table. The limbs
- * there are 0. At the end both sums and the scales are converted to double, as the op says.
+ * A row of s8 is padded to 64 codes, so the last step may run into the next row or past the end of the table.
+ * The limbs there are 0. At the end both sums and the scales are converted to double, as the op says.
  *
- * Rows of the table stream from memory once for up to 8 rows of activations, in the order of groups.c. More than 4 rows
- * take two passes, which may share a row. With VNNI, 256 codes of s6 take 13 operations to unpack and 8 for each row of
- * activations. */
+ * Rows of the table stream from memory once for up to 8 rows of activations, in the order of groups.c. More
+ * than 4 rows take two passes, which may share a row. With VNNI, 256 codes of s6 take 13 operations to unpack
+ * and 8 for each row of activations. */
 #include "codegen/llvm/ops/ops.h"
 #include "codegen/llvm/skeletons/cols.h"
 #include "codegen/llvm/skeletons/groups.h"
@@ -140,8 +140,8 @@ typedef struct Estimate {
     TnEnc enc;
     int rows;               /* rows of activations in a pass; the second pass ends with the last row */
     int64_t x_bytes, apart; /* bytes of a row of q14; bytes from its high limbs to its low ones */
-    /* for each pass: what the codes' offset adds to each sum, i32; then the scale of the row of activations, a double for
-     * each row and column */
+    /* for each pass: what the codes' offset adds to each sum, i32; then the scale of the row of activations,
+     * a double for each row and column */
     LLVMValueRef facts;
     LLVMValueRef scales;         /* of the strip's rows of the table */
     LLVMValueRef out[PASS_ROWS]; /* results of the first pass */
@@ -165,7 +165,8 @@ static LLVMValueRef byte_splat(TnBuilder *b, int v) {
     return tn_build_splat_const(b, LLVMConstInt(b->t_i8, (uint64_t)v, 0), b->level->bytes);
 }
 
-/* Bytes shifted left (by > 0) or right in 16-bit lanes. The caller masks away the bits that cross into another byte. */
+/* Bytes shifted left (by > 0) or right in 16-bit lanes. The caller masks away the bits that cross into
+ * another byte. */
 static LLVMValueRef shifted(TnBuilder *b, LLVMValueRef v, int by) {
     if (by == 0) return v;
     int lanes = b->level->bytes / 2;
@@ -179,7 +180,8 @@ static LLVMValueRef masked(TnBuilder *b, LLVMValueRef v, int mask) {
     return tn_build_and(b, v, byte_splat(b, mask));
 }
 
-/* Loads the vectors at byte `at` of the four planes of the 256 codes at w: unsigned codes, or signed ones for SDOT. */
+/* Loads the vectors at byte `at` of the four planes of the 256 codes at w: unsigned codes, or signed ones for
+ * SDOT. */
 static void planes(TnBuilder *b, TnEnc enc, LLVMValueRef w, int at, LLVMValueRef c[PLANES]) {
     LLVMTypeRef bytes = bytes_of(b);
     unsigned align = (unsigned)b->level->bytes;
@@ -215,7 +217,8 @@ static LLVMValueRef widen(TnBuilder *b, LLVMValueRef acc, LLVMValueRef pairs) {
     return tn_build_add(b, acc, tn_build_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2));
 }
 
-/* Multiplies 256 codes of each column by the same limbs of all rows; x points at the high limbs of the first row. */
+/* Multiplies 256 codes of each column by the same limbs of all rows; x points at the high limbs of the first
+ * row. */
 static void step(TnBuilder *b, const void *user, LLVMValueRef *w, LLVMValueRef x, LLVMValueRef *sum) {
     const Estimate *s = user;
     TnDot how = tn_llvm_estimate_dot(b->level, s->enc);
@@ -249,7 +252,8 @@ static LLVMValueRef some_lanes(TnBuilder *b, LLVMValueRef v, int first, int n) {
     return n == (int)LLVMGetVectorSize(LLVMTypeOf(v)) ? v : tn_build_lanes(b, v, first, n);
 }
 
-/* Stores (128*H + L) * (scale * d) of the block's columns for all rows. May write columns past the strip's end. */
+/* Stores (128*H + L) * (scale * d) of the block's columns for all rows. May write columns past the strip's
+ * end. */
 static void store_estimates(TnBuilder *b, const void *user, LLVMValueRef *sum, LLVMValueRef col,
                             LLVMValueRef pass) {
     const Estimate *s = user;
@@ -274,8 +278,9 @@ static void store_estimates(TnBuilder *b, const void *user, LLVMValueRef *sum, L
     }
 }
 
-/* How n rows of activations are multiplied by a table. A block has two columns, which share the loads of activations, or
- * four if a pass has two rows. AVX2 has registers for two columns if a pass has up to two rows, else for one. */
+/* How n rows of activations are multiplied by a table. A block has two columns, which share the loads of
+ * activations, or four if a pass has two rows. AVX2 has registers for two columns if a pass has up to two
+ * rows, else for one. */
 static Estimate estimate_of(TnBuilder *b, const TnType *table, int n) {
     TnType q = tn_type(TN_ENC_q14, 2, (TnDim)1, table->dim[1]);
     int passes = n > PASS_ROWS ? 2 : 1, rows = (n + passes - 1) / passes;
@@ -328,8 +333,8 @@ static void put_facts(TnBuilder *b, const Estimate *s, LLVMValueRef x) {
     tn_build_loop_end(b, &p);
 }
 
-/* The rows that the function for n rows is made for. With two passes it is even; for an odd n the passes overlap by a
- * row. */
+/* The rows that the function for n rows is made for. With two passes it is even; for an odd n the passes
+ * overlap by a row. */
 static int rows_for(int n) {
     return n > PASS_ROWS ? (n + 1) / 2 * 2 : n;
 }

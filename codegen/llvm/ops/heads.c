@@ -1,5 +1,5 @@
-/* The ops that work head by head: rope, and kv_put, which stores rows in the cache's pages. They read and write strips
- * or rows in memory. */
+/* The ops that work head by head: rope, and kv_put, which stores rows in the cache's pages. They read and
+ * write strips or rows in memory. */
 #include "codegen/llvm/ops/ops.h"
 
 #include <string.h>
@@ -41,8 +41,8 @@ static void rope_half(TnBuilder *b, LLVMValueRef x, LLVMValueRef y, LLVMValueRef
                tn_build_atc(b, angle, whole * 4), n, tn_build_mask_block(b, n, whole, TN_LANES));
 }
 
-/* A block of 32 columns holds 16 adjacent pairs. Sums and differences are computed for all lanes, and the right ones are
- * kept. */
+/* A block of 32 columns holds 16 adjacent pairs. Sums and differences are computed for all lanes, and the
+ * right ones are kept. */
 static void rope_pair(TnBuilder *b, LLVMValueRef x, LLVMValueRef y, LLVMValueRef angle, int64_t n) {
     int twice[TN_LANES], even[TN_LANES], odd[TN_LANES], merge[TN_LANES];
     for (int j = 0; j < TN_LANES; j++) {
@@ -111,8 +111,9 @@ static LLVMValueRef narrow(TnBuilder *b, const Put *p, LLVMValueRef v, LLVMValue
     return tn_build_trunc(b, tn_build_quant(b, v, factor), LLVMVectorType(b->t_i8, TN_LANES));
 }
 
-/* Stores n elements. Keys lie [head dim][position], so the elements of a row are 64 positions apart: they are converted
- * as a block and stored one by one. Values lie [position][head dim], so a head of a row is contiguous. */
+/* Stores n elements. Keys lie [head dim][position], so the elements of a row are 64 positions apart: they are
+ * converted as a block and stored one by one. Values lie [position][head dim], so a head of a row is
+ * contiguous. */
 static void put_block(TnBuilder *b, const Put *p, LLVMValueRef factor, LLVMValueRef from, LLVMValueRef to,
                       int n) {
     LLVMTypeRef elem = p->size == 4 ? b->t_f32 : p->size == 2 ? b->t_i16 : b->t_i8;

@@ -1,18 +1,18 @@
-/* matmul over dense rows (f32, f16, bf16), in the defined order: 32 lanes of fma along the row, then the halving tree.
- * Lanes are independent until the tree, and each lane adds in the order of k. So K may be cut into chunks, with the
- * lanes' sums stored between them, and a part of the lanes may be computed at a time.
+/* matmul over dense rows (f32, f16, bf16), in the defined order: 32 lanes of fma along the row, then the
+ * halving tree. Lanes are independent until the tree, and each lane adds in the order of k. So K may be cut
+ * into chunks, with the lanes' sums stored between them, and a part of the lanes may be computed at a time.
  *
  * One row of activations: the rows of weights stream, one after the other.
  *
- * More rows: each weight that is loaded and widened should be multiplied by as many rows as there are registers for
- * sums. The rows should be in L1, since every product loads its activation: 8 rows of 2560 are 80 KB, and L2 would
- * limit the speed. So 16 rows of weights are multiplied together, over chunks of 512 elements, in which 8 rows of
- * activations are 16 KB. Between chunks the lanes' sums are kept in `buf`, at the cost of a load and a store for 16
- * products. The weights of a chunk are pieces of 1 or 2 KB of each row. They are prefetched 16 rows ahead and read once
- * for all rows of activations.
+ * More rows: each weight that is loaded and widened should be multiplied by as many rows as there are
+ * registers for sums. The rows should be in L1, since every product loads its activation: 8 rows of 2560 are
+ * 80 KB, and L2 would limit the speed. So 16 rows of weights are multiplied together, over chunks of 512
+ * elements, in which 8 rows of activations are 16 KB. Between chunks the lanes' sums are kept in `buf`, at
+ * the cost of a load and a store for 16 products. The weights of a chunk are pieces of 1 or 2 KB of each row.
+ * They are prefetched 16 rows ahead and read once for all rows of activations.
  *
- * The tree first adds lanes j and j + 16. The 16 sums that are left of each of 16 rows share one transposing tree, which
- * adds in the same order as a tree for each row. */
+ * The tree first adds lanes j and j + 16. The 16 sums that are left of each of 16 rows share one transposing
+ * tree, which adds in the same order as a tree for each row. */
 #include "codegen/llvm/ops/ops.h"
 #include "codegen/llvm/skeletons/cols.h"
 
@@ -22,8 +22,8 @@
 enum { HALF = TN_LANES / 2, GROUP = 16, CHUNK = 512, MOST = 8 };
 enum { BLOCK = TN_LANES * 4 }; /* bytes of a row's lanes */
 
-/* Of a product of `x` rows: `w` weight rows share the loads of activations, `lanes` at a time. The sums fill the
- * registers. */
+/* Of a product of `x` rows: `w` weight rows share the loads of activations, `lanes` at a time. The sums fill
+ * the registers. */
 typedef struct Shape {
     int x, w, lanes;
 } Shape;
@@ -41,8 +41,8 @@ static LLVMValueRef load_wide(TnBuilder *b, TnEnc enc, LLVMValueRef ptr, int lan
     return enc == TN_ENC_f16 ? tn_build_widen_f16(b, v) : tn_build_widen_bf16(b, v);
 }
 
-/* Adds the products of the elements from `at` on, of all weight rows and rows, to acc[w][x]. mask: the lanes that belong
- * to the row; NULL: all. */
+/* Adds the products of the elements from `at` on, of all weight rows and rows, to acc[w][x]. mask: the lanes
+ * that belong to the row; NULL: all. */
 static void block(TnBuilder *b, TnEnc enc, Shape s, LLVMValueRef *w, LLVMValueRef *x, LLVMValueRef at,
                   LLVMValueRef mask, LLVMValueRef *acc) {
     LLVMTypeRef t = LLVMVectorType(b->t_f32, (unsigned)s.lanes);
@@ -109,8 +109,8 @@ typedef struct Some {
     LLVMValueRef x[MOST], buf;
 } Some;
 
-/* Weight rows m .. m + w - 1 of the group. Past the end it takes the last row again; the sums of that have a place but are
- * not read. */
+/* Weight rows m .. m + w - 1 of the group. Past the end it takes the last row again; the sums of that have a
+ * place but are not read. */
 static void weight_rows(TnBuilder *b, const Some *c, LLVMValueRef m, LLVMValueRef *rows) {
     for (int j = 0; j < c->s.w; j++) {
         LLVMValueRef r = tn_build_add(b, m, tn_build_i64(b, j));
@@ -124,7 +124,8 @@ static LLVMValueRef place(TnBuilder *b, const Some *c, LLVMValueRef m, int j, in
     return tn_build_atc(b, at, (int64_t)(j * c->s.x + r) * BLOCK);
 }
 
-/* Adds the products of elements [from, to) of weight rows m .. m + w - 1 to the sums' lanes from `lane` (i64) on. */
+/* Adds the products of elements [from, to) of weight rows m .. m + w - 1 to the sums' lanes from `lane` (i64)
+ * on. */
 static void sums(TnBuilder *b, const Some *c, LLVMValueRef m, LLVMValueRef lane, LLVMValueRef from,
                  LLVMValueRef to) {
     Shape s = c->s;
@@ -162,8 +163,9 @@ static void tail(TnBuilder *b, const Some *c, LLVMValueRef m) {
     for (int r = 0; r < c->s.x; r++) tn_build_store(b, acc[r], place(b, c, m, 0, r), 4);
 }
 
-/* void (buf, i64 row_bytes, i64 n_x, out, i64 stride): the trees of 16 weight rows, whose sums lie `row_bytes` apart, for
- * each of n_x rows. Past the last weight row the sums are zeros or old ones; the strip has room for their results. */
+/* void (buf, i64 row_bytes, i64 n_x, out, i64 stride): the trees of 16 weight rows, whose sums lie
+ * `row_bytes` apart, for each of n_x rows. Past the last weight row the sums are zeros or old ones; the strip
+ * has room for their results. */
 static LLVMValueRef trees_function(TnBuilder *b) {
     static const char name[] = "matmul_trees";
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_i64, b->t_ptr, b->t_i64};

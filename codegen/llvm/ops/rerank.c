@@ -1,10 +1,11 @@
-/* rerank, rerank_top, pick: compute single elements of a dense product, for the rows that a bound cannot rule out.
+/* rerank, rerank_top, pick: compute single elements of a dense product, for the rows that a bound cannot rule
+ * out.
  *
- * There are two walks over the estimates. The first finds the most promising rows and the widest radius. The elements of
- * these rows give a threshold. The second walk looks at blocks of 32 rows. The widest radius alone rules out nearly all
- * of them, so that their errors and norms are not read. The elements of the rows that are left are computed in the order
- * of matmul, and raise the threshold. State that changes within an if is kept in scratch; it changes a few dozen times a
- * row. */
+ * There are two walks over the estimates. The first finds the most promising rows and the widest radius. The
+ * elements of these rows give a threshold. The second walk looks at blocks of 32 rows. The widest radius
+ * alone rules out nearly all of them, so that their errors and norms are not read. The elements of the rows
+ * that are left are computed in the order of matmul, and raise the threshold. State that changes within an if
+ * is kept in scratch; it changes a few dozen times a row. */
 #include "codegen/llvm/ops/ops.h"
 #include "codegen/llvm/ops/top.h"
 
@@ -124,8 +125,8 @@ static LLVMValueRef narrow(TnBuilder *b, LLVMValueRef i) {
     return tn_build_trunc(b, i, b->t_i32);
 }
 
-/* The second walk. For each row, in order, whose upper bound is not below the threshold in the state, it runs the code
- * that `candidate` emits. */
+/* The second walk. For each row, in order, whose upper bound is not below the threshold in the state, it runs
+ * the code that `candidate` emits. */
 typedef void Candidate(TnBuilder *b, const Head *h, LLVMValueRef id, const void *user);
 static void walk(TnBuilder *b, const Head *h, LLVMValueRef widest, Candidate *candidate, const void *user) {
     LLVMValueRef end = tn_build_i64(b, h->n), wide = tn_build_splat(b, widest, TN_LANES);

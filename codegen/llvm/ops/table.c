@@ -1,5 +1,5 @@
-/* The op table: every op of ops.def has a row, here or with its emitter. tests/codegen/test_ops.c names every op that
- * kernels compute and that has a NO here. */
+/* The op table: every op of ops.def has a row, here or with its emitter. tests/codegen/test_ops.c names every
+ * op that kernels compute and that has a NO here. */
 #include "codegen/llvm/ops/ops.h"
 
 /* These ops are never in a kernel. */

@@ -32,10 +32,10 @@ LLVMValueRef tn_tmatmul_plane(TnBuilder *b, LLVMValueRef w, int q) {
 
 /* ---- How sums are held */
 
-/* The essays in numbers. With one row an accumulator holds one plane, or with MADDUBS two, so that an i16 gets the pairs
- * of two planes from both halves of a line. With more rows codes are shifted down, so only the whole sum must fit. Up to
- * TN_FEW rows an i16 gets a pair of every plane from both halves; with more rows an i16 belongs to one column, as its
- * lane does. With tiles all products of a line are added to one i32. */
+/* The essays in numbers. With one row an accumulator holds one plane, or with MADDUBS two, so that an i16
+ * gets the pairs of two planes from both halves of a line. With more rows codes are shifted down, so only the
+ * whole sum must fit. Up to TN_FEW rows an i16 gets a pair of every plane from both halves; with more rows an
+ * i16 belongs to one column, as its lane does. With tiles all products of a line are added to one i32. */
 TnDot tn_llvm_dot(const TnLevel *level, int64_t rows) {
     bool pairs = level->dot == TN_DOT_MADDUBS;
     int lanes = level->bytes / 4;

@@ -17,37 +17,41 @@ static inline int64_t tn_tmatmul_lines(int64_t k) {
 /* ---- tmatmul.c */
 LLVMTypeRef tn_tmatmul_bytes(TnBuilder *b); /* the type of a vector register of i8, and of i32 */
 LLVMTypeRef tn_tmatmul_ints(TnBuilder *b);
-/* Adds to each i32 lane of acc the products of four unsigned codes and four signed activations. VNNI and SDOT only. */
+/* Adds to each i32 lane of acc the products of four unsigned codes and four signed activations. VNNI and SDOT
+ * only. */
 LLVMValueRef tn_tmatmul_dot(TnBuilder *b, LLVMValueRef acc, LLVMValueRef c, LLVMValueRef a);
 
-/* ---- tmatmul_rows.c: many rows of activations. Rows of weights are turned into panels, one after the other. A panel
- * has `lanes` columns (the i32 lanes of a register) and is [k/4][column][4 codes], with K rounded up to 256. */
+/* ---- tmatmul_rows.c: many rows of activations. Rows of weights are turned into panels, one after the other.
+ * A panel has `lanes` columns (the i32 lanes of a register) and is [k/4][column][4 codes], with K rounded up
+ * to 256. */
 int64_t tn_tmatmul_panel_bytes(TnBuilder *b, int64_t k);
-/* Emits a call that makes the panels of the n (i64) weight rows from w on. In the last panel, columns after n are copies
- * of the last one. */
+/* Emits a call that makes the panels of the n (i64) weight rows from w on. In the last panel, columns after n
+ * are copies of the last one. */
 void tn_tmatmul_prepare(TnBuilder *b, LLVMValueRef w, LLVMValueRef n, int64_t k, LLVMValueRef panels);
-/* The best number of rows of a block, and the product of a block of n_x rows, at most that many; see TnStrips. */
+/* The best number of rows of a block, and the product of a block of n_x rows, at most that many; see
+ * TnStrips. */
 int tn_tmatmul_block(TnBuilder *b);
 void tn_tmatmul_strips(TnBuilder *b, int64_t k, const TnStrip *s);
 
 /* ---- tmatmul_amx.c: the same with tiles, over panels of 16 columns. */
 void tn_tmatmul_amx_strips(TnBuilder *b, int64_t k, const TnStrip *s);
 
-/* Load and store a tile of `rows` (i16) rows of `bytes` bytes, which lie `stride` (i64) bytes apart in memory. */
+/* Load and store a tile of `rows` (i16) rows of `bytes` bytes, which lie `stride` (i64) bytes apart in
+ * memory. */
 LLVMValueRef tn_tile_load(TnBuilder *b, LLVMValueRef rows, int bytes, LLVMValueRef ptr, LLVMValueRef stride);
 void tn_tile_store(TnBuilder *b, LLVMValueRef rows, int bytes, LLVMValueRef ptr, LLVMValueRef stride,
                    LLVMValueRef tile);
 
-/* ---- tmatmul_amx_few.c: up to TN_FEW rows with tiles. tn_tmatmul_tiles_arrange emits a call that arranges the step's
- * n_x rows of q8 as the product reads them, in tn_tmatmul_tiles_x bytes. */
+/* ---- tmatmul_amx_few.c: up to TN_FEW rows with tiles. tn_tmatmul_tiles_arrange emits a call that arranges
+ * the step's n_x rows of q8 as the product reads them, in tn_tmatmul_tiles_x bytes. */
 int64_t tn_tmatmul_tiles_x(int64_t k);
 int64_t tn_tmatmul_tiles_buf(void); /* scratch for a call */
 void tn_tmatmul_tiles_arrange(TnBuilder *b, int64_t k, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef to);
 void tn_tmatmul_tiles(TnBuilder *b, int64_t k, const TnStrip *s);
 
-/* ---- tmatmul_colmajor.c: one row, by a column-major copy of the weights. tn_tmatmul_note emits a call that notes which
- * codes of the q8 row x are not 0, in tn_tmatmul_noted_bytes bytes. tn_tmatmul_is_sparse (i1): whether the copy is
- * faster. tn_tmatmul_colmajor: TN_COLMAJOR_ROWS sums, from the lines of their block. */
+/* ---- tmatmul_colmajor.c: one row, by a column-major copy of the weights. tn_tmatmul_note emits a call that
+ * notes which codes of the q8 row x are not 0, in tn_tmatmul_noted_bytes bytes. tn_tmatmul_is_sparse (i1):
+ * whether the copy is faster. tn_tmatmul_colmajor: TN_COLMAJOR_ROWS sums, from the lines of their block. */
 int64_t tn_tmatmul_noted_bytes(int64_t k);
 void tn_tmatmul_note(TnBuilder *b, int64_t k, LLVMValueRef x, LLVMValueRef noted);
 LLVMValueRef tn_tmatmul_is_sparse(TnBuilder *b, int64_t k, LLVMValueRef noted);

@@ -1,20 +1,20 @@
-/* tmatmul over p64 weights: the exact integer sums. This file has the product with one row, which streams the weights.
- * tmatmul_few.c has it for 2 to 8 rows (tmatmul_amx_few.c with tiles), tmatmul_rows.c for more.
+/* tmatmul over p64 weights: the exact integer sums. This file has the product with one row, which streams the
+ * weights. tmatmul_few.c has it for 2 to 8 rows (tmatmul_amx_few.c with tiles), tmatmul_rows.c for more.
  *
- * A line of 64 bytes holds 256 codes c = w + 1 of one row. Byte j has weight 64q + j in bits 2q and 2q + 1. The code bits
- * are masked, not shifted: accumulator q sums c * 4^q * a and is shifted once at the end. That is exact, since each of its
- * lanes is a multiple of 4^q, as long as the lane does not overflow. Rows so long that it might (8,454,656 columns with
- * VNNI) are summed in pieces.
+ * A line of 64 bytes holds 256 codes c = w + 1 of one row. Byte j has weight 64q + j in bits 2q and 2q + 1.
+ * The code bits are masked, not shifted: accumulator q sums c * 4^q * a and is shifted once at the end. That
+ * is exact, since each of its lanes is a multiple of 4^q, as long as the lane does not overflow. Rows so long
+ * that it might (8,454,656 columns with VNNI) are summed in pieces.
  *
  *   VNNI     vpdpbusd: unsigned codes, signed activations, four accumulators
  *   MADDUBS  (AVX2) planes 2 and 3 are shifted by 4 once, so that two planes share a scale; pairs of products
- *            are added in int16 for as many lines as are proved to fit (ir/range.h: four), then vpmaddwd widens:
- *            two accumulators
+ *            are added in int16 for as many lines as are proved to fit (ir/range.h: four), then vpmaddwd
+ *            widens: two accumulators
  *   SDOT     (NEON) signed: plane 3 is shifted down instead of masked, four accumulators
  *
- * Rows of weights stream from memory one after the other. The code prefetches the kernel's `prefetch_l1` bytes ahead into
- * L1 and its `prefetch_l2` bytes ahead into L2. Sums, a register each, are kept in `buf` until there are enough for one
- * transposing tree. */
+ * Rows of weights stream from memory one after the other. The code prefetches the kernel's `prefetch_l1`
+ * bytes ahead into L1 and its `prefetch_l2` bytes ahead into L2. Sums, a register each, are kept in `buf`
+ * until there are enough for one transposing tree. */
 #include "codegen/llvm/ops/ternary.h"
 #include "codegen/llvm/skeletons/cols.h"
 
@@ -22,8 +22,9 @@
 #include <stdio.h>
 
 enum { LINE = TN_LINE, CODES = TN_CODES };
-/* With more than TN_FEW rows of activations a worker unpacks a strip's weights into its scratch, a byte each. If the rows
- * of weights are longer than this, that would take too much scratch, and TN_FEW rows of activations go at a time. */
+/* With more than TN_FEW rows of activations a worker unpacks a strip's weights into its scratch, a byte each.
+ * If the rows of weights are longer than this, that would take too much scratch, and TN_FEW rows of
+ * activations go at a time. */
 enum { MOST_UNPACKED = 1 << 19 };
 
 static int accumulators(TnBuilder *b) {
@@ -50,8 +51,8 @@ static void planes(TnBuilder *b, LLVMValueRef w, LLVMValueRef c[4]) {
                                                       : tn_build_and(b, w, byte_splat(b, 3 << (2 * q)));
 }
 
-/* Multiplies the line of weights at w by the 256 codes of the row at x. Adds to acc[accumulators]; with MADDUBS to the
- * int16 sums in pair[accumulators] (NULL: none yet). */
+/* Multiplies the line of weights at w by the 256 codes of the row at x. Adds to acc[accumulators]; with
+ * MADDUBS to the int16 sums in pair[accumulators] (NULL: none yet). */
 static void line(TnBuilder *b, LLVMValueRef w, LLVMValueRef x, LLVMValueRef *acc, LLVMValueRef *pair) {
     int v = b->level->bytes;
     LLVMTypeRef bytes = tn_tmatmul_bytes(b);
@@ -132,8 +133,8 @@ static LLVMValueRef piece(TnBuilder *b, LLVMValueRef row, LLVMValueRef x, LLVMVa
     return combine(b, acc);
 }
 
-/* The module's function for K = k: void (w, i64 count, x, acc, buf, list). With `listed` it takes only the rows of
- * weights in `list` (TnStrips) and prefetches each TN_AHEAD rows ahead. */
+/* The module's function for K = k: void (w, i64 count, x, acc, buf, list). With `listed` it takes only the
+ * rows of weights in `list` (TnStrips) and prefetches each TN_AHEAD rows ahead. */
 static LLVMValueRef strip_function(TnBuilder *b, int64_t k, bool listed) {
     char name[64];
     snprintf(name, sizeof name, "tmatmul_k%lld%s", (long long)k, listed ? "_listed" : "");

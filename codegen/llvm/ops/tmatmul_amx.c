@@ -1,18 +1,20 @@
-/* tmatmul with many rows on AMX tiles. A panel (tmatmul_rows.c) is [k/4][16 columns][4 codes]. 64 codes of its k are 16
- * lines of 64 bytes, which are the right operand of tdpbsud as they lie. The left operand is 16 q8 rows by 64 codes,
- * loaded in place. The distance of q8 rows is an odd number of lines, so the 16 lines of a tile fall into 16 sets of the
- * cache. Sums are 16 rows by 16 columns and are stored where the strip has them, so the epilogue sees no difference. The
- * products are signed activations times unsigned codes, less sum(a), with which the strip is filled first.
+/* tmatmul with many rows on AMX tiles. A panel (tmatmul_rows.c) is [k/4][16 columns][4 codes]. 64 codes of
+ * its k are 16 lines of 64 bytes, which are the right operand of tdpbsud as they lie. The left operand is 16
+ * q8 rows by 64 codes, loaded in place. The distance of q8 rows is an odd number of lines, so the 16 lines of
+ * a tile fall into 16 sets of the cache. Sums are 16 rows by 16 columns and are stored where the strip has
+ * them, so the epilogue sees no difference. The products are signed activations times unsigned codes, less
+ * sum(a), with which the strip is filled first.
  *
- * There are 2 x 2 tiles of sums. Their 4 products of 16 cycles need 4 tiles of 1 KB, so 64 bytes a cycle. L1 gives that
- * (two lines a cycle: 32 cycles in 64), L2 does not (48 bytes at best). So K is cut into chunks of 512. A chunk of a strip
- * of 64 columns is 32 KB and stays in L1 (48 KB) while all rows of the block are multiplied by it. For 32 rows x 64
- * columns x 512, which is 1024 cycles of products, L2 gives 16 KB of rows, and twice 8 KB of sums go there and back. The
- * chunk itself comes from L2 once for each block. With 128 rows in a block that is 40 KB in 1024 cycles, most of it while
- * the tiles are busy. A longer chunk means fewer sums to move, but leaves less room for rows.
+ * There are 2 x 2 tiles of sums. Their 4 products of 16 cycles need 4 tiles of 1 KB, so 64 bytes a cycle. L1
+ * gives that (two lines a cycle: 32 cycles in 64), L2 does not (48 bytes at best). So K is cut into chunks of
+ * 512. A chunk of a strip of 64 columns is 32 KB and stays in L1 (48 KB) while all rows of the block are
+ * multiplied by it. For 32 rows x 64 columns x 512, which is 1024 cycles of products, L2 gives 16 KB of rows,
+ * and twice 8 KB of sums go there and back. The chunk itself comes from L2 once for each block. With 128 rows
+ * in a block that is 40 KB in 1024 cycles, most of it while the tiles are busy. A longer chunk means fewer
+ * sums to move, but leaves less room for rows.
  *
- * If the last rows are fewer than 32, they go one tile of rows at a time. The last tile has as many rows as are left: its
- * shape is an argument, so it goes into the tile configuration.
+ * If the last rows are fewer than 32, they go one tile of rows at a time. The last tile has as many rows as
+ * are left: its shape is an argument, so it goes into the tile configuration.
  *
  * Tiles are values of LLVM's x86_amx type. LLVM assigns registers to them and configures them once a call. */
 #include <llvm-c/Core.h>
@@ -83,7 +85,8 @@ typedef struct Tiles {
     LLVMValueRef out;         /* rows of sums, c->stride bytes apart */
 } Tiles;
 
-/* Multiplies codes [from, to) of the rows, in units of DEPTH, by the panels and adds the products to the sums. */
+/* Multiplies codes [from, to) of the rows, in units of DEPTH, by the panels and adds the products to the
+ * sums. */
 static void product(TnBuilder *b, const Call *c, const Tiles *t, LLVMValueRef from, LLVMValueRef to) {
     LLVMValueRef at[4], sum[4], sixteen = i16(b, ROWS), depth = tn_build_i64(b, DEPTH);
     LLVMValueRef next_rows = tn_build_mul(b, t->x_stride, tn_build_i64(b, ROWS));

@@ -1,21 +1,24 @@
 /* tmatmul with 2 to 8 rows of activations on AMX tiles.
  *
- * Here the weights are the left operand, 16 rows of them by 64 codes. The four planes of a line of each row, shifted down
- * and masked, are four tiles as they lie, so no weights are transposed. The right operand is the rows of activations,
- * [k/4][8 rows][4 codes]. Each worker arranges them so once a launch; rows after the last are copies of it. Sums come out
- * as [16 columns][8 rows]. They are far fewer than weights (one for 80 at K = 2560), so the sums are transposed instead,
- * at the end of a block. The products are unsigned codes times signed activations, less sum(a).
+ * Here the weights are the left operand, 16 rows of them by 64 codes. The four planes of a line of each row,
+ * shifted down and masked, are four tiles as they lie, so no weights are transposed. The right operand is the
+ * rows of activations, [k/4][8 rows][4 codes]. Each worker arranges them so once a launch; rows after the
+ * last are copies of it. Sums come out as [16 columns][8 rows]. They are far fewer than weights (one for 80
+ * at K = 2560), so the sums are transposed instead, at the end of a block. The products are unsigned codes
+ * times signed activations, less sum(a).
  *
- * These are predictions, since there was no machine with AMX. A line of 256 weights takes 7 operations and 4 stores for
- * its planes, and a sixteenth of four products of 16 cycles and of their loads, which are 64 lines of weights and 32 of
- * activations; L1 gives two lines a cycle. That makes 4 to 5 cycles for any number of rows from 2 to 8. Above a K of some
- * 3,500 the arranged rows do not stay in L1 beside the planes. Then two of their lines come from L2 for each line of
- * weights, which is 3 of those cycles. One core reads a line from memory in some 15 cycles, so the code waits for memory.
- * The same product by vpdpbusd (tmatmul_few.c) takes 20 cycles for 8 rows.
+ * These are predictions, since there was no machine with AMX. A line of 256 weights takes 7 operations and 4
+ * stores for its planes, and a sixteenth of four products of 16 cycles and of their loads, which are 64 lines
+ * of weights and 32 of activations; L1 gives two lines a cycle. That makes 4 to 5 cycles for any number of
+ * rows from 2 to 8. Above a K of some 3,500 the arranged rows do not stay in L1 beside the planes. Then two
+ * of their lines come from L2 for each line of weights, which is 3 of those cycles. One core reads a line
+ * from memory in some 15 cycles, so the code waits for memory. The same product by vpdpbusd (tmatmul_few.c)
+ * takes 20 cycles for 8 rows.
  *
- * Planes of CHUNK lines are stored before tiles are loaded from them, since a tile load waits until the stores that it
- * needs have reached the cache. Each plane has its own tile of sums, since 52 cycles pass before the next product can add
- * to the same tile. Weights are prefetched into L2 one block ahead, in the order in which they are read.
+ * Planes of CHUNK lines are stored before tiles are loaded from them, since a tile load waits until the
+ * stores that it needs have reached the cache. Each plane has its own tile of sums, since 52 cycles pass
+ * before the next product can add to the same tile. Weights are prefetched into L2 one block ahead, in the
+ * order in which they are read.
  *
  * K is an argument, and all eight rows are always computed, so a module has each of the functions once. */
 #include <llvm-c/Core.h>
@@ -79,7 +82,8 @@ void tn_tmatmul_tiles_arrange(TnBuilder *b, int64_t k, LLVMValueRef x, LLVMValue
     tn_build_call_function(b, arrange_function(b), args, 4);
 }
 
-/* Unpacks the planes of `here` lines, from byte `from` on, of each of the block's rows into buf: [line][plane][row]. */
+/* Unpacks the planes of `here` lines, from byte `from` on, of each of the block's rows into buf:
+ * [line][plane][row]. */
 static void unpack(TnBuilder *b, LLVMValueRef w, LLVMValueRef row_bytes, LLVMValueRef col, LLVMValueRef last,
                    LLVMValueRef from, LLVMValueRef here, LLVMValueRef buf) {
     LLVMValueRef zero = tn_build_i64(b, 0), block = tn_build_mul(b, row_bytes, tn_build_i64(b, COLS));

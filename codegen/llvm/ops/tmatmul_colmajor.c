@@ -1,24 +1,26 @@
-/* tmatmul of one row by columns: the weights of a column are read only if its activation is not 0 (pass colmajor).
+/* tmatmul of one row by columns: the weights of a column are read only if its activation is not 0 (pass
+ * colmajor).
  *
- * A worker's first tile notes which codes of the row are not 0: a list of their places, and the codes themselves. If more
- * than half are not 0, the product by rows is faster (tmatmul.c). Else a unit is a block of TN_COLMAJOR_ROWS columns of
- * the result. It goes through the list and reads a line of 64 bytes for each place; byte j has the code of column 64q + j
- * in bits 2q and 2q + 1. The sums stay in registers.
+ * A worker's first tile notes which codes of the row are not 0: a list of their places, and the codes
+ * themselves. If more than half are not 0, the product by rows is faster (tmatmul.c). Else a unit is a block
+ * of TN_COLMAJOR_ROWS columns of the result. It goes through the list and reads a line of 64 bytes for each
+ * place; byte j has the code of column 64q + j in bits 2q and 2q + 1. The sums stay in registers.
  *
- *   VNNI, SDOT   four lines at a time. The bytes of the four lines are interleaved, so that one dot product of four
- *                takes a plane of them, with the four activations in all lanes: 16 sums of i32
+ *   VNNI, SDOT   four lines at a time. The bytes of the four lines are interleaved, so that one dot product
+ *                of four takes a plane of them, with the four activations in all lanes: 16 sums of i32
  *   MADDUBS      two lines at a time, likewise, by vpmaddubsw: 8 sums of i16, widened after as many as are
  *                proved to fit (ir/range.h). A register has half a line, so there are two turns
  *
- * Lines lie 64 bytes apart and are read in rising order. The line of the place AHEAD further on in the list is
- * prefetched. If each line is read only once, the prefetch bypasses the second-level cache, which would also fetch the
- * neighbour of each line. The time over that of the product by rows, for 30 matrices of 2560 x 6912 in turn (two cores,
- * AVX-512 VNNI): 0.8 at 50 % zeros, 0.6 at 65 %, 0.4 at 80 %, 0.2 at 90 %. */
+ * Lines lie 64 bytes apart and are read in rising order. The line of the place AHEAD further on in the list
+ * is prefetched. If each line is read only once, the prefetch bypasses the second-level cache, which would
+ * also fetch the neighbour of each line. The time over that of the product by rows, for 30 matrices of 2560 x
+ * 6912 in turn (two cores, AVX-512 VNNI): 0.8 at 50 % zeros, 0.6 at 65 %, 0.4 at 80 %, 0.2 at 90 %. */
 #include "codegen/llvm/ops/ternary.h"
 
 enum { AHEAD = 32, SLACK = 64 }; /* in places; up to SLACK places after the list may be read */
 
-/* What is noted: the number of codes that are not 0 (i64), the byte offsets of their lines (i32), and the codes. */
+/* What is noted: the number of codes that are not 0 (i64), the byte offsets of their lines (i32), and the
+ * codes. */
 enum { LIST = 64 };
 static int64_t codes_at(int64_t k) {
     return LIST + ((k + SLACK) * 4 + 63) / 64 * 64;
@@ -81,7 +83,8 @@ static int together(TnBuilder *b) {
     return b->level->dot == TN_DOT_MADDUBS ? 2 : 4;
 }
 
-/* From each 16 bytes of two registers, interleaves the lower or the upper halves, `size` bytes from each in turn. */
+/* From each 16 bytes of two registers, interleaves the lower or the upper halves, `size` bytes from each in
+ * turn. */
 static LLVMValueRef zip(TnBuilder *b, LLVMValueRef x, LLVMValueRef y, int size, bool upper) {
     int lane[64], n = b->level->bytes;
     for (int i = 0; i < n; i++) {
@@ -91,7 +94,8 @@ static LLVMValueRef zip(TnBuilder *b, LLVMValueRef x, LLVMValueRef y, int size, 
     return tn_build_shuffle(b, x, y, lane, n);
 }
 
-/* Interleaves the bytes of the registers of n lines. From each 16 bytes, v[j] then has the j-th 16 / n bytes of all. */
+/* Interleaves the bytes of the registers of n lines. From each 16 bytes, v[j] then has the j-th 16 / n bytes
+ * of all. */
 static void join(TnBuilder *b, LLVMValueRef *v, int n) {
     LLVMValueRef x[2] = {zip(b, v[0], v[1], 1, false), zip(b, v[0], v[1], 1, true)};
     if (n == 2) {
@@ -116,8 +120,8 @@ static LLVMValueRef sixteen(TnBuilder *b, LLVMValueRef *v, int n, int g) {
     return tn_build_sext_any(b, sums, LLVMVectorType(b->t_i32, 16));
 }
 
-/* The sums over the lines list[from] to list[to - 1], `n` lines a turn. It takes one register of each line; w is the
- * block's first line, at that register's offset. */
+/* The sums over the lines list[from] to list[to - 1], `n` lines a turn. It takes one register of each line; w
+ * is the block's first line, at that register's offset. */
 static void sums_of(TnBuilder *b, LLVMValueRef w, LLVMValueRef list, LLVMValueRef codes, LLVMValueRef from,
                     LLVMValueRef to, int n, LLVMValueRef *sum) {
     bool pairs = n == 2;

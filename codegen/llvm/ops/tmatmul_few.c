@@ -1,18 +1,20 @@
-/* tmatmul with 2 to 8 rows of activations, without tiles (tmatmul_amx_few.c has them). The weights still stream from
- * memory and are unpacked once for all rows, in the order of groups.c.
+/* tmatmul with 2 to 8 rows of activations, without tiles (tmatmul_amx_few.c has them). The weights still
+ * stream from memory and are unpacked once for all rows, in the order of groups.c.
  *
- * A block has as many columns as a register has lanes for their sums (rows x columns <= lanes), so it ends with one
- * transposing tree. A line of each column gives four planes, shifted down and masked. Each plane is multiplied by 64
- * activations of every row as they lie, so nothing is transposed. For 8 rows with VNNI, a line of 256 weights takes 7
- * operations for its planes and 32 products on two ports: 19.5 cycles, of which products alone are 16. The tree takes 45
- * operations for two columns, which is one more cycle a line at K = 2560.
+ * A block has as many columns as a register has lanes for their sums (rows x columns <= lanes), so it ends
+ * with one transposing tree. A line of each column gives four planes, shifted down and masked. Each plane is
+ * multiplied by 64 activations of every row as they lie, so nothing is transposed. For 8 rows with VNNI, a
+ * line of 256 weights takes 7 operations for its planes and 32 products on two ports: 19.5 cycles, of which
+ * products alone are 16. The tree takes 45 operations for two columns, which is one more cycle a line at K =
+ * 2560.
  *
  *   VNNI, SDOT   sums of i32
  *   MADDUBS      (AVX2) sums of i16, for as many lines as are proved to fit (ir/range.h: 8)
  *
- * With MADDUBS there is a function for each number of rows. The others have a function for each even number; with one row
- * less it computes the last row twice. Up to 4 rows that costs nothing, since the product waits for memory; 5 and 7 rows
- * take as long as 6 and 8. In return, code for a model is made in five sixths of the time. */
+ * With MADDUBS there is a function for each number of rows. The others have a function for each even number;
+ * with one row less it computes the last row twice. Up to 4 rows that costs nothing, since the product waits
+ * for memory; 5 and 7 rows take as long as 6 and 8. In return, code for a model is made in five sixths of the
+ * time. */
 #include <stdio.h>
 #include "codegen/llvm/ops/ternary.h"
 #include "codegen/llvm/skeletons/groups.h"

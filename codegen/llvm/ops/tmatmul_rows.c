@@ -1,22 +1,24 @@
-/* tmatmul with many rows of activations: the strip's weights are unpacked once, then every block of rows is multiplied by
- * them with its sums in registers.
+/* tmatmul with many rows of activations: the strip's weights are unpacked once, then every block of rows is
+ * multiplied by them with its sums in registers.
  *
- * Panels. A p64 line of one column holds 64 bytes x 4 planes of codes. Take the 4 bytes at 4d of the lines of `lanes`
- * columns, side by side: that is one register. Its plane q, shifted down and masked, holds the codes of
- * k = 256 L + 64 q + 4 d .. + 3 of each column. So the packed words (a quarter of the bytes) are transposed, then
- * shifted, masked and stored. That makes about one code register a cycle, and each code register has 12 products in one
- * block of rows. These registers, stored one after the other over k, are the panel.
+ * Panels. A p64 line of one column holds 64 bytes x 4 planes of codes. Take the 4 bytes at 4d of the lines of
+ * `lanes` columns, side by side: that is one register. Its plane q, shifted down and masked, holds the codes
+ * of k = 256 L + 64 q + 4 d .. + 3 of each column. So the packed words (a quarter of the bytes) are
+ * transposed, then shifted, masked and stored. That makes about one code register a cycle, and each code
+ * register has 12 products in one block of rows. These registers, stored one after the other over k, are the
+ * panel.
  *
- * Product. A block multiplies 4 codes of every column by 4 activations of one row, which the load itself repeats in all
- * lanes. It has `panels` x `rows` registers of sums, and one load for each operand. 2 x 12 keeps 24 sums, so that no
- * product waits (latency 5, two a cycle), and 12 row loads and 2 panel loads serve 24 products. The last rows of a step
- * go four at a time; rows after the last are copies of it.
+ * Product. A block multiplies 4 codes of every column by 4 activations of one row, which the load itself
+ * repeats in all lanes. It has `panels` x `rows` registers of sums, and one load for each operand. 2 x 12
+ * keeps 24 sums, so that no product waits (latency 5, two a cycle), and 12 row loads and 2 panel loads serve
+ * 24 products. The last rows of a step go four at a time; rows after the last are copies of it.
  *
- * MADDUBS: the magnitude of a sum of two products is at most 2 * 2 * 127 = 508, so 64 of them fit int16 (proven by
- * ir/range.h), which is a stretch of 256 k. Then they are widened and added to the strip in memory.
+ * MADDUBS: the magnitude of a sum of two products is at most 2 * 2 * 127 = 508, so 64 of them fit int16
+ * (proven by ir/range.h), which is a stretch of 256 k. Then they are widened and added to the strip in
+ * memory.
  *
- * Why K is not cut: a block's rows are 12 K bytes (30 KB for 2560), and the panels, 32 K bytes (80 KB) in L2, are read in
- * order for them: 128 + 48 bytes in the 12 cycles of a step, a third of what L2 gives. */
+ * Why K is not cut: a block's rows are 12 K bytes (30 KB for 2560), and the panels, 32 K bytes (80 KB) in L2,
+ * are read in order for them: 128 + 48 bytes in the 12 cycles of a step, a third of what L2 gives. */
 #include <stdio.h>
 #include "codegen/llvm/ops/ternary.h"
 
@@ -56,7 +58,8 @@ static LLVMValueRef pick(TnBuilder *b, LLVMValueRef x, LLVMValueRef y, int n, co
     return tn_build_shuffle(b, x, y, lane, n);
 }
 
-/* Transposes 4 x 4 words in each 128-bit block first, then the blocks: both are shuffles that AVX2 and AVX-512 have. */
+/* Transposes 4 x 4 words in each 128-bit block first, then the blocks: both are shuffles that AVX2 and
+ * AVX-512 have. */
 void tn_tmatmul_transpose(TnBuilder *b, LLVMValueRef *v, int n) {
     int blocks = n / 4;
     for (int size = 1; size <= 2; size *= 2) /* rows i and i + size: interleave words, then pairs of words */
@@ -151,8 +154,8 @@ void tn_tmatmul_prepare(TnBuilder *b, LLVMValueRef w, LLVMValueRef n, int64_t k,
 
 /* ---- Product */
 
-/* STEPS products along k of all panels and rows. Adds to sum[panel * rows + row], which have i32 lanes, or i16 lanes with
- * MADDUBS. */
+/* STEPS products along k of all panels and rows. Adds to sum[panel * rows + row], which have i32 lanes, or
+ * i16 lanes with MADDUBS. */
 static void steps(TnBuilder *b, Shape s, int64_t panel_bytes, LLVMValueRef panel, LLVMValueRef *x,
                   LLVMValueRef *sum) {
     int size = b->level->bytes, lanes = lanes_of(b);
@@ -180,7 +183,8 @@ typedef struct Block {
     bool apart; /* each row has an address of its own; else the rows are adjacent */
     int64_t row_bytes, panel_bytes;
 } Block;
-/* `turns` times `steps` from *panel and x[] on, with sums that begin at zero. Moves the pointers to where it ended. */
+/* `turns` times `steps` from *panel and x[] on, with sums that begin at zero. Moves the pointers to where it
+ * ended. */
 static void stretch(TnBuilder *b, const Block *of, int64_t turns, LLVMValueRef *panel, LLVMValueRef *x,
                     LLVMValueRef *sum) {
     Shape s = of->shape;
@@ -200,8 +204,8 @@ static void stretch(TnBuilder *b, const Block *of, int64_t turns, LLVMValueRef *
     for (int r = 0; r < n_x; r++) x[r] = l.out[n + 1 + r];
 }
 
-/* The function for K = k and blocks of a shape: void (panels, i64 count, x, i64 n_x, acc, i64 stride). With `apart`, n_x
- * may be less than the rows of the shape. */
+/* The function for K = k and blocks of a shape: void (panels, i64 count, x, i64 n_x, acc, i64 stride). With
+ * `apart`, n_x may be less than the rows of the shape. */
 static LLVMValueRef block_function(TnBuilder *b, int64_t k, Shape s, bool apart) {
     char name[64];
     snprintf(name, sizeof name, "tmatmul_k%lld_%dx%d%s", (long long)k, s.panels, s.rows,

@@ -81,8 +81,8 @@ static uint32_t readers(TnBuilder *b, TnRef ref, bool *out_memory) {
     return n;
 }
 
-/* Writes a column-by-column value to memory if it is needed there. A strip that leaves the kernel and is also read in it
- * is kept in scratch too, where blocks may run past its end. */
+/* Writes a column-by-column value to memory if it is needed there. A strip that leaves the kernel and is also
+ * read in it is kept in scratch too, where blocks may run past its end. */
 static void settle(TnBuilder *b, TnFrame *f, TnRef ref) {
     LLVMValueRef *mem = &f->mem[ref - b->k->first];
     bool memory, leaves = tn_build_leaves(b, ref);

@@ -1,11 +1,11 @@
 /* Gated parts: y = mulz(relu2(gate), up), where gate and up are slices of one ternary product.
  *
- * Where gate is not positive, relu2(gate) is +0, and y is +0 for every finite up. (Pass `gate` made sure that no reader
- * can tell this +0 from a -0.) So the row of weights for that column of up need not be read; in decoding, reading it
- * would be the whole cost. The sign of gate is known from its integer sum and the sign of the factor that will multiply
- * it. In the columns that are left out, the strip of up holds whatever was there before. Any i32 times a finite factor is
- * finite, so that does no harm. If up's factor is too large for that, or gate's factor is zero or NaN, all columns are
- * needed. */
+ * Where gate is not positive, relu2(gate) is +0, and y is +0 for every finite up. (Pass `gate` made sure that
+ * no reader can tell this +0 from a -0.) So the row of weights for that column of up need not be read; in
+ * decoding, reading it would be the whole cost. The sign of gate is known from its integer sum and the sign
+ * of the factor that will multiply it. In the columns that are left out, the strip of up holds whatever was
+ * there before. Any i32 times a finite factor is finite, so that does no harm. If up's factor is too large
+ * for that, or gate's factor is zero or NaN, all columns are needed. */
 #include "codegen/llvm/skeletons/cols.h"
 #include "codegen/llvm/skeletons/gated.h"
 

@@ -1,21 +1,23 @@
-/* Integer products of a few rows of activations with rows of weights that stream from memory. This file has the order in
- * which tmatmul (tmatmul_few.c) and estimate (estimate.c) read both.
+/* Integer products of a few rows of activations with rows of weights that stream from memory. This file has
+ * the order in which tmatmul (tmatmul_few.c) and estimate (estimate.c) read both.
  *
- * A block is a few rows of weights, called its columns. It is multiplied by all rows of activations, step by step along
- * K. All sums stay in registers, one for each lane, until the end of K. So weights are unpacked once for all rows, and
- * only the sums are transposed, at the end.
+ * A block is a few rows of weights, called its columns. It is multiplied by all rows of activations, step by
+ * step along K. All sums stay in registers, one for each lane, until the end of K. So weights are unpacked
+ * once for all rows, and only the sums are transposed, at the end.
  *
- * Each block loads all activations, so they should be in L1. But 8 rows of 6912 are 55 KB and do not fit. So K is cut
- * into stretches of at most STRETCH bytes of activations, and a group of blocks is multiplied by one stretch after the
- * other. Between stretches the group's sums are in memory, a register each. That costs loads and stores, but uses none
- * of the ports that multiply. A stretch comes from L2 once for each group, so groups must not be small.
+ * Each block loads all activations, so they should be in L1. But 8 rows of 6912 are 55 KB and do not fit. So
+ * K is cut into stretches of at most STRETCH bytes of activations, and a group of blocks is multiplied by one
+ * stretch after the other. Between stretches the group's sums are in memory, a register each. That costs
+ * loads and stores, but uses none of the ports that multiply. A stretch comes from L2 once for each group, so
+ * groups must not be small.
  *
- * If the sums of all rows do not fit into registers, the rows are split into passes over a group. The later passes read
- * the group from L2.
+ * If the sums of all rows do not fit into registers, the rows are split into passes over a group. The later
+ * passes read the group from L2.
  *
- * Prefetches: the lines of the next block for the same steps go into L1. Lines of the next group go into L2, in the order
- * in which they lie in memory and at the pace of the work in this group. So memory is read evenly, however often a group
- * is read. With one row of activations, the kernel's distances are used instead. */
+ * Prefetches: the lines of the next block for the same steps go into L1. Lines of the next group go into L2,
+ * in the order in which they lie in memory and at the pace of the work in this group. So memory is read
+ * evenly, however often a group is read. With one row of activations, the kernel's distances are used
+ * instead. */
 #include "codegen/llvm/skeletons/groups.h"
 
 enum {

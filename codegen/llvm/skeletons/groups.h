@@ -3,13 +3,14 @@
 
 #include "codegen/llvm/builder/builder.h"
 
-/* groups.c: integer products of a few rows of activations with `count` (i64, above 0) rows of weights from w on, block
- * by block. The caller's functions are called once or twice and get `user`:
+/* groups.c: integer products of a few rows of activations with `count` (i64, above 0) rows of weights from w
+ * on, block by block. The caller's functions are called once or twice and get `user`:
  *
- *   step     emits a step of a block along K: multiplies its weights at w[columns] by the activations, those of the first
- *            row at x, and adds to sum[n_sums], which are registers of i32 lanes, or of i16 with `narrow`
- *   finish   takes the sums sum[n_sums] of i32 of the block whose first column is col (i64), in pass `pass` (i64). Columns
- *            after `count` are copies of the last one.
+ *   step     emits a step of a block along K: multiplies its weights at w[columns] by the activations, those
+ *            of the first row at x, and adds to sum[n_sums], which are registers of i32 lanes, or of i16 with
+ *            `narrow`
+ *   finish   takes sum[n_sums], in i32, of the block whose first column is col (i64), in pass `pass` (i64).
+ *            Columns after `count` are copies of the last one.
  *
  * buf: scratch of tn_build_groups_buf bytes. */
 typedef struct TnGroups {
@@ -27,8 +28,8 @@ typedef struct TnGroups {
 int64_t tn_build_groups_buf(TnBuilder *b, const TnGroups *g);
 void tn_build_groups(TnBuilder *b, const TnGroups *g, LLVMValueRef w, LLVMValueRef count, LLVMValueRef x,
                      LLVMValueRef buf);
-/* Adds up the lanes of each sum: lane i of the result belongs to sum[i]. The result fills whole registers; lanes after
- * n_sums are 0. */
+/* Adds up the lanes of each sum: lane i of the result belongs to sum[i]. The result fills whole registers;
+ * lanes after n_sums are 0. */
 LLVMValueRef tn_build_groups_trees(TnBuilder *b, const TnGroups *g, LLVMValueRef *sum);
 
 #endif

@@ -1,4 +1,5 @@
-/* The skeleton of kernels that go over rows: a unit is one row of the leading symbol, and the ops are emitted in order. */
+/* The skeleton of kernels that go over rows: a unit is one row of the leading symbol, and the ops are emitted
+ * in order. */
 #include "codegen/llvm/skeletons/frame.h"
 
 #include "runtime/base/arena.h"
