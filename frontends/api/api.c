@@ -1,5 +1,4 @@
-/* ternc.h: compile, load, open_ref, vocab. A thin room: it opens the source, builds the graph and hands both
- * to codegen. */
+/* ternc.h: compile, load, open_ref, vocab. Opens the source, builds the graph and hands both to codegen. */
 #include "frontends/api/ternc.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,7 +100,7 @@ TernStatus tn_levels_split(TnArena *arena, const char *field, const char *list, 
     return TERN_OK;
 }
 
-/* A cap is a level that this machine runs, or one above it; for evaluated kernels, any. */
+/* A cap must be a level of this machine's architecture. For evaluated kernels any level is accepted. */
 static TernStatus check_cap(const char *cap, bool evaluated, TernError *err) {
     const char *here = tern_cpu_levels();
     const TnLevelRow *row = tn_level_named(cap);
@@ -120,10 +119,10 @@ static bool is_above(const char *level, const TnLevelRow *cap) {
     return row && row->preference > cap->preference;
 }
 
-/* The levels to compile for. jit: the best alone. */
+/* jit: the best level alone. */
 TernStatus tn_levels_choose(const TerncOptions *o, bool jit, TnArena *arena, const char ***out,
                             uint32_t *out_n, TernError *err) {
-    bool evaluated = tn_target_evaluates(o->target); /* has one level, whatever is asked for */
+    bool evaluated = tn_target_evaluates(o->target); /* then there is one level */
     const char *list = evaluated ? NULL : o->levels;
     TN_TRY(tn_target_check("TerncOptions.target", o->target, err));
     if (jit && o->cap && *o->cap) TN_TRY(check_cap(o->cap, evaluated, err));
@@ -134,7 +133,7 @@ TernStatus tn_levels_choose(const TerncOptions *o, bool jit, TnArena *arena, con
                        TN_LEVEL_NAMES);
     TN_TRY(tn_levels_split(arena, "TerncOptions.levels", list, out, out_n, err));
     if (!jit || *out_n == 1) return TERN_OK;
-    /* Best first; a cap drops what is above it. */
+    /* Best first; a cap drops the levels above it. */
     const TnLevelRow *cap = o->cap && *o->cap ? tn_level_named(o->cap) : NULL;
     uint32_t i = 0;
     while (cap && i < *out_n && is_above((*out)[i], cap)) i++;
@@ -175,7 +174,7 @@ static void set_tuning(Tuning *t, const TerncOptions *o, bool jit, const TnCompi
 }
 
 typedef struct Compiled {
-    bool evaluated; /* the first level, which is the one of a model that is loaded */
+    bool evaluated; /* whether the first level is; a model that is loaded has only that one */
     TnGguf *gg;
     TnGraph *graph;
     TnArena arena;
@@ -189,7 +188,7 @@ static void free_compiled(Compiled *c) {
     tn_arena_free(&c->arena);
 }
 
-/* What tern_model_info says of it later, but for the sizes. */
+/* The same values as tern_model_info gives later, except the sizes. */
 static TernStatus tell_known(const TerncOptions *o, const TnFacts *f, const char *level, TernError *err) {
     TernModelInfo info = {.arch = f->arch,
                           .name = f->name,
@@ -269,7 +268,7 @@ static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOpt
     return TERN_OK;
 }
 
-/* path NULL: to memory. A cache that cannot be written is an error only if the caller says so. */
+/* path NULL: to memory. A cache that cannot be written is an error only if tune_write is set. */
 static TernStatus check_files(const TerncSource *source, const TerncOptions *o, const char *path,
                               TernError *err) {
     const char *cache = o->tune_seconds > 0 ? o->tune_cache : NULL;
@@ -303,7 +302,7 @@ static void release(void *user, const void *bytes, size_t size) {
     tn_os_unmap((void *)bytes, size);
 }
 
-/* Gives the model its evaluated kernels. *out_ref is owned by the model once it is open. */
+/* Makes the evaluated kernels of a model, which owns them once it is open. */
 static TernStatus make_ref(const void *tir, size_t n, TernKernels *out, TernError *err) {
     TnRefKernels *ref;
     TN_TRY(tn_ref_create(tir, n, &ref, err));
@@ -315,7 +314,8 @@ static TernStatus make_ref(const void *tir, size_t n, TernKernels *out, TernErro
     return TERN_OK;
 }
 
-/* The embedded TIR has to be found before kernels exist, so the blob is opened twice: once to read it. */
+/* ternc_open_ref opens the blob twice: its kernels are made from the embedded TIR, which only an open blob
+ * can give. */
 static void no_run(void *user, uint32_t variant, uint32_t launch, const void *args, void *scratch) {
     (void)user, (void)variant, (void)launch, (void)args, (void)scratch;
     TN_BUG("a kernel of a model opened for reading was run");
@@ -347,7 +347,7 @@ TernStatus ternc_load(const TerncSource *source, const TerncOptions *options, Te
     TernStatus st = compile(&c, &own, o, true, &dest, report, err);
     free_compiled(&c);
     if (st != TERN_OK) return st;
-    /* just written by ourselves: nothing to verify */
+    /* just written by this process: nothing to verify */
     TernModelOptions mo = {.size = sizeof mo, .no_check = 1, .huge = 1};
     TernKernels kernels;
     if (c.evaluated) {

@@ -58,7 +58,7 @@ static const TnShape model_shape = TN_SHAPE(TernModelOptions, model_fields);
 
 /* ---- fields of one kind */
 
-/* A word or a path that is given must say something. */
+/* A word or a path must not be empty. */
 static TernStatus not_empty(const char *field, const char *text, TernError *err) {
     if (!text || *text) return TERN_OK;
     return tn_fail(err, TERN_ERR_INPUT, "%s is empty, expected NULL or a value", field);

@@ -1,12 +1,13 @@
-/* The arguments of ternc.h and ternc_tools.h: every call takes the caller's structs, of whatever version, into its own,
- * checks each field there, and then trusts them. The pointers in what is taken are the caller's. */
+/* The arguments of ternc.h and ternc_tools.h. Every call copies the caller's struct, of whatever version,
+ * into one of its own, checks each field of the copy, and trusts it from then on. Pointers in the copy still
+ * belong to the caller. */
 #ifndef TN_CALL_OPTIONS_H
 #define TN_CALL_OPTIONS_H
 
 #include "frontends/api/ternc_tools.h"
 #include "runtime/base/options.h"
 
-/* Each clears the error. NULL: all fields' defaults. */
+/* Each clears the error first. given may be NULL: then all fields have their defaults. */
 TernStatus tn_source_take(const TerncSource *given, TerncSource *out, TernError *err);
 TernStatus tn_compile_take(const TerncOptions *given, TerncOptions *out, TernError *err);
 TernStatus tn_model_take(const TernModelOptions *given, TernModelOptions *out, TernError *err);

@@ -1,4 +1,4 @@
-/* The trained model of models/, as bytes of this library. */
+/* Embeds the trained model of models/ in this library. */
 #include "frontends/api/source.h"
 
 __asm__(".pushsection .rodata\n"

@@ -1,15 +1,15 @@
-/* Tern's compile interface: from a GGUF file to a blob, or to a running model. What looks at models instead (verify, diff,
- * inspect, pictures, ..) is ternc_tools.h, of the same library.
+/* Tern's compile interface: from a GGUF file to a blob, or to a running model. ternc_tools.h, of the same
+ * library, has the calls that examine models: verify, diff, inspect, pictures and the like.
  *
- * libternc holds the compiler and LLVM; programs that only run blobs do not need it. The program `tern` opens it
- * with dlopen for the verbs that compile.
+ * libternc holds the compiler and LLVM. Programs that only run blobs do not need it. The program `tern` opens
+ * it with dlopen for the verbs that compile.
  *
  *   source   a model file (GGUF), or NULL for the small model embedded in the library
- *   levels   CPU feature levels to emit code for: "avx2", "avx512-vnni", "amx", "neon-dotprod"; or "ref" for none,
- *            whose kernels are evaluated by the reference evaluator, slowly, with the same bits
- *   target   who makes the code of a level's kernels, where there is a choice: ternc_targets()
+ *   levels   CPU feature levels to generate code for: "avx2", "avx512-vnni", "amx", "neon-dotprod"; or "ref",
+ *            which has no code: the reference evaluator runs its kernels, slowly, with the same bits
+ *   target   the code generator to use, where there is a choice: ternc_targets()
  *
- * A whole program, compile at load and step (tests compile and run it: tests/cli/example_compile.c):
+ * A whole program that compiles at load and runs steps (tests/cli/example_compile.c, which the tests run):
  *
  *   TernError err;
  *   TerncSource source = {.size = sizeof source, .path = "model.gguf"};
@@ -17,14 +17,14 @@
  *   if (ternc_load(&source, NULL, NULL, &model, &err)) { fprintf(stderr, "%s\n", err.text); return 1; }
  *   // from here on tern.h: tern_pool_create, tern_session_create, tern_session_step
  *
- * and ahead of time:
+ * To compile ahead of time:
  *
  *   TerncOptions options = {.size = sizeof options, .levels = "avx2,avx512-vnni"};
  *   ternc_compile(&source, &options, "model.tern", NULL, &err);
  *
- * Errors as in tern.h: a status and one line; a call that fails leaves nothing allocated and no file. All calls are
- * thread-safe and hold no global state. Option structs and pointers are as tern.h says: checked field by field, NULL or
- * zero means the default, and a name that is "" is refused. */
+ * Errors are reported as in tern.h: a status and one line. A call that fails leaves nothing allocated and no
+ * file. All calls are thread-safe and hold no global state. Option structs and pointers follow tern.h: every
+ * field is checked, NULL or zero means the default, and an empty name ("") is refused. */
 #ifndef TERNC_H
 #define TERNC_H
 
@@ -34,54 +34,59 @@
 extern "C" {
 #endif
 
-/* What the library was built with, e.g. "LLVM 19.1.7". */
+/* Returns what the library was built with, e.g. "LLVM 19.1.7". */
 TERN_API const char *ternc_version(void);
-/* Who can make kernels in this build: "xsmm, llvm, ref", best liked first; which of them there are is chosen when it is
- * built. */
+/* Returns the targets (code generators) of this build in order of preference, e.g. "xsmm, llvm, ref". Build
+ * options decide which of them exist. */
 TERN_API const char *ternc_targets(void);
 
 typedef struct TerncSource {
     size_t size;
     const char *path; /* GGUF; NULL: the embedded model */
-    const char *const
-        *overrides; /* "KEY=TYPE:VALUE", replacing or adding metadata; one that nobody reads is refused */
+    /* n_overrides texts "KEY=TYPE:VALUE" that replace or add metadata. An override of a key that is never
+     * read is refused. */
+    const char *const *overrides;
     uint32_t n_overrides;
-    int ternary_dense; /* block matrices stored dense must hold -s, 0, s and run as ternary */
-    const char *tir;   /* a graph of stage=model that runs instead of the file's own, with the file's weights,
-                          vocabulary and context: text, "-" is standard input; may be NULL */
-    /* Receives a line, without a newline, that names the keys of the file which nothing here knows and which were ignored,
-     * once the file is read; not called if there are none. May be NULL. */
+    int ternary_dense; /* run dense block matrices as ternary; refused unless all weights are -s, 0 or s */
+    /* Path of a graph as text (stage=model) that replaces the file's own graph. The weights, vocabulary and
+     * context are still the file's. "-" is standard input. May be NULL. */
+    const char *tir;
+    /* Called once, after the file is read, with one line (no newline) that names the keys of the file that
+     * Tern does not know and ignored. Not called if there are none. May be NULL. */
     void (*note)(void *user, const char *line);
     void *note_user;
 } TerncSource;
 
 typedef struct TerncOptions {
     size_t size;
-    const char *levels; /* comma list; default: all this machine has (compile), the best one (load) */
-    const char *cap;    /* load: the default level is at most this one */
-    uint32_t context;   /* largest context; default: the model's */
+    const char *levels; /* comma list; default: all that this machine has (compile), the best one (load) */
+    const char *cap;    /* load: the highest level that may be chosen by default */
+    uint32_t context;   /* largest context in positions; default: the model's */
     uint32_t kvs;       /* cache types that sessions may ask for, 1u << TernKv each; default: all */
-    /* "f16" or "f32" for embedding and head tables; "q8" or "q6": without loss, and with a copy of 8 or 6 bits
-     * by which the best are found; default: without loss */
+    /* Encoding of the embedding and head tables. "f16" or "f32": converted to it. "q8" or "q6": kept without
+     * loss, plus a quantized copy of 8 or 6 bits that finds the candidates for the best ids; the ids stay the
+     * same. Default: kept without loss. */
     const char *head;
-    /* One of ternc_targets(): it makes all kernels, or those that it can do; default: the best for each kernel. One that makes
-     * no code, "ref", has its kernels evaluated, at any level. */
+    /* One of ternc_targets(): it makes every kernel that it can. Default: the best target for each kernel.
+     * "ref" makes no code: its kernels are evaluated, at any level. */
     const char *target;
-    int (*progress)(void *user, const char *phase, uint64_t done,
-                    uint64_t total); /* nonzero cancels; may be NULL */
+    /* Reports progress; a nonzero return cancels. May be NULL. */
+    int (*progress)(void *user, const char *phase, uint64_t done, uint64_t total);
     void *user;
-    /* Above 0: kernels of the best level that this machine runs are tuned by running them for at most about so long:
-     * how they are cut, how far they fetch ahead. Results are the same bits, the blob's bytes are not. 0: not tuned,
-     * and a blob depends on the model, the options and the version alone. */
+    /* Above 0: tune the kernels of the best level that this machine runs, by running them for at most about
+     * this many seconds. Tuning chooses how kernels are cut and their prefetch distances. It changes the
+     * blob's bytes, but no bit of a result. 0: no tuning, and the blob depends only on the model, the options
+     * and the version. */
     double tune_seconds;
-    uint32_t tune_threads;  /* that it is tuned for; default: as many as a pool has by default */
-    const char *tune_cache; /* a file that keeps what was measured; NULL: none */
-    int tune_write; /* that it cannot be written, or is another kind of file, is an error before work; else a line
-                               of tune_text */
+    uint32_t tune_threads;  /* thread count to tune for; default: a pool's default */
+    const char *tune_cache; /* file that keeps the measurements; NULL: none */
+    /* What happens if tune_cache cannot be written or is another kind of file. Nonzero: an error before any
+     * work. 0: a line for tune_text. */
+    int tune_write;
     void (*tune_text)(void *user, const char *text, size_t size); /* receives lines; may be NULL */
-    /* compile and load: called once, when all is known of the model and nothing of it has been compiled, for a caller to
-     * refuse by a nonzero value what would not fit it. Of info the sizes in bytes are 0; vocab is the vocabulary image
-     * or NULL. Valid during the call. May be NULL. */
+    /* compile and load: called once, when the model's facts are known and before anything is compiled. The
+     * caller refuses the model by returning nonzero. In info the sizes in bytes are 0. vocab is the
+     * vocabulary image or NULL. Both are valid only during the call. May be NULL. */
     int (*known)(void *user, const TernModelInfo *info, const void *vocab, size_t vocab_bytes);
 } TerncOptions;
 
@@ -90,22 +95,24 @@ typedef struct TerncReport {
     uint32_t n_variants, n_kernels, n_unique;
     double seconds, seconds_passes, seconds_tune, seconds_codegen, seconds_weights;
     char levels[96];
-    char refused[200]; /* "", or code that a target would have used but which failed its test, and why */
+    char refused[200]; /* "", or which code of a target failed its test and was not used, and why */
 } TerncReport;
 
-/* Compiles to a file, which appears whole or not at all, or, with "-", to standard output. A pipe or a device is written
- * front to back, for which the weights are made twice. Refused before any work: a path that cannot be written, and one
- * that is the same file as the source, the .tir or the tuning cache. report may be NULL. */
+/* Compiles to a file, which appears whole or not at all. "-" is standard output. A pipe or a device is
+ * written front to back, which means that the weights are made twice. Two kinds of path are refused before
+ * any work: one that cannot be written, and one that is the same file as the source, the .tir or the tuning
+ * cache. report may be NULL. */
 TERN_API TernStatus ternc_compile(const TerncSource *source, const TerncOptions *options, const char *path,
                                   TerncReport *report, TernError *err);
 /* Compiles to memory and opens the result; tern_model_close frees it. */
 TERN_API TernStatus ternc_load(const TerncSource *source, const TerncOptions *options, TerncReport *report,
                                TernModel **out, TernError *err);
-/* Opens a blob whose kernels are evaluated from its embedded IR instead of its code. options
- * as in tern_model_open. */
+/* Opens a blob and evaluates its kernels from its embedded IR instead of running its code. options as in
+ * tern_model_open. */
 TERN_API TernStatus ternc_open_ref(const char *path, const TernModelOptions *options, TernModel **out,
                                    TernError *err);
-/* The vocabulary image of a GGUF file (one with a vocabulary alone will do); free() it. */
+/* Makes the vocabulary image of a GGUF file, which may be one that holds only a vocabulary. free() the
+ * image. */
 TERN_API TernStatus ternc_vocab(const TerncSource *source, void **out, size_t *out_size, TernError *err);
 
 #ifdef __cplusplus

@@ -1,16 +1,17 @@
-/* Tern's tools: what looks at a model instead of running it. Texts are sent piece by piece to a function of the caller.
+/* Tern's tools: calls that examine a model instead of running it. They send text piece by piece to a
+ * callback.
  *
- *   ternc_emit      the code of a level, as LLVM IR, assembly or an object
- *   ternc_opt       passes on a graph, step by step
- *   ternc_inspect   a file's metadata, tensors, sections and kernels
- *   ternc_eval      a graph evaluated on made-up inputs
- *   ternc_import    a report of a model file: who wrote it, what is inferred, what would run
- *   ternc_cost      bytes and multiply-adds of every launch
- *   ternc_diff      two files, compared graph by graph
- *   ternc_picture   a graph as dot, json or text
- *   ternc_verify    every launch's code against the evaluator, value by value
+ *   ternc_emit      writes the code of a level, as LLVM IR, assembly or an object
+ *   ternc_opt       runs passes on a graph, step by step
+ *   ternc_inspect   lists a file's metadata, tensors, sections and kernels
+ *   ternc_eval      evaluates a graph on made-up inputs
+ *   ternc_import    reports on a model file: who wrote it, what is inferred, what would run
+ *   ternc_cost      counts bytes and multiply-adds of every launch
+ *   ternc_diff      compares two files, graph by graph
+ *   ternc_picture   writes a graph as dot, json or text
+ *   ternc_verify    compares every launch's code with the evaluator, value by value
  *
- * They are in libternc, beside the compile calls, and keep the rules of ternc.h for errors, threads and option structs. */
+ * They are in libternc and follow the rules of ternc.h for errors, threads and option structs. */
 #ifndef TERNC_TOOLS_H
 #define TERNC_TOOLS_H
 
@@ -20,11 +21,12 @@
 extern "C" {
 #endif
 
-/* Receives a piece of text; `what` says which ("fuse", "result", "faults", ...). "note" is the line that TerncSource
- * describes, from calls that were given no source with a `note`. */
+/* Receives a piece of text. `what` names its kind: "fuse", "result", "faults", ... "note" is the line that
+ * TerncSource.note describes; it comes here when the call has no source with a `note`. */
 typedef void TerncTextFn(void *user, const char *what, const char *text, size_t size);
-/* Compiles as far as the code of the first level, which is sent as what = "result". kind: what the targets of
- * that level bring, on a CPU "llvm" (IR), "asm" or "obj" (ELF). In the texts every kernel's .tir lines stand above its function. */
+/* Generates the code of the first level and sends it as what = "result". kind is one that the targets of that
+ * level offer: on a CPU "llvm" (IR), "asm" or "obj" (ELF). In the text kinds each kernel's .tir lines stand
+ * above its function. */
 TERN_API TernStatus ternc_emit(const TerncSource *source, const TerncOptions *options, const char *kind,
                                TerncTextFn *text, void *user, TernError *err);
 
@@ -32,24 +34,28 @@ typedef struct TerncOpt {
     size_t size;
     const char *path; /* .tir, "-" (text on standard input), .tern, .gguf; NULL: the embedded model */
     const TerncSource *source; /* overrides for a .gguf; may be NULL */
-    const char *passes;       /* comma list, "" for none, NULL for all that apply from the input's stage on */
-    const char *dump_after;   /* comma list of passes whose result is sent to `text`, or "all"; with "changed"
-                                 in it those alone that changed the text; may be NULL */
-    const char *level, *head; /* default: this machine's best; as in TerncOptions */
-    TernKv kv;                /* default f16 */
+    const char *passes;        /* comma list; "": none; NULL: all that apply from the input's stage on */
+    /* Comma list of passes whose result is sent to `text`, or "all". If "changed" is in the list, only
+     * results whose text changed are sent. May be NULL. */
+    const char *dump_after;
+    const char *level, *head;  /* default: this machine's best level; head as in TerncOptions */
+    TernKv kv;                 /* default f16 */
     uint32_t rows_lo, rows_hi; /* batch class; default 1..1 */
     int times;                 /* send a line "pass seconds" as what = "time" after each pass */
-    const char *effort; /* what `passes` NULL means: "O0" fuse, layout, tile and plan alone, "O1" with fold,
-                                  cse and dce before, "O2", "O3" or NULL everything; refused beside `passes` */
-    int verify_each;    /* after each pass also read the printed text back and compare; sends a line as what =
-                                  "verify". The verifier itself runs after every pass in any case. */
-    int ranges; /* the result says at the end of a line, in a comment, what is known of integers (ir/range.h) */
-    uint32_t variant; /* of an input with several graphs: the N-th from 1; 0: of a blob the first that is for
-                                  level, kv and rows, as far as these are given */
+    /* Which passes run if `passes` is NULL. "O0": fuse, layout, tile and plan. "O1": also fold, cse and dce
+     * before them. "O2", "O3" or NULL: all. Refused together with `passes`. */
+    const char *effort;
+    /* After each pass also parse the printed text and compare; sends a line as what = "verify". The verifier
+     * itself always runs after every pass. */
+    int verify_each;
+    int ranges; /* add a comment at the end of each line with what is known of its integers (ir/range.h) */
+    /* Which graph of an input with several, from 1. 0: of a blob, the first that matches those of level, kv
+     * and rows that are given. */
+    uint32_t variant;
 } TerncOpt;
-/* Runs passes on a graph; sends what = "result" with the text. A level, kv, batch class or head that no pass of the list takes,
- * or that is another than the graph has already, is refused. A faulty input text sends its messages as what
- * = "faults" (lines "file:line:col: ...") and returns TERN_ERR_INPUT. */
+/* Runs passes on a graph and sends the text as what = "result". Refuses a level, kv, batch class or head that
+ * no pass of the list uses, or that contradicts what the graph already has. A faulty input text sends its
+ * messages as what = "faults" (lines "file:line:col: ...") and returns TERN_ERR_INPUT. */
 TERN_API TernStatus ternc_opt(const TerncOpt *opt, TerncTextFn *text, void *user, TernError *err);
 
 /* Sends a description of a GGUF file or a blob: metadata, tensors, sections, kernels, memory plan. */
@@ -57,58 +63,63 @@ TERN_API TernStatus ternc_inspect(const char *path, TerncTextFn *text, void *use
 
 typedef struct TerncEval {
     size_t size;
-    const char *path;    /* .tir, "-" (text), .gguf, .tern (whose weights have other names: they are missing);
-                         NULL: the embedded model */
-    const char *weights; /* a .gguf where `gguf` nodes find their tensors; may be NULL */
-    uint32_t rows;       /* of a step, 1 to 64; default: as the graph says, else 2 */
-    uint32_t variant;    /* of several graphs, from 0 */
+    /* .tir, "-" (text on standard input), .gguf or .tern; NULL: the embedded model. The weights of a .tern
+     * are not found, since it stores them under other names. */
+    const char *path;
+    const char *weights; /* a .gguf that holds the tensors of `gguf` nodes; may be NULL */
+    uint32_t rows;       /* rows of the step, 1 to 64; default: as the graph says, else 2 */
+    uint32_t variant;    /* which of several graphs, from 0 */
 } TerncEval;
-/* Evaluates a graph on inputs made up by a rule (docs/ir.md states it) and sends its results as what = "result", a line a row:
- * for graphs made by hand. Faults as in ternc_opt. */
+/* Evaluates a graph on inputs made up by a rule (stated in docs/ir.md) and sends its results as what =
+ * "result", one line a row. Meant for graphs written by hand. Faults as in ternc_opt. */
 TERN_API TernStatus ternc_eval(const TerncEval *eval, TerncTextFn *text, void *user, TernError *err);
 
 typedef struct TerncImport {
     size_t size;
     const TerncSource *source; /* a model file; NULL: the embedded model */
     int json;                  /* json instead of tables */
-    int (*progress)(void *user, const char *phase, uint64_t done,
-                    uint64_t total); /* nonzero cancels; may be NULL */
+    /* Reports progress; a nonzero return cancels. May be NULL. */
+    int (*progress)(void *user, const char *phase, uint64_t done, uint64_t total);
     void *user;
 } TerncImport;
-/* The import report of a model file, as what = "result": who wrote it as far as can be told, what Tern infers and from
- * what, what it ignores, statistics of every ternary matrix (all weights are read), memory at several precisions, and
- * which kernels this machine would run. A file that is sound but not supported gives a report that says why. */
+/* Sends a report on a model file as what = "result": the program that probably wrote it, what Tern infers and
+ * from what, what it ignores, statistics of every ternary matrix (this reads all weights), memory at several
+ * precisions, and the kernels that this machine would run. For a sound file that is not supported, the report
+ * says why. */
 TERN_API TernStatus ternc_import(const TerncImport *import, TerncTextFn *text, void *user, TernError *err);
 
-/* What a call of a launch has to move and to multiply, from the planned graph in the model's TIR section. Bytes
- * count every operand once, as far as the call reads or writes it. The sums that a profile gives (tern.h:
- * TernProfileProgram) put in for the symbols and positions give the sums over all calls. */
+/* What one call of a launch reads, writes and multiplies, from the planned graph in the model's TIR section.
+ * Each operand counts once, with the bytes that the call reads or writes of it. To get sums over all calls,
+ * insert the sums of a profile (tern.h: TernProfileProgram) for the symbols and positions. */
 typedef struct TerncCost {
-    char name[64];         /* of the kernel; long ones are cut */
+    char name[64];         /* the kernel's; cut if it is longer */
     char what[96];         /* "tmatmul p64[512,256]" */
-    uint32_t group;        /* the first launch with the same code on the same shapes, maybe itself */
-    uint64_t weight_bytes; /* a call: weights read whole */
-    uint64_t
-        table_bytes; /* of a table that launches read by rows alone (those are in sym_bytes), at the first of them */
-    uint64_t sym_bytes[8];  /* a unit of T R K H S P N L: activations, ids, rows of tables, cache stores */
-    uint64_t held_bytes;    /* a position held: keys and values read */
-    uint64_t sym_macs[8];   /* multiply-adds of (t)matmul and estimate, a unit of the symbol */
-    uint64_t attended_macs; /* a position attended */
-    uint64_t window;        /* at most so many positions a row are; 0: all */
+    uint32_t group;        /* the first launch with the same code and shapes, perhaps this one */
+    uint64_t weight_bytes; /* per call: weights that are read whole */
+    /* Size of a table that launches read only by rows, given at the first such launch. The rows themselves
+     * count in sym_bytes. */
+    uint64_t table_bytes;
+    uint64_t sym_bytes[8];  /* per unit of T R K H S P N L: activations, ids, rows of tables, cache stores */
+    uint64_t held_bytes;    /* per position held: keys and values read */
+    uint64_t sym_macs[8];   /* per unit of the symbol: multiply-adds of (t)matmul and estimate */
+    uint64_t attended_macs; /* per position attended */
+    uint64_t window;        /* most positions that a row attends to; 0: all */
 } TerncCost;
-/* Of every launch of a variant (a PROG section); free(*out). */
+/* Gives the cost of every launch of a variant (a PROG section). free(*out). */
 TERN_API TernStatus ternc_cost(const TernModel *model, uint32_t variant, TerncCost **out, uint32_t *out_n,
                                TernError *err);
 
-/* Compares two files, each a .tir, a .gguf (its graph) or a .tern (its graphs, variant by variant): structure, weights,
- * metadata. A model file against a compiled one is put through the same passes first. */
+/* Compares structure, weights and metadata of two files. Each is a .tir, a .gguf (its graph) or a .tern (its
+ * graphs, variant by variant). If one is a model file and the other compiled, the model file is put through
+ * the same passes first. */
 typedef struct TerncDiff {
     size_t size;
     const char *a, *b; /* "-" is text on standard input */
-    int names;         /* report values that have another name, too */
-    int no_stats;      /* differing weights by hash and scale alone: their values are not read */
+    int names;         /* also report values whose names differ */
+    int no_stats;      /* compare weights only by hash and scale, without reading their values */
 } TerncDiff;
-/* Sends what = "result" with one line a difference and a summary; *same is 1 if there is none. */
+/* Sends one line for each difference and a summary as what = "result". *same is 1 if there is no
+ * difference. */
 TERN_API TernStatus ternc_diff(const TerncDiff *diff, TerncTextFn *text, void *user, int *same,
                                TernError *err);
 
@@ -117,44 +128,48 @@ typedef struct TerncPicture {
     const char *path;          /* .tir, .gguf, .tern, "-" (text), or NULL for the embedded model */
     const TerncSource *source; /* overrides for a .gguf; may be NULL */
     const char *format;        /* "dot" (one graph), "json" or "tir" (all) */
-    const char
-        *levels; /* a model is compiled for these levels and their variants are shown; NULL: as it stands */
+    /* Compile a model for these levels and show their variants. NULL: show the graph as it is in the file. */
+    const char *levels;
     const char *head;     /* as in TerncOptions */
     uint32_t variant;     /* dot: which of several graphs, from 0 */
-    int fold_layers;      /* dot: repeated layers are drawn once */
-    int one_layer, layer; /* dot: with one_layer set, that layer alone; refused if there is no such layer */
+    int fold_layers;      /* dot: draw repeated layers once */
+    int one_layer, layer; /* dot: if one_layer is set, draw only `layer`; refused if there is no such layer */
     const char *profile;  /* dot: a json file {"kernels": [{"name": .., "ms": ..}]}; may be NULL */
 } TerncPicture;
-/* Sends what = "result" with the text; faults as in ternc_opt. */
+/* Sends the text as what = "result". Faults as in ternc_opt. */
 TERN_API TernStatus ternc_picture(const TerncPicture *picture, TerncTextFn *text, void *user, TernError *err);
 
-/* Runs a model on real tokens and holds every launch's code against the evaluator, value by value; or two graphs
- * against each other. */
+/* Runs a model on given tokens and compares every launch's code with the evaluator, value by value; or
+ * compares two graphs. */
 typedef struct TerncVerify {
     size_t size;
-    const TerncSource *source;   /* the model, compiled as for ternc_load; NULL: the embedded one */
-    const char *blob;            /* or a compiled file instead */
-    const TerncOptions *options; /* cap, target, progress; of a source also levels and head; may be NULL */
-    const int32_t *tokens;       /* one sequence */
+    const TerncSource *source; /* the model, compiled as by ternc_load; NULL: the embedded one */
+    const char *blob;          /* a compiled file, instead of source */
+    const TerncOptions
+        *options;          /* uses cap, target, progress; with source also levels and head; may be NULL */
+    const int32_t *tokens; /* one sequence */
     uint32_t n_tokens;
-    uint32_t threads; /* tiles that a launch is cut into; default: as many as a pool has by default */
+    uint32_t threads; /* number of tiles that a launch is cut into; default: a pool's default */
     TernKv kv;        /* default f16 */
-    /* NULL or a target that makes no code: the evaluator. Another model (.gguf, or .tir with the source's weights): both graphs are
-     * evaluated, and the values that match are compared. If one of the two is compiled, its code is held against
-     * the evaluator and its results against the other's graph. */
+    /* What to compare with. NULL, or the name of a target that makes no code: the evaluator. A file (.gguf,
+     * or .tir with the source's weights): both graphs are evaluated and the values that match up are
+     * compared. If one of the two is compiled, its code is compared with the evaluator and its results with
+     * the other's graph. */
     const char *against;
-    int bisect; /* also look for the pass that changes a result; not of a blob */
-    const char *
-        reduce; /* a file, none of those read: what differs, made a graph of a few ops with random weights; may be NULL */
-    /* No tokens: the source's graph, which then may be any text, is compiled and run on random inputs. */
+    int bisect; /* also look for the pass that changes a result; refused with blob */
+    /* A file to write: what differs, reduced to a graph of a few ops with random weights. It must not be one
+     * of the files that are read. May be NULL. */
+    const char *reduce;
+    /* Takes no tokens: compiles the source's graph, which may then be any text, and runs it on random
+     * inputs. */
     int random;
-    uint64_t seed;             /* of the inputs; 0 without `seeded`: 1 and 2 */
-    uint32_t rows_lo, rows_hi; /* the batch class; 0: 1, 2..8 and 9..512. A step has up to 192 rows */
-    int seeded;                /* seed is to be used, whatever it is */
+    uint64_t seed;             /* of the random inputs; if 0 and `seeded` is not set: 1, then 2 */
+    uint32_t rows_lo, rows_hi; /* batch class; 0: 1, 2..8 and 9..512 in turn. A step has at most 192 rows */
+    int seeded;                /* use seed even if it is 0 */
 } TerncVerify;
-/* Sends what = "result": a line of proof, or the first value that differs and the op that made it; and, of code whose
- * keys or values saturated in an f16 cache (tern_session_saturated), what = "saturated": their number in digits. *same is
- * 1 if all are equal, bit for bit. */
+/* Sends what = "result": a line that says how much was compared, or the first value that differs and the op
+ * that made it. If keys or values of compiled code saturated in an f16 cache (tern_session_saturated), sends
+ * their number in digits as what = "saturated". *same is 1 if everything is equal, bit for bit. */
 TERN_API TernStatus ternc_verify(const TerncVerify *verify, TerncTextFn *text, void *user, int *same,
                                  TernError *err);
 

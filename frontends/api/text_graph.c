@@ -121,7 +121,8 @@ static TernStatus check_output(const Edited *e, const TnNode *n) {
                 tn_type_text(&want).s);
 }
 
-/* Operand i is used as an index: only these inputs (a list that ends with NULL) have values that are good for it. */
+/* Operand i is used as an index: only these inputs (a list that ends with NULL) have values that are good for
+ * it. */
 static TernStatus check_index(const Edited *e, const TnNode *n, uint32_t i, const char *const *inputs) {
     const TnNode *from = &e->g->nodes[n->args[i]];
     const char *name = from->op == TN_OP_input ? tn_attr_str(from, TN_ATTR_name) : "";
@@ -212,7 +213,8 @@ static TernStatus check(Edited *e, TnFacts *facts) {
     return take_facts(e, facts);
 }
 
-/* y = attend_join (attend_blocks ..), which pass split made of one attend for a class of few rows, is one again. */
+/* y = attend_join (attend_blocks ..), which pass split made of one attend for a class of few rows, is one
+ * again. */
 static void join_attends(TnGraph *g) {
     TnRef *order = tn_xcalloc((size_t)g->n + 1, sizeof *order);
     uint32_t *uses = tn_xcalloc((size_t)g->n + 1, sizeof *uses), n = 0;
@@ -242,8 +244,9 @@ static void join_attends(TnGraph *g) {
     free(uses);
 }
 
-/* Back to stage=model: kernels, level and places are forgotten, and caches are of any type again. All values stay what
- * they are, so a text dumped behind any pass, and edited, runs; the passes group and place it anew. */
+/* Back to stage=model: kernels, level and places are forgotten, and caches are of any type again. All values
+ * stay what they are, so a text dumped behind any pass, and edited, runs; the passes group and place it
+ * anew. */
 static void forget_stages(TnGraph *g) {
     for (TnRef r = 0; r < g->n; r++) {
         TnNode *n = &g->nodes[r];
@@ -281,7 +284,8 @@ TernStatus tn_text_model(const char *path, TnGraph **out, TnTuneTable *settings,
     return st;
 }
 
-/* What the file's own graph and vocabulary are made of is read now, so an override that nobody has read is a mistake. */
+/* What the file's own graph and vocabulary are made of is read now, so an override that nobody has read is a
+ * mistake. */
 static TernStatus file_graph_of(const TerncSource *source, TnGguf *file, const TnGgufOptions *o,
                                 TnGraph **out, TnFacts *facts, TernError *err) {
     TnGraph *g;

@@ -1,4 +1,4 @@
-/* Flags from a table: --name value, --name=value, -x value. The help is the same table. */
+/* Parses flags by a table: --name value, --name=value, -x value. The help is printed from the same table. */
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,7 @@ void usage_error(const Verb *verb, const char *fmt, ...) {
     exit(EXIT_USAGE);
 }
 
-/* The texts that the verb reads. A message has their names as messages have names: printable, and cut if they are long. */
+/* The texts that the verb reads. Messages show their names made printable, and cut if they are long. */
 static const char *texts[4];
 static uint32_t n_texts;
 
@@ -27,7 +27,7 @@ void known_text(const char *path) {
     if (n_texts < TN_COUNT(texts)) texts[n_texts++] = path;
 }
 
-/* The one that the message begins with, and how many of its bytes that is; NULL: none. */
+/* Returns the text whose name the message begins with, and in *n the length of the name there; NULL: none. */
 static const char *named_text(const char *message, size_t *n) {
     for (uint32_t i = 0; i < n_texts; i++) {
         TernError name[2];
@@ -42,8 +42,8 @@ static const char *named_text(const char *message, size_t *n) {
     return NULL;
 }
 
-/* A message "FILE.tir:LINE: .." or "FILE.tir:LINE:COL: .." about a text that can be read again: with its column (that of
- * the line's first word, if it has none), and under it the line and a caret. */
+/* If the message is "FILE.tir:LINE: .." or "FILE.tir:LINE:COL: .." about a registered text, prints it with
+ * the column (by default that of the line's first word), the line itself and a caret. */
 static bool show_place(const char *message) {
     unsigned line, col = 0;
     int at = 0;
@@ -100,7 +100,7 @@ static struct Given {
     const char *name, *value; /* as typed; value NULL for a FLAG_BOOL */
 } given[FLAGS_MOST];
 static uint32_t n_given;
-static TnArena typed; /* names of flags, as long as the program lives */
+static TnArena typed; /* names of flags; lives as long as the program */
 
 static struct Given *find_given(const void *out) {
     for (uint32_t i = 0; i < n_given; i++)
@@ -124,7 +124,7 @@ void only_with(const Verb *verb, const void *out, bool with, const char *what) {
     if (name && !with) usage_error(verb, "%s goes with %s", name, what);
 }
 
-/* A flag of one value has one: of two, neither is certain to be the one meant. */
+/* Refuses a second, different value of a flag that takes one: either could be the one that was meant. */
 static void note_given(const Verb *verb, const Flag *f, const char *name, const char *value) {
     struct Given *g = find_given(f->out);
     if (g && value && f->kind != FLAG_LIST && strcmp(g->value, value) != 0)
@@ -150,7 +150,8 @@ void notes_print(void) {
 
 /* ---- The help */
 
-/* A table's flag of the same name as one before it stands for the verbs that have no flag of their own. */
+/* A flag is hidden if an earlier one of the table has its name: a verb's own flag replaces that of
+ * MODEL_FLAGS. */
 static bool hidden(const Flag *flags, const Flag *f) {
     for (const Flag *a = flags; a < f; a++)
         if (flag_named(a->names, f->names, strcspn(f->names, " "))) return true;
@@ -166,7 +167,7 @@ static void help(const Verb *verb, const Flag *flags) {
                  f->arg ? f->arg : "");
         printf("  %-32s %s\n", left, f->help);
     }
-    printf("  %-32s %s\n", "--help", "this");
+    printf("  %-32s %s\n", "--help", "print this help");
     exit(close_output(verb, EXIT_OK));
 }
 
@@ -201,7 +202,7 @@ static void set(const Verb *verb, const Flag *f, const char *name, const char *v
         return;
     }
     case FLAG_SEED: {
-        uint64_t v = TERN_SEED_RANDOM; /* -1 is llama.cpp's word for it */
+        uint64_t v = TERN_SEED_RANDOM; /* llama.cpp spells it -1 */
         if (strcmp(value, "-1") != 0 && (!read_u64(value, &v) || v == TERN_SEED_RANDOM))
             usage_error(verb, "%s: got '%s', expected 0 to 18446744073709551614, or -1 for a random one",
                         name, value);
@@ -218,7 +219,7 @@ static void set(const Verb *verb, const Flag *f, const char *name, const char *v
     }
 }
 
-/* A word that is no flag: one of llama.cpp's, or a slip, or nothing that we know. */
+/* Refuses an unknown flag. It may be another program's, or close to one of ours: then the message says so. */
 _Noreturn static void unknown_flag(const Verb *verb, const Flag *flags, const char *word, size_t len) {
     TnBuf text = {0};
     if (foreign_flag(flags, word, len, &text)) usage_error(verb, "'%.*s': %s", (int)len, word, text.data);
@@ -235,7 +236,7 @@ _Noreturn static void unknown_flag(const Verb *verb, const Flag *flags, const ch
     usage_error(verb, "unknown flag '%s'", word);
 }
 
-/* A word fills the same place as a flag may, such as -m. */
+/* A positional word may fill the same place as a flag, such as -m. */
 static void take_word(const Verb *verb, const Flag *flags, const char *word, const char **place) {
     if (!*word) usage_error(verb, "got '', expected %s", verb->usage);
     for (const Flag *f = flags; f->names; f++)
@@ -269,7 +270,7 @@ void parse_args(const Verb *verb, const Flag *flags, int argc, char **argv, cons
         } else if (f->kind == FLAG_OPT) {
             if (!value) value = "-";
         } else if (!value) {
-            if (i + 1 == argc) usage_error(verb, "%s wants %s", word, f->arg);
+            if (i + 1 == argc) usage_error(verb, "%s: missing %s", word, f->arg);
             value = argv[++i];
         }
         char *name = tn_strndup(&typed, word, len);

@@ -1,13 +1,14 @@
-/* What a test would take if only the machine's two rates counted.
+/* Computes the time a test would take if only the machine's two rates counted.
  *
- * A step has to read every weight of its plan once, and the keys and values that its rows look back at; and it has to
- * do its multiply-adds. Its floor is the longer of the two times: decoding is bound by the bytes, prefill by the
- * arithmetic. Activations are not counted, for they stay in caches. Attention's and the head's multiply-adds count
- * as if they were int8, so the floor of prefill is a little lower than any code can go. */
+ * A step must read every weight of its plan once, and the keys and values that its rows attend to; and it
+ * must do its multiply-adds. Its floor is the longer of the two times: decoding is bound by reading, prefill
+ * by arithmetic. Activations are not counted, because they stay in caches. The multiply-adds of attention
+ * and of the head count as if they were int8, so the floor of prefill is a little lower than any code can
+ * reach. */
 #include <stdlib.h>
 #include "frontends/cli/bench.h"
 
-/* A batch class of the model, with what its launches do. */
+/* A batch class of the model, with the costs of its launches. */
 typedef struct Class {
     TernProfileProgram facts;
     TerncCost *cost;
@@ -20,7 +21,7 @@ typedef struct Plans {
     uint32_t n, max_rows;
 } Plans;
 
-/* A session tells which variants are its own. */
+/* A session's profile lists the variants that the session uses. */
 static TernStatus read_plans(Loaded *l, TernKv kv, Plans *p, TernError *err) {
     TernSession *s;
     TernProfile *profile = NULL;
@@ -38,8 +39,8 @@ static TernStatus read_plans(Loaded *l, TernKv kv, Plans *p, TernError *err) {
     return st;
 }
 
-/* A run of `rows` rows, `wants` of which want logits, of slots that hold `held` positions together when it ends and
- * whose rows look back at `attended` positions together. */
+/* Adds a run of `rows` rows, `wants` of which ask for logits. At its end the slots hold `held` positions in
+ * all; its rows attend to `attended` positions in all. */
 static void add_run(const Plans *p, BenchRow *b, double *seconds, double *read_seconds, uint32_t rows,
                     uint32_t wants, double held, double attended) {
     const Class *c = p->classes;
@@ -62,10 +63,10 @@ static void add_run(const Plans *p, BenchRow *b, double *seconds, double *read_s
     if (read > math) *read_seconds += read;
 }
 
-/* The same runs that verb_bench.c makes: prompts sequence by sequence, cut at the largest batch class. */
+/* Adds the same runs as verb_bench.c makes: prompts sequence by sequence, cut at the largest batch class. */
 static void floor_of(const Plans *p, BenchRow *b) {
     double seconds = 0, read = 0;
-    uint32_t left = b->n_prompt * b->sequences, at = 0; /* at: in the sequence under way */
+    uint32_t left = b->n_prompt * b->sequences, at = 0; /* at: position in the current sequence */
     while (left) {
         uint32_t rows = left < p->max_rows ? left : p->max_rows, wants = 0;
         double held = 0, attended = 0;

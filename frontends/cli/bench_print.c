@@ -1,4 +1,5 @@
-/* The table of tern bench as Markdown, json and csv. Columns that llama-bench has have its names. */
+/* Prints the table of tern bench as Markdown, json or csv. Columns that llama-bench also has keep its
+ * names. */
 #include <string.h>
 #include "frontends/cli/bench.h"
 #include "frontends/json.h"

@@ -1,4 +1,4 @@
-/* What a verb reads and writes, checked before it works (runtime/base/files.h). */
+/* Checks the files that a verb reads and writes before it works (runtime/base/files.h). */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -7,8 +7,8 @@
 #include <unistd.h>
 #include "frontends/cli/cli.h"
 
-/* A descriptor below 3 that is closed would be given to the next file that is opened, and what is printed would go
- * into it: each is kept, in a way that fails. */
+/* If a descriptor below 3 is closed, the next file that is opened gets it, and printed text would go into
+ * that file. So each closed one is opened in a way that makes reads and writes fail. */
 void keep_standard(void) {
     for (int fd = 0; fd < 3; fd++)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
@@ -17,7 +17,7 @@ void keep_standard(void) {
 
 /* ---- messages that would be written into an input */
 
-static int aside = -1; /* standard error as it was given, while messages go elsewhere */
+static int aside = -1; /* the original standard error, while messages go elsewhere */
 
 static bool is_file(int fd, struct stat *st) {
     int mode = fcntl(fd, F_GETFL);
@@ -29,7 +29,7 @@ static bool is_path(const struct stat *file, const char *path) {
     return stat(path, &st) == 0 && st.st_dev == file->st_dev && st.st_ino == file->st_ino;
 }
 
-/* Words are looked at as they stand and from behind a '=', as in --flag=FILE. */
+/* Looks at each word whole, and at what follows a '=' in it, as in --flag=FILE. */
 static bool is_named(const struct stat *file, int argc, char **argv) {
     struct stat in;
     bool named = fstat(STDIN_FILENO, &in) == 0 && in.st_dev == file->st_dev && in.st_ino == file->st_ino;
@@ -47,12 +47,12 @@ void keep_messages(int argc, char **argv) {
     int to = STDOUT_FILENO, mode = fcntl(to, F_GETFL);
     if (mode < 0 || (mode & O_ACCMODE) == O_RDONLY || (is_file(to, &out) && is_named(&out, argc, argv)))
         to = open("/dev/tty", O_WRONLY | O_CLOEXEC | O_NOCTTY);
-    if (to < 0) to = open("/dev/null", O_WRONLY | O_CLOEXEC); /* the exit status is left */
+    if (to < 0) to = open("/dev/null", O_WRONLY | O_CLOEXEC); /* only the exit status remains */
     if (aside < 0 || to < 0 || dup2(to, STDERR_FILENO) < 0) _exit(EXIT_INPUT);
     if (to > STDERR_FILENO) close(to);
 }
 
-/* What was looked at is no input: it is written to again. */
+/* Standard error turned out not to be an input: messages go there again. */
 static void give_messages_back(void) {
     if (aside < 0) return;
     if (dup2(aside, STDERR_FILENO) < 0) _exit(EXIT_INPUT);

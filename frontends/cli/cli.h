@@ -1,6 +1,6 @@
-/* The program `tern`: what its verbs share. Generated text alone goes to standard output, all else to
- * standard error; exit status 0, 1 for a bad input or environment, 2 for a usage error, 128 + N when signal N
- * ended it. */
+/* The program `tern`: what its verbs share. Only generated text goes to standard output; everything else goes
+ * to standard error. The exit status is 0, 1 for a bad input or environment, 2 for a usage error, or 128 + N
+ * if signal N ended the program. */
 #ifndef TN_CLI_H
 #define TN_CLI_H
 
@@ -28,9 +28,9 @@ typedef enum FlagKind {
     FLAG_OPT,   /* const char *, given as --flag or --flag=VALUE: "-" without a value */
     FLAG_INT,   /* int64_t within [lo, hi] */
     FLAG_U64,   /* uint64_t */
-    FLAG_SEED,  /* uint64_t: TERN_SEED_RANDOM is said as -1 */
+    FLAG_SEED,  /* uint64_t: -1 means TERN_SEED_RANDOM */
     FLAG_FLOAT, /* float within [lo, hi] */
-    FLAG_LIST   /* StrList: may be given again */
+    FLAG_LIST   /* StrList: may be given several times */
 } FlagKind;
 
 typedef struct StrList {
@@ -55,35 +55,41 @@ typedef struct Verb {
 } Verb;
 extern const Verb verbs[];
 
-/* Reads flags; up to max_positional other words go to positional, their number to *n. On --help prints the
- * help and exits 0; on a mistake prints one line and exits 2. A flag of one value that is given two, also by a word in
- * its place, is a mistake, and so is an empty value, except of a FLAG_TEXT. */
+/* Reads flags. Up to max_positional other words go to positional, and their number to *n. On --help it prints
+ * the help and exits 0; on a mistake it prints one line and exits 2. Two different values for a flag that
+ * takes one are a mistake, also if one of them is a positional word; so is an empty value, except for
+ * FLAG_TEXT. */
 void parse_args(const Verb *verb, const Flag *flags, int argc, char **argv, const char **positional,
                 int max_positional, int *n);
-/* Every flag has effect or is refused, and what a verb refuses beyond ranges it says with these. After parse_args: the
- * name by which the flag that fills `out` was given, or NULL. */
+/* Every flag has an effect or is refused. Verbs use these calls, after parse_args, to refuse what is more
+ * than a value out of range. flag_given returns the name by which the flag that fills `out` was given, or
+ * NULL. */
 const char *flag_given(const void *out);
-/* Of the names of one flag, "-t --threads", that by which it was given, else the first; text that is no flag as it is. */
+/* Takes the names of one flag, e.g. "-t --threads", and returns the one by which it was given, or the first.
+ * Returns text that is not a flag unchanged. */
 const char *flag_typed(const char *names);
 /* Exits 2 with "NAME goes with WHAT" if that flag was given and `with` is false. */
 void only_with(const Verb *verb, const void *out, bool with, const char *what);
-/* A line about a flag that is let pass without effect. It waits for notes_print, or for a verb that ends with an answer
- * or by a signal that it heeds: what is refused is refused with one line. */
+/* Keeps a line, e.g. about a flag that is accepted but has no effect. It is printed by notes_print, which
+ * main also calls when a verb ends with an answer or by a signal that it handles. A verb that fails prints
+ * its error alone. */
 void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void notes_print(void);
-/* Does `word` (n bytes) stand among the names? */
+/* Returns whether `word` (n bytes) is one of the names. */
 bool flag_named(const char *names, const char *word, size_t n);
 /* Prints "tern VERB: text" and exits 2. */
 _Noreturn void usage_error(const Verb *verb, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* fields.c: puts the program's flags where a library's line names fields of its interface. */
+/* fields.c: replaces the names of a library's fields in its message by the program's flags. */
 void name_flags(TernError *err);
-/* Prints "tern: error: text", with flags for fields, and returns EXIT_INPUT. Under a message about a line of a text that is
- * known (`path` is not copied) stands the line. */
+/* Registers a text that the verb reads (`path` is not copied), so that a message about one of its lines shows
+ * that line. */
 void known_text(const char *path);
+/* Prints "tern: error: text", with flags in place of fields, and returns EXIT_INPUT. */
 int fail(const TernError *err);
 int fail_text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* ---- numbers.c: decimal, without blanks or a plus; false if it is none, or out of [lo, hi] */
+/* ---- numbers.c: decimal numbers, without blanks or a plus. False if the text is not one, or is outside [lo,
+ * hi]. */
 bool read_whole(const char *text, int64_t lo, int64_t hi, int64_t *out);
 bool read_u64(const char *text, uint64_t *out);
 bool read_number(const char *text, double lo, double hi, double *out);
@@ -91,13 +97,16 @@ bool read_number(const char *text, double lo, double hi, double *out);
 uint32_t parse_counts(const Verb *verb, const char *flag, const char *list, uint32_t *out);
 /* "N" or "LO..HI", 1 to 65,536; exits 2 on anything else. */
 void parse_rows(const Verb *verb, const char *rows, uint32_t *out_lo, uint32_t *out_hi);
-/* Threads that were asked for by a flag: above four times the processors exits 2, above them leaves a note. */
+/* Checks a thread count given by a flag. More than four times the processors: exits 2. More than the
+ * processors: leaves a note. */
 void check_threads(const Verb *verb, const char *flag, int64_t threads);
 
-/* ---- foreign.c: whether the word is a flag of another program; *out says what to do about it */
+/* ---- foreign.c: returns whether the word is a flag of another program; *out then says what to use
+ * instead */
 bool foreign_flag(const Flag *flags, const char *word, size_t len, TnBuf *out);
 
-/* ---- main.c: flushes standard output. Returns `code`, or the verb's code for trouble if that failed. */
+/* ---- main.c: flushes standard output. Returns `code`, or the verb's status for trouble if the flush
+ * failed. */
 int close_output(const Verb *verb, int code);
 
 /* ---- tune_flags.c: --tune of compile, run and bench */
@@ -112,21 +121,24 @@ typedef struct TuneFlags {
      &(t).seconds,                                                                                           \
      0,                                                                                                      \
      0,                                                                                                      \
-     "measure how to cut kernels and how far to fetch ahead, for at most so long (default 5)"},              \
+     "choose how kernels are cut and their prefetch distances by measuring, for at most SECONDS (default "   \
+     "5)"},                                                                                                  \
     {                                                                                                        \
         "--tune-cache", "FILE", FLAG_STR, &(t).cache, 0, 0,                                                  \
-            "keeps what --tune measured; default: tern/tune in $XDG_CACHE_HOME or ~/.cache"                  \
+            "file that keeps what --tune measured; default: tern/tune in $XDG_CACHE_HOME or ~/.cache"        \
     }
-/* The file that keeps what is measured, NULL without --tune; its path may lie in *t. */
+/* Returns the path of the tuning cache, which may lie in *t; NULL without --tune. */
 const char *tuning_cache(TuneFlags *t);
-/* Sets what the flags say, if --tune is given; exits 2 on a mistake. The path of the cache lies in *t. */
+/* If --tune is given, sets the options of *o that the flags ask for; exits 2 on a mistake. The path of the
+ * cache may lie in *t, which must live as long as *o. */
 void set_tuning(const Verb *verb, TuneFlags *t, int64_t threads, TerncOptions *o);
 
 /* ---- check_files.c: what a verb reads and writes */
-/* Before any work, of all files that the verb will read or write: one that cannot be read or written is refused, and an
- * output that is one of the inputs, or of the program's own files. Returns an exit status; exits 2 on an output's empty name. */
+/* Checks all files that a verb will read or write, before any work. Refuses one that cannot be read or
+ * written, and an output that is one of the inputs or of the program's own files. Returns an exit status;
+ * exits 2 on an empty name of an output. */
 int check_files(const Verb *verb, const TnFileUse *files, size_t n);
-/* Of a verb that takes MODEL_FLAGS; the second also of TUNE_FLAGS. */
+/* Entries for verbs that take MODEL_FLAGS, and for those that take TUNE_FLAGS. */
 #define MODEL_FILES(m)                                                                                       \
     {"the model", (m).model, TN_FILE_IN}, {                                                                  \
         "--weights", (m).weights, TN_FILE_IN                                                                 \
@@ -138,20 +150,22 @@ int check_files(const Verb *verb, const TnFileUse *files, size_t n);
     }
 #define STANDARD_OUTPUT                                                                                      \
     { "standard output", "-", TN_FILE_OUT }
-void keep_standard(void); /* first of all */
-/* Then: where standard error is a file that a word names, or standard input, messages go to standard output, or to the
- * terminal if that is such a file too, until check_files knows what the word is. */
+void keep_standard(void); /* main calls it first */
+/* main calls it second. If standard error is standard input, or a file that a word of the command names,
+ * messages must not be written into it: they go to standard output, or to the terminal if standard output is
+ * such a file too, until check_files knows what the word is. */
 void keep_messages(int argc, char **argv);
 
 /* ---- load.c: models and the compiler library */
-/* What a verb can refuse once a model is known, before there is code for it: lengths, ids, a text. `vocab` is the
- * vocabulary image or NULL, and ends with the call if the model is compiled. Returns an exit status. */
+/* Called when a model's facts are known and before there is code for it, so that a verb can refuse lengths,
+ * ids or a text early. `vocab` is the vocabulary image or NULL; if the model is being compiled, it is valid
+ * only during the call. Returns an exit status. */
 typedef int KnownFn(void *user, const TernModelInfo *info, const void *vocab, size_t vocab_bytes);
 typedef struct ModelFlags {
     const char *model;   /* NULL: the embedded one */
-    const char *weights; /* of a .tir; NULL: the embedded model's */
+    const char *weights; /* for a .tir; NULL: the embedded model's */
     const char *cpu, *target, *kv, *head;
-    const char *type_k, *type_v; /* llama.cpp's way to say kv */
+    const char *type_k, *type_v; /* llama.cpp's spelling of kv */
     StrList overrides;
     bool ternary_dense, no_check, huge;
     int64_t threads;
@@ -167,17 +181,29 @@ typedef struct ModelFlags {
          &(m).weights,                                                                                       \
          0,                                                                                                  \
          0,                                                                                                  \
-         "where a .tir (a graph as text, stage=model) finds its tensors; default: the embedded model"},      \
+         "the tensors of a .tir (a graph as text, stage=model); default: the embedded model's"},             \
         {"-t --threads",                                                                                     \
          "N",                                                                                                \
          FLAG_INT,                                                                                           \
          &(m).threads,                                                                                       \
          1,                                                                                                  \
          1024,                                                                                               \
-         "worker threads (default: all processors, or what a CPU quota is good for)"},                       \
+         "worker threads (default: all processors, or as many as the CPU quota allows)"},                    \
         {"--kv", "TYPE", FLAG_STR, &(m).kv, 0, 0, "KV cache: f16 (default), f32 or i8"},                     \
-        {"-ctk --cache-type-k", "TYPE", FLAG_STR, &(m).type_k, 0, 0, "the same: both of these, equal"},      \
-        {"-ctv --cache-type-v", "TYPE", FLAG_STR, &(m).type_v, 0, 0, "the same: both of these, equal"},      \
+        {"-ctk --cache-type-k",                                                                              \
+         "TYPE",                                                                                             \
+         FLAG_STR,                                                                                           \
+         &(m).type_k,                                                                                        \
+         0,                                                                                                  \
+         0,                                                                                                  \
+         "llama.cpp's spelling of --kv; must equal -ctv"},                                                   \
+        {"-ctv --cache-type-v",                                                                              \
+         "TYPE",                                                                                             \
+         FLAG_STR,                                                                                           \
+         &(m).type_v,                                                                                        \
+         0,                                                                                                  \
+         0,                                                                                                  \
+         "llama.cpp's spelling of --kv; must equal -ctk"},                                                   \
         {"--cpu",                                                                                            \
          "LEVEL",                                                                                            \
          FLAG_STR,                                                                                           \
@@ -191,7 +217,8 @@ typedef struct ModelFlags {
          &(m).head,                                                                                          \
          0,                                                                                                  \
          0,                                                                                                  \
-         "of a .gguf: head table as f32 or f16, or q8, q6: with a small copy by which the best are found"},  \
+         "for a .gguf: f32, f16: convert the head table; q8, q6: also store a quantized copy that "          \
+         "shortlists the best ids, same ids"},                                                               \
         {"--target", "NAME", FLAG_STR, &(m).target, 0, 0, target_help()},                                    \
         {"--override-kv",                                                                                    \
          "KEY=TYPE:VALUE",                                                                                   \
@@ -202,16 +229,16 @@ typedef struct ModelFlags {
          "replace a metadata key of a .gguf; TYPE is int, float, bool or str"},                              \
     {                                                                                                        \
         "--ternary-dense", NULL, FLAG_BOOL, &(m).ternary_dense, 0, 0,                                        \
-            "run block weights stored dense as ternary; refused unless all are -s, 0 or s"                   \
+            "run block weights that are stored dense as ternary; refused unless all are -s, 0 or s"          \
     }
 
 #define NO_CHECK_FLAG(m)                                                                                     \
-    { "--no-check", NULL, FLAG_BOOL, &(m).no_check, 0, 0, "of a .tern: do not verify the weights' hashes" }
+    { "--no-check", NULL, FLAG_BOOL, &(m).no_check, 0, 0, "for a .tern: do not verify the weights' hashes" }
 
 #define HUGE_FLAG(m)                                                                                         \
     {                                                                                                        \
         "--huge", NULL, FLAG_BOOL, &(m).huge, 0, 0,                                                          \
-            "move a .tern's weights into huge pages; those of a .gguf are made in such anyway"               \
+            "move a .tern's weights into huge pages; a .gguf's are put there anyway"                         \
     }
 
 typedef struct Loaded {
@@ -221,47 +248,51 @@ typedef struct Loaded {
     double seconds;
     bool compiled; /* at load */
 } Loaded;
-/* Opens (a .tern) or compiles (a .gguf) the model and makes the pool. Returns an exit status, flags->known's if that is
- * not 0. */
+/* Opens (a .tern) or compiles (a .gguf) the model and makes the pool. Returns an exit status; if flags->known
+ * refuses the model, that is its status. */
 int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out);
 void unload_model(Loaded *l);
-/* The note that -t is due beside --target ref. */
+/* Leaves a note if the evaluator is chosen: the flag `name` (-t) has no effect then. */
 void note_idle_threads(const Verb *verb, const ModelFlags *flags, const char *name);
 /* Exits 2 if the flag that fills `out` is given and the file is a graph as text or compiled. */
 void only_of_gguf(const Verb *verb, const char *path, const void *out);
-/* With --huge, once there is a session: a line that says what came of it. */
+/* With --huge, prints how many bytes of the weights lie in huge pages. Call it once there is a session. */
 void report_huge(const ModelFlags *flags, const Loaded *l);
-/* A note that so many values saturated in an f16 cache; nothing for 0. */
+/* Leaves a note that n values saturated in an f16 cache; does nothing if n is 0. */
 void note_saturated(uint64_t n);
-/* f16 (also if kv is NULL), f32 or i8; exits 2 on another word. */
+/* Parses f16 (also if kv is NULL), f32 or i8; exits 2 on another word. */
 TernKv parse_kv(const Verb *verb, const char *kv);
-/* From --kv, or -ctk and -ctv, which without a --kv are f16 as long as they are not given; exits 2 unless all agree:
- * keys and values have one type. */
+/* Takes the type from --kv, or from -ctk and -ctv. Keys and values have one type, so it exits 2 unless all
+ * agree; without --kv, -ctk or -ctv counts as f16 if it is not given. */
 TernKv kv_of_flags(const Verb *verb, const ModelFlags *flags);
-/* A comma list of them as a mask, 1u << TernKv each. */
+/* Parses a comma list of cache types into a mask, 1u << TernKv each. */
 uint32_t parse_kvs(const Verb *verb, const char *list);
-/* For TerncSource.note: prints the line. And for those that take text: whether it is such a line, which is printed then. */
+/* print_note prints the line of TerncSource.note. take_note is for text callbacks: if `what` is "note" it
+ * prints the line and returns true. */
 void print_note(void *user, const char *line);
 bool take_note(const char *what, const char *text, size_t n);
-/* Vocabulary of a .gguf or a .tern; *image is to be freed after the vocabulary is closed, *model closed. */
+/* Opens the vocabulary of a .gguf or a .tern. The caller closes the vocabulary, and after it frees *image and
+ * closes *model. */
 int load_vocab(const Verb *verb, const ModelFlags *flags, TernVocab **out, void **image, TernModel **model);
-/* For --target: who makes the code of kernels. */
+/* The help text of --target. */
 const char *target_help(void);
-/* What ternc.h wants of the flags' model: a source, or, if *blob is set, that compiled file (its --target too is checked). */
+/* Makes the arguments of a ternc.h call from the flags: a source, or, if the model is compiled, *blob, its
+ * path. Also checks --target. */
 TernStatus source_of_flags(const Verb *verb, const ModelFlags *flags, TerncSource *out, const char **blob,
                            TernError *err);
-/* tn_file_read of a text that somebody wrote, with a refusal of what is known to be no text. */
+/* tn_file_read for a text written by a person; refuses files that are known not to be text. */
 TernStatus read_text_file(const char *path, size_t limit, char **out, size_t *out_size, TernError *err);
 /* Whether the file begins with GGUF. */
 bool is_gguf(const char *path);
 /* Whether the word names a graph as text: FILE.tir, or "-" for standard input; NULL is fine. */
 bool is_tir(const char *path);
 
-/* ---- compiler.c: where memory ends in the compiler library
- * While it compiles an abort is one line and an exit of 1; before it is opened: whether there is address space for it. */
+/* ---- compiler.c: what happens when the compiler library runs out of memory
+ * While `compiling` is set, an abort prints one line and exits 1. */
 void compiler_aborts(bool compiling);
-bool compiler_has_room(void);
-const char *compiler_refused(const char *why); /* the loader's words, and that memory was short if it was */
+bool compiler_has_room(void); /* whether there is address space to open it */
+const char *
+compiler_refused(const char *why); /* the loader's message, with "out of memory" if that was the cause */
 void compiler_handlers(void *lib);
 
 /* The compiler library, opened on first use. */
@@ -284,8 +315,10 @@ typedef struct TerncCalls {
     TernStatus (*cost)(const TernModel *, uint32_t, TerncCost **, uint32_t *, TernError *);
 } TerncCalls;
 TernStatus find_ternc(const TerncCalls **out, TernError *err);
-const TerncCalls *ternc(void); /* the same for a verb: ends the program with 1 and a line if it cannot be */
-char *compiler_beside(const char *libtern); /* the path of it; NULL if libtern's says none; free() it */
+const TerncCalls *
+ternc(void); /* the same for a verb: if the library cannot be opened, prints a line and exits 1 */
+/* The path of the compiler library in libtern's folder; NULL if libtern's path names no folder. free() it. */
+char *compiler_beside(const char *libtern);
 bool ternc_present(void);
 
 /* ---- verb_tokens.c: ids from flags */
@@ -293,64 +326,67 @@ typedef struct Tokens {
     int32_t *ids;
     size_t n;
 } Tokens; /* free(ids) */
-/* From --tokens text or a --token-file (either NULL): whole numbers between blanks, newlines or commas, each
- * below n_vocab (0: not checked). Returns an exit status. */
+/* Reads ids from the text of --tokens or from a --token-file; the other is NULL. Ids are whole numbers
+ * separated by blanks, newlines or commas, each below n_vocab (0: not checked). Returns an exit status. */
 int read_ids(const char *list, const char *file, uint32_t n_vocab, Tokens *out);
-/* From -p or -f text. */
+/* Encodes the text of -p or -f. */
 int encode_text(const TernVocab *vocab, const char *text, size_t n, uint32_t flags, Tokens *out);
 
 /* ---- picture.c */
-/* A graph drawn or written out: to the file `path` ("-": standard output). svg: through Graphviz' program `dot`.
- * Returns an exit status. */
+/* Writes a picture or text of a graph to the file `path` ("-": standard output). svg: runs Graphviz' program
+ * `dot` on it. Returns an exit status. */
 int show_picture(const TerncPicture *picture, const char *path, bool svg);
 
 /* ---- progress.c: a bar on standard error, if that is a terminal */
 int progress_bar(void *user, const char *phase, uint64_t done, uint64_t total);
 void progress_end(void);
-void progress_wipe(void); /* the same for a signal's handler */
+void progress_wipe(void); /* progress_end for signal handlers */
 
 /* ---- quota.c */
-/* Where -t is not given (0): one line, the first time, if a quota of processor time makes the threads fewer than the
- * processors. Called when nothing can be refused any more, and before anything else is said. */
+/* If -t is not given (0) and a quota of processor time makes the threads fewer than the processors, prints a
+ * line, once. Call it when nothing can be refused any more, and before anything else is printed. */
 void report_quota(int64_t threads);
 
-/* ---- signals.c: what SIGINT, SIGTERM, SIGHUP and SIGBUS do */
-/* From here on the first three end the program with a line and status 128 + the signal, and a mapped file that is cut
- * short ends it with a line and status 1. */
+/* ---- signals.c: SIGINT, SIGTERM, SIGHUP and SIGBUS */
+/* Installs the handlers. From then on the first three end the program with a line and status 128 + the
+ * signal; a mapped file that is cut short ends it with a line and status 1. */
 void start_signals(void);
-/* fork, with the default actions in the child: what a terminal sends to both never runs the program's handlers twice. */
+/* fork, with default actions in the child: a signal that the terminal sends to both must not run the handlers
+ * twice. */
 pid_t fork_child(void);
-/* While a verb is at work what ends the program with 1, and is not the verb, is trouble: nothing but what is half written
- * is tidied up then. On, it comes before the ends of all libraries that are open. */
+/* While on, an exit with status 1 that does not come from the verb is trouble (a library ran out of memory):
+ * the program then only removes half-written files and ends with the verb's status for trouble, before the
+ * exit handlers of libraries that are already open. */
 void set_work(bool on);
-void set_trouble(int status); /* of a verb in which 1 means something else; its work begins */
-/* While on, the first of them is only noted, and a second one ends the program. */
+void set_trouble(
+    int status); /* the status for trouble in a verb where 1 means something else; calls set_work(true) */
+/* While on, the first signal is only recorded; a second one ends the program. */
 void heed_signals(bool on);
-int signal_status(void);  /* 128 + the signal that was noted, or 0 */
-void report_signal(void); /* a line that names it, if there was one */
+int signal_status(void);  /* 128 + the recorded signal, or 0 */
+void report_signal(void); /* prints a line that names the recorded signal, if there is one */
 /* For handlers: wipes the progress bar, removes temporary files, prints one line, and exits with 1 or
- * set_trouble's status. Calls nothing but what is async-signal-safe. */
+ * set_trouble's status. Async-signal-safe. */
 _Noreturn void end_at_once(const char *text);
 /* ---- profile_collect.c: --profile[=FILE] of run and bench */
 typedef struct Profile Profile;
 #define PROFILE_FLAG(value)                                                                                  \
     {                                                                                                        \
         "--profile", "FILE", FLAG_OPT, &(value), 0, 0,                                                       \
-            "time every kernel; a table, and FILE.json, FILE.trace (Perfetto) or FILE.tir"                   \
+            "time every kernel and print tables; also write FILE.json, FILE.trace (Perfetto) or FILE.tir"    \
     }
-/* From the flag's value; NULL: no profile, and all calls below do nothing then. Exits 2 on an ending that is
- * none of the three. */
+/* Makes a profile from the flag's value. NULL: no profile, and all calls below do nothing. Exits 2 on a file
+ * name whose ending is not one of those. */
 Profile *profile_create(const Verb *verb, const char *value);
 void profile_destroy(Profile *p);
-const char *profile_path(const Profile *p); /* of the file that it will write, or NULL */
-/* Whether the model has what the profile's file shows. Returns an exit status. */
+const char *profile_path(const Profile *p); /* the file that it will write, or NULL */
+/* Checks that the model has what the profile's file shows. Returns an exit status. */
 int profile_check(const Profile *p, const Loaded *model);
-/* From attach to take the session's steps are timed; reset forgets those so far. `test` names them. Take
- * before the session ends; again for another test or session. */
+/* The session's steps are timed from attach to take, which stores them under the name `test`; reset drops
+ * those so far. Call take before the session is destroyed; attach again for another test or session. */
 TernStatus profile_attach(Profile *p, TernSession *session, TernError *err);
 void profile_reset(Profile *p);
 TernStatus profile_take(Profile *p, const Loaded *model, const char *test, TernError *err);
-void profile_detach(Profile *p); /* for when a step failed */
+void profile_detach(Profile *p); /* instead of take, when a step failed */
 /* Prints the tables and writes the file. Returns an exit status. */
 int profile_finish(Profile *p, const Loaded *model);
 

@@ -1,6 +1,7 @@
-/* Where memory ends in the compiler library. LLVM and the C++ library throw, or abort, and nobody up there catches: a limit
- * on memory would end in a core dump, or in several lines of other people's. All of it becomes one line and the status of
- * a bad environment. Threads may be running, so nothing is tidied up but what is half written. */
+/* Handles running out of memory in the compiler library. LLVM and the C++ library throw or abort, and no
+ * caller catches that: a limit on memory would end in a core dump, or in several lines from LLVM. Here it
+ * becomes one line and the exit status of a bad environment. Threads may be running, so only half-written
+ * files are removed. */
 #include <dlfcn.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -24,7 +25,8 @@ static void fatal_llvm(const char *reason) {
 static void uncaught(void) {
     end_at_once("tern: error: the compiler ended by an exception: out of memory, or a fault in it");
 }
-/* A bug that Tern itself finds says so and takes this handler away before it aborts (runtime/base/status.c). */
+/* A bug that Tern itself detects prints its message and removes this handler before it aborts
+ * (runtime/base/status.c). */
 static void on_abort(int sig) {
     (void)sig;
     end_at_once("tern: error: the compiler aborted: out of memory, or a fault in it");
@@ -54,7 +56,8 @@ bool compiler_has_room(void) {
     return bytes == 0 || has_room(bytes);
 }
 
-/* The libraries that LLVM brings with it are of no known size: they took 50 MB on Debian 12 (docs/decisions.md). */
+/* The size of the libraries that LLVM depends on is not known: they took 50 MB on Debian 12
+ * (docs/decisions.md). */
 const char *compiler_refused(const char *why) {
     enum { ROOM = 256 << 20 };
     static TernError line;

@@ -1,9 +1,10 @@
-/* The libraries' errors name the fields of their interface; whoever types flags wants to read flags. */
+/* The libraries' errors name fields of their interface. This replaces them by the flags that the user
+ * typed. */
 #include <string.h>
 #include "frontends/cli/cli.h"
 
 static const struct {
-    const char *field, *flag; /* of a flag with several names: the one that was typed is put */
+    const char *field, *flag; /* if the flag has several names, the one that was typed is shown */
 } words[] = {
     {"TerncOptions.levels", "--levels --cpu"},
     {"TerncOptions.cap", "--cpu"},
@@ -57,7 +58,8 @@ static size_t letters(const char *p) {
     return n;
 }
 
-/* The entry that the text at p begins with and that no letter continues; `kind: ` only at the front of a line. */
+/* Finds the entry that the text at p begins with, if no letter follows it; `kind: ` only at the start of a
+ * line. */
 static size_t word_at(const char *text, const char *p) {
     for (size_t i = 0; i < TN_COUNT(words); i++) {
         const char *f = words[i].field;

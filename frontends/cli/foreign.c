@@ -1,33 +1,34 @@
-/* Flags of other programs, llama.cpp's above all, that people type here out of habit: what they are called here, or why
- * there is nothing like them. Only asked about flags that a verb does not have. */
+/* Flags of other programs, llama.cpp's above all, that people type here out of habit. For each, its name
+ * here, or why there is none. It is used only for flags that a verb does not have. */
 #include <string.h>
 #include "frontends/cli/cli.h"
 
 typedef struct Foreign {
-    const char *names; /* between blanks */
-    const char *use;   /* the flag of ours that does it; NULL: none does */
-    const char *why;   /* for a verb without it, or if there is none */
+    const char *names; /* separated by blanks */
+    const char *use;   /* our flag for it; NULL: there is none */
+    const char *why;   /* shown if `use` is NULL or the verb does not have it */
 } Foreign;
 
 #define NO_GPU     "there is no GPU code here: models run on the processor, leave it out"
-#define NO_CHAT    "there is no chat here: tern run completes one prompt; write the chat's marks into -p"
-#define NO_FETCH   "nothing is downloaded here: name a file that lies on the disk"
-#define NO_GRAMMAR "there is no grammar here: what is sampled is free text"
+#define NO_CHAT    "there is no chat here: tern run completes one prompt; write the chat markers into -p"
+#define NO_FETCH   "nothing is downloaded here: name a file on the disk"
+#define NO_GRAMMAR "there is no grammar here: output is free text"
 #define NO_LORA    "there are no LoRA adapters here: merge them into the model before it is converted"
 #define NO_SAMPLER                                                                                           \
-    "there is no such sampling here: --temp, --top-k, --top-p, --min-p and --repeat-penalty there are"
+    "there is no such sampler here, only --temp, --top-k, --top-p, --min-p and --repeat-penalty"
 #define NO_SERVER "there is no server here: tern run serves one prompt, runtime/tern.h has slots for several"
-#define NO_BATCH  "steps are as large as the prompt allows here, up to 512 rows: nothing to set"
-#define NO_MMAP   "a .tern is always mapped, its pages shared: --huge moves its weights to huge pages"
+#define NO_BATCH  "nothing to set here: a step takes as many rows of the prompt as it can, up to 512"
+#define NO_MMAP   "a .tern is always mapped and its pages are shared; --huge moves its weights to huge pages"
 #define NO_ROPE   "rope scaling is not supported here; --override-kv replaces a key of the file"
-#define NO_LOG    "messages go to standard error here, text alone to standard output: 2>/dev/null"
-#define NO_SPEC   "a draft model is not used here: tern run --draft-max N guesses from the text itself"
-#define NO_IMAGES "models here take text alone"
-#define NO_PIN    "threads are not pinned here: run it under taskset or numactl"
-#define NO_CACHE  "a cache is not kept between runs here"
+#define NO_LOG    "messages go to standard error here and only text to standard output: use 2>/dev/null"
+#define NO_SPEC   "there are no draft models here: tern run --draft-max N guesses from the text itself"
+#define NO_IMAGES "models here take only text"
+#define NO_PIN    "threads are not pinned here: use taskset or numactl"
+#define NO_CACHE  "no cache is kept between runs here"
 #define NO_MOE    "models with experts are not supported here"
 #define NO_QUANT                                                                                             \
-    "weights are never quantized here: tern compile packs ternary ones without loss, --head has the table"
+    "weights are never quantized here: tern compile packs ternary ones without loss; --head is for the "     \
+    "head table"
 
 static const Foreign table[] = {
     {"--temperature --temperatur", "--temp", "it samples nothing"},
@@ -39,9 +40,9 @@ static const Foreign table[] = {
     {"--model-path --model_path --input-model", "--model", "the model is a word: tern VERB MODEL"},
     {"--num-threads --num_threads --nthreads --n-threads", "--threads", "it has no threads to set"},
     {"-tb --threads-batch -td --threads-draft -tbd", "--threads",
-     "prompts and single tokens run on the same -t threads"},
+     "prompts and single tokens use the same threads, -t"},
     {"--outfile --output-file --out", "--output", "it writes to standard output"},
-    {"--level --levels", "--cpu", "nothing is compiled or run by it"},
+    {"--level --levels", "--cpu", "it compiles and runs nothing"},
     {"-march --march -mcpu --mcpu --isa --target-cpu", "--levels",
      "--cpu LEVEL, where a verb has it, is the highest level used"},
     {"--quiet", NULL, NO_LOG},
@@ -67,8 +68,7 @@ static const Foreign table[] = {
      "--dry-penalty-last-n --dry-sequence-breaker --dynatemp-range --dynatemp-exp --samplers --sampling-seq "
      "--sampler-seq -l --logit-bias --top-a --adaptive-target",
      NULL, NO_SAMPLER},
-    {"--presence-penalty --frequency-penalty", NULL,
-     "there is no such penalty here: --repeat-penalty there is"},
+    {"--presence-penalty --frequency-penalty", NULL, "there is no such penalty here, only --repeat-penalty"},
     {"--repeat-last-n", NULL, "--repeat-penalty always looks at the last 64 ids here"},
     {"--host --port --path --api-key --api-key-file --api-prefix --ssl-key-file --ssl-cert-file --timeout "
      "-to "
@@ -82,11 +82,11 @@ static const Foreign table[] = {
      "--rerank --reranking",
      NULL, "there are no embeddings here; runtime/tern.h gives the last hidden row (TERN_WANT_HIDDEN)"},
     {"-b --batch-size -ub --ubatch-size", NULL, NO_BATCH},
-    {"-fa --flash-attn", NULL, "attention is always done in blocks here: nothing to turn on"},
-    {"--mlock --no-mlock", NULL, "pages are not locked here: they are the file's own, and shared"},
+    {"-fa --flash-attn", NULL, "nothing to turn on here: attention is always done in blocks"},
+    {"--mlock --no-mlock", NULL, "pages are not locked here: they are the file's own and shared"},
     {"--mmap --no-mmap -mmp --direct-io -dio", NULL, NO_MMAP},
     {"-nr --no-repack --repack -rtr --run-time-repack", NULL,
-     "weights are repacked once here, by tern compile: nothing to turn on"},
+     "nothing to turn on here: tern compile repacks the weights once"},
     {"--rope-scaling --rope-scale --rope-freq-base --rope-freq-scale --yarn-orig-ctx --yarn-ext-factor "
      "--yarn-attn-factor --yarn-beta-slow --yarn-beta-fast -gan --grp-attn-n -gaw --grp-attn-w",
      NULL, NO_ROPE},
@@ -109,24 +109,24 @@ static const Foreign table[] = {
     {"--outtype --pure --imatrix --allow-requantize --leave-output-tensor --output-tensor-type "
      "--token-embedding-type --keep-split --quant-type -q --quantize",
      NULL, NO_QUANT},
-    {"-sp --special", "--special", "control tokens are not printed as text: --print-tokens prints the ids"},
+    {"-sp --special", "--special", "control tokens are not printed as text; --print-tokens prints the ids"},
     {"-ptc --print-token-count --verbose-prompt", NULL, "tern tokenize shows a prompt's ids"},
     {"--no-display-prompt --display-prompt --echo", NULL, "the prompt is never printed: there is no echo"},
     {"-e --escape --no-escape", NULL,
-     "a prompt is taken as it is: let the shell write it, $'one\\ntwo', or a file, -f"},
-    {"--warmup --no-warmup", NULL, "there is no warm-up here: nothing to leave out"},
+     "a prompt is taken as it is: use the shell's $'one\\ntwo', or a file, -f"},
+    {"--warmup --no-warmup", NULL, "nothing to leave out here: there is no warm-up"},
     {"--no-penalize-nl --penalize-nl", NULL, NO_SAMPLER},
-    {"--check-tensors", NULL, "the weights of a .tern are always verified, unless --no-check says not to"},
+    {"--check-tensors", NULL, "the weights of a .tern are always verified, except with --no-check"},
     {"-ppl --perplexity --ppl-stride --ppl-output-type --all-logits --hellaswag --winogrande "
      "--multiple-choice --kl-divergence --kl-divergence-base --chunks --hellaswag-tasks",
-     NULL, "tern perplexity MODEL -f TEXT scores a text, tern logits writes all of them"},
+     NULL, "tern perplexity MODEL -f TEXT scores a text; tern logits writes all logits"},
     {"-ofreq --output-frequency --save-frequency --in-file -bf --binary-file", NULL,
-     "there is nothing like it here: -f FILE is the text"},
-    {"--delay --no-host", NULL, "there is nothing like it here: tern bench -r has the repetitions"},
-    {"--add-bos", NULL, "BOS is added where the model says so"},
-    {"--no-add-bos", "--no-bos", "BOS is added where the model says so: --tokens takes ids as they are"},
-    {"--version", NULL, "tern --version says it, without a verb"},
-    {"--usage", NULL, "--help says it"},
+     "there is nothing like it here; -f FILE is the text"},
+    {"--delay --no-host", NULL, "there is nothing like it here; tern bench -r sets the repetitions"},
+    {"--add-bos", NULL, "BOS is added if the model asks for it"},
+    {"--no-add-bos", "--no-bos", "BOS is added if the model asks for it; --tokens takes ids as they are"},
+    {"--version", NULL, "use tern --version, without a verb"},
+    {"--usage", NULL, "use --help"},
     {"--license --cache-list -cl --completion-bash", NULL, "there is nothing like it here"},
 };
 

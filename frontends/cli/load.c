@@ -1,5 +1,5 @@
-/* Models for the verbs: a blob is opened, a model file is compiled at load. The compiler library is opened by
- * dlopen and only here: running a blob never loads LLVM. */
+/* Loads models for the verbs: opens a blob, or compiles a model file. Only this file opens the compiler
+ * library, with dlopen, so running a blob never loads LLVM. */
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,9 +11,9 @@
 
 static TerncCalls calls;
 
-/* The compiler library lies beside libtern, in the build folder as where it is installed. Its bare name is
- * only for those who put it elsewhere; and it would not do, since the sanitizers' dlopen stands between us and
- * our own search path. */
+/* The compiler library lies beside libtern, both in the build folder and when installed. Its bare name is
+ * only a second try, for those who put it elsewhere. The bare name alone would not do: under the sanitizers,
+ * dlopen does not use our own search path. */
 static const char name[] = "libternc.so.0";
 
 char *compiler_beside(const char *libtern) {
@@ -96,7 +96,7 @@ const TerncCalls *ternc(void) {
 
 bool is_gguf(const char *path) {
     char head[4] = {0};
-    struct stat st; /* of a pipe nobody writes to, even the opening would wait */
+    struct stat st; /* opening a pipe that nobody writes to would block */
     FILE *f = stat(path, &st) == 0 && S_ISREG(st.st_mode) ? fopen(path, "rb") : NULL;
     if (!f) return false;
     size_t n = fread(head, 1, 4, f);
@@ -109,8 +109,7 @@ static TernKv named_kv(const Verb *verb, const char *flag, const char *kv) {
     for (size_t i = 0; (type = tn_kv_row(i)); i++)
         if (strcmp(kv, type->name) == 0) return (TernKv)type->number;
     if (strcmp(kv, "q8_0") == 0) /* llama.cpp's blocks of 32 */
-        usage_error(verb, "%s: q8_0 is not a type of this cache, its type of one byte an element is i8",
-                    flag);
+        usage_error(verb, "%s: q8_0 is not a type of this cache; its 8-bit type is i8", flag);
     usage_error(verb, "%s: '%s', expected one of %s", flag, kv, TN_KVTYPE_NAMES);
 }
 
@@ -157,8 +156,7 @@ static bool wants_ref(const Verb *verb, const ModelFlags *flags) {
 
 const char *target_help(void) {
     static char text[400];
-    snprintf(text, sizeof text, "who makes the code (default: the best for each kernel): %s",
-             tn_target_docs());
+    snprintf(text, sizeof text, "code generator (default: the best for each kernel): %s", tn_target_docs());
     return text;
 }
 
@@ -193,7 +191,7 @@ static TerncSource source_of(const Verb *verb, const ModelFlags *flags) {
                          .ternary_dense = flags->ternary_dense};
 }
 
-/* A file that is not there is the business of who opens it. */
+/* A missing file is reported when it is opened, not here. */
 static bool is_there(const char *path) {
     return path && access(path, R_OK) == 0;
 }
@@ -205,19 +203,20 @@ void only_of_gguf(const Verb *verb, const char *path, const void *out) {
                     is_tir(path) ? "a graph as text" : "compiled");
 }
 
-/* Of the flags that say how code is made: nothing is read back of a model that is compiled at load, and the evaluator
- * has no level. A target that evaluates is put behind the flags of a run that is looked into, so a level beside it is let pass. */
+/* Checks the flags about code. A model compiled at load has no hashes to verify. The evaluator has no level,
+ * but people append --target ref to a command that they investigate, so a --cpu in it gets a note and is not
+ * refused. */
 static void check_code_flags(const Verb *verb, const ModelFlags *flags, bool ref) {
     only_with(verb, &flags->no_check, false, "a .tern: a model compiled at load has no hashes to verify");
     if (ref && flags->cpu)
-        note("--cpu: no effect beside --target %s: the evaluator has no levels", flags->target);
+        note("--cpu: no effect with --target %s: the evaluator has no levels", flags->target);
 }
 
-/* A file that is no model at all is called what it is, whatever flags stand beside it. */
+/* Refuses a file that is not a model and says what it is, whatever the flags are. */
 static TernStatus refuse_foreign(const char *path, TernError *err) {
     TnFile f;
     TernError ignored;
-    if (tn_file_map(path, &f, &ignored) != TERN_OK) return TERN_OK; /* by who opens it */
+    if (tn_file_map(path, &f, &ignored) != TERN_OK) return TERN_OK; /* opening it will report that */
     TnFileKind kind = tn_file_kind(f.data, f.size);
     tn_file_unmap(&f);
     if (kind.kind == TN_KIND_TERN || kind.kind == TN_KIND_GGUF) return TERN_OK;
@@ -235,13 +234,13 @@ TernStatus read_text_file(const char *path, size_t limit, char **out, size_t *ou
     return tn_fail_in(err, st, "%s", path);
 }
 
-/* Flags that change how a model file is read mean nothing to a blob: say so instead of ignoring them. */
+/* Refuses flags that change how a model file is read if the model is a blob. */
 static TernStatus refuse_source_flags(const Verb *verb, const ModelFlags *flags, TernError *err) {
     if (!is_there(flags->model)) return TERN_OK;
     TN_TRY(refuse_foreign(flags->model, err));
     if (flags->target && !tn_target_evaluates(flags->target))
         usage_error(verb,
-                    "--target %s works on a .gguf, %s is compiled: there is code in it, or it is evaluated",
+                    "--target %s works on a .gguf, %s is compiled: its own code runs, or it is evaluated",
                     flags->target, flags->model);
     if (flags->overrides.n) usage_error(verb, "--override-kv works on a .gguf, %s is compiled", flags->model);
     if (flags->weights) usage_error(verb, "--weights goes with a .tir, %s is compiled", flags->model);
@@ -291,7 +290,7 @@ static TernStatus compile_model(const Verb *verb, Opening *opening, Loaded *out,
                       .progress = progress_bar,
                       .known = ask,
                       .user = opening};
-    o.kvs = 1u << kv_of_flags(verb, flags); /* nobody can ask this model for another */
+    o.kvs = 1u << kv_of_flags(verb, flags); /* no session will ask this model for another */
     TuneFlags tune = flags->tune;
     set_tuning(verb, &tune, flags->threads, &o);
     out->compiled = true;
@@ -328,7 +327,7 @@ static TernStatus open_model(const Verb *verb, Opening *opening, Loaded *out, Te
 
 void note_idle_threads(const Verb *verb, const ModelFlags *flags, const char *name) {
     if (wants_ref(verb, flags))
-        note("%s: no effect beside --target %s: the evaluator has one thread", name, flags->target);
+        note("%s: no effect with --target %s: the evaluator has one thread", name, flags->target);
 }
 
 int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out) {

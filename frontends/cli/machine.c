@@ -1,13 +1,14 @@
-/* The machine's two floors.
+/* Measures the machine's two rates, from which the floors follow.
  *
- * Reading: every thread walks its own share of a buffer that no cache holds, once plainly and once with prefetches as
- * far ahead as the kernels', since either may be the faster; what counts is the wall time of all together. The pages
- * are of the kind that the weights lie in, for small pages cost some percent.
+ * Reading: every thread walks its own share of a buffer that is too large for any cache, once plainly and
+ * once with prefetches at the same distance as in the kernels, since either may be faster. The wall time of
+ * all threads together counts. The pages are of the same kind as those of the weights, because small pages
+ * cost some percent.
  *
- * Dot products: as many accumulators as hide the instruction's latency, operands in registers. Each thread counts its own
- * processor time, so that a busy machine does not look like a slow one. A level's figure is of
- * the instructions its kernels have: vpdpbusd; on AVX2 vpmaddubsw, four of which are added before vpmaddwd widens
- * them, as exact sums of ternary products allow; tdpbusd on tiles; sdot. */
+ * Dot products: enough accumulators to hide the instruction's latency, operands in registers. Each thread
+ * counts its own processor time, so that a busy machine does not look slow. A level is measured with the
+ * instructions of its kernels: vpdpbusd; on AVX2 vpmaddubsw, four results of which are added before vpmaddwd
+ * widens them, which exact sums of ternary products allow; tdpbusd on tiles; sdot. */
 #include "frontends/cli/machine.h"
 
 #include <pthread.h>
@@ -23,7 +24,7 @@
 #include <immintrin.h>
 #endif
 
-/* ---- threads that do a thing together, several times */
+/* ---- a team of threads that does the same work together, several times */
 
 typedef struct Team Team;
 typedef void Part(Team *team, uint32_t thread, int round);
@@ -39,7 +40,7 @@ struct Team {
     const char *level; /* dot products */
     long turns;
     double *rates; /* [rounds * n]: of each thread */
-    uint64_t sum;  /* so that nothing is left out as unused */
+    uint64_t sum;  /* keeps the compiler from dropping the work as unused */
 };
 typedef struct Member {
     Team *team;
@@ -58,7 +59,7 @@ static void rounds(Team *t, uint32_t thread) {
 
 static void *member(void *arg) {
     Member *m = arg;
-    pthread_mutex_lock(&m->team->gate); /* until it is known how many there are */
+    pthread_mutex_lock(&m->team->gate); /* wait until the number of threads is known */
     pthread_mutex_unlock(&m->team->gate);
     if (m->team->n) rounds(m->team, m->thread);
     return NULL;
@@ -135,7 +136,7 @@ static void find_readers(ReaderFn *out[2]) {
 #endif
 }
 
-/* Even rounds are plain. */
+/* Even rounds read plainly, odd ones with prefetches. */
 static void read_part(Team *t, uint32_t thread, int round) {
     ReaderFn *readers[2];
     find_readers(readers);
@@ -168,11 +169,11 @@ bool machine_read_rate(Machine *m, uint32_t threads, size_t bytes, bool huge) {
     return done;
 }
 
-/* ---- dot products: so many turns; returns multiply-adds a turn */
+/* ---- dot products: each function runs `turns` turns and returns the multiply-adds of one */
 
 #if defined(__x86_64__)
-/* Written out and named one by one: sums that a loop indexes would lie in memory. The asm keeps each product from
- * being made once for all. */
+/* The sums are separate variables: an array indexed by a loop would lie in memory. The asm keeps the compiler
+ * from hoisting the products out of the loop. */
 #define TIMES4(x)  x(0) x(1) x(2) x(3)
 #define TIMES12(x) TIMES4(x) x(4) x(5) x(6) x(7) x(8) x(9) x(10) x(11)
 
@@ -223,7 +224,8 @@ __attribute__((target("avx2"))) static long dot_maddubs(long turns, uint64_t *su
     return 4 * 4 * 32;
 }
 
-/* Two by two tiles: the least with which every product needs one load at most. The state is asked of the system. */
+/* Two by two tiles: the fewest with which each product needs at most one load. The system must first permit
+ * the tile state. */
 __attribute__((target("amx-tile,amx-int8"))) static long dot_amx(long turns, uint64_t *sum) {
     enum { XCOMP_PERM = 0x1023, XTILEDATA = 18 };
     struct {
@@ -256,11 +258,11 @@ __attribute__((target("amx-tile,amx-int8"))) static long dot_amx(long turns, uin
     return 4 * 16 * 16 * 64;
 }
 #elif defined(__aarch64__)
-/* The extension is named for this function alone: all others must run where there is none. */
+/* Only this function is compiled for the extension: all others must run on processors without it. */
 #if defined(__clang__)
-__attribute__((target("dotprod"))) /* without a plus: clang 14 adds it */
+__attribute__((target("dotprod"))) /* no plus sign: clang 14 adds it */
 #else
-__attribute__((target("arch=armv8.2-a+dotprod"))) /* binutils 2.40 know the instruction from 8.2 on */
+__attribute__((target("arch=armv8.2-a+dotprod"))) /* binutils 2.40 accepts the instruction from 8.2 on */
 #endif
 static long
 dot_sdot(long turns, uint64_t *sum) {
@@ -316,7 +318,7 @@ bool machine_int8_rate(Machine *m, uint32_t threads, const char *level) {
     long macs = dot ? dot(1, &sum) : 0, turns = 1000;
     if (macs == 0) return false;
     for (double took = 0; took < 0.005;
-         turns *= 2) { /* long enough for the clock and for the threads to meet */
+         turns *= 2) { /* until it is long enough for the clock and for the threads to overlap */
         double start = own_seconds();
         dot(turns, &sum);
         took = own_seconds() - start;

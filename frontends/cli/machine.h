@@ -1,5 +1,5 @@
-/* What the machine gives at most: bytes a second from memory, and int8 operations a second. Measured, not looked up,
- * with plain loops of this program's own. */
+/* The highest rates of the machine: bytes a second from memory, and int8 operations a second. They are
+ * measured, not looked up, with plain loops of this program's own. */
 #ifndef TN_CLI_MACHINE_H
 #define TN_CLI_MACHINE_H
 
@@ -9,19 +9,20 @@
 
 typedef struct Machine {
     uint32_t threads;
-    size_t bytes, huge_bytes;  /* of the buffer that was read, and how much of it lies in huge pages */
+    size_t bytes, huge_bytes;  /* size of the buffer that was read, and how much of it lies in huge pages */
     double plain, prefetching; /* bytes a second of the two readers; 0: not measured */
     double int8;               /* operations a second, two a multiply-add; 0: no level, or not measured */
 } Machine;
 
-/* The better of the two readers. */
+/* The faster of the two readers. */
 double machine_read(const Machine *m);
-/* Reads `bytes` anonymous bytes again and again with so many threads, in huge pages if `huge` and the system gives
- * them, else in small ones; takes about a second for 1 GiB. False if there is no memory or no threads for it. May be
- * called again with the same *m: the best of all calls stays. */
+/* Reads `bytes` bytes of anonymous memory several times with `threads` threads. The memory is in huge pages
+ * if `huge` is set and the system gives them, else in small ones. Takes about a second for 1 GiB. Returns
+ * false if there is not enough memory or threads. May be called again with the same *m, which keeps the best
+ * of all calls. */
 bool machine_read_rate(Machine *m, uint32_t threads, size_t bytes, bool huge);
-/* Dot products of a feature level ("avx2", "avx512-vnni", "amx", "neon-dotprod") on registers alone. False for other
- * levels. The best of all calls stays. */
+/* Measures dot products of a feature level ("avx2", "avx512-vnni", "amx", "neon-dotprod") on registers alone.
+ * Returns false for other levels. *m keeps the best of all calls. */
 bool machine_int8_rate(Machine *m, uint32_t threads, const char *level);
 
 #endif

@@ -12,21 +12,23 @@ const Verb verbs[] = {
     {"run", "[MODEL]", "generate text; MODEL is a .gguf or .tir (compiled at load) or a .tern", verb_run},
     {"logits", "MODEL --tokens 1,2,3 -o FILE", "write the logits of every token", verb_logits},
     {"perplexity", "MODEL -f TEXTFILE", "score a text", verb_perplexity},
-    {"tokenize", "MODEL -p TEXT", "text to token ids", verb_tokenize},
-    {"detokenize", "MODEL --tokens 1,2,3", "token ids to bytes", verb_detokenize},
+    {"tokenize", "MODEL -p TEXT", "convert a text to token ids", verb_tokenize},
+    {"detokenize", "MODEL --tokens 1,2,3", "convert token ids to bytes", verb_detokenize},
     {"opt", "FILE.tir|MODEL.gguf|MODEL.tern|-", "run passes and print the graph", verb_opt},
     {"eval", "FILE.tir|-", "evaluate a graph on made-up inputs and print its results", verb_eval},
     {"inspect", "MODEL.gguf|MODEL.tern", "show what is in a file", verb_inspect},
-    {"diff", "A B", "compare graphs, models or blobs: 0 the same, 1 different, 2 trouble", verb_diff},
+    {"diff", "A B", "compare graphs, models or blobs; exit status 0: same, 1: different, 2: trouble",
+     verb_diff},
     {"verify", "[MODEL] --tokens 1,2,3|-p TEXT",
-     "hold code against the evaluator, or two graphs: 0 equal, 1 different, 2 trouble", verb_verify},
+     "compare code with the evaluator, or two graphs; exit status 0: equal, 1: different, 2: trouble",
+     verb_verify},
     {"bench", "[MODEL]", "measure prefill and decode", verb_bench},
     {NULL, NULL, NULL, NULL},
 };
 
 static void print_help(FILE *f) {
     fprintf(f, "usage: tern VERB ...\n\n");
-    for (const Verb *v = verbs; v->name; v++) fprintf(f, "  %-11s %-30s %s\n", v->name, v->usage, v->summary);
+    for (const Verb *v = verbs; v->name; v++) fprintf(f, "  %-11s %-36s %s\n", v->name, v->usage, v->summary);
     fprintf(f, "\n`tern help VERB` lists a verb's flags. Without MODEL, run and bench use the small "
                "embedded model.\n");
 }
@@ -37,18 +39,19 @@ static void print_version(void) {
            ternc_present() ? ternc()->version() : "not found");
     printf("cpu levels: %s\n", *levels ? levels : "none");
     if (*tern_cpu_refused())
-        printf("cpu level %s: the processor has it, the system refuses it to this process\n",
+        printf("cpu level %s: the processor has it, but the system does not let this process use it\n",
                tern_cpu_refused());
 }
 
-/* diff and verify say 1 for a difference, so what went wrong is 2 there. */
+/* In diff and verify status 1 means a difference, so an error is 2. */
 static bool compares(const Verb *verb) {
     return verb && (verb->run == verb_diff || verb->run == verb_verify);
 }
 
 int close_output(const Verb *verb, int code) {
     if (fflush(stdout) == 0 && !ferror(stdout)) return code;
-    if (code != EXIT_OK && !(compares(verb) && code == EXIT_INPUT)) return code; /* it has been said */
+    if (code != EXIT_OK && !(compares(verb) && code == EXIT_INPUT))
+        return code; /* an error is printed already */
     code = fail_text("standard output: the write failed");
     return compares(verb) ? EXIT_USAGE : code;
 }
@@ -106,7 +109,7 @@ int main(int argc, char **argv) {
     keep_standard();
     keep_messages(argc, argv);
     signal(SIGPIPE, SIG_DFL);
-    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is a failed write then, which is said and tidied up */
+    signal(SIGXFSZ, SIG_IGN); /* reaching a limit on file sizes is then a failed write, which is reported */
     start_signals();
     if (argc < 2) {
         print_help(stderr);
@@ -126,6 +129,6 @@ int main(int argc, char **argv) {
     set_work(false);
     code = close_output(v, code);
     bool differs = compares(v) && code == EXIT_INPUT;
-    if (code == EXIT_OK || code == signal_status() || differs) notes_print(); /* it did what was asked */
+    if (code == EXIT_OK || code == signal_status() || differs) notes_print(); /* the verb did its work */
     return code;
 }

@@ -1,5 +1,5 @@
-/* Numbers in flags: decimal digits and nothing else. strtol and strtod alone would also take leading blanks, a plus,
- * hexadecimal and nan. */
+/* Numbers in flags are decimal digits and nothing else. strtol and strtod alone would also accept leading
+ * blanks, a plus, hexadecimal and nan. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +32,7 @@ bool read_number(const char *text, double lo, double hi, double *out) {
     return true;
 }
 
-/* Up to n bytes as one number. */
+/* Parses up to n bytes as one number. */
 static bool read_part(const char *text, size_t n, int64_t lo, int64_t hi, int64_t *out) {
     char digits[24];
     if (n >= sizeof digits) return false;

@@ -1,4 +1,4 @@
-/* Pictures: text to a file, or through Graphviz. */
+/* Writes pictures: the text to a file, or through Graphviz. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -32,7 +32,8 @@ static int write_text(const char *path, const char *text, size_t n) {
     return tn_writer_commit(&w, &err) == TERN_OK ? EXIT_OK : fail(&err);
 }
 
-/* All of its standard output; NULL if it could not be run. *status as from waitpid. */
+/* Runs dot on a text and returns all of its standard output; NULL if it could not be run. *status as from
+ * waitpid. */
 static char *run_dot(const char *text, size_t n, size_t *out_n, int *status) {
     int in[2], out[2];
     if (pipe(in) != 0) return NULL;
@@ -43,7 +44,8 @@ static char *run_dot(const char *text, size_t n, size_t *out_n, int *status) {
     }
     fflush(stdout);
     pid_t feeder = fork_child(), child = feeder > 0 ? fork_child() : -1;
-    if (feeder == 0) { /* feeds it, so that neither pipe can fill up while the other is waited for */
+    if (feeder ==
+        0) { /* writes to dot's input while the parent reads its output: otherwise both pipes could fill up */
         close(in[0]);
         close(out[0]);
         close(out[1]);
@@ -80,11 +82,11 @@ static char *run_dot(const char *text, size_t n, size_t *out_n, int *status) {
 }
 
 static int no_dot(void) {
-    return fail_text("--svg: Graphviz' program 'dot' is not on PATH: apt install graphviz, or --dot, "
-                     "which needs no program");
+    return fail_text("--svg: Graphviz' program 'dot' is not on PATH: apt install graphviz, or use --dot, "
+                     "which does not need it");
 }
 
-/* As execlp will look for it; where there is no PATH, it finds what the system has. */
+/* Searches as execlp will. Without a PATH, execlp searches the system's default folders. */
 static bool dot_is_there(void) {
     const char *path = getenv("PATH");
     for (const char *p = path; p; p = strchr(p, ':') ? strchr(p, ':') + 1 : NULL) {
@@ -101,7 +103,7 @@ static int write_svg(const char *path, const char *text, size_t n) {
     char *svg = run_dot(text, n, &len, &status);
     int code;
     if (!svg)
-        code = fail_text("--svg: no process could be made: %s", strerror(errno));
+        code = fail_text("--svg: could not start a process: %s", strerror(errno));
     else if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
         code = no_dot();
     else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)

@@ -1,5 +1,5 @@
-/* --profile: collects what the runtime timed, puts it beside what the compiler knows of each kernel, and prints
- * tables by falling cost. */
+/* --profile: collects what the runtime timed, joins it with what the compiler knows of each kernel, and
+ * prints tables in order of falling cost. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 #include "runtime/base/escape.h"
 
 #define EVENTS_MOST (1u << 20) /* 32 MiB */
-#define SINGLES     16         /* launches that the table shows one by one */
+#define SINGLES     16         /* launches that the second table shows one by one */
 
 typedef TernStatus WriteFn(const char *, const Loaded *, const Test *, uint32_t, TernError *);
 static const struct {
@@ -23,7 +23,7 @@ static const struct {
 };
 
 struct Profile {
-    const char *path; /* NULL: tables alone */
+    const char *path; /* NULL: tables only */
     WriteFn *write;
     bool events;
     TernProfile *attached;
@@ -32,7 +32,8 @@ struct Profile {
     TnArena arena;
 };
 
-/* Bytes a second that so many threads read from a buffer no cache holds; 0 if there is no memory for one. */
+/* Bytes a second that `threads` threads read from a buffer too large for any cache; 0 if there is not enough
+ * memory. */
 static double read_rate(uint32_t threads) {
     long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
     size_t bytes = cache > 0 ? (size_t)cache * 4 : 0, least = (size_t)256 << 20, most = (size_t)1 << 30;
@@ -271,15 +272,15 @@ static void print_sum(const Seen *s, uint64_t ns, const char *what) {
     fprintf(stderr, "  %5.1f%% %10.3f  %s\n", 100 * (double)ns / (double)s->facts.ns, (double)ns / 1e6, what);
 }
 
-/* What the kernels' times add up to, so that the eye can check it. */
+/* Prints what the kernels' times add up to, so that a reader can check it. */
 static void print_sums(const Seen *s) {
     const TernProfileProgram *f = &s->facts;
     print_sum(s, s->kernel_ns, "kernels");
-    print_sum(s, s->wait_ns, "barriers: from a kernel's end on all workers to the next one's begin");
+    print_sum(s, s->wait_ns, "barriers: from a kernel's end on all workers to the start of the next");
     print_sum(s, f->idle_ns, "start: before a run's first kernel");
-    print_sum(s, f->ns, "runs: the three above");
-    print_sum(s, f->rest_ns, "around the runs: inputs filled in, results handed out");
-    print_sum(s, f->ns + f->rest_ns, "steps: runs and around");
+    print_sum(s, f->ns, "runs: the sum of the three above");
+    print_sum(s, f->rest_ns, "around the runs: filling in inputs, handing out results");
+    print_sum(s, f->ns + f->rest_ns, "steps: the sum of the two above");
 }
 
 static void print_seen(const Test *t, const Seen *s) {

@@ -1,42 +1,42 @@
-/* What --profile has seen, as numbers that need no more work: profile_collect.c collects and prints them,
- * profile_write.c writes them to files. */
+/* The finished numbers of --profile. profile_collect.c collects and prints them, profile_write.c writes them
+ * to files. */
 #ifndef TN_CLI_PROFILE_COLLECT_H
 #define TN_CLI_PROFILE_COLLECT_H
 
 #include "frontends/cli/cli.h"
 
-/* One launch, or several of the same code and shapes (a group): sums over all calls. */
+/* Sums over all calls of one launch, or of a group: launches with the same code and shapes. */
 typedef struct Cost {
     const char *name, *what; /* what: "" without the compiler library */
-    uint32_t launch, group;  /* the first of a group; a launch's group by its first launch */
+    uint32_t launch, group;  /* launch: of a group the first; group: the first launch of the group it is in */
     uint32_t members;        /* 1 for a launch */
     uint64_t calls, ns, wait_ns, slowest_ns, busy_all_ns;
     uint64_t *busy_ns; /* [workers] */
     double bytes, weight_bytes, table_bytes, macs;
 } Cost;
 
-/* One variant's runs in one test. */
+/* The runs of one variant in one test. */
 typedef struct Seen {
     TernProfileProgram facts;
     Cost *launches, *groups; /* launches in their order, groups by falling time */
     uint32_t n_launches, n_groups;
     uint64_t kernel_ns, wait_ns; /* facts.ns = kernel_ns + wait_ns + facts.idle_ns */
-    bool known;                  /* bytes and operations are */
+    bool known;                  /* whether bytes and operations are known */
 } Seen;
 
 typedef struct Test {
     char *name;
     uint32_t threads, workers;
-    double read_rate; /* bytes a second that so many threads read from memory */
+    double read_rate; /* bytes a second that this many threads read from memory */
     Seen *seen;       /* variants that ran, by rising rows */
     uint32_t n_seen;
-    uint32_t *program_seen; /* of an event's program: index in seen */
+    uint32_t *program_seen; /* [program of an event]: index in seen */
     TernProfileEvent *events;
     size_t n_events;
     uint64_t dropped;
 } Test;
 
-/* Derived numbers; 0 where nothing is known. */
+/* Derived numbers; 0 if unknown. */
 double cost_rate(const Cost *c);                        /* bytes a second */
 double cost_ops(const Cost *c);                         /* operations a second, two a multiply-add */
 double cost_floor(const Cost *c, double read_rate);     /* least time its bytes need over its time */
@@ -46,7 +46,8 @@ TernStatus profile_write_json(const char *path, const Loaded *m, const Test *tes
                               TernError *err);
 TernStatus profile_write_trace(const char *path, const Loaded *m, const Test *tests, uint32_t n,
                                TernError *err);
-/* The planned graphs of what ran, a comment above every kernel; of tests that ran the same one, the last. */
+/* Writes the planned graphs of what ran, with a comment above every kernel. If several tests ran the same
+ * graph, the last one's numbers are used. */
 TernStatus profile_write_tir(const char *path, const Loaded *m, const Test *tests, uint32_t n,
                              TernError *err);
 

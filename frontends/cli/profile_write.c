@@ -1,4 +1,4 @@
-/* A profile as a file: json, a trace for Perfetto or chrome://tracing, or the graphs with comments. */
+/* Writes a profile to a file: json, a trace for Perfetto or chrome://tracing, or the graphs with comments. */
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/cli/profile_collect.h"
@@ -83,7 +83,7 @@ static json_t *json_seen(const Test *t, const Seen *s) {
     return o;
 }
 
-/* In short for pictures: the launches of the variant that took the most time. */
+/* A summary for pictures: the launches of the variant that took the most time. */
 static json_t *json_dearest(const Test *tests, uint32_t n) {
     const Seen *most = NULL;
     json_t *list = tn_json_array();
@@ -173,7 +173,7 @@ TernStatus profile_write_trace(const char *path, const Loaded *m, const Test *te
     return write_out(path, &b, err);
 }
 
-/* ---- tir: the text of the TIR section, cut to the graphs that ran */
+/* ---- tir: the text of the TIR section, only the graphs that ran */
 
 static bool starts(const char *line, size_t n, const char *word) {
     return n >= strlen(word) && memcmp(line, word, strlen(word)) == 0;

@@ -1,4 +1,4 @@
-/* Fewer threads than processors, because of a container's quota of processor time: not in silence. */
+/* Tells the user when a container's quota of processor time gives fewer threads than processors. */
 #include "frontends/cli/cli.h"
 #include "runtime/base/cpus.h"
 

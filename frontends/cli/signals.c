@@ -1,13 +1,14 @@
-/* Signals of the program: the libraries set no handlers, and a pool's workers take none but faults.
+/* Signal handlers of the program. The libraries install none, and a pool's workers receive only faults.
  *
- * SIGINT, SIGTERM and SIGHUP end the program at once, with one line and status 128 + the signal, and what was being
- * written leaves nothing behind; while a verb heeds them the first is only noted, for it to end as it likes, and the
- * second ends the program. One that was ignored when the program began stays so (nohup, `command &` in a script).
+ * SIGINT, SIGTERM and SIGHUP end the program at once, with one line and status 128 + the signal, and
+ * half-written files are removed. While a verb handles them itself (heed_signals), the first signal is only
+ * recorded, so that the verb can end in order; a second one ends the program. A signal that was ignored when
+ * the program started stays ignored (nohup, `command &` in a script).
  *
- * SIGBUS in a mapping of a file: somebody cut the file short, or its disk failed. One line names the file. Everything
- * else keeps its action, so that a fault of ours still dumps its core.
+ * SIGBUS in a mapping of a file means that the file was cut short or its disk failed. One line names the
+ * file. Any other SIGBUS keeps its action, so that a bug of ours still dumps core.
  *
- * Handlers run on any thread between any two instructions: they call nothing but what is async-signal-safe. */
+ * Handlers run on any thread between any two instructions, so they call only async-signal-safe functions. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -75,7 +76,7 @@ static const char *name_of(int sig) {
 static void on_end(int sig) {
     bool first = !caught;
     caught = sig;
-    if (!first) end(128 + sig, NULL); /* no line: writing may be what it hangs in */
+    if (!first) end(128 + sig, NULL); /* no line: the program may hang in a write */
     if (heeded) return;
     Line l = {.n = 0};
     put(&l, "tern: ended by ");
@@ -136,7 +137,7 @@ static Mapping read_mapping(char *line) {
     return m;
 }
 
-/* The kernel writes a newline in a name as \012. */
+/* The kernel writes a newline in a file name as \012. */
 static void unescape(char *path) {
     char *to = path;
     for (const char *p = path; *p; to++) {
@@ -147,7 +148,7 @@ static void unescape(char *path) {
     *to = 0;
 }
 
-/* The mapping that holds an address; its path lies in `text`. */
+/* Finds the mapping that holds an address. Its path lies in `text`. */
 static bool find_mapping(uint64_t at, char *text, size_t size, Mapping *out) {
     int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
     size_t n = 0;
@@ -180,19 +181,19 @@ static void on_bus(int sig, siginfo_t *info, void *context) {
     static atomic_flag one = ATOMIC_FLAG_INIT;
     static char text[8192];
     (void)context;
-    while (atomic_flag_test_and_set(&one)) pause(); /* another worker fell into the same hole, and says so */
+    while (atomic_flag_test_and_set(&one)) pause(); /* another worker has the same fault and reports it */
     uint64_t at = (uint64_t)(uintptr_t)info->si_addr;
     Mapping m;
     if (info->si_code <= 0 || !find_mapping(at, text, sizeof text, &m)) {
         sigaction(SIGBUS, &bus_before, NULL);
-        if (info->si_code <= 0) raise(sig); /* it was sent: nothing faults again by itself */
+        if (info->si_code <= 0) raise(sig); /* a process sent it, so returning would not fault again */
         atomic_flag_clear(&one);
         return;
     }
     struct stat st;
     uint64_t byte = at - m.lo + m.offset;
     Line l = {.n = 0};
-    enum { MOST = 600 }; /* bytes of the name, by its end: what happened must fit the line */
+    enum { MOST = 600 }; /* bytes of the name that are shown, from its end: the rest of the line must fit */
     size_t n = strlen(m.path);
     put(&l, "tern: error: ");
     if (n > MOST) put(&l, "...");
@@ -213,8 +214,8 @@ static void on_bus(int sig, siginfo_t *info, void *context) {
 
 static bool at_work;
 
-/* A library without memory ends the program by itself, on any of its threads, and with 1. The others may be in the compiler
- * library, whose own ends are not to run under their feet. */
+/* A library that runs out of memory exits with 1, on any thread. Other threads may still be in the compiler
+ * library, so its exit handlers must not run. */
 static void end_work(int status, void *unused) {
     (void)unused;
     if (status != EXIT_INPUT || !at_work) return;
@@ -234,7 +235,7 @@ void set_trouble(int status) {
 
 void start_signals(void) {
     for (size_t i = 0; i < TN_COUNT(ends); i++) {
-        /* a second one while the first is being said must come through, too */
+        /* a second signal must get through while the first one's line is written */
         struct sigaction act = {.sa_handler = on_end, .sa_flags = SA_RESTART | SA_NODEFER}, before;
         if (sigaction(ends[i].number, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
             sigaction(ends[i].number, &act, NULL);

@@ -1,4 +1,4 @@
-/* --tune: its flags, and where what was measured is kept. */
+/* --tune: its flags, and the file that keeps the measurements. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,7 +12,7 @@ static void print_lines(void *user, const char *text, size_t n) {
     fwrite(text, 1, n, stderr);
 }
 
-/* Makes the folders of a path that are missing; that it cannot is seen when the file is written. */
+/* Makes the missing folders of a path. A failure shows when the file is written. */
 static void make_folders(char *path) {
     for (char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
         *p = 0;
@@ -21,7 +21,7 @@ static void make_folders(char *path) {
     }
 }
 
-/* The XDG rule: a relative $XDG_CACHE_HOME does not count. */
+/* By the XDG rule a relative $XDG_CACHE_HOME is ignored. */
 static const char *default_cache(TuneFlags *t) {
     const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     int n = base && *base == '/'   ? snprintf(t->path, sizeof t->path, "%s/tern/tune", base)

@@ -1,4 +1,4 @@
-/* tern bench: tokens a second, in llama-bench's table, each beside what the machine allows. */
+/* tern bench: tokens a second, in llama-bench's table, with the share of what the machine allows. */
 #include "frontends/cli/bench.h"
 #include "runtime/base/cpus.h"
 
@@ -19,7 +19,7 @@ typedef struct Bench {
     Machine machines[64];
 } Bench;
 
-/* Ids that are spread over the vocabulary and the same every time. */
+/* Gives ids that are spread over the vocabulary and are the same in every run. */
 static int32_t filler(uint32_t i, uint32_t n_vocab) {
     return (int32_t)((i * 2654435761u >> 7) % n_vocab);
 }
@@ -43,7 +43,8 @@ static void ignore_result(void *user, const TernResult *result) {
     r->best[r->rows[result->row].slot] = result->id;
 }
 
-/* n rows for each sequence, one sequence behind the other; the last of each wants an id, if `want`. */
+/* Steps n rows of each sequence, one sequence after the other. With `want`, the last row of each asks for the
+ * best id. */
 static TernStatus prompt(Run *r, uint32_t n, bool want, TernError *err) {
     uint32_t at = 0;
     for (uint32_t s = 0; s < r->b->sequences; s++)
@@ -63,7 +64,7 @@ static TernStatus generate(Run *r, uint32_t n, TernError *err) {
     return TERN_OK;
 }
 
-/* From `depth` positions on; *out: tokens a second. */
+/* Runs a test once, from `depth` positions on. *out: tokens a second. */
 static TernStatus once(Run *r, uint32_t n_prompt, uint32_t n_gen, double *out, TernError *err) {
     for (uint32_t s = 0; s < r->b->sequences; s++) {
         TN_TRY(tern_session_truncate(r->s, s, r->b->depth, err));
@@ -183,12 +184,12 @@ static void parse_pair(const Verb *verb, const char *text, uint32_t out[2]) {
     out[1] = pair[1];
 }
 
-/* The machine's rates beside the tests they are to judge: before them, and after them again. */
+/* Measures the machine's rates close to the tests that they judge: once before and once after them. */
 static void rates(Bench *bench, Machine *m, uint32_t threads) {
     if (bench->read_mib == 0) return;
     size_t bytes = (size_t)bench->read_mib << 20;
     if (!machine_read_rate(m, threads, bytes, bench->huge))
-        fprintf(stderr, "tern: no memory or threads to measure how fast %zu MiB are read: see --read-mib\n",
+        fprintf(stderr, "tern: not enough memory or threads to measure reading of %zu MiB: see --read-mib\n",
                 bytes >> 20);
     machine_int8_rate(m, threads, bench->l.info.level);
 }
@@ -215,7 +216,7 @@ static int run_all(Bench *bench, const uint32_t *threads, uint32_t n_threads) {
     return EXIT_OK;
 }
 
-/* Of the model's file; 0 where there is none, or where it holds the graph alone. */
+/* Size of the model's file; 0 if there is none, or if it holds only the graph. */
 static uint64_t file_bytes(const char *path) {
     struct stat st;
     return path && !is_tir(path) && stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
@@ -231,17 +232,17 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
         {"-p --n-prompt", "LIST", FLAG_STR, &prompts, 0, 0, "prompt lengths (512); 0: none"},
         {"-n --n-gen", "LIST", FLAG_STR, &gens, 0, 0, "tokens to generate (128); 0: none"},
         {"-pg", "P,N", FLAG_LIST, &pairs, 0, 0,
-         "a prompt of P and then N tokens, as one test; may be given again"},
-        {"-d --n-depth", "LIST", FLAG_STR, &depths, 0, 0,
-         "positions that each sequence holds before the test (0)"},
+         "one test of a prompt of P tokens and then N generated ones; may be repeated"},
+        {"-d --n-depth", "LIST", FLAG_STR, &depths, 0, 0, "positions in each sequence before the test (0)"},
         {"-b --batch -npl", "LIST", FLAG_STR, &batches, 0, 0,
-         "sequences decoded together, one row each a step (1); prompts alone are of one"},
+         "sequences decoded together, one row each per step (1); tests of prompts alone have one"},
         {"-t --threads", "LIST", FLAG_STR, &threads, 0, 0,
-         "thread counts (all processors, or what a CPU quota is good for)"},
-        {"-r --repetitions", "N", FLAG_INT, &bench.repeats, 1, BENCH_SAMPLES, "samples a row (5)"},
+         "thread counts (all processors, or as many as the CPU quota allows)"},
+        {"-r --repetitions", "N", FLAG_INT, &bench.repeats, 1, BENCH_SAMPLES, "repetitions of each test (5)"},
         {"-o --output", "FORMAT", FLAG_STR, &format, 0, 0, "md (default), json or csv"},
         {"--read-mib", "N", FLAG_INT, &bench.read_mib, 0, 1 << 20,
-         "memory read to measure the machine (1024, or a quarter of what is free); 0: do not measure it"},
+         "MiB of memory to read when measuring the machine (1024, or a quarter of what is free); 0: do not "
+         "measure"},
         PROFILE_FLAG(profiled),
         HUGE_FLAG(m),
         TUNE_FLAGS(m.tune),
@@ -270,7 +271,7 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
     }
     bool prefills = any(pp, n_pp), decodes = any(tg, n_tg) || pairs.n;
     if (!prefills && !decodes) usage_error(verb, "-p %s, -n %s: no test is left", prompts, gens);
-    only_with(verb, &batches, decodes, "-n or -pg: prompts alone are of one sequence");
+    only_with(verb, &batches, decodes, "-n or -pg: tests of prompts alone have one sequence");
     for (uint32_t i = 0; i < n_b; i++)
         if (batch[i] < 1 || batch[i] > 65536) usage_error(verb, "-b: %u, expected 1 to 65536", batch[i]);
     if (bench.read_mib < 0) {

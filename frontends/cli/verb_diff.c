@@ -1,4 +1,4 @@
-/* tern diff: exit status as diff(1). */
+/* tern diff. Its exit status is that of diff(1). */
 #include <string.h>
 #include "frontends/cli/cli.h"
 #include "runtime/base/escape.h"
@@ -19,10 +19,10 @@ int verb_diff(const Verb *verb, int argc, char **argv) {
     const char *words[2] = {0};
     bool brief = false, names = false, no_stats = false;
     const Flag flags[] = {
-        {"-q --brief", NULL, FLAG_BOOL, &brief, 0, 0, "say only whether they differ"},
-        {"--names", NULL, FLAG_BOOL, &names, 0, 0, "tell values that have another name, too"},
+        {"-q --brief", NULL, FLAG_BOOL, &brief, 0, 0, "report only whether they differ"},
+        {"--names", NULL, FLAG_BOOL, &names, 0, 0, "also report values whose names differ"},
         {"--no-stats", NULL, FLAG_BOOL, &no_stats, 0, 0,
-         "compare weights by hash and scale, do not read their values"},
+         "compare weights by hash and scale, without reading their values"},
         FLAG_END,
     };
     int n_words;

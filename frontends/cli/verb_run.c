@@ -1,4 +1,4 @@
-/* tern run: a prompt in, text out, streamed. */
+/* tern run: takes a prompt and prints the text as it is generated. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 
 #define DEFAULT_CONTEXT 4096
 enum { DRAFT_MOST = 64 };
-#define DEMO_PROMPT "KING RICHARD:\n" /* of the embedded model, when nothing else is said */
+#define DEMO_PROMPT "KING RICHARD:\n" /* the embedded model's, if no prompt is given */
 
 typedef struct RunFlags {
     ModelFlags m;
@@ -29,13 +29,13 @@ typedef struct Run {
     TernGenerated got;
     Profile *profile;
     Tokens prompt;
-    bool demo; /* it is the embedded model's own */
+    bool demo; /* the prompt is DEMO_PROMPT */
     bool seed_said;
     uint32_t context;
     size_t n_out;
 } Run;
 
-/* Only once there is something to print: whatever is refused is refused with one line alone. */
+/* Called only once there is something to print: a refusal must be one line alone. */
 static void say_seed(Run *s) {
     if (s->seed_said || s->f->temp <= 0 || s->f->seed != TERN_SEED_RANDOM) return;
     s->seed_said = true;
@@ -65,8 +65,8 @@ static TernSamplerOptions sampler_of(const RunFlags *f) {
     return o;
 }
 
-/* Steps to the end. A signal is heeded between steps, of a long prompt too: what there is of an answer is printed, and
- * the times. */
+/* Runs steps to the end. A signal takes effect between steps, also within a long prompt; the answer so far
+ * and the times are still printed. */
 static TernStatus generate(Run *s, TernError *err) {
     const RunFlags *f = s->f;
     if (f->n == 0) return TERN_OK;
@@ -133,7 +133,7 @@ static int read_prompt(Run *s) {
     return code;
 }
 
-/* What needs no code. */
+/* Checks all that can be checked before there is code. */
 static int settle(Run *s) {
     const RunFlags *f = s->f;
     TernError err = {0};
@@ -209,7 +209,8 @@ static int run_prompt(Run *s, double start) {
     return code == EXIT_OK ? signal_status() : code;
 }
 
-/* Scripts give a seed and the rest beside --temp 0, as llama.cpp lets them: that is said, not refused. */
+/* Scripts give a seed and other sampling flags together with --temp 0, as llama.cpp allows: that gets a note,
+ * not a refusal. */
 static void note_idle_flags(const RunFlags *f) {
     const void *const sampling[] = {&f->temp, &f->top_k, &f->top_p, &f->min_p, &f->seed};
     const void *greedy = f->temp <= 0 ? &f->temp : f->top_k == 1 ? (const void *)&f->top_k : &f->top_p;
@@ -219,12 +220,11 @@ static void note_idle_flags(const RunFlags *f) {
             if (sampling[i] != greedy && flag_given(sampling[i]))
                 tn_buf_printf(&idle, "%s%s", idle.len ? ", " : "", flag_given(sampling[i]));
     if (idle.len)
-        note("%s: no effect beside %s %d, which takes the best id", (const char *)idle.data,
-             flag_given(greedy), greedy == &f->top_k);
+        note("%s: no effect with %s %d, which takes the best id", (const char *)idle.data, flag_given(greedy),
+             greedy == &f->top_k);
     tn_buf_free(&idle);
     if (f->draft && (f->n == 0 || f->n == 1))
-        note("%s: no effect beside -n %d: guesses begin with the second id", flag_given(&f->draft),
-             (int)f->n);
+        note("%s: no effect with -n %d: guesses begin with the second id", flag_given(&f->draft), (int)f->n);
 }
 
 int verb_run(const Verb *verb, int argc, char **argv) {
@@ -242,25 +242,23 @@ int verb_run(const Verb *verb, int argc, char **argv) {
         {"-f --file", "FILE", FLAG_STR, &f.file, 0, 0, "a file with the prompt; - is standard input"},
         {"--tokens", "IDS", FLAG_STR, &f.tokens, 0, 0,
          "the prompt as token ids, comma separated; nothing is added"},
-        {"--token-file", "FILE", FLAG_STR, &f.token_file, 0, 0, "the same from a file"},
+        {"--token-file", "FILE", FLAG_STR, &f.token_file, 0, 0, "the prompt as token ids, in a file"},
         {"-n --predict --n-predict", "N", FLAG_INT, &f.n, -1, 1 << 30,
          "tokens to generate; -1 (default): until the end or the context is full"},
         {"-c --ctx-size", "N", FLAG_INT, &f.context, 0, 1 << 24,
-         "context in positions; 0: the model's; default: the same, but at most 4096"},
+         "context in positions; 0: the model's; default: the model's, but at most 4096"},
         {"--temp", "X", FLAG_FLOAT, &f.temp, 0, 1e9, "temperature (0.8); 0 is greedy"},
-        {"--top-k", "N", FLAG_INT, &f.top_k, -1, 1 << 30, "keep the k best (40); 0 or -1: all"},
+        {"--top-k", "N", FLAG_INT, &f.top_k, -1, 1 << 30, "keep the N best ids (40); 0 or -1: all"},
         {"--top-p", "X", FLAG_FLOAT, &f.top_p, 0, 1,
-         "keep the best that reach this probability (0.95); 1: all"},
-        {"--min-p", "X", FLAG_FLOAT, &f.min_p, 0, 1,
-         "drop what is less probable than this times the best (0.05)"},
+         "keep the best ids whose probabilities reach X together (0.95); 1: all"},
+        {"--min-p", "X", FLAG_FLOAT, &f.min_p, 0, 1, "drop ids less probable than X times the best (0.05)"},
         {"--repeat-penalty", "X", FLAG_FLOAT, &f.repeat_penalty, 1e-6, 1e9,
          "penalise the last 64 ids (1.0: off)"},
-        {"-s --seed", "N", FLAG_SEED, &f.seed, 0, 0, "seed of the draws; -1 (default): random, and printed"},
+        {"-s --seed", "N", FLAG_SEED, &f.seed, 0, 0, "random seed; -1 (default): choose one and print it"},
         {"--print-tokens", NULL, FLAG_BOOL, &f.print_tokens, 0, 0, "print the generated ids instead of text"},
         {"--draft-max --draft", "N", FLAG_INT, &f.draft, 0, DRAFT_MOST,
-         "guess up to N ids from what was said before and check them in one step (0); the output is the "
-         "same"},
-        {"--ignore-eos", NULL, FLAG_BOOL, &f.ignore_eos, 0, 0, "go on after an end token"},
+         "guess up to N ids from the text so far and check them in one step (0: off); same output"},
+        {"--ignore-eos", NULL, FLAG_BOOL, &f.ignore_eos, 0, 0, "continue after an end token"},
         PROFILE_FLAG(f.profile),
         HUGE_FLAG(f.m),
         TUNE_FLAGS(f.m.tune),

@@ -1,4 +1,4 @@
-/* tern logits, tern perplexity: what the model thinks of given tokens. */
+/* tern logits, tern perplexity: they run the model over given tokens. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@ typedef struct ScoreFlags {
     ModelFlags m;
     const char *tokens, *token_file, *file, *output;
     int64_t context;
-    Tokens t; /* once the model is known */
+    Tokens t; /* read when the model is known */
 } ScoreFlags;
 
 static int make_session(const ScoreFlags *f, const Verb *verb, Loaded *l, uint32_t context,
@@ -28,7 +28,7 @@ static int make_session(const ScoreFlags *f, const Verb *verb, Loaded *l, uint32
 
 typedef struct LogitsOut {
     TnWriter w;
-    FILE *f; /* standard output instead */
+    FILE *f; /* standard output, if it is written to */
     uint32_t n_vocab;
     TernStatus status;
     TernError err;
@@ -79,7 +79,7 @@ int verb_logits(const Verb *verb, int argc, char **argv) {
     const Flag flags[] = {
         {"--tokens", "IDS", FLAG_STR, &f.tokens, 0, 0, "token ids, comma separated"},
         {"--token-file", "FILE", FLAG_STR, &f.token_file, 0, 0,
-         "a file of token ids between blanks, newlines or commas"},
+         "a file of token ids, separated by blanks, newlines or commas"},
         {"-o --output", "FILE", FLAG_STR, &f.output, 0, 0,
          "raw little-endian float32, tokens x vocabulary; - is standard output"},
         MODEL_FLAGS(f.m),
@@ -116,8 +116,8 @@ typedef struct Nll {
     size_t n;
 } Nll;
 
-/* -log softmax of the token that follows, in double and in index order, with our own exp and log: the same on
- * every machine. */
+/* Adds -log softmax of the next token. It is computed in double, in index order, with our own exp and log, so
+ * it is the same on every machine. */
 static void score_row(void *user, const TernResult *r) {
     Nll *s = user;
     double max = r->logits[0], sum = 0;
@@ -188,10 +188,10 @@ int verb_perplexity(const Verb *verb, int argc, char **argv) {
     const Flag flags[] = {
         {"-f --file", "FILE", FLAG_STR, &f.file, 0, 0, "the text; - is standard input"},
         {"--token-file", "FILE", FLAG_STR, &f.token_file, 0, 0,
-         "token ids instead, between blanks, newlines or commas"},
+         "a file of token ids instead, separated by blanks, newlines or commas"},
         {"--tokens", "IDS", FLAG_STR, &f.tokens, 0, 0, "token ids instead, comma separated"},
         {"-c --ctx-size", "N", FLAG_INT, &f.context, 0, 1 << 24,
-         "tokens a window; 0 (default): the model's context"},
+         "tokens per window; 0 (default): the model's context"},
         MODEL_FLAGS(f.m),
         NO_CHECK_FLAG(f.m),
         FLAG_END,

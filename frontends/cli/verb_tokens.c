@@ -51,14 +51,14 @@ int read_ids(const char *list, const char *file, uint32_t n_vocab, Tokens *out) 
     return code;
 }
 
-/* A text that spells the token which is added to it has two. The model has seen one. */
+/* If the text already spells BOS or EOS, adding the token gives two. Models were trained with one. */
 static void note_doubled(const TernVocab *vocab, const Tokens *t) {
     TernVocabFacts f = tern_vocab_get_facts(vocab);
     size_t n = t->n;
     if (n > 1 && f.add_bos && t->ids[0] == f.bos && t->ids[1] == t->ids[0])
-        note("the text begins with BOS and the model adds another: it stands there twice, leave out one");
+        note("the text begins with BOS and the model adds another: it is there twice, leave one out");
     if (n > 1 && f.add_eos && t->ids[n - 1] == f.eos && t->ids[n - 2] == t->ids[n - 1])
-        note("the text ends with EOS and the model adds another: it stands there twice, leave out one");
+        note("the text ends with EOS and the model adds another: it is there twice, leave one out");
 }
 
 int encode_text(const TernVocab *vocab, const char *text, size_t n, uint32_t flags, Tokens *out) {
@@ -88,8 +88,10 @@ int verb_tokenize(const Verb *verb, int argc, char **argv) {
         {"-m --model", "FILE", FLAG_STR, &m.model, 0, 0, "the model, if not given as a word"},
         {"-p --prompt", "TEXT", FLAG_TEXT, &prompt, 0, 0, "the text"},
         {"-f --file", "FILE", FLAG_STR, &file, 0, 0, "a file with the text; - is standard input"},
-        {"--no-bos", NULL, FLAG_BOOL, &no_bos, 0, 0, "do not add the tokens the model wants around a text"},
-        {"--special", NULL, FLAG_BOOL, &special, 0, 0, "spelled control tokens become those tokens"},
+        {"--no-bos", NULL, FLAG_BOOL, &no_bos, 0, 0,
+         "do not add the BOS and EOS tokens that the model asks for"},
+        {"--special", NULL, FLAG_BOOL, &special, 0, 0,
+         "turn control tokens that the text spells into those tokens"},
         {"--override-kv", "KEY=TYPE:VALUE", FLAG_LIST, &m.overrides, 0, 0,
          "replace a metadata key of a .gguf"},
         FLAG_END,
@@ -127,7 +129,8 @@ int verb_detokenize(const Verb *verb, int argc, char **argv) {
     const Flag flags[] = {
         {"-m --model", "FILE", FLAG_STR, &m.model, 0, 0, "the model, if not given as a word"},
         {"--tokens", "IDS", FLAG_STR, &list, 0, 0, "token ids, comma separated"},
-        {"--token-file", "FILE", FLAG_STR, &file, 0, 0, "a file of token ids"},
+        {"--token-file", "FILE", FLAG_STR, &file, 0, 0,
+         "a file of token ids, separated by blanks, newlines or commas"},
         {"--special", NULL, FLAG_BOOL, &special, 0, 0, "print control tokens by their names"},
         {"--override-kv", "KEY=TYPE:VALUE", FLAG_LIST, &m.overrides, 0, 0,
          "replace a metadata key of a .gguf"},

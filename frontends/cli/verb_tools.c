@@ -1,4 +1,4 @@
-/* tern compile, tern opt, tern eval, tern inspect: the verbs that are one call of the compiler library. */
+/* tern compile, tern opt, tern eval, tern inspect: verbs that make one call of the compiler library. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -8,7 +8,7 @@
 #define MB(bytes) ((double)(bytes) / 1e6)
 
 typedef struct TextOut {
-    const char *path; /* of the result; NULL or "-": standard output */
+    const char *path; /* where the result goes; NULL or "-": standard output */
     TernStatus status;
     TernError err;
 } TextOut;
@@ -22,8 +22,7 @@ static TernStatus write_file(const char *path, const char *text, size_t n, TernE
     return st;
 }
 
-/* The result goes where -o says; dumps go to standard output before it, times and faults to standard error.
- */
+/* The result goes to -o. Dumps go to standard output before it, times and faults to standard error. */
 static void take_text(void *user, const char *what, const char *text, size_t n) {
     TextOut *o = user;
     if (take_note(what, text, n)) return;
@@ -43,12 +42,12 @@ static void take_text(void *user, const char *what, const char *text, size_t n) 
 static const char *emit_help(void) {
     static char text[200];
     const char *kinds = tn_target_listings();
-    snprintf(text, sizeof text, "blob (default); the planned graphs as tir, json or dot%s%s",
-             *kinds ? "; the first level's code as one of " : "", kinds);
+    snprintf(text, sizeof text, "what to write: blob (default); tir, json or dot: the planned graphs%s%s%s",
+             *kinds ? "; " : "", kinds, *kinds ? ": the first level's code" : "");
     return text;
 }
 
-/* What check_compile looks at. */
+/* The flags that check_compile checks. */
 typedef struct CompileFlags {
     const int64_t *variant;
     const bool *fold;
@@ -60,7 +59,7 @@ typedef struct CompileFlags {
     const char *path;
 } CompileFlags;
 
-/* Every kind of --emit has the flags that it looks at. */
+/* Refuses flags that the kind of --emit does not use. */
 static void check_compile(const Verb *verb, const char *emit, const CompileFlags *f) {
     bool dot = strcmp(emit, "dot") == 0, text = dot || strcmp(emit, "tir") == 0 || strcmp(emit, "json") == 0;
     only_with(verb, f->variant, dot, "--emit dot");
@@ -94,31 +93,32 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
         {"-m --model", "FILE", FLAG_STR, &source.path, 0, 0,
          "the model, if not given as a word; default: the embedded one"},
         {"-o --output", "FILE", FLAG_STR, &output, 0, 0,
-         "the blob, - is standard output; of other kinds the text (default: standard output)"},
+         "the blob; - is standard output; with another --emit the text (default: standard output)"},
         {"--emit", "KIND", FLAG_STR, &emit, 0, 0, emit_help()},
         {"--weights", "FILE.gguf", FLAG_STR, &weights, 0, 0,
-         "where a .tir (a graph as text, stage=model) finds its tensors; default: the embedded model"},
+         "the tensors of a .tir (a graph as text, stage=model); default: the embedded model's"},
         {"--variant", "N", FLAG_INT, &variant, 0, 1000,
-         "dot: which graph, from 0 (default: the first, one row)"},
-        {"--fold-layers", NULL, FLAG_BOOL, &fold, 0, 0, "dot: draw repeated layers once"},
+         "--emit dot: which graph, from 0 (default: the first, one row)"},
+        {"--fold-layers", NULL, FLAG_BOOL, &fold, 0, 0, "--emit dot: draw repeated layers once"},
         {"--levels --cpu", "LEVELS", FLAG_STR, &o.levels, 0, 0,
          TN_LEVEL_NAMES_THEN(", " TN_LEVEL_REF_NAME
-                             ": a comma list of those to have code for; default: all this machine has")},
+                             ": a comma list of levels to compile for; default: all that this machine has")},
         {"-c --ctx-size", "N", FLAG_INT, &context, 1, 1 << 24, "largest context; default: the model's"},
         {"--kv", "LIST", FLAG_STR, &kvs, 0, 0,
          (&(TN_KVS(
-             TN_KVTYPE_COMMA_NAME) ": a comma list of KV cache types to have code for; default: all")[2])},
+             TN_KVTYPE_COMMA_NAME) ": a comma list of KV cache types to compile for; default: all")[2])},
         {"--head", "TYPE", FLAG_STR, &o.head, 0, 0,
-         "embedding and head tables as f32 or f16, or without loss and with a copy of 8 or 6 bits by which "
-         "the best are found: q8, q6; default: without loss"},
+         "f32, f16: convert the embedding and head tables; q8, q6: keep them, and store a copy of 8 or 6 "
+         "bits "
+         "that shortlists the best ids, same ids; default: keep them without loss"},
         {"--target", "NAME", FLAG_STR, &o.target, 0, 0, target_help()},
         {"--override-kv", "KEY=TYPE:VALUE", FLAG_LIST, &overrides, 0, 0,
          "replace a metadata key; TYPE is int, float, bool or str"},
         {"--ternary-dense", NULL, FLAG_BOOL, &ternary_dense, 0, 0,
-         "run block weights stored dense as ternary; refused unless all are -s, 0 or s"},
+         "run block weights that are stored dense as ternary; refused unless all are -s, 0 or s"},
         TUNE_FLAGS(tune),
         {"-t --threads", "N", FLAG_INT, &threads, 1, 1024,
-         "worker threads that --tune is for (default: all processors, or what a CPU quota is good for)"},
+         "thread count to --tune for (default: all processors, or as many as the CPU quota allows)"},
         FLAG_END,
     };
     int n_words;
@@ -190,7 +190,8 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
     return EXIT_OK;
 }
 
-/* Whether a file may be a graph as text: it may have any name (only a name that ends in .tir says that it is). */
+/* Whether a file may be a graph as text. A text may have any name; unless it ends in .tir, its first byte
+ * decides. */
 static bool is_text(const char *path) {
     char first;
     struct stat st;
@@ -211,20 +212,22 @@ int verb_opt(const Verb *verb, int argc, char **argv) {
     int64_t variant = -1;
     const Flag flags[] = {
         {"-m --model", "FILE", FLAG_STR, &o.path, 0, 0,
-         "the input, if not given as a word; default: the embedded model; - is a text on standard input"},
+         "the input, if not given as a word; default: the embedded model; -: a text on standard input"},
         {"--variant", "N", FLAG_INT, &variant, 0, 255,
-         "of several graphs the N-th from 0; default: of a .tern the first for --cpu, --kv, --rows"},
+         "which of several graphs, from 0; default for a .tern: the first that matches --cpu, --kv and "
+         "--rows"},
         {"--passes", "LIST", FLAG_TEXT, &o.passes, 0, 0,
-         "passes to run, in order; empty: none; default: the rest of the pipeline"},
-        {"-O0", NULL, FLAG_BOOL, &effort[0], 0, 0, "the passes a target needs: fuse, layout, tile, plan"},
-        {"-O1", NULL, FLAG_BOOL, &effort[1], 0, 0, "fold, cse and dce before them"},
-        {"-O2 -O3", NULL, FLAG_BOOL, &effort[2], 0, 0, "everything (default)"},
+         "comma list of passes to run, in order; empty: none; default: the rest of the pipeline"},
+        {"-O0", NULL, FLAG_BOOL, &effort[0], 0, 0,
+         "run only the passes that a target needs: fuse, layout, tile, plan"},
+        {"-O1", NULL, FLAG_BOOL, &effort[1], 0, 0, "run fold, cse and dce before those"},
+        {"-O2 -O3", NULL, FLAG_BOOL, &effort[2], 0, 0, "run all passes (default)"},
         {"--dump-after", "LIST", FLAG_STR, &o.dump_after, 0, 0,
-         "print the graph after these passes too, or after `all`; with `changed` if the pass changed it"},
+         "also print the graph after these passes, or `all`; with `changed` in the list, only if it changed"},
         {"--verify-each", NULL, FLAG_BOOL, &verify, 0, 0,
-         "every pass is verified anyway; this reads the printed text back too, and compares"},
+         "after each pass also parse the printed text and compare (the verifier always runs)"},
         {"--ranges", NULL, FLAG_BOOL, &ranges, 0, 0,
-         "say in comments what integers can become, and up to which K sums are exact"},
+         "add comments with the ranges of integers and the largest K for which sums are exact"},
         {"-o --output", "FILE", FLAG_STR, &out.path, 0, 0,
          "where the result goes; - (default) is standard output"},
         {"--cpu", "LEVEL", FLAG_STR, &o.level, 0, 0,
@@ -232,12 +235,13 @@ int verb_opt(const Verb *verb, int argc, char **argv) {
         {"--kv", "TYPE", FLAG_STR, &kv, 0, 0, "KV cache: f16 (default), f32 or i8"},
         {"--rows", "LO..HI", FLAG_STR, &rows, 0, 0, "batch class (default 1)"},
         {"--head", "TYPE", FLAG_STR, &o.head, 0, 0,
-         "embedding and head tables as f32 or f16, or without loss and with a copy of 8 or 6 bits by which "
-         "the best are found: q8, q6; default: without loss"},
+         "f32, f16: convert the embedding and head tables; q8, q6: keep them, and store a copy of 8 or 6 "
+         "bits "
+         "that shortlists the best ids, same ids; default: keep them without loss"},
         {"--time-passes", NULL, FLAG_BOOL, &times, 0, 0, "print the time of every pass"},
         {"--override-kv", "KEY=TYPE:VALUE", FLAG_LIST, &overrides, 0, 0, "replace a metadata key of a .gguf"},
         {"--ternary-dense", NULL, FLAG_BOOL, &ternary_dense, 0, 0,
-         "block weights stored dense become ternary"},
+         "take block weights that are stored dense as ternary"},
         FLAG_END,
     };
     int n_words;
@@ -273,9 +277,9 @@ int verb_eval(const Verb *verb, int argc, char **argv) {
     int64_t rows = 0, variant = 0;
     const Flag flags[] = {
         {"--rows", "N", FLAG_INT, &rows, 1, 64,
-         "rows of the step: symbols T, R, K, H (default: the graph's own, else 2)"},
-        {"--weights", "FILE.gguf", FLAG_STR, &o.weights, 0, 0, "where gguf nodes find their tensors"},
-        {"--variant", "N", FLAG_INT, &variant, 0, 1000, "which graph of several, from 0 (the default)"},
+         "rows of the step, for symbols T, R, K and H (default: the graph's own, else 2)"},
+        {"--weights", "FILE.gguf", FLAG_STR, &o.weights, 0, 0, "the tensors of gguf nodes"},
+        {"--variant", "N", FLAG_INT, &variant, 0, 1000, "which of several graphs, from 0 (default)"},
         FLAG_END,
     };
     int n_words;
@@ -312,21 +316,19 @@ int verb_inspect(const Verb *verb, int argc, char **argv) {
         {"-m --model", "FILE", FLAG_STR, &model, 0, 0,
          "the file, if not given as a word; default: the embedded model"},
         {"--report", NULL, FLAG_BOOL, &report, 0, 0,
-         "of a .gguf: who wrote it, what is inferred and ignored, ternary statistics, memory, what would "
+         "for a .gguf: who wrote it, what is inferred and ignored, ternary statistics, memory, what would "
          "run"},
-        {"--dot", "FILE", FLAG_OPT, &dot, 0, 0,
-         "the graph as a picture in Graphviz' language; also of a .tir"},
-        {"--svg", "FILE", FLAG_OPT, &svg, 0, 0, "the picture itself (needs Graphviz' program dot)"},
-        {"--json", "FILE", FLAG_OPT, &json, 0, 0, "the graphs as json; with --report the report"},
+        {"--dot", "FILE", FLAG_OPT, &dot, 0, 0, "the graph in Graphviz' language, for a .tir too"},
+        {"--svg", "FILE", FLAG_OPT, &svg, 0, 0, "the graph as a picture (needs Graphviz' program dot)"},
+        {"--json", "FILE", FLAG_OPT, &json, 0, 0, "the graphs as json; with --report, the report"},
         {"--fold-layers", NULL, FLAG_BOOL, &fold, 0, 0, "picture: draw repeated layers once"},
-        {"--layer", "N", FLAG_INT, &layer, 0, 100000, "picture: this layer alone"},
-        {"--variant", "N", FLAG_INT, &variant, 0, 1000,
-         "picture: which graph of several, from 0 (the default)"},
+        {"--layer", "N", FLAG_INT, &layer, 0, 100000, "picture: draw only this layer"},
+        {"--variant", "N", FLAG_INT, &variant, 0, 1000, "picture: which of several graphs, from 0 (default)"},
         {"--profile", "FILE", FLAG_STR, &p.profile, 0, 0,
-         "picture: kernels coloured by the times in a profile's json"},
+         "picture: colour kernels by the times in a profile's json"},
         {"--override-kv", "KEY=TYPE:VALUE", FLAG_LIST, &overrides, 0, 0, "report: replace a metadata key"},
         {"--ternary-dense", NULL, FLAG_BOOL, &ternary_dense, 0, 0,
-         "report: block weights stored dense become ternary"},
+         "report: take block weights that are stored dense as ternary"},
         FLAG_END,
     };
     int n_words;

@@ -1,4 +1,4 @@
-/* tern verify: exit status as diff(1). */
+/* tern verify. Its exit status is that of diff(1). */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +22,8 @@ static void take_verify(void *user, const char *what, const char *text, size_t n
     fwrite(text, 1, n, strcmp(what, "result") == 0 ? stdout : stderr);
 }
 
-/* Ids are checked against the vocabulary of the file that the tokens go to; one without a tokenizer takes ids, which the
- * session checks. */
+/* A text is encoded with the model's own vocabulary. Ids also work for a model without a tokenizer; the
+ * session checks them. */
 static int read_tokens(const VerifyFlags *f, const Verb *verb, Tokens *out) {
     TernVocab *vocab;
     TernModel *model;
@@ -46,7 +46,7 @@ static int read_tokens(const VerifyFlags *f, const Verb *verb, Tokens *out) {
     return code;
 }
 
-/* Text, for 0 is a seed like any other, and not the same as none. */
+/* --seed is kept as text because 0 is a valid seed and differs from no seed. */
 static uint64_t parse_seed(const Verb *verb, const char *text) {
     char *end;
     errno = 0;
@@ -62,21 +62,24 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
     const Flag flags[] = {
         {"--tokens", "IDS", FLAG_STR, &f.tokens, 0, 0, "token ids, comma separated"},
         {"--token-file", "FILE", FLAG_STR, &f.token_file, 0, 0,
-         "a file of token ids between blanks, newlines or commas"},
-        {"-p --prompt", "TEXT", FLAG_TEXT, &f.prompt, 0, 0, "a text instead"},
+         "a file of token ids, separated by blanks, newlines or commas"},
+        {"-p --prompt", "TEXT", FLAG_TEXT, &f.prompt, 0, 0, "a text instead of ids"},
         {"-f --file", "FILE", FLAG_STR, &f.file, 0, 0, "a file with the text; - is standard input"},
-        {"--no-bos", NULL, FLAG_BOOL, &f.no_bos, 0, 0, "do not add the tokens the model wants around a text"},
+        {"--no-bos", NULL, FLAG_BOOL, &f.no_bos, 0, 0,
+         "do not add the BOS and EOS tokens that the model asks for"},
         {"--against", "ref|FILE", FLAG_STR, &f.against, 0, 0,
-         "ref: the evaluator, launch by launch (default); another model: both graphs, value by value"},
-        {"--bisect", NULL, FLAG_BOOL, &f.bisect, 0, 0, "name the pass that changes a result, or the emitter"},
-        {"--reduce", "OUT.tir", FLAG_STR, &f.reduce, 0, 0, "write what differs as a graph of a few ops"},
+         "compare with ref, the evaluator, launch by launch (default), or with another model, value by "
+         "value"},
+        {"--bisect", NULL, FLAG_BOOL, &f.bisect, 0, 0, "name the pass or the emitter that changes a result"},
+        {"--reduce", "OUT.tir", FLAG_STR, &f.reduce, 0, 0,
+         "write what differs, reduced to a graph of a few ops"},
         {"--seed", "N", FLAG_STR, &f.seed, 0, 0,
-         "run on random inputs made from this instead of tokens; a .tir without tokens does, from 1 and from "
-         "2"},
+         "run on random inputs from this seed instead of tokens (default for a .tir without tokens: 1, then "
+         "2)"},
         {"--rows", "LO..HI", FLAG_STR, &f.rows, 0, 0,
-         "random inputs: one batch class (default: each that models are compiled for)"},
+         "random inputs: only this batch class (default: each that models are compiled for)"},
         {"-t --threads", "N", FLAG_INT, &f.m.threads, 1, 1024,
-         "workers that a launch is cut for, all played by one (default: all processors)"},
+         "workers that a launch is divided among, run one after the other (default: all processors)"},
         MODEL_FLAGS(f.m),
         FLAG_END,
     };
@@ -86,7 +89,7 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
     bool random = f.seed || f.rows || (!given && !f.against && f.m.model && is_tir(f.m.model));
     if (random && given) usage_error(verb, "--seed and --rows are for random inputs, not for tokens");
     if (random && (f.against || f.bisect))
-        usage_error(verb, "%s wants tokens, random inputs are for code against the evaluator",
+        usage_error(verb, "%s needs tokens: random inputs only compare code with the evaluator",
                     f.against ? "--against" : "--bisect");
     if (!random && !!f.tokens + !!f.token_file + !!f.prompt + !!f.file != 1)
         usage_error(verb, "expected exactly one of --tokens, --token-file, -p, -f and --seed");

@@ -21,7 +21,7 @@ is "unknown flag" "$err" "tern run: unknown flag '--frobnicate' (see tern run --
 run 2 run -n many
 is "bad number" "$err" "tern run: -n: 'many', expected a whole number from -1 to 1073741824 (see tern run --help)"
 run 2 run -n
-is "missing value" "$err" "tern run: -n wants N (see tern run --help)"
+is "missing value" "$err" "tern run: -n: missing N (see tern run --help)"
 run 2 compile "$model"
 is "no output" "$err" "tern compile: missing -o FILE (see tern compile --help)"
 run 2 run -p a --tokens 1
@@ -33,7 +33,7 @@ refuse() {
     run 2 "${@:1:$#-1}"
     is "${*:1:$#-1}" "$err" "tern $verb: ${*: -1} (see tern $verb --help)"
 }
-q8="-ctk: q8_0 is not a type of this cache, its type of one byte an element is i8"
+q8="-ctk: q8_0 is not a type of this cache; its 8-bit type is i8"
 refuse run -ctk q8_0 -ctv q8_0 "$q8"
 refuse bench --cache-type-k q8_0 "$q8"
 refuse perplexity -f "$0" --cache-type-k=q8_0 "$q8"

@@ -106,9 +106,9 @@ try 2 "tern: error: $dir/bad.tir:6:3: input \"pos\": type is i32\[R\], expected 
 sed 's/random {seed=1}/gguf {name="token_embd.weight", hash=0x0}/' "$dir/s.tir" >"$dir/bad.tir"
 try 2 "tern: error: tensor token_embd.weight: has 917504 bytes, expected 10240 for f32\[40,64\]" "$dir/bad.tir" --target ref
 try 2 "tern verify: --seed and --rows are for random inputs, not for tokens (see tern verify --help)" "$dir/s.tir" --seed 1 --tokens 1
-try 2 "tern verify: --bisect wants tokens, random inputs are for code against the evaluator (see tern verify --help)" \
+try 2 "tern verify: --bisect needs tokens: random inputs only compare code with the evaluator (see tern verify --help)" \
     "$dir/s.tir" --bisect
-try 2 "tern verify: --against wants tokens, *" "$dir/s.tir" --seed 1 --against "$dir/s.tir"
+try 2 "tern verify: --against needs tokens: *" "$dir/s.tir" --seed 1 --against "$dir/s.tir"
 try 2 "tern verify: --rows: '8..2', expected N or LO..HI (see tern verify --help)" "$dir/s.tir" --rows 8..2
 
 # what is wrong with the words

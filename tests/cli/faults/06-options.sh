@@ -127,10 +127,10 @@ works "llama.cpp's number for a random one is a seed like any" "" "$tern" $gen -
 hasnt "no seed is drawn" "$err" "tern: seed"
 
 # ---- sampling that takes the best id: a line, since scripts give both
-works "sampling beside --temp 0" "^tern: --top-k, --seed: no effect beside --temp 0" "$tern" $gen --temp 0 --top-k 20 --seed 1
+works "sampling beside --temp 0" "^tern: --top-k, --seed: no effect with --temp 0" "$tern" $gen --temp 0 --top-k 20 --seed 1
 same "one line says so" "$(grep -c 'no effect' <<<"$err")" 1
-works "top-p, min-p beside --temp 0" "^tern: --top-p, --min-p: no effect beside --temp 0" "$tern" $gen --temp 0 --top-p 0.5 --min-p 0.1
-works "--temp beside --top-k 1" "^tern: --temp, --seed: no effect beside --top-k 1" "$tern" $gen --top-k 1 --temp 0.5 --seed 3
+works "top-p, min-p beside --temp 0" "^tern: --top-p, --min-p: no effect with --temp 0" "$tern" $gen --temp 0 --top-p 0.5 --min-p 0.1
+works "--temp beside --top-k 1" "^tern: --temp, --seed: no effect with --top-k 1" "$tern" $gen --top-k 1 --temp 0.5 --seed 3
 works "--temp 0 alone" "" "$tern" $gen --temp 0
 hasnt "nothing to say" "$err" "no effect"
 works "a penalty beside --temp 0" "" "$tern" $gen --temp 0 --repeat-penalty 1.5
@@ -158,12 +158,12 @@ if [ "$cpus" -le 256 ] && [ "$cpus" = "$(nproc --all)" ]; then
 else
     echo "skipped: counts of threads: more processors than the test knows, or not all of them ours"
 fi
-works "the evaluator has one thread" "-t: no effect beside --target ref" "$tern" $gen --temp 0 -t 1
+works "the evaluator has one thread" "-t: no effect with --target ref" "$tern" $gen --temp 0 -t 1
 
 # ---- what a kind of file makes nothing of
 for file in "$model" "$dir/m.tir"; do
     for verb in "run -p a" "logits --tokens 1 -o $dir/l" "perplexity --tokens 1,2" "bench"; do no_use "no-check" $verb -m "$file" --no-check; done
-    works "a level beside --target ref" "^tern: --cpu: no effect beside --target ref" "$tern" run "$file" --tokens 5 -n 1 --target ref --cpu avx2
+    works "a level beside --target ref" "^tern: --cpu: no effect with --target ref" "$tern" run "$file" --tokens 5 -n 1 --target ref --cpu avx2
 done
 no_use "unknown flag '--no-check'" verify "$blob" --tokens 1 --no-check
 for flag in "--weights $model" "--head q8" "--override-kv general.name=str:x" --ternary-dense --tune "--target llvm" "--target xsmm"; do
