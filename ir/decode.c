@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "ir/blocks.h"
 #include "runtime/base/half.h"
 #include "runtime/base/reader.h"
 
@@ -74,31 +75,6 @@ static void narrow_bf16(const float *in, size_t n, uint16_t *restrict out) {
     for (size_t i = 0; i < n; i++) out[i] = tn_f32_to_bf16(in[i]);
 }
 
-static void block_q8_0(const uint8_t *b, float *restrict out) {
-    uint16_t h;
-    memcpy(&h, b, 2);
-    float d = tn_f16_to_f32(h);
-    for (int i = 0; i < 32; i++) out[i] = d * (float)(int8_t)b[2 + i];
-}
-
-static void block_q6_k(const uint8_t *b, float *restrict out) {
-    uint16_t h;
-    memcpy(&h, b + 208, 2);
-    float d = tn_f16_to_f32(h);
-    for (int half = 0; half < 2; half++) {
-        const uint8_t *ql = b + 64 * half, *qh = b + 128 + 32 * half;
-        float ds[8], *o = out + 128 * half;
-        for (int i = 0; i < 8; i++) ds[i] = d * (float)(int8_t)b[192 + 8 * half + i];
-        for (int l = 0; l < 32; l++) {
-            int g = l / 16;
-            o[l] = ds[g] * (float)(((ql[l] & 15) | (qh[l] & 3) << 4) - 32);
-            o[l + 32] = ds[g + 2] * (float)(((ql[l + 32] & 15) | (qh[l] >> 2 & 3) << 4) - 32);
-            o[l + 64] = ds[g + 4] * (float)(((ql[l] >> 4) | (qh[l] >> 4 & 3) << 4) - 32);
-            o[l + 96] = ds[g + 6] * (float)(((ql[l + 32] >> 4) | (qh[l] >> 6) << 4) - 32);
-        }
-    }
-}
-
 static void decode_floats(const TnType *t, const uint8_t *row, float *out) {
     size_t k = (size_t)tn_weight_len(t), step = tn_encs[t->enc].block_elems,
            bytes = tn_encs[t->enc].block_bytes;
@@ -112,18 +88,14 @@ static void decode_floats(const TnType *t, const uint8_t *row, float *out) {
     case TN_ENC_bf16:
         widen_bf16(row, k, out);
         return;
-    case TN_ENC_q8_0:
-    case TN_ENC_q6_k:
-        break;
     default:
-        TN_BUG("%s rows are not floats", tn_encs[t->enc].name);
+        break;
     }
+    TnBlockFloats *block = tn_block_floats(t->enc);
+    if (!block) TN_BUG("%s rows are not floats", tn_encs[t->enc].name);
     for (size_t i = 0; i < k; i += step, row += bytes) {
         float part[256], *o = k - i < step ? part : out + i;
-        if (t->enc == TN_ENC_q8_0)
-            block_q8_0(row, o);
-        else
-            block_q6_k(row, o);
+        block(row, o);
         if (o == part) memcpy(out + i, part, (k - i) * sizeof(float));
     }
 }

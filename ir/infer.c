@@ -70,7 +70,7 @@ static bool is_f32_matrix(const TnType *t) {
 static bool is_float_weight(const Infer *c, uint32_t i) {
     const TnType *t = arg(c, i);
     return tn_node_is_source(c->g, c->args[i]) && t->rank == 2 &&
-           (tn_enc_is_float(t->enc) || t->enc == TN_ENC_q8_0 || t->enc == TN_ENC_q6_k);
+           (tn_enc_is_float(t->enc) || tn_enc_is_blocks(t->enc));
 }
 static bool is_ternary_weight(const Infer *c, uint32_t i) {
     return tn_node_is_source(c->g, c->args[i]) && tn_enc_is_ternary(arg(c, i)->enc);
@@ -351,7 +351,7 @@ static TernStatus infer_gguf(Infer *c) {
     return weight_dims(c,
                        e != TN_ENC_p64 && e != TN_ENC_r64 &&
                            (tn_enc_is_float(e) || tn_enc_is_ternary(e) || tn_encs[e].kind == TN_STORED),
-                       "f32, f16, bf16, q8_0, q6_k, i2s, tq1, tq2 or t8");
+                       "an encoding that files store, or t8");
 }
 
 /* What the generator and the list of values can make. */
@@ -428,7 +428,7 @@ static TernStatus infer_pack(Infer *c) {
     if (tn_enc_is_ternary(a->enc)) {
         if (t->enc != TN_ENC_t8 && t->enc != TN_ENC_p64 && t->enc != TN_ENC_r64)
             return wrong(c, 0, "a float matrix, or t8, p64 or r64 as the type");
-    } else if (tn_enc_is_float(a->enc) || a->enc == TN_ENC_q8_0 || a->enc == TN_ENC_q6_k) {
+    } else if (tn_enc_is_float(a->enc) || tn_enc_is_blocks(a->enc)) {
         if (t->enc == TN_ENC_t8 && tn_enc_is_float(a->enc)) { /* the signs; the type brings the scale */
             TnType bare = *t;
             bare.enc = a->enc;
@@ -544,7 +544,7 @@ static TernStatus infer_rope_freq(Infer *c) {
 static TernStatus infer_embed(Infer *c) {
     if (!is(arg(c, 0), TN_ENC_i32, 1)) return wrong(c, 0, "i32[T]");
     if (!is_float_weight(c, 1) && !is_ternary_weight(c, 1))
-        return wrong(c, 1, "a weight matrix of f32, f16, bf16, q8_0, q6_k or a ternary encoding");
+        return wrong(c, 1, "a weight matrix of floats, or of a ternary encoding");
     return done(c, tn_type(TN_ENC_f32, 2, arg(c, 0)->dim[0], arg(c, 1)->dim[1]));
 }
 
@@ -641,7 +641,7 @@ static TernStatus infer_dequant(Infer *c) {
 static TernStatus infer_matmul(Infer *c) {
     const TnType *x = arg(c, 0), *w = arg(c, 1);
     if (!is_f32_matrix(x)) return wrong(c, 0, "f32[T,K]");
-    if (!is_float_weight(c, 1)) return wrong(c, 1, "a weight matrix of f32, f16, bf16, q8_0 or q6_k");
+    if (!is_float_weight(c, 1)) return wrong(c, 1, "a weight matrix of floats");
     if (w->dim[1] != x->dim[1]) return wrong(c, 1, "as many columns as operand 1");
     return done(c, tn_type(TN_ENC_f32, 2, x->dim[0], w->dim[0]));
 }
@@ -679,7 +679,7 @@ static TernStatus check_head(const Infer *c) {
     if (s->dim[0] != y->dim[1]) return wrong(c, 2, "as many rows as operand 1 has columns");
     if (!is_f32_matrix(x) || x->dim[0] != y->dim[0] || x->dim[1] != q->dim[1])
         return wrong(c, 3, "f32[R,K], what operand 2 was made from");
-    if (!is_float_weight(c, 4)) return wrong(c, 4, "a weight matrix of f32, f16, bf16, q8_0 or q6_k");
+    if (!is_float_weight(c, 4)) return wrong(c, 4, "a weight matrix of floats");
     if (w->dim[0] != s->dim[0] || w->dim[1] != s->dim[1])
         return wrong(c, 4, "the dims of operand 3, which was packed from it");
     return TERN_OK;
@@ -827,7 +827,7 @@ static TernStatus infer_pick(Infer *c) {
     TnDim rows;
     if (!is_f32_matrix(x) || !first_rows(x->dim[0], &rows)) return wrong(c, 0, "f32[R,K]");
     if (ids->enc != TN_ENC_i32 || !is_matrix(ids) || ids->dim[0] != rows) return wrong(c, 1, "i32[K,k]");
-    if (!is_float_weight(c, 2)) return wrong(c, 2, "a weight matrix of f32, f16, bf16, q8_0 or q6_k");
+    if (!is_float_weight(c, 2)) return wrong(c, 2, "a weight matrix of floats");
     if (arg(c, 2)->dim[1] != x->dim[1]) return wrong(c, 2, "as many columns as operand 1");
     return done(c, tn_type(TN_ENC_f32, 2, ids->dim[0], ids->dim[1]));
 }

@@ -205,6 +205,7 @@ typedef struct TnType {
 
 bool tn_enc_is_ternary(TnEnc e); /* i2s tq1 tq2 t8 p64 r64 */
 bool tn_enc_is_float(TnEnc e);   /* f32 f16 bf16 */
+bool tn_enc_is_blocks(TnEnc e);  /* floats in blocks, as files store them: q8_0 q6_k .. */
 bool tn_enc_is_kcache(TnEnc e);
 bool tn_enc_is_vcache(TnEnc e);
 TnType tn_type(TnEnc enc, int rank, ...);             /* dims as TnDim; no scales */

@@ -111,6 +111,9 @@ bool tn_enc_is_ternary(TnEnc e) {
 bool tn_enc_is_float(TnEnc e) {
     return e == TN_ENC_f32 || e == TN_ENC_f16 || e == TN_ENC_bf16;
 }
+bool tn_enc_is_blocks(TnEnc e) {
+    return tn_encs[e].kind == TN_STORED && !tn_enc_is_ternary(e);
+}
 bool tn_enc_is_kcache(TnEnc e) {
     return e == TN_ENC_kc || e == TN_ENC_kc_f32 || e == TN_ENC_kc_f16 || e == TN_ENC_kc_i8;
 }

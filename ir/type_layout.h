@@ -20,7 +20,7 @@
  * f16, the scales of the rows. Only whole blocks stand alone.
  * i2s: n/4 bytes of codes over the flat tensor, then f32 scale and 28 bytes of anything, as in
  * the file (rows do not stand alone: tn_row_bytes is 0). n is rounded up to 128 here; a file whose n is not
- * a multiple is refused by its size. q8_0, q6_k, tq1, tq2: as in the file, rows unpadded.
+ * a multiple is refused by its size. Blocks of floats, tq1, tq2: as in the file, rows unpadded.
  * Block tables i32[S,P]: a plain array, table[s*P + j]; tn_row_bytes is that of one element.
  * Key cache page: [heads][head][64 positions]; value cache page: [heads][64 positions][head]; in int8 caches
  * the 64 f32 scales of a head's positions follow its codes. Page p of a cache starts at p * tn_page_bytes.

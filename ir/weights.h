@@ -1,6 +1,6 @@
 /* Weights as bytes: decoding what GGUF stores, and laying it out for compute (the SOURCE ops).
  *
- * All values of stored encodings are decoded exactly (FORMATS: F32 F16 BF16 Q8_0 Q6_K I2_S TQ1_0 TQ2_0). */
+ * All values of stored encodings (ir/types.def) are decoded exactly. */
 #ifndef TN_WEIGHTS_H
 #define TN_WEIGHTS_H
 
@@ -69,8 +69,8 @@ TernStatus tn_dense_scale(const TnType *t, const void *raw, const char *name, fl
  * Writes rows [lo, hi) of the SOURCE value `ref`, in type_layout.h's form of its type, to out (as many bytes as
  * those rows take; of encodings of rows that lie together, lo is a multiple of tn_rows_together, and so is hi, or all
  * rows; what lies behind the rows is written by tn_weight_tail). Streams: needs memory for a few
- * rows; calls may run side by side. Not for the i2s, tq1, tq2, q8_0, q6_k encodings themselves (their raw
- * bytes are used as they are). */
+ * rows; calls may run side by side. Not for the stored encodings themselves (their raw bytes
+ * are used as they are). */
 TernStatus tn_weight_rows(const TnGraph *g, TnRef ref, const TnWeights *w, int64_t lo, int64_t hi, void *out,
                           TernError *err);
 /* out[r]: row r of a ternary SOURCE value of any encoding is all zero. Reads every row. */

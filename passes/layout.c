@@ -4,7 +4,7 @@
  * the encoding, and a `pack` to it is put before the readers (dequant reads the scales of the packed weight, which are the
  * same). pack runs when the blob is written, never in a step. A table that embed and matmul both read is packed once, in
  * the encoding chosen for matmul, which reads all of it. Dense tables get the encoding that ctx->head asks for (f16 or
- * f32), or else a lossless one: f32, f16 and bf16 stay, q8_0 and q6_k become f32. A target may widen that encoding but not
+ * f32), or else a lossless one: f32, f16 and bf16 stay, blocks of floats become f32. A target may widen that encoding but not
  * narrow it. Norm weights become f32. The caches kc and vc, and every kv_put on them, get the elements of the variant.
  * Needs: a fused graph; level and kv of the variant.
  * Breaks: nothing; sources and inputs come first, before the kernels.

@@ -51,7 +51,7 @@ typedef struct TnPassCtx {
     TnKv kv;
     int64_t rows_lo, rows_hi;
     TnEnc head; /* encoding for embed and dense matmul tables: f16, f32, or TN_ENC_COUNT: lossless (f32 f16
-                   bf16 stay, q8_0 and q6_k become f32); s8, s6: lossless, with a shadow table for the shortlist */
+                   bf16 stay, blocks of floats become f32); s8, s6: lossless, with a shadow table for the shortlist */
     const TnTargetDesc *const
         *targets; /* in order of preference: layout asks the first that has an opinion */
     uint32_t n_targets;

@@ -29,35 +29,6 @@ size_t tn_gguf_type_bytes(TnGgufType t) {
     return types[t].bytes;
 }
 
-/* The tensor types read, and what the others are called, for the message. */
-static const struct {
-    uint32_t id;
-    int enc; /* -1: not read */
-    const char *name;
-} tensor_types[] = {
-    {0, TN_ENC_f32, "F32"},    {1, TN_ENC_f16, "F16"},    {8, TN_ENC_q8_0, "Q8_0"},
-    {14, TN_ENC_q6_k, "Q6_K"}, {30, TN_ENC_bf16, "BF16"}, {34, TN_ENC_tq1, "TQ1_0"},
-    {35, TN_ENC_tq2, "TQ2_0"}, {36, TN_ENC_i2s, "I2_S"},  {2, -1, "Q4_0"},
-    {3, -1, "Q4_1"},           {6, -1, "Q5_0"},           {7, -1, "Q5_1"},
-    {9, -1, "Q8_1"},           {10, -1, "Q2_K"},          {11, -1, "Q3_K"},
-    {12, -1, "Q4_K"},          {13, -1, "Q5_K"},          {15, -1, "Q8_K"},
-    {16, -1, "IQ2_XXS"},       {17, -1, "IQ2_XS"},        {18, -1, "IQ3_XXS"},
-    {19, -1, "IQ1_S"},         {20, -1, "IQ4_NL"},        {21, -1, "IQ3_S"},
-    {22, -1, "IQ2_S"},         {23, -1, "IQ4_XS"},        {24, -1, "I8"},
-    {25, -1, "I16"},           {26, -1, "I32"},           {27, -1, "I64"},
-    {28, -1, "F64"},           {29, -1, "IQ1_M"},         {31, -1, "Q4_0_4_4"},
-    {32, -1, "Q4_0_4_8"},      {33, -1, "Q4_0_8_8"},      {37, -1, "I8_S"},
-    {38, -1, "TL1"},           {39, -1, "TL2 or MXFP4"},  {40, -1, "NVFP4"},
-    {41, -1, "Q1_0"},          {42, -1, "Q2_0"},          {134, -1, "IQ1_BN"},
-    {135, -1, "IQ2_BN"},       {335, -1, "IQ2_BN_R4"},
-};
-
-const char *tn_gguf_tensor_type_name(uint32_t type) {
-    for (size_t i = 0; i < TN_COUNT(tensor_types); i++)
-        if (tensor_types[i].id == type) return tensor_types[i].name;
-    return NULL;
-}
-
 typedef struct Loader {
     TnGguf *g;
     TnReader r;
@@ -144,43 +115,6 @@ static TernStatus read_key(Loader *l, TnGgufKey *k) {
     return TERN_OK;
 }
 
-/* The size of a tensor from its type and dims; refuses what does not divide into blocks. */
-static TernStatus size_tensor(Loader *l, TnGgufTensor *t) {
-    const char *name = tn_gguf_tensor_type_name(t->type);
-    int enc = -1;
-    for (size_t i = 0; i < TN_COUNT(tensor_types); i++)
-        if (tensor_types[i].id == t->type) enc = tensor_types[i].enc;
-    if (!name)
-        return tn_fail(l->err, TERN_ERR_INPUT, "%s: tensor %s has the unknown type %u", l->g->path, t->name,
-                       t->type);
-    if (enc < 0)
-        return tn_fail(
-            l->err, TERN_ERR_UNSUPPORTED,
-            "%s: tensor %s has type %u (%s), expected F32, F16, BF16, Q8_0, Q6_K, I2_S, TQ1_0 or TQ2_0",
-            l->g->path, t->name, t->type, name);
-    t->enc = (TnEnc)enc;
-    size_t n = 1;
-    for (int i = 0; i < 4; i++)
-        if (!tn_mul(n, t->ne[i], &n) || n > (size_t)1 << 42)
-            return tn_fail(l->err, TERN_ERR_INPUT, "%s: tensor %s has more than 2^42 elements", l->g->path,
-                           t->name);
-    if (t->enc == TN_ENC_i2s) {
-        if (n % 128)
-            return tn_fail(l->err, TERN_ERR_INPUT,
-                           "%s: tensor %s has %zu elements, expected a multiple of 128 for I2_S", l->g->path,
-                           t->name, n);
-        t->bytes = n / 4 + 32;
-        return TERN_OK;
-    }
-    uint32_t block = tn_encs[enc].block_elems;
-    if (t->ne[0] % block)
-        return tn_fail(l->err, TERN_ERR_INPUT,
-                       "%s: tensor %s has rows of %llu elements, expected a multiple of %u for %s",
-                       l->g->path, t->name, (unsigned long long)t->ne[0], block, name);
-    t->bytes = n / block * tn_encs[enc].block_bytes;
-    return TERN_OK;
-}
-
 static TernStatus read_tensor(Loader *l, TnGgufTensor *t) {
     TN_TRY(read_name(l, "a tensor's name", NAME_MAX_BYTES, &t->name));
     if (!tn_read_u32(&l->r, &t->rank)) return cut(l, t->name);
@@ -205,7 +139,6 @@ static TernStatus check_length(Loader *l, size_t data, size_t align) {
     for (size_t i = 0; i < g->n_tensors; i++) {
         TnGgufTensor *t = &g->tensors[i];
         size_t e;
-        TN_TRY(size_tensor(l, t));
         if (t->offset % align || !tn_add(t->offset, t->bytes, &e) || !tn_add(e, data, &e) ||
             e > (size_t)1 << 50)
             return TERN_OK;
@@ -228,7 +161,6 @@ static TernStatus place_tensors(Loader *l, size_t data, size_t align) {
     TnGgufTensor **order = tn_alloc_array(&g->arena, g->n_tensors, sizeof *order);
     for (size_t i = 0; i < g->n_tensors; i++) {
         TnGgufTensor *t = order[i] = &g->tensors[i];
-        TN_TRY(size_tensor(l, t));
         if (t->offset % align)
             return tn_fail(l->err, TERN_ERR_INPUT,
                            "%s: tensor %s starts at offset %llu, expected a multiple of %zu", g->path,
@@ -313,6 +245,7 @@ static TernStatus load(Loader *l, bool vocab_only) {
     if (n_tensors == 0 || vocab_only) return TERN_OK;
     size_t data;
     if (!tn_align_up(l->r.pos, align, &data) || data > g->file.size) return cut(l, "the tensor table");
+    TN_TRY(tn_gguf_size_tensors(g, data, align, l->err));
     TN_TRY(check_length(l, data, align));
     return place_tensors(l, data, align);
 }

@@ -44,10 +44,17 @@ typedef struct TnGgufTensor {
     uint64_t ne[4]; /* innermost first, as in the file; 1 beyond rank */
     uint32_t type;  /* the file's number */
     TnEnc enc;
-    uint64_t offset; /* in the file */
+    const char *type_name; /* what the number means in this file, "I2_S"; NULL before that is known */
+    uint64_t offset;       /* in the file */
     const uint8_t *data;
     size_t bytes;
 } TnGgufTensor;
+
+/* A number that forks use for different types, and how this file's meaning was found. */
+typedef struct TnGgufSettled {
+    uint32_t type;
+    const char *name, *rule; /* "Q2_0 of llama.cpp" */
+} TnGgufSettled;
 
 /* Names that tn_gguf_key did not find: what the file might have said, too. */
 typedef struct TnGgufAbsent {
@@ -68,6 +75,8 @@ typedef struct TnGguf {
     TnGgufTensor *tensors;
     size_t n_tensors;
     TnMap tensor_map;
+    TnGgufSettled *settled;
+    size_t n_settled;
     uint64_t table_hash; /* XXH3-64 of everything before the tensor data */
     void *vocab;         /* image, made on demand */
     size_t vocab_bytes;
@@ -106,12 +115,19 @@ TernStatus tn_gguf_string(TnGguf *g, const char *name, bool required, const char
 /* An integer of any width as sign and magnitude; false if the type is another. */
 bool tn_gguf_int_at(TnGgufType type, const uint8_t *p, bool *out_negative, uint64_t *out);
 const char *tn_gguf_type_name(TnGgufType t);
-size_t tn_gguf_type_bytes(TnGgufType t);             /* 0 for strings and arrays */
-const char *tn_gguf_tensor_type_name(uint32_t type); /* as ggml calls it, "I2_S"; NULL if unknown */
+size_t tn_gguf_type_bytes(TnGgufType t); /* 0 for strings and arrays */
 
 const TnGgufTensor *tn_gguf_tensor(const TnGguf *g, const char *name); /* NULL if absent */
 /* Its tensors by name; of NULL none, as suits a graph without `gguf` nodes. */
 TnWeights tn_gguf_weights(const TnGguf *g);
+
+/* ---- tensor_types.c: what the numbers of tensor types mean. Sets enc, type_name and bytes of all tensors, which have
+ * their shapes and offsets, and g->settled. `data` is where tensor data begins. Refuses by name a type that is not read,
+ * and a number whose meaning the file leaves open. */
+TernStatus tn_gguf_size_tensors(TnGguf *g, size_t data, size_t align, TernError *err);
+/* As its makers call it, "I2_S", of a file that may yet be refused; NULL if the number is unknown,
+ * "undecided" if it has several meanings and the file was refused before one was chosen. */
+const char *tn_gguf_tensor_type_name(const TnGgufTensor *t);
 
 /* ---- known.c: what keys mean */
 typedef enum TnKeyRule {

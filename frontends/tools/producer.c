@@ -52,8 +52,7 @@ static void packer(TnReport *r, bool bitnet, uint64_t file_type) {
     for (size_t i = 0; i < TN_COUNT(types) && !who; i++) {
         const TnGgufTensor *t = of_type(r, types[i].lo, types[i].hi);
         if (!t || (types[i].bitnet && !bitnet)) continue;
-        const char *name = tn_gguf_tensor_type_name(t->type);
-        if (t->type == 39) name = types[i].bitnet ? "TL2" : "MXFP4";
+        const char *name = tn_gguf_tensor_type_name(t);
         who = types[i].who;
         from = tn_sprintf(&r->arena, "tensor type %u (%s)", t->type, name ? name : "unknown");
     }

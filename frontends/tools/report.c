@@ -123,6 +123,10 @@ static void infer_model(TnReport *r) {
               groups                    ? "d of the blocks, which differ"
               : down->enc == TN_ENC_i2s ? "the float behind the codes"
                                         : "d of the blocks, all equal");
+    for (size_t i = 0; i < r->gguf->n_settled; i++) {
+        const TnGgufSettled *s = &r->gguf->settled[i];
+        infer(r, tn_sprintf(&r->arena, "tensor type %u", s->type), s->name, s->rule);
+    }
     if (tn_gguf_tensor(r->gguf, "blk.0.attn_q.scale"))
         infer(r, "weight scale", "times the .scale tensor", "the tensor is there");
 }

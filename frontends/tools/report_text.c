@@ -62,7 +62,7 @@ static void put_types(const TnReport *r, TnBuf *b) {
             if (j < i) break; /* told already */
             n++;
         }
-        const char *name = tn_gguf_tensor_type_name(type);
+        const char *name = tn_gguf_tensor_type_name(&g->tensors[i]);
         if (n) tn_buf_printf(b, "  %3u %-14s %6u tensors\n", type, name ? name : "unknown", n);
     }
 }

@@ -359,18 +359,15 @@ static void types(void **state) {
     static const struct {
         uint32_t type;
         const char *name;
-    } refused[] = {{2, "Q4_0"},     {3, "Q4_1"},     {6, "Q5_0"},       {7, "Q5_1"},          {10, "Q2_K"},
-                   {12, "Q4_K"},    {15, "Q8_K"},    {20, "IQ4_NL"},    {24, "I8"},           {26, "I32"},
-                   {28, "F64"},     {37, "I8_S"},    {38, "TL1"},       {39, "TL2 or MXFP4"}, {42, "Q2_0"},
-                   {134, "IQ1_BN"}, {135, "IQ2_BN"}, {335, "IQ2_BN_R4"}};
-    static const uint32_t unknown[] = {4, 5, 43, 99, 0x7fffffff, 0xffffffff};
+    } refused[] = {{9, "Q8_1"}, {10, "Q2_K"}, {15, "Q8_K"},     {20, "IQ4_NL"}, {24, "I8"},
+                   {26, "I32"}, {28, "F64"},  {31, "Q4_0_4_4"}, {29, "IQ1_M"}};
+    static const uint32_t unknown[] = {4, 5, 48, 99, 0x7fffffff, 0xffffffff};
     uint64_t ne[2] = {256, 1};
     char want[256];
     for (size_t i = 0; i < TN_COUNT(refused); i++) {
         snprintf(want, sizeof want,
-                 "m.gguf: tensor first.weight has type %u (%s), expected F32, F16, BF16, Q8_0, Q6_K, I2_S, "
-                 "TQ1_0 or TQ2_0",
-                 refused[i].type, refused[i].name);
+                 "m.gguf: tensor first.weight has type %u (%s), expected one of " TYPES_READ, refused[i].type,
+                 refused[i].name);
         expect_open(with_tensor(refused[i].type, 2, ne), want);
     }
     for (size_t i = 0; i < TN_COUNT(unknown); i++) {
@@ -380,8 +377,9 @@ static void types(void **state) {
     static const struct {
         uint32_t type;
         size_t bytes;
-    } read[] = {{GW_T_F32, 1024}, {GW_T_F16, 512}, {GW_T_BF16, 512}, {GW_T_Q8_0, 272},
-                {GW_T_Q6_K, 210}, {GW_T_I2_S, 96}, {GW_T_TQ1_0, 54}, {GW_T_TQ2_0, 66}};
+    } read[] = {{GW_T_F32, 1024}, {GW_T_F16, 512},  {GW_T_BF16, 512}, {GW_T_Q4_0, 144}, {GW_T_Q4_1, 160},
+                {GW_T_Q5_0, 176}, {GW_T_Q5_1, 192}, {GW_T_Q8_0, 272}, {GW_T_Q4_K, 144}, {GW_T_Q5_K, 176},
+                {GW_T_Q6_K, 210}, {GW_T_I2_S, 96},  {GW_T_TQ1_0, 54}, {GW_T_TQ2_0, 66}};
     for (size_t i = 0; i < TN_COUNT(read); i++) { /* exactly their bytes, not one less */
         TnGw *w = tn_gw_create();
         TnBuf file = {0};

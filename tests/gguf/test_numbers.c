@@ -118,13 +118,14 @@ static void every_arch_and_ternary_type(void **state) {
 
 static void dense_weights_run_dense(void **state) {
     (void)state;
-    static const uint32_t types[] = {GW_T_F32, GW_T_F16, GW_T_BF16, GW_T_Q8_0, GW_T_Q6_K};
+    static const uint32_t types[] = {GW_T_F32,  GW_T_F16,  GW_T_BF16, GW_T_Q8_0, GW_T_Q6_K, GW_T_Q4_0,
+                                     GW_T_Q4_1, GW_T_Q5_0, GW_T_Q5_1, GW_T_Q4_K, GW_T_Q5_K, GW_T_MXFP4};
     for (size_t a = 0; a < n_archs(); a++)
         for (size_t t = 0; t < TN_COUNT(types); t++) {
             TnGmSpec s = tn_gm_small;
             s.arch = arch(a);
             s.weights = types[t];
-            s.seed = 40 + 5 * a + t;
+            s.seed = 1000 + 16 * a + t;
             check(&s, false);
         }
 }
@@ -147,14 +148,15 @@ static void dense_ternary_weights_run_either_way(void **state) {
 
 static void every_embedding_type(void **state) {
     (void)state;
-    static const uint32_t types[] = {GW_T_F32, GW_T_F16, GW_T_BF16, GW_T_Q8_0, GW_T_Q6_K};
+    static const uint32_t types[] = {GW_T_F32,  GW_T_F16,  GW_T_BF16, GW_T_Q8_0, GW_T_Q6_K, GW_T_Q4_0,
+                                     GW_T_Q4_1, GW_T_Q5_0, GW_T_Q5_1, GW_T_Q4_K, GW_T_Q5_K, GW_T_MXFP4};
     for (size_t t = 0; t < TN_COUNT(types); t++)
         for (int untied = 0; untied < 2; untied++) {
             TnGmSpec s = tn_gm_small;
             s.embd = types[t];
             s.untied = untied;
             s.norms = t == 1 ? GW_T_F16 : t == 2 ? GW_T_BF16 : GW_T_F32;
-            s.seed = 100 + 2 * t + (uint64_t)untied;
+            s.seed = 600 + 2 * t + (uint64_t)untied;
             check(&s, false);
         }
 }

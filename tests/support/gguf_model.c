@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "support/gguf_blocks.h"
 #include "runtime/base/arena.h"
 #include "runtime/base/half.h"
 
@@ -74,8 +75,10 @@ bool tn_gm_shape(const char *name, TnGmSpec *io) {
 static const struct {
     const char *name;
     uint32_t type;
-} types[] = {{"f32", GW_T_F32},   {"f16", GW_T_F16},     {"bf16", GW_T_BF16},   {"q8_0", GW_T_Q8_0},
-             {"q6_k", GW_T_Q6_K}, {"tq1_0", GW_T_TQ1_0}, {"tq2_0", GW_T_TQ2_0}, {"i2_s", GW_T_I2_S}};
+} types[] = {{"f32", GW_T_F32},     {"f16", GW_T_F16},     {"bf16", GW_T_BF16}, {"q8_0", GW_T_Q8_0},
+             {"q6_k", GW_T_Q6_K},   {"q4_0", GW_T_Q4_0},   {"q4_1", GW_T_Q4_1}, {"q5_0", GW_T_Q5_0},
+             {"q5_1", GW_T_Q5_1},   {"q4_k", GW_T_Q4_K},   {"q5_k", GW_T_Q5_K}, {"mxfp4", GW_T_MXFP4},
+             {"tq1_0", GW_T_TQ1_0}, {"tq2_0", GW_T_TQ2_0}, {"i2_s", GW_T_I2_S}};
 
 uint32_t tn_gm_type(const char *name) {
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
@@ -103,6 +106,7 @@ bool tn_gm_is_ternary(const TnGmSpec *s) {
 }
 
 static uint32_t block(uint32_t type) {
+    if (tn_gb_block(type).elems) return tn_gb_block(type).elems;
     return type == GW_T_Q8_0 ? 32 : type == GW_T_Q6_K || type == GW_T_TQ1_0 || type == GW_T_TQ2_0 ? 256 : 1;
 }
 
@@ -350,6 +354,8 @@ static void make(const TnGmSpec *s, const char *name, uint32_t type, uint64_t ro
                 pack_q8_0(x, cols, out, v);
             else if (type == GW_T_Q6_K)
                 pack_q6_k(x, cols, out, v);
+            else if (tn_gb_block(type).elems)
+                tn_gb_pack(type, x, cols, out, v);
             else
                 pack_float(type, x, cols, out, v);
         }

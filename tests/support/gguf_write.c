@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/base/arena.h"
+#include "support/gguf_blocks.h"
 
 typedef struct Key {
     const char *name;
@@ -185,8 +186,10 @@ size_t tn_gw_tensor_bytes(uint32_t type, uint32_t rank, const uint64_t *ne) {
     case GW_T_I2_S:
         return n / 4 + 32;
     default:
-        return n;
+        break;
     }
+    TnGbBlock b = tn_gb_block(type);
+    return b.elems ? n / b.elems * b.bytes : n;
 }
 
 void tn_gw_tensor(TnGw *w, const char *name, uint32_t type, uint32_t rank, const uint64_t *ne, TnGwFill *fill,

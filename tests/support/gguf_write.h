@@ -30,12 +30,19 @@ enum {
 enum {
     GW_T_F32 = 0,
     GW_T_F16 = 1,
+    GW_T_Q4_0 = 2,
+    GW_T_Q4_1 = 3,
+    GW_T_Q5_0 = 6,
+    GW_T_Q5_1 = 7,
     GW_T_Q8_0 = 8,
+    GW_T_Q4_K = 12,
+    GW_T_Q5_K = 13,
     GW_T_Q6_K = 14,
     GW_T_BF16 = 30,
     GW_T_TQ1_0 = 34,
     GW_T_TQ2_0 = 35,
-    GW_T_I2_S = 36
+    GW_T_I2_S = 36,
+    GW_T_MXFP4 = 39
 };
 
 typedef struct TnGw TnGw;

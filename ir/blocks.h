@@ -1,0 +1,14 @@
+/* Blocks of the stored encodings: a fixed number of bytes that give a fixed number of values (ir/types.def has both
+ * numbers). Loops of constant length, which compilers turn into vector code. A block's bytes need not be aligned. */
+#ifndef TN_BLOCKS_H
+#define TN_BLOCKS_H
+
+#include "ir/ir.h"
+
+/* Gives the block_elems floats of a block. Each is the value of its formula rounded once: no product in it
+ * has more than 24 significant bits, so only the addition of a minimum rounds. */
+typedef void TnBlockFloats(const uint8_t *block, float *restrict out);
+/* Of an encoding that stores floats in blocks (tn_enc_is_blocks); NULL for all others. */
+TnBlockFloats *tn_block_floats(TnEnc enc);
+
+#endif

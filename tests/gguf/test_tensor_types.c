@@ -1,0 +1,120 @@
+/* Numbers of tensor types that forks use for different things: what the places of the tensors say, and what is refused with
+ * the name of the type that it is. */
+#include "gguf/refuse.h"
+
+/* A tensor of a number, of so many bytes, between two others. Data is of anything. */
+static TnGw *between(uint32_t type, uint64_t cols, uint64_t rows, size_t bytes) {
+    TnGw *w = tn_gw_create();
+    uint8_t *data = tn_xcalloc(bytes, 1);
+    uint64_t ne[] = {cols, rows};
+    tn_gw_tensor(w, "a", GW_T_F32, 1, (uint64_t[]){4}, NULL, NULL);
+    tn_gw_tensor(w, "x", type, 2, ne, NULL, NULL);
+    tn_gw_data(w, "x", data, bytes);
+    tn_gw_tensor(w, "z", GW_T_F32, 1, (uint64_t[]){4}, NULL, NULL);
+    free(data);
+    return w;
+}
+
+/* The name and rule of the only number that had to be settled. */
+static void expect_settled(TnGw *w, const char *name, const char *rule) {
+    TnBuf file = {0};
+    TnGguf *g = NULL;
+    tn_gw_bytes(w, &file, NULL, NULL);
+    tn_gw_destroy(w);
+    TernError err = {0};
+    if (tn_gguf_open_memory(file.data, file.len, "m.gguf", false, &g, &err) != TERN_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(g->n_settled, 1);
+    assert_string_equal(g->settled[0].name, name);
+    assert_string_equal(g->settled[0].rule, rule);
+    tn_gguf_close(g);
+    tn_buf_free(&file);
+}
+
+#define ALONE "the bytes between tensors fit it alone"
+
+static void named(uint32_t type, uint64_t cols, uint64_t rows, size_t bytes, const char *name) {
+    char want[512];
+    snprintf(want, sizeof want, "m.gguf: tensor x has type %u (%s), expected one of " TYPES_READ, type, name);
+    expect_open(between(type, cols, rows, bytes), want);
+}
+
+static void bytes_decide(void **state) {
+    (void)state;
+    expect_settled(between(39, 256, 64, 256 * 64 / 32 * 17), "MXFP4 of llama.cpp", ALONE);
+    /* any room below an alignment is padding */
+    expect_settled(between(39, 32, 3, 51), "MXFP4 of llama.cpp", ALONE);
+}
+
+static void others_are_named(void **state) {
+    (void)state;
+    named(39, 256, 64, 256 * 64, "I8_V of vlut.cpp");
+    named(42, 256, 64, 256 * 64 / 256 * 42, "STQ1_0 of Tencent's AngelSlim");
+    named(43, 256, 64, 256 * 64 / 256 * 42, "STQ1_0 of Tencent's AngelSlim");
+    named(40, 256, 64, 256 * 64 / 64 * 36, "NVFP4 of llama.cpp");
+    named(40, 256, 64, 256 * 64 / 4, "I2_V of vlut.cpp");
+    named(41, 256, 64, 256 * 64 / 128 * 18, "Q1_0 of llama.cpp");
+    named(41, 256, 64, 256 * 64 / 4, "I2_V_2 of vlut.cpp");
+    named(42, 256, 64, 256 * 64 / 4, "I2_V_4 of vlut.cpp");
+    named(43, 256, 64, 256 * 64 / 4, "I2_V_8 of vlut.cpp");
+    named(44, 256, 64, 256 * 64 / 4, "I2_V_16 of vlut.cpp");
+    named(45, 260, 64, 13 * 4 * 64, "I1_V of vlut.cpp");
+    named(142, 512, 64, 64 * (4 + 128), "IQ2_TN of ik_llama.cpp");
+    named(143, 256, 64, 64 * (2 + 52), "IQ1_TN of ik_llama.cpp");
+    named(37, 256, 64, 256 * 64 + 32, "I8_S of bitnet.cpp's audio encoders");
+}
+
+static void what_fits_nothing_is_refused(void **state) {
+    (void)state;
+    expect_open(
+        between(39, 256, 64, 8000),
+        "m.gguf: tensor x has type 39: got 8000 bytes up to the next tensor, expected 8704 for MXFP4 of "
+        "llama.cpp, 4128 for TL2 of bitnet.cpp, 16384 for I8_V of vlut.cpp");
+    expect_open(between(42, 30, 64, 480),
+                "m.gguf: tensor x has type 42: got 480 bytes up to the next tensor, "
+                "expected rows that divide into blocks");
+    /* all tensors of the number, not one */
+    TnGw *w = between(39, 256, 64, 8704);
+    tn_gw_tensor(w, "y", 39, 2, (uint64_t[]){256, 64}, NULL, NULL);
+    tn_gw_data(w, "y", (uint8_t[4128]){0}, 4128);
+    tn_gw_tensor(w, "zz", GW_T_F32, 1, (uint64_t[]){4}, NULL, NULL);
+    expect_open(
+        w, "m.gguf: tensor x has type 39: got 8704 bytes up to the next tensor, expected 8704 for MXFP4 of "
+           "llama.cpp, 4128 for TL2 of bitnet.cpp, 16384 for I8_V of vlut.cpp");
+}
+
+/* Small tensors leave it open, as alignment pads them alike. */
+static void what_fits_twice_is_refused(void **state) {
+    (void)state;
+    expect_open(between(41, 128, 1, 32),
+                "m.gguf: tensor x has type 41: got 32 bytes up to the next tensor, which suit "
+                "more than one type: 18 for Q1_0 of llama.cpp, 32 for I2_V_2 of vlut.cpp");
+    TnGw *w = between(39, 32, 1, 32);
+    tn_gw_u32(w, "general.file_type", 38);
+    expect_settled(w, "MXFP4 of llama.cpp", "general.file_type, of those that the bytes fit");
+}
+
+/* The last tensor of a file that was cut short says nothing; the line is the one about the download. */
+static void a_short_file(void **state) {
+    (void)state;
+    TnGw *w = between(39, 256, 64, 8704);
+    TnBuf file = {0};
+    tn_gw_tensor(w, "zz", 39, 2, (uint64_t[]){256, 64}, NULL, NULL);
+    tn_gw_data(w, "zz", (uint8_t[8704]){0}, 8704);
+    tn_gw_bytes(w, &file, NULL, NULL);
+    const char *says = open_says(file.data, file.len - 6000, false, NULL);
+    assert_non_null(strstr(says, "the download was cut short"));
+    tn_buf_free(&file);
+    tn_gw_destroy(w);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bytes_decide),
+        cmocka_unit_test(others_are_named),
+        cmocka_unit_test(what_fits_nothing_is_refused),
+        cmocka_unit_test(what_fits_twice_is_refused),
+        cmocka_unit_test(a_short_file),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
