@@ -7,7 +7,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "ir/blocks.h"
+#include "ir/stored_blocks.h"
+#include "ir/stored_tiles.h"
 #include "runtime/base/half.h"
 #include "runtime/base/reader.h"
 
@@ -27,7 +28,7 @@ int64_t tn_weight_count(const TnType *t) {
 
 size_t tn_raw_bytes(const TnType *t) {
     size_t rows = (size_t)tn_weight_count(t), k = (size_t)tn_weight_len(t);
-    if (t->enc == TN_ENC_i2s) return tn_round_up(rows * k, 128) / 4 + 32;
+    if (tn_encs[t->enc].kind == TN_STORED) return tn_type_bytes(t, NULL);
     if (tn_encs[t->enc].kind == TN_DENSE) return rows * k * tn_encs[t->enc].block_bytes;
     return rows * tn_row_bytes(t);
 }
@@ -142,60 +143,20 @@ void tn_encode_row(const TnType *t, const float *in, void *out_row) {
 
 /* ---- trits */
 
-static void block_i2s(const uint8_t *b, int8_t *restrict out) {
-    for (int m = 0; m < 32; m++) out[m] = (int8_t)((b[m] >> 6) - 1);
-    for (int m = 0; m < 32; m++) out[32 + m] = (int8_t)((b[m] >> 4 & 3) - 1);
-    for (int m = 0; m < 32; m++) out[64 + m] = (int8_t)((b[m] >> 2 & 3) - 1);
-    for (int m = 0; m < 32; m++) out[96 + m] = (int8_t)((b[m] & 3) - 1);
-}
-
-/* Bytes are base-3 fractions, first digit most significant. */
-static void block_tq1(const uint8_t *b, int8_t *restrict out) {
-    static const uint8_t pow3[5] = {1, 3, 9, 27, 81};
-    for (int n = 0; n < 5; n++) {
-        for (int m = 0; m < 32; m++) out[n * 32 + m] = (int8_t)(((uint8_t)(b[m] * pow3[n]) * 3 >> 8) - 1);
-        for (int m = 0; m < 16; m++)
-            out[160 + n * 16 + m] = (int8_t)(((uint8_t)(b[32 + m] * pow3[n]) * 3 >> 8) - 1);
-    }
-    for (int n = 0; n < 4; n++)
-        for (int m = 0; m < 4; m++)
-            out[240 + n * 4 + m] = (int8_t)(((uint8_t)(b[48 + m] * pow3[n]) * 3 >> 8) - 1);
-}
-
-static void block_tq2(const uint8_t *b, int8_t *restrict out) {
-    for (int h = 0; h < 2; h++)
-        for (int l = 0; l < 4; l++)
-            for (int m = 0; m < 32; m++)
-                out[128 * h + 32 * l + m] = (int8_t)((b[32 * h + m] >> 2 * l & 3) - 1);
-}
-
-static void block_p64(const uint8_t *b, int8_t *restrict out) {
-    for (int q = 0; q < 4; q++)
-        for (int j = 0; j < 64; j++) out[64 * q + j] = (int8_t)((b[j] >> 2 * q & 3) - 1);
-}
-
 static void decode_block(TnEnc enc, const uint8_t *b, int8_t *restrict out) {
-    switch (enc) {
-    case TN_ENC_i2s:
-        block_i2s(b, out);
-        return;
-    case TN_ENC_tq1:
-        block_tq1(b, out);
-        return;
-    case TN_ENC_tq2:
-        block_tq2(b, out);
-        return;
-    case TN_ENC_p64:
-        block_p64(b, out);
-        return;
-    default:
-        TN_BUG("%s has no ternary blocks", tn_encs[enc].name);
-    }
+    TnBlockTrits *block = tn_block_trits(enc);
+    if (!block) TN_BUG("%s has no ternary blocks", tn_encs[enc].name);
+    block(b, out);
 }
 
 void tn_decode_trits(const TnType *t, const void *data, int64_t row, int8_t *out) {
-    size_t k = (size_t)tn_weight_len(t), step = 256, bytes = tn_encs[t->enc].block_bytes, skip = 0;
-    const uint8_t *p = (const uint8_t *)data + (size_t)row * tn_row_bytes(t);
+    size_t k = (size_t)tn_weight_len(t), skip = 0;
+    size_t step = tn_encs[t->enc].block_elems, bytes = tn_encs[t->enc].block_bytes;
+    if (tn_enc_is_tiled(t->enc)) {
+        tn_tiled_trits(t, data, row, out);
+        return;
+    }
+    const uint8_t *p = (const uint8_t *)data + (size_t)row * tn_row_bytes(t) + tn_row_head(t->enc);
     if (t->enc == TN_ENC_t8) {
         memcpy(out, p, k);
         return;
@@ -204,8 +165,9 @@ void tn_decode_trits(const TnType *t, const void *data, int64_t row, int8_t *out
         tn_r64_trits(t, data, row, out);
         return;
     }
-    if (t->enc == TN_ENC_i2s) { /* blocks run over the flat tensor: a row may begin inside one */
-        step = 128, bytes = 32;
+    bool flat = t->enc == TN_ENC_i2s || t->enc == TN_ENC_i2s64;
+    if (flat) { /* blocks run over the flat tensor: a row may begin inside one */
+        step = t->enc == TN_ENC_i2s ? 128 : 64, bytes = step / 4;
         skip = (size_t)row * k % step;
         p = (const uint8_t *)data + (size_t)row * k / step * bytes;
     }

@@ -195,10 +195,13 @@ TernStatus tn_type_check(const TnType *t, TernError *err) {
         product *= d;
     }
     if (e->kind == TN_STORED) {
-        int64_t n = t->enc == TN_ENC_i2s ? product : t->dim[1], block = e->block_elems ? e->block_elems : 128;
-        if (n % block)
-            return tn_fail(err, TERN_ERR_INPUT, "type %s: %lld %s, expected a multiple of %lld", e->name,
-                           (long long)n, t->enc == TN_ENC_i2s ? "elements" : "columns", (long long)block);
+        const char *needs = tn_stored_needs(t->enc, t->dim[0], t->dim[1]);
+        if (needs)
+            return tn_fail(err, TERN_ERR_INPUT, "type %s: got %lld rows of %lld columns, expected %s",
+                           e->name, (long long)t->dim[0], (long long)t->dim[1], needs);
+        if (e->block_elems && t->dim[1] % e->block_elems)
+            return tn_fail(err, TERN_ERR_INPUT, "type %s: %lld columns, expected a multiple of %u", e->name,
+                           (long long)t->dim[1], e->block_elems);
     }
     return check_scales(t, err);
 }

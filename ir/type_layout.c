@@ -1,5 +1,6 @@
 #include "ir/type_layout.h"
 
+#include "ir/stored_tiles.h"
 #include "runtime/base/reader.h"
 
 static size_t dim_size(TnDim d) {
@@ -27,6 +28,31 @@ int64_t tn_row_elems(const TnType *t) {
     return is_list(t) || is_table(t) ? 1 : t->dim[t->rank - 1];
 }
 
+/* Rows do not stand alone. */
+static bool is_flat(TnEnc enc) {
+    return enc == TN_ENC_i2s || enc == TN_ENC_i2s64 || tn_enc_is_tiled(enc);
+}
+
+static size_t flat_bytes(TnEnc enc, size_t rows, size_t k) {
+    if (!tn_enc_is_tiled(enc)) return tn_round_up(rows * k, 128) / 4 + 32;
+    return tn_tiled_bytes(enc, (int64_t)rows, (int64_t)k) + (enc == TN_ENC_iq2bn4 ? 0 : 32);
+}
+
+size_t tn_row_head(TnEnc enc) {
+    return enc == TN_ENC_iq1bn ? 2 : enc == TN_ENC_iq2bn ? 4 : 0;
+}
+
+const char *tn_stored_needs(TnEnc enc, int64_t rows, int64_t cols) {
+    TnTlTiles tiles;
+    if (enc == TN_ENC_i2s || enc == TN_ENC_i2s64)
+        return rows * cols % 128 ? "a multiple of 128 elements" : NULL;
+    if (enc == TN_ENC_iq2bn4) return rows % 4 || cols % 64 ? "multiples of 4 rows and 64 columns" : NULL;
+    if (enc == TN_ENC_i2s4) return rows % 4 ? "a multiple of 4 rows" : NULL;
+    if (tn_enc_is_tiled(enc))
+        return tn_tl_tiles(enc, rows, cols, &tiles) ? NULL : "a shape that its tiles divide";
+    return NULL;
+}
+
 size_t tn_row_bytes(const TnType *t) {
     const TnEncInfo *e = &tn_encs[t->enc];
     if (is_list(t) || is_table(t)) return e->block_bytes;
@@ -50,8 +76,8 @@ size_t tn_row_bytes(const TnType *t) {
     case TN_TERNARY:
         return tn_round_up(k, TN_K_PAD) / 4;
     case TN_STORED:
-        if (t->enc == TN_ENC_i2s) return 0;
-        return tn_round_up(k, e->block_elems) / e->block_elems * e->block_bytes;
+        if (is_flat(t->enc)) return 0;
+        return tn_row_head(t->enc) + tn_round_up(k, e->block_elems) / e->block_elems * e->block_bytes;
     }
     TN_BUG("encoding %d has no kind", (int)t->enc);
 }
@@ -96,10 +122,7 @@ int64_t tn_type_rows(const TnType *t, const int64_t sym[TN_SYM_COUNT]) {
 
 size_t tn_type_bytes(const TnType *t, const int64_t sym[TN_SYM_COUNT]) {
     size_t rows = (size_t)tn_type_rows(t, sym);
-    if (t->enc == TN_ENC_i2s) {
-        size_t n = (t->rank == 1 ? 1 : rows) * dim_size(t->dim[t->rank - 1]);
-        return tn_round_up(n, 128) / 4 + 32;
-    }
+    if (is_flat(t->enc)) return flat_bytes(t->enc, t->rank == 1 ? 1 : rows, dim_size(t->dim[t->rank - 1]));
     if (is_table(t)) rows *= (size_t)dim_value(t->dim[1], sym);
     return tn_round_up(rows, (size_t)tn_rows_together(t)) * tn_row_bytes(t) + tn_tail_bytes(t);
 }

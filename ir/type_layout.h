@@ -46,6 +46,11 @@ size_t tn_row_bytes(const TnType *t);
 int64_t tn_rows_together(const TnType *t);
 /* q8g: bytes of a row's scales, and of its sums, which follow; the codes are behind both. */
 size_t tn_q8g_part(const TnType *t);
+/* Bytes of a stored row before its blocks: its scale, where it has one. */
+size_t tn_row_head(TnEnc enc);
+/* What the shape of a stored matrix must be, where that is not a multiple of block_elems columns: a text such as "a
+ * multiple of 128 elements" for one that is not so, NULL for one that is. */
+const char *tn_stored_needs(TnEnc enc, int64_t rows, int64_t cols);
 /* Elements of such a row, without padding. */
 int64_t tn_row_elems(const TnType *t);
 /* Bytes an arena buffer takes per row of the leading symbol: tn_row_bytes rounded up to 64. */

@@ -429,7 +429,7 @@ static void test_types(void **state) {
     line_fails("$y: q8_0[4,8] = gguf {name=\"a\", hash=0x1}",
                "5: type q8_0: 8 columns, expected a multiple of 32");
     line_fails("$y: i2s[4,8] scale=1 = gguf {name=\"a\", hash=0x1}",
-               "5: type i2s: 32 elements, expected a multiple of 128");
+               "5: type i2s: got 4 rows of 8 columns, expected a multiple of 128 elements");
 }
 
 /* Scales that lie with the weights. */

@@ -4,7 +4,7 @@
  * byte of qs, a fifth and a sixth bit lie in qh. An element is d*q (its codes being around 0), or d*q + m with a
  * minimum of the block. The K encodings divide 256 elements into groups, each with a scale of its own, a small integer
  * that multiplies d. The offsets below are those of the file format. */
-#include "ir/blocks.h"
+#include "ir/stored_blocks.h"
 
 #include <math.h>
 #include <string.h>

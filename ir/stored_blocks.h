@@ -1,7 +1,7 @@
 /* Blocks of the stored encodings: a fixed number of bytes that give a fixed number of values (ir/types.def has both
  * numbers). Loops of constant length, which compilers turn into vector code. A block's bytes need not be aligned. */
-#ifndef TN_BLOCKS_H
-#define TN_BLOCKS_H
+#ifndef TN_STORED_BLOCKS_H
+#define TN_STORED_BLOCKS_H
 
 #include "ir/ir.h"
 
@@ -10,5 +10,9 @@
 typedef void TnBlockFloats(const uint8_t *block, float *restrict out);
 /* Of an encoding that stores floats in blocks (tn_enc_is_blocks); NULL for all others. */
 TnBlockFloats *tn_block_floats(TnEnc enc);
+/* Gives the block_elems weights of a block (i2s: 128, i2s64: 64), in {-1, 0, 1}, or 2 for a code 3. */
+typedef void TnBlockTrits(const uint8_t *block, int8_t *restrict out);
+/* Of a ternary encoding whose rows are blocks; NULL for all others. */
+TnBlockTrits *tn_block_trits(TnEnc enc);
 
 #endif
