@@ -1,9 +1,12 @@
-/* The llvm target: kernels of a planned graph to one image, by way of objects in memory.
+/* The llvm target: compiles the kernels of a planned graph to objects in memory and flattens these into one
+ * image.
  *
- * Jobs that share functions make a batch, which is a module with an LLVM context of its own; some threads take them as
- * they come, the largest first. The objects are flattened in an order that does not depend on who was faster. The pass
- * pipeline is short on purpose: our loops are written as they shall run, and -O2 costs twice the time and spills. From
- * LLVM 18 on a pass named in a text verifies by default that it left nothing to do, for the tests of LLVM. */
+ * Jobs that share functions form a batch. A batch is a module with an LLVM context of its own. A few threads
+ * take the batches, the largest first. The objects are flattened in a fixed order, which does not depend on
+ * which thread was faster. The pass pipeline is short on purpose: our loops are already written in the shape
+ * in which they should run, and -O2 costs twice the time and spills. From LLVM 18 on, a pass that is named in
+ * a text verifies by default that it left nothing to do. That is meant for LLVM's own tests, and we turn it
+ * off. */
 #include "codegen/helpers.h"
 #include "codegen/llvm/llvm.h"
 #include "codegen/llvm/ops/attend.h"
@@ -40,7 +43,7 @@ static void optimise(LLVMModuleRef m, LLVMTargetMachineRef machine, const char *
     LLVMDisposePassBuilderOptions(options);
 }
 
-/* Passes, then an object or assembly. The module is spent. */
+/* Runs the passes and emits an object or assembly. Disposes of the module. */
 static LLVMMemoryBufferRef emit_module(LLVMModuleRef m, LLVMTargetMachineRef machine,
                                        LLVMCodeGenFileType type, const char *what) {
     char *text = NULL;
@@ -62,8 +65,8 @@ static LLVMTargetMachineRef open_machine(const TnLevel *level) {
                                    LLVMRelocPIC, LLVMCodeModelSmall);
 }
 
-/* One empty function, by one thread: LLVM makes some statics of its own at first use, in ways that race detectors cannot
- * follow. */
+/* Compiles one empty function on one thread: at first use LLVM initialises some statics of its own, in ways
+ * that race detectors cannot follow. */
 static void warm_up(void) {
     const TnLevel *level = tn_llvm_level(tn_level_name(TN_LEVEL_AVX2));
     LLVMTargetMachineRef machine = open_machine(level);
@@ -85,7 +88,7 @@ static void initialize(void) {
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86AsmPrinter();
-    LLVMInitializeX86AsmParser(); /* of code given as bytes */
+    LLVMInitializeX86AsmParser(); /* for code given as bytes */
     LLVMInitializeAArch64TargetInfo();
     LLVMInitializeAArch64Target();
     LLVMInitializeAArch64TargetMC();
@@ -96,7 +99,8 @@ static void initialize(void) {
 
 static pthread_once_t initialized = PTHREAD_ONCE_INIT;
 
-/* ---- Lines of ops, for listings: debug info, which the listing turns into comments. Code that runs has none. */
+/* ---- Lines of ops, for listings: debug info, which the listing turns into comments. Code that runs has
+ * none. */
 
 static void open_lines(TnBuilder *b) {
     b->di = LLVMCreateDIBuilder(b->m);
@@ -143,7 +147,8 @@ static void emit_kernel(TnBuilder *b, TnEmitJob *job) {
     b->scratch = tn_build_load(b, b->t_ptr, tn_build_atc(b, tile, 16), 8);
     b->scratch_valid = tn_build_load(b, b->t_i64, tn_build_atc(b, tile, 24), 8);
 
-    bool writes = b->n_ops > b->n_in; /* a value that nobody reads may stand where dce has not been */
+    bool writes =
+        b->n_ops > b->n_in; /* false if no value of the kernel is read, which happens where dce did not run */
     for (TnRef r = b->k->first; r < b->k->first + b->k->n; r++)
         writes |= tn_op_is(g->nodes[r].op, TN_TRAIT_STATE);
     TnRef root = b->k->root;
@@ -183,7 +188,7 @@ static TnBuilder open_module(const TnLevel *level, LLVMTargetMachineRef machine,
     return b;
 }
 
-/* ---- Batches: a module each. */
+/* ---- Batches. Each becomes a module. */
 
 typedef struct Job {
     uint64_t kin;
@@ -192,8 +197,8 @@ typedef struct Job {
 
 typedef struct Batch {
     uint32_t first, n; /* in Work.order */
-    TnBuilder lb;      /* its m and c: the module, until it is spent */
-    uint64_t size;     /* instructions: about the time that it will take */
+    TnBuilder lb;      /* m and c are the module and its context until it is emitted */
+    uint64_t size;     /* in instructions; a measure of the time that it will take */
     LLVMMemoryBufferRef object;
 } Batch;
 
@@ -202,16 +207,17 @@ typedef struct Work {
     uint32_t n, n_batches;
     const TnLevel *level;
     const TnFlat *given;
-    Job *order;        /* n: of the batches, one behind the other */
+    Job *order;        /* n: the jobs of the batches, one batch after the other */
     Batch *batches;    /* in the order of the image */
     uint32_t *by_size; /* n_batches: the largest first */
     atomic_uint next, done;
     atomic_bool stop;
 } Work;
 
-/* Kernels of one number share most of their functions: a product's are for rows of weights of one kind and length. A
- * ternary one's are for so many rows of activations: with one row what they share most are prologues, with a few products of
- * one length, with many panels. */
+/* Kernels with the same number share most of their functions. The functions of a product are for rows of
+ * weights of one encoding and length. Those of a ternary product also depend on the rows of activations:
+ * kernels of one row share mostly prologues, kernels of a few rows share products of one length, and kernels
+ * of many rows share panels. */
 static uint64_t kin_of(const TnEmitJob *job, const TnLevel *level) {
     const TnGraph *g = job->g;
     const TnKernel *k = &g->kernels[job->kernel];
@@ -221,7 +227,7 @@ static uint64_t kin_of(const TnEmitJob *job, const TnLevel *level) {
     const TnType *w = &g->nodes[root->args[1]].type;
     uint64_t columns = w->rank ? (uint64_t)w->dim[w->rank - 1] & UINT32_MAX : 0;
     uint64_t rows = root->op != TN_OP_tmatmul ? 0 : g->rows_hi > TN_FEW ? 2 : g->rows_hi > 1;
-    /* what makes panels takes K as an argument, as does all that goes by tiles */
+    /* The function that makes panels takes K as an argument, and so does all code with tiles. */
     if (root->op == TN_OP_tmatmul && (rows != 1 || level->amx)) columns = 0;
     return (uint64_t)(root->op + 1) << 56 | (uint64_t)w->enc << 48 | rows << 40 | columns;
 }
@@ -254,7 +260,8 @@ static uint64_t instructions(LLVMModuleRef m) {
     return n;
 }
 
-/* Building takes a fiftieth of what follows, so one thread does it, and then knows which batch is how large. */
+/* Building takes a fiftieth of the time of what follows, so one thread builds all modules. Then their sizes
+ * are known. */
 static void build_batches(Work *w) {
     LLVMTargetMachineRef machine = open_machine(w->level);
     w->by_size = tn_xcalloc(w->n_batches + 1, sizeof *w->by_size);
@@ -352,9 +359,9 @@ static TernStatus emit(TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *im
     return tn_llvm_emit(jobs, n, level, NULL, image, progress, user, err);
 }
 
-/* ---- Listings: all jobs as one module, by one thread. */
+/* ---- Listings: all jobs in one module, on one thread. */
 
-/* Code that came as bytes, as a function of the module. There is no text of it to show. */
+/* Adds code that was given as bytes to the module as a function. It has no text to show. */
 static void put_bytes(LLVMModuleRef m, const char *name, const uint8_t *code, size_t n) {
     TnBuf b = {0};
     tn_buf_printf(&b, "# %s: generated by libxsmm, %zu bytes of code\n", name, n);
@@ -393,7 +400,7 @@ static void show(TnEmitJob *jobs, uint32_t n, const TnLevel *l, TnShow what, con
     if (what == TN_SHOW_LLVM) {
         optimise(b.m, machine, "a listing");
         char *text = LLVMPrintModuleToString(b.m);
-        if (!text) tn_out_of_memory(1); /* what it had printed it could not copy */
+        if (!text) tn_out_of_memory(1); /* LLVM could not copy the text that it had printed */
         tn_llvm_weave(text, strlen(text), jobs, n, what, ";", out);
         LLVMDisposeMessage(text);
         LLVMDisposeModule(b.m);
@@ -431,8 +438,8 @@ TernStatus tn_llvm_show(TnEmitJob *jobs, uint32_t n, const char *level, const ch
     TnShow what;
     if (!l) return tn_fail(err, TERN_ERR_INPUT, "level %s: not lowered by the llvm target", level);
     if (!kind_of(kind, &what))
-        return tn_fail(err, TERN_ERR_INPUT,
-                       "kind: got '%s', but code of level %s is shown as llvm, asm or obj", kind, level);
+        return tn_fail(err, TERN_ERR_INPUT, "kind: got '%s', expected llvm, asm or obj for code of level %s",
+                       kind, level);
     show(jobs, n, l, what, image, given, out);
     return TERN_OK;
 }
@@ -442,7 +449,7 @@ int tn_llvm_x86_bytes(const char *level) {
     return l && tn_level_numbered(l->number)->arch == TN_ARCH_X86_64 ? l->bytes : 0;
 }
 
-/* ---- What the passes ask */
+/* ---- The passes' questions */
 
 static bool has(const char *level) {
     return tn_llvm_level(level) != NULL;
@@ -457,7 +464,7 @@ static int llvm_score(const TnGraph *g, uint32_t kernel, const char *level) {
         if (!op->can || !op->can(g, r, l)) return 0;
         if (r == k->root) continue;
         bool row =
-            tn_ops[g->nodes[r].op].class == TN_ROW; /* behind a root of columns there are no whole rows */
+            tn_ops[g->nodes[r].op].class == TN_ROW; /* no whole rows after a root that goes by columns */
         if (k->root != TN_NONE && r > k->root && row && tn_llvm_ops[g->nodes[k->root].op]->kernel) return 0;
     }
     TnPart parts[TN_PARTS_MAX];
@@ -479,8 +486,8 @@ uint32_t tn_attend_gemms(const TnGraph *g, uint32_t kernel, const char *level, c
     return 2;
 }
 
-/* Ternary weights as p64; tables stay what they are if their elements are floats, else the layout pass
- * chooses. */
+/* Ternary weights become p64, or r64 if their scales are for groups. Float tables stay as they are; for other
+ * tables pass layout chooses. */
 static TnEnc prefer(const TnType *weight, TnOp reader, const char *level) {
     (void)level;
     (void)reader;
@@ -499,9 +506,9 @@ static bool dot_of(const TnGraph *g, TnRef product, TnDot *out) {
     return n->op == TN_OP_estimate || n->op == TN_OP_tmatmul;
 }
 
-/* Products that stream the weights of one row of activations fetch ahead by distance; those of more rows go by rows of
- * weights. Of a prompt one row wants the head, so dense products always may. The distances are those that --tune found best
- * more often than others (docs/notebook.md). */
+/* Products that stream the weights for one row of activations prefetch by distance; products of more rows
+ * prefetch by rows of weights. Of a prompt only one row needs the head, so dense products always have
+ * distances. They are the ones that --tune found best most often (docs/notebook.md). */
 static void prefetch(const TnGraph *g, uint32_t kernel, int64_t *l1, int64_t *l2) {
     TnRef root = g->kernels[kernel].root;
     TnDim rows = g->nodes[root].type.dim[0];
@@ -509,7 +516,7 @@ static void prefetch(const TnGraph *g, uint32_t kernel, int64_t *l1, int64_t *l2
     int64_t most = tn_dim_is_sym(rows) ? g->rows_hi : rows;
     bool only_l1 = op == TN_OP_matmul || op == TN_OP_tmatmul_groups;
     if (op == TN_OP_tmatmul && most != 1) return;
-    if (op == TN_OP_tmatmul_groups && most > TN_FEW) return; /* most of its passes are over weights in L2 */
+    if (op == TN_OP_tmatmul_groups && most > TN_FEW) return; /* most of its passes read weights from L2 */
     *l1 = only_l1 ? 4096 : 1024;
     *l2 = only_l1 ? 0 : 12288;
 }

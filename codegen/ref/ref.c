@@ -22,8 +22,8 @@ static int ref_score(const TnGraph *g, uint32_t kernel, const char *level) {
     return has(level);
 }
 
-/* The evaluator reads ternary weights as p64 and everything else, embeddings in stored blocks too, as it lies
- * in the file. That costs one decode a row. */
+/* Ternary weights become p64, or r64 if their scales are for groups. Everything else, embeddings in stored
+ * blocks too, is read as it lies in the file, which costs one decode a row. */
 static TnEnc prefer(const TnType *weight, TnOp reader, const char *level) {
     (void)reader;
     (void)level;

@@ -30,7 +30,7 @@ typedef struct TnLevel {
     int bytes; /* of the widest vector register */
     bool amx;  /* tiles for products of 2 rows and more */
 } TnLevel;
-const TnLevel *tn_llvm_level(const char *name); /* NULL if not lowered */
+const TnLevel *tn_llvm_level(const char *name); /* NULL if the llvm target has no code for it */
 const char *tn_llvm_triple(const TnLevel *level);
 
 /* ---- The context of a module and of the kernel being emitted */

@@ -1,4 +1,4 @@
-/* The column-by-column ops: what epilogues are made of. */
+/* The column-by-column ops, of which epilogues are made. */
 #include "codegen/llvm/ops/ops.h"
 #include "runtime/base/fmath.h"
 
@@ -41,7 +41,7 @@ const TnLlvmOp tn_llvm_op_silu = {.can = tn_llvm_yes, .block = silu};
 
 /* ---- slice */
 
-/* Slices of slices within a kernel are left to the passes. */
+/* A slice of a slice in one kernel cannot be emitted; the passes avoid it. */
 static bool can_slice(const TnGraph *g, TnRef ref, const TnLevel *level) {
     (void)level;
     TnRef x = g->nodes[ref].args[0];
@@ -77,8 +77,8 @@ static bool has_row_scales(const TnType *w) {
     return w->group || w->n_scales > MOST_RANGES;
 }
 
-/* The scales of 32 columns from `col` (i64) on. [from, end) holds all columns that this code can be asked
- * for: most often one range has them all. */
+/* The scales of 32 columns from `col` (i64) on. All columns that this code can be asked for are in [from,
+ * end); most often one range of scales has them all. */
 static LLVMValueRef scales(TnBuilder *b, TnRef ref, LLVMValueRef col, int64_t from, int64_t end,
                            LLVMValueRef mask) {
     const TnType *w = &b->g->nodes[ref].type;
@@ -114,7 +114,7 @@ static LLVMValueRef dequant(TnBuilder *b, const TnFrame *f, TnRef ref, LLVMValue
     LLVMValueRef acc = tn_build_value(b, f, arg(b, ref, 0), off, mask);
     LLVMValueRef d = tn_build_load(b, b->t_f32, tn_build_row_mem(b, f, arg(b, ref, 1)), 4);
     LLVMValueRef col = tn_build_add(b, f->col, off);
-    /* past the row's end there is no scale */
+    /* There are no scales after the row's end. */
     LLVMValueRef below = mask;
     if (!below && has_row_scales(&b->g->nodes[w].type))
         below = tn_build_mask_below(b, tn_build_sub(b, tn_build_i64(b, rows), col), TN_LANES);

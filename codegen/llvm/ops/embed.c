@@ -1,11 +1,12 @@
-/* embed ids, table: rows of floats widened; of ternary tables weights times their scale, which is exact but for the scale's
- * own size. A row of r64 is a word of every line of its block: 16 times what is needed is touched, for one row a token. */
+/* embed ids, table: widens rows of floats. For ternary tables it multiplies weights by their scale, which is
+ * exact since the weights are -1, 0 and 1. A row of r64 is one word of every line of its block, so 16 times
+ * as many bytes are touched as are read, for one row a token. */
 #include "codegen/llvm/ops/ops.h"
 #include "ir/r64.h"
 
 enum { MOST_RANGES = 64, LINE = 64, WORDS = 16, LINE_CODES = 256 };
 
-/* 32 weights, of codes in bits `shift` (i32) and above of each byte. */
+/* 32 weights, from the codes in bits `shift` (i32) and `shift` + 1 of each byte. */
 static LLVMValueRef weights(TnBuilder *b, LLVMValueRef bytes, LLVMValueRef shift) {
     LLVMValueRef v = tn_build_zext(b, bytes, b->t_i32x);
     v = tn_build_and(b, tn_build_lshr(b, v, tn_build_splat(b, shift, TN_LANES)), tn_build_vi(b, 3));
@@ -67,7 +68,7 @@ static LLVMValueRef r64_columns(TnBuilder *b, const TnType *t, LLVMValueRef data
 }
 
 static LLVMValueRef embed(TnBuilder *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
-    (void)mask; /* table rows are padded, and embed only stands in whole rows */
+    (void)mask; /* table rows are padded, and embed is only used for whole rows */
     TN_CHECK(!f->width);
     TnRef table = b->g->nodes[ref].args[1];
     const TnType *t = &b->g->nodes[table].type;

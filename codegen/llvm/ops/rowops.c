@@ -1,7 +1,7 @@
 /* Ops on whole rows: rmsnorm, quant, quant_groups, rope_angle.
  *
- * Where a row lies in memory and is whole blocks of 32 columns, rmsnorm and quant are calls of a function that the module's
- * kernels share: a model has a dozen of each. */
+ * If a row is in memory and consists of whole blocks of 32 columns, these ops call a function that the
+ * module's kernels share, since a model has a dozen of each. rope_angle has no function. */
 #include "codegen/llvm/ops/ops.h"
 
 #include <math.h>
@@ -14,32 +14,31 @@ static TnRef arg(TnBuilder *b, TnRef ref, uint32_t i) {
     return b->g->nodes[ref].args[i];
 }
 
-/* The lanes of the block at `off` that a reduction over n columns may see; NULL: all, or it is not known that
- * some are not. */
+/* The lanes of the block at `off` that belong to the n columns of a reduction; NULL: all. */
 static LLVMValueRef below(TnBuilder *b, int64_t n, LLVMValueRef off) {
     if (n % TN_LANES == 0) return NULL;
     return tn_build_mask_below(b, tn_build_sub(b, tn_build_i64(b, n), off), TN_LANES);
 }
 
-/* With +0 in the lanes that are off. */
+/* v with +0 in the lanes that the mask turns off. */
 static LLVMValueRef only(TnBuilder *b, LLVMValueRef v, LLVMValueRef mask) {
     return mask ? tn_build_select(b, mask, v, LLVMConstNull(LLVMTypeOf(v))) : v;
 }
 
-/* x at the 32 indices of places from `off` on. */
+/* The values of x at the 32 indices in `places` from `off` on. */
 static LLVMValueRef at_places(TnBuilder *b, LLVMValueRef x, LLVMValueRef places, LLVMValueRef off) {
     LLVMValueRef index = tn_build_load(b, b->t_i32x, tn_build_elem(b, places, off, 4), 4);
     return tn_build_gather(b, x, index);
 }
 
-/* A row that is read: n columns of a value in a frame, or of a function's row. */
+/* A row to read: n columns of a value in a frame, or the row of a function. */
 typedef struct Source {
     const TnFrame *f;
     TnRef x;
-    LLVMValueRef row; /* not NULL: whole blocks of columns, from here on; the others are of no account */
-    int64_t n;        /* without a row */
+    LLVMValueRef row; /* if not NULL, a row of whole blocks in memory; f, x and n are not used */
+    int64_t n;        /* only without a row */
     LLVMValueRef end; /* n as i64 */
-    bool scaled;      /* what is read is multiplied by TN_NORM_SCALE */
+    bool scaled;      /* values are multiplied by TN_NORM_SCALE when they are read */
 } Source;
 
 static LLVMValueRef times_scale(TnBuilder *b, const Source *s, LLVMValueRef v) {
@@ -54,14 +53,14 @@ static LLVMValueRef below_end(TnBuilder *b, const Source *s, LLVMValueRef off) {
     return s->row ? NULL : below(b, s->n, off);
 }
 
-/* The row of a value if a function can take it, or NULL. */
+/* The address of a value's row if a function can take it, else NULL. */
 static LLVMValueRef whole_row(TnBuilder *b, const TnFrame *f, TnRef x) {
     if (tn_build_cols(b, x) % TN_LANES) return NULL;
     return tn_build_inside(b, x) && !f->mem[x - b->k->first] ? NULL : tn_build_mem(b, f, x);
 }
 
-/* What rmsnorm does to a row: the sum of squares, of the row at `places` if there are some, divided by the divisor, eps,
- * weights. */
+/* The arguments of rmsnorm for one row. The sum of squares is over the whole row, or over its elements at
+ * `places`. */
 typedef struct Norm {
     LLVMValueRef divisor, eps, weights, out;
     LLVMValueRef x, places; /* NULL, or the row in memory and `count` places */
@@ -114,7 +113,8 @@ static void put_normed(TnBuilder *b, const Source *s, const Norm *norm, LLVMValu
 enum { FUNCTION_PARAMS = 6 };
 static LLVMValueRef rmsnorm_function(TnBuilder *b, TnEnc enc, bool scaled);
 
-/* The row's values; of a row whose mean is not finite by the scaled source: a function if the row lies in memory. */
+/* Writes the row's values. If the mean is not finite, they are computed again from the scaled source, by a
+ * function if the row is in memory. */
 static void normed(TnBuilder *b, const Source *s, const Norm *norm) {
     LLVMValueRef mean = mean_of(b, s, norm);
     TnIf finite = tn_build_if(b, is_finite(b, mean));
@@ -185,7 +185,7 @@ static bool can_rmsnorm(const TnGraph *g, TnRef ref, const TnLevel *level) {
 }
 const TnLlvmOp tn_llvm_op_rmsnorm = {.can = can_rmsnorm, .row = rmsnorm};
 
-/* To q8 at `out`; codes behind n rounded up to 32, up to `padded` (i64) of them, are 0. */
+/* Writes q8 to `out`. Codes after n rounded up to 32 are 0, up to `padded` (i64) codes in all. */
 static void quantised(TnBuilder *b, const Source *s, LLVMValueRef out, LLVMValueRef padded) {
     LLVMValueRef zero = tn_build_i64(b, 0);
     TnLoop l = tn_build_loop(b, zero, s->end, TN_LANES);
@@ -245,7 +245,7 @@ static void quant(TnBuilder *b, TnFrame *f, TnRef ref) {
 }
 const TnLlvmOp tn_llvm_op_quant = {.can = tn_llvm_yes, .row = quant};
 
-/* To q8g at `out`, group by group of n columns; s->end are all of them. */
+/* Writes q8g to `out`, group by group of n columns; s->end is the number of all columns. */
 static void quantised_groups(TnBuilder *b, const Source *s, LLVMValueRef out, int64_t n, LLVMValueRef part,
                              LLVMValueRef padded) {
     LLVMTypeRef bytes32 = LLVMVectorType(b->t_i8, TN_LANES);
@@ -325,8 +325,8 @@ static void angles(TnBuilder *b, LLVMValueRef p, LLVMValueRef freq, int64_t apar
     *out_cos = tn_build_select(b, ok, *out_cos, tn_build_vf(b, NAN));
 }
 
-/* All cosines first: where n is no multiple of 32 their last block runs over into the sines, which are
- * written later. */
+/* Writes all cosines first: if n is not a multiple of 32, their last block runs into the sines, which are
+ * written afterwards. */
 static void rope_angle(TnBuilder *b, TnFrame *f, TnRef ref) {
     TN_CHECK(!f->width);
     TnRef freq = arg(b, ref, 1);

@@ -1,5 +1,5 @@
-/* The ends of a step: which rows to look at (gather), the best logit (argmax), the best k (topk) and their
- * values (take). */
+/* The ops at the end of a step: gather takes the rows that need the head, argmax finds the best logit, topk
+ * the best k, and take gets their values. */
 #include "codegen/llvm/ops/ops.h"
 #include "codegen/llvm/ops/top.h"
 
@@ -21,10 +21,11 @@ static bool reads_floats(const TnGraph *g, TnRef ref, const TnLevel *level) {
     return g->nodes[g->nodes[ref].args[0]].type.enc == TN_ENC_f32;
 }
 
-/* ---- gather x, rows: a copy only if somebody outside wants it */
+/* ---- gather x, rows: copies only if the value must be in f->mem or leaves the kernel */
 static bool can_gather(const TnGraph *g, TnRef ref, const TnLevel *level) {
     (void)level;
-    TnRef x = g->nodes[ref].args[0]; /* other rows of it: it must have been made before */
+    TnRef x =
+        g->nodes[ref].args[0]; /* gather reads other rows of x, so an earlier kernel must have made it */
     return g->nodes[x].kernel == TN_NONE || g->nodes[x].kernel != g->nodes[ref].kernel;
 }
 
@@ -47,8 +48,7 @@ static void gather(TnBuilder *b, TnFrame *f, TnRef ref) {
 
 const TnLlvmOp tn_llvm_op_gather = {.can = can_gather, .row = gather};
 
-/* 32 values from column `at` on. The last, partial block of a row is read in full and what lies behind the
- * row is replaced: rows are padded to 64 values. */
+/* The last, partial block of a row is read in full, since rows are padded to 64 values. */
 LLVMValueRef tn_build_load_block(TnBuilder *b, LLVMValueRef x, LLVMValueRef at, int64_t n, float instead) {
     LLVMValueRef v = tn_build_load(b, b->t_f32x, tn_build_elem(b, x, at, 4), 4);
     if (n % TN_LANES == 0) return v;
@@ -56,8 +56,8 @@ LLVMValueRef tn_build_load_block(TnBuilder *b, LLVMValueRef x, LLVMValueRef at, 
     return tn_build_select(b, mask, v, tn_build_vf(b, instead));
 }
 
-/* ---- argmax: lane j looks at columns j, j+32, ... and keeps its first largest; NaN and infinity show in the
- * largest magnitude */
+/* ---- argmax: lane j looks at columns j, j+32, ... and keeps the first of its largest values. NaN and
+ * infinity show up in the largest magnitude. */
 static void argmax(TnBuilder *b, TnFrame *f, TnRef ref) {
     int64_t n = cols(b, arg(b, ref, 0)), whole = n / TN_LANES * TN_LANES;
     LLVMValueRef x = tn_build_mem(b, f, arg(b, ref, 0)), iota = tn_build_iota(b, TN_LANES);
@@ -83,7 +83,7 @@ static void argmax(TnBuilder *b, TnFrame *f, TnRef ref) {
         tn_build_loop_end(b, &l);
         for (int i = 0; i < 3; i++) v[i] = l.out[i];
     }
-    /* The lowest index among the lanes that have the largest value: the largest of the complements. */
+    /* The lowest index among the lanes that have the largest value. Its complement is the largest. */
     LLVMValueRef top = tn_build_splat(b, tn_build_tree(b, v[0], TN_FOLD_FMAX), TN_LANES);
     LLVMValueRef has = tn_build_fcmp(b, LLVMRealOEQ, v[0], top);
     LLVMValueRef inverse = tn_build_select(b, has, tn_build_not(b, v[1]), tn_build_vi(b, 0));
@@ -97,9 +97,8 @@ static void argmax(TnBuilder *b, TnFrame *f, TnRef ref) {
 const TnLlvmOp tn_llvm_op_argmax = {.can = reads_floats, .row = argmax};
 
 /* ---- topk: a sorted list of values and one of indices in scratch. Free places hold NaN and -1. A value is
- * taken when the list's last is not >= it (a free place is not), and goes behind all that are >= it, so equal
- * values keep their order. Blocks of 32 without such a value, nearly all of them, are skipped by one
- * comparison. */
+ * taken unless the list's last is >= it (a free place never is). It goes after all values that are >= it, so
+ * equal values keep their order. Nearly all blocks of 32 have no such value; one comparison skips them. */
 TnTopList tn_build_top_list(TnBuilder *b, int64_t k) {
     TnTopList t = {.k = k, .room = (k + TN_LANES - 1) / TN_LANES * TN_LANES};
     t.values = tn_build_atc(b, tn_build_scratch(b, (uint64_t)(64 + t.room * 4)), 64);
@@ -124,7 +123,8 @@ LLVMValueRef tn_build_top_takes(TnBuilder *b, LLVMValueRef value, LLVMValueRef l
                         tn_build_fcmp(b, LLVMRealUGT, value, last));
 }
 
-/* void (values, ids, f32 value, i32 id): by vectors, one loop to count, one to shift from the end. */
+/* void (values, ids, f32 value, i32 id): a loop over vectors counts the values >= it, another one shifts from
+ * the end. */
 static LLVMValueRef insert_function(TnBuilder *b, int64_t room) {
     char name[64];
     snprintf(name, sizeof name, "top_insert_%lld", (long long)room);

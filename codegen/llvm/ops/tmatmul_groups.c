@@ -1,19 +1,23 @@
-/* tmatmul_groups over r64: rows of weights in lanes, so a group's sums meet their scales as they lie.
+/* tmatmul_groups over r64. Rows of weights are lanes, so a group's sums lie in the same order as their
+ * scales.
  *
- * A line of 64 bytes is 4 columns of 64 rows: word r holds in its bytes those columns of row r, and in bits 2q.. those of row
- * 16q + r. So a plane of a line, masked, against 4 codes of activations, broadcast, adds to the sums of 16 rows; nothing is
- * ever added over lanes. After the lines of a group come its scales, f16, in the order of rows: y = fma((float)acc, s*d, y)
- * is three operations for 16 rows and group, in the order that the op defines.
+ * A line of 64 bytes has 4 columns of 64 rows. The bytes of word r are those columns, and bits 2q and 2q + 1
+ * of each byte belong to row 16q + r. So a masked plane of a line, multiplied by 4 broadcast codes of
+ * activations, adds to the sums of 16 rows, and no sum is ever taken over lanes. After the lines of a group
+ * come its scales, f16, in the order of rows. y = fma((float)acc, s*d, y) is three operations for 16 rows and
+ * a group, in the order that the op defines.
  *
- *   VNNI     planes are masked, not shifted: acc[q] is 4^q times the sum, exact, shifted at the end of the group
- *   MADDUBS  (AVX2) planes shifted down; pairs of products are added in int16, of 128 columns at most (32 additions of
- *            762), then widened
- *   SDOT     (NEON) planes shifted down, as codes have to be signed
+ *   VNNI     planes are masked, not shifted: acc[q] is 4^q times the sum, exact, and is shifted at the end of
+ *            the group
+ *   MADDUBS  (AVX2) planes are shifted down; pairs of products are added in int16, over 128 columns at most
+ *            (32 additions of 762), then widened
+ *   SDOT     (NEON) planes are shifted down, since codes must be signed
  *
- * One kernel shape serves all numbers of rows: the planes of a line meet so many rows of activations as there are registers
- * for, four sums each; more rows go in passes over the strip, whose weights come from L2 then. The results lie in memory, in
- * L1, as they are touched once a group. Registers narrower than a line take a piece of it: all pieces at once for one row of
- * activations, one after the other for more. */
+ * One shape of kernel serves all numbers of rows. The planes of a line are multiplied by as many rows of
+ * activations as there are registers for, with four sums each. More rows take passes over the strip; the
+ * later passes read its weights from L2. The results are kept in memory, in L1, since they are touched only
+ * once a group. If registers are narrower than a line, each takes a piece of it: all pieces at once for one
+ * row of activations, one after the other for more. */
 #include <stdio.h>
 #include "codegen/llvm/ops/ternary.h"
 #include "ir/r64.h"
@@ -22,13 +26,13 @@
 enum {
     TOGETHER = 4,      /* lines of a turn of the inner loop */
     NARROW_MOST = 128, /* columns whose sums fit an int16 */
-    BLOCK_ROWS = 48    /* of activations; whole passes on all levels */
+    BLOCK_ROWS = 48    /* rows of activations; whole passes on every level */
 };
 
 /* A product of n_x rows of activations with rows of w. */
 typedef struct Product {
     const TnType *w;
-    int n_x, pieces; /* of a line that are summed together */
+    int n_x, pieces; /* rows of activations; pieces of a line that are summed together */
     int64_t row_bytes, part;
     LLVMValueRef last; /* bytes from the first row of activations to the last */
     LLVMValueRef out[8];
@@ -39,7 +43,7 @@ static int most_rows(TnBuilder *b) {
     return b->level->dot == TN_DOT_MADDUBS ? 2 : 6;
 }
 
-/* The rows of the function that takes n. */
+/* The number of rows of the function that is used for n. */
 static int rows_for(TnBuilder *b, int n) {
     return n <= 2 ? n : (n + 1) / 2 * 2 < most_rows(b) ? (n + 1) / 2 * 2 : most_rows(b);
 }
@@ -58,7 +62,7 @@ static LLVMValueRef plane(TnBuilder *b, LLVMValueRef codes, int q) {
     return tn_build_and(b, codes, tn_build_splat_const(b, mask, b->level->bytes));
 }
 
-/* acc + the products of a plane with 4 codes; of int16 with MADDUBS. */
+/* acc + the products of a plane and 4 codes; in int16 with MADDUBS. */
 static LLVMValueRef add_products(TnBuilder *b, LLVMValueRef acc, LLVMValueRef c, LLVMValueRef a) {
     LLVMValueRef args[] = {c, a};
     if (b->level->dot != TN_DOT_MADDUBS)
@@ -66,7 +70,7 @@ static LLVMValueRef add_products(TnBuilder *b, LLVMValueRef acc, LLVMValueRef c,
     return tn_build_add(b, acc, tn_build_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2));
 }
 
-/* Sums of `columns` columns: sum[(r * pieces + piece) * 4 + q]. w and x stand at the first of them. */
+/* The sums over `columns` columns: sum[(r * pieces + piece) * 4 + q]. w and x point at the first of them. */
 static void sums_of(TnBuilder *b, const Product *p, int columns, LLVMValueRef w, LLVMValueRef x,
                     LLVMValueRef *sum) {
     int size = b->level->bytes, n = p->n_x * p->pieces * 4;
@@ -102,7 +106,7 @@ static void sums_of(TnBuilder *b, const Product *p, int columns, LLVMValueRef w,
     }
 }
 
-/* The sums of a group of columns. */
+/* The sums over a group of columns. */
 static void group_sums(TnBuilder *b, const Product *p, LLVMValueRef w, LLVMValueRef x, LLVMValueRef *sum) {
     int group = (int)p->w->group, n = p->n_x * p->pieces * 4;
     int most = b->level->dot == TN_DOT_MADDUBS && group > NARROW_MOST ? NARROW_MOST : group;
@@ -114,14 +118,15 @@ static void group_sums(TnBuilder *b, const Product *p, LLVMValueRef w, LLVMValue
     }
 }
 
-/* y = fma((float)acc, s*d, y) for what the sums are of. scales, and at of each row, stand at the pieces' first lane. */
+/* y = fma((float)acc, s*d, y) for each sum. `scales`, and `at` in each row of results, belong to the first
+ * lane of the pieces. */
 static void add_group(TnBuilder *b, const Product *p, LLVMValueRef x, LLVMValueRef number,
                       LLVMValueRef scales, LLVMValueRef at, LLVMValueRef *sum) {
     int lanes = lanes_of(b), n = p->pieces * 4;
     LLVMTypeRef halves = LLVMVectorType(b->t_i16, (unsigned)lanes),
                 floats = LLVMVectorType(b->t_f32, (unsigned)lanes);
     LLVMValueRef s[16];
-    for (int i = 0; i < n; i++) { /* rows 16q + 16/V h .. */
+    for (int i = 0; i < n; i++) { /* i = 4h + q: rows of weights from 16q + h * lanes on */
         int64_t row = 16 * (i % 4) + i / 4 * lanes;
         s[i] = tn_build_widen_f16(b, tn_build_load(b, halves, tn_build_atc(b, scales, 2 * row), 2));
     }
@@ -129,7 +134,7 @@ static void add_group(TnBuilder *b, const Product *p, LLVMValueRef x, LLVMValueR
         LLVMValueRef y[8], to[8];
         int q = i % 4;
         for (int r = 0; r < p->n_x;
-             r++) { /* all are read before one is written: the last may be there twice */
+             r++) { /* read all before any is written: the last row may be there twice */
             LLVMValueRef head = tn_build_elem(b, row_of(b, p, x, r), number, 4), acc = sum[r * n + i];
             LLVMValueRef d = tn_build_splat(b, tn_build_load(b, b->t_f32, head, 4), lanes);
             LLVMValueRef minus = tn_build_load(b, b->t_i32, tn_build_atc(b, head, p->part), 4);
@@ -168,7 +173,7 @@ static void block(TnBuilder *b, const Product *p, LLVMValueRef w, LLVMValueRef x
     LLVMValueRef scales = tn_build_at(b, w, tn_build_mul(b, g.i, tn_build_i64(b, bytes)));
     scales = tn_build_atc(b, scales, bytes - 2 * TN_BESIDE);
     scales =
-        tn_build_at(b, scales, tn_build_lshr(b, h.i, tn_build_i64(b, 1))); /* 2 bytes where sums have 4 */
+        tn_build_at(b, scales, tn_build_lshr(b, h.i, tn_build_i64(b, 1))); /* 2 bytes each, sums have 4 */
     add_group(b, p, x, g.i, scales, here, sum);
     tn_build_loop_end(b, &g);
     tn_build_loop_end(b, &h);
@@ -184,8 +189,8 @@ static Product product_of(TnBuilder *b, int n_x) {
                      .part = (int64_t)tn_q8g_part(x)};
 }
 
-/* void (w, i64 blocks, x, i64 n_x, out, i64 stride): the blocks of 64 rows from w on with n rows x, or with as many as
- * rows_for sends here. */
+/* void (w, i64 blocks, x, i64 n_x, out, i64 stride): multiplies the blocks of 64 rows from w on by n_x rows
+ * x, for every n_x with rows_for(n_x) == n. */
 static LLVMValueRef function(TnBuilder *b, int n) {
     Product p = product_of(b, n);
     char name[96];
@@ -208,7 +213,7 @@ static LLVMValueRef function(TnBuilder *b, int n) {
     return tn_build_shared_end(b, back);
 }
 
-/* Whether the strips of all units begin with a block of rows of weights. */
+/* Whether the strips of all units begin at a block of rows of weights. */
 static bool is_aligned(TnBuilder *b) {
     TnPart parts[TN_PARTS_MAX];
     uint32_t n = tn_kernel_parts(b->g, b->kernel, parts);
@@ -218,12 +223,12 @@ static bool is_aligned(TnBuilder *b) {
     return whole;
 }
 
-/* Floats of a row of `buf`, where strips do not begin with blocks. */
+/* Floats of a row of `buf`, for strips that do not begin at a block. */
 static int64_t wide(TnBuilder *b) {
     return (b->k->grain + 2 * TN_BESIDE - 2) / TN_BESIDE * TN_BESIDE;
 }
 
-/* `rows` rows of activations, in passes. */
+/* The product with `rows` rows of activations, in passes. */
 static void passes(TnBuilder *b, LLVMValueRef w, LLVMValueRef blocks, LLVMValueRef x, LLVMValueRef rows,
                    LLVMValueRef out, LLVMValueRef stride) {
     int most = most_rows(b);
@@ -256,7 +261,7 @@ static void product(TnBuilder *b, LLVMValueRef w, LLVMValueRef columns, const Tn
     tn_build_call_function(b, function(b, 1), args, TN_COUNT(args));
 }
 
-/* n columns of each row of `from`, from column `lead` on, to acc. */
+/* Copies n columns of each row of `from`, from column `lead` on, to acc. */
 static void copy_rows(TnBuilder *b, const TnStrip *s, LLVMValueRef from, LLVMValueRef from_stride,
                       LLVMValueRef lead) {
     LLVMValueRef zero = tn_build_i64(b, 0), rows = s->n_x ? s->n_x : tn_build_i64(b, 1);
@@ -286,7 +291,7 @@ static void strips(TnBuilder *b, const TnStrip *s) {
 
 static void kernel(TnBuilder *b) {
     int64_t most = tn_build_most_rows(b, b->k->root), rows = most < BLOCK_ROWS ? most : BLOCK_ROWS;
-    /* copies read whole blocks of columns */
+    /* Copies read whole blocks of 32 columns. */
     int64_t buf = is_aligned(b) ? 64 : 4 * (wide(b) * rows + TN_LANES);
     TnStrips s = {.rows = (int)rows, .buf = buf, .strip = strips, .strips = strips};
     tn_build_cols_kernel(b, &s);

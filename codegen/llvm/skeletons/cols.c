@@ -1,13 +1,14 @@
-/* The skeleton of tmatmul and matmul: units are strips of root columns.
+/* The skeleton of products: units are strips of root columns.
  *
- *   prologue, for every row of the step            (a worker's first tile: its result stays in the worker's cache)
- *   the step's rows made ready, if the root wants that (`arrange`), likewise
- *   of the one row, where the weights are there by columns too, which values are not 0 (`note`), likewise
+ *   in a worker's first tile of a launch (the results stay in the worker's cache)
+ *     for each row of the step: the prologue
+ *     arrange the step's rows, if the root has an `arrange`
+ *     note which values of the only row are not 0, if there is a column-major copy of the weights (`note`)
  *   for each unit of the tile
- *     for each slice of the unit's part: its weights made ready, if the root wants that (`prepare`)
- *     for each block of rows                       (the strip's weights come from memory once, then from L2)
- *       for each slice of the unit's part: the strip of root values into scratch (of a gated part's second slice,
- *         those columns alone that are needed: gated.c)
+ *     for each slice of the unit's part: prepare its weights, if the root has a `prepare`
+ *     for each block of rows (the strip's weights come from memory once, then from L2)
+ *       for each slice of the unit's part: compute the strip of root values into scratch (for the second
+ *         slice of a gated part only the columns that are needed: gated.c)
  *       for each row of the block: the part's epilogue over the strips */
 #include "codegen/llvm/skeletons/cols.h"
 #include "codegen/llvm/skeletons/frame.h"
@@ -27,19 +28,20 @@ typedef struct Cols {
     LLVMValueRef acc, buf;    /* strips [slice][row of block][grain + 32] of 4 bytes; scratch */
     LLVMValueRef panels;      /* [slice] of what `prepare` makes */
     LLVMValueRef arranged;    /* what `arrange` makes */
-    LLVMValueRef list;        /* of columns of a gated part */
-    LLVMValueRef noted;       /* what `note` makes; NULL: the weights are read by rows */
+    LLVMValueRef list;        /* the needed columns of a gated part */
+    LLVMValueRef noted;       /* what `note` makes; NULL: the weights are only read by rows */
     int64_t acc_stride;       /* bytes */
-    bool *skip;               /* nodes that are not of the part being emitted */
-    LLVMValueRef *mem[1 + 4]; /* frames' memory: behind the slices, then before each */
+    bool *skip;               /* nodes that do not belong to the part being emitted */
+    LLVMValueRef *mem[1 + 4]; /* memory of frames: the one after the slices, then the one before each slice */
 } Cols;
 
-/* if (this is a worker's first tile of the launch): what is made then is still there for the others. */
+/* if (this is a worker's first tile of the launch). What it leaves in scratch is still there for the later
+ * tiles. */
 static TnIf first_tile(Cols *c) {
     return tn_build_if(c->b, tn_build_icmp(c->b, LLVMIntEQ, c->b->scratch_valid, c->zero));
 }
 
-/* The nodes before the root, row by row; the root's input goes to scratch for all rows. */
+/* Emits the nodes before the root, row by row. The root's input goes to scratch for all rows. */
 static void prologue(Cols *c) {
     TnBuilder *b = c->b;
     const TnType *t = &b->g->nodes[c->x].type;
@@ -60,7 +62,7 @@ static void prologue(Cols *c) {
     tn_build_if_end(b, &first);
 }
 
-/* The input as the root wants it, if not as it is: of all rows, which are one block. */
+/* Arranges the input of all rows, which are one block, if the root needs that. */
 static void arrange(Cols *c) {
     TnBuilder *b = c->b;
     if (!c->s->arrange) return;
@@ -71,7 +73,7 @@ static void arrange(Cols *c) {
     tn_build_if_end(b, &first);
 }
 
-/* Weights by columns are of use to units that are whole blocks of them. */
+/* Whether the column-major copy can be used: only if every unit is a whole block of it. */
 static bool by_columns(const Cols *c, const TnPart *parts, uint32_t n) {
     if (c->block != 1 || !c->s->note || c->b->g->nodes[c->root].n_args < 3) return false;
     bool whole = c->b->k->grain == TN_COLMAJOR_ROWS;
@@ -99,7 +101,7 @@ static LLVMValueRef weights(Cols *c, LLVMValueRef col) {
     return tn_build_elem(c->b, tn_build_operand(c->b, c->w), col, c->w_stride);
 }
 
-/* A strip of one row's values, the way that is faster. */
+/* A strip of one row's values, by the faster way. */
 static void strip(Cols *c, LLVMValueRef x, LLVMValueRef col, LLVMValueRef width, LLVMValueRef acc) {
     TnBuilder *b = c->b;
     TnStrip s = {.col = col, .n = width, .x = x, .acc = acc, .buf = c->buf};
@@ -119,7 +121,8 @@ static void strip(Cols *c, LLVMValueRef x, LLVMValueRef col, LLVMValueRef width,
     tn_build_if_end(b, &sparse);
 }
 
-/* Strips of the root's values for `n` rows from `first` on into c->acc + slice * block * acc_stride. */
+/* Computes strips of the root's values for `n` rows from `first` on, into c->acc + slice * block *
+ * acc_stride. */
 static void strips(Cols *c, LLVMValueRef first, LLVMValueRef n, LLVMValueRef col, LLVMValueRef width,
                    uint32_t slice) {
     TnBuilder *b = c->b;
@@ -135,7 +138,7 @@ static void strips(Cols *c, LLVMValueRef first, LLVMValueRef n, LLVMValueRef col
     c->s->strips(b, &s);
 }
 
-/* The same for one row and a part of which the columns of `up` are needed only where its gate is open. */
+/* The same for one row of a gated part, whose columns of `up` are needed only where its gate is open. */
 static void gated_strips(Cols *c, const TnPart *p, LLVMValueRef row, const LLVMValueRef col[4],
                          LLVMValueRef width, uint32_t gate, uint32_t up) {
     TnBuilder *b = c->b;
@@ -149,7 +152,7 @@ static void gated_strips(Cols *c, const TnPart *p, LLVMValueRef row, const LLVMV
     c->s->listed(b, &s);
 }
 
-/* A fresh frame over the columns from `col` on: nothing is in memory but the root's strip and its input. */
+/* A new frame over the columns from `col` on. Only the root's strip and its input are in memory. */
 static TnFrame frame(Cols *c, LLVMValueRef *mem, LLVMValueRef row, LLVMValueRef col, LLVMValueRef width,
                      LLVMValueRef acc) {
     TnBuilder *b = c->b;
@@ -159,7 +162,8 @@ static TnFrame frame(Cols *c, LLVMValueRef *mem, LLVMValueRef row, LLVMValueRef 
     return (TnFrame){.row = row, .col = col, .width = width, .grain = b->k->grain, .mem = mem};
 }
 
-/* Which nodes behind the root belong to this part (or, part = TN_NONE, stand before all slices). */
+/* Sets c->skip for all nodes except those after the root that belong to this part, or, with part = TN_NONE,
+ * that come before all slices. */
 static void choose(Cols *c, uint32_t part) {
     TnBuilder *b = c->b;
     for (TnRef r = b->k->first; r < b->k->first + b->k->n; r++)
@@ -178,7 +182,7 @@ static void epilogue(Cols *c, const TnPart *p, uint32_t part, LLVMValueRef row, 
     TnBuilder *b = c->b;
     TnRef end = b->k->first + b->k->n;
     bool slices = has_slices(b);
-    /* rows are padded to 64 columns: a last block may run into the padding, but not into the next strip */
+    /* Rows are padded to 64 columns. A last block may run into the padding, but not into the next strip. */
     bool whole = b->k->grain % TN_LANES == 0, full = whole && p->n % TN_LANES == 0;
     LLVMValueRef acc = tn_build_elem(b, c->acc, at, c->acc_stride);
     TnFrame bases[4];
@@ -191,7 +195,7 @@ static void epilogue(Cols *c, const TnPart *p, uint32_t part, LLVMValueRef row, 
         bases[i].root_end = p->base[i] + p->n;
         bases[i].masked = slices ? !full : !whole;
         if (tn_build_leaves(b, c->root)) tn_build_copy_out(b, &bases[i], c->root);
-        /* without slices every node is of the one part, or of none: they share a frame */
+        /* Without slices every node belongs to the only part or to none, so they share a frame. */
         if (slices) tn_build_frame(b, &bases[i], c->root + 1, end, c->skip);
     }
     if (!slices) {
