@@ -1,8 +1,8 @@
-/* Laying a blob out and writing it, to a file or to memory, by one path.
+/* Lays a blob out and writes it, to a file or to memory, with the same code.
  *
- * All sizes are known before the first byte of WGHT is made, so the head and the table are complete but for
- * the hashes of the chunks; those follow when WGHT, the last section, has been written. Where nothing can be put
- * back, into a pipe, the weights are made twice: for their hashes, then to be written. */
+ * All sizes are known before the first byte of WGHT is made, so the head and the table are complete except for the hashes of
+ * the chunks. Those are filled in after WGHT, the last section, has been written. A pipe cannot go back, so for a pipe the
+ * weights are made twice: once for their hashes, once to be written. */
 #include "codegen/internal.h"
 
 #include <stdlib.h>
@@ -64,7 +64,7 @@ typedef struct Output {
     uint8_t *memory; /* NULL: the file */
 } Output;
 
-/* Bytes at an offset at or behind what was written so far; zeros between. */
+/* Writes bytes at an offset that is not before the end of what was written so far; fills the gap with zeros. */
 static TernStatus put(Output *o, uint64_t offset, const void *bytes, size_t n, TernError *err) {
     if (o->memory) {
         if (n) memcpy(o->memory + offset, bytes, n);
@@ -135,7 +135,7 @@ static void hash_sections(TnBlobParts *p) {
     }
 }
 
-/* Everything; CHNK and WGHT are the last two sections. */
+/* Writes everything; CHNK and WGHT are the last two sections. */
 static TernStatus write_all(TnBlobParts *p, Output *o, const TnWeightStore *store, const TnWeights *source,
                             const TnProgress *progress, uint64_t bytes, TernError *err) {
     size_t chnk = p->n - 2, wght = p->n - 1, table_bytes = p->n * sizeof *p->table;
@@ -179,8 +179,9 @@ TernStatus tn_blob_write(TnBlobParts *p, const TnWeightStore *store, const TnWei
                                 store->bytes >= 8u << 20 ? 2u << 20 : 4096, &none);
     p->table[wght].size = store->bytes;
     if (p->n > TN_BLOB_SECTIONS_MAX)
-        return tn_fail(err, TERN_ERR_INPUT, "blob: %zu sections, expected at most %d: fewer feature levels",
-                       p->n, TN_BLOB_SECTIONS_MAX);
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "blob: %zu sections, expected at most %d; compile for fewer feature levels", p->n,
+                       TN_BLOB_SECTIONS_MAX);
     uint64_t bytes = lay_out(p);
     Output o = {0};
     if (dest->path) {

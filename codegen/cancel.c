@@ -1,4 +1,4 @@
-/* The progress callback, by which the caller may cancel. */
+/* The progress callback, with which the caller may cancel. */
 #include "codegen/internal.h"
 
 TernStatus tn_progress(const TnProgress *p, const char *phase, uint64_t done, uint64_t total,

@@ -1,7 +1,7 @@
-/* Graphs to code for the differential check: what compile.c does, without a blob.
+/* Compiles graphs for the differential check, as compile.c does, but without a blob.
  *
- * Any number of planned graphs share one image a level, in which equal kernels stand once, since starting LLVM
- * costs more than a small kernel. See check_run.c for what is done with the code. */
+ * All planned graphs of a level share one image, in which each different kernel is once, since starting LLVM
+ * costs more than a small kernel. check_run.c runs the code. */
 #include "codegen/check_internal.h"
 #include "codegen/tune.h"
 
@@ -41,7 +41,7 @@ static uint32_t find_level(TnCheck *c, const char *name) {
     return c->n_levels++;
 }
 
-/* Every op that does work becomes a kernel of its own. */
+/* Makes every op that does work a kernel of its own. */
 static void set_apart(TnGraph *g) {
     g->stage = TN_STAGE_FUSED;
     for (TnRef r = 0; r < g->n; r++) {
@@ -52,7 +52,7 @@ static void set_apart(TnGraph *g) {
     }
 }
 
-/* Grains and distances as a tuner might choose them, and stranger ones. */
+/* Sets grains and distances that a tuner might choose, and stranger ones. */
 static void choose_settings(TnGraph *g, uint64_t seed) {
     static const int64_t grains[] = {16, 20, 32, 48, 96, 128, 256}, l1[] = {0, 64, 512, 4096},
                          l2[] = {0, 4096, 65536};
@@ -85,7 +85,7 @@ static TernStatus plan(TnGraph *g, const TnCheckHow *how, TernError *err) {
     return TERN_OK;
 }
 
-/* The graph as it came, with caches of the kv that the passes chose, for those too that they left out. */
+/* A clone of the original graph with the cache types that the passes chose, also for caches that they removed. */
 static TnGraph *with_caches(const TnGraph *from, const TnGraph *planned, TnKv kv) {
     TnGraph *g = tn_graph_clone(from);
     for (TnRef r = 0; r < g->n; r++) {
@@ -101,7 +101,7 @@ static TnGraph *with_caches(const TnGraph *from, const TnGraph *planned, TnKv kv
     return g;
 }
 
-/* The number of each kernel's job; equal texts are one job. */
+/* Finds or adds the job of each kernel. Kernels of equal texts share one. */
 static TernStatus add_jobs(TnCheck *c, TnCheckItem *item, TernError *err) {
     TnCheckLevel *level = &c->levels[item->level];
     item->jobs = tn_xcalloc(item->g->n_kernels + 1, sizeof *item->jobs);
@@ -152,7 +152,7 @@ TernStatus tn_check_add_as(TnCheck *c, const TnGraph *g, const TnGraph *want, co
     return TERN_OK;
 }
 
-/* Each target gets its jobs together. */
+/* Makes the level's code. Each target gets all its jobs at once. */
 static TernStatus emit(TnCheckLevel *level, TnBuf *image, TernError *err) {
     const TnTargetDesc *targets[TN_TARGETS_MAX];
     TnEmitJob *batch = tn_xcalloc(level->n, sizeof *batch);

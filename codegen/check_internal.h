@@ -8,10 +8,10 @@
 
 /* One graph compiled one way. */
 typedef struct TnCheckItem {
-    TnGraph *source, *g; /* as it came, with the cache types of the variant; planned */
+    TnGraph *source, *g; /* the original, with the cache types of the variant; the planned graph */
     TnCheckHow how;
     uint32_t level;
-    uint32_t *jobs; /* of each kernel, among the level's */
+    uint32_t *jobs; /* for each kernel, the index of its job in the level */
 } TnCheckItem;
 
 typedef struct TnCheckLevel {

@@ -1,8 +1,8 @@
-/* Running what check.c compiled, and comparing.
+/* Runs what check.c compiled, and compares.
  *
- * The quick way evaluates the graph once a step, for all items, and compares outputs and caches. Only when that
- * fails is the run repeated with the planned graph in a second evaluator beside, which says which kernel wrote
- * the first wrong value; inputs, tiles and orders are the same again, as they come from the seed. */
+ * The quick way evaluates the graph once a step for all items and compares outputs and caches. Only if that finds a
+ * difference is the run repeated with a second evaluator on the planned graph, which tells which kernel wrote the first
+ * wrong value. Inputs, tiles and orders are the same again, since they come from the seed. */
 #include "codegen/check_internal.h"
 
 #include <math.h>
@@ -18,7 +18,7 @@ typedef struct Launch {
     void *ptr[OPERANDS];
     TnRef ref[OPERANDS];
     uint32_t n, n_in;
-    const TnType *lead; /* whose rows the work goes by; NULL: none */
+    const TnType *lead; /* the type whose rows the work is counted in; NULL: none */
     TnKernelFn *fn;     /* NULL: evaluated */
 } Launch;
 
@@ -26,9 +26,9 @@ typedef struct Launch {
 typedef struct Machine {
     const TnCheckItem *item;
     const TnGraph *g;
-    void **data; /* of each value of the planned graph that a launch touches */
+    void **data; /* for each value of the planned graph that a launch reads or writes */
     bool *owned;
-    char *space[TN_SYM_COUNT + 1]; /* of the arena: one a leading symbol, then the constant part */
+    char *space[TN_SYM_COUNT + 1]; /* the arena: a part for each leading symbol, then the constant part */
     size_t bytes[TN_SYM_COUNT + 1];
     char *scratch;
     size_t scratch_bytes;
@@ -43,7 +43,7 @@ typedef struct Run {
     TnEval *want;
     Machine *machines;
     uint32_t n;
-    TnEval *beside; /* of the only item's planned graph, when a difference is looked for */
+    TnEval *beside; /* evaluates the only item's planned graph while a difference is located; else NULL */
     TnDifference *out;
 } Run;
 
@@ -87,7 +87,7 @@ static TernStatus place_values(Machine *m, const TnCheck *c, const TnStep *s, Te
     return TERN_OK;
 }
 
-/* The type whose rows a kernel's units and its being run at all go by: as codegen/program.c has it. */
+/* The type whose rows decide how many units a kernel has and whether it runs at all, as in codegen/program.c. */
 static const TnType *leading(const TnGraph *g, const TnKernel *k, const Launch *l) {
     if (l->n > l->n_in) return &g->nodes[l->ref[l->n_in]].type;
     for (TnRef r = k->first; r < k->first + k->n; r++)
@@ -116,7 +116,7 @@ static void make_launches(Machine *m, const TnCheck *c, const TnStep *s) {
     m->scratch = guarded(m->scratch_bytes, 0xff);
 }
 
-/* To be closed even if it fails. */
+/* The caller closes the machine even if this fails. */
 static TernStatus open_machine(Machine *m, const TnCheck *c, uint32_t item, const TnStep *s, TernError *err) {
     TN_CHECK(item < c->n);
     *m = (Machine){.item = &c->items[item], .g = c->items[item].g};
@@ -161,7 +161,7 @@ static void show(const TnType *t, const void *at, char out[48], int64_t *ordered
     }
 }
 
-/* A value that is compared: of the machine's planned graph, by the kernel that made it, or of the source (TN_NONE). */
+/* A value to compare: of the planned graph, with the kernel that made it, or of the source graph (kernel TN_NONE). */
 typedef struct Value {
     const Machine *m;
     const TnGraph *g;
@@ -199,7 +199,7 @@ static void differ(Run *run, const Value *v, int64_t row, int64_t col, const voi
         (long long)col, d->step, (long long)d->rows, d->got, d->want);
 }
 
-/* Which NaN an operation gives is the machine's: any is as good as any other. */
+/* Whether both are NaN. Which NaN an operation gives depends on the machine, so all NaNs count as equal. */
 static bool both_nan(size_t size, const char *a, const char *b) {
     float x, y;
     uint16_t h[2];
@@ -209,8 +209,8 @@ static bool both_nan(size_t size, const char *a, const char *b) {
     return x != x && y != y;
 }
 
-/* Where rows of `used` bytes first differ, or `used`: floats, those of a q8 row's head and of caches too, are alike by
- * their bits or as NaN. */
+/* The offset at which two rows of `used` bytes first differ, or `used`. Floats, also those in heads of q8 rows and in
+ * caches, are equal if their bits are or if both are NaN. */
 static size_t first_difference(TnEnc enc, const char *a, const char *b, size_t used) {
     bool half = enc == TN_ENC_kc_f16 || enc == TN_ENC_vc_f16;
     bool single = enc == TN_ENC_f32 || enc == TN_ENC_kc_f32 || enc == TN_ENC_vc_f32;
@@ -225,7 +225,7 @@ static size_t first_difference(TnEnc enc, const char *a, const char *b, size_t u
     return used;
 }
 
-/* Rows of a dense value without their padding; all other encodings whole. */
+/* Compares a value: rows of dense values without their padding, all other encodings whole. */
 static bool equal(Run *run, Value v, const void *want, const void *got, const int64_t *sym) {
     const TnGraph *g = v.g;
     const TnType *t = &g->nodes[v.r].type;
@@ -246,7 +246,7 @@ static bool equal(Run *run, Value v, const void *want, const void *got, const in
         if (at == used) continue;
         if (run->out) {
             if (t->enc == TN_ENC_q8) {
-                TnGraph fake = *g; /* a head's floats, or codes */
+                TnGraph fake = *g; /* with one node that has the type of the head's number or of the code */
                 TnNode node = g->nodes[v.r];
                 node.type.enc = at < 4 ? TN_ENC_f32 : at < TN_Q8_HEAD ? TN_ENC_i32 : TN_ENC_i8;
                 if (at < TN_Q8_HEAD) at = at / 4 * 4;
@@ -279,7 +279,7 @@ static bool launch(Run *run, Machine *m, uint32_t k, const int64_t *sym) {
         int n = 1 + (int)tn_step_pick(s, TILES);
         cut[n] = units;
         for (int i = 1; i < n; i++) cut[i] = (int64_t)tn_step_pick(s, (uint64_t)units + 1);
-        for (int i = 1; i < n; i++) /* in order */
+        for (int i = 1; i < n; i++) /* sort */
             for (int j = i; j > 1 && cut[j] < cut[j - 1]; j--) {
                 int64_t t = cut[j];
                 cut[j] = cut[j - 1];
@@ -292,7 +292,7 @@ static bool launch(Run *run, Machine *m, uint32_t k, const int64_t *sym) {
             TnTile tile = {cut[j], cut[j + 1], m->scratch, valid};
             if (tile.lo == tile.hi) continue;
             l->fn(&args, &tile);
-            valid = first % 2; /* the runtime says so of a worker's later tiles */
+            valid = first % 2; /* the runtime sets scratch_valid for a worker's later tiles */
         }
     }
     for (uint32_t i = l->n_in; run->beside && i < l->n; i++)
@@ -303,7 +303,7 @@ static bool launch(Run *run, Machine *m, uint32_t k, const int64_t *sym) {
         TnRef cache = tn_alias_root(m->g, r);
         int64_t all[TN_SYM_COUNT];
         memcpy(all, sym, sizeof all);
-        /* evaluated to the end, the cache may hold more layers' rows only if put to twice: the last one counts */
+        /* the evaluator has run all ops, so the cache can be compared only after its last kv_put */
         bool last = true;
         for (TnRef q = r + 1; q < m->g->n; q++)
             last &= !tn_op_is(m->g->nodes[q].op, TN_TRAIT_STATE) || tn_alias_root(m->g, q) != cache;
@@ -314,7 +314,7 @@ static bool launch(Run *run, Machine *m, uint32_t k, const int64_t *sym) {
     return true;
 }
 
-/* Outputs by name, then the caches that were written: the evaluated graph `e` of g, or the machine. */
+/* Compares outputs, by name, and the caches that were written: those of `planned`, or of the machine if it is NULL. */
 static bool results_equal(Run *run, Machine *m, TnEval *planned) {
     const int64_t *sym = run->step.sym;
     const TnGraph *g = run->source, *p = m->g;
@@ -351,8 +351,8 @@ static bool memory_holds(Run *run, Machine *m) {
             what = m->g->nodes[r].name;
     if (what && run->out) {
         *run->out = (TnDifference){.rows = run->step.sym[TN_T], .step = run->step.number - 1};
-        snprintf(run->out->text, sizeof run->out->text, "level %s: code writes behind %s", m->item->how.level,
-                 what);
+        snprintf(run->out->text, sizeof run->out->text, "level %s: code writes past the end of %s",
+                 m->item->how.level, what);
     }
     return !what;
 }
@@ -377,7 +377,7 @@ static void fill_inputs(Run *run, bool first) {
     }
 }
 
-/* All launches of a step: stretch by stretch between barriers, each in either order. */
+/* Runs all launches of a step. Those between two barriers run forwards or backwards. */
 static bool walk(Run *run, Machine *m, const int64_t *sym) {
     for (int i = 0; i <= TN_SYM_COUNT; i++) memset(m->space[i], 0xff, m->bytes[i]);
     for (uint32_t k = 0, end; k < m->g->n_kernels; k = end) {
@@ -390,7 +390,7 @@ static bool walk(Run *run, Machine *m, const int64_t *sym) {
     return true;
 }
 
-/* The index of the item that differs, or n. */
+/* Runs one step. Returns the index of the item that differs, or n. */
 static uint32_t one_step(Run *run, int64_t rows) {
     tn_step_next(&run->step, rows);
     const int64_t *sym = run->step.sym;
@@ -402,14 +402,14 @@ static uint32_t one_step(Run *run, int64_t rows) {
     }
     uint64_t state = run->step.state;
     for (uint32_t i = 0; i < run->n; i++) {
-        run->step.state = state; /* so that an item alone is run as it was among others */
+        run->step.state = state; /* so that an item runs the same way alone as among others */
         if (!walk(run, &run->machines[i], sym) || !results_equal(run, &run->machines[i], NULL)) return i;
     }
     run->step.state = state;
     return run->n;
 }
 
-/* *bad: the index of the item that differs, or n. */
+/* Runs all steps. *bad is the index of the item that differs, or n. */
 static TernStatus all_steps(const TnCheck *c, const uint32_t *items, uint32_t n, const TnCheckSteps *steps,
                             bool beside, uint32_t *bad, TnDifference *out, TernError *err) {
     *bad = n;

@@ -1,5 +1,5 @@
 /* The inputs of a differential run. They depend on the seed, the step's number and the input's name, not on the
- * graph around them, so that a graph and what passes made of it are given the same. */
+ * rest of the graph, so that a graph gets the same inputs before and after the passes. */
 #include "codegen/check.h"
 
 #include <math.h>
@@ -51,7 +51,7 @@ void tn_step_next(TnStep *s, int64_t rows) {
     for (int i = 0; i < s->sym[TN_S]; i++) /* a slot that could overflow starts again */
         if (s->used[i] + rows > s->sym[TN_P] * TN_PAGE) s->used[i] = 0;
     int64_t slots = s->sym[TN_S];
-    bool one = tn_step_pick(s, 2); /* a prompt; else rows of many conversations */
+    bool one = tn_step_pick(s, 2); /* all rows in one slot, a prompt; else rows of many conversations */
     int32_t slot = (int32_t)tn_step_pick(s, (uint64_t)slots);
     for (int64_t t = 0; t < rows; t++) {
         if (!one) slot = (int32_t)tn_step_pick(s, (uint64_t)slots);
@@ -62,10 +62,10 @@ void tn_step_next(TnStep *s, int64_t rows) {
     s->sym[TN_R] = (int64_t)tn_step_pick(s, (uint64_t)rows + 1);
     s->sym[TN_K] = (int64_t)tn_step_pick(s, (uint64_t)s->sym[TN_R] + 1);
     s->sym[TN_H] = (int64_t)tn_step_pick(s, (uint64_t)rows + 1);
-    if (tn_step_pick(s, 4)) s->sym[TN_R] = rows; /* mostly something is to be seen */
+    if (tn_step_pick(s, 4)) s->sym[TN_R] = rows; /* usually compare the outputs of all rows */
 }
 
-/* An index is below this, in every op that reads it. */
+/* The least limit of the ops that read the input as an index. *lowest is the least value to draw. */
 static int64_t index_limit(const TnStep *s, const TnGraph *g, TnRef input, int32_t *lowest) {
     int64_t limit = 1 << 20;
     bool index = false;
@@ -86,7 +86,7 @@ static int64_t index_limit(const TnStep *s, const TnGraph *g, TnRef input, int32
         if (l < limit) limit = l;
     }
     if (index) return limit > 0 ? limit : 1;
-    *lowest = -1000; /* sums, as of a tmatmul */
+    *lowest = -1000; /* no index: integer sums, like those of a tmatmul */
     return 2001;
 }
 
@@ -96,12 +96,12 @@ static uint64_t name_seed(const TnStep *s, const char *name, bool first) {
     return h;
 }
 
-/* Runs of one seed in eight see, among the others, what a broken or badly scaled model comes to. */
+/* Whether the run also draws values that a broken or badly scaled model could reach: one seed in eight. */
 static bool is_extreme(const TnStep *s) {
     return s->seed % 8 == 3;
 }
 
-/* In [-2, 2), all 24 bits in use. */
+/* A float in [-2, 2) that uses all 24 bits; in extreme runs sometimes another one. */
 static float some_float(const TnStep *s, uint64_t h, uint64_t i) {
     static const float extremes[] = {INFINITY,   -INFINITY, NAN,       0x1p66f,    -0x1p66f,
                                      0x1.8p127f, -0x1p100f, 0x1p-149f, -0x1p-130f, 0x1p-126f,
@@ -121,7 +121,7 @@ static void fill_cache(const TnStep *s, const TnType *t, uint64_t h, void *data)
     else if (single)
         for (size_t i = 0; i < bytes / 4; i++) ((float *)data)[i] = some_float(s, h, i);
     else
-        memset(data, 0, bytes); /* a layout of its own: zeros are zeros in all of them */
+        memset(data, 0, bytes); /* other layouts: zero bytes are zeros in all of them */
 }
 
 void tn_step_fill(const TnStep *s, const TnGraph *g, TnRef r, bool first, void *data) {

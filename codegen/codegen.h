@@ -1,7 +1,7 @@
 /* Code generation: planned graphs in, one blob out.
  *
- * A target is one const struct. "Not supported" is an answer (score 0), not an error; the driver takes the
- * best score kernel by kernel. JIT is AOT to memory: the same bytes are mapped at once or stored. */
+ * A target is one const struct. "Not supported" is an answer (score 0), not an error; for each kernel the driver takes
+ * the target with the best score. JIT is AOT to memory: the same bytes are mapped instead of stored. */
 #ifndef TN_CODEGEN_H
 #define TN_CODEGEN_H
 
@@ -12,7 +12,7 @@
 #include "runtime/abi/blob.h"
 #include "runtime/abi/kernel.h"
 
-/* One kernel to be emitted; equal kernels (tn_kernel_signature) are emitted once. */
+/* A kernel to emit. Equal kernels (tn_kernel_signature) are emitted once. */
 typedef struct TnEmitJob {
     const TnGraph *g;
     uint32_t kernel;
@@ -20,65 +20,67 @@ typedef struct TnEmitJob {
     /* filled by emit */
     uint64_t entry;                 /* offset in the image */
     uint64_t scratch, scratch_page; /* bytes a worker needs: scratch + scratch_page * P */
-    uint32_t threads, shared;       /* as in TnBlobLaunch: of a unit; left 0 by targets for processors */
-    const char *note;               /* lines to stand above it in a listing; may be NULL */
+    uint32_t threads, shared;       /* of a unit, as in TnBlobLaunch; CPU targets leave them 0 */
+    const char *note;               /* lines to print above it in a listing; may be NULL */
 } TnEmitJob;
 
-/* Progress; return nonzero to cancel. done and total are in whatever the phase counts. */
+/* Reports progress; returns nonzero to cancel. done and total are in units of the phase. */
 typedef int TnProgressFn(void *user, const char *phase, uint64_t done, uint64_t total);
 
 typedef struct TnFlat TnFlat;
 
-/* One who makes code, beside its row of targets.def. All that the compile driver, the tools and the program ask of a target
- * is here or there: none has a case for one by name. */
+/* A maker of code. With its row in targets.def this is all that the compile driver, the tools and the program know of a
+ * target; none of them has a case for a target by name. */
 typedef struct TnTarget {
     TnTargetDesc desc;
-    /* Whether it makes code for a level, or, where it makes none, evaluates that level's kernels. */
+    /* Whether it makes code for a level. For a target without code: whether it evaluates the level's kernels. */
     bool (*has)(const char *level);
-    /* What its image is: TN_SECTION_CODE, mapped executable, or TN_SECTION_PTXT, text; 0: it makes none. The targets of a
-     * level share one image. */
+    /* The section for its image: TN_SECTION_CODE, mapped executable, or TN_SECTION_PTXT, text; 0: it makes no image. The
+     * targets of a level share one image. */
     uint32_t section;
     /* Appends a relocation-free image to *image (64-aligned) and fills the jobs; NULL: it makes no code. */
     TernStatus (*emit)(TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *image, TnProgressFn *progress,
                        void *user, TernError *err);
-    /* The same jobs as one listing or object, of a kind that some row's `listings` names (others than its own are refused),
-     * appended to *out; *image and *given: what `given` of all their targets has made. NULL: it makes no code. Targets of one
-     * level share it. */
+    /* Appends the same jobs to *out as one listing or object. `kind` is named by some row's `listings`; a kind that is not
+     * in the target's own row is refused. *image and *given are what `given` of all the jobs' targets has made. NULL: it
+     * makes no code. Targets of one level have the same `show`. */
     TernStatus (*show)(TnEmitJob *jobs, uint32_t n, const char *level, const char *kind, const TnBuf *image,
                        const TnFlat *given, TnBuf *out, TernError *err);
-    /* Code made elsewhere that the jobs call by name, appended to *image, each once, and named in *given; NULL: none. */
+    /* Appends code made elsewhere that the jobs call by name to *image, each piece once, and names it in *given. NULL: there
+     * is none. */
     TernStatus (*given)(const TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *image, TnFlat *given,
                         TernError *err);
-    /* What it was asked for on a level and had to refuse because its code failed a test or could not be tested here:
-     * one line, valid for as long as the process. NULL: nothing so far, or the target tests nothing. */
+    /* What the target refused on a level because its code failed a test or could not be tested here: one line, valid until
+     * the process ends. Returns NULL if it has refused nothing so far; the hook is NULL if the target tests nothing. */
     const char *(*refused)(const char *level);
 } TnTarget;
 
 #define TARGET(name, ...) extern const TnTarget tn_target_##name;
 #include "codegen/targets.def"
 #undef TARGET
-/* By name (NULL is fine); NULL if this build has none such. */
+/* Finds a target by name, which may be NULL. Returns NULL if this build has no such target. */
 const TnTarget *tn_target_find(const char *name);
-/* The targets that make a level's kernels, best liked first (for TnPassCtx). `first` NULL: every one that has the level. Else
- * that one, alone or, if it does only some kernels, before those that do all. Returns how many, 0 if there is none. */
+/* The targets that make a level's kernels, in order of preference (for TnPassCtx). If `first` is NULL: every target that has
+ * the level. Otherwise `first` alone, or, if it makes only some kernels, `first` before the targets that make all. Returns
+ * their number, 0 if there is none. */
 enum { TN_TARGETS_MAX = TN_TARGET_COUNT };
 uint32_t tn_targets_for(const char *level, const char *first, const TnTargetDesc *out[TN_TARGETS_MAX]);
-/* Every one for a level, for passes that need not end in code: where there is none, those that make no code are asked. */
+/* Every target of a level, for passes that need not end in code. If there is none, the targets that make no code. */
 uint32_t tn_targets_asked(const char *level, const TnTargetDesc *out[TN_TARGETS_MAX]);
-/* A comma list of the levels that a target is compiled for by default: those of the list `liked` that it has, or, if it has
- * none of them, all that it has. `liked` if name is NULL or unknown. */
+/* The levels for which a target is compiled by default, separated by commas: those of the list `liked` that it has, or, if it
+ * has none of them, all its levels. Returns `liked` if name is NULL or unknown. */
 const char *tn_target_levels(const char *name, const char *liked, TnArena *arena);
-/* TnTargetDesc.dot_of of the target that has the product's kernel; a TnDotOf. */
+/* Calls TnTargetDesc.dot_of of the target of the product's kernel; itself a TnDotOf. */
 bool tn_target_dot(const TnGraph *g, TnRef product, TnDot *out);
 
-/* A kernel's canonical text: what its code depends on and nothing else. No weight names, no scale values, no
- * arena offsets, no kernel or value names; the level; the batch class only where axis=cols (an emitter of an
- * axis=rows kernel must not look at it). Equal texts mean equal code. */
+/* Appends a kernel's canonical text: everything that its code depends on and nothing else. Equal texts mean equal code. The
+ * text has the level, but no weight names, scale values, arena offsets, kernel names or value names. It has the batch class
+ * only for axis=cols; the emitter of an axis=rows kernel must not look at it. */
 void tn_kernel_signature(const TnGraph *g, uint32_t kernel, TnBuf *out);
 
-/* ---- flatten.c: an ELF64 relocatable object (x86-64 or aarch64) to one position-independent image. Refuses
+/* ---- flatten.c: makes one position-independent image of an ELF64 relocatable object (x86-64 or aarch64). Refuses
  * writable sections, undefined symbols and unknown relocations, by name. Appends to *image (64-aligned). `given` (may
- * be NULL) are symbols of code that is in *image already: what the object may use without having it. */
+ * be NULL) holds symbols of code that is in *image already; the object may use them without defining them. */
 typedef struct TnFlatSymbol {
     char *name;
     uint64_t offset; /* in *image */
@@ -91,17 +93,17 @@ TernStatus tn_flatten(const void *object, size_t n, const TnFlat *given, TnBuf *
                       TernError *err);
 void tn_flat_free(TnFlat *f);
 
-/* ---- lower.c: the passes of tn_compile, for whoever needs their graphs and no code */
-/* The first half, once a model. weights: of the model file, for prune; may be NULL. */
+/* ---- lower.c: the passes of tn_compile, for callers that need the graphs but no code */
+/* Runs the first half, once a model. weights: of the model file, for prune; may be NULL. */
 TernStatus tn_lower_model(TnGraph *g, const TnWeights *weights, TnEnc head, TernError *err);
-/* The second half for every cache type of kvs (1u << TnKv each) and batch class, in this order, each on a clone of a graph
- * that has had the first half. level: its name, targets and head. `take` owns the graph that it gets; a failure of it
- * ends the walk. */
+/* Runs the second half for every cache type of kvs (1u << TnKv each) and batch class, in this order, each time on a clone of
+ * `model`, which has had the first half. level: its name, targets and head. Passes each result to `take`, which owns it
+ * from then on. Stops at the first failure of `take`. */
 typedef TernStatus TnLoweredFn(void *user, TnGraph *g, TernError *err);
 TernStatus tn_lower_level(const TnGraph *model, const TnPassCtx *level, const TnBatchClass *classes,
                           uint32_t n_classes, uint32_t kvs, TnLoweredFn *take, void *user, TernError *err);
-/* The passes that a graph still lacks to be at `stage`, for that level, cache type and batch class, with the targets that
- * tn_targets_asked gives. weights as above. */
+/* Runs the passes that a graph still needs to reach `stage`, for that level, cache type and batch class, with the targets of
+ * tn_targets_asked. weights as above. */
 TernStatus tn_graph_lower(TnGraph *g, TnStage stage, const char *level, TnKv kv, int64_t rows_lo,
                           int64_t rows_hi, TnEnc head, const TnWeights *weights, TernError *err);
 
@@ -113,11 +115,12 @@ typedef struct TnCompileOptions {
     uint32_t max_rows; /* top of the last batch class; default TN_ROWS_DEFAULT */
     uint32_t kvs;      /* cache types to make variants for, 1u << TnKv each; 0: all */
     TnEnc head;        /* as in TnPassCtx */
-    /* NULL: best score. A target that does all kernels: it alone, or an error naming the kernel; one that does some: whatever
-     * it can do, the rest by the others, or an error if that is nothing. */
+    /* NULL: the best score decides. A target for all kernels makes every kernel, and a kernel that it cannot make is an error
+     * that names it. A target for some kernels makes those that it can, the others make the rest, and it is an error if it
+     * can make none. */
     const char *target;
-    /* codegen/tune.h: settings for kernels of some shapes, and tuning; NULL: kernels keep what the passes give them,
-     * the same everywhere */
+    /* codegen/tune.h: settings for kernels of some shapes, and tuning. NULL: kernels keep the settings of the passes, which
+     * are the same on every machine. */
     const struct TnTuneTable *settings;
     const struct TnTuneOptions *tune;
     TnProgressFn *progress; /* may be NULL */
@@ -126,32 +129,33 @@ typedef struct TnCompileOptions {
 
 typedef struct TnCompileReport {
     uint64_t file_bytes, weight_bytes, code_bytes, meta_bytes, tir_bytes;
-    uint32_t n_variants, n_kernels, n_unique; /* kernels in all variants, and different ones emitted */
+    uint32_t n_variants, n_kernels,
+        n_unique; /* kernels in all variants; different kernels, which were emitted */
     double seconds_passes, seconds_tune, seconds_codegen, seconds_weights;
     const char *refused; /* a line of TnTarget.refused, or NULL */
 } TnCompileReport;
 
-/* Where a blob goes: a file (AOT) or memory (JIT: *memory is from tn_os_map, *bytes long). Exactly one of
- * path and memory. */
+/* Where a blob goes: to a file (AOT) or to memory (JIT: *memory is from tn_os_map, *bytes long). Set exactly one of path
+ * and memory. */
 typedef struct TnBlobDest {
     const char *path;
     void **memory;
     size_t *bytes;
 } TnBlobDest;
 
-/* Compiles a model-stage graph (not changed) to a blob with one variant for each (level, kv of options->kvs, row
- * class 1 | 2..8 | 9..max_rows). */
+/* Compiles a model-stage graph, which it does not change, to a blob with one variant for each level, cache type of
+ * options->kvs and batch class (usually 1 | 2..8 | 9..max_rows). */
 TernStatus tn_compile(const TnGraph *model, const TnWeights *weights, const TnFacts *facts,
                       const TnCompileOptions *options, const TnBlobDest *dest, TnCompileReport *report,
                       TernError *err);
 
-/* The same as far as the code of the first level, which must have some; shown as TnTarget.show does, appended to *out. */
+/* Does the same up to the code of the first level, and appends that code to *out as TnTarget.show prints it. The level must
+ * have code. */
 TernStatus tn_compile_show(const TnGraph *model, const TnWeights *weights, const TnFacts *facts,
                            const TnCompileOptions *options, const char *kind, TnBuf *out, TernError *err);
 
-/* ---- ref/ref.c: kernels evaluated from its embedded TIR. *out_kernels is passed
- * to tern_model_open as TernModelOptions.kernels (declared opaquely here: codegen knows runtime/abi, not
- * tern.h). */
+/* ---- ref/ref.c: evaluates the kernels of a blob from the TIR in it. The caller makes TernModelOptions.kernels for
+ * tern_model_open of these functions; codegen knows runtime/abi, but not tern.h. */
 typedef struct TnRefKernels TnRefKernels;
 TernStatus tn_ref_create(const char *tir, size_t n, TnRefKernels **out, TernError *err);
 void tn_ref_destroy(void *ref);

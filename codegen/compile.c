@@ -1,10 +1,10 @@
 /* The driver: a model-stage graph in, a blob out.
  *
- * The first half of the pipeline runs once, the second once a variant. Kernels of all variants of a level
- * share one image, in which equal ones (by signature) stand once; weights are shared by all variants of all
- * levels. Then the parts are laid out and written: everything but WGHT is small and in memory, WGHT is made
- * as it is written. The bytes depend on nothing but the model, the options and the version: no times, no
- * addresses, no order of threads. Tuning is the exception, and off unless it is asked for. */
+ * The first half of the pipeline runs once, the second half once a variant. The kernels of all variants of a level share
+ * one image, in which each different kernel (by signature) is once. All variants of all levels share the weights. Then
+ * the parts are laid out and written: everything but WGHT is small and in memory, and WGHT is made as it is written. The
+ * bytes depend only on the model, the options and the version, not on times, addresses or the order of threads. Tuning is
+ * the exception, and it is off by default. */
 #include "codegen/internal.h"
 #include "codegen/tune.h"
 
@@ -17,18 +17,18 @@
 typedef struct Variant {
     TnGraph *g;
     uint32_t level_index;
-    uint32_t *exports; /* of each kernel, index among the level's jobs */
+    uint32_t *exports; /* for each kernel, the index of its job in the level */
 } Variant;
 
 typedef struct Level {
     const char *name;
     uint32_t number;
-    const TnTargetDesc *targets[TN_TARGETS_MAX]; /* who may emit */
+    const TnTargetDesc *targets[TN_TARGETS_MAX]; /* those that may emit */
     uint32_t n_targets, n_classes;
-    uint32_t kind; /* of the section that its image goes to, 0: it has none */
+    uint32_t kind; /* kind of the section for its image, 0: it has no image */
     TnBatchClass classes[TN_BATCH_CLASSES];
-    TnEmitJob *jobs;         /* one a unique kernel; NULL without code */
-    const TnTarget **job_of; /* of each job, who emits it */
+    TnEmitJob *jobs;         /* one for each different kernel; NULL without code */
+    const TnTarget **job_of; /* for each job, the target that emits it */
     size_t n, cap, cap_job_of;
     TnMap by_signature;
     TnBuf image;
@@ -53,7 +53,7 @@ typedef struct Compiler {
 
 static TernStatus check_levels(Compiler *c) {
     if (c->opt->n_levels == 0)
-        return tn_fail(c->err, TERN_ERR_INPUT, "compile: no feature level, expected one at least");
+        return tn_fail(c->err, TERN_ERR_INPUT, "compile: no feature level, expected at least one");
     c->levels = tn_xcalloc(c->opt->n_levels, sizeof *c->levels);
     for (uint32_t i = 0; i < c->opt->n_levels; i++) {
         const char *name = c->opt->levels[i];
@@ -70,7 +70,7 @@ static TernStatus check_levels(Compiler *c) {
     return TERN_OK;
 }
 
-/* Who emits at a level, and its batch classes. */
+/* Chooses the level's targets and batch classes. */
 static TernStatus choose_targets(Compiler *c, Level *level) {
     const char *asked = c->opt->target;
     const TnTarget *t = tn_target_find(asked);
@@ -91,14 +91,14 @@ static TernStatus choose_targets(Compiler *c, Level *level) {
     return TERN_OK;
 }
 
-/* All that can be refused of the levels and of the target before any work. */
+/* Makes every check of the levels and the target that needs no work. */
 static TernStatus set_levels(Compiler *c) {
     TN_TRY(check_levels(c));
     for (uint32_t l = 0; l < c->n_levels; l++) TN_TRY(choose_targets(c, &c->levels[l]));
     return TERN_OK;
 }
 
-/* A target that was asked for and got no kernel is an error; what it refused is the reason. */
+/* Fails if the target that the caller named got no kernel. If it refused something, the message gives the reason. */
 static TernStatus check_target(Compiler *c, const Level *level) {
     const char *want = c->opt->target;
     if (!want) return TERN_OK;
@@ -110,8 +110,8 @@ static TernStatus check_target(Compiler *c, const Level *level) {
     }
     const char *why = t->refused ? t->refused(level->name) : NULL;
     return tn_fail(c->err, TERN_ERR_UNSUPPORTED,
-                   "compile: target %s can do no kernel of this model on level %s%s%s", want, level->name,
-                   why ? ": " : "", why ? why : "");
+                   "compile: target %s cannot make any kernel of this model on level %s%s%s", want,
+                   level->name, why ? ": " : "", why ? why : "");
 }
 
 /* The first refusal of any target and level, for the report. */
@@ -125,7 +125,7 @@ static void note_refused(Compiler *c) {
     }
 }
 
-/* What take_variant adds to. */
+/* The state of take_variant. */
 typedef struct Taking {
     Compiler *c;
     uint32_t level_index, total;
@@ -181,7 +181,7 @@ static TernStatus tune(Compiler *c) {
     return s;
 }
 
-/* "qkv_17": the kernel's name without the layer's number, made unique by the job's. */
+/* "qkv_17": the kernel's name without its number, followed by the job's number, which makes it unique. */
 static const char *job_symbol(Compiler *c, const char *name, size_t index) {
     size_t n = strlen(name);
     while (n > 1 && name[n - 1] >= '0' && name[n - 1] <= '9') n--;
@@ -224,7 +224,7 @@ static TernStatus add_jobs(Compiler *c, Variant *v) {
     return TERN_OK;
 }
 
-/* Each target gets its jobs together; results go back to their places. */
+/* Emits the level's jobs. Each target gets all its jobs at once, and the results are copied back to their places. */
 static TernStatus emit_level(Compiler *c, Level *level) {
     TnEmitJob *batch = tn_xcalloc(level->n + 1, sizeof *batch);
     bool *done = tn_xcalloc(level->n + 1, sizeof *done);
@@ -249,7 +249,7 @@ static TernStatus emit_level(Compiler *c, Level *level) {
     return s;
 }
 
-/* The loader copies a section of code to a page boundary, and page-relative code (aarch64 adrp) wants the image at
+/* The loader copies a section of code to a page boundary. Page-relative code (aarch64 adrp) needs the image to start at
  * one. */
 enum { CODE_PAGE = 4096, TEXT_ALIGN = 64 };
 
@@ -317,7 +317,7 @@ static void put_text(Compiler *c) {
     tn_blob_add(&c->parts, TN_SECTION_WDIR, 0, 0, 64, &wdir);
 }
 
-/* What a session cannot do without, and what no kernel makes: known before the work. */
+/* Fails before any work if the graph lacks an output that a session needs, or has one that no kernel makes. */
 static TernStatus check_outputs(Compiler *c, const TnGraph *g) {
     const char *file = g->file ? g->file : "the model";
     bool best = false;
@@ -394,9 +394,9 @@ TernStatus tn_compile(const TnGraph *model, const TnWeights *weights, const TnFa
     return s;
 }
 
-/* ---- The same, shown instead of written. */
+/* ---- The same, but printed instead of written. */
 
-/* Above each function: its kernel as the first variant that uses it has it. */
+/* Sets the note above each function: its kernel in the first variant that uses it. */
 static void note_jobs(Compiler *c, Level *level) {
     TnBuf printed = {0};
     const TnGraph *of = NULL;
@@ -419,7 +419,7 @@ static void note_jobs(Compiler *c, Level *level) {
     tn_buf_free(&printed);
 }
 
-/* What the jobs call that targets made themselves, so that objects and assembly refer to nothing outside of them. */
+/* Collects the code that the jobs call by name, so that objects and assembly refer to nothing outside. */
 static TernStatus gather_given(const Level *level, TnBuf *image, TnFlat *given, TernError *err) {
     for (size_t i = 0; i < level->n; i++)
         if (level->job_of[i]->given)
@@ -439,7 +439,7 @@ static TernStatus show(Compiler *c, const TnGraph *model, const TnWeights *weigh
     TN_TRY(run_passes(c, model, weights));
     for (uint32_t i = 0; i < c->n_variants; i++) TN_TRY(add_jobs(c, &c->variants[i]));
     note_jobs(c, level);
-    /* one listing: targets that share a level share their show */
+    /* targets of one level have the same `show`, so there is one listing */
     for (size_t i = 1; i < level->n; i++) TN_CHECK(level->job_of[i]->show == level->job_of[0]->show);
     TN_CHECK(level->n > 0 && level->job_of[0]->show);
     TnBuf image = {0};

@@ -1,15 +1,14 @@
-/* From a relocatable object to an image that runs wherever it is put.
+/* Makes a relocatable object into an image that runs at any address.
  *
  * The image is the object's executable sections, then its read-only ones, each at a multiple of its alignment
  * (64 at least), with every relocation between them applied. All supported relocations are relative to the
- * place, so the image needs none at load; page-relative ones of aarch64 hold because an image is always
- * mapped at a page boundary and appended to a buffer that starts there. Unwind tables, notes and debug
+ * place, so the image needs none at load. Page-relative relocations of aarch64 hold because an image is always
+ * mapped at a page boundary and appended to a buffer that starts at one. Unwind tables, notes and debug
  * information are left out.
  *
- * What generated code must not have is refused here, by name: this is the one place that enforces "no
- * globals, no imports". The object comes from LLVM in our own process, but its bytes are read like any
- * other's. Code that was made elsewhere and lies in the image already (libxsmm's) is given by name; nothing else may be
- * undefined. */
+ * This is the one place that enforces "no globals, no imports": whatever generated code must not have is refused here, by
+ * name. The object comes from LLVM in our own process, but its bytes are read like any other input. Symbols of code that
+ * was made elsewhere and is in the image already (libxsmm's) are given by name; nothing else may be undefined. */
 #include "codegen/codegen.h"
 
 #include <elf.h>
@@ -28,8 +27,8 @@ typedef struct Object {
     uint32_t n_sections;
     const uint8_t *headers; /* n_sections of Elf64_Shdr, inside bytes, maybe unaligned */
     uint32_t names;         /* section of section names */
-    uint64_t *place;        /* of each section in the image, or NOT_PLACED */
-    const TnFlat *given;    /* what undefined symbols may be; NULL: none may */
+    uint64_t *place;        /* offset of each section in the image, or NOT_PLACED */
+    const TnFlat *given;    /* the symbols that may be undefined; NULL: none */
     TnBuf *image;
     TernError *err;
 } Object;
@@ -127,14 +126,14 @@ static bool read_symbol(const Object *o, const Elf64_Shdr *table, uint64_t index
     return true;
 }
 
-/* Where an undefined symbol is, if it was given. */
+/* The address of an undefined symbol that was given, or NOT_PLACED. */
 static uint64_t given_address(const Object *o, const Elf64_Sym *sym, const char *name) {
     for (size_t i = 0; sym->st_shndx == SHN_UNDEF && o->given && i < o->given->n; i++)
         if (!strcmp(o->given->symbols[i].name, name)) return o->given->symbols[i].offset;
     return NOT_PLACED;
 }
 
-/* Names of the relocations of aarch64 that are applied; the shift is that of the scaled 12-bit immediate. */
+/* The shift of the scaled 12-bit immediate of an aarch64 relocation, or -1 if it has none. */
 static int low12_shift(uint32_t type) {
     switch (type) {
     case R_AARCH64_ADD_ABS_LO12_NC:
@@ -157,7 +156,7 @@ static bool fits(int64_t v, int bits) {
     return v >= -((int64_t)1 << (bits - 1)) && v < (int64_t)1 << (bits - 1);
 }
 
-/* Patches the word at `place` to reach `target`; 0 if done, 1 unknown type, 2 out of reach. */
+/* Patches the word at `place` to reach `target`. Returns 0 if done, 1 for an unknown type, 2 if out of reach. */
 static int apply_x86(uint8_t *at, uint32_t type, int64_t target, int64_t place) {
     if (type != R_X86_64_PC32 && type != R_X86_64_PLT32) return 1;
     if (!fits(target - place, 32)) return 2;

@@ -1,4 +1,4 @@
-/* Threads that do the same work as the caller, piece by piece as they come. */
+/* Threads that do the same work as the caller, piece by piece. */
 #include "codegen/helpers.h"
 
 #include "runtime/base/cpus.h"
@@ -8,7 +8,7 @@ void tn_helpers_start(TnHelpers *h, uint64_t pieces, void *(*work)(void *), void
     if (want > pieces) want = pieces;
     h->n = 0;
     while (h->n < TN_HELPERS && h->n + 1 < want && pthread_create(&h->threads[h->n], NULL, work, arg) == 0)
-        h->n++; /* fewer is only slower */
+        h->n++; /* fewer threads are only slower */
 }
 
 void tn_helpers_join(TnHelpers *h) {

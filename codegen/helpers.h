@@ -5,8 +5,8 @@
 #include <pthread.h>
 #include <stdint.h>
 
-/* As many threads as there are processors and pieces for besides the caller, which works too before it
- * joins them. */
+/* Starts threads besides the caller, which works too before it joins them: together at most as many as there are processors
+ * and as there are pieces, and at most TN_HELPERS besides the caller. */
 enum { TN_HELPERS = 3 };
 typedef struct TnHelpers {
     pthread_t threads[TN_HELPERS];

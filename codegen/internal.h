@@ -1,4 +1,4 @@
-/* What the files of codegen/ share among themselves: the parts a blob is made of. */
+/* What the files of codegen/ share: the parts of a blob. */
 #ifndef TN_CODEGEN_INTERNAL_H
 #define TN_CODEGEN_INTERNAL_H
 
@@ -6,7 +6,8 @@
 #include "codegen/weights_store.h"
 #include "runtime/base/hash.h"
 
-/* ---- listing.c: the lines of a kernel out of its graph's text, which stands for `times` kernels. */
+/* ---- listing.c: appends the lines of a kernel from `printed`, the text of its graph. The kernel stands for `times` equal
+ * ones. */
 void tn_listing_kernel(const TnGraph *g, uint32_t kernel, const TnBuf *printed, uint32_t times, TnBuf *out);
 
 /* ---- cancel.c: the caller's progress callback; NULL fn is fine. */
@@ -14,11 +15,11 @@ typedef struct TnProgress {
     TnProgressFn *fn;
     void *user;
 } TnProgress;
-/* TERN_ERR_CANCELLED when the callback says so. */
+/* Fails with TERN_ERR_CANCELLED if the callback cancels. */
 TernStatus tn_progress(const TnProgress *p, const char *phase, uint64_t done, uint64_t total, TernError *err);
 
-/* ---- weights_store.c: writing. Makes the store's bytes chunk by chunk on a few threads; put is called in rising order of chunks, never
- * twice at once. With `memory` the bytes are made there and put is not called. hashes has room for every
+/* ---- weights_store.c: writing. Makes the store's bytes chunk by chunk on a few threads. Calls `put` in rising order of
+ * chunks, never twice at once. With `memory` it makes the bytes there and does not call `put`. hashes has room for every
  * chunk. */
 typedef struct TnStoreSink {
     uint8_t *memory;
@@ -35,7 +36,7 @@ typedef struct TnBlobParts {
     TnBuf *bodies; /* owned; NULL data for WGHT */
     size_t n, cap;
 } TnBlobParts;
-/* Adds a section and takes over its bytes; returns its index. */
+/* Adds a section, takes ownership of its bytes, and returns its index. */
 uint32_t tn_blob_add(TnBlobParts *p, uint32_t kind, uint32_t flags, uint32_t level, uint32_t align,
                      TnBuf *body);
 void tn_blob_meta(const TnFacts *facts, uint32_t context, TnBuf *out);

@@ -1,10 +1,10 @@
-/* Listings: a kernel's lines out of the text of its graph. */
+/* Listings: the lines of a kernel, cut out of the text of its graph. */
 #include "codegen/internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Where a line that begins with `start` begins, and where the line behind the next one that is `end` does. */
+/* Finds a block: *lo is the first line that begins with `start`, *hi is the line after the next line that equals `end`. */
 static bool find_block(const TnBuf *text, const char *start, const char *end, const char **lo,
                        const char **hi) {
     const char *last = text->data + text->len;

@@ -1,5 +1,5 @@
-/* From a model's graph to the graphs that programs are made of: the first half of the passes once, the second once a
- * variant, on a clone. The compiler lowers so, and whoever shows or compares what it would make does it here too. */
+/* From a model's graph to the graphs of programs: runs the first half of the passes once, and the second half once a variant,
+ * on a clone. The compiler and the tools that show or compare its graphs all lower here. */
 #include "codegen/codegen.h"
 #include "runtime/base/arena.h"
 

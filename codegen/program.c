@@ -1,8 +1,7 @@
-/* PROG and PLAN: what the runtime knows of a planned graph.
+/* Makes PROG and PLAN, which tell the runtime about a planned graph.
  *
- * Every kernel becomes a launch, every operand of tn_kernel_operands a place: in the arena, in WGHT, in the
- * session's inputs or in its caches. The runtime multiplies offsets by the symbols' values; nothing here
- * does. */
+ * Every kernel becomes a launch, and every operand of tn_kernel_operands a place: in the arena, in WGHT, in the
+ * session's inputs or in its caches. Offsets stay formulas: only the runtime multiplies them by the symbols' values. */
 #include "codegen/internal.h"
 
 #include <stdlib.h>
@@ -17,11 +16,11 @@ typedef struct Builder {
     size_t n_launches, cap_launches;
     TnBlobOperand *operands;
     size_t n_operands, cap_operands;
-    bool *whole; /* of each value, a weight: a token reads all of it */
+    bool *whole; /* for each value: whether it is a weight that a token reads whole */
     bool shortlisted;
-    TnMap read; /* offsets of weights counted in plan.weight_bytes */
+    TnMap read; /* offsets of the weights that plan.weight_bytes counts already */
     TnBuf names;
-    uint32_t *operand_of; /* of each value, where it is written, or UINT32_MAX */
+    uint32_t *operand_of; /* for each value, the operand that writes it, or UINT32_MAX */
     TnBlobPlan plan;
     TernError *err;
 } Builder;
@@ -59,10 +58,9 @@ static TernStatus bind_input(Builder *b, TnRef ref, TnBlobOperand *out) {
         *out = (TnBlobOperand){TN_SPACE_INPUT, i, 0, tn_row_bytes(&node->type)};
         return TERN_OK;
     }
-    return tn_fail(
-        b->err, TERN_ERR_INPUT,
-        "graph %s: input \"%s\" is none the runtime has (ids pos slot rows hrows lrows table k<i> v<i>)",
-        b->g->name, name);
+    return tn_fail(b->err, TERN_ERR_INPUT,
+                   "graph %s: input \"%s\", expected one of ids pos slot rows hrows lrows table k<i> v<i>",
+                   b->g->name, name);
 }
 
 static TernStatus bind(Builder *b, TnRef ref, TnBlobOperand *out) {
@@ -84,7 +82,7 @@ static TernStatus bind(Builder *b, TnRef ref, TnBlobOperand *out) {
     return TERN_OK;
 }
 
-/* The type whose rows a kernel's work goes by: of what it writes, or of what it stores in a cache. */
+/* The type whose rows a kernel's work is counted in: that of its first result, or of what it stores in a cache. */
 static const TnType *kernel_lead(const TnGraph *g, const TnKernel *k, const TnRef *ops, uint32_t n_in,
                                  uint32_t n) {
     if (n > n_in) return &g->nodes[ops[n_in]].type;
@@ -95,14 +93,14 @@ static const TnType *kernel_lead(const TnGraph *g, const TnKernel *k, const TnRe
     return NULL;
 }
 
-/* Whether node n, operand i, reads no more than some rows of a table; of its shadow table then the bounds alone. */
+/* Whether node n reads only some rows of operand i, a table, or only the bounds of it, a shadow table. */
 static bool by_rows(const TnGraph *g, const TnNode *n, uint32_t i) {
     bool rows = tn_op_is(n->op, TN_TRAIT_TABLE_ROW) || tn_op_is(n->op, TN_TRAIT_TABLE_ROWS);
     return rows && (i + 1 == n->n_args || tn_encs[g->nodes[n->args[i]].type.enc].kind == TN_SHADOW);
 }
 
-/* What a token reads of the weights: all that its launches touch, but tables that a shortlisted head reads by rows,
- * and what only rows with all logits want. */
+/* Marks the weights that a token reads whole: all operands of its launches, except tables of which a shortlisted head
+ * reads some rows, and except what only rows that ask for all logits need. */
 static void find_whole(Builder *b) {
     for (TnRef r = 0; r < b->g->n; r++) b->shortlisted |= b->g->nodes[r].op == TN_OP_estimate;
     for (TnRef r = 0; r < b->g->n; r++) {
@@ -164,10 +162,9 @@ static TernStatus find_outputs(Builder *b, uint32_t output[8]) {
         uint32_t i = 0;
         while (i < TN_OUT_COUNT && strcmp(name, names[i])) i++;
         if (i == TN_OUT_COUNT)
-            return tn_fail(
-                b->err, TERN_ERR_INPUT,
-                "graph %s: output \"%s\" is none the runtime has (best top toplogit logits hidden)",
-                b->g->name, name);
+            return tn_fail(b->err, TERN_ERR_INPUT,
+                           "graph %s: output \"%s\", expected one of best top toplogit logits hidden",
+                           b->g->name, name);
         output[i] = b->operand_of[node->args[0]];
         if (output[i] == UINT32_MAX)
             return tn_fail(b->err, TERN_ERR_INPUT, "graph %s: output \"%s\" is not made by any kernel",

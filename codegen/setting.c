@@ -1,4 +1,4 @@
-/* What a kernel is to tuning: its shape, and the setting that it has. */
+/* A kernel as tuning sees it: its shape and its setting. */
 #include "codegen/tune.h"
 
 #include "ir/print.h"

@@ -1,8 +1,8 @@
-/* The canonical text of a kernel: what its code is made from.
+/* The canonical text of a kernel, from which its code is made.
  *
- * Values outside the kernel are called by their place among the operands (o0, o1, ...), its own nodes by
- * their place in the run (n0, n1, ...). Types are spelled in full, but scales of encodings that carry them
- * behind their rows are data to the code: only the ranges' rows count there. */
+ * Values outside the kernel are named by their place among the operands (o0, o1, ...), its own nodes by
+ * their place in the run (n0, n1, ...). Types are spelled in full, except for scales that an encoding stores
+ * after its rows. Those are data to the code, and only the row counts of their ranges are printed. */
 #include "codegen/internal.h"
 #include "ir/print.h"
 

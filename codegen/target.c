@@ -5,7 +5,7 @@
 #include "runtime/abi/levels.h"
 #include "runtime/base/arena.h"
 
-/* Compiled code indexes TnLaunch.sym by TN_ABI_*, the compiler thinks in TnSym: one order. */
+/* Compiled code indexes TnLaunch.sym by TN_ABI_*, the compiler by TnSym. Their order must be the same. */
 static_assert((int)TN_ABI_T == (int)TN_T && (int)TN_ABI_R == (int)TN_R && (int)TN_ABI_K == (int)TN_K &&
                   (int)TN_ABI_H == (int)TN_H && (int)TN_ABI_S == (int)TN_S && (int)TN_ABI_P == (int)TN_P &&
                   (int)TN_ABI_N == (int)TN_N && (int)TN_ABI_L == (int)TN_L &&

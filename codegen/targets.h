@@ -1,4 +1,5 @@
-/* The table of targets.def for all rooms, the program among them: what targets are called and what they do. A leaf. */
+/* The table of targets.def for all rooms, including the program: the names of the targets and what they do. This header
+ * includes nothing else of ours. */
 #ifndef TN_TARGETS_H
 #define TN_TARGETS_H
 
@@ -23,7 +24,7 @@ enum {
 #undef TARGET
 };
 
-/* The i-th, best liked first; NULL after the last. */
+/* The i-th row, in order of preference; NULL after the last. */
 static inline const TnTargetRow *tn_target_row(size_t i) {
     static const TnTargetRow rows[] = {
 #define TARGET(name, kernels, ...) {#name, TN_TARGET_##kernels, __VA_ARGS__},
@@ -33,7 +34,7 @@ static inline const TnTargetRow *tn_target_row(size_t i) {
     return i < sizeof rows / sizeof *rows ? &rows[i] : NULL;
 }
 
-/* By name, which may be NULL; NULL if this build has none such. */
+/* Finds a row by name, which may be NULL. Returns NULL if this build has no such target. */
 static inline const TnTargetRow *tn_target_named(const char *name) {
     const TnTargetRow *r = NULL;
     for (size_t i = 0; name && (r = tn_target_row(i)) && strcmp(r->name, name) != 0;) i++;
@@ -45,7 +46,7 @@ static inline bool tn_target_evaluates(const char *name) {
     return r && r->kernels == TN_TARGET_NONE;
 }
 
-/* For messages and help: "a, b, c", "a: doc; b: doc", and the kinds of listing, which may be "". */
+/* For messages and help: "a, b, c", then "a: doc; b: doc", then the kinds of listing, which may be "". */
 static inline const char *tn_target_names(void) {
     static const char text[] = ""
 #define TARGET(name, ...) ", " #name
@@ -70,7 +71,7 @@ static inline const char *tn_target_listings(void) {
         ;
     return *text ? text + 2 : text;
 }
-/* Whether some target of this build brings that kind of listing. */
+/* Whether some target of this build can print that kind of listing. */
 static inline bool tn_target_lists(const char *kind) {
     for (const char *p = tn_target_listings(); *p; p += strspn(p, ", ")) {
         size_t n = strcspn(p, ",");

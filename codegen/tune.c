@@ -1,13 +1,14 @@
-/* Choosing settings by measuring.
+/* Chooses settings by measuring.
  *
- * A kernel is tuned in two turns, first its distances, then, with the best of them, its grain. In a turn all settings are
- * run in rounds, one after the other, beginning with another one each round. A setting is judged by its time over that
- * of the present setting in the same round, which takes out what changes slowly; the median of these and the least
- * quarter take out what comes and goes. The best of many is the best by luck, too, if all are equal: so the winner must
- * win once more, alone against the present setting, in rounds of its own, and the gain told is that of the second time.
+ * A kernel is tuned in two turns: first its distances, then, with the best of them, its grain. A turn runs all settings in
+ * rounds, one after the other, and begins each round with another setting. A setting is judged by the ratio of its time to
+ * that of the present setting in the same round, which cancels slow changes. The median of these ratios, and the rule that
+ * three rounds of four must be faster, filter out short disturbances. If all settings are equal, one of them still wins by
+ * luck. So the winner must win again, alone against the present setting, in rounds of its own, and only the gain of that
+ * second time is reported.
  *
- * The time: kernels of one row come first, of those the largest; each gets an equal share of what is left, those of one
- * row two. */
+ * The time: kernels of one row come first, and of those the largest. Each kernel gets an equal share of the time that is
+ * left; a kernel of one row gets two shares. */
 #include "codegen/tune.h"
 
 #include <stdio.h>
@@ -18,7 +19,7 @@
 
 enum { SETTINGS = 10, ROUNDS = 15, LEAST_ROUNDS = 5 };
 
-/* The kernel's shape, in *buf; NULL if it has nothing to tune. */
+/* Returns the kernel's shape, in *buf; NULL if there is nothing to tune. */
 static const char *shape_of(const TnGraph *g, uint32_t kernel, TnBuf *buf) {
     if (!tn_tune_can(g, kernel)) return NULL;
     buf->len = 0;
@@ -71,7 +72,7 @@ typedef enum Outcome { NO_TIME, CACHED, MEASURED } Outcome;
 typedef struct Kernel {
     char *shape;
     const TnGraph *g;
-    uint32_t kernel, times; /* where it stands first, and how often in all graphs */
+    uint32_t kernel, times; /* its first place in g, and its number of places in all graphs */
     uint64_t bytes;         /* of weights */
     TnSetting was, now;
     double gain;
@@ -80,7 +81,7 @@ typedef struct Kernel {
 
 typedef struct Place {
     TnGraph *g;
-    uint32_t kernel, of; /* of: in Tuner.v */
+    uint32_t kernel, of; /* of: index in Tuner.v */
 } Place;
 
 typedef struct Tuner {
@@ -93,8 +94,8 @@ typedef struct Tuner {
     TnArena arena;
     TnTuneTable table;
     TnBuf told;
-    double start, opening; /* the longest that making code took */
-    double seconds;        /* that all took */
+    double start, opening; /* opening: the longest time that making code took */
+    double seconds;        /* that the measuring took */
     TernError *err;
 } Tuner;
 
@@ -106,8 +107,8 @@ static bool equal(TnSetting a, TnSetting b) {
     return a.grain == b.grain && a.prefetch_l1 == b.prefetch_l1 && a.prefetch_l2 == b.prefetch_l2;
 }
 
-/* Rounds over n of the open settings, from the first in steps of `step`, until `end`: times[which][round]. Returns how
- * many, or 0 if they are too few. */
+/* Runs rounds over n of the open settings, from the first in steps of `step`, until `end`, and sets times[which][round].
+ * Returns the number of rounds, or 0 if there are too few. */
 static uint32_t rounds(Tuner *t, uint32_t n, uint32_t step, double end, double times[][ROUNDS]) {
     uint32_t done = 0;
     for (uint32_t r = 0; r < ROUNDS; r++) {
@@ -121,7 +122,7 @@ static uint32_t rounds(Tuner *t, uint32_t n, uint32_t step, double end, double t
     return done >= LEAST_ROUNDS ? done : 0;
 }
 
-/* One turn: the kernel's present setting, which is s[0], against the others, until `end`. */
+/* Runs one turn: the kernel's present setting, s[0], against the others, until `end`. */
 static TernStatus turn(Tuner *t, Kernel *k, const TnSetting *s, uint32_t n, double end) {
     double times[SETTINGS][ROUNDS], begun = now(t), best_gain = 0;
     uint32_t best = 0;
@@ -162,7 +163,8 @@ static uint32_t distances(const Kernel *k, TnSetting *out) {
     return n;
 }
 
-/* No fewer units than there are workers, unless there are anyway: on a busy machine one worker alone may look good. */
+/* Lists the grains to try. A grain must not give fewer units than there are workers, unless the present one does too: on a
+ * busy machine one worker alone may look good. */
 static uint32_t grains(const Kernel *k, uint32_t threads, TnSetting *out) {
     uint32_t n = 1;
     int64_t least = k->g->kernels[k->kernel].units < threads ? 1 : threads;
@@ -176,7 +178,7 @@ static uint32_t grains(const Kernel *k, uint32_t threads, TnSetting *out) {
     return n;
 }
 
-/* Both turns, in `share` seconds. */
+/* Runs both turns, in `share` seconds. */
 static TernStatus tune_kernel(Tuner *t, Kernel *k, double share) {
     double begun = now(t), last = t->start + t->opt->seconds;
     TnSetting s[SETTINGS];
@@ -193,7 +195,7 @@ static TernStatus tune_kernel(Tuner *t, Kernel *k, double share) {
 
 /* ---- All of them */
 
-/* The kernel that stands for those of a shape, new with its first place. */
+/* Finds the kernel that stands for those of a shape; adds it at the first place. */
 static uint32_t kernel_of(Tuner *t, const TnGraph *g, uint32_t k, const char *shape, size_t len) {
     uint32_t at = tn_map_get(&t->by_shape, shape, len);
     if (at != TN_MAP_NONE) return at;
@@ -230,7 +232,7 @@ static uint32_t count(const Tuner *t, Outcome outcome) {
     return n;
 }
 
-/* Of the time, beside those of the others. */
+/* The kernel's number of shares of the time. */
 static uint32_t shares(const Kernel *k) {
     return k->g->rows_hi == 1 ? 2 : 1;
 }
@@ -242,7 +244,7 @@ static int by_use(const void *a, const void *b) {
     return u != v ? (u > v ? -1 : 1) : strcmp(x->shape, y->shape);
 }
 
-/* Those that the cache did not know. */
+/* Measures the kernels that the cache does not have. */
 static TernStatus measure(Tuner *t) {
     const TnTuneOptions *o = t->opt;
     Kernel **order = tn_xcalloc(t->n + 1, sizeof *order);
@@ -271,7 +273,7 @@ static TernStatus measure(Tuner *t) {
     return s;
 }
 
-/* ---- Told */
+/* ---- Reporting */
 
 static void tell(Tuner *t) {
     if (t->opt->text && t->told.len) t->opt->text(t->opt->user, t->told.data, t->told.len);
@@ -311,7 +313,7 @@ static TernStatus tune(Tuner *t, TnGraph *const *gs, uint32_t n) {
     const TnTuneOptions *o = t->opt;
     TernError why;
     if (o->cache && tn_tune_read(o->cache, &t->table, &why) != TERN_OK)
-        tn_buf_printf(&t->told, "%s; this tuning cache is not used, and written anew\n", why.text);
+        tn_buf_printf(&t->told, "%s; this tuning cache is ignored and will be replaced\n", why.text);
     tell(t);
     collect(t, gs, n);
     if (count(t, NO_TIME)) {
@@ -327,7 +329,7 @@ static TernStatus tune(Tuner *t, TnGraph *const *gs, uint32_t n) {
         tn_tune_set(t->places[i].g, t->places[i].kernel, t->v[t->places[i].of].now);
     if (count(t, MEASURED) && o->cache && tn_tune_write(o->cache, &t->table, &why) != TERN_OK) {
         if (o->must_write) return tn_fail(t->err, TERN_ERR_ENV, "%s", why.text);
-        tn_buf_printf(&t->told, "%s; what was measured is not kept\n", why.text);
+        tn_buf_printf(&t->told, "%s; the measurements are not saved\n", why.text);
     }
     put_table(t, &t->told);
     tell(t);

@@ -1,12 +1,13 @@
-/* Tuning: what of a kernel has no closed form is measured on the machine that compiles.
+/* Tuning: measures the numbers of a kernel that have no closed form, on the machine that compiles.
  *
- * Three numbers of a kernel over columns are chosen so: its grain (columns a unit: the strip of a product of many rows
- * that is unpacked at once, and how evenly workers share), and how far ahead weights are fetched into the first and the
- * second cache (TnKernel.prefetch_l1, prefetch_l2). They stand in the planned text, and no bit of a result depends on them. Everything
- * else either follows from the machine's description or was measured to be the same everywhere.
+ * Tuning chooses three numbers of a kernel over columns. The grain is the number of columns a unit; it decides how large a
+ * strip a product of many rows unpacks at once, and how evenly workers share. The two others are how far ahead weights are
+ * fetched into the first and the second cache (TnKernel.prefetch_l1, prefetch_l2). All three are in the planned text, and no
+ * bit of a result depends on them. Everything else either follows from the machine's description or was measured to be the
+ * same everywhere.
  *
  * A kernel's `shape` is what its speed depends on: level, op, weight, batch class, parts and heads. Kernels of one shape
- * get the same setting. What was chosen is kept in a table by shape and machine, which is a text file between runs. */
+ * get the same setting. The choices are kept in a table by shape and machine, which is a text file between runs. */
 #ifndef TN_TUNE_H
 #define TN_TUNE_H
 
@@ -16,18 +17,18 @@ typedef struct TnSetting {
     int64_t grain, prefetch_l1, prefetch_l2;
 } TnSetting;
 
-/* ---- setting.c: whether a planned kernel has such a setting: units of columns, and code. */
+/* ---- setting.c: whether a planned kernel has a setting: it has units of columns, and code. */
 bool tn_tune_can(const TnGraph *g, uint32_t kernel);
 /* "avx2 tmatmul p64[3840,2560] rows=1..1 parts=2560,640,640 heads=128"; a part of several slices is "6912*2". */
 void tn_tune_shape(const TnGraph *g, uint32_t kernel, TnBuf *out);
 TnSetting tn_tune_get(const TnGraph *g, uint32_t kernel);
-/* Units follow from the grain, which is rounded up to whole heads. */
+/* Sets grain, units and distances. The grain is rounded up to whole heads, and the units follow from it. */
 void tn_tune_set(TnGraph *g, uint32_t kernel, TnSetting s);
 
 /* ---- The machine that settings are for. Strings are borrowed. */
 typedef struct TnTuneMachine {
     const char *cpu;     /* the processor's own name */
-    const char *version; /* of the program and its code generator: other code is tuned anew */
+    const char *version; /* of the program and its code generator: other code is tuned again */
     uint32_t threads;
     bool huge; /* weights lie in huge pages, as those of a model compiled at load do */
 } TnTuneMachine;
@@ -37,78 +38,79 @@ typedef struct TnTuneMachine {
  *   tune 1
  *   kernel "avx2 tmatmul ..." {cpu="..", threads=2, pages=small, tern="..", grain=128, prefetch_l1=1024, prefetch_l2=8192}
  *
- * one line each, `;` begins a comment. Names and strings as in .tir. */
+ * One line for each setting; `;` begins a comment. Names and strings are as in .tir. */
 typedef struct TnTuned {
     const char *shape;
     TnTuneMachine machine;
     TnSetting s;
-    bool fresh; /* put since the table was read */
+    bool fresh; /* added since the table was read */
 } TnTuned;
 typedef struct TnTuneTable {
-    TnTuned *v; /* the newest last */
+    TnTuned *v; /* oldest first */
     size_t n, cap;
     TnArena arena;
 } TnTuneTable;
-enum { TN_TUNE_MOST = 4096 }; /* of a file: older ones give way */
-/* NULL if there is none. */
+enum { TN_TUNE_MOST = 4096 }; /* settings in a file; the oldest are dropped */
+/* Returns NULL if there is none. */
 const TnTuned *tn_tune_find(const TnTuneTable *t, const TnTuneMachine *m, const char *shape);
 void tn_tune_put(TnTuneTable *t, const TnTuneMachine *m, const char *shape, TnSetting s);
 void tn_tune_free(TnTuneTable *t);
 void tn_tune_print(const TnTuneTable *t, TnBuf *out);
-/* Adds what a text says. On failure nothing is added, and err is "FILE:LINE:COL: found .., expected ..". */
+/* Adds the settings of a text. On failure it adds nothing, and err is "FILE:LINE:COL: found .., expected ..". */
 TernStatus tn_tune_parse(const char *text, size_t n, const char *file, TnTuneTable *t, TernError *err);
-/* The same of a file; one that is not there is empty. */
+/* Adds the settings of a file. A missing file counts as empty. */
 TernStatus tn_tune_read(const char *path, TnTuneTable *t, TernError *err);
-/* Refuses a file that is something else than a tuning cache: writing one anew would lose it. One that is faulty further
- * on, is empty or is not there is fine. */
+/* Refuses a file that is not a tuning cache, since tn_tune_write would replace it. A missing or empty file is fine, and so is
+ * a cache with a fault after its first word. */
 TernStatus tn_tune_check(const char *path, TernError *err);
-/* Writes the fresh ones and, as far as it can be read, what is in the file now: another process may have written since.
- * The file is replaced as a whole, and of those who write at the same time one waits for the other; but not for longer
- * than some seconds, nor where files cannot be locked: the last one's choices are then all that is kept. */
+/* Replaces the file as a whole. Writes the fresh settings and also those that the file has now, if it can be read, since
+ * another process may have written it in the meantime. Writers wait for each other, but only for some seconds, and not
+ * where files cannot be locked. Without the lock, only the choices of the last writer may be kept. */
 TernStatus tn_tune_write(const char *path, const TnTuneTable *t, TernError *err);
 
-/* ---- tune.c: a planned text edited by hand: what it says goes for the kernels of the same shapes, whatever the machine. */
-void tn_tune_take(TnTuneTable *t, const TnGraph *g); /* of a graph that is not planned nothing */
+/* ---- tune.c: settings of a planned text that was edited by hand. They hold for kernels of the same shapes, on any machine.
+ * tn_tune_take reads the settings of a graph, none of one that is not planned; tn_tune_give sets them. */
+void tn_tune_take(TnTuneTable *t, const TnGraph *g);
 void tn_tune_give(const TnTuneTable *t, TnGraph *g);
 
 /* ---- tune.c: choosing.
  *
- * Of a kernel and n settings of it, seconds are asked for one by one, in turns, so that what else the machine does falls
- * on all of them alike. */
+ * The tuner opens a kernel with n settings and takes samples of them in turns, so that other work of the machine disturbs
+ * all of them alike. */
 typedef struct TnTuneBench {
     void *user;
-    /* Makes ready to run the kernel with each of the settings. On failure nothing is left open. */
+    /* Prepares to run the kernel with each of the settings. On failure it leaves nothing open. */
     TernStatus (*open)(void *user, const TnGraph *g, uint32_t kernel, const TnSetting *s, uint32_t n,
                        TernError *err);
-    double (*sample)(void *user, uint32_t setting); /* seconds of the same work */
+    double (*sample)(void *user, uint32_t setting); /* seconds; the work is the same for every setting */
     void (*close)(void *user);
-    double (*now)(void *user); /* the clock of the bound */
+    double (*now)(void *user); /* the clock for TnTuneOptions.seconds */
 } TnTuneBench;
-/* tune_run.c: the real one: threads of its own, weights that no cache holds. */
+/* tune_run.c: the real bench, with threads of its own and with weights that do not fit a cache. */
 TernStatus tn_tune_bench_create(const TnTuneMachine *m, TnTuneBench *out, TernError *err);
 void tn_tune_bench_destroy(TnTuneBench *b);
 
-/* From times of two settings in the same rounds: how much less the other takes than the first, as a part of the first's
- * time; 0 unless it is at least TN_TUNE_LEAST by the median of the rounds and it was faster in three rounds of four. */
+/* The part of the first setting's time that the other saves, from the times of both in the same rounds. 0 unless the median
+ * of the rounds saves at least TN_TUNE_LEAST and the other was faster in three rounds of four. */
 #define TN_TUNE_LEAST 0.03
 double tn_tune_gain(const double *first, const double *other, uint32_t rounds);
 
 typedef struct TnTuneOptions {
-    double seconds;    /* the bound */
+    double seconds;    /* time limit */
     const char *level; /* kernels of other levels stay as they are */
     TnTuneMachine machine;
     const char *cache;        /* a file; NULL: none */
-    bool must_write;          /* that the file cannot be written is an error, else a line */
-    const TnTuneBench *bench; /* NULL: the real one */
+    bool must_write;          /* failure to write the file is an error; otherwise it is a line of text */
+    const TnTuneBench *bench; /* NULL: the real bench */
     /* Receives lines for people: faults of the cache, then the table. May be NULL. */
     void (*text)(void *user, const char *text, size_t n);
     TnProgressFn *progress; /* may be NULL; both get this user */
     void *user;
 } TnTuneOptions;
 
-/* Tunes the kernels of planned graphs: settings from the cache where it has them, the others by measuring, the most
- * often used first, until the bound. A kernel that is not reached keeps what it has, and so does one for which nothing
- * is faster by more than the noise. */
+/* Tunes the kernels of planned graphs. Takes settings from the cache if it has them. Measures the other kernels, the most
+ * used first, until the time limit. A kernel that is not reached keeps its setting, and so does a kernel for which nothing is
+ * faster by more than the noise. */
 TernStatus tn_tune(TnGraph *const *gs, uint32_t n, const TnTuneOptions *options, TernError *err);
 
 #endif

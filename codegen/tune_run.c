@@ -1,16 +1,16 @@
-/* Running a kernel to time it: a planned kernel by itself, on memory like a step's.
+/* Times a planned kernel by itself, on memory like that of a step.
  *
- * Weights must come from memory, as they do where a model is larger than the caches: copies of the kernel's matrix fill
- * a region of four last-level caches, and every launch takes the next copy. A sample is many launches in a row, as many
- * as fill some milliseconds, each cut into equal shares (the runtime hands out the last eighth as workers come: over many
- * launches that is the same). Of a matrix that
- * takes longer a window of units is run, which moves on.
+ * Weights must come from memory, as they do if a model is larger than the caches. So copies of the kernel's matrix fill
+ * a region of four last-level caches, and every launch takes the next copy. A sample is a row of launches that fills some
+ * milliseconds. Each launch is cut into equal shares. (The runtime hands out the last eighth as workers come; over many
+ * launches that makes no difference.) If one launch takes longer, a sample runs a window of its units, and the window
+ * moves on from sample to sample.
  *
- * Values are made up: weights and activations of both signs, so that gates are open half of the time as in a model. The
+ * Values are made up: weights and activations have both signs, so that gates are open half of the time, as in a model. The
  * inputs of a step (positions, slots, tables, caches) are those of the differential check.
  *
- * The threads are the bench's own: the runtime's pool belongs to a layer that code generation does not know, and a
- * sample is long enough for the time of waking them not to count. */
+ * The bench has threads of its own, since the runtime's pool belongs to a layer that code generation does not know. A
+ * sample is long enough that the time to wake them does not matter. */
 #include "codegen/tune.h"
 
 #include <pthread.h>
@@ -42,33 +42,33 @@ struct Bench {
     bool huge;
     Worker *workers;
     uint32_t started;
-    pthread_mutex_t gate; /* held until it is known how many workers there are */
+    pthread_mutex_t gate; /* held until the number of workers is known */
     pthread_barrier_t turn;
     bool end;
-    size_t region; /* bytes of weights to go through */
+    size_t region; /* bytes of weights that the launches go through */
 
-    uint8_t *weights; /* of the kernels so far: the largest region, filled for one encoding */
+    uint8_t *weights; /* the largest region of the kernels so far, filled for one encoding */
     size_t weights_bytes;
     TnEnc filled;
 
     /* the open kernel */
     int64_t sym[TN_SYM_COUNT];
     void *ptr[OPERANDS];
-    size_t bytes[OPERANDS]; /* 0: not ours */
-    uint32_t n, weight;     /* operands; which one is the matrix */
-    size_t copy, copies;    /* bytes from one to the next, and how many */
-    int64_t window, wide;   /* columns of a launch, 0: all; and those that windows go over */
+    size_t bytes[OPERANDS]; /* size of ptr[i]; 0: not owned */
+    uint32_t n, weight;     /* number of operands; index of the matrix */
+    size_t copy, copies;    /* bytes from one copy to the next; number of copies */
+    int64_t window, wide;   /* columns of a launch, 0: all; columns over which the window moves */
     void *image;
     size_t image_bytes;
     Code *code;
-    void **scratch; /* of each worker */
+    void **scratch; /* one for each worker */
     size_t scratch_bytes;
 
-    /* the sample under way */
+    /* the current sample */
     const Code *run;
     uint32_t launches;
-    size_t next;      /* copy */
-    int64_t next_col; /* of the window */
+    size_t next;      /* next copy */
+    int64_t next_col; /* first column of the window */
 };
 
 /* ---- Workers */
@@ -112,7 +112,7 @@ static double sample(void *user, uint32_t setting) {
     b->next = (b->next + b->launches) % b->copies;
     if (!b->window) return seconds;
     b->next_col = b->next_col + 2 * b->window <= b->wide ? b->next_col + b->window : 0;
-    int64_t done = b->window / b->run->grain * b->run->grain; /* whole units of it */
+    int64_t done = b->window / b->run->grain * b->run->grain; /* columns of its whole units */
     return seconds * (double)b->window / (double)done;
 }
 
@@ -153,7 +153,7 @@ static void set_floats(void *data, size_t n, float f) {
     for (size_t i = 0; i < n; i++) memcpy((char *)data + 4 * i, &f, 4);
 }
 
-/* Rows of q8g. */
+/* Makes the codes of q8g rows valid: scales, sums, and codes small enough for the sums. */
 static void fill_groups(const TnType *t, const int64_t *sym, void *data) {
     size_t row = tn_row_bytes(t), part = tn_q8g_part(t), groups = (size_t)tn_type_row_scales(t);
     for (int64_t r = 0; r < tn_type_rows(t, sym); r++) {
@@ -165,7 +165,7 @@ static void fill_groups(const TnType *t, const int64_t *sym, void *data) {
     }
 }
 
-/* A value that another kernel would have made. */
+/* Fills a value that another kernel would have made. */
 static void fill_value(const TnType *t, const int64_t *sym, void *data, size_t bytes) {
     fill(t, data, bytes);
     TnEncKind kind = tn_encs[t->enc].kind;
@@ -200,7 +200,7 @@ static TernStatus map_weights(Bench *b, const TnType *t, TernError *err) {
         b->filled = TN_ENC_COUNT;
         if (!b->huge) tn_os_advise_small(b->weights, bytes);
     }
-    /* of a matrix that is larger than the region only as much is ever touched */
+    /* of a matrix larger than the region, only a part as large as the region is ever read */
     size_t used = b->copies > 1 ? bytes : b->region < one ? b->region : one;
     if (b->filled != t->enc || b->copies == 1) fill(t, b->weights, used / 8 * 8);
     b->filled = b->copies > 1 ? t->enc : TN_ENC_COUNT;
@@ -217,7 +217,7 @@ static TernStatus map_operands(Bench *b, const TnGraph *g, uint32_t kernel, Tern
     tn_step_open(&step, 1, rows);
     tn_step_next(&step, rows);
     memcpy(b->sym, step.sym, sizeof b->sym);
-    b->sym[TN_R] = b->sym[TN_K] = b->sym[TN_H] = b->sym[TN_L] = 1; /* of a prompt one row wants something */
+    b->sym[TN_R] = b->sym[TN_K] = b->sym[TN_H] = b->sym[TN_L] = 1; /* one row of a prompt needs the head */
     memcpy(step.sym, b->sym, sizeof b->sym);
     b->n = tn_kernel_operands(g, kernel, ops, &n_in);
     TernStatus s = TERN_OK;
@@ -294,8 +294,8 @@ static void close_kernel(void *user) {
     b->scratch_bytes = 0;
 }
 
-/* How many launches a sample is: as many as take the time, of which the first launch, whole or a window of the first
- * setting, gives an idea. */
+/* Sets the number of launches in a sample, or the window, so that a sample takes sample_seconds. Estimates the time from
+ * launches of the first setting. */
 static void set_length(Bench *b) {
     int64_t columns = b->code[0].units * b->code[0].grain, row = (int64_t)(b->copy / (size_t)columns) + 1;
     int64_t fits = (int64_t)b->region / row / WINDOW * WINDOW;
@@ -329,7 +329,7 @@ static TernStatus open_kernel(void *user, const TnGraph *g, uint32_t kernel, con
     return TERN_OK;
 }
 
-/* ---- The whole */
+/* ---- Opening and closing the bench */
 
 static double clock_now(void *user) {
     (void)user;

@@ -1,7 +1,7 @@
-/* The settings that were measured, as a table and as a text.
+/* Measured settings, as a table and as a text.
  *
- * A file of them is only ever a shortcut: one that cannot be read is left out and written anew. So a fault is one line
- * with its place, and nothing of a faulty text is taken. Lines are read by the lexer of .tir. */
+ * A file of settings only saves time: a file that cannot be read is ignored and replaced. So a fault is one line
+ * with its place, and nothing of a faulty text is used. The lexer of .tir reads the lines. */
 #include "codegen/tune.h"
 
 #include <errno.h>
@@ -27,7 +27,7 @@ const TnTuned *tn_tune_find(const TnTuneTable *t, const TnTuneMachine *m, const 
     return NULL;
 }
 
-/* At the end, in place of what was there for the same. */
+/* Adds a setting at the end and removes the older one of the same machine and shape. */
 static void put(TnTuneTable *t, const TnTuneMachine *m, const char *shape, TnSetting s, bool fresh) {
     const TnTuned *old = tn_tune_find(t, m, shape);
     TnTuned e = {.shape = tn_strdup(&t->arena, shape), .machine = *m, .s = s, .fresh = fresh};
@@ -50,7 +50,7 @@ void tn_tune_free(TnTuneTable *t) {
     *t = (TnTuneTable){0};
 }
 
-/* ---- Written */
+/* ---- Writing */
 
 static void put_string(const char *s, TnBuf *out) {
     tn_print_value(&(TnAttr){.key = TN_ATTR_name, .s = s}, out);
@@ -72,7 +72,7 @@ void tn_tune_print(const TnTuneTable *t, TnBuf *out) {
     }
 }
 
-/* ---- Read */
+/* ---- Reading */
 
 typedef struct Reader {
     const char *file;
@@ -230,13 +230,13 @@ TernStatus tn_tune_read(const char *path, TnTuneTable *t, TernError *err) {
 
 TernStatus tn_tune_check(const char *path, TernError *err) {
     TnFile file;
-    TernError unreadable; /* a pipe, say: nothing to lose */
+    TernError unreadable; /* for example a pipe: nothing to lose */
     if (tn_file_map(path, &file, &unreadable) != TERN_OK) return TERN_OK;
     TernStatus st = TERN_OK;
     if (file.size && (file.size < 4 || memcmp(file.data, "tune", 4) != 0))
         st = tn_fail(err, TERN_ERR_INPUT,
-                     "%s: is no tuning cache, which begins with 'tune 1', and would be lost: expected one, "
-                     "or a new name",
+                     "%s: not a tuning cache, and writing one would destroy it: expected a file that begins "
+                     "with 'tune 1', or a new name",
                      path);
     tn_file_unmap(&file);
     return st;
@@ -245,7 +245,7 @@ TernStatus tn_tune_check(const char *path, TernError *err) {
 TernStatus tn_tune_write(const char *path, const TnTuneTable *t, TernError *err) {
     TnTuneTable all = {0};
     int lock = tn_os_lock_folder(path, LOCK_SECONDS);
-    (void)tn_tune_read(path, &all, NULL); /* what cannot be read gives way */
+    (void)tn_tune_read(path, &all, NULL); /* a file that cannot be read is replaced */
     for (size_t i = 0; i < t->n; i++)
         if (t->v[i].fresh) put(&all, &t->v[i].machine, t->v[i].shape, t->v[i].s, true);
     TnBuf out = {0};

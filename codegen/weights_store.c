@@ -1,9 +1,8 @@
-/* WGHT: which weights a blob holds, and making their bytes.
+/* WGHT: which weights a blob holds, and how their bytes are made.
  *
- * The bytes are made in the chunks they are hashed in, each by whichever thread is free: a chunk's bytes
- * depend on nothing but its place, so they are the same however many threads there are. Rows that straddle
- * two chunks are made twice. Nothing is ever held but one chunk a thread, and of weights by columns
- * a block of 256 rows. */
+ * The bytes are made chunk by chunk, in the chunks that are hashed, each by whichever thread is free. A chunk's bytes
+ * depend only on its place, so they are the same for any number of threads. Rows that straddle two chunks are made
+ * twice. Only one chunk a thread is in memory at a time, and for weights by columns a block of 256 rows. */
 #include "codegen/internal.h"
 #include "codegen/helpers.h"
 
@@ -14,7 +13,7 @@
 #include "runtime/base/arena.h"
 #include "runtime/base/reader.h"
 
-/* Names, hashes and seeds are the attributes of SOURCE ops: everything counts. */
+/* Appends the key of an expression. The attributes of SOURCE ops are names, hashes and seeds; all of them count. */
 static void put_key(const TnGraph *g, TnRef ref, TnBuf *out) {
     const TnNode *node = &g->nodes[ref];
     tn_buf_printf(out, "%s(", tn_ops[node->op].name);
@@ -31,7 +30,7 @@ static void put_key(const TnGraph *g, TnRef ref, TnBuf *out) {
     tn_print_type(&node->type, out);
 }
 
-/* For people: tensors' names; what packing did is said by the type. */
+/* Appends the names of the tensors, for people. The type shows how they are packed. */
 static void put_title(const TnGraph *g, TnRef ref, TnBuf *out) {
     const TnNode *node = &g->nodes[ref];
     if (node->op == TN_OP_pack || node->op == TN_OP_keep_rows || node->op == TN_OP_keep_cols) {
@@ -100,7 +99,7 @@ uint64_t tn_store_chunks(const TnWeightStore *s) {
 
 /* ---- bytes of one weight */
 
-/* Bytes [a, b) of a weight whose stored form is the file's. */
+/* Makes bytes [a, b) of a weight that is stored in the form it has in the file. */
 static TernStatus fill_stored(const TnStoredWeight *w, const TnWeights *source, uint64_t a, uint64_t b,
                               uint8_t *out, TernError *err) {
     const TnNode *node = &w->g->nodes[w->ref];
@@ -115,14 +114,14 @@ static TernStatus fill_stored(const TnStoredWeight *w, const TnWeights *source, 
         memcpy(out, raw + a, (size_t)(b - a));
         return TERN_OK;
     }
-    uint8_t *all = tn_xcalloc((size_t)w->size, 1); /* test data only: models name their tensors */
+    uint8_t *all = tn_xcalloc((size_t)w->size, 1); /* only for test data: the weights of models are tensors */
     TernStatus s = tn_weight_all(w->g, w->ref, source, all, err);
     if (s == TERN_OK) memcpy(out, all + a, (size_t)(b - a));
     free(all);
     return s;
 }
 
-/* Of rows that are found together [lo, hi). */
+/* Makes the groups [lo, hi) of rows that are stored together (tn_rows_together). */
 static TernStatus fill_rows(const TnStoredWeight *w, const TnWeights *source, int64_t lo, int64_t hi,
                             uint8_t *out, TernError *err) {
     const TnType *t = &w->g->nodes[w->ref].type;
@@ -130,7 +129,7 @@ static TernStatus fill_rows(const TnStoredWeight *w, const TnWeights *source, in
     return tn_weight_rows(w->g, w->ref, source, lo * n, hi * n < rows ? hi * n : rows, out, err);
 }
 
-/* The part of row `row` inside [a, b), by way of a buffer. */
+/* Makes the part of row `row` that is inside [a, b), through a buffer. */
 static TernStatus fill_part_row(const TnStoredWeight *w, const TnWeights *source, int64_t row,
                                 size_t row_bytes, uint64_t a, uint64_t b, uint8_t *out, TernError *err) {
     uint64_t start = (uint64_t)row * row_bytes, end = start + row_bytes;
@@ -142,12 +141,12 @@ static TernStatus fill_part_row(const TnStoredWeight *w, const TnWeights *source
     return s;
 }
 
-/* Bytes [a, b) of a weight. */
+/* Makes bytes [a, b) of a weight. */
 static TernStatus fill(const TnStoredWeight *w, const TnWeights *source, uint64_t a, uint64_t b, uint8_t *out,
                        TernError *err) {
     const TnType *t = &w->g->nodes[w->ref].type;
     if (tn_encs[t->enc].kind == TN_STORED) return fill_stored(w, source, a, b, out, err);
-    size_t row_bytes = tn_row_bytes(t) * (size_t)tn_rows_together(t); /* of rows that are found together */
+    size_t row_bytes = tn_row_bytes(t) * (size_t)tn_rows_together(t); /* of a group of rows */
     uint64_t rows_end = w->size - tn_tail_bytes(t), end = b < rows_end ? b : rows_end;
     if (a < end) {
         uint64_t lo = (a + row_bytes - 1) / row_bytes, hi = end / row_bytes; /* whole rows */
@@ -213,14 +212,14 @@ static void stop(Work *k, TernStatus s, const TernError *err) {
     pthread_mutex_unlock(&k->lock);
 }
 
-/* Files are written front to back: a pipe would do, and the disk likes it. */
+/* Writes a chunk after all earlier ones. Files are written front to back, which works for a pipe and is fast on a disk. */
 static TernStatus put_in_turn(Work *k, uint64_t chunk, const uint8_t *bytes, size_t n, TernError *err) {
     pthread_mutex_lock(&k->lock);
     while (!k->sink->memory && k->written != chunk && k->status == TERN_OK)
         pthread_cond_wait(&k->turn, &k->lock);
     bool go = k->status == TERN_OK;
     pthread_mutex_unlock(&k->lock);
-    if (!go) return TERN_OK; /* another thread failed and has said why */
+    if (!go) return TERN_OK; /* another thread failed and has set the error */
     if (!k->sink->memory) TN_TRY(k->sink->put(k->sink->user, bytes, n, err));
     pthread_mutex_lock(&k->lock);
     k->written++;
@@ -238,8 +237,8 @@ static bool claim(Work *k, uint64_t *out_chunk, uint64_t *out_written) {
     return some;
 }
 
-/* The model file is mapped, and what is read of it counts as ours until we let go: without that a model compiled
- * to memory would take its size twice. Every so many chunks; the pages stay in the system's cache. */
+/* The model file is mapped, and pages that were read count as memory of this process until they are released. Otherwise a
+ * model compiled to memory would take its size twice. They are released every REST chunks and stay in the system's cache. */
 enum { REST = 8 };
 
 static void work(Work *k, bool reports) {

@@ -1,10 +1,10 @@
-/* The weights that a blob's programs read, and the programs that name them. */
+/* The weights that a blob's programs read, and the programs that refer to them. */
 #ifndef TN_WEIGHTS_STORE_H
 #define TN_WEIGHTS_STORE_H
 
 #include "codegen/codegen.h"
 
-/* What lies in WGHT. Equal SOURCE expressions (of any variant) are stored once. */
+/* A weight in WGHT. Equal SOURCE expressions (of any variant) are stored once. */
 typedef struct TnStoredWeight {
     const TnGraph *g; /* borrowed: lives until the blob is written */
     TnRef ref;
@@ -19,14 +19,14 @@ typedef struct TnWeightStore {
     TnMap by_key;
 } TnWeightStore;
 
-/* Index of the SOURCE value in the store; added at the end if new, 64-aligned. */
+/* Returns the index of the SOURCE value in the store. A new one is added at the end, 64-aligned. */
 uint32_t tn_store_add(TnWeightStore *s, const TnGraph *g, TnRef ref);
-/* The WDIR section. */
+/* Appends the WDIR section. */
 void tn_store_directory(const TnWeightStore *s, TnBuf *out);
 void tn_store_free(TnWeightStore *s);
 
-/* program.c: PROG and PLAN of one planned variant. exports[kernel] and jobs give each kernel's code
- * (NULL for level ref). Adds the weights it reads to the store. */
+/* program.c: makes PROG and PLAN of one planned variant. jobs[exports[kernel]] is the code of a kernel; both are NULL for
+ * level ref. Adds the weights that the program reads to the store. */
 typedef struct TnProgramCode {
     uint32_t level, section; /* the CODE section's index in the blob */
     const TnEmitJob *jobs;

@@ -97,8 +97,7 @@ static TernStatus check_input(const Edited *e, const TnNode *n) {
     uint32_t at = tn_map_get(&e->inputs, name, strlen(name));
     TnType want = tn_type(TN_ENC_i32, 1, tn_sym_dim(TN_L)); /* what pass shortlist adds */
     if (at == TN_MAP_NONE && strcmp(name, "lrows") != 0)
-        return FAIL(e, n,
-                    "input \"%s\" is none the runtime has (ids pos slot rows hrows lrows table k<i> v<i>)",
+        return FAIL(e, n, "input \"%s\", expected one of ids pos slot rows hrows lrows table k<i> v<i>",
                     name);
     if (at != TN_MAP_NONE) want = e->file_graph->nodes[at].type;
     if (tn_type_equal(&n->type, &want)) return TERN_OK;
@@ -110,7 +109,7 @@ static TernStatus check_output(const Edited *e, const TnNode *n) {
     const char *name = tn_attr_str(n, TN_ATTR_name);
     uint32_t at = tn_map_get(&e->outputs, name, strlen(name));
     if (at == TN_MAP_NONE)
-        return FAIL(e, n, "output \"%s\" is none the runtime has (best top toplogit logits hidden)", name);
+        return FAIL(e, n, "output \"%s\", expected one of best top toplogit logits hidden", name);
     TnType want = e->file_graph->nodes[at].type;
     bool top = strcmp(name, "top") == 0 || strcmp(name, "toplogit") == 0;
     /* how many of the best is free */

@@ -62,8 +62,8 @@ refuse "scale" '/l0.attn_q:/s/scale=0x1.8c05fep-5/scale=0x1p-5/' \
     ":15:3: tensor blk.0.attn_q.weight: type is i2s[256,256] scale=0x1p-5, expected i2s[256,256] scale=0x1.8c05fep-5 as in the embedded model"
 refuse "another tensor's shape" 's/name="blk.0.attn_k.weight"/name="blk.0.attn_q.weight"/' \
     ":19:3: tensor blk.0.attn_q.weight: type is i2s[128,256] scale=0x1.976b52p-5, expected i2s[256,256] scale=0x1.8c05fep-5 as in the embedded model"
-refuse "an input the runtime has not" 's/{name="hrows"}/{name="rows2"}/' \
-    ":7:3: input \"rows2\" is none the runtime has (ids pos slot rows hrows lrows table k<i> v<i>)"
+refuse "an input that the runtime does not have" 's/{name="hrows"}/{name="rows2"}/' \
+    ":7:3: input \"rows2\", expected one of ids pos slot rows hrows lrows table k<i> v<i>"
 refuse "positions as ids" 's/embed %ids/embed %pos/' \
     ":12:3: %0: operand 1 of embed is %pos, expected the input \"ids\""
 refuse "logits of another width" 's/output %logits {name="logits"}/output %207 {name="logits"}/; s/%out.logits: f32\[R,1792\]/%out.logits: f32[R,256]/' \

@@ -171,7 +171,7 @@ fi
 
 # a cache that is none would be written anew: another file is not lost for it
 for file in text ids a.tir m.tern p.json m.gguf; do
-    clash "--tune-cache that is another file, $file" "$file: is no tuning cache" 1 "$tern" compile "$model" --cpu ref --tune=0.1 --tune-cache "$dir/$file" -o "$dir/o.tern"
+    clash "--tune-cache that is another file, $file" "$file: not a tuning cache" 1 "$tern" compile "$model" --cpu ref --tune=0.1 --tune-cache "$dir/$file" -o "$dir/o.tern"
 done
 : >"$dir/empty" && works "--tune-cache that is empty" "" "$tern" compile "$model" --cpu ref --tune=0.1 --tune-cache "$dir/empty" -o "$dir/o.tern"
 

@@ -197,7 +197,7 @@ refused "bench: more positions than the model" 1 'needs 1025 positions, but the 
 refused "bench: a second test that does not fit" 1 'needs 1030 positions, but the model has 1024' "$tern" bench late.tir $how -p 8,1030 -n 0 -r 1 --read-mib 0
 refused "bench: more sequences than rows" 1 'sequences together' "$tern" bench late.tir $how -p 0 -n 1 -b 513 -r 1 --read-mib 0
 if [ $native = yes ]; then # before anything is tuned
-    refused "compile: a target that can do nothing" 1 'has no target|can do no kernel|has no level' \
+    refused "compile: a target that can do nothing" 1 'has no target|cannot make any kernel|has no level' \
         "$tern" compile late.tir --target xsmm --cpu neon-dotprod --tune=60 --tune-cache cache -o x
 fi
 $edit "$model" novocab.gguf -tokenizer.ggml.model -tokenizer.ggml.tokens -tokenizer.ggml.merges -tokenizer.ggml.token_type 2>/dev/null
