@@ -7,14 +7,19 @@
 #include "runtime/base/nearest.h"
 #include "runtime/base/status.h"
 
+/* A message as one printable line. */
+static void set_line(TernError *err, const char *fmt, va_list ap) {
+    char text[2048];
+    tn_message(text, sizeof text, fmt, ap);
+    tn_fail(err, TERN_ERR_INPUT, "%s", text);
+}
+
 void usage_error(const Verb *verb, const char *fmt, ...) {
     TernError err = {0};
-    char text[2048];
     va_list ap;
     va_start(ap, fmt);
-    tn_message(text, sizeof text, fmt, ap);
+    set_line(&err, fmt, ap);
     va_end(ap);
-    tn_fail(&err, TERN_ERR_INPUT, "%s", text); /* makes the line printable */
     fprintf(stderr, "tern %s: %s (see tern %s --help)\n", verb->name, err.text, verb->name);
     exit(EXIT_USAGE);
 }
@@ -73,12 +78,10 @@ int fail(const TernError *library) {
 
 int fail_text(const char *fmt, ...) {
     TernError err = {0};
-    char text[2048];
     va_list ap;
     va_start(ap, fmt);
-    tn_message(text, sizeof text, fmt, ap);
+    set_line(&err, fmt, ap);
     va_end(ap);
-    tn_fail(&err, TERN_ERR_INPUT, "%s", text); /* makes the line printable */
     return fail(&err);
 }
 

@@ -75,17 +75,6 @@ void tern_detok_destroy(TernDetok *detok) {
     free(detok);
 }
 
-/* How many bytes at the end could be the start of a character. */
-static size_t partial_tail(const char *bytes, size_t n) {
-    for (size_t back = n < 3 ? n : 3; back > 0; back--) {
-        uint32_t point;
-        int partial;
-        tn_utf8_next((const uint8_t *)bytes + n - back, back, &point, &partial);
-        if (partial) return back;
-    }
-    return 0;
-}
-
 TernStatus tern_detok_push(TernDetok *d, int32_t id, const char **out_bytes, size_t *out_size,
                            TernError *err) {
     tn_error_clear(err);
@@ -100,7 +89,7 @@ TernStatus tern_detok_push(TernDetok *d, int32_t id, const char **out_bytes, siz
     memmove(d->bytes, d->bytes + d->shown, d->n_held);
     memcpy(d->bytes + d->n_held, t.data, t.size);
     size_t n = d->n_held + t.size;
-    d->n_held = partial_tail(d->bytes, n);
+    d->n_held = tn_utf8_partial_tail(d->bytes, n);
     d->shown = n - d->n_held;
     *out_bytes = d->bytes;
     *out_size = d->shown;

@@ -40,4 +40,15 @@ static inline int tn_utf8_next(const uint8_t *p, size_t n, uint32_t *out_point, 
     return len;
 }
 
+/* How many bytes at the end of the n could be the start of a character: 0 to 3. */
+static inline size_t tn_utf8_partial_tail(const char *bytes, size_t n) {
+    for (size_t back = n < 3 ? n : 3; back > 0; back--) {
+        uint32_t point;
+        int partial;
+        tn_utf8_next((const uint8_t *)bytes + n - back, back, &point, &partial);
+        if (partial) return back;
+    }
+    return 0;
+}
+
 #endif

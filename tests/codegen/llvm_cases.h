@@ -133,8 +133,7 @@ static inline void case_fill(const TnGraph *g, Memory *m, const int64_t *sym, bo
     }
 }
 
-/* One compiled kernel with `rows` rows: all units at once, one by one from the last, cut at random, where all but the first
- * know that the scratch is as it was left. */
+/* One compiled kernel with `rows` rows, in each way (parity_ways). */
 static inline void case_run(const TnGraph *g, uint32_t kernel, const Compiled *c, int rows, bool wild,
                             const char *what) {
     int64_t sym[TN_SYM_COUNT] = {[TN_T] = rows,
@@ -154,23 +153,8 @@ static inline void case_run(const TnGraph *g, uint32_t kernel, const Compiled *c
     tn_eval_kernel(g, kernel, want.p, sym, scratch);
     free(scratch);
     int64_t units = k->axis == TN_AXIS_ROWS ? k->units * rows : k->units;
-    size_t bytes = (size_t)c->job.scratch;
     assert_int_equal(c->job.scratch_page, 0);
-    for (int way = c->emulated ? 2 : 0; way < 3; way++) {
-        Memory got = parity_copy(&m);
-        uint8_t *room = parity_alloc(bytes, 0xff);
-        if (way == 0) parity_call(c, &got, sym, 0, units, room, false);
-        for (int64_t u = units; way == 1 && u > 0; u--) parity_call(c, &got, sym, u - 1, u, room, false);
-        for (int64_t lo = 0, hi; way == 2 && lo < units; lo = hi) {
-            hi = lo + 1 + (int64_t)(parity_u32() % (uint32_t)(units - lo));
-            parity_call(c, &got, sym, lo, hi, room, lo > 0);
-        }
-        for (size_t i = 0; i < PARITY_GUARD; i++)
-            if (room[bytes + i] != 0x77) fail_msg("%s: wrote behind its scratch", line);
-        parity_compare(g, &want, &got, sym, line);
-        parity_memory_free(&got);
-        free(room);
-    }
+    parity_ways(g, c, &m, &want, sym, units, line);
     parity_memory_free(&want);
     parity_memory_free(&m);
 }

@@ -207,6 +207,28 @@ static inline void parity_call(const Compiled *c, const Memory *m, const int64_t
     c->run(&l, &t);
 }
 
+/* Runs `units` units in three ways: all at once; one by one from the last; cut at random, where all but the first know
+ * that the scratch is as it was left. Each way must give what the evaluator gave (want), and must stay in its scratch. */
+static inline void parity_ways(const TnGraph *g, const Compiled *c, const Memory *m, const Memory *want,
+                               const int64_t *sym, int64_t units, const char *what) {
+    size_t bytes = (size_t)(c->job.scratch + c->job.scratch_page * (uint64_t)sym[TN_P]);
+    for (int way = c->emulated ? 2 : 0; way < 3; way++) {
+        Memory got = parity_copy(m);
+        uint8_t *room = parity_alloc(bytes, 0xff);
+        if (way == 0 && units > 0) parity_call(c, &got, sym, 0, units, room, false);
+        for (int64_t u = units; way == 1 && u > 0; u--) parity_call(c, &got, sym, u - 1, u, room, false);
+        for (int64_t lo = 0, hi; way == 2 && lo < units; lo = hi) {
+            hi = lo + 1 + (int64_t)(parity_u32() % (uint32_t)(units - lo));
+            parity_call(c, &got, sym, lo, hi, room, lo > 0);
+        }
+        for (size_t i = 0; i < PARITY_GUARD; i++)
+            if (room[bytes + i] != 0x77) fail_msg("%s: wrote past the end of its scratch", what);
+        parity_compare(g, want, &got, sym, what);
+        parity_memory_free(&got);
+        free(room);
+    }
+}
+
 /* A kernel of g with the operands of `m` (reads filled in): the evaluator against the code of `level`. */
 static inline void parity_check(const TnGraph *g, const char *level, uint32_t kernel, const Memory *m,
                                 const int64_t *sym, const char *what) {
@@ -226,22 +248,7 @@ static inline void parity_check(const TnGraph *g, const char *level, uint32_t ke
         const TnType *lead = &g->nodes[m->n > m->n_in ? m->ref[m->n_in] : g->nodes[k->first].args[1]].type;
         units *= tn_type_rows(lead, sym);
     }
-    size_t bytes = (size_t)(c.job.scratch + c.job.scratch_page * (uint64_t)sym[TN_P]);
-    for (int way = c.emulated ? 2 : 0; way < 3; way++) {
-        Memory got = parity_copy(m);
-        uint8_t *room = parity_alloc(bytes, 0xff);
-        if (way == 0 && units > 0) parity_call(&c, &got, sym, 0, units, room, false);
-        for (int64_t u = units; way == 1 && u > 0; u--) parity_call(&c, &got, sym, u - 1, u, room, false);
-        for (int64_t lo = 0, hi; way == 2 && lo < units; lo = hi) {
-            hi = lo + 1 + (int64_t)(parity_u32() % (uint32_t)(units - lo));
-            parity_call(&c, &got, sym, lo, hi, room, lo > 0);
-        }
-        for (size_t i = 0; i < PARITY_GUARD; i++)
-            if (room[bytes + i] != 0x77) fail_msg("%s: wrote behind its scratch", what);
-        parity_compare(g, &want, &got, sym, what);
-        parity_memory_free(&got);
-        free(room);
-    }
+    parity_ways(g, &c, m, &want, sym, units, what);
     parity_memory_free(&want);
     parity_free(&c);
 }

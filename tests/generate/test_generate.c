@@ -37,17 +37,6 @@ typedef struct Heard {
 } Heard;
 #define HEARD ((Heard){.got = {.size = sizeof(TernGenerated)}})
 
-/* Bytes at the end that could be the beginning of a character. */
-static size_t half_at_end(const char *bytes, size_t n) {
-    for (size_t back = n < 3 ? n : 3; back > 0; back--) {
-        uint32_t point;
-        int partial;
-        tn_utf8_next((const uint8_t *)bytes + n - back, back, &point, &partial);
-        if (partial) return back;
-    }
-    return 0;
-}
-
 static int hear(void *user, const TernPiece *p) {
     Heard *h = user;
     h->n_pieces++;
@@ -56,7 +45,7 @@ static int hear(void *user, const TernPiece *p) {
         h->n_after++;
     } else {
         h->ids[h->n_ids++] = p->id;
-        assert_int_equal(half_at_end(p->text, p->size), 0);
+        assert_int_equal(tn_utf8_partial_tail(p->text, p->size), 0);
     }
     memcpy(h->text + h->n_text, p->text, p->size);
     h->n_text += p->size;

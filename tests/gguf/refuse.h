@@ -33,24 +33,35 @@ static inline const char *open_says(const void *bytes, size_t n, bool vocab_only
     return err.text;
 }
 
-/* What making the graph gives. Consumes the writer. */
-static inline const char *graph_says(TnGw *w, bool ternary_dense) {
+/* What `make` gives, which gets the opened file, the graph's place and user: "" if it works. Consumes the writer. */
+typedef TernStatus GraphFn(TnGguf *gg, void *user, TnGraph **out, TernError *err);
+static inline const char *makes_graph(TnGw *w, GraphFn *make, void *user) {
     static TernError err;
     TnBuf file = {0};
     TnGguf *gg = NULL;
     TnGraph *g = NULL;
-    TnFacts f;
     err = (TernError){0};
     tn_gw_bytes(w, &file, NULL, NULL);
     tn_gw_destroy(w);
     if (tn_gguf_open_memory(file.data, file.len, "m.gguf", false, &gg, &err) == TERN_OK &&
-        tn_gguf_graph(gg, &(TnGgufOptions){.ternary_dense = ternary_dense, .no_hash = true}, &g, &f, &err) ==
-            TERN_OK)
+        make(gg, user, &g, &err) == TERN_OK)
         err.text[0] = 0;
     tn_graph_destroy(g);
     tn_gguf_close(gg);
     tn_buf_free(&file);
     return err.text;
+}
+
+static inline TernStatus gguf_graph(TnGguf *gg, void *user, TnGraph **out, TernError *err) {
+    TnFacts f;
+    const bool *ternary_dense = user;
+    return tn_gguf_graph(gg, &(TnGgufOptions){.ternary_dense = *ternary_dense, .no_hash = true}, out, &f,
+                         err);
+}
+
+/* What making the graph gives. Consumes the writer. */
+static inline const char *graph_says(TnGw *w, bool ternary_dense) {
+    return makes_graph(w, gguf_graph, &ternary_dense);
 }
 
 /* Consumes the writer. "" means it is read. */

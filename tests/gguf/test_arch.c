@@ -250,27 +250,20 @@ static TnGw *toy_file(uint32_t vocab) {
     return w;
 }
 
-/* What making its graph gives; consumes the writer. *text gets the graph, if it is not NULL. */
-static const char *toy_says(TnGw *w, TnBuf *text) {
-    static TernError err;
-    TnBuf file = {0};
-    TnGguf *gg = NULL;
-    TnGraph *g = NULL;
+/* user: a TnBuf that gets the graph's text, or NULL. */
+static TernStatus toy_graph(TnGguf *gg, void *user, TnGraph **out, TernError *err) {
     TnFacts f;
-    err = (TernError){0};
-    tn_gw_bytes(w, &file, NULL, NULL);
-    tn_gw_destroy(w);
-    if (tn_gguf_open_memory(file.data, file.len, "m.gguf", false, &gg, &err) == TERN_OK &&
-        tn_arch_graph(&toy, gg, &(TnGgufOptions){.no_hash = true}, &g, &f, &err) == TERN_OK) {
-        assert_verified(g);
-        if (text) tn_print(g, text);
-        assert_int_equal(f.n_params, 100 * 128 + 2 * 128 + 2 * (128 + 2 * 128 * 128 + 2 * 64 * 128));
-        err.text[0] = 0;
-    }
-    tn_graph_destroy(g);
-    tn_gguf_close(gg);
-    tn_buf_free(&file);
-    return err.text;
+    TernStatus st = tn_arch_graph(&toy, gg, &(TnGgufOptions){.no_hash = true}, out, &f, err);
+    if (st != TERN_OK) return st;
+    assert_verified(*out);
+    if (user) tn_print(*out, user);
+    assert_int_equal(f.n_params, 100 * 128 + 2 * 128 + 2 * (128 + 2 * 128 * 128 + 2 * 64 * 128));
+    return TERN_OK;
+}
+
+/* What making its graph gives; consumes the writer. */
+static const char *toy_says(TnGw *w, TnBuf *text) {
+    return makes_graph(w, toy_graph, text);
 }
 
 static void a_toy_from_the_toolbox(void **state) {

@@ -8,22 +8,8 @@
 #define P "m.gguf: "
 #define A "bitnet-b1.58."
 
-static const TnGmSpec spec = {.arch = "bitnet-b1.58",
-                              .hidden = 128,
-                              .ffn = 256,
-                              .layers = 2,
-                              .heads = 4,
-                              .kv_heads = 2,
-                              .context = 64,
-                              .vocab = 100,
-                              .weights = GW_T_I2_S,
-                              .embd = GW_T_F16,
-                              .norms = GW_T_F32,
-                              .rope_base = 10000.0f,
-                              .eps = 1e-5f,
-                              .seed = 1};
 static TnGw *good(void) {
-    return tn_gm_create(&spec);
+    return tn_gm_create(&tn_gm_tiny);
 }
 
 static TnRef named(const TnGraph *g, const char *name) {
@@ -39,7 +25,7 @@ static void the_graph_and_its_facts(void **state) {
     TnGraph *g;
     TnFacts f;
     TernError err;
-    tn_gm_bytes(&spec, &file);
+    tn_gm_bytes(&tn_gm_tiny, &file);
     assert_int_equal(tn_gguf_open_memory(file.data, file.len, "m.gguf", false, &gg, &err), TERN_OK);
     assert_int_equal(tn_gguf_graph(gg, NULL, &g, &f, &err), TERN_OK);
     assert_verified(g);
@@ -67,7 +53,7 @@ static void the_graph_and_its_facts(void **state) {
     assert_true(tn_node_attr(q, TN_ATTR_hash)->u == tn_hash64(t->data, t->bytes));
     assert_int_equal(q->type.enc, TN_ENC_i2s);
     double scale, *w = tn_xcalloc(128 * 128, sizeof *w);
-    tn_gm_values(&spec, "blk.1.attn_q.weight", 128, 128, w, &scale);
+    tn_gm_values(&tn_gm_tiny, "blk.1.attn_q.weight", 128, 128, w, &scale);
     free(w);
     assert_true((double)tn_type_scale(&q->type, 0) == scale);
     const TnNode *logits = &g->nodes[named(g, "logits")];
@@ -306,12 +292,12 @@ static void per_layer_keys(void **state) {
 
 static void heads_are_even(void **state) {
     (void)state;
-    TnGmSpec s = spec;
+    TnGmSpec s = tn_gm_tiny;
     s.hidden = 128;
     s.heads = s.kv_heads = 128; /* heads of one column */
     assert_string_equal(graph_says(tn_gm_create(&s), false),
                         P "heads of 1 columns, expected an even number up to 1024");
-    s = spec;
+    s = tn_gm_tiny;
     s.hidden = 2560;
     s.ffn = 128;
     s.layers = 1;

@@ -7,22 +7,8 @@
 #define P "m.gguf: "
 #define A "bitnet-b1.58."
 
-static const TnGmSpec spec = {.arch = "bitnet-b1.58",
-                              .hidden = 128,
-                              .ffn = 256,
-                              .layers = 2,
-                              .heads = 4,
-                              .kv_heads = 2,
-                              .context = 64,
-                              .vocab = 100,
-                              .weights = GW_T_I2_S,
-                              .embd = GW_T_F16,
-                              .norms = GW_T_F32,
-                              .rope_base = 10000.0f,
-                              .eps = 1e-5f,
-                              .seed = 1};
 static TnGw *good(void) {
-    return tn_gm_create(&spec);
+    return tn_gm_create(&tn_gm_tiny);
 }
 
 static void every_tensor_is_needed(void **state) {
@@ -55,7 +41,7 @@ static void every_tensor_has_a_place(void **state) {
         snprintf(want, sizeof want, P "tensor %s has no place in the architecture bitnet-b1.58", names[i]);
         assert_string_equal(graph_says(w, false), want);
     }
-    TnGmSpec s = spec;
+    TnGmSpec s = tn_gm_tiny;
     s.arch = "llama"; /* which has no sub-norms */
     TnGw *w = tn_gm_create(&s);
     tn_gw_tensor(w, "blk.0.attn_sub_norm.weight", GW_T_F32, 1, (uint64_t[]){128}, NULL, NULL);
@@ -137,7 +123,7 @@ static void types_of_tensors(void **state) {
 
 static void sizes_of_vocabularies(void **state) {
     (void)state;
-    TnGmSpec s = spec, fewer = spec;
+    TnGmSpec s = tn_gm_tiny, fewer = tn_gm_tiny;
     TnGw *w = tn_gm_create(&s);
     fewer.vocab = 99;
     TnGw *small = tn_gm_create(&fewer);
@@ -154,7 +140,7 @@ static void sizes_of_vocabularies(void **state) {
 /* Ids are 31 bits wide. The file is 8 GB, all hole. */
 static void more_tokens_than_ids(void **state) {
     (void)state;
-    TnGmSpec s = spec;
+    TnGmSpec s = tn_gm_tiny;
     s.hidden = 2;
     s.heads = s.kv_heads = 1;
     s.vocab = 4;
@@ -187,7 +173,7 @@ static void more_tokens_than_ids(void **state) {
 
 static void rope_factors(void **state) {
     (void)state;
-    TnGmSpec s = spec;
+    TnGmSpec s = tn_gm_tiny;
     s.rope_freqs = true;
     assert_string_equal(graph_says(tn_gm_create(&s), false), "");
     TnGw *w = tn_gm_create(&s);
@@ -238,7 +224,7 @@ static void ternary_weights(void **state) {
                         P "tensor blk.1.ffn_up.weight: scale is inf, expected a finite number");
     free(codes);
 
-    TnGmSpec s = spec; /* blocks with scales of their own */
+    TnGmSpec s = tn_gm_tiny; /* blocks with scales of their own */
     s.hidden = 256;
     s.weights = GW_T_TQ2_0;
     static const char *const q = "blk.0.attn_q.weight";
@@ -257,7 +243,7 @@ static void ternary_weights(void **state) {
 
 static void dense_weights_as_ternary(void **state) {
     (void)state;
-    TnGmSpec s = spec;
+    TnGmSpec s = tn_gm_tiny;
     s.weights = GW_T_F32;
     s.ternary = true;
     assert_string_equal(graph_says(tn_gm_create(&s), true), "");
@@ -271,7 +257,7 @@ static void dense_weights_as_ternary(void **state) {
 
 static void extra_scales(void **state) {
     (void)state;
-    TnGmSpec s = spec;
+    TnGmSpec s = tn_gm_tiny;
     s.arch = "bitnet";
     s.scales = true;
     assert_string_equal(graph_says(tn_gm_create(&s), false), "");

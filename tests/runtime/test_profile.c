@@ -8,20 +8,13 @@
 #include <stdio.h>
 #include <cmocka.h>
 #include "fake_model.h"
+#include "support/sanitized.h"
 #include "runtime/base/os.h"
 #include "runtime/engine.h"
 
 /* malloc counted, where it is ours to count */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define SANITIZED
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED
-#endif
 static atomic_int counted, watching;
-#if defined(__GLIBC__) && !defined(SANITIZED)
+#if defined(__GLIBC__) && !TN_SANITIZED
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *p, size_t n);

@@ -11,22 +11,15 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "fake_model.h"
+#include "support/sanitized.h"
 #include "runtime/base/os.h"
 #include "runtime/cpu.h"
 
 /* Every way to memory, counted. Sanitizers bring their own malloc and must keep it. */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define SANITIZED
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED
-#endif
 
 static atomic_int counted, watching;
 
-#if defined(__GLIBC__) && !defined(SANITIZED)
+#if defined(__GLIBC__) && !TN_SANITIZED
 #define COUNTING 1
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t n, size_t size);

@@ -23,6 +23,21 @@ const TnGmSpec tn_gm_small = {.arch = "bitnet-b1.58",
                               .eps = 1e-5f,
                               .seed = 1};
 
+const TnGmSpec tn_gm_tiny = {.arch = "bitnet-b1.58",
+                             .hidden = 128,
+                             .ffn = 256,
+                             .layers = 2,
+                             .heads = 4,
+                             .kv_heads = 2,
+                             .context = 64,
+                             .vocab = 100,
+                             .weights = GW_T_I2_S,
+                             .embd = GW_T_F16,
+                             .norms = GW_T_F32,
+                             .rope_base = 10000.0f,
+                             .eps = 1e-5f,
+                             .seed = 1};
+
 const TnGmArch tn_gm_archs[] = {{.name = "bitnet-b1.58", .relu2 = true, .sub_norms = true},
                                 {.name = "bitnet-25", .relu2 = true, .sub_norms = true},
                                 {.name = "bitnet", .sub_norms = true, .linear_scaling = true},

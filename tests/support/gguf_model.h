@@ -47,6 +47,8 @@ typedef struct TnGmSpec {
 /* A small bitnet-b1.58 model to start from: 256 x 512, 2 layers, 4 heads of 64, 2 KV heads, i2_s, f16 tied.
  */
 extern const TnGmSpec tn_gm_small;
+/* The same shape, smaller: 128 columns, 100 tokens. */
+extern const TnGmSpec tn_gm_tiny;
 
 /* The shapes of make_gguf by name: tiny odd small 700m 2b4t 3b 8b. False if there is no such name. */
 bool tn_gm_shape(const char *name, TnGmSpec *io);

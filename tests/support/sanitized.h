@@ -1,4 +1,4 @@
-/* TN_SANITIZED: whether this is an ASan or TSan build, in which memory limits mean nothing and much work
+/* TN_SANITIZED: whether this is an ASan, TSan or MSan build, in which memory limits mean nothing and much work
  * takes long. */
 #ifndef TN_TEST_SANITIZED_H
 #define TN_TEST_SANITIZED_H
@@ -6,7 +6,7 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define TN_SANITIZED 1
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
 #define TN_SANITIZED 1
 #endif
 #endif
