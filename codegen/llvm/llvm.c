@@ -502,7 +502,7 @@ static bool dot_of(const TnGraph *g, TnRef product, TnDot *out) {
     if (n->op == TN_OP_estimate)
         *out = tn_llvm_estimate_dot(l, g->nodes[n->args[1]].type.enc);
     else
-        *out = tn_llvm_dot(l, g->rows_hi);
+        *out = tn_llvm_dot(l, &g->nodes[n->args[1]].type, g->rows_hi);
     return n->op == TN_OP_estimate || n->op == TN_OP_tmatmul;
 }
 

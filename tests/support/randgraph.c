@@ -72,7 +72,7 @@ static TnRef source(Gen *p, TnType t) {
     int64_t n = t.dim[0] * (t.rank == 2 ? t.dim[1] : 1);
     if (n <= 64 && !t.group && rand_one_in(&p->rand, 4)) {
         for (int64_t i = 0; i < n; i++)
-            values[i] = t.n_scales                                ? (float)rand_in(&p->rand, -1, 1)
+            values[i] = t.n_scales ? (float)rand_in(&p->rand, -1, t.two ? 2 : 1)
                         : p->extreme && rand_one_in(&p->rand, 24) ? some_extreme(&p->rand)
                                                                   : rand_float(&p->rand, -1, 1);
         TnAttr a = {.key = TN_ATTR_values, .n = (uint32_t)n, .fs = values};
@@ -106,6 +106,7 @@ static TnRef dense(Gen *p, int rank, int64_t rows, int64_t cols) {
 static TnRef ternary_part(Gen *p, int64_t rows, int64_t cols, bool row_scales) {
     TnScale scale[3];
     TnType t = tn_type(rand_one_in(&p->rand, 3) ? TN_ENC_p64 : TN_ENC_t8, 2, (TnDim)rows, (TnDim)cols);
+    t.two = rand_one_in(&p->rand, 5);
     if (row_scales) {
         t.group = TN_GROUP_ROW;
         return source(p, t);
@@ -120,7 +121,7 @@ static TnRef ternary_part(Gen *p, int64_t rows, int64_t cols, bool row_scales) {
         scale[t.n_scales].rows =
             t.n_scales == 2 || rand_one_in(&p->rand, 2) ? left : rand_in(&p->rand, 1, left);
     }
-    if (t.n_scales == 1 && t.enc == TN_ENC_t8 && rows * cols <= 64 && rand_one_in(&p->rand, 3)) {
+    if (t.n_scales == 1 && t.enc == TN_ENC_t8 && !t.two && rows * cols <= 64 && rand_one_in(&p->rand, 3)) {
         float values[64]; /* a float matrix that is ternary in fact */
         for (int64_t i = 0; i < rows * cols; i++)
             values[i] = (float)rand_in(&p->rand, -1, 1) * scale[0].scale;
@@ -235,7 +236,7 @@ static TnRef product(Gen *p, TnRef q, TnRef w) {
 static Value tmatmul(Gen *p, Value x, int64_t cols) {
     TnRef q = add(p, TN_OP_quant, NULL, &x.ref, 1, NULL, 0);
     TnRef y = product(p, q, ternary(p, cols, x.cols));
-    return keep(p, y, x.mag + log2_up((double)x.cols) + 1); /* the bound of |scale| is 2 */
+    return keep(p, y, x.mag + log2_up((double)x.cols) + 2); /* |scale| and |w| are at most 2 */
 }
 
 /* A matrix whose rows have a scale for every n columns. */
@@ -272,7 +273,7 @@ static Value tmatmul_groups(Gen *p, Value x, int64_t cols) {
     for (int i = rand_one_in(&p->rand, 3) ? 2 : 1; i; i--) {
         TnRef args[2] = {q, grouped(p, cols, x.cols, n)};
         y = keep(p, add(p, TN_OP_tmatmul_groups, NULL, args, 2, NULL, 0),
-                 x.mag + log2_up((double)x.cols) + 1);
+                 x.mag + log2_up((double)x.cols) + 2);
     }
     return y;
 }
@@ -419,7 +420,7 @@ static void feed_forward(Gen *p, Value x) {
     TnRef q = add(p, TN_OP_quant, NULL, &x.ref, 1, NULL, 0), half[2];
     half[0] = product(p, q, partly_dead(p, cols, x.cols));
     half[1] = product(p, q, partly_dead(p, cols, x.cols));
-    double mag = x.mag + log2_up((double)x.cols) + 1;
+    double mag = x.mag + log2_up((double)x.cols) + 2;
     Value act = gate(p, half[0], mag);
     half[0] = act.ref;
     if (rand_one_in(&p->rand, 2)) half[0] ^= half[1], half[1] ^= half[0], half[0] ^= half[1];
@@ -441,19 +442,19 @@ static void feed_forward(Gen *p, Value x) {
         q = add(p, TN_OP_quant, NULL, &y, 1, NULL, 0);
         w = ternary(p, out, wide);
         w = add(p, TN_OP_keep_cols, NULL, (TnRef[]){w, at}, 2, &n, 1);
-        keep(p, product(p, q, w), 2 * log2_up((double)wide) + 2);
+        keep(p, product(p, q, w), 2 * log2_up((double)wide) + 3);
         return;
     }
     q = add(p, TN_OP_quant, NULL, &y, 1, NULL, 0);
     for (int64_t n = rand_one_in(&p->rand, 4) ? 2 : 1; n; n--)
-        keep(p, product(p, q, ternary(p, out, cols)), mag + log2_up((double)cols) + 1);
+        keep(p, product(p, q, ternary(p, out, cols)), mag + log2_up((double)cols) + 2);
 }
 
 /* What a feed-forward layer begins with: two halves of one product, or two products that merge makes one of. */
 static void gated(Gen *p, Value x) {
     int64_t cols = some_cols(&p->rand);
     TnRef half[2];
-    double mag = x.mag + log2_up((double)x.cols) + 1;
+    double mag = x.mag + log2_up((double)x.cols) + 2;
     if (rand_one_in(&p->rand, 2)) {
         Value whole = tmatmul(p, x, 2 * cols);
         for (int i = 0; i < 2; i++) {

@@ -31,8 +31,8 @@ static inline bool tn_llvm_yes(const TnGraph *g, TnRef ref, const TnLevel *level
     return true;
 }
 
-/* ternary.c: in what the sums of ternary products are held, in steps of up to `rows` rows. */
-TnDot tn_llvm_dot(const TnLevel *level, int64_t rows);
+/* ternary.c: in what the sums of products with ternary weights w are held, in steps of up to `rows` rows. */
+TnDot tn_llvm_dot(const TnLevel *level, const TnType *w, int64_t rows);
 /* The same for each limb of a shadow product. */
 TnDot tn_llvm_estimate_dot(const TnLevel *level, TnEnc enc);
 

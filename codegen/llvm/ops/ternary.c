@@ -36,12 +36,14 @@ LLVMValueRef tn_tmatmul_plane(TnBuilder *b, LLVMValueRef w, int q) {
  * gets the pairs of two planes from both halves of a line. With more rows codes are shifted down, so only the
  * whole sum must fit. Up to TN_FEW rows an i16 gets a pair of every plane from both halves; with more rows an
  * i16 belongs to one column, as its lane does. With tiles all products of a line are added to one i32. */
-TnDot tn_llvm_dot(const TnLevel *level, int64_t rows) {
+TnDot tn_llvm_dot(const TnLevel *level, const TnType *w, int64_t rows) {
+    int code = w->two ? 3 : 2;
+    if (w->two && level->dot == TN_DOT_MADDUBS && rows > TN_FEW) rows = TN_FEW; /* so many at a time */
     bool pairs = level->dot == TN_DOT_MADDUBS;
     int lanes = level->bytes / 4;
     if (rows > 1) {
         int meets = rows <= TN_FEW && !level->amx ? TN_CODES / lanes : TN_CODES;
-        return (TnDot){.code = 2,
+        return (TnDot){.code = code,
                        .value = TN_RANGE_CODE,
                        .meets = meets,
                        .pair = pairs ? 2 : 0,
@@ -50,9 +52,9 @@ TnDot tn_llvm_dot(const TnLevel *level, int64_t rows) {
                                                 : TN_CODES / 4};
     }
     if (pairs)
-        return (TnDot){2 << 2,    TN_RANGE_CODE, .meets = TN_CODES / 2 / lanes,
+        return (TnDot){code << 2, TN_RANGE_CODE, .meets = TN_CODES / 2 / lanes,
                        .pair = 2, .adds = 2 * 2, .exact32 = true};
-    return (TnDot){.code = level->dot == TN_DOT_SDOT ? 2 << 4 : 2 << 6,
+    return (TnDot){.code = level->dot == TN_DOT_SDOT ? code << 4 : code << 6,
                    .value = TN_RANGE_CODE,
                    .meets = TN_CODES / 4 / lanes,
                    .exact32 = true};

@@ -14,7 +14,14 @@ static inline int64_t tn_tmatmul_lines(int64_t k) {
     return (k + TN_CODES - 1) / TN_CODES;
 }
 
-/* ---- tmatmul.c */
+/* ---- tmatmul.c. The weights of the kernel's root, and what they add to the name of a function that depends on how large
+ * they are. */
+static inline const TnType *tn_tmatmul_weights(TnBuilder *b) {
+    return &b->g->nodes[b->g->nodes[b->k->root].args[1]].type;
+}
+static inline const char *tn_tmatmul_name(TnBuilder *b) {
+    return tn_tmatmul_weights(b)->two ? "_two" : "";
+}
 LLVMTypeRef tn_tmatmul_bytes(TnBuilder *b); /* the type of a vector register of i8, and of i32 */
 LLVMTypeRef tn_tmatmul_ints(TnBuilder *b);
 /* Adds to each i32 lane of acc the products of four unsigned codes and four signed activations. VNNI and SDOT

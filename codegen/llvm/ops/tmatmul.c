@@ -104,7 +104,7 @@ static LLVMValueRef entry(TnBuilder *b, LLVMValueRef list, LLVMValueRef i) {
 /* The sums of n lines from line `from` on. ahead: a row to prefetch, or NULL for the kernel's distances. */
 static LLVMValueRef piece(TnBuilder *b, LLVMValueRef row, LLVMValueRef x, LLVMValueRef ahead, int64_t from,
                           int64_t n, int64_t k) {
-    TnDot d = tn_llvm_dot(b->level, 1);
+    TnDot d = tn_llvm_dot(b->level, tn_tmatmul_weights(b), 1);
     int64_t together = b->level->dot == TN_DOT_MADDUBS ? tn_range_widen(&d, k) : 1;
     TN_CHECK(together > 0);
     int64_t whole = n / together * together;
@@ -137,7 +137,8 @@ static LLVMValueRef piece(TnBuilder *b, LLVMValueRef row, LLVMValueRef x, LLVMVa
  * rows of weights in `list` (TnStrips) and prefetches each TN_AHEAD rows ahead. */
 static LLVMValueRef strip_function(TnBuilder *b, int64_t k, bool listed) {
     char name[64];
-    snprintf(name, sizeof name, "tmatmul_k%lld%s", (long long)k, listed ? "_listed" : "");
+    snprintf(name, sizeof name, "tmatmul_k%lld%s%s", (long long)k, tn_tmatmul_name(b),
+             listed ? "_listed" : "");
     if (!listed) tn_build_ahead_name(b, name, sizeof name);
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr, b->t_ptr, b->t_ptr};
     LLVMValueRef fn;
@@ -147,7 +148,7 @@ static LLVMValueRef strip_function(TnBuilder *b, int64_t k, bool listed) {
     LLVMValueRef out = LLVMGetParam(fn, 3), buf = LLVMGetParam(fn, 4), list = LLVMGetParam(fn, 5);
     LLVMValueRef zero = tn_build_i64(b, 0);
     LLVMTypeRef ints = tn_tmatmul_ints(b);
-    TnDot dot = tn_llvm_dot(b->level, 1);
+    TnDot dot = tn_llvm_dot(b->level, tn_tmatmul_weights(b), 1);
     int size = b->level->bytes, lanes = size / 4;
     int64_t lines = tn_tmatmul_lines(k), row_bytes = lines * LINE, split = tn_range_split(&dot, k);
     LLVMValueRef sum = tn_build_load(b, b->t_i32, tn_build_atc(b, x, 4), 4);
@@ -262,10 +263,12 @@ static void kernel(TnBuilder *b) {
                            .arranged = tn_tmatmul_tiles_x(k)};
     TnStrips all = {
         .rows = tn_tmatmul_block(b), .buf = 64, .panels = panels, .strips = many, .prepare = prepare};
-    const TnStrips *s = most == 1                             ? &one
-                        : most <= TN_FEW && b->level->amx     ? &some_tiles
-                        : most <= TN_FEW || k > MOST_UNPACKED ? &some
-                                                              : &all;
+    bool narrow =
+        b->level->dot == TN_DOT_MADDUBS && tn_tmatmul_weights(b)->two; /* an i16 takes no line of panels */
+    const TnStrips *s = most == 1                                       ? &one
+                        : most <= TN_FEW && b->level->amx               ? &some_tiles
+                        : most <= TN_FEW || k > MOST_UNPACKED || narrow ? &some
+                                                                        : &all;
     tn_build_cols_kernel(b, s);
 }
 

@@ -32,7 +32,7 @@ static int rows_for(TnBuilder *b, int n) {
 }
 
 static TnGroups groups(TnBuilder *b, int64_t k, int n) {
-    TnDot dot = tn_llvm_dot(b->level, TN_FEW);
+    TnDot dot = tn_llvm_dot(b->level, tn_tmatmul_weights(b), TN_FEW);
     int64_t lines = tn_tmatmul_lines(k);
     TnGroups g = {.n_x = n, .columns = b->level->bytes / 4 / n, .steps = lines, .x_bytes = TN_CODES};
     if (b->level->dot == TN_DOT_SDOT) g.columns = n <= 6 ? 4 : 2; /* 24 sums at most */
@@ -107,7 +107,7 @@ static void store_sums(TnBuilder *b, const void *user, LLVMValueRef *sum, LLVMVa
 /* void (w, i64 count, x, i64 n_x, acc, i64 stride, buf) for every n_x with rows_for(n_x) == n */
 static LLVMValueRef few_function(TnBuilder *b, int64_t k, int n) {
     char name[64];
-    snprintf(name, sizeof name, "tmatmul_k%lld_few%d", (long long)k, n);
+    snprintf(name, sizeof name, "tmatmul_k%lld%s_few%d", (long long)k, tn_tmatmul_name(b), n);
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr};
     LLVMValueRef fn;
     LLVMBasicBlockRef back = tn_build_shared(b, name, params, 7, &fn);

@@ -237,7 +237,7 @@ static LLVMValueRef block_function(TnBuilder *b, int64_t k, Shape s, bool apart)
         }
     int n = s.panels * s.rows;
     if (maddubs) {
-        TnDot dot = tn_llvm_dot(b->level, TN_FEW + 1);
+        TnDot dot = tn_llvm_dot(b->level, tn_tmatmul_weights(b), TN_FEW + 1);
         TN_CHECK(tn_range_widen(&dot, k) > 0); /* an i16 has room for a stretch, and is widened after it */
         TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, all / TN_CODES), 1);
         LLVMValueRef at = tn_build_elem(b, panel, l.i, (int64_t)TN_CODES * lanes), from[12];
