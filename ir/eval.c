@@ -59,28 +59,57 @@ TN_HOT float squares(const float *x, int64_t k, const int32_t *places, int64_t c
     return tn_lanes_sum(lane);
 }
 
-/* rmsnorm x, w [, places]: ss = lanes of fma(x,x,acc), of x[places] if given; m = ss/n + eps; y = (x/sqrt(m))*w. Where m
- * is not finite, all of it of x*2^-96 and eps*2^-192; where that m is not finite either, NaN */
+/* What a row, or a head of one, is normed with. */
+typedef struct Norm {
+    const float *w;
+    const int32_t *places; /* NULL: all columns count */
+    int64_t k, count;      /* columns; those or the places */
+    float n, eps;
+} Norm;
+
+/* ss = lanes of fma(x,x,acc), of x[places] if given; m = ss/n + eps; y = (x/sqrt(m))*w. Where m is not finite, all of it
+ * of x*2^-96 and eps*2^-192; where that m is not finite either, NaN */
+TN_HOT void normed(const Norm *o, const float *x, float *y) {
+    float by = 1.0f, m = squares(x, o->k, o->places, o->count, by) / o->n + o->eps;
+    if (!(m < INFINITY)) {
+        by = TN_NORM_SCALE;
+        m = squares(x, o->k, o->places, o->count, by) / o->n + (o->eps * by) * by;
+    }
+    float r = m < INFINITY ? 1.0f / sqrtf(m) : NAN;
+    for (int64_t i = 0; i < o->k; i++) y[i] = ((x[i] * by) * r) * o->w[i];
+}
+
+/* rmsnorm x, w [, places] */
 TN_FMA_CLONES static void rmsnorm(const TnEvalOp *c) {
     int64_t k = tn_cols(&c->n->type);
     const TnAttr *divisor = tn_node_attr(c->n, TN_ATTR_n);
-    const int32_t *places = c->n->n_args > 2 ? tn_arg_data(c, 2) : NULL; /* rows of 64: a list */
-    int64_t count = places ? tn_type_rows(&tn_arg(c, 2)->type, c->sym) * TN_PLACES : k;
-    float eps = tn_attr_float(c->n, TN_ATTR_eps), *w = c->scratch, n = (float)(divisor ? divisor->i : k);
-    tn_decode_row(&tn_arg(c, 1)->type, tn_arg_data(c, 1), 0, w);
-    for (int64_t t = 0; t < tn_out_rows(c); t++) {
-        const float *x = tn_arg_row(c, 0, t);
-        float *y = tn_out_row(c, t), by = 1.0f, m = squares(x, k, places, count, by) / n + eps;
-        if (!(m < INFINITY)) {
-            by = TN_NORM_SCALE;
-            m = squares(x, k, places, count, by) / n + (eps * by) * by;
-        }
-        float r = m < INFINITY ? 1.0f / sqrtf(m) : NAN;
-        for (int64_t i = 0; i < k; i++) y[i] = ((x[i] * by) * r) * w[i];
+    Norm o = {.w = c->scratch, .k = k, .count = k, .n = (float)(divisor ? divisor->i : k)};
+    o.eps = tn_attr_float(c->n, TN_ATTR_eps);
+    if (c->n->n_args > 2) { /* rows of 64: a list */
+        o.places = tn_arg_data(c, 2);
+        o.count = tn_type_rows(&tn_arg(c, 2)->type, c->sym) * TN_PLACES;
     }
+    tn_decode_row(&tn_arg(c, 1)->type, tn_arg_data(c, 1), 0, c->scratch);
+    for (int64_t t = 0; t < tn_out_rows(c); t++) normed(&o, tn_arg_row(c, 0, t), tn_out_row(c, t));
 }
 void tn_eval_op_rmsnorm(const TnEvalOp *c) {
     rmsnorm(c);
+}
+
+/* headnorm x, w: rmsnorm of each head */
+TN_FMA_CLONES static void headnorm(const TnEvalOp *c) {
+    int64_t head = tn_cols(&tn_arg(c, 1)->type), cols = tn_cols(&c->n->type);
+    Norm o = {.w = c->scratch, .k = head, .count = head, .n = (float)head};
+    o.eps = tn_attr_float(c->n, TN_ATTR_eps);
+    tn_decode_row(&tn_arg(c, 1)->type, tn_arg_data(c, 1), 0, c->scratch);
+    for (int64_t t = 0; t < tn_out_rows(c); t++) {
+        const float *x = tn_arg_row(c, 0, t);
+        float *y = tn_out_row(c, t);
+        for (int64_t i = 0; i < cols; i += head) normed(&o, x + i, y + i);
+    }
+}
+void tn_eval_op_headnorm(const TnEvalOp *c) {
+    headnorm(c);
 }
 
 /* quant: a = max over |x| as bit patterns, at least 1e-5; q = rint(x*(127/a)) clamped to +-127, NaN gives 0;
@@ -242,6 +271,26 @@ void tn_eval_op_slice(const TnEvalOp *c) {
         memcpy(tn_out_row(c, t), (const uint8_t *)tn_arg_row(c, 0, t) + lo * e, n * e);
 }
 
+/* bias x, w: y[t,i] = x[t,i] + w[i] */
+void tn_eval_op_bias(const TnEvalOp *c) {
+    float *w = c->scratch;
+    tn_decode_row(&tn_arg(c, 1)->type, tn_arg_data(c, 1), 0, w);
+    for (int64_t t = 0; t < tn_out_rows(c); t++) {
+        const float *x = tn_arg_row(c, 0, t);
+        float *y = tn_out_row(c, t);
+        for (int64_t i = 0; i < tn_cols(&c->n->type); i++) y[i] = x[i] + w[i];
+    }
+}
+
+void tn_eval_op_times(const TnEvalOp *c) {
+    float by = tn_attr_float(c->n, TN_ATTR_scale);
+    for (int64_t t = 0; t < tn_out_rows(c); t++) {
+        const float *x = tn_arg_row(c, 0, t);
+        float *y = tn_out_row(c, t);
+        for (int64_t i = 0; i < tn_cols(&c->n->type); i++) y[i] = x[i] * by;
+    }
+}
+
 void tn_eval_op_add(const TnEvalOp *c) {
     for (int64_t t = 0; t < tn_out_rows(c); t++) {
         const float *a = tn_arg_row(c, 0, t), *b = tn_arg_row(c, 1, t);
@@ -276,6 +325,36 @@ void tn_eval_op_relu2(const TnEvalOp *c) {
             y[i] = r * r;
         }
     }
+}
+
+void tn_eval_op_relu(const TnEvalOp *c) {
+    for (int64_t t = 0; t < tn_out_rows(c); t++) {
+        const float *x = tn_arg_row(c, 0, t);
+        float *y = tn_out_row(c, t);
+        for (int64_t i = 0; i < tn_cols(&c->n->type); i++) y[i] = 0.0f > x[i] ? 0.0f : x[i]; /* NaN stays */
+    }
+}
+
+TN_FMA_CLONES static void gelu(const TnEvalOp *c) {
+    for (int64_t t = 0; t < tn_out_rows(c); t++) {
+        const float *x = tn_arg_row(c, 0, t);
+        float *y = tn_out_row(c, t);
+        for (int64_t i = 0; i < tn_cols(&c->n->type); i++) y[i] = tn_gelu(x[i]);
+    }
+}
+void tn_eval_op_gelu(const TnEvalOp *c) {
+    gelu(c);
+}
+
+TN_FMA_CLONES static void gelu_tanh(const TnEvalOp *c) {
+    for (int64_t t = 0; t < tn_out_rows(c); t++) {
+        const float *x = tn_arg_row(c, 0, t);
+        float *y = tn_out_row(c, t);
+        for (int64_t i = 0; i < tn_cols(&c->n->type); i++) y[i] = tn_gelu_tanh(x[i]);
+    }
+}
+void tn_eval_op_gelu_tanh(const TnEvalOp *c) {
+    gelu_tanh(c);
 }
 
 TN_FMA_CLONES static void silu(const TnEvalOp *c) {

@@ -17,7 +17,7 @@ size_t tn_eval_op_scratch(const TnGraph *g, TnRef ref, const int64_t sym[TN_SYM_
     if (n->op == TN_OP_rerank || n->op == TN_OP_rerank_top || n->op == TN_OP_pick || n->op == TN_OP_estimate)
         return tn_round_up((size_t)tn_cols(&g->nodes[n->args[n->n_args - 1]].type), TN_K_PAD) * sizeof(float);
     if (n->op == TN_OP_matmul || n->op == TN_OP_tmatmul || n->op == TN_OP_tmatmul_groups ||
-        n->op == TN_OP_rmsnorm)
+        tn_op_is(n->op, TN_TRAIT_VECTOR2))
         return tn_round_up((size_t)tn_cols(&g->nodes[n->args[1]].type), TN_K_PAD) * sizeof(float);
     return 0;
 }

@@ -557,12 +557,23 @@ static TernStatus infer_gather(Infer *c) {
     return done(c, tn_type(TN_ENC_f32, 2, arg(c, 1)->dim[0], arg(c, 0)->dim[1]));
 }
 
-static TernStatus infer_rmsnorm(Infer *c) {
-    const TnType *x = arg(c, 0), *w = arg(c, 1);
-    if (!is_f32_matrix(x)) return wrong(c, 0, "f32[T,D]");
-    if (!tn_node_is_source(c->g, c->args[1]) || !tn_enc_is_float(w->enc) || w->rank != 1 ||
-        w->dim[0] != x->dim[1])
+/* A vector of weights, as rmsnorm and bias read it. */
+static bool is_vector(const Infer *c, uint32_t i) {
+    const TnType *w = arg(c, i);
+    return tn_node_is_source(c->g, c->args[i]) && tn_enc_is_float(w->enc) && w->rank == 1;
+}
+
+/* Operands x, w: a weight a column. */
+static TernStatus check_by_column(const Infer *c) {
+    if (!is_f32_matrix(arg(c, 0))) return wrong(c, 0, "f32[T,D]");
+    if (!is_vector(c, 1) || arg(c, 1)->dim[0] != arg(c, 0)->dim[1])
         return wrong(c, 1, "a weight of f32, f16 or bf16, one a column");
+    return TERN_OK;
+}
+
+static TernStatus infer_rmsnorm(Infer *c) {
+    const TnType *x = arg(c, 0);
+    TN_TRY(check_by_column(c));
     if (c->n_args < 3) return done(c, *x);
     const TnNode *places = &c->g->nodes[c->args[2]];
     if (places->op != TN_OP_places) return wrong(c, 2, "a places");
@@ -767,6 +778,24 @@ _Static_assert(TN_ENC_kc_f32 - TN_ENC_kc == TN_ENC_vc_f32 - TN_ENC_vc &&
                "key and value caches stand in the same order");
 
 /* ---- elementwise */
+
+static TernStatus infer_headnorm(Infer *c) {
+    const TnType *x = arg(c, 0);
+    if (!is_f32_matrix(x)) return wrong(c, 0, "f32[T,M]");
+    if (!is_vector(c, 1)) return wrong(c, 1, "a weight of f32, f16 or bf16, one a column of a head");
+    if (x->dim[1] % arg(c, 1)->dim[0]) return wrong(c, 0, "a multiple of operand 2's columns");
+    return done(c, *x);
+}
+
+static TernStatus infer_bias(Infer *c) {
+    TN_TRY(check_by_column(c));
+    return done(c, *arg(c, 0));
+}
+
+static TernStatus infer_times(Infer *c) {
+    if (!is_f32_matrix(arg(c, 0))) return wrong(c, 0, "f32[T,M]");
+    return done(c, *arg(c, 0));
+}
 
 static TernStatus infer_slice(Infer *c) {
     const TnType *x = arg(c, 0);

@@ -5,7 +5,7 @@
  * same). pack runs when the blob is written, never in a step. A table that embed and matmul both read is packed once, in
  * the encoding chosen for matmul, which reads all of it. Dense tables get the encoding that ctx->head asks for (f16 or
  * f32), or else a lossless one: f32, f16 and bf16 stay, blocks of floats become f32. A target may widen that encoding but not
- * narrow it. Norm weights become f32. The caches kc and vc, and every kv_put on them, get the elements of the variant.
+ * narrow it. Weights that are vectors become f32. The caches kc and vc, and every kv_put on them, get the elements of the variant.
  * Needs: a fused graph; level and kv of the variant.
  * Breaks: nothing; sources and inputs come first, before the kernels.
  * Stops: each weight is looked at once; packs are added to weights that existed before the pass, never to packs
@@ -35,13 +35,13 @@ static TnEnc dense_enc(const TnPassCtx *ctx, TnEnc enc) {
 static bool is_weight(const TnNode *n, uint32_t i) {
     if (tn_op_is(n->op, TN_TRAIT_DOTS) || tn_op_is(n->op, TN_TRAIT_TABLE_ROW)) return i + 1 == n->n_args;
     if (tn_op_is(n->op, TN_TRAIT_PRODUCT)) return i >= 1;
-    return (n->op == TN_OP_rmsnorm && i == 1) || (n->op == TN_OP_dequant && i == 2);
+    return (tn_op_is(n->op, TN_TRAIT_VECTOR2) && i == 1) || (n->op == TN_OP_dequant && i == 2);
 }
 
 /* The encoding that the readers of weight w agree on. */
 static TnEnc choose(const TnGraph *g, const TnPassCtx *ctx, TnRef w, const TnReaders *u) {
     const TnType *t = &g->nodes[w].type;
-    bool tmatmul = false, matmul = false, embed = false, norm = false;
+    bool tmatmul = false, matmul = false, embed = false, vector = false;
     for (uint32_t i = u->at[w]; i < u->at[w + 1]; i++) {
         const TnNode *n = &g->nodes[u->list[i]];
         /* matmul, and the reranking ops, which compute single elements of it from the same encoding */
@@ -50,10 +50,10 @@ static TnEnc choose(const TnGraph *g, const TnPassCtx *ctx, TnRef w, const TnRea
         if (n->n_args < 2 || n->args[1] != w) continue;
         tmatmul |= n->op == TN_OP_tmatmul || n->op == TN_OP_tmatmul_groups;
         embed |= n->op == TN_OP_embed;
-        norm |= n->op == TN_OP_rmsnorm;
+        vector |= tn_op_is(n->op, TN_TRAIT_VECTOR2);
     }
     if (tmatmul) return preferred(ctx, t, TN_OP_tmatmul, g->level);
-    if (norm) return TN_ENC_f32;
+    if (vector) return TN_ENC_f32;
     if (!matmul && !embed) return t->enc;
     if (tn_enc_is_ternary(t->enc)) return preferred(ctx, t, TN_OP_embed, g->level);
     TnType dense = *t;

@@ -26,6 +26,24 @@ static void exp_is_within_its_bound(void **state) {
     assert_true(isnan(tn_exp(NAN)));
 }
 
+/* The absolute error beside |x|, which is what an epilogue adds up; of the left tail the relative one too. */
+static void gelu_is_within_its_bound(void **state) {
+    (void)state;
+    double exact = 0, tail = 0, by_tanh = 0;
+    for (int i = 0; i <= 2000000; i++) {
+        float x = (float)(-16.0 + 32.0 * i / 2000000);
+        double d = x, want = 0.5 * d * erfc(-d / sqrt(2)), e = fabs(tn_gelu(x) - want);
+        double near = 0.5 * d * (1 + tanh(sqrt(2 / M_PI) * (d + 0.044715 * d * d * d)));
+        exact = fmax(exact, e / fmax(fabs(d), 1e-9));
+        if (x > -5 && x != 0) tail = fmax(tail, e / fabs(want));
+        by_tanh = fmax(by_tanh, fabs(tn_gelu_tanh(x) - near) / fmax(fabs(d), 1e-9));
+    }
+    print_message("tn_gelu: worst error %.3g |x|, relative %.3g above -5; tn_gelu_tanh: %.3g |x|\n", exact,
+                  tail, by_tanh);
+    assert_true(exact < 2.5e-7 && tail < 1e-6 && by_tanh < 2e-7);
+    assert_true(isnan(tn_gelu(NAN)) && isnan(tn_gelu_tanh(NAN)));
+}
+
 static void sincos_is_within_its_bound(void **state) {
     (void)state;
     double worst = 0;
@@ -76,6 +94,7 @@ static void doubles_are_within_their_bound(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exp_is_within_its_bound),
+        cmocka_unit_test(gelu_is_within_its_bound),
         cmocka_unit_test(sincos_is_within_its_bound),
         cmocka_unit_test(doubles_are_within_their_bound),
     };

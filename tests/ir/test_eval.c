@@ -97,6 +97,59 @@ static void rmsnorm(void **state) {
     tn_graph_destroy(g);
 }
 
+/* Each head is a row to rmsnorm; a vector is added to every row; numbers multiply. */
+static void headnorm_bias_times(void **state) {
+    (void)state;
+    TnGraph *g = graph_of("  %x: f32[T,6] = input {name=\"x\"}\n"
+                          "  $w: f32[3] = const {values=[0x1p+0,0x1p+1,0x1p-1]}\n"
+                          "  $h: f16[3] = pack $w\n"
+                          "  $b: f32[6] = const {values=[1,2,3,4,5,-0.5]}\n"
+                          "  $c: bf16[6] = pack $b\n"
+                          "  %y: f32[T,6] = headnorm %x, $w {eps=1}\n"
+                          "  %z: f32[T,6] = headnorm %x, $h {eps=1}\n"
+                          "  %a: f32[T,6] = bias %x, $b\n"
+                          "  %d: f32[T,6] = bias %x, $c\n"
+                          "  %m: f32[T,6] = times %x {scale=-3}\n");
+    int64_t sym[TN_SYM_COUNT] = {[TN_T] = 2};
+    TnEval *e = eval_of(g, sym);
+    const float x[12] = {3,       0,       0,       1, -2, 2,
+                         0x1p70f, 0x1p70f, 0x1p70f, 0, 0,  0}; /* 9/3 + 1 and 9/3 + 1 = 4, r = 1/2 */
+    put_f32(e, "x", x, 2, 6);
+    tn_eval_run(e, sym);
+    IS(value(e, g, "y"), 1.5f, 0, 0, 0.5f, -2, 0.5f);
+    IS(value(e, g, "z"), 1.5f, 0, 0, 0.5f, -2, 0.5f);
+    IS(value(e, g, "y") + 64, 1, 2, 0.5f, 0, 0, 0); /* a head with huge values, and one of zeros beside it */
+    IS(value(e, g, "a"), 4, 2, 3, 5, 3, 1.5f);
+    IS(value(e, g, "d"), 4, 2, 3, 5, 3, 1.5f);
+    IS(value(e, g, "m"), -9, -0.0f, -0.0f, -3, 6, -6);
+    tn_eval_destroy(e);
+    tn_graph_destroy(g);
+}
+
+static void activations(void **state) {
+    (void)state;
+    TnGraph *g = graph_of("  %x: f32[T,8] = input {name=\"x\"}\n"
+                          "  %r: f32[T,8] = relu %x\n"
+                          "  %e: f32[T,8] = gelu %x\n"
+                          "  %t: f32[T,8] = gelu_tanh %x\n");
+    int64_t sym[TN_SYM_COUNT] = {[TN_T] = 1};
+    TnEval *e = eval_of(g, sym);
+    const float x[8] = {1, -2, 0, -0.0f, NAN, -0x1p100f, 0x1p100f, INFINITY};
+    put_f32(e, "x", x, 1, 8);
+    tn_eval_run(e, sym);
+    const float *r = value(e, g, "r"), *exact = value(e, g, "e"), *t = value(e, g, "t");
+    IS(r, 1, 0, 0, -0.0f);
+    assert_true(fabs(exact[0] - 0.84134475) < 1e-6 && fabs(exact[1] + 0.04550026) < 1e-7);
+    assert_true(fabs(t[0] - 0.84119199) < 1e-6 && fabs(t[1] + 0.04540231) < 1e-7);
+    const float *all[] = {r, exact, t};
+    for (int i = 0; i < 3; i++) {
+        assert_true(all[i][2] == 0 && all[i][3] == 0 && all[i][4] != all[i][4] && all[i][5] == 0);
+        assert_true(all[i][6] == 0x1p100f && all[i][7] == INFINITY);
+    }
+    tn_eval_destroy(e);
+    tn_graph_destroy(g);
+}
+
 /* 32 lanes by the letter: a list of partial sums for each lane, then pairs. */
 static float lanes(const float *x, const float *w, int64_t k) {
     float lane[32];
@@ -889,6 +942,8 @@ int main(void) {
         cmocka_unit_test(elementwise),
         cmocka_unit_test(rmsnorm),
         cmocka_unit_test(rmsnorm_of_huge_rows),
+        cmocka_unit_test(headnorm_bias_times),
+        cmocka_unit_test(activations),
         cmocka_unit_test(silu_of_anything),
         cmocka_unit_test(attention_refuses_infinite_scores),
         cmocka_unit_test(matmul_order),

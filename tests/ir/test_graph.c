@@ -284,7 +284,7 @@ static void gives(const char *op_and_operands, const char *type) {
     uint32_t n = 0;
     while ((word = strtok_r(NULL, " ,", &save))) args[n++] = ref_of(g, word);
     if (op == TN_OP_slice) n_attrs = 2;
-    if (op == TN_OP_rmsnorm) attrs[n_attrs++] = (TnAttr){.key = TN_ATTR_eps, .f = 0};
+    if (op == TN_OP_rmsnorm || op == TN_OP_headnorm) attrs[n_attrs++] = (TnAttr){.key = TN_ATTR_eps, .f = 0};
     if (op == TN_OP_rope) attrs[n_attrs++] = (TnAttr){.key = TN_ATTR_mode, .s = "half"};
     if (op == TN_OP_topk) attrs[n_attrs++] = (TnAttr){.key = TN_ATTR_k, .i = 3};
     if (op == TN_OP_output) attrs[n_attrs++] = (TnAttr){.key = TN_ATTR_name, .s = "o"};
@@ -321,6 +321,12 @@ static void test_infer(void **state) {
     gives("rmsnorm x n", "f32[T,6]");
     gives("rmsnorm c5 n", "no");
     gives("rmsnorm x x", "no");
+    gives("headnorm x n3", "f32[T,6]");
+    gives("headnorm c5 n", "f32[5,12]");
+    gives("headnorm acc n3", "no");
+    gives("headnorm x x", "no");
+    gives("bias x n", "f32[T,6]");
+    gives("bias c5 n", "no");
     gives("quant c5", "q8[5,12]");
     gives("quant acc", "no");
     gives("tmatmul q t", "i32[T,4]");

@@ -283,9 +283,21 @@ static Value matmul(Gen *p, Value x, int64_t cols) {
     return keep(p, add(p, TN_OP_matmul, NULL, args, 2, NULL, 0), x.mag + log2_up((double)x.cols));
 }
 
+/* x plus a vector, or times a number. */
+static Value affine(Gen *p, Value x) {
+    if (rand_one_in(&p->rand, 2)) {
+        TnRef w = dense(p, 1, 0, x.cols);
+        return keep(p, add(p, TN_OP_bias, NULL, (TnRef[]){x.ref, w}, 2, NULL, 0), x.mag + 1);
+    }
+    TnAttr by = {.key = TN_ATTR_scale, .f = rand_float(&p->rand, -2, 2)};
+    return keep(p, add(p, TN_OP_times, NULL, &x.ref, 1, &by, 1), x.mag + 1);
+}
+
 static Value linear(Gen *p, Value x, int64_t cols) {
-    if (x.cols % 64 == 0 && rand_one_in(&p->rand, 2)) return tmatmul_groups(p, x, cols);
-    return rand_one_in(&p->rand, 3) ? matmul(p, x, cols) : tmatmul(p, x, cols);
+    Value y = x.cols % 64 == 0 && rand_one_in(&p->rand, 2) ? tmatmul_groups(p, x, cols)
+              : rand_one_in(&p->rand, 3)                   ? matmul(p, x, cols)
+                                                           : tmatmul(p, x, cols);
+    return rand_one_in(&p->rand, 6) ? affine(p, y) : y;
 }
 
 static Value embed(Gen *p) {
@@ -300,8 +312,16 @@ static Value embed(Gen *p) {
     return keep(p, add(p, TN_OP_embed, NULL, args, 2, NULL, 0), 2);
 }
 
+/* Each head normed. */
+static Value headnorm(Gen *p, Value x, int64_t head) {
+    TnAttr eps = {.key = TN_ATTR_eps, .f = rand_float(&p->rand, 1e-6f, 1e-3f)};
+    TnRef args[2] = {x.ref, dense(p, 1, 0, head)};
+    return keep(p, add(p, TN_OP_headnorm, NULL, args, 2, &eps, 1), log2_up((double)head));
+}
+
 /* T rows, rotated; heads of an even divisor of the columns. */
 static Value rope(Gen *p, Value x, int64_t head) {
+    if (rand_one_in(&p->rand, 4)) x = headnorm(p, x, head);
     if (head % 2) return x;
     TnType t = tn_type(TN_ENC_f32, 2, (TnDim)2, (TnDim)(head / 2));
     TnAttr base = {.key = TN_ATTR_base, .f = rand_float(&p->rand, 2, 10000)};

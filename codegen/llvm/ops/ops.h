@@ -9,12 +9,14 @@
  *
  *   tmatmul.c, tmatmul_groups.c, matmul.c, embed.c   the op of that name
  *   attend.c                                         attend attend_blocks attend_join
- *   rowops.c                                         rmsnorm quant quant_groups rope_angle
+ *   rowops.c                                         rmsnorm headnorm quant quant_groups rope_angle
  *   select.c                                         argmax topk take gather
  *   estimate.c                                       limbs estimate
  *   rerank.c                                         rerank rerank_top pick
  *   heads.c                                          rope kv_put
- *   elem.c                                           dequant slice and the MAP ops
+ *   activation.c                                     relu gelu gelu_tanh
+ *   affine.c                                         bias times
+ *   elem.c                                           dequant slice and the other MAP ops
  *   table.c                                          the others
  *
  * The `row` of gather copies to tn_build_result_row if f->mem is set or the value leaves the kernel. Else it

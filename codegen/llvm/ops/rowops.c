@@ -1,4 +1,4 @@
-/* Ops on whole rows: rmsnorm, quant, quant_groups, rope_angle.
+/* Ops on whole rows: rmsnorm, quant, quant_groups, rope_angle; and headnorm, to which a head is a row.
  *
  * If a row is in memory and consists of whole blocks of 32 columns, these ops call a function that the
  * module's kernels share, since a model has a dozen of each. rope_angle has no function. */
@@ -35,8 +35,10 @@ static LLVMValueRef at_places(TnBuilder *b, LLVMValueRef x, LLVMValueRef places,
 typedef struct Source {
     const TnFrame *f;
     TnRef x;
-    LLVMValueRef row; /* if not NULL, a row of whole blocks in memory; f, x and n are not used */
-    int64_t n;        /* only without a row */
+    LLVMValueRef row; /* if not NULL, a row in memory; f and x are not used */
+    bool
+        partial; /* of such a row: it ends after n columns, and columns of others follow; else it is whole blocks */
+    int64_t n;        /* without a row, or of a partial one */
     LLVMValueRef end; /* n as i64 */
     bool scaled;      /* values are multiplied by TN_NORM_SCALE when they are read */
 } Source;
@@ -45,12 +47,12 @@ static LLVMValueRef times_scale(TnBuilder *b, const Source *s, LLVMValueRef v) {
     return s->scaled ? tn_build_fmul(b, v, tn_build_vf(b, TN_NORM_SCALE)) : v;
 }
 static LLVMValueRef block_of(TnBuilder *b, const Source *s, LLVMValueRef off) {
-    LLVMValueRef v = s->row ? tn_build_load(b, b->t_f32x, tn_build_elem(b, s->row, off, 4), 4)
-                            : tn_build_value(b, s->f, s->x, off, NULL);
-    return times_scale(b, s, v);
+    if (!s->row) return times_scale(b, s, tn_build_value(b, s->f, s->x, off, NULL));
+    LLVMValueRef mask = s->partial ? below(b, s->n, off) : NULL;
+    return times_scale(b, s, tn_build_load_masked(b, b->t_f32x, tn_build_elem(b, s->row, off, 4), 4, mask));
 }
 static LLVMValueRef below_end(TnBuilder *b, const Source *s, LLVMValueRef off) {
-    return s->row ? NULL : below(b, s->n, off);
+    return s->row && !s->partial ? NULL : below(b, s->n, off);
 }
 
 /* The address of a value's row if a function can take it, else NULL. */
@@ -106,7 +108,8 @@ static void put_normed(TnBuilder *b, const Source *s, const Norm *norm, LLVMValu
     LLVMValueRef v = tn_build_fmul(b, block_of(b, s, m.i), r), at = m.i;
     LLVMValueRef g =
         tn_build_load_wide(b, norm->enc, tn_build_elem(b, norm->weights, at, tn_enc_bytes(norm->enc)));
-    tn_build_store(b, tn_build_fmul(b, v, g), tn_build_elem(b, norm->out, at, 4), 4);
+    LLVMValueRef mask = s->partial ? below(b, s->n, at) : NULL;
+    tn_build_store_masked(b, tn_build_fmul(b, v, g), tn_build_elem(b, norm->out, at, 4), 4, mask);
     tn_build_loop_end(b, &m);
 }
 
@@ -120,7 +123,7 @@ static void normed(TnBuilder *b, const Source *s, const Norm *norm) {
     TnIf finite = tn_build_if(b, is_finite(b, mean));
     put_normed(b, s, norm, mean);
     tn_build_else(b, &finite);
-    if (s->row) {
+    if (s->row && !s->partial) {
         LLVMValueRef args[FUNCTION_PARAMS] = {s->row, norm->weights, norm->out,
                                               s->end, norm->divisor, norm->eps};
         tn_build_call_function(b, rmsnorm_function(b, norm->enc, true), args, FUNCTION_PARAMS);
@@ -184,6 +187,34 @@ static bool can_rmsnorm(const TnGraph *g, TnRef ref, const TnLevel *level) {
     return tn_enc_is_float(g->nodes[g->nodes[ref].args[1]].type.enc);
 }
 const TnLlvmOp tn_llvm_op_rmsnorm = {.can = can_rmsnorm, .row = rmsnorm};
+
+/* A loop over the heads of the strip. Each is a row to rmsnorm. */
+static void headnorm(TnBuilder *b, TnFrame *f, TnRef ref) {
+    const TnNode *node = &b->g->nodes[ref];
+    TnRef w = node->args[1];
+    int64_t head = tn_build_cols(b, w);
+    TN_CHECK(f->grain % head == 0);
+    LLVMValueRef x = tn_build_mem(b, f, node->args[0]), cols = f->width;
+    if (!cols) cols = tn_build_i64(b, tn_build_cols(b, ref));
+    LLVMValueRef y = f->width ? tn_build_result_strip(b, f, ref) : tn_build_result_row(b, f, ref);
+    Norm norm = {.divisor = tn_build_f32(b, (float)head),
+                 .eps = tn_build_f32(b, tn_attr_float(node, TN_ATTR_eps)),
+                 .weights = tn_build_operand(b, w),
+                 .enc = b->g->nodes[w].type.enc};
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), cols, head);
+    Source s = {.row = tn_build_elem(b, x, l.i, 4), .partial = head % TN_LANES != 0, .n = head};
+    s.end = tn_build_i64(b, head);
+    norm.out = tn_build_elem(b, y, l.i, 4);
+    if (s.partial) {
+        normed(b, &s, &norm);
+    } else {
+        LLVMValueRef args[FUNCTION_PARAMS] = {s.row, norm.weights, norm.out, s.end, norm.divisor, norm.eps};
+        tn_build_call_function(b, rmsnorm_function(b, norm.enc, false), args, FUNCTION_PARAMS);
+    }
+    tn_build_loop_end(b, &l);
+    if (f->width && tn_build_leaves(b, ref)) tn_build_copy_out(b, f, ref);
+}
+const TnLlvmOp tn_llvm_op_headnorm = {.can = can_rmsnorm, .row = headnorm};
 
 /* Writes q8 to `out`. Codes after n rounded up to 32 are 0, up to `padded` (i64) codes in all. */
 static void quantised(TnBuilder *b, const Source *s, LLVMValueRef out, LLVMValueRef padded) {
