@@ -142,8 +142,10 @@ void tn_block_inputs(TnArchBuild *b);
 TnRef tn_block_embed(TnArchBuild *b);
 /* rmsnorm by <what>.weight. */
 TnRef tn_block_norm(TnArchBuild *b, uint32_t layer, const char *what, TnRef x);
+/* Each head of x normed by <what>.weight. */
+TnRef tn_block_head_norm(TnArchBuild *b, uint32_t layer, const char *what, TnRef x);
 /* W x for <what>.weight: ternary weights by quant, tmatmul, dequant, dense ones by matmul. Multiplied by the tensor
- * <what>.scale, if the architecture has a row for that and the file has it. */
+ * <what>.scale, and <what>.bias added, if the architecture has a row for that and the file has it. */
 TnRef tn_block_linear(TnArchBuild *b, uint32_t layer, const char *what, TnRef x);
 /* The angles of all positions, for tn_block_rope: from the base, and from rope_freqs.weight if there is a row for it. */
 TnRef tn_block_angle(TnArchBuild *b, float base);
@@ -155,10 +157,14 @@ typedef struct TnBlockAttend {
     float scale;    /* of the scores; 0: b->attn_scale */
 } TnBlockAttend;
 TnRef tn_block_attend(TnArchBuild *b, uint32_t layer, const TnBlockAttend *a);
-/* The plain case: attn_q, attn_k and attn_v of h, both of the former turned, and attended. */
+/* The plain case: attn_q, attn_k and attn_v of h, both of the former turned, and attended. If the architecture has rows for
+ * attn_q_norm and attn_k_norm, their heads are normed before they are turned. */
 TnRef tn_block_attention(TnArchBuild *b, uint32_t layer, TnRef angle, TnRef h);
 /* act(ffn_gate h) * ffn_up h */
 TnRef tn_block_gated(TnArchBuild *b, uint32_t layer, TnOp activation, TnRef h);
+/* The layer of Llama and of most others: attn_norm, attention, attn_output, ffn_norm, gated, ffn_down, x added after each
+ * half. */
+TnRef tn_block_layer(TnArchBuild *b, uint32_t layer, TnRef angle, TnRef x);
 /* The end of a model, in one or in three: the rows that want logits and those that want the hidden row, [R, ..] and
  * [H, ..], both normed by output_norm; logits by output.weight, or by the embedding; the step's outputs. */
 typedef struct TnBlockFinal {

@@ -42,8 +42,16 @@ static TnRef norm_by(TnArchBuild *b, const char *name, TnRef x, TnRef weight) {
     TnAttr eps = {.key = TN_ATTR_eps, .f = b->eps};
     return tn_block_op_attrs(b, TN_OP_rmsnorm, name, (TnRef[]){x, weight}, 2, &eps, 1);
 }
+static TnRef norm_weight(TnArchBuild *b, uint32_t layer, const char *what) {
+    return tn_arch_vector(b, layer, tn_sprintf(&b->gg->arena, "%s.weight", what));
+}
 TnRef tn_block_norm(TnArchBuild *b, uint32_t layer, const char *what, TnRef x) {
-    return norm_by(b, NULL, x, tn_arch_vector(b, layer, tn_sprintf(&b->gg->arena, "%s.weight", what)));
+    return norm_by(b, NULL, x, norm_weight(b, layer, what));
+}
+TnRef tn_block_head_norm(TnArchBuild *b, uint32_t layer, const char *what, TnRef x) {
+    TnAttr eps = {.key = TN_ATTR_eps, .f = b->eps};
+    TnRef w = norm_weight(b, layer, what);
+    return tn_block_op_attrs(b, TN_OP_headnorm, NULL, (TnRef[]){x, w}, 2, &eps, 1);
 }
 
 /* ---- Linears */
@@ -122,7 +130,7 @@ static TnRef ternary_product(TnArchBuild *b, const char *name, TnRef x, TnRef w)
     return tn_block_op_attrs(b, TN_OP_dequant, name, (TnRef[]){acc, q, w}, 3, NULL, 0);
 }
 
-TnRef tn_block_linear(TnArchBuild *b, uint32_t layer, const char *what, TnRef x) {
+static TnRef product(TnArchBuild *b, uint32_t layer, const char *what, TnRef x) {
     const char *name = tn_sprintf(&b->gg->arena, "%s.weight", what);
     const TnGgufTensor *t = tn_arch_tensor(b, layer, name);
     if (!t) return TN_NONE;
@@ -139,6 +147,14 @@ TnRef tn_block_linear(TnArchBuild *b, uint32_t layer, const char *what, TnRef x)
         return tn_block_op(b, TN_OP_matmul, (TnRef[]){x, tn_arch_source(b, t, node, &type)}, 2);
     }
     return ternary_product(b, NULL, x, ternary_weight(b, t, node, scale));
+}
+
+TnRef tn_block_linear(TnArchBuild *b, uint32_t layer, const char *what, TnRef x) {
+    const char *bias = tn_sprintf(&b->gg->arena, "%s.bias", what);
+    TnRef y = product(b, layer, what, x);
+    if (!tn_arch_has_tensor(b->arch, layer != TN_NO_LAYER, bias)) return y;
+    TnRef v = tn_arch_vector(b, layer, bias);
+    return v == TN_NONE ? y : tn_block_op(b, TN_OP_bias, (TnRef[]){y, v}, 2);
 }
 
 /* ---- Rope */
@@ -206,6 +222,10 @@ TnRef tn_block_attention(TnArchBuild *b, uint32_t layer, TnRef angle, TnRef h) {
     a.q = tn_block_linear(b, layer, "attn_q", h);
     a.k = tn_block_linear(b, layer, "attn_k", h);
     a.v = tn_block_linear(b, layer, "attn_v", h);
+    if (tn_arch_has_tensor(b->arch, true, "attn_q_norm.weight")) {
+        a.q = tn_block_head_norm(b, layer, "attn_q_norm", a.q);
+        a.k = tn_block_head_norm(b, layer, "attn_k_norm", a.k);
+    }
     a.q = tn_block_rope(b, angle, a.q);
     a.k = tn_block_rope(b, angle, a.k);
     return tn_block_attend(b, layer, &a);
@@ -216,6 +236,15 @@ TnRef tn_block_gated(TnArchBuild *b, uint32_t layer, TnOp activation, TnRef h) {
     TnRef up = tn_block_linear(b, layer, "ffn_up", h);
     TnRef act = tn_block_op(b, activation, &gate, 1);
     return tn_block_op(b, TN_OP_mul, (TnRef[]){act, up}, 2);
+}
+
+TnRef tn_block_layer(TnArchBuild *b, uint32_t layer, TnRef angle, TnRef x) {
+    TnRef h = tn_block_norm(b, layer, "attn_norm", x);
+    h = tn_block_attention(b, layer, angle, h);
+    x = tn_block_add(b, x, tn_block_linear(b, layer, "attn_output", h));
+    h = tn_block_norm(b, layer, "ffn_norm", x);
+    h = tn_block_gated(b, layer, b->activation, h);
+    return tn_block_add(b, x, tn_block_linear(b, layer, "ffn_down", h));
 }
 
 /* ---- The end, and the whole */

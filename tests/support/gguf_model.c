@@ -42,6 +42,8 @@ const TnGmArch tn_gm_archs[] = {{.name = "bitnet-b1.58", .relu2 = true, .sub_nor
                                 {.name = "bitnet-25", .relu2 = true, .sub_norms = true},
                                 {.name = "bitnet", .sub_norms = true, .linear_scaling = true},
                                 {.name = "llama", .pairs = true},
+                                {.name = "qwen3", .head_norms = true},
+                                {.name = "qwen2", .biases = true},
                                 {.name = NULL}};
 
 const TnGmArch *tn_gm_arch(const char *name) {
@@ -172,7 +174,7 @@ static void trits(Rng *r, int8_t *out, size_t n) {
 
 /* ---- what a tensor holds */
 
-typedef enum Kind { TRITS, NORMAL, NORM, FREQS, SCALE } Kind;
+typedef enum Kind { TRITS, NORMAL, NORM, FREQS, SCALE, BIAS } Kind;
 
 static bool ends_with(const char *s, const char *end) {
     size_t n = strlen(s), m = strlen(end);
@@ -182,6 +184,7 @@ static Kind kind_of(const TnGmSpec *s, const char *name) {
     if (strcmp(name, "rope_freqs.weight") == 0) return FREQS;
     if (ends_with(name, "norm.weight")) return NORM;
     if (ends_with(name, ".scale")) return SCALE;
+    if (ends_with(name, ".bias")) return BIAS;
     return strncmp(name, "blk.", 4) == 0 && tn_gm_is_ternary(s) ? TRITS : NORMAL;
 }
 
@@ -216,6 +219,9 @@ static void draw(const TnGmSpec *s, Kind kind, Rng *r, float *out, size_t n, uin
             break;
         case SCALE:
             out[i] = tn_gm_is_ternary(s) ? 0.5f + unit(r) : 1.0f;
+            break;
+        case BIAS:
+            out[i] = 0.3f * normal(r);
             break;
         default:
             out[i] = normal(r) * sd;
@@ -386,6 +392,7 @@ static uint32_t type_of(const TnGmSpec *s, const char *name) {
     case SCALE:
         return GW_T_F32;
     case NORM:
+    case BIAS:
         return s->norms;
     default:
         return strncmp(name, "blk.", 4) == 0 ? s->weights : s->embd;
@@ -437,10 +444,11 @@ static void tensors(TnGw *w, const TnGmSpec *s, const TnGmArch *arch) {
     const struct {
         const char *name;
         uint64_t rows, cols; /* rows 0: a norm */
-    } list[] = {{"attn_norm", 0, h},         {"attn_q", wide, h},        {"attn_k", narrow, h},
-                {"attn_v", narrow, h},       {"attn_sub_norm", 0, wide}, {"attn_output", h, wide},
-                {"ffn_norm", 0, h},          {"ffn_gate", s->ffn, h},    {"ffn_up", s->ffn, h},
-                {"ffn_sub_norm", 0, s->ffn}, {"ffn_down", h, s->ffn}};
+    } list[] = {{"attn_norm", 0, h},        {"attn_q", wide, h},      {"attn_k", narrow, h},
+                {"attn_v", narrow, h},      {"attn_q_norm", 0, head}, {"attn_k_norm", 0, head},
+                {"attn_sub_norm", 0, wide}, {"attn_output", h, wide}, {"ffn_norm", 0, h},
+                {"ffn_gate", s->ffn, h},    {"ffn_up", s->ffn, h},    {"ffn_sub_norm", 0, s->ffn},
+                {"ffn_down", h, s->ffn}};
     matrix(w, s, "token_embd.weight", s->vocab, h);
     vector(w, s, "output_norm.weight", h);
     if (s->rope_freqs) vector(w, s, "rope_freqs.weight", head / 2);
@@ -449,6 +457,8 @@ static void tensors(TnGw *w, const TnGmSpec *s, const TnGmArch *arch) {
         for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
             char name[64];
             if (!arch->sub_norms && strstr(list[i].name, "sub_norm")) continue;
+            if (!arch->head_norms && (strstr(list[i].name, "q_norm") || strstr(list[i].name, "k_norm")))
+                continue;
             snprintf(name, sizeof name, "blk.%u.%s.weight", l, list[i].name);
             if (list[i].rows == 0) {
                 vector(w, s, name, list[i].cols);
@@ -457,6 +467,8 @@ static void tensors(TnGw *w, const TnGmSpec *s, const TnGmArch *arch) {
             matrix(w, s, name, list[i].rows, list[i].cols);
             snprintf(name, sizeof name, "blk.%u.%s.scale", l, list[i].name);
             if (s->scales) vector(w, s, name, 1);
+            snprintf(name, sizeof name, "blk.%u.%s.bias", l, list[i].name);
+            if (arch->biases && i >= 1 && i <= 3) vector(w, s, name, list[i].rows);
         }
 }
 

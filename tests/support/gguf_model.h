@@ -15,6 +15,8 @@ typedef struct TnGmArch {
     bool relu2;          /* the activation is relu squared, else silu */
     bool pairs;          /* rope turns columns 2i and 2i + 1, else i and i + half the head */
     bool sub_norms;      /* before attn_output and ffn_down */
+    bool head_norms;     /* of q and k, before rope */
+    bool biases;         /* of q, k and v */
     bool linear_scaling; /* the converter writes a rope scaling of factor 1 */
 } TnGmArch;
 extern const TnGmArch

@@ -10,10 +10,12 @@ typedef struct Matrix {
     uint32_t rows, cols;
     bool ternary;
     double scale, *w;
+    double *bias; /* NULL if there is none */
 } Matrix;
 
 typedef struct Layer {
     double *attn_norm, *attn_sub_norm, *ffn_norm, *ffn_sub_norm; /* sub-norms NULL if there are none */
+    double *q_norm, *k_norm;                                     /* of heads; NULL likewise */
     Matrix q, k, v, o, gate, up, down;
 } Layer;
 
@@ -33,7 +35,7 @@ static double *values(const TnGmSpec *s, const char *name, uint32_t rows, uint32
 }
 
 static Matrix matrix(const TnRefModel *m, uint32_t layer, const char *proj, uint32_t rows, uint32_t cols) {
-    Matrix x = {rows, cols, m->ternary, 1.0, NULL};
+    Matrix x = {rows, cols, m->ternary, 1.0, NULL, NULL};
     char name[64];
     snprintf(name, sizeof name, "blk.%u.%s.weight", layer, proj);
     x.w = values(m->s, name, rows, cols, &x.scale);
@@ -46,6 +48,11 @@ static Matrix matrix(const TnRefModel *m, uint32_t layer, const char *proj, uint
         snprintf(name, sizeof name, "blk.%u.%s.scale", layer, proj);
         tn_gm_values(m->s, name, 1, 1, &extra, NULL);
         x.scale *= extra;
+    }
+    if (m->arch->biases &&
+        (strcmp(proj, "attn_q") == 0 || strcmp(proj, "attn_k") == 0 || strcmp(proj, "attn_v") == 0)) {
+        snprintf(name, sizeof name, "blk.%u.%s.bias", layer, proj);
+        x.bias = values(m->s, name, 1, rows, NULL);
     }
     return x;
 }
@@ -66,7 +73,7 @@ TnRefModel *tn_ref_model_create(const TnGmSpec *s, bool ternary_dense) {
     m->embd = values(s, "token_embd.weight", s->vocab, h, NULL);
     m->norm = values(s, "output_norm.weight", 1, h, NULL);
     if (s->rope_freqs) m->freqs = values(s, "rope_freqs.weight", 1, head / 2, NULL);
-    m->head = (Matrix){s->vocab, h, false, 1.0, m->embd};
+    m->head = (Matrix){s->vocab, h, false, 1.0, m->embd, NULL};
     if (s->untied) m->head.w = values(s, "output.weight", s->vocab, h, NULL);
     m->layers = tn_xcalloc(s->layers, sizeof *m->layers);
     for (uint32_t i = 0; i < s->layers; i++) {
@@ -76,6 +83,10 @@ TnRefModel *tn_ref_model_create(const TnGmSpec *s, bool ternary_dense) {
         if (m->arch->sub_norms) {
             l->attn_sub_norm = layer_norm(m, i, "attn_sub_norm", wide);
             l->ffn_sub_norm = layer_norm(m, i, "ffn_sub_norm", s->ffn);
+        }
+        if (m->arch->head_norms) {
+            l->q_norm = layer_norm(m, i, "attn_q_norm", head);
+            l->k_norm = layer_norm(m, i, "attn_k_norm", head);
         }
         l->q = matrix(m, i, "attn_q", wide, h);
         l->k = matrix(m, i, "attn_k", narrow, h);
@@ -92,8 +103,9 @@ void tn_ref_model_destroy(TnRefModel *m) {
     if (!m) return;
     for (uint32_t i = 0; i < m->s->layers; i++) {
         Layer *l = &m->layers[i];
-        double *all[] = {l->attn_norm, l->attn_sub_norm, l->ffn_norm, l->ffn_sub_norm, l->q.w,   l->k.w,
-                         l->v.w,       l->o.w,           l->gate.w,   l->up.w,         l->down.w};
+        double *all[] = {l->attn_norm, l->attn_sub_norm, l->ffn_norm, l->ffn_sub_norm, l->q_norm, l->k_norm,
+                         l->q.w,       l->q.bias,        l->k.w,      l->k.bias,       l->v.w,    l->v.bias,
+                         l->o.w,       l->gate.w,        l->up.w,     l->down.w};
         for (size_t j = 0; j < sizeof all / sizeof *all; j++) free(all[j]);
     }
     if (m->s->untied) free(m->head.w);
@@ -119,6 +131,7 @@ static void linear(const Matrix *m, const double *x, double *y) {
         const double *w = m->w + (size_t)r * m->cols;
         for (uint32_t i = 0; i < m->cols; i++) sum += w[i] * q[i];
         y[r] = m->ternary ? sum * m->scale * (amax / 127.0) : sum;
+        if (m->bias) y[r] += m->bias[r];
     }
     free(q);
 }
@@ -166,6 +179,12 @@ static void layer(const TnRefModel *m, const Layer *l, uint32_t n, double *x) {
         linear(&l->q, t, q);
         linear(&l->k, t, k + (size_t)pos * narrow);
         linear(&l->v, t, v + (size_t)pos * narrow);
+        for (uint32_t i = 0; l->q_norm && i < s->heads; i++)
+            rmsnorm(q + i * head, l->q_norm, head, s->eps, q + i * head);
+        for (uint32_t i = 0; l->k_norm && i < s->kv_heads; i++) {
+            double *of = k + (size_t)pos * narrow + i * head;
+            rmsnorm(of, l->k_norm, head, s->eps, of);
+        }
         rope(m, q, s->heads, pos);
         rope(m, k + (size_t)pos * narrow, s->kv_heads, pos);
         for (uint32_t i = 0; i < s->heads; i++) {

@@ -8,6 +8,7 @@
  *   attention softmax(q . k / sqrt(head)) v over earlier positions; head h reads kv head h / (heads / kv_heads)
  *   ffn       relu(gate)^2 * up or silu(gate) * up
  *   sub-norms before attn_output and ffn_down, or none
+ *   heads     of q and k by a vector each, rmsnormed before rope, or as they are; a bias on q, k and v, or none
  *
  * Which of two an architecture has, tn_gm_archs says. */
 #ifndef TN_TEST_REF_MODEL_H

@@ -21,17 +21,8 @@ static const TnArchTensor tensors[] = {
     {"blk.*.ffn_down.weight", TN_DIM_HIDDEN, TN_DIM_FFN, false},
 };
 
-static TnRef layer(TnArchBuild *b, uint32_t i, TnRef angle, TnRef x) {
-    TnRef h = tn_block_norm(b, i, "attn_norm", x);
-    h = tn_block_attention(b, i, angle, h);
-    x = tn_block_add(b, x, tn_block_linear(b, i, "attn_output", h));
-    h = tn_block_norm(b, i, "ffn_norm", x);
-    h = tn_block_gated(b, i, b->activation, h);
-    return tn_block_add(b, x, tn_block_linear(b, i, "ffn_down", h));
-}
-
 static void build(TnArchBuild *b) {
-    tn_block_decoder(b, layer);
+    tn_block_decoder(b, tn_block_layer);
 }
 
 static bool has_i2s(const TnGguf *file) {

@@ -1,0 +1,45 @@
+/* Qwen3, and the ternary models of its graph (PrismML's Bonsai 1.7B, 4B and 8B): Llama's transformer with queries and keys
+ * normed head by head, all heads of a layer by one vector, before they are rotated. A head has its own number of columns,
+ * which need not be hidden / heads. q and k are not permuted: rope turns columns half a head apart.
+ *
+ *   h = rmsnorm(x); q, k, v = linear(h); q, k = rope(headnorm(q)), rope(headnorm(k)); x += linear(attend(q, k, v))
+ *   h = rmsnorm(x); x += linear(silu(gate(h)) * up(h)) */
+#include "frontends/gguf/arch.h"
+
+static const TnArchTensor tensors[] = {
+    {"token_embd.weight", TN_DIM_VOCAB, TN_DIM_HIDDEN, false},
+    {"rope_freqs.weight", TN_DIM_NONE, TN_DIM_HALF_HEAD, true},
+    {"output_norm.weight", TN_DIM_NONE, TN_DIM_HIDDEN, false},
+    {"output.weight", TN_DIM_VOCAB, TN_DIM_HIDDEN, true},
+    {"blk.*.attn_norm.weight", TN_DIM_NONE, TN_DIM_HIDDEN, false},
+    {"blk.*.attn_q.weight", TN_DIM_Q, TN_DIM_HIDDEN, false},
+    {"blk.*.attn_k.weight", TN_DIM_KV, TN_DIM_HIDDEN, false},
+    {"blk.*.attn_v.weight", TN_DIM_KV, TN_DIM_HIDDEN, false},
+    {"blk.*.attn_q_norm.weight", TN_DIM_NONE, TN_DIM_HEAD, false},
+    {"blk.*.attn_k_norm.weight", TN_DIM_NONE, TN_DIM_HEAD, false},
+    {"blk.*.attn_output.weight", TN_DIM_HIDDEN, TN_DIM_Q, false},
+    {"blk.*.ffn_norm.weight", TN_DIM_NONE, TN_DIM_HIDDEN, false},
+    {"blk.*.ffn_gate.weight", TN_DIM_FFN, TN_DIM_HIDDEN, false},
+    {"blk.*.ffn_up.weight", TN_DIM_FFN, TN_DIM_HIDDEN, false},
+    {"blk.*.ffn_down.weight", TN_DIM_HIDDEN, TN_DIM_FFN, false},
+};
+
+static void build(TnArchBuild *b) {
+    tn_block_decoder(b, tn_block_layer);
+}
+
+static const TnArchTrait traits[] = {{"sub-norms", "none"}, {"norms of heads", "of q and k, before rope"}};
+static const TnArchConverter converters[] = {
+    {"llama.cpp's convert_hf_to_gguf.py, or one after its manner", NULL, NULL},
+};
+const TnArch tn_arch_qwen3 = {.name = "qwen3",
+                              .doc = "Qwen3 and models of its graph: Bonsai 1.7B, 4B and 8B",
+                              .activation = TN_OP_silu,
+                              .rope = "half",
+                              .tensors = tensors,
+                              .n_tensors = TN_COUNT(tensors),
+                              .traits = traits,
+                              .n_traits = TN_COUNT(traits),
+                              .converters = converters,
+                              .n_converters = TN_COUNT(converters),
+                              .build = build};
