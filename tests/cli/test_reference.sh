@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Architectures against an implementation that shares nothing with this one: a writer of random models and a model in double,
+# both in Python with numpy, beside the source tree or where TERN_REFERENCE says. Where they are not there, the model in
+# double of tests/support alone holds the graphs (gguf.numbers).
+set -u
+build=$1
+source=$(cd "$(dirname "$0")/../.." && pwd)
+tools=${TERN_REFERENCE:-$source/../shared/tools}
+python=""
+for p in python3 /usr/bin/python3; do
+    "$p" -c 'import numpy' 2>/dev/null && python=$p && break
+done
+[ -f "$tools/reference.py" ] || { echo "skipped: no reference.py in $tools"; exit 77; }
+[ -n "$python" ] || { echo "skipped: no Python with numpy"; exit 77; }
+target=""
+case $("$build/tern" --version) in *"cpu levels: none"* | *"no LLVM"*) target="--target ref" ;; esac
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+rc=0
+
+ids=$(for i in $(seq 0 39); do echo $(((i * 37 + 11) % 257)); done | paste -sd,)
+
+# The name of a case, the flags of `reference.py` and `tern` (or -), then those of the writer.
+check() {
+    local name=$1 reference=$2
+    shift 2
+    [ "$reference" = - ] && reference=""
+    # byte-level vocabularies: it is not tokenizers that are tested here
+    "$python" "$tools/make_model.py" "$@" --pre gpt-2 -o "$dir/m.gguf" >/dev/null || { echo "$name: not written"; rc=1; return; }
+    "$python" "$tools/reference.py" "$dir/m.gguf" --tokens "$ids" --ties --npy "$dir/want.npy" $reference >"$dir/ties" ||
+        { echo "$name: no reference"; rc=1; return; }
+    "$build/tern" logits "$dir/m.gguf" --tokens "$ids" --kv f32 $target -o "$dir/got" 2>"$dir/err" ||
+        { echo "$name: $(cat "$dir/err")"; rc=1; return; }
+    printf '%-24s ' "$name"
+    "$python" "$source/tests/support/row_errors.py" "$dir/want.npy" "$dir/got" "$dir/ties" || { echo "$name: failed"; rc=1; }
+}
+
+check qwen3 - --shape tiny-bonsai --weights tq2_0 --embd f16 --yarn none --seed 1
+check qwen3-untied - --shape tiny-bonsai-8b --weights i2_s --embd f16 --yarn none --seed 1
+check qwen2 - --shape tiny-qwen2 --weights i2_s --seed 1
+exit $rc
