@@ -81,6 +81,23 @@ const TnArch *tn_arch_row(size_t i);          /* NULL after the last */
 const TnArch *tn_arch_find(const char *name); /* NULL if there is none of that name */
 const char *tn_arch_list(TnArena *arena);     /* "a, b or c", for messages */
 
+/* ---- Positions: rope.scaling.* (arch_rope.c) */
+typedef enum TnRopeScaling {
+    TN_ROPE_PLAIN,
+    TN_ROPE_LINEAR,
+    TN_ROPE_YARN,
+    TN_ROPE_LLAMA3,
+    TN_ROPE_LONGROPE
+} TnRopeScaling;
+typedef struct TnArchRope {
+    TnRopeScaling scaling;
+    float factor;     /* that positions are divided by, in whole or in part */
+    uint32_t context; /* that the model was first trained with */
+    float fast,
+        slow; /* yarn: turns in that context from which, and up to which, a pair counts as fast, as slow */
+    float low, high; /* llama3: the same */
+} TnArchRope;
+
 /* ---- A graph in the making. `build` and `refuse` read it; only blocks write. */
 struct TnArchBuild {
     TnGguf *gg;
@@ -88,8 +105,10 @@ struct TnArchBuild {
     const TnGgufOptions *options;
     const TnArch *arch;
     TnFacts facts;
-    float eps, rope_base, attn_scale;               /* keys of norms, rope and attention, or their defaults */
-    TnOp activation;                                /* the key's, or the architecture's */
+    float eps, rope_base, attn_scale; /* keys of norms, rope and attention, or their defaults */
+    TnOp activation;                  /* the key's, or the architecture's */
+    TnArchRope rope;
+    uint32_t window;                                /* positions that a row sees; 0: all */
     TnRef ids, pos, slot, rows, hrows, table, embd; /* the inputs, and the embedding's table */
     TernStatus status;                              /* of the first failure */
     TernError *err;
@@ -107,8 +126,10 @@ TernStatus tn_arch_graph(const TnArch *arch, TnGguf *gg, const TnGgufOptions *op
 
 /* ---- arch_keys.c: "ARCH.what" */
 const char *tn_arch_key(const TnArchBuild *b, const char *what);
-/* The keys that all architectures have: sizes, heads, eps, rope, activation, scale of attention. */
+/* The keys that all architectures have: sizes, heads, eps, rope, activation, scale and window of attention. */
 TernStatus tn_arch_read_keys(TnArchBuild *b);
+/* arch_rope.c: those of positions; after the sizes and the scale of attention, which some of them change. */
+TernStatus tn_arch_read_rope(TnArchBuild *b);
 /* The rows of the embedding are the vocabulary; keys and tokens must agree. */
 TernStatus tn_arch_read_vocab(TnArchBuild *b);
 /* A number that is the architecture's own, for `build`; `otherwise` if no key says it. List the key in `keys`. */
@@ -147,7 +168,8 @@ TnRef tn_block_head_norm(TnArchBuild *b, uint32_t layer, const char *what, TnRef
 /* W x for <what>.weight: ternary weights by quant, tmatmul, dequant, dense ones by matmul. Multiplied by the tensor
  * <what>.scale, and <what>.bias added, if the architecture has a row for that and the file has it. */
 TnRef tn_block_linear(TnArchBuild *b, uint32_t layer, const char *what, TnRef x);
-/* The angles of all positions, for tn_block_rope: from the base, and from rope_freqs.weight if there is a row for it. */
+/* The angles of all positions, for tn_block_rope: from the base, scaled as the file says (arch_rope.c), which includes
+ * rope_freqs.weight if there is a row for it. */
 TnRef tn_block_angle(TnArchBuild *b, float base);
 TnRef tn_block_rope(TnArchBuild *b, TnRef angle, TnRef x);
 /* Keys and values go into the layer's cache, and each row attends to what lies there. */
@@ -158,7 +180,7 @@ typedef struct TnBlockAttend {
 } TnBlockAttend;
 TnRef tn_block_attend(TnArchBuild *b, uint32_t layer, const TnBlockAttend *a);
 /* The plain case: attn_q, attn_k and attn_v of h, both of the former turned, and attended. If the architecture has rows for
- * attn_q_norm and attn_k_norm, their heads are normed before they are turned. */
+ * attn_q_norm and attn_k_norm, their heads are normed before they are turned. By the window of the file. */
 TnRef tn_block_attention(TnArchBuild *b, uint32_t layer, TnRef angle, TnRef h);
 /* act(ffn_gate h) * ffn_up h */
 TnRef tn_block_gated(TnArchBuild *b, uint32_t layer, TnOp activation, TnRef h);

@@ -55,14 +55,32 @@ static TernStatus heads(TnArchBuild *b) {
     return TERN_OK;
 }
 
-/* What the file says of the activation, and otherwise the architecture's name. */
+/* What the file says of the activation, and otherwise the architecture's name. The names are those of Hugging Face, whose
+ * `gelu` is the exact one, and of llama.cpp. */
 static TernStatus activation(TnArchBuild *b) {
+    static const struct {
+        const char *name;
+        TnOp op;
+    } names[] = {
+        {"relu2", TN_OP_relu2},         {"relu_squared", TN_OP_relu2},
+        {"squared_relu", TN_OP_relu2},  {"silu", TN_OP_silu},
+        {"swish", TN_OP_silu},          {"relu", TN_OP_relu},
+        {"gelu", TN_OP_gelu},           {"gelu_tanh", TN_OP_gelu_tanh},
+        {"gelu_new", TN_OP_gelu_tanh},  {"gelu_pytorch_tanh", TN_OP_gelu_tanh},
+        {"gelu_fast", TN_OP_gelu_tanh},
+    };
     const char *name = tn_arch_key(b, "hidden_activation"), *says;
     TN_TRY(tn_gguf_string(b->gg, name, false, &says, b->err));
-    b->activation = !says ? b->arch->activation : strcmp(says, "relu2") == 0 ? TN_OP_relu2 : TN_OP_silu;
-    if (!says || b->activation == TN_OP_relu2 || strcmp(says, "silu") == 0) return TERN_OK;
-    return tn_fail(b->err, TERN_ERR_UNSUPPORTED, "%s: %s is '%.80s', expected relu2 or silu", b->gg->path,
-                   name, says);
+    b->activation = b->arch->activation;
+    if (!says) return TERN_OK;
+    for (size_t i = 0; i < TN_COUNT(names); i++)
+        if (strcmp(says, names[i].name) == 0) {
+            b->activation = names[i].op;
+            return TERN_OK;
+        }
+    return tn_fail(b->err, TERN_ERR_UNSUPPORTED,
+                   "%s: %s is '%.80s', expected relu2, silu, relu, gelu or gelu_tanh", b->gg->path, name,
+                   says);
 }
 
 /* What attention multiplies its scores by; 0 is llama.cpp's word for the usual. */
@@ -78,6 +96,19 @@ static TernStatus attention_scale(TnArchBuild *b) {
     return TERN_OK;
 }
 
+/* A window as long as the context is none. Which layers have one no key says here: all. */
+static TernStatus window(TnArchBuild *b) {
+    static const char what[] = "attention.sliding_window";
+    uint64_t v = 0;
+    TN_TRY(tn_gguf_uint(b->gg, tn_arch_key(b, what), false, 0, 1 << 24, &v, b->err));
+    if (v && tn_gguf_key(b->gg, tn_arch_key(b, "attention.sliding_window_pattern")))
+        return tn_fail(b->err, TERN_ERR_UNSUPPORTED,
+                       "%s: %s_pattern says that some layers have no window, expected one for all of them",
+                       b->gg->path, tn_arch_key(b, what));
+    b->window = v < b->facts.n_context ? (uint32_t)v : 0;
+    return TERN_OK;
+}
+
 TernStatus tn_arch_read_keys(TnArchBuild *b) {
     TnFacts *f = &b->facts;
     f->arch = b->arch->name;
@@ -88,10 +119,10 @@ TernStatus tn_arch_read_keys(TnArchBuild *b) {
     TN_TRY(heads(b));
     TN_TRY(tn_gguf_float(b->gg, tn_arch_key(b, "attention.layer_norm_rms_epsilon"), true, 1e-12, 1, &b->eps,
                          b->err));
-    b->rope_base = 10000.0f;
-    TN_TRY(tn_gguf_float(b->gg, tn_arch_key(b, "rope.freq_base"), false, 1, 1e12, &b->rope_base, b->err));
     TN_TRY(activation(b));
-    return attention_scale(b);
+    TN_TRY(attention_scale(b));
+    TN_TRY(window(b));
+    return tn_arch_read_rope(b);
 }
 
 TernStatus tn_arch_read_vocab(TnArchBuild *b) {

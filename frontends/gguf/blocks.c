@@ -157,47 +157,6 @@ TnRef tn_block_linear(TnArchBuild *b, uint32_t layer, const char *what, TnRef x)
     return v == TN_NONE ? y : tn_block_op(b, TN_OP_bias, (TnRef[]){y, v}, 2);
 }
 
-/* ---- Rope */
-
-/* What the frequencies are divided by; TN_NONE if the file has no such tensor. */
-static TnRef rope_divisors(TnArchBuild *b) {
-    static const char name[] = "rope_freqs.weight";
-    if (!tn_arch_has_tensor(b->arch, false, name)) return TN_NONE;
-    const TnGgufTensor *t = tn_arch_tensor(b, TN_NO_LAYER, name);
-    if (!t) return TN_NONE;
-    if (t->enc != TN_ENC_f32) {
-        b->status = tn_fail(b->err, TERN_ERR_UNSUPPORTED, "%s: tensor %s has type %s, expected f32",
-                            b->gg->path, name, tn_encs[t->enc].name);
-        return TN_NONE;
-    }
-    for (uint64_t i = 0; i < t->ne[0]; i++) {
-        float f;
-        memcpy(&f, t->data + 4 * i, 4);
-        if (f >= 1e-6f && f <= 1e6f) continue;
-        b->status = tn_fail(b->err, TERN_ERR_INPUT, "%s: tensor %s holds %g at %llu, expected 1e-6 to 1e6",
-                            b->gg->path, name, (double)f, (unsigned long long)i);
-        return TN_NONE;
-    }
-    return tn_arch_vector(b, TN_NO_LAYER, name);
-}
-
-TnRef tn_block_angle(TnArchBuild *b, float base) {
-    TnRef divisors = rope_divisors(b);
-    if (b->status != TERN_OK) return TN_NONE;
-    const char *more = b->n_angles++ ? tn_sprintf(&b->gg->arena, "%u", b->n_angles) : "";
-    TnType type = tn_type(TN_ENC_f32, 2, (TnDim)2, (TnDim)(b->facts.head_dim / 2));
-    TnAttr attr = {.key = TN_ATTR_base, .f = base};
-    TnRef freq = tn_node_add(b->g, TN_OP_rope_freq, tn_sprintf(&b->gg->arena, "rope%s", more), &type,
-                             &divisors, divisors != TN_NONE, &attr, 1);
-    return tn_block_op_attrs(b, TN_OP_rope_angle, tn_sprintf(&b->gg->arena, "angle%s", more),
-                             (TnRef[]){b->pos, freq}, 2, NULL, 0);
-}
-
-TnRef tn_block_rope(TnArchBuild *b, TnRef angle, TnRef x) {
-    TnAttr mode = {.key = TN_ATTR_mode, .s = b->arch->rope};
-    return tn_block_op_attrs(b, TN_OP_rope, NULL, (TnRef[]){x, angle}, 2, &mode, 1);
-}
-
 /* ---- Attention and feed-forward */
 
 static TnRef put(TnArchBuild *b, uint32_t layer, char which, TnRef x) {
@@ -218,7 +177,7 @@ TnRef tn_block_attend(TnArchBuild *b, uint32_t layer, const TnBlockAttend *a) {
 }
 
 TnRef tn_block_attention(TnArchBuild *b, uint32_t layer, TnRef angle, TnRef h) {
-    TnBlockAttend a = {0};
+    TnBlockAttend a = {.window = b->window};
     a.q = tn_block_linear(b, layer, "attn_q", h);
     a.k = tn_block_linear(b, layer, "attn_k", h);
     a.v = tn_block_linear(b, layer, "attn_v", h);

@@ -48,8 +48,8 @@ static const TnKeyRow table[] = {
     {".attention.causal", TN_RULE_IS_TRUE, 0, NULL},
     {".attention.clamp_kqv", TN_RULE_IS, 0, NULL},
     {".attention.max_alibi_bias", TN_RULE_IS, 0, NULL},
-    {".attention.sliding_window", TN_RULE_IS, 0, NULL},
-    {".attention.sliding_window_pattern", TN_RULE_HARMLESS, 0, NULL}, /* of a window, which there is none */
+    {".attention.sliding_window", TN_RULE_HARMLESS, 0, NULL},
+    {".attention.sliding_window_pattern", TN_RULE_HARMLESS, 0, NULL}, /* refused with a window */
     {".attention.chunk_size", TN_RULE_IS, 0, NULL},
     {".attention.key_length_swa", TN_RULE_IS_HEAD, 0, NULL},
     {".attention.value_length_swa", TN_RULE_IS_HEAD, 0, NULL},
@@ -77,17 +77,12 @@ static const TnKeyRow table[] = {
     {".rope.dimension_count_swa", TN_RULE_IS_HEAD, 0, NULL},
     {".rope.dimension_sections", TN_RULE_IS, 0, NULL},
     {".rope.freq_base_swa", TN_RULE_IS_BASE, 0, NULL},
-    {".rope.scale_linear", TN_RULE_IS, 1, NULL},
-    {".rope.scaling.factor", TN_RULE_IS, 1, NULL},
     {".rope.scaling.alpha", TN_RULE_IS, 1, NULL},
-    {".rope.scaling.attn_factor", TN_RULE_IS, 1, NULL},
-    {".rope.scaling.yarn_attn_factor", TN_RULE_IS, 1, NULL},
+    {".rope.scaling.yarn_ext_factor", TN_RULE_IS, 1, NULL},
     {".rope.scaling.yarn_log_multiplier", TN_RULE_IS, 0, NULL},
-    {".rope.scaling.type", TN_RULE_IS_TEXT, 0, "none linear"}, /* linear: the factor is 1 */
     /* of a scaling that there is none */
     {".rope.scaling.original_context_length", TN_RULE_HARMLESS, 0, NULL},
     {".rope.scaling.finetuned", TN_RULE_HARMLESS, 0, NULL},
-    {".rope.scaling.yarn_ext_factor", TN_RULE_HARMLESS, 0, NULL},
     {".rope.scaling.yarn_beta_fast", TN_RULE_HARMLESS, 0, NULL},
     {".rope.scaling.yarn_beta_slow", TN_RULE_HARMLESS, 0, NULL},
     /* weights that are not what they look like */

@@ -192,6 +192,43 @@ static void odd_sizes(void **state) {
             }
 }
 
+static void rope_is_scaled(void **state) {
+    (void)state;
+    static const struct {
+        const char *scaling;
+        float factor;
+        uint32_t context;
+    } how[] = {
+        {"linear", 4, 128}, {"yarn", 4, 64}, {"yarn", 2.5f, 4096}, {"llama3", 8, 256}, {"linear", 1, 128}};
+    for (size_t i = 0; i < TN_COUNT(how); i++)
+        for (size_t a = i % 2; a < n_archs(); a += 2) {
+            TnGmSpec s = tn_gm_small;
+            s.arch = arch(a);
+            s.weights = GW_T_F32; /* nothing is rounded to int8, so there are no ties */
+            s.scaling = how[i].scaling;
+            s.scaling_factor = how[i].factor;
+            s.scaling_context = how[i].context;
+            s.rope_freqs = i == 3;
+            s.seed = 900 + 7 * a + i;
+            check(&s, false);
+        }
+}
+
+static void activations_and_windows(void **state) {
+    (void)state;
+    static const char *const names[] = {"relu2", "silu", "relu", "gelu", "gelu_tanh"};
+    for (size_t i = 0; i < TN_COUNT(names); i++)
+        for (size_t a = i % 2; a < n_archs(); a += 2) {
+            TnGmSpec s = tn_gm_small;
+            s.arch = arch(a);
+            s.weights = GW_T_F32; /* nothing is rounded to int8, so there are no ties */
+            s.activation = names[i];
+            s.window = 3 * (uint32_t)i;
+            s.seed = 1000 + 7 * a + i;
+            check(&s, false);
+        }
+}
+
 static void extra_scales_multiply_the_output(void **state) {
     (void)state;
     static const uint32_t types[] = {GW_T_I2_S, GW_T_TQ2_0, GW_T_F16, GW_T_BF16};
@@ -257,6 +294,8 @@ int main(void) {
         cmocka_unit_test(dense_ternary_weights_run_either_way),
         cmocka_unit_test(every_embedding_type),
         cmocka_unit_test(odd_sizes),
+        cmocka_unit_test(rope_is_scaled),
+        cmocka_unit_test(activations_and_windows),
         cmocka_unit_test(extra_scales_multiply_the_output),
         cmocka_unit_test(a_sequence_over_several_pages),
         cmocka_unit_test(sequences_do_not_mix),

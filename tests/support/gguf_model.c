@@ -532,7 +532,9 @@ TnGw *tn_gm_create(const TnGmSpec *s) {
                   {"attention.head_count", s->heads},
                   {"attention.head_count_kv", s->kv_heads},
                   {"attention.key_length", s->head_dim},
-                  {"attention.value_length", s->head_dim}};
+                  {"attention.value_length", s->head_dim},
+                  {"attention.sliding_window", s->window},
+                  {"rope.scaling.original_context_length", s->scaling_context}};
     char key[64];
     tn_gw_str(w, "general.architecture", s->arch);
     tn_gw_str(w, "general.name", "random");
@@ -548,11 +550,15 @@ TnGw *tn_gm_create(const TnGmSpec *s) {
     tn_gw_f32(w, key, s->rope_base);
     snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", s->arch);
     tn_gw_f32(w, key, s->eps);
-    if (arch->linear_scaling) {
+    if (s->scaling || arch->linear_scaling) {
         snprintf(key, sizeof key, "%s.rope.scaling.type", s->arch);
-        tn_gw_str(w, key, "linear");
+        tn_gw_str(w, key, s->scaling ? s->scaling : "linear");
         snprintf(key, sizeof key, "%s.rope.scaling.factor", s->arch);
-        tn_gw_f32(w, key, 1.0f);
+        tn_gw_f32(w, key, s->scaling ? s->scaling_factor : 1.0f);
+    }
+    if (s->activation) {
+        snprintf(key, sizeof key, "%s.hidden_activation", s->arch);
+        tn_gw_str(w, key, s->activation);
     }
     if (!s->no_vocab) vocabulary(w, s);
     tensors(w, s, arch);

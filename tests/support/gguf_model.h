@@ -36,6 +36,11 @@ typedef struct TnGmSpec {
     bool scales;   /* a .scale tensor beside each matrix (arch bitnet); 1 beside truly dense ones */
     bool no_vocab; /* no tokenizer keys */
     float rope_base, eps;
+    const char *scaling; /* of rope: linear, yarn or llama3, with these two; NULL: none */
+    float scaling_factor;
+    uint32_t scaling_context;
+    uint32_t window;        /* attention.sliding_window; 0: no key */
+    const char *activation; /* hidden_activation; NULL: no key */
     float
         dead; /* share of a layer's neurons whose rows of gate and up are zero, of ternary matrices; as many again
                    have one of the two zero, in turn */

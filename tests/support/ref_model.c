@@ -136,33 +136,71 @@ static void linear(const Matrix *m, const double *x, double *y) {
     free(q);
 }
 
+/* How much of the angle of pair i stays as it is. */
+static double kept(const TnGmSpec *s, uint32_t i, double angle_of_one) {
+    double head = tn_gm_head_dim(s), turns = s->scaling_context * angle_of_one / (2 * M_PI), k;
+    if (strcmp(s->scaling, "llama3") == 0) {
+        k = (turns - 1) / (4 - 1);
+    } else {
+        double per = head / 2 / log(s->rope_base), all = s->scaling_context / (2 * M_PI);
+        double from = floor(per * log(all / 32)), to = ceil(per * log(all));
+        from = from < 0 ? 0 : from;
+        to = to > head - 1 ? head - 1 : to;
+        k = 1 - (i - from) / (to - from > 0.001 ? to - from : 0.001);
+    }
+    return k < 0 ? 0 : k > 1 ? 1 : k;
+}
+
+static double scaled(const TnGmSpec *s, uint32_t i, double angle_of_one) {
+    if (!s->scaling) return angle_of_one;
+    if (strcmp(s->scaling, "linear") == 0) return angle_of_one / s->scaling_factor;
+    double k = kept(s, i, angle_of_one);
+    return angle_of_one * ((1 - k) / s->scaling_factor + k);
+}
+
+static double yarn_size(const TnGmSpec *s) {
+    return s->scaling && strcmp(s->scaling, "yarn") == 0 ? 1 + 0.1 * log(s->scaling_factor) : 1;
+}
+
 static void rope(const TnRefModel *m, double *x, uint32_t heads, uint32_t pos) {
     uint32_t head = tn_gm_head_dim(m->s), half = head / 2;
     for (uint32_t h = 0; h < heads; h++, x += head)
         for (uint32_t i = 0; i < half; i++) {
-            double angle = pos * pow((double)m->s->rope_base, -2.0 * i / head);
+            double angle = pos * scaled(m->s, i, pow((double)m->s->rope_base, -2.0 * i / head));
             if (m->freqs) angle /= m->freqs[i];
             double *a = m->arch->pairs ? &x[2 * i] : &x[i],
                    *b = m->arch->pairs ? &x[2 * i + 1] : &x[i + half];
             double re = *a * cos(angle) - *b * sin(angle), im = *a * sin(angle) + *b * cos(angle);
-            *a = re;
-            *b = im;
+            *a = re * yarn_size(m->s);
+            *b = im * yarn_size(m->s);
         }
 }
 
-/* One head of one row over the positions 0 .. pos. */
+static double activated(const TnRefModel *m, double x) {
+    const char *name = m->s->activation ? m->s->activation : m->arch->relu2 ? "relu2" : "silu";
+    double r = x > 0 ? x : 0;
+    if (strcmp(name, "relu2") == 0) return r * r;
+    if (strcmp(name, "relu") == 0) return r;
+    if (strcmp(name, "silu") == 0) return x / (1 + exp(-x));
+    if (strcmp(name, "gelu") == 0) return 0.5 * x * (1 + erf(x / sqrt(2)));
+    if (strcmp(name, "gelu_tanh") == 0)
+        return 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    abort();
+}
+
+/* One head of one row over the positions 0 .. pos, or from `first` on. */
 static void attend(const double *q, const double *k, const double *v, uint32_t stride, uint32_t head,
-                   uint32_t pos, double *y) {
+                   uint32_t first, uint32_t pos, double *y) {
     double *p = tn_xcalloc(pos + 1, sizeof *p), top = -INFINITY, sum = 0;
-    for (uint32_t j = 0; j <= pos; j++) {
+    for (uint32_t j = first; j <= pos; j++) {
         for (uint32_t d = 0; d < head; d++) p[j] += q[d] * k[(size_t)j * stride + d];
         p[j] /= sqrt(head);
         top = p[j] > top ? p[j] : top;
     }
-    for (uint32_t j = 0; j <= pos; j++) sum += p[j] = exp(p[j] - top);
+    for (uint32_t j = first; j <= pos; j++) sum += p[j] = exp(p[j] - top);
     for (uint32_t d = 0; d < head; d++) {
         y[d] = 0;
-        for (uint32_t j = 0; j <= pos; j++) y[d] += p[j] / sum * v[(size_t)j * stride + d];
+        for (uint32_t j = first; j <= pos; j++) y[d] += p[j] / sum * v[(size_t)j * stride + d];
     }
     free(p);
 }
@@ -189,7 +227,8 @@ static void layer(const TnRefModel *m, const Layer *l, uint32_t n, double *x) {
         rope(m, k + (size_t)pos * narrow, s->kv_heads, pos);
         for (uint32_t i = 0; i < s->heads; i++) {
             uint32_t kv = i / (s->heads / s->kv_heads) * head;
-            attend(q + i * head, k + kv, v + kv, narrow, head, pos, a + i * head);
+            uint32_t first = s->window && pos + 1 > s->window ? pos + 1 - s->window : 0;
+            attend(q + i * head, k + kv, v + kv, narrow, head, first, pos, a + i * head);
         }
         if (l->attn_sub_norm) rmsnorm(a, l->attn_sub_norm, wide, s->eps, a);
         linear(&l->o, a, t);
@@ -197,10 +236,7 @@ static void layer(const TnRefModel *m, const Layer *l, uint32_t n, double *x) {
         rmsnorm(x, l->ffn_norm, h, s->eps, t);
         linear(&l->gate, t, a);
         linear(&l->up, t, up);
-        for (uint32_t i = 0; i < s->ffn; i++) {
-            double g = a[i], r = g > 0 ? g : 0;
-            a[i] = (m->arch->relu2 ? r * r : g / (1 + exp(-g))) * up[i];
-        }
+        for (uint32_t i = 0; i < s->ffn; i++) a[i] = activated(m, a[i]) * up[i];
         if (l->ffn_sub_norm) rmsnorm(a, l->ffn_sub_norm, s->ffn, s->eps, a);
         linear(&l->down, a, t);
         for (uint32_t i = 0; i < h; i++) x[i] += t[i];

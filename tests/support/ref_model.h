@@ -5,8 +5,12 @@
  *   rmsnorm   y = x / sqrt(mean(x^2) + eps) * w
  *   ternary   a = max(|x|, 1e-5); q = round(x * 127 / a), ties to even; y = s * a / 127 * (t . q)
  *   rope      angle = pos * base^(-2i/head) / freq_i; the pairs are (i, i + head/2) or (2i, 2i + 1)
- *   attention softmax(q . k / sqrt(head)) v over earlier positions; head h reads kv head h / (heads / kv_heads)
- *   ffn       relu(gate)^2 * up or silu(gate) * up
+ *             linear: angle / factor. yarn and llama3: the part k of the angle is kept, the rest divided by factor; k falls
+ *             in a straight line from 1 to 0, of yarn from the pair that turns 32 times in the context to the one that turns
+ *             once, rounded outwards, of llama3 with the turns themselves, from 4 to 1. yarn: q and k times 1 + ln(factor) / 10
+ *   attention softmax(q . k / sqrt(head)) v over earlier positions, or the last `window`; head h reads kv head
+ *             h / (heads / kv_heads)
+ *   ffn       act(gate) * up, act being relu squared, silu, relu, gelu by erf or gelu by tanh
  *   sub-norms before attn_output and ffn_down, or none
  *   heads     of q and k by a vector each, rmsnormed before rope, or as they are; a bias on q, k and v, or none
  *

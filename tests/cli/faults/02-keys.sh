@@ -13,17 +13,17 @@ same "silu in the file gives silu" "$(ops)" "6silu"
 edited $a.hidden_activation=str:relu2
 try $tern opt "$m" --passes=
 same "relu2 in the file gives relu squared" "$(ops)" "6relu2"
-for value in gelu relu RELU2 "" relu2x; do
+for value in quick_gelu xielu RELU2 "" relu2x; do
     edited "$a.hidden_activation=str:$value"
-    refused "activation '$value'" 1 "$a.hidden_activation is '$value', expected relu2 or silu" $tern opt "$m" --passes=
+    refused "activation '$value'" 1 "$a.hidden_activation is '$value', expected relu2, silu, relu, gelu or gelu_tanh" $tern opt "$m" --passes=
 done
 edited $a.hidden_activation=u32:1
 refused "an activation that is a number" 1 "hidden_activation is of type u32" $tern opt "$m" --passes=
 try $tern opt "$model" --passes= --override-kv $a.hidden_activation=str:silu
 same "an override gives silu" "$got $(ops)" "0 6silu"
-edited $a.hidden_activation=str:gelu
-refused "run" 1 "hidden_activation is 'gelu'" $tern run "$m" -p a -n 1 $how
-refused "compile" 1 "hidden_activation is 'gelu'" $tern compile "$m" --cpu ref -o "$dir/m.tern"
+edited $a.hidden_activation=str:mish
+refused "run" 1 "hidden_activation is 'mish'" $tern run "$m" -p a -n 1 $how
+refused "compile" 1 "hidden_activation is 'mish'" $tern compile "$m" --cpu ref -o "$dir/m.tern"
 
 # The same model under the name that says nothing of the activation.
 keys="general.architecture=str:bitnet bitnet.context_length=u32:1024 bitnet.embedding_length=u32:256 bitnet.block_count=u32:6
@@ -56,7 +56,6 @@ router_logit_softcapping f32:0 f32:30
 attention.clamp_kqv f32:0 f32:8
 attention.max_alibi_bias f32:0 f32:8
 attention.causal bool:true bool:false
-attention.sliding_window u32:0 u32:512
 attention.value_length u32:64 u32:32
 attention.key_length_swa u32:64 u32:32
 attention.q_lora_rank u32:0 u32:1536
@@ -64,11 +63,9 @@ attention.temperature_length u32:0 u32:8192
 attention.shared_kv_layers u32:0 u32:2
 use_parallel_residual bool:false bool:true
 swin_norm bool:false bool:true
-rope.scaling.type str:none str:yarn
-rope.scaling.factor f32:1 f32:4
-rope.scaling.attn_factor f32:1 f32:1.2
+rope.scaling.type str:none str:dynamic
+rope.scaling.yarn_ext_factor f32:1 f32:0
 rope.scaling.yarn_log_multiplier f32:0 f32:0.1
-rope.scale_linear f32:1 f32:2
 rope.dimension_sections i32[]:0,0,0,0 i32[]:11,11,10,0
 rope.freq_base_swa f32:10000 f32:1000000
 expert_count u32:0 u32:8
@@ -86,6 +83,16 @@ has "and is as ever" "$(grep -m1 ' attend ' "$dir/out")" "scale=0x1p-3"
 edited $a.attention.scale=f32:0.25
 works "attention.scale is heeded" "^$" $tern opt "$m" --passes=
 has "attention.scale in the graph" "$(grep -m1 ' attend ' "$dir/out")" "scale=0x1p-2"
+works "and in code" "" $tern verify "$m" $how --tokens 5,6,7
+edited $a.attention.sliding_window=u32:512
+works "a window is heeded" "^$" $tern opt "$m" --passes=
+has "and is in the graph" "$(grep -m1 ' attend ' "$dir/out")" "window=512"
+edited $a.attention.sliding_window=u32:512 $a.attention.sliding_window_pattern=u32:6
+refused "one of some layers" 1 "$a.attention.sliding_window_pattern says that some layers have no window, expected" $tern opt "$m" --passes=
+edited $a.rope.scaling.type=str:yarn $a.rope.scaling.factor=f32:4 $a.rope.scaling.original_context_length=u32:256
+works "yarn is heeded" "^$" $tern opt "$m" --passes=
+has "its factors are in the graph" "$(grep -m1 'rope_freq ' "$dir/out")" 'rope_freq $rope.factors'
+has "and in the scores, by (1 + ln(4)/10)^2" "$(grep -m1 ' attend ' "$dir/out")" "scale=0x1.4"
 works "and in code" "" $tern verify "$m" $how --tokens 5,6,7
 edited $a.attention.scale=f32:nan
 refused "attention.scale nan" 1 "attention.scale is -?nan" $tern opt "$m" --passes=
