@@ -157,6 +157,7 @@ TnRef tn_block_op(TnArchBuild *b, TnOp op, const TnRef *args, uint32_t n_args);
 TnRef tn_block_op_attrs(TnArchBuild *b, TnOp op, const char *name, const TnRef *args, uint32_t n_args,
                         const TnAttr *attrs, uint32_t n_attrs);
 TnRef tn_block_add(TnArchBuild *b, TnRef x, TnRef y);
+TnRef tn_block_times(TnArchBuild *b, TnRef x, float by);
 /* ids, pos, slot, rows, hrows and table, and the embedding's table. Done before `build`. */
 void tn_block_inputs(TnArchBuild *b);
 /* The rows of the embedding that the ids name. */

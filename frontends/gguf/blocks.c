@@ -15,6 +15,11 @@ TnRef tn_block_add(TnArchBuild *b, TnRef x, TnRef y) {
     return tn_block_op(b, TN_OP_add, (TnRef[]){x, y}, 2);
 }
 
+TnRef tn_block_times(TnArchBuild *b, TnRef x, float by) {
+    TnAttr scale = {.key = TN_ATTR_scale, .f = by};
+    return tn_block_op_attrs(b, TN_OP_times, NULL, &x, 1, &scale, 1);
+}
+
 static TnRef input(TnArchBuild *b, const char *name, TnType type) {
     TnAttr a = {.key = TN_ATTR_name, .s = name};
     return tn_node_add(b->g, TN_OP_input, name, &type, NULL, 0, &a, 1);

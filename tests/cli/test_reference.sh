@@ -38,4 +38,17 @@ check() {
 check qwen3 - --shape tiny-bonsai --weights tq2_0 --embd f16 --yarn none --seed 1
 check qwen3-untied - --shape tiny-bonsai-8b --weights i2_s --embd f16 --yarn none --seed 1
 check qwen2 - --shape tiny-qwen2 --weights i2_s --seed 1
+check qwen3-yarn - --shape tiny-bonsai-8b --weights tq2_0 --embd f16 --seed 4
+check qwen3-window - --shape tiny-bonsai --weights i2_s --embd f16 --window 7 --seed 1
+check minicpm - --shape tiny-bitcpm4 --weights tq2_0 --vocab 384 --seed 1
+check minicpm-longrope - --shape tiny-bitcpm4-long --weights tq2_0 --vocab 384 --seed 3
+check llama-falcon-e - --shape tiny-falcon-e --weights i2_s --vocab 384 --seed 1
+check llama-falcon3 - --shape tiny-falcon3 --weights i2_s --vocab 384 --seed 1
+check llama-deepgrove - --shape tiny-deepgrove --weights i2_s --vocab 384 --seed 1
+check llama-rope-freqs - --shape tiny --arch llama --weights i2_s --rope-freqs --seed 1
+check llama-gelu - --shape tiny --arch llama --weights i2_s --act-key gelu --seed 1
+check llama-gelu-tanh - --shape tiny --arch llama --weights i2_s --act-key gelu_pytorch_tanh --seed 1
+check bitnet - --shape tiny-1bitllm --weights tq1_0 --vocab 384 --seed 1
+check bitnet-scales - --shape tiny-1bitllm --weights tq2_0 --vocab 384 --scale-tensors --seed 1
+check bitnet-b1.58 - --shape tiny --weights i2_s --seed 1
 exit $rc

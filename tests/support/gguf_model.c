@@ -44,7 +44,10 @@ const TnGmArch tn_gm_archs[] = {{.name = "bitnet-b1.58", .relu2 = true, .sub_nor
                                 {.name = "llama", .pairs = true},
                                 {.name = "qwen3", .head_norms = true},
                                 {.name = "qwen2", .biases = true},
+                                {.name = "minicpm", .pairs = true, .three_scales = true},
                                 {.name = NULL}};
+
+const float tn_gm_scales[3] = {12.0f, 0.9f, 1.75f};
 
 const TnGmArch *tn_gm_arch(const char *name) {
     for (const TnGmArch *a = tn_gm_archs; a->name; a++)
@@ -555,6 +558,11 @@ TnGw *tn_gm_create(const TnGmSpec *s) {
         tn_gw_str(w, key, s->scaling ? s->scaling : "linear");
         snprintf(key, sizeof key, "%s.rope.scaling.factor", s->arch);
         tn_gw_f32(w, key, s->scaling ? s->scaling_factor : 1.0f);
+    }
+    static const char *const scales[] = {"embedding_scale", "residual_scale", "logit_scale"};
+    for (int i = 0; arch->three_scales && i < 3; i++) {
+        snprintf(key, sizeof key, "%s.%s", s->arch, scales[i]);
+        tn_gw_f32(w, key, tn_gm_scales[i]);
     }
     if (s->activation) {
         snprintf(key, sizeof key, "%s.hidden_activation", s->arch);

@@ -17,10 +17,12 @@ typedef struct TnGmArch {
     bool sub_norms;      /* before attn_output and ffn_down */
     bool head_norms;     /* of q and k, before rope */
     bool biases;         /* of q, k and v */
+    bool three_scales;   /* of embedding, residual and logits */
     bool linear_scaling; /* the converter writes a rope scaling of factor 1 */
 } TnGmArch;
 extern const TnGmArch
     tn_gm_archs[]; /* in the order of the product's table, which a test checks; ends with name NULL */
+extern const float tn_gm_scales[3];           /* what their keys say */
 const TnGmArch *tn_gm_arch(const char *name); /* NULL if there is none of that name */
 void tn_gm_arch_list(TnBuf *out);             /* "a, b or c" */
 

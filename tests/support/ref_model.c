@@ -211,7 +211,7 @@ static void layer(const TnRefModel *m, const Layer *l, uint32_t n, double *x) {
     uint32_t most = wide > s->ffn ? wide : s->ffn;
     double *k = tn_xcalloc((size_t)n * narrow, sizeof *k), *v = tn_xcalloc((size_t)n * narrow, sizeof *v);
     double *t = tn_xcalloc(h, sizeof *t), *q = tn_xcalloc(wide, sizeof *q), *a = tn_xcalloc(most, sizeof *a);
-    double *up = tn_xcalloc(s->ffn, sizeof *up);
+    double *up = tn_xcalloc(s->ffn, sizeof *up), by = m->arch->three_scales ? (double)tn_gm_scales[1] : 1;
     for (uint32_t pos = 0; pos < n; pos++, x += h) {
         rmsnorm(x, l->attn_norm, h, s->eps, t);
         linear(&l->q, t, q);
@@ -232,14 +232,14 @@ static void layer(const TnRefModel *m, const Layer *l, uint32_t n, double *x) {
         }
         if (l->attn_sub_norm) rmsnorm(a, l->attn_sub_norm, wide, s->eps, a);
         linear(&l->o, a, t);
-        for (uint32_t i = 0; i < h; i++) x[i] += t[i];
+        for (uint32_t i = 0; i < h; i++) x[i] += t[i] * by;
         rmsnorm(x, l->ffn_norm, h, s->eps, t);
         linear(&l->gate, t, a);
         linear(&l->up, t, up);
         for (uint32_t i = 0; i < s->ffn; i++) a[i] = activated(m, a[i]) * up[i];
         if (l->ffn_sub_norm) rmsnorm(a, l->ffn_sub_norm, s->ffn, s->eps, a);
         linear(&l->down, a, t);
-        for (uint32_t i = 0; i < h; i++) x[i] += t[i];
+        for (uint32_t i = 0; i < h; i++) x[i] += t[i] * by;
     }
     double *all[] = {k, v, t, q, a, up};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
@@ -249,10 +249,13 @@ void tn_ref_model_run(const TnRefModel *m, const int32_t *ids, uint32_t n, doubl
     uint32_t h = m->s->hidden;
     double *x = tn_xcalloc((size_t)n * h, sizeof *x);
     for (uint32_t i = 0; i < n; i++) memcpy(x + (size_t)i * h, m->embd + (size_t)ids[i] * h, h * sizeof *x);
+    for (size_t i = 0; m->arch->three_scales && i < (size_t)n * h; i++) x[i] *= (double)tn_gm_scales[0];
     for (uint32_t i = 0; i < m->s->layers; i++) layer(m, &m->layers[i], n, x);
     for (uint32_t i = 0; i < n; i++) {
         rmsnorm(x + (size_t)i * h, m->norm, h, m->s->eps, hidden + (size_t)i * h);
-        linear(&m->head, hidden + (size_t)i * h, logits + (size_t)i * m->s->vocab);
+        double *row = logits + (size_t)i * m->s->vocab;
+        linear(&m->head, hidden + (size_t)i * h, row);
+        for (uint32_t j = 0; m->arch->three_scales && j < m->s->vocab; j++) row[j] /= (double)tn_gm_scales[2];
     }
     free(x);
 }

@@ -14,6 +14,8 @@
  *   sub-norms before attn_output and ffn_down, or none
  *   heads     of q and k by a vector each, rmsnormed before rope, or as they are; a bias on q, k and v, or none
  *
+ *   scales    the embedding and what halves of layers add times a number, logits divided by one; or not
+ *
  * Which of two an architecture has, tn_gm_archs says. */
 #ifndef TN_TEST_REF_MODEL_H
 #define TN_TEST_REF_MODEL_H
