@@ -91,7 +91,7 @@ edited $a.attention.sliding_window=u32:512 $a.attention.sliding_window_pattern=u
 refused "one of some layers" 1 "$a.attention.sliding_window_pattern says that some layers have no window, expected" $tern opt "$m" --passes=
 edited $a.rope.scaling.type=str:yarn $a.rope.scaling.factor=f32:4 $a.rope.scaling.original_context_length=u32:256
 works "yarn is heeded" "^$" $tern opt "$m" --passes=
-has "its factors are in the graph" "$(grep -m1 'rope_freq ' "$dir/out")" 'rope_freq $rope.factors'
+has "its factors are in the graph" "$(grep -m1 'rope_freq ' "$dir/out")" 'rope_freq .rope.factors'
 has "and in the scores, by (1 + ln(4)/10)^2" "$(grep -m1 ' attend ' "$dir/out")" "scale=0x1.4"
 works "and in code" "" $tern verify "$m" $how --tokens 5,6,7
 edited $a.attention.scale=f32:nan
