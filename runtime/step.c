@@ -20,17 +20,18 @@ static uint32_t counted_by(const TernSession *s, uint32_t want) {
 }
 
 /* Whether all programs of a session have the output. If only some had it, a result would depend on how a step is cut. */
-static bool can_answer(const TernSession *s, uint32_t want) {
+int tern_session_gives(const TernSession *s, TernWant want) {
     static const int needs[][2] = {
         [TERN_WANT_GREEDY] = {TN_OUT_BEST, TN_OUT_BEST},
         [TERN_WANT_TOP] = {TN_OUT_TOP, TN_OUT_TOPLOGIT},
         [TERN_WANT_LOGITS] = {TN_OUT_LOGITS, TN_OUT_LOGITS},
         [TERN_WANT_HIDDEN] = {TN_OUT_HIDDEN, TN_OUT_HIDDEN},
     };
+    if (!s || (uint32_t)want > TERN_WANT_HIDDEN) return 0;
     for (uint32_t i = 0; want != TERN_WANT_NOTHING && i < s->n_programs; i++)
         if (!s->programs[i].out[needs[want][0]].staged || !s->programs[i].out[needs[want][1]].staged)
-            return false;
-    return true;
+            return 0;
+    return 1;
 }
 
 static TernStatus check_row(TernSession *s, const TernRow *r, size_t i, TernError *err) {
@@ -44,7 +45,7 @@ static TernStatus check_row(TernSession *s, const TernRow *r, size_t i, TernErro
     if (r->want > TERN_WANT_HIDDEN)
         return tn_fail(err, TERN_ERR_INPUT, "row %zu: want is %u, expected 0 to %d", i, r->want,
                        TERN_WANT_HIDDEN);
-    if (!can_answer(s, r->want))
+    if (!tern_session_gives(s, (TernWant)r->want))
         return tn_fail(err, TERN_ERR_UNSUPPORTED,
                        "row %zu: want is %u, and %s was compiled without that output", i, r->want,
                        s->model->name);

@@ -208,6 +208,8 @@ typedef void TernSinkFn(void *user, const TernResult *result);
  * - A device fails: the line is the device's. The slots may then hold anything; empty them. */
 TERN_API TernStatus tern_session_step(TernSession *session, const TernRow *rows, size_t n, TernSinkFn *sink,
                                       void *user, TernError *err);
+/* Whether a row may want this: 1, or 0 if the model was compiled without that output. */
+TERN_API int tern_session_gives(const TernSession *session, TernWant want);
 /* The number of positions that a slot holds. */
 TERN_API uint32_t tern_session_length(const TernSession *session, uint32_t slot);
 /* How many keys and values that the session's steps stored in an f16 cache have the largest magnitude of f16, 65504.

@@ -193,6 +193,10 @@ static TernStatus take_prompt(TernSequence *s, const TernRequest *r, TernError *
 }
 
 static TernStatus take_ends(TernSequence *s, const TernRequest *r, TernError *err) {
+    for (size_t i = 0; i < r->n_stop_ids; i++)
+        if (r->stop_ids[i] < 0 || (uint32_t)r->stop_ids[i] >= s->generator->info.n_vocab)
+            return tn_fail(err, TERN_ERR_INPUT, "TernRequest.stop_ids[%zu] is %d, expected 0 to %u", i,
+                           r->stop_ids[i], s->generator->info.n_vocab - 1);
     s->ignore_eog = r->ignore_eog;
     s->max_tokens = r->max_tokens;
     s->n_stop_ids = r->n_stop_ids;
@@ -209,6 +213,12 @@ static TernStatus take_sampler(TernSequence *s, const TernRequest *r, TernError 
     TN_TRY(tern_sampler_create(r->sampler, s->generator->info.n_vocab, &s->sampler, err));
     tern_sampler_accept(s->sampler, s->prompt, s->got.n_prompt);
     s->want = tern_sampler_want(s->sampler);
+    static const TernWant wants[] = {[TERN_SAMPLER_ID] = TERN_WANT_GREEDY,
+                                     [TERN_SAMPLER_TOP] = TERN_WANT_TOP,
+                                     [TERN_SAMPLER_LOGITS] = TERN_WANT_LOGITS};
+    if (!tern_session_gives(s->generator->session, wants[s->want.kind]))
+        return tn_fail(err, TERN_ERR_UNSUPPORTED,
+                       "TernRequest.sampler needs an output that the model was compiled without");
     s->got.seed = tern_sampler_get_seed(s->sampler);
     return TERN_OK;
 }
@@ -251,6 +261,7 @@ TernStatus tern_sequence_create(TernGenerator *g, const TernRequest *request, Te
     TN_NEED(out, err);
     if (!g) return tn_fail_null("generator", err);
     TN_NEED(request, err);
+    TN_TRY(tn_generator_check_idle(g, err));
     TN_TRY(tn_options_take(&request_shape, request, &r, err));
     TernSequence *s = calloc(1, sizeof *s);
     if (!s) return no_memory(err);

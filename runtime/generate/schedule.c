@@ -27,7 +27,6 @@ static void gather(TernGenerator *g) {
         TernSequence *s = g->at[(g->turn + i) % g->slots];
         if (tn_sequence_runs(s) && tn_sequence_in_prompt(s)) add_rows(g, s);
     }
-    g->turn = g->turn + 1 < g->slots ? g->turn + 1 : 0;
 }
 
 static void sink(void *user, const TernResult *r) {
@@ -64,6 +63,12 @@ static void settle(TernGenerator *g, TernStatus status, const TernError *err) {
     }
 }
 
+TernStatus tn_generator_check_idle(const TernGenerator *g, TernError *err) {
+    if (!g->stepping) return TERN_OK;
+    return tn_fail(err, TERN_ERR_INPUT,
+                   "the generator is in a step: expected no call of it from the function that gets pieces");
+}
+
 size_t tern_generator_running(const TernGenerator *g) {
     size_t n = 0;
     for (uint32_t i = 0; g && i < g->slots; i++) n += tn_sequence_runs(g->at[i]);
@@ -74,13 +79,16 @@ TernStatus tern_generator_step(TernGenerator *g, TernError *err) {
     TernError own = {0};
     tn_error_clear(err);
     if (!g) return tn_fail_null("generator", err);
+    TN_TRY(tn_generator_check_idle(g, err));
     gather(g);
     if (g->n_rows == 0) return TERN_OK;
+    g->stepping = true;
     TernStatus status = tern_session_step(g->session, g->rows, g->n_rows, sink, g, &own);
-    if (status == TERN_OK || (status == TERN_ERR_NUMERIC && find_unseen(g) < g->n_rows)) {
-        settle(g, status, &own);
-        return TERN_OK;
-    }
+    bool settled = status == TERN_OK || (status == TERN_ERR_NUMERIC && find_unseen(g) < g->n_rows);
+    if (settled) settle(g, status, &own);
+    g->stepping = false;
+    if (status != TERN_ERR_INPUT) g->turn = g->turn + 1 < g->slots ? g->turn + 1 : 0;
+    if (settled) return TERN_OK;
     if (err) *err = own;
     if (status == TERN_ERR_INPUT) return status; /* refused: nothing has run */
     for (uint32_t i = 0; i < g->slots; i++)      /* a device failed: all slots are lost */

@@ -21,6 +21,7 @@ struct TernGenerator {
     atomic_ullong n_created, cancel_below;
 
     /* the current step */
+    bool stepping;         /* a step runs, so a call that comes now is from a piece callback */
     TernRow *rows;         /* [batch] */
     TernSequence **row_of; /* [batch] the sequence of each row */
     size_t n_rows;
@@ -63,6 +64,9 @@ struct TernSequence {
     TernStatus picked; /* not OK: the row after the last pick gave none, for the reason in `wrong` */
     TernError wrong;
 };
+
+/* TERN_ERR_INPUT if a step runs: the caller is then a function that gets pieces, which must not come back. */
+TernStatus tn_generator_check_idle(const TernGenerator *g, TernError *err);
 
 static inline bool tn_sequence_runs(const TernSequence *s) {
     return s && s->got.end == TERN_END_NOT;

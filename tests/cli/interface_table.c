@@ -525,6 +525,7 @@ static void test_runtime(void) {
     CALL(tern_session_truncate(NULL, 0, 0, &err), REFUSED, "session");
     CALL(tern_session_fork(NULL, 0, 0, &err), REFUSED, "session");
     SAFE(tern_session_length(NULL, 0) == 0);
+    SAFE(tern_session_gives(NULL, TERN_WANT_GREEDY) == 0);
     CALL(tern_profile_create(NULL, NULL, (TernProfile **)&out, &err), REFUSED, "session");
     if (!session) return;
     TernSession **s = (TernSession **)&out;

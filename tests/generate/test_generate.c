@@ -266,6 +266,8 @@ static void wrong_requests(void **state) {
             "the prompt has 12 tokens, but the context has 8 positions");
     refused(g, (TernRequest){.text = TEXT("a"), .stops = &empty, .n_stops = 1},
             "TernRequest: stops[0] has 0 bytes, expected 1 to 4096");
+    refused(g, (TernRequest){.text = TEXT("a"), .stop_ids = ids, .n_stop_ids = 3},
+            "TernRequest.stop_ids[2] is 1792, expected 0 to 1791");
     /* an empty text where the model adds a token before it is a prompt */
     TernRequest r = {.size = sizeof r, .text = empty, .max_tokens = 1};
     Heard h = HEARD;
@@ -300,6 +302,38 @@ static void the_callback_ends_it(void **state) {
     assert_int_equal(both.n_ids, 5);
     assert_int_equal(both.got.end, TERN_END_CANCELLED);
     assert_int_equal(both.got.stop, TERN_NO_STOP);
+    tern_generator_destroy(g);
+}
+
+typedef struct Caller {
+    TernGenerator *g;
+    size_t n_pieces;
+} Caller;
+
+static int calls_back(void *user, const TernPiece *piece) {
+    static const char *const line =
+        "the generator is in a step: expected no call of it from the function that gets pieces";
+    Caller *c = user;
+    TernRequest r = {.size = sizeof r, .text = TEXT("a")};
+    TernSequence *s;
+    TernError err;
+    (void)piece;
+    c->n_pieces++;
+    assert_int_equal(tern_generator_step(c->g, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, line);
+    assert_int_equal(tern_sequence_create(c->g, &r, NULL, NULL, &s, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, line);
+    return 0;
+}
+
+static void the_callback_must_not_come_back(void **state) {
+    (void)state;
+    TernGenerator *g = generator((TernGeneratorOptions){.context = 64, .slots = 2});
+    TernRequest r = {.size = sizeof r, .text = MOSES, .max_tokens = 3};
+    Caller c = {g, 0};
+    TernError err;
+    must(tern_generate(g, &r, calls_back, &c, NULL, &err), &err);
+    assert_int_equal(c.n_pieces, 3);
     tern_generator_destroy(g);
 }
 
@@ -496,6 +530,7 @@ int main(void) {
         cmocka_unit_test(a_full_context_ends_it),
         cmocka_unit_test(wrong_requests),
         cmocka_unit_test(the_callback_ends_it),
+        cmocka_unit_test(the_callback_must_not_come_back),
         cmocka_unit_test(another_thread_ends_it),
         cmocka_unit_test(a_long_prompt_is_cancelled_between_chunks),
         cmocka_unit_test(company_changes_nothing),
