@@ -7,7 +7,7 @@
 # layout), and those given. Both builds compile each model for all levels. The script compares
 #
 #   WGHT and the image of each level's CODE section, byte by byte
-#   the table of variants: launches, barriers, arena, scratch and cache sizes
+#   the table of variants: launches, barriers, arena, scratch and cache sizes, bytes of each kernel (not their names)
 #   on every level, with each cache type: the logits of some tokens, bit by bit, and greedy ids. A level that this
 #   machine lacks is evaluated, with the plan and packing of that level, and gives no ids.
 #
@@ -79,7 +79,7 @@ compare() {
     both compile "${model[@]}" "$@" --cpu "$levels" -o "{}.tern" || { failed "$name" "not compiled: $(cat "$dir"/*.err | tail -1)" && return; }
     for b in old new; do python3 "$dir/sections.py" "$dir/$b.tern" >"$dir/$b.sections" || die "$dir/$b.tern cannot be read"; done
     equal "$name" "sections" sections || return
-    for b in old new; do "${!b}/tern" inspect "$dir/$b.tern" | sed -n '/^variants/,$p' >"$dir/$b.variants"; done
+    for b in old new; do "${!b}/tern" inspect "$dir/$b.tern" | sed -nE '/^variants/,$ { s/^( +[0-9]+  ).*_[0-9]+$/\1/; p }' >"$dir/$b.variants"; done
     equal "$name" "variants" variants || return
     for level in ${levels//,/ }; do
         case $here in *" $level "*) how="" ids=$tokens ;; *) how="--target ref" ids=$(cut -d, -f1-9 <<<"$tokens") ;; esac
