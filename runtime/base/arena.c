@@ -47,7 +47,7 @@ void *tn_alloc(TnArena *a, size_t bytes) {
         return p;
     }
     if (a->head && want > BLOCK_BYTES / 4) {
-        /* A large piece gets a block of its own behind the head, whose rest stays useful. */
+        /* A large piece gets a block of its own, after the head block, so that the rest of the head stays in use. */
         struct TnArenaBlock *b = new_block(want);
         b->next = a->head->next;
         a->head->next = b;

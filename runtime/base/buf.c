@@ -6,7 +6,7 @@
 #include <string.h>
 #include "runtime/base/arena.h"
 
-/* Room for n more bytes and a NUL behind them; the growth by half keeps appending linear in the total. */
+/* Makes room for n more bytes and a NUL after them. Growing by half keeps the cost of appending linear in the total. */
 static char *reserve(TnBuf *b, size_t n) {
     size_t want;
     if (__builtin_add_overflow(b->len, n, &want) || want == SIZE_MAX) tn_out_of_memory(SIZE_MAX);

@@ -6,7 +6,7 @@
 #include "runtime/base/buf.h"
 #include "runtime/base/os.h"
 
-enum { LIST_MOST = 16 << 20, VALUE_MOST = 4096 }; /* bytes of a file of /proc, of a group's file */
+enum { LIST_MOST = 16 << 20, VALUE_MOST = 4096 }; /* most bytes read of a file of /proc, of a group's file */
 
 typedef struct Span {
     const char *at;
@@ -17,7 +17,7 @@ static bool is(Span s, const char *word) {
     return s.n == strlen(word) && memcmp(s.at, word, s.n) == 0;
 }
 
-/* What stands before the next `end`, or the rest; false when nothing is left. Moves on behind it. */
+/* Takes the text up to the next `end`, or the rest, and moves on past it; false when nothing is left. */
 static bool next(Span *rest, char end, Span *out) {
     if (rest->n == 0) return false;
     const char *stop = memchr(rest->at, end, rest->n);
@@ -90,7 +90,7 @@ static void read_group(const char *root, Span dir, Span rel, bool v2, TnCpus *c)
     free(text);
 }
 
-/* From a group up to what is mounted: each one's quota holds for all below it. */
+/* Goes from a group up to the mount's top: the quota of each holds for all groups below it. */
 static void climb(const char *root, Span dir, Span rel, bool v2, TnCpus *c) {
     for (;;) {
         while (rel.n && rel.at[rel.n - 1] == '/') rel.n--;
@@ -108,8 +108,9 @@ static bool climbs(Span path) {
     return starts(path, (Span){"/..", 3}) && (path.n == 3 || path.at[3] == '/');
 }
 
-/* The group's place under a mount of the group `top`: false if it does not lie there. Paths are seen from the process's
- * cgroup namespace: "/../.." lies two above its root, and where from there the way down to us begins is not known. */
+/* Finds the path of a group below `top`, the group that is mounted; false if it is not below it. Paths are relative to
+ * the process's cgroup namespace: "/../.." is two groups above its root, and how to get down from there to us is not
+ * known. */
 static bool place(Span group, Span top, Span *rel) {
     *rel = (Span){group.at, 0};
     if (is(top, "/")) {

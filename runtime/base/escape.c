@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The character at s, its bytes in *n, or -1. */
+/* The character at s, or -1. *n gets the number of its bytes. */
 static int32_t decode(const unsigned char *s, size_t left, size_t *n) {
     unsigned c = s[0];
     *n = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
@@ -34,7 +34,7 @@ size_t tn_printable(const void *s, size_t left) {
     return control || steering ? 0 : n;
 }
 
-/* Bytes of s up to `most`, not in the middle of a character. */
+/* How many bytes of s, at most `most`, end at the end of a character. */
 static size_t cut(const unsigned char *s, size_t n, size_t most) {
     if (n <= most) return n;
     size_t end = 0;
@@ -46,7 +46,8 @@ static size_t cut(const unsigned char *s, size_t n, size_t most) {
     return end;
 }
 
-/* The byte or character at s for a terminal into `to` (at most 4 bytes); its own bytes into *n. */
+/* Writes the byte or character at s to `to` as a terminal gets it (at most 4 bytes) and returns that length. *n gets its
+ * length in s. */
 static size_t shown(const unsigned char *s, size_t left, char to[5], size_t *n) {
     size_t k = tn_printable(s, left);
     *n = k ? k : 1;

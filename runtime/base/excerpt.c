@@ -40,8 +40,7 @@ void tn_excerpt(const char *line, size_t n, size_t col, TnBuf *out) {
 size_t tn_excerpt_of(const char *text, size_t n, uint32_t number, size_t col, TnBuf *out) {
     const char *end = text + n, *line = text;
     uint32_t left = number ? number - 1 : 0;
-    while (left &&
-           end - line > BLOCK) { /* whole blocks of newlines counted: a text may be 2^30 bytes of them */
+    while (left && end - line > BLOCK) { /* count newlines block by block: a text may have 2^30 of them */
         uint32_t found = 0;
         for (int i = 0; i < BLOCK; i++) found += line[i] == '\n';
         if (found >= left) break;

@@ -132,7 +132,7 @@ TnFileKind tn_file_kind(const void *bytes, size_t n) {
     const uint8_t *p = bytes;
     if (n == 0) return (TnFileKind){TN_KIND_SHORT, "empty"};
     if (n > 4096) n = 4096;
-    bool text_alone = is_text(p, n); /* which may begin with any letters */
+    bool text_alone = is_text(p, n); /* a text may begin with the letters of a magic */
     for (size_t i = 0; i < TN_COUNT(magics) && !text_alone; i++) {
         if (n < (size_t)magics[i].at + magics[i].n ||
             memcmp(p + magics[i].at, magics[i].magic, magics[i].n) != 0)

@@ -1,4 +1,4 @@
-/* What a file is, by its first bytes: so that who was given the wrong one is told what it is. */
+/* Recognises a file by its first bytes, so that an error about the wrong file can say what the file is. */
 #ifndef TN_BASE_FILEKIND_H
 #define TN_BASE_FILEKIND_H
 
@@ -10,9 +10,9 @@ typedef enum TnKind {
     TN_KIND_SHORT, /* empty, or too short to be a model */
     TN_KIND_GGUF,
     TN_KIND_TERN,
-    TN_KIND_BINARY, /* another format, named */
-    TN_KIND_MARKUP, /* text that is something else: a page, a pointer, json */
-    TN_KIND_TEXT    /* text like any other */
+    TN_KIND_BINARY, /* another binary format; `what` names it */
+    TN_KIND_MARKUP, /* text of a known kind: a page, a pointer, json */
+    TN_KIND_TEXT    /* any other text */
 } TnKind;
 
 typedef struct TnFileKind {
@@ -20,9 +20,9 @@ typedef struct TnFileKind {
     const char *what; /* "an HTML page: ..."; NULL if unknown */
 } TnFileKind;
 
-/* Looks at the first 4,096 bytes at most; n: those that the whole file has. */
+/* Looks at no more than the first 4,096 bytes. n is the size of the whole file. */
 TnFileKind tn_file_kind(const void *bytes, size_t n);
-/* "the file is an HTML page: ..., expected `expected`" as an error, or TERN_OK where nothing can be said. */
+/* Fails with "the file is an HTML page: ...; expected `expected`". Returns TERN_OK if the kind is unknown. */
 TernStatus tn_file_kind_refuse(TnFileKind kind, const char *expected, TernError *err);
 
 #endif

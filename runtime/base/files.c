@@ -18,12 +18,12 @@ static bool is_dash(const TnFileUse *f) {
     return strcmp(f->path, "-") == 0;
 }
 
-/* Of the kinds that are written, those that are read as well. */
+/* The uses that write a file and also read it. */
 static bool is_cache(const TnFileUse *f) {
     return f->use == TN_FILE_CACHE || f->use == TN_FILE_CACHE_MAYBE;
 }
 
-/* "-o out.tern", "standard output": long paths by their end, so that two of them fit a line. */
+/* "-o out.tern", "standard output". A long path is shown by its end, so that two of them fit in a line. */
 static char *shown(const TnFileUse *f) {
     enum { MOST = 160 };
     size_t n = strlen(f->path), cut = n > MOST ? n - MOST : 0, size = strlen(f->what) + MOST + 8;
@@ -39,7 +39,7 @@ static char *shown(const TnFileUse *f) {
 
 /* ---- the same file */
 
-/* Of a file that is there its own numbers, and no name; of one that is not its folder's and the name. */
+/* For a file that exists, its own numbers and no name; for one that does not, its folder's numbers and the name. */
 typedef struct Identity {
     bool known;
     dev_t device;
@@ -52,7 +52,7 @@ static Identity identity_of(const TnFileUse *f) {
     struct stat st;
     int fd = is_output(f) ? tn_os_standard(f->path) : is_dash(f) ? STDIN_FILENO : -1;
     if (fd >= 0 ? fstat(fd, &st) == 0 : stat(f->path, &st) == 0) {
-        /* what is written to a terminal or to /dev/null harms no reader */
+        /* writing to a terminal or to /dev/null destroys no input */
         id.known = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) || S_ISFIFO(st.st_mode);
         id.device = st.st_dev;
         id.inode = st.st_ino;
@@ -75,7 +75,7 @@ static bool same(const Identity *a, const Identity *b) {
            strcmp(a->name, b->name) == 0;
 }
 
-/* An edited text may replace itself, by a writer that renames; not by what a shell opened. */
+/* An output may replace the text it was made from if the writer renames, but not if a shell has opened it. */
 static bool replaces(const TnFileUse *in, const TnFileUse *out) {
     return in->use == TN_FILE_TEXT && out->use == TN_FILE_OUT && tn_os_standard(out->path) < 0;
 }
@@ -114,7 +114,7 @@ static TernStatus check_standard_input(TernError *err) {
     return TERN_OK;
 }
 
-/* In the words that reading it would have found. */
+/* Fails with the same messages as reading the file would. */
 static TernStatus check_input(const TnFileUse *f, TernError *err) {
     struct stat st;
     if (f->use == TN_FILE_LOADED) return TERN_OK;
@@ -130,7 +130,8 @@ static TernStatus check_input(const TnFileUse *f, TernError *err) {
 static TernStatus check_name(const TnFileUse *f, TernError *err) {
     if (!*f->path) return tn_fail(err, TERN_ERR_INPUT, "%s: the name is empty, expected a file", f->what);
     if (is_dash(f) && f->use >= TN_FILE_NAMED)
-        return tn_fail(err, TERN_ERR_INPUT, "%s: '-', expected a file: ./- is one of that name", f->what);
+        return tn_fail(err, TERN_ERR_INPUT, "%s: got '-', expected a file; for a file of that name write ./-",
+                       f->what);
     return TERN_OK;
 }
 
@@ -138,13 +139,13 @@ static TernStatus check_output(const TnFileUse *f, TernError *err) {
     int fd = tn_os_standard(f->path);
     if (f->use == TN_FILE_BINARY && fd >= 0 && isatty(fd))
         return tn_fail(err, TERN_ERR_INPUT,
-                       "%s is a terminal, expected a file or a pipe: what comes is no text",
+                       "%s is a terminal, expected a file or a pipe: the output is not text",
                        is_dash(f) ? "standard output" : f->path);
     return f->use >= TN_FILE_CACHE_MAYBE ? TERN_OK : tn_writer_probe(f->path, err);
 }
 
 TernStatus tn_files_check(const TnFileUse *files, size_t n, TernError *err) {
-    const TnFileUse *first = NULL; /* that reads standard input */
+    const TnFileUse *first = NULL; /* the first that reads standard input */
     for (size_t i = 0; i < n; i++) {
         const TnFileUse *f = &files[i];
         if (!f->path || is_output(f)) continue;
@@ -152,8 +153,8 @@ TernStatus tn_files_check(const TnFileUse *files, size_t n, TernError *err) {
         if (!is_dash(f)) continue;
         if (first)
             return tn_fail(err, TERN_ERR_INPUT,
-                           "standard input is given twice, as %s and as %s: it is read once", first->what,
-                           f->what);
+                           "standard input is given twice, as %s and as %s, but it can be read only once",
+                           first->what, f->what);
         first = f;
     }
     for (size_t i = 0; i < n; i++)

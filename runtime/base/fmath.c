@@ -33,10 +33,10 @@ static double split(double x, int *out_k) {
     return m;
 }
 
-/* The logarithm as hi + lo, about 2^-60 relative: tn_pow multiplies its error by the exponent.
+/* The logarithm as hi + lo, with a relative error of about 2^-60, because tn_pow multiplies the error by the exponent.
  *
  * With s = (m-1)/(m+1): ln m = 2 artanh s = 2s + 2s (z/3 + z^2/5 + ...), z = s^2 <= 0.0295. Only 2s needs two
- * parts; the series is a hundredth of it at most. Thirteen terms leave 0.0295^14/29. */
+ * parts, since the series is at most a hundredth of it. After thirteen terms the rest is 0.0295^14/29. */
 static double log_two(double x, double *out_lo) {
     int k;
     double m = split(x, &k);

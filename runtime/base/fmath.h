@@ -1,8 +1,7 @@
-/* The float routines whose bits are ours: every target computes these very steps, in this order, with IEEE
- * operations only (fma where written), because libm differs between machines. Inputs are finite; tn_exp takes
- * any.
+/* Our own float routines. libm differs between machines, so every target computes exactly these steps, in this order,
+ * with IEEE operations only (fma where it is written). Inputs must be finite, but tn_exp takes any.
  *
- * The tables below are also what the code emitters read, so the two cannot drift apart. */
+ * The code emitters read the tables below too, so the two cannot differ. */
 #ifndef TN_BASE_FMATH_H
 #define TN_BASE_FMATH_H
 
@@ -10,10 +9,9 @@
 #include <stdint.h>
 #include "runtime/base/half.h"
 
-/* exp: n = rint(x * log2e); r = x - n ln2 in two parts; degree-6 polynomial (Taylor's bent to the
- * interval by Chebyshev points: 1e-8 before rounding) by Horner in fma; scaled by 2^n
- * built from bits. Below TN_EXP_LO the result is +0; above TN_EXP_HI x counts as TN_EXP_HI. Relative error
- * under 1.5e-7. NaN gives NaN. */
+/* exp: n = rint(x * log2e); r = x - n ln2 in two parts; a polynomial of degree 6 by Horner in fma, fitted at
+ * Chebyshev points (1e-8 before rounding); scaled by 2^n built from bits. Below TN_EXP_LO the result is +0; x above
+ * TN_EXP_HI counts as TN_EXP_HI. The relative error is below 1.5e-7. NaN gives NaN. */
 #define TN_EXP_LO     (-87.0f)
 #define TN_EXP_HI     88.0f
 #define TN_EXP_LOG2E  0x1.715476p+0f
@@ -23,8 +21,7 @@
     { 0x1.6d1254p-10f, 0x1.120cbap-7f, 0x1.555518p-5f, 0x1.5554dcp-3f, 0.5f, 1.0f, 1.0f }
 static inline float tn_exp(float x) {
     static const float c[7] = TN_EXP_POLY;
-    float y =
-        x < TN_EXP_HI ? x : TN_EXP_HI; /* NaN goes to HI: the conversion below sees finite values only */
+    float y = x < TN_EXP_HI ? x : TN_EXP_HI; /* NaN becomes HI: the conversion below needs finite values */
     y = y > TN_EXP_LO ? y : TN_EXP_LO;
     float n = rintf(y * TN_EXP_LOG2E);
     float r = fmaf(n, -TN_EXP_LN2_HI, y);
@@ -65,8 +62,8 @@ static inline float tn_gelu_tanh(float x) {
 }
 
 /* sin and cos of 2 pi f, |f| <= 0.5: k = rint(4 f), g = f - k/4, y = 2 pi g in [-pi/4, pi/4]; odd polynomial
- * for sin, even for cos, by Horner in fma over z = y*y; quadrant k & 3 swaps and negates. Absolute error
- * under 1e-7. */
+ * for sin, even for cos, by Horner in fma over z = y*y; quadrant k & 3 swaps and negates. The absolute error is
+ * below 1e-7. */
 #define TN_TWO_PI 0x1.921fb6p+2f
 #define TN_SIN_POLY                                                                                          \
     { 0x1.71de3ap-19f, -0x1.a01a02p-13f, 0x1.111112p-7f, -0x1.555556p-3f }
@@ -87,11 +84,11 @@ static inline void tn_sincos_turn(float f, float *out_sin, float *out_cos) {
     *out_cos = ((q + 1) & 2) ? -b : b;
 }
 
-/* What rmsnorm multiplies a row by whose sum of squares is not finite: then no square is above 2^64, so their sum has room,
- * and where it was infinite the largest is still above 2^-64 over their number. */
+/* rmsnorm multiplies a row by this if its sum of squares is not finite. After that no square is above 2^64, so the sum does
+ * not overflow; and if the sum was infinite, the largest square is still above 2^-64 divided by the number of values. */
 #define TN_NORM_SCALE 0x1p-96f
 
-/* Compile-time double routines (rope frequencies); relative error under 1e-14, no libm. */
+/* Double routines for compile time (rope frequencies), without libm; the relative error is below 1e-14. */
 double tn_pow(double base, double exponent); /* base > 0 */
 /* Natural logarithm and exponential in double, also for perplexity and sampling. */
 double tn_log(double x); /* x > 0 */

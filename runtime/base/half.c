@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-/* Both ways do what F16C and NEON do, NaNs included: the payload's top bits stay, the quiet bit is set. */
+/* Both directions do what F16C and NEON do, also for NaNs: the top bits of the payload stay and the quiet bit is set. */
 
 float tn_f16_to_f32(uint16_t h) {
     uint32_t sign = (uint32_t)(h & 0x8000) << 16, e = (h >> 10) & 31, m = h & 0x3ff;

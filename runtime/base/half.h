@@ -25,7 +25,7 @@ static inline uint16_t tn_f32_to_bf16(float f) {
 }
 float tn_f16_to_f32(uint16_t h);
 uint16_t tn_f32_to_f16(float f); /* overflow gives infinity */
-uint16_t
-tn_f32_to_f16_sat(float f); /* what KV stores do: finite ones are clamped to +-65504; infinity and NaN stay */
+/* As stores to the cache do it: finite values are clamped to +-65504; infinity and NaN stay. */
+uint16_t tn_f32_to_f16_sat(float f);
 
 #endif

@@ -1,5 +1,4 @@
-/* xxHash, inlined: XXH3-64 for tables and identities, XXH3-128 for integrity. A hash detects damage, not
- * malice. */
+/* xxHash, compiled in: XXH3-64 for tables and identities, XXH3-128 for integrity. A hash detects damage, not malice. */
 #ifndef TN_BASE_HASH_H
 #define TN_BASE_HASH_H
 

@@ -15,7 +15,7 @@ struct TnMapSlot {
     bool used;
 };
 
-/* Linear probing at half load or less: the slot of the key, or the empty slot where it belongs. */
+/* The slot of the key, or the empty slot where it belongs. Linear probing, with at most half of the slots full. */
 static struct TnMapSlot *probe(const TnMap *m, const char *key, size_t len, uint64_t hash) {
     for (size_t i = hash & (m->cap - 1);; i = (i + 1) & (m->cap - 1)) {
         struct TnMapSlot *s = &m->slots[i];

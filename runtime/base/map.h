@@ -1,7 +1,7 @@
 /* A hash map from byte strings to 32-bit values. Keys are borrowed: they must outlive the map.
- * Lookup is O(1) for any keys, hostile ones too: each map hashes with a random seed of its own. Nothing of
- * the order of the slots can be seen from outside, so results stay the same from run to run. Zero-initialise
- * to create. Values are below TN_MAP_NONE. */
+ * Lookup is O(1) for any keys, even hostile ones, because each map hashes with a random seed of its own. The order
+ * of the slots cannot be seen from outside, so results are the same in every run. Zero-initialise to create. Values
+ * must be below TN_MAP_NONE. */
 #ifndef TN_BASE_MAP_H
 #define TN_BASE_MAP_H
 

@@ -1,4 +1,4 @@
-/* Distances between words: the restricted edit distance of Damerau, by rows. */
+/* Distances between words: Damerau's restricted edit distance, computed row by row. */
 #include "runtime/base/nearest.h"
 #include <string.h>
 

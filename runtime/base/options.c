@@ -27,7 +27,7 @@ TernStatus tn_options_take(const TnShape *shape, const void *given, void *out, T
     for (size_t i = shape->bytes; given && i < size; i++)
         if (bytes[i] != 0)
             return tn_fail(err, TERN_ERR_INPUT,
-                           "%s.size is %zu and byte %zu is set, expected zeros behind the %zu known here",
+                           "%s.size is %zu and byte %zu is set, expected zeros after the %zu known here",
                            shape->name, size, i, shape->bytes);
     if (given) memcpy(out, given, size < shape->bytes ? size : shape->bytes);
     memcpy(out, &shape->bytes, sizeof shape->bytes);

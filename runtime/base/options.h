@@ -1,5 +1,6 @@
-/* The arguments of the public calls (tern.h, text.h, ternc.h): structs of any version that begin with their size, and
- * pointers that must be there. Every such call clears the caller's error first; what it refuses is TERN_ERR_INPUT and names the field. */
+/* Checks the arguments of the public calls (tern.h, text.h, ternc.h): structs of any version, which begin with their size,
+ * and pointers that must not be NULL. A refusal is TERN_ERR_INPUT, and the line names the field. Every public call clears
+ * the caller's error first. */
 #ifndef TN_BASE_OPTIONS_H
 #define TN_BASE_OPTIONS_H
 
@@ -22,13 +23,14 @@ typedef struct TnShape {
 #define TN_SHAPE(S, fields)                                                                                  \
     { #S, sizeof(S), fields, TN_COUNT(fields) }
 
-/* Copies the first min(size, ours) bytes of a caller's struct over *out, which holds the defaults, and leaves our size in
- * it. given NULL: all defaults. Refused: a size of 0 or one that is no struct's (below a size_t, ending inside a field,
- * above 4,096), and set bytes behind our end, which would not be honoured. Not a byte beyond the size is read. */
+/* Copies the first min(size, our size) bytes of a caller's struct over *out, which holds the defaults, and sets out->size
+ * to our size. given NULL: all defaults. Refuses a size that no version of the struct can have (0, below a size_t, inside
+ * a field, above 4,096), and nonzero bytes beyond our struct, because they would have no effect. Reads no byte beyond the
+ * given size. */
 TernStatus tn_options_take(const TnShape *shape, const void *given, void *out, TernError *err);
 
-/* The other way: from *full, a struct of ours, into one that the caller has given its size; what it has beyond ours is
- * zero afterwards. Refuses sizes as tn_options_take does. */
+/* The other direction: copies *full, a struct of ours, to a caller's struct whose size is set. Bytes beyond ours become
+ * zero. Refuses sizes as tn_options_take does. */
 TernStatus tn_options_give(const TnShape *shape, const void *full, void *given, TernError *err);
 
 static inline void tn_error_clear(TernError *err) {
@@ -38,7 +40,7 @@ static inline void tn_error_clear(TernError *err) {
 }
 
 TernStatus tn_fail_null(const char *name, TernError *err); /* "NAME is NULL, expected .." */
-/* Returns from the calling function unless the argument or field is there. */
+/* Returns from the calling function with an error if the argument or field is NULL. */
 #define TN_NEED(argument, err)                                                                               \
     do {                                                                                                     \
         if (!(argument)) return tn_fail_null(#argument, err);                                                \

@@ -68,7 +68,7 @@ TernStatus tn_file_read(const char *path, size_t limit, char **out, size_t *out_
     size_t cap = 4096, n = 0;
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 && (uint64_t)st.st_size < SIZE_MAX / 2)
         cap = (size_t)st.st_size + 1;
-    if (cap > limit && limit < SIZE_MAX) cap = limit + 1; /* one byte more than allowed shows the excess */
+    if (cap > limit && limit < SIZE_MAX) cap = limit + 1; /* one byte more shows that the file is too long */
     char *data = malloc(cap + 1);
     TernStatus status = TERN_OK;
     while (data) {
@@ -120,7 +120,8 @@ TernStatus tn_os_map(size_t bytes, bool huge, void **out, TernError *err) {
     size_t size = page_round(bytes), with_slack = size;
     bool aligned = size >= 2 * HUGE_PAGE;
     if (size == 0 || (aligned && !tn_add(size, HUGE_PAGE, &with_slack)))
-        return tn_fail(err, TERN_ERR_MEMORY, "cannot map %zu bytes of memory: more than addresses", bytes);
+        return tn_fail(err, TERN_ERR_MEMORY, "cannot map %zu bytes of memory: the address space is too small",
+                       bytes);
     uint8_t *p = mmap(NULL, with_slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED)
         return tn_fail(err, TERN_ERR_MEMORY, "cannot map %zu bytes of memory: %s", bytes, strerror(errno));
@@ -160,8 +161,8 @@ void tn_os_advise_small(void *p, size_t bytes) {
     madvise(p, page_round(bytes), MADV_NOHUGEPAGE);
 }
 
-/* Mappings that touch the range, counted whole: what is asked about is a mapping of its own, but for neighbours with
- * the same advice that the kernel has joined to it. */
+/* Counts every mapping that touches the range, whole. The range is normally a mapping of its own, but the kernel may have
+ * joined neighbours with the same advice to it. */
 size_t tn_os_huge_bytes(const void *p, size_t bytes) {
     FILE *f = fopen("/proc/self/smaps", "re");
     if (!f) return 0;
@@ -195,7 +196,7 @@ double tn_os_seconds(void) {
 }
 
 uint32_t tn_os_cpus(void) {
-    /* The kernel refuses a set smaller than its own, so the set grows until it fits. */
+    /* The kernel refuses a set smaller than its own, so try larger ones until it accepts. */
     for (int want = CPU_SETSIZE; want <= 1 << 20; want *= 2) {
         cpu_set_t *set = CPU_ALLOC(want);
         if (!set) break;
@@ -208,7 +209,7 @@ uint32_t tn_os_cpus(void) {
     return 1;
 }
 
-/* Of /proc/cpuinfo: x86 has a name, ARM a maker's and a part's number. */
+/* From /proc/cpuinfo: a name on x86, the numbers of implementer and part on ARM. */
 void tn_os_cpu_name(char *out, size_t size) {
     char line[256], part[64] = "";
     FILE *f = fopen("/proc/cpuinfo", "re");

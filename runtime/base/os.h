@@ -1,5 +1,5 @@
-/* The only system calls of the runtime: files, mappings, threads' clocks. Everything returns a TernStatus
- * with one line that names the path. */
+/* All system calls of the runtime are made here: files, mappings, clocks. A call that fails returns a TernStatus and
+ * writes one line that names the path. */
 #ifndef TN_BASE_OS_H
 #define TN_BASE_OS_H
 
@@ -15,63 +15,63 @@ typedef struct TnFile {
 } TnFile;
 TernStatus tn_file_map(const char *path, TnFile *out, TernError *err); /* regular files only */
 void tn_file_unmap(TnFile *f);
-/* Reads a whole file, pipe or "-" (standard input), at most `limit` bytes, NUL-terminated; free() it. */
+/* Reads a whole file, a pipe or "-" (standard input). More than `limit` bytes are an error. *out is NUL-terminated;
+ * free() it. */
 TernStatus tn_file_read(const char *path, size_t limit, char **out, size_t *out_size, TernError *err);
 
-/* Writes a file so that it appears whole or not at all: a temporary file beside it, fsync, rename. Between
- * open and commit, put and pad append; put_at overwrites what was put. After any failed call, or
- * tn_writer_abort, nothing is left behind. A symbolic link stays, what it names is made or replaced. "-", the
- * names of open descriptors (/dev/stdout, /dev/fd/3) and existing pipes and devices are written straight
- * (`direct`), without these promises, and cannot be put_at. */
+/* Writes a file so that it appears whole or not at all: a temporary file beside it, fsync, rename. Between open and
+ * commit, put appends and put_at overwrites bytes that were put. After a failed call, or after tn_writer_abort, no file is
+ * left. If the path is a symbolic link, the link stays and the file it names is made or replaced. "-", the names of open
+ * descriptors (/dev/stdout, /dev/fd/3), and existing pipes and devices are written directly (`direct`), without these
+ * guarantees; put_at does not work for them. */
 typedef struct TnWriter {
-    int fd, folder; /* folder: of the target, -1 if direct */
+    int fd, folder; /* folder: the target's; -1 if direct */
     uint64_t pos;
-    char *path, *name, *temp; /* path: for messages; the others within the folder */
+    char *path, *name, *temp; /* path: for messages; name and temp: within the folder */
     bool direct;
 } TnWriter;
 TernStatus tn_writer_open(const char *path, TnWriter *out, TernError *err);
-/* Whether tn_writer_open would succeed, with its error; nothing is made, and no pipe's reader waited for. */
+/* Gives the status and error that tn_writer_open would give, but makes no file and does not wait for a pipe's reader. */
 TernStatus tn_writer_probe(const char *path, TernError *err);
 TernStatus tn_writer_put(TnWriter *w, const void *bytes, size_t n, TernError *err);
 TernStatus tn_writer_put_at(TnWriter *w, uint64_t offset, const void *bytes, size_t n, TernError *err);
 TernStatus tn_writer_commit(TnWriter *w, TernError *err);
 void tn_writer_abort(TnWriter *w);
-/* For a program that is to end now, be it from a signal's handler: removes the temporary files of all writers that this
- * process has open. Async-signal-safe; needs /proc where there are such files at all. */
+/* Removes the temporary files of all writers that this process has open. For a program that is about to end, also from a
+ * signal handler: async-signal-safe. Needs /proc if there are such files. */
 void tn_writer_clean_up(void);
-/* The descriptor that a path means, as a writer takes it: 1 for "-", 3 for /dev/fd/3; -1: none. */
+/* The descriptor that a writer uses for a path: 1 for "-", 3 for /dev/fd/3; -1 if the path names none. */
 int tn_os_standard(const char *path);
-/* The path with its symbolic links followed, of its last part alone, to a file that may not be there; free() it. */
+/* Follows symbolic links in the last part of the path, to a file that need not exist; free() the result. */
 char *tn_os_target(const char *path);
-/* For those who read a file, change it and replace it, as a writer does: until tn_os_unlock() nobody else gets this, in
- * whatever process. What is locked is the folder, which leaves nothing behind, and ends with its process. Waits at most
- * `seconds`; -1 if the lock cannot be had, be it that somebody has it for longer or that the file system has no locks. */
+/* For a process that reads a file, changes it and replaces it with a writer. Until tn_os_unlock no other caller, in any
+ * process, gets the lock. The lock is on the file's folder, so it leaves no file, and it ends with the process. Waits at
+ * most `seconds`. Returns -1 if another holds the lock for longer, or if the file system has no locks. */
 int tn_os_lock_folder(const char *path, double seconds);
 void tn_os_unlock(int lock); /* -1 is fine */
 
-/* Anonymous zeroed memory, page aligned (2 MiB aligned from 4 MiB on, with huge pages advised when `huge`).
- */
+/* Maps anonymous zeroed memory, page aligned. From 4 MiB on it is 2 MiB aligned, and `huge` advises huge pages. */
 TernStatus tn_os_map(size_t bytes, bool huge, void **out, TernError *err);
 void tn_os_unmap(void *p, size_t bytes);
-/* Copies code into fresh anonymous memory and makes it read+execute; never writable and executable at once.
- */
+/* Copies code into new anonymous memory and makes it readable and executable. It is never writable and executable at
+ * once. */
 TernStatus tn_os_map_code(const void *code, size_t bytes, void **out, TernError *err);
-/* Of a mapping of tn_os_map's that has not been touched: no huge pages, whatever the system's default. */
+/* Advises against huge pages, whatever the system's default. For an untouched mapping from tn_os_map. */
 void tn_os_advise_small(void *p, size_t bytes);
-/* How much of [p, p + bytes) lies in huge pages now; 0 where the system does not say. Reads /proc: slow. */
+/* How many bytes of [p, p + bytes) are in huge pages now; 0 if the system does not say. Reads /proc: slow. */
 size_t tn_os_huge_bytes(const void *p, size_t bytes);
-/* Lets go of the resident pages that lie wholly inside a range of a file mapping; they are read again when touched. */
+/* Drops the resident pages that lie wholly inside a range of a file mapping. They are read again when touched. */
 void tn_os_advise_dontneed(const void *p, size_t bytes);
 
 double tn_os_seconds(void); /* a monotonic clock */
-uint32_t tn_os_cpus(void);  /* processors this process may run on */
-/* The processor's own name, "unknown" if it has none: printable, without blanks at its ends. */
+uint32_t tn_os_cpus(void);  /* processors that this process may run on */
+/* The processor's own name, or "unknown": printable, without blanks at either end. */
 void tn_os_cpu_name(char *out, size_t size);
 uint64_t tn_os_random_seed(void);
-/* Asks the system for AMX tiles, for this process and all its threads; false: refused, or no such system. */
+/* Asks the system for AMX tiles, for this process and all its threads; false if it refuses or has no such call. */
 bool tn_os_allow_amx(void);
 uint64_t tn_os_peak_rss(void); /* bytes */
-uint64_t
-tn_os_free_memory(void); /* bytes that can be had without swapping; 0 where the system does not say */
+/* Bytes that are available without swapping; 0 if the system does not say. */
+uint64_t tn_os_free_memory(void);
 
 #endif

@@ -1,8 +1,8 @@
-/* The one checked reader for bytes from outside. Every count, length and offset of a file passes here.
+/* The checked reader for all bytes from outside. Every count, length and offset in a file is read here.
  *
- * A reader is a cursor over memory that stays valid. Its calls return false and change nothing when the
- * bytes are not there; arithmetic on file values goes through tn_add, tn_mul and tn_align_up, which return
- * false when the result does not fit in a size_t. Nothing here allocates. */
+ * A reader is a cursor over memory that stays valid. If too few bytes are left, its calls return false and change
+ * nothing. Arithmetic on values from files goes through tn_add, tn_mul and tn_align_up, which return false if the
+ * result does not fit in a size_t. Nothing here allocates. */
 #ifndef TN_BASE_READER_H
 #define TN_BASE_READER_H
 
@@ -57,7 +57,7 @@ static inline bool tn_align_up(size_t a, size_t align, size_t *out) {
     *out &= ~(align - 1);
     return true;
 }
-/* [off, off + n) lies inside size bytes */
+/* True if [off, off + n) lies within `size` bytes. */
 static inline bool tn_range_ok(uint64_t off, uint64_t n, uint64_t size) {
     return off <= size && n <= size - off;
 }

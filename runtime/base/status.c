@@ -9,7 +9,7 @@
 #include <string.h>
 #include "runtime/base/escape.h"
 
-/* What is not printable is shown in hex, so that a file name or a tensor name cannot drive the reader's terminal. */
+/* Shows unprintable bytes in hex, so that the name of a file or a tensor cannot control the reader's terminal. */
 static void sanitise(char *out, size_t cap, const char *in) {
     size_t len = strlen(in), i = 0, o = 0, mark = 0; /* mark: where "..." still fits */
     while (i < len) {
@@ -35,7 +35,7 @@ static void sanitise(char *out, size_t cap, const char *in) {
 /* One conversion of a format: its text with the stars as numbers. */
 typedef struct Spec {
     char text[48], conversion;
-    int precision, length; /* -1: none; of h, l, z, j and t each counts */
+    int precision, length; /* precision: -1: none; length: how many of the letters h, l, z, j and t */
 } Spec;
 
 static const char *read_spec(const char *p, int star[2], Spec *s) {
@@ -49,7 +49,7 @@ static const char *read_spec(const char *p, int star[2], Spec *s) {
         if (point && *p >= '0' && *p <= '9') s->precision = s->precision * 10 + *p - '0';
         if (strchr("lzjt", *p)) s->length += *p == 'l' ? 1 : 2;
         if (*p == '*') {
-            int value = star[stars++ ? 1 : 0]; /* a width, a precision, and no third */
+            int value = star[stars++ ? 1 : 0]; /* a width and a precision; there is no third */
             if (point) s->precision = value;
             n += (size_t)snprintf(s->text + n, sizeof s->text - n, "%d", value);
         } else if (n < sizeof s->text - 16) {
@@ -68,8 +68,8 @@ static int count_stars(const char *p) {
     return n;
 }
 
-/* As vsnprintf, but a value between quotes ('%s', "%s", '%.*s') has at most 80 bytes and ".." after them: whatever a file
- * or a user says at length, the rest of the line is still to be read. Other text, such as a path, has at most 320. */
+/* Like vsnprintf, but a value between quotes ('%s', "%s", '%.*s') is cut after 80 bytes and gets "..", so that a long value
+ * from a file or a user does not push out the rest of the line. Other text, such as a path, is cut after 320 bytes. */
 enum { TN_PATH_MOST = 320 };
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
@@ -95,7 +95,7 @@ void tn_message(char *out, size_t cap, const char *fmt, va_list ap) {
             const char *text = va_arg(values, const char *);
             bool quoted = (before == '\'' || before == '"') && *p == before;
             size_t whole = strcmp(fmt, "%s") != 0 && strcmp(s.text, "%s") == 0 ? strlen(text) : 0;
-            if (!quoted && whole > TN_PATH_MOST) { /* a path that leaves no room for what is wrong with it */
+            if (!quoted && whole > TN_PATH_MOST) { /* cut a path that would leave no room for the error */
                 for (n = TN_PATH_MOST; n && ((unsigned char)text[n] & 0xc0) == 0x80;) n--;
                 n = snprintf(to, left, "%.*s..", n, text);
                 break;
@@ -136,7 +136,7 @@ void tn_message(char *out, size_t cap, const char *fmt, va_list ap) {
 
 TernStatus(tn_fail)(TernError *err, TernStatus code, const char *fmt, ...) {
     if (!err) return code;
-    char text[2048]; /* beside err: an argument may point into err->text */
+    char text[2048]; /* not err->text itself, because an argument may point into it */
     va_list ap;
     va_start(ap, fmt);
     tn_message(text, sizeof text, fmt, ap);
@@ -167,6 +167,7 @@ void tn_bug(const char *file, int line, const char *fmt, ...) {
     va_end(ap);
     sanitise(safe, sizeof safe, text);
     fprintf(stderr, "tern: bug: %s:%d: %s\n", file, line, safe);
-    signal(SIGABRT, SIG_DFL); /* the program may take an abort for the compiler's; this one is ours */
+    signal(SIGABRT,
+           SIG_DFL); /* the program's handler would blame the compiler's libraries; this abort is ours */
     abort();
 }

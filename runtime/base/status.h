@@ -1,4 +1,4 @@
-/* How the inside of Tern makes the errors of error.h, and how it aborts on its own bugs. */
+/* How Tern's own code makes the errors of error.h, and how it aborts on its own bugs. */
 #ifndef TN_BASE_STATUS_H
 #define TN_BASE_STATUS_H
 
@@ -6,11 +6,11 @@
 #include <stddef.h>
 #include "runtime/base/error.h"
 
-/* Writes the line into *err (if not NULL), sanitised (escape.h) and cut to fit, and returns `code`. Put what comes from a
- * file or a user between quotes: '%s' shows at most 80 bytes of it, and ".." after them. */
+/* Writes the line to *err (if not NULL), escaped (escape.h) and cut to fit, and returns `code`. Put text from a file or a
+ * user between quotes: '%s' shows at most 80 bytes of it, followed by "..". */
 TernStatus tn_fail(TernError *err, TernStatus code, const char *fmt, ...) TN_PRINTF(3, 4);
 
-/* Puts "text: " in front of an error already made, for context such as a file name; returns err->code. */
+/* Puts "text: " before an error that was already made, for context such as a file name; returns err->code. */
 TernStatus tn_fail_in(TernError *err, TernStatus code, const char *fmt, ...) TN_PRINTF(3, 4);
 
 #ifdef __clang_analyzer__ /* it reads one file at a time: let it know that these never return TERN_OK */
@@ -18,7 +18,7 @@ TernStatus tn_fail_in(TernError *err, TernStatus code, const char *fmt, ...) TN_
 #define tn_fail_in(err, code, ...) (tn_fail_in(err, code, __VA_ARGS__), (code))
 #endif
 
-/* The text of such a line, not sanitised; for functions like these. */
+/* Makes the text of such a line, not escaped; for functions like these. */
 void tn_message(char *out, size_t cap, const char *fmt, va_list ap) __attribute__((format(printf, 3, 0)));
 
 _Noreturn void tn_bug(const char *file, int line, const char *fmt, ...) TN_PRINTF(3, 4);

@@ -1,9 +1,9 @@
 /* Files that appear whole or not at all (os.h).
  *
- * Where the file system can, the data grows in a file without a name (O_TMPFILE), so that not even SIGKILL
- * leaves something behind; elsewhere in a file named after the target. The name comes last: fsync, a link
- * under a temporary name if there was none, rename over the target, fsync of the folder. All names are of the
- * open folder, so that any name that can stand there will do, however long the path to it is. */
+ * If the file system allows it, the data is written to a file without a name (O_TMPFILE), so that not even SIGKILL
+ * leaves a file. Otherwise it is written to a temporary file named after the target. The target's name comes last:
+ * fsync, a link under a temporary name if there was none, rename over the target, fsync of the folder. All names
+ * are relative to the open folder, so the length of the path to it does not matter. */
 #include "runtime/base/os.h"
 
 #include <errno.h>
@@ -31,7 +31,7 @@ static char *format(const char *fmt, const char *a, unsigned long long b) {
     return s;
 }
 
-/* The target's name, cut where a suffix would make it too long for the folder. */
+/* Makes the temporary name: the target's, cut if the suffix would make it too long for the folder, and the suffix. */
 static void temp_name(TnWriter *w) {
     enum { SUFFIX = sizeof ".tmp-0123456789abcdef" - 1 };
     long most = fpathconf(w->folder, _PC_NAME_MAX);
@@ -56,7 +56,7 @@ static const char *name_of(const char *path) {
     return slash ? slash + 1 : path;
 }
 
-/* Ends a writer whose call failed; errno is the reason. */
+/* Ends a writer after a failed call; errno has the reason. */
 static TernStatus fail(TnWriter *w, const char *what, TernError *err) {
     TernStatus s =
         tn_fail(err, TERN_ERR_ENV, "%s: cannot %s: %s", w->path ? w->path : "file", what, strerror(errno));
@@ -96,7 +96,7 @@ char *tn_os_target(const char *path) {
     return at;
 }
 
-/* A descriptor that is open already is written on from where it stands, as the shell that opened it expects. */
+/* A descriptor that is already open is written from its current position, as the shell that opened it expects. */
 static TernStatus open_standard(int fd, TnWriter *out, TernError *err) {
     out->direct = true;
     int mode = fcntl(fd, F_GETFL);
@@ -132,7 +132,7 @@ static TernStatus check_lengths(const char *path, const char *name, TernError *e
     return TERN_OK;
 }
 
-/* What a rename over the target would run into, said before there is anything to rename; errno is the reason. */
+/* Whether a rename over the target could succeed, before there is anything to rename; errno has the reason. */
 static bool can_replace(const TnWriter *w, const struct stat *target) {
     struct stat folder;
     uid_t me = geteuid();
@@ -144,7 +144,7 @@ static bool can_replace(const TnWriter *w, const struct stat *target) {
 #ifdef STATX_ATTR_MOUNT_ROOT
     struct statx x;
     if (statx(w->folder, w->name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &x) == 0 &&
-        (x.stx_attributes & STATX_ATTR_MOUNT_ROOT)) { /* a file that a container was given */
+        (x.stx_attributes & STATX_ATTR_MOUNT_ROOT)) { /* a file that is mounted into a container */
         errno = EBUSY;
         return false;
     }
@@ -167,7 +167,7 @@ TernStatus tn_writer_open(const char *path, TnWriter *out, TernError *err) {
         return s;
     }
     if (exists && !S_ISREG(st.st_mode)) {
-        /* A pipe or device is written straight: renaming over /dev/null would be no favour. */
+        /* A pipe or device is written directly; a rename would replace /dev/null itself. */
         out->fd = open(path, O_WRONLY | O_CLOEXEC);
         out->direct = true;
         return out->fd < 0 ? fail(out, "open for writing", err) : TERN_OK;
@@ -184,7 +184,7 @@ TernStatus tn_writer_open(const char *path, TnWriter *out, TernError *err) {
         temp_name(out);
         out->fd = openat(out->folder, out->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (out->fd < 0) {
-            free(out->temp); /* not ours, if it exists at all */
+            free(out->temp); /* if it exists, it is not ours */
             out->temp = NULL;
             return fail(out, "create", err);
         }
@@ -237,8 +237,8 @@ TernStatus tn_writer_put_at(TnWriter *w, uint64_t offset, const void *bytes, siz
     return TERN_OK;
 }
 
-/* NULL, or what failed. Between its two names a nameless file has one that tn_writer_clean_up() cannot see: no signal
- * of this thread's comes in between. */
+/* Gives the file its name. Returns NULL, or what failed. A file that had no name gets a temporary one first, which
+ * tn_writer_clean_up cannot see; so this thread blocks signals until the rename. */
 static const char *take_name(TnWriter *w) {
     sigset_t all, before;
     sigfillset(&all);
@@ -299,8 +299,8 @@ void tn_writer_abort(TnWriter *w) {
     *w = (TnWriter){.fd = -1, .folder = -1};
 }
 
-/* "PATH.tmp-" and 16 digits, open for writing and not inherited: what temp_name() makes, and nothing of anybody else's.
- * An open file's number says where it lies, so there is no list to keep. */
+/* Removes only files that temp_name has named ("PATH.tmp-" and 16 digits) and that are open for writing and not inherited.
+ * /proc gives the path of every open descriptor, so we need not keep a list. */
 void tn_writer_clean_up(void) {
     static const char tag[] = ".tmp-";
     enum { TAG = sizeof tag - 1, DIGITS = 16, MOST = 1024 };
@@ -321,7 +321,7 @@ void tn_writer_clean_up(void) {
 }
 
 int tn_os_lock_folder(const char *path, double seconds) {
-    char *real = tn_os_target(path); /* the file behind a symbolic link is the one that is replaced */
+    char *real = tn_os_target(path); /* a writer replaces the file that a symbolic link names */
     char *folder = folder_of(real);
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     free(folder);

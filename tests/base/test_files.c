@@ -146,8 +146,10 @@ static void bad_names_are_refused(void **state) {
     expect(in, (TnFileUse){"-o", "hard/new", TN_FILE_OUT},
            "hard/new: cannot write: the folder hard is not a folder");
     expect(in, (TnFileUse){"-o", "sub", TN_FILE_OUT}, "sub: is a directory, expected a file to write");
-    expect(in, (TnFileUse){"-o", "-", TN_FILE_NAMED}, "-o: '-', expected a file: ./- is one of that name");
-    expect(in, (TnFileUse){"-o", "-", TN_FILE_CACHE}, "-o: '-', expected a file: ./- is one of that name");
+    expect(in, (TnFileUse){"-o", "-", TN_FILE_NAMED},
+           "-o: got '-', expected a file; for a file of that name write ./-");
+    expect(in, (TnFileUse){"-o", "-", TN_FILE_CACHE},
+           "-o: got '-', expected a file; for a file of that name write ./-");
     expect(in, (TnFileUse){"-o", "none/new", TN_FILE_CACHE_MAYBE}, NULL);
     expect(in, (TnFileUse){"-o", "fifo", TN_FILE_BINARY}, NULL); /* and nobody waits for a reader */
     int readable = open("in", O_RDONLY);

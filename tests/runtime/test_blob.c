@@ -526,7 +526,7 @@ static void option_sizes(void **state) {
     newer.more = 1;
     assert_int_equal(tern_pool_create(&newer.o, &pool, &err), TERN_ERR_INPUT);
     assert_string_equal(
-        err.text, "TernPoolOptions.size is 40 and byte 32 is set, expected zeros behind the 32 known here");
+        err.text, "TernPoolOptions.size is 40 and byte 32 is set, expected zeros after the 32 known here");
     newer.o.size = 0;
     assert_int_equal(tern_pool_create(&newer.o, &pool, &err), TERN_ERR_INPUT);
     newer.o.size = sizeof(size_t); /* a caller who knew no field at all: the defaults */
