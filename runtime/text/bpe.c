@@ -1,9 +1,9 @@
-/* Merging of one word by pairs: always the pair with the lowest rank, the leftmost of equals.
+/* Merges one word by pairs: always the pair with the lowest rank, and the leftmost on ties.
  *
- * Pieces form a list over the word; a heap holds the candidate pairs as rank and left piece. A candidate that
- * surfaces counts if the pair at its left piece has its rank: then it is that pair's own candidate or as good as
- * it. Else its pieces have since merged with others, and it is dropped. Each merge adds at most two candidates, so the whole takes
- * O(n log n) steps whatever the word; a megabyte without a space is no attack. */
+ * The pieces form a list over the word. A heap holds the candidate pairs, each as rank and left piece. A candidate from the
+ * top of the heap is valid if the pair that is now at its left piece has its rank; then it is that pair's own candidate
+ * or equivalent to it. Otherwise its pieces have merged with others since, and it is dropped. Each merge adds at most two
+ * candidates, so a word takes O(n log n) steps whatever it is, even a megabyte without a space. */
 #include <stdlib.h>
 #include "runtime/base/arena.h"
 #include "runtime/text/bpe.h"
@@ -55,7 +55,7 @@ TernStatus tn_merges_check(const TernVocab *v, TernError *err) {
 /* ---- Merging ---- */
 
 typedef struct TnPiece {
-    uint32_t symbol; /* NONE: merged into a piece on its left */
+    uint32_t symbol; /* NONE: it was merged into a piece on its left */
     uint32_t start, prev, next;
 } TnPiece;
 

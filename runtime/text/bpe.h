@@ -1,11 +1,11 @@
-/* Merging one word by ranked pairs: the middle of both tokenizers. */
+/* Merges one word by ranked pairs: the core of both tokenizers. */
 #ifndef TN_TEXT_BPE_H
 #define TN_TEXT_BPE_H
 
 #include "runtime/text/tokenizer.h"
 
-/* The image's own table of a tokenizer that merges: open addressing by tn_merge_hash(left, right), a power of two of
- * slots, never full; left TN_EMPTY: free. */
+/* The tokenizer's table in the image of a tokenizer that merges. Open addressing by tn_merge_hash(left, right); the number
+ * of slots is a power of two, and some are always free. In a free slot, left is TN_EMPTY. */
 typedef struct TnMergeSlot {
     uint32_t left, right, rank, merged;
 } TnMergeSlot;
@@ -31,32 +31,33 @@ static inline bool tn_merge_find(const TernVocab *v, uint32_t left, uint32_t rig
     }
 }
 
-/* Makes b's table, free for n merges, n at most TN_MERGES_MAX; then puts each. A pair put twice keeps the first. */
+/* tn_merges_make makes b's table with room for n merges, n at most TN_MERGES_MAX; tn_merges_put adds one. If a pair is
+ * added twice, the first stays. */
 void tn_merges_make(TnVocabBuild *b, size_t n);
 void tn_merges_put(TnVocabBuild *b, TnMergeSlot merge);
-/* Of an opened image: look-ups end, and all of them give symbols. */
+/* Checks the table of an opened image, so that every look-up ends and gives a symbol. */
 TernStatus tn_merges_check(const TernVocab *v, TernError *err);
 
 /* Scratch memory of one tern_encode; zero-initialise to create. */
 typedef struct TnBpeOut {
-    uint32_t symbol, start; /* of the piece: what it is, and what tn_bpe_add said of its first one */
+    uint32_t symbol, start; /* the piece's symbol, and the start that tn_bpe_add got for its first part */
 } TnBpeOut;
 typedef struct TnSplitOf {
-    uint32_t left, right; /* TN_EMPTY: none yet */
+    uint32_t left, right; /* TN_EMPTY: none so far */
 } TnSplitOf;
 typedef struct TnBpe {
     struct TnPiece *pieces;
     uint64_t *heap;
     TnBpeOut *out;
     size_t n, cap;
-    TnSplitOf *splits; /* after tn_bpe_remember, n_symbols: the pair that last could merge to a symbol */
+    TnSplitOf *splits; /* [n_symbols] after tn_bpe_remember: the last pair that could merge to each */
 } TnBpe;
 #define TN_NO_SYMBOL (TN_EMPTY - 1) /* a piece that merges with nothing */
 
 TernStatus tn_bpe_remember(const TernVocab *v, TnBpe *b, TernError *err);
-/* The next piece of the word, before any merge. */
+/* Appends a piece to the word, before any merge. */
 TernStatus tn_bpe_add(TnBpe *b, uint32_t symbol, uint32_t start, TernError *err);
-/* Merges the word, whose n pieces are then in b->out, and begins an empty one. */
+/* Merges the word and begins an empty one. The pieces are then in b->out; returns their number. */
 size_t tn_bpe_merge(const TernVocab *v, TnBpe *b);
 void tn_bpe_free(TnBpe *b);
 

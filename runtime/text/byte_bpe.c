@@ -1,7 +1,7 @@
-/* Byte-level BPE ("gpt2"): a text is cut into words by a pre-tokenizer, the bytes of a word are merged by rank.
+/* Byte-level BPE ("gpt2"): a pre-tokenizer cuts a text into words, and the bytes of each word are merged by rank.
  *
- * Files spell bytes as printable characters; the image holds the bytes themselves. Symbols are the tokens, then the
- * single bytes and the steps of merges that have no token. */
+ * Files spell bytes as printable characters; the image holds the bytes themselves. Symbols are the tokens, then single
+ * bytes and intermediate results of merges that have no token. */
 #include <stdlib.h>
 #include "runtime/base/arena.h"
 #include "runtime/text/bpe.h"
@@ -11,7 +11,7 @@
 
 /* ---- Spelling ---- */
 
-/* GPT-2 spells byte b as one character: the printable ones of Latin-1 as themselves, the others as U+0100,
+/* GPT-2 spells each byte as one character: a printable character of Latin-1 as itself, and the other bytes as U+0100,
  * U+0101, ... in increasing order. */
 typedef struct Letters {
     int16_t byte_of_point[324];
@@ -28,7 +28,7 @@ static void make_letters(Letters *l) {
 
 typedef enum Spelling { SPELLS_BYTES, SPELLS_NOTHING, SPELLS_BADLY } Spelling;
 
-/* Appends the bytes that `text` spells. Otherwise appends nothing and says whether it is at least UTF-8. */
+/* Appends the bytes that `text` spells. If it spells none, appends nothing and says whether it is valid UTF-8. */
 static Spelling put_unspelled(const Letters *l, TnBuf *out, TernText text) {
     size_t start = out->len;
     bool spells = true;
@@ -110,7 +110,7 @@ static TernStatus add_merges(TnVocabBuild *b, const Letters *l, TernError *err) 
         const char *space = text.data && text.size > 2 ? memchr(text.data + 1, ' ', text.size - 2) : NULL;
         if (!space || text.size > (1u << 21))
             return tn_fail(err, TERN_ERR_INPUT,
-                           "tokenizer.ggml.merges[%zu] is '%.*s', expected two texts parted by a space", i,
+                           "tokenizer.ggml.merges[%zu] is '%.*s', expected two texts separated by a space", i,
                            TN_SHOW(text));
         if (b->bytes.len > (1u << 30))
             return tn_fail(err, TERN_ERR_INPUT,
@@ -127,7 +127,7 @@ static TernStatus add_merges(TnVocabBuild *b, const Letters *l, TernError *err) 
         put_unspelled(l, &b->bytes, right);
         merged = tn_build_intern(b);
         tn_merges_put(
-            b, (TnMergeSlot){left_symbol, right_symbol, (uint32_t)i, merged}); /* twice: the better rank */
+            b, (TnMergeSlot){left_symbol, right_symbol, (uint32_t)i, merged}); /* the better rank stays */
     }
     return TERN_OK;
 }
@@ -138,7 +138,7 @@ static TernStatus build(TnVocabBuild *b, TernError *err) {
     TN_TRY(choose_pre(b, err));
     TN_TRY(tn_build_tokens(b, spell_token, &letters, err));
     add_bytes(b);
-    /* Without the keys llama.cpp takes 11, right for Falcon and a comma for others. */
+    /* Without the keys, llama.cpp takes 11, which is right for Falcon; for others it is a comma. */
     if (b->head.n_tokens > 11 && b->attrs[11] == TERN_TOKEN_CONTROL) b->head.bos = b->head.eos = 11;
     return add_merges(b, &letters, err);
 }
@@ -191,14 +191,14 @@ static TernStatus encode_word(void *user, const char *text, size_t size, TernErr
             tn_encoder_emit(e, out[i].symbol);
             continue;
         }
-        /* A piece that merges make and that has no token of its own. */
+        /* An intermediate result of merges that has no token. */
         size_t end = i + 1 < n ? out[i + 1].start : size;
         for (size_t k = out[i].start; k < end; k++) TN_TRY(tn_encoder_emit_byte(e, word[k], err));
     }
     return TERN_OK;
 }
 
-/* A stretch without special tokens: runs of well-formed UTF-8 word by word, other bytes one by one. */
+/* Encodes a stretch without special tokens: runs of well-formed UTF-8 word by word, other bytes one by one. */
 static TernStatus encode_stretch(Words *w, TernText t, TernError *err) {
     const uint8_t *p = (const uint8_t *)t.data;
     size_t start = 0;

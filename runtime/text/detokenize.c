@@ -4,7 +4,7 @@
 #include "runtime/text/utf8.h"
 #include "runtime/text/tokenizer.h"
 
-/* What the reader of a text sees of a token. The first one that is shown at all clears *first. */
+/* Gives the bytes of a token that appear in the text. The first token that appears at all clears *first. */
 static TernStatus shown_bytes(const TernVocab *v, int32_t id, uint32_t flags, bool *first, TernText *out,
                               TernError *err) {
     *out = (TernText){"", 0};
@@ -52,8 +52,8 @@ struct TernDetok {
     const TernVocab *vocab;
     uint32_t flags;
     size_t n_held,
-        shown;    /* bytes[shown .. shown + n_held) stay back; the caller may still look below shown */
-    char bytes[]; /* what stayed back and one token */
+        shown;    /* bytes[shown .. shown + n_held) are held back; the caller may still read those before */
+    char bytes[]; /* room for the bytes held back and one token */
 };
 
 TernStatus tern_detok_create(const TernVocab *vocab, uint32_t flags, TernDetok **out_detok, TernError *err) {
@@ -84,7 +84,7 @@ TernStatus tern_detok_push(TernDetok *d, int32_t id, const char **out_bytes, siz
     *out_bytes = "";
     *out_size = 0;
     TernText t;
-    bool first = false; /* a stream goes on where a prompt ended: its first token is not a text's first */
+    bool first = false; /* a stream continues a prompt, so its first token is not the first of a text */
     TN_TRY(shown_bytes(d->vocab, id, d->flags, &first, &t, err));
     memmove(d->bytes, d->bytes + d->shown, d->n_held);
     memcpy(d->bytes + d->n_held, t.data, t.size);

@@ -1,8 +1,8 @@
-/* Prompt lookup: the places where the last two ids stood before, by a chained hash of pairs.
+/* Prompt lookup: finds where the last two ids occurred before, with a chained hash of pairs.
  *
- * Every position is entered under the hash of its id and the one before it; `before` leads to the position of
- * the last pair with that hash. A guess walks the chain from the latest place, at most TRIES places, and
- * measures how far the ids in front agree too. */
+ * Every position is entered under the hash of its id and the one before it; `before` leads to the previous position
+ * with that hash. A guess walks the chain from the latest position, over at most TRIES of them, and counts how many
+ * of the ids before the pair are equal too. */
 #include <stdlib.h>
 #include "runtime/base/options.h"
 #include "runtime/text/text.h"
@@ -11,10 +11,10 @@ enum { LONGEST = 16, TRIES = 64, NOWHERE = 0 };
 
 struct TernLookup {
     size_t capacity, n;
-    bool full; /* an id came for which there was no room */
+    bool full; /* there was no room for an id */
     uint32_t bits;
-    uint32_t *ids, *before; /* [capacity]; before[i]: 1 + an earlier position, or NOWHERE */
-    uint32_t *last;         /* [1 << bits]: 1 + the latest position of a pair with this hash */
+    uint32_t *ids, *before; /* [capacity]; before[i]: 1 + the previous position, or NOWHERE */
+    uint32_t *last;         /* [1 << bits]: 1 + the latest position of a pair with that hash */
 };
 
 static uint32_t hash_pair(const TernLookup *l, size_t at) {
@@ -67,7 +67,7 @@ void tern_lookup_accept(TernLookup *l, const int32_t *ids, size_t n) {
     }
 }
 
-/* How many ids up to and with position `at` equal the last ones. */
+/* How many ids up to and including position `at` equal the last ones. */
 static size_t count_equal(const TernLookup *l, size_t at) {
     size_t n = 0, end = l->n - 1;
     while (n < LONGEST && n <= at && l->ids[at - n] == l->ids[end - n]) n++;
@@ -76,13 +76,13 @@ static size_t count_equal(const TernLookup *l, size_t at) {
 
 size_t tern_lookup_guess(const TernLookup *l, int32_t *out, size_t most) {
     if (!l || !out || l->n < 2 || l->full) return 0;
-    size_t best = 0, longest = 1; /* a pair at least: hashes may collide */
+    size_t best = 0, longest = 1; /* accept at least a pair, because hashes may collide */
     uint32_t at = l->before[l->n - 1];
     for (int i = 0; at != NOWHERE && i < TRIES && longest < LONGEST; i++, at = l->before[at - 1]) {
         size_t n = count_equal(l, at - 1);
         if (n <= longest) continue;
         longest = n;
-        best = at; /* 1 + its position: the first id of the guess */
+        best = at; /* 1 + the position, so the position of the first id of the guess */
     }
     size_t n = 0;
     for (; best && n < most && best + n < l->n; n++) out[n] = (int32_t)l->ids[best + n];

@@ -1,8 +1,8 @@
 /* The sampler: penalty, top-k, top-p, min-p, temperature, draw.
  *
- * The same ids on every machine: weights are summed best first (or by id where nothing needs an order), in
- * double, with the exponential of runtime/base; the generator is our own. What a pick reads from top-k
- * results and from full logits is the same list in the same order, so both give the same id. */
+ * It picks the same ids on every machine: weights are summed in double, best first (or by id if no order is needed),
+ * with the exponential of runtime/base, and the random number generator is our own. From top-k results and from full
+ * logits a pick reads the same list in the same order, so both give the same id. */
 #include <math.h>
 #include <stdlib.h>
 #include "runtime/base/fmath.h"
@@ -23,8 +23,8 @@ struct TernSampler {
     TernSamplerWant want;
     size_t n_vocab;
     uint64_t rng[4];
-    Cand *cands; /* n_vocab of them, or 256 where the k best are enough */
-    /* The last ids as a ring, and whether a pick has already penalised an id. Only with a penalty. */
+    Cand *cands; /* n_vocab of them, or 256 if the k best are enough */
+    /* With a penalty only: the last ids as a ring, and for each id whether this pick has already penalised it. */
     int32_t *recent;
     uint8_t *seen;
     size_t n_recent, next_recent;
@@ -56,7 +56,7 @@ static void seed_random(uint64_t s[4], uint64_t seed) {
     }
 }
 
-/* ---- Making one ---- */
+/* ---- Create ---- */
 
 static TernStatus check_options(const TernSamplerOptions *o, size_t n_vocab, TernError *err) {
     if (n_vocab == 0 || n_vocab > (1u << 24))
@@ -83,7 +83,7 @@ static bool has_penalty(const TernSamplerOptions *o) {
     return o->repeat_penalty != 1.0f && o->repeat_last_n > 0;
 }
 
-/* Options that leave the best id only. */
+/* True if the options leave only the best id. */
 static bool is_greedy(const TernSamplerOptions *o) {
     return o->temp <= 0.0f || o->top_k == 1 || o->top_p <= 0.0f;
 }
@@ -171,7 +171,7 @@ static bool worse(Cand a, Cand b) {
     return better(b, a);
 }
 
-/* Heaps whose first is the one that comes `before` all others. */
+/* Heaps: the first element comes `before` all others. */
 typedef bool Before(Cand, Cand);
 static inline void sink(Cand *v, size_t n, size_t i, Before *before) {
     Cand c = v[i];
@@ -188,7 +188,7 @@ static inline void sink(Cand *v, size_t n, size_t i, Before *before) {
 static inline void make_heap(Cand *v, size_t n, Before *before) {
     for (size_t i = n / 2; i-- > 0;) sink(v, n, i, before);
 }
-/* A heap with the worst first becomes a list with the best first. */
+/* Turns a heap with the worst first into a list with the best first. */
 static void sort_heap(Cand *v, size_t n) {
     while (n > 1) {
         Cand c = v[--n];
@@ -198,7 +198,7 @@ static void sort_heap(Cand *v, size_t n) {
     }
 }
 
-/* Keeps the k best of a stream in v, worst first. */
+/* Offers c to a heap of the k best of a stream, worst first; returns the new size. */
 static inline size_t offer(Cand *v, size_t n, size_t k, Cand c) {
     if (n < k) {
         v[n++] = c;
@@ -210,7 +210,7 @@ static inline size_t offer(Cand *v, size_t n, size_t k, Cand c) {
     return n;
 }
 
-/* The best of a heap goes to the end of it, and the heap is one shorter. */
+/* Moves the best element to the end; the heap is then one shorter. */
 static void pop_to_end(Cand *v, size_t n) {
     Cand c = v[n - 1];
     v[n - 1] = v[0];
@@ -224,8 +224,8 @@ static double weight(Cand c, float best, double temp) {
     return tn_expd(((double)c.logit - (double)best) / temp);
 }
 
-/* Draws one of n >= 1 candidates. They are sorted, best first, or all logits in the order of ids; then top-p
- * takes the best from a heap one by one, only as many as it keeps. */
+/* Draws one of n >= 1 candidates. Either they are sorted, best first, or they are all logits in the order of ids. In the
+ * second case, top-p takes the best from a heap one by one, only as many as it keeps. */
 static int32_t draw(TernSampler *s, Cand *v, size_t n, bool sorted) {
     const TernSamplerOptions *o = &s->o;
     float best = v[0].logit;
@@ -257,7 +257,7 @@ static int32_t draw(TernSampler *s, Cand *v, size_t n, bool sorted) {
     total = 0.0;
     for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) total += weight(at[i * step], best, (double)o->temp);
     double left = (double)(next_random(s->rng) >> 11) * 0x1p-53 * total;
-    ptrdiff_t chosen = 0; /* the last with any weight, should rounding run past the end */
+    ptrdiff_t chosen = 0; /* the last with any weight so far, in case rounding runs past the end */
     for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) {
         double w = weight(at[i * step], best, (double)o->temp);
         if (w > 0.0) chosen = i;
@@ -292,14 +292,14 @@ TernStatus tern_sampler_pick_id(TernSampler *s, int32_t id, int32_t *out_id, Ter
     *out_id = 0;
     if (!s) return tn_fail_null("sampler", err);
     if (s->want.kind != TERN_SAMPLER_ID)
-        return tn_fail(err, TERN_ERR_INPUT, "the sampler got the best id alone, expected %s",
+        return tn_fail(err, TERN_ERR_INPUT, "the sampler got only the best id, expected %s",
                        s->want.kind == TERN_SAMPLER_TOP ? "the top ids and logits" : "all logits");
     if (!in_vocab(s, id))
         return tn_fail(err, TERN_ERR_INPUT, "the best id is %d, expected one below %zu", id, s->n_vocab);
     return picked(s, id, out_id, err);
 }
 
-/* The k best of a stream, sorted, drawn from. */
+/* Sorts the k best and draws one of them. */
 static TernStatus pick_sorted(TernSampler *s, size_t n, size_t k, int32_t *out_id, TernError *err) {
     if (n == 0) return nothing_left(err);
     if (n < k) make_heap(s->cands, n, worse);
@@ -356,7 +356,7 @@ TernStatus tern_sampler_pick_logits(TernSampler *s, const float *logits, size_t 
     for (size_t i = 0; i < n_vocab; i++) TN_TRY(check_logit(logits[i], i, err));
     const TernSamplerOptions *o = &s->o;
     size_t k = is_greedy(o) ? 1 : o->top_k > 0 && (size_t)o->top_k < n_vocab ? (size_t)o->top_k : n_vocab;
-    /* Sorted wherever pick_top would sort; a list of everything is only sorted as far as top-p needs it. */
+    /* Sort whenever pick_top would. A list of all logits is sorted only as far as top-p needs it. */
     bool sort = k < n_vocab || s->want.kind != TERN_SAMPLER_LOGITS;
     size_t n = 0;
     mark_recent(s, 1);

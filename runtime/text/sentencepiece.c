@@ -1,33 +1,32 @@
-/* SentencePiece's BPE as GGUF holds it ("llama"): characters are merged by the score of what they make.
+/* SentencePiece's BPE as GGUF holds it ("llama"): neighbours are merged by the score of the token that they make.
  *
- * Any two neighbours whose text is a token may merge; the token with the highest score goes first, the leftmost of
- * equals. So the merges are known beforehand: all ways to part a token into two symbols, with the rank of its score.
- * The image has them in the same table as byte-level BPE. Symbols are the tokens, then characters of tokens that are
- * no tokens themselves.
+ * Any two neighbours whose text is a token may merge. The token with the highest score comes first, and the leftmost on
+ * ties. So the merges are known in advance: they are all ways to divide a token into two symbols, with the rank of the
+ * token's score. The image has them in the same table as byte-level BPE. Symbols are the tokens, then the characters of
+ * tokens that have no token themselves.
  *
- * Spaces: files write U+2581 for a space, the image a space. Both mean the same in a text. Where the file says
- * add_space_prefix, each stretch of text is encoded as if a space stood before it, and the first token of a text
- * loses its first space when it is decoded.
+ * Spaces: files write U+2581 for a space, the image has a space. Both mean the same in a text. If the file sets
+ * add_space_prefix, each stretch of text is encoded as if a space came before it, and when a text is decoded its first
+ * token loses its first space.
  *
- * A text is merged in words where that gives the same: at characters that are in no token, and before spaces unless
- * the vocabulary has a token with a space after something else (TN_VOCAB_WORDS).
+ * A text is divided into words before merging, where that does not change the result: at characters that are in no token,
+ * and before spaces, unless the vocabulary has a token with a space after something else (TN_VOCAB_WORDS).
  *
- * A character without a token becomes the tokens of its bytes; if one of these is missing, the unknown token, one
- * for a run of such characters. Tokens of type unused take part in merges but are taken apart again, into the two
- * symbols that could last have made them. */
+ * A character without a token becomes the tokens of its bytes. If one of these is missing, it becomes the unknown token,
+ * one for a run of such characters. Tokens of type unused take part in merges, but are then divided again into the two
+ * symbols of the last merge that could have made them. */
 #include <stdlib.h>
 #include "runtime/base/arena.h"
 #include "runtime/text/bpe.h"
 #include "runtime/text/tokenizer.h"
 #include "runtime/text/utf8.h"
 
-#define PIECE_BYTES                                                                                          \
-    1024 /* of a token at most: its merges take this many look-ups, each as long as a part of it */
+#define PIECE_BYTES 1024 /* most bytes of a token: each byte costs a look-up over a part of the token */
 #define SPACE_POINT 0x2581
 
 /* ---- Spelling ---- */
 
-/* -1 if the text is not <0x00> to <0xFF>. */
+/* The byte that <0x00> to <0xFF> spell; -1 for any other text. */
 static int byte_of(TernText t) {
     int byte = 0;
     if (t.size != 6 || memcmp(t.data, "<0x", 3) != 0 || t.data[5] != '>') return -1;
@@ -39,12 +38,12 @@ static int byte_of(TernText t) {
     return byte;
 }
 
-/* A file without types names its bytes by their texts alone. */
+/* In a file without types, a byte token is known only by its text. */
 static bool is_byte(const TernVocabSource *s, size_t id) {
     return s->types ? s->types[id] == TERN_TOKEN_BYTE : byte_of(s->tokens[id]) >= 0;
 }
 
-/* Appends the text with spaces for U+2581; one with a space of its own can be decoded but not found. */
+/* Appends the text with a space for every U+2581. A text that has a space itself can be decoded but not found. */
 static TnSpelling put_spaced(TnBuf *out, TernText text) {
     bool found = true;
     for (size_t i = 0; i < text.size;) {
@@ -95,7 +94,7 @@ static TernStatus check_source(const TernVocabSource *s, TernError *err) {
     return TERN_OK;
 }
 
-/* A byte that has no token of its own is the token of that character, if there is one. */
+/* Sets byte_symbol. A byte without a byte token gets the token of that character, if there is one. */
 static void find_bytes(TnVocabBuild *b) {
     for (int byte = 0; byte < 256; byte++) {
         char c = (char)byte;
@@ -116,7 +115,7 @@ static int higher_first(const void *pa, const void *pb) {
     return a->score > b->score ? -1 : a->score < b->score;
 }
 
-/* The rank of each token's score, the highest 0; equal scores have the same. */
+/* The rank of each token's score. The highest score has rank 0; equal scores have equal ranks. */
 static uint32_t *rank_scores(const TnVocabBuild *b) {
     uint32_t n = b->head.n_tokens, rank = 0, *ranks = tn_xcalloc(n, sizeof *ranks);
     Scored *list = tn_xcalloc(n, sizeof *list);
@@ -130,7 +129,7 @@ static uint32_t *rank_scores(const TnVocabBuild *b) {
     return ranks;
 }
 
-/* The bytes of a token that texts are merged to; size 0 for any other. */
+/* The bytes of a token that merges can make; size 0 for any other token. */
 typedef struct Piece {
     size_t size;
     uint8_t bytes[PIECE_BYTES];
@@ -181,7 +180,8 @@ static TernStatus add_merges(TnVocabBuild *b, TernError *err) {
     }
     TernStatus st = TERN_OK;
     if (n > TN_MERGES_MAX)
-        st = tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.tokens: they merge in over %u ways", TN_MERGES_MAX);
+        st = tn_fail(err, TERN_ERR_INPUT,
+                     "tokenizer.ggml.tokens: there are more than %u merges that make them", TN_MERGES_MAX);
     else
         tn_merges_make(b, n);
     for (size_t i = 0; i < n && st == TERN_OK; i++) tn_merges_put(b, list[i]);
@@ -205,7 +205,7 @@ static TernStatus build(TnVocabBuild *b, TernError *err) {
 /* ---- Opening ---- */
 
 typedef struct Own {
-    uint32_t ascii[128]; /* the symbols of characters, TN_NO_SYMBOL for those in no token */
+    uint32_t ascii[128]; /* the symbol of each character, TN_NO_SYMBOL if it is in no token */
 } Own;
 
 static uint32_t char_symbol(const TernVocab *v, const void *bytes, size_t size) {
@@ -213,7 +213,7 @@ static uint32_t char_symbol(const TernVocab *v, const void *bytes, size_t size) 
     return symbol == TN_EMPTY ? TN_NO_SYMBOL : symbol;
 }
 
-/* Parting a token ends: its halves are shorter, and it is not long. */
+/* Checks that dividing a token comes to an end: its halves are shorter than it, and it is not long. */
 static TernStatus check_parts(const TernVocab *v, TernError *err) {
     for (uint32_t i = 0; i < v->head.table_n; i++) {
         TnMergeSlot m = tn_merge_at(v, i);
@@ -252,7 +252,7 @@ typedef struct Run {
     const TernVocab *v;
     const Own *own;
     TnBpe bpe;
-    bool after_unknown, after_space; /* the last id, the last character of the word */
+    bool after_unknown, after_space; /* the last id was the unknown one; the word ends in a space */
 } Run;
 
 static TernStatus emit_unknown(Run *r, const uint8_t *bytes, size_t n, TernError *err) {
@@ -269,7 +269,7 @@ static TernStatus emit_unknown(Run *r, const uint8_t *bytes, size_t n, TernError
     return TERN_OK;
 }
 
-/* A token, or what it is made of: unused ones are parted as long as that is known, at most once a byte. */
+/* Emits a token, or its parts: an unused token is divided as long as its parts are known, at most once a byte. */
 static TernStatus emit_symbol(Run *r, uint32_t symbol, TernError *err) {
     if (symbol >= r->v->head.n_tokens) {
         TernText t = tn_symbol_bytes(r->v, symbol);
@@ -287,7 +287,7 @@ static TernStatus emit_symbol(Run *r, uint32_t symbol, TernError *err) {
     return TERN_OK;
 }
 
-/* The word so far: merged, and its tokens emitted. */
+/* Merges the word so far and emits its tokens. */
 static TernStatus end_word(Run *r, TernError *err) {
     size_t n = tn_bpe_merge(r->v, &r->bpe);
     for (size_t i = 0; i < n; i++) TN_TRY(emit_symbol(r, r->bpe.out[i].symbol, err));
@@ -329,7 +329,7 @@ static TernStatus encode_stretch(Run *r, TernText t, TernError *err) {
         }
         TN_TRY(end_word(r, err));
         TN_TRY(emit_unknown(r, p + i, n, err));
-        r->after_space = true; /* nothing merges over this character */
+        r->after_space = true; /* nothing merges across this character */
     }
     return end_word(r, err);
 }

@@ -1,7 +1,7 @@
-/* Stop strings in a text that comes in pieces.
+/* Finds stop strings in a text that comes in pieces.
  *
- * What is held back is the longest end of the text so far that begins some stop string without being all of it. A stop
- * string that is completed later began there or after it, so nothing that was given out need be looked at again. */
+ * Of the text so far, it holds back the longest suffix that is a proper prefix of a stop string. A stop string that is
+ * completed later must begin there or after it, so bytes that were given out are never looked at again. */
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/base/options.h"
@@ -12,10 +12,10 @@
 enum { STOPS_MOST = 256, STOP_BYTES_MOST = 4096 };
 
 struct TernStops {
-    size_t n, stopped;       /* which one ended the text, or TERN_NO_STOP */
-    size_t shown, held, cap; /* buf[shown .. shown + held) stays back; the caller may still look below it */
-    char *buf, *bytes;       /* of all stop strings */
-    TernText stops[];        /* in bytes */
+    size_t n, stopped;       /* stopped: the one that ended the text, or TERN_NO_STOP */
+    size_t shown, held, cap; /* buf[shown .. shown + held) is held back; the caller may still read below it */
+    char *buf, *bytes;       /* bytes: of all stop strings */
+    TernText stops[];        /* they point into `bytes` */
 };
 
 static TernStatus check_stop(const TernText *stop, size_t i, TernError *err) {
@@ -65,7 +65,7 @@ void tern_stops_destroy(TernStops *stops) {
     free(stops);
 }
 
-/* The longest stop string that ends where the first `n` bytes of the buffer do. */
+/* The longest stop string that ends at byte n of the buffer. */
 static size_t find_end(const TernStops *s, size_t n) {
     size_t found = TERN_NO_STOP;
     for (size_t i = 0; i < s->n; i++) {
@@ -77,7 +77,7 @@ static size_t find_end(const TernStops *s, size_t n) {
     return found;
 }
 
-/* How many bytes at the end of the first `n` may be the beginning of a stop string. */
+/* How many of the last of the first `n` bytes may be the beginning of a stop string. */
 static size_t count_open(const TernStops *s, size_t n) {
     size_t most = 0;
     for (size_t i = 0; i < s->n; i++) {

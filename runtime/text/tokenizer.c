@@ -1,7 +1,7 @@
 /* The table of tokenizers. */
 #include "runtime/text/tokenizer.h"
 
-/* Images hold a row's number: a new row goes to the end. */
+/* Images hold the number of a row, so add a new row at the end. */
 static const TnTokenizer *const table[] = {&tn_byte_bpe, &tn_sentencepiece};
 
 const TnTokenizer *tn_tokenizer_find(TernText model) {

@@ -1,12 +1,12 @@
-/* UTF-8, strictly: no overlong forms, no surrogates, nothing above U+10FFFF (what PCRE2 also demands). */
+/* Strict UTF-8, as PCRE2 also requires it: no overlong forms, no surrogates, nothing above U+10FFFF. */
 #ifndef TN_TEXT_UTF8_H
 #define TN_TEXT_UTF8_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* Length of the character at p (1 to 4) and its code point; 0 if the bytes there are not one. If they could
- * still become one with more bytes behind, *out_partial is set. n >= 1. */
+/* Returns the length of the character at p (1 to 4) and gives its code point; returns 0 if the bytes are not a character.
+ * Then *out_partial is set if more bytes after them could make them one. n >= 1. */
 static inline int tn_utf8_next(const uint8_t *p, size_t n, uint32_t *out_point, int *out_partial) {
     *out_partial = 0;
     uint32_t lead = p[0], lo = 0x80, hi = 0xbf, point;

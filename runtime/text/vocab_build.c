@@ -1,5 +1,4 @@
-/* Makes the vocabulary image from a GGUF file's arrays. The file may hold anything: each fault names its key.
- */
+/* Makes the vocabulary image from the arrays of a GGUF file. The file may hold anything; each error names its key. */
 #include <stdlib.h>
 #include "runtime/base/arena.h"
 #include "runtime/base/options.h"
@@ -38,8 +37,8 @@ static void grow_slots(TnVocabBuild *b) {
     free(old);
 }
 
-/* Makes the bytes appended since the last symbol the next symbol; indexed ones can be found. Of equal ones
- * the last is found, as in llama.cpp. */
+/* Makes the bytes appended since the last symbol the next symbol. Only an indexed symbol can be found; of equal ones the
+ * last is found, as in llama.cpp. */
 static uint32_t end_symbol(TnVocabBuild *b, bool indexed) {
     uint32_t symbol = (uint32_t)b->n - 1;
     TN_PUSH(b->offsets, b->n, b->cap, (uint32_t)b->bytes.len);
@@ -87,7 +86,7 @@ static TernStatus choose_tokenizer(const TernVocabSource *s, const TnTokenizer *
     return st;
 }
 
-/* What the file says overrides what its tokenizer does by itself. */
+/* A key of the file overrides the tokenizer's default. */
 static TernStatus choose_flag(TnVocabBuild *b, const char *key, int32_t given, uint16_t flag,
                               TernError *err) {
     if (given < -1 || given > 1)
@@ -127,7 +126,7 @@ TernStatus tn_build_tokens(TnVocabBuild *b, TnSpellFn *spell, void *user, TernEr
         if (spelling == TN_SPELLED_BADLY)
             return tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.tokens[%zu] is '%.*s', expected UTF-8", i,
                            TN_SHOW(text));
-        /* No text may become a control token by chance. */
+        /* Text must not become a control token by chance. */
         bool by_name = tn_type_is_control((TernTokenType)type) || type == TERN_TOKEN_USER_DEFINED;
         if (by_name) {
             b->bytes.len = start;
@@ -160,7 +159,7 @@ static uint32_t find_named(const TnVocabBuild *b, const char *const *names, size
     return TN_EMPTY;
 }
 
-/* The ids of the keys, and the EOG set: eos, eot, eom and all tokens spelled like one. */
+/* Sets the ids that keys give, and the EOG set: eos, eot, eom and all tokens that are spelled like one of them. */
 static TernStatus choose_specials(TnVocabBuild *b, TernError *err) {
     static const char *const eot_names[] = {"<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>",
                                             "<|endoftext|>"};

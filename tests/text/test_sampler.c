@@ -293,7 +293,7 @@ static void test_refusals(void **state) {
     assert_int_equal(tern_sampler_pick_logits(s, l, 2, &id, &err), TERN_ERR_INPUT);
     assert_string_equal(err.text, "the sampler got 2 logits, expected 3");
     assert_int_equal(tern_sampler_pick_id(s, 0, &id, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, "the sampler got the best id alone, expected all logits");
+    assert_string_equal(err.text, "the sampler got only the best id, expected all logits");
     tern_sampler_destroy(s);
     o = plain();
     o.top_k = 2;

@@ -203,13 +203,13 @@ static void test_refusals(void **state) {
     REFUSED(TERN_ERR_INPUT, (f.source.merges = NULL, f.source.n_merges = 0),
             "tokenizer.ggml.merges is absent, expected one text a merge");
     REFUSED(TERN_ERR_INPUT, fixture_merge(&f, "ab"),
-            "tokenizer.ggml.merges[1] is 'ab', expected two texts parted by a space");
+            "tokenizer.ggml.merges[1] is 'ab', expected two texts separated by a space");
     REFUSED(TERN_ERR_INPUT, fixture_merge(&f, " a"),
-            "tokenizer.ggml.merges[1] is ' a', expected two texts parted by a space");
+            "tokenizer.ggml.merges[1] is ' a', expected two texts separated by a space");
     REFUSED(TERN_ERR_INPUT, fixture_merge(&f, "ab "),
-            "tokenizer.ggml.merges[1] is 'ab ', expected two texts parted by a space");
+            "tokenizer.ggml.merges[1] is 'ab ', expected two texts separated by a space");
     REFUSED(TERN_ERR_INPUT, fixture_merge(&f, ""),
-            "tokenizer.ggml.merges[1] is '', expected two texts parted by a space");
+            "tokenizer.ggml.merges[1] is '', expected two texts separated by a space");
     REFUSED(TERN_ERR_INPUT, fixture_merge(&f, "a b c"),
             "tokenizer.ggml.merges[1] is 'a b c', expected two texts in the byte spelling of GPT-2");
     REFUSED(TERN_ERR_INPUT, fixture_merge(&f, "a \xe2\x98\xba"),
