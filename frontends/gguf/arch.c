@@ -97,8 +97,10 @@ TernStatus tn_gguf_graph(TnGguf *gg, const TnGgufOptions *options, TnGraph **out
     TN_TRY(tn_gguf_whole(gg, err));
     TN_TRY(tn_gguf_string(gg, "general.architecture", true, &name, err));
     const TnArch *arch = tn_arch_find(name);
+    const char *what = arch ? NULL : tn_arch_unread(name);
     if (!arch)
-        return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: general.architecture is '%s', expected %s", gg->path,
-                       name, tn_arch_list(&gg->arena));
+        return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: general.architecture is '%s'%s%s%s, expected %s",
+                       gg->path, name, what ? " (" : "", what ? what : "", what ? ")" : "",
+                       tn_arch_list(&gg->arena));
     return tn_arch_graph(arch, gg, options, out, out_facts, err);
 }

@@ -81,6 +81,9 @@ const TnArch *tn_arch_row(size_t i);          /* NULL after the last */
 const TnArch *tn_arch_find(const char *name); /* NULL if there is none of that name */
 const char *tn_arch_list(TnArena *arena);     /* "a, b or c", for messages */
 
+/* arch_unread.c: what a file of a known architecture is that nothing here reads, "a mixture of experts"; else NULL. */
+const char *tn_arch_unread(const char *name);
+
 /* ---- Positions: rope.scaling.* (arch_rope.c) */
 typedef enum TnRopeScaling {
     TN_ROPE_PLAIN,

@@ -132,9 +132,9 @@ const char *tn_gguf_tensor_type_name(const TnGgufTensor *t);
 /* ---- known.c: what keys mean */
 typedef enum TnKeyRule {
     TN_RULE_HARMLESS, /* read elsewhere, or without effect on results */
-    TN_RULE_IS,       /* a number, or an array of numbers, all equal to `neutral` */
-    TN_RULE_IS_HEAD,  /* equal to the columns of a head */
-    TN_RULE_IS_BASE,  /* equal to the rope's base */
+    TN_RULE_IS, /* a number, or an array of numbers, all equal to `neutral`; `text` says what another is, or is NULL */
+    TN_RULE_IS_HEAD, /* equal to the columns of a head */
+    TN_RULE_IS_BASE, /* equal to the rope's base */
     TN_RULE_IS_TRUE,
     TN_RULE_IS_FALSE,
     TN_RULE_IS_TEXT, /* one of the words of `text`, between blanks */
@@ -151,6 +151,8 @@ typedef struct TnKeyRow {
 typedef struct TnGgufNeutral {
     double head, base; /* columns of a head; the rope's base */
 } TnGgufNeutral;
+/* Whether a name is of the pattern, in which one * stands for anything. */
+bool tn_gguf_fits(const char *pattern, const char *name);
 struct TnArch; /* arch.h */
 /* Refuses by name a key that changes weights, activations or positions in a way that the graph does not. */
 TernStatus tn_gguf_check_keys(TnGguf *g, const struct TnArch *arch, const TnGgufNeutral *model,

@@ -8,6 +8,8 @@
 #include <string.h>
 #include "frontends/gguf/arch.h"
 
+static const char MIXTURE[] = "a mixture of experts";
+
 /* The first that fits counts. */
 static const TnKeyRow table[] = {
     /* activations */
@@ -38,12 +40,12 @@ static const TnKeyRow table[] = {
     {".full_attention_interval", TN_RULE_IS, 1, NULL},
     {".tensor_data_layout", TN_RULE_IS_TEXT, 0, "reference Meta-AI-original-pth"},
     /* experts */
-    {".expert_*", TN_RULE_IS, 0, NULL},
-    {".experts_per_group", TN_RULE_IS, 0, NULL},
-    {".leading_dense_block_count", TN_RULE_IS, 0, NULL},
-    {".interleave_moe_layer_step", TN_RULE_IS, 0, NULL},
-    {".moe_every_n_layers", TN_RULE_IS, 0, NULL},
-    {".moe_latent_size", TN_RULE_IS, 0, NULL},
+    {".expert_*", TN_RULE_IS, 0, MIXTURE},
+    {".experts_per_group", TN_RULE_IS, 0, MIXTURE},
+    {".leading_dense_block_count", TN_RULE_IS, 0, MIXTURE},
+    {".interleave_moe_layer_step", TN_RULE_IS, 0, MIXTURE},
+    {".moe_every_n_layers", TN_RULE_IS, 0, MIXTURE},
+    {".moe_latent_size", TN_RULE_IS, 0, MIXTURE},
     /* attention */
     {".attention.causal", TN_RULE_IS_TRUE, 0, NULL},
     {".attention.clamp_kqv", TN_RULE_IS, 0, NULL},
@@ -86,7 +88,7 @@ static const TnKeyRow table[] = {
     {".rope.scaling.yarn_beta_fast", TN_RULE_HARMLESS, 0, NULL},
     {".rope.scaling.yarn_beta_slow", TN_RULE_HARMLESS, 0, NULL},
     /* weights that are not what they look like */
-    {"prism.hadamard.*", TN_RULE_REFUSED, 0, "a transform of the weights, expected none"},
+    {"prism.hadamard.*", TN_RULE_REFUSED, 0, "a Hadamard transform of the weights (Bonsai 2), expected none"},
     {"adapter.*", TN_RULE_REFUSED, 0, "of an adapter to another model, expected a whole model"},
     {"general.type", TN_RULE_IS_TEXT, 0, "model"},
     {"split.*", TN_RULE_HARMLESS, 0, NULL},
@@ -111,8 +113,7 @@ static const TnKeyRow table[] = {
     {"tern.*", TN_RULE_HARMLESS, 0, NULL},
 };
 
-/* `pattern` may hold one *, which stands for anything. */
-static bool fits(const char *pattern, const char *name) {
+bool tn_gguf_fits(const char *pattern, const char *name) {
     const char *star = strchr(pattern, '*');
     size_t n = strlen(name), before = star ? (size_t)(star - pattern) : 0;
     if (!star) return strcmp(pattern, name) == 0;
@@ -126,10 +127,11 @@ static const TnKeyRow *find_key(const TnArch *arch, const char *arch_name, const
     size_t n = strlen(arch_name);
     bool own = strncmp(name, arch_name, n) == 0 && name[n] == '.';
     for (uint32_t i = 0; arch && own && i < arch->n_keys; i++)
-        if (fits(arch->keys[i].name, name + n)) return &arch->keys[i];
+        if (tn_gguf_fits(arch->keys[i].name, name + n)) return &arch->keys[i];
     for (size_t i = 0; i < TN_COUNT(table); i++) {
         bool of_arch = table[i].name[0] == '.';
-        if (of_arch ? own && fits(table[i].name, name + n) : fits(table[i].name, name)) return &table[i];
+        if (of_arch ? own && tn_gguf_fits(table[i].name, name + n) : tn_gguf_fits(table[i].name, name))
+            return &table[i];
     }
     return NULL;
 }
@@ -156,7 +158,10 @@ static bool number_at(TnGgufType type, const uint8_t *p, double *out) {
 }
 
 /* A number, or an array of numbers that all are `neutral`. */
-static TernStatus check_number(const TnGguf *g, const TnGgufKey *k, double neutral, TernError *err) {
+static TernStatus check_number(const TnGguf *g, const TnGgufKey *k, double neutral, const char *what,
+                               TernError *err) {
+    const char *open = what ? " (" : "", *close = what ? ")" : "";
+    if (!what) what = "";
     bool array = k->type == TN_GGUF_ARRAY;
     TnGgufType type = array ? k->elem : k->type;
     for (uint64_t i = 0; i < k->n || type == TN_GGUF_STRING; i++) {
@@ -166,9 +171,10 @@ static TernStatus check_number(const TnGguf *g, const TnGgufKey *k, double neutr
                            tn_gguf_type_name(type));
         if ((float)v == (float)neutral) continue;
         if (array)
-            return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %s holds %g at %llu, expected %g", g->path,
-                           k->name, v, (unsigned long long)i, neutral);
-        return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %s is %g, expected %g", g->path, k->name, v, neutral);
+            return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %s holds %g at %llu%s%s%s, expected %g", g->path,
+                           k->name, v, (unsigned long long)i, open, what, close, neutral);
+        return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %s is %g%s%s%s, expected %g", g->path, k->name, v,
+                       open, what, close, neutral);
     }
     return TERN_OK;
 }
@@ -198,11 +204,11 @@ static TernStatus check(TnGguf *g, const TnGgufKey *k, const TnKeyRow *known, co
                         TernError *err) {
     switch (known->rule) {
     case TN_RULE_IS:
-        return check_number(g, k, known->neutral, err);
+        return check_number(g, k, known->neutral, known->text, err);
     case TN_RULE_IS_HEAD:
-        return check_number(g, k, model->head, err);
+        return check_number(g, k, model->head, NULL, err);
     case TN_RULE_IS_BASE:
-        return check_number(g, k, model->base, err);
+        return check_number(g, k, model->base, NULL, err);
     case TN_RULE_IS_TRUE:
         return check_flag(g, k, true, err);
     case TN_RULE_IS_FALSE:

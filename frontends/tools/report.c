@@ -6,6 +6,7 @@
  * producer is told beside the refusal. */
 #include "frontends/tools/report.h"
 #include "frontends/api/call_options.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,6 +74,30 @@ static TernStatus infer_tokens(TnReport *r, TernError *err) {
     return TERN_OK;
 }
 
+/* Rope's factors that were computed from keys: the least and the largest. */
+static void infer_scaling(TnReport *r, const TnNode *factors) {
+    const TnAttr *v = tn_node_attr(factors, TN_ATTR_values);
+    float lo = v->fs[0], hi = v->fs[0];
+    for (uint32_t i = 1; i < v->n; i++) {
+        lo = v->fs[i] < lo ? v->fs[i] : lo;
+        hi = v->fs[i] > hi ? v->fs[i] : hi;
+    }
+    const char *type = "linear";
+    TernError ignored;
+    const char *key = tn_sprintf(&r->arena, "%s.rope.scaling.type", r->facts.arch);
+    (void)tn_gguf_string(r->gguf, key, false, &type, &ignored);
+    infer(r, "rope scaling",
+          tn_sprintf(&r->arena, "%s: frequencies divided by %g to %g", type ? type : "linear", (double)lo,
+                     (double)hi),
+          key_or(r, "rope.scaling.type", "rope.scaling.factor without a type"));
+}
+
+/* Whether the keys of rope change the attention's scale. */
+static bool scaled_scores(const TnReport *r) {
+    const TnNode *attend = first_node(r->graph, TN_OP_attend);
+    return tn_attr_float(attend, TN_ATTR_scale) != (float)(1.0 / sqrt((double)r->facts.head_dim));
+}
+
 static void infer_model(TnReport *r) {
     const TnGraph *g = r->graph;
     const char *arch = tn_sprintf(&r->arena, "the architecture's name, %s (no key says it)", r->facts.arch);
@@ -89,9 +114,14 @@ static void infer_model(TnReport *r) {
                   : "columns 2i and 2i + 1 (weights are permuted)",
               arch);
     if (table) {
-        const char *base = tn_sprintf(&r->arena, "%g%s", (double)tn_attr_float(table, TN_ATTR_base),
-                                      table->n_args ? ", divided by rope_freqs.weight" : "");
-        infer(r, "rope base", base, key_or(r, "rope.freq_base", "the default"));
+        const TnNode *by = table->n_args ? &g->nodes[table->args[0]] : NULL;
+        bool stored = by && by->op == TN_OP_gguf;
+        const char *divided =
+            stored ? tn_sprintf(&r->arena, ", divided by %s", tn_attr_str(by, TN_ATTR_name)) : "";
+        infer(r, "rope base",
+              tn_sprintf(&r->arena, "%g%s", (double)tn_attr_float(table, TN_ATTR_base), divided),
+              key_or(r, "rope.freq_base", "the default"));
+        if (by && !stored) infer_scaling(r, by);
     }
     infer(r, "key/value heads", tn_sprintf(&r->arena, "%u of %u", r->facts.n_kv_heads, r->facts.n_heads),
           key_or(r, "attention.head_count_kv", "as many as heads"));
@@ -99,7 +129,13 @@ static void infer_model(TnReport *r) {
           key_or(r, "attention.key_length", "embedding length / heads"));
     if (attend)
         infer(r, "attention scale", tn_sprintf(&r->arena, "%g", (double)tn_attr_float(attend, TN_ATTR_scale)),
-              have_key(r, "attention.scale") ? key_or(r, "attention.scale", "") : "1 / sqrt(columns a head)");
+              have_key(r, "attention.scale") ? key_or(r, "attention.scale", "")
+              : scaled_scores(r)             ? "1 / sqrt(columns a head), times what rope.scaling asks for"
+                                             : "1 / sqrt(columns a head)");
+    if (attend && tn_attr_int(attend, TN_ATTR_window))
+        infer(r, "window",
+              tn_sprintf(&r->arena, "%lld positions", (long long)tn_attr_int(attend, TN_ATTR_window)),
+              key_or(r, "attention.sliding_window", ""));
     bool own = tn_gguf_tensor(r->gguf, "output.weight") != NULL;
     infer(r, "head", own ? "output.weight" : "tied: token_embd.weight",
           own ? "the tensor is there" : "no tensor output.weight");

@@ -56,6 +56,35 @@ static void the_list_is_made_from_the_rows(void **state) {
     tn_arena_free(&arena);
 }
 
+/* What is known of an architecture that is not read is in the line. */
+static void what_is_not_read_is_called_by_its_name(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *what;
+    } files[] = {
+        {"qwen35", " (a hybrid of Gated DeltaNet and attention: Bonsai 27B, Bonsai 2)"},
+        {"qwen35moe", " (a mixture of experts)"},
+        {"maple", " (a mixture of experts: DeepGrove's Maple 20B-A1B)"},
+        {"qwen3moe", " (a mixture of experts)"},
+        {"granitemoehybrid", " (a mixture of experts)"},
+        {"deepseek2", " (a mixture of experts)"},
+        {"hunyuan-dense", " (Hunyuan's dense model: Tencent's Hy-MT1.5, mostly with STQ1_0 weights)"},
+        {"clip", " (an encoder of pictures or sound, which goes with a language model)"},
+        {"vibevoice-asr-encoder", " (an encoder of sound)"},
+        {"qwen", ""},
+    };
+    TnArena arena = {0};
+    for (size_t i = 0; i < TN_COUNT(files); i++) {
+        TnGmSpec s = tn_gm_small;
+        TnGw *w = tn_gm_create(&s);
+        tn_gw_str(w, "general.architecture", files[i].name);
+        assert_string_equal(graph_says(w, false),
+                            tn_sprintf(&arena, "m.gguf: general.architecture is '%s'%s, expected %s",
+                                       files[i].name, files[i].what, tn_arch_list(&arena)));
+    }
+    tn_arena_free(&arena);
+}
+
 /* Each row is used: a file without the tensor is refused, and it has a place in one that has it. */
 static void every_row_is_used(void **state) {
     (void)state;
@@ -322,6 +351,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_are_whole),
         cmocka_unit_test(the_list_is_made_from_the_rows),
+        cmocka_unit_test(what_is_not_read_is_called_by_its_name),
         cmocka_unit_test(every_row_is_used),
         cmocka_unit_test(the_page_has_the_rows),
         cmocka_unit_test(the_readme_names_them),
