@@ -206,16 +206,6 @@ void tn_encode_trits(const TnType *t, const int8_t *in, void *out_row) {
 
 /* ---- scales */
 
-/* f16 d at the end of each block. */
-static void block_scales(const TnType *t, const uint8_t *row, float *out) {
-    size_t bytes = tn_encs[t->enc].block_bytes;
-    for (int64_t i = 0; i < tn_type_row_scales(t); i++) {
-        uint16_t half;
-        memcpy(&half, row + ((size_t)i + 1) * bytes - 2, 2);
-        out[i] = tn_f16_to_f32(half);
-    }
-}
-
 void tn_decode_scales(const TnType *t, const void *data, int64_t row, float *out) {
     const uint8_t *p = data;
     size_t n = (size_t)tn_type_row_scales(t) * sizeof(float);
@@ -228,7 +218,7 @@ void tn_decode_scales(const TnType *t, const void *data, int64_t row, float *out
         memcpy(out, p + (size_t)t->dim[0] * tn_row_bytes(t) + (size_t)row * n, n);
         return;
     default:
-        block_scales(t, p + (size_t)row * tn_row_bytes(t), out);
+        tn_stored_row_scales(t, data, row, out);
     }
 }
 
@@ -242,73 +232,6 @@ void tn_decode_ternary(const TnType *t, const void *data, int64_t row, float *ou
     for (int64_t i = 0; i < k; i++) out[i] = (float)trits[i] * (groups ? scales[i / n] : one);
     free(scales);
     free(trits);
-}
-
-static TernStatus i2s_scale(const TnType *t, const uint8_t *raw, const char *name, float *out,
-                            TernError *err) {
-    size_t bytes = tn_raw_bytes(t) - 32;
-    for (size_t lo = 0; lo < bytes; lo += 32) { /* always whole blocks */
-        uint8_t bad = 0;
-        for (int i = 0; i < 32; i++) bad |= (uint8_t)(raw[lo + i] & raw[lo + i] >> 1 & 0x55);
-        if (!bad) continue;
-        for (int i = 0; i < 32; i++)
-            if (raw[lo + i] & raw[lo + i] >> 1 & 0x55)
-                return tn_fail(err, TERN_ERR_INPUT,
-                               "tensor %s: byte %zu is 0x%02x, which holds code 3; ternary codes are 0 to 2",
-                               name, lo + i, raw[lo + i]);
-    }
-    memcpy(out, raw + bytes, 4);
-    if (!(fabsf(*out) < INFINITY))
-        return tn_fail(err, TERN_ERR_INPUT, "tensor %s: scale is %g, expected a finite number", name,
-                       (double)*out);
-    return TERN_OK;
-}
-
-static TernStatus not_finite(const uint8_t *block, size_t bytes, const char *name, size_t number,
-                             TernError *err) {
-    uint16_t h;
-    memcpy(&h, block + bytes - 2, 2);
-    return tn_fail(err, TERN_ERR_INPUT, "tensor %s: scale of block %zu is %g, expected a finite number", name,
-                   number, (double)tn_f16_to_f32(h));
-}
-
-static TernStatus tq_scale(const TnType *t, const uint8_t *raw, const char *name, TnStoredScale *out,
-                           TernError *err) {
-    size_t step = tn_encs[t->enc].block_bytes, blocks = tn_raw_bytes(t) / step, odd = blocks;
-    bool found = false; /* odd: a block of zeros whose scale is not finite */
-    for (size_t b = 0; b < blocks; b++) {
-        const uint8_t *p = raw + b * step;
-        uint8_t bad = 0;
-        if (t->enc == TN_ENC_tq2)
-            for (int i = 0; i < 64; i++) bad |= (uint8_t)(p[i] & p[i] >> 1 & 0x55);
-        if (bad)
-            return tn_fail(err, TERN_ERR_INPUT, "tensor %s: block %zu holds code 3; ternary codes are 0 to 2",
-                           name, b);
-        uint16_t h;
-        memcpy(&h, p + step - 2, 2);
-        float d = tn_f16_to_f32(h);
-        if (found && d == out->scale) continue;
-        int8_t trits[256], any = 0;
-        decode_block(t->enc, p, trits);
-        for (int i = 0; i < 256; i++) any |= trits[i];
-        bool finite = fabsf(d) < INFINITY;
-        if (!any && !finite) odd = b;
-        if (!any) continue;
-        if (!finite) return not_finite(p, step, name, b, err);
-        if (found)
-            out->group = tn_encs[t->enc].block_elems;
-        else
-            found = true, out->scale = d;
-    }
-    return out->group && odd < blocks ? not_finite(raw + odd * step, step, name, odd, err) : TERN_OK;
-}
-
-TernStatus tn_stored_scale(const TnType *t, const void *raw, const char *name, TnStoredScale *out,
-                           TernError *err) {
-    *out = (TnStoredScale){0};
-    if (t->enc == TN_ENC_i2s) return i2s_scale(t, raw, name, &out->scale, err);
-    TN_CHECK(t->enc == TN_ENC_tq1 || t->enc == TN_ENC_tq2);
-    return tq_scale(t, raw, name, out, err);
 }
 
 TernStatus tn_dense_scale(const TnType *t, const void *raw, const char *name, float *out, TernError *err) {

@@ -89,16 +89,22 @@ static TernStatus done(Infer *c, TnType t) {
 
 /* ---- types by themselves */
 
-/* Columns that share a scale in the blocks of a stored encoding; 0: it has none of its own a block. */
+/* Columns that share a scale in a stored encoding: those of a block, or TN_GROUP_ROW; 0: it has one for all. */
 static uint32_t stored_group(TnEnc e) {
-    return e == TN_ENC_tq1 || e == TN_ENC_tq2 ? tn_encs[e].block_elems : 0;
+    if (e == TN_ENC_iq1bn || e == TN_ENC_iq2bn || e == TN_ENC_iq2bn4) return TN_GROUP_ROW;
+    return tn_encs[e].kind == TN_STORED ? tn_encs[e].block_elems : 0;
+}
+
+/* Whether a weight can be 2. */
+static bool holds_two(TnEnc e) {
+    return e == TN_ENC_t8 || e == TN_ENC_p64 || e == TN_ENC_r64 || e == TN_ENC_q2g64 || e == TN_ENC_q2g128;
 }
 
 /* Scales that lie with the weights or codes. */
 static TernStatus check_group(const TnType *t, TernError *err) {
     const TnEncInfo *e = &tn_encs[t->enc];
     bool ternary = tn_enc_is_ternary(t->enc), groups = tn_type_in_groups(t);
-    if (t->two && (!ternary || t->enc == TN_ENC_tq1))
+    if (t->two && !holds_two(t->enc))
         return tn_fail(err, TERN_ERR_INPUT, "type %s: got most=2, which it cannot hold", e->name);
     if (!ternary && e->kind != TN_Q8_GROUPS && t->group)
         return tn_fail(err, TERN_ERR_INPUT, "type %s: got scales a row or group, expected none", e->name);
@@ -118,7 +124,8 @@ static TernStatus check_group(const TnType *t, TernError *err) {
         return tn_fail(err, TERN_ERR_INPUT,
                        "type %s: got scales of groups of %u columns, which it cannot hold", e->name,
                        t->group);
-    if (t->group == TN_GROUP_ROW && t->enc != TN_ENC_t8 && t->enc != TN_ENC_p64)
+    bool in_row = t->enc == TN_ENC_t8 || t->enc == TN_ENC_p64 || stored_group(t->enc) == TN_GROUP_ROW;
+    if (t->group == TN_GROUP_ROW && !in_row)
         return tn_fail(err, TERN_ERR_INPUT, "type %s: got a scale a row, which it cannot hold", e->name);
     return TERN_OK;
 }

@@ -15,4 +15,7 @@ typedef void TnBlockTrits(const uint8_t *block, int8_t *restrict out);
 /* Of a ternary encoding whose rows are blocks; NULL for all others. */
 TnBlockTrits *tn_block_trits(TnEnc enc);
 
+/* ---- stored_scale.c: the scales of a row (tn_type_row_scales of them), where the type says that they lie with the weights */
+void tn_stored_row_scales(const TnType *t, const void *raw, int64_t row, float *out);
+
 #endif

@@ -44,12 +44,13 @@ int64_t tn_weight_count(const TnType *t);
 int64_t tn_weight_len(const TnType *t);
 /* How a stored ternary tensor is scaled. */
 typedef struct TnStoredScale {
-    uint32_t group; /* 0: by `scale`; else as TnType.group, and the scales are those of the blocks */
+    uint32_t group; /* 0: by `scale`; else as TnType.group, and the scales lie with the weights */
     float scale;
+    bool two; /* a weight is 2 */
 } TnStoredScale;
-/* i2s: what stands after the codes. tq1, tq2: one scale if all blocks have the same d, but for blocks of zeros, which may
- * have any; else groups of 256. Also checks that scales are finite and no code is invalid (3). `name` is for
- * messages. */
+/* One scale if the encoding has one, or if all rows or blocks have the same one, but for those of zeros, which may have
+ * any; else one a row (iq1bn and its like) or a block. Also checks that scales are finite and that codes stand for weights:
+ * a code 3 of two bits is +2 in q2g64 and q2g128 alone. `name` is for messages. */
 TernStatus tn_stored_scale(const TnType *t, const void *raw, const char *name, TnStoredScale *out,
                            TernError *err);
 /* If every value of a dense matrix is -s, 0 or s (s > 0, or all zero: s = 0): the scale. Else TERN_ERR_INPUT

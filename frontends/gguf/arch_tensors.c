@@ -124,6 +124,7 @@ TnRef tn_arch_table(TnArchBuild *b, const char *what) {
         }
         whole.scale = s.scale;
         type.group = s.group;
+        type.two = s.two;
         type.scales = s.group ? NULL : &whole;
         type.n_scales = !s.group;
     }

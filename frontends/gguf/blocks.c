@@ -112,6 +112,7 @@ static TnRef ternary_weight(TnArchBuild *b, const TnGgufTensor *t, const char *n
     TnScale whole = {(int64_t)t->ne[1], scale.scale};
     TnType plain = tn_type(t->enc, 2, (TnDim)t->ne[1], (TnDim)t->ne[0]), scaled = plain;
     scaled.group = scale.group;
+    scaled.two = scale.two;
     scaled.scales = scale.group ? NULL : &whole;
     scaled.n_scales = !scale.group;
     if (tn_enc_is_ternary(t->enc)) return tn_arch_source(b, t, node, &scaled);

@@ -45,7 +45,9 @@ typedef struct TnGgufTensor {
     uint32_t type;  /* the file's number */
     TnEnc enc;
     const char *type_name; /* what the number means in this file, "I2_S"; NULL before that is known */
-    uint64_t offset;       /* in the file */
+    const char *
+        type_maker; /* the only program that has such a type, "bitnet.cpp"; NULL: several do, or it is not known */
+    uint64_t offset; /* in the file */
     const uint8_t *data;
     size_t bytes;
 } TnGgufTensor;

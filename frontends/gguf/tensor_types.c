@@ -18,7 +18,6 @@ typedef enum Form {
     BLOCKS,   /* `elems` weights of a row in `bytes` bytes */
     STORED,   /* as the encoding has it: tn_raw_bytes */
     CODES,    /* four weights a byte, and `bytes` more */
-    TL2,      /* five thirds of a byte for eight weights, but for the last 256 columns */
     FIVES,    /* five weights a byte, in rows the rest of 20 four a byte, no scale */
     ROWS_IQ1, /* 13 bytes for 64 weights and 2 a row */
     ROWS_IQ2, /* a byte for 4 weights and 4 a row */
@@ -56,6 +55,15 @@ static const Reading readings[] = {
     {36, TN_ENC_i2s, "I2_S", NULL, STORED, 0, 0, 40},
     FLOATS(34, TN_ENC_tq1, "TQ1_0", 256, 54),
     FLOATS(35, TN_ENC_tq2, "TQ2_0", 256, 66),
+    {38, TN_ENC_tl1, "TL1", microsoft, STORED, 0, 0, 38},
+    {39, TN_ENC_tl2, "TL2", microsoft, STORED, 0, 0, 39},
+    {134, TN_ENC_iq1bn, "IQ1_BN", ik, STORED, 64, 0, 136},
+    {135, TN_ENC_iq2bn, "IQ2_BN", ik, STORED, 64, 0, 137},
+    {335, TN_ENC_iq2bn4, "IQ2_BN_R4", ik, STORED, 64, 0, 337},
+    {42, TN_ENC_q2g64, "Q2_0", mainline, BLOCKS, 64, 18, 41},
+    {42, TN_ENC_q2g128, "Q2_0 in blocks of 128", prism, BLOCKS, 128, 34, 41},
+    {142, TN_ENC_q2g128, "PQ2_0", prism, BLOCKS, 128, 34, 141},
+    {143, TN_ENC_ptq1, "PTQ1_0", prism, BLOCKS, 128, 28, 143},
     /* not read */
     FLOATS(9, -1, "Q8_1", 32, 36),
     FLOATS(10, -1, "Q2_K", 256, 84),
@@ -79,16 +87,12 @@ static const Reading readings[] = {
     FLOATS(32, -1, "Q4_0_4_8", 32, 18),
     FLOATS(33, -1, "Q4_0_8_8", 32, 18),
     {37, -1, "I8_S", "bitnet.cpp's audio encoders", BYTES, 1, 32, 0},
-    {38, -1, "TL1", microsoft, CODES, 4, 32, 38},
-    {39, -1, "TL2", microsoft, TL2, 0, 0, 39},
     {39, -1, "I8_V", vlut, BYTES, 1, 0, 0},
     {40, -1, "NVFP4", mainline, BLOCKS, 64, 36, 0},
     {40, -1, "I2_V", vlut, CODES, 4, 0, 0},
     {40, -1, "Q1_0 in blocks of 32", prism, BLOCKS, 32, 6, 0},
     {41, -1, "Q1_0", mainline, BLOCKS, 128, 18, 0},
     {41, -1, "I2_V_2", vlut, CODES, 4, 0, 0},
-    {42, -1, "Q2_0", mainline, BLOCKS, 64, 18, 41},
-    {42, -1, "Q2_0 in blocks of 128", prism, BLOCKS, 128, 34, 41},
     {42, -1, "STQ1_0", tencent, BLOCKS, 256, 42, 0},
     {42, -1, "I2_V_4", vlut, CODES, 4, 0, 0},
     {43, -1, "STQ1_0", tencent, BLOCKS, 256, 42, 0},
@@ -97,12 +101,7 @@ static const Reading readings[] = {
     {45, -1, "I1_V", vlut, FIVES, 4, 0, 0},
     {46, -1, "I1_V_2", vlut, FIVES, 4, 0, 0},
     {47, -1, "I1_V_4", vlut, FIVES, 4, 0, 0},
-    {134, -1, "IQ1_BN", ik, ROWS_IQ1, 64, 0, 136},
-    {135, -1, "IQ2_BN", ik, ROWS_IQ2, 64, 0, 137},
-    {335, -1, "IQ2_BN_R4", ik, ROWS_IQ2, 64, 0, 337},
-    {142, -1, "PQ2_0", prism, BLOCKS, 128, 34, 141},
     {142, -1, "IQ2_TN", ik, ROWS_IQ2, 256, 0, 0},
-    {143, -1, "PTQ1_0", prism, BLOCKS, 128, 28, 143},
     {143, -1, "IQ1_TN", ik, ROWS_IQ1, 256, 0, 0},
 };
 
@@ -115,13 +114,12 @@ static size_t bytes_of(const Reading *r, size_t cols, size_t n) {
     switch (r->form) {
     case BLOCKS:
         return n / r->elems * r->bytes;
-    case STORED:
-        return n % 128 ? 0 : n / 4 + 32;
+    case STORED: {
+        TnType t = tn_type((TnEnc)r->enc, 2, (TnDim)rows, (TnDim)cols);
+        return tn_stored_needs(t.enc, t.dim[0], t.dim[1]) ? 0 : tn_raw_bytes(&t);
+    }
     case CODES:
         return n / 4 + r->bytes;
-    case TL2:
-        if (cols < 256) return 0;
-        return tn_round_up((cols - 256) * rows / 3 * 5 / 8 + 256 * rows / 2 * 4 / 8, 32) + 32;
     case FIVES:
         return rows * (cols / 20 * 4 + cols % 20 / 4);
     case ROWS_IQ1:
@@ -222,7 +220,8 @@ static TernStatus undecided(const Replay *p, size_t at, size_t n_fit) {
 static TernStatus refuse(const Replay *p, const TnGgufTensor *t, const Reading *r) {
     TnBuf list = {0};
     for (size_t i = 0; i < TN_COUNT(readings); i++)
-        if (readings[i].enc >= 0) tn_buf_printf(&list, "%s%s", list.len ? ", " : "", readings[i].name);
+        if (readings[i].enc >= 0 && (i == 0 || readings[i - 1].id != readings[i].id))
+            tn_buf_printf(&list, "%s%s", list.len ? ", " : "", readings[i].name);
     TernStatus st =
         tn_fail(p->err, TERN_ERR_UNSUPPORTED, "%s: tensor %s has type %u (%s), expected one of %s",
                 p->g->path, t->name, t->type, full_name(p->g, r), list.data);
@@ -242,10 +241,12 @@ static TernStatus size(const Replay *p, TnGgufTensor *t, const Reading *r) {
     t->enc = (TnEnc)r->enc;
     t->bytes = bytes_of(r, t->ne[0], n);
     if (t->bytes) return TERN_OK;
-    if (!r->elems)
+    const char *needs = tn_stored_needs(t->enc, (int64_t)(n / t->ne[0]), (int64_t)t->ne[0]);
+    if (needs)
         return tn_fail(p->err, TERN_ERR_INPUT,
-                       "%s: tensor %s has %zu elements, expected a multiple of 128 for %s", p->g->path,
-                       t->name, n, r->name);
+                       "%s: tensor %s has %llu rows of %llu elements, expected %s for %s", p->g->path,
+                       t->name, (unsigned long long)(n / t->ne[0]), (unsigned long long)t->ne[0], needs,
+                       r->name);
     return tn_fail(p->err, TERN_ERR_INPUT,
                    "%s: tensor %s has rows of %llu elements, expected a multiple of %u for %s", p->g->path,
                    t->name, (unsigned long long)t->ne[0], r->elems, r->name);
@@ -267,7 +268,8 @@ static TernStatus settle(const Replay *p, size_t at) {
         if (!found) return undecided(p, at, n_fit);
     }
     for (size_t i = 0; i < p->g->n_tensors; i++) /* also for a report of a file that is refused */
-        if (p->order[i]->type == t->type) p->order[i]->type_name = found->name;
+        if (p->order[i]->type == t->type)
+            p->order[i]->type_name = found->name, p->order[i]->type_maker = found->whose;
     if (found->enc < 0) return refuse(p, t, found);
     if (n > 1) note(p->g, found, n_fit);
     for (size_t i = 0; i < p->g->n_tensors; i++) {

@@ -3,8 +3,7 @@
  * No key says it. Forks of ggml number tensor types and file types apart, and converters differ in architecture names
  * and in the keys they leave out. A few rules, first the one that tells most, name the packer (who wrote the weights'
  * bytes) and the converter (who chose names and keys), each with its evidence; the rules about converters are in the
- * rows of the architectures (frontends/gguf/arch.h). Numbers that two forks use for different things (39 is TL2 to one
- * and MXFP4 to another) count only beside a second sign. */
+ * rows of the architectures (frontends/gguf/arch.h). */
 #include "frontends/gguf/arch.h"
 #include "frontends/tools/report.h"
 #include <string.h>
@@ -34,28 +33,34 @@ static const char microsoft[] = "Microsoft BitNet (bitnet.cpp, a fork of llama.c
 static const char mainline[] = "llama.cpp";
 static const char ik[] = "ik_llama.cpp (a fork of llama.cpp)";
 
-static void packer(TnReport *r, bool bitnet, uint64_t file_type) {
+/* The first tensor of a type that only one of them has; NULL if there is none. */
+static const TnGgufTensor *of_a_maker(const TnReport *r) {
+    for (size_t i = 0; i < r->gguf->n_tensors; i++)
+        if (r->gguf->tensors[i].type_maker) return &r->gguf->tensors[i];
+    return NULL;
+}
+
+static const char *who_of(const char *maker) {
+    if (strcmp(maker, "bitnet.cpp") == 0) return microsoft;
+    return strcmp(maker, "ik_llama.cpp") == 0 ? ik : maker;
+}
+
+static void packer(TnReport *r, uint64_t file_type) {
     static const struct {
         uint32_t lo, hi;
         const char *who;
-        bool bitnet; /* only beside an architecture of that name */
     } types[] = {
-        {134, 135, ik, false},
-        {335, 335, ik, false},
-        {36, 36, microsoft, false},
-        {38, 39, microsoft, true},
-        {34, 35, mainline, false},
-        {39, 42, mainline, false},
-        {31, 33, "llama.cpp before November 2024, or ik_llama.cpp", false},
+        {36, 36, microsoft},
+        {34, 35, mainline},
+        {31, 33, "llama.cpp before November 2024, or ik_llama.cpp"},
     };
-    const char *who = NULL, *from = NULL;
+    const TnGgufTensor *t = of_a_maker(r);
+    const char *who = t ? who_of(t->type_maker) : NULL, *from = NULL;
     for (size_t i = 0; i < TN_COUNT(types) && !who; i++) {
-        const TnGgufTensor *t = of_type(r, types[i].lo, types[i].hi);
-        if (!t || (types[i].bitnet && !bitnet)) continue;
-        const char *name = tn_gguf_tensor_type_name(t);
-        who = types[i].who;
-        from = tn_sprintf(&r->arena, "tensor type %u (%s)", t->type, name ? name : "unknown");
+        t = of_type(r, types[i].lo, types[i].hi);
+        if (t) who = types[i].who;
     }
+    if (who) from = tn_sprintf(&r->arena, "tensor type %u (%s)", t->type, tn_gguf_tensor_type_name(t));
     static const struct {
         uint64_t number;
         const char *name, *who;
@@ -102,7 +107,7 @@ void tn_report_producer(TnReport *r) {
     const char *arch = text_key(r, "general.architecture"), *chat = text_key(r, "tokenizer.chat_template");
     uint64_t file_type = number_key(r, "general.file_type");
     if (!arch) arch = "(none)";
-    packer(r, strncmp(arch, "bitnet", 6) == 0, file_type);
+    packer(r, file_type);
     converter(r, arch);
     if (of_type(r, 36, 36))
         tn_findings_add(

@@ -96,12 +96,60 @@ static void read_blocks(const TnGgufTensor *t, TnTrits *s) {
     free(seen);
 }
 
-static void read_i2s(const TnGgufTensor *t, TnTrits *s) {
-    TnType type = tn_type(TN_ENC_i2s, 2, (TnDim)s->rows, (TnDim)s->cols);
+static int by_bits(const void *a, const void *b) {
+    uint32_t x = tn_f32_bits(*(const float *)a), y = tn_f32_bits(*(const float *)b);
+    return x < y ? -1 : x > y;
+}
+
+/* The different ones of n scales. */
+static void add_scales(TnTrits *s, float *scales, size_t n) {
+    qsort(scales, n, sizeof *scales, by_bits);
+    for (size_t i = 0; i < n; i++)
+        if (i == 0 || tn_f32_bits(scales[i]) != tn_f32_bits(scales[i - 1])) add_scale(s, scales[i]);
+}
+
+/* Any encoding whose rows have one scale each, or have those of their blocks: row by row, those of a row first. */
+static void read_scaled(const TnGgufTensor *t, TnTrits *s) {
+    TnType type = tn_type(t->enc, 2, (TnDim)s->rows, (TnDim)s->cols);
+    bool blocks = tn_row_head(t->enc) == 0 && tn_encs[t->enc].block_elems;
+    type.group = blocks ? tn_encs[t->enc].block_elems : TN_GROUP_ROW;
+    size_t groups = (size_t)tn_type_row_scales(&type), n = s->cols / groups, found = 0, cap = 0;
+    int8_t *row = tn_xcalloc(s->cols, 1);
+    float *scales = tn_xcalloc(groups, sizeof *scales), *all = NULL, last = 0;
+    uint8_t *seen = tn_xcalloc(1 << 16, 1); /* of values of f16, which those of blocks are */
+    for (uint64_t r = 0; r < s->rows; r++) {
+        Counts c = {0};
+        tn_decode_trits(&type, t->data, (int64_t)r, row);
+        tn_decode_scales(&type, t->data, (int64_t)r, scales);
+        for (size_t g = 0; g < groups; g++) {
+            Counts one = {0};
+            count_trits(row + g * n, n, &one);
+            c.zero += one.zero, c.plus += one.plus, c.bad += one.bad, c.all += one.all;
+            if (one.zero == one.all) continue;
+            uint16_t h = tn_f32_to_f16(scales[g]);
+            if (blocks && !seen[h]) add_scale(s, scales[g]);
+            seen[h] = 1;
+            if (!blocks && (!found || tn_f32_bits(scales[g]) != tn_f32_bits(last))) {
+                TN_PUSH(all, found, cap, scales[g]);
+                last = scales[g];
+            }
+        }
+        end_row(s, r, &c);
+    }
+    if (!blocks) add_scales(s, all, found);
+    free(seen);
+    free(all);
+    free(scales);
+    free(row);
+}
+
+/* One scale after the codes. */
+static void read_whole(const TnGgufTensor *t, TnTrits *s) {
+    TnType type = tn_type(t->enc, 2, (TnDim)s->rows, (TnDim)s->cols);
     int8_t *row = tn_xcalloc(s->cols, 1);
     for (uint64_t r = 0; r < s->rows; r++) {
         Counts c = {0};
-        if (s->cols % 128 == 0) { /* rows are whole blocks */
+        if (t->enc == TN_ENC_i2s && s->cols % 128 == 0) { /* rows are whole blocks */
             count_codes(t->data + r * s->cols / 4, s->cols / 4, &c);
         } else {
             tn_decode_trits(&type, t->data, (int64_t)r, row);
@@ -143,10 +191,12 @@ bool tn_trits_read(const TnGgufTensor *t, TnTrits *out) {
     out->dense = !ternary;
     if (!ternary)
         ternary = read_dense(t, out);
-    else if (t->enc == TN_ENC_i2s)
-        read_i2s(t, out);
-    else
+    else if (t->enc == TN_ENC_tq1 || t->enc == TN_ENC_tq2)
         read_blocks(t, out);
+    else if (tn_encs[t->enc].block_elems || t->enc == TN_ENC_iq2bn4)
+        read_scaled(t, out);
+    else
+        read_whole(t, out);
     if (!ternary) tn_trits_free(out);
     return ternary;
 }

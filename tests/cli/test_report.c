@@ -157,24 +157,24 @@ static void test_forks(void **state) {
 static void test_refused(void **state) {
     (void)state;
     static const struct {
-        uint32_t type, file_type;
+        uint32_t type, file_type, bytes;
         const char *packer, *line;
     } cases[] = {
-        {134, 136,
-         "ik_llama.cpp (a fork of llama.cpp)\n                       from tensor type 134 (IQ1_BN); "
-         "general.file_type 136 (IQ1_BN)\n",
-         "blk.1.ffn_up.weight has type 134 (IQ1_BN of ik_llama.cpp), expected one of "},
-        {39, 39,
-         "Microsoft BitNet (bitnet.cpp, a fork of llama.cpp)\n                       from tensor type 36 "
-         "(I2_S); "
-         "general.file_type 39 (TL2)\n",
-         "blk.1.ffn_up.weight has type 39 (TL2 of bitnet.cpp), expected one of "},
-        {32, 2, "Microsoft", "blk.1.ffn_up.weight has type 32 (Q4_0_4_8), expected one of "},
+        {142, 137, 256 * (4 + 128),
+         "ik_llama.cpp (a fork of llama.cpp)\n                       from tensor type 142 (IQ2_TN); "
+         "general.file_type 137 (IQ2_BN)\n",
+         "blk.1.ffn_up.weight has type 142 (IQ2_TN of ik_llama.cpp), expected one of "},
+        {43, 39, 256 * 2 * 42, "Tencent's AngelSlim\n                       from tensor type 43 (STQ1_0)\n",
+         "blk.1.ffn_up.weight has type 43 (STQ1_0 of Tencent's AngelSlim), expected one of "},
+        {32, 2, 73728, "Microsoft", "blk.1.ffn_up.weight has type 32 (Q4_0_4_8), expected one of "},
     };
     char want[300];
     for (size_t i = 0; i < TN_COUNT(cases); i++) {
         TnGw *w = tn_gm_create(&tn_gm_small);
-        uint64_t ne[] = {256, 512};
+        uint64_t ne[] = {512, 256};
+        uint8_t *data = calloc(1, cases[i].bytes);
+        tn_gw_data(w, "blk.1.ffn_up.weight", data, cases[i].bytes);
+        free(data);
         tn_gw_claim(w, "blk.1.ffn_up.weight", cases[i].type, 2, ne);
         tn_gw_u32(w, "general.file_type", cases[i].file_type);
         char *text = report_of(w, 0, 0);

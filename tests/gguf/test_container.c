@@ -363,7 +363,7 @@ static void types(void **state) {
                    {26, "I32"}, {28, "F64"},  {31, "Q4_0_4_4"}, {29, "IQ1_M"}};
     static const uint32_t unknown[] = {4, 5, 48, 99, 0x7fffffff, 0xffffffff};
     uint64_t ne[2] = {256, 1};
-    char want[256];
+    char want[512];
     for (size_t i = 0; i < TN_COUNT(refused); i++) {
         snprintf(want, sizeof want,
                  "m.gguf: tensor first.weight has type %u (%s), expected one of " TYPES_READ, refused[i].type,
@@ -400,7 +400,8 @@ static void types(void **state) {
 static void blocks_divide_rows(void **state) {
     (void)state;
     expect_open(with_tensor(GW_T_I2_S, 2, (uint64_t[]){50, 3}),
-                "m.gguf: tensor first.weight has 150 elements, expected a multiple of 128 for I2_S");
+                "m.gguf: tensor first.weight has 3 rows of 50 elements, expected a multiple of 128 elements "
+                "for I2_S");
     expect_open(with_tensor(GW_T_I2_S, 2, (uint64_t[]){64, 4}),
                 ""); /* over the flat tensor: rows may be odd */
     expect_open(with_tensor(GW_T_TQ2_0, 2, (uint64_t[]){128, 2}),

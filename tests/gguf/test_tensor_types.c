@@ -42,6 +42,12 @@ static void named(uint32_t type, uint64_t cols, uint64_t rows, size_t bytes, con
 static void bytes_decide(void **state) {
     (void)state;
     expect_settled(between(39, 256, 64, 256 * 64 / 32 * 17), "MXFP4 of llama.cpp", ALONE);
+    expect_settled(between(39, 512, 64, 7552), "TL2 of bitnet.cpp", ALONE);
+    expect_settled(between(42, 256, 64, 256 * 64 / 64 * 18), "Q2_0 of llama.cpp", ALONE);
+    expect_settled(between(42, 256, 64, 256 * 64 / 128 * 34), "Q2_0 in blocks of 128 of PrismML's llama.cpp",
+                   ALONE);
+    expect_settled(between(142, 512, 64, 512 * 64 / 128 * 34), "PQ2_0 of PrismML's llama.cpp", ALONE);
+    expect_settled(between(143, 512, 64, 512 * 64 / 128 * 28), "PTQ1_0 of PrismML's llama.cpp", ALONE);
     /* any room below an alignment is padding */
     expect_settled(between(39, 32, 3, 51), "MXFP4 of llama.cpp", ALONE);
 }
@@ -89,7 +95,18 @@ static void what_fits_twice_is_refused(void **state) {
     expect_open(between(41, 128, 1, 32),
                 "m.gguf: tensor x has type 41: got 32 bytes up to the next tensor, which suit "
                 "more than one type: 18 for Q1_0 of llama.cpp, 32 for I2_V_2 of vlut.cpp");
-    TnGw *w = between(39, 32, 1, 32);
+    expect_open(between(42, 128, 1, 36),
+                "m.gguf: tensor x has type 42: got 64 bytes up to the next tensor, which suit "
+                "more than one type: 36 for Q2_0 of llama.cpp, 34 for Q2_0 in blocks of 128 of "
+                "PrismML's llama.cpp");
+    expect_open(between(142, 256, 64, 64 * 68),
+                "m.gguf: tensor x has type 142: got 4352 bytes up to the next tensor, "
+                "which suit more than one type: 4352 for PQ2_0 of PrismML's "
+                "llama.cpp, 4352 for IQ2_TN of ik_llama.cpp");
+    TnGw *w = between(142, 256, 64, 64 * 68);
+    tn_gw_u32(w, "general.file_type", 141);
+    expect_settled(w, "PQ2_0 of PrismML's llama.cpp", "general.file_type, of those that the bytes fit");
+    w = between(39, 32, 1, 32);
     tn_gw_u32(w, "general.file_type", 38);
     expect_settled(w, "MXFP4 of llama.cpp", "general.file_type, of those that the bytes fit");
 }

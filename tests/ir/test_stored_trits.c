@@ -1,5 +1,6 @@
 /* Stored ternary matrices, written here element by element from the formats alone and read back by ir/: the ones whose blocks
  * and rows ir/decode.c finds, and those in tiles. */
+#include <math.h>
 #include "ir/internal.h"
 #include "ir/stored_tiles.h"
 #include "tests/ir/tir_text.h"
@@ -333,11 +334,123 @@ static void bad_codes(void **state) {
     }
 }
 
+/* ---- scales */
+
+static TnStoredScale scale_of(const Matrix *x) {
+    TnScale whole;
+    TnType t = type_of(x, &whole);
+    TnStoredScale s;
+    TernError err = {0};
+    if (tn_stored_scale(&t, x->raw, "w", &s, &err) != TERN_OK) fail_msg("%s", err.text);
+    return s;
+}
+
+static void expect_refused(const Matrix *x, const char *line) {
+    TnScale whole;
+    TnType t = type_of(x, &whole);
+    TnStoredScale s;
+    TernError err = {0};
+    assert_int_equal(tn_stored_scale(&t, x->raw, "w", &s, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, line);
+}
+
+/* The scales of every row, as decoding gives them. */
+static void expect_scales(const Matrix *x, uint32_t group) {
+    TnType t = tn_type(x->enc, 2, (TnDim)x->rows, (TnDim)x->cols);
+    TernError err = {0};
+    t.group = group;
+    if (tn_type_check(&t, &err) != TERN_OK) fail_msg("%s", err.text);
+    int64_t n = tn_type_row_scales(&t);
+    float *got = malloc((size_t)n * sizeof *got);
+    for (int64_t r = 0; r < x->rows; r++) {
+        tn_decode_scales(&t, x->raw, r, got);
+        assert_memory_equal(got, x->scale + r * n, (size_t)n * sizeof *got);
+    }
+    free(got);
+}
+
+static const struct {
+    TnEnc enc;
+    void (*write)(void);
+} of_rows[] = {{TN_ENC_iq1bn, write_iq1bn}, {TN_ENC_iq2bn, write_iq2bn}, {TN_ENC_iq2bn4, write_iq2bn4}};
+
+static void a_scale_a_row(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof of_rows / sizeof *of_rows; i++) {
+        Matrix *x = matrix(of_rows[i].enc, 8, 128, 1);
+        of_rows[i].write();
+        assert_int_equal(scale_of(x).group, TN_GROUP_ROW);
+        expect_scales(x, TN_GROUP_ROW);
+        for (int r = 0; r < 8; r++) x->scale[r] = r == 5 ? 0.0f : 0.75f;
+        memset(x->w + 5 * 128, 0, 128);
+        memset(x->raw, 0, x->bytes);
+        of_rows[i].write(); /* one scale, but for a row of zeros */
+        assert_int_equal(scale_of(x).group, 0);
+        assert_true(scale_of(x).scale == 0.75f);
+        x->scale[2] = INFINITY;
+        memset(x->raw, 0, x->bytes);
+        of_rows[i].write();
+        expect_refused(x, "tensor w: scale of row 2 is inf, expected a finite number");
+        destroy(x);
+    }
+    Matrix *x = matrix(TN_ENC_iq2bn, 8, 128, 2);
+    memset(x->w, 0, 2 * 128);
+    x->w[2 * 128 + 9] = 2;
+    write_iq2bn();
+    expect_refused(x, "tensor w: row 2 holds code 3; ternary codes are 0 to 2");
+    destroy(x);
+}
+
+static void a_scale_a_block(void **state) {
+    (void)state;
+    for (int b = 64; b <= 128; b += 64) {
+        Matrix *x = matrix(b == 64 ? TN_ENC_q2g64 : TN_ENC_q2g128, 4, 256, 1);
+        write_q2(b);
+        assert_int_equal(scale_of(x).group, b);
+        assert_false(scale_of(x).two);
+        expect_scales(x, (uint32_t)b);
+        x->raw[7] |= 0xc0;
+        assert_true(scale_of(x).two); /* a code 3 is a weight here */
+        for (int i = 0; i < 1024 / b; i++) x->scale[i] = 0.5f;
+        memset(x->raw, 0, x->bytes);
+        write_q2(b);
+        assert_int_equal(scale_of(x).group, 0);
+        assert_true(scale_of(x).scale == 0.5f);
+        destroy(x);
+    }
+    Matrix *x = matrix(TN_ENC_ptq1, 4, 256, 1);
+    write_ptq1();
+    assert_int_equal(scale_of(x).group, 128);
+    expect_scales(x, 128);
+    put_f16(x->raw + 28 * 3 + 26, NAN);
+    expect_refused(x, "tensor w: scale of block 3 is nan, expected a finite number");
+    destroy(x);
+}
+
+static void a_scale_a_tensor(void **state) {
+    (void)state;
+    Matrix *x = matrix(TN_ENC_tl2, 64, 256, 1);
+    write_tl2(64, 96);
+    assert_int_equal(scale_of(x).group, 0);
+    assert_true(scale_of(x).scale == x->scale[0]);
+    memset(x->raw + x->bytes - 32, 0xff, 4);
+    expect_refused(x, "tensor w: scale is -nan, expected a finite number");
+    destroy(x);
+    x = matrix(TN_ENC_i2s4, 8, 128, 2);
+    x->w[3 * 128 + 100] = 2;
+    memset(x->w, 0, 3 * 128);
+    memset(x->w + 4 * 128, 0, 4 * 128);
+    memset(x->w + 3 * 128, 0, 100);
+    write_i2s();
+    expect_refused(x, "tensor w: byte 100 is 0x57, which holds code 3; ternary codes are 0 to 2");
+    destroy(x);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows_and_blocks),
-        cmocka_unit_test(tiles),
-        cmocka_unit_test(bad_codes),
+        cmocka_unit_test(rows_and_blocks), cmocka_unit_test(tiles),
+        cmocka_unit_test(bad_codes),       cmocka_unit_test(a_scale_a_row),
+        cmocka_unit_test(a_scale_a_block), cmocka_unit_test(a_scale_a_tensor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
