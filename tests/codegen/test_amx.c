@@ -81,6 +81,27 @@ static void test_few_rows_fused(void **state) {
     for (int rows = 1; rows <= 8; rows += 2) case_check_level("amx", 8, rows, rows + 1, false, "tmatmul");
 }
 
+/* By groups of columns, with and without blocks of weights of their own for each strip. */
+static void test_groups(void **state) {
+    (void)state;
+    emulate_tiles();
+    static const int sizes[][4] = {
+        {256, 64, 128, 64}, {384, 128, 97, 64}, {768, 256, 200, 128}, {256, 128, 70, 20}};
+    for (size_t i = 0; i < TN_COUNT(sizes); i++) {
+        int k = sizes[i][0], n = sizes[i][1], m = sizes[i][2], grain = sizes[i][3];
+        say("$w: r64[%d,%d] scale=group:%d most=2 = random {seed=7}\n%%x: f32[T,%d] = input {name=\"x\"}\n",
+            m, k, n, k);
+        say("kernel @main {root=tmatmul_groups, target=llvm, axis=cols, grain=%d, units=%d, barrier=1}\n"
+            "%%q: q8g[T,%d] scale=group:%d = quant_groups %%x {n=%d}\n"
+            "%%y: f32[T,%d] = tmatmul_groups %%q, $w {off=0}\nend\n",
+            grain, (m + grain - 1) / grain, k, n, n, m);
+        case_check_level("amx", 8, 1, 7, true, "groups");
+        case_check_level("amx", 512, 9, 33, true, "groups");
+        case_check_level("amx", 512, 16, 150, false, "groups");
+        case_done();
+    }
+}
+
 static void must(TernStatus s, const TernError *err) {
     if (s != TERN_OK) fail_msg("%s", err->text);
 }
@@ -181,6 +202,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_products, case_teardown),
         cmocka_unit_test_teardown(test_few_rows, case_teardown),
         cmocka_unit_test_teardown(test_few_rows_fused, case_teardown),
+        cmocka_unit_test_teardown(test_groups, case_teardown),
         cmocka_unit_test(test_whole_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -172,6 +172,7 @@ static void block(TnBuilder *b, const Product *p, LLVMValueRef w, LLVMValueRef x
     group_sums(b, p, from, codes, sum);
     LLVMValueRef scales = tn_build_at(b, w, tn_build_mul(b, g.i, tn_build_i64(b, bytes)));
     scales = tn_build_atc(b, scales, bytes - 2 * TN_BESIDE);
+    for (int at = 0; at < 2 * TN_BESIDE; at += TN_LINE) tn_build_ahead(b, tn_build_atc(b, scales, at));
     scales =
         tn_build_at(b, scales, tn_build_lshr(b, h.i, tn_build_i64(b, 1))); /* 2 bytes each, sums have 4 */
     add_group(b, p, x, g.i, scales, here, sum);
