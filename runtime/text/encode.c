@@ -32,20 +32,69 @@ static bool is_asked_for(const TernVocab *v, uint32_t id, uint32_t flags) {
     return (flags & TERN_ENCODE_PARSE_SPECIAL) || !tn_type_is_control(tn_token_type(v, id));
 }
 
+/* Special tokens of one size, by their bytes, and what they begin with if they are asked for. */
+typedef struct Group {
+    const uint32_t *rows; /* of specials */
+    size_t n, size;
+    bool begins[256];
+} Group;
+
+static Group *group_specials(const TernVocab *v, uint32_t flags, size_t *out_n) {
+    Group *groups = NULL;
+    size_t n = 0, cap = 0;
+    for (uint32_t i = 0; i < v->head.n_specials; i++) {
+        uint32_t row = v->special_order[i];
+        TernText t = tn_special_text(v, row);
+        if (n == 0 || groups[n - 1].size != t.size) {
+            if (n == cap) {
+                cap = cap ? cap * 2 : 8;
+                Group *more = realloc(groups, cap * sizeof *groups);
+                if (!more) {
+                    free(groups);
+                    return NULL;
+                }
+                groups = more;
+            }
+            groups[n++] = (Group){.rows = v->special_order + i, .size = t.size};
+        }
+        groups[n - 1].n++;
+        if (is_asked_for(v, tn_word(v->specials, row), flags))
+            groups[n - 1].begins[(uint8_t)t.data[0]] = true;
+    }
+    *out_n = n;
+    return groups;
+}
+
+/* Marks those of the group that the text begins with. */
+static void mark_group(const TernVocab *v, const Group *g, const char *text, uint32_t flags,
+                       uint8_t *occurs) {
+    size_t low = 0, high = g->n;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (memcmp(tn_special_text(v, g->rows[middle]).data, text, g->size) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < g->n && memcmp(tn_special_text(v, g->rows[low]).data, text, g->size) == 0; low++)
+        occurs[g->rows[low]] = is_asked_for(v, tn_word(v->specials, g->rows[low]), flags);
+}
+
 /* Marks the special tokens that occur anywhere, so that the many that do not cost one glance at the text. */
-static void mark_occurring(const TernVocab *v, const char *text, size_t size, uint32_t flags,
+static bool mark_occurring(const TernVocab *v, const char *text, size_t size, uint32_t flags,
                            uint8_t *occurs) {
     uint8_t mask = flags & TERN_ENCODE_PARSE_SPECIAL ? 3 : 1;
-    for (size_t i = 0; i < size; i++) {
+    size_t n = 0;
+    Group *groups = group_specials(v, flags, &n);
+    for (size_t i = 0; groups && i < size; i++) {
         if (!(v->special_first[(uint8_t)text[i]] & mask)) continue;
-        for (uint32_t s = 0; s < v->head.n_specials; s++) {
-            if (occurs[s]) continue;
-            uint32_t id = tn_word(v->specials, s);
-            TernText t = tn_symbol_bytes(v, id);
-            if (t.data[0] == text[i] && t.size <= size - i && memcmp(t.data, text + i, t.size) == 0)
-                occurs[s] = is_asked_for(v, id, flags);
-        }
+        for (size_t k = 0; k < n; k++)
+            if (groups[k].begins[(uint8_t)text[i]] && groups[k].size <= size - i)
+                mark_group(v, &groups[k], text + i, flags, occurs);
     }
+    bool ok = groups != NULL;
+    free(groups);
+    return ok;
 }
 
 /* Cuts one token out of all raw parts, left to right. */
@@ -75,9 +124,8 @@ static bool partition(const TernVocab *v, const char *text, size_t size, uint32_
     if (v->head.n_specials == 0 || size == 0) return true;
     uint8_t *occurs = calloc(v->head.n_specials, 1);
     if (!occurs) return false;
-    mark_occurring(v, text, size, flags, occurs);
     Parts other = {0};
-    bool ok = true;
+    bool ok = mark_occurring(v, text, size, flags, occurs);
     for (uint32_t s = 0; s < v->head.n_specials && ok; s++) {
         if (!occurs[s]) continue;
         uint32_t id = tn_word(v->specials, s);

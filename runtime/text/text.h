@@ -4,7 +4,8 @@
  *
  * - vocabulary: TernVocab, immutable, shared by any number of threads. It is opened over an *image*: one block of
  *   bytes without pointers. tern_vocab_build makes the image once, from the arrays of a GGUF file, and a compiled model
- *   carries it. Opening builds nothing but the pre-tokenizer's regular expressions; tables are used where they lie.
+ *   carries it. Opening builds nothing but the pre-tokenizer's regular expressions and an order of the special tokens;
+ *   tables are used where they lie.
  * - tokenizer: tern_encode and tern_decode, functions of the vocabulary, without state.
  * - detokenizer: TernDetok takes ids one by one and gives bytes. Before the end it never gives part of a UTF-8 character.
  * - stop strings: TernStops passes a text through until a stop string is complete.

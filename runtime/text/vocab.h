@@ -61,6 +61,7 @@ struct TernVocab {
     const uint8_t *offsets, *bytes, *attrs, *hash, *table, *specials, *chat_template;
     uint32_t max_token_bytes;
     uint8_t special_first[256]; /* can start: 1 a user-defined token, 2 a control or unknown one */
+    uint32_t *special_order;    /* rows of specials, by size as there, those of a size by their bytes */
     const char *pre;            /* the pre-tokenizer's name, "" if the tokenizer has none */
     void *own;                  /* what the tokenizer's check made and its close frees */
 };
@@ -73,6 +74,9 @@ static inline uint32_t tn_word(const uint8_t *base, size_t index) {
 static inline TernText tn_symbol_bytes(const TernVocab *v, uint32_t symbol) {
     uint32_t at = tn_word(v->offsets, symbol);
     return (TernText){(const char *)v->bytes + at, tn_word(v->offsets, (size_t)symbol + 1) - at};
+}
+static inline TernText tn_special_text(const TernVocab *v, uint32_t row) {
+    return tn_symbol_bytes(v, tn_word(v->specials, row));
 }
 static inline TernTokenType tn_token_type(const TernVocab *v, uint32_t id) {
     return (TernTokenType)(v->attrs[id] & TN_ATTR_TYPE);

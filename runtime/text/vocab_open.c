@@ -118,10 +118,34 @@ static TernStatus check_tables(TernVocab *v, TernError *err) {
     return TERN_OK;
 }
 
+static int compare_specials(const void *pa, const void *pb, void *user) {
+    const TernVocab *v = user;
+    uint32_t ra, rb;
+    memcpy(&ra, pa, sizeof ra);
+    memcpy(&rb, pb, sizeof rb);
+    TernText a = tn_special_text(v, ra), b = tn_special_text(v, rb);
+    if (a.size != b.size) return a.size > b.size ? -1 : 1;
+    int order = memcmp(a.data, b.data, a.size);
+    return order ? order : ra < rb ? -1 : ra > rb;
+}
+
+/* So that a text is searched for thousands of special tokens, not thousands of times. */
+static TernStatus order_specials(TernVocab *v, TernError *err) {
+    uint32_t n = v->head.n_specials;
+    if (n == 0) return TERN_OK;
+    v->special_order = malloc(n * sizeof *v->special_order);
+    if (!v->special_order)
+        return tn_fail(err, TERN_ERR_MEMORY, "no memory for a vocabulary (%u special tokens)", n);
+    for (uint32_t i = 0; i < n; i++) v->special_order[i] = i;
+    qsort_r(v->special_order, n, sizeof *v->special_order, compare_specials, v);
+    return TERN_OK;
+}
+
 static TernStatus open_image(TernVocab *v, const uint8_t *image, size_t size, TernError *err) {
     TN_TRY(check_head(v, image, size, err));
     TN_TRY(check_sections(v, image, err));
     TN_TRY(check_tables(v, err));
+    TN_TRY(order_specials(v, err));
     return v->tokenizer->check(v, err);
 }
 
@@ -144,6 +168,7 @@ TernStatus tern_vocab_open(const void *image, size_t size, TernVocab **out_vocab
 void tern_vocab_close(TernVocab *vocab) {
     if (!vocab) return;
     if (vocab->tokenizer) vocab->tokenizer->close(vocab);
+    free(vocab->special_order);
     free(vocab);
 }
 

@@ -289,13 +289,34 @@ static void test_room(void **state) {
     fixture_close(&f);
 }
 
+/* Thousands of user-defined tokens of a few sizes, some of them twice, one in another. */
+static void test_many_specials(void **state) {
+    (void)state;
+    Fixture f;
+    fixture_start(&f, "gpt-2");
+    fixture_bytes(&f);
+    for (int i = 0; i < 3000; i++)
+        fixture_token(&f, i == 7 ? TERN_TOKEN_CONTROL : TERN_TOKEN_USER_DEFINED,
+                      tn_sprintf(&f.arena, "[PAD%d]", i));
+    fixture_token(&f, TERN_TOKEN_USER_DEFINED, "[PAD12]"); /* of two the first */
+    fixture_token(&f, TERN_TOKEN_USER_DEFINED, "PAD");
+    fixture_open(&f);
+    assert_ids(f.vocab, "[PAD2999]a[PAD12][PAD0]", 23, 0, 256 + 2999, 'a', 256 + 12, 256);
+    assert_ids(f.vocab, "[PAD7]", 6, 0, '[', 256 + 3001, '7', ']');
+    assert_ids(f.vocab, "[PAD7]", 6, TERN_ENCODE_PARSE_SPECIAL, 256 + 7);
+    assert_ids(f.vocab, "[PAD3000", 8, 0, '[', 256 + 3001, '3', '0', '0', '0');
+    assert_ids(f.vocab, "[PA", 3, 0, '[', 'P', 'A');
+    fixture_close(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words),     cmocka_unit_test(test_merges),
-        cmocka_unit_test(test_order),     cmocka_unit_test(test_against_naive),
-        cmocka_unit_test(test_no_token),  cmocka_unit_test(test_specials),
-        cmocka_unit_test(test_overlap),   cmocka_unit_test(test_add_special),
-        cmocka_unit_test(test_odd_bytes), cmocka_unit_test(test_room),
+        cmocka_unit_test(test_many_specials), cmocka_unit_test(test_words),
+        cmocka_unit_test(test_merges),        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_against_naive), cmocka_unit_test(test_no_token),
+        cmocka_unit_test(test_specials),      cmocka_unit_test(test_overlap),
+        cmocka_unit_test(test_add_special),   cmocka_unit_test(test_odd_bytes),
+        cmocka_unit_test(test_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
