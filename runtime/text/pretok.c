@@ -1,4 +1,4 @@
-/* The table of pre-tokenizers, and splitting by one.
+/* The table of pre-tokenizers.
  *
  * A pre-tokenizer is a list of expressions. Each is applied to every piece that the one before left; what it
  * matches and what lies between matches are both pieces. Two kinds of them do more, by their first character:
@@ -10,27 +10,19 @@
  * - \s and \S are written out: PCRE2 counts U+180E as white space, Unicode and the authors' engines do not; and \d is
  *   \p{Nd}.
  * - Scripts are Script, not Script_Extensions: \p{sc:Han}.
- * - Where a run that has been looked over once would be again, a look behind says so (jais-2, deepseek-llm, tiny_aya).
- *
- * PCRE2's own JIT stays off: it keeps pages that are writable and executable at once, which nothing of Tern
- * does, for a gain (5 to 10 MB of text a second) that no model can eat. */
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-#include <stdio.h>
-#include <stdlib.h>
+ * - Where a run that has been looked over once would be again, a look behind says so (jais-2, deepseek-llm, tiny_aya). */
 #include "runtime/text/pretok.h"
 #include "runtime/text/vocab.h"
 
-/* ---- The table ---- */
-
-#define SPACE "\\p{Z}\\t-\\r\\x{85}"
-#define LAST  "[" SPACE "]+(?![^" SPACE "])" /* white space, but for one before something else */
-#define GPT2  "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" SPACE "\\p{L}\\p{N}]+|" LAST
-#define SHORT "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-#define LINES "[" SPACE "]*[\\r\\n]+"
-#define SIGNS " ?[^" SPACE "\\p{L}\\p{N}]+[\\r\\n]*"
-#define BEGIN "[^\\r\\n\\p{L}\\p{N}]?"
-#define REST  LINES "|" LAST "|[" SPACE "]+"
+#define SPACE       "\\p{Z}\\t-\\r\\x{85}"
+#define LAST        "[" SPACE "]+(?![^" SPACE "])" /* white space, but for one before something else */
+#define GPT2        "'(?:[stmd]|re|ve|ll)| ?\\p{L}+| ?\\p{N}+| ?[^" SPACE "\\p{L}\\p{N}]+|" LAST
+#define SHORT       "'(?i:[stmd]|re|ve|ll)"
+#define MAYBE_SHORT "(?:" SHORT ")?"
+#define LINES       "[" SPACE "]*[\\r\\n]+"
+#define SIGNS       " ?[^" SPACE "\\p{L}\\p{N}]+[\\r\\n]*"
+#define BEGIN       "[^\\r\\n\\p{L}\\p{N}]?"
+#define REST        LINES "|" LAST "|[" SPACE "]+"
 /* Llama 3's and its relatives': they differ in how many digits they take. */
 #define LLAMA(numbers) SHORT "|" BEGIN "\\p{L}+|" numbers "|" SIGNS "|" REST
 #define QWEN35         SHORT "|" BEGIN "[\\p{L}\\p{M}]+|\\p{N}| ?[^" SPACE "\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" REST
@@ -47,13 +39,13 @@
 #define CASED(numbers, end)                                                                                  \
     BEGIN UPPER "*" LOWER "+" end "|" BEGIN UPPER "+" LOWER "*" end "|" numbers "| ?[^" SPACE                \
                 "\\p{L}\\p{N}]+[\\r\\n/]*|" REST
-#define GPT4O CASED("\\p{N}{1,3}", SHORT "?")
+#define GPT4O CASED("\\p{N}{1,3}", MAYBE_SHORT)
 /* Kimi's: the same without Han, which stands by itself, and without / after signs. */
 #define NO_HAN_UPPER "(?:(?!\\p{sc:Han})" UPPER ")"
 #define NO_HAN_LOWER "(?:(?!\\p{sc:Han})" LOWER ")"
 #define KIMI                                                                                                 \
-    "\\p{sc:Han}+|" BEGIN NO_HAN_UPPER "*" NO_HAN_LOWER "+" SHORT "?|" BEGIN NO_HAN_UPPER "+" NO_HAN_LOWER   \
-    "*" SHORT "?|\\p{N}{1,3}|" SIGNS "|" REST
+    "\\p{sc:Han}+|" BEGIN NO_HAN_UPPER "*" NO_HAN_LOWER "+" MAYBE_SHORT "|" BEGIN NO_HAN_UPPER               \
+    "+" NO_HAN_LOWER "*" MAYBE_SHORT "|\\p{N}{1,3}|" SIGNS "|" REST
 #define FALCON "[\\p{P}\\$\\+<=>\\^~\\|`]+"
 /* DeepSeek's, by characters */
 #define CJK  "[\\x{4e00}-\\x{9fa5}\\x{800}-\\x{4e00}\\x{ac00}-\\x{d7ff}]+"
@@ -141,7 +133,7 @@ static const Pre table[] = {
     {"deepseek-llm", "", 0, {"[\\r\\n]", DEEPSEEK_WORDS, DEEPSEEK_SIGNS, DEEPSEEK_END, CJK, "\\p{N}+"}},
     {"deepseek-coder", "", 0, {"[\\r\\n]", CODER_WORDS, CODER_SIGNS, CJK, "\\p{N}"}},
     {"deepseek-v3", "hunyuan-dense joyai-llm", 0, {"\\p{N}{1,3}", KANA, DEEPSEEK3}},
-    {"youtu", "", WHOLE, {YOUTU, CASED("\\p{N}", SHORT "?")}},
+    {"youtu", "", WHOLE, {YOUTU, CASED("\\p{N}", MAYBE_SHORT)}},
     {"bloom", "poro-chat gpt3-finnish", 0, {BLOOM}},
     {"viking", "", 0, {BLOOM, "\\p{N}"}},
     {"tekken", "", BOS | WHOLE, {CASED("\\p{N}", "")}},
@@ -204,6 +196,9 @@ uint32_t tn_pre_count(void) {
 const char *tn_pre_name(uint32_t pre) {
     return table[pre].name;
 }
+const char *tn_pre_regex(uint32_t pre, uint32_t level) {
+    return level < TN_PRE_REGEXES ? table[pre].regexes[level] : NULL;
+}
 uint16_t tn_pre_flags(uint32_t pre) {
     return table[pre].flags;
 }
@@ -211,141 +206,4 @@ uint16_t tn_pre_flags(uint32_t pre) {
 void tn_pre_list(TnBuf *out) {
     for (size_t i = 0; i < TN_COUNT(table); i++)
         tn_buf_printf(out, "%s%s", i == 0 ? "" : i + 1 == TN_COUNT(table) ? " or " : ", ", table[i].name);
-}
-
-/* ---- Splitting ---- */
-
-struct TnPretok {
-    uint32_t pre, n;
-    pcre2_code *regexes[TN_PRE_REGEXES];
-    char cuts[TN_PRE_REGEXES]; /* '#', '%' or 0 */
-};
-struct TnSplit {
-    const TnPretok *pretok;
-    pcre2_match_data *match;
-    pcre2_match_context *limits;
-    TnWordFn *word;
-    void *user;
-};
-
-static TernStatus compile(TnPretok *p, TernError *err) {
-    const Pre *row = &table[p->pre];
-    for (; p->n < TN_PRE_REGEXES && row->regexes[p->n]; p->n++) {
-        int code;
-        PCRE2_SIZE at;
-        const char *text = row->regexes[p->n];
-        if (*text == '#' || *text == '%') p->cuts[p->n] = *text++;
-        pcre2_code *re =
-            pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &code, &at, NULL);
-        if (!re) {
-            PCRE2_UCHAR why[120] = "";
-            if (pcre2_get_error_message(code, why, sizeof why) < 0 && !*why)
-                snprintf((char *)why, sizeof why, "error %d", code);
-            return tn_fail(err, code == PCRE2_ERROR_HEAP_FAILED ? TERN_ERR_MEMORY : TERN_ERR_ENV,
-                           "PCRE2 does not take the expression of pre-tokenizer %s: %s (at %zu)", row->name,
-                           (const char *)why, (size_t)at);
-        }
-        p->regexes[p->n] = re;
-    }
-    return TERN_OK;
-}
-
-TernStatus tn_pretok_create(uint32_t pre, TnPretok **out, TernError *err) {
-    TnPretok *p = calloc(1, sizeof *p);
-    *out = NULL;
-    if (!p) return tn_fail(err, TERN_ERR_MEMORY, "no memory for a pre-tokenizer (%zu bytes)", sizeof *p);
-    p->pre = pre;
-    TernStatus st = compile(p, err);
-    if (st != TERN_OK)
-        tn_pretok_destroy(p);
-    else
-        *out = p;
-    return st;
-}
-
-void tn_pretok_destroy(TnPretok *p) {
-    if (!p) return;
-    for (uint32_t i = 0; i < p->n; i++) pcre2_code_free(p->regexes[i]);
-    free(p);
-}
-
-TnSplit *tn_split_begin(const TnPretok *p, size_t size) {
-    TnSplit *s = calloc(1, sizeof *s);
-    if (!s) return NULL;
-    s->pretok = p;
-    s->match = pcre2_match_data_create(1, NULL);
-    s->limits = pcre2_match_context_create(NULL);
-    if (!s->match || !s->limits) {
-        tn_split_end(s);
-        return NULL;
-    }
-    /* A run of white space backs up once a byte; ten steps a byte are never needed. */
-    size_t steps = 100000 + size * 10;
-    pcre2_set_match_limit(s->limits, steps < UINT32_MAX ? (uint32_t)steps : UINT32_MAX);
-    return s;
-}
-
-void tn_split_end(TnSplit *s) {
-    if (!s) return;
-    pcre2_match_data_free(s->match);
-    pcre2_match_context_free(s->limits);
-    free(s);
-}
-
-static TernStatus split(TnSplit *s, uint32_t level, const char *text, size_t size, TernError *err);
-
-/* Cuts a match as '#' and '%' say; *done is where the last piece ended. */
-static TernStatus cut_threes(TnSplit *s, uint32_t level, const char *text, size_t from, size_t to,
-                             size_t *done, TernError *err) {
-    bool isolated = s->pretok->cuts[level] == '#';
-    size_t left = 0; /* characters from here to the end */
-    for (size_t i = from; i < to; i++) left += (text[i] & 0xc0) != 0x80;
-    for (size_t i = from; i <= to; i++) {
-        if (i < to && (text[i] & 0xc0) == 0x80) continue;
-        bool cut = i == from || i == to ? isolated || (i < to && left % 3 == 0) : left % 3 == 0;
-        if (cut) {
-            TN_TRY(split(s, level + 1, text + *done, i - *done, err));
-            *done = i;
-        }
-        left--;
-    }
-    return TERN_OK;
-}
-
-static TernStatus split(TnSplit *s, uint32_t level, const char *text, size_t size, TernError *err) {
-    const TnPretok *p = s->pretok;
-    if (size == 0) return TERN_OK;
-    if (level == p->n) return s->word(s->user, text, size, err);
-    size_t done = 0, at = 0;
-    while (at < size) {
-        int rc = pcre2_match(p->regexes[level], (PCRE2_SPTR)text, size, at, PCRE2_NO_UTF_CHECK, s->match,
-                             s->limits);
-        if (rc == PCRE2_ERROR_NOMATCH) break;
-        if (rc == PCRE2_ERROR_NOMEMORY)
-            return tn_fail(err, TERN_ERR_MEMORY, "no memory to split a piece of %zu bytes of text into words",
-                           size);
-        if (rc < 0)
-            return tn_fail(err, TERN_ERR_INPUT,
-                           "pre-tokenizer %s gives up on a piece of %zu bytes of text (PCRE2 error %d)",
-                           table[p->pre].name, size, rc);
-        const PCRE2_SIZE *span = pcre2_get_ovector_pointer(s->match);
-        size_t from = span[0], to = span[1];
-        if (to <= from) break; /* none of the expressions matches nothing */
-        at = to;
-        if (p->cuts[level]) {
-            TN_TRY(cut_threes(s, level, text, from, to, &done, err));
-            continue;
-        }
-        TN_TRY(split(s, level + 1, text + done, from - done, err));
-        TN_TRY(split(s, level + 1, text + from, to - from, err));
-        done = to;
-    }
-    return split(s, level + 1, text + done, size - done, err);
-}
-
-TernStatus tn_split_words(TnSplit *s, const char *text, size_t size, TnWordFn *word, void *user,
-                          TernError *err) {
-    s->word = word;
-    s->user = user;
-    return split(s, 0, text, size, err);
 }

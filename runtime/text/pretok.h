@@ -18,10 +18,14 @@ uint32_t tn_pre_find(TernText name);
 uint32_t tn_pre_default(size_t n_tokens);
 uint32_t tn_pre_count(void);
 const char *tn_pre_name(uint32_t pre);
+/* NULL after the last. */
+const char *tn_pre_regex(uint32_t pre, uint32_t level);
 /* TN_VOCAB_ADD_BOS and TN_VOCAB_IGNORE_MERGES, where a file does not say otherwise. */
 uint16_t tn_pre_flags(uint32_t pre);
 /* Appends "a, b or c": the name of every row; tn_pre_find knows more. */
 void tn_pre_list(TnBuf *out);
+
+/* ---- pretok_split.c */
 
 /* The expressions of a row, compiled: immutable, shared by threads. */
 typedef struct TnPretok TnPretok;

@@ -69,7 +69,8 @@ static const struct Author {
      {SHORT "|[^\r\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\r\n]+|\\s*[\r\n]+|\\s+(?!\\S)|\\s+"}},
     {"afmoe",
      {"\\p{N}{1,3}(?=(\\p{N}{3})*(?!\\p{N}))",
-      "[一-鿿㐀-䶿\uf900-\ufaff぀-ゟ゠-ヿ･-ﾟ⼀-⿟เ-๿຀-໿ក-៿က-႟ꩠ-ꩿꧠ-꧿가-힯ᄀ-"
+      "[一-鿿㐀-䶿\uf900-\ufaff぀-ゟ゠-ヿ･-ﾟ⼀-⿟เ-๿຀-໿ក-៿က-႟ꩠ-ꩿꧠ-꧿가-"
+      "힯ᄀ-"
       "ᇿ]"
       "+",
       DEEPSEEK3}},
@@ -88,15 +89,17 @@ static const struct Author {
 };
 
 /* The letters that DeepSeek lists one by one. */
-#define DEEPSEEK_LETTERS                                                                                                                                                  \
-    "\\s?[A-Za-z"                                                                                                                                                         \
-    "µÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-" \
-    "Ὅὐ-"                                                                                                                                                             \
-    "ὗὙ"                                                                                                                                                              \
-    "ὛὝὟ-\u1f7dᾀ-ᾴᾶ-ᾼ\u1fbeῂ-ῄῆ-ῌῐ-\u1fd3ῖ-\u1fdbῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤ\u2126ℨ\u212a-ℭℯ-ℴℹℼ-ℿⅅ-ⅉ"    \
-    "ⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-"                 \
-    "𐳲𑢠-"                                                                                                                                                           \
-    "𑣟𞤀-𞥃"                                                                                                                                                       \
+#define DEEPSEEK_LETTERS                                                                                                                                               \
+    "\\s?[A-Za-z"                                                                                                                                                      \
+    "µÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-"     \
+    "ὅὈ-"                                                                                                                                                          \
+    "Ὅὐ-"                                                                                                                                                          \
+    "ὗὙ"                                                                                                                                                           \
+    "ὛὝὟ-\u1f7dᾀ-ᾴᾶ-ᾼ\u1fbeῂ-ῄῆ-ῌῐ-\u1fd3ῖ-\u1fdbῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤ\u2126ℨ\u212a-ℭℯ-ℴℹℼ-ℿⅅ-ⅉ" \
+    "ⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-"                       \
+    "𐲲𐳀-"                                                                                                                                                        \
+    "𐳲𑢠-"                                                                                                                                                        \
+    "𑣟𞤀-𞥃"                                                                                                                                                    \
     "]+"
 
 /* ---- Unicode, twice ---- */
@@ -317,7 +320,45 @@ static void as_their_authors_wrote_them(void **state) {
     free(agreed);
 }
 
+static TernStatus count_word(void *user, const char *text, size_t size, TernError *err) {
+    (void)text;
+    (void)err;
+    *(size_t *)user += size;
+    return TERN_OK;
+}
+
+/* Long runs, at the end of a text and before something else: minutes if any of them were looked over again and again. The
+ * time is not checked, the limit of the test is. */
+static void long_runs(void **state) {
+    (void)state;
+    static const char *const runs[] = {" ", "a",      "7",  "A",    "\n", "\t",
+                                       "'", "\u0301", "中", "\r\n", " a", "!"};
+    static const char *const ends[] = {"", "x", "中", "7", "\n", "!"};
+    enum { BYTES = 1 << 17 };
+    char *text = malloc(BYTES + 8);
+    for (uint32_t row = 0; row < tn_pre_count(); row++) {
+        TnPretok *pretok;
+        TernError err;
+        if (tn_pretok_create(row, &pretok, &err) != TERN_OK) fail_msg("%s", err.text);
+        for (size_t k = 0; k < TN_COUNT(runs) * TN_COUNT(ends); k++) {
+            const char *run = runs[k / TN_COUNT(ends)], *end = ends[k % TN_COUNT(ends)];
+            size_t n = strlen(run), size = 0, sum = 0;
+            for (; size + n <= BYTES; size += n) memcpy(text + size, run, n);
+            memcpy(text + size, end, strlen(end));
+            size += strlen(end);
+            TnSplit *split = tn_split_begin(pretok, size);
+            if (tn_split_words(split, text, size, count_word, &sum, &err) != TERN_OK)
+                fail_msg("%s", err.text);
+            assert_int_equal(sum, size);
+            tn_split_end(split);
+        }
+        tn_pretok_destroy(pretok);
+    }
+    free(text);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(as_their_authors_wrote_them)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(as_their_authors_wrote_them),
+                                       cmocka_unit_test(long_runs)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
