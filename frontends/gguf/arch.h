@@ -50,6 +50,12 @@ typedef struct TnArchTrait {
     const char *what, *value;
 } TnArchTrait;
 
+/* Published models of the architecture, for docs/models.md: names, publisher, the repository or the names of the files, and
+ * the types of their matrices. */
+typedef struct TnArchFamily {
+    const char *models, *by, *files, *types;
+} TnArchFamily;
+
 /* A program that writes files of this architecture. The import report names the first whose sign is there: `shown` looks for
  * it (NULL: it always is) in the keys and tensor names of a file that may yet be refused, and `sign` describes it, to be
  * put after "architecture NAME" (NULL: the name is all there is). */
@@ -67,8 +73,9 @@ typedef struct TnArch {
     const TnArchTensor *tensors;
     const TnArchTrait *traits;
     const TnArchConverter *converters;
-    const TnKeyRow *keys; /* its own, asked before the shared ones; may be NULL */
-    uint32_t n_tensors, n_traits, n_converters, n_keys;
+    const TnArchFamily *families; /* may be NULL */
+    const TnKeyRow *keys;         /* its own, asked before the shared ones; may be NULL */
+    uint32_t n_tensors, n_traits, n_converters, n_families, n_keys;
     /* Refuses a file that is well-formed but must not be guessed at. Called when keys and vocabulary are known, before
      * anything is built. May be NULL. */
     TernStatus (*refuse)(const TnArchBuild *b);

@@ -23,6 +23,9 @@ static void rows_are_whole(void **state) {
         assert_string_equal(tn_gm_archs[i].name, a->name); /* the tests' own table, in the same order */
         assert_true(a->doc && *a->doc && a->build && a->n_tensors);
         assert_true(a->activation == TN_OP_relu2 || a->activation == TN_OP_silu);
+        for (uint32_t f = 0; f < a->n_families; f++)
+            assert_true(*a->families[f].models && *a->families[f].by && *a->families[f].files &&
+                        *a->families[f].types);
         for (uint32_t t = 0; t < a->n_tensors; t++)
             for (uint32_t u = 0; u < t; u++)
                 if (strcmp(a->tensors[t].name, a->tensors[u].name) == 0)
@@ -131,6 +134,19 @@ static void put_archs(TnBuf *b) {
     }
 }
 
+static void put_families(TnBuf *b) {
+    const TnArch *a;
+    tn_buf_puts(
+        b,
+        "| models | by | architecture | repository or files | types of matrices |\n|---|---|---|---|---|\n");
+    for (size_t i = 0; (a = tn_arch_row(i)); i++)
+        for (uint32_t f = 0; f < a->n_families; f++) {
+            const TnArchFamily *m = &a->families[f];
+            tn_buf_printf(b, "| %s | %s | `%s` | `%s` | %s |\n", m->models, m->by, a->name, m->files,
+                          m->types);
+        }
+}
+
 static const TnArchTensor *tensor_row(const TnArch *a, const char *name) {
     for (uint32_t t = 0; t < a->n_tensors; t++)
         if (strcmp(a->tensors[t].name, name) == 0) return &a->tensors[t];
@@ -177,7 +193,8 @@ static void the_page_has_the_rows(void **state) {
     (void)state;
     static const char path[] = TERN_SOURCE_DIR "/docs/models.md";
     char *page = read_page(path), *once = with_table(page, "\n## Architectures\n", put_archs),
-         *both = with_table(once, "\n## Tensors\n", put_tensors);
+         *twice = with_table(once, "\n## Families\n", put_families),
+         *both = with_table(twice, "\n## Tensors\n", put_tensors);
     if (getenv("TERN_REFRESH")) {
         FILE *f = fopen(path, "w");
         assert_non_null(f);
@@ -192,6 +209,7 @@ static void the_page_has_the_rows(void **state) {
     }
     free(page);
     free(once);
+    free(twice);
     free(both);
 }
 

@@ -92,6 +92,15 @@ static const TnArchConverter mainline[] = {
     {"llama.cpp's convert_hf_to_gguf.py", NULL, NULL},
 };
 
+static const TnArchFamily families_2b4t[] = {
+    {"BitNet b1.58 2B-4T", "Microsoft", "microsoft/bitnet-b1.58-2B-4T-gguf", "I2_S"},
+};
+
+static const TnArchFamily families_1bitllm[] = {
+    {"bitnet_b1_58 large, xl, 3B", "1bitLLM", "gianni-cor/bitnet_b1_58-large-TQ2_0 and other conversions",
+     "I2_S, TQ1_0, TQ2_0, TL1, TL2"},
+};
+
 const TnArch tn_arch_bitnet_b158 = {.name = "bitnet-b1.58",
                                     .doc = "BitNet b1.58 2B-4T and its like, as Microsoft's converters write "
                                            "them",
@@ -103,6 +112,8 @@ const TnArch tn_arch_bitnet_b158 = {.name = "bitnet-b1.58",
                                     .n_traits = TN_COUNT(traits),
                                     .converters = microsoft,
                                     .n_converters = TN_COUNT(microsoft),
+                                    .families = families_2b4t,
+                                    .n_families = TN_COUNT(families_2b4t),
                                     .build = build};
 const TnArch tn_arch_bitnet_25 = {.name = "bitnet-25",
                                   .doc = "the same before April 2025",
@@ -126,4 +137,6 @@ const TnArch tn_arch_bitnet = {.name = "bitnet",
                                .converters = mainline,
                                .n_converters = TN_COUNT(mainline),
                                .refuse = refuse,
+                               .families = families_1bitllm,
+                               .n_families = TN_COUNT(families_1bitllm),
                                .build = build};

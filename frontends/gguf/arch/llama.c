@@ -37,6 +37,14 @@ static const TnArchConverter converters[] = {
     {"Microsoft's convert-hf-to-gguf-bitnet.py, then llama-quantize", " with I2_S weights", has_i2s},
     {"llama.cpp's convert_hf_to_gguf.py, or one after its manner", NULL, NULL},
 };
+static const TnArchFamily families[] = {
+    {"Llama3-8B-1.58-100B-tokens", "HF1BitLLM", "conversions", "I2_S"},
+    {"Falcon3 1B, 3B, 7B, 10B, 1.58bit", "TII", "tiiuae/Falcon3-*-1.58bit", "I2_S"},
+    {"Falcon-E 1B, 3B", "TII", "tiiuae/Falcon-E-*", "I2_S"},
+    {"TriLM 99M to 3.9B", "SpectraSuite", "conversions", "TQ1_0, TQ2_0, with several scales a matrix"},
+    {"BitCPM4 1B, 3B", "OpenBMB", "bitcpm4-3b-tq2_0.gguf", "TQ2_0, with a scale a group"},
+    {"Bonsai 0.5B", "DeepGrove", "deepgrove/Bonsai, converted", "I2_S, TQ1_0, TQ2_0"},
+};
 const TnArch tn_arch_llama = {.name = "llama",
                               .doc = "Llama and models of its graph, with ternary weights",
                               .activation = TN_OP_silu,
@@ -47,4 +55,6 @@ const TnArch tn_arch_llama = {.name = "llama",
                               .n_traits = TN_COUNT(traits),
                               .converters = converters,
                               .n_converters = TN_COUNT(converters),
+                              .families = families,
+                              .n_families = TN_COUNT(families),
                               .build = build};

@@ -58,6 +58,9 @@ static const TnArchTrait traits[] = {{"sub-norms", "none"}, {"scales", "of embed
 static const TnArchConverter converters[] = {
     {"llama.cpp's convert_hf_to_gguf.py, or one after its manner", NULL, NULL},
 };
+static const TnArchFamily families[] = {
+    {"BitCPM4 0.5B, BitCPM 8B", "OpenBMB", "conversions", "TQ2_0, with a scale a group"},
+};
 const TnArch tn_arch_minicpm = {.name = "minicpm",
                                 .doc = "MiniCPM and models of its graph: BitCPM4 0.5B and 8B",
                                 .activation = TN_OP_silu,
@@ -70,4 +73,6 @@ const TnArch tn_arch_minicpm = {.name = "minicpm",
                                 .n_converters = TN_COUNT(converters),
                                 .keys = keys,
                                 .n_keys = TN_COUNT(keys),
+                                .families = families,
+                                .n_families = TN_COUNT(families),
                                 .build = build};

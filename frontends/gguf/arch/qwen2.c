@@ -32,6 +32,9 @@ static const TnArchTrait traits[] = {{"sub-norms", "none"}, {"biases", "of q, k 
 static const TnArchConverter converters[] = {
     {"llama.cpp's convert_hf_to_gguf.py, or one after its manner", NULL, NULL},
 };
+static const TnArchFamily families[] = {
+    {"VibeVoice-ASR-BitNet, the language model", "Microsoft", "vibeasr-lm-i2_s-embed-q6_k.gguf", "I2_S"},
+};
 const TnArch tn_arch_qwen2 = {.name = "qwen2",
                               .doc =
                                   "Qwen2, Qwen2.5 and models of their graph: VibeVoice-ASR's language model",
@@ -43,4 +46,6 @@ const TnArch tn_arch_qwen2 = {.name = "qwen2",
                               .n_traits = TN_COUNT(traits),
                               .converters = converters,
                               .n_converters = TN_COUNT(converters),
+                              .families = families,
+                              .n_families = TN_COUNT(families),
                               .build = build};

@@ -32,6 +32,11 @@ static const TnArchTrait traits[] = {{"sub-norms", "none"}, {"norms of heads", "
 static const TnArchConverter converters[] = {
     {"llama.cpp's convert_hf_to_gguf.py, or one after its manner", NULL, NULL},
 };
+static const TnArchFamily families[] = {
+    {"Ternary Bonsai 1.7B, 4B, 8B", "PrismML", "*-Q2_0.gguf, *-Q2_0_g64.gguf, *-PQ2_0.gguf",
+     "Q2_0, PQ2_0; tables too"},
+    {"the same, repacked", "others", "vinpix/Bonsai-8B-TQ-GGUF", "TQ1_0, TQ2_0, with a scale a group"},
+};
 const TnArch tn_arch_qwen3 = {.name = "qwen3",
                               .doc = "Qwen3 and models of its graph: Bonsai 1.7B, 4B and 8B",
                               .activation = TN_OP_silu,
@@ -42,4 +47,6 @@ const TnArch tn_arch_qwen3 = {.name = "qwen3",
                               .n_traits = TN_COUNT(traits),
                               .converters = converters,
                               .n_converters = TN_COUNT(converters),
+                              .families = families,
+                              .n_families = TN_COUNT(families),
                               .build = build};
