@@ -1,4 +1,4 @@
-/* Activations that need more than a line. */
+/* The activations relu, gelu and gelu_tanh; elem.c has relu2 and silu. */
 #include "codegen/llvm/ops/ops.h"
 #include "runtime/base/fmath.h"
 
@@ -11,7 +11,7 @@ static LLVMValueRef relu(TnBuilder *b, const TnFrame *f, TnRef ref, LLVMValueRef
 }
 const TnLlvmOp tn_llvm_op_relu = {.can = tn_llvm_yes, .block = relu};
 
-/* tn_gelu of fmath.h, step by step */
+/* The same steps as tn_gelu in fmath.h. */
 static LLVMValueRef gelu(TnBuilder *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
     static const float poly[] = TN_GELU_POLY;
     LLVMValueRef x = operand(b, f, ref, off, mask), one = tn_build_vf(b, 1.0f);
@@ -28,7 +28,7 @@ static LLVMValueRef gelu(TnBuilder *b, const TnFrame *f, TnRef ref, LLVMValueRef
 }
 const TnLlvmOp tn_llvm_op_gelu = {.can = tn_llvm_yes, .block = gelu};
 
-/* tn_gelu_tanh of fmath.h */
+/* The same steps as tn_gelu_tanh in fmath.h. */
 static LLVMValueRef gelu_tanh(TnBuilder *b, const TnFrame *f, TnRef ref, LLVMValueRef off,
                               LLVMValueRef mask) {
     LLVMValueRef x = operand(b, f, ref, off, mask), square = tn_build_fmul(b, x, x);

@@ -1,14 +1,14 @@
-/* A value plus a vector of weights, and times a number. */
+/* bias adds a vector of weights to a value; times multiplies a value by a number. */
 #include "codegen/llvm/ops/ops.h"
 
-/* layout has packed it */
+/* Pass layout packs the vector to f32. */
 static bool can_bias(const TnGraph *g, TnRef ref, const TnLevel *level) {
     (void)level;
     return g->nodes[g->nodes[ref].args[1]].type.enc == TN_ENC_f32;
 }
 
-/* The weights are padded to 64 columns: a block that begins within them may run over their end only where strips begin at
- * multiples of 32, and elsewhere there is a mask. */
+/* The weights are padded to 64 columns. A block may run past their end only if strips begin at multiples of
+ * 32; otherwise there is a mask. */
 static LLVMValueRef bias(TnBuilder *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
     const TnNode *n = &b->g->nodes[ref];
     LLVMValueRef x = tn_build_value(b, f, n->args[0], off, mask);

@@ -1,4 +1,4 @@
-/* Ops on whole rows: rmsnorm, quant, quant_groups, rope_angle; and headnorm, to which a head is a row.
+/* Ops on whole rows: rmsnorm, quant, quant_groups, rope_angle, and headnorm, for which each head is a row.
  *
  * If a row is in memory and consists of whole blocks of 32 columns, these ops call a function that the
  * module's kernels share, since a model has a dozen of each. rope_angle has no function. */
@@ -36,9 +36,8 @@ typedef struct Source {
     const TnFrame *f;
     TnRef x;
     LLVMValueRef row; /* if not NULL, a row in memory; f and x are not used */
-    bool
-        partial; /* of such a row: it ends after n columns, and columns of others follow; else it is whole blocks */
-    int64_t n;        /* without a row, or of a partial one */
+    bool partial;     /* `row` ends after n columns, and other columns follow; else it is whole blocks */
+    int64_t n;        /* only without a row or with a partial one */
     LLVMValueRef end; /* n as i64 */
     bool scaled;      /* values are multiplied by TN_NORM_SCALE when they are read */
 } Source;
@@ -188,7 +187,7 @@ static bool can_rmsnorm(const TnGraph *g, TnRef ref, const TnLevel *level) {
 }
 const TnLlvmOp tn_llvm_op_rmsnorm = {.can = can_rmsnorm, .row = rmsnorm};
 
-/* A loop over the heads of the strip. Each is a row to rmsnorm. */
+/* Norms each head of the strip as rmsnorm norms a row. */
 static void headnorm(TnBuilder *b, TnFrame *f, TnRef ref) {
     const TnNode *node = &b->g->nodes[ref];
     TnRef w = node->args[1];
