@@ -1,5 +1,5 @@
-/* Weights from bytes and back, one row at a time. Blocks of every encoding decode to a fixed number of values
- * by loops of constant length, which compilers turn into vector code. */
+/* Decodes and encodes weights, one row at a time. Blocks of every encoding decode to a fixed number of values
+ * in loops of constant length, which compilers turn into vector code. */
 #include "ir/weights.h"
 
 #include "ir/r64.h"
@@ -35,7 +35,7 @@ size_t tn_raw_bytes(const TnType *t) {
 
 /* ---- floats */
 
-/* As tn_f16_to_f32, without branches. */
+/* The same as tn_f16_to_f32, without branches. */
 static void widen_f16(const void *src, size_t n, float *restrict out) {
     const uint8_t *p = src;
     for (size_t i = 0; i < n; i++) {
@@ -57,12 +57,12 @@ static void widen_bf16(const void *src, size_t n, float *restrict out) {
     }
 }
 
-/* As tn_f32_to_f16, without branches. */
+/* The same as tn_f32_to_f16, without branches. */
 static void narrow_f16(const float *in, size_t n, uint16_t *restrict out) {
     for (size_t i = 0; i < n; i++) {
         uint32_t u = tn_f32_bits(in[i]), a = u & 0x7fffffffu;
         uint32_t r = a - (112u << 23), normal = (r + 0xfff + (r >> 13 & 1)) >> 13;
-        /* the last place of 0.5 is that of a subnormal half: the addition rounds */
+        /* the last place of 0.5f is that of a subnormal half, so the addition rounds */
         uint32_t small = tn_f32_bits(tn_bits_f32(a) + 0.5f) - tn_f32_bits(0.5f);
         uint32_t nan = 0x7e00 | (a >> 13 & 0x3ff);
         uint32_t h = a < 0x38800000u ? small : normal;
@@ -213,7 +213,7 @@ void tn_decode_scales(const TnType *t, const void *data, int64_t row, float *out
     case TN_ENC_r64:
         tn_r64_scales(t, data, row, out);
         return;
-    case TN_ENC_t8: /* behind all rows */
+    case TN_ENC_t8: /* after all rows */
     case TN_ENC_p64:
         memcpy(out, p + (size_t)t->dim[0] * tn_row_bytes(t) + (size_t)row * n, n);
         return;

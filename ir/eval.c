@@ -1,4 +1,4 @@
-/* The row and elementwise ops, one function a row of ops.def, and the way to them. */
+/* The row and elementwise ops, one function for each row of ops.def, and the table that leads to all ops. */
 #include "ir/eval_ops.h"
 
 #include <math.h>
@@ -48,7 +48,7 @@ void tn_eval_op_gather(const TnEvalOp *c) {
     }
 }
 
-/* Lanes of fma(v,v,acc), v = x * by, of x[places] if there are some; else of all k. */
+/* Lanes of fma(v,v,acc) with v = x * by: over x[places] if there are places, else over all k elements. */
 TN_HOT float squares(const float *x, int64_t k, const int32_t *places, int64_t count, float by) {
     float lane[TN_LANES] = {0};
     for (int64_t i = 0; i < count; i += TN_LANES)
@@ -59,16 +59,16 @@ TN_HOT float squares(const float *x, int64_t k, const int32_t *places, int64_t c
     return tn_lanes_sum(lane);
 }
 
-/* What a row, or a head of one, is normed with. */
+/* The norm of a row, or of a head of a row. */
 typedef struct Norm {
     const float *w;
-    const int32_t *places; /* NULL: all columns count */
-    int64_t k, count;      /* columns; those or the places */
+    const int32_t *places; /* NULL: the sum is over all columns */
+    int64_t k, count;      /* columns; elements of the sum */
     float n, eps;
 } Norm;
 
-/* ss = lanes of fma(x,x,acc), of x[places] if given; m = ss/n + eps; y = (x/sqrt(m))*w. Where m is not finite, all of it
- * of x*2^-96 and eps*2^-192; where that m is not finite either, NaN */
+/* ss = lanes of fma(x,x,acc), of x[places] if given; m = ss/n + eps; y = (x/sqrt(m))*w. If m is not finite, the
+ * same with x*2^-96 and eps*2^-192; if that m is not finite either, NaN */
 TN_HOT void normed(const Norm *o, const float *x, float *y) {
     float by = 1.0f, m = squares(x, o->k, o->places, o->count, by) / o->n + o->eps;
     if (!(m < INFINITY)) {
@@ -132,7 +132,7 @@ void tn_eval_op_quant(const TnEvalOp *c) {
     }
 }
 
-/* quant_groups: quant of each n columns by themselves */
+/* quant_groups: quant of each group of n columns by itself */
 void tn_eval_op_quant_groups(const TnEvalOp *c) {
     const TnType *t = &c->n->type;
     int64_t groups = tn_type_row_scales(t), n = t->group;
@@ -154,7 +154,7 @@ void tn_eval_op_quant_groups(const TnEvalOp *c) {
     }
 }
 
-/* rope_angle pos, freq: p*f in turns without its whole part, to about 2^-48 of p*f; then cos and sin */
+/* rope_angle pos, freq: p*f in turns without its integer part, to about 2^-48 of p*f; then cos and sin */
 void tn_eval_op_rope_angle(const TnEvalOp *c) {
     int64_t n = tn_cols(&tn_arg(c, 1)->type);
     const int32_t *pos = tn_arg_data(c, 0);
@@ -165,7 +165,7 @@ void tn_eval_op_rope_angle(const TnEvalOp *c) {
             float a = p * f0[i], e = fmaf(p, f0[i], -a);
             float g = a - rintf(a), h = g + fmaf(p, f1[i], e);
             float u = h - rintf(h);
-            bool known = u >= -0.5f && u <= 0.5f; /* but for frequencies that rope_freq never gives */
+            bool known = u >= -0.5f && u <= 0.5f; /* false only for frequencies that rope_freq never gives */
             tn_sincos_turn(known ? u : 0.0f, &y[n + i], &y[i]);
             if (!known) y[i] = y[n + i] = NAN;
         }
@@ -189,7 +189,7 @@ void tn_eval_op_argmax(const TnEvalOp *c) {
     }
 }
 
-/* topk: an insertion into a sorted list; equal values keep the order they come in */
+/* topk: inserts into a sorted list; equal values keep their order */
 void tn_eval_op_topk(const TnEvalOp *c) {
     int64_t n = tn_cols(&tn_arg(c, 0)->type), k = tn_attr_int(c->n, TN_ATTR_k);
     for (int64_t r = 0; r < tn_out_rows(c); r++) {

@@ -1,4 +1,4 @@
-/* The cache: kv_put stores rows, attend reads them; both through the block table. */
+/* The cache: kv_put stores rows and attend reads them, both through the block table. */
 #include "ir/eval_ops.h"
 
 #include <math.h>
@@ -33,7 +33,7 @@ void tn_eval_op_kv_put(const TnEvalOp *c) {
         uint8_t *page = cache + (size_t)page_of(c, table, slot[t], pos[t] / TN_PAGE) * tn_page_bytes(type);
         int64_t p = pos[t] % TN_PAGE;
         for (int64_t h = 0; h < heads; h++, page += tn_page_head_bytes(type)) {
-            float *scales = (float *)(page + TN_PAGE * head), factor = 1.0f; /* of int8 */
+            float *scales = (float *)(page + TN_PAGE * head), factor = 1.0f; /* for int8 */
             if (is_i8(type->enc)) factor = tn_eval_quant_factor(x + h * head, head, &scales[p]);
             for (int64_t d = 0; d < head; d++) {
                 int64_t i = keys ? d * TN_PAGE + p : p * head + d;
@@ -49,7 +49,7 @@ void tn_eval_op_kv_put(const TnEvalOp *c) {
     }
 }
 
-/* One head's part of a page: 64*head values (int8: codes) as f32, and the scales of its positions or NULL. */
+/* The part of one head in a page: 64*head values (int8: codes) as f32, and the scales of its positions or NULL. */
 typedef struct Head {
     const float *x, *scale;
 } Head;
@@ -67,7 +67,7 @@ static Head head_of(const TnType *type, const uint8_t *cache, int64_t page, int6
     return (Head){room, NULL};
 }
 
-/* The positions that a row sees, and their blocks, first to last. */
+/* The positions that a row sees, and their first and last block. */
 typedef struct Span {
     int64_t first, last, b0, b1;
 } Span;
@@ -78,7 +78,7 @@ TN_HOT Span span_of(int64_t pos, int64_t window) {
     return (Span){first, pos, first / TN_PAGE, pos / TN_PAGE};
 }
 
-/* A block of one head: gives max, sum of p and the unnormalised output. */
+/* Computes a block of one head: the maximum, the sum of p and the unnormalised output. */
 TN_HOT void block(const float *q, Head k, Head v, int64_t head, const Span *span, int64_t b, float scale,
                   float *out_m, float *out_l, float *out_o) {
     int lo = b == span->b0 ? (int)(span->first % TN_PAGE) : 0,
@@ -90,7 +90,7 @@ TN_HOT void block(const float *q, Head k, Head v, int64_t head, const Span *span
     for (int j = 0; j < TN_PAGE; j++) s[j] = s[j] * scale;
     float m = s[lo];
     for (int j = lo + 1; j <= hi; j++) m = m > s[j] ? m : s[j];
-    /* a score of -inf is an overflow, of which nothing is known: NaN, not 0 */
+    /* a score of -inf is an overflow, whose true value is not known, so it gives NaN and not 0 */
     for (int j = lo; j <= hi; j++) p[j] = fmaf(s[j], 0.0f, tn_exp(s[j] - m));
     for (int j = 0; j < TN_PAGE; j++) lane[j % TN_LANES] = lane[j % TN_LANES] + p[j];
     for (int64_t d = 0; d < head; d++) out_o[d] = 0.0f;
@@ -103,7 +103,7 @@ TN_HOT void block(const float *q, Head k, Head v, int64_t head, const Span *span
     *out_l = tn_lanes_sum(lane);
 }
 
-/* y of one head from its blocks: block b has max m[b * apart], sum l[b * apart], output o + b * o_apart. */
+/* Computes y of one head from its blocks: block b has max m[b * apart], sum l[b * apart], output o + b * o_apart. */
 TN_HOT void join(const Span *span, const float *m, const float *l, int64_t apart, const float *o,
                  int64_t o_apart, int64_t head, float *y) {
     float top = m[span->b0 * apart], sum = 0.0f;
@@ -117,8 +117,8 @@ TN_HOT void join(const Span *span, const float *m, const float *l, int64_t apart
     for (int64_t d = 0; d < head; d++) y[d] = y[d] / sum;
 }
 
-/* Where the blocks of a row go: max and sum of head h, block b to m and l[h * apart[0] + b * apart[1]], the
- * output to o + h * o_apart[0] + b * o_apart[1]. */
+/* The destination of the blocks of a row: max and sum of head h, block b go to m and l[h * apart[0] + b * apart[1]], the
+ * output goes to o + h * o_apart[0] + b * o_apart[1]. */
 typedef struct Out {
     float *m, *l, *o;
     int64_t apart[2], o_apart[2];

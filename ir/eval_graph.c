@@ -1,4 +1,4 @@
-/* Whole graphs, and single kernels, through the evaluator. */
+/* Evaluates whole graphs and single kernels. */
 #include "ir/eval_ops.h"
 #include "ir/internal.h"
 
@@ -9,7 +9,7 @@
 
 struct TnEval {
     const TnGraph *g;
-    void **data; /* by ref; NULL for values nobody needs */
+    void **data; /* by ref; NULL for values that need no memory */
     int64_t sym[TN_SYM_COUNT];
     void *scratch;
 };
@@ -63,7 +63,7 @@ TernStatus tn_eval_create(const TnGraph *g, const TnWeights *w, const int64_t sy
         if (class == TN_SOURCE && !needed[r]) continue;
         size_t bytes = tn_type_bytes(&n->type, sym);
         e->data[r] = reserve(bytes);
-        /* NaN in all that nothing has written: whoever reads it will show it */
+        /* fill with NaN, so that a read of anything unwritten shows in the result */
         memset(e->data[r], class == TN_INPUT ? 0 : 0xff, bytes);
         if (class == TN_SOURCE) st = tn_weight_all(g, r, w, e->data[r], err);
         if (class == TN_SOURCE || class == TN_INPUT) continue;
@@ -111,7 +111,7 @@ void tn_eval_run(TnEval *e, const int64_t sym[TN_SYM_COUNT]) {
     }
 }
 
-/* Whether what a node indexes with are inputs, so that it is known before a step. */
+/* Whether a node's indices are inputs, so that they are known before a step. */
 static bool by_inputs(const TnGraph *g, const TnNode *n) {
     bool any = false;
     for (uint32_t i = 0; i < n->n_args; i++) {
@@ -144,8 +144,8 @@ TernStatus tn_eval_try(TnEval *e, const int64_t sym[TN_SYM_COUNT], TernError *er
     return TERN_OK;
 }
 
-/* ---- one kernel. Scratch: data pointers by ref (only those of the kernel are set), values that do not leave
- * the kernel, and the ops' own scratch. */
+/* ---- one kernel. Its scratch holds data pointers by ref (only those of the kernel are set), values that do not leave
+ * the kernel, and the scratch of the ops. */
 
 static bool is_operand(const TnRef *ops, uint32_t n, TnRef r) {
     for (uint32_t i = 0; i < n; i++)
@@ -153,7 +153,7 @@ static bool is_operand(const TnRef *ops, uint32_t n, TnRef r) {
     return false;
 }
 
-/* Gives each inner value its place behind `at`; with data == NULL only counts. Returns the end. */
+/* Gives each inner value its place, from `at` on; with data == NULL only counts. Returns the end. */
 static size_t place(const TnGraph *g, uint32_t kernel, const int64_t sym[TN_SYM_COUNT], const TnRef *ops,
                     uint32_t n_ops, uint8_t *scratch, size_t at, void **data) {
     const TnKernel *k = &g->kernels[kernel];

@@ -20,8 +20,8 @@ typedef struct TnEvalOp {
 
 typedef void TnEvalFn(const TnEvalOp *c);
 
-/* One function a row of the table: ops with a meaning of their own have tn_eval_op_NAME. SOURCE values are
- * made by weights.c, INPUTs by the runtime, and a SINK is its operand. */
+/* The functions of the table: each op that computes something has tn_eval_op_NAME. weights.c makes SOURCE values,
+ * the runtime makes INPUTs, and a SINK is its operand. */
 #define TN_EVAL_SOURCE(apply, name)
 #define TN_EVAL_INPUT(apply, name)
 #define TN_EVAL_SINK(apply, name)
@@ -35,12 +35,12 @@ typedef void TnEvalFn(const TnEvalOp *c);
 #undef OP
 
 size_t tn_eval_op_scratch(const TnGraph *g, TnRef ref, const int64_t sym[TN_SYM_COUNT]);
-/* As tn_eval_node, with scratch given. */
+/* The same as tn_eval_node, with given scratch. */
 void tn_eval_node_in(const TnGraph *g, TnRef ref, void *const *data, const int64_t sym[TN_SYM_COUNT],
                      void *scratch);
 
-/* Whether what the node indexes with is within its operands, and its rows within its room: else the place and the
- * numbers in *err. */
+/* Checks that the node's indices are within its operands and its rows within its room. If not, *err has the place and the
+ * numbers. */
 TernStatus tn_eval_op_check(const TnEvalOp *c, TernError *err);
 
 /* Operand i, and its memory (a cache: that of its alias root). */
@@ -67,9 +67,9 @@ static inline int64_t tn_cols(const TnType *t) {
     return t->dim[t->rank - 1];
 }
 
-/* Hot loops: a second body with the machine's fma, which baseline x86-64 lacks (a libm call an element
- * otherwise). fma is exact either way, so the bits are the same. Not under sanitizers: their runtimes are not
- * up yet when the choice is made. */
+/* Hot loops have a second body that uses the machine's fma. Baseline x86-64 lacks it and would call libm for each element.
+ * fma is exact either way, so the bits are the same. Not under sanitizers, whose runtimes have not started yet when the body
+ * is chosen. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define TN_NO_CLONES
 #elif defined(__has_feature)
@@ -118,7 +118,7 @@ TN_HOT float tn_lanes_sum(const float lane[TN_LANES]) {
     return a[0];
 }
 
-/* Lanes of fma(x, w, acc); w is filled up with zeros to a multiple of 32, x need not be. */
+/* Lanes of fma(x, w, acc). w must be padded with zeros to a multiple of 32; x need not be. */
 TN_HOT float tn_dot(const float *x, const float *w, int64_t k) {
     float lane[TN_LANES] = {0}, last[TN_LANES] = {0};
     int64_t i = 0;

@@ -1,5 +1,5 @@
-/* The ops with a loop skeleton of their own, but for attention: embed, matmul, tmatmul. A weight row is
- * decoded once and then meets all rows of the step. */
+/* The ops with a loop skeleton of their own, except attention: embed, matmul, tmatmul, tmatmul_groups. A weight row is
+ * decoded once and then used for all rows of the step. */
 #include "ir/eval_ops.h"
 
 #include <math.h>
@@ -53,7 +53,7 @@ void tn_eval_op_matmul(const TnEvalOp *c) {
     matmul(c);
 }
 
-/* tmatmul q, w: y[t,m] = sum over k of q[t,k]*w[m,k], exact: any order will do */
+/* tmatmul q, w: y[t,m] = sum over k of q[t,k]*w[m,k], exact, so the order is free */
 TN_AVX2_CLONES static void tmatmul(const TnEvalOp *c) {
     const TnType *w = &tn_arg(c, 1)->type;
     int64_t k = tn_cols(w), rows = tn_out_rows(c);

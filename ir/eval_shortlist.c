@@ -1,7 +1,7 @@
-/* The head by way of a shadow table: limbs, estimate, rerank, rerank_top, pick (ir.h has the mathematics).
+/* The head with a shadow table: limbs, estimate, rerank, rerank_top, pick (ir.h has the mathematics).
  *
- * rerank and rerank_top are defined by which rows they look at, so that every target looks at the same; that
- * these are enough is the bound's doing, and the tests'. */
+ * The definitions of rerank and rerank_top say which rows they look at, so that every target looks at the same rows. The
+ * bound guarantees that these are enough, and the tests check it. */
 #include "ir/eval_ops.h"
 
 #include <math.h>
@@ -9,7 +9,7 @@
 #include "ir/shadow.h"
 #include "runtime/base/fmath.h"
 
-/* What a row of q14 says of itself. */
+/* The head of a row of q14. */
 typedef struct Limbs {
     float d;
     int32_t sum_h, sum_l;
@@ -30,7 +30,7 @@ TN_HOT double sum_of(const Sum *s) {
     return a[0];
 }
 
-/* limbs x: see ops.def. x - x^ is exact but for one rounding in double. */
+/* limbs x: see ops.def. x - x^ is exact except for one rounding in double. */
 TN_FMA_CLONES static void limbs(const TnEvalOp *c) {
     int64_t k = tn_cols(&c->n->type), padded = ((int64_t)tn_row_bytes(&c->n->type) - TN_Q14_HEAD) / 2;
     const int64_t steps = (k + 31) / 32 + 16;
@@ -74,7 +74,7 @@ void tn_eval_op_limbs(const TnEvalOp *c) {
     limbs(c);
 }
 
-/* estimate q, s: exact sums of both limbs; then double, where 128*H + L is exact and the two scales' product too */
+/* estimate q, s: exact sums of both limbs; then in double, where 128*H + L and the product of the two scales are exact */
 TN_AVX2_CLONES static void estimate(const TnEvalOp *c) {
     const TnType *q = &tn_arg(c, 0)->type, *s = &tn_arg(c, 1)->type;
     int64_t k = tn_cols(s), rows = tn_out_rows(c);
@@ -102,7 +102,7 @@ void tn_eval_op_estimate(const TnEvalOp *c) {
     estimate(c);
 }
 
-/* ---- y, q, s, x, w: a row of them */
+/* ---- one row of the operands y, q, s, x, w */
 
 typedef struct Head {
     const TnEvalOp *c;
@@ -126,7 +126,7 @@ static float radius(const Head *h, int64_t r) {
     return tn_shadow_radius(h->limbs.x, h->limbs.y, f.error, f.norm);
 }
 
-/* The element r of the row of matmul x, w. */
+/* Element r of a row of matmul x, w. */
 TN_FMA_CLONES static float element(const TnEvalOp *c, uint32_t w, const float *x, int64_t r) {
     const TnType *t = &tn_arg(c, w)->type;
     int64_t k = tn_cols(t);
@@ -162,7 +162,7 @@ void tn_eval_op_rerank(const TnEvalOp *c) {
     }
 }
 
-/* The k largest so far, as topk keeps them. */
+/* The k largest elements so far, in the order of topk. */
 typedef struct List {
     float value[256];
     int32_t id[256];

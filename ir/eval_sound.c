@@ -1,5 +1,5 @@
-/* Indices before they are used. The evaluator itself takes them for granted, as a session checks what it is given; a
- * graph written by hand on inputs made up may compute them, and have room for fewer rows than a step has. */
+/* Checks indices before they are used. The evaluator itself does not, since a session checks its inputs. A graph that was
+ * written by hand may compute its indices or get made-up inputs, and its ops may have room for fewer rows than a step has. */
 #include "ir/eval_ops.h"
 
 static TernStatus place(const TnEvalOp *c, TernError *err) {
@@ -19,7 +19,7 @@ static TernStatus in_range(const TnEvalOp *c, const char *what, uint32_t arg, in
     return place(c, err);
 }
 
-/* Every element of a value of i32. */
+/* Checks every element of a value of i32. */
 static TernStatus elements(const TnEvalOp *c, uint32_t arg, int64_t lo, int64_t n, TernError *err) {
     const TnType *t = &tn_arg(c, arg)->type;
     int64_t cols = t->rank > 1 ? tn_cols(t) : 1;
@@ -30,7 +30,7 @@ static TernStatus elements(const TnEvalOp *c, uint32_t arg, int64_t lo, int64_t 
     return TERN_OK;
 }
 
-/* Blocks b0 to b1 of a slot, and the pages that the table has for them. */
+/* Checks blocks b0 to b1 of a slot, and their pages in the table. */
 static TernStatus pages(const TnEvalOp *c, uint32_t arg, int32_t slot, int64_t b0, int64_t b1,
                         TernError *err) {
     const int32_t *table = tn_arg_data(c, arg + 1);
@@ -40,7 +40,7 @@ static TernStatus pages(const TnEvalOp *c, uint32_t arg, int32_t slot, int64_t b
     return TERN_OK;
 }
 
-/* pos, slot and table are operands arg, arg + 1 and arg + 2. */
+/* Checks pos, slot and table, which are operands arg, arg + 1 and arg + 2. */
 static TernStatus positions(const TnEvalOp *c, uint32_t arg, bool reads, TernError *err) {
     const int32_t *pos = tn_arg_data(c, arg), *slot = tn_arg_data(c, arg + 1);
     for (int64_t t = 0; t < tn_type_rows(&tn_arg(c, arg)->type, c->sym); t++) {
@@ -52,7 +52,7 @@ static TernStatus positions(const TnEvalOp *c, uint32_t arg, bool reads, TernErr
     return TERN_OK;
 }
 
-/* The rows of operand 0 (attend_join: of the result). */
+/* Checks that an op has room for the rows of operand 0 (attend_join: of the result). */
 static TernStatus room(const TnEvalOp *c, int64_t rows, TernError *err) {
     int64_t n = tn_attr_int(c->n, TN_ATTR_n);
     if (rows <= n) return TERN_OK;
@@ -61,7 +61,7 @@ static TernStatus room(const TnEvalOp *c, int64_t rows, TernError *err) {
     return place(c, err);
 }
 
-/* Ids of choices: of columns of operand 1, or of rows of a table. */
+/* The number of columns of operand 1, or of rows of the table, among which ids choose. */
 static int64_t most_picked(const TnEvalOp *c) {
     if (!tn_op_is(c->n->op, TN_TRAIT_TABLE_ROWS)) return tn_cols(&tn_arg(c, 0)->type);
     return tn_weight_count(&tn_arg(c, c->n->n_args - 1)->type);

@@ -1,4 +1,4 @@
-/* What a frontend knows of a model beside its graph: for the blob's META, for tables and for limits. */
+/* What a frontend knows about a model besides its graph: for the blob's META, for tables and for limits. */
 #ifndef TN_FACTS_H
 #define TN_FACTS_H
 

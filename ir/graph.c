@@ -1,4 +1,4 @@
-/* Graphs: building them, and the few changes that passes make. */
+/* Builds graphs, and makes the few changes that passes need. */
 #include "ir/internal.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -73,7 +73,7 @@ static TnType copy_type(TnGraph *g, const TnType *t) {
     return c;
 }
 
-/* There is one spelling of NaN in the text, so there is one NaN in a graph. */
+/* The text has one spelling of NaN, so a graph has one NaN. */
 static float copy_float(float f) {
     TN_CHECK(f == f || tn_f32_bits(f) == 0x7fc00000u);
     return f;
@@ -102,7 +102,7 @@ static TnAttr copy_attr(TnGraph *g, const TnAttr *a) {
     return c;
 }
 
-/* Numbers that a caller chose as names count, so that the next free number depends on the graph alone. */
+/* Also counts numbers that a caller chose as names, so that the next free number depends only on the graph. */
 static void note_number(TnGraph *g, const char *name) {
     if (name[0] < '0' || name[0] > '9' || strlen(name) > 9) return;
     uint32_t v = (uint32_t)strtoul(name, NULL, 10);
@@ -119,7 +119,7 @@ static const char *next_name(TnGraph *g) {
 
 TnRef tn_node_push(TnGraph *g, TnOp op, const char *name, size_t name_len, const TnType *type,
                    const TnRef *args, uint32_t n_args, const TnAttr *attrs, uint32_t n_attrs) {
-    TN_CHECK(g->n < INT32_MAX); /* texts have at most TN_NODES_MAX, and memory ends long before */
+    TN_CHECK(g->n < INT32_MAX); /* a text has at most TN_NODES_MAX nodes, and memory runs out long before */
     TnNode node = {.op = op, .n_args = n_args, .n_attrs = n_attrs, .kernel = TN_NONE};
     node.type = copy_type(g, type);
     if (name) {
@@ -272,7 +272,7 @@ uint32_t tn_kernel_operands(const TnGraph *g, uint32_t kernel, TnRef *out, uint3
             out[n++] = a;
         }
     *n_in = n;
-    /* The results of kv_put lie in their cache, which is among the reads. */
+    /* The result of a kv_put is its cache, which is among the reads. */
     bool *leaves = tn_xcalloc(k->n, sizeof *leaves);
     for (TnRef r = end; r < g->n; r++)
         for (uint32_t i = 0; i < g->nodes[r].n_args; i++) {
@@ -369,8 +369,7 @@ void tn_graph_replace(TnGraph *g, TnRef from, TnRef to) {
             if (g->nodes[r].args[i] == from) g->nodes[r].args[i] = to;
 }
 
-/* Kernels are renumbered in the order in which they now appear, which is the order of launches and of text.
- */
+/* Renumbers the kernels in their new order, which is the order of launches and of the text. */
 static void reorder_kernels(TnGraph *g, const TnRef *moved) {
     uint32_t *index = tn_xcalloc((size_t)g->n_kernels + 1, sizeof *index);
     TnKernel *sorted = tn_xcalloc((size_t)g->n_kernels + 1, sizeof *sorted);

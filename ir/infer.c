@@ -1,8 +1,8 @@
-/* Type inference: one function a row of ops.def, but for those of class MAP; a missing one is an
- * error of the compiler.
+/* Type inference: one function for each row of ops.def except those of class MAP. If one is missing, this file does not
+ * compile.
  *
- * Operand types are checked here and nowhere else: the builder, the parser and the verifier all come
- * through tn_infer, so a graph that exists is well typed. Messages name the operand by its number and name.
+ * Operand types are checked here and nowhere else. The builder, the parser and the verifier all call
+ * tn_infer, so every graph is well typed. Messages give the number and the name of the operand.
  */
 #include "ir/internal.h"
 #include "ir/type_layout.h"
@@ -13,11 +13,11 @@
 #include <string.h>
 #include "runtime/base/half.h"
 
-#define RANDOM_MAX ((size_t)1 << 34) /* bytes of a test weight: a line of text must not ask for all memory */
+#define RANDOM_MAX ((size_t)1 << 34) /* bytes of a test weight; a line of text must not take all memory */
 #define WINDOW_MAX INT32_MAX
 #define SHADOW_MAX ((int64_t)1 << 17) /* 255 * 64 * 2^17 fits in i32 */
 
-/* One call of tn_infer: what is known of the node, and its type to be. */
+/* The state of one call of tn_infer: what is known of the node, and the type to find. */
 typedef struct Infer {
     const TnGraph *g;
     TnOp op;
@@ -66,7 +66,7 @@ static bool is_matrix(const TnType *t) {
 static bool is_f32_matrix(const TnType *t) {
     return t->enc == TN_ENC_f32 && is_matrix(t);
 }
-/* A weight matrix of float meaning, as embed and matmul read it. */
+/* Whether operand i is a weight matrix of numbers, as embed and matmul read it. */
 static bool is_float_weight(const Infer *c, uint32_t i) {
     const TnType *t = arg(c, i);
     return tn_node_is_source(c->g, c->args[i]) && t->rank == 2 &&
@@ -89,18 +89,18 @@ static TernStatus done(Infer *c, TnType t) {
 
 /* ---- types by themselves */
 
-/* Columns that share a scale in a stored encoding: those of a block, or TN_GROUP_ROW; 0: it has one for all. */
+/* The number of columns that share a scale in a stored encoding: those of a block, or TN_GROUP_ROW; 0: one scale for all. */
 static uint32_t stored_group(TnEnc e) {
     if (e == TN_ENC_iq1bn || e == TN_ENC_iq2bn || e == TN_ENC_iq2bn4) return TN_GROUP_ROW;
     return tn_encs[e].kind == TN_STORED ? tn_encs[e].block_elems : 0;
 }
 
-/* Whether a weight can be 2. */
+/* Whether the encoding can hold a weight of 2. */
 static bool holds_two(TnEnc e) {
     return e == TN_ENC_t8 || e == TN_ENC_p64 || e == TN_ENC_r64 || e == TN_ENC_q2g64 || e == TN_ENC_q2g128;
 }
 
-/* Scales that lie with the weights or codes. */
+/* Checks the scales that are stored with the weights or codes. */
 static TernStatus check_group(const TnType *t, TernError *err) {
     const TnEncInfo *e = &tn_encs[t->enc];
     bool ternary = tn_enc_is_ternary(t->enc), groups = tn_type_in_groups(t);
@@ -186,7 +186,7 @@ TernStatus tn_type_check(const TnType *t, TernError *err) {
             if (e->kind == TN_STORED || tn_enc_is_ternary(t->enc))
                 return tn_fail(err, TERN_ERR_INPUT, "type %s has a symbol as a dim, weights have constants",
                                e->name);
-            /* the page table alone has two */
+            /* only the block table has two */
             if (i > 0 && t->enc != TN_ENC_i32)
                 return tn_fail(err, TERN_ERR_INPUT, "type %s has a symbol as dim %d, expected a constant",
                                e->name, i + 1);
@@ -213,7 +213,7 @@ TernStatus tn_type_check(const TnType *t, TernError *err) {
     return check_scales(t, err);
 }
 
-/* ---- attributes by themselves: the ranges that attrs.def speaks of */
+/* ---- attributes by themselves: the ranges that attrs.def states */
 
 static bool finite_f32(float f) {
     return (tn_f32_bits(f) & 0x7f800000u) != 0x7f800000u;
@@ -265,7 +265,7 @@ static TernStatus check_attr(const Infer *c, const TnAttr *a) {
         if (a->i % 64) return FAIL(c, "%s: off=%lld, expected a multiple of 64", op, (long long)a->i);
         return check_int(c, a, 0, TN_OFF_MAX);
     default:
-        return TERN_OK; /* any value will do */
+        return TERN_OK; /* any value is allowed */
     }
 }
 
@@ -287,7 +287,7 @@ static TernStatus check_attrs(const Infer *c) {
 }
 _Static_assert(TN_ATTR_COUNT <= 32, "check_attrs keeps a bit an attribute");
 
-/* ---- the way in */
+/* ---- entry */
 
 static TernStatus check_args(const Infer *c) {
     const TnOpInfo *op = &tn_ops[c->op];
@@ -364,7 +364,7 @@ static TernStatus infer_gguf(Infer *c) {
                        "an encoding that files store, or t8");
 }
 
-/* What the generator and the list of values can make. */
+/* Checks the types that the generator and the list of values can make. */
 static TernStatus made_here(Infer *c) {
     TN_TRY(given_type(c));
     TnEnc e = c->out->enc;
@@ -420,7 +420,7 @@ static TernStatus infer_concat(Infer *c) {
         if (a->n_scales > TN_SCALES_MAX - t.n_scales) return FAIL(c, "concat: too many scale ranges");
         t.n_scales += a->n_scales;
     }
-    /* A chain of these doubles its ranges; nothing is allocated that the text did not spell out. */
+    /* A chain of these doubles its ranges, so never allocate more ranges than the text spells out. */
     if (c->given && c->given->n_scales != t.n_scales)
         return FAIL(c, "concat gives %u scale ranges, but the type says %u", t.n_scales, c->given->n_scales);
     if (t.n_scales) {
@@ -439,7 +439,7 @@ static TernStatus infer_pack(Infer *c) {
         if (t->enc != TN_ENC_t8 && t->enc != TN_ENC_p64 && t->enc != TN_ENC_r64)
             return wrong(c, 0, "a float matrix, or t8, p64 or r64 as the type");
     } else if (tn_enc_is_float(a->enc) || tn_enc_is_blocks(a->enc)) {
-        if (t->enc == TN_ENC_t8 && tn_enc_is_float(a->enc)) { /* the signs; the type brings the scale */
+        if (t->enc == TN_ENC_t8 && tn_enc_is_float(a->enc)) { /* takes the signs; the type gives the scale */
             TnType bare = *t;
             bare.enc = a->enc;
             bare.n_scales = 0;
@@ -470,7 +470,7 @@ static TernStatus infer_places(Infer *c) {
     return done(c, tn_type(TN_ENC_i32, 2, (TnDim)((digits + 15) / 16), (TnDim)TN_PLACES));
 }
 
-/* Operand 2 of keep_rows and keep_cols, beside the `have` rows or columns of operand 1 and the n of the result. */
+/* Checks operand 2 of keep_rows and keep_cols against the `have` rows or columns of operand 1 and the n of the result. */
 static TernStatus check_kept(Infer *c, int64_t have, int64_t *out_n) {
     const TnNode *p = &c->g->nodes[c->args[1]];
     if (p->op != TN_OP_places) return wrong(c, 1, "a places");
@@ -499,7 +499,7 @@ static TernStatus infer_keep_rows(Infer *c) {
     int64_t kept = tn_mask_count(mask), start = 0, at = 0;
     int32_t *list = tn_mask_list(mask);
     TnScale *s = tn_alloc_array(c->arena, a->n_scales, sizeof *s);
-    for (uint32_t i = 0; i < a->n_scales; i++) { /* ranges that keep a row; the last has the zeros too */
+    for (uint32_t i = 0; i < a->n_scales; i++) { /* ranges that keep a row; the last also gets the zeros */
         TnScale one = {.scale = a->scales[i].scale};
         start += a->scales[i].rows;
         for (; at < kept && list[at] < start; at++) one.rows++;
@@ -614,8 +614,8 @@ static TernStatus infer_quant_groups(Infer *c) {
     return done(c, t);
 }
 
-/* The ternary matrix that r packs, or r itself. Of a chain longer than anybody makes only so much is followed: texts may
- * ask this of every line. */
+/* The ternary matrix that r packs, or r itself. The walk is bounded, since a hostile text may have a long chain of packs and
+ * ask for it on every line. */
 static TnRef unpacked(const TnGraph *g, TnRef r) {
     for (int i = 0; i < 64; i++) {
         if (g->nodes[r].op != TN_OP_pack || !tn_enc_is_ternary(g->nodes[g->nodes[r].args[0]].type.enc)) break;
@@ -632,7 +632,7 @@ static TernStatus infer_tmatmul(Infer *c) {
     if (w->dim[1] != q->dim[1]) return wrong(c, 1, "as many columns as operand 1");
     if (w->two && q->dim[1] > tn_range_sum_most_k() / 2)
         return wrong(c, 1, "a weight matrix with fewer columns, so that |sum| <= 127*2*K fits i32");
-    if (c->n_args > 2) { /* either may be read: so they must be known to be the same */
+    if (c->n_args > 2) { /* code may read either, so both must be the same matrix */
         const TnNode *by = &c->g->nodes[unpacked(c->g, c->args[2])];
         if (by->op != TN_OP_colmajor || unpacked(c->g, by->args[0]) != unpacked(c->g, c->args[1]))
             return wrong(c, 2, "colmajor of what operand 2 is, or a pack of that");
@@ -674,7 +674,7 @@ static TernStatus infer_limbs(Infer *c) {
     return done(c, tn_type(TN_ENC_q14, 2, arg(c, 0)->dim[0], arg(c, 0)->dim[1]));
 }
 
-/* Operand i: a shadow table of K columns. */
+/* Checks operand i: a shadow table of K columns. */
 static TernStatus check_shadow(const Infer *c, uint32_t i, int64_t k) {
     const TnType *s = arg(c, i);
     if (!tn_node_is_source(c->g, c->args[i]) || tn_encs[s->enc].kind != TN_SHADOW)
@@ -691,7 +691,7 @@ static TernStatus infer_estimate(Infer *c) {
     return done(c, tn_type(TN_ENC_f32, 2, q->dim[0], arg(c, 1)->dim[0]));
 }
 
-/* y, q, s, x, w: one head, approximate and exact. */
+/* Checks the operands y, q, s, x, w: one head, approximate and exact. */
 static TernStatus check_head(const Infer *c) {
     const TnType *y = arg(c, 0), *q = arg(c, 1), *s = arg(c, 2), *x = arg(c, 3), *w = arg(c, 4);
     if (!is_f32_matrix(y)) return wrong(c, 0, "f32[R,V]");
@@ -724,7 +724,7 @@ static TernStatus infer_rope(Infer *c) {
     return done(c, *x);
 }
 
-/* pos, slot, table from operand i on; rows as those of operand `like`. */
+/* Checks pos, slot and table, from operand i on; they have the rows of operand `like`. */
 static TernStatus check_places(const Infer *c, uint32_t i, uint32_t like) {
     for (uint32_t j = i; j < i + 2; j++)
         if (!is(arg(c, j), TN_ENC_i32, 1) || arg(c, j)->dim[0] != arg(c, like)->dim[0])
@@ -756,7 +756,7 @@ static TernStatus infer_attend(Infer *c) {
     return done(c, *q);
 }
 
-/* The same operands; the result has room for n rows. */
+/* The operands are those of attend; the result has room for n rows. */
 static TernStatus infer_attend_blocks(Infer *c) {
     TN_TRY(infer_attend(c));
     const TnType *q = arg(c, 0);
@@ -767,7 +767,7 @@ static TernStatus infer_attend_blocks(Infer *c) {
     return done(c, tn_type(TN_ENC_f32, 2, tn_sym_dim(TN_P), n * columns));
 }
 
-/* Of one attend_blocks: whose heads, window and positions, must be the same. */
+/* Operand 1 must be an attend_blocks with the same heads, window and positions. */
 static TernStatus infer_attend_join(Infer *c) {
     const TnNode *b = &c->g->nodes[c->args[0]];
     if (b->op != TN_OP_attend_blocks) return wrong(c, 0, "the result of attend_blocks");
@@ -829,7 +829,7 @@ static TernStatus infer_argmax(Infer *c) {
     return done(c, tn_type(TN_ENC_i32, 1, arg(c, 0)->dim[0]));
 }
 
-/* Of R rows the first K: a symbol of its own. A constant number of rows stays. */
+/* Maps the rows of an operand to those of which top-k is taken: R to K, its first rows; a constant number stays. */
 static bool first_rows(TnDim of, TnDim *out) {
     *out = of == tn_sym_dim(TN_R) ? tn_sym_dim(TN_K) : of;
     return !tn_dim_is_sym(of) || of == tn_sym_dim(TN_R);

@@ -1,21 +1,21 @@
-/* What the files of ir/ share among themselves and nobody else needs. */
+/* What only the files of ir/ share. */
 #ifndef TN_IR_INTERNAL_H
 #define TN_IR_INTERNAL_H
 
 #include "ir/ir.h"
 #include "ir/print.h"
 
-/* The op, encoding, attribute or symbol of that name, or its COUNT. O(1) or a walk of a table of fewer
- * than 32. */
+/* Finds the op, encoding, attribute or symbol of that name; the COUNT of its enum if there is none. Takes O(1) or a walk of
+ * a short table. */
 TnOp tn_op_find(const char *s, size_t n);
 TnEnc tn_enc_find(const char *s, size_t n);
 TnAttrKey tn_attr_find(const char *s, size_t n);
 TnSym tn_sym_find(const char *s, size_t n);
-/* Whether the op's row lists the attribute. `off` belongs to every value made by a kernel or the runtime. */
+/* Whether the op's row lists the attribute. Every value that a kernel or the runtime makes may have `off`. */
 typedef enum TnAttrRule { TN_ATTR_FOREIGN, TN_ATTR_OPTIONAL, TN_ATTR_REQUIRED } TnAttrRule;
 TnAttrRule tn_attr_rule(TnOp op, TnAttrKey key);
 
-/* infer.c: checks a type by itself (rank, dims, block sizes, scales), whatever op it belongs to. */
+/* infer.c: checks a type by itself (rank, dims, block sizes, scales), for any op. */
 TernStatus tn_type_check(const TnType *t, TernError *err);
 
 #endif

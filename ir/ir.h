@@ -2,53 +2,53 @@
  *
  * A graph is a flat array of nodes in topological order; a value is the node that makes it and a reference
  * is its index. There are no blocks: a transformer step is straight-line code. Weights and constants are
- * nodes too (class SOURCE). Ops, their traits, types and attributes are the tables ops.def, traits.def, types.def and attrs.def,
- * which parser, printer, inference, verifier, evaluator, emitters and docs expand.
+ * nodes too (class SOURCE). The tables ops.def, traits.def, types.def and attrs.def list the ops, their traits, the types and
+ * the attributes. Parser, printer, inference, verifier, evaluator, emitters and docs are made from these tables.
  *
- * Stages admit fewer or more ops and facts:
+ * A graph's stage decides which ops and facts it has:
  *   model    as the frontend built it: no kernels
  *   fused    every non-SOURCE, non-INPUT, non-SINK node belongs to exactly one kernel; kernels are runs of
  *            neighbouring nodes. A kernel is one ROOT (or none) with a prologue of ROW ops on its input and
- *            an epilogue of ELEM ops behind it
- *   planned  kernels have target, axis, grain, units, barrier and perhaps prefetch_l1 and prefetch_l2; every value that leaves its kernel has
- *            `off`
+ *            an epilogue of ELEM ops after it
+ *   planned  kernels have target, axis, grain, units, barrier and perhaps prefetch_l1 and prefetch_l2; every value that
+ *            leaves its kernel has `off`
  *
  * A step is a ragged batch: T rows, each with token, slot, position and want. Symbols stand for its sizes
  * and for the session's; they are never constants in code:
- *   T rows; R rows that want logits in some form (wants 1 to 3; those with want 2 come first); K the first K
- *   of them, that want top-k; H rows that want the hidden row; S slots; P pages a slot; N pages in the cache;
- *   L rows that want all logits, where these are made apart from the others (pass shortlist): then R has wants
- *   1 and 2 alone
+ *   T rows; R rows that need logits in some form (wants 1 to 3; those with want 2 come first); K the first K
+ *   of the R rows, which ask for top-k (want 2); H rows that ask for the hidden row; S slots; P pages a slot; N pages in
+ *   the cache; L rows that ask for all logits, if pass shortlist has split them off: then R counts only wants 1 and 2
  *
  * Attention (op attend), for row t, head h of kv head g = h / (heads / kv heads), position j = 0 .. pos[t]
  * (from max(0, pos[t]-window+1) with a window; other positions are masked):
  *   s_j = fma chain over d = 0.. from +0 of q[d]*k_j[d], then * scale
- *   blocks b of 64 positions from position 0, those without an unmasked position left out: m_b = max s_j;
- *   p_j = fma(s_j, 0, exp(s_j - m_b)) (NaN of an infinite s_j), +0 where masked; l_b = lanes of p_j (64 elements: two a lane); o_b[d] = fma chain
- *   over unmasked j rising from +0 of p_j*v_j[d], then + 0.0f
+ *   blocks b of 64 positions from position 0, without those that are masked whole: m_b = max s_j;
+ *   p_j = fma(s_j, 0, exp(s_j - m_b)) (NaN for an infinite s_j), +0 where masked; l_b = lanes of p_j (64 elements: two a
+ *   lane); o_b[d] = fma chain over unmasked j rising from +0 of p_j*v_j[d], then + 0.0f
  *   M = max m_b; w_b = exp(m_b - M); over b rising from +0: L = L + l_b*w_b; O[d] = O[d] + o_b[d]*w_b
  *   y[d] = O[d] / L
- * Caches of int8 hold codes, and a scale a position and head: k_j[d] above is then the code, and s_j is
- * multiplied by the key's scale before `scale`; v_j[d] is the code, and p_j in its chain is p_j times the
- * value's scale (not in l_b).
+ * Caches of int8 hold codes, and a scale for each position and head. k_j[d] above is then the code, and s_j is
+ * multiplied by the key's scale before `scale`. v_j[d] is the code too, and in its chain (not in l_b) p_j is multiplied
+ * by the value's scale.
  *
- * Shortlisting (ops limbs, estimate, rerank, rerank_top) finds the best rows of a dense table w by way of a small
- * copy of it, and its answers are those of the table itself. A copy (pack to s8 or s6) has, of each row w_r: codes
- * c with w^_r = scale*c, e_r >= |w_r - w^_r| and n_r >= |w_r|, |w^_r|, Euclidean norms; where a weight is not
- * finite or the row too small to scale, all codes are 0. limbs gives of a row x: codes of x^, X >= |x| and
+ * Shortlisting (ops limbs, estimate, rerank, rerank_top) finds the best rows of a dense table w with the help of a small
+ * copy of it. Its answers are those of the table itself. For each row w_r the copy (pack to s8 or s6) has codes
+ * c with w^_r = scale*c, and Euclidean norms e_r >= |w_r - w^_r| and n_r >= |w_r|, |w^_r|. If a weight is not
+ * finite or the row is too small to scale, all codes are 0. For a row x, limbs gives codes of x^, X >= |x| and
  * Y >= |x - x^| + (ceil(K/32) + 16) 2^-24 1.01 |x|. With y_r = estimate, the element of matmul lies in
  *   y_r - rad_r .. y_r + rad_r,  rad_r = X*n_r < 2^126 ? fma(Y, n_r, fma(X, e_r, 2^-120)) : infinity
- * for |x.w - x^.w^| <= |x| e_r + |w^_r| |x - x^|; 2^-24 (ceil(K/32) + 6) |x| |w_r| is what the lanes of the defined
- * dot product may round away, the other ten cover the rounding of y and of these lines, which X, Y, e and n, all
- * rounded up by 2^-20, do for the products; below X*n = 2^126 no lane overflows, so the element is finite.
+ * since |x.w - x^.w^| <= |x| e_r + |w^_r| |x - x^|. The lanes of the defined dot product may lose
+ * 2^-24 (ceil(K/32) + 6) |x| |w_r| to rounding. The other ten units of 2^-24 cover the rounding of y and of these lines;
+ * X, Y, e and n are all rounded up by 2^-20, which covers that of the products. Below X*n = 2^126 no lane overflows, so the
+ * element is finite.
  *   rerank: first = the lowest r with the largest y_r - rad_r (0 if there is none); its element is the best so
- *     far. For r rising, unless y_r + rad_r < best: the element of r; larger, or equal and of lower index, it is
- *     the best. The index of the best; -1 as soon as an element is NaN or infinite.
- *   rerank_top: the least of the elements of the k rows with the largest y_r - rad_r is a threshold (-infinity
- *     if one of them is NaN, or if there are fewer); topk of the elements of the rows for which y_r + rad_r <
- *     threshold does not hold.
+ *     far. Then, for r rising, unless y_r + rad_r < best: compute the element of r; it becomes the best if it is larger,
+ *     or equal and of lower index. Gives the index of the best; -1 as soon as an element is NaN or infinite.
+ *   rerank_top: the threshold is the least of the elements of the k rows with the largest y_r - rad_r (-infinity
+ *     if one of them is NaN, or if there are fewer rows). Gives topk of the elements of all rows except those with
+ *     y_r + rad_r < threshold.
  *
- * Ownership: everything hangs on the graph's arena; tn_graph_destroy frees all. Thread-compatible. */
+ * Ownership: the graph's arena owns everything; tn_graph_destroy frees it. Thread-compatible. */
 #ifndef TN_IR_H
 #define TN_IR_H
 
@@ -95,12 +95,12 @@ extern const TnOpInfo tn_ops[TN_OP_COUNT];
 static inline bool tn_op_is(TnOp op, TnTrait trait) {
     return tn_ops[op].traits >> trait & 1;
 }
-/* The operand, counted from 0, that holds the position of each row; its slot and the block table are the next two. 0 if
- * the op has none. */
+/* The operand, counted from 0, that holds the position of each row. The next two are its slot and the block table. 0 if the
+ * op has none. */
 static inline uint32_t tn_op_places(TnOp op) {
     return tn_op_is(op, TN_TRAIT_STATE) ? 2 : tn_op_is(op, TN_TRAIT_ATTENDS) ? 3 : 0;
 }
-/* Of class ELEM or MAP; of these or ROW; of these or ROOT, which is all that kernels compute. */
+/* Whether the op's class is ELEM or MAP; or one of these or ROW; or one of these or ROOT, which kernels compute. */
 static inline bool tn_op_is_elem(TnOp op) {
     return tn_ops[op].class == TN_ELEM || tn_ops[op].class == TN_MAP;
 }
@@ -110,7 +110,7 @@ static inline bool tn_op_is_row(TnOp op) {
 static inline bool tn_op_computes(TnOp op) {
     return tn_op_is_row(op) || tn_ops[op].class == TN_ROOT;
 }
-/* Weights made of others, whose type follows from these alone. */
+/* Whether the op makes a weight from other weights, with a type that follows from theirs. */
 static inline bool tn_op_is_made(TnOp op) {
     return op == TN_OP_concat || op == TN_OP_keep_rows || op == TN_OP_keep_cols || op == TN_OP_colmajor;
 }
@@ -171,13 +171,13 @@ static inline TnSym tn_dim_sym(TnDim d) {
 }
 extern const char *const tn_sym_names[TN_SYM_COUNT];
 
-/* One scale for `rows` rows from where the range before ended. One range over all rows is tensor-wide. */
+/* One scale for the next `rows` rows after the range before. A tensor-wide scale is one range over all rows. */
 typedef struct TnScale {
     int64_t rows;
     float scale;
 } TnScale;
 
-/* Limits of a graph: more is refused in a text, and a bug anywhere else. */
+/* Limits of a graph. A text that exceeds one is refused; anywhere else it is a bug. */
 #define TN_NAME_MAX   255        /* bytes of a name */
 #define TN_STR_MAX    4096       /* bytes of a string attribute */
 #define TN_VALUES_MAX 1024       /* values of a `const` */
@@ -185,7 +185,8 @@ typedef struct TnScale {
 #define TN_NODES_MAX  (1u << 24) /* nodes of a graph as text; passes add a few to each */
 #define TN_SCALES_MAX (1u << 24) /* scale ranges of a type */
 
-/* Elements of a value, its symbol aside; the largest `off` of a planned value; what a kernel reads and writes. */
+/* Elements of a value, not counting its symbol; the largest `off` of a planned value; values that a kernel reads and
+ * writes. */
 #define TN_ELEMENTS_MAX ((int64_t)1 << 40)
 #define TN_OFF_MAX      ((int64_t)1 << 48)
 #define TN_OPERANDS_MAX 64
@@ -196,10 +197,11 @@ typedef struct TnType {
     TnDim dim[3];      /* outermost first; matrices are [rows, columns] */
     uint32_t n_scales; /* ternary encodings without a group: >= 1; else 0 */
     const TnScale *scales;
-    /* Ternary encodings: 0, the scales are those above; TN_GROUP_ROW, every row has one; or 64, 128 or 256 columns of a
-     * row share one. Of the last two the scales lie with the weights. q8g: the columns that share one. Else 0. */
+    /* Ternary encodings: 0: the scales are those above; TN_GROUP_ROW: every row has one; 64, 128 or 256: that many columns
+     * of a row share one. In the last two cases the scales are stored with the weights. q8g: the number of columns that
+     * share a scale. Other encodings: 0. */
     uint32_t group;
-    bool two; /* ternary: weights may be 2 beside -1, 0 and 1 */
+    bool two; /* ternary: weights may also be 2, not only -1, 0 and 1 */
 } TnType;
 #define TN_GROUP_ROW UINT32_MAX
 
@@ -210,12 +212,13 @@ bool tn_enc_is_kcache(TnEnc e);
 bool tn_enc_is_vcache(TnEnc e);
 TnType tn_type(TnEnc enc, int rank, ...);             /* dims as TnDim; no scales */
 bool tn_type_equal(const TnType *a, const TnType *b); /* scales too, bit for bit */
-float tn_type_scale(const TnType *t, int64_t row);    /* of those in the type: no group */
-/* Whether some columns of a row, and not all by its type, share a scale: what tmatmul_groups takes. */
+float tn_type_scale(const TnType *t,
+                    int64_t row); /* the row's scale in the type; only for types without a group */
+/* Whether groups of columns within a row have scales: such matrices are for tmatmul_groups. */
 static inline bool tn_type_in_groups(const TnType *t) {
     return t->group && t->group != TN_GROUP_ROW;
 }
-/* Scales of a row that lie with its weights or codes: 0, 1, or one a group. */
+/* The number of scales that are stored with the weights or codes of a row: 0, 1, or one for each group. */
 int64_t tn_type_row_scales(const TnType *t);
 
 typedef uint32_t TnRef;
@@ -244,7 +247,7 @@ typedef struct TnNode {
     TnType type;
 } TnNode;
 
-/* How far ahead a kernel may say that weights are fetched: whole lines. */
+/* The range of prefetch distances of a kernel: whole lines. */
 enum { TN_PREFETCH_LINE = 64, TN_PREFETCH_MOST = 1 << 20 };
 static inline bool tn_prefetch_ok(int64_t bytes) {
     return bytes >= 0 && bytes <= TN_PREFETCH_MOST && bytes % TN_PREFETCH_LINE == 0;
@@ -252,7 +255,7 @@ static inline bool tn_prefetch_ok(int64_t bytes) {
 
 typedef enum TnAxis { TN_AXIS_UNSET, TN_AXIS_ROWS, TN_AXIS_COLS } TnAxis;
 
-/* A run of nodes [first, first + n). Facts from `target` on are set by the tile and plan passes. */
+/* A run of nodes [first, first + n). The passes tile and plan set the facts from `target` on. */
 typedef struct TnKernel {
     const char *name;
     TnRef root; /* the ROOT node, or TN_NONE */
@@ -262,7 +265,7 @@ typedef struct TnKernel {
     TnAxis axis;
     int64_t grain, units;
     int64_t prefetch_l1,
-        prefetch_l2; /* bytes ahead that weights are fetched into the first and second cache; 0: not */
+        prefetch_l2; /* how many bytes ahead weights are fetched into the first and second cache; 0: not at all */
     bool barrier;
 } TnKernel;
 
@@ -275,7 +278,7 @@ typedef enum TnKv {
         TN_KV_COUNT
 } TnKv;
 extern const char *const tn_kv_names[TN_KV_COUNT]; /* "any" for TN_KV_UNSET */
-TnEnc tn_kv_enc(TnKv kv, bool key);                /* of the key or the value cache; kc, vc if unset */
+TnEnc tn_kv_enc(TnKv kv, bool key); /* encoding of the key or the value cache; kc, vc if unset */
 
 typedef struct TnGraph {
     TnArena arena;
@@ -289,7 +292,7 @@ typedef struct TnGraph {
     TnKernel *kernels;
     uint32_t n_kernels, cap_kernels;
     TnMap names;          /* node name -> ref */
-    uint32_t next_number; /* above every name that is a number */
+    uint32_t next_number; /* greater than every name that is a number */
     const char *file;     /* for messages; NULL if built */
 } TnGraph;
 
@@ -298,56 +301,55 @@ TnGraph *tn_graph_create(const char *name);
 void tn_graph_destroy(TnGraph *g); /* NULL is fine */
 TnGraph *tn_graph_clone(const TnGraph *g);
 
-/* Appends a node. args and attrs are copied; attrs may come in any order. name NULL takes the next free
- * number. The type is inferred; where inference needs help (SOURCE, INPUT, pack) `type` says it, else pass
- * NULL. A badly typed node is a bug of the caller (outside text goes through the parser). */
+/* Appends a node. args and attrs are copied; attrs may be in any order. If name is NULL, the node gets the next free
+ * number. The type is inferred. If it cannot be (SOURCE, INPUT, pack), pass it in `type`, else pass NULL. A badly typed
+ * node is a bug of the caller (outside text goes through the parser). */
 TnRef tn_node_add(TnGraph *g, TnOp op, const char *name, const TnType *type, const TnRef *args,
                   uint32_t n_args, const TnAttr *attrs, uint32_t n_attrs);
-/* The same without inference; the type is taken as it is and copied. */
+/* The same without inference: copies the type as it is. */
 TnRef tn_node_push(TnGraph *g, TnOp op, const char *name, size_t name_len, const TnType *type,
                    const TnRef *args, uint32_t n_args, const TnAttr *attrs, uint32_t n_attrs);
-/* Makes the nodes [first, first + n), which are in no kernel yet, a kernel with that root (or TN_NONE);
- * returns its index.
- * Kernels are numbered in the order of their nodes: add them so, or reorder afterwards. */
+/* Makes the nodes [first, first + n), which must be in no kernel yet, a kernel with that root (or TN_NONE) and
+ * returns its index. Kernels are numbered in the order of their nodes: add them in that order, or reorder afterwards. */
 uint32_t tn_kernel_add(TnGraph *g, const char *name, TnRef root, TnRef first, uint32_t n);
 const TnAttr *tn_node_attr(const TnNode *n, TnAttrKey key); /* NULL if missing */
 int64_t tn_attr_int(const TnNode *n, TnAttrKey key);        /* the attribute must be there */
 float tn_attr_float(const TnNode *n, TnAttrKey key);
 const char *tn_attr_str(const TnNode *n, TnAttrKey key);
-/* The input or output (op) that the runtime knows by this name, its attribute `name`; TN_NONE if there is none. */
+/* Finds the input or output (op) whose attribute `name` is this, the name that the runtime uses; TN_NONE if there is none. */
 TnRef tn_graph_find(const TnGraph *g, TnOp op, const char *name);
 void tn_node_set_attr(TnGraph *g, TnRef ref, TnAttr attr);
 bool tn_attr_equal(const TnAttr *a, const TnAttr *b); /* bit for bit */
 void tn_attr_put_key(const TnAttr *a, TnBuf *key);    /* bytes that are equal when the attributes are */
 bool tn_node_is_source(const TnGraph *g, TnRef r);
-/* Readers of every value: counts[ref]. */
+/* Sets counts[ref] to the number of readers of each value. */
 void tn_count_uses(const TnGraph *g, uint32_t *counts);
-/* A new order: order[i] is the old ref that comes i-th; refs left out are dropped (and must be unread).
- * Arguments, kernels' ranges and roots follow; kernels left empty disappear. */
+/* Reorders the nodes: order[i] is the old ref of the i-th node. Drops the refs that are not in order, which must be
+ * unread. Updates operands and the ranges and roots of kernels; removes kernels that become empty. */
 void tn_graph_reorder(TnGraph *g, const TnRef *order, uint32_t n);
-/* Every reader of `from` reads `to` instead. */
+/* Makes every reader of `from` read `to` instead. */
 void tn_graph_replace(TnGraph *g, TnRef from, TnRef to);
-/* The cache input under a chain of kv_put; any other value is its own root. State is updated in place. */
+/* The cache input at the bottom of a chain of kv_put; any other value is its own root. State is updated in place. */
 TnRef tn_alias_root(const TnGraph *g, TnRef r);
-/* What a kernel reads and writes, in the fixed order that launches use: first the values from outside it in
- * order of first use (caches by alias root, once), then the values of its own that are read outside it or by
- * a SINK, in order (a kv_put's result is its cache, so it is among the reads). Returns the count; *n_in says
- * how many are reads. out has room for TN_OPERANDS_MAX (more is a bug; tn_verify refuses it). */
+/* The values that a kernel reads and writes, in the fixed order of launches. First come the values from outside, in
+ * order of first use (caches by alias root, once), then its own values that another kernel or a SINK reads, in
+ * order. (The result of a kv_put is its cache, so it is among the reads.) Returns the count; *n_in is the number
+ * of reads. out has room for TN_OPERANDS_MAX; more is a bug, since tn_verify refuses it. */
 uint32_t tn_kernel_operands(const TnGraph *g, uint32_t kernel, TnRef *out, uint32_t *n_in);
-/* Everything that the text shows is equal, node for node, names too (lines and files are not compared). */
+/* Whether everything that the text shows is equal, node for node, including names (lines and files are not compared). */
 bool tn_graph_equal(const TnGraph *a, const TnGraph *b);
 
-/* ---- infer.c: the type of a node from its operands. On failure one line in err (TERN_ERR_INPUT). */
+/* ---- infer.c: infers the type of a node from its operands. On failure err is one line (TERN_ERR_INPUT). */
 TernStatus tn_infer(const TnGraph *g, TnOp op, const TnType *given, const TnRef *args, uint32_t n_args,
                     const TnAttr *attrs, uint32_t n_attrs, TnArena *arena, TnType *out, TernError *err);
 
-/* ---- verify.c: all faults of a graph at its stage. */
+/* ---- verify.c: finds all faults of a graph at its stage. */
 typedef struct TnDiag {
     TnBuf
         text; /* lines "file:line: message" or "file:line:col: message", at most 20, each naming its value */
-    uint32_t n; /* faults found, those not shown included */
-    /* Set both to the text that is parsed, or that the verified graph was parsed from, and behind every message
-     * stand its source line and a caret (runtime/base/excerpt.h), and faults of the verifier get a column too. */
+    uint32_t n; /* faults found, including those not shown */
+    /* Set both to the text that is parsed, or from which the verified graph was parsed. Then every message is followed
+     * by its source line and a caret (runtime/base/excerpt.h), and faults of the verifier have a column too. */
     const char *source;
     size_t source_bytes;
 } TnDiag;
@@ -380,12 +382,12 @@ TernStatus tn_verify(const TnGraph *g, TnDiag *diag);
  * */
 void tn_print(const TnGraph *g, TnBuf *out);                    /* `graph` .. `end`, without `tir 1` */
 void tn_print_file(TnGraph *const *gs, uint32_t n, TnBuf *out); /* with it */
-/* Parses a text of n bytes (no NUL needed) of UTF-8, lines ending with \n alone; spaces, tabs and the order
- * of attributes are free, floats may also be decimal (rounded to nearest; hex ones must be an f32 exactly).
- * On success *out is an array of *out_n graphs (free() the array, destroy the graphs), each passing
- * inference; run tn_verify for the rest. On failure TERN_ERR_INPUT, with "file:line:col: message" lines in
- * *diag (columns are bytes from 1; one fault a line; reading stops at 20), no graphs.
- * Caps: 2^30 bytes, 256 graphs, 2^24 nodes, 1,024 const values, names of 255 bytes, strings of 4,096, 8
+/* Parses n bytes of UTF-8 text (no NUL needed). Lines end with \n only; spaces, tabs and the order of attributes are
+ * free. Floats may also be decimal (rounded to nearest); hex floats must be an f32 exactly.
+ * On success *out is an array of *out_n graphs (free() the array, destroy the graphs). Each graph passes
+ * inference; run tn_verify for the rest. On failure returns TERN_ERR_INPUT and no graphs, with
+ * "file:line:col: message" lines in *diag (columns are bytes from 1; one fault a line; reading stops at 20 faults).
+ * Limits: 2^30 bytes, 256 graphs, 2^24 nodes, 1,024 const values, names of 255 bytes, strings of 4,096, 8
  * operands. */
 TernStatus tn_parse(const char *text, size_t n, const char *file, TnGraph ***out, uint32_t *out_n,
                     TnDiag *diag);

@@ -34,9 +34,9 @@ static size_t utf8_len(const unsigned char *s, size_t left) {
                : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
                                              : 0;
     if (!n || n > left) return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f)) return 0; /* too long; surrogates */
+    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f)) return 0; /* overlong; surrogate */
     if ((s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-        return 0; /* too long; past U+10FFFF */
+        return 0; /* overlong; past U+10FFFF */
     for (size_t i = 1; i < n; i++)
         if ((s[i] & 0xc0) != 0x80) return 0;
     return n;
@@ -64,14 +64,14 @@ TernStatus tn_lex_text(const char *text, size_t n, size_t *out_at, TernError *er
         if (s[i] == '\r') return FAIL("carriage return; lines end with a line feed alone");
         if ((s[i] < 0x20 && s[i] != '\n' && s[i] != '\t') || s[i] == 0x7f)
             return FAIL("control byte 0x%02x", s[i]);
-        do i++; /* empty lines may be many */
+        do i++; /* skip a run of newlines, which may be long */
         while (i < n && s[i] == '\n');
     }
     return TERN_OK;
 }
 
 void tn_lex_place(const char *text, size_t at, uint32_t *out_line, uint32_t *out_col) {
-    size_t line = at; /* a hostile text may be 2^30 newlines, or one line: a byte at a time, both ways */
+    size_t line = at; /* a hostile text may be 2^30 newlines, or one line of 2^30 bytes */
     *out_line = 1;
     for (size_t i = 0; i < at; i++) *out_line += text[i] == '\n';
     while (line > 0 && text[line - 1] != '\n') line--;
@@ -173,7 +173,7 @@ TernStatus tn_lex_hex(const TnTok *t, uint64_t *out, TernError *err) {
     return TERN_OK;
 }
 
-/* The exponent's digits of [p, end), clamped: beyond a million it is out of range anyhow. */
+/* Reads the exponent in [p, end) and clamps it: beyond a million it is out of range anyway. */
 static bool exponent(const char *p, const char *end, int64_t *out) {
     bool negative = p < end && *p == '-';
     if (p < end && (*p == '-' || *p == '+')) p++;
@@ -187,8 +187,8 @@ static bool exponent(const char *p, const char *end, int64_t *out) {
     return true;
 }
 
-/* [0x] has been read: hex digits with at most one point, then p and an exponent. The value is m * 2^e with
- * nothing lost, or it is refused. */
+/* Reads a hex float after its 0x: hex digits with at most one point, then p and an exponent. Refuses a value that is not
+ * exactly an f32. */
 static TernStatus hex_float(const TnTok *t, const char *p, bool negative, float *out, TernError *err) {
     const char *end = t->s + t->n;
     uint64_t m = 0;
@@ -238,12 +238,12 @@ static TernStatus decimal_float(const TnTok *t, float *out, TernError *err) {
     char text[TN_NAME_MAX + 1];
     memcpy(text, t->s, t->n);
     text[t->n] = '\0';
-    /* strtof itself would ask the locale of the process for its decimal point */
+    /* strtof would use the decimal point of the process's locale */
     locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     if (!c) return FAIL("%s: decimal floats cannot be read here, write it in hex", tn_lex_shown(t).s);
     errno = 0;
     *out = strtof_l(text, NULL, c);
-    bool lost = errno == ERANGE && isinf(*out); /* what is small is rounded, to 0 at last */
+    bool lost = errno == ERANGE && isinf(*out); /* small values are rounded, even to 0 */
     freelocale(c);
     if (lost) return FAIL("%s does not fit in f32", tn_lex_shown(t).s);
     return TERN_OK;

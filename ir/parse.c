@@ -1,6 +1,6 @@
-/* The text form, read. One line is one node, so the parser is a loop over lines that remembers where it
- * stands: outside, in a graph, or in a kernel. A faulty line is reported and left out; the value it would
- * have made is remembered as broken, so that its readers do not report the same fault again. */
+/* Reads the text form. One line is one node, so the parser is a loop over lines that remembers whether it
+ * is outside, in a graph, or in a kernel. A faulty line is reported and skipped. The value that it would
+ * have made is marked as broken, so that its readers do not report the same fault again. */
 #include "ir/internal.h"
 #include "ir/lex.h"
 #include <stdarg.h>
@@ -16,10 +16,10 @@ typedef struct Parser {
     const char *file;
     uint32_t line;
     TnLex lex;
-    TnTok tok; /* the token looked at */
+    TnTok tok; /* the current token */
     TnDiag *diag;
-    bool bad;        /* this line was reported */
-    bool fatal;      /* reading on makes no sense */
+    bool bad;        /* a fault of this line was reported */
+    bool fatal;      /* stop reading */
     TnArena scratch; /* strings and lists of the line */
     TnScale *scales;
     uint32_t n_scales, cap_scales;
@@ -27,14 +27,14 @@ typedef struct Parser {
     TnGraph **graphs;
     uint32_t n_graphs, cap_graphs;
     TnGraph *g;         /* the graph being read, or NULL */
-    TnMap broken;       /* its values that were reported; keys lie in the text */
-    TnMap kernel_names; /* keys lie in its arena */
+    TnMap broken;       /* its values that were reported; keys point into the text */
+    TnMap kernel_names; /* keys are in its arena */
     uint32_t kernel;    /* the kernel being read, or TN_NONE */
-    TnTok root;         /* what its line says */
-    bool kernel_bad;    /* a line of it was reported */
+    TnTok root;         /* the root that its first line names */
+    bool kernel_bad;    /* a fault of one of its lines was reported */
 } Parser;
 
-/* ---- reporting: the first fault of a line is the one that counts */
+/* ---- reporting: only the first fault of a line is reported */
 
 static bool fail_at(Parser *p, uint32_t col, const char *fmt, ...) TN_PRINTF(3, 4);
 static bool fail_at(Parser *p, uint32_t col, const char *fmt, ...) {
@@ -127,8 +127,8 @@ static bool parse_attr_value(Parser *p, TnAttr *a) {
     return false;
 }
 
-/* One key=value of {..}; *more says whether there is another. Whether an op has the attribute is for
- * inference to say; the last ones of attrs.def are those of kernels. */
+/* Reads one key=value of {..}; *more is set to whether there is another. Inference checks later whether the op has the
+ * attribute. The last attributes of attrs.def are those of kernels. */
 static bool parse_attr(Parser *p, bool of_kernel, TnAttr *a, TnTok *value, uint32_t *seen, bool *more) {
     TnTok key = p->tok;
     if (key.kind != TN_TOK_WORD) return expected(p, "an attribute");
@@ -159,7 +159,7 @@ static bool parse_dim(Parser *p, TnDim *out) {
     return parse_int(p, out);
 }
 
-/* After `scale=`: row, or group:n, if it is one of these words. *out_is says so. */
+/* Reads what follows `scale=` if it is row or group:n; sets *out_is to whether it is. */
 static bool parse_group(Parser *p, TnType *t, bool *out_is) {
     int64_t n = 0;
     bool row = word_is(&p->tok, "row");
@@ -228,7 +228,7 @@ static bool parse_type(Parser *p, TnType *t) {
     return check(p, tn_type_check(t, &err), enc.col, &err);
 }
 
-/* The operand looked at. *broken: it was reported where it was made. */
+/* Reads an operand. Sets *broken if the value was reported where it is made. */
 static bool parse_ref(Parser *p, TnRef *out, bool *broken) {
     TnTok t = p->tok;
     if (t.kind != TN_TOK_VALUE && t.kind != TN_TOK_WEIGHT) return expected(p, "an operand");
@@ -291,7 +291,7 @@ static bool parse_node(Parser *p, const TnTok *name) {
     if (!next(p) || !parse_args(p, args, &n_args, &broken) || !parse_node_attrs(p, attrs, &n_attrs) ||
         !at_end(p))
         return false;
-    if (broken) return false; /* said above */
+    if (broken) return false; /* reported above */
     TnType inferred;
     TernError err;
     if (!check(p, tn_infer(g, op, &type, args, n_args, attrs, n_attrs, &p->scratch, &inferred, &err),
@@ -356,7 +356,7 @@ static bool set_kernel_attr(Parser *p, TnKernel *k, const TnTok *value, const Tn
 
 static bool parse_kernel(Parser *p) {
     TnKernel k = {.root = TN_NONE, .first = p->g->n, .line = p->line};
-    p->kernel = p->g->n_kernels; /* even when this line is faulty, for its `end` */
+    p->kernel = p->g->n_kernels; /* set also if this line is faulty, for its `end` */
     p->kernel_bad = true;
     k.name = "bad";
     TN_PUSH(p->g->kernels, p->g->n_kernels, p->g->cap_kernels, k);
@@ -381,7 +381,7 @@ static bool parse_kernel(Parser *p) {
     return true;
 }
 
-/* root=<op> names the kernel's first node of class ROOT; whether there are others is for tn_verify. */
+/* root=<op> names the kernel's first node of class ROOT; tn_verify checks whether there are others. */
 static void close_kernel(Parser *p) {
     TnKernel *k = &p->g->kernels[p->kernel];
     p->kernel = TN_NONE;
@@ -482,9 +482,9 @@ static void other_line(Parser *p) {
         if (p->g) {
             fail_at(p, p->tok.col, "graph inside graph @%s, whose end is missing", p->g->name);
             close_graph(p);
-            p->bad = p->diag->n >= ERRORS_MAX; /* its own faults are new ones */
+            p->bad = p->diag->n >= ERRORS_MAX; /* faults of this line itself are reported too */
         }
-        if (!parse_graph(p) && !p->g) p->fatal = true; /* nothing to put the lines that follow into */
+        if (!parse_graph(p) && !p->g) p->fatal = true; /* there is no graph for the lines that follow */
     } else if (word_is(&p->tok, "kernel")) {
         if (!p->g || p->kernel != TN_NONE)
             fail_at(p, p->tok.col,

@@ -1,4 +1,4 @@
-/* The text form, written. There is one spelling of everything, so equal graphs give equal bytes. */
+/* Writes the text form. Everything has one spelling, so equal graphs give equal bytes. */
 #include "ir/internal.h"
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +9,7 @@ char tn_sigil(const TnGraph *g, TnRef r) {
     return tn_node_is_source(g, r) ? '$' : '%';
 }
 
-/* As %a prints the float on glibc, but without asking the locale for its decimal point. */
+/* Prints a float as %a does on glibc, but never with the decimal point of the locale. */
 void tn_print_float(float f, TnBuf *out) {
     uint32_t u = tn_f32_bits(f), man = u & 0x7fffff;
     int exp = (int)(u >> 23 & 0xff);
@@ -27,7 +27,7 @@ void tn_print_float(float f, TnBuf *out) {
         return;
     }
     exp -= 127;
-    if (exp == -127) { /* subnormal: move the leading one in front of the point */
+    if (exp == -127) { /* subnormal: move the leading one before the point */
         exp = -126;
         for (; !(man & 0x800000); exp--) man <<= 1;
         man &= 0x7fffff;
@@ -91,7 +91,8 @@ TnTypeText tn_type_text(const TnType *t) {
     return out;
 }
 
-/* What is not printable is escaped, and all bytes past ASCII when they are not UTF-8: the text always is. */
+/* Escapes what is not printable. If the string is not UTF-8, also escapes all bytes beyond ASCII, since the text must be
+ * UTF-8. */
 static void print_string(const char *s, TnBuf *out) {
     size_t n = strlen(s), at = 0, k;
     while (at < n && (k = tn_utf8(s + at, n - at))) at += k;

@@ -5,12 +5,12 @@
 
 enum { LINE = 64, WORDS = 16 }; /* of a line; a word is 4 columns of 4 rows */
 
-/* The line of 4 columns, from those of row 0 on. */
+/* Makes the line of 4 columns; `codes` are those of row 0. */
 static void put_line(const uint8_t *codes, size_t k, uint8_t *out) {
     for (size_t r = 0; r < WORDS; r++) {
         uint32_t word = 0;
         for (size_t q = 0; q < 4; q++) {
-            uint32_t row; /* four codes up to 3: none leaves its byte */
+            uint32_t row; /* four codes, each at most 3, so the shift keeps each in its byte */
             memcpy(&row, codes + (WORDS * q + r) * k, 4);
             word |= row << 2 * q;
         }

@@ -14,7 +14,7 @@ static TnRange between(int64_t lo, int64_t hi) {
     return (TnRange){true, lo, hi};
 }
 
-/* i32 inputs are ids, positions, slots, rows or the block table. An id that indexes a table lies in it. */
+/* i32 inputs are ids, positions, slots, rows or the block table. An id that indexes a table is less than its rows. */
 static TnRange input_range(const TnGraph *g, TnRef r) {
     TnRange range = between(0, INT32_MAX);
     for (TnRef i = r + 1; i < g->n; i++) {
@@ -148,7 +148,7 @@ static void put_note(const TnGraph *g, TnRef r, TnDotOf *dot_of, TnBuf *out) {
         put_dot(&d, last_column(g, n->args[0]) + 1, out);
 }
 
-/* Lines of nodes begin, behind their indent, with the sigil, and stand in the order of nodes. */
+/* Lines of nodes begin, after their indent, with the sigil, and are in the order of the nodes. */
 void tn_print_ranges(const TnGraph *g, TnDotOf *dot_of, TnBuf *out) {
     TnBuf text = {0};
     TnGraph *one = (TnGraph *)g;

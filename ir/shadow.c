@@ -1,8 +1,8 @@
 /* Shadow tables (ir/shadow.h): one scale a row, codes rounded to nearest.
  *
- * A row's scale is its largest magnitude by the largest code. Groups of columns with scales of their own would
- * make the error of six bits a third smaller and the sums a third dearer; since reranking begins with the most
- * promising row, the wider window costs few rows (docs/decisions.md). */
+ * A row's scale is its largest magnitude divided by the largest code. A scale for each group of columns would make the error
+ * of six bits a third smaller, but the sums a third more expensive. Reranking begins with the most promising row, so the
+ * larger error costs only a few more rows (docs/decisions.md). */
 #include "ir/shadow.h"
 
 #include <math.h>
@@ -11,7 +11,7 @@
 #include "runtime/base/half.h"
 #include "runtime/base/reader.h"
 
-#define TINY 0x1p-100f /* below this 127 / a could overflow: such rows get no codes */
+#define TINY 0x1p-100f /* below this 127 / a could overflow; the codes of such rows are 0 */
 #define UP   (1.0 + 0x1p-20)
 
 static float most_code(const TnType *t) {
@@ -87,8 +87,8 @@ void tn_shadow_codes(const TnType *t, const void *row, int8_t *out) {
     }
 }
 
-/* Sums of squares of the row, of what its codes mean, and of the difference. In double a square of a float is
- * exact and a sum of 2^17 of them is good to 2^-35: rounding up by 2^-20 covers it. */
+/* Sums of squares of the row, of the values of its codes, and of the difference. In double the square of a float is
+ * exact, and the relative error of a sum of 2^17 of them is at most 2^-35; rounding up by 2^-20 covers it. */
 typedef struct Squares {
     double w, codes, error;
 } Squares;
@@ -118,7 +118,7 @@ TN_AVX2_CLONES static void add_squares(const float *row, size_t k, float f, doub
     }
 }
 
-/* The root of a sum of squares, rounded up; the addend covers what is too small for a float. */
+/* The root of a sum of squares, rounded up; the addend covers roots too small for a float. */
 static float root_up(double squares) {
     return (float)(sqrt(squares) * UP) + 0x1p-126f;
 }

@@ -8,11 +8,11 @@
 /* Gives the block_elems floats of a block. Each is the value of its formula rounded once: no product in it
  * has more than 24 significant bits, so only the addition of a minimum rounds. */
 typedef void TnBlockFloats(const uint8_t *block, float *restrict out);
-/* Of an encoding that stores floats in blocks (tn_enc_is_blocks); NULL for all others. */
+/* The function for an encoding that stores floats in blocks (tn_enc_is_blocks); NULL for all others. */
 TnBlockFloats *tn_block_floats(TnEnc enc);
 /* Gives the block_elems weights of a block (i2s: 128, i2s64: 64), in {-1, 0, 1}, or 2 for a code 3. */
 typedef void TnBlockTrits(const uint8_t *block, int8_t *restrict out);
-/* Of a ternary encoding whose rows are blocks; NULL for all others. */
+/* The function for a ternary encoding whose rows are blocks; NULL for all others. */
 TnBlockTrits *tn_block_trits(TnEnc enc);
 
 /* ---- stored_scale.c: the scales of a row (tn_type_row_scales of them), where the type says that they lie with the weights */

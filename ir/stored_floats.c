@@ -1,7 +1,7 @@
-/* The blocks of numbers that ggml made for tables and heads.
+/* The blocks of numbers that ggml stores for tables and heads.
  *
- * A block has a scale d as f16, and codes of a few bits, which lie apart: the low four bits of two elements share a
- * byte of qs, a fifth and a sixth bit lie in qh. An element is d*q (its codes being around 0), or d*q + m with a
+ * A block has a scale d as f16, and codes of a few bits, which are split: the low four bits of two elements share a
+ * byte of qs, a fifth and a sixth bit are in qh. An element is d*q, if codes are around 0, or d*q + m, where m is a
  * minimum of the block. The K encodings divide 256 elements into groups, each with a scale of its own, a small integer
  * that multiplies d. The offsets below are those of the file format. */
 #include "ir/stored_blocks.h"
@@ -62,7 +62,7 @@ static void block_q8_0(const uint8_t *b, float *restrict out) {
     for (int i = 0; i < 32; i++) out[i] = d * (float)(int8_t)b[2 + i];
 }
 
-/* The scale is a power of two, 2^(e - 127), where 255 is not a number; a code is a float of 4 bits, doubled here. */
+/* The scale is a power of two, 2^(e - 127); e = 255 is NaN. A code is a float of 4 bits; the table has its double. */
 static void block_mxfp4(const uint8_t *b, float *restrict out) {
     static const int8_t twice[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
     float half = b[0] == 255 ? NAN : ldexpf(1.0f, b[0] - 128);
@@ -72,7 +72,7 @@ static void block_mxfp4(const uint8_t *b, float *restrict out) {
 
 /* ---- 256 elements */
 
-/* Eight groups of 32: six bits of scale and six of minimum each, in twelve bytes. */
+/* Unpacks the twelve bytes of eight groups of 32: six bits of scale and six of minimum for each. */
 static void groups_of_32(const uint8_t *b, float scale[8], float least[8]) {
     const uint8_t *s = b + 4;
     float d = half_at(b), m = half_at(b + 2);
@@ -84,8 +84,8 @@ static void groups_of_32(const uint8_t *b, float scale[8], float least[8]) {
     }
 }
 
-/* Group g has the low or the high half of 32 bytes of qs, as g is even or odd, and bit g of 32 bytes of qh, if these are
- * there. */
+/* Group g has the low half of 32 bytes of qs if g is even, the high half if it is odd, and bit g of 32 bytes of qh if the
+ * encoding has qh. */
 static void block_of_groups(const uint8_t *b, const uint8_t *qh, const uint8_t *qs, float *restrict out) {
     float scale[8], least[8];
     groups_of_32(b, scale, least);

@@ -5,7 +5,7 @@
 
 /* ---- The sizes of tiles */
 
-/* What bitnet.cpp's setup_env.py has its kernels generated for: bitnet_b1_58-large, bitnet_b1_58-3B and Llama3-8B-1.58. */
+/* The shapes for which bitnet.cpp's setup_env.py generates kernels: bitnet_b1_58-large, bitnet_b1_58-3B, Llama3-8B-1.58. */
 static const struct {
     int64_t rows, cols;
     TnTlTiles tl1, tl2;
@@ -28,7 +28,7 @@ static int64_t power(int64_t n, int64_t most) {
     return p < most ? p : most;
 }
 
-/* Columns of a block of tl1: rows x columns of one are 256. */
+/* Columns of a block of tl1. A block has 256 elements. */
 static int64_t block_cols(const TnTlTiles *t) {
     return 256 / t->block_rows;
 }
@@ -62,7 +62,7 @@ bool tn_enc_is_tiled(TnEnc e) {
     return e == TN_ENC_tl1 || e == TN_ENC_tl2 || e == TN_ENC_iq2bn4 || e == TN_ENC_i2s4;
 }
 
-/* tl2 has room for what its file's writer reckoned with: triples but for the last 256 columns. */
+/* The size of tl2 is the one that the writer of the file reserves: triples for all but the last 256 columns. */
 size_t tn_tiled_bytes(TnEnc enc, int64_t rows, int64_t cols) {
     size_t m = (size_t)rows, k = (size_t)cols;
     if (enc == TN_ENC_tl1 || enc == TN_ENC_i2s4) return m * k / 4;
@@ -72,7 +72,7 @@ size_t tn_tiled_bytes(TnEnc enc, int64_t rows, int64_t cols) {
 
 /* ---- Rows */
 
-/* Nibble h of a byte: the high one is the first. */
+/* Nibble h of a byte; the high one is number 0. */
 static int nibble(uint8_t byte, int64_t h) {
     return h ? byte & 15 : byte >> 4;
 }
@@ -83,8 +83,8 @@ static void put_pair(int code, int8_t *out) {
     out[1] = (int8_t)(code % 3 - 1);
 }
 
-/* Tiles from left to right for each band of tile_rows rows; in them bands of block_rows rows, each of blocks from left to
- * right; in a block sixteen rows at a time, of which byte r has two neighbouring pairs of row r. */
+/* For each band of tile_rows rows, tiles from left to right. In a tile, bands of block_rows rows, each of blocks from left
+ * to right. In a block, sixteen rows at a time; byte r has two neighbouring pairs of row r. */
 static void tl1_row(const TnType *t, const uint8_t *raw, int64_t row, int8_t *out) {
     TnTlTiles s = tiles_of(t);
     int64_t k = t->dim[1], width = block_cols(&s), in_tile = row % s.tile_rows,
@@ -103,13 +103,13 @@ static void tl1_row(const TnType *t, const uint8_t *raw, int64_t row, int8_t *ou
             }
 }
 
-/* The middle eights of 32 rows change places. */
+/* In 32 rows, the second and third groups of eight are swapped. */
 static int64_t lane(int64_t row) {
     static const int64_t eights[4] = {0, 2, 1, 3};
     return 8 * eights[row / 8] + row % 8;
 }
 
-/* Which 32 rows of the tile whose first `units` columns these are: tiles of a band lie side by side. */
+/* The number of the 32 rows that contain `row` in tile `tile`, counted over all tiles; tiles of a band lie side by side. */
 static int64_t band_of(int64_t row, int64_t tile_rows, int64_t tiles, int64_t tile) {
     return (row / tile_rows * tiles + tile) * (tile_rows / 32) + row % tile_rows / 32;
 }
@@ -119,7 +119,7 @@ static int sign_of(const uint8_t *words, int64_t word, int64_t bit) {
     return (words[low] | words[low + 1] << 8) >> bit & 1;
 }
 
-/* 9a + 3b + c as its size and its sign; in 13 above it, digits of a, b, c. */
+/* Decodes a triple, 9a + 3b + c as magnitude and sign. Adding 13 gives a number whose base-3 digits are a, b, c plus 1. */
 static void put_triple(int size, int negative, int8_t *out) {
     int v = (negative ? -size : size) + 13;
     out[0] = (int8_t)(v / 9 - 1);
@@ -130,7 +130,7 @@ static void put_triple(int size, int negative, int8_t *out) {
 static void tl2_triples(const uint8_t *raw, const TnTlTiles *s, int64_t rows, int64_t k3, int64_t row,
                         int8_t *out) {
     const uint8_t *signs = raw + rows * k3 / 6;
-    int64_t in = row % 32, units = s->tile_cols / 3; /* of a tile's row */
+    int64_t in = row % 32, units = s->tile_cols / 3; /* triples in a row of a tile */
     for (int64_t i = 0; i < k3 / 3; i++, out += 3) {
         int64_t unit = i % units, band = band_of(row, s->tile_rows, k3 / s->tile_cols, i / units);
         uint8_t byte = raw[(band * (units / 2) + unit / 2) * 32 + lane(in)];
@@ -146,7 +146,7 @@ static void tl2_pairs(const uint8_t *raw, const TnTlTiles *s, int64_t k2, int64_
     }
 }
 
-/* First the sizes of all triples, then their signs, then the pairs of the columns that are left. */
+/* First the magnitudes of all triples, then their signs, then the pairs of the remaining columns. */
 static void tl2_row(const TnType *t, const uint8_t *raw, int64_t row, int8_t *out) {
     TnTlTiles s = tiles_of(t);
     int64_t rows = t->dim[0], k = t->dim[1], k3 = in_triples(&s, k);
@@ -154,8 +154,8 @@ static void tl2_row(const TnType *t, const uint8_t *raw, int64_t row, int8_t *ou
     tl2_pairs(raw + rows * k3 / 6 + rows * k3 / 24, &s, k - k3, row, out + k3);
 }
 
-/* Four rows: their f32 scales, then for each 64 columns 64 bytes, of which byte 16l + 4r + i has columns 16l + i + 4q of row
- * r at bits 2q. */
+/* Four rows: their f32 scales, then 64 bytes for every 64 columns. Byte 16l + 4r + i has in bits 2q.. column 16l + i + 4q of
+ * row r. */
 static void iq2bn4_row(const TnType *t, const uint8_t *raw, int64_t row, int8_t *out) {
     int64_t k = t->dim[1];
     const uint8_t *b = raw + row / 4 * (16 + k) + 16;
@@ -165,7 +165,7 @@ static void iq2bn4_row(const TnType *t, const uint8_t *raw, int64_t row, int8_t 
     }
 }
 
-/* A byte of four rows for each column, the first row in the highest bits. */
+/* One byte for a column of four rows, with the first row in the highest bits. */
 static void i2s4_row(const TnType *t, const uint8_t *raw, int64_t row, int8_t *out) {
     const uint8_t *b = raw + row / 4 * t->dim[1];
     int64_t shift = 6 - 2 * (row % 4);
@@ -211,7 +211,7 @@ TernStatus tn_tiled_check(const TnType *t, const uint8_t *raw, const char *name,
         at = above(raw, pairs, end, 8);
         return at < end ? bad_nibble(raw, at, 8, name, err) : TERN_OK;
     }
-    size_t head = t->enc == TN_ENC_iq2bn4 ? 16 : 0; /* of four rows */
+    size_t head = t->enc == TN_ENC_iq2bn4 ? 16 : 0; /* scales of four rows */
     for (size_t r = 0; r < rows / 4; r++)
         for (size_t i = head; i < head + k; i++) {
             uint8_t b = raw[r * (head + k) + i];

@@ -1,8 +1,8 @@
-/* The blocks of ternary weights: of files, and p64.
+/* The blocks of ternary weights: those of files, and p64.
  *
- * Two bits hold a code w + 1, where 3 is no ternary weight; encodings that allow it mean +2. Base 3 puts five weights
- * into a byte: their digits w + 1, as a number q below 243, are written as the fraction q/243 of 256, rounded up. So the
- * most significant digit is the whole part of three times the fraction, and what is left is a fraction again. */
+ * Two bits hold a code w + 1. Code 3 is not a ternary weight; encodings that allow it use it for +2. Base 3 puts five
+ * weights into a byte: their digits w + 1 form a number q below 243, and the byte is the fraction q/243 of 256, rounded up.
+ * So the most significant digit is the integer part of three times the fraction, and the rest is a fraction again. */
 #include "ir/stored_blocks.h"
 
 /* ---- two bits */
@@ -36,7 +36,7 @@ static void block_iq2bn(const uint8_t *b, int8_t *restrict out) {
         for (int j = 0; j < 16; j++) out[16 * l + j] = (int8_t)((b[j] >> 2 * l & 3) - 1);
 }
 
-/* Four neighbours a byte, after the scale. */
+/* After the scale, each byte has four neighbours. */
 static void neighbours(const uint8_t *b, int n, int8_t *restrict out) {
     for (int i = 0; i < n; i++) out[i] = (int8_t)((b[2 + i / 4] >> 2 * (i % 4) & 3) - 1);
 }
@@ -53,12 +53,12 @@ static void block_q2g128(const uint8_t *b, int8_t *restrict out) {
 
 static const uint8_t pow3[5] = {1, 3, 9, 27, 81};
 
-/* Digit n of a byte, the most significant being 0, as a weight. */
+/* Digit n of a byte as a weight; the most significant digit is number 0. */
 static int8_t digit(uint8_t b, int n) {
     return (int8_t)(((uint8_t)(b * pow3[n]) * 3 >> 8) - 1);
 }
 
-/* `digits` times `width` weights of `width` bytes: digit by digit, all bytes' first ones first. */
+/* Decodes digits * width weights from `width` bytes: first the first digit of every byte, then the second, and so on. */
 static inline void by_digits(const uint8_t *b, int digits, int width, int8_t *restrict out) {
     for (int n = 0; n < digits; n++)
         for (int m = 0; m < width; m++) out[n * width + m] = digit(b[m], n);
@@ -76,8 +76,8 @@ static void block_ptq1(const uint8_t *b, int8_t *restrict out) {
     by_digits(b + 24, 4, 2, out + 120);
 }
 
-/* The first digit is the least significant. Of 16 weights three bytes have five each, and a byte at the end of the block
- * the last ones of all four sixteens. */
+/* The first digit is the least significant. For every 16 weights, three bytes hold five each; the last byte of the block
+ * holds the sixteenth weight of all four sixteens. */
 static void block_iq1bn(const uint8_t *b, int8_t *restrict out) {
     for (int g = 0; g < 4; g++) {
         for (int i = 0; i < 15; i++) out[16 * g + i] = digit(b[3 * g + i / 5], 4 - i % 5);

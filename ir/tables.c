@@ -1,4 +1,4 @@
-/* The tables of ops.def, traits.def, types.def and attrs.def as arrays, and looking things up in them. */
+/* The tables of ops.def, traits.def, types.def and attrs.def as arrays, and lookups in them. */
 #include "ir/internal.h"
 #include <string.h>
 

@@ -14,12 +14,12 @@ static int64_t dim_value(TnDim d, const int64_t sym[TN_SYM_COUNT]) {
     return sym[tn_dim_sym(d)];
 }
 
-/* A block table: its row length is a symbol, so its rows cannot be padded. */
+/* Whether it is a block table. Its row length is a symbol, so its rows cannot be padded. */
 static bool is_table(const TnType *t) {
     return t->rank == 2 && tn_dim_is_sym(t->dim[1]);
 }
 
-/* One element a row: no i32 is a weight, so a rank-1 one counts rows however many they are. */
+/* Whether it is a list with one element a row. No i32 is a weight, so every rank-1 i32 is a list of rows. */
 static bool is_list(const TnType *t) {
     return t->rank == 1 && (tn_dim_is_sym(t->dim[0]) || t->enc == TN_ENC_i32);
 }
@@ -28,7 +28,7 @@ int64_t tn_row_elems(const TnType *t) {
     return is_list(t) || is_table(t) ? 1 : t->dim[t->rank - 1];
 }
 
-/* Rows do not stand alone. */
+/* Whether a single row cannot be addressed. */
 static bool is_flat(TnEnc enc) {
     return enc == TN_ENC_i2s || enc == TN_ENC_i2s64 || tn_enc_is_tiled(enc);
 }
@@ -71,7 +71,7 @@ size_t tn_row_bytes(const TnType *t) {
         return tn_round_up(k, e->block_elems) / e->block_elems * e->block_bytes;
     case TN_CACHE:
         return tn_page_bytes(t);
-    case TN_TERNARY_GROUPS: /* of a block, by its rows */
+    case TN_TERNARY_GROUPS: /* bytes of a block divided by its rows */
         return k / 4 + 2 * (size_t)tn_type_row_scales(t);
     case TN_TERNARY:
         return tn_round_up(k, TN_K_PAD) / 4;

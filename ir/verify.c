@@ -1,6 +1,6 @@
-/* The verifier: everything that a graph of each stage must be, checked over arrays of facts about its values.
- * It looks on after a fault and reports them all; only when nodes do not even refer backwards does it stop
- * there, since nothing else can be asked of such a graph. */
+/* The verifier checks all rules for a graph of its stage, with arrays of facts about the values.
+ * It continues after a fault and reports all faults. It stops only if a node refers to itself or to a later node, since no
+ * other check makes sense for such a graph. */
 #include "ir/internal.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@ void tn_diag_add(TnDiag *d, const char *file, uint32_t line, uint32_t col, const
     va_end(ap);
     TernError clean; /* makes it printable */
     (void)tn_fail(&clean, TERN_ERR_INPUT, "%s", text);
-    enum { FILE_MOST = 320 }; /* what is at fault must fit the line, too */
+    enum { FILE_MOST = 320 }; /* leave room in the line for the fault */
     if (!file) file = "graph";
     tn_put_shown(file, strlen(file), FILE_MOST, &d->text);
     if (line) tn_buf_printf(&d->text, ":%u", line);
@@ -41,11 +41,11 @@ void tn_diag_free(TnDiag *d) {
 typedef struct Verify {
     const TnGraph *g;
     TnDiag *diag;
-    const char *file;   /* of messages; graphs that were built go by their name */
+    const char *file;   /* for messages; the graph's name if it was built */
     TnRef *root;        /* tn_alias_root of each value */
     uint32_t *last;     /* last kernel that reads each value; TN_NONE: none; n_kernels: an output */
     bool *leaves;       /* read outside its kernel */
-    TnRef *replaced_by; /* of caches: the kv_put that took it, or TN_NONE */
+    TnRef *replaced_by; /* for each cache, the kv_put that took it, or TN_NONE */
 } Verify;
 
 #define FAULT(v, r, ...)        tn_diag_add((v)->diag, (v)->file, (v)->g->nodes[r].line, 0, __VA_ARGS__)
@@ -99,7 +99,7 @@ static void check_node(Verify *v, TnRef r) {
     tn_arena_free(&scratch);
 }
 
-/* ---- caches: state is a value that is used once */
+/* ---- caches: a kv_put takes a cache, and nothing may use it afterwards */
 
 static void check_caches(Verify *v) {
     const TnGraph *g = v->g;
@@ -118,7 +118,7 @@ static void check_caches(Verify *v) {
 
 /* ---- kernels */
 
-/* Nodes and kernels agree on who holds whom, in the order of launches. */
+/* Checks that nodes and kernels refer to each other, in the order of launches. */
 static bool check_ranges(Verify *v) {
     const TnGraph *g = v->g;
     bool ok = true;
@@ -158,7 +158,7 @@ static void check_kernel_names(Verify *v) {
     tn_map_free(&names);
 }
 
-/* Before the root: ROW and ELEM ops that lead to it. Behind it: ELEM ops. Without a root: any of those. */
+/* Before the root: ROW and ELEM ops that lead to it. After the root: ELEM ops. Without a root: ROW and ELEM ops. */
 static void check_shape(Verify *v, uint32_t k) {
     const TnGraph *g = v->g;
     const TnKernel *kn = &g->kernels[k];
@@ -195,8 +195,7 @@ static void check_shape(Verify *v, uint32_t k) {
     free(leads);
 }
 
-/* Rows of one kernel are worked on by many threads in any order: none may read the cache that another writes.
- */
+/* Many threads work on the rows of a kernel in any order, so a kernel must not read a cache that it writes. */
 static void check_hazards(Verify *v, uint32_t k, TnRef *written_in) {
     const TnGraph *g = v->g;
     const TnKernel *kn = &g->kernels[k];
@@ -295,8 +294,8 @@ static int by_place(const void *a, const void *b) {
     return x->ref < y->ref ? -1 : x->ref > y->ref;
 }
 
-/* Over the time of `n` kernels, the place that reaches farthest up of those alive in an interval: a binary
- * tree over kernels, `all` for places alive in the whole of a node, `any` for those alive in some of it. */
+/* A binary tree over kernels that finds, of the places alive in an interval, the one that reaches farthest up. For each
+ * tree node, `all` is that of the places alive in the whole node, `any` that of the places alive in part of it. */
 typedef struct Reach {
     uint32_t leaves; /* a power of two */
     const Place **all, **any;
@@ -316,7 +315,7 @@ static void reach_add(Reach *t, const Place *p) {
         raise(&t->any[l], p);
         raise(&t->any[h], p);
     }
-    /* nodes between the two paths lie wholly inside, so `all` above has them or their ancestor */
+    /* nodes between the two paths are wholly inside, so `all` above covers them or an ancestor */
 }
 
 static const Place *reach_find(const Reach *t, const Place *p) {
@@ -353,7 +352,7 @@ static void check_places(Verify *v, const Place *places, size_t n) {
             memset(t.all, 0, (size_t)t.leaves * 2 * sizeof *t.all);
             memset(t.any, 0, (size_t)t.leaves * 2 * sizeof *t.any);
         }
-        /* Sorted by lo: whoever lives at the same time and reaches above lo covers it. */
+        /* Sorted by lo: a place that lives at the same time and reaches above lo overlaps. */
         const Place *below = reach_find(&t, p);
         if (below && below->hi > p->lo)
             FAULT(v, p->ref, "%%%s: bytes %llu to %llu overlap %%%s at %llu to %llu, which is alive too",
@@ -365,7 +364,7 @@ static void check_places(Verify *v, const Place *places, size_t n) {
     free(t.any);
 }
 
-/* Regions grow with their symbol, so values meet only those of the same leading symbol. */
+/* Every symbol has a region of its own, so values overlap only with values of the same leading symbol. */
 static void check_arena(Verify *v) {
     static const int64_t no_sym[TN_SYM_COUNT] = {0};
     const TnGraph *g = v->g;
@@ -441,7 +440,7 @@ static void verify(Verify *v) {
     }
     check_kernels(v);
     if (g->stage == TN_STAGE_PLANNED) check_facts(v);
-    /* Places are measured by the types, so these must be right. */
+    /* The sizes of places follow from the types, so the types must be right. */
     if (g->stage == TN_STAGE_PLANNED && v->diag->n == before) check_arena(v);
 }
 

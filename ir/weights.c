@@ -1,5 +1,5 @@
-/* SOURCE values, row by row. Every op gives a row either as floats or as trits, as its type says;
- * tn_weight_rows puts it into the layout. A row is a function of its index alone, so any split of the rows
+/* SOURCE values, row by row. Every op gives a row either as floats or as trits, depending on its type;
+ * tn_weight_rows converts it to the layout. A row depends only on its index, so any split of the rows
  * gives the same bytes. */
 #include "ir/weights.h"
 
@@ -13,9 +13,8 @@
 #include "runtime/base/fmath.h"
 #include "runtime/base/reader.h"
 
-enum { MAX_DEPTH = 256 }; /* recursion; texts from outside may nest packs without end */
-
-/* A block of what `colmajor` gives: TN_COLMAJOR_ROWS trits of each column. */
+enum { MAX_DEPTH = 256 }; /* of recursion; a text from outside may nest packs to any depth */
+/* A block of a `colmajor`: TN_COLMAJOR_ROWS trits of each column. */
 typedef struct Block {
     int8_t *trits;
     int64_t number;
@@ -25,15 +24,15 @@ typedef struct Source {
     const TnGraph *g;
     const TnWeights *w;
     int depth;
-    bool by_columns;    /* inside of a columns */
-    const void **found; /* by ref: bytes of gguf nodes met so far */
-    int32_t **kept;     /* by ref: what places nodes met so far keep */
-    Block *blocks;      /* by ref: one of each columns node met so far */
-    float *temp;        /* a row of floats, for ops that need one beside their result */
+    bool by_columns;    /* inside a colmajor */
+    const void **found; /* by ref: the bytes of the gguf nodes so far */
+    int32_t **kept;     /* by ref: the numbers that the places nodes so far keep */
+    Block *blocks;      /* by ref: one block for each colmajor node so far */
+    float *temp;        /* a row of floats, for ops that need one besides their result */
     TernError *err;
 } Source;
 
-/* The longest row among the sources up to ref, which is one. */
+/* The longest row among the sources up to ref, itself a source. */
 static size_t longest_row(const TnGraph *g, TnRef ref) {
     int64_t most = 0;
     for (TnRef r = 0; r <= ref; r++)
@@ -42,7 +41,7 @@ static size_t longest_row(const TnGraph *g, TnRef ref) {
     return (size_t)most;
 }
 
-/* `row` floats of memory behind what sources need for themselves. */
+/* Allocates the memory that sources need, and `row` floats after it, which it returns. */
 static float *source_open(Source *s, TnRef ref, size_t row) {
     size_t longest = longest_row(s->g, ref);
     s->found = tn_xcalloc((size_t)ref + 1, sizeof *s->found);
@@ -63,7 +62,7 @@ static void source_close(Source *s, TnRef ref) {
     free(s->found);
 }
 
-/* One of the two is set: what the reader wants. */
+/* The destination of a row. The reader sets one of the two. */
 typedef struct Row {
     float *f;
     int8_t *t;
@@ -165,7 +164,7 @@ static TernStatus source_pack(Source *s, TnRef ref, int64_t row, Row out) {
     return TERN_OK;
 }
 
-/* How many are kept of what operand 2 tells, and their numbers. */
+/* Returns how many numbers operand 2, a places, keeps; *out are these numbers. */
 static int64_t kept_of(Source *s, TnRef ref, const int32_t **out) {
     TnRef p = s->g->nodes[ref].args[1];
     const char *mask = tn_attr_str(&s->g->nodes[p], TN_ATTR_mask);
@@ -211,7 +210,7 @@ static TernStatus source_keep_cols(Source *s, TnRef ref, int64_t row, Row out) {
     return st;
 }
 
-/* 8 x 8 bytes: halves of words change places across 4 rows, then quarters across 2, then bytes. */
+/* Transposes 8 x 8 bytes: swaps halves of words across 4 rows, then quarters across 2 rows, then bytes. */
 static void transpose8(const int8_t *from, size_t from_stride, int8_t *to, size_t to_stride) {
     static const uint64_t low[] = {0x00ff00ff00ff00ff, 0x0000ffff0000ffff, 0x00000000ffffffff};
     uint64_t x[8];
@@ -226,12 +225,12 @@ static void transpose8(const int8_t *from, size_t from_stride, int8_t *to, size_
     for (size_t i = 0; i < 8; i++) memcpy(to + i * to_stride, &x[i], 8);
 }
 
-/* Block `number`, from its rows of w. Both sides of a strip of columns stay in the first cache. */
+/* Makes block `number` from its rows of w. Both sides of a strip of columns fit in the first cache. */
 static TernStatus fill_block(Source *s, TnRef w, int64_t number, int8_t *out) {
     int64_t m = tn_weight_count(&s->g->nodes[w].type), k = tn_weight_len(&s->g->nodes[w].type);
     int64_t from = number * TN_COLMAJOR_ROWS, n = m - from < TN_COLMAJOR_ROWS ? m - from : TN_COLMAJOR_ROWS;
-    int64_t stride =
-        ((k + 63) / 64 | 1) * 64; /* odd in lines: a column's bytes are of different cache sets */
+    int64_t stride = ((k + 63) / 64 | 1) *
+                     64; /* an odd number of lines: the bytes of a column are in different cache sets */
     int8_t *rows = tn_xcalloc((size_t)(n + 7) / 8 * 8, (size_t)stride);
     TernStatus st = TERN_OK;
     for (int64_t i = 0; i < n && st == TERN_OK; i++)
@@ -246,12 +245,12 @@ static TernStatus fill_block(Source *s, TnRef w, int64_t number, int8_t *out) {
     return st;
 }
 
-/* Rows of the result come in order mostly: a block is made once. */
+/* Rows of the result are mostly read in order, so a block is made once. */
 static TernStatus source_colmajor(Source *s, TnRef ref, int64_t row, Row out) {
     TnRef w = s->g->nodes[ref].args[0];
     int64_t k = tn_weight_len(&s->g->nodes[w].type), number = row / k;
     Block *b = &s->blocks[ref];
-    if (s->by_columns) /* a row of the inner one would be 256 of the outer one's */
+    if (s->by_columns) /* a row of the outer one would need 256 rows of the inner one */
         return tn_fail(s->err, TERN_ERR_UNSUPPORTED,
                        "colmajor $%s: read by another colmajor, expected one alone", s->g->nodes[ref].name);
     if (!b->trits || b->number != number) {
@@ -276,7 +275,7 @@ static TernStatus source_rope_freq(Source *s, TnRef ref, int64_t row, Row out) {
     for (int64_t i = 0; i < k; i++) {
         double f = n->n_args ? (double)s->temp[i] : 1.0;
         double u = tn_pow(base, -(double)i / (double)k) / 0x1.921fb54442d18p+2 / f;
-        /* what rope_angle can turn: a position times this stays exact enough, and finite */
+        /* the limit of rope_angle: a position times this stays exact enough, and finite */
         if (!(fabs(u) < 0x1p31))
             return tn_fail(
                 s->err, TERN_ERR_INPUT,
@@ -302,7 +301,7 @@ static SourceFn *const sources[TN_OP_COUNT] = {
 #undef OP
 };
 
-/* One deeper in a chain of ops. */
+/* Goes one level deeper into a chain of ops. */
 static TernStatus enter(Source *s, TnRef ref) {
     const TnNode *n = &s->g->nodes[ref];
     if (s->depth == MAX_DEPTH)
@@ -319,7 +318,7 @@ static TernStatus source_row(Source *s, TnRef ref, int64_t row, Row out) {
     TN_TRY(enter(s, ref));
     TN_TRY(fn(s, ref, row, out));
     s->depth--;
-    /* inside a chain of packs a value is what its type can hold; the last one is rounded by tn_encode_row */
+    /* inside a chain of packs, values are rounded to their type here; tn_encode_row rounds the last one */
     if (out.f && s->depth > 0 && (n->type.enc == TN_ENC_f16 || n->type.enc == TN_ENC_bf16) &&
         n->op != TN_OP_gguf) {
         bool half = n->type.enc == TN_ENC_f16;
@@ -334,7 +333,7 @@ static TernStatus source_row(Source *s, TnRef ref, int64_t row, Row out) {
 
 static TernStatus source_scales(Source *s, TnRef ref, int64_t row, float *out);
 
-/* Numbered after all trits. */
+/* The scales are numbered after all trits. */
 static TernStatus random_scales(const TnNode *n, int64_t row, float *out) {
     uint64_t seed = (uint64_t)tn_attr_int(n, TN_ATTR_seed), k = (uint64_t)tn_type_row_scales(&n->type);
     uint64_t trits = (uint64_t)tn_weight_count(&n->type) * (uint64_t)tn_weight_len(&n->type);
@@ -390,7 +389,7 @@ static TernStatus source_scales(Source *s, TnRef ref, int64_t row, float *out) {
     return TERN_OK;
 }
 
-/* Rows [lo, hi) of r64, whole blocks. */
+/* Makes rows [lo, hi) of r64, in whole blocks. */
 static TernStatus block_rows(Source *s, TnRef ref, int64_t lo, int64_t hi, uint8_t *out) {
     const TnType *t = &s->g->nodes[ref].type;
     int64_t rows = tn_weight_count(t), k = tn_weight_len(t), groups = tn_type_row_scales(t);
@@ -435,7 +434,7 @@ TernStatus tn_weight_rows(const TnGraph *g, TnRef ref, const TnWeights *w, int64
         lo = hi;
     }
     for (int64_t r = lo; r < hi && st == TERN_OK; r++, o += stride) {
-        if (n->op == TN_OP_gguf && !ternary) { /* as stored, and padding */
+        if (n->op == TN_OP_gguf && !ternary) { /* the bytes as stored, then padding */
             const void *raw = NULL;
             size_t e = tn_encs[t->enc].block_bytes;
             st = find_raw(&s, ref, &raw);
@@ -472,13 +471,13 @@ TernStatus tn_weight_dead_rows(const TnGraph *g, TnRef ref, const TnWeights *w, 
         raw = p;
     }
     for (int64_t r = 0; r < tn_weight_count(t) && st == TERN_OK; r++) {
-        if (raw) { /* rows are whole bytes of four codes: that is most models, and most of their bytes */
+        if (raw) { /* rows are whole bytes of four codes: the usual case */
             const uint8_t *b = raw + (size_t)r * len / 4;
             out[r] = b[0] == 0x55 && memcmp(b, b + 1, len / 4 - 1) == 0;
             continue;
         }
         st = source_row(&s, ref, r, (Row){.t = row});
-        /* as a string of equal bytes; half of it first, as most rows end there */
+        /* compare the row with itself shifted by one; its first half first, since most rows are decided there */
         out[r] = st == TERN_OK && row[0] == 0 && memcmp(row, row + 1, half - 1) == 0 &&
                  memcmp(row, row + 1, len - 1) == 0;
     }
@@ -486,7 +485,7 @@ TernStatus tn_weight_dead_rows(const TnGraph *g, TnRef ref, const TnWeights *w, 
     return st;
 }
 
-/* The facts of all rows of a shadow table; out is zeroed. */
+/* Writes the facts of all rows of a shadow table; out is zeroed. */
 static TernStatus shadow_tail(Source *s, TnRef ref, uint8_t *out) {
     const TnType *t = &s->g->nodes[ref].type;
     size_t len = (size_t)tn_weight_len(t), array = tn_shadow_array_bytes(t);

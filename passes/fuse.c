@@ -1,42 +1,41 @@
 /* fuse: nodes become kernels, by grouping alone.
  *
- * A kernel is what the workers run without waiting for each other and what needs no memory in between: one
- * root (an op with a loop of its own) or none, row ops on its input before it and elementwise ops on its
- * output behind it. This pass adds no op and changes none; values inside a kernel get no buffer. The rules,
- * all of them:
+ * Workers run a kernel without waiting for each other, and its inner values need no memory. A kernel has one
+ * root (an op with a loop of its own) or none, row ops on the root's input before it, and elementwise ops on its
+ * output after it. This pass adds no new op and changes none. These are all its rules:
  *
- * 1. embed, attend and attend_blocks stand alone, and so does rope_angle (every layer reads it).
- * 2. A tmatmul, matmul or estimate takes the elementwise ops after it, as far as an operand by which they join comes from
- *    inside and every other is there before the kernel starts. What a sum's other operand is, a residual or another
- *    kernel's result, does not matter; whoever comes first in the text takes the op.
- * 3. Slices behind a (t)matmul cut its columns into parts that run apart (passes.h). They join all or none:
- *    only if the value they cut has no other reader. Parts of one width that an op joins run together; at
- *    most 8 parts, 4 slices each.
- * 4. The gather, attend_join, rmsnorm and quant in front of a (t)matmul join it too, up to four, where the target has them
- *    repeated (TnTargetDesc.repeats), for every tile (a worker's run of units) computes them anew. Usually that is in the
- *    class of one row: there it costs less than a barrier and a trip through memory, and with more rows they would be
- *    recomputed rows times units. Kernels that share such a value get a copy of the op each. A value that somebody else reads
- *    as well is made once, in memory.
- * 5. What is left forms kernels without a root, one row a unit: an op joins the kernel that makes its
- *    operand if that has no root and the same rows. gather and attend_join only begin one: they read any row.
- * 6. No kernel may wait for itself: an op joins only if no other operand of it depends on the kernel. A
+ * 1. embed, attend and attend_blocks stand alone, and so does rope_angle, which every layer reads.
+ * 2. A tmatmul, matmul or estimate takes the elementwise ops after it, if an operand by which they join comes from
+ *    inside and every other operand exists before the kernel starts. It does not matter whether the other operand of a sum
+ *    is a residual or the result of another kernel; the kernel that comes first in the text takes the op.
+ * 3. Slices after a (t)matmul cut its columns into parts that run independently (passes.h). All of them join or none: they
+ *    join only if the value that they cut has no other reader. Parts of one width that an op joins run together. There are
+ *    at most 8 parts of at most 4 slices each.
+ * 4. Up to four ops before a (t)matmul (gather, attend_join, rmsnorm, quant) join it too, if the target lets every tile (a
+ *    worker's run of units) recompute them (TnTargetDesc.repeats). Usually that is in the class of one row: there it costs
+ *    less than a barrier and a trip through memory, but with more rows they would be recomputed rows times units. Kernels
+ *    that share such a value get a copy of the op each. A value that any other op reads too is made once, in memory.
+ * 5. The remaining ops form kernels without a root, with one row a unit. An op joins the kernel that makes its
+ *    operand if that kernel has no root and the same rows. gather and attend_join can only begin one, since they read any
+ *    row.
+ * 6. No kernel may wait for itself: an op joins only if none of its other operands depends on the kernel. A
  *    kv_put counts as depending on all readers of the old cache. Two kv_puts of one cache are never in one
  *    kernel.
- * 7. A kernel reads and writes at most 64 values (ir.h), which a cautious count of operands keeps.
+ * 7. A kernel reads and writes at most 64 values (ir.h). A cautious count of operands ensures this.
  *
- * Which ops these are their rows of ir/ops.def say, by traits (ir/traits.def): 1 ALONE, 2 PRODUCT, JOINS1 and JOINS2, 3 CUT,
- * 4 REPEATS, 5 ANY_ROW, 6 STATE.
+ * Traits (ir/traits.def) in the rows of ir/ops.def tell which ops these are, by rule: 1 ALONE, 2 PRODUCT, JOINS1 and JOINS2,
+ * 3 CUT, 4 REPEATS, 5 ANY_ROW, 6 STATE.
  *
- * Needs: a verified graph of stage model; merge before it for q|k|v and gate|up to share a kernel. The row
- * class.
- * Breaks: names of copied ops are new numbers; the order of the text is now that of launches.
- * Stops: each node is asked once whether it joins a root's kernel and once whether it joins a kernel
+ * Needs: a verified graph of stage model; merge before it, so that q|k|v and gate|up share a kernel; the batch class.
+ * Breaks: copied ops have new numbers as names; the order of the text is now the order of launches.
+ * Stops: for each node it is decided once whether it joins a kernel with a root, and once whether it joins one
  * without. */
 #include "passes/internal.h"
 #include <stdlib.h>
 #include <string.h>
 
-#define COST_MAX   64 /* operands and result of every node, summed: more than the values a kernel can touch */
+#define COST_MAX                                                                                             \
+    64 /* of operands and results of all nodes: no kernel below it reads and writes more values */
 #define CHAIN_MAX  4
 #define CHAIN_COST 14 /* the costliest chain: three rmsnorm with places, one quant */
 
@@ -45,7 +44,7 @@ typedef struct Group {
     TnRef members; /* list by Fuse.next, newest first */
     uint32_t cost;
     uint32_t lo, hi; /* least and greatest place of a member */
-    bool closed;     /* not for rule 5 */
+    bool closed;     /* rule 5 must not add to it */
     TnDim rows;
     uint32_t seen; /* stamp of the search */
     TnRef chain[CHAIN_MAX];
@@ -58,11 +57,11 @@ typedef struct Fuse {
     TnReaders readers; /* before any copy */
     uint32_t n_old;
     uint32_t *group; /* of each node, or TN_NONE */
-    uint32_t *place; /* of each node: where it stood, copies where the original did */
+    uint32_t *place; /* of each node: its place in the text; a copy has that of its original */
     TnRef *next;     /* member lists */
-    uint32_t *part;  /* behind slices: a slice standing for its part; find by find_part */
+    uint32_t *part;  /* of each node after slices: a slice that stands for its part; see find_part */
     uint32_t *bases; /* of a part, at its slice */
-    bool *bridged;   /* by place: some group has members both there or behind and before */
+    bool *bridged;   /* by place: some group has a member before it and another at or after it */
     uint32_t *seen;  /* stamps of the search */
     TnRef *stack;
     uint32_t stamp;
@@ -93,9 +92,9 @@ static void group_take(Fuse *f, uint32_t group, TnRef r) {
     for (; s->hi < at; s->hi++) f->bridged[s->hi + 1] = true;
 }
 
-/* ---- who depends on whom */
+/* ---- which nodes depend on which */
 
-/* The i-th thing that must be there before r: its operands; where it changes a cache, the readers of the old one too. */
+/* The i-th value that must exist before r: its operands, and if r changes a cache, also the readers of the old cache. */
 static TnRef need(const Fuse *f, TnRef r, uint32_t i) {
     const TnNode *n = &f->g->nodes[r];
     if (i < n->n_args) return n->args[i];
@@ -121,9 +120,9 @@ static bool push_unseen(Fuse *f, uint32_t *depth, TnRef r, uint32_t oldest) {
     return true;
 }
 
-/* Whether r's value, made outside of the group, waits for the group. Kernels run whole: whatever one member
- * waits for, all do. So a value may wait for what stands behind it, but not across a place that no group
- * bridges; that keeps the search short. */
+/* Whether r, which is outside the group, waits for the group. A kernel runs as a whole: if one member waits for
+ * something, all members do. So a value may wait for nodes that come after it in the text, but not across a place that no
+ * group bridges, which keeps the search short. */
 static bool waits_for(Fuse *f, TnRef r, uint32_t group) {
     uint32_t oldest = f->groups[group].lo, depth = 0;
     while (f->bridged[oldest]) oldest--;
@@ -137,7 +136,7 @@ static bool waits_for(Fuse *f, TnRef r, uint32_t group) {
     return false;
 }
 
-/* Whether the group could take r without waiting for itself. */
+/* Whether the group can take r without waiting for itself. */
 static bool acyclic(Fuse *f, TnRef r, uint32_t group) {
     TnRef d;
     for (uint32_t i = 0; (d = need(f, r, i)) != TN_NONE; i++)
@@ -145,20 +144,20 @@ static bool acyclic(Fuse *f, TnRef r, uint32_t group) {
     return true;
 }
 
-/* ---- what an op may take from inside */
+/* ---- which operands may come from inside */
 
 static bool inside(const Fuse *f, uint32_t group, TnRef r) {
     return f->group[r] == group;
 }
 
-/* Operand i may come from inside: it is read row by row, and for root kernels column by column. What changes a cache
- * joins by the rows alone, the cache is from outside: one change of it a kernel. */
+/* Whether operand i may come from inside: it is read row by row, and in kernels with a root also column by column. An op that
+ * changes a cache joins only by its rows. The cache is from outside, so a kernel changes it at most once. */
 static bool joins_by(TnOp op, uint32_t i) {
     if (tn_ops[op].class == TN_MAP) return true;
     return i < 2 && tn_op_is(op, i ? TN_TRAIT_JOINS2 : TN_TRAIT_JOINS1);
 }
 
-/* Some operand comes from inside, and none that may not. */
+/* Whether some operand comes from inside, and all such operands may. */
 static bool reads_well(const Fuse *f, TnRef r, uint32_t group) {
     const TnNode *n = &f->g->nodes[r];
     bool some = false;
@@ -170,14 +169,14 @@ static bool reads_well(const Fuse *f, TnRef r, uint32_t group) {
     return some;
 }
 
-/* ---- rule 2 and 3: behind a root */
+/* ---- rules 2 and 3: after a root */
 
 static uint32_t find_part(const Fuse *f, uint32_t slice) {
     while (slice != TN_NONE && f->part[slice] != slice) slice = f->part[slice];
     return slice;
 }
 
-/* The parts that r's inside operands belong to become one, or r cannot join. */
+/* Merges the parts of r's inside operands into one. Returns false if r cannot join. */
 static bool join_parts(Fuse *f, TnRef r, uint32_t group) {
     const TnNode *n = &f->g->nodes[r];
     uint32_t part = TN_NONE;
@@ -196,7 +195,7 @@ static bool join_parts(Fuse *f, TnRef r, uint32_t group) {
     return true;
 }
 
-/* If all readers of r, a root's whole result, are slices: takes them. */
+/* Takes the readers of r, a root's whole result, if all of them are slices. */
 static void take_slices(Fuse *f, TnRef r, uint32_t group) {
     const TnReaders *u = &f->readers;
     uint32_t n = u->at[r + 1] - u->at[r];
@@ -220,8 +219,8 @@ static bool joins_root(Fuse *f, TnRef r, uint32_t group) {
     return reads_well(f, r, group) && acyclic(f, r, group) && join_parts(f, r, group);
 }
 
-/* Readers of members are asked in order of the text, so that all inside operands of one are decided before
- * it. */
+/* Looks at the readers of members in the order of the text, so that all inside operands of a node are decided before
+ * the node. */
 static void grow(Fuse *f, uint32_t group) {
     const TnReaders *u = &f->readers;
     TnRef *queue = NULL; /* falling */
@@ -273,12 +272,11 @@ static bool in_chain(const Group *s, TnRef r) {
     return false;
 }
 
-/* How r may stand before roots: in no chain; in some; at the end of one, so that what it reads stays outside.
- */
+/* The place of a node before roots: in no chain; in a chain; at the end of one, so that its operand stays outside. */
 enum { UNCHAINED, CHAINED, CHAIN_END };
 
-/* All readers of r hold it in their kernel: as root or epilogue of one whose chain it is in, or as its next
- * link. */
+/* Whether all readers of r are in kernels that hold it: members of a kernel whose chain has r, or the next
+ * link of a chain. */
 static bool absorbed(const Fuse *f, TnRef r, const uint8_t *link, const bool *yes) {
     const TnReaders *u = &f->readers;
     if (link[r] == UNCHAINED) return false;
@@ -313,12 +311,12 @@ static TnRef copy_node(Fuse *f, TnRef r) {
     return c;
 }
 
-/* reads[r]: what r read before any kernel had its links copied. */
+/* reads[r]: the operand of r before any kernel got copies of its links. */
 static void take_chain(Fuse *f, uint32_t group, const TnRef *reads) {
     for (uint32_t i = 0; i < f->groups[group].n_chain; i++) {
         TnRef r = f->groups[group].chain[i], mine = r;
         if (f->group[r] !=
-            TN_NONE) { /* another kernel has the original, which may read that kernel's copy by now */
+            TN_NONE) { /* another kernel has the original, which may now read a copy in that kernel */
             mine = copy_node(f, r);
             f->g->nodes[mine].args[0] = reads[r];
             for (TnRef m = f->groups[group].members; m != TN_NONE; m = f->next[m])
@@ -381,7 +379,7 @@ static void form_rootless(Fuse *f) {
     }
 }
 
-/* ---- the new order: sources and inputs, kernels as early as the text had their root or first op, outputs */
+/* ---- the new order: sources and inputs; kernels in the order of their root or first op in the text; outputs */
 
 typedef struct Frame {
     uint32_t group;
@@ -410,7 +408,7 @@ static void emit_group(Fuse *f, Order *o, uint32_t group) {
     o->kernels[o->n_kernels++] = group;
 }
 
-/* What the group waits for goes first, then the group. */
+/* Emits everything that the group waits for, then the group. */
 static void order_group(Fuse *f, Order *o, uint32_t group) {
     if (o->done[group]) return;
     uint32_t depth = 0;
@@ -436,7 +434,7 @@ static void order_group(Fuse *f, Order *o, uint32_t group) {
     }
 }
 
-/* tmatmul7, rmsnorm_quant6: what it is made of, and the number of the launch. */
+/* tmatmul7, rmsnorm_quant6: the ops of the kernel, and the number of its launch. */
 static const char *kernel_name(Fuse *f, uint32_t group, uint32_t first, uint32_t n, uint32_t number) {
     const TnNode *nodes = f->g->nodes;
     TnRef root = f->groups[group].root;
