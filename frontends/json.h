@@ -1,6 +1,6 @@
-/* jansson with its failures looked at. A call that makes or stores a value fails where memory ends (as everywhere in
- * Tern: a line, exit 1) and for what json has no word for, which is settled here: text that is no UTF-8 (its bytes become
- * ?) and numbers that are not finite (null). */
+/* jansson with its failures handled. A call that makes or stores a value can fail for lack of memory (as
+ * everywhere in Tern: a line, exit 1), or because json cannot express the value. The latter is handled here:
+ * in text that is not UTF-8 the bad bytes become ?, and numbers that are not finite become null. */
 #ifndef TN_JSON_H
 #define TN_JSON_H
 
@@ -40,14 +40,14 @@ static inline json_t *tn_json_text(const char *s) {
     free(copy);
     return text;
 }
-/* Both take over the value. */
+/* Both take ownership of the value. */
 static inline void tn_json_set(json_t *object, const char *key, json_t *value) {
     if (json_object_set_new(object, key, tn_json_made(value)) != 0) tn_out_of_memory(sizeof(void *));
 }
 static inline void tn_json_push(json_t *array, json_t *value) {
     if (json_array_append_new(array, tn_json_made(value)) != 0) tn_out_of_memory(sizeof(void *));
 }
-/* The text, fit for a terminal, too; ends the value. */
+/* Appends the text, which is safe to print on a terminal, and frees the value. */
 static inline void tn_json_put(json_t *value, size_t flags, TnBuf *out) {
     char *text = json_dumps(value, flags);
     if (!text) tn_out_of_memory(sizeof(void *));

@@ -1,9 +1,9 @@
-/* Graphs from text: reading one, and putting the weights of a model file under one.
+/* Reads graphs from text, and gives such a graph the weights of a model file.
  *
- * A text may say anything that verifies, but the runtime trusts a graph's inputs and indices: it gives `ids`
- * below n_vocab, `rows` below T, and buffers of the sizes that the model file's own graph has. So the file's
- * graph is built too, and the text's inputs, outputs and tensors are held against it; what a text may change
- * freely is everything between them. */
+ * A text may contain anything that verifies, but the runtime trusts a graph's inputs and indices: it supplies
+ * `ids` below n_vocab, `rows` below T, and buffers of the sizes that the model file's own graph has. So the
+ * file's graph is built too, and the text's inputs, outputs and tensors are compared with it. A text may
+ * change everything between them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,7 +112,7 @@ static TernStatus check_output(const Edited *e, const TnNode *n) {
         return FAIL(e, n, "output \"%s\", expected one of best top toplogit logits hidden", name);
     TnType want = e->file_graph->nodes[at].type;
     bool top = strcmp(name, "top") == 0 || strcmp(name, "toplogit") == 0;
-    /* how many of the best is free */
+    /* the number of best ids is free */
     if (top && n->type.rank == 2 && n->type.dim[1] <= e->facts->n_vocab) want.dim[1] = n->type.dim[1];
     if (strcmp(name, "logits") == 0 && n->type.dim[0] == tn_sym_dim(TN_L)) want.dim[0] = n->type.dim[0];
     if (tn_type_equal(&n->type, &want)) return TERN_OK;
@@ -120,8 +120,7 @@ static TernStatus check_output(const Edited *e, const TnNode *n) {
                 tn_type_text(&want).s);
 }
 
-/* Operand i is used as an index: only these inputs (a list that ends with NULL) have values that are good for
- * it. */
+/* Operand i is used as an index: only these inputs (a list that ends with NULL) have valid values for it. */
 static TernStatus check_index(const Edited *e, const TnNode *n, uint32_t i, const char *const *inputs) {
     const TnNode *from = &e->g->nodes[n->args[i]];
     const char *name = from->op == TN_OP_input ? tn_attr_str(from, TN_ATTR_name) : "";
@@ -156,7 +155,7 @@ static TernStatus check_indices(const Edited *e, const TnNode *n) {
     return TERN_OK;
 }
 
-/* What the graph knows better than the file: layers, heads and their width. */
+/* Takes the facts that the graph defines instead of the file: layers, heads and their width. */
 static TernStatus take_facts(Edited *e, TnFacts *f) {
     const TnNode *first = NULL;
     f->n_layers = 0;
@@ -212,8 +211,8 @@ static TernStatus check(Edited *e, TnFacts *facts) {
     return take_facts(e, facts);
 }
 
-/* y = attend_join (attend_blocks ..), which pass split made of one attend for a class of few rows, is one
- * again. */
+/* Turns y = attend_join (attend_blocks ..) back into the attend that pass split made it from, for a batch
+ * class of few rows. */
 static void join_attends(TnGraph *g) {
     TnRef *order = tn_xcalloc((size_t)g->n + 1, sizeof *order);
     uint32_t *uses = tn_xcalloc((size_t)g->n + 1, sizeof *uses), n = 0;
@@ -243,9 +242,9 @@ static void join_attends(TnGraph *g) {
     free(uses);
 }
 
-/* Back to stage=model: kernels, level and places are forgotten, and caches are of any type again. All values
- * stay what they are, so a text dumped behind any pass, and edited, runs; the passes group and place it
- * anew. */
+/* Turns a graph of any stage back into stage=model: drops kernels, level and offsets, and makes the cache
+ * types open again. No value changes, so a text that was dumped after any pass and edited runs; the passes
+ * then group and place it again. */
 static void forget_stages(TnGraph *g) {
     for (TnRef r = 0; r < g->n; r++) {
         TnNode *n = &g->nodes[r];
@@ -283,8 +282,8 @@ TernStatus tn_text_model(const char *path, TnGraph **out, TnTuneTable *settings,
     return st;
 }
 
-/* What the file's own graph and vocabulary are made of is read now, so an override that nobody has read is a
- * mistake. */
+/* Builds the file's own graph. Everything that the graph and the vocabulary need has been read then, so an
+ * override that was not read is a mistake. */
 static TernStatus file_graph_of(const TerncSource *source, TnGguf *file, const TnGgufOptions *o,
                                 TnGraph **out, TnFacts *facts, TernError *err) {
     TnGraph *g;
@@ -303,7 +302,7 @@ TernStatus tn_source_graph(const TerncSource *source, TnGguf *file, TnGraph **ou
     if (!source || !source->tir) return file_graph_of(source, file, &o, out, facts, err);
     TnGraph *g = NULL, *file_graph = NULL;
     TN_TRY(tn_text_model(source->tir, &g, settings, err));
-    o.no_hash = true; /* unless the text wants to know */
+    o.no_hash = true; /* unless the text has a hash to compare */
     for (TnRef r = 0; r < g->n; r++)
         if (g->nodes[r].op == TN_OP_gguf && tn_node_attr(&g->nodes[r], TN_ATTR_hash)->u) o.no_hash = false;
     TernStatus st = file_graph_of(source, file, &o, &file_graph, facts, err);

@@ -1,11 +1,12 @@
-/* Pairing in two steps.
+/* Pairing takes two steps.
  *
- * Equal values first: every node of both graphs gets a number by what it computes, and the k-th node of a
+ * First, equal values: every node of both graphs gets a number by what it computes, and the k-th node with a
  * number in one graph is paired with the k-th in the other. For equal graphs that is all.
  *
- * A change gives everything below it another value, so then pairs spread: to operands at the same place, and to
- * readers at the same operand, first where op, attributes and type agree and there is one candidate, then with
- * less and less asked. Weights keep their names whatever happens above them, so every layer has anchors. */
+ * A change gives everything below it another value. So, second, pairs spread to operands at the same place
+ * and to readers at the same operand: first only where op, attributes and type agree and there is one
+ * candidate, then with fewer and fewer conditions. Weights keep their names whatever happens above them, so
+ * every layer has anchors. */
 #include "frontends/tools/align.h"
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +23,8 @@ static void put_attrs(const TnNode *n, TnBuf *key) {
     }
 }
 
-/* The node alone. Weights and inputs go by name: their type is compared afterwards, and so is that of packed
- * ones, which are known by what is packed. */
+/* The key of the node alone. Weights and inputs are identified by name and packed weights by what is packed;
+ * their types are compared later. */
 static void put_node(const TnNode *n, TnBuf *key) {
     uint32_t op = n->op;
     tn_buf_put(key, &op, sizeof op);
@@ -113,12 +114,12 @@ static void pair_equal_values(Align *c, uint32_t n_values, TnArena *arena) {
     }
 }
 
-/* What a pass asks of two nodes. */
+/* What must agree in two nodes. */
 typedef enum Ask { ASK_EXACT, ASK_KIND, ASK_PLACE } Ask;
 
 static uint64_t label(const TnAligned *s, TnRef r, Ask ask) {
     if (ask == ASK_EXACT) return s->exact[r];
-    /* a weight, an input and a result are never another op's successor */
+    /* a weight, an input or an output never takes the place of another op */
     TnOpClass class = tn_ops[s->g->nodes[r].op].class;
     if (ask == ASK_KIND || class == TN_SOURCE || class == TN_INPUT || class == TN_SINK) return s->kind[r];
     return 1;
@@ -135,7 +136,7 @@ static int by_label(const void *x, const void *y) {
     return a->r < b->r ? -1 : a->r > b->r;
 }
 
-/* The unpaired readers of r, labelled by what they are and as which operand they read. */
+/* The unpaired readers of r, labelled by what they are and by the operand at which they read it. */
 static uint32_t readers(const TnAligned *s, TnRef r, Ask ask, Reader **out, size_t *cap) {
     size_t n = 0;
     for (uint32_t i = s->first_use[r]; i < s->first_use[r + 1]; i++) {
@@ -156,7 +157,8 @@ typedef struct Room {
     size_t cap_a, cap_b;
 } Room;
 
-/* Pairs the neighbours of one pair. `ordered`: several candidates are paired in order where their numbers agree. */
+/* Pairs the neighbours of one pair. `ordered`: several candidates are paired in order where their numbers
+ * agree. */
 static void spread(Align *c, TnRef x, Ask ask, bool ordered, Room *room) {
     TnRef y = c->a->match[x];
     const TnNode *p = &c->a->g->nodes[x], *q = &c->b->g->nodes[y];
@@ -186,13 +188,13 @@ static void spread_all(Align *c) {
         bool ordered;
     } passes[] = {
         {ASK_EXACT, false}, {ASK_EXACT, true}, {ASK_KIND, false}, {ASK_KIND, true}, {ASK_PLACE, false}};
-    enum { ROUNDS = 24 }; /* each goes over all pairs; what is left then is told as added and removed */
+    enum { ROUNDS = 24 }; /* each goes over all pairs; nodes left unpaired are reported as added or removed */
     Room room = {0};
     for (uint32_t round = 0, p = 0; p < TN_COUNT(passes) && round < ROUNDS && c->left_a && c->left_b;
          round++) {
         uint32_t before = c->n;
         for (uint32_t i = 0; i < c->n; i++) spread(c, c->pairs[i], passes[p].ask, passes[p].ordered, &room);
-        /* new anchors: ask strictly again before asking less */
+        /* new anchors: be strict again before relaxing the conditions */
         p = c->n > before ? 0 : p + 1;
     }
     free(room.a);

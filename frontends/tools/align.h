@@ -8,14 +8,14 @@
 typedef struct TnAligned {
     const TnGraph *g;
     TnRef *match;    /* the other graph's node, or TN_NONE */
-    uint32_t *value; /* equal numbers (in either graph) mean equal values, names and places in memory aside */
+    uint32_t *value; /* equal numbers, in either graph, mean equal values, apart from names and offsets */
     uint64_t *exact, *kind;     /* hashes of the node alone: op, attributes and type; op and arity */
     uint32_t *first_use, *uses; /* readers of r: uses[first_use[r] .. first_use[r + 1]), rising */
 } TnAligned;
 
-/* Everything in the arena. */
+/* Pairs the nodes. Everything is allocated in the arena. */
 void tn_align(const TnGraph *a, const TnGraph *b, TnArena *arena, TnAligned *out_a, TnAligned *out_b);
-/* Attributes that say what an op does: not where its value lies, nor a tensor's hash. */
+/* Whether an attribute says what an op does: not where its value lies, nor a tensor's hash. */
 static inline bool tn_attr_structural(TnAttrKey k) {
     return k != TN_ATTR_off && k != TN_ATTR_hash;
 }

@@ -1,4 +1,5 @@
-/* ternc_cost: what each launch of a compiled model has to move and to multiply, read off its planned graph. */
+/* ternc_cost: the bytes and multiply-adds of each launch of a compiled model, computed from its planned
+ * graph. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,8 @@ static void add_rows(Kernel *k, const TnType *leading, uint64_t bytes_a_row) {
         k->out->weight_bytes += bytes_a_row * (uint64_t)leading->dim[0];
 }
 
-/* The one node of the kernel that reads r, as its operand 1; NULL if others do or read it elsewhere. */
+/* The only node of the kernel that reads r, at operand 1; NULL if there are several, or it reads r at
+ * another. */
 static const TnNode *only_reader(const Kernel *k, TnRef r) {
     const TnNode *found = NULL;
     for (uint32_t i = 0; i < k->k->n; i++) {
@@ -48,15 +50,15 @@ static uint64_t position_bytes(const TnType *cache) {
     return tn_page_bytes(cache) / TN_PAGE;
 }
 
-/* Rows of a table that node n reads by its operand `place` for each row it makes; 0: all of it. Of reranking the
- * least, for how many rows the bound leaves is not known here. */
+/* Rows of a table that node n reads through operand `place` for each row that it makes; 0: the whole table.
+ * For reranking it is the least number, since the bounds decide at run time how many rows are left. */
 static uint64_t rows_read(const TnNode *n, uint32_t place) {
     if (place + 1 != n->n_args) return 0;
     if (tn_op_is(n->op, TN_TRAIT_TABLE_ROWS)) return (uint64_t)n->type.dim[1];
     return tn_op_is(n->op, TN_TRAIT_TABLE_ROW);
 }
 
-/* A table of which every reader in the kernel takes rows. */
+/* Counts a table of which every reader in the kernel takes rows. */
 static bool add_rows_of(Kernel *k, TnRef r) {
     const TnType *t = &k->g->nodes[r].type;
     for (int add = 0; add < 2; add++)
@@ -85,7 +87,7 @@ static void add_source(Kernel *k, TnRef r) {
     }
 }
 
-/* Weights by columns are read in place of operand 2, where that is less. */
+/* A column-major copy is read instead of operand 2, where that is less. */
 static bool is_copy(const Kernel *k, TnRef r) {
     const TnNode *root = k->k->root == TN_NONE ? NULL : &k->g->nodes[k->k->root];
     return root && root->op == TN_OP_tmatmul && root->n_args > 2 && root->args[2] == r;
@@ -97,11 +99,11 @@ static void add_value(Kernel *k, TnRef r) {
         if (!is_copy(k, r)) add_source(k, r);
         return;
     }
-    if (tn_encs[n->type.enc].kind == TN_CACHE) return; /* by the nodes that use it */
+    if (tn_encs[n->type.enc].kind == TN_CACHE) return; /* counted at the nodes that use it */
     if (n->type.rank == 2 && tn_dim_is_sym(n->type.dim[1]))
-        return; /* the block table: an entry in 64 positions */
+        return; /* the block table: one entry for 64 positions */
     if (n->type.dim[0] == tn_sym_dim(TN_P))
-        return; /* what attend_blocks makes: a row in 64 positions, in the cache's shadow */
+        return; /* the result of attend_blocks: one row for 64 positions, small beside the cache */
     const TnNode *reader = only_reader(k, r);
     bool fewer = reader && tn_op_is(reader->op, TN_TRAIT_FEWER);
     add_rows(k, fewer ? &reader->type : &n->type, tn_row_bytes(&n->type));
@@ -115,7 +117,7 @@ static void add_node(Kernel *k, const TnNode *n) {
     } else if (tn_op_is(n->op, TN_TRAIT_ATTENDS)) {
         const TnType *q = &nodes[n->args[0]].type;
         w->held_bytes += position_bytes(&nodes[n->args[1]].type) + position_bytes(&nodes[n->args[2]].type);
-        w->attended_macs += 2 * (uint64_t)q->dim[q->rank - 1]; /* a score and a weighted value each */
+        w->attended_macs += 2 * (uint64_t)q->dim[q->rank - 1]; /* a score, and a weighted value */
         w->window = (uint64_t)tn_attr_int(n, TN_ATTR_window);
     } else if (tn_op_is(n->op, TN_TRAIT_PRODUCT)) {
         const TnType *m = &nodes[n->args[1]].type;
@@ -142,7 +144,7 @@ void tn_kernel_describe(const TnGraph *g, uint32_t kernel, char *out, size_t n) 
     }
 }
 
-/* Kernels of equal text are numbered alike; the map borrows its keys. */
+/* Kernels with equal text get the same number; the map borrows its keys. */
 typedef struct Groups {
     TnMap of_text;
     TnArena arena;

@@ -1,4 +1,4 @@
-/* ternc_diff: graphs, weights and metadata of two files. */
+/* ternc_diff: compares graphs, weights and metadata of two files. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@ typedef struct Diff {
     const TerncDiff *o;
     TnGraphs a, b;
     TnBuf out;
-    uint32_t other; /* differences beside those of graphs: keys, sections */
+    uint32_t other; /* differences outside the graphs: keys, sections */
     bool differ;
 } Diff;
 
@@ -36,10 +36,10 @@ static void count(Stats *s, const float *v, int64_t n) {
 typedef struct Tensor {
     TnType type;
     const void *data;
-    bool raw; /* as in the file, else in type_layout.h's form */
+    bool raw; /* laid out as in the file; else as in type_layout.h */
 } Tensor;
 
-/* A row's values; of ternary tensors the trits, whose scale is told apart. */
+/* Reads the values of a row; for ternary tensors the trits, since their scale is reported separately. */
 static void read_row(const Tensor *t, int64_t row, float *out, int8_t *trits) {
     if (!tn_enc_is_ternary(t->type.enc)) {
         (t->raw ? tn_decode_raw : tn_decode_row)(&t->type, t->data, row, out);
@@ -106,7 +106,7 @@ static bool packed_at(const Packed *p, uint32_t i, TnBlobWeight *w) {
            tn_range_ok(w->type.offset, w->type.size, p->dir_n) && tn_range_ok(w->offset, w->size, p->bytes_n);
 }
 
-/* A weight is known by name and type together: they lie one behind the other in no file, so they are joined. */
+/* A weight is identified by name and type. They are not adjacent in the file, so they are joined here. */
 static const char *packed_key(const Packed *p, const TnBlobWeight *w, TnArena *arena, size_t *n) {
     *n = (size_t)w->name.size + w->type.size + 3;
     return tn_sprintf(arena, "%.*s (%.*s)", (int)w->name.size, p->dir + w->name.offset, (int)w->type.size,
@@ -129,7 +129,7 @@ static Packed open_packed(const TernModel *m, TnArena *arena) {
     return p;
 }
 
-/* "p64[512,256]"; false for what has no rows of values. */
+/* Parses "p64[512,256]"; false for a type without rows of values. */
 static bool parse_type(const Packed *p, const TnBlobWeight *w, TnType *out) {
     char text[64], *at;
     if (w->type.size >= sizeof text) return false;
@@ -219,7 +219,7 @@ static void put_key(const TnGgufKey *k, TnBuf *out) {
     }
 }
 
-/* Where its bytes end: strings of an array carry their length. */
+/* Number of bytes of a key's value; in an array of strings each has its length. */
 static size_t key_bytes(const TnGgufKey *k) {
     if (k->type == TN_GGUF_STRING) return k->n;
     if (k->type != TN_GGUF_ARRAY) return tn_gguf_type_bytes(k->type);
@@ -286,8 +286,9 @@ static TnDiff diff_pair(Diff *d, const TnGraph *a, const TnGraph *b) {
 
 enum { BY_BOTH, BY_NAME, BY_VARIANT, BY_PLACE, WAYS };
 
-/* The partner of each graph of a, TN_NONE without one: by name and variant, then by name, by variant (a compiled file's
- * graphs are known by that alone) and by place. with[j]: whether b's is taken. */
+/* Finds the partner of each graph of a, or TN_NONE: by name and variant, then by name, then by variant (which
+ * is all that identifies graphs of a compiled file), then by position. with[j]: whether graph j of b is
+ * taken. */
 static void pair_graphs(const Diff *d, uint32_t *of, bool *with) {
     bool blobs = d->a.kind == TN_GRAPHS_BLOB || d->b.kind == TN_GRAPHS_BLOB;
     for (uint32_t i = 0; i < d->a.n; i++) of[i] = TN_NONE;
@@ -311,7 +312,7 @@ static void tell_alone(Diff *d, char mark, const TnGraph *g) {
     d->other++;
 }
 
-/* Graphs that differ in the same way are told once. */
+/* Graphs that differ in the same way are reported once. */
 static void diff_variants(Diff *d) {
     TnBuf last = {0};
     uint32_t *of = tn_xcalloc(d->a.n + 1u, sizeof *of);
@@ -340,7 +341,7 @@ static void diff_variants(Diff *d) {
     free(with);
 }
 
-/* A model's one graph, made into the variants that the other file holds. */
+/* Lowers a model's only graph to the variants that the other file holds. */
 static TernStatus lower_like(TnGraphs *s, const TnGraphs *like, TernError *err) {
     TnGraph **all = tn_xcalloc(like->n, sizeof *all);
     TernStatus st = TERN_OK;
@@ -378,7 +379,7 @@ static TernStatus compare(Diff *d, TernError *err) {
         diff_variants(d);
     }
     if (d->other)
-        tn_buf_printf(&d->out, "%u difference%s beside the graphs\n", d->other, d->other == 1 ? "" : "s");
+        tn_buf_printf(&d->out, "%u difference%s outside the graphs\n", d->other, d->other == 1 ? "" : "s");
     d->differ |= d->other > 0;
     return TERN_OK;
 }

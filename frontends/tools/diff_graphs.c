@@ -1,4 +1,4 @@
-/* What is told of paired and unpaired nodes, kernels and graphs. */
+/* Reports the differences of paired and unpaired nodes, kernels and graphs. */
 #include "frontends/tools/diff_graphs.h"
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +13,8 @@ typedef struct Tell {
     TnPlace *place_a, *place_b;
     const TnDiffOptions *o;
     TnDiff *d;
-    TnBuf words;                         /* of the line being made: ", " in front of each */
-    uint32_t *kernel_of_a, *kernel_of_b; /* the other graph's kernel, or TN_NONE */
+    TnBuf words;                         /* of the current line, each after ", " */
+    uint32_t *kernel_of_a, *kernel_of_b; /* the paired kernel of the other graph, or TN_NONE */
     uint32_t moved;                      /* values at another offset */
     TnRef first_moved;
 } Tell;
@@ -25,7 +25,7 @@ static void put_name(const TnGraph *g, TnRef r, TnBuf *out) {
     tn_buf_printf(out, "%c%s", tn_sigil(g, r), g->nodes[r].name);
 }
 
-/* As the text has it, but for a reader: floats in decimal, long lists by their length. */
+/* As in the text form, but easier to read: floats in decimal, long lists by their length. */
 static void put_value(const TnAttr *a, TnBuf *out) {
     if (!a)
         tn_buf_puts(out, "none");
@@ -39,7 +39,7 @@ static void put_value(const TnAttr *a, TnBuf *out) {
         tn_print_value(a, out);
 }
 
-/* "at a.tir:12, b.tir:14" for what was read from text. */
+/* "at a.tir:12, b.tir:14", for graphs that were read from text. */
 static void put_lines(const TnGraph *a, uint32_t line_a, const TnGraph *b, uint32_t line_b, TnBuf *out) {
     bool has_a = a && a->file && line_a, has_b = b && b->file && line_b;
     if (has_a) tn_buf_printf(out, " at %s:%u", tn_listed(a->file).s, line_a);
@@ -65,7 +65,7 @@ static TnBuf *word(Tell *t) {
 
 /* ---- one pair of nodes */
 
-/* Is x (of a) the same value as y (of b)? Paired, or equal to the pair's partner. */
+/* Returns whether x (of a) is the same value as y (of b): paired, or equal to the other's partner. */
 static bool same_value(const Tell *t, TnRef x, TnRef y) {
     TnRef mx = t->a.match[x], my = t->b.match[y];
     if (mx == y) return true;
@@ -73,7 +73,7 @@ static bool same_value(const Tell *t, TnRef x, TnRef y) {
     return mx != TN_NONE && t->b.value[mx] == t->b.value[y];
 }
 
-/* An op put in between (or taken out) is one difference: it is told where it stands, and its reader's other
+/* An inserted or removed op is one difference. It is reported where it stands; that its reader has another
  * operand follows from it. Walks up through unpaired nodes only. */
 static bool follows(const Tell *t, TnRef x, TnRef y) {
     TnRef p = x, q = y;
@@ -107,7 +107,7 @@ static void tell_attrs(Tell *t, TnRef x, const TnNode *p, const TnNode *q) {
     for (int k = 0; k < TN_ATTR_COUNT; k++) {
         const TnAttr *u = tn_node_attr(p, (TnAttrKey)k), *v = tn_node_attr(q, (TnAttrKey)k);
         if ((!u && !v) || (u && v && tn_attr_equal(u, v)) || k == TN_ATTR_hash) continue;
-        if (k == TN_ATTR_off) { /* one op more moves all others: told once */
+        if (k == TN_ATTR_off) { /* one more op moves all others: reported once */
             if (!t->moved++) t->first_moved = x;
             continue;
         }
@@ -134,7 +134,7 @@ static bool types_equal(const TnType *s, const TnType *t) {
            memcmp(s->dim, t->dim, s->rank * sizeof s->dim[0]) == 0;
 }
 
-/* A tensor of the model file: contents by hash. Returns whether it differs. */
+/* Compares tensors of the model files by hash. Returns whether they differ. */
 static bool tell_weight(Tell *t, const TnNode *p, const TnNode *q) {
     const TnAttr *u = tn_node_attr(p, TN_ATTR_hash), *v = tn_node_attr(q, TN_ATTR_hash);
     bool scale = !scales_equal(&p->type, &q->type);
@@ -214,7 +214,7 @@ static void tell_lone(Tell *t, char mark, const TnAligned *s, TnRef r) {
 
 /* ---- kernels */
 
-/* A kernel's partner is that of its root; without one, that of its first paired node. */
+/* A kernel is paired through its root, or if it has none, through its first paired node. */
 static void pair_kernels(Tell *t, TnArena *arena) {
     const TnGraph *a = t->a.g, *b = t->b.g;
     t->kernel_of_a = tn_alloc_array(arena, a->n_kernels + 1u, sizeof *t->kernel_of_a);
@@ -310,7 +310,7 @@ static void tell_moved(Tell *t) {
     if (!t->moved) return;
     TnBuf *out = &t->d->text;
     const TnNode *p = &t->a.g->nodes[t->first_moved], *q = &t->b.g->nodes[t->a.match[t->first_moved]];
-    tn_buf_printf(out, "~ %u value%s at another place in the arena, the first ", t->moved,
+    tn_buf_printf(out, "~ %u value%s at another offset in the arena, the first ", t->moved,
                   t->moved == 1 ? "" : "s");
     put_name(t->a.g, t->first_moved, out);
     tn_buf_puts(out, " off ");
@@ -331,7 +331,7 @@ void tn_diff(const TnGraph *a, const TnGraph *b, const TnDiffOptions *options, T
     t.place_b = tn_places(b, &arena);
     pair_kernels(&t, &arena);
     tell_graph(&t);
-    /* in b's order; what is gone from a is told before the next pair behind it */
+    /* in b's order; nodes removed from a are reported before the next pair after them */
     TnRef next = 0;
     for (TnRef y = 0; y < b->n; y++) {
         TnRef x = t.b.match[y];

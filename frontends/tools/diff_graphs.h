@@ -1,19 +1,21 @@
-/* What differs between two graphs: ops, operands, types, attributes, kernels and weights, told op by op.
+/* Compares two graphs and reports, op by op, differences in ops, operands, types, attributes, kernels and
+ * weights.
  *
- * Names and order are not compared, so renumbering and other topological orders are no difference. Ops are
- * paired first by the value they compute (op, attributes, type and operands, all the way up to weights by name),
- * then outward from pairs already made through operands and readers of the same kind, so one op inserted, removed
- * or changed shows as that and leaves its neighbours alone. About n log n. */
+ * Names and order are not compared, so renumbering or another topological order is not a difference. Ops are
+ * paired first by the value they compute (op, attributes, type and operands, all the way up to weights by
+ * name), then outward from existing pairs, through operands and readers of the same kind. So an op that is
+ * inserted, removed or changed is reported as such and leaves its neighbours alone. Takes about n log n. */
 #ifndef TN_DIFF_GRAPHS_H
 #define TN_DIFF_GRAPHS_H
 
 #include "ir/ir.h"
 
 typedef struct TnDiffOptions {
-    /* Called for two tensors of one name whose hash, type or scale differ; may append ", words" on how. */
+    /* Called for two tensors of the same name whose hash, type or scale differ; may append ", words" that say
+     * how. */
     void (*weights)(void *user, const TnNode *a, const TnNode *b, TnBuf *out);
     void *user;
-    bool names; /* values with other names are told too */
+    bool names; /* also report values whose names differ */
 } TnDiffOptions;
 
 typedef struct TnDiff {
@@ -24,9 +26,9 @@ typedef struct TnDiff {
     uint32_t n_a, n_b;       /* ops */
 } TnDiff;
 
-/* options may be NULL. Frees nothing; tn_buf_free(&out->text). */
+/* options may be NULL. tn_buf_free(&out->text). */
 void tn_diff(const TnGraph *a, const TnGraph *b, const TnDiffOptions *options, TnDiff *out);
-/* "1 changed, 0 added, 0 removed of 310 ops", with what else there is to say. */
+/* Appends "1 changed, 0 added, 0 removed" and the other counts. */
 void tn_diff_summary(const TnDiff *d, TnBuf *out);
 static inline bool tn_diff_any(const TnDiff *d) {
     return d->changed + d->added + d->removed + d->weights > 0;

@@ -1,5 +1,5 @@
-/* The picture. What is drawn is chosen so that a layer fits a page: the flow of a token from top to bottom, weights
- * and caches at the side, and nothing that would send a line across the whole sheet. */
+/* Draws the picture. A layer should fit a page: a token flows from top to bottom, weights and caches are at
+ * the side, and nothing is drawn that would send a line across the whole sheet. */
 #include "frontends/tools/dot.h"
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +10,8 @@
 #include "runtime/base/escape.h"
 
 #define FONT "Helvetica,Arial,sans-serif"
-/* The least size, and the lightest grey of text: what a page of 900 pixels still shows, and what can be read on the
- * darkest fill of a kernel. */
+/* The smallest size of text, still legible on a page of 900 pixels, and its lightest grey, still legible on
+ * the darkest fill of a kernel. */
 #define SMALL "11"
 #define SOFT  "#33414e"
 
@@ -46,7 +46,8 @@ static Ink ink_of(const TnNode *n) {
     return (Ink){"#fbf6e4", "#cdbd85", "#6a5c2a"};
 }
 
-/* White to red by share of the dearest kernel: 6 steps that print well and keep black text readable. */
+/* White to red by cost relative to the most expensive kernel, in 6 steps that print well and keep black text
+ * readable. */
 static const char *heat(double share) {
     static const char *const steps[] = {"#fff8f0", "#fef0e0", "#fee3c6", "#fdd5af", "#fcc59b", "#f9b189"};
     int i = (int)(share * 6);
@@ -64,7 +65,7 @@ static void put_bytes(double n, TnBuf *out) {
         tn_buf_printf(out, "%.4g MiB", n / 1024 / 1024);
 }
 
-/* ---- what is drawn */
+/* ---- choosing what is drawn */
 
 typedef struct Draw {
     const TnGraph *g;
@@ -73,15 +74,15 @@ typedef struct Draw {
     TnArena arena;
     TnPlace *places;
     TnRepeat rep;
-    bool *hub;      /* named in its readers, not drawn */
-    bool *shown;    /* ops, inputs and results with a box */
-    bool *boundary; /* outside the one layer drawn, but read or made by it */
+    bool *hub;      /* named in its readers instead of drawn */
+    bool *shown;    /* ops, inputs and outputs with a box */
+    bool *boundary; /* outside the only layer drawn, but read by it or made by it */
     int64_t *outer; /* layer group, or NO_GROUP */
     uint32_t notes;
     double dearest, total; /* ms */
 } Draw;
 
-enum { NO_GROUP = -1, NOT_FOLDED = 1 << 30 /* layers outside the stretch, in a folded picture */ };
+enum { NO_GROUP = -1, NOT_FOLDED = 1 << 30 /* layers outside the repeated stretch, in a folded picture */ };
 
 static bool is_cache(const TnNode *n) {
     return tn_encs[n->type.enc].kind == TN_CACHE;
@@ -92,7 +93,7 @@ static TnRef face(const Draw *d, TnRef r) {
     return d->o->fold_layers ? d->rep.first[r] : r;
 }
 
-/* The layer by name, or by structure where names tell nothing. */
+/* The layer by name, or by structure if names tell nothing. */
 static int64_t layer_of(const Draw *d, TnRef r) {
     if (d->o->fold_layers && d->rep.piece[r] != TN_NONE) return d->rep.piece[r];
     int32_t layer = d->places[r].layer;
@@ -123,7 +124,7 @@ static void find_hubs(Draw *d) {
     }
 }
 
-/* Rows' inputs of a one-layer picture are hubs too where other layers read them, so hubs come first. */
+/* In a picture of one layer, inputs that other layers read are hubs too, so hubs are found first. */
 static void choose(Draw *d) {
     const TnGraph *g = d->g;
     for (TnRef r = 0; r < g->n; r++) {
@@ -167,7 +168,7 @@ static void put_attrs(const Draw *d, const TnNode *n, TnBuf *b) {
         else
             tn_put_xml(a->s, b);
     }
-    if (n->op == TN_OP_dequant) /* a line beside the main flow would say no more */
+    if (n->op == TN_OP_dequant) /* a line beside the main flow would add nothing */
         tn_buf_printf(b, " &middot; row scale of %%%s", d->g->nodes[n->args[1]].name);
     if (n->op == TN_OP_slice) {
         int64_t lo = tn_attr_int(n, TN_ATTR_lo);
@@ -176,7 +177,7 @@ static void put_attrs(const Draw *d, const TnNode *n, TnBuf *b) {
     }
 }
 
-/* A hub that ops make is drawn: lines lead from it to those that read it in the first layer drawn. */
+/* A hub that is made by ops is drawn, with lines to its readers in the first layer drawn. */
 static bool leads_from(const Draw *d, TnRef x, TnRef reader) {
     if (!d->hub[x] || !d->shown[x] || !d->shown[reader]) return false;
     for (TnRef r = x + 1; r < reader; r++)
@@ -185,7 +186,7 @@ static bool leads_from(const Draw *d, TnRef x, TnRef reader) {
     return true;
 }
 
-/* The names of hubs it reads and no line leads from, each once. */
+/* Puts the names of the hubs that it reads and that have no line to it, each once. */
 static bool put_hubs(const Draw *d, const TnNode *n, TnBuf *b) {
     uint32_t count = 0;
     for (uint32_t i = 0; i < n->n_args; i++) {
@@ -227,7 +228,7 @@ static void put_box(Draw *d, TnRef r) {
     tn_buf_free(&hubs);
 }
 
-/* "attn_q | attn_k": the tensors of the file under a weight, without layer and ending. */
+/* "attn_q | attn_k": the tensors of the file that make up a weight, without layer and ending. */
 static void put_tensors(Draw *d, TnRef r, uint32_t *n_put, TnBuf *b) {
     const TnNode *n = &d->g->nodes[r];
     if (n->op != TN_OP_gguf) {
@@ -250,7 +251,8 @@ static void put_tensors(Draw *d, TnRef r, uint32_t *n_put, TnBuf *b) {
     tn_put_xml(tn_strndup(&d->arena, name, len), b);
 }
 
-/* A weight beside its reader. Shared ones get a note at each: a line across the sheet says less. */
+/* Draws a weight beside its reader. A shared weight gets a note at each reader, to avoid a line across the
+ * sheet. */
 static void put_note(Draw *d, TnRef w, TnRef reader) {
     static const int64_t no_syms[TN_SYM_COUNT];
     const TnNode *n = &d->g->nodes[w];
@@ -267,7 +269,8 @@ static void put_note(Draw *d, TnRef w, TnRef reader) {
     tn_buf_puts(out, " &middot; ");
     put_bytes((double)tn_type_bytes(&n->type, no_syms), out);
     tn_buf_puts(out, ">];\n");
-    /* beside its reader; but matrices often stand side by side (q, k, v), where notes between would cross */
+    /* beside its reader, unless that is a matrix product: these often stand side by side (q, k, v), where
+       notes between them would make lines cross */
     if (d->g->nodes[reader].op != TN_OP_tmatmul) tn_buf_printf(out, "{rank=same; w%u; n%u;}\n", id, reader);
     tn_buf_printf(out, "w%u -> n%u [color=\"%s\", arrowhead=none, penwidth=0.8];\n", id, reader, ink.line);
 }
@@ -277,7 +280,7 @@ static void put_member(Draw *d, TnRef r) {
     put_box(d, r);
     for (uint32_t i = 0; i < n->n_args; i++) {
         TnRef x = n->args[i];
-        /* dequant reads the scale of the matrix beside its tmatmul */
+        /* dequant only reads the scale of the matrix, which is drawn beside its tmatmul */
         if (tn_ops[d->g->nodes[x].op].class == TN_SOURCE && n->op != TN_OP_dequant) put_note(d, x, r);
     }
 }
@@ -300,7 +303,7 @@ static int by_group(const void *x, const void *y) {
 static double kernel_cost(const Draw *d, uint32_t k) {
     if (!d->o->kernel_ms) return -1;
     if (!d->o->fold_layers || d->g->kernels[k].n == 0) return d->o->kernel_ms[k];
-    /* folded: all the kernels this one stands for */
+    /* folded: all kernels that this one stands for */
     TnRef mine = d->g->kernels[k].first;
     double sum = -1;
     for (uint32_t i = 0; i < d->g->n_kernels; i++) {
@@ -361,7 +364,7 @@ static void put_groups(Draw *d) {
     const TnGraph *g = d->g;
     Item *items = NULL;
     size_t n = 0, cap = 0;
-    /* an input stands with its first reader */
+    /* an input is drawn with its first reader */
     uint32_t *reader = tn_alloc_array(&d->arena, g->n + 1u, sizeof *reader);
     memset(reader, 0xff, (g->n + 1u) * sizeof *reader);
     for (TnRef r = 0; r < g->n; r++)

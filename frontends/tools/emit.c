@@ -1,4 +1,4 @@
-/* ternc_emit: a compilation shown instead of written. */
+/* ternc_emit: compiles and shows the code instead of writing a blob. */
 #include <string.h>
 #include "frontends/api/call_options.h"
 #include "frontends/api/source.h"

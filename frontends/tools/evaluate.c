@@ -1,4 +1,4 @@
-/* ternc_eval: a graph tried out by the evaluator. */
+/* ternc_eval: evaluates a graph on made-up inputs. */
 #include "frontends/api/call_options.h"
 #include "frontends/tools/graphs.h"
 #include "frontends/tools/show.h"

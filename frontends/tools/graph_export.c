@@ -1,4 +1,4 @@
-/* ternc_picture: graphs as dot, json and text. */
+/* ternc_picture: writes graphs as dot, json and text. */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,11 +10,11 @@
 
 static TernStatus check_variant(const TerncPicture *p, const char *path, size_t n, TernError *err) {
     if (p->variant < n || strcmp(p->format, "dot") != 0) return TERN_OK;
-    return tn_fail(err, TERN_ERR_INPUT, "%s: there is no variant %u, they are 0 to %zu", path, p->variant,
+    return tn_fail(err, TERN_ERR_INPUT, "%s: there is no variant %u, expected 0 to %zu", path, p->variant,
                    n - 1);
 }
 
-/* A level's batch classes, and who makes its kernels. */
+/* A level's batch classes, and the targets that make its kernels. */
 typedef struct Level {
     TnBatchClass classes[TN_BATCH_CLASSES];
     const TnTargetDesc *targets[TN_TARGETS_MAX];
@@ -33,7 +33,7 @@ static TernStatus take_variant(void *user, TnGraph *g, TernError *err) {
     return TERN_OK;
 }
 
-/* Variants as tn_compile makes them. */
+/* Makes the variants, as tn_compile does. */
 static TernStatus compile_variants(TnGraphs *s, const TerncPicture *p, TernError *err) {
     const char *level_list = p->levels;
     TnArena arena = {0};
@@ -44,7 +44,7 @@ static TernStatus compile_variants(TnGraphs *s, const TerncPicture *p, TernError
     if (st == TERN_OK)
         st = tn_levels_split(&arena, "TerncPicture.levels", level_list, &levels, &n_levels, err);
     if (st != TERN_OK) goto out;
-    if (s->n != 1 || s->g[0]->stage != TN_STAGE_MODEL) goto out; /* planned already: as it stands */
+    if (s->n != 1 || s->g[0]->stage != TN_STAGE_MODEL) goto out; /* planned already: shown as it is */
     Level *of = tn_alloc_array(&arena, n_levels, sizeof *of);
     uint32_t n_all = 0;
     for (uint32_t l = 0; l < n_levels; l++) {
@@ -76,7 +76,7 @@ out:
     return st;
 }
 
-/* A model's graph goes through the passes for the level, and the rows of the variant, that the times are of. */
+/* Runs the passes on a model's graph for the level and the rows of the variant that the times belong to. */
 static TernStatus lower_as_profiled(TnGraph *g, const TnWeights *weights, const json_t *root,
                                     TernError *err) {
     const char *level = json_string_value(json_object_get(root, "level"));
@@ -98,7 +98,7 @@ static TernStatus lower_as_profiled(TnGraph *g, const TnWeights *weights, const 
     return tn_graph_lower(g, TN_STAGE_PLANNED, level, TN_KV_F16, lo, hi, TN_ENC_COUNT, weights, err);
 }
 
-/* Times by kernel name; a kernel the file does not name is not measured. */
+/* Reads times by kernel name; a kernel that the file does not name counts as not measured. */
 static TernStatus read_profile(const char *path, TnGraph *g, const TnWeights *weights, double **out,
                                TernError *err) {
     char *text;
@@ -149,8 +149,9 @@ static TernStatus check_layer(const TnGraph *g, const char *path, int layer, Ter
     tn_arena_free(&arena);
     if (layer >= 0 && layer <= most) return TERN_OK;
     if (most < 0)
-        return tn_fail(err, TERN_ERR_INPUT, "%s: there is no layer %d: no name says one", path, layer);
-    return tn_fail(err, TERN_ERR_INPUT, "%s: there is no layer %d, they are 0 to %d", path, layer, most);
+        return tn_fail(err, TERN_ERR_INPUT, "%s: there is no layer %d: no name contains a layer", path,
+                       layer);
+    return tn_fail(err, TERN_ERR_INPUT, "%s: there is no layer %d, expected 0 to %d", path, layer, most);
 }
 
 static TernStatus draw(const TerncPicture *p, const TnGraphs *s, TnBuf *out, TernError *err) {

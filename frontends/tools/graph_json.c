@@ -1,10 +1,10 @@
-/* A graph as json, for programs that are not ours. Values are jansson's; the frame around them is written here, since a
- * node has a line. */
+/* Writes a graph as json, for other programs. jansson prints the values; the frame around them is written
+ * here, to get one line for each node. */
 #include "frontends/json.h"
 #include "frontends/tools/dot.h"
 #include "ir/print.h"
 
-/* json has no nan and no infinity: they are strings. */
+/* json has no nan and no infinity: they become strings. */
 static json_t *of_float(float f) {
     if (isnan(f)) return tn_json_text("nan");
     if (isinf(f)) return tn_json_text(f < 0 ? "-inf" : "inf");
@@ -28,7 +28,7 @@ static json_t *of_attr(const TnAttr *a) {
     switch (tn_attrs[a->key].kind) {
     case TN_AINT:
         return tn_json_int((uint64_t)a->i);
-    case TN_AHEX: /* a number would lose bits in readers that hold doubles */
+    case TN_AHEX: /* as a number it would lose bits in readers that use doubles */
         return of_hex(a->u);
     case TN_AFLOAT:
         return of_float(a->f);
@@ -114,14 +114,14 @@ static json_t *of_graph(const TnGraph *g) {
     return head;
 }
 
-/* Nine digits are the float exactly. */
+/* Nine digits identify a float exactly. */
 static void put(json_t *value, TnBuf *out) {
     tn_json_put(value, JSON_REAL_PRECISION(9), out);
 }
 
 void tn_json(const TnGraph *g, TnBuf *out) {
     put(of_graph(g), out);
-    out->len--; /* the brace, to go on with the object */
+    out->len--; /* remove the brace, to continue the object */
     tn_buf_puts(out, ",\n  \"kernels\": [");
     for (uint32_t k = 0; k < g->n_kernels; k++) {
         tn_buf_puts(out, k ? ",\n    " : "\n    ");

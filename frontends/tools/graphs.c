@@ -1,4 +1,4 @@
-/* Opening any file for its graphs. */
+/* Opens any file for its graphs. */
 #include "frontends/tools/graphs.h"
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +27,7 @@ static TernStatus from_blob(TnGraphs *s, TerncTextFn *text, void *user, TernErro
     const char *tir = tern_model_section(s->model, TN_SECTION_TIR, 0, &n);
     if (!tir) return tn_fail(err, TERN_ERR_INPUT, "%s: the blob holds no graphs (section TIR)", s->path);
     if (tn_parse(tir, n, "section TIR", &s->g, &s->n, &d) == TERN_OK) {
-        /* lines of a text nobody has seen help nobody */
+        /* the user never saw this text, so line numbers would not help */
         for (uint32_t i = 0; i < s->n; i++) s->g[i]->file = NULL;
         return TERN_OK;
     }

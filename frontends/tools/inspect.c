@@ -1,4 +1,4 @@
-/* ternc_inspect: what is in a model file or a blob, as tables. */
+/* ternc_inspect: lists what is in a model file or a blob, as tables. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +49,7 @@ static void print_scalar(TnBuf *b, TnGgufType type, const uint8_t *p) {
     }
 }
 
-/* Bytes from a file, at most `max` of them. */
+/* Prints bytes from a file, at most `max` of them. */
 static void print_text(TnBuf *b, const uint8_t *p, uint64_t n, uint64_t max) {
     tn_buf_puts(b, "\"");
     tn_put_shown(p, n, max, b);
@@ -159,7 +159,7 @@ static void print_variants(const TernModel *m, TnBuf *b) {
     size_t n;
     const uint8_t *prog, *plan;
     tn_buf_printf(b, "\nvariants\n  %-12s %-4s %-9s %8s %8s %14s  %s\n", "level", "kv", "rows", "launches",
-                  "barriers", "weights MiB", "arena bytes; scratch a worker; cache a page and layer");
+                  "barriers", "weights MiB", "arena bytes; scratch per worker; cache per page and layer");
     for (uint32_t i = 0; (prog = tern_model_section(m, TN_SECTION_PROG, i, &n)) &&
                          (plan = tern_model_section(m, TN_SECTION_PLAN, i, &n));
          i++) {
@@ -183,8 +183,8 @@ static void print_variants(const TernModel *m, TnBuf *b) {
     }
 }
 
-/* Text at a range of a section; empty where the range leaves it (open has checked hashes, not the meaning of
- * WDIR). */
+/* The text at a range of a section; empty if the range is not inside it (opening checks hashes, not the
+ * contents of WDIR). */
 static const char *range_text(const uint8_t *section, size_t n, TnBlobRange r, int *out_len) {
     bool in = tn_range_ok(r.offset, r.size, n);
     *out_len = in ? (int)r.size : 0;
@@ -213,7 +213,7 @@ static void print_weights(const TernModel *m, TnBuf *b) {
     }
 }
 
-/* The memory plan of the first variant in full; the others differ in rows alone. */
+/* Prints the memory plan of the first variant; the others differ only in rows. */
 static TernStatus print_plan(const TernModel *m, TnBuf *b, TernError *err) {
     size_t n;
     const char *tir = tern_model_section(m, TN_SECTION_TIR, 0, &n);

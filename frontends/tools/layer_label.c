@@ -1,9 +1,9 @@
-/* Places flow from weights and caches forward through the graph. */
+/* Labels spread from weights and caches forward through the graph. */
 #include "frontends/tools/layer_label.h"
 #include <stdlib.h>
 #include <string.h>
 
-/* N of "blkN." style text at s, or -1; *end behind the digits. */
+/* The number N in text such as "blkN." at s, or -1; *end points after the digits. */
 static int32_t number_at(const char *s, const char **end) {
     int32_t n = 0;
     const char *p = s;
@@ -38,7 +38,7 @@ static TnPlace of_input(const TnNode *n) {
     return p;
 }
 
-/* By its own weight or cache, else as the operand that comes last in the model. */
+/* From its own weight or cache, else from the operand that is latest in the model. */
 static TnPlace of_op(const TnGraph *g, const TnNode *n, const TnPlace *places) {
     TnPlace best = {TN_PLACE_ENTRY, ""};
     TnRef last = TN_NONE;

@@ -1,4 +1,4 @@
-/* ternc_opt: passes on a graph from text or from a model file. */
+/* ternc_opt: runs passes on a graph from a text, a model file or a blob. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +31,7 @@ static void send_graph(Opt *s, const char *what, const TnGraph *g) {
     tn_buf_free(&b);
 }
 
-/* The text says all there is: read back, it is the same graph and prints the same. */
+/* Checks that the text is complete: parsed again, it gives the same graph, which prints the same. */
 static void read_back(Opt *s, const char *pass, const TnGraph *g) {
     TnBuf text = {0}, again = {0}, line = {0};
     TnGraph **gs;
@@ -44,7 +44,7 @@ static void read_back(Opt *s, const char *pass, const TnGraph *g) {
     print_one(gs[0], &again);
     if (n != 1 || !tn_graph_equal(g, gs[0]) || again.len != text.len ||
         memcmp(again.data, text.data, text.len))
-        TN_BUG("the text after pass %s reads back as another graph", pass);
+        TN_BUG("the text after pass %s parses to a different graph", pass);
     tn_buf_printf(&line, "%-9s verified, and read back from %zu bytes of text\n", pass, text.len);
     s->text(s->user, "verify", line.data, line.len);
     tn_graphs_free(gs, n);
@@ -77,7 +77,7 @@ static void after(void *user, const char *pass, const TnGraph *g, double seconds
     }
 }
 
-/* ---- Inputs with several graphs: which one? */
+/* ---- choosing a graph of an input with several */
 
 static bool fits(const TerncOpt *o, const TnGraph *g) {
     int64_t lo = o->rows_lo, hi = o->rows_hi ? o->rows_hi : lo;
@@ -135,7 +135,7 @@ static TernStatus choose(const TerncOpt *o, const TnGraphs *s, uint32_t *out, Te
     if (o->variant || (!blob && s->n == 1)) return TERN_OK;
     if (!blob)
         return tn_fail(err, TERN_ERR_INPUT,
-                       "%s: %u graphs in the file, expected one: TerncOpt.variant N takes one", s->path,
+                       "%s: %u graphs in the file, expected one: TerncOpt.variant N selects one", s->path,
                        s->n);
     while (*out < s->n && !fits(o, s->g[*out])) ++*out;
     if (*out < s->n) return TERN_OK;
@@ -172,14 +172,14 @@ static TernStatus check_lists(const TerncOpt *o, const char *passes, TernError *
         bool runs = any ? *passes != 0 : listed(passes, names[i]);
         if (known && !runs)
             st = tn_fail(err, TERN_ERR_INPUT, "TerncOpt.dump_after: '%s': %s", names[i],
-                         *passes ? tn_sprintf(&arena, "that pass does not run, those that do are %s", passes)
+                         *passes ? tn_sprintf(&arena, "that pass does not run; those that do are %s", passes)
                                  : "that pass does not run, nor does any other");
     }
     tn_arena_free(&arena);
     return st;
 }
 
-/* Whether a pass of the list is one that chooses a variant, or is called so. */
+/* Returns whether a pass of the list has this name, or, without a name, depends on the variant. */
 static bool runs(const char *list, const char *name) {
     bool found = false;
     for (uint32_t i = 0; i < tn_n_passes; i++)
@@ -188,7 +188,8 @@ static bool runs(const char *list, const char *name) {
     return found;
 }
 
-/* What is asked of a variant has effect where a pass takes it. A graph that has it already keeps its own. */
+/* Options of a variant have an effect only if a pass uses them; a graph that already has them keeps its own.
+ * Others are refused. */
 static TernStatus check_variant(const TerncOpt *o, const TnGraph *g, bool fresh, TernError *err) {
     const char *level = o->level && *o->level ? o->level : NULL;
     if (level && tn_level_number(level) == UINT32_MAX)
@@ -196,18 +197,18 @@ static TernStatus check_variant(const TerncOpt *o, const TnGraph *g, bool fresh,
                        TN_LEVEL_NAMES_THEN(", " TN_LEVEL_REF_NAME));
     if (level && (g->level ? strcmp(g->level, level) != 0 : !fresh))
         return tn_fail(err, TERN_ERR_INPUT, "level: got '%s', but %s%s", level,
-                       g->level ? "the graph is for " : "no pass of the list takes it",
+                       g->level ? "the graph is for " : "no pass of the list uses it",
                        g->level ? g->level : "");
     if (o->kv && (g->kv ? (int)g->kv != (int)o->kv : !fresh))
         return tn_fail(err, TERN_ERR_INPUT, "kv: got %s, but %s%s", tn_kv_names[o->kv],
-                       g->kv ? "the graph is for " : "no pass of the list takes it",
+                       g->kv ? "the graph is for " : "no pass of the list uses it",
                        g->kv ? tn_kv_names[g->kv] : "");
     long long lo = o->rows_lo, hi = o->rows_hi ? o->rows_hi : o->rows_lo;
     if (lo && g->rows_lo && (g->rows_lo != lo || g->rows_hi != hi))
         return tn_fail(err, TERN_ERR_INPUT, "rows: got %lld..%lld, but the graph is for %lld..%lld", lo, hi,
                        (long long)g->rows_lo, (long long)g->rows_hi);
     if (lo && !g->rows_lo && !fresh)
-        return tn_fail(err, TERN_ERR_INPUT, "rows: got %lld..%lld, but no pass of the list takes it", lo, hi);
+        return tn_fail(err, TERN_ERR_INPUT, "rows: got %lld..%lld, but no pass of the list uses it", lo, hi);
     return TERN_OK;
 }
 
@@ -218,12 +219,13 @@ static TernStatus check_use(const TerncOpt *o, const TnGraph *g, const char *lis
     TN_TRY(tn_head_parse("TerncOpt.head", o->head, &head, err));
     const char *taker = head != TN_ENC_COUNT && tn_encs[head].kind == TN_SHADOW ? "shortlist" : "layout";
     if (head != TN_ENC_COUNT && !runs(list, taker))
-        return tn_fail(err, TERN_ERR_INPUT, "head: got '%s', but pass %s, which takes it, does not run",
+        return tn_fail(err, TERN_ERR_INPUT, "head: got '%s', but pass %s, which uses it, does not run",
                        o->head, taker);
     if (o->effort && g->stage == TN_STAGE_PLANNED)
         return tn_fail(err, TERN_ERR_INPUT, "TerncOpt.effort %s: no pass is left for a planned graph",
                        o->effort);
-    if (o->times && !*list) return tn_fail(err, TERN_ERR_INPUT, "no pass runs whose time could be told");
+    if (o->times && !*list)
+        return tn_fail(err, TERN_ERR_INPUT, "no pass runs, so there are no times to print");
     return TERN_OK;
 }
 
@@ -251,7 +253,7 @@ static TernStatus run_list(Opt *s, TnGraph *g, const TnGguf *from, bool by_fit, 
     TN_TRY(check_use(o, g, list, by_fit, err));
     TnWeights weights = tn_gguf_weights(from);
     ctx.weights = &weights;
-    /* the passes see the level's name for as long as the graph lives */
+    /* the passes keep the level's name as long as the graph lives */
     ctx.level = tn_strdup(&g->arena, level);
     if (o->dump_after) print_one(g, &s->before);
     if (o->verify_each) read_back(s, "input", g);

@@ -1,9 +1,9 @@
-/* Which program wrote a model file.
+/* Guesses which program wrote a model file.
  *
- * No key says it. Forks of ggml number tensor types and file types apart, and converters differ in architecture names
- * and in the keys they leave out. A few rules, first the one that tells most, name the packer (who wrote the weights'
- * bytes) and the converter (who chose names and keys), each with its evidence; the rules about converters are in the
- * rows of the architectures (frontends/gguf/arch.h). */
+ * No key says it. But forks of ggml number tensor types and file types differently, and converters differ in
+ * architecture names and in the keys they leave out. A few rules, the most telling first, name the packer
+ * (which wrote the weights' bytes) and the converter (which chose names and keys), each with its evidence.
+ * The rules about converters are in the rows of the architectures (frontends/gguf/arch.h). */
 #include "frontends/gguf/arch.h"
 #include "frontends/tools/report.h"
 #include <string.h>
@@ -86,7 +86,7 @@ static void packer(TnReport *r, uint64_t file_type) {
     tn_findings_add(&r->producer, &r->arena, "packed by", who, from);
 }
 
-/* The architecture's rows say who writes files of its name. */
+/* The architecture's rows say which program writes files of its name. */
 static void converter(TnReport *r, const char *name) {
     const char *who = "not told", *from = tn_sprintf(&r->arena, "architecture %s", name);
     const TnArch *arch = tn_arch_find(name);

@@ -1,25 +1,26 @@
-/* The reducer: delta debugging, but on graphs, where most things that could be left out leave a hole.
+/* The reducer: delta debugging on graphs, where removing most things would leave a hole.
  *
- * What it does: it tries edits, each of which gives a smaller graph that is still well typed, and keeps those after
- * which the failure is still there. There are few kinds of edit:
+ * What it does: it tries edits, each of which gives a smaller graph that is still well typed, and keeps an
+ * edit if the failure is still there. The kinds of edit:
  *
  *   cut the end     only the first k values stay; those that the others read become outputs
  *   cut the front   the values before the k-th that the rest reads become inputs of the same type
  *   drop            an output; a kv_put, whose readers then see the cache before it
  *   input           one value becomes an input
- *   shorten         a last operand that its op can do without goes
+ *   shorten         a last operand that its op does not need is removed
  *   bypass          the readers of a value read an operand of the same type instead
  *   simple source   a weight becomes `random` of its type, or of t8 or f32 where the encoding is a file's
  *   shrink          a constant dim becomes smaller, in one weight or input or wherever that number stands; a slice
- *                   begins at column 0 or has one column; the best 1 instead of the best k
+ *                   starts at column 0 or has one column; the best 1 instead of the best k
  *
- * After every edit what nobody reads is left out. Cuts are tried by bisection: a failure that is there with the
- * first k values is taken to be there with more, which is true of miscompiled values and only costs size where it
- * is not. The others are tried one by one, from the end, again and again until a round changes nothing.
+ * After every edit, values that nothing reads are removed. Cuts are tried by bisection: a failure that is
+ * there with the first k values is assumed to be there with more values. That is true of miscompiled values;
+ * where it is not, the result is only larger. The other edits are tried one by one, from the end, until a
+ * whole round changes nothing.
  *
- * Needs: a question that is asked often; the graph of a real model is down to a few values after some thirty.
- * Why it stops: every kept edit makes the graph smaller in (values, sum of dims, weights of files), and the number
- * of questions is limited. What it finds is a local minimum, not the smallest graph. */
+ * Needs: a check that is cheap enough to run often; the graph of a real model is down to a few values after
+ * about thirty. Why it stops: every kept edit makes the graph smaller in (values, sum of dims, weights of
+ * files), and the number of checks is limited. The result is a local minimum, not the smallest graph. */
 #include "frontends/tools/reduce.h"
 #include <stdlib.h>
 #include <string.h>
@@ -30,12 +31,12 @@ typedef enum Act { KEEP, DROP, INPUT, ALIAS, SHORT, RANDOM } Act;
 
 typedef struct Edit {
     Act *act;     /* of each value */
-    TnRef *alias; /* ALIAS: who is read instead */
-    bool *shown;  /* gets an output */
+    TnRef *alias; /* ALIAS: the value that is read instead */
+    bool *shown;  /* whether it gets an output */
     TnRef dim_of; /* the dim `dim` of this value, or TN_NONE: all that are `from` */
     int dim;
     int64_t from, to; /* 0: none */
-    bool multiples;   /* of `from` too: heads times head */
+    bool multiples;   /* multiples of `from` too: heads times head */
     TnRef cut;        /* a slice gets lo and n, a choice of the best k gets n; or TN_NONE */
     int64_t lo, n;
 } Edit;
@@ -157,7 +158,7 @@ static bool add_edited(TnGraph *to, const TnGraph *g, const Edit *e, TnRef r, Tn
     return add(to, n->op, n->name, given ? &t : NULL, args, n_args, attrs, n_attrs, &map[r]);
 }
 
-/* The edited graph, or NULL if it is not one. */
+/* The edited graph, or NULL if it is not valid. */
 static TnGraph *apply(const TnGraph *g, const Edit *e) {
     TnGraph *to = tn_graph_create(g->name);
     TnRef *map = tn_xcalloc((size_t)g->n + 1, sizeof *map);
@@ -244,7 +245,7 @@ static void bisect_cuts(Reduce *x) {
         bool yes = keep_if_failing(x, &e);
         edit_free(&e);
         if (yes) {
-            /* the graph has changed: places before mid may have gone, outputs have come behind */
+            /* the graph has changed: nodes before mid may be gone, and outputs were appended */
             lo = 0;
             hi = x->g->n;
             if (hi >= before) break;
@@ -272,7 +273,8 @@ static bool try_act(Reduce *x, TnRef r, Act act, TnRef alias) {
     return yes;
 }
 
-/* A result from further up instead of the output or kv_put r: the nearest one that does. */
+/* Replaces the output or kv_put r by an output of a value further up: the nearest with which the failure
+ * stays. */
 static bool show_from_above(Reduce *x, TnRef r) {
     bool *above = tn_xcalloc((size_t)r + 1, sizeof *above), yes = false,
          put = tn_op_is(x->g->nodes[r].op, TN_TRAIT_STATE);
@@ -317,10 +319,10 @@ static bool simplify_value(Reduce *x, TnRef r) {
 static bool simplify_values(Reduce *x) {
     bool any = false;
     for (TnRef r = x->g->n; r-- > 0;) {
-        if (r >= x->g->n) continue; /* several went at once */
+        if (r >= x->g->n) continue; /* several were removed at once */
         if (simplify_value(x, r)) {
             any = true;
-            r = x->g->n < r + 1 ? x->g->n : r + 1; /* whoever stands there now */
+            r = x->g->n < r + 1 ? x->g->n : r + 1; /* the value that has this place now */
         }
     }
     return any;
@@ -345,7 +347,8 @@ static bool try_dim(Reduce *x, TnRef only, int dim, int64_t from, bool multiples
     return false;
 }
 
-/* Slices from column 0, of one column: what keeps the dim before them large. The best one: the dim behind it. */
+/* Slices start at column 0 and have one column, so that the dim before them can shrink; topk takes the best
+ * one, so that the dim after it can. */
 static bool shrink_cuts(Reduce *x) {
     bool any = false;
     for (TnRef r = 0; r < x->g->n; r++) {
@@ -376,7 +379,7 @@ static bool shrink_dims(Reduce *x) {
     for (TnRef r = 0; r < x->g->n; r++) {
         TnOp op = x->g->nodes[r].op;
         if ((!tn_node_is_source(x->g, r) && op != TN_OP_input) || tn_op_is_made(op))
-            continue; /* what follows from others does not shrink by itself */
+            continue; /* a dim that follows from others does not shrink by itself */
         for (int i = 0; i < x->g->nodes[r].type.rank; i++)
             for (TnDim d; (d = x->g->nodes[r].type.dim[i]) > 1;) {
                 bool yes = try_dim(x, TN_NONE, 0, d, true) || try_dim(x, TN_NONE, 0, d, false) ||
@@ -388,7 +391,7 @@ static bool shrink_dims(Reduce *x) {
     return any;
 }
 
-/* Values that nobody reads go with the first edit; if the failure is in them, they become results. */
+/* The first edit removes values that nothing reads; if the failure is in them, they become outputs. */
 static void show_unread(Reduce *x) {
     Edit e = edit_new(x->g);
     bool plain = keep_if_failing(x, &e);

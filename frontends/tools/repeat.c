@@ -1,5 +1,6 @@
-/* A period is a distance at which ops equal each other for long. Few are tried: those that the rarer ops of the graph
- * suggest, for an op that stands once in a layer stands a period apart. */
+/* A period is a distance at which ops are equal over a long stretch. Only a few are tried: those that the
+ * rarer ops of the graph suggest, because occurrences of an op that stands once in a layer are one period
+ * apart. */
 #include "frontends/tools/repeat.h"
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,7 @@ static bool same_at(const Find *f, uint32_t i, uint32_t j) {
         TnRef u = p->args[k], v = q->args[k];
         if (u == v) continue;
         uint32_t au = f->at[u], av = f->at[v];
-        if (au == TN_NONE && av == TN_NONE) { /* other weights and caches, but of a kind */
+        if (au == TN_NONE && av == TN_NONE) { /* different weights or caches, but of the same kind */
             if (!same_dims(&f->g->nodes[u].type, &f->g->nodes[v].type)) return false;
         } else if (au == TN_NONE || av == TN_NONE || i - au != j - av) {
             return false;
@@ -53,7 +54,7 @@ typedef struct Stretch {
     uint32_t start, n, period;
 } Stretch;
 
-/* The longest run of ops that equal those a period later. */
+/* The longest run of ops that are equal to those one period later. */
 static Stretch longest(const Find *f, uint32_t period) {
     Stretch best = {.period = period};
     uint32_t run = 0;
@@ -107,7 +108,7 @@ static Count *periods(const Find *f, uint32_t *out_n) {
     return all;
 }
 
-/* Kernels are not cut in two: the stretch begins with one. */
+/* Makes the stretch begin with a kernel, so that no kernel is cut in two. */
 static void begin_with_kernel(const Find *f, Stretch *s) {
     while (s->n) {
         uint32_t place = kernel_place(f->g, f->ops[s->start]);
@@ -137,7 +138,7 @@ void tn_repeat_find(const TnGraph *g, TnArena *arena, TnRepeat *out) {
     for (uint32_t i = 0; i < n_periods && i < TRIES; i++) {
         Stretch s = longest(&f, c[i].period);
         begin_with_kernel(&f, &s);
-        /* two layers are a layer over and over as well: of what covers the same, the shorter period */
+        /* two layers repeat as well as one does: if both cover the same ops, take the shorter period */
         uint32_t covers = s.n + s.period, covered = best.n + best.period;
         if (s.n >= s.period && s.period > 1 &&
             (covers > covered + covered / 20 || (covers + covers / 20 >= covered && s.period < best.period)))

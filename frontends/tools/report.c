@@ -1,9 +1,9 @@
 /* ternc_import: the import report of a model file.
  *
- * Everything is read off what the import itself does: the graph says which activation, rope and head were taken, the
- * keys that nobody asked for while it was made are those that were ignored, the planned graph says what runs where. A
- * file with a tensor type that Tern does not read is opened once more for its tables alone, so that at least its
- * producer is told beside the refusal. */
+ * Everything comes from what the import itself does. The graph shows which activation, rope and head were
+ * chosen, the keys that were never read while it was made were ignored, and the planned graph shows what runs
+ * where. A file with a tensor type that Tern does not read is opened again for its tables alone, so that the
+ * report has at least its producer beside the refusal. */
 #include "frontends/tools/report.h"
 #include "frontends/api/call_options.h"
 #include <math.h>
@@ -31,7 +31,7 @@ static const TnNode *first_node(const TnGraph *g, TnOp op) {
     return NULL;
 }
 
-/* Of the feed-forward layers, whose gate is the one op with that trait in a model. */
+/* The activation of the feed-forward layers: their gate is the only op with that trait in a model. */
 static const char *activation_of(const TnGraph *g) {
     for (TnRef r = 0; r < g->n; r++) {
         TnOp op = g->nodes[r].op;
@@ -49,7 +49,7 @@ static const char *key_or(TnReport *r, const char *what, const char *otherwise) 
                              : tn_sprintf(&r->arena, "%s (no key %s)", otherwise, name);
 }
 
-/* What the file's tokenizer makes of the keys is asked of the vocabulary itself. */
+/* Builds the vocabulary to see what it makes of the file's tokenizer keys. */
 static TernStatus infer_tokens(TnReport *r, TernError *err) {
     const TnGgufKey *pre = tn_gguf_key(r->gguf, "tokenizer.ggml.pre");
     if (!r->facts.vocab) {
@@ -157,7 +157,7 @@ static void infer_model(TnReport *r) {
         infer(r, "weight scale",
               groups ? tn_sprintf(&r->arena, "one for %s of a row", by_groups) : "one a tensor",
               groups                    ? "d of the blocks, which differ"
-              : down->enc == TN_ENC_i2s ? "the float behind the codes"
+              : down->enc == TN_ENC_i2s ? "the float after the codes"
                                         : "d of the blocks, all equal");
     for (size_t i = 0; i < r->gguf->n_settled; i++) {
         const TnGgufSettled *s = &r->gguf->settled[i];
@@ -215,7 +215,7 @@ static TernStatus read_weights(TnReport *r, const TerncImport *o, TernError *err
             r->packed_bytes += m.trits.rows * ((m.trits.cols + 255) / 256 * 64);
             r->stored_bytes += t->bytes;
             if (m.trits.dense && r->graph && !o->source->ternary_dense && r->n_matrices == 1)
-                tn_findings_add(&r->notes, &r->arena, "dense weights", "hold -s, 0 and s alone",
+                tn_findings_add(&r->notes, &r->arena, "dense weights", "hold only -s, 0 and s",
                                 "with --ternary-dense they run as ternary");
         } else {
             r->other_bytes += t->bytes;
@@ -239,7 +239,7 @@ static void add_kernel(TnReport *r, TnReportVariant *v, const TnGraph *g, uint32
             v->v[i].n++;
             return;
         }
-    one.target = tn_strdup(&r->arena, one.target); /* the graph's own name for it goes with the graph */
+    one.target = tn_strdup(&r->arena, one.target); /* the name is freed with the graph */
     TN_PUSH(v->v, v->n, v->cap, one);
 }
 
@@ -298,7 +298,8 @@ static void list_ignored(TnReport *r) {
     for (size_t i = 0; i < g->n_tensors; i++) {
         const char *name = g->tensors[i].name;
         size_t len = strlen(name);
-        bool scale = len > 6 && strcmp(name + len - 6, ".scale") == 0; /* is in the type of what it scales */
+        bool scale = len > 6 && strcmp(name + len - 6, ".scale") ==
+                                    0; /* counted with the type of the tensor that it scales */
         if (!scale && tn_map_get(&used, name, len) == TN_MAP_NONE)
             r->ignored_tensors[r->n_ignored_tensors++] = name;
     }

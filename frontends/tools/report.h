@@ -1,5 +1,5 @@
-/* The import report: what a model file is, what Tern reads into it, and what would run. Gathered by report.c and
- * producer.c, written by report_text.c. */
+/* The import report: what a model file is, what Tern infers, and what would run. report.c and producer.c
+ * gather it, report_text.c writes it. */
 #ifndef TN_REPORT_H
 #define TN_REPORT_H
 
@@ -20,13 +20,13 @@ typedef struct TnReportMatrix {
     TnTrits trits;
 } TnReportMatrix;
 
-/* Neurons of a layer's feed-forward that give zero whatever comes in. */
+/* Neurons of a layer's feed-forward that give zero for any input. */
 typedef struct TnReportFfn {
     uint32_t layer;
-    uint64_t neurons, gate, up, dead; /* zero rows of ffn_gate, of ffn_up, and where either is */
+    uint64_t neurons, gate, up, dead; /* zero rows of ffn_gate, of ffn_up, and neurons where either is zero */
 } TnReportFfn;
 
-/* Kernels of a variant that are the same code. */
+/* Kernels of a variant with the same code. */
 typedef struct TnReportKernels {
     char what[96];
     const char *target, *axis;
@@ -45,7 +45,7 @@ typedef struct TnReport {
     TnFacts facts;
     TernError refused; /* why not */
     TnFindings producer, inferred, notes;
-    const char **ignored_keys; /* never asked for while the graph and the vocabulary were made */
+    const char **ignored_keys; /* never read while the graph and the vocabulary were made */
     size_t n_ignored_keys;
     const char **ignored_tensors;
     size_t n_ignored_tensors;
@@ -57,7 +57,7 @@ typedef struct TnReport {
     uint64_t n_ternary, packed_bytes, stored_bytes; /* weights; as p64; as they lie in the file */
     uint64_t n_table, n_norm;                       /* values of embedding and head; of norms */
     uint64_t table_bytes;                           /* as they lie in the file */
-    uint64_t kv_values;                             /* a position takes in all layers */
+    uint64_t kv_values;                             /* values of one position in all layers */
     uint64_t planned_bytes;                         /* of all weights that the planned graph reads */
     const char *level;
     TnReportVariant variants[TN_BATCH_CLASSES];
@@ -65,8 +65,8 @@ typedef struct TnReport {
 } TnReport;
 
 void tn_findings_add(TnFindings *f, TnArena *arena, const char *what, const char *value, const char *from);
-/* producer.c: who packed the weights and who converted the model, as far as the file tells; asks only for keys.
- * Also remarks on known traps. */
+/* producer.c: finds who packed the weights and who converted the model, as far as the file tells; reads only
+ * keys. Also adds notes about known traps. */
 void tn_report_producer(TnReport *r);
 /* report_text.c */
 void tn_report_text(const TnReport *r, TnBuf *out);

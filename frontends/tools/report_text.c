@@ -1,4 +1,4 @@
-/* The import report as tables and as json. */
+/* Writes the import report as tables and as json. */
 #include "frontends/json.h"
 #include "frontends/tools/report.h"
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #define MIB(bytes)      ((double)(bytes) / (1 << 20))
 #define PERCENT(n, all) ((all) ? 100.0 * (double)(n) / (double)(all) : 0.0)
 
-/* Contexts to show the cache at: these, as far as the model's goes, and the model's. */
+/* Contexts for which the cache is shown: these, up to the model's, and the model's. */
 static uint32_t contexts(const TnReport *r, uint32_t out[8]) {
     static const uint32_t usual[] = {512, 2048, 4096, 32768};
     uint32_t n = 0;
@@ -19,16 +19,16 @@ static uint32_t contexts(const TnReport *r, uint32_t out[8]) {
 /* Bytes of the tables at each precision. */
 static const struct {
     const char *name;
-    uint64_t elems, bytes; /* a block */
+    uint64_t elems, bytes; /* of a block */
 } table_types[] = {{"f32", 1, 4}, {"f16", 1, 2}, {"q8_0", 32, 34}, {"q6_k", 256, 210}};
 
-/* int8 caches have a scale a position and head besides. */
+/* int8 caches also have a scale for each position and head. */
 static uint64_t cache_bytes(const TnReport *r, uint32_t context, const TnKvType *type) {
     uint64_t scales = r->kv_values / r->facts.head_dim * type->scale_bytes;
     return context * (r->kv_values * type->elem_bytes + scales);
 }
 
-/* Five weights a byte: 3^5 = 243. */
+/* Five weights per byte: 3^5 = 243. */
 static uint64_t fifths(const TnReport *r) {
     uint64_t bytes = 0;
     for (size_t i = 0; i < r->n_matrices; i++)
@@ -59,7 +59,7 @@ static void put_types(const TnReport *r, TnBuf *b) {
         uint32_t type = g->tensors[i].type, n = 0;
         for (size_t j = 0; j < g->n_tensors; j++) {
             if (g->tensors[j].type != type) continue;
-            if (j < i) break; /* told already */
+            if (j < i) break; /* listed already */
             n++;
         }
         const char *name = tn_gguf_tensor_type_name(&g->tensors[i]);
@@ -75,7 +75,7 @@ static void put_trits(const TnTrits *t, TnBuf *b) {
         tn_buf_printf(b, "%.6g", (double)t->scale_lo);
     else
         tn_buf_printf(b, "%u scales, %.6g to %.6g", t->n_scales, (double)t->scale_lo, (double)t->scale_hi);
-    if (t->bad) tn_buf_printf(b, "; %llu codes that mean nothing (3)", (unsigned long long)t->bad);
+    if (t->bad) tn_buf_printf(b, "; %llu invalid codes (3)", (unsigned long long)t->bad);
     tn_buf_puts(b, "\n");
 }
 
@@ -200,7 +200,7 @@ static json_t *names_json(const char *const *names, size_t n) {
     return list;
 }
 
-/* A scale that is no number has no spelling in json. */
+/* json cannot express a scale that is not finite. */
 static json_t *real(float f) {
     return tn_json_real((double)f);
 }

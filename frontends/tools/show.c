@@ -31,7 +31,7 @@ static void put_float(float f, TnBuf *out) {
     if (f == f)
         tn_buf_printf(out, " %.9g", (double)f);
     else
-        tn_buf_puts(out, " nan"); /* whatever its sign */
+        tn_buf_puts(out, " nan"); /* of either sign */
 }
 
 static void put_q8(const uint8_t *row, int64_t n, TnBuf *out) {
@@ -92,7 +92,7 @@ static void put_value(const TnGraph *g, TnEval *e, TnRef r, const int64_t sym[TN
     if (rows > SHOWN) tn_buf_printf(out, "%%%s ...\n", n->name);
 }
 
-/* Two, unless the graph's class or the room of its ops says otherwise. */
+/* Two, unless the graph's batch class or the limits of its ops ask for another number. */
 static int64_t own_rows(const TnGraph *g) {
     int64_t rows = g->rows_lo > 2 ? g->rows_lo : 2;
     if (g->rows_hi && rows > g->rows_hi) rows = g->rows_hi;
@@ -121,7 +121,7 @@ TernStatus tn_eval_show(const TnGraph *g, const TnWeights *w, int64_t rows, TnBu
     fill_inputs(g, e, sym);
     TernStatus st = tn_eval_try(e, sym, err);
     uint32_t *uses = tn_xcalloc(g->n + 1u, sizeof *uses);
-    bool *shown = tn_xcalloc(g->n + 1u, sizeof *shown); /* by an output, whatever it is */
+    bool *shown = tn_xcalloc(g->n + 1u, sizeof *shown); /* whether an output shows it */
     tn_count_uses(g, uses);
     for (TnRef r = 0; r < g->n; r++)
         if (g->nodes[r].op == TN_OP_output) shown[g->nodes[r].args[0]] = true;

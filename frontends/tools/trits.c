@@ -8,7 +8,7 @@ typedef struct Counts {
     uint64_t zero, plus, bad, all;
 } Counts;
 
-/* Bytes of four 2-bit codes (0: -1, 1: 0, 2: +1, 3: none), whatever their order. */
+/* Counts bytes of four 2-bit codes (0: -1, 1: 0, 2: +1, 3: invalid), in any order. */
 static void count_codes(const uint8_t *p, size_t n, Counts *c) {
     const uint64_t low = 0x5555555555555555u;
     c->all += 4 * n;
@@ -27,7 +27,8 @@ static void count_codes(const uint8_t *p, size_t n, Counts *c) {
         }
 }
 
-/* Zeros in the low byte and ones above it, of the first `digits` base-3 digits of a byte of TQ1_0. */
+/* Counts the first `digits` base-3 digits of a byte of TQ1_0: zeros in the low byte of the result, ones above
+ * it. */
 static uint16_t count_fraction(uint8_t b, int digits) {
     uint16_t n = 0;
     for (int i = 0; i < digits; i++, b = (uint8_t)(b * 3)) {
@@ -65,7 +66,7 @@ static void add_scale(TnTrits *s, float d) {
     s->n_scales++;
 }
 
-/* Blocks of 256 with an f16 scale behind them. */
+/* Blocks of 256, each followed by an f16 scale. */
 static void read_blocks(const TnGgufTensor *t, TnTrits *s) {
     uint16_t five[256], four[256];
     size_t bytes = tn_encs[t->enc].block_bytes;

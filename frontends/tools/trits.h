@@ -1,4 +1,4 @@
-/* Statistics of ternary weights, read from a file's own bytes. */
+/* Statistics of ternary weights, read from the bytes of a file. */
 #ifndef TN_TRITS_H
 #define TN_TRITS_H
 
@@ -7,17 +7,17 @@
 typedef struct TnTrits {
     uint64_t rows, cols;
     uint64_t minus, zero, plus; /* weights -1, 0, +1 */
-    uint64_t bad;               /* codes that mean none of them (3): nothing, or +2 in Q2_0 and PQ2_0 */
+    uint64_t bad;               /* codes 3: invalid, or +2 in Q2_0 and PQ2_0 */
     uint64_t dead_rows;         /* all zero */
     bool *dead;                 /* [rows]; free() with tn_trits_free */
-    uint32_t n_scales;          /* different scales of blocks that hold any weight but zero */
-    float scale_lo, scale_hi;   /* of them; 0 where there is none */
+    uint32_t n_scales;          /* number of different scales of blocks that are not all zero */
+    float scale_lo, scale_hi;   /* their range; 0 if there are none */
     bool dense;                 /* stored as floats that are -s, 0 or s */
 } TnTrits;
 
-/* Reads every weight of a matrix: of a ternary encoding, or f32, f16, bf16 whose values are -s, 0 and s. False if it is
- * none of these (then *out is empty). Packed codes are counted as they lie, 32 at a time: a model of 2 G weights
- * takes a tenth of a second and the time of reading it. */
+/* Reads every weight of a matrix in a ternary encoding, or in f32, f16, bf16 if the values are -s, 0 and s.
+ * Returns false for any other (then *out is empty). Packed codes are counted without unpacking, 32 at a time:
+ * a model of 2 G weights takes a tenth of a second plus the time to read it. */
 bool tn_trits_read(const TnGgufTensor *t, TnTrits *out);
 void tn_trits_free(TnTrits *s);
 

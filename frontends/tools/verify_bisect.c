@@ -1,6 +1,7 @@
-/* Which pass? The graph is evaluated after every pass and held against the one before it: the passes promise to change
- * no bit of what leaves it. Where a pass breaks that, the first value that still has its name but is another says
- * where. Passes that leave all nodes as they are (tile, plan) need no evaluation. */
+/* Finds the pass at fault. The graph is evaluated after every pass and compared with the one before it,
+ * because passes promise to change no bit of outputs and caches. If a pass breaks that promise, the first
+ * value that keeps its name but differs shows where. Passes that change no nodes (tile, plan) need no
+ * evaluation. */
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/tools/verify.h"
@@ -26,7 +27,7 @@ static bool attrs_equal(const TnNode *a, const TnNode *b) {
     }
 }
 
-/* Node for node, so the same values, wherever they lie. */
+/* Compares node by node: if equal, the values are the same, wherever they lie. */
 static bool same_nodes(const TnGraph *a, const TnGraph *b) {
     if (a->n != b->n) return false;
     for (TnRef r = 0; r < a->n; r++) {
@@ -54,14 +55,15 @@ static void tell(Bisect *b, const char *pass, const TnGraph *before, const TnGra
                  uint32_t first) {
     tn_buf_printf(b->text, "pass %s: ", pass);
     if (p->a == TN_NONE) { /* nothing that kept its name differs */
-        tn_buf_puts(b->text, "what leaves the graph is another, but no value of one name is\n");
+        tn_buf_puts(b->text,
+                    "an output or a cache differs after it, but no value that keeps its name does\n");
         return;
     }
-    tn_buf_printf(b->text, "%%%s is another behind it, in the step from position %u\n",
-                  after->nodes[p->a].name, first);
+    tn_buf_printf(b->text, "%%%s differs after it, in the step from position %u\n", after->nodes[p->a].name,
+                  first);
     put_side("before", before, p->b, b->text);
-    put_side("behind", after, p->a, b->text);
-    tn_buf_printf(b->text, "  at     %s\n  before %s\n  behind %s, %s\n", p->first.place, p->first.b,
+    put_side("after", after, p->a, b->text);
+    tn_buf_printf(b->text, "  at     %s\n  before %s\n  after  %s, %s\n", p->first.place, p->first.b,
                   p->first.a, p->first.apart);
 }
 
@@ -94,7 +96,7 @@ static TernStatus hold(Bisect *b, const char *pass, const TnGraph *before, const
     return st;
 }
 
-/* Runs one pass and looks at what it did. */
+/* Runs one pass and checks what it did. */
 static TernStatus try_pass(Bisect *b, const TnPass *pass, TnGraph *g, const TnPassCtx *ctx, TernError *err) {
     TnGraph *before = tn_graph_clone(g);
     TernStatus st = tn_passes_run(g, pass->name, ctx, err);

@@ -1,6 +1,6 @@
-/* A blob says twice what it runs: as programs (PROG, PLAN) for the runtime, as text (TIR) for everybody else. Here the
- * programs are built again from the text, as the compiler did, and held against those in the file. Without this the
- * evaluator would be asked about one graph while the runtime walks another. */
+/* A blob describes what it runs twice: as programs (PROG, PLAN) for the runtime, and as text (TIR) for all
+ * other uses. This file builds the programs again from the text, as the compiler did, and compares them with
+ * those in the blob. Otherwise verify could evaluate one graph while the runtime runs another. */
 #include <stdlib.h>
 #include <string.h>
 #include "codegen/weights_store.h"
@@ -65,7 +65,7 @@ static void hold(Check *c, const TnGraph *g, const TnBuf *prog, const TnBuf *pla
     TnBlobProg a, b;
     TnBlobPlan p, q;
     if (!file || !file_plan || n < sizeof a || n_plan < sizeof p) {
-        DIFFERS(c, "there is no such program");
+        DIFFERS(c, "the file has no such program");
         return;
     }
     memcpy(&a, file, sizeof a);
@@ -80,7 +80,7 @@ static void hold(Check *c, const TnGraph *g, const TnBuf *prog, const TnBuf *pla
                 b.n_launches, b.n_operands);
         return;
     }
-    /* opening has checked that the section holds them */
+    /* opening the blob has checked that the section holds them */
     size_t launches = sizeof a, operands = launches + a.n_launches * sizeof(TnBlobLaunch);
     TN_CHECK(n >= operands + a.n_operands * sizeof(TnBlobOperand));
     TnBlobLaunch *la = tn_xcalloc(a.n_launches + 1, sizeof *la),
@@ -96,9 +96,9 @@ static void hold(Check *c, const TnGraph *g, const TnBuf *prog, const TnBuf *pla
     free(lb);
     free(oa);
     free(ob);
-    if (memcmp(a.output, b.output, sizeof a.output) != 0) DIFFERS(c, "its outputs are other operands");
+    if (memcmp(a.output, b.output, sizeof a.output) != 0) DIFFERS(c, "its outputs are different operands");
     p.scratch = q.scratch = p.scratch_page = q.scratch_page = 0;
-    if (memcmp(&p, &q, sizeof p) != 0) DIFFERS(c, "the plan has other sizes than the text's values take");
+    if (memcmp(&p, &q, sizeof p) != 0) DIFFERS(c, "the sizes in the plan are not those of the text's values");
 }
 
 TernStatus tn_blob_check_text(const TernModel *m, TnGraph *const *graphs, uint32_t n, bool *same, TnBuf *text,

@@ -1,4 +1,4 @@
-/* ternc_verify: code against evaluator, model against plan, graph against graph. */
+/* ternc_verify: compares code with the evaluator, a plan with its model, or two graphs. */
 #include "frontends/api/call_options.h"
 #include "frontends/tools/reduce.h"
 #include "frontends/tools/verify.h"
@@ -13,16 +13,16 @@ typedef struct Verify {
     const TerncVerify *v;
     TerncOptions o;
     const TerncSource *source;
-    TerncSource other; /* --against of a compiled file */
-    const char *blob;  /* what runs, if it was compiled before */
+    TerncSource other; /* the model of `against`, if a compiled file runs */
+    const char *blob;  /* the compiled file that runs; NULL: the source is compiled */
     TnKv kv;
     bool ref; /* --target ref: there is no code */
     TnGguf *file;
-    TnGraph *graph; /* stage=model; NULL: nobody knows it */
+    TnGraph *graph; /* stage=model; NULL: unknown */
     TnFacts facts;
     TnWeights weights;
     TnArena arena;
-    void *memory; /* what was compiled, until a model owns it */
+    void *memory; /* the compiled blob, until a model owns it */
     size_t bytes;
     TernModel *model;
     TnWatch watch;
@@ -40,7 +40,7 @@ static TernStatus open_source(Verify *s, TernError *err) {
     return TERN_OK;
 }
 
-/* A step is evaluated outside any session too, which would check this. */
+/* A session would check the tokens, but steps are also evaluated outside any session. */
 static TernStatus check_tokens(const Verify *s, uint32_t n_vocab, uint32_t n_context, TernError *err) {
     for (uint32_t i = 0; i < s->v->n_tokens; i++)
         if (s->v->tokens[i] < 0 || (uint32_t)s->v->tokens[i] >= n_vocab)
@@ -56,7 +56,7 @@ static void release(void *user, const void *bytes, size_t size) {
     tn_os_unmap((void *)bytes, size);
 }
 
-/* Compiled to memory, as a load does. */
+/* Compiles to memory, as a load does. */
 static TernStatus open_compiled(Verify *s, TernModelOptions *mo, TernError *err) {
     TnCompileOptions co = {
         .kvs = 1u << s->kv, .target = s->o.target, .progress = s->o.progress, .user = s->o.user};
@@ -91,7 +91,7 @@ static TernStatus read_text(Verify *s, TernError *err) {
 
 /* ---- against the evaluator */
 
-/* A compiled file and another model's graph: rows of results are only comparable where they are alike. */
+/* Results of a compiled file and of another model's graph can be compared only if their shapes are equal. */
 static TernStatus check_outputs(const TnGraph *a, const TnGraph *b, TernError *err) {
     for (TnRef r = 0; r < a->n; r++) {
         if (a->nodes[r].op != TN_OP_output) continue;
@@ -99,7 +99,7 @@ static TernStatus check_outputs(const TnGraph *a, const TnGraph *b, TernError *e
         TnRef q = tn_graph_find(b, TN_OP_output, name);
         const TnType *t = &a->nodes[r].type, *u = q == TN_NONE ? NULL : &b->nodes[q].type;
         if (!u || t->rank != u->rank || (t->rank >= 2 && t->dim[1] != u->dim[1]))
-            return tn_fail(err, TERN_ERR_INPUT, "output \"%s\": the two models' have other shapes", name);
+            return tn_fail(err, TERN_ERR_INPUT, "output \"%s\": its shapes in the two models differ", name);
     }
     return TERN_OK;
 }
@@ -144,7 +144,7 @@ static void put_proof(const Verify *s, TnBuf *out) {
                       (unsigned long long)w->tally.bytes);
     tn_buf_printf(out, ", level %s, kv %s, rows ", info.level, tn_kv_names[s->kv]);
     for (uint32_t lo = 0, n = 0; n < w->n_classes; n++) {
-        uint32_t i = 0; /* the next larger one */
+        uint32_t i = 0; /* the next larger class */
         for (uint32_t k = 0, least = UINT32_MAX; k < w->n_classes; k++)
             if (w->classes[k][0] > lo && w->classes[k][0] < least) least = w->classes[i = k][0];
         lo = w->classes[i][0];
@@ -184,9 +184,8 @@ static TernStatus against_evaluator(Verify *s, TernError *err) {
     }
     tn_buf_put(&s->text, s->watch.text.data, s->watch.text.len);
     if (!s->watch.g && s->results.from_model && !s->v->bisect && !s->blob)
-        tn_buf_puts(
-            &s->text,
-            "  every launch is what its graph says, so a pass made another graph: --bisect finds it\n");
+        tn_buf_puts(&s->text,
+                    "  every launch agrees with its graph, so a pass changed the graph: --bisect finds it\n");
     return TERN_OK;
 }
 
@@ -219,7 +218,7 @@ static TernStatus bisect(Verify *s, TnBroken *broken, TernError *err) {
     return TERN_OK;
 }
 
-/* ---- made small */
+/* ---- reducing */
 
 static TernStatus write_reduced(Verify *s, const TnGraph *g, const TnRandom *how, TernError *err) {
     TnBuf text = {0};
@@ -323,7 +322,7 @@ static const char *name_of(const Verify *s) {
     return src && src->tir ? src->tir : src && src->path ? src->path : "the embedded model";
 }
 
-/* Both evaluated, step by step; the first value that differs from the one it is matched with. */
+/* Evaluates both graphs step by step and shows the first value that differs from its match. */
 static TernStatus hold_graphs(Verify *s, TnGraph *b, const TnWeights *weights_b, TernError *err) {
     TnKv kv = s->kv;
     TnWhole wa = {0}, wb = {0};
@@ -354,7 +353,7 @@ static TernStatus hold_graphs(Verify *s, TnGraph *b, const TnWeights *weights_b,
                           s->v->tokens[wa.first + p.first.row]);
         tn_buf_printf(&s->text, "\n  a  %s\n  b  %s, %s\n", p.first.a, p.first.b, p.first.apart);
     } else if (st == TERN_OK && s->differ) {
-        tn_buf_puts(&s->text, "different: outputs, and no two values that match\n");
+        tn_buf_puts(&s->text, "different: outputs; no matched values differ\n");
     } else if (st == TERN_OK) {
         tn_buf_printf(&s->text, "%u of %u nodes are matched: %llu values (%llu bytes) equal, kv %s", p.n,
                       s->graph->n, (unsigned long long)tally.values, (unsigned long long)tally.bytes,
@@ -402,7 +401,8 @@ static bool is_blob(const char *path) {
     return yes;
 }
 
-/* A compiled file runs against the evaluator too; another model beside it is what its results are held against. */
+/* A compiled file too is compared with the evaluator; if `other` is set, its results are compared with that
+ * model's. */
 static TernStatus against_evaluator_from(Verify *s, bool other, TernError *err) {
     s->other = (TerncSource){.size = sizeof s->other};
     if (s->source) s->other.note = s->source->note, s->other.note_user = s->source->note_user;
@@ -426,7 +426,7 @@ static TernStatus check_files(const TerncVerify *v, bool other, TernError *err) 
         {"the model", v->source ? v->source->path : NULL, TN_FILE_IN},
         {"the graph", v->source ? v->source->tir : NULL, TN_FILE_IN},
         {"the blob", v->blob, TN_FILE_IN},
-        {"the model it is held against", other ? v->against : NULL, TN_FILE_IN},
+        {"the model to compare with", other ? v->against : NULL, TN_FILE_IN},
         {"the reduced graph", v->reduce, TN_FILE_NAMED},
     };
     return tn_files_check(files, TN_COUNT(files), err);
@@ -448,7 +448,7 @@ TernStatus ternc_verify(const TerncVerify *given, TerncTextFn *text, void *user,
     TernStatus st = check_files(v, other, err);
     if (st != TERN_OK) {
     } else if (v->n_tokens == 0 && !v->random)
-        st = tn_fail(err, TERN_ERR_INPUT, "TerncVerify.n_tokens is 0, expected one at least");
+        st = tn_fail(err, TERN_ERR_INPUT, "TerncVerify.n_tokens is 0, expected at least one");
     else if (v->random && (v->n_tokens || other || v->bisect))
         st = tn_fail(err, TERN_ERR_INPUT, "random inputs: got %s, expected none",
                      v->n_tokens ? "tokens"
@@ -468,7 +468,7 @@ TernStatus ternc_verify(const TerncVerify *given, TerncTextFn *text, void *user,
                      other ? "TerncVerify.against names another one"
                            : "a compiled file has only what came out of them");
     else if (other && v->blob && is_blob(v->against))
-        st = tn_fail(err, TERN_ERR_INPUT, "%s and %s are both compiled: hold each against the model", v->blob,
+        st = tn_fail(err, TERN_ERR_INPUT, "%s and %s are both compiled: compare each with the model", v->blob,
                      v->against);
     else if (other && !v->blob && !is_blob(v->against))
         st = against_graph(&s, err);

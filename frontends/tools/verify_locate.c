@@ -1,7 +1,7 @@
-/* Which op of a kernel? Only the values that leave it can be seen, so the kernel is compiled anew, cut behind its
- * first op, its second, and so on, until the value at the cut differs from the evaluator's. That op is the earliest
- * that could explain the fault: all before it came out right. A fault that the cut itself hides (some only show in
- * the shape of the whole kernel) is not found so. */
+/* Finds the op of a kernel that is at fault. Only values that leave a kernel can be seen, so the kernel is
+ * compiled again, cut after its first op, its second, and so on, until the value at the cut differs from the
+ * evaluator's. That op is the earliest that could explain the fault, since all before it were right. A fault
+ * that the cut hides is not found this way; some faults only show in the whole kernel. */
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/tools/verify.h"
@@ -35,7 +35,7 @@ TnGraph *tn_kernel_cut(const TnGraph *g, uint32_t kernel, TnRef last) {
     c.out->rows_hi = g->rows_hi;
     for (TnRef r = k->first; r <= last; r++)
         for (uint32_t i = 0; i < g->nodes[r].n_args; i++)
-            /* a cache that another kernel stored in is the cache */
+            /* a cache after another kernel's store is still the same cache */
             if (g->nodes[g->nodes[r].args[i]].kernel != kernel) {
                 TnRef a = tn_alias_root(g, g->nodes[r].args[i]);
                 outside(&c, a);
@@ -81,7 +81,7 @@ static bool puts_into(const TnGraph *g, TnRef cache) {
 }
 
 static void *copy_of(const void *from, size_t bytes) {
-    uint8_t *p = aligned_alloc(64, (bytes + 4096 + 63) / 64 * 64); /* what lies behind is nobody's */
+    uint8_t *p = aligned_alloc(64, (bytes + 4096 + 63) / 64 * 64); /* spare room after the value */
     if (!p) tn_out_of_memory(bytes);
     if (from)
         memcpy(p, from, bytes);
@@ -141,7 +141,7 @@ static bool run_code(Run *c, const TnTarget *target) {
     return done;
 }
 
-/* Whether the value of node `last` of the cut kernel differs. */
+/* Returns whether the value of node `last` of the cut kernel differs. */
 static bool differs(const TnGraph *whole, uint32_t kernel, TnGraph *cut, void *const *reads,
                     const int64_t *sym) {
     const char *name = whole->kernels[kernel].target;
@@ -150,7 +150,7 @@ static bool differs(const TnGraph *whole, uint32_t kernel, TnGraph *cut, void *c
     if (!target || !target->emit) return false;
     const TnTargetDesc *targets[] = {&target->desc};
     TnPassCtx ctx = {.level = cut->level, .targets = targets, .n_targets = 1, .head = TN_ENC_COUNT};
-    if (pass_tile(cut, &ctx, &err) != TERN_OK) return false; /* not a kernel that the target does */
+    if (pass_tile(cut, &ctx, &err) != TERN_OK) return false; /* the target cannot make this kernel */
     Run c = {.g = cut, .sym = sym};
     begin(&c, whole, kernel, reads);
     bool bad = false;

@@ -1,6 +1,7 @@
-/* A graph held against the evaluator on random inputs: what `tern verify` does with a text that is no whole model, and
- * what is asked of a graph while it is reduced. The differential check (codegen/check.h) makes the inputs from a seed and
- * their names, so the same flags give the same run on any machine of that level. */
+/* Compares a graph's code with the evaluator on random inputs. `tern verify` does this with a text that is
+ * not a whole model, and the reducer with each graph that it tries. The differential check (codegen/check.h)
+ * makes the inputs from a seed and their names, so the same flags give the same run on any machine of that
+ * level. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,12 +9,12 @@
 
 enum {
     SEEDS = 2,
-    MORE = 4, /* a step has up to so many rows above the least of its class */
+    MORE = 4, /* a step has up to this many rows more than the least of its class */
     STEPS = 3,
-    COPIES = 4 /* of all values: two evaluators, the planned graph's and the code's */
+    COPIES = 4 /* of all values: two evaluators', the planned graph's and the code's */
 };
 
-/* ---- is it sound: indices that are computed may be anything, and memory is read by them */
+/* ---- soundness: computed indices could have any value, and memory is read by them */
 
 static bool is_input(const TnGraph *g, TnRef r, const char *name) {
     const TnNode *n = &g->nodes[r];
@@ -53,7 +54,7 @@ static TernStatus check_indices(const TnGraph *g, TnRef r, int64_t most, TernErr
                    n->line, n->name, tn_ops[n->op].name, ids->name);
 }
 
-/* pos, slot and table are filled as a session would. */
+/* pos, slot and table are filled as a session fills them. */
 static TernStatus check_input(const TnGraph *g, TnRef r, TernError *err) {
     TnType rows = tn_type(TN_ENC_i32, 1, tn_sym_dim(TN_T)),
            table = tn_type(TN_ENC_i32, 2, tn_sym_dim(TN_S), tn_sym_dim(TN_P));
@@ -66,7 +67,7 @@ static TernStatus check_input(const TnGraph *g, TnRef r, TernError *err) {
                    tn_type_text(&g->nodes[r].type).s, is_table ? "i32[S,P]" : "i32[T]");
 }
 
-/* Everything that the check takes for granted: it aborts where the evaluator cannot be made. */
+/* Checks what the differential check assumes; it aborts if the evaluator cannot be made. */
 static TernStatus check_sound(const TnGraph *g, const TnWeights *w, int64_t rows, TnEval **e,
                               TernError *err) {
     const int64_t sym[TN_SYM_COUNT] = {[TN_T] = rows,          [TN_R] = rows,
@@ -95,7 +96,7 @@ TernStatus tn_random_run(const TnGraph *g, const TnWeights *w, const TnRandom *h
     return tn_check_graph(g, w, &as, &(TnCheckSteps){how->seed, rows, TN_COUNT(rows)}, same, out, err);
 }
 
-/* The inputs of that run, whose names say what they hold, as indices of the ops that read them. */
+/* Checks the inputs of that run as indices of the ops that read them; their names say what they hold. */
 static TernStatus check_steps(TnEval *e, const TnGraph *g, const TnRandom *how, TernError *err) {
     const int64_t rows[STEPS] = {most_rows(how), how->rows_lo, most_rows(how)};
     TernStatus st = TERN_OK;
@@ -143,7 +144,7 @@ static void put_difference(const TnGraph *g, const TnRandom *how, const TnDiffer
     if (*d->kernel)
         tn_buf_printf(out, "kernel @%s", d->kernel);
     else
-        tn_buf_puts(out, "the graph behind the passes");
+        tn_buf_puts(out, "the graph after the passes");
     tn_buf_printf(out, ", level %s, kv %s, rows ", how->level, tn_kv_names[how->kv]);
     put_rows(how->rows_lo, how->rows_hi, out);
     tn_buf_printf(out, ", seed %llu: step %u, of %lld row%s\n  value ", (unsigned long long)how->seed,
@@ -152,13 +153,13 @@ static void put_difference(const TnGraph *g, const TnRandom *how, const TnDiffer
         tn_buf_printf(out, "%%%s = %s", d->value, d->op);
     else
         tn_print_node(g, at, out);
-    tn_buf_printf(out, "\n  at    row %lld, column %lld\n  want  %s\n  got   %s", (long long)d->row,
+    tn_buf_printf(out, "\n  at       row %lld, column %lld\n  expected %s\n  got      %s", (long long)d->row,
                   (long long)d->col, d->want, d->got);
     if (d->distance != UINT64_MAX) tn_buf_printf(out, ", %llu apart", (unsigned long long)d->distance);
     tn_buf_puts(out, "\n");
 }
 
-/* ---- all of them */
+/* ---- all runs */
 
 TernStatus tn_random_verify(const TnGraph *g, const TnWeights *w, const char *level, const TnRandom *asked,
                             bool *same, TnRandom *out, TnBuf *text, TernError *err) {

@@ -1,7 +1,8 @@
-/* A failing kernel or model becomes a graph that stands alone: its weights random, what comes from elsewhere inputs.
- * The differential check (codegen/check.h) then asks of it what `tern verify` asked of the whole, and the reducer
- * (frontends/tools/reduce.h) takes away what the failure does not need. A fault of a pass shows without any machine code, at level
- * ref; one of an emitter at its own level. */
+/* Turns a failing kernel or model into a graph that stands alone: its weights become random, and values from
+ * elsewhere become inputs. The differential check (codegen/check.h) then makes the same comparison on it as
+ * `tern verify` made on the whole, and the reducer (frontends/tools/reduce.h) removes what the failure does
+ * not need. A fault of a pass shows without machine code, at level ref; a fault of an emitter shows at its
+ * own level. */
 #include "frontends/tools/reduce.h"
 #include "frontends/tools/verify.h"
 #include <stdlib.h>
@@ -26,7 +27,8 @@ static TnRef push(Alone *a, TnRef r, TnOp op, const TnType *t, const TnRef *args
     return a->to[r] = tn_node_push(a->out, op, name, strlen(name), t, args, n_args, attrs, n_attrs);
 }
 
-/* What a weight can be without a file: the graph before layout has no packed ones, and trits are trits. */
+/* Gives the encoding of a weight without a file: before layout there are no packed encodings, and trits stay
+ * trits. */
 static TnEnc loose(TnEnc e) {
     if (tn_enc_is_ternary(e)) return TN_ENC_t8;
     return tn_enc_is_float(e) ? e : TN_ENC_f16;
@@ -36,7 +38,7 @@ static void put_source(Alone *a, TnRef r) {
     const TnNode *n = &a->g->nodes[r];
     TnType t = n->type;
     if (a->to[r] != TN_NONE) return;
-    bool copy = tn_encs[t.enc].kind == TN_SHADOW; /* made from another weight, and read beside it */
+    bool copy = tn_encs[t.enc].kind == TN_SHADOW; /* made from another weight and read together with it */
     if (n->op == TN_OP_const || n->op == TN_OP_rope_freq || copy) {
         TnRef args[1] = {TN_NONE};
         if (n->n_args) {
@@ -52,7 +54,8 @@ static void put_source(Alone *a, TnRef r) {
     push(a, r, TN_OP_random, &t, NULL, 0, &seed, 1);
 }
 
-/* A value of the runtime keeps its name there; one that was computed is given by its own. */
+/* A value that the runtime supplies keeps its input name; a computed value becomes an input of its own
+ * name. */
 static void put_input(Alone *a, TnRef r) {
     const TnNode *n = &a->g->nodes[r];
     if (a->to[r] != TN_NONE) return;
@@ -63,7 +66,7 @@ static void put_input(Alone *a, TnRef r) {
         push(a, r, TN_OP_input, &t, NULL, 0, &name, 1);
         return;
     }
-    /* codes come out of quant alone */
+    /* only quant makes codes */
     t.enc = TN_ENC_f32;
     name.s = tn_sprintf(&a->out->arena, "of.%s", n->name);
     TnRef x = tn_node_push(a->out, TN_OP_input, name.s, strlen(name.s), &t, NULL, 0, &name, 1);
@@ -91,7 +94,7 @@ static void put_op(Alone *a, TnRef r) {
     push(a, r, n->op, &t, args, n->n_args, attrs, n_attrs);
 }
 
-/* Whatever nobody reads is what comes out. NULL if that makes no graph. */
+/* Makes outputs of all values that nothing reads. NULL if that gives no valid graph. */
 static TnGraph *end_alone(Alone *a) {
     uint32_t n = a->out->n, *uses = tn_xcalloc(n + 1, sizeof *uses);
     tn_count_uses(a->out, uses);
@@ -148,7 +151,7 @@ TnGraph *tn_reduce_kernel(const TnGraph *g, uint32_t kernel, TnRef op, TnRandom 
 TnGraph *tn_reduce_model(const TnGraph *model, const char *lost, const char *level, TnKv kv, int64_t rows_lo,
                          int64_t rows_hi, TnRandom *out) {
     uint32_t at = lost ? tn_map_get(&model->names, lost, strlen(lost)) : TN_MAP_NONE;
-    /* the text up to the lost value and a little more; if that does not fail, more of it */
+    /* try the graph up to the lost value and a little more; if that does not fail, a longer part */
     for (uint64_t n = at == TN_MAP_NONE ? model->n : at + 8ull;; n *= 2) {
         for (int ref = 1; ref >= 0; ref--) {
             *out = (TnRandom){

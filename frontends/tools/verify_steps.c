@@ -1,10 +1,10 @@
-/* Every launch twice: by its code and by the evaluator, from the same inputs.
+/* Runs every launch twice from the same inputs: by its code and by the evaluator.
  *
- * The model runs as it always does, but each launch comes here (TernKernels.watch). The evaluator works on copies;
- * the code on the real buffers, cut into as many tiles as there would be workers, and what it made is what the next
- * launch gets: so every kernel is seen with the values that really reach it, the first that goes wrong is found as
- * such, and none that only pass on what is wrong already is blamed. Then the code runs once more, unit by unit from
- * the last, on buffers of its own with a guard behind them. */
+ * The model runs as usual, but each launch comes here (TernKernels.watch). The evaluator works on copies. The
+ * code works on the real buffers, cut into as many tiles as there would be workers, and the next launch gets
+ * its results. So every kernel is checked with the values that really reach it, the first faulty kernel is
+ * found, and a kernel that only passes on a wrong value is not blamed. Then the code runs once more, unit by
+ * unit from the last to the first, on separate buffers with a guard after each. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,7 +72,7 @@ void tn_results_take(TnResults *r, const TnWhole *w) {
     r->from_model = true;
 }
 
-/* ---- saying what differs */
+/* ---- messages about differences */
 
 static void put_class(const TnGraph *g, TnBuf *out) {
     if (g->rows_lo == g->rows_hi)
@@ -86,8 +86,8 @@ static void put_variant(const TnGraph *g, TnBuf *out) {
     put_class(g, out);
 }
 
-/* Whether a row that wants this is among the rows of the symbol; apart: those that want all logits have their own (L).
- * R has the rows that want the best first. */
+/* Returns whether a row with this want is among the rows of symbol s. apart: rows that want all logits have a
+ * symbol of their own (L). Among the rows of R, those that want the best id come first. */
 static bool counts(TnSym s, uint32_t want, bool best_first, bool apart) {
     if (s == TN_H) return want == TERN_WANT_HIDDEN;
     if (s == TN_L) return want == TERN_WANT_LOGITS;
@@ -95,7 +95,7 @@ static bool counts(TnSym s, uint32_t want, bool best_first, bool apart) {
     return s == TN_R && (want == TERN_WANT_GREEDY || (want == TERN_WANT_LOGITS && !apart));
 }
 
-/* Which row of the step a row of a value stands for, or -1. */
+/* The row of the step that a row of a value belongs to, or -1. */
 static int64_t step_row(const TnWatch *w, const TnGraph *g, const TnType *t, int64_t row) {
     TnSym s = tn_dim_is_sym(t->dim[0]) ? tn_dim_sym(t->dim[0]) : TN_SYM_COUNT;
     bool apart = false;
@@ -105,7 +105,7 @@ static int64_t step_row(const TnWatch *w, const TnGraph *g, const TnType *t, int
     for (TnRef r = 0; r < g->n; r++) apart |= g->nodes[r].type.dim[0] == tn_sym_dim(TN_L);
     for (int pass = 0; pass < 2; pass++)
         for (uint32_t i = 0; i < w->rows; i++) {
-            bool only_once = s == TN_H || s == TN_L; /* one pass sees them all */
+            bool only_once = s == TN_H || s == TN_L; /* one round covers all rows */
             if (only_once && pass) continue;
             if (counts(s, w->row[i].want, pass == 0, apart) && row-- == 0) return i;
         }
@@ -138,10 +138,10 @@ typedef struct Launch {
     uint32_t kernel, n, n_in;
     TnRef ops[64];
     size_t bytes[64];
-    bool stored[64];  /* a cache that the kernel stores in */
-    void *before[64]; /* copies of those */
-    void *want[64];   /* what the evaluator made */
-    void *again[64];  /* the code's, the second time */
+    bool stored[64];  /* whether it is a cache that the kernel stores into */
+    void *before[64]; /* copies of those caches */
+    void *want[64];   /* the evaluator's results */
+    void *again[64];  /* the code's results of the second run */
 } Launch;
 
 static void *room(size_t bytes, const void *from) {
@@ -173,7 +173,7 @@ static void prepare(Launch *l) {
         l->before[i] = old ? room(l->bytes[i], old) : NULL;
         l->want[i] = room(l->bytes[i], old);
         l->again[i] = room(l->bytes[i], old);
-        /* what stands there from a step before must not pass for the result of this one */
+        /* values of an earlier step must not pass for results of this one */
         if (!l->stored[i]) memset(l->args->ptr[i], 0xa5, l->bytes[i]);
     }
 }
@@ -215,7 +215,7 @@ static void put_kernel(const Launch *l, TnBuf *out) {
                   l->w->first);
 }
 
-/* The op is looked for only now: kernels are compiled for it. */
+/* The op is searched only now, because that compiles kernels. */
 static void blame(Launch *l, uint32_t at, const TnMismatch *d, const char *code) {
     TnWatch *w = l->w;
     const TnKernel *k = &l->g->kernels[l->kernel];
@@ -233,7 +233,8 @@ static void blame(Launch *l, uint32_t at, const TnMismatch *d, const char *code)
     tn_buf_puts(&w->text, "  op    ");
     tn_print_node(l->g, w->op, &w->text);
     if (op == TN_NONE)
-        tn_buf_puts(&w->text, ", where it leaves: the kernel cut behind any one op does not differ\n");
+        tn_buf_puts(&w->text,
+                    ", an output of the kernel: cut after any one op, the kernel does not differ\n");
     else
         tn_buf_printf(&w->text, ", the first that differs (emitter %s/%s)\n", k->target,
                       tn_ops[l->g->nodes[op].op].name);
@@ -257,7 +258,7 @@ static void compare(Launch *l) {
         for (size_t b = 0; made(l, i) && b < GUARD; b++) {
             if (((uint8_t *)l->again[i])[l->bytes[i] + b] == 0x77) continue;
             put_kernel(l, &l->w->text);
-            tn_buf_printf(&l->w->text, "  the code wrote %zu bytes behind %%%s\n", b,
+            tn_buf_printf(&l->w->text, "  the code wrote %zu bytes past the end of %%%s\n", b,
                           l->g->nodes[l->ops[i]].name);
             l->w->g = l->g;
             l->w->kernel = l->kernel;
@@ -374,12 +375,12 @@ typedef struct Steps {
     TernSession *session;
     TernRow *rows; /* [n] */
     uint32_t n, done, total;
-    uint32_t kinds[3], n_kinds; /* wants that the graph can give */
+    uint32_t kinds[3], n_kinds; /* wants that the graph can satisfy */
     int (*progress)(void *, const char *, uint64_t, uint64_t);
     void *user;
 } Steps;
 
-/* `turn` chooses what the rows want: with every turn another kind. */
+/* `turn` chooses what the rows want: each turn another kind. */
 static TernStatus step(Steps *s, uint32_t first, uint32_t n, uint32_t turn, TernError *err) {
     TnWatch *w = s->w;
     if (w->differ) return TERN_OK;
@@ -396,7 +397,8 @@ static TernStatus step(Steps *s, uint32_t first, uint32_t n, uint32_t turn, Tern
     w->row = s->rows;
     TernStatus st = tern_session_step(s->session, s->rows, n, on_result, w, err);
     s->done += n;
-    /* infinite logits, or those of launches left out behind a difference: the launches are what is looked at */
+    /* infinite logits, or logits of launches that were skipped after a difference: only the launches are
+     * checked here */
     if (st == TERN_ERR_NUMERIC) st = TERN_OK;
     return st;
 }
@@ -405,14 +407,14 @@ static TernStatus all_steps(Steps *s, uint32_t most, TernError *err) {
     static const uint32_t sizes[] = {8, 3, 5, 2};
     uint32_t n = s->n, from = n > WANTS ? n - WANTS : 0, alone = n > SINGLES ? n - SINGLES : 0;
     for (uint32_t at = 0; at < n; at += most) TN_TRY(step(s, at, n - at < most ? n - at : most, 0, err));
-    s->w->saturated = tern_session_saturated(s->session); /* the steps below store the same again */
+    s->w->saturated = tern_session_saturated(s->session); /* the steps below store the same values again */
     for (uint32_t at = from, i = 0, size; n > sizes[0] && at < n; at += size, i++) {
         size = sizes[i % TN_COUNT(sizes)];
         if (size > n - at) size = n - at;
         TN_TRY(step(s, at, size, 1, err));
     }
     for (uint32_t at = alone; at < n; at++) TN_TRY(step(s, at, 1, 2, err));
-    /* a lone row has one kind of result: the last gives the others too */
+    /* a single row has one kind of result: run the last row again for the other kinds */
     for (uint32_t turn = 0; turn < 2; turn++) TN_TRY(step(s, n - 1, 1, turn, err));
     if (s->progress) s->progress(s->user, "verify", s->total, s->total);
     return TERN_OK;

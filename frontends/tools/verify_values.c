@@ -1,10 +1,10 @@
-/* Two buffers of one type, as type_layout.h lays them out, value by value. */
+/* Compares two buffers of one type, laid out as in type_layout.h, value by value. */
 #include <stdio.h>
 #include <string.h>
 #include "frontends/tools/verify.h"
 #include "runtime/base/half.h"
 
-/* How a value is spelled; codes are those of q8 rows. */
+/* How a value is printed; codes are those of q8 rows. */
 typedef enum Kind { KIND_F32, KIND_F16, KIND_BF16, KIND_I32, KIND_I8 } Kind;
 
 static Kind kind_of(TnEnc e) {
@@ -30,7 +30,7 @@ static size_t bytes_of(Kind k) {
     return k == KIND_I8 ? 1 : k == KIND_F16 || k == KIND_BF16 ? 2 : 4;
 }
 
-/* Floats on a line on which neighbours are 1 apart. */
+/* Maps floats to integers so that neighbours are 1 apart. */
 static int64_t rank_of(uint32_t bits, uint32_t sign) {
     return bits & sign ? -(int64_t)(bits & ~sign) : (int64_t)bits;
 }
@@ -94,7 +94,7 @@ static bool both_zero(Kind k, const uint8_t *a, const uint8_t *b) {
     return ((x | y) << (k == KIND_F32 ? 1 : 17)) == 0;
 }
 
-/* The first place in the run that differs, if it is the first of all; -1: nothing to be said. */
+/* Returns the first place in the run that differs, if it is the first difference of all, else -1. */
 static int64_t compare_run(Compare *c, Kind k, const uint8_t *a, const uint8_t *b, int64_t n) {
     size_t size = bytes_of(k);
     c->of += (uint64_t)n;
@@ -167,7 +167,7 @@ static void q8g_rows(Compare *c, const TnType *t, int64_t rows, const uint8_t *a
     }
 }
 
-/* All that a row of q14 is: head and both limbs. */
+/* Compares rows of q14: head and both limbs. */
 static void q14_rows(Compare *c, const TnType *t, int64_t rows, const uint8_t *a, const uint8_t *b) {
     size_t stride = tn_row_bytes(t);
     for (int64_t r = 0; r < rows; r++, a += stride, b += stride) {
@@ -182,7 +182,7 @@ static void q14_rows(Compare *c, const TnType *t, int64_t rows, const uint8_t *a
 static void matrix_rows(Compare *c, const TnType *t, int64_t rows, const uint8_t *a, const uint8_t *b) {
     size_t stride = tn_row_bytes(t);
     int64_t cols = tn_row_elems(t);
-    if (t->rank == 2 && tn_dim_is_sym(t->dim[1])) return; /* a table of pages: an input, never made */
+    if (t->rank == 2 && tn_dim_is_sym(t->dim[1])) return; /* a table of pages: only ever an input */
     for (int64_t r = 0; r < rows; r++, a += stride, b += stride) {
         int64_t i = compare_run(c, kind_of(t->enc), a, b, cols);
         if (i >= 0) say(c, r, "column %lld", i);

@@ -1,4 +1,4 @@
-/* Whole graphs by the evaluator, and one held against another, value by value. */
+/* Evaluates whole graphs and compares one with another, value by value. */
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/tools/align.h"
@@ -53,9 +53,9 @@ bool tn_whole_step(TnWhole *w) {
     return true;
 }
 
-/* ---- a against b */
+/* ---- comparing a with b */
 
-/* Here the rows that want all logits are those that want any. */
+/* Here all rows that want any logits want all of them. */
 static TnDim plain(TnDim d) {
     return d == tn_sym_dim(TN_L) ? tn_sym_dim(TN_R) : d;
 }
@@ -66,7 +66,7 @@ static bool same_shape(const TnType *a, const TnType *b) {
     return same;
 }
 
-/* What a step makes: caches are looked at where they come in, when all is done. */
+/* Whether a step makes this value. Caches are compared at their inputs, after the step. */
 static bool is_value(const TnGraph *g, TnRef r) {
     const TnNode *n = &g->nodes[r];
     if (tn_op_is(n->op, TN_TRAIT_STATE) || tn_ops[n->op].class == TN_SINK || tn_node_is_source(g, r))
@@ -80,7 +80,7 @@ static void match_names(const TnGraph *a, const TnGraph *b, TnRef *match) {
         uint32_t at = tn_map_get(&b->names, name, strlen(name));
         match[r] = at == TN_MAP_NONE ? TN_NONE : at;
     }
-    /* what the runtime knows by name is the same whatever the text calls it */
+    /* the runtime identifies inputs and outputs by name, whatever the text calls them */
     for (TnRef r = 0; r < a->n; r++) {
         if (a->nodes[r].op != TN_OP_input && a->nodes[r].op != TN_OP_output) continue;
         match[r] = tn_graph_find(b, a->nodes[r].op, tn_attr_str(&a->nodes[r], TN_ATTR_name));
@@ -106,7 +106,8 @@ void tn_wholes_match(const TnGraph *a, const TnGraph *b, bool by_name, TnArena *
     *out = sa.match;
 }
 
-/* The first value that differs when zeros of either sign do, or do not, TN_NONE if none does. */
+/* Finds the first value that differs, with zeros of different sign counting as different if `signs`; TN_NONE:
+ * none. */
 static void find_difference(const TnWhole *wa, const TnWhole *wb, const TnRef *match, bool signs,
                             TnTally *tally, TnPair *out) {
     const TnGraph *a = wa->g, *b = wb->g;
@@ -121,8 +122,7 @@ static void find_difference(const TnWhole *wa, const TnWhole *wb, const TnRef *m
                 out->leaves |= !equal(wa, x, wb, y, NULL, NULL, NULL);
         }
         if (!is_value(a, r) || !is_value(b, q) || !same_shape(&a->nodes[r].type, &b->nodes[q].type)) continue;
-        bool leaves =
-            a->nodes[r].op == TN_OP_input; /* a cache: what was stored there has a name of its own */
+        bool leaves = a->nodes[r].op == TN_OP_input; /* a cache: the stores into it have names of their own */
         out->n++;
         if (equal(wa, r, wb, q, tally, signs || leaves ? NULL : &out->zeros, &d)) continue;
         if (leaves) {
@@ -145,6 +145,6 @@ void tn_wholes_compare(const TnWhole *wa, const TnWhole *wb, const TnRef *match,
     *out = (TnPair){.a = TN_NONE, .b = TN_NONE};
     find_difference(wa, wb, match, false, tally, out);
     if (out->a != TN_NONE || !out->leaves) return;
-    *out = (TnPair){.a = TN_NONE, .b = TN_NONE}; /* then a zero's sign is what makes the difference */
+    *out = (TnPair){.a = TN_NONE, .b = TN_NONE}; /* then only the sign of a zero differs */
     find_difference(wa, wb, match, true, NULL, out);
 }

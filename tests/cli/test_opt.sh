@@ -117,7 +117,7 @@ is "a faulty graph" "$(tail -1 "$dir/err")" "tern: error: $dir/bad.tir: 1 fault"
 # a text of two graphs
 { cat "$dir/blob.tir" && tail -n +2 "$dir/O0.tir"; } >"$dir/two.tir"
 run 1 opt "$dir/two.tir"
-is "two graphs" "$err" "tern: error: $dir/two.tir: 2 graphs in the file, expected one: --variant N takes one"
+is "two graphs" "$err" "tern: error: $dir/two.tir: 2 graphs in the file, expected one: --variant N selects one"
 run 0 opt "$dir/two.tir" --variant 1
 cmp -s "$dir/out" "$dir/O0.tir" || no "the second graph of a text"
 

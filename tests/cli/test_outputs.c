@@ -96,7 +96,7 @@ static void its_inputs_stay(void **state) {
     v.reduce = "a.tir";
     v.against = "a.tir";
     expect(ternc_verify(&v, no_text, NULL, &same, &err), &err,
-           "the reduced graph a.tir is the same file as the model it is held against a.tir, which is read "
+           "the reduced graph a.tir is the same file as the model to compare with a.tir, which is read "
            "and would be lost: give another");
     assert_int_not_equal(access("m.tern", F_OK), 0);
 }

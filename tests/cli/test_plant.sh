@@ -38,13 +38,13 @@ try "" 0 "* values (* bytes) equal, *"
 try add 1 "$emitter"
 try add 1 "$emitter
 no pass: emitter llvm/add" --bisect
-try merge 1 "$pass  every launch is what its graph says, so a pass made another graph: --bisect finds it"
-try merge 1 "${pass}pass merge: %10 is another behind it, in the step from position 0
+try merge 1 "$pass  every launch agrees with its graph, so a pass changed the graph: --bisect finds it"
+try merge 1 "${pass}pass merge: %10 differs after it, in the step from position 0
   before %10: f32\[T,128\] = dequant %9, %2, \$l0.attn_v
-  behind %10: f32\[T,128\] = slice %* {lo=0, n=128}
+  after  %10: f32\[T,128\] = slice %* {lo=0, n=128}
   at     row 0, column 0
   before * [(]*0x*)
-  behind * [(]*0x*), * ulp apart" --bisect
+  after  * [(]*0x*), * ulp apart" --bisect
 # small PLANT MOST: a text that reads back, of few ops, and says nothing of the file it came from
 small() {
     try "$1" 1 "different: *
@@ -54,9 +54,9 @@ again: tern verify $dir/$1.tir --seed * --rows * --kv f16 *" --reduce "$dir/$1.t
     read -r -a again <<<"${got##*again: tern verify }"
     again "$1" 1 "different: *
   value %*
-  at    row *, column *
-  want  *
-  got   *, * apart" "${again[@]}"
+  at       row *, column *
+  expected *
+  got      *, * apart" "${again[@]}"
     again "$1" 1 "different: *" "$dir/$1.tir"
     again "" 0 "* of 3 steps on random inputs equal: *" "${again[@]}"
     again "$1" 1 "different: *

@@ -138,7 +138,7 @@ static void test_forks(void **state) {
     text = report_of(tn_gm_create(&s), 0, 0);
     says(text, "  packed by          not told\n                       from its tensor types are the same in "
                "all forks");
-    says(text, "  dense weights      hold -s, 0 and s alone\n"
+    says(text, "  dense weights      hold only -s, 0 and s\n"
                "                       with --ternary-dense they run as ternary\n");
     says(text, "  weights            dense floats\n");
     free(text);
@@ -244,7 +244,7 @@ static void test_dead(void **state) {
     text = report_of(w, 0, 0);
     says(text,
          "tensor blk.1.ffn_gate.weight: byte 0 is 0xc0, which holds code 3; ternary codes are 0 to 2\n");
-    says(text, "      2  0.5; 1 codes that mean nothing (3)\n");
+    says(text, "      2  0.5; 1 invalid codes (3)\n");
     free(text);
     TnGmSpec s = tn_gm_small;
     s.weights = GW_T_TQ2_0;

@@ -46,10 +46,10 @@ no pass: * stages of the pipeline give what the model's graph gives" --tokens $i
     try 0 "$held" "$model" --against "$dir/m.tern" --tokens $ids --kv f32
     "$tern" opt "$model" --passes= | sed '0,/ relu2 /s// silu /' >"$dir/e.tir"
     try 1 "different: output \"logits\" at position 0 *" "$dir/m.tern" --against "$dir/e.tir" --tokens $ids
-    try 2 "tern: error: $dir/m.tern and $dir/m.tern are both compiled: hold each against the model" \
+    try 2 "tern: error: $dir/m.tern and $dir/m.tern are both compiled: compare each with the model" \
         "$dir/m.tern" --against "$dir/m.tern" --tokens 1
     "$build/make_gguf" --shape tiny -o "$dir/t.gguf" >/dev/null || failures=1
-    try 2 "tern: error: output \"*\": the two models' have other shapes" "$dir/m.tern" --against "$dir/t.gguf" --tokens 1
+    try 2 "tern: error: output \"*\": its shapes in the two models differ" "$dir/m.tern" --against "$dir/t.gguf" --tokens 1
     # sizes that are multiples of nothing, every kind of weight
     "$build/make_gguf" --shape odd --seed 3 --embd q8_0 --kv-heads 1 -o "$dir/odd.gguf" >/dev/null || failures=1
     try 0 "* values (* bytes) equal, level *" "$dir/odd.gguf" --tokens 1,2,3,4,5,6,7,8,9,10

@@ -117,7 +117,7 @@ static void code_of_another_text(void **state) {
     assert_int_equal(same, 0);
     assert_non_null(strstr(out.data, "different: kernel @"));
     /* compiled from the text, the cut kernels do what it says: so it is the value that leaves which is named */
-    assert_non_null(strstr(out.data, "the kernel cut behind any one op does not differ"));
+    assert_non_null(strstr(out.data, "cut after any one op, the kernel does not differ"));
     /* evaluated, text against text */
     assert_int_equal(verify("ref", &out, &same, &err), TERN_OK);
     assert_int_equal(same, 1);
@@ -160,7 +160,7 @@ static void asks_for_tokens(void **state) {
     int same = 7;
     TerncVerify v = {.size = sizeof v};
     assert_int_equal(ternc_verify(&v, take, &out, &same, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, "TerncVerify.n_tokens is 0, expected one at least");
+    assert_string_equal(err.text, "TerncVerify.n_tokens is 0, expected at least one");
     assert_int_equal(same, 7);
 }
 
