@@ -56,6 +56,12 @@ int64_t tn_tmatmul_tiles_buf(void); /* scratch for a call */
 void tn_tmatmul_tiles_arrange(TnBuilder *b, int64_t k, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef to);
 void tn_tmatmul_tiles(TnBuilder *b, int64_t k, const TnStrip *s);
 
+/* ---- tmatmul_groups_amx.c: products by groups of more than TN_FEW rows by tiles: blocks (i64) of 64 rows of weights from w on
+ * with `rows` (i64) rows x, to rows of floats `stride` (i64) bytes apart. buf: scratch of that many bytes, 64-aligned. */
+int64_t tn_tmatmul_groups_amx_buf(const TnType *w);
+void tn_tmatmul_groups_amx(TnBuilder *b, LLVMValueRef w, LLVMValueRef blocks, LLVMValueRef x,
+                           LLVMValueRef rows, LLVMValueRef out, LLVMValueRef stride, LLVMValueRef buf);
+
 /* ---- tmatmul_colmajor.c: one row, by a column-major copy of the weights. tn_tmatmul_note emits a call that
  * notes which codes of the q8 row x are not 0, in tn_tmatmul_noted_bytes bytes. tn_tmatmul_is_sparse (i1):
  * whether the copy is faster. tn_tmatmul_colmajor: TN_COLMAJOR_ROWS sums, from the lines of their block. */

@@ -17,7 +17,9 @@
  * activations as there are registers for, with four sums each. More rows take passes over the strip; the
  * later passes read its weights from L2. The results are kept in memory, in L1, since they are touched only
  * once a group. If registers are narrower than a line, each takes a piece of it: all pieces at once for one
- * row of activations, one after the other for more. */
+ * row of activations, one after the other for more.
+ *
+ * On the level amx many rows are multiplied by tiles (tmatmul_groups_amx.c), one to eight as with VNNI. */
 #include <stdio.h>
 #include "codegen/llvm/ops/ternary.h"
 #include "ir/r64.h"
@@ -26,7 +28,8 @@
 enum {
     TOGETHER = 4,      /* lines of a turn of the inner loop */
     NARROW_MOST = 128, /* columns whose sums fit an int16 */
-    BLOCK_ROWS = 48    /* rows of activations; whole passes on every level */
+    BLOCK_ROWS = 48,   /* rows of activations; whole passes on every level */
+    TILE_ROWS = 64     /* the same where tiles multiply them */
 };
 
 /* A product of n_x rows of activations with rows of w. */
@@ -229,6 +232,21 @@ static int64_t wide(TnBuilder *b) {
     return (b->k->grain + 2 * TN_BESIDE - 2) / TN_BESIDE * TN_BESIDE;
 }
 
+static bool uses_tiles(TnBuilder *b) {
+    return b->level->amx && tn_build_most_rows(b, b->k->root) > TN_FEW;
+}
+
+/* Rows of activations of a block. */
+static int block_rows(TnBuilder *b) {
+    int64_t most = tn_build_most_rows(b, b->k->root), rows = uses_tiles(b) ? TILE_ROWS : BLOCK_ROWS;
+    return (int)(most < rows ? most : rows);
+}
+
+/* Bytes of `buf` for strips that do not begin at a block: copies read whole blocks of 32 columns. */
+static int64_t strip_buf(TnBuilder *b) {
+    return is_aligned(b) ? 64 : (4 * (wide(b) * block_rows(b) + TN_LANES) + 63) / 64 * 64;
+}
+
 /* The product with `rows` rows of activations, in passes. */
 static void passes(TnBuilder *b, LLVMValueRef w, LLVMValueRef blocks, LLVMValueRef x, LLVMValueRef rows,
                    LLVMValueRef out, LLVMValueRef stride) {
@@ -254,6 +272,11 @@ static void product(TnBuilder *b, LLVMValueRef w, LLVMValueRef columns, const Tn
                     LLVMValueRef stride) {
     LLVMValueRef blocks = tn_build_add(b, columns, tn_build_i64(b, TN_BESIDE - 1)), one = tn_build_i64(b, 1);
     blocks = tn_build_lshr(b, blocks, tn_build_i64(b, 6));
+    if (uses_tiles(b)) {
+        LLVMValueRef buf = tn_build_atc(b, s->buf, strip_buf(b));
+        tn_tmatmul_groups_amx(b, w, blocks, s->x, s->n_x, out, stride, buf);
+        return;
+    }
     if (s->n_x) {
         passes(b, w, blocks, s->x, s->n_x, out, stride);
         return;
@@ -291,10 +314,8 @@ static void strips(TnBuilder *b, const TnStrip *s) {
 }
 
 static void kernel(TnBuilder *b) {
-    int64_t most = tn_build_most_rows(b, b->k->root), rows = most < BLOCK_ROWS ? most : BLOCK_ROWS;
-    /* Copies read whole blocks of 32 columns. */
-    int64_t buf = is_aligned(b) ? 64 : 4 * (wide(b) * rows + TN_LANES);
-    TnStrips s = {.rows = (int)rows, .buf = buf, .strip = strips, .strips = strips};
+    int64_t buf = strip_buf(b) + (uses_tiles(b) ? tn_tmatmul_groups_amx_buf(tn_tmatmul_weights(b)) : 0);
+    TnStrips s = {.rows = block_rows(b), .buf = buf, .strip = strips, .strips = strips};
     tn_build_cols_kernel(b, &s);
 }
 
