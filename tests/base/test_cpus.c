@@ -1,5 +1,5 @@
-/* The quota of processor time, from made-up folders in place of / : cgroup v1, v2 and both, with and without a namespace,
- * the least of a group and those above it, and files that are not what they should be. */
+/* The quota of processor time, read from made-up folders in place of / : cgroup v1, v2 and both, with and without a
+ * namespace, the smallest quota of a group and those above it, and malformed files. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -170,7 +170,7 @@ static const Case cases[] = {
       "50000\n", PERIOD(""), "100000\n", MAX("/u"), "40000 100000\n"},
      40000,
      100000},
-    /* not what they should be */
+    /* malformed */
     {"a sign", {CGROUP, "0::/\n", MOUNTS, V2, MAX(""), "-50000 100000\n"}, 0, 0},
     {"a word", {CGROUP, "0::/\n", MOUNTS, V2, MAX(""), "much 100000\n"}, 0, 0},
     {"one number", {CGROUP, "0::/\n", MOUNTS, V2, MAX(""), "50000\n"}, 0, 0},
@@ -211,7 +211,8 @@ static void quotas_are_found(void **state) {
     }
 }
 
-/* Every cut, and every byte replaced by one that matters here: an answer each time, and no read outside (sanitizers watch). */
+/* Every truncation, and every byte replaced by one with a meaning here: there is always an answer, and no read outside
+ * (sanitizers check that). */
 static void damage_is_survived(void **state) {
     (void)state;
     static const char group[] = "3:cpu,cpuacct:/a\n0::/a/b\n";

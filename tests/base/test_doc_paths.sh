@@ -1,5 +1,5 @@
 #!/bin/bash
-# The docs speak of files and functions that are there. In every page:
+# The files and functions that the docs name exist. In every page:
 #   `dir/file.ext`   is a file of the repository
 #   `tn_name`, `tern_name`, ...   is a word of the sources
 # and in a list line that begins with a path, `- \`path\` \`name\` ...: text`, each name is a word of that file.
@@ -19,7 +19,7 @@ grep -rhoE '\b[A-Za-z_][A-Za-z0-9_]*' --include='*.[ch]' --include='*.def' "${co
 checked=0
 for page in docs/*.md README.md ARCHITECTURE.md CONTRIBUTING.md; do
     [ -f "$page" ] || continue
-    # what stands between single backticks outside of fenced blocks
+    # the texts between single backticks, outside fenced blocks
     spans=$(awk '/^```/ { fenced = !fenced; next } !fenced' "$page" | grep -oE '`[^`]+`' | tr -d '`' | sort -u)
     while IFS= read -r span; do
         if [[ $span =~ ^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)+$ && $span =~ \.(c|h|def|sh|md|gguf|json|txt|tir)$ ]]; then

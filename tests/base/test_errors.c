@@ -55,7 +55,7 @@ static void context_goes_in_front(void **state) {
     assert_int_equal(tn_fail_in(NULL, TERN_ERR_ENV, "x"), TERN_ERR_ENV);
 }
 
-/* Runs body in a child; what it wrote to stderr, and how it ended. */
+/* Runs body in a child; gives what it wrote to stderr, and how it ended. */
 static int ending(void (*body)(void), char *out, size_t cap) {
     int fd[2];
     assert_int_equal(pipe(fd), 0);

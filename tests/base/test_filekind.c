@@ -1,4 +1,4 @@
-/* What a file is by its first bytes: each kind there is, and what is no kind. */
+/* Recognising a file by its first bytes: every kind, and files of no kind. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 #include "runtime/base/filekind.h"
 
-/* `bytes` with so many more after them: 1, which is in no text, or 0. */
+/* `bytes` followed by `more` bytes, which are all 1 (never in a text) or 0. */
 static TnFileKind kind_of(const char *bytes, size_t n, size_t more, int fill) {
     static uint8_t file[8192];
     memset(file, fill, sizeof file);
@@ -122,7 +122,7 @@ static void texts(void **state) {
         is(all[i].kind, all[i].what, all[i].bytes, strlen(all[i].bytes), 0);
 }
 
-/* No byte behind the file's end is looked at, whatever it begins with: each length of each beginning. */
+/* No byte after the end of the file is read, whatever it begins with: tries every length of every beginning. */
 static void lengths(void **state) {
     (void)state;
     static const char *const begins[] = {"GGUF",       "\x89TERN\r\n\x1a",        "PK\x03\x04",

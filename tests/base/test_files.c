@@ -1,4 +1,4 @@
-/* What is refused before work: inputs that are not there, outputs that are inputs, outputs that cannot be written. */
+/* Refusals before any work: missing inputs, outputs that are inputs, outputs that cannot be written. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -158,7 +158,7 @@ static void bad_names_are_refused(void **state) {
            "cannot write: Bad file descriptor");
     close(readable);
     expect(in, (TnFileUse){"-o", fd, TN_FILE_OUT}, "cannot write: Bad file descriptor");
-    /* the longest name, for which the temporary one has to be cut */
+    /* the longest name: the temporary name must be cut */
     TnWriter w;
     TernError err;
     for (int i = 0; i < 2; i++) {
@@ -185,7 +185,7 @@ static void a_link_to_nothing_is_followed(void **state) {
     assert_int_equal(unlink("new"), 0);
 }
 
-/* An open descriptor is written on where it stands: a shell's >> keeps what was there. */
+/* An open descriptor is written from its current position: a shell's >> keeps the old contents. */
 static void descriptors_are_written_on(void **state) {
     (void)state;
     TnWriter w;

@@ -1,4 +1,4 @@
-/* Halves against their definition, written with ldexp instead of bits. */
+/* Halves are compared with their definition, written with ldexp instead of bits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,7 +33,7 @@ static void every_f16_survives_the_round_trip(void **state) {
     }
 }
 
-/* Between neighbours a and b: below the middle goes to a, above to b, the middle to the even one. */
+/* Between neighbours a and b, values below the middle round to a, those above to b, and the middle to the even one. */
 static void rounding_is_to_nearest_even(void **state) {
     (void)state;
     for (uint32_t h = 0; h < 0x7bff; h++) {

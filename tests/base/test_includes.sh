@@ -1,6 +1,6 @@
 #!/bin/bash
-# Who may include whom. Each folder may include itself and what its row names; a file that breaks a rule is
-# printed with its line. Argument 2 (a folder) is checked instead of this project: how the test tests itself.
+# Who may include whom. Each folder may include itself and what its row names. A line that breaks a rule is printed with
+# its file. If there is an argument 2, a folder, that is checked instead of this project; so the test tests itself.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=${2:-$(cd "$here/../.." && pwd)}
 bad=0
@@ -38,13 +38,13 @@ rule runtime 1 'runtime/*' 'runtime/abi/*' 'runtime/base/*'
 rule ir 9 'ir/**' 'runtime/abi/kvs.h' 'runtime/abi/counts.h' 'runtime/base/*'
 rule passes 9 'passes/**' 'ir/**' 'runtime/base/*'
 rule codegen 9 'codegen/**' 'passes/**' 'ir/**' 'runtime/abi/*' 'runtime/base/*'
-# the rooms of the llvm target: who builds knows of no loop, who loops of no op
+# the rooms of the llvm target: the builder knows no skeleton, a skeleton knows no op
 rule codegen/llvm/builder 9 'codegen/llvm/builder/*' codegen/codegen.h 'ir/*' 'runtime/base/*'
 rule codegen/llvm/skeletons 9 'codegen/llvm/skeletons/*' codegen/llvm/builder/builder.h 'ir/*' 'runtime/base/*'
 rule codegen/llvm/ops 9 'codegen/llvm/ops/*' 'codegen/llvm/skeletons/*' codegen/llvm/builder/builder.h 'ir/*' 'runtime/base/*'
-# the vocabulary travels in the blob as runtime/text lays it out, so the reader of GGUF builds it there
+# the blob carries the vocabulary as runtime/text lays it out, so the GGUF reader builds it with runtime/text
 rule frontends/gguf 1 'frontends/gguf/*' 'frontends/gguf/arch/archs.def' 'ir/**' 'runtime/text/*' 'runtime/base/*'
-rule frontends/gguf/arch 9 'frontends/gguf/arch.h' # an architecture sees the toolbox alone
+rule frontends/gguf/arch 9 'frontends/gguf/arch.h' # an architecture sees only the toolbox
 rule frontends 1 'runtime/base/*' # what both rooms below and the program use
 rule frontends/api 9 'frontends/api/*' 'frontends/gguf/*' 'codegen/**' 'passes/**' 'ir/**' 'runtime/tern.h' \
     'runtime/text/*' 'runtime/abi/*' 'runtime/base/*'
@@ -53,17 +53,17 @@ rule frontends/tools 9 'frontends/tools/*' 'frontends/json.h' 'frontends/api/*' 
 rule frontends/cli 9 frontends/json.h codegen/targets.h 'frontends/cli/*' 'frontends/api/ternc.h' 'frontends/api/ternc_tools.h' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/generate/generate.h' \
     'runtime/abi/levels.h' 'runtime/abi/kvs.h' 'runtime/base/*'
 
-# what the files of a folder share among themselves is no other folder's; the tests of a room may look into it
+# internal.h is what the files of a folder share: no other folder may include it, but the tests of that room may
 while IFS=: read -r file line path; do
     path=$(sed -E 's/^[^"]*"([^"]*)".*/\1/' <<<"$path")
     [ "$path" = internal.h ] || [ "${path%/*}" = "$(dirname "$file")" ] || {
-        echo "$file:$line: includes \"$path\", which ${path%/*}/ alone may include"
+        echo "$file:$line: includes \"$path\", which only ${path%/*}/ may include"
         bad=1
     }
 done < <(cd "$root" && grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"([^"]*/)?internal\.h"' --include='*.[ch]' \
     runtime ir passes codegen frontends 2>/dev/null)
 
-# outside <header.h>s: where each library may be known
+# headers of other libraries, and where they may be included
 only() {
     local pattern=$1 found
     shift
@@ -80,10 +80,10 @@ only 'libxsmm' 'codegen/xsmm/'
 only 'pcre2' 'runtime/text/'
 only 'xxhash' 'runtime/base/hash\.c'
 only 'jansson' 'frontends/'
-only 'runtime/host\.h' 'runtime/(host|engine_)' # memory that kernels see, and code: an engine's alone
+only 'runtime/host\.h' 'runtime/(host|engine_)' # memory that kernels see, and code, belong to engines
 only '(sys/mman|fcntl|sys/stat)\.h' 'runtime/base/|frontends/cli/|codegen/xsmm/open\.c'
 
-# instructions are built by the builder, which has a function for each
+# only the builder builds instructions; it has a function for each
 raw=$(cd "$root" && grep -rnE 'LLVMBuild[A-Z][A-Za-z0-9]*\(' codegen/llvm/skeletons codegen/llvm/ops 2>/dev/null)
 if [ -n "$raw" ]; then
     echo "$raw"

@@ -1,4 +1,4 @@
-/* What somebody probably meant. */
+/* Guessing the name that a mistyped word means. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

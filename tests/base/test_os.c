@@ -132,7 +132,7 @@ static void abort_and_failure_leave_the_old_file(void **state) {
     tn_writer_abort(&w);
     tn_writer_abort(&w); /* twice is harmless */
     expect_content("old", "old", 3);
-    /* a write that fails: the descriptor is closed under the writer's feet */
+    /* a write that fails, because the writer's descriptor was closed */
     assert_int_equal(tn_writer_open("old", &w, &e), TERN_OK);
     int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     dup2(fd, w.fd);
@@ -188,7 +188,7 @@ static void kill_points_leave_nothing_behind(void **state) {
             expect_content("target", "old", 3);
         else
             expect_content("target", "newnewnew", 9);
-        TnWriter probe; /* a file system without nameless files may keep a .tmp- file, never a half target */
+        TnWriter probe; /* without nameless files a .tmp- file may stay, but the target is never partial */
         assert_int_equal(tn_writer_open("target", &probe, NULL), TERN_OK);
         bool nameless = probe.temp == NULL;
         tn_writer_abort(&probe);
@@ -196,7 +196,7 @@ static void kill_points_leave_nothing_behind(void **state) {
     }
 }
 
-/* What a signal's handler calls: the writers' files go, and nothing that only looks like one. */
+/* What a signal handler calls removes the writers' files, and no file that only looks like one. */
 static void clean_up_removes_temporary_files_alone(void **state) {
     (void)state;
     static const struct {
@@ -219,7 +219,7 @@ static void clean_up_removes_temporary_files_alone(void **state) {
         fds[i] = open(files[i].name, files[i].flags | O_CREAT, 0600);
         assert_true(fds[i] >= 0);
     }
-    TnWriter w; /* one that grows at the time, with a name or without */
+    TnWriter w; /* one that is being written, with a name or without */
     TernError e;
     int before = files_here();
     assert_int_equal(tn_writer_open("growing", &w, &e), TERN_OK);
@@ -299,7 +299,7 @@ static void code_is_never_writable_and_executable(void **state) {
     tn_os_unmap(p, sizeof code);
 }
 
-/* In the folder of the test; the other one need not be another process, for a lock is an opening's. */
+/* In the folder of the test. The second lock need not be in another process, because a lock belongs to an open file. */
 static void one_at_a_time_has_the_lock(void **state) {
     (void)state;
     int lock = tn_os_lock_folder("none.txt", 0);

@@ -1,11 +1,11 @@
 #!/bin/bash
-# ARCHITECTURE.md and CONTRIBUTING.md speak of what is there:
+# What ARCHITECTURE.md and CONTRIBUTING.md name exists:
 #   a path between backticks is a file or a folder of the repository
 #   a name LAYER.NAME between backticks, of a layer of tests/, is a test
-#   each word of the glossary (- **word, word**: ..) stands in a file that its entry names
+#   each word of the glossary (- **word, word**: ..) occurs in a file that its entry names
 #   no two source files share a basename (internal.h aside, which belongs to its folder)
-#   every folder with code has its sentence (- `folder/`: ...), every rule of tests/base/test_includes.sh its row
-# Argument 2 (a folder) is checked instead of this project: how the test tests itself.
+#   every folder with code has a sentence (- `folder/`: ...), and every rule of tests/base/test_includes.sh a row
+# If there is an argument 2, a folder, that is checked instead of this project; so the test tests itself.
 set -u
 self=$(realpath "${BASH_SOURCE[0]}")
 root=${2:-${self%/tests/base/*}}

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Each list stands in one table: names of levels, targets, sections, cache types, tokenizers, pre-tokenizers and architectures, and
-# the batch classes, are literals there and nowhere else in the product. Argument 2 (a folder) is searched instead of this project: how the test tests itself.
+# the batch classes, are literals there and nowhere else in the product. If there is an argument 2, a folder, that is searched
+# instead of this project; so the test tests itself.
 set -u
 root=${2:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
 bad=0
@@ -9,7 +10,7 @@ bad=0
 rows() { grep -oE ' X\(.*' "$root/$1"; }
 first() { rows "$1" | sed -E 's/ X\(([A-Z0-9_]+),.*/\1/' | paste -sd'|'; }
 quoted() { rows "$1" | sed -E 's/[^"]*"([^"]*)".*/\1/' | paste -sd'|'; }
-# only WHAT REGEX ALLOWED: where string literals may stand; comments do not count
+# only WHAT REGEX ALLOWED: where string literals may occur; comments do not count
 only() {
     local found
     found=$(cd "$root" && grep -rnE --include='*.c' --include='*.h' "$2" runtime ir passes codegen frontends 2>/dev/null |
@@ -33,7 +34,7 @@ done
 only "levels (runtime/abi/levels.def)" "\"($levels)\"" 'runtime/abi/levels'
 only "pre-tokenizers (runtime/text/pretok.c)" "\"($pres)\"" 'runtime/text/pretok.c|frontends/gguf/arch'
 only "tokenizers (runtime/text/tokenizer.c)" '"gpt2"' 'runtime/text/byte_bpe.c'
-# a parser of one section names it where it reads it; a list of them is what must not stand twice
+# the parser of a section may name it; a list of sections must not occur twice
 only "sections (runtime/abi/sections.def)" "\"($sections)\".*\"($sections)\"" 'runtime/abi/sections'
 only "cache types (runtime/abi/kvs.def)" "\"($kvs)\".*\"($kvs)\".*\"($kvs)\"" 'runtime/abi/kvs'
 targets=$(grep -oE '^TARGET\([a-z0-9_]+' "$root/codegen/targets.def" | sed 's/TARGET(//' | paste -sd'|')
@@ -41,7 +42,7 @@ targets=$(grep -oE '^TARGET\([a-z0-9_]+' "$root/codegen/targets.def" | sed 's/TA
 # the runtime knows one level without code and calls it by name
 only "targets (codegen/targets.def)" "\"($targets)\"" "codegen/($targets)/|runtime/abi/levels|runtime/model.c"
 only "batch classes (passes/batch_classes.h)" '1, 2\.\.8|\{2, 8\}|\{9, (512|TN_)' 'passes/batch_classes.h'
-# tokenizers and pre-tokenizers may be called as architectures are; forks have architectures whose names begin with bitnet
+# a tokenizer or pre-tokenizer may have the name of an architecture; forks have architectures whose names begin with bitnet
 only "architectures (frontends/gguf/arch/)" "\"(${archs//./\\.})\"" 'frontends/gguf/arch/|runtime/text/|frontends/tools/producer\.c:.*strncmp'
 # each file has a row in the table of architectures
 for file in "$root"/frontends/gguf/arch/*.c; do

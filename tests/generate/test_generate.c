@@ -1,5 +1,5 @@
-/* Generation on the model that comes with Tern: what ends it, what is held back, and that neither guesses nor company nor
- * the cut of a prompt change an id. */
+/* Generation with the model that comes with Tern: what ends it, what is held back, and that guesses, other sequences and
+ * the chunks of a prompt change no id. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,7 +30,7 @@ typedef struct Heard {
     int32_t ids[MOST];
     char text[16 * MOST];
     size_t n_ids, n_text, n_pieces, n_after; /* after: pieces without an id */
-    size_t stop_after;                       /* return nonzero after so many ids; 0: never */
+    size_t stop_after;                       /* return nonzero after this many ids; 0: never */
     void (*on_id)(void *user);
     void *user;
     TernGenerated got;
@@ -158,7 +158,7 @@ static void guesses_change_nothing(void **state) {
 
 /* ---- Ends */
 
-/* Every stretch of a text as a stop string: it ends there, wherever the tokens' borders are. */
+/* Takes every part of a text as a stop string: the text ends there, wherever tokens begin and end. */
 static void stop_strings_straddle_pieces(void **state) {
     (void)state;
     TernSamplerOptions so = greedy();
@@ -186,7 +186,7 @@ static void stop_strings_straddle_pieces(void **state) {
             assert_int_equal(h.n_after, 0);
             assert_memory_equal(h.ids, plain.ids, h.n_ids * sizeof *h.ids);
         }
-    /* What was held back comes when the text ends otherwise. */
+    /* Text that was held back comes out if the text ends in another way. */
     char half[40];
     snprintf(half, sizeof half, "%s and more", plain.text + plain.n_text - 4);
     TernText stops[] = {{half, strlen(half)}};
@@ -211,7 +211,7 @@ static void stop_ids_end_it(void **state) {
     size_t first = 0;
     while (plain.ids[first] != ids[1]) first++;
     assert_int_equal(h.got.end, TERN_END_TOKEN);
-    assert_int_equal(h.n_ids, first + 1); /* it is told of, and its text is not */
+    assert_int_equal(h.n_ids, first + 1); /* its id is given, its text is not */
     assert_int_equal(h.ids[first], ids[1]);
     assert_true(h.n_text < plain.n_text);
     assert_memory_equal(h.text, plain.text, h.n_text);
@@ -291,7 +291,7 @@ static void the_callback_ends_it(void **state) {
     assert_int_equal(h.got.end, TERN_END_CANCELLED);
     assert_int_equal(h.n_ids, 5);
     assert_int_equal(h.n_pieces, 5); /* none more */
-    /* at the very id that completes a stop string: it is the callback that ended it */
+    /* at the same id that completes a stop string: it counts as ended by the callback */
     const TernText stop = {h.text + h.n_text - 8, 8};
     assert_ptr_equal(strstr(h.text, stop.data), stop.data);
     r.stops = &stop;
@@ -357,13 +357,13 @@ static void another_thread_ends_it(void **state) {
     h.on_id = cancel_and_wait;
     h.user = g;
     TernError err;
-    tern_generator_cancel(g); /* of what there is: nothing */
+    tern_generator_cancel(g); /* there is no sequence, so nothing is cancelled */
     must(tern_generate(g, &r, hear, &h, &h.got, &err), &err);
     assert_int_equal(h.got.end, TERN_END_CANCELLED);
     assert_int_equal(h.n_ids, 1); /* what the step gave before */
     Heard next = HEARD;
     next.stop_after = 2;
-    must(tern_generate(g, &r, hear, &next, &next.got, &err), &err); /* it is over */
+    must(tern_generate(g, &r, hear, &next, &next.got, &err), &err); /* the cancel no longer has an effect */
     assert_int_equal(next.n_ids, 2);
     tern_generator_destroy(g);
 }
@@ -408,7 +408,7 @@ static TernRequest request_of(size_t i, TernSamplerOptions so[SEQUENCES], TernTe
                          .n_stops = 1};
 }
 
-/* Requests in more slots than one, joining and leaving, prompts cut up by a small batch: each gives what it gives alone. */
+/* Requests in several slots that come and go, with prompts in small chunks: each gives the same as alone. */
 static void company_changes_nothing(void **state) {
     (void)state;
     TernSamplerOptions so[SEQUENCES];
@@ -455,8 +455,8 @@ static void company_changes_nothing(void **state) {
     tern_generator_destroy(g);
 }
 
-/* Ids drawn from all: bytes of no character among them. The pieces together are the ids' text, and none but what comes
- * at the end stops within a character. */
+/* Ids drawn from the whole vocabulary, with bytes that are not characters among them. All pieces together are the text of
+ * the ids, and only the piece at the end may end inside a character. */
 static void pieces_are_whole_characters(void **state) {
     (void)state;
     TernSamplerOptions so = TERN_SAMPLER_OPTIONS;

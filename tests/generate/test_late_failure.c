@@ -1,5 +1,5 @@
-/* A row that fails after guesses that were right: with guesses and without, the ids before it are given, and a sequence that
- * has ended by then has not failed. The kernels count 1, 2, 3, 1, .. and give no id at positions from `sound` on. */
+/* A row fails after guesses that were right. With guesses and without, the ids before it are given out, and a sequence that
+ * ends before it does not fail. The kernels count 1, 2, 3, 1, .. and give no id at positions from `sound` on. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -77,7 +77,7 @@ static void what_came_before_counts(void **state) {
         }
 }
 
-/* A model of the fake's shape without its vocabulary, which is none. */
+/* A model of the fake's shape, but without a vocabulary: the fake's is not valid. */
 static int open_all(void **state) {
     (void)state;
     static const TernKernels k = {.size = sizeof k, .scratch = fake_scratch, .run = run};

@@ -1,4 +1,5 @@
-/* A token whose embedding is infinite makes the logits of its row NaN: its sequence fails, and no other notices. */
+/* A token with an infinite embedding makes the logits of its row NaN: its sequence fails, and the others are not affected.
+ */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -99,7 +100,7 @@ static TernEnd end_of(const TernSequence *s) {
     return got.end;
 }
 
-/* The bad one stands in the second slot: results of the first have come, those of the third and fourth have not. */
+/* The bad sequence is in the second slot: the first has got its result, the third and the fourth have not. */
 static void others_go_on(void **state) {
     (void)state;
     for (uint32_t draft = 0; draft <= 3; draft += 3)

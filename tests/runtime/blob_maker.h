@@ -1,5 +1,5 @@
-/* Makes blobs by hand for the runtime's tests: sections are byte buffers until sealed, so that a test can
- * spoil what it likes and seal it with right hashes afterwards. */
+/* Makes blobs by hand for the runtime's tests. Sections are byte buffers until they are sealed, so a test can damage
+ * anything and then seal it with correct hashes. */
 #ifndef BLOB_MAKER_H
 #define BLOB_MAKER_H
 
@@ -43,7 +43,7 @@ static inline Section *maker_find(Maker *m, uint32_t kind, uint32_t index) {
     return NULL;
 }
 
-/* The head's hash again, after a test changed head or table. */
+/* Computes the head's hash again, after a test has changed head or table. */
 static inline void image_rehash_head(Image *image) {
     TnBlobHead head;
     memcpy(&head, image->data, sizeof head);

@@ -1,8 +1,7 @@
-/* A model small enough to follow by hand. Its "attention" reads the whole KV cache of a row's sequence
- * through the block table and folds the tokens stored there into one number; logits are made from that
- * number. So a result is right only if every position of the sequence lies in the right page of every layer.
- * The same fold over a plain array of tokens is the oracle. Kernels are C functions called back (`--target
- * ref`'s way in). */
+/* A model that is small enough to follow by hand. Its "attention" reads the whole KV cache of a row's sequence
+ * through the block table and folds the tokens stored there into one number, from which the logits are made. So
+ * a result is right only if every position of the sequence lies in the right page of every layer. The oracle does
+ * the same fold over a plain array of tokens. The kernels are C functions, called back as for `--target ref`. */
 #ifndef FAKE_MODEL_H
 #define FAKE_MODEL_H
 
@@ -15,7 +14,7 @@ enum { PUT, ATTEND, HEAD, TOP, HIDE, LAUNCHES };
 /* Batch classes of each cache type; variants 0 to 2 are f16, 3 to 5 f32, 6 to 8 (of fake_maker_kvs) i8. */
 static const uint32_t batch_class[3][2] = {{1, 1}, {2, 6}, {7, 20}};
 
-/* Operands in the order of the launches; each launch has a range of its own. */
+/* Operands are in the order of the launches; each launch has a range of its own. */
 static inline uint32_t fake_operand(TnBuf *b, uint32_t space, uint32_t index, uint64_t offset,
                                     uint64_t row_bytes) {
     TnBlobOperand o = {space, index, offset, row_bytes};
@@ -189,7 +188,7 @@ static inline Image fake_image(void) {
     return fake_image_kvs(2);
 }
 
-/* The meaning: what both the kernels and the oracle compute from a sequence of tokens. */
+/* What both the kernels and the oracle compute from a sequence of tokens. */
 
 static inline uint64_t fold(uint64_t h, int32_t token) {
     return (h ^ (uint64_t)(token + 1)) * 0x9e3779b97f4a7c15u + 77;
@@ -217,12 +216,11 @@ static inline void fake_top(const float *logits, int32_t ids[TOPK], float values
     }
 }
 
-/* The kernels. Elements of the cache are token + 1 + 20 * (layer, head, d or value), so that a mix-up of any
- * kind shows. */
+/* The kernels. Elements of the cache are token + 1 + 20 * (layer, head, d or value), so any mix-up shows. */
 
 typedef struct Fake {
     uint64_t calls[9][LAUNCHES];
-    uint64_t faults; /* what a kernel saw and should not have seen */
+    uint64_t faults; /* how often a kernel saw something wrong */
     int64_t most_rows, most_wants;
 } Fake;
 
@@ -250,7 +248,7 @@ static inline void cache_set(uint8_t *head, uint32_t kv, size_t i, uint32_t x) {
     else
         ((uint16_t *)(void *)head)[i] = (uint16_t)x;
 }
-/* The scale of a position: a number as the elements of its d = 0. */
+/* The scale of a position, made like its elements with d = 0. */
 static inline float *scale_at(uint8_t *head, int32_t pos) {
     return (float *)(void *)(head + (size_t)64 * HEAD_DIM) + pos % 64;
 }
@@ -272,7 +270,7 @@ static inline void fake_put(const TnLaunch *a, uint32_t kv) {
     }
 }
 
-/* Whether what is stored at a position is what `token` stores; token -1: nothing. */
+/* Whether a position holds what `token` stores; token -1: nothing is stored. */
 static inline bool holds(const TnLaunch *a, uint32_t kv, int32_t page, int32_t pos, int32_t token) {
     EACH_ELEMENT(l, h, d, value) {
         uint8_t *head = head_at(a->ptr[5 + 2 * l + value], kv, page, h);
@@ -298,7 +296,7 @@ static inline void fake_attend(Fake *f, const TnLaunch *a, uint32_t kv) {
             f->faults += !holds(a, kv, pages[j / 64], j, token);
             hash = fold(hash, token);
         }
-        /* Behind a slot's last row its page must read as zero: masked positions may be multiplied. */
+        /* After a slot's last row its page must read as zero, because masked positions may be multiplied. */
         bool last = true;
         for (int64_t u = t + 1; u < a->sym[TN_ABI_T]; u++) last &= slot[u] != slot[t];
         for (int32_t j = pos[t] + 1; last && j % 64 != 0; j++)

@@ -1,5 +1,5 @@
-/* Opening blobs: every flipped byte and every truncation is refused, errors are single lines that name the
- * place, and a blob with right hashes and wrong contents is refused too. */
+/* Opening blobs: every flipped byte and every truncation is refused, an error is one line that names the place,
+ * and a blob with correct hashes but wrong contents is refused too. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,8 +13,7 @@
 
 static Fake fake;
 
-/* Opens from memory and makes a session, as a user would: the first moment at which everything has been
- * checked. */
+/* Opens from memory and makes a session, as a user would. Only after that has everything been checked. */
 static TernStatus open_all(const uint8_t *data, size_t size, TernError *err) {
     static TernPool *pool;
     if (!pool)
@@ -74,7 +73,7 @@ static void every_truncation(void **state) {
     Image image = fake_image();
     for (size_t n = 0; n < image.size; n++) {
         uint8_t *cut = aligned_alloc(
-            64, tn_round_up(n + 1, 64)); /* its own block: a sanitizer sees what is read behind */
+            64, tn_round_up(n + 1, 64)); /* its own block, so that a sanitizer sees reads after it */
         memcpy(cut, image.data, n);
         TernError err = {0};
         assert_int_equal(open_all(cut, n, &err), TERN_ERR_INPUT);
@@ -84,11 +83,11 @@ static void every_truncation(void **state) {
     free(image.data);
 }
 
-/* Wrong contents under right hashes. `line` is the whole error. */
+/* Wrong contents with correct hashes. `line` is the whole error. */
 
 typedef struct Spoilt {
     const char *line;
-    uint32_t kind, index; /* of the section to spoil */
+    uint32_t kind, index; /* of the section to damage */
     size_t offset;
     uint64_t value;
     uint32_t bytes;
@@ -198,7 +197,7 @@ static void wrong_contents(void **state) {
     }
 }
 
-/* Head and table. The hash is made right again after the change. */
+/* Head and table. The hash is corrected after the change. */
 static void expect_line(Image image, TernStatus status, const char *line) {
     TernError err = {0};
     image_rehash_head(&image);
@@ -266,7 +265,7 @@ static void wrong_outside(void **state) {
     expect_line(i, TERN_ERR_INPUT, "section META: comes 2 times, expected once");
 }
 
-/* Lines with hashes in them, cut where these begin. */
+/* Lines with hashes in them, up to the hashes. */
 static void damage(void **state) {
     (void)state;
     const struct {
@@ -291,8 +290,7 @@ static void damage(void **state) {
     }
 }
 
-/* Random damage under right hashes: opens or is refused, and never more. Run with a sanitizer to see it work.
- */
+/* Random damage with correct hashes: the blob opens or is refused, and nothing else happens. Meant for sanitizers. */
 static void random_contents(void **state) {
     (void)state;
     uint64_t seed = 1;
@@ -334,7 +332,7 @@ static void weight_chunks(void **state) {
     image.data[image.size - 1] ^= 4;
     assert_int_equal(open_all(image.data, image.size, &err), TERN_ERR_INPUT);
     assert_memory_equal(err.text, "model in memory: section WGHT: the hash of chunk 2 of 3 is ", 59);
-    image.data[image.size - 1100] ^= 4; /* the first damaged one is named, whoever finds it first */
+    image.data[image.size - 1100] ^= 4; /* the first damaged one is named, whichever worker finds one first */
     assert_int_equal(open_all(image.data, image.size, &err), TERN_ERR_INPUT);
     assert_memory_equal(err.text, "model in memory: section WGHT: the hash of chunk 1 of 3 is ", 59);
 
@@ -349,8 +347,7 @@ static void weight_chunks(void **state) {
     tern_session_destroy(s);
     tern_model_close(model);
 
-    /* From a file, chunks that this level does not read leave memory once they are checked; they are still
-     * there. */
+    /* From a file, chunks that this level does not read leave memory after the check; they can still be read. */
     char path[] = "/tmp/tern-test-chunks-XXXXXX";
     close(mkstemp(path));
     o.no_check = 0;
@@ -427,7 +424,7 @@ static void files(void **state) {
     free(image.data);
 }
 
-/* Levels: what the machine lacks is refused by name, and nothing falls back by itself. */
+/* Levels: one that the machine cannot run is refused by name, and there is no silent fallback. */
 
 static void levels(void **state) {
     (void)state;
@@ -453,8 +450,7 @@ static void levels(void **state) {
     for (uint32_t l = 1; l <= TN_LEVEL_NEON_DOTPROD; l++)
         if (tn_level_runs_here(l)) mine = l;
     if (mine == TN_LEVEL_REF) skip();
-    /* Code of this machine's best level, whose kernels return at once: the ids are the zeros of fresh memory.
-     */
+    /* Code of this machine's best level, whose kernels return at once. So the ids are the zeros of new memory. */
     Maker maker = fake_maker(mine, 300);
     Image image = maker_seal(&maker);
     assert_int_equal(tern_model_open_memory(image.data, image.size, NULL, &m, &err), TERN_OK);
@@ -529,7 +525,7 @@ static void option_sizes(void **state) {
         err.text, "TernPoolOptions.size is 40 and byte 32 is set, expected zeros after the 32 known here");
     newer.o.size = 0;
     assert_int_equal(tern_pool_create(&newer.o, &pool, &err), TERN_ERR_INPUT);
-    newer.o.size = sizeof(size_t); /* a caller who knew no field at all: the defaults */
+    newer.o.size = sizeof(size_t); /* a caller that knew no field: all defaults */
     newer.o.threads = 77777;
     assert_int_equal(tern_pool_create(&newer.o, &pool, &err), TERN_OK);
     assert_int_equal(tern_pool_threads(pool), tn_os_threads());

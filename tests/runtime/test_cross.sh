@@ -1,5 +1,5 @@
 #!/bin/bash
-# The runtime builds for aarch64 with libc and threads alone, and its pool, float environment and levels work there.
+# The runtime builds for aarch64 with only libc and threads, and its pool, float environment and levels work there.
 # Argument 1: the build folder. Exit 77: skipped, with the reason.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -8,7 +8,7 @@ qemu=$(command -v qemu-aarch64-static || command -v qemu-aarch64 || true)
 command -v "$cc" >/dev/null || { echo "skipped: no $cc (apt install gcc-aarch64-linux-gnu)"; exit 77; }
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-# xxhash.h is a header without a library here (XXH_INLINE_ALL), the host's copy serves.
+# xxhash.h is used as a header without a library here (XXH_INLINE_ALL), so the host's copy will do.
 mkdir "$dir/include"
 cp "$(echo '#include <xxhash.h>' | cc -E -x c - | sed -n 's/^# 1 "\(.*xxhash.h\)".*/\1/p' | head -1)" "$dir/include/"
 cat >"$dir/main.c" <<'C'

@@ -1,5 +1,5 @@
-/* What goes wrong in an engine: every call that can fail does so once, is told in its own words, and leaves nothing behind.
- * The engine is one with memory of its own (support/far_engine.h). */
+/* Failures in an engine: every call that can fail does so once. Its own line is reported, and nothing leaks. The engine has
+ * memory of its own (support/far_engine.h). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -46,7 +46,7 @@ static void expect(TernModel *m, TernStatus status, const char *line) {
     assert_int_equal(far.sessions, 0);
 }
 
-/* The weights' memory is asked for first, then the session's; what was got is given back, and a second try works. */
+/* The weights' memory is allocated first, then the session's. After a failure it is released, and a second try works. */
 static void making_a_session_fails(void **state) {
     (void)state;
     TernModel *m = open_far(NULL);
@@ -62,7 +62,7 @@ static void making_a_session_fails(void **state) {
     snprintf(line, sizeof line, "far: no memory for %zu bytes", (size_t)b.device);
     far.fail_allocate = 2;
     expect(m, TERN_ERR_MEMORY, line);
-    assert_int_equal(far.blocks, 1); /* the weights, which are there now */
+    assert_int_equal(far.blocks, 1); /* the weights have been copied */
     far.fail_bind = 1;
     expect(m, TERN_ERR_ENV, "far: cannot bind");
     assert_int_equal(far.blocks, 1);
@@ -79,7 +79,8 @@ static void sink(void *user, const TernResult *r) {
     *(int32_t *)user = r->id;
 }
 
-/* A step that a device does not finish returns its line; the session is as usable as before once its slots are empty. */
+/* If a device does not finish a step, the step returns the device's line. The session works again once its slots are
+ * empty. */
 static void a_run_fails(void **state) {
     (void)state;
     TernModel *m = open_far(NULL);
@@ -104,7 +105,7 @@ static void a_run_fails(void **state) {
     close_far(m);
 }
 
-/* Of a step whose second run fails a profile has the first. */
+/* If the second run of a step fails, a profile has counted only the first. */
 static void a_failed_run_is_not_profiled(void **state) {
     (void)state;
     TernModel *m = open_far(NULL);
@@ -128,7 +129,7 @@ static void a_failed_run_is_not_profiled(void **state) {
     close_far(m);
 }
 
-/* The two parts of a session: together what one block takes on an engine that shares the host's memory. */
+/* The two blocks of a session together take as much as the one block on an engine that shares the host's memory. */
 static void two_blocks(void **state) {
     (void)state;
     TernKernels k = fake_kernels(&fake);
@@ -148,7 +149,7 @@ static void two_blocks(void **state) {
     assert_int_equal(apart.cache, near.cache);
     assert_int_equal(apart.arena, near.arena);
 
-    /* the caller's memory is for the host's part */
+    /* the caller's memory holds the host's part */
     TernSessionOptions so = {.size = sizeof so, .memory_bytes = apart.total};
     so.memory = aligned_alloc(64, apart.total + 64);
     memset(so.memory, 0, apart.total);

@@ -1,6 +1,5 @@
-/* Workers, barrier and walker: every unit runs once for any number of threads, launches are ordered by
- * barriers, whoever waits for long sleeps, and the float environment is the promised one inside
- * and the caller's outside. */
+/* Workers, barrier and walker: every unit runs once for any number of threads, barriers order launches, a thread
+ * that waits for long sleeps, and the float environment is the promised one inside and the caller's outside. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,8 +22,7 @@ static TernPool *pool_of(uint32_t threads) {
     return p;
 }
 
-/* Barriers: a plain (not atomic) counter that one worker raises a round and all read; TSan checks the
- * ordering. */
+/* Barriers: in each round one worker raises a plain (not atomic) counter and all read it. TSan checks the order. */
 
 enum { ROUNDS = 3000 };
 typedef struct Stress {
@@ -51,7 +49,7 @@ static void barrier_orders(void **state) {
         assert_true(tn_pool_acquire(s.pool));
         assert_false(tn_pool_acquire(s.pool));
         double t = 1e9;
-        /* behind the first the workers may have parked; the best: others may be busy here */
+        /* before the first the workers may have parked; take the best, because the machine may be busy */
         for (int i = 0; i < 3; i++) {
             s.turn = 0;
             double start = tn_os_seconds();
@@ -69,9 +67,9 @@ static void barrier_orders(void **state) {
     }
 }
 
-/* Whoever waits for long goes to sleep: blind spinning would cost whole time slices (milliseconds) a barrier once workers
- * outnumber processors. One worker is late until the system says that all others sleep, at the barrier and then
- * between two jobs; if they never do, this never ends. */
+/* A worker that waits for long goes to sleep. If there were more workers than processors, blind spinning would cost whole
+ * time slices (milliseconds) at each barrier. Here one worker is late until the system says that all others sleep, first
+ * at the barrier and then between two jobs. If they never sleep, this test never ends. */
 typedef struct Late {
     TernPool *pool;
     uint32_t n;
@@ -166,7 +164,7 @@ static void refusals(void **state) {
     tern_pool_destroy(NULL);
 }
 
-/* Binding covers all workers, the caller among them, and ends with the pool. */
+/* Binding covers all workers, including the caller, and ends with the pool. */
 static void binding(void **state) {
     (void)state;
     uint32_t before = tn_os_cpus(), cpu = 0;
@@ -195,7 +193,7 @@ static bool inside_wrong(void);
 
 static void kernel(const TnLaunch *l, const TnTile *tile) {
     Launch *self = l->ptr[0];
-    const Launch *before = l->ptr[1]; /* must have ended: there is a barrier between */
+    const Launch *before = l->ptr[1]; /* must have ended, because there is a barrier between them */
     const uint32_t *before_units = l->ptr[2];
     if (before && before->done != *before_units) faults++;
     if (tile->lo >= tile->hi || ((uintptr_t)tile->scratch & 63)) faults++;
@@ -247,7 +245,7 @@ static void walk_once(TernPool *pool, int64_t T, int64_t R) {
     TnProgram p = {.launches = run, .n = N, .memory = &m, .pool = pool};
     TnEngine *cpu;
     assert_int_equal(tn_engine_cpu(&cpu, NULL), TERN_OK);
-    for (uint32_t run = 1; run <= 3; run++) { /* what one run has taken, the next finds again */
+    for (uint32_t run = 1; run <= 3; run++) { /* each run finds what the one before has taken */
         for (int i = 0; i < N; i++) launches[i].done = 0;
         assert_int_equal(cpu->run(cpu, &p, NULL, NULL), TERN_OK);
         for (int i = 0; i < N; i++) {
@@ -258,7 +256,7 @@ static void walk_once(TernPool *pool, int64_t T, int64_t R) {
     cpu->close(cpu);
 }
 
-/* The control registers, and ways to spoil them. */
+/* The control registers, and bad values for them. */
 #if defined(__x86_64__)
 static uint32_t control(void) {
     return __builtin_ia32_stmxcsr() & ~0x3fu;

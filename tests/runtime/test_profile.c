@@ -1,5 +1,5 @@
-/* The profile: every call is counted, every nanosecond of a run belongs to a launch, a wait or the start, and
- * looking changes nothing: not the results, and not that a step allocates nothing. */
+/* The profile: every call is counted, and every nanosecond of a run belongs to a launch, a wait or the start.
+ * Profiling changes no result, and steps still allocate nothing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +12,7 @@
 #include "runtime/base/os.h"
 #include "runtime/engine.h"
 
-/* malloc counted, where it is ours to count */
+/* Count malloc, if no sanitizer replaces it. */
 static atomic_int counted, watching;
 #if defined(__GLIBC__) && !TN_SANITIZED
 void *__libc_malloc(size_t n);
@@ -79,7 +79,7 @@ static void fold_result(void *user, const TernResult *r) {
         *hash = fold(*hash, r->id);
 }
 
-/* Takes its time over each result, which is the rest's, not the run's. */
+/* Takes time for each result; that time belongs to the rest, not to the run. */
 static void slowly(void *user, const TernResult *r) {
     uint64_t until = tn_clock_ns() + 200000;
     (void)r;
@@ -174,7 +174,7 @@ static void sums_of_sizes(void **state) {
     tern_session_destroy(s);
 }
 
-/* Runs and rests are the steps: no more than the clock around them says, and all of what the sink takes. */
+/* Runs and rests add up to the steps: at most the time on a clock around them, and at least the time of the sink. */
 static void around_the_runs(void **state) {
     (void)state;
     TernSession *s = session();
@@ -200,7 +200,7 @@ static void around_the_runs(void **state) {
         tern_profile_program(p, i, &g);
         assert_int_equal(g.rest_ns, 0);
     }
-    /* a row whose logits are not finite: the run has ended, and so has its rest */
+    /* a row whose logits are not finite: the run and its rest are counted */
     TernProfileProgram g;
     rows[0].token = POISON;
     assert_int_equal(tern_session_step(s, rows, 1, NULL, NULL, NULL), TERN_ERR_NUMERIC);
@@ -267,7 +267,7 @@ static void no_allocation(void **state) {
     tern_session_destroy(s);
 }
 
-/* A program by hand, so that several workers run C functions. Each launch adds to every unit's cell. */
+/* A program made by hand, so that several workers run C functions. Each launch adds to the cell of every unit. */
 enum { CELLS = 11, STEPS = 4 };
 static void add_one(const TnLaunch *a, const TnTile *t) {
     int64_t *cells = a->ptr[0];

@@ -1,5 +1,5 @@
-/* What must not happen: memory asked for while stepping, cache memory that becomes resident before it is
- * used, memory that is writable and executable at once. */
+/* Three things must not happen: a step allocates memory, cache memory becomes resident before it is used, memory is
+ * writable and executable at once. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@
 #include "runtime/base/os.h"
 #include "runtime/cpu.h"
 
-/* Every way to memory, counted. Sanitizers bring their own malloc and must keep it. */
+/* Count every way to allocate. Sanitizers bring their own malloc and must keep it. */
 
 static atomic_int counted, watching;
 
@@ -69,7 +69,7 @@ static TernModel *model_of(Image image) {
     return m;
 }
 
-/* Steps of all kinds, forks and truncations, on a session whose pages have all been through other hands. */
+/* Steps of all kinds, forks and truncations, on a session whose pages have all been used before. */
 static void exercise(TernSession *s, TernError *err) {
     TernRow rows[90];
     for (uint32_t i = 0; i < 90; i++) rows[i] = (TernRow){(int32_t)(i % POISON), i % 2, i % 5};
@@ -92,7 +92,7 @@ static void no_allocation(void **state) {
         skip();
     }
     watching = 1;
-    void *volatile one = malloc(1); /* the counter counts; volatile, or clang leaves the pair out */
+    void *volatile one = malloc(1); /* shows that the counter works; volatile, or clang removes the pair */
     free(one);
     watching = 0;
     assert_int_equal(counted, 1);
@@ -113,7 +113,7 @@ static void no_allocation(void **state) {
     free(image.data);
 }
 
-/* Mappings that are executable, and those of them that are writable too (none, but under valgrind). */
+/* The number of executable mappings, and how many of them are writable too (none, except under valgrind). */
 static int executable(int *out_writable) {
     char line[512];
     int n = 0;
@@ -170,7 +170,7 @@ static size_t resident(void) {
     return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* A session for millions of positions costs addresses, not memory, until they are held. */
+/* A session for millions of positions takes address space, but no memory until positions are held. */
 static void untouched_cache(void **state) {
     (void)state;
     Maker maker = fake_maker(TN_LEVEL_REF, 300);

@@ -1,6 +1,5 @@
-/* Sessions against an oracle that is a plain array of tokens per slot: steps of any rows, wants and chunking,
- * truncation and forks in any order. The fake model reads the whole cache, so a wrong page is a wrong number.
- */
+/* Sessions are compared with an oracle, a plain array of tokens for each slot: steps with any rows, wants and chunks,
+ * truncation and forks in any order. The fake model reads the whole cache, so a wrong page gives a wrong number. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -34,7 +33,7 @@ static int close_fake(void **state) {
     return 0;
 }
 
-/* The same with memory that only kernels, and the engine that runs them, may touch. */
+/* The same with memory that only kernels and their engine may touch. */
 static FarControl far;
 static int open_far(void **state) {
     (void)state;
@@ -69,7 +68,7 @@ typedef struct Oracle {
     /* of the step under way */
     uint64_t hash[ROWS];
     const TernRow *rows;
-    size_t n, next; /* next: rows before it have been delivered */
+    size_t n, next; /* next: the results of the rows before it have come */
 } Oracle;
 
 static uint64_t hash_of(const Oracle *o, uint32_t slot) {
@@ -172,7 +171,7 @@ static void anything_goes(void **state) {
     }
 }
 
-/* What saturated is counted by layer, head, dim and position, and nothing beside it. */
+/* Saturated values are counted in every layer, head, dim and position, and nothing else is counted. */
 static void saturated_values_are_counted(void **state) {
     (void)state;
     enum { LAYERS = 2, HEADS = 3, DIM = 5, PAGES = 2 };
@@ -204,7 +203,7 @@ static void saturated_values_are_counted(void **state) {
     cpu->close(cpu);
 }
 
-/* The same rows, cut and batched in several ways: which variant runs follows from the rows at once. */
+/* The same rows in several chunks and batches: the number of rows that run at once decides the variant. */
 static void chunks_and_variants(void **state) {
     (void)state;
     TernRow rows[50];
@@ -229,8 +228,7 @@ static void chunks_and_variants(void **state) {
     step(s, &o, rows, 0);
     tern_session_destroy(s);
 
-    /* Two results at once: a step of 12 rows that all want something takes 6 runs, in two kinds it takes 3.
-     */
+    /* Two results at once: a step of 12 rows that all want the same takes 6 runs; with two kinds of want, 3. */
     memset(&fake, 0, sizeof fake);
     s = session_of((TernSessionOptions){.wants = 2});
     memset(&o, 0, sizeof o);
@@ -244,8 +242,8 @@ static void chunks_and_variants(void **state) {
     tern_session_destroy(s);
 }
 
-/* One slot lets a shared page go while the other still reads it; a NaN's page is clean for its next owner.
- * An int8 page has scales, which go the same ways. */
+/* One slot gives up a shared page while another still reads it, and a page that held a NaN is clean for its next owner.
+ * An int8 page also has scales, which must follow the same rules. */
 static void share_pages(TernKv kv) {
     memset(&fake, 0, sizeof fake);
     TernSession *s = session_of((TernSessionOptions){.slots = 3, .context = 130, .kv = kv});
@@ -261,7 +259,7 @@ static void share_pages(TernKv kv) {
     assert_int_equal(tern_session_truncate(s, 1, 66, NULL), TERN_OK); /* inside the shared page ... */
     o.length[1] = 66;
     assert_int_equal(tern_session_truncate(s, 0, 0, NULL), TERN_OK);
-    assert_int_equal(tern_session_truncate(s, 2, 10, NULL), TERN_OK); /* ... which now is slot 1's alone */
+    assert_int_equal(tern_session_truncate(s, 2, 10, NULL), TERN_OK); /* ... which only slot 1 holds now */
     o.length[0] = 0;
     o.length[2] = 10;
     for (uint32_t i = 0; i < 60; i++) {
@@ -279,7 +277,7 @@ static void shared_pages(void **state) {
     for (TernKv kv = TERN_KV_F16; kv <= TERN_KV_I8; kv++) share_pages(kv);
 }
 
-/* Errors: exact lines, and nothing changes. */
+/* Errors: the exact lines, and nothing changes. */
 
 static TernStatus one(TernSession *s, TernRow row, TernError *err) {
     TernRow rows[3] = {{1, 0, 0}, {1, 0, 0}, row};
@@ -353,7 +351,7 @@ static void not_a_number(void **state) {
     TernError err = {0};
     TernRow rows[10];
     for (uint32_t i = 0; i < 10; i++) rows[i] = (TernRow){1, i % 2, TERN_WANT_GREEDY};
-    rows[1].token = POISON; /* slot 1, position 0: nobody asks for its logits */
+    rows[1].token = POISON; /* slot 1, position 0: its logits are not asked for */
     rows[1].want = TERN_WANT_HIDDEN;
     rows[6].token = POISON; /* slot 0, position 3, in the second run of 4 rows */
     int results = 0;
@@ -369,7 +367,7 @@ static void missing_outputs(void **state) {
     (void)state;
     Maker m = fake_maker(TN_LEVEL_REF, 300);
     uint32_t none = UINT32_MAX;
-    TnBuf *prog = &maker_find(&m, TN_SECTION_PROG, 2)->bytes; /* one batch class alone */
+    TnBuf *prog = &maker_find(&m, TN_SECTION_PROG, 2)->bytes; /* one batch class only */
     memcpy(prog->data + offsetof(TnBlobProg, output[TN_OUT_HIDDEN]), &none, 4);
     Image i = maker_seal(&m);
     TernKernels k = fake_kernels(&fake);
@@ -421,7 +419,7 @@ static void option_errors(void **state) {
     assert_string_equal(err.text, "a session needs a model and a pool, the pool is NULL");
 }
 
-/* The sizes are filled in as far as the caller's struct goes, which may be an older one or a newer. */
+/* The sizes are filled in up to the size of the caller's struct, which may be older or newer. */
 static void bytes_of_any_caller(void **state) {
     (void)state;
     struct {
@@ -450,7 +448,7 @@ static void bytes_of_any_caller(void **state) {
                         "TernSessionBytes.size is 12, which ends inside the field total, expected 56");
 }
 
-/* What tern_session_bytes says is enough, to the byte, and the caller's memory is as good as a mapping. */
+/* tern_session_bytes is exactly enough, and the caller's memory works like a mapping. */
 static void own_memory_of(TernKv kv, uint64_t head_bytes) {
     TernSessionOptions o = {.size = sizeof o, .slots = 2, .context = 100, .batch = 10, .wants = 3, .kv = kv};
     TernSessionBytes b = {.size = sizeof b};

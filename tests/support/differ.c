@@ -15,8 +15,8 @@ static bool failed(Differ *d, uint64_t seed, const char *text) {
     return false;
 }
 
-/* Every level this machine runs, optimised and apart; ref, which is slow and has the evaluator's own kernels, with
- * one graph in four. */
+/* All ways to compile: every level that this machine runs, optimised and with every op apart. ref is slow and has the
+ * evaluator's own kernels, so only one graph in four uses it. */
 static uint32_t ways(uint64_t seed, bool passes_too, TnCheckHow out[WAYS]) {
     static const char *const levels[] = {"avx2", "avx512-vnni", "amx", "neon-dotprod"};
     static const struct { int64_t lo, hi; } classes[] = {{1, 1}, {2, 8}, {9, 40}};

@@ -1,10 +1,10 @@
-/* Differential runs of random graphs, counted: what `./dev fuzz diff` does for long and a test for a second.
+/* Counted differential runs of random graphs. `./dev fuzz diff` does them for long, a test for a second.
  *
- * A run is one graph, compiled one way (level; whole pipeline or every op apart), at one row count, with one set of
- * inputs and the caches that the runs before it left, whose outputs and caches have been compared with the
- * evaluator's on the graph as it came, bit for bit. Graph `seed` is rand_small_graph(seed, 1 + seed % 10), one
- * in seven rand_extreme_graph; of it
- * stem its batch class, its cache type and all inputs, so a seed says everything. */
+ * A run takes one graph, compiled in one way (a level, and the whole pipeline or every op apart), at one number of rows,
+ * with one set of inputs and the caches that earlier runs left. It compares outputs and caches, bit for bit, with those
+ * that the evaluator gives for the original graph. Graph `seed` is rand_small_graph(seed, 1 + seed % 10), and one in
+ * seven is rand_extreme_graph. Its batch class, its cache type and all inputs follow from the seed too, so the seed is
+ * enough to repeat a run. */
 #ifndef TN_TEST_DIFFER_H
 #define TN_TEST_DIFFER_H
 
@@ -15,12 +15,13 @@ typedef struct Differ {
         steps;       /* graphs compiled together; times a graph is run from new caches; steps of each */
     bool passes_too; /* also every model pass alone */
     /* counted */
-    uint64_t graphs, compiled, refused, runs, differences; /* refused: no target has code for an op apart */
+    uint64_t graphs, compiled, refused, runs, differences; /* refused: no target has code for an op alone */
     double seconds_compiling;
-    char first[1200]; /* difference, with its seed */
+    char first[1200]; /* the first difference, with its seed */
 } Differ;
 
-/* Graphs of seeds [from, from + batch). False, and `first` filled, if something differs or cannot be compiled. */
+/* Runs the graphs of seeds [from, from + batch). Returns false and fills in `first` if something differs or cannot be
+ * compiled. */
 bool differ_batch(Differ *d, uint64_t from);
 
 #endif

@@ -11,8 +11,8 @@ typedef struct Far {
     TnEngine engine;
     TnEngine *inner;
     FarControl *control;
-    pthread_mutex_t lock; /* of all that follows, and of the control */
-    uint32_t open;        /* who is inside */
+    pthread_mutex_t lock; /* protects all fields below, and the control */
+    uint32_t open;        /* calls that use the memory now */
     struct {
         uint8_t *at;
         size_t bytes;
@@ -41,7 +41,7 @@ static void leave(Far *f) {
     pthread_mutex_unlock(&f->lock);
 }
 
-/* Counts `what` up, and `fails` down: true if this is the call to fail. */
+/* Counts `what` up and `fails` down; true if this call must fail. */
 static bool count(Far *f, uint32_t *what, uint32_t *fails) {
     pthread_mutex_lock(&f->lock);
     if (what) ++*what;
@@ -165,7 +165,7 @@ static TernStatus bind(TnEngine *e, TnMemory *m, TnProgram *programs, uint32_t n
     for (uint32_t i = 0; i < n; i++) f->control->strangers += count_strangers(f, &programs[i]);
     f->control->sessions++;
     pthread_mutex_unlock(&f->lock);
-    m->own = m; /* what it likes; see unbind */
+    m->own = m; /* any value will do; see unbind */
     return TERN_OK;
 }
 

@@ -156,7 +156,7 @@ static Rng rng_of(const TnGmSpec *s, const char *name) {
     for (const char *p = name; *p; p++) r.state = (next(&r) ^ (uint8_t)*p) * 0x2545f4914f6cdd1du;
     return r;
 }
-/* Near enough to normal: four uniform numbers added; standard deviation 1. */
+/* Approximately normal: the sum of four uniform numbers, with standard deviation 1. */
 static float normal(Rng *r) {
     uint64_t z = next(r);
     int32_t sum = (int32_t)(z & 0xffff) + (int32_t)(z >> 16 & 0xffff) + (int32_t)(z >> 32 & 0xffff) +

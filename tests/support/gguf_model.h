@@ -1,15 +1,15 @@
-/* Models with random weights in GGUF, of any shape: what the tests and benches run where the numbers do not
- * matter but the shapes, names, keys and types do. The same description gives the same bytes.
+/* GGUF models of any shape with random weights. Tests and benches use them when shapes, names, keys and types
+ * matter but the numbers do not. The same description gives the same bytes.
  *
- * Every value of a tensor follows from the seed and the tensor's name alone, so an independent model
- * (ref_model.h) can ask for the exact values without reading the file. */
+ * Every value of a tensor follows from the seed and the tensor's name, so an independent model (ref_model.h) can ask
+ * for the exact values without reading the file. */
 #ifndef TN_TEST_GGUF_MODEL_H
 #define TN_TEST_GGUF_MODEL_H
 
 #include "support/gguf_write.h"
 
-/* What the writer, and the model in double (ref_model.h), know of an architecture. Written from the published models and
- * not taken from the frontend, which is held against it. */
+/* What the writer and the model in double (ref_model.h) know of an architecture. It is written from the published models
+ * and not taken from the frontend, which is compared with it. */
 typedef struct TnGmArch {
     const char *name;
     bool relu2;          /* the activation is relu squared, else silu */
@@ -59,9 +59,9 @@ extern const TnGmSpec tn_gm_small;
 /* The same shape, smaller: 128 columns, 100 tokens. */
 extern const TnGmSpec tn_gm_tiny;
 
-/* The shapes of make_gguf by name: tiny odd small 700m 2b4t 3b 8b. False if there is no such name. */
+/* Sets the shape of that name, as in make_gguf: tiny odd small 700m 2b4t 3b 8b. False if there is no such name. */
 bool tn_gm_shape(const char *name, TnGmSpec *io);
-/* A type by name ("i2_s", "tq1_0", "f32", ...); UINT32_MAX if there is no such name. */
+/* The type of that name ("i2_s", "tq1_0", "f32", ...); UINT32_MAX if there is no such name. */
 uint32_t tn_gm_type(const char *name);
 const char *tn_gm_type_name(uint32_t type);
 /* Whether such a file can be written: types' blocks divide rows, i2_s matrices whole groups of 128. */
@@ -69,7 +69,7 @@ bool tn_gm_fits(const TnGmSpec *s);
 
 /* The spec must outlive the writer. */
 TnGw *tn_gm_create(const TnGmSpec *s);
-/* The file in memory, at once. */
+/* Appends the whole file to a buffer. */
 void tn_gm_bytes(const TnGmSpec *s, TnBuf *out);
 
 /* The exact values of a tensor of the file: n of them, row by row. Ternary ones (by type or by `ternary`) are

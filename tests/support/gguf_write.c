@@ -10,8 +10,8 @@ typedef struct Key {
     const char *name;
     uint32_t type, elem;
     uint64_t n;   /* of an array */
-    bool counted; /* array: elem and n go in front of the bytes */
-    bool strings; /* bytes are length-prefixed strings: their lengths are marks */
+    bool counted; /* array: elem and n are written before the bytes */
+    bool strings; /* the bytes are length-prefixed strings, whose lengths are marks */
     TnBuf value;
 } Key;
 

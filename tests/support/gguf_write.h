@@ -1,8 +1,8 @@
-/* A GGUF file put together key by key and tensor by tensor, for tests: right ones, and wrong ones on purpose.
+/* Makes a GGUF file for tests, key by key and tensor by tensor: valid ones, and invalid ones on purpose.
  *
- * Keys and tensors keep the order they were added in; adding a name again replaces what it had. Nothing is
- * checked: tn_gw_raw and tn_gw_twice can say anything. The writer remembers where every count, length, type,
- * dimension and offset went, so that a test can put extreme values into each of them. */
+ * Keys and tensors stay in the order in which they were added; adding a name again replaces its value. Nothing is
+ * checked, so tn_gw_raw and tn_gw_twice can write anything. The writer remembers where every count, length, type,
+ * dimension and offset is in the file, so that a test can put extreme values there. */
 #ifndef TN_TEST_GGUF_WRITE_H
 #define TN_TEST_GGUF_WRITE_H
 
@@ -57,7 +57,7 @@ typedef struct TnGwMark {
 TnGw *tn_gw_create(void);
 void tn_gw_destroy(TnGw *w);
 void tn_gw_version(TnGw *w, uint32_t version); /* default 3 */
-void tn_gw_alignment(TnGw *w, uint32_t align); /* where data goes, default 32; says nothing in the keys */
+void tn_gw_alignment(TnGw *w, uint32_t align); /* of the data, default 32; adds no key */
 
 void tn_gw_u32(TnGw *w, const char *key, uint32_t v);
 void tn_gw_u64(TnGw *w, const char *key, uint64_t v);
@@ -68,28 +68,28 @@ void tn_gw_str(TnGw *w, const char *key, const char *v);
 void tn_gw_strs(TnGw *w, const char *key, const char *const *v, size_t n);
 void tn_gw_array(TnGw *w, const char *key, uint32_t elem, const void *values, size_t n, size_t elem_bytes);
 void tn_gw_raw(TnGw *w, const char *key, uint32_t type, const void *value, size_t bytes);
-void tn_gw_twice(TnGw *w, const char *name); /* the key or tensor of that name once more, at the end */
+void tn_gw_twice(TnGw *w, const char *name); /* repeats the key or tensor of that name, at the end */
 void tn_gw_rename(TnGw *w, const char *name, const char *to);
-void tn_gw_drop(TnGw *w, const char *name); /* the key or tensor of that name */
+void tn_gw_drop(TnGw *w, const char *name); /* removes the key or tensor of that name */
 
-/* Bytes of a tensor of this type in a file; rows that do not fill blocks are rounded down. */
+/* The bytes of a tensor of this type in a file. A row that does not fill its last block is rounded down. */
 size_t tn_gw_tensor_bytes(uint32_t type, uint32_t rank, const uint64_t *ne);
 /* Writes the bytes of a tensor when the file is written. */
 typedef void TnGwFill(void *ctx, const char *name, uint8_t *out, size_t bytes);
 /* ne: innermost first. fill NULL: zeros. */
 void tn_gw_tensor(TnGw *w, const char *name, uint32_t type, uint32_t rank, const uint64_t *ne, TnGwFill *fill,
                   void *ctx);
-/* Other bytes for a tensor that is there (its size in the file follows). */
+/* Replaces the bytes of a tensor, and its size in the file. */
 void tn_gw_data(TnGw *w, const char *name, const void *bytes, size_t n);
-/* An offset for it instead of the place it gets. */
+/* Writes this offset for a tensor, whatever its real place. */
 void tn_gw_offset(TnGw *w, const char *name, uint64_t offset);
-/* Another type or shape, its bytes staying as they are. */
+/* Writes another type or shape for a tensor; its bytes stay. */
 void tn_gw_claim(TnGw *w, const char *name, uint32_t type, uint32_t rank, const uint64_t *ne);
 
-/* The file in memory. marks may be NULL; else *marks is an array of *n_marks to free(), its texts live as
- * long as w. */
+/* Appends the file to a buffer. marks may be NULL; otherwise *marks gets an array of *n_marks to free(). Its texts
+ * live as long as w. */
 void tn_gw_bytes(TnGw *w, TnBuf *out, TnGwMark **marks, size_t *n_marks);
-/* The file on disk, tensor by tensor (for models of gigabytes). False with errno set. */
+/* Writes the file to disk, tensor by tensor (for models of gigabytes). Returns false and sets errno on failure. */
 bool tn_gw_file(TnGw *w, const char *path);
 
 #endif

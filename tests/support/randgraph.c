@@ -1,5 +1,5 @@
-/* See randgraph.h. One random number a full expression: C does not say which argument comes first, and compilers
- * differ, but a seed must give the same graph with all of them. */
+/* See randgraph.h. Draw at most one random number in a full expression: C does not say in which order arguments are
+ * evaluated, compilers differ, and a seed must give the same graph with all of them. */
 #include "tests/support/randgraph.h"
 #include "ir/places.h"
 
@@ -50,7 +50,7 @@ static TnRef add(Gen *p, TnOp op, const TnType *type, const TnRef *args, uint32_
     return tn_node_add(p->g, op, NULL, type, args, n, attrs, n_attrs);
 }
 
-/* Sizes that meet the paddings (64, 256) from both sides more often than chance would. */
+/* Sizes that are just below or above the paddings (64, 256) more often than by chance. */
 static int64_t some_cols(Rand *r) {
     static const int64_t edges[] = {1, 2, 31, 33, 63, 64, 65, 128, 129, 255, 256, 257, 300};
     return rand_one_in(r, 3) ? edges[rand_in(r, 0, (int64_t)TN_COUNT(edges) - 1)] : rand_in(r, 1, 48);
@@ -58,7 +58,7 @@ static int64_t some_cols(Rand *r) {
 
 /* ---- weights */
 
-/* What no trained model holds. */
+/* A value that no trained model has. */
 static float some_extreme(Rand *r) {
     static const uint32_t bits[] = {0x7f800000, 0xff800000, 0x7fc00000, 0x7f7fffff, 0xff000000, 0x60800000,
                                     0xe0800000, 0x00000001, 0x80400000, 0x00800000, 0x80000000, 0x2b800000};
@@ -102,7 +102,7 @@ static TnRef dense(Gen *p, int rank, int64_t rows, int64_t cols) {
     return w;
 }
 
-/* row_scales: its rows have scales of their own, of which the type says no more. */
+/* row_scales: its rows have scales of their own; the type says only that they have. */
 static TnRef ternary_part(Gen *p, int64_t rows, int64_t cols, bool row_scales) {
     TnScale scale[3];
     TnType t = tn_type(rand_one_in(&p->rand, 3) ? TN_ENC_p64 : TN_ENC_t8, 2, (TnDim)rows, (TnDim)cols);
@@ -177,8 +177,8 @@ static Value norm(Gen *p, Value x) {
     return keep(p, add(p, TN_OP_rmsnorm, NULL, args, 2, &eps, 1), log2_up((double)x.cols));
 }
 
-/* A MAP op whose results have a known bound, and `also` that trait if it is not TN_TRAIT_COUNT: all by their rows in
- * ir/ops.def, so a new one is drawn without a word here. */
+/* A MAP op whose results have a known bound, and which has trait `also` unless that is TN_TRAIT_COUNT. The rows of
+ * ir/ops.def decide, so a new op is drawn without a change here. */
 static TnOp some_map(Gen *p, TnTrait also) {
     TnOp fit[TN_OP_COUNT];
     int n = 0;
@@ -190,7 +190,7 @@ static TnOp some_map(Gen *p, TnTrait also) {
     return fit[rand_in(&p->rand, 0, n - 1)];
 }
 
-/* The op of x, y, x, y .. as many as it takes; out_mag gets the bound. */
+/* The op applied to x, y, x, y .., as many as it takes; out_mag gets the bound. */
 static TnRef map(Gen *p, TnOp op, Value x, Value y, double *out_mag) {
     bool linear = tn_op_is(op, TN_TRAIT_LINEAR);
     TnRef args[8];
@@ -212,7 +212,7 @@ static Value gate(Gen *p, TnRef x, double mag) {
     return v;
 }
 
-/* A value of that leading symbol, small enough for anything to be done with it. */
+/* A value with that leading symbol, small enough for any op. */
 static Value value(Gen *p, TnSym sym) {
     for (int tries = 0;; tries++) {
         Value v = p->v[tries < 100 ? rand_in(&p->rand, 0, p->n - 1) : 0];
@@ -224,7 +224,7 @@ static Value value(Gen *p, TnSym sym) {
     }
 }
 
-/* The weights may be there by columns too. */
+/* A product. Sometimes there is a column-major copy of the weights too. */
 static TnRef product(Gen *p, TnRef q, TnRef w) {
     TnRef args[3] = {q, w};
     uint32_t n = 2;
@@ -263,7 +263,7 @@ static TnRef grouped(Gen *p, int64_t rows, int64_t cols, uint32_t n) {
     return w;
 }
 
-/* A product by groups of a row that is whole groups; two of them at times, for merge. */
+/* A product by groups of a row of whole groups; sometimes two of them, for pass merge. */
 static Value tmatmul_groups(Gen *p, Value x, int64_t cols) {
     uint32_t n = 64;
     while (n < 256 && x.cols % (2 * n) == 0 && rand_one_in(&p->rand, 2)) n *= 2;
@@ -344,7 +344,7 @@ static void put(Gen *p, TnRef *cache, Value x) {
     *cache = add(p, TN_OP_kv_put, NULL, args, 5, NULL, 0);
 }
 
-/* Attention of a layer; sometimes over caches that this step has not written. */
+/* The attention of a layer, sometimes over caches that this step has not written. */
 static void attend(Gen *p) {
     int layer = (int)rand_in(&p->rand, 0, p->layers - 1);
     int64_t kv = p->kv_heads * p->head;
@@ -408,7 +408,7 @@ static void results(Gen *p) {
     output(p, x.ref);
 }
 
-/* Places of `wide` columns, at most `most` of which are kept. */
+/* The places of `wide` columns, of which at most `most` are kept. */
 static TnRef places(Gen *p, int64_t wide, int64_t most) {
     bool *kept = tn_xcalloc((size_t)wide, sizeof *kept);
     for (int64_t i = 0, n = 0; i < wide; i++) n += kept[i] = n < most && !rand_one_in(&p->rand, 3);
@@ -417,7 +417,7 @@ static TnRef places(Gen *p, int64_t wide, int64_t most) {
     return add(p, TN_OP_places, NULL, NULL, 0, &mask, 1);
 }
 
-/* A ternary matrix in up to three pieces, of which some end in rows of zeros. */
+/* A ternary matrix in up to three pieces, some of which end in rows of zeros. */
 static TnRef partly_dead(Gen *p, int64_t rows, int64_t cols) {
     TnRef parts[3];
     uint32_t n = 0;
@@ -433,7 +433,7 @@ static TnRef partly_dead(Gen *p, int64_t rows, int64_t cols) {
     return n == 1 ? parts[0] : add(p, TN_OP_concat, NULL, parts, n, NULL, 0);
 }
 
-/* A feed-forward layer with dead neurons: food for prune. */
+/* A feed-forward layer with dead neurons, for pass prune. */
 static void feed_forward(Gen *p, Value x) {
     int64_t cols = some_cols(&p->rand), out = some_cols(&p->rand);
     if (!rand_one_in(&p->rand, 6)) x = norm(p, x);
@@ -470,7 +470,7 @@ static void feed_forward(Gen *p, Value x) {
         keep(p, product(p, q, ternary(p, out, cols)), mag + log2_up((double)cols) + 2);
 }
 
-/* What a feed-forward layer begins with: two halves of one product, or two products that merge makes one of. */
+/* The beginning of a feed-forward layer: two halves of one product, or two products that pass merge joins. */
 static void gated(Gen *p, Value x) {
     int64_t cols = some_cols(&p->rand);
     TnRef half[2];
@@ -489,7 +489,7 @@ static void gated(Gen *p, Value x) {
     keep(p, add(p, TN_OP_mul, NULL, half, 2, NULL, 0), mag + act.mag);
 }
 
-/* One to a few nodes. */
+/* Adds one node or a few. */
 static void grow(Gen *p) {
     Rand *r = &p->rand;
     TnSym sym = rand_one_in(r, 4) ? TN_R : rand_one_in(r, 8) ? TN_H : TN_T;
@@ -666,7 +666,7 @@ void rand_fill(const RandStep *s, const char *name, void *data) {
         if (strcmp(all[i].name, name) == 0 && all[i].n) memcpy(data, all[i].from, (size_t)all[i].n * 4);
 }
 
-/* ---- later stages, the dull way */
+/* ---- later stages, in the simplest way */
 
 void rand_kernels(TnGraph *g) {
     g->stage = TN_STAGE_FUSED;
@@ -700,7 +700,7 @@ void rand_plan(TnGraph *g, Rand *r) {
         kn->axis = rand_one_in(r, 2) ? TN_AXIS_ROWS : TN_AXIS_COLS;
         kn->grain = rand_in(r, 1, 64);
         kn->units = rand_in(r, 1, 64);
-        if (kn->axis == TN_AXIS_COLS) { /* from numbers there are: a seed's graph stays what it was */
+        if (kn->axis == TN_AXIS_COLS) { /* no new random number, so that the graph of a seed stays the same */
             kn->prefetch_l1 = kn->grain % 4 * 64;
             kn->prefetch_l2 = kn->units % 3 * 4096;
         }
@@ -708,7 +708,7 @@ void rand_plan(TnGraph *g, Rand *r) {
     }
 }
 
-/* ---- what can be written, but not run */
+/* ---- things that can be written but not run */
 
 void rand_wild(TnGraph *g, Rand *r) {
     static const char *const names[] = {"a.b",      "_",         "x\"\\y",         "caf\xc3\xa9",

@@ -1,6 +1,6 @@
-/* The program behind `./dev fuzz diff` and `./dev fuzz text`: laws of random graphs, held for as long as asked.
+/* The program that `./dev fuzz diff` and `./dev fuzz text` run. It checks laws on random graphs for as long as asked.
  *
- *   random_laws diff RUNS|SECONDSs [SEED]   differential runs (differ.h) until that many, or for so long
+ *   random_laws diff RUNS|SECONDSs [SEED]   differential runs (differ.h), that many or for that long
  *   random_laws text N [SEED]               N graphs of all stages: parse(print(g)) equals g, and prints the same
  *
  * Exit status 0 if the law holds, 1 with the failing seed if not. */
@@ -13,7 +13,7 @@
 #include "tests/support/differ.h"
 #include "tests/support/roundtrip.h"
 
-static uint64_t now; /* first seed of the batch at work */
+static uint64_t now; /* first seed of the current batch */
 
 static void say_seed(int sig) { /* the compiler aborts on its own bugs */
     char text[80];

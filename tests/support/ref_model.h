@@ -1,6 +1,6 @@
-/* The model once more, in double and as plain as it gets: what the graphs made from GGUF files are held
- * against. It shares nothing with the frontend, the IR or the decoders: its weights come from the generator,
- * its formulas from the published models.
+/* The model again, in double and as plainly as possible. Tests compare the graphs made from GGUF files with it. It
+ * shares nothing with the frontend, the IR or the decoders: its weights come from the generator, its formulas from
+ * the published models.
  *
  *   rmsnorm   y = x / sqrt(mean(x^2) + eps) * w
  *   ternary   a = max(|x|, 1e-5); q = round(x * 127 / a), ties to even; y = s * a / 127 * (t . q)

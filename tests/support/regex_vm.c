@@ -1,5 +1,5 @@
-/* See regex_vm.h. An expression becomes a program: sets of characters, splits with a preferred branch, jumps, and
- * programs inside (looks ahead, and what may not be given back). */
+/* See regex_vm.h. An expression becomes a program: sets of characters, splits with a preferred branch, jumps, and nested
+ * programs (for lookahead and possessive parts). */
 #include "tests/support/regex_vm.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ typedef struct Step {
 
 enum { POINTS = 0x110000 };
 
-/* A set of characters, and where the expression says it: what stands n times has one set. */
+/* A set of characters, and its place in the expression: a part that is repeated n times has one set. */
 typedef struct Set {
     const uint8_t *at, *end;
     bool *has; /* [POINTS] */
@@ -79,7 +79,7 @@ static void add_property(Parse *p, bool *set) {
     }
 }
 
-/* A class behind a backslash, already read; false: it is one character, in *one. */
+/* A class after a backslash that was already read. False if it is a single character, in *one. */
 static bool add_escape(Parse *p, bool *set, uint32_t *one) {
     uint8_t e = *p->p++;
     *one = e == 'r' ? '\r' : e == 'n' ? '\n' : e == 't' ? '\t' : e;
@@ -206,7 +206,7 @@ static void parse_one(Parse *p) {
     emit(p->re, SET, set);
 }
 
-/* The piece of the expression from `at` once more. */
+/* Reads the piece of the expression from `at` again. */
 static void parse_again(Parse *p, const uint8_t *at) {
     const uint8_t *end = p->p;
     p->p = at;
@@ -214,7 +214,7 @@ static void parse_again(Parse *p, const uint8_t *at) {
     p->p = end;
 }
 
-/* What follows a piece: how often it stands. The piece has been read once, and its steps are taken back. */
+/* Reads how often a piece is repeated. The piece has been read once; its steps are removed again. */
 static void parse_many(Parse *p) {
     VmRegex *re = p->re;
     const uint8_t *at = p->p;

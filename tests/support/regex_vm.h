@@ -1,7 +1,7 @@
-/* A small engine for regular expressions over code points, for tests: what the product's pre-tokenizers are held
- * against. It knows what the expressions of tokenizers use: | ( ) (?: ) (?i: ) (?= ) (?! ) [ ] with ranges, ^, nested
- * classes and &&, \p{..} \s \S \d \b \r \n \t, ? * + {n} {n,m}, a + after these (no way back), and $ for the end.
- * It tries alternatives in order and takes the first that fits, as Perl's, Oniguruma's and Rust's fancy-regex do. */
+/* A small engine for regular expressions over code points. Tests compare the product's pre-tokenizers with it. It knows
+ * the constructs that tokenizers use: | ( ) (?: ) (?i: ) (?= ) (?! ) [ ] with ranges, ^, nested classes and &&, \p{..}
+ * \s \S \d \b \r \n \t, ? * + {n} {n,m}, a + after these (possessive), and $ for the end. It tries alternatives in order
+ * and takes the first that matches, as Perl, Oniguruma and Rust's fancy-regex do. */
 #ifndef TEST_REGEX_VM_H
 #define TEST_REGEX_VM_H
 

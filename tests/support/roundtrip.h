@@ -4,10 +4,10 @@
 
 #include "tests/support/randgraph.h"
 
-/* A graph of that seed at a stage, with odd things in it or without, as the seed has it. It verifies. */
+/* Makes a graph from the seed, which also decides its stage and whether it has odd things in it. It verifies. */
 TnGraph *stage_graph(uint64_t seed);
-/* parse(print(g)) equals g, node for node, and prints the same; so does a clone. ops, if not NULL, counts the ops
- * met. False: `why` says what broke. */
+/* Checks that parse(print(g)) equals g, node for node, and prints the same text, and that a clone does too. Counts the ops
+ * it meets in `ops`, unless that is NULL. If it returns false, `why` says what broke. */
 bool roundtrip(uint64_t seed, uint32_t ops[TN_OP_COUNT], char *why, size_t room);
 
 #endif
