@@ -97,8 +97,8 @@ typedef struct TernPiece {
     size_t size;
 } TernPiece;
 /* Called once for every id, in order, during a step. If it returns nonzero, the sequence ends as TERN_END_CANCELLED and
- * gets no further piece. Of this header it must call nothing but the functions that any thread may call; a step and a new sequence
- * are refused. */
+ * gets no further piece. Of this header it must call nothing but the functions that any thread may call; a step or a new
+ * sequence is refused. */
 typedef int TernPieceFn(void *user, const TernPiece *piece);
 
 /* ---- result */

@@ -66,7 +66,7 @@ static void settle(TernGenerator *g, TernStatus status, const TernError *err) {
 TernStatus tn_generator_check_idle(const TernGenerator *g, TernError *err) {
     if (!g->stepping) return TERN_OK;
     return tn_fail(err, TERN_ERR_INPUT,
-                   "the generator is in a step: expected no call of it from the function that gets pieces");
+                   "the generator is in a step: the function that gets pieces must not call it");
 }
 
 size_t tern_generator_running(const TernGenerator *g) {

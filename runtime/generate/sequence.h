@@ -21,7 +21,7 @@ struct TernGenerator {
     atomic_ullong n_created, cancel_below;
 
     /* the current step */
-    bool stepping;         /* a step runs, so a call that comes now is from a piece callback */
+    bool stepping;         /* a step is running, so a call now can come only from a piece callback */
     TernRow *rows;         /* [batch] */
     TernSequence **row_of; /* [batch] the sequence of each row */
     size_t n_rows;
@@ -65,7 +65,7 @@ struct TernSequence {
     TernError wrong;
 };
 
-/* TERN_ERR_INPUT if a step runs: the caller is then a function that gets pieces, which must not come back. */
+/* TERN_ERR_INPUT if a step is running: then the call comes from a piece callback, which must not call the generator. */
 TernStatus tn_generator_check_idle(const TernGenerator *g, TernError *err);
 
 static inline bool tn_sequence_runs(const TernSequence *s) {

@@ -1,4 +1,4 @@
-/* Text to ids: special tokens are cut out, the stretches between them are the tokenizer's. */
+/* Text to ids: cuts special tokens out and gives the stretches between them to the tokenizer. */
 #include <stdlib.h>
 #include "runtime/base/options.h"
 #include "runtime/text/tokenizer.h"
@@ -32,7 +32,7 @@ static bool is_asked_for(const TernVocab *v, uint32_t id, uint32_t flags) {
     return (flags & TERN_ENCODE_PARSE_SPECIAL) || !tn_type_is_control(tn_token_type(v, id));
 }
 
-/* Special tokens of one size, by their bytes, and what they begin with if they are asked for. */
+/* The special tokens of one size, ordered by their bytes, and the first bytes of those that are asked for. */
 typedef struct Group {
     const uint32_t *rows; /* of specials */
     size_t n, size;
@@ -65,7 +65,7 @@ static Group *group_specials(const TernVocab *v, uint32_t flags, size_t *out_n) 
     return groups;
 }
 
-/* Marks those of the group that the text begins with. */
+/* Marks the tokens of the group with which the text begins. */
 static void mark_group(const TernVocab *v, const Group *g, const char *text, uint32_t flags,
                        uint8_t *occurs) {
     size_t low = 0, high = g->n;
@@ -80,7 +80,7 @@ static void mark_group(const TernVocab *v, const Group *g, const char *text, uin
         occurs[g->rows[low]] = is_asked_for(v, tn_word(v->specials, g->rows[low]), flags);
 }
 
-/* Marks the special tokens that occur anywhere, so that the many that do not cost one glance at the text. */
+/* Marks the special tokens that occur anywhere in the text. Most do not, and one look at the text rules them all out. */
 static bool mark_occurring(const TernVocab *v, const char *text, size_t size, uint32_t flags,
                            uint8_t *occurs) {
     uint8_t mask = flags & TERN_ENCODE_PARSE_SPECIAL ? 3 : 1;
@@ -118,7 +118,7 @@ static bool cut_out(const char *text, TernText token, uint32_t id, const Parts *
     return true;
 }
 
-/* The longest tokens are cut out of the whole text first, so a short one never breaks a longer one up. */
+/* Cuts the longest tokens out of the whole text first, so that a short one never breaks up a longer one. */
 static bool partition(const TernVocab *v, const char *text, size_t size, uint32_t flags, Parts *parts) {
     if (!put_part(parts, 0, size, TN_EMPTY)) return false;
     if (v->head.n_specials == 0 || size == 0) return true;

@@ -1,21 +1,21 @@
 /* The table of pre-tokenizers.
  *
- * A pre-tokenizer is a list of expressions. Each is applied to every piece that the one before left; what it
- * matches and what lies between matches are both pieces. Two kinds of them do more, by their first character:
- *     #    the match is cut in threes of characters, counted from its end
- *     %    so too, but the ends of the match are no ends of pieces, except for a first three
- * The expressions are those of the models' authors as far as they are known, else llama.cpp's, which stands in for
- * the authors' wherever its own engine lacks something: classes such as \p{Lu}, (?i:), \p{Han}. They are written so that
- * PCRE2 reads them the same and takes time linear in the text:
- * - \s and \S are written out: PCRE2 counts U+180E as white space, Unicode and the authors' engines do not; and \d is
- *   \p{Nd}.
- * - Scripts are Script, not Script_Extensions: \p{sc:Han}.
- * - Where a run that has been looked over once would be again, a look behind says so (jais-2, deepseek-llm, tiny_aya). */
+ * A pre-tokenizer is a list of expressions. Each is applied to every piece that the expression before it left. Its matches
+ * are pieces, and so are the texts between them. Two first characters have a meaning of their own:
+ *     #    the match is cut into groups of three characters, counted from its end
+ *     %    the same, but the match does not end a piece, and begins one only if its length is a multiple of three
+ * The expressions are those of the models' authors if they are known, otherwise llama.cpp's. llama.cpp's differ from the
+ * authors' where its own engine lacks something: classes such as \p{Lu}, (?i:), \p{Han}. Here they are written so that
+ * PCRE2 gives the same matches in time linear in the text:
+ * - \s and \S are written out, because PCRE2 counts U+180E as white space, and Unicode and the authors' engines do not.
+ *   \d is \p{Nd}.
+ * - A script means Script, not Script_Extensions: \p{sc:Han}.
+ * - A lookbehind prevents a run from being scanned again (jais-2, deepseek-llm, tiny_aya). */
 #include "runtime/text/pretok.h"
 #include "runtime/text/vocab.h"
 
 #define SPACE       "\\p{Z}\\t-\\r\\x{85}"
-#define LAST        "[" SPACE "]+(?![^" SPACE "])" /* white space, but for one before something else */
+#define LAST        "[" SPACE "]+(?![^" SPACE "])" /* white space, without the last one before something else */
 #define GPT2        "'(?:[stmd]|re|ve|ll)| ?\\p{L}+| ?\\p{N}+| ?[^" SPACE "\\p{L}\\p{N}]+|" LAST
 #define SHORT       "'(?i:[stmd]|re|ve|ll)"
 #define MAYBE_SHORT "(?:" SHORT ")?"
@@ -23,31 +23,31 @@
 #define SIGNS       " ?[^" SPACE "\\p{L}\\p{N}]+[\\r\\n]*"
 #define BEGIN       "[^\\r\\n\\p{L}\\p{N}]?"
 #define REST        LINES "|" LAST "|[" SPACE "]+"
-/* Llama 3's and its relatives': they differ in how many digits they take. */
+/* Llama 3 and its relatives, which differ in how many digits they take. */
 #define LLAMA(numbers) SHORT "|" BEGIN "\\p{L}+|" numbers "|" SIGNS "|" REST
 #define QWEN35         SHORT "|" BEGIN "[\\p{L}\\p{M}]+|\\p{N}| ?[^" SPACE "\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" REST
 #define SEED           SHORT "|" BEGIN "\\p{L}+|\\p{N}| ?[^" SPACE "\\p{L}\\p{N}]+|" REST
 #define ONE_LINE       "[" SPACE "]*[\\r\\n]|" LAST "|[" SPACE "]+"
 #define BAILING        SHORT "|" BEGIN "\\p{L}+|\\p{N}|" SIGNS "|" ONE_LINE
-/* words with single spaces between them are one */
+/* words with single spaces between them are one word */
 #define EXAONE                                                                                               \
     SHORT "|" BEGIN "\\p{L}(?:[\\p{L}\\p{M}]++| \\p{L})*+|\\p{N}| ?[^" SPACE                                 \
           "\\p{L}\\p{N}]+[\\r\\n/]?|" ONE_LINE
-/* GPT-4o's and its relatives': a word begins with capitals, goes on with small letters, and may end in a short form. */
+/* GPT-4o and its relatives: a word begins with capitals, goes on with small letters, and may end in a short form. */
 #define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
 #define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
 #define CASED(numbers, end)                                                                                  \
     BEGIN UPPER "*" LOWER "+" end "|" BEGIN UPPER "+" LOWER "*" end "|" numbers "| ?[^" SPACE                \
                 "\\p{L}\\p{N}]+[\\r\\n/]*|" REST
 #define GPT4O CASED("\\p{N}{1,3}", MAYBE_SHORT)
-/* Kimi's: the same without Han, which stands by itself, and without / after signs. */
+/* Kimi: the same without Han, which has an alternative of its own, and without / after signs. */
 #define NO_HAN_UPPER "(?:(?!\\p{sc:Han})" UPPER ")"
 #define NO_HAN_LOWER "(?:(?!\\p{sc:Han})" LOWER ")"
 #define KIMI                                                                                                 \
     "\\p{sc:Han}+|" BEGIN NO_HAN_UPPER "*" NO_HAN_LOWER "+" MAYBE_SHORT "|" BEGIN NO_HAN_UPPER               \
     "+" NO_HAN_LOWER "*" MAYBE_SHORT "|\\p{N}{1,3}|" SIGNS "|" REST
 #define FALCON "[\\p{P}\\$\\+<=>\\^~\\|`]+"
-/* DeepSeek's, by characters */
+/* DeepSeek, by characters */
 #define CJK  "[\\x{4e00}-\\x{9fa5}\\x{800}-\\x{4e00}\\x{ac00}-\\x{d7ff}]+"
 #define KANA "[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{30ff}]+"
 #define DEEPSEEK3                                                                                            \
@@ -82,7 +82,7 @@
     "[\\x{ac00}-\\x{d7a3}\\x{3131}-\\x{318e}]+|[\\x{ff01}\\x{2026}\\x{201c}\\x{201d}\\x{2018}\\x{2019}"      \
     "\\x{2014}\\x{ff1a}\\x{ff1b}\\x{ff0c}\\x{3001}-\\x{303f}\\x{fe30}-\\x{fe4f}]+|[\\x{3105}-\\x{312f}]+"    \
     "|" KANA
-/* LINES not after white space that ends no line: then the run has been looked over, and has none */
+/* LINES, but not after white space that does not end a line: that run has been scanned already and has no line end */
 #define JAIS(n) "[" SPACE "]{" n "}(?![^" SPACE "])|"
 #define JAIS2                                                                                                \
     SHORT "|" BEGIN "\\p{L}+|\\p{N}{1,3}|" SIGNS "|(?<![\\p{Z}\\t\\x0b\\x0c\\x{85}])" LINES "|" JAIS("512")  \

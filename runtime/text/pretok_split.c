@@ -1,16 +1,17 @@
-/* Splitting a text by the expressions of a pre-tokenizer.
+/* Splits a text by the expressions of a pre-tokenizer.
  *
- * An expression is a list of alternatives, and most of them cannot begin with most characters. So each is compiled by
- * itself, anchored, and the first time that a split meets a character it asks PCRE2 which alternatives could match a
- * text that begins with it: those for which the character alone is a match or the beginning of one. A text is then walked
- * character by character, and only what may match is tried. What comes out is what the whole expression gives: the first
+ * An expression is a list of alternatives, and most of them cannot begin with most characters. So each alternative is
+ * compiled by itself, anchored. When a split meets a character for the first time, it asks PCRE2 which alternatives could
+ * match a text that begins with it: those for which the character alone is a match or the beginning of one. It then walks
+ * through the text character by character and tries only those. The result is that of the whole expression: the first
  * alternative that matches, at the first place where one does.
  *
- * Most alternatives are a few classes of characters with counts, such as " ?\p{L}+". They are tried here: PCRE2 says of
- * each character once to which classes it belongs. It matches all others: cases, looks ahead, groups.
+ * Most alternatives are a few classes of characters with counts, such as " ?\p{L}+". These are matched here; PCRE2 is asked
+ * only once for each character to which classes it belongs. PCRE2 matches all other alternatives: those with case
+ * folding, lookahead or groups.
  *
- * PCRE2's own JIT stays off: it keeps pages that are writable and executable at once, which nothing of Tern
- * does, for a gain that no model can eat. */
+ * PCRE2's own JIT stays off. It keeps pages that are writable and executable at once, which Tern never does, and no model
+ * is fast enough to use the speed. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <stdio.h>
@@ -22,13 +23,13 @@
 enum { ALTERNATIVES = 16, KNOWN = 1 << ALTERNATIVES, CLASSES = 16, ITEMS = 4 };
 #define NOWHERE SIZE_MAX
 
-/* A class so many times, as many as there are first. */
+/* A class with a count, greedy. */
 typedef struct Item {
     uint32_t class, least, most;
 } Item;
 typedef struct Alternative {
     pcre2_code *regex;
-    uint32_t n_items; /* 0: it is not of that form */
+    uint32_t n_items; /* 0: the alternative is not a list of classes with counts */
     Item items[ITEMS];
 } Alternative;
 
@@ -51,7 +52,7 @@ typedef struct Known {
     uint32_t classes; /* bit k: it is of class k */
 } Known;
 typedef struct Plane {
-    Known *pages[256]; /* of 256 characters each, made as they are met */
+    Known *pages[256]; /* of 256 characters each, made when needed */
 } Plane;
 
 struct TnSplit {
@@ -61,12 +62,12 @@ struct TnSplit {
     TnWordFn *word;
     void *user;
     Plane *planes[TN_PRE_REGEXES][17];
-    const Known *latin[TN_PRE_REGEXES]; /* the first page, once there is one */
+    const Known *latin[TN_PRE_REGEXES]; /* the first page, or NULL until it is made */
 };
 
 /* ---- Compiling ---- */
 
-/* Bytes before the next | that is in no group and no class, or before the end. */
+/* The number of bytes before the next | outside groups and classes, or before the end. */
 static size_t alternative_size(const char *text) {
     int depth = 0;
     bool class = false;
@@ -98,7 +99,7 @@ static TernStatus compile(const TnPretok *p, TernText text, pcre2_code **out, Te
                    tn_pre_name(p->pre), (const char *)why, (size_t)at, (int)text.size, text.data);
 }
 
-/* Bytes of the class at the start of the text: [..], \p{..}, or one character; 0 if there is none. */
+/* The number of bytes of the class at the start of the text: [..], \p{..}, or one character; 0 if there is none. */
 static size_t class_size(TernText t) {
     size_t n = 1;
     if (t.data[0] == '[') {
@@ -112,7 +113,7 @@ static size_t class_size(TernText t) {
     return n + 1;
 }
 
-/* Bytes of the count there, if any: ? * + {n} {n,m}. */
+/* Reads a count, if there is one: ? * + {n} {n,m}. Returns the number of its bytes. */
 static size_t read_count(TernText t, Item *item) {
     *item = (Item){item->class, 1, 1};
     if (t.size == 0 || !strchr("?*+{", t.data[0])) return 0;
@@ -137,7 +138,7 @@ static TernStatus find_class(const TnPretok *p, Level *l, TernText text, uint32_
     return compile(p, text, &l->classes[l->n_classes++], err);
 }
 
-/* Reads an alternative as classes with counts, if it is no more than that. */
+/* Reads an alternative as a list of classes with counts, if it is one. */
 static TernStatus read_items(const TnPretok *p, Level *l, Alternative *a, TernText text, TernError *err) {
     TernText classes[ITEMS];
     uint32_t n = 0;
@@ -202,7 +203,7 @@ TnSplit *tn_split_begin(const TnPretok *p, size_t size) {
         tn_split_end(s);
         return NULL;
     }
-    /* A run of white space backs up once a byte; ten steps a byte are never needed. */
+    /* In a run of white space PCRE2 backs up once for each byte; ten steps a byte are always enough. */
     size_t steps = 100000 + size * 10;
     pcre2_set_match_limit(s->limits, steps < UINT32_MAX ? (uint32_t)steps : UINT32_MAX);
     return s;
@@ -231,7 +232,7 @@ static TernStatus gave_up(const TnSplit *s, int rc, size_t size, TernError *err)
                    tn_pre_name(s->pretok->pre), size, rc);
 }
 
-/* Whether the character alone is a match, or with PCRE2_PARTIAL_HARD also the beginning of one. */
+/* Asks PCRE2 whether the character alone is a match or, with PCRE2_PARTIAL_HARD, the beginning of one. */
 static TernStatus ask(TnSplit *s, const pcre2_code *re, TernText one, uint32_t options, bool *out,
                       TernError *err) {
     int rc =
@@ -273,7 +274,7 @@ static TernStatus know_any(TnSplit *s, uint32_t level, TernText text, size_t at,
                          : learn(s, &s->pretok->levels[level], (TernText){text.data + at, *n}, known, err);
 }
 
-/* What is known of the character at text[at], and its bytes. */
+/* Gives what is known of the character at text[at], and the number of its bytes. */
 static inline TernStatus know(TnSplit *s, uint32_t level, TernText text, size_t at, size_t *n,
                               const Known **out, TernError *err) {
     uint8_t c = (uint8_t)text.data[at];
@@ -284,7 +285,7 @@ static inline TernStatus know(TnSplit *s, uint32_t level, TernText text, size_t 
     return TERN_OK;
 }
 
-/* Where the n items end that begin at text[at], or NOWHERE. */
+/* Matches n items at text[at]; gives where they end, or NOWHERE. */
 static TernStatus match_items(TnSplit *s, uint32_t level, const Item *item, uint32_t n, TernText text,
                               size_t at, size_t *end, TernError *err) {
     *end = at;
@@ -313,7 +314,7 @@ static TernStatus match_one(TnSplit *s, uint32_t level, const Alternative *a, Te
     return rc >= 0 || rc == PCRE2_ERROR_NOMATCH ? TERN_OK : gave_up(s, rc, text.size, err);
 }
 
-/* The first match at or after *from, which ends at *to; *to stays at *from if there is none. */
+/* Finds the first match at or after *from, and sets *from and *to to its begin and end. If there is none, *to is *from. */
 static TernStatus find_match(TnSplit *s, uint32_t level, TernText text, size_t *from, size_t *to,
                              TernError *err) {
     const Level *l = &s->pretok->levels[level];
@@ -325,7 +326,7 @@ static TernStatus find_match(TnSplit *s, uint32_t level, TernText text, size_t *
             if (!(starts & 1)) continue;
             TN_TRY(match_one(s, level, &l->alternatives[i], text, at, to, err));
             if (*to == NOWHERE) continue;
-            TN_CHECK(*to > at); /* none of the expressions matches nothing */
+            TN_CHECK(*to > at); /* no expression matches an empty text */
             *from = at;
             return TERN_OK;
         }
@@ -338,7 +339,7 @@ static TernStatus find_match(TnSplit *s, uint32_t level, TernText text, size_t *
 
 static TernStatus split(TnSplit *s, uint32_t level, const char *text, size_t size, TernError *err);
 
-/* Cuts a match as '#' and '%' say; *done is where the last piece ended. */
+/* Cuts a match as '#' or '%' requires (pretok.c). *done is where the last piece ended. */
 static TernStatus cut_threes(TnSplit *s, uint32_t level, const char *text, size_t from, size_t to,
                              size_t *done, TernError *err) {
     bool isolated = s->pretok->levels[level].cut == '#';

@@ -1,20 +1,20 @@
 /* The vocabulary image and its opened form.
  *
- * Image: the head, then the sections the head names, in any order, at byte offsets from the head's start.
- * All numbers are little-endian; nothing in it is aligned for sure, so words are read with tn_word.
+ * Image: the head, then the sections that the head names, in any order, at byte offsets from the head's start.
+ * All numbers are little-endian. The image may have any alignment, so words are read with tn_word.
  *
  *   offsets   u32[n_symbols + 1]  symbol i is bytes[offsets[i] .. offsets[i + 1])
  *   bytes     the symbols' bytes, as a text holds them
  *   attrs     u8[n_tokens]        low 3 bits: TernTokenType; TN_ATTR_*
  *   hash      u32[hash_slots]     open addressing by tn_hash64 of the bytes: symbol or TN_EMPTY
- *   table     entries[table_n]    the tokenizer's own, of the size that its TnTokenizer states
+ *   table     entries[table_n]    the tokenizer's own table; its TnTokenizer gives the size of an entry
  *   specials  u32[n_specials]     tokens that are found in raw text, longest first, then by id
  *   template  chat template text
  *
- * A *symbol* is a piece of text that the tokenizer can work with: tokens are the symbols below n_tokens; after
- * them come pieces that have no token (byte-level BPE: steps of a merge, and bytes; SentencePiece: characters). All of this is the same for
- * every tokenizer; `kind` says whose image it is (tokenizer.h), and what `pre`, `table` and the bits of `flags`
- * above the first two mean is that tokenizer's business. */
+ * A *symbol* is a piece of text that the tokenizer works with. The symbols below n_tokens are the tokens; after them come
+ * pieces without a token (byte-level BPE: intermediate results of merges, and bytes; SentencePiece: characters). All of
+ * this is the same for every tokenizer. `kind` says which tokenizer the image is for (tokenizer.h); `pre`, `table` and the
+ * bits of `flags` above the first two mean what that tokenizer says. */
 #ifndef TN_TEXT_VOCAB_H
 #define TN_TEXT_VOCAB_H
 
@@ -33,8 +33,8 @@ enum {
     TN_VOCAB_ADD_BOS = 1,
     TN_VOCAB_ADD_EOS = 2,
     TN_VOCAB_IGNORE_MERGES = 4, /* byte-level BPE: a word that is a token is not merged */
-    TN_VOCAB_SPACE_PREFIX = 8,  /* SentencePiece: a stretch of text begins with a space that is not in it */
-    TN_VOCAB_WORDS = 16,        /* SentencePiece: no merge makes a space follow anything else */
+    TN_VOCAB_SPACE_PREFIX = 8,  /* SentencePiece: a stretch of text is encoded with a space before it */
+    TN_VOCAB_WORDS = 16,        /* SentencePiece: no token has a space after another character */
     TN_VOCAB_UNUSED = 32,       /* SentencePiece: merges can make unused tokens */
 };
 
@@ -48,7 +48,7 @@ typedef struct TnVocabHead {
     uint32_t bos, eos, eot, eom, unk, pad;
     uint32_t offsets_at, bytes_at, bytes_size, attrs_at, hash_at, table_at, specials_at, template_at,
         template_size;
-    uint32_t byte_symbol[256]; /* what a byte becomes that is part of no other symbol */
+    uint32_t byte_symbol[256]; /* the symbol of a byte that is not part of another symbol */
 } TnVocabHead;
 _Static_assert(sizeof(TnVocabHead) == 24 + 22 * 4 + 1024, "the image's head has no holes");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "images are used in place");
@@ -61,9 +61,9 @@ struct TernVocab {
     const uint8_t *offsets, *bytes, *attrs, *hash, *table, *specials, *chat_template;
     uint32_t max_token_bytes;
     uint8_t special_first[256]; /* can start: 1 a user-defined token, 2 a control or unknown one */
-    uint32_t *special_order;    /* rows of specials, by size as there, those of a size by their bytes */
+    uint32_t *special_order;    /* rows of specials, in their order of size, then ordered by bytes */
     const char *pre;            /* the pre-tokenizer's name, "" if the tokenizer has none */
-    void *own;                  /* what the tokenizer's check made and its close frees */
+    void *own;                  /* made by the tokenizer's check, freed by its close */
 };
 
 static inline uint32_t tn_word(const uint8_t *base, size_t index) {
@@ -81,18 +81,18 @@ static inline TernText tn_special_text(const TernVocab *v, uint32_t row) {
 static inline TernTokenType tn_token_type(const TernVocab *v, uint32_t id) {
     return (TernTokenType)(v->attrs[id] & TN_ATTR_TYPE);
 }
-/* The image has ids as u32, none as TN_EMPTY; the calls of text.h have int32_t, which takes the same bits. */
+/* The image holds ids as u32 and no id as TN_EMPTY. The calls of text.h use int32_t, with the same bits. */
 static inline bool tn_is_token(const TernVocab *v, int32_t id) {
     return id >= 0 && (uint32_t)id < v->head.n_tokens;
 }
-/* Cut out of raw text only when the caller asks, and hidden when decoding. */
+/* True for types that are found in raw text only when the caller asks, and hidden when decoding. */
 static inline bool tn_type_is_control(TernTokenType type) {
     return type == TERN_TOKEN_CONTROL || type == TERN_TOKEN_UNKNOWN;
 }
 
-/* How every refusal of an image's contents begins. */
+/* The beginning of every error about the contents of an image. */
 #define TN_VOCAB_DAMAGED "the vocabulary image is damaged: "
-/* Slots of a table of open addressing that an image may have; that one is free is checked apart. */
+/* Whether a hash table in an image may have n slots. That one of them is free is checked elsewhere. */
 static inline bool tn_vocab_slots_ok(uint32_t n) {
     return n >= 2 && n <= (1u << 28) && (n & (n - 1)) == 0;
 }

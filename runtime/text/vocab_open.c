@@ -1,10 +1,10 @@
-/* Opens a vocabulary image. Everything later code relies on is checked here once: ranges, ids, free slots. */
+/* Opens a vocabulary image. Checks once everything that later code relies on: ranges, ids, free slots. */
 #include <stdlib.h>
 #include "runtime/base/options.h"
 #include "runtime/base/reader.h"
 #include "runtime/text/tokenizer.h"
 
-/* Bounds one section and gives its start. */
+/* Checks that a section lies within the image, and gives its start. */
 static bool section(const TernVocab *v, const uint8_t *image, uint32_t at, uint64_t count, uint64_t bytes,
                     const uint8_t **out) {
     *out = image + at;
@@ -129,7 +129,7 @@ static int compare_specials(const void *pa, const void *pb, void *user) {
     return order ? order : ra < rb ? -1 : ra > rb;
 }
 
-/* So that a text is searched for thousands of special tokens, not thousands of times. */
+/* Orders the special tokens, so that one pass over a text can look for thousands of them. */
 static TernStatus order_specials(TernVocab *v, TernError *err) {
     uint32_t n = v->head.n_specials;
     if (n == 0) return TERN_OK;

@@ -312,7 +312,7 @@ typedef struct Caller {
 
 static int calls_back(void *user, const TernPiece *piece) {
     static const char *const line =
-        "the generator is in a step: expected no call of it from the function that gets pieces";
+        "the generator is in a step: the function that gets pieces must not call it";
     Caller *c = user;
     TernRequest r = {.size = sizeof r, .text = TEXT("a")};
     TernSequence *s;
