@@ -29,12 +29,14 @@ TernStatus tn_source_open(const TerncSource *source, bool vocab_only, TnGguf **o
     else
         TN_TRY(tn_gguf_open_memory(tn_embedded_model, (size_t)(tn_embedded_model_end - tn_embedded_model),
                                    "the embedded model", vocab_only, &g, err));
-    for (uint32_t i = 0; i < source->n_overrides; i++) {
-        TernStatus st = tn_gguf_override(g, source->overrides[i], err);
-        if (st != TERN_OK) {
-            tn_gguf_close(g);
-            return st;
-        }
+    TernStatus st = TERN_OK;
+    for (uint32_t i = 0; i < source->n_overrides && st == TERN_OK; i++)
+        st = tn_gguf_override(g, source->overrides[i], err);
+    if (st == TERN_OK && source->i2s_layout && !vocab_only)
+        st = tn_gguf_i2s_layout(g, source->i2s_layout, err);
+    if (st != TERN_OK) {
+        tn_gguf_close(g);
+        return st;
     }
     *out = g;
     return TERN_OK;

@@ -9,8 +9,8 @@ enum { THREADS_MAX = 1024, ROWS_MAX = 65536 };
 static const TnField source_fields[] = {
     TN_FIELD(TerncSource, path),        TN_FIELD(TerncSource, overrides),
     TN_FIELD(TerncSource, n_overrides), TN_FIELD(TerncSource, ternary_dense),
-    TN_FIELD(TerncSource, tir),         TN_FIELD(TerncSource, note),
-    TN_FIELD(TerncSource, note_user)};
+    TN_FIELD(TerncSource, i2s_layout),  TN_FIELD(TerncSource, tir),
+    TN_FIELD(TerncSource, note),        TN_FIELD(TerncSource, note_user)};
 static const TnShape source_shape = TN_SHAPE(TerncSource, source_fields);
 static const TnField options_fields[] = {
     TN_FIELD(TerncOptions, levels),       TN_FIELD(TerncOptions, cap),
@@ -97,6 +97,7 @@ TernStatus tn_source_take(const TerncSource *given, TerncSource *out, TernError 
         if (!out->overrides[i])
             return tn_fail(err, TERN_ERR_INPUT, "TerncSource.overrides[%u] is NULL, expected KEY=TYPE:VALUE",
                            i);
+    NOT_EMPTY(TerncSource, out, i2s_layout);
     NOT_EMPTY(TerncSource, out, path);
     NOT_EMPTY(TerncSource, out, tir);
     return TERN_OK;

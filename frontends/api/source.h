@@ -10,7 +10,7 @@
 extern const unsigned char tn_embedded_model[];
 extern const unsigned char tn_embedded_model_end[];
 
-/* Opens source->path, or the embedded model, and applies the overrides. */
+/* Opens source->path, or the embedded model, and applies the overrides and the layout of I2_S. */
 TernStatus tn_source_open(const TerncSource *source, bool vocab_only, TnGguf **out, TernError *err);
 /* Call this when everything needed from the file has been read. Refuses an override that was never read, and
  * sends source->note. */

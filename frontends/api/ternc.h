@@ -48,6 +48,9 @@ typedef struct TerncSource {
     const char *const *overrides;
     uint32_t n_overrides;
     int ternary_dense; /* run dense block matrices as ternary; refused unless all weights are -s, 0 or s */
+    /* The layout of all I2_S tensors, which a file does not tell: "128x32", Microsoft's and the default; "64x16", of
+     * llama-quantize built for ARM since November 2025; or "1x4", four rows side by side. May be NULL. */
+    const char *i2s_layout;
     /* Path of a graph as text (stage=model) that replaces the file's own graph. The weights, vocabulary and
      * context are still the file's. "-" is standard input. May be NULL. */
     const char *tir;

@@ -164,7 +164,7 @@ typedef int KnownFn(void *user, const TernModelInfo *info, const void *vocab, si
 typedef struct ModelFlags {
     const char *model;   /* NULL: the embedded one */
     const char *weights; /* for a .tir; NULL: the embedded model's */
-    const char *cpu, *target, *kv, *head;
+    const char *cpu, *target, *kv, *head, *i2s_layout;
     const char *type_k, *type_v; /* llama.cpp's spelling of kv */
     StrList overrides;
     bool ternary_dense, no_check, huge;
@@ -173,6 +173,8 @@ typedef struct ModelFlags {
     KnownFn *known; /* called by load_model; may be NULL */
     void *known_user;
 } ModelFlags;
+#define I2S_LAYOUT_HELP                                                                                      \
+    "how I2_S tensors of a .gguf lie, which it cannot tell: 128x32 (default), 64x16 or 1x4"
 #define MODEL_FLAGS(m)                                                                                       \
     {"-m --model", "FILE", FLAG_STR, &(m).model, 0, 0, "the model, if not given as a word"},                 \
         {"--weights",                                                                                        \
@@ -227,7 +229,7 @@ typedef struct ModelFlags {
          0,                                                                                                  \
          0,                                                                                                  \
          "replace a metadata key of a .gguf; TYPE is int, float, bool or str"},                              \
-    {                                                                                                        \
+        {"--i2s-layout", "NAME", FLAG_STR, &(m).i2s_layout, 0, 0, I2S_LAYOUT_HELP}, {                        \
         "--ternary-dense", NULL, FLAG_BOOL, &(m).ternary_dense, 0, 0,                                        \
             "run block weights that are stored dense as ternary; refused unless all are -s, 0 or s"          \
     }

@@ -17,6 +17,7 @@ static const struct {
     {"TerncSource.path", "--weights"},
     {"TerncSource.overrides", "--override-kv"},
     {"TerncSource.ternary_dense", "--ternary-dense"},
+    {"TerncSource.i2s_layout", "--i2s-layout"},
     {"TerncOpt.level", "--cpu"},
     {"TerncOpt.head", "--head"},
     {"TerncOpt.kv", "--kv"},

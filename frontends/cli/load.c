@@ -188,7 +188,8 @@ static TerncSource source_of(const Verb *verb, const ModelFlags *flags) {
                          .note = print_note,
                          .overrides = flags->overrides.v,
                          .n_overrides = flags->overrides.n,
-                         .ternary_dense = flags->ternary_dense};
+                         .ternary_dense = flags->ternary_dense,
+                         .i2s_layout = flags->i2s_layout};
 }
 
 /* A missing file is reported when it is opened, not here. */
@@ -247,6 +248,7 @@ static TernStatus refuse_source_flags(const Verb *verb, const ModelFlags *flags,
     if (flags->head) usage_error(verb, "--head works on a .gguf, %s is compiled", flags->model);
     if (flags->tune.seconds) usage_error(verb, "--tune works on a .gguf, %s is compiled", flags->model);
     if (flags->tune.cache) usage_error(verb, "--tune-cache goes with --tune");
+    if (flags->i2s_layout) usage_error(verb, "--i2s-layout works on a .gguf, %s is compiled", flags->model);
     if (flags->ternary_dense)
         usage_error(verb, "--ternary-dense works on a .gguf, %s is compiled", flags->model);
     return TERN_OK;

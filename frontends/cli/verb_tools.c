@@ -56,6 +56,7 @@ typedef struct CompileFlags {
     const TerncOptions *o;
     const StrList *overrides;
     const bool *ternary_dense;
+    const char *const *i2s_layout;
     const char *path;
 } CompileFlags;
 
@@ -70,6 +71,7 @@ static void check_compile(const Verb *verb, const char *emit, const CompileFlags
     if (text) {
         only_of_gguf(verb, f->path, f->overrides);
         only_of_gguf(verb, f->path, f->ternary_dense);
+        only_of_gguf(verb, f->path, f->i2s_layout);
     }
     const char *levels = f->o->levels, *target = f->o->target;
     bool ref = tn_target_evaluates(target), no_level = levels && strcmp(levels, TN_LEVEL_REF_NAME) == 0;
@@ -116,6 +118,7 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
          "replace a metadata key; TYPE is int, float, bool or str"},
         {"--ternary-dense", NULL, FLAG_BOOL, &ternary_dense, 0, 0,
          "run block weights that are stored dense as ternary; refused unless all are -s, 0 or s"},
+        {"--i2s-layout", "NAME", FLAG_STR, &source.i2s_layout, 0, 0, I2S_LAYOUT_HELP},
         TUNE_FLAGS(tune),
         {"-t --threads", "N", FLAG_INT, &threads, 1, 1024,
          "thread count to --tune for (default: all processors, or as many as the CPU quota allows)"},
@@ -125,7 +128,7 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
     parse_args(verb, flags, argc, argv, &source.path, 1, &n_words);
     check_compile(verb, emit,
                   &(CompileFlags){&variant, &fold, &context, &kvs, &weights, &o, &overrides, &ternary_dense,
-                                  source.path});
+                                  &source.i2s_layout, source.path});
     if (threads && !tune.seconds) usage_error(verb, "-t goes with --tune: a blob runs with any number");
     bool blob = strcmp(emit, "blob") == 0, code = tn_target_lists(emit);
     bool picture = strcmp(emit, "tir") == 0 || strcmp(emit, "json") == 0 || strcmp(emit, "dot") == 0;
@@ -242,12 +245,14 @@ int verb_opt(const Verb *verb, int argc, char **argv) {
         {"--override-kv", "KEY=TYPE:VALUE", FLAG_LIST, &overrides, 0, 0, "replace a metadata key of a .gguf"},
         {"--ternary-dense", NULL, FLAG_BOOL, &ternary_dense, 0, 0,
          "take block weights that are stored dense as ternary"},
+        {"--i2s-layout", "NAME", FLAG_STR, &source.i2s_layout, 0, 0, I2S_LAYOUT_HELP},
         FLAG_END,
     };
     int n_words;
     parse_args(verb, flags, argc, argv, &o.path, 1, &n_words);
     only_of_gguf(verb, o.path, &overrides);
     only_of_gguf(verb, o.path, &ternary_dense);
+    only_of_gguf(verb, o.path, &source.i2s_layout);
     if (rows) parse_rows(verb, rows, &o.rows_lo, &o.rows_hi);
     if (kv) o.kv = parse_kv(verb, kv);
     o.times = times;
@@ -329,6 +334,7 @@ int verb_inspect(const Verb *verb, int argc, char **argv) {
         {"--override-kv", "KEY=TYPE:VALUE", FLAG_LIST, &overrides, 0, 0, "report: replace a metadata key"},
         {"--ternary-dense", NULL, FLAG_BOOL, &ternary_dense, 0, 0,
          "report: take block weights that are stored dense as ternary"},
+        {"--i2s-layout", "NAME", FLAG_STR, &source.i2s_layout, 0, 0, "report: " I2S_LAYOUT_HELP},
         FLAG_END,
     };
     int n_words;
@@ -349,7 +355,8 @@ int verb_inspect(const Verb *verb, int argc, char **argv) {
             usage_error(verb, "--report goes with --json alone");
         return show_report(&source, json);
     }
-    if (overrides.n || ternary_dense) usage_error(verb, "--override-kv and --ternary-dense go with --report");
+    if (overrides.n || ternary_dense || source.i2s_layout)
+        usage_error(verb, "--override-kv, --ternary-dense and --i2s-layout go with --report");
     const void *const drawing[] = {&fold, &layer, &variant, &p.profile};
     for (size_t i = 0; i < TN_COUNT(drawing); i++) only_with(verb, drawing[i], dot || svg, "--dot or --svg");
     if (fold && layer >= 0) usage_error(verb, "--fold-layers and --layer exclude each other");

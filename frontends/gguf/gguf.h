@@ -127,6 +127,10 @@ TnWeights tn_gguf_weights(const TnGguf *g);
  * their shapes and offsets, and g->settled. `data` is where tensor data begins. Refuses by name a type that is not read,
  * and a number whose meaning the file leaves open. */
 TernStatus tn_gguf_size_tensors(TnGguf *g, size_t data, size_t align, TernError *err);
+/* Reads all I2_S tensors by another layout than that of Microsoft's files, of which nothing in a file tells: "128x32" (that
+ * one), "64x16" or "1x4". Refuses other words, a file without such a tensor, and shapes that the layout does not have. To be
+ * called before the graph is made. */
+TernStatus tn_gguf_i2s_layout(TnGguf *g, const char *layout, TernError *err);
 /* As its makers call it, "I2_S", of a file that may yet be refused; NULL if the number is unknown,
  * "undecided" if it has several meanings and the file was refused before one was chosen. */
 const char *tn_gguf_tensor_type_name(const TnGgufTensor *t);

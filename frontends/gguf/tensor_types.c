@@ -308,3 +308,31 @@ const char *tn_gguf_tensor_type_name(const TnGgufTensor *t) {
         if (readings[i].id == t->type) return readings[i].name;
     return NULL;
 }
+
+TernStatus tn_gguf_i2s_layout(TnGguf *g, const char *layout, TernError *err) {
+    static const struct {
+        const char *name;
+        TnEnc enc;
+    } layouts[] = {{"128x32", TN_ENC_i2s}, {"64x16", TN_ENC_i2s64}, {"1x4", TN_ENC_i2s4}};
+    size_t which = 0, found = 0;
+    while (which < TN_COUNT(layouts) && strcmp(layouts[which].name, layout) != 0) which++;
+    if (which == TN_COUNT(layouts))
+        return tn_fail(err, TERN_ERR_INPUT, "TerncSource.i2s_layout: got '%s', expected 128x32, 64x16 or 1x4",
+                       layout);
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        TnGgufTensor *t = &g->tensors[i];
+        if (t->enc != TN_ENC_i2s || t->type_name == NULL) continue;
+        uint64_t rows = weights_of(t) / t->ne[0];
+        const char *needs = tn_stored_needs(layouts[which].enc, (int64_t)rows, (int64_t)t->ne[0]);
+        if (needs)
+            return tn_fail(err, TERN_ERR_INPUT,
+                           "%s: tensor %s has %llu rows of %llu elements, expected %s for I2_S in %s",
+                           g->path, t->name, (unsigned long long)rows, (unsigned long long)t->ne[0], needs,
+                           layout);
+        t->enc = layouts[which].enc;
+        found++;
+    }
+    if (found) return TERN_OK;
+    return tn_fail(err, TERN_ERR_INPUT, "%s: no tensor is I2_S: TerncSource.i2s_layout has no effect",
+                   g->path);
+}

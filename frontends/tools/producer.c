@@ -109,11 +109,18 @@ void tn_report_producer(TnReport *r) {
     if (!arch) arch = "(none)";
     packer(r, file_type);
     converter(r, arch);
-    if (of_type(r, 36, 36))
+    const TnGgufTensor *i2s = of_type(r, 36, 36);
+    if (i2s && (i2s->enc == TN_ENC_i2s64 || i2s->enc == TN_ENC_i2s4))
+        tn_findings_add(&r->notes, &r->arena, "I2_S",
+                        i2s->enc == TN_ENC_i2s64 ? "read as 64x16: blocks of 64 in 16 bytes"
+                                                 : "read as 1x4: four rows in a byte",
+                        "--i2s-layout says so, the file cannot");
+    else if (i2s)
         tn_findings_add(
-            &r->notes, &r->arena, "I2_S", "read as blocks of 128 (32 bytes, first weight in the top bits)",
+            &r->notes, &r->arena, "I2_S",
+            "read as 128x32: blocks of 128 (32 bytes, first weight in the top bits)",
             "the file cannot say; llama-quantize of an ARM build since November 2025 writes blocks of 64, "
-            "whose text would be nonsense");
+            "whose text would be nonsense: --i2s-layout 64x16 reads them, 1x4 those of four rows");
     if (chat && strstr(chat, "BITNETAssistant"))
         tn_findings_add(&r->notes, &r->arena, "tokenizer.chat_template", "is a Human/BITNETAssistant form",
                         "the model was trained with another: \"User: ...<|eot_id|>Assistant: \"");

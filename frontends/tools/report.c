@@ -5,6 +5,7 @@
  * where. A file with a tensor type that Tern does not read is opened again for its tables alone, so that the
  * report has at least its producer beside the refusal. */
 #include "frontends/tools/report.h"
+#include "ir/stored_tiles.h"
 #include "frontends/api/call_options.h"
 #include <math.h>
 #include <stdio.h>
@@ -98,6 +99,30 @@ static bool scaled_scores(const TnReport *r) {
     return tn_attr_float(attend, TN_ATTR_scale) != (float)(1.0 / sqrt((double)r->facts.head_dim));
 }
 
+/* Of a ternary matrix; groups: "128 columns", or empty. */
+static void infer_scale(TnReport *r, const TnGgufTensor *t, const char *groups) {
+    bool by_row = false, whole = tn_encs[t->enc].block_elems == 0 && t->enc != TN_ENC_iq2bn4;
+    for (TnRef i = 0; i < r->graph->n; i++) by_row |= r->graph->nodes[i].type.group == TN_GROUP_ROW;
+    if (*groups)
+        infer(r, "weight scale", tn_sprintf(&r->arena, "one for %s of a row", groups),
+              "d of the blocks, which differ");
+    else if (by_row)
+        infer(r, "weight scale", "one a row", "the rows' own, which differ");
+    else
+        infer(r, "weight scale", "one a tensor",
+              whole ? "the float after the codes" : "d of the blocks or rows, all equal");
+    TnTlTiles tiles;
+    bool tl = t->enc == TN_ENC_tl1 || t->enc == TN_ENC_tl2;
+    if (tl && tn_tl_tiles(t->enc, (int64_t)t->ne[1], (int64_t)t->ne[0], &tiles))
+        infer(r, "tiles",
+              tn_sprintf(&r->arena,
+                         "%lld rows by %lld columns, blocks of %lld rows, in blk.0.ffn_down.weight",
+                         (long long)tiles.tile_rows, (long long)tiles.tile_cols, (long long)tiles.block_rows),
+              tiles.known
+                  ? "bitnet.cpp's table has the shape"
+                  : "no table has the shape: the largest powers of two; text that is nonsense means others");
+}
+
 static void infer_model(TnReport *r) {
     const TnGraph *g = r->graph;
     const char *arch = tn_sprintf(&r->arena, "the architecture's name, %s (no key says it)", r->facts.arch);
@@ -153,12 +178,7 @@ static void infer_model(TnReport *r) {
           packed  ? "their type"
           : trits ? "--ternary-dense: every value is -s, 0 or s"
                   : "their type");
-    if (packed)
-        infer(r, "weight scale",
-              groups ? tn_sprintf(&r->arena, "one for %s of a row", by_groups) : "one a tensor",
-              groups                    ? "d of the blocks, which differ"
-              : down->enc == TN_ENC_i2s ? "the float after the codes"
-                                        : "d of the blocks, all equal");
+    if (packed) infer_scale(r, down, by_groups);
     for (size_t i = 0; i < r->gguf->n_settled; i++) {
         const TnGgufSettled *s = &r->gguf->settled[i];
         infer(r, tn_sprintf(&r->arena, "tensor type %u", s->type), s->name, s->rule);

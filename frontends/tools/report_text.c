@@ -75,7 +75,8 @@ static void put_trits(const TnTrits *t, TnBuf *b) {
         tn_buf_printf(b, "%.6g", (double)t->scale_lo);
     else
         tn_buf_printf(b, "%u scales, %.6g to %.6g", t->n_scales, (double)t->scale_lo, (double)t->scale_hi);
-    if (t->bad) tn_buf_printf(b, "; %llu invalid codes (3)", (unsigned long long)t->bad);
+    const char *three = t->two ? "weights of +2 (code 3)" : "invalid codes (3)";
+    if (t->bad) tn_buf_printf(b, "; %llu %s", (unsigned long long)t->bad, three);
     tn_buf_puts(b, "\n");
 }
 
@@ -217,7 +218,7 @@ static json_t *matrices_json(const TnReport *r) {
         tn_json_set(o, "minus", tn_json_int(t->minus));
         tn_json_set(o, "zero", tn_json_int(t->zero));
         tn_json_set(o, "plus", tn_json_int(t->plus));
-        tn_json_set(o, "invalid", tn_json_int(t->bad));
+        tn_json_set(o, t->two ? "plus_two" : "invalid", tn_json_int(t->bad));
         tn_json_set(o, "dead_rows", tn_json_int(t->dead_rows));
         tn_json_set(o, "scales", tn_json_int(t->n_scales));
         tn_json_set(o, "scale_lo", real(t->scale_lo));

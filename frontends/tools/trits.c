@@ -190,6 +190,7 @@ bool tn_trits_read(const TnGgufTensor *t, TnTrits *out) {
     if (!ternary && !tn_enc_is_float(t->enc)) return false;
     out->dead = tn_xcalloc(out->rows, sizeof *out->dead);
     out->dense = !ternary;
+    out->two = t->enc == TN_ENC_q2g64 || t->enc == TN_ENC_q2g128;
     if (!ternary)
         ternary = read_dense(t, out);
     else if (t->enc == TN_ENC_tq1 || t->enc == TN_ENC_tq2)

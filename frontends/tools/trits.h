@@ -7,7 +7,8 @@
 typedef struct TnTrits {
     uint64_t rows, cols;
     uint64_t minus, zero, plus; /* weights -1, 0, +1 */
-    uint64_t bad;               /* codes 3: invalid, or +2 in Q2_0 and PQ2_0 */
+    uint64_t bad;               /* codes 3 */
+    bool two;                   /* these are weights of +2, else they are invalid */
     uint64_t dead_rows;         /* all zero */
     bool *dead;                 /* [rows]; free() with tn_trits_free */
     uint32_t n_scales;          /* number of different scales of blocks that are not all zero */

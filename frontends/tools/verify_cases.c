@@ -286,7 +286,7 @@ static TernStatus on_random(Verify *s, TernError *err) {
             TN_TRY(tn_gguf_overrides_read(s->file, err));
         }
         const TerncSource *from = s->source;
-        if (!stored && (from->path || from->n_overrides || from->ternary_dense))
+        if (!stored && (from->path || from->n_overrides || from->ternary_dense || from->i2s_layout))
             return tn_fail(err, TERN_ERR_INPUT,
                            "%s: no node takes a tensor from a file: TerncSource.path has no effect",
                            from->tir);

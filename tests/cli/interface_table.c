@@ -310,6 +310,7 @@ static void test_compiler(void) {
     FIELD(ternc_vocab(&o, &out, &n_out, &err), "TerncSource.overrides", TerncSource,
           .n_overrides = UINT32_MAX);
     FIELD(ternc_load(&o, NULL, NULL, m, &err), "TerncSource.path", TerncSource, .path = "");
+    FIELD(ternc_load(&o, NULL, NULL, m, &err), "TerncSource.i2s_layout", TerncSource, .i2s_layout = "4x1");
     FIELD(ternc_load(&o, NULL, NULL, m, &err), "TerncSource.tir", TerncSource, .tir = "");
 #define OPTIONS(text, ...)                                                                                   \
     FIELD(ternc_load(NULL, &o, NULL, m, &err), text, TerncOptions, __VA_ARGS__);                             \

@@ -191,8 +191,10 @@ static void test_refused(void **state) {
     char *text = report_of(w, 0, 0);
     TnBuf list = {0};
     tn_gm_arch_list(&list);
-    snprintf(want, sizeof want, "\nmodel\n  does not run: %s: general.architecture is 'mamba', expected %s\n",
-             scratch(), list.data);
+    snprintf(
+        want, sizeof want,
+        "\nmodel\n  does not run: %s: general.architecture is 'mamba' (a state space model), expected %s\n",
+        scratch(), list.data);
     tn_buf_free(&list);
     says(text, want);
     says(text, "\nternary matrices\n");

@@ -125,6 +125,103 @@ static void a_short_file(void **state) {
     tn_gw_destroy(w);
 }
 
+/* ---- layouts of I2_S */
+
+/* The same weights laid out in 16 bytes for 64, or a byte for four rows. */
+static void relay(TnGw *w, const TnGgufTensor *t, TnEnc enc) {
+    uint64_t cols = t->ne[0], rows = t->ne[1];
+    TnType type = tn_type(TN_ENC_i2s, 2, (TnDim)rows, (TnDim)cols);
+    int8_t *row = tn_xcalloc(cols, 1);
+    uint8_t *to = tn_xcalloc(t->bytes, 1);
+    memcpy(to + t->bytes - 32, t->data + t->bytes - 32, 32);
+    for (uint64_t r = 0; r < rows; r++) {
+        tn_decode_trits(&type, t->data, (int64_t)r, row);
+        for (uint64_t c = 0; c < cols; c++) {
+            uint64_t e = r * cols + c, byte = enc == TN_ENC_i2s64 ? e / 64 * 16 + e % 16 : r / 4 * cols + c;
+            uint64_t place = enc == TN_ENC_i2s64 ? e % 64 / 16 : r % 4;
+            to[byte] |= (uint8_t)((row[c] + 1) << (6 - 2 * place));
+        }
+    }
+    tn_gw_data(w, t->name, to, t->bytes);
+    free(to);
+    free(row);
+}
+
+static void layouts_of_i2s(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        TnEnc enc;
+    } layouts[] = {{"64x16", TN_ENC_i2s64}, {"1x4", TN_ENC_i2s4}};
+    TnBuf plain = {0}, laid = {0};
+    TnGguf *a = NULL, *b = NULL;
+    TernError err = {0};
+    int8_t x[512], y[512];
+    tn_gm_bytes(&tn_gm_small, &plain);
+    assert_int_equal(tn_gguf_open_memory(plain.data, plain.len, "m.gguf", false, &a, &err), TERN_OK);
+    for (size_t i = 0; i < TN_COUNT(layouts); i++) {
+        TnGw *w = tn_gm_create(&tn_gm_small);
+        for (size_t k = 0; k < a->n_tensors; k++)
+            if (a->tensors[k].enc == TN_ENC_i2s) relay(w, &a->tensors[k], layouts[i].enc);
+        tn_gw_bytes(w, &laid, NULL, NULL);
+        tn_gw_destroy(w);
+        assert_int_equal(tn_gguf_open_memory(laid.data, laid.len, "m.gguf", false, &b, &err), TERN_OK);
+        assert_int_equal(tn_gguf_i2s_layout(b, layouts[i].name, &err), TERN_OK);
+        size_t checked = 0;
+        for (size_t k = 0; k < a->n_tensors; k++) {
+            const TnGgufTensor *s = &a->tensors[k], *t = &b->tensors[k];
+            if (s->enc != TN_ENC_i2s) continue;
+            assert_int_equal(t->enc, layouts[i].enc);
+            TnType ts = tn_type(s->enc, 2, (TnDim)s->ne[1], (TnDim)s->ne[0]), tt = ts;
+            tt.enc = t->enc;
+            for (int64_t r = 0; r < (int64_t)s->ne[1]; r++, checked++) {
+                tn_decode_trits(&ts, s->data, r, x);
+                tn_decode_trits(&tt, t->data, r, y);
+                assert_memory_equal(x, y, s->ne[0]);
+            }
+        }
+        assert_true(checked > 1000);
+        TnGraph *g = NULL;
+        TnFacts facts;
+        assert_int_equal(tn_gguf_graph(b, &(TnGgufOptions){.no_hash = true}, &g, &facts, &err), TERN_OK);
+        tn_graph_destroy(g);
+        tn_gguf_close(b);
+    }
+    assert_int_equal(tn_gguf_i2s_layout(a, "128x32", &err), TERN_OK);
+    assert_int_equal(tn_gguf_i2s_layout(a, "4x1", &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "TerncSource.i2s_layout: got '4x1', expected 128x32, 64x16 or 1x4");
+    tn_gguf_close(a);
+    tn_buf_free(&plain);
+    tn_buf_free(&laid);
+    TnGmSpec s = tn_gm_small;
+    s.weights = GW_T_TQ2_0;
+    tn_gm_bytes(&s, &plain);
+    assert_int_equal(tn_gguf_open_memory(plain.data, plain.len, "m.gguf", false, &a, &err), TERN_OK);
+    assert_int_equal(tn_gguf_i2s_layout(a, "1x4", &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "m.gguf: no tensor is I2_S: TerncSource.i2s_layout has no effect");
+    tn_gguf_close(a);
+    tn_buf_free(&plain);
+}
+
+/* docs/models.md and README.md name every type that is read. */
+static void the_pages_name_them(void **state) {
+    (void)state;
+    static const char *const pages[] = {TERN_SOURCE_DIR "/docs/models.md", TERN_SOURCE_DIR "/README.md"};
+    for (size_t i = 0; i < TN_COUNT(pages); i++) {
+        char *text, types[] = TYPES_READ;
+        size_t n;
+        TernError err = {0};
+        if (tn_file_read(pages[i], 1 << 20, &text, &n, &err) != TERN_OK) fail_msg("%s", err.text);
+        for (char *word = strtok(types, ", "); word; word = strtok(NULL, ", ")) {
+            size_t m = strlen(word);
+            const char *p = strstr(text, word);
+            while (p && (p[m] == '_' || (p[m] >= '0' && p[m] <= '9'))) p = strstr(p + 1, word);
+            if (!p) fail_msg("%s does not name the type %s", pages[i], word);
+        }
+        free(text);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_decide),
@@ -132,6 +229,8 @@ int main(void) {
         cmocka_unit_test(what_fits_nothing_is_refused),
         cmocka_unit_test(what_fits_twice_is_refused),
         cmocka_unit_test(a_short_file),
+        cmocka_unit_test(layouts_of_i2s),
+        cmocka_unit_test(the_pages_name_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -53,10 +53,12 @@ same "without BOS" "$out" "$("$tern" tokenize "$model" -p a --no-bos)"
 for file in "$dir/m.tir" "$blob"; do
     no_use "override-kv" opt "$file" --override-kv general.name=str:x
     no_use "ternary-dense" opt "$file" --ternary-dense
+    no_use "i2s-layout" opt "$file" --i2s-layout 1x4
 done
 no_use "override-kv" compile "$dir/m.tir" --emit tir --override-kv general.name=str:x
 no_use "ternary-dense" compile "$dir/m.tir" --emit dot --ternary-dense
 no_input "ternary-dense" opt "$model" --passes= --ternary-dense
+no_input "i2s-layout: got .4x1., expected" opt "$model" --passes= --i2s-layout 4x1
 
 # ---- one model, each flag once
 no_use "got .*m.tir" run -m "$model" "$dir/m.tir" -p a
@@ -166,7 +168,7 @@ for file in "$model" "$dir/m.tir"; do
     works "a level beside --target ref" "^tern: --cpu: no effect with --target ref" "$tern" run "$file" --tokens 5 -n 1 --target ref --cpu avx2
 done
 no_use "unknown flag '--no-check'" verify "$blob" --tokens 1 --no-check
-for flag in "--weights $model" "--head q8" "--override-kv general.name=str:x" --ternary-dense --tune "--target llvm" "--target xsmm"; do
+for flag in "--weights $model" "--head q8" "--override-kv general.name=str:x" --ternary-dense "--i2s-layout 1x4" --tune "--target llvm" "--target xsmm"; do
     no_use "${flag%% *}" run "$blob" -p a $flag
 done
 no_use "target" verify "$blob" --tokens 1,2 --target xsmm
