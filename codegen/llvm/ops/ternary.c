@@ -38,7 +38,7 @@ LLVMValueRef tn_tmatmul_plane(TnBuilder *b, LLVMValueRef w, int q) {
  * i16 belongs to one column, as its lane does. With tiles all products of a line are added to one i32. */
 TnDot tn_llvm_dot(const TnLevel *level, const TnType *w, int64_t rows) {
     int code = w->two ? 3 : 2;
-    if (w->two && level->dot == TN_DOT_MADDUBS && rows > TN_FEW) rows = TN_FEW; /* so many at a time */
+    if (w->two && level->dot == TN_DOT_MADDUBS && rows > TN_FEW) rows = TN_FEW; /* TN_FEW at a time */
     bool pairs = level->dot == TN_DOT_MADDUBS;
     int lanes = level->bytes / 4;
     if (rows > 1) {

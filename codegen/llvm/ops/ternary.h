@@ -1,5 +1,5 @@
-/* What the files of tmatmul share. Activations are q8 rows. The codes of weights are c = w + 1 in 0..2, so
- * sum(w*a) = sum(c*a) - sum(a), and sum(a) is in the head of a q8 row. */
+/* What the files of tmatmul share. Activations are q8 rows. The codes of weights are c = w + 1 in 0..2,
+ * or in 0..3 if weights may be 2. So sum(w*a) = sum(c*a) - sum(a), and sum(a) is in the head of a q8 row. */
 #ifndef TN_LLVM_TERNARY_H
 #define TN_LLVM_TERNARY_H
 
@@ -14,8 +14,8 @@ static inline int64_t tn_tmatmul_lines(int64_t k) {
     return (k + TN_CODES - 1) / TN_CODES;
 }
 
-/* ---- tmatmul.c. The weights of the kernel's root, and what they add to the name of a function that depends on how large
- * they are. */
+/* ---- tmatmul.c. The type of the weights of the kernel's root, and what to append to the name of a function
+ * that depends on how large the weights can be. */
 static inline const TnType *tn_tmatmul_weights(TnBuilder *b) {
     return &b->g->nodes[b->g->nodes[b->k->root].args[1]].type;
 }

@@ -263,8 +263,8 @@ static void kernel(TnBuilder *b) {
                            .arranged = tn_tmatmul_tiles_x(k)};
     TnStrips all = {
         .rows = tn_tmatmul_block(b), .buf = 64, .panels = panels, .strips = many, .prepare = prepare};
-    bool narrow =
-        b->level->dot == TN_DOT_MADDUBS && tn_tmatmul_weights(b)->two; /* an i16 takes no line of panels */
+    bool narrow = b->level->dot == TN_DOT_MADDUBS &&
+                  tn_tmatmul_weights(b)->two; /* an i16 cannot hold a line of a panel */
     const TnStrips *s = most == 1                                       ? &one
                         : most <= TN_FEW && b->level->amx               ? &some_tiles
                         : most <= TN_FEW || k > MOST_UNPACKED || narrow ? &some
