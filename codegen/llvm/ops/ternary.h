@@ -56,8 +56,9 @@ int64_t tn_tmatmul_tiles_buf(void); /* scratch for a call */
 void tn_tmatmul_tiles_arrange(TnBuilder *b, int64_t k, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef to);
 void tn_tmatmul_tiles(TnBuilder *b, int64_t k, const TnStrip *s);
 
-/* ---- tmatmul_groups_amx.c: products by groups of more than TN_FEW rows by tiles: blocks (i64) of 64 rows of weights from w on
- * with `rows` (i64) rows x, to rows of floats `stride` (i64) bytes apart. buf: scratch of that many bytes, 64-aligned. */
+/* ---- tmatmul_groups_amx.c: products by groups with tiles, for kernels of more than TN_FEW rows. Multiplies
+ * `blocks` (i64) blocks of 64 rows of weights from w on by `rows` (i64) rows x. The results are rows of
+ * floats, `stride` (i64) bytes apart. buf: scratch of tn_tmatmul_groups_amx_buf bytes, 64-aligned. */
 int64_t tn_tmatmul_groups_amx_buf(const TnType *w);
 void tn_tmatmul_groups_amx(TnBuilder *b, LLVMValueRef w, LLVMValueRef blocks, LLVMValueRef x,
                            LLVMValueRef rows, LLVMValueRef out, LLVMValueRef stride, LLVMValueRef buf);

@@ -19,7 +19,8 @@
  * once a group. If registers are narrower than a line, each takes a piece of it: all pieces at once for one
  * row of activations, one after the other for more.
  *
- * On the level amx many rows are multiplied by tiles (tmatmul_groups_amx.c), one to eight as with VNNI. */
+ * On level amx, kernels of more than TN_FEW rows use tiles (tmatmul_groups_amx.c). Kernels of one to eight
+ * rows use the code for VNNI. */
 #include <stdio.h>
 #include "codegen/llvm/ops/ternary.h"
 #include "ir/r64.h"
@@ -29,7 +30,7 @@ enum {
     TOGETHER = 4,      /* lines of a turn of the inner loop */
     NARROW_MOST = 128, /* columns whose sums fit an int16 */
     BLOCK_ROWS = 48,   /* rows of activations; whole passes on every level */
-    TILE_ROWS = 64     /* the same where tiles multiply them */
+    TILE_ROWS = 64     /* the same with tiles */
 };
 
 /* A product of n_x rows of activations with rows of w. */

@@ -1,10 +1,12 @@
-/* tmatmul_groups with many rows on AMX tiles: up to 32 rows of activations with blocks of 64 rows of weights.
+/* tmatmul_groups with many rows on AMX tiles: multiplies up to 32 rows of activations by blocks of 64 rows of
+ * weights.
  *
- * A plane of 16 lines of r64 is, byte for byte, a right operand of tdpbsud: 16 rows of weights by 64 columns, four columns of
- * each row side by side. So a group is unpacked, shifted and masked, into n/64 x 4 tiles of 1 KB, which stay in L1, and for
- * each plane two tiles of rows of activations, loaded in place, are multiplied by it. The sums of a group go through memory
- * to the registers in which they meet their scales, as in tmatmul_groups.c: of 32 rows by 64 for groups of 128 that is
- * about 200 cycles beside 256 of products, and the unpacking 100.
+ * A plane of 16 lines of r64 is, byte for byte, a right operand of tdpbsud: 16 rows of weights by 64 columns,
+ * with four columns of each row side by side. So a group of n columns is unpacked (shifted and masked) into
+ * n/64 x 4 tiles of 1 KB, which stay in L1. For each plane, two tiles of rows of activations, loaded in
+ * place, are multiplied by its tiles. The sums of a group go through memory to registers, where they are
+ * multiplied by their scales, as in tmatmul_groups.c. For 32 rows by 64 and groups of 128 that takes about
+ * 200 cycles; the products take 256 and the unpacking 100.
  *
  * Tiles are values of LLVM's x86_amx type, as in tmatmul_amx.c. */
 #include <stdio.h>
@@ -17,22 +19,23 @@ int64_t tn_tmatmul_groups_amx_buf(const TnType *w) {
     return SUMS + w->group / DEPTH * PLANES * TILE;
 }
 
-/* Of a call: its parameters, and what follows from the types. */
+/* The parameters of a call, and sizes that follow from the types. */
 typedef struct Call {
     const TnType *w;
     int64_t row_bytes, part;
-    int n;                       /* tiles of rows */
-    LLVMValueRef rows;           /* i16: rows of each tile */
-    LLVMValueRef n_x;            /* i64: rows of all */
-    LLVMValueRef x, out, stride; /* the first row of activations, and of the block's results */
-    LLVMValueRef sums, tiles;    /* [plane][row][16] of i32; [step][plane] of tiles */
+    int n;             /* tiles of rows */
+    LLVMValueRef rows; /* i16: rows of each tile */
+    LLVMValueRef n_x;  /* i64: rows of all tiles */
+    LLVMValueRef x, out,
+        stride; /* the first row of activations, the first row of the block's results; their distance */
+    LLVMValueRef sums, tiles; /* [plane][row][16] of i32; [step][plane] of tiles */
 } Call;
 
 static LLVMValueRef i16(TnBuilder *b, int v) {
     return LLVMConstInt(b->t_i16, (uint64_t)v, 0);
 }
 
-/* The lines of a group to tiles. */
+/* Unpacks the lines of a group into tiles. */
 static void unpack(TnBuilder *b, const Call *c, LLVMValueRef lines) {
     TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, c->w->group / 4), 1);
     LLVMValueRef codes =
@@ -45,7 +48,7 @@ static void unpack(TnBuilder *b, const Call *c, LLVMValueRef lines) {
     tn_build_loop_end(b, &l);
 }
 
-/* The sums of a group's codes from x on. */
+/* Computes the sums of a group; its codes of activations begin at x. */
 static void products(TnBuilder *b, const Call *c, LLVMValueRef x) {
     LLVMValueRef depth = tn_build_i64(b, DEPTH), x_stride = tn_build_i64(b, c->row_bytes);
     for (int q = 0; q < PLANES; q++) {
@@ -69,7 +72,7 @@ static void products(TnBuilder *b, const Call *c, LLVMValueRef x) {
     }
 }
 
-/* y = fma((float)acc, s*d, y) for the sums of group `number`, whose scales those are. */
+/* y = fma((float)acc, s*d, y) for the sums of group `number`, which has these scales. */
 static void add_sums(TnBuilder *b, const Call *c, LLVMValueRef scales, LLVMValueRef number) {
     LLVMTypeRef halves = LLVMVectorType(b->t_i16, ROWS), floats = LLVMVectorType(b->t_f32, ROWS);
     LLVMValueRef s[PLANES];
@@ -99,7 +102,8 @@ static void zero_results(TnBuilder *b, const Call *c) {
     tn_build_loop_end(b, &r);
 }
 
-/* void (w, i64 blocks, x, i64 n_x, out, i64 stride, buf): n_x is 32 for two tiles of rows, 1 to 16 for one. */
+/* void (w, i64 blocks, x, i64 n_x, out, i64 stride, buf): n_x is 32 for two tiles of rows, 1 to 16 for
+ * one. */
 static LLVMValueRef tiles_function(TnBuilder *b, int n) {
     const TnNode *root = &b->g->nodes[b->k->root];
     const TnType *x = &b->g->nodes[root->args[0]].type;
@@ -138,7 +142,7 @@ void tn_tmatmul_groups_amx(TnBuilder *b, LLVMValueRef w, LLVMValueRef blocks, LL
     const TnNode *root = &b->g->nodes[b->k->root];
     int64_t row_bytes = (int64_t)tn_row_bytes(&b->g->nodes[root->args[0]].type);
     LLVMValueRef full = tn_build_and(b, rows, tn_build_i64(b, -2 * ROWS));
-    for (int n = 2; n > 0; n--) { /* pairs of tiles, then what is left */
+    for (int n = 2; n > 0; n--) { /* pairs of tiles of rows, then the rows that are left */
         TnLoop l = tn_build_loop(b, n == 2 ? tn_build_i64(b, 0) : full, n == 2 ? full : rows, n * ROWS);
         LLVMValueRef here = tn_build_min(b, tn_build_sub(b, rows, l.i), tn_build_i64(b, n * ROWS));
         LLVMValueRef to = tn_build_at(b, out, tn_build_mul(b, stride, l.i));
