@@ -1,4 +1,4 @@
-/* The table of architectures, and what is the same for all of them around their graphs. */
+/* The table of architectures, and the steps around their graphs that are the same for all. */
 #include "frontends/gguf/arch.h"
 #include <stdio.h>
 #include "frontends/gguf/arch/archs.def"
@@ -44,7 +44,8 @@ static TernStatus build(TnArchBuild *b) {
     TN_TRY(tn_gguf_check_keys(b->gg, b->arch, &neutral, b->err));
     TN_TRY(tn_arch_read_vocab(b));
     if (b->arch->refuse) TN_TRY(b->arch->refuse(b));
-    if (tn_arch_has_tensor(b->arch, false, "output.weight")) /* looked at before the layers take their time */
+    if (tn_arch_has_tensor(b->arch, false,
+                           "output.weight")) /* checked before the layers, which take longer */
         (void)tn_arch_tensor(b, TN_NO_LAYER, "output.weight");
     tn_block_inputs(b);
     b->arch->build(b);

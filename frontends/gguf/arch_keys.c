@@ -1,5 +1,6 @@
-/* The keys that every architecture has: sizes, heads, and what norms, rope and attention need. Each is looked for under
- * the architecture's name, checked against its range, and against those that it must agree with. */
+/* Reads the keys that every architecture has: sizes, heads, and the parameters of norms, rope and attention.
+ * Each is looked up under the architecture's name and checked against its range and against the keys that it
+ * must agree with. */
 #include <math.h>
 #include "frontends/gguf/arch.h"
 
@@ -14,21 +15,21 @@ float tn_arch_float(TnArchBuild *b, const char *what, float otherwise, double lo
     return v;
 }
 
-/* All ranges end below 2^32. */
+/* Reads a count. All ranges end below 2^32. */
 static TernStatus count(TnArchBuild *b, const char *what, bool required, uint64_t hi, uint32_t *io) {
     uint64_t v = *io;
     TN_TRY(tn_gguf_uint(b->gg, tn_arch_key(b, what), required, 1, hi, &v, b->err));
     *io = (uint32_t)v;
     return TERN_OK;
 }
-/* One that some converters write layer by layer. */
+/* Reads a count that some converters write for each layer. */
 static TernStatus layer_count(TnArchBuild *b, const char *what, bool required, uint64_t hi, uint32_t *io) {
     uint64_t v = *io;
     TN_TRY(tn_gguf_uint_layers(b->gg, tn_arch_key(b, what), required, b->facts.n_layers, 1, hi, &v, b->err));
     *io = (uint32_t)v;
     return TERN_OK;
 }
-/* One that must hold this value, if it is there. */
+/* Checks that a key, if it is there, has this value. */
 static TernStatus equal(TnArchBuild *b, const char *what, uint64_t value) {
     return tn_gguf_uint(b->gg, tn_arch_key(b, what), false, value, value, &value, b->err);
 }
@@ -55,8 +56,8 @@ static TernStatus heads(TnArchBuild *b) {
     return TERN_OK;
 }
 
-/* What the file says of the activation, and otherwise the architecture's name. The names are those of Hugging Face, whose
- * `gelu` is the exact one, and of llama.cpp. */
+/* Takes the activation from the file's key, or else from the architecture. The names are those of Hugging
+ * Face, whose `gelu` is the exact one, and of llama.cpp. */
 static TernStatus activation(TnArchBuild *b) {
     static const struct {
         const char *name;
@@ -83,7 +84,7 @@ static TernStatus activation(TnArchBuild *b) {
                    says);
 }
 
-/* What attention multiplies its scores by; 0 is llama.cpp's word for the usual. */
+/* The factor of attention's scores; in llama.cpp 0 means the usual one. */
 static TernStatus attention_scale(TnArchBuild *b) {
     float v = 0;
     const char *name = tn_arch_key(b, "attention.scale");
@@ -96,7 +97,7 @@ static TernStatus attention_scale(TnArchBuild *b) {
     return TERN_OK;
 }
 
-/* A window as long as the context is none. Which layers have one no key says here: all. */
+/* A window as long as the context is no window. No key says which layers have one, so all have it. */
 static TernStatus window(TnArchBuild *b) {
     static const char what[] = "attention.sliding_window";
     uint64_t v = 0;

@@ -1,17 +1,18 @@
-/* Positions: the keys rope.scaling.*, and the blocks that turn queries and keys.
+/* Positions: the keys rope.scaling.*, and the blocks that rotate queries and keys.
  *
- * A pair of columns turns by position * base^(-i/n) / f(i). What a file calls scaling is f, so it is a vector: the tensor of
- * factors that the file holds, or a constant that is computed here from the keys, or their product.
+ * A pair of columns is rotated by position * base^(-i/n) / f(i). Scaling, as files call it, is the vector f:
+ * the tensor of factors in the file, or a constant that is computed here from the keys, or their product.
  *
  *   linear   f = factor
- *   yarn     pairs that turn often in the context the model was first trained with keep their speed, those that hardly turn
- *            are slowed by factor, and between them f goes over from the one to the other: 1/f = (1 - k) / factor + k, k
- *            falling from 1 to 0 from the pair that turns beta_fast times to the one that turns beta_slow times. cos and sin
- *            are multiplied by 1 + ln(factor) / 10 too; all of a head turns, so that is a factor of the attention's scale
+ *   yarn     pairs that turn often in the context that the model was first trained with keep their speed; pairs that hardly
+ *            turn are slowed by factor. Between them f changes gradually: 1/f = (1 - k) / factor + k, where k falls from 1
+ *            to 0 from the pair that turns beta_fast times to the one that turns beta_slow times. cos and sin are also
+ *            multiplied by 1 + ln(factor) / 10; since the whole head turns, that becomes a factor of the attention's scale
  *   llama3   the same between wavelengths of context / high_freq_factor and context / low_freq_factor; converters write the
  *            result as the tensor rope_freqs.weight, and then there is nothing to compute
- *   longrope f is one of two tensors: rope_factors_short up to the context the model was first trained with, else
- *            rope_factors_long. One graph serves all lengths, so the short one is taken and the context ends there */
+ *   longrope f is one of two tensors: rope_factors_short up to the context that the model was first trained with, else
+ *            rope_factors_long. One graph serves all lengths, so Tern takes the short one and ends the context there
+ */
 #include <math.h>
 #include <string.h>
 #include "frontends/gguf/arch.h"
@@ -32,7 +33,7 @@ static TernStatus scaling_type(TnArchBuild *b) {
     };
     const char *name = tn_arch_key(b, "rope.scaling.type"), *says;
     TN_TRY(tn_gguf_string(b->gg, name, false, &says, b->err));
-    b->rope.scaling = TN_ROPE_LINEAR; /* a factor without a type is of the oldest kind */
+    b->rope.scaling = TN_ROPE_LINEAR; /* a factor without a type means linear, the oldest kind */
     if (!says) return TERN_OK;
     for (size_t i = 0; i < TN_COUNT(names); i++)
         if (strcmp(says, names[i]) == 0) {
@@ -44,7 +45,7 @@ static TernStatus scaling_type(TnArchBuild *b) {
                    says);
 }
 
-/* 0 is a factor that was not set. */
+/* Reads the factor; 0 means that it was not set. */
 static TernStatus factor(TnArchBuild *b) {
     float old = 0, v = 0;
     TN_TRY(number(b, "rope.scale_linear", 0, 1e6, &old));
@@ -56,7 +57,7 @@ static TernStatus factor(TnArchBuild *b) {
                    tn_arch_key(b, "rope.scaling.factor"), (double)b->rope.factor);
 }
 
-/* What a key says only where the type asks for it. */
+/* Reads the keys that the type of scaling uses. */
 static TernStatus of_type(TnArchBuild *b) {
     TnArchRope *r = &b->rope;
     float size = 1;
@@ -102,7 +103,7 @@ TernStatus tn_arch_read_rope(TnArchBuild *b) {
 
 /* ---- Factors */
 
-/* The pair, of the n of a head, that turns so many times in the context. */
+/* The pair of a head that turns `turns` times in the context. */
 static double turning(const TnArchBuild *b, double turns, double base) {
     double n = b->facts.head_dim / 2;
     return n * tn_log(b->rope.context / (turns * TWO_PI)) / tn_log(base);
@@ -138,7 +139,7 @@ static double factor_of(const TnArchBuild *b, double base, uint32_t i) {
     return 1;
 }
 
-/* The file's tensor of factors, checked; NULL if it has none. */
+/* Finds and checks the file's tensor of factors; NULL if it has none. */
 static const TnGgufTensor *stored_factors(TnArchBuild *b, const char *name) {
     if (!tn_arch_has_tensor(b->arch, false, name)) return NULL;
     const TnGgufTensor *t = tn_arch_tensor(b, TN_NO_LAYER, name);
@@ -159,7 +160,7 @@ static const TnGgufTensor *stored_factors(TnArchBuild *b, const char *name) {
     return t;
 }
 
-/* f, or TN_NONE if it is 1 throughout. */
+/* Makes f, or returns TN_NONE if it is 1 everywhere. */
 static TnRef factors(TnArchBuild *b, double base, const char *node) {
     static const char few[] = "rope_factors_short.weight", many[] = "rope_factors_long.weight";
     bool longrope = b->rope.scaling == TN_ROPE_LONGROPE;

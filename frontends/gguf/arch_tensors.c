@@ -1,5 +1,5 @@
-/* Tensors by the rows of an architecture's table: found, held against the row's shape, marked as used, and made `gguf`
- * nodes. */
+/* Finds tensors by the rows of an architecture's table, checks them against the row's shape, marks them as
+ * used, and makes `gguf` nodes of them. */
 #include <stdio.h>
 #include "frontends/gguf/arch.h"
 #include "runtime/base/hash.h"
@@ -77,7 +77,7 @@ const TnGgufTensor *tn_arch_tensor(TnArchBuild *b, uint32_t layer, const char *w
     return t;
 }
 
-/* Hashing goes through the whole file once: what it leaves in memory is let go. */
+/* Hashing reads the whole file once, so its pages are released afterwards. */
 TnRef tn_arch_source(TnArchBuild *b, const TnGgufTensor *t, const char *node, const TnType *type) {
     TnRef *made = &b->nodes[t - b->gg->tensors];
     if (b->status != TERN_OK) return TN_NONE;
@@ -89,7 +89,8 @@ TnRef tn_arch_source(TnArchBuild *b, const TnGgufTensor *t, const char *node, co
     return *made = tn_node_add(b->g, TN_OP_gguf, node, type, NULL, 0, attrs, 2);
 }
 
-/* attn_norm.weight of layer 0 is l0.attn_norm; attn_q.bias stays l0.attn_q.bias, since l0.attn_q is the matrix. */
+/* attn_norm.weight of layer 0 is called l0.attn_norm. attn_q.bias keeps its ending, l0.attn_q.bias, since
+ * l0.attn_q is the matrix. */
 const char *tn_arch_node_name(TnArchBuild *b, uint32_t layer, const char *what) {
     size_t n = strlen(what), end = strlen(".weight");
     if (n > end && strcmp(what + n - end, ".weight") == 0) n -= end;

@@ -1,8 +1,8 @@
-/* Architectures that are known by name and not read: what such a file is, for the line that refuses it. A name that is
- * nowhere gets the list of those that are read and nothing else. */
+/* Architectures that are known by name but not supported. The refusal says what such a file is. For any other
+ * name it only lists the supported architectures. */
 #include "frontends/gguf/arch.h"
 
-/* `name` may hold one *, which stands for anything; the first row that fits counts. */
+/* `name` may contain one *, which matches anything; the first row that matches counts. */
 static const struct {
     const char *name, *what;
 } unread[] = {
@@ -29,7 +29,7 @@ static const struct {
     {"t5*", "an encoder and a decoder of text"},
 };
 
-/* For the other names that hold one of these words. */
+/* For other names that contain one of these words. */
 static const struct {
     const char *word, *what;
 } hints[] = {

@@ -1,4 +1,4 @@
-/* The blocks that graphs of architectures are put together from: arch.h describes each. */
+/* The blocks from which architectures build their graphs. arch.h describes each. */
 #include <math.h>
 #include <string.h>
 #include "frontends/gguf/arch.h"
@@ -61,7 +61,7 @@ TnRef tn_block_head_norm(TnArchBuild *b, uint32_t layer, const char *what, TnRef
 
 /* ---- Linears */
 
-/* The scale tensor that some converters write beside a matrix: multiplies its output. */
+/* Reads the scale tensor that some converters write beside a matrix; it multiplies the output. */
 static TernStatus extra_scale(TnArchBuild *b, uint32_t layer, const char *what, bool ternary, float *io) {
     const char *name = tn_sprintf(&b->gg->arena, "%s.scale", what);
     if (!tn_arch_has_tensor(b->arch, layer != TN_NO_LAYER, name)) return TERN_OK;
@@ -83,7 +83,7 @@ static TernStatus extra_scale(TnArchBuild *b, uint32_t layer, const char *what, 
     return TERN_OK;
 }
 
-/* The matrix's own scale times that of the tensor beside it. */
+/* The matrix's own scale times that of its scale tensor. */
 static TernStatus scale_of(TnArchBuild *b, uint32_t layer, const char *what, const TnGgufTensor *t,
                            bool ternary, TnStoredScale *out) {
     TnType type = tn_type(t->enc, 2, (TnDim)t->ne[1], (TnDim)t->ne[0]);
@@ -107,7 +107,8 @@ static TernStatus scale_of(TnArchBuild *b, uint32_t layer, const char *what, con
     return TERN_OK;
 }
 
-/* The matrix as tmatmul takes it. Dense ones hold -s, 0, s: the trits are their signs. */
+/* The matrix in a form that tmatmul accepts. Dense matrices hold -s, 0 and s, so their signs are the
+ * trits. */
 static TnRef ternary_weight(TnArchBuild *b, const TnGgufTensor *t, const char *node, TnStoredScale scale) {
     TnScale whole = {(int64_t)t->ne[1], scale.scale};
     TnType plain = tn_type(t->enc, 2, (TnDim)t->ne[1], (TnDim)t->ne[0]), scaled = plain;
@@ -121,8 +122,9 @@ static TnRef ternary_weight(TnArchBuild *b, const TnGgufTensor *t, const char *n
     return tn_node_add(b->g, TN_OP_pack, node, &scaled, &w, 1, NULL, 0);
 }
 
-/* x times a ternary matrix. Of one scale, or one a row, the model was trained with x rounded to int8 by the row; else it was
- * not, and x is rounded as finely as the weights are scaled. */
+/* x times a ternary matrix. If the matrix has one scale, or one for each row, the model was trained with x
+ * rounded to int8 by rows. Otherwise it was not, and x is rounded in groups as fine as those of the weights'
+ * scales. */
 static TnRef ternary_product(TnArchBuild *b, const char *name, TnRef x, TnRef w) {
     if (b->status != TERN_OK) return TN_NONE;
     const TnType *t = &b->g->nodes[w].type;

@@ -1,6 +1,6 @@
-/* The container: head, keys, tensor table. Every count is compared with the bytes left before anything is
- * allocated, every size is computed with checked arithmetic, tensors may neither leave the file nor overlap.
- */
+/* Reads the container: head, keys, tensor table. Every count is compared with the bytes left before anything
+ * is allocated, every size is computed with checked arithmetic, and tensors must not leave the file or
+ * overlap. */
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/gguf/gguf.h"
@@ -10,7 +10,7 @@
 
 #define NAME_MAX_BYTES 255 /* of a tensor name; ggml allows 63 */
 #define KEY_MAX_BYTES  65535
-#define COUNT_MAX      (1 << 17) /* keys, tensors: bounds what a large file of tiny ones makes us allocate */
+#define COUNT_MAX      (1 << 17) /* keys, tensors: limits memory for a large file of tiny entries */
 
 static const struct {
     const char *name;
@@ -40,7 +40,7 @@ static TernStatus cut(Loader *l, const char *what) {
                    what);
 }
 
-/* A length-prefixed string; the bytes stay in the file. */
+/* Reads a length-prefixed string; the bytes stay in the file. */
 static TernStatus read_string(Loader *l, const char *what, size_t max, const uint8_t **out, uint64_t *out_n) {
     uint64_t n;
     if (!tn_read_u64(&l->r, &n)) return cut(l, what);
@@ -132,7 +132,8 @@ static TernStatus read_tensor(Loader *l, TnGgufTensor *t) {
     return TERN_OK;
 }
 
-/* Where the last tensor ends, if it is beyond the file: a download cut short says so before any tensor is named. */
+/* Checks where the last tensor ends, so that the message for an incomplete download comes first and names no
+ * tensor. */
 static TernStatus check_length(Loader *l, size_t data, size_t align) {
     TnGguf *g = l->g;
     size_t end = 0;
@@ -155,7 +156,7 @@ static int by_offset(const void *a, const void *b) {
     return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
-/* Offsets from the data start to places in the file, checked. */
+/* Turns offsets from the start of the data into pointers into the file, and checks them. */
 static TernStatus place_tensors(Loader *l, size_t data, size_t align) {
     TnGguf *g = l->g;
     TnGgufTensor **order = tn_alloc_array(&g->arena, g->n_tensors, sizeof *order);
@@ -245,7 +246,7 @@ static TernStatus load(Loader *l, bool vocab_only) {
     if (n_tensors == 0) return TERN_OK;
     size_t data;
     bool whole = tn_align_up(l->r.pos, align, &data) && data <= g->file.size;
-    if (vocab_only) { /* a report names the types, though tensors may be at fault */
+    if (vocab_only) { /* a report names the types even if tensors are faulty */
         TernError ignored;
         if (whole) (void)tn_gguf_size_tensors(g, data, align, &ignored);
         return TERN_OK;
@@ -264,7 +265,7 @@ static TernStatus open_over(TnFile file, bool owned, const char *name, bool voca
     Loader l = {g, tn_reader(file.data, file.size), err};
     g->file = file;
     TernStatus st = load(&l, vocab_only);
-    if (!owned) g->file.data = NULL; /* tensors keep their pointers; the bytes are the caller's */
+    if (!owned) g->file.data = NULL; /* tensors keep their pointers; the bytes belong to the caller */
     if (st != TERN_OK) {
         tn_gguf_close(g);
         return st;

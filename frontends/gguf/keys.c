@@ -1,5 +1,5 @@
-/* Keys by type and range. GGUF writers disagree on integer widths, so any integer type will do for a count.
- */
+/* Reads keys by type and range. GGUF writers disagree on integer widths, so a count may have any integer
+ * type. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -195,7 +195,7 @@ TernStatus tn_gguf_override(TnGguf *g, const char *spec, TernError *err) {
     size_t type_len = (size_t)(colon - type);
     uint8_t *data = tn_alloc(&g->arena, 8);
     char *end = NULL;
-    /* strtod and strtoll also take blanks, a +, 0x10 and nan */
+    /* strtod and strtoll also accept blanks, a +, 0x10 and nan */
     bool bad = !*value || *value == '+' || value[strspn(value, "0123456789+-.eE")];
     errno = 0;
     if (type_len == 3 && !memcmp(type, "int", 3)) {
@@ -261,7 +261,7 @@ TernStatus tn_gguf_overrides_read(const TnGguf *g, TernError *err) {
         const TnGgufKey *k = &g->keys[i];
         if (!k->overridden) continue;
         if (!k->asked) return nobody_reads(g, k, err);
-        /* the one whose reader does without it when its type is wrong, as a file's may be */
+        /* its reader ignores a wrong type, which a file may have */
         if (strcmp(k->name, "general.name") == 0 && k->type != TN_GGUF_STRING)
             return wrong_type(g, k, "a string", err);
     }

@@ -1,16 +1,16 @@
-/* What the keys of a model file mean to Tern: one table, of those that change what a model computes and are not simply
- * read by arch_keys.c and vocab.c. An architecture's own rows (arch.h) are asked first.
+/* What the keys of a model file mean to Tern: one table of keys that could change what a model computes and
+ * are not read by arch_keys.c or vocab.c. An architecture's own rows (arch.h) are searched first.
  *
- * A key that changes weights, activations or positions is read, or holds the value that changes nothing, or is refused;
- * one that is known to change no result is passed over; every other one is named in a note, for silence would say that
- * it was heeded. Names are llama.cpp's. */
+ * A key that changes weights, activations or positions is read, or must hold the value that changes nothing,
+ * or is refused. A key that is known to change no result is ignored. Any other key is named in a note, since
+ * silence would suggest that it had an effect. Names are llama.cpp's. */
 #include <math.h>
 #include <string.h>
 #include "frontends/gguf/arch.h"
 
 static const char MIXTURE[] = "a mixture of experts";
 
-/* The first that fits counts. */
+/* The first row that matches counts. */
 static const TnKeyRow table[] = {
     /* activations */
     {".logit_scale", TN_RULE_IS, 1, NULL},
@@ -82,7 +82,7 @@ static const TnKeyRow table[] = {
     {".rope.scaling.alpha", TN_RULE_IS, 1, NULL},
     {".rope.scaling.yarn_ext_factor", TN_RULE_IS, 1, NULL},
     {".rope.scaling.yarn_log_multiplier", TN_RULE_IS, 0, NULL},
-    /* of a scaling that there is none */
+    /* parameters of a scaling that is not used */
     {".rope.scaling.original_context_length", TN_RULE_HARMLESS, 0, NULL},
     {".rope.scaling.finetuned", TN_RULE_HARMLESS, 0, NULL},
     {".rope.scaling.yarn_beta_fast", TN_RULE_HARMLESS, 0, NULL},
@@ -92,7 +92,8 @@ static const TnKeyRow table[] = {
     {"adapter.*", TN_RULE_REFUSED, 0, "of an adapter to another model, expected a whole model"},
     {"general.type", TN_RULE_IS_TEXT, 0, "model"},
     {"split.*", TN_RULE_HARMLESS, 0, NULL},
-    /* the vocabulary: what the file's tokenizer does not read, unless it holds what a reader might rely on */
+    /* the vocabulary: keys that the file's tokenizer does not read, unless they hold something that a reader
+     * may rely on */
     {"tokenizer.ggml.pre", TN_RULE_HARMLESS, 0, NULL}, /* of a file without a vocabulary nobody reads them */
     {"tokenizer.ggml.add_bos_token", TN_RULE_HARMLESS, 0, NULL},
     {"tokenizer.ggml.add_eos_token", TN_RULE_HARMLESS, 0, NULL},
@@ -122,7 +123,7 @@ bool tn_gguf_fits(const char *pattern, const char *name) {
     return n >= before + end && strncmp(pattern, name, before) == 0 && strcmp(name + n - end, after) == 0;
 }
 
-/* The row of a key: of an architecture that is not in the table too, for the shared rows. */
+/* The row of a key. If the architecture is not in the table, only shared rows are searched. */
 static const TnKeyRow *find_key(const TnArch *arch, const char *arch_name, const char *name) {
     size_t n = strlen(arch_name);
     bool own = strncmp(name, arch_name, n) == 0 && name[n] == '.';
@@ -157,7 +158,7 @@ static bool number_at(TnGgufType type, const uint8_t *p, double *out) {
     return true;
 }
 
-/* A number, or an array of numbers that all are `neutral`. */
+/* Checks that a number, or all numbers of an array, are `neutral`. */
 static TernStatus check_number(const TnGguf *g, const TnGgufKey *k, double neutral, const char *what,
                                TernError *err) {
     const char *open = what ? " (" : "", *close = what ? ")" : "";
@@ -247,9 +248,9 @@ TernStatus tn_gguf_whole(const TnGguf *g, TernError *err) {
         g->path, (unsigned long long)no + 1, (unsigned long long)count);
 }
 
-/* ---- What nobody heeded */
+/* ---- Keys that were ignored */
 
-/* A key that holds "off" asks for nothing. */
+/* Whether a key holds "off", so that ignoring it is right. */
 static bool says_nothing(const TnGgufKey *k) {
     double v;
     return k->type != TN_GGUF_ARRAY && k->type != TN_GGUF_STRING && number_at(k->type, k->data, &v) && v == 0;

@@ -1,11 +1,11 @@
-/* The tokenizer keys, handed to runtime/text as they are: which values are right is its business. */
+/* Passes the tokenizer keys to runtime/text unchanged; runtime/text checks their values. */
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/gguf/gguf.h"
 #include "runtime/base/reader.h"
 #include "runtime/text/tokenizer.h"
 
-/* Bounds what a large file of empty strings makes us allocate; the largest vocabularies have 2^18 tokens. */
+/* Limits memory for a large file of empty strings; the largest vocabularies have 2^18 tokens. */
 #define TEXTS_MAX (1 << 20)
 
 static TernStatus not_array(const TnGguf *g, const TnGgufKey *k, const char *of, TernError *err) {
@@ -55,7 +55,7 @@ static TernStatus scores(TnGguf *g, const char *name, const float **out, size_t 
         return not_array(g, k, "f32", err);
     float *v = tn_alloc_array(&g->arena, k->n + 1, sizeof *v);
     memcpy(v, k->data, k->n * sizeof *v);
-    for (uint64_t i = 0; k->elem == TN_GGUF_I32 && i < k->n; i++) { /* ranks instead of scores */
+    for (uint64_t i = 0; k->elem == TN_GGUF_I32 && i < k->n; i++) { /* integers are ranks, not scores */
         int32_t rank;
         memcpy(&rank, v + i, sizeof rank);
         v[i] = (float)rank;
@@ -85,8 +85,8 @@ static TernStatus flag(TnGguf *g, const char *name, int32_t *out, TernError *err
     return TERN_OK;
 }
 
-/* A key that the file's tokenizer does not read stays unread here too: then it is passed over, or named in the note,
- * as any other (known.c). */
+/* Does not read keys that the file's tokenizer does not use: they are then ignored, or named in the note,
+ * like any other key (known.c). */
 static TernStatus read_keys(TnGguf *g, TernVocabSource *s, TernError *err) {
     TN_TRY(text(g, "tokenizer.ggml.model", &s->model, err));
     const TnTokenizer *t = s->model.data ? tn_tokenizer_find(s->model) : NULL;

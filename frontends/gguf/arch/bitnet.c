@@ -1,13 +1,13 @@
-/* BitNet: Llama's transformer with one norm more before each projection that leads back into the residual, and in most
- * files with relu squared in the place of silu. Three names of one graph:
+/* BitNet: Llama's transformer with one more norm before each projection that leads back into the residual,
+ * and in most files with relu squared instead of silu. Three names of one graph:
  *
  *   bitnet-b1.58   BitNet b1.58 2B-4T and its like, as Microsoft's converters write them
  *   bitnet-25      the same before April 2025
  *   bitnet         llama.cpp's name for the models of 1bitLLM, whose activation is silu; a matrix may have its scale in
  *                  a tensor beside it
  *
- * llama.cpp's converter gives the last name to 2B-4T as well. Its activation is relu squared, and with the wrong one a
- * model still writes plausible text, so such a file is refused unless a key says which it is.
+ * llama.cpp's converter gives the last name to 2B-4T too. Its activation is relu squared, and with the wrong
+ * one a model still writes plausible text. So such a file is refused unless a key names the activation.
  *
  *   h = rmsnorm(x); q, k, v = linear(h); x += linear(rmsnorm(attend(rope(q), rope(k), v)))
  *   h = rmsnorm(x); x += linear(rmsnorm(act(gate(h)) * up(h))) */
@@ -29,7 +29,7 @@ static const TnArchTensor tensors[] = {
     {"blk.*.ffn_up.weight", TN_DIM_FFN, TN_DIM_HIDDEN, false},
     {"blk.*.ffn_sub_norm.weight", TN_DIM_NONE, TN_DIM_FFN, false},
     {"blk.*.ffn_down.weight", TN_DIM_HIDDEN, TN_DIM_FFN, false},
-    /* the last seven: of `bitnet` alone */
+    /* only `bitnet` has the last seven */
     {"blk.*.attn_q.scale", TN_DIM_NONE, TN_DIM_ONE, true},
     {"blk.*.attn_k.scale", TN_DIM_NONE, TN_DIM_ONE, true},
     {"blk.*.attn_v.scale", TN_DIM_NONE, TN_DIM_ONE, true},
@@ -55,7 +55,7 @@ static void build(TnArchBuild *b) {
     tn_block_decoder(b, layer);
 }
 
-/* `bitnet` with the vocabulary of 2B-4T: nobody knows the activation. */
+/* Refuses `bitnet` with the vocabulary of 2B-4T: the activation is unknown. */
 static TernStatus refuse(const TnArchBuild *b) {
     const char *name = tn_arch_key(b, "hidden_activation");
     if (b->facts.n_vocab != 128256 || tn_gguf_key(b->gg, name)) return TERN_OK;

@@ -1,5 +1,5 @@
-/* Llama: the transformer that most others are variants of, here with ternary or dense linears. Weights of q and k are
- * permuted by the converter, so that neighbouring columns turn together.
+/* Llama: the transformer of which most others are variants, here with ternary or dense linears. The converter
+ * permutes the weights of q and k, so rope rotates neighbouring columns.
  *
  *   h = rmsnorm(x); q, k, v = linear(h); x += linear(attend(rope(q), rope(k), v))
  *   h = rmsnorm(x); x += linear(silu(gate(h)) * up(h)) */

@@ -1,14 +1,15 @@
-/* MiniCPM, and the ternary models of its graph (OpenBMB's BitCPM4 0.5B and 8B): Llama's transformer with three numbers. What
- * the embedding gives is multiplied by one, what each half of a layer adds by the second, and the logits are divided by the
- * third; here it is the normed row that is divided, so that the head may be a product like any other. Weights of q and k are
- * permuted by the converter, so that neighbouring columns turn together. Some files scale rope by longrope.
+/* MiniCPM, and the ternary models of its graph (OpenBMB's BitCPM4 0.5B and 8B): Llama's transformer with
+ * three scales. The embedding is multiplied by the first, the addition of each half of a layer by the second,
+ * and the logits are divided by the third. Here the normed row is divided instead of the logits, so that the
+ * head is a product like any other. The converter permutes the weights of q and k, so rope rotates
+ * neighbouring columns. Some files scale rope by longrope.
  *
  *   x = embedding * embedding_scale
  *   h = rmsnorm(x); q, k, v = linear(h); x += linear(attend(rope(q), rope(k), v)) * residual_scale
  *   h = rmsnorm(x); x += linear(silu(gate(h)) * up(h)) * residual_scale
  *   logits = linear(rmsnorm(x) / logit_scale)
  *
- * A file without the keys is of the first MiniCPM: 12, 1.4 / sqrt(layers), hidden / 256. */
+ * A file without these keys is of the first MiniCPM, with 12, 1.4 / sqrt(layers) and hidden / 256. */
 #include <math.h>
 #include "frontends/gguf/arch.h"
 

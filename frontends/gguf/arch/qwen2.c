@@ -1,5 +1,6 @@
-/* Qwen2 and 2.5, and the ternary models of their graph (the language model of VibeVoice-ASR-BitNet): Llama's transformer
- * with a bias on queries, keys and values. q and k are not permuted: rope turns columns half a head apart.
+/* Qwen2 and 2.5, and the ternary models of their graph (the language model of VibeVoice-ASR-BitNet): Llama's
+ * transformer with a bias on queries, keys and values. q and k are not permuted: rope rotates columns half a
+ * head apart.
  *
  *   h = rmsnorm(x); q, k, v = linear(h) + bias; x += linear(attend(rope(q), rope(k), v))
  *   h = rmsnorm(x); x += linear(silu(gate(h)) * up(h)) */

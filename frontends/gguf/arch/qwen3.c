@@ -1,6 +1,7 @@
-/* Qwen3, and the ternary models of its graph (PrismML's Bonsai 1.7B, 4B and 8B): Llama's transformer with queries and keys
- * normed head by head, all heads of a layer by one vector, before they are rotated. A head has its own number of columns,
- * which need not be hidden / heads. q and k are not permuted: rope turns columns half a head apart.
+/* Qwen3, and the ternary models of its graph (PrismML's Bonsai 1.7B, 4B and 8B): Llama's transformer, except
+ * that queries and keys are normed head by head before rope, with one vector for all heads of a layer. The
+ * number of columns of a head need not be hidden / heads. q and k are not permuted: rope rotates columns half
+ * a head apart.
  *
  *   h = rmsnorm(x); q, k, v = linear(h); q, k = rope(headnorm(q)), rope(headnorm(k)); x += linear(attend(q, k, v))
  *   h = rmsnorm(x); x += linear(silu(gate(h)) * up(h)) */
