@@ -46,9 +46,12 @@ make --hidden 384 --ffn 640 --layers 2 --heads 6 --kv-heads 2 --vocab 301 --ctx 
 name=pairs # rope by pairs, an untied q6_k head, tq1_0
 make --arch llama --hidden 256 --ffn 768 --layers 1 --heads 4 --kv-heads 1 --vocab 263 --ctx 64 --weights tq1_0 \
     --untied --embd q6_k --rope-freqs --seed 12
+name=blocks # tq2_0 with a scale for each block
+make --arch llama --hidden 256 --ffn 768 --layers 1 --heads 4 --kv-heads 1 --vocab 263 --ctx 64 --weights tq2_0 --grouped --seed 13
 try "the embedded model" f16 "$root/models/verse-i2_s.gguf" "1789 978 1530 317 87 522 44 299 388 340 297 461 5 6"
 try "grouped heads" f32 "$dir/grouped.gguf" "300 1 2 3 299 5 6 7 8 9 10 11 12 13"
 try "rope by pairs" f16 "$dir/pairs.gguf" "262 1 2 3 0 5 6 7 8 9 10 11 12 13"
+try "blocks with scales" f16 "$dir/blocks.gguf" "262 1 2 3 0 5 6 7 8 9 10 11 12 13"
 # the same file has code for this machine
 case $("$tern" --version) in
 *avx2*)

@@ -192,6 +192,21 @@ static void odd_sizes(void **state) {
             }
 }
 
+/* Blocks with scales of their own: the input is rounded as finely. */
+static void blocks_have_scales(void **state) {
+    (void)state;
+    for (size_t a = 0; a < n_archs(); a++) {
+        TnGmSpec s = tn_gm_small;
+        s.arch = arch(a);
+        s.hidden = 256;
+        s.ffn = 768;
+        s.weights = a % 2 ? GW_T_TQ1_0 : GW_T_TQ2_0;
+        s.grouped = true;
+        s.seed = 1100 + a;
+        if (tn_gm_fits(&s)) check(&s, false);
+    }
+}
+
 static void rope_is_scaled(void **state) {
     (void)state;
     static const struct {
@@ -294,6 +309,7 @@ int main(void) {
         cmocka_unit_test(dense_ternary_weights_run_either_way),
         cmocka_unit_test(every_embedding_type),
         cmocka_unit_test(odd_sizes),
+        cmocka_unit_test(blocks_have_scales),
         cmocka_unit_test(rope_is_scaled),
         cmocka_unit_test(activations_and_windows),
         cmocka_unit_test(extra_scales_multiply_the_output),

@@ -296,14 +296,14 @@ static void pack_i2_s(const int8_t *t, size_t n, float scale, uint8_t *out) {
     memset(out + 4, 0xa5, 28); /* as the C quantizer leaves it: anything */
 }
 
-static void pack_tq2_0(const int8_t *t, size_t n, float scale, uint8_t *out) {
-    uint16_t h = tn_f32_to_f16(scale);
+static void pack_tq2_0(const int8_t *t, size_t n, const float *scales, uint8_t *out) {
     for (size_t b = 0; b < n / 256; b++, t += 256) {
         for (size_t half = 0; half < 2; half++)
             for (size_t i = 0; i < 32; i++) {
                 const int8_t *p = t + 128 * half + i;
                 *out++ = (uint8_t)((p[0] + 1) | (p[32] + 1) << 2 | (p[64] + 1) << 4 | (p[96] + 1) << 6);
             }
+        uint16_t h = tn_f32_to_f16(scales[b]);
         memcpy(out, &h, 2);
         out += 2;
     }
@@ -315,12 +315,12 @@ static uint8_t base3(const int8_t *t, size_t step, int digits) {
     for (int i = 0; i < 5; i++) q = q * 3 + (i < digits ? (unsigned)(t[(size_t)i * step] + 1) : 0);
     return (uint8_t)((q * 256 + 242) / 243);
 }
-static void pack_tq1_0(const int8_t *t, size_t n, float scale, uint8_t *out) {
-    uint16_t h = tn_f32_to_f16(scale);
+static void pack_tq1_0(const int8_t *t, size_t n, const float *scales, uint8_t *out) {
     for (size_t b = 0; b < n / 256; b++, t += 256) {
         for (size_t i = 0; i < 32; i++) *out++ = base3(t + i, 32, 5);
         for (size_t i = 0; i < 16; i++) *out++ = base3(t + 160 + i, 16, 5);
         for (size_t i = 0; i < 4; i++) *out++ = base3(t + 240 + i, 4, 4);
+        uint16_t h = tn_f32_to_f16(scales[b]);
         memcpy(out, &h, 2);
         out += 2;
     }
@@ -340,6 +340,16 @@ static void kill_rows(const TnGmSpec *s, const char *name, int8_t *t, uint64_t r
     }
 }
 
+/* Those of blocks: all alike, or a half to one and a half times that. */
+static float *block_scales(const TnGmSpec *s, const char *name, float scale, uint64_t n, bool own) {
+    char key[96];
+    snprintf(key, sizeof key, "%s.blocks", name);
+    Rng r = rng_of(s, key);
+    float *out = tn_xcalloc(n, sizeof *out);
+    for (uint64_t i = 0; i < n; i++) out[i] = own ? round_to(s->weights, scale * (0.5f + unit(&r))) : scale;
+    return out;
+}
+
 /* Bytes and values of a tensor; each may be NULL. */
 static void make(const TnGmSpec *s, const char *name, uint32_t type, uint64_t rows, uint64_t cols,
                  uint8_t *bytes, double *values, double *out_scale) {
@@ -353,18 +363,22 @@ static void make(const TnGmSpec *s, const char *name, uint32_t type, uint64_t ro
         int8_t *t = tn_xcalloc(rows * cols, 1);
         trits(&r, t, rows * cols);
         kill_rows(s, name, t, rows, cols);
-        scale = sc;
+        bool own_scales = s->grouped && (type == GW_T_TQ1_0 || type == GW_T_TQ2_0);
+        float *scales = block_scales(s, name, sc, rows * cols / 256 + 1, own_scales);
+        scale = own_scales ? 1.0 : sc;
         if (values)
-            for (size_t i = 0; i < rows * cols; i++) values[i] = t[i];
+            for (size_t i = 0; i < rows * cols; i++)
+                values[i] = own_scales ? t[i] * (double)scales[i / 256] : t[i];
         if (type == GW_T_I2_S) pack_i2_s(t, rows * cols, sc, out);
-        if (type == GW_T_TQ1_0) pack_tq1_0(t, rows * cols, sc, out);
-        if (type == GW_T_TQ2_0) pack_tq2_0(t, rows * cols, sc, out);
+        if (type == GW_T_TQ1_0) pack_tq1_0(t, rows * cols, scales, out);
+        if (type == GW_T_TQ2_0) pack_tq2_0(t, rows * cols, scales, out);
         if (is_float(type)) {
             float *x = tn_xcalloc(rows * cols, sizeof *x);
             for (size_t i = 0; i < rows * cols; i++) x[i] = (float)t[i] * sc;
             pack_float(type, x, rows * cols, out, NULL);
             free(x);
         }
+        free(scales);
         free(t);
     } else {
         float *x = tn_xcalloc(cols, sizeof *x);

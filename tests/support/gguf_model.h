@@ -35,6 +35,7 @@ typedef struct TnGmSpec {
     bool ternary;         /* F32, F16 and BF16 matrices hold -s, 0 and s; the ternary types always do */
     uint32_t embd, norms; /* types of embedding and head; of the norm weights (F32, F16, BF16) */
     bool untied, rope_freqs;
+    bool grouped;  /* of TQ1_0 and TQ2_0 each block has a scale of its own */
     bool scales;   /* a .scale tensor beside each matrix (arch bitnet); 1 beside truly dense ones */
     bool no_vocab; /* no tokenizer keys */
     float rope_base, eps;

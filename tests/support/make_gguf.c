@@ -16,7 +16,7 @@ static const char usage[] =
     "  --ternary         f32, f16 and bf16 matrices hold -s, 0 and s\n"
     "  --embd TYPE       f16 (default), f32, bf16, or blocks; embedding and head\n"
     "  --norms TYPE      f32 (default), f16, bf16\n"
-    "  --untied --rope-freqs --scales --no-vocab\n"
+    "  --untied --rope-freqs --scales --grouped --no-vocab\n"
     "  --dead X          this share of the neurons has no weights in gate and up, as many again in one of "
     "them\n"
     "  --outliers X      every hundredth weight of the norm before down is X times larger: most codes behind "
@@ -50,6 +50,7 @@ int main(int argc, char **argv) {
                     {"--untied", &s.untied},
                     {"--rope-freqs", &s.rope_freqs},
                     {"--scales", &s.scales},
+                    {"--grouped", &s.grouped},
                     {"--no-vocab", &s.no_vocab}};
     for (int i = 1; i < argc; i++) {
         const char *flag = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";

@@ -9,6 +9,7 @@
 typedef struct Matrix {
     uint32_t rows, cols;
     bool ternary;
+    uint32_t group; /* columns that are rounded together; 0: all */
     double scale, *w;
     double *bias; /* NULL if there is none */
 } Matrix;
@@ -35,7 +36,7 @@ static double *values(const TnGmSpec *s, const char *name, uint32_t rows, uint32
 }
 
 static Matrix matrix(const TnRefModel *m, uint32_t layer, const char *proj, uint32_t rows, uint32_t cols) {
-    Matrix x = {rows, cols, m->ternary, 1.0, NULL, NULL};
+    Matrix x = {rows, cols, m->ternary, m->s->grouped ? 256 : 0, 1.0, NULL, NULL};
     char name[64];
     snprintf(name, sizeof name, "blk.%u.%s.weight", layer, proj);
     x.w = values(m->s, name, rows, cols, &x.scale);
@@ -73,7 +74,7 @@ TnRefModel *tn_ref_model_create(const TnGmSpec *s, bool ternary_dense) {
     m->embd = values(s, "token_embd.weight", s->vocab, h, NULL);
     m->norm = values(s, "output_norm.weight", 1, h, NULL);
     if (s->rope_freqs) m->freqs = values(s, "rope_freqs.weight", 1, head / 2, NULL);
-    m->head = (Matrix){s->vocab, h, false, 1.0, m->embd, NULL};
+    m->head = (Matrix){s->vocab, h, false, 0, 1.0, m->embd, NULL};
     if (s->untied) m->head.w = values(s, "output.weight", s->vocab, h, NULL);
     m->layers = tn_xcalloc(s->layers, sizeof *m->layers);
     for (uint32_t i = 0; i < s->layers; i++) {
@@ -122,15 +123,25 @@ static void rmsnorm(const double *x, const double *w, uint32_t n, double eps, do
     for (uint32_t i = 0; i < n; i++) y[i] = x[i] / sqrt(sum / n + eps) * w[i];
 }
 
+/* The activations rounded to int8, by the row or group by group, as numbers. */
+static void rounded(const Matrix *m, const double *x, double *out) {
+    uint32_t n = m->group ? m->group : m->cols;
+    for (uint32_t lo = 0; lo < m->cols; lo += n) {
+        double amax = 1e-5;
+        for (uint32_t i = lo; i < lo + n; i++) amax = fabs(x[i]) > amax ? fabs(x[i]) : amax;
+        for (uint32_t i = lo; i < lo + n; i++) out[i] = rint(x[i] * (127.0 / amax)) * (amax / 127.0);
+    }
+}
+
 static void linear(const Matrix *m, const double *x, double *y) {
-    double *q = tn_xcalloc(m->cols, sizeof *q), amax = 1e-5;
-    for (uint32_t i = 0; i < m->cols; i++) amax = fabs(x[i]) > amax ? fabs(x[i]) : amax;
-    for (uint32_t i = 0; i < m->cols; i++) q[i] = m->ternary ? rint(x[i] * (127.0 / amax)) : x[i];
+    double *q = tn_xcalloc(m->cols, sizeof *q);
+    memcpy(q, x, m->cols * sizeof *q);
+    if (m->ternary) rounded(m, x, q);
     for (uint32_t r = 0; r < m->rows; r++) {
         double sum = 0;
         const double *w = m->w + (size_t)r * m->cols;
         for (uint32_t i = 0; i < m->cols; i++) sum += w[i] * q[i];
-        y[r] = m->ternary ? sum * m->scale * (amax / 127.0) : sum;
+        y[r] = sum * m->scale;
         if (m->bias) y[r] += m->bias[r];
     }
     free(q);
