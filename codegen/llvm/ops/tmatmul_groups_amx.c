@@ -23,11 +23,11 @@ int64_t tn_tmatmul_groups_amx_buf(const TnType *w) {
 typedef struct Call {
     const TnType *w;
     int64_t row_bytes, part;
-    int n;             /* tiles of rows */
-    LLVMValueRef rows; /* i16: rows of each tile */
-    LLVMValueRef n_x;  /* i64: rows of all tiles */
-    LLVMValueRef x, out,
-        stride; /* the first row of activations, the first row of the block's results; their distance */
+    int n;                    /* tiles of rows */
+    LLVMValueRef rows;        /* i16: rows of each tile */
+    LLVMValueRef n_x;         /* i64: rows of all tiles */
+    LLVMValueRef x;           /* the first row of activations */
+    LLVMValueRef out, stride; /* the first row of the block's results; bytes to the next one */
     LLVMValueRef sums, tiles; /* [plane][row][16] of i32; [step][plane] of tiles */
 } Call;
 
