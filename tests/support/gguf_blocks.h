@@ -1,5 +1,5 @@
 /* Numbers in the blocks that ggml has for tables and heads, written for tests: a simple rounding, and the exact values of
- * what was written. Written from the formats alone; ir/ is held against it. */
+ * what was written. It is written from the formats, not from ir/, which is compared with it. */
 #ifndef TN_TEST_GGUF_BLOCKS_H
 #define TN_TEST_GGUF_BLOCKS_H
 
@@ -11,7 +11,7 @@ typedef struct TnGbBlock {
     uint32_t elems, bytes;
 } TnGbBlock;
 TnGbBlock tn_gb_block(uint32_t type);
-/* n numbers, whole blocks; values, where not NULL, gets what they are then. */
+/* Packs n numbers, which must fill whole blocks. `values`, unless NULL, gets the exact values of the packed numbers. */
 void tn_gb_pack(uint32_t type, const float *x, size_t n, uint8_t *out, double *values);
 
 #endif

@@ -10,7 +10,7 @@
         -tensor:NAME       removes a tensor
         +tensor:NAME       adds an F32 tensor that holds one 1
 
-Little-endian files of version 3. Tensors move, and keep their bytes."""
+For little-endian files of version 3. Tensors move, but keep their bytes."""
 import re
 import struct
 import sys

@@ -1,4 +1,4 @@
-/* make_gguf: writes a GGUF model with random weights, for scripts and benches. make_gguf --help says how. */
+/* make_gguf: writes a GGUF model with random weights, for scripts and benches. See make_gguf --help. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ static const char usage[] =
     "  --untied --rope-freqs --scales --grouped --no-vocab\n"
     "  --dead X          this share of the neurons has no weights in gate and up, as many again in one of "
     "them\n"
-    "  --outliers X      every hundredth weight of the norm before down is X times larger: most codes behind "
+    "  --outliers X      every hundredth weight of the norm before down is X times larger: most codes after "
     "it are 0\n"
     "  --rope-base X --eps X --gguf 2|3 --align N --seed N\n";
 
@@ -33,7 +33,7 @@ int main(int argc, char **argv) {
     uint32_t version = 3;
     const char *path = NULL;
     tn_gm_shape("tiny", &s);
-    for (int i = 1; i + 1 < argc; i++) /* first, whatever its place: the others change it */
+    for (int i = 1; i + 1 < argc; i++) /* first, wherever it is: the other options change parts of it */
         if (strcmp(argv[i], "--shape") == 0 && !tn_gm_shape(argv[i + 1], &s)) bad(argv[i], argv[i + 1]);
     const struct {
         const char *flag;

@@ -16,7 +16,7 @@
  *
  *   scales    the embedding and what halves of layers add times a number, logits divided by one; or not
  *
- * Which of two an architecture has, tn_gm_archs says. */
+ * tn_gm_archs says which of these an architecture has. */
 #ifndef TN_TEST_REF_MODEL_H
 #define TN_TEST_REF_MODEL_H
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Runs the transcripts of a page again and compares: replay.py PAGE BUILD SKIPS
 
-A transcript is an indented block with lines `$ command` and what each prints: its standard output, or its standard
-error if that is empty. Of a command with nothing under it the exit status must be 0. The commands of a page run in order in one empty folder with `build`, `models` and `docs` in it. A line
-`...` stands for any lines; in what prints times (TIMES) times and peak memory count as equal.
-SKIPS is a file of lines `REGEX<tab>reason`: commands that are not run. With TERN_REFRESH=1 the page is written anew
-where it differs. Exit status 1 for a difference."""
+A transcript is an indented block with lines `$ command`, each followed by what the command prints: its standard output,
+or its standard error if that is empty. If nothing follows a command, its exit status must be 0. The commands of a page
+run in order in one folder, which holds only `build`, `models` and `docs`. A line `...` stands for any lines. For commands
+that print times (TIMES), times and peak memory are not compared. SKIPS is a file of lines `REGEX<tab>reason`: commands
+that are not run. With TERN_REFRESH=1 a page that differs is rewritten. Exit status 1 if there is a difference."""
 import os, re, shlex, subprocess, sys, tempfile
 
 INDENT = "    "

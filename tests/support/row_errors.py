@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""row_errors.py REFERENCE.npy LOGITS.f32 TIES: logits of an engine in float32 against those of a model in double.
+"""row_errors.py REFERENCE.npy LOGITS.f32 TIES: compares an engine's logits in float32 with those of a model in double.
 
-TIES has a line "tie ROW DISTANCE" a row: how near an activation of it comes to the boundary of two int8 codes, relative to
-its size. Where that is within float32's error the engine may round the other way, and everything after may differ a little:
-up to the first such row the relative error of a row must be under 1e-5, and after it under 2e-2. At least 30 rows must stand
-before it; a seed is chosen so."""
+TIES has a line "tie ROW DISTANCE" for each row: how near any activation of the row comes to the boundary between two int8
+codes, relative to its size. If that is within the error of float32, the engine may round the other way, and everything
+after it may differ a little. So the relative error of a row must be below 1e-5 before the first such row, and below 2e-2
+from there on. At least 30 rows must come before it; choose a seed for which they do."""
 import sys
 
 import numpy as np

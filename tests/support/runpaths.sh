@@ -1,8 +1,8 @@
 #!/bin/bash
-# runpaths.sh FOLDER..: the ELF files below that search for libraries where they should not, one line each: an empty or a
-# relative element of a run path is the current folder, and whatever library lies there is loaded. Prints how many
-# files it looked at; exit 1 if there is a bad one.
-# build folders within (build/all-asan, ..) are looked at by their own tests
+# runpaths.sh FOLDER..: prints the ELF files below the folders that search for libraries in the wrong place, one line each.
+# An empty or relative element of a run path means the current folder, from which any library would be loaded. Prints how
+# many files it checked; exit 1 if there is a bad one.
+# Nested build folders (build/all-asan, ..) are checked by their own tests.
 find "$@" -mindepth 1 -type d -exec test -e '{}/CMakeCache.txt' \; -prune -o -type f \( -perm -u+x -o -name '*.so*' \) -print0 | sort -z | {
     files=0 bad=0
     while IFS= read -r -d '' f; do

@@ -1,19 +1,19 @@
-"""Runs a command, waits until it is where a test wants it, and then does something to it.
+"""Runs a command, waits for a certain moment, and then sends it signals or truncates its files.
 
     signalled.py --until WHEN [--stop] [--signal NAME]... [--truncate FILE=BYTES]... [--ignore NAME] [--group]
                  [--terminal] [--out FILE] [--err FILE] COMMAND...
 
 WHEN is one of
-    output    its first bytes have come; from then on its output is not read, so that it has to wait for its reader
-    full      the same, and it waits
-    handlers  it has a handler for SIGINT, or twenty seconds are over
-    code      it has mapped code that it made, and used a third of a second of processors since
-    writer    it has a nameless or temporary file open for writing, and has mapped the files that are to be cut
+    output    it has printed its first bytes; from then on its output is not read, so that it must wait for its reader
+    full      the same, and it is waiting
+    handlers  it has a handler for SIGINT, or twenty seconds have passed
+    code      it has mapped code that it made, and has used a third of a second of processor time since
+    writer    it has a nameless or temporary file open for writing, and has mapped the files that are to be truncated
     maps=FILE it has FILE mapped
     child     it has a child that is another program
-With --stop it stands still (SIGSTOP) while signals are sent and files are cut. Several signals come one after the other,
-each when the one before has been taken. Prints how it ended: the exit status, or -N for signal N; "early" if it ended
-before WHEN came, "alive" if it had to be killed after ten minutes. No times are measured, and none matter.
+With --stop it is stopped (SIGSTOP) while signals are sent and files are truncated. Signals are sent one by one, each after
+the one before has been delivered. Prints how the command ended: the exit status, or -N for signal N; "early" if it ended
+before WHEN, "alive" if it had to be killed after ten minutes. Nothing depends on time.
 """
 import argparse
 import fcntl
@@ -169,7 +169,7 @@ if arrived:
     if a.stop:
         p.send_signal(signal.SIGCONT)
 
-# With several signals the output is not read before the end: what is to end at once must not need its reader.
+# With several signals the output is not read before the end: a command that must end at once must not need its reader.
 patient = len(a.signal) > 1
 output = b""
 while p.poll() is None and time.monotonic() < deadline:

@@ -9,7 +9,7 @@ static void open_small(Fixture *f) {
     fixture_token(f, TERN_TOKEN_USER_DEFINED, "<x>");
     fixture_token(f, TERN_TOKEN_CONTROL, "<y>");
     fixture_token(f, TERN_TOKEN_NORMAL, "\xc4\xa0hi");   /* U+0120 spells the space */
-    fixture_token(f, TERN_TOKEN_NORMAL, "\xe2\x98\xba"); /* spells no bytes: stands for itself */
+    fixture_token(f, TERN_TOKEN_NORMAL, "\xe2\x98\xba"); /* spells no bytes, so it stands for itself */
     fixture_open(f);
 }
 
@@ -74,20 +74,20 @@ static void test_stream(void **state) {
     push(d, 0x9f, "");
     push(d, 0x98, "");
     push(d, 0x80, "\xf0\x9f\x98\x80");
-    push(d, 0xff, "\xff"); /* can become nothing */
+    push(d, 0xff, "\xff"); /* can never become a character */
     push(d, 0x80, "\x80");
     push(d, 0xe2, "");
     push(d, 'b',
          "\xe2"
-         "b"); /* will not become anything any more */
+         "b"); /* can no longer become a character */
     push(d, 0xe0, "");
-    push(d, 0x80, "\xe0\x80"); /* overlong: not a start of anything */
+    push(d, 0x80, "\xe0\x80"); /* overlong: not the start of a character */
     push(d, 0xe2, "");
     push(d, 0xe2, "\xe2");
     push(d, 0x98, "");
     flush(d, "\xe2\x98");
     flush(d, "");
-    push(d, 0xba, "\xba"); /* afresh */
+    push(d, 0xba, "\xba"); /* a new text */
     push(d, spaced, " hi");
     const char *bytes;
     size_t size;
@@ -103,7 +103,7 @@ static void test_stream(void **state) {
     fixture_close(&f);
 }
 
-/* All pieces together are the decoded text, and no piece but the last ends inside a character. */
+/* All pieces together are the decoded text, and only the last piece may end inside a character. */
 static void test_stream_is_decode(void **state) {
     (void)state;
     Fixture f;

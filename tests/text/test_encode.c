@@ -48,7 +48,7 @@ static void test_words(void **state) {
     /* Four expressions in turn: punctuation, GPT-2's, numbers, three digits at a time. */
     check_words("default", "a,b 12345 <x>", "a|,|b| |123|45| |<|x|>");
     check_words("default", "$5.00 isn't", "$|5|.|00| isn|'|t");
-    /* U+180E is a format character, not a space: with \s of PCRE2 it would part from the dashes. */
+    /* U+180E is a format character, not a space: PCRE2's \s would separate it from the dashes. */
     check_words("gpt-2", "-\xe1\xa0\x8e-", "-\xe1\xa0\x8e-");
 }
 
@@ -85,7 +85,7 @@ static void test_merges(void **state) {
     fixture_close(&f);
 }
 
-/* Of equal ranks the leftmost pair goes first; a merge named twice keeps its first rank. */
+/* Of pairs with equal ranks the leftmost merges first; a merge that is named twice keeps its first rank. */
 static void test_order(void **state) {
     (void)state;
     Fixture f;
@@ -104,7 +104,7 @@ static void test_order(void **state) {
     fixture_close(&f);
 }
 
-/* The reference: look for the best pair again and again. Random merges, words of all odd sizes. */
+/* The reference searches for the best pair again and again. Random merges, words of all odd sizes. */
 static void test_against_naive(void **state) {
     (void)state;
     uint64_t seed = 3;
@@ -156,7 +156,7 @@ static void test_against_naive(void **state) {
     }
 }
 
-/* Pieces that merges make but that are no tokens, and control tokens, fall apart into bytes. */
+/* Results of merges that have no token, and control tokens, become bytes again. */
 static void test_no_token(void **state) {
     (void)state;
     Fixture f;
@@ -173,7 +173,7 @@ static void test_no_token(void **state) {
     assert_ids(f.vocab, "xyz", 3, 0, 'x', 'y', 'z');
     assert_ids(f.vocab, "xyz", 3, TERN_ENCODE_PARSE_SPECIAL, 257);
     fixture_close(&f);
-    /* A vocabulary without all bytes says so. */
+    /* A byte that the vocabulary lacks is an error. */
     fixture_start(&f, "gpt-2");
     fixture_token(&f, TERN_TOKEN_NORMAL, "a");
     fixture_open(&f);
@@ -197,10 +197,10 @@ static void test_specials(void **state) {
     assert_ids(f.vocab, "<y>", 3, 0, '<', 'y', '>');
     assert_ids(f.vocab, "<y>", 3, parse, control_y);
     assert_ids(f.vocab, "<y><x>c", 7, 0, '<', 'y', '>', user_x, 'c');
-    /* The longest first, wherever it is; then what is left of it. */
+    /* The longest first, wherever it is; then the text that is left. */
     assert_ids(f.vocab, "<y><y><y>", 9, parse, control_yy, control_y);
     assert_ids(f.vocab, "<<y>>", 5, parse, '<', control_y, '>');
-    /* A special token parts words: without it a b would merge. */
+    /* A special token separates words: without it a b would merge. */
     assert_ids(f.vocab, "a<y>b", 5, parse, 'a', control_y, 'b');
     assert_ids(f.vocab, "<x", 2, parse, '<', 'x');
     fixture_close(&f);

@@ -22,7 +22,7 @@ static void test_guesses(void **state) {
     (void)state;
     check(IDS(1, 2, 3, 4, 5, 1, 2), 3, IDS(3, 4, 5));
     check(IDS(1, 2, 3, 4, 5, 1, 2), 1, IDS(3));
-    check(IDS(1, 2, 3, 1, 2), 9, IDS(3, 1, 2));             /* what there is */
+    check(IDS(1, 2, 3, 1, 2), 9, IDS(3, 1, 2));             /* all there are */
     check(IDS(1, 2, 3, 9, 2, 7, 1, 2), 1, IDS(3));          /* a pair, not one id */
     check(IDS(5, 1, 2, 3, 9, 1, 2, 4, 5, 1, 2), 1, IDS(3)); /* the longer stretch, though it is older */
     check(IDS(1, 2, 3, 9, 1, 2, 4, 8, 1, 2), 1, IDS(4));    /* of equal ones the latest */
@@ -60,7 +60,7 @@ static void test_search(void **state) {
             tern_lookup_accept(l, &ids[n - 1], 1);
             int32_t got[5], want[5];
             size_t m = search(ids, n, want, 5);
-            /* with two kinds of ids a chain is longer than what is looked at: then any right guess will do */
+            /* with two kinds of ids a chain is longer than the part that is searched: then any right guess will do */
             if (kinds < 4) continue;
             assert_int_equal(tern_lookup_guess(l, got, 5), m);
             assert_memory_equal(got, want, m * sizeof *got);

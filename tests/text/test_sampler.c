@@ -1,4 +1,4 @@
-/* The sampler against values worked out by hand, and against itself: the same ids by every way. */
+/* The sampler is compared with values worked out by hand, and with itself: it gives the same ids in every way. */
 #include <math.h>
 #include "vocab_file.h"
 
@@ -86,7 +86,7 @@ static void test_chain(void **state) {
     o.top_k = 2; /* 0.4 and 0.25 of 0.65 */
     check_shares(o, l, (double[]){0, 0.6154, 0, 0.3846, 0}, 5);
     o = plain();
-    o.top_p = 0.6f; /* 0.4 alone does not reach it, 0.65 does */
+    o.top_p = 0.6f; /* 0.4 does not reach it, 0.65 does */
     check_shares(o, l, (double[]){0, 0.6154, 0, 0.3846, 0}, 5);
     o.top_p = 0.7f;
     check_shares(o, l, (double[]){0, 0.4706, 0.2353, 0.2941, 0}, 5);
@@ -164,7 +164,7 @@ static void make_logits(float *logits, size_t n, uint64_t *seed) {
     for (size_t i = 0; i < n; i++) logits[i] = (float)(test_random(seed) % 400) / 40.0f; /* with many ties */
 }
 
-/* Top-k results, in whatever order and with more than was asked for, pick what full logits pick. */
+/* Top-k results, in any order and with more than was asked for, give the same pick as full logits. */
 static void test_top_equals_logits(void **state) {
     (void)state;
     enum { n = 301 };
@@ -205,7 +205,7 @@ static void test_top_equals_logits(void **state) {
     }
 }
 
-/* The heap of top-p without top-k keeps what sorting would: top_k of all but one sorts. */
+/* Top-p without top-k uses a heap and must keep what sorting would keep: a top_k of all but one sorts. */
 static void test_heap_equals_sort(void **state) {
     (void)state;
     enum { n = 600 };
@@ -226,7 +226,7 @@ static void test_heap_equals_sort(void **state) {
     tern_sampler_destroy(b);
 }
 
-/* These ids are part of the contract: another machine, compiler or release must draw them too. */
+/* These ids are part of the contract: every machine, compiler and release must draw them. */
 static void test_fixed_draws(void **state) {
     (void)state;
     enum { n = 1000 };

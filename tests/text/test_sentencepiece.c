@@ -1,4 +1,4 @@
-/* SentencePiece beyond what vectors show: prefixes, special tokens, what has no token, order of equals, refusals. */
+/* SentencePiece, where the vectors do not reach: prefixes, special tokens, missing tokens, ties, refusals. */
 #include "runtime/text/bpe.h"
 #include "runtime/text/tokenizer.h"
 #include "vocab_file.h"
@@ -82,7 +82,7 @@ static void test_prefix(void **state) {
     fixture_close(&f);
 }
 
-/* The highest score first, the leftmost of equals; what is not merged first may not be merged at all. */
+/* The highest score merges first, and the leftmost on ties. A pair that does not merge first may never merge. */
 static void test_order(void **state) {
     (void)state;
     Fixture f;
@@ -227,7 +227,7 @@ static void test_refusals(void **state) {
     check_refused(&f, "tokenizer.ggml.tokens[14] has 1025 bytes, expected at most 1024");
 }
 
-/* An image whose merges make a token of itself would be parted without end. */
+/* If the merges of an image made a token from itself, dividing it would never end. */
 static void test_damaged(void **state) {
     (void)state;
     Fixture f;

@@ -12,7 +12,7 @@ static const Case cases[] = {
     {{"x"}, "a text", "a te", 0},
     {{"STOP"}, "no STO no STOP no", "no STO no ", 0},
     {{"STOP"}, "no STO", "no STO", -1},
-    {{"aab"}, "aaaab", "aa", 0}, /* begins again inside of its own beginning */
+    {{"aab"}, "aaaab", "aa", 0}, /* begins again inside its own beginning */
     {{"abac"}, "ababac!", "ab", 0},
     {{"abcd", "bc"}, "zabcd", "za", 1}, /* the one that ends first, though the other begins first */
     {{"bc", "abc"}, "zabcd", "z", 1},   /* both end at once: the longer */
@@ -34,7 +34,7 @@ static TernStops *stops_of(const Case *c) {
     return s;
 }
 
-/* What comes out of pieces of these sizes (the last one again and again); the stop string, or -1. */
+/* Cuts a text into pieces of these sizes (the last one repeats); gives what comes out, and the stop string or -1. */
 static int run(const Case *c, const size_t *sizes, size_t n_sizes, char out[64]) {
     TernStops *s = stops_of(c);
     const char *bytes;
@@ -68,7 +68,7 @@ static void test_any_cut(void **state) {
             }
 }
 
-/* Against a search for the end that knows nothing of pieces: random texts of two letters. */
+/* Compared with a search in the whole text: random texts of two letters. */
 static void test_against_naive(void **state) {
     (void)state;
     uint64_t seed = 5;
@@ -101,7 +101,7 @@ static void test_against_naive(void **state) {
     }
 }
 
-/* No more is held back than must be, and what is given out is never half a character of UTF-8. */
+/* Nothing is held back without need, and a text that is given out never ends inside a character. */
 static void test_held_back(void **state) {
     (void)state;
     const TernText stops[] = {TEXT("\xc3\xa9t\xc3\xa9"), TEXT("##")};

@@ -1,4 +1,4 @@
-/* Whole vocabularies against what others' tokenizers answered (tests/data/vocab/README.md). */
+/* Whole vocabularies, compared with the answers of other tokenizers (tests/data/vocab/README.md). */
 #include "vocab_file.h"
 
 static const char separator[] = "\n__ggml_vocab_test__\n";
@@ -119,8 +119,8 @@ static void test_sentencepiece_unused(void **state) {
     fixture_close(&f);
 }
 
-/* One word of a megabyte: seconds if merging were quadratic. The time is not checked, the limit of the test
- * is. */
+/* One word of a megabyte, which would take very long if merging were quadratic. Only the limit of the test checks the
+ * time. */
 static void test_long_word(void **state) {
     (void)state;
     Fixture f;
@@ -149,7 +149,7 @@ static void test_long_word(void **state) {
     fixture_close(&f);
 }
 
-/* Whatever bytes come, they come back. */
+/* Any bytes that are encoded come back. */
 static void test_any_bytes(void **state) {
     (void)state;
     static const char *const bits[] = {" ",

@@ -1,4 +1,4 @@
-/* Building and opening: defaults, refusals, and images that lie. */
+/* Building and opening: defaults, refusals, and damaged images. */
 #include <stddef.h>
 #include "runtime/text/bpe.h"
 #include "runtime/text/pretok.h"
@@ -23,7 +23,7 @@ static void check_refused(Fixture *f, TernStatus status, const char *want) {
     assert_int_equal(tern_vocab_build(&f->source, &image, &size, NULL), status);
 }
 
-/* ---- What is taken ---- */
+/* ---- What is accepted ---- */
 
 static void test_pre(void **state) {
     (void)state;
@@ -130,7 +130,7 @@ static void test_facts(void **state) {
     fixture_close(&f);
 }
 
-/* Without bos and eos keys token 11 serves if it is a control token; a comma must not end an answer. */
+/* Without the keys of bos and eos, token 11 is used if it is a control token; a comma must not end an answer. */
 static void test_default_eleven(void **state) {
     (void)state;
     for (int control = 0; control < 2; control++) {
@@ -226,9 +226,9 @@ static void test_refusals(void **state) {
 #undef REFUSED
 }
 
-/* ---- Images that lie ---- */
+/* ---- Damaged images ---- */
 
-/* Opens the image; if it opens, uses it. It may give anything, but must not stray (run under ASan). */
+/* Opens the image and, if it opens, uses it. It may give anything, but must read nothing outside it (run under ASan). */
 static bool try_image(const void *image, size_t size) {
     static const char text[] = "ab <x>ab\xff ab<y>12 abab";
     TernVocab *v;
@@ -278,7 +278,7 @@ static void test_truncated(void **state) {
         assert_false(try_image(copy, n));
         free(copy);
     }
-    /* Any alignment, and bytes behind it, are fine. */
+    /* Any alignment, and bytes after it, are fine. */
     char *copy = malloc(f.image_size + 9);
     memcpy(copy + 1, f.image, f.image_size);
     assert_true(try_image(copy + 1, f.image_size + 8));
@@ -297,7 +297,7 @@ static void test_flipped(void **state) {
     for (size_t round = 0; round < rounds; round++) {
         memcpy(copy, f.image, f.image_size);
         for (uint32_t n = 1 + test_random(&seed) % 4; n > 0; n--) {
-            /* Half of the damage is in the head, and half of it is a number next to a limit. */
+            /* Half of the damage is in the head, and half of that is a number next to a limit. */
             size_t at = test_random(&seed) % (test_random(&seed) % 2 ? sizeof(TnVocabHead) : f.image_size);
             if (test_random(&seed) % 2 && at + 4 <= f.image_size) {
                 uint32_t word;
@@ -318,7 +318,7 @@ static void test_flipped(void **state) {
     fixture_close(&f);
 }
 
-/* Tables without a free slot would make a look-up endless; what a newer Tern wrote is refused as such. */
+/* A table without a free slot would make a look-up endless; an image of a newer Tern is refused as that. */
 static void test_damaged(void **state) {
     (void)state;
     Fixture f;

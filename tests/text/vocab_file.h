@@ -29,7 +29,7 @@ typedef struct Fixture {
     TernVocab *vocab;
 } Fixture;
 
-/* Built images and their errors must be what a test expects, else the line says why not. */
+/* Builds and opens the vocabulary; a failure is printed and fails the test. */
 static inline void fixture_open(Fixture *f) {
     TernError err;
     if (tern_vocab_build(&f->source, &f->image, &f->image_size, &err) != TERN_OK) fail_msg("%s", err.text);
@@ -150,7 +150,7 @@ static inline uint32_t test_random(uint64_t *state) {
     return (uint32_t)(*state >> 33);
 }
 
-/* Encodes and compares; a shorter way to say what a text must give. */
+/* Encodes a text and compares the ids with those given. */
 #define assert_ids(vocab, text, size, flags, ...)                                                            \
     do {                                                                                                     \
         const int32_t want_[] = {__VA_ARGS__};                                                               \
