@@ -33,6 +33,9 @@ for names in "$levels" "$sections" "$kvs" "$pres" "$archs"; do
 done
 only "levels (runtime/abi/levels.def)" "\"($levels)\"" 'runtime/abi/levels'
 only "pre-tokenizers (runtime/text/pretok.c)" "\"($pres)\"" 'runtime/text/pretok.c|frontends/gguf/arch'
+for name in ${pres//|/ }; do
+    [ -n "${2-}" ] || grep -qF "\`$name\`" "$root/docs/tokenizers.md" || { echo "docs/tokenizers.md does not name the pre-tokenizer $name"; bad=1; }
+done
 only "tokenizers (runtime/text/tokenizer.c)" '"gpt2"' 'runtime/text/byte_bpe.c'
 # the parser of a section may name it; a list of sections must not occur twice
 only "sections (runtime/abi/sections.def)" "\"($sections)\".*\"($sections)\"" 'runtime/abi/sections'
