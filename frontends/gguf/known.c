@@ -189,7 +189,7 @@ static TernStatus check_flag(const TnGguf *g, const TnGgufKey *k, bool neutral, 
 }
 
 static TernStatus check_text(TnGguf *g, const TnGgufKey *k, const char *words, TernError *err) {
-    const char *s, *of = strstr(words, "linear") ? "none, or linear with factor 1" : words;
+    const char *s;
     TN_TRY(tn_gguf_string(g, k->name, true, &s, err));
     for (const char *w = words; *w;) {
         size_t n = strcspn(w, " ");
@@ -198,7 +198,7 @@ static TernStatus check_text(TnGguf *g, const TnGgufKey *k, const char *words, T
         if (same) return TERN_OK;
         w += n + (w[n] == ' ');
     }
-    return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %s is '%.80s', expected %s", g->path, k->name, s, of);
+    return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %s is '%.80s', expected %s", g->path, k->name, s, words);
 }
 
 static TernStatus check(TnGguf *g, const TnGgufKey *k, const TnKeyRow *known, const TnGgufNeutral *model,

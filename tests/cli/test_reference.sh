@@ -20,7 +20,7 @@ rc=0
 
 ids=$(for i in $(seq 0 39); do echo $(((i * 37 + 11) % 257)); done | paste -sd,)
 
-# The name of a case, the flags of `reference.py` and `tern` (or -), then those of the writer.
+# The name of a case, the flags of `reference.py` (or -), then those of the writer.
 check() {
     local name=$1 reference=$2
     shift 2
@@ -39,6 +39,9 @@ check qwen3-all-ternary - --shape tiny-bonsai --weights tq2_0 --seed 3
 check qwen3-untied - --shape tiny-bonsai-8b --weights i2_s --embd f16 --yarn none --seed 1
 check qwen3-yarn - --shape tiny-bonsai-8b --weights tq2_0 --embd f16 --seed 4
 check qwen3-groups - --shape tiny-bonsai-8b --weights tq1_0 --scales group:256 --embd q6_k --seed 1
+check qwen3-q2_0 - --shape tiny-bonsai --weights q2_0 --seed 2
+check qwen3-pq2_0-yarn - --shape tiny-bonsai-8b --weights pq2_0 --seed 2
+check qwen3-ptq1_0-yarn - --shape tiny-bonsai-8b --weights ptq1_0 --seed 3
 check qwen3-window - --shape tiny-bonsai --weights i2_s --embd f16 --window 7 --seed 1
 check qwen2 - --shape tiny-qwen2 --weights i2_s --seed 1
 check minicpm - --shape tiny-bitcpm4 --weights tq2_0 --scales group:256 --seed 1

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 
-NEAR = 1e-5   # a distance that float32 arithmetic may cross
+NEAR = 1e-6   # a distance that float32 arithmetic may cross
 LEAST = 30
 
 want = np.load(sys.argv[1])
