@@ -11,7 +11,7 @@ typedef struct Case {
     const char *kv;
     int run; /* 0: rows of three slots by turns, at any positions. Else two runs of rows, of slot 2 from position
                 run - 1 on and of slot 0 from 50 on */
-    int wild; /* 1: values that later rows alone see are infinite; 2: a key of theirs, in one dim */
+    int wild; /* 1: values that only later rows see are infinite; 2: one dim of such a key is */
 } Case;
 
 static inline size_t elem_bytes(const Case *c) {
@@ -35,7 +35,7 @@ static inline void put(const Case *c, uint8_t *cache, int64_t part, int64_t i, f
         ((int8_t *)at)[i] = x == x ? (int8_t)(x * 42) : 127;
 }
 
-/* Caches of shuffled pages; slots of different lengths; NaN in every place that no row may look at. */
+/* Caches of shuffled pages; slots of different lengths; NaN in every place that no row may read. */
 static inline void fill(const TnGraph *g, const Memory *m, const Case *c, const int64_t *sym) {
     float *q = parity_named(g, m, "q");
     int32_t *pos = parity_named(g, m, "pos"), *slot = parity_named(g, m, "slot"),

@@ -1,5 +1,5 @@
 /* A second reader of .tern files, written from docs/blob.md alone: it shares no header and no code with the
- * runtime, only xxHash. Numbers are put together byte by byte, so it would read the same on any machine.
+ * runtime, only xxHash. Numbers are assembled byte by byte, so it reads the same on any machine.
  *
  *   const char *place = br_read(bytes, size, &br);
  *

@@ -1,4 +1,4 @@
-/* For tests: code for aarch64 run by qemu's user mode, if that and a cross compiler are installed. */
+/* For tests: runs code for aarch64 in qemu's user mode, if that and a cross compiler are installed. */
 #ifndef TN_TEST_EMULATE_H
 #define TN_TEST_EMULATE_H
 
@@ -14,8 +14,8 @@ static inline void emulate_end(void) {
     unlink(path);
 }
 
-/* The command that runs tests/codegen/neon_kernel_run.c, built at first use; NULL if this machine cannot, with the
- * reason said once. */
+/* The command that runs tests/codegen/neon_kernel_run.c, which is built at first use. NULL if this machine cannot run it; the
+ * reason is printed once. */
 static inline const char *emulate_command(void) {
     static char command[600];
     static int known;
@@ -46,7 +46,7 @@ static inline const char *emulate_command(void) {
     return command;
 }
 
-/* One tile. bytes[i] of each operand and of the scratch go over and come back. False: it could not be run. */
+/* Runs one tile. bytes[i] of each operand and of the scratch are copied there and back. False: it could not run. */
 static inline bool emulate(const TnBuf *image, uint64_t entry, void *const *ptr, const size_t *bytes,
                            uint32_t n, const int64_t *sym, int64_t lo, int64_t hi, void *scratch,
                            size_t scratch_bytes) {

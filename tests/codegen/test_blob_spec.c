@@ -1,5 +1,5 @@
 /* docs/blob.md against the runtime: a reader written from the page alone must find the same facts, notice
- * every changed bit, and accept and refuse what the runtime accepts and refuses, right hashes or wrong. */
+ * every changed bit, and accept and refuse the same files as the runtime, with right hashes and with wrong ones. */
 #include "codegen/blob_reader.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -231,7 +231,7 @@ static void compiled_blobs(void **state) {
     tn_os_unmap(bytes, size);
 }
 
-/* What an emitter says of threads and shared memory stands in the kernel's launch, as page and runtime read it. */
+/* The threads and shared memory that an emitter sets are in the kernel's launch, where page and runtime read them. */
 static void threads_of_a_launch(void **state) {
     (void)state;
     TnGraph **gs = NULL, *model = small_model();

@@ -1,6 +1,6 @@
-/* Differential runs in the tests: a second of what `./dev fuzz diff` does for long, and every seed that ever failed
- * (tests/data/seeds.txt), so that it fails again if its fault comes back. That the check sees what is there: code
- * with one wrong operation is found and located. */
+/* Differential runs in the tests: one second of `./dev fuzz diff`, and every seed that ever failed
+ * (tests/data/seeds.txt), so that it fails again if its fault comes back. Also tests the check itself: it finds and
+ * locates code with one wrong operation. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

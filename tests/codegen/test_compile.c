@@ -1,5 +1,5 @@
 /* From a model to a blob and through the runtime: a session on compiled kernels, or evaluated ones, gives the
- * logits of the model-stage graph in the evaluator, bit for bit, however the rows are cut. */
+ * logits of the model-stage graph in the evaluator, bit for bit, for any cut of the rows into steps. */
 #include "codegen/small_model.h"
 
 #include <dirent.h>
@@ -33,7 +33,7 @@ static Blob compile(const char *level, uint32_t max_rows) {
     return b;
 }
 
-/* Only what is asked: no variant, so no code, for another cache type, and a session says so. */
+/* A blob has no variant, and so no code, for a cache type that was not asked for, and a session reports it. */
 static void test_cache_types_asked_for(void **state) {
     (void)state;
     const char *level = "ref";

@@ -87,8 +87,8 @@ static Fixture fixture(uint16_t machine, uint32_t type, uint32_t symbol, uint64_
     return f;
 }
 
-/* Flattens behind `before` bytes already in the image; text stands at round_up(before, 64), rodata 128
- * behind. */
+/* Flattens after `before` bytes that are in the image already; text is at round_up(before, 64), rodata 128
+ * bytes after it. */
 static TernStatus flatten(const Fixture *f, size_t before, TnBuf *image, TnFlat *flat, TernError *err) {
     TnBuf o = make_object(f);
     *image = (TnBuf){0};
@@ -123,7 +123,7 @@ static void places_code_then_data(void **state) {
     tn_buf_free(&image);
 }
 
-/* What one aarch64 relocation makes of an instruction of all ones, or of zeros, in its field. */
+/* The result of one aarch64 relocation on an instruction whose field is all ones or all zeros. */
 static uint32_t relocated(uint32_t type, uint32_t symbol, uint32_t instruction, int64_t addend,
                           size_t before) {
     Fixture f = fixture(EM_AARCH64, type, symbol, 8, addend);

@@ -1,5 +1,5 @@
-/* tmatmul of one row whose weights are there by columns too: rows of zeros in every share, so that either way is taken,
- * lists of every rest, blocks that are not whole. The evaluator, which reads rows alone, says what is right. */
+/* tmatmul of one row that also has its weights by columns: every share of zeros in a row, so that both ways are taken,
+ * lists of every remainder, blocks that are not whole. The evaluator, which reads only by rows, gives the expected result. */
 #include "codegen/llvm_cases.h"
 
 #ifndef TERN_LLVM

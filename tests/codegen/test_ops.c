@@ -1,5 +1,5 @@
-/* Who does not know which op. An op that a target cannot do, that random graphs never hold or that fuse never groups is
- * an error of no compiler; it is one here, where the lists are spelled out. */
+/* Lists the ops that a target cannot make, that random graphs never hold or that fuse never groups. No compiler reports a
+ * missing op; this test does. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -148,7 +148,7 @@ static bool has_no_traits(TnOp op) {
     return tn_op_computes(op) && !tn_ops[op].traits;
 }
 
-/* What one trait says must go with what another says, and somebody must have each. */
+/* Traits must be consistent with each other, and some op must have each. */
 static void traits(void **state) {
     (void)state;
     static const Known none = {0};

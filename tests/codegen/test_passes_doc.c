@@ -1,7 +1,7 @@
 /* docs/passes.md: every pass has its section, in the order of the pipeline, and its example is what the pass
- * prints. A section shows the graph before and after, or only after, when the one before is what the last
- * section ended with; a fused graph of a section's own, before and after, is put aside again. With TERN_REFRESH=1 in the environment the examples are written anew; read the diff
- * before you commit it. */
+ * prints. A section shows the graph before and after, or only after if the graph before is the last one of the previous
+ * section. A section may show a fused graph of its own, before and after; the next section does not continue with it. With
+ * TERN_REFRESH=1 in the environment the examples are rewritten; read the diff before you commit it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

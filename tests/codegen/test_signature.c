@@ -1,4 +1,4 @@
-/* A kernel's signature shows what its code depends on, and nothing else. */
+/* A kernel's signature has everything that its code depends on, and nothing else. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

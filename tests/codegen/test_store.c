@@ -1,4 +1,4 @@
-/* WGHT: made chunk by chunk on threads, to memory or in order to a file, it holds what tn_weight_all says. */
+/* WGHT, made chunk by chunk on threads, in memory or in order to a file, has the bytes of tn_weight_all. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* The registry of targets: rows and descriptors agree, and who makes the kernels of a level. Whatever targets a build has. */
+/* The registry of targets, for any set of targets in a build: rows and descriptors agree, and every level gets the right
+ * targets. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,7 +37,7 @@ static void rows_and_descriptors_agree(void **state) {
     assert_false(tn_target_lists("llvm, asm"));
 }
 
-/* Of a level's targets one that does some kernels may be asked for with the rest after it, one that does all alone. */
+/* A target for some kernels comes with the rest of the level's targets after it, a target for all kernels alone. */
 static void who_makes_a_level(void **state) {
     (void)state;
     for (size_t i = 0; i <= TN_LEVEL_COUNT; i++) {

@@ -1,5 +1,5 @@
-/* Tuning: what is chosen from given times, the bound, and the table that keeps it. Times come from a machine made up here;
- * that the real one runs kernels is for tests/cli/test_tune.sh. */
+/* Tuning: the choices for given times, the time limit, and the table that keeps the choices. Times come from a simulated
+ * machine; tests/cli/test_tune.sh runs real kernels. */
 #include "codegen/small_model.h"
 #include "codegen/tune.h"
 
@@ -28,7 +28,7 @@ static void gain_needs_the_median_and_the_spread(void **state) {
     assert_true(tn_tune_gain(nothing, faster, 2) == 0);
 }
 
-/* ---- A machine made up */
+/* ---- A simulated machine */
 
 typedef struct Fake {
     double (*seconds)(struct Fake *f, const TnGraph *g, uint32_t kernel, TnSetting s);
@@ -36,7 +36,7 @@ typedef struct Fake {
     const TnGraph *g;
     uint32_t kernel, n, opened, samples, last;
     TnSetting s[10];
-    uint32_t fails; /* which opening does, from 1 */
+    uint32_t fails; /* number of the opening that fails, from 1 */
 } Fake;
 
 static TernStatus fake_open(void *user, const TnGraph *g, uint32_t kernel, const TnSetting *s, uint32_t n,

@@ -66,7 +66,7 @@ static void scores_by_shape_and_level(void **state) {
                         "whole vectors, so it might read past their end");
     if (!parity_runs("avx512-vnni")) return;
     assert_true(score(&model, "avx512-vnni", "xsmm", 512) > 0);
-    /* m = 80: two chains there, silently; the test before use has found it, and says so */
+    /* m = 80: libxsmm silently uses two chains there; the test before use has found and reported it */
     assert_int_equal(score(&split, "avx512-vnni", "xsmm", 512), 0);
     assert_string_equal(
         tn_target_xsmm.refused("avx512-vnni"),

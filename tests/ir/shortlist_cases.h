@@ -1,5 +1,5 @@
-/* For tests of the shortlisted head: tables and rows that try its bounds, and the head over them twice, by way of a
- * shadow table and in full, as one planned graph whose kernels are limbs, estimate, rerank, rerank_top with pick,
+/* For tests of the shortlisted head: tables and rows that stress its bounds. One planned graph has the head over them
+ * twice, with a shadow table and in full: its kernels are limbs, estimate, rerank, rerank_top with pick,
  * and for comparison matmul, argmax, topk with take. */
 #ifndef TN_TEST_SHORTLIST_CASES_H
 #define TN_TEST_SHORTLIST_CASES_H
@@ -36,7 +36,7 @@ typedef struct HeadCase {
     int64_t v, k, top;
     int rows, table; /* table: kind */
     TnEnc copy, enc;
-    float *w; /* [v][k], what `enc` holds */
+    float *w; /* [v][k], the values that `enc` holds */
     void *raw;
     TnGraph *g;
     TnEval *e;

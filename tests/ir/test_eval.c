@@ -1,5 +1,5 @@
-/* The evaluator: values worked out by hand, every op once; the defined float orders against second, plainer
- * readings of the formulas; what must hold whatever the batch. */
+/* The evaluator: values worked out by hand, every op once; the defined float orders against a second, plainer
+ * implementation of the formulas; rules that hold for every batch. */
 #include <math.h>
 #include "ir/type_layout.h"
 #include "runtime/base/fmath.h"
@@ -150,7 +150,7 @@ static void activations(void **state) {
     tn_graph_destroy(g);
 }
 
-/* 32 lanes by the letter: a list of partial sums for each lane, then pairs. */
+/* 32 lanes, literally: a list of partial sums for each lane, then pairs. */
 static float lanes(const float *x, const float *w, int64_t k) {
     float lane[32];
     for (int j = 0; j < 32; j++) {
@@ -164,8 +164,8 @@ static float lanes(const float *x, const float *w, int64_t k) {
     return (a + c) + (b + d);
 }
 
-/* Rows whose squares are infinite are as if they were smaller; rows without a norm are NaN throughout, wherever the
- * infinity or the NaN stands; rows whose squares have room keep their bits. */
+/* Rows whose squares are infinite give the result of the scaled row. Rows without a norm are NaN in every column, wherever
+ * the infinity or the NaN is. Rows whose squares are finite keep their bits. */
 static void rmsnorm_of_huge_rows(void **state) {
     (void)state;
     enum { ROWS = 7, COLS = 70 };
@@ -204,14 +204,14 @@ static void rmsnorm_of_huge_rows(void **state) {
             put_f32(e, "x", x[0], ROWS, COLS);
             tn_eval_run(e, sym);
             for (int i = 0; i < COLS; i++) assert_true(isnan(value(e, g, "y")[128 + i]));
-            same_bits(value(e, g, "y"), wide[0], COLS); /* rows beside it are as they were */
+            same_bits(value(e, g, "y"), wide[0], COLS); /* the other rows do not change */
             same_bits(x[0], ones, COLS);
         }
     tn_eval_destroy(e);
     tn_graph_destroy(g);
 }
 
-/* silu where its exp would overflow, against double; NaN and infinities by the letter. */
+/* silu where its exp would overflow, against double; NaN and infinities exactly. */
 static void silu_of_anything(void **state) {
     (void)state;
     TnGraph *g = graph_of("  %x: f32[T,8] = input {name=\"x\"}\n"
@@ -283,7 +283,7 @@ static void matmul_order(void **state) {
         tn_eval_destroy(e);
         tn_graph_destroy(g);
     }
-    assert_true(differs > 10); /* or the order could not be seen */
+    assert_true(differs > 10); /* else the test could not see the order */
 }
 
 typedef struct OneTensor {
@@ -543,7 +543,7 @@ static void best_and_top(void **state) {
     tn_graph_destroy(g);
 }
 
-/* A constant number of rows is as good as a symbol: an index a row, and all of them. */
+/* A constant number of rows works like a symbol: an index for each row, and all of them. */
 static void best_of_a_constant_number_of_rows(void **state) {
     (void)state;
     TnGraph *g = graph_of("  %x: f32[3,2] = input {name=\"x\"}\n"
@@ -607,7 +607,7 @@ static void rope_turns(void **state) {
 
 enum { HEADS = 4, KV = 2, HEAD = 6, SLOTS = 2, PAGES = 4, STEPS = 200 };
 
-typedef struct Past { /* all that slots have stored, position by position */
+typedef struct Past { /* everything that slots have stored, position by position */
     float k[SLOTS][STEPS][KV * HEAD], v[SLOTS][STEPS][KV * HEAD];
     float ks[SLOTS][STEPS][KV], vs[SLOTS][STEPS][KV]; /* scales, 1 if there are none */
 } Past;
@@ -694,7 +694,7 @@ static TnGraph *attend_graph(const char *cache, int rows) {
     return graph_of(text);
 }
 
-/* A head as a cache gives it back: its elements, and their scale. */
+/* A head as it is read back from a cache: its elements and their scale. */
 static float remember(const char *cache, const float *x, float *out) {
     float top = 1e-5f;
     for (int i = 0; i < HEAD; i++) {
@@ -776,7 +776,7 @@ static void attention(void **state) {
         run_attend(caches[c], 13, y2, w2);
         assert_memory_equal(y[c], y2, n * 4);
         assert_memory_equal(w, w2, n * 4);
-        assert_memory_not_equal(y[c], w, n * 4); /* the window is seen */
+        assert_memory_not_equal(y[c], w, n * 4); /* the window has an effect */
         run_attend(caches[c], STEPS, y2, w2);
         assert_memory_equal(y[c], y2, n * 4);
     }
@@ -803,7 +803,7 @@ static void attention_carries_nan(void **state) {
     tn_graph_destroy(g);
 }
 
-/* A key whose score is -infinity must not look like one of no weight, nor one that is masked like one that is seen. */
+/* A key whose score is -infinity must not count as a key of weight 0, and a masked key must not count at all. */
 static void attention_refuses_infinite_scores(void **state) {
     (void)state;
     static const char *const caches[] = {"", "_f16", "_i8"};

@@ -1,5 +1,5 @@
-/* Each index that an op reads by is refused where it is beyond what it indexes, with its place and the numbers; at the
- * ends of its range it is taken. */
+/* Every index of every op is refused if it is out of range, with its place and the numbers, and accepted at the
+ * ends of its range. */
 #include "tests/ir/tir_text.h"
 #include <math.h>
 #include "ir/eval.h"
@@ -13,8 +13,8 @@ static const int64_t sym[TN_SYM_COUNT] = {[TN_T] = ROWS, [TN_R] = ROWS, [TN_K] =
     "%slot: i32[T] = input {name=\"slot\"}\n%table: i32[S,P] = input {name=\"table\"}\n"                     \
     "%k: kc[N,1,2] = input {name=\"k0\"}\n%v: vc[N,1,2] = input {name=\"v0\"}\n"
 
-/* Runs the text with the input's element `at` set to `value` (all others are 0), and compares the message's end:
- * NULL: it is taken. */
+/* Runs the text with the input's element `at` set to `value` (all others are 0), and compares the end of the message.
+ * NULL: the value must be accepted. */
 static void run(const char *text, const char *input, int64_t at, int32_t value, const char *expected) {
     TnGraph *g = graph_of(text);
     TnEval *e;
@@ -89,7 +89,7 @@ static void places_in_caches(void **state) {
     }
 }
 
-/* A row reads the pages of its window and no others. */
+/* A row reads only the pages of its window. */
 static void pages_of_windows(void **state) {
     (void)state;
     for (int window = 0; window <= 64; window += 64) {
@@ -119,7 +119,7 @@ static void rooms(void **state) {
     run(one, NULL, 0, 0, "test:9: %b: attend_blocks has room for 1 row, got 3");
 }
 
-/* An index that the graph computes is looked at once it is there. */
+/* An index that the graph computes is checked after it has been computed. */
 static void computed(void **state) {
     (void)state;
     TnGraph *g = graph_of("%x: f32[T,40] = input {name=\"x\"}\n%b: i32[T] = argmax %x\n"
@@ -139,7 +139,7 @@ static void computed(void **state) {
     tn_graph_destroy(g);
 }
 
-/* More memory than there is is refused before it is taken. */
+/* A graph that needs more memory than is free is refused before the memory is allocated. */
 static void memory(void **state) {
     (void)state;
     TnGraph *g =

@@ -1,4 +1,4 @@
-/* Building and changing graphs, the tables behind them, and the type that each op gives. */
+/* Building and changing graphs, their tables, and the type that each op gives. */
 #include <sys/wait.h>
 #include <unistd.h>
 #include "tests/ir/tir_text.h"
@@ -185,8 +185,8 @@ static void operands_are(const TnGraph *g, uint32_t kernel, const char *want) {
     tn_buf_free(&b);
 }
 
-/* In order of first use, each once; a cache by its root and never as a result; what is only used inside is
- * not there. */
+/* Operands are in the order of first use, each once; a cache is there by its root and never as a result; values that are
+ * only used inside are not there. */
 static void test_kernel_operands(void **state) {
     (void)state;
     TnGraph *g = graph_of(KERNELS);
@@ -203,7 +203,7 @@ static void test_kernel_operands(void **state) {
     tn_graph_destroy(g);
 }
 
-/* Kernels follow their nodes, are numbered in the new order, and disappear when nothing of them is left. */
+/* Kernels follow their nodes, are numbered in the new order, and disappear when they are empty. */
 static void test_reorder_kernels(void **state) {
     (void)state;
     TnGraph *g = graph_of("%x: f32[T,8] = input {name=\"x\"}\n"
@@ -256,7 +256,7 @@ static void test_clone(void **state) {
 
 /* ---- the type of each op */
 
-/* The type that an op infers from its operands, with attributes of no matter; "no": it refuses them. */
+/* The type that an op infers from its operands, where attributes do not matter; "no": it refuses them. */
 static void gives(const char *op_and_operands, const char *type) {
     static const char before[] =
         "%ids: i32[T] = input {name=\"ids\"}\n%rows: i32[R] = input {name=\"rows\"}\n"
@@ -395,7 +395,7 @@ static void test_infer(void **state) {
     gives("input", "no");
 }
 
-/* What needs a type: the given one, checked. */
+/* Ops that need a type get the given one, which is checked. */
 static void test_infer_given(void **state) {
     (void)state;
     tn_graph_destroy(

@@ -1,8 +1,8 @@
-/* Hostile texts: each is refused without a hang, with a place, and with at most twenty messages; the first line
- * of each stands in tests/data/hostile.txt (TERN_REFRESH=1 writes it anew: look at the diff).
+/* Hostile texts: each is refused without a hang, with a place, and with at most twenty messages. tests/data/hostile.txt has
+ * the first line of each (TERN_REFRESH=1 rewrites it: look at the diff).
  *
  * The texts are made here, since some of them are large: one good graph with one thing wrong, at every place where
- * that thing can be wrong; then whole files that are something else. */
+ * that thing can be wrong; then whole files that are not graphs at all. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,7 +22,7 @@ typedef struct Corpus {
     TnBuf lines; /* "name<tab>first message" of all so far */
     int n;
     double slowest;
-    char which[80]; /* that was */
+    char which[80]; /* name of that text */
 } Corpus;
 
 /* Parses, then verifies what parses; returns the seconds. */
@@ -40,7 +40,7 @@ static double try(const char *text, size_t n, TnDiag *d, TernStatus *st) {
     return took;
 }
 
-/* Somewhere it must be refused. */
+/* The text must be refused by one of the two. */
 static void refused(Corpus *c, const char *name, const char *text, size_t n) {
     TernStatus st;
     TnDiag d;
@@ -105,7 +105,7 @@ static void join(TnBuf *b, int replaced, const char *with) {
     }
 }
 
-/* What stands in for a word of a line. */
+/* The replacements for a word of a line. */
 static const struct {
     const char *name, *text;
 } bad_words[] = {{"huge", "99999999999999999999999999"},
@@ -155,7 +155,7 @@ static void one_line_wrong(Corpus *c) {
     char name[60];
     for (int i = 0; i < LINES; i++) {
         char line[300];
-        if (i != 5 && i != 16) { /* nobody reads these */
+        if (i != 5 && i != 16) { /* nothing reads these */
             join(&b, i, NULL);
             snprintf(name, sizeof name, "without line %d", i + 1);
             refused(c, name, b.data, b.len);

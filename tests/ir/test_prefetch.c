@@ -1,9 +1,10 @@
-/* prefetch_l1 and prefetch_l2: how far ahead a kernel fetches its weights. Printed, read, compared, and refused where they are wrong. */
+/* prefetch_l1 and prefetch_l2, the distances at which a kernel prefetches its weights, are printed, parsed, compared, and
+ * refused if they are wrong. */
 #include "ir/tir_text.h"
 
 /* A planned graph with one kernel, whose line is given. */
 static TernStatus parse(const char *kernel, TnGraph **out, TnDiag *diag) {
-    static char text[2000]; /* what a column of the verifier's is looked up in */
+    static char text[2000]; /* the text in which the verifier's column is looked up */
     TnGraph **gs;
     uint32_t n;
     snprintf(text, sizeof text,

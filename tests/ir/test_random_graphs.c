@@ -1,4 +1,4 @@
-/* Laws that hold for every graph, held against thousands of random ones. */
+/* Laws that hold for every graph, checked on thousands of random graphs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,7 +21,7 @@ static void test_round_trip(void **state) {
         if (!ops[op]) fail_msg("no random graph holds the op %s", tn_ops[op].name);
 }
 
-/* Equality sees every single change of a graph's text. */
+/* tn_graph_equal notices every single change of a graph's text. */
 static void test_equality_sees(void **state) {
     (void)state;
     for (uint64_t seed = 1; seed <= 300; seed++) {
@@ -44,7 +44,7 @@ static void test_equality_sees(void **state) {
     }
 }
 
-/* A random order that keeps operands in front of their readers, and leaves some unread values out. */
+/* A random order that keeps operands before their readers and drops some unread values. */
 static uint32_t shuffle(const TnGraph *g, Rand *r, TnRef *order, bool drop) {
     uint32_t n = 0, left = g->n;
     uint32_t *uses = tn_xcalloc(g->n, sizeof *uses);

@@ -1,9 +1,10 @@
-/* Ranges: limits to the column, data that reaches the bounds, data that never passes them, and the comments. */
+/* Ranges: limits exact to the column, data that reaches the bounds, data that never exceeds them, and the comments. */
 #include "ir/type_layout.h"
 #include "ir/range.h"
 #include "tests/ir/tir_text.h"
 
-/* As levels sum (codegen/llvm): avx2 one row and many, vnni, sdot, avx2's s8 and s6; and one that fits no line. */
+/* The ways in which levels sum (codegen/llvm): avx2 one row and many, vnni, sdot, avx2's s8 and s6; and one that fits no
+ * line. */
 static const TnDot dots[] = {{8, 127, 16, 2, 4, true},   {2, 127, 256, 2, 64, false},
                              {128, 127, 4, 0, 0, true},  {32, 127, 16, 0, 0, true},
                              {255, 64, 16, 2, 4, false}, {63, 64, 16, 2, 4, false},
@@ -33,7 +34,7 @@ static void limits(void **state) {
     }
 }
 
-/* q8 comes from quant alone, so that what quant refuses no tmatmul meets. The fault of a text, or NULL. */
+/* The fault of a text, or NULL. Only quant makes q8, so no tmatmul gets rows that quant refuses. */
 static char *fault_of(const char *fmt, long long k) {
     TnBuf b = {0};
     TnDiag diag = {0};

@@ -1,10 +1,10 @@
-/* The shortlisted head in the evaluator: the bound holds for every element, and the choices are those of the full
- * product, for tables and rows made to break it. */
+/* The shortlisted head in the evaluator. The bound holds for every element, and the choices are those of the full
+ * product, for tables and rows that were made to break it. */
 #include "tests/ir/shortlist_cases.h"
 
 static const TnEnc copies[] = {TN_ENC_s8, TN_ENC_s6};
 
-/* The element as the real numbers have it, and as the defined dot product does. */
+/* The element in exact arithmetic, and by the defined dot product. */
 static void check_bounds(const HeadCase *c, int row) {
     const float *x = head_value_row(c, "x", row), *y = head_value_row(c, "y", row);
     const float *full = head_value_row(c, "full", row);
@@ -67,7 +67,7 @@ static void tables(void **state) {
             }
 }
 
-/* Most rows of a table like a real one are ruled out: else the bound would be true and worthless. */
+/* Most rows of a table like a real one are ruled out; otherwise the bound would be true but useless. */
 static void few_survive(void **state) {
     (void)state;
     for (size_t s = 0; s < TN_COUNT(copies); s++) {
@@ -88,7 +88,7 @@ static void few_survive(void **state) {
     }
 }
 
-/* Codes there and back, and where a row has none. */
+/* Codes are encoded and decoded, and some rows have none. */
 static void codes(void **state) {
     (void)state;
     float row[300], tiny[300];

@@ -1,5 +1,5 @@
-/* Blocks of stored numbers, every bit pattern drawn at random, against readings of one element at a time that were written
- * from the formats alone. */
+/* Blocks of stored numbers with random bits, compared with decoders of one element at a time that were written from the
+ * descriptions of the formats alone. */
 #include <math.h>
 #include "tests/ir/tir_text.h"
 

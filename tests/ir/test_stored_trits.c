@@ -1,5 +1,5 @@
-/* Stored ternary matrices, written here element by element from the formats alone and read back by ir/: the ones whose blocks
- * and rows ir/decode.c finds, and those in tiles. */
+/* Stored ternary matrices, written here element by element from the descriptions of the formats alone and read back by ir/:
+ * those whose blocks and rows ir/decode.c finds, and those in tiles. */
 #include <math.h>
 #include "ir/internal.h"
 #include "ir/stored_tiles.h"
@@ -184,7 +184,7 @@ static void write_tl2(int64_t bm, int64_t bk) {
     memcpy(m->raw + m->bytes - 32, m->scale, 4);
 }
 
-/* ---- there and back */
+/* ---- write and read back */
 
 static TnType type_of(const Matrix *x, TnScale *whole) {
     TnType t = tn_type(x->enc, 2, (TnDim)x->rows, (TnDim)x->cols);

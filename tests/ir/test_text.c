@@ -1,4 +1,4 @@
-/* The text form: its one canonical spelling, what else is accepted, and what every faulty text is told. */
+/* The text form: its one canonical spelling, other spellings that are accepted, and the message for every faulty text. */
 #include "tests/ir/tir_text.h"
 
 static TernStatus parse(const char *text, size_t n, TnGraph ***gs, uint32_t *count, TnDiag *d) {
@@ -70,7 +70,7 @@ static void line_fails(const char *line, const char *want) {
     tn_buf_free(&full);
 }
 
-/* ---- what is right */
+/* ---- good texts */
 
 static const char canonical[] =
     "tir 1\n"
@@ -189,7 +189,7 @@ static void test_all_floats(void **state) {
     }
 }
 
-/* ---- what is wrong */
+/* ---- faulty texts */
 
 static void test_bytes(void **state) {
     (void)state;
@@ -344,10 +344,10 @@ static void test_definitions(void **state) {
     line_fails("%y: f32[8] = random {seed=1}", "1: '%y' is made by random, so it is written with '$'");
     line_fails("%y: f32[T,8] = silu $x", "21: '$x' is written with '%'");
     line_fails("%y: f32[T,4] = matmul %x, %w", "27: '%w' is written with '$'");
-    /* forward references and cycles: both ends are told */
+    /* forward references and cycles: both ends are reported */
     body_fails("%a: f32[T,8] = silu %b\n%b: f32[T,8] = silu %a\n%c: f32[T,8] = add %a, %b\n",
                "3:21: '%b' is not defined above\n");
-    /* a broken value does not break its readers once more, but their own faults are told */
+    /* a broken value is not reported again at its readers, but their own faults are */
     body_fails("%x: f32[T,8] = input\n%y: f32[T,8] = silu %x\n%z: f32[T,8] = silu %y {k=1}\n%u: f32[T,8] = "
                "silu %y\n%u: oh\n",
                "3:16: input needs the attribute name\n7:5: unknown type 'oh'\n");
@@ -363,10 +363,12 @@ static void test_types(void **state) {
     line_fails("$c: f32[4,8] = concat %x, %x", "16: concat: operand 1 (%x) is not a weight");
     line_fails("%y: f32[T,8] = silu %x {eps=1}", "16: silu has no attribute eps");
     line_fails("%y: f32[T,4] = tmatmul %x, $t", "16: tmatmul: operand 1 (%x) is f32[T,8], expected q8[T,K]");
-    line_fails("%y: f32[T,4] = matmul %x, $t", "16: matmul: operand 2 ($t) is t8[4,8] scale=0x1p+0, expected a "
-                                               "weight matrix of floats");
-    line_fails("%y: f32[T,8] = rmsnorm %x, $w {eps=0}",
-               "16: rmsnorm: operand 2 ($w) is f32[4,8], expected a weight of f32, f16 or bf16, one a column");
+    line_fails("%y: f32[T,4] = matmul %x, $t",
+               "16: matmul: operand 2 ($t) is t8[4,8] scale=0x1p+0, expected a "
+               "weight matrix of floats");
+    line_fails(
+        "%y: f32[T,8] = rmsnorm %x, $w {eps=0}",
+        "16: rmsnorm: operand 2 ($w) is f32[4,8], expected a weight of f32, f16 or bf16, one a column");
     line_fails("%y: f32[T,8] = add %x, $w",
                "16: add: operand 2 ($w) is f32[4,8], expected the type of operand 1");
     line_fails("%y: f32[T,8] = rope %x, %x {mode=left}", "16: rope: mode=left, expected half or pair");
@@ -432,7 +434,7 @@ static void test_types(void **state) {
                "5: type i2s: got 4 rows of 8 columns, expected a multiple of 128 elements");
 }
 
-/* Scales that lie with the weights. */
+/* Scales that are stored with the weights. */
 static void test_groups(void **state) {
     (void)state;
     static const char body[] = "tir 1\ngraph @g stage=model\n"
@@ -503,7 +505,7 @@ static void test_kernels(void **state) {
                "t.tir:5:1: the text ends inside kernel @k\n");
 }
 
-/* ---- how much */
+/* ---- limits */
 
 static void test_error_cap(void **state) {
     (void)state;
@@ -578,7 +580,7 @@ static void test_many_values(void **state) {
     }
 }
 
-/* Doubling concat 40 times would need 2^40 scale ranges; the text must spell out what it wants. */
+/* Doubling concat 40 times would need 2^40 scale ranges; the text must spell out the ranges. */
 static void test_no_amplification(void **state) {
     (void)state;
     TnBuf body = {0};
@@ -614,7 +616,7 @@ static void test_large(void **state) {
     destroy(gs, n);
 }
 
-/* A good text with one byte changed or cut off anywhere: an answer, and no leak, whatever it is. */
+/* A good text with one byte changed, or cut off anywhere, gets some answer and leaks nothing. */
 static void test_mutations(void **state) {
     (void)state;
     char text[sizeof canonical];

@@ -1,4 +1,4 @@
-/* The verifier: graphs of every stage that are right, and every way of being wrong, with its message. */
+/* The verifier: good graphs of every stage, and every kind of fault with its message. */
 #include "tests/ir/tir_text.h"
 
 static TnGraph *parse(const char *text) {
@@ -51,7 +51,7 @@ static void test_model(void **state) {
           "t.tir:5: %p: another output has the name \"o\"\n");
 }
 
-/* What no text can say, but a pass might do to a graph. */
+/* Faults that a text cannot have but a pass might make. */
 static void test_built(void **state) {
     (void)state;
     const char *text =
@@ -136,7 +136,7 @@ static void test_caches(void **state) {
           "t.tir:10: %a: reads the cache %k0, which %k1 has replaced\n");
     model(KV PUT_K("k1", "k0") PUT_K("k2", "k0"),
           "t.tir:10: %k2: reads the cache %k0, which %k1 has replaced\n");
-    /* every kernel's threads go their own pace */
+    /* the threads of every kernel run at their own pace */
     fused(KV "kernel @k {root=attend}\n" ATTEND("a", "k0", "v0")
               PUT_K("k1", "k0") "end\nkernel @l {root=attend}\n" ATTEND("b", "k1", "v0") "end\n",
           "t.tir:10: %a: reads the cache %k0, which kernel @k writes\n");
@@ -171,7 +171,7 @@ static void test_kernels(void **state) {
           "t.tir:7: %o: output has no place in kernel @k\n");
 }
 
-/* Launches hand a kernel at most 64 values. */
+/* A launch gives a kernel at most 64 values. */
 static void test_many_operands(void **state) {
     (void)state;
     for (int n = 63; n <= 64; n++) { /* n inputs and one output */
@@ -221,7 +221,7 @@ static void test_overlap(void **state) {
                X K("a") "%y: f32[T,8] = silu %x {off=0}\nend\n" K(
                    "b") "%z: f32[T,8] = silu %y {off=192}\nend\n" OUT("z"),
                "t.tir:8: %z: bytes 192 to 448 overlap %y at 0 to 256, which is alive too\n");
-    /* in kernel c nobody needs %y any more */
+    /* in kernel c nothing needs %y any more */
     text_gives(
         PLANNED,
         X K("a") "%y: f32[T,8] = silu %x {off=0}\nend\n" K("b") "%z: f32[T,8] = silu %y {off=256}\nend\n" K(
@@ -250,7 +250,7 @@ static void test_overlap(void **state) {
                "t.tir:8: %z: bytes 704 to 1472 overlap %y at 0 to 768, which is alive too\n");
 }
 
-/* The sweep for overlaps against the plain question, pair by pair, on random plans. */
+/* The sweep for overlaps against the plain comparison, pair by pair, on random plans. */
 static void test_overlap_random(void **state) {
     (void)state;
     int faulty = 0;

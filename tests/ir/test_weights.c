@@ -1,9 +1,9 @@
-/* Decoders against element-by-element readings of the format descriptions, scales that must be refused, and
- * SOURCE values in their layout. */
+/* Decoders against decoders of one element at a time from the descriptions of the formats, scales that must be refused,
+ * and SOURCE values in their layout. */
 #include <math.h>
 #include "tests/ir/tir_text.h"
 
-/* ---- the formats once more, one element at a time: row r, column c */
+/* ---- the formats again, one element at a time: row r, column c */
 
 static float half_at(const uint8_t *p) {
     return tn_f16_to_f32((uint16_t)(p[0] | p[1] << 8));

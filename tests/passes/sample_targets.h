@@ -1,12 +1,12 @@
 /* Targets that emit nothing, so that the passes can be tested without a code generator.
  *
- * "wide" does every kernel on every level but "none", and wants ternary weights as p64 and dense tables as
- * they are. "picky" does attend alone, better than wide, and has no opinion on weights. On level "f16tables"
- * wide wants dense tables as f16 and as f32 on "f32tables"; layout must not let it lose bits.
+ * "wide" makes every kernel on every level except "none". It reads ternary weights as p64 and dense tables as
+ * they are; on level "f16tables" it reads dense tables as f16, on "f32tables" as f32. layout must not let it lose bits.
+ * "picky" makes only attend, with a better score than wide, and has no opinion on weights.
  *
- * "grid" stands for a machine of many small processors and answers every question otherwise than a CPU: 32 columns a unit,
- * attention whole rows at a time, classes of 1 to 4 rows and more, prologues repeated in all of the first but for
- * attend_join, attention never split. */
+ * "grid" stands for a machine of many small processors. Each of its answers differs from that of a CPU: 32 columns a unit,
+ * attention by whole rows, classes of 1 to 4 rows and more, all ops of a prologue except attend_join repeated in the first
+ * class, attention never split. */
 #ifndef TESTS_PASSES_SAMPLE_TARGETS_H
 #define TESTS_PASSES_SAMPLE_TARGETS_H
 
@@ -66,7 +66,7 @@ static const TnTargetDesc target_grid = {.name = "grid",
                                          .classes = grid_classes,
                                          .repeats = grid_repeats,
                                          .pays = grid_pays};
-/* picky has no answers: grid's go for its kernels too, but for how they are cut. */
+/* picky sets none of these hooks, so grid's answers hold for its kernels too, except for how they are cut. */
 static const TnTargetDesc *const grid_targets[] = {&target_picky, &target_grid};
 
 #endif

@@ -1,15 +1,15 @@
 /* Golden tests: tests/passes/golden/<pass>_<what>.tir. One file is one test:
  *
- *   ; run: fuse level=avx2 kv=f16 rows=1      what to do; other comment lines say what it shows
+ *   ; run: fuse level=avx2 kv=f16 rows=1      what to run; other comment lines say what it shows
  *   tir 1
  *   graph ...                                  the input
  *   ; ----
  *   ...                                        exactly what must come out
  *
- * targets=grid takes the targets that answer otherwise (targets.h), first=NAME the one that is asked for by name.
- * `run:` is a comma list of passes, or `cat` (parse and print), `verify` (all faults), `table` (the memory
+ * targets=grid selects the target whose answers differ (sample_targets.h), first=NAME sets TnPassCtx.first.
+ * `run:` is a comma-separated list of passes, or `cat` (parse and print), `verify` (all faults), `table` (the memory
  * plan). If the passes refuse, the output is `error: ` and the line. After passes the output must parse to
- * the graph that was printed. With TERN_REFRESH=1 in the environment the expectations are written anew; read
+ * the graph that was printed. With TERN_REFRESH=1 in the environment the expectations are rewritten; read
  * the diff before you commit it. */
 #include <glob.h>
 #include <setjmp.h>
@@ -25,7 +25,7 @@
 
 #define MARK "; ----\n"
 
-/* The word behind key= in the `run:` line, or "". */
+/* The word after key= in the `run:` line, or "". */
 static void option(const char *line, const char *key, char out[64]) {
     size_t n = strcspn(line, "\n"), k = strlen(key);
     out[0] = 0;
