@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The whole program for aarch64, under qemu: what it says is what this machine's says. For `./dev test --all`, which
-# builds it crosswise:
+# Runs the whole program for aarch64 under qemu and compares its output with this machine's. For `./dev test --all`, which
+# cross-compiles it:
 #   bash tests/cli/aarch64_program.sh BUILD CROSS LIBRARIES
-# BUILD: this machine's build; CROSS: the crosswise one, without LLVM; LIBRARIES: the folder of aarch64's libpcre2, ...
+# BUILD: this machine's build; CROSS: the cross build, without LLVM; LIBRARIES: the folder of aarch64's libpcre2, ...
 # Exit 77: skipped, with the reason.
 set -u
 . "$(dirname "$0")/program.sh"
@@ -21,7 +21,7 @@ on() {
     out=$(<"$dir/out")
     err=$(<"$dir/err")
 }
-# gives WHAT EXPECTED: the last `on` ended well and printed this
+# gives WHAT EXPECTED: the last `on` succeeded and printed this
 gives() {
     if [ "$got" != 0 ]; then no "$1: exit $got: ${err:0:300}"
     elif [ "$out" != "$2" ]; then no "$1: got '${out:0:300}', expected '${2:0:300}'"
@@ -46,7 +46,7 @@ for cpu in max cortex-a72; do
     on $cpu bench "$model" --target ref -p 4 -n 1 -r 1
     [ "$got" = 0 ] && echo "bench --target ref on $cpu: ok" || no "bench --target ref on $cpu: exit $got: ${err:0:300}"
 done
-# what only a compiler can make: the blob is made here
+# only a compiler can make the blob, so it is made here
 if "$tern" --version | grep -q 'no LLVM'; then
     echo "not run: code for neon-dotprod, which this build without LLVM cannot make"
 elif "$tern" compile "$model" -o "$dir/m.tern" --cpu neon-dotprod 2>"$dir/err"; then

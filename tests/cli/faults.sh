@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Faults that users of this and other engines met, replayed: one file of tests/cli/faults a kind, one line of output a
-# check, "ok" or "FAILED" with what came instead. A second argument picks the files whose names begin with it:
+# Replays faults that users of this and other engines met. Each file of tests/cli/faults has one kind; each check prints one
+# line, "ok" or "FAILED" with the actual result. A second argument selects the files whose names begin with it:
 #   bash tests/cli/faults.sh build          everything
 #   bash tests/cli/faults.sh build 03       the infinities
-# TERN_FAULTS_VERBOSE=1 prints the checks that pass, too.
+# TERN_FAULTS_VERBOSE=1 also prints the checks that pass.
 set -u
 . "$(dirname "$0")/program.sh"
 faults=$root/tests/cli/faults

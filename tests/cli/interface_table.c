@@ -1,25 +1,30 @@
-/* The four public headers hold against their callers: one table, a row a field or argument that is wrong, and the rules
- * of size for every option struct. Each row runs in a process of its own, so that a crash or a hang is a failed row.
- * Uses nothing but the headers and the shared libraries; tests/cli/faults/15-interface.sh compiles it against a build and
- * checks that every struct, field and call of the headers stands here.
+/* The calls of the four public headers refuse wrong arguments: one table with a row for each wrong field or
+ * argument, and the rules of size for every option struct. Each row runs in its own process, so that a crash
+ * or a hang is a failed row. Uses only the headers and the shared libraries. tests/cli/faults/15-interface.sh
+ * compiles it against a build and checks that every struct, field and call of the headers is here.
  *
- * Any value is right, so no row can refuse it: TerncSource.ternary_dense TerncOptions.progress TerncOptions.user
- * TerncOptions.tune_text TerncOptions.known TerncOptions.context TerncOpt.passes TerncOpt.source TerncOpt.times TerncOpt.verify_each
- * TerncOpt.ranges TerncImport.source TerncImport.json TerncImport.progress TerncImport.user TerncDiff.names
- * TerncDiff.no_stats TerncPicture.source TerncPicture.fold_layers TerncPicture.one_layer TerncVerify.source
- * TerncVerify.options TerncVerify.bisect TerncVerify.random TerncVerify.seeded TerncSource.note TerncSource.note_user TernModelOptions.no_check TernModelOptions.huge
- * TernModelOptions.release TernModelOptions.release_user TernKernels.user TernKernels.destroy TernKernels.watch
- * TernSamplerOptions.top_k TernSamplerOptions.seed TernVocabSource.bos TernVocabSource.eos TernVocabSource.eot
- * TernVocabSource.eom TernVocabSource.unk TernVocabSource.pad TernVocabSource.add_bos TernVocabSource.add_eos
- * TernGeneratorOptions.vocab TernRequest.max_tokens TernRequest.ignore_eog TernVocabSource.add_space_prefix (the ids are
- * held against the tokens: tests/text/test_vocab.c). Held elsewhere or under the name of another: TernModelOptions.cpu
- * (tests/runtime/test_blob.c) TerncOpt.rows_hi TerncVerify.rows_hi (with rows_lo) TerncPicture.variant (below).
+ * Any value is right, so no row can refuse it: TerncSource.ternary_dense TerncOptions.progress
+ * TerncOptions.user TerncOptions.tune_text TerncOptions.known TerncOptions.context TerncOpt.passes
+ * TerncOpt.source TerncOpt.times TerncOpt.verify_each TerncOpt.ranges TerncImport.source TerncImport.json
+ * TerncImport.progress TerncImport.user TerncDiff.names TerncDiff.no_stats TerncPicture.source
+ * TerncPicture.fold_layers TerncPicture.one_layer TerncVerify.source TerncVerify.options TerncVerify.bisect
+ * TerncVerify.random TerncVerify.seeded TerncSource.note TerncSource.note_user TernModelOptions.no_check
+ * TernModelOptions.huge TernModelOptions.release TernModelOptions.release_user TernKernels.user
+ * TernKernels.destroy TernKernels.watch TernSamplerOptions.top_k TernSamplerOptions.seed TernVocabSource.bos
+ * TernVocabSource.eos TernVocabSource.eot TernVocabSource.eom TernVocabSource.unk TernVocabSource.pad
+ * TernVocabSource.add_bos TernVocabSource.add_eos TernGeneratorOptions.vocab TernRequest.max_tokens
+ * TernRequest.ignore_eog TernVocabSource.add_space_prefix (the ids are held against the tokens:
+ * tests/text/test_vocab.c). Held elsewhere or under the name of another: TernModelOptions.cpu
+ * (tests/runtime/test_blob.c) TerncOpt.rows_hi TerncVerify.rows_hi (with rows_lo) TerncPicture.variant
+ * (below).
  *
- * Without a status, so with live handles only: tern_version tern_cpu_levels tern_cpu_refused tern_pool_destroy
- * tern_model_close tern_model_huge_bytes tern_model_vocab tern_model_section tern_session_destroy tern_session_saturated tern_profile_destroy
- * tern_profile_reset tern_profile_workers tern_profile_programs tern_profile_program tern_profile_launch
- * tern_profile_events tern_vocab_close tern_vocab_get_facts tern_token_get_bytes tern_token_get_type tern_token_is_eog
- * tern_token_find tern_encode_most tern_detok_destroy tern_sampler_destroy tern_lookup_destroy tern_generator_destroy tern_sequence_destroy ternc_version ternc_targets tern_pool_default_threads */
+ * Without a status, so with live handles only: tern_version tern_cpu_levels tern_cpu_refused
+ * tern_pool_destroy tern_model_close tern_model_huge_bytes tern_model_vocab tern_model_section
+ * tern_session_destroy tern_session_saturated tern_profile_destroy tern_profile_reset tern_profile_workers
+ * tern_profile_programs tern_profile_program tern_profile_launch tern_profile_events tern_vocab_close
+ * tern_vocab_get_facts tern_token_get_bytes tern_token_get_type tern_token_is_eog tern_token_find
+ * tern_encode_most tern_detok_destroy tern_sampler_destroy tern_lookup_destroy tern_generator_destroy
+ * tern_sequence_destroy ternc_version ternc_targets tern_pool_default_threads */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif

@@ -1,6 +1,6 @@
-# What the scripts of this folder share. Sourced with the build folder as $1; gives
+# What the scripts of this folder share. Source it with the build folder as $1; it defines
 #   build tern root model   folders and files: the program, the repository, the embedded model
-#   dir                     a folder of the script's own, gone at the end
+#   dir                     a folder of the script's own, removed at the end
 #   native                  yes or no: whether this build and this machine run compiled code
 #   checks failures         counts
 # and the functions below. The last line of a script is `finish NAME`.
@@ -9,7 +9,7 @@ build=$1
 tern=$build/tern
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 model=$root/models/verse-i2_s.gguf
-case ${TMPDIR-} in *[!A-Za-z0-9/._+-]*) export TMPDIR=/tmp ;; esac # flags of several words are cut at blanks here and there
+case ${TMPDIR-} in *[!A-Za-z0-9/._+-]*) export TMPDIR=/tmp ;; esac # some scripts split flags at blanks
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 checks=0
@@ -26,7 +26,7 @@ no() {
     echo "FAILED: $*"
     failures=$((failures + 1))
 }
-# is WHAT GOT WANTED
+# is WHAT GOT EXPECTED
 is() {
     checks=$((checks + 1))
     [ "$2" = "$3" ] || no "$1: got '$2', expected '$3'"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# tern bench: its rows, its three formats, what it says of the machine, and the exact lines of its refusals; --huge.
+# tern bench: its rows, its three formats, what it prints about the machine, and the exact lines of its refusals; --huge.
 set -u
 . "$(dirname "$0")/program.sh"
 need_native
@@ -54,7 +54,7 @@ case $out in *"read: "* | *"int8: "*) no "--read-mib 0 measures the machine: $ou
 run 0 bench "$model" -p 0 -n 2 -r 1 -t 1 --read-mib 0 --kv i8 -o csv
 case $out in *",1,i8,tg2,0,2,0,1,"*) ;; *) no "the cache type is not told: $out" ;; esac
 
-# json and csv say the same of a row, and the sums add up
+# json and csv agree on each row, and the sums add up
 flags="-p 16 -n 4 -d 32 -b 2 -r 4 -t 1,2 --read-mib 16"
 # shellcheck disable=SC2086
 run 0 bench "$dir/m.tern" $flags -o json
@@ -80,7 +80,7 @@ for r, c in zip(rows, table):
     check(r["min_ts"] == min(s) and r["max_ts"] == max(s), "least and most")
     check(r["read_plain"] > 0 and r["read_prefetching"] > 0 and r["int8_ops"] > 0, "the machine")
     check(r["read_bytes"] == 16 << 20 and r["type_kv"] == "f16", "facts")
-    # 4.7 M ternary parameters at 2 bits and a head of 1792 x 256; every weight takes part once a row
+    # 4.7 M ternary parameters at 2 bits and a head of 1792 x 256; every weight is used once per row
     decode = r["n_gen"] > 0
     steps = r["n_gen"] if decode else 1
     check(1.9e6 * steps < r["bytes"] < 2.6e6 * steps, "bytes %g" % r["bytes"])
@@ -98,15 +98,15 @@ for r, c in zip(rows, table):
 PY
 checks=$((checks + 1))
 
-# Twice as many workers as processors: it runs, and that they do not spin while others need the processor is
-# tests/runtime/test_pool.c's.
+# Twice as many workers as processors: it runs. tests/runtime/test_pool.c tests that workers do not spin while others need
+# the processor.
 cpus=$(nproc)
 if [ "$cpus" -le 64 ]; then
     run 0 bench "$dir/m.tern" -p 0 -n 8 -r 2 -t "$cpus,$((2 * cpus))" --read-mib 0 -o json
     is "threads" "$(python3 -c 'import json, sys; print(*[r["n_threads"] for r in json.load(open(sys.argv[1]))])' "$dir/out")" "$cpus $((2 * cpus))"
 fi
 
-# --huge: said, never silent, and the same ids
+# --huge: always reported, with the same ids
 run 0 run "$dir/m.tern" --tokens 1789,978,1530,317 --temp 0 -n 8 --print-tokens
 want=$out
 for check in "" --no-check; do

@@ -1,6 +1,6 @@
-/* What a cache went through must not show: a slot that was cut short, forked or filled again goes on as a fresh one
- * would, and a prompt may be stored in steps of any size, by any number of threads. Ids and logits bit for bit, with
- * f16 and with int8 elements, whose scales must go wherever the codes go. */
+/* The history of a cache must not show: a slot that was cut short, forked or refilled continues like a fresh
+ * one, and a prompt may be stored in steps of any size, by any number of threads. Ids and logits are compared
+ * bit for bit, with f16 and with int8 elements, whose scales must move with the codes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -20,7 +20,7 @@ enum {
     MORE = 20,  /* other tokens, from a cut on */
     SLOTS = 4
 };
-/* Lengths at which the text is left for the other tokens: page borders, and both ends. */
+/* Lengths at which the text changes to the other tokens: page borders and both ends. */
 static const uint32_t cuts[] = {TEXT, TEXT - 1, 129, 128, 127, 65, 64, 63, 1, 0};
 enum { CUTS = sizeof cuts / sizeof *cuts };
 
@@ -33,7 +33,7 @@ typedef struct Rows {
     int32_t *ids;
     float *logits;
 } Rows;
-/* Of a fresh session of one thread, all rows in one step; they are what everything else must give. */
+/* From a fresh session of one thread, all rows in one step: the expected results of all other runs. */
 static Rows of_text, of_more[CUTS];
 
 static Rows rows_alloc(size_t n) {
@@ -130,8 +130,8 @@ static void truncated(TernKv kv) {
     rows_free(got);
 }
 
-/* Slot 0 holds the text; the others are forks of it, cut at different lengths, and slot 0 then begins anew. All go
- * on together, one row each a step, so that every shared page is copied while others still read it. */
+/* Slot 0 holds the text; the others are forks of it, cut at different lengths, and slot 0 then begins anew.
+ * All go on together, one row each a step, so that every shared page is copied while others still read it. */
 static void forked(TernKv kv) {
     static const size_t at[SLOTS][SLOTS] = {{9, 0, 3, 5}, {1, 2, 4, 8}, {0, 0, 0, 0}, {9, 6, 7, 0}};
     Rows got = rows_alloc(TEXT), each[SLOTS];
@@ -165,7 +165,7 @@ static void forked(TernKv kv) {
     rows_free(got);
 }
 
-/* All of a cache type: its fresh sessions first. */
+/* Runs all tests of a cache type; its fresh sessions come first. */
 static void check(TernKv kv) {
     of_text = rows_alloc(TEXT);
     Place p = place(kv, 1, 1);
@@ -180,7 +180,7 @@ static void check(TernKv kv) {
         leave(p);
         rows_free(all);
     }
-    /* the test would be blind if the two texts gave the same, or a cut did not matter */
+    /* the test would prove nothing if the two texts gave the same results, or if a cut did not matter */
     assert_memory_not_equal(of_more[0].logits, of_more[1].logits, n_vocab * sizeof(float));
     assert_memory_not_equal(of_more[CUTS - 1].logits, of_text.logits, n_vocab * sizeof(float));
     prompt_in_steps_of_any_size(kv);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The program's surface: what goes to standard output, to standard error, and the exit status (0 good, 1 bad input or
+# The program's interface: what goes to standard output and to standard error, and the exit status (0 good, 1 bad input or
 # environment, 2 usage), with the exact lines.
 set -u
 . "$(dirname "$0")/program.sh"
@@ -154,7 +154,7 @@ run 2 run "$dir/m.tern" -p a --override-kv general.name=str:x
 is "override of a blob" "$err" "tern run: --override-kv works on a .gguf, $dir/m.tern is compiled (see tern run --help)"
 run 2 run "$dir/m.tern" -p a --target cuda
 
-# cache types: code for those asked, a line for the others
+# cache types: code for the chosen ones, an error for the others
 # shellcheck disable=SC2086
 run 0 compile "$model" -o "$dir/kv.tern" --kv f16 $levels
 run 0 inspect "$dir/kv.tern"
@@ -177,7 +177,7 @@ for m in $ways; do
         cmp -s "$dir/want" "$dir/got" || no "logits of $m at $cpu differ from the evaluator's"
     done
 done
-# a level of another architecture is refused by whoever runs code, and only by them
+# a level of another architecture is refused by verbs that run code, and only by them
 here=$("$tern" --version | sed -n 's/^cpu levels: //p')
 there=neon-dotprod
 [ "$here" = neon-dotprod ] && there=avx2
@@ -202,7 +202,7 @@ run 1 run "$model" --tokens 1,2 -n 1 --cpu vax --target ref
 is "an unknown level" "$err" "tern: error: --cpu: 'vax', expected one of avx2, avx512-vnni, amx, neon-dotprod"
 run 1 run "$dir/m.tern" --tokens 1,2 -n 1 --cpu vax --target ref
 is "an unknown level of a blob" "${err##*: }" "cpu level 'vax' is unknown, expected one of avx2, avx512-vnni, amx, neon-dotprod"
-# the cache's type, said in llama.cpp's way
+# the cache's type in llama.cpp's spelling
 run 0 logits "$dir/m.tern" --tokens "$ids" --kv i8 -o "$dir/want" $ref
 run 0 logits "$dir/m.tern" --tokens "$ids" -ctk i8 --cache-type-v=i8 -o "$dir/got" $ref
 cmp -s "$dir/want" "$dir/got" || no "logits with -ctk i8 -ctv i8 are not those of --kv i8"

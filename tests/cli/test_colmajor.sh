@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Pass colmajor on whole models, large enough for it: of the batch class of one row down's weights are there by columns too,
-# both of a blob's ways to read them are gone through, and what steps give is what the model's own graph gives, on every
-# level of this machine and with 1 to 4 threads.
+# Pass colmajor on whole models that are large enough for it. In the batch class of one row, down's weights also have a
+# column-major copy; both ways in which a blob reads them are run; and steps give the results of the model's own graph, on
+# every level of this machine and with 1 to 4 threads.
 set -u
 . "$(dirname "$0")/program.sh"
 levels=$("$tern" --version | sed -n 's/^cpu levels: //p' | tr ',' ' ')

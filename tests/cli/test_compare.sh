@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# bench/compare.sh, with a rival that is a script: what it asks of it, the table, the refusals.
+# bench/compare.sh with a script as the rival: how it calls the rival, the table, the refusals.
 set -u
 . "$(dirname "$0")/program.sh"
 need_native
-# The rival's speeds: 10 or 20 by its flags, and another every time, so that a median differs from a mean.
+# The rival's speeds: about 10 or 20 by its flags, different every time, so that median and mean differ.
 cat >"$dir/rival" <<SH
 #!/bin/bash
 echo "\$*" >>$dir/asked

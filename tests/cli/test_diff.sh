@@ -2,7 +2,7 @@
 # tern diff: one line a difference, by name; exit status as diff(1).
 set -u
 . "$(dirname "$0")/program.sh"
-# diff STATUS WANTED args...
+# diff STATUS EXPECTED args...
 try() {
     local status=$1 want=$2
     shift 2
@@ -23,10 +23,10 @@ try 0 "*" "$model" "$model"
 try 0 "*" "$dir/a.tir" "$model"
 sed '0,/ relu2 /s// silu /' "$dir/a.tir" >"$dir/b.tir"
 try 1 "~ %28 relu2 -> silu (l0.ffn, f32\[T,768\])*1 changed, 0 added, 0 removed; 305 of 306 ops alike" "$dir/a.tir" "$dir/b.tir"
-# numbers of values are no difference
+# the numbers of values are not a difference
 sed 's/%28\b/%gate/g' "$dir/a.tir" >"$dir/c.tir"
 try 0 "*" "$dir/a.tir" "$dir/c.tir"
-# other weights: found by hash, told by statistics
+# other weights: found by hash, reported by statistics
 "$build/make_gguf" --shape tiny --seed 1 -o "$dir/1.gguf" >/dev/null || exit 1
 "$build/make_gguf" --shape tiny --seed 2 -o "$dir/2.gguf" >/dev/null || exit 1
 try 1 "*weights differ*zeros*" "$dir/1.gguf" "$dir/2.gguf"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prompt lookup changes how fast text comes, never which: the same ids with and without guesses, for every kind of
+# Prompt lookup changes the speed, never the text: the same ids with and without guesses, for every kind of
 # sampler, at the end of the context, at a limit, and where the guesses are nearly all wrong.
 set -u
 . "$(dirname "$0")/program.sh"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A graph printed, edited and run: the text as it was gives the model's own bits, an edit gives others, and what
-# would not be sound is refused with a line that names it.
+# A graph is printed, edited and run: the unchanged text gives the model's own bits, an edited one gives others, and an
+# unsound one is refused with a line that names the fault.
 set -u
 . "$(dirname "$0")/program.sh"
 targets="ref"
@@ -48,7 +48,7 @@ awk '/\$l5\.attn_norm:/ { skip = 1 } /= gather / { skip = 0 } !skip' "$dir/a.tir
 run 0 run "$dir/cut.tir" --tokens 1789,978,1530,317 --temp 0 -n 4 --print-tokens $target
 
 # what is refused
-refuse() { # WHAT SED-SCRIPT LINE: the edit, and the message behind "tern: error: bad.tir"
+refuse() { # WHAT SED-SCRIPT LINE: the edit, and the message after "tern: error: bad.tir"
     sed "$2" "$dir/a.tir" >"$dir/bad.tir"
     cmp -s "$dir/a.tir" "$dir/bad.tir" && no "$1: the edit does nothing"
     run 1 run "$dir/bad.tir" --tokens 1 -n 1 --target ref
@@ -75,7 +75,7 @@ sed 's/hash=0x[0-9a-f]*/hash=0x0/' "$dir/a.tir" >"$dir/zero.tir"
 run 0 logits "$dir/zero.tir" --tokens $ids -o "$dir/zero" --target ref
 cmp -s "$dir/own" "$dir/zero" || no "hash=0 gives other logits"
 run 0 opt "$model" --passes=fold,cse,dce,merge,fuse --cpu $([ $native = yes ] && echo avx2 || echo ref) -o "$dir/fused.tir"
-# a text of a later stage runs as well: its kernels, level and places are made anew
+# a text of a later stage runs as well: its kernels, level and offsets are made again
 run 0 logits "$dir/fused.tir" --tokens $ids -o "$dir/fused" --target ref
 cmp -s "$dir/own" "$dir/fused" || no "the fused text gives other logits"
 run 1 opt "$dir/fused.tir" --kv f32 --rows 2..8

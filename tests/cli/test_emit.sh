@@ -35,7 +35,7 @@ is "levels where code runs" "$err" "tern run: '--levels': here it is --cpu (see 
 run 2 compile --weights x.gguf -o x
 is "weights of nothing" "$err" "tern compile: --weights goes with a .tir (see tern compile --help)"
 
-# Every function of the listing has the lines of its kernel above it, behind the comment sign.
+# Every function of the listing has the lines of its kernel above it, after the comment sign.
 kernels() { grep -c "^$1   kernel @" "$dir/$2"; }
 for level in avx2 neon-dotprod; do
     sign='#'
@@ -59,7 +59,7 @@ for level in avx2 neon-dotprod; do
     esac
 done
 
-# Where the op changes, a comment has its line; nothing of the debug info behind it is left, and the instructions are
+# Where the op changes, a comment has its line; nothing of the debug info it comes from is left, and the instructions are
 # those of code that runs.
 mnemonics() { # without the padding, which assemblers choose
     sed -n 's/^[[:space:]]*[0-9a-f]*:[[:space:]]*\([a-z][a-z0-9.]*\).*/\1/p' | grep -v '^nop\|^data16$\|^cs$\|^xchg$'

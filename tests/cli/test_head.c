@@ -1,6 +1,6 @@
-/* The promise of --head q8 and q6: whatever a row wants, its result has the bits that the whole table gives. The trained
- * model generates 256 tokens beside itself with a shortlisted head, in memory and from a file, with 1 to 3 threads, with
- * steps of one row and steps that mix all wants. */
+/* The promise of --head q8 and q6: whatever a row wants, its result has the same bits as with the whole
+ * table. The trained model generates 256 tokens with and without a shortlisted head, in memory and from a
+ * file, with 1 to 3 threads, in steps of one row and in steps that mix all wants. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

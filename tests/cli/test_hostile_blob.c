@@ -1,7 +1,6 @@
-/* Damaged models through everything: a file cut short, with a byte flipped, or with keys that lie is
- * compiled, given a session and stepped, or it is refused on the way with one line. A damaged blob is always
- * refused, with a line that names the head, the section or the padding. Nothing may crash, and nothing may
- * take long. */
+/* Damaged models from start to end: a file that is cut short, has a flipped byte or wrong keys is compiled,
+ * given a session and stepped, or it is refused on the way with one line. A damaged blob is always refused,
+ * with a line that names the head, the section or the padding. Nothing may crash or take long. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -40,7 +39,7 @@ static const TnGmSpec spec = {.arch = "bitnet",
 
 static char gguf_path[] = "/tmp/tern-hostile-XXXXXX", blob_path[] = "/tmp/tern-hostile-XXXXXX";
 static TernPool *pool;
-static char now[160]; /* the case under way, for a test that dies */
+static char now[160]; /* the current case, for the message if the test dies */
 static uint64_t random_state = 20240229;
 
 static uint64_t random_below(uint64_t n) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Damaged files, full disks and closed doors through the program: it runs, or it says one line and exits with 1.
+# Damaged files, full disks and missing permissions: the program runs, or it prints one line and exits with 1.
 set -u
 . "$(dirname "$0")/program.sh"
 # either args...: exit 0, or 1 with one line on standard error
@@ -43,7 +43,7 @@ for n in 0 3 4 24 100 $((size / 50)) $((size / 20)) $((size / 2)) $((size - 1));
     # shellcheck disable=SC2086
     refused run "$dir/m.gguf" $flags
     refused inspect "$dir/m.gguf"
-    either tokenize "$dir/m.gguf" -p a # wants the vocabulary alone, which may be whole
+    either tokenize "$dir/m.gguf" -p a # needs only the vocabulary, which may be undamaged
     refused compile "$dir/m.gguf" -o "$dir/x.tern"
     [ ! -e "$dir/x.tern" ] || no "$what: compile left a file"
 done

@@ -66,12 +66,12 @@ in=/dev/null
 # --ranges: comments alone
 run 0 opt --cpu $level --ranges
 cp "$dir/out" "$dir/ranges.tir"
-grep -q '= tmatmul .* ; |y| <= 32512$' "$dir/ranges.tir" || no "no range behind a tmatmul"
-grep -q '= quant .* ; |y| <= 127, |sum| <= 32512$' "$dir/ranges.tir" || no "no range behind a quant"
+grep -q '= tmatmul .* ; |y| <= 32512$' "$dir/ranges.tir" || no "no range after a tmatmul"
+grep -q '= quant .* ; |y| <= 127, |sum| <= 32512$' "$dir/ranges.tir" || no "no range after a quant"
 case $native$("$tern" --version) in yes*avx2*) # how the code of a level sums: what an i16 takes, of as much as fits
     run 0 opt --cpu avx2 --ranges
     grep -q '= tmatmul .* ; |y| <= 97536; a lane <= 48768; an i16 <= 24384: 12 additions of 2032, of 16 that fit$' \
-        "$dir/out" || no "no range of an i16 behind a tmatmul" ;;
+        "$dir/out" || no "no range of an i16 after a tmatmul" ;;
 esac
 run 0 opt "$dir/ranges.tir"
 cmp -s "$dir/out" "$dir/plain.tir" || no "the ranges changed the graph"

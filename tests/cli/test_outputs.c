@@ -1,5 +1,5 @@
-/* The library refuses on its own what would write over a file that it reads; says what it knows of a model before it
- * compiles; and writes a blob of several chunks into a pipe as into a file. */
+/* The library itself refuses to write over a file that it reads, gives the facts of a model before it
+ * compiles, and writes the same blob of several chunks into a pipe as into a file. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

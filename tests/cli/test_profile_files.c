@@ -1,5 +1,5 @@
-/* tern bench --profile=FILE: what the files hold must add up. Numbers of a model known by heart are checked
- * exactly (bytes, operations, calls), times against each other and against what bench measures itself. */
+/* tern bench --profile=FILE: the numbers in the files must add up. Those of a known model are checked exactly
+ * (bytes, operations, calls); times are compared with each other and with what bench measures itself. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -134,8 +134,8 @@ static void json_adds_up(void **state) {
     json_decref(p);
 }
 
-/* The least share, of both tests, that the profile's figures have of what bench measures around the steps; never
- * more than all of it. */
+/* The least share, of both tests, that the profile's figures have of what bench measures around the steps;
+ * never more than all of it. */
 static double measured_share(void) {
     static const char *const figures[] = {"kernel_seconds", "wait_seconds", "start_seconds", "rest_seconds"};
     bench("p.json");
@@ -156,9 +156,9 @@ static double measured_share(void) {
     return least;
 }
 
-/* The figures add up to what bench measures around the steps, within 5 %. Waiting at barriers is a figure of its own,
- * and a large one where the machine is busy. Such a machine may also stop the program outside of the steps: the
- * best of many tries counts, for what is not counted is missing from every one. */
+/* The figures add up to what bench measures around the steps, within 5 %. Waiting at barriers is a figure of
+ * its own, and a large one where the machine is busy. Such a machine may also stop the program outside of the
+ * steps: the best of many tries counts, for what is not counted is missing from every one. */
 static void matches_the_measured_step(void **state) {
     (void)state;
     const double expected = TN_SANITIZED ? 0.5 : 0.95;
@@ -178,7 +178,7 @@ static void trace_is_whole(void **state) {
     double run_end[3] = {0}, worker_end[3][8] = {{0}};
     int runs[3] = {0}, kernels[3] = {0}, named = 0;
     size_t i;
-    /* A run stands behind its kernels, and no worker does two things at once. */
+    /* A run comes after its kernels, and no worker does two things at once. */
     double first[3] = {1e18, 1e18, 1e18}, last[3] = {0};
     json_array_foreach(events, i, e) {
         int pid = (int)number(e, "pid"), tid = (int)number(e, "tid");

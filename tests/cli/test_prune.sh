@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Pass prune on whole models with dead neurons: it leaves them out, pass gate still fires behind it, and what steps give
-# is what the model's own graph gives, in all batch classes, on every level of this machine and with 1 to 4 threads.
+# Pass prune on whole models with dead neurons: it removes them, pass gate still applies after it, and steps give the
+# results of the model's own graph, in all batch classes, on every level of this machine and with 1 to 4 threads.
 set -u
 . "$(dirname "$0")/program.sh"
 levels=$("$tern" --version | sed -n 's/^cpu levels: //p' | tr ',' ' ')

@@ -1,5 +1,5 @@
-/* The import report: the embedded model word for word, what each fork leaves in a file, refusals, and statistics held
- * against the values that the file was made from. */
+/* The import report: the embedded model word for word, the traces that each fork leaves in a file, refusals,
+ * and statistics compared with the values that the file was made from. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -185,7 +185,8 @@ static void test_refused(void **state) {
         silent(text, "\nignored\n");
         free(text);
     }
-    /* a sound file of an architecture nobody knows, and one with a tensor too many: statistics all the same */
+    /* a sound file of an architecture nobody knows, and one with a tensor too many: statistics all the same
+     */
     TnGw *w = tn_gm_create(&tn_gm_small);
     tn_gw_str(w, "general.architecture", "mamba");
     char *text = report_of(w, 0, 0);
@@ -219,8 +220,8 @@ static void test_refused(void **state) {
     assert_string_equal(err.text, TERN_SOURCE_DIR "/README.md: the file is a text; expected a GGUF model");
 }
 
-/* Rows 3 and 5 of the gate and 5 and 6 of the up matrix are zero: three neurons are dead. And two TQ2_0 scales are
- * one too many, and a code that means nothing is counted. */
+/* Rows 3 and 5 of the gate and 5 and 6 of the up matrix are zero: three neurons are dead. And two TQ2_0
+ * scales are one too many, and a code that means nothing is counted. */
 static void test_dead(void **state) {
     (void)state;
     uint8_t data[512 * 64 + 32] = {0};
@@ -272,7 +273,8 @@ static uint64_t number(const json_t *o, const char *key) {
     return (uint64_t)json_integer_value(v);
 }
 
-/* Every ternary type, and rows that begin inside a block: counts are those of the values the file was made from. */
+/* Every ternary type, and rows that begin inside a block: counts are those of the values the file was made
+ * from. */
 static void test_statistics(void **state) {
     (void)state;
     static const struct {

@@ -1,6 +1,6 @@
-/* What running costs and what it never does: opening a blob touches no weights, running one never loads the compiler, no page is
- * ever writable and executable at once, and where memory or threads cannot be had the program says so in one line
- * and exits with 1, however little there is. */
+/* Resources: opening a blob touches no weights, running one never loads the compiler, no page is ever
+ * writable and executable at once, and if there is not enough memory or threads, however little there is, the
+ * program reports it in one line and exits with 1. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -135,8 +135,8 @@ static size_t resident_of(const char *path) {
     return sum;
 }
 
-/* What makes opening fast whatever the model's size: all is read and checked but the weights, of which no page is
- * touched. The time itself is the machine's, and only told. */
+/* What makes opening fast whatever the model's size: all is read and checked but the weights, of which no
+ * page is touched. The time itself is the machine's, and only told. */
 static void test_opening_touches_no_weights(void **state) {
     (void)state;
     skip_unless(!SANITIZED, "under a sanitizer, which takes its own time and memory");
@@ -161,7 +161,8 @@ static void test_opening_touches_no_weights(void **state) {
 
 /* ---- the program */
 
-/* Starts it; standard output and standard error come through the pipes. as_limit: bytes of address space, 0: any. */
+/* Starts it; standard output and standard error come through the pipes. as_limit: bytes of address space, 0:
+ * any. */
 static pid_t start(const char *const *args, size_t as_limit, int *out, int *err) {
     int o[2], e[2];
     assert_int_equal(pipe(o), 0);
@@ -211,7 +212,8 @@ static void test_running_a_blob_never_loads_the_compiler(void **state) {
     assert_int_equal(wx, 0);
 }
 
-/* What is resident: the weights of the level that runs, the session, and the program itself with its libraries. */
+/* What is resident: the weights of the level that runs, the session, and the program itself with its
+ * libraries. */
 static void test_running_takes_the_weights_and_the_plan(void **state) {
     (void)state;
     skip_unless(!SANITIZED, "under a sanitizer, which takes its own time and memory");

@@ -1,11 +1,12 @@
-/* Graphs as text, most of them damaged, given to every call that takes one: each call ends with a status and a line, none
- * with a crash, a check of ours or a hang.
+/* Gives graphs as text, most of them damaged, to every call that takes one. Each call must end with a status
+ * and a line, none with a crash, a failed TN_CHECK or a hang.
  *
- * A case is a number. From it stem a text (an example of docs/ir.md, a golden of the passes, or the graph of a small
- * model), what passes make of it, what is changed in it (a number, an operand, an attribute, a dim, a kernel's bounds ..;
- * types that follow from the change are put right, so that more than the first check is reached), and what is done with it:
- * passes in some order for some level and batch class, an evaluation, a run on random inputs, a comparison, a picture, or
- * code and a step of the model with that graph in place of its own.
+ * A case is a number. From it stem a text (an example of docs/ir.md, a golden of the passes, or the graph of
+ * a small model), what passes make of it, what is changed in it (a number, an operand, an attribute, a dim, a
+ * kernel's bounds ..; types that follow from the change are put right, so that more than the first check is
+ * reached), and what is done with it: passes in some order for some level and batch class, an evaluation, a
+ * run on random inputs, a comparison, a picture, or code and a step of the model with that graph in place of
+ * its own.
  *
  *   cli_sweep              the cases of the test
  *   cli_sweep FROM COUNT   others
@@ -105,7 +106,8 @@ static bool is_digit(char c) {
 static bool in_name(char c) {
     return c && strchr(name_chars, c);
 }
-/* Kinds of word: d a decimal number, x a float in hex, D a symbol among dims, % a name with its sigil, o an op. */
+/* Kinds of word: d a decimal number, x a float in hex, D a symbol among dims, % a name with its sigil, o an
+ * op. */
 static Span find_word(char *text, char kind, uint64_t *s) {
     Span found = {NULL, 0};
     size_t seen = 0;
@@ -562,7 +564,8 @@ static void call_compile(const Sweep *w, uint64_t *s) {
 
 /* ---- a case */
 
-/* Changes that leave something that verifies are what reaches far: most of those that do not are tried again. */
+/* Changes that leave something that verifies are what reaches far: most of those that do not are tried again.
+ */
 static char *damaged(const Sweep *w, char *text, uint64_t *s) {
     for (size_t n = pick(s, 5) ? 1 + pick(s, 3) : 0; n; n--)
         for (int tries = 0; tries < TRIES; tries++) {

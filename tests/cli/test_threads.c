@@ -1,6 +1,6 @@
-/* Threads of the application: a model is shared by any, each with a pool and a session of its own; compiling and
- * loading may be done by several at once. Whatever runs beside it, every thread gets the bits it gets alone.
- * Built with TERN_SANITIZE=thread this is also where races are looked for. */
+/* Threads of the application: any number may share a model, each with its own pool and session, and several
+ * may compile and load at once. Every thread gets the same bits as when it runs alone. Built with
+ * TERN_SANITIZE=thread, this test also looks for races. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>

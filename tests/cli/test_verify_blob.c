@@ -1,5 +1,5 @@
-/* A blob whose parts say different things, each with right hashes: `verify` runs the code that is in it and must notice,
- * where --target ref alone would evaluate the text and know no better. */
+/* A blob whose parts disagree, each with correct hashes: `verify` runs the code in it and must notice.
+ * --target ref alone would evaluate the text and could not notice. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -116,7 +116,8 @@ static void code_of_another_text(void **state) {
     assert_int_equal(verify(NULL, &out, &same, &err), TERN_OK);
     assert_int_equal(same, 0);
     assert_non_null(strstr(out.data, "different: kernel @"));
-    /* compiled from the text, the cut kernels do what it says: so it is the value that leaves which is named */
+    /* compiled from the text, the cut kernels do what it says: so it is the value that leaves which is named
+     */
     assert_non_null(strstr(out.data, "cut after any one op, the kernel does not differ"));
     /* evaluated, text against text */
     assert_int_equal(verify("ref", &out, &same, &err), TERN_OK);

@@ -1,6 +1,7 @@
-/* The trained model that comes with Tern against outside vectors (models/vectors.json, made by an independent
- * float64 implementation), and the promise: the same bits compiled at load or ahead, evaluated or compiled,
- * at every feature level, for 1 to 3 threads, and however a prompt is cut into steps. */
+/* The trained model that comes with Tern is compared with outside vectors (models/vectors.json, made by an
+ * independent float64 implementation). And the promise is tested: the same bits whether compiled at load or
+ * ahead, evaluated or compiled, at every feature level, for 1 to 3 threads, and however a prompt is cut into
+ * steps. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -196,8 +197,8 @@ static double near_of(TernKv kv) {
     return kv == TERN_KV_F32 ? 0.002 : 0.003; /* the reference's cache is not rounded */
 }
 
-/* One model at one level, whichever way it was loaded: the evaluator's logits of a part of the text, by any number of
- * threads. */
+/* One model at one level, whichever way it was loaded: the evaluator's logits of a part of the text, by any
+ * number of threads. */
 static void check_level(TernModel *m, const char *what, const char *level, TernKv first, TernKv last,
                         const uint64_t bits[KVS]) {
     TernModelInfo info;

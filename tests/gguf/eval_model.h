@@ -1,4 +1,4 @@
-/* For tests: a graph of the frontend, run by the evaluator over one or more sequences at once. */
+/* For tests: evaluates a graph of the frontend over one or more sequences at once. */
 #ifndef TN_TEST_EVAL_MODEL_H
 #define TN_TEST_EVAL_MODEL_H
 
@@ -21,10 +21,10 @@ static inline void assert_verified(const TnGraph *g) {
 typedef struct Runner {
     TnEval *e;
     int64_t sym[TN_SYM_COUNT];
-    uint32_t vocab, hidden, slots, pages; /* pages a slot */
+    uint32_t vocab, hidden, slots, pages; /* pages of a slot */
 } Runner;
 
-/* Room for `rows` rows a step, `slots` sequences of `context` positions. */
+/* Makes room for `rows` rows per step and `slots` sequences of `context` positions. */
 static inline Runner runner(const TnGguf *gg, const TnGraph *g, const TnFacts *f, uint32_t rows,
                             uint32_t slots, uint32_t context) {
     Runner r = {.vocab = f->n_vocab, .hidden = f->n_hidden, .slots = slots, .pages = (context + 63) / 64};
@@ -41,8 +41,8 @@ static inline Runner runner(const TnGguf *gg, const TnGraph *g, const TnFacts *f
     return r;
 }
 
-/* One step: row t is token ids[t] at pos[t] of slot[t]; logits [n, vocab], hidden [n, hidden] (may be NULL).
- */
+/* Runs one step: row t is token ids[t] at pos[t] of slot[t]. Fills logits [n, vocab] and hidden [n, hidden],
+ * which may be NULL. */
 static inline void runner_step(Runner *r, const int32_t *ids, const int32_t *pos, const int32_t *slot,
                                uint32_t n, float *logits, float *hidden) {
     for (int i = TN_T; i <= TN_H; i++) r->sym[i] = n;
@@ -52,7 +52,7 @@ static inline void runner_step(Runner *r, const int32_t *ids, const int32_t *pos
     int32_t *rows = tn_eval_input(r->e, "rows"), *hrows = tn_eval_input(r->e, "hrows");
     for (uint32_t i = 0; i < n; i++) rows[i] = hrows[i] = (int32_t)i;
     tn_eval_run(r->e, r->sym);
-    /* rows lie padded to whole multiples of 64 values */
+    /* rows are padded to multiples of 64 values */
     size_t step = (r->vocab + TN_PAD - 1) / TN_PAD * TN_PAD,
            hstep = (r->hidden + TN_PAD - 1) / TN_PAD * TN_PAD;
     const float *from = tn_eval_output(r->e, "logits"), *h = tn_eval_output(r->e, "hidden");

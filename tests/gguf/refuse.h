@@ -1,4 +1,4 @@
-/* For tests: a file as it comes from a writer is read, or refused with exactly this line. */
+/* For tests: checks that a file made by a writer is read, or refused with exactly the given line. */
 #ifndef TN_TEST_REFUSE_H
 #define TN_TEST_REFUSE_H
 
@@ -18,24 +18,26 @@
     "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K, MXFP4, I2_S, TQ1_0, TQ2_0, TL1, TL2, "  \
     "IQ1_BN, IQ2_BN, IQ2_BN_R4, Q2_0, PQ2_0, PTQ1_0"
 
-/* What opening gives: "" if it works. `keep` gets the object, or NULL to close it. */
+/* Opens bytes and returns the error, or "" if it works. The object goes to `keep`; if that is NULL, it is
+ * closed. */
 static inline const char *open_says(const void *bytes, size_t n, bool vocab_only, TnGguf **keep) {
     static TernError err;
     TnGguf *g = NULL;
     err = (TernError){0};
-    void *exact = tn_xcalloc(n ? n : 1, 1); /* a block of its own, so that a read behind it is seen */
+    void *exact =
+        tn_xcalloc(n ? n : 1, 1); /* a separate block, so that a sanitizer sees a read past its end */
     memcpy(exact, bytes, n);
     if (tn_gguf_open_memory(exact, n, "m.gguf", vocab_only, &g, &err) == TERN_OK) err.text[0] = 0;
     if (keep) {
         *keep = g;
-        return err.text; /* the bytes stay: they are the object's */
+        return err.text; /* the bytes are not freed: the object uses them */
     }
     if (g) tn_gguf_close(g);
     free(exact);
     return err.text;
 }
 
-/* What `make` gives, which gets the opened file, the graph's place and user: "" if it works. Consumes the writer. */
+/* Opens the writer's file, calls `make`, and returns the error, or "" if it works. Consumes the writer. */
 typedef TernStatus GraphFn(TnGguf *gg, void *user, TnGraph **out, TernError *err);
 static inline const char *makes_graph(TnGw *w, GraphFn *make, void *user) {
     static TernError err;
@@ -61,12 +63,12 @@ static inline TernStatus gguf_graph(TnGguf *gg, void *user, TnGraph **out, TernE
                          err);
 }
 
-/* What making the graph gives. Consumes the writer. */
+/* Makes the graph and returns the error, or "". Consumes the writer. */
 static inline const char *graph_says(TnGw *w, bool ternary_dense) {
     return makes_graph(w, gguf_graph, &ternary_dense);
 }
 
-/* Consumes the writer. "" means it is read. */
+/* Expects this error, or "" for success. Consumes the writer. */
 static inline void expect_open(TnGw *w, const char *want) {
     TnBuf file = {0};
     tn_gw_bytes(w, &file, NULL, NULL);

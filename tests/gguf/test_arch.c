@@ -1,5 +1,5 @@
-/* The seam of architectures: what every file of frontends/gguf/arch must hold to, the documents that are made from them,
- * and an architecture made here with nothing but the toolbox. */
+/* The interface of architectures: rules for every file of frontends/gguf/arch, the documents made from them,
+ * and an architecture made here from the toolbox alone. */
 #include "frontends/gguf/arch.h"
 #include "gguf/eval_model.h"
 #include "gguf/refuse.h"
@@ -88,7 +88,7 @@ static void what_is_not_read_is_called_by_its_name(void **state) {
     tn_arena_free(&arena);
 }
 
-/* Each row is used: a file without the tensor is refused, and it has a place in one that has it. */
+/* Each row must be used: a file without the tensor is refused, and a file with it is read. */
 static void every_row_is_used(void **state) {
     (void)state;
     const TnArch *a;
@@ -104,7 +104,7 @@ static void every_row_is_used(void **state) {
             snprintf(name, sizeof name, "%.*s%s%s", star ? (int)(star - row->name) : 64, row->name,
                      star ? "1" : "", star ? star + 1 : "");
             TnGw *w = tn_gm_create(&s);
-            tn_gw_drop(w, name); /* a bug of the tests if it is not there */
+            tn_gw_drop(w, name); /* if it is not there, that is a bug of the tests */
             if (!row->optional) snprintf(want, sizeof want, "m.gguf: tensor %s is missing", name);
             assert_string_equal(graph_says(w, false), want);
         }
@@ -177,7 +177,7 @@ static void put_tensors(TnBuf *b) {
         }
 }
 
-/* The page with the table after `heading` as it should be. */
+/* Returns the page with the correct table after `heading`. */
 static char *with_table(const char *page, const char *heading, void (*put)(TnBuf *)) {
     TnBuf b = {0};
     const char *at = strstr(page, heading), *table = at ? strstr(at, "\n| ") : NULL;
@@ -226,8 +226,8 @@ static void the_readme_names_them(void **state) {
     free(page);
 }
 
-/* ---- An architecture that nobody ships: a norm after the embedding, used once more before the head, norms after attention,
- * a window, two bases of rope, no feed-forward, and keys of its own. */
+/* ---- An architecture that nobody ships: a norm after the embedding, used once more before the head, norms
+ * after attention, a window, two bases of rope, no feed-forward, and keys of its own. */
 
 static void toy_build(TnArchBuild *b) {
     float factor = tn_arch_float(b, "toy.base_factor", 4.0f, 1, 100);

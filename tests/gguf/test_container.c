@@ -1,4 +1,4 @@
-/* The container: what is read, and every way it can be wrong, each with its line. */
+/* The container: files that are read, and every way a file can be wrong, each with its message. */
 #include "gguf/refuse.h"
 #include <sys/stat.h>
 #include <unistd.h>
@@ -264,7 +264,7 @@ static void arrays(void **state) {
                 "m.gguf: the file ends at byte 72 inside an.array");
 }
 
-/* A file that ends early, at every byte; and the line for each kind of place. */
+/* A file that ends early, at every byte, and the message for each kind of place. */
 static void truncations(void **state) {
     (void)state;
     TnGw *w = good();
@@ -281,7 +281,7 @@ static void truncations(void **state) {
         ends += strncmp(says, want, strlen(want)) == 0;
     }
     assert_true(ends > 80);
-    /* with no tensors behind the array, whose count would be what does not fit */
+    /* without tensors after the array: otherwise their count would be the first thing that does not fit */
     memset(file.data + 8, 0, 8);
     for (size_t m = 0; m < n_marks; m++) {
         char want[128];
@@ -305,7 +305,7 @@ static void truncations(void **state) {
                  marks[m].at + 3);
         assert_string_equal(open_says(file.data, marks[m].at + 3, false, NULL), want);
     }
-    /* behind the entry, before the data */
+    /* after the entry, before the data */
     assert_string_equal(open_says(file.data, file.len - 33, false, NULL),
                         "m.gguf: the file ends at byte 95 inside the tensor table");
     free(marks);
@@ -481,7 +481,7 @@ static void alignment(void **state) {
     expect_open(w, "m.gguf: tensor second.weight starts at offset 32, expected a multiple of 64");
 }
 
-/* A vocabulary does not need tensors that can be read, or any. */
+/* A vocabulary does not need readable tensors, or any tensors. */
 static void vocabulary_alone(void **state) {
     (void)state;
     TnGw *w = with_tensor(39, 2, (uint64_t[]){50, 3});

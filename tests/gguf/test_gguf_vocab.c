@@ -1,5 +1,5 @@
-/* The tokenizer's keys on their way to the vocabulary image: types are this layer's business, values that of
- * runtime/text, whose lines get the file's name in front. */
+/* The tokenizer's keys on their way to the vocabulary image. This layer checks types; runtime/text checks
+ * values, and its messages get the file's name in front. */
 #include "gguf/refuse.h"
 #include "runtime/text/text.h"
 
@@ -23,7 +23,7 @@ static TnGw *good(void) {
     return w;
 }
 
-/* Consumes the writer. The image, or what was said about it; NULL and "" for a file without tokenizer. */
+/* Returns the image, or sets the error; NULL and "" for a file without a tokenizer. Consumes the writer. */
 static void *image_of(TnGw *w, size_t *out_bytes, const char **out_says) {
     static TernError err;
     TnBuf file = {0};

@@ -1,7 +1,6 @@
-/* Files made by accident and by malice: cut short, with flipped bytes, with extreme counts, lengths, types,
- * dimensions and offsets. Each is read or refused with one printable line that begins with its name: never a
- * crash (run this under ASan and UBSan too), never a hang, never more than 64 MB and twice the
- * file. */
+/* Damaged and malicious files: cut short, with flipped bytes, with extreme counts, lengths, types, dimensions
+ * and offsets. Each is read, or refused with one printable line that begins with its name. There must be no
+ * crash (run this under ASan and UBSan too), no hang, and no use of more than 64 MB plus twice the file. */
 #include "gguf/eval_model.h"
 #include <stdio.h>
 #include <sys/resource.h>
@@ -40,8 +39,7 @@ static size_t address_space(void) {
     return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* From here on this process gets no more than 64 MB and twice the file; asking for more ends it, and the
- * test. */
+/* From here on this process gets at most 64 MB plus twice the file; asking for more ends it and the test. */
 static void limit_memory(size_t file_bytes) {
     size_t now = address_space();
     struct rlimit r = {RLIM_INFINITY, RLIM_INFINITY};
@@ -60,7 +58,7 @@ static void check_line(const char *what, TernStatus st, const TernError *err) {
     if (!ok) fail_msg("%s: status %d, line '%s'", what, (int)st, err->text);
 }
 
-/* Opens, makes the graph and the vocabulary, looks at everything. */
+/* Opens the file, makes the graph and the vocabulary, and reads everything. */
 static void attempt(const char *what, const void *bytes, size_t n, Tally *tally) {
     TernError err = {0};
     TnGguf *gg = NULL;
@@ -230,7 +228,7 @@ static void extreme_words_everywhere(void **state) {
     tn_buf_free(&file);
 }
 
-/* Every key in every type, holding what those types can hold at worst. */
+/* Every key in every type, with the worst values of those types. */
 static void keys_of_every_type(void **state) {
     (void)state;
     static const char *const keys[] = {"general.architecture",
@@ -320,7 +318,7 @@ static void names_in_messages(void **state) {
     assert_int_equal(t.read, 0);
 }
 
-/* Much of everything is quick: 50,000 unknown keys, 20,000 unknown tensors, an array of a million strings. */
+/* Large tables must be quick: 50,000 unknown keys, 20,000 unknown tensors, an array of a million strings. */
 static void large_tables_are_quick(void **state) {
     (void)state;
     enum { KEYS = 50000, TENSORS = 20000, STRINGS = 1000000 };

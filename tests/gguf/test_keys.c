@@ -271,7 +271,8 @@ static void overrides(void **state) {
     done(&f);
 }
 
-/* An override that nobody reads is a mistake, and the name meant is one that was looked for, found or not. */
+/* An override that is never read is a mistake. The suggested name is one that was looked for, whether found
+ * or not. */
 static void overrides_are_read(void **state) {
     (void)state;
     static const struct {

@@ -1,5 +1,5 @@
-/* From a file to a graph: what it looks like, and every key that contradicts another or asks for what is not
- * here, with its line. The tensors are test_tensors.c's, the numbers test_numbers.c's. */
+/* From a file to a graph: what the graph looks like, and the message for every key that contradicts another
+ * or asks for something unsupported. test_tensors.c tests the tensors, test_numbers.c the numbers. */
 #include "gguf/eval_model.h"
 #include <math.h>
 #include "gguf/refuse.h"
@@ -157,7 +157,7 @@ static void integer_keys(void **state) {
     }
 }
 
-/* 2B-4T under the name that llama.cpp's converter gives it: nothing says which activation it was trained with. */
+/* 2B-4T under the name that llama.cpp's converter gives it: nothing in the file names the activation. */
 static void bitnet_of_llama3_tokens(void **state) {
     (void)state;
     static const char *const says[] = {NULL, "relu2", "silu"};

@@ -1,7 +1,7 @@
-/* The graphs say what the published models say: every architecture, weight type and odd size, from file to
- * logits, against the model in double of tests/support. A wrong pairing of rope, a sub-norm in the wrong
- * place, a swapped layout or a lost scale shows here as an error of order one; rounding is below 1e-5, and an
- * int8 tie that falls the other way below 2e-2. */
+/* The graphs compute what the published models compute: every architecture, weight type and odd size, from
+ * file to logits, is compared with the model in double precision of tests/support. A wrong pairing of rope, a
+ * sub-norm in the wrong place, a swapped layout or a lost scale gives an error of order one; rounding errors
+ * are below 1e-5, and an int8 tie that is rounded the other way gives less than 2e-2. */
 #include "frontends/gguf/arch.h"
 #include "gguf/eval_model.h"
 #include <math.h>
@@ -89,7 +89,7 @@ static void check(const TnGmSpec *s, bool ternary_dense) {
     check_long(s, ternary_dense, N, 5);      /* three steps, the last one short */
 }
 
-/* Of those that the product has: an architecture that the model in double does not know yet fails here. */
+/* All architectures of the product: one that the model in double precision does not know yet fails here. */
 static size_t n_archs(void) {
     size_t n = 0;
     while (tn_arch_row(n)) n++;
@@ -272,7 +272,7 @@ static void a_sequence_over_several_pages(void **state) {
     }
 }
 
-/* Two sequences in one batch, their rows mixed, give what each gives alone, bit for bit. */
+/* Two sequences in one batch with mixed rows give the same bits as each alone. */
 static void sequences_do_not_mix(void **state) {
     (void)state;
     TnBuf file = {0};

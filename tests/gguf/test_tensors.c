@@ -1,5 +1,5 @@
-/* The tensors of a model: all that are needed, none that has no place, with the right shapes, types and values;
- * each fault with its line. */
+/* The tensors of a model: all that are needed and no others, with the right shapes, types and values; each
+ * fault with its message. */
 #include "gguf/refuse.h"
 #include <math.h>
 #include <unistd.h>

@@ -1,11 +1,11 @@
-/* The diff's laws: a graph is the same as itself under other names and in another order; one edit is one line that
- * names the op; the edit is seen whatever stands above and below it; and a big graph is no hang. */
+/* The laws of diff: a graph equals itself under other names and in another order; one edit gives one line
+ * that names the op; the edit is found whatever is above and below it; and a big graph does not hang. */
 #include "tests/ir/tir_text.h"
 #include "tests/support/hang.h"
 #include "tests/support/randgraph.h"
 #include "frontends/tools/diff_graphs.h"
 
-/* Two layers of the kind models have: residual adds around a norm and a ternary matrix. */
+/* Two layers like those of models: residual adds around a norm and a ternary matrix. */
 static const char *const lines[] = {
     "%ids: i32[T] = input {name=\"ids\"}",
     "$emb: f16[10,64] = gguf {name=\"token_embd.weight\", hash=0x1}",
@@ -58,7 +58,7 @@ static void check(TnGraph *a, TnGraph *b, const char *want) {
 static void test_same(void **state) {
     (void)state;
     check(edited(NULL, NULL), edited(NULL, NULL), "");
-    /* other names are no difference */
+    /* other names are not a difference */
     TnGraph *a = edited(NULL, NULL), *b = edited(NULL, NULL);
     for (TnRef r = 0; r < b->n; r++) b->nodes[r].name = tn_sprintf(&b->arena, "%u", 1000 - r);
     TnDiff d;
@@ -82,7 +82,7 @@ static void test_one_op(void **state) {
           "~ %a1 rmsnorm eps 7.62939453e-06 -> 9.53674316e-07 (l1.ffn, f32[T,64]) at test:15, test:15\n");
     check(edited(NULL, NULL), edited("%y1", "%y1: f32[T,64] = add %x, %r1"),
           "~ %y1 add operand 0 %y0 -> %x (l1.ffn, f32[T,64]) at test:21, test:21\n");
-    /* the same kind of op put in twice: the second is the new one */
+    /* the same kind of op twice in a row: the second is the new one */
     check(edited(NULL, NULL), edited("%r0", "%r0: f32[T,64] = relu2 %d0\n  %rr: f32[T,64] = relu2 %r0"),
           "+ %rr relu2 %r0 (l0.ffn, f32[T,64]) at test:13\n");
 }
@@ -114,7 +114,7 @@ static void test_two_edits(void **state) {
           "~ %r1 relu2 -> silu (l1.ffn, f32[T,64]) at test:20, test:20\n");
 }
 
-/* Any graph is the same as its copy in reverse-greedy order with other names. */
+/* Any graph equals its copy in another order and with other names. */
 static void test_random(void **state) {
     (void)state;
     for (uint64_t seed = 1; seed <= 300; seed++) {
@@ -148,8 +148,8 @@ static void test_random(void **state) {
     }
 }
 
-/* 100,000 ops in one chain with a change at the top: everything below has another value, and still one line is
- * told, and without a hang. */
+/* 100,000 ops in one chain with a change at the top: everything below has another value, but diff reports one
+ * line and does not hang. */
 static TnGraph *chain(uint32_t n, TnOp first) {
     TnGraph *g = tn_graph_create("chain");
     TnType ids = tn_type(TN_ENC_i32, 1, tn_sym_dim(TN_T)), table = tn_type(TN_ENC_f32, 2, (TnDim)4, (TnDim)3);

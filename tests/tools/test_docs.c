@@ -1,7 +1,7 @@
-/* docs/ir.md against the tables it documents, and every complete example in docs/ against parser, verifier
- * and printer. Entries are compared word for word, line breaks aside, so the page can be wrapped but not
- * drift. The checks count faults instead of failing at once: a last test spoils the page everywhere and
- * counts on them. */
+/* Checks docs/ir.md against the tables it documents, and every complete example in docs/ with parser,
+ * verifier and printer. Entries are compared word for word, apart from line breaks, so the page may be
+ * wrapped but cannot become outdated. The checks count faults instead of failing at once, because a last test
+ * spoils the page everywhere and expects faults. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -104,7 +104,7 @@ static void attr_entry(int i, TnBuf *out) {
     tn_buf_printf(out, "%s %s %s ", tn_attrs[i].name, kinds[tn_attrs[i].kind], tn_attrs[i].doc);
 }
 
-/* The block is exactly the entries, in the order of the table: none missing, none stale. */
+/* The block must hold exactly the entries, in the order of the table: none missing, none outdated. */
 static int block_faults(const char *page, const char *title, int n, void (*entry)(int, TnBuf *)) {
     char *part = section(page, title), *block = part ? first_block(part) : NULL;
     if (!block) {
@@ -183,7 +183,7 @@ static void symbols_and_classes_are_listed(void **state) {
     free(page);
 }
 
-/* A letter lost from any entry is noticed. */
+/* A letter missing from any entry must be noticed. */
 static void spoilt_entries_are_noticed(void **state) {
     (void)state;
     char *page = read_doc("ir.md");
@@ -264,7 +264,7 @@ static void examples_are_canonical(void **state) {
     assert_true(all.examples >= 3);
 }
 
-/* The reference shows everything in use once. */
+/* The reference must show every op in use. */
 static void every_op_has_an_example(void **state) {
     (void)state;
     Seen seen = {0};
@@ -275,7 +275,7 @@ static void every_op_has_an_example(void **state) {
         if (!seen.enc[i] && i != TN_ENC_i8) fail_msg("no example has the type %s", tn_encs[i].name);
 }
 
-/* ---- examples with results: a ```values block behind a ```tir block */
+/* ---- examples with results: a ```values block after a ```tir block */
 
 /* The graph of a text as it prints, and what it evaluates to. */
 static void try_out(const char *what, const char *text, size_t n, TnBuf *printed, TnBuf *values) {
@@ -299,7 +299,8 @@ static const char *copy_until(const char *from, const char *until, TnBuf *out) {
     return at;
 }
 
-/* Every op but gguf, whose bytes are in a file, is evaluated under its own heading. TERN_REFRESH=1 writes the page. */
+/* Every op is evaluated under its own heading, except gguf, whose bytes are in a file. TERN_REFRESH=1 writes
+ * the page. */
 static void examples_give_what_the_page_says(void **state) {
     (void)state;
     static const char open[] = "```tir\n", middle[] = "```\n\n```values\n";

@@ -1,4 +1,4 @@
-/* Pictures: layers are found by structure, any graph can be drawn, and what a name may not do to the text. */
+/* Pictures: layers are found by structure, any graph can be drawn, and no name can break the text. */
 #include "tests/ir/tir_text.h"
 #include "tests/support/randgraph.h"
 #include "frontends/tools/dot.h"
