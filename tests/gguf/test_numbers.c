@@ -116,6 +116,20 @@ static void every_arch_and_ternary_type(void **state) {
         }
 }
 
+/* The types of other programs, which a row of their own in a file's table brings in. */
+static void every_other_ternary_type(void **state) {
+    (void)state;
+    static const uint32_t types[] = {GW_T_TL1,  GW_T_TL2,      GW_T_IQ1_BN, GW_T_IQ2_BN, GW_T_IQ2_BN_R4,
+                                     GW_T_Q2_0, GW_T_Q2_0_128, GW_T_PQ2_0,  GW_T_PTQ1_0};
+    for (size_t t = 0; t < TN_COUNT(types); t++) {
+        TnGmSpec s = tn_gm_small;
+        s.arch = arch(t % n_archs());
+        s.weights = types[t];
+        s.seed = 700 + t;
+        check(&s, false);
+    }
+}
+
 static void dense_weights_run_dense(void **state) {
     (void)state;
     static const uint32_t types[] = {GW_T_F32,  GW_T_F16,  GW_T_BF16, GW_T_Q8_0, GW_T_Q6_K, GW_T_Q4_0,
@@ -305,6 +319,7 @@ static void sequences_do_not_mix(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_arch_and_ternary_type),
+        cmocka_unit_test(every_other_ternary_type),
         cmocka_unit_test(dense_weights_run_dense),
         cmocka_unit_test(dense_ternary_weights_run_either_way),
         cmocka_unit_test(every_embedding_type),

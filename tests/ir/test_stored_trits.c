@@ -1,8 +1,8 @@
-/* Stored ternary matrices, written here element by element from the descriptions of the formats alone and read back by ir/:
- * those whose blocks and rows ir/decode.c finds, and those in tiles. */
+/* Stored ternary matrices, written element by element from the formats alone (tests/support/gguf_trits.h) and read back. */
 #include <math.h>
 #include "ir/internal.h"
 #include "ir/stored_tiles.h"
+#include "support/gguf_trits.h"
 #include "tests/ir/tir_text.h"
 
 typedef struct Matrix {
@@ -14,17 +14,18 @@ typedef struct Matrix {
     size_t bytes;
 } Matrix;
 
-static Matrix *m; /* of the test that runs */
-
-static int at(int64_t row, int64_t col) {
-    return m->w[row * m->cols + col];
+static TnGtMatrix plain(const Matrix *x) {
+    return (TnGtMatrix){x->rows, x->cols, x->w, x->scale, x->raw, x->bytes};
 }
 
-/* A byte of base-3 digits, the most significant first. */
-static uint8_t base3(const int *digits, int n) {
-    unsigned q = 0;
-    for (int i = 0; i < 5; i++) q = q * 3 + (unsigned)(i < n ? digits[i] : 0);
-    return (uint8_t)((q * 256 + 242) / 243);
+static void write_by(const Matrix *x, void (*write)(const TnGtMatrix *m)) {
+    TnGtMatrix g = plain(x);
+    write(&g);
+}
+
+static void write_q2(const Matrix *x, int64_t block) {
+    TnGtMatrix g = plain(x);
+    tn_gt_q2(&g, block);
 }
 
 static void put_f16(uint8_t *p, float f) {
@@ -32,159 +33,7 @@ static void put_f16(uint8_t *p, float f) {
     memcpy(p, &h, 2);
 }
 
-/* ---- blocks and rows */
-
-static void write_iq2bn(void) {
-    int64_t row_bytes = 4 + m->cols / 4;
-    for (int64_t r = 0; r < m->rows; r++) {
-        memcpy(m->raw + r * row_bytes, &m->scale[r], 4);
-        for (int64_t c = 0; c < m->cols; c++)
-            m->raw[r * row_bytes + 4 + c / 64 * 16 + c % 16] |=
-                (uint8_t)((at(r, c) + 1) << 2 * (c % 64 / 16));
-    }
-}
-
-static void write_iq2bn4(void) {
-    int64_t group_bytes = 16 + m->cols;
-    for (int64_t r = 0; r < m->rows; r++) {
-        uint8_t *group = m->raw + r / 4 * group_bytes, *codes = group + 16;
-        memcpy(group + r % 4 * 4, &m->scale[r], 4);
-        for (int64_t block = 0; block < m->cols / 64; block++)
-            for (int64_t l = 0; l < 4; l++)
-                for (int64_t i = 0; i < 4; i++)
-                    for (int64_t q = 0; q < 4; q++)
-                        codes[64 * block + 16 * l + 4 * (r % 4) + i] |=
-                            (uint8_t)((at(r, 64 * block + 16 * l + i + 4 * q) + 1) << 2 * q);
-    }
-}
-
-/* The least significant digit first: the number of digits 0 to 4 is that of digits 4 to 0 the other way round. */
-static void write_iq1bn(void) {
-    int64_t row_bytes = 2 + m->cols / 64 * 13;
-    for (int64_t r = 0; r < m->rows; r++) {
-        put_f16(m->raw + r * row_bytes, m->scale[r]);
-        for (int64_t block = 0; block < m->cols / 64; block++) {
-            uint8_t *b = m->raw + r * row_bytes + 2 + 13 * block;
-            int last[5] = {0};
-            for (int64_t g = 0; g < 4; g++) {
-                for (int64_t k = 0; k < 3; k++) {
-                    int digits[5];
-                    for (int64_t j = 0; j < 5; j++)
-                        digits[4 - j] = at(r, 64 * block + 16 * g + 5 * k + j) + 1;
-                    b[3 * g + k] = base3(digits, 5);
-                }
-                last[4 - g] = at(r, 64 * block + 16 * g + 15) + 1;
-            }
-            b[12] = base3(last, 5);
-        }
-    }
-}
-
-/* i2s64: 64 codes of the flat matrix in 16 bytes; i2s4: four rows in a byte. */
-static void write_i2s(void) {
-    for (int64_t e = 0; e < m->rows * m->cols; e++) {
-        int64_t r = e / m->cols, c = e % m->cols;
-        if (m->enc == TN_ENC_i2s64)
-            m->raw[e / 64 * 16 + e % 16] |= (uint8_t)((m->w[e] + 1) << (6 - 2 * (e % 64 / 16)));
-        else
-            m->raw[r / 4 * m->cols + c] |= (uint8_t)((m->w[e] + 1) << (6 - 2 * (r % 4)));
-    }
-}
-
-/* f16 d, then code e at bits 2 (e mod 4) of byte e / 4. */
-static void write_q2(int64_t block) {
-    for (int64_t b = 0; b < m->rows * m->cols / block; b++) {
-        uint8_t *p = m->raw + b * (2 + block / 4);
-        put_f16(p, m->scale[b]);
-        for (int64_t e = 0; e < block; e++)
-            p[2 + e / 4] |= (uint8_t)((m->w[b * block + e] + 1) << 2 * (e % 4));
-    }
-}
-
-/* Digit n of byte i of the first 16 is weight 16n + i; of the next 8, 80 + 8n + i; of the last 2, 120 + 2n + i. */
-static void write_ptq1(void) {
-    for (int64_t b = 0; b < m->rows * m->cols / 128; b++) {
-        uint8_t *p = m->raw + b * 28;
-        const int8_t *w = m->w + 128 * b;
-        for (int i = 0; i < 26; i++) {
-            int digits[5], n = i < 24 ? 5 : 4;
-            for (int k = 0; k < n; k++)
-                digits[k] = 1 + (i < 16   ? w[16 * k + i]
-                                 : i < 24 ? w[80 + 8 * k + i - 16]
-                                          : w[120 + 2 * k + i - 24]);
-            p[i] = base3(digits, n);
-        }
-        put_f16(p + 26, m->scale[b]);
-    }
-}
-
-/* ---- tiles: the packers of bitnet.cpp walk tile by tile, block by block, and append a byte at a time */
-
-static void write_tl1(int64_t bm_tile, int64_t bk, int64_t bm) {
-    int64_t by = 256 / bm, n = 0;
-    for (int64_t row0 = 0; row0 < m->rows; row0 += bm_tile)
-        for (int64_t col0 = 0; col0 < m->cols; col0 += bk)
-            for (int64_t row1 = row0; row1 < row0 + bm_tile; row1 += bm)
-                for (int64_t col1 = col0; col1 < col0 + bk; col1 += by)
-                    for (int64_t row2 = row1; row2 < row1 + bm; row2 += 16)
-                        for (int64_t col2 = col1; col2 < col1 + by; col2 += 4)
-                            for (int64_t r = row2; r < row2 + 16; r++) {
-                                int first = 3 * at(r, col2) + at(r, col2 + 1) + 4,
-                                    second = 3 * at(r, col2 + 2) + at(r, col2 + 3) + 4;
-                                m->raw[n++] = (uint8_t)(first << 4 | second);
-                            }
-    assert_int_equal(n, m->rows * m->cols / 4);
-    memcpy(m->raw + n, m->scale, 4);
-}
-
-/* 32 rows of a column of bytes: rows 0-7, 16-23, 8-15, 24-31. */
-static int64_t in_lane(int64_t lane) {
-    return lane / 8 == 1 ? lane + 8 : lane / 8 == 2 ? lane - 8 : lane;
-}
-
-static int triple(int64_t row, int64_t col) {
-    return 9 * at(row, col) + 3 * at(row, col + 1) + at(row, col + 2);
-}
-
-static void write_tl2(int64_t bm, int64_t bk) {
-    int64_t k3 = m->cols / bk * bk, n = 0;
-    for (int64_t row0 = 0; row0 < m->rows; row0 += bm) /* sizes */
-        for (int64_t col0 = 0; col0 < k3; col0 += bk)
-            for (int64_t row1 = row0; row1 < row0 + bm; row1 += 32)
-                for (int64_t col1 = col0; col1 < col0 + bk; col1 += 6)
-                    for (int64_t l = 0; l < 32; l++) {
-                        int a = abs(triple(row1 + in_lane(l), col1)),
-                            b = abs(triple(row1 + in_lane(l), col1 + 3));
-                        m->raw[n++] = (uint8_t)(a << 4 | b);
-                    }
-    for (int64_t row0 = 0; row0 < m->rows;
-         row0 += bm) /* signs: of 8 triples, a bit for the row and one for the row 16 on */
-        for (int64_t col0 = 0; col0 < k3; col0 += bk)
-            for (int64_t row1 = row0; row1 < row0 + bm; row1 += 32)
-                for (int64_t col1 = col0; col1 < col0 + bk; col1 += 24)
-                    for (int64_t j = 0; j < 16; j++) {
-                        unsigned word = 0;
-                        for (int64_t i = 0; i < 8; i++)
-                            for (int64_t half = 0; half < 2; half++)
-                                word = word << 1 | (triple(row1 + 16 * half + j, col1 + 3 * i) < 0);
-                        m->raw[n++] = (uint8_t)word;
-                        m->raw[n++] = (uint8_t)(word >> 8);
-                    }
-    for (int64_t row0 = 0; row0 < m->rows; row0 += bm) /* pairs */
-        for (int64_t col0 = k3; col0 < m->cols; col0 += 32)
-            for (int64_t row1 = row0; row1 < row0 + bm; row1 += 32)
-                for (int64_t col1 = col0; col1 < col0 + 32; col1 += 4)
-                    for (int64_t l = 0; l < 32; l++) {
-                        int64_t r = row1 + in_lane(l);
-                        int a = 3 * at(r, col1) + at(r, col1 + 1) + 4,
-                            b = 3 * at(r, col1 + 2) + at(r, col1 + 3) + 4;
-                        m->raw[n++] = (uint8_t)(a << 4 | b);
-                    }
-    assert_true(n <= (int64_t)m->bytes - 32);
-    memcpy(m->raw + m->bytes - 32, m->scale, 4);
-}
-
-/* ---- write and read back */
+/* ---- there and back */
 
 static TnType type_of(const Matrix *x, TnScale *whole) {
     TnType t = tn_type(x->enc, 2, (TnDim)x->rows, (TnDim)x->cols);
@@ -207,7 +56,6 @@ static Matrix *matrix(TnEnc enc, int64_t rows, int64_t cols, int most) {
         x->w[i] = (int8_t)((int)(random_u32() % (2u + (unsigned)most)) - 1);
     for (int64_t i = 0; i < rows * cols / 64 + rows; i++) /* values of f16 */
         x->scale[i] = tn_f16_to_f32((uint16_t)(0x2000 + random_u32() % 0x1000));
-    m = x;
     return x;
 }
 
@@ -225,9 +73,9 @@ static void expect_back(Matrix *x) {
         memset(out, 0x55, (size_t)x->cols);
         tn_decode_trits(&t, x->raw, r, out);
         for (int64_t c = 0; c < x->cols; c++)
-            if (out[c] != at(r, c))
+            if (out[c] != x->w[r * x->cols + c])
                 fail_msg("%s %d x %d: row %d column %d is %d, expected %d", tn_encs[x->enc].name,
-                         (int)x->rows, (int)x->cols, (int)r, (int)c, out[c], at(r, c));
+                         (int)x->rows, (int)x->cols, (int)r, (int)c, out[c], x->w[r * x->cols + c]);
     }
     free(out);
 }
@@ -236,40 +84,40 @@ static void rows_and_blocks(void **state) {
     (void)state;
     Matrix *x = matrix(TN_ENC_iq2bn, 5, 192, 1);
     assert_int_equal(x->bytes, 5 * (4 + 48));
-    write_iq2bn();
+    write_by(x, tn_gt_iq2bn);
     expect_back(x);
     destroy(x);
     x = matrix(TN_ENC_iq1bn, 5, 192, 1);
     assert_int_equal(x->bytes, 5 * (2 + 39));
-    write_iq1bn();
+    write_by(x, tn_gt_iq1bn);
     expect_back(x);
     destroy(x);
     x = matrix(TN_ENC_iq2bn4, 8, 192, 1);
     assert_int_equal(x->bytes, 2 * (16 + 192));
-    write_iq2bn4();
+    write_by(x, tn_gt_iq2bn4);
     expect_back(x);
     destroy(x);
     x = matrix(TN_ENC_q2g64, 5, 192, 2);
     assert_int_equal(x->bytes, 15 * 18);
-    write_q2(64);
+    write_q2(x, 64);
     expect_back(x);
     destroy(x);
     x = matrix(TN_ENC_q2g128, 5, 384, 2);
     assert_int_equal(x->bytes, 15 * 34);
-    write_q2(128);
+    write_q2(x, 128);
     expect_back(x);
     destroy(x);
     static const TnEnc i2s[] = {TN_ENC_i2s64, TN_ENC_i2s4};
     for (int i = 0; i < 2; i++) {
         x = matrix(i2s[i], 8, 208, 1); /* rows begin inside blocks */
         assert_int_equal(x->bytes, 2 * 208 + 32);
-        write_i2s();
+        write_by(x, i ? tn_gt_i2s4 : tn_gt_i2s64);
         expect_back(x);
         destroy(x);
     }
     x = matrix(TN_ENC_ptq1, 5, 384, 1);
     assert_int_equal(x->bytes, 15 * 28);
-    write_ptq1();
+    write_by(x, tn_gt_ptq1);
     expect_back(x);
     destroy(x);
 }
@@ -287,11 +135,13 @@ static void tiles(void **state) {
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         Matrix *x = matrix(TN_ENC_tl1, shapes[i].rows, shapes[i].cols, 1);
         assert_int_equal(x->bytes, x->rows * x->cols / 4 + 32);
-        write_tl1(shapes[i].tl1[0], shapes[i].tl1[1], shapes[i].tl1[2]);
+        TnGtMatrix g = plain(x);
+        tn_gt_tl1(&g, shapes[i].tl1[0], shapes[i].tl1[1], shapes[i].tl1[2]);
         expect_back(x);
         destroy(x);
         x = matrix(TN_ENC_tl2, shapes[i].rows, shapes[i].cols, 1);
-        write_tl2(shapes[i].tl2[0], shapes[i].tl2[1]);
+        g = plain(x);
+        tn_gt_tl2(&g, shapes[i].tl2[0], shapes[i].tl2[1]);
         expect_back(x);
         destroy(x);
     }
@@ -371,32 +221,32 @@ static void expect_scales(const Matrix *x, uint32_t group) {
 
 static const struct {
     TnEnc enc;
-    void (*write)(void);
-} of_rows[] = {{TN_ENC_iq1bn, write_iq1bn}, {TN_ENC_iq2bn, write_iq2bn}, {TN_ENC_iq2bn4, write_iq2bn4}};
+    void (*write)(const TnGtMatrix *m);
+} of_rows[] = {{TN_ENC_iq1bn, tn_gt_iq1bn}, {TN_ENC_iq2bn, tn_gt_iq2bn}, {TN_ENC_iq2bn4, tn_gt_iq2bn4}};
 
 static void a_scale_a_row(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof of_rows / sizeof *of_rows; i++) {
         Matrix *x = matrix(of_rows[i].enc, 8, 128, 1);
-        of_rows[i].write();
+        write_by(x, of_rows[i].write);
         assert_int_equal(scale_of(x).group, TN_GROUP_ROW);
         expect_scales(x, TN_GROUP_ROW);
         for (int r = 0; r < 8; r++) x->scale[r] = r == 5 ? 0.0f : 0.75f;
         memset(x->w + 5 * 128, 0, 128);
         memset(x->raw, 0, x->bytes);
-        of_rows[i].write(); /* one scale, but for a row of zeros */
+        write_by(x, of_rows[i].write); /* one scale, but for a row of zeros */
         assert_int_equal(scale_of(x).group, 0);
         assert_true(scale_of(x).scale == 0.75f);
         x->scale[2] = INFINITY;
         memset(x->raw, 0, x->bytes);
-        of_rows[i].write();
+        write_by(x, of_rows[i].write);
         expect_refused(x, "tensor w: scale of row 2 is inf, expected a finite number");
         destroy(x);
     }
     Matrix *x = matrix(TN_ENC_iq2bn, 8, 128, 2);
     memset(x->w, 0, 2 * 128);
     x->w[2 * 128 + 9] = 2;
-    write_iq2bn();
+    write_by(x, tn_gt_iq2bn);
     expect_refused(x, "tensor w: row 2 holds code 3; ternary codes are 0 to 2");
     destroy(x);
 }
@@ -405,7 +255,7 @@ static void a_scale_a_block(void **state) {
     (void)state;
     for (int b = 64; b <= 128; b += 64) {
         Matrix *x = matrix(b == 64 ? TN_ENC_q2g64 : TN_ENC_q2g128, 4, 256, 1);
-        write_q2(b);
+        write_q2(x, b);
         assert_int_equal(scale_of(x).group, b);
         assert_false(scale_of(x).two);
         expect_scales(x, (uint32_t)b);
@@ -413,13 +263,13 @@ static void a_scale_a_block(void **state) {
         assert_true(scale_of(x).two); /* a code 3 is a weight here */
         for (int i = 0; i < 1024 / b; i++) x->scale[i] = 0.5f;
         memset(x->raw, 0, x->bytes);
-        write_q2(b);
+        write_q2(x, b);
         assert_int_equal(scale_of(x).group, 0);
         assert_true(scale_of(x).scale == 0.5f);
         destroy(x);
     }
     Matrix *x = matrix(TN_ENC_ptq1, 4, 256, 1);
-    write_ptq1();
+    write_by(x, tn_gt_ptq1);
     assert_int_equal(scale_of(x).group, 128);
     expect_scales(x, 128);
     put_f16(x->raw + 28 * 3 + 26, NAN);
@@ -430,7 +280,8 @@ static void a_scale_a_block(void **state) {
 static void a_scale_a_tensor(void **state) {
     (void)state;
     Matrix *x = matrix(TN_ENC_tl2, 64, 256, 1);
-    write_tl2(64, 96);
+    TnGtMatrix g = plain(x);
+    tn_gt_tl2(&g, 64, 96);
     assert_int_equal(scale_of(x).group, 0);
     assert_true(scale_of(x).scale == x->scale[0]);
     memset(x->raw + x->bytes - 32, 0xff, 4);
@@ -441,7 +292,7 @@ static void a_scale_a_tensor(void **state) {
     memset(x->w, 0, 3 * 128);
     memset(x->w + 4 * 128, 0, 4 * 128);
     memset(x->w + 3 * 128, 0, 100);
-    write_i2s();
+    write_by(x, tn_gt_i2s4);
     expect_refused(x, "tensor w: byte 100 is 0x57, which holds code 3; ternary codes are 0 to 2");
     destroy(x);
 }

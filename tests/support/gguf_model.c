@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "support/gguf_blocks.h"
+#include "support/gguf_trits.h"
 #include "runtime/base/arena.h"
 #include "runtime/base/half.h"
 
@@ -95,10 +96,18 @@ bool tn_gm_shape(const char *name, TnGmSpec *io) {
 static const struct {
     const char *name;
     uint32_t type;
-} types[] = {{"f32", GW_T_F32},     {"f16", GW_T_F16},     {"bf16", GW_T_BF16}, {"q8_0", GW_T_Q8_0},
-             {"q6_k", GW_T_Q6_K},   {"q4_0", GW_T_Q4_0},   {"q4_1", GW_T_Q4_1}, {"q5_0", GW_T_Q5_0},
-             {"q5_1", GW_T_Q5_1},   {"q4_k", GW_T_Q4_K},   {"q5_k", GW_T_Q5_K}, {"mxfp4", GW_T_MXFP4},
-             {"tq1_0", GW_T_TQ1_0}, {"tq2_0", GW_T_TQ2_0}, {"i2_s", GW_T_I2_S}};
+} types[] = {{"f32", GW_T_F32},       {"f16", GW_T_F16},
+             {"bf16", GW_T_BF16},     {"q8_0", GW_T_Q8_0},
+             {"q6_k", GW_T_Q6_K},     {"q4_0", GW_T_Q4_0},
+             {"q4_1", GW_T_Q4_1},     {"q5_0", GW_T_Q5_0},
+             {"q5_1", GW_T_Q5_1},     {"q4_k", GW_T_Q4_K},
+             {"q5_k", GW_T_Q5_K},     {"mxfp4", GW_T_MXFP4},
+             {"tq1_0", GW_T_TQ1_0},   {"tq2_0", GW_T_TQ2_0},
+             {"i2_s", GW_T_I2_S},     {"tl1", GW_T_TL1},
+             {"tl2", GW_T_TL2},       {"iq1_bn", GW_T_IQ1_BN},
+             {"iq2_bn", GW_T_IQ2_BN}, {"iq2_bn_r4", GW_T_IQ2_BN_R4},
+             {"q2_0", GW_T_Q2_0},     {"q2_0_g128", GW_T_Q2_0_128},
+             {"pq2_0", GW_T_PQ2_0},   {"ptq1_0", GW_T_PTQ1_0}};
 
 uint32_t tn_gm_type(const char *name) {
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
@@ -119,13 +128,18 @@ static bool is_float(uint32_t type) {
     return type == GW_T_F32 || type == GW_T_F16 || type == GW_T_BF16;
 }
 static bool is_trits(uint32_t type) {
-    return type == GW_T_I2_S || type == GW_T_TQ1_0 || type == GW_T_TQ2_0;
+    return type == GW_T_I2_S || type == GW_T_TQ1_0 || type == GW_T_TQ2_0 || type == GW_T_TL1 ||
+           type == GW_T_TL2 || type == GW_T_IQ1_BN || type == GW_T_IQ2_BN || type == GW_T_IQ2_BN_R4 ||
+           type == GW_T_Q2_0 || type == GW_T_Q2_0_128 || type == GW_T_PQ2_0 || type == GW_T_PTQ1_0;
 }
 bool tn_gm_is_ternary(const TnGmSpec *s) {
     return is_trits(s->weights) || (s->ternary && is_float(s->weights));
 }
 
 static uint32_t block(uint32_t type) {
+    if (type == GW_T_IQ1_BN || type == GW_T_IQ2_BN || type == GW_T_IQ2_BN_R4 || type == GW_T_Q2_0) return 64;
+    if (type == GW_T_Q2_0_128 || type == GW_T_PQ2_0 || type == GW_T_PTQ1_0 || type == GW_T_TL1) return 128;
+    if (type == GW_T_TL2) return 256;
     if (tn_gb_block(type).elems) return tn_gb_block(type).elems;
     return type == GW_T_Q8_0 ? 32 : type == GW_T_Q6_K || type == GW_T_TQ1_0 || type == GW_T_TQ2_0 ? 256 : 1;
 }
@@ -372,6 +386,7 @@ static void make(const TnGmSpec *s, const char *name, uint32_t type, uint64_t ro
         if (type == GW_T_I2_S) pack_i2_s(t, rows * cols, sc, out);
         if (type == GW_T_TQ1_0) pack_tq1_0(t, rows * cols, scales, out);
         if (type == GW_T_TQ2_0) pack_tq2_0(t, rows * cols, scales, out);
+        tn_gt_pack(type, t, rows, cols, sc, out);
         if (is_float(type)) {
             float *x = tn_xcalloc(rows * cols, sizeof *x);
             for (size_t i = 0; i < rows * cols; i++) x[i] = (float)t[i] * sc;

@@ -166,6 +166,10 @@ void tn_gw_drop(TnGw *w, const char *name) {
     }
 }
 
+static size_t round_up(size_t n, size_t align) {
+    return (n + align - 1) / align * align;
+}
+
 size_t tn_gw_tensor_bytes(uint32_t type, uint32_t rank, const uint64_t *ne) {
     size_t n = 1;
     for (uint32_t i = 0; i < rank; i++) n *= ne[i];
@@ -185,6 +189,22 @@ size_t tn_gw_tensor_bytes(uint32_t type, uint32_t rank, const uint64_t *ne) {
         return n / 256 * 66;
     case GW_T_I2_S:
         return n / 4 + 32;
+    case GW_T_TL1:
+        return n / 4 + 32;
+    case GW_T_TL2:
+        return round_up((ne[0] - 256) * ne[1] / 3 * 5 / 8 + 64 * ne[1], 32) + 32;
+    case GW_T_IQ1_BN:
+        return n / ne[0] * 2 + n / 64 * 13;
+    case GW_T_IQ2_BN:
+    case GW_T_IQ2_BN_R4:
+        return n / ne[0] * 4 + n / 4;
+    case GW_T_Q2_0:
+        return n / 64 * 18;
+    case GW_T_Q2_0_128:
+    case GW_T_PQ2_0:
+        return n / 128 * 34;
+    case GW_T_PTQ1_0:
+        return n / 128 * 28;
     default:
         break;
     }
@@ -268,10 +288,6 @@ static void put_key(TnGw *w, TnBuf *b, const Key *k) {
     }
 }
 
-static size_t round_up(size_t n, size_t align) {
-    return (n + align - 1) / align * align;
-}
-
 /* Everything before the tensor data, padding included. */
 static void put_head(TnGw *w, TnBuf *b) {
     uint64_t offset = 0;
@@ -286,7 +302,8 @@ static void put_head(TnGw *w, TnBuf *b) {
         put_name(w, b, t->name);
         put_u32(w, b, t->rank, "rank", t->name);
         for (uint32_t d = 0; d < t->rank && d < 4; d++) put_u64(w, b, t->ne[d], "dimension", t->name);
-        put_u32(w, b, t->type, "type", t->name);
+        bool shared = t->type == GW_T_TL2 || t->type == GW_T_Q2_0_128;
+        put_u32(w, b, shared ? t->type - 1000 : t->type, "type", t->name);
         put_u64(w, b, t->placed ? t->offset : offset, "offset", t->name);
         offset += round_up(t->bytes, w->align);
     }

@@ -42,7 +42,17 @@ enum {
     GW_T_TQ1_0 = 34,
     GW_T_TQ2_0 = 35,
     GW_T_I2_S = 36,
-    GW_T_MXFP4 = 39
+    GW_T_MXFP4 = 39,
+    GW_T_TL1 = 38,
+    GW_T_Q2_0 = 42,
+    GW_T_IQ1_BN = 134,
+    GW_T_IQ2_BN = 135,
+    GW_T_PQ2_0 = 142,
+    GW_T_PTQ1_0 = 143,
+    GW_T_IQ2_BN_R4 = 335,
+    /* in the file the numbers of two above */
+    GW_T_TL2 = 1039,
+    GW_T_Q2_0_128 = 1042
 };
 
 typedef struct TnGw TnGw;
