@@ -69,9 +69,12 @@ static TernStatus infer_tokens(TnReport *r, TernError *err) {
               : plain ? "its default (no key tokenizer.ggml.pre)"
                       : tn_sprintf(&r->arena, "%u tokens: Llama 3's vocabulary (no key tokenizer.ggml.pre)",
                                    facts.n_tokens));
+    else
+        infer(r, "pre-tokenizer", "none: this kind of vocabulary has none", "the key tokenizer.ggml.model");
     infer(r, "begin of text", facts.add_bos ? "added" : "not added",
           tn_gguf_key(r->gguf, "tokenizer.ggml.add_bos_token") ? "the key tokenizer.ggml.add_bos_token"
-                                                               : "the pre-tokenizer's custom");
+          : *name                                              ? "the pre-tokenizer's custom"
+                                                               : "the tokenizer's default");
     return TERN_OK;
 }
 

@@ -334,7 +334,7 @@ static void long_runs(void **state) {
     static const char *const runs[] = {" ", "a",      "7",  "A",    "\n", "\t",
                                        "'", "\u0301", "中", "\r\n", " a", "!"};
     static const char *const ends[] = {"", "x", "中", "7", "\n", "!"};
-    enum { BYTES = 1 << 17 };
+    enum { BYTES = 1 << 16 };
     char *text = malloc(BYTES + 8);
     for (uint32_t row = 0; row < tn_pre_count(); row++) {
         TnPretok *pretok;
