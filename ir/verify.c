@@ -126,7 +126,7 @@ static bool check_ranges(Verify *v) {
     for (uint32_t k = 0; k < g->n_kernels; k++) {
         const TnKernel *kn = &g->kernels[k];
         if (kn->n == 0 || kn->first < next || kn->first >= g->n || kn->n > g->n - kn->first) {
-            KERNEL_FAULT(v, k, "kernel @%s: empty, or not behind the kernel before it", kn->name);
+            KERNEL_FAULT(v, k, "kernel @%s: empty, or not after the kernel before it", kn->name);
             return false;
         }
         for (TnRef r = next; r < kn->first + kn->n; r++) {
@@ -172,7 +172,7 @@ static void check_shape(Verify *v, uint32_t k) {
         else if (c == TN_ROOT && root != TN_NONE)
             FAULT(v, r, "%%%s: %s is a second root in kernel @%s", n->name, tn_ops[n->op].name, kn->name);
         else if (c == TN_ROW && root != TN_NONE)
-            FAULT(v, r, "%%%s: %s behind the root of kernel @%s is not elementwise", n->name,
+            FAULT(v, r, "%%%s: %s after the root of kernel @%s is not elementwise", n->name,
                   tn_ops[n->op].name, kn->name);
         if (c == TN_ROOT && root == TN_NONE) root = r;
     }

@@ -149,7 +149,7 @@ static TernStatus source_concat(Source *s, TnRef ref, int64_t row, Row out) {
         if (row < rows) return source_row(s, n->args[i], row, out);
         row -= rows;
     }
-    TN_BUG("row behind the end of concat $%s", n->name);
+    TN_BUG("row after the end of concat $%s", n->name);
 }
 
 static TernStatus source_pack(Source *s, TnRef ref, int64_t row, Row out) {
@@ -349,7 +349,7 @@ static TernStatus concat_scales(Source *s, TnRef ref, int64_t row, float *out) {
         if (row < rows) return source_scales(s, n->args[i], row, out);
         row -= rows;
     }
-    TN_BUG("row behind the end of concat $%s", n->name);
+    TN_BUG("row after the end of concat $%s", n->name);
 }
 
 static TernStatus kept_scales(Source *s, TnRef ref, int64_t row, float *out) {

@@ -199,7 +199,7 @@ static void test_head(void **state) {
     }
 }
 
-/* Dense projections with everything behind them. */
+/* Dense projections with everything after them. */
 static void test_matmul_epilogue(void **state) {
     (void)state;
     int hd = 48;

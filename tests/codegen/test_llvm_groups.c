@@ -181,7 +181,7 @@ static void test_embed(void **state) {
     }
 }
 
-/* Plain products with a scale a row, which lies behind the rows. */
+/* Plain products with a scale a row, which comes after the rows. */
 static void test_scale_a_row(void **state) {
     (void)state;
     say("$w: p64[97,192] scale=row = random {seed=5}\n%%x: f32[T,192] = input {name=\"x\"}\n"

@@ -88,7 +88,7 @@ static void test_built(void **state) {
     tn_kernel_add(g, "k", TN_NONE, 2, 1);
     tn_kernel_add(g, "l", TN_NONE, 1, 1);
     verifies(g, "t.tir:4: %y: kernel @k is not a run of neighbouring values\n"
-                "t.tir: kernel @l: empty, or not behind the kernel before it\n");
+                "t.tir: kernel @l: empty, or not after the kernel before it\n");
     g = parse(text);
     g->stage = TN_STAGE_FUSED;
     tn_kernel_add(g, "k", 1, 1, 1);
@@ -160,7 +160,7 @@ static void test_kernels(void **state) {
           "t.tir:8: %b: tmatmul is a second root in kernel @k\n");
     fused(X W "kernel @k {root=tmatmul}\n%q: q8[T,8] = quant %x\n%a: i32[T,8] = tmatmul %q, $w\n"
               "%d: f32[T,8] = dequant %a, %q, $w\n%p: q8[T,8] = quant %d\nend\n",
-          "t.tir:9: %p: quant behind the root of kernel @k is not elementwise\n");
+          "t.tir:9: %p: quant after the root of kernel @k is not elementwise\n");
     fused(X W "kernel @k {root=tmatmul}\n%s: f32[T,8] = silu %x\n%q: q8[T,8] = quant %x\n%a: i32[T,8] = "
               "tmatmul %q, $w\nend\n",
           "t.tir:6: %s: stands before the root of kernel @k, but does not lead to it\n");

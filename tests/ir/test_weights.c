@@ -229,7 +229,7 @@ static void r64_blocks(void **state) {
     check_r64(130, 512, 256, false);
 }
 
-/* A scale a row: behind the rows of p64, of a concat too; kept rows bring theirs. */
+/* A scale a row: after the rows of p64, also for a concat; kept rows keep theirs. */
 static void scales_a_row(void **state) {
     (void)state;
     TnGraph *g = tn_graph_create("g");
@@ -312,7 +312,7 @@ static void i2s_scale(void **state) {
     TnStoredScale got;
     TernError err = {0};
     memset(raw, 0x55, 64);
-    memset(raw + 64, 0xee, 32); /* what lies behind the scale may be anything */
+    memset(raw + 64, 0xee, 32); /* the bytes after the scale may be anything */
     memcpy(raw + 64, &scale, 4);
     assert_int_equal(tn_stored_scale(&t, raw, "w", &got, &err), TERN_OK);
     assert_true(got.scale == 0.75f && !got.group);
@@ -459,7 +459,7 @@ static void concat_then_pack(void **state) {
     tn_graph_destroy(g);
 }
 
-/* Blocks of 256 rows, the last one with zeros behind; any split of the rows. A copy of a copy would cost 256 rows for each of its own. */
+/* Blocks of 256 rows, the last one filled with zeros; any split of the rows. A copy of a copy would cost 256 rows for each of its own. */
 static void columns_are_blocks_of_rows(void **state) {
     (void)state;
     TnGraph *g = graph_of("  $a: t8[300,5] scale=[100:0x1p-1,200:0x1p-2] = random {seed=9}\n"
