@@ -99,7 +99,16 @@ static TnType type_after(const TnGraph *g, const Edit *e, TnRef r, TnArena *aren
         if (tn_enc_is_ternary(t.enc) && t.enc != TN_ENC_p64) t.enc = TN_ENC_t8;
         if (!tn_enc_is_ternary(t.enc) && !tn_enc_is_float(t.enc)) t.enc = TN_ENC_f32;
     }
-    if (t.n_scales && t.dim[0] != g->nodes[r].type.dim[0]) { /* the first ranges that still have rows */
+    if (tn_type_in_groups(&t) && tn_enc_is_ternary(t.enc) &&
+        t.dim[1] % t.group) { /* fewer columns than a group */
+        TnScale *one = tn_alloc_array(arena, 1, sizeof *one);
+        *one = (TnScale){t.dim[0], 1.0f};
+        t.enc = TN_ENC_t8;
+        t.group = 0;
+        t.scales = one;
+        t.n_scales = 1;
+    } else if (t.n_scales &&
+               t.dim[0] != g->nodes[r].type.dim[0]) { /* the first ranges that still have rows */
         TnScale *s = tn_alloc_array(arena, t.n_scales, sizeof *s);
         uint32_t n = 0;
         for (int64_t left = t.dim[0]; left > 0 && n < t.n_scales; n++) {
