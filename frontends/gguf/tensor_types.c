@@ -252,6 +252,16 @@ static TernStatus size(const Replay *p, TnGgufTensor *t, const Reading *r) {
                    t->name, (unsigned long long)t->ne[0], r->elems, r->name);
 }
 
+/* OxiBonsai's blocks are those of PrismML's first Q2_0 with the scale at the other end: only a key tells, and it is a text
+ * where everybody else has a number. */
+static const Reading oxibonsai = {42, -1, "TQ2_0_g128", "OxiBonsai", BLOCKS, 128, 34, 0};
+
+static bool is_oxibonsai(const TnGguf *g) {
+    static const char tag[] = "TQ2_0_G128";
+    const TnGgufKey *k = tn_gguf_key(g, "general.quantization_version");
+    return k && k->type == TN_GGUF_STRING && k->n == strlen(tag) && memcmp(k->data, tag, k->n) == 0;
+}
+
 /* Decides for all tensors of the number that `order[at]` has. */
 static TernStatus settle(const Replay *p, size_t at) {
     const TnGgufTensor *t = p->order[at];
@@ -262,7 +272,9 @@ static TernStatus settle(const Replay *p, size_t at) {
                        t->type);
     for (size_t i = 0; i < TN_COUNT(readings) && n == 1; i++)
         if (readings[i].id == t->type) found = &readings[i];
-    if (n > 1) {
+    if (t->type == oxibonsai.id && is_oxibonsai(p->g)) {
+        found = &oxibonsai;
+    } else if (n > 1) {
         found = only_fit(p, t->type, true, &n_fit);
         if (!found && !n_fit) found = only_fit(p, t->type, false, &n_fit);
         if (!found) return undecided(p, at, n_fit);

@@ -67,6 +67,10 @@ static void others_are_named(void **state) {
     named(45, 260, 64, 13 * 4 * 64, "I1_V of vlut.cpp");
     named(142, 512, 64, 64 * (4 + 128), "IQ2_TN of ik_llama.cpp");
     named(143, 256, 64, 64 * (2 + 52), "IQ1_TN of ik_llama.cpp");
+    TnGw *w = between(42, 256, 64,
+                      256 * 64 / 128 * 34); /* the bytes are those of PrismML's, and a key says otherwise */
+    tn_gw_str(w, "general.quantization_version", "TQ2_0_G128");
+    expect_open(w, "m.gguf: tensor x has type 42 (TQ2_0_g128 of OxiBonsai), expected one of " TYPES_READ);
     named(37, 256, 64, 256 * 64 + 32, "I8_S of bitnet.cpp's audio encoders");
 }
 
