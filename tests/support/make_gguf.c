@@ -47,12 +47,8 @@ int main(int argc, char **argv) {
     const struct {
         const char *flag;
         bool *to;
-    } switches[] = {{"--ternary", &s.ternary},
-                    {"--untied", &s.untied},
-                    {"--rope-freqs", &s.rope_freqs},
-                    {"--scales", &s.scales},
-                    {"--grouped", &s.grouped},
-                    {"--no-vocab", &s.no_vocab}};
+    } switches[] = {{"--ternary", &s.ternary}, {"--untied", &s.untied},   {"--rope-freqs", &s.rope_freqs},
+                    {"--scales", &s.scales},   {"--grouped", &s.grouped}, {"--no-vocab", &s.no_vocab}};
     for (int i = 1; i < argc; i++) {
         const char *flag = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
         char *end = "";
