@@ -105,7 +105,7 @@ TernStatus tn_arch_read_rope(TnArchBuild *b) {
 
 /* The pair of a head that turns `turns` times in the context. */
 static double turning(const TnArchBuild *b, double turns, double base) {
-    double n = b->facts.head_dim / 2;
+    uint32_t n = b->facts.head_dim / 2;
     return n * tn_log(b->rope.context / (turns * TWO_PI)) / tn_log(base);
 }
 

@@ -113,6 +113,7 @@ static size_t bytes_of(const Reading *r, size_t cols, size_t n) {
     if (r->elems && cols % r->elems) return 0;
     switch (r->form) {
     case BLOCKS:
+        TN_CHECK(r->elems > 0);
         return n / r->elems * r->bytes;
     case STORED: {
         TnType t = tn_type((TnEnc)r->enc, 2, (TnDim)rows, (TnDim)cols);

@@ -104,7 +104,7 @@ static int by_bits(const void *a, const void *b) {
 
 /* The different ones of n scales. */
 static void add_scales(TnTrits *s, float *scales, size_t n) {
-    qsort(scales, n, sizeof *scales, by_bits);
+    if (n) qsort(scales, n, sizeof *scales, by_bits);
     for (size_t i = 0; i < n; i++)
         if (i == 0 || tn_f32_bits(scales[i]) != tn_f32_bits(scales[i - 1])) add_scale(s, scales[i]);
 }

@@ -292,8 +292,9 @@ static TernStatus match_items(TnSplit *s, uint32_t level, const Item *item, uint
     if (n == 0) return TERN_OK;
     uint32_t have = 0;
     for (size_t size; have < item->most && at < text.size; have++, at += size) {
-        const Known *k;
+        const Known *k = NULL;
         TN_TRY(know(s, level, text, at, &size, &k, err));
+        TN_CHECK(k);
         if (!(k->classes >> item->class & 1)) break;
     }
     for (*end = NOWHERE; have >= item->least; have--) {
@@ -319,8 +320,9 @@ static TernStatus find_match(TnSplit *s, uint32_t level, TernText text, size_t *
                              TernError *err) {
     const Level *l = &s->pretok->levels[level];
     for (size_t at = *from, n; at < text.size; at += n) {
-        const Known *k;
+        const Known *k = NULL;
         TN_TRY(know(s, level, text, at, &n, &k, err));
+        TN_CHECK(k);
         uint32_t starts = k->starts & (KNOWN - 1);
         for (uint32_t i = 0; starts; i++, starts >>= 1) {
             if (!(starts & 1)) continue;

@@ -217,6 +217,7 @@ static char *with_table(const char *page, const char *heading, void (*put)(TnBuf
     TnBuf b = {0};
     const char *at = strstr(page, heading), *table = at ? strstr(at, "\n| ") : NULL;
     if (!table) fail_msg("docs/models.md has no table after '%s'", heading);
+    TN_CHECK(table);
     tn_buf_put(&b, page, (size_t)(++table - page));
     put(&b);
     while (*table == '|') table += strcspn(table, "\n") + 1;
@@ -358,6 +359,7 @@ static void a_toy_from_the_toolbox(void **state) {
                                         "{scale=0x1.6a09e6p-3, window=0}\n",
                                         "mode=half",
                                         "matmul"};
+    TN_CHECK(text.data);
     for (size_t i = 0; i < TN_COUNT(lines); i++)
         if (!strstr(text.data, lines[i])) fail_msg("the graph has no %s:\n%s", lines[i], text.data);
     const char *first = strstr(text.data, "= gguf {name=\"embd_norm.weight\"");

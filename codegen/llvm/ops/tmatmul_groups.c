@@ -85,7 +85,7 @@ static void sums_of(TnBuilder *b, const Product *p, int columns, LLVMValueRef w,
     w = tn_build_walk(b, &l, w, TOGETHER * TN_LINE);
     x = tn_build_walk(b, &l, x, TOGETHER * 4);
     for (int j = 0; j < TOGETHER; j++) {
-        LLVMValueRef c[4][4], line = tn_build_atc(b, w, j * TN_LINE);
+        LLVMValueRef c[4][4] = {{NULL}}, line = tn_build_atc(b, w, j * TN_LINE);
         tn_build_ahead(b, line);
         for (int h = 0; h < p->pieces; h++) {
             LLVMValueRef v =
