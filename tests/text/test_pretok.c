@@ -89,7 +89,8 @@ static const struct Author {
 };
 
 /* The letters that DeepSeek lists one by one. */
-/* clang-format off: it counts bytes, not characters */
+/* The formatter counts bytes, not characters. */
+/* clang-format off */
 #define DEEPSEEK_LETTERS \
     "\\s?[A-Za-z" \
     "µÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-" \
