@@ -209,16 +209,25 @@ static bool both_nan(size_t size, const char *a, const char *b) {
     return x != x && y != y;
 }
 
-/* The offset at which two rows of `used` bytes first differ, or `used`. Floats, also those in heads of q8 rows and in
- * caches, are equal if their bits are or if both are NaN. */
-static size_t first_difference(TnEnc enc, const char *a, const char *b, size_t used) {
+/* The bytes of floats and of all numbers before the codes of a row of activations. X and Y of q14 are no codes either. */
+static size_t head_floats(const TnType *t) {
+    return t->enc == TN_ENC_q8 ? 4 : t->enc == TN_ENC_q8g ? tn_q8g_part(t) : 0;
+}
+static size_t head_bytes(const TnType *t) {
+    return t->enc == TN_ENC_q8 ? TN_Q8_HEAD : t->enc == TN_ENC_q8g ? 2 * tn_q8g_part(t) : 0;
+}
+
+/* The offset at which two rows of `used` bytes first differ, or `used`. Floats, also those in heads of rows of activations
+ * and in caches, are equal if their bits are or if both are NaN. */
+static size_t first_difference(const TnType *t, const char *a, const char *b, size_t used) {
+    TnEnc enc = t->enc;
     bool half = enc == TN_ENC_kc_f16 || enc == TN_ENC_vc_f16;
     bool single = enc == TN_ENC_f32 || enc == TN_ENC_kc_f32 || enc == TN_ENC_vc_f32;
     size_t size = half ? 2 : 4;
     for (size_t at = 0; at < used; at++) {
         if (a[at] == b[at]) continue;
         size_t start = at / size * size;
-        bool is_float = half || single || (enc == TN_ENC_q8 && start == 0);
+        bool is_float = half || single || start < head_floats(t);
         if (!is_float || !both_nan(size, a + start, b + start)) return at;
         at = start + size - 1;
     }
@@ -233,8 +242,12 @@ static bool equal(Run *run, Value v, const void *want, const void *got, const in
     size_t stride = tn_row_bytes(t), used = (size_t)tn_row_elems(t) * size;
     int64_t rows = tn_type_rows(t, sym);
     const char *a = want, *b = got;
-    if (t->enc == TN_ENC_q8) {
-        used = TN_Q8_HEAD + (size_t)t->dim[1];
+    size_t head = head_bytes(t);
+    if (head) {
+        used = head + (size_t)t->dim[1];
+        size = 1;
+    } else if (t->enc == TN_ENC_q14) {
+        used = stride;
         size = 1;
     } else if (tn_encs[t->enc].kind == TN_CACHE) {
         used = stride = tn_page_bytes(t);
@@ -242,17 +255,18 @@ static bool equal(Run *run, Value v, const void *want, const void *got, const in
     }
     for (int64_t i = 0; i < rows; i++, a += stride, b += stride) {
         if (!memcmp(a, b, used)) continue;
-        size_t at = first_difference(t->enc, a, b, used);
+        size_t at = first_difference(t, a, b, used);
         if (at == used) continue;
         if (run->out) {
-            if (t->enc == TN_ENC_q8) {
+            if (head) {
                 TnGraph fake = *g; /* with one node that has the type of the head's number or of the code */
                 TnNode node = g->nodes[v.r];
-                node.type.enc = at < 4 ? TN_ENC_f32 : at < TN_Q8_HEAD ? TN_ENC_i32 : TN_ENC_i8;
-                if (at < TN_Q8_HEAD) at = at / 4 * 4;
+                node.type.enc = at < head_floats(t) ? TN_ENC_f32 : at < head ? TN_ENC_i32 : TN_ENC_i8;
+                if (at < head) at = at / 4 * 4;
                 fake.nodes = &node;
                 TN_CHECK(at < used);
-                differ(run, &(Value){v.m, &fake, 0, v.kernel}, i, (int64_t)at - TN_Q8_HEAD, a + at, b + at);
+                differ(run, &(Value){v.m, &fake, 0, v.kernel}, i, (int64_t)at - (int64_t)head, a + at,
+                       b + at);
                 snprintf(run->out->op, sizeof run->out->op, "%s", tn_ops[node.op].name);
             } else {
                 at = at / size * size;

@@ -20,7 +20,7 @@
  * then the scales of the 64 rows as f16. Only whole blocks can be addressed.
  * i2s: n/4 bytes of codes over the flat tensor, then the f32 scale and 28 bytes of anything, as in
  * the file (a row cannot be addressed: tn_row_bytes is 0). n is rounded up to 128 here; a file whose n is not
- * a multiple is refused by its size. Blocks of floats, tq1, tq2: as in the file, rows unpadded.
+ * a multiple is refused (tn_stored_needs). Blocks of floats, tq1, tq2: as in the file, rows unpadded.
  * Block tables i32[S,P]: a plain array, table[s*P + j]; tn_row_bytes is that of one element.
  * Key cache page: [heads][head][64 positions]; value cache page: [heads][64 positions][head]; in int8 caches
  * the 64 f32 scales of a head's positions follow its codes. Page p of a cache starts at p * tn_page_bytes.

@@ -74,6 +74,9 @@ static SourceFn source_row;
 
 static TernStatus find_raw(Source *s, TnRef ref, const void **out) {
     const TnNode *n = &s->g->nodes[ref];
+    if (n->type.enc == TN_ENC_t8)
+        return tn_fail(s->err, TERN_ERR_UNSUPPORTED,
+                       "gguf $%s: no tensor of a file is t8, expected its stored type and a pack", n->name);
     if (!s->found[ref]) {
         const char *name = tn_attr_str(n, TN_ATTR_name);
         size_t bytes = 0, want = tn_raw_bytes(&n->type);
@@ -91,9 +94,6 @@ static TernStatus find_raw(Source *s, TnRef ref, const void **out) {
 static TernStatus source_gguf(Source *s, TnRef ref, int64_t row, Row out) {
     const TnNode *n = &s->g->nodes[ref];
     const void *raw = NULL;
-    if (n->type.enc == TN_ENC_t8)
-        return tn_fail(s->err, TERN_ERR_UNSUPPORTED,
-                       "gguf $%s: no tensor of a file is t8, expected its stored type and a pack", n->name);
     TN_TRY(find_raw(s, ref, &raw));
     if (out.t)
         tn_decode_trits(&n->type, raw, row, out.t);

@@ -168,7 +168,7 @@ const char *tn_arch_node_name(TnArchBuild *b, uint32_t layer, const char *what);
 TnRef tn_arch_source(TnArchBuild *b, const TnGgufTensor *t, const char *node, const TnType *type);
 /* The node of a vector in f32, f16 or bf16; TN_NONE if it is optional and absent. */
 TnRef tn_arch_vector(TnArchBuild *b, uint32_t layer, const char *what);
-/* The node of embedding or head, which may not be ternary; TN_NONE if it is optional and absent. */
+/* The node of embedding or head; TN_NONE if it is optional and absent. */
 TnRef tn_arch_table(TnArchBuild *b, const char *what);
 
 /* ---- blocks.c. Values are f32 [T, columns] unless stated otherwise. */

@@ -1,7 +1,7 @@
 /* Positions: the keys rope.scaling.*, and the blocks that rotate queries and keys.
  *
  * A pair of columns is rotated by position * base^(-i/n) / f(i). Scaling, as files call it, is the vector f:
- * the tensor of factors in the file, or a constant that is computed here from the keys, or their product.
+ * the tensor of factors in the file, or a constant that is computed here from the keys, or (linear, yarn) their product.
  *
  *   linear   f = factor
  *   yarn     pairs that turn often in the context that the model was first trained with keep their speed; pairs that hardly
@@ -165,6 +165,13 @@ static TnRef factors(TnArchBuild *b, double base, const char *node) {
     static const char few[] = "rope_factors_short.weight", many[] = "rope_factors_long.weight";
     bool longrope = b->rope.scaling == TN_ROPE_LONGROPE;
     const char *name = longrope ? few : "rope_freqs.weight";
+    if (longrope && !tn_arch_has_tensor(b->arch, false, few)) {
+        b->status =
+            tn_fail(b->err, TERN_ERR_UNSUPPORTED,
+                    "%s: %s.rope.scaling.type is longrope, whose factors have no place in architecture %s",
+                    b->gg->path, b->facts.arch, b->facts.arch);
+        return TN_NONE;
+    }
     const TnGgufTensor *t = stored_factors(b, name);
     if (longrope) (void)stored_factors(b, many);
     if (b->status != TERN_OK) return TN_NONE;
@@ -177,8 +184,9 @@ static TnRef factors(TnArchBuild *b, double base, const char *node) {
     uint32_t n = b->facts.head_dim / 2;
     bool computed = false;
     TN_CHECK(n <= TN_COUNT(values));
+    bool written = t && b->rope.scaling == TN_ROPE_LLAMA3; /* the tensor holds what the keys would give */
     for (uint32_t i = 0; i < n; i++) {
-        double f = factor_of(b, base, i);
+        double f = written ? 1 : factor_of(b, base, i);
         float stored = 1;
         computed |= f != 1;
         if (t) memcpy(&stored, t->data + 4 * i, 4);

@@ -98,8 +98,8 @@ static TernStatus scale_of(TnArchBuild *b, uint32_t layer, const char *what, con
     TN_TRY(extra_scale(b, layer, what, ternary, &extra));
     if (out->group && extra != 1.0f)
         return tn_fail(b->err, TERN_ERR_UNSUPPORTED,
-                       "%s: tensor %s.scale: got %g beside weights with scales of their own, expected 1",
-                       b->gg->path, what, (double)extra);
+                       "%s: a .scale of %g beside %s, which has scales of its own, expected 1", b->gg->path,
+                       (double)extra, t->name);
     out->scale *= extra;
     if (!isfinite(out->scale))
         return tn_fail(b->err, TERN_ERR_INPUT, "%s: tensor %s has the scale %g, expected a number",

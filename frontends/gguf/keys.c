@@ -250,7 +250,8 @@ static TernStatus nobody_reads(const TnGguf *g, const TnGgufKey *k, TernError *e
     for (size_t i = 0; i < g->n_keys; i++)
         if (g->keys[i].asked) tn_nearest_try(&near, g->keys[i].name, strlen(g->keys[i].name));
     for (size_t i = 0; i < g->absent->n; i++)
-        tn_nearest_try(&near, g->absent->names[i], strlen(g->absent->names[i]));
+        if (strcmp(g->absent->names[i], k->name) != 0)
+            tn_nearest_try(&near, g->absent->names[i], strlen(g->absent->names[i]));
     const char *known = near.best ? near.best : "";
     return tn_fail(err, TERN_ERR_INPUT, "TerncSource.overrides: %s: nothing here reads this key%s%s%s",
                    k->name, *known ? ", did you mean " : "", known, *known ? "?" : "");

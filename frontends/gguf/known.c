@@ -28,7 +28,7 @@ static const TnKeyRow table[] = {
     {".embedding_length_out", TN_RULE_NAMED, 0, NULL},
     {".swiglu_clamp*", TN_RULE_REFUSED, 0, "a clamp of the activation, expected none"},
     {".activation_sparsity_scale", TN_RULE_REFUSED, 0, "a threshold of the activation, expected none"},
-    {".xielu.*", TN_RULE_REFUSED, 0, "another activation, expected relu2 or silu"},
+    {".xielu.*", TN_RULE_REFUSED, 0, "another activation, expected one of docs/models.md"},
     {".altup.*", TN_RULE_REFUSED, 0, "another residual stream, expected none"},
     {".ssm.*", TN_RULE_IS, 0, NULL},
     {".wkv.*", TN_RULE_IS, 0, NULL},

@@ -159,17 +159,30 @@ static size_t room(const Replay *p, size_t i) {
     return end > at ? end - at : 0;
 }
 
-/* whole: the file is not cut short, so its last tensor is all there. */
+/* Whether the room of tensor i is that of a reading. whole: the file is not cut short, so its last tensor is all there. */
+static bool suits(const Replay *p, const Reading *r, size_t i, bool whole) {
+    const TnGgufTensor *t = p->order[i];
+    size_t bytes = bytes_of(r, t->ne[0], weights_of(t)), have = room(p, i);
+    bool last = i + 1 == p->g->n_tensors;
+    return bytes && have < bytes + p->align && (have >= bytes || (!whole && last));
+}
+
+/* Whether the rooms of all tensors of its number are. */
 static bool fits(const Replay *p, const Reading *r, bool whole) {
-    for (size_t i = 0; i < p->g->n_tensors; i++) {
-        const TnGgufTensor *t = p->order[i];
-        if (t->type != r->id) continue;
-        size_t bytes = bytes_of(r, t->ne[0], weights_of(t)), have = room(p, i);
-        bool last = i + 1 == p->g->n_tensors;
-        if (!bytes || have >= bytes + p->align) return false;
-        if (have < bytes && (whole || !last)) return false;
-    }
+    for (size_t i = 0; i < p->g->n_tensors; i++)
+        if (p->order[i]->type == r->id && !suits(p, r, i, whole)) return false;
     return true;
+}
+
+/* The first tensor of the number that suits no reading; `at` if each suits one. */
+static size_t odd_one(const Replay *p, uint32_t id, size_t at) {
+    for (size_t i = at; i < p->g->n_tensors; i++) {
+        bool any = p->order[i]->type != id;
+        for (size_t j = 0; j < TN_COUNT(readings) && !any; j++)
+            any = readings[j].id == id && suits(p, &readings[j], i, false);
+        if (!any) return i;
+    }
+    return at;
 }
 
 static size_t count_readings(uint32_t id) {
@@ -207,6 +220,7 @@ static void list_readings(const Replay *p, const TnGgufTensor *t, bool all, TnBu
 }
 
 static TernStatus undecided(const Replay *p, size_t at, size_t n_fit) {
+    if (!n_fit) at = odd_one(p, p->order[at]->type, at);
     const TnGgufTensor *t = p->order[at];
     TnBuf list = {0};
     list_readings(p, t, !n_fit, &list);

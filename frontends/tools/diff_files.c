@@ -147,6 +147,7 @@ static bool parse_type(const Packed *p, const TnBlobWeight *w, TnType *out) {
     }
     TnEncKind kind = tn_encs[out->enc].kind;
     static const int64_t no_syms[TN_SYM_COUNT];
+    if (kind == TN_TERNARY_GROUPS) return false; /* the directory does not say how many columns a group has */
     return strcmp(at, "]") == 0 && out->rank && kind != TN_CACHE && kind != TN_Q8 && out->enc != TN_ENC_i32 &&
            out->enc != TN_ENC_i8 && tn_type_bytes(out, no_syms) <= w->size;
 }

@@ -64,7 +64,7 @@ static void packer(TnReport *r, uint64_t file_type) {
     static const struct {
         uint64_t number;
         const char *name, *who;
-    } file_types[] = {{36, "TQ1_0", mainline}, {37, "TQ2_0", mainline}, {38, "TL1", microsoft},
+    } file_types[] = {{36, "TQ1_0", mainline}, {37, "TQ2_0", mainline}, {38, "TL1 or MXFP4", microsoft},
                       {39, "TL2", microsoft},  {40, "I2_S", microsoft}, {136, "IQ1_BN", ik},
                       {137, "IQ2_BN", ik},     {337, "IQ2_BN_R4", ik}};
     for (size_t i = 0; i < TN_COUNT(file_types); i++) {

@@ -122,7 +122,7 @@ static void infer_scale(TnReport *r, const TnGgufTensor *t, const char *groups) 
                          "%lld rows by %lld columns, blocks of %lld rows, in blk.0.ffn_down.weight",
                          (long long)tiles.tile_rows, (long long)tiles.tile_cols, (long long)tiles.block_rows),
               tiles.known
-                  ? "bitnet.cpp's table has the shape"
+                  ? "bitnet.cpp's table has the shape; text that is nonsense means others"
                   : "no table has the shape: the largest powers of two; text that is nonsense means others");
 }
 
@@ -314,6 +314,8 @@ static void list_ignored(TnReport *r) {
     TnMap used = {0};
     for (TnRef i = 0; i < r->graph->n; i++) {
         const TnNode *n = &r->graph->nodes[i];
+        bool folded = n->op == TN_OP_rope_freq && n->n_args && r->graph->nodes[n->args[0]].op == TN_OP_const;
+        if (folded) tn_map_set(&used, "rope_freqs.weight", strlen("rope_freqs.weight"), 0);
         if (n->op != TN_OP_gguf) continue;
         const char *name = tn_attr_str(n, TN_ATTR_name);
         tn_map_set(&used, name, strlen(name), 0);

@@ -62,15 +62,17 @@ static void put_input(Alone *a, TnRef r) {
     TnType t = n->type;
     if (tn_encs[t.enc].kind == TN_CACHE) t.enc = tn_enc_is_kcache(t.enc) ? TN_ENC_kc : TN_ENC_vc;
     TnAttr name = {.key = TN_ATTR_name, .s = n->op == TN_OP_input ? tn_attr_str(n, TN_ATTR_name) : n->name};
-    if (t.enc != TN_ENC_q8) {
+    if (t.enc != TN_ENC_q8 && t.enc != TN_ENC_q8g) {
         push(a, r, TN_OP_input, &t, NULL, 0, &name, 1);
         return;
     }
-    /* only quant makes codes */
-    t.enc = TN_ENC_f32;
+    /* only quant and quant_groups make codes */
+    TnAttr group = {.key = TN_ATTR_n, .i = t.group};
+    bool by_groups = t.enc == TN_ENC_q8g;
+    t = tn_type(TN_ENC_f32, 2, t.dim[0], t.dim[1]);
     name.s = tn_sprintf(&a->out->arena, "of.%s", n->name);
     TnRef x = tn_node_push(a->out, TN_OP_input, name.s, strlen(name.s), &t, NULL, 0, &name, 1);
-    push(a, r, TN_OP_quant, &n->type, &x, 1, NULL, 0);
+    push(a, r, by_groups ? TN_OP_quant_groups : TN_OP_quant, &n->type, &x, 1, &group, by_groups);
 }
 
 static void put_op(Alone *a, TnRef r) {

@@ -80,9 +80,12 @@ TernStatus tern_generator_step(TernGenerator *g, TernError *err) {
     tn_error_clear(err);
     if (!g) return tn_fail_null("generator", err);
     TN_TRY(tn_generator_check_idle(g, err));
-    gather(g);
-    if (g->n_rows == 0) return TERN_OK;
     g->stepping = true;
+    gather(g);
+    if (g->n_rows == 0) {
+        g->stepping = false;
+        return TERN_OK;
+    }
     TernStatus status = tern_session_step(g->session, g->rows, g->n_rows, sink, g, &own);
     bool settled = status == TERN_OK || (status == TERN_ERR_NUMERIC && find_unseen(g) < g->n_rows);
     if (settled) settle(g, status, &own);

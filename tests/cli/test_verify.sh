@@ -84,6 +84,19 @@ try 2 "tern: error: $dir/none.tir: *" "$dir/a.tir" --against "$dir/none.tir" --t
 printf '%s\n' 'tir 1' 'graph @t stage=model' '  $e: f32[40,64] = random {seed=1}' '  %x: f32[T,64] = input {name="x"}' \
     '  %i: i32[T] = argmax %x' '  %j: i32[T] = input {name="j"}' '  %y: f32[T,64] = embed %j, $e' \
     '  %o: f32[T,64] = output %y {name="y"}' '  %p: i32[T] = output %i {name="p"}' 'end' >"$dir/s.tir"
+# Heads of two sizes in one product, whose units are whole parts, since no other unit holds whole heads of both.
+printf '%s\n' 'tir 1' 'graph @t stage=model' '  %x: f32[T,64] = input {name="x"}' '  %q: q8g[T,64] scale=group:64 = quant_groups %x {n=64}' \
+    '  $a: t8[80,64] scale=group:64 = random {seed=1}' '  $b: t8[96,64] scale=group:64 = random {seed=2}' '  $m: f32[80] = random {seed=3}' \
+    '  $n: f32[96] = random {seed=4}' '  %s: f32[T,80] = tmatmul_groups %q, $a' '  %t: f32[T,96] = tmatmul_groups %q, $b' \
+    '  %u: f32[T,80] = headnorm %s, $m {eps=1e-5}' '  %v: f32[T,96] = headnorm %t, $n {eps=1e-5}' '  %o: f32[T,80] = output %u {name="u"}' \
+    '  %p: f32[T,96] = output %v {name="v"}' 'end' >"$dir/heads.tir"
+# Weights of 2, column by column, times large codes: sums of pairs in 16 bits must end earlier than for weights of 1.
+twos=$(printf '2,%.0s' {1..511})2 ones=$(printf '0,1,%.0s' {1..255})0,1
+printf '%s\n' 'tir 1' 'graph @t stage=model' '  %x0: f32[T,512] = input {name="x"}' '  %x1: f32[T,512] = times %x0 {scale=0}' \
+    "  \$b: f32[512] = const {values=[$ones]}" '  %x: f32[T,512] = bias %x1, $b' "  \$w0: t8[1,512] scale=1 most=2 = const {values=[$twos]}" \
+    '  $z: t8[255,512] scale=1 most=2 = random {seed=4}' '  $w: t8[256,512] scale=[1:1,255:1] most=2 = concat $w0, $z' \
+    '  $c: t8[512,256] scale=1 most=2 = colmajor $w' '  %q: q8[T,512] = quant %x' '  %a: i32[T,256] = tmatmul %q, $w, $c' \
+    '  %d: f32[T,256] = dequant %a, %q, $w' '  %o: f32[T,256] = output %d {name="y"}' 'end' >"$dir/two.tir"
 [ $native = yes ] && levels="level * and ref" || levels="level ref"
 flags=""
 [ $native = yes ] || flags="--target ref"
@@ -92,6 +105,9 @@ flags=""
     try 0 "* runs of 3 steps on random inputs equal: $levels, kv f16, rows 1, 2..8 and 9..512, seeds 1 and 2" "$dir/s.tir" $flags
     try 0 "* run* of 3 steps on random inputs equal: $levels, kv i8, rows 2..4, seed 7" "$dir/a.tir" --seed 7 --rows 2..4 --kv i8 $flags
     try 0 "* equal: $levels, kv f16, rows 3, seeds 1 and 2" "$model" --rows 3 $flags
+    try 0 "* equal: $levels, *" "$dir/heads.tir" $flags
+    try 0 "* equal: $levels, *" "$dir/two.tir" $flags
+    case $("$tern" --version) in *avx2*) try 0 "* equal: level avx2 and ref, *" "$dir/two.tir" --cpu avx2 ;; esac
 }
 "$tern" opt "$dir/s.tir" --cpu ref -o "$dir/planned.tir" || failures=1
 try 0 "3 runs of 3 steps on random inputs equal: level ref, *, seed 18446744073709551615" "$dir/planned.tir" \

@@ -334,6 +334,23 @@ static void the_callback_must_not_come_back(void **state) {
     TernError err;
     must(tern_generate(g, &r, calls_back, &c, NULL, &err), &err);
     assert_int_equal(c.n_pieces, 3);
+    /* nor from the piece that a cancelled sequence gets: text that was held back for a stop string */
+    TernSamplerOptions so = greedy();
+    r.sampler = &so;
+    Heard h = HEARD;
+    must(tern_generate(g, &r, hear, &h, &h.got, &err), &err);
+    char held[256];
+    int n = snprintf(held, sizeof held, "%s\n\n\n", h.text);
+    const TernText stop = {held, (size_t)n};
+    r.stops = &stop, r.n_stops = 1, r.max_tokens = 10;
+    TernSequence *s;
+    c.n_pieces = 0;
+    must(tern_sequence_create(g, &r, calls_back, &c, &s, &err), &err);
+    while (c.n_pieces < 3) must(tern_generator_step(g, &err), &err);
+    tern_sequence_cancel(s);
+    must(tern_generator_step(g, &err), &err);
+    assert_int_equal(c.n_pieces, 4);
+    tern_sequence_destroy(s);
     tern_generator_destroy(g);
 }
 

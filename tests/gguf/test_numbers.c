@@ -227,8 +227,8 @@ static void rope_is_scaled(void **state) {
         const char *scaling;
         float factor;
         uint32_t context;
-    } how[] = {
-        {"linear", 4, 128}, {"yarn", 4, 64}, {"yarn", 2.5f, 4096}, {"llama3", 8, 256}, {"linear", 1, 128}};
+    } how[] = {{"linear", 4, 128}, {"yarn", 4, 64},    {"yarn", 2.5f, 4096},
+               {"llama3", 8, 256}, {"llama3", 8, 256}, {"linear", 2, 128}};
     for (size_t i = 0; i < TN_COUNT(how); i++)
         for (size_t a = i % 2; a < n_archs(); a += 2) {
             TnGmSpec s = tn_gm_small;
@@ -237,7 +237,7 @@ static void rope_is_scaled(void **state) {
             s.scaling = how[i].scaling;
             s.scaling_factor = how[i].factor;
             s.scaling_context = how[i].context;
-            s.rope_freqs = i == 3;
+            s.rope_freqs = i > 3;
             s.seed = 900 + 7 * a + i;
             check(&s, false);
         }

@@ -177,7 +177,9 @@ static void rope(const TnRefModel *m, double *x, uint32_t heads, uint32_t pos) {
     uint32_t head = tn_gm_head_dim(m->s), half = head / 2;
     for (uint32_t h = 0; h < heads; h++, x += head)
         for (uint32_t i = 0; i < half; i++) {
-            double angle = pos * scaled(m->s, i, pow((double)m->s->rope_base, -2.0 * i / head));
+            double once = pow((double)m->s->rope_base, -2.0 * i / head);
+            bool written = m->freqs && m->s->scaling && !strcmp(m->s->scaling, "llama3");
+            double angle = pos * (written ? once : scaled(m->s, i, once));
             if (m->freqs) angle /= m->freqs[i];
             double *a = m->arch->pairs ? &x[2 * i] : &x[i],
                    *b = m->arch->pairs ? &x[2 * i + 1] : &x[i + half];

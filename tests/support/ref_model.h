@@ -7,7 +7,8 @@
  *   rope      angle = pos * base^(-2i/head) / freq_i; the pairs are (i, i + head/2) or (2i, 2i + 1)
  *             linear: angle / factor. yarn and llama3: the part k of the angle is kept, the rest divided by factor; k falls
  *             in a straight line from 1 to 0, of yarn from the pair that turns 32 times in the context to the one that turns
- *             once, rounded outwards, of llama3 with the turns themselves, from 4 to 1. yarn: q and k times 1 + ln(factor) / 10
+ *             once, rounded outwards, of llama3 with the turns themselves, from 4 to 1. yarn: q and k times 1 + ln(factor) / 10.
+ *             llama3 with the tensor freq: the tensor alone
  *   attention softmax(q . k / sqrt(head)) v over earlier positions, or the last `window`; head h reads kv head
  *             h / (heads / kv_heads)
  *   ffn       act(gate) * up, act being relu squared, silu, relu, gelu by erf or gelu by tanh

@@ -70,7 +70,7 @@ static void rope_pair(TnBuilder *b, LLVMValueRef x, LLVMValueRef y, LLVMValueRef
 static void rope(TnBuilder *b, TnFrame *f, TnRef ref) {
     TnRef angle = arg(b, ref, 1);
     int64_t head = tn_build_cols(b, angle);
-    TN_CHECK(f->grain % head == 0);
+    tn_build_check_heads(b, f, head);
     bool pair = !strcmp(tn_attr_str(&b->g->nodes[ref], TN_ATTR_mode), "pair");
     LLVMValueRef a = tn_build_row_mem(b, f, angle), x = tn_build_mem(b, f, arg(b, ref, 0));
     LLVMValueRef y = f->width ? tn_build_result_strip(b, f, ref) : tn_build_result_row(b, f, ref);
@@ -147,7 +147,7 @@ static void kv_put(TnBuilder *b, TnFrame *f, TnRef ref) {
     const TnType *t = &b->g->nodes[ref].type;
     Put p = {.keys = tn_enc_is_kcache(t->enc), .head = t->dim[2], .size = tn_enc_bytes(t->enc)};
     int64_t part = (int64_t)tn_page_head_bytes(t);
-    TN_CHECK(f->grain % p.head == 0);
+    tn_build_check_heads(b, f, p.head);
     LLVMValueRef x = tn_build_mem(b, f, arg(b, ref, 1));
     LLVMValueRef pos = tn_build_load(b, b->t_i32, tn_build_row_mem(b, f, arg(b, ref, 2)), 4);
     LLVMValueRef slot = tn_build_load(b, b->t_i32, tn_build_row_mem(b, f, arg(b, ref, 3)), 4);

@@ -192,7 +192,7 @@ static void headnorm(TnBuilder *b, TnFrame *f, TnRef ref) {
     const TnNode *node = &b->g->nodes[ref];
     TnRef w = node->args[1];
     int64_t head = tn_build_cols(b, w);
-    TN_CHECK(f->grain % head == 0);
+    tn_build_check_heads(b, f, head);
     LLVMValueRef x = tn_build_mem(b, f, node->args[0]), cols = f->width;
     if (!cols) cols = tn_build_i64(b, tn_build_cols(b, ref));
     LLVMValueRef y = f->width ? tn_build_result_strip(b, f, ref) : tn_build_result_row(b, f, ref);

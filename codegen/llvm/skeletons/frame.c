@@ -59,6 +59,10 @@ LLVMValueRef tn_build_result_strip(TnBuilder *b, TnFrame *f, TnRef ref) {
     return *m;
 }
 
+void tn_build_check_heads(TnBuilder *b, const TnFrame *f, int64_t head) {
+    TN_CHECK(f->grain % head == 0 || f->grain >= tn_build_cols(b, b->k->root));
+}
+
 void tn_build_copy_out(TnBuilder *b, const TnFrame *f, TnRef ref) {
     LLVMValueRef from = tn_build_row_mem(b, f, ref), to = operand_strip(b, f, ref);
     TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), f->width, TN_LANES);

@@ -38,6 +38,9 @@ LLVMValueRef tn_build_frame_mask(TnBuilder *b, const TnFrame *f, LLVMValueRef of
 LLVMValueRef tn_build_result_row(TnBuilder *b, TnFrame *f, TnRef ref);
 /* Scratch for a strip of 4-byte elements, with room for blocks that run past its end. Sets f->mem. */
 LLVMValueRef tn_build_result_strip(TnBuilder *b, TnFrame *f, TnRef ref);
+/* Aborts unless a strip holds whole heads of `head` columns: its grain is a multiple of them, or covers all columns of the
+ * root, so that a strip is a whole part. */
+void tn_build_check_heads(TnBuilder *b, const TnFrame *f, int64_t head);
 /* Copies the frame's strip of `ref` from f->mem to its operand. */
 void tn_build_copy_out(TnBuilder *b, const TnFrame *f, TnRef ref);
 

@@ -62,8 +62,8 @@ static TernStatus refuse(const TnArchBuild *b) {
     return tn_fail(
         b->err, TERN_ERR_UNSUPPORTED,
         "%s: architecture bitnet with the 128256 tokens of BitNet b1.58 2B-4T, whose activation is relu "
-        "squared, and no key says which it is: --override-kv %s=str:relu2 settles it (=str:silu for the "
-        "other)",
+        "squared, and no key says which it is: set it by --override-kv %s=str:relu2 (or silu); the converter "
+        "that writes such files may also have inverted the scales",
         b->gg->path, name);
 }
 
