@@ -65,77 +65,113 @@ static Group *group_specials(const TernVocab *v, uint32_t flags, size_t *out_n) 
     return groups;
 }
 
-/* Marks the tokens of the group with which the text begins. */
-static void mark_group(const TernVocab *v, const Group *g, const char *text, uint32_t flags,
-                       uint8_t *occurs) {
+/* A special token that occurs in the text, by its row of specials: longer ones have lower rows. */
+typedef struct Hit {
+    size_t start;
+    uint32_t row;
+} Hit;
+
+typedef struct Hits {
+    Hit *v;
+    size_t n, cap;
+} Hits;
+
+static bool put_hit(Hits *hits, size_t start, uint32_t row) {
+    if (hits->n == hits->cap) {
+        size_t cap = hits->cap ? hits->cap * 2 : 16;
+        Hit *v = realloc(hits->v, cap * sizeof *v);
+        if (!v) return false;
+        hits->v = v;
+        hits->cap = cap;
+    }
+    hits->v[hits->n++] = (Hit){start, row};
+    return true;
+}
+
+/* Adds the token of the group that stands at text[at], if there is one. */
+static bool hit_group(const TernVocab *v, const Group *g, const char *text, size_t at, uint32_t flags,
+                      Hits *hits) {
     size_t low = 0, high = g->n;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (memcmp(tn_special_text(v, g->rows[middle]).data, text, g->size) < 0)
+        if (memcmp(tn_special_text(v, g->rows[middle]).data, text + at, g->size) < 0)
             low = middle + 1;
         else
             high = middle;
     }
-    for (; low < g->n && memcmp(tn_special_text(v, g->rows[low]).data, text, g->size) == 0; low++)
-        occurs[g->rows[low]] = is_asked_for(v, tn_word(v->specials, g->rows[low]), flags);
+    for (; low < g->n && memcmp(tn_special_text(v, g->rows[low]).data, text + at, g->size) == 0; low++)
+        if (is_asked_for(v, tn_word(v->specials, g->rows[low]), flags))
+            return put_hit(hits, at, g->rows[low]); /* of equal ones the first counts */
+    return true;
 }
 
-/* Marks the special tokens that occur anywhere in the text. Most do not, and one look at the text rules them all out. */
-static bool mark_occurring(const TernVocab *v, const char *text, size_t size, uint32_t flags,
-                           uint8_t *occurs) {
+/* Finds the special tokens of the text. Most bytes begin none, and one look rules those out. */
+static bool find_hits(const TernVocab *v, const char *text, size_t size, uint32_t flags, Hits *hits) {
     uint8_t mask = flags & TERN_ENCODE_PARSE_SPECIAL ? 3 : 1;
     size_t n = 0;
     Group *groups = group_specials(v, flags, &n);
-    for (size_t i = 0; groups && i < size; i++) {
-        if (!(v->special_first[(uint8_t)text[i]] & mask)) continue;
-        for (size_t k = 0; k < n; k++)
-            if (groups[k].begins[(uint8_t)text[i]] && groups[k].size <= size - i)
-                mark_group(v, &groups[k], text + i, flags, occurs);
-    }
     bool ok = groups != NULL;
+    for (size_t i = 0; ok && i < size; i++) {
+        if (!(v->special_first[(uint8_t)text[i]] & mask)) continue;
+        for (size_t k = 0; k < n && ok; k++)
+            if (groups[k].begins[(uint8_t)text[i]] && groups[k].size <= size - i)
+                ok = hit_group(v, &groups[k], text, i, flags, hits);
+    }
     free(groups);
     return ok;
 }
 
-/* Cuts one token out of all raw parts, left to right. */
-static bool cut_out(const char *text, TernText token, uint32_t id, const Parts *from, Parts *to) {
-    to->n = 0;
-    for (size_t i = 0; i < from->n; i++) {
-        Part part = from->v[i];
-        if (part.token != TN_EMPTY) {
-            if (!put_part(to, part.start, part.size, part.token)) return false;
-            continue;
-        }
-        size_t at = part.start, end = part.start + part.size;
-        const char *hit;
-        while (at < end && (hit = memmem(text + at, end - at, token.data, token.size))) {
-            size_t start = (size_t)(hit - text);
-            if (!put_part(to, at, start - at, TN_EMPTY) || !put_part(to, start, token.size, id)) return false;
-            at = start + token.size;
-        }
-        if (!put_part(to, at, end - at, TN_EMPTY)) return false;
+static int by_row(const void *a, const void *b) {
+    const Hit *x = a, *y = b;
+    if (x->row != y->row) return x->row < y->row ? -1 : 1;
+    return (x->start > y->start) - (x->start < y->start);
+}
+
+static int by_start(const void *a, const void *b) {
+    const Hit *x = a, *y = b;
+    return (x->start > y->start) - (x->start < y->start);
+}
+
+/* Keeps the hits that count. A longer token goes before a shorter one, so that a short one never breaks up a longer one,
+ * and of one token the first goes first. What is taken already is thus at least as long as a hit, and covers its first or
+ * its last byte if it overlaps it. */
+static bool keep_longest(const TernVocab *v, size_t size, Hits *hits) {
+    bool *taken = calloc(size, sizeof *taken);
+    if (!taken) return false;
+    qsort(hits->v, hits->n, sizeof *hits->v, by_row);
+    size_t n = 0;
+    for (size_t i = 0; i < hits->n; i++) {
+        Hit h = hits->v[i];
+        size_t last = h.start + tn_special_text(v, h.row).size - 1;
+        if (taken[h.start] || taken[last]) continue;
+        memset(taken + h.start, true, last + 1 - h.start);
+        hits->v[n++] = h;
     }
+    hits->n = n;
+    qsort(hits->v, n, sizeof *hits->v, by_start);
+    free(taken);
     return true;
 }
 
-/* Cuts the longest tokens out of the whole text first, so that a short one never breaks up a longer one. */
-static bool partition(const TernVocab *v, const char *text, size_t size, uint32_t flags, Parts *parts) {
-    if (!put_part(parts, 0, size, TN_EMPTY)) return false;
-    if (v->head.n_specials == 0 || size == 0) return true;
-    uint8_t *occurs = calloc(v->head.n_specials, 1);
-    if (!occurs) return false;
-    Parts other = {0};
-    bool ok = mark_occurring(v, text, size, flags, occurs);
-    for (uint32_t s = 0; s < v->head.n_specials && ok; s++) {
-        if (!occurs[s]) continue;
-        uint32_t id = tn_word(v->specials, s);
-        ok = cut_out(text, tn_symbol_bytes(v, id), id, parts, &other);
-        Parts swap = *parts;
-        *parts = other;
-        other = swap;
+static bool put_parts(const TernVocab *v, size_t size, const Hits *hits, Parts *parts) {
+    size_t at = 0;
+    for (size_t i = 0; i < hits->n; i++) {
+        Hit h = hits->v[i];
+        size_t n = tn_special_text(v, h.row).size;
+        if (!put_part(parts, at, h.start - at, TN_EMPTY) ||
+            !put_part(parts, h.start, n, tn_word(v->specials, h.row)))
+            return false;
+        at = h.start + n;
     }
-    free(other.v);
-    free(occurs);
+    return put_part(parts, at, size - at, TN_EMPTY);
+}
+
+/* Cuts the special tokens out of the text. */
+static bool partition(const TernVocab *v, const char *text, size_t size, uint32_t flags, Parts *parts) {
+    Hits hits = {0};
+    bool ok = v->head.n_specials == 0 || find_hits(v, text, size, flags, &hits);
+    ok = ok && (hits.n == 0 || keep_longest(v, size, &hits)) && put_parts(v, size, &hits, parts);
+    free(hits.v);
     return ok;
 }
 
