@@ -73,7 +73,7 @@ static TernStatus id(TnGguf *g, const char *name, int64_t *out, TernError *err) 
     uint64_t v = 0;
     if (!tn_gguf_key(g, name)) return TERN_OK;
     TN_TRY(tn_gguf_uint(g, name, true, 0, UINT32_MAX, &v, err));
-    *out = (int64_t)v;
+    if (v != UINT32_MAX) *out = (int64_t)v; /* -1, which some converters write for none */
     return TERN_OK;
 }
 

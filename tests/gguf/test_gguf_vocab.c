@@ -222,6 +222,9 @@ static void wrong_types(void **state) {
         tn_gw_u32(w, ids[i], 6);
         snprintf(want, sizeof want, "m.gguf: %s is 6, expected an id below the 6 tokens", ids[i]);
         assert_string_equal(says(w), want);
+        w = good();
+        tn_gw_u32(w, ids[i], UINT32_MAX); /* none */
+        assert_string_equal(says(w), "");
     }
     for (size_t i = 0; i < TN_COUNT(flags); i++) {
         TnGw *w = good();
