@@ -30,6 +30,16 @@ static int open_retry(const char *path, int flags, mode_t mode) {
 
 /* Files, read */
 
+bool tn_os_exists(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+bool tn_os_is_folder(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 TernStatus tn_file_map(const char *path, TnFile *out, TernError *err) {
     *out = (TnFile){0};
     int fd = open_retry(path, O_RDONLY | O_NONBLOCK, 0); /* a pipe without a writer must not block */

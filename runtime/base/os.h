@@ -19,6 +19,10 @@ void tn_file_unmap(TnFile *f);
  * free() it. */
 TernStatus tn_file_read(const char *path, size_t limit, char **out, size_t *out_size, TernError *err);
 
+/* What a path names; both follow symbolic links, and say no where the system does not tell. */
+bool tn_os_exists(const char *path);
+bool tn_os_is_folder(const char *path);
+
 /* Writes a file so that it appears whole or not at all: a temporary file beside it, fsync, rename. Between open and
  * commit, put appends and put_at overwrites bytes that were put. After a failed call, or after tn_writer_abort, no file is
  * left. If the path is a symbolic link, the link stays and the file it names is made or replaced. "-", the names of open

@@ -46,9 +46,10 @@ rule codegen/llvm/ops 9 'codegen/llvm/ops/*' 'codegen/llvm/skeletons/*' codegen/
 rule frontends/gguf 1 'frontends/gguf/*' 'frontends/gguf/arch/archs.def' 'ir/**' 'runtime/text/*' 'runtime/base/*'
 rule frontends/gguf/arch 9 'frontends/gguf/arch.h' # an architecture sees only the toolbox
 rule frontends 1 'runtime/base/*' # what both rooms below and the program use
-rule frontends/api 9 'frontends/api/*' 'frontends/gguf/*' 'codegen/**' 'passes/**' 'ir/**' 'runtime/tern.h' \
+rule frontends/hf 9 'frontends/hf/*' frontends/json.h 'frontends/gguf/*' 'ir/**' 'runtime/text/*' 'runtime/base/*'
+rule frontends/api 9 'frontends/api/*' 'frontends/hf/*' 'frontends/gguf/*' 'codegen/**' 'passes/**' 'ir/**' 'runtime/tern.h' \
     'runtime/text/*' 'runtime/abi/*' 'runtime/base/*'
-rule frontends/tools 9 'frontends/tools/*' 'frontends/json.h' 'frontends/api/*' 'frontends/gguf/*' 'codegen/**' 'passes/**' \
+rule frontends/tools 9 'frontends/tools/*' 'frontends/json.h' 'frontends/api/*' 'frontends/hf/*' 'frontends/gguf/*' 'codegen/**' 'passes/**' \
     'ir/**' 'runtime/tern.h' 'runtime/text/*' 'runtime/abi/*' 'runtime/base/*'
 rule frontends/cli 9 frontends/json.h codegen/targets.h 'frontends/cli/*' 'frontends/api/ternc.h' 'frontends/api/ternc_tools.h' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/generate/generate.h' \
     'runtime/abi/levels.h' 'runtime/abi/kvs.h' 'runtime/base/*'

@@ -1,0 +1,78 @@
+/* Folders of Hugging Face: a model as its authors train and publish it.
+ *
+ *   config.json                    the architecture and its sizes
+ *   model.safetensors, or several  the weights; model.safetensors.index.json says which file has which
+ *   tokenizer.json                 the vocabulary, for byte-level BPE
+ *
+ * safetensors.c reads a file of weights through the checked reader, folder.c the files of a folder as one set of tensors.
+ * Anything damaged, unknown or contradictory is refused with one line that names the file, the value found and the value
+ * expected. */
+#ifndef TN_HF_H
+#define TN_HF_H
+
+#include <stdbool.h>
+#include "runtime/base/arena.h"
+#include "runtime/base/map.h"
+#include "runtime/base/os.h"
+
+#define TN_SAFE_RANK 8
+
+typedef struct TnSafeTensor {
+    const char *name;
+    const struct TnSafeType *type;
+    uint32_t rank;              /* 0: a single number */
+    uint64_t dim[TN_SAFE_RANK]; /* outermost first, as in the file; 1 beyond rank */
+    const uint8_t *data;        /* in the file, at any alignment */
+    size_t bytes;
+} TnSafeTensor;
+
+typedef enum TnSafeKind { TN_SAFE_U8, TN_SAFE_F16, TN_SAFE_BF16, TN_SAFE_F32, TN_SAFE_OTHER } TnSafeKind;
+typedef struct TnSafeType {
+    const char *name; /* "BF16" */
+    TnSafeKind kind;
+    uint32_t bytes; /* of an element */
+} TnSafeType;
+
+/* ---- safetensors.c: one file */
+typedef struct TnSafe {
+    TnFile file;
+    bool owned; /* the mapping */
+    TnArena arena;
+    const char *path;
+    TnSafeTensor *tensors; /* in the order of their data */
+    size_t n_tensors;
+    TnMap map; /* by name */
+} TnSafe;
+/* Maps and checks a file; *out must be closed. */
+TernStatus tn_safe_open(const char *path, TnSafe **out, TernError *err);
+/* The same over memory that outlives the object. `name` is for messages. */
+TernStatus tn_safe_open_memory(const void *bytes, size_t n, const char *name, TnSafe **out, TernError *err);
+void tn_safe_close(TnSafe *s);                                         /* NULL is fine */
+const TnSafeTensor *tn_safe_tensor(const TnSafe *s, const char *name); /* NULL if absent */
+
+/* ---- folder.c: the weights of a folder */
+typedef struct TnHfFolder {
+    TnArena arena;
+    const char *path;
+    TnSafe **files;
+    size_t n_files, cap_files;
+    const TnSafeTensor **tensors; /* of all files, file by file */
+    size_t n_tensors;
+    TnMap map; /* by name */
+} TnHfFolder;
+/* Opens the folder's weights: all files that its index names, or its only one. *out must be closed. */
+TernStatus tn_hf_folder_open(const char *path, TnHfFolder **out, TernError *err);
+void tn_hf_folder_close(TnHfFolder *f);                                  /* NULL is fine */
+const TnSafeTensor *tn_hf_tensor(const TnHfFolder *f, const char *name); /* NULL if absent */
+/* "FOLDER/name", in the folder's arena. */
+const char *tn_hf_path(TnHfFolder *f, const char *name);
+
+/* ---- hfjson.c: json files of a folder */
+typedef struct json_t TnJson; /* jansson's value */
+/* Reads a text that holds one object; json_decref(*out). An object that names a member twice is refused, as its readers
+ * differ in which they take. */
+TernStatus tn_hf_json(const char *text, size_t n, const char *name, TnJson **out, TernError *err);
+/* The same of a file, which need not exist unless it is `required`: then *out is NULL. */
+TernStatus tn_hf_json_file(const char *path, bool required, TnJson **out, TernError *err);
+
+#endif
