@@ -24,7 +24,9 @@ TernStatus tn_source_open(const TerncSource *source, bool vocab_only, TnGguf **o
     static const TerncSource embedded = {.size = sizeof embedded};
     if (!source) source = &embedded;
     TnGguf *g;
-    if (source->path)
+    if (source->path && tn_os_is_folder(source->path))
+        TN_TRY(tn_source_folder(source, vocab_only, &g, err));
+    else if (source->path)
         TN_TRY(tn_gguf_open(source->path, vocab_only, &g, err));
     else
         TN_TRY(tn_gguf_open_memory(tn_embedded_model, (size_t)(tn_embedded_model_end - tn_embedded_model),
@@ -275,7 +277,7 @@ static TernStatus check_files(const TerncSource *source, const TerncOptions *o, 
                               TernError *err) {
     const char *cache = o->tune_seconds > 0 ? o->tune_cache : NULL;
     const TnFileUse files[] = {
-        {"the model", source->path, TN_FILE_IN},
+        {"the model", source->path, TN_FILE_MODEL},
         {"the graph", source->tir, TN_FILE_IN},
         {"the output", path, TN_FILE_BINARY},
         {"the tuning cache", cache, o->tune_write ? TN_FILE_CACHE : TN_FILE_CACHE_MAYBE},

@@ -12,6 +12,8 @@ extern const unsigned char tn_embedded_model_end[];
 
 /* Opens source->path, or the embedded model, and applies the overrides and the layout of I2_S. */
 TernStatus tn_source_open(const TerncSource *source, bool vocab_only, TnGguf **out, TernError *err);
+/* folder_source.c: opens a folder of Hugging Face, which becomes a GGUF in memory. */
+TernStatus tn_source_folder(const TerncSource *source, bool vocab_only, TnGguf **out, TernError *err);
 /* Call this when everything needed from the file has been read. Refuses an override that was never read, and
  * sends source->note. */
 TernStatus tn_source_settle(const TerncSource *source, TnGguf *g, bool vocab_only, TernError *err);

@@ -42,7 +42,7 @@ TERN_API const char *ternc_targets(void);
 
 typedef struct TerncSource {
     size_t size;
-    const char *path; /* GGUF; NULL: the embedded model */
+    const char *path; /* GGUF, or a folder of Hugging Face; NULL: the embedded model */
     /* n_overrides texts "KEY=TYPE:VALUE" that replace or add metadata. An override of a key that is never
      * read is refused. */
     const char *const *overrides;

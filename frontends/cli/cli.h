@@ -140,7 +140,7 @@ void set_tuning(const Verb *verb, TuneFlags *t, int64_t threads, TerncOptions *o
 int check_files(const Verb *verb, const TnFileUse *files, size_t n);
 /* Entries for verbs that take MODEL_FLAGS, and for those that take TUNE_FLAGS. */
 #define MODEL_FILES(m)                                                                                       \
-    {"the model", (m).model, TN_FILE_IN}, {                                                                  \
+    {"the model", (m).model, TN_FILE_MODEL}, {                                                                  \
         "--weights", (m).weights, TN_FILE_IN                                                                 \
     }
 #define TUNE_FILE(t)                                                                                         \

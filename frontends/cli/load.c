@@ -97,6 +97,7 @@ const TerncCalls *ternc(void) {
 bool is_gguf(const char *path) {
     char head[4] = {0};
     struct stat st; /* opening a pipe that nobody writes to would block */
+    if (tn_os_is_folder(path)) return true;
     FILE *f = stat(path, &st) == 0 && S_ISREG(st.st_mode) ? fopen(path, "rb") : NULL;
     if (!f) return false;
     size_t n = fread(head, 1, 4, f);

@@ -23,6 +23,20 @@ const TnArch *tn_arch_find(const char *name) {
     return NULL;
 }
 
+static bool has_word(const char *words, const char *word) {
+    size_t n = strlen(word);
+    if (n == 0 || strchr(word, ' ')) return false;
+    for (const char *p = words; (p = strstr(p, word)); p += n)
+        if ((p == words || p[-1] == ' ') && (p[n] == ' ' || !p[n])) return true;
+    return false;
+}
+
+const TnArch *tn_arch_of_class(const char *name) {
+    for (size_t i = 0; i < TN_COUNT(archs); i++)
+        if (archs[i]->classes && has_word(archs[i]->classes, name)) return archs[i];
+    return NULL;
+}
+
 const char *tn_arch_list(TnArena *arena) {
     const char *list = archs[0]->name;
     for (size_t i = 1; i < TN_COUNT(archs); i++)

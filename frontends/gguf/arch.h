@@ -70,10 +70,11 @@ typedef struct TnArchConverter {
 
 typedef struct TnArchBuild TnArchBuild;
 typedef struct TnArch {
-    const char *name; /* general.architecture; its keys begin with it and a dot */
-    const char *doc;  /* one line that says which models have it */
-    TnOp activation;  /* of the gate, relu2 or silu, if there is no key ARCH.hidden_activation */
-    const char *rope; /* which columns of a head are rotated together: attribute `mode` of op rope */
+    const char *name;    /* general.architecture; its keys begin with it and a dot */
+    const char *doc;     /* one line that says which models have it */
+    const char *classes; /* that config.json of Hugging Face names for it, between blanks; may be NULL */
+    TnOp activation;     /* of the gate, relu2 or silu, if there is no key ARCH.hidden_activation */
+    const char *rope;    /* which columns of a head are rotated together: attribute `mode` of op rope */
     const TnArchTensor *tensors;
     const TnArchTrait *traits;
     const TnArchConverter *converters;
@@ -88,9 +89,10 @@ typedef struct TnArch {
 } TnArch;
 
 /* ---- arch.c: all of them, in the order of archs.def */
-const TnArch *tn_arch_row(size_t i);          /* NULL after the last */
-const TnArch *tn_arch_find(const char *name); /* NULL if there is none of that name */
-const char *tn_arch_list(TnArena *arena);     /* "a, b or c", for messages */
+const TnArch *tn_arch_row(size_t i);              /* NULL after the last */
+const TnArch *tn_arch_find(const char *name);     /* NULL if there is none of that name */
+const TnArch *tn_arch_of_class(const char *name); /* the same by a word of its `classes` */
+const char *tn_arch_list(TnArena *arena);         /* "a, b or c", for messages */
 
 /* arch_unread.c: what a file is whose architecture is known but not supported, e.g. "a mixture of experts";
  * else NULL. */

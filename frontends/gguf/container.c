@@ -291,6 +291,7 @@ void tn_gguf_close(TnGguf *g) {
     tn_map_free(&g->key_map);
     tn_map_free(&g->tensor_map);
     if (g->file.data) tn_file_unmap(&g->file);
+    if (g->made) tn_os_unmap(g->made, g->made_bytes);
     free(g->vocab);
     tn_map_free(&g->absent->map);
     tn_arena_free(&g->absent->arena);

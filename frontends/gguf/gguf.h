@@ -82,6 +82,8 @@ typedef struct TnGguf {
     uint64_t table_hash; /* XXH3-64 of everything before the tensor data */
     void *vocab;         /* image, made on demand */
     size_t vocab_bytes;
+    void *made; /* of a folder: the mapping that holds the file; NULL otherwise */
+    size_t made_bytes;
 } TnGguf;
 
 /* Maps and checks; *out must be closed. Tensors of a type Tern does not read are refused by name, unless the

@@ -75,4 +75,27 @@ TernStatus tn_hf_json(const char *text, size_t n, const char *name, TnJson **out
 /* The same of a file, which need not exist unless it is `required`: then *out is NULL. */
 TernStatus tn_hf_json_file(const char *path, bool required, TnJson **out, TernError *err);
 
+/* ---- convert.c: a folder as a GGUF */
+typedef struct TnHfOptions {
+    const char *
+        type; /* of ternary matrices: "i2_s", "tq1_0", "tq2_0", "q2_0" or "pq2_0"; NULL: what their scales need */
+    const char
+        *embd;       /* of embedding and head: "f32", "f16", "bf16" or "q8_0"; NULL: as the folder has them */
+    const char *pre; /* the pre-tokenizer, for one that is not recognised; may be NULL */
+    bool
+        absmean; /* dense matrices are masters, to be rounded by their mean magnitude, though nothing in the folder says so */
+    void (*note)(void *user, const char *line); /* called for each thing that is worth knowing; may be NULL */
+    void *user;
+} TnHfOptions;
+typedef struct TnHfModel TnHfModel;
+/* Reads all but the data of the tensors, and decides how each is to be written. Keeps nothing of `options`. */
+TernStatus tn_hf_open(const char *path, const TnHfOptions *options, TnHfModel **out, TernError *err);
+void tn_hf_close(TnHfModel *m); /* NULL is fine */
+/* The bytes of the GGUF. */
+size_t tn_hf_size(const TnHfModel *m);
+/* Hands the GGUF to the sink, front to back. May be called once. */
+TernStatus tn_hf_write(TnHfModel *m,
+                       TernStatus (*sink)(void *ctx, const void *bytes, size_t n, TernError *err), void *ctx,
+                       TernError *err);
+
 #endif

@@ -122,7 +122,7 @@ static TernStatus check_input(const TnFileUse *f, TernError *err) {
     if (!*f->path) return tn_fail(err, TERN_ERR_INPUT, "%s: the name is empty, expected a file", f->what);
     if (stat(f->path, &st) != 0 || access(f->path, R_OK) != 0)
         return tn_fail(err, TERN_ERR_ENV, "%s: cannot open: %s", f->path, strerror(errno));
-    if (S_ISDIR(st.st_mode))
+    if (S_ISDIR(st.st_mode) && f->use != TN_FILE_MODEL)
         return tn_fail(err, TERN_ERR_INPUT, "%s: is a directory, expected a regular file", f->path);
     return TERN_OK;
 }

@@ -8,6 +8,7 @@
 
 typedef enum TnUse {
     TN_FILE_IN,          /* read; "-" is standard input */
+    TN_FILE_MODEL,       /* the same, or a folder */
     TN_FILE_TEXT,        /* read whole before anything is written, so one TN_FILE_OUT may replace it */
     TN_FILE_LOADED,      /* part of the running program; it may be missing */
     TN_FILE_OUT,         /* written by a TnWriter; "-" is standard output */

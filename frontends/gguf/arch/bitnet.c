@@ -104,6 +104,7 @@ static const TnArchFamily families_1bitllm[] = {
 const TnArch tn_arch_bitnet_b158 = {.name = "bitnet-b1.58",
                                     .doc = "BitNet b1.58 2B-4T and its like, as Microsoft's converters write "
                                            "them",
+                                    .classes = "BitNetForCausalLM",
                                     .activation = TN_OP_relu2,
                                     .rope = "half",
                                     .tensors = tensors,
@@ -128,6 +129,7 @@ const TnArch tn_arch_bitnet_25 = {.name = "bitnet-25",
                                   .build = build};
 const TnArch tn_arch_bitnet = {.name = "bitnet",
                                .doc = "the models of 1bitLLM, as llama.cpp's converter writes them",
+                               .classes = "BitnetForCausalLM",
                                .activation = TN_OP_silu,
                                .rope = "half",
                                .tensors = tensors,

@@ -47,6 +47,7 @@ static const TnArchFamily families[] = {
 };
 const TnArch tn_arch_llama = {.name = "llama",
                               .doc = "Llama and models of its graph, with ternary weights",
+                              .classes = "LlamaForCausalLM",
                               .activation = TN_OP_silu,
                               .rope = "pair",
                               .tensors = tensors,

@@ -64,6 +64,7 @@ static const TnArchFamily families[] = {
 };
 const TnArch tn_arch_minicpm = {.name = "minicpm",
                                 .doc = "MiniCPM and models of its graph: BitCPM4 0.5B and 8B",
+                                .classes = "MiniCPMForCausalLM",
                                 .activation = TN_OP_silu,
                                 .rope = "pair",
                                 .tensors = tensors,

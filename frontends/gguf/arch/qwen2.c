@@ -39,6 +39,7 @@ static const TnArchFamily families[] = {
 const TnArch tn_arch_qwen2 = {.name = "qwen2",
                               .doc =
                                   "Qwen2, Qwen2.5 and models of their graph: VibeVoice-ASR's language model",
+                              .classes = "Qwen2ForCausalLM",
                               .activation = TN_OP_silu,
                               .rope = "half",
                               .tensors = tensors,

@@ -40,6 +40,7 @@ static const TnArchFamily families[] = {
 };
 const TnArch tn_arch_qwen3 = {.name = "qwen3",
                               .doc = "Qwen3 and models of its graph: Bonsai 1.7B, 4B and 8B",
+                              .classes = "Qwen3ForCausalLM",
                               .activation = TN_OP_silu,
                               .rope = "half",
                               .tensors = tensors,
