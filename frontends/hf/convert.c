@@ -45,6 +45,7 @@ static TernStatus open_model(TnHfModel *m, const char *path, TernError *err) {
     put_name(m);
     m->p = (TnPlanner){.f = m->f, .c = &m->c, .options = &m->options, .err = err};
     TN_TRY(tn_hf_plan(&m->p));
+    TN_TRY(tn_hf_tokenizer(m->f, &m->c, &m->options, m->w, err));
     tn_gguf_put_u32(m->w, "general.file_type", m->p.file_type);
     for (size_t i = 0; i < m->p.n_plans; i++) {
         const TnPlan *t = &m->p.plans[i];

@@ -73,7 +73,7 @@ TernStatus tn_matrix_read(const TnMatrix *m, uint64_t r, uint64_t n, uint32_t bl
 /* Element i of a tensor in F32, F16 or BF16. */
 float tn_safe_float(const TnSafeTensor *t, size_t i);
 
-/* ---- plan.c: which tensors the GGUF has, and what each is made of */
+/* ---- tensor_plan.c: which tensors the GGUF has, and what each is made of */
 typedef enum TnPlanForm {
     TN_PLAN_MATRIX, /* ternary */
     TN_PLAN_TABLE,  /* floats, perhaps converted */
@@ -111,5 +111,35 @@ void tn_float_pack(uint32_t id, const float *x, uint64_t n, uint8_t *out);
 
 /* Sends a line to options->note. */
 void tn_hf_note(const TnHfOptions *o, const char *fmt, ...) TN_PRINTF(2, 3);
+
+/* ---- hftokenizer.c: the vocabulary */
+
+/* A vocabulary as a GGUF has it. The texts lie in the folder's arena. */
+typedef struct TnHfTokens {
+    TernText *texts;
+    int32_t *types;
+    float *scores; /* of SentencePiece; else NULL */
+    size_t n;
+} TnHfTokens;
+/* Types of tokens. */
+enum { TN_HF_NORMAL = 1, TN_HF_UNKNOWN, TN_HF_CONTROL, TN_HF_USER, TN_HF_UNUSED, TN_HF_BYTE };
+/* Writes the tokenizer's keys; none, with a note, if the folder has no tokenizer. */
+TernStatus tn_hf_tokenizer(TnHfFolder *f, const TnHfConfig *c, const TnHfOptions *options, TnGgufWriter *w,
+                           TernError *err);
+/* Makes n tokens without text unused ones, "[PAD7]"; so are all after those a tokenizer has. */
+void tn_hf_tokens_create(TnHfFolder *f, size_t n, bool scores, TnHfTokens *out);
+
+/* ---- hfbpe.c: the members of tokenizer.json that are a byte-level BPE's */
+TernStatus tn_hf_bpe(TnHfFolder *f, const TnHfConfig *c, const TnHfOptions *options, const char *path,
+                     const json_t *tokenizer, TnGgufWriter *w, TernError *err);
+/* Puts a token at its place, which it must have alone. */
+TernStatus tn_hf_put_token(TnHfFolder *f, const char *path, TnHfTokens *t, uint64_t id, const char *text,
+                           size_t n, int32_t type, TernError *err);
+/* Takes a list of added tokens: objects with id, content and special. */
+TernStatus tn_hf_added(TnHfFolder *f, const char *path, TnHfTokens *t, const json_t *list, TernError *err);
+
+/* ---- spm_model.c: tokenizer.model of SentencePiece */
+TernStatus tn_hf_spm(TnHfFolder *f, const TnHfConfig *c, const char *path, TnGgufWriter *w,
+                     TnHfTokens *tokens, TernError *err);
 
 #endif

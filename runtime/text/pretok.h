@@ -5,6 +5,7 @@
 #ifndef TN_TEXT_PRETOK_H
 #define TN_TEXT_PRETOK_H
 
+#include <stdbool.h>
 #include "runtime/base/buf.h"
 #include "runtime/base/status.h"
 #include "runtime/text/text.h"
@@ -24,6 +25,13 @@ const char *tn_pre_regex(uint32_t pre, uint32_t level);
 uint16_t tn_pre_flags(uint32_t pre);
 /* Appends the main name of every row: "a, b or c". tn_pre_find knows further names. */
 void tn_pre_list(TnBuf *out);
+
+/* ---- pretok_authors.c: pre-tokenizers as tokenizer.json of Hugging Face has them */
+
+/* The row for steps, one a line: "regex EXPRESSION" (its matches are pieces), "bytes" (byte level, which brings GPT-2's
+ * expression), "punctuation" (runs of it), "digits" (runs) or "digit" (each). `whole`: the tokenizer ignores merges; where
+ * rows differ only in that, it decides. TN_PRE_NONE: the steps are of no row. */
+uint32_t tn_pre_of_steps(const char *steps, bool whole);
 
 /* ---- pretok_split.c */
 

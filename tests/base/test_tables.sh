@@ -32,7 +32,7 @@ for names in "$levels" "$sections" "$kvs" "$pres" "$archs"; do
     [ -n "$names" ] || { echo "a table has no names: '$levels' '$sections' '$kvs' '$pres' '$archs'"; exit 1; }
 done
 only "levels (runtime/abi/levels.def)" "\"($levels)\"" 'runtime/abi/levels'
-only "pre-tokenizers (runtime/text/pretok.c)" "\"($pres)\"" 'runtime/text/pretok.c|frontends/gguf/arch'
+only "pre-tokenizers (runtime/text/pretok.c)" "\"($pres)\"" 'runtime/text/pretok(_authors)?\.c|frontends/gguf/arch|frontends/hf/hfconfig\.c:.*rope_is'
 for name in ${pres//|/ }; do
     [ -n "${2-}" ] || grep -qF "\`$name\`" "$root/docs/tokenizers.md" || { echo "docs/tokenizers.md does not name the pre-tokenizer $name"; bad=1; }
 done
@@ -45,8 +45,8 @@ targets=$(grep -oE '^TARGET\([a-z0-9_]+' "$root/codegen/targets.def" | sed 's/TA
 # the runtime knows one level without code and calls it by name
 only "targets (codegen/targets.def)" "\"($targets)\"" "codegen/($targets)/|runtime/abi/levels|runtime/model.c"
 only "batch classes (passes/batch_classes.h)" '1, 2\.\.8|\{2, 8\}|\{9, (512|TN_)' 'passes/batch_classes.h'
-# a tokenizer or pre-tokenizer may have the name of an architecture; forks have architectures whose names begin with bitnet
-only "architectures (frontends/gguf/arch/)" "\"(${archs//./\\.})\"" 'frontends/gguf/arch/|runtime/text/|frontends/tools/producer\.c:.*strncmp'
+# a tokenizer or pre-tokenizer may have the name of an architecture, and so may a kind of scaling or packing in config.json; forks have architectures whose names begin with bitnet
+only "architectures (frontends/gguf/arch/)" "\"(${archs//./\\.})\"" 'frontends/gguf/arch/|runtime/text/|frontends/tools/producer\.c:.*strncmp|frontends/hf/hfconfig\.c:.*method'
 # each file has a row in the table of architectures
 for file in "$root"/frontends/gguf/arch/*.c; do
     ids=$(grep -oE '^const TnArch tn_arch_[a-z0-9_]+' "$file" | sed 's/.*tn_arch_//')
