@@ -34,6 +34,11 @@ static const TnShape eval_shape = TN_SHAPE(TerncEval, eval_fields);
 static const TnField import_fields[] = {TN_FIELD(TerncImport, source), TN_FIELD(TerncImport, json),
                                         TN_FIELD(TerncImport, progress), TN_FIELD(TerncImport, user)};
 static const TnShape import_shape = TN_SHAPE(TerncImport, import_fields);
+static const TnField convert_fields[] = {TN_FIELD(TerncConvert, path), TN_FIELD(TerncConvert, output),
+                                         TN_FIELD(TerncConvert, type), TN_FIELD(TerncConvert, embd),
+                                         TN_FIELD(TerncConvert, pre),  TN_FIELD(TerncConvert, absmean),
+                                         TN_FIELD(TerncConvert, note), TN_FIELD(TerncConvert, user)};
+static const TnShape convert_shape = TN_SHAPE(TerncConvert, convert_fields);
 static const TnField diff_fields[] = {TN_FIELD(TerncDiff, a), TN_FIELD(TerncDiff, b),
                                       TN_FIELD(TerncDiff, names), TN_FIELD(TerncDiff, no_stats)};
 static const TnShape diff_shape = TN_SHAPE(TerncDiff, diff_fields);
@@ -177,6 +182,21 @@ TernStatus tn_import_take(const TerncImport *given, TerncImport *out, TernError 
     *out = (TerncImport){0};
     tn_error_clear(err);
     return tn_options_take(&import_shape, given, out, err);
+}
+
+TernStatus tn_convert_take(const TerncConvert *given, TerncConvert *out, TernError *err) {
+    *out = (TerncConvert){0};
+    tn_error_clear(err);
+    TN_TRY(tn_options_take(&convert_shape, given, out, err));
+    if (!out->path || !out->output)
+        return tn_fail(err, TERN_ERR_INPUT, "TerncConvert.%s is NULL, expected a %s",
+                       out->path ? "output" : "path", out->path ? "file" : "folder");
+    NOT_EMPTY(TerncConvert, out, path);
+    NOT_EMPTY(TerncConvert, out, output);
+    NOT_EMPTY(TerncConvert, out, type);
+    NOT_EMPTY(TerncConvert, out, embd);
+    NOT_EMPTY(TerncConvert, out, pre);
+    return TERN_OK;
 }
 
 TernStatus tn_diff_take(const TerncDiff *given, TerncDiff *out, TernError *err) {

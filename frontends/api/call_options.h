@@ -14,6 +14,7 @@ TernStatus tn_model_take(const TernModelOptions *given, TernModelOptions *out, T
 TernStatus tn_opt_take(const TerncOpt *given, TerncOpt *out, TernError *err);
 TernStatus tn_eval_take(const TerncEval *given, TerncEval *out, TernError *err);
 TernStatus tn_import_take(const TerncImport *given, TerncImport *out, TernError *err);
+TernStatus tn_convert_take(const TerncConvert *given, TerncConvert *out, TernError *err);
 TernStatus tn_diff_take(const TerncDiff *given, TerncDiff *out, TernError *err);
 TernStatus tn_picture_take(const TerncPicture *given, TerncPicture *out, TernError *err);
 TernStatus tn_verify_take(const TerncVerify *given, TerncVerify *out, TernError *err);

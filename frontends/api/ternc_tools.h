@@ -7,6 +7,7 @@
  *   ternc_eval      evaluates a graph on made-up inputs
  *   ternc_import    reports on a model file: who wrote it, what is inferred, what would run
  *   ternc_cost      counts bytes and multiply-adds of every launch
+ *   ternc_convert   writes a GGUF of a folder of Hugging Face
  *   ternc_diff      compares two files, graph by graph
  *   ternc_picture   writes a graph as dot, json or text
  *   ternc_verify    compares every launch's code with the evaluator, value by value
@@ -122,6 +123,24 @@ typedef struct TerncDiff {
  * difference. */
 TERN_API TernStatus ternc_diff(const TerncDiff *diff, TerncTextFn *text, void *user, int *same,
                                TernError *err);
+
+typedef struct TerncConvert {
+    size_t size;
+    const char *path;   /* a folder of Hugging Face */
+    const char *output; /* the GGUF */
+    /* Type of ternary matrices: "i2_s", "tq1_0", "tq2_0", "q2_0" or "pq2_0". Default: the one that their scales need: i2_s
+     * for one scale a matrix, else the type with the largest blocks that has no more than one scale in a block. */
+    const char *type;
+    const char *
+        embd; /* type of embedding and head: "f32", "f16", "bf16" or "q8_0"; default: as the folder has them */
+    const char *pre; /* name of the pre-tokenizer; default: it is recognised, or the folder refused */
+    int absmean; /* round matrices that are not ternary by their mean magnitude, also if nothing in the folder says so */
+    void (*note)(void *user,
+                 const char *line); /* gets a line for each thing that is worth knowing; may be NULL */
+    void *user;
+} TerncConvert;
+/* Writes a GGUF of a folder. Memory holds a few rows at a time, and of the folder's files the tensor that is being read. */
+TERN_API TernStatus ternc_convert(const TerncConvert *convert, TernError *err);
 
 typedef struct TerncPicture {
     size_t size;

@@ -140,7 +140,7 @@ void set_tuning(const Verb *verb, TuneFlags *t, int64_t threads, TerncOptions *o
 int check_files(const Verb *verb, const TnFileUse *files, size_t n);
 /* Entries for verbs that take MODEL_FLAGS, and for those that take TUNE_FLAGS. */
 #define MODEL_FILES(m)                                                                                       \
-    {"the model", (m).model, TN_FILE_MODEL}, {                                                                  \
+    {"the model", (m).model, TN_FILE_MODEL}, {                                                               \
         "--weights", (m).weights, TN_FILE_IN                                                                 \
     }
 #define TUNE_FILE(t)                                                                                         \
@@ -312,6 +312,7 @@ typedef struct TerncCalls {
     TernStatus (*eval)(const TerncEval *, TerncTextFn *, void *, TernError *);
     TernStatus (*import)(const TerncImport *, TerncTextFn *, void *, TernError *);
     TernStatus (*diff)(const TerncDiff *, TerncTextFn *, void *, int *, TernError *);
+    TernStatus (*convert)(const TerncConvert *, TernError *);
     TernStatus (*picture)(const TerncPicture *, TerncTextFn *, void *, TernError *);
     TernStatus (*verify)(const TerncVerify *, TerncTextFn *, void *, int *, TernError *);
     TernStatus (*cost)(const TernModel *, uint32_t, TerncCost **, uint32_t *, TernError *);
@@ -394,6 +395,7 @@ int profile_finish(Profile *p, const Loaded *model);
 
 /* ---- the verbs */
 int verb_compile(const Verb *, int, char **);
+int verb_convert(const Verb *, int, char **);
 int verb_run(const Verb *, int, char **);
 int verb_logits(const Verb *, int, char **);
 int verb_perplexity(const Verb *, int, char **);

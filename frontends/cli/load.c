@@ -60,7 +60,8 @@ static bool open_ternc(const char **why) {
         {"ternc_inspect", offsetof(TerncCalls, inspect)}, {"ternc_diff", offsetof(TerncCalls, diff)},
         {"ternc_emit", offsetof(TerncCalls, emit)},       {"ternc_picture", offsetof(TerncCalls, picture)},
         {"ternc_cost", offsetof(TerncCalls, cost)},       {"ternc_import", offsetof(TerncCalls, import)},
-        {"ternc_verify", offsetof(TerncCalls, verify)},   {"ternc_eval", offsetof(TerncCalls, eval)},
+        {"ternc_convert", offsetof(TerncCalls, convert)}, {"ternc_verify", offsetof(TerncCalls, verify)},
+        {"ternc_eval", offsetof(TerncCalls, eval)},
     };
     for (size_t i = 0; i < TN_COUNT(needed); i++) {
         void *p = dlsym(l, needed[i].name);

@@ -31,7 +31,8 @@ int verb_diff(const Verb *verb, int argc, char **argv) {
     only_with(verb, &no_stats, !brief, "a list of differences, not with -q");
     TerncDiff d = {
         .size = sizeof d, .a = words[0], .b = words[1], .names = names, .no_stats = no_stats || brief};
-    const TnFileUse files[] = {{"A", words[0], TN_FILE_IN}, {"B", words[1], TN_FILE_IN}, STANDARD_OUTPUT};
+    const TnFileUse files[] = {
+        {"A", words[0], TN_FILE_MODEL}, {"B", words[1], TN_FILE_MODEL}, STANDARD_OUTPUT};
     if (check_files(verb, files, TN_COUNT(files)) != EXIT_OK) return EXIT_TROUBLE;
     TernError err = {0};
     int same;

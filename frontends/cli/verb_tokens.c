@@ -99,7 +99,8 @@ int verb_tokenize(const Verb *verb, int argc, char **argv) {
     int n_words;
     parse_args(verb, flags, argc, argv, &m.model, 1, &n_words);
     if (!prompt == !file) usage_error(verb, "expected exactly one of -p and -f");
-    const TnFileUse files[] = {{"the model", m.model, TN_FILE_IN}, {"-f", file, TN_FILE_IN}, STANDARD_OUTPUT};
+    const TnFileUse files[] = {
+        {"the model", m.model, TN_FILE_MODEL}, {"-f", file, TN_FILE_IN}, STANDARD_OUTPUT};
     if (check_files(verb, files, TN_COUNT(files)) != EXIT_OK) return EXIT_INPUT;
     TernVocab *vocab;
     void *image;
@@ -140,7 +141,7 @@ int verb_detokenize(const Verb *verb, int argc, char **argv) {
     parse_args(verb, flags, argc, argv, &m.model, 1, &n_words);
     if (!list == !file) usage_error(verb, "expected exactly one of --tokens and --token-file");
     const TnFileUse files[] = {
-        {"the model", m.model, TN_FILE_IN}, {"--token-file", file, TN_FILE_IN}, STANDARD_OUTPUT};
+        {"the model", m.model, TN_FILE_MODEL}, {"--token-file", file, TN_FILE_IN}, STANDARD_OUTPUT};
     if (check_files(verb, files, TN_COUNT(files)) != EXIT_OK) return EXIT_INPUT;
     TernVocab *vocab;
     void *image;

@@ -139,7 +139,7 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
     if (blob && !output) usage_error(verb, "missing -o FILE");
     if (weights && !picture && !is_tir(source.path)) usage_error(verb, "--weights goes with a .tir");
     TnUse kind = blob || strcmp(emit, "obj") == 0 ? TN_FILE_BINARY : TN_FILE_OUT;
-    const TnFileUse files[] = {{"the model", source.path, TN_FILE_IN},
+    const TnFileUse files[] = {{"the model", source.path, TN_FILE_MODEL},
                                {"--weights", weights, TN_FILE_IN},
                                {"-o", output ? output : "-", kind},
                                TUNE_FILE(tune)};
@@ -267,7 +267,7 @@ int verb_opt(const Verb *verb, int argc, char **argv) {
     source.ternary_dense = ternary_dense;
     TernError err = {0};
     const TnFileUse files[] = {
-        {"the graph", o.path, is_text(o.path) ? TN_FILE_TEXT : TN_FILE_IN},
+        {"the graph", o.path, is_text(o.path) ? TN_FILE_TEXT : TN_FILE_MODEL},
         {"-o", out.path, TN_FILE_OUT},
         {"standard output", !out.path || o.dump_after ? "-" : NULL, TN_FILE_OUT},
     };
@@ -342,7 +342,7 @@ int verb_inspect(const Verb *verb, int argc, char **argv) {
     if ((dot != NULL) + (svg != NULL) + (json != NULL) > 1)
         usage_error(verb, "one of --dot, --svg and --json at a time");
     const char *flag = dot ? "--dot" : svg ? "--svg" : "--json", *output = dot ? dot : svg ? svg : json;
-    const TnFileUse files[] = {{"the model", model, TN_FILE_IN},
+    const TnFileUse files[] = {{"the model", model, TN_FILE_MODEL},
                                {"--profile", p.profile, TN_FILE_IN},
                                {flag, output ? output : "-", TN_FILE_OUT}};
     if (check_files(verb, files, TN_COUNT(files)) != EXIT_OK) return EXIT_INPUT;

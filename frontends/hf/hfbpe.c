@@ -141,10 +141,9 @@ static bool steps(const json_t *v, TnBuf *out) {
 static TernStatus refuse_pre(const Bpe *b, const char *says) {
     TnBuf names = {0};
     tn_pre_list(&names);
-    TernStatus st =
-        tn_fail(b->err, TERN_ERR_UNSUPPORTED,
-                "%s: the pre-tokenizer is not known: '%s'; --pre NAME of tern convert chooses one of %s",
-                b->path, says, names.data);
+    TernStatus st = tn_fail(b->err, TERN_ERR_UNSUPPORTED,
+                            "%s: the pre-tokenizer is not known: '%s'; TerncConvert.pre chooses one of %s",
+                            b->path, says, names.data);
     tn_buf_free(&names);
     return st;
 }

@@ -145,8 +145,8 @@ static TernStatus choose_type(TnPlanner *p, TnPlan *plan) {
     const TnMatrix *m = &plan->m;
     const char *type = p->options->type;
     if (type && !tn_trit_type(type))
-        return tn_fail(p->err, TERN_ERR_INPUT, "the type '%s', expected i2_s, tq1_0, tq2_0, q2_0 or pq2_0",
-                       type);
+        return tn_fail(p->err, TERN_ERR_INPUT,
+                       "TerncConvert.type: '%s', expected i2_s, tq1_0, tq2_0, q2_0 or pq2_0", type);
     for (size_t i = 0; !type && !plan->type && tn_trit_type_row(i); i++)
         if (tn_trit_type_row(i)->block == m->group) plan->type = tn_trit_type_row(i);
     if (type) plan->type = tn_trit_type(type);
@@ -204,7 +204,7 @@ static TernStatus plan_matrix(Planning *g, TnPlan plan, bool table) {
     if (table) {
         uint32_t id = stored_as(m->t);
         if (p->options->embd && !tn_float_type(p->options->embd, &id))
-            return tn_fail(p->err, TERN_ERR_INPUT, "the type '%s' of tables, expected f32, f16, bf16 or q8_0",
+            return tn_fail(p->err, TERN_ERR_INPUT, "TerncConvert.embd: '%s', expected f32, f16, bf16 or q8_0",
                            p->options->embd);
         return plan_floats(p, plan, id);
     }
@@ -212,7 +212,7 @@ static TernStatus plan_matrix(Planning *g, TnPlan plan, bool table) {
         return tn_fail(
             p->err, TERN_ERR_UNSUPPORTED,
             "%s: tensor %s is not ternary, and config.json does not say that it was trained to be rounded; "
-            "--absmean rounds it by its mean magnitude",
+            "TerncConvert.absmean rounds it by its mean magnitude",
             p->f->path, m->t->name);
     m->form = TN_MATRIX_MASTER;
     m->group = 0;

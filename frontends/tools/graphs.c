@@ -62,7 +62,7 @@ static TernStatus from_gguf(TnGraphs *s, const TerncSource *given, TerncTextFn *
 static TernStatus kind_of(const char *path, TnGraphsKind *out, TernError *err) {
     TnFile f;
     *out = TN_GRAPHS_GGUF;
-    if (!path) return TERN_OK;
+    if (!path || tn_os_is_folder(path)) return TERN_OK;
     *out = TN_GRAPHS_TEXT;
     if (tn_path_is_text(path)) return TERN_OK;
     TN_TRY(tn_file_map(path, &f, err));

@@ -261,7 +261,7 @@ TernStatus ternc_inspect(const char *path, TerncTextFn *text, void *user, TernEr
     bool blob = false;
     tn_error_clear(err);
     TN_NEED(text, err);
-    if (path) {
+    if (path && !tn_os_is_folder(path)) {
         TN_TRY(tn_file_map(path, &f, err));
         blob = f.size >= 8 && memcmp(f.data, TN_BLOB_MAGIC, 8) == 0;
         tn_file_unmap(&f);

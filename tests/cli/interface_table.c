@@ -8,7 +8,7 @@
  * TerncOpt.source TerncOpt.times TerncOpt.verify_each TerncOpt.ranges TerncImport.source TerncImport.json
  * TerncImport.progress TerncImport.user TerncDiff.names TerncDiff.no_stats TerncPicture.source
  * TerncPicture.fold_layers TerncPicture.one_layer TerncVerify.source TerncVerify.options TerncVerify.bisect
- * TerncVerify.random TerncVerify.seeded TerncSource.note TerncSource.note_user TernModelOptions.no_check
+ * TerncConvert.absmean TerncConvert.note TerncConvert.user TerncVerify.random TerncVerify.seeded TerncSource.note TerncSource.note_user TernModelOptions.no_check
  * TernModelOptions.huge TernModelOptions.release TernModelOptions.release_user TernKernels.user
  * TernKernels.destroy TernKernels.watch TernSamplerOptions.top_k TernSamplerOptions.seed TernVocabSource.bos
  * TernVocabSource.eos TernVocabSource.eot TernVocabSource.eom TernVocabSource.unk TernVocabSource.pad
@@ -181,6 +181,9 @@ static TernStatus use_import(const void *o) {
 static TernStatus use_diff(const void *o) {
     return ternc_diff(o, ignore, NULL, &same, &err);
 }
+static TernStatus use_convert(const void *o) {
+    return ternc_convert(o, &err);
+}
 static TernStatus use_picture(const void *o) {
     return ternc_picture(o, ignore, NULL, &err);
 }
@@ -291,6 +294,7 @@ static void test_sizes(void) {
     SIZES(TerncEval, use_eval, 0, .path = NOWHERE);
     SIZES(TerncImport, use_import, all, .source = NULL);
     SIZES(TerncDiff, use_diff, all, .a = NOWHERE, .b = NOWHERE);
+    SIZES(TerncConvert, use_convert, all, .path = NOWHERE, .output = NOWHERE);
     SIZES(TerncPicture, use_picture, all, .path = NOWHERE, .format = "tir");
     SIZES(TerncVerify, use_verify, all, .blob = NOWHERE, .tokens = token, .n_tokens = 1);
     sizes("TernSamplerOptions", use_sampler, &sampler, sizeof sampler, 0);
@@ -378,6 +382,14 @@ static void test_texts(void) {
     FIELD(ternc_diff(&o, NULL, NULL, &same, &err), "text", TerncDiff, .a = NOWHERE, .b = NOWHERE);
     FIELD(ternc_diff(&o, ignore, NULL, NULL, &err), "same", TerncDiff, .a = NOWHERE, .b = NOWHERE);
     CALL(use_diff(NULL), REFUSED, "TerncDiff.a");
+    FIELD(use_convert(&o), "TerncConvert.path", TerncConvert, .output = NOWHERE);
+    FIELD(use_convert(&o), "TerncConvert.output", TerncConvert, .path = NOWHERE);
+#define CONVERT(text, ...)                                                                                   \
+    FIELD(use_convert(&o), text, TerncConvert, .path = "/", .output = "/dev/null", __VA_ARGS__)
+    CONVERT("TerncConvert.type", .type = "");
+    CONVERT("TerncConvert.embd", .embd = "");
+    CONVERT("TerncConvert.pre", .pre = "");
+    CALL(use_convert(NULL), REFUSED, "TerncConvert.path");
     FIELD(use_picture(&o), "TerncPicture.format", TerncPicture, .path = NULL);
     FIELD(use_picture(&o), "TerncPicture.format", TerncPicture, .format = "png");
 #define PICTURE(text, ...) FIELD(use_picture(&o), text, TerncPicture, .format = "dot", __VA_ARGS__)
