@@ -423,7 +423,7 @@ static TernStatus against_evaluator_from(Verify *s, bool other, TernError *err) 
 
 static TernStatus check_files(const TerncVerify *v, bool other, TernError *err) {
     const TnFileUse files[] = {
-        {"the model", v->source ? v->source->path : NULL, TN_FILE_IN},
+        {"the model", v->source ? v->source->path : NULL, TN_FILE_MODEL},
         {"the graph", v->source ? v->source->tir : NULL, TN_FILE_IN},
         {"the blob", v->blob, TN_FILE_IN},
         {"the model to compare with", other ? v->against : NULL, TN_FILE_IN},
