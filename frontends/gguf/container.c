@@ -32,6 +32,7 @@ size_t tn_gguf_type_bytes(TnGgufType t) {
 typedef struct Loader {
     TnGguf *g;
     TnReader r;
+    const TnGguf *first; /* the first part, if this is another; else NULL */
     TernError *err;
 } Loader;
 
@@ -213,17 +214,29 @@ static TernStatus read_counts(Loader *l, uint64_t *n_keys, uint64_t *n_tensors) 
     return TERN_OK;
 }
 
+/* Keys that decide what types of tensors mean; only the first part of a model has them. */
+static const char *const of_whole[] = {"general.file_type", "general.quantization_version"};
+static void take_keys(Loader *l) {
+    for (size_t i = 0; l->first && i < TN_COUNT(of_whole); i++) {
+        const TnGgufKey *k = tn_gguf_key(l->first, of_whole[i]);
+        if (!k || tn_map_get(&l->g->key_map, k->name, strlen(k->name)) != TN_MAP_NONE) continue;
+        (void)tn_map_set(&l->g->key_map, k->name, strlen(k->name), (uint32_t)l->g->n_keys);
+        l->g->keys[l->g->n_keys++] = *k;
+    }
+}
+
 static TernStatus load(Loader *l, bool vocab_only) {
     TnGguf *g = l->g;
     uint64_t n_keys = 0, n_tensors = 0;
     TN_TRY(read_counts(l, &n_keys, &n_tensors));
-    g->keys = tn_alloc_array(&g->arena, n_keys, sizeof *g->keys);
+    g->keys = tn_alloc_array(&g->arena, n_keys + TN_COUNT(of_whole), sizeof *g->keys);
     for (; g->n_keys < n_keys; g->n_keys++) {
         TnGgufKey *k = &g->keys[g->n_keys];
         TN_TRY(read_key(l, k));
         if (tn_map_set(&g->key_map, k->name, strlen(k->name), (uint32_t)g->n_keys) != TN_MAP_NONE)
             return tn_fail(l->err, TERN_ERR_INPUT, "%s: the key %s is given twice", g->path, k->name);
     }
+    take_keys(l);
     g->tensors = tn_alloc_array(&g->arena, n_tensors, sizeof *g->tensors);
     for (; g->n_tensors < n_tensors; g->n_tensors++) {
         TnGgufTensor *t = &g->tensors[g->n_tensors];
@@ -257,12 +270,12 @@ static TernStatus load(Loader *l, bool vocab_only) {
     return place_tensors(l, data, align);
 }
 
-static TernStatus open_over(TnFile file, bool owned, const char *name, bool vocab_only, TnGguf **out,
-                            TernError *err) {
+static TernStatus open_over(TnFile file, bool owned, const char *name, bool vocab_only, const TnGguf *first,
+                            TnGguf **out, TernError *err) {
     TnGguf *g = tn_xcalloc(1, sizeof *g);
     g->path = tn_strdup(&g->arena, name);
     g->absent = tn_xcalloc(1, sizeof *g->absent);
-    Loader l = {g, tn_reader(file.data, file.size), err};
+    Loader l = {g, tn_reader(file.data, file.size), first, err};
     g->file = file;
     TernStatus st = load(&l, vocab_only);
     if (!owned) g->file.data = NULL; /* tensors keep their pointers; the bytes belong to the caller */
@@ -274,16 +287,17 @@ static TernStatus open_over(TnFile file, bool owned, const char *name, bool voca
     return TERN_OK;
 }
 
-TernStatus tn_gguf_open(const char *path, bool vocab_only, TnGguf **out, TernError *err) {
+TernStatus tn_gguf_open_part(const char *path, bool vocab_only, const TnGguf *first, TnGguf **out,
+                             TernError *err) {
     TnFile file;
     TN_TRY(tn_file_map(path, &file, err));
-    return open_over(file, true, path, vocab_only, out, err);
+    return open_over(file, true, path, vocab_only, first, out, err);
 }
 
 TernStatus tn_gguf_open_memory(const void *bytes, size_t n, const char *name, bool vocab_only, TnGguf **out,
                                TernError *err) {
     TnFile file = {bytes, n};
-    return open_over(file, false, name, vocab_only, out, err);
+    return open_over(file, false, name, vocab_only, NULL, out, err);
 }
 
 void tn_gguf_close(TnGguf *g) {
@@ -292,6 +306,8 @@ void tn_gguf_close(TnGguf *g) {
     tn_map_free(&g->tensor_map);
     if (g->file.data) tn_file_unmap(&g->file);
     if (g->made) tn_os_unmap(g->made, g->made_bytes);
+    for (size_t i = 0; i < g->n_parts; i++) tn_gguf_close(g->parts[i]);
+    free(g->parts);
     free(g->vocab);
     tn_map_free(&g->absent->map);
     tn_arena_free(&g->absent->arena);
@@ -316,6 +332,7 @@ static const void *find_bytes(void *ctx, const char *name, size_t *out_bytes) {
 static void rest(void *ctx) {
     const TnGguf *g = ctx;
     tn_os_advise_dontneed(g->file.data, g->file.size);
+    for (size_t i = 0; i < g->n_parts; i++) rest(g->parts[i]);
 }
 
 TnWeights tn_gguf_weights(const TnGguf *g) {

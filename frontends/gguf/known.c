@@ -240,12 +240,12 @@ TernStatus tn_gguf_whole(const TnGguf *g, TernError *err) {
     uint64_t count = 1, no = 0;
     TN_TRY(tn_gguf_uint(g, "split.count", false, 0, 65535, &count, err));
     TN_TRY(tn_gguf_uint(g, "split.no", false, 0, 65534, &no, err));
-    if (count <= 1) return TERN_OK;
-    return tn_fail(
-        err, TERN_ERR_UNSUPPORTED,
-        "%s: part %llu of %llu of a model that was split, expected one file: `llama-gguf-split --merge "
-        "FIRST-PART WHOLE.gguf` joins the parts",
-        g->path, (unsigned long long)no + 1, (unsigned long long)count);
+    if (count <= 1 || g->n_parts == count - 1) return TERN_OK;
+    return tn_fail(err, TERN_ERR_UNSUPPORTED,
+                   "%s: part %llu of %llu of a model that was split, expected a name that ends in "
+                   "-%05llu-of-%05llu.gguf, and the other parts beside it",
+                   g->path, (unsigned long long)no + 1, (unsigned long long)count, (unsigned long long)no + 1,
+                   (unsigned long long)count);
 }
 
 /* ---- Keys that were ignored */

@@ -145,8 +145,8 @@ static void integer_keys(void **state) {
         {A "rope.scaling.original_context_length", 0,
          P A "rope.scaling.original_context_length is 0, expected 1 to 16777216"},
         {"split.count", 2,
-         P "part 1 of 2 of a model that was split, expected one file: `llama-gguf-split --merge FIRST-PART "
-           "WHOLE.gguf` joins the parts"},
+         P "part 1 of 2 of a model that was split, expected a name that ends in "
+           "-00001-of-00002.gguf, and the other parts beside it"},
         {"split.count", 1, ""},
         {"something.else", 5, ""},
     };
