@@ -126,20 +126,24 @@ TERN_API TernStatus ternc_diff(const TerncDiff *diff, TerncTextFn *text, void *u
 
 typedef struct TerncConvert {
     size_t size;
-    const char *path;   /* a folder of Hugging Face */
+    const char *path;   /* a folder of Hugging Face, or a GGUF, which is written with other types */
     const char *output; /* the GGUF */
     /* Type of ternary matrices: "i2_s", "tq1_0", "tq2_0", "q2_0" or "pq2_0". Default: the one that their scales need: i2_s
      * for one scale a matrix, else the type with the largest blocks that has no more than one scale in a block. */
     const char *type;
-    const char *
-        embd; /* type of embedding and head: "f32", "f16", "bf16" or "q8_0"; default: as the folder has them */
-    const char *pre; /* name of the pre-tokenizer; default: it is recognised, or the folder refused */
-    int absmean; /* round matrices that are not ternary by their mean magnitude, also if nothing in the folder says so */
-    void (*note)(void *user,
-                 const char *line); /* gets a line for each thing that is worth knowing; may be NULL */
+    /* Type of embedding and head: "f32", "f16", "bf16" or "q8_0". Default: as they are. */
+    const char *embd;
+    /* Of a folder: name of the pre-tokenizer. Default: it is recognised, or the folder refused. */
+    const char *pre;
+    /* Of a folder: round matrices that are not ternary by their mean magnitude, also if nothing in it says so. */
+    int absmean;
+    /* Gets a line for each thing that is worth knowing. May be NULL. */
+    void (*note)(void *user, const char *line);
     void *user;
 } TerncConvert;
-/* Writes a GGUF of a folder. Memory holds a few rows at a time, and of the folder's files the tensor that is being read. */
+/* Writes a GGUF of a folder, or of a GGUF one with other types: there weights and scales stay as they are, so a type that
+ * cannot hold them is refused, and without a type the file is copied, in one part. Memory holds a few rows at a time, and of
+ * the files the tensor that is being read. */
 TERN_API TernStatus ternc_convert(const TerncConvert *convert, TernError *err);
 
 typedef struct TerncPicture {

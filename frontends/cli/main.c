@@ -9,7 +9,8 @@
 
 const Verb verbs[] = {
     {"compile", "[MODEL.gguf|FILE.tir] -o MODEL.tern", "compile a model to a native blob", verb_compile},
-    {"convert", "FOLDER -o MODEL.gguf", "convert a folder of Hugging Face to GGUF", verb_convert},
+    {"convert", "FOLDER|MODEL.gguf -o MODEL.gguf",
+     "convert a folder of Hugging Face to GGUF, or types of tensors", verb_convert},
     {"run", "[MODEL]", "generate text; MODEL is a .gguf or .tir (compiled at load) or a .tern", verb_run},
     {"logits", "MODEL --tokens 1,2,3 -o FILE", "write the logits of every token", verb_logits},
     {"perplexity", "MODEL -f TEXTFILE", "score a text", verb_perplexity},

@@ -7,20 +7,22 @@ int verb_convert(const Verb *verb, int argc, char **argv) {
     const Flag flags[] = {
         {"-o --output", "FILE", FLAG_STR, &c.output, 0, 0, "the GGUF; - is standard output"},
         {"--type", "TYPE", FLAG_STR, &c.type, 0, 0,
-         "of ternary matrices: i2_s, tq1_0, tq2_0, q2_0 or pq2_0; default: what their scales need"},
+         "of ternary matrices: i2_s, tq1_0, tq2_0, q2_0 or pq2_0; default: what their scales need, or as the "
+         ".gguf has them"},
         {"--embd", "TYPE", FLAG_STR, &c.embd, 0, 0,
-         "of embedding and head: f32, f16, bf16 or q8_0; default: as the folder has them"},
-        {"--pre", "NAME", FLAG_STR, &c.pre, 0, 0, "the pre-tokenizer, if it is not recognised"},
+         "of embedding and head: f32, f16, bf16 or q8_0; default: as they are"},
+        {"--pre", "NAME", FLAG_STR, &c.pre, 0, 0, "for a folder: the pre-tokenizer, if it is not recognised"},
         {"--absmean", NULL, FLAG_BOOL, &absmean, 0, 0,
-         "round matrices that are not ternary by their mean magnitude, also if nothing in the folder says "
+         "for a folder: round matrices that are not ternary by their mean magnitude, also if nothing in the "
+         "folder says "
          "so"},
         FLAG_END,
     };
     int n_words;
     parse_args(verb, flags, argc, argv, &c.path, 1, &n_words);
-    if (!c.path) usage_error(verb, "expected a folder");
+    if (!c.path) usage_error(verb, "expected a folder or a .gguf");
     if (!c.output) usage_error(verb, "missing -o FILE");
-    const TnFileUse files[] = {{"the folder", c.path, TN_FILE_MODEL}, {"-o", c.output, TN_FILE_BINARY}};
+    const TnFileUse files[] = {{"the model", c.path, TN_FILE_MODEL}, {"-o", c.output, TN_FILE_BINARY}};
     if (check_files(verb, files, TN_COUNT(files)) != EXIT_OK) return EXIT_INPUT;
     c.absmean = absmean;
     TernError err = {0};

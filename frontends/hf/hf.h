@@ -98,4 +98,13 @@ TernStatus tn_hf_write(TnHfModel *m,
                        TernStatus (*sink)(void *ctx, const void *bytes, size_t n, TernError *err), void *ctx,
                        TernError *err);
 
+/* ---- between_types.c: a GGUF with other types of tensors */
+struct TnGguf;
+/* Hands to the sink a GGUF whose ternary matrices are of options->type and whose dense embedding and head are of
+ * options->embd; what is NULL stays as it is. The weights and scales of ternary matrices stay the same, or the file is
+ * refused. A model in several files becomes one. */
+TernStatus tn_hf_between(const struct TnGguf *g, const TnHfOptions *options,
+                         TernStatus (*sink)(void *ctx, const void *bytes, size_t n, TernError *err),
+                         void *ctx, TernError *err);
+
 #endif

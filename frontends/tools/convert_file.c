@@ -1,5 +1,6 @@
-/* ternc_convert: a folder of Hugging Face to a file of GGUF. */
+/* ternc_convert: a folder of Hugging Face to a file of GGUF, or a GGUF to one with other types. */
 #include "frontends/api/call_options.h"
+#include "frontends/gguf/gguf.h"
 #include "frontends/hf/hf.h"
 #include "runtime/base/files.h"
 
@@ -7,28 +8,47 @@ static TernStatus put(void *ctx, const void *bytes, size_t n, TernError *err) {
     return tn_writer_put(ctx, bytes, n, err);
 }
 
-static TernStatus write_model(TnHfModel *m, const char *path, TernError *err) {
+/* What is written: a folder that was opened, or a GGUF with its options. */
+typedef struct Job {
+    TnHfModel *folder;
+    TnGguf *gguf;
+    const TnHfOptions *options;
+} Job;
+
+static TernStatus write_model(const Job *j, const char *path, TernError *err) {
     TnWriter w;
     TN_TRY(tn_writer_open(path, &w, err));
-    TernStatus st = tn_hf_write(m, put, &w, err);
+    TernStatus st =
+        j->folder ? tn_hf_write(j->folder, put, &w, err) : tn_hf_between(j->gguf, j->options, put, &w, err);
     if (st == TERN_OK) return tn_writer_commit(&w, err);
     tn_writer_abort(&w);
     return st;
 }
 
+static TernStatus check_gguf(const TerncConvert *c, TernError *err) {
+    const char *field = c->pre ? "pre" : c->absmean ? "absmean" : NULL;
+    if (!field) return TERN_OK;
+    return tn_fail(err, TERN_ERR_INPUT, "TerncConvert.%s is for a folder of Hugging Face, %s is a file",
+                   field, c->path);
+}
+
 TernStatus ternc_convert(const TerncConvert *convert, TernError *err) {
     TerncConvert c;
-    TnHfModel *m;
     TN_TRY(tn_convert_take(convert, &c, err));
-    const TnFileUse files[] = {{"the folder", c.path, TN_FILE_MODEL},
+    const TnFileUse files[] = {{"the model", c.path, TN_FILE_MODEL},
                                {"the output", c.output, TN_FILE_BINARY}};
     TN_TRY(tn_files_check(files, TN_COUNT(files), err));
-    if (!tn_os_is_folder(c.path))
-        return tn_fail(err, TERN_ERR_INPUT, "%s: is a file, expected a folder of Hugging Face", c.path);
     TnHfOptions o = {
         .type = c.type, .embd = c.embd, .pre = c.pre, .absmean = c.absmean, .note = c.note, .user = c.user};
-    TN_TRY(tn_hf_open(c.path, &o, &m, err));
-    TernStatus st = write_model(m, c.output, err);
-    tn_hf_close(m);
+    Job j = {.options = &o};
+    if (tn_os_is_folder(c.path)) {
+        TN_TRY(tn_hf_open(c.path, &o, &j.folder, err));
+    } else {
+        TN_TRY(check_gguf(&c, err));
+        TN_TRY(tn_gguf_open(c.path, false, &j.gguf, err));
+    }
+    TernStatus st = write_model(&j, c.output, err);
+    tn_hf_close(j.folder);
+    tn_gguf_close(j.gguf);
     return st;
 }
