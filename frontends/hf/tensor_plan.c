@@ -212,7 +212,7 @@ static TernStatus plan_matrix(Planning *g, TnPlan plan, bool table) {
         return tn_fail(
             p->err, TERN_ERR_UNSUPPORTED,
             "%s: tensor %s is not ternary, and config.json does not say that it was trained to be rounded; "
-            "TerncConvert.absmean rounds it by its mean magnitude",
+            "convert it with TerncConvert.absmean to round it by its mean magnitude",
             p->f->path, m->t->name);
     m->form = TN_MATRIX_MASTER;
     m->group = 0;

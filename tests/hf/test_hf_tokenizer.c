@@ -73,7 +73,7 @@ static const struct {
     {"\"normalizer\":null", "\"normalizer\":1", T "the normalizer is of type '', expected none or NFC"},
     {"\"normalizer\":null", "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[]}",
      T "the normalizer is of type 'Sequence', expected none or NFC"},
-    {pre, "null", T "the pre-tokenizer is not known: ''; TerncConvert.pre chooses one of "},
+    {pre, "null", T "the pre-tokenizer is not known: ''; convert the folder with TerncConvert.pre, one of "},
     {pre, "[]", T "the pre-tokenizer is not known: ''; "},
     {pre, "{\"type\":\"Whitespace\"}", T "the pre-tokenizer is not known: 'Whitespace'; "},
     {pre, "{\"type\":\"Metaspace\"}", T "the pre-tokenizer is not known: 'Metaspace'; "},

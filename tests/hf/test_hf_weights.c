@@ -144,7 +144,8 @@ static void refusals(void **state) {
     assert_string_equal(
         convert_says(NULL, NULL),
         ": tensor model.layers.0.self_attn.q_proj.weight is not ternary, and config.json does not say that "
-        "it was trained to be rounded; TerncConvert.absmean rounds it by its mean magnitude");
+        "it was trained to be rounded; convert it with TerncConvert.absmean to round it by its mean "
+"magnitude");
     put_weights(MASTERS, 0, false);
     assert_non_null(strstr(convert_says(NULL, NULL), "is not ternary"));
     assert_string_equal(convert_says(&(TnHfOptions){.absmean = true}, NULL), "");
