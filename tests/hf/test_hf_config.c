@@ -171,12 +171,12 @@ static void damage(void **state) {
     size_t n = strlen(good_config);
     char *config = tn_xcalloc(n + 1, 1);
     for (size_t cut = 0; cut < n; cut++) {
-        memcpy(config, good_config, n);
+        memcpy(config, good_config, n + 1);
         put_file("config.json", config, cut);
         if (!*convert_says(NULL, NULL)) fail_msg("cut at byte %zu: read", cut);
     }
     for (size_t i = 0; i < n; i++) {
-        memcpy(config, good_config, n);
+        memcpy(config, good_config, n + 1);
         config[i] = "\"0-{"[i % 4];
         put_file("config.json", config, n);
         (void)convert_says(NULL, NULL);

@@ -111,9 +111,9 @@ static void faulty_json(void **state) {
         put_file("tokenizer.json", good_json, cut);
         if (!*convert_says(NULL, NULL)) fail_msg("cut at byte %zu: read", cut);
     }
-    char *text = tn_xcalloc(n, 1);
+    char *text = tn_xcalloc(n + 1, 1);
     for (size_t i = 0; i < n; i++) {
-        memcpy(text, good_json, n);
+        memcpy(text, good_json, n + 1);
         text[i] = "\"0-{"[i % 4];
         put_file("tokenizer.json", text, n);
         (void)convert_says(NULL, NULL);

@@ -164,7 +164,8 @@ for line in "${inputs[@]}"; do
     no=1
     case $what in verify* | diff*) no=2 ;; esac
     late "$what: a file that is not there" $no 'nosuch\.txt: cannot open: No such file' "$words" nosuch.txt
-    late "$what: a folder" $no 'folder: is a (directory|folder)' "$words" folder
+    [ "$what" = "diff B" ] || # there it may be a model
+        late "$what: a folder" $no 'folder: is a (directory|folder)' "$words" folder
 done
 
 refused "inspect --svg without dot" 1 "'dot' is not on PATH" env PATH="$PWD/nowhere" "$tern" inspect cut.gguf --svg=x.svg

@@ -104,7 +104,7 @@ for compiler in gcc clang; do
 done
 
 # no library names a flag of the program in an error (but for the line that tells of relu2, and another program's flag)
-grep -rnE 'tn_fail(_in)?\(' -A4 "$root"/runtime "$root"/codegen "$root"/passes "$root"/ir "$root"/frontends/api "$root"/frontends/tools "$root"/frontends/gguf \
+grep -rnE 'tn_fail(_in)?\(' -A4 "$root"/runtime "$root"/codegen "$root"/passes "$root"/ir "$root"/frontends/api "$root"/frontends/tools "$root"/frontends/gguf "$root"/frontends/hf \
     --include='*.c' | grep -E '"[^"]*(^|[^!-])--[a-z]' | grep -vE 'frontends/cli|llama-gguf-split|set it by --override-kv' >"$dir/flags"
 same "flags in the libraries' errors" "$(cut -c1-200 "$dir/flags")" ""
 # and the program names them
