@@ -141,9 +141,10 @@ static bool steps(const json_t *v, TnBuf *out) {
 static TernStatus refuse_pre(const Bpe *b, const char *says) {
     TnBuf names = {0};
     tn_pre_list(&names);
-    TernStatus st = tn_fail(b->err, TERN_ERR_UNSUPPORTED,
-                            "%s: the pre-tokenizer is not known: '%s'; convert the folder with TerncConvert.pre, one of %s",
-                            b->path, says, names.data);
+    TernStatus st = tn_fail(
+        b->err, TERN_ERR_UNSUPPORTED,
+        "%s: the pre-tokenizer is not known: '%s'; convert the folder with TerncConvert.pre, one of %s",
+        b->path, says, names.data);
     tn_buf_free(&names);
     return st;
 }

@@ -13,7 +13,7 @@
 #define BEGIN          "[^\\r\\n\\p{L}\\p{N}]?"
 #define CASED(numbers, end)                                                                                  \
     BEGIN UP "*" LOW "+" end "|" BEGIN UP "+" LOW "*" end "|" numbers "| "                                   \
-                                                                      "?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" LAST
+             "?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" LAST
 #define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 
 static const struct {

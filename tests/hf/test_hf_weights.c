@@ -145,7 +145,7 @@ static void refusals(void **state) {
         convert_says(NULL, NULL),
         ": tensor model.layers.0.self_attn.q_proj.weight is not ternary, and config.json does not say that "
         "it was trained to be rounded; convert it with TerncConvert.absmean to round it by its mean "
-"magnitude");
+        "magnitude");
     put_weights(MASTERS, 0, false);
     assert_non_null(strstr(convert_says(NULL, NULL), "is not ternary"));
     assert_string_equal(convert_says(&(TnHfOptions){.absmean = true}, NULL), "");
