@@ -79,7 +79,7 @@ compare() {
     both compile "${model[@]}" "$@" --cpu "$levels" -o "{}.tern" || { failed "$name" "not compiled: $(cat "$dir"/*.err | tail -1)" && return; }
     for b in old new; do python3 "$dir/sections.py" "$dir/$b.tern" >"$dir/$b.sections" || die "$dir/$b.tern cannot be read"; done
     equal "$name" "sections" sections || return
-    for b in old new; do "${!b}/tern" inspect "$dir/$b.tern" | sed -nE '/^variants/,$ { s/^( +[0-9]+  ).*_[0-9]+$/\1/; p }' >"$dir/$b.variants"; done
+    for b in old new; do "${!b}/tern" inspect "$dir/$b.tern" | sed -nE '/^variants/,$ { /^  level +kv/d; s/^( +[0-9]+  ).*_[0-9]+$/\1/; p }' >"$dir/$b.variants"; done
     equal "$name" "variants" variants || return
     for level in ${levels//,/ }; do
         case $here in *" $level "*) how="" ids=$tokens ;; *) how="--target ref" ids=$(cut -d, -f1-9 <<<"$tokens") ;; esac
