@@ -55,12 +55,11 @@ static TernStatus plan_ternary(Between *b, Tensor *p) {
     p->form = REPACKED;
     p->id = b->to->id;
     p->bytes = tn_trit_bytes(b->to, t->ne[1], t->ne[0]);
-    bool two_bits_in_groups = b->to->block == 64 || b->to->block == 128;
     if (!p->bytes)
         return tn_fail(b->err, TERN_ERR_UNSUPPORTED,
                        "%s: tensor %s has rows of %llu columns, which %s does not divide", b->g->path,
                        t->name, (unsigned long long)t->ne[0], b->to->name);
-    if (p->scale.two && !two_bits_in_groups) return cannot(b, t, "has weights of 2");
+    if (p->scale.two && !b->to->two) return cannot(b, t, "has weights of 2");
     if (group && (!b->to->block || group % b->to->block))
         return cannot(b, t, "has scales for smaller groups");
     if (!group && b->to->block && !is_f16(p->scale.scale))
@@ -97,7 +96,7 @@ static TernStatus options(Between *b) {
     b->to = type ? tn_trit_type(type) : NULL;
     if (type && !b->to)
         return tn_fail(b->err, TERN_ERR_INPUT,
-                       "TerncConvert.type: '%s', expected i2_s, tq1_0, tq2_0, q2_0 or pq2_0", type);
+                       "TerncConvert.type: '%s', expected i2_s, tq1_0, tq2_0, q2_0, pq2_0 or ptq1_0", type);
     if (embd && !tn_float_type(embd, &b->table))
         return tn_fail(b->err, TERN_ERR_INPUT, "TerncConvert.embd: '%s', expected f32, f16, bf16 or q8_0",
                        embd);

@@ -78,7 +78,7 @@ TernStatus tn_hf_json_file(const char *path, bool required, TnJson **out, TernEr
 /* ---- convert.c: a folder as a GGUF */
 typedef struct TnHfOptions {
     const char *
-        type; /* of ternary matrices: "i2_s", "tq1_0", "tq2_0", "q2_0" or "pq2_0"; NULL: what their scales need */
+        type; /* of ternary matrices: "i2_s", "tq1_0", "tq2_0", "q2_0", "pq2_0" or "ptq1_0"; NULL: what their scales need */
     const char
         *embd;       /* of embedding and head: "f32", "f16", "bf16" or "q8_0"; NULL: as the folder has them */
     const char *pre; /* the pre-tokenizer, for one that is not recognised; may be NULL */

@@ -36,6 +36,7 @@ typedef struct TnTritType {
     const char *name; /* "i2_s", as options have it */
     uint32_t id, file_type;
     uint32_t block, bytes; /* weights of a row that share a scale, and their bytes; 0: one scale a matrix */
+    bool two;              /* a weight may be 2 */
 } TnTritType;
 const TnTritType *tn_trit_type(const char *name); /* NULL if there is none */
 const TnTritType *tn_trit_type_row(size_t i);     /* NULL after the last */

@@ -146,7 +146,7 @@ static TernStatus choose_type(TnPlanner *p, TnPlan *plan) {
     const char *type = p->options->type;
     if (type && !tn_trit_type(type))
         return tn_fail(p->err, TERN_ERR_INPUT,
-                       "TerncConvert.type: '%s', expected i2_s, tq1_0, tq2_0, q2_0 or pq2_0", type);
+                       "TerncConvert.type: '%s', expected i2_s, tq1_0, tq2_0, q2_0, pq2_0 or ptq1_0", type);
     for (size_t i = 0; !type && !plan->type && tn_trit_type_row(i); i++)
         if (tn_trit_type_row(i)->block == m->group) plan->type = tn_trit_type_row(i);
     if (type) plan->type = tn_trit_type(type);

@@ -6,6 +6,7 @@
  *   tq1_0   256 weights: 48 bytes of five digits, 4 bytes of four; scale. A byte is a fraction: its first digit is the highest
  *   q2_0    64 weights: scale; 16 bytes, four neighbours in each, the first in the lowest two bits
  *   pq2_0   the same with 128 weights
+ *   ptq1_0  128 weights, as tq1_0: 24 bytes of five digits, 2 bytes of four; scale
  *
  * The scales of blocks are f16. */
 #include <string.h>
@@ -14,10 +15,10 @@
 #include "runtime/base/reader.h"
 
 static const TnTritType types[] = {
-    {"i2_s", 36, 40, 0, 0},   {"tq2_0", 35, 37, 256, 66},   {"tq1_0", 34, 36, 256, 54},
-    {"q2_0", 42, 41, 64, 18}, {"pq2_0", 142, 141, 128, 34},
+    {"i2_s", 36, 40, 0, 0, false},  {"tq2_0", 35, 37, 256, 66, false},  {"tq1_0", 34, 36, 256, 54, false},
+    {"q2_0", 42, 41, 64, 18, true}, {"pq2_0", 142, 141, 128, 34, true}, {"ptq1_0", 143, 143, 128, 28, false},
 };
-enum { I2_S = 36, TQ2_0 = 35, TQ1_0 = 34, I2_S_TAIL = 32 };
+enum { I2_S = 36, TQ2_0 = 35, TQ1_0 = 34, PTQ1_0 = 143, I2_S_TAIL = 32 };
 
 const TnTritType *tn_trit_type_row(size_t i) {
     return i < TN_COUNT(types) ? &types[i] : NULL;
@@ -58,6 +59,12 @@ static void pack_tq1(const int8_t *t, uint8_t *out) {
     for (int m = 0; m < 4; m++) out[48 + m] = base3(t + 240 + m, 4, 4);
 }
 
+static void pack_ptq1(const int8_t *t, uint8_t *out) {
+    for (int m = 0; m < 16; m++) out[m] = base3(t + m, 16, 5);
+    for (int m = 0; m < 8; m++) out[16 + m] = base3(t + 80 + m, 8, 5);
+    for (int m = 0; m < 2; m++) out[24 + m] = base3(t + 120 + m, 2, 4);
+}
+
 static void pack_tq2(const int8_t *t, uint8_t *out) {
     for (int half = 0; half < 2; half++, t += 128)
         for (int m = 0; m < 32; m++)
@@ -72,8 +79,8 @@ static void pack_neighbours(const int8_t *t, uint32_t n, uint8_t *out) {
 
 static void pack_block(const TnTritType *t, const int8_t *trits, float scale, uint8_t *out) {
     uint16_t d = tn_f32_to_f16(scale);
-    if (t->id == TQ2_0 || t->id == TQ1_0) {
-        (t->id == TQ2_0 ? pack_tq2 : pack_tq1)(trits, out);
+    if (t->id == TQ2_0 || t->id == TQ1_0 || t->id == PTQ1_0) {
+        (t->id == TQ2_0 ? pack_tq2 : t->id == TQ1_0 ? pack_tq1 : pack_ptq1)(trits, out);
         memcpy(out + t->bytes - 2, &d, 2);
         return;
     }

@@ -45,7 +45,7 @@ same "a copy to standard output" "$model" "$dir/out"
 # refusals
 refuses 1 "tern: error: $model: tensor blk.0.attn_q.weight has the scale 0.048342701, which is no f16, as tq2_0 needs" \
     convert "$model" -o "$dir/x.gguf" --type tq2_0
-refuses 1 "tern: error: --type: 'q3_0', expected i2_s, tq1_0, tq2_0, q2_0 or pq2_0" convert "$model" -o "$dir/x.gguf" --type q3_0
+refuses 1 "tern: error: --type: 'q3_0', expected i2_s, tq1_0, tq2_0, q2_0, pq2_0 or ptq1_0" convert "$model" -o "$dir/x.gguf" --type q3_0
 refuses 1 "tern: error: --embd: 'q3_0', expected f32, f16, bf16 or q8_0" convert "$dir/folder" -o "$dir/x.gguf" --embd q3_0
 refuses 1 "tern: error: --absmean is for a folder of Hugging Face, $model is a file" convert "$model" -o "$dir/x.gguf" --absmean
 refuses 1 "tern: error: -o $model is the same file as the model $model, which is read and would be lost: give another" \

@@ -143,7 +143,7 @@ static void refusals(void **state) {
          "m.gguf: tensor a.weight has the scale 0.300000012, which is no f16, as tq2_0 needs"},
         {{.type = "q2_0"},
          "m.gguf: tensor a.weight has the scale 0.300000012, which is no f16, as q2_0 needs"},
-        {{.type = "x"}, "TerncConvert.type: 'x', expected i2_s, tq1_0, tq2_0, q2_0 or pq2_0"},
+        {{.type = "x"}, "TerncConvert.type: 'x', expected i2_s, tq1_0, tq2_0, q2_0, pq2_0 or ptq1_0"},
         {{.embd = "x"}, "TerncConvert.embd: 'x', expected f32, f16, bf16 or q8_0"},
     };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)

@@ -127,7 +127,7 @@ static void refusals(void **state) {
     put_text("config.json", good_config);
     put_weights(PACKED, 0, false);
     assert_string_equal(convert_says(&(TnHfOptions){.type = "x"}, NULL),
-                        "TerncConvert.type: 'x', expected i2_s, tq1_0, tq2_0, q2_0 or pq2_0");
+                        "TerncConvert.type: 'x', expected i2_s, tq1_0, tq2_0, q2_0, pq2_0 or ptq1_0");
     assert_string_equal(convert_says(&(TnHfOptions){.embd = "x"}, NULL),
                         "TerncConvert.embd: 'x', expected f32, f16, bf16 or q8_0");
     assert_string_equal(
