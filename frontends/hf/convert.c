@@ -77,6 +77,10 @@ void tn_hf_close(TnHfModel *m) {
     free(m);
 }
 
+const char *tn_hf_input(const TnHfModel *m, size_t i) {
+    return i < m->f->n_files ? m->f->files[i]->path : NULL;
+}
+
 size_t tn_hf_size(const TnHfModel *m) {
     return tn_gguf_put_size(m->w);
 }

@@ -91,6 +91,8 @@ typedef struct TnHfModel TnHfModel;
 /* Reads all but the data of the tensors, and decides how each is to be written. Keeps nothing of `options`. */
 TernStatus tn_hf_open(const char *path, const TnHfOptions *options, TnHfModel **out, TernError *err);
 void tn_hf_close(TnHfModel *m); /* NULL is fine */
+/* The path of file i of those with weights; NULL after the last. */
+const char *tn_hf_input(const TnHfModel *m, size_t i);
 /* The bytes of the GGUF. */
 size_t tn_hf_size(const TnHfModel *m);
 /* Hands the GGUF to the sink, front to back. May be called once. */

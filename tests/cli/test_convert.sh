@@ -50,6 +50,8 @@ refuses 1 "tern: error: --embd: 'q3_0', expected f32, f16, bf16 or q8_0" convert
 refuses 1 "tern: error: --absmean is for a folder of Hugging Face, $model is a file" convert "$model" -o "$dir/x.gguf" --absmean
 refuses 1 "tern: error: -o $model is the same file as the model $model, which is read and would be lost: give another" \
     convert "$model" -o "$model"
+refuses 1 "tern: error: the output $dir/folder/model-1-of-3.safetensors is the same file as the model $dir/folder/model-1-of-3.safetensors, \
+which is read and would be lost: give another" convert "$dir/folder" -o "$dir/folder/model-1-of-3.safetensors"
 refuses 1 "tern: error: $dir/none: cannot open: No such file or directory" convert "$dir/none" -o "$dir/x.gguf"
 refuses 2 "tern convert: missing -o FILE (see tern convert --help)" convert "$model"
 refuses 2 "tern convert: expected a folder or a .gguf (see tern convert --help)" convert -o "$dir/x.gguf"
