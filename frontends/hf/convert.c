@@ -143,15 +143,21 @@ static TernStatus write_matrix(TnHfModel *m, TnPlan *t, TernError *err) {
     return st;
 }
 
+/* The numbers of a vector change places as rows do. */
+static void turn(const TnPlan *t, float *x) {
+    float *from = tn_xcalloc(t->cols, sizeof *from);
+    memcpy(from, x, t->cols * sizeof *x);
+    for (uint64_t i = 0; i < t->cols; i++) x[i] = from[tn_matrix_row(&t->m, i)];
+    free(from);
+}
+
 static TernStatus write_table(TnHfModel *m, const TnPlan *t, TernError *err) {
     size_t bytes = tn_float_bytes(t->id, t->cols);
     Rows rows = {.numbers = tn_xcalloc(t->cols, sizeof(float)), .out = tn_xcalloc(bytes, 1)};
     TernStatus st = TERN_OK;
     for (uint64_t r = 0; r < t->rows && st == TERN_OK; r++) {
-        for (uint64_t i = 0; i < t->cols; i++) {
-            uint64_t from = t->rank == 1 ? tn_matrix_row(&t->m, i) : i;
-            rows.numbers[i] = tn_safe_float(t->m.t, r * t->cols + from);
-        }
+        tn_safe_floats(t->m.t, r * t->cols, t->cols, rows.numbers);
+        if (t->rank == 1 && t->m.heads) turn(t, rows.numbers);
         tn_float_pack(t->id, rows.numbers, t->cols, rows.out);
         st = tn_gguf_put_data(m->w, rows.out, bytes, err);
     }

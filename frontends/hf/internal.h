@@ -71,8 +71,8 @@ void tn_matrix_absmean(TnMatrix *m);
 /* Decodes n rows from r on; scales gets one for each `block` columns. Fails at a code that is no weight. */
 TernStatus tn_matrix_read(const TnMatrix *m, uint64_t r, uint64_t n, uint32_t block, int8_t *trits,
                           float *scales, const char *path, TernError *err);
-/* Element i of a tensor in F32, F16 or BF16. */
-float tn_safe_float(const TnSafeTensor *t, size_t i);
+/* n numbers from element `at` on, of a tensor in F32, F16 or BF16. */
+void tn_safe_floats(const TnSafeTensor *t, size_t at, size_t n, float *out);
 
 /* ---- tensor_plan.c: which tensors the GGUF has, and what each is made of */
 typedef enum TnPlanForm {

@@ -7,28 +7,35 @@
  * interleaves the rows of q and k of the models that it calls llama and minicpm, and so does this file, for a row of the
  * GGUF names a row of the checkpoint. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include "frontends/hf/internal.h"
 #include "runtime/base/half.h"
 
-float tn_safe_float(const TnSafeTensor *t, size_t i) {
+void tn_safe_floats(const TnSafeTensor *t, size_t at, size_t n, float *out) {
+    const uint8_t *p = t->data + at * t->type->bytes;
     uint16_t h;
-    float f;
     switch (t->type->kind) {
     case TN_SAFE_F32:
-        memcpy(&f, t->data + 4 * i, 4);
-        return f;
+        memcpy(out, p, 4 * n);
+        return;
     case TN_SAFE_F16:
-        memcpy(&h, t->data + 2 * i, 2);
-        return tn_f16_to_f32(h);
+        for (size_t i = 0; i < n; i++) {
+            memcpy(&h, p + 2 * i, 2);
+            out[i] = tn_f16_to_f32(h);
+        }
+        return;
     case TN_SAFE_BF16:
-        memcpy(&h, t->data + 2 * i, 2);
-        return tn_bf16_to_f32(h);
+        for (size_t i = 0; i < n; i++) {
+            memcpy(&h, p + 2 * i, 2);
+            out[i] = tn_bf16_to_f32(h);
+        }
+        return;
     case TN_SAFE_U8:
     case TN_SAFE_OTHER:
         break;
     }
-    TN_BUG("a number of type %s", t->type->name);
+    TN_BUG("numbers of type %s", t->type->name);
 }
 
 uint64_t tn_matrix_row(const TnMatrix *m, uint64_t r) {
@@ -38,17 +45,21 @@ uint64_t tn_matrix_row(const TnMatrix *m, uint64_t r) {
 }
 
 void tn_matrix_absmean(TnMatrix *m) {
-    size_t n = m->rows * m->cols;
+    float *row = tn_xcalloc(m->cols, sizeof *row);
     double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += fabs((double)tn_safe_float(m->t, i));
-    m->scale = (float)fmax(sum / (double)n, 1e-5);
+    for (uint64_t r = 0; r < m->rows; r++) {
+        tn_safe_floats(m->t, r * m->cols, m->cols, row);
+        for (uint64_t i = 0; i < m->cols; i++) sum += fabs((double)row[i]);
+    }
+    free(row);
+    m->scale = (float)fmax(sum / (double)(m->rows * m->cols), 1e-5);
 }
 
 /* The one magnitude of n numbers apart from 0 (0 if all are 0); -1 if there are several, or one that is not finite. */
-static float magnitude(const TnSafeTensor *t, size_t at, size_t n) {
+static float magnitude(const float *x, size_t n) {
     float s = 0;
-    for (size_t i = at; i < at + n; i++) {
-        float v = fabsf(tn_safe_float(t, i));
+    for (size_t i = 0; i < n; i++) {
+        float v = fabsf(x[i]);
         if (v == 0) continue;
         if (s == 0) s = v;
         if (v != s || !isfinite(v)) return -1;
@@ -63,28 +74,46 @@ static float join(float a, float b) {
     return b == 0 || a == b ? a : -1;
 }
 
+/* What is known of a matrix while its rows are read. */
+typedef struct Groups {
+    size_t unit, units; /* columns that are looked at together; in a row */
+    float all;          /* the magnitude of all so far; -1: there are several */
+    bool fits[2];       /* groups of 128, of 256 */
+} Groups;
+
+static bool row_is_ternary(const float *row, Groups *g) {
+    float pair = 0, four = 0;
+    for (size_t u = 0; u < g->units; u++) {
+        float s = magnitude(row + u * g->unit, g->unit);
+        if (s < 0) return false;
+        pair = join(u % 2 ? pair : 0, s);
+        four = join(u % 4 ? four : 0, s);
+        g->fits[0] = g->fits[0] && pair >= 0;
+        g->fits[1] = g->fits[1] && four >= 0;
+        g->all = join(g->all, s);
+    }
+    return true;
+}
+
 bool tn_matrix_is_ternary(TnMatrix *m) {
     enum { UNIT = 64 };
-    size_t unit = m->cols % UNIT ? m->cols : UNIT, units = m->cols / unit;
-    float all = 0;
-    bool fits[2] = {units % 2 == 0, units % 4 == 0}; /* groups of 128, of 256 */
-    for (uint64_t r = 0; r < m->rows; r++) {
-        float pair = 0, four = 0;
-        for (size_t u = 0; u < units; u++) {
-            float s = magnitude(m->t, r * m->cols + u * unit, unit);
-            if (s < 0) return false;
-            pair = join(u % 2 ? pair : 0, s);
-            four = join(u % 4 ? four : 0, s);
-            fits[0] = fits[0] && pair >= 0;
-            fits[1] = fits[1] && four >= 0;
-            all = join(all, s);
-        }
-        if (all < 0 && unit != UNIT) return false; /* no type has such groups */
+    Groups g = {.unit = m->cols % UNIT ? m->cols : UNIT};
+    g.units = m->cols / g.unit;
+    g.fits[0] = g.units % 2 == 0;
+    g.fits[1] = g.units % 4 == 0;
+    float *row = tn_xcalloc(m->cols, sizeof *row);
+    bool is = true;
+    for (uint64_t r = 0; is && r < m->rows; r++) {
+        tn_safe_floats(m->t, r * m->cols, m->cols, row);
+        is = row_is_ternary(row, &g);
+        if (g.all < 0 && g.unit != UNIT) is = false; /* no type has such groups */
     }
+    free(row);
+    if (!is) return false;
     m->form = TN_MATRIX_DENSE;
-    m->scale = all > 0 ? all : 0;
-    m->group = all >= 0 ? 0 : fits[1] ? 256 : fits[0] ? 128 : UNIT;
-    return all != 0; /* a matrix of zeros says nothing */
+    m->scale = g.all > 0 ? g.all : 0;
+    m->group = g.all >= 0 ? 0 : g.fits[1] ? 256 : g.fits[0] ? 128 : UNIT;
+    return g.all != 0; /* a matrix of zeros says nothing */
 }
 
 static TernStatus read_packed(const TnMatrix *m, uint64_t row, int8_t *trits, const char *path,
@@ -103,43 +132,46 @@ static TernStatus read_packed(const TnMatrix *m, uint64_t row, int8_t *trits, co
     return TERN_OK;
 }
 
-static TernStatus read_master(const TnMatrix *m, uint64_t row, int8_t *trits, const char *path,
-                              TernError *err) {
+static TernStatus read_master(const TnMatrix *m, uint64_t row, const float *x, int8_t *trits,
+                              const char *path, TernError *err) {
     for (uint64_t i = 0; i < m->cols; i++) {
-        float v = tn_safe_float(m->t, row * m->cols + i);
-        if (!isfinite(v))
+        if (!isfinite(x[i]))
             return tn_fail(err, TERN_ERR_INPUT,
                            "%s: tensor %s has a number that is not finite in row %llu, column %llu", path,
                            m->t->name, (unsigned long long)row, (unsigned long long)i);
-        float q = rintf(v / m->scale);
+        float q = rintf(x[i] / m->scale);
         trits[i] = (int8_t)(q < -1 ? -1 : q > 1 ? 1 : (int)q);
     }
     return TERN_OK;
 }
 
-static void read_dense(const TnMatrix *m, uint64_t row, uint32_t block, int8_t *trits, float *scales) {
+static void read_dense(const TnMatrix *m, const float *x, uint32_t block, int8_t *trits, float *scales) {
     for (uint64_t i = 0; i < m->cols; i++) {
-        float v = tn_safe_float(m->t, row * m->cols + i);
-        trits[i] = (int8_t)((v > 0) - (v < 0));
+        trits[i] = (int8_t)((x[i] > 0) - (x[i] < 0));
         if (block && i % block == 0) scales[i / block] = m->scale;
-        if (block && v != 0) scales[i / block] = fabsf(v);
+        if (block && x[i] != 0) scales[i / block] = fabsf(x[i]);
     }
+}
+
+static TernStatus read_row(const TnMatrix *m, uint64_t row, float *x, uint32_t block, int8_t *trits,
+                           float *scales, const char *path, TernError *err) {
+    size_t blocks = block ? m->cols / block : 0;
+    for (size_t b = 0; b < blocks; b++) scales[b] = m->scale;
+    if (m->form == TN_MATRIX_PACKED) return read_packed(m, row, trits, path, err);
+    tn_safe_floats(m->t, row * m->cols, m->cols, x);
+    if (m->form == TN_MATRIX_MASTER) return read_master(m, row, x, trits, path, err);
+    read_dense(m, x, block, trits, scales);
+    return TERN_OK;
 }
 
 TernStatus tn_matrix_read(const TnMatrix *m, uint64_t r, uint64_t n, uint32_t block, int8_t *trits,
                           float *scales, const char *path, TernError *err) {
     size_t blocks = block ? m->cols / block : 0;
-    for (uint64_t i = 0; i < n; i++, trits += m->cols, scales += blocks) {
-        uint64_t row = tn_matrix_row(m, r + i);
-        if (m->form == TN_MATRIX_DENSE) {
-            read_dense(m, row, block, trits, scales);
-            continue;
-        }
-        if (m->form == TN_MATRIX_PACKED)
-            TN_TRY(read_packed(m, row, trits, path, err));
-        else
-            TN_TRY(read_master(m, row, trits, path, err));
-        for (size_t b = 0; b < blocks; b++) scales[b] = m->scale;
-    }
-    return TERN_OK;
+    float *x = tn_xcalloc(m->cols, sizeof *x);
+    TernStatus st = TERN_OK;
+    for (uint64_t i = 0; i < n && st == TERN_OK; i++)
+        st = read_row(m, tn_matrix_row(m, r + i), x, block, trits + i * m->cols, scales + i * blocks, path,
+                      err);
+    free(x);
+    return st;
 }

@@ -172,7 +172,8 @@ static TernStatus read_scale(Planning *g, TnMatrix *m) {
     if (t->bytes != t->type->bytes)
         return tn_fail(p->err, TERN_ERR_UNSUPPORTED, "%s: tensor %s has %zu numbers, expected one",
                        p->f->path, name, t->bytes / t->type->bytes);
-    float says = tn_safe_float(t, 0);
+    float says;
+    tn_safe_floats(t, 0, 1, &says);
     if (p->c->scale == TN_HF_SCALE_NONE)
         return tn_fail(p->err, TERN_ERR_INPUT,
                        "%s: tensor %s is packed, but config.json has no quantization_config, which says what "
