@@ -3,6 +3,7 @@
  *   tokenizer.json                     byte-level BPE (hfbpe.c), if that is what it holds
  *   tokenizer.model                    otherwise: SentencePiece (spm_model.c)
  *   tokenizer_config.json              what is put around texts, the chat template, added tokens
+ *   added_tokens.json                  the same in an older form, for SentencePiece
  *   chat_template.jinja                the chat template of newer folders, which wins
  *   generation_config.json, config.json   the ids of special tokens; the first of them that says one wins
  *
@@ -136,11 +137,31 @@ static TernStatus put_decoder(const Tok *t, TnHfTokens *tokens) {
     return TERN_OK;
 }
 
+/* {"<pad>": 32000}, the older form. */
+static TernStatus put_old_added(const Tok *t, TnHfTokens *tokens) {
+    const char *path = tn_hf_path(t->f, "added_tokens.json"), *text;
+    json_t *all, *id;
+    TN_TRY(tn_hf_json_file(path, false, &all, t->err));
+    TernStatus st = TERN_OK;
+    json_object_foreach(all, text, id) {
+        json_int_t n = json_integer_value(id);
+        if (!json_is_integer(id) || n < 0)
+            st = tn_fail(t->err, TERN_ERR_INPUT, "%s: token '%s' has no id", path, text);
+        else if ((size_t)n >= tokens->n ||
+                 !tokens->texts[n].data) /* else listed in tokenizer_config.json, too */
+            st = tn_hf_put_token(t->f, path, tokens, (uint64_t)n, text, strlen(text), TN_HF_USER, t->err);
+        if (st != TERN_OK) break;
+    }
+    json_decref(all);
+    return st;
+}
+
 static TernStatus put_sentencepiece(const Tok *t, const char *path) {
     const float unused = -10000; /* never the best merge */
     TnHfTokens tokens;
     TN_TRY(tn_hf_spm(t->f, t->c, path, t->w, &tokens, t->err));
     TN_TRY(put_decoder(t, &tokens));
+    TN_TRY(put_old_added(t, &tokens));
     for (size_t i = 0; i < tokens.n; i++) {
         if (tokens.types[i] == TN_HF_UNUSED || (tokens.scores[i] == 0 && tokens.types[i] == TN_HF_USER))
             tokens.scores[i] = unused;

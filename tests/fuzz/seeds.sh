@@ -18,6 +18,13 @@ blob)
     "$tern" compile "$out/small.gguf" -o "$out/small.tern" 2>/dev/null
     rm -f "$out/small.gguf"
     ;;
+safetensors)
+    {
+        printf 'n\0\0\0\0\0\0\0'
+        printf '{"b":{"dtype":"BF16","shape":[2,3],"data_offsets":[8,20]},"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}}'
+        printf 'abcdefghijklmnopqrst'
+    } >"$out/two"
+    ;;
 text)
     printf '0the lion and the 12 lambs\n\n  don'\''t' >"$out/words"
     ;;

@@ -38,8 +38,8 @@ static inline int make_dir(void **state) {
 }
 static inline int remove_dir(void **state) {
     static const char *const names[] = {
-        "config.json",     "model.safetensors",      "tokenizer.json",     "tokenizer_config.json",
-        "tokenizer.model", "generation_config.json", "chat_template.jinja"};
+        "config.json",     "model.safetensors",      "tokenizer.json",      "tokenizer_config.json",
+        "tokenizer.model", "generation_config.json", "chat_template.jinja", "added_tokens.json"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) unlink(path_in_dir(names[i]));
     return rmdir(dir);

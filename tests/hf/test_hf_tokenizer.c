@@ -280,7 +280,9 @@ static void reads_pieces(void **state) {
         put_text("tokenizer_config.json",
                  "{\"add_bos_token\":true,\"added_tokens_decoder\":{\"1\":{\"content\":\"<s>\","
                  "\"special\":true},\"9\":{\"content\":\"<|im_end|>\",\"special\":true}}}");
+        put_text("added_tokens.json", "{\"<pad>\":10,\"<|im_end|>\":9}");
         TernVocab *v = vocab(&image);
+        assert_int_equal(tern_token_find(v, "<pad>", 5), 10);
         TernVocabFacts f = tern_vocab_get_facts(v);
         assert_int_equal(f.bos, 1);
         assert_int_equal(f.eos, 2);
@@ -343,6 +345,21 @@ static void faulty_pieces(void **state) {
         const char *says = convert_says(NULL, NULL);
         if (!strstr(says, raw[i].want)) fail_msg("%zu: says %s, expected %s", i, says, raw[i].want);
     }
+    static const struct {
+        const char *added, *want;
+    } added[] = {{"{\"x\":\"9\"}", "/added_tokens.json: token 'x' has no id"},
+                 {"{\"x\":-1}", "/added_tokens.json: token 'x' has no id"},
+                 {"{\"x\":32}", "/added_tokens.json: token 'x' has the id 32, but vocab_size is 32"},
+                 {"[1]", "/added_tokens.json: its json is not an object"},
+                 {"{\"a\":9,\"b\":9}", ""}};
+    b.len = 0;
+    spm(&b, 2, "identity", 1, 1);
+    put_file("tokenizer.model", b.data, b.len);
+    for (size_t i = 0; i < sizeof added / sizeof *added; i++) {
+        put_text("added_tokens.json", added[i].added);
+        assert_string_equal(convert_says(NULL, NULL), added[i].want);
+    }
+    assert_int_equal(unlink(path_in_dir("added_tokens.json")), 0);
     b.len = 0;
     for (int i = 0; i < 33; i++) piece(&b, "x", 0, 1);
     put_file("tokenizer.model", b.data, b.len);
