@@ -48,8 +48,6 @@ void tn_r64_scales(const TnType *t, const void *data, int64_t row, float *out) {
     const uint8_t *block = block_of(t, data, row);
     size_t groups = (size_t)tn_type_row_scales(t), r = (size_t)(row % TN_BESIDE);
     for (size_t g = 0; g < groups; g++) {
-        uint16_t half;
-        memcpy(&half, block + (g + 1) * tn_r64_group_bytes(t->group) - 2 * TN_BESIDE + 2 * r, 2);
-        out[g] = tn_f16_to_f32(half);
+        out[g] = tn_f16_at(block + (g + 1) * tn_r64_group_bytes(t->group) - 2 * TN_BESIDE + 2 * r);
     }
 }

@@ -10,12 +10,6 @@
 #include <string.h>
 #include "runtime/base/half.h"
 
-static float half_at(const uint8_t *p) {
-    uint16_t h;
-    memcpy(&h, p, 2);
-    return tn_f16_to_f32(h);
-}
-
 static uint32_t u32_at(const uint8_t *p) {
     uint32_t u;
     memcpy(&u, p, 4);
@@ -26,14 +20,14 @@ static uint32_t u32_at(const uint8_t *p) {
 
 static void block_q4_0(const uint8_t *b, float *restrict out) {
     const uint8_t *qs = b + 2;
-    float d = half_at(b);
+    float d = tn_f16_at(b);
     for (int j = 0; j < 16; j++) out[j] = d * (float)((qs[j] & 15) - 8);
     for (int j = 0; j < 16; j++) out[16 + j] = d * (float)((qs[j] >> 4) - 8);
 }
 
 static void block_q4_1(const uint8_t *b, float *restrict out) {
     const uint8_t *qs = b + 4;
-    float d = half_at(b), m = half_at(b + 2);
+    float d = tn_f16_at(b), m = tn_f16_at(b + 2);
     for (int j = 0; j < 16; j++) out[j] = d * (float)(qs[j] & 15) + m;
     for (int j = 0; j < 16; j++) out[16 + j] = d * (float)(qs[j] >> 4) + m;
 }
@@ -44,21 +38,21 @@ static void five_bits(const uint8_t *qs, uint32_t qh, int q[32]) {
 }
 
 static void block_q5_0(const uint8_t *b, float *restrict out) {
-    float d = half_at(b);
+    float d = tn_f16_at(b);
     int q[32];
     five_bits(b + 6, u32_at(b + 2), q);
     for (int j = 0; j < 32; j++) out[j] = d * (float)(q[j] - 16);
 }
 
 static void block_q5_1(const uint8_t *b, float *restrict out) {
-    float d = half_at(b), m = half_at(b + 2);
+    float d = tn_f16_at(b), m = tn_f16_at(b + 2);
     int q[32];
     five_bits(b + 8, u32_at(b + 4), q);
     for (int j = 0; j < 32; j++) out[j] = d * (float)q[j] + m;
 }
 
 static void block_q8_0(const uint8_t *b, float *restrict out) {
-    float d = half_at(b);
+    float d = tn_f16_at(b);
     for (int i = 0; i < 32; i++) out[i] = d * (float)(int8_t)b[2 + i];
 }
 
@@ -75,7 +69,7 @@ static void block_mxfp4(const uint8_t *b, float *restrict out) {
 /* Unpacks the twelve bytes of eight groups of 32: six bits of scale and six of minimum for each. */
 static void groups_of_32(const uint8_t *b, float scale[8], float least[8]) {
     const uint8_t *s = b + 4;
-    float d = half_at(b), m = half_at(b + 2);
+    float d = tn_f16_at(b), m = tn_f16_at(b + 2);
     for (int g = 0; g < 4; g++) {
         scale[g] = d * (float)(s[g] & 63);
         least[g] = m * (float)(s[4 + g] & 63);
@@ -106,7 +100,7 @@ static void block_q5_k(const uint8_t *b, float *restrict out) {
 }
 
 static void block_q6_k(const uint8_t *b, float *restrict out) {
-    float d = half_at(b + 208);
+    float d = tn_f16_at(b + 208);
     for (int half = 0; half < 2; half++) {
         const uint8_t *ql = b + 64 * half, *qh = b + 128 + 32 * half;
         float ds[8], *o = out + 128 * half;

@@ -10,12 +10,6 @@
 #include "ir/weights.h"
 #include "runtime/base/half.h"
 
-static float half_at(const uint8_t *p) {
-    uint16_t h;
-    memcpy(&h, p, 2);
-    return tn_f16_to_f32(h);
-}
-
 static float f32_at(const uint8_t *p) {
     float f;
     memcpy(&f, p, 4);
@@ -25,7 +19,7 @@ static float f32_at(const uint8_t *p) {
 /* Of an encoding of blocks that have one each. */
 static float block_scale(TnEnc enc, const uint8_t *block) {
     bool first = enc == TN_ENC_q2g64 || enc == TN_ENC_q2g128;
-    return half_at(first ? block : block + tn_encs[enc].block_bytes - 2);
+    return tn_f16_at(first ? block : block + tn_encs[enc].block_bytes - 2);
 }
 
 static bool has_row_scale(TnEnc enc) {
@@ -35,7 +29,7 @@ static bool has_row_scale(TnEnc enc) {
 static float row_scale(const TnType *t, const uint8_t *raw, int64_t row) {
     if (t->enc == TN_ENC_iq2bn4) return f32_at(raw + row / 4 * (16 + t->dim[1]) + row % 4 * 4);
     const uint8_t *p = raw + (size_t)row * tn_row_bytes(t);
-    return t->enc == TN_ENC_iq1bn ? half_at(p) : f32_at(p);
+    return t->enc == TN_ENC_iq1bn ? tn_f16_at(p) : f32_at(p);
 }
 
 void tn_stored_row_scales(const TnType *t, const void *raw, int64_t row, float *out) {

@@ -20,10 +20,7 @@ void tn_safe_floats(const TnSafeTensor *t, size_t at, size_t n, float *out) {
         memcpy(out, p, 4 * n);
         return;
     case TN_SAFE_F16:
-        for (size_t i = 0; i < n; i++) {
-            memcpy(&h, p + 2 * i, 2);
-            out[i] = tn_f16_to_f32(h);
-        }
+        for (size_t i = 0; i < n; i++) out[i] = tn_f16_at(p + 2 * i);
         return;
     case TN_SAFE_BF16:
         for (size_t i = 0; i < n; i++) {

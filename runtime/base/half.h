@@ -24,6 +24,12 @@ static inline uint16_t tn_f32_to_bf16(float f) {
     return (uint16_t)((u + 0x7fff + ((u >> 16) & 1)) >> 16);
 }
 float tn_f16_to_f32(uint16_t h);
+/* The f16 at p, which need not be aligned. */
+static inline float tn_f16_at(const void *p) {
+    uint16_t h;
+    memcpy(&h, p, 2);
+    return tn_f16_to_f32(h);
+}
 uint16_t tn_f32_to_f16(float f); /* overflow gives infinity */
 /* As stores to the cache do it: finite values are clamped to +-65504; infinity and NaN stay. */
 uint16_t tn_f32_to_f16_sat(float f);

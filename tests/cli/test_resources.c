@@ -136,7 +136,7 @@ static size_t resident_of(const char *path) {
 }
 
 /* What makes opening fast whatever the model's size: all is read and checked but the weights, of which no
- * page is touched. The time itself is the machine's, and only told. */
+ * page is touched. The time itself depends on the machine and is only printed. */
 static void test_opening_touches_no_weights(void **state) {
     (void)state;
     skip_unless(!SANITIZED, "under a sanitizer, which takes its own time and memory");
