@@ -129,7 +129,8 @@ typedef struct TerncConvert {
     const char *path;   /* a folder of Hugging Face, or a GGUF, which is written with other types */
     const char *output; /* the GGUF */
     /* Type of ternary matrices: "i2_s", "tq1_0", "tq2_0", "q2_0", "pq2_0" or "ptq1_0". Default: the one that their scales need: i2_s
-     * for one scale a matrix, else the type with the largest blocks that has no more than one scale in a block. */
+     * for one scale a matrix, else the type with the largest blocks that has no more than one scale in a block. Of a GGUF also
+     * "f16" or "f32": weights times scales, with which activations are not rounded. */
     const char *type;
     /* Type of embedding and head: "f32", "f16", "bf16" or "q8_0". Default: as they are. */
     const char *embd;

@@ -7,9 +7,8 @@ int verb_convert(const Verb *verb, int argc, char **argv) {
     const Flag flags[] = {
         {"-o --output", "FILE", FLAG_STR, &c.output, 0, 0, "the GGUF; - is standard output"},
         {"--type", "TYPE", FLAG_STR, &c.type, 0, 0,
-         "of ternary matrices: i2_s, tq1_0, tq2_0, q2_0, pq2_0 or ptq1_0; default: what their scales need, "
-         "or as the "
-         ".gguf has them"},
+         "of ternary matrices: i2_s, tq1_0, tq2_0, q2_0, pq2_0 or ptq1_0; of a .gguf also f16 or f32, with "
+         "which activations are not rounded; default: what their scales need, or as the .gguf has them"},
         {"--embd", "TYPE", FLAG_STR, &c.embd, 0, 0,
          "of embedding and head: f32, f16, bf16 or q8_0; default: as they are"},
         {"--pre", "NAME", FLAG_STR, &c.pre, 0, 0, "for a folder: the pre-tokenizer, if it is not recognised"},

@@ -2,7 +2,8 @@
  *
  * Ternary matrices keep every weight and every scale: the matrix is refused if the type's blocks are larger than the groups
  * that share a scale, if a scale is no f16 where the type stores f16, or if a weight is 2 where it has -1, 0 and 1 alone.
- * Embedding and head are numbers and are rounded to what the caller asks for. All else is copied. */
+ * They may become numbers, weight times scale: then nothing says any more that they are ternary, and their activations are
+ * not rounded. Embedding and head that are numbers are rounded to what the caller asks for. All else is copied. */
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/hf/internal.h"
@@ -11,7 +12,7 @@
 
 enum { ROWS = 128 };
 
-typedef enum Form { COPIED, REPACKED, ROUNDED } Form;
+typedef enum Form { COPIED, REPACKED, UNPACKED, ROUNDED } Form;
 typedef struct Tensor {
     const TnGgufTensor *t;
     Form form;
@@ -25,11 +26,13 @@ typedef struct Tensor {
 typedef struct Between {
     const TnGguf *g;
     const TnHfOptions *o;
-    const TnTritType *to; /* NULL: matrices stay */
-    uint32_t table;       /* of embedding and head, if o->embd */
+    const TnTritType *to; /* NULL: matrices stay, or become numbers */
+    bool numbers;
+    uint32_t number; /* their type, then */
+    uint32_t table;  /* of embedding and head, if o->embd */
     TnGgufWriter *w;
     Tensor *tensors;
-    size_t n_repacked, n_rounded;
+    size_t n_ternary, n_rounded;
     TernError *err;
 } Between;
 
@@ -44,13 +47,10 @@ static bool is_f16(float s) {
     return tn_f16_to_f32(tn_f32_to_f16(s)) == s;
 }
 
-static TernStatus plan_ternary(Between *b, Tensor *p) {
+static TernStatus plan_repacked(const Between *b, Tensor *p) {
     const TnGgufTensor *t = p->t;
-    TernStatus st = tn_stored_scale(&p->type, t->data, t->name, &p->scale, b->err);
-    if (st != TERN_OK) return tn_fail_in(b->err, st, "%s", b->g->path);
     bool row = p->scale.group == TN_GROUP_ROW;
     uint64_t group = row ? t->ne[0] : p->scale.group;
-    p->type.group = p->scale.group;
     p->to = b->to;
     p->form = REPACKED;
     p->id = b->to->id;
@@ -66,7 +66,19 @@ static TernStatus plan_ternary(Between *b, Tensor *p) {
         return tn_fail(b->err, TERN_ERR_UNSUPPORTED,
                        "%s: tensor %s has the scale %.9g, which is no f16, as %s needs", b->g->path, t->name,
                        (double)p->scale.scale, b->to->name);
-    b->n_repacked++;
+    return TERN_OK;
+}
+
+static TernStatus plan_ternary(Between *b, Tensor *p) {
+    const TnGgufTensor *t = p->t;
+    TernStatus st = tn_stored_scale(&p->type, t->data, t->name, &p->scale, b->err);
+    if (st != TERN_OK) return tn_fail_in(b->err, st, "%s", b->g->path);
+    p->type.group = p->scale.group;
+    b->n_ternary++;
+    if (b->to) return plan_repacked(b, p);
+    p->form = UNPACKED;
+    p->id = b->number;
+    p->bytes = tn_float_bytes(p->id, t->ne[0]) * t->ne[1];
     return TERN_OK;
 }
 
@@ -74,7 +86,7 @@ static TernStatus plan(Between *b, Tensor *p, const TnGgufTensor *t) {
     bool table = strcmp(t->name, "token_embd.weight") == 0 || strcmp(t->name, "output.weight") == 0;
     *p = (Tensor){.t = t, .form = COPIED, .id = t->type, .bytes = t->bytes};
     p->type = tn_type(t->enc, 2, (TnDim)(t->ne[1] * t->ne[2] * t->ne[3]), (TnDim)t->ne[0]);
-    if (tn_enc_is_ternary(t->enc) && b->to && t->rank <= 2) return plan_ternary(b, p);
+    if (tn_enc_is_ternary(t->enc) && (b->to || b->numbers) && t->rank <= 2) return plan_ternary(b, p);
     if (!table || !b->o->embd) return TERN_OK;
     if (tn_enc_is_ternary(t->enc))
         return tn_fail(b->err, TERN_ERR_UNSUPPORTED,
@@ -94,9 +106,12 @@ static TernStatus plan(Between *b, Tensor *p, const TnGgufTensor *t) {
 static TernStatus options(Between *b) {
     const char *type = b->o->type, *embd = b->o->embd;
     b->to = type ? tn_trit_type(type) : NULL;
-    if (type && !b->to)
-        return tn_fail(b->err, TERN_ERR_INPUT,
-                       "TerncConvert.type: '%s', expected i2_s, tq1_0, tq2_0, q2_0, pq2_0 or ptq1_0", type);
+    b->numbers = type && !b->to && tn_float_type(type, &b->number) &&
+                 (b->number == TN_GGUF_ID_F32 || b->number == TN_GGUF_ID_F16);
+    if (type && !b->to && !b->numbers)
+        return tn_fail(
+            b->err, TERN_ERR_INPUT,
+            "TerncConvert.type: '%s', expected i2_s, tq1_0, tq2_0, q2_0, pq2_0, ptq1_0, f16 or f32", type);
     if (embd && !tn_float_type(embd, &b->table))
         return tn_fail(b->err, TERN_ERR_INPUT, "TerncConvert.embd: '%s', expected f32, f16, bf16 or q8_0",
                        embd);
@@ -106,18 +121,21 @@ static TernStatus options(Between *b) {
 /* ---- Keys */
 
 static void put_keys(const Between *b) {
+    enum { ALL_F32 = 0, MOSTLY_F16 = 1 };
     static const char split[] = "split.", alignment[] = "general.alignment",
                       file_type[] = "general.file_type";
+    bool other = b->to || b->numbers;
+    uint32_t says = b->to ? b->to->file_type : b->number == TN_GGUF_ID_F16 ? MOSTLY_F16 : ALL_F32;
     for (size_t i = 0; i < b->g->n_keys; i++) {
         const TnGgufKey *k = &b->g->keys[i];
         if (strncmp(k->name, split, sizeof split - 1) == 0 || strcmp(k->name, alignment) == 0) continue;
-        if (b->to &&
+        if (other &&
             strcmp(k->name, file_type) == 0) /* at its place, so that there and back is the same file */
-            tn_gguf_put_u32(b->w, file_type, b->to->file_type);
+            tn_gguf_put_u32(b->w, file_type, says);
         else
             tn_gguf_put_key(b->w, k);
     }
-    if (b->to && !tn_gguf_put_has(b->w, file_type)) tn_gguf_put_u32(b->w, file_type, b->to->file_type);
+    if (other && !tn_gguf_put_has(b->w, file_type)) tn_gguf_put_u32(b->w, file_type, says);
 }
 
 /* ---- Data */
@@ -161,6 +179,26 @@ static TernStatus repack(const Between *b, const Tensor *p, Rows *r) {
     return tn_gguf_put_data(b->w, tail, sizeof tail, b->err);
 }
 
+/* Numbers are exact in f32. In f16 they are if the scale is, and twice the scale is still finite. */
+static TernStatus unpack_rows(const Between *b, const Tensor *p, Rows *r) {
+    size_t cols = p->t->ne[0], own = (size_t)tn_type_row_scales(&p->type), n = own ? own : 1, wide = cols / n;
+    for (uint64_t row = 0; row < p->t->ne[1]; row++) {
+        tn_decode_trits(&p->type, p->t->data, (int64_t)row, r->trits);
+        r->own[0] = p->scale.scale;
+        if (own) tn_decode_scales(&p->type, p->t->data, (int64_t)row, r->own);
+        for (size_t i = 0; i < cols; i++) {
+            r->numbers[i] = r->own[i / wide] * r->trits[i];
+            if (p->id == TN_GGUF_ID_F16 && !is_f16(r->numbers[i]))
+                return tn_fail(b->err, TERN_ERR_UNSUPPORTED,
+                               "%s: tensor %s has the weight %.9g, which is no f16", b->g->path, p->t->name,
+                               (double)r->numbers[i]);
+        }
+        tn_float_pack(p->id, r->numbers, cols, r->out);
+        TN_TRY(tn_gguf_put_data(b->w, r->out, tn_float_bytes(p->id, cols), b->err));
+    }
+    return TERN_OK;
+}
+
 static TernStatus round_rows(const Between *b, const Tensor *p, Rows *r) {
     size_t bytes = tn_float_bytes(p->id, p->t->ne[0]);
     for (uint64_t row = 0; row < p->t->ne[1]; row++) {
@@ -180,7 +218,9 @@ static TernStatus put_tensor(const Between *b, const Tensor *p) {
               .scales = tn_xcalloc(ROWS * (cols / 64 + 1), sizeof(float)),
               .numbers = tn_xcalloc(cols, sizeof(float)),
               .out = tn_xcalloc(ROWS * cols + 4, 1)};
-    TernStatus st = p->form == REPACKED ? repack(b, p, &r) : round_rows(b, p, &r);
+    TernStatus st = p->form == REPACKED   ? repack(b, p, &r)
+                    : p->form == UNPACKED ? unpack_rows(b, p, &r)
+                                          : round_rows(b, p, &r);
     free(r.trits);
     free(r.own);
     free(r.scales);
@@ -197,7 +237,7 @@ static TernStatus write_all(Between *b, TnGgufSink *sink, void *ctx) {
         TN_TRY(plan(b, &b->tensors[i], &g->tensors[i]));
         tn_os_advise_dontneed(g->tensors[i].data, g->tensors[i].bytes);
     }
-    if (b->to && !b->n_repacked)
+    if (b->o->type && !b->n_ternary)
         return tn_fail(b->err, TERN_ERR_INPUT, "TerncConvert.type: %s has no ternary matrices", g->path);
     if (b->o->embd && !b->n_rounded)
         return tn_fail(b->err, TERN_ERR_INPUT, "TerncConvert.embd: %s has no embedding or head", g->path);

@@ -78,7 +78,7 @@ TernStatus tn_hf_json_file(const char *path, bool required, TnJson **out, TernEr
 /* ---- convert.c: a folder as a GGUF */
 typedef struct TnHfOptions {
     const char *
-        type; /* of ternary matrices: "i2_s", "tq1_0", "tq2_0", "q2_0", "pq2_0" or "ptq1_0"; NULL: what their scales need */
+        type; /* of ternary matrices: "i2_s", "tq1_0", "tq2_0", "q2_0", "pq2_0" or "ptq1_0" (of a GGUF also "f16" or "f32"); NULL: what their scales need */
     const char
         *embd;       /* of embedding and head: "f32", "f16", "bf16" or "q8_0"; NULL: as the folder has them */
     const char *pre; /* the pre-tokenizer, for one that is not recognised; may be NULL */
@@ -103,8 +103,8 @@ TernStatus tn_hf_write(TnHfModel *m,
 /* ---- between_types.c: a GGUF with other types of tensors */
 struct TnGguf;
 /* Hands to the sink a GGUF whose ternary matrices are of options->type and whose dense embedding and head are of
- * options->embd; what is NULL stays as it is. The weights and scales of ternary matrices stay the same, or the file is
- * refused. A model in several files becomes one. */
+ * options->embd; what is NULL stays as it is. The weights and scales of ternary matrices stay the same, or become numbers
+ * that are exactly their products, or the file is refused. A model in several files becomes one. */
 TernStatus tn_hf_between(const struct TnGguf *g, const TnHfOptions *options,
                          TernStatus (*sink)(void *ctx, const void *bytes, size_t n, TernError *err),
                          void *ctx, TernError *err);

@@ -38,6 +38,10 @@ same "there and back" "$dir/b.gguf" "$dir/d.gguf"
 logits "$dir/a.gguf" "$dir/a.bin"
 logits "$dir/b.gguf" "$dir/b.bin"
 same "i2_s of tq2_0" "$dir/a.bin" "$dir/b.bin"
+# as numbers, and back to ternary when the model is read
+run 0 convert "$dir/a.gguf" -o "$dir/b.gguf" --type f16
+logits "$dir/b.gguf" "$dir/b.bin" --ternary-dense
+same "f16 of tq2_0, run as ternary" "$dir/a.bin" "$dir/b.bin"
 run 0 convert "$model" -o "$dir/copy.gguf"
 same "a copy" "$model" "$dir/copy.gguf"
 run 0 convert "$model" -o -
@@ -45,7 +49,7 @@ same "a copy to standard output" "$model" "$dir/out"
 # refusals
 refuses 1 "tern: error: $model: tensor blk.0.attn_q.weight has the scale 0.048342701, which is no f16, as tq2_0 needs" \
     convert "$model" -o "$dir/x.gguf" --type tq2_0
-refuses 1 "tern: error: --type: 'q3_0', expected i2_s, tq1_0, tq2_0, q2_0, pq2_0 or ptq1_0" convert "$model" -o "$dir/x.gguf" --type q3_0
+refuses 1 "tern: error: --type: 'q3_0', expected i2_s, tq1_0, tq2_0, q2_0, pq2_0, ptq1_0, f16 or f32" convert "$model" -o "$dir/x.gguf" --type q3_0
 refuses 1 "tern: error: --embd: 'q3_0', expected f32, f16, bf16 or q8_0" convert "$dir/folder" -o "$dir/x.gguf" --embd q3_0
 refuses 1 "tern: error: --absmean is for a folder of Hugging Face, $model is a file" convert "$model" -o "$dir/x.gguf" --absmean
 refuses 1 "tern: error: -o $model is the same file as the model $model, which is read and would be lost: give another" \

@@ -93,6 +93,39 @@ static void groups(void **state) {
         }
 }
 
+/* As numbers, every weight is the trit times its scale: of the matrix, or of its group. */
+static void numbers(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        TnEnc enc;
+    } to[] = {{"f32", TN_ENC_f32}, {"f16", TN_ENC_f16}};
+    const TnTritType *from;
+    for (size_t i = 0; (from = tn_trit_type_row(i)); i++)
+        for (size_t k = 0; k < 4; k++) {
+            TnBuf a = {0}, b = {0};
+            TnGguf *g;
+            TernError err;
+            float row[COLS_ALL];
+            uint32_t group = k < 2 ? 0 : from->block;
+            make(from, group, 0.375f, &a);
+            assert_string_equal(between(&a, &(TnHfOptions){.type = to[k % 2].name}, &b), "");
+            if (tn_gguf_open_memory(b.data, b.len, "m.gguf", false, &g, &err) != TERN_OK)
+                fail_msg("%s", err.text);
+            const TnGgufTensor *t = tn_gguf_tensor(g, "a.weight");
+            assert_int_equal(t->enc, to[k % 2].enc);
+            TnType type = tn_type(t->enc, 2, ROWS_ALL, COLS_ALL);
+            for (int at = 0; at < N; at++) {
+                if (at % COLS_ALL == 0) tn_decode_raw(&type, t->data, at / COLS_ALL, row);
+                float s = group ? 0.5f + (float)(at / (int)group % 5) / 8 : 0.375f;
+                assert_true(row[at % COLS_ALL] == s * (float)trit_at(2, at / COLS_ALL, at));
+            }
+            tn_gguf_close(g);
+            tn_buf_free(&a);
+            tn_buf_free(&b);
+        }
+}
+
 static void tables_and_copies(void **state) {
     (void)state;
     TnBuf a = {0}, b = {0};
@@ -143,7 +176,11 @@ static void refusals(void **state) {
          "m.gguf: tensor a.weight has the scale 0.300000012, which is no f16, as tq2_0 needs"},
         {{.type = "q2_0"},
          "m.gguf: tensor a.weight has the scale 0.300000012, which is no f16, as q2_0 needs"},
-        {{.type = "x"}, "TerncConvert.type: 'x', expected i2_s, tq1_0, tq2_0, q2_0, pq2_0 or ptq1_0"},
+        {{.type = "f16"}, "m.gguf: tensor a.weight has the weight -0.300000012, which is no f16"},
+        {{.type = "x"},
+         "TerncConvert.type: 'x', expected i2_s, tq1_0, tq2_0, q2_0, pq2_0, ptq1_0, f16 or f32"},
+        {{.type = "q8_0"},
+         "TerncConvert.type: 'q8_0', expected i2_s, tq1_0, tq2_0, q2_0, pq2_0, ptq1_0, f16 or f32"},
         {{.embd = "x"}, "TerncConvert.embd: 'x', expected f32, f16, bf16 or q8_0"},
     };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
@@ -177,9 +214,8 @@ static void weights_of_two(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(there_and_back),    cmocka_unit_test(groups),
-        cmocka_unit_test(tables_and_copies), cmocka_unit_test(refusals),
-        cmocka_unit_test(weights_of_two),
+        cmocka_unit_test(there_and_back),    cmocka_unit_test(groups),   cmocka_unit_test(numbers),
+        cmocka_unit_test(tables_and_copies), cmocka_unit_test(refusals), cmocka_unit_test(weights_of_two),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
