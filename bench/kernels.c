@@ -86,15 +86,19 @@ static void *map(size_t bytes) {
     return p;
 }
 
-/* root: "tmatmul", the encoding of a dense matmul, or "s8" or "s6" for a product over a shadow table. */
+/* root: "tmatmul", "groups" (a product by groups of 128), the encoding of a dense matmul, or "s8" or "s6" for a
+ * product over a shadow table. */
 static void bench(const Machine *machine, const char *level, int threads, const char *root, int m, int k,
                   int rows, const char *what) {
-    bool ternary = !strcmp(root, "tmatmul"), shadow = !strcmp(root, "s8") || !strcmp(root, "s6");
+    bool ternary = !strcmp(root, "tmatmul"), groups = !strcmp(root, "groups"),
+         shadow = !strcmp(root, "s8") || !strcmp(root, "s6");
     int grain = 128, units = (m + grain - 1) / grain;
     TnBuf text = {0};
     tn_buf_printf(&text, "tir 1\ngraph @b stage=planned level=%s kv=f16 rows=%d..%d\n", level, rows, rows);
     if (ternary)
         tn_buf_printf(&text, "$w: p64[%d,%d] scale=0x1p-3 = random {seed=5}\n", m, k);
+    else if (groups)
+        tn_buf_printf(&text, "$w: r64[%d,%d] scale=group:128 = random {seed=5}\n", m, k);
     else if (shadow)
         tn_buf_printf(&text, "$t: f16[%d,%d] = random {seed=5}\n$w: %s[%d,%d] = pack $t\n", m, k, root, m, k);
     else
@@ -105,6 +109,11 @@ static void bench(const Machine *machine, const char *level, int threads, const 
                       "kernel @q {root=none, target=llvm, axis=rows, grain=1, units=1, barrier=1}\n%%q: "
                       "q8[T,%d] = quant %%x {off=0}\nend\n",
                       k);
+    if (groups)
+        tn_buf_printf(&text,
+                      "kernel @q {root=none, target=llvm, axis=rows, grain=1, units=1, barrier=1}\n%%q: "
+                      "q8g[T,%d] scale=group:128 = quant_groups %%x {n=128, off=0}\nend\n",
+                      k);
     if (shadow)
         tn_buf_printf(&text,
                       "kernel @q {root=none, target=llvm, axis=rows, grain=1, units=1, barrier=1}\n%%q: "
@@ -114,6 +123,7 @@ static void bench(const Machine *machine, const char *level, int threads, const 
                   "kernel @main {root=%s, target=llvm, axis=cols, grain=%d, units=%d, %s, "
                   "barrier=1}\n",
                   ternary  ? "tmatmul"
+                  : groups ? "tmatmul_groups"
                   : shadow ? "estimate"
                            : "matmul",
                   grain, units,
@@ -125,7 +135,10 @@ static void bench(const Machine *machine, const char *level, int threads, const 
         tn_buf_printf(
             &text, "%%a: i32[T,%d] = tmatmul %%q, $w\n%%d: f32[T,%d] = dequant %%a, %%q, $w {off=0}\n", m, m);
     else
-        tn_buf_printf(&text, "%%y: f32[T,%d] = %s, $w {off=0}\n", m, shadow ? "estimate %q" : "matmul %x");
+        tn_buf_printf(&text, "%%y: f32[T,%d] = %s, $w {off=0}\n", m,
+                      groups   ? "tmatmul_groups %q"
+                      : shadow ? "estimate %q"
+                               : "matmul %x");
     tn_buf_printf(&text, "end\n%%o: f32[T,%d] = output %%%s {name=\"hidden\"}\nend\n", m,
                   ternary ? "d" : "y");
     TnDiag diag = {0};
@@ -168,7 +181,7 @@ static void bench(const Machine *machine, const char *level, int threads, const 
         memset(ptr[i], 0, bytes);
         if (!strcmp(g->nodes[ops[i]].name, "w")) {
             memset(ptr[i], 0x55, bytes);
-            if (!ternary) memset(ptr[i], 0, bytes);
+            if (!ternary && !groups) memset(ptr[i], 0, bytes);
             weight_bytes = bytes;
             b.plain = ptr[i];
             b.words = bytes / 8;
@@ -226,7 +239,10 @@ int main(int argc, char **argv) {
         {"f16", 60000, 2560, 2, ", stream"},      {"f16", 60000, 2560, 8, ", stream"},
         {"tmatmul", 1280, 2560, 8, ", cached"},   {"tmatmul", 512, 6912, 8, ", cached"},
         {"s6", 60000, 2560, 1, ", stream"},       {"s6", 60000, 2560, 8, ", stream"},
-        {"s8", 60000, 2560, 8, ", stream"},
+        {"s8", 60000, 2560, 8, ", stream"},       {"groups", 200000, 2048, 1, ", stream"},
+        {"groups", 80000, 6144, 1, ", stream"},   {"groups", 1024, 2048, 1, ", cached"},
+        {"groups", 200000, 2048, 8, ", stream"},  {"groups", 4096, 2048, 512, ""},
+        {"groups", 2048, 6144, 512, ""},
     };
     for (int i = 0; i < (int)TN_COUNT(all); i++)
         if (only < 0 || only == i)
