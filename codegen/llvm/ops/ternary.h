@@ -56,12 +56,16 @@ int64_t tn_tmatmul_tiles_buf(void); /* scratch for a call */
 void tn_tmatmul_tiles_arrange(TnBuilder *b, int64_t k, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef to);
 void tn_tmatmul_tiles(TnBuilder *b, int64_t k, const TnStrip *s);
 
-/* ---- tmatmul_groups_amx.c: products by groups with tiles, for kernels of more than TN_FEW rows. Multiplies
- * `blocks` (i64) blocks of 64 rows of weights from w on by `rows` (i64) rows x. The results are rows of
- * floats, `stride` (i64) bytes apart. buf: scratch of tn_tmatmul_groups_amx_buf bytes, 64-aligned. */
+/* ---- Products by groups for kernels of more than TN_FEW rows: tmatmul_groups_amx.c with tiles,
+ * tmatmul_groups_many.c without. They multiply `blocks` (i64) blocks of 64 rows of weights from w on by `rows`
+ * (i64) rows x. The results are rows of floats, `stride` (i64) bytes apart. buf: scratch, 64-aligned, of
+ * tn_tmatmul_groups_amx_buf or tn_tmatmul_groups_many_buf bytes. */
 int64_t tn_tmatmul_groups_amx_buf(const TnType *w);
 void tn_tmatmul_groups_amx(TnBuilder *b, LLVMValueRef w, LLVMValueRef blocks, LLVMValueRef x,
                            LLVMValueRef rows, LLVMValueRef out, LLVMValueRef stride, LLVMValueRef buf);
+int64_t tn_tmatmul_groups_many_buf(const TnType *w);
+void tn_tmatmul_groups_many(TnBuilder *b, LLVMValueRef w, LLVMValueRef blocks, LLVMValueRef x,
+                            LLVMValueRef rows, LLVMValueRef out, LLVMValueRef stride, LLVMValueRef buf);
 
 /* ---- tmatmul_colmajor.c: one row, by a column-major copy of the weights. tn_tmatmul_note emits a call that
  * notes which codes of the q8 row x are not 0, in tn_tmatmul_noted_bytes bytes. tn_tmatmul_is_sparse (i1):

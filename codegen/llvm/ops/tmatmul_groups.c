@@ -13,14 +13,14 @@
  *            (32 additions of 762), then widened
  *   SDOT     (NEON) planes are shifted down, since codes must be signed
  *
- * One shape of kernel serves all numbers of rows. The planes of a line are multiplied by as many rows of
+ * This file has the kernels of one to TN_FEW rows. The planes of a line are multiplied by as many rows of
  * activations as there are registers for, with four sums each. More rows take passes over the strip; the
  * later passes read its weights from L2. The results are kept in memory, in L1, since they are touched only
  * once a group. If registers are narrower than a line, each takes a piece of it: all pieces at once for one
  * row of activations, one after the other for more.
  *
- * On level amx, kernels of more than TN_FEW rows use tiles (tmatmul_groups_amx.c). Kernels of one to eight
- * rows use the code for VNNI. */
+ * Kernels of more rows unpack the weights first (tmatmul_groups_many.c). On level amx they use tiles
+ * (tmatmul_groups_amx.c); kernels of one to TN_FEW rows use the code for VNNI. */
 #include <stdio.h>
 #include "codegen/llvm/ops/ternary.h"
 #include "ir/r64.h"
@@ -233,8 +233,11 @@ static int64_t wide(TnBuilder *b) {
     return (b->k->grain + 2 * TN_BESIDE - 2) / TN_BESIDE * TN_BESIDE;
 }
 
+static bool has_many(TnBuilder *b) {
+    return tn_build_most_rows(b, b->k->root) > TN_FEW;
+}
 static bool uses_tiles(TnBuilder *b) {
-    return b->level->amx && tn_build_most_rows(b, b->k->root) > TN_FEW;
+    return b->level->amx && has_many(b);
 }
 
 /* Rows of activations of a block. */
@@ -248,7 +251,7 @@ static int64_t strip_buf(TnBuilder *b) {
     return is_aligned(b) ? 64 : (4 * (wide(b) * block_rows(b) + TN_LANES) + 63) / 64 * 64;
 }
 
-/* The product with `rows` rows of activations, in passes. */
+/* The product with a few rows of activations, in passes. */
 static void passes(TnBuilder *b, LLVMValueRef w, LLVMValueRef blocks, LLVMValueRef x, LLVMValueRef rows,
                    LLVMValueRef out, LLVMValueRef stride) {
     int most = most_rows(b);
@@ -273,9 +276,12 @@ static void product(TnBuilder *b, LLVMValueRef w, LLVMValueRef columns, const Tn
                     LLVMValueRef stride) {
     LLVMValueRef blocks = tn_build_add(b, columns, tn_build_i64(b, TN_BESIDE - 1)), one = tn_build_i64(b, 1);
     blocks = tn_build_lshr(b, blocks, tn_build_i64(b, 6));
-    if (uses_tiles(b)) {
+    if (has_many(b)) {
         LLVMValueRef buf = tn_build_atc(b, s->buf, strip_buf(b));
-        tn_tmatmul_groups_amx(b, w, blocks, s->x, s->n_x, out, stride, buf);
+        if (uses_tiles(b))
+            tn_tmatmul_groups_amx(b, w, blocks, s->x, s->n_x, out, stride, buf);
+        else
+            tn_tmatmul_groups_many(b, w, blocks, s->x, s->n_x, out, stride, buf);
         return;
     }
     if (s->n_x) {
@@ -315,7 +321,9 @@ static void strips(TnBuilder *b, const TnStrip *s) {
 }
 
 static void kernel(TnBuilder *b) {
-    int64_t buf = strip_buf(b) + (uses_tiles(b) ? tn_tmatmul_groups_amx_buf(tn_tmatmul_weights(b)) : 0);
+    const TnType *w = tn_tmatmul_weights(b);
+    int64_t buf = strip_buf(b);
+    if (has_many(b)) buf += uses_tiles(b) ? tn_tmatmul_groups_amx_buf(w) : tn_tmatmul_groups_many_buf(w);
     TnStrips s = {.rows = block_rows(b), .buf = buf, .strip = strips, .strips = strips};
     tn_build_cols_kernel(b, &s);
 }
