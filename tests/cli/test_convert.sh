@@ -3,7 +3,10 @@
 # logits, for each architecture; and what is refused.
 set -u
 . "$(dirname "$0")/program.sh"
-logits() { "$tern" logits "$1" --tokens 1,5,9,70,33,12 --target ref --kv f32 -o "$2" "${@:3}" 2>"$dir/err" || no "logits of $1: $(cat "$dir/err")"; }
+target="--target ref"
+[ $native = no ] || target=""
+# shellcheck disable=SC2086
+logits() { "$tern" logits "$1" --tokens 1,5,9,70,33,12 $target --kv f32 -o "$2" "${@:3}" 2>"$dir/err" || no "logits of $1: $(cat "$dir/err")"; }
 same() {
     checks=$((checks + 1))
     cmp -s "$2" "$3" || no "$1: $2 and $3 differ"

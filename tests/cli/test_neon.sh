@@ -4,38 +4,23 @@
 # Argument 1: the build folder. Exit 77: skipped, with the reason.
 set -u
 . "$(dirname "$0")/program.sh"
-cc=${TERN_AARCH64_CC:-aarch64-linux-gnu-gcc}
-qemu=$(command -v qemu-aarch64-static || command -v qemu-aarch64 || true)
-command -v "$cc" >/dev/null || { echo "skipped: no $cc (apt install gcc-aarch64-linux-gnu)"; exit 77; }
-[ -n "$qemu" ] || { echo "skipped: no qemu-aarch64 (apt install qemu-user-static)"; exit 77; }
 case $("$tern" --version) in *"no LLVM"*) echo "skipped: this build has no LLVM"; exit 77 ;; esac
-
-# xxhash.h is a header without a library here (XXH_INLINE_ALL), the host's copy serves.
-mkdir "$dir/include"
-cp "$(echo '#include <xxhash.h>' | cc -E -x c - | sed -n 's/^# 1 "\(.*xxhash.h\)".*/\1/p' | head -1)" "$dir/include/"
-"$cc" -std=c11 -O2 -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -ffp-contract=off -D_GNU_SOURCE \
-    -DTERN_VERSION='"0"' -I"$root" -I"$root/runtime" -isystem "$dir/include" -static "$root/tests/cli/neon_model_run.c" \
-    "$root"/runtime/*.c "$root"/runtime/base/*.c -lpthread -lm -o "$dir/neon_run" || exit 1
+qemu=$(command -v qemu-aarch64-static || command -v qemu-aarch64 || true)
+bash "$root/tests/cli/model_steps_arm.sh" "$dir/model_steps" || exit
 
 # try NAME KV MODEL IDS: a model's blob against its evaluation here
 try() {
-    local name=$1 kv=$2 model=$3 ids=$4 t prefill
+    local name=$1 kv=$2 model=$3 ids=$4
     "$tern" compile "$model" -o "$dir/m.tern" --cpu neon-dotprod,avx2 2>"$dir/err" ||
         { no "$name: compile: $(tail -1 "$dir/err")"; return; }
     "$tern" logits "$model" --tokens "${ids// /,}" --kv "$kv" --target ref -o "$dir/want" 2>"$dir/err" ||
         { no "$name: logits: $(tail -1 "$dir/err")"; return; }
-    for t in 1 2; do
-        for prefill in 1 9; do
-            # shellcheck disable=SC2086
-            if ! timeout 900 "$qemu" -cpu max "$dir/neon_run" "$dir/m.tern" $t "$kv" $prefill $ids >"$dir/got" 2>"$dir/err"; then
-                no "$name, $t threads, prompt of $prefill: $(tail -1 "$dir/err")"
-            elif ! cmp -s "$dir/want" "$dir/got"; then
-                no "$name, $t threads, prompt of $prefill: $(cmp "$dir/want" "$dir/got" 2>&1)"
-            else
-                echo "$name, --kv $kv, $t threads, prompt of $prefill: $(stat -c %s "$dir/got") bytes are the same"
-            fi
-        done
-    done
+    # shellcheck disable=SC2086
+    if timeout 900 "$qemu" -cpu max "$dir/model_steps" "$dir/m.tern" neon-dotprod "$kv" "$dir/want" 1,2 1,9,9+ $ids 2>"$dir/err"; then
+        echo "$name, --kv $kv, 1 and 2 threads, steps of 1 and 9: $(stat -c %s "$dir/want") bytes are the same"
+    else
+        no "$name: $(cat "$dir/err")"
+    fi
 }
 
 make() {
