@@ -106,8 +106,9 @@ TnPxV tn_px_at(TnPxV base, int64_t offset) {
 
 uint32_t tn_px_shared(TnPx *x, uint32_t bytes, uint32_t align) {
     TN_CHECK(align && align <= 16 && (align & (align - 1)) == 0);
-    uint32_t at = (x->shared + align - 1) & ~(align - 1);
-    x->shared = at + bytes;
+    uint32_t at = (x->used + align - 1) & ~(align - 1);
+    x->used = at + bytes;
+    if (x->used > x->shared) x->shared = x->used;
     return at;
 }
 

@@ -68,7 +68,8 @@ typedef struct TnPx {
     TnBuf body;
     uint32_t params, registers[TN_PX_KINDS], labels;
     uint32_t threads; /* of a CTA; 0: none stated. Set by the caller before tn_px_close */
-    uint32_t shared;  /* bytes given out by tn_px_shared */
+    uint32_t shared;  /* most bytes in use by tn_px_shared at once */
+    uint32_t used;    /* bytes in use; may be set back to an earlier value, which frees what came after */
     TnPxV base;       /* the start of shared memory, made on first use */
     TnPxV guard;      /* of the next instruction */
     bool unless;
