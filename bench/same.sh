@@ -6,14 +6,14 @@
 # The models are the embedded one, small random ones written by NEW's make_gguf (each architecture, weight type, head and
 # layout), and those given. Both builds compile each model for all levels. The script compares
 #
-#   WGHT and the image of each level's CODE section, byte by byte
+#   WGHT and the image of each level's CODE or PTXT section, byte by byte
 #   the table of variants: launches, barriers, arena, scratch and cache sizes, bytes of each kernel (not their names)
 #   on every level, with each cache type: the logits of some tokens, bit by bit, and greedy ids. A level that this
 #   machine lacks is evaluated, with the plan and packing of that level, and gives no ids.
 #
 # It prints a line for each model, "same" or the first difference, and exits with 1 if anything differs. Variables:
 #
-#   TERN_LEVELS  the levels to compile for: all that NEW has code for
+#   TERN_LEVELS  the levels to compile for: all that both builds have code for
 #   TERN_ONLY    a regular expression on the models' names
 set -u -o pipefail
 die() {
@@ -26,14 +26,18 @@ shift 2
 for b in "$old" "$new"; do [ -x "$b/tern" ] || die "there is no program in $b"; done
 [ -x "$new/make_gguf" ] || die "there is no make_gguf in $new"
 command -v python3 >/dev/null || die "python3 is not installed"
-levels=${TERN_LEVELS:-$("$new/tern" compile --help | sed -n 's/^ *--[^ ]* .*LEVELS  *\([a-z0-9, -]*\), ref: .*/\1/p' | tr -d ' ')}
+# levels_of BUILD: the levels that it has code for, one a line
+levels_of() {
+    "$1/tern" compile --help | sed -n 's/^ *--[^ ]* .*LEVELS  *\([a-z0-9_, -]*\), ref: .*/\1/p' | tr -d ' ' | tr ',' '\n'
+}
+levels=${TERN_LEVELS:-$(grep -xFf <(levels_of "$old") <(levels_of "$new") | paste -sd,)}
 [ -n "$levels" ] || die "no levels: set TERN_LEVELS"
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 "$new/tern" compile --kv f16 -o "$dir/here.tern" 2>/dev/null
 here=" $("$new/tern" inspect "$dir/here.tern" | awk '/^variants/ { on = 1 } on && $2 == "f16" { print $1 }' | sort -u | tr '\n' ' ')"
 cat >"$dir/sections.py" <<'P'
-"""sections.py BLOB: prints a line for WGHT and for the image of each CODE section: kind, level, bytes, hash."""
+"""sections.py BLOB: prints a line for WGHT and for the image of each CODE and PTXT section: kind, level, bytes, hash."""
 import hashlib
 import struct
 import sys
@@ -43,7 +47,7 @@ n = struct.unpack_from("<I", blob, 32)[0]
 for i in range(n):
     kind, _, level, _, offset, size = struct.unpack_from("<IIIIQQ", blob, 64 + 64 * i)
     data = blob[offset:offset + size]
-    if kind == 4:
+    if kind in (4, 5):
         _, _, at, length = struct.unpack_from("<IIQQ", data)
         print("code of level", level, length, hashlib.sha256(data[at:at + length]).hexdigest())
     elif kind == 2:

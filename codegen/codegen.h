@@ -78,6 +78,14 @@ bool tn_target_dot(const TnGraph *g, TnRef product, TnDot *out);
  * only for axis=cols; the emitter of an axis=rows kernel must not look at it. */
 void tn_kernel_signature(const TnGraph *g, uint32_t kernel, TnBuf *out);
 
+/* ---- program.c: the symbols of a kernel's launch, or UINT32_MAX each (TnBlobLaunch.gate_sym and unit_sym). */
+typedef struct TnLaunchSyms {
+    uint32_t gate; /* the launch has nothing to do if this symbol is not above 0 */
+    uint32_t unit; /* its number of units is `units` times this symbol; if there is none, `units` alone */
+    uint64_t units;
+} TnLaunchSyms;
+TnLaunchSyms tn_launch_syms(const TnGraph *g, uint32_t kernel);
+
 /* ---- flatten.c: makes one position-independent image of an ELF64 relocatable object (x86-64 or aarch64). Refuses
  * writable sections, undefined symbols and unknown relocations, by name. Appends to *image (64-aligned). `given` (may
  * be NULL) holds symbols of code that is in *image already; the object may use them without defining them. */

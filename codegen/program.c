@@ -83,14 +83,27 @@ static TernStatus bind(Builder *b, TnRef ref, TnBlobOperand *out) {
 }
 
 /* The type whose rows a kernel's work is counted in: that of its first result, or of what it stores in a cache. */
-static const TnType *kernel_lead(const TnGraph *g, const TnKernel *k, const TnRef *ops, uint32_t n_in,
-                                 uint32_t n) {
+static const TnType *kernel_lead(const TnGraph *g, uint32_t kernel) {
+    const TnKernel *k = &g->kernels[kernel];
+    TnRef ops[64];
+    uint32_t n_in, n = tn_kernel_operands(g, kernel, ops, &n_in);
     if (n > n_in) return &g->nodes[ops[n_in]].type;
     for (uint32_t i = 0; i < k->n; i++) {
         const TnNode *node = &g->nodes[k->first + i];
         if (tn_op_is(node->op, TN_TRAIT_STATE)) return &g->nodes[node->args[1]].type;
     }
     return NULL;
+}
+
+TnLaunchSyms tn_launch_syms(const TnGraph *g, uint32_t kernel) {
+    const TnKernel *k = &g->kernels[kernel];
+    const TnType *rows = kernel_lead(g, kernel);
+    bool by_rows = k->axis == TN_AXIS_ROWS && rows;
+    TnLaunchSyms s = {
+        .gate = rows ? lead(rows) : UINT32_MAX, .unit = UINT32_MAX, .units = (uint64_t)k->units};
+    if (by_rows) s.unit = s.gate;
+    if (by_rows && s.unit == UINT32_MAX) s.units *= (uint64_t)tn_type_rows(rows, NULL);
+    return s;
 }
 
 /* Whether node n reads only some rows of operand i, a table, or only the bounds of it, a shadow table. */
@@ -126,12 +139,10 @@ static TernStatus add_launch(Builder *b, uint32_t kernel, const TnEmitJob *jobs,
             b->plan.weight_bytes += o.row_bytes;
         TN_PUSH(b->operands, b->n_operands, b->cap_operands, o);
     }
-    const TnType *rows = kernel_lead(b->g, k, ops, n_in, n);
-    bool by_rows = k->axis == TN_AXIS_ROWS && rows;
-    l.gate_sym = rows ? lead(rows) : UINT32_MAX;
-    l.unit_sym = by_rows ? l.gate_sym : UINT32_MAX;
-    l.units = (uint64_t)k->units;
-    if (by_rows && l.unit_sym == UINT32_MAX) l.units *= (uint64_t)tn_type_rows(rows, NULL);
+    TnLaunchSyms syms = tn_launch_syms(b->g, kernel);
+    l.gate_sym = syms.gate;
+    l.unit_sym = syms.unit;
+    l.units = syms.units;
     l.flags = k->barrier ? TN_LAUNCH_BARRIER : 0;
     b->plan.n_barriers += k->barrier;
     if (jobs) {

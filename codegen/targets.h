@@ -71,14 +71,19 @@ static inline const char *tn_target_listings(void) {
         ;
     return *text ? text + 2 : text;
 }
-/* Whether some target of this build can print that kind of listing. */
-static inline bool tn_target_lists(const char *kind) {
-    for (const char *p = tn_target_listings(); *p; p += strspn(p, ", ")) {
+/* Whether a target can print that kind of listing, and whether some target of this build can. */
+static inline bool tn_row_lists(const TnTargetRow *row, const char *kind) {
+    for (const char *p = row->listings + strspn(row->listings, ", "); *p; p += strspn(p, ", ")) {
         size_t n = strcspn(p, ",");
         if (strlen(kind) == n && strncmp(p, kind, n) == 0) return true;
         p += n;
     }
     return false;
+}
+static inline bool tn_target_lists(const char *kind) {
+    const TnTargetRow *row = NULL;
+    for (size_t i = 0; (row = tn_target_row(i)) && !tn_row_lists(row, kind);) i++;
+    return row != NULL;
 }
 
 #endif

@@ -21,6 +21,8 @@ typedef struct TnTargetDesc {
     /* Scores a fused kernel on this level; 0 if the target cannot make it. The best score wins, and the first target of the
      * list wins a tie. */
     int (*can)(const TnGraph *g, uint32_t kernel, const char *level);
+    /* Names the op for which the target cannot make a kernel, for messages. NULL, as a hook or an answer: not known. */
+    const char *(*lacks)(const TnGraph *g, uint32_t kernel, const char *level);
     /* The encoding in which the target's code for `reader` (tmatmul, matmul, embed) reads a weight of this type. It may be
      * the one that the weight has already; TN_ENC_COUNT: no opinion. */
     TnEnc (*prefer)(const TnType *weight, TnOp reader, const char *level);

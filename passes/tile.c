@@ -46,12 +46,18 @@ static TernStatus choose(TnGraph *g, uint32_t kernel, const TnPassCtx *ctx, Tern
         return TERN_OK;
     }
     TnBuf ops = {0};
+    const char *lacking = NULL, *by = NULL;
+    for (uint32_t i = 0; i < ctx->n_targets && !lacking; i++) {
+        by = ctx->targets[i]->name;
+        if (ctx->targets[i]->lacks) lacking = ctx->targets[i]->lacks(g, kernel, g->level);
+    }
     for (TnRef r = k->first; r < k->first + k->n && r < k->first + 12; r++)
         tn_buf_printf(&ops, "%s%s", r > k->first ? " " : "", tn_ops[g->nodes[r].op].name);
     TernStatus status =
         tn_fail(err, TERN_ERR_UNSUPPORTED,
-                "kernel @%s (%s) of graph @%s: no target of this build can do it on level %s", k->name,
-                k->root == TN_NONE ? ops.data : tn_ops[g->nodes[k->root].op].name, g->name, g->level);
+                "kernel @%s (%s) of graph @%s: no target of this build can do it on level %s%s%s%s%s",
+                k->name, k->root == TN_NONE ? ops.data : tn_ops[g->nodes[k->root].op].name, g->name, g->level,
+                lacking ? ": " : "", lacking ? by : "", lacking ? " lacks " : "", lacking ? lacking : "");
     tn_buf_free(&ops);
     return status;
 }

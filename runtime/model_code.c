@@ -32,7 +32,8 @@ static TernStatus load(TernModel *m, uint32_t section, TernError *err) {
 }
 
 TernStatus tn_model_load_code(TernModel *m, TernError *err) {
-    m->loaded = tn_alloc_array(&m->arena, tn_blob_count(&m->blob, TN_SECTION_CODE) + 1u, sizeof *m->loaded);
+    uint32_t most = tn_blob_count(&m->blob, tn_code_kind(m->level));
+    m->loaded = tn_alloc_array(&m->arena, most + 1u, sizeof *m->loaded);
     for (uint32_t i = 0; i < m->n_variants; i++) {
         const TnBlobProg *g = &m->variants[i].prog;
         if (g->level == m->level && g->level != TN_LEVEL_REF && !find_loaded(m, g->code))

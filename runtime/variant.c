@@ -108,13 +108,38 @@ uint64_t tn_page_size(const TnMeta *m, uint32_t kv) {
     return m->facts.n_kv_heads * 64 * ((uint64_t)m->facts.head_dim * type->elem_bytes + type->scale_bytes);
 }
 
-/* CODE */
+/* CODE and PTXT */
+
+uint32_t tn_code_kind(uint32_t level) {
+    const TnLevelRow *row = tn_level_numbered(level);
+    return row && row->arch == TN_ARCH_PTX ? TN_SECTION_PTXT : TN_SECTION_CODE;
+}
+
+/* The image of a PTXT is handed to a driver as a string, and its entries are found by name. */
+static TernStatus check_text(const Reading *r, const TnCode *c) {
+    static const char before[] = ".visible .entry ";
+    const size_t n_before = sizeof before - 1;
+    const uint8_t *end = c->bytes ? memchr(c->image, 0, c->bytes) : NULL;
+    if (!end || (size_t)(end - c->image) != c->bytes - 1)
+        return bad(r, "image: a 0 at %llu of %llu bytes, expected one at the end",
+                   end ? (Num)(end - c->image) : (Num)c->bytes, (Num)c->bytes);
+    for (uint32_t i = 0; i < c->n; i++) {
+        TnBlobRange name = c->exports[i].name;
+        const uint8_t *at = c->image + c->exports[i].entry, *is = c->section + name.offset;
+        size_t room = (size_t)(end - at);
+        if (at > end || room < n_before + name.size + 1 || memcmp(at, before, n_before) != 0 ||
+            memcmp(at + n_before, is, name.size) != 0 || at[n_before + name.size] != '(')
+            return bad(r, "export %u: no \".visible .entry %.*s(\" at %llu", i,
+                       name.size < 64 ? (int)name.size : 64, (const char *)is, (Num)c->exports[i].entry);
+    }
+    return TERN_OK;
+}
 
 TernStatus tn_code_read(const TnBlob *b, const TnBlobSection *s, const uint8_t *bytes, TnArena *arena,
                         TnCode *out, TernError *err) {
     Reading r = reading(b, s, bytes, err);
     const void *p;
-    TN_TRY(take_array(&r, arena, 1, sizeof(TnBlobCode), "CODE head", &p));
+    TN_TRY(take_array(&r, arena, 1, sizeof(TnBlobCode), "head", &p));
     const TnBlobCode *head = p;
     TN_TRY(take_array(&r, arena, head->n_exports, sizeof(TnBlobExport), "exports", &p));
     const TnBlobExport *exports = p;
@@ -133,7 +158,7 @@ TernStatus tn_code_read(const TnBlob *b, const TnBlobSection *s, const uint8_t *
                     .n = head->n_exports,
                     .image = bytes + head->image_offset,
                     .bytes = (size_t)head->image_size};
-    return TERN_OK;
+    return s->kind == TN_SECTION_PTXT ? check_text(&r, out) : TERN_OK;
 }
 
 /* PLAN */
@@ -294,9 +319,10 @@ static TernStatus read_variant(const TnBlob *b, const TnMeta *meta, TnArena *are
         if (g->code != UINT32_MAX) return bad(&r, "code is section %u, expected none for level ref", g->code);
     } else {
         const TnBlobSection *of = g->code < b->n_sections ? &b->sections[g->code] : NULL;
-        if (!of || of->kind != TN_SECTION_CODE || of->level != g->level)
-            return bad(&r, "code is section %u of %u, expected a CODE section of level %u", g->code,
-                       b->n_sections, g->level);
+        uint32_t kind = tn_code_kind(g->level);
+        if (!of || of->kind != kind || of->level != g->level)
+            return bad(&r, "code is section %u of %u, expected a %s section of level %u", g->code,
+                       b->n_sections, tn_section_kind(kind)->name, g->level);
         TN_TRY(tn_code_read(b, of, tn_blob_bytes(b, of), arena, &code, err));
     }
     for (uint32_t i = 0; i < g->n_operands; i++) TN_TRY(check_operand(&r, &v, meta, i));

@@ -40,15 +40,18 @@ bool tn_logits_apart(const TnVariant *v);
 /* Bytes of a page of 64 positions of one layer's key (or value) cache. */
 uint64_t tn_page_size(const TnMeta *meta, uint32_t kv);
 
-/* A CODE section: an image, and the place in it where each export begins. Borrows the section's bytes. */
+/* The kind of the section that has the code of a level: TN_SECTION_PTXT for levels of GPUs, else TN_SECTION_CODE. */
+uint32_t tn_code_kind(uint32_t level);
+
+/* A CODE or PTXT section: an image, and the place in it where each export begins. Borrows the section's bytes. */
 typedef struct TnCode {
     const uint8_t *section; /* the name of export i is at section + exports[i].name.offset */
     const TnBlobExport *exports;
     uint32_t n;
-    const uint8_t *image;
+    const uint8_t *image; /* PTXT: a text that ends in a 0, which is the only one in it */
     size_t bytes;
 } TnCode;
-/* Checks the section's tables in `bytes` (the section or a copy of it) and copies the exports to the arena. */
+/* Checks the section's tables, and that the entries of a PTXT have their names, in `bytes` (the section or a copy of it) and copies the exports to the arena. */
 TernStatus tn_code_read(const TnBlob *b, const TnBlobSection *s, const uint8_t *bytes, TnArena *arena,
                         TnCode *out, TernError *err);
 

@@ -61,7 +61,7 @@ static LLVMTargetMachineRef open_machine(const TnLevel *level) {
     const TnLevelRow *row = tn_level_numbered(level->number);
     const char *triple = tn_llvm_triple(level);
     if (LLVMGetTargetFromTriple(triple, &target, &text)) TN_BUG("LLVM has no %s: %s", triple, text);
-    return LLVMCreateTargetMachine(target, triple, row->llvm_cpu, row->llvm_features, LLVMCodeGenLevelDefault,
+    return LLVMCreateTargetMachine(target, triple, row->processor, row->more, LLVMCodeGenLevelDefault,
                                    LLVMRelocPIC, LLVMCodeModelSmall);
 }
 

@@ -110,7 +110,7 @@ static TernStatus check_cap(const char *cap, bool evaluated, TernError *err) {
     const TnLevelRow *row = tn_level_named(cap);
     if (!row)
         return tn_fail(err, TERN_ERR_INPUT, "TerncOptions.cap: '%s', expected one of %s", cap,
-                       TN_LEVEL_NAMES);
+                       TN_LEVEL_CPU_NAMES);
     if (evaluated || !*here || row->arch == TN_ARCH_HERE) return TERN_OK;
     return tn_fail(err, TERN_ERR_UNSUPPORTED,
                    "TerncOptions.cap: '%s' is of another architecture, expected a level of this machine's, "
@@ -134,7 +134,7 @@ TernStatus tn_levels_choose(const TerncOptions *o, bool jit, TnArena *arena, con
     if (!*list)
         return tn_fail(err, TERN_ERR_UNSUPPORTED,
                        "this machine has none of the feature levels %s; the target ref runs anywhere",
-                       TN_LEVEL_NAMES);
+                       TN_LEVEL_CPU_NAMES);
     TN_TRY(tn_levels_split(arena, "TerncOptions.levels", list, out, out_n, err));
     if (!jit || *out_n == 1) return TERN_OK;
     /* Best first; a cap drops the levels above it. */

@@ -212,7 +212,7 @@ typedef struct ModelFlags {
          &(m).cpu,                                                                                           \
          0,                                                                                                  \
          0,                                                                                                  \
-         TN_LEVEL_NAMES_THEN(": the highest CPU feature level to use")},                                     \
+         TN_LEVEL_CPU_NAMES_THEN(": the highest CPU feature level to use")},                                 \
         {"--head",                                                                                           \
          "TYPE",                                                                                             \
          FLAG_STR,                                                                                           \

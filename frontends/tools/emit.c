@@ -11,6 +11,14 @@ typedef struct Emit {
     TnBuf out;
 } Emit;
 
+/* The levels of the first target that prints the kind; they hold if the caller names neither levels nor target. */
+static const char *levels_for(const char *kind, TnArena *arena) {
+    const TnTargetRow *row;
+    for (size_t i = 0; (row = tn_target_row(i)); i++)
+        if (tn_row_lists(row, kind)) return tn_target_levels(row->name, tern_cpu_levels(), arena);
+    return NULL;
+}
+
 static TernStatus emit_kernels(Emit *e, const TerncSource *source, const TerncOptions *o, const char *kind,
                                TernError *err) {
     TnCompileOptions co = {
@@ -21,7 +29,9 @@ static TernStatus emit_kernels(Emit *e, const TerncSource *source, const TerncOp
         return tn_fail(err, TERN_ERR_INPUT, "kind: got '%s', but this build has %s%s", kind,
                        *tn_target_listings() ? "" : "no code to show", tn_target_listings());
     TN_TRY(tn_head_parse("TerncOptions.head", o->head, &co.head, err));
-    TN_TRY(tn_levels_choose(o, false, &e->arena, &levels, &co.n_levels, err));
+    TerncOptions for_kind = *o;
+    if (!o->levels && !o->target) for_kind.levels = levels_for(kind, &e->arena);
+    TN_TRY(tn_levels_choose(&for_kind, false, &e->arena, &levels, &co.n_levels, err));
     co.levels = levels;
     TN_TRY(tn_source_open(source, false, &e->file, err));
     TN_TRY(tn_source_graph(source, e->file, &e->graph, &facts, &e->settings, err));

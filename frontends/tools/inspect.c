@@ -138,13 +138,14 @@ static void print_sections(const TernModel *m, TnBuf *b) {
     }
 }
 
-static void print_code(const TernModel *m, TnBuf *b) {
+static void print_code(const TernModel *m, uint32_t kind, const char *called, TnBuf *b) {
     size_t n;
     const uint8_t *p;
-    for (uint32_t i = 0; (p = tern_model_section(m, TN_SECTION_CODE, i, &n)); i++) {
+    for (uint32_t i = 0; (p = tern_model_section(m, kind, i, &n)); i++) {
         TnBlobCode c;
         memcpy(&c, p, sizeof c);
-        tn_buf_printf(b, "\ncode %u: %u kernels, %.1f KiB\n", i, c.n_exports, (double)c.image_size / 1024);
+        tn_buf_printf(b, "\n%s %u: %u kernels, %.1f KiB\n", called, i, c.n_exports,
+                      (double)c.image_size / 1024);
         for (uint32_t k = 0; k < c.n_exports; k++) {
             TnBlobExport e;
             memcpy(&e, p + sizeof c + k * sizeof e, sizeof e);
@@ -248,7 +249,8 @@ static TernStatus inspect_blob(const char *path, TnBuf *b, TernError *err) {
                   f.n_kv_heads, f.head_dim, f.n_vocab, f.n_context);
     print_sections(m, b);
     print_variants(m, b);
-    print_code(m, b);
+    print_code(m, TN_SECTION_CODE, "code", b);
+    print_code(m, TN_SECTION_PTXT, "text", b);
     print_weights(m, b);
     TernStatus st = print_plan(m, b, err);
     tern_model_close(m);

@@ -65,7 +65,7 @@ enum { TN_SECTION_REQUIRED = 1 }; /* flag: a reader that does not know the kind 
 
 typedef struct TnBlobSection {
     uint32_t kind, flags;
-    uint32_t level; /* CODE, PROG, PLAN: feature level */
+    uint32_t level; /* CODE, PTXT, PROG, PLAN: feature level */
     uint32_t align; /* power of two */
     uint64_t offset, size;
     uint8_t hash[16]; /* of the bytes; of the CHNK section's bytes for WGHT */
@@ -88,11 +88,11 @@ typedef struct TnBlobMeta {
 typedef struct TnBlobCode {
     uint32_t n_exports, reserved;
     uint64_t image_offset, image_size; /* in the section, 64-aligned */
-    /* TnBlobExport[n_exports], names, image */
+    /* TnBlobExport[n_exports], names, image. The image of PTXT is a text that ends in a 0, which counts */
 } TnBlobCode;
 
 typedef struct TnBlobExport {
-    uint64_t entry; /* in the image */
+    uint64_t entry; /* in the image. PTXT: where the line ".visible .entry NAME(" begins */
     TnBlobRange name;
 } TnBlobExport;
 
@@ -101,7 +101,7 @@ typedef struct TnBlobExport {
 typedef struct TnBlobProg {
     uint32_t level, kv;
     uint32_t rows_lo, rows_hi;
-    uint32_t code; /* index of the CODE section in the table; UINT32_MAX for level ref */
+    uint32_t code; /* index of the CODE or PTXT section in the table; UINT32_MAX for level ref */
     uint32_t n_launches, n_operands, n_names;
     uint32_t output[8]; /* operand index of TN_OUT_*, UINT32_MAX if absent */
     /* TnBlobLaunch[n_launches], TnBlobOperand[n_operands], names */
@@ -109,7 +109,7 @@ typedef struct TnBlobProg {
 enum { TN_OUT_BEST, TN_OUT_TOP, TN_OUT_TOPLOGIT, TN_OUT_LOGITS, TN_OUT_HIDDEN, TN_OUT_COUNT };
 
 typedef struct TnBlobLaunch {
-    uint32_t export_index; /* in the CODE section; 0 for level ref */
+    uint32_t export_index; /* in the CODE or PTXT section; 0 for level ref */
     uint32_t first_operand, n_operands, n_reads;
     uint32_t gate_sym; /* launched only if this symbol is > 0; UINT32_MAX: always */
     uint32_t unit_sym; /* the number of units is `units` times this symbol; UINT32_MAX: `units` */

@@ -9,7 +9,7 @@
 #include <string.h>
 #include "runtime/abi/levels.def"
 
-enum { TN_ARCH_X86_64 = 1, TN_ARCH_AARCH64 = 2 };
+enum { TN_ARCH_X86_64 = 1, TN_ARCH_AARCH64 = 2, TN_ARCH_PTX = 3 };
 #if defined(__x86_64__)
 #define TN_ARCH_HERE TN_ARCH_X86_64
 #elif defined(__aarch64__)
@@ -43,7 +43,7 @@ enum {
 
 typedef struct TnLevelRow {
     uint32_t number, arch, preference, features;
-    const char *name, *llvm_cpu, *llvm_features;
+    const char *name, *processor, *more;
 } TnLevelRow;
 
 /* The i-th level that has code; NULL after the last. */
@@ -84,9 +84,16 @@ static inline bool tn_level_has_code(const char *name) {
     return tn_level_named(name) != NULL;
 }
 
-/* For messages and help, string constants: "avx2, avx512-vnni, amx, neon-dotprod", followed by `text`. */
-#define TN_LEVEL_COMMA_NAME(id, number, name, ...) ", " name
-#define TN_LEVEL_NAMES_THEN(text)                  (&(TN_LEVELS(TN_LEVEL_COMMA_NAME) text)[2])
-#define TN_LEVEL_NAMES                             TN_LEVEL_NAMES_THEN("")
+/* For messages and help, string constants: "avx2, avx512-vnni, ..", followed by `text`: of all levels, and of those that a
+ * processor may run. */
+#define TN_LEVEL_COMMA_NAME(id, number, name, ...)   ", " name
+#define TN_LEVEL_NAMES_THEN(text)                    (&(TN_LEVELS(TN_LEVEL_COMMA_NAME) text)[2])
+#define TN_LEVEL_NAMES                               TN_LEVEL_NAMES_THEN("")
+#define TN_LEVEL_X86_64(name)                        ", " name
+#define TN_LEVEL_AARCH64(name)                       ", " name
+#define TN_LEVEL_PTX(name)                           ""
+#define TN_LEVEL_OF_CPU(id, number, name, arch, ...) TN_LEVEL_##arch(name)
+#define TN_LEVEL_CPU_NAMES_THEN(text)                (&(TN_LEVELS(TN_LEVEL_OF_CPU) text)[2])
+#define TN_LEVEL_CPU_NAMES                           TN_LEVEL_CPU_NAMES_THEN("")
 
 #endif

@@ -233,6 +233,14 @@ static inline const char *br_meta(Br *b) {
     return NULL;
 }
 
+/* The image of a PTXT is a text: one 0, at its end, and entries at lines that have their names. */
+static inline bool br_is_entry(const char *text, uint64_t at, BrText name) {
+    static const char before[] = ".visible .entry ";
+    size_t n = sizeof before - 1;
+    return strncmp(text + at, before, n) == 0 && strncmp(text + at + n, name.s, name.n) == 0 &&
+           text[at + n + name.n] == '(';
+}
+
 static inline const char *br_code(Br *b, const BrSection *s, uint32_t *out_exports) {
     if (s->size < 24) return br_bad_in(b, BR_CODE, "short");
     uint32_t n = br_u32(s->bytes);
@@ -243,6 +251,10 @@ static inline const char *br_code(Br *b, const BrSection *s, uint32_t *out_expor
         const uint8_t *e = s->bytes + 24 + 16 * (size_t)i;
         BrText name;
         if (br_u64(e) >= size || !br_range(s, e + 8, &name)) return br_bad_in(b, BR_CODE, "an export");
+        const char *text = (const char *)s->bytes + image;
+        if (s->kind != BR_PTXT) continue;
+        if (memchr(text, 0, size) != text + size - 1) return br_bad_in(b, BR_PTXT, "a text");
+        if (!br_is_entry(text, br_u64(e), name)) return br_bad_in(b, BR_PTXT, "an export");
     }
     *out_exports = n;
     return NULL;
@@ -357,7 +369,8 @@ static inline const char *br_prog(Br *b, uint32_t i) {
         if (v->code != BR_NONE) return br_bad_in(b, BR_PROG, "code");
     } else {
         const BrSection *c = v->code < b->n_sections ? &b->sections[v->code] : NULL;
-        if (!c || c->kind != BR_CODE || c->level != v->level) return br_bad_in(b, BR_PROG, "code");
+        uint32_t kind = v->level >= 32 ? BR_PTXT : BR_CODE;
+        if (!c || c->kind != kind || c->level != v->level) return br_bad_in(b, BR_PROG, "code");
         BR_TRY(br_code(b, c, &v->n_exports));
     }
     BR_TRY(br_plan(b, i));

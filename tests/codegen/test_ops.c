@@ -24,6 +24,7 @@ static struct {
     Known epilogue; /* after the root of a product */
     Known llvm[TN_LEVEL_COUNT];
     Known xsmm; /* on some level */
+    Known ptx;
 } seen;
 
 static void note_all(Known *k, const TnGraph *g, TnRef first, uint32_t n) {
@@ -43,6 +44,7 @@ static void look_at(const TnGraph *g) {
         if (k->root != TN_NONE) note_all(&seen.epilogue, g, k->root + 1, k->first + k->n - k->root - 1);
         for (size_t l = 0; tn_level_row(l); l++) {
             ask_target(&seen.llvm[l], "llvm", g, i, tn_level_row(l)->name);
+            ask_target(&seen.ptx, "ptx", g, i, tn_level_row(l)->name);
             ask_target(&seen.xsmm, "xsmm", g, i, tn_level_row(l)->name);
         }
     }
@@ -122,6 +124,7 @@ static void llvm(void **state) {
         skip();
     }
     for (size_t l = 0; tn_level_row(l); l++) {
+        if (!tn_target_find("llvm")->has(tn_level_row(l)->name)) continue;
         char what[80];
         snprintf(what, sizeof what, "ops without an emitter of llvm for %s", tn_level_row(l)->name);
         check(what, &seen.llvm[l], false, tn_op_computes, "",
@@ -142,6 +145,17 @@ static void xsmm(void **state) {
     }
     check("ops that xsmm does", &seen.xsmm, true, tn_op_computes, "attend",
           "codegen/xsmm/xsmm.c says what it can");
+}
+
+static void ptx(void **state) {
+    (void)state;
+    check(
+        "ops without an emitter of ptx", &seen.ptx, false, tn_op_computes,
+        "embed gather rmsnorm quant quant_groups limbs tmatmul tmatmul_groups dequant matmul estimate "
+        "rope_angle "
+        "headnorm rope kv_put attend attend_blocks attend_join slice bias times add mul mulz relu2 relu gelu "
+        "gelu_tanh silu argmax topk take rerank rerank_top pick",
+        "A row tn_ptx_op_NAME in a file of codegen/ptx/ops/ is its emitter");
 }
 
 static bool has_no_traits(TnOp op) {
@@ -180,7 +194,7 @@ static void traits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(random_graphs), cmocka_unit_test(fuse),
-                                       cmocka_unit_test(llvm), cmocka_unit_test(xsmm),
-                                       cmocka_unit_test(traits)};
+                                       cmocka_unit_test(llvm),          cmocka_unit_test(xsmm),
+                                       cmocka_unit_test(ptx),           cmocka_unit_test(traits)};
     return cmocka_run_group_tests(tests, look, NULL);
 }

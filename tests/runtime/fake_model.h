@@ -124,7 +124,27 @@ static inline void fake_plan(Maker *m, uint32_t level, uint32_t kv) {
     tn_buf_put(&m->s[maker_add(m, TN_SECTION_PLAN, level, 8)].bytes, &p, sizeof p);
 }
 
-/* META, CODE (if level is not ref), three PROG for each of the first `kvs` cache types, as many PLAN, an optional
+/* CODE with one kernel, which returns at once; PTXT for a level of GPUs. Returns its index. */
+static inline uint32_t fake_code(Maker *m, uint32_t level) {
+    static const uint8_t x86_ret[] = {0xc3, 0, 0, 0}, arm_ret[] = {0xc0, 0x03, 0x5f, 0xd6};
+    static const char ptx_ret[] = "//\n.visible .entry ret()\n{ ret; }\n";
+    bool text = level >= TN_LEVEL_SM_80, x86 = level < TN_LEVEL_NEON_DOTPROD;
+    uint32_t code = maker_add(m, text ? TN_SECTION_PTXT : TN_SECTION_CODE, level, 64);
+    TnBuf *b = &m->s[code].bytes;
+    TnBlobCode head = {.n_exports = 1, .image_offset = 64, .image_size = text ? sizeof ptx_ret : 4};
+    TnBlobExport e = {.entry = text ? 3 : 0, .name = {40, 3}};
+    tn_buf_put(b, &head, sizeof head);
+    tn_buf_put(b, &e, sizeof e);
+    tn_buf_puts(b, "ret");
+    tn_buf_align(b, 64);
+    if (text)
+        tn_buf_put(b, ptx_ret, sizeof ptx_ret);
+    else
+        tn_buf_put(b, x86 ? x86_ret : arm_ret, 4);
+    return code;
+}
+
+/* META, CODE or PTXT (if level is not ref), three PROG for each of the first `kvs` cache types, as many PLAN, an optional
  * section of an unknown kind, CHNK, WGHT. */
 static inline Maker fake_maker_kvs(uint32_t level, size_t weight_bytes, uint32_t kvs) {
     Maker m = {0};
@@ -146,21 +166,7 @@ static inline Maker fake_maker_kvs(uint32_t level, size_t weight_bytes, uint32_t
     tn_buf_align(meta, 64);
     f.vocab = put_name(meta, "a vocabulary image");
     memcpy(meta->data, &f, sizeof f);
-    uint32_t code = UINT32_MAX;
-    if (level != TN_LEVEL_REF) {
-        code = maker_add(&m, TN_SECTION_CODE, level, 64);
-        TnBuf *b = &m.s[code].bytes;
-        static const uint8_t x86_ret[] = {0xc3}, arm_ret[] = {0xc0, 0x03, 0x5f, 0xd6};
-        TnBlobCode head = {.n_exports = 1, .image_offset = 64, .image_size = 4};
-        TnBlobExport e = {.entry = 0, .name = {40, 3}};
-        tn_buf_put(b, &head, sizeof head);
-        tn_buf_put(b, &e, sizeof e);
-        tn_buf_puts(b, "ret");
-        tn_buf_align(b, 64);
-        tn_buf_put(b, level < TN_LEVEL_NEON_DOTPROD ? x86_ret : arm_ret,
-                   level < TN_LEVEL_NEON_DOTPROD ? 1 : 4);
-        tn_buf_align(b, 4);
-    }
+    uint32_t code = level == TN_LEVEL_REF ? UINT32_MAX : fake_code(&m, level);
     for (uint32_t i = 0; i < 3 * kvs; i++) fake_prog(&m, level, 1 + i / 3, batch_class[i % 3], code);
     for (uint32_t i = 0; i < 3 * kvs; i++) fake_plan(&m, level, 1 + i / 3);
     uint32_t later = maker_add(&m, 77, 0, 16);

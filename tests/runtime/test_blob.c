@@ -443,7 +443,8 @@ static void levels(void **state) {
     TernModelOptions o = {.size = sizeof o, .cpu = "sse9"};
     assert_int_equal(tern_model_open_memory(ref.data, ref.size, &o, &m, &err), TERN_ERR_INPUT);
     assert_string_equal(err.text,
-                        "cpu level 'sse9' is unknown, expected one of avx2, avx512-vnni, amx, neon-dotprod");
+                        "cpu level 'sse9' is unknown, expected one of avx2, avx512-vnni, amx, neon-dotprod, "
+                        "sm_80, sm_90a");
     free(ref.data);
 
     uint32_t mine = TN_LEVEL_REF;
@@ -495,6 +496,49 @@ static void levels(void **state) {
     maker_free(&maker);
 }
 
+/* Text for GPUs: well-formed, it is refused only because no processor runs it. */
+static void ptx_text(void **state) {
+    (void)state;
+    static const struct {
+        size_t at; /* in the section */
+        char byte;
+        const char *error;
+    } faults[] = {
+        {64 + 21, 0, "section PTXT 0: image: a 0 at 21 of 35 bytes, expected one at the end"},
+        {64 + 34, '\n', "section PTXT 0: image: a 0 at 35 of 35 bytes, expected one at the end"},
+        {64 + 20, 'x', "section PTXT 0: export 0: no \".visible .entry ret(\" at 3"},
+        {64 + 22, ' ', "section PTXT 0: export 0: no \".visible .entry ret(\" at 3"},
+        {24, 4, "section PTXT 0: export 0: no \".visible .entry ret(\" at 4"},
+        {24, 33, "section PTXT 0: export 0: no \".visible .entry ret(\" at 33"},
+        {24, 35, "section PTXT 0: export 0: entry is 35, expected below 35"},
+    };
+    TernModel *m;
+    TernError err = {0};
+    Maker maker = fake_maker(TN_LEVEL_SM_80, 300);
+    Section *text = maker_find(&maker, TN_SECTION_PTXT, 0), *prog = maker_find(&maker, TN_SECTION_PROG, 0);
+    Image image = maker_seal(&maker);
+    assert_int_equal(tern_model_open_memory(image.data, image.size, NULL, &m, &err), TERN_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "the file has code for sm_80, this machine runs "));
+    free(image.data);
+    for (size_t i = 0; i < TN_COUNT(faults); i++) {
+        char *byte = text->bytes.data + faults[i].at, before = *byte;
+        *byte = faults[i].byte;
+        image = maker_seal(&maker);
+        assert_int_equal(tern_model_open_memory(image.data, image.size, NULL, &m, &err), TERN_ERR_INPUT);
+        assert_string_equal(err.text, faults[i].error);
+        free(image.data);
+        *byte = before;
+    }
+    /* A PROG for a processor cannot refer to it. */
+    ((TnBlobProg *)(void *)prog->bytes.data)->level = prog->row.level = TN_LEVEL_AVX2;
+    maker_find(&maker, TN_SECTION_PLAN, 0)->row.level = TN_LEVEL_AVX2;
+    image = maker_seal(&maker);
+    assert_int_equal(tern_model_open_memory(image.data, image.size, NULL, &m, &err), TERN_ERR_INPUT);
+    assert_non_null(strstr(err.text, "expected a CODE section of level 1"));
+    free(image.data);
+    maker_free(&maker);
+}
+
 static void level_names(void **state) {
     (void)state;
     for (uint32_t l = 0; l < 40; l++)
@@ -504,7 +548,11 @@ static void level_names(void **state) {
     assert_false(tn_level_under(TN_LEVEL_AMX, TN_LEVEL_AVX512_VNNI));
     assert_false(tn_level_under(TN_LEVEL_AVX2, TN_LEVEL_NEON_DOTPROD));
     assert_false(tn_level_under(TN_LEVEL_NEON_DOTPROD, TN_LEVEL_AMX));
+    assert_false(tn_level_under(TN_LEVEL_AVX2, TN_LEVEL_SM_80));
+    assert_true(tn_level_under(TN_LEVEL_SM_80, TN_LEVEL_SM_90A));
     assert_false(tn_level_runs_here(TN_LEVEL_REF));
+    assert_false(tn_level_runs_here(TN_LEVEL_SM_80));
+    assert_true(tn_level_foreign(TN_LEVEL_SM_80));
     assert_string_equal(tern_version(), TERN_VERSION);
 }
 
@@ -544,6 +592,7 @@ int main(void) {
         cmocka_unit_test(weight_chunks),
         cmocka_unit_test(files),
         cmocka_unit_test(levels),
+        cmocka_unit_test(ptx_text),
         cmocka_unit_test(level_names),
         cmocka_unit_test(option_sizes),
     };
