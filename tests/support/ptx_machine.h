@@ -51,7 +51,7 @@ typedef struct PtxEntry {
     uint32_t params;
     uint32_t param_bytes;  /* of all, each at its alignment */
     uint32_t threads_most; /* .maxntid, or 1024 */
-    uint32_t shared;       /* bytes that the text declares, without those of the launch */
+    uint32_t shared;       /* bytes that the text declares: 0, all are the launch's */
     uint32_t registers;    /* 32-bit ones; those of 64 bits count twice */
 } PtxEntry;
 
@@ -108,7 +108,8 @@ typedef struct PtxLaunch {
     const void *params;     /* laid out as ptx_module_param says */
     size_t param_bytes;
     uint64_t seed; /* 0: CTAs in order, warps in turn; otherwise CTAs and warps in an order that it decides */
-    uint32_t alive; /* CTAs that run by turns; 0: 1. With `grid`, CTAs may wait for each other */
+    uint32_t
+        alive; /* CTAs that run by turns; 0: 1. With `grid`, CTAs may wait for each other; they are not compared then */
     uint64_t limit; /* warp instructions of the whole launch; 0: 2^36 */
 } PtxLaunch;
 

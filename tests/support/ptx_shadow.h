@@ -1,0 +1,58 @@
+/* Who touched a byte last: how the machine finds races.
+ *
+ * A tag names a CTA, a thread of it and a moment. Each byte has the tag of its last writer. Each aligned word of 4 bytes has
+ * one of its last readers, with the bytes they read; two readers become "several". Moments count the barriers of a CTA, so
+ * a tag from before the last barrier that both threads took part in is harmless.
+ *
+ *   bits 0..3    bytes of the word (readers only)
+ *   bits 4..15   thread; or PTX_WARP + a warp, PTX_ATOMIC, PTX_SEVERAL
+ *   bits 16..39  moment
+ *   bits 40..63  CTA + 1; PTX_ANY_CTA: several; 0: nobody
+ */
+#ifndef TN_TEST_PTX_SHADOW_H
+#define TN_TEST_PTX_SHADOW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { PTX_WARP = 1024, PTX_ATOMIC = 2046, PTX_SEVERAL = 2047, PTX_LATE = 2048 };
+enum { PTX_MOMENTS = 1 << 24, PTX_ANY_CTA = (1 << 24) - 1 };
+
+/* Who touches something now. */
+typedef struct PtxWho {
+    uint32_t cta;                     /* + 1 */
+    uint32_t thread;                  /* or PTX_WARP + warp: several of its lanes read the same */
+    uint32_t warp;                    /* of the thread */
+    uint32_t now;                     /* moment */
+    uint32_t since_block, since_warp; /* moments before these are behind a barrier of all, of this warp */
+    bool atomic;
+    bool
+        shared; /* shared memory: tags of other CTAs are old ones, and bytes without a tag have not been written */
+    bool alone; /* do not compare with other CTAs */
+} PtxWho;
+
+/* What is wrong: with `other`, the tag of who touched it before. */
+typedef enum PtxClash {
+    PTX_NO_CLASH,
+    PTX_UNWRITTEN,
+    PTX_AFTER_WRITE,
+    PTX_AFTER_READ,
+    PTX_TOO_EARLY
+} PtxClash;
+
+/* Bytes [at, at + bytes) of a block are read or written; reads[at / 4] and writes[at] are its tags. writes may be NULL where
+ * nothing was written, and reads where no reader counts. All within one aligned block of 16 bytes. */
+PtxClash ptx_shadow_read(uint64_t *reads, const uint64_t *writes, uint32_t at, uint32_t bytes,
+                         const PtxWho *who, uint64_t *out_other);
+PtxClash ptx_shadow_write(const uint64_t *reads, uint64_t *writes, uint32_t at, uint32_t bytes,
+                          const PtxWho *who, uint64_t *out_other);
+/* Bytes that a cp.async will write: nobody may touch them before it is complete. */
+void ptx_shadow_late(uint64_t *writes, uint32_t at, uint32_t bytes, const PtxWho *who);
+
+/* They are there: `who` has written them. */
+void ptx_shadow_arrive(uint64_t *writes, uint32_t at, uint32_t bytes, const PtxWho *who);
+
+/* "thread 5", "CTA 3", "several threads" .. of a tag. */
+const char *ptx_shadow_name(uint64_t tag, const PtxWho *who, char room[48]);
+
+#endif
