@@ -81,6 +81,9 @@ typedef struct TnArch {
     const TnArchFamily *families; /* may be NULL */
     const TnKeyRow *keys;         /* its own, which take precedence over the shared ones; may be NULL */
     uint32_t n_tensors, n_traits, n_converters, n_families, n_keys;
+    /* In a file with a window, which layers have it: of every so many layers all but the last, unless a key
+     * says another number. 0: all layers have it. */
+    uint32_t period;
     /* Refuses a file that is well-formed but ambiguous. Called when keys and vocabulary are known, before
      * anything is built. May be NULL. */
     TernStatus (*refuse)(const TnArchBuild *b);
@@ -125,11 +128,13 @@ struct TnArchBuild {
     float eps, rope_base, attn_scale; /* keys of norms, rope and attention, or their defaults */
     TnOp activation;                  /* the key's, or the architecture's */
     TnArchRope rope;
-    uint32_t window;                                /* number of positions that a row attends to; 0: all */
+    uint32_t window; /* number of positions that a row attends to; 0: all */
+    uint32_t period; /* 0: no layer differs; else see TnArch.period and tn_block_is_local */
     TnRef ids, pos, slot, rows, hrows, table, embd; /* the inputs, and the embedding's table */
     TernStatus status;                              /* of the first failure */
     TernError *err;
     /* only for blocks */
+    bool norms_in;    /* the file has a norm in front of every linear of a layer */
     bool *used;       /* by tensor */
     TnRef *nodes;     /* by tensor: its `gguf` node, or TN_NONE */
     TnEnc matrix_enc; /* encoding of the last matrix of layer 0 */
@@ -189,11 +194,14 @@ TnRef tn_block_norm(TnArchBuild *b, uint32_t layer, const char *what, TnRef x);
 /* Each head of x normed by <what>.weight. */
 TnRef tn_block_head_norm(TnArchBuild *b, uint32_t layer, const char *what, TnRef x);
 /* W x for <what>.weight: quant, tmatmul and dequant for ternary weights, matmul for dense ones. Multiplies by
- * the tensor <what>.scale and adds <what>.bias, if the architecture has a row for it and the file has it. */
+ * the tensor <what>.scale and adds <what>.bias, if the architecture has a row for it and the file has it. The
+ * same goes for a norm of x before the product, <what>_norm_in.weight; a file has it for all linears or none. */
 TnRef tn_block_linear(TnArchBuild *b, uint32_t layer, const char *what, TnRef x);
 /* The angles of all positions, for tn_block_rope: computed from the base and scaled as the file says
  * (arch_rope.c), including rope_freqs.weight if there is a row for it. */
 TnRef tn_block_angle(TnArchBuild *b, float base);
+/* The same without any scaling or factors: the angles of local layers. */
+TnRef tn_block_angle_unscaled(TnArchBuild *b, float base);
 TnRef tn_block_rope(TnArchBuild *b, TnRef angle, TnRef x);
 /* Stores keys and values in the layer's cache, and lets each row attend to the cache. */
 typedef struct TnBlockAttend {
@@ -205,6 +213,10 @@ TnRef tn_block_attend(TnArchBuild *b, uint32_t layer, const TnBlockAttend *a);
 /* The plain case: attn_q, attn_k and attn_v of h, rope on the first two, and attention, with the window of
  * the file. If the architecture has rows for attn_q_norm and attn_k_norm, heads are normed before rope. */
 TnRef tn_block_attention(TnArchBuild *b, uint32_t layer, TnRef angle, TnRef h);
+/* The same with a window of the layer's own. */
+TnRef tn_block_attention_within(TnArchBuild *b, uint32_t layer, TnRef angle, int64_t window, TnRef h);
+/* Whether the layer is one of those that have the window, where others do not. */
+bool tn_block_is_local(const TnArchBuild *b, uint32_t layer);
 /* act(ffn_gate h) * ffn_up h */
 TnRef tn_block_gated(TnArchBuild *b, uint32_t layer, TnOp activation, TnRef h);
 /* The layer of Llama and most others: attn_norm, attention, attn_output, ffn_norm, gated, ffn_down. x is

@@ -97,17 +97,19 @@ static TernStatus attention_scale(TnArchBuild *b) {
     return TERN_OK;
 }
 
-/* A window as long as the context is no window. No key says which layers have one, so all have it. */
+/* A window as long as the context is no window, but a layer that has it may differ in its angles too. */
 static TernStatus window(TnArchBuild *b) {
-    static const char what[] = "attention.sliding_window";
+    static const char what[] = "attention.sliding_window", which[] = "attention.sliding_window_pattern";
     uint64_t v = 0;
     TN_TRY(tn_gguf_uint(b->gg, tn_arch_key(b, what), false, 0, 1 << 24, &v, b->err));
-    if (v && tn_gguf_key(b->gg, tn_arch_key(b, "attention.sliding_window_pattern")))
-        return tn_fail(b->err, TERN_ERR_UNSUPPORTED,
-                       "%s: %s_pattern says that some layers have no window, expected one for all of them",
-                       b->gg->path, tn_arch_key(b, what));
     b->window = v < b->facts.n_context ? (uint32_t)v : 0;
-    return TERN_OK;
+    if (!v) return TERN_OK;
+    b->period = b->arch->period;
+    if (b->period) return count(b, which, false, 1 << 12, &b->period);
+    if (!tn_gguf_key(b->gg, tn_arch_key(b, which))) return TERN_OK;
+    return tn_fail(b->err, TERN_ERR_UNSUPPORTED,
+                   "%s: %s_pattern says that some layers have no window, expected one for all of them",
+                   b->gg->path, tn_arch_key(b, what));
 }
 
 TernStatus tn_arch_read_keys(TnArchBuild *b) {

@@ -200,9 +200,10 @@ static TnRef factors(TnArchBuild *b, double base, const char *node) {
 
 /* ---- Blocks */
 
-TnRef tn_block_angle(TnArchBuild *b, float base) {
+static TnRef angle(TnArchBuild *b, float base, bool scaled) {
     const char *more = b->n_angles++ ? tn_sprintf(&b->gg->arena, "%u", b->n_angles) : "";
-    TnRef f = factors(b, (double)base, tn_sprintf(&b->gg->arena, "rope%s.factors", more));
+    TnRef f = TN_NONE;
+    if (scaled) f = factors(b, (double)base, tn_sprintf(&b->gg->arena, "rope%s.factors", more));
     if (b->status != TERN_OK) return TN_NONE;
     TnType type = tn_type(TN_ENC_f32, 2, (TnDim)2, (TnDim)(b->facts.head_dim / 2));
     TnAttr attr = {.key = TN_ATTR_base, .f = base};
@@ -210,6 +211,13 @@ TnRef tn_block_angle(TnArchBuild *b, float base) {
                              f != TN_NONE, &attr, 1);
     return tn_block_op_attrs(b, TN_OP_rope_angle, tn_sprintf(&b->gg->arena, "angle%s", more),
                              (TnRef[]){b->pos, freq}, 2, NULL, 0);
+}
+
+TnRef tn_block_angle(TnArchBuild *b, float base) {
+    return angle(b, base, true);
+}
+TnRef tn_block_angle_unscaled(TnArchBuild *b, float base) {
+    return angle(b, base, false);
 }
 
 TnRef tn_block_rope(TnArchBuild *b, TnRef angle, TnRef x) {

@@ -7,7 +7,7 @@ static const struct {
     const char *name, *what;
 } unread[] = {
     {"qwen35", "a hybrid of Gated DeltaNet and attention: Bonsai 27B, Bonsai 2"},
-    {"gemma3*", "Gemma 3: the embedding model BitNet 270M"},
+    {"gemma3n", "Gemma 3n: an embedding for each layer"},
     {"maple", "a mixture of experts: DeepGrove's Maple 20B-A1B"},
     {"mixtral", "a mixture of experts"},
     {"deepseek*", "a mixture of experts"},

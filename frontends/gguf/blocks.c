@@ -157,9 +157,20 @@ static TnRef product(TnArchBuild *b, uint32_t layer, const char *what, TnRef x) 
     return ternary_product(b, NULL, x, ternary_weight(b, t, node, scale));
 }
 
+/* The norm in front of a linear, if the file has such norms. */
+static TnRef norm_in(TnArchBuild *b, uint32_t layer, const char *what, TnRef x) {
+    const char *name = tn_sprintf(&b->gg->arena, "%s_norm_in.weight", what);
+    if (!b->norms_in || layer == TN_NO_LAYER || !tn_arch_has_tensor(b->arch, true, name)) return x;
+    TnRef w = tn_arch_vector(b, layer, name);
+    if (w == TN_NONE && b->status == TERN_OK)
+        b->status =
+            tn_fail(b->err, TERN_ERR_INPUT, "%s: tensor blk.%u.%s is missing", b->gg->path, layer, name);
+    return norm_by(b, NULL, x, w);
+}
+
 TnRef tn_block_linear(TnArchBuild *b, uint32_t layer, const char *what, TnRef x) {
     const char *bias = tn_sprintf(&b->gg->arena, "%s.bias", what);
-    TnRef y = product(b, layer, what, x);
+    TnRef y = product(b, layer, what, norm_in(b, layer, what, x));
     if (!tn_arch_has_tensor(b->arch, layer != TN_NO_LAYER, bias)) return y;
     TnRef v = tn_arch_vector(b, layer, bias);
     return v == TN_NONE ? y : tn_block_op(b, TN_OP_bias, (TnRef[]){y, v}, 2);
@@ -184,8 +195,8 @@ TnRef tn_block_attend(TnArchBuild *b, uint32_t layer, const TnBlockAttend *a) {
                              attrs, 2);
 }
 
-TnRef tn_block_attention(TnArchBuild *b, uint32_t layer, TnRef angle, TnRef h) {
-    TnBlockAttend a = {.window = b->window};
+TnRef tn_block_attention_within(TnArchBuild *b, uint32_t layer, TnRef angle, int64_t window, TnRef h) {
+    TnBlockAttend a = {.window = window};
     a.q = tn_block_linear(b, layer, "attn_q", h);
     a.k = tn_block_linear(b, layer, "attn_k", h);
     a.v = tn_block_linear(b, layer, "attn_v", h);
@@ -196,6 +207,14 @@ TnRef tn_block_attention(TnArchBuild *b, uint32_t layer, TnRef angle, TnRef h) {
     a.q = tn_block_rope(b, angle, a.q);
     a.k = tn_block_rope(b, angle, a.k);
     return tn_block_attend(b, layer, &a);
+}
+
+TnRef tn_block_attention(TnArchBuild *b, uint32_t layer, TnRef angle, TnRef h) {
+    return tn_block_attention_within(b, layer, angle, b->window, h);
+}
+
+bool tn_block_is_local(const TnArchBuild *b, uint32_t layer) {
+    return b->period && layer % b->period + 1 < b->period;
 }
 
 TnRef tn_block_gated(TnArchBuild *b, uint32_t layer, TnOp activation, TnRef h) {

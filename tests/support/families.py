@@ -61,6 +61,8 @@ TINY = {
     "qwen3-yarn": ["--shape", "tiny-bonsai-8b"],
     "minicpm": ["--shape", "tiny-bitcpm4"],
     "minicpm-longrope": ["--shape", "tiny-bitcpm4-long"],
+    "qwen3-embedding": ["--shape", "tiny-emb"],
+    "gemma3": ["--shape", "tiny-emb-gemma"],
 }
 # The layouts of scales that a type can have; a shape takes them in turn.
 SCALES = {
@@ -81,9 +83,11 @@ REAL = {
     "qwen2": ["--shape", "vibeasr-lm", "--vocab", "chatml:384"],
     "qwen3": ["--shape", "bonsai-1.7b", "--vocab", "chatml:384"],
     "minicpm": ["--shape", "bitcpm4-0.5b", "--vocab", "spm"],
+    "qwen3-embedding": ["--shape", "bitnet-emb-0.6b", "--vocab", "chatml:384"],
+    "gemma3": ["--shape", "bitnet-emb-270m", "--vocab", "spm"],
 }
 REAL_TYPES = {"bitnet-b1.58": "i2_s", "bitnet-25": "tl1", "bitnet": "i2_s", "llama": "tq1_0", "qwen2": "i2_s", "qwen3": "pq2_0",
-              "minicpm": "tq2_0"}
+              "minicpm": "tq2_0", "qwen3-embedding": "i2_s", "gemma3": "i2_s"}
 # The layouts of folders, and for which shapes they are published or likely.
 LAYOUTS = {
     "offline": ["--weights", "i2_s", "--embd", "bf16"], "bitlinear": ["--weights", "i2_s", "--embd", "bf16"],
@@ -113,7 +117,7 @@ def folders():
 
 
 # The cases of the test, with their seeds: each architecture, each trait, each layout of folders. Those of WHOLE run on every level.
-WHOLE = ("qwen3-pq2_0-yarn", "minicpm")
+WHOLE = ("qwen3-pq2_0-yarn", "minicpm", "gemma3")
 SOME = [
     Case("qwen3", ["--shape", "tiny-bonsai", "--weights", "tq2_0", "--embd", "f16"]),
     Case("qwen3-all-ternary", ["--shape", "tiny-bonsai", "--weights", "tq2_0"], [3]),
@@ -124,6 +128,8 @@ SOME = [
     Case("qwen3-pq2_0-yarn", ["--shape", "tiny-bonsai-8b", "--weights", "pq2_0"], [2]),
     Case("qwen3-ptq1_0-yarn", ["--shape", "tiny-bonsai-8b", "--weights", "ptq1_0"], [3]),
     Case("qwen3-window", ["--shape", "tiny-bonsai", "--weights", "i2_s", "--embd", "f16", "--window", "7"]),
+    Case("qwen3-embedding", ["--shape", "tiny-emb", "--weights", "i2_s"]),
+    Case("gemma3", ["--shape", "tiny-emb-gemma", "--weights", "i2_s"]),
     Case("qwen2", ["--shape", "tiny-qwen2", "--weights", "i2_s"]),
     Case("minicpm", ["--shape", "tiny-bitcpm4", "--weights", "tq2_0", "--scales", "group:256"]),
     Case("minicpm-longrope", ["--shape", "tiny-bitcpm4-long", "--weights", "tq2_0", "--scales", "group:256"], [2]),

@@ -43,9 +43,16 @@ const TnGmArch tn_gm_archs[] = {{.name = "bitnet-b1.58", .relu2 = true, .sub_nor
                                 {.name = "bitnet-25", .relu2 = true, .sub_norms = true},
                                 {.name = "bitnet", .sub_norms = true, .linear_scaling = true},
                                 {.name = "llama", .pairs = true},
-                                {.name = "qwen3", .head_norms = true},
+                                {.name = "qwen3", .head_norms = true, .may_norm_in = true},
                                 {.name = "qwen2", .biases = true},
                                 {.name = "minicpm", .pairs = true, .three_scales = true},
+                                {.name = "gemma3",
+                                 .gelu = true,
+                                 .head_norms = true,
+                                 .root_scale = true,
+                                 .post_norms = true,
+                                 .may_norm_in = true,
+                                 .period = 6},
                                 {.name = NULL}};
 
 const float tn_gm_scales[3] = {12.0f, 0.9f, 1.75f};
@@ -199,7 +206,7 @@ static bool ends_with(const char *s, const char *end) {
 }
 static Kind kind_of(const TnGmSpec *s, const char *name) {
     if (strcmp(name, "rope_freqs.weight") == 0) return FREQS;
-    if (ends_with(name, "norm.weight")) return NORM;
+    if (ends_with(name, "norm.weight") || ends_with(name, "_norm_in.weight")) return NORM;
     if (ends_with(name, ".scale")) return SCALE;
     if (ends_with(name, ".bias")) return BIAS;
     return strncmp(name, "blk.", 4) == 0 && tn_gm_is_ternary(s) ? TRITS : NORMAL;
@@ -476,11 +483,11 @@ static void tensors(TnGw *w, const TnGmSpec *s, const TnGmArch *arch) {
     const struct {
         const char *name;
         uint64_t rows, cols; /* rows 0: a norm */
-    } list[] = {{"attn_norm", 0, h},        {"attn_q", wide, h},      {"attn_k", narrow, h},
-                {"attn_v", narrow, h},      {"attn_q_norm", 0, head}, {"attn_k_norm", 0, head},
-                {"attn_sub_norm", 0, wide}, {"attn_output", h, wide}, {"ffn_norm", 0, h},
-                {"ffn_gate", s->ffn, h},    {"ffn_up", s->ffn, h},    {"ffn_sub_norm", 0, s->ffn},
-                {"ffn_down", h, s->ffn}};
+    } list[] = {{"attn_norm", 0, h},         {"attn_q", wide, h},      {"attn_k", narrow, h},
+                {"attn_v", narrow, h},       {"attn_q_norm", 0, head}, {"attn_k_norm", 0, head},
+                {"attn_sub_norm", 0, wide},  {"attn_output", h, wide}, {"post_attention_norm", 0, h},
+                {"ffn_norm", 0, h},          {"ffn_gate", s->ffn, h},  {"ffn_up", s->ffn, h},
+                {"ffn_sub_norm", 0, s->ffn}, {"ffn_down", h, s->ffn},  {"post_ffw_norm", 0, h}};
     matrix(w, s, "token_embd.weight", s->vocab, h);
     vector(w, s, "output_norm.weight", h);
     if (s->rope_freqs) vector(w, s, "rope_freqs.weight", head / 2);
@@ -489,6 +496,7 @@ static void tensors(TnGw *w, const TnGmSpec *s, const TnGmArch *arch) {
         for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
             char name[64];
             if (!arch->sub_norms && strstr(list[i].name, "sub_norm")) continue;
+            if (!arch->post_norms && strncmp(list[i].name, "post_", 5) == 0) continue;
             if (!arch->head_norms && (strstr(list[i].name, "q_norm") || strstr(list[i].name, "k_norm")))
                 continue;
             snprintf(name, sizeof name, "blk.%u.%s.weight", l, list[i].name);
@@ -497,6 +505,8 @@ static void tensors(TnGw *w, const TnGmSpec *s, const TnGmArch *arch) {
                 continue;
             }
             matrix(w, s, name, list[i].rows, list[i].cols);
+            snprintf(name, sizeof name, "blk.%u.%s_norm_in.weight", l, list[i].name);
+            if (s->norms_in) vector(w, s, name, list[i].cols);
             snprintf(name, sizeof name, "blk.%u.%s.scale", l, list[i].name);
             if (s->scales) vector(w, s, name, 1);
             snprintf(name, sizeof name, "blk.%u.%s.bias", l, list[i].name);
@@ -566,6 +576,7 @@ TnGw *tn_gm_create(const TnGmSpec *s) {
                   {"attention.key_length", s->head_dim},
                   {"attention.value_length", s->head_dim},
                   {"attention.sliding_window", s->window},
+                  {"attention.sliding_window_pattern", s->period},
                   {"rope.scaling.original_context_length", s->scaling_context}};
     char key[64];
     tn_gw_str(w, "general.architecture", s->arch);

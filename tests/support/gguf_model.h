@@ -12,12 +12,18 @@
  * and not taken from the frontend, which is compared with it. */
 typedef struct TnGmArch {
     const char *name;
-    bool relu2;          /* the activation is relu squared, else silu */
-    bool pairs;          /* rope turns columns 2i and 2i + 1, else i and i + half the head */
-    bool sub_norms;      /* before attn_output and ffn_down */
-    bool head_norms;     /* of q and k, before rope */
-    bool biases;         /* of q, k and v */
-    bool three_scales;   /* of embedding, residual and logits */
+    bool relu2;        /* the activation is relu squared, else silu */
+    bool gelu;         /* or gelu by tanh */
+    bool pairs;        /* rope turns columns 2i and 2i + 1, else i and i + half the head */
+    bool sub_norms;    /* before attn_output and ffn_down */
+    bool head_norms;   /* of q and k, before rope */
+    bool biases;       /* of q, k and v */
+    bool three_scales; /* of embedding, residual and logits */
+    bool root_scale;   /* of the embedding: the square root of hidden */
+    bool post_norms;   /* after attn_output and ffn_down, before they are added */
+    bool may_norm_in;  /* a norm in front of every linear may be there */
+    uint32_t
+        period; /* of every so many layers the last has no window; the others turn by base 10000, not scaled */
     bool linear_scaling; /* the converter writes a rope scaling of factor 1 */
 } TnGmArch;
 extern const TnGmArch
@@ -37,12 +43,14 @@ typedef struct TnGmSpec {
     bool untied, rope_freqs;
     bool grouped;  /* of TQ1_0 and TQ2_0 each block has a scale of its own */
     bool scales;   /* a .scale tensor beside each matrix (arch bitnet); 1 beside truly dense ones */
+    bool norms_in; /* a norm in front of every linear of a layer */
     bool no_vocab; /* no tokenizer keys */
     float rope_base, eps;
     const char *scaling; /* of rope: linear, yarn or llama3, with these two; NULL: none */
     float scaling_factor;
     uint32_t scaling_context;
     uint32_t window;        /* attention.sliding_window; 0: no key */
+    uint32_t period;        /* attention.sliding_window_pattern; 0: no key */
     const char *activation; /* hidden_activation; NULL: no key */
     float
         dead; /* share of a layer's neurons whose rows of gate and up are zero, of ternary matrices; as many again

@@ -12,11 +12,13 @@ typedef struct Matrix {
     uint32_t group; /* columns that are rounded together; 0: all */
     double scale, *w;
     double *bias; /* NULL if there is none */
+    double *norm; /* of the input; NULL likewise */
 } Matrix;
 
 typedef struct Layer {
     double *attn_norm, *attn_sub_norm, *ffn_norm, *ffn_sub_norm; /* sub-norms NULL if there are none */
     double *q_norm, *k_norm;                                     /* of heads; NULL likewise */
+    double *post_attn, *post_ffn;                                /* after the halves; NULL likewise */
     Matrix q, k, v, o, gate, up, down;
 } Layer;
 
@@ -36,7 +38,8 @@ static double *values(const TnGmSpec *s, const char *name, uint32_t rows, uint32
 }
 
 static Matrix matrix(const TnRefModel *m, uint32_t layer, const char *proj, uint32_t rows, uint32_t cols) {
-    Matrix x = {rows, cols, m->ternary, m->s->grouped ? 256 : 0, 1.0, NULL, NULL};
+    Matrix x = {
+        .rows = rows, .cols = cols, .ternary = m->ternary, .group = m->s->grouped ? 256 : 0, .scale = 1.0};
     char name[64];
     snprintf(name, sizeof name, "blk.%u.%s.weight", layer, proj);
     x.w = values(m->s, name, rows, cols, &x.scale);
@@ -54,6 +57,10 @@ static Matrix matrix(const TnRefModel *m, uint32_t layer, const char *proj, uint
         (strcmp(proj, "attn_q") == 0 || strcmp(proj, "attn_k") == 0 || strcmp(proj, "attn_v") == 0)) {
         snprintf(name, sizeof name, "blk.%u.%s.bias", layer, proj);
         x.bias = values(m->s, name, 1, rows, NULL);
+    }
+    if (m->s->norms_in) {
+        snprintf(name, sizeof name, "blk.%u.%s_norm_in.weight", layer, proj);
+        x.norm = values(m->s, name, 1, cols, NULL);
     }
     return x;
 }
@@ -74,7 +81,7 @@ TnRefModel *tn_ref_model_create(const TnGmSpec *s, bool ternary_dense) {
     m->embd = values(s, "token_embd.weight", s->vocab, h, NULL);
     m->norm = values(s, "output_norm.weight", 1, h, NULL);
     if (s->rope_freqs) m->freqs = values(s, "rope_freqs.weight", 1, head / 2, NULL);
-    m->head = (Matrix){s->vocab, h, false, 0, 1.0, m->embd, NULL};
+    m->head = (Matrix){.rows = s->vocab, .cols = h, .scale = 1.0, .w = m->embd};
     if (s->untied) m->head.w = values(s, "output.weight", s->vocab, h, NULL);
     m->layers = tn_xcalloc(s->layers, sizeof *m->layers);
     for (uint32_t i = 0; i < s->layers; i++) {
@@ -88,6 +95,10 @@ TnRefModel *tn_ref_model_create(const TnGmSpec *s, bool ternary_dense) {
         if (m->arch->head_norms) {
             l->q_norm = layer_norm(m, i, "attn_q_norm", head);
             l->k_norm = layer_norm(m, i, "attn_k_norm", head);
+        }
+        if (m->arch->post_norms) {
+            l->post_attn = layer_norm(m, i, "post_attention_norm", h);
+            l->post_ffn = layer_norm(m, i, "post_ffw_norm", h);
         }
         l->q = matrix(m, i, "attn_q", wide, h);
         l->k = matrix(m, i, "attn_k", narrow, h);
@@ -104,10 +115,15 @@ void tn_ref_model_destroy(TnRefModel *m) {
     if (!m) return;
     for (uint32_t i = 0; i < m->s->layers; i++) {
         Layer *l = &m->layers[i];
-        double *all[] = {l->attn_norm, l->attn_sub_norm, l->ffn_norm, l->ffn_sub_norm, l->q_norm, l->k_norm,
-                         l->q.w,       l->q.bias,        l->k.w,      l->k.bias,       l->v.w,    l->v.bias,
-                         l->o.w,       l->gate.w,        l->up.w,     l->down.w};
-        for (size_t j = 0; j < sizeof all / sizeof *all; j++) free(all[j]);
+        double *norms[] = {l->attn_norm, l->attn_sub_norm, l->ffn_norm,  l->ffn_sub_norm,
+                           l->q_norm,    l->k_norm,        l->post_attn, l->post_ffn};
+        Matrix *linears[] = {&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down};
+        for (size_t j = 0; j < sizeof norms / sizeof *norms; j++) free(norms[j]);
+        for (size_t j = 0; j < sizeof linears / sizeof *linears; j++) {
+            free(linears[j]->w);
+            free(linears[j]->bias);
+            free(linears[j]->norm);
+        }
     }
     if (m->s->untied) free(m->head.w);
     free(m->embd);
@@ -133,10 +149,12 @@ static void rounded(const Matrix *m, const double *x, double *out) {
     }
 }
 
-static void linear(const Matrix *m, const double *x, double *y) {
-    double *q = tn_xcalloc(m->cols, sizeof *q);
-    memcpy(q, x, m->cols * sizeof *q);
-    if (m->ternary) rounded(m, x, q);
+static void linear(const Matrix *m, double eps, const double *x, double *y) {
+    double *q = tn_xcalloc(m->cols, sizeof *q), *in = tn_xcalloc(m->cols, sizeof *in);
+    memcpy(in, x, m->cols * sizeof *in);
+    if (m->norm) rmsnorm(x, m->norm, m->cols, eps, in);
+    memcpy(q, in, m->cols * sizeof *q);
+    if (m->ternary) rounded(m, in, q);
     for (uint32_t r = 0; r < m->rows; r++) {
         double sum = 0;
         const double *w = m->w + (size_t)r * m->cols;
@@ -145,6 +163,7 @@ static void linear(const Matrix *m, const double *x, double *y) {
         if (m->bias) y[r] += m->bias[r];
     }
     free(q);
+    free(in);
 }
 
 /* How much of the angle of pair i stays as it is. */
@@ -169,11 +188,17 @@ static double scaled(const TnGmSpec *s, uint32_t i, double angle_of_one) {
     return angle_of_one * ((1 - k) / s->scaling_factor + k);
 }
 
+/* A layer that turns by a base of its own, without scaling and factors. */
+static bool is_local(const TnRefModel *m, uint32_t layer) {
+    uint32_t period = m->arch->period && m->s->period ? m->s->period : m->arch->period;
+    return m->s->window && period && (layer + 1) % period != 0;
+}
+
 static double yarn_size(const TnGmSpec *s) {
     return s->scaling && strcmp(s->scaling, "yarn") == 0 ? 1 + 0.1 * log(s->scaling_factor) : 1;
 }
 
-static void rope(const TnRefModel *m, double *x, uint32_t heads, uint32_t pos) {
+static void rope(const TnRefModel *m, bool local, double *x, uint32_t heads, uint32_t pos) {
     uint32_t head = tn_gm_head_dim(m->s), half = head / 2;
     for (uint32_t h = 0; h < heads; h++, x += head)
         for (uint32_t i = 0; i < half; i++) {
@@ -181,6 +206,7 @@ static void rope(const TnRefModel *m, double *x, uint32_t heads, uint32_t pos) {
             bool written = m->freqs && m->s->scaling && !strcmp(m->s->scaling, "llama3");
             double angle = pos * (written ? once : scaled(m->s, i, once));
             if (m->freqs) angle /= m->freqs[i];
+            if (local) angle = pos * pow(10000, -2.0 * i / head);
             double *a = m->arch->pairs ? &x[2 * i] : &x[i],
                    *b = m->arch->pairs ? &x[2 * i + 1] : &x[i + half];
             double re = *a * cos(angle) - *b * sin(angle), im = *a * sin(angle) + *b * cos(angle);
@@ -190,7 +216,10 @@ static void rope(const TnRefModel *m, double *x, uint32_t heads, uint32_t pos) {
 }
 
 static double activated(const TnRefModel *m, double x) {
-    const char *name = m->s->activation ? m->s->activation : m->arch->relu2 ? "relu2" : "silu";
+    const char *name = m->s->activation ? m->s->activation
+                       : m->arch->relu2 ? "relu2"
+                       : m->arch->gelu  ? "gelu_tanh"
+                                        : "silu";
     double r = x > 0 ? x : 0;
     if (strcmp(name, "relu2") == 0) return r * r;
     if (strcmp(name, "relu") == 0) return r;
@@ -218,7 +247,10 @@ static void attend(const double *q, const double *k, const double *v, uint32_t s
     free(p);
 }
 
-static void layer(const TnRefModel *m, const Layer *l, uint32_t n, double *x) {
+static void layer(const TnRefModel *m, uint32_t index, uint32_t n, double *x) {
+    const Layer *l = &m->layers[index];
+    bool local = is_local(m, index);
+    uint32_t window = m->arch->period && !local ? 0 : m->s->window;
     const TnGmSpec *s = m->s;
     uint32_t h = s->hidden, head = tn_gm_head_dim(s), wide = s->heads * head, narrow = s->kv_heads * head;
     uint32_t most = wide > s->ffn ? wide : s->ffn;
@@ -227,31 +259,33 @@ static void layer(const TnRefModel *m, const Layer *l, uint32_t n, double *x) {
     double *up = tn_xcalloc(s->ffn, sizeof *up), by = m->arch->three_scales ? (double)tn_gm_scales[1] : 1;
     for (uint32_t pos = 0; pos < n; pos++, x += h) {
         rmsnorm(x, l->attn_norm, h, s->eps, t);
-        linear(&l->q, t, q);
-        linear(&l->k, t, k + (size_t)pos * narrow);
-        linear(&l->v, t, v + (size_t)pos * narrow);
+        linear(&l->q, s->eps, t, q);
+        linear(&l->k, s->eps, t, k + (size_t)pos * narrow);
+        linear(&l->v, s->eps, t, v + (size_t)pos * narrow);
         for (uint32_t i = 0; l->q_norm && i < s->heads; i++)
             rmsnorm(q + i * head, l->q_norm, head, s->eps, q + i * head);
         for (uint32_t i = 0; l->k_norm && i < s->kv_heads; i++) {
             double *of = k + (size_t)pos * narrow + i * head;
             rmsnorm(of, l->k_norm, head, s->eps, of);
         }
-        rope(m, q, s->heads, pos);
-        rope(m, k + (size_t)pos * narrow, s->kv_heads, pos);
+        rope(m, local, q, s->heads, pos);
+        rope(m, local, k + (size_t)pos * narrow, s->kv_heads, pos);
         for (uint32_t i = 0; i < s->heads; i++) {
             uint32_t kv = i / (s->heads / s->kv_heads) * head;
-            uint32_t first = s->window && pos + 1 > s->window ? pos + 1 - s->window : 0;
+            uint32_t first = window && pos + 1 > window ? pos + 1 - window : 0;
             attend(q + i * head, k + kv, v + kv, narrow, head, first, pos, a + i * head);
         }
         if (l->attn_sub_norm) rmsnorm(a, l->attn_sub_norm, wide, s->eps, a);
-        linear(&l->o, a, t);
+        linear(&l->o, s->eps, a, t);
+        if (l->post_attn) rmsnorm(t, l->post_attn, h, s->eps, t);
         for (uint32_t i = 0; i < h; i++) x[i] += t[i] * by;
         rmsnorm(x, l->ffn_norm, h, s->eps, t);
-        linear(&l->gate, t, a);
-        linear(&l->up, t, up);
+        linear(&l->gate, s->eps, t, a);
+        linear(&l->up, s->eps, t, up);
         for (uint32_t i = 0; i < s->ffn; i++) a[i] = activated(m, a[i]) * up[i];
         if (l->ffn_sub_norm) rmsnorm(a, l->ffn_sub_norm, s->ffn, s->eps, a);
-        linear(&l->down, a, t);
+        linear(&l->down, s->eps, a, t);
+        if (l->post_ffn) rmsnorm(t, l->post_ffn, h, s->eps, t);
         for (uint32_t i = 0; i < h; i++) x[i] += t[i] * by;
     }
     double *all[] = {k, v, t, q, a, up};
@@ -263,11 +297,12 @@ void tn_ref_model_run(const TnRefModel *m, const int32_t *ids, uint32_t n, doubl
     double *x = tn_xcalloc((size_t)n * h, sizeof *x);
     for (uint32_t i = 0; i < n; i++) memcpy(x + (size_t)i * h, m->embd + (size_t)ids[i] * h, h * sizeof *x);
     for (size_t i = 0; m->arch->three_scales && i < (size_t)n * h; i++) x[i] *= (double)tn_gm_scales[0];
-    for (uint32_t i = 0; i < m->s->layers; i++) layer(m, &m->layers[i], n, x);
+    for (size_t i = 0; m->arch->root_scale && i < (size_t)n * h; i++) x[i] *= sqrt(h);
+    for (uint32_t i = 0; i < m->s->layers; i++) layer(m, i, n, x);
     for (uint32_t i = 0; i < n; i++) {
         rmsnorm(x + (size_t)i * h, m->norm, h, m->s->eps, hidden + (size_t)i * h);
         double *row = logits + (size_t)i * m->s->vocab;
-        linear(&m->head, hidden + (size_t)i * h, row);
+        linear(&m->head, m->s->eps, hidden + (size_t)i * h, row);
         for (uint32_t j = 0; m->arch->three_scales && j < m->s->vocab; j++) row[j] /= (double)tn_gm_scales[2];
     }
     free(x);

@@ -15,6 +15,10 @@
  *   sub-norms before attn_output and ffn_down, or none
  *   heads     of q and k by a vector each, rmsnormed before rope, or as they are; a bias on q, k and v, or none
  *
+ *   norms     of the input of each linear by a vector of its own, or none; of what halves of layers add, or none
+ *   scales    the embedding times the square root of its width, or not
+ *   local     layers with a window, whose angles are pos * 10000^(-2i/head); all layers have the window, or all but
+ *             the last of each period
  *   scales    the embedding and what halves of layers add times a number, logits divided by one; or not
  *
  * tn_gm_archs says which of these an architecture has. */

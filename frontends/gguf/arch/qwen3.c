@@ -1,10 +1,12 @@
-/* Qwen3, and the ternary models of its graph (PrismML's Bonsai 1.7B, 4B and 8B): Llama's transformer, except
+/* Qwen3, and the ternary models of its graph (PrismML's Bonsai 1.7B, 4B and 8B, Microsoft's embedding model of 0.6B): Llama's transformer, except
  * that queries and keys are normed head by head before rope, with one vector for all heads of a layer. The
  * number of columns of a head need not be hidden / heads. q and k are not permuted: rope rotates columns half
  * a head apart.
  *
  *   h = rmsnorm(x); q, k, v = linear(h); q, k = rope(headnorm(q)), rope(headnorm(k)); x += linear(attend(q, k, v))
- *   h = rmsnorm(x); x += linear(silu(gate(h)) * up(h)) */
+ *   h = rmsnorm(x); x += linear(silu(gate(h)) * up(h))
+ *
+ * In the embedding model each linear norms its input once more, by a vector of its own. */
 #include "frontends/gguf/arch.h"
 
 static const TnArchTensor tensors[] = {
@@ -23,32 +25,49 @@ static const TnArchTensor tensors[] = {
     {"blk.*.ffn_gate.weight", TN_DIM_FFN, TN_DIM_HIDDEN, false},
     {"blk.*.ffn_up.weight", TN_DIM_FFN, TN_DIM_HIDDEN, false},
     {"blk.*.ffn_down.weight", TN_DIM_HIDDEN, TN_DIM_FFN, false},
+    /* only embedding models have these */
+    {"blk.*.attn_q_norm_in.weight", TN_DIM_NONE, TN_DIM_HIDDEN, true},
+    {"blk.*.attn_k_norm_in.weight", TN_DIM_NONE, TN_DIM_HIDDEN, true},
+    {"blk.*.attn_v_norm_in.weight", TN_DIM_NONE, TN_DIM_HIDDEN, true},
+    {"blk.*.attn_output_norm_in.weight", TN_DIM_NONE, TN_DIM_Q, true},
+    {"blk.*.ffn_gate_norm_in.weight", TN_DIM_NONE, TN_DIM_HIDDEN, true},
+    {"blk.*.ffn_up_norm_in.weight", TN_DIM_NONE, TN_DIM_HIDDEN, true},
+    {"blk.*.ffn_down_norm_in.weight", TN_DIM_NONE, TN_DIM_FFN, true},
 };
 
 static void build(TnArchBuild *b) {
     tn_block_decoder(b, tn_block_layer);
 }
 
-static const TnArchTrait traits[] = {{"sub-norms", "none"}, {"norms of heads", "of q and k, before rope"}};
+static bool has_norms_in(const TnGguf *file) {
+    return tn_gguf_tensor(file, "blk.0.attn_q_norm_in.weight") != NULL;
+}
+
+static const TnArchTrait traits[] = {{"sub-norms", "none"},
+                                     {"norms of heads", "of q and k, before rope"},
+                                     {"norms before linears", "if the file has them"}};
 static const TnArchConverter converters[] = {
+    {"Microsoft's convert-bitnet-embedding-to-gguf.py", " with norm_in tensors", has_norms_in},
     {"llama.cpp's convert_hf_to_gguf.py, or one after its manner", NULL, NULL},
 };
 static const TnArchFamily families[] = {
     {"Ternary Bonsai 1.7B, 4B, 8B", "PrismML", "*-Q2_0.gguf, *-Q2_0_g64.gguf, *-PQ2_0.gguf",
      "Q2_0, PQ2_0; tables too"},
     {"the same, repacked", "others", "vinpix/Bonsai-8B-TQ-GGUF", "TQ1_0, TQ2_0, with a scale a group"},
+    {"BitNet embedding 0.6B", "Microsoft", "conversions", "I2_S"},
 };
-const TnArch tn_arch_qwen3 = {.name = "qwen3",
-                              .doc = "Qwen3 and models of its graph: Bonsai 1.7B, 4B and 8B",
-                              .classes = "Qwen3ForCausalLM",
-                              .activation = TN_OP_silu,
-                              .rope = "half",
-                              .tensors = tensors,
-                              .n_tensors = TN_COUNT(tensors),
-                              .traits = traits,
-                              .n_traits = TN_COUNT(traits),
-                              .converters = converters,
-                              .n_converters = TN_COUNT(converters),
-                              .families = families,
-                              .n_families = TN_COUNT(families),
-                              .build = build};
+const TnArch tn_arch_qwen3 = {
+    .name = "qwen3",
+    .doc = "Qwen3 and models of its graph: Bonsai 1.7B, 4B and 8B, BitNet embedding 0.6B",
+    .classes = "Qwen3ForCausalLM Qwen3Model",
+    .activation = TN_OP_silu,
+    .rope = "half",
+    .tensors = tensors,
+    .n_tensors = TN_COUNT(tensors),
+    .traits = traits,
+    .n_traits = TN_COUNT(traits),
+    .converters = converters,
+    .n_converters = TN_COUNT(converters),
+    .families = families,
+    .n_families = TN_COUNT(families),
+    .build = build};
