@@ -37,8 +37,14 @@ static void block_iq2bn(const uint8_t *b, int8_t *restrict out) {
 }
 
 /* After the scale, each byte has four neighbours. */
-static void neighbours(const uint8_t *b, int n, int8_t *restrict out) {
-    for (int i = 0; i < n; i++) out[i] = (int8_t)((b[2 + i / 4] >> 2 * (i % 4) & 3) - 1);
+static inline void neighbours(const uint8_t *b, int n, int8_t *restrict out) {
+    for (int i = 0; i < n; i += 4, out += 4) {
+        int c = b[2 + i / 4];
+        out[0] = (int8_t)((c & 3) - 1);
+        out[1] = (int8_t)((c >> 2 & 3) - 1);
+        out[2] = (int8_t)((c >> 4 & 3) - 1);
+        out[3] = (int8_t)((c >> 6) - 1);
+    }
 }
 
 static void block_q2g64(const uint8_t *b, int8_t *restrict out) {
