@@ -4,7 +4,7 @@
 #include "ir/range.h"
 #include "runtime/base/half.h"
 
-enum { SHOWN = 64 };
+enum { SHOWN = 64, SHOWN_OF_GROUP = 8 };
 
 static void fill_inputs(const TnGraph *g, TnEval *e, const int64_t sym[TN_SYM_COUNT]) {
     for (TnRef r = 0; r < g->n; r++) {
@@ -43,6 +43,22 @@ static void put_q8(const uint8_t *row, int64_t n, TnBuf *out) {
     for (int64_t i = 0; i < n && i < SHOWN; i++) tn_buf_printf(out, " %d", (int8_t)row[TN_Q8_HEAD + i]);
 }
 
+static void put_q8g(const uint8_t *row, const TnType *t, TnBuf *out) {
+    int64_t groups = tn_type_row_scales(t), shown = groups < SHOWN ? groups : SHOWN;
+    size_t part = tn_q8g_part(t);
+    for (int64_t g = 0; g < shown; g++) {
+        const int8_t *code = (const int8_t *)row + 2 * part + g * t->group;
+        float d;
+        int32_t sum;
+        memcpy(&d, row + 4 * g, 4);
+        memcpy(&sum, row + part + 4 * (size_t)g, 4);
+        tn_buf_printf(out, "%s d %.9g sum %d:", g ? " |" : "", (double)d, (int)sum);
+        for (int i = 0; i < SHOWN_OF_GROUP; i++) tn_buf_printf(out, " %d", code[i]);
+        tn_buf_puts(out, " ...");
+    }
+    tn_buf_puts(out, groups > SHOWN ? " | ...\n" : "\n");
+}
+
 static void put_q14(const uint8_t *row, const TnType *t, TnBuf *out) {
     int64_t n = t->dim[1], apart = ((int64_t)tn_row_bytes(t) - TN_Q14_HEAD) / 2;
     const int8_t *high = (const int8_t *)row + TN_Q14_HEAD;
@@ -54,6 +70,10 @@ static void put_q14(const uint8_t *row, const TnType *t, TnBuf *out) {
 }
 
 static void put_row(const TnType *t, const uint8_t *row, int64_t n, TnBuf *out) {
+    if (t->enc == TN_ENC_q8g) {
+        put_q8g(row, t, out);
+        return;
+    }
     if (t->enc == TN_ENC_q8) {
         put_q8(row, n, out);
     } else if (t->enc == TN_ENC_q14) {
@@ -76,7 +96,9 @@ static void put_row(const TnType *t, const uint8_t *row, int64_t n, TnBuf *out) 
 static void put_value(const TnGraph *g, TnEval *e, TnRef r, const int64_t sym[TN_SYM_COUNT], TnBuf *out) {
     const TnNode *n = &g->nodes[r];
     const TnType *t = &n->type;
-    if (t->enc != TN_ENC_q8 && t->enc != TN_ENC_q14 && t->enc != TN_ENC_i32 && t->enc != TN_ENC_f32) return;
+    if (t->enc != TN_ENC_q8 && t->enc != TN_ENC_q8g && t->enc != TN_ENC_q14 && t->enc != TN_ENC_i32 &&
+        t->enc != TN_ENC_f32)
+        return;
     TnDim last = t->dim[t->rank - 1];
     int64_t rows = tn_type_rows(t, sym), cols = tn_dim_is_sym(last) ? sym[tn_dim_sym(last)] : last;
     const uint8_t *data = tn_eval_data(e, r);

@@ -12,8 +12,8 @@
  *
  *     %y[0] = 1 0 0.25 0
  *
- * Floats are printed as %.9g, which identifies them exactly, and q8 rows as d, sum and codes. Caches are not
- * printed, and only the first 64 rows and columns are. Sources are printed only if something reads them. rows
+ * Floats are printed as %.9g, which identifies them exactly, q8 rows as d, sum and codes, and q8g rows as those of
+ * each group with its first eight codes. Caches are not printed, and only the first 64 rows and columns are. Sources are printed only if something reads them. rows
  * 0: the number that the graph is for, or 2 if it takes any. Fails if a weight is missing, if the graph is
  * for fewer rows, or if it computes an index out of range. */
 TernStatus tn_eval_show(const TnGraph *g, const TnWeights *w, int64_t rows, TnBuf *out, TernError *err);
