@@ -129,6 +129,17 @@ static Packed open_packed(const TernModel *m, TnArena *arena) {
     return p;
 }
 
+/* The directory does not say how many columns a group of r64 has, but each number gives a size of its own. */
+static bool find_group(TnType *t, uint64_t size) {
+    static const uint32_t groups[] = {64, 128, 256};
+    static const int64_t no_syms[TN_SYM_COUNT];
+    for (size_t i = 0; i < TN_COUNT(groups); i++) {
+        t->group = groups[i];
+        if (t->dim[t->rank - 1] % groups[i] == 0 && tn_type_bytes(t, no_syms) == size) return true;
+    }
+    return false;
+}
+
 /* Parses "p64[512,256]"; false for a type without rows of values. */
 static bool parse_type(const Packed *p, const TnBlobWeight *w, TnType *out) {
     char text[64], *at;
@@ -147,7 +158,7 @@ static bool parse_type(const Packed *p, const TnBlobWeight *w, TnType *out) {
     }
     TnEncKind kind = tn_encs[out->enc].kind;
     static const int64_t no_syms[TN_SYM_COUNT];
-    if (kind == TN_TERNARY_GROUPS) return false; /* the directory does not say how many columns a group has */
+    if (kind == TN_TERNARY_GROUPS && (out->rank != 2 || !find_group(out, w->size))) return false;
     return strcmp(at, "]") == 0 && out->rank && kind != TN_CACHE && kind != TN_Q8 && out->enc != TN_ENC_i32 &&
            out->enc != TN_ENC_i8 && tn_type_bytes(out, no_syms) <= w->size;
 }

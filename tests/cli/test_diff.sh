@@ -30,6 +30,15 @@ try 0 "*" "$dir/a.tir" "$dir/c.tir"
 "$build/make_gguf" --shape tiny --seed 1 -o "$dir/1.gguf" >/dev/null || exit 1
 "$build/make_gguf" --shape tiny --seed 2 -o "$dir/2.gguf" >/dev/null || exit 1
 try 1 "*weights differ*zeros*" "$dir/1.gguf" "$dir/2.gguf"
+# the same of weights as compiled files have them, with one scale and with a scale a group
+for packed in "p64 i2_s" "r64 tq2_0 --grouped"; do
+    for seed in 1 2; do
+        # shellcheck disable=SC2086
+        "$build/make_gguf" --shape tiny --seed $seed --weights ${packed#* } -o "$dir/m.gguf" >/dev/null || exit 1
+        "$tern" compile "$dir/m.gguf" --target ref -o "$dir/$seed.tern" 2>"$dir/err" || { cat "$dir/err"; exit 1; }
+    done
+    try 1 "*weight * (${packed%% *}\[256,768\]) differs, 6* % of values differ, zeros *" "$dir/1.tern" "$dir/2.tern"
+done
 try 2 "" "$dir/a.tir" "$dir/none.tir"
 try 2 "" "$dir/a.tir"
 [ $failures = 0 ] && echo "diff: ok"
