@@ -80,10 +80,10 @@ static LLVMValueRef embed(TnBuilder *b, const TnFrame *f, TnRef ref, LLVMValueRe
     return tn_build_load_wide(b, t->enc, tn_build_elem(b, row, off, tn_enc_bytes(t->enc)));
 }
 
-static bool can(const TnGraph *g, TnRef ref, const TnLevel *level) {
+static bool can_embed(const TnGraph *g, TnRef ref, const TnLevel *level) {
     (void)level;
     const TnType *t = &g->nodes[g->nodes[ref].args[1]].type;
     bool scales = has_row_scales(t) || t->n_scales <= MOST_RANGES;
     return tn_enc_is_float(t->enc) || t->enc == TN_ENC_r64 || (t->enc == TN_ENC_p64 && scales);
 }
-const TnLlvmOp tn_llvm_op_embed = {.can = can, .block = embed};
+const TnLlvmOp tn_llvm_op_embed = {.can = can_embed, .block = embed};

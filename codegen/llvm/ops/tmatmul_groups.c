@@ -328,8 +328,8 @@ static void kernel(TnBuilder *b) {
     tn_build_cols_kernel(b, &s);
 }
 
-static bool can(const TnGraph *g, TnRef ref, const TnLevel *level) {
+static bool can_tmatmul_groups(const TnGraph *g, TnRef ref, const TnLevel *level) {
     (void)level;
     return g->nodes[g->nodes[ref].args[1]].type.enc == TN_ENC_r64;
 }
-const TnLlvmOp tn_llvm_op_tmatmul_groups = {.can = can, .kernel = kernel};
+const TnLlvmOp tn_llvm_op_tmatmul_groups = {.can = can_tmatmul_groups, .kernel = kernel};
