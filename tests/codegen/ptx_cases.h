@@ -36,6 +36,28 @@ static inline void ptx_operands(PtxMachine *m, const TnGraph *g, const Memory *f
     ptx_memory_write(m, out[from->n], sym, TN_ABI_SYMS * 8);
 }
 
+/* Runs a kernel of `rows` rows with the operands of `m` and returns them as it left them. */
+static inline Memory ptx_launch_kernel(const TnGraph *g, uint32_t kernel, const TnPtx *b,
+                                       const PtxModule *code, const Memory *m, const int64_t *sym, int rows,
+                                       const char *what) {
+    const TnKernel *k = &g->kernels[kernel];
+    PtxMachine *machine = ptx_machine_new(0);
+    uint64_t params[TN_OPERANDS_MAX + 1];
+    ptx_operands(machine, g, m, sym, params);
+    PtxLaunch l = {.entry = "kernel_0", .threads = b->x.threads, .shared = b->x.shared, .params = params};
+    int64_t units = k->axis == TN_AXIS_ROWS ? k->units * rows : k->units;
+    l.grid = (uint32_t)units + 2; /* as a graph of a larger step launches it */
+    l.param_bytes = (m->n + 1) * sizeof *params;
+    l.seed = parity_u32();
+    const char *fault = ptx_launch(machine, code, &l);
+    if (fault) fail_msg("%s: %s", what, fault);
+    Memory got = parity_copy(m);
+    for (uint32_t i = 0; i < m->n; i++)
+        if ((fault = ptx_memory_read(machine, got.p[i], params[i], got.bytes[i]))) fail_msg("%s", fault);
+    ptx_machine_free(machine);
+    return got;
+}
+
 static inline void ptx_run(const TnGraph *g, uint32_t kernel, const TnPtx *b, const PtxModule *code, int rows,
                            bool wild, const char *what) {
     int64_t sym[TN_SYM_COUNT] = {
@@ -43,7 +65,6 @@ static inline void ptx_run(const TnGraph *g, uint32_t kernel, const TnPtx *b, co
         [TN_L] = rows, [TN_S] = CASE_SLOTS, [TN_P] = CASE_PAGES, [TN_N] = CASE_CACHE_PAGES};
     char line[200];
     snprintf(line, sizeof line, "ptx %s, %d rows of %d", what, rows, (int)g->rows_hi);
-    const TnKernel *k = &g->kernels[kernel];
     Memory m = parity_memory(g, kernel, sym), want;
     case_fill(g, &m, sym, wild);
     want = parity_copy(&m);
@@ -51,21 +72,8 @@ static inline void ptx_run(const TnGraph *g, uint32_t kernel, const TnPtx *b, co
     tn_eval_kernel(g, kernel, want.p, sym, scratch);
     free(scratch);
 
-    PtxMachine *machine = ptx_machine_new(0);
-    uint64_t params[TN_OPERANDS_MAX + 1];
-    ptx_operands(machine, g, &m, sym, params);
-    PtxLaunch l = {.entry = "kernel_0", .threads = b->x.threads, .shared = b->x.shared, .params = params};
-    int64_t units = k->axis == TN_AXIS_ROWS ? k->units * rows : k->units;
-    l.grid = (uint32_t)units + 2; /* as a graph of a larger step launches it */
-    l.param_bytes = (m.n + 1) * sizeof *params;
-    l.seed = parity_u32();
-    const char *fault = ptx_launch(machine, code, &l);
-    if (fault) fail_msg("%s: %s", line, fault);
-    Memory got = parity_copy(&m);
-    for (uint32_t i = 0; i < m.n; i++)
-        if ((fault = ptx_memory_read(machine, got.p[i], params[i], got.bytes[i]))) fail_msg("%s", fault);
+    Memory got = ptx_launch_kernel(g, kernel, b, code, &m, sym, rows, line);
     parity_compare(g, &want, &got, sym, line);
-    ptx_machine_free(machine);
     parity_memory_free(&got);
     parity_memory_free(&want);
     parity_memory_free(&m);

@@ -22,9 +22,6 @@ NO(estimate)
 NO(attend)
 NO(attend_blocks)
 NO(attend_join)
-NO(rerank)
-NO(rerank_top)
-NO(pick)
 
 const TnPtxOp *const tn_ptx_ops[TN_OP_COUNT] = {
 #define OP(name, lo, hi, class, stages, attrs, traits, doc) &tn_ptx_op_##name,
