@@ -5,11 +5,6 @@
 #include "runtime/base/status.h"
 #include "runtime/tern.h"
 
-bool tn_level_foreign(uint32_t level) {
-    const TnLevelRow *r = tn_level_numbered(level);
-    return r && r->arch != TN_ARCH_HERE;
-}
-
 bool tn_level_under(uint32_t level, uint32_t cap) {
     const TnLevelRow *r = tn_level_numbered(level), *c = tn_level_numbered(cap);
     return level == TN_LEVEL_REF || (r && c && r->arch == c->arch && r->preference <= c->preference);

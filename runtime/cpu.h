@@ -8,8 +8,6 @@
 
 /* True if this machine and its system can run code of that level; false for ref, which has no code. */
 bool tn_level_runs_here(uint32_t level);
-/* True if code of that level is for another architecture than this program's. */
-bool tn_level_foreign(uint32_t level);
 /* True if a cap allows `level`: it is of the cap's architecture and not preferred to the cap. */
 bool tn_level_under(uint32_t level, uint32_t cap);
 /* True if `level` is preferred to `to`. Every level is preferred to ref. */

@@ -3,6 +3,7 @@
  *
  *   cpu         engine_cpu.c        compiled code, on the workers of the pool
  *   evaluated   engine_evaluated.c  callbacks that evaluate kernels (TernKernels)
+ *   cuda        cuda/               PTX text, which the driver of an NVIDIA GPU compiles
  *
  * An engine is made for one model and closed with it. Several threads may call it, each for a session of its own, and
  * several may upload at once.
@@ -30,6 +31,7 @@ typedef struct TnAsked {
 struct TnEngine {
     const char *name;   /* also the name of the device that selects it */
     const char *levels; /* the levels it runs on this machine, for messages: "avx512-vnni,avx2"; "" if none */
+    uint32_t arch;      /* TN_ARCH_* of those levels */
     bool coded; /* it runs code that it has loaded; false: a level only selects a plan and packed weights */
     bool apart; /* it has its own memory, which the host must not touch */
 
@@ -42,6 +44,10 @@ struct TnEngine {
     /* Allocates memory that reads as zero, at a multiple of 4096. `huge` asks for huge pages where the system has them. */
     TernStatus (*allocate)(TnEngine *, size_t bytes, bool huge, TnAddress *out, TernError *err);
     void (*release)(TnEngine *, TnAddress at, size_t bytes);
+    /* Host memory that copies to and from the engine's own memory are fast with; it reads as zero and begins at a multiple
+     * of 64. NULL: ordinary memory will do. */
+    TernStatus (*pin)(TnEngine *, size_t bytes, void **out, TernError *err);
+    void (*unpin)(TnEngine *, void *memory, size_t bytes);
     /* Copies from host memory into allocated memory. */
     TernStatus (*upload)(TnEngine *, TnAddress to, const void *from, size_t bytes, TernError *err);
 
@@ -74,6 +80,10 @@ struct TnEngine {
 
 TernStatus tn_engine_cpu(TnEngine **out, TernError *err);
 TernStatus tn_engine_evaluated(const TernKernels *kernels, TnEngine **out, TernError *err);
+/* runtime/cuda/: the engine of a device "cuda" or "cuda:N", what is known of it, and how many there are. */
+TernStatus tn_engine_cuda(const char *name, TnEngine **out, TernError *err);
+TernStatus tn_cuda_facts(const char *name, TernDevice *out, TernError *err);
+TernStatus tn_cuda_count(uint32_t *out, TernError *err);
 /* The engine of that name; NULL: the default. */
 TernStatus tn_engine_named(const char *name, TnEngine **out, TernError *err);
 

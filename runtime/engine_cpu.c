@@ -137,6 +137,7 @@ TernStatus tn_engine_cpu(TnEngine **out, TernError *err) {
     Cpu *c = tn_xcalloc(1, sizeof *c);
     c->engine = (TnEngine){.name = "cpu",
                            .levels = tern_cpu_levels(),
+                           .arch = TN_ARCH_HERE,
                            .coded = true,
                            .runs = runs,
                            .load = load,

@@ -84,6 +84,7 @@ TernStatus tn_engine_evaluated(const TernKernels *kernels, TnEngine **out, TernE
     v->kernels = *kernels;
     v->engine = (TnEngine){.name = "evaluated",
                            .levels = tern_cpu_levels(),
+                           .arch = TN_ARCH_HERE,
                            .coded = kernels->watch != NULL,
                            .runs = runs,
                            .load = load,

@@ -24,11 +24,15 @@ static const TnShape kernels_shape = TN_SHAPE(TernKernels, kernels_fields);
 static const TnField model_fields[] = {
     TN_FIELD(TernModelOptions, cpu),     TN_FIELD(TernModelOptions, no_check),
     TN_FIELD(TernModelOptions, huge),    TN_FIELD(TernModelOptions, kernels),
-    TN_FIELD(TernModelOptions, release), TN_FIELD(TernModelOptions, release_user)};
+    TN_FIELD(TernModelOptions, release), TN_FIELD(TernModelOptions, release_user),
+    TN_FIELD(TernModelOptions, device)};
 static const TnShape model_shape = TN_SHAPE(TernModelOptions, model_fields);
 
 static TernStatus make_engine(const TernModelOptions *o, TernModel *m, TernKernels *kernels, TernError *err) {
-    if (!o->kernels) return tn_engine_named(NULL, &m->engine, err);
+    if (!o->kernels) return tn_engine_named(o->device, &m->engine, err);
+    if (o->device)
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "TernModelOptions.device is '%s', which has no effect beside kernels", o->device);
     TN_TRY(tn_options_take(&kernels_shape, o->kernels, kernels, err));
     return tn_engine_evaluated(kernels, &m->engine, err);
 }
@@ -145,6 +149,7 @@ void tern_model_info(const TernModel *m, TernModelInfo *out) {
         .level = tn_level_name(m->engine->coded ? m->level : TN_LEVEL_REF),
         .n_params = f->n_params,
         .file_bytes = m->blob.size,
+        .device = m->engine->coded ? m->engine->name : "cpu",
     };
 #define TAKE(count) out->count = f->count;
     TN_MODEL_COUNTS(TAKE)

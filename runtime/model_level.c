@@ -32,11 +32,11 @@ TernStatus tn_model_choose_level(TernModel *m, const char *cpu, TernError *err) 
         return tn_fail(err, TERN_ERR_INPUT, "cpu level '%s' is unknown, expected one of %s", cpu,
                        TN_LEVEL_NAMES);
     const char *here = *e->levels ? e->levels : "none of the levels";
-    if (cpu && e->coded && tn_level_foreign(cap))
-        return tn_fail(
-            err, TERN_ERR_UNSUPPORTED,
-            "cpu level '%s' is of another architecture: the file has code for %s, this machine runs %s", cpu,
-            blob_levels(m).text, here);
+    const char *runner = e->apart ? e->name : "this machine"; /* a GPU has a name */
+    if (cpu && e->coded && tn_level_numbered(cap)->arch != e->arch)
+        return tn_fail(err, TERN_ERR_UNSUPPORTED,
+                       "cpu level '%s' is of another architecture: the file has code for %s, %s runs %s", cpu,
+                       blob_levels(m).text, runner, here);
     bool found = false;
     for (uint32_t i = 0; i < m->n_variants; i++) {
         uint32_t level = m->variants[i].prog.level;
@@ -48,9 +48,8 @@ TernStatus tn_model_choose_level(TernModel *m, const char *cpu, TernError *err) 
         found = true;
     }
     if (found) return TERN_OK;
-    return tn_fail(
-        err, TERN_ERR_UNSUPPORTED,
-        "the file has code for %s, this machine runs %s%s%s: run it evaluated (ternc_open_ref), or compile "
-        "the model for this machine",
-        blob_levels(m).text, here, cpu ? ", capped at " : "", cpu ? cpu : "");
+    return tn_fail(err, TERN_ERR_UNSUPPORTED,
+                   "the file has code for %s, %s runs %s%s%s: run it evaluated (ternc_open_ref), or compile "
+                   "the model for %s",
+                   blob_levels(m).text, runner, here, cpu ? ", capped at " : "", cpu ? cpu : "", runner);
 }

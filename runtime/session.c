@@ -46,7 +46,8 @@ typedef struct Blocks {
 } Blocks;
 
 static void release(TnEngine *e, const TernSessionBytes *b, Blocks blocks) {
-    if (blocks.host && e->apart) tn_os_unmap((void *)blocks.host, b->total);
+    if (blocks.host && e->apart && e->unpin) e->unpin(e, (void *)blocks.host, b->total);
+    if (blocks.host && e->apart && !e->unpin) tn_os_unmap((void *)blocks.host, b->total);
     if (blocks.host && !e->apart) e->release(e, blocks.host, b->total);
     if (blocks.own) e->release(e, blocks.own, b->device);
 }
@@ -56,7 +57,7 @@ static TernStatus allocate(const TernModel *m, const TernSessionBytes *b, bool g
     TnEngine *e = m->engine;
     void *host = NULL;
     if (!e->apart) return given ? TERN_OK : e->allocate(e, b->total, m->huge, &out->host, err);
-    if (!given) TN_TRY(tn_os_map(b->total, false, &host, err));
+    if (!given) TN_TRY(e->pin ? e->pin(e, b->total, &host, err) : tn_os_map(b->total, false, &host, err));
     out->host = (TnAddress)host;
     return e->allocate(e, b->device, m->huge, &out->own, err);
 }

@@ -87,6 +87,8 @@ static TnMemory memory_of(const TnSessionPlan *p, const TernModel *m, uint8_t *h
         .sym = (int64_t *)(void *)(host + p->staged),
         .input_bytes = p->input_bytes,
         .scratch_bytes = p->scratch_bytes,
+        .rows_most = p->batch,
+        .wants_most = p->wants,
     };
 }
 

@@ -74,6 +74,24 @@ TERN_API TernStatus tern_pool_create(const TernPoolOptions *options, TernPool **
 TERN_API void tern_pool_destroy(TernPool *pool); /* NULL is fine, here and below */
 TERN_API uint32_t tern_pool_threads(const TernPool *pool);
 
+/* ---- devices: what runs models besides the processors. The driver's library, libcuda.so.1, is opened when one of these
+ * calls or a model asks for it. */
+
+typedef struct TernDevice {
+    size_t size;
+    char device[16]; /* "cuda:0": TernModelOptions.device */
+    char name[112];  /* "NVIDIA H200" */
+    char levels[40]; /* the feature levels that it runs, best first, as in tern_cpu_levels; "" if none */
+    uint32_t major, minor; /* compute capability */
+    uint32_t driver;       /* the newest CUDA that its driver knows: 1000 * major + 10 * minor */
+    uint32_t multiprocessors;
+    uint64_t memory; /* bytes */
+} TernDevice;
+/* Gives the number of devices. Without a usable driver it fails, and the line says why. */
+TERN_API TernStatus tern_devices(uint32_t *out, TernError *err);
+/* Gives what is known of a device: "cuda", "cuda:N", or "cpu", of which only the levels. Set `size` before the call. */
+TERN_API TernStatus tern_device(const char *device, TernDevice *out, TernError *err);
+
 /* ---- model */
 
 /* What TernKernels.watch gets: a launch and its code. */
@@ -111,6 +129,7 @@ typedef struct TernModelOptions {
     const TernKernels *kernels; /* evaluate kernels instead of running code */
     void (*release)(void *user, const void *bytes, size_t size); /* tern_model_open_memory: called at close */
     void *release_user;
+    const char *device; /* what runs the model: "cpu" (default), "cuda" or "cuda:N" (see tern_device) */
 } TernModelOptions;
 
 /* Maps a blob and checks all of it but the bytes of the weights. Those are verified while the first session is made, so
@@ -132,7 +151,8 @@ typedef struct TernModelInfo {
     const char *level;              /* the chosen feature level, or "ref" */
     uint32_t n_vocab, n_context, n_layers, n_hidden, n_ffn, n_heads, n_kv_heads, head_dim;
     uint64_t n_params, file_bytes, weight_bytes;
-    uint32_t max_rows; /* rows of the largest batch class; a step with more is run in chunks */
+    uint32_t max_rows;  /* rows of the largest batch class; a step with more is run in chunks */
+    const char *device; /* "cpu", "cuda:0" */
 } TernModelInfo;
 TERN_API void tern_model_info(const TernModel *model, TernModelInfo *out);
 /* How many bytes of the weights are in huge pages now. Call it after a session was made. Slow: it asks the system. */

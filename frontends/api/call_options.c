@@ -58,7 +58,8 @@ static const TnShape verify_shape = TN_SHAPE(TerncVerify, verify_fields);
 static const TnField model_fields[] = {
     TN_FIELD(TernModelOptions, cpu),     TN_FIELD(TernModelOptions, no_check),
     TN_FIELD(TernModelOptions, huge),    TN_FIELD(TernModelOptions, kernels),
-    TN_FIELD(TernModelOptions, release), TN_FIELD(TernModelOptions, release_user)};
+    TN_FIELD(TernModelOptions, release), TN_FIELD(TernModelOptions, release_user),
+    TN_FIELD(TernModelOptions, device)};
 static const TnShape model_shape = TN_SHAPE(TernModelOptions, model_fields);
 
 /* ---- fields of one kind */

@@ -137,6 +137,9 @@ static TernStatus use_session(const void *o) {
     TernSessionBytes bytes = {.size = sizeof bytes};
     return tern_session_bytes(model, pool, o, &bytes, &err);
 }
+static TernStatus fill_device(void *o) {
+    return tern_device("cpu", o, &err);
+}
 static TernStatus fill_bytes(void *o) {
     return tern_session_bytes(model, pool, NULL, o, &err);
 }
@@ -286,6 +289,7 @@ static void test_sizes(void) {
     TernVocabSource source = TERN_VOCAB_SOURCE;
     SIZES(TernPoolOptions, use_pool, 0, .threads = 1);
     SIZES(TernModelOptions, use_model, 0, .no_check = 1);
+    SIZES_FILLED(TernDevice, fill_device);
     SIZES(TernModelOptions, use_ref, 0, .no_check = 1);
     SIZES(TernKernels, use_kernels, all, .scratch = scratch, .run = run);
     SIZES(TerncSource, use_source, 0, .ternary_dense = 0);
@@ -523,6 +527,7 @@ static void test_runtime(void) {
     TernModel **m = (TernModel **)&out;
     static const uint32_t cpu[1] = {0};
     static const char nothing[64] __attribute__((aligned(64)));
+    static const TernKernels kernels = {.size = sizeof kernels, .scratch = scratch, .run = run};
     FIELD(use_pool(&o), "TernPoolOptions.threads", TernPoolOptions, .threads = UINT32_MAX);
     FIELD(use_pool(&o), "TernPoolOptions.cpus", TernPoolOptions, .threads = 1, .n_cpus = 3);
     FIELD(use_pool(&o), "TernPoolOptions.n_cpus", TernPoolOptions, .threads = 1, .cpus = cpu);
@@ -530,6 +535,13 @@ static void test_runtime(void) {
     CALL(tern_pool_create(NULL, p, &err), ACCEPTED, "");
     SAFE(tern_pool_threads(NULL) == 0);
     CALL(tern_model_open(NULL, NULL, m, &err), REFUSED, "path");
+    FIELD(tern_model_open(NOWHERE, &o, m, &err), "device 'gpu' is unknown", TernModelOptions,
+          .device = "gpu");
+    FIELD(tern_model_open(NOWHERE, &o, m, &err), "TernModelOptions.device", TernModelOptions, .device = "cpu",
+          .kernels = &kernels);
+    CALL(tern_device(NULL, (TernDevice *)&out, &err), REFUSED, "device");
+    CALL(tern_device("cpu", NULL, &err), REFUSED, "out");
+    CALL(tern_devices(NULL, &err), REFUSED, "out");
     CALL(tern_model_open(NOWHERE, NULL, NULL, &err), REFUSED, "out");
     CALL(tern_model_open_memory(NULL, 64, NULL, m, &err), REFUSED, "bytes");
     CALL(tern_model_open_memory(nothing, 64, NULL, NULL, &err), REFUSED, "out");

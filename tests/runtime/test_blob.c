@@ -552,7 +552,6 @@ static void level_names(void **state) {
     assert_true(tn_level_under(TN_LEVEL_SM_80, TN_LEVEL_SM_90A));
     assert_false(tn_level_runs_here(TN_LEVEL_REF));
     assert_false(tn_level_runs_here(TN_LEVEL_SM_80));
-    assert_true(tn_level_foreign(TN_LEVEL_SM_80));
     assert_string_equal(tern_version(), TERN_VERSION);
 }
 

@@ -53,7 +53,7 @@ int main(void) {
 C
 "$cc" -std=c11 -O2 -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -ffp-contract=off -D_GNU_SOURCE \
     -DTERN_VERSION='"0"' -I"$root" -I"$root/runtime" -isystem "$dir/include" -static \
-    "$dir/main.c" "$root"/runtime/*.c "$root"/runtime/base/*.c -lpthread -lm -o "$dir/main"
+    "$dir/main.c" "$root"/runtime/*.c "$root"/runtime/cuda/*.c "$root"/runtime/base/*.c -lpthread -lm -o "$dir/main"
 echo "built for aarch64: $(stat -c %s "$dir/main") bytes"
 [ -n "$qemu" ] || { echo "skipped: built, not run: no qemu-aarch64 (apt install qemu-user-static)"; exit 77; }
 "$qemu" -cpu max "$dir/main"

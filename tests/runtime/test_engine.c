@@ -173,7 +173,7 @@ static void names(void **state) {
     TnEngine *e = NULL;
     TernError err = {0};
     assert_int_equal(tn_engine_named("warp", &e, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, "device 'warp' is unknown, expected cpu");
+    assert_string_equal(err.text, "device 'warp' is unknown, expected cpu, cuda or cuda:N");
     assert_null(e);
     assert_int_equal(tn_engine_named(NULL, &e, &err), TERN_OK);
     assert_string_equal(e->name, "cpu");

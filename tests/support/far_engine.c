@@ -211,6 +211,7 @@ TnEngine *far_engine(TnEngine *inner, FarControl *control) {
     f->control = control;
     f->engine = (TnEngine){.name = "far",
                            .levels = inner->levels,
+                           .arch = inner->arch,
                            .coded = inner->coded,
                            .apart = true,
                            .runs = runs,
