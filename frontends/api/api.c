@@ -229,7 +229,7 @@ static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOpt
     co.levels = levels;
     c->evaluated = !tn_level_has_code(levels[0]);
     TN_TRY(tn_source_open(source, false, &c->gg, err));
-    TN_TRY(tn_source_graph(source, c->gg, &c->graph, &facts, &c->settings, err));
+    TN_TRY(tn_source_graph(source, c->gg, o->context, &c->graph, &facts, &c->settings, err));
     if (co.head != TN_ENC_COUNT && !has_dense_table(c->graph))
         return tn_fail(err, TERN_ERR_INPUT, "TerncOptions.head: got %s, but embedding and head are ternary",
                        o->head);

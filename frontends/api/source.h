@@ -42,12 +42,12 @@ void tn_graphs_free(TnGraph **gs, uint32_t n);
 /* Reads the only graph of a text, which may be at any stage, and turns it into one of stage=model. *settings
  * (may be NULL) as below. */
 TernStatus tn_text_model(const char *path, TnGraph **out, TnTuneTable *settings, TernError *err);
-/* Gives the model-stage graph of a source, and its facts. It is the opened file's own graph, or that of
+/* Gives the model-stage graph of a source for a context (TnGgufOptions), and its facts. It is the opened file's own graph, or that of
  * source->tir, whose tensors, inputs and outputs must be the file's, and whose numbers of layers and heads
  * then replace the file's. If settings is not NULL and the text is planned, its kernels' settings go to
  * *settings; tn_tune_free() it in any case. */
-TernStatus tn_source_graph(const TerncSource *source, TnGguf *file, TnGraph **out, TnFacts *facts,
-                           TnTuneTable *settings, TernError *err);
+TernStatus tn_source_graph(const TerncSource *source, TnGguf *file, uint32_t context, TnGraph **out,
+                           TnFacts *facts, TnTuneTable *settings, TernError *err);
 
 /* Opens a blob for reading only; its kernels cannot be run. Works on any machine. */
 TernStatus tn_open_for_reading(const char *path, TernModel **out, TernError *err);

@@ -296,9 +296,9 @@ static TernStatus file_graph_of(const TerncSource *source, TnGguf *file, const T
     return st;
 }
 
-TernStatus tn_source_graph(const TerncSource *source, TnGguf *file, TnGraph **out, TnFacts *facts,
-                           TnTuneTable *settings, TernError *err) {
-    TnGgufOptions o = {.ternary_dense = source && source->ternary_dense};
+TernStatus tn_source_graph(const TerncSource *source, TnGguf *file, uint32_t context, TnGraph **out,
+                           TnFacts *facts, TnTuneTable *settings, TernError *err) {
+    TnGgufOptions o = {.ternary_dense = source && source->ternary_dense, .context = context};
     if (!source || !source->tir) return file_graph_of(source, file, &o, out, facts, err);
     TnGraph *g = NULL, *file_graph = NULL;
     TN_TRY(tn_text_model(source->tir, &g, settings, err));

@@ -169,6 +169,7 @@ typedef struct ModelFlags {
     StrList overrides;
     bool ternary_dense, no_check, huge;
     int64_t threads;
+    uint32_t context; /* of a model that is compiled: positions that will be run; 0: the model's */
     TuneFlags tune;
     KnownFn *known; /* called by load_model; may be NULL */
     void *known_user;

@@ -289,6 +289,7 @@ static TernStatus compile_model(const Verb *verb, Opening *opening, Loaded *out,
     TerncSource source = source_of(verb, flags);
     TerncOptions o = {.size = sizeof o,
                       .cap = flags->cpu,
+                      .context = flags->context,
                       .head = flags->head,
                       .target = flags->target,
                       .progress = progress_bar,

@@ -282,6 +282,7 @@ int verb_run(const Verb *verb, int argc, char **argv) {
         {"--profile", profile_path(s.profile), TN_FILE_OUT},
         TUNE_FILE(f.m.tune),
     };
+    f.m.context = f.context > 0 ? (uint32_t)f.context : 0;
     f.m.known = known;
     f.m.known_user = &s;
     int code = check_files(verb, files, TN_COUNT(files));

@@ -208,6 +208,7 @@ int verb_perplexity(const Verb *verb, int argc, char **argv) {
                                STANDARD_OUTPUT};
     Loaded l = {0};
     TernSession *session = NULL;
+    f.m.context = (uint32_t)f.context;
     f.m.known = know_text;
     f.m.known_user = &f;
     int code = check_files(verb, files, TN_COUNT(files));

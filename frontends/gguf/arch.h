@@ -111,8 +111,9 @@ typedef enum TnRopeScaling {
 } TnRopeScaling;
 typedef struct TnArchRope {
     TnRopeScaling scaling;
-    float factor;     /* by which positions are divided, all or in part */
-    uint32_t context; /* with which the model was first trained */
+    float factor;      /* by which positions are divided, all or in part */
+    uint32_t context;  /* with which the model was first trained */
+    bool long_factors; /* longrope: more than that is to be run */
     float fast,
         slow; /* yarn: turns in that context from which, and up to which, a pair counts as fast, as slow */
     float low, high; /* llama3: the same */

@@ -10,8 +10,10 @@
  *            multiplied by 1 + ln(factor) / 10; since the whole head turns, that becomes a factor of the attention's scale
  *   llama3   the same between wavelengths of context / high_freq_factor and context / low_freq_factor; converters write the
  *            result as the tensor rope_freqs.weight, and then there is nothing to compute
- *   longrope f is one of two tensors: rope_factors_short up to the context that the model was first trained with, else
- *            rope_factors_long. One graph serves all lengths, so Tern takes the short one and ends the context there
+ *   longrope f is one of two tensors: rope_factors_short if the context that is run is no longer than the one that the model was
+ *            first trained with, else rope_factors_long. The context that counts is the one that the model is compiled for,
+ *            not the length of a text, so a position has the same angles in every text: without a wish it is the first
+ *            context, and a wish for more gives the long factors, and all of context_length
  */
 #include <math.h>
 #include <string.h>
@@ -97,7 +99,9 @@ TernStatus tn_arch_read_rope(TnArchBuild *b) {
     TN_TRY(of_type(b));
     TN_TRY(number(b, "rope.scaling.attn_factor", 1e-3, 1e3, &more));
     b->attn_scale = (float)((double)b->attn_scale * (double)more * (double)more);
-    if (r->scaling == TN_ROPE_LONGROPE && b->facts.n_context > r->context) b->facts.n_context = r->context;
+    r->long_factors = r->scaling == TN_ROPE_LONGROPE && b->options->context > r->context;
+    if (r->scaling == TN_ROPE_LONGROPE && !r->long_factors && b->facts.n_context > r->context)
+        b->facts.n_context = r->context;
     return TERN_OK;
 }
 
@@ -164,7 +168,7 @@ static const TnGgufTensor *stored_factors(TnArchBuild *b, const char *name) {
 static TnRef factors(TnArchBuild *b, double base, const char *node) {
     static const char few[] = "rope_factors_short.weight", many[] = "rope_factors_long.weight";
     bool longrope = b->rope.scaling == TN_ROPE_LONGROPE;
-    const char *name = longrope ? few : "rope_freqs.weight";
+    const char *name = !longrope ? "rope_freqs.weight" : b->rope.long_factors ? many : few;
     if (longrope && !tn_arch_has_tensor(b->arch, false, few)) {
         b->status =
             tn_fail(b->err, TERN_ERR_UNSUPPORTED,
@@ -173,11 +177,11 @@ static TnRef factors(TnArchBuild *b, double base, const char *node) {
         return TN_NONE;
     }
     const TnGgufTensor *t = stored_factors(b, name);
-    if (longrope) (void)stored_factors(b, many);
+    if (longrope) (void)stored_factors(b, b->rope.long_factors ? few : many);
     if (b->status != TERN_OK) return TN_NONE;
     if (longrope && !t) {
         b->status = tn_fail(b->err, TERN_ERR_INPUT, "%s: tensor %s is missing, which longrope needs",
-                            b->gg->path, few);
+                            b->gg->path, name);
         return TN_NONE;
     }
     float values[512];

@@ -181,6 +181,9 @@ bool tn_gguf_note(TnGguf *g, bool vocab_only, TernError *out);
 typedef struct TnGgufOptions {
     bool ternary_dense; /* block matrices stored F32, F16 or BF16 must hold -s, 0, s and run as ternary */
     bool no_hash;       /* leave hash=0 in the graph instead of reading every tensor */
+    uint32_t
+        context; /* positions that the model is to run; longrope chooses its factors by it (arch_rope.c); 0: as
+                           many as it was first trained with, or context_length */
 } TnGgufOptions;
 /* The model-stage graph and the facts (which borrow from g). */
 TernStatus tn_gguf_graph(TnGguf *g, const TnGgufOptions *options, TnGraph **out, TnFacts *facts,

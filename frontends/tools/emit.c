@@ -34,7 +34,7 @@ static TernStatus emit_kernels(Emit *e, const TerncSource *source, const TerncOp
     TN_TRY(tn_levels_choose(&for_kind, false, &e->arena, &levels, &co.n_levels, err));
     co.levels = levels;
     TN_TRY(tn_source_open(source, false, &e->file, err));
-    TN_TRY(tn_source_graph(source, e->file, &e->graph, &facts, &e->settings, err));
+    TN_TRY(tn_source_graph(source, e->file, o->context, &e->graph, &facts, &e->settings, err));
     co.settings = &e->settings;
     TnWeights weights = tn_gguf_weights(e->file);
     return tn_compile_show(e->graph, &weights, &facts, &co, kind, &e->out, err);

@@ -96,6 +96,28 @@ static void infer_scaling(TnReport *r, const TnNode *factors) {
           key_or(r, "rope.scaling.type", "rope.scaling.factor without a type"));
 }
 
+/* Which factors which context takes. The graph is that of the first context. */
+static void infer_longrope(TnReport *r) {
+    const char *type = NULL;
+    uint64_t most = 0;
+    TernError ignored;
+    const char *name = r->facts.arch;
+    (void)tn_gguf_string(r->gguf, tn_sprintf(&r->arena, "%s.rope.scaling.type", name), false, &type,
+                         &ignored);
+    if (!type || strcmp(type, "longrope") != 0) return;
+    (void)tn_gguf_uint(r->gguf, tn_sprintf(&r->arena, "%s.context_length", name), false, 1, 1 << 24, &most,
+                       &ignored);
+    const char *from = key_or(r, "rope.scaling.original_context_length", "context_length");
+    infer(r, "short factors", tn_sprintf(&r->arena, "up to %u positions, the default", r->facts.n_context),
+          from);
+    infer(r, "long factors",
+          most > r->facts.n_context
+              ? tn_sprintf(&r->arena, "where more are asked for (-c of compile and run), up to %u",
+                           (uint32_t)most)
+              : "never: context_length is no more than that",
+          from);
+}
+
 /* Whether the keys of rope change the attention's scale. */
 static bool scaled_scores(const TnReport *r) {
     const TnNode *attend = first_node(r->graph, TN_OP_attend);
@@ -150,6 +172,7 @@ static void infer_model(TnReport *r) {
               tn_sprintf(&r->arena, "%g%s", (double)tn_attr_float(table, TN_ATTR_base), divided),
               key_or(r, "rope.freq_base", "the default"));
         if (by && !stored) infer_scaling(r, by);
+        infer_longrope(r);
     }
     infer(r, "key/value heads", tn_sprintf(&r->arena, "%u of %u", r->facts.n_kv_heads, r->facts.n_heads),
           key_or(r, "attention.head_count_kv", "as many as heads"));

@@ -35,7 +35,7 @@ typedef struct Verify {
 
 static TernStatus open_source(Verify *s, TernError *err) {
     TN_TRY(tn_source_open(s->source, false, &s->file, err));
-    TN_TRY(tn_source_graph(s->source, s->file, &s->graph, &s->facts, NULL, err));
+    TN_TRY(tn_source_graph(s->source, s->file, 0, &s->graph, &s->facts, NULL, err));
     s->weights = tn_gguf_weights(s->file);
     return TERN_OK;
 }
@@ -381,7 +381,7 @@ static TernStatus against_graph(Verify *s, TernError *err) {
     TernStatus st = open_source(s, err);
     if (st == TERN_OK) st = check_tokens(s, s->facts.n_vocab, s->facts.n_context, err);
     if (st == TERN_OK) st = tn_source_open(&source, false, &file, err);
-    if (st == TERN_OK) st = tn_source_graph(&source, file, &b, &facts, NULL, err);
+    if (st == TERN_OK) st = tn_source_graph(&source, file, 0, &b, &facts, NULL, err);
     if (st == TERN_OK) st = check_tokens(s, facts.n_vocab, facts.n_context, err);
     if (st == TERN_OK) {
         TnWeights weights = tn_gguf_weights(file);

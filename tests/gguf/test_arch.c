@@ -116,28 +116,38 @@ static void every_row_is_used(void **state) {
     }
 }
 
-/* Longrope takes the short factors and ends the context where they end. */
+typedef struct Longrope {
+    uint32_t original, asked, context; /* 0: no key, no wish; the context that the graph then has */
+    bool many;
+} Longrope;
+
+/* Longrope takes the short factors and ends the context where they end, unless more is asked for. */
 static TernStatus longrope_graph(TnGguf *gg, void *user, TnGraph **out, TernError *err) {
+    const Longrope *c = user;
     TnFacts f;
-    TernStatus st = tn_gguf_graph(gg, &(TnGgufOptions){.no_hash = true}, out, &f, err);
-    *(uint32_t *)user = st == TERN_OK ? f.n_context : 0;
+    TernStatus st = tn_gguf_graph(gg, &(TnGgufOptions){.no_hash = true, .context = c->asked}, out, &f, err);
     if (st != TERN_OK) return st;
+    assert_int_equal(f.n_context, c->context);
     TnBuf text = {0};
     tn_print(*out, &text);
-    assert_non_null(strstr(text.data, "$rope_factors_short: f32[16]"));
-    assert_non_null(strstr(text.data, "= rope_freq $rope_factors_short"));
-    assert_null(strstr(text.data, "$rope_factors_long"));
+    assert_int_equal(c->many, strstr(text.data, "= rope_freq $rope_factors_long") != NULL);
+    assert_int_equal(!c->many, strstr(text.data, "= rope_freq $rope_factors_short") != NULL);
+    assert_int_equal(c->many, strstr(text.data, "$rope_factors_short") == NULL);
+    assert_int_equal(!c->many, strstr(text.data, "$rope_factors_long") == NULL);
     tn_buf_free(&text);
     return TERN_OK;
 }
 
-static void longrope_ends_the_context(void **state) {
+static void longrope_goes_by_the_context(void **state) {
     (void)state;
     static const char *const names[] = {"rope_factors_short.weight", "rope_factors_long.weight"};
-    static const uint32_t original[] = {0, 64, 4096}; /* 0: no key */
-    for (size_t i = 0; i < TN_COUNT(original); i++) {
+    const uint32_t most = spec_of(tn_arch_find("minicpm")).context;
+    const Longrope cases[] = {{0, 0, most, false},    {64, 0, 64, false},      {4096, 0, most, false},
+                              {64, 64, 64, false},    {64, 1, 64, false},      {64, 65, most, true},
+                              {64, most, most, true}, {64, 99999, most, true}, {0, most, most, false}};
+    for (size_t i = 0; i < TN_COUNT(cases); i++) {
         TnGmSpec s = spec_of(tn_arch_find("minicpm"));
-        s.scaling = "longrope", s.scaling_factor = 1, s.scaling_context = original[i];
+        s.scaling = "longrope", s.scaling_factor = 1, s.scaling_context = cases[i].original;
         TnGw *w = tn_gm_create(&s);
         float factors[16];
         for (int j = 0; j < 16; j++) factors[j] = 1 + (float)j;
@@ -145,9 +155,8 @@ static void longrope_ends_the_context(void **state) {
             tn_gw_tensor(w, names[t], GW_T_F32, 1, (uint64_t[]){16}, NULL, NULL);
             tn_gw_data(w, names[t], factors, sizeof factors);
         }
-        uint32_t context;
-        assert_string_equal(makes_graph(w, longrope_graph, &context), "");
-        assert_int_equal(context, original[i] == 64 ? 64 : s.context);
+        Longrope c = cases[i];
+        assert_string_equal(makes_graph(w, longrope_graph, &c), "");
     }
 }
 
@@ -435,7 +444,7 @@ int main(void) {
         cmocka_unit_test(the_list_is_made_from_the_rows),
         cmocka_unit_test(what_is_not_read_is_called_by_its_name),
         cmocka_unit_test(every_row_is_used),
-        cmocka_unit_test(longrope_ends_the_context),
+        cmocka_unit_test(longrope_goes_by_the_context),
         cmocka_unit_test(what_gemma3_does_not_read),
         cmocka_unit_test(the_page_has_the_rows),
         cmocka_unit_test(the_readme_names_them),

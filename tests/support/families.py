@@ -39,10 +39,12 @@ class Wrong(Exception):
 
 class Case:
     """made: arguments of make_model.py without -o and --seed; seeds: to try; layout: of a folder of Hugging Face; few: not every
-    number of threads with every kind of steps, as the model is large; quick: the best level alone."""
+    number of threads with every kind of steps, as the model is large; quick: the best level alone; flags: of `tern compile`, for
+    models that must be a blob; read: arguments of reference.py's Model."""
 
-    def __init__(self, name, made, seeds=None, layout=None, few=False, quick=False):
-        self.name, self.made, self.seeds, self.layout, self.few, self.quick = name, made, seeds, layout, few, quick
+    def __init__(self, name, made, seeds=None, layout=None, few=False, flags=(), read=None):
+        self.name, self.made, self.seeds, self.layout, self.few, self.quick = name, made, seeds, layout, few, False
+        self.flags, self.read = list(flags), read or {}
 
 
 # --------------------------------------------------------------------------------------------------------------- the cases
@@ -118,6 +120,7 @@ def folders():
 
 # The cases of the test, with their seeds: each architecture, each trait, each layout of folders. Those of WHOLE run on every level.
 WHOLE = ("qwen3-pq2_0-yarn", "minicpm", "gemma3")
+LONG = ["--override-kv", "minicpm.rope.scaling.original_context_length=int:39", "-c", "40"]
 SOME = [
     Case("qwen3", ["--shape", "tiny-bonsai", "--weights", "tq2_0", "--embd", "f16"]),
     Case("qwen3-all-ternary", ["--shape", "tiny-bonsai", "--weights", "tq2_0"], [3]),
@@ -133,6 +136,7 @@ SOME = [
     Case("qwen2", ["--shape", "tiny-qwen2", "--weights", "i2_s"]),
     Case("minicpm", ["--shape", "tiny-bitcpm4", "--weights", "tq2_0", "--scales", "group:256"]),
     Case("minicpm-longrope", ["--shape", "tiny-bitcpm4-long", "--weights", "tq2_0", "--scales", "group:256"], [2]),
+    Case("minicpm-long-factors", ["--shape", "tiny-bitcpm4-long", "--weights", "tq2_0"], flags=LONG, read=dict(long_rope=True)),
     Case("llama-falcon-e", ["--shape", "tiny-falcon-e", "--weights", "i2_s"]),
     Case("llama-falcon3", ["--shape", "tiny-falcon3", "--weights", "i2_s"]),
     Case("llama-deepgrove", ["--shape", "tiny-deepgrove", "--weights", "i2_s"]),
@@ -201,7 +205,7 @@ class Sweep:
                 self.writer.write_hf(a, s, vocab, head, a.untied, w)
         except (AssertionError, ValueError) as e:
             return str(e) or "the type does not fit"
-        model = self.reader.Model(path)
+        model = self.reader.Model(path, **case.read)
         model.ties = np.zeros(0)
         return model.forward(IDS), model.ties
 
@@ -211,7 +215,11 @@ class Sweep:
 
     def numbers(self, case, seed, want, ties):
         """Rows before the first that is off, and the largest errors before and after."""
-        got = self.logits(self.at("m.gguf"), len(IDS), ["--target", "ref"]).astype(np.float64)
+        model = self.at("m.gguf")
+        if case.flags:
+            model = self.at("ref.tern")
+            self.run([self.tern, "compile", self.at("m.gguf"), "-o", model, "--cpu", "ref", "--kv", "f32", *case.flags])
+        got = self.logits(model, len(IDS), ["--target", "ref"]).astype(np.float64)
         error = np.sqrt(((got - want) ** 2).sum(1) / (want ** 2).sum(1))
         large = [i for i, e in enumerate(error) if not e < 1e-5]
         first = large[0] if large else len(error)
@@ -224,7 +232,7 @@ class Sweep:
     def bits(self, case):
         """Every level against the evaluator's logits, which are in `got`."""
         os.replace(self.at("got"), self.at("want"))
-        if case.quick:
+        if case.quick and not case.flags:
             if self.levels:
                 self.logits(self.at("m.gguf"), len(IDS))
                 self.same("the code", "got", "want")
@@ -232,7 +240,7 @@ class Sweep:
         levels = self.levels + (["neon-dotprod"] if self.arm() and "neon-dotprod" not in self.levels else [])
         if not levels:
             return []
-        self.run([self.tern, "compile", self.at("m.gguf"), "-o", self.at("m.tern"), "--cpu", ",".join(levels), "--kv", "f32"])
+        self.run([self.tern, "compile", self.at("m.gguf"), "-o", self.at("m.tern"), "--cpu", ",".join(levels), "--kv", "f32", *case.flags])
         runs = [("1", "33"), ("2", "7"), ("3", "2"), ("2", "1")] if case.few else [("1,2,3", "1,2,7,33")]
         for level, (threads, steps) in itertools.product(levels, runs):
             program = [os.path.join(self.build, "model_steps")]
