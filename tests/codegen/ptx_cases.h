@@ -58,6 +58,21 @@ static inline Memory ptx_launch_kernel(const TnGraph *g, uint32_t kernel, const 
     return got;
 }
 
+/* A kernel with the operands of `m` (reads filled in): the evaluator against the machine. */
+static inline void ptx_compare(const TnGraph *g, uint32_t kernel, const TnPtx *b, const PtxModule *code,
+                               const Memory *m, const int64_t *sym, const char *what) {
+    const TnKernel *k = &g->kernels[kernel];
+    const TnType *lead = &g->nodes[m->n > m->n_in ? m->ref[m->n_in] : g->nodes[k->first].args[1]].type;
+    Memory want = parity_copy(m);
+    void *scratch = parity_alloc(tn_eval_kernel_scratch(g, kernel, sym), 0xff);
+    tn_eval_kernel(g, kernel, want.p, sym, scratch);
+    free(scratch);
+    Memory got = ptx_launch_kernel(g, kernel, b, code, m, sym, (int)tn_type_rows(lead, sym), what);
+    parity_compare(g, &want, &got, sym, what);
+    parity_memory_free(&got);
+    parity_memory_free(&want);
+}
+
 static inline void ptx_run(const TnGraph *g, uint32_t kernel, const TnPtx *b, const PtxModule *code, int rows,
                            bool wild, const char *what) {
     int64_t sym[TN_SYM_COUNT] = {
@@ -65,18 +80,21 @@ static inline void ptx_run(const TnGraph *g, uint32_t kernel, const TnPtx *b, co
         [TN_L] = rows, [TN_S] = CASE_SLOTS, [TN_P] = CASE_PAGES, [TN_N] = CASE_CACHE_PAGES};
     char line[200];
     snprintf(line, sizeof line, "ptx %s, %d rows of %d", what, rows, (int)g->rows_hi);
-    Memory m = parity_memory(g, kernel, sym), want;
+    Memory m = parity_memory(g, kernel, sym);
     case_fill(g, &m, sym, wild);
-    want = parity_copy(&m);
-    void *scratch = parity_alloc(tn_eval_kernel_scratch(g, kernel, sym), 0xff);
-    tn_eval_kernel(g, kernel, want.p, sym, scratch);
-    free(scratch);
-
-    Memory got = ptx_launch_kernel(g, kernel, b, code, &m, sym, rows, line);
-    parity_compare(g, &want, &got, sym, line);
-    parity_memory_free(&got);
-    parity_memory_free(&want);
+    ptx_compare(g, kernel, b, code, &m, sym, line);
     parity_memory_free(&m);
+}
+
+/* Loads a text, after ptxas has seen it if TERN_TEST_PTXAS is set. */
+static inline PtxModule *ptx_load(const TnBuf *text, size_t target, const char *what) {
+    char line[PTX_LINE];
+    if (getenv("TERN_TEST_PTXAS") && ptxas_path() &&
+        !ptxas_accepts(text->data, text->len, ptx_targets[target].target))
+        fail_msg("%s: ptxas refuses the text", what);
+    PtxModule *code = ptx_module_load(text->data, text->len, line);
+    if (!code) fail_msg("%s: %s", what, line);
+    return code;
 }
 
 /* The text said so far, as of the batch class 1..rows_hi, with up to two row counts (0: none). */
@@ -84,15 +102,10 @@ static inline void ptx_check(int rows_hi, int rows, int more, bool wild, const c
     for (size_t t = 0; t < TN_COUNT(ptx_targets); t++) {
         TnGraph *g = case_graph("ref", rows_hi);
         TnBuf text = {0};
-        char line[PTX_LINE];
         uint32_t kernel = 0;
         while (strcmp(g->kernels[kernel].name, "main")) kernel++;
         TnPtx b = ptx_emit(g, kernel, t, &text, what);
-        if (getenv("TERN_TEST_PTXAS") && ptxas_path() &&
-            !ptxas_accepts(text.data, text.len, ptx_targets[t].target))
-            fail_msg("%s: ptxas refuses the text", what);
-        PtxModule *code = ptx_module_load(text.data, text.len, line);
-        if (!code) fail_msg("%s: %s", what, line);
+        PtxModule *code = ptx_load(&text, t, what);
         ptx_run(g, kernel, &b, code, rows, wild, what);
         if (more) ptx_run(g, kernel, &b, code, more, wild, what);
         ptx_module_free(code);

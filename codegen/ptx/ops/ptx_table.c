@@ -19,9 +19,6 @@ NO(tmatmul)
 NO(tmatmul_groups)
 NO(matmul)
 NO(estimate)
-NO(attend)
-NO(attend_blocks)
-NO(attend_join)
 
 const TnPtxOp *const tn_ptx_ops[TN_OP_COUNT] = {
 #define OP(name, lo, hi, class, stages, attrs, traits, doc) &tn_ptx_op_##name,
