@@ -5,7 +5,8 @@
  * grid. Operands and weights lie as for a processor, so a blob for both has one WGHT. What differs is how work is cut: a
  * GPU runs some hundred CTAs at once, each with its own shared memory, so units are smaller, and prologues that are cheap
  * to recompute are recomputed by every CTA. */
-#include "codegen/ptx/ptx_emit.h"
+#include "codegen/codegen.h"
+#include "codegen/ptx/ops/ptx_ops.h"
 
 #include <string.h>
 #include "runtime/abi/levels.h"
@@ -24,11 +25,13 @@ static bool has(const char *level) {
 /* ---- The passes' questions */
 
 static int can(const TnGraph *g, uint32_t kernel, const char *level) {
-    return has(level) && !tn_ptx_lacks(g, kernel) ? SCORE : 0;
+    const char *op;
+    return has(level) && tn_ptx_can(g, kernel, &op) ? SCORE : 0;
 }
 
 static const char *lacks(const TnGraph *g, uint32_t kernel, const char *level) {
-    return has(level) ? tn_ptx_lacks(g, kernel) : NULL;
+    const char *op = NULL;
+    return has(level) && !tn_ptx_can(g, kernel, &op) ? op : NULL;
 }
 
 /* As for a processor: one copy of the weights serves both. */
@@ -65,8 +68,12 @@ static bool pays(const char *pass, const TnGraph *g, bool usual) {
 
 /* ---- Text */
 
-static void put_head(const TnLevelRow *row, TnBuf *out) {
-    tn_buf_printf(out, ".version %s\n.target %s\n.address_size 64\n", row->more, row->processor);
+static void put_entry(TnEmitJob *job, const char *level, TnBuf *out) {
+    TnPtx b = {.x.out = out, .g = job->g, .kernel = job->kernel, .level = level};
+    job->entry = out->len;
+    tn_ptx_kernel(&b, job->symbol);
+    job->threads = b.x.threads;
+    job->shared = b.x.shared;
 }
 
 static TernStatus emit(TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *image, TnProgressFn *progress,
@@ -74,10 +81,10 @@ static TernStatus emit(TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *im
     const TnLevelRow *row = row_of(level);
     if (!row) return tn_fail(err, TERN_ERR_INPUT, "level %s: no level of PTX", level);
     TN_CHECK(image->len == 0); /* no other target adds to a text */
-    put_head(row, image);
+    tn_px_module(image, row->more, row->processor);
     for (uint32_t i = 0; i < n; i++) {
         tn_buf_puts(image, "\n");
-        tn_ptx_entry(&jobs[i], level, image);
+        put_entry(&jobs[i], level, image);
         if (progress && progress(user, "codegen", i + 1, n))
             return tn_fail(err, TERN_ERR_CANCELLED, "compilation cancelled");
     }
@@ -101,11 +108,11 @@ static TernStatus show(TnEmitJob *jobs, uint32_t n, const char *level, const cha
     if (!row) return tn_fail(err, TERN_ERR_INPUT, "level %s: no level of PTX", level);
     if (strcmp(kind, "ptx") != 0)
         return tn_fail(err, TERN_ERR_INPUT, "kind: got '%s', expected ptx for code of level %s", kind, level);
-    put_head(row, out);
+    tn_px_module(out, row->more, row->processor);
     for (uint32_t i = 0; i < n; i++) {
         tn_buf_puts(out, "\n");
         put_note(jobs[i].note, out);
-        tn_ptx_entry(&jobs[i], level, out);
+        put_entry(&jobs[i], level, out);
     }
     return TERN_OK;
 }

@@ -15,7 +15,6 @@ NO(colmajor)
 NO(rope_freq)
 NO(output)
 /* Ops without an emitter yet. */
-NO(tmatmul)
 NO(tmatmul_groups)
 NO(matmul)
 NO(estimate)

@@ -229,7 +229,7 @@ void tn_ptx_epilogue(TnPtx *b, const TnPtxCols *c) {
             tn_ptx_frame(b, f, root + 1, end, skip);
             break;
         }
-        f->mem[root - b->k->first] = tn_px_shared_at(&b->x, c->words + i * c->stride);
+        f->mem[root - b->k->first] = tn_px_index(&b->x, c->words, tn_px_u(i), c->stride);
         f->root_base = p->base[i];
         f->root_end = p->base[i] + p->n;
         tn_ptx_copy_out(b, f, root);

@@ -100,10 +100,11 @@ void tn_ptx_prologue(TnPtx *b, TnPxV row, TnPxV x);
  * `words` + i * `stride` on. All threads call it, after a barrier; it ends with one if it stored anything in memory that it
  * may read. */
 typedef struct TnPtxCols {
-    TnPxV row;              /* r */
-    uint32_t part;          /* of tn_kernel_parts, known here: one branch a part */
-    TnPxV lo, n;            /* r: first column of the unit in the part; its columns, at most `grain` */
-    uint32_t words, stride; /* bytes */
+    TnPxV row;       /* r */
+    uint32_t part;   /* of tn_kernel_parts, known here: one branch a part */
+    TnPxV lo, n;     /* r: first column of the unit in the part; its columns, at most `grain` */
+    TnPxV words;     /* S */
+    uint32_t stride; /* bytes */
     TnPxV
         x; /* where the root's input row lies if it is a node of the kernel (tn_ptx_prologue); else kind 0 */
 } TnPtxCols;
