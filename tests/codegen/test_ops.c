@@ -149,13 +149,16 @@ static void xsmm(void **state) {
 
 static void ptx(void **state) {
     (void)state;
-    check(
-        "ops without an emitter of ptx", &seen.ptx, false, tn_op_computes,
-        "embed gather rmsnorm quant quant_groups limbs tmatmul tmatmul_groups dequant matmul estimate "
-        "rope_angle "
-        "headnorm rope kv_put attend attend_blocks attend_join slice bias times add mul mulz relu2 relu gelu "
-        "gelu_tanh silu argmax topk take rerank rerank_top pick",
-        "A row tn_ptx_op_NAME in a file of codegen/ptx/ops/ is its emitter");
+    static const char *const missing[] = {"tmatmul_groups", "estimate", "attend", "attend_blocks",
+                                          "attend_join"};
+    for (int op = 0; op < TN_OP_COUNT; op++) {
+        bool listed = false;
+        for (size_t i = 0; i < sizeof missing / sizeof *missing; i++)
+            listed |= !strcmp(missing[i], tn_ops[op].name);
+        if (!tn_op_computes((TnOp)op) || seen.ptx.op[op] || listed) continue;
+        fail_msg("%s has no emitter of ptx: a row tn_ptx_op_NAME in a file of codegen/ptx/ops/",
+                 tn_ops[op].name);
+    }
 }
 
 static bool has_no_traits(TnOp op) {

@@ -16,7 +16,6 @@ NO(rope_freq)
 NO(output)
 /* Ops without an emitter yet. */
 NO(tmatmul_groups)
-NO(matmul)
 NO(estimate)
 
 const TnPtxOp *const tn_ptx_ops[TN_OP_COUNT] = {

@@ -52,6 +52,15 @@ void tn_ptx_advance(TnPtx *b, TnPxV cursor, uint32_t bytes) {
 
 /* ---- rows of the input */
 
+/* Zeros after the copied bytes of a row. */
+static void pad_row(TnPtx *b, const TnPtxProduct *p, TnPxV to) {
+    TnPx *x = &b->x;
+    if (p->copied == p->room) return;
+    TnPxLoop z = tn_px_strided(x, tn_px_u((p->room - p->copied) / 4));
+    tn_px_put(x, tn_px_index(x, to, tn_px_u(1), p->copied), z.i, TN_PX_U32, tn_px_u(0));
+    tn_px_loop_end(x, &z);
+}
+
 static void copy_row(TnPtx *b, const TnPtxProduct *p, TnPxV from, TnPxV to) {
     TnPx *x = &b->x;
     if (p->copied % 16 == 0) {
@@ -65,10 +74,7 @@ static void copy_row(TnPtx *b, const TnPtxProduct *p, TnPxV from, TnPxV to) {
         tn_px_put(x, to, l.i, TN_PX_U32, tn_px_get(x, from, l.i, TN_PX_U32));
         tn_px_loop_end(x, &l);
     }
-    if (p->copied == p->room) return;
-    TnPxLoop z = tn_px_strided(x, tn_px_u((p->room - p->copied) / 4));
-    tn_px_put(x, tn_px_index(x, to, tn_px_u(1), p->copied), z.i, TN_PX_U32, tn_px_u(0));
-    tn_px_loop_end(x, &z);
+    pad_row(b, p, to);
 }
 
 /* Sets u->x for the rows from row0 (r) on, of `count` (r). */
@@ -78,6 +84,7 @@ static void fetch_rows(TnPtx *b, const TnPtxProduct *p, TnPtxUnit *u, TnPxV row0
     if (tn_ptx_has_prologue(b)) {
         u->x[0] = place;
         tn_ptx_prologue(b, row0, place);
+        pad_row(b, p, place);
         tn_px_barrier(x);
         return;
     }

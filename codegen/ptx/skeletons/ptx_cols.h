@@ -29,8 +29,8 @@ typedef struct TnPtxUnit {
 
 typedef struct TnPtxProduct {
     uint32_t threads, rows; /* of a CTA; of a block, at most TN_PTX_ROWS */
-    /* Bytes of an input row that are copied to shared memory, a multiple of 4, and bytes that the copy takes there; bytes
-     * between are zeros. 0: rows are read where they lie, unless the prologue makes them. */
+    /* Bytes of an input row that are copied to shared memory, or made there by the prologue, a multiple of 4; and bytes that
+     * they take there, those between being zeros. 0: rows are read where they lie, unless the prologue makes them. */
     uint32_t copied, room;
     void (*begin)(TnPtx *b, TnPtxUnit *u);
     void (*finish)(TnPtx *b, TnPtxUnit *u); /* all threads; the skeleton has barriers around it */
