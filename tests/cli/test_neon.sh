@@ -36,6 +36,7 @@ make --arch llama --hidden 256 --ffn 768 --layers 1 --heads 4 --kv-heads 1 --voc
 try "the embedded model" f16 "$root/models/verse-i2_s.gguf" "1789 978 1530 317 87 522 44 299 388 340 297 461 5 6"
 try "grouped heads" f32 "$dir/grouped.gguf" "300 1 2 3 299 5 6 7 8 9 10 11 12 13"
 try "rope by pairs" f16 "$dir/pairs.gguf" "262 1 2 3 0 5 6 7 8 9 10 11 12 13"
+try "the grouped model" f16 "$root/models/psalm-pq2_0.gguf" "1789 303 769 602 442 268 258 726 44 267 288 258 422 413"
 try "blocks with scales" f16 "$dir/blocks.gguf" "262 1 2 3 0 5 6 7 8 9 10 11 12 13"
 # the same file has code for this machine
 case $("$tern" --version) in

@@ -3,19 +3,7 @@
  * ahead, evaluated or compiled, at every feature level, for 1 to 3 threads, and however a prompt is cut into
  * steps. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-#include <cmocka.h>
-#include <jansson.h>
-#include "cli/native.h"
-#include "frontends/api/ternc.h"
-#include "runtime/text/text.h"
-#include "runtime/base/fmath.h"
+#include "cli/shipped.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { SLOW = 1 }; /* a sanitizer makes the evaluator thirty times slower: a part of the text has to do */
@@ -27,17 +15,6 @@ static json_t *vectors;
 static char blob[] =
     "/tmp/tern-verse-XXXXXX"; /* the model for every level and cache type: compiling is what takes time */
 
-static void must(TernStatus st, const TernError *err) {
-    if (st != TERN_OK) fail_msg("%s", err->text);
-}
-
-static size_t ids_of(json_t *array, int32_t *out, size_t cap) {
-    size_t n = json_array_size(array);
-    assert_true(n <= cap);
-    for (size_t i = 0; i < n; i++) out[i] = (int32_t)json_integer_value(json_array_get(array, i));
-    return n;
-}
-
 /* Compiled at load, for one cache type. */
 static TernModel *load(const char *cpu, const char *target, TernKv kv) {
     TernError err = {0};
@@ -45,31 +22,6 @@ static TernModel *load(const char *cpu, const char *target, TernKv kv) {
     TerncOptions o = {.size = sizeof o, .cap = cpu, .target = target, .kvs = kv ? 1u << kv : 0};
     must(ternc_load(NULL, &o, NULL, &m, &err), &err);
     return m;
-}
-
-/* Compiled ahead; evaluated where nothing can be compiled. */
-static TernModel *open_blob(const char *cpu) {
-    TernError err = {0};
-    TernModel *m = NULL;
-    TernModelOptions o = {.size = sizeof o, .cpu = cpu};
-    must(*native_levels() ? tern_model_open(blob, &o, &m, &err) : ternc_open_ref(blob, &o, &m, &err), &err);
-    return m;
-}
-
-static TernPool *threads(uint32_t n) {
-    TernError err = {0};
-    TernPool *p = NULL;
-    TernPoolOptions o = {.size = sizeof o, .threads = n};
-    must(tern_pool_create(&o, &p, &err), &err);
-    return p;
-}
-
-static TernSession *session(TernModel *m, TernPool *p, TernKv kv) {
-    TernError err = {0};
-    TernSession *s = NULL;
-    TernSessionOptions o = {.size = sizeof o, .kv = kv, .context = 1024};
-    must(tern_session_create(m, p, &o, &s, &err), &err);
-    return s;
 }
 
 static void keep_id(void *user, const TernResult *r) {
@@ -90,40 +42,16 @@ static int32_t feed(TernSession *s, const int32_t *ids, size_t n, size_t chunk) 
     return best;
 }
 
-typedef struct Score {
-    const int32_t *ids;
-    uint32_t n_vocab;
-    double sum;
-    size_t n;
-    uint64_t bits; /* of all logits seen, folded */
-} Score;
-
-static void score(void *user, const TernResult *r) {
-    Score *s = user;
-    double max = r->logits[0], sum = 0;
-    for (uint32_t i = 0; i < s->n_vocab; i++) {
-        if (r->logits[i] > max) max = r->logits[i];
-        s->bits = (s->bits ^ tn_f32_bits(r->logits[i])) * 0x100000001b3u;
-    }
-    for (uint32_t i = 0; i < s->n_vocab; i++) sum += tn_expd(r->logits[i] - max);
-    s->sum += tn_log(sum) - (r->logits[s->ids[r->row + 1]] - max);
-    s->n++;
-}
-
 /* Perplexity of the vectors' text, of its first `n` tokens; *bits identifies every logit of it. */
 static double perplexity(TernModel *m, TernPool *p, TernKv kv, size_t n, uint64_t *bits) {
     static int32_t ids[1024];
-    TernRow rows[1024];
-    TernError err = {0};
     size_t all = ids_of(json_object_get(json_object_get(vectors, "perplexity"), "tokens"), ids, 1024);
     TernModelInfo info;
     if (n > all) n = all;
     tern_model_info(m, &info);
-    TernSession *s = session(m, p, kv);
-    Score sc = {.ids = ids, .n_vocab = info.n_vocab};
-    for (size_t i = 0; i < n; i++)
-        rows[i] = (TernRow){ids[i], 0, i + 1 < n ? TERN_WANT_LOGITS : TERN_WANT_NOTHING};
-    must(tern_session_step(s, rows, n, score, &sc, &err), &err);
+    TernSession *s = session(m, p, kv, 1024);
+    Score sc = {.n_vocab = info.n_vocab};
+    score_step(s, ids, n, &sc);
     tern_session_destroy(s);
     assert_int_equal(sc.n, n - 1);
     *bits = sc.bits;
@@ -132,9 +60,9 @@ static double perplexity(TernModel *m, TernPool *p, TernKv kv, size_t n, uint64_
 
 static void test_greedy_ids_are_the_references(void **state) {
     (void)state;
-    TernModel *m = open_blob(NULL);
+    TernModel *m = open_shipped(blob, NULL);
     TernPool *p = threads(2);
-    TernSession *s = session(m, p, TERN_KV_F32);
+    TernSession *s = session(m, p, TERN_KV_F32, 1024);
     json_t *list = json_object_get(vectors, "greedy"), *one;
     size_t at;
     json_array_foreach(list, at, one) {
@@ -161,7 +89,7 @@ static void test_greedy_ids_are_the_references(void **state) {
 
 static void test_tokenizer_gives_the_vectors_ids(void **state) {
     (void)state;
-    TernModel *m = open_blob(NULL);
+    TernModel *m = open_shipped(blob, NULL);
     size_t n;
     const void *image = tern_model_vocab(m, &n);
     TernVocab *v;
@@ -245,7 +173,7 @@ static void test_perplexity_is_the_references_and_the_same_everywhere(void **sta
         m = load(level, NULL, jit);
         check_level(m, "JIT", level, jit, jit, part);
         tern_model_close(m);
-        m = open_blob(level);
+        m = open_shipped(blob, level);
         check_level(m, "blob", level, TERN_KV_F16, TERN_KV_I8, part);
         for (TernKv kv = TERN_KV_F16; kv <= TERN_KV_I8 && !SLOW; kv++) {
             /* the whole text: f32 as it was evaluated, the others as at the first level */

@@ -160,8 +160,7 @@ static Seen run_model(const char *path, const char *cpu, uint32_t threads) {
     return seen;
 }
 
-static void test_whole_model(void **state) {
-    (void)state;
+static void check_whole_model(const char *model) {
     emulate_tiles();
     TernError err = {0};
     TnGguf *gg;
@@ -170,7 +169,7 @@ static void test_whole_model(void **state) {
     char path[400];
     const char *dir = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
     snprintf(path, sizeof path, "%s/tern-test-amx-%d.tern", dir, (int)getpid());
-    must(tn_gguf_open(TERN_SOURCE_DIR "/models/verse-i2_s.gguf", false, &gg, &err), &err);
+    must(tn_gguf_open(model, false, &gg, &err), &err);
     must(tn_gguf_graph(gg, &(TnGgufOptions){0}, &g, &facts, &err), &err);
     TnWeights weights = tn_gguf_weights(gg);
     static const char *const levels[] = {"avx2", "avx512-vnni", "amx"};
@@ -194,6 +193,16 @@ static void test_whole_model(void **state) {
     tn_gguf_close(gg);
 }
 
+static void test_whole_model(void **state) {
+    (void)state;
+    check_whole_model(TERN_SOURCE_DIR "/models/verse-i2_s.gguf");
+}
+
+static void test_whole_grouped_model(void **state) {
+    (void)state;
+    check_whole_model(TERN_SOURCE_DIR "/models/psalm-pq2_0.gguf");
+}
+
 int main(void) {
     if (!tn_level_runs_here(TN_LEVEL_AMX)) {
         puts("skipped: no AVX-512 VNNI here, on which code of level amx stands");
@@ -206,6 +215,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_few_rows_fused, case_teardown),
         cmocka_unit_test_teardown(test_groups, case_teardown),
         cmocka_unit_test(test_whole_model),
+        cmocka_unit_test(test_whole_grouped_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
