@@ -27,10 +27,12 @@ static inline void ptx_operands(PtxMachine *m, const TnGraph *g, const Memory *f
     for (uint32_t i = 0; i < from->n; i++) {
         const TnNode *n = &g->nodes[from->ref[i]];
         bool cache = tn_encs[n->type.enc].kind == TN_CACHE;
-        PtxMemory kind = i >= from->n_in ? PTX_FRESH : cache ? PTX_ZEROED : PTX_READ_ONLY;
+        PtxMemory kind = i >= from->n_in || cache ? PTX_ZEROED : PTX_READ_ONLY;
         out[i] = ptx_memory_new(m, from->bytes[i], kind, n->name);
-        const char *fault = i < from->n_in ? ptx_memory_write(m, out[i], from->p[i], from->bytes[i]) : NULL;
+        const char *fault = ptx_memory_write(m, out[i], from->p[i], from->bytes[i]);
         if (fault) fail_msg("%s", fault);
+        if (i >= from->n_in)
+            ptx_memory_kind(m, out[i], PTX_FRESH); /* keeps its bytes, but nobody may read them */
     }
     out[from->n] = ptx_memory_new(m, TN_ABI_SYMS * 8, PTX_READ_ONLY, "sym");
     ptx_memory_write(m, out[from->n], sym, TN_ABI_SYMS * 8);

@@ -149,7 +149,7 @@ static void xsmm(void **state) {
 
 static void ptx(void **state) {
     (void)state;
-    static const char *const missing[] = {"tmatmul_groups", "estimate", "attend", "attend_blocks",
+    static const char *const missing[] = {"tmatmul_groups", "attend", "attend_blocks",
                                           "attend_join"};
     for (int op = 0; op < TN_OP_COUNT; op++) {
         bool listed = false;

@@ -16,7 +16,6 @@ NO(rope_freq)
 NO(output)
 /* Ops without an emitter yet. */
 NO(tmatmul_groups)
-NO(estimate)
 
 const TnPtxOp *const tn_ptx_ops[TN_OP_COUNT] = {
 #define OP(name, lo, hi, class, stages, attrs, traits, doc) &tn_ptx_op_##name,
