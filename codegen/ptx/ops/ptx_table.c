@@ -14,8 +14,6 @@ NO(keep_cols)
 NO(colmajor)
 NO(rope_freq)
 NO(output)
-/* Ops without an emitter yet. */
-NO(tmatmul_groups)
 
 const TnPtxOp *const tn_ptx_ops[TN_OP_COUNT] = {
 #define OP(name, lo, hi, class, stages, attrs, traits, doc) &tn_ptx_op_##name,
