@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 static uint64_t tag_of(const PtxWho *who, uint32_t mask) {
-    uint32_t thread = who->atomic ? PTX_ATOMIC : who->thread;
+    uint32_t thread = who->thread + (who->atomic ? PTX_ATOMIC : 0);
     return (uint64_t)who->cta << 40 | (uint64_t)who->now << 16 | (uint64_t)thread << 4 | mask;
 }
 
@@ -17,15 +17,23 @@ static uint32_t thread_of(uint64_t tag) {
     return (uint32_t)(tag >> 4) & 4095;
 }
 
+static bool is_late(uint64_t tag) {
+    return thread_of(tag) >= PTX_LATE && thread_of(tag) < PTX_ATOMIC;
+}
+static bool is_atomic(uint64_t tag) {
+    return thread_of(tag) >= PTX_ATOMIC || thread_of(tag) == PTX_ATOMICS;
+}
+
 /* The usual case, which many bytes share: the same CTA, before the last barrier of all. */
 static bool is_old(uint64_t tag, const PtxWho *who) {
-    return (tag >> 16) - ((uint64_t)who->cta << 24) < who->since_block && thread_of(tag) < PTX_LATE;
+    return (tag >> 16) - ((uint64_t)who->cta << 24) < who->since_block && !is_late(tag);
 }
 
 /* Whether the access of a tag and that of `who` are without order. */
 static bool clashes(uint64_t tag, const PtxWho *who) {
     uint32_t thread = thread_of(tag);
-    if (cta_of(tag) == 0 || (who->atomic && thread == PTX_ATOMIC)) return false;
+    if (thread >= PTX_ATOMIC) thread -= PTX_ATOMIC;
+    if (cta_of(tag) == 0 || (who->atomic && is_atomic(tag))) return false;
     if (cta_of(tag) != who->cta) return !who->shared && !who->alone;
     if (thread == who->thread && thread < PTX_WARP) return false;
     bool same_warp = thread < PTX_WARP ? thread / 32 == who->warp : thread == PTX_WARP + who->warp;
@@ -33,7 +41,7 @@ static bool clashes(uint64_t tag, const PtxWho *who) {
 }
 
 static PtxClash check_writer(uint64_t tag, const PtxWho *who) {
-    if (cta_of(tag) == who->cta && thread_of(tag) >= PTX_LATE) return PTX_TOO_EARLY;
+    if (cta_of(tag) == who->cta && is_late(tag)) return PTX_TOO_EARLY;
     return clashes(tag, who) ? PTX_AFTER_WRITE : PTX_NO_CLASH;
 }
 
@@ -84,13 +92,14 @@ PtxClash ptx_shadow_write(const uint64_t *reads, uint64_t *writes, uint32_t at, 
             *out_other = read;
             return PTX_AFTER_READ;
         }
-        writes[at + i] = mine;
+        bool others = who->atomic && !is_old(tag, who) && is_atomic(tag) && thread_of(tag) != thread_of(mine);
+        writes[at + i] = others ? (mine & ~(uint64_t)0xffff) | (uint64_t)PTX_ATOMICS << 4 : mine;
     }
     return PTX_NO_CLASH;
 }
 
 void ptx_shadow_late(uint64_t *writes, uint32_t at, uint32_t bytes, const PtxWho *who) {
-    for (uint32_t i = 0; i < bytes; i++) writes[at + i] = tag_of(who, 0) | (uint64_t)PTX_LATE << 4;
+    for (uint32_t i = 0; i < bytes; i++) writes[at + i] = tag_of(who, 0) + ((uint64_t)PTX_LATE << 4);
 }
 
 void ptx_shadow_arrive(uint64_t *writes, uint32_t at, uint32_t bytes, const PtxWho *who) {
@@ -98,16 +107,16 @@ void ptx_shadow_arrive(uint64_t *writes, uint32_t at, uint32_t bytes, const PtxW
 }
 
 const char *ptx_shadow_name(uint64_t tag, const PtxWho *who, char room[48]) {
-    uint32_t thread = thread_of(tag) % PTX_LATE;
+    uint32_t thread = thread_of(tag) % PTX_WARP;
     if (cta_of(tag) == PTX_ANY_CTA)
         snprintf(room, 48, "other CTAs");
     else if (cta_of(tag) != who->cta)
         snprintf(room, 48, "CTA %u", cta_of(tag) - 1);
-    else if (thread < PTX_WARP)
+    else if (thread_of(tag) >= PTX_LATE || thread_of(tag) < PTX_WARP)
         snprintf(room, 48, "thread %u", thread);
-    else if (thread < PTX_WARP + 32)
-        snprintf(room, 48, "lanes of warp %u", thread - PTX_WARP);
+    else if (thread < 32)
+        snprintf(room, 48, "lanes of warp %u", thread);
     else
-        snprintf(room, 48, thread == PTX_ATOMIC ? "an atomic operation" : "several threads");
+        snprintf(room, 48, "several threads");
     return room;
 }

@@ -5,7 +5,8 @@
  * a tag from before the last barrier that both threads took part in is harmless.
  *
  *   bits 0..3    bytes of the word (readers only)
- *   bits 4..15   thread; or PTX_WARP + a warp, PTX_ATOMIC, PTX_SEVERAL
+ *   bits 4..15   thread; or PTX_WARP + a warp, PTX_SEVERAL, PTX_ATOMICS: several by atom; or PTX_LATE + a thread, by a
+ *                cp.async under way; or PTX_ATOMIC + a thread, by atom
  *   bits 16..39  moment
  *   bits 40..63  CTA + 1; PTX_ANY_CTA: several; 0: nobody
  */
@@ -15,7 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { PTX_WARP = 1024, PTX_ATOMIC = 2046, PTX_SEVERAL = 2047, PTX_LATE = 2048 };
+enum { PTX_WARP = 1024, PTX_ATOMICS = 2046, PTX_SEVERAL = 2047, PTX_LATE = 2048, PTX_ATOMIC = 3072 };
 enum { PTX_MOMENTS = 1 << 24, PTX_ANY_CTA = (1 << 24) - 1 };
 
 /* Who touches something now. */
