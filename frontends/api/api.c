@@ -104,18 +104,37 @@ TernStatus tn_levels_split(TnArena *arena, const char *field, const char *list, 
     return TERN_OK;
 }
 
-/* A cap must be a level of this machine's architecture. For evaluated kernels any level is accepted. */
-static TernStatus check_cap(const char *cap, bool evaluated, TernError *err) {
-    const char *here = tern_cpu_levels();
+/* The levels that the machine or the device runs, best first. */
+static TernStatus levels_here(const char *device, TnArena *arena, const char **out, TernError *err) {
+    TernDevice d = {.size = sizeof d};
+    *out = tern_cpu_levels();
+    if (!device) return TERN_OK;
+    TN_TRY(tern_device(device, &d, err));
+    *out = tn_strdup(arena, d.levels);
+    if (*d.levels || !d.major) return TERN_OK;
+    return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %s has compute capability %u.%u, expected 8.0 or newer",
+                   d.device, d.name, d.major, d.minor);
+}
+
+/* A cap must be of the architecture of the levels here. For evaluated kernels any level is accepted. */
+static TernStatus check_cap(const char *cap, const char *here, bool evaluated, TnArena *arena,
+                            TernError *err) {
     const TnLevelRow *row = tn_level_named(cap);
     if (!row)
         return tn_fail(err, TERN_ERR_INPUT, "TerncOptions.cap: '%s', expected one of %s", cap,
-                       TN_LEVEL_CPU_NAMES);
-    if (evaluated || !*here || row->arch == TN_ARCH_HERE) return TERN_OK;
+                       TN_LEVEL_NAMES);
+    const TnLevelRow *best = tn_level_named(tn_strndup(arena, here, strcspn(here, ",")));
+    if (evaluated || !best || row->arch == best->arch) return TERN_OK;
     return tn_fail(err, TERN_ERR_UNSUPPORTED,
                    "TerncOptions.cap: '%s' is of another architecture, expected a level of this machine's, "
                    "which runs %s",
                    cap, here);
+}
+
+static TernStatus check_device(const TerncOptions *o, bool jit, bool evaluated, TernError *err) {
+    if (!o->device || (jit && !evaluated)) return TERN_OK;
+    return tn_fail(err, TERN_ERR_INPUT, "TerncOptions.device has no effect %s",
+                   jit ? "on evaluated kernels" : "where nothing is run, expected levels");
 }
 
 static bool is_above(const char *level, const TnLevelRow *cap) {
@@ -128,9 +147,12 @@ TernStatus tn_levels_choose(const TerncOptions *o, bool jit, TnArena *arena, con
                             uint32_t *out_n, TernError *err) {
     bool evaluated = tn_target_evaluates(o->target); /* then there is one level */
     const char *list = evaluated ? NULL : o->levels;
+    const char *here;
     TN_TRY(tn_target_check("TerncOptions.target", o->target, err));
-    if (jit && o->cap && *o->cap) TN_TRY(check_cap(o->cap, evaluated, err));
-    if (!list) list = tn_target_levels(o->target, tern_cpu_levels(), arena);
+    TN_TRY(check_device(o, jit, evaluated, err));
+    TN_TRY(levels_here(o->device, arena, &here, err));
+    if (jit && o->cap && *o->cap) TN_TRY(check_cap(o->cap, here, evaluated, arena, err));
+    if (!list) list = tn_target_levels(o->target, here, arena);
     if (!*list)
         return tn_fail(err, TERN_ERR_UNSUPPORTED,
                        "this machine has none of the feature levels %s; the target ref runs anywhere",
@@ -295,6 +317,7 @@ TernStatus ternc_compile(const TerncSource *source, const TerncOptions *options,
     TN_TRY(tn_source_take(source, &own, err));
     TN_TRY(tn_compile_take(options, &o, err));
     TN_NEED(path, err);
+    TN_TRY(check_device(&o, false, false, err));
     TN_TRY(check_files(&own, &o, path, err));
     TernStatus st = compile(&c, &own, &o, false, &dest, report, err);
     free_compiled(&c);
@@ -352,7 +375,7 @@ TernStatus ternc_load(const TerncSource *source, const TerncOptions *options, Te
     free_compiled(&c);
     if (st != TERN_OK) return st;
     /* just written by this process: nothing to verify */
-    TernModelOptions mo = {.size = sizeof mo, .no_check = 1, .huge = 1};
+    TernModelOptions mo = {.size = sizeof mo, .no_check = 1, .huge = 1, .device = o->device};
     TernKernels kernels;
     if (c.evaluated) {
         TernModel *reader;

@@ -19,7 +19,8 @@ static const TnField options_fields[] = {
     TN_FIELD(TerncOptions, progress),     TN_FIELD(TerncOptions, user),
     TN_FIELD(TerncOptions, tune_seconds), TN_FIELD(TerncOptions, tune_threads),
     TN_FIELD(TerncOptions, tune_cache),   TN_FIELD(TerncOptions, tune_write),
-    TN_FIELD(TerncOptions, tune_text),    TN_FIELD(TerncOptions, known)};
+    TN_FIELD(TerncOptions, tune_text),    TN_FIELD(TerncOptions, known),
+    TN_FIELD(TerncOptions, device)};
 static const TnShape options_shape = TN_SHAPE(TerncOptions, options_fields);
 static const TnField opt_fields[] = {
     TN_FIELD(TerncOpt, path),       TN_FIELD(TerncOpt, source),  TN_FIELD(TerncOpt, passes),
@@ -131,6 +132,10 @@ TernStatus tn_compile_take(const TerncOptions *given, TerncOptions *out, TernErr
     NOT_EMPTY(TerncOptions, out, cap);
     NOT_EMPTY(TerncOptions, out, head);
     NOT_EMPTY(TerncOptions, out, target);
+    NOT_EMPTY(TerncOptions, out, device);
+    if (out->device && out->tune_seconds > 0)
+        return tn_fail(err, TERN_ERR_INPUT, "TerncOptions.tune_seconds has no effect with device %s",
+                       out->device);
     if (out->kvs & ~all)
         return tn_fail(err, TERN_ERR_INPUT,
                        "TerncOptions.kvs is 0x%x, expected some of 0x%x, 1u << TernKv each", out->kvs, all);

@@ -91,6 +91,7 @@ typedef struct TerncOptions {
      * caller refuses the model by returning nonzero. In info the sizes in bytes are 0. vocab is the
      * vocabulary image or NULL. Both are valid only during the call. May be NULL. */
     int (*known)(void *user, const TernModelInfo *info, const void *vocab, size_t vocab_bytes);
+    const char *device; /* load: TernModelOptions.device; decides which levels are the default */
 } TerncOptions;
 
 typedef struct TerncReport {

@@ -164,7 +164,7 @@ typedef int KnownFn(void *user, const TernModelInfo *info, const void *vocab, si
 typedef struct ModelFlags {
     const char *model;   /* NULL: the embedded one */
     const char *weights; /* for a .tir; NULL: the embedded model's */
-    const char *cpu, *target, *kv, *head, *i2s_layout;
+    const char *cpu, *target, *device, *kv, *head, *i2s_layout;
     const char *type_k, *type_v; /* llama.cpp's spelling of kv */
     StrList overrides;
     bool ternary_dense, no_check, huge;
@@ -223,6 +223,13 @@ typedef struct ModelFlags {
          "for a .gguf: f32, f16: convert the head table; q8, q6: also store a quantized copy that "          \
          "shortlists the best ids, same ids"},                                                               \
         {"--target", "NAME", FLAG_STR, &(m).target, 0, 0, target_help()},                                    \
+        {"--device",                                                                                         \
+         "NAME",                                                                                             \
+         FLAG_STR,                                                                                           \
+         &(m).device,                                                                                        \
+         0,                                                                                                  \
+         0,                                                                                                  \
+         "what runs the model: cpu (default), cuda[:N], or auto: a GPU that can, else the cpu"},             \
         {"--override-kv",                                                                                    \
          "KEY=TYPE:VALUE",                                                                                   \
          FLAG_LIST,                                                                                          \
@@ -289,6 +296,17 @@ TernStatus read_text_file(const char *path, size_t limit, char **out, size_t *ou
 bool is_gguf(const char *path);
 /* Whether the word names a graph as text: FILE.tir, or "-" for standard input; NULL is fine. */
 bool is_tir(const char *path);
+
+/* ---- device.c: --device
+ * Exits 2 if the flag's value is no name of a device, or goes against --target. For auto it prints a line that says what
+ * was chosen and why. */
+typedef struct DeviceChoice {
+    char name[16]; /* for TernModelOptions.device; "": the default */
+    bool automatic;
+} DeviceChoice;
+DeviceChoice choose_device(const Verb *verb, const ModelFlags *flags);
+/* With auto, the cpu takes over if the GPU could not open the model: prints the line and returns true. */
+bool fall_back(DeviceChoice *choice, TernStatus status, const TernError *err);
 
 /* ---- compiler.c: what happens when the compiler library runs out of memory
  * While `compiling` is set, an abort prints one line and exits 1. */
@@ -406,6 +424,7 @@ int verb_opt(const Verb *, int, char **);
 int verb_eval(const Verb *, int, char **);
 int verb_inspect(const Verb *, int, char **);
 int verb_bench(const Verb *, int, char **);
+int verb_devices(const Verb *, int, char **);
 int verb_diff(const Verb *, int, char **);
 int verb_verify(const Verb *, int, char **);
 

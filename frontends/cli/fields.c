@@ -11,6 +11,8 @@ static const struct {
     {"TerncOptions.context", "-c"},
     {"TerncOptions.head", "--head"},
     {"TerncOptions.target", "--target"},
+    {"TerncOptions.device", "--device"},
+    {"TernModelOptions.device", "--device"},
     {"TerncOptions.tune_seconds", "--tune"},
     {"TerncOptions.tune_threads", "--tune"},
     {"TerncOptions.tune_cache", "--tune-cache"},

@@ -9,7 +9,8 @@ typedef struct Foreign {
     const char *why;   /* shown if `use` is NULL or the verb does not have it */
 } Foreign;
 
-#define NO_GPU     "there is no GPU code here: models run on the processor, leave it out"
+#define NO_GPU                                                                                               \
+    "a whole model runs on one device: tern run --device cuda, or leave it out; tern devices lists them"
 #define NO_CHAT    "there is no chat here: tern run completes one prompt; write the chat markers into -p"
 #define NO_FETCH   "nothing is downloaded here: name a file on the disk"
 #define NO_GRAMMAR "there is no grammar here: output is free text"
@@ -46,7 +47,9 @@ static const Foreign table[] = {
     {"-march --march -mcpu --mcpu --isa --target-cpu", "--levels",
      "--cpu LEVEL, where a verb has it, is the highest level used"},
     {"--quiet", NULL, NO_LOG},
-    {"-ngl --gpu-layers --n-gpu-layers --gpu --device -dev --list-devices -sm --split-mode -ts "
+    {"-dev --device", "--device", "it runs no model; tern devices lists the devices"},
+    {"--list-devices", NULL, "tern devices lists the devices"},
+    {"-ngl --gpu-layers --n-gpu-layers --gpu -sm --split-mode -ts "
      "--tensor-split -mg --main-gpu -nkvo --no-kv-offload --kv-offload --no-op-offload -nopo -ngld "
      "--gpu-layers-draft --n-gpu-layers-draft -devd --device-draft --rpc -rpc -cuda --cuda --metal --vulkan",
      NULL, NO_GPU},

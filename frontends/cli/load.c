@@ -273,7 +273,8 @@ TernStatus source_of_flags(const Verb *verb, const ModelFlags *flags, TerncSourc
 
 typedef struct Opening {
     const ModelFlags *flags;
-    int code; /* of flags->known */
+    const char *device; /* NULL: the default */
+    int code;           /* of flags->known */
 } Opening;
 
 static int ask(void *user, const TernModelInfo *info, const void *vocab, size_t vocab_bytes) {
@@ -292,6 +293,7 @@ static TernStatus compile_model(const Verb *verb, Opening *opening, Loaded *out,
                       .context = flags->context,
                       .head = flags->head,
                       .target = flags->target,
+                      .device = opening->device,
                       .progress = progress_bar,
                       .known = ask,
                       .user = opening};
@@ -317,8 +319,11 @@ static TernStatus open_model(const Verb *verb, Opening *opening, Loaded *out, Te
     TN_TRY(refuse_source_flags(verb, flags, err));
     const TerncCalls *compiler;
     if (ref) TN_TRY(find_ternc(&compiler, err));
-    TernModelOptions o = {
-        .size = sizeof o, .cpu = flags->cpu, .no_check = flags->no_check, .huge = flags->huge};
+    TernModelOptions o = {.size = sizeof o,
+                          .cpu = flags->cpu,
+                          .no_check = flags->no_check,
+                          .huge = flags->huge,
+                          .device = opening->device};
     if (ref)
         TN_TRY(compiler->open_ref(flags->model, &o, &out->model, err));
     else
@@ -335,6 +340,15 @@ void note_idle_threads(const Verb *verb, const ModelFlags *flags, const char *na
         note("%s: no effect with --target %s: the evaluator has one thread", name, flags->target);
 }
 
+static TernStatus open_on_device(const Verb *verb, Opening *opening, Loaded *out, TernError *err) {
+    DeviceChoice choice = choose_device(verb, opening->flags);
+    opening->device = *choice.name ? choice.name : NULL;
+    TernStatus st = open_model(verb, opening, out, err);
+    if (st == TERN_OK || opening->code || !fall_back(&choice, st, err)) return st;
+    opening->device = NULL;
+    return open_model(verb, opening, out, err);
+}
+
 int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out) {
     TernError err = {0};
     Opening opening = {.flags = flags};
@@ -346,7 +360,7 @@ int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out) {
     }
     TernPoolOptions po = {.size = sizeof po, .threads = (uint32_t)flags->threads};
     if (tern_pool_create(&po, &out->pool, &err) != TERN_OK) return fail(&err);
-    if (open_model(verb, &opening, out, &err) != TERN_OK) {
+    if (open_on_device(verb, &opening, out, &err) != TERN_OK) {
         unload_model(out);
         *out = (Loaded){0};
         return opening.code ? opening.code : fail(&err);

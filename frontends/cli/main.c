@@ -25,6 +25,7 @@ const Verb verbs[] = {
      "compare code with the evaluator, or two graphs; exit status 0 equal, 1 different, 2 trouble",
      verb_verify},
     {"bench", "[MODEL]", "measure prefill and decode", verb_bench},
+    {"devices", "", "list the GPUs that can run models", verb_devices},
     {NULL, NULL, NULL, NULL},
 };
 

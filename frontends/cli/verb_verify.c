@@ -94,6 +94,7 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
     if (!random && !!f.tokens + !!f.token_file + !!f.prompt + !!f.file != 1)
         usage_error(verb, "expected exactly one of --tokens, --token-file, -p, -f and --seed");
     only_with(verb, &f.no_bos, f.prompt || f.file, "-p or -f");
+    only_with(verb, &f.m.device, false, "verbs that run a model: here the code of a processor is compared");
     only_with(verb, &f.m.threads, !random, "tokens, not with random inputs");
     only_with(verb, &f.m.head, !random, "tokens, not with random inputs");
     only_with(verb, &f.m.target, !random || !f.m.target || tn_target_evaluates(f.m.target),

@@ -335,6 +335,13 @@ static void test_compiler(void) {
     OPTIONS("TerncOptions.head", .head = "");
     FIELD(ternc_load(NULL, &o, NULL, m, &err), "TerncOptions.head", TerncOptions, .head = "q5");
     OPTIONS("TerncOptions.target", .target = "");
+    OPTIONS("TerncOptions.device", .device = "");
+    OPTIONS("TerncOptions.tune_seconds", .device = "cpu", .tune_seconds = 1);
+    FIELD(ternc_load(NULL, &o, NULL, m, &err), "device 'gpu' is unknown", TerncOptions, .device = "gpu");
+    FIELD(ternc_load(NULL, &o, NULL, m, &err), "TerncOptions.device", TerncOptions, .device = "cpu",
+          .target = "ref");
+    FIELD(ternc_compile(NULL, &o, "/nonexistent/o.tern", NULL, &err), "TerncOptions.device", TerncOptions,
+          .device = "cpu");
     OPTIONS("TerncOptions.kvs", .kvs = 1);
     OPTIONS("TerncOptions.kvs", .kvs = 1u << 4);
     OPTIONS("TerncOptions.tune_seconds", .tune_seconds = -1);

@@ -14,4 +14,4 @@ trap 'rm -rf "$include"' EXIT
 cp "$(echo '#include <xxhash.h>' | cc -E -x c - | sed -n 's/^# 1 "\(.*xxhash.h\)".*/\1/p' | head -1)" "$include/"
 "$cc" -std=c11 -O2 -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -ffp-contract=off -D_GNU_SOURCE \
     -DTERN_VERSION='"0"' -I"$root" -I"$root/runtime" -isystem "$include" -static "$root/tests/cli/model_steps.c" \
-    "$root"/runtime/*.c "$root"/runtime/base/*.c -lpthread -lm -o "$1"
+    "$root"/runtime/*.c "$root"/runtime/cuda/*.c "$root"/runtime/base/*.c -lpthread -lm -o "$1"

@@ -15,7 +15,7 @@ if [ -w /dev/full ]; then
 else
     echo "skipped: no /dev/full"
 fi
-for verb in compile run logits perplexity tokenize detokenize opt eval inspect diff verify bench; do
+for verb in compile run logits perplexity tokenize detokenize opt eval inspect diff verify bench devices; do
     works "tern help $verb" "" "$tern" help $verb
     has "of that verb" "$out" "^usage: tern $verb "
     same "as --help" "$out" "$("$tern" $verb --help)"
@@ -46,10 +46,10 @@ near run --Temp --temp
 refused "a value stays with the flag" 2 "unknown flag '--promt', did you mean --prompt\?" "$tern" run --promt=x
 # other VERB FLAG REGEX: of another program
 other() { refused "tern $1 $2" 2 "'$2'.*$3" "$tern" $1 $2; }
-other run -ngl GPU
-other run --n-gpu-layers GPU
-other run --gpu-layers GPU
-other bench -ngl GPU
+other run -ngl "--device"
+other run --n-gpu-layers "--device"
+other run --gpu-layers "--device"
+other bench -ngl "--device"
 other run -cnv chat
 other run -no-cnv chat
 other run -i "one prompt"
@@ -90,8 +90,10 @@ other run --host serve
 other run -np slot
 other run --parallel slot
 other run --embedding embed
-other run -dev GPU
-other run -ts GPU
+other run -dev "--device"
+other compile --device "runs no model"
+other run --list-devices "tern devices"
+other run -ts "--device"
 other run --log-disable "standard error"
 other run -v "standard error"
 other run --version "tern --version"
@@ -108,7 +110,7 @@ other bench -rtr repack
 other compile --outtype weights
 # every flag of the table is one that no verb has
 while read -r flag; do
-    for verb in compile run logits perplexity tokenize detokenize opt eval inspect diff verify bench; do
+    for verb in compile run logits perplexity tokenize detokenize opt eval inspect diff verify bench devices; do
         "$tern" $verb --help | grep -qE "^  ([^ ]+ )*$flag( |\[|$)" && [ "$verb" = run ] && bad "tern run has $flag of the table"
     done
 done < <(printf '%s\n' -ngl -cnv -i -hf --grammar --lora --temperature)

@@ -1,0 +1,74 @@
+#!/bin/bash
+# --device and tern devices, over the tests' own driver (tests/support/fake_cuda) and over one that cannot be opened.
+set -u
+build=$1
+tern=$build/tern
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+bad=0
+no() { echo "FAILED: $*"; bad=1; }
+mkdir "$dir/none"
+echo "not a library" >"$dir/none/libcuda.so.1"
+# on FOLDER SETTINGS WORDS..: runs tern with that driver; SETTINGS as in FAKE_CUDA_ARCH=70, or -
+on() {
+    local folder=$1 settings=$2
+    shift 2
+    [ "$settings" = - ] && settings=
+    # shellcheck disable=SC2086
+    env LD_LIBRARY_PATH="$folder" $settings "$tern" "$@" >"$dir/out" 2>"$dir/err"
+    status=$?
+}
+fake=$build/tests/fake_cuda
+# expect WHAT STATUS FILE PATTERN: the first line of a file is like that
+expect() {
+    local first
+    first=$(head -1 "$dir/$3")
+    [ "$status" = "$2" ] || no "$1: exit $status, expected $2: $(cat "$dir/err")"
+    # shellcheck disable=SC2254
+    case $first in $4) ;; *) no "$1: got '$first', expected '$4'" ;; esac
+}
+
+on "$fake" FAKE_CUDA_DEVICES=2 devices
+expect "the table" 0 out "device *capability *memory GB *CUDA *levels *name"
+grep -qE '^cuda:1 +8\.0 +4\.3 +12\.4 +sm_80 +Fake GPU 1$' "$dir/out" || no "the second device: $(cat "$dir/out")"
+on "$fake" FAKE_CUDA_ARCH=90 devices
+grep -qE '^cuda:0 +9\.0 .* sm_90a,sm_80 ' "$dir/out" || no "capability 9.0: $(cat "$dir/out")"
+on "$fake" FAKE_CUDA_ARCH=70 devices
+grep -qE '^cuda:0 +7\.0 .* none ' "$dir/out" || no "capability 7.0: $(cat "$dir/out")"
+# settings, and why there is no GPU then
+while IFS='|' read -r folder settings line; do
+    on "$folder" "$settings" devices
+    expect "devices, $settings" 0 out "no GPU: $line"
+    on "$folder" "$settings" run --device cuda -p a -n 1
+    expect "--device cuda, $settings" 1 err "tern: error: $line"
+    on "$folder" "$settings" run --device auto -p a -n 2 --temp 0
+    expect "--device auto, $settings" 0 err "tern: device cpu: $line"
+    cp "$dir/out" "$dir/auto"
+    on "$folder" "$settings" run -p a -n 2 --temp 0
+    cmp -s "$dir/auto" "$dir/out" || no "--device auto, $settings: another text"
+done <<END
+$dir/none|-|no driver of CUDA: *libcuda.so.1*
+$fake|FAKE_CUDA_DEVICES=0|libcuda.so.1: cuInit: no CUDA-capable device is detected (CUDA_ERROR_NO_DEVICE)
+$fake|FAKE_CUDA_DRIVER=11030|libcuda.so.1: a driver of CUDA 11.3, expected 11.4 or newer
+END
+on "$fake" FAKE_CUDA_ARCH=75 run --device auto -p a -n 1
+expect "an old GPU, auto" 0 err "tern: device cpu: Fake GPU 0 has compute capability 7.5, expected 8.0 or newer"
+on "$fake" FAKE_CUDA_ARCH=75 run --device cuda -p a -n 1
+expect "an old GPU" 1 err "tern: error: *7.5, expected 8.0 or newer*"
+on "$fake" - run --device cuda:3 -p a -n 1
+expect "a device that is not there" 1 err "tern: error: device cuda:3: expected cuda:0 to cuda:0"
+on "$fake" - run --device auto --target ref -p a -n 1
+expect "the evaluator, auto" 0 err "tern: device cpu: --target makes no code"
+on "$fake" - run --device auto --cpu avx2 -p a -n 1
+expect "a cap of processors, auto" "$status" err "tern: device cpu: --cpu names a level of processors"
+on "$fake" - run --device cuda --target ref -p a -n 1
+expect "the evaluator" 2 err "tern run: --device cuda runs code, and --target ref makes none *"
+on "$fake" - run --device cuda --cpu avx2 -p a -n 1
+expect "a cap of processors" 1 err "tern: error: --cpu: 'avx2' is of another architecture, *"
+for name in gpu cuda: cuda:x cuda1 cpu:0; do
+    on "$fake" - run --device "$name" -p a -n 1
+    expect "--device $name" 2 err "tern run: --device: '$name', expected cpu, cuda, cuda:N or auto *"
+done
+on "$fake" - run --device cpu -p a -n 1
+expect "--device cpu" 0 err "tern: seed *"
+exit $bad
