@@ -159,13 +159,48 @@ static uint32_t find_named(const TnVocabBuild *b, const char *const *names, size
     return TN_EMPTY;
 }
 
+static bool has(const TnVocabBuild *b, const char *one, const char *other) {
+    return find_named(b, &one, 1) != TN_EMPTY && find_named(b, &other, 1) != TN_EMPTY;
+}
+
+/* Whether a control token ends an answer by its text. In a vocabulary of messages with several parts, <|end|> ends a part: one
+ * that has both <|return|> and <|call|>, or both <|calls|> and <|flush|>. Beside <|tool_response>, </s> is ordinary. */
+static bool ends_by_name(const TnVocabBuild *b, uint32_t id, bool parts, bool tools) {
+    static const char *const always[] = {
+        "<|eot_id|>",
+        "<|im_end|>",
+        "<end_of_turn>",
+        "<|eom_id|>",
+        "<|endoftext|>",
+        "<EOT>",
+        "<|return|>",
+        "<|call|>",
+        "<|flush|>",
+        "<|calls|>",
+        "_<EOT>",
+        "[EOT]",
+        "[EOS]",
+        "<eos>",
+        "<turn|>",
+        "<|end_of_text|>",
+        "<end_of_utterance>",
+        "<|tool_response>",
+        "[e~[",
+        "<\xef\xbd\x9c"
+        "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
+    };
+    enum { ANY_TYPE = 6 }; /* the first of them, whatever their type is */
+    bool control = (b->attrs[id] & TN_ATTR_TYPE) == TERN_TOKEN_CONTROL;
+    for (size_t k = 0; k < (control ? TN_COUNT(always) : ANY_TYPE); k++)
+        if (token_is(b, id, always[k])) return true;
+    return (token_is(b, id, "<|end|>") && !parts) || (control && token_is(b, id, "</s>") && !tools);
+}
+
 /* Sets the ids that keys give, and the EOG set: eos, eot, eom and all tokens that are spelled like one of them. */
 static TernStatus choose_specials(TnVocabBuild *b, TernError *err) {
     static const char *const eot_names[] = {"<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>",
                                             "<|endoftext|>"};
     static const char *const eom_names[] = {"<|eom_id|>"};
-    static const char *const eog_names[] = {"<|eot_id|>", "<|im_end|>",    "<|end|>", "<end_of_turn>",
-                                            "<|eom_id|>", "<|endoftext|>", "<EOT>"};
     const TernVocabSource *s = b->src;
     TnVocabHead *h = &b->head;
     TN_TRY(choose_id(b, "bos_token_id", s->bos, &h->bos, err));
@@ -174,13 +209,14 @@ static TernStatus choose_specials(TnVocabBuild *b, TernError *err) {
     TN_TRY(choose_id(b, "eom_token_id", s->eom, &h->eom, err));
     TN_TRY(choose_id(b, "unknown_token_id", s->unk, &h->unk, err));
     TN_TRY(choose_id(b, "padding_token_id", s->pad, &h->pad, err));
+    bool parts = has(b, "<|return|>", "<|call|>") || has(b, "<|calls|>", "<|flush|>");
+    bool tools = has(b, "<|tool_response>", "<|tool_response>");
     if (s->eot == -1) h->eot = find_named(b, eot_names, TN_COUNT(eot_names));
+    if (s->eot == -1 && parts && h->eot != TN_EMPTY && token_is(b, h->eot, "<|end|>")) h->eot = TN_EMPTY;
     if (s->eom == -1) h->eom = find_named(b, eom_names, TN_COUNT(eom_names));
-    for (uint32_t id = 0; id < h->n_tokens; id++) {
-        bool eog = id == h->eos || id == h->eot || id == h->eom;
-        for (size_t k = 0; k < TN_COUNT(eog_names) && !eog; k++) eog = token_is(b, id, eog_names[k]);
-        if (eog) b->attrs[id] |= TN_ATTR_EOG;
-    }
+    for (uint32_t id = 0; id < h->n_tokens; id++)
+        if (id == h->eos || id == h->eot || id == h->eom || ends_by_name(b, id, parts, tools))
+            b->attrs[id] |= TN_ATTR_EOG;
     return TERN_OK;
 }
 

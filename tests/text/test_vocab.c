@@ -130,6 +130,36 @@ static void test_facts(void **state) {
     fixture_close(&f);
 }
 
+/* Names that end an answer where they are control tokens, and those that other names make ordinary. */
+static void test_ends_by_name(void **state) {
+    (void)state;
+    static const struct {
+        const char *tokens[4];
+        const char *ends; /* 1: ends an answer, by token */
+    } cases[] = {
+        {{"<|end|>", "<|return|>", "<|message|>"}, "110"},
+        {{"<|end|>", "<|return|>", "<|call|>"}, "011"},
+        {{"<|end|>", "<|calls|>", "<|flush|>"}, "011"},
+        {{"<|end|>", "<|calls|>", "<|call|>"}, "111"},
+        {{"</s>", "<turn|>", "[EOS]"}, "111"},
+        {{"</s>", "<|tool_response>", "[e~["}, "011"},
+        {{"_<EOT>", "[EOT]", "<eos>"}, "111"},
+        {{"<|end_of_text|>", "<end_of_utterance>", "<pad>"}, "110"},
+    };
+    for (int control = 0; control < 2; control++)
+        for (size_t i = 0; i < TN_COUNT(cases); i++) {
+            Fixture f;
+            start(&f, "gpt-2");
+            for (size_t k = 0; k < 3; k++)
+                fixture_token(&f, control ? TERN_TOKEN_CONTROL : TERN_TOKEN_NORMAL, cases[i].tokens[k]);
+            fixture_open(&f);
+            for (int32_t k = 0; control && k < 3; k++)
+                assert_int_equal(tern_token_is_eog(f.vocab, 257 + k), cases[i].ends[k] == '1');
+            for (int32_t k = 1; !control && k < 3; k++) assert_false(tern_token_is_eog(f.vocab, 257 + k));
+            fixture_close(&f);
+        }
+}
+
 /* Without the keys of bos and eos, token 11 is used if it is a control token; a comma must not end an answer. */
 static void test_default_eleven(void **state) {
     (void)state;
@@ -360,6 +390,7 @@ int main(void) {
         cmocka_unit_test(test_pre_table),
         cmocka_unit_test(test_tokenizer_table),
         cmocka_unit_test(test_facts),
+        cmocka_unit_test(test_ends_by_name),
         cmocka_unit_test(test_default_eleven),
         cmocka_unit_test(test_repeatable),
         cmocka_unit_test(test_refusals),
