@@ -5,6 +5,7 @@
 #include <string.h>
 #include "frontends/api/call_options.h"
 #include "frontends/api/source.h"
+#include "frontends/hf/hf.h"
 #include "runtime/base/cpus.h"
 #include "runtime/base/files.h"
 
@@ -305,6 +306,7 @@ static TernStatus check_files(const TerncSource *source, const TerncOptions *o, 
         {"the tuning cache", cache, o->tune_write ? TN_FILE_CACHE : TN_FILE_CACHE_MAYBE},
     };
     TN_TRY(tn_files_check(files, TN_COUNT(files), err));
+    TN_TRY(tn_hf_check_output(source->path, path, err));
     return cache && o->tune_write ? tn_tune_check(cache, err) : TERN_OK;
 }
 

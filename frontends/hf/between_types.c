@@ -129,6 +129,7 @@ static void put_keys(const Between *b) {
     for (size_t i = 0; i < b->g->n_keys; i++) {
         const TnGgufKey *k = &b->g->keys[i];
         if (strncmp(k->name, split, sizeof split - 1) == 0 || strcmp(k->name, alignment) == 0) continue;
+        if (other && strcmp(k->name, TN_HF_PACKER) == 0) continue;
         if (other &&
             strcmp(k->name, file_type) == 0) /* at its place, so that there and back is the same file */
             tn_gguf_put_u32(b->w, file_type, says);
@@ -136,6 +137,7 @@ static void put_keys(const Between *b) {
             tn_gguf_put_key(b->w, k);
     }
     if (other && !tn_gguf_put_has(b->w, file_type)) tn_gguf_put_u32(b->w, file_type, says);
+    if (other) tn_gguf_put_str(b->w, TN_HF_PACKER, TN_HF_SELF, strlen(TN_HF_SELF));
 }
 
 /* ---- Data */

@@ -47,6 +47,8 @@ static TernStatus open_model(TnHfModel *m, const char *path, TernError *err) {
     TN_TRY(tn_hf_plan(&m->p));
     TN_TRY(tn_hf_tokenizer(m->f, &m->c, &m->options, m->w, err));
     tn_gguf_put_u32(m->w, "general.file_type", m->p.file_type);
+    tn_gguf_put_str(m->w, TN_HF_CONVERTER, TN_HF_SELF, strlen(TN_HF_SELF));
+    tn_gguf_put_str(m->w, TN_HF_PACKER, TN_HF_SELF, strlen(TN_HF_SELF));
     for (size_t i = 0; i < m->p.n_plans; i++) {
         const TnPlan *t = &m->p.plans[i];
         uint64_t ne[2] = {t->cols, t->rows};
@@ -75,10 +77,6 @@ void tn_hf_close(TnHfModel *m) {
     tn_gguf_writer_destroy(m->w);
     tn_hf_folder_close(m->f);
     free(m);
-}
-
-const char *tn_hf_input(const TnHfModel *m, size_t i) {
-    return i < m->f->n_files ? m->f->files[i]->path : NULL;
 }
 
 size_t tn_hf_size(const TnHfModel *m) {

@@ -3,10 +3,12 @@
  * model.safetensors.index.json has a member weight_map, {"tensor's name": "file's name"}. A name of a file that leads out of
  * the folder is refused, as is a tensor that its file does not have. A tensor that a file has and the index does not name is
  * not there. */
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/hf/hf.h"
 #include "frontends/json.h"
+#include "runtime/base/files.h"
 
 #define FILES_MAX 1024
 
@@ -139,4 +141,34 @@ void tn_hf_folder_close(TnHfFolder *f) {
 const TnSafeTensor *tn_hf_tensor(const TnHfFolder *f, const char *name) {
     uint32_t i = tn_map_get(&f->map, name, strlen(name));
     return i == TN_MAP_NONE ? NULL : f->tensors[i];
+}
+
+/* ---- What an output must not be */
+
+/* Blobs and GGUFs may lie in the folder too, and be made anew. */
+static bool belongs(const char *name) {
+    static const char *const ends[] = {".safetensors", ".json", ".model", ".jinja", ".txt", ".py"};
+    size_t n = strlen(name);
+    for (size_t i = 0; i < TN_COUNT(ends); i++) {
+        size_t of = strlen(ends[i]);
+        if (n > of && strcmp(name + n - of, ends[i]) == 0) return true;
+    }
+    return false;
+}
+
+TernStatus tn_hf_check_output(const char *folder, const char *output, TernError *err) {
+    if (!folder || !output || !tn_os_is_folder(folder) || !tn_os_exists(output)) return TERN_OK;
+    DIR *d = opendir(folder);
+    if (!d) return TERN_OK; /* reading the model says why */
+    TernStatus st = TERN_OK;
+    TnHfFolder f = {.path = folder};
+    for (struct dirent *e; st == TERN_OK && (e = readdir(d));) {
+        const char *path = tn_hf_path(&f, e->d_name);
+        const TnFileUse files[] = {{"the model", path, TN_FILE_IN}, {"the output", output, TN_FILE_BINARY}};
+        if (belongs(e->d_name) && tn_os_exists(path) && !tn_os_is_folder(path))
+            st = tn_files_check(files, TN_COUNT(files), err);
+    }
+    closedir(d);
+    tn_arena_free(&f.arena);
+    return st;
 }

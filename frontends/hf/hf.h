@@ -64,6 +64,8 @@ typedef struct TnHfFolder {
 TernStatus tn_hf_folder_open(const char *path, TnHfFolder **out, TernError *err);
 void tn_hf_folder_close(TnHfFolder *f);                                  /* NULL is fine */
 const TnSafeTensor *tn_hf_tensor(const TnHfFolder *f, const char *name); /* NULL if absent */
+/* Refuses an output that is one of the folder's files (weights, config, tokenizer), by whatever name; fine if `folder` is none. */
+TernStatus tn_hf_check_output(const char *folder, const char *output, TernError *err);
 /* "FOLDER/name", in the folder's arena. */
 const char *tn_hf_path(TnHfFolder *f, const char *name);
 
@@ -76,6 +78,10 @@ TernStatus tn_hf_json(const char *text, size_t n, const char *name, TnJson **out
 TernStatus tn_hf_json_file(const char *path, bool required, TnJson **out, TernError *err);
 
 /* ---- convert.c: a folder as a GGUF */
+/* Keys that say who chose the names and who wrote the weights; other programs leave them out. */
+#define TN_HF_CONVERTER "general.converter"
+#define TN_HF_PACKER    "general.packer"
+#define TN_HF_SELF      "tern convert"
 typedef struct TnHfOptions {
     const char *
         type; /* of ternary matrices: "i2_s", "tq1_0", "tq2_0", "q2_0", "pq2_0" or "ptq1_0" (of a GGUF also "f16" or "f32"); NULL: what their scales need */
@@ -91,8 +97,6 @@ typedef struct TnHfModel TnHfModel;
 /* Reads all but the data of the tensors, and decides how each is to be written. Keeps nothing of `options`. */
 TernStatus tn_hf_open(const char *path, const TnHfOptions *options, TnHfModel **out, TernError *err);
 void tn_hf_close(TnHfModel *m); /* NULL is fine */
-/* The path of file i of those with weights; NULL after the last. */
-const char *tn_hf_input(const TnHfModel *m, size_t i);
 /* The bytes of the GGUF. */
 size_t tn_hf_size(const TnHfModel *m);
 /* Hands the GGUF to the sink, front to back. May be called once. */

@@ -25,13 +25,11 @@ static TernStatus write_model(const Job *j, const char *path, TernError *err) {
     return st;
 }
 
-/* Refuses an output that is one of the files of a folder, or another part of the model. */
-static TernStatus check_output(const Job *j, const char *output, TernError *err) {
-    size_t n = j->folder ? SIZE_MAX : j->gguf->n_parts;
-    for (size_t i = 0; i < n; i++) {
-        const char *path = j->folder ? tn_hf_input(j->folder, i) : j->gguf->parts[i]->path;
-        if (!path) break;
-        const TnFileUse files[] = {{"the model", path, TN_FILE_IN}, {"the output", output, TN_FILE_BINARY}};
+/* Refuses an output that is another part of the model. */
+static TernStatus check_output(const TnGguf *g, const char *output, TernError *err) {
+    for (size_t i = 0; g && i < g->n_parts; i++) {
+        const TnFileUse files[] = {{"the model", g->parts[i]->path, TN_FILE_IN},
+                                   {"the output", output, TN_FILE_BINARY}};
         TN_TRY(tn_files_check(files, TN_COUNT(files), err));
     }
     return TERN_OK;
@@ -50,6 +48,7 @@ TernStatus ternc_convert(const TerncConvert *convert, TernError *err) {
     const TnFileUse files[] = {{"the model", c.path, TN_FILE_MODEL},
                                {"the output", c.output, TN_FILE_BINARY}};
     TN_TRY(tn_files_check(files, TN_COUNT(files), err));
+    TN_TRY(tn_hf_check_output(c.path, c.output, err));
     TnHfOptions o = {
         .type = c.type, .embd = c.embd, .pre = c.pre, .absmean = c.absmean, .note = c.note, .user = c.user};
     Job j = {.options = &o};
@@ -59,7 +58,7 @@ TernStatus ternc_convert(const TerncConvert *convert, TernError *err) {
         TN_TRY(check_gguf(&c, err));
         TN_TRY(tn_gguf_open(c.path, false, &j.gguf, err));
     }
-    TernStatus st = check_output(&j, c.output, err);
+    TernStatus st = check_output(j.gguf, c.output, err);
     if (st == TERN_OK) st = write_model(&j, c.output, err);
     tn_hf_close(j.folder);
     tn_gguf_close(j.gguf);

@@ -5,6 +5,7 @@
  * (which wrote the weights' bytes) and the converter (which chose names and keys), each with its evidence.
  * The rules about converters are in the rows of the architectures (frontends/gguf/arch.h). */
 #include "frontends/gguf/arch.h"
+#include "frontends/hf/hf.h"
 #include "frontends/tools/report.h"
 #include <string.h>
 
@@ -86,6 +87,12 @@ static void packer(TnReport *r, uint64_t file_type) {
     tn_findings_add(&r->producer, &r->arena, "packed by", who, from);
 }
 
+/* Whether `tern convert` signed the file by this key. llama-quantize, which signs by another, keeps the key. */
+static bool signed_here(TnReport *r, const char *key) {
+    const char *by = text_key(r, key);
+    return by && strcmp(by, TN_HF_SELF) == 0 && !tn_gguf_key(r->gguf, "general.quantization_version");
+}
+
 /* The architecture's rows say which program writes files of its name. */
 static void converter(TnReport *r, const char *name) {
     const char *who = "not told", *from = tn_sprintf(&r->arena, "architecture %s", name);
@@ -97,6 +104,7 @@ static void converter(TnReport *r, const char *name) {
         if (c->sign) from = tn_sprintf(&r->arena, "%s%s", from, c->sign);
         break;
     }
+    if (signed_here(r, TN_HF_CONVERTER)) who = TN_HF_SELF, from = "the key " TN_HF_CONVERTER;
     tn_findings_add(&r->producer, &r->arena, "converted by", who, from);
     if (tn_gguf_key(r->gguf, "general.quantization_version"))
         tn_findings_add(&r->producer, &r->arena, "quantized by", "llama-quantize, or a fork's",
@@ -107,7 +115,10 @@ void tn_report_producer(TnReport *r) {
     const char *arch = text_key(r, "general.architecture"), *chat = text_key(r, "tokenizer.chat_template");
     uint64_t file_type = number_key(r, "general.file_type");
     if (!arch) arch = "(none)";
-    packer(r, file_type);
+    if (signed_here(r, TN_HF_PACKER))
+        tn_findings_add(&r->producer, &r->arena, "packed by", TN_HF_SELF, "the key " TN_HF_PACKER);
+    else
+        packer(r, file_type);
     converter(r, arch);
     const TnGgufTensor *i2s = of_type(r, 36, 36);
     if (i2s && (i2s->enc == TN_ENC_i2s64 || i2s->enc == TN_ENC_i2s4))

@@ -49,6 +49,15 @@ run 0 convert "$model" -o "$dir/copy.gguf"
 same "a copy" "$model" "$dir/copy.gguf"
 run 0 convert "$model" -o -
 same "a copy to standard output" "$model" "$dir/out"
+# who made it, as the report says
+for made in "$dir/folder" "$dir/d.gguf"; do
+    run 0 inspect "$made" --report
+    is "packer of $made" "$(sed -n 's/^  packed by *//p' <<<"$out")" "tern convert"
+done
+run 0 inspect "$dir/folder" --report
+is "converter" "$(sed -n 's/^  converted by *//p' <<<"$out")" "tern convert"
+run 0 inspect "$dir/a.gguf" --report
+is "packer of another" "$(sed -n 's/^  packed by *//p' <<<"$out")" "llama.cpp"
 # refusals
 refuses 1 "tern: error: $model: tensor blk.0.attn_q.weight has the scale 0.048342701, which is no f16, as tq2_0 needs" \
     convert "$model" -o "$dir/x.gguf" --type tq2_0
@@ -59,6 +68,17 @@ refuses 1 "tern: error: -o $model is the same file as the model $model, which is
     convert "$model" -o "$model"
 refuses 1 "tern: error: the output $dir/folder/model-1-of-3.safetensors is the same file as the model $dir/folder/model-1-of-3.safetensors, \
 which is read and would be lost: give another" convert "$dir/folder" -o "$dir/folder/model-1-of-3.safetensors"
+for file in config.json tokenizer.json model-2-of-3.safetensors; do
+    cp "$dir/folder/$file" "$dir/kept"
+    ln -sf "folder/$file" "$dir/link"
+    for output in "$dir/folder/$file" "$dir/link"; do
+        run 1 compile "$dir/folder" -o "$output"
+        is "compile -o $output" "$err" "tern: error: the output $output is the same file as the model $dir/folder/$file, \
+which is read and would be lost: give another"
+        run 1 convert "$dir/folder" -o "$output"
+    done
+    same "$file, which was an output" "$dir/kept" "$dir/folder/$file"
+done
 refuses 1 "tern: error: $dir/none: cannot open: No such file or directory" convert "$dir/none" -o "$dir/x.gguf"
 refuses 2 "tern convert: missing -o FILE (see tern convert --help)" convert "$model"
 refuses 2 "tern convert: expected a folder or a .gguf (see tern convert --help)" convert -o "$dir/x.gguf"

@@ -27,6 +27,7 @@ static void make(const TnTritType *t, uint32_t group, float scale, TnBuf *out) {
     tn_gw_str(w, "general.name", "a model");
     tn_gw_u32(w, "general.file_type", t->file_type);
     tn_gw_u32(w, "another.key", 5);
+    tn_gw_str(w, TN_HF_PACKER, TN_HF_SELF); /* as a file that was converted has it, at its end */
     tn_gw_tensor(w, "token_embd.weight", GW_T_F32, 2, (uint64_t[]){64, 3}, NULL, NULL);
     tn_gw_data(w, "token_embd.weight", table, sizeof table);
     tn_gw_tensor(w, "a.weight", t->id, 2, (uint64_t[]){COLS_ALL, ROWS_ALL}, NULL, NULL);
