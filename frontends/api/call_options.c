@@ -33,7 +33,8 @@ static const TnField eval_fields[] = {TN_FIELD(TerncEval, path), TN_FIELD(TerncE
                                       TN_FIELD(TerncEval, rows), TN_FIELD(TerncEval, variant)};
 static const TnShape eval_shape = TN_SHAPE(TerncEval, eval_fields);
 static const TnField import_fields[] = {TN_FIELD(TerncImport, source), TN_FIELD(TerncImport, json),
-                                        TN_FIELD(TerncImport, progress), TN_FIELD(TerncImport, user)};
+                                        TN_FIELD(TerncImport, progress), TN_FIELD(TerncImport, user),
+                                        TN_FIELD(TerncImport, i2s_probe)};
 static const TnShape import_shape = TN_SHAPE(TerncImport, import_fields);
 static const TnField convert_fields[] = {TN_FIELD(TerncConvert, path), TN_FIELD(TerncConvert, output),
                                          TN_FIELD(TerncConvert, type), TN_FIELD(TerncConvert, embd),

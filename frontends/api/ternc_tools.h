@@ -82,6 +82,7 @@ typedef struct TerncImport {
     /* Reports progress; a nonzero return cancels. May be NULL. */
     int (*progress)(void *user, const char *phase, uint64_t done, uint64_t total);
     void *user;
+    int i2s_probe; /* compile and run the model under each layout of I2_S, and name the one that knows a fixed text best */
 } TerncImport;
 /* Sends a report on a model file as what = "result": the program that probably wrote it, what Tern infers and
  * from what, what it ignores, statistics of every ternary matrix (this reads all weights), memory at several

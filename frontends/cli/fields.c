@@ -20,6 +20,7 @@ static const struct {
     {"TerncSource.overrides", "--override-kv"},
     {"TerncSource.ternary_dense", "--ternary-dense"},
     {"TerncSource.i2s_layout", "--i2s-layout"},
+    {"TerncImport.i2s_probe", "--i2s-probe"},
     {"TerncOpt.level", "--cpu"},
     {"TerncOpt.head", "--head"},
     {"TerncOpt.kv", "--kv"},

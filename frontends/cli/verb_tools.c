@@ -300,8 +300,12 @@ int verb_eval(const Verb *verb, int argc, char **argv) {
     return ternc()->eval(&o, take_text, &out, &err) == TERN_OK ? EXIT_OK : fail(&err);
 }
 
-static int show_report(const TerncSource *source, const char *json) {
-    TerncImport o = {.size = sizeof o, .source = source, .json = json != NULL, .progress = progress_bar};
+static int show_report(const TerncSource *source, const char *json, bool probe) {
+    TerncImport o = {.size = sizeof o,
+                     .source = source,
+                     .json = json != NULL,
+                     .progress = progress_bar,
+                     .i2s_probe = probe};
     TextOut out = {.path = json && *json ? json : NULL};
     TernError err = {0};
     TernStatus st = ternc()->import(&o, take_text, &out, &err);
@@ -313,7 +317,7 @@ static int show_report(const TerncSource *source, const char *json) {
 int verb_inspect(const Verb *verb, int argc, char **argv) {
     const char *model = NULL, *dot = NULL, *svg = NULL, *json = NULL;
     int64_t layer = -1, variant = 0;
-    bool fold = false, report = false, ternary_dense = false;
+    bool fold = false, report = false, probe = false, ternary_dense = false;
     TerncPicture p = {.size = sizeof p};
     TerncSource source = {.size = sizeof source, .note = print_note};
     StrList overrides = {0};
@@ -335,6 +339,8 @@ int verb_inspect(const Verb *verb, int argc, char **argv) {
         {"--ternary-dense", NULL, FLAG_BOOL, &ternary_dense, 0, 0,
          "report: take block weights that are stored dense as ternary"},
         {"--i2s-layout", "NAME", FLAG_STR, &source.i2s_layout, 0, 0, "report: " I2S_LAYOUT_HELP},
+        {"--i2s-probe", NULL, FLAG_BOOL, &probe, 0, 0,
+         "report: find out how I2_S tensors lie, by the loss of a fixed English text under each layout"},
         FLAG_END,
     };
     int n_words;
@@ -353,10 +359,10 @@ int verb_inspect(const Verb *verb, int argc, char **argv) {
     if (report) {
         if (dot || svg || fold || layer >= 0 || p.profile || flag_given(&variant))
             usage_error(verb, "--report goes with --json alone");
-        return show_report(&source, json);
+        return show_report(&source, json, probe);
     }
-    if (overrides.n || ternary_dense || source.i2s_layout)
-        usage_error(verb, "--override-kv, --ternary-dense and --i2s-layout go with --report");
+    if (overrides.n || ternary_dense || source.i2s_layout || probe)
+        usage_error(verb, "--override-kv, --ternary-dense, --i2s-layout and --i2s-probe go with --report");
     const void *const drawing[] = {&fold, &layer, &variant, &p.profile};
     for (size_t i = 0; i < TN_COUNT(drawing); i++) only_with(verb, drawing[i], dot || svg, "--dot or --svg");
     if (fold && layer >= 0) usage_error(verb, "--fold-layers and --layer exclude each other");

@@ -378,6 +378,7 @@ static TernStatus gather(TnReport *r, const TerncImport *o, TernError *err) {
     r->kv_values = (uint64_t)r->facts.n_layers * 2 * r->facts.n_kv_heads * r->facts.head_dim;
     TN_TRY(read_weights(r, o, err));
     read_ffn(r);
+    if (o->i2s_probe) TN_TRY(tn_report_i2s_probe(r, o->source, err));
     return plan(r, err);
 }
 

@@ -68,6 +68,8 @@ void tn_findings_add(TnFindings *f, TnArena *arena, const char *what, const char
 /* producer.c: finds who packed the weights and who converted the model, as far as the file tells; reads only
  * keys. Also adds notes about known traps. */
 void tn_report_producer(TnReport *r);
+/* i2s_probe.c: adds a note that says which layout of I2_S gives the lowest loss of a fixed prompt; runs the model. */
+TernStatus tn_report_i2s_probe(TnReport *r, const TerncSource *source, TernError *err);
 /* report_text.c */
 void tn_report_text(const TnReport *r, TnBuf *out);
 void tn_report_json(const TnReport *r, TnBuf *out);
