@@ -37,7 +37,7 @@ static int64_t in_triples(const TnTlTiles *t, int64_t cols) {
     return cols / t->tile_cols * t->tile_cols;
 }
 
-static bool divides(TnEnc enc, const TnTlTiles *t, int64_t rows, int64_t cols) {
+bool tn_tl_divides(TnEnc enc, const TnTlTiles *t, int64_t rows, int64_t cols) {
     if (rows % t->tile_rows || t->tile_rows % t->block_rows) return false;
     if (enc == TN_ENC_tl1) return cols % t->tile_cols == 0 && t->tile_cols % block_cols(t) == 0;
     return cols >= 256 && (cols - in_triples(t, cols)) % 32 == 0;
@@ -49,7 +49,7 @@ bool tn_tl_tiles(TnEnc enc, int64_t rows, int64_t cols, TnTlTiles *out) {
     for (size_t i = 0; i < TN_COUNT(known); i++)
         if (known[i].rows == rows && known[i].cols == cols)
             *out = enc == TN_ENC_tl1 ? known[i].tl1 : known[i].tl2;
-    return divides(enc, out, rows, cols);
+    return tn_tl_divides(enc, out, rows, cols);
 }
 
 static TnTlTiles tiles_of(const TnType *t) {
@@ -85,8 +85,8 @@ static void put_pair(int code, int8_t *out) {
 
 /* For each band of tile_rows rows, tiles from left to right. In a tile, bands of block_rows rows, each of blocks from left
  * to right. In a block, sixteen rows at a time; byte r has two neighbouring pairs of row r. */
-static void tl1_row(const TnType *t, const uint8_t *raw, int64_t row, int8_t *out) {
-    TnTlTiles s = tiles_of(t);
+static void tl1_row(const TnType *t, const TnTlTiles *tiles, const uint8_t *raw, int64_t row, int8_t *out) {
+    TnTlTiles s = *tiles;
     int64_t k = t->dim[1], width = block_cols(&s), in_tile = row % s.tile_rows,
             in_block = in_tile % s.block_rows;
     int64_t blocks = s.tile_cols / width, sixteens = s.block_rows / 16, quads = width / 4;
@@ -147,11 +147,10 @@ static void tl2_pairs(const uint8_t *raw, const TnTlTiles *s, int64_t k2, int64_
 }
 
 /* First the magnitudes of all triples, then their signs, then the pairs of the remaining columns. */
-static void tl2_row(const TnType *t, const uint8_t *raw, int64_t row, int8_t *out) {
-    TnTlTiles s = tiles_of(t);
-    int64_t rows = t->dim[0], k = t->dim[1], k3 = in_triples(&s, k);
-    tl2_triples(raw, &s, rows, k3, row, out);
-    tl2_pairs(raw + rows * k3 / 6 + rows * k3 / 24, &s, k - k3, row, out + k3);
+static void tl2_row(const TnType *t, const TnTlTiles *s, const uint8_t *raw, int64_t row, int8_t *out) {
+    int64_t rows = t->dim[0], k = t->dim[1], k3 = in_triples(s, k);
+    tl2_triples(raw, s, rows, k3, row, out);
+    tl2_pairs(raw + rows * k3 / 6 + rows * k3 / 24, s, k - k3, row, out + k3);
 }
 
 /* Four rows: their f32 scales, then 64 bytes for every 64 columns. Byte 16l + 4r + i has in bits 2q.. column 16l + i + 4q of
@@ -172,15 +171,19 @@ static void i2s4_row(const TnType *t, const uint8_t *raw, int64_t row, int8_t *o
     for (int64_t c = 0; c < t->dim[1]; c++) out[c] = (int8_t)((b[c] >> shift & 3) - 1);
 }
 
+void tn_tl_trits(const TnType *t, const TnTlTiles *tiles, const uint8_t *raw, int64_t row, int8_t *out) {
+    (t->enc == TN_ENC_tl1 ? tl1_row : tl2_row)(t, tiles, raw, row, out);
+}
+
 void tn_tiled_trits(const TnType *t, const uint8_t *raw, int64_t row, int8_t *out) {
-    if (t->enc == TN_ENC_tl1)
-        tl1_row(t, raw, row, out);
-    else if (t->enc == TN_ENC_tl2)
-        tl2_row(t, raw, row, out);
-    else if (t->enc == TN_ENC_i2s4)
+    if (t->enc == TN_ENC_i2s4) {
         i2s4_row(t, raw, row, out);
-    else
+    } else if (t->enc == TN_ENC_iq2bn4) {
         iq2bn4_row(t, raw, row, out);
+    } else {
+        TnTlTiles tiles = tiles_of(t);
+        tn_tl_trits(t, &tiles, raw, row, out);
+    }
 }
 
 /* ---- Codes that stand for nothing */
@@ -196,20 +199,26 @@ static TernStatus bad_nibble(const uint8_t *raw, size_t at, int most, const char
                    name, at, raw[at], most);
 }
 
-TernStatus tn_tiled_check(const TnType *t, const uint8_t *raw, const char *name, TernError *err) {
+TernStatus tn_tl_check(const TnType *t, const TnTlTiles *tiles, const uint8_t *raw, const char *name,
+                       TernError *err) {
     size_t rows = (size_t)t->dim[0], k = (size_t)t->dim[1];
     if (t->enc == TN_ENC_tl1) {
         size_t at = above(raw, 0, rows * k / 4, 8);
         return at < rows * k / 4 ? bad_nibble(raw, at, 8, name, err) : TERN_OK;
     }
-    if (t->enc == TN_ENC_tl2) {
-        TnTlTiles s = tiles_of(t);
-        size_t k3 = (size_t)in_triples(&s, t->dim[1]), sizes = rows * k3 / 6, pairs = sizes + rows * k3 / 24,
-               end = pairs + rows * (k - k3) / 4;
-        size_t at = above(raw, 0, sizes, 13);
-        if (at < sizes) return bad_nibble(raw, at, 13, name, err);
-        at = above(raw, pairs, end, 8);
-        return at < end ? bad_nibble(raw, at, 8, name, err) : TERN_OK;
+    size_t k3 = (size_t)in_triples(tiles, t->dim[1]), sizes = rows * k3 / 6, pairs = sizes + rows * k3 / 24,
+           end = pairs + rows * (k - k3) / 4;
+    size_t at = above(raw, 0, sizes, 13);
+    if (at < sizes) return bad_nibble(raw, at, 13, name, err);
+    at = above(raw, pairs, end, 8);
+    return at < end ? bad_nibble(raw, at, 8, name, err) : TERN_OK;
+}
+
+TernStatus tn_tiled_check(const TnType *t, const uint8_t *raw, const char *name, TernError *err) {
+    size_t rows = (size_t)t->dim[0], k = (size_t)t->dim[1];
+    if (t->enc == TN_ENC_tl1 || t->enc == TN_ENC_tl2) {
+        TnTlTiles tiles = tiles_of(t);
+        return tn_tl_check(t, &tiles, raw, name, err);
     }
     size_t head = t->enc == TN_ENC_iq2bn4 ? 16 : 0; /* scales of four rows */
     for (size_t r = 0; r < rows / 4; r++)

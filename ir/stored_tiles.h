@@ -17,6 +17,13 @@ typedef struct TnTlTiles {
 /* Finds the tiles of tl1 or tl2. Returns false if no tiles divide a matrix of this shape. */
 bool tn_tl_tiles(TnEnc enc, int64_t rows, int64_t cols, TnTlTiles *out);
 
+/* Whether tiles divide such a matrix. */
+bool tn_tl_divides(TnEnc enc, const TnTlTiles *tiles, int64_t rows, int64_t cols);
+/* Row `row` of tl1 or tl2 in tiles that are not those of its shape, and a check of all its codes. Tiles must divide the matrix. */
+void tn_tl_trits(const TnType *t, const TnTlTiles *tiles, const uint8_t *raw, int64_t row, int8_t *out);
+TernStatus tn_tl_check(const TnType *t, const TnTlTiles *tiles, const uint8_t *raw, const char *name,
+                       TernError *err);
+
 /* Whether an encoding is one of these. */
 bool tn_enc_is_tiled(TnEnc e);
 /* Bytes of the weights of such a matrix. A scale that is one f32 after them is not counted; the scales of iq2bn4 are. */

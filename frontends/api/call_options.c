@@ -36,10 +36,10 @@ static const TnField import_fields[] = {TN_FIELD(TerncImport, source), TN_FIELD(
                                         TN_FIELD(TerncImport, progress), TN_FIELD(TerncImport, user),
                                         TN_FIELD(TerncImport, i2s_probe)};
 static const TnShape import_shape = TN_SHAPE(TerncImport, import_fields);
-static const TnField convert_fields[] = {TN_FIELD(TerncConvert, path), TN_FIELD(TerncConvert, output),
-                                         TN_FIELD(TerncConvert, type), TN_FIELD(TerncConvert, embd),
-                                         TN_FIELD(TerncConvert, pre),  TN_FIELD(TerncConvert, absmean),
-                                         TN_FIELD(TerncConvert, note), TN_FIELD(TerncConvert, user)};
+static const TnField convert_fields[] = {
+    TN_FIELD(TerncConvert, path), TN_FIELD(TerncConvert, output), TN_FIELD(TerncConvert, type),
+    TN_FIELD(TerncConvert, embd), TN_FIELD(TerncConvert, pre),    TN_FIELD(TerncConvert, absmean),
+    TN_FIELD(TerncConvert, note), TN_FIELD(TerncConvert, user),   TN_FIELD(TerncConvert, tl_config)};
 static const TnShape convert_shape = TN_SHAPE(TerncConvert, convert_fields);
 static const TnField diff_fields[] = {TN_FIELD(TerncDiff, a), TN_FIELD(TerncDiff, b),
                                       TN_FIELD(TerncDiff, names), TN_FIELD(TerncDiff, no_stats)};

@@ -142,6 +142,8 @@ typedef struct TerncConvert {
     /* Gets a line for each thing that is worth knowing. May be NULL. */
     void (*note)(void *user, const char *line);
     void *user;
+    /* Of a GGUF with TL1 or TL2: the kernel_config.ini of the bitnet.cpp that wrote it, for its tiles; type is then "i2_s" by default. */
+    const char *tl_config;
 } TerncConvert;
 /* Writes a GGUF of a folder, or of a GGUF one with other types: there weights and scales stay as they are, so a type that
  * cannot hold them is refused, and without a type the file is copied, in one part. Memory holds a few rows at a time, and of

@@ -36,6 +36,7 @@ static const struct {
     {"TerncConvert.embd", "--embd"},
     {"TerncConvert.pre", "--pre"},
     {"TerncConvert.absmean", "--absmean"},
+    {"TerncConvert.tl_config", "--tl-config"},
     {"TerncPicture.levels", "--levels --cpu"},
     {"TerncPicture.head", "--head"},
     {"TerncPicture.format", "--emit"},

@@ -16,13 +16,18 @@ int verb_convert(const Verb *verb, int argc, char **argv) {
          "for a folder: round matrices that are not ternary by their mean magnitude, also if nothing in the "
          "folder says "
          "so"},
+        {"--tl-config", "FILE", FLAG_STR, &c.tl_config, 0, 0,
+         "for a .gguf with TL1 or TL2: the kernel_config.ini of the bitnet.cpp that wrote it, which has the "
+         "sizes of its tiles"},
         FLAG_END,
     };
     int n_words;
     parse_args(verb, flags, argc, argv, &c.path, 1, &n_words);
     if (!c.path) usage_error(verb, "expected a folder or a .gguf");
     if (!c.output) usage_error(verb, "missing -o FILE");
-    const TnFileUse files[] = {{"the model", c.path, TN_FILE_MODEL}, {"-o", c.output, TN_FILE_BINARY}};
+    const TnFileUse files[] = {{"the model", c.path, TN_FILE_MODEL},
+                               {"--tl-config", c.tl_config, TN_FILE_IN},
+                               {"-o", c.output, TN_FILE_BINARY}};
     if (check_files(verb, files, TN_COUNT(files)) != EXIT_OK) return EXIT_INPUT;
     c.absmean = absmean;
     TernError err = {0};

@@ -139,6 +139,10 @@ TernStatus tn_gguf_size_tensors(TnGguf *g, size_t data, size_t align, TernError 
  * one), "64x16" or "1x4". Refuses other words, a file without such a tensor, and shapes that the layout does not have. To be
  * called before the graph is made. */
 TernStatus tn_gguf_i2s_layout(TnGguf *g, const char *layout, TernError *err);
+/* ---- tl_config.c: turns all TL1 and TL2 tensors into I2_S in memory, by the tiles of a kernel_config.ini of bitnet.cpp. Refuses a
+ * list that lacks a shape, or whose tiles do not divide it, and a file without such a tensor. To be called before the graph is
+ * made. */
+TernStatus tn_gguf_tl_config(TnGguf *g, const char *path, TernError *err);
 /* As its makers call it, "I2_S", of a file that may yet be refused; NULL if the number is unknown,
  * "undecided" if it has several meanings and the file was refused before one was chosen. */
 const char *tn_gguf_tensor_type_name(const TnGgufTensor *t);

@@ -46,19 +46,30 @@ TernStatus ternc_convert(const TerncConvert *convert, TernError *err) {
     TerncConvert c;
     TN_TRY(tn_convert_take(convert, &c, err));
     const TnFileUse files[] = {{"the model", c.path, TN_FILE_MODEL},
+                               {"the tiles", c.tl_config, TN_FILE_IN},
                                {"the output", c.output, TN_FILE_BINARY}};
     TN_TRY(tn_files_check(files, TN_COUNT(files), err));
     TN_TRY(tn_hf_check_output(c.path, c.output, err));
-    TnHfOptions o = {
-        .type = c.type, .embd = c.embd, .pre = c.pre, .absmean = c.absmean, .note = c.note, .user = c.user};
+    TnHfOptions o = {.type = c.type        ? c.type
+                             : c.tl_config ? "i2_s"
+                                           : NULL,
+                     .embd = c.embd,
+                     .pre = c.pre,
+                     .absmean = c.absmean,
+                     .note = c.note,
+                     .user = c.user};
     Job j = {.options = &o};
     if (tn_os_is_folder(c.path)) {
+        if (c.tl_config)
+            return tn_fail(err, TERN_ERR_INPUT, "TerncConvert.tl_config is for a .gguf, %s is a folder",
+                           c.path);
         TN_TRY(tn_hf_open(c.path, &o, &j.folder, err));
     } else {
         TN_TRY(check_gguf(&c, err));
         TN_TRY(tn_gguf_open(c.path, false, &j.gguf, err));
     }
-    TernStatus st = check_output(j.gguf, c.output, err);
+    TernStatus st = c.tl_config ? tn_gguf_tl_config(j.gguf, c.tl_config, err) : TERN_OK;
+    if (st == TERN_OK) st = check_output(j.gguf, c.output, err);
     if (st == TERN_OK) st = write_model(&j, c.output, err);
     tn_hf_close(j.folder);
     tn_gguf_close(j.gguf);
