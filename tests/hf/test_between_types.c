@@ -199,7 +199,7 @@ static void refusals(void **state) {
     tn_buf_free(&out);
 }
 
-/* A weight of 2 stays one where the type has it. */
+/* A weight of 2 stays one where the type has it, or becomes its number. */
 static void weights_of_two(void **state) {
     (void)state;
     TnBuf a = {0}, b = {0};
@@ -209,6 +209,12 @@ static void weights_of_two(void **state) {
     assert_int_equal((uint8_t)b.data[b.len - 1], 0xff);
     assert_string_equal(between(&a, &(TnHfOptions){.type = "i2_s"}, &b),
                         "m.gguf: tensor a.weight has weights of 2, which i2_s cannot hold");
+    b.len = 0;
+    float last[5];
+    assert_string_equal(between(&a, &(TnHfOptions){.type = "f32"}, &b), "");
+    memcpy(last, b.data + b.len - sizeof last, sizeof last);
+    assert_true(last[1] == 1 && last[2] == 1 && last[3] == 1 && last[4] == 1); /* 2 x 0.5 */
+    assert_true(last[0] != 1);
     tn_buf_free(&a);
     tn_buf_free(&b);
 }
