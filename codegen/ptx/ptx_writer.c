@@ -37,7 +37,8 @@ void tn_px_close(TnPx *x) {
     for (uint32_t i = 0; i < x->params; i++)
         tn_buf_printf(x->out, "%s\n.param .u64 %s_%" PRIu32, i ? "," : "", x->name, i);
     tn_buf_puts(x->out, ")\n");
-    if (x->threads) tn_buf_printf(x->out, ".maxntid %" PRIu32 ", 1, 1\n", x->threads);
+    /* one CTA at a time is enough: without this ptxas keeps to 32 registers, and spills, to fit eight of them */
+    if (x->threads) tn_buf_printf(x->out, ".maxntid %" PRIu32 ", 1, 1\n.minnctapersm 1\n", x->threads);
     tn_buf_puts(x->out, "{\n");
     for (int k = 0; k < TN_PX_KINDS; k++)
         if (x->registers[k])

@@ -505,8 +505,12 @@ static bool entry(Parser *t) {
     t->kinds = t->code_room = t->constant_room = t->labels = 0;
     if (!parameters(t)) return false;
     while (!take(t, '{')) {
-        if (!word(t, text) || strcmp(text, ".maxntid"))
-            return fails(t, "got '%s', expected .maxntid or '{'", text);
+        if (!word(t, text) || (strcmp(text, ".maxntid") && strcmp(text, ".minnctapersm")))
+            return fails(t, "got '%s', expected .maxntid, .minnctapersm or '{'", text);
+        if (!strcmp(text, ".minnctapersm")) {
+            if (!decimal(t, 32, &one)) return false;
+            continue;
+        }
         if (!decimal(t, 1024, &n)) return false;
         while (take(t, ','))
             if (!decimal(t, 1, &one)) return false;

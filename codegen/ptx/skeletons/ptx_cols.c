@@ -61,26 +61,31 @@ static void pad_row(TnPtx *b, const TnPtxProduct *p, TnPxV to) {
     tn_px_loop_end(x, &z);
 }
 
-static void copy_row(TnPtx *b, const TnPtxProduct *p, TnPxV from, TnPxV to) {
+/* Copies the block's rows in one loop, each from the operand's row of that number, or from the step's last row. */
+static void copy_rows(TnPtx *b, const TnPtxProduct *p, const TnPtxUnit *u, TnPxV row0, TnPxV count,
+                      TnPxV to) {
     TnPx *x = &b->x;
-    if (p->copied % 16 == 0) {
-        TnPxV w[4];
-        TnPxLoop l = tn_px_strided(x, tn_px_u(p->copied / 16));
-        PX_MANY(x, w, ld4, tn_px_index(x, from, l.i, 16));
-        PX(x, sts4, tn_px_index(x, to, l.i, 16), w[0], w[1], w[2], w[3]);
-        tn_px_loop_end(x, &l);
+    uint32_t size = p->copied % 16 == 0 ? 16 : 4, n = p->copied / size;
+    TnPxV last = PX(x, sub, count, tn_px_u(1)), w[4];
+    TnPxLoop l = tn_px_strided(x, tn_px_u(u->rows * n));
+    TnPxV r = u->rows > 1 ? PX(x, div, l.i, tn_px_u(n)) : tn_px_u(0);
+    TnPxV i = u->rows > 1 ? PX(x, sub, l.i, PX(x, mul, r, tn_px_u(n))) : l.i;
+    TnPxV row = u->rows > 1 ? PX(x, min, PX(x, add, row0, r), last) : row0;
+    TnPxV from = tn_px_index(x, tn_ptx_operand_row(b, b->g->nodes[b->k->root].args[0], row), i, size);
+    TnPxV place = tn_px_index(x, tn_px_index(x, to, r, p->room), i, size);
+    if (size == 16) {
+        PX_MANY(x, w, ld4, from);
+        PX(x, sts4, place, w[0], w[1], w[2], w[3]);
     } else {
-        TnPxLoop l = tn_px_strided(x, tn_px_u(p->copied / 4));
-        tn_px_put(x, to, l.i, TN_PX_U32, tn_px_get(x, from, l.i, TN_PX_U32));
-        tn_px_loop_end(x, &l);
+        PX(x, sts, place, PX(x, ld, from));
     }
-    pad_row(b, p, to);
+    tn_px_loop_end(x, &l);
+    for (uint32_t t = 0; t < u->rows; t++) pad_row(b, p, tn_px_index(x, to, tn_px_u(t), p->room));
 }
 
 /* Sets u->x for the rows from row0 (r) on, of `count` (r). */
 static void fetch_rows(TnPtx *b, const TnPtxProduct *p, TnPtxUnit *u, TnPxV row0, TnPxV count, TnPxV place) {
     TnPx *x = &b->x;
-    TnRef in = b->g->nodes[b->k->root].args[0];
     if (tn_ptx_has_prologue(b)) {
         u->x[0] = place;
         tn_ptx_prologue(b, row0, place);
@@ -88,14 +93,9 @@ static void fetch_rows(TnPtx *b, const TnPtxProduct *p, TnPtxUnit *u, TnPxV row0
         tn_px_barrier(x);
         return;
     }
-    for (uint32_t r = 0; r < u->rows; r++) {
-        TnPxV row = row0;
-        if (r) row = PX(x, min, PX(x, add, row0, tn_px_u(r)), PX(x, sub, count, tn_px_u(1)));
-        TnPxV from = tn_ptx_operand_row(b, in, row);
-        u->x[r] = p->copied ? tn_px_index(x, place, tn_px_u(r), p->room) : from;
-        if (p->copied) copy_row(b, p, from, u->x[r]);
-    }
-    if (p->copied) tn_px_barrier(x);
+    for (uint32_t r = 0; r < u->rows; r++) u->x[r] = tn_px_index(x, place, tn_px_u(r), p->room);
+    copy_rows(b, p, u, row0, count, place);
+    tn_px_barrier(x);
 }
 
 /* ---- rows of results */
@@ -125,7 +125,7 @@ static void put_part(TnPtx *b, const TnPtxProduct *p, TnPtxUnit *u, uint32_t par
                                          : (size_t)p->room * u->rows;
     if (room < p->room) room = p->room;
     TN_CHECK(room <= 1u << 20);
-    TnPxV place = room ? tn_px_shared_at(x, tn_px_shared(x, (uint32_t)room, 16)) : tn_px_u(0);
+    TnPxV place = tn_px_shared_at(x, tn_px_shared(x, (uint32_t)room, 16));
     u->words = tn_px_shared_at(x, tn_px_shared(x, u->rows * u->slots * 4, 16));
     bool once = tn_ptx_most_rows(b) <= u->rows;
     TnPxLoop l = {.i = tn_px_u(0)};
