@@ -27,6 +27,14 @@ static const struct {
     {"blk.*.attn_v.bias", {"self_attn.v_proj.bias", NULL}},
     {"blk.*.attn_q_norm.weight", {"self_attn.q_norm.weight", NULL}},
     {"blk.*.attn_k_norm.weight", {"self_attn.k_norm.weight", NULL}},
+    {"blk.*.attn_q_norm_in.weight", {"self_attn.q_proj.norm.weight", "self_attn.q_proj.rms_norm.weight"}},
+    {"blk.*.attn_k_norm_in.weight", {"self_attn.k_proj.norm.weight", "self_attn.k_proj.rms_norm.weight"}},
+    {"blk.*.attn_v_norm_in.weight", {"self_attn.v_proj.norm.weight", "self_attn.v_proj.rms_norm.weight"}},
+    {"blk.*.attn_output_norm_in.weight",
+     {"self_attn.o_proj.norm.weight", "self_attn.o_proj.rms_norm.weight"}},
+    {"blk.*.ffn_gate_norm_in.weight", {"mlp.gate_proj.norm.weight", "mlp.gate_proj.rms_norm.weight"}},
+    {"blk.*.ffn_up_norm_in.weight", {"mlp.up_proj.norm.weight", "mlp.up_proj.rms_norm.weight"}},
+    {"blk.*.ffn_down_norm_in.weight", {"mlp.down_proj.norm.weight", "mlp.down_proj.rms_norm.weight"}},
     {"blk.*.attn_sub_norm.weight", {"self_attn.attn_sub_norm.weight", "self_attn.inner_attn_ln.weight"}},
     {"blk.*.attn_output.weight", {"self_attn.o_proj.weight", NULL}},
     {"blk.*.ffn_norm.weight", {"post_attention_layernorm.weight", NULL}},
@@ -75,6 +83,13 @@ static const TnSafeTensor *take(Planning *g, const char *name) {
     return g->p->f->tensors[i];
 }
 
+/* A checkpoint without a head, as those of embedding models, calls its tensors the same without "model." in front. */
+static const char *as_called(const Planning *g, const char *name) {
+    static const char model[] = "model.", first[] = "embed_tokens.weight";
+    bool bare = tn_hf_tensor(g->p->f, first) && strncmp(name, model, sizeof model - 1) == 0;
+    return bare ? name + sizeof model - 1 : name;
+}
+
 /* The tensor for a row, by either of its names; *out_name is the one found, or the first. */
 static const TnSafeTensor *find(Planning *g, const char *row, uint64_t layer, const char **out_name) {
     TnArena *a = &g->p->f->arena;
@@ -85,6 +100,7 @@ static const TnSafeTensor *find(Planning *g, const char *row, uint64_t layer, co
             const char *name = names[i].hf[k];
             if (strncmp(row, "blk.", 4) == 0)
                 name = tn_sprintf(a, "model.layers.%llu.%s", (unsigned long long)layer, name);
+            name = as_called(g, name);
             if (!*out_name) *out_name = name;
             const TnSafeTensor *t = take(g, name);
             if (!t) continue;

@@ -76,12 +76,15 @@ static const char good_config[] =
     "\"quantization_mode\":\"offline\"},\n"
     "\"eos_token_id\":2}";
 
+static bool bare; /* leave "model." out of names */
+
 /* Tensors of model.safetensors as they are added. */
 typedef struct Weights {
     TnBuf head, data;
 } Weights;
 static inline void add(Weights *w, const char *name, const char *dtype, const char *shape, const void *bytes,
                        size_t n) {
+    if (bare && strncmp(name, "model.", 6) == 0) name += 6;
     tn_buf_printf(&w->head, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}",
                   w->head.len ? "," : "{", name, dtype, shape, w->data.len, w->data.len + n);
     tn_buf_put(&w->data, bytes, n);

@@ -151,7 +151,25 @@ static void refusals(void **state) {
     assert_string_equal(convert_says(&(TnHfOptions){.absmean = true}, NULL), "");
 }
 
+/* A checkpoint without a head leaves "model." out. */
+static void bare_names(void **state) {
+    (void)state;
+    TnBuf file[2] = {{0}, {0}};
+    put_text("config.json", good_config);
+    for (int i = 0; i < 2; i++) {
+        bare = i;
+        put_weights(PACKED, 0, false);
+        assert_string_equal(convert_says(NULL, &file[i]), "");
+    }
+    bare = false;
+    assert_int_equal(file[0].len, file[1].len);
+    assert_memory_equal(file[0].data, file[1].data, file[0].len);
+    tn_buf_free(&file[0]);
+    tn_buf_free(&file[1]);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(layouts), cmocka_unit_test(refusals)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(bare_names), cmocka_unit_test(layouts),
+                                       cmocka_unit_test(refusals)};
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
