@@ -121,42 +121,53 @@ bool ptx_shared_reach(PtxRun *run, PtxCta *cta, PtxWarp *w, const uint32_t *at, 
     return true;
 }
 
-/* ---- moving bytes. `bytes` of a lane lie at base[lane]; elements of 4 bytes or less go to words, of 8 to pairs. */
+/* ---- moving bytes. A lane's lie at at[lane] + delta of the host; elements of 4 bytes or less go to words, of 8 to pairs. */
 
-static inline void load_lane(const PtxIns *i, PtxWarp *w, const Form *f, const uint8_t *from, uint32_t l) {
+#define HOST(l) ((uint8_t *)((uintptr_t)at[l] + delta))
+#define EACH(l)                                                                                              \
+    for (uint32_t l = 0; l < PTX_ROW; l++)                                                                   \
+        if (lanes >> l & 1)
+
+static void load(const PtxIns *i, PtxWarp *w, const Form *f, const uint64_t *at, uintptr_t delta,
+                 uint32_t lanes) {
+    uint32_t *to = w->file + i->result[0];
     switch (f->bytes) {
     case 1:
-        w->file[i->result[0] + l] = f->sign ? (uint32_t)(int32_t)(int8_t)*from : *from;
+        EACH(l) to[l] = f->sign ? (uint32_t)(int32_t)(int8_t)*HOST(l) : *HOST(l);
         return;
-    case 2: {
-        uint16_t h;
-        memcpy(&h, from, 2);
-        w->file[i->result[0] + l] = h;
+    case 2:
+        EACH(l) {
+            uint16_t h;
+            memcpy(&h, HOST(l), 2);
+            to[l] = h;
+        }
         return;
-    }
     case 8:
-        memcpy(w->file + i->result[0] + 2 * l, from, 8);
+        EACH(l) memcpy(to + 2 * l, HOST(l), 8);
         return;
     default:
-        for (uint32_t e = 0; e < i->results; e++) memcpy(w->file + i->result[e] + l, from + 4 * e, 4);
+        for (uint32_t e = 0; e < i->results; e++) {
+            to = w->file + i->result[e];
+            EACH(l) memcpy(to + l, HOST(l) + 4 * e, 4);
+        }
     }
 }
 
 /* values: the rows of what is stored. */
-static inline void store_lane(const Form *f, const uint32_t *const *values, uint32_t n, uint8_t *to,
-                              uint32_t l) {
+static void store(const Form *f, const uint32_t *const *values, uint32_t n, const uint64_t *at,
+                  uintptr_t delta, uint32_t lanes) {
     switch (f->bytes) {
     case 1:
-        *to = (uint8_t)values[0][l];
+        EACH(l) * HOST(l) = (uint8_t)values[0][l];
         return;
     case 2:
-        memcpy(to, values[0] + l, 2); /* little-endian */
+        EACH(l) memcpy(HOST(l), values[0] + l, 2); /* little-endian */
         return;
     case 8:
-        memcpy(to, values[0] + 2 * l, 8);
+        EACH(l) memcpy(HOST(l), values[0] + 2 * l, 8);
         return;
     default:
-        for (uint32_t e = 0; e < n; e++) memcpy(to + 4 * e, values[e] + l, 4);
+        for (uint32_t e = 0; e < n; e++) EACH(l) memcpy(HOST(l) + 4 * e, values[e] + l, 4);
     }
 }
 
@@ -182,19 +193,14 @@ static void update_lane(const PtxIns *i, PtxWarp *w, const Form *f, const uint32
     if (i->results) w->file[i->result[0] + l] = old;
 }
 
-/* Some lanes, whose host addresses are at[lane] + delta. */
 static void move(const PtxIns *i, PtxWarp *w, const Form *f, const uint32_t *const *values, uint32_t n,
                  const uint64_t *at, uintptr_t delta, uint32_t lanes) {
-    for (; lanes; lanes &= lanes - 1) {
-        uint32_t l = (uint32_t)__builtin_ctz(lanes);
-        uint8_t *host = (uint8_t *)((uintptr_t)at[l] + delta);
-        if (i->class == TN_PX_LOAD)
-            load_lane(i, w, f, host, l);
-        else if (i->class == TN_PX_STORE)
-            store_lane(f, values, n, host, l);
-        else
-            update_lane(i, w, f, values, host, l);
-    }
+    if (i->class == TN_PX_LOAD)
+        load(i, w, f, at, delta, lanes);
+    else if (i->class == TN_PX_STORE)
+        store(f, values, n, at, delta, lanes);
+    else
+        EACH(l) update_lane(i, w, f, values, HOST(l), l);
 }
 
 static bool load_parameter(PtxRun *run, PtxWarp *w, const PtxIns *i, uint32_t lanes) {

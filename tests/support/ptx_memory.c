@@ -280,12 +280,21 @@ static uint32_t fails(PtxFault *fault, uint32_t lane, const char *format, ...) {
     return 0;
 }
 
-/* Lanes whose accesses lie in a piece. */
-PTX_CLONES static uint32_t lanes_within(const uint64_t *at, uint32_t lanes, uint64_t lo, uint64_t last) {
-    uint32_t outside[PTX_ROW], within = 0;
-    for (uint32_t l = 0; l < PTX_ROW; l++) outside[l] = at[l] < lo || at[l] > last;
-    for (uint32_t l = 0; l < PTX_ROW; l++) within |= (uint32_t)!outside[l] << l;
-    return within & lanes;
+/* Bits of lanes: whose access lies in a piece, is not aligned, is that of the first lane. */
+typedef struct Lanes {
+    uint32_t within, skewed, same;
+} Lanes;
+
+PTX_CLONES static Lanes look(const uint64_t *at, uint64_t lo, uint64_t last, uint64_t first, uint32_t bytes) {
+    uint32_t outside[PTX_ROW], skewed[PTX_ROW], same[PTX_ROW];
+    Lanes r = {0, 0, 0};
+    for (uint32_t l = 0; l < PTX_ROW; l++) outside[l] = (uint32_t) !(at[l] < lo || at[l] > last) << l;
+    for (uint32_t l = 0; l < PTX_ROW; l++) skewed[l] = (uint32_t)((at[l] & (bytes - 1)) != 0) << l;
+    for (uint32_t l = 0; l < PTX_ROW; l++) same[l] = (uint32_t)(at[l] == first) << l;
+    for (uint32_t l = 0; l < PTX_ROW; l++) r.within |= outside[l];
+    for (uint32_t l = 0; l < PTX_ROW; l++) r.skewed |= skewed[l];
+    for (uint32_t l = 0; l < PTX_ROW; l++) r.same |= same[l];
+    return r;
 }
 
 static Chunk *chunk_of(Piece *p, uint64_t i, uint32_t launch) {
@@ -305,18 +314,9 @@ static bool all_written(const Piece *p, uint64_t i, uint32_t bytes) {
     return (bits >> i % 8 & all) == all;
 }
 
-static const char *clash_text(PtxClash clash, PtxHow how) {
-    if (clash == PTX_AFTER_READ) return "which was read by";
-    (void)how;
-    return "which was written by";
-}
-
-/* Tags for one lane, or for all of them at once if they read the same. False: a fault. */
-static bool touch(Piece *p, const PtxAccess *a, uint32_t lane, bool all_the_same, PtxFault *fault) {
+/* Tags for one lane, as `who`. False: a fault. */
+static bool touch(Piece *p, const PtxAccess *a, uint32_t lane, const PtxWho *who, PtxFault *fault) {
     uint64_t i = a->at[lane] - p->at, other = 0;
-    PtxWho who = a->who;
-    who.thread = all_the_same ? PTX_WARP + who.warp : a->first_thread + lane;
-    who.atomic = a->how == PTX_UPDATE || a->how == PTX_ACQUIRE;
     bool writes = a->how == PTX_WRITE || a->how == PTX_UPDATE;
     if (p->written) {
         if (a->how != PTX_WRITE && !all_written(p, i, a->bytes))
@@ -324,18 +324,32 @@ static bool touch(Piece *p, const PtxAccess *a, uint32_t lane, bool all_the_same
                          a->bytes, i, p->name);
         if (writes) mark_written(p, a->at[lane], a->bytes);
     }
-    if (p->kind == PTX_READ_ONLY) return true;
     Chunk *c = chunk_of(p, i, a->launch);
     if (writes && !c->writes) c->writes = zeroed(CHUNK, sizeof *c->writes);
     if (!writes && !c->reads) c->reads = zeroed(CHUNK / 4, sizeof *c->reads);
     uint32_t at = (uint32_t)(i % CHUNK);
-    PtxClash clash = writes ? ptx_shadow_write(c->reads, c->writes, at, a->bytes, &who, &other)
-                            : ptx_shadow_read(c->reads, c->writes, at, a->bytes, &who, &other);
+    if (!writes && ptx_shadow_read_words(c->reads, c->writes, at, a->bytes, who)) return true;
+    PtxClash clash = writes ? ptx_shadow_write(c->reads, c->writes, at, a->bytes, who, &other)
+                            : ptx_shadow_read(c->reads, c->writes, at, a->bytes, who, &other);
     if (!clash) return true;
     char room[48];
-    return fails(fault, lane, "%s %u bytes at byte %" PRIu64 " of %s, %s %s with no order between",
-                 verb(a->how), a->bytes, i, p->name, clash_text(clash, a->how),
-                 ptx_shadow_name(other, &who, room));
+    return fails(fault, lane,
+                 "%s %u bytes at byte %" PRIu64 " of %s, which was %s by %s with no order between",
+                 verb(a->how), a->bytes, i, p->name, clash == PTX_AFTER_READ ? "read" : "written",
+                 ptx_shadow_name(other, who, room));
+}
+
+/* All lanes of `lanes`, or one for all if they read the same. */
+static bool touch_all(Piece *p, const PtxAccess *a, uint32_t lanes, bool all_the_same, PtxFault *fault) {
+    PtxWho who = a->who;
+    who.atomic = a->how == PTX_UPDATE || a->how == PTX_ACQUIRE;
+    if (all_the_same) lanes &= -lanes;
+    for (; lanes; lanes &= lanes - 1) {
+        uint32_t l = (uint32_t)__builtin_ctz(lanes);
+        who.thread = all_the_same ? PTX_WARP + who.warp : a->first_thread + l;
+        if (!touch(p, a, l, &who, fault)) return false;
+    }
+    return true;
 }
 
 uint32_t ptx_memory_reach(PtxMachine *m, const PtxAccess *a, uintptr_t *out_delta, PtxFault *fault) {
@@ -352,18 +366,15 @@ uint32_t ptx_memory_reach(PtxMachine *m, const PtxAccess *a, uintptr_t *out_delt
     if (piece->kind == PTX_READ_ONLY && (a->how == PTX_WRITE || a->how == PTX_UPDATE))
         return fails(fault, first, "%s byte %" PRIu64 " of %s, which is read only", verb(a->how),
                      a->at[first] - piece->at, piece->name);
-    uint32_t lanes = lanes_within(a->at, a->lanes, piece->at, piece->at + piece->bytes - a->bytes), same = 0;
-    for (uint32_t left = lanes; left; left &= left - 1) {
-        uint32_t l = (uint32_t)__builtin_ctz(left);
-        same += a->at[l] == a->at[first];
-        if (a->at[l] % a->bytes)
-            return fails(fault, l, "%s %u bytes at byte %" PRIu64 " of %s, which is not aligned",
-                         verb(a->how), a->bytes, a->at[l] - piece->at, piece->name);
+    Lanes seen = look(a->at, piece->at, piece->at + piece->bytes - a->bytes, a->at[first], a->bytes);
+    uint32_t lanes = seen.within & a->lanes;
+    if (seen.skewed & lanes) {
+        uint32_t l = (uint32_t)__builtin_ctz(seen.skewed & lanes);
+        return fails(fault, l, "%s %u bytes at byte %" PRIu64 " of %s, which is not aligned", verb(a->how),
+                     a->bytes, a->at[l] - piece->at, piece->name);
     }
-    bool all_the_same = a->how == PTX_READ && same > 1 && same == (uint32_t)__builtin_popcount(lanes);
-    if (piece->kind != PTX_READ_ONLY)
-        for (uint32_t left = all_the_same ? lanes & -lanes : lanes; left; left &= left - 1)
-            if (!touch(piece, a, (uint32_t)__builtin_ctz(left), all_the_same, fault)) return 0;
+    bool all_the_same = a->how == PTX_READ && (lanes & (lanes - 1)) && (seen.same & lanes) == lanes;
+    if (piece->kind != PTX_READ_ONLY && !touch_all(piece, a, lanes, all_the_same, fault)) return 0;
     *out_delta = (uintptr_t)piece->host - (uintptr_t)piece->at;
     return lanes;
 }

@@ -16,6 +16,11 @@ static const TnPxInfo rows[TN_PX_ROWS] = {
 #include "codegen/ptx/ptx.def"
 #undef PTX
 };
+static const uint8_t text_lengths[TN_PX_ROWS] = {
+#define PTX(name, class, text, ...) sizeof(text) - 1,
+#include "codegen/ptx/ptx.def"
+#undef PTX
+};
 static const char *const specials[TN_PX_SPECIALS] = {
 #define SPECIAL(name, text) text,
 #include "codegen/ptx/ptx_special.def"
@@ -242,12 +247,13 @@ static bool operand(Parser *t, Operand *out) {
     if (t->p < t->end && (*t->p == '-' || isdigit((unsigned char)*t->p))) return number(t, out);
     if (!word(t, name)) return fails(t, "expected an operand");
     if (name[0] == '%') {
+        if (find_register(t, name, out)) return true;
         for (uint32_t s = 0; s < TN_PX_SPECIALS; s++)
             if (!strcmp(name, specials[s])) {
                 *out = (Operand){.kind = 's', .place = ptx_special_place(s)};
                 return true;
             }
-        return find_register(t, name, out) || fails(t, "%s is not declared", name);
+        return fails(t, "%s is not declared", name);
     }
     if (*t->shared && !strcmp(name, t->shared)) {
         *out = (Operand){.kind = 'y', .number = PTX_SHARED_BASE};
@@ -331,9 +337,10 @@ static bool row_fits(const TnPxInfo *row, const Operands *o) {
 }
 
 static const TnPxInfo *find_row(const char *text, const Operands *o, bool *out_known) {
+    size_t n = strlen(text);
     *out_known = false;
     for (uint32_t i = 0; i < TN_PX_ROWS; i++) {
-        if (strcmp(rows[i].text, text)) continue;
+        if (text_lengths[i] != n || memcmp(rows[i].text, text, n)) continue;
         *out_known = true;
         if (row_fits(&rows[i], o)) return &rows[i];
     }
@@ -587,58 +594,4 @@ PtxModule *ptx_module_load(const char *text, size_t len, char line[PTX_LINE]) {
     if (ok) return m;
     ptx_module_free(m);
     return NULL;
-}
-
-void ptx_module_free(PtxModule *m) {
-    for (uint32_t i = 0; m && i < m->n; i++) {
-        PtxBody *b = &m->bodies[i];
-        free(b->name);
-        free(b->code);
-        free(b->constants);
-        free(b->param_at);
-        free(b->param_size);
-    }
-    if (m) {
-        free(m->bodies);
-        free(m->text);
-        free(m->line_at);
-    }
-    free(m);
-}
-
-unsigned ptx_module_target(const PtxModule *m, char *out_suffix) {
-    if (out_suffix) *out_suffix = m->suffix;
-    return m->target;
-}
-
-const PtxBody *ptx_body_find(const PtxModule *m, const char *name) {
-    for (uint32_t i = 0; i < m->n; i++)
-        if (!strcmp(m->bodies[i].name, name)) return &m->bodies[i];
-    return NULL;
-}
-
-const char *ptx_line_text(const PtxModule *m, uint32_t line, int *out_len) {
-    if (!line || line > m->lines) return *out_len = 0, "";
-    const char *p = m->text + m->line_at[line - 1];
-    *out_len = (int)strcspn(p, "\n");
-    return p;
-}
-
-uint32_t ptx_module_entries(const PtxModule *m) {
-    return m->n;
-}
-PtxEntry ptx_module_entry(const PtxModule *m, uint32_t i) {
-    const PtxBody *b = &m->bodies[i];
-    return (PtxEntry){b->name, b->params, b->param_bytes, b->threads_most, 0, b->registers};
-}
-bool ptx_module_find(const PtxModule *m, const char *name, PtxEntry *out) {
-    const PtxBody *b = ptx_body_find(m, name);
-    if (b) *out = ptx_module_entry(m, (uint32_t)(b - m->bodies));
-    return b != NULL;
-}
-void ptx_module_param(const PtxModule *m, const char *name, uint32_t i, uint32_t *out_at,
-                      uint32_t *out_bytes) {
-    const PtxBody *b = ptx_body_find(m, name);
-    *out_at = b->param_at[i];
-    *out_bytes = b->param_size[i];
 }

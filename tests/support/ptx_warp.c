@@ -146,7 +146,7 @@ static bool run_part(PtxRun *run, PtxCta *cta, PtxWarp *w, uint32_t k, uint32_t 
             if (missing) return ptx_fails(run, first_of(missing), "the guard was never written");
             lanes &= i->unless ? ~w->predicate[i->guard] : w->predicate[i->guard];
         }
-        run->lane_instructions += (uint32_t)__builtin_popcount(lanes);
+        run->lane_instructions += lanes == UINT32_MAX ? 32 : (uint32_t)__builtin_popcount(lanes);
         if (i->class == TN_PX_FLOW) {
             if (!flow(w, k, i, lanes)) return true;
             continue;
