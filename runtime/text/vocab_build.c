@@ -166,6 +166,8 @@ static bool has(const TnVocabBuild *b, const char *one, const char *other) {
 /* Whether a control token ends an answer by its text. In a vocabulary of messages with several parts, <|end|> ends a part: one
  * that has both <|return|> and <|call|>, or both <|calls|> and <|flush|>. Beside <|tool_response>, </s> is ordinary. */
 static bool ends_by_name(const TnVocabBuild *b, uint32_t id, bool parts, bool tools) {
+    static const char deepseek[] = "<\xef\xbd\x9c" /* apart, lest e be a hexadecimal digit */
+                                   "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>";
     static const char *const always[] = {
         "<|eot_id|>",
         "<|im_end|>",
@@ -186,8 +188,7 @@ static bool ends_by_name(const TnVocabBuild *b, uint32_t id, bool parts, bool to
         "<end_of_utterance>",
         "<|tool_response>",
         "[e~[",
-        "<\xef\xbd\x9c"
-        "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
+        deepseek,
     };
     enum { ANY_TYPE = 6 }; /* the first of them, whatever their type is */
     bool control = (b->attrs[id] & TN_ATTR_TYPE) == TERN_TOKEN_CONTROL;
