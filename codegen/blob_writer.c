@@ -39,7 +39,7 @@ static TnBlobRange put_string(TnBuf *b, const char *s) {
 }
 
 void tn_blob_meta(const TnFacts *f, uint32_t context, TnBuf *out) {
-    TnBlobMeta m = {.n_params = f->n_params, .source_hash = f->source_hash};
+    TnBlobMeta m = {.n_params = f->n_params, .source_hash = f->source_hash, .pooling = f->pooling};
 #define TAKE(count) m.count = f->count;
     TN_MODEL_COUNTS(TAKE)
 #undef TAKE

@@ -136,6 +136,11 @@ void tern_model_close(TernModel *m) {
 
 /* What is in it */
 
+_Static_assert((int)TERN_POOLING_MEAN == (int)TN_POOLING_MEAN &&
+                   (int)TERN_POOLING_CLS == (int)TN_POOLING_CLS &&
+                   (int)TERN_POOLING_LAST == (int)TN_POOLING_LAST &&
+                   (int)TERN_POOLING_NONE == (int)TN_POOLING_NONE,
+               "tern.h and abi/blob.h number poolings alike");
 void tern_model_info(const TernModel *m, TernModelInfo *out) {
     if (!m || !out) {
         if (out) *out = (TernModelInfo){0};
@@ -150,6 +155,7 @@ void tern_model_info(const TernModel *m, TernModelInfo *out) {
         .n_params = f->n_params,
         .file_bytes = m->blob.size,
         .device = m->engine->coded ? m->engine->name : "cpu",
+        .pooling = (TernPooling)f->pooling,
     };
 #define TAKE(count) out->count = f->count;
     TN_MODEL_COUNTS(TAKE)

@@ -5,10 +5,10 @@
 /* Making and ending */
 
 static const TnField session_fields[] = {
-    TN_FIELD(TernSessionOptions, slots),       TN_FIELD(TernSessionOptions, context),
-    TN_FIELD(TernSessionOptions, batch),       TN_FIELD(TernSessionOptions, wants),
-    TN_FIELD(TernSessionOptions, kv),          TN_FIELD(TernSessionOptions, memory),
-    TN_FIELD(TernSessionOptions, memory_bytes)};
+    TN_FIELD(TernSessionOptions, slots),        TN_FIELD(TernSessionOptions, context),
+    TN_FIELD(TernSessionOptions, batch),        TN_FIELD(TernSessionOptions, wants),
+    TN_FIELD(TernSessionOptions, kv),           TN_FIELD(TernSessionOptions, memory),
+    TN_FIELD(TernSessionOptions, memory_bytes), TN_FIELD(TernSessionOptions, hidden)};
 static const TnShape session_shape = TN_SHAPE(TernSessionOptions, session_fields);
 
 static const TnField bytes_fields[] = {

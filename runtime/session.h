@@ -13,7 +13,7 @@ struct TernSession {
     TernModel *model;
     TnEngine *engine; /* the model's */
     TernPool *pool;
-    uint32_t slots, context, batch, wants;
+    uint32_t slots, context, batch, wants, hidden;
     bool logits_apart;    /* rows that want all logits are counted by L, not by R */
     bool watched;         /* the cache is f16, and saturated values are counted */
     bool stepping;        /* a step is under way: calls from inside the sink are refused */
@@ -37,7 +37,7 @@ struct TernSession {
  * exceptions: if the engine is apart, inputs, arena, scratch, keys and values count from the start of the engine's block;
  * `input` counts from the start of the inputs. */
 typedef struct TnSessionPlan {
-    uint32_t slots, context, batch, wants, kv;
+    uint32_t slots, context, batch, wants, hidden, kv;
     bool apart;
     uint32_t n;
     const TnVariant *variants[TN_PROGRAMS_MAX];

@@ -47,7 +47,8 @@ static TernStatus resolve(const TernModel *m, const TernSessionOptions *o, TnSes
     TN_TRY(size_option(o->slots, 1, 1u << 16, "slots", &p->slots, err));
     TN_TRY(size_option(o->context, least(4096, context), context, "context", &p->context, err));
     TN_TRY(size_option(o->batch, rows, rows, "batch", &p->batch, err));
-    return size_option(o->wants, least(p->batch, 16), p->batch, "wants", &p->wants, err);
+    TN_TRY(size_option(o->wants, least(p->batch, 16), p->batch, "wants", &p->wants, err));
+    return size_option(o->hidden, p->wants, p->batch, "hidden", &p->hidden, err);
 }
 
 /* Layout */
@@ -60,7 +61,7 @@ static void symbol_limits(const TnSessionPlan *p, const TnVariant *v, int64_t ou
         [TN_ABI_T] = rows,
         [TN_ABI_R] = wants,
         [TN_ABI_K] = wants,
-        [TN_ABI_H] = wants,
+        [TN_ABI_H] = least(p->hidden, v->prog.rows_hi),
         [TN_ABI_S] = p->slots,
         [TN_ABI_P] = per_slot,
         [TN_ABI_N] = p->slots * per_slot,
@@ -103,8 +104,8 @@ static TernStatus plan_programs(const TernModel *m, TnSessionPlan *p, TnCarve *h
 
 /* Lays out the block of symbols and inputs. */
 static void plan_inputs(TnSessionPlan *p, uint64_t n_pages, TnCarve *host) {
-    const uint64_t counts[TN_IN_COUNT] = {p->batch, p->batch, p->batch, p->wants,
-                                          p->wants, n_pages,  p->wants};
+    const uint64_t counts[TN_IN_COUNT] = {p->batch,  p->batch, p->batch, p->wants,
+                                          p->hidden, n_pages,  p->wants};
     TnCarve block = {TN_ABI_SYMS * sizeof(int64_t), false};
     for (int i = 0; i < TN_IN_COUNT; i++) p->input[i] = tn_carve(&block, TN_LINE, counts[i], sizeof(int32_t));
     p->input_bytes = block.at;
@@ -121,7 +122,7 @@ static void plan_results(TnSessionPlan *p, TnCarve *host) {
             if (at != UINT32_MAX && p->variants[i]->operands[at].row_bytes > row)
                 row = p->variants[i]->operands[at].row_bytes;
         }
-        p->result[k] = tn_carve(host, TN_LINE, p->wants, row);
+        p->result[k] = tn_carve(host, TN_LINE, k == TN_OUT_HIDDEN ? p->hidden : p->wants, row);
     }
 }
 

@@ -73,7 +73,7 @@ static size_t count_chunk(TernSession *s, const TernRow *rows, size_t n) {
     for (; t < n && t < s->batch; t++) {
         uint32_t by = counted_by(s, rows[t].want);
         if (by == TN_ABI_SYMS) continue;
-        if (sym[by] == s->wants) break;
+        if (sym[by] == (by == TN_ABI_H ? s->hidden : s->wants)) break;
         sym[by]++;
         sym[TN_ABI_K] += rows[t].want == TERN_WANT_TOP;
         full += rows[t].want == TERN_WANT_LOGITS;

@@ -146,6 +146,15 @@ TERN_API void tern_model_close(TernModel *model); /* close it after its sessions
 /* How the cache stores its elements. I8: int8 codes, with one f32 scale for each position and head. */
 typedef enum TernKv { TERN_KV_F16 = 1, TERN_KV_F32 = 2, TERN_KV_I8 = 3 } TernKv;
 
+/* How the hidden rows of a text become one vector: not at all, by their mean, or the first or the last row alone. */
+typedef enum TernPooling {
+    TERN_POOLING_UNSAID = 0, /* no key of the model's file says it */
+    TERN_POOLING_NONE = 1,
+    TERN_POOLING_MEAN = 2,
+    TERN_POOLING_CLS = 3,
+    TERN_POOLING_LAST = 4
+} TernPooling;
+
 typedef struct TernModelInfo {
     const char *arch, *name, *desc; /* valid until close */
     const char *level;              /* the chosen feature level, or "ref" */
@@ -153,6 +162,7 @@ typedef struct TernModelInfo {
     uint64_t n_params, file_bytes, weight_bytes;
     uint32_t max_rows;  /* rows of the largest batch class; a step with more is run in chunks */
     const char *device; /* "cpu", "cuda:0" */
+    TernPooling pooling;
 } TernModelInfo;
 TERN_API void tern_model_info(const TernModel *model, TernModelInfo *out);
 /* How many bytes of the weights are in huge pages now. Call it after a session was made. Slow: it asks the system. */
@@ -174,6 +184,8 @@ typedef struct TernSessionOptions {
     TernKv kv;        /* default f16 */
     void *memory;     /* optional: the caller's memory, 64-byte aligned, zeroed, tern_session_bytes() long */
     size_t memory_bytes;
+    uint32_t
+        hidden; /* most rows with a hidden row that run at once, which need less memory; default: wants */
 } TernSessionOptions;
 
 /* All memory that a session with these options takes, in bytes: arena, scratch of every worker, caches, tables.

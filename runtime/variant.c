@@ -5,7 +5,7 @@
 #include <string.h>
 #include "runtime/base/reader.h"
 
-_Static_assert(sizeof(TnBlobMeta) == 88 && sizeof(TnBlobCode) == 24 && sizeof(TnBlobExport) == 16 &&
+_Static_assert(sizeof(TnBlobMeta) == 96 && sizeof(TnBlobCode) == 24 && sizeof(TnBlobExport) == 16 &&
                    sizeof(TnBlobProg) == 64 && sizeof(TnBlobLaunch) == 64 && sizeof(TnBlobOperand) == 24 &&
                    sizeof(TnBlobPlan) == 120,
                "the file's structs have no holes");
@@ -88,6 +88,8 @@ TernStatus tn_meta_read(const TnBlob *b, TnArena *arena, TnMeta *out, TernError 
     for (size_t i = 0; i < TN_COUNT(sizes); i++)
         if (sizes[i].value == 0 || sizes[i].value > sizes[i].most)
             return bad(&r, "%s is %u, expected 1 to %u", sizes[i].name, sizes[i].value, sizes[i].most);
+    if (f->pooling >= TN_POOLING_COUNT)
+        return bad(&r, "pooling is %u, expected 0 to %d", f->pooling, TN_POOLING_COUNT - 1);
     TN_TRY(read_string(&r, arena, f->arch, "arch", &m.arch));
     TN_TRY(read_string(&r, arena, f->name, "name", &m.name));
     TN_TRY(read_string(&r, arena, f->producer, "producer", &m.producer));

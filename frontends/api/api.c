@@ -222,6 +222,7 @@ static TernStatus tell_known(const TerncOptions *o, const TnFacts *f, const char
                           .desc = f->desc,
                           .level = level,
                           .n_params = f->n_params,
+                          .pooling = (TernPooling)f->pooling,
                           .max_rows = TN_ROWS_DEFAULT};
 #define TAKE(count) info.count = f->count;
     TN_MODEL_COUNTS(TAKE)

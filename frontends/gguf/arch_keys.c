@@ -112,6 +112,18 @@ static TernStatus window(TnArchBuild *b) {
                    b->gg->path, tn_arch_key(b, what));
 }
 
+/* What a text's rows become. Files number it from none on; 4 is a ranking, which needs a head of its own. */
+static TernStatus pooling(TnArchBuild *b) {
+    const char *name = tn_arch_key(b, "pooling_type");
+    uint64_t v = 0;
+    TN_TRY(tn_gguf_uint(b->gg, name, false, 0, 4, &v, b->err));
+    if (v == 4)
+        return tn_fail(b->err, TERN_ERR_UNSUPPORTED,
+                       "%s: %s is 4 (rank), expected 0 to 3 (none, mean, cls or last)", b->gg->path, name);
+    b->facts.pooling = tn_gguf_key(b->gg, name) ? 1 + (uint32_t)v : 0;
+    return TERN_OK;
+}
+
 TernStatus tn_arch_read_keys(TnArchBuild *b) {
     TnFacts *f = &b->facts;
     f->arch = b->arch->name;
@@ -125,6 +137,7 @@ TernStatus tn_arch_read_keys(TnArchBuild *b) {
     TN_TRY(activation(b));
     TN_TRY(attention_scale(b));
     TN_TRY(window(b));
+    TN_TRY(pooling(b));
     return tn_arch_read_rope(b);
 }
 

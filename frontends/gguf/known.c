@@ -38,6 +38,7 @@ static const TnKeyRow table[] = {
     {".time_decay_extra_dim", TN_RULE_IS, 0, NULL},
     {".token_shift_count", TN_RULE_IS, 0, NULL},
     {".full_attention_interval", TN_RULE_IS, 1, NULL},
+    {".pooling_type", TN_RULE_HARMLESS, 0, NULL}, /* read by arch_keys.c */
     {".tensor_data_layout", TN_RULE_IS_TEXT, 0, "reference Meta-AI-original-pth"},
     /* experts */
     {".expert_*", TN_RULE_IS, 0, MIXTURE},

@@ -18,7 +18,7 @@
 #include "runtime/abi/sections.def"
 
 #define TN_BLOB_MAGIC        "\x89TERN\r\n\x1a" /* 8 bytes: shows text-mode damage at once */
-#define TN_BLOB_VERSION      3
+#define TN_BLOB_VERSION      4
 #define TN_BLOB_CHUNK        (4u << 20) /* bytes of a chunk of WGHT; each chunk has a hash */
 #define TN_BLOB_SECTIONS_MAX 256
 
@@ -83,7 +83,10 @@ typedef struct TnBlobMeta {
     TnBlobRange arch, name, producer,
         desc;          /* producer: "tern 0.1.0"; desc: weight and head encodings, for tables */
     TnBlobRange vocab; /* vocabulary image (runtime/text); size 0: none; offset a multiple of 64 */
+    uint32_t pooling, reserved; /* TN_POOLING_* */
 } TnBlobMeta;
+/* What the hidden rows of a text become, as the model file says; tern.h has the same numbers. */
+enum { TN_POOLING_UNSAID, TN_POOLING_NONE, TN_POOLING_MEAN, TN_POOLING_CLS, TN_POOLING_LAST, TN_POOLING_COUNT };
 
 typedef struct TnBlobCode {
     uint32_t n_exports, reserved;

@@ -157,6 +157,64 @@ TERN_API TernStatus tern_generator_step(TernGenerator *generator, TernError *err
 TERN_API void tern_sequence_cancel(TernSequence *sequence);
 TERN_API void tern_generator_cancel(TernGenerator *generator);
 
+/* ---- embeddings: a text in, one vector out
+ *
+ * An embedder is a session that runs texts and pools the normed hidden rows of each. A vector has the same bits whatever
+ * runs beside its text, and on every machine, as rows have (tern.h). Float order:
+ *
+ *   mean       s[i] = sum over rows, in order, of the row's i-th number, in double; y[i] = s[i] / rows, rounded to f32 once
+ *   normalize  n = sum over i, in order, of y[i]^2, in double; y[i] = y[i] / sqrt(n), rounded once; zeros stay as they are
+ *
+ *   TernText text = {"a text", 6};
+ *   TernEmbedText one = {sizeof one, text, NULL, 0, 0};
+ *   tern_embedder_create(model, pool, NULL, &embedder, &err);
+ *   tern_embed(embedder, &one, 1, take, user, &err);
+ *   tern_embedder_destroy(embedder); */
+typedef struct TernEmbedder TernEmbedder;
+typedef enum TernNormalize {
+    TERN_NORMALIZE_DEFAULT = 0, /* yes, unless the pooling is none */
+    TERN_NORMALIZE_YES = 1,     /* vectors of length 1 */
+    TERN_NORMALIZE_NO = 2
+} TernNormalize;
+typedef struct TernEmbedderOptions {
+    size_t size;
+    uint32_t slots;      /* texts that run side by side; default 1; at most the rows of a step */
+    uint32_t context;    /* most ids of a text; default min(4096, the model's n_context) */
+    uint32_t batch;      /* most rows of a step; default and maximum: the model's max_rows */
+    TernKv kv;           /* default f16 */
+    TernPooling pooling; /* default: what the model's file says; if it says nothing, an error */
+    TernNormalize normalize;
+    const TernVocab *vocab; /* the model's, opened by the caller; default: opened here if there is one */
+} TernEmbedderOptions;
+/* The model, the pool and the vocabulary must outlive the embedder. */
+TERN_API TernStatus tern_embedder_create(TernModel *model, TernPool *pool, const TernEmbedderOptions *options,
+                                         TernEmbedder **out, TernError *err);
+TERN_API void tern_embedder_destroy(TernEmbedder *embedder);
+/* The embedder's session, for profiles and for the queries of tern.h. The caller must not step it. */
+TERN_API TernSession *tern_embedder_session(TernEmbedder *embedder);
+
+typedef struct TernEmbedText {
+    size_t size;
+    TernText text;      /* data NULL: the text is ids */
+    const int32_t *ids; /* to which nothing is added */
+    size_t n_ids;
+    int parse_special; /* text: control tokens that are spelled out become those tokens; not for untrusted text */
+} TernEmbedText;
+typedef struct TernVector {
+    size_t text;    /* index of its text */
+    size_t row;     /* pooling none: of the text's rows; else 0 */
+    size_t n_ids;   /* of the text, with the tokens that the model expects around one */
+    const float *x; /* n numbers, the model's n_hidden; borrowed for the call */
+    uint32_t n;
+} TernVector;
+/* Gets the vectors in the order of the texts, of a text in the order of its rows. If it returns nonzero, no further step is
+ * run and tern_embed fails as TERN_ERR_CANCELLED. It must not call the embedder. */
+typedef int TernVectorFn(void *user, const TernVector *vector);
+/* Every text is checked before the first step. TERN_ERR_INPUT if one has no ids or more than the context; the line says
+ * which text. After any failure the embedder can be used again. */
+TERN_API TernStatus tern_embed(TernEmbedder *embedder, const TernEmbedText *texts, size_t n,
+                               TernVectorFn *vector, void *user, TernError *err);
+
 #ifdef __cplusplus
 }
 #endif

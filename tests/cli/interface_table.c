@@ -13,7 +13,7 @@
  * TernKernels.destroy TernKernels.watch TernSamplerOptions.top_k TernSamplerOptions.seed TernVocabSource.bos
  * TernVocabSource.eos TernVocabSource.eot TernVocabSource.eom TernVocabSource.unk TernVocabSource.pad
  * TernVocabSource.add_bos TernVocabSource.add_eos TernGeneratorOptions.vocab TernRequest.max_tokens
- * TernRequest.ignore_eog TernVocabSource.add_space_prefix (the ids are held against the tokens:
+ * TernRequest.ignore_eog TernEmbedderOptions.vocab TernVocabSource.add_space_prefix (the ids are held against the tokens:
  * tests/text/test_vocab.c). Held elsewhere or under the name of another: TernModelOptions.cpu
  * (tests/runtime/test_blob.c) TerncOpt.rows_hi TerncVerify.rows_hi (with rows_lo) TerncPicture.variant
  * (below).
@@ -24,7 +24,7 @@
  * tern_profile_programs tern_profile_program tern_profile_launch tern_profile_events tern_vocab_close
  * tern_vocab_get_facts tern_token_get_bytes tern_token_get_type tern_token_is_eog tern_token_find
  * tern_encode_most tern_detok_destroy tern_sampler_destroy tern_lookup_destroy tern_generator_destroy
- * tern_sequence_destroy ternc_version ternc_targets tern_pool_default_threads */
+ * tern_embedder_destroy tern_sequence_destroy ternc_version ternc_targets tern_pool_default_threads */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -147,6 +147,13 @@ static TernStatus use_profile(const void *o) {
     return tern_profile_create(session, o, (TernProfile **)&out, &err);
 }
 static TernGenerator *generator;
+static TernEmbedder *embedder;
+static TernStatus use_embedder(const void *o) {
+    return tern_embedder_create(model, pool, o, (TernEmbedder **)&out, &err);
+}
+static TernStatus use_embed(const void *o) {
+    return tern_embed(embedder, o, 1, NULL, NULL, &err);
+}
 static TernStatus use_generator(const void *o) {
     return tern_generator_create(model, pool, o, (TernGenerator **)&out, &err);
 }
@@ -308,6 +315,9 @@ static void test_sizes(void) {
     SIZES_FILLED(TernSessionBytes, fill_bytes);
     SIZES(TernProfileOptions, use_profile, 0, .events = 0);
     SIZES(TernGeneratorOptions, use_generator, 0, .slots = 1);
+    SIZES(TernEmbedderOptions, use_embedder, all, .pooling = TERN_POOLING_MEAN);
+    if (embedder)
+        SIZES(TernEmbedText, use_embed, offsetof(TernEmbedText, parse_special), .ids = token, .n_ids = 1);
     if (generator) SIZES_FILLED(TernGenerated, fill_generated);
     if (generator) SIZES(TernRequest, use_request, offsetof(TernRequest, plain), .ids = token, .n_ids = 1);
 }
@@ -577,6 +587,7 @@ static void test_runtime(void) {
     SESSION("context", .context = UINT32_MAX); /* TernSessionOptions.context */
     SESSION("batch", .batch = UINT32_MAX);     /* TernSessionOptions.batch */
     SESSION("wants", .wants = UINT32_MAX);     /* TernSessionOptions.wants */
+    SESSION("hidden", .hidden = UINT32_MAX);   /* TernSessionOptions.hidden */
     SESSION("TernSessionOptions.memory", .memory = (void *)&out, .memory_bytes = 3);
     SESSION("TernSessionOptions.memory is NULL although memory_bytes", .memory_bytes = 1u << 30);
     FIELD(tern_profile_create(session, &o, (TernProfile **)&out, &err), "TernProfileOptions.events",
@@ -628,6 +639,31 @@ static void test_generate(void) {
     GENERATOR("TernGeneratorOptions.draft_max", .draft_max = UINT32_MAX);
     GENERATOR("TernGeneratorOptions.draft_max", .slots = 8, .batch = 8, .draft_max = 1);
     GENERATOR("kv", .kv = 4); /* TernGeneratorOptions.kv */
+    CALL(tern_embedder_create(NULL, pool, NULL, (TernEmbedder **)&out, &err), REFUSED, "model is NULL");
+    CALL(tern_embedder_create(model, NULL, NULL, (TernEmbedder **)&out, &err), REFUSED, "pool is NULL");
+    CALL(tern_embedder_create(model, pool, NULL, NULL, &err), REFUSED, "out");
+    CALL(tern_embed(NULL, NULL, 0, NULL, NULL, &err), REFUSED, "embedder");
+    SAFE(tern_embedder_session(NULL) == NULL);
+#define EMBEDDER(text, ...)                                                                                  \
+    FIELD(use_embedder(&o), text, TernEmbedderOptions, .pooling = TERN_POOLING_MEAN, __VA_ARGS__)
+    EMBEDDER("TernEmbedderOptions.slots", .slots = UINT32_MAX);
+    EMBEDDER("TernEmbedderOptions.context", .context = UINT32_MAX);
+    EMBEDDER("TernEmbedderOptions.batch", .batch = UINT32_MAX);
+    EMBEDDER("TernEmbedderOptions.normalize", .normalize = (TernNormalize)3);
+    EMBEDDER("kv", .kv = 4); /* TernEmbedderOptions.kv */
+    FIELD(use_embedder(&o), "TernEmbedderOptions.pooling", TernEmbedderOptions, .pooling = (TernPooling)5);
+    FIELD(use_embedder(&o), "TernEmbedderOptions.pooling", TernEmbedderOptions, .slots = 1);
+#define EMBED(text, ...) FIELD(use_embed(&o), text, TernEmbedText, __VA_ARGS__)
+    if (embedder) {
+        CALL(tern_embed(embedder, NULL, 1, NULL, NULL, &err), REFUSED, "texts is NULL");
+        EMBED("text 0: it has no tokens", .ids = token);
+        EMBED("TernEmbedText.text is NULL", .text = none);
+        EMBED("TernEmbedText.ids is set", .text = {"a", 1}, .ids = token);
+        EMBED("TernEmbedText.ids is set", .text = {"a", 1}, .n_ids = 1);
+        EMBED("TernEmbedText.ids is NULL although n_ids", .n_ids = 1);
+        EMBED("TernEmbedText.parse_special", .ids = token, .n_ids = 1, .parse_special = 1);
+        CALL(use_embed(&(TernEmbedText){.size = sizeof(TernEmbedText), .text = {"a", 1}}), ACCEPTED, "");
+    }
 #define REQUEST(text, ...) FIELD(use_request(&o), text, TernRequest, __VA_ARGS__)
     REQUEST("empty", .max_tokens = 1);
     REQUEST("TernRequest.text", .text = none);
@@ -660,6 +696,11 @@ int main(void) {
         printf("FAILED: no generator to try: %s\n", err.text);
         failures++;
     }
+    TernEmbedderOptions mean = {.size = sizeof mean, .context = 64, .pooling = TERN_POOLING_MEAN};
+    if (session && tern_embedder_create(model, pool, &mean, &embedder, &err)) {
+        printf("FAILED: no embedder to try: %s\n", err.text);
+        failures++;
+    }
     test_sizes();
     test_compiler();
     test_texts();
@@ -667,6 +708,7 @@ int main(void) {
     test_runtime();
     test_generate();
     printf("interface: %d rows, %d failures\n", rows, failures);
+    tern_embedder_destroy(embedder);
     tern_generator_destroy(generator);
     tern_session_destroy(session);
     tern_pool_destroy(pool);
