@@ -423,6 +423,7 @@ int verb_detokenize(const Verb *, int, char **);
 int verb_opt(const Verb *, int, char **);
 int verb_eval(const Verb *, int, char **);
 int verb_inspect(const Verb *, int, char **);
+int verb_embed(const Verb *, int, char **);
 int verb_bench(const Verb *, int, char **);
 int verb_devices(const Verb *, int, char **);
 int verb_diff(const Verb *, int, char **);

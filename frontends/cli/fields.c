@@ -48,6 +48,7 @@ static const struct {
     {"TerncVerify.rows_lo", "--rows"},
     {"TerncVerify.kv", "--kv"},
     {"TerncVerify.threads", "-t"},
+    {"TernEmbedderOptions.pooling", "--pooling"},
     {"TernPoolOptions.threads", "-t"},
     {"TernSessionOptions.kv", "--kv"},
     {"TernSamplerOptions.temp", "--temp"},

@@ -12,6 +12,7 @@ shape, a type of ternary weights, a layout of their scales and the types of embe
   bits      the code of every level gives the evaluator's logits to the bit: avx2, avx512-vnni, amx (in software where the
             machine has none), neon-dotprod (under qemu); 1 to 3 threads; steps of 1, 2, 7 and 33 rows.
   verify    with --verify: `tern verify`, which compares every value of the graph too.
+  vectors   cases whose file says how rows are pooled: `tern embed` with each pooling against the model in double, before the first tie.
   folders   cases with a layout of Hugging Face: the folder, the GGUF that it is converted to, and the GGUF of the same numbers from
             make_model.py give the same logits to the bit.
 
@@ -210,9 +211,21 @@ class Sweep:
                 self.writer.write_hf(a, s, vocab, head, a.untied, w)
         except (AssertionError, ValueError) as e:
             return str(e) or "the type does not fit"
-        model = self.reader.Model(path, **case.read)
+        self.model = model = self.reader.Model(path, **case.read)
         model.ties = np.zeros(0)
         return model.forward(IDS), model.ties
+
+    def vectors(self, rows):
+        """Texts of as many tokens as there are rows before the first tie, and of fewer."""
+        for n, (pooling, number) in itertools.product((1, rows // 2, rows), {"mean": 1, "cls": 2, "last": 3}.items()):
+            model = self.reader.Model(self.at("m.gguf"))
+            want = model.embed(IDS[:n], number)
+            self.run([self.tern, "embed", self.at("m.gguf"), "--tokens", ",".join(map(str, IDS[:n])), "--pooling", pooling, "--kv", "f32",
+                      "--embd-output-format", "f32", "-o", self.at("vector"), *self.target])
+            error = np.sqrt(((np.fromfile(self.at("vector"), "<f4") - want) ** 2).sum())
+            if not error < 1e-5:
+                raise Wrong("the vector of %d tokens, pooling %s, is off by %.3g" % (n, pooling, error))
+        return "; vectors"
 
     def logits(self, model, rows, flags=()):
         self.run([self.tern, "logits", model, "--tokens", ",".join(map(str, IDS)), "--kv", "f32", "-o", self.at("got"), *flags])
@@ -285,6 +298,8 @@ class Sweep:
         if case.layout:
             self.folder(case)
             return line + "; folder, converted and GGUF are the same"
+        if "%s.pooling_type" % self.model.arch in self.model.g.kv:
+            line += self.vectors(rows)
         if self.only_numbers:
             return line
         levels = self.bits(case)
