@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "codegen/targets.h"
 #include "frontends/tools/report.h"
 #include "runtime/base/fmath.h"
 #include "runtime/tern.h"
@@ -61,6 +62,7 @@ static TernStatus score(const TerncSource *source, const int32_t *ids, size_t n,
                         TernError *err) {
     TernModel *m;
     TerncOptions o = {.size = sizeof o, .kvs = 1u << TERN_KV_F16};
+    if (!tn_target_named("llvm") || !*tern_cpu_levels()) o.target = "ref"; /* slow, with the same loss */
     TerncSource quiet = *source; /* its notes were sent when the report was begun */
     quiet.note = NULL;
     TN_TRY(ternc_load(&quiet, &o, NULL, &m, err));
