@@ -224,6 +224,24 @@ static void test_select(void **state) {
     check_rows(true, "gather rmsnorm quant");
 }
 
+/* Rows that no CTA can hold are refused, and those that most GPUs can hold are not. */
+static void test_room(void **state) {
+    (void)state;
+    for (int n = 20000; n <= 30000; n += 10000) {
+        say("$g: f32[%d] = random {seed=2}\n", n);
+        input("x", n);
+        begin();
+        say("%%y: f32[T,%d] = rmsnorm %%x, $g {eps=0x1p-17}\n%%q: q8[T,%d] = quant %%y {off=0}\nend\n", n, n);
+        read_q8('T', n);
+        TnGraph *g = case_graph("ref", 8);
+        const char *op = NULL;
+        assert_int_equal(tn_ptx_can(g, 0, &op), n == 20000);
+        if (n > 20000) assert_string_equal(op, "shared memory for rows that long");
+        tn_graph_destroy(g);
+        case_done();
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_embed, case_teardown),
@@ -235,6 +253,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_dequant, case_teardown),
         cmocka_unit_test_teardown(test_elementwise, case_teardown),
         cmocka_unit_test_teardown(test_select, case_teardown),
+        cmocka_unit_test_teardown(test_room, case_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,11 @@
 /* Ops that reduce a row: rmsnorm, quant, quant_groups, limbs; and headnorm, for which each head is a row.
  *
  * A sum in the order "lanes" is made by one warp: lane j adds its chain j, j + 32, .. and shuffles are the tree. Largest values
- * and sums of integers have no order, so all threads take part. */
+ * and sums of integers have no order, so all threads take part.
+ *
+ * A chain of additions cannot be shortened, but its loads need not wait for each other: all threads bring the row to shared
+ * memory at once, and the warp's loads are written out in batches. Rows of a multiple of four columns go by fours. */
+#include "codegen/ptx/ops/ptx_fours.h"
 #include "codegen/ptx/ops/ptx_ops.h"
 
 #include <math.h>
@@ -23,16 +27,45 @@ typedef struct Norm {
     float n, eps;
 } Norm;
 
-/* By a whole warp: lanes of fma(v, v, acc), v = x * by, over n, plus eps. */
-static TnPxV mean(TnPtx *b, const Norm *o, TnPxV from, float by) {
+/* acc becomes fma(v, v, acc) for the elements of this lane's chain: batches of loads, then the additions that wait for each
+ * other. */
+static void chain(TnPtx *b, TnPxV from, uint32_t count, TnPxV acc) {
+    enum { BATCH = 16, BLOCK = 32 };
     TnPx *x = &b->x;
-    TnPxV acc = tn_px_var(x, tn_px_f(0.0f));
+    TnPxV lane = tn_px_lane(x), v[BATCH], mine = tn_px_index(x, from, lane, 4);
+    uint32_t blocks = count / BLOCK, rest = count % BLOCK;
+    for (uint32_t i = 0; i < blocks; i += BATCH) {
+        uint32_t n = blocks - i < BATCH ? blocks - i : BATCH;
+        for (uint32_t j = 0; j < n; j++) v[j] = tn_px_get(x, mine, tn_px_u((i + j) * BLOCK), TN_PX_F32);
+        for (uint32_t j = 0; j < n; j++) PX_TO(x, acc, fma_f, v[j], v[j], acc);
+    }
+    if (!rest) return;
+    TnPxIf some = tn_px_if(x, PX(x, lt, lane, tn_px_u(rest)));
+    TnPxV last = tn_px_get(x, mine, tn_px_u(blocks * BLOCK), TN_PX_F32);
+    PX_TO(x, acc, fma_f, last, last, acc);
+    tn_px_if_end(x, &some);
+}
+
+/* The same in a loop, for places, for long rows and for what is rarely run; v = x * by. */
+static void chain_loop(TnPtx *b, const Norm *o, TnPxV from, float by, TnPxV acc) {
+    TnPx *x = &b->x;
     TnPxLoop l = tn_px_strided_lane(x, tn_px_u((uint32_t)o->count));
     TnPxV at = o->places.kind ? tn_px_get(x, o->places, l.i, TN_PX_U32) : l.i;
     TnPxV v = tn_px_get(x, from, at, TN_PX_F32);
     if (by != 1.0f) v = PX(x, mul_f, v, tn_px_f(by));
     PX_TO(x, acc, fma_f, v, v, acc);
     tn_px_loop_end(x, &l);
+}
+
+/* By a whole warp: lanes of fma(v, v, acc), v = x * by, over n, plus eps. */
+static TnPxV mean(TnPtx *b, const Norm *o, TnPxV from, float by) {
+    TnPx *x = &b->x;
+    TnPxV acc = tn_px_var(x, tn_px_f(0.0f));
+    enum { WRITTEN_OUT = 16384 };
+    if (by == 1.0f && !o->places.kind && o->count <= WRITTEN_OUT)
+        chain(b, from, (uint32_t)o->count, acc);
+    else
+        chain_loop(b, o, from, by, acc);
     float eps = by != 1.0f ? (o->eps * by) * by : o->eps;
     return PX(x, add_f, PX(x, div_f, tn_px_tree(x, acc), tn_px_f(o->n)), tn_px_f(eps));
 }
@@ -71,6 +104,59 @@ static Norm norm_of(TnPtx *b, TnRef ref) {
     return o;
 }
 
+/* By warp 0, for all: the mean and the factor. There is a barrier inside. */
+static void shared_mean(TnPtx *b, const Norm *o, TnPxV from, TnPxV *out_mean, TnPxV *out_by) {
+    TnPx *x = &b->x;
+    TnPxV slots = tn_px_shared_at(x, tn_px_shared(x, 8, 8));
+    TnPxIf first = tn_px_if(x, PX(x, lt, b->tid, tn_px_u(32)));
+    TnPxV m, by;
+    scaled_mean(b, o, from, &m, &by);
+    TnPxV zeroth = PX(x, eq, b->tid, tn_px_u(0));
+    tn_px_put_if(x, zeroth, slots, tn_px_u(0), TN_PX_F32, m);
+    tn_px_put_if(x, zeroth, slots, tn_px_u(1), TN_PX_F32, by);
+    tn_px_if_end(x, &first);
+    tn_px_barrier(x);
+    *out_mean = tn_px_get(x, slots, tn_px_u(0), TN_PX_F32);
+    *out_by = tn_px_get(x, slots, tn_px_u(1), TN_PX_F32);
+}
+
+/* Weights that are loaded before the sum is known: as many fours of a thread as registers allow. */
+enum { EARLY = 8 };
+
+/* A row in device memory, by fours: it comes to shared memory first, where its results may overwrite it. */
+static void norm_by_fours(TnPtx *b, const Norm *o, TnPxV from, TnPxV to, int64_t columns) {
+    TnPx *x = &b->x;
+    TnPtxFours c = tn_ptx_fours(b, columns);
+    TnPxV row = from, w[EARLY][4], v[4], m, by;
+    uint32_t early = c.n < EARLY ? c.n : EARLY;
+    if (from.kind == 'G') {
+        row = to.kind == 'S' ? to : tn_px_shared_at(x, tn_px_shared(x, (uint32_t)columns * 4, 16));
+        for (uint32_t i = 0; i < c.n; i++) {
+            bool some = tn_ptx_four(b, &c, i);
+            tn_ptx_get4(b, tn_ptx_four_at(b, from, i, 16), v);
+            tn_ptx_put4(b, tn_ptx_four_at(b, row, i, 16), v);
+            tn_ptx_four_end(b, &c, some);
+        }
+    }
+    for (uint32_t i = 0; i < early; i++) {
+        bool some = tn_ptx_four(b, &c, i);
+        tn_ptx_get4(b, tn_ptx_four_at(b, o->weights, i, 16), w[i]);
+        tn_ptx_four_end(b, &c, some);
+    }
+    if (from.kind == 'G') tn_px_barrier(x);
+    shared_mean(b, o, row, &m, &by);
+    TnPxV r = root_of(b, m);
+    for (uint32_t i = 0; i < c.n; i++) {
+        bool some = tn_ptx_four(b, &c, i);
+        TnPxV late[4], *g = i < early ? w[i] : late;
+        if (i >= early) tn_ptx_get4(b, tn_ptx_four_at(b, o->weights, i, 16), late);
+        tn_ptx_get4(b, tn_ptx_four_at(b, row, i, 16), v);
+        for (int j = 0; j < 4; j++) v[j] = PX(x, mul_f, PX(x, mul_f, PX(x, mul_f, v[j], by), r), g[j]);
+        tn_ptx_put4(b, tn_ptx_four_at(b, to, i, 16), v);
+        tn_ptx_four_end(b, &c, some);
+    }
+}
+
 static void rmsnorm(TnPtx *b, TnPtxFrame *f, TnRef ref) {
     TN_CHECK(!f->width.kind);
     TnPx *x = &b->x;
@@ -82,18 +168,12 @@ static void rmsnorm(TnPtx *b, TnPtxFrame *f, TnRef ref) {
         o.places = tn_ptx_operand(b, n->args[2]);
         o.count = tn_type_rows(&b->g->nodes[n->args[2]].type, NULL) * TN_PLACES;
     }
-    TnPxV from = tn_ptx_mem(b, f, n->args[0]), to = tn_ptx_result(b, f, ref);
-    TnPxV slots = tn_px_shared_at(x, tn_px_shared(x, 8, 8));
-    TnPxIf first = tn_px_if(x, PX(x, lt, b->tid, tn_px_u(32)));
-    TnPxV m, by;
-    scaled_mean(b, &o, from, &m, &by);
-    TnPxV zeroth = PX(x, eq, b->tid, tn_px_u(0));
-    tn_px_put_if(x, zeroth, slots, tn_px_u(0), TN_PX_F32, m);
-    tn_px_put_if(x, zeroth, slots, tn_px_u(1), TN_PX_F32, by);
-    tn_px_if_end(x, &first);
-    tn_px_barrier(x);
-    m = tn_px_get(x, slots, tn_px_u(0), TN_PX_F32);
-    by = tn_px_get(x, slots, tn_px_u(1), TN_PX_F32);
+    TnPxV from = tn_ptx_mem(b, f, n->args[0]), to = tn_ptx_result(b, f, ref), m, by;
+    if (tn_ptx_by_fours(tn_ptx_cols(b, ref)) && o.enc == TN_PX_F32) {
+        norm_by_fours(b, &o, from, to, tn_ptx_cols(b, ref));
+        return;
+    }
+    shared_mean(b, &o, from, &m, &by);
     TnPxV r = root_of(b, m);
     TnPxLoop l = tn_px_strided(x, tn_px_u((uint32_t)tn_ptx_cols(b, ref)));
     put_normed(b, &o, from, to, l.i, by, r);
@@ -172,14 +252,61 @@ static TnPxV put_codes(TnPtx *b, TnPxV from, TnPxV codes, uint32_t n, TnPxV fact
     return sum;
 }
 
+/* Four codes as a word, the first in the lowest byte. */
+static TnPxV packed(TnPx *x, const TnPxV q[4]) {
+    TnPxV low = PX(x, prmt, q[0], q[1], tn_px_u(0x0040)), high = PX(x, prmt, q[2], q[3], tn_px_u(0x0040));
+    return PX(x, prmt, low, high, tn_px_u(0x5410));
+}
+
+/* The largest bits of a row, and its first fours, which stay in registers. */
+static TnPxV most_by_fours(TnPtx *b, TnPtxFours *c, TnPxV from, TnPxV held[EARLY][4]) {
+    TnPx *x = &b->x;
+    TnPxV top = tn_px_var(x, tn_px_u(0)), v[4];
+    for (uint32_t i = 0; i < c->n; i++) {
+        bool some = tn_ptx_four(b, c, i);
+        TnPxV *four = i < EARLY ? held[i] : v;
+        tn_ptx_get4(b, tn_ptx_four_at(b, from, i, 16), four);
+        for (int j = 0; j < 4; j++) PX_TO(x, top, max, top, tn_px_size_bits(x, four[j]));
+        tn_ptx_four_end(b, c, some);
+    }
+    return tn_px_block_max(x, top);
+}
+
+static TnPxV codes_by_fours(TnPtx *b, TnPtxFours *c, TnPxV from, TnPxV codes, TnPxV factor,
+                            TnPxV held[EARLY][4]) {
+    TnPx *x = &b->x;
+    TnPxV sum = tn_px_var(x, tn_px_u(0)), v[4], q[4];
+    for (uint32_t i = 0; i < c->n; i++) {
+        bool some = tn_ptx_four(b, c, i);
+        const TnPxV *four = i < EARLY ? held[i] : v;
+        if (i >= EARLY) tn_ptx_get4(b, tn_ptx_four_at(b, from, i, 16), v);
+        for (int j = 0; j < 4; j++) {
+            q[j] = tn_px_quant(x, four[j], factor);
+            PX_TO(x, sum, add, sum, q[j]);
+        }
+        TnPxV word = packed(x, q);
+        tn_px_put(x, tn_ptx_four_at(b, codes, i, 4), tn_px_u(0), TN_PX_U32, word);
+        tn_ptx_four_end(b, c, some);
+    }
+    return sum;
+}
+
 static void quant(TnPtx *b, TnPtxFrame *f, TnRef ref) {
     TN_CHECK(!f->width.kind);
     TnPx *x = &b->x;
     TnRef in = arg(b, ref, 0);
     uint32_t n = (uint32_t)tn_ptx_cols(b, in);
-    TnPxV from = tn_ptx_mem(b, f, in), out = tn_ptx_result(b, f, ref), scale;
-    TnPxV factor = tn_px_quant_factor(x, most(b, from, n, false), &scale);
-    TnPxV sum = put_codes(b, from, tn_px_at(out, TN_Q8_HEAD), n, factor, false);
+    TnPxV from = tn_ptx_mem(b, f, in), out = tn_ptx_result(b, f, ref), scale, sum;
+    TnPxV codes = tn_px_at(out, TN_Q8_HEAD);
+    if (tn_ptx_by_fours(n)) {
+        TnPxV held[EARLY][4];
+        TnPtxFours c = tn_ptx_fours(b, n);
+        TnPxV factor = tn_px_quant_factor(x, most_by_fours(b, &c, from, held), &scale);
+        sum = codes_by_fours(b, &c, from, codes, factor, held);
+    } else {
+        TnPxV factor = tn_px_quant_factor(x, most(b, from, n, false), &scale);
+        sum = put_codes(b, from, codes, n, factor, false);
+    }
     sum = tn_px_block_sum(x, sum);
     zeros(b, out, 8, TN_Q8_HEAD);
     zero_codes(b, out, TN_Q8_HEAD + n, tn_row_bytes(&b->g->nodes[ref].type));

@@ -21,6 +21,33 @@ const TnPtxOp *const tn_ptx_ops[TN_OP_COUNT] = {
 #undef OP
 };
 
+/* Shared memory that every GPU from compute capability 8.0 on gives a CTA. */
+enum { SHARED_MOST = 99 << 10 };
+
+/* A bound on the shared memory of a kernel: the values before its root, or all of a kernel without one, a row that is staged,
+ * and ROOM for the words of a product, which limits itself. */
+static uint64_t shared_bound(const TnGraph *g, const TnKernel *k) {
+    enum { ROOM = 24 << 10 };
+    uint64_t bytes = ROOM, most = 0;
+    for (TnRef r = k->first; r < (k->root == TN_NONE ? k->first + k->n : k->root); r++) {
+        const TnType *t = &g->nodes[r].type;
+        uint64_t row = tn_encs[t->enc].kind == TN_CACHE ? 0 : tn_row_bytes(t);
+        bytes += row;
+        most = row > most ? row : most;
+    }
+    return bytes + most;
+}
+
+/* Whether the kernel's shared memory is there on every GPU. Only kernels of long rows are emitted to know it. */
+static bool fits(const TnGraph *g, uint32_t kernel) {
+    if (shared_bound(g, &g->kernels[kernel]) <= SHARED_MOST) return true;
+    TnBuf text = {0};
+    TnPtx b = {.x = {.out = &text}, .g = g, .kernel = kernel, .level = g->level};
+    tn_ptx_kernel(&b, "k");
+    tn_buf_free(&text);
+    return b.x.shared <= SHARED_MOST;
+}
+
 bool tn_ptx_can(const TnGraph *g, uint32_t kernel, const char **op) {
     const TnKernel *k = &g->kernels[kernel];
     for (TnRef r = k->first; r < k->first + k->n; r++) {
@@ -29,7 +56,8 @@ bool tn_ptx_can(const TnGraph *g, uint32_t kernel, const char **op) {
         *op = tn_ops[g->nodes[r].op].name;
         return false;
     }
-    return true;
+    *op = "shared memory for rows that long";
+    return fits(g, kernel);
 }
 
 void tn_ptx_kernel(TnPtx *b, const char *symbol) {
