@@ -114,7 +114,7 @@ HOT void put_parts(const PtxIns *i, PtxWarp *w, char letter, const uint64_t *fro
 #define PTX_SYNC(...)
 #define PTX_FLOW(...)
 
-PTX_CLONES static void alu(const PtxIns *i, PtxWarp *w, const uint32_t *constants, uint32_t lanes) {
+HOT void alu(const PtxIns *i, PtxWarp *w, const uint32_t *constants, uint32_t lanes) {
     const uint32_t *v[4] = {w->file, w->file, w->file, w->file};
     uint32_t bits[4] = {0};
     for (uint32_t k = 0; k < i->values; k++) {
@@ -130,6 +130,23 @@ PTX_CLONES static void alu(const PtxIns *i, PtxWarp *w, const uint32_t *constant
     }
 }
 
-void ptx_alu(const PtxIns *i, PtxWarp *w, const uint32_t *constants, uint32_t lanes) {
+#if defined(__x86_64__)
+/* A second body with the machine's fma, which baseline x86-64 lacks. */
+__attribute__((target("avx2,fma"))) static void alu_avx2(const PtxIns *i, PtxWarp *w,
+                                                         const uint32_t *constants, uint32_t lanes) {
     alu(i, w, constants, lanes);
+}
+static bool has_avx2(void) {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+#else
+#define alu_avx2   alu
+#define has_avx2() false
+#endif
+
+void ptx_alu(const PtxIns *i, PtxWarp *w, const uint32_t *constants, uint32_t lanes) {
+    if (has_avx2())
+        alu_avx2(i, w, constants, lanes);
+    else
+        alu(i, w, constants, lanes);
 }

@@ -179,7 +179,7 @@ static inline const uint32_t *ptx_value(const PtxWarp *w, const uint32_t *consta
     return place & PTX_CONSTANT ? constants + (place & ~PTX_CONSTANT) : w->file + place;
 }
 
-/* Hot loops have a second body for processors with AVX2 and fma; as ir/eval_ops.h. */
+/* Hot loops have a second body for processors with AVX2; as ir/eval_ops.h. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define PTX_NO_CLONES
 #elif defined(__has_feature)
@@ -188,7 +188,7 @@ static inline const uint32_t *ptx_value(const PtxWarp *w, const uint32_t *consta
 #endif
 #endif
 #if defined(__x86_64__) && defined(__gnu_linux__) && !defined(PTX_NO_CLONES)
-#define PTX_CLONES __attribute__((target_clones("arch=haswell", "default")))
+#define PTX_CLONES __attribute__((target_clones("avx2", "default")))
 #else
 #define PTX_CLONES
 #endif
