@@ -58,15 +58,26 @@ static TernStatus score_ids(TernModel *m, const int32_t *ids, size_t n, double *
     return st;
 }
 
+static const char *evaluator(void) {
+    const TnTargetRow *row = NULL;
+    for (size_t i = 0; (row = tn_target_row(i)) && !tn_target_evaluates(row->name);) i++;
+    return row ? row->name : NULL;
+}
+
 static TernStatus score(const TerncSource *source, const int32_t *ids, size_t n, double *out,
                         TernError *err) {
     TernModel *m;
     TerncOptions o = {.size = sizeof o, .kvs = 1u << TERN_KV_F16};
-    if (!tn_target_named("llvm") || !*tern_cpu_levels()) o.target = "ref"; /* slow, with the same loss */
     TerncSource quiet = *source; /* its notes were sent when the report was begun */
     quiet.note = NULL;
-    TN_TRY(ternc_load(&quiet, &o, NULL, &m, err));
-    TernStatus st = score_ids(m, ids, n, out, err);
+    TernStatus st = ternc_load(&quiet, &o, NULL, &m, err);
+    if (st ==
+        TERN_ERR_UNSUPPORTED) { /* no code for this machine: evaluated, which is slow, with the same loss */
+        o.target = evaluator();
+        st = ternc_load(&quiet, &o, NULL, &m, err);
+    }
+    TN_TRY(st);
+    st = score_ids(m, ids, n, out, err);
     tern_model_close(m);
     return st;
 }
