@@ -514,11 +514,10 @@ static void prefetch(const TnGraph *g, uint32_t kernel, int64_t *l1, int64_t *l2
     TnDim rows = g->nodes[root].type.dim[0];
     TnOp op = g->nodes[root].op;
     int64_t most = tn_dim_is_sym(rows) ? g->rows_hi : rows;
-    bool only_l1 = op == TN_OP_matmul || op == TN_OP_tmatmul_groups;
     if (op == TN_OP_tmatmul && most != 1) return;
     if (op == TN_OP_tmatmul_groups && most > TN_FEW) return; /* most of its passes read weights from L2 */
-    *l1 = only_l1 ? 4096 : 1024;
-    *l2 = only_l1 ? 0 : 12288;
+    *l1 = op == TN_OP_matmul ? 4096 : op == TN_OP_tmatmul_groups ? 2048 : 1024;
+    *l2 = op == TN_OP_matmul ? 0 : op == TN_OP_tmatmul_groups ? 8192 : 12288;
 }
 
 const TnTarget tn_target_llvm = {
