@@ -1,39 +1,28 @@
-/* A folder as a source: it is converted to a GGUF in memory, whose size is known before its first byte is written. */
-#include <string.h>
+/* A folder as a source: it is converted to a GGUF in a file without a name. The system may write the file's pages to disk
+ * and drop them, so that a model that is compiled from a folder takes no more memory than one from a GGUF. */
 #include "frontends/api/source.h"
 #include "frontends/hf/hf.h"
 
-typedef struct Memory {
-    uint8_t *bytes;
-    size_t size, used;
-} Memory;
+static TernStatus put(void *ctx, const void *bytes, size_t n, TernError *err) {
+    return tn_spare_put(ctx, bytes, n, err);
+}
 
-static TernStatus append(void *ctx, const void *bytes, size_t n, TernError *err) {
-    Memory *m = ctx;
-    (void)err;
-    TN_CHECK(n <= m->size - m->used);
-    memcpy(m->bytes + m->used, bytes, n);
-    m->used += n;
-    return TERN_OK;
+static TernStatus convert(TnHfModel *model, TnFile *out, TernError *err) {
+    TnSpareFile spare;
+    TN_TRY(tn_spare_open(&spare, err));
+    TernStatus st = tn_hf_write(model, put, &spare, err);
+    if (st == TERN_OK) st = tn_spare_map(&spare, out, err);
+    tn_spare_close(&spare);
+    return st;
 }
 
 TernStatus tn_source_folder(const TerncSource *source, bool vocab_only, TnGguf **out, TernError *err) {
     TnHfOptions options = {.note = source->note, .user = source->note_user};
     TnHfModel *model;
-    Memory m = {0};
-    void *p = NULL;
+    TnFile file;
     TN_TRY(tn_hf_open(source->path, &options, &model, err));
-    m.size = tn_hf_size(model);
-    TernStatus st = tn_os_map(m.size, false, &p, err);
-    m.bytes = p;
-    if (st == TERN_OK) st = tn_hf_write(model, append, &m, err);
+    TernStatus st = convert(model, &file, err);
     tn_hf_close(model);
-    if (st == TERN_OK) st = tn_gguf_open_memory(p, m.size, source->path, vocab_only, out, err);
-    if (st != TERN_OK) {
-        if (p) tn_os_unmap(p, m.size);
-        return st;
-    }
-    (*out)->made = p;
-    (*out)->made_bytes = m.size;
-    return TERN_OK;
+    TN_TRY(st);
+    return tn_gguf_open_mapped(file, source->path, vocab_only, out, err);
 }

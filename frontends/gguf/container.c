@@ -287,6 +287,10 @@ static TernStatus open_over(TnFile file, bool owned, const char *name, bool voca
     return TERN_OK;
 }
 
+TernStatus tn_gguf_open_mapped(TnFile file, const char *name, bool vocab_only, TnGguf **out, TernError *err) {
+    return open_over(file, true, name, vocab_only, NULL, out, err);
+}
+
 TernStatus tn_gguf_open_part(const char *path, bool vocab_only, const TnGguf *first, TnGguf **out,
                              TernError *err) {
     TnFile file;
@@ -305,7 +309,6 @@ void tn_gguf_close(TnGguf *g) {
     tn_map_free(&g->key_map);
     tn_map_free(&g->tensor_map);
     if (g->file.data) tn_file_unmap(&g->file);
-    if (g->made) tn_os_unmap(g->made, g->made_bytes);
     for (size_t i = 0; i < g->n_parts; i++) tn_gguf_close(g->parts[i]);
     free(g->parts);
     free(g->vocab);

@@ -84,8 +84,6 @@ typedef struct TnGguf {
     size_t vocab_bytes;
     struct TnGguf **parts; /* of a model in several files: those after the first, which hold their tensors */
     size_t n_parts, cap_parts;
-    void *made; /* of a folder: the mapping that holds the file; NULL otherwise */
-    size_t made_bytes;
 } TnGguf;
 
 /* Maps and checks; *out must be closed. A model in several files (NAME-00001-of-00003.gguf) is opened by the path of any of
@@ -95,6 +93,8 @@ TernStatus tn_gguf_open(const char *path, bool vocab_only, TnGguf **out, TernErr
 /* One file, whatever it says about parts. `first`: the first part of the model that this is a part of; may be NULL. */
 TernStatus tn_gguf_open_part(const char *path, bool vocab_only, const TnGguf *first, TnGguf **out,
                              TernError *err);
+/* The same over a mapped file, which the object unmaps, also if it is refused. `name` is for messages. */
+TernStatus tn_gguf_open_mapped(TnFile file, const char *name, bool vocab_only, TnGguf **out, TernError *err);
 /* The same over memory that outlives the object (the embedded model, tests). `name` is for messages. */
 TernStatus tn_gguf_open_memory(const void *bytes, size_t n, const char *name, bool vocab_only, TnGguf **out,
                                TernError *err);

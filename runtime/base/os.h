@@ -19,6 +19,18 @@ void tn_file_unmap(TnFile *f);
  * free() it. */
 TernStatus tn_file_read(const char *path, size_t limit, char **out, size_t *out_size, TernError *err);
 
+/* spare.c: a file without a name, for bytes that need not stay in memory. It lies in $TMPDIR, else in /tmp. tn_spare_map maps
+ * what was put and closes the file; *out is unmapped with tn_file_unmap, and then the file is gone. */
+typedef struct TnSpareFile {
+    int fd;             /* -1: closed */
+    const char *folder; /* for messages */
+    size_t size;        /* bytes put */
+} TnSpareFile;
+TernStatus tn_spare_open(TnSpareFile *out, TernError *err);
+TernStatus tn_spare_put(TnSpareFile *f, const void *bytes, size_t n, TernError *err);
+TernStatus tn_spare_map(TnSpareFile *f, TnFile *out, TernError *err);
+void tn_spare_close(TnSpareFile *f); /* of a closed one: does nothing */
+
 /* What a path names; both follow symbolic links, and say no where the system does not tell. */
 bool tn_os_exists(const char *path);
 bool tn_os_is_folder(const char *path);

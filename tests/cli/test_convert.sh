@@ -87,5 +87,12 @@ for verb in convert compile; do
     refuses 1 "tern: error: $dir/empty: the folder has no weights, expected model.safetensors or model.safetensors.index.json" \
         $verb "$dir/empty" -o "$dir/x.gguf"
 done
+# a folder becomes a GGUF in a file without a name
+mkdir "$dir/spare"
+TMPDIR=$dir/spare logits "$dir/folder" "$dir/d.bin"
+same "in TMPDIR" "$dir/c.bin" "$dir/d.bin"
+is "TMPDIR" "$(ls "$dir/spare")" ""
+TMPDIR=$dir/none refuses 1 "tern: error: $dir/none: cannot make a temporary file there: No such file or directory (TMPDIR names another place)" \
+    run "$dir/folder" -p a -n 1
 is "nothing is left" "$(ls "$dir"/x.gguf* 2>/dev/null)" ""
 finish convert
