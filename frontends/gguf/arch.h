@@ -59,6 +59,13 @@ typedef struct TnArchFamily {
     const char *models, *by, *files, *types;
 } TnArchFamily;
 
+/* What was measured with random weights in the shape of a published model, for docs/models.md: the type of its
+ * matrices, the size of its file, and tokens a second of pp512 and tg128 with two threads on the machine of
+ * docs/performance.md. */
+typedef struct TnArchSpeed {
+    const char *shape, *type, *size, *prefill, *decode;
+} TnArchSpeed;
+
 /* A program that writes files of this architecture. The import report names the first one whose sign is
  * found. `shown` looks for the sign in the keys and tensor names of a file that may still be refused (NULL:
  * always found). `sign` describes it and is put after "architecture NAME" (NULL: the name is the only
@@ -79,8 +86,9 @@ typedef struct TnArch {
     const TnArchTrait *traits;
     const TnArchConverter *converters;
     const TnArchFamily *families; /* may be NULL */
+    const TnArchSpeed *speeds;    /* may be NULL */
     const TnKeyRow *keys;         /* its own, which take precedence over the shared ones; may be NULL */
-    uint32_t n_tensors, n_traits, n_converters, n_families, n_keys;
+    uint32_t n_tensors, n_traits, n_converters, n_families, n_speeds, n_keys;
     /* In a file with a window, which layers have it: of every so many layers all but the last, unless a key
      * says another number. 0: all layers have it. */
     uint32_t period;

@@ -218,6 +218,17 @@ static void put_families(TnBuf *b) {
         }
 }
 
+static void put_speeds(TnBuf *b) {
+    const TnArch *a;
+    tn_buf_puts(b, "| shape | architecture | type | file | pp512 | tg128 |\n|---|---|---|---:|---:|---:|\n");
+    for (size_t i = 0; (a = tn_arch_row(i)); i++)
+        for (uint32_t f = 0; f < a->n_speeds; f++) {
+            const TnArchSpeed *m = &a->speeds[f];
+            tn_buf_printf(b, "| %s | `%s` | %s | %s | %s | %s |\n", m->shape, a->name, m->type, m->size,
+                          m->prefill, m->decode);
+        }
+}
+
 static const TnArchTensor *tensor_row(const TnArch *a, const char *name) {
     for (uint32_t t = 0; t < a->n_tensors; t++)
         if (strcmp(a->tensors[t].name, name) == 0) return &a->tensors[t];
@@ -266,7 +277,8 @@ static void the_page_has_the_rows(void **state) {
     static const char path[] = TERN_SOURCE_DIR "/docs/models.md";
     char *page = read_page(path), *once = with_table(page, "\n## Architectures\n", put_archs),
          *twice = with_table(once, "\n## Families\n", put_families),
-         *both = with_table(twice, "\n## Tensors\n", put_tensors);
+         *more = with_table(twice, "\n## Sizes and speeds\n", put_speeds),
+         *both = with_table(more, "\n## Tensors\n", put_tensors);
     if (getenv("TERN_REFRESH")) {
         FILE *f = fopen(path, "w");
         assert_non_null(f);
@@ -282,6 +294,7 @@ static void the_page_has_the_rows(void **state) {
     free(page);
     free(once);
     free(twice);
+    free(more);
     free(both);
 }
 

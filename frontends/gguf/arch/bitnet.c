@@ -101,6 +101,14 @@ static const TnArchFamily families_1bitllm[] = {
      "I2_S, TQ1_0, TQ2_0, TL1, TL2"},
 };
 
+/* 2B-4T in 1bitLLM's naming, with relu squared: llama.cpp reads it as such. */
+static const TnArchSpeed speeds_2b4t[] = {
+    {"BitNet b1.58 2B-4T", "TQ2_0, a scale a matrix; Q6_K", "813 MB", "236", "46"},
+};
+static const TnArchSpeed speeds_1bitllm[] = {
+    {"BitNet 3B, with rows of whole blocks (3328, 8704)", "TQ2_0, a scale a matrix; Q6_K", "970 MB", "153",
+     "24"},
+};
 const TnArch tn_arch_bitnet_b158 = {.name = "bitnet-b1.58",
                                     .doc = "BitNet b1.58 2B-4T and its like, as Microsoft's converters write "
                                            "them",
@@ -115,6 +123,8 @@ const TnArch tn_arch_bitnet_b158 = {.name = "bitnet-b1.58",
                                     .n_converters = TN_COUNT(microsoft),
                                     .families = families_2b4t,
                                     .n_families = TN_COUNT(families_2b4t),
+                                    .speeds = speeds_2b4t,
+                                    .n_speeds = TN_COUNT(speeds_2b4t),
                                     .build = build};
 const TnArch tn_arch_bitnet_25 = {.name = "bitnet-25",
                                   .doc = "the same before April 2025",
@@ -141,4 +151,6 @@ const TnArch tn_arch_bitnet = {.name = "bitnet",
                                .refuse = refuse,
                                .families = families_1bitllm,
                                .n_families = TN_COUNT(families_1bitllm),
+                               .speeds = speeds_1bitllm,
+                               .n_speeds = TN_COUNT(speeds_1bitllm),
                                .build = build};

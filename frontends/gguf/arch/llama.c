@@ -45,6 +45,9 @@ static const TnArchFamily families[] = {
     {"BitCPM4 1B, 3B", "OpenBMB", "bitcpm4-3b-tq2_0.gguf", "TQ2_0, with a scale a group"},
     {"Bonsai 0.5B", "DeepGrove", "deepgrove/Bonsai, converted", "I2_S, TQ1_0, TQ2_0"},
 };
+static const TnArchSpeed speeds[] = {
+    {"Falcon-E 3B", "TQ2_0, a scale a matrix; Q6_K", "864 MB", "183", "29"},
+};
 const TnArch tn_arch_llama = {.name = "llama",
                               .doc = "Llama and models of its graph, with ternary weights",
                               .classes = "LlamaForCausalLM",
@@ -58,4 +61,6 @@ const TnArch tn_arch_llama = {.name = "llama",
                               .n_converters = TN_COUNT(converters),
                               .families = families,
                               .n_families = TN_COUNT(families),
+                              .speeds = speeds,
+                              .n_speeds = TN_COUNT(speeds),
                               .build = build};

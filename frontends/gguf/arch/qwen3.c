@@ -56,6 +56,10 @@ static const TnArchFamily families[] = {
     {"the same, repacked", "others", "vinpix/Bonsai-8B-TQ-GGUF", "TQ1_0, TQ2_0, with a scale a group"},
     {"BitNet embedding 0.6B", "Microsoft", "conversions", "I2_S"},
 };
+static const TnArchSpeed speeds[] = {
+    {"Bonsai 1.7B", "PQ2_0", "463 MB", "342", "56"},
+    {"Bonsai 8B", "PQ2_0", "2182 MB", "75", "13"},
+};
 const TnArch tn_arch_qwen3 = {
     .name = "qwen3",
     .doc = "Qwen3 and models of its graph: Bonsai 1.7B, 4B and 8B, BitNet embedding 0.6B",
@@ -70,4 +74,6 @@ const TnArch tn_arch_qwen3 = {
     .n_converters = TN_COUNT(converters),
     .families = families,
     .n_families = TN_COUNT(families),
+    .speeds = speeds,
+    .n_speeds = TN_COUNT(speeds),
     .build = build};
