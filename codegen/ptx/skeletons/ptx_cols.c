@@ -93,6 +93,7 @@ static void fetch_rows(TnPtx *b, const TnPtxProduct *p, TnPtxUnit *u, TnPxV row0
         tn_px_barrier(x);
         return;
     }
+    if (!p->copied) return;
     for (uint32_t r = 0; r < u->rows; r++) u->x[r] = tn_px_index(x, place, tn_px_u(r), p->room);
     copy_rows(b, p, u, row0, count, place);
     tn_px_barrier(x);
@@ -130,6 +131,8 @@ static void put_part(TnPtx *b, const TnPtxProduct *p, TnPtxUnit *u, uint32_t par
     bool once = tn_ptx_most_rows(b) <= u->rows;
     TnPxLoop l = {.i = tn_px_u(0)};
     if (!once) l = tn_px_loop(x, tn_px_u(0), rows, tn_px_u(u->rows));
+    u->row0 = l.i;
+    u->count = rows;
     p->begin(b, u);
     fetch_rows(b, p, u, l.i, rows, place);
     p->finish(b, u);
@@ -146,7 +149,7 @@ void tn_ptx_by_columns(TnPtx *b, const TnPtxProduct *p) {
     TnPx *x = &b->x;
     TnPart parts[TN_PARTS_MAX];
     uint32_t n = tn_kernel_parts(b->g, b->kernel, parts);
-    TN_CHECK(n > 0 && b->k->axis == TN_AXIS_COLS && p->rows >= 1 && p->rows <= TN_PTX_ROWS);
+    TN_CHECK(n > 0 && b->k->axis == TN_AXIS_COLS && p->rows >= 1 && (p->rows <= TN_PTX_ROWS || !p->copied));
     x->threads = p->threads;
     tn_ptx_gate(b);
     TnPxV rows = count_rows(b);

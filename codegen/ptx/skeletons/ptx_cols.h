@@ -22,15 +22,16 @@ typedef struct TnPtxUnit {
     TnPxV lo, n;           /* r: first column in the part, columns */
     uint32_t grain, slots; /* slots = bases * grain */
     uint32_t rows;         /* of a block */
+    TnPxV row0, count;     /* r: the block's first row; rows of the step */
     TnPxV x[TN_PTX_ROWS];  /* S: rows of the input. Rows after the step's last are copies of it */
     TnPxV words;           /* S: the word of slot s of the block's row r is at words + (r * slots + s) * 4 */
     void *state;           /* the product's own */
 } TnPtxUnit;
 
 typedef struct TnPtxProduct {
-    uint32_t threads, rows; /* of a CTA; of a block, at most TN_PTX_ROWS */
+    uint32_t threads, rows; /* of a CTA; of a block, at most TN_PTX_ROWS if they are copied */
     /* Bytes of an input row that are copied to shared memory, or made there by the prologue, a multiple of 4; and bytes that
-     * they take there, those between being zeros. */
+     * they take there, those between being zeros. 0: `finish` reads the rows itself, and there is no prologue. */
     uint32_t copied, room;
     void (*begin)(TnPtx *b, TnPtxUnit *u);
     void (*finish)(TnPtx *b, TnPtxUnit *u); /* all threads; the skeleton has barriers around it */
