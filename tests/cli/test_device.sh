@@ -69,6 +69,26 @@ for name in gpu cuda: cuda:x cuda1 cpu:0; do
     on "$fake" - run --device "$name" -p a -n 1
     expect "--device $name" 2 err "tern run: --device: '$name', expected cpu, cuda, cuda:N or auto *"
 done
+# the trained model there: ids and logits of the cpu's, by a .gguf, a .tern and auto
+ids=1789,978,1530,317
+"$tern" run --tokens $ids --temp 0 -n 4 --print-tokens --seed 1 >"$dir/ids" 2>"$dir/err" || no "ids of the cpu: $(cat "$dir/err")"
+"$tern" logits --tokens $ids -o "$dir/logits" 2>"$dir/err" || no "logits of the cpu: $(cat "$dir/err")"
+"$tern" compile -o "$dir/m.tern" --levels sm_80,sm_90a --kv f16 2>"$dir/err" || no "compile: $(cat "$dir/err")"
+for words in "--device cuda" "--device auto" "$dir/m.tern --device cuda:0" "$dir/m.tern --device cuda --cpu sm_80"; do
+    # shellcheck disable=SC2086
+    on "$fake" FAKE_CUDA_ARCH=90 run $words --tokens $ids --temp 0 -n 4 --print-tokens --seed 1
+    [ "$status" = 0 ] || no "$words: $(cat "$dir/err")"
+    cmp -s "$dir/ids" "$dir/out" || no "$words: other ids: $(cat "$dir/out")"
+done
+grep -q ', sm_80, ' "$dir/err" || no "--cpu sm_80 is no cap: $(cat "$dir/err")"
+on "$fake" - logits --device cuda --tokens $ids -o "$dir/got"
+cmp -s "$dir/logits" "$dir/got" || no "other logits"
+on "$fake" FAKE_CUDA_MEMORY=1048576 run --device cuda -p a -n 1
+expect "1 MB of memory" 1 err "tern: error: *cuda:0: no memory for * bytes, * of 1048576 are free"
+on "$fake" FAKE_CUDA_FAIL=9 run --device cuda -p a -n 1
+expect "the ninth call fails" 1 err "tern: error: *: cu*CUDA_ERROR_UNKNOWN*"
+on "$fake" - run "$dir/m.tern" -p a -n 1
+expect "a .tern for GPUs on the cpu" 1 err "tern: error: *the file has code for sm_90a, sm_80, this machine runs *"
 on "$fake" - run --device cpu -p a -n 1
 expect "--device cpu" 0 err "tern: seed *"
 exit $bad
