@@ -40,7 +40,8 @@ static int64_t in_triples(const TnTlTiles *t, int64_t cols) {
 bool tn_tl_divides(TnEnc enc, const TnTlTiles *t, int64_t rows, int64_t cols) {
     if (rows % t->tile_rows || t->tile_rows % t->block_rows) return false;
     if (enc == TN_ENC_tl1) return cols % t->tile_cols == 0 && t->tile_cols % block_cols(t) == 0;
-    return cols >= 256 && (cols - in_triples(t, cols)) % 32 == 0;
+    int64_t pairs = cols - in_triples(t, cols); /* files reserve bytes for 256 of these, no more */
+    return cols >= 256 && pairs % 32 == 0 && pairs <= 256;
 }
 
 bool tn_tl_tiles(TnEnc enc, int64_t rows, int64_t cols, TnTlTiles *out) {

@@ -81,7 +81,7 @@ static TernStatus take_line(Ini *ini, const char *p, const char *end, uint32_t l
                            names[i], (int)(value.n < 40 ? value.n : 40), value.p, NUMBER_MOST);
         ini->v[ini->n - 1].v[i] = v;
     }
-    return TERN_OK; /* other names are nobody's business here */
+    return TERN_OK; /* other names have no effect on tiles */
 }
 
 static TernStatus read_ini(Ini *ini, const char *text, size_t n) {

@@ -122,10 +122,28 @@ static void lists_are_checked(void **state) {
     }
 }
 
+/* The size of a TL2 tensor holds 256 columns in pairs; tiles that leave more would be read past its end. */
+static void pairs_fit_the_tensor(void **state) {
+    (void)state;
+    static const char *const inis[] = {"[a]\nm=256\nk=768\nbm=128\nbk=480\n",
+                                       "[a]\nm=256\nk=768\nbm=128\nbk=24000\n"};
+    for (size_t i = 0; i < TN_COUNT(inis); i++) {
+        char *bytes;
+        TernError err;
+        TnGguf *g = file_with(GW_T_TL2, 128, 192, 32, &bytes);
+        put_ini(inis[i]);
+        assert_int_equal(tn_gguf_tl_config(g, ini_path, &err), TERN_ERR_INPUT);
+        assert_non_null(strstr(err.text, ", blocks of 32 rows, do not divide tensor t"));
+        tn_gguf_close(g);
+        free(bytes);
+    }
+}
+
 int main(void) {
     snprintf(ini_path, sizeof ini_path, "/tmp/tern-tl-%d.ini", (int)getpid());
     const struct CMUnitTest tests[] = {cmocka_unit_test(tiles_of_the_list),
-                                       cmocka_unit_test(lists_are_checked)};
+                                       cmocka_unit_test(lists_are_checked),
+                                       cmocka_unit_test(pairs_fit_the_tensor)};
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
     unlink(ini_path);
     return rc;
