@@ -273,9 +273,14 @@ TernStatus source_of_flags(const Verb *verb, const ModelFlags *flags, TerncSourc
 
 typedef struct Opening {
     const ModelFlags *flags;
-    const char *device; /* NULL: the default */
-    int code;           /* of flags->known */
+    DeviceChoice device;
+    int code; /* of flags->known */
 } Opening;
+
+/* As the options take it; NULL: the default. */
+static const char *device_name(const Opening *o) {
+    return *o->device.name ? o->device.name : NULL;
+}
 
 static int ask(void *user, const TernModelInfo *info, const void *vocab, size_t vocab_bytes) {
     Opening *o = user;
@@ -293,7 +298,7 @@ static TernStatus compile_model(const Verb *verb, Opening *opening, Loaded *out,
                       .context = flags->context,
                       .head = flags->head,
                       .target = flags->target,
-                      .device = opening->device,
+                      .device = device_name(opening),
                       .progress = progress_bar,
                       .known = ask,
                       .user = opening};
@@ -323,7 +328,7 @@ static TernStatus open_model(const Verb *verb, Opening *opening, Loaded *out, Te
                           .cpu = flags->cpu,
                           .no_check = flags->no_check,
                           .huge = flags->huge,
-                          .device = opening->device};
+                          .device = device_name(opening)};
     if (ref)
         TN_TRY(compiler->open_ref(flags->model, &o, &out->model, err));
     else
@@ -341,11 +346,9 @@ void note_idle_threads(const Verb *verb, const ModelFlags *flags, const char *na
 }
 
 static TernStatus open_on_device(const Verb *verb, Opening *opening, Loaded *out, TernError *err) {
-    DeviceChoice choice = choose_device(verb, opening->flags);
-    opening->device = *choice.name ? choice.name : NULL;
+    opening->device = choose_device(verb, opening->flags);
     TernStatus st = open_model(verb, opening, out, err);
-    if (st == TERN_OK || opening->code || !fall_back(&choice, st, err)) return st;
-    opening->device = NULL;
+    if (st == TERN_OK || opening->code || !fall_back(&opening->device, st, err)) return st;
     return open_model(verb, opening, out, err);
 }
 

@@ -17,7 +17,8 @@ static TnPxV code(TnPx *x, TnPxV v, TnPxV factor) {
  * of the row's head. */
 static void bounds(TnPtx *b, TnPxV from, TnPxV out, uint32_t n, TnPxV factor, TnPxV d, TnPxV finite) {
     TnPx *x = &b->x;
-    const double up = 1.0 + 0x1p-20, places = (double)((n + 31) / 32 + 16) * 0x1p-24 * 1.01;
+    const uint32_t roundings = (n + 31) / 32 + 16;
+    const double up = 1.0 + 0x1p-20, places = roundings * 0x1p-24 * 1.01;
     TnPxV squares = tn_px_var(x, tn_px_g(0.0)), errors = tn_px_var(x, tn_px_g(0.0));
     TnPxV minus_d = PX(x, neg_g, PX(x, to_f64, d));
     TnPxLoop l = tn_px_strided_lane(x, tn_px_u(n));
