@@ -8,7 +8,8 @@
  * TerncOpt.source TerncOpt.times TerncOpt.verify_each TerncOpt.ranges TerncImport.source TerncImport.json
  * TerncImport.progress TerncImport.user TerncDiff.names TerncDiff.no_stats TerncPicture.source
  * TerncPicture.fold_layers TerncPicture.one_layer TerncVerify.source TerncVerify.options TerncVerify.bisect
- * TerncConvert.absmean TerncConvert.note TerncConvert.user TerncVerify.random TerncVerify.seeded TerncSource.note TerncSource.note_user TernModelOptions.no_check
+ * TerncConvert.absmean TerncConvert.note TerncConvert.user TerncVerify.random TerncVerify.seeded TerncSource.note
+ * TerncSource.note_user TerncImport.i2s_probe TernModelOptions.no_check
  * TernModelOptions.huge TernModelOptions.release TernModelOptions.release_user TernKernels.user
  * TernKernels.destroy TernKernels.watch TernSamplerOptions.top_k TernSamplerOptions.seed TernVocabSource.bos
  * TernVocabSource.eos TernVocabSource.eot TernVocabSource.eom TernVocabSource.unk TernVocabSource.pad
@@ -410,6 +411,7 @@ static void test_texts(void) {
     CONVERT("TerncConvert.type", .type = "");
     CONVERT("TerncConvert.embd", .embd = "");
     CONVERT("TerncConvert.pre", .pre = "");
+    CONVERT("the tiles", .tl_config = ""); /* TerncConvert.tl_config, by what the file is */
     CALL(use_convert(NULL), REFUSED, "TerncConvert.path");
     FIELD(use_picture(&o), "TerncPicture.format", TerncPicture, .path = NULL);
     FIELD(use_picture(&o), "TerncPicture.format", TerncPicture, .format = "png");
