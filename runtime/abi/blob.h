@@ -81,12 +81,19 @@ typedef struct TnBlobMeta {
     TN_MODEL_COUNTS(TN_MODEL_COUNT_MEMBER)
     uint64_t n_params, source_hash; /* source_hash: XXH3-64 of the model file's metadata and tensor table */
     TnBlobRange arch, name, producer,
-        desc;          /* producer: "tern 0.1.0"; desc: weight and head encodings, for tables */
-    TnBlobRange vocab; /* vocabulary image (runtime/text); size 0: none; offset a multiple of 64 */
+        desc;                   /* producer: "tern 0.1.0"; desc: weight and head encodings, for tables */
+    TnBlobRange vocab;          /* vocabulary image (runtime/text); size 0: none; offset a multiple of 64 */
     uint32_t pooling, reserved; /* TN_POOLING_* */
 } TnBlobMeta;
 /* What the hidden rows of a text become, as the model file says; tern.h has the same numbers. */
-enum { TN_POOLING_UNSAID, TN_POOLING_NONE, TN_POOLING_MEAN, TN_POOLING_CLS, TN_POOLING_LAST, TN_POOLING_COUNT };
+enum {
+    TN_POOLING_UNSAID,
+    TN_POOLING_NONE,
+    TN_POOLING_MEAN,
+    TN_POOLING_CLS,
+    TN_POOLING_LAST,
+    TN_POOLING_COUNT
+};
 
 typedef struct TnBlobCode {
     uint32_t n_exports, reserved;
