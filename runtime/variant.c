@@ -90,6 +90,7 @@ TernStatus tn_meta_read(const TnBlob *b, TnArena *arena, TnMeta *out, TernError 
             return bad(&r, "%s is %u, expected 1 to %u", sizes[i].name, sizes[i].value, sizes[i].most);
     if (f->pooling >= TN_POOLING_COUNT)
         return bad(&r, "pooling is %u, expected 0 to %d", f->pooling, TN_POOLING_COUNT - 1);
+    if (f->reserved) return bad(&r, "reserved is %u, expected 0", f->reserved);
     TN_TRY(read_string(&r, arena, f->arch, "arch", &m.arch));
     TN_TRY(read_string(&r, arena, f->name, "name", &m.name));
     TN_TRY(read_string(&r, arena, f->producer, "producer", &m.producer));

@@ -46,7 +46,7 @@ TernStatus ternc_convert(const TerncConvert *convert, TernError *err) {
     TerncConvert c;
     TN_TRY(tn_convert_take(convert, &c, err));
     const TnFileUse files[] = {{"the model", c.path, TN_FILE_MODEL},
-                               {"the tiles", c.tl_config, TN_FILE_IN},
+                               {"TerncConvert.tl_config", c.tl_config, TN_FILE_IN},
                                {"the output", c.output, TN_FILE_BINARY}};
     TN_TRY(tn_files_check(files, TN_COUNT(files), err));
     TN_TRY(tn_hf_check_output(c.path, c.output, err));

@@ -411,7 +411,7 @@ static void test_texts(void) {
     CONVERT("TerncConvert.type", .type = "");
     CONVERT("TerncConvert.embd", .embd = "");
     CONVERT("TerncConvert.pre", .pre = "");
-    CONVERT("the tiles", .tl_config = ""); /* TerncConvert.tl_config, by what the file is */
+    CONVERT("TerncConvert.tl_config", .tl_config = "");
     CALL(use_convert(NULL), REFUSED, "TerncConvert.path");
     FIELD(use_picture(&o), "TerncPicture.format", TerncPicture, .path = NULL);
     FIELD(use_picture(&o), "TerncPicture.format", TerncPicture, .format = "png");

@@ -108,7 +108,7 @@ static inline const char *br_head(Br *b) {
     const uint8_t *h = b->bytes;
     if (b->size < 64) return br_bad(b, "head", "short");
     if (memcmp(h, magic, 8) != 0) return br_bad(b, "head", "magic");
-    if (br_u32(h + 8) != 3 || br_u32(h + 36) != 4) return br_bad(b, "head", "version or abi");
+    if (br_u32(h + 8) != 4 || br_u32(h + 36) != 4) return br_bad(b, "head", "version or abi");
     if (br_u32(h + 12) != 64) return br_bad(b, "head", "head_bytes");
     if (br_u32(h + 16) != 0x01020304 || br_u32(h + 20) != 0xbfc00000) return br_bad(b, "head", "probes");
     if (br_u64(h + 24) != b->size) return br_bad(b, "head", "file_bytes");
@@ -208,7 +208,7 @@ static inline bool br_range(const BrSection *s, const uint8_t *p, BrText *out) {
 static inline const char *br_meta(Br *b) {
     const BrSection *s = br_find(b, BR_META, 0);
     const uint8_t *p = s->bytes;
-    if (s->size < 88) return br_bad_in(b, BR_META, "short");
+    if (s->size < 96) return br_bad_in(b, BR_META, "short");
     const struct {
         uint32_t *out, most;
     } numbers[8] = {{&b->n_vocab, 1u << 30},
@@ -230,6 +230,7 @@ static inline const char *br_meta(Br *b) {
         !br_range(s, p + 80, &b->vocab))
         return br_bad_in(b, BR_META, "a string");
     if (b->vocab.n && br_u32(p + 80) % 64) return br_bad_in(b, BR_META, "vocab");
+    if (br_u32(p + 88) > 4 || br_u32(p + 92)) return br_bad_in(b, BR_META, "pooling");
     return NULL;
 }
 
