@@ -39,8 +39,9 @@ typedef struct TnMemory {
     int64_t *sym; /* [TN_ABI_SYMS], the beginning of the staged inputs */
     size_t input_bytes;
     size_t scratch_bytes; /* of a worker; that of worker w is at bases.scratch + w * scratch_bytes */
-    uint32_t rows_most, wants_most; /* of a run: rows, and rows with results of one kind */
-    void *own;                      /* for the engine's use, between bind and unbind */
+    /* of a run: rows, rows with hidden rows as results, and rows with results of any other kind */
+    uint32_t rows_most, hidden_most, wants_most;
+    void *own; /* for the engine's use, between bind and unbind */
 } TnMemory;
 
 /* A launch, bound to one session. */

@@ -88,6 +88,7 @@ static TnMemory memory_of(const TnSessionPlan *p, const TernModel *m, uint8_t *h
         .input_bytes = p->input_bytes,
         .scratch_bytes = p->scratch_bytes,
         .rows_most = p->batch,
+        .hidden_most = p->hidden,
         .wants_most = p->wants,
     };
 }

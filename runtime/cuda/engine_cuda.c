@@ -89,21 +89,25 @@ static bool scratch(const TnEngine *e, const TnVariant *v, const int64_t *sym_ma
 static uint64_t largest_grid(const TnProgram *p, uint32_t i) {
     const TnRunLaunch *l = &p->launches[i];
     const TnMemory *m = p->memory;
-    uint64_t rows = m->rows_most < p->rows_hi ? m->rows_most : p->rows_hi;
-    uint64_t wants = m->wants_most < p->rows_hi ? m->wants_most : p->rows_hi;
+    uint32_t most;
     switch (l->unit_sym) {
     case UINT32_MAX:
         return (uint64_t)l->units;
     case TN_ABI_T:
-        return (uint64_t)l->units * rows;
+        most = m->rows_most;
+        break;
+    case TN_ABI_H:
+        most = m->hidden_most;
+        break;
     case TN_ABI_R:
     case TN_ABI_K:
-    case TN_ABI_H:
     case TN_ABI_L:
-        return (uint64_t)l->units * wants;
+        most = m->wants_most;
+        break;
     default: /* of the session */
         return (uint64_t)l->units * (uint64_t)m->sym[l->unit_sym];
     }
+    return (uint64_t)l->units * (most < p->rows_hi ? most : p->rows_hi);
 }
 
 static TernStatus check_launch(const TnCudaEngine *e, const TnProgram *p, uint32_t i, TernError *err) {

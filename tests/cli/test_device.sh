@@ -88,6 +88,13 @@ done
 grep -q ', sm_80, ' "$dir/err" || no "--cpu sm_80 is no cap: $(cat "$dir/err")"
 on "$fake" - logits --device cuda --tokens $ids -o "$dir/got"
 cmp -s "$dir/logits" "$dir/got" || no "other logits"
+# more hidden rows in a step than rows of logits
+for pooling in none mean last; do
+    # shellcheck disable=SC2086
+    "$tern" embed $cpu --pooling $pooling -p "In the beginning God created" >"$dir/vector" 2>"$dir/err" || no "embed: $(cat "$dir/err")"
+    on "$fake" - embed --device cuda --pooling $pooling -p "In the beginning God created"
+    [ -s "$dir/vector" ] && cmp -s "$dir/vector" "$dir/out" || no "embed, $pooling: other vectors: $(cat "$dir/err")"
+done
 on "$fake" FAKE_CUDA_MEMORY=1048576 run --device cuda -p a -n 1
 expect "1 MB of memory" 1 err "tern: error: *cuda:0: no memory for * bytes, * of 1048576 are free"
 on "$fake" FAKE_CUDA_FAIL=9 run --device cuda -p a -n 1
