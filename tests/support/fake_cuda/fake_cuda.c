@@ -33,6 +33,53 @@ static void start(void) {
     fake.seed = setting("FAKE_CUDA_SEED", 0);
 }
 
+/* ---- objects */
+
+/* Before every object: what is left when the library is unloaded is freed, since the call that frees it may have failed. */
+typedef struct Made {
+    struct Made *next, **here;
+    void (*drop)(void *object); /* frees what it owns; NULL: nothing */
+    void *padding;
+} Made;
+static Made *all;
+
+static void *made(size_t bytes, void (*drop)(void *)) {
+    Made *m = calloc(1, sizeof *m + bytes);
+    if (!m) abort();
+    *m = (Made){.next = all, .here = &all, .drop = drop};
+    if (all) all->here = &m->next;
+    all = m;
+    fake.left++;
+    return m + 1;
+}
+
+static void destroy(void *object) {
+    Made *m = (Made *)object - 1;
+    if (m->drop) m->drop(object);
+    *m->here = m->next;
+    if (m->next) m->next->here = m->here;
+    free(m);
+    fake.left--;
+}
+
+static void drop_pinned(void *object) {
+    free(((struct Pinned *)object)->at);
+}
+static void drop_stream(void *object) {
+    fake_drop(&((Stream *)object)->queue);
+}
+static void drop_graph(void *object) {
+    fake_drop(object);
+}
+static void drop_module(void *object) {
+    Module *m = object;
+    for (Function *f = m->functions, *next; f; f = next) {
+        next = f->next;
+        free(f);
+    }
+    ptx_module_free(m->ptx);
+}
+
 /* For a test that holds the library open: calls, objects left, launches, faults. */
 __attribute__((visibility("default"))) void fake_cuda_counts(unsigned long long out[4]);
 void fake_cuda_counts(unsigned long long out[4]) {
@@ -44,12 +91,14 @@ void fake_cuda_counts(unsigned long long out[4]) {
 
 __attribute__((destructor)) static void report(void) {
     const char *path = getenv("FAKE_CUDA_REPORT");
+    uint32_t left = fake.left + fake.retained;
+    while (all) destroy(all + 1);
     if (fake.machine) ptx_machine_free(fake.machine);
     free(fake.plain.queue.ops);
     FILE *f = path && fake.started ? fopen(path, "w") : NULL;
     if (!f) return;
     fprintf(f, "%llu calls, %u objects left, %llu launches, %llu faults\n", (unsigned long long)fake.calls,
-            fake.left + fake.retained, (unsigned long long)fake.launches, (unsigned long long)fake.faults);
+            left, (unsigned long long)fake.launches, (unsigned long long)fake.faults);
     fclose(f);
 }
 
@@ -77,13 +126,6 @@ static Stream *stream_of(void *handle) {
     Stream *s = fake.streams;
     while (s && s != handle) s = s->next;
     return s;
-}
-
-static void *made(size_t bytes) {
-    void *p = calloc(1, bytes);
-    if (!p) abort();
-    fake.left++;
-    return p;
 }
 
 /* ---- facts */
@@ -259,7 +301,7 @@ int fake_MemFree(uint64_t address) {
 int fake_MemHostAlloc(void **memory, size_t bytes, unsigned flags) {
     ENTER(true);
     if (bytes == 0 || flags != 0) return leave(INVALID_VALUE);
-    struct Pinned *p = made(sizeof *p);
+    struct Pinned *p = made(sizeof *p, drop_pinned);
     p->at = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
     if (!p->at) abort();
     memset(p->at, 0xa5, bytes);
@@ -278,9 +320,7 @@ int fake_MemFreeHost(void *memory) {
         struct Pinned *p = *at;
         if (p->at != memory) continue;
         *at = p->next;
-        free(p->at);
-        free(p);
-        fake.left--;
+        destroy(p);
         return leave(OK);
     }
     return leave(INVALID_VALUE);
@@ -361,7 +401,7 @@ int fake_ModuleLoad(void **module, const void *image, unsigned n, int *options, 
         ptx_module_free(ptx);
         return leave(result);
     }
-    Module *m = made(sizeof *m);
+    Module *m = made(sizeof *m, drop_module);
     m->ptx = ptx;
     *module = m;
     return leave(OK);
@@ -371,14 +411,7 @@ int fake_ModuleUnload(void *module) {
     ENTER(true);
     int result = fake_run_all();
     if (result != OK) return leave(result);
-    Module *m = module;
-    for (Function *f = m->functions, *next; f; f = next) {
-        next = f->next;
-        free(f);
-    }
-    ptx_module_free(m->ptx);
-    free(m);
-    fake.left--;
+    destroy(module);
     return leave(OK);
 }
 
@@ -409,7 +442,7 @@ int fake_FuncAttribute(void *function, int attribute, int value) {
 int fake_StreamCreate(void **stream, unsigned flags) {
     ENTER(true);
     if (flags > 1) return leave(INVALID_VALUE);
-    Stream *s = made(sizeof *s);
+    Stream *s = made(sizeof *s, drop_stream);
     s->next = fake.streams;
     fake.streams = s;
     *stream = s;
@@ -424,9 +457,7 @@ int fake_StreamDestroy(void *stream) {
     int result = fake_run(s);
     if (result != OK) return leave(result);
     *at = s->next;
-    fake_drop(&s->queue);
-    free(s);
-    fake.left--;
+    destroy(s);
     return leave(OK);
 }
 
@@ -442,7 +473,7 @@ int fake_StreamWait(void *stream) {
 int fake_EventCreate(void **event, unsigned flags) {
     ENTER(true);
     if (flags > 3) return leave(INVALID_VALUE);
-    *event = made(sizeof(Event));
+    *event = made(sizeof(Event), NULL);
     return leave(OK);
 }
 
@@ -450,8 +481,7 @@ int fake_EventDestroy(void *event) {
     ENTER(true);
     int result = fake_run_to(event);
     if (result != OK) return leave(result);
-    free(event);
-    fake.left--;
+    destroy(event);
     return leave(OK);
 }
 
@@ -499,15 +529,9 @@ int fake_CaptureBegin(void *stream, int mode) {
     ENTER(true);
     Stream *s = stream_of(stream);
     if (!s || s == &fake.plain || s->capture || mode < 0 || mode > 2) return leave(INVALID_VALUE);
-    s->capture = made(sizeof(Graph));
+    s->capture = made(sizeof(Graph), drop_graph);
     s->spoilt = false;
     return leave(OK);
-}
-
-static void destroy_graph(Graph *g) {
-    fake_drop(g);
-    free(g);
-    fake.left--;
 }
 
 int fake_CaptureEnd(void *stream, void **graph) {
@@ -518,7 +542,7 @@ int fake_CaptureEnd(void *stream, void **graph) {
     Graph *g = s->capture;
     s->capture = NULL;
     if (entered != OK || s->spoilt) {
-        destroy_graph(g);
+        destroy(g);
         return leave(entered != OK ? entered : CAPTURE_INVALID);
     }
     *graph = g;
@@ -529,7 +553,7 @@ int fake_GraphInstantiate(void **exec, void *graph, unsigned long long flags) {
     ENTER(true);
     const Graph *g = graph;
     if (flags) return leave(INVALID_VALUE);
-    Graph *copy = made(sizeof *copy);
+    Graph *copy = made(sizeof *copy, drop_graph);
     copy->ops = calloc(g->n + 1, sizeof *copy->ops);
     if (!copy->ops) abort();
     for (copy->cap = g->n + 1; copy->n < g->n; copy->n++) copy->ops[copy->n] = fake_copy(&g->ops[copy->n]);
@@ -539,13 +563,13 @@ int fake_GraphInstantiate(void **exec, void *graph, unsigned long long flags) {
 
 int fake_GraphDestroy(void *graph) {
     ENTER(true);
-    destroy_graph(graph);
+    destroy(graph);
     return leave(OK);
 }
 
 int fake_GraphExecDestroy(void *exec) {
     ENTER(true);
-    destroy_graph(exec);
+    destroy(exec);
     return leave(OK);
 }
 
