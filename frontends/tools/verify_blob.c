@@ -28,6 +28,11 @@ static const char *space_name(uint32_t space) {
     return space < TN_COUNT(names) ? names[space] : "nowhere";
 }
 
+static bool code_shares(const TnGraph *g) {
+    const TnLevelRow *row = tn_level_numbered(tn_level_number(g->level));
+    return row && row->arch == TN_ARCH_PTX;
+}
+
 static void hold_launch(Check *c, const TnGraph *g, uint32_t i, const TnBlobLaunch *a, const TnBlobLaunch *b,
                         const TnBlobOperand *of_a, const TnBlobOperand *of_b) {
     const char *name = g->kernels[i].name;
@@ -41,9 +46,10 @@ static void hold_launch(Check *c, const TnGraph *g, uint32_t i, const TnBlobLaun
         DIFFERS(c, "launch %u (%s) has %llu units, symbols %d and %d, flags %u; expected %llu, %d, %d and %u",
                 i, name, (unsigned long long)a->units, (int)a->unit_sym, (int)a->gate_sym, a->flags,
                 (unsigned long long)b->units, (int)b->unit_sym, (int)b->gate_sym, b->flags);
-    if (a->threads != b->threads || a->shared != b->shared)
-        DIFFERS(c, "launch %u (%s) has %u threads sharing %u bytes, expected %u and %u", i, name, a->threads,
-                a->shared, b->threads, b->shared);
+    /* what the units of a GPU share is in the code alone */
+    if (!code_shares(g) && (a->threads || a->shared))
+        DIFFERS(c, "launch %u (%s) has %u threads sharing %u bytes, expected none", i, name, a->threads,
+                a->shared);
     TnRef ops[64];
     uint32_t n_in;
     (void)tn_kernel_operands(g, i, ops, &n_in);

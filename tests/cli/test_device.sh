@@ -86,6 +86,7 @@ for words in "--device cuda" "--device auto" "$dir/m.tern --device cuda:0" "$dir
     cmp -s "$dir/ids" "$dir/out" || no "$words: other ids: $(cat "$dir/out")"
 done
 grep -q ', sm_80, ' "$dir/err" || no "--cpu sm_80 is no cap: $(cat "$dir/err")"
+"$tern" verify "$dir/m.tern" --target ref --tokens 1789 >"$dir/out" 2>"$dir/err" || no "verify: $(cat "$dir/out" "$dir/err")"
 on "$fake" - logits --device cuda --tokens $ids -o "$dir/got"
 cmp -s "$dir/logits" "$dir/got" || no "other logits"
 # more hidden rows in a step than rows of logits
