@@ -116,7 +116,7 @@ static void put(Embed *s, const void *bytes, size_t n) {
 }
 
 static void flush(Embed *s) {
-    put(s, s->line.data, s->line.len);
+    if (s->line.len) put(s, s->line.data, s->line.len); /* before the first line there is no data */
     s->line.len = 0;
 }
 
