@@ -71,7 +71,7 @@ static TernStatus build(TnArchBuild *b) {
     return check_used(b);
 }
 
-static bool has_norms_in(const TnGguf *gg) {
+bool tn_arch_has_norms_in(const TnGguf *gg) {
     static const char end[] = "_norm_in.weight";
     for (size_t i = 0; i < gg->n_tensors; i++) {
         size_t n = strlen(gg->tensors[i].name);
@@ -99,7 +99,7 @@ TernStatus tn_arch_graph(const TnArch *arch, TnGguf *gg, const TnGgufOptions *op
     b.used = tn_alloc_array(&gg->arena, gg->n_tensors + 1, sizeof *b.used);
     b.nodes = tn_alloc_array(&gg->arena, gg->n_tensors + 1, sizeof *b.nodes);
     for (size_t i = 0; i < gg->n_tensors; i++) b.nodes[i] = TN_NONE;
-    b.norms_in = has_norms_in(gg);
+    b.norms_in = tn_arch_has_norms_in(gg);
     b.g = tn_graph_create("step");
     TernStatus st = build(&b);
     if (st == TERN_OK) {

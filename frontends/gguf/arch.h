@@ -47,6 +47,16 @@ typedef struct TnArchTensor {
     bool optional;
 } TnArchTensor;
 
+/* Rows of the norms in front of every linear of a layer (tn_block_linear), blk.*.attn_q_norm_in.weight and so on: a file
+ * has all of them or none. */
+#define TN_ARCH_NORM_IN(what, cols)                                                                          \
+    { "blk.*." what "_norm_in.weight", TN_DIM_NONE, (cols), true }
+#define TN_ARCH_NORMS_IN                                                                                     \
+    TN_ARCH_NORM_IN("attn_q", TN_DIM_HIDDEN), TN_ARCH_NORM_IN("attn_k", TN_DIM_HIDDEN),                      \
+        TN_ARCH_NORM_IN("attn_v", TN_DIM_HIDDEN), TN_ARCH_NORM_IN("attn_output", TN_DIM_Q),                  \
+        TN_ARCH_NORM_IN("ffn_gate", TN_DIM_HIDDEN), TN_ARCH_NORM_IN("ffn_up", TN_DIM_HIDDEN),                \
+        TN_ARCH_NORM_IN("ffn_down", TN_DIM_FFN)
+
 /* A fact that follows from the architecture's name, for the import report and docs/models.md: {"sub-norms",
  * "none"}. */
 typedef struct TnArchTrait {
@@ -104,6 +114,8 @@ const TnArch *tn_arch_row(size_t i);              /* NULL after the last */
 const TnArch *tn_arch_find(const char *name);     /* NULL if there is none of that name */
 const TnArch *tn_arch_of_class(const char *name); /* the same by a word of its `classes` */
 const char *tn_arch_list(TnArena *arena);         /* "a, b or c", for messages */
+/* Whether the file has a norm in front of any linear; a sign of a converter too. */
+bool tn_arch_has_norms_in(const TnGguf *file);
 
 /* arch_unread.c: what a file is whose architecture is known but not supported, e.g. "a mixture of experts";
  * else NULL. */

@@ -119,6 +119,16 @@ static void test_forks(void **state) {
     says(text, "\nignored\n  keys      general.file_type\n            general.url\n  tensors   none\n");
     silent(text, "I2_S  ");
     free(text);
+    /* Microsoft's embedding models: a norm in front of every linear */
+    static const char *const embedding[] = {"qwen3", "gemma3"};
+    for (size_t i = 0; i < 2; i++) {
+        s = tn_gm_small;
+        s.arch = embedding[i], s.norms_in = true;
+        text = report_of(tn_gm_create(&s), 0, 0);
+        says(text, "  converted by       Microsoft's convert-bitnet-embedding-to-gguf.py\n");
+        says(text, " with norm_in tensors\n");
+        free(text);
+    }
     /* llama: pairs of neighbours, own head, frequencies; i2_s means Microsoft's converter */
     s = tn_gm_small;
     s.arch = "llama", s.untied = s.rope_freqs = true, s.no_vocab = true, s.head_dim = 32;

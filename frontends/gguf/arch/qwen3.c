@@ -25,29 +25,18 @@ static const TnArchTensor tensors[] = {
     {"blk.*.ffn_gate.weight", TN_DIM_FFN, TN_DIM_HIDDEN, false},
     {"blk.*.ffn_up.weight", TN_DIM_FFN, TN_DIM_HIDDEN, false},
     {"blk.*.ffn_down.weight", TN_DIM_HIDDEN, TN_DIM_FFN, false},
-    /* only embedding models have these */
-    {"blk.*.attn_q_norm_in.weight", TN_DIM_NONE, TN_DIM_HIDDEN, true},
-    {"blk.*.attn_k_norm_in.weight", TN_DIM_NONE, TN_DIM_HIDDEN, true},
-    {"blk.*.attn_v_norm_in.weight", TN_DIM_NONE, TN_DIM_HIDDEN, true},
-    {"blk.*.attn_output_norm_in.weight", TN_DIM_NONE, TN_DIM_Q, true},
-    {"blk.*.ffn_gate_norm_in.weight", TN_DIM_NONE, TN_DIM_HIDDEN, true},
-    {"blk.*.ffn_up_norm_in.weight", TN_DIM_NONE, TN_DIM_HIDDEN, true},
-    {"blk.*.ffn_down_norm_in.weight", TN_DIM_NONE, TN_DIM_FFN, true},
+    TN_ARCH_NORMS_IN, /* only embedding models have these */
 };
 
 static void build(TnArchBuild *b) {
     tn_block_decoder(b, tn_block_layer);
 }
 
-static bool has_norms_in(const TnGguf *file) {
-    return tn_gguf_tensor(file, "blk.0.attn_q_norm_in.weight") != NULL;
-}
-
 static const TnArchTrait traits[] = {{"sub-norms", "none"},
                                      {"norms of heads", "of q and k, before rope"},
                                      {"norms before linears", "if the file has them"}};
 static const TnArchConverter converters[] = {
-    {"Microsoft's convert-bitnet-embedding-to-gguf.py", " with norm_in tensors", has_norms_in},
+    {"Microsoft's convert-bitnet-embedding-to-gguf.py", " with norm_in tensors", tn_arch_has_norms_in},
     {"llama.cpp's convert_hf_to_gguf.py, or one after its manner", NULL, NULL},
 };
 static const TnArchFamily families[] = {
