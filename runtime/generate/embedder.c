@@ -234,10 +234,10 @@ static void take_row(void *user, const TernResult *r) {
 }
 
 static uint32_t want_of(const TernEmbedder *e, size_t i, size_t n) {
-    bool wanted = e->pooling == TERN_POOLING_LAST  ? i + 1 == n
+    bool needed = e->pooling == TERN_POOLING_LAST  ? i + 1 == n
                   : e->pooling == TERN_POOLING_CLS ? i == 0
                                                    : true;
-    return wanted ? TERN_WANT_HIDDEN : TERN_WANT_NOTHING;
+    return needed ? TERN_WANT_HIDDEN : TERN_WANT_NOTHING;
 }
 
 /* Runs the next texts, at least one. Returns in *done how many. */

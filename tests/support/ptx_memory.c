@@ -1,4 +1,4 @@
-/* Device memory: pieces at made-up addresses, with host memory behind them, and what is known of each byte. */
+/* Device memory: blocks at invented addresses, each backed by host memory, and what is known of each byte. */
 #include "support/ptx_parts.h"
 
 #include <inttypes.h>

@@ -21,11 +21,12 @@ enum { PTX_MOMENTS = 1 << 24, PTX_ANY_CTA = (1 << 24) - 1 };
 
 /* Who touches something now. */
 typedef struct PtxWho {
-    uint32_t cta;                     /* + 1 */
-    uint32_t thread;                  /* or PTX_WARP + warp: several of its lanes read the same */
-    uint32_t warp;                    /* of the thread */
-    uint32_t now;                     /* moment */
-    uint32_t since_block, since_warp; /* moments before these are behind a barrier of all, of this warp */
+    uint32_t cta;    /* + 1 */
+    uint32_t thread; /* or PTX_WARP + warp: several of its lanes read the same */
+    uint32_t warp;   /* of the thread */
+    uint32_t now;    /* moment */
+    /* accesses before these moments are ordered by a barrier of the block, or of this warp */
+    uint32_t since_block, since_warp;
     bool atomic;
     bool
         shared; /* shared memory: tags of other CTAs are old ones, and bytes without a tag have not been written */

@@ -63,7 +63,7 @@ static uint64_t encode(SoftFormat f, Number n) {
     int least = 1 - bias(f) - f.fraction; /* exponent of the last place of the smallest numbers */
     int place = n.exponent + top_bit(n.mantissa) - f.fraction;
     if (place < least) place = least;
-    /* two more bits than the fraction has, so that a half can be told */
+    /* two more bits than the fraction has, so that a half can be recognised */
     Wide m = shifted(n.mantissa, place - 2 - n.exponent);
     uint64_t whole = (uint64_t)(m >> 2), rest = (uint64_t)m & 3;
     whole += rest > 2 || (rest == 2 && (whole & 1));
