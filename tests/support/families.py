@@ -175,7 +175,8 @@ class Sweep:
         self.dir = tempfile.mkdtemp()
         version = self.run([self.tern, "--version"])
         levels = re.search(r"cpu levels: ([a-z0-9,-]+)", version)
-        self.levels = [] if "no LLVM" in version or not levels or levels[1] == "none" else levels[1].split(",")
+        self.compiles = "no LLVM" not in version
+        self.levels = levels[1].split(",") if self.compiles and levels and levels[1] != "none" else []
         self.target = [] if self.levels else ["--target", "ref"]
         if "avx512-vnni" in self.levels and "amx" not in self.levels:
             self.levels.insert(0, "amx")
@@ -255,7 +256,7 @@ class Sweep:
                 self.logits(self.at("m.gguf"), len(IDS))
                 self.same("the code", "got", "want")
             return [level for level in self.levels if level != "amx"][:1]
-        levels = self.levels + (["neon-dotprod"] if self.arm() and "neon-dotprod" not in self.levels else [])
+        levels = self.levels + (["neon-dotprod"] if self.compiles and "neon-dotprod" not in self.levels and self.arm() else [])
         if not levels:
             return []
         self.run([self.tern, "compile", self.at("m.gguf"), "-o", self.at("m.tern"), "--cpu", ",".join(levels), "--kv", "f32", *case.flags])
