@@ -44,6 +44,7 @@ extern "C" {
 
 typedef struct TernGenerator TernGenerator;
 typedef struct TernSequence TernSequence;
+typedef struct TernSlot TernSlot;
 
 /* ---- generator */
 typedef struct TernGeneratorOptions {
@@ -81,10 +82,11 @@ typedef struct TernRequest {
     const TernText *stops; /* stop strings, as tern_stops_create takes them; they need a tokenizer */
     size_t n_stops;
     const TernSamplerOptions *sampler; /* default: the sampler's defaults (text.h) */
+    TernSlot *slot; /* the sequence runs in this slot and leaves its cache there; default: a free one */
 } TernRequest;
 /* Positional, so that C++ accepts it; in the order of the fields. */
 #define TERN_REQUEST                                                                                         \
-    { sizeof(TernRequest), {NULL, 0}, NULL, 0, 0, 0, 0, 0, 0, NULL, 0, NULL, 0, NULL }
+    { sizeof(TernRequest), {NULL, 0}, NULL, 0, 0, 0, 0, 0, 0, NULL, 0, NULL, 0, NULL, NULL }
 
 /* An id and the text that became ready with it. The text is whole characters of UTF-8, without control tokens, tokens that
  * end the answer, and stop strings. Bytes that may begin a stop string or are part of a character are held back, so a text
@@ -125,8 +127,25 @@ typedef struct TernGenerated {
     size_t n_decoded;          /* ids from the steps after the prompt's */
     size_t n_guessed, n_right; /* guesses that were run, and how many were right */
     double prompt_seconds, decode_seconds;
-    uint64_t seed; /* of the sampler */
+    uint64_t seed;   /* of the sampler */
+    size_t n_reused; /* ids of the prompt that its TernSlot held, which were not run */
 } TernGenerated;
+
+/* ---- kept slots: what was computed once is not computed again
+ *
+ * A TernSlot holds one of the generator's slots until it is destroyed, and remembers which ids its cache is of. A sequence
+ * whose request names it keeps the positions of the longest beginning that the prompt and the cache have in common, drops
+ * those after it, and runs the rest of the prompt, at least its last id. Rows have the same bits however a prompt is cut,
+ * so the answer is that of an empty slot. One sequence at a time runs in a slot; it leaves all ids that were run there.
+ * After a failure the slot is empty. */
+/* TERN_ERR_INPUT if all slots are taken. */
+TERN_API TernStatus tern_slot_create(TernGenerator *generator, TernSlot **out, TernError *err);
+TERN_API void
+tern_slot_destroy(TernSlot *slot); /* between steps, before the generator; its sequence goes on */
+/* The ids that the cache holds, one for each position; borrowed until the next step, truncation or sequence. */
+TERN_API const int32_t *tern_slot_ids(const TernSlot *slot, size_t *out_n);
+/* Keeps the first n positions; no more than it holds. No sequence may be in the slot. */
+TERN_API TernStatus tern_slot_truncate(TernSlot *slot, size_t n, TernError *err);
 
 /* ---- the short way */
 /* Runs one request to its end, in a slot of its own; the generator's other sequences run beside it. Returns the sequence's

@@ -58,7 +58,8 @@ static TernStatus fill(TernGenerator *g, TernPool *pool, const TernGeneratorOpti
     g->at = calloc(g->slots, sizeof *g->at);
     g->rows = calloc(g->batch, sizeof *g->rows);
     g->row_of = calloc(g->batch, sizeof *g->row_of);
-    if (!g->at || !g->rows || !g->row_of)
+    g->kept = calloc(g->slots, sizeof *g->kept);
+    if (!g->at || !g->kept || !g->rows || !g->row_of)
         return tn_fail(err, TERN_ERR_MEMORY, "no memory for the %u rows of a step", g->batch);
     TernSessionOptions so = {.size = sizeof so,
                              .slots = g->slots,
@@ -92,6 +93,7 @@ void tern_generator_destroy(TernGenerator *g) {
     tern_session_destroy(g->session);
     tern_vocab_close(g->own_vocab);
     free(g->at);
+    free(g->kept);
     free(g->rows);
     free(g->row_of);
     free(g);
@@ -118,7 +120,7 @@ static const TnField request_fields[] = {
     TN_FIELD(TernRequest, draft_max),     TN_FIELD(TernRequest, ignore_eog),
     TN_FIELD(TernRequest, stop_ids),      TN_FIELD(TernRequest, n_stop_ids),
     TN_FIELD(TernRequest, stops),         TN_FIELD(TernRequest, n_stops),
-    TN_FIELD(TernRequest, sampler)};
+    TN_FIELD(TernRequest, sampler),       TN_FIELD(TernRequest, slot)};
 static const TnShape request_shape = TN_SHAPE(TernRequest, request_fields);
 
 static TernStatus no_memory(TernError *err) {
@@ -232,26 +234,13 @@ static TernStatus take_guesses(TernSequence *s, const TernRequest *r, TernError 
     return r->draft_max ? tern_lookup_create((size_t)s->generator->context + 1, &s->lookup, err) : TERN_OK;
 }
 
-static TernStatus take_slot(TernSequence *s, TernError *err) {
-    TernGenerator *g = s->generator;
-    for (uint32_t i = 0; i < g->slots; i++) {
-        if (g->at[i]) continue;
-        s->slot = i;
-        TN_TRY(tern_session_truncate(g->session, i, 0, err));
-        g->at[i] = s;
-        return TERN_OK;
-    }
-    return tn_fail(err, TERN_ERR_INPUT,
-                   "all slots of the generator are taken, expected at most %u sequences at once", g->slots);
-}
-
 static TernStatus fill_sequence(TernSequence *s, const TernRequest *r, TernError *err) {
     TN_TRY(check_request(s->generator, r, err));
     TN_TRY(take_prompt(s, r, err));
     TN_TRY(take_ends(s, r, err));
     TN_TRY(take_sampler(s, r, err));
     TN_TRY(take_guesses(s, r, err));
-    return take_slot(s, err);
+    return tn_slot_take(s, r->slot, err);
 }
 
 TernStatus tern_sequence_create(TernGenerator *g, const TernRequest *request, TernPieceFn *piece, void *user,
@@ -281,12 +270,7 @@ TernStatus tern_sequence_create(TernGenerator *g, const TernRequest *request, Te
 
 void tern_sequence_destroy(TernSequence *s) {
     if (!s) return;
-    TernGenerator *g = s->generator;
-    if (s->slot < g->slots && g->at[s->slot] == s) {
-        TernError ignored;
-        g->at[s->slot] = NULL;
-        tern_session_truncate(g->session, s->slot, 0, &ignored);
-    }
+    tn_slot_leave(s);
     tern_sampler_destroy(s->sampler);
     tern_detok_destroy(s->detok);
     tern_stops_destroy(s->stops);
@@ -308,7 +292,8 @@ static const TnField generated_fields[] = {TN_FIELD(TernGenerated, end),
                                            TN_FIELD(TernGenerated, n_right),
                                            TN_FIELD(TernGenerated, prompt_seconds),
                                            TN_FIELD(TernGenerated, decode_seconds),
-                                           TN_FIELD(TernGenerated, seed)};
+                                           TN_FIELD(TernGenerated, seed),
+                                           TN_FIELD(TernGenerated, n_reused)};
 static const TnShape generated_shape = TN_SHAPE(TernGenerated, generated_fields);
 
 TernStatus tern_sequence_get(const TernSequence *s, TernGenerated *out, TernError *err) {

@@ -7,8 +7,9 @@
 /* ---- Rows out */
 
 static size_t prompt_rows(TernSequence *s, TernRow *rows, size_t room) {
-    size_t left = s->got.n_prompt - s->got.n_prefilled, n = left < room ? left : room;
-    for (size_t i = 0; i < n; i++) rows[i] = (TernRow){.token = s->prompt[s->got.n_prefilled + i]};
+    size_t at = s->got.n_reused + s->got.n_prefilled, left = s->got.n_prompt - at,
+           n = left < room ? left : room;
+    for (size_t i = 0; i < n; i++) rows[i] = (TernRow){.token = s->prompt[at + i]};
     if (n == left) rows[n - 1].want = s->want.kind;
     s->n_chunk = n;
     return n;
@@ -34,7 +35,10 @@ size_t tn_sequence_rows(TernSequence *s, TernRow *rows, size_t room) {
     s->picked = TERN_OK;
     s->n_next = s->n_guess = 0;
     s->missed = false;
-    return tn_sequence_in_prompt(s) ? prompt_rows(s, rows, room) : decode_rows(s, rows, room);
+    size_t n = tn_sequence_in_prompt(s) ? prompt_rows(s, rows, room) : decode_rows(s, rows, room);
+    if (s->kept)
+        for (size_t i = 0; i < n; i++) s->kept->ids[s->held + i] = rows[i].token;
+    return n;
 }
 
 /* ---- Results in */

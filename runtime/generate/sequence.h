@@ -15,7 +15,8 @@ struct TernGenerator {
     TernVocab *own_vocab;
     TernModelInfo info;
     uint32_t slots, context, batch, draft_max;
-    TernSequence **at; /* [slots]; NULL: free */
+    TernSequence **at; /* [slots]; NULL: no sequence */
+    TernSlot **kept;   /* [slots]; NULL: not kept */
     uint32_t turn;     /* the slot whose prompt comes first in the next step */
     /* sequences with a number below cancel_below are cancelled; any thread may write it */
     atomic_ullong n_created, cancel_below;
@@ -28,9 +29,17 @@ struct TernGenerator {
     size_t n_seen; /* rows up to and including the last that gave a result */
 };
 
+/* A kept slot. The ids beyond the session's length are of no meaning, so nothing needs to follow a truncation. */
+struct TernSlot {
+    TernGenerator *generator;
+    uint32_t number;
+    int32_t *ids; /* [context] */
+};
+
 struct TernSequence {
     TernGenerator *generator;
     uint32_t slot;
+    TernSlot *kept; /* NULL: the slot is emptied at the end */
     unsigned long long number;
     atomic_bool cancelled;
     TernPieceFn *piece;
@@ -72,7 +81,7 @@ static inline bool tn_sequence_runs(const TernSequence *s) {
     return s && s->got.end == TERN_END_NOT;
 }
 static inline bool tn_sequence_in_prompt(const TernSequence *s) {
-    return s->got.n_prefilled < s->got.n_prompt;
+    return s->got.n_reused + s->got.n_prefilled < s->got.n_prompt;
 }
 
 /* Ends the sequence if it was cancelled. */
@@ -90,5 +99,9 @@ void tn_sequence_settle(TernSequence *s);
 /* Call this instead of settle if the step gave nothing for it: the sequence is as if it had not been in the step. */
 void tn_sequence_undo(TernSequence *s);
 void tn_sequence_fail(TernSequence *s, TernStatus status, const TernError *err);
+
+/* slot.c: gives the sequence its slot, whose cache then holds got.n_reused ids of the prompt, or takes it away. */
+TernStatus tn_slot_take(TernSequence *s, TernSlot *kept, TernError *err);
+void tn_slot_leave(TernSequence *s);
 
 #endif

@@ -25,7 +25,7 @@
  * tern_profile_programs tern_profile_program tern_profile_launch tern_profile_events tern_vocab_close
  * tern_vocab_get_facts tern_token_get_bytes tern_token_get_type tern_token_is_eog tern_token_find
  * tern_encode_most tern_detok_destroy tern_sampler_destroy tern_lookup_destroy tern_generator_destroy
- * tern_embedder_destroy tern_sequence_destroy ternc_version ternc_targets tern_pool_default_threads */
+ * tern_embedder_destroy tern_sequence_destroy tern_slot_destroy ternc_version ternc_targets tern_pool_default_threads */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -147,7 +147,8 @@ static TernStatus fill_bytes(void *o) {
 static TernStatus use_profile(const void *o) {
     return tern_profile_create(session, o, (TernProfile **)&out, &err);
 }
-static TernGenerator *generator;
+static TernGenerator *generator, *other;
+static TernSlot *slot; /* of the other generator */
 static TernEmbedder *embedder;
 static TernStatus use_embedder(const void *o) {
     return tern_embedder_create(model, pool, o, (TernEmbedder **)&out, &err);
@@ -627,6 +628,9 @@ static void test_generate(void) {
     SAFE((tern_generator_cancel(NULL), tern_sequence_cancel(NULL), tern_generator_running(NULL) == 0));
     SAFE(tern_generator_session(NULL) == NULL);
     CALL(tern_sequence_get(NULL, &got, &err), REFUSED, "sequence");
+    CALL(tern_slot_create(NULL, (TernSlot **)&out, &err), REFUSED, "generator");
+    CALL(tern_slot_truncate(NULL, 0, &err), REFUSED, "slot");
+    SAFE(tern_slot_ids(NULL, NULL) == NULL);
     CALL(fill_generated(NULL), REFUSED, "out");
     if (!generator) return;
     CALL(tern_generator_create(model, NULL, NULL, (TernGenerator **)&out, &err), REFUSED, "pool is NULL");
@@ -634,6 +638,11 @@ static void test_generate(void) {
     CALL(tern_sequence_create(generator, NULL, NULL, NULL, s, &err), REFUSED, "request");
     CALL(tern_sequence_create(generator, &(TernRequest){.size = sizeof(TernRequest)}, NULL, NULL, NULL, &err),
          REFUSED, "out");
+    CALL(tern_slot_create(generator, NULL, &err), REFUSED, "out");
+    if (slot) {
+        CALL(tern_slot_truncate(slot, 1, &err), REFUSED, "n is 1");
+        FIELD(use_request(&o), "TernRequest.slot", TernRequest, .ids = token, .n_ids = 1, .slot = slot);
+    }
 #define GENERATOR(text, ...) FIELD(use_generator(&o), text, TernGeneratorOptions, __VA_ARGS__)
     GENERATOR("TernGeneratorOptions.slots", .slots = UINT32_MAX);
     GENERATOR("TernGeneratorOptions.context", .context = UINT32_MAX);
@@ -698,6 +707,11 @@ int main(void) {
         printf("FAILED: no generator to try: %s\n", err.text);
         failures++;
     }
+    if (session &&
+        (tern_generator_create(model, pool, &few, &other, &err) || tern_slot_create(other, &slot, &err))) {
+        printf("FAILED: no slot to try: %s\n", err.text);
+        failures++;
+    }
     TernEmbedderOptions mean = {.size = sizeof mean, .context = 64, .pooling = TERN_POOLING_MEAN};
     if (session && tern_embedder_create(model, pool, &mean, &embedder, &err)) {
         printf("FAILED: no embedder to try: %s\n", err.text);
@@ -711,6 +725,8 @@ int main(void) {
     test_generate();
     printf("interface: %d rows, %d failures\n", rows, failures);
     tern_embedder_destroy(embedder);
+    tern_slot_destroy(slot);
+    tern_generator_destroy(other);
     tern_generator_destroy(generator);
     tern_session_destroy(session);
     tern_pool_destroy(pool);
