@@ -130,8 +130,7 @@ static void put_keys(const Between *b) {
         const TnGgufKey *k = &b->g->keys[i];
         if (strncmp(k->name, split, sizeof split - 1) == 0 || strcmp(k->name, alignment) == 0) continue;
         if (other && strcmp(k->name, TN_HF_PACKER) == 0) continue;
-        if (other &&
-            strcmp(k->name, file_type) == 0) /* at its place, so that there and back is the same file */
+        if (other && strcmp(k->name, file_type) == 0) /* at its place: keys keep their order */
             tn_gguf_put_u32(b->w, file_type, says);
         else
             tn_gguf_put_key(b->w, k);
