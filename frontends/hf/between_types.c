@@ -86,7 +86,12 @@ static TernStatus plan(Between *b, Tensor *p, const TnGgufTensor *t) {
     bool table = strcmp(t->name, "token_embd.weight") == 0 || strcmp(t->name, "output.weight") == 0;
     *p = (Tensor){.t = t, .form = COPIED, .id = t->type, .bytes = t->bytes};
     p->type = tn_type(t->enc, 2, (TnDim)(t->ne[1] * t->ne[2] * t->ne[3]), (TnDim)t->ne[0]);
-    if (tn_enc_is_ternary(t->enc) && (b->to || b->numbers) && t->rank <= 2) return plan_ternary(b, p);
+    if (tn_enc_is_ternary(t->enc) && b->o->type) {
+        if (t->rank <= 2) return plan_ternary(b, p);
+        return tn_fail(b->err, TERN_ERR_UNSUPPORTED,
+                       "%s: tensor %s is ternary and has %u dimensions, expected at most 2", b->g->path,
+                       t->name, t->rank);
+    }
     if (!table || !b->o->embd) return TERN_OK;
     if (tn_enc_is_ternary(t->enc))
         return tn_fail(b->err, TERN_ERR_UNSUPPORTED,

@@ -199,6 +199,25 @@ static void refusals(void **state) {
     tn_buf_free(&out);
 }
 
+/* Ternary tensors of more than two dimensions are not copied as if they were what the caller asks for. */
+static void three_dimensions(void **state) {
+    (void)state;
+    static const char *const types[] = {"f16", "f32", "tq2_0"};
+    TnBuf a = {0}, out = {0};
+    TnGw *w = tn_gw_create();
+    tn_gw_tensor(w, "a.weight", GW_T_TQ2_0, 3, (uint64_t[]){256, 2, 2}, NULL, NULL);
+    tn_gw_bytes(w, &a, NULL, NULL);
+    tn_gw_destroy(w);
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        assert_string_equal(between(&a, &(TnHfOptions){.type = types[i]}, &out),
+                            "m.gguf: tensor a.weight is ternary and has 3 dimensions, expected at most 2");
+    assert_string_equal(between(&a, &(TnHfOptions){0}, &out), "");
+    assert_int_equal(out.len, a.len);
+    assert_memory_equal(out.data, a.data, a.len);
+    tn_buf_free(&a);
+    tn_buf_free(&out);
+}
+
 /* A weight of 2 stays one where the type has it, or becomes its number. */
 static void weights_of_two(void **state) {
     (void)state;
@@ -223,6 +242,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(there_and_back),    cmocka_unit_test(groups),   cmocka_unit_test(numbers),
         cmocka_unit_test(tables_and_copies), cmocka_unit_test(refusals), cmocka_unit_test(weights_of_two),
+        cmocka_unit_test(three_dimensions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
