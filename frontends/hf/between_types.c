@@ -3,7 +3,8 @@
  * Ternary matrices keep every weight and every scale: the matrix is refused if the type's blocks are larger than the groups
  * that share a scale, if a scale is no f16 where the type stores f16, or if a weight is 2 where it has -1, 0 and 1 alone.
  * They may become numbers, weight times scale: then nothing says any more that they are ternary, and their activations are
- * not rounded. Embedding and head that are numbers are rounded to what the caller asks for. All else is copied. */
+ * not rounded. Embedding and head that are numbers, or become numbers, are rounded to what the caller asks for. All else is
+ * copied. */
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/hf/internal.h"
@@ -21,6 +22,7 @@ typedef struct Tensor {
     const TnTritType *to; /* of REPACKED */
     uint32_t id;
     size_t bytes;
+    bool rounded; /* to o->embd */
 } Tensor;
 
 typedef struct Between {
@@ -32,7 +34,7 @@ typedef struct Between {
     uint32_t table;  /* of embedding and head, if o->embd */
     TnGgufWriter *w;
     Tensor *tensors;
-    size_t n_ternary, n_rounded;
+    size_t n_ternary, n_tables; /* n_tables: those that become o->embd */
     TernError *err;
 } Between;
 
@@ -69,13 +71,31 @@ static TernStatus plan_repacked(const Between *b, Tensor *p) {
     return TERN_OK;
 }
 
-static TernStatus plan_ternary(Between *b, Tensor *p) {
+/* A table, embedding or head, as o->embd says. */
+static TernStatus plan_table(Between *b, Tensor *p, Form form) {
+    p->form = form;
+    p->rounded = true;
+    p->id = b->table;
+    p->bytes = tn_float_bytes(p->id, p->t->ne[0]) * p->t->ne[1];
+    b->n_tables++;
+    if (p->bytes) return TERN_OK;
+    return tn_fail(b->err, TERN_ERR_UNSUPPORTED,
+                   "TerncConvert.embd: tensor %s of %s has rows of %llu numbers", p->t->name, b->g->path,
+                   (unsigned long long)p->t->ne[0]);
+}
+
+static TernStatus plan_ternary(Between *b, Tensor *p, bool table) {
     const TnGgufTensor *t = p->t;
+    if (t->rank > 2)
+        return tn_fail(b->err, TERN_ERR_UNSUPPORTED,
+                       "%s: tensor %s is ternary and has %u dimensions, expected at most 2", b->g->path,
+                       t->name, t->rank);
     TernStatus st = tn_stored_scale(&p->type, t->data, t->name, &p->scale, b->err);
     if (st != TERN_OK) return tn_fail_in(b->err, st, "%s", b->g->path);
     p->type.group = p->scale.group;
     b->n_ternary++;
     if (b->to) return plan_repacked(b, p);
+    if (table) return plan_table(b, p, UNPACKED);
     p->form = UNPACKED;
     p->id = b->number;
     p->bytes = tn_float_bytes(p->id, t->ne[0]) * t->ne[1];
@@ -83,29 +103,17 @@ static TernStatus plan_ternary(Between *b, Tensor *p) {
 }
 
 static TernStatus plan(Between *b, Tensor *p, const TnGgufTensor *t) {
-    bool table = strcmp(t->name, "token_embd.weight") == 0 || strcmp(t->name, "output.weight") == 0;
+    bool table =
+        b->o->embd && (strcmp(t->name, "token_embd.weight") == 0 || strcmp(t->name, "output.weight") == 0);
+    bool ternary = tn_enc_is_ternary(t->enc);
     *p = (Tensor){.t = t, .form = COPIED, .id = t->type, .bytes = t->bytes};
     p->type = tn_type(t->enc, 2, (TnDim)(t->ne[1] * t->ne[2] * t->ne[3]), (TnDim)t->ne[0]);
-    if (tn_enc_is_ternary(t->enc) && b->o->type) {
-        if (t->rank <= 2) return plan_ternary(b, p);
-        return tn_fail(b->err, TERN_ERR_UNSUPPORTED,
-                       "%s: tensor %s is ternary and has %u dimensions, expected at most 2", b->g->path,
-                       t->name, t->rank);
-    }
-    if (!table || !b->o->embd) return TERN_OK;
-    if (tn_enc_is_ternary(t->enc))
+    if (ternary && table && !b->numbers)
         return tn_fail(b->err, TERN_ERR_UNSUPPORTED,
                        "TerncConvert.embd: tensor %s of %s is ternary, expected numbers", t->name,
                        b->g->path);
-    p->form = ROUNDED;
-    p->id = b->table;
-    p->bytes = tn_float_bytes(b->table, t->ne[0]) * t->ne[1];
-    if (!p->bytes)
-        return tn_fail(b->err, TERN_ERR_UNSUPPORTED,
-                       "TerncConvert.embd: tensor %s of %s has rows of %llu numbers", t->name, b->g->path,
-                       (unsigned long long)t->ne[0]);
-    b->n_rounded++;
-    return TERN_OK;
+    if (ternary && b->o->type) return plan_ternary(b, p, table);
+    return table ? plan_table(b, p, ROUNDED) : TERN_OK;
 }
 
 static TernStatus options(Between *b) {
@@ -185,8 +193,10 @@ static TernStatus repack(const Between *b, const Tensor *p, Rows *r) {
     return tn_gguf_put_data(b->w, tail, sizeof tail, b->err);
 }
 
-/* Numbers are exact in f32. In f16 they are if the scale is, and twice the scale is still finite. */
+/* Numbers are exact in f32. In f16 they are if the scale is, and twice the scale is still finite. Those of a table are
+ * rounded to o->embd, as a table's numbers always are. */
 static TernStatus unpack_rows(const Between *b, const Tensor *p, Rows *r) {
+    bool exact = p->id == TN_GGUF_ID_F16 && !p->rounded;
     size_t cols = p->t->ne[0], own = (size_t)tn_type_row_scales(&p->type), n = own ? own : 1, wide = cols / n;
     for (uint64_t row = 0; row < p->t->ne[1]; row++) {
         tn_decode_trits(&p->type, p->t->data, (int64_t)row, r->trits);
@@ -194,7 +204,7 @@ static TernStatus unpack_rows(const Between *b, const Tensor *p, Rows *r) {
         if (own) tn_decode_scales(&p->type, p->t->data, (int64_t)row, r->own);
         for (size_t i = 0; i < cols; i++) {
             r->numbers[i] = r->own[i / wide] * r->trits[i];
-            if (p->id == TN_GGUF_ID_F16 && !is_f16(r->numbers[i]))
+            if (exact && !is_f16(r->numbers[i]))
                 return tn_fail(b->err, TERN_ERR_UNSUPPORTED,
                                "%s: tensor %s has the weight %.9g, which is no f16", b->g->path, p->t->name,
                                (double)r->numbers[i]);
@@ -245,7 +255,7 @@ static TernStatus write_all(Between *b, TnGgufSink *sink, void *ctx) {
     }
     if (b->o->type && !b->n_ternary)
         return tn_fail(b->err, TERN_ERR_INPUT, "TerncConvert.type: %s has no ternary matrices", g->path);
-    if (b->o->embd && !b->n_rounded)
+    if (b->o->embd && !b->n_tables)
         return tn_fail(b->err, TERN_ERR_INPUT, "TerncConvert.embd: %s has no embedding or head", g->path);
     put_keys(b);
     for (size_t i = 0; i < g->n_tensors; i++) {

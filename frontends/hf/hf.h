@@ -108,7 +108,8 @@ TernStatus tn_hf_write(TnHfModel *m,
 struct TnGguf;
 /* Hands to the sink a GGUF whose ternary matrices are of options->type and whose dense embedding and head are of
  * options->embd; what is NULL stays as it is. The weights and scales of ternary matrices stay the same, or become numbers
- * that are exactly their products, or the file is refused. A model in several files becomes one. */
+ * that are exactly their products, or the file is refused. A ternary embedding or head that becomes numbers is rounded to
+ * options->embd; one that stays ternary is refused if that is given. A model in several files becomes one. */
 TernStatus tn_hf_between(const struct TnGguf *g, const TnHfOptions *options,
                          TernStatus (*sink)(void *ctx, const void *bytes, size_t n, TernError *err),
                          void *ctx, TernError *err);

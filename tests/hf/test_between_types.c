@@ -199,6 +199,49 @@ static void refusals(void **state) {
     tn_buf_free(&out);
 }
 
+/* A ternary embedding becomes what --embd says where it becomes numbers; where it stays ternary, that is the reason. */
+static void ternary_tables(void **state) {
+    (void)state;
+    static const struct {
+        const char *embd;
+        TnEnc enc;
+        float value; /* of the weight 1, whose scale is 0.3 */
+    } list[] = {
+        {"f32", TN_ENC_f32, 0.3f}, {"f16", TN_ENC_f16, 0x1.334p-2f}, {"bf16", TN_ENC_bf16, 0x1.34p-2f}};
+    static const char *const stays[] = {NULL, "tq2_0", "i2_s"};
+    static int8_t trits[256];
+    uint8_t packed[64 + 32] = {0};
+    float scale = 0.3f, row[256];
+    TnBuf a = {0}, b = {0};
+    for (int i = 0; i < 256; i++) trits[i] = (int8_t)(i % 3 - 1);
+    memcpy(packed + tn_trit_pack(tn_trit_type("i2_s"), trits, NULL, 256, packed), &scale, sizeof scale);
+    TnGw *w = tn_gw_create();
+    tn_gw_tensor(w, "output.weight", GW_T_I2_S, 2, (uint64_t[]){128, 2}, NULL, NULL);
+    tn_gw_data(w, "output.weight", packed, sizeof packed);
+    tn_gw_bytes(w, &a, NULL, NULL);
+    tn_gw_destroy(w);
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        TnGguf *g;
+        TernError err;
+        b.len = 0;
+        assert_string_equal(between(&a, &(TnHfOptions){.type = "f32", .embd = list[i].embd}, &b), "");
+        assert_int_equal(tn_gguf_open_memory(b.data, b.len, "m.gguf", false, &g, &err), TERN_OK);
+        const TnGgufTensor *t = tn_gguf_tensor(g, "output.weight");
+        assert_int_equal(t->enc, list[i].enc);
+        TnType type = tn_type(t->enc, 2, 2, 128);
+        for (int r = 0; r < 2; r++) {
+            tn_decode_raw(&type, t->data, r, row);
+            for (int c = 0; c < 128; c++) assert_true(row[c] == list[i].value * (float)trits[r * 128 + c]);
+        }
+        tn_gguf_close(g);
+    }
+    for (size_t i = 0; i < sizeof stays / sizeof *stays; i++)
+        assert_string_equal(between(&a, &(TnHfOptions){.type = stays[i], .embd = "f32"}, &b),
+                            "TerncConvert.embd: tensor output.weight of m.gguf is ternary, expected numbers");
+    tn_buf_free(&a);
+    tn_buf_free(&b);
+}
+
 /* Ternary tensors of more than two dimensions are not copied as if they were what the caller asks for. */
 static void three_dimensions(void **state) {
     (void)state;
@@ -240,9 +283,10 @@ static void weights_of_two(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(there_and_back),    cmocka_unit_test(groups),   cmocka_unit_test(numbers),
-        cmocka_unit_test(tables_and_copies), cmocka_unit_test(refusals), cmocka_unit_test(weights_of_two),
-        cmocka_unit_test(three_dimensions),
+        cmocka_unit_test(there_and_back),   cmocka_unit_test(groups),
+        cmocka_unit_test(numbers),          cmocka_unit_test(tables_and_copies),
+        cmocka_unit_test(refusals),         cmocka_unit_test(weights_of_two),
+        cmocka_unit_test(three_dimensions), cmocka_unit_test(ternary_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
