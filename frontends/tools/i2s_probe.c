@@ -37,13 +37,12 @@ static void add_row(void *user, const TernResult *r) {
     s->sum += tn_log(sum) - ((double)r->logits[s->ids[r->row + 1]] - most);
 }
 
-/* The prompt's loss a token. */
+/* The prompt's loss a token. At least two ids. */
 static TernStatus score_ids(TernModel *m, const int32_t *ids, size_t n, double *out, TernError *err) {
     TernModelInfo info;
     TernPool *pool = NULL;
     TernSession *session = NULL;
     tern_model_info(m, &info);
-    if (n > info.n_context) n = info.n_context;
     Score s = {.ids = ids, .n = n, .vocab = info.n_vocab};
     TernSessionOptions so = {.size = sizeof so, .context = (uint32_t)n};
     TernRow *rows = tn_xcalloc(n, sizeof *rows);
@@ -82,21 +81,28 @@ static TernStatus score(const TerncSource *source, const int32_t *ids, size_t n,
     return st;
 }
 
+/* As many of the prompt's ids as the model has positions for. */
 static TernStatus prompt_ids(const TnReport *r, int32_t **out, size_t *out_n, TernError *err) {
+    enum { LEAST = 8 };
     TernVocab *vocab;
     if (!r->facts.vocab)
         return tn_fail(err, TERN_ERR_INPUT, "%s has no vocabulary, which TerncImport.i2s_probe needs",
                        r->gguf->path);
+    if (r->facts.n_context < LEAST)
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "%s has %u positions, expected at least %d, which TerncImport.i2s_probe needs",
+                       r->gguf->path, r->facts.n_context, LEAST);
     TN_TRY(tern_vocab_open(r->facts.vocab, r->facts.vocab_bytes, &vocab, err));
     size_t most = tern_encode_most(vocab, strlen(prompt));
     int32_t *ids = tn_xcalloc(most + 2, sizeof *ids);
     TernStatus st =
         tern_encode(vocab, prompt, strlen(prompt), TERN_ENCODE_ADD_SPECIAL, ids, most, out_n, err);
     tern_vocab_close(vocab);
-    if (st == TERN_OK && *out_n < 8)
+    if (st == TERN_OK && *out_n < LEAST)
         st = tn_fail(err, TERN_ERR_INPUT,
-                     "%s: the prompt of TerncImport.i2s_probe has %zu tokens, expected at least 8",
-                     r->gguf->path, *out_n);
+                     "%s: the prompt of TerncImport.i2s_probe has %zu tokens, expected at least %d",
+                     r->gguf->path, *out_n, LEAST);
+    if (*out_n > r->facts.n_context) *out_n = r->facts.n_context;
     *out = ids;
     if (st == TERN_OK) return TERN_OK;
     free(ids);
@@ -113,16 +119,26 @@ static const char *read_by(const TnReport *r) {
     return NULL;
 }
 
-static void conclude(TnReport *r, const double *loss, const char *now, size_t n_ids, TnBuf *losses) {
+/* Not a number compares with nothing, so it would stay the best. */
+static double or_infinite(double loss) {
+    return isnan(loss) ? INFINITY : loss;
+}
+
+size_t tn_i2s_best(const double *loss, size_t n, double blind) {
     size_t best = 0;
-    double second = INFINITY, blind = tn_log((double)r->facts.n_vocab);
-    for (size_t i = 1; i < TN_COUNT(layouts); i++)
-        if (loss[i] < loss[best]) best = i;
-    for (size_t i = 0; i < TN_COUNT(layouts); i++)
-        if (i != best) second = fmin(second, loss[i]);
-    bool wide = loss[best] + margin < second && loss[best] + margin < blind;
-    const char *name = layouts[best];
-    const char *says = !wide ? "undecided: no layout is better by a wide margin"
+    double second = INFINITY;
+    for (size_t i = 1; i < n; i++)
+        if (or_infinite(loss[i]) < or_infinite(loss[best])) best = i;
+    for (size_t i = 0; i < n; i++)
+        if (i != best) second = fmin(second, or_infinite(loss[i]));
+    return loss[best] + margin < second && loss[best] + margin < blind ? best : n;
+}
+
+static void conclude(TnReport *r, const double *loss, const char *now, size_t n_ids, TnBuf *losses) {
+    double blind = tn_log((double)r->facts.n_vocab);
+    size_t best = tn_i2s_best(loss, TN_COUNT(layouts), blind);
+    const char *name = best < TN_COUNT(layouts) ? layouts[best] : NULL;
+    const char *says = !name ? "undecided: no layout is better by a wide margin"
                        : strcmp(name, now) == 0
                            ? tn_sprintf(&r->arena, "%s, as it is read", name)
                            : tn_sprintf(&r->arena, "%s: --i2s-layout %s reads it", name, name);
@@ -144,14 +160,17 @@ TernStatus tn_report_i2s_probe(TnReport *r, const TerncSource *source, TernError
     TernStatus st = TERN_OK;
     for (size_t i = 0; i < TN_COUNT(layouts) && st == TERN_OK; i++) {
         TerncSource one = *source;
-        TernError why;
+        TernError why = {0};
         one.i2s_layout = layouts[i];
         loss[i] = INFINITY;
         TernStatus got = score(&one, ids, n, &loss[i], &why);
+        tn_buf_printf(&losses, "%s%s ", i ? ", " : "", layouts[i]);
         if (got == TERN_ERR_INPUT) /* the shapes do not allow this layout */
-            tn_buf_printf(&losses, "%s%s not possible", i ? ", " : "", layouts[i]);
+            tn_buf_printf(&losses, "not possible (%s)", why.text);
+        else if (got == TERN_OK && isnan(loss[i]))
+            tn_buf_puts(&losses, "not a number");
         else if (got == TERN_OK)
-            tn_buf_printf(&losses, "%s%s %.2f", i ? ", " : "", layouts[i], loss[i]);
+            tn_buf_printf(&losses, "%.2f", loss[i]);
         else
             st = got, *err = why;
     }

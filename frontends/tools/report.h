@@ -70,6 +70,9 @@ void tn_findings_add(TnFindings *f, TnArena *arena, const char *what, const char
 void tn_report_producer(TnReport *r);
 /* i2s_probe.c: adds a note that says which layout of I2_S gives the lowest loss of a fixed prompt; runs the model. */
 TernStatus tn_report_i2s_probe(TnReport *r, const TerncSource *source, TernError *err);
+/* Which of n losses, in nats a token, is far below the others and far below a blind guess; n if none is. One that is not
+ * a number counts as infinite. */
+size_t tn_i2s_best(const double *loss, size_t n, double blind);
 /* report_text.c */
 void tn_report_text(const TnReport *r, TnBuf *out);
 void tn_report_json(const TnReport *r, TnBuf *out);
