@@ -149,6 +149,7 @@ static void infer_scale(TnReport *r, const TnGgufTensor *t, const char *groups) 
 }
 
 static void infer_model(TnReport *r) {
+    static const char *const poolings[] = {"", "none", "mean", "cls", "last"}; /* as TnFacts counts them */
     const TnGraph *g = r->graph;
     const char *arch = tn_sprintf(&r->arena, "the architecture's name, %s (no key says it)", r->facts.arch);
     const TnNode *rope = first_node(g, TN_OP_rope), *table = first_node(g, TN_OP_rope_freq),
@@ -183,6 +184,7 @@ static void infer_model(TnReport *r) {
               have_key(r, "attention.scale") ? key_or(r, "attention.scale", "")
               : scaled_scores(r)             ? "1 / sqrt(columns a head), times what rope.scaling asks for"
                                              : "1 / sqrt(columns a head)");
+    if (r->facts.pooling) infer(r, "pooling", poolings[r->facts.pooling], key_or(r, "pooling_type", ""));
     if (attend && tn_attr_int(attend, TN_ATTR_window))
         infer(r, "window",
               tn_sprintf(&r->arena, "%lld positions", (long long)tn_attr_int(attend, TN_ATTR_window)),

@@ -118,13 +118,21 @@ static void test_forks(void **state) {
     says(text, "is a Human/BITNETAssistant form\n");
     says(text, "\nignored\n  keys      general.file_type\n            general.url\n  tensors   none\n");
     silent(text, "I2_S  ");
+    silent(text, "  pooling ");
     free(text);
     /* Microsoft's embedding models: a norm in front of every linear */
     static const char *const embedding[] = {"qwen3", "gemma3"};
     for (size_t i = 0; i < 2; i++) {
         s = tn_gm_small;
         s.arch = embedding[i], s.norms_in = true;
-        text = report_of(tn_gm_create(&s), 0, 0);
+        w = tn_gm_create(&s);
+        char key[40], lines[160];
+        snprintf(key, sizeof key, "%s.pooling_type", s.arch);
+        tn_gw_u32(w, key, i ? 1 : 3);
+        snprintf(lines, sizeof lines, "  pooling            %s\n                       from the key %s\n",
+                 i ? "mean" : "last", key);
+        text = report_of(w, 0, 0);
+        says(text, lines);
         says(text, "  converted by       Microsoft's convert-bitnet-embedding-to-gguf.py\n");
         says(text, " with norm_in tensors\n");
         free(text);
