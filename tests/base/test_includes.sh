@@ -32,7 +32,9 @@ rule() {
 # "a/*" is the folder itself, "a/**" everything below it too
 rule runtime/base 9 'runtime/base/*'
 rule runtime/abi 9 'runtime/abi/*' 'runtime/base/*'
-rule runtime/text 9 'runtime/text/*' 'runtime/base/*'
+rule runtime/text 1 'runtime/text/*' 'runtime/base/*'
+rule runtime/text/grammar 9 'runtime/text/grammar/*' 'runtime/text/*' 'runtime/base/*'
+rule runtime/text/chat 9 'runtime/text/chat/*' 'runtime/text/*' 'runtime/base/*'
 rule runtime/generate 9 'runtime/generate/*' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/base/*'
 rule runtime 1 'runtime/*' 'runtime/abi/*' 'runtime/base/*'
 rule runtime/cuda 9 'runtime/cuda/*' 'runtime/*' 'runtime/abi/*' 'runtime/base/*'
