@@ -173,7 +173,7 @@ typedef struct TerncVerify {
     const TerncSource *source; /* the model, compiled as by ternc_load; NULL: the embedded one */
     const char *blob;          /* a compiled file, instead of source */
     const TerncOptions
-        *options;          /* uses cap, target, progress; with source also levels and head; may be NULL */
+        *options; /* uses cap, target, progress; with source also levels, head and context; may be NULL */
     const int32_t *tokens; /* one sequence */
     uint32_t n_tokens;
     uint32_t threads; /* number of tiles that a launch is cut into; default: a pool's default */

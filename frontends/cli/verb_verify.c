@@ -10,6 +10,7 @@ typedef struct VerifyFlags {
     ModelFlags m;
     const char *tokens, *token_file, *prompt, *file, *against, *reduce, *rows;
     const char *seed;
+    int64_t context;
     bool bisect, no_bos;
 } VerifyFlags;
 
@@ -78,6 +79,8 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
          "2)"},
         {"--rows", "LO..HI", FLAG_STR, &f.rows, 0, 0,
          "random inputs: only this batch class (default: each that models are compiled for)"},
+        {"-c --ctx-size", "N", FLAG_INT, &f.context, 1, 1 << 24,
+         "largest context; default: the model's, or that of a .tern"},
         {"-t --threads", "N", FLAG_INT, &f.m.threads, 1, 1024,
          "workers that a launch is divided among, run one after the other (default: all processors)"},
         MODEL_FLAGS(f.m),
@@ -118,12 +121,17 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
         STANDARD_OUTPUT,
     };
     if (check_files(verb, files, TN_COUNT(files)) != EXIT_OK) return EXIT_TROUBLE;
-    TerncOptions o = {
-        .size = sizeof o, .cap = f.m.cpu, .head = f.m.head, .target = f.m.target, .progress = progress_bar};
+    TerncOptions o = {.size = sizeof o,
+                      .cap = f.m.cpu,
+                      .context = (uint32_t)f.context,
+                      .head = f.m.head,
+                      .target = f.m.target,
+                      .progress = progress_bar};
     TerncSource source;
     TernError err = {0};
     if (source_of_flags(verb, &f.m, &source, &v.blob, &err) != TERN_OK) return fail(&err);
     v.source = v.blob ? NULL : &source;
+    only_with(verb, &f.context, !v.blob, "a model, a .tern has a context of its own");
     bool graphs = f.against && !v.blob && (is_tir(f.against) || is_gguf(f.against));
     const void *const of_code[] = {&f.m.threads, &f.m.head, &f.m.target, &f.m.cpu};
     for (size_t i = 0; i < TN_COUNT(of_code); i++)

@@ -17,6 +17,8 @@ typedef struct Verify {
     const char *blob;  /* the compiled file that runs; NULL: the source is compiled */
     TnKv kv;
     bool ref; /* --target ref: there is no code */
+    uint32_t
+        context; /* with which graphs are made (TnGgufOptions): the caller's wish, or the blob's context */
     TnGguf *file;
     TnGraph *graph; /* stage=model; NULL: unknown */
     TnFacts facts;
@@ -35,7 +37,7 @@ typedef struct Verify {
 
 static TernStatus open_source(Verify *s, TernError *err) {
     TN_TRY(tn_source_open(s->source, false, &s->file, err));
-    TN_TRY(tn_source_graph(s->source, s->file, 0, &s->graph, &s->facts, NULL, err));
+    TN_TRY(tn_source_graph(s->source, s->file, s->context, &s->graph, &s->facts, NULL, err));
     s->weights = tn_gguf_weights(s->file);
     return TERN_OK;
 }
@@ -58,8 +60,11 @@ static void release(void *user, const void *bytes, size_t size) {
 
 /* Compiles to memory, as a load does. */
 static TernStatus open_compiled(Verify *s, TernModelOptions *mo, TernError *err) {
-    TnCompileOptions co = {
-        .kvs = 1u << s->kv, .target = s->o.target, .progress = s->o.progress, .user = s->o.user};
+    TnCompileOptions co = {.context = s->context,
+                           .kvs = 1u << s->kv,
+                           .target = s->o.target,
+                           .progress = s->o.progress,
+                           .user = s->o.user};
     const char **levels;
     TN_TRY(tn_head_parse("TerncOptions.head", s->o.head, &co.head, err));
     TN_TRY(tn_levels_choose(&s->o, true, &s->arena, &levels, &co.n_levels, err));
@@ -155,19 +160,20 @@ static void put_proof(const Verify *s, TnBuf *out) {
                   s->results.from_model ? "the model's graph" : "the first step");
 }
 
-static TernStatus against_evaluator(Verify *s, TernError *err) {
+/* Opens the compiled file, or compiles the source. */
+static TernStatus open_model(Verify *s, TernError *err) {
     TernKernels kernels;
-    TernModelInfo info;
-    bool same = true;
     s->watch.ref = s->ref;
     s->watch.threads = s->v->threads ? s->v->threads : tn_os_threads();
     s->watch.results = &s->results;
     tn_watch_kernels(&s->watch, &kernels);
     TernModelOptions mo = {.size = sizeof mo, .cpu = s->o.cap, .kernels = &kernels};
-    if (s->blob)
-        TN_TRY(tern_model_open(s->blob, &mo, &s->model, err));
-    else
-        TN_TRY(open_compiled(s, &mo, err));
+    return s->blob ? tern_model_open(s->blob, &mo, &s->model, err) : open_compiled(s, &mo, err);
+}
+
+static TernStatus against_evaluator(Verify *s, TernError *err) {
+    TernModelInfo info;
+    bool same = true;
     TN_TRY(read_text(s, err));
     TN_TRY(tn_blob_check_text(s->model, s->watch.graphs, s->watch.n_graphs, &same, &s->text, err));
     s->differ = !same;
@@ -381,7 +387,7 @@ static TernStatus against_graph(Verify *s, TernError *err) {
     TernStatus st = open_source(s, err);
     if (st == TERN_OK) st = check_tokens(s, s->facts.n_vocab, s->facts.n_context, err);
     if (st == TERN_OK) st = tn_source_open(&source, false, &file, err);
-    if (st == TERN_OK) st = tn_source_graph(&source, file, 0, &b, &facts, NULL, err);
+    if (st == TERN_OK) st = tn_source_graph(&source, file, s->context, &b, &facts, NULL, err);
     if (st == TERN_OK) st = check_tokens(s, facts.n_vocab, facts.n_context, err);
     if (st == TERN_OK) {
         TnWeights weights = tn_gguf_weights(file);
@@ -415,8 +421,17 @@ static TernStatus against_evaluator_from(Verify *s, bool other, TernError *err) 
         s->other.path = text ? NULL : s->v->against;
         s->source = &s->other;
     }
+    if (s->blob) {
+        TernModelInfo info;
+        TN_TRY(open_model(s, err));
+        tern_model_info(s->model, &info);
+        s->context = info.n_context; /* the model's graph takes the factors that this one was compiled with */
+    }
     if (!s->blob || other) TN_TRY(open_source(s, err));
-    if (!s->blob) TN_TRY(check_tokens(s, s->facts.n_vocab, s->facts.n_context, err));
+    if (!s->blob) {
+        TN_TRY(check_tokens(s, s->facts.n_vocab, s->facts.n_context, err));
+        TN_TRY(open_model(s, err));
+    }
     TN_TRY(against_evaluator(s, err));
     return s->v->bisect || s->v->reduce ? reduce(s, err) : TERN_OK;
 }
@@ -442,7 +457,11 @@ TernStatus ternc_verify(const TerncVerify *given, TerncTextFn *text, void *user,
     TN_NEED(text, err);
     TN_NEED(same, err);
     if (v->source) v->source = &source;
-    Verify s = {.v = v, .o = options, .source = v->source, .kv = v->kv ? (TnKv)v->kv : TN_KV_F16};
+    Verify s = {.v = v,
+                .o = options,
+                .source = v->source,
+                .kv = v->kv ? (TnKv)v->kv : TN_KV_F16,
+                .context = options.context};
     bool other = v->against && !tn_target_evaluates(v->against);
     s.ref = tn_target_evaluates(s.o.target);
     TernStatus st = check_files(v, other, err);
