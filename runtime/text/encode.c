@@ -1,6 +1,7 @@
 /* Text to ids: cuts special tokens out and gives the stretches between them to the tokenizer. */
 #include <stdlib.h>
 #include "runtime/base/options.h"
+#include "runtime/text/chat.h"
 #include "runtime/text/tokenizer.h"
 
 /* ---- Special tokens ---- */
@@ -166,10 +167,30 @@ static bool put_parts(const TernVocab *v, size_t size, const Hits *hits, Parts *
     return put_part(parts, at, size - at, TN_EMPTY);
 }
 
-/* Cuts the special tokens out of the text. */
-static bool partition(const TernVocab *v, const char *text, size_t size, uint32_t flags, Parts *parts) {
+/* Drops control tokens that have a byte of the user's. The hits are in the order of the text, and so are the spans. */
+static void drop_users(const TernVocab *v, const TernChatText *chat, Hits *hits) {
+    size_t n = 0, span = 0, end = 0; /* end: of the spans before `span` */
+    for (size_t i = 0; i < hits->n; i++) {
+        Hit h = hits->v[i];
+        bool control = tn_type_is_control(tn_token_type(v, tn_word(v->specials, h.row))), user = false;
+        while (span < chat->n_spans && end + chat->spans[span].size <= h.start)
+            end += chat->spans[span++].size;
+        size_t last = h.start + tn_special_text(v, h.row).size;
+        for (size_t k = span, at = end; k < chat->n_spans && at < last; at += chat->spans[k++].size)
+            user |= chat->spans[k].user;
+        if (!control || !user) hits->v[n++] = h;
+    }
+    hits->n = n;
+}
+
+/* Cuts the special tokens out of the text. chat NULL: all of it is trusted. */
+static bool partition(const TernVocab *v, const TernText *t, uint32_t flags, const TernChatText *chat,
+                      Parts *parts) {
+    const char *text = t->data;
+    size_t size = t->size;
     Hits hits = {0};
     bool ok = v->head.n_specials == 0 || find_hits(v, text, size, flags, &hits);
+    if (ok && chat) drop_users(v, chat, &hits);
     ok = ok && (hits.n == 0 || keep_longest(v, size, &hits)) && put_parts(v, size, &hits, parts);
     free(hits.v);
     return ok;
@@ -180,6 +201,7 @@ static bool partition(const TernVocab *v, const char *text, size_t size, uint32_
 struct TnEncoder {
     const TernVocab *v;
     TernText text;
+    const TernChatText *chat; /* NULL: none */
     Parts parts;
     size_t part;
     int32_t *ids;
@@ -220,7 +242,7 @@ bool tn_encoder_next(TnEncoder *e, TernText *out) {
 
 static TernStatus encode(TnEncoder *e, uint32_t flags, TernError *err) {
     const TnVocabHead *h = &e->v->head;
-    if (!partition(e->v, e->text.data, e->text.size, flags, &e->parts))
+    if (!partition(e->v, &e->text, flags, e->chat, &e->parts))
         return tn_fail(err, TERN_ERR_MEMORY, "no memory to tokenize a text of %zu bytes", e->text.size);
     bool around = flags & TERN_ENCODE_ADD_SPECIAL;
     if (around && (h->flags & TN_VOCAB_ADD_BOS) && h->bos != TN_EMPTY) tn_encoder_emit(e, h->bos);
@@ -233,6 +255,15 @@ size_t tern_encode_most(const TernVocab *vocab, size_t size) {
     return vocab ? size + 2 + (size_t)vocab->tokenizer->more_ids * (size + 1) : 0;
 }
 
+static TernStatus whole(TnEncoder e, uint32_t flags, size_t *out_n, TernError *err) {
+    TernStatus status = encode(&e, flags, err);
+    free(e.parts.v);
+    if (status != TERN_OK) return status;
+    *out_n = e.n;
+    if (e.ids && e.n > e.cap)
+        return tn_fail(err, TERN_ERR_INPUT, "the text has %zu tokens, and there is room for %zu", e.n, e.cap);
+    return TERN_OK;
+}
 TernStatus tern_encode(const TernVocab *vocab, const char *text, size_t size, uint32_t flags, int32_t *ids,
                        size_t cap, size_t *out_n, TernError *err) {
     tn_error_clear(err);
@@ -244,12 +275,25 @@ TernStatus tern_encode(const TernVocab *vocab, const char *text, size_t size, ui
         return tn_fail(err, TERN_ERR_INPUT, "flags is 0x%x, expected some of 0x3", flags);
     if (size > (1u << 30))
         return tn_fail(err, TERN_ERR_INPUT, "the text has %zu bytes, expected at most %u", size, 1u << 30);
-    TnEncoder e = {.v = vocab, .text = {text, size}, .ids = ids, .cap = cap};
-    TernStatus status = encode(&e, flags, err);
-    free(e.parts.v);
-    if (status != TERN_OK) return status;
-    *out_n = e.n;
-    if (ids && e.n > cap)
-        return tn_fail(err, TERN_ERR_INPUT, "the text has %zu tokens, and there is room for %zu", e.n, cap);
-    return TERN_OK;
+    return whole((TnEncoder){.v = vocab, .text = {text, size}, .ids = ids, .cap = cap}, flags, out_n, err);
+}
+TernStatus tern_chat_encode(const TernVocab *vocab, const TernChatText *chat, int32_t *ids, size_t cap,
+                            size_t *out_n, TernError *err) {
+    size_t sum = 0;
+    tn_error_clear(err);
+    TN_NEED(out_n, err);
+    *out_n = 0;
+    TN_NEED(vocab, err);
+    TN_NEED(chat, err);
+    if (chat->size) TN_NEED(chat->data, err);
+    if (chat->n_spans) TN_NEED(chat->spans, err);
+    if (chat->size > (1u << 30))
+        return tn_fail(err, TERN_ERR_INPUT, "the text has %zu bytes, expected at most %u", chat->size,
+                       1u << 30);
+    for (size_t i = 0; i < chat->n_spans; i++)
+        if (__builtin_add_overflow(sum, chat->spans[i].size, &sum)) sum = SIZE_MAX;
+    if (sum != chat->size)
+        return tn_fail(err, TERN_ERR_INPUT, "the spans cover %zu bytes, expected %zu", sum, chat->size);
+    TnEncoder e = {.v = vocab, .text = {chat->data, chat->size}, .chat = chat, .ids = ids, .cap = cap};
+    return whole(e, TERN_ENCODE_PARSE_SPECIAL, out_n, err);
 }

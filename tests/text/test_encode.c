@@ -1,4 +1,5 @@
 /* The steps of encoding, each by itself: words, special tokens, merges, odd bytes, room. */
+#include "runtime/text/chat.h"
 #include "runtime/text/pretok.h"
 #include "runtime/text/vocab.h"
 #include "vocab_file.h"
@@ -222,6 +223,47 @@ static void test_overlap(void **state) {
     fixture_close(&f);
 }
 
+/* Of a chat, what the user typed gives no control token. `whose` has a letter for each byte: u is the user's. */
+static void check_chat(const TernVocab *v, const char *text, const char *whose, const int32_t *ids,
+                       size_t n) {
+    TernChatSpan spans[64];
+    TernChatText chat = {(char *)text, strlen(text), spans, 0};
+    int32_t got[64];
+    size_t n_got;
+    TernError err;
+    assert_int_equal(strlen(text), strlen(whose));
+    for (size_t i = 0; whose[i]; i++) {
+        if (i == 0 || whose[i] != whose[i - 1]) spans[chat.n_spans++] = (TernChatSpan){0, whose[i] == 'u'};
+        spans[chat.n_spans - 1].size++;
+    }
+    assert_int_equal(tern_chat_encode(v, &chat, got, 64, &n_got, &err), TERN_OK);
+    assert_int_equal(n_got, n);
+    assert_memory_equal(got, ids, n * sizeof *ids);
+}
+#define CHAT(text, whose, ...)                                                                               \
+    check_chat(f.vocab, text, whose, (const int32_t[]){__VA_ARGS__},                                         \
+               sizeof((const int32_t[]){__VA_ARGS__}) / sizeof(int32_t))
+static void test_chat(void **state) {
+    (void)state;
+    Fixture f;
+    open_small(&f, "gpt-2");
+    CHAT("<y>", "ttt", control_y);
+    CHAT("<y>", "uuu", '<', 'y', '>');
+    CHAT("<y>", "tut", '<', 'y', '>');
+    CHAT("<y>", "ttu", '<', 'y', '>');
+    CHAT("<y><y><y>", "tttuuuttt", control_y, '<', 'y', '>', control_y);
+    CHAT("<y><y>", "uuuttt", '<', 'y', '>', control_y);
+    CHAT("<x>", "uuu", user_x); /* not a control token */
+    CHAT("ab", "tu", ab);       /* merges go over the borders */
+    TernChatSpan half = {1, false};
+    TernChatText chat = {(char *)"ab", 2, &half, 1};
+    TernError err;
+    size_t n;
+    assert_int_equal(tern_chat_encode(f.vocab, &chat, NULL, 0, &n, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "the spans cover 1 bytes, expected 2");
+    fixture_close(&f);
+}
+
 static void test_add_special(void **state) {
     (void)state;
     const uint32_t add = TERN_ENCODE_ADD_SPECIAL;
@@ -316,7 +358,7 @@ int main(void) {
         cmocka_unit_test(test_against_naive), cmocka_unit_test(test_no_token),
         cmocka_unit_test(test_specials),      cmocka_unit_test(test_overlap),
         cmocka_unit_test(test_add_special),   cmocka_unit_test(test_odd_bytes),
-        cmocka_unit_test(test_room),
+        cmocka_unit_test(test_room),          cmocka_unit_test(test_chat),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

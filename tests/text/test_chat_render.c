@@ -1,0 +1,223 @@
+/* Chat templates: what is rendered, what is refused, and the bounds. With the argument --stdin it renders templates that
+ * test_chat_jinja.sh gives, each ended by NUL; the answers are "+" and the text, or "-" and the error, ended by NUL. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "runtime/text/chat.h"
+
+#define TEXT(literal) ((TernText){literal, sizeof(literal) - 1})
+
+static TernStatus render(TernText source, const TernChatInput *in, TernChatText *out, TernError *err) {
+    TernChatTemplate *chat;
+    *out = (TernChatText){0};
+    TernStatus status = tern_chat_template_create(source, &chat, err);
+    if (status != TERN_OK) return status;
+    status = tern_chat_render(chat, in, out, err);
+    tern_chat_template_destroy(chat);
+    return status;
+}
+/* Valid until the next call. */
+static const char *rendered(const char *source, const TernChatInput *in) {
+    static char text[4000];
+    TernChatText out;
+    TernError err;
+    if (render((TernText){source, strlen(source)}, in, &out, &err) != TERN_OK)
+        fail_msg("%s: %s", source, err.text);
+    snprintf(text, sizeof text, "%s", out.data);
+    tern_chat_text_free(&out);
+    return text;
+}
+
+static const struct {
+    const char *in, *out; /* out NULL: refused, with err in the line */
+    const char *err;
+} cases[] = {
+    {"a\n{% if true %}\n  b\n  {% endif %}\nc\n", "a\n  b\nc", NULL},
+    {"{{ 1.0 }} {{ 1e20 }} {{ 1e-7 }} {{ [none, true, 'a\\'b', {'k': 1.5}, (1,)] }}",
+     "1.0 1e+20 1e-07 [None, True, \"a'b\", {'k': 1.5}, (1,)]", NULL},
+    {"{% set ns = namespace(n=0) %}{% for x in [1,2,3] if x != 2 %}{% set ns.n = ns.n + x %}{{ loop.index "
+     "}}{{ loop.last }} {% endfor %}{{ ns.n }}",
+     "1False 2True 4", NULL},
+    {"{% macro f(a, b='x') %}{{ a }}{{ b }}{{ caller() }}{% endmacro %}{% call f(1) %}!{% endcall %}", "1x!",
+     NULL},
+    {"{% for i in range(9) %}{% if i == 1 %}{% continue %}{% elif i == 3 %}{% break %}{% endif %}{{ i }}{% "
+     "endfor %}",
+     "02", NULL},
+    {"{{ 'h\xc3\xa9llo'[1:3] }}{{ 'abc'[::-1] }}{{ [1,2,3][-1] }}",
+     "\xc3\xa9l"
+     "cba3",
+     NULL},
+    {"{{ {'a': [1, '\xc3\xa9<'], 'b': none}|tojson }}", "{\"a\": [1, \"\xc3\xa9<\"], \"b\": null}", NULL},
+    {"{{ [1,{}]|tojson(indent=2) }}", "[\n  1,\n  {}\n]", NULL},
+    {"{% set x %}a{% endset %}{% filter upper %}{{ x }}{% endfilter %}{% generation %}g{% endgeneration %}",
+     "Ag", NULL},
+    {"{{ strftime_now('%Y-%m-%d') }}", "1970-01-01", NULL},
+    {"\n{{ raise_exception('no') }}", NULL, "line 2: the template refuses: no"},
+    {"{{ a.b }}", NULL, "line 1: 'a' is undefined"},
+    {"{% for x in [1] recursive %}{% endfor %}", NULL, "recursive"},
+    {"{% set x = [] %}{{ x.append(1) }}", NULL, "undefined"},
+    {"{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}", NULL,
+     "take more than"},
+    {"{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", NULL, "nested too deep"},
+    {"{% if 1 %}", NULL, "the end of the template"},
+    {"{{ 'a' * 99999999999 }}", NULL, "too long"},
+    {"\xff", NULL, "UTF-8"},
+};
+static void renders(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        TernChatText out;
+        TernError err;
+        TernStatus got = render((TernText){cases[i].in, strlen(cases[i].in)}, NULL, &out, &err);
+        if (cases[i].out && (got != TERN_OK || strcmp(out.data, cases[i].out)))
+            fail_msg("%s: got %s", cases[i].in, got ? err.text : out.data);
+        if (!cases[i].out && (got != TERN_ERR_INPUT || !strstr(err.text, cases[i].err)))
+            fail_msg("%s: got '%s', expected '%s'", cases[i].in, got ? err.text : out.data, cases[i].err);
+        tern_chat_text_free(&out);
+    }
+}
+static void takes_messages(void **state) {
+    (void)state;
+    TernChatInput in = TERN_CHAT_INPUT;
+    in.messages = TEXT("[{\"role\": \"user\", \"content\": \"a\\u00e9\\n<|x|>\"}]");
+    in.tools = TEXT("[{\"b\": 1.50, \"a\": [true, null, -7]}]");
+    in.extra = TEXT("{\"deep\": {\"t\": \"T\"}}");
+    in.bos = TEXT("<s>");
+    in.now = 86400;
+    assert_string_equal(
+        rendered("{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m['content'] }}{% endfor %}"
+                 "|{{ tools | tojson }}|{{ deep.t }}|{{ strftime_now('%d %b %Y') }}|"
+                 "{{ eos_token is defined }}|{{ add_generation_prompt }}|{{ documents }}",
+                 &in),
+        "<s>user: a\u00e9\n<|x|>|[{\"b\": 1.5, \"a\": [true, null, -7]}]|T|02 Jan 1970|False|True|None");
+}
+/* The output with the user's parts in brackets. */
+static void check_spans(const char *source, const char *expected) {
+    TernChatInput in = TERN_CHAT_INPUT;
+    TernChatTemplate *chat;
+    TernChatText out;
+    TernError err;
+    char shown[400];
+    size_t n = 0, at = 0;
+    in.messages = TEXT("[{\"role\": \"user\", \"content\": \"Ab c\", \"k\": [\"x\", 5]}, {\"role\": \"odd\", "
+                       "\"content\": \"\"}]");
+    in.bos = TEXT("<s>");
+    assert_int_equal(tern_chat_template_create((TernText){source, strlen(source)}, &chat, &err), TERN_OK);
+    if (tern_chat_render(chat, &in, &out, &err) != TERN_OK) fail_msg("%s: %s", source, err.text);
+    for (size_t i = 0; i < out.n_spans; at += out.spans[i++].size) {
+        assert_true(out.spans[i].size > 0 && (i == 0 || out.spans[i].user != out.spans[i - 1].user));
+        n += (size_t)snprintf(shown + n, sizeof shown - n, out.spans[i].user ? "[%.*s]" : "%.*s",
+                              (int)out.spans[i].size, out.data + at);
+    }
+    assert_int_equal(at, out.size);
+    shown[n] = 0;
+    if (strcmp(shown, expected)) fail_msg("%s: got %s, expected %s", source, shown, expected);
+    tern_chat_text_free(&out);
+    tern_chat_template_destroy(chat);
+}
+static void knows_whose_text(void **state) {
+    (void)state;
+#define M "{% set c = messages[0].content %}"
+    check_spans(M "<{{ c }}>", "<[Ab c]>");
+    check_spans(M "{{ '<' + c + '>' }}{{ '<' ~ c ~ '>' }}", "<[Ab c]><[Ab c]>");
+    check_spans(M "{{ c[1:3] }}-{{ c[::-1] }}-{{ c | upper }}-{{ c | trim }}", "[b ]-[c bA]-[AB C]-[Ab c]");
+    check_spans(M "{{ c.split(' ') | join('|') }}-{{ c.replace('b', 'XY') }}", "[Ab]|[c]-[A]XY[ c]");
+    check_spans(M "{{ c | tojson }}{{ [c] }}{{ messages[0].k }}", "\"[Ab c]\"['[Ab c]']['[x]', 5]");
+    check_spans(
+        M "{% macro f(x) %}<{{ x }}>{% endmacro %}{{ f(c) }}{% set s %}({{ c }}){% endset %}{{ s | lower }}",
+        "<[Ab c]>([ab c])");
+    check_spans("{% for m in messages %}{{ m.role }}{{ bos_token }}{% endfor %}", "user<s>[odd]<s>");
+    check_spans(M
+                "{{ '%s=%s' | format(c, 1) }}{{ c * 2 }}{{ c | length }}{% for x in c %}{{ x }}.{% endfor %}",
+                "[Ab c]=1[Ab cAb c]4[A].[b].[ ].[c].");
+    check_spans("{% for k, v in messages[0].items() %}{{ k }} {% endfor %}", "[role] [content] [k] ");
+    check_spans(M "{{ c if c == 'Ab c' else '' }}{{ c | replace('A', c) | indent(2) }}{{ c | default('x') }}",
+                "[Ab cAb cb cAb c]");
+#undef M
+}
+static void refuses_inputs(void **state) {
+    (void)state;
+    static const struct {
+        const char *messages, *err;
+    } rows[] = {
+        {"{}", "the messages: got a 'dict', expected a list"},
+        {"[1]", "item 0 is a 'int', expected an object"},
+        {"[{\"a\": 1]", "got ']' at byte 8, expected ',' or '}'"},
+        {"[{\"a\": 99999999999999999999}]", "an integer beyond 64 bits"},
+        {"[{\"a\": \"\\ud800\"}]", "surrogate"},
+        {"[{\"a\": \"x", "got the end at byte 9"},
+        {"[", "got the end at byte 1, expected a value of JSON"},
+        {"[{\"a\": 01}]", "got '1'"},
+        {"[] x", "got 'x' at byte 3, expected the end"},
+        {"[{\"a\": \"\xff\"}]", "the messages is not UTF-8 at byte 8"},
+    };
+    TernChatTemplate *chat;
+    TernChatText out;
+    TernError err;
+    assert_int_equal(tern_chat_template_create(TEXT("x"), &chat, &err), TERN_OK);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        TernChatInput in = TERN_CHAT_INPUT;
+        in.messages = (TernText){rows[i].messages, strlen(rows[i].messages)};
+        assert_int_equal(tern_chat_render(chat, &in, &out, &err), TERN_ERR_INPUT);
+        if (!strstr(err.text, rows[i].err))
+            fail_msg("%s: got '%s', expected '%s'", rows[i].messages, err.text, rows[i].err);
+        assert_null(out.data);
+    }
+    TernChatInput in = TERN_CHAT_INPUT;
+    in.add_generation_prompt = 2;
+    assert_int_equal(tern_chat_render(chat, &in, &out, &err), TERN_ERR_INPUT);
+    assert_int_equal(tern_chat_render(NULL, NULL, &out, &err), TERN_ERR_INPUT);
+    assert_int_equal(tern_chat_render(chat, NULL, &out, &err), TERN_OK);
+    tern_chat_text_free(&out);
+    tern_chat_template_destroy(chat);
+    assert_int_equal(tern_chat_template_create((TernText){NULL, 3}, &chat, &err), TERN_ERR_INPUT);
+}
+static void has_names(void **state) {
+    (void)state;
+    TernChatInput in = TERN_CHAT_INPUT;
+    in.messages =
+        TEXT("[{\"role\": \"system\", \"content\": \"S\"}, {\"role\": \"user\", \"content\": \"U\"},"
+             "{\"role\": \"assistant\", \"content\": \"A\"}, {\"role\": \"user\", \"content\": \"V\"}]");
+    in.bos = TEXT("<s>"), in.eos = TEXT("</s>");
+    size_t n = 0;
+    for (const char *name; (name = tern_chat_template_name(n)); n++) {
+        TernText t = tern_chat_template_find(name);
+        const char *text = rendered(t.data, &in), *u = strstr(text, "U"), *v = strstr(text, "V");
+        if (!strstr(text, "S") || !u || !v || !strstr(u, "A") || v < u) fail_msg("%s: %s", name, text);
+    }
+    assert_true(n > 10);
+    assert_null(tern_chat_template_find("none such").data);
+    assert_string_equal(
+        rendered(tern_chat_template_find("bitnet").data, &in),
+        "<s>System: S<|eot_id|>User: U<|eot_id|>Assistant: A<|eot_id|>User: V<|eot_id|>Assistant: ");
+    assert_string_equal(rendered(tern_chat_template_find("falcon3").data, &in),
+                        "<|system|>\nS\n<|user|>\nU\n<|assistant|>\nA</s>\n<|user|>\nV\n<|assistant|>\n");
+}
+static int from_stdin(void) {
+    char *in = NULL;
+    size_t cap = 0;
+    ssize_t size;
+    TernError err;
+    while ((size = getdelim(&in, &cap, 0, stdin)) > 0) {
+        TernChatText out;
+        if (render((TernText){in, (size_t)size - 1}, NULL, &out, &err) == TERN_OK)
+            putchar('+'), fwrite(out.data, 1, out.size, stdout), putchar(0);
+        else
+            printf("-%s%c", err.text, 0);
+        tern_chat_text_free(&out);
+    }
+    free(in);
+    return 0;
+}
+int main(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "--stdin") == 0) return from_stdin();
+    const struct CMUnitTest tests[] = {cmocka_unit_test(renders), cmocka_unit_test(takes_messages),
+                                       cmocka_unit_test(knows_whose_text), cmocka_unit_test(refuses_inputs),
+                                       cmocka_unit_test(has_names)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
