@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include "runtime/tern.h"
 #include "runtime/text/text.h"
+#include "runtime/generate/generate.h"
 #include "codegen/targets.h"
 #include "frontends/api/ternc_tools.h"
 #include "runtime/base/files.h"
@@ -250,6 +251,73 @@ typedef struct ModelFlags {
         "--huge", NULL, FLAG_BOOL, &(m).huge, 0, 0,                                                          \
             "move a .tern's weights into huge pages; a .gguf's are put there anyway"                         \
     }
+
+/* ---- generate_flags.c: how text is generated, for run and chat */
+typedef struct GenerateFlags {
+    int64_t n, context, top_k, draft;
+    float temp, top_p, min_p, repeat_penalty;
+    uint64_t seed;
+    bool ignore_eos;
+} GenerateFlags;
+#define GENERATE_DEFAULTS                                                                                    \
+    {                                                                                                        \
+        .n = -1, .context = -1, .temp = 0.8f, .top_k = 40, .top_p = 0.95f, .min_p = 0.05f,                   \
+        .repeat_penalty = 1.0f, .seed = TERN_SEED_RANDOM                                                     \
+    }
+enum { DRAFT_MOST = 64 };
+#define GENERATE_FLAGS(g)                                                                                      \
+    {"-n --predict --n-predict",                                                                               \
+     "N",                                                                                                      \
+     FLAG_INT,                                                                                                 \
+     &(g).n,                                                                                                   \
+     -1,                                                                                                       \
+     1 << 30,                                                                                                  \
+     "tokens to generate; -1 (default): until the end or the context is full"},                                \
+        {"-c --ctx-size",                                                                                      \
+         "N",                                                                                                  \
+         FLAG_INT,                                                                                             \
+         &(g).context,                                                                                         \
+         0,                                                                                                    \
+         1 << 24,                                                                                              \
+         "context in positions; 0: the model's; default: the model's, but at most 4096"},                      \
+        {"--temp", "X", FLAG_FLOAT, &(g).temp, 0, 1e9, "temperature (0.8); 0 is greedy"},                      \
+        {"--top-k", "N", FLAG_INT, &(g).top_k, -1, 1 << 30, "keep the N best ids (40); 0 or -1: all"},         \
+        {"--top-p",                                                                                            \
+         "X",                                                                                                  \
+         FLAG_FLOAT,                                                                                           \
+         &(g).top_p,                                                                                           \
+         0,                                                                                                    \
+         1,                                                                                                    \
+         "keep the best ids whose probabilities reach X together (0.95); 1: all"},                             \
+        {"--min-p", "X", FLAG_FLOAT, &(g).min_p, 0, 1, "drop ids less probable than X times the best (0.05)"}, \
+        {"--repeat-penalty",                                                                                   \
+         "X",                                                                                                  \
+         FLAG_FLOAT,                                                                                           \
+         &(g).repeat_penalty,                                                                                  \
+         1e-6,                                                                                                 \
+         1e9,                                                                                                  \
+         "penalise the last 64 ids (1.0: off)"},                                                               \
+        {"-s --seed", "N", FLAG_SEED, &(g).seed, 0, 0, "random seed; -1 (default): choose one and print it"},  \
+        {"--draft-max --draft",                                                                                \
+         "N",                                                                                                  \
+         FLAG_INT,                                                                                             \
+         &(g).draft,                                                                                           \
+         0,                                                                                                    \
+         DRAFT_MOST,                                                                                           \
+         "guess up to N ids from the text so far and check them in one step (0: off); same output"},           \
+    {                                                                                                          \
+        "--ignore-eos", NULL, FLAG_BOOL, &(g).ignore_eos, 0, 0, "continue after an end token"                  \
+    }
+/* Returns the sampler's options. */
+TernSamplerOptions sampler_of_flags(const GenerateFlags *g);
+/* Returns the request's limits; *sampler must live as long as the request. */
+TernRequest request_of_flags(const GenerateFlags *g, const TernSamplerOptions *sampler);
+/* Leaves notes about flags that have no effect: scripts give a seed and other sampling flags together with --temp 0, as
+ * llama.cpp allows. */
+void note_idle_flags(const GenerateFlags *g);
+/* Checks all of them against the model, before there is code for it. *out_context is the number of positions. Returns an
+ * exit status. */
+int settle_generate(const GenerateFlags *g, const TernModelInfo *info, uint32_t *out_context);
 
 typedef struct Loaded {
     TernModel *model;

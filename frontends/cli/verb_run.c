@@ -6,17 +6,13 @@
 #include "runtime/base/escape.h"
 #include "runtime/generate/generate.h"
 
-#define DEFAULT_CONTEXT 4096
-enum { DRAFT_MOST = 64 };
 #define DEMO_PROMPT "KING RICHARD:\n" /* the embedded model's, if no prompt is given */
 
 typedef struct RunFlags {
     ModelFlags m;
+    GenerateFlags g;
     const char *prompt, *file, *tokens, *token_file, *profile;
-    int64_t n, context, top_k, draft;
-    float temp, top_p, min_p, repeat_penalty;
-    uint64_t seed;
-    bool print_tokens, ignore_eos;
+    bool print_tokens;
     TernKv kv;
 } RunFlags;
 
@@ -37,7 +33,7 @@ typedef struct Run {
 
 /* Called only once there is something to print: a refusal must be one line alone. */
 static void say_seed(Run *s) {
-    if (s->seed_said || s->f->temp <= 0 || s->f->seed != TERN_SEED_RANDOM) return;
+    if (s->seed_said || s->f->g.temp <= 0 || s->f->g.seed != TERN_SEED_RANDOM) return;
     s->seed_said = true;
     (void)tern_sequence_get(s->sequence, &s->got, NULL);
     fprintf(stderr, "tern: seed %" PRIu64 "\n", s->got.seed);
@@ -54,30 +50,15 @@ static int emit(void *user, const TernPiece *p) {
     return 0;
 }
 
-static TernSamplerOptions sampler_of(const RunFlags *f) {
-    TernSamplerOptions o = TERN_SAMPLER_OPTIONS;
-    o.temp = f->temp;
-    o.top_k = (int32_t)f->top_k;
-    o.top_p = f->top_p;
-    o.min_p = f->min_p;
-    o.repeat_penalty = f->repeat_penalty;
-    o.seed = f->seed;
-    return o;
-}
-
 /* Runs steps to the end. A signal takes effect between steps, also within a long prompt; the answer so far
  * and the times are still printed. */
 static TernStatus generate(Run *s, TernError *err) {
     const RunFlags *f = s->f;
-    if (f->n == 0) return TERN_OK;
-    TernSamplerOptions sampler = sampler_of(f);
-    TernRequest r = {.size = sizeof r,
-                     .ids = s->prompt.ids,
-                     .n_ids = s->prompt.n,
-                     .max_tokens = f->n > 0 ? (uint32_t)f->n : 0,
-                     .draft_max = (uint32_t)f->draft,
-                     .ignore_eog = f->ignore_eos,
-                     .sampler = &sampler};
+    if (f->g.n == 0) return TERN_OK;
+    TernSamplerOptions sampler = sampler_of_flags(&f->g);
+    TernRequest r = request_of_flags(&f->g, &sampler);
+    r.ids = s->prompt.ids;
+    r.n_ids = s->prompt.n;
     TN_TRY(tern_sequence_create(s->generator, &r, emit, s, &s->sequence, err));
     heed_signals(true);
     while (tern_generator_running(s->generator)) {
@@ -135,22 +116,11 @@ static int read_prompt(Run *s) {
 
 /* Checks all that can be checked before there is code. */
 static int settle(Run *s) {
-    const RunFlags *f = s->f;
-    TernError err = {0};
-    uint32_t most = s->model.info.n_context;
-    s->context = most < DEFAULT_CONTEXT ? most : DEFAULT_CONTEXT;
-    if (f->context >= 0) s->context = f->context ? (uint32_t)f->context : most;
-    if (s->context > most) return fail_text("-c: %u positions, but the model has %u", s->context, most);
-    if (s->prompt.n > s->context)
+    int code = settle_generate(&s->f->g, &s->model.info, &s->context);
+    if (code == EXIT_OK && s->prompt.n > s->context)
         return fail_text("the prompt has %zu tokens, but the context has %u positions", s->prompt.n,
                          s->context);
-    TernSamplerOptions so = sampler_of(f);
-    TernSampler *sampler;
-    if (tern_sampler_create(&so, s->model.info.n_vocab, &sampler, &err) != TERN_OK) return fail(&err);
-    tern_sampler_destroy(sampler);
-    if (1 + f->draft > s->model.info.max_rows)
-        return fail_text("--draft-max: a step has at most %u rows", s->model.info.max_rows);
-    return EXIT_OK;
+    return code;
 }
 
 static int known(void *user, const TernModelInfo *info, const void *vocab, size_t vocab_bytes) {
@@ -171,7 +141,7 @@ static int prepare(Run *s) {
     TernError err = {0};
     TernGeneratorOptions o = {.size = sizeof o,
                               .context = s->context,
-                              .draft_max = (uint32_t)f->draft,
+                              .draft_max = (uint32_t)f->g.draft,
                               .kv = f->kv,
                               .vocab = s->vocab};
     uint32_t rows = s->prompt.n > 1 + o.draft_max ? (uint32_t)s->prompt.n : 1 + o.draft_max;
@@ -200,7 +170,7 @@ static int run_prompt(Run *s, double start) {
     fprintf(stderr, "tern: %12s time = %10.2f ms\n", "load", loaded * 1e3);
     timing("prompt eval", s->got.prompt_seconds, s->got.n_prefilled);
     timing("eval", s->got.decode_seconds, s->got.n_decoded);
-    if (s->f->draft)
+    if (s->f->g.draft)
         fprintf(stderr, "tern: %12s      = %zu of %zu guessed ids were right\n", "draft", s->got.n_right,
                 s->got.n_guessed);
     if (profile_take(s->profile, &s->model, "run", &err) != TERN_OK) return fail(&err);
@@ -209,56 +179,17 @@ static int run_prompt(Run *s, double start) {
     return code == EXIT_OK ? signal_status() : code;
 }
 
-/* Scripts give a seed and other sampling flags together with --temp 0, as llama.cpp allows: that gets a note,
- * not a refusal. */
-static void note_idle_flags(const RunFlags *f) {
-    const void *const sampling[] = {&f->temp, &f->top_k, &f->top_p, &f->min_p, &f->seed};
-    const void *greedy = f->temp <= 0 ? &f->temp : f->top_k == 1 ? (const void *)&f->top_k : &f->top_p;
-    TnBuf idle = {0};
-    if (f->temp <= 0 || f->top_k == 1 || f->top_p <= 0)
-        for (size_t i = 0; i < TN_COUNT(sampling); i++)
-            if (sampling[i] != greedy && flag_given(sampling[i]))
-                tn_buf_printf(&idle, "%s%s", idle.len ? ", " : "", flag_given(sampling[i]));
-    if (idle.len)
-        note("%s: no effect with %s %d, which takes the best id", (const char *)idle.data, flag_given(greedy),
-             greedy == &f->top_k);
-    tn_buf_free(&idle);
-    if (f->draft && (f->n == 0 || f->n == 1))
-        note("%s: no effect with -n %d: guesses begin with the second id", flag_given(&f->draft), (int)f->n);
-}
-
 int verb_run(const Verb *verb, int argc, char **argv) {
     double start = tn_os_seconds();
-    RunFlags f = {.n = -1,
-                  .context = -1,
-                  .temp = 0.8f,
-                  .top_k = 40,
-                  .top_p = 0.95f,
-                  .min_p = 0.05f,
-                  .repeat_penalty = 1.0f,
-                  .seed = TERN_SEED_RANDOM};
+    RunFlags f = {.g = GENERATE_DEFAULTS};
     const Flag flags[] = {
         {"-p --prompt", "TEXT", FLAG_TEXT, &f.prompt, 0, 0, "the prompt; it is not echoed"},
         {"-f --file", "FILE", FLAG_STR, &f.file, 0, 0, "a file with the prompt; - is standard input"},
         {"--tokens", "IDS", FLAG_STR, &f.tokens, 0, 0,
          "the prompt as token ids, comma separated; nothing is added"},
         {"--token-file", "FILE", FLAG_STR, &f.token_file, 0, 0, "the prompt as token ids, in a file"},
-        {"-n --predict --n-predict", "N", FLAG_INT, &f.n, -1, 1 << 30,
-         "tokens to generate; -1 (default): until the end or the context is full"},
-        {"-c --ctx-size", "N", FLAG_INT, &f.context, 0, 1 << 24,
-         "context in positions; 0: the model's; default: the model's, but at most 4096"},
-        {"--temp", "X", FLAG_FLOAT, &f.temp, 0, 1e9, "temperature (0.8); 0 is greedy"},
-        {"--top-k", "N", FLAG_INT, &f.top_k, -1, 1 << 30, "keep the N best ids (40); 0 or -1: all"},
-        {"--top-p", "X", FLAG_FLOAT, &f.top_p, 0, 1,
-         "keep the best ids whose probabilities reach X together (0.95); 1: all"},
-        {"--min-p", "X", FLAG_FLOAT, &f.min_p, 0, 1, "drop ids less probable than X times the best (0.05)"},
-        {"--repeat-penalty", "X", FLAG_FLOAT, &f.repeat_penalty, 1e-6, 1e9,
-         "penalise the last 64 ids (1.0: off)"},
-        {"-s --seed", "N", FLAG_SEED, &f.seed, 0, 0, "random seed; -1 (default): choose one and print it"},
+        GENERATE_FLAGS(f.g),
         {"--print-tokens", NULL, FLAG_BOOL, &f.print_tokens, 0, 0, "print the generated ids instead of text"},
-        {"--draft-max --draft", "N", FLAG_INT, &f.draft, 0, DRAFT_MOST,
-         "guess up to N ids from the text so far and check them in one step (0: off); same output"},
-        {"--ignore-eos", NULL, FLAG_BOOL, &f.ignore_eos, 0, 0, "continue after an end token"},
         PROFILE_FLAG(f.profile),
         HUGE_FLAG(f.m),
         TUNE_FLAGS(f.m.tune),
@@ -271,8 +202,8 @@ int verb_run(const Verb *verb, int argc, char **argv) {
     if (!!f.prompt + !!f.file + !!f.tokens + !!f.token_file > 1)
         usage_error(verb, "-p, -f, --tokens and --token-file exclude each other");
     f.kv = kv_of_flags(verb, &f.m);
-    only_with(verb, &f.profile, f.n != 0, "a step at least, and -n 0 takes none");
-    note_idle_flags(&f);
+    only_with(verb, &f.profile, f.g.n != 0, "a step at least, and -n 0 takes none");
+    note_idle_flags(&f.g);
     Run s = {.f = &f, .got = {.size = sizeof s.got}, .profile = profile_create(verb, f.profile)};
     const TnFileUse files[] = {
         MODEL_FILES(f.m),
@@ -282,7 +213,7 @@ int verb_run(const Verb *verb, int argc, char **argv) {
         {"--profile", profile_path(s.profile), TN_FILE_OUT},
         TUNE_FILE(f.m.tune),
     };
-    f.m.context = f.context > 0 ? (uint32_t)f.context : 0;
+    f.m.context = f.g.context > 0 ? (uint32_t)f.g.context : 0;
     f.m.known = known;
     f.m.known_user = &s;
     int code = check_files(verb, files, TN_COUNT(files));
