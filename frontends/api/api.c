@@ -186,12 +186,13 @@ typedef struct Tuning {
     char cpu[128], version[96];
 } Tuning;
 
-static void set_tuning(Tuning *t, const TerncOptions *o, bool jit, const TnCompileOptions *co) {
+/* huge: the weights will lie in huge pages. */
+static void set_tuning(Tuning *t, const TerncOptions *o, bool huge, const TnCompileOptions *co) {
     tn_os_cpu_name(t->cpu, sizeof t->cpu);
     snprintf(t->version, sizeof t->version, "%s %s", tern_version(), ternc_version());
     t->o = (TnTuneOptions){.seconds = o->tune_seconds,
                            .level = best_here(co->levels, co->n_levels),
-                           .machine = {.cpu = t->cpu, .version = t->version, .huge = jit},
+                           .machine = {.cpu = t->cpu, .version = t->version, .huge = huge},
                            .cache = o->tune_cache,
                            .must_write = o->tune_write,
                            .text = o->tune_text,
@@ -242,14 +243,15 @@ static bool has_dense_table(const TnGraph *g) {
     return false;
 }
 
-static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOptions *o, bool jit,
+/* best: the one level that is best here. */
+static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOptions *o, bool best,
                           const TnBlobDest *dest, TerncReport *report, TernError *err) {
     TnCompileOptions co = {
         .context = o->context, .kvs = o->kvs, .target = o->target, .progress = o->progress, .user = o->user};
     const char **levels;
     TnFacts facts;
     TN_TRY(tn_head_parse("TerncOptions.head", o->head, &co.head, err));
-    TN_TRY(tn_levels_choose(o, jit, &c->arena, &levels, &co.n_levels, err));
+    TN_TRY(tn_levels_choose(o, best, &c->arena, &levels, &co.n_levels, err));
     co.levels = levels;
     c->evaluated = !tn_level_has_code(levels[0]);
     TN_TRY(tn_source_open(source, false, &c->gg, err));
@@ -267,7 +269,7 @@ static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOpt
     TN_TRY(tell_known(o, &facts, levels[0], err));
     Tuning tuning;
     if (o->tune_seconds > 0) {
-        set_tuning(&tuning, o, jit, &co);
+        set_tuning(&tuning, o, !dest->path, &co);
         co.tune = &tuning.o;
     }
     double start = tn_os_seconds();
@@ -320,9 +322,9 @@ TernStatus ternc_compile(const TerncSource *source, const TerncOptions *options,
     TN_TRY(tn_source_take(source, &own, err));
     TN_TRY(tn_compile_take(options, &o, err));
     TN_NEED(path, err);
-    TN_TRY(check_device(&o, false, false, err));
+    TN_TRY(check_device(&o, o.best, tn_target_evaluates(o.target), err));
     TN_TRY(check_files(&own, &o, path, err));
-    TernStatus st = compile(&c, &own, &o, false, &dest, report, err);
+    TernStatus st = compile(&c, &own, &o, o.best, &dest, report, err);
     free_compiled(&c);
     return st;
 }

@@ -20,7 +20,7 @@ static const TnField options_fields[] = {
     TN_FIELD(TerncOptions, tune_seconds), TN_FIELD(TerncOptions, tune_threads),
     TN_FIELD(TerncOptions, tune_cache),   TN_FIELD(TerncOptions, tune_write),
     TN_FIELD(TerncOptions, tune_text),    TN_FIELD(TerncOptions, known),
-    TN_FIELD(TerncOptions, device)};
+    TN_FIELD(TerncOptions, device),       TN_FIELD(TerncOptions, best)};
 static const TnShape options_shape = TN_SHAPE(TerncOptions, options_fields);
 static const TnField opt_fields[] = {
     TN_FIELD(TerncOpt, path),       TN_FIELD(TerncOpt, source),  TN_FIELD(TerncOpt, passes),
@@ -134,6 +134,8 @@ TernStatus tn_compile_take(const TerncOptions *given, TerncOptions *out, TernErr
     NOT_EMPTY(TerncOptions, out, head);
     NOT_EMPTY(TerncOptions, out, target);
     NOT_EMPTY(TerncOptions, out, device);
+    if (out->best && out->levels)
+        return tn_fail(err, TERN_ERR_INPUT, "TerncOptions.best is set beside levels, expected one of them");
     if (out->device && out->tune_seconds > 0)
         return tn_fail(err, TERN_ERR_INPUT, "TerncOptions.tune_seconds has no effect with device %s",
                        out->device);

@@ -92,6 +92,9 @@ typedef struct TerncOptions {
      * vocabulary image or NULL. Both are valid only during the call. May be NULL. */
     int (*known)(void *user, const TernModelInfo *info, const void *vocab, size_t vocab_bytes);
     const char *device; /* load: TernModelOptions.device; decides which levels are the default */
+    /* compile: generate code for the one level that ternc_load would choose with these options; cap and device then count
+     * as they do there. For a blob that is kept for the next start on this machine. */
+    int best;
 } TerncOptions;
 
 typedef struct TerncReport {

@@ -130,6 +130,11 @@ typedef struct TuneFlags {
     }
 /* Returns the path of the tuning cache, which may lie in *t; NULL without --tune. */
 const char *tuning_cache(TuneFlags *t);
+/* Gives the path of the user's cache `name`: tern/NAME in $XDG_CACHE_HOME or ~/.cache. False if neither is set, or if the
+ * path does not fit. */
+bool cache_path(const char *name, char *out, size_t size);
+/* Makes the missing folders before the last part of a path. A failure shows when the file is written. */
+void make_folders(char *path);
 /* If --tune is given, sets the options of *o that the flags ask for; exits 2 on a mistake. The path of the
  * cache may lie in *t, which must live as long as *o. */
 void set_tuning(const Verb *verb, TuneFlags *t, int64_t threads, TerncOptions *o);
@@ -172,6 +177,8 @@ typedef struct ModelFlags {
     int64_t threads;
     uint32_t context; /* of a model that is compiled: positions that will be run; 0: the model's */
     TuneFlags tune;
+    float keep_gib; /* KEEP_FLAGS */
+    bool no_keep;
     KnownFn *known; /* called by load_model; may be NULL */
     void *known_user;
 } ModelFlags;
@@ -249,7 +256,21 @@ typedef struct ModelFlags {
 #define HUGE_FLAG(m)                                                                                         \
     {                                                                                                        \
         "--huge", NULL, FLAG_BOOL, &(m).huge, 0, 0,                                                          \
-            "move a .tern's weights into huge pages; a .gguf's are put there anyway"                         \
+            "move a .tern's weights into huge pages; a .gguf's are put there unless they are kept in a file" \
+    }
+
+/* For verbs that call load_model. */
+#define KEEP_FLAGS(m)                                                                                        \
+    {"--keep",                                                                                               \
+     "GIB",                                                                                                  \
+     FLAG_FLOAT,                                                                                             \
+     &(m).keep_gib,                                                                                          \
+     0,                                                                                                      \
+     1e6,                                                                                                    \
+     "keep what is compiled from a .gguf for the next start, at most GIB of it in all, the oldest goes "     \
+     "first (16; 0: nothing; or $TERN_KEEP)"},                                                               \
+    {                                                                                                        \
+        "--no-keep", NULL, FLAG_BOOL, &(m).no_keep, 0, 0, "keep nothing and use nothing that was kept"       \
     }
 
 /* ---- generate_flags.c: how text is generated, for run and chat */
@@ -325,6 +346,7 @@ typedef struct Loaded {
     TernModelInfo info;
     double seconds;
     bool compiled; /* at load */
+    bool kept;     /* its weights lie in the file of a kept blob, not in memory of this process */
 } Loaded;
 /* Opens (a .tern) or compiles (a .gguf) the model and makes the pool. Returns an exit status; if flags->known
  * refuses the model, that is its status. */

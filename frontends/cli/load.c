@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "frontends/cli/cli.h"
+#include "frontends/cli/keep.h"
 #include "runtime/base/escape.h"
 #include "runtime/base/filekind.h"
 
@@ -274,7 +274,8 @@ TernStatus source_of_flags(const Verb *verb, const ModelFlags *flags, TerncSourc
 typedef struct Opening {
     const ModelFlags *flags;
     DeviceChoice device;
-    int code; /* of flags->known */
+    bool asked; /* flags->known was called */
+    int code;   /* what it returned */
 } Opening;
 
 /* As the options take it; NULL: the default. */
@@ -285,8 +286,81 @@ static const char *device_name(const Opening *o) {
 static int ask(void *user, const TernModelInfo *info, const void *vocab, size_t vocab_bytes) {
     Opening *o = user;
     progress_end();
+    if (o->asked) return o->code;
+    o->asked = true;
     if (o->flags->known) o->code = o->flags->known(o->flags->known_user, info, vocab, vocab_bytes);
     return o->code;
+}
+
+/* An open model outlives the call, so its vocabulary is not only valid during it. */
+static TernStatus ask_about(Opening *o, const TernModel *model) {
+    TernModelInfo info;
+    size_t n = 0;
+    tern_model_info(model, &info);
+    const void *vocab = tern_model_vocab(model, &n);
+    return ask(o, &info, vocab, n) ? TERN_ERR_CANCELLED : TERN_OK;
+}
+
+static TernStatus open_kept(const Opening *opening, const char *path, bool checked, TernModel **out,
+                            TernError *err) {
+    TernModelOptions o = {
+        .size = sizeof o, .no_check = checked, .huge = opening->flags->huge, .device = device_name(opening)};
+    return tern_model_open(path, &o, out, err);
+}
+
+/* The smallest session there is: making the first one verifies the weights. */
+static TernStatus check_weights(TernModel *model, TernPool *pool, TernKv kv, TernError *err) {
+    TernSessionOptions o = {.size = sizeof o, .context = 1, .batch = 1, .kv = kv};
+    TernSession *s;
+    TN_TRY(tern_session_create(model, pool, &o, &s, err));
+    tern_session_destroy(s);
+    return TERN_OK;
+}
+
+/* Opens what an earlier start has kept. Returns false if it must be compiled. A damaged file is found here and not later,
+ * since the verb has seen nothing of it yet. */
+static bool use_kept(Opening *opening, Keep *keep, TernKv kv, Loaded *out) {
+    TernError err = {0};
+    if (!keep_hit(keep)) return false;
+    TernModel *model = NULL;
+    TernStatus st = open_kept(opening, keep->path, false, &model, &err);
+    if (st == TERN_OK) st = check_weights(model, out->pool, kv, &err);
+    if (st != TERN_OK) {
+        tern_model_close(model);
+        if (st == TERN_ERR_MEMORY) return false; /* compiling will say so */
+        note("compiled anew: %s", err.text);
+        return false;
+    }
+    note("compiled by an earlier start: %s", tn_listed(keep->path).s);
+    out->model = model;
+    out->kept = true;
+    return true;
+}
+
+static TernStatus compile_kept(Opening *opening, const Keep *keep, const TerncCalls *compiler,
+                               TerncReport *report, Loaded *out, TernError *err) {
+    TerncOptions o = *keep->key.options;
+    o.best = 1;
+    TN_TRY(compiler->compile(keep->key.source, &o, keep->path, report, err));
+    out->kept = true;
+    return open_kept(opening, keep->path, true, &out->model, err);
+}
+
+/* Compiles to a file that is kept, if it may and can be, else to memory. */
+static TernStatus compile_to(Opening *opening, Keep *keep, bool may_keep, TerncReport *report, Loaded *out,
+                             TernError *err) {
+    const TerncCalls *compiler;
+    TN_TRY(find_ternc(&compiler, err));
+    if (may_keep && keep_begin(keep)) {
+        TernStatus st = compile_kept(opening, keep, compiler, report, out, err);
+        keep_end(keep, st == TERN_OK);
+        if (st != TERN_ERR_ENV) return st;
+        progress_end();
+        note("not kept: %s", err->text);
+        *err = (TernError){0};
+        out->kept = false;
+    }
+    return compiler->load(keep->key.source, keep->key.options, report, &out->model, err);
 }
 
 static TernStatus compile_model(const Verb *verb, Opening *opening, Loaded *out, TernError *err) {
@@ -302,14 +376,16 @@ static TernStatus compile_model(const Verb *verb, Opening *opening, Loaded *out,
                       .progress = progress_bar,
                       .known = ask,
                       .user = opening};
-    o.kvs = 1u << kv_of_flags(verb, flags); /* no session will ask this model for another */
+    TernKv kv = kv_of_flags(verb, flags);
+    o.kvs = 1u << kv; /* no session will ask this model for another */
     TuneFlags tune = flags->tune;
     set_tuning(verb, &tune, flags->threads, &o);
+    Keep keep;
+    bool may_keep = keep_find(verb, flags, &source, &o, &keep);
+    if (may_keep && use_kept(opening, &keep, kv, out)) return ask_about(opening, out->model);
     out->compiled = true;
     TerncReport report = {.refused = ""};
-    const TerncCalls *compiler;
-    TN_TRY(find_ternc(&compiler, err));
-    TernStatus st = compiler->load(&source, &o, &report, &out->model, err);
+    TernStatus st = compile_to(opening, &keep, may_keep, &report, out, err);
     compiler_aborts(false);
     progress_end();
     if (st == TERN_OK && strstr(report.refused, "out of memory")) note("%s", tn_listed(report.refused).s);
@@ -333,11 +409,7 @@ static TernStatus open_model(const Verb *verb, Opening *opening, Loaded *out, Te
         TN_TRY(compiler->open_ref(flags->model, &o, &out->model, err));
     else
         TN_TRY(tern_model_open(flags->model, &o, &out->model, err));
-    TernModelInfo info;
-    size_t n = 0;
-    tern_model_info(out->model, &info);
-    const void *vocab = tern_model_vocab(out->model, &n);
-    return ask(opening, &info, vocab, n) ? TERN_ERR_CANCELLED : TERN_OK;
+    return ask_about(opening, out->model);
 }
 
 void note_idle_threads(const Verb *verb, const ModelFlags *flags, const char *name) {

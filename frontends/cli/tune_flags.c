@@ -12,8 +12,7 @@ static void print_lines(void *user, const char *text, size_t n) {
     fwrite(text, 1, n, stderr);
 }
 
-/* Makes the missing folders of a path. A failure shows when the file is written. */
-static void make_folders(char *path) {
+void make_folders(char *path) {
     for (char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
         *p = 0;
         (void)mkdir(path, 0777);
@@ -22,16 +21,19 @@ static void make_folders(char *path) {
 }
 
 /* By the XDG rule a relative $XDG_CACHE_HOME is ignored. */
-static const char *default_cache(TuneFlags *t) {
+bool cache_path(const char *name, char *out, size_t size) {
     const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    int n = base && *base == '/'   ? snprintf(t->path, sizeof t->path, "%s/tern/tune", base)
-            : home && *home == '/' ? snprintf(t->path, sizeof t->path, "%s/.cache/tern/tune", home)
+    int n = base && *base == '/'   ? snprintf(out, size, "%s/tern/%s", base, name)
+            : home && *home == '/' ? snprintf(out, size, "%s/.cache/tern/%s", home, name)
                                    : 0;
-    return n <= 0 || (size_t)n >= sizeof t->path ? NULL : t->path;
+    return n > 0 && (size_t)n < size;
 }
 
 const char *tuning_cache(TuneFlags *t) {
-    return !t->seconds ? NULL : t->cache ? t->cache : default_cache(t);
+    return !t->seconds                                   ? NULL
+           : t->cache                                    ? t->cache
+           : cache_path("tune", t->path, sizeof t->path) ? t->path
+                                                         : NULL;
 }
 
 void set_tuning(const Verb *verb, TuneFlags *t, int64_t threads, TerncOptions *o) {

@@ -247,6 +247,7 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
         HUGE_FLAG(m),
         TUNE_FLAGS(m.tune),
         MODEL_FLAGS(m),
+        KEEP_FLAGS(m),
         NO_CHECK_FLAG(m),
         FLAG_END,
     };
@@ -311,7 +312,7 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
     int code = check_files(verb, files, TN_COUNT(files));
     if (code == EXIT_OK) code = load_model(verb, &m, &bench.l);
     if (code == EXIT_OK) code = profile_check(bench.profile, &bench.l);
-    bench.huge = m.huge || bench.l.compiled;
+    bench.huge = m.huge || (bench.l.compiled && !bench.l.kept);
     for (uint32_t i = 0; i < bench.n && code == EXIT_OK; i++)
         snprintf(bench.rows[i].backend, sizeof bench.rows[i].backend, "%s", bench.l.info.level);
     if (code == EXIT_OK) report_quota(threads != NULL);

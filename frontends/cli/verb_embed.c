@@ -258,6 +258,7 @@ int verb_embed(const Verb *verb, int argc, char **argv) {
          "f32: little-endian float32"},
         {"-o --output", "FILE", FLAG_STR, &f.output, 0, 0, "default: standard output"},
         MODEL_FLAGS(f.m),
+        KEEP_FLAGS(f.m),
         NO_CHECK_FLAG(f.m),
         FLAG_END,
     };

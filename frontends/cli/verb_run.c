@@ -194,6 +194,7 @@ int verb_run(const Verb *verb, int argc, char **argv) {
         HUGE_FLAG(f.m),
         TUNE_FLAGS(f.m.tune),
         MODEL_FLAGS(f.m),
+        KEEP_FLAGS(f.m),
         NO_CHECK_FLAG(f.m),
         FLAG_END,
     };

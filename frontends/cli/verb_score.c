@@ -83,6 +83,7 @@ int verb_logits(const Verb *verb, int argc, char **argv) {
         {"-o --output", "FILE", FLAG_STR, &f.output, 0, 0,
          "raw little-endian float32, tokens x vocabulary; - is standard output"},
         MODEL_FLAGS(f.m),
+        KEEP_FLAGS(f.m),
         NO_CHECK_FLAG(f.m),
         FLAG_END,
     };
@@ -193,6 +194,7 @@ int verb_perplexity(const Verb *verb, int argc, char **argv) {
         {"-c --ctx-size", "N", FLAG_INT, &f.context, 0, 1 << 24,
          "tokens per window; 0 (default): the model's context"},
         MODEL_FLAGS(f.m),
+        KEEP_FLAGS(f.m),
         NO_CHECK_FLAG(f.m),
         FLAG_END,
     };

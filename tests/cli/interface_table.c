@@ -354,6 +354,7 @@ static void test_compiler(void) {
           .target = "ref");
     FIELD(ternc_compile(NULL, &o, "/nonexistent/o.tern", NULL, &err), "TerncOptions.device", TerncOptions,
           .device = "cpu");
+    OPTIONS("TerncOptions.best", .levels = "ref", .best = 1);
     OPTIONS("TerncOptions.kvs", .kvs = 1);
     OPTIONS("TerncOptions.kvs", .kvs = 1u << 4);
     OPTIONS("TerncOptions.tune_seconds", .tune_seconds = -1);

@@ -12,6 +12,7 @@ model=$root/models/verse-i2_s.gguf
 case ${TMPDIR-} in *[!A-Za-z0-9/._+-]*) export TMPDIR=/tmp ;; esac # some scripts split flags at blanks
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
+export TERN_KEEP=0 # nothing goes to the user's cache
 checks=0
 failures=0
 native=yes
