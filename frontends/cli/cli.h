@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 #include "runtime/tern.h"
+#include "runtime/text/chat.h"
 #include "runtime/text/text.h"
 #include "runtime/generate/generate.h"
 #include "codegen/targets.h"
@@ -444,6 +445,14 @@ int read_ids(const char *list, const char *file, uint32_t n_vocab, Tokens *out);
 /* Encodes the text of -p or -f. */
 int encode_text(const TernVocab *vocab, const char *text, size_t n, uint32_t flags, Tokens *out);
 
+/* ---- chat_source.c: --chat-template */
+const char *chat_template_help(void);
+#define CHAT_TEMPLATE_FLAG(value)                                                                            \
+    { "--chat-template", "NAME|FILE", FLAG_STR, &(value), 0, 0, chat_template_help() }
+/* Reads the template that the flag names (a name before a file of that name), or, if it is not given, the
+ * model's. Returns an exit status; *out is NULL if that is not 0. vocab may be NULL. */
+int chat_template(const char *choice, const TernVocab *vocab, TernChatTemplate **out);
+
 /* ---- picture.c */
 /* Writes a picture or text of a graph to the file `path` ("-": standard output). svg: runs Graphviz' program
  * `dot` on it. Returns an exit status. */
@@ -510,6 +519,7 @@ int verb_logits(const Verb *, int, char **);
 int verb_perplexity(const Verb *, int, char **);
 int verb_tokenize(const Verb *, int, char **);
 int verb_detokenize(const Verb *, int, char **);
+int verb_render(const Verb *, int, char **);
 int verb_opt(const Verb *, int, char **);
 int verb_eval(const Verb *, int, char **);
 int verb_inspect(const Verb *, int, char **);

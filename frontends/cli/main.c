@@ -17,6 +17,7 @@ const Verb verbs[] = {
     {"perplexity", "MODEL -f TEXTFILE", "score a text", verb_perplexity},
     {"tokenize", "MODEL -p TEXT", "convert a text to token ids", verb_tokenize},
     {"detokenize", "MODEL --tokens 1,2,3", "convert token ids to bytes", verb_detokenize},
+    {"render", "[MODEL] --messages FILE", "print what a chat template makes of messages", verb_render},
     {"opt", "FILE.tir|MODEL.gguf|MODEL.tern|-", "run passes and print the graph", verb_opt},
     {"eval", "FILE.tir|-", "evaluate a graph on made-up inputs and print its results", verb_eval},
     {"inspect", "MODEL.gguf|MODEL.tern", "show what is in a file", verb_inspect},

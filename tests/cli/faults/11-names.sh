@@ -15,7 +15,7 @@ if [ -w /dev/full ]; then
 else
     echo "skipped: no /dev/full"
 fi
-for verb in compile run logits perplexity tokenize detokenize opt eval inspect diff verify bench devices; do
+for verb in compile run logits perplexity tokenize detokenize render opt eval inspect diff verify bench devices; do
     works "tern help $verb" "" "$tern" help $verb
     has "of that verb" "$out" "^usage: tern $verb "
     same "as --help" "$out" "$("$tern" $verb --help)"
@@ -110,7 +110,7 @@ other bench -rtr repack
 other compile --outtype weights
 # every flag of the table is one that no verb has
 while read -r flag; do
-    for verb in compile run logits perplexity tokenize detokenize opt eval inspect diff verify bench devices; do
+    for verb in compile run logits perplexity tokenize detokenize render opt eval inspect diff verify bench devices; do
         "$tern" $verb --help | grep -qE "^  ([^ ]+ )*$flag( |\[|$)" && [ "$verb" = run ] && bad "tern run has $flag of the table"
     done
 done < <(printf '%s\n' -ngl -cnv -i -hf --grammar --lora --temperature)

@@ -1,0 +1,55 @@
+/* The chat template of a verb: --chat-template NAME|FILE, else the model's own. */
+#include <stdlib.h>
+#include <string.h>
+#include "frontends/cli/cli.h"
+#include "runtime/base/status.h"
+
+#define TEMPLATE_LIMIT ((size_t)4 << 20) /* what the library takes */
+
+const char *chat_template_help(void) {
+    static char text[400];
+    size_t n = (size_t)snprintf(text, sizeof text,
+                                "a chat template instead of the model's own: a file of Jinja, or one of");
+    for (size_t i = 0; tern_chat_template_name(i) && n < sizeof text; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s %s", i ? "," : "", tern_chat_template_name(i));
+    return text;
+}
+
+/* "name, name, name" */
+static void put_names(TnBuf *out) {
+    for (size_t i = 0; tern_chat_template_name(i); i++)
+        tn_buf_printf(out, "%s%s", i ? ", " : "", tern_chat_template_name(i));
+}
+
+static int refuse(const char *choice) {
+    TnBuf names = {0};
+    int code;
+    put_names(&names);
+    if (choice)
+        code = fail_text("--chat-template: got '%s', expected a file or one of %s", choice, names.data);
+    else
+        code = fail_text("the model has no chat template, expected --chat-template with a file or one of %s",
+                         names.data);
+    tn_buf_free(&names);
+    return code;
+}
+
+int chat_template(const char *choice, const TernVocab *vocab, TernChatTemplate **out) {
+    TernText source = choice  ? tern_chat_template_find(choice)
+                      : vocab ? tern_vocab_get_facts(vocab).chat_template
+                              : (TernText){NULL, 0};
+    char *own = NULL;
+    TernError err = {0};
+    *out = NULL;
+    if (choice && !source.data) {
+        if (strcmp(choice, "-") != 0 && !tn_os_exists(choice)) return refuse(choice);
+        if (read_text_file(choice, TEMPLATE_LIMIT, &own, &source.size, &err) != TERN_OK) return fail(&err);
+        source.data = own;
+    }
+    if (!choice && source.size == 0) return refuse(NULL);
+    TernStatus st = tern_chat_template_create(source, out, &err);
+    if (st != TERN_OK)
+        tn_fail_in(&err, st, "%s", own ? choice : choice ? "--chat-template" : "the model's chat template");
+    free(own);
+    return st == TERN_OK ? EXIT_OK : fail(&err);
+}
