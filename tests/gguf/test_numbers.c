@@ -206,17 +206,19 @@ static void odd_sizes(void **state) {
             }
 }
 
-/* Blocks with scales of their own: the input is rounded as finely. */
+/* Blocks with scales of their own: the input is rounded as finely. Of rows with scales it is rounded by the row. */
 static void blocks_have_scales(void **state) {
     (void)state;
-    for (size_t a = 0; a < n_archs(); a++) {
+    static const uint32_t types[] = {GW_T_TQ2_0,  GW_T_TQ1_0,  GW_T_Q2_0,   GW_T_Q2_0_128, GW_T_PQ2_0,
+                                     GW_T_PTQ1_0, GW_T_IQ1_BN, GW_T_IQ2_BN, GW_T_IQ2_BN_R4};
+    for (size_t i = 0; i < n_archs() + TN_COUNT(types); i++) {
         TnGmSpec s = tn_gm_small;
-        s.arch = arch(a);
+        s.arch = arch(i % n_archs());
         s.hidden = 256;
         s.ffn = 768;
-        s.weights = a % 2 ? GW_T_TQ1_0 : GW_T_TQ2_0;
+        s.weights = types[i % TN_COUNT(types)];
         s.grouped = true;
-        s.seed = 1100 + a;
+        s.seed = 1100 + i;
         if (tn_gm_fits(&s)) check(&s, false);
     }
 }

@@ -384,16 +384,17 @@ static void make(const TnGmSpec *s, const char *name, uint32_t type, uint64_t ro
         int8_t *t = tn_xcalloc(rows * cols, 1);
         trits(&r, t, rows * cols);
         kill_rows(s, name, t, rows, cols);
-        bool own_scales = s->grouped && (type == GW_T_TQ1_0 || type == GW_T_TQ2_0);
-        float *scales = block_scales(s, name, sc, rows * cols / 256 + 1, own_scales);
+        bool own_scales = s->grouped && tn_gt_group(type);
+        uint64_t group = tn_gt_group(type) && tn_gt_group(type) < cols ? tn_gt_group(type) : cols;
+        float *scales = block_scales(s, name, sc, rows * cols / group, own_scales);
         scale = own_scales ? 1.0 : sc;
         if (values)
             for (size_t i = 0; i < rows * cols; i++)
-                values[i] = own_scales ? t[i] * (double)scales[i / 256] : t[i];
+                values[i] = own_scales ? t[i] * (double)scales[i / group] : t[i];
         if (type == GW_T_I2_S) pack_i2_s(t, rows * cols, sc, out);
         if (type == GW_T_TQ1_0) pack_tq1_0(t, rows * cols, scales, out);
         if (type == GW_T_TQ2_0) pack_tq2_0(t, rows * cols, scales, out);
-        tn_gt_pack(type, t, rows, cols, sc, out);
+        tn_gt_pack(type, t, rows, cols, scales, out);
         if (is_float(type)) {
             float *x = tn_xcalloc(rows * cols, sizeof *x);
             for (size_t i = 0; i < rows * cols; i++) x[i] = (float)t[i] * sc;

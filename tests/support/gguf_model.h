@@ -41,7 +41,7 @@ typedef struct TnGmSpec {
     bool ternary;         /* F32, F16 and BF16 matrices hold -s, 0 and s; the ternary types always do */
     uint32_t embd, norms; /* types of embedding and head; of the norm weights (F32, F16, BF16) */
     bool untied, rope_freqs;
-    bool grouped;  /* of TQ1_0 and TQ2_0 each block has a scale of its own */
+    bool grouped;  /* of ternary types with scales, each block or row (tn_gt_group) has one of its own */
     bool scales;   /* a .scale tensor beside each matrix (arch bitnet); 1 beside truly dense ones */
     bool norms_in; /* a norm in front of every linear of a layer */
     bool no_vocab; /* no tokenizer keys */

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include "runtime/base/arena.h"
 #include "runtime/base/half.h"
 #include "support/gguf_write.h"
 
@@ -183,11 +182,17 @@ static int64_t tile(uint64_t n, uint64_t most) {
     return (int64_t)p;
 }
 
-void tn_gt_pack(uint32_t type, const int8_t *t, uint64_t rows, uint64_t cols, float scale, uint8_t *out) {
-    float *scales = tn_xcalloc(rows * (cols / 64 + 1), sizeof *scales);
+uint64_t tn_gt_group(uint32_t type) {
+    if (type == GW_T_TQ1_0 || type == GW_T_TQ2_0) return 256;
+    if (type == GW_T_Q2_0) return 64;
+    if (type == GW_T_Q2_0_128 || type == GW_T_PQ2_0 || type == GW_T_PTQ1_0) return 128;
+    return type == GW_T_IQ1_BN || type == GW_T_IQ2_BN || type == GW_T_IQ2_BN_R4 ? UINT64_MAX : 0;
+}
+
+void tn_gt_pack(uint32_t type, const int8_t *t, uint64_t rows, uint64_t cols, const float *scales,
+                uint8_t *out) {
     TnGtMatrix m = {(int64_t)rows, (int64_t)cols, t,
                     scales,        out,           tn_gw_tensor_bytes(type, 2, (uint64_t[]){cols, rows})};
-    for (uint64_t i = 0; i < rows * (cols / 64 + 1); i++) scales[i] = scale;
     if (type == GW_T_IQ1_BN) tn_gt_iq1bn(&m);
     if (type == GW_T_IQ2_BN) tn_gt_iq2bn(&m);
     if (type == GW_T_IQ2_BN_R4) tn_gt_iq2bn4(&m);
@@ -196,5 +201,4 @@ void tn_gt_pack(uint32_t type, const int8_t *t, uint64_t rows, uint64_t cols, fl
     if (type == GW_T_Q2_0_128 || type == GW_T_PQ2_0) tn_gt_q2(&m, 128);
     if (type == GW_T_TL1) tn_gt_tl1(&m, tile(rows, 256), tile(cols, 128), 32);
     if (type == GW_T_TL2) tn_gt_tl2(&m, tile(rows, 256), 96);
-    free(scales);
 }

@@ -25,7 +25,10 @@ void tn_gt_tl2(const TnGtMatrix *m, int64_t bm_tile, int64_t bk);
 /* The codes alone: their scale lies 32 bytes before the end. */
 void tn_gt_i2s64(const TnGtMatrix *m);
 void tn_gt_i2s4(const TnGtMatrix *m);
-/* By the number of a type, GW_T_TL1 and the like, with one scale; nothing for others. */
-void tn_gt_pack(uint32_t type, const int8_t *t, uint64_t rows, uint64_t cols, float scale, uint8_t *out);
+/* Columns that have a scale together, by the number of a type: those of a block, or UINT64_MAX for a row. 0: the matrix. */
+uint64_t tn_gt_group(uint32_t type);
+/* By the number of a type, GW_T_TL1 and the like, with the scales in order; nothing for others. */
+void tn_gt_pack(uint32_t type, const int8_t *t, uint64_t rows, uint64_t cols, const float *scales,
+                uint8_t *out);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/base/arena.h"
+#include "support/gguf_trits.h"
 
 typedef struct Matrix {
     uint32_t rows, cols;
@@ -38,8 +39,9 @@ static double *values(const TnGmSpec *s, const char *name, uint32_t rows, uint32
 }
 
 static Matrix matrix(const TnRefModel *m, uint32_t layer, const char *proj, uint32_t rows, uint32_t cols) {
-    Matrix x = {
-        .rows = rows, .cols = cols, .ternary = m->ternary, .group = m->s->grouped ? 256 : 0, .scale = 1.0};
+    Matrix x = {.rows = rows, .cols = cols, .ternary = m->ternary, .scale = 1.0};
+    uint64_t group = m->s->grouped && m->ternary ? tn_gt_group(m->s->weights) : 0;
+    if (group < cols) x.group = (uint32_t)group;
     char name[64];
     snprintf(name, sizeof name, "blk.%u.%s.weight", layer, proj);
     x.w = values(m->s, name, rows, cols, &x.scale);
