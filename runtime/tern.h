@@ -92,6 +92,28 @@ TERN_API TernStatus tern_devices(uint32_t *out, TernError *err);
 /* Gives what is known of a device: "cuda", "cuda:N", or "cpu", of which only the levels. Set `size` before the call. */
 TERN_API TernStatus tern_device(const char *device, TernDevice *out, TernError *err);
 
+/* ---- lab: single kernels of PTX text on a GPU, for tools that compare code with what it should do */
+typedef struct TernLab TernLab;
+typedef struct TernLabBuffer {
+    void *data;
+    size_t bytes;
+    int written; /* copy it back after the launch */
+} TernLabBuffer;
+typedef struct TernLabLaunch {
+    size_t size;
+    const char *entry;
+    uint32_t grid, threads, shared; /* CTAs; threads, and bytes of dynamic shared memory, of each */
+    uint32_t n_buffers;             /* at most 512 */
+    const TernLabBuffer *buffers; /* the entry's parameters are the addresses of their copies on the device */
+} TernLabLaunch;
+/* Opens a device, "cuda" or "cuda:N". */
+TERN_API TernStatus tern_lab_open(const char *device, TernLab **out, TernError *err);
+/* Compiles a text. It takes the place of the one before, also if it is refused: then there is none. */
+TERN_API TernStatus tern_lab_load(TernLab *lab, const char *text, TernError *err);
+/* Runs an entry on copies of the buffers and waits for it. If a kernel faults, all later calls may fail. */
+TERN_API TernStatus tern_lab_run(TernLab *lab, const TernLabLaunch *launch, TernError *err);
+TERN_API void tern_lab_close(TernLab *lab);
+
 /* ---- model */
 
 /* What TernKernels.watch gets: a launch and its code. */

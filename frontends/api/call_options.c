@@ -36,6 +36,8 @@ static const TnField import_fields[] = {TN_FIELD(TerncImport, source), TN_FIELD(
                                         TN_FIELD(TerncImport, progress), TN_FIELD(TerncImport, user),
                                         TN_FIELD(TerncImport, i2s_probe)};
 static const TnShape import_shape = TN_SHAPE(TerncImport, import_fields);
+static const TnField device_check_fields[] = {TN_FIELD(TerncDeviceCheck, device)};
+static const TnShape device_check_shape = TN_SHAPE(TerncDeviceCheck, device_check_fields);
 static const TnField convert_fields[] = {
     TN_FIELD(TerncConvert, path), TN_FIELD(TerncConvert, output), TN_FIELD(TerncConvert, type),
     TN_FIELD(TerncConvert, embd), TN_FIELD(TerncConvert, pre),    TN_FIELD(TerncConvert, absmean),
@@ -234,6 +236,12 @@ TernStatus tn_picture_take(const TerncPicture *given, TerncPicture *out, TernErr
     if (out->layer && !out->one_layer) return WITHOUT(TerncPicture, layer, one_layer);
     if (out->head && !out->levels) return WITHOUT(TerncPicture, head, levels);
     return TERN_OK;
+}
+
+TernStatus tn_device_check_take(const TerncDeviceCheck *given, TerncDeviceCheck *out, TernError *err) {
+    tn_error_clear(err);
+    *out = (TerncDeviceCheck){0};
+    return tn_options_take(&device_check_shape, given, out, err);
 }
 
 TernStatus tn_verify_take(const TerncVerify *given, TerncVerify *out, TernError *err) {

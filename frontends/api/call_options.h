@@ -17,6 +17,7 @@ TernStatus tn_import_take(const TerncImport *given, TerncImport *out, TernError 
 TernStatus tn_convert_take(const TerncConvert *given, TerncConvert *out, TernError *err);
 TernStatus tn_diff_take(const TerncDiff *given, TerncDiff *out, TernError *err);
 TernStatus tn_picture_take(const TerncPicture *given, TerncPicture *out, TernError *err);
+TernStatus tn_device_check_take(const TerncDeviceCheck *given, TerncDeviceCheck *out, TernError *err);
 TernStatus tn_verify_take(const TerncVerify *given, TerncVerify *out, TernError *err);
 
 #endif

@@ -11,6 +11,7 @@
  *   ternc_diff      compares two files, graph by graph
  *   ternc_picture   writes a graph as dot, json or text
  *   ternc_verify    compares every launch's code with the evaluator, value by value
+ *   ternc_check_device  runs every instruction that kernels for GPUs may have on one
  *
  * They are in libternc and follow the rules of ternc.h for errors, threads and option structs. */
 #ifndef TERNC_TOOLS_H
@@ -199,6 +200,16 @@ typedef struct TerncVerify {
  * their number in digits as what = "saturated". *same is 1 if everything is equal, bit for bit. */
 TERN_API TernStatus ternc_verify(const TerncVerify *verify, TerncTextFn *text, void *user, int *same,
                                  TernError *err);
+
+typedef struct TerncDeviceCheck {
+    size_t size;
+    const char *device; /* "cuda" or "cuda:N"; NULL: nothing runs */
+} TerncDeviceCheck;
+/* Runs every instruction that kernels for a GPU may have, on inputs at its edges, and compares what comes out with what the
+ * compiler takes it to do. Sends as what = "result" a line for each. *same is 1 if all do that. Without a device it sends the
+ * names of those that no GPU has run so far, and *same is 1. */
+TERN_API TernStatus ternc_check_device(const TerncDeviceCheck *check, TerncTextFn *text, void *user,
+                                       int *same, TernError *err);
 
 #ifdef __cplusplus
 }

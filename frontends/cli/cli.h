@@ -425,6 +425,7 @@ typedef struct TerncCalls {
     TernStatus (*convert)(const TerncConvert *, TernError *);
     TernStatus (*picture)(const TerncPicture *, TerncTextFn *, void *, TernError *);
     TernStatus (*verify)(const TerncVerify *, TerncTextFn *, void *, int *, TernError *);
+    TernStatus (*check_device)(const TerncDeviceCheck *, TerncTextFn *, void *, int *, TernError *);
     TernStatus (*cost)(const TernModel *, uint32_t, TerncCost **, uint32_t *, TernError *);
 } TerncCalls;
 TernStatus find_ternc(const TerncCalls **out, TernError *err);

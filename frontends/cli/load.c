@@ -54,14 +54,22 @@ static bool open_ternc(const char **why) {
         const char *name;
         size_t offset;
     } needed[] = {
-        {"ternc_version", offsetof(TerncCalls, version)}, {"ternc_compile", offsetof(TerncCalls, compile)},
-        {"ternc_load", offsetof(TerncCalls, load)},       {"ternc_open_ref", offsetof(TerncCalls, open_ref)},
-        {"ternc_vocab", offsetof(TerncCalls, vocab)},     {"ternc_opt", offsetof(TerncCalls, opt)},
-        {"ternc_inspect", offsetof(TerncCalls, inspect)}, {"ternc_diff", offsetof(TerncCalls, diff)},
-        {"ternc_emit", offsetof(TerncCalls, emit)},       {"ternc_picture", offsetof(TerncCalls, picture)},
-        {"ternc_cost", offsetof(TerncCalls, cost)},       {"ternc_import", offsetof(TerncCalls, import)},
-        {"ternc_convert", offsetof(TerncCalls, convert)}, {"ternc_verify", offsetof(TerncCalls, verify)},
+        {"ternc_version", offsetof(TerncCalls, version)},
+        {"ternc_compile", offsetof(TerncCalls, compile)},
+        {"ternc_load", offsetof(TerncCalls, load)},
+        {"ternc_open_ref", offsetof(TerncCalls, open_ref)},
+        {"ternc_vocab", offsetof(TerncCalls, vocab)},
+        {"ternc_opt", offsetof(TerncCalls, opt)},
+        {"ternc_inspect", offsetof(TerncCalls, inspect)},
+        {"ternc_diff", offsetof(TerncCalls, diff)},
+        {"ternc_emit", offsetof(TerncCalls, emit)},
+        {"ternc_picture", offsetof(TerncCalls, picture)},
+        {"ternc_cost", offsetof(TerncCalls, cost)},
+        {"ternc_import", offsetof(TerncCalls, import)},
+        {"ternc_convert", offsetof(TerncCalls, convert)},
+        {"ternc_verify", offsetof(TerncCalls, verify)},
         {"ternc_eval", offsetof(TerncCalls, eval)},
+        {"ternc_check_device", offsetof(TerncCalls, check_device)},
     };
     for (size_t i = 0; i < TN_COUNT(needed); i++) {
         void *p = dlsym(l, needed[i].name);

@@ -9,16 +9,22 @@ static void print_device(const TernDevice *d) {
            *d->levels ? d->levels : "none", d->name);
 }
 
-int verb_devices(const Verb *verb, int argc, char **argv) {
-    const Flag flags[] = {FLAG_END};
-    int n_words;
-    parse_args(verb, flags, argc, argv, NULL, 0, &n_words);
+static void take_table(void *user, const char *what, const char *text, size_t n) {
+    (void)user, (void)what;
+    fwrite(text, 1, n, stdout);
+}
+
+/* All rows of instructions on one device; NULL: the names of those that none has run. */
+static int check_rows(const char *device) {
+    const TerncDeviceCheck check = {.size = sizeof check, .device = device};
     TernError err = {0};
-    uint32_t n = 0;
-    if (tern_devices(&n, &err) != TERN_OK || n == 0) {
-        printf("no GPU: %s\n", n == 0 && !*err.text ? "the driver finds none" : err.text);
-        return EXIT_OK;
-    }
+    int same = 0;
+    if (ternc()->check_device(&check, take_table, NULL, &same, &err) != TERN_OK) return fail(&err);
+    return same ? EXIT_OK : EXIT_INPUT;
+}
+
+static int list_devices(uint32_t n) {
+    TernError err = {0};
     printf("%-8s  %-10s  %10s  %6s  %-12s  %s\n", "device", "capability", "memory GB", "CUDA", "levels",
            "name");
     for (uint32_t i = 0; i < n; i++) {
@@ -29,4 +35,28 @@ int verb_devices(const Verb *verb, int argc, char **argv) {
         print_device(&d);
     }
     return EXIT_OK;
+}
+
+int verb_devices(const Verb *verb, int argc, char **argv) {
+    bool check = false;
+    const char *device = NULL;
+    const Flag flags[] = {
+        {"--check", NULL, FLAG_BOOL, &check, 0, 0,
+         "run every instruction of the compiler's table on a GPU and compare with what the table says; exit "
+         "1 if one "
+         "differs"},
+        {"--device", "cuda[:N]", FLAG_STR, &device, 0, 0, "with --check: the GPU (default: cuda:0)"},
+        FLAG_END};
+    int n_words;
+    parse_args(verb, flags, argc, argv, NULL, 0, &n_words);
+    only_with(verb, &device, check, "--check");
+    TernError err = {0};
+    uint32_t n = 0;
+    if (check) return check_rows(device ? device : "cuda:0");
+    if (tern_devices(&n, &err) != TERN_OK || n == 0)
+        printf("no GPU: %s\n", n == 0 && !*err.text ? "the driver finds none" : err.text);
+    else if (list_devices(n) != EXIT_OK)
+        return EXIT_INPUT;
+    printf("\n");
+    return check_rows(NULL);
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "runtime/abi/levels.h"
+#include "runtime/base/escape.h"
 #include "runtime/engine.h"
 
 /* ---- levels */
@@ -159,4 +160,20 @@ TernStatus tn_cuda_enter(TnCudaDevice *d, TernError *err) {
 void tn_cuda_leave(TnCudaDevice *d) {
     void *context;
     d->cu.CtxPop(&context);
+}
+
+/* ---- code */
+
+/* The log's first line says what is wrong with a text. */
+TernStatus tn_cuda_compile(TnCudaDevice *d, const char *text, void **out, TernError *err) {
+    char log[4096] = "";
+    int options[] = {TN_CUDA_JIT_ERRORS, TN_CUDA_JIT_ERRORS_BYTES};
+    void *values[] = {log, (void *)(uintptr_t)sizeof log};
+    TernError error = {0};
+    TernStatus s = TN_CU(d, &error, ModuleLoad, (out, text, TN_COUNT(options), options, values));
+    if (s == TERN_OK) return TERN_OK;
+    log[sizeof log - 1] = '\0';
+    size_t n = strcspn(log, "\r\n");
+    if (n == 0) return tn_fail(err, s, "%s", error.text);
+    return tn_fail(err, s, "%s: %s", error.text, tn_shown_n(log, n).s);
 }

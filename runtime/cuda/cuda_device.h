@@ -25,6 +25,9 @@ void tn_cuda_device_close(TnCudaDevice *d);
 TernStatus tn_cuda_enter(TnCudaDevice *d, TernError *err);
 void tn_cuda_leave(TnCudaDevice *d);
 
+/* Gives a module of a text, which ends in a NUL byte. The context is entered. The line of a refusal has the compiler's own. */
+TernStatus tn_cuda_compile(TnCudaDevice *d, const char *text, void **out, TernError *err);
+
 /* A call's status: TN_CU(d, err, MemFree, (address)). */
 #define TN_CU(d, err, name, args) TN_CUDA(&(d)->cu, (d)->facts.device, err, name, args)
 

@@ -9,27 +9,12 @@
  * A graph has one launch after the other. With a profile attached, launches are started one by one between events. */
 #include <stdlib.h>
 #include "runtime/base/arena.h"
-#include "runtime/base/escape.h"
 #include "runtime/cuda/cuda_engine.h"
 
 /* ---- code */
 
 static bool runs(const TnEngine *e, uint32_t level) {
     return tn_cuda_takes(&((const TnCudaEngine *)e)->device.facts, level);
-}
-
-/* The log's first line says what is wrong with a text. */
-static TernStatus compile(TnCudaDevice *d, const char *text, void **out, TernError *err) {
-    char log[4096] = "";
-    int options[] = {TN_CUDA_JIT_ERRORS, TN_CUDA_JIT_ERRORS_BYTES};
-    void *values[] = {log, (void *)(uintptr_t)sizeof log};
-    TernError error = {0};
-    TernStatus s = TN_CU(d, &error, ModuleLoad, (out, text, TN_COUNT(options), options, values));
-    if (s == TERN_OK) return TERN_OK;
-    log[sizeof log - 1] = '\0';
-    size_t n = strcspn(log, "\r\n");
-    if (n == 0) return tn_fail(err, s, "%s", error.text);
-    return tn_fail(err, s, "%s: %s", error.text, tn_shown_n(log, n).s);
 }
 
 static TernStatus find_entries(TnCudaDevice *d, void *module, const TnCode *code, TnHandle *handles,
@@ -60,7 +45,7 @@ static TernStatus load(TnEngine *engine, const TnCode *code, TnHandle *handles, 
     TnCudaDevice *d = &e->device;
     void *module = NULL;
     TN_TRY(tn_cuda_enter(d, err));
-    TernStatus s = compile(d, (const char *)code->image, &module, err);
+    TernStatus s = tn_cuda_compile(d, (const char *)code->image, &module, err);
     if (s == TERN_OK) {
         TN_PUSH(e->modules, e->n_modules, e->cap_modules, module);
         s = find_entries(d, module, code, handles, err);

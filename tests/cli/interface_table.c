@@ -11,7 +11,7 @@
  * TerncConvert.absmean TerncConvert.note TerncConvert.user TerncVerify.random TerncVerify.seeded TerncSource.note
  * TerncSource.note_user TerncImport.i2s_probe TernModelOptions.no_check
  * TernModelOptions.huge TernModelOptions.release TernModelOptions.release_user TernKernels.user
- * TernKernels.destroy TernKernels.watch TernSamplerOptions.top_k TernSamplerOptions.seed TernVocabSource.bos
+ * TernKernels.destroy TernKernels.watch TernLabLaunch.shared TernSamplerOptions.top_k TernSamplerOptions.seed TernVocabSource.bos
  * TernVocabSource.eos TernVocabSource.eot TernVocabSource.eom TernVocabSource.unk TernVocabSource.pad
  * TernVocabSource.add_bos TernVocabSource.add_eos TernGeneratorOptions.vocab TernRequest.max_tokens
  * TernRequest.ignore_eog TernEmbedderOptions.vocab TernVocabSource.add_space_prefix (the ids are held against the tokens:
@@ -20,7 +20,7 @@
  * (below).
  *
  * Without a status, so with live handles only: tern_version tern_cpu_levels tern_cpu_refused
- * tern_pool_destroy tern_model_close tern_model_huge_bytes tern_model_vocab tern_model_section
+ * tern_lab_close tern_pool_destroy tern_model_close tern_model_huge_bytes tern_model_vocab tern_model_section
  * tern_session_destroy tern_session_saturated tern_profile_destroy tern_profile_reset tern_profile_workers
  * tern_profile_programs tern_profile_program tern_profile_launch tern_profile_events tern_vocab_close
  * tern_vocab_get_facts tern_token_get_bytes tern_token_get_type tern_token_is_eog tern_token_find
@@ -137,6 +137,12 @@ static TernSession *session;
 static TernStatus use_session(const void *o) {
     TernSessionBytes bytes = {.size = sizeof bytes};
     return tern_session_bytes(model, pool, o, &bytes, &err);
+}
+static TernStatus use_lab(const void *o) {
+    return tern_lab_run(NULL, o, &err);
+}
+static TernStatus use_device_check(const void *o) {
+    return ternc_check_device(o, ignore, NULL, &same, &err);
 }
 static TernStatus fill_device(void *o) {
     return tern_device("cpu", o, &err);
@@ -309,6 +315,8 @@ static void test_sizes(void) {
     SIZES(TerncDiff, use_diff, all, .a = NOWHERE, .b = NOWHERE);
     SIZES(TerncConvert, use_convert, all, .path = NOWHERE, .output = NOWHERE);
     SIZES(TerncPicture, use_picture, all, .path = NOWHERE, .format = "tir");
+    SIZES(TerncDeviceCheck, use_device_check, all, .device = NULL);
+    SIZES(TernLabLaunch, use_lab, all, .entry = "x", .grid = 1, .threads = 1);
     SIZES(TerncVerify, use_verify, all, .blob = NOWHERE, .tokens = token, .n_tokens = 1);
     sizes("TernSamplerOptions", use_sampler, &sampler, sizeof sampler, 0);
     sizes("TernVocabSource", use_vocab, &source, sizeof source, 0);
@@ -439,6 +447,9 @@ static void test_texts(void) {
     VERIFY("TerncVerify.rows_lo", .tokens = token, .rows_lo = 2, .rows_hi = 3);
     VERIFY("TerncVerify.rows_lo", .tokens = token, .rows_hi = UINT32_MAX);
     FIELD(use_verify(&o), "TerncVerify.n_tokens", TerncVerify, .tokens = token);
+    FIELD(use_device_check(&o), "device 'cpu:1' is unknown", TerncDeviceCheck, .device = "cpu:1");
+    CALL(ternc_check_device(NULL, NULL, NULL, &same, &err), REFUSED, "text");
+    CALL(ternc_check_device(NULL, ignore, NULL, NULL, &err), REFUSED, "same");
     FIELD(ternc_verify(&o, NULL, NULL, &same, &err), "text", TerncVerify, .tokens = token, .n_tokens = 1);
     FIELD(ternc_verify(&o, ignore, NULL, NULL, &err), "same", TerncVerify, .tokens = token, .n_tokens = 1);
     CALL(use_verify(NULL), REFUSED, "TerncVerify.n_tokens");
@@ -563,6 +574,18 @@ static void test_runtime(void) {
     CALL(tern_device(NULL, (TernDevice *)&out, &err), REFUSED, "device");
     CALL(tern_device("cpu", NULL, &err), REFUSED, "out");
     CALL(tern_devices(NULL, &err), REFUSED, "out");
+    CALL(tern_lab_open(NULL, (TernLab **)&out, &err), REFUSED, "device");
+    CALL(tern_lab_open("cuda", NULL, &err), REFUSED, "out");
+    CALL(tern_lab_open("cpu", (TernLab **)&out, &err), REFUSED, "device 'cpu' is unknown");
+    CALL(tern_lab_load(NULL, "x", &err), REFUSED, "lab");
+    CALL(tern_lab_run(NULL, NULL, &err), REFUSED, "launch");
+    FIELD(use_lab(&o), "lab is NULL", TernLabLaunch, .entry = "x", .grid = 1, .threads = 1);
+    FIELD(use_lab(&o), "entry", TernLabLaunch, .grid = 1, .threads = 1);
+    FIELD(use_lab(&o), "TernLabLaunch: a grid", TernLabLaunch, .entry = "x", .threads = 1);
+    FIELD(use_lab(&o), "TernLabLaunch: a grid", TernLabLaunch, .entry = "x", .grid = 1);
+    FIELD(use_lab(&o), "n_buffers 1", TernLabLaunch, .entry = "x", .grid = 1, .threads = 1, .n_buffers = 1);
+    FIELD(use_lab(&o), "buffers[0].data", TernLabLaunch, .entry = "x", .grid = 1, .threads = 1,
+          .n_buffers = 1, .buffers = &(TernLabBuffer){.bytes = 1});
     CALL(tern_model_open(NOWHERE, NULL, NULL, &err), REFUSED, "out");
     CALL(tern_model_open_memory(NULL, 64, NULL, m, &err), REFUSED, "bytes");
     CALL(tern_model_open_memory(nothing, 64, NULL, NULL, &err), REFUSED, "out");

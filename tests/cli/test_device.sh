@@ -38,6 +38,27 @@ on "$fake" FAKE_CUDA_ARCH=90 devices
 grep -qE '^cuda:0 +9\.0 .* sm_90a,sm_80 ' "$dir/out" || no "capability 9.0: $(cat "$dir/out")"
 on "$fake" FAKE_CUDA_ARCH=70 devices
 grep -qE '^cuda:0 +7\.0 .* none ' "$dir/out" || no "capability 7.0: $(cat "$dir/out")"
+grep -q '^instructions that no GPU has run in a check: ' "$dir/out" || no "the rows never seen: $(cat "$dir/out")"
+# every row of instructions on the device; one that is done wrongly, and one that faults
+on "$fake" FAKE_CUDA_ARCH=90 devices --check
+expect "devices --check" 0 out "row *instruction *cuda:0"
+grep -qE '^cuda:0, Fake GPU 0, driver 12.4, sm_90a: [0-9]+ instructions, 0 differ$' "$dir/out" || no "its sum: $(tail -1 "$dir/out")"
+grep -vE ' ok$|^row |^cuda:0, ' "$dir/out" && no "devices --check: more than that"
+on "$fake" FAKE_CUDA_WRONG=sqrt_f devices --check --device cuda:0
+expect "a wrong sqrt" 1 out "row *"
+grep -qE '^sqrt_f +sqrt.rn.f32 +differs of 0x0+: got 0x0+1, expected 0x0+; [0-9]+ of 3072 differ$' "$dir/out" || no "a wrong sqrt: $(grep sqrt "$dir/out")"
+grep -q ' instructions, 1 differ$' "$dir/out" || no "a wrong sqrt: $(tail -1 "$dir/out")"
+on "$fake" FAKE_CUDA_WRONG=sts4 devices --check
+expect "sts4 is not done" 1 out "row *"
+grep -qE '^sts4 +st.shared.v4.u32 +differs byte 0 of thread 0: ' "$dir/out" || no "sts4: $(grep sts4 "$dir/out")"
+on "$fake" FAKE_CUDA_WRONG=copy_wait devices --check
+expect "copies that nobody waits for" 1 out "row *"
+grep -qE '^copy_wait +cp.async.wait_group +fails: cuda:0: cu.*' "$dir/out" || no "copy_wait: $(grep copy_wait "$dir/out")"
+grep -qE '^bfly +shfl.sync.bfly.b32 +ok$' "$dir/out" || no "a row after one that faults: $(grep bfly "$dir/out")"
+on "$dir/none" - devices --check
+expect "devices --check without a driver" 1 err "tern: error: no driver of CUDA: *"
+on "$fake" - devices --device cuda:0
+expect "--device without --check" 2 err "tern devices: --device *"
 # settings, and why there is no GPU then
 while IFS='|' read -r folder settings line; do
     on "$folder" "$settings" devices

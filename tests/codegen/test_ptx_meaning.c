@@ -3,6 +3,7 @@
  * by the words of their names, layouts of tiles as the figures of the manual show them. A row without a second
  * statement fails. */
 #include "codegen/ptx_stated.h"
+#include "codegen/ptx/ptx_trial.h"
 #include "support/ptx_machine.h"
 #include "support/soft_float.h"
 
@@ -20,72 +21,10 @@ enum { THREADS = 128, CTAS = 24, TUPLES = THREADS * CTAS, VALUES = 4 };
 
 static uint64_t state_of_random = 1;
 static uint64_t random_bits(void) {
-    state_of_random = state_of_random * 6364136223846793005u + 1442695040888963407u;
-    uint64_t high = state_of_random >> 32;
-    state_of_random = state_of_random * 6364136223846793005u + 1442695040888963407u;
-    return high << 32 | state_of_random >> 32;
+    return tn_ptx_random(&state_of_random);
 }
-
-/* ---- operands: whatever is awkward, and random bits */
-
-static const uint32_t words[] = {
-    0,          1,          2,          31,         32,         33,     63,      64,         255,
-    256,        0x7f,       0x80,       0x7fff,     0x8000,     0xffff, 0x10000, 0x7fffffff, 0x80000000,
-    0x80000001, 0xffffffff, 0xfffffffe, 0x01020304, 0xfffefdfc, 0x3210, 0x7654,  0xba98,     0x80ff7f01};
-/* f32: zeros, subnormals, the ends of the range, halves between integers and between f16, NaN, infinities */
-static const uint32_t floats[] = {
-    0,          0x80000000, 1,          0x80000001, 0x007fffff, 0x00800000, 0x00800001, 0x7f7fffff,
-    0xff7fffff, 0x7f800000, 0xff800000, 0x7fc00000, 0xffc00001, 0x7f800001, 0x3f800000, 0xbf800000,
-    0x3f800001, 0x3f000000, 0xbf000000, 0x3fc00000, 0x40200000, 0xc0200000, 0x40600000, 0x4b000000,
-    0x4b000001, 0x4b7fffff, 0x4f000000, 0xcf000000, 0xcf000001, 0x4effffff, 0x477fe000, 0x477fefff,
-    0x477ff000, 0x477ff001, 0x33000000, 0x33000001, 0x33800000, 0x387fc000, 0x38800000, 0x3f801000,
-    0x3f803000, 0x3eaaaaab, 0x1e3ce508, 0x5f000000};
-static const uint64_t doubles[] = {0,
-                                   (uint64_t)1 << 63,
-                                   1,
-                                   0x000fffffffffffff,
-                                   0x0010000000000000,
-                                   0x7fefffffffffffff,
-                                   0x7ff0000000000000,
-                                   0xfff0000000000000,
-                                   0x7ff8000000000000,
-                                   0x3ff0000000000000,
-                                   0xbff0000000000001,
-                                   0x3ff0000010000000,
-                                   0x3ff0000030000000,
-                                   0x36a0000000000000,
-                                   0x3690000000000000,
-                                   0x3690000000000001,
-                                   0x47efffffe0000000,
-                                   0x47effffff0000000,
-                                   0x47efffffefffffff,
-                                   0x4330000000000001,
-                                   0x3fe0000000000000};
-static const uint16_t halves[] = {0,      0x8000, 1,      0x8001, 0x3ff,  0x400,  0x401, 0x3c00,
-                                  0xbc01, 0x7bff, 0xfbff, 0x7c00, 0xfc00, 0x7e00, 0xfe01};
-
 static uint64_t some(char kind) {
-    uint64_t r = random_bits();
-    switch (kind) {
-    case 'f':
-        if (r % 3 == 0) return floats[r / 3 % TN_COUNT(floats)];
-        /* close to one, so that sums and products round in every way; or anything */
-        return r % 3 == 1 ? (uint32_t)(r >> 32 & 0x80ffffff) | (uint32_t)(0x3e000000 + (r & 0x3000000))
-                          : r >> 32;
-    case 'g':
-        if (r % 3 == 0) return doubles[r / 3 % TN_COUNT(doubles)];
-        return r % 3 == 1 ? (random_bits() & 0x803fffffffffffff) | 0x3fc0000000000000 : random_bits();
-    case 'h':
-        return r % 3 ? (r >> 16 & 0xffff) : halves[r / 3 % TN_COUNT(halves)];
-    case 'p':
-        return r >> 20 & 1;
-    case 'd':
-        if (r % 3 == 0) return (uint64_t)words[r / 3 % TN_COUNT(words)] << (r >> 40) % 40;
-        return r % 3 == 1 ? (uint64_t)(int64_t)(int32_t)words[r / 3 % TN_COUNT(words)] : random_bits();
-    default:
-        if (r % 3 == 0) return r >> 40 & 63; /* distances */
-        return r % 3 == 1 ? words[r / 3 % TN_COUNT(words)] : r >> 32;
-    }
+    return tn_ptx_any(kind, &state_of_random);
 }
 
 /* ---- kernels of one row: thread i reads the tuple i, of 8 bytes a value, and writes 8 bytes */

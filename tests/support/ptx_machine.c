@@ -14,6 +14,7 @@ struct PtxMachine {
     PtxCta *slots;
     uint32_t n_slots, launches;
     PtxCount count;
+    uint32_t wrong; /* a row; TN_PX_ROWS: none */
     char line[PTX_LINE];
 };
 
@@ -24,6 +25,7 @@ struct PtxPieces *ptx_pieces(PtxMachine *m) {
 PtxMachine *ptx_machine_new(uint64_t bytes) {
     PtxMachine *m = calloc(1, sizeof *m);
     if (!m) abort();
+    m->wrong = TN_PX_ROWS;
     m->pieces = ptx_pieces_new(bytes);
     return m;
 }
@@ -249,6 +251,17 @@ static const char *run_ctas(PtxRun *run, const uint32_t *order, uint32_t alive, 
     return NULL;
 }
 
+bool ptx_machine_plant(PtxMachine *m, const char *row) {
+    static const char *const names[] = {
+#define PTX(name, ...) #name,
+#include "codegen/ptx/ptx.def"
+#undef PTX
+    };
+    m->wrong = 0;
+    while (m->wrong < TN_PX_ROWS && strcmp(names[m->wrong], row) != 0) m->wrong++;
+    return m->wrong < TN_PX_ROWS;
+}
+
 const char *ptx_launch(PtxMachine *m, const PtxModule *module, const PtxLaunch *launch) {
     const char *fault = check(m, module, launch);
     if (fault) return fault;
@@ -266,6 +279,7 @@ const char *ptx_launch(PtxMachine *m, const PtxModule *module, const PtxLaunch *
     if (!run || !order) abort();
     *run = (PtxRun){.m = m, .module = module, .launch = launch, .left = limit};
     run->body = ptx_body_find(module, launch->entry);
+    run->wrong = m->wrong;
     run->number = ++m->launches;
     run->alone = alive > 1;
     permute(order, launch->grid, &seed);

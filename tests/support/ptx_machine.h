@@ -120,6 +120,9 @@ typedef struct PtxCount {
 /* Runs a launch to its end. NULL, or the line of the first fault, which lives until the next call. After a fault memory
  * has what was written until then. */
 const char *ptx_launch(PtxMachine *m, const PtxModule *module, const PtxLaunch *launch);
+/* From now on a row of ptx.def is done wrongly: the lowest bit of its first result is flipped in the warp's first lane, and if it
+ * has no result, it is not done. False: there is no such row. */
+bool ptx_machine_plant(PtxMachine *m, const char *row);
 /* Of all launches so far. */
 PtxCount ptx_machine_count(const PtxMachine *m);
 

@@ -141,6 +141,7 @@ typedef struct PtxRun {
     const PtxBody *body;
     const PtxLaunch *launch;
     uint32_t number; /* of the launch, from 1 */
+    uint32_t wrong;  /* ptx_machine_plant */
     bool alone;      /* several CTAs are alive: their accesses are not compared */
     uint64_t left, warp_instructions, lane_instructions;
     PtxFault fault;

@@ -60,10 +60,20 @@ static bool synchronise(PtxRun *run, PtxCta *cta, PtxWarp *w, const PtxIns *i, u
     return true;
 }
 
+/* Makes the row's result wrong after it was done. */
+static void spoil(PtxWarp *w, const PtxIns *i, uint32_t lanes) {
+    if (i->results == 0 || !(lanes & 1)) return;
+    if (i->predicate_result)
+        w->predicate[i->result[0]] ^= 1;
+    else
+        w->file[i->result[0]] ^= 1;
+}
+
 /* One instruction that is no branch. */
 static bool execute(PtxRun *run, PtxCta *cta, PtxWarp *w, const PtxIns *i, uint32_t lanes) {
     bool ok = true;
     if (!values_written(run, w, i, lanes)) return false;
+    if (i->row == run->wrong && i->results == 0) return true;
     switch (i->class) {
     case TN_PX_ALU:
         ptx_alu(i, w, run->body->constants, lanes);
@@ -87,6 +97,7 @@ static bool execute(PtxRun *run, PtxCta *cta, PtxWarp *w, const PtxIns *i, uint3
         break;
     }
     if (ok) mark_results(w, i, lanes);
+    if (ok && i->row == run->wrong) spoil(w, i, lanes);
     return ok;
 }
 

@@ -184,7 +184,9 @@ int fake_GetErrorString(int result, const char **text) {
 int fake_Init(unsigned flags) {
     ENTER(false);
     if (fake.devices == 0) return leave(NO_DEVICE);
+    const char *wrong = getenv("FAKE_CUDA_WRONG");
     if (!fake.machine) fake.machine = ptx_machine_new(fake.memory);
+    if (wrong && *wrong && !ptx_machine_plant(fake.machine, wrong)) return leave(INVALID_VALUE);
     return leave(flags == 0 ? OK : INVALID_VALUE);
 }
 

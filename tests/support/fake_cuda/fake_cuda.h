@@ -16,6 +16,7 @@
  *   FAKE_CUDA_DRIVER    its version (12040)            FAKE_CUDA_MEMORY  bytes of memory (4 GB)
  *   FAKE_CUDA_FAIL      the number of the call that fails, from 1, with error 999; 0: none
  *   FAKE_CUDA_SEED      decides orders; 0: plain ones
+ *   FAKE_CUDA_WRONG     a row of ptx.def that is done wrongly (ptx_machine_plant)
  *   FAKE_CUDA_REPORT    a file that gets a line of counts when the library is unloaded
  *
  * The line is "CALLS calls, LEFT objects left, LAUNCHES launches, FAULTS faults". A fault is also printed to standard

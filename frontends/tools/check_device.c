@@ -1,0 +1,119 @@
+/* ternc_check_device: runs the trial of every row of ptx.def on a GPU (codegen/ptx/ptx_trial.h). */
+#include <stdio.h>
+#include <string.h>
+#include "codegen/ptx/ptx_trial.h"
+#include "frontends/api/call_options.h"
+#include "runtime/base/options.h"
+
+enum { WIDTH = 100 };
+
+/* ---- without a device: what none has run */
+
+static void list_unseen(TnBuf *out) {
+    uint32_t unseen = 0;
+    size_t column = 0;
+    for (int r = 0; r < TN_PX_ROWS; r++) unseen += !tn_ptx_seen((TnPxRow)r);
+    tn_buf_printf(out, "instructions that no GPU has run in a check: %u of %d\n", unseen, TN_PX_ROWS);
+    for (int r = 0; r < TN_PX_ROWS; r++) {
+        const char *name = tn_px_rows[r].name;
+        if (tn_ptx_seen((TnPxRow)r)) continue;
+        bool begins = column == 0 || column + strlen(name) + 1 > WIDTH;
+        if (begins) column = 1;
+        tn_buf_printf(out, "%s %s", begins ? "\n " : "", name);
+        column += strlen(name) + 1;
+    }
+    if (unseen) tn_buf_puts(out, "\n");
+}
+
+/* ---- on a device */
+
+typedef struct Check {
+    TernDevice device;
+    char level[16];
+    TernLab *lab;
+    TnBuf *out;
+    uint32_t differ;
+} Check;
+
+/* A kernel that fails may spoil all that comes after it, so the device is opened anew. */
+static TernStatus open_again(Check *c, TernError *err) {
+    tern_lab_close(c->lab);
+    c->lab = NULL;
+    return tern_lab_open(c->device.device, &c->lab, err);
+}
+
+static TernStatus run(Check *c, TnPtxTrial *t, TernError *err) {
+    const TernLabBuffer buffers[] = {{t->in, t->in_bytes, 0}, {t->out, t->out_bytes, 1}};
+    TernLabLaunch l = {.size = sizeof l,
+                       .entry = TN_PTX_TRIAL_ENTRY,
+                       .grid = t->grid,
+                       .threads = t->threads,
+                       .shared = t->shared,
+                       .n_buffers = TN_COUNT(buffers),
+                       .buffers = buffers};
+    TN_TRY(tern_lab_load(c->lab, t->text.data, err));
+    return tern_lab_run(c->lab, &l, err);
+}
+
+static TernStatus try_row(Check *c, TnPxRow row, TernError *err) {
+    TnPtxTrial t;
+    TernError failed = {0};
+    TernStatus st = TERN_OK;
+    tn_buf_printf(c->out, "%-13s  %-47s  ", tn_px_rows[row].name, tn_px_rows[row].text);
+    tn_ptx_trial_make(row, c->level, &t);
+    bool ran = run(c, &t, &failed) == TERN_OK;
+    TnBuf what = {0};
+    bool same = ran && tn_ptx_trial_judge(&t, &what);
+    if (same)
+        tn_buf_puts(c->out, "ok\n");
+    else if (ran)
+        tn_buf_printf(c->out, "differs %.*s\n", (int)what.len, (const char *)what.data);
+    else
+        tn_buf_printf(c->out, "fails: %s\n", failed.text);
+    c->differ += !same;
+    if (!ran) st = open_again(c, err);
+    tn_buf_free(&what);
+    tn_ptx_trial_free(&t);
+    return st;
+}
+
+static TernStatus check(Check *c, TernError *err) {
+    TN_TRY(tern_lab_open(c->device.device, &c->lab, err));
+    snprintf(c->level, sizeof c->level, "%.*s", (int)strcspn(c->device.levels, ","), c->device.levels);
+    tn_buf_printf(c->out, "%-13s  %-47s  %s\n", "row", "instruction", c->device.device);
+    for (int r = 0; r < TN_PX_ROWS; r++) TN_TRY(try_row(c, (TnPxRow)r, err));
+    tn_buf_printf(c->out, "%s, %s, driver %u.%u, %s: %d instructions, %u differ\n", c->device.device,
+                  c->device.name, c->device.driver / 1000, c->device.driver % 1000 / 10, c->level, TN_PX_ROWS,
+                  c->differ);
+    return TERN_OK;
+}
+
+static TernStatus check_named(const char *device, TnBuf *out, uint32_t *differ, TernError *err) {
+    Check c = {.device = {.size = sizeof c.device}, .out = out};
+    TN_TRY(tern_device(device, &c.device, err));
+    TernStatus st = check(&c, err);
+    tern_lab_close(c.lab);
+    *differ = c.differ;
+    return st;
+}
+
+TernStatus ternc_check_device(const TerncDeviceCheck *given, TerncTextFn *text, void *user, int *same,
+                              TernError *err) {
+    TerncDeviceCheck o;
+    TnBuf out = {0};
+    uint32_t differ = 0;
+    TN_TRY(tn_device_check_take(given, &o, err));
+    TN_NEED(text, err);
+    TN_NEED(same, err);
+    TernStatus st = TERN_OK;
+    if (o.device)
+        st = check_named(o.device, &out, &differ, err);
+    else
+        list_unseen(&out);
+    if (st == TERN_OK) {
+        text(user, "result", out.data, out.len);
+        *same = differ == 0;
+    }
+    tn_buf_free(&out);
+    return st;
+}
