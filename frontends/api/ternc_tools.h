@@ -173,8 +173,8 @@ typedef struct TerncVerify {
     size_t size;
     const TerncSource *source; /* the model, compiled as by ternc_load; NULL: the embedded one */
     const char *blob;          /* a compiled file, instead of source */
-    const TerncOptions
-        *options; /* uses cap, target, progress; with source also levels, head and context; may be NULL */
+    const TerncOptions *
+        options; /* uses cap, device, target, progress; with source also levels, head and context; may be NULL */
     const int32_t *tokens; /* one sequence */
     uint32_t n_tokens;
     uint32_t threads; /* number of tiles that a launch is cut into; default: a pool's default */
@@ -184,6 +184,7 @@ typedef struct TerncVerify {
      * compared. If one of the two is compiled, its code is compared with the evaluator and its results with
      * the other's graph. */
     const char *against;
+    /* options->device: launches run on that GPU, one by one, on copies of what the host has. Not with reduce and random. */
     int bisect; /* also look for the pass that changes a result; refused with blob */
     /* A file to write: what differs, reduced to a graph of a few ops with random weights. It must not be one
      * of the files that are read. May be NULL. */

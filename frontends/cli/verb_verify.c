@@ -97,7 +97,7 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
     if (!random && !!f.tokens + !!f.token_file + !!f.prompt + !!f.file != 1)
         usage_error(verb, "expected exactly one of --tokens, --token-file, -p, -f and --seed");
     only_with(verb, &f.no_bos, f.prompt || f.file, "-p or -f");
-    only_with(verb, &f.m.device, false, "verbs that run a model: here the code of a processor is compared");
+    only_with(verb, &f.m.device, !random, "tokens, not with random inputs");
     only_with(verb, &f.m.threads, !random, "tokens, not with random inputs");
     only_with(verb, &f.m.head, !random, "tokens, not with random inputs");
     only_with(verb, &f.m.target, !random || !f.m.target || tn_target_evaluates(f.m.target),
@@ -127,13 +127,17 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
                       .head = f.m.head,
                       .target = f.m.target,
                       .progress = progress_bar};
+    DeviceChoice device = choose_device(verb, &f.m);
+    if (*device.name) o.device = device.name;
+    only_with(verb, &f.m.threads, !o.device, "code of a processor, and --device names a GPU");
+    only_with(verb, &f.reduce, !o.device, "code of a processor, and --device names a GPU");
     TerncSource source;
     TernError err = {0};
     if (source_of_flags(verb, &f.m, &source, &v.blob, &err) != TERN_OK) return fail(&err);
     v.source = v.blob ? NULL : &source;
     only_with(verb, &f.context, !v.blob, "a model, a .tern has a context of its own");
     bool graphs = f.against && !v.blob && (is_tir(f.against) || is_gguf(f.against));
-    const void *const of_code[] = {&f.m.threads, &f.m.head, &f.m.target, &f.m.cpu};
+    const void *const of_code[] = {&f.m.threads, &f.m.head, &f.m.target, &f.m.cpu, &f.m.device};
     for (size_t i = 0; i < TN_COUNT(of_code); i++)
         only_with(verb, of_code[i], !graphs, "code, and --against names a graph beside a graph");
     v.options = &o;

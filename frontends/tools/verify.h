@@ -2,6 +2,7 @@
  *
  *   verify_cases.c   ternc_verify: chooses what to compare and writes the messages
  *   verify_steps.c   runs steps of a session and compares the code of every launch with the evaluator
+ *   verify_device.c  runs single launches on a GPU
  *   verify_values.c  compares two buffers of a type and finds the first value that differs
  *   verify_locate.c  cuts a kernel after each op to find the first op that differs
  *   verify_whole.c   evaluates whole graphs and compares one with another
@@ -37,13 +38,38 @@ bool tn_values_compare(const TnType *t, const int64_t *sym, const void *a, const
 /* The same, but 0 and -0 are equal; adds to *zeros the floats that differ only in that. */
 bool tn_values_alike(const TnType *t, const int64_t *sym, const void *a, const void *b, TnTally *tally,
                      uint64_t *zeros, TnMismatch *out);
+/* ---- verify_device.c */
+enum { TN_LAB_OPERANDS = 64 };
+typedef struct TnLab {
+    TernLab *lab;           /* NULL: none */
+    const TernModel *model; /* whose text is loaded */
+} TnLab;
+/* The operands of a kernel, in the host's memory, and the step's symbols. */
+typedef struct TnLabRun {
+    void *const *ptr;
+    const size_t *bytes;
+    const bool *written;
+    uint32_t n;
+    const int64_t *sym;
+} TnLabRun;
+TernStatus tn_lab_create(const char *device, TnLab *out, TernError *err);
+void tn_lab_destroy(TnLab *l);
+/* A launch of a model that has code for `level`. */
+TernStatus tn_lab_launch(TnLab *l, const TernModel *m, const char *level, uint32_t variant, uint32_t launch,
+                         const TnLabRun *r, TernError *err);
+/* A kernel that was emitted just now as `text`, which ends in a NUL byte. */
+TernStatus tn_lab_job(TnLab *l, const TnEmitJob *job, const char *text, uint64_t units, const TnLabRun *r,
+                      TernError *err);
+
 /* ---- verify_locate.c */
 /* Makes a graph of one kernel from a kernel's first nodes, up to `last`. What they read from outside becomes
  * inputs and sources of the same names and types; what none of them reads becomes an output. */
 TnGraph *tn_kernel_cut(const TnGraph *g, uint32_t kernel, TnRef last);
 /* Finds the first op of a kernel for which the kernel, compiled again and cut after it, differs from the
- * evaluator. TN_NONE if no cut kernel differs. reads: the operands before the launch. */
-TnRef tn_kernel_locate(const TnGraph *g, uint32_t kernel, TnRef last, void *const *reads, const int64_t *sym);
+ * evaluator. TN_NONE if no cut kernel differs. reads: the operands before the launch. lab: the GPU that runs the
+ * cut kernels; NULL: this machine does. */
+TnRef tn_kernel_locate(const TnGraph *g, uint32_t kernel, TnRef last, void *const *reads, const int64_t *sym,
+                       TnLab *lab);
 
 /* ---- verify_whole.c */
 /* Sets the type of the graph's caches to kv, if no pass has chosen one yet. */
@@ -97,8 +123,10 @@ void tn_results_take(TnResults *r, const TnWhole *w);
 typedef struct TnWatch {
     TnGraph **graphs; /* by variant */
     uint32_t n_graphs;
-    bool ref;         /* only the evaluator runs: launches are counted and their results kept */
-    uint32_t threads; /* number of tiles that a launch is cut into */
+    TnLab *lab;             /* the GPU that runs the launches; NULL: this machine does */
+    const TernModel *model; /* for the lab */
+    bool ref;               /* only the evaluator runs: launches are counted and their results kept */
+    uint32_t threads;       /* number of tiles that a launch is cut into */
     TnResults *results;
     /* the current step */
     const int32_t *tokens;
@@ -111,6 +139,8 @@ typedef struct TnWatch {
     TnTally tally;
     uint64_t saturated; /* saturated keys and values at the tokens' positions, each counted once */
     bool differ;
+    TernStatus failed; /* a launch on the device, with its line */
+    TernError error;
     TnBuf text; /* what differs */
     const TnGraph
         *g; /* of the kernel that differs; NULL: all kernels agree with the evaluator, but a result differs */

@@ -2,6 +2,7 @@
 #include "frontends/api/call_options.h"
 #include "frontends/tools/reduce.h"
 #include "frontends/tools/verify.h"
+#include "runtime/abi/levels.h"
 #include "runtime/base/cpus.h"
 #include "runtime/base/escape.h"
 #include "runtime/base/files.h"
@@ -28,6 +29,7 @@ typedef struct Verify {
     size_t bytes;
     TernModel *model;
     TnWatch watch;
+    TnLab lab;
     TnResults results;
     TnBuf text;
     bool differ;
@@ -135,6 +137,14 @@ static TernStatus expect(Verify *s, TernError *err) {
     return st;
 }
 
+/* On a device the session runs no code, so the model does not say the level. */
+static const char *level_of(const Verify *s, const TernModelInfo *info) {
+    const TnWatch *w = &s->watch;
+    for (uint32_t i = 0; s->watch.lab && i < w->n_graphs; i++)
+        if (w->seen && w->seen[i]) return w->graphs[i]->level;
+    return info->level;
+}
+
 static void put_proof(const Verify *s, TnBuf *out) {
     const TnWatch *w = &s->watch;
     TernModelInfo info;
@@ -147,7 +157,7 @@ static void put_proof(const Verify *s, TnBuf *out) {
     if (!s->ref)
         tn_buf_printf(out, ", %llu values (%llu bytes) equal", (unsigned long long)w->tally.values,
                       (unsigned long long)w->tally.bytes);
-    tn_buf_printf(out, ", level %s, kv %s, rows ", info.level, tn_kv_names[s->kv]);
+    tn_buf_printf(out, ", level %s, kv %s, rows ", level_of(s, &info), tn_kv_names[s->kv]);
     for (uint32_t lo = 0, n = 0; n < w->n_classes; n++) {
         uint32_t i = 0; /* the next larger class */
         for (uint32_t k = 0, least = UINT32_MAX; k < w->n_classes; k++)
@@ -160,15 +170,38 @@ static void put_proof(const Verify *s, TnBuf *out) {
                   s->results.from_model ? "the model's graph" : "the first step");
 }
 
+/* The level that a model may have on the device: its best, or the cap if that is below. */
+static TernStatus cap_of_device(const Verify *s, TnArena *arena, const char **out, TernError *err) {
+    TernDevice d = {.size = sizeof d};
+    TN_TRY(tern_device(s->o.device, &d, err));
+    const char *best = tn_strndup(arena, d.levels, strcspn(d.levels, ","));
+    const TnLevelRow *most = tn_level_named(best), *cap = s->o.cap ? tn_level_named(s->o.cap) : NULL;
+    if (s->o.cap && (!cap || cap->arch != most->arch))
+        return tn_fail(err, TERN_ERR_UNSUPPORTED, "TerncOptions.cap: got '%s', expected a level of %s: %s",
+                       s->o.cap, d.device, d.levels);
+    *out = cap && cap->preference < most->preference ? s->o.cap : best;
+    return TERN_OK;
+}
+
+static TernStatus open_lab(Verify *s, TernModelOptions *mo, TernError *err) {
+    if (!s->o.device) return TERN_OK;
+    TN_TRY(tn_lab_create(s->o.device, &s->lab, err)); /* which refuses a device without levels */
+    s->watch.lab = &s->lab;
+    return cap_of_device(s, &s->arena, &mo->cpu, err);
+}
+
 /* Opens the compiled file, or compiles the source. */
 static TernStatus open_model(Verify *s, TernError *err) {
     TernKernels kernels;
     s->watch.ref = s->ref;
     s->watch.threads = s->v->threads ? s->v->threads : tn_os_threads();
     s->watch.results = &s->results;
-    tn_watch_kernels(&s->watch, &kernels);
     TernModelOptions mo = {.size = sizeof mo, .cpu = s->o.cap, .kernels = &kernels};
-    return s->blob ? tern_model_open(s->blob, &mo, &s->model, err) : open_compiled(s, &mo, err);
+    TN_TRY(open_lab(s, &mo, err));
+    tn_watch_kernels(&s->watch, &kernels);
+    TN_TRY(s->blob ? tern_model_open(s->blob, &mo, &s->model, err) : open_compiled(s, &mo, err));
+    s->watch.model = s->model;
+    return TERN_OK;
 }
 
 static TernStatus against_evaluator(Verify *s, TernError *err) {
@@ -202,10 +235,11 @@ static TernStatus bisect(Verify *s, TnBroken *broken, TernError *err) {
     TernModelInfo info;
     uint32_t n_stages;
     tern_model_info(s->model, &info);
-    TnPassCtx ctx = {.level = info.level,
+    const char *level = level_of(s, &info);
+    TnPassCtx ctx = {.level = level,
                      .kv = s->kv,
                      .targets = targets,
-                     .n_targets = tn_targets_for(info.level, s->o.target, targets),
+                     .n_targets = tn_targets_for(level, s->o.target, targets),
                      .first = s->o.target,
                      .weights = &s->weights};
     TN_TRY(tn_head_parse("TerncOptions.head", s->o.head, &ctx.head, err));
@@ -436,6 +470,18 @@ static TernStatus against_evaluator_from(Verify *s, bool other, TernError *err) 
     return s->v->bisect || s->v->reduce ? reduce(s, err) : TERN_OK;
 }
 
+static TernStatus check_device(const Verify *s, bool other, TernError *err) {
+    const TerncVerify *v = s->v;
+    bool graphs = other && !v->blob && !is_blob(v->against);
+    if (!s->o.device || (!s->ref && !v->random && !v->reduce && !graphs && !v->threads)) return TERN_OK;
+    if (v->threads) return tn_fail(err, TERN_ERR_INPUT, "TerncVerify.threads has no effect on a device");
+    return tn_fail(err, TERN_ERR_INPUT, "TerncOptions.device has no effect on %s",
+                   s->ref      ? "evaluated kernels"
+                   : v->random ? "random inputs"
+                   : v->reduce ? "reduced graphs: TerncVerify.reduce is for code of processors"
+                               : "two graphs");
+}
+
 static TernStatus check_files(const TerncVerify *v, bool other, TernError *err) {
     const TnFileUse files[] = {
         {"the model", v->source ? v->source->path : NULL, TN_FILE_MODEL},
@@ -465,6 +511,7 @@ TernStatus ternc_verify(const TerncVerify *given, TerncTextFn *text, void *user,
     bool other = v->against && !tn_target_evaluates(v->against);
     s.ref = tn_target_evaluates(s.o.target);
     TernStatus st = check_files(v, other, err);
+    if (st == TERN_OK) st = check_device(&s, other, err);
     if (st != TERN_OK) {
     } else if (v->n_tokens == 0 && !v->random)
         st = tn_fail(err, TERN_ERR_INPUT, "TerncVerify.n_tokens is 0, expected at least one");
@@ -504,6 +551,7 @@ TernStatus ternc_verify(const TerncVerify *given, TerncTextFn *text, void *user,
     }
     tn_watch_free(&s.watch);
     tern_model_close(s.model);
+    tn_lab_destroy(&s.lab);
     tn_graphs_free(s.watch.graphs, s.watch.n_graphs);
     tn_results_free(&s.results);
     if (s.memory) tn_os_unmap(s.memory, s.bytes);

@@ -72,6 +72,7 @@ typedef struct Run {
     TnRef ops[64];
     void *want[64], *got[64], *before[64]; /* by operand; before: borrowed */
     bool own[64];
+    TnLab *lab;
 } Run;
 
 static bool puts_into(const TnGraph *g, TnRef cache) {
@@ -116,6 +117,22 @@ static void end(Run *c) {
     }
 }
 
+/* What the runtime counts as units of the cut kernel. */
+static int64_t units_of(const Run *c) {
+    const TnKernel *k = &c->g->kernels[0];
+    TnRef lead = c->n > c->n_in ? c->ops[c->n_in] : c->g->nodes[k->first].args[1];
+    return k->axis == TN_AXIS_ROWS ? k->units * tn_type_rows(&c->g->nodes[lead].type, c->sym) : k->units;
+}
+
+static bool run_on_device(Run *c, const TnEmitJob *job, const char *text) {
+    TernError err;
+    size_t bytes[64];
+    int64_t units = units_of(c);
+    for (uint32_t i = 0; i < c->n; i++) bytes[i] = tn_type_bytes(&c->g->nodes[c->ops[i]].type, c->sym);
+    TnLabRun r = {.ptr = c->got, .bytes = bytes, .written = c->own, .n = c->n, .sym = c->sym};
+    return units <= 0 || tn_lab_job(c->lab, job, text, (uint64_t)units, &r, &err) == TERN_OK;
+}
+
 /* Compiles and runs the cut kernel; false if that cannot be done. */
 static bool run_code(Run *c, const TnTarget *target) {
     TernError err;
@@ -123,13 +140,15 @@ static bool run_code(Run *c, const TnTarget *target) {
     void *code;
     TnEmitJob job = {.g = c->g, .symbol = "cut"};
     bool done = target->emit(&job, 1, c->g->level, &image, NULL, NULL, &err) == TERN_OK;
+    if (done && c->lab) {
+        done = run_on_device(c, &job, image.data);
+        tn_buf_free(&image);
+        return done;
+    }
     if (done) done = tn_os_map_code(image.data, image.len, &code, &err) == TERN_OK;
     if (done) {
-        const TnKernel *k = &c->g->kernels[0];
         TnKernelFn *fn = (TnKernelFn *)((uintptr_t)code + job.entry);
-        TnRef lead = c->n > c->n_in ? c->ops[c->n_in] : c->g->nodes[k->first].args[1];
-        int64_t units = k->units;
-        if (k->axis == TN_AXIS_ROWS) units *= tn_type_rows(&c->g->nodes[lead].type, c->sym);
+        int64_t units = units_of(c);
         TnLaunch launch = {(void *const *)c->got, c->sym};
         TnTile tile = {.hi = units,
                        .scratch = copy_of(NULL, job.scratch + job.scratch_page * (uint64_t)c->sym[TN_P])};
@@ -143,7 +162,7 @@ static bool run_code(Run *c, const TnTarget *target) {
 
 /* Returns whether the value of node `last` of the cut kernel differs. */
 static bool differs(const TnGraph *whole, uint32_t kernel, TnGraph *cut, void *const *reads,
-                    const int64_t *sym) {
+                    const int64_t *sym, TnLab *lab) {
     const char *name = whole->kernels[kernel].target;
     const TnTarget *target = name ? tn_target_find(name) : NULL;
     TernError err;
@@ -151,7 +170,7 @@ static bool differs(const TnGraph *whole, uint32_t kernel, TnGraph *cut, void *c
     const TnTargetDesc *targets[] = {&target->desc};
     TnPassCtx ctx = {.level = cut->level, .targets = targets, .n_targets = 1, .head = TN_ENC_COUNT};
     if (pass_tile(cut, &ctx, &err) != TERN_OK) return false; /* the target cannot make this kernel */
-    Run c = {.g = cut, .sym = sym};
+    Run c = {.g = cut, .sym = sym, .lab = lab};
     begin(&c, whole, kernel, reads);
     bool bad = false;
     if (run_code(&c, target)) {
@@ -166,11 +185,11 @@ static bool differs(const TnGraph *whole, uint32_t kernel, TnGraph *cut, void *c
     return bad;
 }
 
-TnRef tn_kernel_locate(const TnGraph *g, uint32_t kernel, TnRef last, void *const *reads,
-                       const int64_t *sym) {
+TnRef tn_kernel_locate(const TnGraph *g, uint32_t kernel, TnRef last, void *const *reads, const int64_t *sym,
+                       TnLab *lab) {
     for (TnRef r = g->kernels[kernel].first; r <= last; r++) {
         TnGraph *cut = tn_kernel_cut(g, kernel, r);
-        bool bad = differs(g, kernel, cut, reads, sym);
+        bool bad = differs(g, kernel, cut, reads, sym, lab);
         tn_graph_destroy(cut);
         if (bad) return r;
     }

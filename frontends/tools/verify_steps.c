@@ -132,7 +132,8 @@ static void put_both(const char *a, const char *b, const TnMismatch *d, TnBuf *o
 
 typedef struct Launch {
     TnWatch *w;
-    const TernWatch *call;
+    const TernWatch *call; /* NULL: on a device */
+    uint32_t variant;
     const TnLaunch *args;
     const TnGraph *g;
     uint32_t kernel, n, n_in;
@@ -193,7 +194,19 @@ static void evaluate(Launch *l) {
     free(scratch);
 }
 
-static void run_code(const Launch *l) {
+/* A fault of a kernel is the device's failure: nothing more can be compared. */
+static void run_on_device(Launch *l) {
+    TnWatch *w = l->w;
+    bool written[TN_LAB_OPERANDS];
+    for (uint32_t i = 0; i < l->n; i++) written[i] = made(l, i);
+    TnLabRun r = {.ptr = l->args->ptr, .bytes = l->bytes, .written = written, .n = l->n, .sym = l->args->sym};
+    w->failed = tn_lab_launch(w->lab, w->model, l->g->level, l->variant, l->kernel, &r, &w->error);
+    if (w->failed != TERN_OK)
+        tn_fail_in(&w->error, w->failed, "kernel @%s (launch %u of %u)", l->g->kernels[l->kernel].name,
+                   l->kernel, l->g->n_kernels);
+}
+
+static void run_here(const Launch *l) {
     TnKernelFn *fn = (TnKernelFn *)l->call->code;
     int64_t units = l->call->units, n = l->w->threads;
     for (int64_t i = 0; i < n; i++) {
@@ -228,7 +241,7 @@ static void blame(Launch *l, uint32_t at, const TnMismatch *d, const char *code)
     tn_buf_puts(&w->text, "\n");
     put_place(w, l->g, &l->g->nodes[l->ops[at]].type, d, &w->text);
     put_both(TN_LEVEL_REF_NAME, code, d, &w->text);
-    TnRef op = tn_kernel_locate(l->g, l->kernel, leaves, l->before, l->args->sym);
+    TnRef op = tn_kernel_locate(l->g, l->kernel, leaves, l->before, l->args->sym, w->lab);
     w->op = op == TN_NONE ? leaves : op;
     tn_buf_puts(&w->text, "  op    ");
     tn_print_node(l->g, w->op, &w->text);
@@ -251,11 +264,11 @@ static void compare(Launch *l) {
         if (!made(l, i)) continue;
         if (!tn_values_compare(t, l->args->sym, l->want[i], l->args->ptr[i], &l->w->tally, &d))
             blame(l, i, &d, target);
-        else if (!tn_values_compare(t, l->args->sym, l->want[i], l->again[i], NULL, &d))
+        else if (!l->w->lab && !tn_values_compare(t, l->args->sym, l->want[i], l->again[i], NULL, &d))
             blame(l, i, &d, "units");
     }
     for (uint32_t i = 0; i < l->n && !l->w->differ; i++)
-        for (size_t b = 0; made(l, i) && b < GUARD; b++) {
+        for (size_t b = 0; !l->w->lab && made(l, i) && b < GUARD; b++) {
             if (((uint8_t *)l->again[i])[l->bytes[i] + b] == 0x77) continue;
             put_kernel(l, &l->w->text);
             tn_buf_printf(&l->w->text, "  the code wrote %zu bytes past the end of %%%s\n", b,
@@ -283,17 +296,34 @@ static void count(TnWatch *w, uint32_t variant, uint32_t launch) {
     w->n_launches++;
 }
 
+static void check(Launch *l) {
+    TnWatch *w = l->w;
+    if (w->differ || w->failed != TERN_OK) return;
+    count(w, l->variant, l->kernel);
+    prepare(l);
+    evaluate(l);
+    if (w->lab)
+        run_on_device(l);
+    else
+        run_here(l);
+    if (w->failed == TERN_OK) compare(l);
+    release(l);
+}
+
 static void on_launch(void *user, const TernWatch *call) {
     TnWatch *w = user;
-    if (w->differ) return;
-    Launch l = {
-        .w = w, .call = call, .args = call->args, .g = w->graphs[call->variant], .kernel = call->launch};
-    count(w, call->variant, call->launch);
-    prepare(&l);
-    evaluate(&l);
-    run_code(&l);
-    compare(&l);
-    release(&l);
+    check(&(Launch){.w = w,
+                    .call = call,
+                    .variant = call->variant,
+                    .args = call->args,
+                    .g = w->graphs[call->variant],
+                    .kernel = call->launch});
+}
+
+static void on_device(void *user, uint32_t variant, uint32_t launch, const void *args, void *scratch) {
+    TnWatch *w = user;
+    (void)scratch;
+    check(&(Launch){.w = w, .variant = variant, .args = args, .g = w->graphs[variant], .kernel = launch});
 }
 
 static void on_evaluate(void *user, uint32_t variant, uint32_t launch, const void *args, void *scratch) {
@@ -313,8 +343,8 @@ void tn_watch_kernels(TnWatch *w, TernKernels *out) {
     *out = (TernKernels){.size = sizeof *out,
                          .user = w,
                          .scratch = scratch_of,
-                         .run = on_evaluate,
-                         .watch = w->ref ? NULL : on_launch};
+                         .run = w->lab ? on_device : on_evaluate,
+                         .watch = w->ref || w->lab ? NULL : on_launch};
 }
 
 void tn_watch_free(TnWatch *w) {
@@ -397,6 +427,7 @@ static TernStatus step(Steps *s, uint32_t first, uint32_t n, uint32_t turn, Tern
     w->row = s->rows;
     TernStatus st = tern_session_step(s->session, s->rows, n, on_result, w, err);
     s->done += n;
+    if (w->failed != TERN_OK) return tn_fail(err, w->failed, "%s", w->error.text);
     /* infinite logits, or logits of launches that were skipped after a difference: only the launches are
      * checked here */
     if (st == TERN_ERR_NUMERIC) st = TERN_OK;

@@ -447,6 +447,13 @@ static void test_texts(void) {
     VERIFY("TerncVerify.rows_lo", .tokens = token, .rows_lo = 2, .rows_hi = 3);
     VERIFY("TerncVerify.rows_lo", .tokens = token, .rows_hi = UINT32_MAX);
     FIELD(use_verify(&o), "TerncVerify.n_tokens", TerncVerify, .tokens = token);
+#define ON_DEVICE(...) &(TerncOptions){.size = sizeof(TerncOptions), .device = "cuda", __VA_ARGS__}
+    VERIFY("TerncOptions.device has no effect on evaluated", .options = ON_DEVICE(.target = "ref"),
+           .tokens = token);
+    VERIFY("TerncOptions.device has no effect on reduced", .options = ON_DEVICE(), .tokens = token,
+           .reduce = "/tmp/x.tir");
+    VERIFY("TerncVerify.threads has no effect on a device", .options = ON_DEVICE(), .tokens = token,
+           .threads = 2);
     FIELD(use_device_check(&o), "device 'cpu:1' is unknown", TerncDeviceCheck, .device = "cpu:1");
     CALL(ternc_check_device(NULL, NULL, NULL, &same, &err), REFUSED, "text");
     CALL(ternc_check_device(NULL, ignore, NULL, NULL, &err), REFUSED, "same");

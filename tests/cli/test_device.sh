@@ -117,6 +117,47 @@ for pooling in none mean last; do
     on "$fake" - embed --device cuda --pooling $pooling -p "In the beginning God created"
     [ -s "$dir/vector" ] && cmp -s "$dir/vector" "$dir/out" || no "embed, $pooling: other vectors: $(cat "$dir/err")"
 done
+# verify: launch by launch against the evaluator; a kernel that is wrong, one that faults, and what goes with it
+equal="* kernels, * launches, * values (* bytes) equal, level"
+on "$fake" - verify --device cuda --tokens $ids,44,9,100,3,1
+expect "verify" 0 out "$equal sm_80, kv f16, rows 1, 2..8 and 9..512; * results as the model's graph gives them"
+on "$fake" - verify --device cuda:0 --tokens $ids --kv i8 --head q6 --bisect
+expect "verify --bisect" 0 out "$equal sm_80, kv i8, rows 1 and 2..8; *"
+grep -q '^no pass: [0-9]* stages of the pipeline give what the model' "$dir/out" || no "verify --bisect: $(cat "$dir/out")"
+on "$fake" FAKE_CUDA_ARCH=90 verify "$dir/m.tern" --device cuda --tokens $ids
+expect "verify of a .tern" 0 out "$equal sm_90a, kv f16, rows 1 and 2..8; * results as the first step gives them"
+on "$fake" FAKE_CUDA_ARCH=90 verify "$dir/m.tern" --device cuda --cpu sm_80 --tokens 1
+expect "verify --cpu" 0 out "$equal sm_80, kv f16, rows 1; *"
+on "$fake" FAKE_CUDA_REPORT="$dir/report" verify --device cuda --tokens 1,2
+expect "verify, objects" 0 out "* values (* bytes) equal, level sm_80, *"
+grep -q ', 0 objects left, [0-9]* launches, 0 faults$' "$dir/report" || no "verify leaves objects: $(cat "$dir/report")"
+while read -r row op; do
+    on "$fake" FAKE_CUDA_WRONG=$row verify --device cuda --tokens $ids,44,9,100,3,1 --bisect
+    expect "verify, a wrong $row" 1 out "different: kernel @*, level sm_80, kv f16, rows *"
+    grep -q "^  op .* = $op .*, the first that differs (emitter ptx/$op)\$" "$dir/out" || no "verify, a wrong $row: $(cat "$dir/out")"
+    tail -1 "$dir/out" | grep -q "^no pass: emitter ptx/$op\$" || no "verify --bisect, a wrong $row: $(tail -1 "$dir/out")"
+done <<END
+sqrt_f rmsnorm
+dp4a_us tmatmul
+mma_u8s8 tmatmul
+bfly_f attend
+END
+on "$fake" FAKE_CUDA_WRONG=copy_wait verify --device cuda --tokens $ids,44,9,100,3,1
+[ "$status" = 2 ] || no "verify, a fault: exit $status"
+grep -q '^tern: error: kernel @tmatmul[0-9]* (launch [0-9]* of [0-9]*): cuda:0: cu.*CUDA_ERROR_LAUNCH_FAILED' "$dir/err" || no "verify, a fault: $(cat "$dir/err")"
+while IFS='|' read -r words line; do
+    # shellcheck disable=SC2086
+    on "$fake" - verify --device cuda $words
+    expect "verify $words" 2 err "$line"
+done <<END
+--seed 1|tern verify: --device goes with tokens, not with random inputs *
+--tokens 1 --reduce $dir/x.tir|tern verify: --reduce goes with code of a processor, and --device names a GPU *
+--tokens 1 -t 2|tern verify: -t goes with code of a processor, and --device names a GPU *
+--tokens 1 --target ref|tern verify: --device cuda runs code, and --target ref makes none *
+--tokens 1 --cpu avx2|tern: error: --cpu: *'avx2'*
+END
+on "$dir/none" - verify --device cuda --tokens 1
+expect "verify without a driver" 2 err "tern: error: no driver of CUDA: *"
 on "$fake" FAKE_CUDA_MEMORY=1048576 run --device cuda -p a -n 1
 expect "1 MB of memory" 1 err "tern: error: *cuda:0: no memory for * bytes, * of 1048576 are free"
 on "$fake" FAKE_CUDA_FAIL=9 run --device cuda -p a -n 1
