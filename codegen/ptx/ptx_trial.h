@@ -5,6 +5,8 @@
  * two integers and between two f16, NaN, infinities; then random bits, and floats close to one, whose sums and products round
  * in every way.
  *
+ * Integers are divided by zero too: PTX leaves open what comes out, and the table states what GPUs are known to give.
+ *
  * What comes out is equal bit for bit, but all NaNs of a float are equal: no result of a model depends on which it is.
  *
  * A kernel also needs other rows, to reach its operands: ld_param, mad, mad_wide, ld, st and a few more. If one of those is

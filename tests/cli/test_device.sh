@@ -55,6 +55,12 @@ on "$fake" FAKE_CUDA_WRONG=copy_wait devices --check
 expect "copies that nobody waits for" 1 out "row *"
 grep -qE '^copy_wait +cp.async.wait_group +fails: cuda:0: cu.*' "$dir/out" || no "copy_wait: $(grep copy_wait "$dir/out")"
 grep -qE '^bfly +shfl.sync.bfly.b32 +ok$' "$dir/out" || no "a row after one that faults: $(grep bfly "$dir/out")"
+mkdir "$dir/alone"
+find "$build" -maxdepth 1 -name 'libtern*.so*' ! -name 'libternc*' -exec cp -P {} "$dir/alone" \;
+cp "$build/tern" "$dir/alone"
+env LD_LIBRARY_PATH="$fake" "$dir/alone/tern" devices >"$dir/out" 2>"$dir/err" || no "without the compiler library: $(cat "$dir/err")"
+grep -q '^cuda:0 ' "$dir/out" || no "without the compiler library: $(cat "$dir/out")"
+grep -q '^no compiler library, ' "$dir/out" || no "without the compiler library, its line: $(cat "$dir/out")"
 on "$dir/none" - devices --check
 expect "devices --check without a driver" 1 err "tern: error: no driver of CUDA: *"
 on "$fake" - devices --device cuda:0
