@@ -1,4 +1,4 @@
-/* The sampler: penalty, top-k, top-p, min-p, temperature, draw.
+/* The sampler: bias, penalty, top-k, top-p, min-p, temperature, draw.
  *
  * It picks the same ids on every machine: weights are summed in double, best first (or by id if no order is needed),
  * with the exponential of runtime/base, and the random number generator is our own. From top-k results and from full
@@ -8,27 +8,13 @@
 #include "runtime/base/fmath.h"
 #include "runtime/base/os.h"
 #include "runtime/base/options.h"
-#include "runtime/text/text.h"
+#include "runtime/text/sampler.h"
 
-#define MAX_TOP    256
+#define MAX_TOP    ((int)TN_SAMPLER_TOP_MOST)
 #define MAX_LAST_N (1 << 20)
+#define MAX_BIAS   (1 << 20)
 
-typedef struct Cand {
-    int32_t id;
-    float logit;
-} Cand;
-
-struct TernSampler {
-    TernSamplerOptions o;
-    TernSamplerWant want;
-    size_t n_vocab;
-    uint64_t rng[4];
-    Cand *cands; /* n_vocab of them, or 256 if the k best are enough */
-    /* With a penalty only: the last ids as a ring, and for each id whether this pick has already penalised it. */
-    int32_t *recent;
-    uint8_t *seen;
-    size_t n_recent, next_recent;
-};
+typedef TnCand Cand;
 
 /* ---- Random numbers: xoshiro256**, seeded by splitmix64 (Blackman and Vigna, public domain) ---- */
 
@@ -79,6 +65,26 @@ static TernStatus check_options(const TernSamplerOptions *o, size_t n_vocab, Ter
     return TERN_OK;
 }
 
+static TernStatus check_bias(const TernSamplerOptions *o, size_t n_vocab, TernError *err) {
+    if (o->n_bias && !o->bias)
+        return tn_fail(err, TERN_ERR_INPUT, "TernSamplerOptions.bias is NULL although n_bias is %zu",
+                       o->n_bias);
+    if (o->n_bias > MAX_BIAS)
+        return tn_fail(err, TERN_ERR_INPUT, "TernSamplerOptions.n_bias is %zu, expected at most %d",
+                       o->n_bias, MAX_BIAS);
+    for (size_t i = 0; i < o->n_bias; i++) {
+        const TernLogitBias *b = &o->bias[i];
+        if (b->id < 0 || (size_t)b->id >= n_vocab)
+            return tn_fail(err, TERN_ERR_INPUT, "TernSamplerOptions.bias[%zu].id is %d, expected 0 to %zu", i,
+                           b->id, n_vocab - 1);
+        if (!(b->bias < INFINITY))
+            return tn_fail(err, TERN_ERR_INPUT,
+                           "TernSamplerOptions.bias[%zu].bias is %g, expected a number or -infinity", i,
+                           (double)b->bias);
+    }
+    return TERN_OK;
+}
+
 static bool has_penalty(const TernSamplerOptions *o) {
     return o->repeat_penalty != 1.0f && o->repeat_last_n > 0;
 }
@@ -89,21 +95,29 @@ static bool is_greedy(const TernSamplerOptions *o) {
 }
 
 static TernSamplerWant choose_want(const TernSamplerOptions *o, size_t n_vocab) {
-    if (has_penalty(o)) return (TernSamplerWant){TERN_SAMPLER_LOGITS, 0};
+    if (has_penalty(o) || o->n_bias) return (TernSamplerWant){TERN_SAMPLER_LOGITS, 0};
     if (is_greedy(o)) return (TernSamplerWant){TERN_SAMPLER_ID, 0};
     if (o->top_k <= 0 || o->top_k > MAX_TOP) return (TernSamplerWant){TERN_SAMPLER_LOGITS, 0};
     size_t k = (size_t)o->top_k < n_vocab ? (size_t)o->top_k : n_vocab;
     return (TernSamplerWant){TERN_SAMPLER_TOP, (uint32_t)k};
 }
 
-static const TnField sampler_fields[] = {TN_FIELD(TernSamplerOptions, temp),
-                                         TN_FIELD(TernSamplerOptions, top_k),
-                                         TN_FIELD(TernSamplerOptions, top_p),
-                                         TN_FIELD(TernSamplerOptions, min_p),
-                                         TN_FIELD(TernSamplerOptions, repeat_penalty),
-                                         TN_FIELD(TernSamplerOptions, repeat_last_n),
-                                         TN_FIELD(TernSamplerOptions, seed)};
+static const TnField sampler_fields[] = {
+    TN_FIELD(TernSamplerOptions, temp),           TN_FIELD(TernSamplerOptions, top_k),
+    TN_FIELD(TernSamplerOptions, top_p),          TN_FIELD(TernSamplerOptions, min_p),
+    TN_FIELD(TernSamplerOptions, repeat_penalty), TN_FIELD(TernSamplerOptions, repeat_last_n),
+    TN_FIELD(TernSamplerOptions, seed),           TN_FIELD(TernSamplerOptions, bias),
+    TN_FIELD(TernSamplerOptions, n_bias)};
 static const TnShape sampler_shape = TN_SHAPE(TernSamplerOptions, sampler_fields);
+
+/* Biases of one id add up. */
+static void take_bias(TernSampler *s, const TernLogitBias *bias) {
+    for (size_t i = 0; i < s->o.n_bias; i++) {
+        s->biased[i] = bias[i].id;
+        s->bias[bias[i].id] += bias[i].bias;
+    }
+    s->o.bias = NULL;
+}
 
 TernStatus tern_sampler_create(const TernSamplerOptions *options, size_t n_vocab, TernSampler **out_sampler,
                                TernError *err) {
@@ -113,6 +127,7 @@ TernStatus tern_sampler_create(const TernSamplerOptions *options, size_t n_vocab
     *out_sampler = NULL;
     TN_TRY(tn_options_take(&sampler_shape, options, &o, err));
     TN_TRY(check_options(&o, n_vocab, err));
+    TN_TRY(check_bias(&o, n_vocab, err));
     TernSampler *s = calloc(1, sizeof *s);
     if (!s) return tn_fail(err, TERN_ERR_MEMORY, "no memory for a sampler (%zu bytes)", sizeof *s);
     s->o = o;
@@ -120,15 +135,18 @@ TernStatus tern_sampler_create(const TernSamplerOptions *options, size_t n_vocab
     s->want = choose_want(&o, n_vocab);
     while (s->o.seed == TERN_SEED_RANDOM) s->o.seed = tn_os_random_seed();
     seed_random(s->rng, s->o.seed);
-    bool penalty = has_penalty(&o);
-    size_t n_cands = s->want.kind == TERN_SAMPLER_LOGITS ? n_vocab : MAX_TOP;
-    s->cands = malloc(n_cands * sizeof *s->cands);
+    bool penalty = has_penalty(&o), bias = o.n_bias > 0;
+    s->cands = malloc((n_vocab > MAX_TOP ? n_vocab : MAX_TOP) * sizeof *s->cands);
     s->recent = penalty ? malloc((size_t)s->o.repeat_last_n * sizeof *s->recent) : NULL;
-    s->seen = penalty ? calloc(n_vocab, 1) : NULL;
-    if (!s->cands || (penalty && (!s->recent || !s->seen))) {
+    s->bias = bias ? calloc(n_vocab, sizeof *s->bias) : NULL;
+    s->biased = bias ? malloc(o.n_bias * sizeof *s->biased) : NULL;
+    s->marks = penalty || bias ? calloc(n_vocab, 1) : NULL;
+    if (!s->cands || (penalty && !s->recent) || (bias && (!s->bias || !s->biased)) ||
+        ((penalty || bias) && !s->marks)) {
         tern_sampler_destroy(s);
         return tn_fail(err, TERN_ERR_MEMORY, "no memory for a sampler of %zu tokens", n_vocab);
     }
+    take_bias(s, o.bias);
     *out_sampler = s;
     return TERN_OK;
 }
@@ -137,7 +155,9 @@ void tern_sampler_destroy(TernSampler *sampler) {
     if (!sampler) return;
     free(sampler->cands);
     free(sampler->recent);
-    free(sampler->seen);
+    free(sampler->bias);
+    free(sampler->biased);
+    free(sampler->marks);
     free(sampler);
 }
 
@@ -158,17 +178,13 @@ void tern_sampler_accept(TernSampler *s, const int32_t *ids, size_t n) {
     }
 }
 
-static bool in_vocab(const TernSampler *s, int32_t id) {
-    return id >= 0 && (size_t)id < s->n_vocab;
-}
-
 /* ---- Candidates ---- */
 
 static bool better(Cand a, Cand b) {
-    return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
+    return tn_cand_better(a, b);
 }
 static bool worse(Cand a, Cand b) {
-    return better(b, a);
+    return tn_cand_better(b, a);
 }
 
 /* Heaps: the first element comes `before` all others. */
@@ -198,6 +214,11 @@ static void sort_heap(Cand *v, size_t n) {
     }
 }
 
+void tn_sampler_sort(Cand *v, size_t n) {
+    make_heap(v, n, worse);
+    sort_heap(v, n);
+}
+
 /* Offers c to a heap of the k best of a stream, worst first; returns the new size. */
 static inline size_t offer(Cand *v, size_t n, size_t k, Cand c) {
     if (n < k) {
@@ -220,13 +241,25 @@ static void pop_to_end(Cand *v, size_t n) {
 
 /* ---- The draw ---- */
 
-static double weight(Cand c, float best, double temp) {
+double tn_sampler_weight(Cand c, float best, double temp) {
     return tn_expd(((double)c.logit - (double)best) / temp);
 }
 
-/* Draws one of n >= 1 candidates. Either they are sorted, best first, or they are all logits in the order of ids. In the
- * second case, top-p takes the best from a heap one by one, only as many as it keeps. */
-static int32_t draw(TernSampler *s, Cand *v, size_t n, bool sorted) {
+int32_t tn_sampler_draw_kept(TernSampler *s, const Cand *at, ptrdiff_t step, size_t n, float best) {
+    double temp = (double)s->o.temp, total = 0.0;
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) total += tn_sampler_weight(at[i * step], best, temp);
+    double left = (double)(next_random(s->rng) >> 11) * 0x1p-53 * total;
+    ptrdiff_t chosen = 0; /* the last with any weight so far, in case rounding runs past the end */
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) {
+        double w = tn_sampler_weight(at[i * step], best, temp);
+        if (w > 0.0) chosen = i;
+        if (left < w) break;
+        left -= w;
+    }
+    return at[chosen * step].id;
+}
+
+int32_t tn_sampler_draw(TernSampler *s, Cand *v, size_t n, bool sorted) {
     const TernSamplerOptions *o = &s->o;
     float best = v[0].logit;
     for (size_t i = 1; i < n && !sorted; i++) best = v[i].logit > best ? v[i].logit : best;
@@ -234,7 +267,7 @@ static int32_t draw(TernSampler *s, Cand *v, size_t n, bool sorted) {
     ptrdiff_t step = 1, kept = 0;
     double total = 0.0, reached = 0.0;
     if (o->top_p < 1.0f) {
-        for (size_t i = 0; i < n; i++) total += weight(v[i], best, 1.0);
+        for (size_t i = 0; i < n; i++) total += tn_sampler_weight(v[i], best, 1.0);
         if (!sorted) {
             make_heap(v, n, better);
             at = v + n - 1;
@@ -242,7 +275,7 @@ static int32_t draw(TernSampler *s, Cand *v, size_t n, bool sorted) {
         }
         do {
             if (!sorted) pop_to_end(v, n - (size_t)kept);
-            reached += weight(at[kept * step], best, 1.0);
+            reached += tn_sampler_weight(at[kept * step], best, 1.0);
             kept++;
         } while ((size_t)kept < n && reached < (double)o->top_p * total);
         n = (size_t)kept;
@@ -254,22 +287,12 @@ static int32_t draw(TernSampler *s, Cand *v, size_t n, bool sorted) {
             if ((double)at[i * step].logit >= least) at[step * kept++] = at[i * step];
         n = kept ? (size_t)kept : 1;
     }
-    total = 0.0;
-    for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) total += weight(at[i * step], best, (double)o->temp);
-    double left = (double)(next_random(s->rng) >> 11) * 0x1p-53 * total;
-    ptrdiff_t chosen = 0; /* the last with any weight so far, in case rounding runs past the end */
-    for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) {
-        double w = weight(at[i * step], best, (double)o->temp);
-        if (w > 0.0) chosen = i;
-        if (left < w) break;
-        left -= w;
-    }
-    return at[chosen * step].id;
+    return tn_sampler_draw_kept(s, at, step, n, best);
 }
 
 /* ---- Picks ---- */
 
-static TernStatus check_logit(float logit, size_t id, TernError *err) {
+TernStatus tn_sampler_check_logit(float logit, size_t id, TernError *err) {
     if (logit < INFINITY) return TERN_OK;
     return tn_fail(err, TERN_ERR_NUMERIC, "the logit of token %zu is %g, expected a number", id,
                    (double)logit);
@@ -279,7 +302,7 @@ static TernStatus nothing_left(TernError *err) {
     return tn_fail(err, TERN_ERR_NUMERIC, "all logits are -infinity, so there is no token to pick");
 }
 
-static TernStatus picked(TernSampler *s, int32_t id, int32_t *out_id, TernError *err) {
+TernStatus tn_sampler_picked(TernSampler *s, int32_t id, int32_t *out_id, TernError *err) {
     tern_sampler_accept(s, &id, 1);
     *out_id = id;
     tn_error_clear(err);
@@ -294,9 +317,9 @@ TernStatus tern_sampler_pick_id(TernSampler *s, int32_t id, int32_t *out_id, Ter
     if (s->want.kind != TERN_SAMPLER_ID)
         return tn_fail(err, TERN_ERR_INPUT, "the sampler got only the best id, expected %s",
                        s->want.kind == TERN_SAMPLER_TOP ? "the top ids and logits" : "all logits");
-    if (!in_vocab(s, id))
+    if (!tn_sampler_knows(s, id))
         return tn_fail(err, TERN_ERR_INPUT, "the best id is %d, expected one below %zu", id, s->n_vocab);
-    return picked(s, id, out_id, err);
+    return tn_sampler_picked(s, id, out_id, err);
 }
 
 /* Sorts the k best and draws one of them. */
@@ -304,8 +327,8 @@ static TernStatus pick_sorted(TernSampler *s, size_t n, size_t k, int32_t *out_i
     if (n == 0) return nothing_left(err);
     if (n < k) make_heap(s->cands, n, worse);
     sort_heap(s->cands, n);
-    int32_t id = is_greedy(&s->o) ? s->cands[0].id : draw(s, s->cands, n, true);
-    return picked(s, id, out_id, err);
+    int32_t id = is_greedy(&s->o) ? s->cands[0].id : tn_sampler_draw(s, s->cands, n, true);
+    return tn_sampler_picked(s, id, out_id, err);
 }
 
 TernStatus tern_sampler_pick_top(TernSampler *s, const int32_t *ids, const float *logits, size_t k,
@@ -322,10 +345,10 @@ TernStatus tern_sampler_pick_top(TernSampler *s, const int32_t *ids, const float
     if (k < needed)
         return tn_fail(err, TERN_ERR_INPUT, "the sampler got the top %zu ids, expected %zu", k, needed);
     for (size_t i = 0; i < k; i++) {
-        if (!in_vocab(s, ids[i]))
+        if (!tn_sampler_knows(s, ids[i]))
             return tn_fail(err, TERN_ERR_INPUT, "top id %zu is %d, expected one below %zu", i, ids[i],
                            s->n_vocab);
-        TN_TRY(check_logit(logits[i], (size_t)ids[i], err));
+        TN_TRY(tn_sampler_check_logit(logits[i], (size_t)ids[i], err));
     }
     size_t n = 0;
     for (size_t i = 0; i < k; i++)
@@ -333,19 +356,60 @@ TernStatus tern_sampler_pick_top(TernSampler *s, const int32_t *ids, const float
     return pick_sorted(s, n, needed, out_id, err);
 }
 
-static void mark_recent(TernSampler *s, uint8_t mark) {
+void tn_sampler_mark_recent(TernSampler *s, bool on) {
     for (size_t i = 0; i < s->n_recent; i++)
-        if (in_vocab(s, s->recent[i])) s->seen[s->recent[i]] = mark;
+        if (tn_sampler_knows(s, s->recent[i])) {
+            uint8_t *mark = &s->marks[s->recent[i]];
+            *mark = (uint8_t)(on ? *mark | TN_MARK_RECENT : *mark & ~TN_MARK_RECENT);
+        }
 }
 
-static Cand candidate(const TernSampler *s, const float *logits, size_t i) {
-    float l = logits[i];
-    if (s->seen && s->seen[i]) l = l > 0.0f ? l / s->o.repeat_penalty : l * s->o.repeat_penalty;
-    return (Cand){(int32_t)i, l};
+Cand tn_sampler_adjust(const TernSampler *s, int32_t id, float l) {
+    if (s->bias) l += s->bias[id];
+    if (s->recent && s->marks[id] & TN_MARK_RECENT)
+        l = l > 0.0f ? l / s->o.repeat_penalty : l * s->o.repeat_penalty;
+    return (Cand){id, l};
 }
 
-TernStatus tern_sampler_pick_logits(TernSampler *s, const float *logits, size_t n_vocab, int32_t *out_id,
-                                    TernError *err) {
+bool tn_sampler_is_greedy(const TernSampler *s) {
+    return is_greedy(&s->o);
+}
+size_t tn_sampler_keeps(const TernSampler *s) {
+    if (is_greedy(&s->o)) return 1;
+    return s->o.top_k > 0 && (size_t)s->o.top_k < s->n_vocab ? (size_t)s->o.top_k : s->n_vocab;
+}
+/* Lists are sorted whenever pick_top would sort. One of all logits is sorted only as far as top-p needs it. */
+bool tn_sampler_goes_by_id(const TernSampler *s) {
+    return tn_sampler_keeps(s) == s->n_vocab && s->want.kind == TERN_SAMPLER_LOGITS;
+}
+
+/* Candidates so far, of all that may be picked. */
+typedef struct Gathered {
+    size_t n, keeps;
+    bool by_id;
+} Gathered;
+
+static inline void gather(TernSampler *s, Gathered *g, const float *logits, size_t id) {
+    Cand c = tn_sampler_adjust(s, (int32_t)id, logits[id]);
+    if (c.logit == -INFINITY) return;
+    if (g->by_id)
+        s->cands[g->n++] = c;
+    else
+        g->n = offer(s->cands, g->n, g->keeps, c);
+}
+
+static void gather_allowed(TernSampler *s, Gathered *g, const float *logits, const uint64_t *words,
+                           size_t n) {
+    for (size_t w = 0; w < n; w++)
+        for (uint64_t left = words[w]; left; left &= left - 1) {
+            size_t id = 64 * w + (size_t)__builtin_ctzll(left);
+            if (id < s->n_vocab) gather(s, g, logits, id);
+        }
+}
+
+TernStatus tern_sampler_pick_allowed(TernSampler *s, const float *logits, size_t n_vocab,
+                                     const TernFilter *filter, int32_t *out_id, TernError *err) {
+    TernAllowed allowed = {NULL, 0, 0};
     tn_error_clear(err);
     TN_NEED(out_id, err);
     *out_id = 0;
@@ -353,23 +417,22 @@ TernStatus tern_sampler_pick_logits(TernSampler *s, const float *logits, size_t 
     TN_NEED(logits, err);
     if (n_vocab != s->n_vocab)
         return tn_fail(err, TERN_ERR_INPUT, "the sampler got %zu logits, expected %zu", n_vocab, s->n_vocab);
-    for (size_t i = 0; i < n_vocab; i++) TN_TRY(check_logit(logits[i], i, err));
-    const TernSamplerOptions *o = &s->o;
-    size_t k = is_greedy(o) ? 1 : o->top_k > 0 && (size_t)o->top_k < n_vocab ? (size_t)o->top_k : n_vocab;
-    /* Sort whenever pick_top would. A list of all logits is sorted only as far as top-p needs it. */
-    bool sort = k < n_vocab || s->want.kind != TERN_SAMPLER_LOGITS;
-    size_t n = 0;
-    mark_recent(s, 1);
-    for (size_t i = 0; i < n_vocab; i++) {
-        Cand c = candidate(s, logits, i);
-        if (c.logit == -INFINITY) continue;
-        if (sort)
-            n = offer(s->cands, n, k, c);
-        else
-            s->cands[n++] = c;
-    }
-    mark_recent(s, 0);
-    if (sort) return pick_sorted(s, n, k, out_id, err);
-    if (n == 0) return nothing_left(err);
-    return picked(s, draw(s, s->cands, n, false), out_id, err);
+    for (size_t i = 0; i < n_vocab; i++) TN_TRY(tn_sampler_check_logit(logits[i], i, err));
+    if (filter) TN_TRY(filter->mask(filter->user, &allowed, err));
+    if (filter && allowed.n == 0) return tn_fail(err, TERN_ERR_INPUT, "no token is allowed here");
+    Gathered g = {.keeps = tn_sampler_keeps(s), .by_id = tn_sampler_goes_by_id(s)};
+    tn_sampler_mark_recent(s, true);
+    if (filter)
+        gather_allowed(s, &g, logits, allowed.words, allowed.n_words);
+    else
+        for (size_t i = 0; i < n_vocab; i++) gather(s, &g, logits, i);
+    tn_sampler_mark_recent(s, false);
+    if (!g.by_id) return pick_sorted(s, g.n, g.keeps, out_id, err);
+    if (g.n == 0) return nothing_left(err);
+    return tn_sampler_picked(s, tn_sampler_draw(s, s->cands, g.n, false), out_id, err);
+}
+
+TernStatus tern_sampler_pick_logits(TernSampler *s, const float *logits, size_t n_vocab, int32_t *out_id,
+                                    TernError *err) {
+    return tern_sampler_pick_allowed(s, logits, n_vocab, NULL, out_id, err);
 }

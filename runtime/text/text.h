@@ -216,21 +216,29 @@ TERN_API void tern_stops_flush(TernStops *stops, const char **out_bytes, size_t 
 
 /* ---- The sampler --------------------------------------------------------------------------------------- */
 
-/* The chain, in llama-cli's order: repeat penalty, top-k, top-p, min-p, temperature, draw. */
+/* Added to the logit of an id. -infinity: the id is never picked. */
+typedef struct TernLogitBias {
+    int32_t id;
+    float bias;
+} TernLogitBias;
+
+/* The chain, in llama-cli's order: bias, repeat penalty, top-k, top-p, min-p, temperature, draw. */
 typedef struct TernSamplerOptions {
-    size_t size;           /* sizeof(TernSamplerOptions) */
-    float temp;            /* <= 0: always pick the best id; the lowest id on ties */
-    int32_t top_k;         /* keep the k best; <= 0: all */
-    float top_p;           /* keep the fewest best whose probabilities add up to top_p, 0 to 1; 1: all */
-    float min_p;           /* keep those at least min_p times as probable as the best; <= 0: all */
-    float repeat_penalty;  /* divides positive logits of recent ids, multiplies the others; 1: off */
-    int32_t repeat_last_n; /* how many ids are recent; 0: off */
-    uint64_t seed;         /* TERN_SEED_RANDOM: get one from the system */
+    size_t size;               /* sizeof(TernSamplerOptions) */
+    float temp;                /* <= 0: always pick the best id; the lowest id on ties */
+    int32_t top_k;             /* keep the k best; <= 0: all */
+    float top_p;               /* keep the fewest best whose probabilities add up to top_p, 0 to 1; 1: all */
+    float min_p;               /* keep those at least min_p times as probable as the best; <= 0: all */
+    float repeat_penalty;      /* divides positive logits of recent ids, multiplies the others; 1: off */
+    int32_t repeat_last_n;     /* how many ids are recent; 0: off */
+    uint64_t seed;             /* TERN_SEED_RANDOM: get one from the system */
+    const TernLogitBias *bias; /* copied; biases of one id add up */
+    size_t n_bias;
 } TernSamplerOptions;
 #define TERN_SEED_RANDOM UINT64_MAX
-/* temp, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed */
+/* temp, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed, bias */
 #define TERN_SAMPLER_OPTIONS                                                                                 \
-    { sizeof(TernSamplerOptions), 0.8f, 40, 0.95f, 0.05f, 1.0f, 64, TERN_SEED_RANDOM }
+    { sizeof(TernSamplerOptions), 0.8f, 40, 0.95f, 0.05f, 1.0f, 64, TERN_SEED_RANDOM, NULL, 0 }
 
 typedef struct TernSampler TernSampler;
 
@@ -245,7 +253,7 @@ TERN_API uint64_t tern_sampler_get_seed(const TernSampler *sampler);
 enum {
     TERN_SAMPLER_ID = 1,     /* the best id */
     TERN_SAMPLER_TOP = 2,    /* the k best ids and their logits, k <= 256 */
-    TERN_SAMPLER_LOGITS = 3, /* all logits: top_k off or over 256, or a repeat penalty */
+    TERN_SAMPLER_LOGITS = 3, /* all logits: top_k off or over 256, a repeat penalty, or a bias */
 };
 typedef struct TernSamplerWant {
     uint32_t kind;
@@ -264,6 +272,33 @@ TERN_API TernStatus tern_sampler_pick_top(TernSampler *sampler, const int32_t *i
                                           size_t k, int32_t *out_id, TernError *err);
 TERN_API TernStatus tern_sampler_pick_logits(TernSampler *sampler, const float *logits, size_t n_vocab,
                                              int32_t *out_id, TernError *err);
+
+/* Restricts the next pick to some ids. The functions belong to the caller; an error of theirs becomes the pick's. A filter
+ * answers for one state of the output, so a new pick usually needs a new one. */
+typedef struct TernAllowed {
+    const uint64_t
+        *words; /* bit id % 64 of words[id / 64]: the id is allowed; ids beyond the last word are not */
+    size_t n_words;
+    size_t n; /* bits that are set */
+} TernAllowed;
+typedef struct TernFilter {
+    void *user;
+    TernStatus (*allows)(void *user, int32_t id, bool *out_allowed, TernError *err); /* one id */
+    TernStatus (*mask)(void *user, TernAllowed *out, TernError *err); /* all; borrowed until the next call */
+} TernFilter;
+
+/* Like tern_sampler_pick_logits, from the ids that the filter allows; NULL: all. If it allows none, TERN_ERR_INPUT. */
+TERN_API TernStatus tern_sampler_pick_allowed(TernSampler *sampler, const float *logits, size_t n_vocab,
+                                              const TernFilter *filter, int32_t *out_id, TernError *err);
+/* Tries to make the same pick from the k <= 256 best ids and their logits alone, best first, as TERN_WANT_TOP gives them.
+ * They settle it if no logits that the others could have would change it: greedy, if an allowed id is among them that no
+ * other can overtake by its bias; top-k, if k such ids are; top-p and min-p, if the ids that they keep are the same
+ * whatever the others weigh. Otherwise *out_id is TERN_NO_TOKEN, nothing was picked and no random number drawn, and the
+ * caller must get all logits. It asks the filter for single ids, and for the mask only if they do not settle it. */
+TERN_API TernStatus tern_sampler_try_top(TernSampler *sampler, const int32_t *ids, const float *logits,
+                                         size_t k, const TernFilter *filter, int32_t *out_id, TernError *err);
+/* Whether a try makes sense: false for options with which the best 256 can hardly ever settle a pick. */
+TERN_API bool tern_sampler_tries_top(const TernSampler *sampler);
 
 /* ---- Prompt lookup ---------------------------------------------------------------------------------------
  *

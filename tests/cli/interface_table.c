@@ -477,6 +477,10 @@ static void test_text(void) {
     SAMPLER("TernSamplerOptions.repeat_last_n", .repeat_last_n = -1);
     SAMPLER("TernSamplerOptions.repeat_last_n", .repeat_last_n = INT32_MAX);
     FIELD(use_sampler(&o), "TernSamplerOptions.repeat_penalty", TernSamplerOptions, .temp = 1);
+    TernLogitBias far = {10, 1};
+    SAMPLER("TernSamplerOptions.bias is NULL although n_bias", .n_bias = 1);
+    SAMPLER("TernSamplerOptions.n_bias", .bias = &far, .n_bias = SIZE_MAX);
+    SAMPLER("TernSamplerOptions.bias[0].id", .bias = &far, .n_bias = 1);
     static const TernText null_text[1] = {{NULL, 3}};
     FIELD(use_vocab(&o), "TernVocabSource.model", TernVocabSource, .model = {NULL, 4});
     FIELD(use_vocab(&o), "TernVocabSource.pre", TernVocabSource, .pre = {NULL, 4});
@@ -553,6 +557,15 @@ static void test_text(void) {
     CALL(tern_sampler_pick_logits(s, NULL, 8, &id, &err), REFUSED, "logits");
     CALL(tern_sampler_pick_logits(s, logits, 8, NULL, &err), REFUSED, "out_id");
     CALL(tern_sampler_pick_logits(s, logits, 8, &id, &err), ACCEPTED, "");
+    CALL(tern_sampler_pick_allowed(NULL, logits, 8, NULL, &id, &err), REFUSED, "sampler");
+    CALL(tern_sampler_pick_allowed(s, NULL, 8, NULL, &id, &err), REFUSED, "logits");
+    CALL(tern_sampler_pick_allowed(s, logits, 8, NULL, NULL, &err), REFUSED, "out_id");
+    CALL(tern_sampler_try_top(NULL, ids, logits, 8, NULL, &id, &err), REFUSED, "sampler");
+    CALL(tern_sampler_try_top(s, NULL, logits, 8, NULL, &id, &err), REFUSED, "ids");
+    CALL(tern_sampler_try_top(s, ids, NULL, 8, NULL, &id, &err), REFUSED, "logits");
+    CALL(tern_sampler_try_top(s, ids, logits, 8, NULL, NULL, &err), REFUSED, "out_id");
+    CALL(tern_sampler_try_top(s, ids, logits, 0, NULL, &id, &err), REFUSED, "the top 0 ids");
+    SAFE(!tern_sampler_tries_top(NULL));
     SAFE((tern_sampler_accept(NULL, ids, 1), !tern_sampler_want(NULL).kind && !tern_sampler_get_seed(NULL)));
     CALL(tern_lookup_create(0, (TernLookup **)&out, &err), REFUSED, "capacity");
     CALL(tern_lookup_create((size_t)-1, (TernLookup **)&out, &err), REFUSED, "capacity");
