@@ -123,6 +123,10 @@ static const TnField request_fields[] = {
     TN_FIELD(TernRequest, sampler),       TN_FIELD(TernRequest, slot)};
 static const TnShape request_shape = TN_SHAPE(TernRequest, request_fields);
 
+TernStatus tn_request_take(const TernRequest *given, TernRequest *out, TernError *err) {
+    return tn_options_take(&request_shape, given, out, err);
+}
+
 static TernStatus no_memory(TernError *err) {
     return tn_fail(err, TERN_ERR_MEMORY, "no memory for a sequence");
 }
@@ -251,7 +255,7 @@ TernStatus tern_sequence_create(TernGenerator *g, const TernRequest *request, Te
     if (!g) return tn_fail_null("generator", err);
     TN_NEED(request, err);
     TN_TRY(tn_generator_check_idle(g, err));
-    TN_TRY(tn_options_take(&request_shape, request, &r, err));
+    TN_TRY(tn_request_take(request, &r, err));
     TernSequence *s = calloc(1, sizeof *s);
     if (!s) return no_memory(err);
     s->generator = g;

@@ -77,6 +77,9 @@ struct TernSequence {
 /* TERN_ERR_INPUT if a step is running: then the call comes from a piece callback, which must not call the generator. */
 TernStatus tn_generator_check_idle(const TernGenerator *g, TernError *err);
 
+/* Takes a caller's request of any version; *out holds the defaults. */
+TernStatus tn_request_take(const TernRequest *given, TernRequest *out, TernError *err);
+
 static inline bool tn_sequence_runs(const TernSequence *s) {
     return s && s->got.end == TERN_END_NOT;
 }

@@ -14,7 +14,7 @@
  * TernKernels.destroy TernKernels.watch TernLabLaunch.shared TernSamplerOptions.top_k TernSamplerOptions.seed TernVocabSource.bos
  * TernVocabSource.eos TernVocabSource.eot TernVocabSource.eom TernVocabSource.unk TernVocabSource.pad
  * TernVocabSource.add_bos TernVocabSource.add_eos TernGeneratorOptions.vocab TernRequest.max_tokens
- * TernRequest.ignore_eog TernEmbedderOptions.vocab TernVocabSource.add_space_prefix (the ids are held against the tokens:
+ * TernRequest.ignore_eog TernConversationOptions.now TernEmbedderOptions.vocab TernVocabSource.add_space_prefix (the ids are held against the tokens:
  * tests/text/test_vocab.c). Held elsewhere or under the name of another: TernModelOptions.cpu
  * (tests/runtime/test_blob.c) TerncOpt.rows_hi TerncVerify.rows_hi (with rows_lo) TerncPicture.variant
  * (below).
@@ -25,7 +25,8 @@
  * tern_profile_programs tern_profile_program tern_profile_launch tern_profile_events tern_vocab_close
  * tern_vocab_get_facts tern_token_get_bytes tern_token_get_type tern_token_is_eog tern_token_find
  * tern_encode_most tern_detok_destroy tern_sampler_destroy tern_lookup_destroy tern_generator_destroy
- * tern_embedder_destroy tern_sequence_destroy tern_slot_destroy ternc_version ternc_targets tern_pool_default_threads */
+ * tern_embedder_destroy tern_sequence_destroy tern_slot_destroy tern_conversation_destroy
+ * tern_conversation_cancel ternc_version ternc_targets tern_pool_default_threads */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -39,6 +40,7 @@
 #include "ternc_tools.h"
 #include "text/text.h"
 #include "generate/generate.h"
+#include "generate/conversation.h"
 
 static TernError err;
 static int rows, failures;
@@ -173,6 +175,11 @@ static TernStatus fill_generated(void *o) {
     TernSequence *s;
     return tern_sequence_create(generator, &r, NULL, NULL, &s, &err) ? err.code
                                                                      : tern_sequence_get(s, o, &err);
+}
+/* The model is the embedded one, which has no template. */
+static TernConversation *conversation;
+static TernStatus use_conversation(const void *o) {
+    return tern_conversation_create(generator, o, (TernConversation **)&out, &err);
 }
 static TernStatus use_sampler(const void *o) {
     return tern_sampler_create(o, 10, (TernSampler **)&out, &err);
@@ -329,6 +336,7 @@ static void test_sizes(void) {
     if (embedder)
         SIZES(TernEmbedText, use_embed, offsetof(TernEmbedText, parse_special), .ids = token, .n_ids = 1);
     if (generator) SIZES_FILLED(TernGenerated, fill_generated);
+    if (generator) SIZES(TernConversationOptions, use_conversation, 0, .chat_template = {"x", 1});
     if (generator) SIZES(TernRequest, use_request, offsetof(TernRequest, plain), .ids = token, .n_ids = 1);
 }
 
@@ -658,6 +666,49 @@ static void test_runtime(void) {
     CALL(tern_session_fork(session, UINT32_MAX, 0, &err), REFUSED, "slot");
 }
 
+static void test_conversation(void) {
+    TernGenerated got = {.size = sizeof got};
+    TernRequest plain = {.size = sizeof plain, .plain = 1};
+    static const TernText none = {NULL, 3}, text = {"x", 1}, bad = {"\xff", 1};
+    TernConversation *c = conversation;
+    const int32_t *ids;
+    CALL(tern_conversation_create(NULL, NULL, &c, &err), REFUSED, "generator");
+    CALL(tern_conversation_add(NULL, "user", text, &err), REFUSED, "conversation");
+    CALL(tern_conversation_set_system(NULL, text, &err), REFUSED, "conversation");
+    CALL(tern_conversation_undo(NULL, &err), REFUSED, "conversation");
+    CALL(tern_conversation_undo_answer(NULL, &err), REFUSED, "conversation");
+    CALL(tern_conversation_clear(NULL, &err), REFUSED, "conversation");
+    CALL(tern_conversation_save(NULL, "/nonexistent/a", &err), REFUSED, "conversation");
+    CALL(tern_conversation_load(NULL, "/nonexistent/a", &err), REFUSED, "conversation");
+    CALL(tern_conversation_ask(NULL, text, NULL, NULL, NULL, &got, &err), REFUSED, "conversation");
+    CALL(tern_conversation_answer(NULL, NULL, NULL, NULL, &got, &err), REFUSED, "conversation");
+    CALL(tern_conversation_begin(NULL, NULL, NULL, NULL, &err), REFUSED, "conversation");
+    CALL(tern_conversation_end(NULL, &got, &err), REFUSED, "conversation");
+    CALL(tern_conversation_ids(NULL, &ids, &n_out, &err), REFUSED, "conversation");
+    SAFE(tern_conversation_count(NULL) == 0 && tern_conversation_dropped(NULL) == 0);
+    SAFE(!tern_conversation_running(NULL) && !tern_conversation_message(NULL, 0).role);
+    if (!c) return;
+    CALL(tern_conversation_create(generator, NULL, NULL, &err), REFUSED, "out");
+    CALL(tern_conversation_add(c, NULL, text, &err), REFUSED, "role");
+    CALL(tern_conversation_add(c, "user", none, &err), REFUSED, "content");
+    CALL(tern_conversation_add(c, "user", bad, &err), REFUSED, "UTF-8");
+    CALL(tern_conversation_set_system(c, none, &err), REFUSED, "content");
+    CALL(tern_conversation_undo(c, &err), REFUSED, "no turn");
+    CALL(tern_conversation_undo_answer(c, &err), REFUSED, "no message");
+    CALL(tern_conversation_save(c, NULL, &err), REFUSED, "path");
+    CALL(tern_conversation_load(c, NULL, &err), REFUSED, "path");
+    CALL(tern_conversation_ask(c, text, &plain, NULL, NULL, &got, &err), REFUSED, "TernRequest.plain");
+    CALL(tern_conversation_end(c, &got, &err), REFUSED, "no answer");
+    CALL(tern_conversation_ids(c, NULL, &n_out, &err), REFUSED, "out");
+    CALL(tern_conversation_ids(c, &ids, NULL, &err), REFUSED, "out");
+#define CONVERSATION(text, ...) FIELD(use_conversation(&o), text, TernConversationOptions, __VA_ARGS__)
+    CONVERSATION("TernConversationOptions.chat_template", .chat_template = none);
+    CONVERSATION("TernConversationOptions.tools", .chat_template = text, .tools = none);
+    CONVERSATION("TernConversationOptions.variables", .chat_template = text, .variables = none);
+    CONVERSATION("TernConversationOptions.full", .chat_template = text, .full = (TernFull)2);
+    CONVERSATION("TernConversationOptions.reserve", .chat_template = text, .reserve = UINT32_MAX);
+}
+
 static void test_generate(void) {
     TernSequence **s = (TernSequence **)&out;
     TernGenerated got = {.size = sizeof got};
@@ -756,6 +807,13 @@ int main(void) {
         printf("FAILED: no slot to try: %s\n", err.text);
         failures++;
     }
+    TernConversationOptions fixed = {.size = sizeof fixed, .chat_template = {"x", 1}};
+    TernGenerator *third = NULL;
+    if (session && (tern_generator_create(model, pool, &few, &third, &err) ||
+                    tern_conversation_create(third, &fixed, &conversation, &err))) {
+        printf("FAILED: no conversation to try: %s\n", err.text);
+        failures++;
+    }
     TernEmbedderOptions mean = {.size = sizeof mean, .context = 64, .pooling = TERN_POOLING_MEAN};
     if (session && tern_embedder_create(model, pool, &mean, &embedder, &err)) {
         printf("FAILED: no embedder to try: %s\n", err.text);
@@ -767,8 +825,11 @@ int main(void) {
     test_text();
     test_runtime();
     test_generate();
+    test_conversation();
     printf("interface: %d rows, %d failures\n", rows, failures);
     tern_embedder_destroy(embedder);
+    tern_conversation_destroy(conversation);
+    tern_generator_destroy(third);
     tern_slot_destroy(slot);
     tern_generator_destroy(other);
     tern_generator_destroy(generator);

@@ -19,7 +19,7 @@ fi
 python3 - "$root" "$table" >"$dir/missing" <<'PY'
 import re, sys
 root, table = sys.argv[1], open(sys.argv[2]).read()
-for name in "runtime/tern.h", "runtime/text/text.h", "runtime/generate/generate.h", "frontends/api/ternc.h", "frontends/api/ternc_tools.h":
+for name in "runtime/tern.h", "runtime/text/text.h", "runtime/generate/generate.h", "runtime/generate/conversation.h", "frontends/api/ternc.h", "frontends/api/ternc_tools.h":
     text = re.sub(r"/\*.*?\*/", "", open(f"{root}/{name}").read(), flags=re.S)
     for body, struct in re.findall(r"typedef struct \w+ \{\s*size_t size;(.*?)\} (\w+);", text, re.S):
         if re.search(r"SIZES_FILLED\(%s\b" % struct, table):
@@ -46,6 +46,7 @@ cat >"$dir/use.c" <<'C'
 #include "ternc_tools.h"
 #include "text/text.h"
 #include "generate/generate.h"
+#include "generate/conversation.h"
 int main(void) {
     TernSamplerOptions a = TERN_SAMPLER_OPTIONS;
     TernVocabSource b = TERN_VOCAB_SOURCE;
