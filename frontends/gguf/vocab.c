@@ -89,9 +89,9 @@ static TernStatus flag(TnGguf *g, const char *name, int32_t *out, TernError *err
  * like any other key (known.c). */
 static TernStatus read_keys(TnGguf *g, TernVocabSource *s, TernError *err) {
     TN_TRY(text(g, "tokenizer.ggml.model", &s->model, err));
-    const TnTokenizer *t = s->model.data ? tn_tokenizer_find(s->model) : NULL;
-    uint32_t keys = t ? t->keys : 0;
     TN_TRY(text(g, "tokenizer.ggml.pre", &s->pre, err));
+    const TnTokenizer *t = s->model.data ? tn_tokenizer_find(s->model, s->pre) : NULL;
+    uint32_t keys = t ? t->keys : 0;
     TN_TRY(text(g, "tokenizer.chat_template", &s->chat_template, err));
     TN_TRY(texts(g, "tokenizer.ggml.tokens", &s->tokens, &s->n_tokens, err));
     if (keys & TN_KEY_MERGES) TN_TRY(texts(g, "tokenizer.ggml.merges", &s->merges, &s->n_merges, err));

@@ -164,7 +164,7 @@ static TernStatus pre(const Bpe *b) {
         name = tn_pre_name(row);
     }
     uint32_t row = tn_pre_find((TernText){name, strlen(name)});
-    if (row == TN_PRE_NONE) return refuse_pre(b, name);
+    if (row == TN_PRE_NONE || (tn_pre_flags(row) & TN_VOCAB_CHARACTERS)) return refuse_pre(b, name);
     if (whole && !(tn_pre_flags(row) & TN_VOCAB_IGNORE_MERGES))
         tn_hf_note(b->options, "%s: ignore_merges is true, which pre-tokenizer %s does not do", b->path,
                    name);

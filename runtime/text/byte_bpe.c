@@ -147,9 +147,10 @@ static TernStatus build(TnVocabBuild *b, TernError *err) {
 
 static TernStatus check(TernVocab *v, TernError *err) {
     TnPretok *pretok;
-    if (v->head.pre >= tn_pre_count())
-        return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "pre-tokenizer %u, expected below %u",
-                       v->head.pre, tn_pre_count());
+    if (v->head.pre >= tn_pre_count() || (tn_pre_flags(v->head.pre) & TN_VOCAB_CHARACTERS))
+        return tn_fail(err, TERN_ERR_INPUT,
+                       TN_VOCAB_DAMAGED "pre-tokenizer %u, expected one of bytes below %u", v->head.pre,
+                       tn_pre_count());
     TN_TRY(tn_merges_check(v, err));
     TN_TRY(tn_pretok_create(v->head.pre, &pretok, err));
     v->own = pretok;

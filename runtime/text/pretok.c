@@ -99,6 +99,8 @@
     "\\x{2f00}-\\x{2fdf}\\x{e40}-\\x{eff}\\x{1780}-\\x{17ff}\\x{1000}-\\x{109f}\\x{aa60}-\\x{aa7f}"          \
     "\\x{a9e0}-\\x{a9ff}\\x{ac00}-\\x{d7af}\\x{1100}-\\x{11ff}]+"
 
+#define LINE_RUNS "[^\\n]+|\\n+"
+
 typedef struct Pre {
     const char *name;
     const char *also; /* other names for it in model files, between blanks */
@@ -108,6 +110,7 @@ typedef struct Pre {
 
 #define BOS   TN_VOCAB_ADD_BOS
 #define WHOLE TN_VOCAB_IGNORE_MERGES
+#define CHARS TN_VOCAB_CHARACTERS
 /* Images hold a row's number: a new row goes to the end. */
 static const Pre table[] = {
     {"llama-bpe",
@@ -145,13 +148,17 @@ static const Pre table[] = {
     {"bailingmoe", "bailingmoe2 llada-moe", 0, {BAILING}},
     {"seed-coder", "", 0, {SEED}},
     {"afmoe", "", 0, {"#\\p{N}+", AFMOE, DEEPSEEK3}},
-    {"laguna", "", 0, {"[^\\n]+|\\n+", LLAMA("\\p{N}")}},
+    {"laguna", "", 0, {LINE_RUNS, LLAMA("\\p{N}")}},
     {"exaone-moe", "", 0, {EXAONE}},
     {"jais-2", "", 0, {JAIS2}},
     {"chameleon", "", BOS, {CHAMELEON}},
+    {"gemma4", "granite-embed-multi-311m", BOS | CHARS | TN_VOCAB_WHOLE_LINES, {LINE_RUNS}},
+    {"sarvam-moe", "", CHARS, {LINE_RUNS}},
+    {"whitespace", "", CHARS | TN_VOCAB_DROP_SPACE, {"[^" SPACE "]+"}},
 };
 #undef BOS
 #undef WHOLE
+#undef CHARS
 
 /* Calls each() on every name, with its row, until it returns false. */
 typedef bool NameFn(void *user, uint32_t row, TernText name);

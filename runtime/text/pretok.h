@@ -1,4 +1,4 @@
-/* Pre-tokenizers: the regular expressions that split text into words before byte-level BPE.
+/* Pre-tokenizers: the regular expressions that split text into words before BPE of bytes or characters.
  *
  * Everything about a pre-tokenizer is in its row of the table in pretok.c: its names in model files, its defaults and its
  * expressions. Refusals list the names of the table. No other place names a pre-tokenizer. */
@@ -21,7 +21,7 @@ uint32_t tn_pre_count(void);
 const char *tn_pre_name(uint32_t pre);
 /* The row's expression number `level`, from 0; NULL after the last. */
 const char *tn_pre_regex(uint32_t pre, uint32_t level);
-/* The defaults of TN_VOCAB_ADD_BOS and TN_VOCAB_IGNORE_MERGES. */
+/* TN_VOCAB_CHARACTERS: it is for BPE of characters, else for that of bytes. The other flags are what its images have. */
 uint16_t tn_pre_flags(uint32_t pre);
 /* Appends the main name of every row: "a, b or c". tn_pre_find knows further names. */
 void tn_pre_list(TnBuf *out);

@@ -18,57 +18,10 @@
 #include <stdlib.h>
 #include "runtime/base/arena.h"
 #include "runtime/text/bpe.h"
-#include "runtime/text/tokenizer.h"
+#include "runtime/text/pieces.h"
 #include "runtime/text/utf8.h"
 
 #define PIECE_BYTES 1024 /* most bytes of a token: each byte costs a look-up over a part of the token */
-#define SPACE_POINT 0x2581
-
-/* ---- Spelling ---- */
-
-/* The byte that <0x00> to <0xFF> spell; -1 for any other text. */
-static int byte_of(TernText t) {
-    int byte = 0;
-    if (t.size != 6 || memcmp(t.data, "<0x", 3) != 0 || t.data[5] != '>') return -1;
-    for (int i = 3; i < 5; i++) {
-        char c = t.data[i];
-        if (!(c >= '0' && c <= '9') && !(c >= 'A' && c <= 'F')) return -1;
-        byte = byte * 16 + (c <= '9' ? c - '0' : c - 'A' + 10);
-    }
-    return byte;
-}
-
-/* In a file without types, a byte token is known only by its text. */
-static bool is_byte(const TernVocabSource *s, size_t id) {
-    return s->types ? s->types[id] == TERN_TOKEN_BYTE : byte_of(s->tokens[id]) >= 0;
-}
-
-/* Appends the text with a space for every U+2581. A text that has a space itself can be decoded but not found. */
-static TnSpelling put_spaced(TnBuf *out, TernText text) {
-    bool found = true;
-    for (size_t i = 0; i < text.size;) {
-        uint32_t point;
-        int partial;
-        int len = tn_utf8_next((const uint8_t *)text.data + i, text.size - i, &point, &partial);
-        if (len == 0) return TN_SPELLED_BADLY;
-        found &= point != ' ';
-        if (point == SPACE_POINT)
-            tn_buf_put(out, " ", 1);
-        else
-            tn_buf_put(out, text.data + i, (size_t)len);
-        i += (size_t)len;
-    }
-    return found ? TN_SPELLED : TN_SPELLED_APART;
-}
-
-static TnSpelling spell_token(void *user, TernText text, TernTokenType type, TnBuf *out) {
-    const TernVocabSource *s = user;
-    int byte = type == TERN_TOKEN_BYTE || !s->types ? byte_of(text) : -1;
-    if (byte < 0) return put_spaced(out, text);
-    char c = (char)byte;
-    tn_buf_put(out, &c, 1);
-    return TN_SPELLED_APART;
-}
 
 /* ---- Building ---- */
 
@@ -86,23 +39,8 @@ static TernStatus check_source(const TernVocabSource *s, TernError *err) {
             return tn_fail(err, TERN_ERR_INPUT,
                            "tokenizer.ggml.tokens[%zu] has %zu bytes, expected at most %d", i,
                            s->tokens[i].size, PIECE_BYTES);
-        if (is_byte(s, i) && byte_of(s->tokens[i]) < 0)
-            return tn_fail(err, TERN_ERR_INPUT,
-                           "tokenizer.ggml.tokens[%zu] is '%.*s' of type byte, expected <0x00> to <0xFF>", i,
-                           TN_SHOW(s->tokens[i]));
     }
-    return TERN_OK;
-}
-
-/* Sets byte_symbol. A byte without a byte token gets the token of that character, if there is one. */
-static void find_bytes(TnVocabBuild *b) {
-    for (int byte = 0; byte < 256; byte++) {
-        char c = (char)byte;
-        tn_buf_put(&b->bytes, &c, 1);
-        b->head.byte_symbol[byte] = tn_build_intern(b);
-    }
-    for (uint32_t id = b->head.n_tokens; id-- > 0;)
-        if (is_byte(b->src, id)) b->head.byte_symbol[byte_of(b->src->tokens[id])] = id;
+    return tn_pieces_check_bytes(s, err);
 }
 
 typedef struct Scored {
@@ -193,10 +131,10 @@ static TernStatus add_merges(TnVocabBuild *b, TernError *err) {
 static TernStatus build(TnVocabBuild *b, TernError *err) {
     TernVocabSource source = *b->src;
     TnVocabHead *h = &b->head;
-    TN_TRY(tn_build_tokens(b, spell_token, &source, err));
+    TN_TRY(tn_build_tokens(b, tn_piece_spell, &source, err));
     TN_TRY(check_source(&source, err));
     h->flags = TN_VOCAB_ADD_BOS | TN_VOCAB_SPACE_PREFIX;
-    find_bytes(b);
+    tn_pieces_find_bytes(b);
     add_chars(b);
     if (h->n_tokens > 2) h->unk = 0, h->bos = 1, h->eos = 2;
     return add_merges(b, err);
@@ -316,7 +254,7 @@ static TernStatus encode_stretch(Run *r, TernText t, TernError *err) {
         uint32_t point = 0;
         int partial, len = tn_utf8_next(p + i, t.size - i, &point, &partial);
         n = len ? (size_t)len : 1;
-        if (len && (point == ' ' || point == SPACE_POINT)) {
+        if (len && (point == ' ' || point == TN_SPACE_POINT)) {
             TN_TRY(add_space(r, err));
             continue;
         }

@@ -22,6 +22,7 @@ enum {
 
 typedef struct TnTokenizer {
     const char *model; /* tokenizer.ggml.model */
+    const char *also;  /* another name of it; may be NULL */
     uint32_t keys;     /* TN_KEY_* that build reads */
     uint16_t flags;    /* the TN_VOCAB_* that its images may have */
     uint32_t more_ids; /* a stretch of n bytes gives at most n + more_ids ids */
@@ -42,14 +43,14 @@ typedef struct TnTokenizer {
     TernText (*decode)(const TernVocab *v, uint32_t id, bool first);
 } TnTokenizer;
 
-/* Find a tokenizer by name or by number (`kind`); NULL if there is none. */
-const TnTokenizer *tn_tokenizer_find(TernText model);
+/* Find a tokenizer by its name and the pre-tokenizer's, which may be NULL, or by number (`kind`); NULL if there is none. */
+const TnTokenizer *tn_tokenizer_find(TernText model, TernText pre);
 const TnTokenizer *tn_tokenizer_at(uint32_t kind);
 uint32_t tn_tokenizer_kind(const TnTokenizer *t);
 /* Appends the names of all tokenizers: "'a', 'b' or 'c'". */
 void tn_tokenizer_list(TnBuf *out);
 
-extern const TnTokenizer tn_byte_bpe, tn_sentencepiece;
+extern const TnTokenizer tn_byte_bpe, tn_sentencepiece, tn_char_bpe;
 
 /* ---- build: symbols as they are collected, with a hash table that grows (vocab_build.c) */
 

@@ -12,7 +12,7 @@
  *   template  chat template text
  *
  * A *symbol* is a piece of text that the tokenizer works with. The symbols below n_tokens are the tokens; after them come
- * pieces without a token (byte-level BPE: intermediate results of merges, and bytes; SentencePiece: characters). All of
+ * pieces without a token (byte-level BPE: intermediate results of merges, and bytes; the others: characters too). All of
  * this is the same for every tokenizer. `kind` says which tokenizer the image is for (tokenizer.h); `pre`, `table` and the
  * bits of `flags` above the first two mean what that tokenizer says. */
 #ifndef TN_TEXT_VOCAB_H
@@ -36,6 +36,9 @@ enum {
     TN_VOCAB_SPACE_PREFIX = 8,  /* SentencePiece: a stretch of text is encoded with a space before it */
     TN_VOCAB_WORDS = 16,        /* SentencePiece: no token has a space after another character */
     TN_VOCAB_UNUSED = 32,       /* SentencePiece: merges can make unused tokens */
+    TN_VOCAB_CHARACTERS = 64,   /* BPE of characters, always */
+    TN_VOCAB_WHOLE_LINES = 128, /* BPE of characters: a run of line ends that is a token is not merged */
+    TN_VOCAB_DROP_SPACE = 256,  /* BPE of characters: white space has no tokens */
 };
 
 typedef struct TnVocabHead {
@@ -44,7 +47,7 @@ typedef struct TnVocabHead {
     uint64_t image_bytes;
     uint32_t n_tokens, n_symbols, n_specials, hash_slots, table_n; /* slots: a power of two, never full */
     uint32_t pre;
-    uint16_t flags, kind; /* kind 0: byte-level BPE, 1: SentencePiece */
+    uint16_t flags, kind; /* kind 0: byte-level BPE, 1: SentencePiece, 2: BPE of characters */
     uint32_t bos, eos, eot, eom, unk, pad;
     uint32_t offsets_at, bytes_at, bytes_size, attrs_at, hash_at, table_at, specials_at, template_at,
         template_size;

@@ -71,7 +71,7 @@ static bool text_is(TernText t, const char *s) {
 }
 
 static TernStatus choose_tokenizer(const TernVocabSource *s, const TnTokenizer **out, TernError *err) {
-    *out = s->model.data ? tn_tokenizer_find(s->model) : NULL;
+    *out = s->model.data ? tn_tokenizer_find(s->model, s->pre) : NULL;
     if (*out) return TERN_OK;
     TnBuf names = {0};
     tn_tokenizer_list(&names);

@@ -32,7 +32,7 @@ for names in "$levels" "$sections" "$kvs" "$pres" "$archs"; do
     [ -n "$names" ] || { echo "a table has no names: '$levels' '$sections' '$kvs' '$pres' '$archs'"; exit 1; }
 done
 only "levels (runtime/abi/levels.def)" "\"($levels)\"" 'runtime/abi/levels'
-only "pre-tokenizers (runtime/text/pretok.c)" "\"($pres)\"" 'runtime/text/pretok(_authors)?\.c|runtime/text/chat/named\.c|frontends/gguf/arch|frontends/hf/hfconfig\.c:.*rope_is'
+only "pre-tokenizers (runtime/text/pretok.c)" "\"($pres)\"" 'runtime/text/pretok(_authors)?\.c|runtime/text/chat/named\.c|runtime/text/char_bpe\.c:.*(model|also) = |frontends/gguf/arch|frontends/hf/hfconfig\.c:.*rope_is'
 for name in ${pres//|/ }; do
     [ -n "${2-}" ] || grep -qF "\`$name\`" "$root/docs/tokenizers.md" || { echo "docs/tokenizers.md does not name the pre-tokenizer $name"; bad=1; }
 done

@@ -259,10 +259,14 @@ static void wrong_values(void **state) {
     (void)state;
     TnGw *w = good();
     tn_gw_str(w, T "model", "bert");
-    assert_string_equal(says(w), "m.gguf: tokenizer.ggml.model is 'bert', expected 'gpt2' or 'llama'");
+    assert_string_equal(
+        says(w),
+        "m.gguf: tokenizer.ggml.model is 'bert', expected 'gpt2', 'llama', 'gemma4' or 'whitespace'");
     w = good();
     tn_gw_drop(w, T "model");
-    assert_string_equal(says(w), "m.gguf: tokenizer.ggml.model is absent, expected 'gpt2' or 'llama'");
+    assert_string_equal(
+        says(w),
+        "m.gguf: tokenizer.ggml.model is absent, expected 'gpt2', 'llama', 'gemma4' or 'whitespace'");
     w = good();
     tn_gw_drop(w, T "tokens");
     assert_string_equal(says(w),

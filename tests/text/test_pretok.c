@@ -86,6 +86,9 @@ static const struct Author {
     {"chameleon",
      {"<sentinel:[0-9]+>", "(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z", "([\\t\\n]|    |  )", "\\p{N}",
       "[\\p{P}!-/:-@\\[-`{-~]", GPT2}},
+    {"gemma4", {"[^\\n]+|[\\n]+"}},
+    {"sarvam-moe", {"[^\\n]+|[\\n]+"}},
+    {"whitespace", {"\\S+"}},
 };
 
 /* The letters that DeepSeek lists one by one. */

@@ -76,14 +76,15 @@ static void test_pre_table(void **state) {
 
 static void test_tokenizer_table(void **state) {
     (void)state;
-    assert_ptr_equal(tn_tokenizer_find(TEXT("gpt2")), tn_tokenizer_at(0)); /* what images hold */
+    assert_ptr_equal(tn_tokenizer_find(TEXT("gpt2"), (TernText){0}),
+                     tn_tokenizer_at(0)); /* what images hold */
     for (uint32_t i = 0; tn_tokenizer_at(i); i++) {
         const TnTokenizer *t = tn_tokenizer_at(i);
         assert_int_equal(tn_tokenizer_kind(t), i);
-        assert_ptr_equal(tn_tokenizer_find((TernText){t->model, strlen(t->model)}), t);
+        assert_ptr_equal(tn_tokenizer_find((TernText){t->model, strlen(t->model)}, (TernText){0}), t);
         assert_true(t->build && t->check && t->close && t->encode && t->decode);
     }
-    assert_null(tn_tokenizer_find(TEXT("gpt")));
+    assert_null(tn_tokenizer_find(TEXT("gpt"), (TernText){0}));
     assert_int_equal(tern_encode_most(NULL, 5), 0);
 }
 
@@ -214,9 +215,9 @@ static void test_refusals(void **state) {
         fixture_close(&f);                                                                                   \
     } while (0)
     REFUSED(TERN_ERR_UNSUPPORTED, f.source.model = TEXT("bert"),
-            "tokenizer.ggml.model is 'bert', expected 'gpt2' or 'llama'");
+            "tokenizer.ggml.model is 'bert', expected 'gpt2', 'llama', 'gemma4' or 'whitespace'");
     REFUSED(TERN_ERR_INPUT, f.source.model = (TernText){0},
-            "tokenizer.ggml.model is absent, expected 'gpt2' or 'llama'");
+            "tokenizer.ggml.model is absent, expected 'gpt2', 'llama', 'gemma4' or 'whitespace'");
     REFUSED(TERN_ERR_UNSUPPORTED, f.source.pre = TEXT("llama4\n"),
             tn_sprintf(&f.arena, "tokenizer.ggml.pre is 'llama4\\n', expected %s", known_pres(&f.arena)));
     REFUSED(TERN_ERR_INPUT, f.source.size = 7,
