@@ -50,6 +50,7 @@ TernStatus tn_source_settle(const TerncSource *source, TnGguf *g, bool vocab_onl
     TernError line;
     if (source && source->note && tn_gguf_note(g, vocab_only, &line))
         source->note(source->note_user, line.text);
+    if (source && source->note && g->vocab_note) source->note(source->note_user, g->vocab_note);
     return TERN_OK;
 }
 

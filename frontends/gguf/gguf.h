@@ -82,6 +82,7 @@ typedef struct TnGguf {
     uint64_t table_hash; /* XXH3-64 of everything before the tensor data */
     void *vocab;         /* image, made on demand */
     size_t vocab_bytes;
+    const char *vocab_note; /* a line about it for a note, or NULL */
     struct TnGguf **parts; /* of a model in several files: those after the first, which hold their tensors */
     size_t n_parts, cap_parts;
 } TnGguf;

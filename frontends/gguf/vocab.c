@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/gguf/gguf.h"
+#include "runtime/base/escape.h"
 #include "runtime/base/reader.h"
 #include "runtime/text/tokenizer.h"
 
@@ -110,6 +111,22 @@ static TernStatus read_keys(TnGguf *g, TernVocabSource *s, TernError *err) {
     return TERN_OK;
 }
 
+/* A token that ends an answer by its name is a control token, whatever the file says. */
+static void note_ends(TnGguf *g, const TernVocabSource *s) {
+    TnVocabHead head;
+    uint32_t n = 0, first = 0;
+    memcpy(&head, g->vocab, sizeof head);
+    const uint8_t *attrs = (const uint8_t *)g->vocab + head.attrs_at;
+    for (uint32_t id = head.n_tokens; s->types && id-- > 0;)
+        if (s->types[id] == TERN_TOKEN_USER_DEFINED && (attrs[id] & TN_ATTR_TYPE) == TERN_TOKEN_CONTROL)
+            n++, first = id;
+    if (n == 0) return;
+    const char *more = n > 1 ? tn_sprintf(&g->arena, ", and %u more token%s", n - 1, n > 2 ? "s" : "") : "";
+    g->vocab_note = tn_sprintf(
+        &g->arena, "%s: token %u is '%s'%s: of type user-defined, but by the name an end, so a control token",
+        g->path, first, tn_shown_n(s->tokens[first].data, s->tokens[first].size).s, more);
+}
+
 TernStatus tn_gguf_vocab(TnGguf *g, const void **out, size_t *out_bytes, TernError *err) {
     *out = NULL;
     *out_bytes = 0;
@@ -120,6 +137,7 @@ TernStatus tn_gguf_vocab(TnGguf *g, const void **out, size_t *out_bytes, TernErr
         TN_TRY(read_keys(g, &s, err));
         TernStatus st = tern_vocab_build(&s, &g->vocab, &g->vocab_bytes, err);
         if (st != TERN_OK) return tn_fail_in(err, st, "%s", g->path);
+        note_ends(g, &s);
     }
     *out = g->vocab;
     *out_bytes = g->vocab_bytes;

@@ -163,8 +163,10 @@ static bool has(const TnVocabBuild *b, const char *one, const char *other) {
     return find_named(b, &one, 1) != TN_EMPTY && find_named(b, &other, 1) != TN_EMPTY;
 }
 
-/* Whether a control token ends an answer by its text. In a vocabulary of messages with several parts, <|end|> ends a part: one
- * that has both <|return|> and <|call|>, or both <|calls|> and <|flush|>. Beside <|tool_response>, </s> is ordinary. */
+/* Whether a token ends an answer by its text, if it is a control token, or user-defined, which converters write by mistake. In a
+ * vocabulary of messages with several parts, <|end|> ends a part: one that has both <|return|> and <|call|>, or both <|calls|>
+ * and <|flush|>. </s> is also a tag of HTML, which some vocabularies have as a user-defined token, and beside <|tool_response>
+ * it is ordinary. */
 static bool ends_by_name(const TnVocabBuild *b, uint32_t id, bool parts, bool tools) {
     static const char deepseek[] = "<\xef\xbd\x9c" /* apart, lest e be a hexadecimal digit */
                                    "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>";
@@ -191,8 +193,9 @@ static bool ends_by_name(const TnVocabBuild *b, uint32_t id, bool parts, bool to
         deepseek,
     };
     enum { ANY_TYPE = 6 }; /* the first of them, whatever their type is */
-    bool control = (b->attrs[id] & TN_ATTR_TYPE) == TERN_TOKEN_CONTROL;
-    for (size_t k = 0; k < (control ? TN_COUNT(always) : ANY_TYPE); k++)
+    TernTokenType type = (TernTokenType)(b->attrs[id] & TN_ATTR_TYPE);
+    bool control = type == TERN_TOKEN_CONTROL, added = control || type == TERN_TOKEN_USER_DEFINED;
+    for (size_t k = 0; k < (added ? TN_COUNT(always) : ANY_TYPE); k++)
         if (token_is(b, id, always[k])) return true;
     return (token_is(b, id, "<|end|>") && !parts) || (control && token_is(b, id, "</s>") && !tools);
 }
@@ -215,9 +218,12 @@ static TernStatus choose_specials(TnVocabBuild *b, TernError *err) {
     if (s->eot == -1) h->eot = find_named(b, eot_names, TN_COUNT(eot_names));
     if (s->eot == -1 && parts && h->eot != TN_EMPTY && token_is(b, h->eot, "<|end|>")) h->eot = TN_EMPTY;
     if (s->eom == -1) h->eom = find_named(b, eom_names, TN_COUNT(eom_names));
-    for (uint32_t id = 0; id < h->n_tokens; id++)
-        if (id == h->eos || id == h->eot || id == h->eom || ends_by_name(b, id, parts, tools))
-            b->attrs[id] |= TN_ATTR_EOG;
+    for (uint32_t id = 0; id < h->n_tokens; id++) {
+        bool named = ends_by_name(b, id, parts, tools);
+        if (named && (b->attrs[id] & TN_ATTR_TYPE) == TERN_TOKEN_USER_DEFINED)
+            b->attrs[id] = TERN_TOKEN_CONTROL; /* else any text could hold it */
+        if (named || id == h->eos || id == h->eot || id == h->eom) b->attrs[id] |= TN_ATTR_EOG;
+    }
     return TERN_OK;
 }
 

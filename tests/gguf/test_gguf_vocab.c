@@ -295,6 +295,39 @@ static void wrong_values(void **state) {
                         "m.gguf: tokenizer.ggml.token_type holds 5 numbers, expected 6, one a token");
 }
 
+/* What the frontend adds to the notes: a type that the vocabulary overrides. */
+static void an_end_of_the_wrong_type(void **state) {
+    (void)state;
+    static const char *const ends[] = {"a", "b", "ab", "<|im_end|>", "<eos>", "<|im_start|>"};
+    static const char *const notes[] = {
+        NULL,
+        "m.gguf: token 4 is '<eos>': of type user-defined, but by the name an end, so a control token",
+        "m.gguf: token 3 is '<|im_end|>', and 1 more token: of type user-defined, but by the name an end, so "
+        "a "
+        "control token",
+    };
+    for (int32_t n = 0; n < 3; n++) {
+        TnGw *w = good();
+        TnBuf file = {0};
+        TnGguf *g;
+        const void *image;
+        size_t bytes;
+        TernError err;
+        tn_gw_strs(w, T "tokens", ends, TN_COUNT(ends));
+        tn_gw_array(w, T "token_type", GW_I32, (int32_t[]){1, 1, 1, n > 1 ? 4 : 3, n > 0 ? 4 : 3, 4}, 6, 4);
+        tn_gw_bytes(w, &file, NULL, NULL);
+        tn_gw_destroy(w);
+        assert_int_equal(tn_gguf_open_memory(file.data, file.len, "m.gguf", true, &g, &err), TERN_OK);
+        assert_int_equal(tn_gguf_vocab(g, &image, &bytes, &err), TERN_OK);
+        if (notes[n])
+            assert_string_equal(g->vocab_note, notes[n]);
+        else
+            assert_null(g->vocab_note);
+        tn_gguf_close(g);
+        tn_buf_free(&file);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_reach_the_image),
@@ -304,6 +337,7 @@ int main(void) {
         cmocka_unit_test(a_missing_pre_tokenizer),
         cmocka_unit_test(wrong_types),
         cmocka_unit_test(wrong_values),
+        cmocka_unit_test(an_end_of_the_wrong_type),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -147,16 +147,20 @@ static void test_ends_by_name(void **state) {
         {{"_<EOT>", "[EOT]", "<eos>"}, "111"},
         {{"<|end_of_text|>", "<end_of_utterance>", "<pad>"}, "110"},
     };
-    for (int control = 0; control < 2; control++)
+    static const TernTokenType types[] = {TERN_TOKEN_NORMAL, TERN_TOKEN_CONTROL, TERN_TOKEN_USER_DEFINED};
+    for (size_t t = 0; t < TN_COUNT(types); t++)
         for (size_t i = 0; i < TN_COUNT(cases); i++) {
             Fixture f;
             start(&f, "gpt-2");
-            for (size_t k = 0; k < 3; k++)
-                fixture_token(&f, control ? TERN_TOKEN_CONTROL : TERN_TOKEN_NORMAL, cases[i].tokens[k]);
+            for (size_t k = 0; k < 3; k++) fixture_token(&f, types[t], cases[i].tokens[k]);
             fixture_open(&f);
-            for (int32_t k = 0; control && k < 3; k++)
-                assert_int_equal(tern_token_is_eog(f.vocab, 257 + k), cases[i].ends[k] == '1');
-            for (int32_t k = 1; !control && k < 3; k++) assert_false(tern_token_is_eog(f.vocab, 257 + k));
+            for (int32_t k = types[t] == TERN_TOKEN_NORMAL; k < 3; k++) {
+                bool end = cases[i].ends[k] == '1' && types[t] != TERN_TOKEN_NORMAL;
+                if (types[t] == TERN_TOKEN_USER_DEFINED && strcmp(cases[i].tokens[k], "</s>") == 0)
+                    end = false;
+                assert_int_equal(tern_token_is_eog(f.vocab, 257 + k), end);
+                assert_int_equal(tern_token_get_type(f.vocab, 257 + k), end ? TERN_TOKEN_CONTROL : types[t]);
+            }
             fixture_close(&f);
         }
 }
