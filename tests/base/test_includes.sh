@@ -35,7 +35,7 @@ rule runtime/abi 9 'runtime/abi/*' 'runtime/base/*'
 rule runtime/text 1 'runtime/text/*' 'runtime/base/*'
 rule runtime/text/grammar 9 'runtime/text/grammar/*' 'runtime/text/*' 'runtime/base/*'
 rule runtime/text/chat 9 'runtime/text/chat/*' 'runtime/text/*' 'runtime/base/*'
-rule runtime/generate 9 'runtime/generate/*' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/text/chat.h' 'runtime/base/*'
+rule runtime/generate 9 'runtime/generate/*' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/text/grammar.h' 'runtime/text/chat.h' 'runtime/base/*'
 rule runtime 1 'runtime/*' 'runtime/abi/*' 'runtime/base/*'
 rule runtime/cuda 9 'runtime/cuda/*' 'runtime/*' 'runtime/abi/*' 'runtime/base/*'
 rule ir 9 'ir/**' 'runtime/abi/kvs.h' 'runtime/abi/counts.h' 'runtime/base/*'
@@ -57,7 +57,7 @@ rule frontends/api 9 'frontends/api/*' 'frontends/hf/*' 'frontends/gguf/*' 'code
     'runtime/text/*' 'runtime/abi/*' 'runtime/base/*'
 rule frontends/tools 9 'frontends/tools/*' 'frontends/json.h' 'frontends/api/*' 'frontends/hf/*' 'frontends/gguf/*' 'codegen/**' 'passes/**' \
     'ir/**' 'runtime/tern.h' 'runtime/text/*' 'runtime/abi/*' 'runtime/base/*'
-rule frontends/cli 9 frontends/json.h codegen/targets.h 'frontends/cli/*' 'frontends/api/ternc.h' 'frontends/api/ternc_tools.h' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/text/chat.h' 'runtime/generate/generate.h' \
+rule frontends/cli 9 frontends/json.h codegen/targets.h 'frontends/cli/*' 'frontends/api/ternc.h' 'frontends/api/ternc_tools.h' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/text/grammar.h' 'runtime/text/chat.h' 'runtime/generate/generate.h' \
     'runtime/abi/levels.h' 'runtime/abi/kvs.h' 'runtime/base/*'
 
 # internal.h is what the files of a folder share: no other folder may include it, but the tests of that room may

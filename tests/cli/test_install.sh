@@ -10,11 +10,11 @@ cmake --install "$build" --prefix "$dir/usr" >"$dir/log" || { cat "$dir/log"; ex
 lib=$(dirname "$(cd "$dir/usr" && find lib* -name libtern.so | head -1)")
 [ "$lib" != . ] || { echo "libtern.so was not installed"; cat "$dir/log"; exit 1; }
 for f in bin/tern "$lib"/lib{tern,terntext,terngenerate,ternc}.so{,.0} "$lib"/pkgconfig/{tern,terntext,terngenerate,ternc}.pc \
-    include/tern/{tern.h,ternc.h,ternc_tools.h,base/error.h,text/text.h,text/chat.h,generate/generate.h,generate/conversation.h}; do
+    include/tern/{tern.h,ternc.h,ternc_tools.h,base/error.h,text/text.h,text/grammar.h,text/chat.h,generate/generate.h,generate/conversation.h}; do
     [ -e "$dir/usr/$f" ] || { echo "$f was not installed"; exit 1; }
 done
 headers=$(find "$dir/usr/include" -type f | wc -l)
-[ "$headers" = 8 ] || { echo "$headers headers were installed, expected the 8 public ones"; exit 1; }
+[ "$headers" = 9 ] || { echo "$headers headers were installed, expected the 9 public ones"; exit 1; }
 
 mv "$dir/usr" "$dir/moved" # nothing may remember the prefix
 export PKG_CONFIG_PATH=$dir/moved/$lib/pkgconfig
@@ -26,6 +26,7 @@ cat >"$dir/main.c" <<'C'
 #include <ternc.h>
 #include <ternc_tools.h>
 #include <text/text.h>
+#include <text/grammar.h>
 #include <generate/generate.h>
 #include <generate/conversation.h>
 int main(void) {
