@@ -56,6 +56,10 @@ struct TnEngine {
      * them as they are. */
     void (*copy_page)(TnEngine *, TnMemory *m, int32_t to, int32_t from);
     void (*clear_page)(TnEngine *, TnMemory *m, int32_t page, uint32_t lo, uint32_t hi);
+    /* Copy a page to or from host memory, where it is laid out as in tn_cache_page_offset. All of it: positions that were
+     * never written too. */
+    TernStatus (*read_page)(TnEngine *, TnMemory *m, int32_t page, void *to, TernError *err);
+    TernStatus (*write_page)(TnEngine *, TnMemory *m, int32_t page, const void *from, TernError *err);
     /* Counts the values +-65504 in positions lo to hi - 1 of a page of an f16 cache; stores turn anything larger into that.
      * NULL: not counted. */
     uint64_t (*saturated)(TnEngine *, TnMemory *m, int32_t page, uint32_t lo, uint32_t hi);

@@ -47,20 +47,43 @@ static void copy_page(TnEngine *e, TnMemory *m, int32_t to, int32_t from) {
     }
 }
 
+void tn_host_clear(const TnCache *c, uint8_t *k, uint8_t *v, uint32_t lo, uint32_t hi) {
+    size_t elem = c->elem_bytes, row = TN_PAGE_POSITIONS * elem, column = c->head_dim * elem;
+    size_t codes = c->head_dim * row, scale = c->scale_bytes, head = codes + TN_PAGE_POSITIONS * scale;
+    for (uint32_t h = 0; h < c->heads; h++, k += head, v += head) {
+        for (uint32_t d = 0; d < c->head_dim; d++) memset(k + d * row + lo * elem, 0, (hi - lo) * elem);
+        memset(v + lo * column, 0, (hi - lo) * column);
+        memset(k + codes + lo * scale, 0, (hi - lo) * scale);
+        memset(v + codes + lo * scale, 0, (hi - lo) * scale);
+    }
+}
+
 static void clear_page(TnEngine *e, TnMemory *m, int32_t page, uint32_t lo, uint32_t hi) {
     (void)e;
     const TnCache *c = &m->cache;
-    size_t elem = c->elem_bytes, row = TN_PAGE_POSITIONS * elem, column = c->head_dim * elem;
-    size_t codes = c->head_dim * row, scale = c->scale_bytes, head = codes + TN_PAGE_POSITIONS * scale;
-    for (uint32_t layer = 0; layer < c->layers; layer++) {
-        uint8_t *k = page_at(c, m->bases.keys, layer, page), *v = page_at(c, m->bases.values, layer, page);
-        for (uint32_t h = 0; h < c->heads; h++, k += head, v += head) {
-            for (uint32_t d = 0; d < c->head_dim; d++) memset(k + d * row + lo * elem, 0, (hi - lo) * elem);
-            memset(v + lo * column, 0, (hi - lo) * column);
-            memset(k + codes + lo * scale, 0, (hi - lo) * scale);
-            memset(v + codes + lo * scale, 0, (hi - lo) * scale);
-        }
-    }
+    for (uint32_t layer = 0; layer < c->layers; layer++)
+        tn_host_clear(c, page_at(c, m->bases.keys, layer, page), page_at(c, m->bases.values, layer, page), lo,
+                      hi);
+}
+
+static TernStatus read_page(TnEngine *e, TnMemory *m, int32_t page, void *to, TernError *err) {
+    (void)e, (void)err;
+    const TnCache *c = &m->cache;
+    const TnAddress bases[] = {m->bases.keys, m->bases.values};
+    for (uint32_t i = 0; i < 2 * c->layers; i++)
+        memcpy((uint8_t *)to + tn_cache_page_offset(c, i / 2, i % 2), page_at(c, bases[i % 2], i / 2, page),
+               tn_cache_page_bytes(c));
+    return TERN_OK;
+}
+
+static TernStatus write_page(TnEngine *e, TnMemory *m, int32_t page, const void *from, TernError *err) {
+    (void)e, (void)err;
+    const TnCache *c = &m->cache;
+    const TnAddress bases[] = {m->bases.keys, m->bases.values};
+    for (uint32_t i = 0; i < 2 * c->layers; i++)
+        memcpy(page_at(c, bases[i % 2], i / 2, page),
+               (const uint8_t *)from + tn_cache_page_offset(c, i / 2, i % 2), tn_cache_page_bytes(c));
+    return TERN_OK;
 }
 
 /* Counts the values +-65504 among n halves, four at a time. The subtraction is arranged so that no half carries into its
@@ -117,6 +140,8 @@ void tn_host_memory(TnEngine *e) {
     e->upload = upload;
     e->copy_page = copy_page;
     e->clear_page = clear_page;
+    e->read_page = read_page;
+    e->write_page = write_page;
     e->saturated = saturated;
 }
 

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "runtime/base/buf.h"
+#include "runtime/base/hash.h"
 #include "runtime/base/options.h"
 
 uint32_t tn_model_variants(const TernModel *m, uint32_t kv, const TnVariant **out, uint32_t cap) {
@@ -176,6 +178,25 @@ uint64_t tern_model_huge_bytes(const TernModel *m) {
 const void *tern_model_vocab(const TernModel *m, size_t *out_size) {
     *out_size = m->meta.vocab_bytes;
     return m->meta.vocab;
+}
+
+/* The table has the hash of every section, and that of WGHT stands for the hashes of its chunks. META has names and the
+ * context. Offsets depend on the lengths of the names, so they do not count. */
+TernHash tern_model_hash(const TernModel *m) {
+    TnBuf text = {0};
+    TernHash out;
+    tn_buf_puts(&text, tern_version());
+    for (uint32_t i = 0; i < m->blob.n_sections; i++) {
+        const TnBlobSection *s = &m->blob.sections[i];
+        if (s->kind == TN_SECTION_META) continue;
+        tn_buf_put(&text, &s->kind, sizeof s->kind);
+        tn_buf_put(&text, &s->level, sizeof s->level);
+        tn_buf_put(&text, s->hash, sizeof s->hash);
+    }
+    TnHash128 hash = tn_hash128(text.data, text.len);
+    tn_buf_free(&text);
+    memcpy(out.bytes, hash.bytes, sizeof out.bytes);
+    return out;
 }
 
 _Static_assert((int)TERN_SECTION_TIR == (int)TN_SECTION_TIR, "tern.h names a section by its number");

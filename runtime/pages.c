@@ -37,6 +37,16 @@ uint32_t tn_pages_append(TnPages *p, uint32_t slot) {
     return pos;
 }
 
+int32_t tn_pages_append_page(TnPages *p, uint32_t slot, uint32_t n) {
+    uint32_t held = p->length[slot];
+    TN_CHECK(held % TN_PAGE_POSITIONS == 0 && held / TN_PAGE_POSITIONS < p->per_slot);
+    int32_t page = take_page(p);
+    p->table[(size_t)slot * p->per_slot + held / TN_PAGE_POSITIONS] = page;
+    p->length[slot] = held + n;
+    p->used[page] = TN_PAGE_POSITIONS;
+    return page;
+}
+
 void tn_pages_truncate(TnPages *p, uint32_t slot, uint32_t n) {
     int32_t *table = p->table + (size_t)slot * p->per_slot;
     for (uint32_t j = pages_of(n); j < pages_of(p->length[slot]); j++) {

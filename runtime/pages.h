@@ -32,6 +32,9 @@ typedef struct TnPages {
 
 /* Appends a position to a slot that has room, and returns it. The slot then has a page for it that no other slot shares. */
 uint32_t tn_pages_append(TnPages *p, uint32_t slot);
+/* Appends n positions, 1 to 64, to a slot that has room and whose pages are all full. Returns their page, whose contents are
+ * the caller's to write; until then every position of it counts as written. */
+int32_t tn_pages_append_page(TnPages *p, uint32_t slot, uint32_t n);
 /* Removes the positions from n on; n <= length. */
 void tn_pages_truncate(TnPages *p, uint32_t slot, uint32_t n);
 /* The page of a position that the slot holds. */

@@ -27,6 +27,10 @@ typedef struct TnCache {
 } TnCache;
 #define TN_PAGE_POSITIONS 64
 size_t tn_cache_page_bytes(const TnCache *c);
+/* Where a layer's keys (0) or values (1) begin in a page outside the cache: layer by layer, keys and then values. */
+static inline size_t tn_cache_page_offset(const TnCache *c, uint32_t layer, uint32_t values) {
+    return (2 * (size_t)layer + values) * tn_cache_page_bytes(c);
+}
 
 /* A session's memory as its engine sees it.
  *

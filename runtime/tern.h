@@ -189,6 +189,13 @@ typedef struct TernModelInfo {
 TERN_API void tern_model_info(const TernModel *model, TernModelInfo *out);
 /* How many bytes of the weights are in huge pages now. Call it after a session was made. Slow: it asks the system. */
 TERN_API uint64_t tern_model_huge_bytes(const TernModel *model);
+/* What decides the contents of a cache: the weights, the graphs and the code of a blob, and the version of the library. Two
+ * compilations of a model have the same hash if they have the same version, levels and cache types; the largest context does
+ * not count. */
+typedef struct TernHash {
+    uint8_t bytes[16];
+} TernHash;
+TERN_API TernHash tern_model_hash(const TernModel *model);
 /* The vocabulary image for tern_vocab_open (text/text.h), or NULL if the model has none. Valid until close. */
 TERN_API const void *tern_model_vocab(const TernModel *model, size_t *out_size);
 /* For tools: the bytes of section `index` of a kind (TN_SECTION_* of runtime/abi/blob.h), or NULL if there is none. */
@@ -274,6 +281,21 @@ TERN_API uint64_t tern_session_saturated(const TernSession *session);
 TERN_API TernStatus tern_session_truncate(TernSession *session, uint32_t slot, uint32_t n, TernError *err);
 /* Empties slot `to`, then makes it a copy of `from`. Whole pages are shared, not copied. */
 TERN_API TernStatus tern_session_fork(TernSession *session, uint32_t from, uint32_t to, TernError *err);
+
+/* The cache of a slot as bytes, a page of TERN_PAGE positions at a time, to be stored and given to another session later. The
+ * bytes depend on the model (tern_model_hash), on the cache type and on the ids that were run, and on nothing else: not on
+ * the session's sizes, nor on the device. Positions of the last page that the slot does not hold are zero. */
+enum { TERN_PAGE = 64 };
+/* The bytes of a page: keys and values of all layers. */
+TERN_API size_t tern_session_page_bytes(const TernSession *session);
+/* Copies positions TERN_PAGE * page and following of a slot to `out`, tern_session_page_bytes() long. */
+TERN_API TernStatus tern_session_read_page(TernSession *session, uint32_t slot, uint32_t page, void *out,
+                                           TernError *err);
+/* Appends n positions, 1 to TERN_PAGE, to a slot that holds a multiple of TERN_PAGE. `bytes` is such a page; what it has after
+ * n positions is ignored. The caller vouches for the bytes: others give other answers, but do no harm. If a device fails, the
+ * slot holds what it held before. */
+TERN_API TernStatus tern_session_append_page(TernSession *session, uint32_t slot, const void *bytes,
+                                             uint32_t n, TernError *err);
 
 /* ---- profile: where a session's time goes, launch by launch and worker by worker.
  *

@@ -247,6 +247,46 @@ static void clear_page(TnEngine *engine, TnMemory *m, int32_t page, uint32_t lo,
     keep(m->own, s, &error);
 }
 
+/* Waits for the page: the caller's memory need not be pinned. */
+static TernStatus read_layers(TnCudaDevice *d, const TnMemory *m, int32_t page, uint8_t *to, TernError *err) {
+    const TnCache *c = &m->cache;
+    const TnCudaSession *s = m->own;
+    const TnAddress bases[] = {m->bases.keys, m->bases.values};
+    for (uint32_t i = 0; i < 2 * c->layers; i++)
+        TN_TRY(TN_CU(d, err, ToHost,
+                     (to + tn_cache_page_offset(c, i / 2, i % 2), page_at(c, bases[i % 2], i / 2, page),
+                      tn_cache_page_bytes(c), s->stream)));
+    return TN_CU(d, err, StreamWait, (s->stream));
+}
+
+static TernStatus write_layers(TnCudaDevice *d, const TnMemory *m, int32_t page, const uint8_t *from,
+                               TernError *err) {
+    const TnCache *c = &m->cache;
+    const TnCudaSession *s = m->own;
+    const TnAddress bases[] = {m->bases.keys, m->bases.values};
+    for (uint32_t i = 0; i < 2 * c->layers; i++)
+        TN_TRY(TN_CU(d, err, ToDevice,
+                     (page_at(c, bases[i % 2], i / 2, page), from + tn_cache_page_offset(c, i / 2, i % 2),
+                      tn_cache_page_bytes(c), s->stream)));
+    return TN_CU(d, err, StreamWait, (s->stream));
+}
+
+static TernStatus read_page(TnEngine *engine, TnMemory *m, int32_t page, void *to, TernError *err) {
+    TnCudaDevice *d = &((TnCudaEngine *)engine)->device;
+    TN_TRY(tn_cuda_enter(d, err));
+    TernStatus s = read_layers(d, m, page, to, err);
+    tn_cuda_leave(d);
+    return s;
+}
+
+static TernStatus write_page(TnEngine *engine, TnMemory *m, int32_t page, const void *from, TernError *err) {
+    TnCudaDevice *d = &((TnCudaEngine *)engine)->device;
+    TN_TRY(tn_cuda_enter(d, err));
+    TernStatus s = write_layers(d, m, page, from, err);
+    tn_cuda_leave(d);
+    return s;
+}
+
 void tn_cuda_memory(TnCudaEngine *e) {
     e->engine.allocate = allocate;
     e->engine.release = release;
@@ -255,6 +295,8 @@ void tn_cuda_memory(TnCudaEngine *e) {
     e->engine.upload = upload;
     e->engine.copy_page = copy_page;
     e->engine.clear_page = clear_page;
+    e->engine.read_page = read_page;
+    e->engine.write_page = write_page;
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->piece_free, NULL);
 }

@@ -20,7 +20,8 @@
  * (below).
  *
  * Without a status, so with live handles only: tern_version tern_cpu_levels tern_cpu_refused
- * tern_lab_close tern_pool_destroy tern_model_close tern_model_huge_bytes tern_model_vocab tern_model_section
+ * tern_lab_close tern_pool_destroy tern_model_close tern_model_huge_bytes tern_model_hash tern_model_vocab
+ * tern_model_section
  * tern_session_destroy tern_session_saturated tern_profile_destroy tern_profile_reset tern_profile_workers
  * tern_profile_programs tern_profile_program tern_profile_launch tern_profile_events tern_vocab_close
  * tern_vocab_get_facts tern_token_get_bytes tern_token_get_type tern_token_is_eog tern_token_find
@@ -626,6 +627,9 @@ static void test_runtime(void) {
     CALL(tern_session_step(NULL, NULL, 0, sink, NULL, &err), REFUSED, "session");
     CALL(tern_session_truncate(NULL, 0, 0, &err), REFUSED, "session");
     CALL(tern_session_fork(NULL, 0, 0, &err), REFUSED, "session");
+    CALL(tern_session_read_page(NULL, 0, 0, &out, &err), REFUSED, "session");
+    CALL(tern_session_append_page(NULL, 0, &out, 1, &err), REFUSED, "session");
+    SAFE(tern_session_page_bytes(NULL) == 0);
     SAFE(tern_session_length(NULL, 0) == 0);
     SAFE(tern_session_gives(NULL, TERN_WANT_GREEDY) == 0);
     CALL(tern_profile_create(NULL, NULL, (TernProfile **)&out, &err), REFUSED, "session");

@@ -202,7 +202,21 @@ static TernStatus feed(TernSession *s, uint32_t slot, uint32_t from, uint32_t n,
     return TERN_OK;
 }
 
-/* Prompts at once, in sevens and one by one; forks whose shared page is copied; a page that another slot used. */
+/* Two pages of slot 0 through the host's memory into slot 2. */
+static TernStatus carry(TernSession *s, uint32_t n, TernError *err) {
+    void *page = malloc(tern_session_page_bytes(s));
+    TernStatus st = TERN_OK;
+    for (uint32_t at = 0; at < n && st == TERN_OK; at += TERN_PAGE) {
+        uint32_t some = n - at < TERN_PAGE ? n - at : TERN_PAGE;
+        st = tern_session_read_page(s, 0, at / TERN_PAGE, page, err);
+        if (st == TERN_OK) st = tern_session_append_page(s, 2, page, some, err);
+    }
+    free(page);
+    return st;
+}
+
+/* Prompts at once, in sevens and one by one; forks whose shared page is copied; a page that another slot used, or that came from
+ * the host. */
 static TernStatus play(TernSession *s, uint32_t rounds, Heard *h, TernError *err) {
     static const uint32_t chunks[] = {100, 7, 1};
     for (uint32_t i = 0; i < rounds; i++) {
@@ -214,6 +228,9 @@ static TernStatus play(TernSession *s, uint32_t rounds, Heard *h, TernError *err
         GO(tern_session_truncate(s, 1, 65, err));
         GO(feed(s, 1, 5, 40, 20, h, err));
         GO(tern_session_truncate(s, 1, 0, err));
+        GO(carry(s, 90, err));
+        GO(feed(s, 2, 11, 7, 3, h, err));
+        GO(tern_session_truncate(s, 2, 0, err));
         GO(feed(s, 2, 8, 5, 5, h, err));
         TernRow both[2] = {{3, 0, TERN_WANT_LOGITS}, {4, 2, TERN_WANT_HIDDEN}};
         GO(tern_session_step(s, both, 2, hear, h, err));

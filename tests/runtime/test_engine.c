@@ -106,6 +106,26 @@ static void a_run_fails(void **state) {
 }
 
 /* If the second run of a step fails, a profile has counted only the first. */
+/* A page that the device does not take leaves the slot as it was. */
+static void a_page_fails(void **state) {
+    (void)state;
+    TernModel *m = open_far(NULL);
+    TernSession *s;
+    TernError err = {0};
+    assert_int_equal(tern_session_create(m, pool, NULL, &s, &err), TERN_OK);
+    void *page = calloc(1, tern_session_page_bytes(s));
+    assert_int_equal(tern_session_append_page(s, 0, page, TERN_PAGE, &err), TERN_OK);
+    far.fail_write = 1;
+    assert_int_equal(tern_session_append_page(s, 0, page, 3, &err), TERN_ERR_ENV);
+    assert_string_equal(err.text, "far: cannot write a page");
+    assert_int_equal(tern_session_length(s, 0), TERN_PAGE);
+    assert_int_equal(tern_session_append_page(s, 0, page, 3, &err), TERN_OK);
+    assert_int_equal(tern_session_length(s, 0), TERN_PAGE + 3);
+    free(page);
+    tern_session_destroy(s);
+    close_far(m);
+}
+
 static void a_failed_run_is_not_profiled(void **state) {
     (void)state;
     TernModel *m = open_far(NULL);
@@ -200,6 +220,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(making_a_session_fails),
         cmocka_unit_test(a_run_fails),
+        cmocka_unit_test(a_page_fails),
         cmocka_unit_test(a_failed_run_is_not_profiled),
         cmocka_unit_test(two_blocks),
         cmocka_unit_test(names),

@@ -124,6 +124,24 @@ static uint32_t draw(uint64_t *seed, uint32_t below) {
     return (uint32_t)((*seed >> 33) % below);
 }
 
+/* The first n positions of a slot go out as bytes and into another slot, of this session or of another with that cache. The
+ * last page also brings positions after them, which must not count. */
+static void carry(TernSession *from, uint32_t a, TernSession *to, uint32_t b, uint32_t n) {
+    TernError err = {0};
+    size_t bytes = tern_session_page_bytes(from);
+    assert_int_equal(tern_session_page_bytes(to), bytes);
+    assert_int_equal(tern_session_truncate(to, b, 0, NULL), TERN_OK);
+    for (uint32_t at = 0; at < n; at += TERN_PAGE) {
+        void *page = malloc(bytes);
+        memset(page, 0xff, bytes);
+        if (tern_session_read_page(from, a, at / TERN_PAGE, page, &err) != TERN_OK) fail_msg("%s", err.text);
+        uint32_t some = n - at < TERN_PAGE ? n - at : TERN_PAGE;
+        if (tern_session_append_page(to, b, page, some, &err) != TERN_OK) fail_msg("%s", err.text);
+        free(page);
+    }
+    assert_int_equal(tern_session_length(to, b), n);
+}
+
 static void anything_goes(void **state) {
     (void)state;
     uint64_t seed = 5;
@@ -138,7 +156,15 @@ static void anything_goes(void **state) {
         Oracle o = {0};
         for (int turn = 0; turn < 60; turn++) {
             uint32_t a = draw(&seed, so.slots), b = draw(&seed, so.slots);
-            switch (draw(&seed, 6)) {
+            switch (draw(&seed, 7)) {
+            case 2: {
+                uint32_t n = draw(&seed, 3) ? draw(&seed, o.length[a] + 1) : o.length[a];
+                if (a == b) break;
+                carry(s, a, s, b, n);
+                memcpy(o.tokens[b], o.tokens[a], sizeof o.tokens[a]);
+                o.length[b] = n;
+                break;
+            }
             case 0: {
                 uint32_t n = draw(&seed, 3) ? draw(&seed, o.length[a] + 1) : 0;
                 assert_int_equal(tern_session_truncate(s, a, n, NULL), TERN_OK);
@@ -275,6 +301,83 @@ static void share_pages(TernKv kv) {
 static void shared_pages(void **state) {
     (void)state;
     for (TernKv kv = TERN_KV_F16; kv <= TERN_KV_I8; kv++) share_pages(kv);
+}
+
+/* Pages go from session to session whatever their sizes, and a page has the same bytes wherever it was and whatever lay in
+ * its place before. */
+static void carry_pages(TernKv kv) {
+    memset(&fake, 0, sizeof fake);
+    TernSession *a = session_of((TernSessionOptions){.slots = 2, .context = 100, .kv = kv});
+    TernSession *b = session_of((TernSessionOptions){.slots = 3, .context = 190, .batch = 3, .kv = kv});
+    Oracle o = {0};
+    TernRow rows[ROWS];
+    for (uint32_t i = 0; i < ROWS; i++) rows[i] = (TernRow){(int32_t)(i * i % POISON), 0, TERN_WANT_GREEDY};
+    step(a, &o, rows, 70);
+    carry(a, 0, b, 2, 70);
+    Oracle other = {0};
+    memcpy(other.tokens[2], o.tokens[0], sizeof o.tokens[0]);
+    other.length[2] = 70;
+    size_t bytes = tern_session_page_bytes(a);
+    uint8_t *x = malloc(bytes), *y = malloc(bytes);
+    for (uint32_t page = 0; page < 2; page++) {
+        assert_int_equal(tern_session_read_page(a, 0, page, x, NULL), TERN_OK);
+        assert_int_equal(tern_session_read_page(b, 2, page, y, NULL), TERN_OK);
+        assert_memory_equal(x, y, bytes);
+    }
+    for (uint32_t i = 0; i < 60; i++) {
+        TernRow two[2] = {{3, 0, TERN_WANT_GREEDY}, {(int32_t)(i % 7), 2, TERN_WANT_TOP}};
+        step(b, &other, two, 2);
+    }
+    /* a longer past in the same page leaves no trace */
+    assert_int_equal(tern_session_read_page(b, 2, 1, x, NULL), TERN_OK);
+    assert_int_equal(tern_session_truncate(b, 2, 70, NULL), TERN_OK);
+    assert_int_equal(tern_session_read_page(b, 2, 1, x, NULL), TERN_OK);
+    assert_int_equal(tern_session_read_page(a, 0, 1, y, NULL), TERN_OK);
+    assert_memory_equal(x, y, bytes);
+    free(x);
+    free(y);
+    assert_int_equal(fake.faults, 0);
+    tern_session_destroy(a);
+    tern_session_destroy(b);
+}
+
+static void carried_pages(void **state) {
+    (void)state;
+    for (TernKv kv = TERN_KV_F16; kv <= TERN_KV_I8; kv++) carry_pages(kv);
+}
+
+static void page_errors(void **state) {
+    (void)state;
+    TernSession *s = session_of((TernSessionOptions){.slots = 2, .context = 130});
+    TernError err = {0};
+    void *page = calloc(1, tern_session_page_bytes(s));
+    assert_int_equal(tern_session_page_bytes(s), 2 * LAYERS * HEADS * HEAD_DIM * TERN_PAGE * 2);
+    assert_int_equal(tern_session_page_bytes(NULL), 0);
+    assert_int_equal(tern_session_read_page(s, 0, 0, page, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "page is 0, but slot 0 holds 0 positions");
+    assert_int_equal(tern_session_read_page(s, 2, 0, page, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "slot is 2, expected 0 to 1");
+    assert_int_equal(tern_session_append_page(s, 2, page, 1, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "slot is 2, expected 0 to 1");
+    assert_int_equal(tern_session_append_page(s, 0, page, 0, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "n is 0, expected 1 to 64 positions");
+    assert_int_equal(tern_session_append_page(s, 0, page, 65, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "n is 65, expected 1 to 64 positions");
+    assert_int_equal(tern_session_append_page(s, 0, page, 63, &err), TERN_OK);
+    assert_int_equal(tern_session_append_page(s, 0, page, 1, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text,
+                        "slot 0 holds 63 of 130 positions, expected a multiple of 64 and room for 1 more");
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(tern_session_append_page(s, 1, page, 64, &err), TERN_OK);
+    assert_int_equal(tern_session_append_page(s, 1, page, 3, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text,
+                        "slot 1 holds 128 of 130 positions, expected a multiple of 64 and room for 3 more");
+    assert_int_equal(tern_session_append_page(s, 1, page, 2, &err), TERN_OK);
+    assert_int_equal(tern_session_read_page(s, 1, 3, page, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "page is 3, but slot 1 holds 130 positions");
+    assert_int_equal(tern_session_read_page(s, 1, UINT32_MAX / 64 + 1, page, &err), TERN_ERR_INPUT);
+    free(page);
+    tern_session_destroy(s);
 }
 
 /* Errors: the exact lines, and nothing changes. */
@@ -500,11 +603,13 @@ int main(void) {
         cmocka_unit_test(step_errors),         cmocka_unit_test(not_a_number),
         cmocka_unit_test(missing_outputs),     cmocka_unit_test(option_errors),
         cmocka_unit_test(bytes_of_any_caller), cmocka_unit_test(own_memory),
+        cmocka_unit_test(carried_pages),       cmocka_unit_test(page_errors),
     };
     const struct CMUnitTest anywhere[] = {
         cmocka_unit_test(anything_goes), cmocka_unit_test(chunks_and_variants),
         cmocka_unit_test(shared_pages),  cmocka_unit_test(step_errors),
-        cmocka_unit_test(not_a_number),
+        cmocka_unit_test(not_a_number),  cmocka_unit_test(carried_pages),
+        cmocka_unit_test(page_errors),
     };
     return cmocka_run_group_tests(tests, open_fake, close_fake) ||
            cmocka_run_group_tests_name("far", anywhere, open_far, close_far);

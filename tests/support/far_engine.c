@@ -118,6 +118,24 @@ static void clear_page(TnEngine *e, TnMemory *m, int32_t page, uint32_t lo, uint
     leave(f);
 }
 
+static TernStatus read_page(TnEngine *e, TnMemory *m, int32_t page, void *to, TernError *err) {
+    Far *f = (Far *)e;
+    enter(f);
+    TernStatus s = f->inner->read_page(f->inner, m, page, to, err);
+    leave(f);
+    return s;
+}
+
+static TernStatus write_page(TnEngine *e, TnMemory *m, int32_t page, const void *from, TernError *err) {
+    Far *f = (Far *)e;
+    if (count(f, &f->control->writes, &f->control->fail_write))
+        return tn_fail(err, TERN_ERR_ENV, "far: cannot write a page");
+    enter(f);
+    TernStatus s = f->inner->write_page(f->inner, m, page, from, err);
+    leave(f);
+    return s;
+}
+
 static uint64_t saturated(TnEngine *e, TnMemory *m, int32_t page, uint32_t lo, uint32_t hi) {
     Far *f = (Far *)e;
     enter(f);
@@ -221,6 +239,8 @@ TnEngine *far_engine(TnEngine *inner, FarControl *control) {
                            .upload = upload,
                            .copy_page = copy_page,
                            .clear_page = clear_page,
+                           .read_page = read_page,
+                           .write_page = write_page,
                            .saturated = saturated,
                            .workers = workers,
                            .scratch = scratch,

@@ -12,10 +12,10 @@
 
 typedef struct FarControl {
     /* in: the n-th call from now fails; 1: the next one, 0: none */
-    uint32_t fail_allocate, fail_upload, fail_bind, fail_run;
+    uint32_t fail_allocate, fail_upload, fail_bind, fail_run, fail_write;
     uint32_t only_level; /* the only level that it runs; 0: those of the inner engine */
     /* out */
-    uint32_t runs, uploads, copies, clears;
+    uint32_t runs, uploads, copies, clears, writes;
     uint32_t blocks;    /* allocated now */
     uint32_t sessions;  /* bound now */
     uint32_t strangers; /* operands that do not lie in its memory */
