@@ -145,6 +145,11 @@ static int32_t best_of(const float *logits, uint32_t n) {
     return (int32_t)best;
 }
 
+/* Whether all logits of the rows that want the best of them lie in memory too, at the same place. */
+static bool gives_all(const TernSession *s, const TnProgram *p) {
+    return !s->logits_apart && !s->engine->apart && p->out[TN_OUT_LOGITS].staged;
+}
+
 static TernStatus give_results(const TernSession *s, const TnProgram *p, const TernRow *rows, size_t n,
                                size_t first, TernSinkFn *sink, void *user, TernError *err) {
     for (size_t t = 0; t < n; t++) {
@@ -166,7 +171,8 @@ static TernStatus give_results(const TernSession *s, const TnProgram *p, const T
             result.top_logits = output_row(p, TN_OUT_TOPLOGIT, at);
             while (result.n_top < p->topk && result.top_ids[result.n_top] >= 0) result.n_top++;
         }
-        if (rows[t].want == TERN_WANT_LOGITS) result.logits = output_row(p, TN_OUT_LOGITS, at);
+        if (rows[t].want == TERN_WANT_LOGITS || (rows[t].want == TERN_WANT_TOP && gives_all(s, p)))
+            result.logits = output_row(p, TN_OUT_LOGITS, at);
         if (rows[t].want == TERN_WANT_HIDDEN) {
             result.hidden = output_row(p, TN_OUT_HIDDEN, at);
             if (best_of(result.hidden, s->model->meta.facts.n_hidden) < 0)

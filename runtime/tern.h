@@ -255,7 +255,7 @@ typedef struct TernResult {
     uint32_t n_top; /* TOP */
     const int32_t *top_ids;
     const float *top_logits;
-    const float *logits; /* LOGITS: n_vocab values */
+    const float *logits; /* LOGITS: n_vocab values; TOP: NULL, or the same if the step had them anyway */
     const float *hidden; /* HIDDEN: n_hidden values */
 } TernResult;            /* pointers are valid only during the call of the sink */
 

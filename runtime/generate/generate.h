@@ -36,6 +36,7 @@
 #define TERN_GENERATE_H
 
 #include "../tern.h"
+#include "../text/grammar.h"
 #include "../text/text.h"
 
 #ifdef __cplusplus
@@ -76,17 +77,20 @@ typedef struct TernRequest {
     int parse_special; /* text: control tokens that are spelled out become those tokens; not for untrusted text */
     uint32_t max_tokens; /* most ids to generate; default 0: until an end or a full context */
     uint32_t draft_max;  /* most guesses a step by prompt lookup, at most the generator's; default 0: none */
-    int ignore_eog;      /* the tokens that end an answer (tern_token_is_eog) do not end this one */
+    int ignore_eog; /* the tokens that end an answer (tern_token_is_eog) do not end this one; not with a grammar */
     const int32_t *stop_ids; /* further tokens that end the answer */
     size_t n_stop_ids;
     const TernText *stops; /* stop strings, as tern_stops_create takes them; they need a tokenizer */
     size_t n_stops;
     const TernSamplerOptions *sampler; /* default: the sampler's defaults (text.h) */
     TernSlot *slot; /* the sequence runs in this slot and leaves its cache there; default: a free one */
+    /* The answer is a text of this grammar, which is of the generator's vocabulary and must outlive the sequence. Sequences
+     * of one generator may share it. A token that ends the answer comes only where the grammar may end. */
+    TernGrammar *grammar;
 } TernRequest;
 /* Positional, so that C++ accepts it; in the order of the fields. */
 #define TERN_REQUEST                                                                                         \
-    { sizeof(TernRequest), {NULL, 0}, NULL, 0, 0, 0, 0, 0, 0, NULL, 0, NULL, 0, NULL, NULL }
+    { sizeof(TernRequest), {NULL, 0}, NULL, 0, 0, 0, 0, 0, 0, NULL, 0, NULL, 0, NULL, NULL, NULL }
 
 /* An id and the text that became ready with it. The text is whole characters of UTF-8, without control tokens, tokens that
  * end the answer, and stop strings. Bytes that may begin a stop string or are part of a character are held back, so a text
@@ -111,7 +115,8 @@ typedef enum TernEnd {
     TERN_END_LENGTH,    /* max_tokens was reached */
     TERN_END_CONTEXT,   /* the context is full */
     TERN_END_CANCELLED, /* by a cancel or by the caller's function, which has got the answer so far */
-    TERN_END_FAILED     /* tern_sequence_status says why */
+    TERN_END_FAILED,    /* tern_sequence_status says why */
+    TERN_END_GRAMMAR    /* the grammar's text is whole, and the vocabulary has no token that ends an answer */
 } TernEnd;
 
 /* Set `size` before the call; the struct is filled in up to it. The prompt's time is from its first step to the end of the
@@ -129,6 +134,9 @@ typedef struct TernGenerated {
     double prompt_seconds, decode_seconds;
     uint64_t seed;   /* of the sampler */
     size_t n_reused; /* ids of the prompt that its TernSlot held, which were not run */
+    /* With a grammar, a bias, a penalty or without top-k: the picks that the best 256 logits settled, those that took all
+     * logits, and the rows that were run a second time for them. */
+    size_t n_from_best, n_from_all, n_again;
 } TernGenerated;
 
 /* ---- kept slots: what was computed once is not computed again

@@ -120,7 +120,8 @@ static const TnField request_fields[] = {
     TN_FIELD(TernRequest, draft_max),     TN_FIELD(TernRequest, ignore_eog),
     TN_FIELD(TernRequest, stop_ids),      TN_FIELD(TernRequest, n_stop_ids),
     TN_FIELD(TernRequest, stops),         TN_FIELD(TernRequest, n_stops),
-    TN_FIELD(TernRequest, sampler),       TN_FIELD(TernRequest, slot)};
+    TN_FIELD(TernRequest, sampler),       TN_FIELD(TernRequest, slot),
+    TN_FIELD(TernRequest, grammar)};
 static const TnShape request_shape = TN_SHAPE(TernRequest, request_fields);
 
 TernStatus tn_request_take(const TernRequest *given, TernRequest *out, TernError *err) {
@@ -154,6 +155,11 @@ static TernStatus check_request(const TernGenerator *g, const TernRequest *r, Te
     if (!g->vocab && r->text.data)
         return tn_fail(err, TERN_ERR_INPUT,
                        "TernRequest.text is set, expected ids: the model has no tokenizer");
+    if (!g->vocab && r->grammar)
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "TernRequest.grammar is set, expected none: the model has no tokenizer");
+    if (r->grammar && r->ignore_eog)
+        return tn_fail(err, TERN_ERR_INPUT, "TernRequest.ignore_eog is set, expected 0 beside a grammar");
     if (!g->vocab && r->n_stops)
         return tn_fail(err, TERN_ERR_INPUT,
                        "TernRequest.stops is set, expected none: the model has no tokenizer");
@@ -219,14 +225,12 @@ static TernStatus take_sampler(TernSequence *s, const TernRequest *r, TernError 
     TN_TRY(tern_sampler_create(r->sampler, s->generator->info.n_vocab, &s->sampler, err));
     tern_sampler_accept(s->sampler, s->prompt, s->got.n_prompt);
     s->want = tern_sampler_want(s->sampler);
-    static const TernWant wants[] = {[TERN_SAMPLER_ID] = TERN_WANT_GREEDY,
-                                     [TERN_SAMPLER_TOP] = TERN_WANT_TOP,
-                                     [TERN_SAMPLER_LOGITS] = TERN_WANT_LOGITS};
-    if (!tern_session_gives(s->generator->session, wants[s->want.kind]))
+    if (s->want.kind != TERN_SAMPLER_LOGITS &&
+        !tern_session_gives(s->generator->session, (TernWant)s->want.kind))
         return tn_fail(err, TERN_ERR_UNSUPPORTED,
                        "TernRequest.sampler needs an output that the model was compiled without");
     s->got.seed = tern_sampler_get_seed(s->sampler);
-    return TERN_OK;
+    return tn_constrain(s, r->grammar, err);
 }
 
 static TernStatus take_guesses(TernSequence *s, const TernRequest *r, TernError *err) {
@@ -297,7 +301,10 @@ static const TnField generated_fields[] = {TN_FIELD(TernGenerated, end),
                                            TN_FIELD(TernGenerated, prompt_seconds),
                                            TN_FIELD(TernGenerated, decode_seconds),
                                            TN_FIELD(TernGenerated, seed),
-                                           TN_FIELD(TernGenerated, n_reused)};
+                                           TN_FIELD(TernGenerated, n_reused),
+                                           TN_FIELD(TernGenerated, n_from_best),
+                                           TN_FIELD(TernGenerated, n_from_all),
+                                           TN_FIELD(TernGenerated, n_again)};
 static const TnShape generated_shape = TN_SHAPE(TernGenerated, generated_fields);
 
 TernStatus tern_sequence_get(const TernSequence *s, TernGenerated *out, TernError *err) {

@@ -10,7 +10,7 @@ static size_t prompt_rows(TernSequence *s, TernRow *rows, size_t room) {
     size_t at = s->got.n_reused + s->got.n_prefilled, left = s->got.n_prompt - at,
            n = left < room ? left : room;
     for (size_t i = 0; i < n; i++) rows[i] = (TernRow){.token = s->prompt[at + i]};
-    if (n == left) rows[n - 1].want = s->want.kind;
+    if (n == left) rows[n - 1].want = tn_constrain_want(s);
     s->n_chunk = n;
     return n;
 }
@@ -23,9 +23,10 @@ static size_t decode_rows(TernSequence *s, TernRow *rows, size_t room) {
     if (most > room - 1) most = room - 1;
     s->n_chunk = 0;
     s->n_guess = s->lookup ? tern_lookup_guess(s->lookup, s->guess, most) : 0;
-    rows[0] = (TernRow){.token = s->last, .want = s->want.kind};
+    s->n_guess = tn_constrain_guesses(s, s->n_guess);
+    rows[0] = (TernRow){.token = s->last, .want = tn_constrain_want(s)};
     for (size_t i = 0; i < s->n_guess; i++)
-        rows[1 + i] = (TernRow){.token = s->guess[i], .want = s->want.kind};
+        rows[1 + i] = (TernRow){.token = s->guess[i], .want = rows[0].want};
     return 1 + s->n_guess;
 }
 
@@ -34,7 +35,8 @@ size_t tn_sequence_rows(TernSequence *s, TernRow *rows, size_t room) {
     s->held = tern_session_length(s->generator->session, s->slot);
     s->picked = TERN_OK;
     s->n_next = s->n_guess = 0;
-    s->missed = false;
+    s->missed = s->unsettled = false;
+    s->walk = s->state;
     size_t n = tn_sequence_in_prompt(s) ? prompt_rows(s, rows, room) : decode_rows(s, rows, room);
     if (s->kept)
         for (size_t i = 0; i < n; i++) s->kept->ids[s->held + i] = rows[i].token;
@@ -44,23 +46,24 @@ size_t tn_sequence_rows(TernSequence *s, TernRow *rows, size_t room) {
 /* ---- Results in */
 
 void tn_sequence_take(TernSequence *s, const TernResult *r) {
-    if (s->missed || s->picked != TERN_OK) return;
+    if (s->missed || s->unsettled || s->picked != TERN_OK) return;
     int32_t *id = &s->next[s->n_next];
-    if (s->want.kind == TERN_SAMPLER_ID)
+    if (s->constrained)
+        s->picked = tn_constrain_pick(s, r, id, &s->wrong);
+    else if (s->want.kind == TERN_SAMPLER_ID)
         s->picked = tern_sampler_pick_id(s->sampler, r->id, id, &s->wrong);
-    else if (s->want.kind == TERN_SAMPLER_TOP)
+    else
         s->picked = tern_sampler_pick_top(s->sampler, r->top_ids, r->top_logits,
                                           s->want.k < r->n_top ? s->want.k : r->n_top, id, &s->wrong);
-    else
-        s->picked =
-            tern_sampler_pick_logits(s->sampler, r->logits, s->generator->info.n_vocab, id, &s->wrong);
     if (s->picked != TERN_OK) return;
+    s->unsettled = *id == TERN_NO_TOKEN;
+    if (s->unsettled) return;
     s->missed = s->n_next < s->n_guess && *id != s->guess[s->n_next];
     s->n_next++;
 }
 
 void tn_sequence_take_failure(TernSequence *s, TernStatus status, const TernError *err) {
-    if (s->missed || s->picked != TERN_OK)
+    if (s->missed || s->unsettled || s->picked != TERN_OK)
         return; /* after a miss, plain decoding would never have run this row */
     s->picked = status;
     s->wrong = *err;
@@ -100,7 +103,7 @@ void tn_sequence_fail(TernSequence *s, TernStatus status, const TernError *err) 
     end(s, TERN_END_FAILED);
 }
 
-static bool is_end(const TernSequence *s, int32_t id) {
+bool tn_sequence_is_end(const TernSequence *s, int32_t id) {
     for (size_t i = 0; i < s->n_stop_ids; i++)
         if (s->stop_ids[i] == id) return true;
     const TernVocab *vocab = s->generator->vocab;
@@ -110,7 +113,7 @@ static bool is_end(const TernSequence *s, int32_t id) {
 static void give_id(TernSequence *s, int32_t id) {
     const char *bytes = "";
     size_t n = 0, stop = TERN_NO_STOP;
-    bool last = is_end(s, id);
+    bool last = tn_sequence_is_end(s, id);
     s->got.n_out++;
     if (s->detok && !last) {
         TernStatus st = tern_detok_push(s->detok, id, &bytes, &n, &s->err);
@@ -142,7 +145,7 @@ void tn_sequence_heed(TernSequence *s) {
 }
 
 static void settle_prompt(TernSequence *s) {
-    s->got.n_prefilled += s->n_chunk;
+    s->got.n_prefilled += s->n_chunk - s->unsettled;
     s->prompt_ended = tn_os_seconds();
     s->got.prompt_seconds = s->prompt_ended - s->began;
     if (s->lookup && s->n_next) {
@@ -151,16 +154,33 @@ static void settle_prompt(TernSequence *s) {
     }
 }
 
-static TernStatus settle_decode(TernSequence *s) {
+static void settle_decode(TernSequence *s) {
     s->got.n_decoded += s->n_next;
     s->got.n_guessed += s->n_guess;
-    s->got.n_right += s->n_next - 1;
+    s->got.n_right += s->unsettled ? s->n_next : s->n_next - 1;
     s->got.decode_seconds = tn_os_seconds() - s->prompt_ended;
     if (s->lookup) tern_lookup_accept(s->lookup, s->next, s->n_next);
-    if (s->n_guess == 0) return TERN_OK;
+    if (s->n_guess == 0 || s->unsettled) return;
     s->trust = s->n_next > s->n_guess ? 2 * s->trust : s->n_next;
     if (s->trust > s->draft_max) s->trust = s->draft_max;
-    return tern_session_truncate(s->generator->session, s->slot, (uint32_t)(s->held + s->n_next), &s->err);
+}
+
+/* Takes back the rows that count for nothing: after a wrong guess, and one that must be run again. */
+static TernStatus trim(TernSequence *s) {
+    size_t used = s->n_chunk ? s->n_chunk - s->unsettled : s->n_next;
+    s->got.n_again += s->unsettled;
+    if (!s->unsettled && (s->n_chunk || s->n_guess == 0)) return TERN_OK;
+    return tern_session_truncate(s->generator->session, s->slot, (uint32_t)(s->held + used), &s->err);
+}
+
+static TernStatus give_picks(TernSequence *s) {
+    bool complete = false;
+    if (s->n_next) s->last = s->next[s->n_next - 1];
+    for (size_t i = 0; i < s->n_next && tn_sequence_runs(s); i++) give_id(s, s->next[i]);
+    s->state = s->walk;
+    if (s->n_next && tn_sequence_runs(s)) TN_TRY(tn_constrain_complete(s, &complete, &s->err));
+    if (complete) end(s, TERN_END_GRAMMAR);
+    return TERN_OK;
 }
 
 /* If a step with guesses fails at a pick, the picks before it count: plain decoding would have given them, and might have
@@ -169,14 +189,14 @@ void tn_sequence_settle(TernSequence *s) {
     TernStatus st = TERN_OK;
     if (s->n_chunk && s->picked == TERN_OK)
         settle_prompt(s);
-    else if (s->n_next)
-        st = settle_decode(s);
+    else if (s->n_next || s->unsettled)
+        settle_decode(s);
+    if (s->n_next || s->unsettled) st = trim(s);
+    if (st == TERN_OK) st = give_picks(s);
     if (st != TERN_OK) {
         tn_sequence_fail(s, st, NULL);
         return;
     }
-    if (s->n_next) s->last = s->next[s->n_next - 1];
-    for (size_t i = 0; i < s->n_next && tn_sequence_runs(s); i++) give_id(s, s->next[i]);
     tn_sequence_heed(s);
     if (s->picked != TERN_OK && tn_sequence_runs(s)) tn_sequence_fail(s, s->picked, &s->wrong);
     if (tern_session_length(s->generator->session, s->slot) >= s->generator->context)

@@ -52,9 +52,16 @@ struct TernSequence {
     bool ignore_eog;
     TernSampler *sampler;
     TernSamplerWant want;
-    TernDetok *detok;   /* NULL without a tokenizer */
-    TernStops *stops;   /* NULL without a tokenizer */
-    TernLookup *lookup; /* NULL without guesses */
+    /* constrain.c */
+    TernGrammar *grammar;         /* borrowed; NULL: none */
+    TernGrammarState state, walk; /* after the ids given out; after the picks of the current step too */
+    bool endless;                 /* the grammar's vocabulary has no token that ends an answer */
+    bool constrained;             /* a pick needs all logits, or the best 256 if they settle it */
+    bool tries;                   /* the best 256 are tried */
+    uint32_t direct, backoff;     /* rows that want all logits at once; how many after the next failure */
+    TernDetok *detok;             /* NULL without a tokenizer */
+    TernStops *stops;             /* NULL without a tokenizer */
+    TernLookup *lookup;           /* NULL without guesses */
 
     TernGenerated got;
     TernError err; /* for TERN_END_FAILED */
@@ -68,6 +75,7 @@ struct TernSequence {
     size_t n_next, n_guess;
     size_t trust;      /* most guesses for the next step, from how many were right in the last ones */
     bool missed;       /* the last pick differs from the guess in the next row: ignore the rows after it */
+    bool unsettled;    /* the row after the last pick must be run again for all its logits */
     uint32_t held;     /* positions before the step */
     size_t n_chunk;    /* rows of the prompt in the step */
     TernStatus picked; /* not OK: the row after the last pick gave none, for the reason in `wrong` */
@@ -87,6 +95,22 @@ static inline bool tn_sequence_in_prompt(const TernSequence *s) {
     return s->got.n_reused + s->got.n_prefilled < s->got.n_prompt;
 }
 
+/* Whether this id ends the answer. */
+bool tn_sequence_is_end(const TernSequence *s, int32_t id);
+
+/* ---- constrain.c: picks within a grammar, or with a bias or a penalty */
+/* Takes the grammar, or NULL, once the sampler is there. */
+TernStatus tn_constrain(TernSequence *s, TernGrammar *grammar, TernError *err);
+/* What rows of the next step want. */
+TernWant tn_constrain_want(const TernSequence *s);
+/* How many of the first n guesses the grammar allows. */
+size_t tn_constrain_guesses(TernSequence *s, size_t n);
+/* Picks from a row of a constrained sequence. TERN_NO_TOKEN: the result does not settle it, and the row must be run again. */
+TernStatus tn_constrain_pick(TernSequence *s, const TernResult *r, int32_t *id, TernError *err);
+/* Whether the text is whole and no token can follow, not even one that ends the answer. */
+TernStatus tn_constrain_complete(TernSequence *s, bool *out, TernError *err);
+
+/* ---- sequence.c */
 /* Ends the sequence if it was cancelled. */
 void tn_sequence_heed(TernSequence *s);
 /* Writes the rows of its next step, at least one and at most `room`, and returns how many. What it changes takes effect

@@ -786,6 +786,8 @@ static void test_generate(void) {
     REQUEST("TernRequest.stop_ids is NULL although n_stop_ids", .ids = token, .n_ids = 1, .n_stop_ids = 1);
     REQUEST("TernRequest.stops is NULL although n_stops", .ids = token, .n_ids = 1, .n_stops = 1);
     REQUEST("stops[0]", .ids = token, .n_ids = 1, .stops = &none, .n_stops = 1);
+    REQUEST("TernRequest.ignore_eog is set", .ids = token, .n_ids = 1, .ignore_eog = 1,
+            .grammar = (TernGrammar *)&none); /* TernRequest.grammar */
     REQUEST("TernSamplerOptions.top_p", .ids = token, .n_ids = 1,
             .sampler = &sampler); /* TernRequest.sampler */
     CALL(use_request(&(TernRequest){.size = sizeof(TernRequest), .text = {"a", 1}}), ACCEPTED, "");
