@@ -53,22 +53,24 @@ TernStatus tn_hf_added(TnHfFolder *f, const char *path, TnHfTokens *t, const jso
     return TERN_OK;
 }
 
-static TernStatus vocab(const Bpe *b, TnHfTokens *t) {
-    json_t *vocab = json_object_get(b->model, "vocab"), *id;
+TernStatus tn_hf_vocab(TnHfFolder *f, const char *path, const json_t *tokenizer, TnHfTokens *t,
+                       TernError *err) {
+    json_t *vocab = json_object_get(json_object_get(tokenizer, "model"), "vocab"), *id;
     const char *text;
     if (!json_is_object(vocab) || !json_object_size(vocab))
-        return tn_fail(b->err, TERN_ERR_INPUT, "%s: model has no object \"vocab\" with tokens", b->path);
+        return tn_fail(err, TERN_ERR_INPUT, "%s: model has no object \"vocab\" with tokens", path);
     json_object_foreach(vocab, text, id) {
         if (!json_is_integer(id) || json_integer_value(id) < 0)
-            return tn_fail(b->err, TERN_ERR_INPUT, "%s: token '%s' has no id", b->path, text);
-        TN_TRY(tn_hf_put_token(b->f, b->path, t, (uint64_t)json_integer_value(id), text, strlen(text),
-                               TN_HF_NORMAL, b->err));
+            return tn_fail(err, TERN_ERR_INPUT, "%s: token '%s' has no id", path, text);
+        TN_TRY(tn_hf_put_token(f, path, t, (uint64_t)json_integer_value(id), text, strlen(text), TN_HF_NORMAL,
+                               err));
     }
-    return tn_hf_added(b->f, b->path, t, json_object_get(b->tokenizer, "added_tokens"), b->err);
+    return tn_hf_added(f, path, t, json_object_get(tokenizer, "added_tokens"), err);
 }
 
 /* "a b", or the two parts of an array. */
-static TernStatus merge(const Bpe *b, size_t i, const json_t *v, TernText *out) {
+static TernStatus merge(TnHfFolder *f, const char *path, size_t i, const json_t *v, TernText *out,
+                        TernError *err) {
     if (json_is_string(v)) {
         *out = (TernText){json_string_value(v), json_string_length(v)};
         return TERN_OK;
@@ -76,24 +78,23 @@ static TernStatus merge(const Bpe *b, size_t i, const json_t *v, TernText *out) 
     const char *left = json_string_value(json_array_get(v, 0)),
                *right = json_string_value(json_array_get(v, 1));
     if (json_array_size(v) != 2 || !left || !right)
-        return tn_fail(b->err, TERN_ERR_INPUT, "%s: merge %zu is not a text, nor an array of two", b->path,
-                       i);
-    const char *text = tn_sprintf(&b->f->arena, "%s %s", left, right);
+        return tn_fail(err, TERN_ERR_INPUT, "%s: merge %zu is not a text, nor an array of two", path, i);
+    const char *text = tn_sprintf(&f->arena, "%s %s", left, right);
     *out = (TernText){text, strlen(text)};
     return TERN_OK;
 }
 
-static TernStatus merges(const Bpe *b) {
-    const json_t *list = json_object_get(b->model, "merges");
+TernStatus tn_hf_merges(TnHfFolder *f, const char *path, const json_t *model, const TernText **out,
+                        size_t *out_n, TernError *err) {
+    const json_t *list = json_object_get(model, "merges");
     size_t n = json_array_size(list);
-    if (!json_is_array(list))
-        return tn_fail(b->err, TERN_ERR_INPUT, "%s: model has no array \"merges\"", b->path);
+    if (!json_is_array(list)) return tn_fail(err, TERN_ERR_INPUT, "%s: model has no array \"merges\"", path);
     if (n > MERGES_MAX)
-        return tn_fail(b->err, TERN_ERR_UNSUPPORTED, "%s: %zu merges, expected at most %d", b->path, n,
-                       MERGES_MAX);
-    TernText *texts = tn_alloc_array(&b->f->arena, n + 1, sizeof *texts);
-    for (size_t i = 0; i < n; i++) TN_TRY(merge(b, i, json_array_get(list, i), &texts[i]));
-    tn_gguf_put_strs(b->w, "tokenizer.ggml.merges", texts, n);
+        return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: %zu merges, expected at most %d", path, n, MERGES_MAX);
+    TernText *texts = tn_alloc_array(&f->arena, n + 1, sizeof *texts);
+    for (size_t i = 0; i < n; i++) TN_TRY(merge(f, path, i, json_array_get(list, i), &texts[i], err));
+    *out = texts;
+    *out_n = n;
     return TERN_OK;
 }
 
@@ -197,16 +198,26 @@ static bool is_special(const json_t *piece) {
     return json_is_object(json_object_get(piece, "SpecialToken"));
 }
 
-static void around(const Bpe *b) {
+void tn_hf_around(const json_t *tokenizer, TnGgufWriter *w) {
     static const char add_bos[] = "tokenizer.ggml.add_bos_token", add_eos[] = "tokenizer.ggml.add_eos_token";
-    const json_t *v = template_of(json_object_get(b->tokenizer, "post_processor")), *single;
+    const json_t *v = template_of(json_object_get(tokenizer, "post_processor")), *single;
     if (!json_is_object(v)) return;
     single = json_object_get(v, "single");
     size_t n = json_array_size(single);
-    if (!tn_gguf_put_has(b->w, add_bos))
-        tn_gguf_put_bool(b->w, add_bos, n && is_special(json_array_get(single, 0)));
-    if (!tn_gguf_put_has(b->w, add_eos))
-        tn_gguf_put_bool(b->w, add_eos, n > 1 && is_special(json_array_get(single, n - 1)));
+    if (!tn_gguf_put_has(w, add_bos))
+        tn_gguf_put_bool(w, add_bos, n && is_special(json_array_get(single, 0)));
+    if (!tn_gguf_put_has(w, add_eos))
+        tn_gguf_put_bool(w, add_eos, n > 1 && is_special(json_array_get(single, n - 1)));
+}
+
+void tn_hf_put_tokens(TnHfFolder *f, TnHfTokens *t, TnGgufWriter *w) {
+    for (size_t i = 0; i < t->n; i++) {
+        if (t->texts[i].data) continue;
+        const char *text = tn_sprintf(&f->arena, "[PAD%zu]", i);
+        t->texts[i] = (TernText){text, strlen(text)};
+    }
+    tn_gguf_put_strs(w, "tokenizer.ggml.tokens", t->texts, t->n);
+    tn_gguf_put_array(w, "tokenizer.ggml.token_type", TN_GGUF_I32, t->types, t->n);
 }
 
 TernStatus tn_hf_bpe(TnHfFolder *f, const TnHfConfig *c, const TnHfOptions *options, const char *path,
@@ -216,17 +227,14 @@ TernStatus tn_hf_bpe(TnHfFolder *f, const TnHfConfig *c, const TnHfOptions *opti
     TnHfTokens t;
     tn_hf_tokens_create(f, c->vocab, false, &t);
     TN_TRY(normalizer(&b));
-    TN_TRY(vocab(&b, &t));
+    TN_TRY(tn_hf_vocab(f, path, tokenizer, &t, err));
     tn_gguf_put_str(w, "tokenizer.ggml.model", model, strlen(model));
     TN_TRY(pre(&b));
-    for (size_t i = 0; i < t.n; i++) {
-        if (t.texts[i].data) continue;
-        const char *text = tn_sprintf(&f->arena, "[PAD%zu]", i);
-        t.texts[i] = (TernText){text, strlen(text)};
-    }
-    tn_gguf_put_strs(w, "tokenizer.ggml.tokens", t.texts, t.n);
-    tn_gguf_put_array(w, "tokenizer.ggml.token_type", TN_GGUF_I32, t.types, t.n);
-    TN_TRY(merges(&b));
-    around(&b);
+    tn_hf_put_tokens(f, &t, w);
+    const TernText *merges;
+    size_t n_merges;
+    TN_TRY(tn_hf_merges(f, path, b.model, &merges, &n_merges, err));
+    tn_gguf_put_strs(w, "tokenizer.ggml.merges", merges, n_merges);
+    tn_hf_around(tokenizer, w);
     return TERN_OK;
 }

@@ -2,6 +2,7 @@
  *
  *   tokenizer.json                     byte-level BPE (hfbpe.c), if that is what it holds
  *   tokenizer.model                    otherwise: SentencePiece (spm_model.c)
+ *   tokenizer.json                     SentencePiece's BPE, if there is no tokenizer.model (hfpieces.c)
  *   tokenizer_config.json              what is put around texts, the chat template, added tokens
  *   added_tokens.json                  the same in an older form, for SentencePiece
  *   chat_template.jinja                the chat template of newer folders, which wins
@@ -110,12 +111,15 @@ static TernStatus put_template(const Tok *t) {
 
 /* ---- Tokens */
 
-/* Whether tokenizer.json holds byte-level BPE. SentencePiece's BPE is written into such files too: with tokens for bytes. */
-static bool is_byte_level(const json_t *tokenizer) {
+static const char *model_type(const json_t *tokenizer) {
     const json_t *model = json_object_get(tokenizer, "model");
     const char *type = json_string_value(json_object_get(model, "type"));
-    bool bpe = type ? strcmp(type, "BPE") == 0 : json_is_array(json_object_get(model, "merges"));
-    return bpe && !json_is_true(json_object_get(model, "byte_fallback"));
+    return type ? type : json_is_array(json_object_get(model, "merges")) ? "BPE" : "";
+}
+
+/* Whether a tokenizer.json of BPE is byte-level. SentencePiece's BPE is written into such files too: with tokens for bytes. */
+static bool is_byte_level(const json_t *tokenizer) {
+    return !json_is_true(json_object_get(json_object_get(tokenizer, "model"), "byte_fallback"));
 }
 
 /* {"32000": {"content": .., "special": ..}}, for tokens that tokenizer.model does not have. */
@@ -162,16 +166,11 @@ static TernStatus put_sentencepiece(const Tok *t, const char *path) {
     TN_TRY(tn_hf_spm(t->f, t->c, path, t->w, &tokens, t->err));
     TN_TRY(put_decoder(t, &tokens));
     TN_TRY(put_old_added(t, &tokens));
-    for (size_t i = 0; i < tokens.n; i++) {
+    for (size_t i = 0; i < tokens.n; i++)
         if (tokens.types[i] == TN_HF_UNUSED || (tokens.scores[i] == 0 && tokens.types[i] == TN_HF_USER))
             tokens.scores[i] = unused;
-        if (tokens.texts[i].data) continue;
-        const char *text = tn_sprintf(&t->f->arena, "[PAD%zu]", i);
-        tokens.texts[i] = (TernText){text, strlen(text)};
-    }
-    tn_gguf_put_strs(t->w, "tokenizer.ggml.tokens", tokens.texts, tokens.n);
     tn_gguf_put_array(t->w, "tokenizer.ggml.scores", TN_GGUF_F32, tokens.scores, tokens.n);
-    tn_gguf_put_array(t->w, "tokenizer.ggml.token_type", TN_GGUF_I32, tokens.types, tokens.n);
+    tn_hf_put_tokens(t->f, &tokens, t->w);
     return TERN_OK;
 }
 
@@ -181,11 +180,13 @@ static TernStatus put_all(Tok *t) {
     TN_TRY(tn_hf_json_file(json, false, &t->json, t->err));
     TN_TRY(tn_hf_json_file(t->config_path, false, &t->config, t->err));
     TN_TRY(tn_hf_json_file(generation, false, &t->generation, t->err));
-    bool bytes = t->json && is_byte_level(t->json), pieces = !bytes && tn_os_exists(spm);
-    if (!bytes && !pieces && t->json)
-        return tn_fail(t->err, TERN_ERR_UNSUPPORTED, "%s: not byte-level BPE, expected %s beside it", json,
-                       spm);
-    if (!bytes && !pieces) {
+    bool bpe = t->json && strcmp(model_type(t->json), "BPE") == 0, bytes = bpe && is_byte_level(t->json);
+    bool pieces = !bytes && tn_os_exists(spm);
+    if (!bpe && !pieces && t->json)
+        return tn_fail(t->err, TERN_ERR_UNSUPPORTED,
+                       "%s: the model is of type '%s', expected BPE, or %s beside it", json,
+                       model_type(t->json), spm);
+    if (!bpe && !pieces) {
         tn_hf_note(t->options, "%s: the folder has no tokenizer: no tokenizer.json or tokenizer.model",
                    t->f->path);
         return TERN_OK;
@@ -194,7 +195,8 @@ static TernStatus put_all(Tok *t) {
     TN_TRY(put_ids(t, t->c->json, t->c->path));
     TN_TRY(put_flags(t));
     TN_TRY(put_template(t));
-    return bytes ? tn_hf_bpe(t->f, t->c, t->options, json, t->json, t->w, t->err) : put_sentencepiece(t, spm);
+    if (pieces) return put_sentencepiece(t, spm);
+    return (bytes ? tn_hf_bpe : tn_hf_pieces)(t->f, t->c, t->options, json, t->json, t->w, t->err);
 }
 
 TernStatus tn_hf_tokenizer(TnHfFolder *f, const TnHfConfig *c, const TnHfOptions *options, TnGgufWriter *w,

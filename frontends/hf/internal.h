@@ -138,6 +138,18 @@ TernStatus tn_hf_put_token(TnHfFolder *f, const char *path, TnHfTokens *t, uint6
                            size_t n, int32_t type, TernError *err);
 /* Takes a list of added tokens: objects with id, content and special. */
 TernStatus tn_hf_added(TnHfFolder *f, const char *path, TnHfTokens *t, const json_t *list, TernError *err);
+/* Takes model.vocab and added_tokens of a tokenizer.json of BPE, and its merges, "a b" each. */
+TernStatus tn_hf_vocab(TnHfFolder *f, const char *path, const json_t *tokenizer, TnHfTokens *t,
+                       TernError *err);
+TernStatus tn_hf_merges(TnHfFolder *f, const char *path, const json_t *model, const TernText **out,
+                        size_t *out_n, TernError *err);
+/* Writes what is put around a text, if no key says it yet; the texts and types of tokens. */
+void tn_hf_around(const json_t *tokenizer, TnGgufWriter *w);
+void tn_hf_put_tokens(TnHfFolder *f, TnHfTokens *t, TnGgufWriter *w);
+
+/* ---- hfpieces.c: a tokenizer.json that holds SentencePiece's BPE */
+TernStatus tn_hf_pieces(TnHfFolder *f, const TnHfConfig *c, const TnHfOptions *options, const char *path,
+                        const json_t *tokenizer, TnGgufWriter *w, TernError *err);
 
 /* ---- spm_model.c: tokenizer.model of SentencePiece */
 TernStatus tn_hf_spm(TnHfFolder *f, const TnHfConfig *c, const char *path, TnGgufWriter *w,

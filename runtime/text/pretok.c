@@ -210,6 +210,12 @@ uint16_t tn_pre_flags(uint32_t pre) {
     return table[pre].flags;
 }
 
+const char *tn_pre_of_characters(void) {
+    for (uint32_t i = 0; i < TN_COUNT(table); i++)
+        if (table[i].flags == TN_VOCAB_CHARACTERS) return table[i].name;
+    return NULL;
+}
+
 void tn_pre_list(TnBuf *out) {
     for (size_t i = 0; i < TN_COUNT(table); i++)
         tn_buf_printf(out, "%s%s", i == 0 ? "" : i + 1 == TN_COUNT(table) ? " or " : ", ", table[i].name);

@@ -21,6 +21,8 @@ uint32_t tn_pre_count(void);
 const char *tn_pre_name(uint32_t pre);
 /* The row's expression number `level`, from 0; NULL after the last. */
 const char *tn_pre_regex(uint32_t pre, uint32_t level);
+/* The row for merges of characters that need no more than being cut into lines. */
+const char *tn_pre_of_characters(void);
 /* TN_VOCAB_CHARACTERS: it is for BPE of characters, else for that of bytes. The other flags are what its images have. */
 uint16_t tn_pre_flags(uint32_t pre);
 /* Appends the main name of every row: "a, b or c". tn_pre_find knows further names. */

@@ -26,10 +26,11 @@ static const struct {
     const char *from, *to, *want;
 } faults[] = {
     {"{\"version\"", "[\"version\"", T "line 1, column "},
-    {"\"model\":", "\"models\":", T "not byte-level BPE, expected "},
-    {"\"BPE\"", "\"Unigram\"", T "not byte-level BPE, expected "},
+    {"\"model\":", "\"models\":", T "the model is of type '', expected BPE, or "},
+    {"\"BPE\"", "\"Unigram\"", T "the model is of type 'Unigram', expected BPE, or "},
     {"\"BPE\"", "1,\"x\":2", ""},
-    {"\"ignore_merges\":false", "\"byte_fallback\":true", T "not byte-level BPE, expected "},
+    {"\"ignore_merges\":false", "\"byte_fallback\":true",
+     T "the pre-tokenizer is of type 'ByteLevel', expected none, Metaspace, or Split at a space"},
     {"\"vocab\":{\"a\":3,\"b\":4,\"ab\":5,\"\xc4\xa0\":6}", "\"vocab\":[]",
      T "model has no object \"vocab\" with tokens"},
     {"\"vocab\":{\"a\":3,\"b\":4,\"ab\":5,\"\xc4\xa0\":6}", "\"vocab\":{}",
