@@ -92,7 +92,7 @@ static void check_result(void *user, const TernResult *r) {
     }
     assert_int_equal(r->id, fake_best(logits));
     assert_true(!r->hidden && !r->top_ids == (r->want != TERN_WANT_TOP) &&
-                !r->logits == (r->want != TERN_WANT_LOGITS && r->want != TERN_WANT_TOP));
+                (r->want == TERN_WANT_TOP || !r->logits == (r->want != TERN_WANT_LOGITS)));
     if (r->logits) assert_memory_equal(r->logits, logits, sizeof logits);
     if (r->want == TERN_WANT_TOP) {
         int32_t ids[TOPK];
