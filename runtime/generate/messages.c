@@ -4,7 +4,7 @@
 #include <string.h>
 #include "runtime/base/arena.h"
 #include "runtime/base/escape.h"
-#include "runtime/base/json_tree.h"
+#include "runtime/json/json_tree.h"
 
 /* ---- The list */
 
@@ -87,33 +87,34 @@ void tn_messages_print(const TnMessages *m, size_t from, size_t to, TnBuf *out) 
     tn_buf_puts(out, *between == '[' ? "[]\n" : "\n]\n");
 }
 
-static TernStatus wrong(const TnJsonNode *at, const char *name, const char *expected, TernError *err) {
-    bool key = at->key && at->kind == TN_JSON_STRING;
-    return tn_fail(err, TERN_ERR_INPUT, "%s: line %u, column %u: got %s%s%s, expected %s", name, at->line,
-                   at->col, key ? "'" : "", key ? at->key : tn_json_kind_name(at->kind), key ? "'" : "",
-                   expected);
+static TernStatus wrong(const TnJsonNode *at, const char *expected, TernError *err) {
+    bool text = at->kind == TN_JSON_STRING, member = at->key != NULL;
+    return tn_fail(err, TERN_ERR_INPUT, "%s%sgot %s%s%s, expected %s", member ? at->key : "",
+                   member ? ": " : "", text ? "'" : "", text ? at->text : tn_json_kind_name(at->kind),
+                   text ? "'" : "", expected);
 }
 
-static TernStatus read_message(TnMessages *m, const TnJsonNode *node, const char *name, TernError *err) {
-    if (node->kind != TN_JSON_OBJECT) return wrong(node, name, "an object with role and content", err);
+static TernStatus read_message(TnMessages *m, const TnJsonNode *node, TernError *err) {
+    if (node->kind != TN_JSON_OBJECT) return wrong(node, "an object with role and content", err);
     const TnJsonNode *role = tn_json_member(node, "role"), *content = tn_json_member(node, "content");
     for (const TnJsonNode *part = node->first; part; part = part->next) {
         if (part != role && part != content)
-            return tn_fail(err, TERN_ERR_INPUT,
-                           "%s: line %u, column %u: got the key '%s', expected role and content", name,
-                           part->line, part->col, part->key);
-        if (part->kind != TN_JSON_STRING) return wrong(part, name, "a string", err);
+            return tn_fail(err, TERN_ERR_INPUT, "got the key '%s', expected role and content", part->key);
+        if (part->kind != TN_JSON_STRING) return wrong(part, "a string", err);
     }
-    if (!role || !content) return wrong(node, name, role ? "a member content" : "a member role", err);
-    if (memchr(role->text, 0, role->size)) return wrong(role, name, "a role without NUL", err);
-    TernStatus st = tn_messages_insert(m, m->n, role->text, (TernText){content->text, content->size}, err);
-    return st == TERN_OK ? st : tn_fail_in(err, st, "%s: line %u", name, node->line);
+    if (!role || !content) return wrong(node, role ? "a member content" : "a member role", err);
+    if (memchr(role->text, 0, role->size)) return wrong(role, "a role without NUL", err);
+    return tn_messages_insert(m, m->n, role->text, (TernText){content->text, content->size}, err);
 }
 
 static TernStatus read_list(TnMessages *m, const TnJsonNode *list, const char *name, TernError *err) {
-    if (list->kind != TN_JSON_ARRAY) return wrong(list, name, "a list of messages", err);
-    for (const TnJsonNode *node = list->first; node; node = node->next)
-        TN_TRY(read_message(m, node, name, err));
+    if (list->kind != TN_JSON_ARRAY)
+        return tn_fail_in(err, wrong(list, "a list of messages", err), "%s", name);
+    size_t i = 0;
+    for (const TnJsonNode *node = list->first; node; node = node->next, i++) {
+        TernStatus st = read_message(m, node, err);
+        if (st != TERN_OK) return tn_fail_in(err, st, "%s: messages[%zu]", name, i);
+    }
     return TERN_OK;
 }
 

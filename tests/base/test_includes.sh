@@ -31,11 +31,12 @@ rule() {
 
 # "a/*" is the folder itself, "a/**" everything below it too
 rule runtime/base 9 'runtime/base/*'
+rule runtime/json 9 'runtime/json/*' 'runtime/base/*'
 rule runtime/abi 9 'runtime/abi/*' 'runtime/base/*'
 rule runtime/text 1 'runtime/text/*' 'runtime/base/*'
-rule runtime/text/grammar 9 'runtime/text/grammar/*' 'runtime/text/*' 'runtime/base/*'
-rule runtime/text/chat 9 'runtime/text/chat/*' 'runtime/text/*' 'runtime/base/*'
-rule runtime/generate 9 'runtime/generate/*' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/text/grammar.h' 'runtime/text/chat.h' 'runtime/base/*'
+rule runtime/text/grammar 9 'runtime/text/grammar/*' 'runtime/text/*' 'runtime/json/*' 'runtime/base/*'
+rule runtime/text/chat 9 'runtime/text/chat/*' 'runtime/text/*' 'runtime/json/*' 'runtime/base/*'
+rule runtime/generate 9 'runtime/generate/*' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/text/grammar.h' 'runtime/text/chat.h' 'runtime/json/*' 'runtime/base/*'
 rule runtime 1 'runtime/*' 'runtime/abi/*' 'runtime/base/*'
 rule runtime/cuda 9 'runtime/cuda/*' 'runtime/*' 'runtime/abi/*' 'runtime/base/*'
 rule ir 9 'ir/**' 'runtime/abi/kvs.h' 'runtime/abi/counts.h' 'runtime/base/*'
@@ -86,7 +87,7 @@ only 'llvm' 'codegen/(llvm|ptx)/'
 only 'libxsmm' 'codegen/xsmm/'
 only 'pcre2' 'runtime/text/'
 only 'xxhash' 'runtime/base/hash\.c'
-only 'jansson' 'frontends/'
+only 'jansson' 'frontends/|runtime/json/'
 only 'runtime/host\.h' 'runtime/(host|engine_)' # memory that kernels see, and code, belong to engines
 only '(sys/mman|fcntl|sys/stat)\.h' 'runtime/base/|frontends/cli/|codegen/xsmm/open\.c'
 

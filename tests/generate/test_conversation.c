@@ -395,17 +395,17 @@ static void saved_and_loaded(void **state) {
 static void wrong_files(void **state) {
     (void)state;
     static const char *const rows[][2] = {
-        {"{}", "line 1, column 1: got an object, expected a list of messages"},
-        {"[\n1]", "line 2, column 1: got an integer, expected an object with role and content"},
-        {"[{\"role\": \"user\"}]", "line 1, column 2: got an object, expected a member content"},
-        {"[{\"content\": \"\"}]", "line 1, column 2: got an object, expected a member role"},
+        {"{}", "got an object, expected a list of messages"},
+        {"[\n1]", "messages[0]: got an integer, expected an object with role and content"},
+        {"[{\"role\": \"user\"}]", "messages[0]: got an object, expected a member content"},
+        {"[{\"content\": \"\"}]", "messages[0]: got an object, expected a member role"},
         {"[{\"role\": \"user\", \"content\": \"\", \"id\": 1}]",
-         "line 1, column 40: got the key 'id', expected role and content"},
-        {"[{\"role\": \"user\", \"content\": []}]", "line 1, column 30: got an array, expected a string"},
+         "messages[0]: got the key 'id', expected role and content"},
+        {"[{\"role\": \"user\", \"content\": []}]", "messages[0]: content: got an array, expected a string"},
         {"[{\"role\": \"\", \"content\": \"\"}]",
-         "line 1: the role is empty, expected user or assistant or another"},
+         "messages[0]: the role is empty, expected user or assistant or another"},
         {"[{\"role\": \"a\\u0000\", \"content\": \"\"}]",
-         "line 1, column 11: got 'role', expected a role without NUL"},
+         "messages[0]: role: got 'a', expected a role without NUL"},
     };
     Chat h = chat(scripted, CHATML, (TernConversationOptions){0}, 512);
     TernError err;

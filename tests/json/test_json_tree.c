@@ -1,4 +1,4 @@
-/* The reader of JSON: what is accepted, as what it is printed, and the line of what is refused. */
+/* The reader of JSON: what is accepted, as what it is printed, and the place of what is refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,39 +6,39 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "runtime/base/json_tree.h"
+#include "runtime/json/json_tree.h"
 
 static const struct {
     const char *text, *printed, *error;
 } cases[] = {
     {"null", "null", NULL},
-    {" [1, -0, 2.50 ,1e5,\t-1.5E+3 ]\n", "[1,-0,2.50,1e5,-1.5E+3]", NULL},
-    {"123456789012345678901234567890", "123456789012345678901234567890", NULL},
+    {" [1, -0, 2.50 ,1e5,\t-1.5E+3 ]\n", "[1,0,2.5,100000.0,-1500.0]", NULL},
+    {"[9223372036854775807, -9223372036854775808, 0.1, 1e300]",
+     "[9223372036854775807,-9223372036854775808,0.1,1e+300]", NULL},
+    {"123456789012345678901234567890", NULL, "line 1, column 30: too big integer"},
     {"{\"b\": true, \"a\": {\"\": []}, \"c\": {}}", "{\"b\":true,\"a\":{\"\":[]},\"c\":{}}", NULL},
     {"{\"a\": 1, \"b\": 2, \"a\": [3]}", "{\"a\":[3],\"b\":2}", NULL},
     {"\"\\u00e9\\u20ac\\ud83d\\ude00\\/\\n\\u0001\"", "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80/\\n\\u0001\"",
      NULL},
-    {"", NULL, "line 1, column 1: got the end of the text, expected a value"},
-    {"[1,]", NULL, "line 1, column 4: got ']', expected a value"},
-    {"[1 2]", NULL, "line 1, column 4: got '2', expected ',' or ']'"},
-    {"[1]\n x", NULL, "line 2, column 2: got 'x', expected the end of the text"},
-    {"{\n  \"a\" 1}", NULL, "line 2, column 7: got '1', expected ':'"},
-    {"{a: 1}", NULL, "line 1, column 2: got 'a', expected the name of a member, in quotes"},
-    {"{\"a\": 1", NULL, "line 1, column 8: got the end of the text, expected ',' or '}'"},
-    {"01", NULL, "line 1, column 2: got '1', expected the end of the text"},
-    {"-", NULL, "line 1, column 2: got the end of the text, expected a digit"},
-    {"1.", NULL, "line 1, column 3: got the end of the text, expected a digit"},
-    {"1e+", NULL, "line 1, column 4: got the end of the text, expected a digit"},
-    {"NaN", NULL, "line 1, column 1: got 'N', expected a value"},
-    {"'a'", NULL, "line 1, column 1: got ''', expected a value"},
-    {"\"a", NULL, "line 1, column 3: got the end of the text, expected the quote that ends the string"},
-    {"\"a\nb\"", NULL, "line 1, column 3: got '\\n', expected an escape for this control character"},
-    {"\"\\x\"", NULL, "line 1, column 3: got 'x', expected an escape: one of \" \\ / b f n r t u"},
-    {"\"\\u12g4\"", NULL, "line 1, column 6: got 'g', expected four hex digits after \\u"},
-    {"\"\\ud800\"", NULL, "line 1, column 8: got '\"', expected the second half of a surrogate pair"},
-    {"\"\\ud800\\u0041\"", NULL, "line 1, column 14: got '\"', expected the second half of a surrogate pair"},
-    {"\"\\udc00\"", NULL, "line 1, column 8: got '\"', expected the second half of a surrogate pair"},
-    {"\"\xff\"", NULL, "line 1, column 2: got '\\xff', expected UTF-8"},
+    {"", NULL, "line 1, column 0: unexpected token near end of file"},
+    {"[1,]", NULL, "line 1, column 4: unexpected token near ']'"},
+    {"[1 2]", NULL, "line 1, column 4: ']' expected near '2'"},
+    {"[1]\n x", NULL, "line 2, column 2: end of file expected near 'x'"},
+    {"{\n  \"a\" 1}", NULL, "line 2, column 7: ':' expected near '1'"},
+    {"{a: 1}", NULL, "line 1, column 2: string or '}' expected near 'a'"},
+    {"{\"a\": 1", NULL, "line 1, column 7: '}' expected near end of file"},
+    {"01", NULL, "line 1, column 1: invalid token near '0'"},
+    {"1.", NULL, "line 1, column 2: invalid token near '1.'"},
+    {"1e999", NULL, "line 1, column 5: real number overflow near '1e999'"},
+    {"NaN", NULL, "line 1, column 3: invalid token near 'NaN'"},
+    {"'a'", NULL, "line 1, column 1: invalid token near '''"},
+    {"\"a", NULL, "line 1, column 2: premature end of input near '\"a'"},
+    {"\"a\nb\"", NULL, "line 1, column 2: unexpected newline near '\"a'"},
+    {"\"\\x\"", NULL, "line 1, column 3: invalid escape near '\"\\x'"},
+    {"\"\\udc00\"", NULL, "line 1, column 8: invalid Unicode '\\uDC00' near '\"\\udc00\"'"},
+    {"\"\xff\"", NULL, "line 1, column 1: unable to decode byte 0xff near '\"'"},
+    {"{\"a\\u0000b\": 1}", NULL,
+     "line 1, column 11: NUL byte in object key not supported near '\"a\\u0000b\"'"},
 };
 
 static void test_cases(void **state) {
@@ -74,8 +74,6 @@ static void test_tree(void **state) {
     assert_true(tn_json_is(tn_json_member(root, "type"), "object"));
     const TnJsonNode *n = tn_json_member(root, "n"), *z = tn_json_member(root, "z");
     assert_int_equal(n->kind, TN_JSON_ARRAY);
-    assert_int_equal(n->line, 2);
-    assert_int_equal(n->col, 7);
     assert_string_equal(n->first->text, "1");
     assert_int_equal(n->first->next->kind, TN_JSON_NULL);
     assert_int_equal(z->size, 3);
