@@ -112,6 +112,11 @@ static Plan draw(uint64_t seed) {
     draw_positions(&p, arch, &r);
     draw_types(&p, arch, &r);
     if (s->hidden % 32) s->embd = GW_T_F16;
+    if (tn_gt_group(s->weights) && rand_one_in(&r, 2)) {
+        s->embd = s->weights;
+        s->vocab = 300; /* some types hold four rows together */
+        s->scales = false;
+    }
     p.kv = (TernKv)(TERN_KV_F16 + seed % 3);
     p.prompt = (size_t)rand_in(&r, 10, 12);
     p.more = seed % 8 == 7 ? PAGE + 2 - p.prompt : 0; /* to the next page */

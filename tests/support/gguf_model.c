@@ -134,13 +134,13 @@ uint32_t tn_gm_head_dim(const TnGmSpec *s) {
 static bool is_float(uint32_t type) {
     return type == GW_T_F32 || type == GW_T_F16 || type == GW_T_BF16;
 }
-static bool is_trits(uint32_t type) {
+bool tn_gm_is_trits(uint32_t type) {
     return type == GW_T_I2_S || type == GW_T_TQ1_0 || type == GW_T_TQ2_0 || type == GW_T_TL1 ||
            type == GW_T_TL2 || type == GW_T_IQ1_BN || type == GW_T_IQ2_BN || type == GW_T_IQ2_BN_R4 ||
            type == GW_T_Q2_0 || type == GW_T_Q2_0_128 || type == GW_T_PQ2_0 || type == GW_T_PTQ1_0;
 }
 bool tn_gm_is_ternary(const TnGmSpec *s) {
-    return is_trits(s->weights) || (s->ternary && is_float(s->weights));
+    return tn_gm_is_trits(s->weights) || (s->ternary && is_float(s->weights));
 }
 
 static uint32_t block(uint32_t type) {
@@ -209,7 +209,7 @@ static Kind kind_of(const TnGmSpec *s, const char *name) {
     if (ends_with(name, "norm.weight") || ends_with(name, "_norm_in.weight")) return NORM;
     if (ends_with(name, ".scale")) return SCALE;
     if (ends_with(name, ".bias")) return BIAS;
-    return strncmp(name, "blk.", 4) == 0 && tn_gm_is_ternary(s) ? TRITS : NORMAL;
+    return (strncmp(name, "blk.", 4) == 0 ? tn_gm_is_ternary(s) : tn_gm_is_trits(s->embd)) ? TRITS : NORMAL;
 }
 
 static double half_value(uint16_t h) { /* finite ones */
@@ -226,9 +226,9 @@ static float round_to(uint32_t type, float f) {
     return (float)half_value(tn_f32_to_f16(f));
 }
 
-static float ternary_scale(const TnGmSpec *s, const char *name, uint64_t cols) {
+static float ternary_scale(const TnGmSpec *s, const char *name, uint32_t type, uint64_t cols) {
     Rng r = rng_of(s, name);
-    return round_to(s->weights, (0.8f + 0.4f * unit(&r)) / sqrtf(0.66f * (float)cols));
+    return round_to(type, (0.8f + 0.4f * unit(&r)) / sqrtf(0.66f * (float)cols));
 }
 
 /* The i-th row of floats of a tensor, before it is rounded to its type. */
@@ -362,12 +362,13 @@ static void kill_rows(const TnGmSpec *s, const char *name, int8_t *t, uint64_t r
 }
 
 /* Those of blocks: all alike, or a half to one and a half times that. */
-static float *block_scales(const TnGmSpec *s, const char *name, float scale, uint64_t n, bool own) {
+static float *block_scales(const TnGmSpec *s, const char *name, uint32_t type, float scale, uint64_t n,
+                           bool own) {
     char key[96];
     snprintf(key, sizeof key, "%s.blocks", name);
     Rng r = rng_of(s, key);
     float *out = tn_xcalloc(n, sizeof *out);
-    for (uint64_t i = 0; i < n; i++) out[i] = own ? round_to(s->weights, scale * (0.5f + unit(&r))) : scale;
+    for (uint64_t i = 0; i < n; i++) out[i] = own ? round_to(type, scale * (0.5f + unit(&r))) : scale;
     return out;
 }
 
@@ -380,13 +381,13 @@ static void make(const TnGmSpec *s, const char *name, uint32_t type, uint64_t ro
     uint8_t *out = bytes ? bytes : own;
     double scale = 1.0;
     if (kind == TRITS) {
-        float sc = ternary_scale(s, name, cols);
+        float sc = ternary_scale(s, name, type, cols);
         int8_t *t = tn_xcalloc(rows * cols, 1);
         trits(&r, t, rows * cols);
         kill_rows(s, name, t, rows, cols);
         bool own_scales = s->grouped && tn_gt_group(type);
         uint64_t group = tn_gt_group(type) && tn_gt_group(type) < cols ? tn_gt_group(type) : cols;
-        float *scales = block_scales(s, name, sc, rows * cols / group, own_scales);
+        float *scales = block_scales(s, name, type, sc, rows * cols / group, own_scales);
         scale = own_scales ? 1.0 : sc;
         if (values)
             for (size_t i = 0; i < rows * cols; i++)

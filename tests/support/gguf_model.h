@@ -86,6 +86,7 @@ void tn_gm_bytes(const TnGmSpec *s, TnBuf *out);
 void tn_gm_values(const TnGmSpec *s, const char *name, uint64_t rows, uint64_t cols, double *out,
                   double *out_scale);
 bool tn_gm_is_ternary(const TnGmSpec *s); /* the block matrices */
+bool tn_gm_is_trits(uint32_t type);       /* a type that holds nothing else */
 uint32_t tn_gm_head_dim(const TnGmSpec *s);
 
 #endif

@@ -73,6 +73,18 @@ static double *layer_norm(const TnRefModel *m, uint32_t layer, const char *which
     return values(m->s, name, 1, n, NULL);
 }
 
+/* Embedding or head: the values with their scale, and the head that multiplies by them. */
+static double *table(const TnRefModel *m, const char *name, Matrix *out_head) {
+    uint32_t rows = m->s->vocab, cols = m->s->hidden;
+    uint64_t group = m->s->grouped ? tn_gt_group(m->s->embd) : 0;
+    double scale, *v = values(m->s, name, rows, cols, &scale);
+    for (size_t i = 0; i < (size_t)rows * cols; i++) v[i] *= scale;
+    *out_head =
+        (Matrix){.rows = rows, .cols = cols, .scale = 1.0, .w = v, .ternary = tn_gm_is_trits(m->s->embd)};
+    if (group < cols) out_head->group = (uint32_t)group;
+    return v;
+}
+
 TnRefModel *tn_ref_model_create(const TnGmSpec *s, bool ternary_dense) {
     TnRefModel *m = tn_xcalloc(1, sizeof *m);
     uint32_t h = s->hidden, head = tn_gm_head_dim(s), wide = s->heads * head, narrow = s->kv_heads * head;
@@ -80,11 +92,10 @@ TnRefModel *tn_ref_model_create(const TnGmSpec *s, bool ternary_dense) {
     m->s = s;
     m->arch = tn_gm_arch(s->arch);
     m->ternary = tn_gm_is_ternary(s) && (!is_float || ternary_dense);
-    m->embd = values(s, "token_embd.weight", s->vocab, h, NULL);
+    m->embd = table(m, "token_embd.weight", &m->head);
     m->norm = values(s, "output_norm.weight", 1, h, NULL);
     if (s->rope_freqs) m->freqs = values(s, "rope_freqs.weight", 1, head / 2, NULL);
-    m->head = (Matrix){.rows = s->vocab, .cols = h, .scale = 1.0, .w = m->embd};
-    if (s->untied) m->head.w = values(s, "output.weight", s->vocab, h, NULL);
+    if (s->untied) table(m, "output.weight", &m->head);
     m->layers = tn_xcalloc(s->layers, sizeof *m->layers);
     for (uint32_t i = 0; i < s->layers; i++) {
         Layer *l = &m->layers[i];
