@@ -53,11 +53,31 @@ static void release(TnEngine *e, const TernSessionBytes *b, Blocks blocks) {
     if (blocks.own) e->release(e, blocks.own, b->device);
 }
 
-static TernStatus allocate(const TernModel *m, const TernSessionBytes *b, bool given, Blocks *out,
+/* A huge page is resident whole once a byte of it is used. A layer has its keys in one place and its values in another, so
+ * short texts would use one huge page of each: hundreds of megabytes of an 8B for a single position. So the first part of
+ * each lies in small pages, and only texts that are longer than it use huge ones. */
+static void spare_first_pages(const TernModel *m, const TnSessionPlan *p, uint8_t *host) {
+    enum { FIRST = 2 << 20, SMALL = 4096 };
+    uint32_t n = m->meta.facts.n_layers;
+    size_t end = p->bytes.total, layer = (p->values - p->keys) / (n ? n : 1);
+    for (uint32_t i = 0; i < 2 * n; i++) {
+        size_t at = (i < n ? p->keys : p->values) + i % n * layer, from = at / SMALL * SMALL;
+        size_t bytes = at - from + (layer < FIRST ? layer : FIRST);
+        tn_os_advise_small(host + from, bytes < end - from ? bytes : end - from);
+    }
+}
+
+static TernStatus allocate(const TernModel *m, const TnSessionPlan *p, bool given, Blocks *out,
                            TernError *err) {
+    const TernSessionBytes *b = &p->bytes;
     TnEngine *e = m->engine;
     void *host = NULL;
-    if (!e->apart) return given ? TERN_OK : e->allocate(e, b->total, m->huge, &out->host, err);
+    if (!e->apart) {
+        if (given) return TERN_OK;
+        TN_TRY(e->allocate(e, b->total, m->huge, &out->host, err));
+        if (m->huge) spare_first_pages(m, p, (uint8_t *)out->host);
+        return TERN_OK;
+    }
     if (!given) TN_TRY(e->pin ? e->pin(e, b->total, &host, err) : tn_os_map(b->total, false, &host, err));
     out->host = (TnAddress)host;
     return e->allocate(e, b->device, m->huge, &out->own, err);
@@ -78,7 +98,7 @@ TernStatus tern_session_create(TernModel *m, TernPool *pool, const TernSessionOp
             o.memory_bytes, (unsigned)((uintptr_t)o.memory % 64), (unsigned long long)plan.bytes.total);
     TN_TRY(tn_model_check_weights(m, pool, err));
     Blocks blocks = {0};
-    TernStatus status = allocate(m, &plan.bytes, o.memory, &blocks, err);
+    TernStatus status = allocate(m, &plan, o.memory, &blocks, err);
     TernSession *s = o.memory ? o.memory : (void *)blocks.host;
     if (status == TERN_OK) status = tn_session_bind(&plan, m, pool, s, !o.memory, blocks.own, err);
     if (status != TERN_OK) {

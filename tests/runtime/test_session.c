@@ -4,12 +4,15 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include <cmocka.h>
 #include "fake_model.h"
 #include "runtime/model.h"
 #include "support/far_engine.h"
 #include "runtime/base/os.h"
 #include "runtime/pool.h"
+#include "runtime/session.h"
 
 static Fake fake;
 static Image image;
@@ -596,14 +599,60 @@ static void own_memory(void **state) {
     own_memory_of(TERN_KV_I8, HEAD_DIM + 4);
 }
 
+/* The bytes of the session's cache that the system has in memory. */
+static size_t resident(const TernSession *s) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), n = s->bytes.cache / page, sum = 0;
+    unsigned char *in = malloc(n);
+    assert_int_equal(s->memory.bases.keys % page, 0);
+    assert_int_equal(mincore((void *)s->memory.bases.keys, n * page, in), 0);
+    for (size_t i = 0; i < n; i++) sum += (in[i] & 1) * page;
+    free(in);
+    return sum;
+}
+
+/* The cache is reserved and not in memory until it is used, in huge pages too: a text takes what its pages take, rounded to
+ * the system's small pages. */
+static void unused_cache_is_not_resident(void **state) {
+    (void)state;
+    TernKernels k = fake_kernels(&fake);
+    TernModelOptions mo = {.size = sizeof mo, .kernels = &k, .huge = 1};
+    TernModel *huge;
+    TernError err = {0};
+    assert_int_equal(tern_model_open_memory(image.data, image.size, &mo, &huge, &err), TERN_OK);
+    TernSessionOptions o = {.size = sizeof o, .slots = 1 << 14, .kv = TERN_KV_F32};
+    TernSession *s;
+    if (tern_session_create(huge, pool, &o, &s, &err) != TERN_OK) fail_msg("%s", err.text);
+    size_t arrays = (size_t)2 * LAYERS, round = 2 * (size_t)sysconf(_SC_PAGESIZE),
+           page = tern_session_page_bytes(s);
+    assert_true(s->bytes.cache > arrays * (16 << 20)); /* far more than is spared */
+    assert_int_equal(resident(s), 0);
+    TernRow rows[60];
+    for (uint32_t i = 0; i < 60; i++) rows[i] = (TernRow){.token = (int32_t)(i % POISON)};
+    for (size_t pages = 1; pages <= 2; pages++) {
+        assert_int_equal(tern_session_step(s, rows, 60, NULL, NULL, &err), TERN_OK);
+        size_t is = resident(s), most = pages * page + arrays * round;
+        if (is > most) fail_msg("%zu bytes of the cache are in memory, expected at most %zu", is, most);
+        assert_true(is >= arrays);
+    }
+    tern_session_destroy(s);
+    tern_model_close(huge);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(anything_goes),       cmocka_unit_test(saturated_values_are_counted),
-        cmocka_unit_test(chunks_and_variants), cmocka_unit_test(shared_pages),
-        cmocka_unit_test(step_errors),         cmocka_unit_test(not_a_number),
-        cmocka_unit_test(missing_outputs),     cmocka_unit_test(option_errors),
-        cmocka_unit_test(bytes_of_any_caller), cmocka_unit_test(own_memory),
-        cmocka_unit_test(carried_pages),       cmocka_unit_test(page_errors),
+        cmocka_unit_test(anything_goes),
+        cmocka_unit_test(saturated_values_are_counted),
+        cmocka_unit_test(chunks_and_variants),
+        cmocka_unit_test(shared_pages),
+        cmocka_unit_test(step_errors),
+        cmocka_unit_test(not_a_number),
+        cmocka_unit_test(missing_outputs),
+        cmocka_unit_test(option_errors),
+        cmocka_unit_test(bytes_of_any_caller),
+        cmocka_unit_test(own_memory),
+        cmocka_unit_test(carried_pages),
+        cmocka_unit_test(page_errors),
+        cmocka_unit_test(unused_cache_is_not_resident),
     };
     const struct CMUnitTest anywhere[] = {
         cmocka_unit_test(anything_goes), cmocka_unit_test(chunks_and_variants),
