@@ -1,7 +1,8 @@
 /* Constrained output: which ids may come next so that the text stays within a grammar. Part of libterntext.
  *
- * A grammar is a text in GBNF, the notation of llama.cpp. A TernGrammar is a grammar over one vocabulary. It answers for a
- * *state* of the output: which ids may follow (a mask), whether one id may follow, and what the state after an id is.
+ * A grammar is a text in GBNF, the notation of llama.cpp; tern_grammar_of_schema makes such a text from a JSON schema.
+ * docs/grammar.md describes both. A TernGrammar is a grammar over one vocabulary. It answers for a *state* of the output:
+ * which ids may follow (a mask), whether one id may follow, and what the state after an id is.
  *
  *     TernGrammar *g;  tern_grammar_create(vocab, text, n, &g, &err);
  *     TernGrammarState s = TERN_GRAMMAR_START;
@@ -74,6 +75,12 @@ typedef struct TernGrammarCounts {
     size_t bytes;         /* memory of the grammar */
 } TernGrammarCounts;
 TERN_API TernGrammarCounts tern_grammar_get_counts(const TernGrammar *grammar);
+
+/* Makes GBNF from a JSON schema (text in UTF-8): its root rule matches JSON texts that are valid by the schema. *out_text is
+ * `*out_size` bytes and a NUL; free() it. A part that cannot be expressed is TERN_ERR_UNSUPPORTED and the line names its
+ * path: "#/properties/a/not: ..". JSON that is broken, or no schema, is TERN_ERR_INPUT. */
+TERN_API TernStatus tern_grammar_of_schema(const char *json, size_t size, char **out_text, size_t *out_size,
+                                           TernError *err);
 
 #ifdef __cplusplus
 }
