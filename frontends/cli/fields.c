@@ -56,6 +56,8 @@ static const struct {
     {"TernSamplerOptions.min_p", "--min-p"},
     {"TernSamplerOptions.repeat_penalty", "--repeat-penalty"},
     {"TernSamplerOptions.repeat_last_n", "--repeat-last-n"},
+    {"TernSamplerOptions.bias", "-l --logit-bias"},
+    {"TernRequest.stops", "-r --stop"},
     {"the level, kv and rows given", "the --cpu, --kv and --rows given"},
     {"run it evaluated (ternc_open_ref)", "run it with --target ref"},
     {"the target ref", "--target ref"},

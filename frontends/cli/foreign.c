@@ -11,10 +11,10 @@ typedef struct Foreign {
 
 #define NO_GPU                                                                                               \
     "a whole model runs on one device: tern run --device cuda, or leave it out; tern devices lists them"
-#define NO_CHAT    "there is no chat here: tern run completes one prompt; write the chat markers into -p"
-#define NO_FETCH   "nothing is downloaded here: name a file on the disk"
-#define NO_GRAMMAR "there is no grammar here: output is free text"
-#define NO_LORA    "there are no LoRA adapters here: merge them into the model before it is converted"
+#define NO_CHAT  "there is no chat here: tern run completes one prompt; write the chat markers into -p"
+#define NO_FETCH "nothing is downloaded here: name a file on the disk"
+#define GRAMMAR  "a grammar is a file here: tern run --grammar FILE"
+#define NO_LORA  "there are no LoRA adapters here: merge them into the model before it is converted"
 #define NO_SAMPLER                                                                                           \
     "there is no such sampler here, only --temp, --top-k, --top-p, --min-p and --repeat-penalty"
 #define NO_SERVER "there is no server here: tern run serves one prompt, runtime/tern.h has slots for several"
@@ -57,19 +57,20 @@ static const Foreign table[] = {
      "--system-prompt-file --chat-template --chat-template-file --chat-template-kwargs --jinja --no-jinja "
      "--reasoning-format --reasoning-budget --in-prefix --in-suffix --in-prefix-bos --chat -ins --instruct",
      NULL, NO_CHAT},
-    {"-i --interactive -if --interactive-first -r --reverse-prompt -mli --multiline-input", NULL,
+    {"--reverse-prompt", "--stop", "tern run has --stop TEXT"},
+    {"-i --interactive -if --interactive-first -mli --multiline-input", NULL,
      "it is not interactive: tern run completes one prompt and ends"},
     {"-hf -hfr --hf-repo -hff --hf-file -hft --hf-token -hfd -hfrd --hf-repo-draft -hfv --hf-repo-v -hffv "
      "--hf-file-v -mu --model-url -dr --docker-repo --offline",
      NULL, NO_FETCH},
-    {"--grammar --grammar-file -j --json-schema -jf --json-schema-file", NULL, NO_GRAMMAR},
+    {"--grammar --grammar-file -j --json-schema -jf --json-schema-file", NULL, GRAMMAR},
     {"--lora --lora-scaled --lora-base --lora-init-without-apply --control-vector --control-vector-scaled "
      "--control-vector-layer-range",
      NULL, NO_LORA},
     {"--mirostat --mirostat-lr --mirostat-ent --typical --typical-p --tfs --top-nsigma --top-n-sigma "
      "--xtc-probability --xtc-threshold --dry-multiplier --dry-base --dry-allowed-length "
      "--dry-penalty-last-n --dry-sequence-breaker --dynatemp-range --dynatemp-exp --samplers --sampling-seq "
-     "--sampler-seq -l --logit-bias --top-a --adaptive-target",
+     "--sampler-seq --top-a --adaptive-target",
      NULL, NO_SAMPLER},
     {"--presence-penalty --frequency-penalty", NULL, "there is no such penalty here, only --repeat-penalty"},
     {"--repeat-last-n", NULL, "--repeat-penalty always looks at the last 64 ids here"},
@@ -115,7 +116,8 @@ static const Foreign table[] = {
     {"--outtype --pure --imatrix --allow-requantize --leave-output-tensor --output-tensor-type "
      "--token-embedding-type --keep-split --quant-type -q --quantize",
      NULL, NO_QUANT},
-    {"-sp --special", "--special", "control tokens are not printed as text; --print-tokens prints the ids"},
+    {"-sp", "--special", "tern run --special prints control tokens"},
+    {"-l --logit-bias", NULL, "tern run --logit-bias changes logits"},
     {"-ptc --print-token-count --verbose-prompt", NULL, "tern tokenize shows a prompt's ids"},
     {"--no-display-prompt --display-prompt --echo", NULL, "the prompt is never printed: there is no echo"},
     {"-e --escape --no-escape", NULL,

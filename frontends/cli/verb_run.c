@@ -2,7 +2,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include "frontends/cli/cli.h"
+#include "frontends/cli/constrain.h"
 #include "runtime/base/escape.h"
 #include "runtime/generate/generate.h"
 
@@ -11,6 +11,7 @@
 typedef struct RunFlags {
     ModelFlags m;
     GenerateFlags g;
+    ConstrainFlags c;
     const char *prompt, *file, *tokens, *token_file, *profile;
     bool print_tokens;
     TernKv kv;
@@ -19,7 +20,8 @@ typedef struct RunFlags {
 typedef struct Run {
     const RunFlags *f;
     Loaded model;
-    TernVocab *vocab; /* NULL if the model has none, and where it is compiled at load */
+    TernVocab *vocab; /* NULL if the model has none */
+    Constraint constraint;
     TernGenerator *generator;
     TernSequence *sequence;
     TernGenerated got;
@@ -57,6 +59,7 @@ static TernStatus generate(Run *s, TernError *err) {
     if (f->g.n == 0) return TERN_OK;
     TernSamplerOptions sampler = sampler_of_flags(&f->g);
     TernRequest r = request_of_flags(&f->g, &sampler);
+    constraint_apply(&s->constraint, &r, &sampler);
     r.ids = s->prompt.ids;
     r.n_ids = s->prompt.n;
     TN_TRY(tern_sequence_create(s->generator, &r, emit, s, &s->sequence, err));
@@ -84,10 +87,18 @@ static void timing(const char *what, double seconds, size_t n) {
             ms, n, n ? ms / (double)n : 0.0, seconds > 0 ? (double)n / seconds : 0.0);
 }
 
+static void close_vocab(Run *s) {
+    constraint_close(&s->constraint);
+    tern_vocab_close(s->vocab);
+    s->vocab = NULL;
+}
+
+/* The vocabulary of this image, and what depends on it. */
 static int open_vocab(Run *s, const void *image, size_t n) {
     TernError err = {0};
+    close_vocab(s);
     if (image && tern_vocab_open(image, n, &s->vocab, &err) != TERN_OK) return fail(&err);
-    return EXIT_OK;
+    return constraint_open(&s->f->c, s->vocab, &s->constraint);
 }
 
 static int read_prompt(Run *s) {
@@ -114,13 +125,28 @@ static int read_prompt(Run *s) {
     return code;
 }
 
+static int check_constraint(const Run *s) {
+    TernError err = {0};
+    TernSamplerOptions so = sampler_of_flags(&s->f->g);
+    TernRequest r = TERN_REQUEST;
+    TernSampler *sampler;
+    TernStops *stops;
+    constraint_apply(&s->constraint, &r, &so);
+    if (tern_sampler_create(&so, s->model.info.n_vocab, &sampler, &err) != TERN_OK) return fail(&err);
+    tern_sampler_destroy(sampler);
+    if (tern_stops_create(r.stops, r.n_stops, &stops, &err) != TERN_OK)
+        return fail_text("%s: %s", flag_typed("-r --stop"), err.text);
+    tern_stops_destroy(stops);
+    return EXIT_OK;
+}
+
 /* Checks all that can be checked before there is code. */
 static int settle(Run *s) {
     int code = settle_generate(&s->f->g, &s->model.info, &s->context);
     if (code == EXIT_OK && s->prompt.n > s->context)
         return fail_text("the prompt has %zu tokens, but the context has %u positions", s->prompt.n,
                          s->context);
-    return code;
+    return code == EXIT_OK ? check_constraint(s) : code;
 }
 
 static int known(void *user, const TernModelInfo *info, const void *vocab, size_t vocab_bytes) {
@@ -129,16 +155,19 @@ static int known(void *user, const TernModelInfo *info, const void *vocab, size_
     int code = open_vocab(s, vocab, vocab_bytes);
     if (code == EXIT_OK) code = read_prompt(s);
     if (code == EXIT_OK) code = settle(s);
-    if (s->model.compiled) { /* its vocabulary is not the loaded model's */
-        tern_vocab_close(s->vocab);
-        s->vocab = NULL;
-    }
+    if (s->model.compiled) close_vocab(s); /* it is not the loaded model's */
     return code;
 }
 
 static int prepare(Run *s) {
     const RunFlags *f = s->f;
     TernError err = {0};
+    size_t n = 0;
+    if (s->model.compiled) {
+        const void *image = tern_model_vocab(s->model.model, &n);
+        int code = open_vocab(s, image, n);
+        if (code != EXIT_OK) return code;
+    }
     TernGeneratorOptions o = {.size = sizeof o,
                               .context = s->context,
                               .draft_max = (uint32_t)f->g.draft,
@@ -173,6 +202,9 @@ static int run_prompt(Run *s, double start) {
     if (s->f->g.draft)
         fprintf(stderr, "tern: %12s      = %zu of %zu guessed ids were right\n", "draft", s->got.n_right,
                 s->got.n_guessed);
+    if (s->got.n_from_best + s->got.n_from_all)
+        fprintf(stderr, "tern: %12s      = %zu of %zu ids from the best 256 logits; %zu rows run again\n",
+                "picks", s->got.n_from_best, s->got.n_from_best + s->got.n_from_all, s->got.n_again);
     if (profile_take(s->profile, &s->model, "run", &err) != TERN_OK) return fail(&err);
     code = profile_finish(s->profile, &s->model);
     note_saturated(tern_session_saturated(tern_generator_session(s->generator)));
@@ -189,6 +221,7 @@ int verb_run(const Verb *verb, int argc, char **argv) {
          "the prompt as token ids, comma separated; nothing is added"},
         {"--token-file", "FILE", FLAG_STR, &f.token_file, 0, 0, "the prompt as token ids, in a file"},
         GENERATE_FLAGS(f.g),
+        CONSTRAIN_FLAGS(f.c),
         {"--print-tokens", NULL, FLAG_BOOL, &f.print_tokens, 0, 0, "print the generated ids instead of text"},
         PROFILE_FLAG(f.profile),
         HUGE_FLAG(f.m),
@@ -203,13 +236,17 @@ int verb_run(const Verb *verb, int argc, char **argv) {
     if (!!f.prompt + !!f.file + !!f.tokens + !!f.token_file > 1)
         usage_error(verb, "-p, -f, --tokens and --token-file exclude each other");
     f.kv = kv_of_flags(verb, &f.m);
+    if (f.print_tokens && f.c.special)
+        usage_error(verb, "%s and --print-tokens exclude each other", flag_given(&f.c.special));
     only_with(verb, &f.profile, f.g.n != 0, "a step at least, and -n 0 takes none");
     note_idle_flags(&f.g);
     Run s = {.f = &f, .got = {.size = sizeof s.got}, .profile = profile_create(verb, f.profile)};
+    constraint_parse(verb, &f.c, &f.g, &s.constraint);
     const TnFileUse files[] = {
         MODEL_FILES(f.m),
         {"-f", f.file, TN_FILE_IN},
         {"--token-file", f.token_file, TN_FILE_IN},
+        CONSTRAIN_FILES(f.c),
         STANDARD_OUTPUT,
         {"--profile", profile_path(s.profile), TN_FILE_OUT},
         TUNE_FILE(f.m.tune),
@@ -224,7 +261,8 @@ int verb_run(const Verb *verb, int argc, char **argv) {
     profile_destroy(s.profile);
     tern_sequence_destroy(s.sequence);
     tern_generator_destroy(s.generator);
-    tern_vocab_close(s.vocab);
+    close_vocab(&s);
+    constraint_free(&s.constraint);
     free(s.prompt.ids);
     unload_model(&s.model);
     return code;

@@ -87,10 +87,11 @@ typedef struct TernRequest {
     /* The answer is a text of this grammar, which is of the generator's vocabulary and must outlive the sequence. Sequences
      * of one generator may share it. A token that ends the answer comes only where the grammar may end. */
     TernGrammar *grammar;
+    int special; /* the answer's text has control tokens and the token that ends it, as they are spelled */
 } TernRequest;
 /* Positional, so that C++ accepts it; in the order of the fields. */
 #define TERN_REQUEST                                                                                         \
-    { sizeof(TernRequest), {NULL, 0}, NULL, 0, 0, 0, 0, 0, 0, NULL, 0, NULL, 0, NULL, NULL, NULL }
+    { sizeof(TernRequest), {NULL, 0}, NULL, 0, 0, 0, 0, 0, 0, NULL, 0, NULL, 0, NULL, NULL, NULL, 0 }
 
 /* An id and the text that became ready with it. The text is whole characters of UTF-8, without control tokens, tokens that
  * end the answer, and stop strings. Bytes that may begin a stop string or are part of a character are held back, so a text

@@ -121,7 +121,7 @@ static const TnField request_fields[] = {
     TN_FIELD(TernRequest, stop_ids),      TN_FIELD(TernRequest, n_stop_ids),
     TN_FIELD(TernRequest, stops),         TN_FIELD(TernRequest, n_stops),
     TN_FIELD(TernRequest, sampler),       TN_FIELD(TernRequest, slot),
-    TN_FIELD(TernRequest, grammar)};
+    TN_FIELD(TernRequest, grammar),       TN_FIELD(TernRequest, special)};
 static const TnShape request_shape = TN_SHAPE(TernRequest, request_fields);
 
 TernStatus tn_request_take(const TernRequest *given, TernRequest *out, TernError *err) {
@@ -216,7 +216,8 @@ static TernStatus take_ends(TernSequence *s, const TernRequest *r, TernError *er
     if (r->n_stop_ids && !s->stop_ids) return no_memory(err);
     if (r->n_stop_ids) memcpy(s->stop_ids, r->stop_ids, r->n_stop_ids * sizeof *s->stop_ids);
     if (!s->generator->vocab) return TERN_OK;
-    TN_TRY(tern_detok_create(s->generator->vocab, 0, &s->detok, err));
+    s->special = r->special;
+    TN_TRY(tern_detok_create(s->generator->vocab, r->special ? TERN_DECODE_CONTROL : 0, &s->detok, err));
     TernStatus st = tern_stops_create(r->stops, r->n_stops, &s->stops, err);
     return st == TERN_OK ? st : tn_fail_in(err, st, "TernRequest");
 }

@@ -115,7 +115,7 @@ static void give_id(TernSequence *s, int32_t id) {
     size_t n = 0, stop = TERN_NO_STOP;
     bool last = tn_sequence_is_end(s, id);
     s->got.n_out++;
-    if (s->detok && !last) {
+    if (s->detok && (!last || s->special)) {
         TernStatus st = tern_detok_push(s->detok, id, &bytes, &n, &s->err);
         if (st == TERN_OK) st = tern_stops_push(s->stops, bytes, n, &bytes, &n, &stop, &s->err);
         if (st != TERN_OK) {

@@ -49,7 +49,7 @@ struct TernSequence {
     int32_t *stop_ids;
     size_t n_stop_ids;
     uint32_t max_tokens, draft_max;
-    bool ignore_eog;
+    bool ignore_eog, special;
     TernSampler *sampler;
     TernSamplerWant want;
     /* constrain.c */

@@ -14,7 +14,8 @@
  * TernKernels.destroy TernKernels.watch TernLabLaunch.shared TernSamplerOptions.top_k TernSamplerOptions.seed TernVocabSource.bos
  * TernVocabSource.eos TernVocabSource.eot TernVocabSource.eom TernVocabSource.unk TernVocabSource.pad
  * TernVocabSource.add_bos TernVocabSource.add_eos TernGeneratorOptions.vocab TernRequest.max_tokens
- * TernRequest.ignore_eog TernConversationOptions.now TernEmbedderOptions.vocab TernVocabSource.add_space_prefix (the ids are held against the tokens:
+ * TernConversationOptions.now TernRequest.special TernEmbedderOptions.vocab
+ * TernVocabSource.add_space_prefix (the ids are held against the tokens:
  * tests/text/test_vocab.c). Held elsewhere or under the name of another: TernModelOptions.cpu
  * (tests/runtime/test_blob.c) TerncOpt.rows_hi TerncVerify.rows_hi (with rows_lo) TerncPicture.variant
  * (below).

@@ -55,8 +55,9 @@ other run -no-cnv chat
 other run -i "one prompt"
 other run -hf download
 other run --hf-repo download
-other run --grammar grammar
-other run --grammar-file grammar
+other logits --grammar grammar
+other logits -l logit-bias
+other run --reverse-prompt "--stop"
 other run --lora LoRA
 other run --temperature "--temp"
 other run --ctx_size "--ctx-size"
@@ -73,7 +74,7 @@ other run --mirostat sampl
 other run --typical sampl
 other run --repeat-last-n 64
 other run --presence-penalty repeat-penalty
-other run --special print-tokens
+other logits -sp special
 other run --no-display-prompt echo
 other run --verbose-prompt tokenize
 other run -sys chat
@@ -113,7 +114,7 @@ while read -r flag; do
     for verb in compile run logits perplexity tokenize detokenize render opt eval inspect diff verify bench devices; do
         "$tern" $verb --help | grep -qE "^  ([^ ]+ )*$flag( |\[|$)" && [ "$verb" = run ] && bad "tern run has $flag of the table"
     done
-done < <(printf '%s\n' -ngl -cnv -i -hf --grammar --lora --temperature)
+done < <(printf '%s\n' -ngl -cnv -i -hf -j --lora --temperature)
 
 # two of BOS
 doubled=$("$tern" tokenize "$model" -p '<|begin_of_text|>hello' --special 2>/dev/null)
