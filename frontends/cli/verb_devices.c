@@ -12,6 +12,7 @@ static void print_device(const TernDevice *d) {
 static void take_table(void *user, const char *what, const char *text, size_t n) {
     (void)user, (void)what;
     fwrite(text, 1, n, stdout);
+    fflush(stdout);
 }
 
 /* All rows of instructions on one device; NULL: the names of those that none has run. */

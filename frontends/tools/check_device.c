@@ -31,9 +31,17 @@ typedef struct Check {
     TernDevice device;
     char level[16];
     TernLab *lab;
-    TnBuf *out;
+    TerncTextFn *text;
+    void *user;
+    TnBuf line;
     uint32_t differ;
 } Check;
+
+/* Each line goes out as soon as it is known: a check that is cut off has said what it found. */
+static void send(Check *c) {
+    c->text(c->user, "result", c->line.data, c->line.len);
+    c->line.len = 0;
+}
 
 /* A kernel that fails may spoil all that comes after it, so the device is opened anew. */
 static TernStatus open_again(Check *c, TernError *err) {
@@ -59,17 +67,18 @@ static TernStatus try_row(Check *c, TnPxRow row, TernError *err) {
     TnPtxTrial t;
     TernError failed = {0};
     TernStatus st = TERN_OK;
-    tn_buf_printf(c->out, "%-13s  %-47s  ", tn_px_rows[row].name, tn_px_rows[row].text);
+    tn_buf_printf(&c->line, "%-13s  %-47s  ", tn_px_rows[row].name, tn_px_rows[row].text);
     tn_ptx_trial_make(row, c->level, &t);
     bool ran = run(c, &t, &failed) == TERN_OK;
     TnBuf what = {0};
     bool same = ran && tn_ptx_trial_judge(&t, &what);
     if (same)
-        tn_buf_puts(c->out, "ok\n");
+        tn_buf_puts(&c->line, "ok\n");
     else if (ran)
-        tn_buf_printf(c->out, "differs %.*s\n", (int)what.len, (const char *)what.data);
+        tn_buf_printf(&c->line, "differs %.*s\n", (int)what.len, (const char *)what.data);
     else
-        tn_buf_printf(c->out, "fails: %s\n", failed.text);
+        tn_buf_printf(&c->line, "fails: %s\n", failed.text);
+    send(c);
     c->differ += !same;
     if (!ran) st = open_again(c, err);
     tn_buf_free(&what);
@@ -80,19 +89,23 @@ static TernStatus try_row(Check *c, TnPxRow row, TernError *err) {
 static TernStatus check(Check *c, TernError *err) {
     TN_TRY(tern_lab_open(c->device.device, &c->lab, err));
     snprintf(c->level, sizeof c->level, "%.*s", (int)strcspn(c->device.levels, ","), c->device.levels);
-    tn_buf_printf(c->out, "%-13s  %-47s  %s\n", "row", "instruction", c->device.device);
+    tn_buf_printf(&c->line, "%-13s  %-47s  %s\n", "row", "instruction", c->device.device);
+    send(c);
     for (int r = 0; r < TN_PX_ROWS; r++) TN_TRY(try_row(c, (TnPxRow)r, err));
-    tn_buf_printf(c->out, "%s, %s, driver %u.%u, %s: %d instructions, %u differ\n", c->device.device,
+    tn_buf_printf(&c->line, "%s, %s, driver %u.%u, %s: %d instructions, %u differ\n", c->device.device,
                   c->device.name, c->device.driver / 1000, c->device.driver % 1000 / 10, c->level, TN_PX_ROWS,
                   c->differ);
+    send(c);
     return TERN_OK;
 }
 
-static TernStatus check_named(const char *device, TnBuf *out, uint32_t *differ, TernError *err) {
-    Check c = {.device = {.size = sizeof c.device}, .out = out};
+static TernStatus check_named(const char *device, TerncTextFn *text, void *user, uint32_t *differ,
+                              TernError *err) {
+    Check c = {.device = {.size = sizeof c.device}, .text = text, .user = user};
     TN_TRY(tern_device(device, &c.device, err));
     TernStatus st = check(&c, err);
     tern_lab_close(c.lab);
+    tn_buf_free(&c.line);
     *differ = c.differ;
     return st;
 }
@@ -105,15 +118,14 @@ TernStatus ternc_check_device(const TerncDeviceCheck *given, TerncTextFn *text, 
     TN_TRY(tn_device_check_take(given, &o, err));
     TN_NEED(text, err);
     TN_NEED(same, err);
-    TernStatus st = TERN_OK;
-    if (o.device)
-        st = check_named(o.device, &out, &differ, err);
-    else
-        list_unseen(&out);
-    if (st == TERN_OK) {
-        text(user, "result", out.data, out.len);
-        *same = differ == 0;
+    if (o.device) {
+        TernStatus st = check_named(o.device, text, user, &differ, err);
+        if (st == TERN_OK) *same = differ == 0;
+        return st;
     }
+    list_unseen(&out);
+    text(user, "result", out.data, out.len);
+    *same = 1;
     tn_buf_free(&out);
-    return st;
+    return TERN_OK;
 }

@@ -117,12 +117,17 @@ static bool expect(Parser *t, char c) {
     return fails(t, "got '%.*s', expected '%c'", (int)(left < 20 ? left : 20), t->p, c);
 }
 
-/* A run of letters, digits and . _ $ % (and :, for nothing). False if there is none. */
+/* A run of letters, digits and . _ $ % ::, as instructions without a row may have it. False if there is none. */
 static bool word(Parser *t, char out[NAME]) {
     skip(t);
     size_t n = 0;
-    while (t->p < t->end && (isalnum((unsigned char)*t->p) || strchr("._$%", *t->p)) && *t->p && n < NAME - 1)
+    while (t->p < t->end && *t->p && n < NAME - 2) {
+        if (t->end - t->p > 1 && t->p[0] == ':' && t->p[1] == ':')
+            out[n++] = *t->p++;
+        else if (!isalnum((unsigned char)*t->p) && !strchr("._$%", *t->p))
+            break;
         out[n++] = *t->p++;
+    }
     out[n] = 0;
     return n > 0;
 }
