@@ -90,8 +90,8 @@ typedef struct TnArch {
     const char *name;    /* general.architecture; its keys begin with it and a dot */
     const char *doc;     /* one line that says which models have it */
     const char *classes; /* that config.json of Hugging Face names for it, between blanks; may be NULL */
-    TnOp activation;     /* of the gate, relu2 or silu, if there is no key ARCH.hidden_activation */
-    const char *rope;    /* which columns of a head are rotated together: attribute `mode` of op rope */
+    TnOp activation;  /* of the gate, relu2, silu or gelu_tanh, if there is no key ARCH.hidden_activation */
+    const char *rope; /* which columns of a head are rotated together: attribute `mode` of op rope */
     const TnArchTensor *tensors;
     const TnArchTrait *traits;
     const TnArchConverter *converters;
@@ -102,6 +102,8 @@ typedef struct TnArch {
     /* In a file with a window, which layers have it: of every so many layers all but the last, unless a key
      * says another number. 0: all layers have it. */
     uint32_t period;
+    /* Checkpoints of Hugging Face have the weights of its norms less 1, but not of those in front of linears. */
+    bool norms_less_one;
     /* Refuses a file that is well-formed but ambiguous. Called when keys and vocabulary are known, before
      * anything is built. May be NULL. */
     TernStatus (*refuse)(const TnArchBuild *b);

@@ -42,6 +42,7 @@ static void put_name(TnHfModel *m) {
 static TernStatus open_model(TnHfModel *m, const char *path, TernError *err) {
     TN_TRY(tn_hf_folder_open(path, &m->f, err));
     TN_TRY(tn_hf_config(m->f, m->w, &m->c, err));
+    TN_TRY(tn_hf_pooling(m->f, &m->c, m->w, err));
     put_name(m);
     m->p = (TnPlanner){.f = m->f, .c = &m->c, .options = &m->options, .err = err};
     TN_TRY(tn_hf_plan(&m->p));
@@ -156,6 +157,7 @@ static TernStatus write_table(TnHfModel *m, const TnPlan *t, TernError *err) {
     for (uint64_t r = 0; r < t->rows && st == TERN_OK; r++) {
         tn_safe_floats(t->m.t, r * t->cols, t->cols, rows.numbers);
         if (t->rank == 1 && t->m.heads) turn(t, rows.numbers);
+        for (uint64_t i = 0; t->plus != 0 && i < t->cols; i++) rows.numbers[i] += t->plus;
         tn_float_pack(t->id, rows.numbers, t->cols, rows.out);
         st = tn_gguf_put_data(m->w, rows.out, bytes, err);
     }

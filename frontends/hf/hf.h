@@ -76,6 +76,8 @@ typedef struct json_t TnJson; /* jansson's value */
 TernStatus tn_hf_json(const char *text, size_t n, const char *name, TnJson **out, TernError *err);
 /* The same of a file, which need not exist unless it is `required`: then *out is NULL. */
 TernStatus tn_hf_json_file(const char *path, bool required, TnJson **out, TernError *err);
+/* A file that holds one array. */
+TernStatus tn_hf_json_list(const char *path, TnJson **out, TernError *err);
 
 /* ---- convert.c: a folder as a GGUF */
 /* Keys that say who chose the names and who wrote the weights; other programs leave them out. */

@@ -118,6 +118,12 @@ static TernStatus architecture(const Reader *r) {
     return TERN_OK;
 }
 
+/* Gemma 3's class has defaults of its own for members that are left out. */
+enum { LOCAL_HEAD = 256, LOCAL_WINDOW = 4096 };
+static bool has_local_layers(const Reader *r) {
+    return r->c->arch->period != 0;
+}
+
 static TernStatus sizes(const Reader *r) {
     TnHfConfig *c = r->c;
     TN_TRY(count(r, "hidden_size", true, &c->hidden));
@@ -129,8 +135,9 @@ static TernStatus sizes(const Reader *r) {
     c->kv = c->heads;
     TN_TRY(count(r, "num_key_value_heads", false, &c->kv));
     c->head = c->hidden / c->heads;
+    if (has_local_layers(r)) c->head = LOCAL_HEAD;
     TN_TRY(count(r, "head_dim", false, &c->head));
-    if (!given(c->json, "head_dim") && c->hidden % c->heads)
+    if (!given(c->json, "head_dim") && c->hidden % c->heads && !has_local_layers(r))
         return tn_fail(r->err, TERN_ERR_INPUT,
                        "%s: hidden_size is %llu, expected a multiple of num_attention_heads, %llu", c->path,
                        (unsigned long long)c->hidden, (unsigned long long)c->heads);
@@ -161,11 +168,72 @@ static TernStatus norms(const Reader *r) {
 
 /* The reader of GGUF knows which names there are. */
 static TernStatus activation(const Reader *r) {
-    const char *act;
-    TN_TRY(text(r, r->c->json, "hidden_act", &act));
+    const char *act, *usual = r->c->arch->activation == TN_OP_silu    ? "silu"
+                              : r->c->arch->activation == TN_OP_relu2 ? "relu2"
+                                                                      : "gelu_pytorch_tanh";
+    TN_TRY(text(r, r->c->json, "hidden_activation", &act));
+    if (!act) TN_TRY(text(r, r->c->json, "hidden_act", &act));
+    if (!act && has_local_layers(r)) act = usual;
     if (!act) return tn_fail(r->err, TERN_ERR_INPUT, "%s: the member hidden_act is missing", r->c->path);
-    bool usual = strcmp(act, r->c->arch->activation == TN_OP_silu ? "silu" : "relu2") == 0;
-    if (!usual) put_text(r, "hidden_activation", act);
+    if (strcmp(act, usual) != 0) put_text(r, "hidden_activation", act);
+    return TERN_OK;
+}
+
+/* What no graph here does, whatever the class. */
+static TernStatus attention(const Reader *r) {
+    static const char *const caps[] = {"attn_logit_softcapping", "final_logit_softcapping"};
+    bool both = false, causal = true;
+    TN_TRY(flag(r, "use_bidirectional_attention", &both));
+    TN_TRY(flag(r, "is_causal", &causal));
+    if (both || !causal)
+        return tn_fail(r->err, TERN_ERR_UNSUPPORTED,
+                       "%s: %s is %s: attention that is not causal is not supported", r->c->path,
+                       both ? "use_bidirectional_attention" : "is_causal", both ? "true" : "false");
+    for (size_t i = 0; i < TN_COUNT(caps); i++) {
+        double cap = 0;
+        TN_TRY(real(r, r->c->json, caps[i], 0, 1e6, &cap));
+        if (cap != 0)
+            return tn_fail(r->err, TERN_ERR_UNSUPPORTED, "%s: %s is %g, expected none", r->c->path, caps[i],
+                           cap);
+    }
+    double columns = LOCAL_HEAD;
+    if (!has_local_layers(r)) return TERN_OK;
+    TN_TRY(real(r, r->c->json, "query_pre_attn_scalar", 1, SIZE_MOST, &columns));
+    if (columns != (double)r->c->head) put_real(r, "attention.scale", 1 / sqrt(columns));
+    return TERN_OK;
+}
+
+/* Of every `period` layers the last attends to all positions; the others have a window, and a base of rope of their own. */
+static TernStatus local_layers(const Reader *r) {
+    const json_t *types = json_object_get(r->c->json, "layer_types"),
+                 *near = json_object_get(json_object_get(r->c->json, "rope_parameters"), "sliding_attention");
+    uint64_t n = LOCAL_WINDOW, period = r->c->arch->period;
+    double base = 10000;
+    TN_TRY(count(r, "sliding_window", false, &n));
+    TN_TRY(count(r, "_sliding_window_pattern", false, &period));
+    TN_TRY(count(r, "sliding_window_pattern", false, &period));
+    TN_TRY(real(r, r->c->json, "rope_local_base_freq", 1, 1e12, &base));
+    TN_TRY(real(r, near, "rope_theta", 1, 1e12, &base));
+    if (json_is_array(types)) {
+        bool fits = json_array_size(types) == r->c->layers;
+        period = 0;
+        for (size_t i = 0; i < json_array_size(types); i++) {
+            const char *t = json_string_value(json_array_get(types, i));
+            bool full = t && strcmp(t, "full_attention") == 0;
+            if (full && !period) period = i + 1;
+            fits = fits && t && full == (period && (i + 1) % period == 0);
+        }
+        if (!period) period = r->c->layers + 1;
+        if (!fits)
+            return tn_fail(
+                r->err, TERN_ERR_UNSUPPORTED,
+                "%s: layer_types, expected one full_attention after the same number of others, %llu "
+                "in all",
+                r->c->path, (unsigned long long)r->c->layers);
+    }
+    put_count(r, "attention.sliding_window", n);
+    if (period != r->c->arch->period) put_count(r, "attention.sliding_window_pattern", period);
+    if (base != 10000) put_real(r, "rope.freq_base_swa", base);
     return TERN_OK;
 }
 
@@ -221,7 +289,8 @@ static TernStatus scales(const Reader *r) {
 
 /* Where rope's members are: transformers from version 5 on have them in rope_parameters. */
 static const json_t *rope_of(const json_t *config) {
-    const json_t *v = json_object_get(config, "rope_parameters");
+    const json_t *v = json_object_get(config, "rope_parameters"), *all = json_object_get(v, "full_attention");
+    if (json_is_object(all)) return all; /* beside sliding_attention */
     return json_is_object(v) ? v : json_object_get(config, "rope_scaling");
 }
 static const char *rope_type(const json_t *rope) {
@@ -277,7 +346,7 @@ static TernStatus longrope(const Reader *r, const json_t *rope) {
 
 static TernStatus rope(const Reader *r) {
     const json_t *rope = rope_of(r->c->json);
-    double base = 10000, factor = 1, part = 1;
+    double base = has_local_layers(r) ? 1e6 : 10000, factor = 1, part = 1;
     TN_TRY(real(r, r->c->json, "rope_theta", 1, 1e12, &base));
     TN_TRY(real(r, r->c->json, "partial_rotary_factor", 0, 1, &part));
     if (rope && !json_is_null(rope) && !json_is_object(rope))
@@ -348,7 +417,8 @@ TernStatus tn_hf_config(TnHfFolder *f, TnGgufWriter *w, TnHfConfig *c, TernError
     TN_TRY(norms(&r));
     TN_TRY(activation(&r));
     TN_TRY(rope(&r));
-    TN_TRY(window(&r));
+    TN_TRY(attention(&r));
+    TN_TRY(has_local_layers(&r) ? local_layers(&r) : window(&r));
     TN_TRY(scales(&r));
     c->tied = !tn_hf_tensor(f, "lm_head.weight"); /* a member with its usual value may be left out */
     TN_TRY(flag(&r, "tie_word_embeddings", &c->tied));

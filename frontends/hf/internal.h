@@ -31,6 +31,9 @@ typedef struct TnHfFactors {
 } TnHfFactors;
 TernStatus tn_hf_factors(TnHfFolder *f, const TnHfConfig *c, TnHfFactors *out, TernError *err);
 
+/* ---- hfpooling.c: the key pooling_type, if the folder says how a text's rows become one vector */
+TernStatus tn_hf_pooling(TnHfFolder *f, const TnHfConfig *c, TnGgufWriter *w, TernError *err);
+
 /* ---- trit_types.c: the ternary types that can be written */
 typedef struct TnTritType {
     const char *name; /* "i2_s", as options have it */
@@ -90,6 +93,7 @@ typedef struct TnPlan {
     const TnTritType *type; /* of MATRIX */
     TnMatrix m;             /* of MATRIX; of TABLE: t, rows, cols and heads */
     const float *numbers;   /* of NUMBERS */
+    float plus;             /* of TABLE: what is added to each number */
 } TnPlan;
 typedef struct TnPlanner {
     TnHfFolder *f;

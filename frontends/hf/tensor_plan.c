@@ -11,37 +11,50 @@
 #include "frontends/hf/internal.h"
 
 enum { NAMES = 2, SCALE_MOST = 10 };
+/* Layers with a norm after each half call their norms otherwise. */
+enum { ANY, PLAIN, AFTER };
 static const struct {
     const char *gguf;
     const char *hf[NAMES]; /* of a layer: after "model.layers.N." */
+    int layers;            /* of architectures with such layers alone */
 } names[] = {
-    {"token_embd.weight", {"model.embed_tokens.weight", NULL}},
-    {"output_norm.weight", {"model.norm.weight", NULL}},
-    {"output.weight", {"lm_head.weight", NULL}},
-    {"blk.*.attn_norm.weight", {"input_layernorm.weight", NULL}},
-    {"blk.*.attn_q.weight", {"self_attn.q_proj.weight", NULL}},
-    {"blk.*.attn_k.weight", {"self_attn.k_proj.weight", NULL}},
-    {"blk.*.attn_v.weight", {"self_attn.v_proj.weight", NULL}},
-    {"blk.*.attn_q.bias", {"self_attn.q_proj.bias", NULL}},
-    {"blk.*.attn_k.bias", {"self_attn.k_proj.bias", NULL}},
-    {"blk.*.attn_v.bias", {"self_attn.v_proj.bias", NULL}},
-    {"blk.*.attn_q_norm.weight", {"self_attn.q_norm.weight", NULL}},
-    {"blk.*.attn_k_norm.weight", {"self_attn.k_norm.weight", NULL}},
-    {"blk.*.attn_q_norm_in.weight", {"self_attn.q_proj.norm.weight", "self_attn.q_proj.rms_norm.weight"}},
-    {"blk.*.attn_k_norm_in.weight", {"self_attn.k_proj.norm.weight", "self_attn.k_proj.rms_norm.weight"}},
-    {"blk.*.attn_v_norm_in.weight", {"self_attn.v_proj.norm.weight", "self_attn.v_proj.rms_norm.weight"}},
+    {"token_embd.weight", {"model.embed_tokens.weight", NULL}, ANY},
+    {"output_norm.weight", {"model.norm.weight", NULL}, ANY},
+    {"output.weight", {"lm_head.weight", NULL}, ANY},
+    {"blk.*.attn_norm.weight", {"input_layernorm.weight", NULL}, ANY},
+    {"blk.*.attn_q.weight", {"self_attn.q_proj.weight", NULL}, ANY},
+    {"blk.*.attn_k.weight", {"self_attn.k_proj.weight", NULL}, ANY},
+    {"blk.*.attn_v.weight", {"self_attn.v_proj.weight", NULL}, ANY},
+    {"blk.*.attn_q.bias", {"self_attn.q_proj.bias", NULL}, ANY},
+    {"blk.*.attn_k.bias", {"self_attn.k_proj.bias", NULL}, ANY},
+    {"blk.*.attn_v.bias", {"self_attn.v_proj.bias", NULL}, ANY},
+    {"blk.*.attn_q_norm.weight", {"self_attn.q_norm.weight", NULL}, ANY},
+    {"blk.*.attn_k_norm.weight", {"self_attn.k_norm.weight", NULL}, ANY},
+    {"blk.*.attn_q_norm_in.weight",
+     {"self_attn.q_proj.norm.weight", "self_attn.q_proj.rms_norm.weight"},
+     ANY},
+    {"blk.*.attn_k_norm_in.weight",
+     {"self_attn.k_proj.norm.weight", "self_attn.k_proj.rms_norm.weight"},
+     ANY},
+    {"blk.*.attn_v_norm_in.weight",
+     {"self_attn.v_proj.norm.weight", "self_attn.v_proj.rms_norm.weight"},
+     ANY},
     {"blk.*.attn_output_norm_in.weight",
-     {"self_attn.o_proj.norm.weight", "self_attn.o_proj.rms_norm.weight"}},
-    {"blk.*.ffn_gate_norm_in.weight", {"mlp.gate_proj.norm.weight", "mlp.gate_proj.rms_norm.weight"}},
-    {"blk.*.ffn_up_norm_in.weight", {"mlp.up_proj.norm.weight", "mlp.up_proj.rms_norm.weight"}},
-    {"blk.*.ffn_down_norm_in.weight", {"mlp.down_proj.norm.weight", "mlp.down_proj.rms_norm.weight"}},
-    {"blk.*.attn_sub_norm.weight", {"self_attn.attn_sub_norm.weight", "self_attn.inner_attn_ln.weight"}},
-    {"blk.*.attn_output.weight", {"self_attn.o_proj.weight", NULL}},
-    {"blk.*.ffn_norm.weight", {"post_attention_layernorm.weight", NULL}},
-    {"blk.*.ffn_gate.weight", {"mlp.gate_proj.weight", NULL}},
-    {"blk.*.ffn_up.weight", {"mlp.up_proj.weight", NULL}},
-    {"blk.*.ffn_sub_norm.weight", {"mlp.ffn_sub_norm.weight", "mlp.ffn_layernorm.weight"}},
-    {"blk.*.ffn_down.weight", {"mlp.down_proj.weight", NULL}},
+     {"self_attn.o_proj.norm.weight", "self_attn.o_proj.rms_norm.weight"},
+     ANY},
+    {"blk.*.ffn_gate_norm_in.weight", {"mlp.gate_proj.norm.weight", "mlp.gate_proj.rms_norm.weight"}, ANY},
+    {"blk.*.ffn_up_norm_in.weight", {"mlp.up_proj.norm.weight", "mlp.up_proj.rms_norm.weight"}, ANY},
+    {"blk.*.ffn_down_norm_in.weight", {"mlp.down_proj.norm.weight", "mlp.down_proj.rms_norm.weight"}, ANY},
+    {"blk.*.attn_sub_norm.weight", {"self_attn.attn_sub_norm.weight", "self_attn.inner_attn_ln.weight"}, ANY},
+    {"blk.*.attn_output.weight", {"self_attn.o_proj.weight", NULL}, ANY},
+    {"blk.*.ffn_norm.weight", {"post_attention_layernorm.weight", NULL}, PLAIN},
+    {"blk.*.ffn_norm.weight", {"pre_feedforward_layernorm.weight", NULL}, AFTER},
+    {"blk.*.post_attention_norm.weight", {"post_attention_layernorm.weight", NULL}, AFTER},
+    {"blk.*.post_ffw_norm.weight", {"post_feedforward_layernorm.weight", NULL}, AFTER},
+    {"blk.*.ffn_gate.weight", {"mlp.gate_proj.weight", NULL}, ANY},
+    {"blk.*.ffn_up.weight", {"mlp.up_proj.weight", NULL}, ANY},
+    {"blk.*.ffn_sub_norm.weight", {"mlp.ffn_sub_norm.weight", "mlp.ffn_layernorm.weight"}, ANY},
+    {"blk.*.ffn_down.weight", {"mlp.down_proj.weight", NULL}, ANY},
 };
 
 typedef struct Planning {
@@ -93,9 +106,11 @@ static const char *as_called(const Planning *g, const char *name) {
 /* The tensor for a row, by either of its names; *out_name is the one found, or the first. */
 static const TnSafeTensor *find(Planning *g, const char *row, uint64_t layer, const char **out_name) {
     TnArena *a = &g->p->f->arena;
+    int layers = tn_arch_has_tensor(g->p->c->arch, true, "post_attention_norm.weight") ? AFTER : PLAIN;
     *out_name = NULL;
     for (size_t i = 0; i < TN_COUNT(names); i++) {
-        if (strcmp(names[i].gguf, row) != 0) continue;
+        if (strcmp(names[i].gguf, row) != 0 || (names[i].layers != ANY && names[i].layers != layers))
+            continue;
         for (int k = 0; k < NAMES && names[i].hf[k]; k++) {
             const char *name = names[i].hf[k];
             if (strncmp(row, "blk.", 4) == 0)
@@ -260,6 +275,7 @@ static TernStatus plan_row(Planning *g, const TnArchTensor *row, uint64_t layer)
     TN_TRY(check_shape(p, t, 1, 1, plan.cols));
     TN_TRY(check_floats(p, t));
     if (plan.m.heads) plan.m.rows = plan.cols; /* numbers change places as rows do */
+    if (p->c->arch->norms_less_one && strstr(row->name, "norm.weight")) plan.plus = 1;
     return plan_floats(p, plan, TN_GGUF_ID_F32);
 }
 

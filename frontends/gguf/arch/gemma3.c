@@ -90,6 +90,8 @@ static const TnArchFamily families[] = {
 };
 const TnArch tn_arch_gemma3 = {.name = "gemma3",
                                .doc = "Gemma 3 and models of its graph: BitNet embedding 270M",
+                               .classes = "Gemma3ForCausalLM Gemma3TextModel",
+                               .norms_less_one = true,
                                .activation = TN_OP_gelu_tanh,
                                .rope = "half",
                                .tensors = tensors,
