@@ -6,7 +6,7 @@
 
 typedef struct ConstrainFlags {
     StrList stops, biases;
-    const char *grammar;
+    const char *grammar, *schema;
     bool special;
 } ConstrainFlags;
 #define CONSTRAIN_FLAGS(c)                                                                                   \
@@ -31,13 +31,22 @@ typedef struct ConstrainFlags {
          0,                                                                                                  \
          0,                                                                                                  \
          "keep the answer within the grammar of this file (GBNF)"},                                          \
+        {"-jf --json-schema --json-schema-file",                                                             \
+         "FILE",                                                                                             \
+         FLAG_STR,                                                                                           \
+         &(c).schema,                                                                                        \
+         0,                                                                                                  \
+         0,                                                                                                  \
+         "make the answer JSON that is valid by the schema of this file"},                                   \
     {                                                                                                        \
         "-sp --special", NULL, FLAG_BOOL, &(c).special, 0, 0,                                                \
             "print control tokens too, as they are spelled"                                                  \
     }
 /* Entries for check_files. */
 #define CONSTRAIN_FILES(c)                                                                                   \
-    { "--grammar", (c).grammar, TN_FILE_IN }
+    {"--grammar", (c).grammar, TN_FILE_IN}, {                                                                \
+        "--json-schema", (c).schema, TN_FILE_IN                                                              \
+    }
 
 /* What the flags stand for, for one vocabulary. Zero-initialise; free with constraint_free, before the vocabulary is closed. */
 typedef struct Constraint {

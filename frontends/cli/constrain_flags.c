@@ -32,7 +32,9 @@ static void exclude(const Verb *verb, const void *a, const void *b) {
 }
 
 void constraint_parse(const Verb *verb, const ConstrainFlags *f, const GenerateFlags *g, Constraint *c) {
+    exclude(verb, &f->grammar, &f->schema);
     exclude(verb, &f->grammar, &g->ignore_eos);
+    exclude(verb, &f->schema, &g->ignore_eos);
     for (uint32_t i = 0; i < f->biases.n; i++)
         if (!read_bias(f->biases.v[i], &c->bias[c->n_bias++]))
             usage_error(verb, "%s: '%s', expected ID+X, ID-X or ID-inf", flag_given(&f->biases),
@@ -54,29 +56,33 @@ static int fail_at(const char *path, const TernError *err) {
     return fail_text("%s:%u:%u: %s", path, line, column, err->text + n);
 }
 
+/* Reads the file, and makes a grammar of a schema. */
 static int read_grammar(const ConstrainFlags *f, Constraint *c) {
     TernError err = {0};
-    char *text = NULL;
-    size_t n;
-    if (read_text_file(f->grammar, GRAMMAR_MOST, &text, &n, &err) != TERN_OK) return fail(&err);
-    tn_buf_put(&c->text, text, n);
+    char *text = NULL, *made = NULL;
+    size_t n, n_made;
+    const char *path = f->grammar ? f->grammar : f->schema;
+    if (read_text_file(path, GRAMMAR_MOST, &text, &n, &err) != TERN_OK) return fail(&err);
+    TernStatus st = f->schema ? tern_grammar_of_schema(text, n, &made, &n_made, &err) : TERN_OK;
+    if (st == TERN_OK) tn_buf_put(&c->text, made ? made : text, made ? n_made : n);
     free(text);
-    return EXIT_OK;
+    free(made);
+    return st == TERN_OK ? EXIT_OK : fail_text("%s: %s", path, err.text);
 }
 
 int constraint_open(const ConstrainFlags *f, const TernVocab *vocab, Constraint *c) {
     TernError err = {0};
-    const void *needy = f->grammar ? (const void *)&f->grammar : NULL;
-    if (!needy && f->stops.n) needy = &f->stops;
-    if (!needy && f->special) needy = &f->special;
-    if (needy && !vocab) return fail_text("the model has no tokenizer, which %s needs", flag_given(needy));
-    if (!f->grammar) return EXIT_OK;
+    const void *const needy[] = {&f->grammar, &f->schema, &f->stops, &f->special};
+    for (size_t i = 0; i < TN_COUNT(needy) && !vocab; i++)
+        if (flag_given(needy[i]))
+            return fail_text("the model has no tokenizer, which %s needs", flag_given(needy[i]));
+    if (!f->grammar && !f->schema) return EXIT_OK;
     if (!c->text.len) {
         int code = read_grammar(f, c);
         if (code != EXIT_OK) return code;
     }
     if (tern_grammar_create(vocab, c->text.data, c->text.len, &c->grammar, &err) == TERN_OK) return EXIT_OK;
-    return fail_at(f->grammar, &err);
+    return f->grammar ? fail_at(f->grammar, &err) : fail_text("%s: %s", f->schema, err.text);
 }
 
 void constraint_close(Constraint *c) {

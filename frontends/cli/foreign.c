@@ -13,7 +13,7 @@ typedef struct Foreign {
     "a whole model runs on one device: tern run --device cuda, or leave it out; tern devices lists them"
 #define NO_CHAT  "there is no chat here: tern run completes one prompt; write the chat markers into -p"
 #define NO_FETCH "nothing is downloaded here: name a file on the disk"
-#define GRAMMAR  "a grammar is a file here: tern run --grammar FILE"
+#define GRAMMAR  "grammars and schemas are files here: tern run --grammar FILE, --json-schema FILE"
 #define NO_LORA  "there are no LoRA adapters here: merge them into the model before it is converted"
 #define NO_SAMPLER                                                                                           \
     "there is no such sampler here, only --temp, --top-k, --top-p, --min-p and --repeat-penalty"
@@ -63,7 +63,8 @@ static const Foreign table[] = {
     {"-hf -hfr --hf-repo -hff --hf-file -hft --hf-token -hfd -hfrd --hf-repo-draft -hfv --hf-repo-v -hffv "
      "--hf-file-v -mu --model-url -dr --docker-repo --offline",
      NULL, NO_FETCH},
-    {"--grammar --grammar-file -j --json-schema -jf --json-schema-file", NULL, GRAMMAR},
+    {"-j", "--json-schema", GRAMMAR},
+    {"--grammar --grammar-file -jf --json-schema --json-schema-file", NULL, GRAMMAR},
     {"--lora --lora-scaled --lora-base --lora-init-without-apply --control-vector --control-vector-scaled "
      "--control-vector-layer-range",
      NULL, NO_LORA},

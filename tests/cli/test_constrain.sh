@@ -73,11 +73,46 @@ fails 1 "tern: error: open.gbnf:2:11: got the end of the grammar, expected the e
               ^" -p x --grammar open.gbnf
 fails 1 "tern: error: none.gbnf: cannot open: No such file or directory" -p x --grammar none.gbnf
 fails 2 "tern run: --grammar and --ignore-eos exclude each other (see tern run --help)" -p x --grammar braces.gbnf --ignore-eos
+
+cat >schema.json <<'S'
+{"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": false}
+S
+said '{"a": 1}' -p x --json-schema schema.json
+said '{"a": 1}' -p json -jf schema.json --draft-max 3
+said '{"a": 1}<|im_end|>' -p json --json-schema-file schema.json -sp
+printf '{"properties": {"a": {"not": {}}}}' >not.json
+fails 1 "tern: error: not.json: #/properties/a/not: is not supported" -p x --json-schema not.json
+printf '{"type":' >half.json
+fails 1 "tern: error: half.json: line 1, column 8: unexpected token near end of file" -p x --json-schema half.json
+fails 2 "tern run: --grammar and --json-schema exclude each other (see tern run --help)" -p x --json-schema schema.json --grammar braces.gbnf
+fails 2 "tern run: --json-schema and --ignore-eos exclude each other (see tern run --help)" -p x --json-schema schema.json --ignore-eos
+fails 2 "tern run: '-j': here it is --json-schema (see tern run --help)" -p x -j '{}'
 "$build/make_gguf" --shape tiny --no-vocab -o bare.gguf || exit 1
-for flag in "--grammar braces.gbnf" "-r x" --special; do
+for flag in "--grammar braces.gbnf" "--json-schema schema.json" "-r x" --special; do
     checks=$((checks + 1))
     # shellcheck disable=SC2086
     "$tern" run bare.gguf --tokens 5 $how $flag >out 2>err && no "$flag without a tokenizer"
     [ "$(cat err)" = "tern: error: the model has no tokenizer, which ${flag%% *} needs" ] || no "$flag: $(cat err)"
 done
+
+# A model that never saw JSON, with any sampler: whole answers parse. Those that are cut by -n do not count.
+if [ $native = yes ] && command -v python3 >/dev/null; then
+    cat >shape.json <<'S'
+{"type": "object", "required": ["verse", "words"], "additionalProperties": false, "properties": {
+ "verse": {"type": "integer", "minimum": 1, "maximum": 99}, "words": {"type": "array", "maxItems": 4, "items": {"enum": ["lord", "sea", "king"]}}}}
+S
+    "$tern" compile "$model" --head q6 -o verse.tern 2>err || no "compile: $(cat err)"
+    whole=0
+    for sampler in "--temp 0" "-s 1" "-s 2 --temp 2" "-s 3 --top-k 0" "-s 4 --top-k 0 --top-p 1 --min-p 0" "-s 5 --repeat-penalty 1.3"; do
+        checks=$((checks + 1))
+        # shellcheck disable=SC2086
+        "$tern" run verse.tern -p 'The answer: ' --json-schema shape.json -n 250 $sampler >out 2>err || no "$sampler: $(cat err)"
+        python3 -c 'import json, sys
+try: x = json.load(open(sys.argv[1]))
+except ValueError: sys.exit(3)
+assert 1 <= x["verse"] <= 99 and len(x["words"]) <= 4 and set(x["words"]) <= {"lord", "sea", "king"} and len(x) == 2' out
+        case $? in 0) whole=$((whole + 1)) ;; 3) ;; *) no "$sampler: $(cat out)" ;; esac
+    done
+    [ $whole -gt 3 ] || no "only $whole answers are whole"
+fi
 finish constrain

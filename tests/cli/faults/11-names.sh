@@ -99,7 +99,8 @@ other run --log-disable "standard error"
 other run -v "standard error"
 other run --version "tern --version"
 other run --mmproj text
-other run --json-schema grammar
+other run -j "json-schema"
+other logits --json-schema grammar
 other run --n_predict "--n-predict"
 other run --top_k "--top-k"
 other run --ignore_eos "--ignore-eos"
