@@ -12,13 +12,14 @@ say json: {"a"|: 1|}
 say tool: <tool>|x =| 1
 S
 "$build/make_scripted" "$dir/a.script" -o "$dir/a.gguf" || exit 1
+m=$dir/a.gguf
 # said EXPECTED ARGUMENT...: the answer, to the byte; $dir/err has the messages
 said() {
     local expected=$1
     shift
     checks=$((checks + 1))
     # shellcheck disable=SC2086
-    "$tern" run "$dir/a.gguf" --temp 0 $how "$@" >"$dir/out" 2>"$dir/err" || no "$*: $(tail -1 "$dir/err")"
+    "$tern" run "$m" --temp 0 $how "$@" >"$dir/out" 2>"$dir/err" || no "$*: $(tail -1 "$dir/err")"
     [ "$(cat "$dir/out")" = "$expected" ] || no "$*: '$(cat "$dir/out")', expected '$expected'"
 }
 # fails STATUS LINES ARGUMENT...
@@ -27,7 +28,7 @@ fails() {
     shift 2
     checks=$((checks + 1))
     # shellcheck disable=SC2086
-    "$tern" run "$dir/a.gguf" --temp 0 $how "$@" >"$dir/out" 2>"$dir/err"
+    "$tern" run "$m" --temp 0 $how "$@" >"$dir/out" 2>"$dir/err"
     got=$?
     [ $got = "$status" ] || no "$*: exit $got, expected $status"
     [ -s "$dir/out" ] && no "$*: wrote '$(cat "$dir/out")'"
@@ -37,6 +38,9 @@ fails() {
 said 'Hello! How can I help?' -p x
 said 'x = 1' -p tool
 said '<tool>x = 1<|im_end|>' -p tool --special
+said 'Hello' -p json --grammar <(printf 'root ::= "Hello" | "Bye"')
+# the rest without compiling it each time
+[ $native = no ] || { "$tern" compile "$m" -o "$dir/a.tern" 2>"$dir/err" && m=$dir/a.tern; } || no "compile: $(cat "$dir/err")"
 said '<tool>x = 1<|im_end|>' -p tool -sp
 said 'Hello! How ' -p x --stop can
 said 'Hello' -p x -r zz --stop '!' -r can
