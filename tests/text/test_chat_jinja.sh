@@ -1,7 +1,7 @@
 #!/bin/bash
-# Chat templates against python3-jinja2, set up as Hugging Face does: templates in the style of the families with
-# conversations: equal bytes, or refused by both. With a number as argument 2, also that many random templates, of which
-# some still differ.
-build=$1
+# Chat templates against python3-jinja2, set up as Hugging Face does: the templates by name and those of tests/data/chat (and of
+# the folder TERN_TEMPLATES, if set), each with many conversations; all letters; and random templates: equal bytes, or refused by
+# both. What is refused here as not supported is not compared. TERN_ROUNDS: how many random templates; TERN_SEED: which.
+build=$1 here=$(dirname "$0")
 python3 -c 'import jinja2' 2>/dev/null || { echo "skipped: python3-jinja2 is not installed"; exit 77; }
-exec python3 -W ignore "$(dirname "$0")/chat_jinja.py" "$build/tests/text_chat_render" "${2:-0}"
+exec python3 -W ignore "$here/chat_jinja.py" "$build/tests/text_chat_render" "$here/../data/chat" "${TERN_ROUNDS:-300}" "${TERN_SEED:-7}"

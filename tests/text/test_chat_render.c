@@ -1,5 +1,6 @@
-/* Chat templates: what is rendered, what is refused, and the bounds. With the argument --stdin it renders templates that
- * test_chat_jinja.sh gives, each ended by NUL; the answers are "+" and the text, or "-" and the error, ended by NUL. */
+/* Chat templates: what is rendered, what is refused, and the bounds. With the argument --stdin it renders what
+ * test_chat_jinja.sh gives: a template and a JSON object of variables, each ended by NUL; the answers are "+" and the text,
+ * or "-" and the error, ended by NUL. With --named it prints the names and the templates that go by name, in the same way. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -199,23 +200,35 @@ static void has_names(void **state) {
                         "<|system|>\nS\n<|user|>\nU\n<|assistant|>\nA</s>\n<|user|>\nV\n<|assistant|>\n");
 }
 static int from_stdin(void) {
-    char *in = NULL;
-    size_t cap = 0;
-    ssize_t size;
+    char *in = NULL, *variables = NULL;
+    size_t cap = 0, cap_variables = 0;
+    ssize_t size, n;
     TernError err;
-    while ((size = getdelim(&in, &cap, 0, stdin)) > 0) {
+    while ((size = getdelim(&in, &cap, 0, stdin)) > 0 &&
+           (n = getdelim(&variables, &cap_variables, 0, stdin)) > 0) {
+        TernChatInput input = TERN_CHAT_INPUT;
         TernChatText out;
-        if (render((TernText){in, (size_t)size - 1}, NULL, &out, &err) == TERN_OK)
+        input.extra = (TernText){variables, (size_t)n - 1};
+        if (render((TernText){in, (size_t)size - 1}, &input, &out, &err) == TERN_OK)
             putchar('+'), fwrite(out.data, 1, out.size, stdout), putchar(0);
         else
             printf("-%s%c", err.text, 0);
         tern_chat_text_free(&out);
     }
     free(in);
+    free(variables);
+    return 0;
+}
+static int show_named(void) {
+    for (size_t i = 0; tern_chat_template_name(i); i++) {
+        TernText t = tern_chat_template_find(tern_chat_template_name(i));
+        printf("%s%c%.*s%c", tern_chat_template_name(i), 0, (int)t.size, t.data, 0);
+    }
     return 0;
 }
 int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "--stdin") == 0) return from_stdin();
+    if (argc > 1 && strcmp(argv[1], "--named") == 0) return show_named();
     const struct CMUnitTest tests[] = {cmocka_unit_test(renders), cmocka_unit_test(takes_messages),
                                        cmocka_unit_test(knows_whose_text), cmocka_unit_test(refuses_inputs),
                                        cmocka_unit_test(has_names)};

@@ -8,7 +8,7 @@ static TnVal method_of(TnJinja *j, TnVal v, TnStr name) {
     *m.self = v;
     return m;
 }
-static _Noreturn void no_part(TnJinja *j, TnVal v) {
+void tn_j_no_part(TnJinja *j, TnVal v) {
     tn_j_fail(j, "'%.*s' is undefined", (int)v.s.n, v.s.p);
 }
 static TnVal loop_attr(TnJinja *j, TnLoop *l, TnVal v, TnStr name) {
@@ -29,19 +29,20 @@ static TnVal loop_attr(TnJinja *j, TnLoop *l, TnVal v, TnStr name) {
 }
 TnVal tn_j_attr(TnJinja *j, TnVal v, TnStr name) {
     TnVal *item, key = tn_j_of(name);
-    if (v.kind == JV_UNDEFINED) no_part(j, v);
+    if (v.kind == JV_UNDEFINED) tn_j_no_part(j, v);
     if (v.kind == JV_LOOP) return loop_attr(j, v.loop, v, name);
     if (v.kind == JV_CYCLER && tn_j_same(name, "current")) return v.list->v[v.list->at];
     if (tn_j_has_method(v, name)) return method_of(j, v, name);
     if ((v.kind == JV_MAP || v.kind == JV_NAMESPACE) && (item = tn_j_get(j, v.map, key))) return *item;
+    if (v.kind == JV_TUPLE && v.list->group && tn_j_same(name, "grouper")) return v.list->v[0];
+    if (v.kind == JV_TUPLE && v.list->group && tn_j_same(name, "list")) return v.list->v[1];
     if (v.kind == JV_MACRO && tn_j_same(name, "name")) return tn_j_of(v.macro->node->s);
     return tn_j_undefined(name);
 }
 TnVal tn_j_item(TnJinja *j, TnVal v, TnVal key) {
     TnVal *item;
-    if (v.kind == JV_UNDEFINED) no_part(j, v);
-    if (v.kind == JV_MAP && key.kind != JV_LIST && key.kind != JV_MAP && (item = tn_j_get(j, v.map, key)))
-        return *item;
+    if (v.kind == JV_UNDEFINED) tn_j_no_part(j, v);
+    if (v.kind == JV_MAP && tn_j_hashable(key) && (item = tn_j_get(j, v.map, key))) return *item;
     if (key.kind == JV_STR) return tn_j_attr(j, v, key.s);
     if (key.kind != JV_INT && key.kind != JV_BOOL) return tn_j_undefined(TN_LIT("item"));
     bool text = v.kind == JV_STR, list = (v.kind == JV_LIST || v.kind == JV_TUPLE) &&
@@ -65,13 +66,11 @@ static int64_t bound(TnJinja *j, TnVal v, int64_t n, int64_t otherwise, int64_t 
 TnVal tn_j_slice(TnJinja *j, TnVal v, TnVal from, TnVal to, TnVal by) {
     bool list =
         (v.kind == JV_LIST || v.kind == JV_TUPLE) && (v.list->kind == JL_PLAIN || v.list->kind == JL_RANGE);
-    if (v.kind == JV_UNDEFINED) no_part(j, v);
-    if (v.kind != JV_STR && !list) {
-        if (v.kind == JV_LIST || v.kind == JV_MAP) tn_j_fail(j, "'%s' cannot be sliced", tn_j_type(v));
-        return tn_j_undefined(TN_LIT("slice"));
-    }
+    if (v.kind == JV_UNDEFINED) tn_j_no_part(j, v);
+    if (v.kind != JV_STR && !list) tn_j_fail(j, "'%s' cannot be sliced", tn_j_type(v));
     int64_t n = (int64_t)tn_j_length(j, v), step = by.kind == JV_NONE ? 1 : by.i;
-    if (by.kind != JV_NONE && by.kind != JV_INT) tn_j_fail(j, "slice indices must be integers or None");
+    if (by.kind != JV_NONE && by.kind != JV_INT && by.kind != JV_BOOL)
+        tn_j_fail(j, "slice indices must be integers or None");
     if (step == 0) tn_j_fail(j, "slice step cannot be zero");
     int64_t a = bound(j, from, n, step < 0 ? n - 1 : 0, step), b = bound(j, to, n, step < 0 ? -1 : n, step);
     if (v.kind == JV_STR && step == 1) {
@@ -80,6 +79,7 @@ TnVal tn_j_slice(TnJinja *j, TnVal v, TnVal from, TnVal to, TnVal by) {
     }
     TnList *items = tn_j_iterate(j, v);
     TnVal out = tn_j_list(j, v.kind == JV_TUPLE ? JV_TUPLE : JV_LIST);
+    if (v.kind != JV_STR) out.list->kind = v.list->kind; /* a part of a range is a range */
     for (int64_t i = a; step > 0 ? i < b : i > b;) {
         tn_j_add(j, out.list, items->v[i]);
         if (__builtin_add_overflow(i, step, &i)) break;
@@ -138,6 +138,7 @@ static TnVal integers(TnJinja *j, TnStr op, int64_t a, int64_t b) {
     else if (tn_j_same(op, "*"))
         over = __builtin_mul_overflow(a, b, &r);
     else if (tn_j_same(op, "**")) {
+        if (b < 0 && a == 0) tn_j_fail(j, "0.0 cannot be raised to a negative power");
         if (b < 0) return (TnVal){.kind = JV_FLOAT, .f = pow((double)a, (double)b)};
         for (r = 1; b > 0 && !over && !((a == 0 || a == 1) && r == a); b--) {
             if (a == -1) return tn_j_int(b % 2 ? -r : r);
@@ -161,6 +162,8 @@ static double reals(TnJinja *j, TnStr op, double a, double b) {
     if (tn_j_same(op, "*")) return a * b;
     if (tn_j_same(op, "**")) {
         double r = pow(a, b);
+        if (a == 0 && b < 0) tn_j_fail(j, "0.0 cannot be raised to a negative power");
+        if (isnan(r) && !isnan(a) && !isnan(b)) tn_j_fail(j, "a complex number is not supported");
         if (isfinite(a) && isfinite(b) && !isfinite(r)) tn_j_fail(j, "the result of ** is too large");
         return r;
     }
@@ -178,14 +181,16 @@ TnVal tn_j_binary(TnJinja *j, TnStr op, TnVal a, TnVal b) {
     bool whole_a = a.kind == JV_INT || a.kind == JV_BOOL, whole_b = b.kind == JV_INT || b.kind == JV_BOOL;
     bool row_a = a.kind == JV_STR || ((a.kind == JV_LIST || a.kind == JV_TUPLE) && a.list->kind == JL_PLAIN);
     bool row_b = b.kind == JV_STR || ((b.kind == JV_LIST || b.kind == JV_TUPLE) && b.list->kind == JL_PLAIN);
-    if (a.kind == JV_UNDEFINED) no_part(j, a);
+    if (a.kind == JV_UNDEFINED) tn_j_no_part(j, a);
+    if ((a.kind == JV_STR && a.safe) || (b.kind == JV_STR && b.safe))
+        tn_j_fail(j, "changing a text that is marked safe is not supported");
     if (whole_a && whole_b && !tn_j_same(op, "/")) return integers(j, op, a.i, b.i);
     if (tn_j_number(a, &x) && tn_j_number(b, &y)) return (TnVal){.kind = JV_FLOAT, .f = reals(j, op, x, y)};
     if (tn_j_same(op, "+") && row_a && row_b && a.kind == b.kind) return joined(j, a, b);
     if (tn_j_same(op, "*") && row_a && whole_b) return repeated(j, a, b.i);
     if (tn_j_same(op, "*") && row_b && whole_a) return repeated(j, b, a.i);
     if (tn_j_same(op, "%") && a.kind == JV_STR) return tn_j_format(j, a, b);
-    if (b.kind == JV_UNDEFINED) no_part(j, b);
+    if (b.kind == JV_UNDEFINED) tn_j_no_part(j, b);
     tn_j_fail(j, "unsupported operand types for %.*s: '%s' and '%s'", (int)op.n, op.p, tn_j_type(a),
               tn_j_type(b));
 }

@@ -42,11 +42,14 @@ static TnArgs arguments(TnJinja *j, const TnNode *n) {
         const TnNode *x = n->list[i];
         TnVal v = tn_j_eval(j, x->kind == JN_KWARG || x->kind == JN_STAR ? x->a : x);
         if (x->kind == JN_KWARG) {
-            if (tn_j_get(j, &a.kw, str_of(x->s))) tn_j_fail(j, "a named argument is given twice");
             tn_j_put(j, &a.kw, str_of(x->s), v);
         } else if (x->kind == JN_STAR && x->s.n == 2) {
             if (v.kind != JV_MAP) tn_j_fail(j, "argument after ** must be a mapping, not %s", tn_j_type(v));
-            for (size_t k = 0; k < v.map->n; k++) tn_j_put(j, &a.kw, v.map->k[k], v.map->v[k]);
+            for (size_t k = 0; k < v.map->n; k++) {
+                if (v.map->k[k].kind != JV_STR) tn_j_fail(j, "keywords must be strings");
+                if (tn_j_get(j, &a.kw, v.map->k[k])) tn_j_fail(j, "a named argument is given twice");
+                tn_j_put(j, &a.kw, v.map->k[k], v.map->v[k]);
+            }
         } else if (x->kind == JN_STAR) {
             TnList *items = tn_j_iterate(j, v);
             for (size_t k = 0; k < items->n; k++) tn_j_add(j, &list, items->v[k]);
@@ -57,12 +60,12 @@ static TnArgs arguments(TnJinja *j, const TnNode *n) {
     a.v = list.v, a.n = list.n;
     return a;
 }
-static TnVal captured(TnJinja *j, TnNode **body, TnScope *up) {
+static TnVal captured(TnJinja *j, TnNode **body, TnScope *up, Flow *flow) {
     TnScope *old = j->scope;
     TnOut *out = j->out, *b = tn_j_open(j);
     j->out = b;
     enter(j, up);
-    run(j, body);
+    *flow = run(j, body);
     j->scope = old;
     j->out = out;
     return tn_j_close(b);
@@ -108,7 +111,8 @@ static TnVal call_macro(TnJinja *j, const TnMacro *m, const TnArgs *args) {
     *named.map = kw;
     if (n->varargs) tn_j_put(j, &j->scope->vars, tn_j_of(TN_LIT("varargs")), rest);
     if (n->kwargs) tn_j_put(j, &j->scope->vars, tn_j_of(TN_LIT("kwargs")), named);
-    TnVal out = captured(j, n->body, j->scope);
+    Flow flow;
+    TnVal out = captured(j, n->body, j->scope, &flow);
     j->scope = old;
     return out;
 }
@@ -121,7 +125,7 @@ TnVal tn_j_call(TnJinja *j, TnVal f, const TnArgs *args) {
         out = tn_j_method(j, *f.self, f.s, args);
     else if (f.kind == JV_FUNC)
         out = tn_j_global(j, f.s, args);
-    else if (f.kind == JV_CYCLER || f.kind == JV_JOINER)
+    else if (f.kind == JV_JOINER)
         out = tn_j_method(j, f, TN_LIT("next"), args);
     else if (f.kind == JV_UNDEFINED)
         tn_j_fail(j, "'%.*s' is undefined", (int)f.s.n, f.s.p);
@@ -142,6 +146,13 @@ static TnVal filter_chain(TnJinja *j, const TnNode *n, TnVal v) {
     j->line = n->line;
     return tn_j_filter(j, n->s, v, &a);
 }
+/* The values of the names of a target, as a tuple if the target is one. */
+static TnVal values_of(TnJinja *j, const TnNode *target) {
+    if (target->kind != JN_TUPLELIT) return tn_j_eval(j, target);
+    TnVal out = tn_j_list(j, JV_TUPLE);
+    for (size_t i = 0; i < target->n; i++) tn_j_add(j, out.list, values_of(j, target->list[i]));
+    return out;
+}
 static Flow loop(TnJinja *j, const TnNode *n) {
     TnScope *outer = j->scope;
     TnList *items = tn_j_iterate(j, tn_j_eval(j, n->b));
@@ -150,13 +161,14 @@ static Flow loop(TnJinja *j, const TnNode *n) {
         for (size_t i = 0; i < items->n; i++) {
             enter(j, outer);
             assign(j, n->a, items->v[i]);
-            if (tn_j_truth(tn_j_eval(j, n->c))) tn_j_add(j, kept, items->v[i]);
+            if (tn_j_truth(tn_j_eval(j, n->c))) tn_j_add(j, kept, values_of(j, n->a));
         }
         items = kept;
     }
     j->scope = outer;
     TnLoop *l = tn_j_alloc(j, 1, sizeof *l);
     l->items = items, l->depth = 1;
+    bool whole = false; /* jinja2 takes the else unless an iteration came to its end */
     for (; l->at < items->n; l->at++) {
         tn_j_step(j, 1);
         enter(j, outer);
@@ -164,9 +176,10 @@ static Flow loop(TnJinja *j, const TnNode *n) {
         tn_j_put(j, &j->scope->vars, tn_j_of(TN_LIT("loop")), (TnVal){.kind = JV_LOOP, .loop = l});
         Flow f = run(j, n->body);
         j->scope = outer;
-        if (f == BREAK) return GO;
+        whole |= f == GO;
+        if (f == BREAK) break;
     }
-    if (items->n || !n->other) return GO;
+    if (whole || !n->other) return GO;
     enter(j, outer);
     Flow f = run(j, n->other);
     j->scope = outer;
@@ -175,7 +188,8 @@ static Flow loop(TnJinja *j, const TnNode *n) {
 static void call_block(TnJinja *j, const TnNode *n) {
     TnVal f = tn_j_eval(j, n->a->a);
     TnArgs a = arguments(j, n->a);
-    if (f.kind == JV_MACRO && !f.macro->node->caller) tn_j_fail(j, "the macro does not use its caller");
+    if (f.kind == JV_MACRO && !f.macro->node->caller && !f.macro->node->kwargs)
+        tn_j_fail(j, "the macro does not use its caller");
     tn_j_put(j, &a.kw, tn_j_of(TN_LIT("caller")), (TnVal){.kind = JV_MACRO, .macro = new_macro(j, n)});
     tn_j_print(j, tn_j_call(j, f, &a), j->out);
 }
@@ -198,7 +212,8 @@ static Flow statement(TnJinja *j, const TnNode *n) {
         assign(j, n->a, tn_j_eval(j, n->b));
         break;
     case JN_SETBLOCK:
-        assign(j, n->a, filter_chain(j, n->b, captured(j, n->body, j->scope)));
+        v = captured(j, n->body, j->scope, &f);
+        if (f == GO) assign(j, n->a, filter_chain(j, n->b, v));
         break;
     case JN_MACRO:
         v = (TnVal){.kind = JV_MACRO, .macro = new_macro(j, n)};
@@ -208,10 +223,14 @@ static Flow statement(TnJinja *j, const TnNode *n) {
         call_block(j, n);
         break;
     case JN_FILTERBLOCK:
-        tn_j_print(j, filter_chain(j, n->b, captured(j, n->body, j->scope)), j->out);
+        v = captured(j, n->body, j->scope, &f);
+        if (f != GO) break;
+        v = filter_chain(j, n->b, v);
+        if (v.kind != JV_STR) tn_j_fail(j, "a filter block gives a '%s', expected a string", tn_j_type(v));
+        tn_j_print(j, v, j->out);
         break;
     case JN_BLOCK:
-        tn_j_print(j, captured(j, n->body, j->scope), j->out);
+        tn_j_print(j, captured(j, n->body, j->scope, &f), j->out);
         break;
     case JN_WITH: {
         TnVal values = tn_j_list(j, JV_LIST);
@@ -311,10 +330,7 @@ static TnVal eval(TnJinja *j, const TnNode *n) {
         j->line = n->line;
         return tn_j_call(j, v, &args);
     case JN_FILTER:
-        if (tn_j_same(n->s, "default") || tn_j_same(n->s, "d") || n->a)
-            v = tn_j_eval(j, n->a);
-        else
-            return tn_j_undefined(n->s);
+        v = tn_j_eval(j, n->a);
         args = arguments(j, n);
         j->line = n->line;
         return tn_j_filter(j, n->s, v, &args);

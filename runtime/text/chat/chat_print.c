@@ -60,7 +60,14 @@ static void repr_text(TnStr s, TnOut *out) {
     tn_o_bytes(out, &quote, 1, 0);
 }
 static void repr_list(TnJinja *j, TnVal v, TnOut *out) {
+    static const char *const views[] = {"dict_keys(", "dict_values(", "dict_items("};
     bool tuple = v.kind == JV_TUPLE;
+    if (v.list->kind == JL_VIEW) {
+        tn_o_puts(out, views[v.list->at]);
+        tn_j_repr(j, (TnVal){.kind = JV_LIST, .list = tn_j_iterate(j, v)}, out);
+        tn_o_puts(out, ")");
+        return;
+    }
     if (v.list->kind != JL_PLAIN) tn_j_fail(j, "printing an iterator is not supported; use the filter list");
     tn_o_puts(out, tuple ? "(" : "[");
     for (size_t i = 0; i < v.list->n; i++) {
@@ -123,40 +130,69 @@ TnVal tn_j_string(TnJinja *j, TnVal v) {
     tn_j_print(j, v, b);
     return tn_j_close(b);
 }
-static void json_text(TnStr s, TnOut *out) {
+static void json_text(const TnJson *how, TnStr s) {
+    TnOut *out = how->out;
     tn_o_puts(out, "\"");
-    for (size_t i = 0; i < s.n; i++) {
+    for (size_t i = 0, k; i < s.n; i = k) {
         static const char from[] = "\"\\\n\r\t\b\f", to[] = "\"\\nrtbf";
         unsigned char c = (unsigned char)s.p[i];
         const char *at = c ? strchr(from, c) : NULL;
+        char t[16];
+        int n = 0;
+        uint32_t point = c < 0x80 ? c : c < 0xe0 ? c & 31 : c < 0xf0 ? c & 15 : c & 7;
+        for (k = i + 1; k < s.n && (s.p[k] & 0xc0) == 0x80; k++) point = point << 6 | (uint32_t)(s.p[k] & 63);
         if (at)
-            tn_o_printf(out, "\\%c", to[at - from]);
-        else if (c < 32)
-            tn_o_printf(out, "\\u%04x", c);
+            n = snprintf(t, sizeof t, "\\%c", to[at - from]);
+        else if (c < 32 || (how->ascii && point >= 0x7f && point < 0x10000 && point != 0x7f))
+            n = snprintf(t, sizeof t, "\\u%04x", point);
+        else if (how->ascii && point >= 0x10000)
+            n = snprintf(t, sizeof t, "\\u%04x\\u%04x", 0xd7c0 + (point >> 10), 0xdc00 + (point & 0x3ff));
+        if (n)
+            tn_o_bytes(out, t, (size_t)n, s.m ? s.m[i] : 0);
         else
-            tn_o_put(out, tn_j_cut(s, i, i + 1));
+            tn_o_put(out, tn_j_cut(s, i, k));
     }
     tn_o_puts(out, "\"");
 }
-static void line(int indent, int level, TnOut *out) {
-    if (indent < 0) return;
-    tn_o_puts(out, "\n");
-    for (int k = 0; k < indent * level; k++) tn_o_puts(out, " ");
+static void json_line(const TnJson *how, int level) {
+    if (!how->lines) return;
+    tn_o_puts(how->out, "\n");
+    for (int k = 0; k < level; k++) tn_o_put(how->out, how->indent);
 }
-static void json_key(TnJinja *j, TnVal k, TnOut *out) {
+static void json_key(const TnJson *how, TnVal k) {
     if (k.kind == JV_STR) {
-        json_text(k.s, out);
+        json_text(how, k.s);
         return;
     }
-    if (k.kind < JV_NONE || k.kind > JV_FLOAT) tn_j_fail(j, "tojson: a key is a '%s'", tn_j_type(k));
-    tn_o_puts(out, "\"");
-    tn_j_tojson(j, k, -1, 0, false, out);
-    tn_o_puts(out, "\"");
+    if (k.kind < JV_NONE || k.kind > JV_FLOAT)
+        tn_j_fail(how->j, "tojson: keys must be str, int, float, bool or None, not %s", tn_j_type(k));
+    tn_o_puts(how->out, "\"");
+    tn_j_tojson(how, k, 0);
+    tn_o_puts(how->out, "\"");
 }
-void tn_j_tojson(TnJinja *j, TnVal v, int indent, int level, bool sort, TnOut *out) {
-    tn_j_step(j, 1);
-    if (level > 400) tn_j_fail(j, "values are nested too deep");
-    const char *comma = indent < 0 ? ", " : ",";
+static void json_map(const TnJson *how, const TnMap *map, int level) {
+    TnVal keys = tn_j_list(how->j, JV_LIST);
+    for (size_t i = 0; i < map->n; i++) tn_j_add(how->j, keys.list, map->k[i]);
+    if (how->sort) {
+        TnArgs args = {0};
+        TnVal cased = tn_j_bool(true);
+        tn_j_put(how->j, &args.kw, tn_j_of(TN_LIT("case_sensitive")), cased);
+        keys = tn_j_filter(how->j, TN_LIT("sort"), keys, &args);
+    }
+    tn_o_puts(how->out, "{");
+    for (size_t i = 0; i < map->n; i++) {
+        if (i) tn_o_put(how->out, how->item);
+        json_line(how, level + 1);
+        json_key(how, keys.list->v[i]);
+        tn_o_put(how->out, how->key);
+        tn_j_tojson(how, *tn_j_get(how->j, map, keys.list->v[i]), level + 1);
+    }
+    if (map->n) json_line(how, level);
+    tn_o_puts(how->out, "}");
+}
+void tn_j_tojson(const TnJson *how, TnVal v, int level) {
+    TnOut *out = how->out;
+    tn_j_step(how->j, 1);
     switch (v.kind) {
     case JV_NONE:
         tn_o_puts(out, "null");
@@ -174,34 +210,29 @@ void tn_j_tojson(TnJinja *j, TnVal v, int indent, int level, bool sort, TnOut *o
             tn_o_puts(out, isnan(v.f) ? "NaN" : v.f < 0 ? "-Infinity" : "Infinity");
         return;
     case JV_STR:
-        json_text(v.s, out);
+        json_text(how, v.s);
         return;
     case JV_LIST:
     case JV_TUPLE:
-        if (v.list->kind != JL_PLAIN) tn_j_fail(j, "tojson of a '%s'", tn_j_type(v));
+        if (v.list->kind != JL_PLAIN) break;
+        tn_j_nest(how->j);
         tn_o_puts(out, "[");
         for (size_t i = 0; i < v.list->n; i++) {
-            if (i) tn_o_puts(out, comma);
-            line(indent, level + 1, out);
-            tn_j_tojson(j, v.list->v[i], indent, level + 1, sort, out);
+            if (i) tn_o_put(out, how->item);
+            json_line(how, level + 1);
+            tn_j_tojson(how, v.list->v[i], level + 1);
         }
-        if (v.list->n) line(indent, level, out);
+        if (v.list->n) json_line(how, level);
         tn_o_puts(out, "]");
+        how->j->depth--;
         return;
     case JV_MAP:
-        if (sort) tn_j_fail(j, "tojson: sort_keys is not supported");
-        tn_o_puts(out, "{");
-        for (size_t i = 0; i < v.map->n; i++) {
-            if (i) tn_o_puts(out, comma);
-            line(indent, level + 1, out);
-            json_key(j, v.map->k[i], out);
-            tn_o_puts(out, ": ");
-            tn_j_tojson(j, v.map->v[i], indent, level + 1, sort, out);
-        }
-        if (v.map->n) line(indent, level, out);
-        tn_o_puts(out, "}");
+        tn_j_nest(how->j);
+        json_map(how, v.map, level);
+        how->j->depth--;
         return;
     default:
-        tn_j_fail(j, "tojson of a '%s'", tn_j_type(v));
+        break;
     }
+    tn_j_fail(how->j, "Object of type %s is not JSON serializable", tn_j_type(v));
 }

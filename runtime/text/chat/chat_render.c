@@ -45,6 +45,7 @@ static void read_template(TnJinja *j, TernText source, TernChatTemplate *chat) {
     if (setjmp(j->leave)) return;
     tn_j_lex(j, tn_j_checked(j, source, "the template"));
     chat->tree = tn_j_parse(j);
+    tn_j_check(j, chat->tree);
 }
 TernStatus tern_chat_template_create(TernText source, TernChatTemplate **out_template, TernError *err) {
     TernError own;

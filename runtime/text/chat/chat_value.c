@@ -38,8 +38,15 @@ void tn_j_add(TnJinja *j, TnList *list, TnVal v) {
 bool tn_j_same(TnStr s, const char *text) {
     return s.n == strlen(text) && memcmp(s.p, text, s.n) == 0;
 }
+bool tn_j_hashable(TnVal v) {
+    if (v.kind == JV_MAP || v.kind == JV_LIST)
+        return v.kind == JV_LIST && v.list->kind != JL_PLAIN && v.list->kind != JL_VIEW;
+    for (size_t i = 0; v.kind == JV_TUPLE && i < v.list->n; i++)
+        if (!tn_j_hashable(v.list->v[i])) return false;
+    return true;
+}
 TnVal *tn_j_get(TnJinja *j, const TnMap *map, TnVal key) {
-    if (key.kind == JV_LIST || key.kind == JV_MAP) tn_j_fail(j, "unhashable type: '%s'", tn_j_type(key));
+    if (!tn_j_hashable(key)) tn_j_fail(j, "unhashable type: '%s'", tn_j_type(key));
     tn_j_step(j, map->n / 8);
     for (size_t i = 0; i < map->n; i++)
         if (tn_j_equal(j, map->k[i], key)) return &map->v[i];
@@ -168,8 +175,15 @@ TnList *tn_j_iterate(TnJinja *j, TnVal v) {
     TnList *out = tn_j_alloc(j, 1, sizeof *out);
     if (v.kind == JV_UNDEFINED) return out;
     if (v.kind == JV_LIST || v.kind == JV_TUPLE) {
+        if (v.list->lazy) {
+            TnLazy *lazy = v.list->lazy;
+            v.list->lazy = NULL;
+            *out = *tn_j_iterate(j, lazy->filter->run(j, lazy->v, &lazy->args));
+            return out;
+        }
         *out = *v.list;
         out->kind = JL_PLAIN;
+        out->group = false;
         out->cap = out->n; /* what is added later goes elsewhere */
         if (v.list->kind == JL_GENERATOR) v.list->n = 0;
         return out;
@@ -178,6 +192,7 @@ TnList *tn_j_iterate(TnJinja *j, TnVal v) {
         for (size_t i = 0; i < v.map->n; i++) tn_j_add(j, out, v.map->k[i]);
         return out;
     }
+    if (v.kind == JV_LOOP) tn_j_fail(j, "going through 'loop' is not supported");
     if (v.kind != JV_STR) tn_j_fail(j, "'%s' object is not iterable", tn_j_type(v));
     for (size_t i = 0; i < v.s.n;) {
         size_t k = i + 1;

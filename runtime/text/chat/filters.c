@@ -1,312 +1,239 @@
-/* Filters and tests. */
+/* Filters: which there are, and those of single values. What jinja2 makes lazily is made when it is first gone through, so
+ * that an error in what nobody reads stays unseen here too. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include "jinja.h"
 
-static bool is(TnStr a, const char *b) {
-    return tn_j_same(a, b);
-}
 static TnVal none(void) {
     return (TnVal){.kind = JV_NONE};
 }
-bool tn_j_test(TnJinja *j, TnStr t, TnVal v, const TnArgs *args) {
-    bool whole = v.kind == JV_INT || v.kind == JV_BOOL, list = v.kind == JV_LIST || v.kind == JV_TUPLE;
-    TnVal other = args->n ? args->v[0] : none();
-    if (is(t, "defined")) return v.kind != JV_UNDEFINED;
-    if (is(t, "undefined")) return v.kind == JV_UNDEFINED;
-    if (is(t, "none")) return v.kind == JV_NONE;
-    if (is(t, "boolean")) return v.kind == JV_BOOL;
-    if (is(t, "true") || is(t, "false")) return v.kind == JV_BOOL && v.i == (t.p[0] == 't');
-    if (is(t, "integer")) return v.kind == JV_INT;
-    if (is(t, "float")) return v.kind == JV_FLOAT;
-    if (is(t, "number")) return whole || v.kind == JV_FLOAT;
-    if (is(t, "string")) return v.kind == JV_STR;
-    if (is(t, "mapping")) return v.kind == JV_MAP;
-    if (is(t, "iterable"))
-        return list || v.kind == JV_MAP || v.kind == JV_STR || v.kind == JV_UNDEFINED || v.kind == JV_LOOP;
-    if (is(t, "sequence"))
-        return (list && v.list->kind != JL_GENERATOR && v.list->kind != JL_VIEW) || v.kind == JV_MAP ||
-               v.kind == JV_STR || v.kind == JV_UNDEFINED;
-    if (is(t, "callable")) return v.kind >= JV_MACRO && v.kind != JV_LOOP;
-    if (is(t, "odd") || is(t, "even")) {
-        TnVal r = tn_j_binary(j, TN_LIT("%"), v, tn_j_int(2));
-        return tn_j_equal(j, r, tn_j_int(t.p[0] == 'o'));
+
+/* ---- arguments */
+
+static const char *word(const char *names, size_t at, size_t *n) {
+    for (; at; at--) names = strchr(names, ' ') + 1;
+    *n = strcspn(names, " ");
+    return names;
+}
+void tn_j_bind(TnJinja *j, const char *what, const TnArgs *args, const char *names, size_t required,
+               TnVal *out) {
+    size_t most = names[0] != 0, n, used = 0;
+    for (const char *p = names; *p; p++) most += *p == ' ';
+    if (args->n > most) tn_j_fail(j, "%s: got %zu arguments, expected at most %zu", what, args->n, most);
+    for (size_t i = 0; i < most; i++) {
+        const char *name = word(names, i, &n);
+        TnVal *named = tn_j_get(j, &args->kw, tn_j_of(tn_j_plain(name, n)));
+        if (named && i < args->n) tn_j_fail(j, "%s: got two values for '%.*s'", what, (int)n, name);
+        if (!named && i >= args->n && i < required)
+            tn_j_fail(j, "%s: the argument '%.*s' is missing", what, (int)n, name);
+        if (i < args->n) out[i] = args->v[i];
+        if (named) out[i] = *named, used++;
     }
-    if (is(t, "lower") || is(t, "upper")) {
-        TnVal s = tn_j_string(j, v), same = tn_j_method(j, s, t, &(TnArgs){0});
-        TnVal up = tn_j_method(j, s, TN_LIT("upper"), &(TnArgs){0}),
-              low = tn_j_method(j, s, TN_LIT("lower"), &(TnArgs){0});
-        return tn_j_equal(j, same, s) && !tn_j_equal(j, up, low);
-    }
-    if (args->n != 1) tn_j_fail(j, "the test '%.*s' is not known with %zu arguments", (int)t.n, t.p, args->n);
-    if (is(t, "eq") || is(t, "equalto")) return tn_j_equal(j, v, other);
-    if (is(t, "ne")) return !tn_j_equal(j, v, other);
-    if (is(t, "in")) return tn_j_contains(j, v, other);
-    if (is(t, "sameas") && v.kind != JV_STR && v.kind != JV_FLOAT && v.kind != JV_INT)
-        return v.kind == other.kind && tn_j_equal(j, v, other);
-    if (is(t, "divisibleby")) return tn_j_equal(j, tn_j_binary(j, TN_LIT("%"), v, other), tn_j_int(0));
-    static const char *const orders[] = {"lt", "lessthan", "le", "gt", "greaterthan", "ge"};
-    for (size_t k = 0; k < TN_COUNT(orders); k++) {
-        if (!is(t, orders[k])) continue;
-        int c = tn_j_order(j, v, other);
-        return c != 2 && (k < 2 ? c < 0 : k == 2 ? c <= 0 : k < 5 ? c > 0 : c >= 0);
-    }
-    tn_j_fail(j, "No test named '%.*s'", (int)(t.n < 60 ? t.n : 60), t.p);
+    if (used < args->kw.n) tn_j_fail(j, "%s: got a named argument that it does not have", what);
+}
+void tn_j_positional(TnJinja *j, const char *what, const TnArgs *args, size_t required, size_t most,
+                     TnVal *out) {
+    if (args->kw.n) tn_j_fail(j, "%s takes no named arguments", what);
+    if (args->n < required || args->n > most)
+        tn_j_fail(j, "%s: got %zu arguments, expected %zu to %zu", what, args->n, required, most);
+    for (size_t i = 0; i < args->n; i++) out[i] = args->v[i];
+}
+int64_t tn_j_whole(TnJinja *j, TnVal v, const char *what) {
+    if (v.kind != JV_INT && v.kind != JV_BOOL)
+        tn_j_fail(j, "%s: got a '%s', expected an integer", what, tn_j_type(v));
+    return v.i;
 }
 
-/* "a.b.0" of a value, as the arguments `attribute` have it; an integer is an item. */
-static TnVal attribute(TnJinja *j, TnVal v, TnVal path) {
-    if (path.kind != JV_STR) return tn_j_item(j, v, path);
-    for (TnStr s = path.s;;) {
-        const char *dot = memchr(s.p, '.', s.n);
-        size_t n = dot ? (size_t)(dot - s.p) : s.n;
-        bool digits = n > 0 && n < 10;
-        int64_t index = 0;
-        for (size_t k = 0; digits && k < n; k++)
-            digits = s.p[k] >= '0' && s.p[k] <= '9', index = index * 10 + s.p[k] - '0';
-        v = tn_j_item(j, v, digits ? tn_j_int(index) : tn_j_of(tn_j_cut(s, 0, n)));
-        if (!dot) return v;
-        s = tn_j_cut(s, n + 1, s.n);
+/* ---- numbers */
+
+static int digit_of(char c) {
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'z' ? c - 'a' + 10
+           : c >= 'A' && c <= 'Z' ? c - 'A' + 10
+                                  : 99;
+}
+/* As Python's int(text, base). */
+static bool int_of(TnJinja *j, TnStr s, int64_t base, int64_t *out) {
+    s = tn_j_strip(s, (TnStr){0}, true, true);
+    bool minus = s.n && s.p[0] == '-';
+    size_t i = s.n && (s.p[0] == '-' || s.p[0] == '+');
+    if (base != 0 && (base < 2 || base > 36)) return false;
+    char mark = s.n - i > 2 && s.p[i] == '0' ? (char)(s.p[i + 1] | 32) : 0;
+    int64_t marked = mark == 'x' ? 16 : mark == 'o' ? 8 : mark == 'b' ? 2 : 0;
+    bool prefix = marked && (base == 0 || base == marked);
+    if (prefix) i += 2, base = marked;
+    bool zero_only = base == 0 && i < s.n && s.p[i] == '0';
+    if (base == 0) base = 10;
+    size_t from = i;
+    *out = 0;
+    for (; i < s.n; i++) {
+        if (s.p[i] == '_' && (i > from || prefix) && i + 1 < s.n && s.p[i + 1] != '_') continue;
+        int d = digit_of(s.p[i]);
+        if (d >= base) return false;
+        if (__builtin_mul_overflow(*out, base, out) || __builtin_add_overflow(*out, minus ? -d : d, out))
+            tn_j_fail(j, "an integer beyond 64 bits is not supported");
     }
+    return i > from && !(zero_only && *out != 0);
 }
-static TnVal generator(TnVal list) {
-    list.list->kind = JL_GENERATOR;
-    return list;
-}
-static TnArgs rest(const TnArgs *args, size_t skip) {
-    return (TnArgs){args->v + skip, args->n - skip, args->kw};
-}
-static TnVal chosen(TnJinja *j, TnVal v, const TnArgs *args, bool keep, bool attr) {
-    TnVal out = tn_j_list(j, JV_LIST);
-    size_t skip = attr;
-    if (args->n < skip) tn_j_fail(j, "selectattr needs the name of an attribute");
-    TnList *items = tn_j_iterate(j, v);
-    for (size_t i = 0; i < items->n; i++) {
-        TnVal x = attr ? attribute(j, items->v[i], args->v[0]) : items->v[i];
-        bool yes;
-        if (args->n > skip) {
-            TnArgs more = rest(args, skip + 1);
-            if (args->v[skip].kind != JV_STR) tn_j_fail(j, "the name of a test is no string");
-            yes = tn_j_test(j, args->v[skip].s, x, &more);
-        } else {
-            yes = tn_j_truth(x);
-        }
-        if (yes == keep) tn_j_add(j, out.list, items->v[i]);
+/* As Python's float(text). */
+static bool float_of(TnJinja *j, TnStr s, double *out) {
+    s = tn_j_strip(s, (TnStr){0}, true, true);
+    char *t = tn_j_alloc(j, s.n + 1, 1), *end;
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        bool between = i > 0 && i + 1 < s.n && digit_of(s.p[i - 1]) < 10 && digit_of(s.p[i + 1]) < 10;
+        if (s.p[i] == '_' && between) continue;
+        if (!strchr("0123456789+-.eEinfatyINFATY", s.p[i]) || !s.p[i]) return false;
+        t[n++] = s.p[i];
     }
-    return generator(out);
+    *out = strtod(t, &end);
+    return n > 0 && *end == 0;
 }
-static TnVal map(TnJinja *j, TnVal v, const TnArgs *args) {
-    TnVal out = tn_j_list(j, JV_LIST), *attr = tn_j_name(&args->kw, "attribute"),
-          *otherwise = tn_j_name(&args->kw, "default");
-    TnList *items = tn_j_iterate(j, v);
-    if (!attr && (!args->n || args->v[0].kind != JV_STR)) tn_j_fail(j, "map requires a filter argument");
-    for (size_t i = 0; i < items->n; i++) {
-        TnVal x;
-        if (attr && !args->n) {
-            x = attribute(j, items->v[i], *attr);
-            if (x.kind == JV_UNDEFINED && otherwise) x = *otherwise;
-        } else {
-            TnArgs more = rest(args, 1);
-            x = tn_j_filter(j, args->v[0].s, items->v[i], &more);
-        }
-        tn_j_add(j, out.list, x);
-    }
-    return generator(out);
-}
-static TnVal join(TnJinja *j, TnVal v, const TnArgs *args) {
-    TnVal d = tn_j_string(j, tn_j_arg(args, 0, "d", tn_j_of(TN_LIT("")))),
-          attr = tn_j_arg(args, 1, "attribute", none());
-    TnList *items = tn_j_iterate(j, v);
-    TnOut *b = tn_j_open(j);
-    for (size_t i = 0; i < items->n; i++) {
-        if (i) tn_o_put(b, d.s);
-        tn_j_print(j, attr.kind == JV_NONE ? items->v[i] : attribute(j, items->v[i], attr), b);
-    }
-    return tn_j_close(b);
-}
-/* As jinja2 compares when case does not count. */
-static TnVal folded(TnJinja *j, TnVal v, bool cased) {
-    return v.kind == JV_STR && !cased ? tn_j_method(j, v, TN_LIT("lower"), &(TnArgs){0}) : v;
-}
-static TnVal sorted(TnJinja *j, TnVal v, TnVal attr, bool cased, bool reverse) {
-    TnVal out = tn_j_list(j, JV_LIST);
-    TnList keys = {0}, *items = tn_j_iterate(j, v);
-    for (size_t i = 0; i < items->n; i++) {
-        TnVal key = folded(j, attr.kind == JV_NONE ? items->v[i] : attribute(j, items->v[i], attr), cased);
-        tn_j_add(j, out.list, items->v[i]);
-        tn_j_add(j, &keys, key);
-        for (size_t k = i; k > 0; k--) { /* insertion: stable, and the lists are short */
-            tn_j_step(j, 1);
-            int c = tn_j_order(j, keys.v[k - 1], keys.v[k]);
-            if (c == 2 || (reverse ? c >= 0 : c <= 0)) break;
-            TnVal t = keys.v[k], w = out.list->v[k];
-            keys.v[k] = keys.v[k - 1], out.list->v[k] = out.list->v[k - 1];
-            keys.v[k - 1] = t, out.list->v[k - 1] = w;
-        }
-    }
-    return out;
-}
-static TnVal dictsort(TnJinja *j, TnVal v, const TnArgs *args) {
-    TnVal by = tn_j_arg(args, 1, "by", tn_j_of(TN_LIT("key")));
-    if (v.kind != JV_MAP) tn_j_fail(j, "dictsort of a '%s'", tn_j_type(v));
-    TnVal items = tn_j_method(j, v, TN_LIT("items"), &(TnArgs){0});
-    bool value = by.kind == JV_STR && is(by.s, "value");
-    return sorted(j, items, tn_j_int(value),
-                  tn_j_truth(tn_j_arg(args, 0, "case_sensitive", tn_j_bool(false))),
-                  tn_j_truth(tn_j_arg(args, 2, "reverse", tn_j_bool(false))));
-}
-static TnVal indented(TnJinja *j, TnVal v, const TnArgs *args) {
-    TnVal width = tn_j_arg(args, 0, "width", tn_j_int(4));
-    bool first = tn_j_truth(tn_j_arg(args, 1, "first", tn_j_bool(false))),
-         blank = tn_j_truth(tn_j_arg(args, 2, "blank", tn_j_bool(false)));
-    TnVal pad = width.kind == JV_STR ? width : tn_j_binary(j, TN_LIT("*"), tn_j_of(TN_LIT(" ")), width);
-    if (v.kind != JV_STR) tn_j_fail(j, "indent of a '%s'", tn_j_type(v));
-    TnOut *b = tn_j_open(j);
-    for (size_t i = 0, start = 0; i <= v.s.n; i++) {
-        if (i < v.s.n && v.s.p[i] != '\n') continue;
-        if (start ? i > start || blank : first) tn_o_put(b, pad.s);
-        tn_o_put(b, tn_j_cut(v.s, start, i + (i < v.s.n)));
-        start = i + 1;
-    }
-    return tn_j_close(b);
-}
-static TnVal json(TnJinja *j, TnVal v, const TnArgs *args) {
-    TnVal indent = tn_j_name(&args->kw, "indent") ? *tn_j_name(&args->kw, "indent")
-                   : args->n > 1                  ? args->v[1]
-                                                  : none();
-    for (size_t i = 0; i < args->kw.n; i++)
-        if (!is(args->kw.k[i].s, "indent") &&
-            !(is(args->kw.k[i].s, "ensure_ascii") && !tn_j_truth(args->kw.v[i])))
-            tn_j_fail(j, "tojson: '%.*s' is not supported", (int)args->kw.k[i].s.n, args->kw.k[i].s.p);
-    if (indent.kind != JV_NONE && (indent.kind != JV_INT || indent.i < 0 || indent.i > 100))
-        tn_j_fail(j, "tojson: the indent must be 0 to 100");
-    if (args->n && tn_j_truth(args->v[0])) tn_j_fail(j, "tojson: ensure_ascii is not supported");
-    TnOut *b = tn_j_open(j);
-    tn_j_tojson(j, v, indent.kind == JV_NONE ? -1 : (int)indent.i, 0, false, b);
-    return tn_j_close(b);
-}
-static TnVal number(TnJinja *j, TnVal v, const TnArgs *args, bool whole) {
-    TnVal otherwise = tn_j_arg(args, 0, "default", whole ? tn_j_int(0) : (TnVal){.kind = JV_FLOAT});
-    double f;
-    if (v.kind == JV_STR) {
-        if (!v.s.n || v.s.n > 60 || memchr(v.s.p, '_', v.s.n) || memchr(v.s.p, 'x', v.s.n)) return otherwise;
-        char t[64], *end;
-        memcpy(t, v.s.p, v.s.n), t[v.s.n] = 0;
-        f = strtod(t, &end);
-        while (tn_j_space(end, strlen(end))) end += tn_j_space(end, strlen(end));
-        if (end == t || *end) return otherwise;
-        if (whole && !strpbrk(t, ".eEnN") && fabs(f) < 9e18) return tn_j_int(strtoll(t, NULL, 10));
-    } else if (!tn_j_number(v, &f)) {
-        return otherwise;
-    } else if (whole && v.kind != JV_FLOAT) {
-        return tn_j_int(v.i);
-    }
-    if (!whole) return (TnVal){.kind = JV_FLOAT, .f = f};
-    if (!(fabs(f) < 9e18)) tn_j_fail(j, "an integer beyond 64 bits");
+static TnVal whole_of(TnJinja *j, double f) {
+    if (!(fabs(f) < 9.2e18)) tn_j_fail(j, "an integer beyond 64 bits is not supported");
     return tn_j_int((int64_t)f);
 }
-static TnVal extreme(TnJinja *j, TnVal v, bool most) {
-    TnList *items = tn_j_iterate(j, v);
-    TnVal best = items->n ? items->v[0] : tn_j_undefined(TN_LIT("an item of an empty sequence"));
-    for (size_t i = 1; i < items->n; i++) {
-        int c = tn_j_order(j, folded(j, items->v[i], false), folded(j, best, false));
-        if (most ? c == 1 || (c > 0 && c != 2) : c < 0) best = items->v[i];
+static TnVal f_int(TnJinja *j, TnVal v, const TnArgs *args) {
+    TnVal a[2] = {tn_j_int(0), tn_j_int(10)};
+    int64_t whole;
+    double f;
+    tn_j_bind(j, "int", args, "default base", 0, a);
+    if (v.kind == JV_STR) {
+        if (int_of(j, v.s, tn_j_whole(j, a[1], "int: base"), &whole)) return tn_j_int(whole);
+        return float_of(j, v.s, &f) && isfinite(f) ? whole_of(j, f) : a[0];
     }
-    return best;
+    if (v.kind == JV_UNDEFINED) tn_j_no_part(j, v);
+    if (v.kind == JV_FLOAT) {
+        if (isinf(v.f)) tn_j_fail(j, "cannot convert float infinity to integer");
+        return isnan(v.f) ? a[0] : whole_of(j, v.f);
+    }
+    return v.kind == JV_INT || v.kind == JV_BOOL ? tn_j_int(v.i) : a[0];
 }
-static TnVal reversed(TnJinja *j, TnVal v) {
-    if (v.kind == JV_STR) return tn_j_slice(j, v, none(), none(), tn_j_int(-1));
-    TnVal out = tn_j_list(j, JV_LIST);
-    TnList *items = tn_j_iterate(j, v);
-    for (size_t i = items->n; i-- > 0;) tn_j_add(j, out.list, items->v[i]);
-    return generator(out);
+static TnVal f_float(TnJinja *j, TnVal v, const TnArgs *args) {
+    TnVal a[1] = {{.kind = JV_FLOAT}};
+    double f;
+    tn_j_bind(j, "float", args, "default", 0, a);
+    if (v.kind == JV_UNDEFINED) tn_j_no_part(j, v);
+    bool known = v.kind == JV_STR ? float_of(j, v.s, &f) : tn_j_number(v, &f);
+    return known ? (TnVal){.kind = JV_FLOAT, .f = f} : a[0];
 }
-static TnVal unique(TnJinja *j, TnVal v) {
-    TnVal out = tn_j_list(j, JV_LIST), seen = tn_j_map(j);
-    TnList *items = tn_j_iterate(j, v);
-    for (size_t i = 0; i < items->n; i++) {
-        TnVal key = folded(j, items->v[i], false);
-        if (tn_j_get(j, seen.map, key)) continue;
-        tn_j_put(j, seen.map, key, none());
-        tn_j_add(j, out.list, items->v[i]);
-    }
-    return generator(out);
+static TnVal f_abs(TnJinja *j, TnVal v, const TnArgs *args) {
+    tn_j_bind(j, "abs", args, "", 0, NULL);
+    if (v.kind == JV_FLOAT) return v.f = fabs(v.f), v;
+    if (v.kind == JV_UNDEFINED || (v.kind != JV_INT && v.kind != JV_BOOL))
+        tn_j_fail(j, "bad operand type for abs(): '%s'", tn_j_type(v));
+    return v.i < 0 ? tn_j_binary(j, TN_LIT("*"), v, tn_j_int(-1)) : tn_j_int(v.i);
 }
-static TnVal method(TnJinja *j, TnVal v, const char *name, const TnArgs *args) {
-    return tn_j_method(j, tn_j_string(j, v), tn_j_plain(name, strlen(name)), args);
+static TnVal f_round(TnJinja *j, TnVal v, const TnArgs *args) {
+    TnVal a[2] = {tn_j_int(0), tn_j_of(TN_LIT("common"))};
+    double f;
+    tn_j_bind(j, "round", args, "precision method", 0, a);
+    bool up = a[1].kind == JV_STR && tn_j_same(a[1].s, "ceil"),
+         down = a[1].kind == JV_STR && tn_j_same(a[1].s, "floor");
+    if (!up && !down && !(a[1].kind == JV_STR && tn_j_same(a[1].s, "common")))
+        tn_j_fail(j, "round: the method must be common, ceil or floor");
+    int64_t places = tn_j_whole(j, a[0], "round: precision");
+    if (!tn_j_number(v, &f)) tn_j_fail(j, "round of a '%s'", tn_j_type(v));
+    if (up || down) {
+        double p = pow(10, (double)places), r = v.kind == JV_FLOAT || places < 0 ? f * p : f * p;
+        if (!isfinite(r)) tn_j_fail(j, "round: cannot convert it to an integer");
+        return (TnVal){.kind = JV_FLOAT, .f = (up ? ceil(r) : floor(r)) / p};
+    }
+    if (v.kind != JV_FLOAT) {
+        if (places >= 0) return tn_j_int(v.i);
+        tn_j_fail(j, "round of an integer to a negative precision is not supported");
+    }
+    if (places < 0) tn_j_fail(j, "round to a negative precision is not supported");
+    if (!isfinite(f) || places > 300) return v;
+    char text[800]; /* at most 309 digits before the point */
+    snprintf(text, sizeof text, "%.*f", (int)places, f);
+    return (TnVal){.kind = JV_FLOAT, .f = strtod(text, NULL)};
 }
-static TnVal texts(TnJinja *j, TnStr f, TnVal v, const TnArgs *args) {
-    static const char *const cases[] = {"upper", "lower", "capitalize"};
-    for (size_t k = 0; k < TN_COUNT(cases); k++)
-        if (is(f, cases[k])) return method(j, v, cases[k], args);
-    if (is(f, "trim")) return method(j, v, "strip", args);
-    if (is(f, "replace")) {
-        TnArgs a = *args;
-        TnVal s[3] = {none(), none(), tn_j_int(-1)};
-        if (args->n < 2) tn_j_fail(j, "replace: got %zu arguments, expected 2", args->n);
-        s[0] = tn_j_string(j, args->v[0]), s[1] = tn_j_string(j, args->v[1]);
-        TnVal most = tn_j_arg(args, 2, "count", none());
-        if (most.kind != JV_NONE) s[2] = most;
-        a.v = s, a.n = 3;
-        return method(j, v, "replace", &a);
-    }
-    if (is(f, "string") || is(f, "safe")) return tn_j_string(j, v);
-    if (is(f, "indent")) return indented(j, v, args);
-    if (is(f, "tojson")) return json(j, v, args);
-    if (is(f, "format")) {
-        TnVal t = tn_j_list(j, JV_TUPLE);
-        for (size_t i = 0; i < args->n; i++) tn_j_add(j, t.list, args->v[i]);
-        return tn_j_format(j, tn_j_string(j, v), t);
-    }
-    tn_j_fail(j, "No filter named '%.*s'", (int)(f.n < 60 ? f.n : 60), f.p);
+
+/* ---- others */
+
+static TnVal f_default(TnJinja *j, TnVal v, const TnArgs *args) {
+    TnVal a[2] = {tn_j_of(TN_LIT("")), tn_j_bool(false)};
+    tn_j_bind(j, "default", args, "default_value boolean", 0, a);
+    return v.kind == JV_UNDEFINED || (tn_j_truth(a[1]) && !tn_j_truth(v)) ? a[0] : v;
 }
-TnVal tn_j_filter(TnJinja *j, TnStr f, TnVal v, const TnArgs *args) {
-    if (is(f, "default") || is(f, "d")) {
-        bool empty = tn_j_truth(tn_j_arg(args, 1, "boolean", tn_j_bool(false)));
-        bool use = v.kind == JV_UNDEFINED || (empty && !tn_j_truth(v));
-        return use ? tn_j_arg(args, 0, "default_value", tn_j_of(TN_LIT(""))) : v;
+static TnVal f_length(TnJinja *j, TnVal v, const TnArgs *args) {
+    tn_j_bind(j, "length", args, "", 0, NULL);
+    return tn_j_int((int64_t)tn_j_length(j, v));
+}
+static TnVal f_attr(TnJinja *j, TnVal v, const TnArgs *args) {
+    TnVal a[1];
+    tn_j_bind(j, "attr", args, "name", 1, a);
+    TnVal name = tn_j_string(j, a[0]);
+    if (v.kind == JV_MAP && !tn_j_has_method(v, name.s)) return tn_j_undefined(name.s);
+    return tn_j_attr(j, v, name.s);
+}
+static TnVal f_items(TnJinja *j, TnVal v, const TnArgs *args) {
+    tn_j_bind(j, "items", args, "", 0, NULL);
+    if (v.kind == JV_UNDEFINED) return tn_j_list(j, JV_LIST);
+    if (v.kind != JV_MAP) tn_j_fail(j, "Can only get item pairs from a mapping.");
+    return tn_j_method(j, v, TN_LIT("items"), &(TnArgs){0});
+}
+static TnVal f_tojson(TnJinja *j, TnVal v, const TnArgs *args) {
+    TnVal a[4] = {tn_j_bool(false), none(), none(), tn_j_bool(false)};
+    TnJson how = {.j = j, .item = TN_LIT(", "), .key = TN_LIT(": ")};
+    tn_j_bind(j, "tojson", args, "ensure_ascii indent separators sort_keys", 0, a);
+    how.ascii = tn_j_truth(a[0]), how.sort = tn_j_truth(a[3]);
+    if (a[1].kind == JV_STR)
+        how.indent = a[1].s;
+    else if (a[1].kind != JV_NONE) {
+        int64_t n = tn_j_whole(j, a[1], "tojson: indent");
+        if (n > 1000) tn_j_fail(j, "tojson: the indent is %lld, expected at most 1000", (long long)n);
+        how.indent = n > 0 ? tn_j_binary(j, TN_LIT("*"), tn_j_of(TN_LIT(" ")), tn_j_int(n)).s : TN_LIT("");
     }
-    if (is(f, "length") || is(f, "count")) return tn_j_int((int64_t)tn_j_length(j, v));
-    if (is(f, "join")) return join(j, v, args);
-    if (is(f, "list")) return (TnVal){.kind = JV_LIST, .list = tn_j_iterate(j, v)};
-    if (is(f, "select") || is(f, "reject")) return chosen(j, v, args, f.p[0] == 's', false);
-    if (is(f, "selectattr") || is(f, "rejectattr")) return chosen(j, v, args, f.p[0] == 's', true);
-    if (is(f, "map")) return map(j, v, args);
-    if (is(f, "int")) return number(j, v, args, true);
-    if (is(f, "float")) return number(j, v, args, false);
-    if (is(f, "min") || is(f, "max")) return extreme(j, v, f.p[1] == 'a');
-    if (is(f, "reverse")) return reversed(j, v);
-    if (is(f, "unique")) return unique(j, v);
-    if (is(f, "dictsort")) return dictsort(j, v, args);
-    if (is(f, "sort"))
-        return sorted(j, v, tn_j_arg(args, 2, "attribute", none()),
-                      tn_j_truth(tn_j_arg(args, 1, "case_sensitive", tn_j_bool(false))),
-                      tn_j_truth(tn_j_arg(args, 0, "reverse", tn_j_bool(false))));
-    if (is(f, "items")) {
-        if (v.kind != JV_MAP && v.kind != JV_UNDEFINED)
-            tn_j_fail(j, "Can only get item pairs from a mapping.");
-        return generator(v.kind == JV_MAP ? tn_j_method(j, v, f, args) : tn_j_list(j, JV_LIST));
+    if (a[1].kind != JV_NONE) how.lines = true, how.item = TN_LIT(",");
+    if (a[2].kind != JV_NONE) {
+        TnList *parts = tn_j_iterate(j, a[2]);
+        if (parts->n != 2 || parts->v[0].kind != JV_STR || parts->v[1].kind != JV_STR)
+            tn_j_fail(j, "tojson: the separators must be two strings");
+        how.item = parts->v[0].s, how.key = parts->v[1].s;
     }
-    if (is(f, "first") || is(f, "last")) {
-        if (is(f, "last") && (v.kind == JV_LIST || v.kind == JV_TUPLE) && v.list->kind == JL_GENERATOR)
-            tn_j_fail(j, "'generator' object is not reversible");
-        TnList *items = tn_j_iterate(j, v);
-        if (!items->n) return tn_j_undefined(TN_LIT("an item of an empty sequence"));
-        return items->v[is(f, "first") ? 0 : items->n - 1];
+    how.out = tn_j_open(j);
+    tn_j_tojson(&how, v, 0);
+    return tn_j_close(how.out);
+}
+
+const TnFilterRow tn_j_value_filters[] = {
+    {"default", f_default}, {"d", f_default},   {"length", f_length}, {"count", f_length},
+    {"int", f_int},         {"float", f_float}, {"abs", f_abs},       {"round", f_round},
+    {"attr", f_attr},       {"items", f_items}, {"tojson", f_tojson}, {NULL, NULL},
+};
+
+static const char *const lacking[] = {"filesizeformat", "forceescape", "pprint",   "random", "striptags",
+                                      "urlencode",      "urlize",      "wordwrap", "xmlattr"};
+static const char *const lazy[] = {"map",   "select", "reject", "selectattr", "rejectattr",
+                                   "batch", "slice",  "unique", "items"};
+
+static const TnFilterRow *row_of(TnStr name) {
+    const TnFilterRow *const tables[] = {tn_j_value_filters, tn_j_list_filters, tn_j_text_filters};
+    for (size_t t = 0; t < TN_COUNT(tables); t++)
+        for (const TnFilterRow *r = tables[t]; r->name; r++)
+            if (tn_j_same(name, r->name)) return r;
+    return NULL;
+}
+bool tn_j_filter_known(TnStr name) {
+    for (size_t i = 0; i < TN_COUNT(lacking); i++)
+        if (tn_j_same(name, lacking[i])) return true;
+    return row_of(name) != NULL;
+}
+TnVal tn_j_filter(TnJinja *j, TnStr name, TnVal v, const TnArgs *args) {
+    const TnFilterRow *r = row_of(name);
+    int n = (int)(name.n < 60 ? name.n : 60);
+    if (!r && tn_j_filter_known(name)) tn_j_fail(j, "the filter '%.*s' is not supported", n, name.p);
+    if (!r) tn_j_fail(j, "No filter named '%.*s'.", n, name.p);
+    for (size_t i = 0; i < TN_COUNT(lazy); i++) {
+        if (!tn_j_same(name, lazy[i])) continue;
+        TnVal out = tn_j_list(j, JV_LIST);
+        out.list->kind = JL_GENERATOR;
+        out.list->lazy = tn_j_alloc(j, 1, sizeof *out.list->lazy);
+        *out.list->lazy = (TnLazy){r, v, *args};
+        return out;
     }
-    if (is(f, "sum")) {
-        TnVal sum = tn_j_arg(args, 1, "start", tn_j_int(0)), attr = tn_j_arg(args, 0, "attribute", none());
-        TnList *items = tn_j_iterate(j, v);
-        for (size_t i = 0; i < items->n; i++)
-            sum = tn_j_binary(j, TN_LIT("+"), sum,
-                              attr.kind == JV_NONE ? items->v[i] : attribute(j, items->v[i], attr));
-        return sum;
-    }
-    if (is(f, "abs")) {
-        bool minus = v.kind == JV_FLOAT ? v.f < 0 : v.i < 0;
-        if (v.kind == JV_FLOAT) return v.f = fabs(v.f), v;
-        return minus ? tn_j_binary(j, TN_LIT("*"), v, tn_j_int(-1))
-                     : tn_j_binary(j, TN_LIT("+"), v, tn_j_int(0));
-    }
-    return texts(j, f, v, args);
+    return r->run(j, v, args);
 }

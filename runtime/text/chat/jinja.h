@@ -63,13 +63,16 @@ typedef struct TnVal {
         struct TnLoop *loop;
     };
     struct TnVal *self;
+    bool safe; /* STR: jinja2's Markup */
 } TnVal;
 typedef enum TnListKind { JL_PLAIN, JL_GENERATOR, JL_VIEW, JL_RANGE } TnListKind;
 typedef struct TnList {
     TnVal *v;
     size_t n, cap;
-    TnListKind kind; /* a generator can be gone through once, and has no length */
-    size_t at;       /* of a cycler; joiner: used */
+    TnListKind kind;     /* a generator can be gone through once, and has no length */
+    struct TnLazy *lazy; /* of a generator whose items are not made yet */
+    bool group;          /* a tuple of groupby: its parts are called grouper and list */
+    size_t at;           /* of a cycler; joiner: used; VIEW: 0 keys, 1 values, 2 items */
 } TnList;
 typedef struct TnMap {
     TnVal *k, *v;
@@ -195,6 +198,25 @@ typedef struct TnArgs {
     TnMap kw;
 } TnArgs;
 
+/* A filter; args has the arguments after the value. */
+typedef struct TnFilterRow {
+    const char *name;
+    TnVal (*run)(TnJinja *j, TnVal v, const TnArgs *args);
+} TnFilterRow;
+typedef struct TnLazy {
+    const TnFilterRow *filter;
+    TnVal v;
+    TnArgs args;
+} TnLazy;
+/* How tojson prints. */
+typedef struct TnJson {
+    TnJinja *j;
+    TnOut *out;
+    bool ascii, sort, lines;
+    TnStr indent, item, key; /* indent of a level, with lines; separators */
+} TnJson;
+typedef enum TnCase { JC_UPPER, JC_LOWER, JC_CAPITALIZE, JC_TITLE } TnCase;
+
 _Noreturn void tn_j_fail(TnJinja *j, const char *fmt, ...) TN_PRINTF(2, 3);
 void tn_j_step(TnJinja *j, uint64_t n);
 TnStr tn_j_checked(TnJinja *j, TernText t, const char *what); /* UTF-8, else it fails */
@@ -242,6 +264,7 @@ TnVal tn_j_list(TnJinja *j, TnKind kind);
 TnVal tn_j_map(TnJinja *j);
 void tn_j_add(TnJinja *j, TnList *list, TnVal v);
 void tn_j_put(TnJinja *j, TnMap *map, TnVal key, TnVal v);
+bool tn_j_hashable(TnVal v);
 TnVal *tn_j_get(TnJinja *j, const TnMap *map, TnVal key); /* NULL: absent */
 TnVal *tn_j_name(const TnMap *map, const char *name);     /* NULL: absent */
 bool tn_j_equal(TnJinja *j, TnVal a, TnVal b);
@@ -257,10 +280,31 @@ bool tn_j_number(TnVal v, double *out);
 void tn_j_print(TnJinja *j, TnVal v, TnOut *out); /* as str() */
 void tn_j_repr(TnJinja *j, TnVal v, TnOut *out);
 void tn_j_float(double f, TnOut *out);
-void tn_j_tojson(TnJinja *j, TnVal v, int indent, int level, bool sort, TnOut *out);
+void tn_j_tojson(const TnJson *how, TnVal v, int level);
 TnVal tn_j_string(TnJinja *j, TnVal v); /* str(v) */
 
-/* chat_eval.c, access.c, methods.c, filters.c */
+/* letters.c */
+TnStr tn_j_cased(TnJinja *j, TnStr s, TnCase how);
+bool tn_j_is_cased(TnJinja *j, TnStr s,
+                   TnCase how); /* UPPER or LOWER, with at least one letter that has case */
+
+/* filters.c and filters_*.c, is_tests.c. `names`: "width first blank"; *out holds the defaults, and the first `required` have
+ * none. */
+void tn_j_bind(TnJinja *j, const char *what, const TnArgs *args, const char *names, size_t required,
+               TnVal *out);
+void tn_j_positional(TnJinja *j, const char *what, const TnArgs *args, size_t required, size_t most,
+                     TnVal *out);
+int64_t tn_j_whole(TnJinja *j, TnVal v, const char *what); /* of an integer or bool */
+extern const TnFilterRow tn_j_value_filters[], tn_j_list_filters[], tn_j_text_filters[];
+TnVal tn_j_filter(TnJinja *j, TnStr name, TnVal v, const TnArgs *args);
+bool tn_j_test(TnJinja *j, TnStr name, TnVal v, const TnArgs *args);
+bool tn_j_filter_known(TnStr name); /* to jinja2; perhaps not supported here */
+bool tn_j_test_known(TnStr name);
+
+/* chat_check.c: refuses what jinja2 refuses of a tree before it runs it */
+void tn_j_check(TnJinja *j, TnNode **tree);
+
+/* chat_eval.c, access.c, methods.c, globals.c */
 void tn_j_run(TnJinja *j, TnNode **body);
 TnVal tn_j_eval(TnJinja *j, const TnNode *n);
 TnVal tn_j_call(TnJinja *j, TnVal f, const TnArgs *args);
@@ -271,11 +315,12 @@ bool tn_j_contains(TnJinja *j, TnVal item, TnVal in);
 TnVal tn_j_slice(TnJinja *j, TnVal v, TnVal from, TnVal to, TnVal step);
 bool tn_j_has_method(TnVal v, TnStr name);
 TnVal tn_j_method(TnJinja *j, TnVal self, TnStr name, const TnArgs *args);
-TnVal tn_j_filter(TnJinja *j, TnStr name, TnVal v, const TnArgs *args);
-bool tn_j_test(TnJinja *j, TnStr name, TnVal v, const TnArgs *args);
 TnVal tn_j_format(TnJinja *j, TnVal format, TnVal args);
 TnVal tn_j_global(TnJinja *j, TnStr name, const TnArgs *args);
 bool tn_j_is_global(TnStr name);
-TnVal tn_j_arg(const TnArgs *args, size_t at, const char *name, TnVal otherwise);
+TnStr tn_j_strip(TnStr s, TnStr set, bool left, bool right);                 /* set.p NULL: white space */
+TnVal tn_j_replace(TnJinja *j, TnStr s, TnStr from, TnStr to, int64_t most); /* most < 0: all */
+TnVal tn_j_lines(TnJinja *j, TnStr s, bool keep);                            /* keep: their ends too */
+_Noreturn void tn_j_no_part(TnJinja *j, TnVal v);                            /* 'name' is undefined */
 
 #endif

@@ -1,317 +1,474 @@
-/* The methods of strings, lists and maps, and the global functions. What would change a value is refused, as in
- * jinja2's immutable sandbox. */
+/* The methods of strings, lists and maps. What would change a value is refused, as in jinja2's immutable sandbox: such a
+ * method is undefined. */
 #include <stdio.h>
-#include <time.h>
 #include "jinja.h"
 
-TnVal tn_j_arg(const TnArgs *args, size_t at, const char *name, TnVal otherwise) {
-    TnVal *named = tn_j_name(&args->kw, name);
-    return at < args->n ? args->v[at] : named ? *named : otherwise;
+static TnVal none(void) {
+    return (TnVal){.kind = JV_NONE};
 }
-static const char *const of_str[] = {"strip",      "lstrip",   "rstrip",  "split", "rsplit", "splitlines",
-                                     "startswith", "endswith", "replace", "upper", "lower",  "title",
-                                     "capitalize", "find",     "rfind",   "count", "join",   "isdigit",
-                                     "isspace",    "index",    NULL};
-static const char *const of_map[] = {"get", "items", "keys", "values", "copy", NULL};
-static const char *const of_list[] = {"index", "count", NULL};
+/* Python's; what is not supported is refused when it is called. */
+static const char *const of_str[] = {
+    "strip",        "lstrip",       "rstrip",       "split",     "rsplit",     "splitlines",
+    "startswith",   "endswith",     "replace",      "upper",     "lower",      "title",
+    "capitalize",   "find",         "rfind",        "index",     "rindex",     "count",
+    "join",         "removeprefix", "removesuffix", "partition", "rpartition", "isdigit",
+    "isalpha",      "isalnum",      "isspace",      "isupper",   "islower",    "isascii",
+    "zfill",        "ljust",        "rjust",        "center",    "format",     "isdecimal",
+    "isnumeric",    "casefold",     "swapcase",     "encode",    "expandtabs", "format_map",
+    "isidentifier", "isprintable",  "istitle",      "maketrans", "translate",  NULL};
+static const char *const of_map[] = {"get", "items", "keys", "values", "copy", "fromkeys", NULL};
+static const char *const of_list[] = {"index", "count", "copy", NULL};
+static const char *const of_tuple[] = {"index", "count", NULL};
+static const char *const of_loop[] = {"cycle", "changed", NULL};
+static const char *const of_cycler[] = {"next", "reset", NULL};
 
 bool tn_j_has_method(TnVal v, TnStr name) {
-    static const char *const none[] = {NULL}, *const next[] = {"next", "reset", NULL};
-    const char *const *m = v.kind == JV_STR                          ? of_str
-                           : v.kind == JV_MAP                        ? of_map
-                           : v.kind == JV_LIST || v.kind == JV_TUPLE ? of_list
-                           : v.kind == JV_CYCLER                     ? next
-                                                                     : none;
+    static const char *const nothing[] = {NULL};
+    bool plain = (v.kind == JV_LIST || v.kind == JV_TUPLE) && v.list->kind == JL_PLAIN;
+    const char *const *m = v.kind == JV_STR              ? of_str
+                           : v.kind == JV_MAP            ? of_map
+                           : v.kind == JV_LIST && plain  ? of_list
+                           : v.kind == JV_TUPLE && plain ? of_tuple
+                           : v.kind == JV_LOOP           ? of_loop
+                           : v.kind == JV_CYCLER         ? of_cycler
+                                                         : nothing;
     while (*m && !tn_j_same(name, *m)) m++;
     return *m != NULL;
 }
-static TnStr text_arg(TnJinja *j, const TnArgs *args, size_t at) {
-    if (at >= args->n || args->v[at].kind != JV_STR)
-        tn_j_fail(j, "argument %zu of a method of str is no string", at + 1);
-    return args->v[at].s;
+static TnStr text_arg(TnJinja *j, const char *what, TnVal v) {
+    if (v.kind != JV_STR) tn_j_fail(j, "%s: got a '%s', expected a string", what, tn_j_type(v));
+    return v.s;
 }
-static bool one_of(TnStr set, const char *p, size_t n) {
-    return set.p ? memmem(set.p, set.n, p, n) != NULL : tn_j_space(p, n) == n;
+
+/* ---- strip, split, replace */
+
+static size_t char_at(TnStr s, size_t at) {
+    size_t k = at + 1;
+    while (k < s.n && (s.p[k] & 0xc0) == 0x80) k++;
+    return k;
 }
-static TnVal strip(TnStr s, TnStr set, bool left, bool right) {
-    while (left && s.n) {
-        size_t k = 1;
-        while (k < s.n && (s.p[k] & 0xc0) == 0x80) k++;
-        if (!one_of(set, s.p, k)) break;
-        s = tn_j_cut(s, k, s.n);
-    }
-    while (right && s.n) {
-        size_t k = 1;
-        while (k < s.n && (s.p[s.n - k] & 0xc0) == 0x80) k++;
-        if (!one_of(set, s.p + s.n - k, k)) break;
-        s.n -= k;
-    }
-    return tn_j_of(s);
+static size_t char_before(TnStr s, size_t at) {
+    do at--;
+    while (at > 0 && (s.p[at] & 0xc0) == 0x80);
+    return at;
 }
-static TnVal split(TnJinja *j, TnStr s, const TnArgs *args) {
-    TnVal sep = tn_j_arg(args, 0, "sep", (TnVal){.kind = JV_NONE}),
-          most = tn_j_arg(args, 1, "maxsplit", tn_j_int(-1)), out = tn_j_list(j, JV_LIST);
-    if (most.kind != JV_INT || (sep.kind != JV_STR && sep.kind != JV_NONE))
-        tn_j_fail(j, "split: got a '%s', expected a string", tn_j_type(sep));
-    if (sep.kind == JV_STR && !sep.s.n) tn_j_fail(j, "empty separator");
-    size_t limit = most.i < 0 ? SIZE_MAX : (size_t)most.i;
-    while (sep.kind == JV_STR) {
-        const char *at = out.list->n < limit ? memmem(s.p, s.n, sep.s.p, sep.s.n) : NULL;
-        size_t n = at ? (size_t)(at - s.p) : s.n;
-        tn_j_add(j, out.list, tn_j_of(tn_j_cut(s, 0, n)));
-        if (!at) return out;
-        s = tn_j_cut(s, n + sep.s.n, s.n);
+static bool one_of(TnStr set, TnStr c) {
+    return set.p ? memmem(set.p, set.n, c.p, c.n) != NULL : tn_j_space(c.p, c.n) == c.n;
+}
+TnStr tn_j_strip(TnStr s, TnStr set, bool left, bool right) {
+    size_t from = 0, to = s.n, k;
+    for (; left && from < to; from = k) {
+        k = char_at(s, from);
+        if (!one_of(set, tn_j_cut(s, from, k))) break;
     }
+    for (; right && from < to; to = k) {
+        k = char_before(s, to);
+        if (!one_of(set, tn_j_cut(s, k, to))) break;
+    }
+    return tn_j_cut(s, from, to);
+}
+static TnVal strip(TnJinja *j, TnStr s, const char *name, const TnArgs *args) {
+    TnVal a[1] = {none()};
+    tn_j_positional(j, name, args, 0, 1, a);
+    TnStr set = a[0].kind == JV_NONE ? (TnStr){0} : text_arg(j, name, a[0]);
+    return tn_j_of(tn_j_strip(s, set, name[0] != 'r', name[0] != 'l'));
+}
+/* The last occurrence before byte `end`, or NULL. */
+static const char *last_of(TnStr s, TnStr what) {
+    for (size_t i = s.n < what.n ? 0 : s.n - what.n + 1; i-- > 0;)
+        if (memcmp(s.p + i, what.p, what.n) == 0 && (i == s.n || (s.p[i] & 0xc0) != 0x80)) return s.p + i;
+    return NULL;
+}
+static void flip(TnList *list) {
+    for (size_t i = 0; i < list->n / 2; i++) {
+        TnVal v = list->v[i];
+        list->v[i] = list->v[list->n - 1 - i];
+        list->v[list->n - 1 - i] = v;
+    }
+}
+static TnVal split_at(TnJinja *j, TnStr s, TnStr sep, size_t limit, bool right) {
+    TnVal out = tn_j_list(j, JV_LIST);
+    if (!sep.n) tn_j_fail(j, "empty separator");
     for (;;) {
-        s = strip(s, (TnStr){0}, true, false).s;
-        if (!s.n) return out;
-        size_t n = 0;
-        if (out.list->n == limit) n = s.n; /* the rest keeps its white space */
-        while (n < s.n && !tn_j_space(s.p + n, s.n - n)) n++;
-        tn_j_add(j, out.list, tn_j_of(tn_j_cut(s, 0, n)));
-        s = tn_j_cut(s, n, s.n);
+        const char *at = out.list->n >= limit ? NULL
+                         : right              ? last_of(s, sep)
+                                              : memmem(s.p, s.n, sep.p, sep.n);
+        size_t n = at ? (size_t)(at - s.p) : 0;
+        tn_j_step(j, 1 + s.n / 256);
+        if (!at) break;
+        tn_j_add(j, out.list, tn_j_of(right ? tn_j_cut(s, n + sep.n, s.n) : tn_j_cut(s, 0, n)));
+        s = right ? tn_j_cut(s, 0, n) : tn_j_cut(s, n + sep.n, s.n);
     }
+    tn_j_add(j, out.list, tn_j_of(s));
+    if (right) flip(out.list);
+    return out;
 }
-static TnVal replace(TnJinja *j, TnStr s, TnStr from, TnStr to, int64_t most) {
-    TnOut *b = tn_j_open(j);
-    for (size_t i = 0; i <= s.n;) {
-        bool here = most != 0 && s.n - i >= from.n && (!from.n || memcmp(s.p + i, from.p, from.n) == 0);
-        if (here) tn_o_put(b, to), most--;
-        if (here && from.n) {
-            i += from.n;
-            continue;
+static TnVal split_blank(TnJinja *j, TnStr s, size_t limit, bool right) {
+    TnVal out = tn_j_list(j, JV_LIST);
+    for (;;) {
+        s = tn_j_strip(s, (TnStr){0}, !right, right);
+        if (!s.n) break;
+        if (out.list->n == limit) { /* the rest keeps its white space inside */
+            tn_j_add(j, out.list, tn_j_of(s));
+            break;
         }
-        if (i == s.n) break;
-        do tn_o_put(b, tn_j_cut(s, i, i + 1)), i++;
-        while (i < s.n && (s.p[i] & 0xc0) == 0x80);
+        size_t at = right ? s.n : 0, k;
+        if (right) {
+            for (; at > 0; at = k) {
+                k = char_before(s, at);
+                if (tn_j_space(s.p + k, at - k)) break;
+            }
+            tn_j_add(j, out.list, tn_j_of(tn_j_cut(s, at, s.n)));
+            s = tn_j_cut(s, 0, at);
+        } else {
+            while (at < s.n && !tn_j_space(s.p + at, s.n - at)) at = char_at(s, at);
+            tn_j_add(j, out.list, tn_j_of(tn_j_cut(s, 0, at)));
+            s = tn_j_cut(s, at, s.n);
+        }
     }
-    tn_j_step(j, s.n / 64);
+    if (right) flip(out.list);
+    return out;
+}
+static TnVal split(TnJinja *j, TnStr s, const char *name, const TnArgs *args) {
+    TnVal a[2] = {none(), tn_j_int(-1)};
+    tn_j_bind(j, name, args, "sep maxsplit", 0, a);
+    int64_t most = tn_j_whole(j, a[1], name);
+    size_t limit = most < 0 ? SIZE_MAX : (size_t)most;
+    if (a[0].kind == JV_NONE) return split_blank(j, s, limit, name[0] == 'r');
+    return split_at(j, s, text_arg(j, name, a[0]), limit, name[0] == 'r');
+}
+TnVal tn_j_lines(TnJinja *j, TnStr s, bool keep) {
+    TnVal out = tn_j_list(j, JV_LIST);
+    for (size_t from = 0, i = 0, end; i < s.n; from = i) {
+        const unsigned char *u = (const unsigned char *)s.p;
+        for (end = 0; i < s.n && !end; i += end ? end : 1) {
+            if ((u[i] >= 10 && u[i] <= 13) || (u[i] >= 28 && u[i] <= 30))
+                end = u[i] == 13 && i + 1 < s.n && u[i + 1] == 10 ? 2 : 1;
+            else if (u[i] == 0xc2 && i + 1 < s.n && u[i + 1] == 0x85)
+                end = 2;
+            else if (u[i] == 0xe2 && i + 2 < s.n && u[i + 1] == 0x80 && (u[i + 2] | 1) == 0xa9)
+                end = 3;
+        }
+        tn_j_add(j, out.list, tn_j_of(tn_j_cut(s, from, keep ? i : i - end)));
+    }
+    return out;
+}
+TnVal tn_j_replace(TnJinja *j, TnStr s, TnStr from, TnStr to, int64_t most) {
+    TnOut *b = tn_j_open(j);
+    tn_j_step(j, 1 + s.n / 64);
+    for (size_t i = 0; from.n && i <= s.n;) {
+        const char *at = most != 0 ? memmem(s.p + i, s.n - i, from.p, from.n) : NULL;
+        size_t n = at ? (size_t)(at - s.p) : s.n;
+        tn_o_put(b, tn_j_cut(s, i, n));
+        if (!at) break;
+        tn_o_put(b, to);
+        i = n + from.n, most--;
+    }
+    for (size_t i = 0, k; !from.n && i <= s.n; i = k) { /* before every character, and at the end */
+        if (most != 0) tn_o_put(b, to), most--;
+        if (i == s.n) break;
+        k = char_at(s, i);
+        tn_o_put(b, tn_j_cut(s, i, k));
+    }
     return tn_j_close(b);
 }
-static TnVal letters(TnJinja *j, TnStr s, TnStr how) {
-    char *p = tn_j_alloc(j, s.n + 1, 1);
-    bool word = false; /* inside a word */
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        if (c & 0x80) tn_j_fail(j, "changing the case of text beyond ASCII is not supported");
-        bool low = c >= 'a' && c <= 'z', up = c >= 'A' && c <= 'Z';
-        bool big = tn_j_same(how, "upper") || (tn_j_same(how, "capitalize") && i == 0) ||
-                   (tn_j_same(how, "title") && !word);
-        p[i] = big && low ? (char)(c - 32) : !big && up ? (char)(c + 32) : c;
-        word = low || up;
-    }
-    return tn_j_of((TnStr){p, s.n, s.m});
+static TnVal partition(TnJinja *j, TnStr s, const char *name, const TnArgs *args) {
+    TnVal a[1], out = tn_j_list(j, JV_TUPLE);
+    bool right = name[0] == 'r';
+    tn_j_positional(j, name, args, 1, 1, a);
+    TnStr sep = text_arg(j, name, a[0]);
+    if (!sep.n) tn_j_fail(j, "empty separator");
+    const char *at = right ? last_of(s, sep) : memmem(s.p, s.n, sep.p, sep.n);
+    size_t n = at ? (size_t)(at - s.p) : right ? 0 : s.n, end = at ? n + sep.n : n;
+    tn_j_add(j, out.list, tn_j_of(tn_j_cut(s, 0, n)));
+    tn_j_add(j, out.list, tn_j_of(tn_j_cut(s, n, end)));
+    tn_j_add(j, out.list, tn_j_of(tn_j_cut(s, end, s.n)));
+    return out;
 }
-static bool edge(TnJinja *j, TnStr s, TnVal what, bool end) {
+
+/* ---- looking */
+
+/* The part from character a[1] to a[2]; *from is its start in characters, *none: the start is beyond the text. */
+static TnStr window(TnJinja *j, TnStr s, const char *name, const TnVal *a, int64_t *from, bool *outside) {
+    int64_t n = (int64_t)tn_j_chars(s), at[2] = {0, n};
+    for (int k = 0; k < 2; k++) {
+        if (a[k + 1].kind == JV_NONE) continue;
+        at[k] = tn_j_whole(j, a[k + 1], name);
+        if (at[k] < 0) at[k] = at[k] + n < 0 ? 0 : at[k] + n;
+    }
+    *from = at[0];
+    *outside = at[0] > n || at[0] > at[1];
+    if (*outside) return TN_LIT("");
+    return tn_j_char_range(s, (size_t)at[0], (size_t)(at[1] < n ? at[1] : n));
+}
+static bool edge(TnJinja *j, TnStr s, const char *name, TnVal what, bool outside) {
     if (what.kind == JV_TUPLE) {
-        for (size_t i = 0; i < what.list->n; i++)
-            if (edge(j, s, what.list->v[i], end)) return true;
+        for (size_t i = 0; i < what.list->n; i++) {
+            text_arg(j, name, what.list->v[i]);
+            if (edge(j, s, name, what.list->v[i], outside)) return true;
+        }
         return false;
     }
-    if (what.kind != JV_STR) tn_j_fail(j, "startswith and endswith need a string, not '%s'", tn_j_type(what));
-    return s.n >= what.s.n && memcmp(end ? s.p + s.n - what.s.n : s.p, what.s.p, what.s.n) == 0;
+    TnStr t = text_arg(j, name, what);
+    return !outside && s.n >= t.n && memcmp(name[0] == 'e' ? s.p + s.n - t.n : s.p, t.p, t.n) == 0;
 }
-static TnVal find(TnJinja *j, TnStr s, TnStr what, TnStr how) {
-    int64_t found = -1, count = 0;
-    for (size_t i = 0; i + what.n <= s.n; i++) {
-        if (what.n && memcmp(s.p + i, what.p, what.n)) continue;
-        if (i < s.n && (s.p[i] & 0xc0) == 0x80) continue;
-        found = (int64_t)tn_j_chars(tn_j_cut(s, 0, i));
-        count++;
-        if (tn_j_same(how, "find") || tn_j_same(how, "index")) break;
-        if (tn_j_same(how, "count") && what.n) i += what.n - 1;
+static TnVal look(TnJinja *j, TnStr s, const char *name, const TnArgs *args) {
+    TnVal a[3] = {none(), none(), none()};
+    int64_t from, count = 0;
+    bool outside, right = name[0] == 'r', index = strstr(name, "index") != NULL;
+    tn_j_positional(j, name, args, 1, 3, a);
+    TnStr part = window(j, s, name, a, &from, &outside);
+    if (strstr(name, "with")) return tn_j_bool(edge(j, part, name, a[0], outside));
+    TnStr what = text_arg(j, name, a[0]);
+    tn_j_step(j, 1 + s.n / 64);
+    if (strcmp(name, "count") == 0) {
+        if (!what.n) return tn_j_int(outside ? 0 : (int64_t)tn_j_chars(part) + 1);
+        for (const char *at; (at = memmem(part.p, part.n, what.p, what.n)); count++)
+            part = tn_j_cut(part, (size_t)(at - part.p) + what.n, part.n);
+        return tn_j_int(count);
     }
-    if (found < 0 && tn_j_same(how, "index")) tn_j_fail(j, "substring not found");
-    return tn_j_int(tn_j_same(how, "count") ? count : found);
+    const char *at = outside ? NULL : right ? last_of(part, what) : memmem(part.p, part.n, what.p, what.n);
+    if (!at && !outside && !what.n) at = part.p;
+    if (!at && index) tn_j_fail(j, "substring not found");
+    return tn_j_int(at ? from + (int64_t)tn_j_chars(tn_j_cut(part, 0, (size_t)(at - part.p))) : -1);
 }
-static TnVal of_text(TnJinja *j, TnStr s, TnStr name, const TnArgs *args) {
-    if (tn_j_same(name, "strip") || tn_j_same(name, "lstrip") || tn_j_same(name, "rstrip")) {
-        TnStr set = {0};
-        if (args->n && args->v[0].kind != JV_NONE) set = text_arg(j, args, 0);
-        if (args->n > 1 || args->kw.n) tn_j_fail(j, "strip takes at most one argument");
-        return strip(s, set, name.p[0] != 'r', name.p[0] != 'l');
+/* isdigit and so on, of text in ASCII. */
+static TnVal all_are(TnJinja *j, TnStr s, const char *name, const TnArgs *args) {
+    bool all = s.n > 0;
+    tn_j_positional(j, name, args, 0, 0, NULL);
+    if (strcmp(name, "isspace") == 0) return tn_j_bool(s.n && !tn_j_strip(s, (TnStr){0}, true, false).n);
+    if (strcmp(name, "isascii") == 0) all = true;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        bool digit = c >= '0' && c <= '9', letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (strcmp(name, "isascii") == 0)
+            all &= !(c & 0x80);
+        else if (c & 0x80)
+            tn_j_fail(j, "%s of text beyond ASCII is not supported", name);
+        else
+            all &= strcmp(name, "isalpha") == 0   ? letter
+                   : strcmp(name, "isalnum") == 0 ? letter || digit
+                                                  : digit;
     }
-    if (tn_j_same(name, "split")) return split(j, s, args);
-    if (tn_j_same(name, "startswith") || tn_j_same(name, "endswith")) {
-        if (args->n != 1) tn_j_fail(j, "startswith and endswith: got %zu arguments, expected 1", args->n);
-        return tn_j_bool(edge(j, s, args->v[0], name.p[0] == 'e'));
+    return tn_j_bool(all);
+}
+
+/* ---- making */
+
+static TnVal padded(TnJinja *j, TnStr s, const char *name, const TnArgs *args) {
+    TnVal a[2] = {none(), tn_j_of(TN_LIT(" "))};
+    tn_j_positional(j, name, args, 1, name[0] == 'z' ? 1 : 2, a);
+    int64_t width = tn_j_whole(j, a[0], name), n = (int64_t)tn_j_chars(s), left = 0;
+    TnStr fill = name[0] == 'z' ? TN_LIT("0") : text_arg(j, name, a[1]);
+    if (tn_j_chars(fill) != 1)
+        tn_j_fail(j, "%s: the fill character must be exactly one character long", name);
+    if (width <= n) return tn_j_of(s);
+    int64_t pad = width - n;
+    if ((uint64_t)pad > j->max_output) tn_j_fail(j, "%s: the width is too large", name);
+    if (name[0] == 'c') left = pad / 2 + (pad & width & 1);
+    if (name[0] == 'r' || name[0] == 'z') left = pad;
+    TnOut *b = tn_j_open(j);
+    size_t sign = name[0] == 'z' && s.n && (s.p[0] == '-' || s.p[0] == '+');
+    tn_j_step(j, (uint64_t)pad);
+    tn_o_put(b, tn_j_cut(s, 0, sign));
+    for (int64_t i = 0; i < left; i++) tn_o_put(b, fill);
+    tn_o_put(b, tn_j_cut(s, sign, s.n));
+    for (int64_t i = left; i < pad; i++) tn_o_put(b, fill);
+    return tn_j_close(b);
+}
+static TnVal joined(TnJinja *j, TnStr s, const TnArgs *args) {
+    TnVal a[1];
+    tn_j_positional(j, "join", args, 1, 1, a);
+    TnList *items = tn_j_iterate(j, a[0]);
+    TnOut *b = tn_j_open(j);
+    for (size_t i = 0; i < items->n; i++) {
+        if (items->v[i].kind != JV_STR)
+            tn_j_fail(j, "join: item %zu is a '%s', expected a string", i, tn_j_type(items->v[i]));
+        if (i) tn_o_put(b, s);
+        tn_o_put(b, items->v[i].s);
     }
-    if (tn_j_same(name, "replace")) {
-        TnVal most = tn_j_arg(args, 2, "count", tn_j_int(-1));
-        if (args->n > 3 || most.kind != JV_INT) tn_j_fail(j, "replace: wrong arguments");
-        return replace(j, s, text_arg(j, args, 0), text_arg(j, args, 1), most.i);
-    }
-    if (tn_j_same(name, "upper") || tn_j_same(name, "lower") || tn_j_same(name, "title") ||
-        tn_j_same(name, "capitalize")) {
-        if (args->n || args->kw.n) tn_j_fail(j, "'%.*s' takes no arguments", (int)name.n, name.p);
-        return letters(j, s, name);
-    }
-    if (tn_j_same(name, "find") || tn_j_same(name, "rfind") || tn_j_same(name, "count") ||
-        tn_j_same(name, "index")) {
-        if (args->n != 1) tn_j_fail(j, "find and count from a place are not supported");
-        return find(j, s, text_arg(j, args, 0), name);
-    }
-    if (tn_j_same(name, "join") && args->n == 1) {
-        TnList *items = tn_j_iterate(j, args->v[0]);
-        TnOut *b = tn_j_open(j);
-        for (size_t i = 0; i < items->n; i++) {
-            if (items->v[i].kind != JV_STR) tn_j_fail(j, "join: item %zu is no string", i);
-            if (i) tn_o_put(b, s);
-            tn_o_put(b, items->v[i].s);
+    return tn_j_close(b);
+}
+/* str.format with {}, {0} and {name}. */
+static TnVal braces(TnJinja *j, TnStr s, const TnArgs *args) {
+    TnOut *b = tn_j_open(j);
+    size_t next = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (c != '{' && c != '}') {
+            tn_o_put(b, tn_j_cut(s, i, i + 1));
+            continue;
         }
-        return tn_j_close(b);
+        if (i + 1 < s.n && s.p[i + 1] == c) {
+            tn_o_put(b, tn_j_cut(s, i, i + 1)), i++;
+            continue;
+        }
+        const char *end = c == '{' ? memchr(s.p + i, '}', s.n - i) : NULL;
+        if (!end) tn_j_fail(j, "format: a brace without its other");
+        TnStr name = tn_j_cut(s, i + 1, (size_t)(end - s.p));
+        TnVal *named = tn_j_get(j, &args->kw, tn_j_of(name));
+        size_t index = 0, k = 0;
+        for (; k < name.n && k < 9 && name.p[k] >= '0' && name.p[k] <= '9'; k++)
+            index = index * 10 + (size_t)(name.p[k] - '0');
+        if (!named && k < name.n) tn_j_fail(j, "format: '{%.*s}' is not supported", (int)name.n, name.p);
+        if (!name.n) index = next++;
+        if (!named && index >= args->n) tn_j_fail(j, "format: there is no argument %zu", index);
+        tn_j_print(j, named ? *named : args->v[index], b);
+        i += name.n + 1;
     }
-    tn_j_fail(j, "the method '%.*s' of str is not supported", (int)name.n, name.p);
+    return tn_j_close(b);
 }
-static TnVal of_dict(TnJinja *j, TnMap *map, TnStr name, const TnArgs *args) {
-    if (tn_j_same(name, "get")) {
-        if (args->n < 1 || args->n > 2 || args->kw.n)
-            tn_j_fail(j, "get: got %zu arguments, expected 1 or 2", args->n);
-        TnVal *v = tn_j_get(j, map, args->v[0]);
-        return v ? *v : args->n > 1 ? args->v[1] : (TnVal){.kind = JV_NONE};
+static TnVal without(TnJinja *j, TnStr s, const char *name, const TnArgs *args) {
+    TnVal a[1];
+    tn_j_positional(j, name, args, 1, 1, a);
+    TnStr t = text_arg(j, name, a[0]);
+    bool suffix = name[6] == 's';
+    if (!t.n || s.n < t.n || memcmp(suffix ? s.p + s.n - t.n : s.p, t.p, t.n) != 0) return tn_j_of(s);
+    return tn_j_of(suffix ? tn_j_cut(s, 0, s.n - t.n) : tn_j_cut(s, t.n, s.n));
+}
+static TnVal cased(TnJinja *j, TnStr s, const char *name, const TnArgs *args) {
+    static const char *const names[] = {"upper", "lower", "capitalize", "title"};
+    tn_j_positional(j, name, args, 0, 0, NULL);
+    for (int how = 0; how < 4; how++)
+        if (strcmp(name, names[how]) == 0) return tn_j_of(tn_j_cased(j, s, (TnCase)how));
+    return tn_j_bool(tn_j_is_cased(j, s, name[2] == 'u' ? JC_UPPER : JC_LOWER));
+}
+static TnVal of_text(TnJinja *j, TnVal self, TnStr method, const TnArgs *args) {
+    const char *const *m = of_str;
+    TnStr s = self.s;
+    if (self.safe) tn_j_fail(j, "changing a text that is marked safe is not supported");
+    while (!tn_j_same(method, *m)) m++;
+    const char *name = *m;
+    switch ((int)(m - of_str)) {
+    case 0:
+    case 1:
+    case 2:
+        return strip(j, s, name, args);
+    case 3:
+    case 4:
+        return split(j, s, name, args);
+    case 5: {
+        TnVal a[1] = {tn_j_bool(false)};
+        tn_j_bind(j, name, args, "keepends", 0, a);
+        return tn_j_lines(j, s, tn_j_truth(a[0]));
     }
-    if (args->n || args->kw.n) tn_j_fail(j, "'%.*s' takes no arguments", (int)name.n, name.p);
+    case 6:
+    case 7:
+    case 13:
+    case 14:
+    case 15:
+    case 16:
+    case 17:
+        return look(j, s, name, args);
+    case 8: {
+        TnVal a[3] = {none(), none(), tn_j_int(-1)};
+        tn_j_positional(j, name, args, 2, 3, a);
+        int64_t most = tn_j_whole(j, a[2], name);
+        return tn_j_replace(j, s, text_arg(j, name, a[0]), text_arg(j, name, a[1]), most);
+    }
+    case 9:
+    case 10:
+    case 11:
+    case 12:
+    case 27:
+    case 28:
+        return cased(j, s, name, args);
+    case 18:
+        return joined(j, s, args);
+    case 19:
+    case 20:
+        return without(j, s, name, args);
+    case 21:
+    case 22:
+        return partition(j, s, name, args);
+    case 23:
+    case 24:
+    case 25:
+    case 26:
+    case 29:
+    case 35:
+    case 36:
+        return all_are(j, s, name, args);
+    case 30:
+    case 31:
+    case 32:
+    case 33:
+        return padded(j, s, name, args);
+    case 34:
+        return braces(j, s, args);
+    default:
+        tn_j_fail(j, "the method '%s' of str is not supported", name);
+    }
+}
+
+/* ---- the others */
+
+static TnVal of_dict(TnJinja *j, TnMap *map, TnStr name, const TnArgs *args) {
+    TnVal a[2] = {none(), none()};
+    if (tn_j_same(name, "get")) {
+        tn_j_positional(j, "get", args, 1, 2, a);
+        TnVal *v = tn_j_get(j, map, a[0]);
+        return v ? *v : a[1];
+    }
+    if (tn_j_same(name, "fromkeys")) tn_j_fail(j, "the method 'fromkeys' of dict is not supported");
+    tn_j_positional(j, "a method of dict", args, 0, 0, NULL);
     if (tn_j_same(name, "copy")) {
         TnVal copy = tn_j_map(j);
         for (size_t i = 0; i < map->n; i++) tn_j_put(j, copy.map, map->k[i], map->v[i]);
         return copy;
     }
     TnVal out = tn_j_list(j, JV_LIST);
+    bool keys = tn_j_same(name, "keys"), values = tn_j_same(name, "values");
     for (size_t i = 0; i < map->n; i++) {
-        TnVal pair = tn_j_list(j, JV_TUPLE);
-        tn_j_add(j, pair.list, map->k[i]);
-        tn_j_add(j, pair.list, map->v[i]);
-        tn_j_add(j, out.list,
-                 tn_j_same(name, "items")  ? pair
-                 : tn_j_same(name, "keys") ? map->k[i]
-                                           : map->v[i]);
+        TnVal pair = keys ? map->k[i] : map->v[i];
+        if (!keys && !values) {
+            pair = tn_j_list(j, JV_TUPLE);
+            tn_j_add(j, pair.list, map->k[i]);
+            tn_j_add(j, pair.list, map->v[i]);
+        }
+        tn_j_add(j, out.list, pair);
     }
     out.list->kind = JL_VIEW;
+    out.list->at = keys ? 0 : values ? 1 : 2;
     return out;
 }
-TnVal tn_j_method(TnJinja *j, TnVal self, TnStr name, const TnArgs *args) {
-    if (self.kind == JV_STR) return of_text(j, self.s, name, args);
-    if (self.kind == JV_MAP) return of_dict(j, self.map, name, args);
-    if (self.kind == JV_JOINER) return self.list->at++ ? self.list->v[0] : tn_j_of(TN_LIT(""));
-    if (self.kind == JV_CYCLER) {
-        if (tn_j_same(name, "reset")) return self.list->at = 0, (TnVal){.kind = JV_NONE};
-        TnVal v = self.list->v[self.list->at];
-        self.list->at = (self.list->at + 1) % self.list->n;
-        return v;
-    }
-    if (self.kind == JV_LOOP && tn_j_same(name, "cycle")) {
+static TnVal of_loops(TnJinja *j, TnLoop *loop, TnStr name, const TnArgs *args) {
+    if (args->kw.n) tn_j_fail(j, "a method of loop takes no named arguments");
+    if (tn_j_same(name, "cycle")) {
         if (!args->n) tn_j_fail(j, "no items for cycling given");
-        return args->v[self.loop->at % args->n];
+        return args->v[loop->at % args->n];
     }
-    if (self.kind == JV_LOOP) {
-        TnVal now = tn_j_list(j, JV_TUPLE);
-        for (size_t i = 0; i < args->n; i++) tn_j_add(j, now.list, args->v[i]);
-        bool same = self.loop->changed_set && tn_j_equal(j, now, self.loop->changed);
-        self.loop->changed = now, self.loop->changed_set = true;
-        return tn_j_bool(!same);
-    }
+    TnVal now = tn_j_list(j, JV_TUPLE);
+    for (size_t i = 0; i < args->n; i++) tn_j_add(j, now.list, args->v[i]);
+    bool same = loop->changed_set && tn_j_equal(j, now, loop->changed);
+    loop->changed = now, loop->changed_set = true;
+    return tn_j_bool(!same);
+}
+static TnVal of_row(TnJinja *j, TnVal self, TnStr name, const TnArgs *args) {
     int64_t count = 0;
-    if (args->n != 1 || self.list->kind != JL_PLAIN)
-        tn_j_fail(j, "'%.*s' takes one argument", (int)name.n, name.p);
+    TnVal a[1];
+    if (tn_j_same(name, "copy")) {
+        tn_j_positional(j, "copy", args, 0, 0, NULL);
+        return (TnVal){.kind = JV_LIST, .list = tn_j_iterate(j, self)};
+    }
+    tn_j_positional(j, "index or count", args, 1, 1, a);
     for (size_t i = 0; i < self.list->n; i++) {
-        if (!tn_j_equal(j, self.list->v[i], args->v[0])) continue;
+        if (!tn_j_equal(j, self.list->v[i], a[0])) continue;
         if (tn_j_same(name, "index")) return tn_j_int((int64_t)i);
         count++;
     }
     if (tn_j_same(name, "index")) tn_j_fail(j, "the value is not in the list");
     return tn_j_int(count);
 }
-
-/* ---- global functions */
-
-bool tn_j_is_global(TnStr name) {
-    static const char *const names[] = {"range",           "dict",        "namespace", "cycler", "joiner",
-                                        "raise_exception", "strftime_now"};
-    for (size_t i = 0; i < TN_COUNT(names); i++)
-        if (tn_j_same(name, names[i])) return true;
-    return false;
-}
-static TnVal range(TnJinja *j, const TnArgs *args) {
-    int64_t v[3] = {0, 0, 1};
-    if (args->n < 1 || args->n > 3 || args->kw.n)
-        tn_j_fail(j, "range: got %zu arguments, expected 1 to 3", args->n);
-    for (size_t i = 0; i < args->n; i++) {
-        if (args->v[i].kind != JV_INT && args->v[i].kind != JV_BOOL)
-            tn_j_fail(j, "range of a '%s'", tn_j_type(args->v[i]));
-        v[args->n == 1 ? 1 : i] = args->v[i].i;
-    }
-    if (!v[2]) tn_j_fail(j, "range: the step is zero");
-    TnVal out = tn_j_list(j, JV_LIST);
-    for (int64_t i = v[0]; v[2] > 0 ? i < v[1] : i > v[1];) {
-        if (out.list->n == 100000) tn_j_fail(j, "range too big, expected at most 100000 items");
-        tn_j_add(j, out.list, tn_j_int(i));
-        if (__builtin_add_overflow(i, v[2], &i)) break;
-    }
-    out.list->kind = JL_RANGE;
-    return out;
-}
-static TnVal dict(TnJinja *j, const TnArgs *args) {
-    TnVal out = tn_j_map(j);
-    if (args->n > 1 || (args->n && args->v[0].kind != JV_MAP))
-        tn_j_fail(j, "dict: expected named arguments or one dict");
-    for (size_t i = 0; args->n && i < args->v[0].map->n; i++)
-        tn_j_put(j, out.map, args->v[0].map->k[i], args->v[0].map->v[i]);
-    for (size_t i = 0; i < args->kw.n; i++) tn_j_put(j, out.map, args->kw.k[i], args->kw.v[i]);
-    return out;
-}
-static TnVal clock_text(TnJinja *j, const TnArgs *args) {
-    char format[256], text[1024];
-    struct tm tm;
-    time_t now = (time_t)j->now;
-    TnStr f = text_arg(j, args, 0);
-    if (f.n >= sizeof format - 1 || memchr(f.p, 0, f.n)) tn_j_fail(j, "strftime_now: the format is too long");
-    if (!gmtime_r(&now, &tm)) tn_j_fail(j, "strftime_now: the clock is out of range");
-    snprintf(format, sizeof format, "%.*s.", (int)f.n, f.p); /* the dot: an empty result is not an error */
-    size_t n = strftime(text, sizeof text, format, &tm);
-    if (!n) tn_j_fail(j, "strftime_now: the result is too long");
-    TnOut *b = tn_j_open(j);
-    tn_o_bytes(b, text, n - 1, 0);
-    return tn_j_close(b);
-}
-TnVal tn_j_global(TnJinja *j, TnStr name, const TnArgs *args) {
-    if (tn_j_same(name, "range")) return range(j, args);
-    if (tn_j_same(name, "strftime_now")) return clock_text(j, args);
-    if (tn_j_same(name, "raise_exception")) {
-        TnVal what = tn_j_string(j, tn_j_arg(args, 0, "message", tn_j_of(TN_LIT(""))));
-        tn_j_fail(j, "the template refuses: %.*s", (int)(what.s.n < 400 ? what.s.n : 400), what.s.p);
-    }
-    if (tn_j_same(name, "cycler") || tn_j_same(name, "joiner")) {
-        TnVal out = tn_j_list(j, name.p[0] == 'c' ? JV_CYCLER : JV_JOINER);
-        for (size_t i = 0; i < args->n; i++) tn_j_add(j, out.list, args->v[i]);
-        if (name.p[0] == 'j') tn_j_add(j, out.list, tn_j_arg(args, 0, "sep", tn_j_of(TN_LIT(", "))));
-        if (!out.list->n) tn_j_fail(j, "at least one item has to be provided");
-        return out;
-    }
-    TnVal out = dict(j, args);
-    if (tn_j_same(name, "namespace")) out.kind = JV_NAMESPACE;
-    return out;
-}
-TnVal tn_j_format(TnJinja *j, TnVal format, TnVal args) {
-    TnOut *b = tn_j_open(j);
-    size_t at = 0, n = args.kind == JV_TUPLE ? args.list->n : 1;
-    for (size_t i = 0; i < format.s.n; i++) {
-        if (format.s.p[i] != '%') {
-            tn_o_put(b, tn_j_cut(format.s, i, i + 1));
-            continue;
-        }
-        char c = ++i < format.s.n ? format.s.p[i] : 0;
-        if (c == '%') {
-            tn_o_puts(b, "%");
-            continue;
-        }
-        if (c != 's' && c != 'd') tn_j_fail(j, "format: only %%s, %%d and %%%% are supported");
-        if (at == n) tn_j_fail(j, "not enough arguments for format string");
-        TnVal v = args.kind == JV_TUPLE ? args.list->v[at] : args;
-        at++;
-        if (c == 'd' && v.kind != JV_INT)
-            tn_j_fail(j, "format: %%d of a '%s' is not supported", tn_j_type(v));
-        tn_j_print(j, v, b);
-    }
-    if (at < n && args.kind != JV_MAP) tn_j_fail(j, "not all arguments converted during string formatting");
-    return tn_j_close(b);
+TnVal tn_j_method(TnJinja *j, TnVal self, TnStr name, const TnArgs *args) {
+    if (self.kind == JV_STR) return of_text(j, self, name, args);
+    if (self.kind == JV_MAP) return of_dict(j, self.map, name, args);
+    if (self.kind == JV_LOOP) return of_loops(j, self.loop, name, args);
+    if (self.kind == JV_LIST || self.kind == JV_TUPLE) return of_row(j, self, name, args);
+    tn_j_positional(j, "a method of a cycler or joiner", args, 0, 0, NULL);
+    if (self.kind == JV_JOINER) return self.list->at++ ? self.list->v[0] : tn_j_of(TN_LIT(""));
+    if (tn_j_same(name, "reset")) return self.list->at = 0, none();
+    TnVal v = self.list->v[self.list->at];
+    self.list->at = (self.list->at + 1) % self.list->n;
+    return v;
 }

@@ -60,31 +60,31 @@ static void nest(TnJinja *j, int by) {
     if (j->depth > 180) tn_j_fail(j, "nested too deep, expected at most 180 levels");
 }
 void tn_j_call_args(TnJinja *j, TnNode *call) {
-    bool named = false;
+    bool named = false, star = false, stars = false;
     while (!tn_j_accept(j, JT_OP, ")")) {
         if (call->n) {
             tn_j_expect(j, JT_OP, ",");
             if (tn_j_accept(j, JT_OP, ")")) break;
         }
-        if (tn_j_is(j, JT_OP, "*") || tn_j_is(j, JT_OP, "**")) {
-            TnNode *star = tn_j_node(j, JN_STAR);
-            star->s = tn_j_peek(j)->s;
-            j->at++;
-            star->a = tn_j_expr(j, true);
-            tn_j_push(j, call, star);
-        } else if (tn_j_is(j, JT_NAME, NULL) && j->tokens[j->at + 1].kind == JT_OP &&
-                   tn_j_same(j->tokens[j->at + 1].s, "=")) {
-            TnNode *kw = tn_j_node(j, JN_KWARG);
-            kw->s = tn_j_peek(j)->s;
-            j->at += 2;
-            kw->a = tn_j_expr(j, true);
-            tn_j_push(j, call, kw);
-            named = true;
+        bool one = tn_j_is(j, JT_OP, "*"), two = tn_j_is(j, JT_OP, "**");
+        bool name = tn_j_is(j, JT_NAME, NULL) && j->tokens[j->at + 1].kind == JT_OP &&
+                    tn_j_same(j->tokens[j->at + 1].s, "=");
+        j->line = tn_j_peek(j)->line;
+        if (stars || (star && !two && !name) || (named && !one && !two && !name))
+            tn_j_fail(j, "an argument is out of order");
+        TnNode *item = one || two ? tn_j_node(j, JN_STAR) : name ? tn_j_node(j, JN_KWARG) : NULL;
+        if (item) {
+            item->s = tn_j_peek(j)->s;
+            j->at += name ? 2 : 1;
+            item->a = tn_j_expr(j, true);
         } else {
-            j->line = tn_j_peek(j)->line;
-            if (named) tn_j_fail(j, "a positional argument after a named one");
-            tn_j_push(j, call, tn_j_expr(j, true));
+            item = tn_j_expr(j, true);
         }
+        for (size_t i = 0; name && i < call->n; i++)
+            if (call->list[i]->kind == JN_KWARG && tn_j_equal(j, tn_j_of(call->list[i]->s), tn_j_of(item->s)))
+                tn_j_fail(j, "a named argument is given twice");
+        tn_j_push(j, call, item);
+        star |= one, stars |= two, named |= name;
     }
 }
 static TnNode *map_literal(TnJinja *j) {
@@ -108,10 +108,10 @@ static TnNode *name(TnJinja *j) {
     if (tn_j_same(s, "false") || tn_j_same(s, "False")) return constant(j, tn_j_bool(false));
     if (tn_j_same(s, "none") || tn_j_same(s, "None")) return constant(j, (TnVal){.kind = JV_NONE});
     n->s = s;
-    if (j->in_macro) {
-        if (tn_j_same(s, "varargs")) j->in_macro->varargs = true;
-        if (tn_j_same(s, "kwargs")) j->in_macro->kwargs = true;
-        if (tn_j_same(s, "caller")) j->in_macro->caller = true;
+    for (TnNode *m = j->in_macro; m; m = m->c) {
+        m->varargs |= tn_j_same(s, "varargs");
+        m->kwargs |= tn_j_same(s, "kwargs");
+        m->caller |= tn_j_same(s, "caller");
     }
     return n;
 }
@@ -149,25 +149,33 @@ static TnNode *primary(TnJinja *j) {
     tn_j_expect(j, JT_NAME, "an expression");
     return NULL;
 }
-static TnNode *subscript(TnJinja *j, TnNode *of) {
-    TnNode *n = tn_j_node(j, JN_ITEM), *part[3] = {NULL, NULL, NULL};
-    int colons = 0;
-    n->a = of;
-    while (!tn_j_is(j, JT_OP, "]")) {
-        if (tn_j_accept(j, JT_OP, ":")) {
-            if (++colons > 2) tn_j_expect(j, JT_OP, "]");
-        } else if (part[colons]) {
-            tn_j_expect(j, JT_OP, "]");
-        } else {
-            part[colons] = tn_j_expr(j, true);
-        }
+/* An index, or SLICE with its three parts in list; NULL: left out. */
+static TnNode *subscribed(TnJinja *j) {
+    TnNode *n = tn_j_node(j, JN_SLICE), *part[3] = {NULL, NULL, NULL};
+    int at = 0;
+    if (!tn_j_is(j, JT_OP, ":")) part[0] = tn_j_expr(j, true);
+    if (!tn_j_is(j, JT_OP, ":")) return part[0];
+    while (at < 2 && tn_j_accept(j, JT_OP, ":")) {
+        at++;
+        if (!tn_j_is(j, JT_OP, ":") && !tn_j_is(j, JT_OP, "]") && !tn_j_is(j, JT_OP, ","))
+            part[at] = tn_j_expr(j, true);
     }
-    j->at++;
-    if (!colons && !part[0]) tn_j_fail(j, "an empty subscript");
-    n->b = part[0];
-    if (!colons) return n;
-    n->kind = JN_SLICE;
     for (int k = 0; k < 3; k++) tn_j_push(j, n, part[k]);
+    return n;
+}
+static TnNode *subscript(TnJinja *j, TnNode *of) {
+    TnNode *n = tn_j_node(j, JN_ITEM), *all = tn_j_node(j, JN_TUPLELIT);
+    while (!tn_j_accept(j, JT_OP, "]")) {
+        if (all->n) tn_j_expect(j, JT_OP, ",");
+        if (all->n && tn_j_is(j, JT_OP, "]")) tn_j_expect(j, JT_NAME, "an expression");
+        tn_j_push(j, all, subscribed(j));
+    }
+    for (size_t i = 0; all->n > 1 && i < all->n; i++)
+        if (all->list[i]->kind == JN_SLICE && !all->list[i]->a)
+            tn_j_fail(j, "a slice among several indices is not supported");
+    n->b = all->n == 1 ? all->list[0] : all;
+    if (n->b->kind == JN_SLICE && !n->b->a) n = n->b;
+    n->a = of;
     return n;
 }
 static TnNode *call(TnJinja *j, TnNode *of) {
@@ -196,11 +204,23 @@ static TnNode *postfix(TnJinja *j, TnNode *n) {
         }
     }
 }
+/* The name of a filter or a test. One with dots is never known, which counts only where it is used. */
+static TnStr dotted(TnJinja *j) {
+    TnStr s = tn_j_expect(j, JT_NAME, NULL)->s;
+    while (tn_j_accept(j, JT_OP, ".")) {
+        TnOut *o = tn_j_open(j);
+        tn_o_put(o, s);
+        tn_o_puts(o, ".");
+        tn_o_put(o, tn_j_expect(j, JT_NAME, NULL)->s);
+        s = tn_j_close(o).s;
+    }
+    return s;
+}
 static TnNode *test(TnJinja *j, TnNode *of) {
     bool no = tn_j_accept(j, JT_NAME, "not");
     TnNode *n = tn_j_node(j, JN_TEST);
     n->a = of;
-    n->s = tn_j_expect(j, JT_NAME, NULL)->s;
+    n->s = dotted(j);
     const TnToken *t = tn_j_peek(j);
     if (tn_j_accept(j, JT_OP, "(")) {
         tn_j_call_args(j, n);
@@ -218,7 +238,7 @@ TnNode *tn_j_filters(TnJinja *j, TnNode *node, bool begin) {
         TnNode *n = tn_j_node(j, JN_FILTER);
         begin = false;
         n->a = node;
-        n->s = tn_j_expect(j, JT_NAME, NULL)->s;
+        n->s = dotted(j);
         if (tn_j_accept(j, JT_OP, "(")) tn_j_call_args(j, n);
         node = n;
     }

@@ -76,7 +76,9 @@ static TnNode *set(TnJinja *j) {
     n->body = block(j, "endset");
     return n;
 }
-/* The parameters of MACRO and CALLBLOCK: list of NAME, with its default in a. */
+/* c of a MACRO or CALLBLOCK is the one around it.
+ *
+ * The parameters of MACRO and CALLBLOCK: list of NAME, with its default in a. */
 static void signature(TnJinja *j, TnNode *n) {
     tn_j_expect(j, JT_OP, "(");
     while (!tn_j_accept(j, JT_OP, ")")) {
@@ -99,6 +101,7 @@ static TnNode *macro(TnJinja *j, bool call) {
         n->a = tn_j_expr(j, true);
         if (n->a->kind != JN_CALL) tn_j_fail(j, "call without a call");
     }
+    n->c = outer;
     j->in_macro = n, j->in_loop = 0;
     n->body = block(j, call ? "endcall" : "endmacro");
     j->in_macro = outer, j->in_loop = loops;
@@ -135,7 +138,10 @@ static TnNode *statement(TnJinja *j) {
     }
     if (tn_j_same(t->s, "generation")) {
         n = tn_j_node(j, JN_BLOCK);
+        int loops = j->in_loop;
+        j->in_loop = 0; /* jinja2 makes it a function of its own */
         n->body = block(j, "endgeneration");
+        j->in_loop = loops;
         return n;
     }
     if (tn_j_same(t->s, "break") || tn_j_same(t->s, "continue")) {
@@ -144,6 +150,9 @@ static TnNode *statement(TnJinja *j) {
         end(j);
         return n;
     }
+    static const char *const lacking[] = {"block", "extends", "include", "import", "from", "autoescape"};
+    for (size_t i = 0; i < TN_COUNT(lacking); i++)
+        if (tn_j_same(t->s, lacking[i])) tn_j_fail(j, "the tag '%s' is not supported", lacking[i]);
     tn_j_fail(j, "got tag '%.*s', expected a known one", (int)(t->s.n < 60 ? t->s.n : 60), t->s.p);
 }
 /* Up to a block with one of these names, which is then the next token; or to the end of the template. */
