@@ -34,19 +34,27 @@ static int refuse(const char *choice) {
     return code;
 }
 
-int chat_template(const char *choice, const TernVocab *vocab, TernChatTemplate **out) {
-    TernText source = choice  ? tern_chat_template_find(choice)
-                      : vocab ? tern_vocab_get_facts(vocab).chat_template
-                              : (TernText){NULL, 0};
-    char *own = NULL;
+int chat_source(const char *choice, const TernVocab *vocab, TernText *out, char **own) {
     TernError err = {0};
-    *out = NULL;
-    if (choice && !source.data) {
+    *own = NULL;
+    *out = choice  ? tern_chat_template_find(choice)
+           : vocab ? tern_vocab_get_facts(vocab).chat_template
+                   : (TernText){NULL, 0};
+    if (choice && !out->data) {
         if (strcmp(choice, "-") != 0 && !tn_os_exists(choice)) return refuse(choice);
-        if (read_text_file(choice, TEMPLATE_LIMIT, &own, &source.size, &err) != TERN_OK) return fail(&err);
-        source.data = own;
+        if (read_text_file(choice, TEMPLATE_LIMIT, own, &out->size, &err) != TERN_OK) return fail(&err);
+        out->data = *own;
     }
-    if (!choice && source.size == 0) return refuse(NULL);
+    return !choice && out->size == 0 ? refuse(NULL) : EXIT_OK;
+}
+
+int chat_template(const char *choice, const TernVocab *vocab, TernChatTemplate **out) {
+    TernText source;
+    TernError err = {0};
+    char *own;
+    *out = NULL;
+    int code = chat_source(choice, vocab, &source, &own);
+    if (code != EXIT_OK) return code;
     TernStatus st = tern_chat_template_create(source, out, &err);
     if (st != TERN_OK)
         tn_fail_in(&err, st, "%s", own ? choice : choice ? "--chat-template" : "the model's chat template");

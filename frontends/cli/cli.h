@@ -453,6 +453,8 @@ const char *chat_template_help(void);
 /* Reads the template that the flag names (a name before a file of that name), or, if it is not given, the
  * model's. Returns an exit status; *out is NULL if that is not 0. vocab may be NULL. */
 int chat_template(const char *choice, const TernVocab *vocab, TernChatTemplate **out);
+/* The same for its text, which borrows from the vocabulary or from *own; free(*own). */
+int chat_source(const char *choice, const TernVocab *vocab, TernText *out, char **own);
 
 /* ---- picture.c */
 /* Writes a picture or text of a graph to the file `path` ("-": standard output). svg: runs Graphviz' program
@@ -485,6 +487,7 @@ void set_trouble(
 /* While on, the first signal is only recorded; a second one ends the program. */
 void heed_signals(bool on);
 int signal_status(void);  /* 128 + the recorded signal, or 0 */
+void forget_signal(void); /* the next one is the first again */
 void report_signal(void); /* prints a line that names the recorded signal, if there is one */
 /* For handlers: wipes the progress bar, removes temporary files, prints one line, and exits with 1 or
  * set_trouble's status. Async-signal-safe. */
@@ -516,6 +519,7 @@ int profile_finish(Profile *p, const Loaded *model);
 int verb_compile(const Verb *, int, char **);
 int verb_convert(const Verb *, int, char **);
 int verb_run(const Verb *, int, char **);
+int verb_chat(const Verb *, int, char **);
 int verb_logits(const Verb *, int, char **);
 int verb_perplexity(const Verb *, int, char **);
 int verb_tokenize(const Verb *, int, char **);

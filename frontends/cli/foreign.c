@@ -11,7 +11,7 @@ typedef struct Foreign {
 
 #define NO_GPU                                                                                               \
     "a whole model runs on one device: tern run --device cuda, or leave it out; tern devices lists them"
-#define NO_CHAT  "there is no chat here: tern run completes one prompt; write the chat markers into -p"
+#define NO_CHAT  "tern chat MODEL holds a conversation; this verb does not"
 #define NO_FETCH "nothing is downloaded here: name a file on the disk"
 #define GRAMMAR  "grammars and schemas are files here: tern run --grammar FILE, --json-schema FILE"
 #define NO_LORA  "there are no LoRA adapters here: merge them into the model before it is converted"
@@ -59,7 +59,7 @@ static const Foreign table[] = {
      NULL, NO_CHAT},
     {"--reverse-prompt", "--stop", "tern run has --stop TEXT"},
     {"-i --interactive -if --interactive-first -mli --multiline-input", NULL,
-     "it is not interactive: tern run completes one prompt and ends"},
+     "tern run completes one prompt and ends; tern chat MODEL is interactive"},
     {"-hf -hfr --hf-repo -hff --hf-file -hft --hf-token -hfd -hfrd --hf-repo-draft -hfv --hf-repo-v -hffv "
      "--hf-file-v -mu --model-url -dr --docker-repo --offline",
      NULL, NO_FETCH},

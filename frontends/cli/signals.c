@@ -92,6 +92,10 @@ int signal_status(void) {
     return caught ? 128 + caught : 0;
 }
 
+void forget_signal(void) {
+    caught = 0;
+}
+
 void report_signal(void) {
     if (caught) fprintf(stderr, "tern: ended by %s\n", name_of(caught));
 }

@@ -1,0 +1,180 @@
+/* tern chat: a conversation with a model, on a terminal or through a pipe. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "frontends/cli/chat_verb.h"
+#include "runtime/base/escape.h"
+
+#define TEXT_LIMIT ((size_t)1 << 28)
+
+/* ---- Before there is code */
+
+static TernText text_of(const char *s) {
+    return (TernText){s, s ? strlen(s) : 0};
+}
+
+static int known(void *user, const TernModelInfo *info, const void *image, size_t image_bytes) {
+    Chat *c = user;
+    TernError err = {0};
+    TernVocab *vocab = NULL;
+    TernChatTemplate *template;
+    if (!image) return fail_text("the model has no tokenizer, which a conversation needs");
+    if (tern_vocab_open(image, image_bytes, &vocab, &err) != TERN_OK) return fail(&err);
+    int code = chat_template(c->f->choice, vocab, &template);
+    tern_chat_template_destroy(template);
+    tern_vocab_close(vocab);
+    return code == EXIT_OK ? settle_generate(&c->f->g, info, &c->context) : code;
+}
+
+/* ---- The conversation */
+
+static TernFull when_full(const Verb *verb, const char *word) {
+    if (!word || strcmp(word, "drop") == 0) return TERN_FULL_DROP;
+    if (strcmp(word, "stop") == 0) return TERN_FULL_STOP;
+    usage_error(verb, "--context-full: '%s', expected drop or stop", word);
+}
+
+/* Local time: strftime_now of Hugging Face is. */
+static int64_t clock_here(void) {
+    struct tm tm;
+    time_t now = time(NULL);
+    return localtime_r(&now, &tm) ? (int64_t)now + tm.tm_gmtoff : (int64_t)now;
+}
+
+static int converse(Chat *c, TernFull full) {
+    const ChatFlags *f = c->f;
+    TernError err = {0};
+    char *source = NULL, *tools = NULL;
+    TernConversationOptions o = {
+        .size = sizeof o, .variables = text_of(f->kwargs), .full = full, .now = clock_here()};
+    int code = chat_source(f->choice, c->vocab, &o.chat_template, &source);
+    if (code == EXIT_OK && f->tools &&
+        read_text_file(f->tools, TEXT_LIMIT, &tools, &o.tools.size, &err) != TERN_OK)
+        code = fail(&err);
+    o.tools.data = tools;
+    if (code == EXIT_OK && tern_conversation_create(c->generator, &o, &c->talk, &err) != TERN_OK)
+        code = fail(&err);
+    if (code == EXIT_OK && f->load && tern_conversation_load(c->talk, f->load, &err) != TERN_OK)
+        code = fail(&err);
+    if (code == EXIT_OK && f->system &&
+        tern_conversation_set_system(c->talk, text_of(f->system), &err) != TERN_OK)
+        code = fail(&err);
+    free(source);
+    free(tools);
+    return code;
+}
+
+static int prepare(Chat *c, TernFull full) {
+    const ChatFlags *f = c->f;
+    TernError err = {0};
+    size_t n = 0;
+    const void *image = tern_model_vocab(c->model.model, &n);
+    if (tern_vocab_open(image, n, &c->vocab, &err) != TERN_OK) return fail(&err);
+    TernGeneratorOptions o = {.size = sizeof o,
+                              .context = c->context,
+                              .draft_max = (uint32_t)f->g.draft,
+                              .kv = f->kv,
+                              .vocab = c->vocab};
+    if (tern_generator_create(c->model.model, c->model.pool, &o, &c->generator, &err) != TERN_OK)
+        return fail(&err);
+    int code = converse(c, full);
+    if (code != EXIT_OK) return code;
+    report_quota(f->m.threads);
+    report_huge(&f->m, &c->model);
+    return EXIT_OK;
+}
+
+static void greet(const Chat *c) {
+    size_t n = tern_conversation_count(c->talk);
+    TernModelInfo info = c->model.info;
+    chat_say("%s, %s, %u threads, %u positions; /help lists the commands", tn_shown(info.name).s, info.level,
+             tern_pool_threads(c->model.pool), c->context);
+    if (c->f->load) chat_say("loaded %zu message%s", n, n == 1 ? "" : "s");
+}
+
+/* The text of -p or -f; NULL: neither is given. */
+static int first_message(const ChatFlags *f, char **out) {
+    TernError err = {0};
+    size_t n = 0;
+    *out = f->prompt ? strdup(f->prompt) : NULL;
+    if (!f->file) return EXIT_OK;
+    if (read_text_file(f->file, TEXT_LIMIT, out, &n, &err) != TERN_OK) return fail(&err);
+    if (memchr(*out, 0, n)) return fail_text("%s: has a NUL byte, expected text", f->file);
+    if (n && (*out)[n - 1] == '\n') (*out)[n - 1] = '\0';
+    return EXIT_OK;
+}
+
+static int chat(Chat *c, TernFull full) {
+    char *first = NULL;
+    int code = prepare(c, full);
+    if (code == EXIT_OK) code = first_message(c->f, &first);
+    if (code == EXIT_OK) {
+        c->screen = screen_open(c->f->hide);
+        c->input = input_open(!c->f->no_history);
+        c->seed = c->f->g.seed == TERN_SEED_RANDOM ? tn_os_random_seed() >> 32 : c->f->g.seed;
+        if (c->input.terminal) greet(c);
+        code = chat_loop(c, first);
+        input_close(&c->input);
+        screen_close(&c->screen);
+        note_saturated(tern_session_saturated(tern_generator_session(c->generator)));
+    }
+    free(first);
+    return code;
+}
+
+int verb_chat(const Verb *verb, int argc, char **argv) {
+    ChatFlags f = {.g = GENERATE_DEFAULTS};
+    const Flag flags[] = {
+        {"-sys --system-prompt", "TEXT", FLAG_TEXT, &f.system, 0, 0, "the system message"},
+        {"-p --prompt", "TEXT", FLAG_TEXT, &f.prompt, 0, 0, "the first message"},
+        {"-f --file", "FILE", FLAG_STR, &f.file, 0, 0, "a file with the first message; - is standard input"},
+        {"-st --single-turn", NULL, FLAG_BOOL, &f.single, 0, 0, "leave after the first answer"},
+        {"--load", "FILE", FLAG_STR, &f.load, 0, 0, "go on with the messages of a file that /save wrote"},
+        CHAT_TEMPLATE_FLAG(f.choice),
+        {"--chat-template-kwargs", "JSON", FLAG_STR, &f.kwargs, 0, 0,
+         "further variables of the template: a JSON object, such as {\"enable_thinking\": false}"},
+        {"--tools", "FILE", FLAG_STR, &f.tools, 0, 0, "the tools that the model may call: JSON, a list"},
+        {"--context-full", "drop|stop", FLAG_STR, &f.full, 0, 0,
+         "what happens to the oldest turns when the context is full: they are dropped (default), or it is an "
+         "error"},
+        {"--hide-thinking", NULL, FLAG_BOOL, &f.hide, 0, 0, "do not print text from <think> to </think>"},
+        {"--no-history", NULL, FLAG_BOOL, &f.no_history, 0, 0,
+         "do not read or keep the lines typed (tern/chat-history in $XDG_CACHE_HOME or ~/.cache)"},
+        GENERATE_FLAGS(f.g),
+        HUGE_FLAG(f.m),
+        TUNE_FLAGS(f.m.tune),
+        MODEL_FLAGS(f.m),
+        KEEP_FLAGS(f.m),
+        NO_CHECK_FLAG(f.m),
+        FLAG_END,
+    };
+    int n_words;
+    parse_args(verb, flags, argc, argv, &f.m.model, 1, &n_words);
+    if (f.prompt && f.file) usage_error(verb, "-p and -f exclude each other");
+    if (f.g.n == 0) usage_error(verb, "%s 0: an answer has at least one token", flag_given(&f.g.n));
+    TernFull full = when_full(verb, f.full);
+    f.kv = kv_of_flags(verb, &f.m);
+    note_idle_flags(&f.g);
+    Chat c = {.f = &f, .got = {.size = sizeof c.got}};
+    bool file = f.choice && !tern_chat_template_find(f.choice).data;
+    const TnFileUse files[] = {
+        MODEL_FILES(f.m),
+        {"-f", f.file, TN_FILE_IN},
+        {"--load", f.load, TN_FILE_IN},
+        {"--tools", f.tools, TN_FILE_IN},
+        {"--chat-template", file && tn_os_exists(f.choice) ? f.choice : NULL, TN_FILE_IN},
+        STANDARD_OUTPUT,
+        TUNE_FILE(f.m.tune),
+    };
+    f.m.context = f.g.context > 0 ? (uint32_t)f.g.context : 0;
+    f.m.known = known;
+    f.m.known_user = &c;
+    int code = check_files(verb, files, TN_COUNT(files));
+    if (code == EXIT_OK) code = load_model(verb, &f.m, &c.model);
+    if (code == EXIT_OK) code = chat(&c, full);
+    tern_conversation_destroy(c.talk);
+    tern_generator_destroy(c.generator);
+    tern_vocab_close(c.vocab);
+    unload_model(&c.model);
+    return code;
+}
