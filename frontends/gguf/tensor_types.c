@@ -86,7 +86,7 @@ static const Reading readings[] = {
     FLOATS(31, -1, "Q4_0_4_4", 32, 18),
     FLOATS(32, -1, "Q4_0_4_8", 32, 18),
     FLOATS(33, -1, "Q4_0_8_8", 32, 18),
-    {37, -1, "I8_S", "bitnet.cpp's audio encoders", BYTES, 1, 32, 0},
+    {37, -1, "I8_S", microsoft, BYTES, 1, 32, 0},
     {39, -1, "I8_V", vlut, BYTES, 1, 0, 0},
     {40, -1, "NVFP4", mainline, BLOCKS, 64, 36, 0},
     {40, -1, "I2_V", vlut, CODES, 4, 0, 0},

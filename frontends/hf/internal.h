@@ -51,7 +51,7 @@ size_t tn_trit_pack(const TnTritType *t, const int8_t *trits, const float *scale
 
 /* ---- matrix.c: matrices as a checkpoint stores them */
 typedef enum TnMatrixForm {
-    TN_MATRIX_PACKED, /* four codes a byte, and one scale */
+    TN_MATRIX_PACKED, /* four codes a byte, and one scale, or several */
     TN_MATRIX_MASTER, /* numbers that training rounds to -s, 0, s with s the mean of their magnitudes */
     TN_MATRIX_DENSE   /* -s, 0, s as numbers, with one s or one for each group */
 } TnMatrixForm;
@@ -60,9 +60,12 @@ typedef struct TnMatrix {
     const TnSafeTensor *t;
     TnMatrixForm form;
     uint64_t rows, cols;
-    uint32_t heads; /* whose rows go from halves to pairs; 0: rows stay in their order */
-    float scale;    /* 0 of DENSE with several */
-    uint32_t group; /* of DENSE with several scales: columns that share one: 256, 128 or 64 */
+    uint32_t heads;                  /* whose rows go from halves to pairs; 0: rows stay in their order */
+    float scale;                     /* 0 of DENSE with several */
+    uint32_t group;                  /* with several scales: columns that share one: 256, 128 or 64 */
+    const TnSafeTensor *scales;      /* of PACKED with several; else NULL */
+    uint64_t scale_rows, scale_cols; /* of `scales`: as many for the rows, and for the columns */
+    bool over;                       /* weights are divided by them */
 } TnMatrix;
 /* The row of the checkpoint that is row r of the GGUF. */
 uint64_t tn_matrix_row(const TnMatrix *m, uint64_t r);

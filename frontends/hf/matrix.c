@@ -150,10 +150,17 @@ static void read_dense(const TnMatrix *m, const float *x, uint32_t block, int8_t
     }
 }
 
+static float packed_scale(const TnMatrix *m, uint64_t row, uint64_t col) {
+    float says;
+    uint64_t r = row / (m->rows / m->scale_rows), c = col / (m->cols / m->scale_cols);
+    tn_safe_floats(m->scales, r * m->scale_cols + c, 1, &says);
+    return m->over ? 1 / says : says;
+}
+
 static TernStatus read_row(const TnMatrix *m, uint64_t row, float *x, uint32_t block, int8_t *trits,
                            float *scales, const char *path, TernError *err) {
     size_t blocks = block ? m->cols / block : 0;
-    for (size_t b = 0; b < blocks; b++) scales[b] = m->scale;
+    for (size_t b = 0; b < blocks; b++) scales[b] = m->scales ? packed_scale(m, row, b * block) : m->scale;
     if (m->form == TN_MATRIX_PACKED) return read_packed(m, row, trits, path, err);
     tn_safe_floats(m->t, row * m->cols, m->cols, x);
     if (m->form == TN_MATRIX_MASTER) return read_master(m, row, x, trits, path, err);

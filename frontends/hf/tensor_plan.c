@@ -3,7 +3,7 @@
  * The rows of the architecture say which tensors there are and their shapes; the table below says how checkpoints call
  * them. A tensor that no row asked for is refused: a bias or a norm that was left out would give a silently wrong model.
  *
- * A matrix in uint8 is packed, with its scale beside it, which multiplies or divides (TnHfConfig.scale). A scale that makes
+ * A matrix in uint8 is packed, with its scale or scales beside it, which multiply or divide (TnHfConfig.scale). A scale that makes
  * weights larger than any layer has is refused: then the other rule was meant. A matrix in floats is ternary if its numbers
  * are -s, 0 and s, by matrix or by group; else it holds masters, if the folder or the caller says so. */
 #include <math.h>
@@ -194,28 +194,52 @@ static TernStatus choose_type(TnPlanner *p, TnPlan *plan) {
     return add(p, *plan);
 }
 
+/* Several scales beside a packed matrix: one for as many rows, or for as many columns of each row. */
+static TernStatus share_scales(TnPlanner *p, TnMatrix *m, const TnSafeTensor *t) {
+    static const uint32_t groups[] = {256, 128, 64};
+    uint64_t n = t->bytes / t->type->bytes, rows = t->rank ? t->dim[0] : 1, cols = rows ? n / rows : 0;
+    bool fits =
+        n && t->rank <= 2 && m->rows % rows == 0 && m->cols % cols == 0 && (cols == 1 || rows == m->rows);
+    for (size_t i = 0; fits && !m->group && i < TN_COUNT(groups); i++)
+        if (m->cols / cols % groups[i] == 0) m->group = groups[i];
+    if (!m->group)
+        return tn_fail(p->err, TERN_ERR_UNSUPPORTED,
+                       "%s: tensor %s has %llu numbers, expected one, one for as many rows, or one for 64 or "
+                       "more columns of each row",
+                       p->f->path, t->name, (unsigned long long)n);
+    m->scales = t;
+    m->scale_rows = rows;
+    m->scale_cols = cols;
+    m->scale = 0;
+    return TERN_OK;
+}
+
 static TernStatus read_scale(Planning *g, TnMatrix *m) {
     TnPlanner *p = g->p;
     const char *name = tn_sprintf(&p->f->arena, "%s_scale", m->t->name);
     const TnSafeTensor *t = take(g, name);
     if (!t) return tn_fail(p->err, TERN_ERR_INPUT, "%s: tensor %s is missing", p->f->path, name);
     TN_TRY(check_floats(p, t));
-    if (t->bytes != t->type->bytes)
-        return tn_fail(p->err, TERN_ERR_UNSUPPORTED, "%s: tensor %s has %zu numbers, expected one",
-                       p->f->path, name, t->bytes / t->type->bytes);
-    float says;
-    tn_safe_floats(t, 0, 1, &says);
     if (p->c->scale == TN_HF_SCALE_NONE)
         return tn_fail(p->err, TERN_ERR_INPUT,
                        "%s: tensor %s is packed, but config.json has no quantization_config, which says what "
                        "weight_scale means",
                        p->f->path, m->t->name);
-    m->scale = p->c->scale == TN_HF_SCALE_TIMES ? says : 1 / says;
-    if (!(says > 0) || !isfinite(says) || !(m->scale > 0) || m->scale > SCALE_MOST)
-        return tn_fail(p->err, TERN_ERR_INPUT,
-                       "%s: tensor %s is %g, so weights would be %g, expected up to %d (%s)", p->f->path,
-                       name, (double)says, (double)m->scale, SCALE_MOST, p->c->scale_rule);
-    return TERN_OK;
+    size_t n = t->bytes / t->type->bytes;
+    bool same = true;
+    m->over = p->c->scale != TN_HF_SCALE_TIMES;
+    for (size_t i = 0; i < n; i++) {
+        float says;
+        tn_safe_floats(t, i, 1, &says);
+        float scale = m->over ? 1 / says : says;
+        if (!(says > 0) || !isfinite(says) || !(scale > 0) || scale > SCALE_MOST)
+            return tn_fail(p->err, TERN_ERR_INPUT,
+                           "%s: tensor %s is %g, so weights would be %g, expected up to %d (%s)", p->f->path,
+                           name, (double)says, (double)scale, SCALE_MOST, p->c->scale_rule);
+        if (i == 0) m->scale = scale;
+        same = same && scale == m->scale;
+    }
+    return n && same ? TERN_OK : share_scales(p, m, t);
 }
 
 /* A matrix of a layer, or a table that may be ternary. */

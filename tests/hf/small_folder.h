@@ -127,6 +127,21 @@ static const struct {
 };
 enum { MATRICES = 7 };
 
+/* One for each group of columns of a row, or, of a negative group, one for as many rows. */
+static inline void add_scales(Weights *w, const char *name, int m, int group) {
+    float scales[FFN * FFN / 16];
+    char shape[32];
+    int n = 0, rows = matrices[m].rows;
+    for (int r = 0; group > 0 && r < rows; r++)
+        for (int c = 0; c < matrices[m].cols; c += group) scales[n++] = scale_at(m, r, c, group);
+    for (int r = 0; group < 0 && r < rows; r -= group) scales[n++] = scale_at(m, r / -group, 0, 1);
+    if (group > 0)
+        snprintf(shape, sizeof shape, "%d,%d", rows, matrices[m].cols / group);
+    else
+        snprintf(shape, sizeof shape, "%d", n);
+    add(w, name, "F32", shape, scales, (size_t)n * 4);
+}
+
 static inline void add_matrix(Weights *w, int m, Layout layout, int group, bool over) {
     int rows = matrices[m].rows, cols = matrices[m].cols;
     char name[96], shape[32];
@@ -139,9 +154,13 @@ static inline void add_matrix(Weights *w, int m, Layout layout, int group, bool 
                 p[r % (rows / 4) * cols + c] |= (uint8_t)((trit_at(m, r, c) + 1) << 2 * (r / (rows / 4)));
         add(w, name, "U8", shape, p, (size_t)(rows / 4 * cols));
         free(p);
+        snprintf(name, sizeof name, "model.layers.0.%s.weight_scale", matrices[m].name);
+        if (group) {
+            add_scales(w, name, m, group);
+            return;
+        }
         float s = scale_at(m, 0, 0, 0);
         uint16_t h = tn_f32_to_bf16(over ? 1 / s : s);
-        snprintf(name, sizeof name, "model.layers.0.%s.weight_scale", matrices[m].name);
         add(w, name, "BF16", "1", &h, 2);
         return;
     }

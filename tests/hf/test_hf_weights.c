@@ -32,7 +32,8 @@ static void check_matrix(const TnGguf *g, int m, int group, double scale, bool e
             bool zeros = true;
             memcpy(&h, t->data + (r * matrices[m].cols + c) / 64 * 18, 2);
             for (int i = c; i < c + 64; i++) zeros = zeros && trit_at(m, from, i) == 0;
-            assert_true(zeros || tn_f16_to_f32(h) == scale_at(m, from, c, group));
+            float want = group > 0 ? scale_at(m, from, c, group) : scale_at(m, from / -group, 0, 1);
+            assert_true(zeros || tn_f16_to_f32(h) == want);
         }
     }
     if (group) return;
@@ -112,6 +113,9 @@ static void layouts(void **state) {
         {PACKED, 0, false, "i2_s", "f16", 36, TN_ENC_f16},
         {PACKED, 0, false, "q2_0", "bf16", 42, TN_ENC_bf16},
         {PACKED, 0, true, "q2_0", "q8_0", 42, TN_ENC_q8_0},
+        {PACKED, 64, false, NULL, NULL, 42, TN_ENC_f32},
+        {PACKED, -1, false, "q2_0", NULL, 42, TN_ENC_f32},
+        {PACKED, -16, false, "q2_0", NULL, 42, TN_ENC_f32},
         {DENSE, 0, false, NULL, NULL, 36, TN_ENC_f32},
         {DENSE, 0, false, "q2_0", NULL, 42, TN_ENC_f32},
         {DENSE, 64, false, NULL, NULL, 42, TN_ENC_f32},
@@ -137,6 +141,16 @@ static void refusals(void **state) {
     assert_string_equal(convert_says(&(TnHfOptions){.type = "i2_s"}, NULL),
                         ": tensor model.layers.0.self_attn.q_proj.weight has a scale for every 64 columns, "
                         "which i2_s does not have");
+    put_weights(PACKED, 32, false);
+    assert_string_equal(
+        convert_says(NULL, NULL),
+        ": tensor model.layers.0.self_attn.q_proj.weight_scale has 128 numbers, expected one, one for "
+        "as many rows, or one for 64 or more columns of each row");
+    put_weights(PACKED, -60, false);
+    assert_string_equal(
+        convert_says(NULL, NULL),
+        ": tensor model.layers.0.mlp.gate_proj.weight_scale has 3 numbers, expected one, one for "
+        "as many rows, or one for 64 or more columns of each row");
     put_weights(DENSE, 32, false); /* no type has such groups, and rounding is not an answer to that */
     char *plain = replaced(good_config, "quantization_config", "other");
     put_text("config.json", plain);
