@@ -47,23 +47,12 @@ static void copy_page(TnEngine *e, TnMemory *m, int32_t to, int32_t from) {
     }
 }
 
-void tn_host_clear(const TnCache *c, uint8_t *k, uint8_t *v, uint32_t lo, uint32_t hi) {
-    size_t elem = c->elem_bytes, row = TN_PAGE_POSITIONS * elem, column = c->head_dim * elem;
-    size_t codes = c->head_dim * row, scale = c->scale_bytes, head = codes + TN_PAGE_POSITIONS * scale;
-    for (uint32_t h = 0; h < c->heads; h++, k += head, v += head) {
-        for (uint32_t d = 0; d < c->head_dim; d++) memset(k + d * row + lo * elem, 0, (hi - lo) * elem);
-        memset(v + lo * column, 0, (hi - lo) * column);
-        memset(k + codes + lo * scale, 0, (hi - lo) * scale);
-        memset(v + codes + lo * scale, 0, (hi - lo) * scale);
-    }
-}
-
 static void clear_page(TnEngine *e, TnMemory *m, int32_t page, uint32_t lo, uint32_t hi) {
     (void)e;
     const TnCache *c = &m->cache;
     for (uint32_t layer = 0; layer < c->layers; layer++)
-        tn_host_clear(c, page_at(c, m->bases.keys, layer, page), page_at(c, m->bases.values, layer, page), lo,
-                      hi);
+        tn_cache_clear(c, page_at(c, m->bases.keys, layer, page), page_at(c, m->bases.values, layer, page),
+                       lo, hi);
 }
 
 static TernStatus read_page(TnEngine *e, TnMemory *m, int32_t page, void *to, TernError *err) {

@@ -8,9 +8,6 @@
 /* Sets the memory and page functions of *engine to those for host memory; leaves the rest as it was. */
 void tn_host_memory(TnEngine *engine);
 
-/* Makes positions lo to hi - 1 zero in a layer's keys and values of one page. */
-void tn_host_clear(const TnCache *c, uint8_t *keys, uint8_t *values, uint32_t lo, uint32_t hi);
-
 /* Code in executable memory. */
 typedef struct TnHostCode {
     struct TnHostImage {

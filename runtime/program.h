@@ -31,6 +31,8 @@ size_t tn_cache_page_bytes(const TnCache *c);
 static inline size_t tn_cache_page_offset(const TnCache *c, uint32_t layer, uint32_t values) {
     return (2 * (size_t)layer + values) * tn_cache_page_bytes(c);
 }
+/* Makes positions lo to hi - 1 zero in the keys and the values of a layer and page, in host memory. */
+void tn_cache_clear(const TnCache *c, uint8_t *keys, uint8_t *values, uint32_t lo, uint32_t hi);
 
 /* A session's memory as its engine sees it.
  *

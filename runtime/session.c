@@ -1,7 +1,6 @@
 #include "runtime/session.h"
 
 #include "runtime/base/options.h"
-#include "runtime/host.h"
 
 /* Making and ending */
 
@@ -161,28 +160,36 @@ size_t tern_session_page_bytes(const TernSession *s) {
     return s ? 2 * (size_t)s->memory.cache.layers * tn_cache_page_bytes(&s->memory.cache) : 0;
 }
 
-TernStatus tern_session_read_page(TernSession *s, uint32_t slot, uint32_t page, void *out, TernError *err) {
+static TernStatus check_count(uint32_t n, TernError *err) {
+    if (n && n <= TN_PAGE_POSITIONS) return TERN_OK;
+    return tn_fail(err, TERN_ERR_INPUT, "n is %u, expected 1 to %u positions", n, TN_PAGE_POSITIONS);
+}
+
+TernStatus tern_session_read_page(TernSession *s, uint32_t slot, uint32_t page, uint32_t n, void *out,
+                                  TernError *err) {
     TN_TRY(check_slot(s, slot, err));
+    TN_TRY(check_count(n, err));
     TN_NEED(out, err);
-    uint32_t held = s->pages.length[slot], first = page * TN_PAGE_POSITIONS;
-    if (page >= (held + TN_PAGE_POSITIONS - 1) / TN_PAGE_POSITIONS)
-        return tn_fail(err, TERN_ERR_INPUT, "page is %u, but slot %u holds %u positions", page, slot, held);
+    uint64_t first = (uint64_t)page * TN_PAGE_POSITIONS, held = s->pages.length[slot];
+    if (first + n > held)
+        return tn_fail(err, TERN_ERR_INPUT, "slot %u holds %u positions, expected at least %llu", slot,
+                       (uint32_t)held, (unsigned long long)(first + n));
     TnCache *c = &s->memory.cache;
-    TN_TRY(s->engine->read_page(s->engine, &s->memory, tn_pages_at(&s->pages, slot, first), out, err));
-    for (uint32_t layer = 0; held - first < TN_PAGE_POSITIONS && layer < c->layers; layer++)
-        tn_host_clear(c, (uint8_t *)out + tn_cache_page_offset(c, layer, 0),
-                      (uint8_t *)out + tn_cache_page_offset(c, layer, 1), held - first, TN_PAGE_POSITIONS);
+    TN_TRY(
+        s->engine->read_page(s->engine, &s->memory, tn_pages_at(&s->pages, slot, (uint32_t)first), out, err));
+    for (uint32_t layer = 0; n < TN_PAGE_POSITIONS && layer < c->layers; layer++)
+        tn_cache_clear(c, (uint8_t *)out + tn_cache_page_offset(c, layer, 0),
+                       (uint8_t *)out + tn_cache_page_offset(c, layer, 1), n, TN_PAGE_POSITIONS);
     return TERN_OK;
 }
 
 TernStatus tern_session_append_page(TernSession *s, uint32_t slot, const void *bytes, uint32_t n,
                                     TernError *err) {
     TN_TRY(check_slot(s, slot, err));
+    TN_TRY(check_count(n, err));
     TN_NEED(bytes, err);
     TnPages *p = &s->pages;
     uint32_t held = p->length[slot];
-    if (n == 0 || n > TN_PAGE_POSITIONS)
-        return tn_fail(err, TERN_ERR_INPUT, "n is %u, expected 1 to %u positions", n, TN_PAGE_POSITIONS);
     if (held % TN_PAGE_POSITIONS || n > s->context - held)
         return tn_fail(err, TERN_ERR_INPUT,
                        "slot %u holds %u of %u positions, expected a multiple of %u and room for %u more",

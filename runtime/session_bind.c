@@ -3,10 +3,6 @@
 #include "runtime/carve.h"
 #include "runtime/session.h"
 
-size_t tn_cache_page_bytes(const TnCache *c) {
-    return (size_t)c->heads * TN_PAGE_POSITIONS * (c->head_dim * c->elem_bytes + c->scale_bytes);
-}
-
 static TnAddress operand_address(const TnSessionPlan *p, const TnMemory *m, uint32_t i,
                                  const TnBlobOperand *o) {
     const TnBases *b = &m->bases;

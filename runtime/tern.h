@@ -284,13 +284,14 @@ TERN_API TernStatus tern_session_fork(TernSession *session, uint32_t from, uint3
 
 /* The cache of a slot as bytes, a page of TERN_PAGE positions at a time, to be stored and given to another session later. The
  * bytes depend on the model (tern_model_hash), on the cache type and on the ids that were run, and on nothing else: not on
- * the session's sizes, nor on the device. Positions of the last page that the slot does not hold are zero. */
+ * the session's sizes, nor on the device. */
 enum { TERN_PAGE = 64 };
 /* The bytes of a page: keys and values of all layers. */
 TERN_API size_t tern_session_page_bytes(const TernSession *session);
-/* Copies positions TERN_PAGE * page and following of a slot to `out`, tern_session_page_bytes() long. */
-TERN_API TernStatus tern_session_read_page(TernSession *session, uint32_t slot, uint32_t page, void *out,
-                                           TernError *err);
+/* Copies n positions, 1 to TERN_PAGE, from TERN_PAGE * page on, of a slot that holds them. `out` is tern_session_page_bytes()
+ * long; what it has after n positions becomes zero. */
+TERN_API TernStatus tern_session_read_page(TernSession *session, uint32_t slot, uint32_t page, uint32_t n,
+                                           void *out, TernError *err);
 /* Appends n positions, 1 to TERN_PAGE, to a slot that holds a multiple of TERN_PAGE. `bytes` is such a page; what it has after
  * n positions is ignored. The caller vouches for the bytes: others give other answers, but do no harm. If a device fails, the
  * slot holds what it held before. */

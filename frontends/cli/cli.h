@@ -274,6 +274,33 @@ typedef struct ModelFlags {
         "--no-keep", NULL, FLAG_BOOL, &(m).no_keep, 0, 0, "keep nothing and use nothing that was kept"       \
     }
 
+/* ---- prompt_cache.c: the cache of a prompt in a file, for run */
+typedef struct PromptCache {
+    const char *path; /* NULL: not given; all calls below do nothing */
+    bool all, read_only;
+    TernSlot *slot;          /* for the request; the caller destroys it */
+    size_t n_file, n_loaded; /* ids in the file, and how many of those the prompt begins with */
+} PromptCache;
+#define PROMPT_CACHE_FLAGS(c)                                                                                \
+    {"--prompt-cache",                                                                                       \
+     "FILE",                                                                                                 \
+     FLAG_STR,                                                                                               \
+     &(c).path,                                                                                              \
+     0,                                                                                                      \
+     0,                                                                                                      \
+     "load the beginning of the prompt from FILE, if it is there, and save the prompt's cache in it"},       \
+        {"--prompt-cache-all", NULL, FLAG_BOOL, &(c).all, 0, 0, "save the answer's cache in it, too"}, {     \
+        "--prompt-cache-ro", NULL, FLAG_BOOL, &(c).read_only, 0, 0, "save nothing in it"                     \
+    }
+#define PROMPT_CACHE_FILE(c)                                                                                 \
+    { "--prompt-cache", (c).path, (c).read_only ? TN_FILE_IN : TN_FILE_CACHE }
+/* Exits 2 on a mistake. */
+void check_prompt_cache(const Verb *verb, const PromptCache *c);
+/* Takes a slot of the generator and loads what the file has of the prompt. */
+TernStatus open_prompt_cache(PromptCache *c, TernGenerator *g, const int32_t *ids, size_t n, TernError *err);
+/* Prints how much of the prompt was there. If the prompt goes further than the file, saves it. */
+TernStatus save_prompt_cache(const PromptCache *c, const TernGenerated *got, TernError *err);
+
 /* ---- generate_flags.c: how text is generated, for run and chat */
 typedef struct GenerateFlags {
     int64_t n, context, top_k, draft;

@@ -13,6 +13,7 @@ typedef struct RunFlags {
     GenerateFlags g;
     ConstrainFlags c;
     const char *prompt, *file, *tokens, *token_file, *profile;
+    PromptCache cache;
     bool print_tokens;
     TernKv kv;
 } RunFlags;
@@ -27,6 +28,7 @@ typedef struct Run {
     TernGenerated got;
     Profile *profile;
     Tokens prompt;
+    PromptCache cache;
     bool demo; /* the prompt is DEMO_PROMPT */
     bool seed_said;
     uint32_t context;
@@ -44,6 +46,7 @@ static void say_seed(Run *s) {
 static int emit(void *user, const TernPiece *p) {
     Run *s = user;
     bool ids = s->f->print_tokens;
+    if (s->f->g.n == 0) return 0; /* the prompt's cache alone is asked for */
     say_seed(s);
     if (ids && p->id != TERN_NO_TOKEN) printf("%s%d", s->n_out ? "," : "", p->id);
     if (!ids) fwrite(p->text, 1, p->size, stdout);
@@ -56,12 +59,14 @@ static int emit(void *user, const TernPiece *p) {
  * and the times are still printed. */
 static TernStatus generate(Run *s, TernError *err) {
     const RunFlags *f = s->f;
-    if (f->g.n == 0) return TERN_OK;
+    if (f->g.n == 0 && !f->cache.path) return TERN_OK;
     TernSamplerOptions sampler = sampler_of_flags(&f->g);
     TernRequest r = request_of_flags(&f->g, &sampler);
     constraint_apply(&s->constraint, &r, &sampler);
     r.ids = s->prompt.ids;
     r.n_ids = s->prompt.n;
+    r.slot = s->cache.slot;
+    if (f->g.n == 0) r.max_tokens = 1;
     TN_TRY(tern_sequence_create(s->generator, &r, emit, s, &s->sequence, err));
     heed_signals(true);
     while (tern_generator_running(s->generator)) {
@@ -70,9 +75,11 @@ static TernStatus generate(Run *s, TernError *err) {
     }
     TN_TRY(tern_sequence_status(s->sequence, err));
     TN_TRY(tern_sequence_get(s->sequence, &s->got, err));
-    say_seed(s);
-    printf("\n");
-    fflush(stdout);
+    if (f->g.n) {
+        say_seed(s);
+        printf("\n");
+        fflush(stdout);
+    }
     heed_signals(false);
     report_signal();
     if (s->got.end == TERN_END_CONTEXT)
@@ -176,6 +183,7 @@ static int prepare(Run *s) {
     uint32_t rows = s->prompt.n > 1 + o.draft_max ? (uint32_t)s->prompt.n : 1 + o.draft_max;
     if (rows < s->model.info.max_rows) o.batch = rows;
     if (tern_generator_create(s->model.model, s->model.pool, &o, &s->generator, &err) != TERN_OK ||
+        open_prompt_cache(&s->cache, s->generator, s->prompt.ids, s->prompt.n, &err) != TERN_OK ||
         profile_attach(s->profile, tern_generator_session(s->generator), &err) != TERN_OK)
         return fail(&err);
     report_quota(f->m.threads);
@@ -205,6 +213,7 @@ static int run_prompt(Run *s, double start) {
     if (s->got.n_from_best + s->got.n_from_all)
         fprintf(stderr, "tern: %12s      = %zu of %zu ids from the best 256 logits; %zu rows run again\n",
                 "picks", s->got.n_from_best, s->got.n_from_best + s->got.n_from_all, s->got.n_again);
+    if (save_prompt_cache(&s->cache, &s->got, &err) != TERN_OK) return fail(&err);
     if (profile_take(s->profile, &s->model, "run", &err) != TERN_OK) return fail(&err);
     code = profile_finish(s->profile, &s->model);
     note_saturated(tern_session_saturated(tern_generator_session(s->generator)));
@@ -222,6 +231,7 @@ int verb_run(const Verb *verb, int argc, char **argv) {
         {"--token-file", "FILE", FLAG_STR, &f.token_file, 0, 0, "the prompt as token ids, in a file"},
         GENERATE_FLAGS(f.g),
         CONSTRAIN_FLAGS(f.c),
+        PROMPT_CACHE_FLAGS(f.cache),
         {"--print-tokens", NULL, FLAG_BOOL, &f.print_tokens, 0, 0, "print the generated ids instead of text"},
         PROFILE_FLAG(f.profile),
         HUGE_FLAG(f.m),
@@ -238,9 +248,11 @@ int verb_run(const Verb *verb, int argc, char **argv) {
     f.kv = kv_of_flags(verb, &f.m);
     if (f.print_tokens && f.c.special)
         usage_error(verb, "%s and --print-tokens exclude each other", flag_given(&f.c.special));
+    check_prompt_cache(verb, &f.cache);
     only_with(verb, &f.profile, f.g.n != 0, "a step at least, and -n 0 takes none");
     note_idle_flags(&f.g);
-    Run s = {.f = &f, .got = {.size = sizeof s.got}, .profile = profile_create(verb, f.profile)};
+    Run s = {
+        .f = &f, .cache = f.cache, .got = {.size = sizeof s.got}, .profile = profile_create(verb, f.profile)};
     constraint_parse(verb, &f.c, &f.g, &s.constraint);
     const TnFileUse files[] = {
         MODEL_FILES(f.m),
@@ -248,6 +260,7 @@ int verb_run(const Verb *verb, int argc, char **argv) {
         {"--token-file", f.token_file, TN_FILE_IN},
         CONSTRAIN_FILES(f.c),
         STANDARD_OUTPUT,
+        PROMPT_CACHE_FILE(f.cache),
         {"--profile", profile_path(s.profile), TN_FILE_OUT},
         TUNE_FILE(f.m.tune),
     };
@@ -260,6 +273,7 @@ int verb_run(const Verb *verb, int argc, char **argv) {
     if (code == EXIT_OK) code = run_prompt(&s, start);
     profile_destroy(s.profile);
     tern_sequence_destroy(s.sequence);
+    tern_slot_destroy(s.cache.slot);
     tern_generator_destroy(s.generator);
     close_vocab(&s);
     constraint_free(&s.constraint);

@@ -155,6 +155,15 @@ tern_slot_destroy(TernSlot *slot); /* between steps, before the generator; its s
 TERN_API const int32_t *tern_slot_ids(const TernSlot *slot, size_t *out_n);
 /* Keeps the first n positions; no more than it holds. No sequence may be in the slot. */
 TERN_API TernStatus tern_slot_truncate(TernSlot *slot, size_t n, TernError *err);
+/* Writes the first n ids of the slot (1 to those it holds) and their cache to a file (docs/prompt_cache.md), which appears
+ * whole or not at all. A sequence may be in the slot, between steps. */
+TERN_API TernStatus tern_slot_save(const TernSlot *slot, size_t n, const char *path, TernError *err);
+/* Empties the slot, which must have no sequence, and fills it from such a file: with the longest beginning that its ids and
+ * `ids` have in common, or, if ids is NULL, with all of it. *out_n is the number of ids in the file; out_n may be NULL.
+ * TERN_ERR_INPUT if the file is damaged, of another model, build of Tern or cache type, or longer than the context; the slot
+ * is empty then. */
+TERN_API TernStatus tern_slot_load(TernSlot *slot, const char *path, const int32_t *ids, size_t n_ids,
+                                   size_t *out_n, TernError *err);
 
 /* ---- the short way */
 /* Runs one request to its end, in a slot of its own; the generator's other sequences run beside it. Returns the sequence's

@@ -67,6 +67,7 @@ static TernStatus fill(TernGenerator *g, TernPool *pool, const TernGeneratorOpti
                              .batch = g->batch,
                              .wants = g->slots * (1 + g->draft_max),
                              .kv = o.kv};
+    g->kv = o.kv ? o.kv : TERN_KV_F16;
     return tern_session_create(g->model, pool, &so, &g->session, err);
 }
 

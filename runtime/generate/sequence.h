@@ -15,6 +15,7 @@ struct TernGenerator {
     TernVocab *own_vocab;
     TernModelInfo info;
     uint32_t slots, context, batch, draft_max;
+    TernKv kv;
     TernSequence **at; /* [slots]; NULL: no sequence */
     TernSlot **kept;   /* [slots]; NULL: not kept */
     uint32_t turn;     /* the slot whose prompt comes first in the next step */

@@ -628,7 +628,7 @@ static void test_runtime(void) {
     CALL(tern_session_step(NULL, NULL, 0, sink, NULL, &err), REFUSED, "session");
     CALL(tern_session_truncate(NULL, 0, 0, &err), REFUSED, "session");
     CALL(tern_session_fork(NULL, 0, 0, &err), REFUSED, "session");
-    CALL(tern_session_read_page(NULL, 0, 0, &out, &err), REFUSED, "session");
+    CALL(tern_session_read_page(NULL, 0, 0, 1, &out, &err), REFUSED, "session");
     CALL(tern_session_append_page(NULL, 0, &out, 1, &err), REFUSED, "session");
     SAFE(tern_session_page_bytes(NULL) == 0);
     SAFE(tern_session_length(NULL, 0) == 0);
@@ -730,6 +730,10 @@ static void test_generate(void) {
     CALL(tern_sequence_get(NULL, &got, &err), REFUSED, "sequence");
     CALL(tern_slot_create(NULL, (TernSlot **)&out, &err), REFUSED, "generator");
     CALL(tern_slot_truncate(NULL, 0, &err), REFUSED, "slot");
+    CALL(tern_slot_save(NULL, 1, NOWHERE, &err), REFUSED, "slot");
+    CALL(tern_slot_load(NULL, NOWHERE, NULL, 0, NULL, &err), REFUSED, "slot");
+    CALL(tern_slot_load(NULL, NULL, NULL, 0, NULL, &err), REFUSED, "path");
+    CALL(tern_slot_load(NULL, NOWHERE, NULL, 1, NULL, &err), REFUSED, "ids");
     SAFE(tern_slot_ids(NULL, NULL) == NULL);
     CALL(fill_generated(NULL), REFUSED, "out");
     if (!generator) return;

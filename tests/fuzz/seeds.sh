@@ -18,6 +18,12 @@ blob)
     "$tern" compile "$out/small.gguf" -o "$out/small.tern" 2>/dev/null
     rm -f "$out/small.gguf"
     ;;
+prompt_cache)
+    "$make" --hidden 128 --ffn 128 --layers 1 --heads 2 --kv-heads 1 --vocab 64 --ctx 64 -o "$out/small.gguf" >/dev/null
+    "$tern" run "$out/small.gguf" --target ref --tokens 1,2,3 -n 0 --kv i8 --prompt-cache "$out/three" 2>/dev/null
+    rm -f "$out/small.gguf"
+    printf '%0256d' 0 >"$out/zeros"
+    ;;
 safetensors)
     {
         printf 'n\0\0\0\0\0\0\0'

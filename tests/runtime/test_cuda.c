@@ -208,7 +208,7 @@ static TernStatus carry(TernSession *s, uint32_t n, TernError *err) {
     TernStatus st = TERN_OK;
     for (uint32_t at = 0; at < n && st == TERN_OK; at += TERN_PAGE) {
         uint32_t some = n - at < TERN_PAGE ? n - at : TERN_PAGE;
-        st = tern_session_read_page(s, 0, at / TERN_PAGE, page, err);
+        st = tern_session_read_page(s, 0, at / TERN_PAGE, some, page, err);
         if (st == TERN_OK) st = tern_session_append_page(s, 2, page, some, err);
     }
     free(page);

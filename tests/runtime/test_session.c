@@ -137,8 +137,10 @@ static void carry(TernSession *from, uint32_t a, TernSession *to, uint32_t b, ui
     for (uint32_t at = 0; at < n; at += TERN_PAGE) {
         void *page = malloc(bytes);
         memset(page, 0xff, bytes);
-        if (tern_session_read_page(from, a, at / TERN_PAGE, page, &err) != TERN_OK) fail_msg("%s", err.text);
-        uint32_t some = n - at < TERN_PAGE ? n - at : TERN_PAGE;
+        uint32_t some = n - at < TERN_PAGE ? n - at : TERN_PAGE, held = tern_session_length(from, a) - at;
+        if (held > TERN_PAGE) held = TERN_PAGE;
+        if (tern_session_read_page(from, a, at / TERN_PAGE, held, page, &err) != TERN_OK)
+            fail_msg("%s", err.text);
         if (tern_session_append_page(to, b, page, some, &err) != TERN_OK) fail_msg("%s", err.text);
         free(page);
     }
@@ -323,8 +325,8 @@ static void carry_pages(TernKv kv) {
     size_t bytes = tern_session_page_bytes(a);
     uint8_t *x = malloc(bytes), *y = malloc(bytes);
     for (uint32_t page = 0; page < 2; page++) {
-        assert_int_equal(tern_session_read_page(a, 0, page, x, NULL), TERN_OK);
-        assert_int_equal(tern_session_read_page(b, 2, page, y, NULL), TERN_OK);
+        assert_int_equal(tern_session_read_page(a, 0, page, page ? 6 : 64, x, NULL), TERN_OK);
+        assert_int_equal(tern_session_read_page(b, 2, page, page ? 6 : 64, y, NULL), TERN_OK);
         assert_memory_equal(x, y, bytes);
     }
     for (uint32_t i = 0; i < 60; i++) {
@@ -332,10 +334,11 @@ static void carry_pages(TernKv kv) {
         step(b, &other, two, 2);
     }
     /* a longer past in the same page leaves no trace */
-    assert_int_equal(tern_session_read_page(b, 2, 1, x, NULL), TERN_OK);
+    assert_int_equal(tern_session_read_page(b, 2, 1, 6, x, NULL), TERN_OK);
+    assert_int_equal(tern_session_read_page(a, 0, 1, 6, y, NULL), TERN_OK);
+    assert_memory_equal(x, y, bytes);
     assert_int_equal(tern_session_truncate(b, 2, 70, NULL), TERN_OK);
-    assert_int_equal(tern_session_read_page(b, 2, 1, x, NULL), TERN_OK);
-    assert_int_equal(tern_session_read_page(a, 0, 1, y, NULL), TERN_OK);
+    assert_int_equal(tern_session_read_page(b, 2, 1, 6, x, NULL), TERN_OK);
     assert_memory_equal(x, y, bytes);
     free(x);
     free(y);
@@ -356,9 +359,11 @@ static void page_errors(void **state) {
     void *page = calloc(1, tern_session_page_bytes(s));
     assert_int_equal(tern_session_page_bytes(s), 2 * LAYERS * HEADS * HEAD_DIM * TERN_PAGE * 2);
     assert_int_equal(tern_session_page_bytes(NULL), 0);
-    assert_int_equal(tern_session_read_page(s, 0, 0, page, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, "page is 0, but slot 0 holds 0 positions");
-    assert_int_equal(tern_session_read_page(s, 2, 0, page, &err), TERN_ERR_INPUT);
+    assert_int_equal(tern_session_read_page(s, 0, 0, 1, page, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "slot 0 holds 0 positions, expected at least 1");
+    assert_int_equal(tern_session_read_page(s, 0, 0, 65, page, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "n is 65, expected 1 to 64 positions");
+    assert_int_equal(tern_session_read_page(s, 2, 0, 1, page, &err), TERN_ERR_INPUT);
     assert_string_equal(err.text, "slot is 2, expected 0 to 1");
     assert_int_equal(tern_session_append_page(s, 2, page, 1, &err), TERN_ERR_INPUT);
     assert_string_equal(err.text, "slot is 2, expected 0 to 1");
@@ -376,9 +381,9 @@ static void page_errors(void **state) {
     assert_string_equal(err.text,
                         "slot 1 holds 128 of 130 positions, expected a multiple of 64 and room for 3 more");
     assert_int_equal(tern_session_append_page(s, 1, page, 2, &err), TERN_OK);
-    assert_int_equal(tern_session_read_page(s, 1, 3, page, &err), TERN_ERR_INPUT);
-    assert_string_equal(err.text, "page is 3, but slot 1 holds 130 positions");
-    assert_int_equal(tern_session_read_page(s, 1, UINT32_MAX / 64 + 1, page, &err), TERN_ERR_INPUT);
+    assert_int_equal(tern_session_read_page(s, 1, 2, 3, page, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "slot 1 holds 130 positions, expected at least 131");
+    assert_int_equal(tern_session_read_page(s, 1, UINT32_MAX / 64 + 1, 1, page, &err), TERN_ERR_INPUT);
     free(page);
     tern_session_destroy(s);
 }
