@@ -49,6 +49,7 @@ static bool begins_in_thought(Chat *c) {
 static TernStatus run(Chat *c, TernError *err) {
     TernSamplerOptions sampler = sampler_of_flags(&c->f->g);
     TernRequest how = request_of_flags(&c->f->g, &sampler);
+    constraint_apply(&c->constraint, &how, &sampler);
     sampler.seed = c->seed + c->n_answers;
     screen_begin(&c->screen, begins_in_thought(c));
     TN_TRY(tern_conversation_begin(c->talk, &how, show_piece, c, err));

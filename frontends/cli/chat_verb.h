@@ -12,6 +12,7 @@
 #define TN_CLI_CHAT_VERB_H
 
 #include "frontends/cli/cli.h"
+#include "frontends/cli/constrain.h"
 #include "runtime/generate/conversation.h"
 
 /* ---- chat_screen.c: text as it is generated
@@ -73,6 +74,7 @@ void edit_remember(Edit *e, const char *message);
 typedef struct ChatFlags {
     ModelFlags m;
     GenerateFlags g;
+    ConstrainFlags c;
     const char *system, *prompt, *file, *choice, *kwargs, *tools, *load, *full;
     bool hide, single, no_history;
     TernKv kv;
@@ -84,6 +86,7 @@ typedef struct Chat {
     TernVocab *vocab;
     TernGenerator *generator;
     TernConversation *talk;
+    Constraint constraint;
     uint32_t context;
     Screen screen;
     Input input;

@@ -63,6 +63,8 @@ typedef struct Constraint {
 void constraint_parse(const Verb *verb, const ConstrainFlags *f, const GenerateFlags *g, Constraint *out);
 /* Reads the files, the first time, and makes the grammar for this vocabulary, which may be NULL. Returns an exit status. */
 int constraint_open(const ConstrainFlags *f, const TernVocab *vocab, Constraint *c);
+/* Checks biases and stop strings against the model, before there is code for it. Returns an exit status. */
+int constraint_check(const Constraint *c, const GenerateFlags *g, const TernModelInfo *info);
 /* Drops the grammar, whose vocabulary is about to be closed; constraint_open makes another. */
 void constraint_close(Constraint *c);
 void constraint_free(Constraint *c);

@@ -85,6 +85,21 @@ int constraint_open(const ConstrainFlags *f, const TernVocab *vocab, Constraint 
     return f->grammar ? fail_at(f->grammar, &err) : fail_text("%s: %s", f->schema, err.text);
 }
 
+int constraint_check(const Constraint *c, const GenerateFlags *g, const TernModelInfo *info) {
+    TernError err = {0};
+    TernSamplerOptions so = sampler_of_flags(g);
+    TernRequest r = TERN_REQUEST;
+    TernSampler *sampler;
+    TernStops *stops;
+    constraint_apply(c, &r, &so);
+    if (tern_sampler_create(&so, info->n_vocab, &sampler, &err) != TERN_OK) return fail(&err);
+    tern_sampler_destroy(sampler);
+    if (tern_stops_create(r.stops, r.n_stops, &stops, &err) != TERN_OK)
+        return fail_text("%s: %s", flag_typed("-r --stop"), err.text);
+    tern_stops_destroy(stops);
+    return EXIT_OK;
+}
+
 void constraint_close(Constraint *c) {
     tern_grammar_destroy(c->grammar);
     c->grammar = NULL;

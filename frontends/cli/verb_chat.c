@@ -22,8 +22,12 @@ static int known(void *user, const TernModelInfo *info, const void *image, size_
     if (tern_vocab_open(image, image_bytes, &vocab, &err) != TERN_OK) return fail(&err);
     int code = chat_template(c->f->choice, vocab, &template);
     tern_chat_template_destroy(template);
+    if (code == EXIT_OK) code = constraint_open(&c->f->c, vocab, &c->constraint);
+    if (code == EXIT_OK) code = settle_generate(&c->f->g, info, &c->context);
+    if (code == EXIT_OK) code = constraint_check(&c->constraint, &c->f->g, info);
+    constraint_close(&c->constraint);
     tern_vocab_close(vocab);
-    return code == EXIT_OK ? settle_generate(&c->f->g, info, &c->context) : code;
+    return code;
 }
 
 /* ---- The conversation */
@@ -77,7 +81,8 @@ static int prepare(Chat *c, TernFull full) {
                               .vocab = c->vocab};
     if (tern_generator_create(c->model.model, c->model.pool, &o, &c->generator, &err) != TERN_OK)
         return fail(&err);
-    int code = converse(c, full);
+    int code = constraint_open(&f->c, c->vocab, &c->constraint);
+    if (code == EXIT_OK) code = converse(c, full);
     if (code != EXIT_OK) return code;
     report_quota(f->m.threads);
     report_huge(&f->m, &c->model);
@@ -141,6 +146,7 @@ int verb_chat(const Verb *verb, int argc, char **argv) {
         {"--no-history", NULL, FLAG_BOOL, &f.no_history, 0, 0,
          "do not read or keep the lines typed (tern/chat-history in $XDG_CACHE_HOME or ~/.cache)"},
         GENERATE_FLAGS(f.g),
+        CONSTRAIN_FLAGS(f.c),
         HUGE_FLAG(f.m),
         TUNE_FLAGS(f.m.tune),
         MODEL_FLAGS(f.m),
@@ -156,11 +162,13 @@ int verb_chat(const Verb *verb, int argc, char **argv) {
     f.kv = kv_of_flags(verb, &f.m);
     note_idle_flags(&f.g);
     Chat c = {.f = &f, .got = {.size = sizeof c.got}};
+    constraint_parse(verb, &f.c, &f.g, &c.constraint);
     bool file = f.choice && !tern_chat_template_find(f.choice).data;
     const TnFileUse files[] = {
         MODEL_FILES(f.m),
         {"-f", f.file, TN_FILE_IN},
         {"--load", f.load, TN_FILE_IN},
+        CONSTRAIN_FILES(f.c),
         {"--tools", f.tools, TN_FILE_IN},
         {"--chat-template", file && tn_os_exists(f.choice) ? f.choice : NULL, TN_FILE_IN},
         STANDARD_OUTPUT,
@@ -174,6 +182,7 @@ int verb_chat(const Verb *verb, int argc, char **argv) {
     if (code == EXIT_OK) code = chat(&c, full);
     tern_conversation_destroy(c.talk);
     tern_generator_destroy(c.generator);
+    constraint_free(&c.constraint);
     tern_vocab_close(c.vocab);
     unload_model(&c.model);
     return code;

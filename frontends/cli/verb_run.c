@@ -132,28 +132,13 @@ static int read_prompt(Run *s) {
     return code;
 }
 
-static int check_constraint(const Run *s) {
-    TernError err = {0};
-    TernSamplerOptions so = sampler_of_flags(&s->f->g);
-    TernRequest r = TERN_REQUEST;
-    TernSampler *sampler;
-    TernStops *stops;
-    constraint_apply(&s->constraint, &r, &so);
-    if (tern_sampler_create(&so, s->model.info.n_vocab, &sampler, &err) != TERN_OK) return fail(&err);
-    tern_sampler_destroy(sampler);
-    if (tern_stops_create(r.stops, r.n_stops, &stops, &err) != TERN_OK)
-        return fail_text("%s: %s", flag_typed("-r --stop"), err.text);
-    tern_stops_destroy(stops);
-    return EXIT_OK;
-}
-
 /* Checks all that can be checked before there is code. */
 static int settle(Run *s) {
     int code = settle_generate(&s->f->g, &s->model.info, &s->context);
     if (code == EXIT_OK && s->prompt.n > s->context)
         return fail_text("the prompt has %zu tokens, but the context has %u positions", s->prompt.n,
                          s->context);
-    return code == EXIT_OK ? check_constraint(s) : code;
+    return code == EXIT_OK ? constraint_check(&s->constraint, &s->f->g, &s->model.info) : code;
 }
 
 static int known(void *user, const TernModelInfo *info, const void *vocab, size_t vocab_bytes) {

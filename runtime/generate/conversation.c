@@ -25,6 +25,7 @@ struct TernConversation {
     TernSequence *sequence; /* NULL: none */
     TernPieceFn *piece;
     void *user;
+    bool special; /* the text that is given out has control tokens in it */
     TnBuf text;
     int32_t *ids;
     size_t n_ids, cap_ids;
@@ -327,6 +328,7 @@ TernStatus tern_conversation_begin(TernConversation *c, const TernRequest *how, 
     r.slot = c->slot;
     c->piece = piece;
     c->user = user;
+    c->special = r.special;
     c->text.len = c->n_ids = 0;
     TN_TRY(tern_sequence_create(c->generator, &r, hear, c, &c->sequence, err));
     tn_messages_remove(&c->messages, from, to);
@@ -352,9 +354,20 @@ static bool spells(const TernVocab *v, const int32_t *ids, size_t n_ids, TernTex
     return same;
 }
 
+/* A message has no control tokens, also if the caller saw them. */
+static TernStatus hide_special(TernConversation *c, size_t n_ids, TernError *err) {
+    const TernVocab *v = c->generator->vocab;
+    size_t n = 0;
+    TN_TRY(tern_decode(v, c->ids, n_ids, 0, NULL, 0, &n, err));
+    c->text.len = 0;
+    char *text = tn_buf_grow(&c->text, n);
+    return n ? tern_decode(v, c->ids, n_ids, 0, text, n, &n, err) : TERN_OK;
+}
+
 static TernStatus add_answer(TernConversation *c, TernEnd end, TernError *err) {
     TnBuf clean = {0};
     size_t n_ids = c->n_ids - (end == TERN_END_TOKEN);
+    if (c->special && end != TERN_END_STOP) TN_TRY(hide_special(c, n_ids, err));
     bool odd = tn_put_utf8(c->text.data, c->text.len, &clean);
     TernText text = {clean.data, clean.len};
     TernStatus st = tn_messages_insert(&c->messages, c->messages.n, "assistant", text, err);

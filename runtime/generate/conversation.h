@@ -97,7 +97,7 @@ TERN_API TernStatus tern_conversation_load(TernConversation *conversation, const
  * `how` says how to generate; its prompt (text, ids, plain, parse_special) and slot must not be set. NULL: TERN_REQUEST.
  * The answer becomes a message of role "assistant", also if it was cancelled after its first id, or ended by a limit. If it
  * failed, or was cancelled before its first id, the messages are as before. Bytes that are not UTF-8 become U+FFFD in the
- * message. */
+ * message, and control tokens are not in it, whatever TernRequest.special says. */
 
 /* Adds a message of the user and answers it. If that fails or gives no id, the message is removed again. out may be NULL. */
 TERN_API TernStatus tern_conversation_ask(TernConversation *conversation, TernText message,

@@ -143,6 +143,45 @@ grep -qxF "tern: the context of 32 positions is full: the answer ends here" err 
 chat 'hi\n/regen\n' --seed 5
 says "a seed" 0 'Hello, hello!\nHello, hello!\n'
 
+# what an answer may be, as in tern run
+chat 'hi\nsun\n' --stop ', '
+says "--stop" 0 'Hello\nIt shines.\n'
+chat 'hi\n/save m.json\n' --special
+says "--special" 0 'Hello, hello!<|im_end|>\n'
+checks=$((checks + 1))
+grep -qF '"content": "Hello, hello!"}' m.json || no "--special: the end is in the message: $(cat m.json)"
+echo 'root ::= "yes" | "no"' >yes.gbnf
+chat 'hi\nsun\n' --grammar yes.gbnf
+checks=$((checks + 1))
+grep -vqxE 'yes|no' out && no "--grammar: $(cat out)"
+says "--grammar" 0 "$(cat out)"
+echo '[{"type": "function"}]' >tools.json
+printf '%s' "{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}{% if tools and mood == 'bright' %}sun{% endif %}" >tools.jinja
+template=tools.jinja
+chat 'hi\n' --tools tools.json --chat-template-kwargs '{"mood": "bright"}'
+says "--tools" 0 'It shines.\n'
+chat 'hi\n' --tools tools.json
+says "--tools without the variable" 0 'Hello, hello!\n'
+template=chatml
+
+# a signal ends it in order, here while it waits for a line
+mkfifo pipe
+rm -f out err
+"$tern" chat $m --chat-template chatml "${target[@]}" --temp 0 <pipe >out 2>err &
+pid=$!
+exec 9>pipe
+echo hi >&9
+for ((i = 0; i < 300; i++)); do
+    [ -s out ] && break
+    sleep 0.1
+done
+kill -TERM $pid
+wait $pid
+got=$?
+exec 9>&-
+says "SIGTERM" 143 'Hello, hello!\n'
+line "SIGTERM" "tern: ended by SIGTERM"
+
 # refused before there is code
 refused() {
     local want=$1 status=$2
@@ -160,5 +199,7 @@ refused "--chat-template: got 'nope', expected a file or one of" 1 $m --chat-tem
 refused "-p and -f exclude each other" 2 $m -p a -f b
 refused "--context-full: 'no', expected drop or stop" 2 $m --context-full no
 refused "-n 0: an answer has at least one token" 2 $m -n 0
+refused "--stop: got '', expected TEXT" 2 $m --chat-template chatml --stop ""
+refused "-l: '5', expected ID+X, ID-X or ID-inf" 2 $m --chat-template chatml -l 5
 refused "none.json" 1 $m --chat-template chatml --load none.json
 finish chat

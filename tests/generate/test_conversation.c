@@ -284,6 +284,68 @@ static void odd_answers(void **state) {
     leave(&h);
 }
 
+static void control_tokens_are_seen_and_not_kept(void **state) {
+    (void)state;
+    Chat h = chat(scripted, CHATML, (TernConversationOptions){0}, 512);
+    TernSamplerOptions so = TERN_SAMPLER_OPTIONS;
+    TernRequest r = TERN_REQUEST;
+    TernError err;
+    so.temp = 0;
+    r.sampler = &so;
+    r.special = 1;
+    must(tern_conversation_ask(h.c, TEXT("tools"), &r, hear, &h, &h.got, &err), &err);
+    tn_buf_puts(&h.text, "");
+    assert_string_equal(h.text.data, "<tool>call<|im_end|>");
+    is_message(&h, 1, "assistant", "call");
+    TernText stop = TEXT(" hello");
+    r.stops = &stop;
+    r.n_stops = 1;
+    must(tern_conversation_ask(h.c, TEXT("hi"), &r, NULL, NULL, &h.got, &err), &err);
+    assert_int_equal(h.got.end, TERN_END_TOKEN); /* "call": the trigger is still the latest */
+    must(tern_conversation_clear(h.c, &err), &err);
+    must(tern_conversation_ask(h.c, TEXT("hi"), &r, NULL, NULL, &h.got, &err), &err);
+    assert_int_equal(h.got.end, TERN_END_STOP);
+    is_message(&h, 1, "assistant", "Hello,");
+    leave(&h);
+}
+
+/* Two conversations in one generator, whose steps are shared: each is as it is alone. */
+static void side_by_side(void **state) {
+    (void)state;
+    static const char *const questions[2][3] = {{"hi", "sun", "x"}, {"ponder the sun", "think", "hello"}};
+    static const char *const answers[2][3] = {
+        {"Hello, hello!", "It shines.", "It shines."},
+        {"It shines.", "<think>hm, hm</think>Yes", "<think>hm, hm</think>Yes"}};
+    TernGenerator *g;
+    TernError err;
+    TernGeneratorOptions go = {.size = sizeof go, .slots = 2, .context = 512, .batch = 16};
+    TernConversationOptions o = {.size = sizeof o, .chat_template = TEXT(CHATML)};
+    must(tern_generator_create(scripted, pool, &go, &g, &err), &err);
+    TernConversation *c[2], *none = NULL;
+    for (int i = 0; i < 2; i++) must(tern_conversation_create(g, &o, &c[i], &err), &err);
+    refused(tern_conversation_create(g, &o, &none, &err), &err,
+            "all slots of the generator are taken, expected at most 2 sequences at once");
+    TernSamplerOptions so = TERN_SAMPLER_OPTIONS;
+    TernRequest r = TERN_REQUEST;
+    so.temp = 0;
+    r.sampler = &so;
+    for (int turn = 0; turn < 3; turn++) {
+        for (int i = 0; i < 2; i++) {
+            must(tern_conversation_add(c[i], "user", TEXT(questions[i][turn]), &err), &err);
+            must(tern_conversation_begin(c[i], &r, NULL, NULL, &err), &err);
+        }
+        while (tern_generator_running(g)) must(tern_generator_step(g, &err), &err);
+        for (int i = 0; i < 2; i++) {
+            must(tern_conversation_end(c[i], NULL, &err), &err);
+            TernMessage m = tern_conversation_message(c[i], 2 * (size_t)turn + 1);
+            assert_string_equal(m.content.data, answers[i][turn]);
+        }
+    }
+    tern_conversation_destroy(c[0]);
+    tern_conversation_destroy(c[1]);
+    tern_generator_destroy(g);
+}
+
 /* ---- What the user types stays text */
 
 static uint32_t draw(uint32_t *seed) {
@@ -529,6 +591,8 @@ int main(void) {
         cmocka_unit_test(a_full_context),
         cmocka_unit_test(thoughts_are_forgotten),
         cmocka_unit_test(odd_answers),
+        cmocka_unit_test(control_tokens_are_seen_and_not_kept),
+        cmocka_unit_test(side_by_side),
         cmocka_unit_test(control_tokens_stay_text),
         cmocka_unit_test(saved_and_loaded),
         cmocka_unit_test(wrong_files),
