@@ -71,12 +71,18 @@ const char *tn_schema_name(TnSchemas *s, const char *base, const char *key, size
         if (i == 0 && n) name[n++] = '-';
         name[n++] = (char)(word ? c : '-');
     }
-    name[n] = '\0';
-    size_t plain = n;
-    for (unsigned i = 2; tn_map_get(&s->names, name, n) != TN_MAP_NONE; i++)
-        n = plain + (size_t)snprintf(name + plain, sizeof name - plain, "-%u", i);
-    const char *kept = tn_strndup(&s->arena, name, n);
-    tn_map_set(&s->names, kept, n, 0);
+    const char *plain = tn_strndup(&s->arena, name, n);
+    uint32_t next = tn_map_get(&s->names, plain, n);
+    if (next == TN_MAP_NONE) {
+        tn_map_set(&s->names, plain, n, 2);
+        return plain;
+    }
+    size_t n_name = n;
+    do n_name = n + (size_t)snprintf(name + n, sizeof name - n, "-%u", next++);
+    while (tn_map_get(&s->names, name, n_name) != TN_MAP_NONE);
+    const char *kept = tn_strndup(&s->arena, name, n_name);
+    tn_map_set(&s->names, plain, n, next);
+    tn_map_set(&s->names, kept, n_name, 2);
     return kept;
 }
 
@@ -165,8 +171,8 @@ static void put_commons(TnSchemas *s) {
 
 const char *tn_schema_rule(TnSchemas *s, const TnJsonNode *schema, const TnSchemaPath *path, const char *base,
                            const char *key, size_t n_key) {
-    const TnJsonNode **address = tn_alloc(&s->arena, sizeof(TnJsonNode *));
-    *address = schema;
+    const void **address = tn_alloc(&s->arena, sizeof(void *));
+    *address = tn_schema_identity(schema);
     uint32_t i = tn_map_get(&s->by_schema, (const char *)address, sizeof *address);
     if (i != TN_MAP_NONE) return s->jobs[i].rule;
     TnSchemaJob job = {schema, path, tn_schema_name(s, base, key, n_key)};
@@ -358,7 +364,7 @@ TernStatus tern_grammar_of_schema(const char *json, size_t size, char **out_text
     TernStatus st = tn_json_tree(json, size, &s.arena, &s.root, err);
     if (st == TERN_OK) {
         for (int i = 0; i < TN_COMMON_COUNT; i++)
-            tn_map_set(&s.names, commons[i].name, strlen(commons[i].name), 0);
+            tn_map_set(&s.names, commons[i].name, strlen(commons[i].name), 2);
         tn_schema_rule(&s, s.root, NULL, "root", NULL, 0);
         st = run_jobs(&s);
     }

@@ -83,6 +83,12 @@ TernStatus tn_schema_wrong(TnSchemas *s, const TnSchemaPath *path, const TnJsonN
 /* A name that no rule has yet, like `base-key`. */
 const char *tn_schema_name(TnSchemas *s, const char *base, const char *key, size_t n_key);
 const char *tn_schema_common(TnSchemas *s, TnCommonRule rule);
+/* What a schema and its copies have in common, and no other schema has. */
+static inline const void *tn_schema_identity(const TnJsonNode *schema) {
+    static const char values[2] = {0};
+    return schema->kind == TN_JSON_OBJECT ? (const void *)schema->first
+                                          : &values[schema->kind == TN_JSON_TRUE];
+}
 /* The rule of a schema; if it is new, a job. */
 const char *tn_schema_rule(TnSchemas *s, const TnJsonNode *schema, const TnSchemaPath *path, const char *base,
                            const char *key, size_t n_key);

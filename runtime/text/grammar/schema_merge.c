@@ -133,7 +133,7 @@ static void remember(TnSchemas *s, const void *const key[2], const TnJsonNode *m
 
 const TnJsonNode *tn_schema_without(TnSchemas *s, const TnJsonNode *schema, const char *word) {
     if (!tn_json_member(schema, word)) return schema;
-    const void *key[2] = {schema, NULL};
+    const void *key[2] = {tn_schema_identity(schema), NULL};
     for (size_t i = 0; i < TN_COUNT(keywords) && !key[1]; i++)
         if (strcmp(keywords[i].word, word) == 0) key[1] = keywords[i].word;
     const TnJsonNode *old = made_of(s, key);
@@ -199,7 +199,7 @@ static const char all_made[] = "allOf", both_made[] = "$ref and what is beside i
 
 static TernStatus resolve_all(TnSchemas *s, const TnJsonNode *v, const TnJsonNode *all,
                               const TnSchemaPath *path, const TnJsonNode **out) {
-    const void *key[2] = {v, all_made};
+    const void *key[2] = {tn_schema_identity(v), all_made};
     const TnSchemaPath *at = tn_schema_path(s, path, "allOf", NULL, 0);
     *out = made_of(s, key);
     if (*out) return TERN_OK;
@@ -239,7 +239,7 @@ TernStatus tn_schema_resolve(TnSchemas *s, const TnJsonNode *v, const TnSchemaPa
             v = target;
             continue;
         }
-        const void *key[2] = {v, both_made};
+        const void *key[2] = {tn_schema_identity(v), both_made};
         const TnJsonNode *both = made_of(s, key);
         if (!both) remember(s, key, (both = all_of(s, rest, target)));
         v = both;
@@ -511,7 +511,7 @@ static TernStatus merge_word(TnSchemas *s, size_t i, const TnJsonNode *x, const 
 TernStatus tn_schema_merge(TnSchemas *s, const TnJsonNode *a, const TnJsonNode *b, const TnSchemaPath *path,
                            const TnJsonNode **out) {
     bool none = a->kind == TN_JSON_FALSE || (b->kind != TN_JSON_FALSE && !tn_schema_says(b));
-    const void *key[2] = {a, b};
+    const void *key[2] = {tn_schema_identity(a), tn_schema_identity(b)};
     *out = none ? a : b;
     if (none || b->kind == TN_JSON_FALSE || !tn_schema_says(a)) return TERN_OK;
     *out = made_of(s, key);
