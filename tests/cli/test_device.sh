@@ -5,6 +5,7 @@ build=$1
 tern=$build/tern
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
+export XDG_CACHE_HOME=$dir/cache
 bad=0
 no() { echo "FAILED: $*"; bad=1; }
 mkdir "$dir/none"
@@ -95,6 +96,14 @@ on "$fake" - run --device cuda --target ref -p a -n 1
 expect "the evaluator" 2 err "tern run: --device cuda runs code, and --target ref makes none *"
 on "$fake" - run --device cuda --cpu avx2 -p a -n 1
 expect "a cap of processors" 1 err "tern: error: --cpu: 'avx2' is of another architecture, *"
+# a model that no kernel for a GPU can hold
+"$build/make_gguf" --arch qwen3 --heads 2 --kv-heads 1 --head-dim 640 --layers 1 -o "$dir/wide.gguf"
+on "$fake" - run "$dir/wide.gguf" --device cuda -p a -n 1
+expect "wide heads" 1 err "tern: *"
+grep -q '^tern: error: kernel @.* on level sm_80: ptx lacks heads of more than 512 columns$' "$dir/err" || no "wide heads: $(cat "$dir/err")"
+on "$fake" - run "$dir/wide.gguf" --device auto -p a -n 1
+expect "wide heads, auto" $ran err "tern: *"
+grep -q '^tern: device cpu: kernel @.* on level sm_80: ptx lacks heads of more than 512 columns$' "$dir/err" || no "wide heads, auto: $(cat "$dir/err")"
 for name in gpu cuda: cuda:x cuda1 cpu:0; do
     on "$fake" - run --device "$name" -p a -n 1
     expect "--device $name" 2 err "tern run: --device: '$name', expected cpu, cuda, cuda:N or auto *"

@@ -11,6 +11,8 @@
 #include <math.h>
 #include "ir/type_layout.h"
 
+#define LIMIT "heads of more than " TN_PTX_TEXT(TN_PTX_ATTEND_HEAD) " columns"
+
 static bool can_attend(const TnGraph *g, TnRef ref) {
     return g->nodes[g->nodes[ref].args[1]].type.dim[2] <= TN_PTX_ATTEND_HEAD;
 }
@@ -63,7 +65,7 @@ static void attend(TnPtx *b) {
     tn_ptx_attend_store(b, &a, &y, tn_px_index(x, out, h.i, a.head * 4));
     tn_px_loop_end(x, &h);
 }
-const TnPtxOp tn_ptx_op_attend = {.can = can_attend, .kernel = attend};
+const TnPtxOp tn_ptx_op_attend = {.can = can_attend, .limit = LIMIT, .kernel = attend};
 
 /* ---- attend_blocks */
 
@@ -98,7 +100,7 @@ static void attend_blocks(TnPtx *b) {
     tn_px_if_end(x, &sees);
     tn_px_loop_end(x, &t);
 }
-const TnPtxOp tn_ptx_op_attend_blocks = {.can = can_attend, .kernel = attend_blocks};
+const TnPtxOp tn_ptx_op_attend_blocks = {.can = can_attend, .limit = LIMIT, .kernel = attend_blocks};
 
 /* ---- attend_join */
 

@@ -16,7 +16,8 @@ typedef struct TnPtxAttend {
     TnPxV p, weight;  /* S: this warp's 64 values p; its 64 factors of v, which are p but for int8 */
 } TnPtxAttend;
 
-enum { TN_PTX_ATTEND_WARPS = 8, TN_PTX_ATTEND_HEAD = 512 };
+#define TN_PTX_ATTEND_HEAD 512
+enum { TN_PTX_ATTEND_WARPS = 8 };
 
 /* Sets b->x.threads. */
 TnPtxAttend tn_ptx_attend_of(TnPtx *b);

@@ -6,7 +6,15 @@
 #include "codegen/ptx/ops/ptx_ops.h"
 #include "codegen/ptx/skeletons/ptx_cols.h"
 
-enum { THREADS = 128, MOST_T = 4, MOST_ROW = 96 << 10, MOST_SHARED = 48 << 10, WORDS = 16, S6_BLOCK = 192 };
+#define MOST_ROW_KB 96
+enum {
+    THREADS = 128,
+    MOST_T = 4,
+    MOST_ROW = MOST_ROW_KB << 10,
+    MOST_SHARED = 48 << 10,
+    WORDS = 16,
+    S6_BLOCK = 192
+};
 
 /* A column being summed: for each row of the block its two sums. */
 typedef struct Sums {
@@ -117,4 +125,5 @@ static void kernel(TnPtx *b) {
     while (p.rows > 1 && p.rows * p.room > MOST_SHARED) p.rows /= 2;
     tn_ptx_by_columns(b, &p);
 }
-const TnPtxOp tn_ptx_op_estimate = {.can = can, .kernel = kernel};
+const TnPtxOp tn_ptx_op_estimate = {
+    .can = can, .limit = "estimate of rows of more than " TN_PTX_TEXT(MOST_ROW_KB) " KB", .kernel = kernel};

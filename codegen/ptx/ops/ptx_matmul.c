@@ -9,10 +9,11 @@
 #include <stdlib.h>
 #include "runtime/base/arena.h"
 
+#define MOST_ROW_KB 96
 enum { LANES = 4, CHAINS = 8, BLOCK = LANES * CHAINS, MOST_R = 2, MOST_T = 4, TOGETHER = 8 };
 enum {
     THREADS = 128,
-    MOST_ROW = 96 << 10,
+    MOST_ROW = MOST_ROW_KB << 10,
     MOST_SHARED = 48 << 10
 }; /* bytes of a row of activations, of a block */
 
@@ -165,4 +166,5 @@ static void kernel(TnPtx *b) {
     tn_ptx_by_columns(b, &p);
     free(p.state);
 }
-const TnPtxOp tn_ptx_op_matmul = {.can = can, .kernel = kernel};
+const TnPtxOp tn_ptx_op_matmul = {
+    .can = can, .limit = "matmul of rows of more than " TN_PTX_TEXT(MOST_ROW_KB) " KB", .kernel = kernel};

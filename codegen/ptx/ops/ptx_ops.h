@@ -17,7 +17,7 @@ static inline bool tn_ptx_yes(const TnGraph *g, TnRef ref) {
 }
 
 /* Whether every op of the kernel has an emitter that takes it there, and there is enough shared memory; if not, *op is the
- * name of the first without, or says what is missing. */
+ * name of the first without, or says what is too large. */
 bool tn_ptx_can(const TnGraph *g, uint32_t kernel, const char **op);
 /* Appends the entry `symbol` of a kernel to b->x.out. b: x.out, g, kernel and level are set, all else is 0; afterwards
  * b->x.threads and b->x.shared are what its launch needs. */

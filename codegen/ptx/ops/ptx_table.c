@@ -22,7 +22,8 @@ const TnPtxOp *const tn_ptx_ops[TN_OP_COUNT] = {
 };
 
 /* Shared memory that every GPU from compute capability 8.0 on gives a CTA. */
-enum { SHARED_MOST = 99 << 10 };
+#define SHARED_MOST_KB 99
+enum { SHARED_MOST = SHARED_MOST_KB << 10 };
 
 /* A bound on the shared memory of a kernel: the values before its root, or all of a kernel without one, a row that is staged,
  * and ROOM for the words of a product, which limits itself. */
@@ -53,10 +54,10 @@ bool tn_ptx_can(const TnGraph *g, uint32_t kernel, const char **op) {
     for (TnRef r = k->first; r < k->first + k->n; r++) {
         const TnPtxOp *row = tn_ptx_ops[g->nodes[r].op];
         if (row->can && row->can(g, r)) continue;
-        *op = tn_ops[g->nodes[r].op].name;
+        *op = row->can && row->limit ? row->limit : tn_ops[g->nodes[r].op].name;
         return false;
     }
-    *op = "shared memory for rows that long";
+    *op = "rows so long that a kernel needs more than " TN_PTX_TEXT(SHARED_MOST_KB) " KB of shared memory";
     return fits(g, kernel);
 }
 

@@ -16,8 +16,12 @@
 #include <stdlib.h>
 #include "runtime/base/arena.h"
 
+#define MOST_ROW_KB 96
 enum { PIECE = 16, WORDS = 4, PLANES = 4, MOST_R = 4, MOST_PIECES = 28 };
-enum { MOST_ROW = 96 << 10, MOST_SHARED = 48 << 10 }; /* bytes of a row of activations, of a block of them */
+enum {
+    MOST_ROW = MOST_ROW_KB << 10,
+    MOST_SHARED = 48 << 10
+}; /* bytes of a row of activations, of a block of them */
 
 /* How a CTA goes through its slots and through K. */
 typedef struct Shape {
@@ -270,4 +274,5 @@ static void kernel(TnPtx *b) {
     tn_ptx_by_columns(b, &p);
     free(st);
 }
-const TnPtxOp tn_ptx_op_tmatmul = {.can = can, .kernel = kernel};
+const TnPtxOp tn_ptx_op_tmatmul = {
+    .can = can, .limit = "tmatmul of rows of more than " TN_PTX_TEXT(MOST_ROW_KB) " KB", .kernel = kernel};

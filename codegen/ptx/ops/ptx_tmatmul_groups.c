@@ -11,8 +11,12 @@
 
 #include "ir/r64.h"
 
+#define MOST_ROW_KB 64
 enum { THREADS = 256, WARPS = THREADS / 32, TURN = 2 * WARPS, PLANES = 4, MOST_T = THREADS / TN_BESIDE };
-enum { MOST_ROW = 64 << 10, MOST_SHARED = 48 << 10 }; /* bytes of a row of activations, of a block of them */
+enum {
+    MOST_ROW = MOST_ROW_KB << 10,
+    MOST_SHARED = 48 << 10
+}; /* bytes of a row of activations, of a block of them */
 
 typedef struct Groups {
     const TnType *w;
@@ -154,4 +158,7 @@ static void kernel(TnPtx *b) {
     while (p.rows > 1 && p.rows * row > MOST_SHARED) p.rows /= 2;
     tn_ptx_by_columns(b, &p);
 }
-const TnPtxOp tn_ptx_op_tmatmul_groups = {.can = can, .kernel = kernel};
+const TnPtxOp tn_ptx_op_tmatmul_groups = {
+    .can = can,
+    .limit = "tmatmul_groups of rows of more than " TN_PTX_TEXT(MOST_ROW_KB) " KB",
+    .kernel = kernel};

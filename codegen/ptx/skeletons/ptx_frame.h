@@ -72,10 +72,16 @@ TnPxV tn_ptx_result(TnPtx *b, TnPtxFrame *f, TnRef ref);
 /* Copies a strip of `ref` from f->mem to its operand, if it leaves the kernel and is not there already. */
 void tn_ptx_copy_out(TnPtx *b, const TnPtxFrame *f, TnRef ref);
 
+/* A number that is a macro, as text: for TnPtxOp.limit. */
+#define TN_PTX_TEXT_(n) #n
+#define TN_PTX_TEXT(n)  TN_PTX_TEXT_(n)
+
 /* ---- How an op is emitted: a row of the table in codegen/ptx/ops/. {0}: never in a kernel. */
 typedef struct TnPtxOp {
     /* Whether this node can be emitted. NULL: no. */
     bool (*can)(const TnGraph *g, TnRef ref);
+    /* What `can` refuses because it is too large, as words after "lacks". NULL: the op's name. */
+    const char *limit;
     /* For ROOT ops with a skeleton of their own: emits the kernel's body. b->tid and b->unit are set, and no gate has been
      * asked: tn_ptx_gate does that. It sets b->x.threads first of all. */
     void (*kernel)(TnPtx *b);
