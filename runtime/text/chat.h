@@ -1,5 +1,5 @@
 /* Chat templates: from messages to the text and the tokens that a model was trained on. Part of libterntext; this part
- * needs libc alone.
+ * needs libc and jansson.
  *
  * A template is Jinja. It is rendered as Hugging Face renders it: sandboxed and immutable (no append, no names with a leading
  * underscore), trim_blocks, lstrip_blocks, break and continue, the `generation` tag, raise_exception, strftime_now, and a
@@ -47,8 +47,8 @@ TERN_API void tern_chat_template_destroy(TernChatTemplate *chat); /* NULL is fin
 TERN_API TernText tern_chat_template_find(const char *name);
 TERN_API const char *tern_chat_template_name(size_t index);
 
-/* What is rendered. Everything is borrowed for the call. JSON is read as Python reads it, and keys keep their order; an
- * integer beyond 64 bits is refused, and half of a surrogate pair too. */
+/* What is rendered. Everything is borrowed for the call. Keys of JSON keep their order; NaN, an integer beyond
+ * 64 bits, half of a surrogate pair and more than 32 MiB are refused. */
 typedef struct TernChatInput {
     size_t size;       /* sizeof(TernChatInput) */
     TernText messages; /* JSON: a list of objects with role, content and so on. data NULL: an empty list */

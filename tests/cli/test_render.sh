@@ -66,5 +66,5 @@ refuses 1 "tern: error: broken.jinja: line 2: got the end of the block, expected
 printf '{{ raise_exception("no turns") }}' >raises.jinja
 refuses 1 "tern: error: line 1: the template refuses: no turns" --messages m.json --chat-template raises.jinja
 echo '{' >bad.json
-refuses 1 "tern: error: the messages: got the end at byte 2, expected a key in quotes" --messages bad.json --chat-template chatml
+refuses 1 "tern: error: the messages: line 2, column 0: string or '}' expected near end of file" --messages bad.json --chat-template chatml
 exit $bad

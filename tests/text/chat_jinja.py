@@ -1,6 +1,6 @@
 """Compares tests/text_chat_render --stdin with jinja2, set up as Hugging Face does; see test_chat_jinja.sh. Arguments: the program,
 the folder tests/data/chat, the number of random templates and the seed. TERN_TEMPLATES names a folder of further templates."""
-import functools, json, os, random, subprocess, sys
+import copy, functools, json, os, random, subprocess, sys
 from datetime import datetime
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.ext import Extension, loopcontrols
@@ -37,7 +37,7 @@ def compiled(template):
 
 def expected(template, variables):
     try:
-        return compiled(template).render(**variables)
+        return compiled(template).render(**copy.deepcopy(variables))  # indent of a list changes it
     except Exception as e:
         return e
 

@@ -146,16 +146,16 @@ static void refuses_inputs(void **state) {
     static const struct {
         const char *messages, *err;
     } rows[] = {
-        {"{}", "the messages: got a 'dict', expected a list"},
-        {"[1]", "item 0 is a 'int', expected an object"},
-        {"[{\"a\": 1]", "got ']' at byte 8, expected ',' or '}'"},
-        {"[{\"a\": 99999999999999999999}]", "an integer beyond 64 bits"},
-        {"[{\"a\": \"\\ud800\"}]", "surrogate"},
-        {"[{\"a\": \"x", "got the end at byte 9"},
-        {"[", "got the end at byte 1, expected a value of JSON"},
-        {"[{\"a\": 01}]", "got '1'"},
-        {"[] x", "got 'x' at byte 3, expected the end"},
-        {"[{\"a\": \"\xff\"}]", "the messages is not UTF-8 at byte 8"},
+        {"{}", "the messages: got an object, expected a list"},
+        {"[1]", "item 0 is an integer, expected an object"},
+        {"[{\"a\": 1]", "line 1, column 9: '}' expected near ']'"},
+        {"[{\"a\": 99999999999999999999}]", "too big integer"},
+        {"[{\"a\": \"\\ud800\"}]", "invalid Unicode"},
+        {"[{\"a\": \"x", "premature end of input"},
+        {"[", "near end of file"},
+        {"[{\"a\": 01}]", "invalid token"},
+        {"[] x", "end of file expected near 'x'"},
+        {"[{\"a\": \"\xff\"}]", "unable to decode byte 0xff"},
     };
     TernChatTemplate *chat;
     TernChatText out;

@@ -103,19 +103,22 @@ static void trust_roles(TnList *messages) {
             if (tn_j_same(role->s, usual[k])) role->s.m = NULL;
     }
 }
+static const char *shown(TnVal v) {
+    static const char *const names[] = {"null", "a boolean", "an integer", "a number", "a string", "a list"};
+    return v.kind == JV_MAP ? "an object" : names[v.kind - JV_NONE];
+}
 static void take_variables(TnJinja *j, const TernChatInput *in, TnMap *vars) {
     TnVal v = tn_j_list(j, JV_LIST);
     if (in->messages.data) v = tn_j_json(j, in->messages, true, "the messages");
-    if (v.kind != JV_LIST) tn_j_fail(j, "the messages: got a '%s', expected a list", tn_j_type(v));
+    if (v.kind != JV_LIST) tn_j_fail(j, "the messages: got %s, expected a list", shown(v));
     for (size_t i = 0; i < v.list->n; i++)
         if (v.list->v[i].kind != JV_MAP)
-            tn_j_fail(j, "the messages: item %zu is a '%s', expected an object", i, tn_j_type(v.list->v[i]));
+            tn_j_fail(j, "the messages: item %zu is %s, expected an object", i, shown(v.list->v[i]));
     trust_roles(v.list);
     set(j, vars, "messages", v);
     v = (TnVal){.kind = JV_NONE};
     if (in->tools.data) v = tn_j_json(j, in->tools, true, "the tools");
-    if (v.kind != JV_LIST && v.kind != JV_NONE)
-        tn_j_fail(j, "the tools: got a '%s', expected a list", tn_j_type(v));
+    if (v.kind != JV_LIST && v.kind != JV_NONE) tn_j_fail(j, "the tools: got %s, expected a list", shown(v));
     set(j, vars, "tools", v);
     set(j, vars, "documents", (TnVal){.kind = JV_NONE});
     set(j, vars, "add_generation_prompt", tn_j_bool(in->add_generation_prompt));
@@ -123,7 +126,7 @@ static void take_variables(TnJinja *j, const TernChatInput *in, TnMap *vars) {
     if (in->eos.data) set(j, vars, "eos_token", tn_j_of(tn_j_checked(j, in->eos, "eos")));
     if (!in->extra.data) return;
     v = tn_j_json(j, in->extra, false, "the extra variables");
-    if (v.kind != JV_MAP) tn_j_fail(j, "the extra variables: got a '%s', expected an object", tn_j_type(v));
+    if (v.kind != JV_MAP) tn_j_fail(j, "the extra variables: got %s, expected an object", shown(v));
     for (size_t i = 0; i < v.map->n; i++) tn_j_put(j, vars, v.map->k[i], v.map->v[i]);
 }
 static bool put_spans(const TnOut *o, TernChatText *out) {
@@ -175,6 +178,7 @@ TernStatus tern_chat_render(const TernChatTemplate *chat, const TernChatInput *i
     j->max_memory = in.max_memory ? in.max_memory : (uint64_t)1 << 30;
     fill(j, chat, &in, out);
     tn_mem_free(&j->mem);
+    tn_arena_free(&j->json);
     free(j);
     if (err->code != TERN_OK) tern_chat_text_free(out);
     return err->code;

@@ -83,7 +83,7 @@ bool tn_j_number(TnVal v, double *out) {
 static int compare_text(TnStr a, TnStr b) {
     size_t n = a.n < b.n ? a.n : b.n;
     int c = n ? memcmp(a.p, b.p, n) : 0; /* UTF-8 has the order of its characters */
-    return c ? c : (a.n > b.n) - (a.n < b.n);
+    return c ? (c > 0) - (c < 0) : (a.n > b.n) - (a.n < b.n);
 }
 static bool deeper(TnJinja *j) {
     tn_j_nest(j);

@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <stdbool.h>
 #include <string.h>
+#include "runtime/base/arena.h"
 #include "runtime/base/status.h"
 #include "runtime/text/chat.h"
 
@@ -177,6 +178,7 @@ struct TernChatTemplate {
 
 typedef struct TnJinja {
     TnMem mem;
+    TnArena json; /* a text of JSON while it is read */
     jmp_buf leave;
     TernError *err;
     int line; /* of the node being evaluated, for errors */
