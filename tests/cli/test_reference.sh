@@ -7,8 +7,6 @@ build=$1
 source=$(cd "$(dirname "$0")/../.." && pwd)
 tools=${TERN_REFERENCE:-$source/../shared/tools}
 [ -f "$tools/reference.py" ] || { echo "skipped: no reference.py in $tools"; exit 77; }
-for python in $(type -ap python3) /usr/bin/python3 ""; do
-    "$python" -c 'import numpy' 2>/dev/null && break
-done
-[ -n "$python" ] || { echo "skipped: no Python with numpy (apt install python3-numpy)"; exit 77; }
+. "$source/tests/support/python.sh"
+find_python numpy python3-numpy
 "$python" "$source/tests/support/families.py" "$build" "$tools" --some
