@@ -1,16 +1,19 @@
 /* Picks that by definition need all logits: within a grammar, with a bias or a penalty, or without top-k.
  *
- * A head with a shortlist gives the best 256 logits for much less than all of them, and those usually settle the pick
- * (tern_sampler_try_top). So such a row wants the best 256. If they do not settle it, the row is taken back and run again for
- * all its logits, in the next step; a row has the same bits every time. Where that happens often, running rows twice costs
- * more than it saves. So after a row that was not settled the next ones want all logits at once: one, then two, four .. up
- * to 16 while tries go on to fail; each success halves that. None of this changes an id.
+ * A head with a shortlist gives the best id, or the best 256 logits, for much less than all of them, and those usually
+ * settle the pick. The best id settles it if the pick is greedy and only the grammar restricts it: then it is the pick if
+ * the grammar allows it. The best 256 settle more (tern_sampler_try_top). So a row wants the least that may do. If that does
+ * not settle the pick, the row is taken back and run again in the next step, and wants more; a row has the same bits every
+ * time. Where that happens often, running rows twice costs more than it saves. So after a row that was not settled the next
+ * rows want as much as that one took: one, then two, four, eight while failures go on; each success halves that. None of
+ * this changes an id.
  *
- * Without a shortlist the step has all logits anyway, and gives them with the best 256 (TernResult.logits). */
+ * Without a shortlist the step has all logits anyway, and gives them with the best 256 (TernResult.logits). The first row
+ * shows whether it does. */
 #include "runtime/base/options.h"
 #include "runtime/generate/sequence.h"
 
-enum { BACKOFF_MOST = 16 };
+enum { BACKOFF_MOST = 8 };
 
 /* ---- The grammar as a filter, in the state after the last pick */
 
@@ -45,8 +48,8 @@ TernStatus tn_constrain(TernSequence *s, TernGrammar *grammar, TernError *err) {
     s->endless = grammar && !has_end(s->generator->vocab);
     s->backoff = 1;
     s->constrained = grammar || s->want.kind == TERN_SAMPLER_LOGITS;
-    s->tries =
-        s->constrained && tern_sampler_tries_top(s->sampler) && tern_session_gives(session, TERN_WANT_TOP);
+    bool tries = tern_sampler_tries_top(s->sampler) && tern_session_gives(session, TERN_WANT_TOP);
+    s->least = tries ? TERN_WANT_TOP : TERN_WANT_LOGITS;
     if (s->constrained && !tern_session_gives(session, TERN_WANT_LOGITS))
         return tn_fail(err, TERN_ERR_UNSUPPORTED,
                        "TernRequest.%s needs an output that the model was compiled without",
@@ -56,7 +59,7 @@ TernStatus tn_constrain(TernSequence *s, TernGrammar *grammar, TernError *err) {
 
 TernWant tn_constrain_want(const TernSequence *s) {
     if (!s->constrained) return (TernWant)s->want.kind;
-    return s->tries && s->direct == 0 ? TERN_WANT_TOP : TERN_WANT_LOGITS;
+    return s->n_raised ? s->raised : s->least;
 }
 
 size_t tn_constrain_guesses(TernSequence *s, size_t n) {
@@ -69,25 +72,50 @@ size_t tn_constrain_guesses(TernSequence *s, size_t n) {
     return n;
 }
 
+/* The best of all ids, or the only one that is allowed. */
+static TernStatus try_best(TernSequence *s, int32_t best, int32_t *id, TernError *err) {
+    TernAllowed all = {NULL, 0, 0};
+    bool allowed;
+    size_t w = 0;
+    TN_TRY(allows(s, best, &allowed, err));
+    if (!allowed) {
+        TN_TRY(mask(s, &all, err));
+        if (all.n != 1) return TERN_OK;
+        while (!all.words[w]) w++;
+        best = (int32_t)(64 * w) + __builtin_ctzll(all.words[w]);
+    }
+    return tern_sampler_pick_id(s->sampler, best, id, err);
+}
+
+static void settled(TernSequence *s, const TernResult *r) {
+    if (r->want == (uint32_t)s->least && s->backoff > 1) s->backoff /= 2;
+    if (s->n_raised) s->n_raised--;
+    /* with a shortlist, and if a best id can be enough */
+    if (r->want == TERN_WANT_TOP && !r->logits && s->want.kind == TERN_SAMPLER_ID)
+        s->least = TERN_WANT_GREEDY;
+}
+
+static void unsettled(TernSequence *s, const TernResult *r) {
+    s->raised = r->want == TERN_WANT_GREEDY ? TERN_WANT_TOP : TERN_WANT_LOGITS;
+    s->n_raised = s->backoff;
+    if (s->backoff < BACKOFF_MOST) s->backoff *= 2;
+}
+
 static TernStatus pick(TernSequence *s, const TernResult *r, int32_t *id, TernError *err) {
     TernFilter grammar = {s, allows, mask}, *filter = s->grammar ? &grammar : NULL;
     *id = TERN_NO_TOKEN;
-    if (r->want == TERN_WANT_TOP) {
+    if (r->want == TERN_WANT_GREEDY) TN_TRY(try_best(s, r->id, id, err));
+    if (r->want == TERN_WANT_TOP)
         TN_TRY(tern_sampler_try_top(s->sampler, r->top_ids, r->top_logits, r->n_top, filter, id, err));
-        if (*id != TERN_NO_TOKEN) {
-            s->got.n_from_best++;
-            if (s->backoff > 1) s->backoff /= 2;
-            return TERN_OK;
-        }
+    s->got.n_from_best += *id != TERN_NO_TOKEN;
+    if (*id == TERN_NO_TOKEN && r->logits) {
+        TN_TRY(tern_sampler_pick_allowed(s->sampler, r->logits, s->generator->info.n_vocab, filter, id, err));
+        s->got.n_from_all++;
     }
-    if (!r->logits) {
-        s->direct = s->backoff;
-        if (s->backoff < BACKOFF_MOST) s->backoff *= 2;
-        return TERN_OK;
-    }
-    TN_TRY(tern_sampler_pick_allowed(s->sampler, r->logits, s->generator->info.n_vocab, filter, id, err));
-    s->got.n_from_all++;
-    if (s->direct) s->direct--;
+    if (*id == TERN_NO_TOKEN)
+        unsettled(s, r);
+    else
+        settled(s, r);
     return TERN_OK;
 }
 

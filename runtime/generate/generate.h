@@ -135,7 +135,7 @@ typedef struct TernGenerated {
     double prompt_seconds, decode_seconds;
     uint64_t seed;   /* of the sampler */
     size_t n_reused; /* ids of the prompt that its TernSlot held, which were not run */
-    /* With a grammar, a bias, a penalty or without top-k: the picks that the best 256 logits settled, those that took all
+    /* With a grammar, a bias, a penalty or without top-k: the picks that the best id or the best 256 settled, those that took all
      * logits, and the rows that were run a second time for them. */
     size_t n_from_best, n_from_all, n_again;
 } TernGenerated;

@@ -58,8 +58,8 @@ struct TernSequence {
     TernGrammarState state, walk; /* after the ids given out; after the picks of the current step too */
     bool endless;                 /* the grammar's vocabulary has no token that ends an answer */
     bool constrained;             /* a pick needs all logits, or the best 256 if they settle it */
-    bool tries;                   /* the best 256 are tried */
-    uint32_t direct, backoff;     /* rows that want all logits at once; how many after the next failure */
+    TernWant least, raised;       /* what a row wants at least; what the next n_raised rows want instead */
+    uint32_t n_raised, backoff;   /* backoff: n_raised after the next failure */
     TernDetok *detok;             /* NULL without a tokenizer */
     TernStops *stops;             /* NULL without a tokenizer */
     TernLookup *lookup;           /* NULL without guesses */
