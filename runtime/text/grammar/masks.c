@@ -7,7 +7,7 @@
 enum {
     KEPT_BYTES = 4 << 20, /* of masks, and as much of tables */
     MEMO = 1 << 14,
-    LOOPS_MOST = 16, /* of a table's key */
+    KEY_MOST = 33, /* words of a table's key: a position, then loops and counts */
 };
 #define WORK_MOST ((uint64_t)1 << 26) /* of one mask or table */
 
@@ -87,21 +87,25 @@ static void take(const TnMasks *m, uint32_t node, uint64_t *words) {
 }
 
 /* Walks the subtree below `node` from a set. Tokens whose bytes all may come get their bits; where the stack UNKNOWN
- * comes up, the node is added to the exits of `table`. False if it takes too much. */
-static bool walk(TnMasks *m, uint32_t node, uint32_t set, uint64_t *words, TnKept *table, size_t *cap_exits) {
+ * comes up, the node is added to the exits of `table`. Tokens of up to `known` bytes, and exits there, are left as they
+ * are. False if it takes too much. */
+static bool walk(TnMasks *m, uint32_t node, uint32_t set, uint32_t known, uint64_t *words, TnKept *table,
+                 size_t *cap_exits) {
     const TnTrieNode *t = m->trie.nodes;
     uint32_t end = t[node].skip;
     m->path[t[node].depth] = set;
     for (uint32_t i = node + 1; i < end;) {
-        uint32_t after = step(m, m->path[t[i].depth - 1], t[i].byte);
-        if (after == TN_SET_TOO_LARGE || m->stacks.work > WORK_MOST) return false;
-        if (after == TN_SET_EMPTY) {
+        if (t[i].deepest <= known) {
             i = t[i].skip;
             continue;
         }
+        uint32_t after = step(m, m->path[t[i].depth - 1], t[i].byte);
+        if (after == TN_SET_TOO_LARGE || m->stacks.work > WORK_MOST) return false;
         bool out = tn_set_has(&m->stacks, after, TN_STACK_UNKNOWN), on = tn_set_goes_on(&m->stacks, after);
-        if (out) TN_PUSH(table->exits, table->n_exits, *cap_exits, i);
-        if (on || !out) take(m, i, words);
+        if (t[i].depth > known) {
+            if (out) TN_PUSH(table->exits, table->n_exits, *cap_exits, i);
+            if (on || (!out && after != TN_SET_EMPTY)) take(m, i, words);
+        }
         m->path[t[i].depth] = after;
         i = on ? i + 1 : t[i].skip;
     }
@@ -117,41 +121,80 @@ static uint32_t near_count(const TnMasks *m, TnLoop l, uint32_t count) {
     return l.max != TN_NO_MAX && l.max - count > far ? l.min : count;
 }
 
-/* Writes the key of a stack's table: the top position, then loops and counts. Gives the node below them. */
-static uint32_t table_key(const TnMasks *m, uint32_t stack, uint32_t key[1 + 2 * LOOPS_MOST],
-                          uint32_t *out_n) {
+/* Writes the key of a stack's table: the top position, then loops and counts. Gives the node below them. A loop that is not
+ * the last of its alternative is the last of the key: what is below it comes up only after more bytes. */
+static uint32_t table_key(const TnMasks *m, uint32_t stack, uint32_t key[KEY_MOST], uint32_t *out_n) {
     const TnStackNode *node = &m->stacks.nodes[stack];
     uint32_t n = 0, below = node->below;
     key[n++] = node->pos;
-    while (below > TN_STACK_UNKNOWN && n < 1 + 2 * LOOPS_MOST) {
+    while (below > TN_STACK_UNKNOWN && n < KEY_MOST) {
         node = &m->stacks.nodes[below];
         TnPosition pos = m->p->v[node->pos];
         if (pos.kind != TN_AT_LOOP) break;
         key[n++] = node->pos;
         key[n++] = near_count(m, m->p->loops[pos.a], node->count);
         below = node->below;
+        if (m->p->v[pos.next].kind != TN_AT_END) break;
     }
     *out_n = n;
     return below;
 }
 
-static const TnKept *table_of(TnMasks *m, const uint32_t *key, uint32_t n) {
-    TnKept *table = tn_keep_find(&m->tables, key, n);
-    if (table) return table;
+/* A loop that may still turn `left` times cannot be told from one that may turn more often by `left` bytes or fewer, as
+ * each turn takes one. So the table of the same stack with the count at its minimum has those tokens and exits. Writes its
+ * key and gives `left`; 0 if there is no such table. */
+static uint32_t base_key(const TnMasks *m, const uint32_t *key, uint32_t n, uint32_t out[KEY_MOST]) {
+    if (n < 3) return 0;
+    TnLoop l = m->p->loops[m->p->v[key[1]].a];
+    if (l.max == TN_NO_MAX || key[2] <= l.min || key[2] >= l.max) return 0;
+    memcpy(out, key, n * sizeof *key);
+    out[2] = l.min;
+    return l.max - key[2];
+}
+
+/* Copies what a table has of tokens of up to `known` bytes. */
+static void copy_known(const TnMasks *m, const TnKept *base, uint32_t known, TnKept *table,
+                       size_t *cap_exits) {
+    const TnTrieNode *t = m->trie.nodes;
+    memcpy(table->words, base->words, m->n_words * sizeof *table->words);
+    for (uint32_t i = 1; i < m->trie.n;) {
+        if (t[i].depth > known)
+            for (uint32_t k = t[i].first; k < t[i + 1].first; k++) clear_bit(table->words, m->trie.ids[k]);
+        i = t[i].deepest > known ? i + 1 : t[i].skip;
+    }
+    for (size_t i = 0; i < base->n_exits; i++)
+        if (t[base->exits[i]].depth <= known)
+            TN_PUSH(table->exits, table->n_exits, *cap_exits, base->exits[i]);
+}
+
+static bool fill_table(TnMasks *m, const uint32_t *key, uint32_t n, uint32_t known, TnKept *table,
+                       size_t *cap) {
     uint32_t stack = TN_STACK_UNKNOWN;
     m->stacks.too_large = false;
     for (uint32_t i = n; i > 1; i -= 2) stack = tn_stack_node(&m->stacks, key[i - 2], key[i - 1], stack);
     stack = tn_stack_node(&m->stacks, key[0], 0, stack);
-    if (m->stacks.too_large) return NULL;
+    if (m->stacks.too_large) return false;
     tn_closure_begin(&m->stacks);
     tn_closure_add(&m->stacks, stack);
     uint32_t set = tn_closure_end(&m->stacks);
-    if (set == TN_SET_TOO_LARGE) return NULL;
+    return set != TN_SET_TOO_LARGE && walk(m, 0, set, known, table->words, table, cap);
+}
+
+static const TnKept *table_of(TnMasks *m, const uint32_t *key, uint32_t n) {
+    TnKept *table = tn_keep_find(&m->tables, key, n), base = {0};
+    if (table) return table;
+    uint32_t other[KEY_MOST], known = base_key(m, key, n, other);
+    if (known) {
+        const TnKept *found = table_of(m, other, n);
+        if (!found) return NULL;
+        base = *found; /* its place may change, what it points to does not: it is the newest */
+    }
     size_t cap = 0;
     table = tn_keep_new(&m->tables, key, n);
+    if (known) copy_known(m, &base, known, table, &cap);
     uint64_t work = m->stacks.work;
     m->stacks.work = 0; /* whether the table has to be made must not show in the mask's own work */
-    bool made = walk(m, 0, set, table->words, table, &cap);
+    bool made = fill_table(m, key, n, known, table, &cap);
     m->stacks.work = work;
     if (made) return table;
     tn_keep_drop(&m->tables, table);
@@ -166,7 +209,7 @@ static bool add_exits(TnMasks *m, const TnKept *table, uint32_t below, uint64_t 
     bool on = tn_set_goes_on(&m->stacks, set);
     for (size_t i = 0; i < table->n_exits; i++) {
         take(m, table->exits[i], words);
-        if (on && !walk(m, table->exits[i], set, words, NULL, NULL)) return false;
+        if (on && !walk(m, table->exits[i], set, 0, words, NULL, NULL)) return false;
     }
     return true;
 }
@@ -174,7 +217,7 @@ static bool add_exits(TnMasks *m, const TnKept *table, uint32_t below, uint64_t 
 /* ---- Masks */
 
 static bool add_stack(TnMasks *m, uint32_t stack, uint64_t *words) {
-    uint32_t key[1 + 2 * LOOPS_MOST], n, below = table_key(m, stack, key, &n);
+    uint32_t key[KEY_MOST], n, below = table_key(m, stack, key, &n);
     const TnKept *table = table_of(m, key, n);
     if (!table) return false;
     for (size_t i = 0; i < m->n_words; i++) words[i] |= table->words[i];

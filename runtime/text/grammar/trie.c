@@ -38,7 +38,11 @@ static size_t common(const TernText *a, const TernText *b) {
 
 /* `open` holds the nodes of the path to the last entry: open[d] has depth d. */
 static void close_nodes(TnTrie *t, const uint32_t *open, size_t from, size_t to) {
-    for (size_t d = from; d > to; d--) t->nodes[open[d]].skip = (uint32_t)t->n;
+    for (size_t d = from; d > to; d--) {
+        TnTrieNode *node = &t->nodes[open[d]], *parent = &t->nodes[open[d - 1]];
+        node->skip = (uint32_t)t->n;
+        if (parent->deepest < node->deepest) parent->deepest = node->deepest;
+    }
 }
 
 static void lay_out(TnTrie *t, const Entry *list, size_t n) {
@@ -52,13 +56,14 @@ static void lay_out(TnTrie *t, const Entry *list, size_t n) {
         while (depth < list[i].text.size) {
             uint8_t byte = (uint8_t)list[i].text.data[depth];
             open[++depth] = (uint32_t)t->n;
-            TN_PUSH(t->nodes, t->n, t->cap, ((TnTrieNode){0, (uint32_t)i, (uint16_t)depth, byte}));
+            TN_PUSH(t->nodes, t->n, t->cap,
+                    ((TnTrieNode){0, (uint32_t)i, (uint16_t)depth, (uint16_t)depth, byte}));
         }
         t->ids[i] = list[i].id;
     }
     close_nodes(t, open, depth, 0);
     t->nodes[0].skip = (uint32_t)t->n;
-    TN_PUSH(t->nodes, t->n, t->cap, ((TnTrieNode){(uint32_t)t->n, (uint32_t)n, 0, 0}));
+    TN_PUSH(t->nodes, t->n, t->cap, ((TnTrieNode){(uint32_t)t->n, (uint32_t)n, 0, 0, 0}));
     t->n--;
     free(open);
 }

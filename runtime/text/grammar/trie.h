@@ -6,9 +6,10 @@
 
 /* In preorder: the first child of node i is i + 1, its next sibling is `skip`. Node 0 is the root, no byte. */
 typedef struct TnTrieNode {
-    uint32_t skip;  /* the node after the subtree */
-    uint32_t first; /* the tokens that end here: ids[first .. first of the next node) */
-    uint16_t depth; /* bytes from the root, up to 65535 */
+    uint32_t skip;    /* the node after the subtree */
+    uint32_t first;   /* the tokens that end here: ids[first .. first of the next node) */
+    uint16_t depth;   /* bytes from the root, up to 65535 */
+    uint16_t deepest; /* the largest depth in the subtree */
     uint8_t byte;
 } TnTrieNode;
 
