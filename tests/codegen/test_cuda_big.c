@@ -42,7 +42,7 @@ static void name_file(char *out, size_t cap) {
 
 static TnGguf *write_model(const TnGmSpec *s) {
     char path[4096];
-    TnGguf *file;
+    TnGguf *file = NULL;
     TernError err = {0};
     name_file(path, sizeof path);
     TnGw *w = tn_gm_create(s);

@@ -20,7 +20,7 @@ static TernStatus compile(const Large *l, const char *level, TernError *err) {
     TnGmSpec s = tn_gm_small;
     TnBuf file = {0};
     TnGguf *gg;
-    TnGraph *g;
+    TnGraph *g = NULL;
     TnFacts facts;
     void *bytes = NULL;
     size_t size = 0;
