@@ -60,7 +60,7 @@ static TernChatText rest_of(const TernChatText *t, size_t from) {
     for (size_t i = 0, at = 0; i < t->n_spans; at += t->spans[i++].size) {
         size_t skip = from > at ? from - at : 0;
         if (skip >= t->spans[i].size) continue;
-        rest.spans[rest.n_spans++] = (TernChatSpan){t->spans[i].size - skip, t->spans[i].user};
+        rest.spans[rest.n_spans++] = (TernChatSpan){t->spans[i].user, t->spans[i].size - skip};
     }
     return rest;
 }
@@ -127,7 +127,7 @@ void tn_rendered_add(TnRendered *r, TernText answer, const int32_t *ids, size_t 
     if (r->n_spans && r->spans[r->n_spans - 1].user)
         r->spans[r->n_spans - 1].size += answer.size;
     else
-        TN_PUSH(r->spans, r->n_spans, r->cap_spans, ((TernChatSpan){answer.size, true}));
+        TN_PUSH(r->spans, r->n_spans, r->cap_spans, ((TernChatSpan){true, answer.size}));
     want_ids(r, r->n_ids + n_ids);
     if (n_ids) memcpy(r->ids + r->n_ids, ids, n_ids * sizeof *ids);
     r->n_ids += n_ids;

@@ -68,8 +68,8 @@ typedef struct TernChatInput {
 
 /* `size` bytes that are all the template's or all the user's. */
 typedef struct TernChatSpan {
-    size_t size;
     bool user;
+    size_t size;
 } TernChatSpan;
 /* The spans cover the text in order, and neighbours differ. */
 typedef struct TernChatText {

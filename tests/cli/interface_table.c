@@ -14,7 +14,7 @@
  * TernKernels.destroy TernKernels.watch TernLabLaunch.shared TernSamplerOptions.top_k TernSamplerOptions.seed TernVocabSource.bos
  * TernVocabSource.eos TernVocabSource.eot TernVocabSource.eom TernVocabSource.unk TernVocabSource.pad
  * TernVocabSource.add_bos TernVocabSource.add_eos TernGeneratorOptions.vocab TernRequest.max_tokens
- * TernConversationOptions.now TernRequest.special TernEmbedderOptions.vocab
+ * TernConversationOptions.now TernChatInput.now TernRequest.special TernEmbedderOptions.vocab
  * TernVocabSource.add_space_prefix (the ids are held against the tokens:
  * tests/text/test_vocab.c). Held elsewhere or under the name of another: TernModelOptions.cpu
  * (tests/runtime/test_blob.c) TerncOpt.rows_hi TerncVerify.rows_hi (with rows_lo) TerncPicture.variant
@@ -26,6 +26,7 @@
  * tern_session_destroy tern_session_saturated tern_profile_destroy tern_profile_reset tern_profile_workers
  * tern_profile_programs tern_profile_program tern_profile_launch tern_profile_events tern_vocab_close
  * tern_vocab_get_facts tern_token_get_bytes tern_token_get_type tern_token_is_eog tern_token_find
+ * tern_chat_template_destroy tern_chat_template_name tern_chat_text_free
  * tern_encode_most tern_detok_destroy tern_sampler_destroy tern_lookup_destroy tern_generator_destroy
  * tern_embedder_destroy tern_sequence_destroy tern_slot_destroy tern_conversation_destroy
  * tern_conversation_cancel ternc_version ternc_targets tern_pool_default_threads */
@@ -40,6 +41,7 @@
 #include <unistd.h>
 #include "tern.h"
 #include "ternc_tools.h"
+#include "text/chat.h"
 #include "text/text.h"
 #include "generate/generate.h"
 #include "generate/conversation.h"
@@ -299,6 +301,16 @@ static void sizes_filled(const char *name, Fill *fill, size_t bytes) {
         sizes(#S, use, &o, sizeof o, needed);                                                                \
     } while (0)
 
+static TernStatus use_chat(const void *o) {
+    static TernChatTemplate *chat;
+    TernChatText text;
+    if (!chat && tern_chat_template_create((TernText){"{% for i in range(9) %}x{% endfor %}", 36}, &chat,
+                                           &err) != TERN_OK)
+        return err.code;
+    TernStatus st = tern_chat_render(chat, o, &text, &err);
+    tern_chat_text_free(&text);
+    return st;
+}
 static size_t scratch(void *user, uint32_t variant, uint32_t launch, const int64_t *sym_max) {
     (void)user, (void)variant, (void)launch, (void)sym_max;
     return 0;
@@ -329,6 +341,7 @@ static void test_sizes(void) {
     SIZES(TerncVerify, use_verify, all, .blob = NOWHERE, .tokens = token, .n_tokens = 1);
     sizes("TernSamplerOptions", use_sampler, &sampler, sizeof sampler, 0);
     sizes("TernVocabSource", use_vocab, &source, sizeof source, 0);
+    SIZES(TernChatInput, use_chat, 0, .now = 0);
     if (!session) return;
     SIZES(TernSessionOptions, use_session, 0, .slots = 1);
     SIZES_FILLED(TernSessionBytes, fill_bytes);
@@ -542,6 +555,36 @@ static void test_text(void) {
     CALL(tern_detok_push(d, 1, NULL, &n, &err), REFUSED, "out_bytes");
     CALL(tern_detok_push(d, 1, &piece, NULL, &err), REFUSED, "out_size");
     SAFE((tern_detok_flush(NULL, &piece, &n), n == 0));
+    TernChatTemplate *chat = NULL;
+    TernChatSpan span = {false, 1};
+    TernChatText text = {(char *)"a", 1, &span, 1}, made;
+    CALL(use_chat(NULL), ACCEPTED, "");
+#define CHAT(text, ...) FIELD(use_chat(&o), text, TernChatInput, __VA_ARGS__)
+    CHAT("the messages", .messages = {"{}", 2});
+    CHAT("TernChatInput.messages is NULL although", .messages = {NULL, 2});
+    CHAT("the tools", .tools = {"7", 1});
+    CHAT("TernChatInput.tools is NULL although", .tools = {NULL, 2});
+    CHAT("the extra variables", .extra = {"[]", 2});
+    CHAT("TernChatInput.extra is NULL although", .extra = {NULL, 2});
+    CHAT("bos is not UTF-8", .bos = {"\xff", 1});
+    CHAT("TernChatInput.bos is NULL although", .bos = {NULL, 2});
+    CHAT("eos is not UTF-8", .eos = {"\xff", 1});
+    CHAT("TernChatInput.eos is NULL although", .eos = {NULL, 2});
+    CHAT("TernChatInput.add_generation_prompt", .add_generation_prompt = 2);
+    CHAT("1 steps", .max_steps = 1);  /* TernChatInput.max_steps */
+    CHAT("1 bytes", .max_output = 1); /* TernChatInput.max_output */
+    CHAT("1 bytes", .max_memory = 1); /* TernChatInput.max_memory */
+#undef CHAT
+    CALL(tern_chat_template_create((TernText){NULL, 3}, &chat, &err), REFUSED, "source.data");
+    CALL(tern_chat_template_create((TernText){"x", 1}, NULL, &err), REFUSED, "out_template");
+    CALL(tern_chat_render(NULL, NULL, &made, &err), REFUSED, "chat");
+    CALL(tern_chat_encode(NULL, &text, ids, 8, &n, &err), REFUSED, "vocab");
+    CALL(tern_chat_encode(v, NULL, ids, 8, &n, &err), REFUSED, "chat");
+    CALL(tern_chat_encode(v, &text, ids, 8, NULL, &err), REFUSED, "out_n");
+    CALL(tern_chat_encode(v, &(TernChatText){(char *)"ab", 2, &span, 1}, ids, 8, &n, &err), REFUSED, "spans");
+    CALL(tern_chat_encode(v, &text, ids, 8, &n, &err), ACCEPTED, "");
+    SAFE(tern_chat_template_find(NULL).data == NULL && !tern_chat_template_name(SIZE_MAX));
+    SAFE((tern_chat_text_free(NULL), tern_chat_template_destroy(NULL), 1));
     TernStops *stops = NULL;
     const TernText stop = {"a", 1};
     CALL(tern_stops_create(&stop, 1, NULL, &err), REFUSED, "out_stops");

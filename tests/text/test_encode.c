@@ -233,7 +233,7 @@ static void check_chat(const TernVocab *v, const char *text, const char *whose, 
     TernError err;
     assert_int_equal(strlen(text), strlen(whose));
     for (size_t i = 0; whose[i]; i++) {
-        if (i == 0 || whose[i] != whose[i - 1]) spans[chat.n_spans++] = (TernChatSpan){0, whose[i] == 'u'};
+        if (i == 0 || whose[i] != whose[i - 1]) spans[chat.n_spans++] = (TernChatSpan){whose[i] == 'u', 0};
         spans[chat.n_spans - 1].size++;
     }
     assert_int_equal(tern_chat_encode(v, &chat, got, 64, &n_got, &err), TERN_OK);
@@ -255,7 +255,7 @@ static void test_chat(void **state) {
     CHAT("<y><y>", "uuuttt", '<', 'y', '>', control_y);
     CHAT("<x>", "uuu", user_x); /* not a control token */
     CHAT("ab", "tu", ab);       /* merges go over the borders */
-    TernChatSpan half = {1, false};
+    TernChatSpan half = {false, 1};
     TernChatText chat = {(char *)"ab", 2, &half, 1};
     TernError err;
     size_t n;

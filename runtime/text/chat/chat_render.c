@@ -170,6 +170,18 @@ TernStatus tern_chat_render(const TernChatTemplate *chat, const TernChatInput *i
     if (in.add_generation_prompt != 0 && in.add_generation_prompt != 1)
         return tn_fail(err, TERN_ERR_INPUT, "TernChatInput.add_generation_prompt is %d, expected 0 or 1",
                        in.add_generation_prompt);
+    const struct {
+        const char *name;
+        TernText text;
+    } texts[] = {{"messages", in.messages},
+                 {"tools", in.tools},
+                 {"bos", in.bos},
+                 {"eos", in.eos},
+                 {"extra", in.extra}};
+    for (size_t i = 0; i < TN_COUNT(texts); i++)
+        if (!texts[i].text.data && texts[i].text.size)
+            return tn_fail(err, TERN_ERR_INPUT, "TernChatInput.%s is NULL although its size is %zu",
+                           texts[i].name, texts[i].text.size);
     TnJinja *j = calloc(1, sizeof *j);
     if (!j) return tn_fail(err, TERN_ERR_MEMORY, "no memory to render a chat template");
     j->err = err, j->now = in.now;

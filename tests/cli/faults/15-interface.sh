@@ -19,7 +19,7 @@ fi
 python3 - "$root" "$table" >"$dir/missing" <<'PY'
 import re, sys
 root, table = sys.argv[1], open(sys.argv[2]).read()
-for name in "runtime/tern.h", "runtime/text/text.h", "runtime/generate/generate.h", "runtime/generate/conversation.h", "frontends/api/ternc.h", "frontends/api/ternc_tools.h":
+for name in "runtime/tern.h", "runtime/text/text.h", "runtime/text/chat.h", "runtime/generate/generate.h", "runtime/generate/conversation.h", "frontends/api/ternc.h", "frontends/api/ternc_tools.h":
     text = re.sub(r"/\*.*?\*/", "", open(f"{root}/{name}").read(), flags=re.S)
     for body, struct in re.findall(r"typedef struct \w+ \{\s*size_t size;(.*?)\} (\w+);", text, re.S):
         if re.search(r"SIZES_FILLED\(%s\b" % struct, table):
@@ -44,12 +44,15 @@ cat >"$dir/use.c" <<'C'
 #include <stdio.h>
 #include "tern.h"
 #include "ternc_tools.h"
+#include "text/chat.h"
 #include "text/text.h"
 #include "generate/generate.h"
 #include "generate/conversation.h"
 int main(void) {
     TernSamplerOptions a = TERN_SAMPLER_OPTIONS;
     TernVocabSource b = TERN_VOCAB_SOURCE;
+    TernChatInput c = TERN_CHAT_INPUT;
+    if (c.size != sizeof c || c.add_generation_prompt != 1) return 1;
     printf("%d %g %d %g %g %g %d %d", a.size == sizeof a, (double)a.temp, (int)a.top_k, (double)a.top_p, (double)a.min_p,
            (double)a.repeat_penalty, (int)a.repeat_last_n, a.seed == TERN_SEED_RANDOM);
     printf(" %d %d %d %d %d %d %d %d %d", b.size == sizeof b, (int)b.bos, (int)b.eos, (int)b.eot, (int)b.eom, (int)b.unk,
