@@ -101,13 +101,28 @@ static void decode_floats(const TnType *t, const uint8_t *row, float *out) {
     }
 }
 
+/* Codes of the whole tensor come before its scale. */
+static void decode_i8s(const TnType *t, const uint8_t *raw, int64_t row, float *restrict out) {
+    size_t k = (size_t)tn_weight_len(t), rows = (size_t)tn_weight_count(t);
+    const uint8_t *codes = raw + (size_t)row * k;
+    float d;
+    memcpy(&d, raw + rows * k, 4);
+    for (size_t i = 0; i < k; i++) out[i] = d * (float)(int8_t)codes[i];
+}
+
 void tn_decode_row(const TnType *t, const void *data, int64_t row, float *out) {
-    decode_floats(t, (const uint8_t *)data + (size_t)row * tn_row_bytes(t), out);
+    if (t->enc == TN_ENC_i8s)
+        decode_i8s(t, data, row, out);
+    else
+        decode_floats(t, (const uint8_t *)data + (size_t)row * tn_row_bytes(t), out);
 }
 
 void tn_decode_raw(const TnType *t, const void *raw, int64_t row, float *out) {
-    decode_floats(t, (const uint8_t *)raw + (size_t)row * (tn_raw_bytes(t) / (size_t)tn_weight_count(t)),
-                  out);
+    if (t->enc == TN_ENC_i8s)
+        decode_i8s(t, raw, row, out);
+    else
+        decode_floats(t, (const uint8_t *)raw + (size_t)row * (tn_raw_bytes(t) / (size_t)tn_weight_count(t)),
+                      out);
 }
 
 static int32_t to_int(float f, float lo, float hi) {

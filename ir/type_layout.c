@@ -30,10 +30,11 @@ int64_t tn_row_elems(const TnType *t) {
 
 /* Whether a single row cannot be addressed. */
 static bool is_flat(TnEnc enc) {
-    return enc == TN_ENC_i2s || enc == TN_ENC_i2s64 || tn_enc_is_tiled(enc);
+    return enc == TN_ENC_i8s || enc == TN_ENC_i2s || enc == TN_ENC_i2s64 || tn_enc_is_tiled(enc);
 }
 
 static size_t flat_bytes(TnEnc enc, size_t rows, size_t k) {
+    if (enc == TN_ENC_i8s) return rows * k + 32;
     if (!tn_enc_is_tiled(enc)) return tn_round_up(rows * k, 128) / 4 + 32;
     return tn_tiled_bytes(enc, (int64_t)rows, (int64_t)k) + (enc == TN_ENC_iq2bn4 ? 0 : 32);
 }

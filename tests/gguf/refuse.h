@@ -15,8 +15,8 @@
 
 /* The types of tensors that are read, as refusals list them. */
 #define TYPES_READ                                                                                           \
-    "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K, MXFP4, I2_S, TQ1_0, TQ2_0, TL1, TL2, "  \
-    "IQ1_BN, IQ2_BN, IQ2_BN_R4, Q2_0, PQ2_0, PTQ1_0"
+    "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K, MXFP4, I8_S, I2_S, TQ1_0, TQ2_0, TL1, " \
+    "TL2, IQ1_BN, IQ2_BN, IQ2_BN_R4, Q2_0, PQ2_0, PTQ1_0"
 
 /* Opens bytes and returns the error, or "" if it works. The object goes to `keep`; if that is NULL, it is
  * closed. */

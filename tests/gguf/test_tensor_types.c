@@ -71,7 +71,6 @@ static void others_are_named(void **state) {
                       256 * 64 / 128 * 34); /* the bytes are those of PrismML's, and a key says otherwise */
     tn_gw_str(w, "general.quantization_version", "TQ2_0_G128");
     expect_open(w, "m.gguf: tensor x has type 42 (TQ2_0_g128 of OxiBonsai), expected one of " TYPES_READ);
-    named(37, 256, 64, 256 * 64 + 32, "I8_S of bitnet.cpp");
 }
 
 static void what_fits_nothing_is_refused(void **state) {

@@ -104,12 +104,36 @@ static void blocks_decode(void **state) {
     free(out);
 }
 
+/* I8_S has no blocks: codes of the whole tensor, then their scale. */
+static void one_scale_after_all_codes(void **state) {
+    (void)state;
+    enum { ROWS = 5, K = 37 };
+    TnType t = tn_type(TN_ENC_i8s, 2, (TnDim)ROWS, (TnDim)K);
+    uint8_t raw[ROWS * K + 32];
+    const float scale = 0.03125f * 1.3f;
+    assert_int_equal(tn_raw_bytes(&t), sizeof raw);
+    for (int i = 0; i < ROWS * K; i++) raw[i] = (uint8_t)(i * 83);
+    memset(raw + sizeof raw - 32, 0xff, 32);
+    memcpy(raw + sizeof raw - 32, &scale, 4);
+    for (int r = 0; r < ROWS; r++) {
+        float out[K];
+        if (r % 2)
+            tn_decode_raw(&t, raw, r, out);
+        else
+            tn_decode_row(&t, raw, r, out);
+        for (int c = 0; c < K; c++) {
+            int code = (r * K + c) * 83 % 256;
+            assert_true(out[c] == scale * (float)(code < 128 ? code : code - 256));
+        }
+    }
+}
+
 /* Each of them as the table of an embedding and of a head. */
 static void tables_of_blocks(void **state) {
     (void)state;
     for (TnEnc e = 0; e < TN_ENC_COUNT; e++) {
         if (!tn_enc_is_blocks(e)) continue;
-        size_t known = 0;
+        size_t known = e == TN_ENC_i8s;
         for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) known += formats[i].enc == e;
         if (!known) fail_msg("%s has no reader here", tn_encs[e].name);
         TnBuf body = {0};
@@ -128,6 +152,7 @@ static void tables_of_blocks(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_decode),
+        cmocka_unit_test(one_scale_after_all_codes),
         cmocka_unit_test(tables_of_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -147,6 +147,7 @@ SOME = [
     Case("llama-deepgrove", ["--shape", "tiny-deepgrove", "--weights", "i2_s"]),
     Case("llama-trilm", ["--shape", "tiny-trilm", "--weights", "tq1_0", "--scales", "rows:4"], [4]),
     Case("llama-rope-freqs", ["--shape", "tiny", "--arch", "llama", "--weights", "i2_s", "--rope-freqs"]),
+    Case("llama-i8_s", ["--shape", "tiny", "--arch", "llama", "--weights", "i2_s", "--embd", "i8_s"]),
     Case("llama-gelu", ["--shape", "tiny", "--arch", "llama", "--weights", "i2_s", "--act-key", "gelu"]),
     Case("llama-gelu-tanh", ["--shape", "tiny", "--arch", "llama", "--weights", "i2_s", "--act-key", "gelu_pytorch_tanh"]),
     Case("bitnet", ["--shape", "tiny-1bitllm", "--weights", "i2_s"], [3]),
