@@ -60,7 +60,10 @@ static InputKind plain_line(Input *in, const char *prompt, TnBuf *out) {
 /* ---- Messages */
 
 static InputKind line(Input *in, const char *prompt, TnBuf *out) {
-    return in->edit ? edit_line(in->edit, prompt, out) : plain_line(in, prompt, out);
+    if (in->edit) return edit_line(in->edit, prompt, out);
+    InputKind kind = plain_line(in, prompt, out);
+    if (kind != INPUT_TEXT && in->terminal) fputs("\n", stderr);
+    return kind;
 }
 
 InputKind input_read(Input *in, TnBuf *out) {
