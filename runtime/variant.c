@@ -1,3 +1,4 @@
+#include "runtime/base/escape.h"
 #include "runtime/variant.h"
 
 #include <stdarg.h>
@@ -132,8 +133,8 @@ static TernStatus check_text(const Reading *r, const TnCode *c) {
         size_t room = (size_t)(end - at);
         if (at > end || room < n_before + name.size + 1 || memcmp(at, before, n_before) != 0 ||
             memcmp(at + n_before, is, name.size) != 0 || at[n_before + name.size] != '(')
-            return bad(r, "export %u: no \".visible .entry %.*s(\" at %llu", i,
-                       name.size < 64 ? (int)name.size : 64, (const char *)is, (Num)c->exports[i].entry);
+            return bad(r, "export %u: no \".visible .entry %s(\" at %llu", i, tn_shown_n(is, name.size).s,
+                       (Num)c->exports[i].entry);
     }
     return TERN_OK;
 }

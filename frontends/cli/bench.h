@@ -27,6 +27,8 @@ typedef struct BenchRow {
 
 /* Tokens that a repetition processes. */
 double bench_tokens(const BenchRow *b);
+/* The most rows that one of its steps has; a model takes `most`. */
+uint32_t bench_batch(const BenchRow *b, uint32_t most);
 /* The share of its floor that a row reaches; 0 if unknown. */
 double bench_share(const BenchRow *b);
 

@@ -21,11 +21,12 @@ typedef struct Plans {
     uint32_t n, max_rows;
 } Plans;
 
-/* A session's profile lists the variants that the session uses. */
-static TernStatus read_plans(Loaded *l, TernKv kv, Plans *p, TernError *err) {
+/* A session's profile lists the variants that the session uses. It takes no larger steps than the tests did, and so no more
+ * memory. */
+static TernStatus read_plans(Loaded *l, TernKv kv, uint32_t batch, Plans *p, TernError *err) {
     TernSession *s;
     TernProfile *profile = NULL;
-    TernSessionOptions o = {.size = sizeof o, .context = 1, .kv = kv};
+    TernSessionOptions o = {.size = sizeof o, .context = 1, .batch = batch, .wants = 1, .kv = kv};
     TN_TRY(tern_session_create(l->model, l->pool, &o, &s, err));
     TernStatus st = tern_profile_create(s, NULL, &profile, err);
     uint32_t n = st == TERN_OK ? tern_profile_programs(profile) : 0;
@@ -95,7 +96,10 @@ double bench_share(const BenchRow *b) {
 TernStatus bench_floors(Loaded *l, TernKv kv, BenchRow *rows, uint32_t n, TernError *err) {
     if (!ternc_present()) return TERN_OK;
     Plans p = {.max_rows = l->info.max_rows};
-    TernStatus st = read_plans(l, kv, &p, err);
+    uint32_t batch = 1;
+    for (uint32_t i = 0; i < n; i++)
+        if (bench_batch(&rows[i], p.max_rows) > batch) batch = bench_batch(&rows[i], p.max_rows);
+    TernStatus st = read_plans(l, kv, batch, &p, err);
     for (uint32_t i = 0; i < n && st == TERN_OK && p.n; i++) floor_of(&p, &rows[i]);
     for (uint32_t i = 0; i < p.n; i++) free(p.classes[i].cost);
     return st;

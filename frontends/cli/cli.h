@@ -368,6 +368,12 @@ void note_idle_flags(const GenerateFlags *g);
  * exit status. */
 int settle_generate(const GenerateFlags *g, const TernModelInfo *info, uint32_t *out_context);
 
+/* What runs a model (device.c). */
+typedef struct DeviceChoice {
+    char name[16]; /* for TernModelOptions.device; "": the default */
+    bool automatic;
+} DeviceChoice;
+
 typedef struct Loaded {
     TernModel *model;
     TernPool *pool;
@@ -375,10 +381,17 @@ typedef struct Loaded {
     double seconds;
     bool compiled; /* at load */
     bool kept;     /* its weights lie in the file of a kept blob, not in memory of this process */
+    DeviceChoice device;
+    const Verb *verb; /* these two as load_model got them */
+    const ModelFlags *flags;
 } Loaded;
 /* Opens (a .tern) or compiles (a .gguf) the model and makes the pool. Returns an exit status; if flags->known
  * refuses the model, that is its status. */
 int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out);
+/* A session of the model could not be made. Returns true if --device auto had chosen a GPU: then a line says why, and the model
+ * has been loaded anew for the cpu, so the session is to be made again. What belongs to the old model is gone, its vocabulary
+ * too; flags->known is not asked again. False: *err says what the verb fails with. */
+bool load_for_cpu(Loaded *l, TernStatus status, TernError *err);
 void unload_model(Loaded *l);
 /* Leaves a note if the evaluator is chosen: the flag `name` (-t) has no effect then. */
 void note_idle_threads(const Verb *verb, const ModelFlags *flags, const char *name);
@@ -418,12 +431,8 @@ bool is_tir(const char *path);
 /* ---- device.c: --device
  * Exits 2 if the flag's value is no name of a device, or goes against --target. For auto it prints a line that says what
  * was chosen and why. */
-typedef struct DeviceChoice {
-    char name[16]; /* for TernModelOptions.device; "": the default */
-    bool automatic;
-} DeviceChoice;
 DeviceChoice choose_device(const Verb *verb, const ModelFlags *flags);
-/* With auto, the cpu takes over if the GPU could not open the model: prints the line and returns true. */
+/* With auto, the cpu takes over if the GPU could not open the model or make a session: prints the line and returns true. */
 bool fall_back(DeviceChoice *choice, TernStatus status, const TernError *err);
 
 /* ---- compiler.c: what happens when the compiler library runs out of memory

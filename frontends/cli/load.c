@@ -449,8 +449,26 @@ int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out) {
         return opening.code ? opening.code : fail(&err);
     }
     tern_model_info(out->model, &out->info);
+    out->device = opening.device;
+    out->verb = verb;
+    out->flags = flags;
     out->seconds = tn_os_seconds() - start;
     return EXIT_OK;
+}
+
+bool load_for_cpu(Loaded *l, TernStatus status, TernError *err) {
+    Opening opening = {.flags = l->flags, .device = l->device, .asked = true};
+    double start = tn_os_seconds();
+    if (!fall_back(&opening.device, status, err)) return false;
+    tern_model_close(l->model);
+    l->model = NULL;
+    l->compiled = l->kept = false;
+    l->device = opening.device;
+    *err = (TernError){0};
+    if (open_model(l->verb, &opening, l, err) != TERN_OK) return false;
+    tern_model_info(l->model, &l->info);
+    l->seconds += tn_os_seconds() - start;
+    return true;
 }
 
 void note_saturated(uint64_t n) {

@@ -125,18 +125,28 @@ static int known(void *user, const TernModelInfo *info, const void *vocab, size_
     return EXIT_OK;
 }
 
+static uint64_t longest_step(const BenchRow *b) {
+    return ((uint64_t)(b->depth > b->n_prompt ? b->depth : b->n_prompt) + 1) * b->sequences;
+}
+
+uint32_t bench_batch(const BenchRow *b, uint32_t most) {
+    uint64_t longest = longest_step(b);
+    return longest < most ? (uint32_t)longest : most;
+}
+
 static TernStatus measure(Bench *bench, BenchRow *b, TernError *err) {
-    uint32_t per_sequence = b->depth + b->n_prompt + b->n_gen, most = bench->l.info.max_rows;
-    uint64_t longest = (b->depth > b->n_prompt ? b->depth : b->n_prompt) + 1;
-    longest *= b->sequences;
+    uint32_t per_sequence = b->depth + b->n_prompt + b->n_gen;
+    uint64_t longest = longest_step(b);
     TernSessionOptions o = {.size = sizeof o,
                             .slots = b->sequences,
                             .context = per_sequence,
                             .wants = b->sequences,
-                            .batch = longest < most ? (uint32_t)longest : most,
+                            .batch = bench_batch(b, bench->l.info.max_rows),
                             .kv = bench->kv};
     Run r = {.bench = bench, .b = b};
-    TN_TRY(tern_session_create(bench->l.model, bench->l.pool, &o, &r.s, err));
+    for (TernStatus st; (st = tern_session_create(bench->l.model, bench->l.pool, &o, &r.s, err)) != TERN_OK;)
+        if (!load_for_cpu(&bench->l, st, err)) return st;
+    snprintf(b->backend, sizeof b->backend, "%s", bench->l.info.level);
     r.rows = tn_xcalloc(longest, sizeof *r.rows);
     r.best = tn_xcalloc(b->sequences, sizeof *r.best);
     TernStatus st = repeat(&r, b, err);
@@ -186,7 +196,7 @@ static void parse_pair(const Verb *verb, const char *text, uint32_t out[2]) {
 
 /* Measures the machine's rates close to the tests that they judge: once before and once after them. */
 static void rates(Bench *bench, Machine *m, uint32_t threads) {
-    if (bench->read_mib == 0) return;
+    if (bench->read_mib == 0 || *bench->l.device.name) return; /* a GPU is no part of what is measured here */
     size_t bytes = (size_t)bench->read_mib << 20;
     if (!machine_read_rate(m, threads, bytes, bench->huge))
         fprintf(stderr, "tern: not enough memory or threads to measure reading of %zu MiB: see --read-mib\n",
@@ -313,8 +323,6 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
     if (code == EXIT_OK) code = load_model(verb, &m, &bench.l);
     if (code == EXIT_OK) code = profile_check(bench.profile, &bench.l);
     bench.huge = m.huge || (bench.l.compiled && !bench.l.kept);
-    for (uint32_t i = 0; i < bench.n && code == EXIT_OK; i++)
-        snprintf(bench.rows[i].backend, sizeof bench.rows[i].backend, "%s", bench.l.info.level);
     if (code == EXIT_OK) report_quota(threads != NULL);
     if (code == EXIT_OK) notes_print();
     if (code == EXIT_OK) code = run_all(&bench, t, n_t);

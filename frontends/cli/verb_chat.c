@@ -68,19 +68,26 @@ static int converse(Chat *c, TernFull full) {
     return code;
 }
 
-static int prepare(Chat *c, TernFull full) {
+static TernStatus make_generator(Chat *c, TernError *err) {
     const ChatFlags *f = c->f;
-    TernError err = {0};
     size_t n = 0;
     const void *image = tern_model_vocab(c->model.model, &n);
-    if (tern_vocab_open(image, n, &c->vocab, &err) != TERN_OK) return fail(&err);
+    tern_vocab_close(c->vocab); /* of a model that was closed */
+    c->vocab = NULL;
+    TN_TRY(tern_vocab_open(image, n, &c->vocab, err));
     TernGeneratorOptions o = {.size = sizeof o,
                               .context = c->context,
                               .draft_max = (uint32_t)f->g.draft,
                               .kv = f->kv,
                               .vocab = c->vocab};
-    if (tern_generator_create(c->model.model, c->model.pool, &o, &c->generator, &err) != TERN_OK)
-        return fail(&err);
+    return tern_generator_create(c->model.model, c->model.pool, &o, &c->generator, err);
+}
+
+static int prepare(Chat *c, TernFull full) {
+    const ChatFlags *f = c->f;
+    TernError err = {0};
+    for (TernStatus st; (st = make_generator(c, &err)) != TERN_OK;)
+        if (!load_for_cpu(&c->model, st, &err)) return fail(&err);
     int code = constraint_open(&f->c, c->vocab, &c->constraint);
     if (code == EXIT_OK) code = converse(c, full);
     if (code != EXIT_OK) return code;

@@ -1,4 +1,5 @@
 /* tern devices: the GPUs that can run models, and whether their instructions do what the compiler takes them to do. */
+#include <stdlib.h>
 #include "frontends/cli/cli.h"
 
 static void print_device(const TernDevice *d) {
@@ -24,18 +25,27 @@ static int check_rows(const char *device) {
     return same ? EXIT_OK : EXIT_INPUT;
 }
 
-static int list_devices(uint32_t n) {
-    TernError err = {0};
-    printf("%-8s  %-10s  %10s  %6s  %-12s  %s\n", "device", "capability", "memory GB", "CUDA", "levels",
-           "name");
+/* Nothing is printed before all is known. */
+static TernStatus find_all(uint32_t n, TernDevice *out, TernError *err) {
     for (uint32_t i = 0; i < n; i++) {
         char name[24];
-        TernDevice d = {.size = sizeof d};
+        out[i] = (TernDevice){.size = sizeof *out};
         snprintf(name, sizeof name, "cuda:%u", i);
-        if (tern_device(name, &d, &err) != TERN_OK) return fail(&err);
-        print_device(&d);
+        TN_TRY(tern_device(name, &out[i], err));
     }
-    return EXIT_OK;
+    return TERN_OK;
+}
+
+static int list_devices(uint32_t n) {
+    TernError err = {0};
+    TernDevice *all = tn_xcalloc(n, sizeof *all);
+    TernStatus st = find_all(n, all, &err);
+    if (st == TERN_OK)
+        printf("%-8s  %-10s  %10s  %6s  %-12s  %s\n", "device", "capability", "memory GB", "CUDA", "levels",
+               "name");
+    for (uint32_t i = 0; i < n && st == TERN_OK; i++) print_device(&all[i]);
+    free(all);
+    return st == TERN_OK ? EXIT_OK : fail(&err);
 }
 
 int verb_devices(const Verb *verb, int argc, char **argv) {

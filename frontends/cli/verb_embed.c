@@ -187,7 +187,9 @@ static TernStatus make(Embed *s, TernKv kv, TernError *err) {
                              .normalize = s->f->normalize      ? TERN_NORMALIZE_YES
                                           : s->f->no_normalize ? TERN_NORMALIZE_NO
                                                                : TERN_NORMALIZE_DEFAULT};
-    TN_TRY(tern_embedder_create(s->model.model, s->model.pool, &o, &s->embedder, err));
+    for (TernStatus st;
+         (st = tern_embedder_create(s->model.model, s->model.pool, &o, &s->embedder, err)) != TERN_OK;)
+        if (!load_for_cpu(&s->model, st, err)) return st;
     s->inputs = tn_xcalloc(s->n, sizeof *s->inputs);
     for (size_t i = 0; i < s->n; i++)
         s->inputs[i] =

@@ -151,15 +151,14 @@ static int known(void *user, const TernModelInfo *info, const void *vocab, size_
     return code;
 }
 
-static int prepare(Run *s) {
-    const RunFlags *f = s->f;
-    TernError err = {0};
+static int open_own_vocab(Run *s) {
     size_t n = 0;
-    if (s->model.compiled) {
-        const void *image = tern_model_vocab(s->model.model, &n);
-        int code = open_vocab(s, image, n);
-        if (code != EXIT_OK) return code;
-    }
+    const void *image = tern_model_vocab(s->model.model, &n);
+    return open_vocab(s, image, n);
+}
+
+static TernStatus make_generator(Run *s, TernError *err) {
+    const RunFlags *f = s->f;
     TernGeneratorOptions o = {.size = sizeof o,
                               .context = s->context,
                               .draft_max = (uint32_t)f->g.draft,
@@ -167,8 +166,19 @@ static int prepare(Run *s) {
                               .vocab = s->vocab};
     uint32_t rows = s->prompt.n > 1 + o.draft_max ? (uint32_t)s->prompt.n : 1 + o.draft_max;
     if (rows < s->model.info.max_rows) o.batch = rows;
-    if (tern_generator_create(s->model.model, s->model.pool, &o, &s->generator, &err) != TERN_OK ||
-        open_prompt_cache(&s->cache, s->generator, s->prompt.ids, s->prompt.n, &err) != TERN_OK ||
+    return tern_generator_create(s->model.model, s->model.pool, &o, &s->generator, err);
+}
+
+static int prepare(Run *s) {
+    const RunFlags *f = s->f;
+    TernError err = {0};
+    int code = s->model.compiled ? open_own_vocab(s) : EXIT_OK;
+    if (code != EXIT_OK) return code;
+    for (TernStatus st; (st = make_generator(s, &err)) != TERN_OK;) {
+        if (!load_for_cpu(&s->model, st, &err)) return fail(&err);
+        if ((code = open_own_vocab(s)) != EXIT_OK) return code;
+    }
+    if (open_prompt_cache(&s->cache, s->generator, s->prompt.ids, s->prompt.n, &err) != TERN_OK ||
         profile_attach(s->profile, tern_generator_session(s->generator), &err) != TERN_OK)
         return fail(&err);
     report_quota(f->m.threads);

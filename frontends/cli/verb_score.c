@@ -19,7 +19,8 @@ static int make_session(const ScoreFlags *f, const Verb *verb, Loaded *l, uint32
     TernError err = {0};
     TernSessionOptions o = {
         .size = sizeof o, .context = context, .wants = SCORE_WANTS, .kv = kv_of_flags(verb, &f->m)};
-    if (tern_session_create(l->model, l->pool, &o, out, &err) != TERN_OK) return fail(&err);
+    for (TernStatus st; (st = tern_session_create(l->model, l->pool, &o, out, &err)) != TERN_OK;)
+        if (!load_for_cpu(l, st, &err)) return fail(&err);
     report_quota(f->m.threads);
     return EXIT_OK;
 }

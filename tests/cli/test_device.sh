@@ -40,6 +40,14 @@ grep -qE '^cuda:0 +9\.0 .* sm_90a,sm_80 ' "$dir/out" || no "capability 9.0: $(ca
 on "$fake" FAKE_CUDA_ARCH=70 devices
 grep -qE '^cuda:0 +7\.0 .* none ' "$dir/out" || no "capability 7.0: $(cat "$dir/out")"
 grep -q '^instructions that no GPU has run in a check: ' "$dir/out" || no "the rows never seen: $(cat "$dir/out")"
+# a call that fails: nothing is printed before all is known
+failed=0
+for ((i = 8; i < 16; i++)); do
+    on "$fake" "FAKE_CUDA_FAIL=$i" devices
+    [ "$status" = 0 ] || failed=$((failed + 1))
+    [ "$status" = 0 ] || [ ! -s "$dir/out" ] || no "devices, call $i fails: $(cat "$dir/out" "$dir/err")"
+done
+[ $failed -gt 0 ] || no "devices: no call fails"
 # every row of instructions on the device; one that is done wrongly, and one that faults
 on "$fake" FAKE_CUDA_ARCH=90 devices --check
 expect "devices --check" 0 out "row *instruction *cuda:0"
@@ -173,6 +181,39 @@ done <<END
 END
 on "$dir/none" - verify --device cuda --tokens 1
 expect "verify without a driver" 2 err "tern: error: no driver of CUDA: *"
+# too little memory for the weights, or for the session that the verb wants: auto takes the cpu and says so
+if [ $ran = 0 ]; then
+    weights="tern: device cpu: *memory for the weights: cuda:0: no memory for * bytes, 2000000 of 2000000 are free"
+    session="tern: device cpu: cuda:0: no memory for * bytes, * of 2400000 are free"
+    "$tern" embed --pooling mean --tokens $ids >"$dir/vector" 2>"$dir/err" || no "embed: $(cat "$dir/err")"
+    "$tern" compile -o "$dir/both.tern" --levels avx2,sm_80 --kv f16 2>"$dir/err" || no "compile: $(cat "$dir/err")"
+    while IFS='|' read -r memory line; do
+        for model in "" "$dir/both.tern"; do
+            # shellcheck disable=SC2086
+            on "$fake" FAKE_CUDA_MEMORY=$memory run $model --device auto --tokens $ids --temp 0 -n 4 --print-tokens --seed 1
+            [ "$status" = 0 ] && cmp -s "$dir/ids" "$dir/out" || no "$memory bytes, run $model: $(cat "$dir/out" "$dir/err")"
+            expect "$memory bytes, auto" 0 err "tern: device cuda:0: Fake GPU 0, which runs sm_80"
+            # shellcheck disable=SC2254
+            case $(sed -n 2p "$dir/err") in $line) ;; *) no "$memory bytes, run $model: $(cat "$dir/err")" ;; esac
+        done
+        on "$fake" FAKE_CUDA_MEMORY=$memory logits --device auto --tokens $ids -o "$dir/got"
+        [ "$status" = 0 ] && cmp -s "$dir/logits" "$dir/got" || no "$memory bytes, logits: $(cat "$dir/err")"
+        on "$fake" FAKE_CUDA_MEMORY=$memory embed --device auto --pooling mean --tokens $ids
+        [ "$status" = 0 ] && cmp -s "$dir/vector" "$dir/out" || no "$memory bytes, embed: $(cat "$dir/err")"
+        on "$fake" FAKE_CUDA_MEMORY=$memory bench --device auto -p 64 -n 2 -r 1 --read-mib 0
+        grep -qE '\| sm_80 .*\| +pp64 ' "$dir/out" && no "$memory bytes, bench: $(cat "$dir/out")"
+        # shellcheck disable=SC2254
+        case $(sed -n 2p "$dir/err") in $line) ;; *) no "$memory bytes, bench: $(cat "$dir/err")" ;; esac
+    done <<END
+2000000|$weights
+2400000|$session
+END
+    rm "$dir/both.tern"
+    on "$fake" - bench --device auto -p 2 -n 2 -r 1
+    grep -qE '\| sm_80 .*\| tg2 \|.* - \|$|\| sm_80 .* tg2 \|.* - \|$' "$dir/out" || no "bench: $(cat "$dir/out" "$dir/err")"
+    on "$fake" FAKE_CUDA_MEMORY=2400000 run --device cuda --tokens $ids -n 1
+    expect "no memory for the session" 1 err "tern: error: cuda:0: no memory for * bytes, * of 2400000 are free"
+fi
 on "$fake" FAKE_CUDA_MEMORY=1048576 run --device cuda -p a -n 1
 expect "1 MB of memory" 1 err "tern: error: *cuda:0: no memory for * bytes, * of 1048576 are free"
 on "$fake" FAKE_CUDA_FAIL=9 run --device cuda -p a -n 1
