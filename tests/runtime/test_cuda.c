@@ -228,7 +228,7 @@ static TernStatus play(TernSession *s, uint32_t rounds, Heard *h, TernError *err
         GO(tern_session_truncate(s, 1, 65, err));
         GO(feed(s, 1, 5, 40, 20, h, err));
         GO(tern_session_truncate(s, 1, 0, err));
-        GO(carry(s, 90, err));
+        GO(carry(s, i < 2 ? 64 : 90, err)); /* each call fails once in the first rounds: let them be few */
         GO(feed(s, 2, 11, 7, 3, h, err));
         GO(tern_session_truncate(s, 2, 0, err));
         GO(feed(s, 2, 8, 5, 5, h, err));
