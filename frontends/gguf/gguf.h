@@ -83,7 +83,7 @@ typedef struct TnGguf {
     void *vocab;         /* image, made on demand */
     size_t vocab_bytes;
     const char *vocab_note; /* a line about it for a note, or NULL */
-    struct TnGguf **parts; /* of a model in several files: those after the first, which hold their tensors */
+    struct TnGguf **parts;  /* of a model in several files: those after the first, which hold their tensors */
     size_t n_parts, cap_parts;
 } TnGguf;
 

@@ -198,8 +198,8 @@ static TernStatus choose_type(TnPlanner *p, TnPlan *plan) {
 static TernStatus share_scales(TnPlanner *p, TnMatrix *m, const TnSafeTensor *t) {
     static const uint32_t groups[] = {256, 128, 64};
     uint64_t n = t->bytes / t->type->bytes, rows = t->rank ? t->dim[0] : 1, cols = rows ? n / rows : 0;
-    bool fits =
-        n && t->rank <= 2 && m->rows % rows == 0 && m->cols % cols == 0 && (cols == 1 || rows == m->rows);
+    bool fits = rows && cols && t->rank <= 2 && m->rows % rows == 0 && m->cols % cols == 0 &&
+                (cols == 1 || rows == m->rows);
     for (size_t i = 0; fits && !m->group && i < TN_COUNT(groups); i++)
         if (m->cols / cols % groups[i] == 0) m->group = groups[i];
     if (!m->group)

@@ -40,7 +40,10 @@ static void put_gemma(void) {
 static float first_of(const TnGguf *g, const char *name) {
     float x;
     const TnGgufTensor *t = tn_gguf_tensor(g, name);
-    if (!t) fail_msg("no tensor %s", name);
+    if (!t) {
+        fail_msg("no tensor %s", name);
+        return 0;
+    }
     memcpy(&x, t->data, sizeof x);
     return x;
 }
