@@ -31,6 +31,10 @@ safetensors)
         printf 'abcdefghijklmnopqrst'
     } >"$out/two"
     ;;
+grammar)
+    printf '0root ::= "a" [^b-d]* (<[5]> | x{2,3})+ # note\nx ::= . "\\u00e9" | !<[7]>\n' >"$out/gbnf"
+    printf '1{"type":"object","properties":{"a":{"type":"integer","minimum":-3},"b":{"$ref":"#"},"c":{"pattern":"^(a|\\\\d{2})$"}},"required":["a"],"allOf":[{"properties":{"d":{"enum":[1,"x"]}}}],"additionalProperties":{"type":["string","null"],"maxLength":4}}' >"$out/schema"
+    ;;
 text)
     printf '0the lion and the 12 lambs\n\n  don'\''t' >"$out/words"
     ;;

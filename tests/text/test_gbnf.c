@@ -59,6 +59,7 @@ static void check_mask(TernGrammar *g, TernGrammarState s) {
         if ((st == TERN_OK) != allowed) fail_msg("token %zu: allows %d, accept %d", i, allowed, st);
         n += allowed;
     }
+    free(bits);
     assert_int_equal(n, n_allowed);
     assert_int_equal(tern_grammar_allows(g, s, END, &allowed, NULL), TERN_OK);
     if (tern_grammar_may_end(g, s) && !allowed) assert_int_equal(n_allowed, 0); /* it has ended */
