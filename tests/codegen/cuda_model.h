@@ -101,7 +101,8 @@ static inline void hear(void *user, const TernResult *r) {
     uint64_t f = fold(0xcbf29ce484222325u, &r->id, sizeof r->id);
     if (r->n_top) f = fold(f, r->top_ids, r->n_top * sizeof *r->top_ids);
     if (r->n_top) f = fold(f, r->top_logits, r->n_top * sizeof *r->top_logits);
-    if (r->logits) f = fold(f, r->logits, h->n_vocab * sizeof *r->logits);
+    if (r->logits && !r->n_top) /* with the best ids they are there only if the step had them anyway */
+        f = fold(f, r->logits, h->n_vocab * sizeof *r->logits);
     if (r->hidden) f = fold(f, r->hidden, h->n_hidden * sizeof *r->hidden);
     assert_true(h->n < TN_COUNT(h->results));
     h->results[h->n++] = f;
