@@ -166,4 +166,14 @@ is "is saved" "$(sed -n 's/^tern: prompt cache: //p' "$dir/err")" "100 ids in $c
 ask "$ids" --prompt-cache "$cache"
 is "the answer" "$out" "$plain"
 is "from it" "$(line)" "99 of 100 ids of the prompt were not run again"
+
+# pages of a GPU go through the host: over the tests' own device, the same ids, and again from the file
+if [ $native = yes ] && [ -e "$build/tests/fake_cuda/libcuda.so.1" ]; then
+    rm -f "$cache"
+    for run in 0 3; do
+        LD_LIBRARY_PATH=$build/tests/fake_cuda ask 5,6,7,8 --device cuda --prompt-cache "$cache"
+        is "on a GPU" "$out" "$short"
+        is "its cache" "$(line)" "$run of 4 ids of the prompt were not run again"
+    done
+fi
 finish prompt_cache
