@@ -103,7 +103,7 @@ static bool walk(TnMasks *m, uint32_t node, uint32_t set, uint32_t known, uint64
         if (after == TN_SET_TOO_LARGE || m->stacks.work > WORK_MOST) return false;
         bool out = tn_set_has(&m->stacks, after, TN_STACK_UNKNOWN), on = tn_set_goes_on(&m->stacks, after);
         if (t[i].depth > known) {
-            if (out) TN_PUSH(table->exits, table->n_exits, *cap_exits, i);
+            if (out && table) TN_PUSH(table->exits, table->n_exits, *cap_exits, i);
             if (on || (!out && after != TN_SET_EMPTY)) take(m, i, words);
         }
         m->path[t[i].depth] = after;

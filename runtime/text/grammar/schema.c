@@ -77,7 +77,7 @@ const char *tn_schema_name(TnSchemas *s, const char *base, const char *key, size
         tn_map_set(&s->names, plain, n, 2);
         return plain;
     }
-    size_t n_name = n;
+    size_t n_name;
     do n_name = n + (size_t)snprintf(name + n, sizeof name - n, "-%u", next++);
     while (tn_map_get(&s->names, name, n_name) != TN_MAP_NONE);
     const char *kept = tn_strndup(&s->arena, name, n_name);

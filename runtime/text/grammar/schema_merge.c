@@ -229,11 +229,13 @@ TernStatus tn_schema_resolve(TnSchemas *s, const TnJsonNode *v, const TnSchemaPa
         if (!ref && !all) return TERN_OK;
         if (!ref) {
             TN_TRY(resolve_all(s, v, all, *path, &v));
+            TN_CHECK(v);
             continue;
         }
         const TnSchemaPath *to = *path;
         const TnJsonNode *rest = tn_schema_without(s, v, "$ref");
         TN_TRY(follow_ref(s, ref, &to, &target));
+        TN_CHECK(target);
         if (!tn_schema_says(rest)) {
             *path = to;
             v = target;

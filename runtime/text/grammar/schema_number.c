@@ -119,7 +119,7 @@ static TernStatus read_bound(TnSchemas *s, const TnSchemaJob *job, const TnJsonN
 static TernStatus read_bounds(TnSchemas *s, const TnSchemaJob *job, const TnJsonNode *schema, Bounds *out) {
     *out = (Bounds){0};
     for (int exclusive = 0; exclusive < 2; exclusive++) {
-        int64_t v;
+        int64_t v = 0;
         bool any, past = false;
         TN_TRY(read_bound(s, job, schema, false, exclusive, &any, &v, &past));
         if (any && (!out->has_lo || v > out->lo || (v == out->lo && past))) out->lo = v, out->above = past;

@@ -172,7 +172,7 @@ static TernStatus char_class(Pattern *p) {
     p->n_ranges = 0;
     p->at += negated;
     while (peek(p, 0) != ']') {
-        uint32_t lo, hi;
+        uint32_t lo = 0, hi;
         if (peek(p, 0) < 0) return refuse(p, "expected ']'");
         if (peek(p, 0) == '\\' && add_named(p, peek(p, 1))) {
             p->at += 2;
@@ -233,14 +233,14 @@ static TernStatus atom(Pattern *p) {
         p->at++;
         return char_class(p);
     }
-    if (strchr("*+?{", c)) return refuse(p, "expected a character before the repeat");
+    if (c > 0 && strchr("*+?{", c)) return refuse(p, "expected a character before the repeat");
     if (c == '^' || c == '$' || c == ']' || c == '}')
         return refuse(p, "this is supported only with a backslash");
     p->n_ranges = 0;
     if (c == '\\' && add_named(p, peek(p, 1))) {
         p->at += 2;
     } else {
-        uint32_t point;
+        uint32_t point = 0;
         TN_TRY(character(p, &point));
         add(p, point, point);
     }
@@ -258,7 +258,7 @@ static bool count(Pattern *p, uint32_t *out) {
 
 static TernStatus repeat(Pattern *p) {
     int c = peek(p, 0);
-    if (c < 0 || !strchr("*+?{", c)) return TERN_OK;
+    if (c <= 0 || !strchr("*+?{", c)) return TERN_OK;
     p->at++;
     if (c != '{') {
         tn_buf_printf(p->out, "%c", c);
@@ -280,7 +280,7 @@ static TernStatus repeat(Pattern *p) {
         tn_buf_puts(p->out, "}");
     }
     if (peek(p, 0) == '?') p->at++; /* lazy: the same texts */
-    if (peek(p, 0) >= 0 && strchr("*+?{", peek(p, 0)))
+    if (peek(p, 0) > 0 && strchr("*+?{", peek(p, 0)))
         return refuse(p, "a repeat of a repeat is not supported");
     return TERN_OK;
 }
