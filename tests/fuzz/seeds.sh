@@ -35,6 +35,10 @@ grammar)
     printf '0root ::= "a" [^b-d]* (<[5]> | x{2,3})+ # note\nx ::= . "\\u00e9" | !<[7]>\n' >"$out/gbnf"
     printf '1{"type":"object","properties":{"a":{"type":"integer","minimum":-3},"b":{"$ref":"#"},"c":{"pattern":"^(a|\\\\d{2})$"}},"required":["a"],"allOf":[{"properties":{"d":{"enum":[1,"x"]}}}],"additionalProperties":{"type":["string","null"],"maxLength":4}}' >"$out/schema"
     ;;
+chat)
+    cp "$root"/tests/data/chat/*.jinja "$out/"
+    printf '{%% for x in m|sort(reverse=true) if x is string %%}{{ loop.index ~ x[1:] }}{%% else %%}{{ "%%5.2f" %% 1.5 }}{%% endfor %%}\0[]' >"$out/small"
+    ;;
 text)
     printf '0the lion and the 12 lambs\n\n  don'\''t' >"$out/words"
     ;;

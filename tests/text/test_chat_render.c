@@ -9,7 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include "runtime/text/chat.h"
+#include "support/sanitized.h"
 
 #define TEXT(literal) ((TernText){literal, sizeof(literal) - 1})
 
@@ -199,6 +203,64 @@ static void has_names(void **state) {
     assert_string_equal(rendered(tern_chat_template_find("falcon3").data, &in),
                         "<|system|>\nS\n<|user|>\nU\n<|assistant|>\nA</s>\n<|user|>\nV\n<|assistant|>\n");
 }
+/* Long chains and deep nests end in a line, and not on the stack's last page. */
+static void bounds_its_depth(void **state) {
+    (void)state;
+    static const struct {
+        const char *before, *each, *after;
+        int n;
+    } rows[] = {
+        {"{{ 1", "+1", " }}", 50000},
+        {"{{ 1", "~1", " }}", 50000},
+        {"{{ 0", " or 0", " }}", 50000},
+        {"{{ x", ".a", " }}", 50000},
+        {"{{ 1", "|string", " }}", 50000},
+        {"{{ ", "-", "1 }}", 50000},
+        {"{{ ", "not ", "1 }}", 50000},
+        {"{{ 1", " if 1", " }}", 50000},
+        {"{% if 0 %}", "{% elif 0 %}", "{% endif %}", 50000},
+        {"{{ ", "[", "", 150},
+        {"", "{% if 1 %}", "", 5000},
+        {"{% set ns = namespace(x=[]) %}{% for i in range(90000) %}{% set ns.x = ", "",
+         "[ns.x] %}{% endfor %}{{ ns.x }}", 0},
+        {"{% set ns = namespace(x=[]) %}{% for i in range(90000) %}{% set ns.x = ", "",
+         "ns.x|map('upper') %}{% endfor %}{{ ns.x|list }}", 0},
+        {"{% set ns = namespace(x=()) %}{% for i in range(90000) %}{% set ns.x = ", "",
+         "(ns.x,) %}{% endfor %}{{ {ns.x: 1} }}", 0},
+        {"{% macro f(n) %}{{ [[[[[[(f(n))]]]]]] }}{% endmacro %}{{ ", "", "f(1) }}", 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        size_t each = strlen(rows[i].each),
+               size = strlen(rows[i].before) + each * (size_t)rows[i].n + strlen(rows[i].after);
+        char *text = malloc(size + 1), *p = text + sprintf(text, "%s", rows[i].before);
+        TernChatText out;
+        TernError err;
+        for (int k = 0; k < rows[i].n; k++, p += each) memcpy(p, rows[i].each, each);
+        sprintf(p, "%s", rows[i].after);
+        assert_int_equal(render((TernText){text, size}, NULL, &out, &err), TERN_ERR_INPUT);
+        free(text);
+    }
+}
+/* In a child whose address space is small. */
+static void says_that_memory_is_out(void **state) {
+    (void)state;
+    if (TN_SANITIZED) skip();
+    static const char big[] =
+        "{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}";
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct rlimit limit = {200 << 20, 200 << 20};
+        TernChatText out;
+        TernError err;
+        setrlimit(RLIMIT_AS, &limit);
+        TernStatus st = render((TernText){big, sizeof big - 1}, NULL, &out, &err);
+        _exit(st == TERN_ERR_MEMORY && strstr(err.text, "no memory for a chat template") ? 0 : 1);
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    assert_int_equal(status, 0);
+}
 static int from_stdin(void) {
     char *in = NULL, *variables = NULL;
     size_t cap = 0, cap_variables = 0;
@@ -229,8 +291,12 @@ static int show_named(void) {
 int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "--stdin") == 0) return from_stdin();
     if (argc > 1 && strcmp(argv[1], "--named") == 0) return show_named();
-    const struct CMUnitTest tests[] = {cmocka_unit_test(renders), cmocka_unit_test(takes_messages),
-                                       cmocka_unit_test(knows_whose_text), cmocka_unit_test(refuses_inputs),
-                                       cmocka_unit_test(has_names)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(renders),
+                                       cmocka_unit_test(takes_messages),
+                                       cmocka_unit_test(knows_whose_text),
+                                       cmocka_unit_test(refuses_inputs),
+                                       cmocka_unit_test(has_names),
+                                       cmocka_unit_test(bounds_its_depth),
+                                       cmocka_unit_test(says_that_memory_is_out)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

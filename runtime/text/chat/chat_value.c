@@ -38,12 +38,16 @@ void tn_j_add(TnJinja *j, TnList *list, TnVal v) {
 bool tn_j_same(TnStr s, const char *text) {
     return s.n == strlen(text) && memcmp(s.p, text, s.n) == 0;
 }
-bool tn_j_hashable(TnVal v) {
-    if (v.kind == JV_MAP || v.kind == JV_LIST)
-        return v.kind == JV_LIST && v.list->kind != JL_PLAIN && v.list->kind != JL_VIEW;
+/* A tuple deeper than 1000 levels counts as not hashable, for the sake of the stack. */
+static bool hashable(TnVal v, int depth) {
+    if (v.kind == JV_MAP || depth > 1000) return false;
+    if (v.kind == JV_LIST) return v.list->kind != JL_PLAIN && v.list->kind != JL_VIEW;
     for (size_t i = 0; v.kind == JV_TUPLE && i < v.list->n; i++)
-        if (!tn_j_hashable(v.list->v[i])) return false;
+        if (!hashable(v.list->v[i], depth + 1)) return false;
     return true;
+}
+bool tn_j_hashable(TnVal v) {
+    return hashable(v, 0);
 }
 TnVal *tn_j_get(TnJinja *j, const TnMap *map, TnVal key) {
     if (!tn_j_hashable(key)) tn_j_fail(j, "unhashable type: '%s'", tn_j_type(key));
@@ -178,7 +182,9 @@ TnList *tn_j_iterate(TnJinja *j, TnVal v) {
         if (v.list->lazy) {
             TnLazy *lazy = v.list->lazy;
             v.list->lazy = NULL;
+            tn_j_nest(j);
             *out = *tn_j_iterate(j, lazy->filter->run(j, lazy->v, &lazy->args));
+            j->depth--;
             return out;
         }
         *out = *v.list;

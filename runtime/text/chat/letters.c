@@ -63,21 +63,23 @@ static bool ignorable(uint32_t c) {
 }
 static bool final_sigma(TnStr s, size_t at, size_t end) {
     bool before = false;
-    size_t k;
-    for (size_t i = 0; i < at; i = k) {
+    for (size_t i = at, k; i > 0;) {
+        do i--;
+        while (i > 0 && (s.p[i] & 0xc0) == 0x80);
         uint32_t c = point_at(s, i, &k);
-        if (!ignorable(c)) before = is_cased(c);
+        before = is_cased(c);
+        if (!ignorable(c)) break;
+        before = false;
     }
     if (!before) return false;
-    for (size_t i = end; i < s.n; i = k) {
+    for (size_t i = end, k; i < s.n; i = k) {
         uint32_t c = point_at(s, i, &k);
         if (!ignorable(c)) return !is_cased(c);
     }
     return true;
 }
-static void put_lower(TnJinja *j, TnOut *o, TnStr s, size_t at, size_t end, uint32_t c, uint8_t mark) {
+static void put_lower(TnOut *o, TnStr s, size_t at, size_t end, uint32_t c, uint8_t mark) {
     if (c == 0x3a3) {
-        tn_j_step(j, 1 + s.n / 16);
         put(o, final_sigma(s, at, end) ? 0x3c2 : 0x3c3, mark);
     } else if (c == 0x130) {
         put(o, 'i', mark), put(o, 0x307, mark);
@@ -97,7 +99,7 @@ TnStr tn_j_cased(TnJinja *j, TnStr s, TnCase how) {
         else if ((how == JC_CAPITALIZE && i == 0) || (how == JC_TITLE && !word))
             put_upper(o, c, mark, true);
         else
-            put_lower(j, o, s, i, end, c, mark);
+            put_lower(o, s, i, end, c, mark);
         word = is_cased(c);
     }
     return tn_j_close(o).s;
