@@ -94,13 +94,14 @@ static double says(const char *from, const char *to, const char *key) {
     const TnGgufKey *k = tn_gguf_key(g, name);
     float real = 0;
     uint64_t whole = 0;
-    if (k && k->type == TN_GGUF_F32)
+    bool is_real = k && k->type == TN_GGUF_F32;
+    if (is_real)
         assert_int_equal(tn_gguf_float(g, name, true, 0, 1e12, &real, &err), TERN_OK);
     else if (k)
         assert_int_equal(tn_gguf_uint(g, name, true, 0, UINT32_MAX, &whole, &err), TERN_OK);
     tn_gguf_close(g);
     tn_buf_free(&file);
-    return k && k->type == TN_GGUF_F32 ? (double)real : (double)whole;
+    return is_real ? (double)real : (double)whole;
 }
 
 static void keys_and_defaults(void **state) {
