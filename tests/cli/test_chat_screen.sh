@@ -8,6 +8,7 @@ command -v tmux >/dev/null || {
     exit 77
 }
 export XDG_CACHE_HOME=$dir/cache
+export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 # libedit keeps the names of functions that were added
 cat >"$dir/script" <<'S'
 end <|im_end|>
 control <|im_start|>
