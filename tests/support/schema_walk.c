@@ -67,6 +67,12 @@ static int32_t next_id(const TernGrammarMask *m, int32_t n_tokens, int n, uint64
     return id;
 }
 
+/* Alternatives that overlap and nest have more readings at each level: such a walk is left out too. */
+static bool too_many(const TernError *err) {
+    if (!strstr(err->text, "too many ways")) fail_msg("%s", err->text);
+    return false;
+}
+
 /* A walk; false if it did not end. */
 static bool walk(const TernVocab *v, TernGrammar *g, uint64_t *seed, TnBuf *out) {
     TernGrammarState s = TERN_GRAMMAR_START;
@@ -75,12 +81,12 @@ static bool walk(const TernVocab *v, TernGrammar *g, uint64_t *seed, TnBuf *out)
     for (int n = 0; n < LONG; n++) {
         TernGrammarMask mask;
         TernError err;
-        if (tern_grammar_get_mask(g, s, &mask, &err) != TERN_OK) fail_msg("%s", err.text);
+        if (tern_grammar_get_mask(g, s, &mask, &err) != TERN_OK) return too_many(&err);
         bool may_end = tern_grammar_may_end(g, s);
         if (may_end && (mask.n_allowed == 0 || n > SHORT || test_random(seed) % 3 == 0)) return true;
         int32_t id = next_id(&mask, n_tokens, n, seed);
         if (id < 0) fail_msg("no token after '%.*s'", (int)out->len, out->data);
-        if (tern_grammar_accept(g, s, id, &s, &err) != TERN_OK) fail_msg("%s", err.text);
+        if (tern_grammar_accept(g, s, id, &s, &err) != TERN_OK) return too_many(&err);
         TernText t = tern_token_get_bytes(v, id);
         tn_buf_put(out, t.data, t.size);
     }
