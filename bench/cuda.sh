@@ -51,7 +51,7 @@ export TERN_KEEP=0 # what is compiled is not kept: the machine is not ours
 # name | flags of make_gguf, - for the trained model | flags of tern | ids to generate
 cases() {
     echo "verse|-||16"
-    echo "tiny-llama|--shape tiny --arch llama --weights tq2_0 --seed 2||4"
+    echo "tiny-tq2|--shape tiny --arch llama --weights tq2_0 --seed 2||4"
     [ $small = no ] || return 0
     echo "verse-i8-q6|-|--kv i8 --head q6|16"
     echo "verse-f32|-|--kv f32 --head f32|16"

@@ -69,11 +69,11 @@ grep -qE '^\{"step":"check","exit":0,.*"not_ok":0,"sum":"cuda:0, ' "$dir/out/1-c
 [ "$(grep -c '"equal":true' "$dir/out/2-equal.json")" = 4 ] || no "equal: $(cat "$dir/out/2-equal.json")"
 grep -q '^{"bench":"decode","result":\[ .*"avg_ts"' "$dir/out/3-speed.json" || no "speed: $(cat "$dir/out/3-speed.json")"
 [ "$(grep -c . "$dir/out/4-probe.json")" = 27 ] || no "probe: $(cat "$dir/out/4-probe.json")"
-grep -q '^{"what":"verify tiny-llama","exit":0,' "$dir/out/2-equal.json" || no "verify: $(cat "$dir/out/2-equal.json")"
+grep -q '^{"what":"verify tiny-tq2","exit":0,' "$dir/out/2-equal.json" || no "verify: $(cat "$dir/out/2-equal.json")"
 whole "$fake" FAKE_CUDA_WRONG=mma_u8s8 && no "cuda.sh, a wrong mma: exit 0"
 grep -q '"row":"mma_u8s8","result":"mma.sync[^ ]* *differs ' "$dir/out/1-check.json" || no "check, a wrong mma: $(cat "$dir/out/1-check.json")"
 grep -q '"model":"verse","what":"logits","equal":false,"exit":0,.*"bytes_different":[1-9]' "$dir/out/2-equal.json" || no "equal, a wrong mma: $(cat "$dir/out/2-equal.json")"
-grep -q '^{"what":"verify tiny-llama","exit":1,.*"printed":"different: kernel @tmatmul' "$dir/out/2-equal.json" || no "verify, a wrong mma: $(cat "$dir/out/2-equal.json")"
+grep -q '^{"what":"verify tiny-tq2","exit":1,.*"printed":"different: kernel @tmatmul' "$dir/out/2-equal.json" || no "verify, a wrong mma: $(cat "$dir/out/2-equal.json")"
 whole "$dir/none" && no "cuda.sh without a driver: exit 0"
 for name in 1-check 2-equal 3-speed 4-probe; do
     json "$dir/out/$name.json"
