@@ -96,7 +96,9 @@ void tn_j_repr(TnJinja *j, TnVal v, TnOut *out) {
         tn_j_float(v.f, out);
         break;
     case JV_STR:
+        if (v.safe) tn_o_puts(out, "Markup(");
         repr_text(v.s, out);
+        if (v.safe) tn_o_puts(out, ")");
         break;
     case JV_LIST:
     case JV_TUPLE:

@@ -136,7 +136,7 @@ static TnVal f_round(TnJinja *j, TnVal v, const TnArgs *args) {
     int64_t places = tn_j_whole(j, a[0], "round: precision");
     if (!tn_j_number(v, &f)) tn_j_fail(j, "round of a '%s'", tn_j_type(v));
     if (up || down) {
-        double p = pow(10, (double)places), r = v.kind == JV_FLOAT || places < 0 ? f * p : f * p;
+        double p = pow(10, (double)places), r = f * p;
         if (!isfinite(r)) tn_j_fail(j, "round: cannot convert it to an integer");
         return (TnVal){.kind = JV_FLOAT, .f = (up ? ceil(r) : floor(r)) / p};
     }

@@ -77,10 +77,10 @@ static TnVal sorted(TnJinja *j, const TnList *items, const TnList *keys, bool re
 static TnVal f_sort(TnJinja *j, TnVal v, const TnArgs *args) {
     TnVal a[3] = {tn_j_bool(false), tn_j_bool(false), none()};
     tn_j_bind(j, "sort", args, "reverse case_sensitive attribute", 0, a);
-    TnList *items = tn_j_iterate(j, v), keys = {0};
+    TnList *items = tn_j_iterate(j, v), *keys = tn_j_list(j, JV_LIST).list;
     for (size_t i = 0; i < items->n; i++)
-        tn_j_add(j, &keys, attributes(j, items->v[i], a[2], tn_j_truth(a[1])));
-    return sorted(j, items, &keys, tn_j_truth(a[0]));
+        tn_j_add(j, keys, attributes(j, items->v[i], a[2], tn_j_truth(a[1])));
+    return sorted(j, items, keys, tn_j_truth(a[0]));
 }
 static TnVal f_dictsort(TnJinja *j, TnVal v, const TnArgs *args) {
     TnVal a[3] = {tn_j_bool(false), tn_j_of(TN_LIT("key")), tn_j_bool(false)};
@@ -91,19 +91,19 @@ static TnVal f_dictsort(TnJinja *j, TnVal v, const TnArgs *args) {
     if (v.kind == JV_UNDEFINED) tn_j_no_part(j, v);
     if (v.kind != JV_MAP) tn_j_fail(j, "dictsort of a '%s'", tn_j_type(v));
     TnVal items = tn_j_method(j, v, TN_LIT("items"), &(TnArgs){0});
-    TnList keys = {0};
+    TnList *keys = tn_j_list(j, JV_LIST).list;
     for (size_t i = 0; i < items.list->n; i++)
-        tn_j_add(j, &keys, folded(j, value ? v.map->v[i] : v.map->k[i], tn_j_truth(a[0])));
-    return sorted(j, items.list, &keys, tn_j_truth(a[2]));
+        tn_j_add(j, keys, folded(j, value ? v.map->v[i] : v.map->k[i], tn_j_truth(a[0])));
+    return sorted(j, items.list, keys, tn_j_truth(a[2]));
 }
 static TnVal f_groupby(TnJinja *j, TnVal v, const TnArgs *args) {
     TnVal a[3] = {none(), none(), tn_j_bool(false)}, out = tn_j_list(j, JV_LIST), last = none();
     tn_j_bind(j, "groupby", args, "attribute default case_sensitive", 1, a);
     bool cased = tn_j_truth(a[2]);
-    TnList *items = tn_j_iterate(j, v), keys = {0};
+    TnList *items = tn_j_iterate(j, v), *keys = tn_j_list(j, JV_LIST).list;
     for (size_t i = 0; i < items->n; i++)
-        tn_j_add(j, &keys, folded(j, attribute(j, items->v[i], a[0], a[1]), cased));
-    TnVal list = sorted(j, items, &keys, false);
+        tn_j_add(j, keys, folded(j, attribute(j, items->v[i], a[0], a[1]), cased));
+    TnVal list = sorted(j, items, keys, false);
     for (size_t i = 0; i < list.list->n; i++) {
         TnVal key = attribute(j, list.list->v[i], a[0], a[1]), fold = folded(j, key, cased);
         if (i == 0 || !tn_j_equal(j, fold, last)) {

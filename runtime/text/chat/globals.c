@@ -32,6 +32,7 @@ static TnVal dict(TnJinja *j, const TnArgs *args) {
         for (size_t i = 0; i < args->v[0].map->n; i++)
             tn_j_put(j, out.map, args->v[0].map->k[i], args->v[0].map->v[i]);
     } else if (args->n) {
+        if (args->v[0].kind == JV_UNDEFINED) tn_j_no_part(j, args->v[0]);
         TnList *pairs = tn_j_iterate(j, args->v[0]);
         for (size_t i = 0; i < pairs->n; i++) {
             TnList *pair = tn_j_iterate(j, pairs->v[i]);

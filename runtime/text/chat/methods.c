@@ -25,10 +25,12 @@ static const char *const of_cycler[] = {"next", "reset", NULL};
 bool tn_j_has_method(TnVal v, TnStr name) {
     static const char *const nothing[] = {NULL};
     bool plain = (v.kind == JV_LIST || v.kind == JV_TUPLE) && v.list->kind == JL_PLAIN;
+    bool is_range = v.kind == JV_LIST && v.list->kind == JL_RANGE;
     const char *const *m = v.kind == JV_STR              ? of_str
                            : v.kind == JV_MAP            ? of_map
                            : v.kind == JV_LIST && plain  ? of_list
                            : v.kind == JV_TUPLE && plain ? of_tuple
+                           : is_range                    ? of_tuple
                            : v.kind == JV_LOOP           ? of_loop
                            : v.kind == JV_CYCLER         ? of_cycler
                                                          : nothing;
