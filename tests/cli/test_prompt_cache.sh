@@ -4,7 +4,7 @@
 set -u
 . "$(dirname "$0")/program.sh"
 how="" other="--head q8"
-[ $native = no ] && how="--target ref" other="--override-kv general.name=str:x --override-kv bitnet.attention.layer_norm_rms_epsilon=float:1e-4"
+[ $native = no ] && how="--target ref" other="--override-kv general.name=str:x --override-kv bitnet-b1.58.attention.layer_norm_rms_epsilon=float:1e-4"
 cache=$dir/cache
 line() { sed -n 's/^tern: prompt cache      = //p' <<<"$err"; }
 saved() { sed -n 's/^tern: prompt cache: //p' <<<"$err"; }

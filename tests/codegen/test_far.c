@@ -98,7 +98,7 @@ static void hear(void *user, const TernResult *r) {
     f = fold(f, &r->n_top, sizeof r->n_top);
     if (r->n_top) f = fold(f, r->top_ids, r->n_top * sizeof *r->top_ids);
     if (r->n_top) f = fold(f, r->top_logits, r->n_top * sizeof *r->top_logits);
-    if (r->logits) f = fold(f, r->logits, h->n_vocab * sizeof *r->logits);
+    if (r->want == TERN_WANT_LOGITS) f = fold(f, r->logits, h->n_vocab * sizeof *r->logits);
     if (r->hidden) f = fold(f, r->hidden, h->n_hidden * sizeof *r->hidden);
     assert_true(h->n < TN_COUNT(h->results));
     h->results[h->n++] = f;
