@@ -4,10 +4,9 @@
  * bytes and intermediate results of merges that have no token. */
 #include <stdlib.h>
 #include "runtime/base/arena.h"
-#include "runtime/text/bpe.h"
-#include "runtime/text/pretok.h"
 #include "runtime/text/tokenizer.h"
 #include "runtime/text/utf8.h"
+#include "runtime/text/words.h"
 
 /* ---- Spelling ---- */
 
@@ -97,38 +96,19 @@ static bool intern_spelled(TnVocabBuild *b, const Letters *l, TernText text, uin
     return true;
 }
 
-static TernStatus add_merges(TnVocabBuild *b, const Letters *l, TernError *err) {
-    const TernVocabSource *s = b->src;
-    if (!s->merges)
-        return tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.merges is absent, expected one text a merge");
-    if (s->n_merges > TN_MERGES_MAX)
-        return tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.merges holds %zu texts, expected at most %u",
-                       s->n_merges, TN_MERGES_MAX);
-    tn_merges_make(b, s->n_merges);
-    for (size_t i = 0; i < s->n_merges; i++) {
-        TernText text = s->merges[i];
-        const char *space = text.data && text.size > 2 ? memchr(text.data + 1, ' ', text.size - 2) : NULL;
-        if (!space || text.size > (1u << 21))
-            return tn_fail(err, TERN_ERR_INPUT,
-                           "tokenizer.ggml.merges[%zu] is '%.*s', expected two texts separated by a space", i,
-                           TN_SHOW(text));
-        if (b->bytes.len > (1u << 30))
-            return tn_fail(err, TERN_ERR_INPUT,
-                           "tokenizer.ggml.merges[%zu]: the texts have over %u bytes in all", i, 1u << 30);
-        TernText left = {text.data, (size_t)(space - text.data)};
-        TernText right = {space + 1, text.size - left.size - 1};
-        uint32_t left_symbol, right_symbol, merged;
-        if (!intern_spelled(b, l, left, &left_symbol) || !intern_spelled(b, l, right, &right_symbol))
-            return tn_fail(
-                err, TERN_ERR_INPUT,
-                "tokenizer.ggml.merges[%zu] is '%.*s', expected two texts in the byte spelling of GPT-2", i,
-                TN_SHOW(text));
-        put_unspelled(l, &b->bytes, left);
-        put_unspelled(l, &b->bytes, right);
-        merged = tn_build_intern(b);
-        tn_merges_put(
-            b, (TnMergeSlot){left_symbol, right_symbol, (uint32_t)i, merged}); /* the better rank stays */
-    }
+static TernStatus add_merge(TnVocabBuild *b, void *user, size_t i, TernText left, TernText right,
+                            TernError *err) {
+    const Letters *l = user;
+    TnMergeSlot merge = {.rank = (uint32_t)i};
+    if (!intern_spelled(b, l, left, &merge.left) || !intern_spelled(b, l, right, &merge.right))
+        return tn_fail(
+            err, TERN_ERR_INPUT,
+            "tokenizer.ggml.merges[%zu] is '%.*s', expected two texts in the byte spelling of GPT-2", i,
+            TN_SHOW(b->src->merges[i]));
+    put_unspelled(l, &b->bytes, left);
+    put_unspelled(l, &b->bytes, right);
+    merge.merged = tn_build_intern(b);
+    tn_merges_put(b, merge); /* the better rank stays */
     return TERN_OK;
 }
 
@@ -140,38 +120,17 @@ static TernStatus build(TnVocabBuild *b, TernError *err) {
     add_bytes(b);
     /* Without the keys, llama.cpp takes 11, which is right for Falcon; for others it is a comma. */
     if (b->head.n_tokens > 11 && b->attrs[11] == TERN_TOKEN_CONTROL) b->head.bos = b->head.eos = 11;
-    return add_merges(b, &letters, err);
+    return tn_words_build(b, add_merge, &letters, err);
 }
-
-/* ---- Opening ---- */
 
 static TernStatus check(TernVocab *v, TernError *err) {
-    TnPretok *pretok;
-    if (v->head.pre >= tn_pre_count() || (tn_pre_flags(v->head.pre) & TN_VOCAB_CHARACTERS))
-        return tn_fail(err, TERN_ERR_INPUT,
-                       TN_VOCAB_DAMAGED "pre-tokenizer %u, expected one of bytes below %u", v->head.pre,
-                       tn_pre_count());
-    TN_TRY(tn_merges_check(v, err));
-    TN_TRY(tn_pretok_create(v->head.pre, &pretok, err));
-    v->own = pretok;
-    v->pre = tn_pre_name(v->head.pre);
-    return TERN_OK;
+    return tn_words_check(v, false, err);
 }
 
-static void close_vocab(TernVocab *v) {
-    tn_pretok_destroy(v->own);
-}
-
-/* ---- Encoding and decoding ---- */
-
-typedef struct Words {
-    TnEncoder *encoder;
-    TnSplit *split;
-    TnBpe bpe;
-} Words;
+/* ---- Encoding ---- */
 
 static TernStatus encode_word(void *user, const char *text, size_t size, TernError *err) {
-    Words *w = user;
+    TnWords *w = user;
     TnEncoder *e = w->encoder;
     const TernVocab *v = tn_encoder_vocab(e);
     const uint8_t *word = (const uint8_t *)text;
@@ -199,38 +158,12 @@ static TernStatus encode_word(void *user, const char *text, size_t size, TernErr
     return TERN_OK;
 }
 
-/* Encodes a stretch without special tokens: runs of well-formed UTF-8 word by word, other bytes one by one. */
-static TernStatus encode_stretch(Words *w, TernText t, TernError *err) {
-    const uint8_t *p = (const uint8_t *)t.data;
-    size_t start = 0;
-    for (size_t i = 0; i < t.size;) {
-        uint32_t point;
-        int partial, len = tn_utf8_next(p + i, t.size - i, &point, &partial);
-        if (len > 0) {
-            i += (size_t)len;
-            continue;
-        }
-        TN_TRY(tn_split_words(w->split, t.data + start, i - start, encode_word, w, err));
-        TN_TRY(tn_encoder_emit_byte(w->encoder, p[i], err));
-        start = ++i;
-    }
-    return tn_split_words(w->split, t.data + start, t.size - start, encode_word, w, err);
+static TernStatus emit_byte(TnWords *w, const uint8_t *byte, TernError *err) {
+    return tn_encoder_emit_byte(w->encoder, *byte, err);
 }
 
 static TernStatus encode(TnEncoder *e, TernError *err) {
-    size_t size = tn_encoder_size(e);
-    Words w = {.encoder = e, .split = tn_split_begin(tn_encoder_vocab(e)->own, size)};
-    if (!w.split) return tn_fail(err, TERN_ERR_MEMORY, "no memory to tokenize a text of %zu bytes", size);
-    TernStatus st = TERN_OK;
-    for (TernText t; st == TERN_OK && tn_encoder_next(e, &t);) st = encode_stretch(&w, t, err);
-    tn_bpe_free(&w.bpe);
-    tn_split_end(w.split);
-    return st;
-}
-
-static TernText decode(const TernVocab *v, uint32_t id, bool first) {
-    (void)first;
-    return tn_symbol_bytes(v, id);
+    return tn_words_encode(e, encode_word, emit_byte, err);
 }
 
 const TnTokenizer tn_byte_bpe = {
@@ -241,7 +174,7 @@ const TnTokenizer tn_byte_bpe = {
     .table_bytes = sizeof(TnMergeSlot),
     .build = build,
     .check = check,
-    .close = close_vocab,
+    .close = tn_words_close,
     .encode = encode,
-    .decode = decode,
+    .decode = tn_words_decode,
 };

@@ -5,15 +5,13 @@
  * all merges becomes the tokens of its bytes, <0x00> to <0xFF>, or else the unknown token, one for a run. The rows of
  * pretok.c choose the rest by flags:
  * - Spaces: files write U+2581, the image has a space, and both mean the same in a text; without a token they become the
- *   byte of a space. Or (TN_VOCAB_DROP_SPACE) white
- *   space only separates words and has no tokens.
+ *   byte of a space. Or (TN_VOCAB_DROP_SPACE) white space only separates words and has no tokens.
  * - TN_VOCAB_WHOLE_LINES: a run of line ends that is a token is not merged.
  * Symbols are the tokens, then characters and intermediate results of merges that have no token. */
 #include <stdlib.h>
-#include "runtime/text/bpe.h"
 #include "runtime/text/pieces.h"
-#include "runtime/text/pretok.h"
 #include "runtime/text/utf8.h"
+#include "runtime/text/words.h"
 
 /* ---- Building ---- */
 
@@ -59,18 +57,10 @@ static TnSpelling spell_token(void *user, TernText text, TernTokenType type, TnB
     return byte ? tn_piece_spell((void *)s->source, text, type, out) : put(s, out, text);
 }
 
-static TernStatus add_merge(TnVocabBuild *b, const Speller *s, size_t i, TernError *err) {
-    TernText text = b->src->merges[i], part[2];
-    const char *space = text.data && text.size > 2 ? memchr(text.data + 1, ' ', text.size - 2) : NULL;
-    if (!space || text.size > (1u << 21))
-        return tn_fail(err, TERN_ERR_INPUT,
-                       "tokenizer.ggml.merges[%zu] is '%.*s', expected two texts separated by a space", i,
-                       TN_SHOW(text));
-    if (b->bytes.len > (1u << 30))
-        return tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.merges[%zu]: the texts have over %u bytes in all",
-                       i, 1u << 30);
-    part[0] = (TernText){text.data, (size_t)(space - text.data)};
-    part[1] = (TernText){space + 1, text.size - part[0].size - 1};
+static TernStatus add_merge(TnVocabBuild *b, void *user, size_t i, TernText left, TernText right,
+                            TernError *err) {
+    const Speller *s = user;
+    const TernText part[2] = {left, right};
     TnMergeSlot merge = {.rank = (uint32_t)i};
     uint32_t *const symbols[] = {&merge.left, &merge.right};
     for (int k = 0; k < 2; k++) {
@@ -78,15 +68,15 @@ static TernStatus add_merge(TnVocabBuild *b, const Speller *s, size_t i, TernErr
         TnSpelling says = put(s, &b->bytes, part[k]);
         if (says == TN_SPELLED_BADLY)
             return tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.merges[%zu] is '%.*s', expected UTF-8", i,
-                           TN_SHOW(text));
+                           TN_SHOW(b->src->merges[i]));
         if (says == TN_SPELLED_APART) { /* a space that is one: no text has it when merges begin */
             b->bytes.len = start;
             return TERN_OK;
         }
         *symbols[k] = tn_build_intern(b);
     }
-    put(s, &b->bytes, part[0]);
-    put(s, &b->bytes, part[1]);
+    put(s, &b->bytes, left);
+    put(s, &b->bytes, right);
     merge.merged = tn_build_intern(b);
     tn_merges_put(b, merge);
     return TERN_OK;
@@ -99,50 +89,21 @@ static TernStatus build(TnVocabBuild *b, TernError *err) {
     TN_TRY(tn_build_tokens(b, spell_token, &s, err));
     TN_TRY(tn_pieces_check_bytes(source, err));
     tn_pieces_find_bytes(b);
-    if (!source->merges)
-        return tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.merges is absent, expected one text a merge");
-    if (source->n_merges > TN_MERGES_MAX)
-        return tn_fail(err, TERN_ERR_INPUT, "tokenizer.ggml.merges holds %zu texts, expected at most %u",
-                       source->n_merges, TN_MERGES_MAX);
-    tn_merges_make(b, source->n_merges);
-    for (size_t i = 0; i < source->n_merges; i++) TN_TRY(add_merge(b, &s, i, err));
-    return TERN_OK;
+    return tn_words_build(b, add_merge, &s, err);
 }
-
-/* ---- Opening ---- */
 
 static TernStatus check(TernVocab *v, TernError *err) {
-    TnPretok *pretok;
-    if (!is_ours(v->head.pre))
-        return tn_fail(err, TERN_ERR_INPUT, TN_VOCAB_DAMAGED "pre-tokenizer %u, expected one of characters",
-                       v->head.pre);
-    TN_TRY(tn_merges_check(v, err));
-    TN_TRY(tn_pretok_create(v->head.pre, &pretok, err));
-    v->own = pretok;
-    v->pre = tn_pre_name(v->head.pre);
-    return TERN_OK;
+    return tn_words_check(v, true, err);
 }
 
-static void close_vocab(TernVocab *v) {
-    tn_pretok_destroy(v->own);
-}
+/* ---- Encoding ---- */
 
-/* ---- Encoding and decoding ---- */
-
-typedef struct Words {
-    TnEncoder *encoder;
-    const TernVocab *v;
-    TnSplit *split;
-    TnBpe bpe;
-    bool after_unknown; /* the last id was the unknown one */
-} Words;
-
-static void emit(Words *w, uint32_t id) {
+static void emit(TnWords *w, uint32_t id) {
     tn_encoder_emit(w->encoder, id);
     w->after_unknown = false;
 }
 
-static TernStatus emit_bytes(Words *w, const uint8_t *bytes, size_t n, TernError *err) {
+static TernStatus emit_bytes(TnWords *w, const uint8_t *bytes, size_t n, TernError *err) {
     const TnVocabHead *h = &w->v->head;
     bool have = true;
     for (size_t i = 0; i < n; i++) have &= h->byte_symbol[bytes[i]] < h->n_tokens;
@@ -154,6 +115,10 @@ static TernStatus emit_bytes(Words *w, const uint8_t *bytes, size_t n, TernError
     w->after_unknown = false;
     for (size_t i = 0; i < n; i++) TN_TRY(tn_encoder_emit_byte(w->encoder, bytes[i], err));
     return TERN_OK;
+}
+
+static TernStatus emit_byte(TnWords *w, const uint8_t *byte, TernError *err) {
+    return emit_bytes(w, byte, 1, err);
 }
 
 static uint32_t find(const TernVocab *v, const void *bytes, size_t size) {
@@ -175,7 +140,7 @@ static bool is_lines(const char *text, size_t size) {
 }
 
 static TernStatus encode_word(void *user, const char *text, size_t size, TernError *err) {
-    Words *w = user;
+    TnWords *w = user;
     const TernVocab *v = w->v;
     const uint8_t *word = (const uint8_t *)text;
     bool drops = v->head.flags & TN_VOCAB_DROP_SPACE;
@@ -209,40 +174,8 @@ static TernStatus encode_word(void *user, const char *text, size_t size, TernErr
     return TERN_OK;
 }
 
-/* Encodes a stretch without special tokens: runs of well-formed UTF-8 word by word, other bytes one by one. */
-static TernStatus encode_stretch(Words *w, TernText t, TernError *err) {
-    const uint8_t *p = (const uint8_t *)t.data;
-    size_t start = 0;
-    w->after_unknown = false;
-    for (size_t i = 0; i < t.size;) {
-        uint32_t point;
-        int partial, len = tn_utf8_next(p + i, t.size - i, &point, &partial);
-        if (len > 0) {
-            i += (size_t)len;
-            continue;
-        }
-        TN_TRY(tn_split_words(w->split, t.data + start, i - start, encode_word, w, err));
-        TN_TRY(emit_bytes(w, p + i, 1, err));
-        start = ++i;
-    }
-    return tn_split_words(w->split, t.data + start, t.size - start, encode_word, w, err);
-}
-
 static TernStatus encode(TnEncoder *e, TernError *err) {
-    size_t size = tn_encoder_size(e);
-    const TernVocab *v = tn_encoder_vocab(e);
-    Words w = {.encoder = e, .v = v, .split = tn_split_begin(v->own, size)};
-    if (!w.split) return tn_fail(err, TERN_ERR_MEMORY, "no memory to tokenize a text of %zu bytes", size);
-    TernStatus st = TERN_OK;
-    for (TernText t; st == TERN_OK && tn_encoder_next(e, &t);) st = encode_stretch(&w, t, err);
-    tn_bpe_free(&w.bpe);
-    tn_split_end(w.split);
-    return st;
-}
-
-static TernText decode(const TernVocab *v, uint32_t id, bool first) {
-    (void)first;
-    return tn_symbol_bytes(v, id);
+    return tn_words_encode(e, encode_word, emit_byte, err);
 }
 
 const TnTokenizer tn_char_bpe = {
@@ -255,7 +188,7 @@ const TnTokenizer tn_char_bpe = {
     .table_bytes = sizeof(TnMergeSlot),
     .build = build,
     .check = check,
-    .close = close_vocab,
+    .close = tn_words_close,
     .encode = encode,
-    .decode = decode,
+    .decode = tn_words_decode,
 };
