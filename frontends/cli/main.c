@@ -35,7 +35,7 @@ const Verb verbs[] = {
 static void print_help(FILE *f) {
     fprintf(f, "usage: tern VERB ...\n\n");
     for (const Verb *v = verbs; v->name; v++) fprintf(f, "  %-11s %-36s %s\n", v->name, v->usage, v->summary);
-    fprintf(f, "\n`tern help VERB` lists a verb's flags. Without MODEL, run and bench use the small "
+    fprintf(f, "\n`tern help VERB` lists a verb's flags. Most verbs without MODEL use the small "
                "embedded model.\n");
 }
 
