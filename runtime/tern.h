@@ -145,8 +145,9 @@ typedef struct TernModelOptions {
     size_t size;
     const char *cpu; /* cap on the feature level, e.g. "avx2"; NULL: the best level of the machine */
     int no_check;    /* do not verify the hashes of the weights */
-    /* Put sessions into huge pages, where the system has them, without the first 2 MiB of a layer's keys and values. After tern_model_open the weights are moved into huge
-     * pages too, while the first session is made; tern_model_huge_bytes returns how many bytes were. */
+    /* Put sessions into huge pages, where the system has them, except the first 2 MiB of a layer's keys and of its values.
+     * After tern_model_open the weights are moved into huge pages too, while the first session is made;
+     * tern_model_huge_bytes returns how many bytes were. */
     int huge;
     const TernKernels *kernels; /* evaluate kernels instead of running code */
     void (*release)(void *user, const void *bytes, size_t size); /* tern_model_open_memory: called at close */

@@ -1,6 +1,7 @@
-/* Text in and out of a model: vocabulary, tokenizer, detokenizer, sampler. Library libterntext.
+/* Text in and out of a model: vocabulary, tokenizer, detokenizer, sampler. Library libterntext, which also has chat templates
+ * (chat.h) and grammars (grammar.h).
  *
- * The library needs libc and PCRE2, but no model, no compiler and no threads. The objects are:
+ * The library needs libc, PCRE2 and jansson, but no model, no compiler and no threads. The objects are:
  *
  * - vocabulary: TernVocab, immutable, shared by any number of threads. It is opened over an *image*: one block of
  *   bytes without pointers. tern_vocab_build makes the image once, from the arrays of a GGUF file, and a compiled model
