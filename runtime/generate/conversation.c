@@ -22,7 +22,8 @@ struct TernConversation {
     size_t n_dropped;
 
     /* the answer that is running */
-    TernSequence *sequence; /* NULL: none */
+    TernSequence *sequence;    /* NULL: none */
+    size_t drop_from, drop_to; /* messages that it does without; they go when it has come */
     TernPieceFn *piece;
     void *user;
     bool special; /* the text that is given out has control tokens in it */
@@ -228,7 +229,7 @@ TernStatus tern_conversation_load(TernConversation *c, const char *path, TernErr
 /* ---- The prompt */
 
 /* Renders the messages without those of [from, to). */
-static TernStatus render(TernConversation *c, size_t from, size_t to, TernError *err) {
+static TernStatus render(const TernConversation *c, size_t from, size_t to, TnRendered *out, TernError *err) {
     const TernVocab *v = c->generator->vocab;
     TernVocabFacts facts = tern_vocab_get_facts(v);
     TnBuf json = {0};
@@ -244,7 +245,7 @@ static TernStatus render(TernConversation *c, size_t from, size_t to, TernError 
     in.now = c->o.now;
     TernStatus st = tern_chat_render(c->chat, &in, &text, err);
     if (st == TERN_OK)
-        st = tn_rendered_set(&c->rendered, &text, err);
+        st = tn_rendered_set(out, &text, err);
     else
         (void)tn_fail_in(err, st, "the chat template");
     tern_chat_text_free(&text);
@@ -252,29 +253,50 @@ static TernStatus render(TernConversation *c, size_t from, size_t to, TernError 
     return st;
 }
 
-static TernStatus too_long(const TernConversation *c, uint32_t reserve, bool last, TernError *err) {
-    return tn_fail(err, TERN_ERR_INPUT,
-                   "%s: %zu tokens and %u for an answer, but the context has %u positions",
-                   last ? "the last turn is too long" : "the context is full", c->rendered.n_ids, reserve,
-                   c->generator->context);
+static bool fits(const TernConversation *c, const TnRendered *r, uint32_t reserve) {
+    return r->n_ids + reserve <= c->generator->context;
 }
 
-/* Renders as many of the turns, the last ones, as fit into the context. *out_to is where they begin. */
-static TernStatus fit(TernConversation *c, uint32_t max_tokens, size_t *out_from, size_t *out_to,
-                      TernError *err) {
+static TernStatus too_long(const TernConversation *c, const TnRendered *r, uint32_t reserve, TernError *err) {
+    return tn_fail(err, TERN_ERR_INPUT,
+                   "%s: %zu tokens and %u for an answer, but the context has %u positions",
+                   c->o.full == TERN_FULL_DROP ? "the last turn is too long" : "the context is full",
+                   r->n_ids, reserve, c->generator->context);
+}
+
+/* Renders without the oldest turns, one more at a time, until it fits: into a text of its own, so that a message which never
+ * fits costs the others neither their ids nor their cache. */
+static TernStatus drop_turns(TernConversation *c, uint32_t reserve, TnRendered *fewer, TernError *err) {
+    const TnRendered *now = &c->rendered;
+    size_t last = tn_messages_last_turn(&c->messages);
+    while (!fits(c, now, reserve)) {
+        if (c->drop_to >= last) return too_long(c, now, reserve, err);
+        c->drop_to = tn_messages_next_turn(&c->messages, c->drop_to);
+        c->n_dropped++;
+        TN_TRY(render(c, c->drop_from, c->drop_to, fewer, err));
+        now = fewer;
+    }
+    return TERN_OK;
+}
+
+/* Renders as many of the turns, the last ones, as fit into the context. */
+static TernStatus fit(TernConversation *c, uint32_t max_tokens, TernError *err) {
     uint32_t reserve = c->o.reserve;
     if (max_tokens && max_tokens < reserve) reserve = max_tokens;
-    size_t first = tn_messages_first_turn(&c->messages), to = first,
-           last = tn_messages_last_turn(&c->messages);
-    for (c->n_dropped = 0;; c->n_dropped++) {
-        TN_TRY(render(c, first, to, err));
-        if (c->rendered.n_ids + reserve <= c->generator->context) break;
-        if (c->o.full == TERN_FULL_STOP || to >= last)
-            return too_long(c, reserve, c->o.full == TERN_FULL_DROP, err);
-        to = tn_messages_next_turn(&c->messages, to);
+    c->n_dropped = 0;
+    c->drop_from = c->drop_to = tn_messages_first_turn(&c->messages);
+    TN_TRY(render(c, 0, 0, &c->rendered, err));
+    if (fits(c, &c->rendered, reserve)) return TERN_OK;
+    if (c->o.full == TERN_FULL_STOP) return too_long(c, &c->rendered, reserve, err);
+    TnRendered fewer;
+    tn_rendered_open(&fewer, c->generator->vocab);
+    TernStatus st = drop_turns(c, reserve, &fewer, err);
+    if (st != TERN_OK) {
+        tn_rendered_free(&fewer);
+        return st;
     }
-    *out_from = first;
-    *out_to = to;
+    tn_rendered_free(&c->rendered);
+    c->rendered = fewer;
     return TERN_OK;
 }
 
@@ -283,7 +305,7 @@ TernStatus tern_conversation_ids(TernConversation *c, const int32_t **out_ids, s
     TN_TRY(check_idle(c, err));
     TN_NEED(out_ids, err);
     TN_NEED(out_n, err);
-    TN_TRY(render(c, 0, 0, err));
+    TN_TRY(render(c, 0, 0, &c->rendered, err));
     *out_ids = c->rendered.ids;
     *out_n = c->rendered.n_ids;
     return TERN_OK;
@@ -317,12 +339,11 @@ static TernStatus check_how(const TernRequest *r, TernError *err) {
 TernStatus tern_conversation_begin(TernConversation *c, const TernRequest *how, TernPieceFn *piece,
                                    void *user, TernError *err) {
     TernRequest r = TERN_REQUEST;
-    size_t from = 0, to = 0;
     TN_TRY(check_idle(c, err));
     TN_TRY(tn_generator_check_idle(c->generator, err));
     TN_TRY(tn_request_take(how, &r, err));
     TN_TRY(check_how(&r, err));
-    TN_TRY(fit(c, r.max_tokens, &from, &to, err));
+    TN_TRY(fit(c, r.max_tokens, err));
     r.ids = c->rendered.ids;
     r.n_ids = c->rendered.n_ids;
     r.slot = c->slot;
@@ -330,9 +351,7 @@ TernStatus tern_conversation_begin(TernConversation *c, const TernRequest *how, 
     c->user = user;
     c->special = r.special;
     c->text.len = c->n_ids = 0;
-    TN_TRY(tern_sequence_create(c->generator, &r, hear, c, &c->sequence, err));
-    tn_messages_remove(&c->messages, from, to);
-    return TERN_OK;
+    return tern_sequence_create(c->generator, &r, hear, c, &c->sequence, err);
 }
 
 int tern_conversation_running(const TernConversation *c) {
@@ -373,6 +392,7 @@ static TernStatus add_answer(TernConversation *c, TernEnd end, TernError *err) {
     TernStatus st = tn_messages_insert(&c->messages, c->messages.n, "assistant", text, err);
     if (st == TERN_OK && !odd && spells(c->generator->vocab, c->ids, n_ids, text))
         tn_rendered_add(&c->rendered, text, c->ids, n_ids);
+    if (st == TERN_OK) tn_messages_remove(&c->messages, c->drop_from, c->drop_to);
     tn_buf_free(&clean);
     return st;
 }

@@ -117,7 +117,7 @@ TERN_API TernStatus tern_conversation_end(TernConversation *conversation, TernGe
 /* Ends the running answer before its next step. Only from the generator's thread; tern_generator_cancel is for others. */
 TERN_API void tern_conversation_cancel(TernConversation *conversation);
 
-/* How many turns the last begin dropped. */
+/* How many turns the last answer was begun without. They leave the messages when the answer is added. */
 TERN_API size_t tern_conversation_dropped(const TernConversation *conversation);
 /* The ids that the next answer would begin with: the messages, and what the template puts before an answer. Borrowed until
  * the next call. */

@@ -248,6 +248,39 @@ static void a_full_context(void **state) {
             "the last turn is too long: 180 tokens and 10 for an answer, but the context has 128 positions");
     assert_int_equal(tern_conversation_count(h.c), before);
     ask(&h, "one", "Hello, hello!");
+    /* nor by an answer that ends before its first id */
+    before = tern_conversation_count(h.c);
+    must(tern_conversation_add(h.c, "user", TEXT("a longer message"), &err), &err);
+    must(tern_conversation_begin(h.c, NULL, NULL, NULL, &err), &err);
+    assert_true(tern_conversation_dropped(h.c) > 0);
+    must(tern_conversation_end(h.c, &h.got, &err), &err);
+    assert_int_equal(h.got.n_out, 0);
+    assert_int_equal(tern_conversation_count(h.c), before + 1);
+    leave(&h);
+}
+
+/* A message that fits in no way does not make the answers before it run again, whose ids are not those of their texts. */
+static void a_refused_message_costs_nothing(void **state) {
+    (void)state;
+    Chat h = chat(verse, CHATML, (TernConversationOptions){.full = TERN_FULL_DROP}, 512);
+    TernSamplerOptions so = TERN_SAMPLER_OPTIONS;
+    TernRequest r = TERN_REQUEST;
+    TernError err;
+    so.seed = 1;
+    r.sampler = &so;
+    r.max_tokens = 24;
+    for (int i = 0; i < 3; i++) {
+        must(tern_conversation_ask(h.c, TEXT("Who comes?"), &r, NULL, NULL, &h.got, &err), &err);
+        size_t held = h.got.n_prompt + h.got.n_out - 1;
+        char message[2000];
+        memset(message, 'x', sizeof message);
+        assert_int_equal(
+            tern_conversation_ask(h.c, (TernText){message, sizeof message}, &r, NULL, NULL, NULL, &err),
+            TERN_ERR_INPUT);
+        assert_non_null(strstr(err.text, "the last turn is too long"));
+        must(tern_conversation_ask(h.c, TEXT("And then?"), &r, NULL, NULL, &h.got, &err), &err);
+        assert_int_equal(h.got.n_reused, held);
+    }
     leave(&h);
 }
 
@@ -589,6 +622,7 @@ int main(void) {
         cmocka_unit_test(answers_are_taken_back),
         cmocka_unit_test(answers_are_cut_off),
         cmocka_unit_test(a_full_context),
+        cmocka_unit_test(a_refused_message_costs_nothing),
         cmocka_unit_test(thoughts_are_forgotten),
         cmocka_unit_test(odd_answers),
         cmocka_unit_test(control_tokens_are_seen_and_not_kept),
