@@ -110,7 +110,7 @@ static void check_spans(const char *source, const char *expected) {
     char shown[400];
     size_t n = 0, at = 0;
     in.messages = TEXT("[{\"role\": \"user\", \"content\": \"Ab c\", \"k\": [\"x\", 5]}, {\"role\": \"odd\", "
-                       "\"content\": \"\"}]");
+                       "\"content\": \"\\n%%\"}]");
     in.bos = TEXT("<s>");
     assert_int_equal(tern_chat_template_create((TernText){source, strlen(source)}, &chat, &err), TERN_OK);
     if (tern_chat_render(chat, &in, &out, &err) != TERN_OK) fail_msg("%s: %s", source, err.text);
@@ -136,6 +136,8 @@ static void knows_whose_text(void **state) {
     check_spans(
         M "{% macro f(x) %}<{{ x }}>{% endmacro %}{{ f(c) }}{% set s %}({{ c }}){% endset %}{{ s | lower }}",
         "<[Ab c]>([ab c])");
+    check_spans("{% set c = messages[1].content %}{{ [c] }}{{ c % () }}{{ strftime_now(c) }}",
+                "['[\\n%%]'][\n%\n%]");
     check_spans("{% for m in messages %}{{ m.role }}{{ bos_token }}{% endfor %}", "user<s>[odd]<s>");
     check_spans(M
                 "{{ '%s=%s' | format(c, 1) }}{{ c * 2 }}{{ c | length }}{% for x in c %}{{ x }}.{% endfor %}",

@@ -43,18 +43,22 @@ static void repr_text(TnStr s, TnOut *out) {
     char quote = single && !twice ? '"' : '\'';
     tn_o_bytes(out, &quote, 1, 0);
     for (size_t i = 0; i < s.n;) {
+        char t[16];
+        int n = 0;
         size_t k = i + 1;
         unsigned char c = (unsigned char)s.p[i];
         uint32_t point = c < 0x80 ? c : c < 0xe0 ? c & 31 : c < 0xf0 ? c & 15 : c & 7;
         for (; k < s.n && (s.p[k] & 0xc0) == 0x80; k++) point = point << 6 | (s.p[k] & 63);
         if (c == (unsigned char)quote || c == '\\')
-            tn_o_printf(out, "\\%c", c);
+            n = snprintf(t, sizeof t, "\\%c", c);
         else if (c == '\n' || c == '\r' || c == '\t')
-            tn_o_puts(out, c == '\n' ? "\\n" : c == '\r' ? "\\r" : "\\t");
-        else if (!hidden(point))
-            tn_o_put(out, tn_j_cut(s, i, k));
+            n = snprintf(t, sizeof t, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
+        else if (hidden(point))
+            n = snprintf(t, sizeof t, point < 256 ? "\\x%02x" : point < 65536 ? "\\u%04x" : "\\U%08x", point);
+        if (n)
+            tn_o_bytes(out, t, (size_t)n, s.m ? s.m[i] : 0);
         else
-            tn_o_printf(out, point < 256 ? "\\x%02x" : point < 65536 ? "\\u%04x" : "\\U%08x", point);
+            tn_o_put(out, tn_j_cut(s, i, k));
         i = k;
     }
     tn_o_bytes(out, &quote, 1, 0);

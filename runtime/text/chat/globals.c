@@ -57,7 +57,7 @@ static TnVal clock_text(TnJinja *j, const TnArgs *args) {
     size_t n = strftime(text, sizeof text, format, &tm);
     if (!n) tn_j_fail(j, "strftime_now: the result is too long");
     TnOut *b = tn_j_open(j);
-    tn_o_bytes(b, text, n - 1, 0);
+    tn_o_bytes(b, text, n - 1, f.m && memchr(f.m, 1, f.n));
     return tn_j_close(b);
 }
 TnVal tn_j_global(TnJinja *j, TnStr name, const TnArgs *args) {
@@ -195,7 +195,7 @@ TnVal tn_j_format(TnJinja *j, TnVal format, TnVal args) {
         if (i >= s.n) tn_j_fail(j, "incomplete format");
         how.kind = s.p[i];
         if (how.kind == '%') {
-            tn_o_puts(b, "%");
+            tn_o_put(b, tn_j_cut(s, i, i + 1));
             continue;
         }
         if (!how.kind || !strchr("srcdiueEfFgGxXo", how.kind))
