@@ -67,9 +67,26 @@ static void set_system(Chat *c, const char *text) {
         chat_say(*text ? "the system message is set" : "there is no system message");
 }
 
+/* What the program still reads must not be replaced. The file that was loaded may be. */
+static bool may_save(const Chat *c, const char *path) {
+    TnFileUse *files = tn_xcalloc(c->n_files + 1, sizeof *files);
+    size_t n = 0;
+    for (size_t i = 0; i < c->n_files; i++) {
+        if (c->files[i].use >= TN_FILE_OUT || c->files[i].path == c->f->load) continue;
+        files[n] = c->files[i];
+        files[n++].use = TN_FILE_LOADED; /* it may be gone by now */
+    }
+    files[n++] = (TnFileUse){"/save", path, TN_FILE_OUT};
+    int code = check_files(c->verb, files, n);
+    free(files);
+    return code == EXIT_OK;
+}
+
 static void save(Chat *c, const char *path) {
     TernError err;
-    if (tern_conversation_save(c->talk, path, &err) != TERN_OK)
+    if (!may_save(c, path))
+        c->failed |= !c->input.terminal;
+    else if (tern_conversation_save(c->talk, path, &err) != TERN_OK)
         chat_failed(c, &err);
     else
         count_messages(c, "saved ");
@@ -83,29 +100,39 @@ static void load(Chat *c, const char *path) {
         count_messages(c, "loaded ");
 }
 
-/* A copy of the answer, so that it can be put back if there is no other. */
-static char *copy_answer(const Chat *c, size_t *out_n) {
-    size_t n = tern_conversation_count(c->talk);
-    TernMessage m = tern_conversation_message(c->talk, n ? n - 1 : 0);
-    if (!m.role || strcmp(m.role, "assistant") != 0) return NULL;
-    char *copy = tn_xcalloc(m.content.size + 1, 1);
-    memcpy(copy, m.content.data, m.content.size);
-    *out_n = m.content.size;
-    return copy;
+/* Copies of what follows the last message of the user, so that it can be put back if there is no other answer. */
+typedef struct Copy {
+    char *role;
+    TernText content;
+} Copy;
+
+static Copy *copy_answer(const Chat *c, size_t *out_n) {
+    size_t count = tern_conversation_count(c->talk), from = count;
+    while (from && strcmp(tern_conversation_message(c->talk, from - 1).role, "user") != 0) from--;
+    Copy *copies = tn_xcalloc(count - from + 1, sizeof *copies);
+    for (size_t i = from; i < count; i++) {
+        TernMessage m = tern_conversation_message(c->talk, i);
+        char *content = tn_xcalloc(m.content.size + 1, 1);
+        memcpy(content, m.content.data, m.content.size);
+        copies[i - from] = (Copy){strdup(m.role), {content, m.content.size}};
+    }
+    *out_n = count - from;
+    return copies;
 }
 
 static void regenerate(Chat *c, const char *argument) {
     TernError err;
     size_t n = 0;
-    char *old = copy_answer(c, &n);
+    Copy *old = copy_answer(c, &n);
     (void)argument;
     if (tern_conversation_undo_answer(c->talk, &err) != TERN_OK) {
         chat_failed(c, &err);
     } else {
         chat_answer(c, NULL);
-        if (old && c->got.n_out == 0)
-            (void)tern_conversation_add(c->talk, "assistant", (TernText){old, n}, &err);
+        for (size_t i = 0; i < n && c->got.n_out == 0; i++)
+            (void)tern_conversation_add(c->talk, old[i].role, old[i].content, &err);
     }
+    for (size_t i = 0; i < n; i++) free(old[i].role), free((char *)old[i].content.data);
     free(old);
 }
 
@@ -183,7 +210,13 @@ static void command(Chat *c, char *line) {
     unknown(c, line, n);
 }
 
-static void take(Chat *c, char *message) {
+static void take(Chat *c, const TnBuf *line) {
+    char *message = line->data;
+    if (memchr(message, 0, line->len)) {
+        c->failed |= !c->input.terminal;
+        (void)fail_text("the message has a NUL byte, expected text");
+        return;
+    }
     if (message[strspn(message, " \t\n")] == '\0') return;
     if (message[0] == '/' && message[1] == '/')
         chat_answer(c, message + 1);
@@ -220,7 +253,7 @@ int chat_loop(Chat *c, const char *first) {
         ends = signal_ends(c, kind == INPUT_BROKEN, &interrupts);
         if (ends || kind == INPUT_BROKEN) continue;
         interrupts = 0;
-        take(c, message.data);
+        take(c, &message);
         c->leave = c->leave || c->f->single;
         ends = signal_ends(c, false, &interrupts);
     }

@@ -48,16 +48,26 @@ int chat_source(const char *choice, const TernVocab *vocab, TernText *out, char 
     return !choice && out->size == 0 ? refuse(NULL) : EXIT_OK;
 }
 
+const char *chat_template_file(const char *choice) {
+    bool file = choice && !tern_chat_template_find(choice).data;
+    return file && (strcmp(choice, "-") == 0 || tn_os_exists(choice)) ? choice : NULL;
+}
+
+int chat_parse(const char *choice, TernText source, TernChatTemplate **out) {
+    TernError err = {0};
+    TernStatus st = tern_chat_template_create(source, out, &err);
+    if (st == TERN_OK) return EXIT_OK;
+    const char *file = chat_template_file(choice);
+    tn_fail_in(&err, st, "%s", file ? file : choice ? "--chat-template" : "the model's chat template");
+    return fail(&err);
+}
+
 int chat_template(const char *choice, const TernVocab *vocab, TernChatTemplate **out) {
     TernText source;
-    TernError err = {0};
     char *own;
     *out = NULL;
     int code = chat_source(choice, vocab, &source, &own);
-    if (code != EXIT_OK) return code;
-    TernStatus st = tern_chat_template_create(source, out, &err);
-    if (st != TERN_OK)
-        tn_fail_in(&err, st, "%s", own ? choice : choice ? "--chat-template" : "the model's chat template");
+    if (code == EXIT_OK) code = chat_parse(choice, source, out);
     free(own);
-    return st == TERN_OK ? EXIT_OK : fail(&err);
+    return code;
 }

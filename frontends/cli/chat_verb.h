@@ -81,7 +81,12 @@ typedef struct ChatFlags {
 } ChatFlags;
 
 typedef struct Chat {
+    const Verb *verb;
     const ChatFlags *f;
+    const TnFileUse *files; /* that the verb reads and writes */
+    size_t n_files;
+    TernText source; /* of the template */
+    char *own_source;
     Loaded model;
     TernVocab *vocab;
     TernGenerator *generator;

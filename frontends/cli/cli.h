@@ -489,6 +489,10 @@ const char *chat_template_help(void);
 /* Reads the template that the flag names (a name before a file of that name), or, if it is not given, the
  * model's. Returns an exit status; *out is NULL if that is not 0. vocab may be NULL. */
 int chat_template(const char *choice, const TernVocab *vocab, TernChatTemplate **out);
+/* The template of the source that chat_source gave for the choice. */
+int chat_parse(const char *choice, TernText source, TernChatTemplate **out);
+/* The file that the choice names, or NULL. */
+const char *chat_template_file(const char *choice);
 /* The same for its text, which borrows from the vocabulary or from *own; free(*own). */
 int chat_source(const char *choice, const TernVocab *vocab, TernText *out, char **own);
 

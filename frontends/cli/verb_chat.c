@@ -13,14 +13,21 @@ static TernText text_of(const char *s) {
     return (TernText){s, s ? strlen(s) : 0};
 }
 
+/* A file is read once, since it may be a pipe. The model's template is its vocabulary's. */
+static int take_source(Chat *c, const TernVocab *vocab) {
+    if (c->own_source) return EXIT_OK;
+    return chat_source(c->f->choice, vocab, &c->source, &c->own_source);
+}
+
 static int known(void *user, const TernModelInfo *info, const void *image, size_t image_bytes) {
     Chat *c = user;
     TernError err = {0};
     TernVocab *vocab = NULL;
-    TernChatTemplate *template;
+    TernChatTemplate *template = NULL;
     if (!image) return fail_text("the model has no tokenizer, which a conversation needs");
     if (tern_vocab_open(image, image_bytes, &vocab, &err) != TERN_OK) return fail(&err);
-    int code = chat_template(c->f->choice, vocab, &template);
+    int code = take_source(c, vocab);
+    if (code == EXIT_OK) code = chat_parse(c->f->choice, c->source, &template);
     tern_chat_template_destroy(template);
     if (code == EXIT_OK) code = constraint_open(&c->f->c, vocab, &c->constraint);
     if (code == EXIT_OK) code = settle_generate(&c->f->g, info, &c->context);
@@ -48,10 +55,11 @@ static int64_t clock_here(void) {
 static int converse(Chat *c, TernFull full) {
     const ChatFlags *f = c->f;
     TernError err = {0};
-    char *source = NULL, *tools = NULL;
+    char *tools = NULL;
     TernConversationOptions o = {
         .size = sizeof o, .variables = text_of(f->kwargs), .full = full, .now = clock_here()};
-    int code = chat_source(f->choice, c->vocab, &o.chat_template, &source);
+    int code = take_source(c, c->vocab);
+    o.chat_template = c->source;
     if (code == EXIT_OK && f->tools &&
         read_text_file(f->tools, TEXT_LIMIT, &tools, &o.tools.size, &err) != TERN_OK)
         code = fail(&err);
@@ -63,7 +71,6 @@ static int converse(Chat *c, TernFull full) {
     if (code == EXIT_OK && f->system &&
         tern_conversation_set_system(c->talk, text_of(f->system), &err) != TERN_OK)
         code = fail(&err);
-    free(source);
     free(tools);
     return code;
 }
@@ -170,17 +177,21 @@ int verb_chat(const Verb *verb, int argc, char **argv) {
     note_idle_flags(&f.g);
     Chat c = {.f = &f, .got = {.size = sizeof c.got}};
     constraint_parse(verb, &f.c, &f.g, &c.constraint);
-    bool file = f.choice && !tern_chat_template_find(f.choice).data;
+    bool all_given = f.single && (f.prompt || f.file), from_file = f.file && strcmp(f.file, "-") == 0;
     const TnFileUse files[] = {
         MODEL_FILES(f.m),
         {"-f", f.file, TN_FILE_IN},
         {"--load", f.load, TN_FILE_IN},
         CONSTRAIN_FILES(f.c),
         {"--tools", f.tools, TN_FILE_IN},
-        {"--chat-template", file && tn_os_exists(f.choice) ? f.choice : NULL, TN_FILE_IN},
+        {"--chat-template", chat_template_file(f.choice), TN_FILE_IN},
+        {"the messages", all_given || from_file ? NULL : "-", TN_FILE_IN},
         STANDARD_OUTPUT,
         TUNE_FILE(f.m.tune),
     };
+    c.verb = verb;
+    c.files = files;
+    c.n_files = TN_COUNT(files);
     f.m.context = f.g.context > 0 ? (uint32_t)f.g.context : 0;
     f.m.known = known;
     f.m.known_user = &c;
@@ -192,5 +203,6 @@ int verb_chat(const Verb *verb, int argc, char **argv) {
     constraint_free(&c.constraint);
     tern_vocab_close(c.vocab);
     unload_model(&c.model);
+    free(c.own_source);
     return code;
 }

@@ -108,13 +108,11 @@ int verb_render(const Verb *verb, int argc, char **argv) {
         only_with(verb, &f.ids, false, "a MODEL");
         only_with(verb, &f.m.overrides, false, "a MODEL");
     }
-    bool file = f.choice && !tern_chat_template_find(f.choice).data;
-    const TnFileUse files[] = {
-        {"the model", f.m.model, TN_FILE_MODEL},
-        {"--messages", f.messages, TN_FILE_IN},
-        {"--tools", f.tools, TN_FILE_IN},
-        {"--chat-template", file && tn_os_exists(f.choice) ? f.choice : NULL, TN_FILE_IN},
-        STANDARD_OUTPUT};
+    const TnFileUse files[] = {{"the model", f.m.model, TN_FILE_MODEL},
+                               {"--messages", f.messages, TN_FILE_IN},
+                               {"--tools", f.tools, TN_FILE_IN},
+                               {"--chat-template", chat_template_file(f.choice), TN_FILE_IN},
+                               STANDARD_OUTPUT};
     if (check_files(verb, files, TN_COUNT(files)) != EXIT_OK) return EXIT_INPUT;
     if (!f.m.model) return render(verb, &f, NULL);
     TernVocab *vocab;

@@ -90,6 +90,19 @@ says "-st" 0 'Hello, hello!\n'
 chat 'a sun\nin two lines\n' -f -
 says "-f -" 0 'It shines.\n'
 
+# what can be read only once
+printf '<|im_start|>{{ messages[0].content }}<|im_end|>' >said.jinja
+mkfifo template.pipe
+cat said.jinja >template.pipe &
+template=template.pipe
+chat 'sun\n'
+says "a template from a pipe" 0 'It shines.\n'
+wait
+template=-
+chat "$(cat said.jinja)" -p sun -st
+says "a template from standard input" 0 'It shines.\n'
+template=chatml
+
 # commands
 chat 'hi\n/undo\n/undo\n' -sys kind
 says "/undo" 1 'Hello, hello!\n'
@@ -117,6 +130,33 @@ chat '/save no/folder.json\n/regen\n\0377\n'
 says "failures" 1 ''
 line "failures" "tern: error: there is no message to answer again"
 line "failures" "tern: error: the message is not UTF-8: got 0xff at byte 0"
+chat 'a\0b\nsun\n'
+says "a NUL byte" 1 'It shines.\n'
+line "a NUL byte" "tern: error: the message has a NUL byte, expected text"
+cp $m kept.model
+chat "sun\n/save $m\n/save ./a.json\n" --load a.json
+says "/save to the model" 1 'It shines.\n'
+line "/save to the model" "tern: error: /save $m is the same file as the model, which is read and would be lost: give another"
+line "/save to the loaded file" "tern: saved 5 messages"
+checks=$((checks + 1))
+cmp -s $m kept.model || no "/save to the model: it is another file now"
+cat >tool.json <<'J'
+[
+  {"role": "user", "content": "sun"},
+  {"role": "assistant", "content": "call"},
+  {"role": "tool", "content": "hot"},
+  {"role": "assistant", "content": "It is hot."}
+]
+J
+cat >once.jinja <<'J'
+{% if messages | length == 1 %}{{ raise_exception('not again') }}{% endif %}
+J
+template=once.jinja
+chat '/regen\n/save again.json\n' --load tool.json
+says "/regen that fails" 1 ''
+checks=$((checks + 1))
+cmp -s tool.json again.json || no "/regen that fails: what was answered is gone: $(cat again.json)"
+template=chatml
 
 # only new ids are run: <|im_end|>\n<|im_start|>user\n, the message, <|im_end|>\n<|im_start|>assistant\n
 chat 'one\ntwo\nsix\nten\n/stats\n/undo\n/regen\n/stats\n'
@@ -201,5 +241,10 @@ refused "--context-full: 'no', expected drop or stop" 2 $m --context-full no
 refused "-n 0: an answer has at least one token" 2 $m -n 0
 refused "--stop: got '', expected TEXT" 2 $m --chat-template chatml --stop ""
 refused "-l: '5', expected ID+X, ID-X or ID-inf" 2 $m --chat-template chatml -l 5
+refused "standard input is given twice, as --chat-template and as the messages" 1 $m --chat-template -
+refused "standard input is given twice, as --load and as the messages" 1 $m --chat-template chatml --load -
 refused "none.json" 1 $m --chat-template chatml --load none.json
+checks=$((checks + 1))
+"$tern" chat $m --chat-template chatml "${target[@]}" <"$dir" 2>err && no "a folder as standard input: status 0"
+line "a folder as standard input" "tern: error: standard input: is a directory, expected text"
 finish chat
