@@ -145,8 +145,7 @@ static void json_text(const TnJson *how, TnStr s) {
         const char *at = c ? strchr(from, c) : NULL;
         char t[16];
         int n = 0;
-        uint32_t point = c < 0x80 ? c : c < 0xe0 ? c & 31 : c < 0xf0 ? c & 15 : c & 7;
-        for (k = i + 1; k < s.n && (s.p[k] & 0xc0) == 0x80; k++) point = point << 6 | (uint32_t)(s.p[k] & 63);
+        uint32_t point = tn_j_point(s, i, &k);
         if (at)
             n = snprintf(t, sizeof t, "\\%c", to[at - from]);
         else if (c < 32 || (how->ascii && point >= 0x7f && point < 0x10000 && point != 0x7f))

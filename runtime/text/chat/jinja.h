@@ -286,6 +286,8 @@ void tn_j_tojson(const TnJson *how, TnVal v, int level);
 TnVal tn_j_string(TnJinja *j, TnVal v); /* str(v) */
 
 /* letters.c */
+/* The character at byte `at` < s.n; *end is where the next one begins. */
+uint32_t tn_j_point(TnStr s, size_t at, size_t *end);
 TnStr tn_j_cased(TnJinja *j, TnStr s, TnCase how);
 bool tn_j_is_cased(TnJinja *j, TnStr s,
                    TnCase how); /* UPPER or LOWER, with at least one letter that has case */

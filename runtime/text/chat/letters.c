@@ -2,7 +2,7 @@
 #include "case_table.h"
 #include "jinja.h"
 
-static uint32_t point_at(TnStr s, size_t at, size_t *end) {
+uint32_t tn_j_point(TnStr s, size_t at, size_t *end) {
     unsigned char c = (unsigned char)s.p[at];
     uint32_t point = c < 0x80 ? c : c < 0xe0 ? c & 31 : c < 0xf0 ? c & 15 : c & 7;
     for (*end = at + 1; *end < s.n && (s.p[*end] & 0xc0) == 0x80; ++*end)
@@ -66,14 +66,14 @@ static bool final_sigma(TnStr s, size_t at, size_t end) {
     for (size_t i = at, k; i > 0;) {
         do i--;
         while (i > 0 && (s.p[i] & 0xc0) == 0x80);
-        uint32_t c = point_at(s, i, &k);
+        uint32_t c = tn_j_point(s, i, &k);
         before = is_cased(c);
         if (!ignorable(c)) break;
         before = false;
     }
     if (!before) return false;
     for (size_t i = end, k; i < s.n; i = k) {
-        uint32_t c = point_at(s, i, &k);
+        uint32_t c = tn_j_point(s, i, &k);
         if (!ignorable(c)) return !is_cased(c);
     }
     return true;
@@ -92,7 +92,7 @@ TnStr tn_j_cased(TnJinja *j, TnStr s, TnCase how) {
     bool word = false;
     tn_j_step(j, 1 + s.n / 32);
     for (size_t i = 0, end; i < s.n; i = end) {
-        uint32_t c = point_at(s, i, &end);
+        uint32_t c = tn_j_point(s, i, &end);
         uint8_t mark = s.m ? s.m[i] : 0;
         if (how == JC_UPPER)
             put_upper(o, c, mark, false);
@@ -108,7 +108,7 @@ bool tn_j_is_cased(TnJinja *j, TnStr s, TnCase how) {
     bool any = false;
     tn_j_step(j, 1 + s.n / 32);
     for (size_t i = 0, end; i < s.n; i = end) {
-        uint32_t c = point_at(s, i, &end);
+        uint32_t c = tn_j_point(s, i, &end);
         if (!is_cased(c)) continue;
         bool low = lower_of(c) == c && c != 0x130, up = upper_of(c) == c && low == false;
         if (how == JC_LOWER ? !low : !up) return false;
