@@ -140,9 +140,9 @@ static uint32_t table_key(const TnMasks *m, uint32_t stack, uint32_t key[KEY_MOS
     return below;
 }
 
-/* A loop that may still turn `left` times cannot be told from one that may turn more often by `left` bytes or fewer, as
- * each turn takes one. So the table of the same stack with the count at its minimum has those tokens and exits. Writes its
- * key and gives `left`; 0 if there is no such table. */
+/* Each turn of a loop takes at least one byte. So a loop that may still turn `left` times takes the same tokens of up to
+ * `left` bytes as one that may turn more often, and the table of the same stack with the count at its minimum has those
+ * tokens and exits. Writes its key and gives `left`; 0 if there is no such table. */
 static uint32_t base_key(const TnMasks *m, const uint32_t *key, uint32_t n, uint32_t out[KEY_MOST]) {
     if (n < 3) return 0;
     TnLoop l = m->p->loops[m->p->v[key[1]].a];
