@@ -5,7 +5,8 @@
  * two integers and between two f16, NaN, infinities; then random bits, and floats close to one, whose sums and products round
  * in every way.
  *
- * Integers are divided by zero too: PTX leaves open what comes out, and the table states what GPUs are known to give.
+ * Integers are divided by zero too: PTX leaves open what comes out, and the table states what the code of ptxas gives: all bits
+ * set, of a remainder too.
  *
  * What comes out is equal bit for bit, but all NaNs of a float are equal: no result of a model depends on which it is.
  *

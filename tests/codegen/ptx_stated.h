@@ -124,7 +124,7 @@ static inline uint64_t stated(TnPxRow row, const uint64_t *v, bool *out_known) {
     case TN_PX_div:
         return b ? (uint64_t)(((unsigned __int128)l << 64) / b >> 64) : 0xffffffff;
     case TN_PX_rem:
-        return b ? l - l / b * b : l;
+        return b ? l - l / b * b : 0xffffffff;
     case TN_PX_and:
         return chosen_by_table(a, b, 0, 0xc0);
     case TN_PX_or:
@@ -175,7 +175,7 @@ static inline uint64_t stated(TnPxRow row, const uint64_t *v, bool *out_known) {
     case TN_PX_div_d:
         return m ? (uint64_t)(((unsigned __int128)l << 32) / m >> 32) : UINT64_MAX;
     case TN_PX_rem_d:
-        return m ? l - l / m * m : l;
+        return m ? l - l / m * m : UINT64_MAX;
     case TN_PX_and_d:
         return ~(~l | ~m);
     case TN_PX_or_d:
