@@ -34,7 +34,8 @@ typedef struct Check {
     TerncTextFn *text;
     void *user;
     TnBuf line;
-    uint32_t differ;
+    uint32_t differ, untried;
+    TernError lost; /* why rows can no longer be tried; "": they can */
 } Check;
 
 /* Each line goes out as soon as it is known: a check that is cut off has said what it found. */
@@ -43,14 +44,8 @@ static void send(Check *c) {
     c->line.len = 0;
 }
 
-/* A kernel that fails may spoil all that comes after it, so the device is opened anew. */
-static TernStatus open_again(Check *c, TernError *err) {
-    tern_lab_close(c->lab);
-    c->lab = NULL;
-    return tern_lab_open(c->device.device, &c->lab, err);
-}
-
-static TernStatus run(Check *c, TnPtxTrial *t, TernError *err) {
+/* *ran: the kernel was there to be run. */
+static TernStatus run(Check *c, TnPtxTrial *t, bool *ran, TernError *err) {
     const TernLabBuffer buffers[] = {{t->in, t->in_bytes, 0}, {t->out, t->out_bytes, 1}};
     TernLabLaunch l = {.size = sizeof l,
                        .entry = TN_PTX_TRIAL_ENTRY,
@@ -59,31 +54,51 @@ static TernStatus run(Check *c, TnPtxTrial *t, TernError *err) {
                        .shared = t->shared,
                        .n_buffers = TN_COUNT(buffers),
                        .buffers = buffers};
+    *ran = false;
     TN_TRY(tern_lab_load(c->lab, t->text.data, err));
+    *ran = true;
     return tern_lab_run(c->lab, &l, err);
 }
 
-static TernStatus try_row(Check *c, TnPxRow row, TernError *err) {
+/* A kernel that fails may spoil all that comes after it, so the device is opened anew. Some faults outlast that: then the
+ * simplest kernel fails too, and a later row's failure would say nothing about the row. */
+static void open_again(Check *c) {
+    TnPtxTrial t;
+    bool ran;
+    tern_lab_close(c->lab);
+    c->lab = NULL;
+    if (tern_lab_open(c->device.device, &c->lab, &c->lost) != TERN_OK) return;
+    tn_ptx_trial_make(TN_PX_ld_param, c->level, &t);
+    if (run(c, &t, &ran, &c->lost) == TERN_OK) c->lost = (TernError){0};
+    tn_ptx_trial_free(&t);
+}
+
+static void try_row(Check *c, TnPxRow row) {
     TnPtxTrial t;
     TernError failed = {0};
-    TernStatus st = TERN_OK;
+    bool ran;
     tn_buf_printf(&c->line, "%-13s  %-47s  ", tn_px_rows[row].name, tn_px_rows[row].text);
+    if (*c->lost.text) {
+        tn_buf_printf(&c->line, "not tried: the device does not come back: %s\n", c->lost.text);
+        send(c);
+        c->untried++;
+        return;
+    }
     tn_ptx_trial_make(row, c->level, &t);
-    bool ran = run(c, &t, &failed) == TERN_OK;
+    TernStatus st = run(c, &t, &ran, &failed);
     TnBuf what = {0};
-    bool same = ran && tn_ptx_trial_judge(&t, &what);
+    bool same = st == TERN_OK && tn_ptx_trial_judge(&t, &what);
     if (same)
         tn_buf_puts(&c->line, "ok\n");
-    else if (ran)
+    else if (st == TERN_OK)
         tn_buf_printf(&c->line, "differs %.*s\n", (int)what.len, (const char *)what.data);
     else
         tn_buf_printf(&c->line, "fails: %s\n", failed.text);
     send(c);
     c->differ += !same;
-    if (!ran) st = open_again(c, err);
+    if (ran && st != TERN_OK) open_again(c);
     tn_buf_free(&what);
     tn_ptx_trial_free(&t);
-    return st;
 }
 
 static TernStatus check(Check *c, TernError *err) {
@@ -91,10 +106,12 @@ static TernStatus check(Check *c, TernError *err) {
     snprintf(c->level, sizeof c->level, "%.*s", (int)strcspn(c->device.levels, ","), c->device.levels);
     tn_buf_printf(&c->line, "%-13s  %-47s  %s\n", "row", "instruction", c->device.device);
     send(c);
-    for (int r = 0; r < TN_PX_ROWS; r++) TN_TRY(try_row(c, (TnPxRow)r, err));
-    tn_buf_printf(&c->line, "%s, %s, driver %u.%u, %s: %d instructions, %u differ\n", c->device.device,
+    for (int r = 0; r < TN_PX_ROWS; r++) try_row(c, (TnPxRow)r);
+    tn_buf_printf(&c->line, "%s, %s, driver %u.%u, %s: %d instructions, %u differ", c->device.device,
                   c->device.name, c->device.driver / 1000, c->device.driver % 1000 / 10, c->level, TN_PX_ROWS,
                   c->differ);
+    if (c->untried) tn_buf_printf(&c->line, ", %u not tried", c->untried);
+    tn_buf_puts(&c->line, "\n");
     send(c);
     return TERN_OK;
 }

@@ -64,6 +64,12 @@ on "$fake" FAKE_CUDA_WRONG=copy_wait devices --check
 expect "copies that nobody waits for" 1 out "row *"
 grep -qE '^copy_wait +cp.async.wait_group +fails: cuda:0: cu.*' "$dir/out" || no "copy_wait: $(grep copy_wait "$dir/out")"
 grep -qE '^bfly +shfl.sync.bfly.b32 +ok$' "$dir/out" || no "a row after one that faults: $(grep bfly "$dir/out")"
+# a driver that is not unloaded stays out of order: rows after the one that faults are not tried
+on "$fake" "FAKE_CUDA_WRONG=copy_wait FAKE_CUDA_STAYS=1" devices --check
+expect "a device that does not come back" 1 out "row *"
+grep -qE '^copy4 +cp.async.ca.shared.global +fails: cuda:0: cu.*' "$dir/out" || no "copy4: $(grep ^copy "$dir/out")"
+grep -qE '^bfly +shfl.sync.bfly.b32 +not tried: the device does not come back: .*error 719$' "$dir/out" || no "a row that is not tried: $(grep bfly "$dir/out")"
+grep -qE ' instructions, 1 differ, [0-9]+ not tried$' "$dir/out" || no "rows that are not tried: $(tail -1 "$dir/out")"
 mkdir "$dir/alone"
 find "$build" -maxdepth 1 -name 'libtern*.so*' ! -name 'libternc*' -exec cp -P {} "$dir/alone" \;
 cp "$build/tern" "$dir/alone"

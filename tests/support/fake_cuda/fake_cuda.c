@@ -1,6 +1,7 @@
 /* The calls of the fake driver. */
 #include "fake_cuda.h"
 
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,8 @@ static void start(void) {
     fake.memory = setting("FAKE_CUDA_MEMORY", 4ull << 30);
     fake.fail = setting("FAKE_CUDA_FAIL", 0);
     fake.seed = setting("FAKE_CUDA_SEED", 0);
+    if (setting("FAKE_CUDA_STAYS", 0))
+        dlopen("libcuda.so.1", RTLD_NOW | RTLD_NODELETE); /* after dlclose too */
 }
 
 /* ---- objects */

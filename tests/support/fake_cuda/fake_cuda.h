@@ -17,6 +17,7 @@
  *   FAKE_CUDA_FAIL      the number of the call that fails, from 1, with error 999; 0: none
  *   FAKE_CUDA_SEED      decides orders; 0: plain ones
  *   FAKE_CUDA_WRONG     a row of ptx.def that is done wrongly (ptx_machine_plant)
+ *   FAKE_CUDA_STAYS     1: it is not unloaded, so a fault lasts until the program ends
  *   FAKE_CUDA_REPORT    a file that gets a line of counts when the library is unloaded
  *
  * The line is "CALLS calls, LEFT objects left, LAUNCHES launches, FAULTS faults". A fault is also printed to standard
