@@ -5,7 +5,8 @@
  *
  * Each line has the best and the median time of a launch among several of a graph, and its share of the roof: the memory's
  * rate by its clock and bus, or the int8 rate that NVIDIA states for the chip at its highest clock. What a kernel writes is
- * compared with what the host computes ("equal"). A kernel that the driver refuses has "refused" with the reason. --small is
+ * compared with what the host computes ("equal"); a kernel that is wrong is not timed, since one that waited in vain may take
+ * minutes. A kernel that the driver refuses has "refused" with the reason. --small is
  * for the tests' driver in software, whose times mean nothing. */
 #include <math.h>
 #include <stdio.h>
@@ -165,7 +166,7 @@ static void refuse(const Piece *b, const char *why) {
     end_line();
 }
 
-static void report(const Run *r, const Piece *b, double best, double median, bool equal) {
+static void report(const Run *r, const Piece *b, double best, double median) {
     begin_line(b);
     printf(",\"ctas\":%u,\"launches\":%u,\"us\":%.4g,\"us_median\":%.4g", b->c.grid, b->c.launches, best,
            median);
@@ -174,7 +175,13 @@ static void report(const Run *r, const Piece *b, double best, double median, boo
         printf(",\"bytes\":%.0f", b->bytes), put_share("gb_s", b->bytes / best * 1e6, r->p.read_roof);
     if (b->macs > 0)
         printf(",\"macs\":%.0f", b->macs), put_share("gmac_s", b->macs / best * 1e6, r->p.mac_roof);
-    if (b->judge) printf(",\"equal\":%s", equal ? "true" : "false");
+    if (b->judge) printf(",\"equal\":true");
+    end_line();
+}
+
+static void report_wrong(const Piece *b) {
+    begin_line(b);
+    printf(",\"equal\":false");
     end_line();
 }
 
@@ -192,8 +199,9 @@ static TernStatus measure(Run *r, Piece *b, TernError *err) {
     double best = 0, median = 0;
     bool equal = true;
     TernStatus s = check(r, b, &equal, err);
-    if (s == TERN_OK) s = probe_time(&r->p, &b->c, &best, &median, err);
-    if (s == TERN_OK) report(r, b, best, median, equal);
+    if (!equal) report_wrong(b);
+    if (s == TERN_OK && equal) s = probe_time(&r->p, &b->c, &best, &median, err);
+    if (s == TERN_OK && equal) report(r, b, best, median);
     r->trouble += s != TERN_OK || !equal;
     return s;
 }

@@ -15,7 +15,7 @@ void probe_empty(const char *level, bool pdl, ProbeText *t) {
 
 /* After `spins` looks in vain the counter gets so large that nobody waits any longer. */
 void probe_meet(TnPx *x, TnPxV counter, TnPxV goal, TnPxV out, uint32_t spins) {
-    enum { NOBODY = 1 << 30 };
+    const uint32_t nobody = 1u << 31; /* however many give up, the counter stays above this */
     TnPxV look = tn_px_label(x), met = tn_px_label(x), left = tn_px_var(x, tn_px_u(spins));
     PX(x, red_release, tn_px_at(counter, 0), tn_px_u(1));
     tn_px_place(x, look);
@@ -23,7 +23,7 @@ void probe_meet(TnPx *x, TnPxV counter, TnPxV goal, TnPxV out, uint32_t spins) {
     tn_px_go_if(x, PX(x, ge, now, goal), met);
     PX_TO(x, left, sub, left, tn_px_u(1));
     tn_px_go_if(x, PX(x, ne, left, tn_px_u(0)), look);
-    PX(x, red_release, tn_px_at(counter, 0), tn_px_u(NOBODY));
+    PX(x, atom_max, tn_px_at(counter, 0), tn_px_u(nobody));
     PX(x, st, tn_px_at(out, 0), tn_px_u(1));
     tn_px_place(x, met);
 }
@@ -56,11 +56,18 @@ void probe_make_mbarriers(TnPx *x, TnPxV thread, uint32_t at, uint32_t n) {
     tn_px_barrier(x);
 }
 
-void probe_await(TnPx *x, TnPxV mbarrier, TnPxV parity) {
-    TnPxV look = tn_px_label(x), there = tn_px_reg(x, 'p');
+/* A look takes at most about a microsecond. */
+void probe_await(TnPx *x, TnPxV mbarrier, TnPxV parity, TnPxV left) {
+    enum { NANOSECONDS = 1000 };
+    TnPxV look = tn_px_label(x), there = tn_px_reg(x, 'p'), done = tn_px_label(x);
     tn_px_place(x, look);
-    PROBE_RAW(x, "mbarrier.try_wait.parity.shared::cta.b64 %0, [%1], %2", there, mbarrier, parity);
-    tn_px_go_unless(x, there, look);
+    PROBE_RAW(x, "mbarrier.try_wait.parity.shared::cta.b64 %0, [%1], %2, %3", there, mbarrier, parity,
+              tn_px_u(NANOSECONDS));
+    tn_px_go_if(x, there, done);
+    tn_px_go_if(x, PX(x, eq, left, tn_px_u(0)), done);
+    PX_TO(x, left, sub, left, tn_px_u(1));
+    tn_px_go(x, look);
+    tn_px_place(x, done);
 }
 
 typedef struct Ring {
@@ -118,6 +125,7 @@ void probe_ring(const char *level, uint32_t grid, uint32_t phases, uint32_t stag
     TnPxV *const zeros[] = {&r.next, &r.phase, &r.in_phase, &r.slot};
     for (uint32_t i = 0; i < 4; i++) *zeros[i] = tn_px_var(x, tn_px_u(0));
     TnPxV slot = tn_px_var(x, tn_px_u(0)), parity = tn_px_var(x, tn_px_u(0)), done = tn_px_var(x, tn_px_u(0));
+    TnPxV looks = tn_px_var(x, tn_px_u(PROBE_LOOKS));
     probe_make_mbarriers(x, thread, r.mbarriers, depth);
     for (uint32_t i = 0; i < depth && i < total; i++) {
         TnPxIf one = tn_px_if(x, first);
@@ -127,7 +135,7 @@ void probe_ring(const char *level, uint32_t grid, uint32_t phases, uint32_t stag
     }
     TnPxLoop l = tn_px_loop(x, tn_px_u(0), tn_px_u(total), tn_px_u(1));
     TnPxV with = PX(x, mad, slot, tn_px_u(8), tn_px_shared_base(x));
-    probe_await(x, PX(x, add, with, tn_px_u(r.mbarriers)), parity);
+    probe_await(x, PX(x, add, with, tn_px_u(r.mbarriers)), parity, looks);
     TnPxV from = PX(x, mad, slot, tn_px_u(PROBE_STAGE), tn_px_shared_base(x)), words[WORDS][4];
     from = PX(x, mad, thread, tn_px_u(16), from);
     for (uint32_t i = 0; i < WORDS; i++)

@@ -132,7 +132,8 @@ static void end_loads(Gemv *g) {
     if (g->how == PROBE_CP_ASYNC) {
         PX(x, copy_wait_all);
     } else {
-        probe_await(x, PX(x, add, tn_px_shared_base(x), tn_px_u(g->mbarrier)), tn_px_u(0));
+        probe_await(x, PX(x, add, tn_px_shared_base(x), tn_px_u(g->mbarrier)), tn_px_u(0),
+                    tn_px_var(x, tn_px_u(PROBE_LOOKS)));
         slot = PX(x, mad, g->group, tn_px_u(ROW_BYTES), tn_px_shared_base(x));
         slot = PX(x, mad, g->lane, tn_px_u(16), slot);
     }

@@ -194,9 +194,10 @@ static TernStatus launch(Probe *p, ProbeCase *c, uint32_t i, TernError *err) {
 TernStatus probe_once(Probe *p, ProbeCase *c, void *out, size_t bytes, TernError *err) {
     TnCudaDevice *d = &p->device;
     TN_CHECK(bytes <= PROBE_OUT_BYTES);
-    TN_TRY(TN_CU(d, err, Fill, (p->out, 0xff, bytes, p->stream)));
+    if (bytes) TN_TRY(TN_CU(d, err, Fill, (p->out, 0xff, bytes, p->stream)));
     TN_TRY(launch(p, c, 0, err));
     TN_TRY(TN_CU(d, err, StreamWait, (p->stream)));
+    if (!bytes) return TERN_OK;
     TN_TRY(TN_CU(d, err, ToHost, (out, p->out, bytes, NULL)));
     return TN_CU(d, err, StreamWait, (NULL));
 }

@@ -30,6 +30,8 @@ enum {
 /* in, out: each thread adds up 64 words of a CTA's PROBE_READ_BYTES and writes the sum. */
 void probe_read(const char *level, ProbeText *t);
 
+/* A wait that is in vain ends after a number of looks, and the results are wrong then: no kernel hangs. */
+
 /* weights, x, out: out[row] = the sum of x times codes 0..3, PROBE_K of them a row, 2 bits each. Bits 2q and 2q + 1 of byte b of
  * word j of chunk c of 16 bytes multiply x[64c + 16j + 4q + b]. `rows` rows a group of 8 lanes, 32 * rows a CTA. */
 typedef enum ProbeLoad { PROBE_LD, PROBE_CP_ASYNC, PROBE_BULK } ProbeLoad;
@@ -69,6 +71,8 @@ TnPxV probe_index(TnPx *x, TnPxV base, TnPxV index, uint32_t scale);
 void probe_meet(TnPx *x, TnPxV counter, TnPxV goal, TnPxV out, uint32_t spins);
 /* A barrier in shared memory for bulk copies: its address. One thread has made it when this returns. */
 void probe_make_mbarriers(TnPx *x, TnPxV thread, uint32_t at, uint32_t n);
-void probe_await(TnPx *x, TnPxV mbarrier, TnPxV parity);
+/* Waits until the phase of that parity is complete. left: the looks in vain that the thread has left, of PROBE_LOOKS at first. */
+enum { PROBE_LOOKS = 1 << 18 };
+void probe_await(TnPx *x, TnPxV mbarrier, TnPxV parity, TnPxV left);
 
 #endif
