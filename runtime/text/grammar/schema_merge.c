@@ -135,7 +135,7 @@ const TnJsonNode *tn_schema_without(TnSchemas *s, const TnJsonNode *schema, cons
     if (!tn_json_member(schema, word)) return schema;
     const void *key[2] = {tn_schema_identity(schema), NULL};
     for (size_t i = 0; i < TN_COUNT(keywords) && !key[1]; i++)
-        if (strcmp(keywords[i].word, word) == 0) key[1] = keywords[i].word;
+        if (strcmp(keywords[i].word, word) == 0) key[1] = &keywords[i];
     const TnJsonNode *old = made_of(s, key);
     if (old) return old;
     Building out = build(s, TN_JSON_OBJECT);
@@ -194,8 +194,9 @@ static TernStatus follow_ref(TnSchemas *s, const TnJsonNode *ref, const TnSchema
     return TERN_OK;
 }
 
-/* The second half of the keys of what is made of one schema. */
-static const char all_made[] = "allOf", both_made[] = "$ref and what is beside it";
+/* The second half of the keys of what is made of one schema. Texts that no keyword has: a compiler may put equal constants in
+ * one place. */
+static const char all_made[] = "all of allOf", both_made[] = "$ref and what is beside it";
 
 static TernStatus resolve_all(TnSchemas *s, const TnJsonNode *v, const TnJsonNode *all,
                               const TnSchemaPath *path, const TnJsonNode **out) {
