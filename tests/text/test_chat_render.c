@@ -205,6 +205,27 @@ static void has_names(void **state) {
     assert_string_equal(rendered(tern_chat_template_find("falcon3").data, &in),
                         "<|system|>\nS\n<|user|>\nU\n<|assistant|>\nA</s>\n<|user|>\nV\n<|assistant|>\n");
 }
+/* A long text costs steps each time that it is gone through. */
+static void bounds_its_time(void **state) {
+    (void)state;
+    static const char *const looks[] = {"s | length", "s == t", "'b' in s", "s[1:2]", "s.count('b')"};
+    for (size_t i = 0; i < sizeof looks / sizeof *looks; i++) {
+        TernChatInput in = TERN_CHAT_INPUT;
+        TernChatTemplate *chat;
+        TernChatText out;
+        TernError err;
+        char source[200];
+        int n = snprintf(source, sizeof source,
+                         "{%% set s = 'a' * 65536 %%}{%% set t = 'a' * 65536 %%}"
+                         "{%% for i in range(1000) %%}{%% if %s %%}{%% endif %%}{%% endfor %%}",
+                         looks[i]);
+        in.max_steps = 400000;
+        assert_int_equal(tern_chat_template_create((TernText){source, (size_t)n}, &chat, &err), TERN_OK);
+        assert_int_equal(tern_chat_render(chat, &in, &out, &err), TERN_ERR_INPUT);
+        assert_non_null(strstr(err.text, "the template takes more than 400000 steps"));
+        tern_chat_template_destroy(chat);
+    }
+}
 /* Long chains and deep nests end in a line, and not on the stack's last page. */
 static void bounds_its_depth(void **state) {
     (void)state;
@@ -293,12 +314,10 @@ static int show_named(void) {
 int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "--stdin") == 0) return from_stdin();
     if (argc > 1 && strcmp(argv[1], "--named") == 0) return show_named();
-    const struct CMUnitTest tests[] = {cmocka_unit_test(renders),
-                                       cmocka_unit_test(takes_messages),
-                                       cmocka_unit_test(knows_whose_text),
-                                       cmocka_unit_test(refuses_inputs),
-                                       cmocka_unit_test(has_names),
-                                       cmocka_unit_test(bounds_its_depth),
-                                       cmocka_unit_test(says_that_memory_is_out)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(renders),          cmocka_unit_test(takes_messages),
+        cmocka_unit_test(knows_whose_text), cmocka_unit_test(refuses_inputs),
+        cmocka_unit_test(has_names),        cmocka_unit_test(bounds_its_time),
+        cmocka_unit_test(bounds_its_depth), cmocka_unit_test(says_that_memory_is_out)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

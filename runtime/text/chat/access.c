@@ -93,6 +93,7 @@ bool tn_j_contains(TnJinja *j, TnVal item, TnVal in) {
     if (in.kind == JV_STR) {
         if (item.kind != JV_STR)
             tn_j_fail(j, "'in <string>' requires string as left operand, not %s", tn_j_type(item));
+        tn_j_step(j, in.s.n / 64);
         return item.s.n == 0 || memmem(in.s.p, in.s.n, item.s.p, item.s.n) != NULL;
     }
     if (in.kind == JV_MAP) return tn_j_get(j, in.map, item) != NULL;

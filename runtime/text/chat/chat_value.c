@@ -114,7 +114,8 @@ bool tn_j_equal(TnJinja *j, TnVal a, TnVal b) {
     if ((a.kind == JV_INT || a.kind == JV_BOOL) && (b.kind == JV_INT || b.kind == JV_BOOL)) return a.i == b.i;
     if (tn_j_number(a, &x) && tn_j_number(b, &y)) return x == y;
     if (a.kind != b.kind) return false;
-    if (a.kind == JV_STR) return a.s.n == b.s.n && compare_text(a.s, b.s) == 0;
+    if (a.kind == JV_STR && a.s.n != b.s.n) return false;
+    if (a.kind == JV_STR) return tn_j_step(j, a.s.n / 64), compare_text(a.s, b.s) == 0;
     if (a.kind <= JV_NONE) return true;
     if (a.kind == JV_LIST || a.kind == JV_TUPLE || a.kind == JV_MAP) {
         deeper(j);
@@ -210,7 +211,7 @@ TnList *tn_j_iterate(TnJinja *j, TnVal v) {
 }
 size_t tn_j_length(TnJinja *j, TnVal v) {
     if (v.kind == JV_UNDEFINED) return 0;
-    if (v.kind == JV_STR) return tn_j_chars(v.s);
+    if (v.kind == JV_STR) return tn_j_step(j, v.s.n / 64), tn_j_chars(v.s);
     if (v.kind == JV_MAP) return v.map->n;
     if ((v.kind == JV_LIST || v.kind == JV_TUPLE) && v.list->kind != JL_GENERATOR) return v.list->n;
     if (v.kind == JV_LOOP) return v.loop->items->n;
