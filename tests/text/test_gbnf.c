@@ -223,6 +223,8 @@ static const struct {
      "line 1, column 14: got 1000001, expected a number of repeats of at most 1000000"},
     {"root ::= \"a\"{0,99999999999999999999}",
      "line 1, column 16: got 99999999999999999999, expected a number of repeats of at most 1000000"},
+    {"root ::= \"a\"{12345678",
+     "line 1, column 14: got 12345678, expected a number of repeats of at most 1000000"},
     {"root : \"a\"", "line 1, column 6: got ':', expected '::='"},
     {"root ::= \"a\"\nroot ::= \"b\"",
      "line 2, column 1: got a second rule 'root', expected the only one after line 1"},
@@ -242,8 +244,12 @@ static void test_refused(void **state) {
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         TernGrammar *g;
         TernError err;
-        TernStatus st =
-            tern_grammar_create(vocab.vocab, refused[i].grammar, strlen(refused[i].grammar), &g, &err);
+        TnBuf text = {0};
+        size_t n = strlen(refused[i].grammar);
+        tn_buf_put(&text, refused[i].grammar, n);
+        tn_buf_puts(&text, "9"); /* not part of the text */
+        TernStatus st = tern_grammar_create(vocab.vocab, text.data, n, &g, &err);
+        tn_buf_free(&text);
         if (st != TERN_ERR_INPUT) fail_msg("%s: status %d", refused[i].grammar, st);
         assert_null(g);
         assert_string_equal(err.text, refused[i].error);

@@ -70,10 +70,11 @@ static TernStatus number(Reading *r, uint32_t most, const char *what, uint32_t *
     while (is_digit(peek(r)) && v <= most) v = v * 10 + (uint64_t)(r->text[r->at++] - '0');
     if (r->at == start) return expected(r, what);
     if (v > most) {
+        while (is_digit(peek(r))) r->at++;
+        int n = (int)(r->at - start);
         r->at = start;
         return tn_fail(r->err, TERN_ERR_INPUT, "line %u, column %u: got %.*s, expected %s of at most %u",
-                       r->line, column(r), (int)strspn(r->text + start, "0123456789"), r->text + start, what,
-                       most);
+                       r->line, column(r), n, r->text + start, what, most);
     }
     *out = (uint32_t)v;
     return TERN_OK;
