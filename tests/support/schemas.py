@@ -107,6 +107,10 @@ def choice(r, depth, refs):
     if some(r, 0.25):
         s.update(members(r, depth, refs))
         s["type"] = "object"
+    elif some(r, 0.1):
+        s.update(array(r, depth, refs))
+    elif some(r, 0.1):
+        s["type"] = r.sample(TYPES, r.randint(1, 3))
     return s
 
 
@@ -134,7 +138,8 @@ def schema(r, depth, refs):
     if what < 0.78:
         return choice(r, depth, refs)
     if what < 0.85:
-        return {"allOf": [members(r, depth, refs) if some(r, 0.7) else schema(r, depth - 1, refs)
+        part = array if some(r, 0.25) else members
+        return {"allOf": [part(r, depth, refs) if some(r, 0.7) else schema(r, depth - 1, refs)
                           for _ in range(r.randint(1, 3))]}
     s = members(r, depth, refs)
     if some(r, 0.8):

@@ -217,6 +217,11 @@ static const struct {
      ",\"required\":[\"a\"]},{\"properties\":{\"b\":true},\"required\":[\"b\"]}]}",
      {"{\"k\":null,\"a\":1}", "{\"b\":1}"},
      {"{\"k\":null}", "{}"}},
+    {"{\"allOf\":[{\"prefixItems\":[{\"type\":\"string\"}],\"items\":{\"type\":\"integer\"}},{"
+     "\"prefixItems\":[{"
+     "\"type\":\"string\"}],\"items\":{\"maximum\":5}}]}",
+     {"[\"a\"]", "[\"a\",5]"},
+     {"[\"a\",6]", "[5]"}},
     {"{\"allOf\":[{\"properties\":{\"a\":{\"type\":\"integer\",\"minimum\":3}},\"required\":[\"a\"]},"
      "{\"properties\":{\"a\":{\"maximum\":5},\"b\":{\"type\":\"null\"}}}]}",
      {"{\"a\":3}", "{\"a\":5,\"b\":null}"},
@@ -326,6 +331,11 @@ static const struct {
     {"{\"anyOf\":[{\"$ref\":\"#\"},{\"type\":\"null\"}]}",
      "#: no grammar of this schema: line 1, column 1: rule 'root' may begin with itself, expected no left "
      "recursion",
+     TERN_ERR_UNSUPPORTED},
+    {"{\"allOf\":[{\"prefixItems\":[{\"type\":\"string\"}]},{\"items\":{\"type\":\"integer\"}}]}",
+     "#: 'prefixItems' of one schema and 'items' of another at once are not supported", TERN_ERR_UNSUPPORTED},
+    {"{\"items\":false,\"anyOf\":[{\"prefixItems\":[{\"type\":\"string\"}]},{\"type\":\"null\"}]}",
+     "#/anyOf/0: 'prefixItems' of one schema and 'items' of another at once are not supported",
      TERN_ERR_UNSUPPORTED},
     {"{\"allOf\":[{\"pattern\":\"^a$\"},{\"pattern\":\"^b$\"}]}",
      "#: two different 'pattern' at once are not supported", TERN_ERR_UNSUPPORTED},

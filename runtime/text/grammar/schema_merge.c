@@ -511,6 +511,12 @@ static TernStatus merge_word(TnSchemas *s, size_t i, const TnJsonNode *x, const 
     return TERN_OK;
 }
 
+/* Whether b's items are also those that a has in prefixItems: one schema could not tell them from those after. */
+static bool splits_items(const TnJsonNode *a, const TnJsonNode *b) {
+    return tn_json_member(a, "prefixItems") && !tn_json_member(b, "prefixItems") &&
+           tn_json_member(b, "items");
+}
+
 TernStatus tn_schema_merge(TnSchemas *s, const TnJsonNode *a, const TnJsonNode *b, const TnSchemaPath *path,
                            const TnJsonNode **out) {
     bool none = a->kind == TN_JSON_FALSE || (b->kind != TN_JSON_FALSE && !tn_schema_says(b));
@@ -520,10 +526,9 @@ TernStatus tn_schema_merge(TnSchemas *s, const TnJsonNode *a, const TnJsonNode *
     *out = made_of(s, key);
     if (*out) return TERN_OK;
     if (s->n_made > MADE_MOST) return tn_schema_refuse(s, path, "takes too many schemas to put together");
-    bool tuples = tn_json_member(a, "prefixItems") || tn_json_member(b, "prefixItems");
-    if (tuples && tn_json_member(a, "items") && tn_json_member(b, "items"))
-        return tn_schema_refuse(s, path,
-                                "'prefixItems' and 'items' of two schemas at once are not supported");
+    if (splits_items(a, b) || splits_items(b, a))
+        return tn_schema_refuse(
+            s, path, "'prefixItems' of one schema and 'items' of another at once are not supported");
     Building made = build(s, TN_JSON_OBJECT);
     TN_TRY(merge_types(s, a, b, path, &made));
     merge_values(s, a, b, &made);
