@@ -65,7 +65,7 @@ const char *tn_schema_name(TnSchemas *s, const char *base, const char *key, size
     char name[BASE_MOST + KEY_MOST + 16];
     size_t n = 0;
     for (; base[n] && n < BASE_MOST; n++) name[n] = base[n];
-    for (size_t i = 0; i < n_key && i < KEY_MOST; i++) {
+    for (size_t i = 0; key && i < n_key && i < KEY_MOST; i++) {
         char c = key[i];
         bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
         if (i == 0 && n) name[n++] = '-';
@@ -218,6 +218,15 @@ static TernStatus put_values(TnSchemas *s, const TnSchemaJob *job, const TnJsonN
     return tn_schema_refuse(s, tn_schema_path(s, job->path, word, NULL, 0), "has no value of the type");
 }
 
+/* Whether no value at all matches, as far as type and enum tell. */
+static TernStatus is_void(TnSchemas *s, const TnJsonNode *schema, const TnSchemaPath *path, bool *out) {
+    const TnJsonNode *list = tn_json_member(schema, "enum");
+    uint32_t types;
+    TN_TRY(tn_schema_types(s, schema, path, &types));
+    *out = schema->kind == TN_JSON_FALSE || types == 0 || (list && list->kind == TN_JSON_ARRAY && !list->n);
+    return TERN_OK;
+}
+
 /* anyOf and oneOf. What stands beside them holds for each alternative. */
 static TernStatus put_choice(TnSchemas *s, const TnSchemaJob *job, const TnJsonNode *schema, const char *word,
                              TnBuf *body) {
@@ -243,7 +252,9 @@ static TernStatus put_choice(TnSchemas *s, const TnSchemaJob *job, const TnJsonN
                     s, at, "alternatives %zu and %zu may both match, which is not supported", k, n);
         }
         parts[n++] = part;
-        if (part->kind == TN_JSON_FALSE) continue;
+        bool none;
+        TN_TRY(is_void(s, part, path, &none));
+        if (none) continue;
         if (any) tn_buf_puts(body, " | ");
         tn_buf_puts(body, tn_schema_rule(s, part, says ? path : target, job->rule, index, strlen(index)));
         any = true;
