@@ -108,10 +108,12 @@ static TernStatus read_bound(TnSchemas *s, const TnSchemaJob *job, const TnJsonN
     const TnSchemaPath *path = tn_schema_path(s, job->path, word, NULL, 0);
     if (v->kind != TN_JSON_INT && v->kind != TN_JSON_REAL) return tn_schema_wrong(s, path, v, "a number");
     double x = strtod(v->text, NULL);
-    if (!(fabs(x) < 999999999999999999.0))
-        return tn_schema_refuse(s, path, "got %s, expected a bound of at most 18 digits", v->text);
+    int64_t n = v->kind == TN_JSON_INT ? strtoll(v->text, NULL, 10) : 0;
+    bool fits = v->kind == TN_JSON_INT ? n >= -EIGHTEEN_NINES && n <= EIGHTEEN_NINES
+                                       : fabs(x) < (double)EIGHTEEN_NINES;
+    if (!fits) return tn_schema_refuse(s, path, "got %s, expected a bound of at most 18 digits", v->text);
     double whole = upper ? floor(x) : ceil(x);
-    *out = v->kind == TN_JSON_INT ? strtoll(v->text, NULL, 10) : (int64_t)whole;
+    *out = v->kind == TN_JSON_INT ? n : (int64_t)whole;
     *out_past = exclusive && whole == x;
     return TERN_OK;
 }
@@ -136,6 +138,13 @@ static TernStatus read_bounds(TnSchemas *s, const TnSchemaJob *job, const TnJson
 static void default_bounds(Bounds *b, int64_t usual, int64_t most) {
     if (!b->has_lo) b->lo = b->hi < -usual ? -most : -usual;
     if (!b->has_hi) b->hi = b->lo > usual ? most : usual;
+}
+
+/* Whether there are numbers within the bounds for which six digits after the point are too many. */
+static bool is_far(const Bounds *b) {
+    if (b->lo > PLACES_MOST || b->lo < -PLACES_MOST || b->hi > PLACES_MOST || b->hi < -PLACES_MOST)
+        return true;
+    return (!b->has_hi && b->lo == PLACES_MOST) || (!b->has_lo && b->hi == -PLACES_MOST);
 }
 
 /* ---- Numbers with a fraction */
@@ -189,7 +198,7 @@ TernStatus tn_schema_number(TnSchemas *s, const TnSchemaJob *job, const TnJsonNo
         tn_buf_puts(body, tn_schema_common(s, integer ? TN_COMMON_INTEGER : TN_COMMON_NUMBER));
         return TERN_OK;
     }
-    bool far = llabs(b.lo) > PLACES_MOST || llabs(b.hi) > PLACES_MOST, any = false;
+    bool far = is_far(&b), any = false;
     if (integer)
         default_bounds(&b, SIXTEEN_NINES, EIGHTEEN_NINES);
     else if (far)
