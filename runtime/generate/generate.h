@@ -85,7 +85,8 @@ typedef struct TernRequest {
     const TernSamplerOptions *sampler; /* default: the sampler's defaults (text.h) */
     TernSlot *slot; /* the sequence runs in this slot and leaves its cache there; default: a free one */
     /* The answer is a text of this grammar, which is of the generator's vocabulary and must outlive the sequence. Sequences
-     * of one generator may share it. A token that ends the answer comes only where the grammar may end. */
+     * of one generator may share it. A token that ends the answer comes only where the grammar may end. If the vocabulary
+     * has none, a grammar of the empty text alone ends the sequence before its first step. */
     TernGrammar *grammar;
     int special; /* the answer's text has control tokens and the token that ends it, as they are spelled */
 } TernRequest;
@@ -117,7 +118,7 @@ typedef enum TernEnd {
     TERN_END_CONTEXT,   /* the context is full */
     TERN_END_CANCELLED, /* by a cancel or by the caller's function, which has got the answer so far */
     TERN_END_FAILED,    /* tern_sequence_status says why */
-    TERN_END_GRAMMAR    /* the grammar's text is whole, and the vocabulary has no token that ends an answer */
+    TERN_END_GRAMMAR    /* the grammar's text is whole, and neither a token nor an end can follow it */
 } TernEnd;
 
 /* Set `size` before the call; the struct is filled in up to it. The prompt's time is from its first step to the end of the

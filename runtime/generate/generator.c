@@ -250,7 +250,8 @@ static TernStatus fill_sequence(TernSequence *s, const TernRequest *r, TernError
     TN_TRY(take_ends(s, r, err));
     TN_TRY(take_sampler(s, r, err));
     TN_TRY(take_guesses(s, r, err));
-    return tn_slot_take(s, r->slot, err);
+    TN_TRY(tn_slot_take(s, r->slot, err));
+    return tn_sequence_end_if_complete(s, err); /* a grammar of the empty text alone */
 }
 
 TernStatus tern_sequence_create(TernGenerator *g, const TernRequest *request, TernPieceFn *piece, void *user,

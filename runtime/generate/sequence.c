@@ -173,14 +173,18 @@ static TernStatus trim(TernSequence *s) {
     return tern_session_truncate(s->generator->session, s->slot, (uint32_t)(s->held + used), &s->err);
 }
 
+TernStatus tn_sequence_end_if_complete(TernSequence *s, TernError *err) {
+    bool complete;
+    TN_TRY(tn_constrain_complete(s, &complete, err));
+    if (complete) end(s, TERN_END_GRAMMAR);
+    return TERN_OK;
+}
+
 static TernStatus give_picks(TernSequence *s) {
-    bool complete = false;
     if (s->n_next) s->last = s->next[s->n_next - 1];
     for (size_t i = 0; i < s->n_next && tn_sequence_runs(s); i++) give_id(s, s->next[i]);
     s->state = s->walk;
-    if (s->n_next && tn_sequence_runs(s)) TN_TRY(tn_constrain_complete(s, &complete, &s->err));
-    if (complete) end(s, TERN_END_GRAMMAR);
-    return TERN_OK;
+    return s->n_next && tn_sequence_runs(s) ? tn_sequence_end_if_complete(s, &s->err) : TERN_OK;
 }
 
 /* If a step with guesses fails at a pick, the picks before it count: plain decoding would have given them, and might have

@@ -112,6 +112,8 @@ TernStatus tn_constrain_pick(TernSequence *s, const TernResult *r, int32_t *id, 
 TernStatus tn_constrain_complete(TernSequence *s, bool *out, TernError *err);
 
 /* ---- sequence.c */
+/* Ends the sequence if its grammar's text is whole and no token can follow. */
+TernStatus tn_sequence_end_if_complete(TernSequence *s, TernError *err);
 /* Ends the sequence if it was cancelled. */
 void tn_sequence_heed(TernSequence *s);
 /* Writes the rows of its next step, at least one and at most `room`, and returns how many. What it changes takes effect
