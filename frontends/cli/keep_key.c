@@ -6,6 +6,9 @@
  *   tune ..                          with --tune also the tuning cache's bytes: other measurements, another blob
  *   file NAME SIZE HASH              the model: its file, all parts of a split one, or the files of a folder
  *
+ * LLVM counts by the version that the compiler library was built with. Its own library may be replaced by another build of that
+ * version; blobs that are there stay in use, with the same results.
+ *
  * The model's hash is that of all its bytes. Size, times and a sample are not enough: a file can be edited in place in its
  * middle and get its old times back. Reading 1.2 GB again at each start is dear, though, when it is not in memory: as long
  * as the disk needs for it. So the hash of a large file is remembered under what the kernel says of it: device, inode, size,
@@ -167,6 +170,7 @@ static TernStatus sum_file(Summed *f, const char *folder, TernError *err) {
 typedef struct Paths {
     char **v;
     size_t n, cap;
+    size_t stem; /* where the name begins in each */
 } Paths;
 
 static void add_path(Paths *p, char *path) {
@@ -189,17 +193,25 @@ static bool is_unread(const char *name) {
     size_t n = strlen(name);
     for (size_t i = 0; i < TN_COUNT(ends); i++)
         if (n > strlen(ends[i]) && strcmp(name + n - strlen(ends[i]), ends[i]) == 0) return true;
-    return name[0] == '.';
+    return false;
 }
 
+static bool is_file(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* Modules of sentence-transformers have their settings in folders of their own: 1_Pooling/config.json. */
 static TernStatus list_folder(const char *folder, Paths *out, TernError *err) {
     DIR *d = opendir(folder);
     if (!d) return fail_on(folder, "open", err);
+    out->stem = strlen(folder) + 1;
     for (struct dirent *e; (e = readdir(d));) {
-        struct stat st;
         TnBuf path = {0};
+        if (e->d_name[0] == '.') continue;
         tn_buf_printf(&path, "%s/%s", folder, e->d_name);
-        if (!is_unread(e->d_name) && stat(path.data, &st) == 0 && S_ISREG(st.st_mode))
+        if (tn_os_is_folder(path.data)) tn_buf_puts(&path, "/config.json");
+        if (!is_unread(path.data) && is_file(path.data))
             add_path(out, path.data);
         else
             tn_buf_free(&path);
@@ -221,7 +233,9 @@ static void list_parts(const char *path, Paths *out) {
     bool split = tail[0] == '-' && digits(tail + 1) && strncmp(tail + 6, "-of-", 4) == 0 &&
                  digits(tail + 10) && strcmp(tail + 15, ".gguf") == 0;
     long count = split ? strtol(tail + 10, NULL, 10) : 0;
+    const char *slash = strrchr(path, '/');
     TnBuf whole = {0};
+    out->stem = slash ? (size_t)(slash - path) + 1 : 0;
     tn_buf_printf(&whole, "%s", path);
     add_path(out, whole.data);
     for (long i = 1; i <= count; i++) {
@@ -307,9 +321,8 @@ TernStatus keep_stamp(KeepKey *k, TernError *err) {
 static TernStatus put_files(const Paths *files, const char *folder, TnBuf *out, TernError *err) {
     for (size_t i = 0; i < files->n; i++) {
         Summed f = {.path = files->v[i]};
-        const char *slash = strrchr(f.path, '/');
         TN_TRY(sum_file(&f, folder, err));
-        put_word(out, "file", files->n > 1 ? slash ? slash + 1 : f.path : "");
+        put_word(out, "file", files->n > 1 ? f.path + files->stem : "");
         tn_buf_printf(out, "%" PRIu64 " %s\n", (uint64_t)f.st.st_size, f.hash);
     }
     return TERN_OK;

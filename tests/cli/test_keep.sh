@@ -250,4 +250,17 @@ has "another config.json" "$(line)" "$made"
 echo >>"$dir/folder/README.md"
 folder
 has "another README" "$(line)" "$used"
+# also the settings of a module in a folder of its own
+mkdir "$dir/folder/1_Pooling"
+vector() { run 0 embed "$dir/folder" --tokens 1,5,9 "$@"; }
+for mode in mean cls; do
+    echo "{\"pooling_mode\": \"$mode\"}" >"$dir/folder/1_Pooling/config.json"
+    vector --no-keep
+    expected=$out
+    vector
+    has "pooling by $mode" "$(line)" "$made"
+    is "its vector" "$out" "$expected"
+done
+vector
+has "pooling again" "$(line)" "$used"
 finish keep
