@@ -182,10 +182,15 @@ bool keep_begin(Keep *k) {
     return false;
 }
 
+bool report_lacks_memory(const TerncReport *report) {
+    return strstr(report->refused, "out of memory") != NULL;
+}
+
 /* NULL: it may stay. */
-static const char *why_not(Keep *k, TernError *line) {
+static const char *why_not(Keep *k, const TerncReport *report, TernError *line) {
     struct stat st;
     KeepKey now = k->key;
+    if (report_lacks_memory(report)) return "there was no memory for some of its code";
     if (keep_stamp(&now, line) != TERN_OK) return line->text;
     if (strcmp(now.stamp, k->key.stamp) != 0) return "the model was changed while it was compiled";
     if (stat(k->path, &st) != 0) return "it has vanished";
@@ -205,13 +210,13 @@ static void rename_tuned(Keep *k) {
     if (strcmp(from, k->path) != 0) (void)rename(from, k->path);
 }
 
-void keep_end(Keep *k, bool written) {
+void keep_end(Keep *k, const TerncReport *report) {
     TernError line;
-    const char *why = written ? why_not(k, &line) : NULL;
+    const char *why = report ? why_not(k, report, &line) : NULL;
     if (why) {
         (void)unlink(k->path);
         not_kept(why);
-    } else if (written) {
+    } else if (report) {
         rename_tuned(k);
         make_room(k, strrchr(k->path, '/') + 1, 0);
         note("kept for the next start: %s", tn_listed(k->path).s);

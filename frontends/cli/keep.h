@@ -45,8 +45,10 @@ bool keep_find(const Verb *verb, const ModelFlags *flags, const TerncSource *sou
 bool keep_hit(Keep *k); /* also makes it the one that was used last */
 /* Also makes the folder. */
 bool keep_begin(Keep *k);
-/* Ends what keep_begin began. `written`: the file is there. Leaves a note that names it, or says why it was removed again;
- * a process that has it open can still use it. */
-void keep_end(Keep *k, bool written);
+/* Ends what keep_begin began. `report`: of the compilation that wrote the file; NULL: nothing was written. Leaves a note that
+ * names the file, or says why it was removed again; a process that has it open can still use it. */
+void keep_end(Keep *k, const TerncReport *report);
+/* Whether code was left out because this process had too little memory. The next start may have more. */
+bool report_lacks_memory(const TerncReport *report);
 
 #endif

@@ -345,13 +345,16 @@ static bool use_kept(Opening *opening, Keep *keep, TernKv kv, Loaded *out) {
     return true;
 }
 
+/* A file that cannot be opened is removed: nobody has checked that it is of the model that its name says. */
 static TernStatus compile_kept(Opening *opening, const Keep *keep, const TerncCalls *compiler,
                                TerncReport *report, Loaded *out, TernError *err) {
     TerncOptions o = *keep->key.options;
     o.best = 1;
     TN_TRY(compiler->compile(keep->key.source, &o, keep->path, report, err));
-    out->kept = true;
-    return open_kept(opening, keep->path, true, &out->model, err);
+    TernStatus st = open_kept(opening, keep->path, true, &out->model, err);
+    if (st != TERN_OK) (void)unlink(keep->path);
+    out->kept = st == TERN_OK;
+    return st;
 }
 
 /* Compiles to a file that is kept, if it may and can be, else to memory. */
@@ -361,12 +364,11 @@ static TernStatus compile_to(Opening *opening, Keep *keep, bool may_keep, TerncR
     TN_TRY(find_ternc(&compiler, err));
     if (may_keep && keep_begin(keep)) {
         TernStatus st = compile_kept(opening, keep, compiler, report, out, err);
-        keep_end(keep, st == TERN_OK);
+        keep_end(keep, st == TERN_OK ? report : NULL);
         if (st != TERN_ERR_ENV) return st;
         progress_end();
         note("not kept: %s", err->text);
         *err = (TernError){0};
-        out->kept = false;
     }
     return compiler->load(keep->key.source, keep->key.options, report, &out->model, err);
 }
@@ -396,7 +398,7 @@ static TernStatus compile_model(const Verb *verb, Opening *opening, Loaded *out,
     TernStatus st = compile_to(opening, &keep, may_keep, &report, out, err);
     compiler_aborts(false);
     progress_end();
-    if (st == TERN_OK && strstr(report.refused, "out of memory")) note("%s", tn_listed(report.refused).s);
+    if (st == TERN_OK && report_lacks_memory(&report)) note("%s", tn_listed(report.refused).s);
     return st;
 }
 

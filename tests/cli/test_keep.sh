@@ -263,4 +263,18 @@ for mode in mean cls; do
 done
 vector
 has "pooling again" "$(line)" "$used"
+
+# code that lacks a part, because memory was short, is used once
+m=$model
+for kib in 240000 250000 260000; do
+    empty
+    (ulimit -v $kib && exec "$tern" run "$m" -t 1 -p KING --temp 0 -n 2 >"$dir/out" 2>"$dir/err" </dev/null)
+    err=$(cat "$dir/err")
+    case $err in
+    *"is not used: out of memory"*)
+        is "short of memory" "$(line)" "tern: not kept: there was no memory for some of its code"
+        is "blobs" "$(blobs)" 0
+        ;;
+    esac
+done
 finish keep
