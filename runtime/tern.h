@@ -190,9 +190,9 @@ typedef struct TernModelInfo {
 TERN_API void tern_model_info(const TernModel *model, TernModelInfo *out);
 /* How many bytes of the weights are in huge pages now. Call it after a session was made. Slow: it asks the system. */
 TERN_API uint64_t tern_model_huge_bytes(const TernModel *model);
-/* What decides the contents of a cache: the weights, the graphs and the code of a blob, and the version of the library. Two
- * compilations of a model have the same hash if they have the same version, levels and cache types; the largest context does
- * not count. */
+/* What decides the contents of a cache: the weights, the graphs and the code of all levels of a blob, and the version of the
+ * library. Which level or device runs it does not count, nor do names and the largest context. So two compilations of a model
+ * have the same hash if they have the same version, levels, cache types, head and target, and are tuned alike or not at all. */
 typedef struct TernHash {
     uint8_t bytes[16];
 } TernHash;
