@@ -58,7 +58,7 @@ bool fall_back(DeviceChoice *choice, TernStatus status, const TernError *err) {
     progress_end();
     TernError line = *err;
     name_flags(&line);
-    fprintf(stderr, "tern: device cpu: %s\n", line.text);
+    fprintf(stderr, "tern: device cpu in place of %s: %s\n", choice->name, line.text);
     *choice = (DeviceChoice){.automatic = true};
     return true;
 }

@@ -117,7 +117,7 @@ expect "wide heads" 1 err "tern: *"
 grep -q '^tern: error: kernel @.* on level sm_80: ptx lacks heads of more than 512 columns$' "$dir/err" || no "wide heads: $(cat "$dir/err")"
 on "$fake" - run "$dir/wide.gguf" --device auto -p a -n 1
 expect "wide heads, auto" $ran err "tern: *"
-grep -q '^tern: device cpu: kernel @.* on level sm_80: ptx lacks heads of more than 512 columns$' "$dir/err" || no "wide heads, auto: $(cat "$dir/err")"
+grep -q '^tern: device cpu in place of cuda:0: kernel @.* on level sm_80: ptx lacks heads of more than 512 columns$' "$dir/err" || no "wide heads, auto: $(cat "$dir/err")"
 for name in gpu cuda: cuda:x cuda1 cpu:0; do
     on "$fake" - run --device "$name" -p a -n 1
     expect "--device $name" 2 err "tern run: --device: '$name', expected cpu, cuda, cuda:N or auto *"
@@ -189,8 +189,8 @@ on "$dir/none" - verify --device cuda --tokens 1
 expect "verify without a driver" 2 err "tern: error: no driver of CUDA: *"
 # too little memory for the weights, or for the session that the verb wants: auto takes the cpu and says so
 if [ $ran = 0 ]; then
-    weights="tern: device cpu: *memory for the weights: cuda:0: no memory for * bytes, 2000000 of 2000000 are free"
-    session="tern: device cpu: cuda:0: no memory for * bytes, * of 2400000 are free"
+    weights="tern: device cpu in place of cuda:0: *memory for the weights: cuda:0: no memory for * bytes, 2000000 of 2000000 are free"
+    session="tern: device cpu in place of cuda:0: cuda:0: no memory for * bytes, * of 2400000 are free"
     "$tern" embed --pooling mean --tokens $ids >"$dir/vector" 2>"$dir/err" || no "embed: $(cat "$dir/err")"
     "$tern" compile -o "$dir/both.tern" --levels avx2,sm_80 --kv f16 2>"$dir/err" || no "compile: $(cat "$dir/err")"
     while IFS='|' read -r memory line; do
