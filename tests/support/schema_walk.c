@@ -113,7 +113,7 @@ static void do_schema(const TernVocab *v, const char *line, size_t size, uint64_
         tn_buf_puts(&texts, "\n");
     }
     printf("made %d\n", n);
-    fwrite(texts.data, 1, texts.len, stdout);
+    if (n) fwrite(texts.data, 1, texts.len, stdout);
     tern_grammar_destroy(g);
     free(text);
     tn_buf_free(&texts);
