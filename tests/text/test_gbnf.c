@@ -96,12 +96,7 @@ static const struct {
     {"root ::= \"a\"{2}{3}", {"aaaaaa"}, {"aaaaa", "aaaaaaa", "aa"}},
     {"root ::= (\"a\" | \"b\"{2,3})*?", {"", "a", "bb", "abbb", "bbbb", "abba"}, {"b", "aba", "ab"}},
     {"root ::= ( [x]* )*", {"", "x", "xx"}, {"y", "yy", "xy"}},
-    {"root ::= (\"a\"? \"b\"?){2} \"c\"",
-     {"c", "ac", "abc", "bac",
-      "abab"
-      "c",
-      "babc"},
-     {"aaac", "bbbc", "ab"}},
+    {"root ::= (\"a\"? \"b\"?){2} \"c\"", {"c", "ac", "abc", "bac", "ababc", "babc"}, {"aaac", "bbbc", "ab"}},
     {"root ::= ((\"a\"? (\"b\" | \"\"))+ | \"\"){3,} \"!\"", {"!", "ab!", "bbabaaa!"}, {"", "a", "!a"}},
     {"root ::= (\"\")* \"x\" (\"\" | (\"\"){3})+", {"x"}, {"", "xx"}},
     {"root ::= ... \"abc\" ...",
