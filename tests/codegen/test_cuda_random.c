@@ -226,7 +226,9 @@ static void check(uint64_t seed) {
 static void random_models(void **state) {
     (void)state;
     const char *count = getenv("TERN_TEST_MODELS"), *from = getenv("TERN_TEST_FROM");
-    uint64_t n = count ? strtoull(count, NULL, 10) : TN_COUNT(types),
+    uint64_t n = count          ? strtoull(count, NULL, 10)
+                 : TN_SANITIZED ? n_archs()
+                                : TN_COUNT(types),
              first = from ? strtoull(from, NULL, 10) : 0;
     for (uint64_t seed = first; seed < first + n; seed++) check(seed);
     print_message("  %llu models%s\n", (unsigned long long)n,
