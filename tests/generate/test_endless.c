@@ -7,13 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <cmocka.h>
-#include "cli/native.h"
-#include "frontends/api/ternc.h"
 #include "runtime/base/status.h"
 #include "runtime/generate/generate.h"
-#include "support/scripted.h"
+#include "generate/load_scripted.h"
 #include "text/vocab_file.h"
 
 static TernPool *pool;
@@ -31,25 +28,6 @@ static TnScripted *bytes_alone(void) {
     tn_scripted_after(s, a, b, 5);
     tn_scripted_after(s, b, a, 5);
     return s;
-}
-
-static TernModel *load(TnScripted *s) {
-    char path[] = "/tmp/tern-endless-XXXXXX";
-    TernError err;
-    TnBuf bytes = {0};
-    TernModel *made;
-    tn_scripted_bytes(s, &bytes);
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, bytes.data, bytes.len), (ssize_t)bytes.len);
-    close(fd);
-    TerncSource source = {.size = sizeof source, .path = path};
-    TerncOptions o = {.size = sizeof o, .target = *native_levels() ? NULL : "ref", .kvs = 1u << TERN_KV_F16};
-    TernStatus st = ternc_load(&source, &o, NULL, &made, &err);
-    unlink(path);
-    must(st, &err);
-    tn_buf_free(&bytes);
-    return made;
 }
 
 static int append(void *user, const TernPiece *p) {
@@ -155,7 +133,7 @@ static int open_all(void **state) {
     size_t size;
     must(tern_pool_create(&po, &pool, &err), &err);
     TnScripted *s = bytes_alone();
-    model = load(s);
+    model = load_scripted(s);
     tn_scripted_destroy(s);
     const void *image = tern_model_vocab(model, &size);
     must(tern_vocab_open(image, size, &vocab, &err), &err);

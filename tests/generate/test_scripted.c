@@ -6,38 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <cmocka.h>
-#include "cli/native.h"
-#include "frontends/api/ternc.h"
 #include "runtime/base/status.h"
 #include "runtime/generate/generate.h"
-#include "support/scripted.h"
+#include "generate/load_scripted.h"
 
 static TernPool *pool;
 
 static void must(TernStatus st, const TernError *err) {
     if (st != TERN_OK) fail_msg("%s", err->text);
-}
-
-static TernModel *load(TnScripted *s) {
-    static const TernKv kv = TERN_KV_F16;
-    char path[] = "/tmp/tern-scripted-XXXXXX";
-    TernError err;
-    TnBuf bytes = {0};
-    TernModel *model;
-    tn_scripted_bytes(s, &bytes);
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, bytes.data, bytes.len), (ssize_t)bytes.len);
-    close(fd);
-    TerncSource source = {.size = sizeof source, .path = path};
-    TerncOptions o = {.size = sizeof o, .target = *native_levels() ? NULL : "ref", .kvs = 1u << kv};
-    TernStatus st = ternc_load(&source, &o, NULL, &model, &err);
-    unlink(path);
-    must(st, &err);
-    tn_buf_free(&bytes);
-    return model;
 }
 
 static int append(void *user, const TernPiece *p) {
@@ -72,7 +49,7 @@ static void the_latest_trigger_decides(void **state) {
     TnScripted *s = tn_scripted_create();
     size_t line;
     assert_true(tn_scripted_read(s, script, &line));
-    TernModel *model = load(s);
+    TernModel *model = load_scripted(s);
     TernGeneratorOptions o = {.size = sizeof o, .context = 512};
     TernGenerator *g;
     TernError err;
@@ -103,7 +80,7 @@ static void answers_are_drawn(void **state) {
     TnScripted *s = tn_scripted_create();
     size_t line;
     assert_true(tn_scripted_read(s, "end <|end|>\nsay: a\nsay: b\n", &line));
-    TernModel *model = load(s);
+    TernModel *model = load_scripted(s);
     TernGenerator *g;
     TernError err;
     must(tern_generator_create(model, pool, NULL, &g, &err), &err);
@@ -145,7 +122,7 @@ static void logits_are_those_of_the_rules(void **state) {
         tn_scripted_during(s, -1, ids[i], (float)(i % 5));
     }
     tn_scripted_after(s, -1, ids[0], 42);
-    TernModel *model = load(s);
+    TernModel *model = load_scripted(s);
     TernSession *session;
     TernError err;
     must(tern_session_create(model, pool, NULL, &session, &err), &err);

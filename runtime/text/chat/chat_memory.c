@@ -27,7 +27,7 @@ void *tn_j_alloc(TnJinja *j, size_t count, size_t each) {
         mem->used += bytes;
         return p;
     }
-    bool own = mem->head && bytes > BLOCK_BYTES / 4; /* behind the head, whose rest stays in use */
+    bool own = mem->head && bytes > BLOCK_BYTES / 4; /* goes after the head, the rest of which stays in use */
     size_t size = !own && bytes < BLOCK_BYTES ? BLOCK_BYTES : bytes;
     TnMemBlock *b = calloc(1, sizeof *b + size);
     if (!b) no_memory(j, size);
