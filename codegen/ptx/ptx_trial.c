@@ -72,7 +72,7 @@ static TnPxV own_shared(Make *m, uint32_t bytes) {
     return shared_at(m, offset, tn_px_special(&m->x, TN_PX_tid), bytes);
 }
 
-static TnPxV loaded(TnPx *x, TnPxV at, char kind) {
+TnPxV tn_ptx_loaded(TnPx *x, TnPxV at, char kind) {
     switch (kind) {
     case 'r':
         return PX(x, ld, at);
@@ -90,7 +90,7 @@ static TnPxV loaded(TnPx *x, TnPxV at, char kind) {
     }
 }
 
-static void stored(TnPx *x, TnPxV at, TnPxV v) {
+void tn_ptx_stored(TnPx *x, TnPxV at, TnPxV v) {
     switch (v.kind) {
     case 'r':
         PX(x, st, at, v);
@@ -112,8 +112,7 @@ static void stored(TnPx *x, TnPxV at, TnPxV v) {
     }
 }
 
-/* The letters of a pattern without its braces. */
-static uint32_t letters(const char *pattern, char out[16]) {
+uint32_t tn_ptx_letters(const char *pattern, char out[16]) {
     uint32_t n = 0;
     for (; *pattern; pattern++)
         if (*pattern != '{' && *pattern != '}') out[n++] = *pattern;
@@ -152,19 +151,19 @@ static void alu(Make *m, const char *level) {
     const TnPxInfo *info = &tn_px_rows[m->t->row];
     TnPx *x = &m->x;
     char kinds[16], made[16];
-    uint32_t n = letters(info->operands, kinds), n_made = letters(info->result, made);
+    uint32_t n = tn_ptx_letters(info->operands, kinds), n_made = tn_ptx_letters(info->result, made);
     bool table = strchr(info->operands, 'i') != NULL;
     uint32_t rounds = table ? TN_COUNT(tables) : 1;
     begin(m, level, CTAS, THREADS);
     TnPxV from = own(m, 0, VALUES * 8), to = own(m, 1, rounds * 8), v[VALUES], r[4];
     for (uint32_t k = 0; k < n; k++)
-        if (kinds[k] != 'i') v[k] = loaded(x, after(from, 8 * k), kinds[k]);
+        if (kinds[k] != 'i') v[k] = tn_ptx_loaded(x, after(from, 8 * k), kinds[k]);
     for (uint32_t i = 0; i < rounds; i++) {
         for (uint32_t k = 0; k < n; k++)
             if (kinds[k] == 'i') v[k] = tn_px_i(tables[i]);
         tn_px_many(x, m->t->row, r, v, n);
         for (uint32_t k = 0; k < n_made; k++)
-            stored(x, after(to, 8 * i + k * (made[k] == 'h' ? 2 : 4)), r[k]);
+            tn_ptx_stored(x, after(to, 8 * i + k * (made[k] == 'h' ? 2 : 4)), r[k]);
     }
     end(m);
     make_room(m, VALUES * 8, rounds * 8);
@@ -243,7 +242,7 @@ static void load(Make *m, const char *level) {
         from = at;
     }
     tn_px_many(x, m->t->row, r, &from, 1);
-    for (uint32_t e = 0; e < a.count; e++) stored(x, after(to, 4 * e), r[e]);
+    for (uint32_t e = 0; e < a.count; e++) tn_ptx_stored(x, after(to, 4 * e), r[e]);
     end(m);
     make_room(m, LINE, LINE);
     for (uint32_t t = 0; t < THREADS; t++) {
@@ -258,13 +257,13 @@ static void store(Make *m, const char *level) {
     TnPx *x = &m->x;
     TnPtxAccess a = tn_ptx_access(m->t->row);
     char kinds[16];
-    uint32_t n = letters(tn_px_rows[m->t->row].operands, kinds);
+    uint32_t n = tn_ptx_letters(tn_px_rows[m->t->row].operands, kinds);
     TnPxV v[5];
     begin(m, level, 1, THREADS);
     TnPxV from = own(m, 0, LINE), to = own(m, 1, LINE);
     bool shared = a.space == TN_PTX_SHARED;
     v[0] = shared ? own_shared(m, LINE) : to;
-    for (uint32_t k = 1; k < n; k++) v[k] = loaded(x, after(from, (k - 1) * 4), kinds[k]);
+    for (uint32_t k = 1; k < n; k++) v[k] = tn_ptx_loaded(x, after(from, (k - 1) * 4), kinds[k]);
     for (uint32_t i = 0; shared && i < 4; i++) PX(x, sts, after(v[0], 4 * i), tn_px_var(x, tn_px_u(0)));
     tn_px_many(x, m->t->row, NULL, v, n);
     for (uint32_t i = 0; shared && i < 4; i++) PX(x, st, after(to, 4 * i), PX(x, lds, after(v[0], 4 * i)));
@@ -280,7 +279,7 @@ static void atom(Make *m, const char *level) {
     const TnPxInfo *info = &tn_px_rows[m->t->row];
     TnPtxAccess a = tn_ptx_access(m->t->row);
     char kinds[16];
-    uint32_t n = letters(info->operands, kinds);
+    uint32_t n = tn_ptx_letters(info->operands, kinds);
     bool shared = a.space == TN_PTX_SHARED;
     TnPxV v[3], r[4] = {{0}};
     begin(m, level, 1, THREADS);
@@ -357,7 +356,7 @@ static void lanes(Make *m, const char *level) {
         } else {
             got = tn_px_op(x, row, NULL, operands, TN_COUNT(operands));
         }
-        stored(x, after(to, 4 * i), got);
+        tn_ptx_stored(x, after(to, 4 * i), got);
     }
     end(m);
     make_room(m, 4, 4 * WORDS);

@@ -40,6 +40,12 @@ bool tn_ptx_trial_judge(const TnPtxTrial *t, TnBuf *text);
  * on silicon (ptx_seen.def). */
 const char *tn_ptx_seen(TnPxRow row);
 
+/* ---- kernels of one row. The letters of a pattern of ptx.def without its braces; returns their number. */
+uint32_t tn_ptx_letters(const char *pattern, char out[16]);
+/* A value of a kind r f d g h p from memory: a g by its 64 bits, a p as a word that is 0 or not. And back. */
+TnPxV tn_ptx_loaded(TnPx *x, TnPxV at, char kind);
+void tn_ptx_stored(TnPx *x, TnPxV at, TnPxV v);
+
 /* ---- ptx_inputs.c: a value for an operand of a kind r f h d g p, as the low bits of 64. */
 /* The number of awkward values of a kind, and one of them. */
 uint32_t tn_ptx_awkward_count(char kind);

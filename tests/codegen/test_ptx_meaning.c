@@ -29,53 +29,6 @@ static uint64_t some(char kind) {
 
 /* ---- kernels of one row: thread i reads the tuple i, of 8 bytes a value, and writes 8 bytes */
 
-static uint32_t letters(const char *pattern, char *out) {
-    uint32_t n = 0;
-    for (; *pattern; pattern++)
-        if (*pattern != '{' && *pattern != '}') out[n++] = *pattern;
-    return n;
-}
-
-static TnPxV loaded(TnPx *x, TnPxV at, char kind) {
-    switch (kind) {
-    case 'r':
-        return PX(x, ld, at);
-    case 'f':
-        return PX(x, ld_f, at);
-    case 'd':
-        return PX(x, ld_d, at);
-    case 'g':
-        return PX(x, doubles, PX(x, ld_d, at));
-    case 'h':
-        return PX(x, ld_h, at);
-    default:
-        assert_int_equal(kind, 'p');
-        return PX(x, ne, PX(x, ld, at), tn_px_u(0));
-    }
-}
-
-static void stored(TnPx *x, TnPxV at, TnPxV v) {
-    switch (v.kind) {
-    case 'r':
-        PX(x, st, at, v);
-        return;
-    case 'f':
-        PX(x, st_f, at, v);
-        return;
-    case 'd':
-        PX(x, st_d, at, v);
-        return;
-    case 'g':
-        PX(x, st_d, at, PX(x, bits_g, v));
-        return;
-    case 'h':
-        PX(x, st_h, at, v);
-        return;
-    default:
-        PX(x, st, at, PX(x, sel, tn_px_u(1), tn_px_u(0), v));
-    }
-}
-
 /* The thread's place in pieces of `bytes` a thread. */
 static TnPxV own(TnPx *x, TnPxV thread, uint32_t param, uint32_t bytes) {
     return tn_px_at(PX(x, mad_wide, thread, tn_px_u(bytes), PX(x, ld_param, tn_px_param(param))), 0);
@@ -127,16 +80,16 @@ static bool same(char kind, bool rounds, uint64_t got, uint64_t expected) {
 static void check_alu(TnPxRow row, uint32_t number) {
     const TnPxInfo *info = &tn_px_rows[row];
     static uint64_t in[TUPLES][VALUES], out[TUPLES];
-    char kinds[8] = "", made[8] = "";
-    uint32_t n = letters(info->operands, kinds), n_made = letters(info->result, made);
+    char kinds[16] = "", made[16] = "";
+    uint32_t n = tn_ptx_letters(info->operands, kinds), n_made = tn_ptx_letters(info->result, made);
     TnBuf text = {0};
     TnPx x;
     TnPxV thread = open_kernel(&x, &text), from = own(&x, thread, 0, VALUES * 8), to = own(&x, thread, 1, 8);
     TnPxV v[VALUES], r[4];
     for (uint32_t k = 0; k < n; k++)
-        v[k] = kinds[k] == 'i' ? tn_px_i(number) : loaded(&x, tn_px_at(from, 8 * k), kinds[k]);
+        v[k] = kinds[k] == 'i' ? tn_px_i(number) : tn_ptx_loaded(&x, tn_px_at(from, 8 * k), kinds[k]);
     tn_px_many(&x, row, r, v, n);
-    for (uint32_t k = 0; k < n_made; k++) stored(&x, tn_px_at(to, k * (made[k] == 'h' ? 2 : 4)), r[k]);
+    for (uint32_t k = 0; k < n_made; k++) tn_ptx_stored(&x, tn_px_at(to, k * (made[k] == 'h' ? 2 : 4)), r[k]);
     for (uint32_t t = 0; t < TUPLES; t++) {
         out[t] = 0;
         for (uint32_t k = 0; k < n; k++) in[t][k] = kinds[k] == 'i' ? number : some(kinds[k]);
@@ -225,7 +178,7 @@ static void check_load(TnPxRow row) {
         from = at;
     }
     tn_px_many(&x, row, r, &from, 1);
-    for (uint32_t e = 0; e < m.count; e++) stored(&x, tn_px_at(to, 4 * e), r[e]);
+    for (uint32_t e = 0; e < m.count; e++) tn_ptx_stored(&x, tn_px_at(to, 4 * e), r[e]);
     for (uint32_t t = 0; t < THREADS; t++)
         for (int i = 0; i < 16; i++) in[t][i] = (uint8_t)random_bits(), out[t][i] = 0;
     run_kernel(&x, &text, 1, THREADS, in, sizeof in, out, sizeof out, info->name);
@@ -239,15 +192,15 @@ static void check_load(TnPxRow row) {
 static void check_store(TnPxRow row) {
     const TnPxInfo *info = &tn_px_rows[row];
     static uint8_t in[THREADS][16], out[THREADS][16];
-    char kinds[8];
-    uint32_t n = letters(info->operands, kinds);
+    char kinds[16];
+    uint32_t n = tn_ptx_letters(info->operands, kinds);
     Moved m = moved_by(info->text);
     TnBuf text = {0};
     TnPx x;
     TnPxV thread = open_kernel(&x, &text), from = own(&x, thread, 0, 16), to = own(&x, thread, 1, 16), v[5],
           w[4];
     v[0] = to;
-    for (uint32_t k = 1; k < n; k++) v[k] = loaded(&x, tn_px_at(from, (k - 1) * 4), kinds[k]);
+    for (uint32_t k = 1; k < n; k++) v[k] = tn_ptx_loaded(&x, tn_px_at(from, (k - 1) * 4), kinds[k]);
     if (m.shared) {
         TnPxV base = tn_px_shared_at(&x, tn_px_shared(&x, THREADS * 16, 16));
         v[0] = tn_px_at(PX(&x, mad, thread, tn_px_u(16), (TnPxV){.kind = 'r', .reg = base.reg}),
@@ -282,8 +235,8 @@ static uint32_t updated(const char *text, uint32_t old, uint32_t b, uint32_t c) 
 static void check_atom(TnPxRow row) {
     const TnPxInfo *info = &tn_px_rows[row];
     static uint32_t in[THREADS][4], out[THREADS][4];
-    char kinds[8];
-    uint32_t n = letters(info->operands, kinds);
+    char kinds[16];
+    uint32_t n = tn_ptx_letters(info->operands, kinds);
     bool shared = strstr(info->text, ".shared") != NULL;
     TnBuf text = {0};
     TnPx x;
