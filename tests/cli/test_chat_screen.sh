@@ -25,11 +25,14 @@ target=()
 edits=no
 grep -q '^TERN_LIBEDIT:BOOL=\(ON\|1\)' "$build/CMakeCache.txt" && edits=yes
 
-mux() { tmux -L "tern-$$" -f /dev/null "$@"; }
+# Each screen has a server of its own: a server that was killed may still hold its socket for a moment, and take the next screen.
+server=0
+mux() { tmux -L "tern-$$-$server" -f /dev/null "$@"; }
 trap 'mux kill-server 2>/dev/null; rm -rf "$dir"' EXIT
 # open FLAGS..: a new screen with a chat, and after it its exit status
 open() {
     mux kill-server 2>/dev/null
+    server=$((server + 1))
     rm -f status
     printf '%q ' env LC_ALL=C.UTF-8 TERM=screen "$tern" chat "$@" >command
     echo '; echo "left with $?" | tee status; sleep 1000' >>command
