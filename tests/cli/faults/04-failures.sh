@@ -84,7 +84,7 @@ if [ $native = yes ] && ! nm -D "$tern" 2>/dev/null | grep -q __asan_init; then
         esac
         same "$what: files left" "$(find "$dir" -name '*.tmp-*')" ""
     }
-    for kb in 30000 120000 170000 184000 190000 196000 200000 204000 208000 209000 212000 220000 240000; do
+    for kb in 30000 120000 170000 184000 190000 196000 200000 208000 212000 214000 216000 220000 240000; do
         within $kb 1 "$tern" run "$model" -p a -n 1 --temp 0 -t 1
     done
     for kb in 30000 175000 198000 202000 214000 240000; do
