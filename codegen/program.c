@@ -125,6 +125,21 @@ static void find_whole(Builder *b) {
     }
 }
 
+/* How the kernel reads operand `ref`, a weight (TN_WGHT_*): whole, unless every op that takes it reads rows of it. */
+static uint32_t weight_use(const TnGraph *g, const TnKernel *k, TnRef ref) {
+    uint32_t use = TN_WGHT_ROWS;
+    for (uint32_t i = 0; i < k->n; i++) {
+        const TnNode *n = &g->nodes[k->first + i];
+        bool rows = tn_op_is(n->op, TN_TRAIT_TABLE_ROW) || tn_op_is(n->op, TN_TRAIT_TABLE_ROWS);
+        for (uint32_t j = 0; j < n->n_args; j++) {
+            if (n->args[j] != ref || (rows && j + 1 == n->n_args)) continue;
+            bool copied = n->op == TN_OP_tmatmul && n->n_args == 3 && j == 1;
+            if (use == TN_WGHT_ROWS || !copied) use = copied ? TN_WGHT_EITHER : TN_WGHT_WHOLE;
+        }
+    }
+    return use;
+}
+
 static TernStatus add_launch(Builder *b, uint32_t kernel, const TnEmitJob *jobs, const uint32_t *exports) {
     const TnKernel *k = &b->g->kernels[kernel];
     TnRef ops[64];
@@ -133,6 +148,7 @@ static TernStatus add_launch(Builder *b, uint32_t kernel, const TnEmitJob *jobs,
     for (uint32_t i = 0; i < n; i++) {
         TnBlobOperand o;
         TN_TRY(bind(b, ops[i], &o));
+        if (o.space == TN_SPACE_WGHT) o.index = weight_use(b->g, k, ops[i]);
         if (i >= n_in) b->operand_of[ops[i]] = (uint32_t)b->n_operands;
         if (o.space == TN_SPACE_WGHT && b->whole[ops[i]] &&
             tn_map_set(&b->read, (const char *)&o.offset, sizeof o.offset, 0) == TN_MAP_NONE)

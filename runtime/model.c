@@ -79,7 +79,7 @@ static TernStatus open_model(TernModel *m, const char *path, const void *bytes, 
     TN_TRY(tn_options_take(&model_shape, options, &o, err));
     if (!m->engine) TN_TRY(make_engine(&o, m, &kernels, err));
     if (path) {
-        TN_TRY(tn_file_map(path, &m->file, err));
+        TN_TRY(tn_file_map_from(path, 0, &m->file, err));
         TernStatus s = open_blob(m, m->file.data, m->file.size, o.cpu, err);
         if (s != TERN_OK) return tn_fail_in(err, s, "%s", path);
     } else {

@@ -4,6 +4,7 @@
 #define TN_MODEL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include "runtime/base/os.h"
 #include "runtime/engine.h"
 
@@ -13,6 +14,13 @@ typedef struct TnLoaded {
     const TnHandle *handles; /* by export */
     uint32_t n;
 } TnLoaded;
+
+/* A part of WGHT that decoding one row does not read whole: a table of which it reads some rows, or weights that only longer
+ * steps read. It need not stay in memory. */
+typedef struct TnRare {
+    size_t at, bytes;
+    bool rows; /* no step reads it whole, unless rows want all logits */
+} TnRare;
 
 struct TernModel {
     char *name; /* for error lines: the path, or "model in memory" */
@@ -32,6 +40,10 @@ struct TernModel {
     void *release_user;
 
     uint8_t *chunk_used; /* for each chunk of WGHT: whether the chosen level reads from it */
+    TnRare *rare;
+    uint32_t n_rare;
+    bool tight;          /* found by the check: the weights hardly fit in memory */
+    _Atomic bool random; /* the system was told that tables are read here and there */
     bool check_weights;
     bool huge;          /* put sessions into huge pages */
     bool carry_weights; /* copy the weights to the engine's memory, during the check or instead of it */
@@ -60,7 +72,11 @@ TernStatus tn_model_load_code(TernModel *m, TernError *err);
 TnHandle tn_model_kernel(const TernModel *m, const TnVariant *v, const TnBlobLaunch *l);
 
 /* ---- model_weights.c */
-void tn_model_find_chunks(TernModel *m); /* fills chunk_used */
+void tn_model_find_chunks(TernModel *m); /* fills chunk_used and rare */
+/* Says that a step will read whole tables, for rows that want all logits. It is meant for good: such rows seldom come alone. */
+void tn_model_read_tables(TernModel *m);
+/* Lets go of what a prompt has read and decoding does not. */
+void tn_model_end_prompt(const TernModel *m);
 /* Where kernels read WGHT. Call it after tn_model_check_weights; then the address does not change. */
 TnAddress tn_model_weights(const TernModel *m);
 /* Verifies the hashes of WGHT's chunks on the workers of the pool, which must be free. If m->carry_weights is set, it also

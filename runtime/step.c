@@ -185,6 +185,15 @@ static TernStatus give_results(const TernSession *s, const TnProgram *p, const T
     return TERN_OK;
 }
 
+/* Tells the model about changes in what is read. Steps of a few rows alternate with those of one if ids are guessed, so a
+ * prompt has ended only if more rows came than that. */
+static void heed_reading(TernSession *s, uint32_t index) {
+    if (s->logits_apart && s->sym[TN_ABI_L]) tn_model_read_tables(s->model);
+    if (index == 0 && s->before && (s->before + 1 == s->n_programs || s->model->tight))
+        tn_model_end_prompt(s->model);
+    s->before = index;
+}
+
 static TernStatus run_chunks(TernSession *s, const TernRow *rows, size_t n, TernSinkFn *sink, void *user,
                              TernError *err) {
     for (size_t done = 0, chunk; done < n; done += chunk) {
@@ -194,6 +203,7 @@ static TernStatus run_chunks(TernSession *s, const TernRow *rows, size_t n, Tern
         TnProgram *p = s->programs;
         while (p->rows_hi < chunk) p++; /* the last program is for the largest batch */
         uint32_t index = (uint32_t)(p - s->programs);
+        heed_reading(s, index);
         if (s->profile) tn_profile_begin(s->profile);
         TN_TRY(s->engine->run(s->engine, p, &s->asked, err));
         if (s->profile) tn_profile_end(s->profile, index, (uint32_t)chunk);

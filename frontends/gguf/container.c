@@ -300,7 +300,7 @@ TernStatus tn_gguf_open_part(const char *path, bool vocab_only, const TnGguf *fi
 
 TernStatus tn_gguf_open_memory(const void *bytes, size_t n, const char *name, bool vocab_only, TnGguf **out,
                                TernError *err) {
-    TnFile file = {bytes, n};
+    TnFile file = {.data = bytes, .size = n};
     return open_over(file, false, name, vocab_only, NULL, out, err);
 }
 

@@ -217,7 +217,7 @@ TernStatus tn_safe_open(const char *path, TnSafe **out, TernError *err) {
 }
 
 TernStatus tn_safe_open_memory(const void *bytes, size_t n, const char *name, TnSafe **out, TernError *err) {
-    TnFile file = {bytes, n};
+    TnFile file = {.data = bytes, .size = n};
     return open_over(file, false, name, out, err);
 }
 

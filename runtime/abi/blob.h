@@ -138,11 +138,14 @@ enum {
     /* index: a symbol, address = its part + offset * the symbol's largest value; or UINT32_MAX, address = constant part +
      * offset */
     TN_SPACE_ARENA,
-    TN_SPACE_WGHT,  /* offset in WGHT */
+    TN_SPACE_WGHT,  /* index: TN_WGHT_*; offset in WGHT */
     TN_SPACE_INPUT, /* index: TN_IN_* */
     TN_SPACE_KEYS,  /* index: layer */
     TN_SPACE_VALUES /* index: layer */
 };
+/* How a launch reads a weight: all of it; a few rows, as the ids say; or perhaps not at all, since another operand of the
+ * launch holds the same weights in an order that may be read faster. Nothing but the memory taken depends on it. */
+enum { TN_WGHT_WHOLE, TN_WGHT_ROWS, TN_WGHT_EITHER };
 enum { TN_IN_IDS, TN_IN_POS, TN_IN_SLOT, TN_IN_ROWS, TN_IN_HROWS, TN_IN_TABLE, TN_IN_LROWS, TN_IN_COUNT };
 
 typedef struct TnBlobOperand {

@@ -40,31 +40,55 @@ bool tn_os_is_folder(const char *path) {
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-TernStatus tn_file_map(const char *path, TnFile *out, TernError *err) {
+static TernStatus map_file(const char *path, int fd, uint64_t offset, TnFile *out, TernError *err) {
+    struct stat st;
+    if (fstat(fd, &st) != 0) return fail_errno(err, path, "stat");
+    if (!S_ISREG(st.st_mode))
+        return tn_fail(err, TERN_ERR_INPUT, "%s: is a %s, expected a regular file", path,
+                       S_ISDIR(st.st_mode) ? "directory" : "pipe or device");
+    if ((uint64_t)st.st_size < offset)
+        return tn_fail(err, TERN_ERR_INPUT, "%s: has %lld bytes, expected at least %llu", path,
+                       (long long)st.st_size, (unsigned long long)offset);
+    *out = (TnFile){.offset = offset};
+    size_t size = (size_t)((uint64_t)st.st_size - offset);
+    if (size == 0) return TERN_OK;
+    void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, (off_t)offset);
+    if (p == MAP_FAILED) return fail_errno(err, path, "map");
+    out->data = p;
+    out->size = size;
+    return TERN_OK;
+}
+
+static TernStatus open_and_map(const char *path, uint64_t offset, bool keep, TnFile *out, TernError *err) {
     *out = (TnFile){0};
     int fd = open_retry(path, O_RDONLY | O_NONBLOCK, 0); /* a pipe without a writer must not block */
     if (fd < 0) return fail_errno(err, path, "open");
-    struct stat st;
-    TernStatus status = TERN_OK;
-    if (fstat(fd, &st) != 0) {
-        status = fail_errno(err, path, "stat");
-    } else if (!S_ISREG(st.st_mode)) {
-        status = tn_fail(err, TERN_ERR_INPUT, "%s: is a %s, expected a regular file", path,
-                         S_ISDIR(st.st_mode) ? "directory" : "pipe or device");
-    } else if (st.st_size > 0) {
-        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (p == MAP_FAILED)
-            status = fail_errno(err, path, "map");
-        else
-            *out = (TnFile){p, (size_t)st.st_size};
-    }
-    close(fd);
+    TernStatus status = map_file(path, fd, offset, out, err);
+    if (keep && status == TERN_OK)
+        out->kept = fd + 1;
+    else
+        close(fd);
     return status;
+}
+
+TernStatus tn_file_map(const char *path, TnFile *out, TernError *err) {
+    return open_and_map(path, 0, false, out, err);
+}
+
+TernStatus tn_file_map_from(const char *path, uint64_t offset, TnFile *out, TernError *err) {
+    return open_and_map(path, offset, true, out, err);
 }
 
 void tn_file_unmap(TnFile *f) {
     if (f->size) munmap((void *)(uintptr_t)f->data, f->size);
+    if (f->kept) close(f->kept - 1);
     *f = (TnFile){0};
+}
+
+void tn_file_forget(const TnFile *f, const void *p, size_t bytes) {
+    if (!f->kept) return;
+    uint64_t at = f->offset + (uint64_t)((const uint8_t *)p - f->data);
+    posix_fadvise(f->kept - 1, (off_t)at, (off_t)bytes, POSIX_FADV_DONTNEED);
 }
 
 TernStatus tn_file_read(const char *path, size_t limit, char **out, size_t *out_size, TernError *err) {
@@ -191,10 +215,19 @@ size_t tn_os_huge_bytes(const void *p, size_t bytes) {
     return huge < bytes ? huge : bytes;
 }
 
-void tn_os_advise_dontneed(const void *p, size_t bytes) {
+/* Advises on the pages that lie wholly inside a range. */
+static void advise(const void *p, size_t bytes, int advice) {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t lo = ((uintptr_t)p + page - 1) & ~(page - 1), hi = ((uintptr_t)p + bytes) & ~(page - 1);
-    if (lo < hi) madvise((void *)lo, hi - lo, MADV_DONTNEED);
+    if (lo < hi) madvise((void *)lo, hi - lo, advice);
+}
+
+void tn_os_advise_dontneed(const void *p, size_t bytes) {
+    advise(p, bytes, MADV_DONTNEED);
+}
+
+void tn_os_advise_random(const void *p, size_t bytes, bool random) {
+    advise(p, bytes, random ? MADV_RANDOM : MADV_NORMAL);
 }
 
 /* The process and the machine */

@@ -8,13 +8,21 @@
 #include <stdint.h>
 #include "runtime/base/status.h"
 
-/* A whole file mapped read-only (private). An empty file has data == NULL, size == 0. */
+/* A file, or a part of one, mapped read-only (private). An empty one has data == NULL, size == 0. */
 typedef struct TnFile {
     const uint8_t *data;
     size_t size;
+    uint64_t offset; /* of the part, in the file */
+    int kept;        /* the descriptor + 1, if it stays open until tn_file_unmap; else 0 */
 } TnFile;
 TernStatus tn_file_map(const char *path, TnFile *out, TernError *err); /* regular files only */
+/* Maps the part from `offset` on, a multiple of the page size, to the end; keeps the file open for tn_file_forget. A file that
+ * ends before `offset` is an error. */
+TernStatus tn_file_map_from(const char *path, uint64_t offset, TnFile *out, TernError *err);
 void tn_file_unmap(TnFile *f);
+/* Asks the system to drop bytes of the mapping from its cache of files. It keeps those that a process has mapped, so call
+ * tn_os_advise_dontneed first. Does nothing if the file is not kept open. */
+void tn_file_forget(const TnFile *f, const void *p, size_t bytes);
 /* Reads a whole file, a pipe or "-" (standard input). More than `limit` bytes are an error. *out is NUL-terminated;
  * free() it. */
 TernStatus tn_file_read(const char *path, size_t limit, char **out, size_t *out_size, TernError *err);
@@ -78,6 +86,9 @@ void tn_os_advise_small(void *p, size_t bytes);
 size_t tn_os_huge_bytes(const void *p, size_t bytes);
 /* Drops the resident pages that lie wholly inside a range of a file mapping. They are read again when touched. */
 void tn_os_advise_dontneed(const void *p, size_t bytes);
+/* Says that a range of a file mapping is read here and there, so that a page that is read does not bring its neighbours from
+ * the disk; or, with false, that it is read as usual. Only pages that lie wholly inside count. */
+void tn_os_advise_random(const void *p, size_t bytes, bool random);
 
 double tn_os_seconds(void); /* a monotonic clock */
 uint32_t tn_os_cpus(void);  /* processors that this process may run on */

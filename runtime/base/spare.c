@@ -46,7 +46,7 @@ TernStatus tn_spare_map(TnSpareFile *f, TnFile *out, TernError *err) {
     *out = (TnFile){0};
     void *p = f->size ? mmap(NULL, f->size, PROT_READ, MAP_PRIVATE, f->fd, 0) : NULL;
     if (p == MAP_FAILED) return fail_errno(err, f->folder, "map");
-    if (p) *out = (TnFile){p, f->size};
+    if (p) *out = (TnFile){.data = p, .size = f->size};
     tn_spare_close(f);
     return TERN_OK;
 }

@@ -1,4 +1,4 @@
-/* The quota of processor time, read from made-up folders in place of / : cgroup v1, v2 and both, with and without a
+/* The quota of processor time and the limit of memory, read from made-up folders in place of / : cgroup v1, v2 and both, with and without a
  * namespace, the smallest quota of a group and those above it, and malformed files. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "runtime/base/cgroup.h"
 #include "runtime/base/cpus.h"
 #include "runtime/base/os.h"
 
@@ -237,6 +238,37 @@ static void damage_is_survived(void **state) {
     clear();
 }
 
+/* The smallest limit of a group and those above it; how a group is found is the same as above. */
+static void memory_limits_are_found(void **state) {
+    (void)state;
+    static const char v1[] = "33 25 0:28 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
+    static const struct {
+        const char *files[10];
+        uint64_t limit;
+    } limits[] = {
+        {{NULL}, 0},
+        {{CGROUP, "0::/a/b\n", MOUNTS, V2, "sys/fs/cgroup/a/b/memory.max", "max\n"}, 0},
+        {{CGROUP, "0::/a/b\n", MOUNTS, V2, "sys/fs/cgroup/a/b/memory.max", "2000000000\n",
+          "sys/fs/cgroup/a/memory.max", "1000000000\n"},
+         1000000000},
+        {{CGROUP, "0::/a\n", MOUNTS, V2, "sys/fs/cgroup/a/memory.max", "2000\n",
+          "sys/fs/cgroup/a/memory.high", "1000\n"},
+         1000},
+        {{CGROUP, "0::/a\n", MOUNTS, V2, "sys/fs/cgroup/a/memory.max", "2000 1000\n"}, 0},
+        {{CGROUP, "4:memory:/x\n", MOUNTS, v1, "sys/fs/cgroup/memory/x/memory.limit_in_bytes", "4096\n",
+          "sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"},
+         4096},
+    };
+    char root[1024];
+    snprintf(root, sizeof root, "%s/root", folder);
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        const char *const *files = limits[i].files;
+        for (int k = 0; files[k]; k += 2) put(files[k], files[k + 1], strlen(files[k + 1]));
+        assert_int_equal(tn_memory_limit(root), limits[i].limit);
+        clear();
+    }
+}
+
 static void own_system(void **state) {
     (void)state;
     TnCpus c = tn_cpus("");
@@ -249,6 +281,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(quotas_are_found),
         cmocka_unit_test(damage_is_survived),
+        cmocka_unit_test(memory_limits_are_found),
         cmocka_unit_test(own_system),
     };
     return cmocka_run_group_tests(tests, enter, leave);
