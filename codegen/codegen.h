@@ -18,10 +18,10 @@ typedef struct TnEmitJob {
     uint32_t kernel;
     const char *symbol; /* the entry's name in the object: [A-Za-z0-9_]+ */
     /* filled by emit */
-    uint64_t entry;                 /* offset in the image */
-    uint64_t scratch, scratch_page; /* bytes a worker needs: scratch + scratch_page * P */
-    uint32_t threads, shared;       /* of a unit, as in TnBlobLaunch; CPU targets leave them 0 */
-    const char *note;               /* lines to print above it in a listing; may be NULL */
+    uint64_t entry;                  /* offset in the image */
+    uint64_t scratch, scratch_page;  /* bytes a worker needs: scratch + scratch_page * P */
+    uint32_t threads, shared, block; /* of a unit, as in TnBlobLaunch; CPU targets leave them 0 */
+    const char *note;                /* lines to print above it in a listing; may be NULL */
 } TnEmitJob;
 
 /* Reports progress; returns nonzero to cancel. done and total are in units of the phase. */

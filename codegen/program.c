@@ -168,7 +168,9 @@ static TernStatus add_launch(Builder *b, uint32_t kernel, const TnEmitJob *jobs,
         l.scratch_page = job->scratch_page;
         if (job->threads > TN_LAUNCH_THREADS_MAX || job->shared > TN_LAUNCH_SHARED_MAX)
             TN_BUG("kernel %s: %u threads sharing %u bytes", k->name, job->threads, job->shared);
+        TN_CHECK(job->block <= UINT8_MAX && (!job->block || l.gate_sym != UINT32_MAX));
         l.threads = (uint16_t)job->threads;
+        l.block = (uint8_t)job->block;
         l.shared = job->shared;
     }
     if (l.scratch > b->plan.scratch) b->plan.scratch = l.scratch;

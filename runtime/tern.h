@@ -105,6 +105,7 @@ typedef struct TernLabLaunch {
     uint32_t grid, threads, shared; /* CTAs; threads, and bytes of dynamic shared memory, of each */
     uint32_t n_buffers;             /* at most 512 */
     const TernLabBuffer *buffers; /* the entry's parameters are the addresses of their copies on the device */
+    uint32_t grid_y;              /* CTAs are `grid` times so many; 0: as 1 */
 } TernLabLaunch;
 /* Opens a device, "cuda" or "cuda:N". */
 TERN_API TernStatus tern_lab_open(const char *device, TernLab **out, TernError *err);

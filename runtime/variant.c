@@ -255,6 +255,8 @@ static TernStatus check_launch(const Reading *r, const TnVariant *v, uint32_t n_
                    (Num)l->scratch, (Num)l->scratch_page, (Num)v->plan.scratch, (Num)v->plan.scratch_page);
     if (l->flags & ~TN_LAUNCH_BARRIER)
         return bad(r, "launch %u: flags are 0x%x, expected 0 or 1", i, l->flags);
+    if (l->block && l->gate_sym == UINT32_MAX)
+        return bad(r, "launch %u: blocks of %u rows, but gate_sym is none, expected a symbol", i, l->block);
     if (l->threads > TN_LAUNCH_THREADS_MAX || l->shared > TN_LAUNCH_SHARED_MAX)
         return bad(r, "launch %u: %u threads sharing %u bytes, expected at most %d and %d", i, l->threads,
                    l->shared, TN_LAUNCH_THREADS_MAX, TN_LAUNCH_SHARED_MAX);

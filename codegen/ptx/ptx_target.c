@@ -7,6 +7,7 @@
  * to recompute are recomputed by every CTA. */
 #include "codegen/codegen.h"
 #include "codegen/ptx/ops/ptx_ops.h"
+#include "codegen/ptx/skeletons/ptx_ring.h"
 
 #include <string.h>
 #include "runtime/abi/levels.h"
@@ -41,16 +42,18 @@ static TnEnc prefer(const TnType *weight, TnOp reader, const char *level) {
     return tn_type_in_groups(weight) ? TN_ENC_r64 : TN_ENC_p64;
 }
 
-/* The widest cut of 64, 32 or 16 columns that gives at least UNITS units, else 16. r64 holds 64 rows side by side, so its
- * products are cut by 64. */
+/* The widest cut of 64, 32 or 16 columns that gives at least UNITS CTAs in the largest step of the class, else 16: ternary
+ * products of many rows have CTAs for each block of rows. r64 holds 64 rows side by side, so its products are cut by 64. */
 static TnCut cut(const TnGraph *g, uint32_t kernel) {
     enum { UNITS = 100, WIDEST = 64, LEAST = 16 };
     if (!tn_cut_by_columns(g, kernel)) return tn_cut_usual(g, kernel);
     const TnNode *root = &g->nodes[g->kernels[kernel].root];
-    int64_t columns = WIDEST;
+    int64_t columns = WIDEST, blocks = 1;
+    if (root->op == TN_OP_tmatmul && g->rows_hi > TN_PTX_ROWS)
+        blocks = (g->rows_hi + TN_PTX_RING_ROWS - 1) / TN_PTX_RING_ROWS;
     TnCut out = tn_cut_of(g, kernel, columns);
     bool beside = tn_rows_together(&g->nodes[root->args[1]].type) > 1;
-    while (!beside && out.units < UNITS && columns > LEAST) out = tn_cut_of(g, kernel, columns /= 2);
+    while (!beside && out.units * blocks < UNITS && columns > LEAST) out = tn_cut_of(g, kernel, columns /= 2);
     return out;
 }
 
@@ -74,6 +77,7 @@ static void put_entry(TnEmitJob *job, const char *level, TnBuf *out) {
     tn_ptx_kernel(&b, job->symbol);
     job->threads = b.x.threads;
     job->shared = b.x.shared;
+    job->block = b.block;
 }
 
 static TernStatus emit(TnEmitJob *jobs, uint32_t n, const char *level, TnBuf *image, TnProgressFn *progress,

@@ -41,7 +41,7 @@ static void end(Make *m) {
 /* Room for what the threads read and write, in bytes a thread; in: random bits. */
 static void make_room(Make *m, uint32_t in, uint32_t out) {
     TnPtxTrial *t = m->t;
-    uint32_t threads = t->grid * t->threads;
+    uint32_t threads = t->grid * (t->grid_y ? t->grid_y : 1) * t->threads;
     t->record = out;
     t->in_bytes = (size_t)threads * in;
     t->out_bytes = (size_t)threads * out;
@@ -183,18 +183,21 @@ static void alu(Make *m, const char *level) {
 }
 
 static void special(Make *m, const char *level) {
-    enum { GRID = 3 };
+    enum { GRID = 3, DOWN = 2 };
     begin(m, level, GRID, THREADS);
+    m->t->grid_y = DOWN;
+    m->thread = PX(&m->x, mad, tn_px_special(&m->x, TN_PX_ctaid_y), tn_px_u(GRID * THREADS), m->thread);
     TnPxV to = own(m, 1, 4 * TN_PX_SPECIALS);
     for (int s = 0; s < TN_PX_SPECIALS; s++)
         PX(&m->x, st, after(to, 4 * (uint32_t)s), tn_px_special(&m->x, (TnPxSpecial)s));
     end(m);
     make_room(m, 4, 4 * TN_PX_SPECIALS);
-    for (uint32_t i = 0; i < GRID * THREADS; i++) {
+    for (uint32_t i = 0; i < DOWN * GRID * THREADS; i++) {
         uint8_t *e = m->t->expected + (size_t)i * m->t->record;
         put_word(e + 4 * TN_PX_tid, i % THREADS);
         put_word(e + 4 * TN_PX_ntid, THREADS);
-        put_word(e + 4 * TN_PX_ctaid, i / THREADS);
+        put_word(e + 4 * TN_PX_ctaid, i / THREADS % GRID);
+        put_word(e + 4 * TN_PX_ctaid_y, i / THREADS / GRID);
         put_word(e + 4 * TN_PX_nctaid, GRID);
         put_word(e + 4 * TN_PX_laneid, i % LANES);
     }

@@ -21,11 +21,11 @@
 
 typedef struct TnPtxTrial {
     TnPxRow row;
-    TnBuf text; /* a module, with its NUL byte */
-    uint32_t grid, threads, shared;
-    uint8_t *in, *out, *expected; /* out is to be copied to the device too */
-    size_t in_bytes, out_bytes;   /* of expected as well */
-    uint32_t record;              /* bytes of out that belong to one thread */
+    TnBuf text;                             /* a module, with its NUL byte */
+    uint32_t grid, grid_y, threads, shared; /* grid_y 0: 1 */
+    uint8_t *in, *out, *expected;           /* out is to be copied to the device too */
+    size_t in_bytes, out_bytes;             /* of expected as well */
+    uint32_t record;                        /* bytes of out that belong to one thread */
     uint32_t operands; /* values of 8 bytes that one thread reads, for messages; 0: something else */
     char kind;         /* letter of the result; f, g and h: NaNs are equal */
 } TnPtxTrial;

@@ -50,6 +50,7 @@ static TernStatus run(Check *c, TnPtxTrial *t, bool *ran, TernError *err) {
     TernLabLaunch l = {.size = sizeof l,
                        .entry = TN_PTX_TRIAL_ENTRY,
                        .grid = t->grid,
+                       .grid_y = t->grid_y,
                        .threads = t->threads,
                        .shared = t->shared,
                        .n_buffers = TN_COUNT(buffers),

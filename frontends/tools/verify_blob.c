@@ -47,9 +47,9 @@ static void hold_launch(Check *c, const TnGraph *g, uint32_t i, const TnBlobLaun
                 i, name, (unsigned long long)a->units, (int)a->unit_sym, (int)a->gate_sym, a->flags,
                 (unsigned long long)b->units, (int)b->unit_sym, (int)b->gate_sym, b->flags);
     /* what the units of a GPU share is in the code alone */
-    if (!code_shares(g) && (a->threads || a->shared))
-        DIFFERS(c, "launch %u (%s) has %u threads sharing %u bytes, expected none", i, name, a->threads,
-                a->shared);
+    if (!code_shares(g) && (a->threads || a->shared || a->block))
+        DIFFERS(c, "launch %u (%s) has %u threads sharing %u bytes, blocks of %u rows, expected none", i,
+                name, a->threads, a->shared, a->block);
     TnRef ops[64];
     uint32_t n_in;
     (void)tn_kernel_operands(g, i, ops, &n_in);

@@ -71,8 +71,13 @@ static char *entry_name(const TernModel *m, const char *level, uint32_t number) 
 
 /* ---- launches */
 
-static TernStatus run(TnLab *l, const TnLabRun *r, const char *entry, uint64_t units, uint32_t threads,
-                      uint32_t shared, TernError *err) {
+/* CTAs for the step's blocks of `block` rows, of which symbol `rows` has the number. */
+static uint32_t blocks_of(const TnLabRun *r, uint32_t block, uint32_t rows) {
+    return block ? ((uint32_t)r->sym[rows] + block - 1) / block : 1;
+}
+
+static TernStatus run(TnLab *l, const TnLabRun *r, const char *entry, uint64_t units, uint32_t blocks,
+                      uint32_t threads, uint32_t shared, TernError *err) {
     TernLabBuffer buffers[TN_LAB_OPERANDS + 1];
     TN_CHECK(r->n <= TN_LAB_OPERANDS);
     for (uint32_t i = 0; i < r->n; i++)
@@ -85,6 +90,7 @@ static TernStatus run(TnLab *l, const TnLabRun *r, const char *entry, uint64_t u
                         &(TernLabLaunch){.size = sizeof(TernLabLaunch),
                                          .entry = entry,
                                          .grid = (uint32_t)units,
+                                         .grid_y = blocks,
                                          .threads = threads,
                                          .shared = shared,
                                          .n_buffers = r->n + 1,
@@ -99,7 +105,7 @@ TernStatus tn_lab_launch(TnLab *l, const TernModel *m, const char *level, uint32
     uint64_t units = b.units;
     if (b.unit_sym != UINT32_MAX) units *= (uint64_t)r->sym[b.unit_sym];
     char *name = entry_name(m, level, b.export_index);
-    TernStatus st = run(l, r, name, units, b.threads, b.shared, err);
+    TernStatus st = run(l, r, name, units, blocks_of(r, b.block, b.gate_sym), b.threads, b.shared, err);
     free(name);
     return st;
 }
@@ -108,5 +114,6 @@ TernStatus tn_lab_job(TnLab *l, const TnEmitJob *job, const char *text, uint64_t
                       TernError *err) {
     l->model = NULL;
     TN_TRY(tern_lab_load(l->lab, text, err));
-    return run(l, r, job->symbol, units, job->threads, job->shared, err);
+    uint32_t rows = tn_launch_syms(job->g, job->kernel).gate;
+    return run(l, r, job->symbol, units, blocks_of(r, job->block, rows), job->threads, job->shared, err);
 }

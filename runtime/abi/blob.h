@@ -125,7 +125,10 @@ typedef struct TnBlobLaunch {
     uint32_t unit_sym; /* the number of units is `units` times this symbol; UINT32_MAX: `units` */
     uint64_t units;
     uint64_t scratch, scratch_page; /* bytes: scratch + scratch_page * P */
-    uint16_t flags;
+    uint8_t flags;
+    /* If not 0, a unit is done for each block of so many rows, of which there are gate_sym, by threads of its own. 0 on
+     * processors */
+    uint8_t block;
     /* If many threads run a unit together: their number, and the bytes of memory that they share. 0 on processors */
     uint16_t threads;
     uint32_t shared;

@@ -38,6 +38,7 @@ enum {
         97, /* bytes of shared memory that a launch may ask for, after the attribute below is set */
     /* cuFuncSetAttribute */
     TN_CUDA_FUNC_SHARED = 8,
+    TN_CUDA_GRID_Y = 65535,          /* most CTAs of a launch in the second dimension */
     TN_CUDA_SHARED_PLAIN = 48 << 10, /* bytes that a launch may ask for without it */
     /* cuModuleLoadDataEx */
     TN_CUDA_JIT_ERRORS = 5,

@@ -12,7 +12,8 @@ struct TernLab {
 
 static const TnField launch_fields[] = {TN_FIELD(TernLabLaunch, entry),     TN_FIELD(TernLabLaunch, grid),
                                         TN_FIELD(TernLabLaunch, threads),   TN_FIELD(TernLabLaunch, shared),
-                                        TN_FIELD(TernLabLaunch, n_buffers), TN_FIELD(TernLabLaunch, buffers)};
+                                        TN_FIELD(TernLabLaunch, n_buffers), TN_FIELD(TernLabLaunch, buffers),
+                                        TN_FIELD(TernLabLaunch, grid_y)};
 static const TnShape launch_shape = TN_SHAPE(TernLabLaunch, launch_fields);
 
 TernStatus tern_lab_open(const char *device, TernLab **out, TernError *err) {
@@ -69,6 +70,9 @@ static TernStatus check(const TernLabLaunch *l, TernError *err) {
     if (l->grid == 0 || l->threads == 0)
         return tn_fail(err, TERN_ERR_INPUT, "TernLabLaunch: a grid of %u times %u threads, expected some",
                        l->grid, l->threads);
+    if (l->grid_y > TN_CUDA_GRID_Y)
+        return tn_fail(err, TERN_ERR_INPUT, "TernLabLaunch.grid_y is %u, expected at most %d", l->grid_y,
+                       TN_CUDA_GRID_Y);
     return TERN_OK;
 }
 
@@ -84,7 +88,9 @@ static TernStatus start(TernLab *lab, const TernLabLaunch *l, void **params, Ter
     TN_TRY(TN_CU(d, err, ModuleFunction, (&function, lab->module, l->entry)));
     if (l->shared > TN_CUDA_SHARED_PLAIN)
         TN_TRY(TN_CU(d, err, FuncAttribute, (function, TN_CUDA_FUNC_SHARED, (int)l->shared)));
-    TN_TRY(TN_CU(d, err, Launch, (function, l->grid, 1, 1, l->threads, 1, 1, l->shared, NULL, params, NULL)));
+    TN_TRY(TN_CU(
+        d, err, Launch,
+        (function, l->grid, l->grid_y ? l->grid_y : 1, 1, l->threads, 1, 1, l->shared, NULL, params, NULL)));
     return TN_CU(d, err, StreamWait, (NULL));
 }
 

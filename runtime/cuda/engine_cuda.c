@@ -70,14 +70,16 @@ static bool scratch(const TnEngine *e, const TnVariant *v, const int64_t *sym_ma
 
 /* ---- launches */
 
-/* The most CTAs that launch i can need. */
-static uint64_t largest_grid(const TnProgram *p, uint32_t i) {
-    const TnRunLaunch *l = &p->launches[i];
+/* CTAs of a launch: units, and blocks of rows. */
+typedef struct Grid {
+    uint64_t x, y;
+} Grid;
+
+/* The largest value of a symbol in a step. */
+static uint64_t largest(const TnProgram *p, uint32_t sym) {
     const TnMemory *m = p->memory;
     uint32_t most;
-    switch (l->unit_sym) {
-    case UINT32_MAX:
-        return (uint64_t)l->units;
+    switch (sym) {
     case TN_ABI_T:
         most = m->rows_most;
         break;
@@ -90,19 +92,46 @@ static uint64_t largest_grid(const TnProgram *p, uint32_t i) {
         most = m->wants_most;
         break;
     default: /* of the session */
-        return (uint64_t)l->units * (uint64_t)m->sym[l->unit_sym];
+        return (uint64_t)m->sym[sym];
     }
-    return (uint64_t)l->units * (most < p->rows_hi ? most : p->rows_hi);
+    return most < p->rows_hi ? most : p->rows_hi;
+}
+
+static uint64_t blocks_of(const TnProgram *p, uint32_t i, uint64_t rows) {
+    uint32_t block = p->variant->launches[i].block;
+    return block ? (rows + block - 1) / block : 1;
+}
+
+/* The most CTAs that launch i can need. */
+static Grid largest_grid(const TnProgram *p, uint32_t i) {
+    const TnRunLaunch *l = &p->launches[i];
+    Grid g = {.x = (uint64_t)l->units, .y = 1};
+    if (l->unit_sym != UINT32_MAX) g.x *= largest(p, l->unit_sym);
+    if (l->gate_sym != UINT32_MAX) g.y = blocks_of(p, i, largest(p, l->gate_sym));
+    return g;
+}
+
+/* What it needs in this step, or none. */
+static Grid open_grid(const TnProgram *p, uint32_t i) {
+    const TnRunLaunch *l = &p->launches[i];
+    const int64_t *sym = p->memory->sym;
+    if (!tn_launch_open(l, sym) || tn_launch_units(l, sym) <= 0) return (Grid){0};
+    Grid g = {.x = (uint64_t)tn_launch_units(l, sym), .y = 1};
+    if (l->gate_sym != UINT32_MAX) g.y = blocks_of(p, i, (uint64_t)sym[l->gate_sym]);
+    return g;
 }
 
 static TernStatus check_launch(const TnCudaEngine *e, const TnProgram *p, uint32_t i, TernError *err) {
     enum { PARAMS_MOST = 4096 / 8 };
     const TnBlobLaunch *b = &p->variant->launches[i];
     const char *name = e->engine.name;
-    uint64_t grid = largest_grid(p, i);
-    if (grid == 0 || grid > INT32_MAX)
+    Grid grid = largest_grid(p, i);
+    if (grid.x == 0 || grid.x > INT32_MAX)
         return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: launch %u has %llu units, expected 1 to 2^31 - 1",
-                       name, i, (unsigned long long)grid);
+                       name, i, (unsigned long long)grid.x);
+    if (grid.y == 0 || grid.y > TN_CUDA_GRID_Y)
+        return tn_fail(err, TERN_ERR_UNSUPPORTED, "%s: launch %u has %llu blocks of rows, expected 1 to %d",
+                       name, i, (unsigned long long)grid.y, TN_CUDA_GRID_Y);
     if (b->threads == 0 || b->shared > e->device.shared)
         return tn_fail(
             err, TERN_ERR_UNSUPPORTED,
@@ -114,16 +143,16 @@ static TernStatus check_launch(const TnCudaEngine *e, const TnProgram *p, uint32
     return TERN_OK;
 }
 
-static TernStatus start(TnCudaEngine *e, TnCudaSession *s, const TnProgram *p, uint32_t i, uint64_t grid,
+static TernStatus start(TnCudaEngine *e, TnCudaSession *s, const TnProgram *p, uint32_t i, Grid grid,
                         TernError *err) {
     const TnRunLaunch *l = &p->launches[i];
     const TnBlobLaunch *b = &p->variant->launches[i];
     uint32_t n = 0;
     for (; n < b->n_operands; n++) s->params[n] = (void *)&l->args.ptr[n];
     s->params[n] = (void *)&l->args.sym;
-    return TN_CU(
-        &e->device, err, Launch,
-        ((void *)l->kernel, (unsigned)grid, 1, 1, b->threads, 1, 1, b->shared, s->stream, s->params, NULL));
+    return TN_CU(&e->device, err, Launch,
+                 ((void *)l->kernel, (unsigned)grid.x, (unsigned)grid.y, 1, b->threads, 1, 1, b->shared,
+                  s->stream, s->params, NULL));
 }
 
 /* ---- graphs */
@@ -213,17 +242,15 @@ static TernStatus make_events(TnCudaEngine *e, TnCudaSession *s, uint32_t n, Ter
 /* Runs the open launches with an event before the first and after each. */
 static TernStatus run_timed(TnCudaEngine *e, TnCudaSession *s, TnProgram *p, TernError *err) {
     TnCudaDevice *d = &e->device;
-    const int64_t *sym = p->memory->sym;
     uint32_t n = 0;
     TN_TRY(make_events(e, s, p->n + 1, err));
     uint64_t begin = tn_clock_ns();
     TN_TRY(TN_CU(d, err, EventRecord, (s->events[n++], s->stream)));
     for (uint32_t i = 0; i < p->n; i++) {
-        const TnRunLaunch *l = &p->launches[i];
-        int64_t units = tn_launch_units(l, sym);
+        Grid grid = open_grid(p, i);
         p->stamps[i] = (TnStamp){0};
-        if (!tn_launch_open(l, sym) || units <= 0) continue;
-        TN_TRY(start(e, s, p, i, (uint64_t)units, err));
+        if (grid.x == 0) continue;
+        TN_TRY(start(e, s, p, i, grid, err));
         TN_TRY(TN_CU(d, err, EventRecord, (s->events[n++], s->stream)));
         p->stamps[i].begin = begin;
     }

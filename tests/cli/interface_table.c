@@ -656,6 +656,8 @@ static void test_runtime(void) {
     FIELD(use_lab(&o), "entry", TernLabLaunch, .grid = 1, .threads = 1);
     FIELD(use_lab(&o), "TernLabLaunch: a grid", TernLabLaunch, .entry = "x", .threads = 1);
     FIELD(use_lab(&o), "TernLabLaunch: a grid", TernLabLaunch, .entry = "x", .grid = 1);
+    FIELD(use_lab(&o), "grid_y is 65536", TernLabLaunch, .entry = "x", .grid = 1, .threads = 1,
+          .grid_y = 65536);
     FIELD(use_lab(&o), "n_buffers 1", TernLabLaunch, .entry = "x", .grid = 1, .threads = 1, .n_buffers = 1);
     FIELD(use_lab(&o), "buffers[0].data", TernLabLaunch, .entry = "x", .grid = 1, .threads = 1,
           .n_buffers = 1, .buffers = &(TernLabBuffer){.bytes = 1});

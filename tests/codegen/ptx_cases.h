@@ -49,6 +49,7 @@ static inline Memory ptx_launch_kernel(const TnGraph *g, uint32_t kernel, const 
     PtxLaunch l = {.entry = "kernel_0", .threads = b->x.threads, .shared = b->x.shared, .params = params};
     int64_t units = k->axis == TN_AXIS_ROWS ? k->units * rows : k->units;
     l.grid = (uint32_t)units + 2; /* as a graph of a larger step launches it */
+    if (b->block) l.grid_y = ((uint32_t)rows + b->block - 1) / b->block + 1;
     l.param_bytes = (m->n + 1) * sizeof *params;
     l.seed = parity_u32();
     const char *fault = ptx_launch(machine, code, &l);

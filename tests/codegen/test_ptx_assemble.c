@@ -82,7 +82,7 @@ static void ternary(const char *name, int m, int k, int grain) {
             say("%%x: f32[T,%d] = input {name=\"x\"}\n", k);
         else
             say_q8(k);
-        say_main("tmatmul", grain, m);
+        say_main("tmatmul", classes[i] > 8 && grain < 64 ? 64 : grain, m);
         if (classes[i] == 1)
             say("%%n: f32[T,%d] = rmsnorm %%x, $g {eps=0x1p-17}\n%%q: q8[T,%d] = quant %%n\n", k, k);
         say("%%a: i32[T,%d] = tmatmul %%q, $w\n%%y: f32[T,%d] = dequant %%a, %%q, $w {off=1048576}\nend\n", m,
@@ -93,7 +93,7 @@ static void ternary(const char *name, int m, int k, int grain) {
 }
 
 static void by_groups(const char *name, int m, int k) {
-    static const int classes[] = {1, 8};
+    static const int classes[] = {1, 8, 512};
     for (size_t i = 0; i < TN_COUNT(classes); i++) {
         say("$w: r64[%d,%d] scale=group:128 = random {seed=5}\n%%x: f32[T,%d] = input {name=\"x\"}\n", m, k,
             k);

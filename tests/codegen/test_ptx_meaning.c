@@ -42,8 +42,8 @@ static TnPxV open_kernel(TnPx *x, TnBuf *text) {
 }
 
 /* Runs a kernel of two pieces of memory: what it reads, and what it writes. */
-static void run_kernel(TnPx *x, TnBuf *text, uint32_t ctas, uint32_t threads, const void *in, size_t in_bytes,
-                       void *out, size_t out_bytes, const char *name) {
+static void run_grid(TnPx *x, TnBuf *text, uint32_t ctas, uint32_t down, uint32_t threads, const void *in,
+                     size_t in_bytes, void *out, size_t out_bytes, const char *name) {
     char line[PTX_LINE];
     PX(x, ret);
     tn_px_close(x);
@@ -57,6 +57,7 @@ static void run_kernel(TnPx *x, TnBuf *text, uint32_t ctas, uint32_t threads, co
     const char *fault = ptx_launch(m, code,
                                    &(PtxLaunch){.entry = "k",
                                                 .grid = ctas,
+                                                .grid_y = down,
                                                 .threads = threads,
                                                 .shared = x->shared,
                                                 .params = params,
@@ -67,6 +68,11 @@ static void run_kernel(TnPx *x, TnBuf *text, uint32_t ctas, uint32_t threads, co
     ptx_machine_free(m);
     ptx_module_free(code);
     tn_buf_free(text);
+}
+
+static void run_kernel(TnPx *x, TnBuf *text, uint32_t ctas, uint32_t threads, const void *in, size_t in_bytes,
+                       void *out, size_t out_bytes, const char *name) {
+    run_grid(x, text, ctas, 1, threads, in, in_bytes, out, out_bytes, name);
 }
 
 static bool same(char kind, bool rounds, uint64_t got, uint64_t expected) {
@@ -118,19 +124,21 @@ static void test_alu(void **state) {
 
 static void test_specials(void **state) {
     (void)state;
-    static uint32_t out[3 * 64][TN_PX_SPECIALS];
+    static uint32_t out[2 * 3 * 64][TN_PX_SPECIALS];
     TnBuf text = {0};
     TnPx x;
     open_kernel(&x, &text);
     TnPxV t = PX(&x, mad, tn_px_special(&x, TN_PX_ctaid), tn_px_u(64), tn_px_special(&x, TN_PX_tid));
+    t = PX(&x, mad, tn_px_special(&x, TN_PX_ctaid_y), tn_px_u(3 * 64), t);
     TnPxV to = own(&x, t, 1, 4 * TN_PX_SPECIALS);
     for (int s = 0; s < TN_PX_SPECIALS; s++)
         PX(&x, st, tn_px_at(to, 4 * s), tn_px_special(&x, (TnPxSpecial)s));
-    run_kernel(&x, &text, 3, 64, "", 1, out, sizeof out, "special");
-    for (uint32_t i = 0; i < 3 * 64; i++) {
+    run_grid(&x, &text, 3, 2, 64, "", 1, out, sizeof out, "special");
+    for (uint32_t i = 0; i < 2 * 3 * 64; i++) {
         assert_int_equal(out[i][TN_PX_tid], i % 64);
         assert_int_equal(out[i][TN_PX_ntid], 64);
-        assert_int_equal(out[i][TN_PX_ctaid], i / 64);
+        assert_int_equal(out[i][TN_PX_ctaid], i / 64 % 3);
+        assert_int_equal(out[i][TN_PX_ctaid_y], i / 64 / 3);
         assert_int_equal(out[i][TN_PX_nctaid], 3);
         assert_int_equal(out[i][TN_PX_laneid], i % 32);
     }

@@ -29,6 +29,7 @@ static bool holds(TnPxRow row, const char *level, const char *planted, TnBuf *te
     const char *fault = ptx_launch(m, code,
                                    &(PtxLaunch){.entry = TN_PTX_TRIAL_ENTRY,
                                                 .grid = t.grid,
+                                                .grid_y = t.grid_y,
                                                 .threads = t.threads,
                                                 .shared = t.shared,
                                                 .params = params,

@@ -150,6 +150,8 @@ static const Spoilt spoilt[] = {
     LAUNCH(2, scratch, 321,
            "section PROG 1: launch 2: scratch 321 + 0 a page, expected at most 320 + 0 by PLAN"),
     LAUNCH(2, flags, 2, "section PROG 1: launch 2: flags are 0x2, expected 0 or 1"),
+    LAUNCH(0, block, 64,
+           "section PROG 1: launch 0: blocks of 64 rows, but gate_sym is none, expected a symbol"),
     LAUNCH(2, threads, 1025,
            "section PROG 1: launch 2: 1025 threads sharing 0 bytes, expected at most 1024 and 262144"),
     LAUNCH(3, shared, 262145,

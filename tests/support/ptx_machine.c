@@ -132,7 +132,8 @@ static void start_warp(PtxCta *c, PtxWarp *w, uint32_t i, const PtxRun *run) {
     w->since = c->since;
     fill_row(w->file + ptx_special_place(TN_PX_tid), 32 * i, 1);
     fill_row(w->file + ptx_special_place(TN_PX_ntid), l->threads, 0);
-    fill_row(w->file + ptx_special_place(TN_PX_ctaid), c->id, 0);
+    fill_row(w->file + ptx_special_place(TN_PX_ctaid), c->id % l->grid, 0);
+    fill_row(w->file + ptx_special_place(TN_PX_ctaid_y), c->id / l->grid, 0);
     fill_row(w->file + ptx_special_place(TN_PX_nctaid), l->grid, 0);
     fill_row(w->file + ptx_special_place(TN_PX_laneid), 0, 1);
 }
@@ -210,11 +211,17 @@ static const char *refuse(PtxMachine *m, const PtxLaunch *l, const char *format,
     return m->line;
 }
 
+/* CTAs of a launch. */
+static uint32_t ctas(const PtxLaunch *l) {
+    return l->grid * (l->grid_y ? l->grid_y : 1);
+}
+
 static const char *check(PtxMachine *m, const PtxModule *module, const PtxLaunch *l) {
     const PtxBody *b = ptx_body_find(module, l->entry);
     uint32_t shared = module->target >= 90 ? SHARED_MOST : SHARED_MOST_SM_80;
     if (!b) return refuse(m, l, "the module has no such entry");
-    if (!l->grid || l->grid > INT32_MAX) return refuse(m, l, "a grid of %u CTAs", l->grid);
+    if (!l->grid || l->grid > INT32_MAX || l->grid_y > 65535 || (uint64_t)l->grid * l->grid_y > INT32_MAX)
+        return refuse(m, l, "a grid of %u CTAs by %u", l->grid, l->grid_y);
     if (!l->threads || l->threads > b->threads_most)
         return refuse(m, l, "%u threads, expected 1 to %u", l->threads, b->threads_most);
     if (l->shared > shared)
@@ -240,14 +247,14 @@ static const char *run_ctas(PtxRun *run, const uint32_t *order, uint32_t alive, 
         living = 0;
         for (uint32_t i = 0; i < alive; i++) {
             PtxCta *c = &m->slots[i];
-            if (!c->alive && started < run->launch->grid) {
+            if (!c->alive && started < ctas(run->launch)) {
                 prepare(c, run);
                 start(c, order[started++], run);
             }
             if (c->alive && !turn(run, c, seed, &warp)) return describe(m, run, c, warp);
             living += c->alive;
         }
-    } while (living || started < run->launch->grid);
+    } while (living || started < ctas(run->launch));
     return NULL;
 }
 
@@ -267,7 +274,7 @@ const char *ptx_launch(PtxMachine *m, const PtxModule *module, const PtxLaunch *
     if (fault) return fault;
     uint64_t limit = launch->limit ? launch->limit : (uint64_t)1 << 36, seed = launch->seed;
     uint32_t alive = launch->alive ? launch->alive : 1;
-    if (alive > launch->grid) alive = launch->grid;
+    if (alive > ctas(launch)) alive = ctas(launch);
     if (alive > m->n_slots) {
         m->slots = realloc(m->slots, alive * sizeof *m->slots);
         if (!m->slots) abort();
@@ -275,14 +282,14 @@ const char *ptx_launch(PtxMachine *m, const PtxModule *module, const PtxLaunch *
         m->n_slots = alive;
     }
     PtxRun *run = calloc(1, sizeof *run);
-    uint32_t *order = malloc(launch->grid * sizeof *order);
+    uint32_t *order = malloc(ctas(launch) * sizeof *order);
     if (!run || !order) abort();
     *run = (PtxRun){.m = m, .module = module, .launch = launch, .left = limit};
     run->body = ptx_body_find(module, launch->entry);
     run->wrong = m->wrong;
     run->number = ++m->launches;
     run->alone = alive > 1;
-    permute(order, launch->grid, &seed);
+    permute(order, ctas(launch), &seed);
     fault = run_ctas(run, order, alive, &seed);
     m->count.launches++;
     m->count.warp_instructions += limit - run->left;

@@ -103,14 +103,15 @@ void *ptx_memory_host(PtxMachine *m, uint64_t address, uint64_t bytes);
 
 typedef struct PtxLaunch {
     const char *entry;
-    uint32_t grid, threads; /* CTAs, and threads of each; both 1-dimensional */
+    uint32_t grid, threads; /* CTAs, and threads of each */
     uint32_t shared;        /* bytes of dynamic shared memory */
     const void *params;     /* laid out as ptx_module_param says */
     size_t param_bytes;
     uint64_t seed; /* 0: CTAs in order, warps in turn; otherwise CTAs and warps in an order that it decides */
     uint32_t
         alive; /* CTAs that run by turns; 0: 1. With `grid`, CTAs may wait for each other; they are not compared then */
-    uint64_t limit; /* warp instructions of the whole launch; 0: 2^36 */
+    uint64_t limit;  /* warp instructions of the whole launch; 0: 2^36 */
+    uint32_t grid_y; /* CTAs are grid times so many; 0: 1 */
 } PtxLaunch;
 
 typedef struct PtxCount {

@@ -248,20 +248,10 @@ static bool can(const TnGraph *g, TnRef ref) {
            tn_row_bytes(&g->nodes[n->args[0]].type) <= MOST_ROW;
 }
 
-/* Whether the words of a block of many rows fit shared memory beside their lines. */
-static bool fits_tiles(const TnPtx *b) {
-    enum { MOST_SLOTS = 128 };
-    TnPart parts[TN_PARTS_MAX];
-    uint32_t n = tn_kernel_parts(b->g, b->kernel, parts);
-    bool fits = true;
-    for (uint32_t i = 0; i < n; i++) fits &= b->k->grain * parts[i].n_bases <= MOST_SLOTS;
-    return fits;
-}
-
 static void kernel(TnPtx *b) {
     uint32_t row = (uint32_t)tn_row_bytes(&b->g->nodes[b->g->nodes[b->k->root].args[0]].type);
     int64_t most = tn_ptx_most_rows(b);
-    if (most > TN_PTX_ROWS && !tn_ptx_has_prologue(b) && fits_tiles(b)) {
+    if (tn_ptx_tmatmul_takes_tiles(b)) {
         tn_ptx_tmatmul_tiles(b);
         return;
     }

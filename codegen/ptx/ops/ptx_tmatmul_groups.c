@@ -7,7 +7,7 @@
  * The floats have an order: group by group. So the sums of TURN groups go to shared memory, and a thread a row continues its
  * chain, y = fma((float)acc, s * d, y). Sums of groups do not wait for each other. */
 #include "codegen/ptx/ops/ptx_ops.h"
-#include "codegen/ptx/skeletons/ptx_cols.h"
+#include "codegen/ptx/ops/ptx_tmatmul.h"
 
 #include "ir/r64.h"
 
@@ -148,6 +148,10 @@ static bool can(const TnGraph *g, TnRef ref) {
 }
 
 static void kernel(TnPtx *b) {
+    if (tn_ptx_groups_take_tiles(b)) {
+        tn_ptx_groups_tiles(b);
+        return;
+    }
     uint32_t row = (uint32_t)tn_row_bytes(&b->g->nodes[b->g->nodes[b->k->root].args[0]].type);
     TnPtxProduct p = {.threads = THREADS,
                       .rows = tn_ptx_most_rows(b) == 1 ? 1 : MOST_T,

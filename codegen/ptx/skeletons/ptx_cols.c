@@ -127,21 +127,21 @@ static void put_part(TnPtx *b, const TnPtxProduct *p, TnPtxUnit *u, uint32_t par
     if (room < p->room) room = p->room;
     TN_CHECK(room <= 1u << 20);
     TnPxV place = tn_px_shared_at(x, tn_px_shared(x, (uint32_t)room, 16));
-    u->words = tn_px_shared_at(x, tn_px_shared(x, u->rows * u->slots * 4, 16));
-    bool once = tn_ptx_most_rows(b) <= u->rows;
-    TnPxLoop l = {.i = tn_px_u(0)};
-    if (!once) l = tn_px_loop(x, tn_px_u(0), rows, tn_px_u(u->rows));
-    u->row0 = l.i;
+    uint32_t words = u->rows * u->slots * 4;
+    u->words = tn_px_shared_at(x, tn_px_shared(x, words > p->scratch ? words : p->scratch, 16));
+    TnPxV row0 = tn_px_u(0);
+    if (b->block) {
+        row0 = PX(x, mul, tn_px_special(x, TN_PX_ctaid_y), tn_px_u(b->block));
+        tn_px_when(x, PX(x, ge, row0, rows));
+        PX(x, ret);
+    }
+    u->row0 = row0;
     u->count = rows;
     p->begin(b, u);
-    fetch_rows(b, p, u, l.i, rows, place);
+    fetch_rows(b, p, u, row0, rows, place);
     p->finish(b, u);
     tn_px_barrier(x);
-    put_rows(b, u, part, l.i, rows);
-    if (!once) {
-        tn_px_barrier(x);
-        tn_px_loop_end(x, &l);
-    }
+    put_rows(b, u, part, row0, rows);
     x->used = used;
 }
 
@@ -153,15 +153,16 @@ void tn_ptx_by_columns(TnPtx *b, const TnPtxProduct *p) {
     x->threads = p->threads;
     tn_ptx_gate(b);
     TnPxV rows = count_rows(b);
+    uint32_t together = tn_ptx_has_prologue(b) ? 1 : p->rows;
+    if (tn_ptx_most_rows(b) > together) b->block = together;
     uint32_t first = 0;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t grain = (uint32_t)b->k->grain, units = (uint32_t)((parts[i].n + grain - 1) / grain);
         TnPtxUnit u = {.part = &parts[i],
                        .grain = grain,
-                       .rows = p->rows,
+                       .rows = together,
                        .slots = grain * parts[i].n_bases,
                        .state = p->state};
-        if (tn_ptx_has_prologue(b)) u.rows = 1;
         TnPxV next = tn_px_label(x);
         if (i + 1 < n) tn_px_go_if(x, PX(x, ge, b->unit, tn_px_u(first + units)), next);
         u.lo = PX(x, mul, first ? PX(x, sub, b->unit, tn_px_u(first)) : b->unit, tn_px_u(grain));

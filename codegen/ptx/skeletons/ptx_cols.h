@@ -1,7 +1,8 @@
-/* The skeleton of products: a CTA computes the columns of its unit for all rows of the step, a block of rows at a time.
+/* The skeleton of products: a CTA computes the columns of its unit for one block of rows of the step. Units are %ctaid.x and
+ * blocks %ctaid.y, of which there is one if a block takes all rows that there can be.
  *
  *   the unit's part and columns            one branch a part: what follows is emitted for each part
- *   for each block of rows
+ *   the block's first row
  *     begin        the product issues loads of weights, which do not depend on the rows
  *     the input    rows of the input come to shared memory: copied, or made by the prologue
  *     finish       the product writes the root's words to shared memory
@@ -33,6 +34,7 @@ typedef struct TnPtxProduct {
     /* Bytes of an input row that are copied to shared memory, or made there by the prologue, a multiple of 4; and bytes that
      * they take there, those between being zeros. 0: `finish` reads the rows itself, and there is no prologue. */
     uint32_t copied, room;
+    uint32_t scratch; /* bytes from u->words on that `finish` may use before it writes the words */
     void (*begin)(TnPtx *b, TnPtxUnit *u);
     void (*finish)(TnPtx *b, TnPtxUnit *u); /* all threads; the skeleton has barriers around it */
     void *state;                            /* the product's own; u->state */

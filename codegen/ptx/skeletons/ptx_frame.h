@@ -26,6 +26,7 @@ typedef struct TnPtx {
     uint32_t n_ops, n_in;
     TnPxV sym;       /* d: address of the step's symbols */
     TnPxV tid, unit; /* r: the thread; the CTA's unit */
+    uint32_t block;  /* a CTA does rows %ctaid.y * block on, as many; 0: all rows. Left for the launch */
 } TnPtx;
 
 /* ---- the launch */

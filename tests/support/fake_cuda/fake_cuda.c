@@ -514,10 +514,16 @@ int fake_Launch(void *function, unsigned grid_x, unsigned grid_y, unsigned grid_
                 void **extra) {
     ENTER(true);
     Function *f = function;
-    if (extra || grid_x == 0 || grid_x > INT32_MAX || grid_y != 1 || grid_z != 1 || block_x == 0 ||
-        block_x > f->entry.threads_most || block_y != 1 || block_z != 1 || shared > f->shared_most)
+    if (extra || grid_x == 0 || grid_x > INT32_MAX || grid_y == 0 || grid_y > 65535 || grid_z != 1 ||
+        block_x == 0 || block_x > f->entry.threads_most || block_y != 1 || block_z != 1 ||
+        shared > f->shared_most)
         return leave(INVALID_VALUE);
-    Op op = {.kind = OP_LAUNCH, .function = f, .grid = grid_x, .threads = block_x, .shared = shared};
+    Op op = {.kind = OP_LAUNCH,
+             .function = f,
+             .grid = grid_x,
+             .grid_y = grid_y,
+             .threads = block_x,
+             .shared = shared};
     op.params = calloc(f->entry.param_bytes + 1u, 1);
     if (!op.params) abort();
     for (uint32_t i = 0; i < f->entry.params; i++) {

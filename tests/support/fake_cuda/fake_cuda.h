@@ -75,7 +75,7 @@ typedef enum OpKind { OP_LAUNCH, OP_TO_DEVICE, OP_TO_HOST, OP_WITHIN, OP_FILL, O
 typedef struct Op {
     OpKind kind;
     Function *function;
-    uint32_t grid, threads, shared;
+    uint32_t grid, grid_y, threads, shared;
     uint8_t *params; /* owned, as are the bytes of `copied` */
     uint64_t to, from;
     void *host;                /* pinned */

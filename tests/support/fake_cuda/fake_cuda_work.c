@@ -64,6 +64,7 @@ static const char *launch(const Op *op) {
     return ptx_launch(fake.machine, op->function->module->ptx,
                       &(PtxLaunch){.entry = op->function->entry.name,
                                    .grid = op->grid,
+                                   .grid_y = op->grid_y,
                                    .threads = op->threads,
                                    .shared = op->shared,
                                    .params = op->params,
