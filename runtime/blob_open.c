@@ -194,6 +194,10 @@ TernStatus tn_blob_open(const void *data, size_t size, TnBlob *out, TernError *e
     return TERN_OK;
 }
 
+bool tn_blob_unchanged(const TnBlob *b) {
+    return memcmp(b->data + sizeof(TnBlobHead), b->sections, b->n_sections * sizeof(TnBlobSection)) == 0;
+}
+
 const TnBlobSection *tn_blob_section(const TnBlob *b, uint32_t kind, uint32_t index) {
     for (uint32_t i = 0; i < b->n_sections; i++)
         if (b->sections[i].kind == kind && index-- == 0) return &b->sections[i];

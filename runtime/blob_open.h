@@ -20,6 +20,10 @@ typedef struct TnBlob {
  * tn_blob_chunk_ok checks. Errors name "head", "section KIND" or the padding before a section. */
 TernStatus tn_blob_open(const void *data, size_t size, TnBlob *out, TernError *err);
 
+/* Whether the section table, which has the hashes of all sections, is still what it was when the blob was opened. It is not
+ * if another blob was written over the mapped file. Reads a few KB. */
+bool tn_blob_unchanged(const TnBlob *b);
+
 /* The index-th section of a kind, NULL if there are fewer. */
 const TnBlobSection *tn_blob_section(const TnBlob *b, uint32_t kind, uint32_t index);
 uint32_t tn_blob_count(const TnBlob *b, uint32_t kind);

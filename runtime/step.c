@@ -194,6 +194,14 @@ static void heed_reading(TernSession *s, uint32_t index) {
     s->before = index;
 }
 
+/* The weights are read where the file is mapped, so bytes that are written over it go into results unchecked. */
+static TernStatus check_unchanged(const TernModel *m, TernError *err) {
+    if (!m->file.size || tn_blob_unchanged(&m->blob)) return TERN_OK;
+    return tn_fail(err, TERN_ERR_ENV,
+                   "%s: was written to while it was in use; replace such a file with mv, not with cp",
+                   m->name);
+}
+
 static TernStatus run_chunks(TernSession *s, const TernRow *rows, size_t n, TernSinkFn *sink, void *user,
                              TernError *err) {
     for (size_t done = 0, chunk; done < n; done += chunk) {
@@ -206,6 +214,7 @@ static TernStatus run_chunks(TernSession *s, const TernRow *rows, size_t n, Tern
         heed_reading(s, index);
         if (s->profile) tn_profile_begin(s->profile);
         TN_TRY(s->engine->run(s->engine, p, &s->asked, err));
+        TN_TRY(check_unchanged(s->model, err));
         if (s->profile) tn_profile_end(s->profile, index, (uint32_t)chunk);
         if (s->watched) count_saturated(s, rows + done, chunk);
         TernStatus given = give_results(s, p, rows + done, chunk, done, sink, user, err);

@@ -174,23 +174,6 @@ void tn_os_unmap(void *p, size_t bytes) {
     if (p) munmap(p, page_round(bytes));
 }
 
-TernStatus tn_os_map_code(const void *code, size_t bytes, void **out, TernError *err) {
-    void *p;
-    *out = NULL;
-    TN_TRY(tn_os_map(bytes, false, &p, err));
-    if (bytes) memcpy(p, code, bytes);
-    if (mprotect(p, page_round(bytes), PROT_READ | PROT_EXEC) != 0) {
-        TernStatus s =
-            tn_fail(err, TERN_ERR_ENV, "the system refuses executable memory (mprotect of %zu bytes: %s)",
-                    bytes, strerror(errno));
-        tn_os_unmap(p, bytes);
-        return s;
-    }
-    __builtin___clear_cache((char *)p, (char *)p + bytes);
-    *out = p;
-    return TERN_OK;
-}
-
 void tn_os_advise_small(void *p, size_t bytes) {
     madvise(p, page_round(bytes), MADV_NOHUGEPAGE);
 }

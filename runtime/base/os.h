@@ -77,8 +77,9 @@ void tn_os_unlock(int lock); /* -1 is fine */
 /* Maps anonymous zeroed memory, page aligned. From 4 MiB on it is 2 MiB aligned, and `huge` advises huge pages. */
 TernStatus tn_os_map(size_t bytes, bool huge, void **out, TernError *err);
 void tn_os_unmap(void *p, size_t bytes);
-/* Copies code into new anonymous memory and makes it readable and executable. It is never writable and executable at
- * once. */
+/* code.c: copies code into new memory that is readable and executable, and never was writable and executable at once.
+ * Where the system lets no memory become executable, it is a mapping of a sealed file in memory (memfd). If that is
+ * refused too: TERN_ERR_ENV, and the line names both refusals. Unmap it with tn_os_unmap. */
 TernStatus tn_os_map_code(const void *code, size_t bytes, void **out, TernError *err);
 /* Advises against huge pages, whatever the system's default. For an untouched mapping from tn_os_map. */
 void tn_os_advise_small(void *p, size_t bytes);

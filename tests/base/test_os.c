@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -299,6 +300,41 @@ static void code_is_never_writable_and_executable(void **state) {
     tn_os_unmap(p, sizeof code);
 }
 
+/* In a child, which then can make no memory executable, as under systemd's MemoryDenyWriteExecute. */
+static void code_is_loaded_where_mprotect_is_refused(void **state) {
+    (void)state;
+    enum { SET_MDWE = 65, REFUSE_EXEC_GAIN = 1, NO_MDWE = 77 };
+#if defined(__x86_64__)
+    static const uint8_t code[] = {0xb8, 42, 0, 0, 0, 0xc3};
+#elif defined(__aarch64__)
+    static const uint8_t code[] = {0x40, 0x05, 0x80, 0x52, 0xc0, 0x03, 0x5f, 0xd6};
+#else
+    skip();
+    static const uint8_t code[1];
+#endif
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (!child) {
+        void *p;
+        int (*f)(void);
+        TernError e;
+        char r[5];
+        bool any_wx;
+        if (prctl(SET_MDWE, REFUSE_EXEC_GAIN, 0, 0, 0) != 0) _exit(NO_MDWE);
+        if (tn_os_map_code(code, sizeof code, &p, &e) != TERN_OK) _exit(1);
+        rights(p, r, &any_wx);
+        memcpy(&f, &p, sizeof f);
+        _exit(strcmp(r, "r-xp") != 0 || any_wx || f() != 42 ? 2 : 0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == NO_MDWE) {
+        print_message("skipped: this kernel has no PR_SET_MDWE\n");
+        skip();
+    }
+    assert_int_equal(status, 0);
+}
+
 /* In the folder of the test. The second lock need not be in another process, because a lock belongs to an open file. */
 static void one_at_a_time_has_the_lock(void **state) {
     (void)state;
@@ -341,6 +377,7 @@ int main(void) {
         cmocka_unit_test(clean_up_removes_temporary_files_alone),
         cmocka_unit_test(memory_is_zeroed_and_aligned),
         cmocka_unit_test(code_is_never_writable_and_executable),
+        cmocka_unit_test(code_is_loaded_where_mprotect_is_refused),
         cmocka_unit_test(one_at_a_time_has_the_lock),
         cmocka_unit_test(the_machine_is_known),
     };
