@@ -158,14 +158,34 @@ typedef struct TernModelOptions {
 
 /* Maps a blob and checks all of it but the bytes of the weights. Those are verified while the first session is made, so
  * no step gives a result before the check has ended. The error line names the section at fault.
- * The weights stay in the file. While the model is open the file may be replaced or deleted, but must not be written to
- * or truncated. */
+ * The weights stay in the file. While the model is open the file may be deleted, or replaced by renaming (mv), but must not be
+ * written to (cp) or truncated: a step fails if it finds another section table there, and reading past the end of the file
+ * gives SIGBUS. */
 TERN_API TernStatus tern_model_open(const char *path, const TernModelOptions *options, TernModel **out,
                                     TernError *err);
 /* The same for a blob in memory, which must be 64-byte aligned and stay unchanged until the model is closed. */
 TERN_API TernStatus tern_model_open_memory(const void *bytes, size_t size, const TernModelOptions *options,
                                            TernModel **out, TernError *err);
 TERN_API void tern_model_close(TernModel *model); /* close it after its sessions are destroyed */
+
+typedef struct TernHash {
+    uint8_t bytes[16];
+} TernHash;
+
+/* What a compiled file says of itself. */
+typedef struct TernBlobInfo {
+    size_t size;
+    TernHash hash;         /* of the file: of its head and section table, which hold the hashes of all else */
+    uint32_t version, abi; /* of the format; this library reads one of each */
+    uint32_t n_context;    /* largest context */
+    uint64_t file_bytes, n_params;
+    char levels[128]; /* that it has code for, separated by commas; "ref": none, it can only be evaluated */
+    char name[112], arch[64], desc[112],
+        producer[64]; /* the last is the program that wrote it, "tern 0.1.0" */
+} TernBlobInfo;
+/* Verifies a file of any level, also of other machines, as a whole: all hashes, those of the weights too, and all that
+ * tern_model_open checks. The error line names the section at fault. Set `size` before the call. Reads all of the file. */
+TERN_API TernStatus tern_blob_check(const char *path, TernBlobInfo *out, TernError *err);
 
 /* How the cache stores its elements. I8: int8 codes, with one f32 scale for each position and head. */
 typedef enum TernKv { TERN_KV_F16 = 1, TERN_KV_F32 = 2, TERN_KV_I8 = 3 } TernKv;
@@ -194,9 +214,6 @@ TERN_API uint64_t tern_model_huge_bytes(const TernModel *model);
 /* What decides the contents of a cache: the weights, the graphs and the code of all levels of a blob, and the version of the
  * library. Which level or device runs it does not count, nor do names and the largest context. So two compilations of a model
  * have the same hash if they have the same version, levels, cache types, head and target, and are tuned alike or not at all. */
-typedef struct TernHash {
-    uint8_t bytes[16];
-} TernHash;
 TERN_API TernHash tern_model_hash(const TernModel *model);
 /* The vocabulary image for tern_vocab_open (text/text.h), or NULL if the model has none. Valid until close. */
 TERN_API const void *tern_model_vocab(const TernModel *model, size_t *out_size);

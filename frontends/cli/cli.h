@@ -573,5 +573,6 @@ int verb_bench(const Verb *, int, char **);
 int verb_devices(const Verb *, int, char **);
 int verb_diff(const Verb *, int, char **);
 int verb_verify(const Verb *, int, char **);
+int verb_check(const Verb *, int, char **);
 
 #endif

@@ -22,6 +22,7 @@ const Verb verbs[] = {
     {"opt", "FILE.tir|MODEL.gguf|MODEL.tern|-", "run passes and print the graph", verb_opt},
     {"eval", "FILE.tir|-", "evaluate a graph on made-up inputs and print its results", verb_eval},
     {"inspect", "MODEL.gguf|MODEL.tern", "show what is in a file", verb_inspect},
+    {"check", "MODEL.tern", "verify a compiled file, such as a download, and say what it is", verb_check},
     {"diff", "A B", "compare graphs, models or blobs; exit status 0 the same, 1 different, 2 trouble",
      verb_diff},
     {"verify", "[MODEL] --tokens 1,2,3|-p TEXT",

@@ -35,6 +35,7 @@
 #endif
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -152,6 +153,10 @@ static TernStatus use_device_check(const void *o) {
 }
 static TernStatus fill_device(void *o) {
     return tern_device("cpu", o, &err);
+}
+static char blob_path[] = "/tmp/tern-interface-XXXXXX"; /* a blob of no level */
+static TernStatus fill_blob(void *o) {
+    return tern_blob_check(blob_path, o, &err);
 }
 static TernStatus fill_bytes(void *o) {
     return tern_session_bytes(model, pool, NULL, o, &err);
@@ -326,6 +331,7 @@ static void test_sizes(void) {
     SIZES(TernPoolOptions, use_pool, 0, .threads = 1);
     SIZES(TernModelOptions, use_model, 0, .no_check = 1);
     SIZES_FILLED(TernDevice, fill_device);
+    SIZES_FILLED(TernBlobInfo, fill_blob);
     SIZES(TernModelOptions, use_ref, 0, .no_check = 1);
     SIZES(TernKernels, use_kernels, all, .scratch = scratch, .run = run);
     SIZES(TerncSource, use_source, 0, .ternary_dense = 0);
@@ -644,6 +650,8 @@ static void test_runtime(void) {
           .device = "gpu");
     FIELD(tern_model_open(NOWHERE, &o, m, &err), "TernModelOptions.device", TernModelOptions, .device = "cpu",
           .kernels = &kernels);
+    CALL(tern_blob_check(NULL, &(TernBlobInfo){.size = sizeof(TernBlobInfo)}, &err), REFUSED, "path");
+    CALL(tern_blob_check(NOWHERE, NULL, &err), REFUSED, "out");
     CALL(tern_device(NULL, (TernDevice *)&out, &err), REFUSED, "device");
     CALL(tern_device("cpu", NULL, &err), REFUSED, "out");
     CALL(tern_devices(NULL, &err), REFUSED, "out");
@@ -847,6 +855,11 @@ int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     TernPoolOptions one = {.size = sizeof one, .threads = 1}; /* no threads: rows fork */
     TerncOptions ref = {.size = sizeof ref, .levels = "ref"};
+    close(mkstemp(blob_path));
+    if (ternc_compile(NULL, &ref, blob_path, NULL, &err)) {
+        printf("FAILED: no blob to try: %s\n", err.text);
+        failures++;
+    }
     TernSessionOptions small = {.size = sizeof small, .context = 64};
     if (ternc_load(NULL, &ref, NULL, &model, &err) || tern_pool_create(&one, &pool, &err) ||
         tern_session_create(model, pool, &small, &session, &err)) {
@@ -882,6 +895,7 @@ int main(void) {
     test_runtime();
     test_generate();
     test_conversation();
+    unlink(blob_path);
     printf("interface: %d rows, %d failures\n", rows, failures);
     tern_embedder_destroy(embedder);
     tern_conversation_destroy(conversation);
