@@ -1,4 +1,4 @@
-/* Parses flags by a table: --name value, --name=value, -x value. The help is printed from the same table. */
+/* Parses flags by a table: --name value, --name=value, -x value. help.c prints the help from the same table. */
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,28 +151,7 @@ void notes_print(void) {
     tn_buf_free(&notes);
 }
 
-/* ---- The help */
-
-/* A flag is hidden if an earlier one of the table has its name: a verb's own flag replaces that of
- * MODEL_FLAGS. */
-static bool hidden(const Flag *flags, const Flag *f) {
-    for (const Flag *a = flags; a < f; a++)
-        if (flag_named(a->names, f->names, strcspn(f->names, " "))) return true;
-    return false;
-}
-
-static void help(const Verb *verb, const Flag *flags) {
-    printf("usage: tern %s %s [flags]\n%s\n\n", verb->name, verb->usage, verb->summary);
-    for (const Flag *f = flags; f->names; f++) {
-        if (hidden(flags, f)) continue;
-        char left[80];
-        snprintf(left, sizeof left, f->kind == FLAG_OPT ? "%s[=%s]" : "%s %s", f->names,
-                 f->arg ? f->arg : "");
-        printf("  %-32s %s\n", left, f->help);
-    }
-    printf("  %-32s %s\n", "--help", "print this help");
-    exit(close_output(verb, EXIT_OK));
-}
+/* ---- Values */
 
 static void set(const Verb *verb, const Flag *f, const char *name, const char *value) {
     switch (f->kind) {
@@ -261,7 +240,7 @@ void parse_args(const Verb *verb, const Flag *flags, int argc, char **argv, cons
             take_word(verb, flags, word, &positional[(*n)++]);
             continue;
         }
-        if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) help(verb, flags);
+        if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) help_verb(verb, flags);
         const char *eq = word[1] == '-' ? strchr(word, '=') : NULL;
         size_t len = eq ? (size_t)(eq - word) : strlen(word);
         const Flag *f = flags;

@@ -90,6 +90,14 @@ void known_text(const char *path);
 int fail(const TernError *err);
 int fail_text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* ---- help.c: the help of a verb, and what is made of the tables besides
+ * `tern help` takes --man (manual pages) or --bash (completion). help_form sets the form for the rest of the process; false:
+ * the word is neither. */
+typedef enum HelpForm { HELP_TEXT, HELP_MAN, HELP_BASH } HelpForm;
+bool help_form(const char *flag);
+int help_program(void); /* prints the form for the whole program, of the two that help_form knows */
+_Noreturn void help_verb(const Verb *verb, const Flag *flags); /* prints the form for a verb and exits */
+
 /* ---- numbers.c: decimal numbers, without blanks or a plus. False if the text is not one, or is outside [lo,
  * hi]. */
 bool read_whole(const char *text, int64_t lo, int64_t hi, int64_t *out);

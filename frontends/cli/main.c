@@ -98,12 +98,15 @@ static int no_more(int argc, char **argv, int n) {
     return EXIT_USAGE;
 }
 
-/* help, help VERB */
+/* help, help VERB; --man or --bash before the verb gives another form */
 static int show_help(int argc, char **argv) {
     static char flag[] = "--help";
     char *words[] = {flag, NULL};
-    int named = argc > 2 && strcmp(argv[1], "help") == 0, code = no_more(argc, argv, 2 + named);
+    bool formed = argc > 2 && strcmp(argv[1], "help") == 0 && help_form(argv[2]);
+    if (formed) argc--, argv++;
+    int named = argc > 2 && (formed || strcmp(argv[1], "help") == 0), code = no_more(argc, argv, 2 + named);
     if (code != EXIT_OK) return code;
+    if (!named && formed) return close_output(NULL, help_program());
     if (!named) {
         print_help(stdout);
         return close_output(NULL, EXIT_OK);
