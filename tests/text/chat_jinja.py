@@ -179,8 +179,9 @@ def body(r, d, loop=False):
         elif k == 4:
             t = f"{a} if {e()} {b}{inner()}{r.choice(['', a + ' elif ' + e() + ' ' + b + inner(), ''])}{a} else {b}{inner()}{a} endif {b}"
         elif k in (5, 6, 7):
+            again, calls = (" recursive", r.choice(["", "{{ loop.depth }}", "{%% if x is iterable and x is not string and loop.depth < 4 %%}{{ loop(%s) }}{%% endif %%}" % r.choice(["x", "x.b", "m", e()])])) if r.random() < 0.15 else ("", "")
             head = r.choice(["x in " + e(), "x in ms", "k, v in m.items()", "x in s", "x in range(3)", "a, b in [(1, 2), 'yz']", "k, v in m|items"])
-            t = f"{a} for {head}{r.choice(['', ' if x', ' if loop', ''])} {b}{inner(True)}{{{{ {r.choice(['loop.index', 'loop.last', 'loop.first', 'loop.length', 'loop.revindex0', 'loop.previtem', 'loop.nextitem', 'loop.cycle(1, 2)', 'loop.changed(x)', 'x', 'k'])} }}}}{r.choice([a + ' else ' + b + 'e', ''])}{a} endfor {b}"
+            t = f"{a} for {head}{r.choice(['', ' if x', ' if loop', ''])}{again} {b}{inner(True)}{calls}{{{{ {r.choice(['loop.index', 'loop.last', 'loop.first', 'loop.length', 'loop.revindex0', 'loop.previtem', 'loop.nextitem', 'loop.cycle(1, 2)', 'loop.changed(x)', 'x', 'k'])} }}}}{r.choice([a + ' else ' + b + 'e', ''])}{a} endfor {b}"
         elif k == 8:
             t = f"{a} macro {r.choice('fg')}({r.choice(['x', 'x, y=' + e(), '', 'x=1, y=s'])}) {b}{body(r, d - 1)}{r.choice(['', '{{ varargs }}', '{{ kwargs }}', '{{ caller() }}', '{{ caller(1) }}', '{{ x }}'])}{a} endmacro {b}{{{{ f({e()}) }}}}"
         elif k == 9:

@@ -64,7 +64,15 @@ static const struct {
     {"{{ strftime_now('%Y-%m-%d') }}", "1970-01-01", NULL},
     {"\n{{ raise_exception('no') }}", NULL, "line 2: the template refuses: no"},
     {"{{ a.b }}", NULL, "line 1: 'a' is undefined"},
-    {"{% for x in [1] recursive %}{% endfor %}", NULL, "recursive"},
+    {"{% for k, v in {'a': {'b': 1}, 'c': 2}.items() recursive %}{{ loop.depth }}{{ k }}{{ loop(v.items()) "
+     "if v is "
+     "mapping else v }} {% else %}-{% endfor %}",
+     "1a2b1  1c2 ", NULL},
+    {"{% for x in [1] %}{{ loop([]) }}{% endfor %}", NULL, "'recursive' marker"},
+    {"{% for x in [[]] recursive %}{{ loop([x]) }}{% endfor %}", NULL, "1000 levels"},
+    {"{% for x in [1] recursive %}{{ loop() }}{% endfor %}", NULL, "argument 'iterable' is missing"},
+    {"{% for x in [1] %}{% for y in [] recursive %}{% else %}{% break %}{% endfor %}{% endfor %}", NULL,
+     "outside of a loop"},
     {"{% set x = [] %}{{ x.append(1) }}", NULL, "undefined"},
     {"{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}", NULL,
      "take more than"},

@@ -20,8 +20,8 @@ static TnVal loop_attr(TnJinja *j, TnLoop *l, TnVal v, TnStr name) {
     if (tn_j_same(name, "first")) return tn_j_bool(at == 0);
     if (tn_j_same(name, "last")) return tn_j_bool(at + 1 == n);
     if (tn_j_same(name, "length")) return tn_j_int((int64_t)n);
-    if (tn_j_same(name, "depth")) return tn_j_int(1);
-    if (tn_j_same(name, "depth0")) return tn_j_int(0);
+    if (tn_j_same(name, "depth")) return tn_j_int((int64_t)l->depth);
+    if (tn_j_same(name, "depth0")) return tn_j_int((int64_t)l->depth - 1);
     if (tn_j_same(name, "previtem")) return at ? l->items->v[at - 1] : tn_j_undefined(name);
     if (tn_j_same(name, "nextitem")) return at + 1 < n ? l->items->v[at + 1] : tn_j_undefined(name);
     if (tn_j_same(name, "cycle") || tn_j_same(name, "changed")) return method_of(j, v, name);

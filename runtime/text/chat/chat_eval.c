@@ -4,6 +4,7 @@
 
 typedef enum Flow { GO, BREAK, CONTINUE } Flow;
 static Flow run(TnJinja *j, TnNode **body);
+static Flow turns(TnJinja *j, const TnNode *n, TnVal over, size_t depth);
 
 static void enter(TnJinja *j, TnScope *up) {
     TnScope *s = tn_j_alloc(j, 1, sizeof *s);
@@ -116,6 +117,18 @@ static TnVal call_macro(TnJinja *j, const TnMacro *m, const TnArgs *args) {
     j->scope = old;
     return out;
 }
+/* loop(items): the text of the loop for other items. */
+static TnVal call_loop(TnJinja *j, const TnLoop *l, const TnArgs *args) {
+    TnVal items;
+    tn_j_bind(j, "loop", args, "iterable", 1, &items);
+    if (!l->node->recursive) tn_j_fail(j, "The loop must have the 'recursive' marker to be called.");
+    TnScope *old = j->scope;
+    TnOut *out = j->out, *b = tn_j_open(j);
+    j->scope = l->scope, j->out = b;
+    turns(j, l->node, items, l->depth + 1);
+    j->scope = old, j->out = out;
+    return tn_j_close(b);
+}
 TnVal tn_j_call(TnJinja *j, TnVal f, const TnArgs *args) {
     TnVal out;
     tn_j_nest(j);
@@ -125,6 +138,8 @@ TnVal tn_j_call(TnJinja *j, TnVal f, const TnArgs *args) {
         out = tn_j_method(j, *f.self, f.s, args);
     else if (f.kind == JV_FUNC)
         out = tn_j_global(j, f.s, args);
+    else if (f.kind == JV_LOOP)
+        out = call_loop(j, f.loop, args);
     else if (f.kind == JV_JOINER)
         out = tn_j_method(j, f, TN_LIT("next"), args);
     else if (f.kind == JV_UNDEFINED)
@@ -153,9 +168,9 @@ static TnVal values_of(TnJinja *j, const TnNode *target) {
     for (size_t i = 0; i < target->n; i++) tn_j_add(j, out.list, values_of(j, target->list[i]));
     return out;
 }
-static Flow loop(TnJinja *j, const TnNode *n) {
+static Flow turns(TnJinja *j, const TnNode *n, TnVal over, size_t depth) {
     TnScope *outer = j->scope;
-    TnList *items = tn_j_iterate(j, tn_j_eval(j, n->b));
+    TnList *items = tn_j_iterate(j, over);
     if (n->c) {
         TnList *kept = tn_j_alloc(j, 1, sizeof *kept);
         for (size_t i = 0; i < items->n; i++) {
@@ -167,7 +182,7 @@ static Flow loop(TnJinja *j, const TnNode *n) {
     }
     j->scope = outer;
     TnLoop *l = tn_j_alloc(j, 1, sizeof *l);
-    l->items = items, l->depth = 1;
+    *l = (TnLoop){.node = n, .scope = outer, .items = items, .depth = depth};
     bool whole = false; /* jinja2 takes the else unless an iteration came to its end */
     for (; l->at < items->n; l->at++) {
         tn_j_step(j, 1);
@@ -207,7 +222,7 @@ static Flow statement(TnJinja *j, const TnNode *n) {
     case JN_IF:
         return tn_j_truth(tn_j_eval(j, n->a)) ? run(j, n->body) : n->other ? run(j, n->other) : GO;
     case JN_FOR:
-        return loop(j, n);
+        return turns(j, n, tn_j_eval(j, n->b), 1);
     case JN_SET:
         assign(j, n->a, tn_j_eval(j, n->b));
         break;

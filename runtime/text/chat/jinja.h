@@ -88,6 +88,8 @@ typedef struct TnMacro {
     TnScope *scope;
 } TnMacro;
 typedef struct TnLoop {
+    const struct TnNode *node; /* FOR */
+    TnScope *scope;            /* around it */
     TnList *items;
     size_t at, depth;
     bool changed_set;
@@ -162,7 +164,8 @@ typedef struct TnNode {
     struct TnNode **list;
     size_t n, cap;
     struct TnNode **body, **other; /* ended by NULL */
-    bool varargs, kwargs, caller;
+    bool varargs, kwargs, caller;  /* of a MACRO: used in its body */
+    bool recursive;                /* of a FOR: its body may call loop */
 } TnNode;
 
 /* Zeroed memory that is freed all at once. */

@@ -42,7 +42,7 @@ static TnNode *if_(TnJinja *j) {
         return top;
     }
 }
-/* FOR: target a, in b, filter c, body, other. */
+/* FOR: target a, in b, filter c, body, other. jinja2 makes a function of a recursive one, so its `else` is in no loop. */
 static TnNode *for_(TnJinja *j) {
     static const char *const ends[] = {"else", "endfor", NULL}, *const last[] = {"endfor", NULL};
     TnNode *n = tn_j_node(j, JN_FOR);
@@ -50,15 +50,17 @@ static TnNode *for_(TnJinja *j) {
     tn_j_expect(j, JT_NAME, "in");
     n->b = tn_j_tuple(j, false);
     if (tn_j_accept(j, JT_NAME, "if")) n->c = tn_j_expr(j, true);
-    if (tn_j_is(j, JT_NAME, "recursive")) tn_j_fail(j, "recursive loops are not supported");
+    n->recursive = tn_j_accept(j, JT_NAME, "recursive");
     end(j);
+    int loops = j->in_loop;
     j->in_loop++;
     n->body = body(j, ends);
-    j->in_loop--;
+    j->in_loop = n->recursive ? 0 : loops;
     if (tn_j_accept(j, JT_NAME, "else")) {
         end(j);
         n->other = body(j, last);
     }
+    j->in_loop = loops;
     close_block(j, "endfor");
     return n;
 }
