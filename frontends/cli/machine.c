@@ -8,7 +8,8 @@
  * Dot products: enough accumulators to hide the instruction's latency, operands in registers. Each thread
  * counts its own processor time, so that a busy machine does not look slow. A level is measured with the
  * instructions of its kernels: vpdpbusd; on AVX2 vpmaddubsw, four results of which are added before vpmaddwd
- * widens them, which exact sums of ternary products allow; tdpbusd on tiles; sdot. */
+ * widens them, which exact sums of ternary products allow; tdpbusd on tiles; sdot; on NEON without it smlal
+ * and smlal2, 32 results of which are added before sadalp widens them. */
 #include "frontends/cli/machine.h"
 
 #include <pthread.h>
@@ -258,6 +259,23 @@ __attribute__((target("amx-tile,amx-int8"))) static long dot_amx(long turns, uin
     return 4 * 16 * 16 * 64;
 }
 #elif defined(__aarch64__)
+/* 32 additions are what an int16 takes of products of one row of activations. */
+static long dot_smlal(long turns, uint64_t *sum) {
+    typedef int32_t V __attribute__((vector_size(16)));
+    V a = {1}, b = {2}, half[8], all = {0};
+    for (long n = 0; n < turns; n++) {
+        memset(half, 0, sizeof half);
+        for (int k = 0; k < 32; k++)
+            for (int i = 0; i < 4; i++)
+                __asm__("smlal %0.8h, %2.8b, %3.8b\n\tsmlal2 %1.8h, %2.16b, %3.16b"
+                        : "+w"(half[2 * i]), "+w"(half[2 * i + 1])
+                        : "w"(a), "w"(b));
+        for (int i = 0; i < 8; i++) __asm__("sadalp %0.4s, %1.8h" : "+w"(all) : "w"(half[i]));
+    }
+    *sum += (uint64_t)all[0];
+    return 32 * 4 * 16;
+}
+
 /* Only this function is compiled for the extension: all others must run on processors without it. */
 #if defined(__clang__)
 __attribute__((target("dotprod"))) /* no plus sign: clang 14 adds it */
@@ -287,6 +305,8 @@ static DotFn *find_dot(const char *level) {
     case TN_LEVEL_AVX2:
         return dot_maddubs;
 #elif defined(__aarch64__)
+    case TN_LEVEL_NEON:
+        return dot_smlal;
     case TN_LEVEL_NEON_DOTPROD:
         return dot_sdot;
 #endif

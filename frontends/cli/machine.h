@@ -21,7 +21,7 @@ double machine_read(const Machine *m);
  * false if there is not enough memory or threads. May be called again with the same *m, which keeps the best
  * of all calls. */
 bool machine_read_rate(Machine *m, uint32_t threads, size_t bytes, bool huge);
-/* Measures dot products of a feature level ("avx2", "avx512-vnni", "amx", "neon-dotprod") on registers alone.
+/* Measures dot products of a feature level ("avx2", "avx512-vnni", "amx", "neon", "neon-dotprod") on registers alone.
  * Returns false for other levels. *m keeps the best of all calls. */
 bool machine_int8_rate(Machine *m, uint32_t threads, const char *level);
 

@@ -19,9 +19,9 @@ esac
 run 1 compile --emit=asm --cpu ref
 is "ref" "$err" "tern: error: level ref has no code: its kernels are evaluated"
 run 1 compile --emit=asm --cpu vax
-is "unknown level" "$err" "tern: error: --cpu: got 'vax', expected one of avx2, avx512-vnni, amx, neon-dotprod, sm_80, sm_90a, ref"
+is "unknown level" "$err" "tern: error: --cpu: got 'vax', expected one of avx2, avx512-vnni, amx, neon, neon-dotprod, sm_80, sm_90a, ref"
 run 1 compile --emit=tir --levels avx2,vax
-is "unknown level, by its other name" "$err" "tern: error: --levels: got 'vax', expected one of avx2, avx512-vnni, amx, neon-dotprod, sm_80, sm_90a, ref"
+is "unknown level, by its other name" "$err" "tern: error: --levels: got 'vax', expected one of avx2, avx512-vnni, amx, neon, neon-dotprod, sm_80, sm_90a, ref"
 run 1 compile -o x --levels avx2,avx2
 is "a level twice" "$err" "tern: error: --levels: avx2 is given twice"
 run 1 compile -o x --levels avx2,,ref
@@ -55,6 +55,15 @@ for level in avx2 neon-dotprod; do
     *"; graph @step level=$level kv=f16 rows=1..1: this kernel, and "*"same code"*) ;;
     *) no "$level: no heading in the IR" ;;
     esac
+done
+
+# Without dot products there is none, and a product of one row takes two instructions for 16 multiplications, and few others:
+# its functions, with prefetches and what is done once a row, have 0.3 instructions a weight.
+run 0 compile --emit=asm --cpu neon -o "$dir/asm"
+case $(<"$dir/asm") in *sdot*) no "neon: a dot product" ;; esac
+for k in 256 768; do
+    n=$(sed -n "/^tmatmul_k${k}_1024_12288:/,/^\.Lfunc_end/p" "$dir/asm" | grep -c '^	[a-z]')
+    [ "$n" -gt $((k / 8)) ] && [ "$n" -le $((k * 30 / 100 + 70)) ] || no "neon: $n instructions for $k weights of a row"
 done
 
 # Where the op changes, a comment has its line; nothing of the debug info it comes from is left, and the instructions are

@@ -14,21 +14,28 @@ static inline void emulate_end(void) {
     unlink(path);
 }
 
-/* The command that runs tests/codegen/neon_kernel_run.c, which is built at first use. NULL if this machine cannot run it; the
- * reason is printed once. */
-static inline const char *emulate_command(void) {
-    static char command[600];
+/* The command that runs tests/codegen/neon_kernel_run.c, which is built at first use, on a processor that has no more than
+ * the level needs: a Cortex-A72 faults on a dot product. NULL if this machine cannot run it, or
+ * if TERN_EMULATE is 0; the reason is printed once. */
+static inline const char *emulate_command(const char *level) {
+    static char commands[2][600];
     static int known;
+    const char *command = commands[!strcmp(level, "neon")];
     if (known) return known > 0 ? command : NULL;
     known = -1;
-    const char *qemu = NULL;
+    const char *qemu = NULL, *asked = getenv("TERN_EMULATE");
+    if (asked && !strcmp(asked, "0")) {
+        puts("skipped on neon and neon-dotprod: TERN_EMULATE=0; their code is only compiled");
+        return NULL;
+    }
     if (!system("command -v qemu-aarch64-static >/dev/null"))
         qemu = "qemu-aarch64-static";
     else if (!system("command -v qemu-aarch64 >/dev/null"))
         qemu = "qemu-aarch64";
     if (!qemu || system("command -v aarch64-linux-gnu-gcc >/dev/null")) {
-        puts("skipped on neon-dotprod: no qemu-aarch64 or no aarch64-linux-gnu-gcc; its code is only "
-             "compiled");
+        puts(
+            "skipped on neon and neon-dotprod: no qemu-aarch64 or no aarch64-linux-gnu-gcc; its code is only "
+            "compiled");
         return NULL;
     }
     char build[600];
@@ -36,23 +43,25 @@ static inline const char *emulate_command(void) {
              "aarch64-linux-gnu-gcc -O1 -static %s/tests/codegen/neon_kernel_run.c -o %s/tests/neon_run.%d",
              TERN_SOURCE_DIR, TERN_BUILD_DIR, (int)getpid());
     if (system(build)) {
-        puts("skipped on neon-dotprod: aarch64-linux-gnu-gcc cannot link a static program");
+        puts("skipped on neon and neon-dotprod: aarch64-linux-gnu-gcc cannot link a static program");
         return NULL;
     }
-    snprintf(command, sizeof command, "%s -cpu max %s/tests/neon_run.%d", qemu, TERN_BUILD_DIR,
-             (int)getpid());
+    static const char *const cpus[] = {"max", "cortex-a72"};
+    for (int i = 0; i < 2; i++)
+        snprintf(commands[i], sizeof commands[i], "%s -cpu %s %s/tests/neon_run.%d", qemu, cpus[i],
+                 TERN_BUILD_DIR, (int)getpid());
     known = 1;
     atexit(emulate_end);
     return command;
 }
 
-/* Runs one tile. bytes[i] of each operand and of the scratch are copied there and back. False: it could not run. */
-static inline bool emulate(const TnBuf *image, uint64_t entry, void *const *ptr, const size_t *bytes,
-                           uint32_t n, const int64_t *sym, int64_t lo, int64_t hi, void *scratch,
-                           size_t scratch_bytes) {
+/* Runs one tile of code for a level. bytes[i] of each operand and of the scratch are copied there and back. False: it could not run. */
+static inline bool emulate(const char *level, const TnBuf *image, uint64_t entry, void *const *ptr,
+                           const size_t *bytes, uint32_t n, const int64_t *sym, int64_t lo, int64_t hi,
+                           void *scratch, size_t scratch_bytes) {
     char path[600], command[1300];
     snprintf(path, sizeof path, "%s/tests/emulate.%d", TERN_BUILD_DIR, (int)getpid());
-    snprintf(command, sizeof command, "%s %s", emulate_command(), path);
+    snprintf(command, sizeof command, "%s %s", emulate_command(level), path);
     FILE *f = fopen(path, "wb");
     if (!f) return false;
     uint64_t head[13] = {image->len, entry, scratch_bytes, n, (uint64_t)lo, (uint64_t)hi}, size;

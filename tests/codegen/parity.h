@@ -33,7 +33,7 @@ static inline float parity_float(void) {
     return (float)(parity_u32() & 0xffffff) * 0x1p-23f - 1.0f;
 }
 
-static const char *const parity_levels[] = {"avx2", "avx512-vnni", "neon-dotprod"};
+static const char *const parity_levels[] = {"avx2", "avx512-vnni", "neon", "neon-dotprod"};
 static inline bool parity_runs(const char *level) {
     return tn_level_runs_here(tn_level_number(level));
 }
@@ -98,7 +98,7 @@ static inline Compiled parity_compile(const TnGraph *g, uint32_t kernel, const c
         c.bytes = image.len;
         c.run = (TnKernelFn *)(uintptr_t)((uintptr_t)c.code + c.job.entry);
     }
-    if (!c.run && !strncmp(level, "neon", 4) && emulate_command()) {
+    if (!c.run && !strncmp(level, "neon", 4) && emulate_command(level)) {
         c.image = image;
         c.emulated = true;
     } else {
@@ -217,7 +217,8 @@ static inline void parity_call(const Compiled *c, const Memory *m, const int64_t
     if (c->emulated) {
         size_t bytes[64], room = (size_t)(c->job.scratch + c->job.scratch_page * (uint64_t)sym[TN_P]);
         for (uint32_t i = 0; i < m->n; i++) bytes[i] = m->bytes[i] + PARITY_GUARD;
-        if (!emulate(&c->image, c->job.entry, m->p, bytes, m->n, sym, lo, hi, scratch, room + PARITY_GUARD))
+        if (!emulate(c->job.g->level, &c->image, c->job.entry, m->p, bytes, m->n, sym, lo, hi, scratch,
+                     room + PARITY_GUARD))
             fail_msg("emulation of %s failed", c->job.g->level);
         return;
     }

@@ -182,10 +182,10 @@ static void check_order(uint32_t n_code) {
 
 static void compiled_blobs(void **state) {
     (void)state;
-    static const char *const levels[] = {"ref", "avx2", "neon-dotprod"};
+    static const char *const levels[] = {"ref", "avx2", "neon", "neon-dotprod"};
     TnCompileOptions o = {.levels = levels, .n_levels = 1, .max_rows = 16, .head = TN_ENC_COUNT};
 #ifdef TERN_LLVM
-    o.n_levels = 3;
+    o.n_levels = TN_COUNT(levels);
 #endif
     void *bytes;
     size_t size;

@@ -188,7 +188,7 @@ static void evaluated_kernels_give_the_models_logits(void **state) {
 #ifdef TERN_LLVM
 static void compiled_kernels_give_the_models_logits(void **state) {
     (void)state;
-    static const char *const levels[] = {"avx2", "avx512-vnni", "neon-dotprod"};
+    static const char *const levels[] = {"avx2", "avx512-vnni", "neon", "neon-dotprod"};
     for (size_t i = 0; i < TN_COUNT(levels); i++)
         if (tn_level_runs_here(tn_level_number(levels[i])))
             check_level(levels[i]);

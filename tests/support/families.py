@@ -10,7 +10,7 @@ shape, a type of ternary weights, a layout of their scales and the types of embe
             (--ties of reference.py); from there on below 2e-2. The seed is the first of which 30 rows come before such a row. A row
             that is off without such an activation fails at any seed.
   bits      the code of every level gives the evaluator's logits to the bit: avx2, avx512-vnni, amx (in software where the
-            machine has none), neon-dotprod (under qemu); 1 to 3 threads; steps of 1, 2, 7 and 33 rows.
+            machine has none), neon, neon-dotprod (under qemu); 1 to 3 threads; steps of 1, 2, 7 and 33 rows.
   verify    with --verify: `tern verify`, which compares every value of the graph too.
   vectors   cases whose file says how rows are pooled: `tern embed` with each pooling against the model in double, before the first tie.
   folders   cases with a layout of Hugging Face: the folder, the GGUF that it is converted to, and the GGUF of the same numbers from
@@ -222,7 +222,7 @@ class Sweep:
             done = subprocess.run(["bash", os.path.join(HERE, "..", "cli", "model_steps_arm.sh"), self.at("arm")], capture_output=True, text=True)
             self._arm = None if done.returncode else self.at("arm")
             if done.returncode:
-                print("neon-dotprod is left out: %s" % (done.stdout + done.stderr).strip())
+                print("neon and neon-dotprod are left out: %s" % (done.stdout + done.stderr).strip())
         return self._arm
 
     def write(self, case, seed, folder=None):
@@ -284,15 +284,16 @@ class Sweep:
                 self.logits(self.at("m.gguf"), len(IDS))
                 self.same("the code", "got", "want")
             return [level for level in self.levels if level != "amx"][:1]
-        levels = self.levels + (["neon-dotprod"] if self.compiles and "neon-dotprod" not in self.levels and self.arm() else [])
+        arm = {level: cpu for level, cpu in (("neon", "cortex-a72"), ("neon-dotprod", "max")) if level not in self.levels}
+        levels = self.levels + (list(arm) if self.compiles and arm and self.arm() else [])
         if not levels:
             return []
         self.run([self.tern, "compile", self.at("m.gguf"), "-o", self.at("m.tern"), "--cpu", ",".join(levels), "--kv", "f32", *case.flags])
         runs = [("1", "33"), ("2", "7"), ("3", "2"), ("2", "1")] if case.few else [("1,2,3", "1,2,7,33")]
         for level, (threads, steps) in itertools.product(levels, runs):
             program = [os.path.join(self.build, "model_steps")]
-            if level == "neon-dotprod" and level not in self.levels:
-                program = [shutil.which("qemu-aarch64-static") or "qemu-aarch64", "-cpu", "max", self.arm()]
+            if level in arm:
+                program = [shutil.which("qemu-aarch64-static") or "qemu-aarch64", "-cpu", arm[level], self.arm()]
             self.run(program + [self.at("m.tern"), level, "f32", self.at("want"), threads, steps] + list(map(str, IDS)))
         return levels
 

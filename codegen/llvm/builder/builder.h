@@ -23,7 +23,7 @@
 #define TN_LANES 32
 
 /* ---- Levels */
-typedef enum TnDotKind { TN_DOT_MADDUBS, TN_DOT_VNNI, TN_DOT_SDOT } TnDotKind;
+typedef enum TnDotKind { TN_DOT_MADDUBS, TN_DOT_VNNI, TN_DOT_SDOT, TN_DOT_SMLAL } TnDotKind;
 typedef struct TnLevel {
     uint32_t number; /* TN_LEVEL_*, with the rest in runtime/abi/levels.def */
     TnDotKind dot;
@@ -32,6 +32,12 @@ typedef struct TnLevel {
 } TnLevel;
 const TnLevel *tn_llvm_level(const char *name); /* NULL if the llvm target has no code for it */
 const char *tn_llvm_triple(const TnLevel *level);
+/* Whether products of int8 are summed in int16 first (MADDUBS, SMLAL; narrow.c), and how many of them one
+ * addition brings to an int16; 0 if they are summed in int32. */
+bool tn_level_narrow(const TnLevel *level);
+int tn_level_narrow_pair(const TnLevel *level);
+/* Whether codes must be signed where they are multiplied: on NEON. Else they are unsigned. */
+bool tn_level_signed(const TnLevel *level);
 
 /* ---- The context of a module and of the kernel being emitted */
 typedef struct TnBuilder {
@@ -157,6 +163,15 @@ typedef enum TnFold { TN_FOLD_FADD, TN_FOLD_ADD, TN_FOLD_UMAX, TN_FOLD_FMAX } Tn
 LLVMValueRef tn_build_tree(TnBuilder *b, LLVMValueRef v, TnFold fold);
 /* The trees of n vectors of n lanes at once: lane i of the result is the tree of v[i]. */
 LLVMValueRef tn_build_trees(TnBuilder *b, LLVMValueRef *v, int n, TnFold fold);
+
+/* ---- narrow.c: sums in int16, for levels with tn_level_narrow. A sum belongs to the bytes of a register. */
+LLVMTypeRef tn_build_narrow_type(TnBuilder *b);
+/* sum, NULL for none yet, and the products of the bytes of c and a. c is unsigned with MADDUBS, else signed. */
+LLVMValueRef tn_build_narrow_add(TnBuilder *b, LLVMValueRef sum, LLVMValueRef c, LLVMValueRef a);
+/* The sums in int32: lane i has those of bytes 4i to 4i + 3. */
+LLVMValueRef tn_build_narrow_widen(TnBuilder *b, LLVMValueRef sum);
+/* acc and the sums in int32, in any lanes. Takes fewer operations, for sums whose lanes are added up later. */
+LLVMValueRef tn_build_narrow_mix(TnBuilder *b, LLVMValueRef acc, LLVMValueRef sum);
 
 /* ---- Control. A loop `for (i = start; i < end; i += step)` with up to 40 carried values. Its body may run
  * zero times:

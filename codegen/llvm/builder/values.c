@@ -7,9 +7,8 @@
 
 /* How code for each level is made; levels.def has the rest. */
 static const TnLevel levels[] = {
-    {TN_LEVEL_AVX2, TN_DOT_MADDUBS, 32, false},
-    {TN_LEVEL_AVX512_VNNI, TN_DOT_VNNI, 64, false},
-    {TN_LEVEL_AMX, TN_DOT_VNNI, 64, true},
+    {TN_LEVEL_AVX2, TN_DOT_MADDUBS, 32, false},      {TN_LEVEL_AVX512_VNNI, TN_DOT_VNNI, 64, false},
+    {TN_LEVEL_AMX, TN_DOT_VNNI, 64, true},           {TN_LEVEL_NEON, TN_DOT_SMLAL, 16, false},
     {TN_LEVEL_NEON_DOTPROD, TN_DOT_SDOT, 16, false},
 };
 

@@ -180,12 +180,12 @@ static LLVMValueRef masked(TnBuilder *b, LLVMValueRef v, int mask) {
     return tn_build_and(b, v, byte_splat(b, mask));
 }
 
-/* Loads the vectors at byte `at` of the four planes of the 256 codes at w: unsigned codes, or signed ones for
- * SDOT. */
+/* Loads the vectors at byte `at` of the four planes of the 256 codes at w: unsigned codes, or signed ones on
+ * NEON. */
 static void planes(TnBuilder *b, TnEnc enc, LLVMValueRef w, int at, LLVMValueRef c[PLANES]) {
     LLVMTypeRef bytes = bytes_of(b);
     unsigned align = (unsigned)b->level->bytes;
-    bool is_signed = b->level->dot == TN_DOT_SDOT;
+    bool is_signed = tn_level_signed(b->level);
     if (enc == TN_ENC_s8) {
         for (int q = 0; q < PLANES; q++) {
             c[q] = tn_build_load(b, bytes, tn_build_atc(b, w, q * LINE + at), align);
@@ -210,39 +210,29 @@ static LLVMValueRef dot(TnBuilder *b, LLVMValueRef acc, LLVMValueRef c, LLVMValu
     return tn_build_call(b, "llvm.aarch64.neon.sdot", overload, 2, args, 3);
 }
 
-/* acc + the sums of int16 pairs, widened to i32 */
-static LLVMValueRef widen(TnBuilder *b, LLVMValueRef acc, LLVMValueRef pairs) {
-    LLVMValueRef ones = tn_build_splat_const(b, LLVMConstInt(b->t_i16, 1, 0), b->level->bytes / 2);
-    LLVMValueRef args[] = {pairs, ones};
-    return tn_build_add(b, acc, tn_build_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2));
-}
-
 /* Multiplies 256 codes of each column by the same limbs of all rows; x points at the high limbs of the first
  * row. */
 static void step(TnBuilder *b, const void *user, LLVMValueRef *w, LLVMValueRef x, LLVMValueRef *sum) {
     const Estimate *s = user;
     TnDot how = tn_llvm_estimate_dot(b->level, s->enc);
     int v = b->level->bytes, together = (int)tn_range_adds(&how), columns = s->g.columns;
-    bool pairs_of_16 = b->level->dot == TN_DOT_MADDUBS;
+    bool narrow = tn_level_narrow(b->level);
     for (int at = 0; at < LINE; at += v) {
-        LLVMValueRef c[4][PLANES], pairs[4] = {NULL};
+        LLVMValueRef c[4][PLANES], some[4] = {NULL};
         for (int j = 0; j < columns; j++) planes(b, s->enc, w[j], at, c[j]);
         for (int t = 0; t < 2 * s->rows * PLANES; t++) {
-            /* Add to each sum in turn, so that none waits for itself. Pairs must stay together. */
-            int i = pairs_of_16 ? t / PLANES : t % (2 * s->rows),
-                q = pairs_of_16 ? t % PLANES : t / (2 * s->rows);
+            /* Add to each sum in turn, so that none waits for itself. Sums of int16 must stay together. */
+            int i = narrow ? t / PLANES : t % (2 * s->rows), q = narrow ? t % PLANES : t / (2 * s->rows);
             LLVMValueRef from = tn_build_atc(b, x, i / 2 * s->x_bytes + i % 2 * s->apart);
             LLVMValueRef a = tn_build_load(b, bytes_of(b), tn_build_atc(b, from, q * LINE + at), (unsigned)v);
             for (int j = 0; j < columns; j++) {
                 LLVMValueRef *to = &sum[sum_of(s, i % 2, i / 2, j)];
-                if (!pairs_of_16) {
+                if (!narrow) {
                     *to = dot(b, *to, c[j][q], a);
                     continue;
                 }
-                LLVMValueRef args[] = {c[j][q], a};
-                LLVMValueRef p = tn_build_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2);
-                pairs[j] = q % together ? tn_build_add(b, pairs[j], p) : p;
-                if ((q + 1) % together == 0 || q == PLANES - 1) *to = widen(b, *to, pairs[j]);
+                some[j] = tn_build_narrow_add(b, q % together ? some[j] : NULL, c[j][q], a);
+                if ((q + 1) % together == 0 || q == PLANES - 1) *to = tn_build_narrow_mix(b, *to, some[j]);
             }
         }
     }
@@ -288,6 +278,7 @@ static Estimate estimate_of(TnBuilder *b, const TnType *table, int n) {
     s.apart = (s.x_bytes - TN_Q14_HEAD) / 2;
     s.g = (TnGroups){.n_x = 2 * rows, .columns = rows == 2 ? 4 : 2, .passes = passes, .by_distance = n == 1};
     if (b->level->dot == TN_DOT_MADDUBS) s.g.columns = rows <= 2 ? 2 : 1;
+    if (b->level->dot == TN_DOT_SMLAL) s.g.columns = 2;
     s.g.n_sums = 2 * rows * s.g.columns;
     s.g.steps = ((int64_t)table->dim[1] + CODES - 1) / CODES;
     s.g.row_bytes = (int64_t)tn_row_bytes(table);
@@ -322,7 +313,7 @@ static void put_facts(TnBuilder *b, const Estimate *s, LLVMValueRef x) {
     LLVMValueRef d = tn_build_fpext(b, tn_build_load(b, b->t_f32, row, 4), doubles(b, 1));
     LLVMValueRef scale = tn_build_elem(b, tn_build_atc(b, to, SCALE), r.i, (int64_t)columns * 8);
     for (int j = 0; j < columns; j++) tn_build_store(b, d, tn_build_atc(b, scale, (int64_t)j * 8), 8);
-    for (int limb = 0; b->level->dot != TN_DOT_SDOT && limb < 2; limb++) {
+    for (int limb = 0; !tn_level_signed(b->level) && limb < 2; limb++) {
         LLVMValueRef off = tn_build_load(b, b->t_i32, tn_build_atc(b, row, 4 + 4 * limb), 4);
         off = tn_build_mul(b, off, tn_build_i32(b, s->enc == TN_ENC_s8 ? 128 : 32));
         LLVMValueRef at = tn_build_atc(b, to, CORRECTION + (int64_t)sum_of(s, limb, 0, 0) * 4);

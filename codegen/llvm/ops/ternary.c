@@ -18,7 +18,7 @@ LLVMValueRef tn_tmatmul_dot(TnBuilder *b, LLVMValueRef acc, LLVMValueRef c, LLVM
 
 LLVMValueRef tn_tmatmul_plane(TnBuilder *b, LLVMValueRef w, int q) {
     int size = b->level->bytes;
-    if (q && b->level->dot == TN_DOT_SDOT) {
+    if (q && tn_level_signed(b->level)) {
         w = tn_build_lshr(b, w, tn_build_splat_const(b, LLVMConstInt(b->t_i8, 2 * (unsigned)q, 0), size));
         if (q == 3) return w;
     } else if (q) { /* x86 has no byte shifts; the mask below removes the bits of the neighbour */
@@ -32,28 +32,32 @@ LLVMValueRef tn_tmatmul_plane(TnBuilder *b, LLVMValueRef w, int q) {
 
 /* ---- How sums are held */
 
-/* The essays in numbers. With one row an accumulator holds one plane, or with MADDUBS two, so that an i16
- * gets the pairs of two planes from both halves of a line. With more rows codes are shifted down, so only the
- * whole sum must fit. Up to TN_FEW rows an i16 gets a pair of every plane from both halves; with more rows an
- * i16 belongs to one column, as its lane does. With tiles all products of a line are added to one i32. */
+/* The essays in numbers. With one row an accumulator holds one plane, or with int16 two, so that an i16 gets
+ * the products of two planes from each register of a line. With more rows codes are shifted down, so only the
+ * whole sum must fit. Up to TN_FEW rows an i16 gets those of every plane and register; with more rows an i16
+ * belongs to one column, as its lane does. With tiles all products of a line are added to one i32. */
 TnDot tn_llvm_dot(const TnLevel *level, const TnType *w, int64_t rows) {
     int code = w->two ? 3 : 2;
     if (w->two && level->dot == TN_DOT_MADDUBS && rows > TN_FEW) rows = TN_FEW; /* TN_FEW at a time */
-    bool pairs = level->dot == TN_DOT_MADDUBS;
-    int lanes = level->bytes / 4;
+    bool narrow = tn_level_narrow(level);
+    int lanes = level->bytes / 4, pair = tn_level_narrow_pair(level);
     if (rows > 1) {
         int meets = rows <= TN_FEW && !level->amx ? TN_CODES / lanes : TN_CODES;
         return (TnDot){.code = code,
                        .value = TN_RANGE_CODE,
                        .meets = meets,
-                       .pair = pairs ? 2 : 0,
-                       .adds = !pairs           ? 0
+                       .pair = pair,
+                       .adds = !narrow          ? 0
                                : rows <= TN_FEW ? meets / 4
                                                 : TN_CODES / 4};
     }
-    if (pairs)
-        return (TnDot){code << 2, TN_RANGE_CODE, .meets = TN_CODES / 2 / lanes,
-                       .pair = 2, .adds = 2 * 2, .exact32 = true};
+    if (narrow)
+        return (TnDot){code << 2,
+                       TN_RANGE_CODE,
+                       .meets = TN_CODES / 2 / lanes,
+                       .pair = pair,
+                       .adds = TN_LINE / level->bytes * 2,
+                       .exact32 = true};
     return (TnDot){.code = level->dot == TN_DOT_SDOT ? code << 4 : code << 6,
                    .value = TN_RANGE_CODE,
                    .meets = TN_CODES / 4 / lanes,
@@ -62,11 +66,8 @@ TnDot tn_llvm_dot(const TnLevel *level, const TnType *w, int64_t rows) {
 
 TnDot tn_llvm_estimate_dot(const TnLevel *level, TnEnc enc) {
     bool wide = enc == TN_ENC_s8;
-    int code = level->dot == TN_DOT_SDOT ? (wide ? 127 : 31) : (wide ? 255 : 63), lanes = level->bytes / 4;
-    bool pairs = level->dot == TN_DOT_MADDUBS;
-    return (TnDot){.code = code,
-                   .value = TN_RANGE_LIMB,
-                   .meets = TN_CODES / lanes,
-                   .pair = pairs ? 2 : 0,
-                   .adds = pairs ? 4 : 0};
+    int code = tn_level_signed(level) ? (wide ? 127 : 31) : (wide ? 255 : 63), lanes = level->bytes / 4;
+    int pair = tn_level_narrow_pair(level);
+    return (TnDot){
+        .code = code, .value = TN_RANGE_LIMB, .meets = TN_CODES / lanes, .pair = pair, .adds = pair ? 4 : 0};
 }

@@ -11,6 +11,7 @@
  *            are added in int16 for as many lines as are proved to fit (ir/range.h: four), then vpmaddwd
  *            widens: two accumulators
  *   SDOT     (NEON) signed: plane 3 is shifted down instead of masked, four accumulators
+ *   SMLAL    (NEON without dot products) the planes of MADDUBS; int16 sums as in builder/narrow.c
  *
  * Rows of weights stream from memory one after the other. The code prefetches the kernel's `prefetch_l1`
  * bytes ahead into L1 and its `prefetch_l2` bytes ahead into L2. Sums, a register each, are kept in `buf`
@@ -28,7 +29,7 @@ enum { LINE = TN_LINE, CODES = TN_CODES };
 enum { MOST_UNPACKED = 1 << 19 };
 
 static int accumulators(TnBuilder *b) {
-    return b->level->dot == TN_DOT_MADDUBS ? 2 : 4;
+    return tn_level_narrow(b->level) ? 2 : 4;
 }
 
 static LLVMValueRef byte_splat(TnBuilder *b, int v) {
@@ -37,7 +38,7 @@ static LLVMValueRef byte_splat(TnBuilder *b, int v) {
 
 /* The four planes of a vector of code bytes, each with the scale of its accumulator. */
 static void planes(TnBuilder *b, LLVMValueRef w, LLVMValueRef c[4]) {
-    if (b->level->dot == TN_DOT_MADDUBS) {
+    if (tn_level_narrow(b->level)) {
         LLVMTypeRef shorts = LLVMVectorType(b->t_i16, (unsigned)b->level->bytes / 2);
         LLVMValueRef four = tn_build_splat_const(b, LLVMConstInt(b->t_i16, 4, 0), b->level->bytes / 2);
         LLVMValueRef high = tn_build_lshr(b, tn_build_bitcast(b, w, shorts), four);
@@ -51,9 +52,9 @@ static void planes(TnBuilder *b, LLVMValueRef w, LLVMValueRef c[4]) {
                                                       : tn_build_and(b, w, byte_splat(b, 3 << (2 * q)));
 }
 
-/* Multiplies the line of weights at w by the 256 codes of the row at x. Adds to acc[accumulators]; with
- * MADDUBS to the int16 sums in pair[accumulators] (NULL: none yet). */
-static void line(TnBuilder *b, LLVMValueRef w, LLVMValueRef x, LLVMValueRef *acc, LLVMValueRef *pair) {
+/* Multiplies the line of weights at w by the 256 codes of the row at x. Adds to acc[accumulators]; on narrow
+ * levels to the int16 sums in narrow[accumulators] (NULL: none yet). */
+static void line(TnBuilder *b, LLVMValueRef w, LLVMValueRef x, LLVMValueRef *acc, LLVMValueRef *narrow) {
     int v = b->level->bytes;
     LLVMTypeRef bytes = tn_tmatmul_bytes(b);
     for (int at = 0; at < LINE; at += v) {
@@ -61,29 +62,21 @@ static void line(TnBuilder *b, LLVMValueRef w, LLVMValueRef x, LLVMValueRef *acc
         planes(b, tn_build_load(b, bytes, tn_build_atc(b, w, at), (unsigned)v), c);
         for (int q = 0; q < 4; q++) {
             LLVMValueRef a = tn_build_load(b, bytes, tn_build_atc(b, x, q * LINE + at), (unsigned)v);
-            if (b->level->dot != TN_DOT_MADDUBS) {
+            if (tn_level_narrow(b->level))
+                narrow[q & 1] = tn_build_narrow_add(b, narrow[q & 1], c[q], a);
+            else
                 acc[q] = tn_tmatmul_dot(b, acc[q], c[q], a);
-                continue;
-            }
-            LLVMValueRef args[] = {c[q], a}, *sum = &pair[q & 1];
-            LLVMValueRef p = tn_build_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2);
-            *sum = *sum ? tn_build_add(b, *sum, p) : p;
         }
     }
 }
 
 /* The same for n lines, no more than an i16 has room for. */
 static void lines_of(TnBuilder *b, int64_t n, LLVMValueRef w, LLVMValueRef x, LLVMValueRef *acc) {
-    LLVMValueRef pair[2] = {NULL};
+    LLVMValueRef narrow[2] = {NULL};
     for (int64_t i = 0; i < n; i++)
-        line(b, tn_build_atc(b, w, i * LINE), tn_build_atc(b, x, i * CODES), acc, pair);
-    if (b->level->dot != TN_DOT_MADDUBS || n == 0) return;
-    LLVMValueRef ones = tn_build_splat_const(b, LLVMConstInt(b->t_i16, 1, 0), b->level->bytes / 2);
-    for (int q = 0; q < 2; q++) {
-        LLVMValueRef args[] = {pair[q], ones};
-        LLVMValueRef wide = tn_build_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2);
-        acc[q] = tn_build_add(b, acc[q], wide);
-    }
+        line(b, tn_build_atc(b, w, i * LINE), tn_build_atc(b, x, i * CODES), acc, narrow);
+    if (!tn_level_narrow(b->level) || n == 0) return;
+    for (int q = 0; q < 2; q++) acc[q] = tn_build_narrow_mix(b, acc[q], narrow[q]);
 }
 
 /* The accumulators of a row, shifted down and added. */
@@ -105,7 +98,7 @@ static LLVMValueRef entry(TnBuilder *b, LLVMValueRef list, LLVMValueRef i) {
 static LLVMValueRef piece(TnBuilder *b, LLVMValueRef row, LLVMValueRef x, LLVMValueRef ahead, int64_t from,
                           int64_t n, int64_t k) {
     TnDot d = tn_llvm_dot(b->level, tn_tmatmul_weights(b), 1);
-    int64_t together = b->level->dot == TN_DOT_MADDUBS ? tn_range_widen(&d, k) : 1;
+    int64_t together = tn_level_narrow(b->level) ? tn_range_widen(&d, k) : 1;
     TN_CHECK(together > 0);
     int64_t whole = n / together * together;
     int sums = accumulators(b);

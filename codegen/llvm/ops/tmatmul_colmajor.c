@@ -10,6 +10,7 @@
  *                of four takes a plane of them, with the four activations in all lanes: 16 sums of i32
  *   MADDUBS      two lines at a time, likewise, by vpmaddubsw: 8 sums of i16, widened after as many as are
  *                proved to fit (ir/range.h). A register has half a line, so there are two turns
+ *   SMLAL        one line at a time: 16 sums of i16, likewise; four turns
  *
  * Lines lie 64 bytes apart and are read in rising order. The line of the place AHEAD further on in the list
  * is prefetched. If each line is read only once, the prefetch bypasses the second-level cache, which would
@@ -81,7 +82,7 @@ LLVMValueRef tn_tmatmul_is_sparse(TnBuilder *b, int64_t k, LLVMValueRef noted) {
 
 /* The number of lines whose bytes are interleaved. */
 static int together(TnBuilder *b) {
-    return b->level->dot == TN_DOT_MADDUBS ? 2 : 4;
+    return b->level->dot == TN_DOT_MADDUBS ? 2 : b->level->dot == TN_DOT_SMLAL ? 1 : 4;
 }
 
 /* From each 16 bytes of two registers, interleaves the lower or the upper halves, `size` bytes from each in
@@ -98,6 +99,7 @@ static LLVMValueRef zip(TnBuilder *b, LLVMValueRef x, LLVMValueRef y, int size, 
 /* Interleaves the bytes of the registers of n lines. From each 16 bytes, v[j] then has the j-th 16 / n bytes
  * of all. */
 static void join(TnBuilder *b, LLVMValueRef *v, int n) {
+    if (n == 1) return;
     LLVMValueRef x[2] = {zip(b, v[0], v[1], 1, false), zip(b, v[0], v[1], 1, true)};
     if (n == 2) {
         v[0] = x[0];
@@ -110,6 +112,7 @@ static void join(TnBuilder *b, LLVMValueRef *v, int n) {
 
 /* The 16 sums for bytes 16 g .. 16 g + 15 of a plane, as i32, gathered from v[n]. */
 static LLVMValueRef sixteen(TnBuilder *b, LLVMValueRef *v, int n, int g) {
+    if (n == 1) return tn_build_sext_any(b, v[0], LLVMVectorType(b->t_i32, 16)); /* a register has 16 */
     int lane[16], each = 16 / n, all = b->level->bytes / n;
     LLVMValueRef half[2] = {v[0], v[1]};
     for (int i = 0; n == 4 && i < 2; i++) {
@@ -125,11 +128,10 @@ static LLVMValueRef sixteen(TnBuilder *b, LLVMValueRef *v, int n, int g) {
  * is the block's first line, at that register's offset. */
 static void sums_of(TnBuilder *b, LLVMValueRef w, LLVMValueRef list, LLVMValueRef codes, LLVMValueRef from,
                     LLVMValueRef to, int n, LLVMValueRef *sum) {
-    bool pairs = n == 2;
-    LLVMTypeRef shorts = LLVMVectorType(b->t_i16, (unsigned)b->level->bytes / 2);
+    bool narrow = tn_level_narrow(b->level);
+    LLVMTypeRef type = narrow ? tn_build_narrow_type(b) : tn_tmatmul_ints(b);
     TnLoop l = tn_build_loop(b, from, to, n);
-    for (int i = 0; i < 4 * n; i++)
-        sum[i] = tn_build_carry(b, &l, LLVMConstNull(pairs ? shorts : tn_tmatmul_ints(b)));
+    for (int i = 0; i < 4 * n; i++) sum[i] = tn_build_carry(b, &l, LLVMConstNull(type));
     LLVMValueRef v[4], at = tn_build_elem(b, list, l.i, 4);
     for (int i = 0; i < n; i++) {
         for (int ahead = 1; ahead >= 0; ahead--) {
@@ -143,14 +145,13 @@ static void sums_of(TnBuilder *b, LLVMValueRef w, LLVMValueRef list, LLVMValueRe
         }
     }
     join(b, v, n);
-    LLVMValueRef a = tn_build_load(b, pairs ? b->t_i16 : b->t_i32, tn_build_at(b, codes, l.i), 1);
+    LLVMTypeRef some = LLVMIntTypeInContext(b->c, 8 * (unsigned)n);
+    LLVMValueRef a = tn_build_load(b, some, tn_build_at(b, codes, l.i), 1);
     a = tn_build_bitcast(b, tn_build_splat(b, a, b->level->bytes / n), tn_tmatmul_bytes(b));
     for (int q = 0; q < 4; q++)
         for (int j = 0; j < n; j++) {
-            LLVMValueRef c = tn_tmatmul_plane(b, v[j], q), *s = &sum[q * n + j], args[] = {c, a};
-            LLVMValueRef now =
-                pairs ? tn_build_add(b, *s, tn_build_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2))
-                      : tn_tmatmul_dot(b, *s, c, a);
+            LLVMValueRef c = tn_tmatmul_plane(b, v[j], q), s = sum[q * n + j];
+            LLVMValueRef now = narrow ? tn_build_narrow_add(b, s, c, a) : tn_tmatmul_dot(b, s, c, a);
             tn_build_next(&l, q * n + j, now);
         }
     tn_build_loop_end(b, &l);
@@ -173,8 +174,10 @@ static LLVMValueRef columns_function(TnBuilder *b) {
     TnLoop i = tn_build_loop(b, zero, tn_build_i64(b, TN_COLMAJOR_ROWS), 16);
     tn_build_store(b, tn_build_splat(b, minus, 16), tn_build_elem(b, acc, i.i, 4), 4);
     tn_build_loop_end(b, &i);
-    TnDot dot = {.code = tn_tmatmul_weights(b)->two ? 3 : 2, .value = TN_RANGE_CODE, .pair = n == 2 ? 2 : 0};
-    int64_t chunk = n == 2 ? n * tn_range_adds(&dot) : INT32_MAX; /* lines that the sums have room for */
+    TnDot dot = {.code = tn_tmatmul_weights(b)->two ? 3 : 2,
+                 .value = TN_RANGE_CODE,
+                 .pair = tn_level_narrow_pair(b->level)};
+    int64_t chunk = dot.pair ? n * tn_range_adds(&dot) : INT32_MAX; /* lines that the sums have room for */
     TnLoop p = tn_build_loop(b, zero, tn_build_i64(b, TN_LINE), size);
     TnLoop c = tn_build_loop(b, zero, count, chunk);
     LLVMValueRef end = tn_build_min(b, tn_build_add(b, c.i, tn_build_i64(b, chunk)), count);

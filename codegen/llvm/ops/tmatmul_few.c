@@ -10,6 +10,7 @@
  *
  *   VNNI, SDOT   sums of i32
  *   MADDUBS      (AVX2) sums of i16, for as many lines as are proved to fit (ir/range.h: 8)
+ *   SMLAL        likewise (8 lines); a sum takes two registers
  *
  * With MADDUBS there is a function for each number of rows. The others have a function for each even number;
  * with one row less it computes the last row twice. Up to 4 rows that costs nothing, since the product waits
@@ -35,8 +36,9 @@ static TnGroups groups(TnBuilder *b, int64_t k, int n) {
     TnDot dot = tn_llvm_dot(b->level, tn_tmatmul_weights(b), TN_FEW);
     int64_t lines = tn_tmatmul_lines(k);
     TnGroups g = {.n_x = n, .columns = b->level->bytes / 4 / n, .steps = lines, .x_bytes = TN_CODES};
-    if (b->level->dot == TN_DOT_SDOT) g.columns = n <= 6 ? 4 : 2; /* 24 sums at most */
-    if (b->level->dot == TN_DOT_MADDUBS) {
+    if (b->level->dot == TN_DOT_SDOT) g.columns = n <= 6 ? 4 : 2;  /* 24 sums at most */
+    if (b->level->dot == TN_DOT_SMLAL) g.columns = n <= 4 ? 2 : 1; /* 8 sums at most */
+    if (tn_level_narrow(b->level)) {
         g.narrow = tn_range_widen(&dot, k);
         TN_CHECK(g.narrow > 0);
     }
@@ -76,13 +78,9 @@ static void line(TnBuilder *b, const void *user, LLVMValueRef *w, LLVMValueRef x
                 a = tn_build_atc(b, a, q * TN_LINE + at);
                 a = tn_build_load(b, tn_tmatmul_bytes(b), a, (unsigned)size);
                 for (int j = 0; j < g->columns; j++) {
-                    LLVMValueRef *s = &sum[r * g->columns + j], args[] = {c[j][q], a};
-                    if (b->level->dot != TN_DOT_MADDUBS) {
-                        *s = tn_tmatmul_dot(b, *s, c[j][q], a);
-                        continue;
-                    }
-                    LLVMValueRef p = tn_build_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2);
-                    *s = tn_build_add(b, *s, p);
+                    LLVMValueRef *s = &sum[r * g->columns + j];
+                    *s = tn_level_narrow(b->level) ? tn_build_narrow_add(b, *s, c[j][q], a)
+                                                   : tn_tmatmul_dot(b, *s, c[j][q], a);
                 }
             }
         }

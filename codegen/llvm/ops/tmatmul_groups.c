@@ -12,6 +12,7 @@
  *   MADDUBS  (AVX2) planes are shifted down; pairs of products are added in int16, over 128 columns at most
  *            (32 additions of 762), then widened
  *   SDOT     (NEON) planes are shifted down, since codes must be signed
+ *   SMLAL    likewise, with sums of int16 over 128 columns
  *
  * This file has the kernels of one to TN_FEW rows. The planes of a line are multiplied by as many rows of
  * activations as there are registers for, with four sums each. More rows take passes over the strip; the
@@ -44,7 +45,7 @@ typedef struct Product {
 
 /* Rows of activations of a pass. */
 static int most_rows(TnBuilder *b) {
-    return b->level->dot == TN_DOT_MADDUBS ? 2 : 6;
+    return tn_level_narrow(b->level) ? 2 : 6;
 }
 
 /* The number of rows of the function that is used for n. */
@@ -66,20 +67,18 @@ static LLVMValueRef plane(TnBuilder *b, LLVMValueRef codes, int q) {
     return tn_build_and(b, codes, tn_build_splat_const(b, mask, b->level->bytes));
 }
 
-/* acc + the products of a plane and 4 codes; in int16 with MADDUBS. */
+/* acc + the products of a plane and 4 codes; in int16 on narrow levels. */
 static LLVMValueRef add_products(TnBuilder *b, LLVMValueRef acc, LLVMValueRef c, LLVMValueRef a) {
-    LLVMValueRef args[] = {c, a};
-    if (b->level->dot != TN_DOT_MADDUBS)
-        return tn_tmatmul_dot(b, acc, c, tn_build_bitcast(b, a, tn_tmatmul_bytes(b)));
-    return tn_build_add(b, acc, tn_build_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2));
+    a = tn_build_bitcast(b, a, tn_tmatmul_bytes(b));
+    return tn_level_narrow(b->level) ? tn_build_narrow_add(b, acc, c, a) : tn_tmatmul_dot(b, acc, c, a);
 }
 
 /* The sums over `columns` columns: sum[(r * pieces + piece) * 4 + q]. w and x point at the first of them. */
 static void sums_of(TnBuilder *b, const Product *p, int columns, LLVMValueRef w, LLVMValueRef x,
                     LLVMValueRef *sum) {
     int size = b->level->bytes, n = p->n_x * p->pieces * 4;
-    bool pairs = b->level->dot == TN_DOT_MADDUBS;
-    LLVMTypeRef type = pairs ? LLVMVectorType(b->t_i16, (unsigned)size / 2) : tn_tmatmul_ints(b);
+    bool narrow = tn_level_narrow(b->level);
+    LLVMTypeRef type = narrow ? tn_build_narrow_type(b) : tn_tmatmul_ints(b);
     TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, columns / 4), TOGETHER);
     for (int i = 0; i < n; i++) sum[i] = tn_build_carry(b, &l, LLVMConstNull(type));
     w = tn_build_walk(b, &l, w, TOGETHER * TN_LINE);
@@ -103,17 +102,13 @@ static void sums_of(TnBuilder *b, const Product *p, int columns, LLVMValueRef w,
     }
     for (int i = 0; i < n; i++) tn_build_next(&l, i, sum[i]);
     tn_build_loop_end(b, &l);
-    LLVMValueRef ones = tn_build_splat_const(b, LLVMConstInt(b->t_i16, 1, 0), size / 2);
-    for (int i = 0; i < n; i++) {
-        LLVMValueRef args[] = {l.out[i], ones};
-        sum[i] = pairs ? tn_build_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2) : l.out[i];
-    }
+    for (int i = 0; i < n; i++) sum[i] = narrow ? tn_build_narrow_widen(b, l.out[i]) : l.out[i];
 }
 
 /* The sums over a group of columns. */
 static void group_sums(TnBuilder *b, const Product *p, LLVMValueRef w, LLVMValueRef x, LLVMValueRef *sum) {
     int group = (int)p->w->group, n = p->n_x * p->pieces * 4;
-    int most = b->level->dot == TN_DOT_MADDUBS && group > NARROW_MOST ? NARROW_MOST : group;
+    int most = tn_level_narrow(b->level) && group > NARROW_MOST ? NARROW_MOST : group;
     sums_of(b, p, most, w, x, sum);
     for (int lo = most; lo < group; lo += most) {
         LLVMValueRef more[TN_LOOP_CARRIES];
@@ -187,9 +182,10 @@ static void block(TnBuilder *b, const Product *p, LLVMValueRef w, LLVMValueRef x
 static Product product_of(TnBuilder *b, int n_x) {
     const TnNode *root = &b->g->nodes[b->k->root];
     const TnType *x = &b->g->nodes[root->args[0]].type;
+    int pieces = b->level->dot == TN_DOT_SMLAL ? 2 : TN_LINE / b->level->bytes; /* whose sums fit registers */
     return (Product){.w = &b->g->nodes[root->args[1]].type,
                      .n_x = n_x,
-                     .pieces = n_x == 1 ? TN_LINE / b->level->bytes : 1,
+                     .pieces = n_x == 1 ? pieces : 1,
                      .row_bytes = (int64_t)tn_row_bytes(x),
                      .part = (int64_t)tn_q8g_part(x)};
 }

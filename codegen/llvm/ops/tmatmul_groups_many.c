@@ -12,7 +12,7 @@
  * cycles, of which products alone are 384.
  *
  * If registers are narrower than a line, the pieces of the lines are unpacked and multiplied one after the
- * other. With MADDUBS, sums are of int16 for 128 columns at most, as in tmatmul_groups.c. */
+ * other. On narrow levels sums are of int16 for 128 columns at most, as in tmatmul_groups.c. */
 #include <stdio.h>
 #include "codegen/llvm/ops/ternary.h"
 #include "ir/r64.h"
@@ -46,12 +46,12 @@ int64_t tn_tmatmul_groups_many_buf(const TnType *w) {
 }
 
 static int most_rows(TnBuilder *b) {
-    return b->level->dot == TN_DOT_MADDUBS ? 3 : 6;
+    return tn_level_narrow(b->level) ? 3 : 6;
 }
 
 /* The number of rows that are computed for n. */
 static int rows_for(TnBuilder *b, int n) {
-    return n <= 2 || b->level->dot == TN_DOT_MADDUBS ? n : (n + 1) / 2 * 2;
+    return n <= 2 || tn_level_narrow(b->level) ? n : (n + 1) / 2 * 2;
 }
 
 /* What lies as far into row r as x lies into the first one. */
@@ -82,10 +82,8 @@ static void unpack(TnBuilder *b, const Call *c, LLVMValueRef lines) {
 }
 
 static LLVMValueRef add_products(TnBuilder *b, LLVMValueRef acc, LLVMValueRef c, LLVMValueRef a) {
-    LLVMValueRef args[] = {c, a};
-    if (b->level->dot != TN_DOT_MADDUBS)
-        return tn_tmatmul_dot(b, acc, c, tn_build_bitcast(b, a, tn_tmatmul_bytes(b)));
-    return tn_build_add(b, acc, tn_build_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2));
+    a = tn_build_bitcast(b, a, tn_tmatmul_bytes(b));
+    return tn_level_narrow(b->level) ? tn_build_narrow_add(b, acc, c, a) : tn_tmatmul_dot(b, acc, c, a);
 }
 
 /* sum[r * PLANES + q] += the products of `columns` columns. x points at the first of them in the first row.
@@ -93,11 +91,11 @@ static LLVMValueRef add_products(TnBuilder *b, LLVMValueRef acc, LLVMValueRef c,
 static void add_columns(TnBuilder *b, const Call *c, const Pass *p, int64_t columns, LLVMValueRef codes,
                         LLVMValueRef x, LLVMValueRef *sum) {
     int size = b->level->bytes, n = p->n * PLANES;
-    bool pairs = b->level->dot == TN_DOT_MADDUBS;
-    LLVMValueRef none = LLVMConstNull(LLVMVectorType(b->t_i16, (unsigned)size / 2));
+    bool narrow = tn_level_narrow(b->level);
+    LLVMValueRef none = narrow ? LLVMConstNull(tn_build_narrow_type(b)) : NULL;
     TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, columns / 4), TOGETHER);
     LLVMValueRef now[TN_LOOP_CARRIES];
-    for (int i = 0; i < n; i++) now[i] = tn_build_carry(b, &l, pairs ? none : sum[i]);
+    for (int i = 0; i < n; i++) now[i] = tn_build_carry(b, &l, narrow ? none : sum[i]);
     codes = tn_build_walk(b, &l, codes, (int64_t)TOGETHER * PLANES * size);
     x = tn_build_walk(b, &l, x, TOGETHER * 4);
     for (int j = 0; j < TOGETHER; j++) {
@@ -115,13 +113,8 @@ static void add_columns(TnBuilder *b, const Call *c, const Pass *p, int64_t colu
     }
     for (int i = 0; i < n; i++) tn_build_next(&l, i, now[i]);
     tn_build_loop_end(b, &l);
-    LLVMValueRef ones = tn_build_splat_const(b, LLVMConstInt(b->t_i16, 1, 0), size / 2);
-    for (int i = 0; i < n; i++) {
-        LLVMValueRef args[] = {l.out[i], ones};
-        sum[i] = !pairs
-                     ? l.out[i]
-                     : tn_build_add(b, sum[i], tn_build_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2));
-    }
+    for (int i = 0; i < n; i++)
+        sum[i] = narrow ? tn_build_add(b, sum[i], tn_build_narrow_widen(b, l.out[i])) : l.out[i];
 }
 
 /* y = fma((float)acc, s*d, y) for piece h of a group. `head` and `x` are the group's scale and codes in the
@@ -136,7 +129,7 @@ static void piece(TnBuilder *b, const Call *c, const Pass *p, LLVMValueRef head,
         LLVMValueRef minus = tn_build_neg(b, tn_build_splat(b, tn_build_load(b, b->t_i32, at, 4), lanes));
         for (int q = 0; q < PLANES; q++) sum[r * PLANES + q] = minus;
     }
-    if (b->level->dot == TN_DOT_MADDUBS && most > NARROW_MOST) most = NARROW_MOST;
+    if (tn_level_narrow(b->level) && most > NARROW_MOST) most = NARROW_MOST;
     LLVMValueRef codes = tn_build_atc(b, c->codes, h * group * size);
     for (int64_t lo = 0; lo < group; lo += most)
         add_columns(b, c, p, most, tn_build_atc(b, codes, lo * size), tn_build_atc(b, x, lo), sum);

@@ -17,6 +17,8 @@
  * (proven by ir/range.h), which is a stretch of 256 k. Then they are widened and added to the strip in
  * memory.
  *
+ * SMLAL: likewise, an i16 for each byte of a register, whose 64 products of 2 * 127 = 254 are half as much.
+ *
  * Why K is not cut: a block's rows are 12 K bytes (30 KB for 2560), and the panels, 32 K bytes (80 KB) in L2,
  * are read in order for them: 128 + 48 bytes in the 12 cycles of a step, a third of what L2 gives. */
 #include <stdio.h>
@@ -35,7 +37,7 @@ static Shape full_shape(TnBuilder *b) {
 }
 /* For the last rows of a step. */
 static Shape last_shape(TnBuilder *b) {
-    return b->level->dot == TN_DOT_MADDUBS ? (Shape){2, 4} : (Shape){4, 4};
+    return tn_level_narrow(b->level) ? (Shape){2, 4} : (Shape){4, 4};
 }
 
 static int lanes_of(TnBuilder *b) {
@@ -155,7 +157,7 @@ void tn_tmatmul_prepare(TnBuilder *b, LLVMValueRef w, LLVMValueRef n, int64_t k,
 /* ---- Product */
 
 /* STEPS products along k of all panels and rows. Adds to sum[panel * rows + row], which have i32 lanes, or
- * i16 lanes with MADDUBS. */
+ * i16 lanes on narrow levels. */
 static void steps(TnBuilder *b, Shape s, int64_t panel_bytes, LLVMValueRef panel, LLVMValueRef *x,
                   LLVMValueRef *sum) {
     int size = b->level->bytes, lanes = lanes_of(b);
@@ -168,11 +170,9 @@ static void steps(TnBuilder *b, Shape s, int64_t panel_bytes, LLVMValueRef panel
             LLVMValueRef four = tn_build_load(b, b->t_i32, tn_build_atc(b, x[r], 4 * k), 4);
             LLVMValueRef a = tn_build_bitcast(b, tn_build_splat(b, four, lanes), tn_tmatmul_bytes(b));
             for (int p = 0; p < s.panels; p++) {
-                LLVMValueRef *to = &sum[p * s.rows + r], args[] = {c[p], a};
-                *to = b->level->dot == TN_DOT_MADDUBS
-                          ? tn_build_add(b, *to,
-                                         tn_build_call(b, "llvm.x86.avx2.pmadd.ub.sw", NULL, 0, args, 2))
-                          : tn_tmatmul_dot(b, *to, c[p], a);
+                LLVMValueRef *to = &sum[p * s.rows + r];
+                *to = tn_level_narrow(b->level) ? tn_build_narrow_add(b, *to, c[p], a)
+                                                : tn_tmatmul_dot(b, *to, c[p], a);
             }
         }
     }
@@ -189,8 +189,7 @@ static void stretch(TnBuilder *b, const Block *of, int64_t turns, LLVMValueRef *
                     LLVMValueRef *sum) {
     Shape s = of->shape;
     int n = s.panels * s.rows, n_x = of->apart ? s.rows : 1;
-    LLVMTypeRef t = b->level->dot == TN_DOT_MADDUBS ? LLVMVectorType(b->t_i16, (unsigned)lanes_of(b) * 2)
-                                                    : tn_tmatmul_ints(b);
+    LLVMTypeRef t = tn_level_narrow(b->level) ? tn_build_narrow_type(b) : tn_tmatmul_ints(b);
     TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, turns), 1);
     for (int i = 0; i < n; i++) sum[i] = tn_build_carry(b, &l, LLVMConstNull(t));
     LLVMValueRef at = tn_build_walk(b, &l, *panel, STEPS * b->level->bytes), from[12];
@@ -218,7 +217,8 @@ static LLVMValueRef block_function(TnBuilder *b, int64_t k, Shape s, bool apart)
     LLVMValueRef n_x = LLVMGetParam(fn, 3), acc = LLVMGetParam(fn, 4), stride = LLVMGetParam(fn, 5);
     int64_t all = padded(k), row_bytes = TN_Q8_HEAD + all;
     Block of = {s, apart, row_bytes, .panel_bytes = all * lanes_of(b)};
-    int lanes = lanes_of(b), size = b->level->bytes, maddubs = b->level->dot == TN_DOT_MADDUBS;
+    int lanes = lanes_of(b), size = b->level->bytes;
+    bool narrow = tn_level_narrow(b->level);
     LLVMValueRef row[12], out[12], minus[12], last = tn_build_sub(b, n_x, tn_build_i64(b, 1));
     for (int r = 0; r < s.rows; r++) {
         LLVMValueRef i = apart && r ? tn_build_min(b, tn_build_i64(b, r), last) : tn_build_i64(b, r);
@@ -233,21 +233,19 @@ static LLVMValueRef block_function(TnBuilder *b, int64_t k, Shape s, bool apart)
         for (int p = 0; p < s.panels; p++) {
             LLVMValueRef at = tn_build_atc(b, tn_build_elem(b, out[r], c.i, 4), (int64_t)p * size);
             to[p * s.rows + r] = at;
-            if (maddubs) tn_build_store(b, tn_build_splat(b, minus[r], lanes), at, 4);
+            if (narrow) tn_build_store(b, tn_build_splat(b, minus[r], lanes), at, 4);
         }
     int n = s.panels * s.rows;
-    if (maddubs) {
+    if (narrow) {
         TnDot dot = tn_llvm_dot(b->level, tn_tmatmul_weights(b), TN_FEW + 1);
         TN_CHECK(tn_range_widen(&dot, k) > 0); /* an i16 has room for a stretch, and is widened after it */
         TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, all / TN_CODES), 1);
         LLVMValueRef at = tn_build_elem(b, panel, l.i, (int64_t)TN_CODES * lanes), from[12];
         for (int r = 0; r < s.rows; r++) from[r] = tn_build_elem(b, row[r], l.i, TN_CODES);
         stretch(b, &of, TN_CODES / 4 / STEPS, &at, from, sum);
-        LLVMValueRef ones = tn_build_splat_const(b, LLVMConstInt(b->t_i16, 1, 0), size / 2);
         for (int i = 0; i < n; i++) {
-            LLVMValueRef args[] = {sum[i], ones}, old = tn_build_load(b, tn_tmatmul_ints(b), to[i], 4);
-            LLVMValueRef wide = tn_build_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2);
-            tn_build_store(b, tn_build_add(b, old, wide), to[i], 4);
+            LLVMValueRef old = tn_build_load(b, tn_tmatmul_ints(b), to[i], 4);
+            tn_build_store(b, tn_build_add(b, old, tn_build_narrow_widen(b, sum[i])), to[i], 4);
         }
         tn_build_loop_end(b, &l);
     } else {

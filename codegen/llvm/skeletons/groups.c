@@ -76,7 +76,7 @@ void tn_build_groups(TnBuilder *b, const TnGroups *g, LLVMValueRef w, LLVMValueR
     bool one = c.stretches == 1;
     LLVMTypeRef ints = LLVMVectorType(b->t_i32, lanes);
     LLVMValueRef zero = tn_build_i64(b, 0), none = LLVMConstNull(ints), sum[TN_LOOP_CARRIES], row[16];
-    LLVMValueRef nothing = g->narrow ? LLVMConstNull(LLVMVectorType(b->t_i16, 2 * lanes)) : none;
+    LLVMValueRef nothing = g->narrow ? LLVMConstNull(tn_build_narrow_type(b)) : none;
     LLVMValueRef last = tn_build_sub(b, count, tn_build_i64(b, 1));
     TN_CHECK(columns <= (int)TN_COUNT(row) && g->n_sums + 2 <= TN_LOOP_CARRIES);
 
@@ -123,10 +123,9 @@ void tn_build_groups(TnBuilder *b, const TnGroups *g, LLVMValueRef w, LLVMValueR
     g->step(b, g->user, here, codes, sum);
     for (int i = 0; i < g->n_sums; i++) tn_build_next(&l, i, sum[i]);
     tn_build_loop_end(b, &l);
-    LLVMValueRef ones = tn_build_splat_const(b, LLVMConstInt(b->t_i16, 1, 0), size / 2);
     for (int i = 0; i < g->n_sums; i++) {
-        LLVMValueRef to = tn_build_atc(b, held, (int64_t)i * size), args[] = {l.out[i], ones};
-        sum[i] = g->narrow ? tn_build_call(b, "llvm.x86.avx2.pmadd.wd", NULL, 0, args, 2) : l.out[i];
+        LLVMValueRef to = tn_build_atc(b, held, (int64_t)i * size);
+        sum[i] = g->narrow ? tn_build_narrow_widen(b, l.out[i]) : l.out[i];
         if (one) continue;
         if (g->narrow) sum[i] = tn_build_add(b, sum[i], tn_build_load(b, ints, to, (unsigned)size));
         tn_build_store(b, sum[i], to, (unsigned)size);
