@@ -16,7 +16,7 @@
  *    less than a barrier and a trip through memory, but with more rows they would be recomputed rows times units. Kernels
  *    that share such a value get a copy of the op each. A value that any other op reads too is made once, in memory.
  * 5. The remaining ops form kernels without a root, with one row a unit. An op joins the kernel that makes its
- *    operand if that kernel has no root and the same rows. gather and attend_join can only begin one, since they read any
+ *    operand if that kernel has no root and the same rows, and can hold the operand (TnTargetDesc.holds). gather and attend_join can only begin one, since they read any
  *    row.
  * 6. No kernel may wait for itself: an op joins only if none of its other operands depends on the kernel. A
  *    kv_put counts as depending on all readers of the old cache. Two kv_puts of one cache are never in one
@@ -294,8 +294,7 @@ static void find_chain(Fuse *f, Group *s) {
     TnRef r = f->g->nodes[s->root].args[0];
     while (s->n_chain < CHAIN_MAX) {
         TnOp op = f->g->nodes[r].op;
-        if (!tn_op_is(op, TN_TRAIT_REPEATS) || f->group[r] != TN_NONE || !tn_repeats(f->ctx, op, f->g))
-            return;
+        if (!tn_op_is(op, TN_TRAIT_REPEATS) || f->group[r] != TN_NONE || !tn_repeats(f->ctx, f->g, r)) return;
         s->chain[s->n_chain++] = r;
         if (tn_op_is(op, TN_TRAIT_ANY_ROW)) return;
         r = f->g->nodes[r].args[0];
@@ -364,7 +363,7 @@ static uint32_t home(Fuse *f, TnRef r) {
     for (uint32_t i = n->n_args; i-- > 0;) {
         uint32_t s = f->group[n->args[i]];
         if (s == TN_NONE || f->groups[s].closed || f->groups[s].rows != rows_of(f->g, r)) continue;
-        if (f->groups[s].cost + n->n_args + 1 > COST_MAX) continue;
+        if (f->groups[s].cost + n->n_args + 1 > COST_MAX || !tn_holds(f->ctx, f->g, n->args[i])) continue;
         if (reads_well(f, r, s) && acyclic(f, r, s)) return s;
     }
     return TN_NONE;

@@ -14,10 +14,16 @@ uint32_t tn_batch_classes(const TnTargetDesc *const *targets, uint32_t n, const 
     return count;
 }
 
-bool tn_repeats(const TnPassCtx *ctx, TnOp op, const TnGraph *g) {
+bool tn_repeats(const TnPassCtx *ctx, const TnGraph *g, TnRef r) {
     for (uint32_t i = 0; i < ctx->n_targets; i++)
-        if (ctx->targets[i]->repeats) return ctx->targets[i]->repeats(op, g);
+        if (ctx->targets[i]->repeats) return ctx->targets[i]->repeats(g, r);
     return g->rows_hi == 1;
+}
+
+bool tn_holds(const TnPassCtx *ctx, const TnGraph *g, TnRef r) {
+    for (uint32_t i = 0; i < ctx->n_targets; i++)
+        if (ctx->targets[i]->holds) return ctx->targets[i]->holds(g, r);
+    return true;
 }
 
 bool tn_pays(const TnPassCtx *ctx, const TnPass *pass, const TnGraph *g) {

@@ -26,8 +26,9 @@ TnRef tn_edit_find(const TnEdit *e, TnRef r);
  * and inputs come first. */
 void tn_edit_end(TnEdit *e, bool sources_first);
 
-/* ---- hooks.c: the answers of the level's targets to TnTargetDesc.repeats and pays. */
-bool tn_repeats(const TnPassCtx *ctx, TnOp op, const TnGraph *g);
+/* ---- hooks.c: the answers of the level's targets to TnTargetDesc.repeats, holds and pays. */
+bool tn_repeats(const TnPassCtx *ctx, const TnGraph *g, TnRef r);
+bool tn_holds(const TnPassCtx *ctx, const TnGraph *g, TnRef r);
 bool tn_pays(const TnPassCtx *ctx, const TnPass *pass, const TnGraph *g);
 
 /* ---- The readers of every value, as lists. Those of r are list[at[r]] .. list[at[r + 1] - 1], rising, with one entry for

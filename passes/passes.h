@@ -39,9 +39,12 @@ typedef struct TnTargetDesc {
     /* The batch classes of the level, rising without a gap from 1 to `most` rows. Returns their number. NULL:
      * tn_batch_classes_usual. */
     uint32_t (*classes)(const char *level, int64_t most, TnBatchClass out[TN_BATCH_CLASSES]);
-    /* Whether every tile of a kernel may recompute this op, one of those that fuse puts before a root. Otherwise a kernel of
+    /* Whether every tile of a kernel may recompute node `r`, one of those that fuse puts before a root. Otherwise a kernel of
      * its own computes it once and stores it in memory. NULL: only in the class of one row. */
-    bool (*repeats)(TnOp op, const TnGraph *g);
+    bool (*repeats)(const TnGraph *g, TnRef r);
+    /* Whether a kernel without a root may hold the value of node `r` for others of its nodes, without memory of its own. NULL:
+     * always. */
+    bool (*holds)(const TnGraph *g, TnRef r);
     /* Whether an optional pass (TnPass.pays_to) pays for the code of this target. `usual` is the answer for a CPU in this
      * batch class, and NULL stands for that answer. */
     bool (*pays)(const char *pass, const TnGraph *g, bool usual);

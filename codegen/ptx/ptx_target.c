@@ -57,10 +57,18 @@ static TnCut cut(const TnGraph *g, uint32_t kernel) {
     return out;
 }
 
+/* Rows of values lie in shared memory between the ops of a kernel. Longer ones lie in memory, between kernels. */
+static bool holds(const TnGraph *g, TnRef r) {
+    enum { MOST = 64 << 10 };
+    const TnType *t = &g->nodes[r].type;
+    return tn_encs[t->enc].kind == TN_CACHE || tn_row_bytes(t) <= MOST;
+}
+
 /* Every CTA of a product recomputes norms and quantised rows, which costs less than a launch; with more rows than one they
- * would be recomputed too often. attend_join reads much, and the CTAs of a product are many. */
-static bool repeats(TnOp op, const TnGraph *g) {
-    return g->rows_hi == 1 && op != TN_OP_attend_join;
+ * would be recomputed too often, and so would long ones. attend_join reads much, and the CTAs of a product are many. */
+static bool repeats(const TnGraph *g, TnRef r) {
+    const TnNode *n = &g->nodes[r];
+    return g->rows_hi == 1 && n->op != TN_OP_attend_join && holds(g, r) && holds(g, n->args[0]);
 }
 
 /* Columns whose gate is zero are read with their neighbours: a GPU skips nothing that lies between. */
@@ -127,6 +135,7 @@ const TnTarget tn_target_ptx = {.desc = {.name = "ptx",
                                          .prefer = prefer,
                                          .cut = cut,
                                          .repeats = repeats,
+                                         .holds = holds,
                                          .pays = pays},
                                 .has = has,
                                 .section = TN_SECTION_PTXT,

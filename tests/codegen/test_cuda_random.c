@@ -20,7 +20,7 @@ typedef struct Plan {
     TnEnc head;
     TernKv kv;
     size_t prompt, more;
-    bool longrope, embeds;
+    bool longrope, embeds, brief;
     char what[300];
 } Plan;
 
@@ -189,7 +189,7 @@ static void compare(const Blob *here, const Blob *there, const Plan *p) {
     static Heard plain, device;
     char order[24];
     for (size_t i = 0; i < TN_COUNT(archs); i++) {
-        bool briefly = i != p->spec.seed % 2 && !getenv("TERN_TEST_MODELS");
+        bool briefly = p->brief || (i != p->spec.seed % 2 && !getenv("TERN_TEST_MODELS"));
         TernModel *m = open_plain(here);
         plain = listen(m, p, briefly);
         tern_model_close(m);
@@ -203,8 +203,8 @@ static void compare(const Blob *here, const Blob *there, const Plan *p) {
     }
 }
 
-static void check(uint64_t seed) {
-    Plan p = draw(seed);
+static void check(const Plan *plan) {
+    Plan p = *plan;
     TnBuf bytes = {0};
     TnGguf *file;
     TernError err = {0};
@@ -230,9 +230,48 @@ static void random_models(void **state) {
                  : TN_SANITIZED ? n_archs()
                                 : TN_COUNT(types),
              first = from ? strtoull(from, NULL, 10) : 0;
-    for (uint64_t seed = first; seed < first + n; seed++) check(seed);
+    for (uint64_t seed = first; seed < first + n; seed++) {
+        Plan p = draw(seed);
+        check(&p);
+    }
     print_message("  %llu models%s\n", (unsigned long long)n,
                   count ? "" : "; skipped: more of them, which TERN_TEST_MODELS=n runs");
+}
+
+/* Prompts of several blocks of rows, and feed-forwards whose rows no CTA can hold. */
+static void large_models(void **state) {
+    (void)state;
+    static const struct {
+        const char *arch;
+        uint32_t weights, ffn;
+        bool grouped;
+        size_t prompt;
+    } all[] = {{"bitnet-b1.58", GW_T_I2_S, 448, false, 70},
+               {"bitnet-b1.58", GW_T_I2_S, 28672, false, 9},
+               {"qwen3", GW_T_Q2_0, 448, true, 70},
+               {"qwen3", GW_T_F16, 28672, false, 9}};
+    for (size_t i = 0; i < TN_COUNT(all); i++) {
+        if (TN_SANITIZED && all[i].ffn > 1000) continue; /* slow, and nothing that other kernels do not do */
+        Plan p = {.spec = tn_gm_tiny,
+                  .as = {.no_hash = true},
+                  .head = TN_ENC_COUNT,
+                  .kv = TERN_KV_F16,
+                  .brief = true};
+        p.spec.arch = all[i].arch;
+        p.spec.weights = all[i].weights;
+        p.spec.hidden = 64;
+        p.spec.ffn = all[i].ffn;
+        p.spec.heads = 2;
+        p.spec.kv_heads = 1;
+        p.spec.head_dim = 32;
+        p.spec.layers = 1;
+        p.spec.vocab = 97;
+        p.spec.context = 80;
+        p.spec.grouped = all[i].grouped;
+        p.prompt = all[i].prompt;
+        snprintf(p.what, sizeof p.what, "%s, feed-forward of %u", all[i].arch, all[i].ffn);
+        check(&p);
+    }
 }
 
 static int setup(void **state) {
@@ -251,6 +290,6 @@ static int teardown(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(random_models)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(large_models), cmocka_unit_test(random_models)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -38,9 +38,24 @@ static void test_dense_blocks(void **state) {
     case_done();
 }
 
+/* Rows of activations that are read where they are. */
+static void test_dense_long(void **state) {
+    (void)state;
+    static const char *const encs[] = {"f16", "f32"};
+    for (size_t i = 0; i < TN_COUNT(encs); i++) {
+        say("$w: %s[20,16448] = random {seed=5}\n%%x: f32[T,16448] = input {name=\"x\"}\n", encs[i]);
+        say("kernel @main {root=matmul, target=ptx, axis=cols, grain=16, units=2, barrier=1}\n"
+            "%%y: f32[T,20] = matmul %%x, $w {off=0}\nend\n");
+        CHECK(1, 1, 0, false, "long rows");
+        CHECK(40, 7, 0, false, "long rows");
+        case_done();
+    }
+}
+
 int main(void) {
     const struct CMUnitTest blocks[] = {cmocka_unit_test_teardown(test_blocks, case_teardown),
-                                        cmocka_unit_test_teardown(test_dense_blocks, case_teardown)};
+                                        cmocka_unit_test_teardown(test_dense_blocks, case_teardown),
+                                        cmocka_unit_test_teardown(test_dense_long, case_teardown)};
     int failed = cmocka_run_group_tests(cols_tests, NULL, NULL);
     return failed + cmocka_run_group_tests(blocks, NULL, NULL);
 }

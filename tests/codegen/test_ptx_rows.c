@@ -224,6 +224,25 @@ static void test_select(void **state) {
     check_rows(true, "gather rmsnorm quant");
 }
 
+/* Rows that are longer than shared memory, in kernels of their own: those of which a stretch is left, and those of whole ones. */
+static void test_long_rows(void **state) {
+    (void)state;
+    for (int n = 24576; n <= 28676; n += 4100) {
+        for (int quant = 0; quant < 2; quant++) {
+            say("$g: f32[%d] = random {seed=2}\n", n);
+            input("x", n);
+            begin();
+            if (quant)
+                say("%%q: q8[T,%d] = quant %%x {off=0}\nend\n", n);
+            else
+                say("%%y: f32[T,%d] = rmsnorm %%x, $g {eps=0x1p-17, off=0}\nend\n", n);
+            if (quant) read_q8('T', n);
+            ptx_check(8, 1, 0, false, "long rows");
+            case_done();
+        }
+    }
+}
+
 /* Rows that no CTA can hold are refused, and those that most GPUs can hold are not. */
 static void test_room(void **state) {
     (void)state;
@@ -254,6 +273,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_dequant, case_teardown),
         cmocka_unit_test_teardown(test_elementwise, case_teardown),
         cmocka_unit_test_teardown(test_select, case_teardown),
+        cmocka_unit_test_teardown(test_long_rows, case_teardown),
         cmocka_unit_test_teardown(test_room, case_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,8 +53,8 @@ static uint32_t grid_classes(const char *level, int64_t most, TnBatchClass out[T
     out[1] = (TnBatchClass){5, most};
     return most > 4 ? 2 : 1;
 }
-static bool grid_repeats(TnOp op, const TnGraph *g) {
-    return op != TN_OP_attend_join && g->rows_hi <= 4;
+static bool grid_repeats(const TnGraph *g, TnRef r) {
+    return g->nodes[r].op != TN_OP_attend_join && g->rows_hi <= 4;
 }
 static bool grid_pays(const char *pass, const TnGraph *g, bool usual) {
     return strcmp(pass, "split") == 0 ? strcmp(g->level, "splits") == 0 : usual;

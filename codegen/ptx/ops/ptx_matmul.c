@@ -2,20 +2,20 @@
  *
  * Four lanes share a row of weights. Each has 8 of the 32 chains, neighbours, so that it loads 8 elements at once and its
  * chains do not wait for each other. The tree's first two steps are shuffles between the four lanes, the other three stay in
- * a lane. A lane does up to two rows of weights, which share the loads of activations. */
+ * a lane. A lane does up to two rows of weights, which share the loads of activations. Rows of activations that are too long for
+ * shared memory are read where they are. */
 #include "codegen/ptx/ops/ptx_ops.h"
 #include "codegen/ptx/skeletons/ptx_cols.h"
 
 #include <stdlib.h>
 #include "runtime/base/arena.h"
 
-#define MOST_ROW_KB 96
 enum { LANES = 4, CHAINS = 8, BLOCK = LANES * CHAINS, MOST_R = 2, MOST_T = 4, TOGETHER = 8 };
 enum {
     THREADS = 128,
-    MOST_ROW = MOST_ROW_KB << 10,
+    LONG_ROW = 64 << 10,
     MOST_SHARED = 48 << 10
-}; /* bytes of a row of activations, of a block */
+}; /* bytes: from here on a row is long; of a block of rows in shared memory */
 
 typedef struct State {
     TnPxV sub, group;                     /* r: the lane's place among the four, and which four */
@@ -27,6 +27,11 @@ typedef struct State {
 
 static const TnType *weights_of(const TnPtx *b) {
     return &b->g->nodes[b->g->nodes[b->k->root].args[1]].type;
+}
+
+/* A row of activations is read where it is. Shorter rows are padded with zeros in shared memory, so K may be any number. */
+static bool is_long(const TnType *w) {
+    return w->dim[1] * 4 > LONG_ROW && w->dim[1] % BLOCK == 0;
 }
 
 /* Loads the lane's 8 elements of a block, as the words in which they lie. Returns their number. */
@@ -69,9 +74,9 @@ static void multiply(TnPtx *b, const TnPtxUnit *u, State *st, const TnPxV *row, 
         for (uint32_t r = 0; r < st->r; r++) widen(b, enc, words[i][r], w[r]);
         for (uint32_t t = 0; t < u->rows; t++) {
             TnPxV at = tn_px_index(x, from[t], tn_px_u(i), BLOCK * 4);
-            PX_MANY(x, a, lds4_f, at);
-            at.bits += 16;
-            PX_MANY(x, a + 4, lds4_f, at);
+            bool global = at.kind == 'G';
+            for (int i = 0; i < CHAINS; i += 4, at.bits += 16)
+                tn_px_many(x, global ? TN_PX_ld4_f : TN_PX_lds4_f, a + i, &at, 1);
             for (uint32_t r = 0; r < st->r; r++)
                 for (uint32_t c = 0; c < CHAINS; c++) {
                     TnPxV acc = st->acc[r][t][c];
@@ -105,6 +110,14 @@ static void put_sums(TnPtx *b, const TnPtxUnit *u, const State *st) {
         }
 }
 
+/* Row t of the block: in shared memory, or a long one. Rows after the step's last are that one. */
+static TnPxV row_of(TnPtx *b, const TnPtxUnit *u, uint32_t t) {
+    TnPx *x = &b->x;
+    if (!is_long(weights_of(b))) return u->x[t];
+    TnPxV row = PX(x, min, PX(x, add, u->row0, tn_px_u(t)), PX(x, sub, u->count, tn_px_u(1)));
+    return tn_ptx_operand_row(b, b->g->nodes[b->k->root].args[0], row);
+}
+
 static void multiply_round(TnPtx *b, const TnPtxUnit *u, State *st, uint32_t round) {
     TnPx *x = &b->x;
     const TnType *w = weights_of(b);
@@ -118,7 +131,7 @@ static void multiply_round(TnPtx *b, const TnPtxUnit *u, State *st, uint32_t rou
             for (uint32_t c = 0; c < CHAINS; c++) st->acc[r][t][c] = tn_px_var(x, tn_px_f(0.0f));
     }
     for (uint32_t t = 0; t < u->rows; t++)
-        st->from[t] = tn_ptx_cursor(b, tn_px_index(x, u->x[t], st->sub, CHAINS * 4));
+        st->from[t] = tn_ptx_cursor(b, tn_px_index(x, row_of(b, u, t), st->sub, CHAINS * 4));
     uint32_t together = TOGETHER / (u->rows > 1 ? 2 : 1) / (w->enc == TN_ENC_f32 ? 2 : 1);
     if (blocks >= together) {
         TnPxLoop l = tn_px_loop(x, tn_px_u(0), tn_px_u(blocks / together), tn_px_u(1));
@@ -150,7 +163,8 @@ static bool can(const TnGraph *g, TnRef ref) {
     const TnNode *n = &g->nodes[ref];
     const TnType *w = &g->nodes[n->args[1]].type;
     TnPart parts[TN_PARTS_MAX];
-    return tn_enc_is_float(w->enc) && w->dim[1] * 4 <= MOST_ROW && tn_kernel_parts(g, n->kernel, parts) > 0;
+    bool inside = n->args[0] >= g->kernels[n->kernel].first;
+    return tn_enc_is_float(w->enc) && !(inside && is_long(w)) && tn_kernel_parts(g, n->kernel, parts) > 0;
 }
 
 static void kernel(TnPtx *b) {
@@ -161,10 +175,10 @@ static void kernel(TnPtx *b) {
                       .room = (k + BLOCK - 1) / BLOCK * BLOCK * 4,
                       .begin = begin,
                       .finish = finish};
+    if (is_long(weights_of(b))) p.copied = p.room = 0;
     while (p.rows > 1 && p.rows * p.room > MOST_SHARED) p.rows /= 2;
     p.state = tn_xcalloc(1, sizeof(State));
     tn_ptx_by_columns(b, &p);
     free(p.state);
 }
-const TnPtxOp tn_ptx_op_matmul = {
-    .can = can, .limit = "matmul of rows of more than " TN_PTX_TEXT(MOST_ROW_KB) " KB", .kernel = kernel};
+const TnPtxOp tn_ptx_op_matmul = {.can = can, .kernel = kernel};

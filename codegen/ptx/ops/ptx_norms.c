@@ -4,9 +4,11 @@
  * and sums of integers have no order, so all threads take part.
  *
  * A chain of additions cannot be shortened, but its loads need not wait for each other: all threads bring the row to shared
- * memory at once, and the warp's loads are written out in batches. Rows of a multiple of four columns go by fours. */
+ * memory at once, and the warp's loads are written out in batches. Rows of a multiple of four columns go by fours. Rows too long
+ * for shared memory come in stretches. */
 #include "codegen/ptx/ops/ptx_fours.h"
 #include "codegen/ptx/ops/ptx_ops.h"
+#include "codegen/ptx/skeletons/ptx_cols.h"
 
 #include <math.h>
 #include "ir/places.h"
@@ -57,7 +59,14 @@ static void chain_loop(TnPtx *b, const Norm *o, TnPxV from, float by, TnPxV acc)
     tn_px_loop_end(x, &l);
 }
 
-/* By a whole warp: lanes of fma(v, v, acc), v = x * by, over n, plus eps. */
+/* By a whole warp: the lanes' chains, added, over n, plus eps. */
+static TnPxV mean_of(TnPtx *b, const Norm *o, TnPxV acc, float by) {
+    TnPx *x = &b->x;
+    float eps = by != 1.0f ? (o->eps * by) * by : o->eps;
+    return PX(x, add_f, PX(x, div_f, tn_px_tree(x, acc), tn_px_f(o->n)), tn_px_f(eps));
+}
+
+/* The same with chains of fma(v, v, acc), v = x * by. */
 static TnPxV mean(TnPtx *b, const Norm *o, TnPxV from, float by) {
     TnPx *x = &b->x;
     TnPxV acc = tn_px_var(x, tn_px_f(0.0f));
@@ -66,16 +75,15 @@ static TnPxV mean(TnPtx *b, const Norm *o, TnPxV from, float by) {
         chain(b, from, (uint32_t)o->count, acc);
     else
         chain_loop(b, o, from, by, acc);
-    float eps = by != 1.0f ? (o->eps * by) * by : o->eps;
-    return PX(x, add_f, PX(x, div_f, tn_px_tree(x, acc), tn_px_f(o->n)), tn_px_f(eps));
+    return mean_of(b, o, acc, by);
 }
 
 /* By a whole warp: the mean, and the factor by which values are multiplied before all else: 1, or TN_NORM_SCALE if the mean
- * would not be finite without it. */
-static void scaled_mean(TnPtx *b, const Norm *o, TnPxV from, TnPxV *out_mean, TnPxV *out_by) {
+ * would not be finite without it. acc: the chains that are there already, of values times 1, or kind 0. */
+static void scaled_mean(TnPtx *b, const Norm *o, TnPxV from, TnPxV acc, TnPxV *out_mean, TnPxV *out_by) {
     TnPx *x = &b->x;
     *out_by = tn_px_var(x, tn_px_f(1.0f));
-    *out_mean = tn_px_var(x, mean(b, o, from, 1.0f));
+    *out_mean = tn_px_var(x, acc.kind ? mean_of(b, o, acc, 1.0f) : mean(b, o, from, 1.0f));
     TnPxV done = tn_px_label(x);
     tn_px_go_if(x, PX(x, lt_f, *out_mean, tn_px_f(INFINITY)), done);
     tn_px_set(x, *out_by, tn_px_f(TN_NORM_SCALE));
@@ -104,13 +112,45 @@ static Norm norm_of(TnPtx *b, TnRef ref) {
     return o;
 }
 
+/* Warp 0 continues its chains by `count` columns from `at` (G) on, which all threads bring to `place` (S) first. */
+static void stretch(TnPtx *b, TnPxV at, TnPxV place, uint32_t count, TnPxV acc) {
+    TnPx *x = &b->x;
+    TnPtxFours c = tn_ptx_fours(b, count);
+    TnPxV v[4];
+    for (uint32_t i = 0; i < c.n; i++) {
+        bool some = tn_ptx_four(b, &c, i);
+        tn_ptx_get4(b, tn_ptx_four_at(b, at, i, 16), v);
+        tn_ptx_put4(b, tn_ptx_four_at(b, place, i, 16), v);
+        tn_ptx_four_end(b, &c, some);
+    }
+    tn_px_barrier(x);
+    TnPxIf first = tn_px_if(x, PX(x, lt, b->tid, tn_px_u(32)));
+    chain(b, place, count, acc);
+    tn_px_if_end(x, &first);
+    tn_px_barrier(x);
+}
+
+/* The chains of warp 0 over a long row in device memory, of a multiple of four columns. */
+static TnPxV chains_by_stretches(TnPtx *b, TnPxV from, uint32_t columns) {
+    enum { STRETCH = 8192 };
+    TnPx *x = &b->x;
+    TnPxV acc = tn_px_var(x, tn_px_f(0.0f)), at = tn_ptx_cursor(b, from);
+    TnPxV place = tn_px_shared_at(x, tn_px_shared(x, STRETCH * 4, 16));
+    TnPxLoop l = tn_px_loop(x, tn_px_u(0), tn_px_u(columns / STRETCH), tn_px_u(1));
+    stretch(b, at, place, STRETCH, acc);
+    tn_ptx_advance(b, at, STRETCH * 4);
+    tn_px_loop_end(x, &l);
+    if (columns % STRETCH) stretch(b, at, place, columns % STRETCH, acc);
+    return acc;
+}
+
 /* By warp 0, for all: the mean and the factor. There is a barrier inside. */
-static void shared_mean(TnPtx *b, const Norm *o, TnPxV from, TnPxV *out_mean, TnPxV *out_by) {
+static void shared_mean(TnPtx *b, const Norm *o, TnPxV from, TnPxV acc, TnPxV *out_mean, TnPxV *out_by) {
     TnPx *x = &b->x;
     TnPxV slots = tn_px_shared_at(x, tn_px_shared(x, 8, 8));
     TnPxIf first = tn_px_if(x, PX(x, lt, b->tid, tn_px_u(32)));
     TnPxV m, by;
-    scaled_mean(b, o, from, &m, &by);
+    scaled_mean(b, o, from, acc, &m, &by);
     TnPxV zeroth = PX(x, eq, b->tid, tn_px_u(0));
     tn_px_put_if(x, zeroth, slots, tn_px_u(0), TN_PX_F32, m);
     tn_px_put_if(x, zeroth, slots, tn_px_u(1), TN_PX_F32, by);
@@ -123,13 +163,16 @@ static void shared_mean(TnPtx *b, const Norm *o, TnPxV from, TnPxV *out_mean, Tn
 /* Weights that are loaded before the sum is known: as many fours of a thread as registers allow. */
 enum { EARLY = 8 };
 
-/* A row in device memory, by fours: it comes to shared memory first, where its results may overwrite it. */
+/* A row in device memory, by fours: it comes to shared memory first, where its results may overwrite it, unless it is too
+ * long. */
 static void norm_by_fours(TnPtx *b, const Norm *o, TnPxV from, TnPxV to, int64_t columns) {
     TnPx *x = &b->x;
+    enum { LONG = 64 << 10 };
     TnPtxFours c = tn_ptx_fours(b, columns);
-    TnPxV row = from, w[EARLY][4], v[4], m, by;
+    TnPxV row = from, w[EARLY][4], v[4], m, by, acc = {0};
     uint32_t early = c.n < EARLY ? c.n : EARLY;
-    if (from.kind == 'G') {
+    bool brought = from.kind == 'G' && (to.kind == 'S' || columns * 4 <= LONG);
+    if (brought) {
         row = to.kind == 'S' ? to : tn_px_shared_at(x, tn_px_shared(x, (uint32_t)columns * 4, 16));
         for (uint32_t i = 0; i < c.n; i++) {
             bool some = tn_ptx_four(b, &c, i);
@@ -143,8 +186,10 @@ static void norm_by_fours(TnPtx *b, const Norm *o, TnPxV from, TnPxV to, int64_t
         tn_ptx_get4(b, tn_ptx_four_at(b, o->weights, i, 16), w[i]);
         tn_ptx_four_end(b, &c, some);
     }
-    if (from.kind == 'G') tn_px_barrier(x);
-    shared_mean(b, o, row, &m, &by);
+    if (brought) tn_px_barrier(x);
+    if (from.kind == 'G' && !brought && !o->places.kind)
+        acc = chains_by_stretches(b, from, (uint32_t)columns);
+    shared_mean(b, o, row, acc, &m, &by);
     TnPxV r = root_of(b, m);
     for (uint32_t i = 0; i < c.n; i++) {
         bool some = tn_ptx_four(b, &c, i);
@@ -173,7 +218,7 @@ static void rmsnorm(TnPtx *b, TnPtxFrame *f, TnRef ref) {
         norm_by_fours(b, &o, from, to, tn_ptx_cols(b, ref));
         return;
     }
-    shared_mean(b, &o, from, &m, &by);
+    shared_mean(b, &o, from, (TnPxV){0}, &m, &by);
     TnPxV r = root_of(b, m);
     TnPxLoop l = tn_px_strided(x, tn_px_u((uint32_t)tn_ptx_cols(b, ref)));
     put_normed(b, &o, from, to, l.i, by, r);
@@ -199,7 +244,7 @@ static void headnorm(TnPtx *b, TnPtxFrame *f, TnRef ref) {
     TnPxLoop h = heads(b, tn_ptx_width(b, f, ref), o.count);
     TnPxV head = tn_px_index(x, from, h.i, (uint32_t)o.count * 4), m, by;
     TnPxV out = tn_px_index(x, to, h.i, (uint32_t)o.count * 4);
-    scaled_mean(b, &o, head, &m, &by);
+    scaled_mean(b, &o, head, (TnPxV){0}, &m, &by);
     TnPxV r = root_of(b, m);
     TnPxLoop l = tn_px_strided_lane(x, tn_px_u((uint32_t)o.count));
     put_normed(b, &o, head, out, l.i, by, r);
