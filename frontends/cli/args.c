@@ -146,8 +146,14 @@ void note(const char *fmt, ...) {
     va_end(ap);
 }
 
+static bool quiet;
+
+void notes_quiet(bool on) {
+    quiet = on;
+}
+
 void notes_print(void) {
-    if (notes.len) fwrite(notes.data, 1, notes.len, stderr);
+    if (notes.len && !quiet) fwrite(notes.data, 1, notes.len, stderr);
     tn_buf_free(&notes);
 }
 

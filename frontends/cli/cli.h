@@ -77,6 +77,7 @@ void only_with(const Verb *verb, const void *out, bool with, const char *what);
  * its error alone. */
 void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void notes_print(void);
+void notes_quiet(bool on); /* while on, notes_print drops them */
 /* Returns whether `word` (n bytes) is one of the names. */
 bool flag_named(const char *names, const char *word, size_t n);
 /* Prints "tern VERB: text" and exits 2. */

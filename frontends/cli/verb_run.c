@@ -14,7 +14,7 @@ typedef struct RunFlags {
     ConstrainFlags c;
     const char *prompt, *file, *tokens, *token_file, *profile;
     PromptCache cache;
-    bool print_tokens;
+    bool print_tokens, lines, quiet;
     TernKv kv;
 } RunFlags;
 
@@ -37,10 +37,22 @@ typedef struct Run {
 
 /* Called only once there is something to print: a refusal must be one line alone. */
 static void say_seed(Run *s) {
-    if (s->seed_said || s->f->g.temp <= 0 || s->f->g.seed != TERN_SEED_RANDOM) return;
+    if (s->seed_said || s->f->quiet || s->f->g.temp <= 0 || s->f->g.seed != TERN_SEED_RANDOM) return;
     s->seed_said = true;
     (void)tern_sequence_get(s->sequence, &s->got, NULL);
     fprintf(stderr, "tern: seed %" PRIu64 "\n", s->got.seed);
+}
+
+/* With --lines an answer is one line. */
+static void put_text(const Run *s, const char *text, size_t n) {
+    if (!s->f->lines) {
+        fwrite(text, 1, n, stdout);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] == '\n' || text[i] == '\\') putchar('\\');
+        putchar(text[i] == '\n' ? 'n' : text[i]);
+    }
 }
 
 static int emit(void *user, const TernPiece *p) {
@@ -49,7 +61,7 @@ static int emit(void *user, const TernPiece *p) {
     if (s->f->g.n == 0) return 0; /* the prompt's cache alone is asked for */
     say_seed(s);
     if (ids && p->id != TERN_NO_TOKEN) printf("%s%d", s->n_out ? "," : "", p->id);
-    if (!ids) fwrite(p->text, 1, p->size, stdout);
+    if (!ids) put_text(s, p->text, p->size);
     if (ids || p->size) fflush(stdout);
     s->n_out += p->id != TERN_NO_TOKEN;
     return 0;
@@ -82,7 +94,7 @@ static TernStatus generate(Run *s, TernError *err) {
     }
     heed_signals(false);
     report_signal();
-    if (s->got.end == TERN_END_CONTEXT)
+    if (s->got.end == TERN_END_CONTEXT && !s->f->quiet)
         fprintf(stderr, "tern: the context of %u positions is full\n", s->context);
     return TERN_OK;
 }
@@ -110,6 +122,7 @@ static int open_vocab(Run *s, const void *image, size_t n) {
 
 static int read_prompt(Run *s) {
     const RunFlags *f = s->f;
+    if (f->lines) return s->vocab ? EXIT_OK : fail_text("the model has no tokenizer, which --lines needs");
     if (f->tokens || f->token_file)
         return read_ids(f->tokens, f->token_file, s->model.info.n_vocab, &s->prompt);
     if (!s->vocab) return fail_text("the model has no tokenizer: give --tokens");
@@ -165,7 +178,7 @@ static TernStatus make_generator(Run *s, TernError *err) {
                               .kv = f->kv,
                               .vocab = s->vocab};
     uint32_t rows = s->prompt.n > 1 + o.draft_max ? (uint32_t)s->prompt.n : 1 + o.draft_max;
-    if (rows < s->model.info.max_rows) o.batch = rows;
+    if (rows < s->model.info.max_rows && !f->lines) o.batch = rows;
     return tern_generator_create(s->model.model, s->model.pool, &o, &s->generator, err);
 }
 
@@ -181,10 +194,75 @@ static int prepare(Run *s) {
     if (open_prompt_cache(&s->cache, s->generator, s->prompt.ids, s->prompt.n, &err) != TERN_OK ||
         profile_attach(s->profile, tern_generator_session(s->generator), &err) != TERN_OK)
         return fail(&err);
+    if (f->quiet) return EXIT_OK;
     report_quota(f->m.threads);
     if (s->demo) fprintf(stderr, "tern: prompt: KING RICHARD:\n");
     report_huge(&f->m, &s->model);
     return EXIT_OK;
+}
+
+/* A line of standard input as a prompt: \n stands for a newline and \\ for a backslash, as in answers. In place. */
+static size_t unescape(char *line, size_t n) {
+    size_t to = 0;
+    for (size_t i = 0; i < n; i++) {
+        bool pair = line[i] == '\\' && i + 1 < n && (line[i + 1] == 'n' || line[i + 1] == '\\');
+        if (pair) i++;
+        line[to++] = pair && line[i] == 'n' ? '\n' : line[i];
+    }
+    return to;
+}
+
+/* One prompt. What is wrong with it alone gives an error line and an empty answer, so that answers stay in step with prompts;
+ * *code is then EXIT_INPUT. False: no further prompt can be answered. */
+static bool answer_line(Run *s, char *line, size_t n, int *code) {
+    TernError err = {0};
+    TernStatus st = TERN_ERR_INPUT;
+    free(s->prompt.ids);
+    s->prompt = (Tokens){0};
+    s->n_out = 0;
+    s->seed_said = false;
+    int bad = encode_text(s->vocab, line, unescape(line, n),
+                          TERN_ENCODE_ADD_SPECIAL | TERN_ENCODE_PARSE_SPECIAL, &s->prompt);
+    if (bad == EXIT_OK) {
+        st = generate(s, &err);
+        tern_sequence_destroy(s->sequence);
+        s->sequence = NULL;
+        if (st != TERN_OK) bad = fail(&err);
+    }
+    if (bad != EXIT_OK) {
+        *code = bad;
+        printf("\n");
+    }
+    return fflush(stdout) == 0 && (st == TERN_OK || st == TERN_ERR_INPUT) && !signal_status();
+}
+
+/* While no prompt is being answered, a signal ends the program at once. */
+static int run_lines(Run *s) {
+    char *line = NULL;
+    size_t cap = 0;
+    int code = prepare(s);
+    bool more = code == EXIT_OK;
+    for (ssize_t n; more && (n = getline(&line, &cap, stdin)) >= 0;) {
+        if (n && line[n - 1] == '\n') n--;
+        more = answer_line(s, line, (size_t)n, &code);
+    }
+    free(line);
+    if (code == EXIT_OK && ferror(stdin)) code = fail_text("standard input: the read failed");
+    return signal_status() ? signal_status() : code;
+}
+
+static void print_times(const Run *s, double loaded) {
+    fprintf(stderr, "tern: %s, %s, %u threads%s\n", tn_shown(s->model.info.name).s, s->model.info.level,
+            tern_pool_threads(s->model.pool), s->model.compiled ? ", compiled at load" : "");
+    fprintf(stderr, "tern: %12s time = %10.2f ms\n", "load", loaded * 1e3);
+    timing("prompt eval", s->got.prompt_seconds, s->got.n_prefilled);
+    timing("eval", s->got.decode_seconds, s->got.n_decoded);
+    if (s->f->g.draft)
+        fprintf(stderr, "tern: %12s      = %zu of %zu guessed ids were right\n", "draft", s->got.n_right,
+                s->got.n_guessed);
+    if (s->got.n_from_best + s->got.n_from_all)
+        fprintf(stderr, "tern: %12s      = %zu of %zu ids from the best 256 logits; %zu rows run again\n",
+                "picks", s->got.n_from_best, s->got.n_from_best + s->got.n_from_all, s->got.n_again);
 }
 
 static int run_prompt(Run *s, double start) {
@@ -197,17 +275,7 @@ static int run_prompt(Run *s, double start) {
         fflush(stdout);
         return fail(&err);
     }
-    fprintf(stderr, "tern: %s, %s, %u threads%s\n", tn_shown(s->model.info.name).s, s->model.info.level,
-            tern_pool_threads(s->model.pool), s->model.compiled ? ", compiled at load" : "");
-    fprintf(stderr, "tern: %12s time = %10.2f ms\n", "load", loaded * 1e3);
-    timing("prompt eval", s->got.prompt_seconds, s->got.n_prefilled);
-    timing("eval", s->got.decode_seconds, s->got.n_decoded);
-    if (s->f->g.draft)
-        fprintf(stderr, "tern: %12s      = %zu of %zu guessed ids were right\n", "draft", s->got.n_right,
-                s->got.n_guessed);
-    if (s->got.n_from_best + s->got.n_from_all)
-        fprintf(stderr, "tern: %12s      = %zu of %zu ids from the best 256 logits; %zu rows run again\n",
-                "picks", s->got.n_from_best, s->got.n_from_best + s->got.n_from_all, s->got.n_again);
+    if (!s->f->quiet) print_times(s, loaded);
     if (save_prompt_cache(&s->cache, &s->got, &err) != TERN_OK) return fail(&err);
     if (profile_take(s->profile, &s->model, "run", &err) != TERN_OK) return fail(&err);
     code = profile_finish(s->profile, &s->model);
@@ -227,6 +295,10 @@ int verb_run(const Verb *verb, int argc, char **argv) {
         GENERATE_FLAGS(f.g),
         CONSTRAIN_FLAGS(f.c),
         PROMPT_CACHE_FLAGS(f.cache),
+        {"--lines", NULL, FLAG_BOOL, &f.lines, 0, 0,
+         "answer each line of standard input as a prompt, with one line; in both, \\n stands for a newline "
+         "and \\\\ for a backslash"},
+        {"-q --quiet", NULL, FLAG_BOOL, &f.quiet, 0, 0, "print nothing but answers and errors"},
         {"--print-tokens", NULL, FLAG_BOOL, &f.print_tokens, 0, 0, "print the generated ids instead of text"},
         PROFILE_FLAG(f.profile),
         HUGE_FLAG(f.m),
@@ -241,6 +313,11 @@ int verb_run(const Verb *verb, int argc, char **argv) {
     if (!!f.prompt + !!f.file + !!f.tokens + !!f.token_file > 1)
         usage_error(verb, "-p, -f, --tokens and --token-file exclude each other");
     f.kv = kv_of_flags(verb, &f.m);
+    const void *const single[] = {&f.prompt, &f.file, &f.tokens, &f.token_file, &f.cache.path, &f.profile};
+    for (size_t i = 0; i < TN_COUNT(single); i++)
+        only_with(verb, single[i], !f.lines, "one prompt, and --lines reads many");
+    if (f.lines && f.g.n == 0) usage_error(verb, "-n 0 goes with one prompt, and --lines reads many");
+    notes_quiet(f.quiet);
     if (f.print_tokens && f.c.special)
         usage_error(verb, "%s and --print-tokens exclude each other", flag_given(&f.c.special));
     check_prompt_cache(verb, &f.cache);
@@ -252,6 +329,7 @@ int verb_run(const Verb *verb, int argc, char **argv) {
     const TnFileUse files[] = {
         MODEL_FILES(f.m),
         {"-f", f.file, TN_FILE_IN},
+        {"--lines", f.lines ? "-" : NULL, TN_FILE_IN},
         {"--token-file", f.token_file, TN_FILE_IN},
         CONSTRAIN_FILES(f.c),
         STANDARD_OUTPUT,
@@ -265,7 +343,7 @@ int verb_run(const Verb *verb, int argc, char **argv) {
     int code = check_files(verb, files, TN_COUNT(files));
     if (code == EXIT_OK) code = load_model(verb, &f.m, &s.model);
     if (code == EXIT_OK) code = profile_check(s.profile, &s.model);
-    if (code == EXIT_OK) code = run_prompt(&s, start);
+    if (code == EXIT_OK) code = f.lines ? run_lines(&s) : run_prompt(&s, start);
     profile_destroy(s.profile);
     tern_sequence_destroy(s.sequence);
     tern_slot_destroy(s.cache.slot);

@@ -95,7 +95,7 @@ is "mv over a file in use: exit status" $? 143
 cp "$m" "$dir/used.tern"
 old=$("$tern" check "$dir/used.tern" | sed -n 's/^  hash *//p')
 for i in {1..20}; do
-    (timeout -s KILL "$(printf '0.%02d' $((i * 4)))" "$tern" compile --levels ref -o "$dir/used.tern") 2>/dev/null
+    { timeout -s KILL "$(printf '0.%02d' $((i * 4)))" "$tern" compile --levels ref -o "$dir/used.tern"; } 2>/dev/null
     run 0 check "$dir/used.tern"
 done
 kept=$(sed -n 's/^  hash *//p' <<<"$out")
