@@ -381,6 +381,7 @@ int settle_generate(const GenerateFlags *g, const TernModelInfo *info, uint32_t 
 typedef struct DeviceChoice {
     char name[16]; /* for TernModelOptions.device; "": the default */
     bool automatic;
+    char why[200]; /* the rest of auto's line about a GPU that has not been printed yet; "": there is none */
 } DeviceChoice;
 
 typedef struct Loaded {
@@ -438,9 +439,11 @@ bool is_gguf(const char *path);
 bool is_tir(const char *path);
 
 /* ---- device.c: --device
- * Exits 2 if the flag's value is no name of a device, or goes against --target. For auto it prints a line that says what
- * was chosen and why. */
+ * Exits 2 if the flag's value is no name of a device, or goes against --target. For auto, if that is the cpu, it prints a line
+ * that says so and why. */
 DeviceChoice choose_device(const Verb *verb, const ModelFlags *flags);
+/* With auto, the GPU is taken when it has opened the model and made the session: prints the line, once. */
+void report_device(DeviceChoice *choice);
 /* With auto, the cpu takes over if the GPU could not open the model or make a session: prints the line and returns true. */
 bool fall_back(DeviceChoice *choice, TernStatus status, const TernError *err);
 

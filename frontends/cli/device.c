@@ -32,11 +32,17 @@ static DeviceChoice choose(const ModelFlags *flags) {
                 d.major, d.minor);
         return take_cpu(err.text);
     }
-    tn_fail(&err, TERN_OK, "device %s: %s, which runs %s", d.device, d.name, d.levels);
-    fprintf(stderr, "tern: %s\n", err.text);
     DeviceChoice choice = {.automatic = true};
     memcpy(choice.name, d.device, sizeof choice.name);
+    snprintf(choice.why, sizeof choice.why, "%s, which runs %s", d.name, d.levels);
     return choice;
+}
+
+void report_device(DeviceChoice *choice) {
+    if (!*choice->why) return;
+    progress_end();
+    fprintf(stderr, "tern: device %s: %s\n", choice->name, choice->why);
+    *choice->why = 0;
 }
 
 DeviceChoice choose_device(const Verb *verb, const ModelFlags *flags) {

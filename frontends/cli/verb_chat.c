@@ -95,6 +95,7 @@ static int prepare(Chat *c, TernFull full) {
     TernError err = {0};
     for (TernStatus st; (st = make_generator(c, &err)) != TERN_OK;)
         if (!load_for_cpu(&c->model, st, &err)) return fail(&err);
+    report_device(&c->model.device);
     int code = constraint_open(&f->c, c->vocab, &c->constraint);
     if (code == EXIT_OK) code = converse(c, full);
     if (code != EXIT_OK) return code;

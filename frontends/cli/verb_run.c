@@ -191,6 +191,7 @@ static int prepare(Run *s) {
         if (!load_for_cpu(&s->model, st, &err)) return fail(&err);
         if ((code = open_own_vocab(s)) != EXIT_OK) return code;
     }
+    report_device(&s->model.device);
     if (open_prompt_cache(&s->cache, s->generator, s->prompt.ids, s->prompt.n, &err) != TERN_OK ||
         profile_attach(s->profile, tern_generator_session(s->generator), &err) != TERN_OK)
         return fail(&err);

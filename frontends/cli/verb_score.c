@@ -21,6 +21,7 @@ static int make_session(const ScoreFlags *f, const Verb *verb, Loaded *l, uint32
         .size = sizeof o, .context = context, .wants = SCORE_WANTS, .kv = kv_of_flags(verb, &f->m)};
     for (TernStatus st; (st = tern_session_create(l->model, l->pool, &o, out, &err)) != TERN_OK;)
         if (!load_for_cpu(l, st, &err)) return fail(&err);
+    report_device(&l->device);
     report_quota(f->m.threads);
     return EXIT_OK;
 }

@@ -128,6 +128,7 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
                       .target = f.m.target,
                       .progress = progress_bar};
     DeviceChoice device = choose_device(verb, &f.m);
+    report_device(&device);
     if (*device.name) o.device = device.name;
     only_with(verb, &f.m.threads, !o.device, "code of a processor, and --device names a GPU");
     only_with(verb, &f.reduce, !o.device, "code of a processor, and --device names a GPU");

@@ -118,6 +118,7 @@ grep -q '^tern: error: kernel @.* on level sm_80: ptx lacks heads of more than 5
 on "$fake" - run "$dir/wide.gguf" --device auto -p a -n 1
 expect "wide heads, auto" $ran err "tern: *"
 grep -q '^tern: device cpu in place of cuda:0: kernel @.* on level sm_80: ptx lacks heads of more than 512 columns$' "$dir/err" || no "wide heads, auto: $(cat "$dir/err")"
+[ "$(grep -c '^tern: device' "$dir/err")" = 1 ] || no "wide heads, auto: more than one line: $(cat "$dir/err")"
 for name in gpu cuda: cuda:x cuda1 cpu:0; do
     on "$fake" - run --device "$name" -p a -n 1
     expect "--device $name" 2 err "tern run: --device: '$name', expected cpu, cuda, cuda:N or auto *"
@@ -134,6 +135,7 @@ for words in "--device cuda" "--device auto" "$dir/m.tern --device cuda:0" "$dir
     on "$fake" FAKE_CUDA_ARCH=90 run $words --tokens $ids --temp 0 -n 4 --print-tokens --seed 1
     [ "$status" = 0 ] || no "$words: $(cat "$dir/err")"
     cmp -s "$dir/ids" "$dir/out" || no "$words: other ids: $(cat "$dir/out")"
+    case $words in *auto) expect "$words" 0 err "tern: device cuda:0: Fake GPU 0, which runs sm_90a,sm_80" ;; esac
 done
 grep -q ', sm_80, ' "$dir/err" || no "--cpu sm_80 is no cap: $(cat "$dir/err")"
 "$tern" verify "$dir/m.tern" --target ref --tokens 1789 >"$dir/out" 2>"$dir/err" || no "verify: $(cat "$dir/out" "$dir/err")"
@@ -198,9 +200,8 @@ if [ $ran = 0 ]; then
             # shellcheck disable=SC2086
             on "$fake" FAKE_CUDA_MEMORY=$memory run $model --device auto --tokens $ids --temp 0 -n 4 --print-tokens --seed 1
             [ "$status" = 0 ] && cmp -s "$dir/ids" "$dir/out" || no "$memory bytes, run $model: $(cat "$dir/out" "$dir/err")"
-            expect "$memory bytes, auto" 0 err "tern: device cuda:0: Fake GPU 0, which runs sm_80"
-            # shellcheck disable=SC2254
-            case $(sed -n 2p "$dir/err") in $line) ;; *) no "$memory bytes, run $model: $(cat "$dir/err")" ;; esac
+            expect "$memory bytes, auto" 0 err "$line"
+            [ "$(grep -c '^tern: device' "$dir/err")" = 1 ] || no "$memory bytes, run $model: $(cat "$dir/err")"
         done
         on "$fake" FAKE_CUDA_MEMORY=$memory logits --device auto --tokens $ids -o "$dir/got"
         [ "$status" = 0 ] && cmp -s "$dir/logits" "$dir/got" || no "$memory bytes, logits: $(cat "$dir/err")"
@@ -209,7 +210,7 @@ if [ $ran = 0 ]; then
         on "$fake" FAKE_CUDA_MEMORY=$memory bench --device auto -p 64 -n 2 -r 1 --read-mib 0
         grep -qE '\| sm_80 .*\| +pp64 ' "$dir/out" && no "$memory bytes, bench: $(cat "$dir/out")"
         # shellcheck disable=SC2254
-        case $(sed -n 2p "$dir/err") in $line) ;; *) no "$memory bytes, bench: $(cat "$dir/err")" ;; esac
+        case $(grep '^tern: device' "$dir/err") in $line) ;; *) no "$memory bytes, bench: $(cat "$dir/err")" ;; esac
     done <<END
 2000000|$weights
 2400000|$session
