@@ -61,7 +61,7 @@ struct TnEngine {
     TernStatus (*read_page)(TnEngine *, TnMemory *m, int32_t page, void *to, TernError *err);
     TernStatus (*write_page)(TnEngine *, TnMemory *m, int32_t page, const void *from, TernError *err);
     /* Counts the values +-65504 in positions lo to hi - 1 of a page of an f16 cache; stores turn anything larger into that.
-     * NULL: not counted. */
+     * NULL: kernels count, and a run leaves the number of what it stored in m->sym[TN_ABI_SATURATED]; only if `apart`. */
     uint64_t (*saturated)(TnEngine *, TnMemory *m, int32_t page, uint32_t lo, uint32_t hi);
 
     /* The number of workers that need scratch and leave stamps. */

@@ -36,13 +36,13 @@ void tn_cache_clear(const TnCache *c, uint8_t *keys, uint8_t *values, uint32_t l
 
 /* A session's memory as its engine sees it.
  *
- * The inputs are one block: first the symbols (TN_ABI_SYMS values of 64 bits), then ids, positions and the rest of
+ * The inputs are one block: first the symbols (TN_ABI_SYMS values of 64 bits; TN_ABI_WORDS if the engine has its own memory), then ids, positions and the rest of
  * TN_IN_*, each at a multiple of 64. The host writes the `staged` copy in host memory. An engine with its own memory
  * copies it over at the beginning of each run; for other engines the two are the same bytes. */
 typedef struct TnMemory {
     TnBases bases;
     TnCache cache;
-    int64_t *sym; /* [TN_ABI_SYMS], the beginning of the staged inputs */
+    int64_t *sym; /* the beginning of the staged inputs */
     size_t input_bytes;
     size_t scratch_bytes; /* of a worker; that of worker w is at bases.scratch + w * scratch_bytes */
     /* of a run: rows, rows with hidden rows as results, and rows with results of any other kind */

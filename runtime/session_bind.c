@@ -124,7 +124,7 @@ TernStatus tn_session_bind(const TnSessionPlan *p, TernModel *m, TernPool *pool,
         .place = (uint32_t *)(void *)(base + p->place),
         .growth = (uint32_t *)(void *)(base + p->growth),
         .logits_apart = tn_logits_apart(p->variants[0]),
-        .watched = p->kv == TN_KVTYPE_F16 && m->engine->saturated,
+        .watched = p->kv == TN_KVTYPE_F16,
         .memory = memory_of(p, m, host, own),
         .n_programs = p->n,
     };

@@ -106,7 +106,7 @@ static TernStatus plan_programs(const TernModel *m, TnSessionPlan *p, TnCarve *h
 static void plan_inputs(TnSessionPlan *p, uint64_t n_pages, TnCarve *host) {
     const uint64_t counts[TN_IN_COUNT] = {p->batch,  p->batch, p->batch, p->wants,
                                           p->hidden, n_pages,  p->wants};
-    TnCarve block = {TN_ABI_SYMS * sizeof(int64_t), false};
+    TnCarve block = {(p->apart ? TN_ABI_WORDS : TN_ABI_SYMS) * sizeof(int64_t), false};
     for (int i = 0; i < TN_IN_COUNT; i++) p->input[i] = tn_carve(&block, TN_LINE, counts[i], sizeof(int32_t));
     p->input_bytes = block.at;
     host->over |= block.over;

@@ -113,10 +113,14 @@ static void fill_chunk(TernSession *s, const TernRow *rows, size_t n) {
     }
 }
 
-/* Counts saturated values among those that the chunk's rows have stored. Consecutive rows in one page are counted with one
- * call. */
+/* Counts saturated values among those that the chunk's rows have stored, if kernels have not. Consecutive rows in one page
+ * are counted with one call. */
 static void count_saturated(TernSession *s, const TernRow *rows, size_t n) {
     const int32_t *pos = s->input[TN_IN_POS];
+    if (!s->engine->saturated) {
+        s->saturated += (uint64_t)s->sym[TN_ABI_SATURATED];
+        return;
+    }
     for (size_t t = 0, end; t < n; t = end) {
         for (end = t + 1; end < n && rows[end].slot == rows[t].slot && pos[end] % TN_PAGE_POSITIONS;) end++;
         uint32_t first = (uint32_t)pos[t], lo = first % TN_PAGE_POSITIONS;

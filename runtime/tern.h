@@ -293,8 +293,7 @@ TERN_API int tern_session_gives(const TernSession *session, TernWant want);
 /* The number of positions that a slot holds. */
 TERN_API uint32_t tern_session_length(const TernSession *session, uint32_t slot);
 /* How many keys and values that the session's steps stored in an f16 cache have the largest magnitude of f16, 65504.
- * Larger values are stored as that, so a model for which this is not 0 needs an f32 cache. Always 0 for other caches, and on a
- * GPU, which does not count them. */
+ * Larger values are stored as that, so a model for which this is not 0 needs an f32 cache. Always 0 for other caches. */
 TERN_API uint64_t tern_session_saturated(const TernSession *session);
 /* Removes the positions from n on; n = 0 empties the slot. */
 TERN_API TernStatus tern_session_truncate(TernSession *session, uint32_t slot, uint32_t n, TernError *err);

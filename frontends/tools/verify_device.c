@@ -79,10 +79,12 @@ static uint32_t blocks_of(const TnLabRun *r, uint32_t block, uint32_t rows) {
 static TernStatus run(TnLab *l, const TnLabRun *r, const char *entry, uint64_t units, uint32_t blocks,
                       uint32_t threads, uint32_t shared, TernError *err) {
     TernLabBuffer buffers[TN_LAB_OPERANDS + 1];
+    int64_t sym[TN_ABI_WORDS] = {0};
     TN_CHECK(r->n <= TN_LAB_OPERANDS);
     for (uint32_t i = 0; i < r->n; i++)
         buffers[i] = (TernLabBuffer){.data = r->ptr[i], .bytes = r->bytes[i], .written = r->written[i]};
-    buffers[r->n] = (TernLabBuffer){.data = (void *)r->sym, .bytes = TN_ABI_SYMS * sizeof *r->sym};
+    memcpy(sym, r->sym, TN_ABI_SYMS * sizeof *sym);
+    buffers[r->n] = (TernLabBuffer){.data = sym, .bytes = sizeof sym};
     if (units > INT32_MAX)
         return tn_fail(err, TERN_ERR_UNSUPPORTED, "%llu units, expected at most 2^31 - 1",
                        (unsigned long long)units);

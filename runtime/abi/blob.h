@@ -34,7 +34,7 @@ typedef struct TnBlobHead {
     uint8_t hash[16];  /* XXH3-128 of head (with these 16 bytes zero) followed by the section table */
     uint64_t reserved; /* 0 */
 } TnBlobHead;
-#define TN_BLOB_ABI 4
+#define TN_BLOB_ABI 5
 
 enum {
 #define TN_SECTION_NUMBER(name, number, ...) TN_SECTION_##name = (number),

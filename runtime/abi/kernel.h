@@ -13,10 +13,20 @@
 /* Symbols: the sizes of a step and of its session, in the order of TnLaunch.sym. */
 enum { TN_ABI_T, TN_ABI_R, TN_ABI_K, TN_ABI_H, TN_ABI_S, TN_ABI_P, TN_ABI_N, TN_ABI_L, TN_ABI_SYMS };
 
+/* In a device's own memory the symbols are followed by words of 64 bits for its kernels, which read as zero when a step
+ * begins. */
+enum {
+    TN_ABI_SATURATED = TN_ABI_SYMS, /* the number of values that kv_put stored as +-65504 of f16 */
+    TN_ABI_DONE,                    /* 0 between launches: CTAs that are done with their part of a row */
+    TN_ABI_PARTS = 16,              /* 0 between launches: what each found, TN_ABI_PARTS_MOST words */
+    TN_ABI_PARTS_MOST = 32,
+    TN_ABI_WORDS = TN_ABI_PARTS + TN_ABI_PARTS_MOST
+};
+
 typedef struct TnLaunch {
     void *const
         *ptr; /* operand addresses, 64-aligned, in the order of the program's operand list: reads first */
-    const int64_t *sym; /* TN_ABI_SYMS values */
+    const int64_t *sym; /* TN_ABI_SYMS values, on a device TN_ABI_WORDS */
 } TnLaunch;
 
 typedef struct TnTile {

@@ -3,8 +3,8 @@
  * Code is PTX text, which the driver compiles when a model is opened. An entry takes the addresses of its operands by value
  * and the address of the step's symbols; it returns at once if its gate is closed, and so does a CTA whose unit is not one
  * of this step. So a program is captured as one CUDA graph when a session is made, each launch with the largest grid that
- * it can need, and the same graph runs every step: a step is a copy of the inputs, a graph, and copies of the rows asked
- * for.
+ * it can need, and the same graph runs every step: a step is a copy of the inputs, a graph, copies of the rows asked for,
+ * and one of the number of values that saturated.
  *
  * A graph has one launch after the other. With a profile attached, launches are started one by one between events. */
 #include <stdlib.h>
@@ -269,6 +269,8 @@ static TernStatus run_on(TnCudaEngine *e, TnCudaSession *s, TnProgram *p, const 
                          TernError *err) {
     TnCudaDevice *d = &e->device;
     const TnMemory *m = p->memory;
+    int64_t *saturated = &m->sym[TN_ABI_SATURATED];
+    *saturated = 0;
     TN_TRY(TN_CU(d, err, ToDevice, (m->bases.inputs, m->sym, m->input_bytes, s->stream)));
     if (p->stamps)
         TN_TRY(run_timed(e, s, p, err));
@@ -280,7 +282,9 @@ static TernStatus run_on(TnCudaEngine *e, TnCudaSession *s, TnProgram *p, const 
         if (o->staged && bytes)
             TN_TRY(TN_CU(d, err, ToHost, (o->staged + first, o->at + first, bytes, s->stream)));
     }
-    return TERN_OK;
+    if (m->cache.elem_bytes != 2) return TERN_OK; /* only values of f16 saturate */
+    TnAddress counted = m->bases.inputs + TN_ABI_SATURATED * sizeof *saturated;
+    return TN_CU(d, err, ToHost, (saturated, counted, sizeof *saturated, s->stream));
 }
 
 /* Waits also after a failure: what is still under way uses the session's memory. */

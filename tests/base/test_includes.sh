@@ -48,7 +48,7 @@ rule codegen/llvm/skeletons 9 'codegen/llvm/skeletons/*' codegen/llvm/builder/bu
 rule codegen/llvm/ops 9 'codegen/llvm/ops/*' 'codegen/llvm/skeletons/*' codegen/llvm/builder/builder.h 'ir/*' 'runtime/base/*'
 # the same in the ptx target
 rule codegen/ptx/skeletons 9 'codegen/ptx/skeletons/*' 'codegen/ptx/*' passes/passes.h 'ir/*' 'runtime/base/*'
-rule codegen/ptx/ops 9 'codegen/ptx/ops/*' 'codegen/ptx/skeletons/*' 'codegen/ptx/*' 'ir/*' 'runtime/base/*'
+rule codegen/ptx/ops 9 'codegen/ptx/ops/*' 'codegen/ptx/skeletons/*' 'codegen/ptx/*' runtime/abi/kernel.h 'ir/*' 'runtime/base/*'
 # the blob carries the vocabulary as runtime/text lays it out, so the GGUF reader builds it with runtime/text
 rule frontends/gguf 1 'frontends/gguf/*' 'frontends/gguf/arch/archs.def' 'ir/**' 'runtime/text/*' 'runtime/base/*'
 rule frontends/gguf/arch 9 'frontends/gguf/arch.h' # an architecture sees only the toolbox

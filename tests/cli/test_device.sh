@@ -2,6 +2,7 @@
 # --device and tern devices, over the tests' own driver (tests/support/fake_cuda) and over one that cannot be opened.
 set -u
 build=$1
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 tern=$build/tern
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
@@ -141,6 +142,19 @@ grep -q ', sm_80, ' "$dir/err" || no "--cpu sm_80 is no cap: $(cat "$dir/err")"
 "$tern" verify "$dir/m.tern" --target ref --tokens 1789 >"$dir/out" 2>"$dir/err" || no "verify: $(cat "$dir/out" "$dir/err")"
 on "$fake" - logits --device cuda --tokens $ids -o "$dir/got"
 cmp -s "$dir/logits" "$dir/got" || no "other logits"
+# values that saturate in an f16 cache are counted there too, those of a prompt and of single rows
+if command -v python3 >/dev/null; then
+    python3 "$root/tests/support/gguf_edit.py" "$root/models/verse-i2_s.gguf" "$dir/big.gguf" "tensor:blk.0.attn_v.weight*1e8"
+    # shellcheck disable=SC2086
+    "$tern" run "$dir/big.gguf" $cpu --tokens $ids -n 3 --temp 0 >"$dir/out" 2>"$dir/want" || no "values that saturate: $(cat "$dir/want")"
+    on "$fake" - run "$dir/big.gguf" --device cuda --tokens $ids -n 3 --temp 0
+    line=$(grep 'saturated at 65504' "$dir/want")
+    [ -n "$line" ] && [ "$(grep 'saturated at 65504' "$dir/err")" = "$line" ] || no "values that saturate: $(cat "$dir/err"), expected $line"
+    on "$fake" - run "$dir/big.gguf" --device cuda --kv f32 --tokens $ids -n 2 --temp 0
+    grep -q saturated "$dir/err" && no "a cache of f32: $(cat "$dir/err")"
+else
+    echo "skipped: values that saturate: there is no python3"
+fi
 # more hidden rows in a step than rows of logits
 for pooling in none mean last; do
     # shellcheck disable=SC2086

@@ -19,6 +19,22 @@
 
 #define CUDA_LIBRARY TERN_BUILD_DIR "/tests/fake_cuda/libcuda.so.1"
 
+static TernPool *pool;
+
+static inline int open_pool(uint32_t threads) {
+    TernError err = {0};
+    TernPoolOptions po = {.size = sizeof po, .threads = threads};
+    if (tern_pool_create(&po, &pool, &err) == TERN_OK) return 0;
+    print_error("setup: %s\n", err.text);
+    return 1;
+}
+
+static inline int close_pool(void **state) {
+    (void)state;
+    tern_pool_destroy(pool);
+    return 0;
+}
+
 typedef struct Blob {
     void *bytes;
     size_t size;
@@ -81,10 +97,10 @@ static inline TernModel *open_plain(const Blob *b) {
     return m;
 }
 
-/* ---- what a session says, result by result */
+/* ---- what a session says, result by result, and how many values saturated in its cache */
 
 typedef struct Heard {
-    uint64_t results[1024];
+    uint64_t results[1024], saturated;
     size_t n;
     uint32_t n_vocab, n_hidden;
     int32_t id;
@@ -107,6 +123,24 @@ static inline void hear(void *user, const TernResult *r) {
     assert_true(h->n < TN_COUNT(h->results));
     h->results[h->n++] = f;
     h->id = r->id;
+}
+
+/* A session of the model. o: without a size. */
+static inline TernSession *session_begin(TernModel *m, TernSessionOptions o, Heard *h) {
+    TernModelInfo info;
+    TernError err = {0};
+    TernSession *s;
+    tern_model_info(m, &info);
+    *h = (Heard){.n_vocab = info.n_vocab, .n_hidden = info.n_hidden};
+    o.size = sizeof o;
+    if (!o.context) o.context = info.n_context;
+    must(tern_session_create(m, pool, &o, &s, &err), &err);
+    return s;
+}
+
+static inline void session_end(TernSession *s, Heard *h) {
+    h->saturated = tern_session_saturated(s);
+    tern_session_destroy(s);
 }
 
 static inline void step(TernSession *s, const TernRow *rows, size_t n, Heard *h) {
@@ -163,6 +197,7 @@ static inline void same_results(const Heard *device, const Heard *plain, const c
     for (size_t i = 0; i < device->n; i++)
         if (device->results[i] != plain->results[i])
             fail_msg("%s: result %zu of %zu differs", what, i, device->n);
+    assert_true(device->saturated == plain->saturated);
 }
 
 #endif

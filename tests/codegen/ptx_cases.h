@@ -34,7 +34,7 @@ static inline void ptx_operands(PtxMachine *m, const TnGraph *g, const Memory *f
         if (i >= from->n_in)
             ptx_memory_kind(m, out[i], PTX_FRESH); /* keeps its bytes, but nobody may read them */
     }
-    out[from->n] = ptx_memory_new(m, TN_ABI_SYMS * 8, PTX_READ_ONLY, "sym");
+    out[from->n] = ptx_memory_new(m, TN_ABI_WORDS * 8, PTX_ZEROED, "sym");
     ptx_memory_write(m, out[from->n], sym, TN_ABI_SYMS * 8);
 }
 
@@ -57,6 +57,9 @@ static inline Memory ptx_launch_kernel(const TnGraph *g, uint32_t kernel, const 
     Memory got = parity_copy(m);
     for (uint32_t i = 0; i < m->n; i++)
         if ((fault = ptx_memory_read(machine, got.p[i], params[i], got.bytes[i]))) fail_msg("%s", fault);
+    uint64_t words[TN_ABI_WORDS];
+    if ((fault = ptx_memory_read(machine, words, params[m->n], sizeof words))) fail_msg("%s", fault);
+    for (size_t i = TN_ABI_DONE; i < TN_ABI_WORDS; i++) assert_true(words[i] == 0); /* as they were */
     ptx_machine_free(machine);
     return got;
 }

@@ -10,8 +10,6 @@
 #include "support/gguf_model.h"
 #include "support/sanitized.h"
 
-static TernPool *pool;
-
 static void note(const char *what) {
     static struct timespec last;
     struct timespec now;
@@ -69,13 +67,9 @@ static Blob compile_both(TnGguf *file) {
 }
 
 static Heard listen(TernModel *m, size_t prompt) {
-    TernModelInfo info;
-    TernError err = {0};
-    TernSession *s;
-    TernSessionOptions o = {.size = sizeof o, .slots = 1, .context = 128, .kv = TERN_KV_F16};
-    tern_model_info(m, &info);
-    Heard h = {.n_vocab = info.n_vocab, .n_hidden = info.n_hidden};
-    must(tern_session_create(m, pool, &o, &s, &err), &err);
+    Heard h;
+    TernSession *s =
+        session_begin(m, (TernSessionOptions){.slots = 1, .context = 128, .kv = TERN_KV_F16}, &h);
     step(s, &(TernRow){17, 0, TERN_WANT_LOGITS}, 1, &h);
     note("a step of one row");
     for (size_t chunk = prompt; chunk; chunk = chunk == prompt && prompt > 3 ? 3 : 0) {
@@ -87,7 +81,7 @@ static Heard listen(TernModel *m, size_t prompt) {
         step(s, rows, chunk, &h);
         note(chunk == prompt ? "a step of the prompt" : "a step of three rows");
     }
-    tern_session_destroy(s);
+    session_end(s, &h);
     return h;
 }
 
@@ -119,20 +113,10 @@ static void real_widths(void **state) {
 
 static int setup(void **state) {
     (void)state;
-    TernError err = {0};
-    TernPoolOptions po = {.size = sizeof po, .threads = 2};
-    if (tern_pool_create(&po, &pool, &err) == TERN_OK) return 0;
-    print_error("setup: %s\n", err.text);
-    return 1;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    tern_pool_destroy(pool);
-    return 0;
+    return open_pool(2);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(real_widths)};
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, close_pool);
 }

@@ -4,7 +4,6 @@
 #include "codegen/cuda_model.h"
 
 static TnGguf *file;
-static TernPool *pool;
 
 static Blob compile(const char *const *levels, uint32_t n, TnEnc head) {
     return compile_for(file, &(TnGgufOptions){0}, levels, n, head, 0);
@@ -37,15 +36,10 @@ static void play(TernSession *s, size_t prompt, size_t more, Heard *h) {
 }
 
 static Heard listen(TernModel *m, TernKv kv, size_t prompt, size_t more) {
-    TernModelInfo info;
-    TernError err = {0};
-    TernSession *s;
-    TernSessionOptions o = {.size = sizeof o, .slots = 8, .context = 100, .kv = kv};
-    tern_model_info(m, &info);
-    Heard h = {.n_vocab = info.n_vocab, .n_hidden = info.n_hidden};
-    must(tern_session_create(m, pool, &o, &s, &err), &err);
+    Heard h;
+    TernSession *s = session_begin(m, (TernSessionOptions){.slots = 8, .context = 100, .kv = kv}, &h);
     play(s, prompt, more, &h);
-    tern_session_destroy(s);
+    session_end(s, &h);
     return h;
 }
 
@@ -91,18 +85,14 @@ static void with_a_shortlist(void **state) {
 static int setup(void **state) {
     (void)state;
     TernError err = {0};
-    TernPoolOptions po = {.size = sizeof po, .threads = 2};
     TernStatus s = tn_gguf_open(TERN_SOURCE_DIR "/models/verse-i2_s.gguf", false, &file, &err);
-    if (s == TERN_OK) s = tern_pool_create(&po, &pool, &err);
     if (s != TERN_OK) print_error("setup: %s\n", err.text);
-    return s != TERN_OK;
+    return s != TERN_OK || open_pool(2);
 }
 
 static int teardown(void **state) {
-    (void)state;
-    tern_pool_destroy(pool);
     tn_gguf_close(file);
-    return 0;
+    return close_pool(state);
 }
 
 int main(void) {

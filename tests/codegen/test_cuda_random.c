@@ -11,8 +11,6 @@
 
 enum { SLOTS = 3, PAGE = 64 };
 
-static TernPool *pool;
-
 /* A model, and how it is run. */
 typedef struct Plan {
     TnGmSpec spec;
@@ -171,15 +169,10 @@ static void play_briefly(TernSession *s, const Plan *p, Heard *h) {
 }
 
 static Heard listen(TernModel *m, const Plan *p, bool briefly) {
-    TernModelInfo info;
-    TernError err = {0};
-    TernSession *s;
-    tern_model_info(m, &info);
-    Heard h = {.n_vocab = info.n_vocab, .n_hidden = info.n_hidden};
-    TernSessionOptions o = {.size = sizeof o, .slots = SLOTS, .context = info.n_context, .kv = p->kv};
-    must(tern_session_create(m, pool, &o, &s, &err), &err);
+    Heard h;
+    TernSession *s = session_begin(m, (TernSessionOptions){.slots = SLOTS, .kv = p->kv}, &h);
     (briefly ? play_briefly : play)(s, p, &h);
-    tern_session_destroy(s);
+    session_end(s, &h);
     return h;
 }
 
@@ -276,20 +269,10 @@ static void large_models(void **state) {
 
 static int setup(void **state) {
     (void)state;
-    TernError err = {0};
-    TernPoolOptions po = {.size = sizeof po, .threads = 1};
-    if (tern_pool_create(&po, &pool, &err) == TERN_OK) return 0;
-    print_error("setup: %s\n", err.text);
-    return 1;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    tern_pool_destroy(pool);
-    return 0;
+    return open_pool(1);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(large_models), cmocka_unit_test(random_models)};
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, close_pool);
 }

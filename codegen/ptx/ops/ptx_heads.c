@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <string.h>
+#include "runtime/abi/kernel.h"
 
 static TnRef arg(const TnPtx *b, TnRef ref, uint32_t i) {
     return b->g->nodes[ref].args[i];
@@ -72,16 +73,31 @@ static TnPxV element(TnPtx *b, const Put *p, TnPxV h, TnPxV d) {
     return tn_px_index(x, tn_px_index(x, p->page, h, p->part), i, p->size);
 }
 
+/* Adds to count if a value of f16 (h) is the largest. */
+static void count_saturated(TnPtx *b, TnPxV count, TnPxV half) {
+    TnPx *x = &b->x;
+    TnPxV size = PX(x, and, PX(x, from_half, half), tn_px_u(0x7fff));
+    PX_TO(x, count, add, count, PX(x, sel, tn_px_u(1), tn_px_u(0), PX(x, eq, size, tn_px_u(0x7bff))));
+}
+
+/* Values that saturate are few or none, so a thread that has seen one adds its number by itself. */
 static void put_floats(TnPtx *b, const Put *p, const TnPtxFrame *f, TnRef from) {
     TnPx *x = &b->x;
+    TnPxV saturated = tn_px_var(x, tn_px_u(0));
     TnPxLoop l = tn_px_strided(x, tn_ptx_width(b, f, from));
     TnPxV h = PX(x, div, l.i, tn_px_u(p->head)), d = PX(x, rem, l.i, tn_px_u(p->head));
     TnPxV to = element(b, p, h, d), v = tn_ptx_value(b, f, from, l.i);
-    if (p->size == 4)
+    if (p->size == 4) {
         PX(x, st_f, to, v);
-    else
-        PX(x, st_h, to, tn_px_narrow_f16_sat(x, v));
+    } else {
+        TnPxV half = tn_px_narrow_f16_sat(x, v);
+        PX(x, st_h, to, half);
+        count_saturated(b, saturated, half);
+    }
     tn_px_loop_end(x, &l);
+    if (p->size == 4) return;
+    tn_px_when(x, PX(x, ne, saturated, tn_px_u(0)));
+    PX(x, atom_add, tn_px_at(b->sym, TN_ABI_SATURATED * 8), saturated);
 }
 
 /* int8: a warp a head; the scale of a position follows the codes. */
@@ -112,7 +128,7 @@ static void kv_put(TnPtx *b, TnPtxFrame *f, TnRef ref) {
              .head = (uint32_t)t->dim[2],
              .part = (uint32_t)tn_page_head_bytes(t)};
     p.size = tn_encs[t->enc].block_bytes;
-    TN_CHECK(tn_page_bytes(t) <= UINT32_MAX);
+    TN_CHECK(tn_page_bytes(t) <= UINT32_MAX && !f->own); /* a value is counted once */
     TnPxV pos = tn_px_get(x, tn_ptx_row_mem(b, f, arg(b, ref, 2)), tn_px_u(0), TN_PX_U32);
     TnPxV slot = tn_px_get(x, tn_ptx_row_mem(b, f, arg(b, ref, 3)), tn_px_u(0), TN_PX_U32);
     TnPxV entry = PX(x, mad, slot, tn_ptx_sym(b, TN_P), PX(x, shr, pos, tn_px_u(6)));
