@@ -6,6 +6,7 @@
  * GPU runs some hundred CTAs at once, each with its own shared memory, so units are smaller, and prologues that are cheap
  * to recompute are recomputed by every CTA. */
 #include "codegen/codegen.h"
+#include "codegen/ptx/ops/ptx_best.h"
 #include "codegen/ptx/ops/ptx_ops.h"
 #include "codegen/ptx/skeletons/ptx_ring.h"
 
@@ -46,6 +47,8 @@ static TnEnc prefer(const TnType *weight, TnOp reader, const char *level) {
  * products of many rows have CTAs for each block of rows. r64 holds 64 rows side by side, so its products are cut by 64. */
 static TnCut cut(const TnGraph *g, uint32_t kernel) {
     enum { UNITS = 100, WIDEST = 64, LEAST = 16 };
+    uint32_t parts = tn_ptx_parts(g, kernel);
+    if (parts > 1) return (TnCut){.grain = parts, .units = parts};
     if (!tn_cut_by_columns(g, kernel)) return tn_cut_usual(g, kernel);
     const TnNode *root = &g->nodes[g->kernels[kernel].root];
     int64_t columns = WIDEST, blocks = 1;

@@ -1,5 +1,6 @@
 /* limbs, rerank, rerank_top and pick as PTX, over tables and rows with ties, NaN, infinities, overflow and sums too small for
  * a float, against the evaluator. Kernels whose ops have no emitter are named. */
+#include "codegen/ptx/ops/ptx_best.h"
 #include "codegen/ptx_cases.h"
 #include "tests/ir/shortlist_cases.h"
 
@@ -33,6 +34,7 @@ static void check(HeadCase c, int rows_hi) {
                 if (rows_hi == 1 && !t && c.copy == TN_ENC_s8) printf("no emitter of %s\n", op);
                 continue;
             }
+            if (c.g->kernels[k].axis == TN_AXIS_ROWS) c.g->kernels[k].units = tn_ptx_parts(c.g, k);
             snprintf(what, sizeof what, "%s @%s %s[%d,%d] table %d, %d rows of %d", ptx_targets[t].target,
                      c.g->kernels[k].name, tn_encs[c.copy].name, (int)c.v, (int)c.k, c.table, c.rows,
                      rows_hi);
@@ -48,8 +50,10 @@ static void shapes(void **state) {
         int rows, rows_hi;
         TnEnc enc;
     } shapes[] = {
-        {33, 192, 5, 1, 1, TN_ENC_f16},   {33, 192, 5, 2, 8, TN_ENC_f32},  {1, 1, 1, 7, 8, TN_ENC_bf16},
-        {129, 100, 40, 7, 8, TN_ENC_f16}, {64, 513, 32, 3, 8, TN_ENC_f32}, {1000, 320, 40, 1, 1, TN_ENC_bf16},
+        {33, 192, 5, 1, 1, TN_ENC_f16},    {33, 192, 5, 2, 8, TN_ENC_f32},
+        {1, 1, 1, 7, 8, TN_ENC_bf16},      {129, 100, 40, 7, 8, TN_ENC_f16},
+        {64, 513, 32, 3, 8, TN_ENC_f32},   {1000, 320, 40, 1, 1, TN_ENC_bf16},
+        {257, 300, 256, 2, 8, TN_ENC_f16}, {2601, 64, 1, 1, 1, TN_ENC_f16},
     };
     for (size_t i = 0; i < TN_COUNT(shapes); i++)
         for (int copy = 0; copy < 2; copy++)
@@ -73,6 +77,15 @@ static void tables(void **state) {
                          .table = table,
                          .copy = table % 2 ? TN_ENC_s6 : TN_ENC_s8},
               512);
+    for (int table = 1; table < HEAD_TABLE_KINDS; table++) /* several CTAs a row */
+        check((HeadCase){.v = 1100,
+                         .k = 48,
+                         .top = 3,
+                         .rows = 1,
+                         .enc = TN_ENC_f16,
+                         .table = table,
+                         .copy = table % 2 ? TN_ENC_s8 : TN_ENC_s6},
+              1);
 }
 
 int main(void) {

@@ -13,7 +13,9 @@ enum {
     MOST_ROW = MOST_ROW_KB << 10,
     MOST_SHARED = 48 << 10,
     WORDS = 16,
-    S6_BLOCK = 192
+    S6_BLOCK = 192,
+    TOGETHER = 5,
+    STEP_WORDS = 3
 };
 
 /* A column being summed: for each row of the block its two sums. */
@@ -40,31 +42,68 @@ static void add_codes(TnPtx *b, const TnPtxUnit *u, Sums *s, TnPxV codes, TnPxV 
     }
 }
 
-static void add_s8(TnPtx *b, const TnPtxUnit *u, Sums *s, TnPxV row) {
+/* Words of the table that a lane takes in one step: `load` loads those of step i (r), `add` adds their products. */
+typedef struct Step {
+    uint32_t n; /* steps of all lanes */
+    void (*load)(TnPtx *b, TnPxV row, TnPxV i, TnPxV *out);
+    void (*add)(TnPtx *b, const TnPtxUnit *u, Sums *s, TnPxV i, const TnPxV *words);
+} Step;
+
+/* All steps of a row, the loads of TOGETHER of them in flight at once. */
+static void add_row(TnPtx *b, const TnPtxUnit *u, Sums *s, TnPxV row, const Step *step) {
     TnPx *x = &b->x;
-    TnPxLoop l = tn_px_strided_lane(x, tn_px_u((uint32_t)tn_row_bytes(table_of(b)) / 4));
-    TnPxV codes = PX(x, xor, tn_px_get(x, row, l.i, TN_PX_U32), tn_px_u(0x80808080u));
-    add_codes(b, u, s, codes, PX(x, shl, l.i, tn_px_u(2)));
+    TnPxV words[TOGETHER][STEP_WORDS], at[TOGETHER], lane = tn_px_lane(x);
+    uint32_t together = step->n / 32 < TOGETHER ? step->n / 32 : TOGETHER, whole = 0;
+    if (together) {
+        whole = step->n / (32 * together) * (32 * together);
+        TnPxLoop l = tn_px_loop(x, lane, tn_px_u(whole), tn_px_u(32 * together));
+        for (uint32_t i = 0; i < together; i++) {
+            at[i] = i ? PX(x, add, l.i, tn_px_u(32 * i)) : l.i;
+            step->load(b, row, at[i], words[i]);
+        }
+        for (uint32_t i = 0; i < together; i++) step->add(b, u, s, at[i], words[i]);
+        tn_px_loop_end(x, &l);
+    }
+    if (whole == step->n) return;
+    TnPxLoop l = tn_px_loop(x, PX(x, add, lane, tn_px_u(whole)), tn_px_u(step->n), tn_px_u(32));
+    step->load(b, row, l.i, words[0]);
+    step->add(b, u, s, l.i, words[0]);
     tn_px_loop_end(x, &l);
 }
 
-/* Word j of a block has codes 64q + 4j .. 64q + 4j + 3 for q = 0 .. 3 (ir/type_layout.h). */
-static void add_s6(TnPtx *b, const TnPtxUnit *u, Sums *s, TnPxV row) {
+static void load_s8(TnPtx *b, TnPxV row, TnPxV i, TnPxV *out) {
+    *out = tn_px_get(&b->x, row, i, TN_PX_U32);
+}
+static void add_s8(TnPtx *b, const TnPtxUnit *u, Sums *s, TnPxV i, const TnPxV *words) {
     TnPx *x = &b->x;
-    TnPxLoop l = tn_px_strided_lane(x, tn_px_u((uint32_t)tn_row_bytes(table_of(b)) / S6_BLOCK * WORDS));
-    TnPxV block = PX(x, shr, l.i, tn_px_u(4)), j = PX(x, and, l.i, tn_px_u(WORDS - 1)), low[2];
-    TnPxV from = tn_px_index(x, row, block, S6_BLOCK), at = PX(x, shl, j, tn_px_u(2));
-    for (int i = 0; i < 2; i++) low[i] = tn_px_get(x, tn_px_at(from, 64 * i), j, TN_PX_U32);
-    TnPxV high = tn_px_get(x, tn_px_at(from, 128), j, TN_PX_U32);
-    at = PX(x, mad, block, tn_px_u(256), at);
+    add_codes(b, u, s, PX(x, xor, *words, tn_px_u(0x80808080u)), PX(x, shl, i, tn_px_u(2)));
+}
+
+/* Word j of a block has codes 64q + 4j .. 64q + 4j + 3 for q = 0 .. 3 (ir/type_layout.h). */
+static void load_s6(TnPtx *b, TnPxV row, TnPxV i, TnPxV *out) {
+    TnPx *x = &b->x;
+    TnPxV from = tn_px_index(x, row, PX(x, shr, i, tn_px_u(4)), S6_BLOCK);
+    TnPxV j = PX(x, and, i, tn_px_u(WORDS - 1));
+    for (int k = 0; k < 3; k++) out[k] = tn_px_get(x, tn_px_at(from, 64 * k), j, TN_PX_U32);
+}
+static void add_s6(TnPtx *b, const TnPtxUnit *u, Sums *s, TnPxV i, const TnPxV *words) {
+    TnPx *x = &b->x;
+    TnPxV at = PX(x, shl, PX(x, and, i, tn_px_u(WORDS - 1)), tn_px_u(2));
+    at = PX(x, mad, PX(x, shr, i, tn_px_u(4)), tn_px_u(256), at);
     for (uint32_t q = 0; q < 4; q++) {
-        TnPxV nibbles = q % 2 ? PX(x, shr, low[q / 2], tn_px_u(4)) : low[q / 2];
-        TnPxV pairs = q ? PX(x, shr, high, tn_px_u(2 * q)) : high;
+        TnPxV nibbles = q % 2 ? PX(x, shr, words[q / 2], tn_px_u(4)) : words[q / 2];
+        TnPxV pairs = q ? PX(x, shr, words[2], tn_px_u(2 * q)) : words[2];
         nibbles = PX(x, and, nibbles, tn_px_u(0x0f0f0f0f));
         pairs = PX(x, shl, PX(x, and, pairs, tn_px_u(0x03030303)), tn_px_u(4));
         add_codes(b, u, s, PX(x, or, nibbles, pairs), PX(x, add, at, tn_px_u(64 * q)));
     }
-    tn_px_loop_end(x, &l);
+}
+
+static Step step_of(const TnPtx *b) {
+    const TnType *t = table_of(b);
+    uint32_t bytes = (uint32_t)tn_row_bytes(t);
+    if (t->enc == TN_ENC_s8) return (Step){.n = bytes / 4, .load = load_s8, .add = add_s8};
+    return (Step){.n = bytes / S6_BLOCK * WORDS, .load = load_s6, .add = add_s6};
 }
 
 /* (128 H + L) * (scale * d), rounded once. */
@@ -89,7 +128,8 @@ static void finish(TnPtx *b, TnPtxUnit *u) {
         s.high[i] = tn_px_var(x, tn_px_u(0));
         s.low[i] = tn_px_var(x, tn_px_u(0));
     }
-    (t->enc == TN_ENC_s8 ? add_s8 : add_s6)(b, u, &s, row);
+    Step step = step_of(b);
+    add_row(b, u, &s, row, &step);
     TnPxV scale = tn_px_get(x, scales, r, TN_PX_F32), put = PX(x, both, first, valid);
     for (uint32_t i = 0; i < u->rows; i++) {
         TnPxV h = tn_px_warp_sum(x, s.high[i]), l = tn_px_warp_sum(x, s.low[i]);

@@ -1,6 +1,7 @@
 /* rerank, rerank_top and pick: elements of a dense product, for the rows of the table that the bounds of its shadow leave
- * (ir.h). The rows are looked at in the order of the definitions: a CTA tests a block of rows, one a thread, and takes those
- * that are left one by one. Every warp computes the element by itself, so that all threads have it without a barrier. */
+ * (ir.h). A first look over the estimates finds promising rows, whose elements give a threshold. A second one lists the rows
+ * that may still reach it, and a warp computes the element of each. */
+#include "codegen/ptx/ops/ptx_best.h"
 #include "codegen/ptx/ops/ptx_ops.h"
 
 #include <math.h>
@@ -30,13 +31,26 @@ static Table table_of(TnPtx *b, const TnPtxFrame *f, TnRef x, TnRef w) {
                    .row_bytes = (uint32_t)tn_row_bytes(t)};
 }
 
-/* By each warp for itself: lanes of fma(x[i], w[r,i], acc). */
+/* By each warp for itself: lanes of fma(x[i], w[r,i], acc). The loads of TOGETHER steps are in flight at once. */
 static TnPxV element(TnPtx *b, const Table *t, TnPxV r) {
+    enum { TOGETHER = 8 };
     TnPx *x = &b->x;
     TnPxV row = tn_px_index(x, t->rows, r, t->row_bytes), acc = tn_px_var(x, tn_px_f(0.0f));
-    TnPxLoop l = tn_px_strided_lane(x, tn_px_u(t->k));
-    TnPxV v = tn_px_get(x, t->x, l.i, TN_PX_F32);
-    PX_TO(x, acc, fma_f, v, tn_px_get(x, row, l.i, t->enc), acc);
+    TnPxV lane = tn_px_lane(x), v[TOGETHER], w[TOGETHER];
+    uint32_t whole = t->k / (32 * TOGETHER) * (32 * TOGETHER);
+    if (whole) {
+        TnPxLoop l = tn_px_loop(x, lane, tn_px_u(whole), tn_px_u(32 * TOGETHER));
+        for (uint32_t i = 0; i < TOGETHER; i++) {
+            TnPxV at = i ? PX(x, add, l.i, tn_px_u(32 * i)) : l.i;
+            v[i] = tn_px_get(x, t->x, at, TN_PX_F32);
+            w[i] = tn_px_get(x, row, at, t->enc);
+        }
+        for (uint32_t i = 0; i < TOGETHER; i++) PX_TO(x, acc, fma_f, v[i], w[i], acc);
+        tn_px_loop_end(x, &l);
+    }
+    TnPxLoop l = tn_px_loop(x, PX(x, add, lane, tn_px_u(whole)), tn_px_u(t->k), tn_px_u(32));
+    TnPxV last = tn_px_get(x, t->x, l.i, TN_PX_F32);
+    PX_TO(x, acc, fma_f, last, tn_px_get(x, row, l.i, t->enc), acc);
     tn_px_loop_end(x, &l);
     return tn_px_tree(x, acc);
 }
@@ -72,154 +86,95 @@ static TnPxV radius(TnPtx *b, const Head *h, TnPxV r) {
     return PX(x, sel_f, PX(x, fma_f, h->limbs_y, n, inner), tn_px_f(INFINITY), small);
 }
 
-/* ---- the rows that are left: for each block of rows, for each that is not below the threshold, rising
- *
- *   Walk w = walk(b, &h, threshold);     the threshold is a register that the body may raise
- *   .. w.row ..                          the same in all threads
- *   walk_end(b, &w);                     */
-typedef struct Walk {
-    TnPxLoop blocks;
-    TnPxV row, next, again, done;
-} Walk;
+/* ---- what rows are ordered by. `of`: a Search. */
+typedef struct Search {
+    Head h;
+    TnPxV threshold; /* f */
+} Search;
 
-static Walk walk(TnPtx *b, const Head *h, TnPxV threshold) {
+/* y - rad; no NaN. */
+static TnPxV promise(TnPtx *b, const void *of, TnPxV r) {
     TnPx *x = &b->x;
-    Walk w = {.blocks = tn_px_loop(x, tn_px_u(0), tn_px_u(h->n), tn_px_u(x->threads))};
-    TnPxV mine = PX(x, add, w.blocks.i, b->tid), is = PX(x, lt, mine, tn_px_u(h->n));
-    TnPxV high = tn_px_var(x, tn_px_f(-INFINITY));
-    TnPxIf within = tn_px_if(x, is);
-    TnPxV rad = radius(b, h, mine);
-    PX_TO(x, high, add_f, tn_px_get(x, h->y, mine, TN_PX_F32), rad);
-    tn_px_if_end(x, &within);
-    w.next = tn_px_var(x, w.blocks.i);
-    w.again = tn_px_label(x);
-    w.done = tn_px_label(x);
-    tn_px_place(x, w.again);
-    TnPxV left = PX(x, both, is, PX(x, no, PX(x, lt_f, high, threshold)));
-    left = PX(x, both, left, PX(x, ge, mine, w.next));
-    w.row = tn_px_block_min(x, PX(x, sel, mine, tn_px_u(UINT32_MAX), left));
-    tn_px_barrier(x);
-    tn_px_go_if(x, PX(x, eq, w.row, tn_px_u(UINT32_MAX)), w.done);
-    PX_TO(x, w.next, add, w.row, tn_px_u(1));
-    return w;
-}
-static void walk_end(TnPtx *b, Walk *w) {
-    tn_px_go(&b->x, w->again);
-    tn_px_place(&b->x, w->done);
-    tn_px_loop_end(&b->x, &w->blocks);
+    const Search *s = of;
+    TnPxV low = PX(x, sub_f, tn_px_get(x, s->h.y, r, TN_PX_F32), radius(b, &s->h, r));
+    return PX(x, sel, tn_px_u(0), tn_px_order(x, low), PX(x, nan_f, low, low));
 }
 
-/* ---- the most promising row after one, by y - rad falling, then by index: order and index, as in topk */
-typedef struct Low {
-    TnPxV order, index; /* r; index UINT32_MAX: there is none */
-} Low;
-
-/* Among all rows, or only those after `after` (NULL: all) whose y - rad is no NaN and in order above `least`. */
-static Low lowest(TnPtx *b, const Head *h, const Low *after, uint32_t least) {
+/* 1 if y + rad is not below the threshold. */
+static TnPxV is_left(TnPtx *b, const void *of, TnPxV r) {
     TnPx *x = &b->x;
-    TnPxV best = tn_px_var(x, tn_px_u(least)), index = tn_px_var(x, tn_px_u(UINT32_MAX));
-    TnPxLoop l = tn_px_strided(x, tn_px_u(h->n));
-    TnPxV rad = radius(b, h, l.i);
-    TnPxV low = PX(x, sub_f, tn_px_get(x, h->y, l.i, TN_PX_F32), rad), order = tn_px_order(x, low);
-    TnPxV more = PX(x, both, PX(x, gt, order, best), PX(x, eq_f, low, low));
-    if (after) {
-        TnPxV beside = PX(x, both, PX(x, eq, order, after->order), PX(x, gt, l.i, after->index));
-        more = PX(x, both, more, PX(x, either, PX(x, lt, order, after->order), beside));
-    }
-    PX_TO(x, best, sel, order, best, more);
-    PX_TO(x, index, sel, l.i, index, more);
-    tn_px_loop_end(x, &l);
-    Low r = {.order = tn_px_block_max(x, best)};
-    r.index = tn_px_block_min(x, PX(x, sel, index, tn_px_u(UINT32_MAX), PX(x, eq, best, r.order)));
-    tn_px_barrier(x);
-    return r;
+    const Search *s = of;
+    TnPxV high = PX(x, add_f, tn_px_get(x, s->h.y, r, TN_PX_F32), radius(b, &s->h, r));
+    return PX(x, sel, tn_px_u(0), tn_px_u(1), PX(x, lt_f, high, s->threshold));
 }
 
-/* ---- rerank */
+static TnPxV weigh(TnPtx *b, const void *of, TnPxV r) {
+    TnPx *x = &b->x;
+    TnPxV v = element(b, &((const Search *)of)->h.table, r);
+    return PX(x, sel, tn_px_u(0), tn_px_order(x, v), PX(x, nan_f, v, v));
+}
 
+static TnPxV weigh_finite(TnPtx *b, const void *of, TnPxV r) {
+    TnPx *x = &b->x;
+    TnPxV v = element(b, &((const Search *)of)->h.table, r);
+    TnPxV finite = PX(x, lt, tn_px_size_bits(x, v), tn_px_u(0x7f800000));
+    return PX(x, sel, tn_px_order(x, v), tn_px_u(TN_PTX_WILD), finite);
+}
+
+/* ---- rerank. The threshold of the definition rises with each element; here it is the element of the most promising row of
+ * the part. So more rows may be left, none of which is the best: bounds hold, and rows with elements that are not finite have
+ * none, so they are left in any case. */
 static void rerank(TnPtx *b, TnPtxFrame *f, TnRef ref) {
     TnPx *x = &b->x;
-    Head h = head_of(b, f, ref);
-    enum {
-        OF_MINUS_INFINITY = 0x007fffff
-    }; /* tn_px_order(-INFINITY): a row must be above it to be the first */
-    Low first = lowest(b, &h, NULL, OF_MINUS_INFINITY);
-    TnPxV none = PX(x, eq, first.index, tn_px_u(UINT32_MAX));
-    TnPxV best = PX(x, sel, tn_px_u(0), first.index, none);
-    TnPxV value = element(b, &h.table, best), wild = tn_px_label(x), end = tn_px_label(x);
-    TnPxV infinite = tn_px_u(0x7f800000);
-    tn_px_go_if(x, PX(x, ge, tn_px_size_bits(x, value), infinite), wild);
-    Walk w = walk(b, &h, value);
-    TnPxV v = element(b, &h.table, w.row);
-    tn_px_go_if(x, PX(x, ge, tn_px_size_bits(x, v), infinite), wild);
-    TnPxV beside = PX(x, both, PX(x, eq_f, v, value), PX(x, lt, w.row, best));
-    TnPxV better = PX(x, either, PX(x, gt_f, v, value), beside);
-    PX_TO(x, best, sel, w.row, best, better);
-    PX_TO(x, value, sel_f, v, value, better);
-    walk_end(b, &w);
-    tn_px_go(x, end);
-    tn_px_place(x, wild);
-    tn_px_set(x, best, tn_px_u(UINT32_MAX));
-    tn_px_place(x, end);
-    TnPxV zeroth = PX(x, eq, b->tid, tn_px_u(0));
-    tn_px_put_if(x, zeroth, tn_ptx_result(b, f, ref), tn_px_u(0), TN_PX_U32, best);
+    Search s = {.h = head_of(b, f, ref)};
+    TnPtxTop t = {.k = 1, .order = is_left, .weigh = weigh_finite, .of = &s, .least = tn_px_u(1)};
+    tn_ptx_part(b, s.h.n, &t.lo, &t.end);
+    TnPtxBest first = tn_ptx_best(b, promise, &s, t.lo, t.end, NULL);
+    s.threshold = element(b, &s.h.table, PX(x, min, first.column, PX(x, sub, t.end, tn_px_u(1))));
+    TnPxV wild = PX(x, ge, tn_px_size_bits(x, s.threshold), tn_px_u(0x7f800000));
+    s.threshold = PX(x, sel_f, tn_px_f(-INFINITY), s.threshold, wild); /* then all are left, and it is one */
+    TnPtxList l = tn_ptx_top(b, &t);
+    TnPtxBest best = {PX(x, lds, l.orders), PX(x, lds, l.columns)};
+    tn_ptx_join(b, &best, tn_ptx_result(b, f, ref));
 }
 const TnPtxOp tn_ptx_op_rerank = {.can = can_rerank, .row = rerank};
 
 /* ---- rerank_top */
 
-/* The least element of the k most promising rows; -infinity if one is NaN or there are fewer. */
-static TnPxV threshold_of(TnPtx *b, const Head *h, uint32_t k) {
+/* The least element of the k most promising rows; -infinity if one is NaN or there are fewer. A warp an element. */
+static TnPxV threshold_of(TnPtx *b, const Search *s, const TnPtxList *low, uint32_t k) {
     TnPx *x = &b->x;
-    TnPxV t = tn_px_var(x, tn_px_f(INFINITY)), few = tn_px_label(x), end = tn_px_label(x);
-    Low last = {tn_px_var(x, tn_px_u(UINT32_MAX)), tn_px_var(x, tn_px_u(UINT32_MAX))};
-    TnPxLoop l = tn_px_loop(x, tn_px_u(0), tn_px_u(k), tn_px_u(1));
-    Low low = lowest(b, h, &last, 0);
-    tn_px_go_if(x, PX(x, eq, low.index, tn_px_u(UINT32_MAX)), few);
-    tn_px_set(x, last.order, low.order);
-    tn_px_set(x, last.index, low.index);
-    TnPxV v = element(b, &h->table, low.index);
-    v = PX(x, sel_f, tn_px_f(-INFINITY), v, PX(x, nan_f, v, v));
-    PX_TO(x, t, sel_f, v, t, PX(x, lt_f, v, t));
+    TnPxV least = tn_px_var(x, tn_px_f(INFINITY)), slots = tn_px_shared_at(x, tn_px_shared(x, 128, 16));
+    TnPxV none = tn_px_f(-INFINITY), warps = tn_px_u(x->threads / 32);
+    TnPxLoop l = tn_px_loop(x, tn_px_warp(x), low->n, warps);
+    TnPxV v = element(b, &s->h.table, tn_px_get(x, low->columns, l.i, TN_PX_U32));
+    v = PX(x, sel_f, none, v, PX(x, nan_f, v, v));
+    tn_px_set(x, least, tn_px_fmin(x, v, least));
     tn_px_loop_end(x, &l);
-    tn_px_go(x, end);
-    tn_px_place(x, few);
-    tn_px_set(x, t, tn_px_f(-INFINITY));
-    tn_px_place(x, end);
-    return t;
+    tn_px_put_if(x, PX(x, eq, tn_px_lane(x), tn_px_u(0)), slots, tn_px_warp(x), TN_PX_F32, least);
+    tn_px_barrier(x);
+    for (uint32_t w = 0; w < x->threads / 32; w++)
+        tn_px_set(x, least, tn_px_fmin(x, PX(x, lds_f, tn_px_index(x, slots, tn_px_u(w), 4)), least));
+    return PX(x, sel_f, none, least, PX(x, lt, low->n, tn_px_u(k)));
 }
 
-/* Thread j holds place j of a list by value falling, then by index rising. A new row, whose index is above all others, goes
- * after all values that are >= its own; those after it move on by one place through shared memory. Free places have the
- * index -1. */
 static void rerank_top(TnPtx *b, TnPtxFrame *f, TnRef ref) {
     TnPx *x = &b->x;
-    Head h = head_of(b, f, ref);
-    uint32_t k = (uint32_t)tn_ptx_cols(b, ref);
-    TN_CHECK(k <= x->threads);
-    TnPxV none = tn_px_u(UINT32_MAX), t = threshold_of(b, &h, k);
-    TnPxV value = tn_px_var(x, tn_px_f(0.0f)), id = tn_px_var(x, none);
-    TnPxV list = tn_px_shared_at(x, tn_px_shared(x, 8 * x->threads, 16));
-    TnPxV before_me = PX(x, max_s, PX(x, sub, b->tid, tn_px_u(1)), tn_px_u(0));
-    TnPxV ids = tn_px_at(list, 4 * (int64_t)x->threads), is_first = PX(x, eq, b->tid, tn_px_u(0));
-    Walk w = walk(b, &h, t);
-    TnPxV v = element(b, &h.table, w.row);
-    tn_px_go_if(x, PX(x, nan_f, v, v), w.again);
-    tn_px_put(x, list, b->tid, TN_PX_F32, value);
-    tn_px_put(x, ids, b->tid, TN_PX_U32, id);
+    Search s = {.h = head_of(b, f, ref)};
+    uint32_t k = (uint32_t)tn_ptx_cols(b, ref), used = x->used;
+    TnPtxTop t = {.k = k, .order = promise, .of = &s, .lo = tn_px_u(0), .end = tn_px_u(s.h.n)};
+    TnPxV mine;
+    tn_ptx_best(b, promise, &s, t.lo, t.end, &mine);
+    t.least = tn_ptx_reached(b, mine, k);
+    TnPtxList low = tn_ptx_top(b, &t);
+    s.threshold = threshold_of(b, &s, &low, k);
+    x->used = used;
     tn_px_barrier(x);
-    TnPxV left = tn_px_get(x, list, before_me, TN_PX_F32), left_id = tn_px_get(x, ids, before_me, TN_PX_U32);
-    TnPxV stays = PX(x, both, PX(x, ne, id, none), PX(x, ge_f, value, v));
-    TnPxV left_stays = PX(x, both, PX(x, ne, left_id, none), PX(x, ge_f, left, v));
-    TnPxV here = PX(x, either, is_first, left_stays);
-    left = PX(x, sel_f, v, left, here);
-    left_id = PX(x, sel, w.row, left_id, here);
-    PX_TO(x, value, sel_f, value, left, stays);
-    PX_TO(x, id, sel, id, left_id, stays);
-    tn_px_barrier(x);
-    walk_end(b, &w);
-    TnPxV place = PX(x, lt, b->tid, tn_px_u(k));
-    tn_px_put_if(x, place, tn_ptx_result(b, f, ref), b->tid, TN_PX_U32, id);
+    t.order = is_left;
+    t.weigh = weigh;
+    t.least = tn_px_u(1);
+    TnPtxList top = tn_ptx_top(b, &t);
+    tn_ptx_put_list(b, &top, k, tn_ptx_result(b, f, ref));
 }
 const TnPtxOp tn_ptx_op_rerank_top = {.can = can_rerank, .row = rerank_top};
 

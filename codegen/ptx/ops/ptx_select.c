@@ -1,4 +1,5 @@
 /* Ops that take rows or columns out of others: embed, gather, take, argmax, topk. */
+#include "codegen/ptx/ops/ptx_best.h"
 #include "codegen/ptx/ops/ptx_ops.h"
 
 #include <math.h>
@@ -116,57 +117,51 @@ static TnPxV take(TnPtx *b, const TnPtxFrame *f, TnRef ref, TnPxV off) {
 }
 const TnPtxOp tn_ptx_op_take = {.can = reads_floats, .elem = take, .mixes = true};
 
-/* ---- argmax and topk. Each thread finds the best of its columns, as a number that is ordered as the floats are and an
- * index; then the CTA finds the best number, and the lowest index among the threads that have it. */
+/* ---- argmax and topk */
+
+typedef struct Floats {
+    TnPxV row; /* address */
+} Floats;
+
+/* No NaN. */
+static TnPxV order_of(TnPtx *b, const void *of, TnPxV j) {
+    TnPx *x = &b->x;
+    const Floats *f = of;
+    TnPxV v = tn_px_get(x, f->row, j, TN_PX_F32);
+    return PX(x, sel, tn_px_u(0), tn_px_order(x, v), PX(x, nan_f, v, v));
+}
+
+static TnPxV finite_order_of(TnPtx *b, const void *of, TnPxV j) {
+    TnPx *x = &b->x;
+    const Floats *f = of;
+    TnPxV v = tn_px_get(x, f->row, j, TN_PX_F32);
+    TnPxV finite = PX(x, lt, tn_px_size_bits(x, v), tn_px_u(0x7f800000));
+    return PX(x, sel, tn_px_order(x, v), tn_px_u(TN_PTX_WILD), finite);
+}
 
 static void argmax(TnPtx *b, TnPtxFrame *f, TnRef ref) {
-    TnPx *x = &b->x;
     TnRef in = arg(b, ref, 0);
-    TnPxV from = tn_ptx_mem(b, f, in), best = tn_px_var(x, tn_px_u(0)),
-          index = tn_px_var(x, tn_px_u(UINT32_MAX));
-    TnPxV size = tn_px_var(x, tn_px_u(0));
-    TnPxLoop l = tn_px_strided(x, tn_px_u((uint32_t)tn_ptx_cols(b, in)));
-    TnPxV v = tn_px_get(x, from, l.i, TN_PX_F32), order = tn_px_order(x, v);
-    TnPxV more = PX(x, gt, order, best);
-    PX_TO(x, best, sel, order, best, more);
-    PX_TO(x, index, sel, l.i, index, more);
-    PX_TO(x, size, max, size, tn_px_size_bits(x, v));
-    tn_px_loop_end(x, &l);
-    TnPxV top = tn_px_block_max(x, best);
-    TnPxV id = tn_px_block_min(x, PX(x, sel, index, tn_px_u(UINT32_MAX), PX(x, eq, best, top)));
-    TnPxV good = PX(x, lt, tn_px_block_max(x, size), tn_px_u(0x7f800000));
-    id = PX(x, sel, id, tn_px_u(UINT32_MAX), good);
-    TnPxIf first = tn_px_if(x, PX(x, eq, b->tid, tn_px_u(0)));
-    tn_px_put(x, tn_ptx_result(b, f, ref), tn_px_u(0), TN_PX_U32, id);
-    tn_px_if_end(x, &first);
+    Floats row = {tn_ptx_mem(b, f, in)};
+    TnPxV lo, end;
+    tn_ptx_part(b, (uint32_t)tn_ptx_cols(b, in), &lo, &end);
+    TnPtxBest best = tn_ptx_best(b, finite_order_of, &row, lo, end, NULL);
+    tn_ptx_join(b, &best, tn_ptx_result(b, f, ref));
 }
 const TnPtxOp tn_ptx_op_argmax = {.can = reads_floats, .row = argmax};
 
-/* Place by place: the best of the columns that come after the last one that was chosen. */
+/* A first look gives a number that k columns reach, in k threads. In a second one few others are above it. */
 static void topk(TnPtx *b, TnPtxFrame *f, TnRef ref) {
-    TnPx *x = &b->x;
     TnRef in = arg(b, ref, 0);
-    TnPxV from = tn_ptx_mem(b, f, in), to = tn_ptx_result(b, f, ref);
-    TnPxV last = tn_px_var(x, tn_px_u(UINT32_MAX)), last_index = tn_px_var(x, tn_px_u(UINT32_MAX));
-    TnPxLoop k = tn_px_loop(x, tn_px_u(0), tn_px_u((uint32_t)tn_ptx_cols(b, ref)), tn_px_u(1));
-    TnPxV best = tn_px_var(x, tn_px_u(0)), index = tn_px_var(x, tn_px_u(UINT32_MAX));
-    TnPxLoop l = tn_px_strided(x, tn_px_u((uint32_t)tn_ptx_cols(b, in)));
-    TnPxV v = tn_px_get(x, from, l.i, TN_PX_F32), order = tn_px_order(x, v);
-    TnPxV beside = PX(x, both, PX(x, eq, order, last), PX(x, gt, l.i, last_index));
-    TnPxV left = PX(x, either, PX(x, lt, order, last), beside);
-    TnPxV more = PX(x, both, left, PX(x, gt, order, best));
-    more = PX(x, both, more, PX(x, eq_f, v, v)); /* no NaN */
-    PX_TO(x, best, sel, order, best, more);
-    PX_TO(x, index, sel, l.i, index, more);
-    tn_px_loop_end(x, &l);
-    TnPxV top = tn_px_block_max(x, best);
-    TnPxV id = tn_px_block_min(x, PX(x, sel, index, tn_px_u(UINT32_MAX), PX(x, eq, best, top)));
-    tn_px_set(x, last, top);
-    tn_px_set(x, last_index, id);
-    TnPxIf first = tn_px_if(x, PX(x, eq, b->tid, tn_px_u(0)));
-    tn_px_put(x, to, k.i, TN_PX_U32, id); /* -1 if nothing is left */
-    tn_px_if_end(x, &first);
-    tn_px_barrier(x);
-    tn_px_loop_end(x, &k);
+    Floats row = {tn_ptx_mem(b, f, in)};
+    TnPtxTop t = {.k = (uint32_t)tn_ptx_cols(b, ref),
+                  .order = order_of,
+                  .of = &row,
+                  .lo = tn_px_u(0),
+                  .end = tn_px_u((uint32_t)tn_ptx_cols(b, in))};
+    TnPxV mine;
+    tn_ptx_best(b, order_of, &row, t.lo, t.end, &mine);
+    t.least = tn_ptx_reached(b, mine, t.k);
+    TnPtxList l = tn_ptx_top(b, &t);
+    tn_ptx_put_list(b, &l, t.k, tn_ptx_result(b, f, ref));
 }
 const TnPtxOp tn_ptx_op_topk = {.can = reads_floats, .row = topk};

@@ -26,9 +26,9 @@ const TnPtxOp *const tn_ptx_ops[TN_OP_COUNT] = {
 enum { SHARED_MOST = SHARED_MOST_KB << 10 };
 
 /* A bound on the shared memory of a kernel: the values before its root, or all of a kernel without one, a row that is staged,
- * and ROOM for the words of a product, which limits itself. */
+ * and ROOM for the words of a product or for lists of columns, which limit themselves. */
 static uint64_t shared_bound(const TnGraph *g, const TnKernel *k) {
-    enum { ROOM = 24 << 10 };
+    enum { ROOM = 44 << 10 };
     uint64_t bytes = ROOM, most = 0;
     for (TnRef r = k->first; r < (k->root == TN_NONE ? k->first + k->n : k->root); r++) {
         const TnType *t = &g->nodes[r].type;

@@ -1,4 +1,5 @@
-/* The skeleton of kernels that go over rows: a CTA is one row of the leading symbol, and the ops are emitted in order. */
+/* The skeleton of kernels that go over rows: a CTA is one row of the leading symbol, and the ops are emitted in order. Where
+ * there is one row at most, it may have more CTAs (ops/ptx_best.h). */
 #include "codegen/ptx/skeletons/ptx_frame.h"
 
 #include "runtime/base/arena.h"
@@ -63,10 +64,10 @@ static uint32_t threads(const TnPtx *b) {
 }
 
 void tn_ptx_rows(TnPtx *b) {
-    TN_CHECK(b->k->axis == TN_AXIS_ROWS && b->k->units == 1);
+    TN_CHECK(b->k->axis == TN_AXIS_ROWS && (b->k->units == 1 || b->g->rows_hi == 1));
     b->x.threads = threads(b);
     tn_ptx_gate(b);
-    TnPtxFrame f = {.row = b->unit, .col = tn_px_u(0)};
+    TnPtxFrame f = {.row = b->k->units == 1 ? b->unit : tn_px_u(0), .col = tn_px_u(0)};
     f.mem = tn_xcalloc(b->k->n, sizeof *f.mem);
     tn_ptx_frame(b, &f, b->k->first, b->k->first + b->k->n, NULL);
     free(f.mem);
