@@ -132,8 +132,9 @@ static void every_other_ternary_type(void **state) {
 
 static void dense_weights_run_dense(void **state) {
     (void)state;
-    static const uint32_t types[] = {GW_T_F32,  GW_T_F16,  GW_T_BF16, GW_T_Q8_0, GW_T_Q6_K, GW_T_Q4_0,
-                                     GW_T_Q4_1, GW_T_Q5_0, GW_T_Q5_1, GW_T_Q4_K, GW_T_Q5_K, GW_T_MXFP4};
+    static const uint32_t types[] = {GW_T_F32,  GW_T_F16,   GW_T_BF16, GW_T_Q8_0, GW_T_Q6_K,
+                                     GW_T_Q4_0, GW_T_Q4_1,  GW_T_Q5_0, GW_T_Q5_1, GW_T_Q4_K,
+                                     GW_T_Q5_K, GW_T_MXFP4, GW_T_I8_S};
     for (size_t a = 0; a < n_archs(); a++)
         for (size_t t = 0; t < TN_COUNT(types); t++) {
             TnGmSpec s = tn_gm_small;
@@ -162,9 +163,9 @@ static void dense_ternary_weights_run_either_way(void **state) {
 
 static void every_embedding_type(void **state) {
     (void)state;
-    static const uint32_t types[] = {GW_T_F32,  GW_T_F16,      GW_T_BF16,  GW_T_Q8_0, GW_T_Q6_K,  GW_T_Q4_0,
-                                     GW_T_Q4_1, GW_T_Q5_0,     GW_T_Q5_1,  GW_T_Q4_K, GW_T_Q5_K,  GW_T_MXFP4,
-                                     GW_T_Q2_0, GW_T_Q2_0_128, GW_T_TQ2_0, GW_T_I2_S, GW_T_IQ2_BN};
+    static const uint32_t types[] = {GW_T_F32,  GW_T_F16,      GW_T_BF16,  GW_T_Q8_0, GW_T_Q6_K,   GW_T_Q4_0,
+                                     GW_T_Q4_1, GW_T_Q5_0,     GW_T_Q5_1,  GW_T_Q4_K, GW_T_Q5_K,   GW_T_MXFP4,
+                                     GW_T_Q2_0, GW_T_Q2_0_128, GW_T_TQ2_0, GW_T_I2_S, GW_T_IQ2_BN, GW_T_I8_S};
     for (size_t t = 0; t < TN_COUNT(types); t++)
         for (int untied = 0; untied < 2; untied++) {
             TnGmSpec s = tn_gm_small;

@@ -114,7 +114,8 @@ static const struct {
              {"tl2", GW_T_TL2},       {"iq1_bn", GW_T_IQ1_BN},
              {"iq2_bn", GW_T_IQ2_BN}, {"iq2_bn_r4", GW_T_IQ2_BN_R4},
              {"q2_0", GW_T_Q2_0},     {"q2_0_g128", GW_T_Q2_0_128},
-             {"pq2_0", GW_T_PQ2_0},   {"ptq1_0", GW_T_PTQ1_0}};
+             {"pq2_0", GW_T_PQ2_0},   {"ptq1_0", GW_T_PTQ1_0},
+             {"i8_s", GW_T_I8_S}};
 
 uint32_t tn_gm_type(const char *name) {
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
@@ -308,6 +309,18 @@ static void pack_q6_k(const float *x, size_t n, uint8_t *out, double *values) {
     }
 }
 
+/* One scale for the whole tensor, after its codes: that of four standard deviations of what draw() gives. */
+static float i8_s_scale(uint64_t cols) {
+    return 4.0f / sqrtf((float)cols) / 127.0f;
+}
+static void pack_i8_s(const float *x, size_t n, float scale, uint8_t *out, double *values) {
+    for (size_t i = 0; i < n; i++) {
+        int q = clamp((double)x[i] / (double)scale, -127, 127);
+        out[i] = (uint8_t)q;
+        if (values) values[i] = (double)(scale * (float)q);
+    }
+}
+
 static void pack_i2_s(const int8_t *t, size_t n, float scale, uint8_t *out) {
     for (size_t b = 0; b < n / 128; b++, t += 128)
         for (size_t i = 0; i < 32; i++)
@@ -406,7 +419,7 @@ static void make(const TnGmSpec *s, const char *name, uint32_t type, uint64_t ro
         free(t);
     } else {
         float *x = tn_xcalloc(cols, sizeof *x);
-        size_t row_bytes = tn_gw_tensor_bytes(type, 1, &cols);
+        size_t row_bytes = type == GW_T_I8_S ? cols : tn_gw_tensor_bytes(type, 1, &cols);
         for (uint64_t i = 0; i < rows; i++, out += row_bytes) {
             double *v = values ? values + i * cols : NULL;
             draw(s, kind, &r, x, cols, cols);
@@ -416,10 +429,17 @@ static void make(const TnGmSpec *s, const char *name, uint32_t type, uint64_t ro
                 pack_q8_0(x, cols, out, v);
             else if (type == GW_T_Q6_K)
                 pack_q6_k(x, cols, out, v);
+            else if (type == GW_T_I8_S)
+                pack_i8_s(x, cols, i8_s_scale(cols), out, v);
             else if (tn_gb_block(type).elems)
                 tn_gb_pack(type, x, cols, out, v);
             else
                 pack_float(type, x, cols, out, v);
+        }
+        if (type == GW_T_I8_S) {
+            float scale = i8_s_scale(cols);
+            memcpy(out, &scale, 4);
+            memset(out + 4, 0xa5, 28);
         }
         free(x);
     }

@@ -189,6 +189,8 @@ size_t tn_gw_tensor_bytes(uint32_t type, uint32_t rank, const uint64_t *ne) {
         return n / 256 * 66;
     case GW_T_I2_S:
         return n / 4 + 32;
+    case GW_T_I8_S:
+        return n + 32;
     case GW_T_TL1:
         return n / 4 + 32;
     case GW_T_TL2:

@@ -42,6 +42,7 @@ enum {
     GW_T_TQ1_0 = 34,
     GW_T_TQ2_0 = 35,
     GW_T_I2_S = 36,
+    GW_T_I8_S = 37,
     GW_T_MXFP4 = 39,
     GW_T_TL1 = 38,
     GW_T_Q2_0 = 42,
