@@ -1,7 +1,6 @@
 /* A tokenizer.json that Hugging Face's converter would make of a SentencePiece model gives the same ids as the library itself
  * (tests/data/vocab/spm.*), and every other form of it is read or refused by name. */
-#include "hf/small_folder.h"
-#include "runtime/text/text.h"
+#include "hf/folder_vocab.h"
 
 #define SPACE "\xe2\x96\x81"
 
@@ -108,26 +107,7 @@ static void put_json(bool arrays, int skip, const char *around) {
 
 /* ---- Reading it */
 
-/* The vocabulary of the folder; free() *image after it. */
-static TernVocab *vocab(void **image) {
-    TnBuf file = {0};
-    TnGguf *g;
-    TernError err;
-    const void *made;
-    size_t n;
-    TernVocab *v;
-    assert_string_equal(convert_says(NULL, &file), "");
-    assert_int_equal(tn_gguf_open_memory(file.data, file.len, "m.gguf", false, &g, &err), TERN_OK);
-    if (tn_gguf_vocab(g, &made, &n, &err) != TERN_OK) fail_msg("%s", err.text);
-    *image = tn_xcalloc(n, 1);
-    memcpy(*image, made, n);
-    tn_gguf_close(g);
-    tn_buf_free(&file);
-    assert_int_equal(tern_vocab_open(*image, n, &v, &err), TERN_OK);
-    return v;
-}
-
-/* What the library answered to each text; drop: without the first id, where that is the space that is put in front. */
+/* As many texts, each with the ids that the library gave. */
 static size_t compare(const TernVocab *v) {
     static const char mark[] = "\n__ggml_vocab_test__\n";
     char *texts, *answers;

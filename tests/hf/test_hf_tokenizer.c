@@ -1,6 +1,5 @@
 /* Vocabularies: tokenizer.json and tokenizer.model as they should be, and every way they can be wrong. */
-#include "hf/small_folder.h"
-#include "runtime/text/text.h"
+#include "hf/folder_vocab.h"
 
 static const char good_json[] =
     "{\"version\":\"1.0\",\n"
@@ -121,25 +120,6 @@ static void faulty_json(void **state) {
     }
     free(text);
     put_text("tokenizer.json", good_json);
-}
-
-/* The vocabulary of the folder, opened; free() *image after it. */
-static TernVocab *vocab(void **image) {
-    TnBuf file = {0};
-    TnGguf *g;
-    TernError err;
-    const void *made;
-    size_t n;
-    TernVocab *v;
-    assert_string_equal(convert_says(NULL, &file), "");
-    assert_int_equal(tn_gguf_open_memory(file.data, file.len, "m.gguf", false, &g, &err), TERN_OK);
-    if (tn_gguf_vocab(g, &made, &n, &err) != TERN_OK) fail_msg("%s", err.text);
-    *image = tn_xcalloc(n, 1);
-    memcpy(*image, made, n);
-    tn_gguf_close(g);
-    tn_buf_free(&file);
-    assert_int_equal(tern_vocab_open(*image, n, &v, &err), TERN_OK);
-    return v;
 }
 
 static void reads_json(void **state) {
