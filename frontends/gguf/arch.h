@@ -63,8 +63,8 @@ typedef struct TnArchTrait {
     const char *what, *value;
 } TnArchTrait;
 
-/* Published models of the architecture, for docs/models.md: names, publisher, repository or file names, and
- * the types of the matrices. */
+/* Published models of the architecture, for docs/models.md: names, publisher, repository or file names (NULL:
+ * known as a folder of Hugging Face alone), and the types of the matrices. */
 typedef struct TnArchFamily {
     const char *models, *by, *files, *types;
 } TnArchFamily;

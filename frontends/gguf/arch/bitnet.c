@@ -97,7 +97,7 @@ static const TnArchFamily families_2b4t[] = {
 };
 
 static const TnArchFamily families_1bitllm[] = {
-    {"bitnet_b1_58 large, xl, 3B", "1bitLLM", "gianni-cor/bitnet_b1_58-large-TQ2_0 and other conversions",
+    {"bitnet_b1_58 large, xl, 3B", "1bitLLM", "gianni-cor/bitnet_b1_58-large-TQ2_0",
      "I2_S, TQ1_0, TQ2_0, TL1, TL2"},
 };
 

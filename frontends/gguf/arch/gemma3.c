@@ -86,7 +86,7 @@ static const TnArchConverter converters[] = {
     {"llama.cpp's convert_hf_to_gguf.py, or one after its manner", NULL, NULL},
 };
 static const TnArchFamily families[] = {
-    {"BitNet embedding 270M", "Microsoft", "conversions", "I2_S"},
+    {"BitNet embedding 270M", "Microsoft", NULL, "I2_S"},
 };
 const TnArch tn_arch_gemma3 = {.name = "gemma3",
                                .doc = "Gemma 3 and models of its graph: BitNet embedding 270M",

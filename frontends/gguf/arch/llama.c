@@ -38,12 +38,12 @@ static const TnArchConverter converters[] = {
     {"llama.cpp's convert_hf_to_gguf.py, or one after its manner", NULL, NULL},
 };
 static const TnArchFamily families[] = {
-    {"Llama3-8B-1.58-100B-tokens", "HF1BitLLM", "conversions", "I2_S"},
+    {"Llama3-8B-1.58-100B-tokens", "HF1BitLLM", NULL, "I2_S"},
     {"Falcon3 1B, 3B, 7B, 10B, 1.58bit", "TII", "tiiuae/Falcon3-*-1.58bit", "I2_S"},
     {"Falcon-E 1B, 3B", "TII", "tiiuae/Falcon-E-*", "I2_S"},
-    {"TriLM 99M to 3.9B", "SpectraSuite", "conversions", "TQ1_0, TQ2_0, with several scales a matrix"},
+    {"TriLM 99M to 3.9B", "SpectraSuite", NULL, "TQ1_0, TQ2_0, with several scales a matrix"},
     {"BitCPM4 1B, 3B", "OpenBMB", "bitcpm4-3b-tq2_0.gguf", "TQ2_0, with a scale a group"},
-    {"Bonsai 0.5B", "DeepGrove", "deepgrove/Bonsai, converted", "I2_S, TQ1_0, TQ2_0"},
+    {"Bonsai 0.5B", "DeepGrove", "deepgrove/Bonsai", "I2_S, TQ1_0, TQ2_0"},
 };
 static const TnArchSpeed speeds[] = {
     {"Falcon-E 3B", "TQ2_0, a scale a matrix; Q6_K", "864 MB", "183", "29"},

@@ -60,7 +60,7 @@ static const TnArchConverter converters[] = {
     {"llama.cpp's convert_hf_to_gguf.py, or one after its manner", NULL, NULL},
 };
 static const TnArchFamily families[] = {
-    {"BitCPM4 0.5B, BitCPM 8B", "OpenBMB", "conversions", "TQ2_0, with a scale a group"},
+    {"BitCPM4 0.5B, BitCPM 8B", "OpenBMB", NULL, "TQ2_0, with a scale a group"},
 };
 const TnArch tn_arch_minicpm = {.name = "minicpm",
                                 .doc = "MiniCPM and models of its graph: BitCPM4 0.5B and 8B",

@@ -43,7 +43,7 @@ static const TnArchFamily families[] = {
     {"Ternary Bonsai 1.7B, 4B, 8B", "PrismML", "*-Q2_0.gguf, *-Q2_0_g64.gguf, *-PQ2_0.gguf",
      "Q2_0, PQ2_0; tables too"},
     {"the same, repacked", "others", "vinpix/Bonsai-8B-TQ-GGUF", "TQ1_0, TQ2_0, with a scale a group"},
-    {"BitNet embedding 0.6B", "Microsoft", "conversions", "I2_S"},
+    {"BitNet embedding 0.6B", "Microsoft", NULL, "I2_S"},
 };
 static const TnArchSpeed speeds[] = {
     {"Bonsai 1.7B", "PQ2_0", "463 MB", "342", "56"},
