@@ -270,4 +270,5 @@ def main():
     return total > 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
