@@ -68,6 +68,12 @@ static const struct {
      "if v is "
      "mapping else v }} {% else %}-{% endfor %}",
      "1a2b1  1c2 ", NULL},
+    {"{% for x in [1] %}{{ tools }}{% endfor %}{% set tools = 5 %}{% macro f() %}{{ tools }}{% endmacro %}{{ "
+     "f() }}",
+     "5", NULL},
+    {"{% for x in [1] %}{{ tools }}{% endfor %}{% if x %}{% set tools = 5 %}{% endif %}", "None", NULL},
+    {"{% macro f(x) %}{{ x }}{{ kwargs }}{% endmacro %}{{ f(1, x=2) }}", "1{'x': 2}", NULL},
+    {"{% macro f(x) %}{{ x }}{% endmacro %}{{ f(1, x=2) }}", NULL, "takes not more than 1"},
     {"{% for x in [1] %}{{ loop([]) }}{% endfor %}", NULL, "'recursive' marker"},
     {"{% for x in [[]] recursive %}{{ loop([x]) }}{% endfor %}", NULL, "1000 levels"},
     {"{% for x in [1] recursive %}{{ loop() }}{% endfor %}", NULL, "argument 'iterable' is missing"},

@@ -6,10 +6,15 @@ typedef enum Flow { GO, BREAK, CONTINUE } Flow;
 static Flow run(TnJinja *j, TnNode **body);
 static Flow turns(TnJinja *j, const TnNode *n, TnVal over, size_t depth);
 
-static void enter(TnJinja *j, TnScope *up) {
+static void unset(TnJinja *j, TnNode *const *names) {
+    for (; names && *names; names++)
+        tn_j_put(j, &j->scope->vars, tn_j_of((*names)->s), tn_j_undefined((*names)->s));
+}
+static void enter(TnJinja *j, TnScope *up, TnNode *const *names) {
     TnScope *s = tn_j_alloc(j, 1, sizeof *s);
     s->up = up;
     j->scope = s;
+    unset(j, names);
 }
 static TnVal str_of(TnStr s) {
     return tn_j_of(s);
@@ -61,12 +66,12 @@ static TnArgs arguments(TnJinja *j, const TnNode *n) {
     a.v = list.v, a.n = list.n;
     return a;
 }
-static TnVal captured(TnJinja *j, TnNode **body, TnScope *up, Flow *flow) {
+static TnVal captured(TnJinja *j, const TnNode *n, TnScope *up, Flow *flow) {
     TnScope *old = j->scope;
     TnOut *out = j->out, *b = tn_j_open(j);
     j->out = b;
-    enter(j, up);
-    *flow = run(j, body);
+    enter(j, up, n->unset);
+    *flow = run(j, n->body);
     j->scope = old;
     j->out = out;
     return tn_j_close(b);
@@ -76,12 +81,10 @@ static TnVal call_macro(TnJinja *j, const TnMacro *m, const TnArgs *args) {
     TnScope *old = j->scope;
     TnMap kw = {0};
     size_t used = 0;
-    enter(j, m->scope);
+    enter(j, m->scope, NULL);
     for (size_t i = 0; i < n->n; i++) {
         const TnNode *p = n->list[i];
-        TnVal *named = tn_j_get(j, &args->kw, str_of(p->s)), v;
-        if (named && i < args->n)
-            tn_j_fail(j, "macro '%.*s' got two values for an argument", (int)n->s.n, n->s.p);
+        TnVal *named = i < args->n ? NULL : tn_j_get(j, &args->kw, str_of(p->s)), v;
         used += named != NULL;
         if (i < args->n)
             v = args->v[i];
@@ -93,7 +96,7 @@ static TnVal call_macro(TnJinja *j, const TnMacro *m, const TnArgs *args) {
     }
     for (size_t i = 0; i < args->kw.n; i++) {
         bool known = false;
-        for (size_t k = 0; k < n->n; k++) known |= tn_j_equal(j, args->kw.k[i], str_of(n->list[k]->s));
+        for (size_t k = args->n; k < n->n; k++) known |= tn_j_equal(j, args->kw.k[i], str_of(n->list[k]->s));
         if (known) continue;
         if (n->caller && tn_j_same(args->kw.k[i].s, "caller"))
             used++;
@@ -113,7 +116,7 @@ static TnVal call_macro(TnJinja *j, const TnMacro *m, const TnArgs *args) {
     if (n->varargs) tn_j_put(j, &j->scope->vars, tn_j_of(TN_LIT("varargs")), rest);
     if (n->kwargs) tn_j_put(j, &j->scope->vars, tn_j_of(TN_LIT("kwargs")), named);
     Flow flow;
-    TnVal out = captured(j, n->body, j->scope, &flow);
+    TnVal out = captured(j, n, j->scope, &flow);
     j->scope = old;
     return out;
 }
@@ -174,7 +177,7 @@ static Flow turns(TnJinja *j, const TnNode *n, TnVal over, size_t depth) {
     if (n->c) {
         TnList *kept = tn_j_alloc(j, 1, sizeof *kept);
         for (size_t i = 0; i < items->n; i++) {
-            enter(j, outer);
+            enter(j, outer, NULL);
             assign(j, n->a, items->v[i]);
             if (tn_j_truth(tn_j_eval(j, n->c))) tn_j_add(j, kept, values_of(j, n->a));
         }
@@ -186,7 +189,7 @@ static Flow turns(TnJinja *j, const TnNode *n, TnVal over, size_t depth) {
     bool whole = false; /* jinja2 takes the else unless an iteration came to its end */
     for (; l->at < items->n; l->at++) {
         tn_j_step(j, 1);
-        enter(j, outer);
+        enter(j, outer, n->unset);
         assign(j, n->a, items->v[l->at]);
         tn_j_put(j, &j->scope->vars, tn_j_of(TN_LIT("loop")), (TnVal){.kind = JV_LOOP, .loop = l});
         Flow f = run(j, n->body);
@@ -195,7 +198,7 @@ static Flow turns(TnJinja *j, const TnNode *n, TnVal over, size_t depth) {
         if (f == BREAK) break;
     }
     if (whole || !n->other) return GO;
-    enter(j, outer);
+    enter(j, outer, n->unset_other);
     Flow f = run(j, n->other);
     j->scope = outer;
     return f;
@@ -227,7 +230,7 @@ static Flow statement(TnJinja *j, const TnNode *n) {
         assign(j, n->a, tn_j_eval(j, n->b));
         break;
     case JN_SETBLOCK:
-        v = captured(j, n->body, j->scope, &f);
+        v = captured(j, n, j->scope, &f);
         if (f == GO) assign(j, n->a, filter_chain(j, n->b, v));
         break;
     case JN_MACRO:
@@ -238,19 +241,19 @@ static Flow statement(TnJinja *j, const TnNode *n) {
         call_block(j, n);
         break;
     case JN_FILTERBLOCK:
-        v = captured(j, n->body, j->scope, &f);
+        v = captured(j, n, j->scope, &f);
         if (f != GO) break;
         v = filter_chain(j, n->b, v);
         if (v.kind != JV_STR) tn_j_fail(j, "a filter block gives a '%s', expected a string", tn_j_type(v));
         tn_j_print(j, v, j->out);
         break;
     case JN_BLOCK:
-        tn_j_print(j, captured(j, n->body, j->scope, &f), j->out);
+        tn_j_print(j, captured(j, n, j->scope, &f), j->out);
         break;
     case JN_WITH: {
         TnVal values = tn_j_list(j, JV_LIST);
         for (size_t i = 0; i < n->n; i++) tn_j_add(j, values.list, tn_j_eval(j, n->list[i]->b));
-        enter(j, old);
+        enter(j, old, n->unset);
         for (size_t i = 0; i < n->n; i++) assign(j, n->list[i]->a, values.list->v[i]);
         f = run(j, n->body);
         j->scope = old;
@@ -276,8 +279,9 @@ static Flow run(TnJinja *j, TnNode **body) {
     j->depth--;
     return f;
 }
-void tn_j_run(TnJinja *j, TnNode **body) {
-    run(j, body);
+void tn_j_run(TnJinja *j, const TernChatTemplate *chat) {
+    enter(j, j->scope, chat->unset);
+    run(j, chat->tree);
 }
 
 /* ---- expressions */

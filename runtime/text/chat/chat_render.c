@@ -46,6 +46,7 @@ static void read_template(TnJinja *j, TernText source, TernChatTemplate *chat) {
     tn_j_lex(j, tn_j_checked(j, source, "the template"));
     chat->tree = tn_j_parse(j);
     tn_j_check(j, chat->tree);
+    chat->unset = tn_j_scopes(j, chat->tree);
 }
 TernStatus tern_chat_template_create(TernText source, TernChatTemplate **out_template, TernError *err) {
     TernError own;
@@ -147,7 +148,7 @@ static void fill(TnJinja *j, const TernChatTemplate *chat, const TernChatInput *
     j->scope = globals;
     j->out = tn_j_open(j);
     j->line = 1;
-    tn_j_run(j, chat->tree);
+    tn_j_run(j, chat);
     out->data = malloc(j->out->n + 1);
     if (!out->data || !put_spans(j->out, out)) {
         tn_fail(j->err, TERN_ERR_MEMORY, "no memory for a chat of %zu bytes", j->out->n);

@@ -164,8 +164,10 @@ typedef struct TnNode {
     struct TnNode **list;
     size_t n, cap;
     struct TnNode **body, **other; /* ended by NULL */
-    bool varargs, kwargs, caller;  /* of a MACRO: used in its body */
-    bool recursive;                /* of a FOR: its body may call loop */
+    struct TnNode **unset,
+        **unset_other; /* names that begin undefined in body and other (chat_scope.c); ended by NULL, or NULL */
+    bool varargs, kwargs, caller; /* of a MACRO: used in its body */
+    bool recursive;               /* of a FOR: its body may call loop */
 } TnNode;
 
 /* Zeroed memory that is freed all at once. */
@@ -176,7 +178,7 @@ typedef struct TnMem {
 } TnMem;
 struct TernChatTemplate {
     TnMem mem;
-    TnNode **tree;
+    TnNode **tree, **unset; /* as body and unset of a node */
 };
 
 typedef struct TnJinja {
@@ -311,8 +313,11 @@ bool tn_j_test_known(TnStr name);
 /* chat_check.c: refuses what jinja2 refuses of a tree before it runs it */
 void tn_j_check(TnJinja *j, TnNode **tree);
 
+/* chat_scope.c: sets `unset` of the nodes of a tree, and returns that of the tree */
+TnNode **tn_j_scopes(TnJinja *j, TnNode **tree);
+
 /* chat_eval.c, access.c, methods.c, globals.c */
-void tn_j_run(TnJinja *j, TnNode **body);
+void tn_j_run(TnJinja *j, const TernChatTemplate *chat); /* the scope has the given variables */
 TnVal tn_j_eval(TnJinja *j, const TnNode *n);
 TnVal tn_j_call(TnJinja *j, TnVal f, const TnArgs *args);
 TnVal tn_j_attr(TnJinja *j, TnVal v, TnStr name);
