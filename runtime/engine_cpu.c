@@ -2,8 +2,9 @@
  *
  * Every worker walks the whole list of launches and does its share of the units of each. Seven eighths of the units are
  * dealt out in advance, the same share each time. A worker that has finished its share takes units from the last eighth,
- * a few at a time: cores that share memory and caches never run at the same speed, and a barrier waits for the slowest. A
- * launch of few units is dealt out whole. Barriers are where the plan put them. Results do not depend on the split
+ * a few at a time: cores that share memory and caches never run at the same speed, and a barrier waits for the slowest. Where
+ * cores are unequal, or one has other work, more than an eighth is held back (see below). A launch of few units is dealt out
+ * whole. Barriers are where the plan put them. Results do not depend on the split
  * (abi/kernel.h). */
 #include <stdlib.h>
 #include "runtime/base/arena.h"
@@ -18,8 +19,8 @@
 
 enum { COUNT_BITS = 24 };
 
-static inline int64_t last_units(int64_t units, int64_t n_workers) {
-    int64_t last = units / 8;
+static inline int64_t last_units(int64_t units, int64_t n_workers, uint32_t held) {
+    int64_t last = units / 8 * (1 + held);
     return n_workers > 1 && units >= 8 * n_workers && last < 1 << COUNT_BITS ? last : 0;
 }
 
@@ -40,20 +41,60 @@ static inline bool claim_units(TnRunLaunch *l, uint64_t run, int64_t first, int6
     return true;
 }
 
-static inline __attribute__((always_inline)) void run_share(uint64_t run, TnRunLaunch *l, const int64_t *sym,
+/* ---- unequal workers
+ *
+ * If the slowest worker takes hardly any of the last units, it came too late for them: what it was dealt is more than its
+ * share. So another eighth is held back. If it takes nearly as many as the others, there is room to deal out more again. The
+ * mean over some runs decides, as a single run may have been disturbed. */
+
+enum { HELD_MOST = 6, LATE = 3 * TN_EVEN / 8, IN_TIME = -TN_EVEN / 8 };
+
+typedef struct Claims {
+    int64_t offered, taken; /* units, over a run */
+} Claims;
+
+static inline void note_claims(TnProgram *p, const Claims *c, int64_t n_workers) {
+    if (!c->offered) return;
+    int64_t part = c->taken * n_workers * TN_EVEN / c->offered;
+    uint32_t mine = part < TN_EVEN ? (uint32_t)part : TN_EVEN;
+    uint32_t seen = atomic_load_explicit(&p->least, memory_order_relaxed);
+    while (mine < seen && !atomic_compare_exchange_weak_explicit(&p->least, &seen, mine, memory_order_relaxed,
+                                                                 memory_order_relaxed)) {
+    }
+}
+
+/* After a run. UINT32_MAX: nothing was left to take, so nothing is known. */
+static void follow_speed(TnProgram *p) {
+    uint32_t least = atomic_load_explicit(&p->least, memory_order_relaxed);
+    if (least == UINT32_MAX) return;
+    p->lag += (TN_EVEN / 2 - (int32_t)least - p->lag) / 4;
+    if (p->lag >= LATE && p->held < HELD_MOST)
+        p->held++, p->lag = 0;
+    else if (p->lag <= IN_TIME && p->held > 0)
+        p->held--, p->lag = 0;
+}
+
+static inline __attribute__((always_inline)) void run_share(uint64_t run, uint32_t held, Claims *claims,
+                                                            TnRunLaunch *l, const int64_t *sym,
                                                             uint32_t worker, int64_t n_workers, TnTile *tile,
                                                             TnStamp *stamp) {
-    int64_t units = tn_launch_units(l, sym), last = last_units(units, n_workers), dealt = units - last;
+    int64_t units = tn_launch_units(l, sym), last = last_units(units, n_workers, held), dealt = units - last;
     tile->lo = dealt * worker / n_workers;
     tile->hi = dealt * (worker + 1) / n_workers;
     tile->scratch_valid = 0;
-    bool any = tile->lo < tile->hi || (last && claim_units(l, run, dealt, last, n_workers, tile));
+    claims->offered += last;
+    bool any = tile->lo < tile->hi;
+    if (!any && last) {
+        any = claim_units(l, run, dealt, last, n_workers, tile);
+        claims->taken += any ? tile->hi - tile->lo : 0;
+    }
     if (stamp) stamp->begin = any ? tn_clock_ns() : 0;
     TnKernelFn *kernel = tn_host_kernel(l->kernel);
     while (any) {
         kernel(&l->args, tile);
         tile->scratch_valid = 1;
         any = last && claim_units(l, run, dealt, last, n_workers, tile);
+        claims->taken += any ? tile->hi - tile->lo : 0;
         if (stamp && !any) stamp->end = tn_clock_ns();
     }
 }
@@ -61,16 +102,17 @@ static inline __attribute__((always_inline)) void run_share(uint64_t run, TnRunL
 /* Does all of a worker's part. Whether a launch runs and whether a barrier is needed depend only on symbols, so all
  * workers decide alike. A barrier after a closed launch still ends the launches before it. If nothing ran since the last
  * barrier, there is no need for another. */
-static inline __attribute__((always_inline)) void walk_with(const TnProgram *p, uint32_t worker,
-                                                            TnStamp *stamps) {
+static inline __attribute__((always_inline)) void walk_with(TnProgram *p, uint32_t worker, TnStamp *stamps) {
     const TnMemory *m = p->memory;
     const int64_t *sym = m->sym, n_workers = tern_pool_threads(p->pool);
     TnTile tile = {.scratch = (void *)(m->bases.scratch + worker * m->scratch_bytes)};
     TnFloatEnv before = tn_floats_enter();
+    Claims claims = {0};
     bool ran = false;
     for (TnRunLaunch *l = p->launches, *end = l + p->n; l < end; l++) {
         if (tn_launch_open(l, sym)) {
-            run_share(p->run, l, sym, worker, n_workers, &tile, stamps ? &stamps[l - p->launches] : NULL);
+            run_share(p->run, p->held, &claims, l, sym, worker, n_workers, &tile,
+                      stamps ? &stamps[l - p->launches] : NULL);
             ran = true;
         } else if (stamps) {
             stamps[l - p->launches].begin = 0;
@@ -81,6 +123,7 @@ static inline __attribute__((always_inline)) void walk_with(const TnProgram *p, 
         }
     }
     tn_floats_leave(before);
+    note_claims(p, &claims, n_workers);
 }
 
 static void walk(void *user, uint32_t worker) {
@@ -88,7 +131,7 @@ static void walk(void *user, uint32_t worker) {
 }
 
 static void walk_timed(void *user, uint32_t worker) {
-    const TnProgram *p = user;
+    TnProgram *p = user;
     walk_with(p, worker, p->stamps + (size_t)worker * tn_stamp_stride(p->n));
 }
 
@@ -123,7 +166,9 @@ static bool scratch(const TnEngine *e, const TnVariant *v, const int64_t *sym_ma
 static TernStatus run_program(TnEngine *e, TnProgram *p, const TnAsked *asked, TernError *err) {
     (void)e, (void)asked, (void)err;
     p->run++;
+    atomic_store_explicit(&p->least, UINT32_MAX, memory_order_relaxed);
     tn_pool_run(p->pool, p->stamps ? walk_timed : walk, p);
+    follow_speed(p);
     return TERN_OK;
 }
 

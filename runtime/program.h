@@ -91,7 +91,13 @@ typedef struct TnProgram {
     TernPool *pool;      /* acquired while the program runs */
     TnStamp *stamps;     /* worker w, launch i: [w * tn_stamp_stride(n) + i]; NULL: not profiled */
     TnOutput out[TN_OUT_COUNT];
+    /* For engine_cpu.c, which deals out fewer units in advance if a worker is slower than the others. */
+    uint32_t held; /* eighths of the units that are held back beside the last */
+    int32_t lag;   /* how late the slowest worker was in recent runs */
+    /* in this run: what the slowest worker took of the last units; TN_EVEN: as much as the others */
+    _Atomic uint32_t least;
 } TnProgram;
+enum { TN_EVEN = 256 };
 
 /* Stamps of one worker, rounded up so that workers do not share a cache line. */
 static inline uint32_t tn_stamp_stride(uint32_t n) {
