@@ -108,6 +108,9 @@ bool read_number(const char *text, double lo, double hi, double *out);
 uint32_t parse_counts(const Verb *verb, const char *flag, const char *list, uint32_t *out);
 /* "N" or "LO..HI", 1 to 65,536; exits 2 on anything else. */
 void parse_rows(const Verb *verb, const char *rows, uint32_t *out_lo, uint32_t *out_hi);
+/* "0-3,6" to processors; exits 2 on a mistake, and on one that the process may not run on. Returns the count, from 1. */
+enum { CPUS_MOST = 1024 };
+uint32_t parse_cpus(const Verb *verb, const char *flag, const char *list, uint32_t out[CPUS_MOST]);
 /* Checks a thread count given by a flag. More than four times the processors: exits 2. More than the
  * processors: leaves a note. */
 void check_threads(const Verb *verb, const char *flag, int64_t threads);
@@ -185,6 +188,7 @@ typedef struct ModelFlags {
     StrList overrides;
     bool ternary_dense, no_check, huge;
     int64_t threads;
+    const char *cpus; /* CPUS_FLAG; NULL: not given */
     uint32_t context; /* of a model that is compiled: positions that will be run; 0: the model's */
     TuneFlags tune;
     float keep_gib; /* KEEP_FLAGS */
@@ -281,6 +285,14 @@ typedef struct ModelFlags {
      "first (16; 0: nothing; or $TERN_KEEP)"},                                                               \
     {                                                                                                        \
         "--no-keep", NULL, FLAG_BOOL, &(m).no_keep, 0, 0, "keep nothing and use nothing that was kept"       \
+    }
+
+#define CPUS_FLAG(m)                                                                                         \
+    {                                                                                                        \
+        "--cpus", "LIST", FLAG_STR, &(m).cpus, 0, 0,                                                         \
+            "processors to run on, such as 0-3 or 0,2, one worker bound to each (default: all that the "     \
+            "process "                                                                                       \
+            "may run on, none bound)"                                                                        \
     }
 
 /* ---- prompt_cache.c: the cache of a prompt in a file, for run */

@@ -444,6 +444,17 @@ int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out) {
         note_idle_threads(verb, flags, flag_given(&flags->threads));
     }
     TernPoolOptions po = {.size = sizeof po, .threads = (uint32_t)flags->threads};
+    uint32_t cpus[CPUS_MOST];
+    if (flags->cpus) {
+        po.n_cpus = parse_cpus(verb, flag_given(&flags->cpus), flags->cpus, cpus);
+        po.cpus = cpus;
+        if (!po.threads) po.threads = po.n_cpus;
+        if (po.threads > po.n_cpus)
+            note("%s: %u threads on the %u processor%s of %s: more threads than processors wait for each "
+                 "other",
+                 flag_given(&flags->threads), po.threads, po.n_cpus, po.n_cpus == 1 ? "" : "s",
+                 flag_given(&flags->cpus));
+    }
     if (tern_pool_create(&po, &out->pool, &err) != TERN_OK) return fail(&err);
     if (open_on_device(verb, &opening, out, &err) != TERN_OK) {
         unload_model(out);

@@ -1,6 +1,7 @@
 /* Numbers in flags are decimal digits and nothing else. strtol and strtod alone would also accept leading
  * blanks, a plus, hexadecimal and nan. */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/cli/cli.h"
@@ -63,6 +64,35 @@ void parse_rows(const Verb *verb, const char *rows, uint32_t *out_lo, uint32_t *
     if (!good) usage_error(verb, "--rows: '%s', expected N or LO..HI", rows);
     *out_lo = (uint32_t)lo;
     *out_hi = (uint32_t)hi;
+}
+
+/* Whether the process may run on a processor; true if the system does not say. */
+static bool may_run_on(uint32_t cpu) {
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) != 0 || (cpu < CPU_SETSIZE && CPU_ISSET(cpu, &set));
+}
+
+uint32_t parse_cpus(const Verb *verb, const char *flag, const char *list, uint32_t out[CPUS_MOST]) {
+    uint32_t n = 0;
+    for (const char *p = list;;) {
+        size_t len = strcspn(p, ","), dash = strcspn(p, "-,");
+        int64_t lo = 0, hi = 0;
+        bool good = read_part(p, dash, 0, CPUS_MOST - 1, &lo);
+        if (dash < len)
+            good = good && read_part(p + dash + 1, len - dash - 1, lo, CPUS_MOST - 1, &hi);
+        else
+            hi = lo;
+        if (!good || n + (uint64_t)(hi - lo) >= CPUS_MOST)
+            usage_error(verb, "%s: got '%s', expected processors, such as 0-3 or 0,2", flag, list);
+        for (; lo <= hi; lo++) {
+            if (!may_run_on((uint32_t)lo))
+                usage_error(verb, "%s: processor %lld is not one that this process may run on", flag,
+                            (long long)lo);
+            out[n++] = (uint32_t)lo;
+        }
+        if (!p[len]) return n;
+        p += len + 1;
+    }
 }
 
 void check_threads(const Verb *verb, const char *flag, int64_t threads) {

@@ -99,7 +99,7 @@ static int prepare(Chat *c, TernFull full) {
     int code = constraint_open(&f->c, c->vocab, &c->constraint);
     if (code == EXIT_OK) code = converse(c, full);
     if (code != EXIT_OK) return code;
-    report_quota(f->m.threads);
+    report_quota(f->m.threads || f->m.cpus);
     report_huge(&f->m, &c->model);
     return EXIT_OK;
 }
@@ -166,6 +166,7 @@ int verb_chat(const Verb *verb, int argc, char **argv) {
         TUNE_FLAGS(f.m.tune),
         MODEL_FLAGS(f.m),
         KEEP_FLAGS(f.m),
+        CPUS_FLAG(f.m),
         NO_CHECK_FLAG(f.m),
         FLAG_END,
     };

@@ -195,7 +195,7 @@ static TernStatus make(Embed *s, TernKv kv, TernError *err) {
     for (size_t i = 0; i < s->n; i++)
         s->inputs[i] =
             (TernEmbedText){.size = sizeof *s->inputs, .ids = s->texts[i].ids, .n_ids = s->texts[i].n};
-    report_quota(s->f->m.threads);
+    report_quota(s->f->m.threads || s->f->m.cpus);
     return TERN_OK;
 }
 
@@ -262,6 +262,7 @@ int verb_embed(const Verb *verb, int argc, char **argv) {
         {"-o --output", "FILE", FLAG_STR, &f.output, 0, 0, "default: standard output"},
         MODEL_FLAGS(f.m),
         KEEP_FLAGS(f.m),
+        CPUS_FLAG(f.m),
         NO_CHECK_FLAG(f.m),
         FLAG_END,
     };

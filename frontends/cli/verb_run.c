@@ -196,7 +196,7 @@ static int prepare(Run *s) {
         profile_attach(s->profile, tern_generator_session(s->generator), &err) != TERN_OK)
         return fail(&err);
     if (f->quiet) return EXIT_OK;
-    report_quota(f->m.threads);
+    report_quota(f->m.threads || f->m.cpus);
     if (s->demo) fprintf(stderr, "tern: prompt: KING RICHARD:\n");
     report_huge(&f->m, &s->model);
     return EXIT_OK;
@@ -306,6 +306,7 @@ int verb_run(const Verb *verb, int argc, char **argv) {
         TUNE_FLAGS(f.m.tune),
         MODEL_FLAGS(f.m),
         KEEP_FLAGS(f.m),
+        CPUS_FLAG(f.m),
         NO_CHECK_FLAG(f.m),
         FLAG_END,
     };

@@ -22,7 +22,7 @@ static int make_session(const ScoreFlags *f, const Verb *verb, Loaded *l, uint32
     for (TernStatus st; (st = tern_session_create(l->model, l->pool, &o, out, &err)) != TERN_OK;)
         if (!load_for_cpu(l, st, &err)) return fail(&err);
     report_device(&l->device);
-    report_quota(f->m.threads);
+    report_quota(f->m.threads || f->m.cpus);
     return EXIT_OK;
 }
 
@@ -86,6 +86,7 @@ int verb_logits(const Verb *verb, int argc, char **argv) {
          "raw little-endian float32, tokens x vocabulary; - is standard output"},
         MODEL_FLAGS(f.m),
         KEEP_FLAGS(f.m),
+        CPUS_FLAG(f.m),
         NO_CHECK_FLAG(f.m),
         FLAG_END,
     };
@@ -197,6 +198,7 @@ int verb_perplexity(const Verb *verb, int argc, char **argv) {
          "tokens per window; 0 (default): the model's context"},
         MODEL_FLAGS(f.m),
         KEEP_FLAGS(f.m),
+        CPUS_FLAG(f.m),
         NO_CHECK_FLAG(f.m),
         FLAG_END,
     };
