@@ -75,8 +75,8 @@ TnHandle tn_model_kernel(const TernModel *m, const TnVariant *v, const TnBlobLau
 void tn_model_find_chunks(TernModel *m); /* fills chunk_used and rare */
 /* Says that a step will read whole tables, for rows that want all logits. It is meant for good: such rows seldom come alone. */
 void tn_model_read_tables(TernModel *m);
-/* Lets go of what a prompt has read and decoding does not. */
-void tn_model_end_prompt(const TernModel *m);
+/* Lets go of the tables' pages and, if `all`, of everything that decoding one row does not read whole. */
+void tn_model_let_go(const TernModel *m, bool all);
 /* Where kernels read WGHT. Call it after tn_model_check_weights; then the address does not change. */
 TnAddress tn_model_weights(const TernModel *m);
 /* Verifies the hashes of WGHT's chunks on the workers of the pool, which must be free. If m->carry_weights is set, it also

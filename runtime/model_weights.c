@@ -123,8 +123,10 @@ void tn_model_read_tables(TernModel *m) {
         advise_tables(m, false);
 }
 
-void tn_model_end_prompt(const TernModel *m) {
-    if (atomic_load_explicit(&m->random, memory_order_relaxed)) let_go_rare(m, 0, SIZE_MAX, false);
+void tn_model_let_go(const TernModel *m, bool all) {
+    if (!atomic_load_explicit(&m->random, memory_order_relaxed)) return;
+    for (uint32_t i = 0; i < m->n_rare; i++)
+        if (all || m->rare[i].rows) let_go(m, m->rare[i].at, m->rare[i].bytes, false);
 }
 
 /* ---- the check */

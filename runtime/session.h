@@ -18,6 +18,7 @@ struct TernSession {
     bool watched;         /* the cache is f16, and saturated values are counted */
     bool stepping;        /* a step is under way: calls from inside the sink are refused */
     uint32_t before;      /* the program of the run before */
+    uint32_t single;      /* runs of the first program since tn_model_let_go */
     uint64_t saturated;   /* number of values */
     TernProfile *profile; /* owned by the caller; NULL: none attached */
     TernSessionBytes bytes;

@@ -190,11 +190,15 @@ static TernStatus give_results(const TernSession *s, const TnProgram *p, const T
 }
 
 /* Tells the model about changes in what is read. Steps of a few rows alternate with those of one if ids are guessed, so a
- * prompt has ended only if more rows came than that. */
+ * prompt has ended only if more rows came than that. A row of a table brings its neighbours into memory if they are in the
+ * system's cache of files, hence the count. */
 static void heed_reading(TernSession *s, uint32_t index) {
+    enum { OFTEN = 16 };
     if (s->logits_apart && s->sym[TN_ABI_L]) tn_model_read_tables(s->model);
-    if (index == 0 && s->before && (s->before + 1 == s->n_programs || s->model->tight))
-        tn_model_end_prompt(s->model);
+    bool first = index == 0 && s->before, prompt = s->before + 1 == s->n_programs || s->model->tight;
+    s->single = index == 0 && !first ? s->single + 1 : 0;
+    if (first || s->single == OFTEN) tn_model_let_go(s->model, first && prompt);
+    if (s->single == OFTEN) s->single = 0;
     s->before = index;
 }
 
