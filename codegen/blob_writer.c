@@ -61,7 +61,8 @@ void tn_blob_meta(const TnFacts *f, uint32_t context, TnBuf *out) {
 
 typedef struct Output {
     TnWriter file;
-    uint8_t *memory; /* NULL: the file */
+    uint8_t *memory;     /* NULL: the file */
+    TnBuf before, after; /* the blob, in the file */
 } Output;
 
 /* Writes bytes at an offset that is not before the end of what was written so far; fills the gap with zeros. */
@@ -70,6 +71,7 @@ static TernStatus put(Output *o, uint64_t offset, const void *bytes, size_t n, T
         if (n) memcpy(o->memory + offset, bytes, n);
         return TERN_OK;
     }
+    offset += o->before.len;
     TN_CHECK(offset >= o->file.pos);
     if (offset > o->file.pos) {
         uint64_t gap = offset - o->file.pos;
@@ -84,7 +86,7 @@ static TernStatus put(Output *o, uint64_t offset, const void *bytes, size_t n, T
 }
 
 static TernStatus put_back(Output *o, uint64_t offset, const void *bytes, size_t n, TernError *err) {
-    if (!o->memory) return tn_writer_put_at(&o->file, offset, bytes, n, err);
+    if (!o->memory) return tn_writer_put_at(&o->file, o->before.len + offset, bytes, n, err);
     memcpy(o->memory + offset, bytes, n);
     return TERN_OK;
 }
@@ -148,6 +150,7 @@ static TernStatus write_all(TnBlobParts *p, Output *o, const TnWeightStore *stor
         hash_sections(p);
         head = make_head(p, bytes);
     }
+    if (o->before.len) TN_TRY(tn_writer_put(&o->file, o->before.data, o->before.len, err));
     TN_TRY(put(o, 0, &head, sizeof head, err));
     TN_TRY(put(o, sizeof head, p->table, table_bytes, err));
     for (size_t i = 0; i < wght; i++)
@@ -157,6 +160,7 @@ static TernStatus write_all(TnBlobParts *p, Output *o, const TnWeightStore *stor
     TnStoreSink sink = {
         .memory = o->memory ? o->memory + p->table[wght].offset : NULL, .put = put_chunk, .user = &o->file};
     TN_TRY(tn_store_write(store, source, &sink, hashes, progress, err));
+    if (o->after.len) TN_TRY(tn_writer_put(&o->file, o->after.data, o->after.len, err));
     if (!once) return TERN_OK;
 
     hash_sections(p);
@@ -186,6 +190,8 @@ TernStatus tn_blob_write(TnBlobParts *p, const TnWeightStore *store, const TnWei
     Output o = {0};
     if (dest->path) {
         TN_TRY(tn_writer_open(dest->path, &o.file, err));
+        if (dest->wrap) dest->wrap->around(dest->wrap->user, bytes, &o.before, &o.after);
+        if (dest->wrap && dest->wrap->executable) tn_writer_executable(&o.file);
     } else {
         void *memory;
         TN_TRY(tn_os_map((size_t)bytes, true, &memory, err));
@@ -201,6 +207,8 @@ TernStatus tn_blob_write(TnBlobParts *p, const TnWeightStore *store, const TnWei
     } else {
         tn_os_unmap(o.memory, (size_t)bytes);
     }
-    *out_bytes = bytes;
+    *out_bytes = o.before.len + bytes + o.after.len;
+    tn_buf_free(&o.before);
+    tn_buf_free(&o.after);
     return s;
 }

@@ -143,10 +143,18 @@ typedef struct TnCompileReport {
     const char *refused; /* a line of TnTarget.refused, or NULL */
 } TnCompileReport;
 
+/* A file that holds a blob among other things: `around` appends what comes before and after a blob of that many bytes. */
+typedef struct TnBlobWrap {
+    void *user;
+    void (*around)(void *user, uint64_t bytes, TnBuf *before, TnBuf *after);
+    bool executable; /* the file is a program */
+} TnBlobWrap;
+
 /* Where a blob goes: to a file (AOT) or to memory (JIT: *memory is from tn_os_map, *bytes long). Set exactly one of path
  * and memory. */
 typedef struct TnBlobDest {
     const char *path;
+    const struct TnBlobWrap *wrap; /* path: what is written around the blob; NULL: nothing */
     void **memory;
     size_t *bytes;
 } TnBlobDest;

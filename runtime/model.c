@@ -5,6 +5,7 @@
 #include "runtime/base/buf.h"
 #include "runtime/base/hash.h"
 #include "runtime/base/options.h"
+#include "runtime/base/single.h"
 
 uint32_t tn_model_variants(const TernModel *m, uint32_t kv, const TnVariant **out, uint32_t cap) {
     uint32_t n = 0;
@@ -79,8 +80,11 @@ static TernStatus open_model(TernModel *m, const char *path, const void *bytes, 
     TN_TRY(tn_options_take(&model_shape, options, &o, err));
     if (!m->engine) TN_TRY(make_engine(&o, m, &kernels, err));
     if (path) {
-        TN_TRY(tn_file_map_from(path, 0, &m->file, err));
-        TernStatus s = open_blob(m, m->file.data, m->file.size, o.cpu, err);
+        TN_TRY(tn_file_map_kept(path, &m->file, err));
+        const uint8_t *data = m->file.data;
+        size_t n = m->file.size;
+        TernStatus s = tn_single_open(&data, &n, err);
+        if (s == TERN_OK) s = open_blob(m, data, n, o.cpu, err);
         if (s != TERN_OK) return tn_fail_in(err, s, "%s", path);
     } else {
         if ((uintptr_t)bytes % 64 != 0)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/api/call_options.h"
+#include "frontends/api/form.h"
 #include "frontends/api/source.h"
 #include "frontends/hf/hf.h"
 #include "runtime/base/cpus.h"
@@ -208,12 +209,14 @@ typedef struct Compiled {
     TnGraph *graph;
     TnArena arena;
     TnTuneTable settings;
+    TnForm form;
 } Compiled;
 
 static void free_compiled(Compiled *c) {
     tn_graph_destroy(c->graph);
     tn_gguf_close(c->gg);
     tn_tune_free(&c->settings);
+    tn_form_free(&c->form);
     tn_arena_free(&c->arena);
 }
 
@@ -254,6 +257,7 @@ static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOpt
     TN_TRY(tn_head_parse("TerncOptions.head", o->head, &co.head, err));
     TN_TRY(tn_levels_choose(o, best, &c->arena, &levels, &co.n_levels, err));
     co.levels = levels;
+    TN_TRY(tn_form_take(o, levels, co.n_levels, &c->form, err));
     c->evaluated = !tn_level_has_code(levels[0]);
     TN_TRY(tn_source_open(source, false, &c->gg, err));
     TN_TRY(tn_source_graph(source, c->gg, o->context, &c->graph, &facts, &c->settings, err));
@@ -273,10 +277,12 @@ static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOpt
         set_tuning(&tuning, o, !dest->path, &co);
         co.tune = &tuning.o;
     }
+    TnBlobDest wrapped = *dest;
+    if (c->form.wrap.around) wrapped.wrap = &c->form.wrap;
     double start = tn_os_seconds();
     TnWeights weights = tn_gguf_weights(c->gg);
     TnCompileReport r;
-    TN_TRY(tn_compile(c->graph, &weights, &facts, &co, dest, &r, err));
+    TN_TRY(tn_compile(c->graph, &weights, &facts, &co, &wrapped, &r, err));
     if (!report) return TERN_OK;
     *report = (TerncReport){.file_bytes = r.file_bytes,
                             .weight_bytes = r.weight_bytes,
@@ -307,6 +313,7 @@ static TernStatus check_files(const TerncSource *source, const TerncOptions *o, 
         {"the model", source->path, TN_FILE_MODEL},
         {"the graph", source->tir, TN_FILE_IN},
         {"the output", path, TN_FILE_BINARY},
+        {"the program", o->program, TN_FILE_IN},
         {"the tuning cache", cache, o->tune_write ? TN_FILE_CACHE : TN_FILE_CACHE_MAYBE},
     };
     TN_TRY(tn_files_check(files, TN_COUNT(files), err));
@@ -375,6 +382,8 @@ TernStatus ternc_load(const TerncSource *source, const TerncOptions *options, Te
     const TerncOptions *o = &taken;
     TN_TRY(tn_source_take(source, &own, err));
     TN_TRY(tn_compile_take(options, &taken, err));
+    if (o->form)
+        return tn_fail(err, TERN_ERR_INPUT, "TerncOptions.form has no effect on a model that is loaded");
     TN_NEED(out, err);
     TN_TRY(check_files(&own, o, NULL, err));
     TernStatus st = compile(&c, &own, o, true, &dest, report, err);

@@ -20,7 +20,8 @@ static const TnField options_fields[] = {
     TN_FIELD(TerncOptions, tune_seconds), TN_FIELD(TerncOptions, tune_threads),
     TN_FIELD(TerncOptions, tune_cache),   TN_FIELD(TerncOptions, tune_write),
     TN_FIELD(TerncOptions, tune_text),    TN_FIELD(TerncOptions, known),
-    TN_FIELD(TerncOptions, device),       TN_FIELD(TerncOptions, best)};
+    TN_FIELD(TerncOptions, device),       TN_FIELD(TerncOptions, best),
+    TN_FIELD(TerncOptions, form),         TN_FIELD(TerncOptions, program)};
 static const TnShape options_shape = TN_SHAPE(TerncOptions, options_fields);
 static const TnField opt_fields[] = {
     TN_FIELD(TerncOpt, path),       TN_FIELD(TerncOpt, source),  TN_FIELD(TerncOpt, passes),
@@ -126,6 +127,20 @@ static TernStatus check_tuning(const TerncOptions *o, TernError *err) {
     return TERN_OK;
 }
 
+static TernStatus check_form(const TerncOptions *o, TernError *err) {
+    const char *form = o->form ? o->form : "blob";
+    bool exe = strcmp(form, "exe") == 0;
+    if (!exe && strcmp(form, "obj") != 0 && strcmp(form, "blob") != 0)
+        return tn_fail(err, TERN_ERR_INPUT, "TerncOptions.form: got '%s', expected one of blob, exe, obj",
+                       form);
+    if (exe && !o->program)
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "TerncOptions.program is NULL, expected a static program for form exe");
+    if (o->program && !exe)
+        return tn_fail(err, TERN_ERR_INPUT, "TerncOptions.program has no effect with form %s", form);
+    return TERN_OK;
+}
+
 TernStatus tn_compile_take(const TerncOptions *given, TerncOptions *out, TernError *err) {
     const uint32_t all = 1u << TERN_KV_F16 | 1u << TERN_KV_F32 | 1u << TERN_KV_I8;
     *out = (TerncOptions){0};
@@ -136,6 +151,9 @@ TernStatus tn_compile_take(const TerncOptions *given, TerncOptions *out, TernErr
     NOT_EMPTY(TerncOptions, out, head);
     NOT_EMPTY(TerncOptions, out, target);
     NOT_EMPTY(TerncOptions, out, device);
+    NOT_EMPTY(TerncOptions, out, form);
+    NOT_EMPTY(TerncOptions, out, program);
+    TN_TRY(check_form(out, err));
     if (out->best && out->levels)
         return tn_fail(err, TERN_ERR_INPUT, "TerncOptions.best is set beside levels, expected one of them");
     if (out->device && out->tune_seconds > 0)

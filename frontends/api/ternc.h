@@ -95,6 +95,12 @@ typedef struct TerncOptions {
     /* compile: generate code for the one level that ternc_load would choose with these options; cap and device then count
      * as they do there. For a blob that is kept for the next start on this machine. */
     int best;
+    /* compile: what is written. "blob" (default). "exe": a copy of a static program tern with the blob in it, which runs
+     * that model. "obj": an ELF object with the blob as data, for linkers: `tern_blob` is its first byte, `tern_blob_end` the
+     * byte after the last, and tern_model_open_memory takes it. The machine of an object is that of the levels. */
+    const char *form;
+    const char
+        *program; /* form "exe": the static program, for the machine of the levels and of this version */
 } TerncOptions;
 
 typedef struct TerncReport {

@@ -123,6 +123,16 @@ bool foreign_flag(const Flag *flags, const char *word, size_t len, TnBuf *out);
  * failed. */
 int close_output(const Verb *verb, int code);
 
+/* ---- self.c: a program with a model in it */
+bool has_own_model(void);
+/* Gives the verb and its words for the command line of such a program, with the program's own name as the model if the verb
+ * takes one. named: the verb that argv[1] is, or NULL: then it is run. `words` has room for argc + 2. Prints a line and returns NULL if the
+ * model is gone. */
+const Verb *add_own_model(const Verb *named, int argc, char **argv, char **words, int *n_words);
+/* The static program for "x86-64" or "aarch64" that came with this one: tern-static.MACHINE beside it or in ../lib/tern; NULL if
+ * there is none. */
+const char *static_program(const char *machine, char *out, size_t size);
+
 /* ---- tune_flags.c: --tune of compile, run and bench */
 typedef struct TuneFlags {
     const char *seconds, *cache; /* "-": given without a value */

@@ -11,6 +11,8 @@ static const struct {
     {"TerncOptions.context", "-c"},
     {"TerncOptions.head", "--head"},
     {"TerncOptions.target", "--target"},
+    {"TerncOptions.form", "--emit"},
+    {"TerncOptions.program", "--runtime"},
     {"TerncOptions.device", "--device"},
     {"TernModelOptions.device", "--device"},
     {"TerncOptions.tune_seconds", "--tune"},

@@ -40,6 +40,10 @@ static void *open_beside_libtern(void) {
 static bool open_ternc(const char **why) {
     static void *lib;
     if (lib) return true;
+#ifdef TERN_ALONE
+    *why = "this program runs models that are compiled already";
+    return false;
+#endif
     if (!compiler_has_room()) {
         *why = "out of memory";
         return false;

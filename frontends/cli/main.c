@@ -134,8 +134,16 @@ int main(int argc, char **argv) {
         return close_output(NULL, EXIT_OK);
     }
     const Verb *v = find_verb(argv[1]);
+    char **words = argv + 2, **own = NULL;
+    int n_words = argc - 2;
+    if (has_own_model() && (v || *argv[1] == '-')) {
+        words = own = tn_xcalloc((size_t)argc + 2, sizeof *own);
+        v = add_own_model(v, argc, argv, own, &n_words);
+        if (!v) return EXIT_INPUT;
+    }
     if (!v) return unknown_verb(argv[1]);
-    int code = v->run(v, argc - 2, argv + 2);
+    int code = v->run(v, n_words, words);
+    free(own);
     set_work(false);
     code = close_output(v, code);
     bool differs = compares(v) && code == EXIT_INPUT;

@@ -40,9 +40,12 @@ static void take_text(void *user, const char *what, const char *text, size_t n) 
 }
 
 static const char *emit_help(void) {
-    static char text[200];
+    static char text[320];
     const char *kinds = tn_target_listings();
-    snprintf(text, sizeof text, "what to write: blob (default); tir, json or dot: the planned graphs%s%s%s",
+    snprintf(text, sizeof text,
+             "what to write: blob (default); exe: a program with the blob in it; blob-obj: an ELF object "
+             "with the blob as data; "
+             "tir, json or dot: the planned graphs%s%s%s",
              *kinds ? "; " : "", kinds, *kinds ? ": the first level's code" : "");
     return text;
 }
@@ -81,6 +84,14 @@ static void check_compile(const Verb *verb, const char *emit, const CompileFlags
              strchr(levels, ',') + 1, emit);
 }
 
+/* The machine of the first of these levels, for the name of a file; this machine's if there is none. */
+static const char *machine_of_levels(const char *levels) {
+    char name[32];
+    snprintf(name, sizeof name, "%.*s", levels ? (int)strcspn(levels, ",") : 0, levels ? levels : "");
+    const TnLevelRow *row = tn_level_named(name);
+    return (row ? row->arch : TN_ARCH_HERE) == TN_ARCH_AARCH64 ? "aarch64" : "x86-64";
+}
+
 int verb_compile(const Verb *verb, int argc, char **argv) {
     TerncSource source = {.size = sizeof source, .note = print_note};
     TerncOptions o = {.size = sizeof o, .progress = progress_bar};
@@ -89,6 +100,7 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
     const char *emit = "blob", *weights = NULL, *kvs = NULL;
     int64_t context = 0, variant = 0;
     bool ternary_dense = false, fold = false;
+    char place[4096];
     TuneFlags tune = {0};
     int64_t threads = 0;
     const Flag flags[] = {
@@ -97,6 +109,9 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
         {"-o --output", "FILE", FLAG_STR, &output, 0, 0,
          "the blob; - is standard output; with another --emit the text (default: standard output)"},
         {"--emit", "KIND", FLAG_STR, &emit, 0, 0, emit_help()},
+        {"--runtime", "FILE", FLAG_STR, &o.program, 0, 0,
+         "--emit exe: the static program tern, of this version, for the machine of the levels; default: "
+         "tern-static.MACHINE beside tern"},
         {"--weights", "FILE.gguf", FLAG_STR, &weights, 0, 0,
          "the tensors of a .tir (a graph as text, stage=model); default: the embedded model's"},
         {"--variant", "N", FLAG_INT, &variant, 0, 1000,
@@ -130,17 +145,24 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
                   &(CompileFlags){&variant, &fold, &context, &kvs, &weights, &o, &overrides, &ternary_dense,
                                   &source.i2s_layout, source.path});
     if (threads && !tune.seconds) usage_error(verb, "-t goes with --tune: a blob runs with any number");
-    bool blob = strcmp(emit, "blob") == 0, code = tn_target_lists(emit);
+    bool exe = strcmp(emit, "exe") == 0, object = strcmp(emit, "blob-obj") == 0;
+    bool blob = exe || object || strcmp(emit, "blob") == 0, code = tn_target_lists(emit);
     bool picture = strcmp(emit, "tir") == 0 || strcmp(emit, "json") == 0 || strcmp(emit, "dot") == 0;
     if (tune.seconds && !blob) usage_error(verb, "--tune goes with --emit blob");
     if (!blob && !code && !picture)
-        usage_error(verb, "--emit: got '%s', expected one of blob, tir, json, dot%s%s", emit,
+        usage_error(verb, "--emit: got '%s', expected one of blob, exe, blob-obj, tir, json, dot%s%s", emit,
                     *tn_target_listings() ? ", " : "", tn_target_listings());
     if (blob && !output) usage_error(verb, "missing -o FILE");
+    only_with(verb, &o.program, exe, "--emit exe");
+    if (exe || object) o.form = exe ? "exe" : "obj";
+    if (exe && !o.program && !(o.program = static_program(machine_of_levels(o.levels), place, sizeof place)))
+        return fail_text("no tern-static.%s beside tern, expected a static program: give --runtime FILE",
+                         machine_of_levels(o.levels));
     if (weights && !picture && !is_tir(source.path)) usage_error(verb, "--weights goes with a .tir");
     TnUse kind = blob || strcmp(emit, "obj") == 0 ? TN_FILE_BINARY : TN_FILE_OUT;
     const TnFileUse files[] = {{"the model", source.path, TN_FILE_MODEL},
                                {"--weights", weights, TN_FILE_IN},
+                               {"--runtime", o.program, TN_FILE_IN},
                                {"-o", output ? output : "-", kind},
                                TUNE_FILE(tune)};
     if (check_files(verb, files, TN_COUNT(files)) != EXIT_OK) return EXIT_INPUT;

@@ -47,6 +47,7 @@ TernStatus ternc_emit(const TerncSource *source, const TerncOptions *options, co
     TerncOptions o;
     TN_TRY(tn_source_take(source, &own, err));
     TN_TRY(tn_compile_take(options, &o, err));
+    if (o.form) return tn_fail(err, TERN_ERR_INPUT, "TerncOptions.form has no effect on code that is shown");
     TN_NEED(kind, err);
     TN_NEED(text, err);
     TernStatus st = emit_kernels(&e, &own, &o, kind, err);

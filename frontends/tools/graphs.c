@@ -2,6 +2,7 @@
 #include "frontends/tools/graphs.h"
 #include <stdlib.h>
 #include <string.h>
+#include "runtime/base/filekind.h"
 
 static TernStatus send_faults(TnDiag *d, const char *path, const char *part, TerncTextFn *text, void *user,
                               TernError *err) {
@@ -68,7 +69,7 @@ static TernStatus kind_of(const char *path, TnGraphsKind *out, TernError *err) {
     TN_TRY(tn_file_map(path, &f, err));
     if (f.size >= 4 && memcmp(f.data, "GGUF", 4) == 0)
         *out = TN_GRAPHS_GGUF;
-    else if (f.size >= 8 && memcmp(f.data, TN_BLOB_MAGIC, 8) == 0)
+    else if (tn_file_kind(f.data, f.size).kind == TN_KIND_TERN)
         *out = TN_GRAPHS_BLOB;
     tn_file_unmap(&f);
     return TERN_OK;

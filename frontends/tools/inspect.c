@@ -5,6 +5,7 @@
 #include "frontends/api/call_options.h"
 #include "frontends/api/source.h"
 #include "runtime/base/escape.h"
+#include "runtime/base/filekind.h"
 #include "runtime/base/reader.h"
 
 #define MIB(bytes) ((double)(bytes) / (1 << 20))
@@ -265,7 +266,7 @@ TernStatus ternc_inspect(const char *path, TerncTextFn *text, void *user, TernEr
     TN_NEED(text, err);
     if (path && !tn_os_is_folder(path)) {
         TN_TRY(tn_file_map(path, &f, err));
-        blob = f.size >= 8 && memcmp(f.data, TN_BLOB_MAGIC, 8) == 0;
+        blob = tn_file_kind(f.data, f.size).kind == TN_KIND_TERN;
         tn_file_unmap(&f);
     }
     TernStatus st = blob ? inspect_blob(path, &b, err) : inspect_gguf(path, &b, err);

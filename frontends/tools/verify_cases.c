@@ -5,6 +5,7 @@
 #include "runtime/abi/levels.h"
 #include "runtime/base/cpus.h"
 #include "runtime/base/escape.h"
+#include "runtime/base/filekind.h"
 #include "runtime/base/files.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -436,7 +437,7 @@ static bool is_blob(const char *path) {
     TnFile f;
     TernError ignored;
     if (tn_path_is_text(path) || tn_file_map(path, &f, &ignored) != TERN_OK) return false;
-    bool yes = f.size >= 8 && memcmp(f.data, TN_BLOB_MAGIC, 8) == 0;
+    bool yes = tn_file_kind(f.data, f.size).kind == TN_KIND_TERN;
     tn_file_unmap(&f);
     return yes;
 }

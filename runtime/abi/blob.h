@@ -16,10 +16,10 @@
 #include "runtime/abi/counts.h"
 #include "runtime/abi/kvs.h"
 #include "runtime/abi/sections.def"
+#include "runtime/abi/version.h"
 
 #define TN_BLOB_MAGIC        "\x89TERN\r\n\x1a" /* 8 bytes: shows text-mode damage at once */
-#define TN_BLOB_VERSION      4
-#define TN_BLOB_CHUNK        (4u << 20) /* bytes of a chunk of WGHT; each chunk has a hash */
+#define TN_BLOB_CHUNK        (4u << 20)         /* bytes of a chunk of WGHT; each chunk has a hash */
 #define TN_BLOB_SECTIONS_MAX 256
 
 typedef struct TnBlobHead {
@@ -30,11 +30,10 @@ typedef struct TnBlobHead {
     float probe_float;   /* -1.5f */
     uint64_t file_bytes;
     uint32_t n_sections;
-    uint32_t abi;      /* TN_BLOB_ABI: changes with kernel.h and this header */
+    uint32_t abi;      /* TN_BLOB_ABI */
     uint8_t hash[16];  /* XXH3-128 of head (with these 16 bytes zero) followed by the section table */
     uint64_t reserved; /* 0 */
 } TnBlobHead;
-#define TN_BLOB_ABI 5
 
 enum {
 #define TN_SECTION_NUMBER(name, number, ...) TN_SECTION_##name = (number),

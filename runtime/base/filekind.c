@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include "runtime/base/single.h"
 
 static const struct {
     const char *magic;
@@ -129,6 +130,7 @@ static TnFileKind of_text(const uint8_t *p, size_t n) {
 }
 
 TnFileKind tn_file_kind(const void *bytes, size_t n) {
+    if (tn_single_is(bytes, n)) return (TnFileKind){TN_KIND_TERN, "a program with a compiled model in it"};
     const uint8_t *p = bytes;
     if (n == 0) return (TnFileKind){TN_KIND_SHORT, "empty"};
     if (n > 4096) n = 4096;

@@ -20,7 +20,7 @@ typedef struct TnFileKind {
     const char *what; /* "an HTML page: ..."; NULL if unknown */
 } TnFileKind;
 
-/* Looks at no more than the first 4,096 bytes. n is the size of the whole file. */
+/* Looks at no more than the first 4,096 bytes, and the last 64 (single.h). n is the size of the whole file. */
 TnFileKind tn_file_kind(const void *bytes, size_t n);
 /* Fails with "the file is an HTML page: ...; expected `expected`". Returns TERN_OK if the kind is unknown. */
 TernStatus tn_file_kind_refuse(TnFileKind kind, const char *expected, TernError *err);

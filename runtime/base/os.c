@@ -40,30 +40,24 @@ bool tn_os_is_folder(const char *path) {
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-static TernStatus map_file(const char *path, int fd, uint64_t offset, TnFile *out, TernError *err) {
+static TernStatus map_file(const char *path, int fd, TnFile *out, TernError *err) {
     struct stat st;
     if (fstat(fd, &st) != 0) return fail_errno(err, path, "stat");
     if (!S_ISREG(st.st_mode))
         return tn_fail(err, TERN_ERR_INPUT, "%s: is a %s, expected a regular file", path,
                        S_ISDIR(st.st_mode) ? "directory" : "pipe or device");
-    if ((uint64_t)st.st_size < offset)
-        return tn_fail(err, TERN_ERR_INPUT, "%s: has %lld bytes, expected at least %llu", path,
-                       (long long)st.st_size, (unsigned long long)offset);
-    *out = (TnFile){.offset = offset};
-    size_t size = (size_t)((uint64_t)st.st_size - offset);
-    if (size == 0) return TERN_OK;
-    void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, (off_t)offset);
+    if (st.st_size == 0) return TERN_OK;
+    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (p == MAP_FAILED) return fail_errno(err, path, "map");
-    out->data = p;
-    out->size = size;
+    *out = (TnFile){.data = p, .size = (size_t)st.st_size};
     return TERN_OK;
 }
 
-static TernStatus open_and_map(const char *path, uint64_t offset, bool keep, TnFile *out, TernError *err) {
+static TernStatus open_and_map(const char *path, bool keep, TnFile *out, TernError *err) {
     *out = (TnFile){0};
     int fd = open_retry(path, O_RDONLY | O_NONBLOCK, 0); /* a pipe without a writer must not block */
     if (fd < 0) return fail_errno(err, path, "open");
-    TernStatus status = map_file(path, fd, offset, out, err);
+    TernStatus status = map_file(path, fd, out, err);
     if (keep && status == TERN_OK)
         out->kept = fd + 1;
     else
@@ -72,11 +66,11 @@ static TernStatus open_and_map(const char *path, uint64_t offset, bool keep, TnF
 }
 
 TernStatus tn_file_map(const char *path, TnFile *out, TernError *err) {
-    return open_and_map(path, 0, false, out, err);
+    return open_and_map(path, false, out, err);
 }
 
-TernStatus tn_file_map_from(const char *path, uint64_t offset, TnFile *out, TernError *err) {
-    return open_and_map(path, offset, true, out, err);
+TernStatus tn_file_map_kept(const char *path, TnFile *out, TernError *err) {
+    return open_and_map(path, true, out, err);
 }
 
 void tn_file_unmap(TnFile *f) {
@@ -87,8 +81,7 @@ void tn_file_unmap(TnFile *f) {
 
 void tn_file_forget(const TnFile *f, const void *p, size_t bytes) {
     if (!f->kept) return;
-    uint64_t at = f->offset + (uint64_t)((const uint8_t *)p - f->data);
-    posix_fadvise(f->kept - 1, (off_t)at, (off_t)bytes, POSIX_FADV_DONTNEED);
+    posix_fadvise(f->kept - 1, (off_t)((const uint8_t *)p - f->data), (off_t)bytes, POSIX_FADV_DONTNEED);
 }
 
 TernStatus tn_file_read(const char *path, size_t limit, char **out, size_t *out_size, TernError *err) {

@@ -8,17 +8,14 @@
 #include <stdint.h>
 #include "runtime/base/status.h"
 
-/* A file, or a part of one, mapped read-only (private). An empty one has data == NULL, size == 0. */
+/* A whole file mapped read-only (private). An empty file has data == NULL, size == 0. */
 typedef struct TnFile {
     const uint8_t *data;
     size_t size;
-    uint64_t offset; /* of the part, in the file */
-    int kept;        /* the descriptor + 1, if it stays open until tn_file_unmap; else 0 */
+    int kept; /* the descriptor + 1, if it stays open until tn_file_unmap; else 0 */
 } TnFile;
-TernStatus tn_file_map(const char *path, TnFile *out, TernError *err); /* regular files only */
-/* Maps the part from `offset` on, a multiple of the page size, to the end; keeps the file open for tn_file_forget. A file that
- * ends before `offset` is an error. */
-TernStatus tn_file_map_from(const char *path, uint64_t offset, TnFile *out, TernError *err);
+TernStatus tn_file_map(const char *path, TnFile *out, TernError *err);      /* regular files only */
+TernStatus tn_file_map_kept(const char *path, TnFile *out, TernError *err); /* also keeps it open */
 void tn_file_unmap(TnFile *f);
 /* Asks the system to drop bytes of the mapping from its cache of files. It keeps those that a process has mapped, so call
  * tn_os_advise_dontneed first. Does nothing if the file is not kept open. */
@@ -59,6 +56,8 @@ TernStatus tn_writer_open(const char *path, TnWriter *out, TernError *err);
 TernStatus tn_writer_probe(const char *path, TernError *err);
 TernStatus tn_writer_put(TnWriter *w, const void *bytes, size_t n, TernError *err);
 TernStatus tn_writer_put_at(TnWriter *w, uint64_t offset, const void *bytes, size_t n, TernError *err);
+/* Lets those who may read the file run it too. Does nothing to a file that is written directly. */
+void tn_writer_executable(TnWriter *w);
 TernStatus tn_writer_commit(TnWriter *w, TernError *err);
 void tn_writer_abort(TnWriter *w);
 /* Removes the temporary files of all writers that this process has open. For a program that is about to end, also from a

@@ -266,6 +266,12 @@ static const char *take_name(TnWriter *w) {
     return failed;
 }
 
+void tn_writer_executable(TnWriter *w) {
+    struct stat st;
+    if (w->direct || fstat(w->fd, &st) != 0) return;
+    (void)!fchmod(w->fd, (st.st_mode & 0777) | (st.st_mode & 0444) >> 2);
+}
+
 TernStatus tn_writer_commit(TnWriter *w, TernError *err) {
     if (w->fd < 0) {
         errno = EBADF;

@@ -392,6 +392,14 @@ static void test_compiler(void) {
     FIELD(ternc_compile(NULL, &o, "/nonexistent/o.tern", NULL, &err), "TerncOptions.device", TerncOptions,
           .device = "cpu");
     OPTIONS("TerncOptions.best", .levels = "ref", .best = 1);
+    OPTIONS("TerncOptions.form", .form = "");
+    OPTIONS("TerncOptions.form", .form = "zip");
+    OPTIONS("TerncOptions.program", .program = "");
+    OPTIONS("TerncOptions.program", .program = "x");
+    FIELD(ternc_load(NULL, &o, NULL, m, &err), "TerncOptions.form", TerncOptions, .form = "blob");
+    FIELD(ternc_emit(NULL, &o, "llvm", ignore, NULL, &err), "TerncOptions.form", TerncOptions, .form = "obj");
+    FIELD(ternc_compile(NULL, &o, "/nonexistent/o.tern", NULL, &err), "TerncOptions.program", TerncOptions,
+          .form = "exe");
     OPTIONS("TerncOptions.kvs", .kvs = 1);
     OPTIONS("TerncOptions.kvs", .kvs = 1u << 4);
     OPTIONS("TerncOptions.tune_seconds", .tune_seconds = -1);

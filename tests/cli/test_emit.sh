@@ -6,11 +6,11 @@ set -u
 # refusals; they need no code generator
 run 2 compile --emit=wasm -o x
 case $("$tern" --version) in *"no LLVM"*) kinds=", ptx" ;; *) kinds=", llvm, asm, obj, ptx" ;; esac
-is "unknown kind" "$err" "tern compile: --emit: got 'wasm', expected one of blob, tir, json, dot$kinds (see tern compile --help)"
+is "unknown kind" "$err" "tern compile: --emit: got 'wasm', expected one of blob, exe, blob-obj, tir, json, dot$kinds (see tern compile --help)"
 case $("$tern" --version) in
 *"no LLVM"*)
     run 2 compile --emit=asm -o x
-    is "no kind of listing" "$err" "tern compile: --emit: got 'asm', expected one of blob, tir, json, dot, ptx (see tern compile --help)"
+    is "no kind of listing" "$err" "tern compile: --emit: got 'asm', expected one of blob, exe, blob-obj, tir, json, dot, ptx (see tern compile --help)"
     echo "emit: $checks checks, $failures failures; no code generator, so no listings"
     [ $failures = 0 ]
     exit
