@@ -228,7 +228,16 @@ if [ $ran = 0 ]; then
     done <<END
 2000000|$weights
 2400000|$session
+1048576|tern: device cpu in place of cuda:0: *cuda:0: no memory for * bytes, * of 1048576 are free
 END
+    # a call that fails, wherever: the cpu, after one line, or the device's line if the session was made
+    for call in 3 9 14 20 40 80 110 130; do
+        on "$fake" FAKE_CUDA_FAIL=$call run "$dir/both.tern" --device auto --tokens $ids --temp 0 -n 4 --print-tokens --seed 1
+        [ "$(grep -c '^tern: device' "$dir/err")" = 1 ] || no "call $call fails, auto: $(cat "$dir/err")"
+        grep -q '^tern: error: ' "$dir/err" && grep -q '^tern: device cpu' "$dir/err" && no "call $call fails, auto: $(cat "$dir/err")"
+        [ "$status" = 1 ] && grep -q '^tern: error: cuda:0: cu' "$dir/err" && continue
+        [ "$status" = 0 ] && cmp -s "$dir/ids" "$dir/out" || no "call $call fails, auto: exit $status: $(cat "$dir/out" "$dir/err")"
+    done
     rm "$dir/both.tern"
     on "$fake" - bench --device auto -p 2 -n 2 -r 1
     grep -qE '\| sm_80 .*\| tg2 \|.* - \|$|\| sm_80 .* tg2 \|.* - \|$' "$dir/out" || no "bench: $(cat "$dir/out" "$dir/err")"
