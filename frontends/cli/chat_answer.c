@@ -80,7 +80,8 @@ static void say_end(const Chat *c) {
     else if (c->got.end == TERN_END_CANCELLED && c->got.n_out)
         chat_say("stopped");
     else if (c->got.end == TERN_END_CANCELLED)
-        chat_say("stopped before the first word: nothing has changed");
+        chat_say("stopped before the first word: nothing has changed%s",
+                 tern_conversation_dropped(c->talk) ? ", no turn is dropped" : "");
 }
 
 void chat_answer(Chat *c, const char *message) {

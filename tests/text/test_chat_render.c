@@ -72,6 +72,8 @@ static const struct {
      "f() }}",
      "5", NULL},
     {"{% for x in [1] %}{{ tools }}{% endfor %}{% if x %}{% set tools = 5 %}{% endif %}", "None", NULL},
+    {"{% set a, = [1] %}", NULL, "got '='"},
+    {"{% set (a,) = [1] %}{{ a }}", "1", NULL},
     {"{% macro f(x) %}{{ x }}{{ kwargs }}{% endmacro %}{{ f(1, x=2) }}", "1{'x': 2}", NULL},
     {"{% macro f(x) %}{{ x }}{% endmacro %}{{ f(1, x=2) }}", NULL, "takes not more than 1"},
     {"{% for x in [1] %}{{ loop([]) }}{% endfor %}", NULL, "'recursive' marker"},

@@ -358,7 +358,7 @@ TnNode *tn_j_target(TnJinja *j, bool with_ns) {
     TnNode *n = tn_j_node(j, JN_TUPLELIT);
     tn_j_push(j, n, first);
     while (tn_j_accept(j, JT_OP, ",")) {
-        if (tn_j_is(j, JT_OP, "=") || tn_j_is(j, JT_NAME, "in")) break;
+        if (tn_j_is(j, JT_OP, ")") || tn_j_is(j, JT_END, NULL)) break;
         tn_j_push(j, n, target_one(j, false));
     }
     return n;
