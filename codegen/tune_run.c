@@ -337,7 +337,7 @@ static double clock_now(void *user) {
 }
 
 static size_t region_bytes(void) {
-    long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
+    long cache = tn_os_last_cache();
     size_t bytes = cache > 0 ? 4 * (size_t)cache : (size_t)128 << 20, free = (size_t)tn_os_free_memory() / 4;
     if (bytes < (size_t)64 << 20) bytes = (size_t)64 << 20;
     if (bytes > (size_t)1 << 30) bytes = (size_t)1 << 30;

@@ -2,10 +2,10 @@
  * prints tables in order of falling cost. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "frontends/cli/machine.h"
 #include "frontends/cli/profile_collect.h"
 #include "runtime/base/escape.h"
+#include "runtime/base/os.h"
 
 #define EVENTS_MOST (1u << 20) /* 32 MiB */
 #define SINGLES     16         /* launches that the second table shows one by one */
@@ -35,7 +35,7 @@ struct Profile {
 /* Bytes a second that `threads` threads read from a buffer too large for any cache; 0 if there is not enough
  * memory. */
 static double read_rate(uint32_t threads) {
-    long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
+    long cache = tn_os_last_cache();
     size_t bytes = cache > 0 ? (size_t)cache * 4 : 0, least = (size_t)256 << 20, most = (size_t)1 << 30;
     Machine m = {0};
     return machine_read_rate(&m, threads,

@@ -167,10 +167,6 @@ void tn_os_unmap(void *p, size_t bytes) {
     if (p) munmap(p, page_round(bytes));
 }
 
-void tn_os_advise_small(void *p, size_t bytes) {
-    madvise(p, page_round(bytes), MADV_NOHUGEPAGE);
-}
-
 /* Counts every mapping that touches the range, whole. The range is normally a mapping of its own, but the kernel may have
  * joined neighbours with the same advice to it. */
 size_t tn_os_huge_bytes(const void *p, size_t bytes) {
@@ -198,6 +194,10 @@ static void advise(const void *p, size_t bytes, int advice) {
     if (lo < hi) madvise((void *)lo, hi - lo, advice);
 }
 
+void tn_os_advise_small(void *p, size_t bytes) {
+    advise(p, page_round(bytes), MADV_NOHUGEPAGE);
+}
+
 void tn_os_advise_dontneed(const void *p, size_t bytes) {
     advise(p, bytes, MADV_DONTNEED);
 }
@@ -212,6 +212,14 @@ double tn_os_seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+long tn_os_last_cache(void) {
+#ifdef _SC_LEVEL3_CACHE_SIZE
+    return sysconf(_SC_LEVEL3_CACHE_SIZE);
+#else
+    return 0; /* musl does not say */
+#endif
 }
 
 uint32_t tn_os_cpus(void) {

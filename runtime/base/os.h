@@ -92,6 +92,8 @@ void tn_os_advise_random(const void *p, size_t bytes, bool random);
 
 double tn_os_seconds(void); /* a monotonic clock */
 uint32_t tn_os_cpus(void);  /* processors that this process may run on */
+/* Bytes of the third-level cache; 0 or -1 if the system does not say. */
+long tn_os_last_cache(void);
 /* The processor's own name, or "unknown": printable, without blanks at either end. */
 void tn_os_cpu_name(char *out, size_t size);
 uint64_t tn_os_random_seed(void);

@@ -47,6 +47,16 @@ for pc in tern "tern terntext" terngenerate "tern terntext ternc"; do
     want="tern $(pkg-config --modversion tern), 2 threads"
     [ "$got" = "$want" ] || { echo "with $pc: printed '$got', expected '$want'"; exit 1; }
 done
+# with TERN_STATIC: no shared library is needed
+if [ -e "$dir/moved/$lib/libtern.a" ]; then
+    for pc in tern "tern terntext" terngenerate; do
+        # shellcheck disable=SC2046,SC2086
+        "$(cache CMAKE_C_COMPILER)" -std=c11 -static $(pkg-config --cflags tern) "$dir/main.c" -o "$dir/main" \
+            $(pkg-config --static --libs $pc) 2>"$dir/log" || { cat "$dir/log"; exit 1; }
+        got=$(LD_LIBRARY_PATH=/nowhere "$dir/main")
+        [ "$got" = "$want" ] || { echo "static, with $pc: printed '$got', expected '$want'"; exit 1; }
+    done
+fi
 # the program of the README, on a blob that the installed program makes where it can
 root=$(cd "$(dirname "$0")/../.." && pwd)
 sed -n '/^```c$/,/^```$/p' "$root/README.md" | grep -v '^```' >"$dir/readme.c"
