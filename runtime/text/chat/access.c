@@ -36,7 +36,8 @@ TnVal tn_j_attr(TnJinja *j, TnVal v, TnStr name) {
     if ((v.kind == JV_MAP || v.kind == JV_NAMESPACE) && (item = tn_j_get(j, v.map, key))) return *item;
     if (v.kind == JV_TUPLE && v.list->group && tn_j_same(name, "grouper")) return v.list->v[0];
     if (v.kind == JV_TUPLE && v.list->group && tn_j_same(name, "list")) return v.list->v[1];
-    if (v.kind == JV_MACRO && tn_j_same(name, "name")) return tn_j_of(v.macro->node->s);
+    if (v.kind == JV_MACRO && tn_j_same(name, "name"))
+        return v.macro->node->kind == JN_MACRO ? tn_j_of(v.macro->node->s) : (TnVal){.kind = JV_NONE};
     return tn_j_undefined(name);
 }
 TnVal tn_j_item(TnJinja *j, TnVal v, TnVal key) {

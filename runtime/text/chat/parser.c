@@ -97,7 +97,7 @@ static void signature(TnJinja *j, TnNode *n) {
 static TnNode *macro(TnJinja *j, bool call) {
     TnNode *n = tn_j_node(j, call ? JN_CALLBLOCK : JN_MACRO), *outer = j->in_macro;
     int loops = j->in_loop;
-    if (!call) n->s = tn_j_expect(j, JT_NAME, NULL)->s;
+    n->s = call ? TN_LIT("caller") : tn_j_expect(j, JT_NAME, NULL)->s;
     if (!call || tn_j_is(j, JT_OP, "(")) signature(j, n);
     if (call) {
         n->a = tn_j_expr(j, true);
