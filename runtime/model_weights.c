@@ -42,6 +42,7 @@ static void note_use(Uses *u, const TnBlobOperand *o, int by) {
         tn_map_set(&u->by_place, key, bytes, at);
         TN_PUSH(u->v, u->n, u->cap, (Use){o, 0});
     }
+    TN_CHECK(u->v);
     u->v[at].by |= by;
 }
 

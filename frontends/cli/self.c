@@ -36,8 +36,9 @@ const Verb *add_own_model(const Verb *named, int argc, char **argv, char **words
     for (const Verb *i = verbs; !v && i->name; i++)
         if (i->run == verb_run) v = i;
     const char *path = own_path(argv[0]);
-    TnFile file;
+    TnFile file = {0};
     TernError err = {0};
+    TN_CHECK(v);
     TernStatus st = takes_model(v) ? tn_file_map(path, &file, &err) : TERN_OK;
     if (takes_model(v) && st == TERN_OK) {
         if (!tn_single_is(file.data, file.size))
