@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include "frontends/cli/cli.h"
+#include "runtime/abi/levels.h"
 #include "runtime/base/escape.h"
 
 static void print_hash(TernHash h) {
@@ -37,6 +38,29 @@ static const char *runs_here(const char *levels) {
     return NULL;
 }
 
+/* Boards and servers that run a level; NULL: the name of the level says it. */
+static const char *machines(uint32_t level) {
+    switch (level) {
+    case TN_LEVEL_NEON:
+        return "every 64-bit ARM: Raspberry Pi 3 and 4, Graviton 1";
+    case TN_LEVEL_NEON_DOTPROD:
+        return "Raspberry Pi 5 yes, Pi 4 no; Graviton 2 and later";
+    default:
+        return NULL;
+    }
+}
+
+static void print_machines(const char *levels) {
+    const TnLevelRow *r;
+    for (size_t i = 0; (r = tn_level_row(i)); i++)
+        for (const char *p = levels; *p && machines(r->number); p += *p == ',') {
+            size_t n = strcspn(p, ",");
+            if (n == strlen(r->name) && memcmp(p, r->name, n) == 0)
+                printf("           %s: %s\n", r->name, machines(r->number));
+            p += n;
+        }
+}
+
 static void print_facts(const char *path, const TernBlobInfo *b) {
     const char *best = runs_here(b->levels);
     printf("%s: sound, %.1f MB\n", tn_shown(path).s, (double)b->file_bytes / 1e6);
@@ -48,6 +72,7 @@ static void print_facts(const char *path, const TernBlobInfo *b) {
         printf("  levels   %s; this machine runs %s\n", b->levels, best);
     else
         printf("  levels   %s; this machine's processor runs none of them\n", b->levels);
+    print_machines(b->levels);
     printf("  version  %" PRIu32 ", abi %" PRIu32 ", written by %s\n", b->version, b->abi,
            tn_shown(b->producer).s);
 }
