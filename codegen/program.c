@@ -18,7 +18,9 @@ typedef struct Builder {
     size_t n_operands, cap_operands;
     bool *whole; /* for each value: whether it is a weight that a token reads whole */
     bool shortlisted;
-    TnMap read; /* offsets of the weights that plan.weight_bytes counts already */
+    uint64_t *offset_of; /* for each value that is a weight which a token reads whole: where it lies */
+    TnMap
+        read; /* those offsets of which plan.weight_bytes counts the weights already; keys lie in offset_of */
     TnBuf names;
     uint32_t *operand_of; /* for each value, the operand that writes it, or UINT32_MAX */
     TnBlobPlan plan;
@@ -150,9 +152,12 @@ static TernStatus add_launch(Builder *b, uint32_t kernel, const TnEmitJob *jobs,
         TN_TRY(bind(b, ops[i], &o));
         if (o.space == TN_SPACE_WGHT) o.index = weight_use(b->g, k, ops[i]);
         if (i >= n_in) b->operand_of[ops[i]] = (uint32_t)b->n_operands;
-        if (o.space == TN_SPACE_WGHT && b->whole[ops[i]] &&
-            tn_map_set(&b->read, (const char *)&o.offset, sizeof o.offset, 0) == TN_MAP_NONE)
-            b->plan.weight_bytes += o.row_bytes;
+        if (o.space == TN_SPACE_WGHT && b->whole[ops[i]]) {
+            uint64_t *at = &b->offset_of[ops[i]];
+            *at = o.offset;
+            if (tn_map_set(&b->read, (const char *)at, sizeof *at, 0) == TN_MAP_NONE)
+                b->plan.weight_bytes += o.row_bytes;
+        }
         TN_PUSH(b->operands, b->n_operands, b->cap_operands, o);
     }
     TnLaunchSyms syms = tn_launch_syms(b->g, kernel);
@@ -215,6 +220,7 @@ TernStatus tn_program_build(const TnGraph *g, const TnProgramCode *code, TnWeigh
     Builder b = {.g = g, .store = store, .err = err, .operand_of = tn_xcalloc(g->n, sizeof(uint32_t))};
     b.whole = tn_xcalloc(g->n, sizeof *b.whole);
     memset(b.operand_of, 0xff, g->n * sizeof(uint32_t));
+    b.offset_of = tn_xcalloc(g->n, sizeof *b.offset_of);
     TnBlobProg head = {.level = code->level,
                        .kv = (uint32_t)g->kv,
                        .rows_lo = (uint32_t)g->rows_lo,
@@ -237,6 +243,7 @@ TernStatus tn_program_build(const TnGraph *g, const TnProgramCode *code, TnWeigh
     free(b.launches);
     free(b.operands);
     free(b.operand_of);
+    free(b.offset_of);
     free(b.whole);
     tn_map_free(&b.read);
     tn_buf_free(&b.names);
