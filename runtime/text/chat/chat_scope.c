@@ -19,6 +19,7 @@ typedef struct Scope {
 } Scope;
 
 static void statements(Scope *s, TnNode *const *body);
+
 static bool known(const Scope *s, TnVal name) {
     for (; s; s = s->up)
         if (tn_j_get(s->j, &s->refs, name)) return true;
@@ -61,7 +62,6 @@ static void target(Scope *s, const TnNode *n, bool param) {
     else
         store(s, n->s, param);
 }
-static void statements(Scope *s, TnNode *const *body);
 
 /* A branch does not see what others define. What one of them assigns may be left as it was. */
 static void if_(Scope *s, const TnNode *n) {
