@@ -139,7 +139,7 @@ def folders():
 
 
 # The cases of the test, with their seeds: each architecture, each trait, each layout of folders. Those of WHOLE run on every level.
-WHOLE = ("qwen3-pq2_0-yarn", "minicpm", "gemma3")
+WHOLE = ("qwen3-pq2_0-yarn",)
 LONG = ["--override-kv", "minicpm.rope.scaling.original_context_length=int:39", "-c", "40"]
 SOME = [
     Case("qwen3", ["--shape", "tiny-bonsai", "--weights", "tq2_0", "--embd", "f16"]),
