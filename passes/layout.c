@@ -4,7 +4,8 @@
  * the encoding, and a `pack` to it is put before the readers (dequant reads the scales of the packed weight, which are the
  * same). pack runs when the blob is written, never in a step. A table that embed and matmul both read is packed once, in
  * the encoding chosen for matmul, which reads all of it. Dense tables get the encoding that ctx->head asks for (f16 or
- * f32), or else a lossless one: f32, f16 and bf16 stay, blocks of floats become f32. A target may widen that encoding but not
+ * f32), or else a lossless one: f32, f16 and bf16 stay, blocks of floats become f32. A table that has a shadow gets a lossless
+ * one in any case, since the bounds of the shadow hold for the table as it is. A target may widen that encoding but not
  * narrow it. Weights that are vectors become f32. The caches kc and vc, and every kv_put on them, get the elements of the variant.
  * Needs: a fused graph; level and kv of the variant.
  * Breaks: nothing; sources and inputs come first, before the kernels.
@@ -26,8 +27,8 @@ static bool widens(TnEnc from, TnEnc to) {
     return to == from || (to == TN_ENC_f32 && tn_enc_is_float(from));
 }
 
-static TnEnc dense_enc(const TnPassCtx *ctx, TnEnc enc) {
-    if (ctx->head != TN_ENC_COUNT && tn_enc_is_float(ctx->head)) return ctx->head;
+static TnEnc dense_enc(const TnPassCtx *ctx, TnEnc enc, bool shadowed) {
+    if (!shadowed && ctx->head != TN_ENC_COUNT && tn_enc_is_float(ctx->head)) return ctx->head;
     return tn_enc_is_float(enc) ? enc : TN_ENC_f32;
 }
 
@@ -41,11 +42,13 @@ static bool is_weight(const TnNode *n, uint32_t i) {
 /* The encoding that the readers of weight w agree on. */
 static TnEnc choose(const TnGraph *g, const TnPassCtx *ctx, TnRef w, const TnReaders *u) {
     const TnType *t = &g->nodes[w].type;
-    bool tmatmul = false, matmul = false, embed = false, vector = false;
+    bool tmatmul = false, matmul = false, shadowed = false, embed = false, vector = false;
     for (uint32_t i = u->at[w]; i < u->at[w + 1]; i++) {
         const TnNode *n = &g->nodes[u->list[i]];
         /* matmul, and the reranking ops, which compute single elements of it from the same encoding */
-        matmul |= tn_op_is(n->op, TN_TRAIT_DOTS) && n->args[n->n_args - 1] == w;
+        bool dots = tn_op_is(n->op, TN_TRAIT_DOTS) && n->args[n->n_args - 1] == w;
+        matmul |= dots;
+        shadowed |= dots && n->op != TN_OP_matmul;
         tmatmul |= n->op == TN_OP_tmatmul && n->args[n->n_args - 1] == w; /* by columns */
         if (n->n_args < 2 || n->args[1] != w) continue;
         tmatmul |= n->op == TN_OP_tmatmul || n->op == TN_OP_tmatmul_groups;
@@ -57,7 +60,7 @@ static TnEnc choose(const TnGraph *g, const TnPassCtx *ctx, TnRef w, const TnRea
     if (!matmul && !embed) return t->enc;
     if (tn_enc_is_ternary(t->enc)) return preferred(ctx, t, TN_OP_embed, g->level);
     TnType dense = *t;
-    dense.enc = dense_enc(ctx, t->enc);
+    dense.enc = dense_enc(ctx, t->enc, shadowed);
     TnEnc want = preferred(ctx, &dense, matmul ? TN_OP_matmul : TN_OP_embed, g->level);
     return widens(dense.enc, want) ? want : dense.enc;
 }

@@ -134,7 +134,11 @@ static void rerank(TnPtx *b, TnPtxFrame *f, TnRef ref) {
     TnPxV wild = PX(x, ge, tn_px_size_bits(x, s.threshold), tn_px_u(0x7f800000));
     s.threshold = PX(x, sel_f, tn_px_f(-INFINITY), s.threshold, wild); /* then all are left, and it is one */
     TnPtxList l = tn_ptx_top(b, &t);
-    TnPtxBest best = {PX(x, lds, l.orders), PX(x, lds, l.columns)};
+    TnPtxBest best = {tn_px_var(x, tn_px_u(0)), tn_px_var(x, tn_px_u(UINT32_MAX))};
+    TnPxIf some = tn_px_if(x, PX(x, ne, l.n, tn_px_u(0))); /* always, unless the bounds are false */
+    PX_TO(x, best.order, lds, l.orders);
+    PX_TO(x, best.column, lds, l.columns);
+    tn_px_if_end(x, &some);
     tn_ptx_join(b, &best, tn_ptx_result(b, f, ref));
 }
 const TnPtxOp tn_ptx_op_rerank = {.can = can_rerank, .row = rerank};
