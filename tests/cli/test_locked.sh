@@ -12,18 +12,22 @@ flags=(-p "KING RICHARD:" -n 12 --temp 0 -t 2)
 run 0 run "$m" "${flags[@]}"
 free=$out
 
-# confined RULES MODEL: status in $got, output in $out, messages in $err
+# Where memory cannot become executable, libxsmm gives to glibc's free what malloc gave it. Under a sanitizer malloc is another.
+at_load=()
+nm -D "$tern" 2>/dev/null | grep -q __asan_init && at_load=(--target llvm)
+
+# confined RULES MODEL [FLAGS]: status in $got, output in $out, messages in $err
 confined() {
     # shellcheck disable=SC2086
-    "$confine" $1 -- "$tern" run "$2" "${flags[@]}" >"$dir/out" 2>"$dir/err" </dev/null
+    "$confine" $1 -- "$tern" run "$2" "${flags[@]}" "${@:3}" >"$dir/out" 2>"$dir/err" </dev/null
     got=$?
     out=$(cat "$dir/out")
     unquoted "$dir/err"
     err=$(cat "$dir/err")
 }
 for rules in mdwe mprotect "mdwe mprotect"; do
-    for model_file in "$m" "$model"; do # the second is compiled at load
-        confined "$rules" "$model_file"
+    for model_file in "$m" "$model"; do
+        if [ "$model_file" = "$m" ]; then confined "$rules" "$m"; else confined "$rules" "$model" "${at_load[@]}"; fi
         if [ $got = 77 ]; then echo "$out" && continue; fi
         is "$rules: ${model_file##*/}: exit status" $got 0
         is "$rules: ${model_file##*/}: the text" "$out" "$free"
