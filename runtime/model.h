@@ -43,7 +43,7 @@ struct TernModel {
     TnRare *rare;
     uint32_t n_rare;
     bool tight;          /* found by the check: the weights hardly fit in memory */
-    _Atomic bool random; /* the system was told that tables are read here and there */
+    _Atomic bool random; /* the system was told not to read ahead in tables */
     bool check_weights;
     bool huge;          /* put sessions into huge pages */
     bool carry_weights; /* copy the weights to the engine's memory, during the check or instead of it */

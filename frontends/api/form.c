@@ -26,14 +26,6 @@ static void around_program(void *user, uint64_t bytes, TnBuf *before, TnBuf *aft
 
 /* ---- an object */
 
-typedef struct ElfHead {
-    uint8_t ident[16];
-    uint16_t type, machine;
-    uint32_t version;
-    uint64_t entry, phoff, shoff;
-    uint32_t flags;
-    uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
-} ElfHead;
 typedef struct ElfSection {
     uint32_t name, type;
     uint64_t flags, addr, offset, size;
@@ -46,7 +38,7 @@ typedef struct ElfSymbol {
     uint16_t section;
     uint64_t value, size;
 } ElfSymbol;
-_Static_assert(sizeof(ElfHead) == 64 && sizeof(ElfSection) == 64 && sizeof(ElfSymbol) == 24,
+_Static_assert(sizeof(TnElfHead) == 64 && sizeof(ElfSection) == 64 && sizeof(ElfSymbol) == 24,
                "ELF's structs have no holes");
 
 static void around_object(void *user, uint64_t bytes, TnBuf *before, TnBuf *after) {
@@ -74,15 +66,15 @@ static void around_object(void *user, uint64_t bytes, TnBuf *before, TnBuf *afte
     s[SECTION_NAMES].offset = s[NAMES].offset + s[NAMES].size;
     s[STACK].offset = s[SECTION_NAMES].offset + s[SECTION_NAMES].size;
     uint64_t table = tn_round_up((size_t)s[STACK].offset, 8);
-    const ElfHead head = {.ident = {0x7f, 'E', 'L', 'F', 2, 1, 1},
-                          .type = 1,
-                          .machine = (uint16_t)((const TnForm *)user)->machine,
-                          .version = 1,
-                          .shoff = table,
-                          .ehsize = sizeof head,
-                          .shentsize = sizeof(ElfSection),
-                          .shnum = N,
-                          .shstrndx = SECTION_NAMES};
+    const TnElfHead head = {.ident = {0x7f, 'E', 'L', 'F', 2, 1, 1},
+                            .type = 1,
+                            .machine = (uint16_t)((const TnForm *)user)->machine,
+                            .version = 1,
+                            .shoff = table,
+                            .ehsize = sizeof head,
+                            .shentsize = sizeof(ElfSection),
+                            .shnum = N,
+                            .shstrndx = SECTION_NAMES};
     static const uint8_t zeros[8];
     tn_buf_put(before, &head, sizeof head);
     tn_buf_align(before, PAGE);

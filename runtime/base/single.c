@@ -59,15 +59,7 @@ TnSingleTrailer tn_single_trailer(const void *before, size_t n, uint64_t bytes) 
 
 /* ---- programs */
 
-typedef struct Elf {
-    uint8_t ident[16];
-    uint16_t type, machine;
-    uint32_t version;
-    uint64_t entry, phoff, shoff;
-    uint32_t flags;
-    uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
-} Elf;
-_Static_assert(sizeof(Elf) == 64, "ELF's head has no holes");
+_Static_assert(sizeof(TnElfHead) == 64, "ELF's head has no holes");
 enum { ELF_EXEC = 2, ELF_DYN = 3, ELF_INTERP = 3 };
 
 static TernStatus not_one(const char *name, const char *what, TernError *err) {
@@ -75,7 +67,8 @@ static TernStatus not_one(const char *name, const char *what, TernError *err) {
                    name, what);
 }
 
-static TernStatus check_elf(const char *name, const uint8_t *data, size_t size, Elf *e, TernError *err) {
+static TernStatus check_elf(const char *name, const uint8_t *data, size_t size, TnElfHead *e,
+                            TernError *err) {
     static const uint8_t head[7] = {0x7f, 'E', 'L', 'F', 2, 1, 1};
     if (size < sizeof *e || memcmp(data, head, sizeof head) != 0)
         return not_one(name, "is no 64-bit ELF program", err);
@@ -107,7 +100,7 @@ static const uint8_t *find_slot(const uint8_t *from, const uint8_t *end) {
 
 TernStatus tn_single_program(const char *name, const uint8_t *data, size_t size, const char *version,
                              uint32_t abi, size_t *out_slot, uint32_t *out_machine, TernError *err) {
-    Elf e;
+    TnElfHead e;
     TN_TRY(check_elf(name, data, size, &e, err));
     const uint8_t *at = find_slot(data, data + size);
     if (!at || find_slot(at + 1, data + size)) return not_one(name, "has no place for a model", err);

@@ -42,6 +42,16 @@ TernStatus tn_single_open(const uint8_t **data, size_t *size, TernError *err);
 /* The trailer for a blob of that many bytes after `before`, whose length is a multiple of TN_SINGLE_ALIGN. */
 TnSingleTrailer tn_single_trailer(const void *before, size_t n, uint64_t bytes);
 
+/* The head of a 64-bit ELF file. */
+typedef struct TnElfHead {
+    uint8_t ident[16];
+    uint16_t type, machine;
+    uint32_t version;
+    uint64_t entry, phoff, shoff;
+    uint32_t flags;
+    uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
+} TnElfHead;
+
 /* Finds the slot of a program for blobs of this abi: its place in the file. `name` is for messages. Refuses a file that is not
  * a static ELF program, has no slot or one of another version or abi, or already has a blob. *out_machine is ELF's number of
  * the machine. */
