@@ -23,7 +23,10 @@
  *
  * The answers depend on the grammar, the vocabulary and the ids alone. Masks are kept, a few MB of them, and each is
  * computed when it is first asked for. An answer that needs too much (a grammar that can be read in very many ways at once,
- * or more than TERN_GRAMMAR_STATES_MOST states) is TERN_ERR_INPUT with a line. A grammar belongs to one thread at a time. */
+ * or more than TERN_GRAMMAR_STATES_MOST states) is TERN_ERR_INPUT with a line. A grammar belongs to one thread at a time.
+ *
+ * The first grammar of a vocabulary makes a tree of its tokens, which takes longest; the others share it, on any threads. The
+ * vocabulary frees it when it is closed. */
 #ifndef TERN_GRAMMAR_H
 #define TERN_GRAMMAR_H
 
@@ -72,7 +75,7 @@ typedef struct TernGrammarCounts {
     uint64_t masks, made; /* masks that were asked for; those that were computed */
     uint64_t steps;       /* bytes of tokens that were tried to compute them */
     uint32_t states;      /* states so far */
-    size_t bytes;         /* memory of the grammar */
+    size_t bytes;         /* memory of the grammar, without what it shares */
 } TernGrammarCounts;
 TERN_API TernGrammarCounts tern_grammar_get_counts(const TernGrammar *grammar);
 

@@ -57,6 +57,7 @@ _Static_assert(sizeof(TnVocabHead) == 24 + 22 * 4 + 1024, "the image's head has 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "images are used in place");
 
 struct TnTokenizer;
+struct TnShared; /* what tn_vocab_shared has made, and its lock */
 
 struct TernVocab {
     TnVocabHead head;
@@ -67,6 +68,7 @@ struct TernVocab {
     uint32_t *special_order;    /* rows of specials, in their order of size, then ordered by bytes */
     const char *pre;            /* the pre-tokenizer's name, "" if the tokenizer has none */
     void *own;                  /* made by the tokenizer's check, freed by its close */
+    struct TnShared *shared;
 };
 
 static inline uint32_t tn_word(const uint8_t *base, size_t index) {
@@ -101,5 +103,11 @@ static inline bool tn_vocab_slots_ok(uint32_t n) {
 }
 /* The symbol with these bytes, or TN_EMPTY. */
 uint32_t tn_symbol_find(const TernVocab *v, const void *bytes, size_t size);
+
+/* What grammars need of a vocabulary. It takes long to make and is the same for all of them, so the first call makes it and
+ * later ones get the same; the vocabulary frees it when it is closed. Any thread may call at any time: others wait while it
+ * is made, and after that it does not change. There is one such thing, so all calls have the same functions. */
+const void *tn_vocab_shared(const TernVocab *v, void *(*make)(const TernVocab *v),
+                            void (*release)(void *made));
 
 #endif

@@ -1,4 +1,5 @@
 /* Opens a vocabulary image. Checks once everything that later code relies on: ranges, ids, free slots. */
+#include <pthread.h>
 #include <stdlib.h>
 #include "runtime/base/options.h"
 #include "runtime/base/reader.h"
@@ -141,11 +142,50 @@ static TernStatus order_specials(TernVocab *v, TernError *err) {
     return TERN_OK;
 }
 
+/* ---- What grammars share */
+
+struct TnShared {
+    pthread_mutex_t lock;
+    void *made;
+    void (*release)(void *made);
+};
+
+static TernStatus open_shared(TernVocab *v, TernError *err) {
+    v->shared = calloc(1, sizeof *v->shared);
+    if (!v->shared)
+        return tn_fail(err, TERN_ERR_MEMORY, "no memory for a vocabulary (%zu bytes)", sizeof *v->shared);
+    pthread_mutex_init(&v->shared->lock, NULL);
+    return TERN_OK;
+}
+
+static void close_shared(struct TnShared *s) {
+    if (!s) return;
+    if (s->made) s->release(s->made);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+const void *tn_vocab_shared(const TernVocab *v, void *(*make)(const TernVocab *v),
+                            void (*release)(void *made)) {
+    struct TnShared *s = v->shared;
+    pthread_mutex_lock(&s->lock);
+    if (!s->made) {
+        s->made = make(v);
+        s->release = release;
+    }
+    TN_CHECK(s->release == release);
+    pthread_mutex_unlock(&s->lock);
+    return s->made;
+}
+
+/* ---- Open and close */
+
 static TernStatus open_image(TernVocab *v, const uint8_t *image, size_t size, TernError *err) {
     TN_TRY(check_head(v, image, size, err));
     TN_TRY(check_sections(v, image, err));
     TN_TRY(check_tables(v, err));
     TN_TRY(order_specials(v, err));
+    TN_TRY(open_shared(v, err));
     return v->tokenizer->check(v, err);
 }
 
@@ -168,6 +208,7 @@ TernStatus tern_vocab_open(const void *image, size_t size, TernVocab **out_vocab
 void tern_vocab_close(TernVocab *vocab) {
     if (!vocab) return;
     if (vocab->tokenizer) vocab->tokenizer->close(vocab);
+    close_shared(vocab->shared);
     free(vocab->special_order);
     free(vocab);
 }

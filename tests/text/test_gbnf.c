@@ -1,8 +1,10 @@
 /* GBNF: which texts a grammar takes, token references, and the line of each refusal. At every byte the mask must say what
  * trying each token says. */
+#include <pthread.h>
 #include "vocab_file.h"
 #include "runtime/base/buf.h"
 #include "runtime/text/grammar.h"
+#include "runtime/text/grammar/trie.h"
 
 enum { MOST = 12 };
 
@@ -365,11 +367,63 @@ static void test_first_token(void **state) {
     fixture_close(&f);
 }
 
+/* Threads that make grammars of one vocabulary at once: all get the same tree, and their own masks are right. */
+enum { MAKERS = 4, EACH = 8 };
+typedef struct Maker {
+    const TernVocab *vocab;
+    const TnTrie *tree;
+    uint64_t words[EACH];
+    bool failed;
+} Maker;
+
+static void *make_grammars(void *user) {
+    Maker *m = user;
+    for (int i = 0; i < EACH; i++) {
+        char text[40];
+        int n = snprintf(text, sizeof text, "root ::= \"hi\" | [%c-z]", 'a' + i);
+        TernGrammar *g;
+        TernGrammarMask mask;
+        if (tern_grammar_create(m->vocab, text, (size_t)n, &g, NULL) != TERN_OK ||
+            tern_grammar_get_mask(g, TERN_GRAMMAR_START, &mask, NULL) != TERN_OK) {
+            m->failed = true;
+            return NULL;
+        }
+        m->words[i] = mask.words[1]; /* ids 64 to 127: the letters */
+        tern_grammar_destroy(g);
+    }
+    m->tree = tn_trie_of(m->vocab);
+    return NULL;
+}
+
+static void test_one_tree(void **state) {
+    (void)state;
+    TernVocab *fresh;
+    Maker makers[MAKERS];
+    pthread_t threads[MAKERS];
+    assert_int_equal(tern_vocab_open(vocab.image, vocab.image_size, &fresh, NULL), TERN_OK);
+    for (int i = 0; i < MAKERS; i++) {
+        makers[i] = (Maker){.vocab = fresh};
+        assert_int_equal(pthread_create(&threads[i], NULL, make_grammars, &makers[i]), 0);
+    }
+    for (int i = 0; i < MAKERS; i++) pthread_join(threads[i], NULL);
+    for (int i = 0; i < MAKERS; i++) {
+        assert_false(makers[i].failed);
+        assert_ptr_equal(makers[i].tree, makers[0].tree);
+        for (int k = 0; k < EACH; k++) {
+            uint64_t letters = 0;
+            for (int c = 'a' + k; c <= 'z'; c++) letters |= (uint64_t)1 << (c - 64);
+            assert_true(makers[i].words[k] == (letters | (uint64_t)1 << ('h' - 64)));
+        }
+    }
+    tern_vocab_close(fresh);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cases),  cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_large),  cmocka_unit_test(test_too_many_ways),
-        cmocka_unit_test(test_states), cmocka_unit_test(test_first_token),
+        cmocka_unit_test(test_cases),    cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_large),    cmocka_unit_test(test_too_many_ways),
+        cmocka_unit_test(test_states),   cmocka_unit_test(test_first_token),
+        cmocka_unit_test(test_one_tree),
     };
     return cmocka_run_group_tests(tests, open_vocab, close_vocab);
 }

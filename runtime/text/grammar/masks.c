@@ -22,37 +22,26 @@ void tn_masks_start(TnMasks *m, const TernVocab *vocab, const TnPositions *p) {
     uint32_t n = vocab->head.n_tokens;
     *m = (TnMasks){.vocab = vocab, .p = p, .n_words = ((size_t)n + 63) / 64, .round = 1};
     tn_stacks_start(&m->stacks, p);
-    tn_trie_make(vocab, &m->trie);
+    m->trie = tn_trie_of(vocab);
     size_t most = KEPT_BYTES / (8 * m->n_words + 1);
     most = most < 16 ? 16 : most > 1024 ? 1024 : most;
     tn_keep_start(&m->tables, most, m->n_words);
     tn_keep_start(&m->masks, most, m->n_words);
-    m->not_end = tn_xcalloc(m->n_words, sizeof *m->not_end);
-    for (uint32_t id = 0; id < n; id++) {
-        if (vocab->attrs[id] & TN_ATTR_EOG)
-            TN_PUSH(m->ends, m->n_ends, m->cap_ends, id);
-        else
-            set_bit(m->not_end, id);
-    }
     m->memo = tn_xcalloc(MEMO, sizeof *m->memo);
-    m->path = tn_xcalloc((size_t)m->trie.depth + 1, sizeof *m->path);
+    m->path = tn_xcalloc((size_t)m->trie->depth + 1, sizeof *m->path);
 }
 
 void tn_masks_free(TnMasks *m) {
     tn_stacks_free(&m->stacks);
-    tn_trie_free(&m->trie);
     tn_keep_free(&m->tables);
     tn_keep_free(&m->masks);
-    free(m->not_end);
-    free(m->ends);
     free(m->memo);
     free(m->path);
     *m = (TnMasks){0};
 }
 
 size_t tn_masks_bytes(const TnMasks *m) {
-    return tn_stacks_bytes(&m->stacks) + tn_trie_bytes(&m->trie) + MEMO * sizeof *m->memo +
-           (m->tables.n + m->masks.n) * m->n_words * 8;
+    return tn_stacks_bytes(&m->stacks) + MEMO * sizeof *m->memo + (m->tables.n + m->masks.n) * m->n_words * 8;
 }
 
 /* ---- Walks */
@@ -82,8 +71,8 @@ static uint32_t step(TnMasks *m, uint32_t set, uint8_t byte) {
 
 /* Sets the bits of the tokens that end at a node. */
 static void take(const TnMasks *m, uint32_t node, uint64_t *words) {
-    for (uint32_t i = m->trie.nodes[node].first; i < m->trie.nodes[node + 1].first; i++)
-        set_bit(words, m->trie.ids[i]);
+    for (uint32_t i = m->trie->nodes[node].first; i < m->trie->nodes[node + 1].first; i++)
+        set_bit(words, m->trie->ids[i]);
 }
 
 /* Walks the subtree below `node` from a set. Tokens whose bytes all may come get their bits; where the stack UNKNOWN
@@ -91,7 +80,7 @@ static void take(const TnMasks *m, uint32_t node, uint64_t *words) {
  * are. False if it takes too much. */
 static bool walk(TnMasks *m, uint32_t node, uint32_t set, uint32_t known, uint64_t *words, TnKept *table,
                  size_t *cap_exits) {
-    const TnTrieNode *t = m->trie.nodes;
+    const TnTrieNode *t = m->trie->nodes;
     uint32_t end = t[node].skip;
     m->path[t[node].depth] = set;
     for (uint32_t i = node + 1; i < end;) {
@@ -116,7 +105,7 @@ static bool walk(TnMasks *m, uint32_t node, uint32_t set, uint32_t known, uint64
 
 /* A count that has the same future within one token. */
 static uint32_t near_count(const TnMasks *m, TnLoop l, uint32_t count) {
-    uint32_t far = m->trie.depth;
+    uint32_t far = m->trie->depth;
     if (count < l.min) return l.min - count > far ? 0 : count;
     return l.max != TN_NO_MAX && l.max - count > far ? l.min : count;
 }
@@ -155,11 +144,11 @@ static uint32_t base_key(const TnMasks *m, const uint32_t *key, uint32_t n, uint
 /* Copies what a table has of tokens of up to `known` bytes. */
 static void copy_known(const TnMasks *m, const TnKept *base, uint32_t known, TnKept *table,
                        size_t *cap_exits) {
-    const TnTrieNode *t = m->trie.nodes;
+    const TnTrieNode *t = m->trie->nodes;
     memcpy(table->words, base->words, m->n_words * sizeof *table->words);
-    for (uint32_t i = 1; i < m->trie.n;) {
+    for (uint32_t i = 1; i < m->trie->n;) {
         if (t[i].depth > known)
-            for (uint32_t k = t[i].first; k < t[i + 1].first; k++) clear_bit(table->words, m->trie.ids[k]);
+            for (uint32_t k = t[i].first; k < t[i + 1].first; k++) clear_bit(table->words, m->trie->ids[k]);
         i = t[i].deepest > known ? i + 1 : t[i].skip;
     }
     for (size_t i = 0; i < base->n_exits; i++)
@@ -226,8 +215,8 @@ static bool add_stack(TnMasks *m, uint32_t stack, uint64_t *words) {
 
 /* Tokens that lose their first byte at the beginning of an output are tried one by one. */
 static bool fix_firsts(TnMasks *m, uint32_t set, uint64_t *words) {
-    for (size_t i = 0; i < m->trie.n_firsts; i++) {
-        uint32_t id = m->trie.firsts[i], after = set;
+    for (size_t i = 0; i < m->trie->n_firsts; i++) {
+        uint32_t id = m->trie->firsts[i], after = set;
         TernText t = tn_token_text(m->vocab, id, true);
         for (size_t k = 0; k < t.size && after != TN_SET_EMPTY; k++) {
             after = step(m, after, (uint8_t)t.data[k]);
@@ -251,10 +240,10 @@ static void add_tokens(TnMasks *m, uint32_t set, bool may_end, uint64_t *words) 
         if (pos.kind == TN_AT_TOKEN) set_bit(words, pos.a);
         if (pos.kind != TN_AT_TOKEN_NOT) continue;
         bool had = words[pos.a / 64] >> (pos.a % 64) & 1;
-        for (size_t w = 0; w < m->n_words; w++) words[w] |= m->not_end[w];
+        for (size_t w = 0; w < m->n_words; w++) words[w] |= m->trie->not_end[w];
         if (!had) clear_bit(words, pos.a);
     }
-    for (size_t i = 0; may_end && i < m->n_ends; i++) set_bit(words, m->ends[i]);
+    for (size_t i = 0; may_end && i < m->trie->n_ends; i++) set_bit(words, m->trie->ends[i]);
 }
 
 static bool make(TnMasks *m, uint32_t set, bool first, bool may_end, uint64_t *words) {

@@ -45,11 +45,9 @@ typedef struct TnMasks {
     const TernVocab *vocab;
     const TnPositions *p;
     TnStacks stacks;
-    TnTrie trie;
+    const TnTrie *trie; /* the vocabulary's */
     TnKeep tables, masks;
-    uint64_t *not_end; /* all tokens but those that end a generation */
-    uint32_t *ends;    /* those */
-    size_t n_ends, cap_ends, n_words;
+    size_t n_words;
     struct TnStep {
         uint32_t set, byte_round, after, work;
     } * memo; /* steps of walks: a hash table without chains */

@@ -68,30 +68,47 @@ static void lay_out(TnTrie *t, const Entry *list, size_t n) {
     free(open);
 }
 
-void tn_trie_make(const TernVocab *vocab, TnTrie *out) {
+static void take_ends(const TernVocab *vocab, TnTrie *t) {
+    uint32_t n = vocab->head.n_tokens;
+    t->not_end = tn_xcalloc(((size_t)n + 63) / 64, sizeof *t->not_end);
+    for (uint32_t id = 0; id < n; id++) {
+        if (vocab->attrs[id] & TN_ATTR_EOG)
+            TN_PUSH(t->ends, t->n_ends, t->cap_ends, id);
+        else
+            t->not_end[id / 64] |= (uint64_t)1 << (id % 64);
+    }
+}
+
+static void *make(const TernVocab *vocab) {
     uint32_t n_tokens = vocab->head.n_tokens;
-    *out = (TnTrie){.ids = tn_xcalloc((size_t)n_tokens + 1, sizeof *out->ids)};
+    TnTrie *t = tn_xcalloc(1, sizeof *t);
+    t->ids = tn_xcalloc((size_t)n_tokens + 1, sizeof *t->ids);
     Entry *list = tn_xcalloc((size_t)n_tokens + 1, sizeof *list);
     for (uint32_t id = 0; id < n_tokens; id++) {
         if (!tn_token_is_text(vocab, id)) continue;
         TernText text = tn_token_text(vocab, id, false);
-        list[out->n_ids++] = (Entry){text, id};
-        if (text.size > out->depth) out->depth = (uint32_t)text.size;
+        list[t->n_ids++] = (Entry){text, id};
+        if (text.size > t->depth) t->depth = (uint32_t)text.size;
         if (tn_token_text(vocab, id, true).size != text.size)
-            TN_PUSH(out->firsts, out->n_firsts, out->cap_firsts, id);
+            TN_PUSH(t->firsts, t->n_firsts, t->cap_firsts, id);
     }
-    qsort(list, out->n_ids, sizeof *list, by_bytes);
-    lay_out(out, list, out->n_ids);
+    qsort(list, t->n_ids, sizeof *list, by_bytes);
+    lay_out(t, list, t->n_ids);
+    take_ends(vocab, t);
     free(list);
+    return t;
 }
 
-void tn_trie_free(TnTrie *t) {
+static void release(void *made) {
+    TnTrie *t = made;
     free(t->nodes);
     free(t->ids);
     free(t->firsts);
-    *t = (TnTrie){0};
+    free(t->ends);
+    free(t->not_end);
+    free(t);
 }
 
-size_t tn_trie_bytes(const TnTrie *t) {
-    return t->cap * sizeof *t->nodes + t->n_ids * sizeof *t->ids + t->cap_firsts * sizeof *t->firsts;
+const TnTrie *tn_trie_of(const TernVocab *vocab) {
+    return tn_vocab_shared(vocab, make, release);
 }

@@ -1,4 +1,4 @@
-/* The tokens of a vocabulary that are text, as a tree of their bytes. */
+/* The tokens of a vocabulary that are text, as a tree of their bytes. All grammars of a vocabulary share one. */
 #ifndef TN_GRAMMAR_TRIE_H
 #define TN_GRAMMAR_TRIE_H
 
@@ -16,8 +16,10 @@ typedef struct TnTrieNode {
 typedef struct TnTrie {
     TnTrieNode *nodes; /* n and a last one, whose `first` is n_ids */
     uint32_t *ids;
-    uint32_t *firsts; /* tokens that lose a byte if they begin a text */
-    size_t n, cap, n_ids, n_firsts, cap_firsts;
+    uint32_t *firsts;  /* tokens that lose a byte if they begin a text */
+    uint32_t *ends;    /* tokens that end a generation */
+    uint64_t *not_end; /* all tokens but those: bit id % 64 of word id / 64, as in a mask */
+    size_t n, cap, n_ids, n_firsts, cap_firsts, n_ends, cap_ends;
     uint32_t depth;
 } TnTrie;
 
@@ -26,8 +28,7 @@ bool tn_token_is_text(const TernVocab *vocab, uint32_t id);
 /* The bytes that it adds to an output, as the detokenizer gives them. */
 TernText tn_token_text(const TernVocab *vocab, uint32_t id, bool first);
 
-void tn_trie_make(const TernVocab *vocab, TnTrie *out);
-void tn_trie_free(TnTrie *t);
-size_t tn_trie_bytes(const TnTrie *t);
+/* The vocabulary's tree, which lives as long as it does. The first call makes it; see tn_vocab_shared. */
+const TnTrie *tn_trie_of(const TernVocab *vocab);
 
 #endif
