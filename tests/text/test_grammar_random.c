@@ -1,6 +1,8 @@
 /* Random grammars over random vocabularies: every mask equals trying every token with a matcher that backtracks over the
- * grammar as it was made, knows no stacks and no bytes of classes, and reads the whole text again each time.
- * TERN_ROUNDS: how many grammars. */
+ * grammar as it was made, knows no stacks and no bytes of classes, and reads the whole text again each time. The vocabularies
+ * are byte-level BPE, SentencePiece, whose characters may be spelled by byte tokens and whose first token may lose a space,
+ * and BPE of characters, which has byte tokens too.
+ * TERN_ROUNDS: how many grammars of each kind. */
 #include "vocab_file.h"
 #include "runtime/base/buf.h"
 #include "runtime/text/grammar.h"
@@ -20,9 +22,12 @@ typedef struct Node {
     struct Node *kids[KIDS];
 } Node;
 
+typedef enum VocabKind { BYTE_BPE, PIECES, PIECES_NO_PREFIX, CHAR_BPE } VocabKind;
+
 typedef struct Made {
     TnArena arena;
     uint64_t seed;
+    VocabKind vocab;
     Node *rules[RULES];
     int32_t n_tokens;
 } Made;
@@ -36,6 +41,7 @@ static uint32_t some_char(Made *m) {
     static const uint32_t chars[] = {'a',    'b',    'c',     'd',     '"',     0x7f,   0x80,
                                      0xe9,   0xe8,   0x7ff,   0x800,   0x20ac,  0x20ab, 0xd7ff,
                                      0xe000, 0xffff, 0x10000, 0x1f600, 0x10ffff};
+    if (m->vocab != BYTE_BPE && pick(m, 4) == 0) return ' ';
     return chars[pick(m, pick(m, 3) ? 4 : sizeof chars / sizeof *chars)];
 }
 
@@ -69,6 +75,7 @@ static Node *make(Made *m, int depth, int lowest) {
             n = new_node(m, pick(m, 2) ? TOKEN : NOT_TOKEN);
             n->id = (int32_t)pick(m, (uint32_t)m->n_tokens);
             if (pick(m, 2)) n->id = m->n_tokens - 1 - (int32_t)pick(m, 40);
+            if (m->vocab == PIECES && pick(m, 2)) n->id = m->n_tokens - 1 - (int32_t)pick(m, 2);
         }
     } else if (what < 8) {
         n = new_node(m, SEQ);
@@ -304,7 +311,15 @@ static void spell(TnBuf *b, const char *bytes, size_t n) {
     }
 }
 
-static void make_vocab(Made *m, Fixture *f) {
+/* Writes a character in UTF-8 and gives its size. */
+static size_t put_utf8(uint32_t c, char u[4]) {
+    size_t size = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    for (size_t k = size; k-- > 1; c >>= 6) u[k] = (char)(0x80 | (c & 0x3f));
+    u[0] = (char)(size == 1 ? c : (0xf00 >> size & 0xff) | c);
+    return size;
+}
+
+static void make_byte_tokens(Made *m, Fixture *f) {
     fixture_start(f, "gpt-2");
     fixture_bytes(f);
     for (int i = 0; i < 60; i++) {
@@ -312,11 +327,8 @@ static void make_vocab(Made *m, Fixture *f) {
         for (uint32_t n = 2 + pick(m, 3); n; n--) {
             uint32_t c = some_char(m);
             char u[4];
-            size_t size = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4, from, to;
-            for (size_t k = size; k-- > 1; c >>= 6) u[k] = (char)(0x80 | (c & 0x3f));
-            u[0] = (char)(size == 1 ? c : (0xf00 >> size & 0xff) | c);
-            from = pick(m, 4) ? 0 : pick(m, (uint32_t)size),
-            to = pick(m, 4) ? size : 1 + pick(m, (uint32_t)size);
+            size_t size = put_utf8(c, u), from = pick(m, 4) ? 0 : pick(m, (uint32_t)size),
+                   to = pick(m, 4) ? size : 1 + pick(m, (uint32_t)size);
             if (from < to) tn_buf_put(&bytes, u + from, to - from);
         }
         spell(&text, bytes.data ? bytes.data : "a", bytes.data ? bytes.len : 1);
@@ -324,17 +336,79 @@ static void make_vocab(Made *m, Fixture *f) {
         tn_buf_free(&bytes);
         tn_buf_free(&text);
     }
-    fixture_token(f, TERN_TOKEN_CONTROL, "<x>");
-    fixture_token(f, TERN_TOKEN_CONTROL, "<y>");
-    fixture_token(f, TERN_TOKEN_CONTROL, "<end>");
-    m->n_tokens = (int32_t)f->n_tokens - 1; /* the last is no token reference */
-    f->source.eos = m->n_tokens;
+}
+
+/* Byte tokens, and pieces of whole characters, which files write with U+2581 for a space. */
+static void make_pieces(Made *m, Fixture *f) {
+    static const int32_t types[] = {TERN_TOKEN_NORMAL, TERN_TOKEN_NORMAL, TERN_TOKEN_NORMAL,
+                                    TERN_TOKEN_NORMAL, TERN_TOKEN_UNUSED, TERN_TOKEN_USER_DEFINED};
+    fixture_start(f, NULL);
+    f->source.model = m->vocab == CHAR_BPE ? TEXT("gemma4") : TEXT("llama");
+    if (m->vocab != CHAR_BPE) f->source.add_space_prefix = m->vocab == PIECES;
+    fixture_scored(f, 0, TERN_TOKEN_UNKNOWN, "<unk>");
+    for (int b = 0; b < 256; b++)
+        fixture_scored(f, 0, TERN_TOKEN_BYTE, tn_sprintf(&f->arena, "<0x%02X>", (unsigned)b));
+    for (int i = 0; i < 80; i++) {
+        TnBuf text = {0};
+        for (uint32_t n = i == 0 ? 0 : 1 + pick(m, 3); n; n--) {
+            char u[4];
+            uint32_t c = some_char(m);
+            tn_buf_put(&text, u, put_utf8(c == ' ' ? 0x2581 : c, u));
+        }
+        if (!text.len) tn_buf_puts(&text, "\xe2\x96\x81");
+        tn_buf_put(&text, "", 1);
+        fixture_scored(f, (float)-i, types[pick(m, sizeof types / sizeof *types)], text.data);
+        tn_buf_free(&text);
+    }
+}
+
+static void make_vocab(Made *m, Fixture *f) {
+    if (m->vocab == BYTE_BPE)
+        make_byte_tokens(m, f);
+    else
+        make_pieces(m, f);
+    const char *const controls[] = {"<x>", "<y>", "<end>"};
+    for (size_t i = 0; i < 3; i++) {
+        if (m->vocab != BYTE_BPE)
+            fixture_scored(f, 0, TERN_TOKEN_CONTROL, controls[i]);
+        else
+            fixture_token(f, TERN_TOKEN_CONTROL, controls[i]);
+    }
+    f->source.eos = (int32_t)f->n_tokens - 1; /* no token reference names it */
     fixture_open(f);
 }
 
-static TernText shown(const Fixture *f, int32_t id) {
-    if (tern_token_get_type(f->vocab, id) == TERN_TOKEN_CONTROL) return (TernText){"", 0};
-    return tern_token_get_bytes(f->vocab, id);
+static bool is_hidden(const Fixture *f, int32_t id) {
+    TernTokenType type = tern_token_get_type(f->vocab, id);
+    return type == TERN_TOKEN_CONTROL || type == TERN_TOKEN_UNKNOWN;
+}
+
+/* The bytes that a token adds to an output of n ids. With a space prefix the first token that is shown loses a space, if it
+ * is a word: no byte, and no token that a user defined. */
+static TernText shown(const Made *m, const Fixture *f, const int32_t *ids, int n, int32_t id) {
+    TernText t = tern_token_get_bytes(f->vocab, id);
+    TernTokenType type = tern_token_get_type(f->vocab, id);
+    bool first = m->vocab == PIECES;
+    if (is_hidden(f, id)) return (TernText){"", 0};
+    for (int i = 0; i < n; i++) first = first && is_hidden(f, ids[i]);
+    if (first && type != TERN_TOKEN_BYTE && type != TERN_TOKEN_USER_DEFINED && t.data[0] == ' ')
+        return (TernText){t.data + 1, t.size - 1};
+    return t;
+}
+
+/* The texts are what the detokenizer says. */
+static void check_decoded(const Fixture *f, const int32_t *ids, const TernText *texts, int n) {
+    char out[256];
+    size_t size, at = 0;
+    TernError err;
+    if (tern_decode(f->vocab, ids, (size_t)n, 0, out, sizeof out, &size, &err) != TERN_OK)
+        fail_msg("%s", err.text);
+    for (int i = 0; i < n; i++) {
+        assert_true(at + texts[i].size <= size);
+        assert_memory_equal(out + at, texts[i].data, texts[i].size);
+        at += texts[i].size;
+    }
+    assert_int_equal(at, size);
 }
 
 static bool check_walk(Made *m, const Fixture *f, TernGrammar *g, const char *text) {
@@ -355,7 +429,7 @@ static bool check_walk(Made *m, const Fixture *f, TernGrammar *g, const char *te
         for (int32_t id = 0; id <= m->n_tokens; id++) {
             bool bit = mask.words[id / 64] >> (id % 64) & 1, expected = now.complete;
             if (id < m->n_tokens) {
-                ids[n] = id, texts[n] = shown(f, id);
+                ids[n] = id, texts[n] = shown(m, f, ids, n, id);
                 Match with = {m, texts, ids, n + 1, false, false, 0};
                 match(&with, m->rules[0], (Place){0, 0}, NULL);
                 if (with.steps > STEPS) return false;
@@ -367,21 +441,23 @@ static bool check_walk(Made *m, const Fixture *f, TernGrammar *g, const char *te
                 fail_msg("%s\nid %d after %d: the mask says %d", text, id, n, bit);
             }
             if (bit && id < m->n_tokens && pick(m, (uint32_t)++seen) == 0) next = id;
+            /* after a hidden token the next is still the first that is shown */
+            if (bit && n == 0 && m->vocab == PIECES && is_hidden(f, id) && id < m->n_tokens) next = id;
         }
         if (next < 0) break;
-        ids[n] = next, texts[n] = shown(f, next);
+        ids[n] = next, texts[n] = shown(m, f, ids, n, next);
+        check_decoded(f, ids, texts, n + 1);
         if (tern_grammar_accept(g, s, next, &s, &err) != TERN_OK) fail_msg("%s\n%s", text, err.text);
     }
     return true;
 }
 
-static void test_random_grammars(void **state) {
-    (void)state;
+static void random_grammars(VocabKind vocab, int usual) {
     const char *given = getenv("TERN_ROUNDS");
-    int rounds = given ? atoi(given) : 150, done = 0, invalid = 0;
+    int rounds = given ? atoi(given) : usual, done = 0, invalid = 0;
     Fixture f = {0};
     for (int round = 0; round < rounds; round++) {
-        Made m = {.seed = (uint64_t)round * 77 + 1};
+        Made m = {.vocab = vocab, .seed = (uint64_t)round * 77 + 1 + ((uint64_t)vocab << 40)};
         TernGrammar *g;
         TernError err;
         if (round % 50 == 0) {
@@ -413,7 +489,29 @@ static void test_random_grammars(void **state) {
     assert_true(done > rounds);
 }
 
+static void byte_bpe(void **state) {
+    (void)state;
+    random_grammars(BYTE_BPE, 150);
+}
+static void sentencepiece(void **state) {
+    (void)state;
+    random_grammars(PIECES, 150);
+}
+static void without_prefix(void **state) {
+    (void)state;
+    random_grammars(PIECES_NO_PREFIX, 50);
+}
+static void char_bpe(void **state) {
+    (void)state;
+    random_grammars(CHAR_BPE, 50);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_grammars)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(byte_bpe),
+        cmocka_unit_test(sentencepiece),
+        cmocka_unit_test(without_prefix),
+        cmocka_unit_test(char_bpe),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
