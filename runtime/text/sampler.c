@@ -111,12 +111,17 @@ static const TnField sampler_fields[] = {
 static const TnShape sampler_shape = TN_SHAPE(TernSamplerOptions, sampler_fields);
 
 /* Biases of one id add up. */
-static void take_bias(TernSampler *s, const TernLogitBias *bias) {
+static TernStatus take_bias(TernSampler *s, const TernLogitBias *bias, TernError *err) {
     for (size_t i = 0; i < s->o.n_bias; i++) {
         s->biased[i] = bias[i].id;
         s->bias[bias[i].id] += bias[i].bias;
+        if (!(s->bias[bias[i].id] < INFINITY))
+            return tn_fail(err, TERN_ERR_INPUT,
+                           "TernSamplerOptions.bias adds up to %g for id %d, expected a number or -infinity",
+                           (double)s->bias[bias[i].id], bias[i].id);
     }
     s->o.bias = NULL;
+    return TERN_OK;
 }
 
 TernStatus tern_sampler_create(const TernSamplerOptions *options, size_t n_vocab, TernSampler **out_sampler,
@@ -146,9 +151,12 @@ TernStatus tern_sampler_create(const TernSamplerOptions *options, size_t n_vocab
         tern_sampler_destroy(s);
         return tn_fail(err, TERN_ERR_MEMORY, "no memory for a sampler of %zu tokens", n_vocab);
     }
-    take_bias(s, o.bias);
-    *out_sampler = s;
-    return TERN_OK;
+    TernStatus st = take_bias(s, o.bias, err);
+    if (st == TERN_OK)
+        *out_sampler = s;
+    else
+        tern_sampler_destroy(s);
+    return st;
 }
 
 void tern_sampler_destroy(TernSampler *sampler) {
@@ -389,8 +397,8 @@ typedef struct Gathered {
     bool by_id;
 } Gathered;
 
-static inline void gather(TernSampler *s, Gathered *g, const float *logits, size_t id) {
-    Cand c = tn_sampler_adjust(s, (int32_t)id, logits[id]);
+static inline void gather(TernSampler *s, Gathered *g, size_t id, float logit) {
+    Cand c = tn_sampler_adjust(s, (int32_t)id, logit);
     if (c.logit == -INFINITY) return;
     if (g->by_id)
         s->cands[g->n++] = c;
@@ -403,8 +411,14 @@ static void gather_allowed(TernSampler *s, Gathered *g, const float *logits, con
     for (size_t w = 0; w < n; w++)
         for (uint64_t left = words[w]; left; left &= left - 1) {
             size_t id = 64 * w + (size_t)__builtin_ctzll(left);
-            if (id < s->n_vocab) gather(s, g, logits, id);
+            if (id < s->n_vocab) gather(s, g, id, logits[id]);
         }
+}
+
+/* The only allowed id needs no logit; a bias may still forbid it. */
+static void gather_only(TernSampler *s, Gathered *g, const TernAllowed *a) {
+    int32_t id = tn_sampler_first_of(a);
+    if (tn_sampler_knows(s, id)) gather(s, g, (size_t)id, 0.0f);
 }
 
 TernStatus tern_sampler_pick_allowed(TernSampler *s, const float *logits, size_t n_vocab,
@@ -422,10 +436,12 @@ TernStatus tern_sampler_pick_allowed(TernSampler *s, const float *logits, size_t
     if (filter && allowed.n == 0) return tn_fail(err, TERN_ERR_INPUT, "no token is allowed here");
     Gathered g = {.keeps = tn_sampler_keeps(s), .by_id = tn_sampler_goes_by_id(s)};
     tn_sampler_mark_recent(s, true);
-    if (filter)
+    if (filter && allowed.n == 1)
+        gather_only(s, &g, &allowed);
+    else if (filter)
         gather_allowed(s, &g, logits, allowed.words, allowed.n_words);
     else
-        for (size_t i = 0; i < n_vocab; i++) gather(s, &g, logits, i);
+        for (size_t i = 0; i < n_vocab; i++) gather(s, &g, i, logits[i]);
     tn_sampler_mark_recent(s, false);
     if (!g.by_id) return pick_sorted(s, g.n, g.keeps, out_id, err);
     if (g.n == 0) return nothing_left(err);

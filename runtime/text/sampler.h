@@ -35,6 +35,13 @@ static inline bool tn_cand_better(TnCand a, TnCand b) {
     return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
 }
 
+/* The first of the allowed ids, of which there is one at least. */
+static inline int32_t tn_sampler_first_of(const TernAllowed *a) {
+    size_t w = 0;
+    while (!a->words[w]) w++;
+    return (int32_t)(64 * w) + __builtin_ctzll(a->words[w]);
+}
+
 /* Sets or clears a mark on all recent ids. */
 void tn_sampler_mark_recent(TernSampler *s, bool on);
 /* A logit with bias and penalty. For each id it never falls when the logit rises. Needs the marks of recent ids. */

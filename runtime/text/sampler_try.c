@@ -14,7 +14,8 @@
  * between nothing and one bound for each id. The total of a pick from all logits may be summed in another order, which
  * changes it by less than the slack below.
  *
- * If that fails, the mask may show that the tail has no allowed ids at all. Then all candidates are known. */
+ * If that fails, the mask may show that the tail has no allowed ids at all. Then all candidates are known. Or it shows that
+ * a single id is allowed, which is the pick whatever its logit is, -infinity too; only its bias may forbid it. */
 #include <math.h>
 #include <stdlib.h>
 #include "runtime/base/fmath.h"
@@ -170,12 +171,6 @@ static bool draw_of_some(const Try *t, int32_t *id) {
     return true;
 }
 
-static int32_t first_of(const TernAllowed *a) {
-    size_t w = 0;
-    while (!a->words[w]) w++;
-    return (int32_t)(64 * w) + __builtin_ctzll(a->words[w]);
-}
-
 static size_t count_listed(const Try *t, const TernAllowed *a) {
     size_t n = 0;
     for (size_t i = 0; i < t->n_list; i++) {
@@ -191,8 +186,8 @@ static TernStatus try_mask(Try *t, int32_t *id, bool *settled, TernError *err) {
     TernSampler *s = t->s;
     TN_TRY(t->filter->mask(t->filter->user, &allowed, err));
     if (allowed.n == 0) return tn_fail(err, TERN_ERR_INPUT, "no token is allowed here");
-    if (allowed.n == 1 && tn_sampler_knows(s, first_of(&allowed))) {
-        s->cands[0] = tn_sampler_adjust(s, first_of(&allowed), t->logits[0]);
+    if (allowed.n == 1 && tn_sampler_knows(s, tn_sampler_first_of(&allowed))) {
+        s->cands[0] = tn_sampler_adjust(s, tn_sampler_first_of(&allowed), 0.0f);
         t->n_known = s->cands[0].logit > -INFINITY;
     } else if (count_listed(t, &allowed) == allowed.n) {
         t->no_tail = true;
@@ -209,7 +204,7 @@ static TernStatus try_list(Try *t, int32_t *id, bool *settled, TernError *err) {
     TN_TRY(find_bound(t, err));
     TN_TRY(find_known(t, err));
     *settled = draw_of_all(t, id) || draw_of_some(t, id);
-    return *settled || !t->filter || t->no_tail ? TERN_OK : try_mask(t, id, settled, err);
+    return *settled || !t->filter ? TERN_OK : try_mask(t, id, settled, err);
 }
 
 TernStatus tern_sampler_try_top(TernSampler *s, const int32_t *ids, const float *logits, size_t k,

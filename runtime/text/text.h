@@ -233,7 +233,7 @@ typedef struct TernSamplerOptions {
     float repeat_penalty;      /* divides positive logits of recent ids, multiplies the others; 1: off */
     int32_t repeat_last_n;     /* how many ids are recent; 0: off */
     uint64_t seed;             /* TERN_SEED_RANDOM: get one from the system */
-    const TernLogitBias *bias; /* copied; biases of one id add up */
+    const TernLogitBias *bias; /* copied; biases of one id add up, to less than infinity */
     size_t n_bias;
 } TernSamplerOptions;
 #define TERN_SEED_RANDOM UINT64_MAX
@@ -288,7 +288,8 @@ typedef struct TernFilter {
     TernStatus (*mask)(void *user, TernAllowed *out, TernError *err); /* all; borrowed until the next call */
 } TernFilter;
 
-/* Like tern_sampler_pick_logits, from the ids that the filter allows; NULL: all. If it allows none, TERN_ERR_INPUT. */
+/* Like tern_sampler_pick_logits, from the ids that the filter allows; NULL: all. If it allows none, TERN_ERR_INPUT. If it
+ * allows one, that is the pick whatever its logit is, -infinity too, unless its bias is -infinity. */
 TERN_API TernStatus tern_sampler_pick_allowed(TernSampler *sampler, const float *logits, size_t n_vocab,
                                               const TernFilter *filter, int32_t *out_id, TernError *err);
 /* Tries to make the same pick from the k <= 256 best ids and their logits alone, best first, as TERN_WANT_TOP gives them.

@@ -40,6 +40,8 @@ static TernStatus mask(void *user, TernAllowed *out, TernError *err) {
     return TERN_OK;
 }
 
+static bool infinities; /* steps may have logits of -infinity */
+
 static void list_best(Step *x) {
     bool taken[MOST] = {false};
     for (size_t i = 0; i < x->k; i++) {
@@ -62,6 +64,8 @@ static void draw_step(Step *x, bool filtered) {
         if (ties) x->logits[v] = rintf(x->logits[v]);
         if (below(50) == 0) x->logits[v] = 0.0f;
     }
+    for (size_t v = 0, rare = 1 + below(9); infinities && v < x->n; v++)
+        if (below((uint32_t)rare) == 0) x->logits[v] = -INFINITY;
     memset(x->words, 0, sizeof x->words);
     uint32_t share = below(4) ? below(256) : 255, only = below((uint32_t)x->n);
     x->filtered = filtered;
@@ -85,7 +89,7 @@ static TernSampler *make(const TernSamplerOptions *o, size_t n) {
     return s;
 }
 
-/* TERN_NO_TOKEN: all that is allowed has a bias of -infinity. */
+/* TERN_NO_TOKEN: all that is allowed has a bias or a logit of -infinity. */
 static int32_t pick_of_all(TernSampler *s, Step *x, const TernFilter *f) {
     int32_t id;
     TernError err;
@@ -131,6 +135,7 @@ static void any_options(void **state) {
         TernSamplerOptions o = TERN_SAMPLER_OPTIONS;
         TernLogitBias bias[6];
         size_t n_vocab = 20 + below(MOST - 20), k = below(2) ? TOP : 1 + below(60);
+        infinities = round % 4 == 3;
         if (below(3) == 0) o.temp = 0;
         if (below(2)) o.temp = 0.1f + 2 * uniform();
         if (below(2)) o.top_k = (int32_t)below(300);
@@ -148,7 +153,44 @@ static void any_options(void **state) {
         settled += compare(&o, n_vocab, k, 20, below(3) != 0);
         all += 20;
     }
+    infinities = false;
     assert_true(settled > all / 3 && settled < all);
+}
+
+/* A single allowed id is the pick, whatever its logit, from the best ids and from all logits, unless its bias forbids it. */
+static void the_only_id(void **state) {
+    (void)state;
+    static Step x;
+    for (int i = 0; i < 400; i++) {
+        TernSamplerOptions o = TERN_SAMPLER_OPTIONS;
+        TernLogitBias bias[2];
+        TernError err;
+        int32_t id, only;
+        bool forbidden = below(4) == 0;
+        x.n = 20 + below(60);
+        x.k = below(2) ? x.n : 1 + below(20);
+        infinities = below(2);
+        draw_step(&x, true);
+        infinities = false;
+        memset(x.words, 0, sizeof x.words);
+        only = (int32_t)below((uint32_t)x.n);
+        x.words[only / 64] = (uint64_t)1 << only % 64;
+        x.n_allowed = 1;
+        x.logits[only] = below(3) ? -INFINITY : 1.0f;
+        list_best(&x);
+        if (below(2)) o.temp = 0;
+        if (below(2)) o.top_k = 0;
+        if (below(2)) o.repeat_penalty = 1.5f;
+        bias[0] = (TernLogitBias){only, -2.0f}, bias[1] = (TernLogitBias){only, -INFINITY};
+        o.bias = bias;
+        o.n_bias = forbidden ? 2 : below(2);
+        TernSampler *s = make(&o, x.n);
+        TernFilter f = {&x, allows, mask};
+        if (tern_sampler_try_top(s, x.ids, x.top, x.k, &f, &id, &err) != TERN_OK) fail_msg("%s", err.text);
+        assert_int_equal(id, forbidden ? TERN_NO_TOKEN : only);
+        assert_int_equal(pick_of_all(s, &x, &f), forbidden ? TERN_NO_TOKEN : only);
+        tern_sampler_destroy(s);
+    }
 }
 
 /* The exact rule: greedy is settled if an allowed id is on the list, or only one is allowed. */
@@ -261,6 +303,16 @@ static void wrong_calls(void **state) {
     o.bias = NULL;
     assert_int_equal(tern_sampler_create(&o, 5, &s, &err), TERN_ERR_INPUT);
     assert_string_equal(err.text, "TernSamplerOptions.bias is NULL although n_bias is 1");
+    static const TernLogitBias sum[] = {{1, 3e38f}, {2, 3e38f}, {1, 3e38f}, {2, -INFINITY}};
+    o.bias = sum;
+    o.n_bias = 4;
+    assert_int_equal(tern_sampler_create(&o, 5, &s, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text,
+                        "TernSamplerOptions.bias adds up to inf for id 1, expected a number or -infinity");
+    assert_null(s);
+    o.n_bias = 2;
+    assert_int_equal(tern_sampler_create(&o, 5, &s, &err), TERN_OK);
+    tern_sampler_destroy(s);
 }
 
 static void what_is_tried(void **state) {
@@ -281,6 +333,7 @@ static void what_is_tried(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_options),
+        cmocka_unit_test(the_only_id),
         cmocka_unit_test(greedy_is_settled_by_an_allowed_id),
         cmocka_unit_test(a_bias_may_lift_an_id_from_the_tail),
         cmocka_unit_test(wrong_calls),
