@@ -8,17 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/base/half.h"
+#include "runtime/base/hex.h"
 
 #define FAIL(...) tn_fail(err, TERN_ERR_INPUT, __VA_ARGS__)
 
 static bool is_digit(char c) {
     return c >= '0' && c <= '9';
-}
-static int hex_digit(char c) {
-    if (is_digit(c)) return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
 }
 static bool is_word(char c) {
     return is_digit(c) || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' || c == '.' ||
@@ -164,7 +159,7 @@ TernStatus tn_lex_hex(const TnTok *t, uint64_t *out, TernError *err) {
         return FAIL("%s is not a hexadecimal number (0x..)", tn_lex_shown(t).s);
     uint64_t v = 0;
     for (size_t i = 2; i < t->n; i++) {
-        int d = hex_digit(t->s[i]);
+        int d = tn_hex_digit(t->s[i]);
         if (d < 0) return FAIL("%s is not a hexadecimal number (0x..)", tn_lex_shown(t).s);
         if (v >> 60) return FAIL("%s does not fit in 64 bits", tn_lex_shown(t).s);
         v = v << 4 | (uint64_t)d;
@@ -200,7 +195,7 @@ static TernStatus hex_float(const TnTok *t, const char *p, bool negative, float 
             point = true;
             continue;
         }
-        int d = hex_digit(*p);
+        int d = tn_hex_digit(*p);
         if (d < 0) break;
         digits++;
         if (m >> 60) {
@@ -284,8 +279,8 @@ TernStatus tn_lex_string(const TnTok *t, char *out, TernError *err) {
             continue;
         }
         c = i < t->n ? t->s[i++] : '\0';
-        int hi = c == 'x' && i + 1 < t->n ? hex_digit(t->s[i]) : -1;
-        int lo = hi >= 0 ? hex_digit(t->s[i + 1]) : -1;
+        int hi = c == 'x' && i + 1 < t->n ? tn_hex_digit(t->s[i]) : -1;
+        int lo = hi >= 0 ? tn_hex_digit(t->s[i + 1]) : -1;
         if (lo >= 0) {
             if (hi * 16 + lo == 0) return FAIL("a string cannot hold \\x00");
             out[n] = (char)(hi * 16 + lo);

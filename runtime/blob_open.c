@@ -4,6 +4,7 @@
 #include <string.h>
 #include "runtime/base/filekind.h"
 #include "runtime/base/hash.h"
+#include "runtime/base/hex.h"
 #include "runtime/base/reader.h"
 
 _Static_assert(sizeof(TnBlobHead) == 64 && sizeof(TnBlobSection) == 64, "the file's structs have no holes");
@@ -23,15 +24,6 @@ TnSectionName tn_section_name(const TnBlob *b, const TnBlobSection *s) {
         snprintf(out.text, sizeof out.text, "section %s %u", kind->name, index);
     }
     return out;
-}
-
-typedef struct Hex {
-    char text[33];
-} Hex;
-static Hex hex(const uint8_t bytes[16]) {
-    Hex h;
-    for (int i = 0; i < 16; i++) snprintf(h.text + 2 * i, 3, "%02x", bytes[i]);
-    return h;
 }
 
 /* Head: checked before anything else in the file is trusted */
@@ -78,7 +70,7 @@ static TernStatus check_head_hash(const TnBlob *b, TnBlobHead h, TernError *err)
     TnHash128 is = tn_hash128(copy, sizeof h + table);
     if (memcmp(is.bytes, expected, 16) != 0)
         return tn_fail(err, TERN_ERR_INPUT, "head: the hash of head and section table is %s, expected %s",
-                       hex(is.bytes).text, hex(expected).text);
+                       tn_hex(is.bytes).s, tn_hex(expected).s);
     return TERN_OK;
 }
 
@@ -129,7 +121,7 @@ static TernStatus check_hash(const TnBlob *b, const TnBlobSection *s, const void
     TnHash128 is = tn_hash128(bytes, n);
     if (memcmp(is.bytes, s->hash, 16) != 0)
         return tn_fail(err, TERN_ERR_INPUT, "%s: the hash is %s, expected %s", tn_section_name(b, s).text,
-                       hex(is.bytes).text, hex(s->hash).text);
+                       tn_hex(is.bytes).s, tn_hex(s->hash).s);
     return TERN_OK;
 }
 
@@ -233,6 +225,6 @@ TernStatus tn_blob_chunk_error(const TnBlob *b, uint32_t chunk, TernError *err) 
     const uint8_t *at =
         tn_blob_bytes(b, tn_blob_section(b, TN_SECTION_WGHT, 0)) + (size_t)chunk * TN_BLOB_CHUNK;
     return tn_fail(err, TERN_ERR_INPUT, "section WGHT: the hash of chunk %u of %u is %s, expected %s", chunk,
-                   tn_blob_chunks(b), hex(chunk_hash(b, chunk, at).bytes).text,
-                   hex(chunk_expected(b, chunk)).text);
+                   tn_blob_chunks(b), tn_hex(chunk_hash(b, chunk, at).bytes).s,
+                   tn_hex(chunk_expected(b, chunk)).s);
 }

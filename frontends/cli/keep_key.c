@@ -32,12 +32,13 @@
 #include "frontends/cli/keep.h"
 #include "runtime/base/cpus.h"
 #include "runtime/base/hash.h"
+#include "runtime/base/hex.h"
 #include "runtime/base/reader.h"
 
 enum { CHUNK = 1 << 20, LARGE = 64 << 20, QUIET_SECONDS = 120 };
 
 static void hex(TnHash128 h, char out[KEEP_NAME + 1]) {
-    for (int i = 0; i < 16; i++) snprintf(out + 2 * i, 3, "%02x", h.bytes[i]);
+    memcpy(out, tn_hex(h.bytes).s, KEEP_NAME + 1);
 }
 
 /* ---- one file */

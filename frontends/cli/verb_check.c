@@ -4,11 +4,10 @@
 #include "frontends/cli/cli.h"
 #include "runtime/abi/levels.h"
 #include "runtime/base/escape.h"
+#include "runtime/base/hex.h"
 
 static void print_hash(TernHash h) {
-    printf("  hash     ");
-    for (size_t i = 0; i < sizeof h.bytes; i++) printf("%02x", h.bytes[i]);
-    printf("\n");
+    printf("  hash     %s\n", tn_hex(h.bytes).s);
 }
 
 /* "8.3 M", "2.4 G" */

@@ -1,13 +1,14 @@
 #include "runtime/text/pieces.h"
+#include "runtime/base/hex.h"
 #include "runtime/text/utf8.h"
 
 int tn_piece_byte(TernText t) {
     int byte = 0;
     if (t.size != 6 || memcmp(t.data, "<0x", 3) != 0 || t.data[5] != '>') return -1;
     for (int i = 3; i < 5; i++) {
-        char c = t.data[i];
-        if (!(c >= '0' && c <= '9') && !(c >= 'A' && c <= 'F')) return -1;
-        byte = byte * 16 + (c <= '9' ? c - '0' : c - 'A' + 10);
+        int digit = t.data[i] >= 'a' ? -1 : tn_hex_digit(t.data[i]); /* upper case only */
+        if (digit < 0) return -1;
+        byte = byte * 16 + digit;
     }
     return byte;
 }

@@ -6,11 +6,34 @@
 #include <string.h>
 #include <cmocka.h>
 #include "runtime/base/escape.h"
+#include "runtime/base/hex.h"
 #include "runtime/base/status.h"
 
 static void holds(TnBuf *b, const char *expected) {
     assert_string_equal(b->len ? b->data : "", expected);
     tn_buf_free(b);
+}
+
+static void test_hex(void **state) {
+    (void)state;
+    static const char digits[] = "0123456789abcdef", upper[] = "0123456789ABCDEF";
+    for (int c = 0; c < 256; c++) {
+        const char *at = c ? strchr(digits, c) : NULL;
+        int expected = at ? (int)(at - digits) : c && strchr(upper, c) ? (int)(strchr(upper, c) - upper) : -1;
+        assert_int_equal(tn_hex_digit((char)c), expected);
+    }
+    uint32_t v = 7;
+    assert_int_equal(tn_hex_read("fFfFfFfF", 8, 8, &v), 8);
+    assert_int_equal(v, UINT32_MAX);
+    assert_int_equal(tn_hex_read("20ac!", 5, 4, &v), 4);
+    assert_int_equal(v, 0x20ac);
+    assert_int_equal(tn_hex_read("20g", 3, 4, &v), 2);
+    assert_int_equal(tn_hex_read("20ac", 3, 4, &v), 3); /* only n bytes are there */
+    assert_int_equal(tn_hex_read("", 0, 2, &v), 0);
+    assert_int_equal(v, 0x20ac);
+    uint8_t bytes[16];
+    for (int i = 0; i < 16; i++) bytes[i] = (uint8_t)(i * 17);
+    assert_string_equal(tn_hex(bytes).s, "00112233445566778899aabbccddeeff");
 }
 
 static void test_each_destination(void **state) {
@@ -65,7 +88,7 @@ static void test_a_long_path_leaves_room_for_the_reason(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_each_destination),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_hex), cmocka_unit_test(test_each_destination),
                                        cmocka_unit_test(test_a_quoted_value_is_cut_between_characters),
                                        cmocka_unit_test(test_a_long_path_leaves_room_for_the_reason)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include "jinja.h"
+#include "runtime/base/hex.h"
 
 size_t tn_j_space(const char *p, size_t n) {
     const unsigned char *u = (const unsigned char *)p;
@@ -55,12 +56,6 @@ static _Noreturn void fail(Lexer *x, const char *what) {
     x->j->line = x->line;
     tn_j_fail(x->j, "%s", what);
 }
-static int digit_of(char c) {
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : 99;
-}
 size_t tn_j_utf8(uint32_t c, char t[4]) {
     size_t n = 0;
     if (c < 0x80)
@@ -84,7 +79,7 @@ static void escape(Lexer *x, TnOut *b) {
     static const char from[] = "abfnrtv\\'\"", to[] = "\a\b\f\n\r\t\v\\'\"";
     char c = x->p[x->i];
     const char *known = strchr(from, c);
-    int digits = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
+    size_t digits = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
     if (c && known) {
         tn_o_bytes(b, &to[known - from], 1, 0), skip(x, 1);
     } else if (c == '\n') {
@@ -92,11 +87,9 @@ static void escape(Lexer *x, TnOut *b) {
     } else if (digits) {
         uint32_t point = 0;
         skip(x, 1);
-        for (int k = 0; k < digits; k++, skip(x, 1)) {
-            int d = x->i < x->n ? digit_of(x->p[x->i]) : 99;
-            if (d > 15) fail(x, "an escape of a string has too few digits");
-            point = point << 4 | (uint32_t)d;
-        }
+        size_t n = tn_hex_read(x->p + x->i, x->n - x->i, digits, &point);
+        skip(x, n);
+        if (n < digits) fail(x, "an escape of a string has too few digits");
         if (point > 0x10ffff || (point >= 0xd800 && point < 0xe000))
             fail(x, "an escape of a string is no character");
         put_point(b, point);
@@ -135,6 +128,10 @@ static void string(Lexer *x) {
     add(x, t);
     x->line = end;
 }
+static bool is_digit(char c, int base) {
+    int d = tn_hex_digit(c);
+    return d >= 0 && d < base;
+}
 static void number(Lexer *x) {
     char text[400];
     size_t n = 0, k = x->i;
@@ -145,28 +142,28 @@ static void number(Lexer *x) {
                : strchr("oO", x->p[k + 1]) ? 8
                : strchr("bB", x->p[k + 1]) ? 2
                                            : 10;
-    if (base != 10 && digit_of(x->p[k + 2]) < base)
+    if (base != 10 && is_digit(x->p[k + 2], base))
         k += 2;
     else
         base = 10;
     for (;; k++) {
-        if (k < x->n && x->p[k] == '_' && k + 1 < x->n && digit_of(x->p[k + 1]) < base) continue;
-        if (k >= x->n || digit_of(x->p[k]) >= base) break;
+        if (k < x->n && x->p[k] == '_' && k + 1 < x->n && is_digit(x->p[k + 1], base)) continue;
+        if (k >= x->n || !is_digit(x->p[k], base)) break;
         if (n < 380) text[n++] = x->p[k];
     }
-    if (base == 10 && k + 1 < x->n && x->p[k] == '.' && digit_of(x->p[k + 1]) < 10) {
+    if (base == 10 && k + 1 < x->n && x->p[k] == '.' && is_digit(x->p[k + 1], 10)) {
         t.kind = JT_FLOAT;
         do {
             if (n < 380) text[n++] = x->p[k];
             k++;
-        } while (k < x->n && digit_of(x->p[k]) < 10);
+        } while (k < x->n && is_digit(x->p[k], 10));
     }
     size_t e = k + 1;
     if (base == 10 && k < x->n && (x->p[k] == 'e' || x->p[k] == 'E')) {
         if (e < x->n && (x->p[e] == '+' || x->p[e] == '-')) e++;
-        if (e < x->n && digit_of(x->p[e]) < 10) {
+        if (e < x->n && is_digit(x->p[e], 10)) {
             t.kind = JT_FLOAT;
-            for (; k < e || (k < x->n && digit_of(x->p[k]) < 10); k++)
+            for (; k < e || (k < x->n && is_digit(x->p[k], 10)); k++)
                 if (n < 390) text[n++] = x->p[k];
         }
     }
@@ -176,7 +173,7 @@ static void number(Lexer *x) {
     } else {
         for (size_t d = 0; d < n; d++)
             if (__builtin_mul_overflow(t.i, base, &t.i) ||
-                __builtin_add_overflow(t.i, digit_of(text[d]), &t.i))
+                __builtin_add_overflow(t.i, tn_hex_digit(text[d]), &t.i))
                 fail(x, "an integer beyond 64 bits");
         if (base == 10 && n > 1 && text[0] == '0' && t.i != 0) fail(x, "an integer begins with 0");
     }

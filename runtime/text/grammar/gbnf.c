@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/base/escape.h"
+#include "runtime/base/hex.h"
 #include "runtime/base/status.h"
 #include "runtime/text/grammar/rules.h"
 #include "runtime/text/utf8.h"
@@ -82,22 +83,11 @@ static TernStatus number(Reading *r, uint32_t most, const char *what, uint32_t *
 
 /* ---- Characters */
 
-static TernStatus hex(Reading *r, int digits, uint32_t *out) {
-    *out = 0;
-    for (int i = 0; i < digits; i++, r->at++) {
-        int c = peek(r);
-        uint32_t v;
-        if (is_digit(c))
-            v = (uint32_t)(c - '0');
-        else if (c >= 'a' && c <= 'f')
-            v = (uint32_t)(c - 'a' + 10);
-        else if (c >= 'A' && c <= 'F')
-            v = (uint32_t)(c - 'A' + 10);
-        else
-            return expected(r, digits == 2 ? "2 hex digits" : digits == 4 ? "4 hex digits" : "8 hex digits");
-        *out = *out << 4 | v;
-    }
-    return TERN_OK;
+static TernStatus hex(Reading *r, size_t digits, uint32_t *out) {
+    size_t n = tn_hex_read(r->text + r->at, r->size - r->at, digits, out);
+    r->at += n;
+    if (n == digits) return TERN_OK;
+    return expected(r, digits == 2 ? "2 hex digits" : digits == 4 ? "4 hex digits" : "8 hex digits");
 }
 
 /* One character of a literal or of a class. */

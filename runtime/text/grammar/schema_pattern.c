@@ -5,6 +5,7 @@
  * that have a short one. The negated classes of letters, \D \W \S, stand for ASCII only: engines differ about the rest. */
 #include <stdlib.h>
 #include <string.h>
+#include "runtime/base/hex.h"
 #include "runtime/text/grammar/rules.h"
 #include "runtime/text/grammar/schema.h"
 #include "runtime/text/utf8.h"
@@ -62,18 +63,10 @@ static bool add_named(Pattern *p, int name) {
     }
 }
 
-static bool hex(Pattern *p, int digits, uint32_t *out) {
-    *out = 0;
-    for (int i = 0; i < digits; i++, p->at++) {
-        int c = peek(p, 0);
-        if (c >= '0' && c <= '9')
-            *out = *out << 4 | (uint32_t)(c - '0');
-        else if ((c | 32) >= 'a' && (c | 32) <= 'f')
-            *out = *out << 4 | (uint32_t)((c | 32) - 'a' + 10);
-        else
-            return false;
-    }
-    return true;
+static bool hex(Pattern *p, size_t digits, uint32_t *out) {
+    size_t n = tn_hex_read(p->text + p->at, p->n - p->at, digits, out);
+    p->at += n;
+    return n == digits;
 }
 
 /* After a backslash: one character. */
