@@ -1,37 +1,5 @@
 /* Kept slots: a prompt that begins as the cache does runs only its other ids, and gives what an empty slot gives. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
-#include "cli/native.h"
-#include "frontends/api/ternc.h"
-#include "runtime/base/status.h"
-#include "runtime/generate/generate.h"
-
-enum { CONTEXT = 192, MOST = CONTEXT + 8 };
-
-static TernModel *model;
-static TernPool *pool;
-
-static void must(TernStatus st, const TernError *err) {
-    if (st != TERN_OK) fail_msg("%s", err->text);
-}
-
-typedef struct Heard {
-    int32_t ids[MOST];
-    size_t n;
-    TernGenerated got;
-} Heard;
-
-static int hear(void *user, const TernPiece *p) {
-    Heard *h = user;
-    if (p->id != TERN_NO_TOKEN) h->ids[h->n++] = p->id;
-    return 0;
-}
+#include "slots.h"
 
 static TernGenerator *generator(uint32_t slots) {
     TernGenerator *g;
@@ -149,18 +117,13 @@ static void wrong_uses(void **state) {
 
 static int open_all(void **state) {
     (void)state;
-    TernError err;
-    TerncOptions o = {.size = sizeof o, .target = *native_levels() ? NULL : "ref", .kvs = 1u << TERN_KV_F16};
-    TernPoolOptions po = {.size = sizeof po, .threads = 2};
-    must(ternc_load(NULL, &o, NULL, &model, &err), &err);
-    must(tern_pool_create(&po, &pool, &err), &err);
+    open_model(1u << TERN_KV_F16);
     return 0;
 }
 
 static int close_all(void **state) {
     (void)state;
-    tern_pool_destroy(pool);
-    tern_model_close(model);
+    close_model();
     return 0;
 }
 

@@ -1,45 +1,12 @@
 /* Slots in files: what comes back gives what was never away, for each cache type, in contexts of other sizes; a second reader,
  * made from docs/prompt_cache.md alone, finds the same; and nothing that is damaged or forged is taken. */
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <cmocka.h>
-#include "cli/native.h"
-#include "frontends/api/ternc.h"
 #include "runtime/base/hash.h"
-#include "runtime/base/status.h"
-#include "runtime/generate/generate.h"
+#include "slots.h"
 
-enum { CONTEXT = 192 };
-
-static bool evaluated;
-static TernModel *model;
-static TernPool *pool;
 static char path[] = "/tmp/tern-slot-XXXXXX";
-
-static void must(TernStatus st, const TernError *err) {
-    if (st != TERN_OK) fail_msg("%s", err->text);
-}
-
-typedef struct Heard {
-    int32_t ids[CONTEXT];
-    size_t n;
-    TernGenerated got;
-} Heard;
-
-static int hear(void *user, const TernPiece *p) {
-    Heard *h = user;
-    if (p->id != TERN_NO_TOKEN) h->ids[h->n++] = p->id;
-    return 0;
-}
 
 typedef struct Place {
     TernGenerator *g;
@@ -381,12 +348,7 @@ static void forged(void **state) {
 
 static int open_all(void **state) {
     (void)state;
-    TernError err;
-    evaluated = !*native_levels();
-    TerncOptions o = {.size = sizeof o, .target = evaluated ? "ref" : NULL};
-    TernPoolOptions po = {.size = sizeof po, .threads = 2};
-    must(ternc_load(NULL, &o, NULL, &model, &err), &err);
-    must(tern_pool_create(&po, &pool, &err), &err);
+    open_model(0);
     int fd = mkstemp(path);
     return fd < 0 || close(fd);
 }
@@ -394,8 +356,7 @@ static int open_all(void **state) {
 static int close_all(void **state) {
     (void)state;
     unlink(path);
-    tern_pool_destroy(pool);
-    tern_model_close(model);
+    close_model();
     return 0;
 }
 
