@@ -50,10 +50,11 @@ TernStatus tn_schema_refuse(TnSchemas *s, const TnSchemaPath *path, const char *
 TernStatus tn_schema_wrong(TnSchemas *s, const TnSchemaPath *path, const TnJsonNode *got,
                            const char *expected) {
     TnBuf b = {0};
+    bool empty = got->kind == TN_JSON_ARRAY && got->n == 0;
     put_path(path, &b);
     tn_buf_put(&b, "", 1);
     TernStatus st = tn_fail(s->err, TERN_ERR_INPUT, "%s: got %s, expected %s", b.data,
-                            tn_json_kind_name(got->kind), expected);
+                            empty ? "an empty array" : tn_json_kind_name(got->kind), expected);
     tn_buf_free(&b);
     return st;
 }
@@ -234,7 +235,7 @@ static TernStatus put_choice(TnSchemas *s, const TnSchemaJob *job, const TnJsonN
     const TnJsonNode *list = tn_json_member(schema, word), *rest = tn_schema_without(s, schema, word);
     const TnSchemaPath *at = tn_schema_path(s, job->path, word, NULL, 0);
     if (list->kind != TN_JSON_ARRAY || list->n == 0)
-        return tn_schema_wrong(s, at, list, "an array of schemas");
+        return tn_schema_wrong(s, at, list, "an array of one or more schemas");
     bool says = tn_schema_says(rest) != NULL, exact = strcmp(word, "oneOf") == 0, any = false;
     const TnJsonNode **parts = tn_alloc_array(&s->arena, list->n, sizeof *parts);
     size_t n = 0;

@@ -96,6 +96,10 @@ const char *tn_schema_rule(TnSchemas *s, const TnJsonNode *schema, const TnSchem
 /* A literal of GBNF for bytes. */
 void tn_schema_literal(const char *bytes, size_t n, TnBuf *out);
 
+/* ---- schema_ref.c: the place that a $ref names, and its path */
+TernStatus tn_schema_follow(TnSchemas *s, const TnJsonNode *ref, const TnSchemaPath **path,
+                            const TnJsonNode **out);
+
 /* ---- schema_merge.c */
 
 /* Follows $ref and puts allOf together: a schema without these two. *path becomes that of the target of a $ref. */

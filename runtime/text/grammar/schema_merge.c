@@ -1,4 +1,4 @@
-/* Schemas that are put together: $ref, allOf, and what stands beside anyOf and oneOf.
+/* Schemas that are put together: allOf, and what stands beside anyOf and oneOf.
  *
  * The result is a schema again, made of new nodes over the old ones. Where two schemas have the same property, it gets the
  * schema {"allOf": [a, b]}, which is put together when it is its turn. A merge of two schemas is made once, so schemas that
@@ -146,53 +146,7 @@ const TnJsonNode *tn_schema_without(TnSchemas *s, const TnJsonNode *schema, cons
     return out.node;
 }
 
-/* ---- $ref */
-
-/* One step of a pointer: the member or item that the text up to the next '/' names. */
-static const TnJsonNode *pointer_step(TnSchemas *s, const TnJsonNode *at, const char *text, size_t n) {
-    TnBuf name = {0};
-    for (size_t i = 0; i < n; i++) {
-        char c = text[i];
-        if (c == '~' && i + 1 < n && (text[i + 1] == '0' || text[i + 1] == '1'))
-            c = text[++i] == '0' ? '~' : '/';
-        tn_buf_put(&name, &c, 1);
-    }
-    const char *key = tn_strndup(&s->arena, name.data ? name.data : "", name.len);
-    tn_buf_free(&name);
-    if (at->kind == TN_JSON_OBJECT) return tn_json_member(at, key);
-    if (at->kind != TN_JSON_ARRAY) return NULL;
-    char *end;
-    unsigned long index = strtoul(key, &end, 10);
-    if (end == key || *end) return NULL;
-    const TnJsonNode *v = at->first;
-    while (v && index--) v = v->next;
-    return v;
-}
-
-static TernStatus follow_ref(TnSchemas *s, const TnJsonNode *ref, const TnSchemaPath **path,
-                             const TnJsonNode **out) {
-    const TnSchemaPath *from = tn_schema_path(s, *path, "$ref", NULL, 0), *to = NULL;
-    if (ref->kind != TN_JSON_STRING) return tn_schema_wrong(s, from, ref, "a string");
-    if (ref->size == 0 || ref->text[0] != '#' || (ref->size > 1 && ref->text[1] != '/'))
-        return tn_schema_refuse(s, from, "got '%.200s', expected a place in this schema, like #/$defs/name",
-                                ref->text);
-    const TnJsonNode *at = s->root;
-    for (size_t i = 1; i < ref->size && at;) {
-        size_t n = 0;
-        i++;
-        while (i + n < ref->size && ref->text[i + n] != '/') n++;
-        at = pointer_step(s, at, ref->text + i, n);
-        if (to && !to->key)
-            ((TnSchemaPath *)to)->key = ref->text + i, ((TnSchemaPath *)to)->n_key = n;
-        else
-            to = tn_schema_path(s, to, tn_strndup(&s->arena, ref->text + i, n), NULL, 0);
-        i += n;
-    }
-    if (!at) return tn_schema_refuse(s, from, "got '%.200s', expected a place that exists", ref->text);
-    *path = to;
-    *out = at;
-    return TERN_OK;
-}
+/* ---- Resolving */
 
 /* The second half of the keys of what is made of one schema. Texts that no keyword has: a compiler may put equal constants in
  * one place. */
@@ -204,7 +158,8 @@ static TernStatus resolve_all(TnSchemas *s, const TnJsonNode *v, const TnJsonNod
     const TnSchemaPath *at = tn_schema_path(s, path, "allOf", NULL, 0);
     *out = made_of(s, key);
     if (*out) return TERN_OK;
-    if (all->kind != TN_JSON_ARRAY || all->n == 0) return tn_schema_wrong(s, at, all, "an array of schemas");
+    if (all->kind != TN_JSON_ARRAY || all->n == 0)
+        return tn_schema_wrong(s, at, all, "an array of one or more schemas");
     *out = tn_schema_without(s, v, "allOf");
     for (const TnJsonNode *m = all->first; m; m = m->next) {
         const TnSchemaPath *from = at;
@@ -235,7 +190,7 @@ TernStatus tn_schema_resolve(TnSchemas *s, const TnJsonNode *v, const TnSchemaPa
         }
         const TnSchemaPath *to = *path;
         const TnJsonNode *rest = tn_schema_without(s, v, "$ref");
-        TN_TRY(follow_ref(s, ref, &to, &target));
+        TN_TRY(tn_schema_follow(s, ref, &to, &target));
         TN_CHECK(target);
         if (!tn_schema_says(rest)) {
             *path = to;
