@@ -4,6 +4,7 @@
 #include "vocab_file.h"
 #include "runtime/base/buf.h"
 #include "runtime/text/grammar.h"
+#include "runtime/text/grammar/stacks.h"
 #include "runtime/text/grammar/trie.h"
 
 enum { MOST = 12 };
@@ -297,9 +298,62 @@ static void test_too_many_ways(void **state) {
     int n = 0;
     while (n < 1000 && tern_grammar_accept(g, s, 'a', &s, &err) == TERN_OK) n++;
     assert_in_range(n, 3, 999);
-    assert_string_equal(err.text,
-                        "the grammar can be read in too many ways at once here, expected one with fewer");
+    assert_string_equal(
+        err.text, "the grammar needs too much here: got 5006 ways to read the text, expected at most 4096");
     tern_grammar_destroy(g);
+    TnBuf b = {0};
+    tn_buf_puts(&b, "root ::= \"a\" (\"b\"");
+    for (int i = 0; i < 132000; i++) tn_buf_puts(&b, "|\"\"");
+    tn_buf_puts(&b, ")");
+    tn_buf_put(&b, "", 1);
+    g = grammar_of(b.data);
+    assert_int_equal(tern_grammar_accept(g, TERN_GRAMMAR_START, 'a', &s, &err), TERN_ERR_INPUT);
+    assert_string_equal(
+        err.text, "the grammar needs too much here: got 131073 steps after a byte, expected at most 131072");
+    tern_grammar_destroy(g);
+    tn_buf_free(&b);
+}
+
+/* Bounds that only millions of states reach: the stacks are made to believe in them. */
+static void test_full(void **state) {
+    (void)state;
+    static const char text[] = "root ::= \"(\" root? \")\"";
+    TnArena arena = {0};
+    TnRules rules = {.arena = &arena};
+    TnPositions p = {0};
+    TnStacks s;
+    TernError err;
+    assert_int_equal(tn_gbnf_read(vocab.vocab, text, strlen(text), &rules, &err), TERN_OK);
+    assert_int_equal(tn_rules_check(&rules, &err), TERN_OK);
+    assert_int_equal(tn_positions_make(&rules, &p, &err), TERN_OK);
+    tn_stacks_start(&s, &p);
+    const struct {
+        size_t *count, value;
+        const char *line;
+    } cases[] = {
+        {&s.n_nodes, 1 << 23, "got 8388609 nodes of its states, expected at most 8388608; make it anew"},
+        {&s.n_sets, 1 << 23,
+         "got 8388609 sets of stacks of its states, expected at most 8388608; make it anew"},
+        {&s.n_members, (1 << 24) - 1,
+         "got 16777217 stacks of its states, expected at most 16777216; make it anew"},
+    };
+    uint32_t set = tn_set_root(&s);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char line[200];
+        size_t was = *cases[i].count;
+        snprintf(line, sizeof line, "the grammar needs too much here: %s", cases[i].line);
+        *cases[i].count = cases[i].value;
+        assert_true(tn_set_after(&s, set, '(') == TN_SET_TOO_LARGE);
+        assert_int_equal(tn_stacks_fail(&s, &err), TERN_ERR_INPUT);
+        assert_string_equal(err.text, line);
+        *cases[i].count = was;
+        if (i == 0) tn_set_after(&s, set, '('); /* the nodes are there from now on, the set is cut again */
+        if (i == 0) tn_stacks_cut(&s, (TnStacksMark){s.n_nodes, s.n_sets - 1, s.n_members - 2});
+    }
+    tn_stacks_free(&s);
+    tn_positions_free(&p);
+    tn_rules_free(&rules);
+    tn_arena_free(&arena);
 }
 
 static void test_states(void **state) {
@@ -420,10 +474,9 @@ static void test_one_tree(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cases),    cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_large),    cmocka_unit_test(test_too_many_ways),
-        cmocka_unit_test(test_states),   cmocka_unit_test(test_first_token),
-        cmocka_unit_test(test_one_tree),
+        cmocka_unit_test(test_cases),         cmocka_unit_test(test_refused),  cmocka_unit_test(test_large),
+        cmocka_unit_test(test_too_many_ways), cmocka_unit_test(test_full),     cmocka_unit_test(test_states),
+        cmocka_unit_test(test_first_token),   cmocka_unit_test(test_one_tree),
     };
     return cmocka_run_group_tests(tests, open_vocab, close_vocab);
 }

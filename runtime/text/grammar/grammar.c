@@ -37,14 +37,9 @@ static void grow_slots(TernGrammar *g) {
     }
 }
 
-static TernStatus too_large(TernError *err) {
-    return tn_fail(err, TERN_ERR_INPUT,
-                   "the grammar can be read in too many ways at once here, expected one with fewer");
-}
-
 static TernStatus state_of(TernGrammar *g, uint32_t set, bool first, bool ended, TernGrammarState *out,
                            TernError *err) {
-    if (set == TN_SET_TOO_LARGE) return too_large(err);
+    if (set == TN_SET_TOO_LARGE) return tn_stacks_fail(&g->masks.stacks, err);
     for (uint32_t i = g->slots[set * 0x9e3779b1u & g->slot_mask]; i != NONE; i = g->states[i].chain) {
         const State *s = &g->states[i];
         if (s->set != set || s->first != first || s->ended != ended) continue;
@@ -133,7 +128,7 @@ TernStatus tern_grammar_get_mask(TernGrammar *g, TernGrammarState state, TernGra
     const State *s = &g->states[state];
     g->n_masks++;
     const TnKept *mask = tn_mask_of(&g->masks, s->set, s->first, !s->ended && set_may_end(g, s));
-    if (!mask) return too_large(err);
+    if (!mask) return tn_stacks_fail(&g->masks.stacks, err);
     *out_mask = (TernGrammarMask){mask->words, g->masks.n_words, mask->n_allowed};
     return TERN_OK;
 }
@@ -191,7 +186,7 @@ TernStatus tern_grammar_allows(TernGrammar *g, TernGrammarState state, int32_t i
     TnStacksMark mark = tn_stacks_mark(&g->masks.stacks);
     uint32_t after = after_token(g, s, (uint32_t)id);
     tn_stacks_cut(&g->masks.stacks, mark);
-    if (after == TN_SET_TOO_LARGE) return too_large(err);
+    if (after == TN_SET_TOO_LARGE) return tn_stacks_fail(&g->masks.stacks, err);
     *out_allowed = after != TN_SET_EMPTY || ends(g, s, (uint32_t)id);
     return TERN_OK;
 }

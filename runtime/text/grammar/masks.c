@@ -9,7 +9,6 @@ enum {
     MEMO = 1 << 14,
     KEY_MOST = 33, /* words of a table's key: a position, then loops and counts */
 };
-#define WORK_MOST ((uint64_t)1 << 26) /* of one mask or table */
 
 static void set_bit(uint64_t *words, uint32_t id) {
     words[id / 64] |= (uint64_t)1 << (id % 64);
@@ -89,7 +88,11 @@ static bool walk(TnMasks *m, uint32_t node, uint32_t set, uint32_t known, uint64
             continue;
         }
         uint32_t after = step(m, m->path[t[i].depth - 1], t[i].byte);
-        if (after == TN_SET_TOO_LARGE || m->stacks.work > WORK_MOST) return false;
+        if (after == TN_SET_TOO_LARGE) return false;
+        if (m->stacks.work > TN_WORK_MOST) {
+            tn_stacks_pass(&m->stacks, TN_BOUND_WORK, m->stacks.work);
+            return false;
+        }
         bool out = tn_set_has(&m->stacks, after, TN_STACK_UNKNOWN), on = tn_set_goes_on(&m->stacks, after);
         if (t[i].depth > known) {
             if (out && table) TN_PUSH(table->exits, table->n_exits, *cap_exits, i);

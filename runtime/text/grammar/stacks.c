@@ -9,6 +9,7 @@ enum {
     STACKS_MOST = 4096,     /* of a set */
     CLOSURE_MOST = 1 << 17, /* items of a closure */
     NODES_MOST = 1 << 23,
+    SETS_MOST = 1 << 23,
     MEMBERS_MOST = 1 << 24,
 };
 #define NONE UINT32_MAX
@@ -62,6 +63,30 @@ static void grow_set_slots(TnStacks *s) {
     }
 }
 
+static const struct {
+    uint32_t most;
+    const char *what;
+    bool so_far; /* a grammar that is made anew has none of it */
+} bounds[] = {
+    [TN_BOUND_WAYS] = {STACKS_MOST, "ways to read the text", false},
+    [TN_BOUND_STEPS] = {CLOSURE_MOST, "steps after a byte", false},
+    [TN_BOUND_NODES] = {NODES_MOST, "nodes of its states", true},
+    [TN_BOUND_SETS] = {SETS_MOST, "sets of stacks of its states", true},
+    [TN_BOUND_STACKS] = {MEMBERS_MOST, "stacks of its states", true},
+    [TN_BOUND_WORK] = {TN_WORK_MOST, "steps for a mask", false},
+};
+
+void tn_stacks_pass(TnStacks *s, TnBound bound, uint64_t found) {
+    s->passed = bound;
+    s->found = found;
+}
+
+TernStatus tn_stacks_fail(const TnStacks *s, TernError *err) {
+    return tn_fail(err, TERN_ERR_INPUT, "the grammar needs too much here: got %llu %s, expected at most %u%s",
+                   (unsigned long long)s->found, bounds[s->passed].what, bounds[s->passed].most,
+                   bounds[s->passed].so_far ? "; make it anew" : "");
+}
+
 uint32_t tn_stack_node(TnStacks *s, uint32_t pos, uint32_t count, uint32_t below) {
     TnStackNode node = {pos, count, below, NONE};
     uint32_t h = hash_node(&node);
@@ -70,6 +95,7 @@ uint32_t tn_stack_node(TnStacks *s, uint32_t pos, uint32_t count, uint32_t below
         if (n->pos == pos && n->count == count && n->below == below) return i;
     }
     if (s->n_nodes >= NODES_MOST) {
+        tn_stacks_pass(s, TN_BOUND_NODES, s->n_nodes + 1);
         s->too_large = true;
         return TN_STACK_EMPTY;
     }
@@ -85,7 +111,11 @@ static uint32_t find_set(TnStacks *s, const uint32_t *v, uint32_t n) {
     uint32_t h = hash_members(v, n);
     for (uint32_t i = s->set_slots[h & s->set_mask]; i != NONE; i = s->sets[i].chain)
         if (s->sets[i].n == n && memcmp(s->members + s->sets[i].first, v, n * sizeof *v) == 0) return i;
-    if (s->n_members + n > MEMBERS_MOST || s->n_sets >= NODES_MOST) return TN_SET_TOO_LARGE;
+    bool full = s->n_sets >= SETS_MOST;
+    if (full || s->n_members + n > MEMBERS_MOST) {
+        tn_stacks_pass(s, full ? TN_BOUND_SETS : TN_BOUND_STACKS, full ? s->n_sets + 1 : s->n_members + n);
+        return TN_SET_TOO_LARGE;
+    }
     if (s->n_sets > s->set_mask) grow_set_slots(s);
     uint32_t *head = &s->set_slots[h & s->set_mask], made = (uint32_t)s->n_sets;
     TN_PUSH(s->sets, s->n_sets, s->cap_sets, ((TnStackSet){(uint32_t)s->n_members, n, *head}));
@@ -173,6 +203,7 @@ void tn_closure_from(TnStacks *s, uint32_t pos, uint32_t count, uint32_t below) 
     struct TnSeen *slot = seen_slot(s, &item);
     if (slot->round == s->round) return;
     if (s->n_seen >= CLOSURE_MOST) {
+        tn_stacks_pass(s, TN_BOUND_STEPS, s->n_seen + 1);
         s->too_large = true;
         return;
     }
@@ -247,7 +278,11 @@ static int by_number(const void *pa, const void *pb) {
 
 uint32_t tn_closure_end(TnStacks *s) {
     run(s);
-    if (s->too_large || s->n_tops > STACKS_MOST) return TN_SET_TOO_LARGE;
+    if (!s->too_large && s->n_tops > STACKS_MOST) {
+        tn_stacks_pass(s, TN_BOUND_WAYS, s->n_tops);
+        s->too_large = true;
+    }
+    if (s->too_large) return TN_SET_TOO_LARGE;
     if (s->n_tops == 0) return TN_SET_EMPTY;
     size_t n = 1;
     if (s->n_tops > 1) qsort(s->tops, s->n_tops, sizeof *s->tops, by_number);

@@ -14,9 +14,10 @@
 #include "runtime/text/grammar/positions.h"
 
 enum {
-    TN_STACK_EMPTY = 0,   /* the text is complete */
-    TN_STACK_UNKNOWN = 1, /* what is below is not known (masks.h) */
-    TN_SET_EMPTY = 0,     /* no stack: the text is not of the grammar */
+    TN_STACK_EMPTY = 0,     /* the text is complete */
+    TN_STACK_UNKNOWN = 1,   /* what is below is not known (masks.h) */
+    TN_SET_EMPTY = 0,       /* no stack: the text is not of the grammar */
+    TN_WORK_MOST = 1 << 26, /* steps for one mask or table */
 };
 #define TN_SET_TOO_LARGE UINT32_MAX
 
@@ -36,6 +37,16 @@ typedef struct TnClosureItem {
     uint32_t pos, count, below;
 } TnClosureItem;
 
+/* What a grammar can have too much of. */
+typedef enum TnBound {
+    TN_BOUND_WAYS,   /* stacks of a set: ways to read a text */
+    TN_BOUND_STEPS,  /* items of a closure: steps after a byte */
+    TN_BOUND_NODES,  /* nodes of all stacks so far */
+    TN_BOUND_SETS,   /* sets of stacks so far */
+    TN_BOUND_STACKS, /* members of all sets so far */
+    TN_BOUND_WORK,   /* steps for a mask (masks.c) */
+} TnBound;
+
 typedef struct TnStacks {
     const TnPositions *p;
     TnStackNode *nodes;
@@ -54,6 +65,8 @@ typedef struct TnStacks {
     size_t n_todo, cap_todo, n_tops, cap_tops, n_seen, cap_seen;
     uint32_t round;
     bool too_large;
+    TnBound passed; /* what the last TN_SET_TOO_LARGE was about, and how many there were */
+    uint64_t found;
     uint64_t work; /* items and stacks so far, for the bounds of callers */
 } TnStacks;
 
@@ -63,6 +76,11 @@ size_t tn_stacks_bytes(const TnStacks *s);
 
 /* The node with these values. */
 uint32_t tn_stack_node(TnStacks *s, uint32_t pos, uint32_t count, uint32_t below);
+
+/* Notes that a bound was passed. */
+void tn_stacks_pass(TnStacks *s, TnBound bound, uint64_t found);
+/* TERN_ERR_INPUT, with the bound that was passed last. */
+TernStatus tn_stacks_fail(const TnStacks *s, TernError *err);
 
 /* A set is made by a closure: begin, then any number of places to go on from and of stacks to add, then end. From a place,
  * rules and loops are entered and ends left until every stack has a byte or a token on top. end gives TN_SET_TOO_LARGE if
