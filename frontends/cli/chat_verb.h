@@ -87,6 +87,7 @@ typedef struct Chat {
     size_t n_files;
     TernText source; /* of the template */
     char *own_source;
+    TernText tools, loaded; /* JSON of --tools and --load, owned */
     Loaded model;
     TernVocab *vocab;
     TernGenerator *generator;

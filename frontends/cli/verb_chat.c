@@ -19,6 +19,43 @@ static int take_source(Chat *c, const TernVocab *vocab) {
     return chat_source(c->f->choice, vocab, &c->source, &c->own_source);
 }
 
+static int take_file(const char *path, TernText *out) {
+    TernError err = {0};
+    char *text = NULL;
+    size_t n = 0;
+    if (!path || out->data) return EXIT_OK;
+    if (read_text_file(path, TEXT_LIMIT, &text, &n, &err) != TERN_OK) return fail(&err);
+    *out = (TernText){text, n};
+    return EXIT_OK;
+}
+
+/* What any template would refuse of tools and variables: an empty one is rendered with them. */
+static TernStatus try_render(TernText tools, TernText variables, TernError *err) {
+    TernChatTemplate *nothing;
+    TernChatText out = {0};
+    TernChatInput in = TERN_CHAT_INPUT;
+    in.tools = tools;
+    in.extra = variables;
+    TN_TRY(tern_chat_template_create(text_of(""), &nothing, err));
+    TernStatus st = tern_chat_render(nothing, &in, &out, err);
+    tern_chat_text_free(&out);
+    tern_chat_template_destroy(nothing);
+    return st;
+}
+
+static int check_json(Chat *c) {
+    const ChatFlags *f = c->f;
+    TernError err = {0};
+    int code = take_file(f->tools, &c->tools);
+    if (code == EXIT_OK) code = take_file(f->load, &c->loaded);
+    if (code != EXIT_OK) return code;
+    if (f->load && tern_messages_check(c->loaded, f->load, &err) != TERN_OK) return fail(&err);
+    TernStatus st = try_render(c->tools, (TernText){NULL, 0}, &err);
+    if (st != TERN_OK) return fail_text("%s: %s", f->tools, err.text);
+    st = try_render((TernText){NULL, 0}, text_of(f->kwargs), &err);
+    return st == TERN_OK ? EXIT_OK : fail_text("--chat-template-kwargs: %s", err.text);
+}
+
 static int known(void *user, const TernModelInfo *info, const void *image, size_t image_bytes) {
     Chat *c = user;
     TernError err = {0};
@@ -29,6 +66,7 @@ static int known(void *user, const TernModelInfo *info, const void *image, size_
     int code = take_source(c, vocab);
     if (code == EXIT_OK) code = chat_parse(c->f->choice, c->source, &template);
     tern_chat_template_destroy(template);
+    if (code == EXIT_OK) code = check_json(c);
     if (code == EXIT_OK) code = constraint_open(&c->f->c, vocab, &c->constraint);
     if (code == EXIT_OK) code = settle_generate(&c->f->g, info, &c->context);
     if (code == EXIT_OK) code = constraint_check(&c->constraint, &c->f->g, info);
@@ -55,23 +93,21 @@ static int64_t clock_here(void) {
 static int converse(Chat *c, TernFull full) {
     const ChatFlags *f = c->f;
     TernError err = {0};
-    char *tools = NULL;
-    TernConversationOptions o = {
-        .size = sizeof o, .variables = text_of(f->kwargs), .full = full, .now = clock_here()};
+    TernConversationOptions o = {.size = sizeof o,
+                                 .tools = c->tools,
+                                 .variables = text_of(f->kwargs),
+                                 .full = full,
+                                 .now = clock_here()};
     int code = take_source(c, c->vocab);
     o.chat_template = c->source;
-    if (code == EXIT_OK && f->tools &&
-        read_text_file(f->tools, TEXT_LIMIT, &tools, &o.tools.size, &err) != TERN_OK)
-        code = fail(&err);
-    o.tools.data = tools;
     if (code == EXIT_OK && tern_conversation_create(c->generator, &o, &c->talk, &err) != TERN_OK)
         code = fail(&err);
-    if (code == EXIT_OK && f->load && tern_conversation_load(c->talk, f->load, &err) != TERN_OK)
+    if (code == EXIT_OK && f->load &&
+        tern_conversation_load_text(c->talk, c->loaded, f->load, &err) != TERN_OK)
         code = fail(&err);
     if (code == EXIT_OK && f->system &&
         tern_conversation_set_system(c->talk, text_of(f->system), &err) != TERN_OK)
         code = fail(&err);
-    free(tools);
     return code;
 }
 
@@ -206,5 +242,7 @@ int verb_chat(const Verb *verb, int argc, char **argv) {
     tern_vocab_close(c.vocab);
     unload_model(&c.model);
     free(c.own_source);
+    free((char *)c.tools.data);
+    free((char *)c.loaded.data);
     return code;
 }

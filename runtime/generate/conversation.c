@@ -211,18 +211,37 @@ TernStatus tern_conversation_save(const TernConversation *c, const char *path, T
 
 enum { FILE_MOST = 1 << 28 };
 
+static TernStatus read_messages(TernText json, const char *name, TnMessages *out, TernError *err) {
+    TN_NEED(name, err);
+    if (!json.data) return tn_fail_null("json.data", err);
+    return tn_messages_read(out, json.data, json.size, name, err);
+}
+
 TernStatus tern_conversation_load(TernConversation *c, const char *path, TernError *err) {
     TN_TRY(check_idle(c, err));
     TN_NEED(path, err);
     char *json = NULL;
     size_t n = 0;
-    TnMessages messages = {0};
     TN_TRY(tn_file_read(path, FILE_MOST, &json, &n, err));
-    TernStatus st = tn_messages_read(&messages, json, n, path, err);
+    TernStatus st = tern_conversation_load_text(c, (TernText){json, n}, path, err);
     free(json);
-    if (st != TERN_OK) return st;
+    return st;
+}
+
+TernStatus tern_conversation_load_text(TernConversation *c, TernText json, const char *name, TernError *err) {
+    TnMessages messages = {0};
+    TN_TRY(check_idle(c, err));
+    TN_TRY(read_messages(json, name, &messages, err));
     tn_messages_free(&c->messages);
     c->messages = messages;
+    return TERN_OK;
+}
+
+TernStatus tern_messages_check(TernText json, const char *name, TernError *err) {
+    TnMessages messages = {0};
+    tn_error_clear(err);
+    TN_TRY(read_messages(json, name, &messages, err));
+    tn_messages_free(&messages);
     return TERN_OK;
 }
 

@@ -91,6 +91,11 @@ TERN_API TernStatus tern_conversation_clear(TernConversation *conversation, Tern
 TERN_API TernStatus tern_conversation_save(const TernConversation *conversation, const char *path,
                                            TernError *err);
 TERN_API TernStatus tern_conversation_load(TernConversation *conversation, const char *path, TernError *err);
+/* The same from the text of a file that was read already; lines about it begin with `name`. And only the check, which needs
+ * no model. */
+TERN_API TernStatus tern_conversation_load_text(TernConversation *conversation, TernText json,
+                                                const char *name, TernError *err);
+TERN_API TernStatus tern_messages_check(TernText json, const char *name, TernError *err);
 
 /* ---- answers
  *

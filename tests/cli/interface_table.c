@@ -746,6 +746,10 @@ static void test_conversation(void) {
     CALL(tern_conversation_clear(NULL, &err), REFUSED, "conversation");
     CALL(tern_conversation_save(NULL, "/nonexistent/a", &err), REFUSED, "conversation");
     CALL(tern_conversation_load(NULL, "/nonexistent/a", &err), REFUSED, "conversation");
+    CALL(tern_conversation_load_text(NULL, text, "a", &err), REFUSED, "conversation");
+    CALL(tern_messages_check(text, NULL, &err), REFUSED, "name");
+    CALL(tern_messages_check(none, "a", &err), REFUSED, "json.data");
+    CALL(tern_messages_check(text, "a", &err), REFUSED, "a: ");
     CALL(tern_conversation_ask(NULL, text, NULL, NULL, NULL, &got, &err), REFUSED, "conversation");
     CALL(tern_conversation_answer(NULL, NULL, NULL, NULL, &got, &err), REFUSED, "conversation");
     CALL(tern_conversation_begin(NULL, NULL, NULL, NULL, &err), REFUSED, "conversation");
@@ -763,6 +767,8 @@ static void test_conversation(void) {
     CALL(tern_conversation_undo_answer(c, &err), REFUSED, "no message");
     CALL(tern_conversation_save(c, NULL, &err), REFUSED, "path");
     CALL(tern_conversation_load(c, NULL, &err), REFUSED, "path");
+    CALL(tern_conversation_load_text(c, text, NULL, &err), REFUSED, "name");
+    CALL(tern_conversation_load_text(c, none, "a", &err), REFUSED, "json.data");
     CALL(tern_conversation_ask(c, text, &plain, NULL, NULL, &got, &err), REFUSED, "TernRequest.plain");
     CALL(tern_conversation_end(c, &got, &err), REFUSED, "no answer");
     CALL(tern_conversation_ids(c, NULL, &n_out, &err), REFUSED, "out");

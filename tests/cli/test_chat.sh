@@ -244,6 +244,18 @@ refused "-l: '5', expected ID+X, ID-X or ID-inf" 2 $m --chat-template chatml -l 
 refused "standard input is given twice, as --chat-template and as the messages" 1 $m --chat-template -
 refused "standard input is given twice, as --load and as the messages" 1 $m --chat-template chatml --load -
 refused "none.json" 1 $m --chat-template chatml --load none.json
+# Here the model is compiled at load, and would be kept with a line more.
+printf '[{"type": "function"' >wrong.json
+echo '[{"role": "user"}]' >half.json
+export TERN_KEEP=1
+refused "tern: error: wrong.json: the tools: line 1, column 20: " 1 m.gguf --chat-template chatml --tools wrong.json
+echo '{}' >object.json
+refused "tern: error: object.json: the tools: got an object, expected a list" 1 m.gguf --chat-template chatml --tools object.json
+refused "tern: error: half.json: messages[0]: got an object, expected a member content" 1 m.gguf --chat-template chatml --load half.json
+refused "tern: error: --chat-template-kwargs: the extra variables: got a list, expected an object" 1 m.gguf --chat-template chatml --chat-template-kwargs '[]'
+export TERN_KEEP=0
+chat 'sun\n' --load <(echo '[{"role": "user", "content": "hi"}]') --tools <(echo '[]')
+says "--load and --tools from pipes" 0 'It shines.\n'
 checks=$((checks + 1))
 "$tern" chat $m --chat-template chatml "${target[@]}" <"$dir" 2>err && no "a folder as standard input: status 0"
 line "a folder as standard input" "tern: error: standard input: is a directory, expected text"

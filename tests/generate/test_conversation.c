@@ -510,8 +510,17 @@ static void wrong_files(void **state) {
         write_text(in_folder("wrong.json"), rows[i][0]);
         snprintf(line, sizeof line, "%s: %s", in_folder("wrong.json"), rows[i][1]);
         refused(tern_conversation_load(h.c, in_folder("wrong.json"), &err), &err, line);
+        TernText json = {rows[i][0], strlen(rows[i][0])};
+        refused(tern_messages_check(json, in_folder("wrong.json"), &err), &err, line);
+        refused(tern_conversation_load_text(h.c, json, in_folder("wrong.json"), &err), &err, line);
         assert_int_equal(tern_conversation_count(h.c), 2);
     }
+    static const char right[] = "[{\"role\": \"user\", \"content\": \"sun\"}]";
+    TernText json = {right, strlen(right)};
+    must(tern_messages_check(json, "", &err), &err);
+    must(tern_conversation_load_text(h.c, json, "", &err), &err);
+    assert_int_equal(tern_conversation_count(h.c), 1);
+    is_message(&h, 0, "user", "sun");
     leave(&h);
 }
 
