@@ -222,6 +222,55 @@ exec 9>&-
 says "SIGTERM" 143 'Hello, hello!\n'
 line "SIGTERM" "tern: ended by SIGTERM"
 
+# Ctrl-C before the first word of an answer for which a turn would be dropped. Standard error is a full pipe, so that the line
+# about the turn waits in it; there the signal comes, and the answer has not begun.
+cat >interrupt.py <<'P'
+import array, fcntl, os, signal, subprocess, sys, termios, time
+err, err_in = os.pipe()
+fcntl.fcntl(err_in, 1031, 4096)  # F_SETPIPE_SZ
+p = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err_in)
+for _ in range(3):
+    p.stdin.write(b"a message\n")
+    p.stdin.flush()
+    if not p.stdout.readline():
+        break
+os.set_blocking(err_in, False)
+try:
+    while True:
+        os.write(err_in, b"\n")
+except BlockingIOError:
+    pass
+os.set_blocking(err_in, True)  # it is the program's too
+os.close(err_in)
+p.stdin.write(b"a message\n")
+p.stdin.flush()
+
+
+def waits():  # it has taken the line, and sleeps: in the pipe, since nothing else makes it sleep here
+    n = array.array("i", [0])
+    fcntl.ioctl(p.stdin.fileno(), termios.FIONREAD, n)
+    with open("/proc/%d/stat" % p.pid) as f:
+        return n[0] == 0 and f.read().rpartition(")")[2].split()[0] == "S"
+
+
+end = time.monotonic() + 300
+while p.poll() is None and not waits() and time.monotonic() < end:
+    time.sleep(0.005)
+p.send_signal(signal.SIGINT)
+with os.fdopen(err, "rb") as f:
+    sys.stderr.buffer.write(f.read().lstrip(b"\n"))
+sys.stdout.buffer.write(p.stdout.read())
+sys.exit(p.wait())
+P
+if command -v python3 >/dev/null; then
+    python3 interrupt.py "$tern" chat $m --chat-template chatml "${target[@]}" --temp 0 -c 128 -n 8 >out 2>err
+    got=$?
+    says "Ctrl-C before the first word" 130 ''
+    line "Ctrl-C before the first word" "tern: stopped before the first word: nothing has changed, no turn is dropped"
+else
+    echo "note: no python3: Ctrl-C before the first word is not tested"
+fi
+
 # refused before there is code
 refused() {
     local want=$1 status=$2
