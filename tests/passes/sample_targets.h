@@ -6,7 +6,7 @@
  *
  * "grid" stands for a machine of many small processors. Each of its answers differs from that of a CPU: 32 columns a unit,
  * attention by whole rows, classes of 1 to 4 rows and more, all ops of a prologue except attend_join repeated in the first
- * class, attention never split. */
+ * class, no rows of more than 2048 bytes held inside a kernel, attention never split. */
 #ifndef TESTS_PASSES_SAMPLE_TARGETS_H
 #define TESTS_PASSES_SAMPLE_TARGETS_H
 
@@ -56,6 +56,9 @@ static uint32_t grid_classes(const char *level, int64_t most, TnBatchClass out[T
 static bool grid_repeats(const TnGraph *g, TnRef r) {
     return g->nodes[r].op != TN_OP_attend_join && g->rows_hi <= 4;
 }
+static bool grid_holds(const TnGraph *g, TnRef r) {
+    return tn_row_bytes(&g->nodes[r].type) <= 2048;
+}
 static bool grid_pays(const char *pass, const TnGraph *g, bool usual) {
     return strcmp(pass, "split") == 0 ? strcmp(g->level, "splits") == 0 : usual;
 }
@@ -65,6 +68,7 @@ static const TnTargetDesc target_grid = {.name = "grid",
                                          .cut = grid_cut,
                                          .classes = grid_classes,
                                          .repeats = grid_repeats,
+                                         .holds = grid_holds,
                                          .pays = grid_pays};
 /* picky sets none of these hooks, so grid's answers hold for its kernels too, except for how they are cut. */
 static const TnTargetDesc *const grid_targets[] = {&target_picky, &target_grid};
