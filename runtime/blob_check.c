@@ -4,6 +4,7 @@
 #include <string.h>
 #include "runtime/base/options.h"
 #include "runtime/base/os.h"
+#include "runtime/base/single.h"
 #include "runtime/tern.h"
 #include "runtime/variant.h"
 
@@ -41,7 +42,10 @@ static TernStatus check(const TnFile *file, TnArena *arena, TernBlobInfo *out, T
     TnMeta meta;
     TnVariant *variants;
     uint32_t n;
-    TN_TRY(tn_blob_open(file->data, file->size, &b, err));
+    const uint8_t *data = file->data; /* of a single file: from the blob on */
+    size_t size = file->size;
+    TN_TRY(tn_single_open(&data, &size, err));
+    TN_TRY(tn_blob_open(data, size, &b, err));
     TN_TRY(tn_meta_read(&b, arena, &meta, err));
     TN_TRY(tn_variants_read(&b, &meta, arena, &variants, &n, err));
     TN_TRY(check_weights(&b, err));

@@ -184,7 +184,7 @@ typedef struct TernBlobInfo {
         producer[64]; /* the last is the program that wrote it, "tern 0.1.0" */
 } TernBlobInfo;
 /* Verifies a file of any level, also of other machines, as a whole: all hashes, those of the weights too, and all that
- * tern_model_open checks. The error line names the section at fault. Set `size` before the call. Reads all of the file. */
+ * tern_model_open checks. Of a program with a blob in it, the hash and the sizes are those of the blob. The error line names the section at fault. Set `size` before the call. Reads all of the file. */
 TERN_API TernStatus tern_blob_check(const char *path, TernBlobInfo *out, TernError *err);
 
 /* How the cache stores its elements. I8: int8 codes, with one f32 scale for each position and head. */

@@ -27,7 +27,7 @@ static const char *own_path(const char *arg0) {
 /* Verbs that take a model as their first word. */
 static bool takes_model(const Verb *v) {
     return strncmp(v->usage, "[MODEL]", 7) == 0 || strncmp(v->usage, "MODEL ", 6) == 0 ||
-           v->run == verb_inspect;
+           v->run == verb_inspect || v->run == verb_check;
 }
 
 const Verb *add_own_model(const Verb *named, int argc, char **argv, char **words, int *n_words) {

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -269,6 +270,20 @@ uint64_t tn_os_random_seed(void) {
     struct timespec t; /* no entropy yet: only at boot, or in a strict sandbox */
     clock_gettime(CLOCK_MONOTONIC, &t);
     return ((uint64_t)t.tv_nsec * 0x9e3779b97f4a7c15u) ^ (uint64_t)t.tv_sec ^ (uint64_t)getpid() << 40;
+}
+
+/* The first object is the program. Only a dynamic one names an interpreter. */
+static int find_interpreter(struct dl_phdr_info *program, size_t size, void *found) {
+    (void)size;
+    for (int i = 0; i < program->dlpi_phnum; i++)
+        if (program->dlpi_phdr[i].p_type == PT_INTERP) *(bool *)found = true;
+    return 1;
+}
+
+bool tn_os_opens_libraries(void) {
+    bool found = false;
+    dl_iterate_phdr(find_interpreter, &found);
+    return found;
 }
 
 uint64_t tn_os_peak_rss(void) {

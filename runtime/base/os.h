@@ -99,6 +99,9 @@ void tn_os_cpu_name(char *out, size_t size);
 uint64_t tn_os_random_seed(void);
 /* Asks the system for AMX tiles, for this process and all its threads; false if it refuses or has no such call. */
 bool tn_os_allow_amx(void);
+/* Whether the program was linked dynamically. One that was not must not call dlopen: glibc's loads a library that expects
+ * another C library in the process, and crashes. */
+bool tn_os_opens_libraries(void);
 uint64_t tn_os_peak_rss(void); /* bytes */
 /* Bytes that are available without swapping; 0 if the system does not say. */
 uint64_t tn_os_free_memory(void);

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <string.h>
 #include "runtime/base/escape.h"
+#include "runtime/base/os.h"
 
 static const char *const symbols[TN_CUDA_CALL_COUNT] = {
 #define SYMBOL(name, symbol, ...) [TN_CUDA_##name] = (symbol),
@@ -48,6 +49,10 @@ static TernStatus start(TnCuda *cu, TernError *err) {
 }
 
 TernStatus tn_cuda_open(TnCuda *out, TernError *err) {
+    if (!tn_os_opens_libraries())
+        return tn_fail(
+            err, TERN_ERR_ENV,
+            "no driver of CUDA: this program is linked statically and cannot open " TN_CUDA_LIBRARY);
     TnCuda cu = {.library = dlopen(TN_CUDA_LIBRARY, RTLD_NOW | RTLD_LOCAL)};
     if (!cu.library) return tn_fail(err, TERN_ERR_ENV, "no driver of CUDA: %s", tn_shown(dlerror()).s);
     TernStatus status = start(&cu, err);

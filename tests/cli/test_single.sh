@@ -67,6 +67,28 @@ case $err in *"already has a model in it, expected "*) ;; *) no "a second model:
 (umask 027 && "$tern" compile --emit exe -o "$dir/mode" --kv f16 --levels "$level" 2>/dev/null)
 is "who may run it" "$(stat -c %a "$dir/mode")" 750
 
+is "check" "$("$dir/model" check | tail -n +2)" "$("$tern" check "$dir/v.tern" | tail -n +2)"
+is "check of the file" "$("$tern" check "$dir/model" | sed 's/.*: //')" "$("$tern" check "$dir/v.tern" | sed 's/.*: //')"
+printf 'Who comes there?\nAnd then?\n' >"$dir/lines" # messages, through a pipe
+chat=(--chat-template chatml --temp 0 -n 24)
+cat "$dir/lines" | "$tern" chat "$dir/v.tern" "${chat[@]}" >"$dir/talk" 2>"$dir/err" || no "chat: $(cat "$dir/err")"
+cat "$dir/lines" | "$dir/model" chat "${chat[@]}" 2>"$dir/err" | cat >"$dir/got"
+[ -s "$dir/talk" ] && cmp "$dir/talk" "$dir/got" || no "chat of the program differs: $(cat "$dir/err")"
+
+# ---- a GPU: a static program cannot open the driver, even where one is
+static_has_none() { # STATUS WORDS..
+    local status=$1
+    shift
+    LD_LIBRARY_PATH=$build/tests/fake_cuda "$dir/model" "$@" >"$dir/out" 2>"$dir/err" </dev/null
+    is "$*: status" $? "$status"
+    grep -q 'no driver of CUDA: this program is linked statically and cannot open libcuda.so.1$' "$dir/err" "$dir/out" ||
+        no "$*: $(cat "$dir/err")"
+}
+static_has_none 1 -p x -n 2 --device cuda
+is "--device cuda: lines" "$(wc -l <"$dir/err")" 1
+static_has_none 0 -p x -n 2 --temp 0 --device auto
+static_has_none 0 devices
+
 # ---- damage
 refused() { # WHAT FILE
     "$2" -p x --temp 0 -n 2 >"$dir/out" 2>"$dir/err"
@@ -85,6 +107,8 @@ for at in $((start - 1)) $((start + 100)) $((bytes - 100000)) $((bytes - 40)) $(
     cp "$dir/model" "$dir/bad"
     printf '\x5a' | dd of="$dir/bad" bs=1 seek=$at conv=notrunc 2>/dev/null
     refused "byte $at" "$dir/bad"
+    run 1 check "$dir/bad"
+    is "check, byte $at: lines" "$(wc -l <"$dir/err")" 1
 done
 
 # ---- alone in the world
