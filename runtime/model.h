@@ -49,6 +49,8 @@ struct TernModel {
     bool carry_weights; /* copy the weights to the engine's memory, during the check or instead of it */
     TnAddress carried;  /* the copy of WGHT; 0: there is none, use the blob's */
     size_t carried_bytes;
+    _Atomic uint64_t limit,
+        sessions;         /* bytes: tern_model_limit; of this machine's memory, by the sessions there are */
     pthread_mutex_t lock; /* protects the two fields below, and carried */
     enum { TN_UNCHECKED, TN_SOUND, TN_DAMAGED } weights;
     uint32_t damaged_chunk;
@@ -71,8 +73,16 @@ TernStatus tn_model_load_code(TernModel *m, TernError *err);
 /* The kernel of a launch. Call it only if the engine is coded. */
 TnHandle tn_model_kernel(const TernModel *m, const TnVariant *v, const TnBlobLaunch *l);
 
+/* ---- model_memory.c */
+/* Counts a session of so many bytes; refuses it if the model would then exceed its limit. */
+TernStatus tn_model_add_session(TernModel *m, const TernSessionBytes *b, uint32_t slots, uint32_t context,
+                                TernError *err);
+void tn_model_remove_session(TernModel *m, const TernSessionBytes *b);
+
 /* ---- model_weights.c */
 void tn_model_find_chunks(TernModel *m); /* fills chunk_used and rare */
+/* Fills in the first four fields: who reads which bytes of WGHT. */
+void tn_model_sum_weights(const TernModel *m, TernModelMemory *out);
 /* Says that a step will read whole tables, for rows that want all logits. It is meant for good: such rows seldom come alone. */
 void tn_model_read_tables(TernModel *m);
 /* Lets go of the tables' pages and, if `all`, of everything that decoding one row does not read whole. */

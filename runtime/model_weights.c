@@ -54,9 +54,7 @@ static void take_rare(TernModel *m, const Uses *u) {
                 (TnRare){(size_t)u->v[i].of->offset, (size_t)u->v[i].of->row_bytes, u->v[i].by == 0};
 }
 
-void tn_model_find_chunks(TernModel *m) {
-    Uses u = {0};
-    m->chunk_used = tn_alloc(&m->arena, tn_blob_chunks(&m->blob) + 1u);
+static void each_use(const TernModel *m, Uses *u) {
     for (uint32_t i = 0; i < m->n_variants; i++) {
         const TnVariant *v = &m->variants[i];
         if (v->prog.level != m->level) continue;
@@ -65,14 +63,67 @@ void tn_model_find_chunks(TernModel *m) {
             for (uint32_t k = 0; k < l->n_reads; k++) {
                 const TnBlobOperand *o = &v->operands[l->first_operand + k];
                 if (o->space != TN_SPACE_WGHT || o->row_bytes == 0) continue;
-                mark_chunks(m, o);
-                note_use(&u, o, reading(v, l, o));
+                note_use(u, o, reading(v, l, o));
             }
         }
     }
+}
+
+static void free_uses(Uses *u) {
+    tn_map_free(&u->by_place);
+    free(u->v);
+}
+
+void tn_model_find_chunks(TernModel *m) {
+    Uses u = {0};
+    m->chunk_used = tn_alloc(&m->arena, tn_blob_chunks(&m->blob) + 1u);
+    each_use(m, &u);
+    for (size_t i = 0; i < u.n; i++) mark_chunks(m, u.v[i].of);
     take_rare(m, &u);
-    tn_map_free(&u.by_place);
-    free(u.v);
+    free_uses(&u);
+}
+
+/* Where a reader's bytes begin or end. */
+typedef struct Edge {
+    uint64_t at;
+    int reader, step; /* reader: 0 rows, 1 decoding, 2 long steps; step: 1 begins, -1 ends */
+} Edge;
+
+static int by_place(const void *a, const void *b) {
+    const Edge *x = a, *y = b;
+    return (x->at > y->at) - (x->at < y->at);
+}
+
+static Edge *edges_of(const Uses *u) {
+    Edge *e = tn_xcalloc(2 * u->n + 1, sizeof *e);
+    for (size_t i = 0; i < u->n; i++) {
+        const TnBlobOperand *o = u->v[i].of;
+        int reader = u->v[i].by & BY_DECODING ? 1 : u->v[i].by ? 2 : 0;
+        e[2 * i] = (Edge){o->offset, reader, 1};
+        e[2 * i + 1] = (Edge){o->offset + o->row_bytes, reader, -1};
+    }
+    qsort(e, 2 * u->n, sizeof *e, by_place);
+    return e;
+}
+
+/* Weights may overlap, so each byte counts once, for the reader that keeps it in memory longest. */
+void tn_model_sum_weights(const TernModel *m, TernModelMemory *out) {
+    Uses u = {0};
+    each_use(m, &u);
+    Edge *e = edges_of(&u);
+    int64_t readers[3] = {0};
+    uint64_t at = 0, sums[3] = {0}, total = tn_blob_section(&m->blob, TN_SECTION_WGHT, 0)->size;
+    for (size_t i = 0; i < 2 * u.n; at = e[i++].at) {
+        int kept = readers[1] ? 1 : readers[2] ? 2 : 0;
+        if (readers[kept]) sums[kept] += e[i].at - at;
+        readers[e[i].reader] += e[i].step;
+    }
+    out->rows = sums[0];
+    out->whole = sums[1];
+    out->longer = sums[2];
+    out->unused = total - sums[0] - sums[1] - sums[2];
+    free(e);
+    free_uses(&u);
 }
 
 /* ---- what need not stay in memory

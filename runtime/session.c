@@ -95,13 +95,15 @@ TernStatus tern_session_create(TernModel *m, TernPool *pool, const TernSessionOp
             "TernSessionOptions.memory: %zu bytes at an address with remainder %u, expected %llu at "
             "a multiple of 64",
             o.memory_bytes, (unsigned)((uintptr_t)o.memory % 64), (unsigned long long)plan.bytes.total);
-    TN_TRY(tn_model_check_weights(m, pool, err));
+    TN_TRY(tn_model_add_session(m, &plan.bytes, plan.slots, plan.context, err));
     Blocks blocks = {0};
-    TernStatus status = allocate(m, &plan, o.memory, &blocks, err);
+    TernStatus status = tn_model_check_weights(m, pool, err);
+    if (status == TERN_OK) status = allocate(m, &plan, o.memory, &blocks, err);
     TernSession *s = o.memory ? o.memory : (void *)blocks.host;
     if (status == TERN_OK) status = tn_session_bind(&plan, m, pool, s, !o.memory, blocks.own, err);
     if (status != TERN_OK) {
         release(m->engine, &plan.bytes, blocks);
+        tn_model_remove_session(m, &plan.bytes);
         return status;
     }
     s->owned = blocks.host != 0;
@@ -115,6 +117,7 @@ void tern_session_destroy(TernSession *s) {
     TernSessionBytes bytes = s->bytes; /* s lies in what is released */
     Blocks blocks = {s->owned ? (TnAddress)s : 0, s->own};
     if (e->unbind) e->unbind(e, &s->memory);
+    tn_model_remove_session(s->model, &bytes);
     release(e, &bytes, blocks);
 }
 

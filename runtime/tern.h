@@ -211,6 +211,24 @@ typedef struct TernModelInfo {
 TERN_API void tern_model_info(const TernModel *model, TernModelInfo *out);
 /* How many bytes of the weights are in huge pages now. Call it after a session was made. Slow: it asks the system. */
 TERN_API uint64_t tern_model_huge_bytes(const TernModel *model);
+/* The memory that a model takes besides its sessions, in bytes, on the level that was chosen. The first four are all of the
+ * file's weights. Set `size` before the call. */
+typedef struct TernModelMemory {
+    size_t size;
+    uint64_t whole;    /* weights that decoding a token reads whole, or may read whole */
+    uint64_t rows;     /* tables of which a step reads a few rows */
+    uint64_t longer;   /* weights that only steps of several rows read: prompts, or sequences that are decoded together */
+    uint64_t unused;   /* weights of other levels, and what lies between weights */
+    uint64_t resident; /* of the weights, what stays in this machine's memory while tokens are decoded: `whole`, or all of
+                          them if they do not lie in the file, or nothing if a device holds them */
+    uint64_t code;
+    uint64_t sessions; /* what the sessions of the model take now: the sum of TernSessionBytes.total */
+} TernModelMemory;
+TERN_API TernStatus tern_model_memory(const TernModel *model, TernModelMemory *out, TernError *err);
+/* Sets what resident weights, code and all sessions of the model together may take; 0: no limit. From then on
+ * tern_session_create refuses what would take more, before it reads the weights, and the line has the sizes
+ * (TERN_ERR_MEMORY). What the program takes besides is not counted. */
+TERN_API void tern_model_limit(TernModel *model, uint64_t bytes);
 /* What decides the contents of a cache: the weights, the graphs and the code of all levels of a blob, and the version of the
  * library. Which level or device runs it does not count, nor do names and the largest context. So two compilations of a model
  * have the same hash if they have the same version, levels, cache types, head and target, and are tuned alike or not at all. */

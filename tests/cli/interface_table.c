@@ -161,6 +161,9 @@ static TernStatus fill_blob(void *o) {
 static TernStatus fill_bytes(void *o) {
     return tern_session_bytes(model, pool, NULL, o, &err);
 }
+static TernStatus fill_memory(void *o) {
+    return tern_model_memory(model, o, &err);
+}
 static TernStatus use_profile(const void *o) {
     return tern_profile_create(session, o, (TernProfile **)&out, &err);
 }
@@ -351,6 +354,7 @@ static void test_sizes(void) {
     if (!session) return;
     SIZES(TernSessionOptions, use_session, 0, .slots = 1);
     SIZES_FILLED(TernSessionBytes, fill_bytes);
+    SIZES_FILLED(TernModelMemory, fill_memory);
     SIZES(TernProfileOptions, use_profile, 0, .events = 0);
     SIZES(TernGeneratorOptions, use_generator, 0, .slots = 1);
     SIZES(TernEmbedderOptions, use_embedder, all, .pooling = TERN_POOLING_MEAN);
@@ -681,6 +685,9 @@ static void test_runtime(void) {
     CALL(tern_model_open_memory(NULL, 64, NULL, m, &err), REFUSED, "bytes");
     CALL(tern_model_open_memory(nothing, 64, NULL, NULL, &err), REFUSED, "out");
     SAFE((tern_model_info(NULL, &(TernModelInfo){0}), 1));
+    SAFE((tern_model_limit(NULL, 1), 1));
+    CALL(tern_model_memory(NULL, &(TernModelMemory){.size = sizeof(TernModelMemory)}, &err), REFUSED,
+         "model");
     FIELD(use_kernels(&o), "TernKernels.scratch", TernKernels, .run = run);
     FIELD(use_kernels(&o), "TernKernels.run", TernKernels, .scratch = scratch);
     FIELD(use_ref(&o), "TernModelOptions.kernels", TernModelOptions, .kernels = (const TernKernels *)nothing);
@@ -699,6 +706,7 @@ static void test_runtime(void) {
     TernSession **s = (TernSession **)&out;
     CALL(tern_session_create(model, pool, NULL, NULL, &err), REFUSED, "out");
     CALL(tern_session_bytes(model, pool, NULL, NULL, &err), REFUSED, "out");
+    CALL(tern_model_memory(model, NULL, &err), REFUSED, "out");
     CALL(tern_session_create(model, NULL, NULL, s, &err), REFUSED, "pool is NULL");
 #define SESSION(text, ...)                                                                                   \
     FIELD(tern_session_create(model, pool, &o, s, &err), text, TernSessionOptions, __VA_ARGS__)

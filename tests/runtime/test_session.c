@@ -559,6 +559,42 @@ static void bytes_of_any_caller(void **state) {
                         "TernSessionBytes.size is 12, which ends inside the field total, expected 56");
 }
 
+/* What a model takes, and a limit on it: all sessions together count, and one that was refused or destroyed does not. */
+static void memory_and_limit(void **state) {
+    (void)state;
+    TernModelMemory m = {.size = sizeof m}, with = m;
+    TernSessionBytes b = {.size = sizeof b};
+    TernSessionOptions o = {.size = sizeof o, .slots = 2, .context = 100};
+    TernSession *one, *two = NULL;
+    TernError err = {0};
+    assert_int_equal(tern_model_memory(model, &m, &err), TERN_OK);
+    assert_int_equal(m.whole, 64); /* the one operand in WGHT, which every variant reads */
+    assert_int_equal(m.rows + m.longer, 0);
+    assert_true(m.unused > 0);
+    assert_int_equal(m.resident, m.whole + m.unused); /* a blob in memory is all there */
+    assert_int_equal(m.sessions, 0);
+    assert_int_equal(tern_session_bytes(model, pool, &o, &b, &err), TERN_OK);
+    uint64_t first = m.resident + m.code + b.total;
+    tern_model_limit(model, first - 1);
+    assert_int_equal(tern_session_create(model, pool, &o, &two, &err), TERN_ERR_MEMORY);
+    assert_null(two);
+    assert_non_null(strstr(err.text, "the cache of 2 slots of 100 positions, "));
+    assert_non_null(strstr(err.text, " MB for steps), expected at most the limit, "));
+    tern_model_limit(model, first);
+    assert_int_equal(tern_session_create(model, pool, &o, &one, &err), TERN_OK);
+    assert_int_equal(tern_model_memory(model, &with, &err), TERN_OK);
+    assert_int_equal(with.sessions, b.total);
+    assert_int_equal(tern_session_create(model, pool, &o, &two, &err), TERN_ERR_MEMORY);
+    assert_non_null(strstr(err.text, " MB for other sessions), expected at most the limit, "));
+    tern_model_limit(model, first + b.total);
+    assert_int_equal(tern_session_create(model, pool, &o, &two, &err), TERN_OK);
+    tern_session_destroy(two);
+    tern_session_destroy(one);
+    tern_model_limit(model, 0);
+    assert_int_equal(tern_model_memory(model, &with, &err), TERN_OK);
+    assert_memory_equal(&with, &m, sizeof m);
+}
+
 /* tern_session_bytes is exactly enough, and the caller's memory works like a mapping. */
 static void own_memory_of(TernKv kv, uint64_t head_bytes) {
     TernSessionOptions o = {.size = sizeof o, .slots = 2, .context = 100, .batch = 10, .wants = 3, .kv = kv};
@@ -645,19 +681,13 @@ static void unused_cache_is_not_resident(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(anything_goes),
-        cmocka_unit_test(saturated_values_are_counted),
-        cmocka_unit_test(chunks_and_variants),
-        cmocka_unit_test(shared_pages),
-        cmocka_unit_test(step_errors),
-        cmocka_unit_test(not_a_number),
-        cmocka_unit_test(missing_outputs),
-        cmocka_unit_test(option_errors),
-        cmocka_unit_test(bytes_of_any_caller),
-        cmocka_unit_test(own_memory),
-        cmocka_unit_test(carried_pages),
-        cmocka_unit_test(page_errors),
-        cmocka_unit_test(unused_cache_is_not_resident),
+        cmocka_unit_test(anything_goes),       cmocka_unit_test(saturated_values_are_counted),
+        cmocka_unit_test(chunks_and_variants), cmocka_unit_test(shared_pages),
+        cmocka_unit_test(step_errors),         cmocka_unit_test(not_a_number),
+        cmocka_unit_test(missing_outputs),     cmocka_unit_test(option_errors),
+        cmocka_unit_test(bytes_of_any_caller), cmocka_unit_test(memory_and_limit),
+        cmocka_unit_test(own_memory),          cmocka_unit_test(carried_pages),
+        cmocka_unit_test(page_errors),         cmocka_unit_test(unused_cache_is_not_resident),
     };
     const struct CMUnitTest anywhere[] = {
         cmocka_unit_test(anything_goes), cmocka_unit_test(chunks_and_variants),
