@@ -1,8 +1,8 @@
 /* tern check: verifies a compiled file, such as a download or an update, and says what it is. */
 #include <inttypes.h>
 #include <string.h>
+#include "frontends/blob_list.h"
 #include "frontends/cli/cli.h"
-#include "runtime/abi/levels.h"
 #include "runtime/base/escape.h"
 #include "runtime/base/hex.h"
 
@@ -37,25 +37,13 @@ static const char *runs_here(const char *levels) {
     return NULL;
 }
 
-/* Boards and servers that run a level; NULL: the name of the level says it. */
-static const char *machines(uint32_t level) {
-    switch (level) {
-    case TN_LEVEL_NEON:
-        return "every 64-bit ARM: Raspberry Pi 3 and 4, Graviton 1";
-    case TN_LEVEL_NEON_DOTPROD:
-        return "Raspberry Pi 5 yes, Pi 4 no; Graviton 2 and later";
-    default:
-        return NULL;
-    }
-}
-
 static void print_machines(const char *levels) {
     const TnLevelRow *r;
     for (size_t i = 0; (r = tn_level_row(i)); i++)
-        for (const char *p = levels; *p && machines(r->number); p += *p == ',') {
+        for (const char *p = levels; *p; p += *p == ',') {
             size_t n = strcspn(p, ",");
             if (n == strlen(r->name) && memcmp(p, r->name, n) == 0)
-                printf("           %s: %s\n", r->name, machines(r->number));
+                printf("           %s: %s\n", r->name, tn_level_machines(r->number));
             p += n;
         }
 }

@@ -52,13 +52,13 @@ rule codegen/ptx/ops 9 'codegen/ptx/ops/*' 'codegen/ptx/skeletons/*' 'codegen/pt
 # the blob carries the vocabulary as runtime/text lays it out, so the GGUF reader builds it with runtime/text
 rule frontends/gguf 1 'frontends/gguf/*' 'frontends/gguf/arch/archs.def' 'ir/**' 'runtime/text/*' 'runtime/base/*'
 rule frontends/gguf/arch 9 'frontends/gguf/arch.h' # an architecture sees only the toolbox
-rule frontends 1 'runtime/base/*' # what both rooms below and the program use
+rule frontends 1 'frontends/*' 'runtime/tern.h' 'runtime/abi/*' 'runtime/base/*' # what both rooms below and the program use
 rule frontends/hf 9 'frontends/hf/*' frontends/json.h 'frontends/gguf/*' 'ir/**' 'runtime/text/*' 'runtime/base/*'
 rule frontends/api 9 'frontends/api/*' 'frontends/hf/*' 'frontends/gguf/*' 'codegen/**' 'passes/**' 'ir/**' 'runtime/tern.h' \
     'runtime/text/*' 'runtime/abi/*' 'runtime/base/*'
-rule frontends/tools 9 'frontends/tools/*' 'frontends/json.h' 'frontends/api/*' 'frontends/hf/*' 'frontends/gguf/*' 'codegen/**' 'passes/**' \
+rule frontends/tools 9 'frontends/tools/*' 'frontends/json.h' 'frontends/blob_list.h' 'frontends/api/*' 'frontends/hf/*' 'frontends/gguf/*' 'codegen/**' 'passes/**' \
     'ir/**' 'runtime/tern.h' 'runtime/text/*' 'runtime/abi/*' 'runtime/base/*'
-rule frontends/cli 9 frontends/json.h codegen/targets.h 'frontends/cli/*' 'frontends/api/ternc.h' 'frontends/api/ternc_tools.h' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/text/grammar.h' 'runtime/text/chat.h' 'runtime/generate/generate.h' 'runtime/generate/conversation.h' \
+rule frontends/cli 9 frontends/json.h frontends/blob_list.h codegen/targets.h 'frontends/cli/*' 'frontends/api/ternc.h' 'frontends/api/ternc_tools.h' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/text/grammar.h' 'runtime/text/chat.h' 'runtime/generate/generate.h' 'runtime/generate/conversation.h' \
     'runtime/abi/levels.h' 'runtime/abi/kvs.h' 'runtime/abi/version.h' 'runtime/base/*'
 
 # internal.h is what the files of a folder share: no other folder may include it, but the tests of that room may

@@ -50,6 +50,7 @@ other=neon-dotprod
 run 0 compile --levels $other -o "$dir/other.tern"
 run 0 check "$dir/other.tern"
 grep -q "^  levels   $other; this machine's processor runs none of them\$" "$dir/out" || no "check: $other: $out"
+grep -q "^           $other: [A-Z]" "$dir/out" || no "check: which machines run $other: $out"
 size=$(stat -c %s "$m")
 cp "$m" "$dir/bad.tern"
 printf 'x' | dd of="$dir/bad.tern" bs=1 seek=$((size / 2)) conv=notrunc 2>/dev/null
