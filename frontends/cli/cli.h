@@ -111,6 +111,8 @@ void parse_rows(const Verb *verb, const char *rows, uint32_t *out_lo, uint32_t *
 /* "0-3,6" to processors; exits 2 on a mistake, and on one that the process may not run on. Returns the count, from 1. */
 enum { CPUS_MOST = 1024 };
 uint32_t parse_cpus(const Verb *verb, const char *flag, const char *list, uint32_t out[CPUS_MOST]);
+/* "900M", "2G" (10^6, 10^9), "512Mi", "1Gi" (2^20, 2^30) or plain bytes; exits 2 on a mistake. Returns at least 1. */
+uint64_t parse_bytes(const Verb *verb, const char *flag, const char *text);
 /* Checks a thread count given by a flag. More than four times the processors: exits 2. More than the
  * processors: leaves a note. */
 void check_threads(const Verb *verb, const char *flag, int64_t threads);
@@ -198,8 +200,9 @@ typedef struct ModelFlags {
     StrList overrides;
     bool ternary_dense, no_check, huge;
     int64_t threads;
-    const char *cpus; /* CPUS_FLAG; NULL: not given */
-    uint32_t context; /* of a model that is compiled: positions that will be run; 0: the model's */
+    const char *cpus;         /* CPUS_FLAG; NULL: not given */
+    const char *memory_limit; /* MEMORY_FLAG; likewise */
+    uint32_t context;         /* of a model that is compiled: positions that will be run; 0: the model's */
     TuneFlags tune;
     float keep_gib; /* KEEP_FLAGS */
     bool no_keep;
@@ -303,6 +306,14 @@ typedef struct ModelFlags {
             "processors to run on, such as 0-3 or 0,2, one worker bound to each (default: all that the "     \
             "process "                                                                                       \
             "may run on, none bound)"                                                                        \
+    }
+
+/* For verbs that call load_model and make sessions. */
+#define MEMORY_FLAG(m)                                                                                       \
+    {                                                                                                        \
+        "--memory-limit", "SIZE", FLAG_STR, &(m).memory_limit, 0, 0,                                         \
+            "refuse to start if weights, code and cache need more, such as 900M, 2G or 1Gi (default: no "    \
+            "limit)"                                                                                         \
     }
 
 /* ---- prompt_cache.c: the cache of a prompt in a file, for run */
@@ -412,6 +423,7 @@ typedef struct Loaded {
     TernModelInfo info;
     double seconds;
     bool compiled; /* at load */
+    bool tight;    /* report_start has printed its line about memory */
     bool kept;     /* its weights lie in the file of a kept blob, not in memory of this process */
     DeviceChoice device;
     const Verb *verb; /* these two as load_model got them */
@@ -466,6 +478,9 @@ bool is_tir(const char *path);
 DeviceChoice choose_device(const Verb *verb, const ModelFlags *flags);
 /* With auto, the GPU is taken when it has opened the model and made the session: prints the line, once. */
 void report_device(DeviceChoice *choice);
+/* For verbs that call load_model, when there is a session: report_device, and a line if the process's control group may not
+ * use as much memory as the model and its sessions take, once. */
+void report_start(Loaded *l);
 /* With auto, the cpu takes over if the GPU could not open the model or make a session: prints the line and returns true. */
 bool fall_back(DeviceChoice *choice, TernStatus status, const TernError *err);
 

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "frontends/cli/keep.h"
+#include "runtime/base/cgroup.h"
 #include "runtime/base/escape.h"
 #include "runtime/base/filekind.h"
 
@@ -406,7 +407,7 @@ static TernStatus compile_model(const Verb *verb, Opening *opening, Loaded *out,
     return st;
 }
 
-static TernStatus open_model(const Verb *verb, Opening *opening, Loaded *out, TernError *err) {
+static TernStatus open_any(const Verb *verb, Opening *opening, Loaded *out, TernError *err) {
     const ModelFlags *flags = opening->flags;
     bool ref = wants_ref(verb, flags);
     if (!flags->model || is_tir(flags->model) || is_gguf(flags->model))
@@ -424,6 +425,30 @@ static TernStatus open_model(const Verb *verb, Opening *opening, Loaded *out, Te
     else
         TN_TRY(tern_model_open(flags->model, &o, &out->model, err));
     return ask_about(opening, out->model);
+}
+
+static TernStatus open_model(const Verb *verb, Opening *opening, Loaded *out, TernError *err) {
+    const char *limit = opening->flags->memory_limit;
+    uint64_t bytes = limit ? parse_bytes(verb, flag_given(&opening->flags->memory_limit), limit) : 0;
+    TN_TRY(open_any(verb, opening, out, err));
+    tern_model_limit(out->model, bytes);
+    return TERN_OK;
+}
+
+void report_start(Loaded *l) {
+    TernModelMemory m = {.size = sizeof m};
+    uint64_t limit = tn_memory_limit("");
+    report_device(&l->device);
+    if (l->tight || !limit || tern_model_memory(l->model, &m, NULL) != TERN_OK) return;
+    uint64_t need = m.resident + m.code + m.sessions;
+    l->tight = need > limit;
+    if (!l->tight) return;
+    progress_end();
+    fprintf(stderr,
+            "tern: warning: the model needs %.1f MB, and the control group of this process may use %.1f MB: "
+            "weights will "
+            "be read from the disk again and again\n",
+            (double)need / 1e6, (double)limit / 1e6);
 }
 
 void note_idle_threads(const Verb *verb, const ModelFlags *flags, const char *name) {

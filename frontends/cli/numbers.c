@@ -33,6 +33,29 @@ bool read_number(const char *text, double lo, double hi, double *out) {
     return true;
 }
 
+uint64_t parse_bytes(const Verb *verb, const char *flag, const char *text) {
+    static const struct {
+        const char *name;
+        uint64_t bytes;
+    } units[] = {{"", 1},
+                 {"K", 1000},
+                 {"M", 1000000},
+                 {"G", 1000000000},
+                 {"T", 1000000000000},
+                 {"Ki", 1ull << 10},
+                 {"Mi", 1ull << 20},
+                 {"Gi", 1ull << 30},
+                 {"Ti", 1ull << 40}};
+    size_t digits = strspn(text, "0123456789");
+    char number[24] = "";
+    uint64_t n = 0;
+    if (digits && digits < sizeof number) memcpy(number, text, digits);
+    for (size_t i = 0; read_u64(number, &n) && i < TN_COUNT(units); i++)
+        if (n && strcmp(text + digits, units[i].name) == 0 && n <= UINT64_MAX / units[i].bytes)
+            return n * units[i].bytes;
+    usage_error(verb, "%s: got '%s', expected a size, such as 900M, 2G or 1Gi", flag, text);
+}
+
 /* Parses up to n bytes as one number. */
 static bool read_part(const char *text, size_t n, int64_t lo, int64_t hi, int64_t *out) {
     char digits[24];

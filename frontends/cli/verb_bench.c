@@ -146,7 +146,7 @@ static TernStatus measure(Bench *bench, BenchRow *b, TernError *err) {
     Run r = {.bench = bench, .b = b};
     for (TernStatus st; (st = tern_session_create(bench->l.model, bench->l.pool, &o, &r.s, err)) != TERN_OK;)
         if (!load_for_cpu(&bench->l, st, err)) return st;
-    report_device(&bench->l.device);
+    report_start(&bench->l);
     snprintf(b->backend, sizeof b->backend, "%s", bench->l.info.level);
     r.rows = tn_xcalloc(longest, sizeof *r.rows);
     r.best = tn_xcalloc(b->sequences, sizeof *r.best);
@@ -259,6 +259,7 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
         TUNE_FLAGS(m.tune),
         MODEL_FLAGS(m),
         KEEP_FLAGS(m),
+        MEMORY_FLAG(m),
         NO_CHECK_FLAG(m),
         FLAG_END,
     };

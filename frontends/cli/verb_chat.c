@@ -131,7 +131,7 @@ static int prepare(Chat *c, TernFull full) {
     TernError err = {0};
     for (TernStatus st; (st = make_generator(c, &err)) != TERN_OK;)
         if (!load_for_cpu(&c->model, st, &err)) return fail(&err);
-    report_device(&c->model.device);
+    report_start(&c->model);
     int code = constraint_open(&f->c, c->vocab, &c->constraint);
     if (code == EXIT_OK) code = converse(c, full);
     if (code != EXIT_OK) return code;
@@ -203,6 +203,7 @@ int verb_chat(const Verb *verb, int argc, char **argv) {
         MODEL_FLAGS(f.m),
         KEEP_FLAGS(f.m),
         CPUS_FLAG(f.m),
+        MEMORY_FLAG(f.m),
         NO_CHECK_FLAG(f.m),
         FLAG_END,
     };

@@ -190,7 +190,7 @@ static TernStatus make(Embed *s, TernKv kv, TernError *err) {
     for (TernStatus st;
          (st = tern_embedder_create(s->model.model, s->model.pool, &o, &s->embedder, err)) != TERN_OK;)
         if (!load_for_cpu(&s->model, st, err)) return st;
-    report_device(&s->model.device);
+    report_start(&s->model);
     s->inputs = tn_xcalloc(s->n, sizeof *s->inputs);
     for (size_t i = 0; i < s->n; i++)
         s->inputs[i] =
@@ -263,6 +263,7 @@ int verb_embed(const Verb *verb, int argc, char **argv) {
         MODEL_FLAGS(f.m),
         KEEP_FLAGS(f.m),
         CPUS_FLAG(f.m),
+        MEMORY_FLAG(f.m),
         NO_CHECK_FLAG(f.m),
         FLAG_END,
     };

@@ -191,7 +191,7 @@ static int prepare(Run *s) {
         if (!load_for_cpu(&s->model, st, &err)) return fail(&err);
         if ((code = open_own_vocab(s)) != EXIT_OK) return code;
     }
-    report_device(&s->model.device);
+    report_start(&s->model);
     if (open_prompt_cache(&s->cache, s->generator, s->prompt.ids, s->prompt.n, &err) != TERN_OK ||
         profile_attach(s->profile, tern_generator_session(s->generator), &err) != TERN_OK)
         return fail(&err);
@@ -307,6 +307,7 @@ int verb_run(const Verb *verb, int argc, char **argv) {
         MODEL_FLAGS(f.m),
         KEEP_FLAGS(f.m),
         CPUS_FLAG(f.m),
+        MEMORY_FLAG(f.m),
         NO_CHECK_FLAG(f.m),
         FLAG_END,
     };

@@ -21,7 +21,7 @@ static int make_session(const ScoreFlags *f, const Verb *verb, Loaded *l, uint32
         .size = sizeof o, .context = context, .wants = SCORE_WANTS, .kv = kv_of_flags(verb, &f->m)};
     for (TernStatus st; (st = tern_session_create(l->model, l->pool, &o, out, &err)) != TERN_OK;)
         if (!load_for_cpu(l, st, &err)) return fail(&err);
-    report_device(&l->device);
+    report_start(l);
     report_quota(f->m.threads || f->m.cpus);
     return EXIT_OK;
 }
@@ -87,6 +87,7 @@ int verb_logits(const Verb *verb, int argc, char **argv) {
         MODEL_FLAGS(f.m),
         KEEP_FLAGS(f.m),
         CPUS_FLAG(f.m),
+        MEMORY_FLAG(f.m),
         NO_CHECK_FLAG(f.m),
         FLAG_END,
     };
@@ -199,6 +200,7 @@ int verb_perplexity(const Verb *verb, int argc, char **argv) {
         MODEL_FLAGS(f.m),
         KEEP_FLAGS(f.m),
         CPUS_FLAG(f.m),
+        MEMORY_FLAG(f.m),
         NO_CHECK_FLAG(f.m),
         FLAG_END,
     };

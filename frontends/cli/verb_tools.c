@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include "frontends/cli/cli.h"
+#include "frontends/cli/inspect.h"
 #include "runtime/base/escape.h"
 
 #define MB(bytes) ((double)(bytes) / 1e6)
@@ -336,10 +336,21 @@ static int show_report(const TerncSource *source, const char *json, bool probe) 
     return st == TERN_OK ? EXIT_OK : fail(&err);
 }
 
+/* Everything but a plain blob and --memory of one needs the compiler library. */
+static void need_compiler(const char *what) {
+    const TerncCalls *found;
+    TernError err = {0};
+    TernStatus st = find_ternc(&found, &err);
+    if (st == TERN_OK) return;
+    tn_fail_in(&err, st, "%s", what);
+    exit(fail(&err));
+}
+
 int verb_inspect(const Verb *verb, int argc, char **argv) {
     const char *model = NULL, *dot = NULL, *svg = NULL, *json = NULL;
     int64_t layer = -1, variant = 0;
-    bool fold = false, report = false, probe = false, ternary_dense = false;
+    bool fold = false, report = false, probe = false, ternary_dense = false, memory = false;
+    MemoryFlags mem = {.slots = 1};
     TerncPicture p = {.size = sizeof p};
     TerncSource source = {.size = sizeof source, .note = print_note};
     StrList overrides = {0};
@@ -349,6 +360,18 @@ int verb_inspect(const Verb *verb, int argc, char **argv) {
         {"--report", NULL, FLAG_BOOL, &report, 0, 0,
          "for a .gguf: who wrote it, what is inferred and ignored, ternary statistics, memory, what would "
          "run"},
+        {"--memory", NULL, FLAG_BOOL, &memory, 0, 0,
+         "how much memory the model and a session take: resident, touched by each token, reserved"},
+        {"-c --ctx-size", "N", FLAG_INT, &mem.context, 1, 1 << 24,
+         "memory: context in positions (the model's, but at most 4096)"},
+        {"--kv", "TYPE", FLAG_STR, &mem.m.kv, 0, 0, "memory: KV cache: f16 (default), f32 or i8"},
+        {"--slots", "N", FLAG_INT, &mem.slots, 1, 65536, "memory: sequences held at once (1)"},
+        {"-t --threads", "N", FLAG_INT, &mem.m.threads, 1, 1024, "memory: worker threads, as of tern run"},
+        {"--cpu", "LEVEL", FLAG_STR, &mem.m.cpu, 0, 0,
+         TN_LEVEL_CPU_NAMES_THEN(
+             ": memory: the highest level to look at; default: the best that runs here, else the best")},
+        {"--head", "TYPE", FLAG_STR, &mem.m.head, 0, 0, "memory of a .gguf: as of tern run"},
+        {"--no-keep", NULL, FLAG_BOOL, &mem.m.no_keep, 0, 0, "memory of a .gguf: as of tern run"},
         {"--dot", "FILE", FLAG_OPT, &dot, 0, 0, "the graph in Graphviz' language, for a .tir too"},
         {"--svg", "FILE", FLAG_OPT, &svg, 0, 0, "the graph as a picture (needs Graphviz' program dot)"},
         {"--json", "FILE", FLAG_OPT, &json, 0, 0, "the graphs as json; with --report, the report"},
@@ -374,6 +397,16 @@ int verb_inspect(const Verb *verb, int argc, char **argv) {
                                {"--profile", p.profile, TN_FILE_IN},
                                {flag, output ? output : "-", TN_FILE_OUT}};
     if (check_files(verb, files, TN_COUNT(files)) != EXIT_OK) return EXIT_INPUT;
+    const void *const sizes[] = {&mem.context, &mem.m.kv,   &mem.slots,    &mem.m.threads,
+                                 &mem.m.cpu,   &mem.m.head, &mem.m.no_keep};
+    for (size_t i = 0; i < TN_COUNT(sizes); i++) only_with(verb, sizes[i], memory, "--memory");
+    if (memory) {
+        if (report || output || fold || layer >= 0 || p.profile || flag_given(&variant) || overrides.n ||
+            ternary_dense || source.i2s_layout || probe)
+            usage_error(verb, "--memory goes with -c, --kv, --slots, -t, --cpu, --head and --no-keep alone");
+        mem.m.model = model;
+        return show_memory(verb, &mem);
+    }
     source.path = model;
     source.overrides = overrides.v;
     source.n_overrides = overrides.n;
@@ -381,6 +414,7 @@ int verb_inspect(const Verb *verb, int argc, char **argv) {
     if (report) {
         if (dot || svg || fold || layer >= 0 || p.profile || flag_given(&variant))
             usage_error(verb, "--report goes with --json alone");
+        need_compiler("--report");
         return show_report(&source, json, probe);
     }
     if (overrides.n || ternary_dense || source.i2s_layout || probe)
@@ -389,6 +423,7 @@ int verb_inspect(const Verb *verb, int argc, char **argv) {
     for (size_t i = 0; i < TN_COUNT(drawing); i++) only_with(verb, drawing[i], dot || svg, "--dot or --svg");
     if (fold && layer >= 0) usage_error(verb, "--fold-layers and --layer exclude each other");
     if (dot || svg || json) {
+        need_compiler(flag);
         p.path = model;
         p.format = json ? "json" : "dot";
         p.fold_layers = fold;
@@ -397,6 +432,8 @@ int verb_inspect(const Verb *verb, int argc, char **argv) {
         p.variant = (uint32_t)variant;
         return show_picture(&p, output, svg != NULL);
     }
+    if (is_blob(model) && !ternc_present()) return list_blob(model);
+    need_compiler(model ? model : "the embedded model");
     TernError err = {0};
     TextOut out = {0};
     return ternc()->inspect(model, take_text, &out, &err) == TERN_OK ? EXIT_OK : fail(&err);

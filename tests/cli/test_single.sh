@@ -69,6 +69,8 @@ is "who may run it" "$(stat -c %a "$dir/mode")" 750
 
 is "check" "$("$dir/model" check | tail -n +2)" "$("$tern" check "$dir/v.tern" | tail -n +2)"
 is "check of the file" "$("$tern" check "$dir/model" | sed 's/.*: //')" "$("$tern" check "$dir/v.tern" | sed 's/.*: //')"
+is "inspect" "$("$dir/model" inspect 2>/dev/null | tail -n +2)" "$("$tern" inspect "$dir/v.tern" | sed '/^plan of level/,$d' | tail -n +2)"
+is "inspect --memory" "$("$dir/model" inspect --memory)" "$("$tern" inspect --memory "$dir/v.tern")"
 printf 'Who comes there?\nAnd then?\n' >"$dir/lines" # messages, through a pipe
 chat=(--chat-template chatml --temp 0 -n 24)
 cat "$dir/lines" | "$tern" chat "$dir/v.tern" "${chat[@]}" >"$dir/talk" 2>"$dir/err" || no "chat: $(cat "$dir/err")"
