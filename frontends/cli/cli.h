@@ -426,7 +426,8 @@ typedef struct Loaded {
     bool tight;    /* report_start has printed its line about memory */
     bool kept;     /* its weights lie in the file of a kept blob, not in memory of this process */
     DeviceChoice device;
-    const Verb *verb; /* these two as load_model got them */
+    uint32_t cpus[CPUS_MOST], n_cpus; /* --cpus; 0: not given */
+    const Verb *verb;                 /* these two as load_model got them */
     const ModelFlags *flags;
 } Loaded;
 /* Opens (a .tern) or compiles (a .gguf) the model and makes the pool. Returns an exit status; if flags->known
@@ -437,6 +438,8 @@ int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out);
  * too; flags->known is not asked again. False: *err says what the verb fails with. */
 bool load_for_cpu(Loaded *l, TernStatus status, TernError *err);
 void unload_model(Loaded *l);
+/* Leaves a note if there are more threads than --cpus (`of`) has processors. */
+void note_crowded(const char *flag, uint32_t threads, const char *of, uint32_t n_cpus);
 /* Leaves a note if the evaluator is chosen: the flag `name` (-t) has no effect then. */
 void note_idle_threads(const Verb *verb, const ModelFlags *flags, const char *name);
 /* Exits 2 if the flag that fills `out` is given and the file is a graph as text or compiled. */

@@ -456,6 +456,12 @@ void note_idle_threads(const Verb *verb, const ModelFlags *flags, const char *na
         note("%s: no effect with --target %s: the evaluator has one thread", name, flags->target);
 }
 
+void note_crowded(const char *flag, uint32_t threads, const char *of, uint32_t n_cpus) {
+    if (threads > n_cpus)
+        note("%s: %u threads on the %u processor%s of %s: more threads than processors wait for each other",
+             flag, threads, n_cpus, n_cpus == 1 ? "" : "s", of);
+}
+
 static TernStatus open_on_device(const Verb *verb, Opening *opening, Loaded *out, TernError *err) {
     opening->device = choose_device(verb, opening->flags);
     TernStatus st = open_model(verb, opening, out, err);
@@ -473,16 +479,12 @@ int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out) {
         note_idle_threads(verb, flags, flag_given(&flags->threads));
     }
     TernPoolOptions po = {.size = sizeof po, .threads = (uint32_t)flags->threads};
-    uint32_t cpus[CPUS_MOST];
     if (flags->cpus) {
-        po.n_cpus = parse_cpus(verb, flag_given(&flags->cpus), flags->cpus, cpus);
-        po.cpus = cpus;
+        po.n_cpus = out->n_cpus = parse_cpus(verb, flag_given(&flags->cpus), flags->cpus, out->cpus);
+        po.cpus = out->cpus;
         if (!po.threads) po.threads = po.n_cpus;
-        if (po.threads > po.n_cpus)
-            note("%s: %u threads on the %u processor%s of %s: more threads than processors wait for each "
-                 "other",
-                 flag_given(&flags->threads), po.threads, po.n_cpus, po.n_cpus == 1 ? "" : "s",
-                 flag_given(&flags->cpus));
+        if (flag_given(&flags->threads))
+            note_crowded(flag_given(&flags->threads), po.threads, flag_given(&flags->cpus), po.n_cpus);
     }
     if (tern_pool_create(&po, &out->pool, &err) != TERN_OK) return fail(&err);
     if (open_on_device(verb, &opening, out, &err) != TERN_OK) {

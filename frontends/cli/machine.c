@@ -13,6 +13,7 @@
 #include "frontends/cli/machine.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -32,6 +33,7 @@ typedef void Part(Team *team, uint32_t thread, int round);
 struct Team {
     Part *part;
     uint32_t n;
+    const Machine *machine; /* the processors to run on */
     int rounds;
     double *seconds; /* [rounds]: wall time of all threads */
     pthread_mutex_t gate;
@@ -58,8 +60,18 @@ static void rounds(Team *t, uint32_t thread) {
     }
 }
 
+/* A pool that is bound has bound the calling thread too, and its threads would run where it does. */
+static void bind_member(const Machine *m, uint32_t thread) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (!m->n_cpus || m->cpus[thread % m->n_cpus] >= CPU_SETSIZE) return;
+    CPU_SET(m->cpus[thread % m->n_cpus], &set);
+    sched_setaffinity(0, sizeof set, &set);
+}
+
 static void *member(void *arg) {
     Member *m = arg;
+    bind_member(m->team->machine, m->thread);
     pthread_mutex_lock(&m->team->gate); /* wait until the number of threads is known */
     pthread_mutex_unlock(&m->team->gate);
     if (m->team->n) rounds(m->team, m->thread);
@@ -157,7 +169,12 @@ bool machine_read_rate(Machine *m, uint32_t threads, size_t bytes, bool huge) {
     if (share == 0 || tn_os_map(share * threads, huge, &memory, NULL) != TERN_OK) return false;
     if (!huge) tn_os_advise_small(memory, share * threads);
     memset(memory, 1, share * threads);
-    Team t = {.part = read_part, .rounds = ROUNDS, .seconds = seconds, .memory = memory, .share = share};
+    Team t = {.part = read_part,
+              .machine = m,
+              .rounds = ROUNDS,
+              .seconds = seconds,
+              .memory = memory,
+              .share = share};
     bool done = together(&t, threads);
     for (int r = 0; done && r < ROUNDS; r++) {
         double rate = (double)(share * threads) / seconds[r], *best = r & 1 ? &m->prefetching : &m->plain;
@@ -345,6 +362,7 @@ bool machine_int8_rate(Machine *m, uint32_t threads, const char *level) {
     }
     double *rates = tn_xcalloc((size_t)ROUNDS * threads, sizeof *rates);
     Team t = {.part = dot_part,
+              .machine = m,
               .rounds = ROUNDS,
               .seconds = seconds,
               .level = level,

@@ -8,6 +8,8 @@
 #include <stdint.h>
 
 typedef struct Machine {
+    const uint32_t *cpus; /* set by the caller: thread i runs on processor cpus[i % n_cpus] */
+    uint32_t n_cpus;      /* 0: where the caller may run */
     uint32_t threads;
     size_t bytes, huge_bytes;  /* size of the buffer that was read, and how much of it lies in huge pages */
     double plain, prefetching; /* bytes a second of the two readers; 0: not measured */

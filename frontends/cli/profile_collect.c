@@ -34,10 +34,10 @@ struct Profile {
 
 /* Bytes a second that `threads` threads read from a buffer too large for any cache; 0 if there is not enough
  * memory. */
-static double read_rate(uint32_t threads) {
+static double read_rate(const Loaded *l, uint32_t threads) {
     long cache = tn_os_last_cache();
     size_t bytes = cache > 0 ? (size_t)cache * 4 : 0, least = (size_t)256 << 20, most = (size_t)1 << 30;
-    Machine m = {0};
+    Machine m = {.cpus = l->cpus, .n_cpus = l->n_cpus};
     return machine_read_rate(&m, threads,
                              bytes < least  ? least
                              : bytes > most ? most
@@ -228,7 +228,7 @@ TernStatus profile_take(Profile *p, const Loaded *m, const char *test, TernError
     profile_detach(p);
     for (size_t i = 0; i < p->n; i++)
         if (p->tests[i].threads == t.threads) t.read_rate = p->tests[i].read_rate;
-    if (t.read_rate == 0) t.read_rate = read_rate(t.threads);
+    if (t.read_rate == 0) t.read_rate = read_rate(m, t.threads);
     TN_PUSH(p->tests, p->n, p->cap, t);
     return st;
 }

@@ -209,8 +209,13 @@ static int run_all(Bench *bench, const uint32_t *threads, uint32_t n_threads) {
     TernError err = {0};
     uint32_t done = 0;
     for (uint32_t i = 0; i < n_threads; i++) {
-        TernPoolOptions po = {.size = sizeof po, .threads = threads[i]};
+        TernPoolOptions po = {.size = sizeof po,
+                              .threads = threads[i],
+                              .cpus = bench->l.n_cpus ? bench->l.cpus : NULL,
+                              .n_cpus = bench->l.n_cpus};
         Machine *m = &bench->machines[i];
+        m->cpus = bench->l.cpus;
+        m->n_cpus = bench->l.n_cpus;
         tern_pool_destroy(bench->l.pool);
         bench->l.pool = NULL;
         if (tern_pool_create(&po, &bench->l.pool, &err) != TERN_OK) return fail(&err);
@@ -259,6 +264,7 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
         TUNE_FLAGS(m.tune),
         MODEL_FLAGS(m),
         KEEP_FLAGS(m),
+        CPUS_FLAG(m),
         MEMORY_FLAG(m),
         NO_CHECK_FLAG(m),
         FLAG_END,
@@ -268,7 +274,9 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
     BenchPrint *print = bench_printer(format);
     if (!print) usage_error(verb, "-o: '%s', expected md, json or csv", format);
     bench.kv = kv_of_flags(verb, &m);
-    uint32_t t[64] = {tn_os_threads()}, pp[64], tg[64], depth[64], batch[64], pg[64][2];
+    uint32_t t[64] = {tn_os_threads()}, pp[64], tg[64], depth[64], batch[64], pg[64][2], cpus[CPUS_MOST];
+    uint32_t n_cpus = m.cpus ? parse_cpus(verb, flag_given(&m.cpus), m.cpus, cpus) : 0;
+    if (n_cpus) t[0] = n_cpus;
     uint32_t n_t = threads ? parse_counts(verb, "-t", threads, t) : 1;
     uint32_t n_pp = parse_counts(verb, "-p", prompts, pp), n_tg = parse_counts(verb, "-n", gens, tg);
     uint32_t n_depth = parse_counts(verb, "-d", depths, depth),
@@ -280,6 +288,7 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
         uint32_t most = 1;
         for (uint32_t i = 0; i < n_t; i++) most = t[i] > most ? t[i] : most;
         check_threads(verb, flag_given(&threads), most);
+        if (n_cpus) note_crowded(flag_given(&threads), most, flag_given(&m.cpus), n_cpus);
         note_idle_threads(verb, &m, flag_given(&threads));
     }
     bool prefills = any(pp, n_pp), decodes = any(tg, n_tg) || pairs.n;
@@ -325,7 +334,7 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
     if (code == EXIT_OK) code = load_model(verb, &m, &bench.l);
     if (code == EXIT_OK) code = profile_check(bench.profile, &bench.l);
     bench.huge = m.huge || (bench.l.compiled && !bench.l.kept);
-    if (code == EXIT_OK) report_quota(threads != NULL);
+    if (code == EXIT_OK) report_quota(threads || m.cpus);
     if (code == EXIT_OK) notes_print();
     if (code == EXIT_OK) code = run_all(&bench, t, n_t);
     progress_end();

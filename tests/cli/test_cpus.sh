@@ -27,6 +27,15 @@ for list in x 1- -1 2-1 0,,0 0- 99999999999 "0 1"; do
     run 2 run "$dir/m.tern" --cpus="$list"
     is "--cpus=$list" "$err" "tern run: --cpus: got '$list', expected processors, such as 0-3 or 0,2 (see tern run --help)"
 done
+# bench: as many threads as processors, for its tests and for what it measures of the machine
+threads() { awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "n_threads") n = i } NR > 1 { print $n }' "$dir/out" | tr -d '"' | tr '\n' ' '; }
+run 0 bench "$dir/m.tern" -p 8 -n 4 -r 1 --read-mib 4 -o csv --cpus "$first,$first,$first"
+is "bench --cpus: threads" "$(threads)" "3 3 "
+run 0 bench "$dir/m.tern" -p 8 -n 0 -r 1 --read-mib 4 -o csv --cpus "$first" -t 1,2 --profile
+is "bench --cpus -t: threads" "$(threads)" "1 2 "
+is "bench --cpus -t: said once" "$(grep -c "^tern: -t: 2 threads on the 1 processor of --cpus: more threads than processors" <<<"$err")" 1
+run 2 bench "$dir/m.tern" --cpus x
+is "bench --cpus x" "$err" "tern bench: --cpus: got 'x', expected processors, such as 0-3 or 0,2 (see tern bench --help)"
 run 2 run "$dir/m.tern" --cpus 1023
 is "a processor that is not there" "$err" "tern run: --cpus: processor 1023 is not one that this process may run on (see tern run --help)"
 finish cpus
