@@ -127,19 +127,27 @@ static void find_whole(Builder *b) {
     }
 }
 
+/* dequant takes the weight of its product for the sake of a scale, which lies after the codes. */
+static bool takes_scale(const TnGraph *g, const TnNode *n, TnRef weight) {
+    return n->op == TN_OP_dequant && !tn_type_in_groups(&g->nodes[weight].type);
+}
+
 /* How the kernel reads operand `ref`, a weight (TN_WGHT_*): whole, unless every op that takes it reads rows of it. */
 static uint32_t weight_use(const TnGraph *g, const TnKernel *k, TnRef ref) {
     uint32_t use = TN_WGHT_ROWS;
+    bool read = false;
     for (uint32_t i = 0; i < k->n; i++) {
         const TnNode *n = &g->nodes[k->first + i];
         bool rows = tn_op_is(n->op, TN_TRAIT_TABLE_ROW) || tn_op_is(n->op, TN_TRAIT_TABLE_ROWS);
         for (uint32_t j = 0; j < n->n_args; j++) {
-            if (n->args[j] != ref || (rows && j + 1 == n->n_args)) continue;
+            if (n->args[j] != ref || takes_scale(g, n, ref)) continue;
+            read = true;
+            if (rows && j + 1 == n->n_args) continue;
             bool copied = n->op == TN_OP_tmatmul && n->n_args == 3 && j == 1;
             if (use == TN_WGHT_ROWS || !copied) use = copied ? TN_WGHT_EITHER : TN_WGHT_WHOLE;
         }
     }
-    return use;
+    return read ? use : TN_WGHT_WHOLE;
 }
 
 static TernStatus add_launch(Builder *b, uint32_t kernel, const TnEmitJob *jobs, const uint32_t *exports) {

@@ -67,6 +67,12 @@ run 0 inspect --memory "$model" --head q6 -c 512 -t 2
 adds_up "a model file"
 is "a model file" "$(for row in "weights that a token" cache arena scratch "tables of the"; do cell "$row" 2; done)" "$blob"
 is "in memory all weights are resident" "$(cell "tables of which" 1)" "$(cell "tables of which" 3)"
+# weights that decoding may read by columns: prompts alone need the rows, of 2048 * 256 codes and a scale
+"$build/make_gguf" --hidden 2048 --ffn 256 --layers 1 --heads 16 --kv-heads 2 --head-dim 128 --vocab 300 --ctx 64 -o "$dir/down.gguf" >/dev/null 2>"$dir/err" || no "make_gguf: $(cat "$dir/err")"
+"$tern" compile "$dir/down.gguf" -o "$dir/down.tern" --kv f16 --levels "$level" 2>"$dir/err" || no "compile: $(cat "$dir/err")"
+run 0 inspect --memory "$dir/down.tern"
+adds_up "with a copy by columns"
+is "rows that decoding does not need" "$(cell "weights that only" 1) $(cell "weights that only" 3)" "0.000 0.131"
 run 1 inspect --memory "$m" -c 5000
 is "too many positions" "$err" "tern: error: context is 5000, expected 1 to 1024"
 for words in "-c 5" "--slots 2" "-t 2" "--kv f16" "--cpu $level" "--head q6" --no-keep; do
