@@ -12,7 +12,36 @@ static int32_t take_page(TnPages *p) {
 }
 
 static void let_go(TnPages *p, int32_t page) {
+    p->n_shared -= p->refs[page] == 2;
     if (--p->refs[page] == 0) p->free[p->n_free++] = page;
+}
+
+/* The page in which a slot's last position is, if a position can follow in it; else NULL. */
+static int32_t *open_page(const TnPages *p, uint32_t slot) {
+    uint32_t n = p->length[slot];
+    return n % TN_PAGE_POSITIONS ? &p->table[(size_t)slot * p->per_slot + n / TN_PAGE_POSITIONS] : NULL;
+}
+
+/* Of the slots that share a page and write into it, each but the last holder makes a copy. So the first pass takes refs away
+ * as copies would, and marks the slots that did; the second gives them back. */
+uint64_t tn_pages_needed(TnPages *p, uint32_t *growth) {
+    const uint32_t copies = 1u << 31;
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < p->slots; i++) {
+        if (growth[i] == 0) continue;
+        TN_CHECK(growth[i] < copies);
+        n += pages_of(p->length[i] + growth[i]) - pages_of(p->length[i]);
+        const int32_t *open = open_page(p, i);
+        if (!open || p->refs[*open] == 1) continue;
+        p->refs[*open]--;
+        growth[i] |= copies;
+        n++;
+    }
+    for (uint32_t i = 0; i < p->slots; i++) {
+        if (growth[i] & copies) p->refs[*open_page(p, i)]++;
+        growth[i] &= ~copies;
+    }
+    return n;
 }
 
 static int32_t copy(TnPages *p, int32_t shared) {
@@ -63,7 +92,7 @@ void tn_pages_fork(TnPages *p, uint32_t from, uint32_t to) {
     int32_t *target = p->table + (size_t)to * p->per_slot;
     for (uint32_t j = 0; j < pages_of(p->length[from]); j++) {
         target[j] = source[j];
-        p->refs[source[j]]++;
+        p->n_shared += ++p->refs[source[j]] == 2;
     }
     p->length[to] = p->length[from];
 }

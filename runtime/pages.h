@@ -3,7 +3,8 @@
  * A page holds 64 positions of every layer's keys and values. table[slot * P + j] is the page of positions
  * 64j .. 64j + 63. After a fork, slots share pages. When a slot is about to write into a shared page, the page is
  * copied first; that one rule serves forked and truncated slots alike. N = S * P pages always suffice: a slot
- * never holds more than P, and when it must copy a shared page, fewer than N are in use.
+ * never holds more than P, and when it must copy a shared page, fewer than N are in use. There may be fewer. Then
+ * the session asks how many pages its rows take (tn_pages_needed) and refuses them before any is appended.
  *
  * In every page that a kernel reads, positions after the slot's last one read as zero. Memory is zero as allocated,
  * and untouched memory stays out of the resident set. used[page] says how far a page was ever written; what an
@@ -25,12 +26,22 @@ typedef struct TnPages {
     uint8_t *used;            /* [n] positions written since the page was last cleared */
     int32_t *free;            /* [n] a stack of free pages that were used before */
     uint32_t n_free, n_fresh; /* pages from n_fresh on were never used */
+    uint32_t n_shared;        /* pages that more than one slot holds */
     uint32_t slots, per_slot, n;
     TnEngine *engine;
     TnMemory *memory;
 } TnPages;
 
-/* Appends a position to a slot that has room, and returns it. The slot then has a page for it that no other slot shares. */
+/* The number of pages that no slot holds. */
+static inline uint32_t tn_pages_free(const TnPages *p) {
+    return p->n_free + (p->n - p->n_fresh);
+}
+/* How many free pages it takes to append growth[slot] positions to each slot. Nothing is freed on the way, so it is exact.
+ * `growth` is as before afterwards; its values are below 2^31. */
+uint64_t tn_pages_needed(TnPages *p, uint32_t *growth);
+
+/* The next two take free pages, and the caller has made sure that there are enough.
+ * Appends a position to a slot that has room, and returns it. The slot then has a page for it that no other slot shares. */
 uint32_t tn_pages_append(TnPages *p, uint32_t slot);
 /* Appends n positions, 1 to 64, to a slot that has room and whose pages are all full. Returns their page, whose contents are
  * the caller's to write; until then every position of it counts as written. */

@@ -8,13 +8,18 @@ static const TnField session_fields[] = {
     TN_FIELD(TernSessionOptions, slots),        TN_FIELD(TernSessionOptions, context),
     TN_FIELD(TernSessionOptions, batch),        TN_FIELD(TernSessionOptions, wants),
     TN_FIELD(TernSessionOptions, kv),           TN_FIELD(TernSessionOptions, memory),
-    TN_FIELD(TernSessionOptions, memory_bytes), TN_FIELD(TernSessionOptions, hidden)};
+    TN_FIELD(TernSessionOptions, memory_bytes), TN_FIELD(TernSessionOptions, hidden),
+    TN_FIELD(TernSessionOptions, pages)};
 static const TnShape session_shape = TN_SHAPE(TernSessionOptions, session_fields);
 
 static const TnField bytes_fields[] = {
     TN_FIELD(TernSessionBytes, total),   TN_FIELD(TernSessionBytes, arena),
     TN_FIELD(TernSessionBytes, scratch), TN_FIELD(TernSessionBytes, cache),
     TN_FIELD(TernSessionBytes, tables),  TN_FIELD(TernSessionBytes, device)};
+static const TnField pages_fields[] = {TN_FIELD(TernSessionPages, total), TN_FIELD(TernSessionPages, free),
+                                       TN_FIELD(TernSessionPages, shared)};
+static const TnShape pages_shape = TN_SHAPE(TernSessionPages, pages_fields);
+
 static const TnShape bytes_shape = TN_SHAPE(TernSessionBytes, bytes_fields);
 
 static TernStatus take_options(const TernModel *m, const TernPool *pool, const TernSessionOptions *options,
@@ -155,6 +160,15 @@ TernStatus tern_session_fork(TernSession *s, uint32_t from, uint32_t to, TernErr
     return TERN_OK;
 }
 
+TernStatus tern_session_pages(const TernSession *s, TernSessionPages *out, TernError *err) {
+    tn_error_clear(err);
+    if (!s) return tn_fail_null("session", err);
+    TN_NEED(out, err);
+    TernSessionPages full = {
+        .total = s->pages.n, .free = tn_pages_free(&s->pages), .shared = s->pages.n_shared};
+    return tn_options_give(&pages_shape, &full, out, err);
+}
+
 /* Pages in and out */
 
 _Static_assert((int)TERN_PAGE == TN_PAGE_POSITIONS, "tern.h and program.h agree");
@@ -197,6 +211,8 @@ TernStatus tern_session_append_page(TernSession *s, uint32_t slot, const void *b
         return tn_fail(err, TERN_ERR_INPUT,
                        "slot %u holds %u of %u positions, expected a multiple of %u and room for %u more",
                        slot, held, s->context, TN_PAGE_POSITIONS, n);
+    if (tn_pages_free(p) == 0)
+        return tn_fail(err, TERN_ERR_INPUT, "no page of the cache is free, expected 1 of its %u", p->n);
     int32_t page = tn_pages_append_page(p, slot, n);
     TernStatus st = s->engine->write_page(s->engine, &s->memory, page, bytes, err);
     if (st != TERN_OK) {

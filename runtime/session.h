@@ -39,7 +39,7 @@ struct TernSession {
  * exceptions: if the engine is apart, inputs, arena, scratch, keys and values count from the start of the engine's block;
  * `input` counts from the start of the inputs. */
 typedef struct TnSessionPlan {
-    uint32_t slots, context, batch, wants, hidden, kv;
+    uint32_t slots, context, batch, wants, hidden, pages, kv;
     bool apart;
     uint32_t n;
     const TnVariant *variants[TN_PROGRAMS_MAX];

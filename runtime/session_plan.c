@@ -33,6 +33,11 @@ static TernStatus not_for_kv(const TernModel *m, uint32_t kv, TernError *err) {
                    m->name, tn_kv_type(kv)->name, has);
 }
 
+/* Most pages of a slot. */
+static uint32_t per_slot(const TnSessionPlan *p) {
+    return (p->context + TN_PAGE_POSITIONS - 1) / TN_PAGE_POSITIONS;
+}
+
 static TernStatus resolve(const TernModel *m, const TernSessionOptions *o, TnSessionPlan *p, TernError *err) {
     p->kv = o->kv ? o->kv : TERN_KV_F16;
     if (!tn_kv_type(p->kv))
@@ -48,7 +53,13 @@ static TernStatus resolve(const TernModel *m, const TernSessionOptions *o, TnSes
     TN_TRY(size_option(o->context, least(4096, context), context, "context", &p->context, err));
     TN_TRY(size_option(o->batch, rows, rows, "batch", &p->batch, err));
     TN_TRY(size_option(o->wants, least(p->batch, 16), p->batch, "wants", &p->wants, err));
-    return size_option(o->hidden, p->wants, p->batch, "hidden", &p->hidden, err);
+    TN_TRY(size_option(o->hidden, p->wants, p->batch, "hidden", &p->hidden, err));
+    uint64_t all = (uint64_t)p->slots * per_slot(p);
+    if (all > INT32_MAX)
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "%u slots of %u positions make %llu pages, expected at most 2^31 - 1", p->slots,
+                       p->context, (unsigned long long)all);
+    return size_option(o->pages, (uint32_t)all, (uint32_t)all, "pages", &p->pages, err);
 }
 
 /* Layout */
@@ -56,16 +67,11 @@ static TernStatus resolve(const TernModel *m, const TernSessionOptions *o, TnSes
 /* Gives the largest value that each symbol can have while this variant runs. */
 static void symbol_limits(const TnSessionPlan *p, const TnVariant *v, int64_t out[TN_ABI_SYMS]) {
     int64_t rows = least(p->batch, v->prog.rows_hi), wants = least(p->wants, v->prog.rows_hi);
-    int64_t per_slot = (p->context + TN_PAGE_POSITIONS - 1) / TN_PAGE_POSITIONS;
     int64_t values[TN_ABI_SYMS] = {
-        [TN_ABI_T] = rows,
-        [TN_ABI_R] = wants,
-        [TN_ABI_K] = wants,
-        [TN_ABI_H] = least(p->hidden, v->prog.rows_hi),
-        [TN_ABI_S] = p->slots,
-        [TN_ABI_P] = per_slot,
-        [TN_ABI_N] = p->slots * per_slot,
-        [TN_ABI_L] = wants,
+        [TN_ABI_T] = rows,     [TN_ABI_R] = wants,
+        [TN_ABI_K] = wants,    [TN_ABI_H] = least(p->hidden, v->prog.rows_hi),
+        [TN_ABI_S] = p->slots, [TN_ABI_P] = per_slot(p),
+        [TN_ABI_N] = p->pages, [TN_ABI_L] = wants,
     };
     memcpy(out, values, sizeof values);
 }
@@ -103,9 +109,9 @@ static TernStatus plan_programs(const TernModel *m, TnSessionPlan *p, TnCarve *h
 }
 
 /* Lays out the block of symbols and inputs. */
-static void plan_inputs(TnSessionPlan *p, uint64_t n_pages, TnCarve *host) {
-    const uint64_t counts[TN_IN_COUNT] = {p->batch,  p->batch, p->batch, p->wants,
-                                          p->hidden, n_pages,  p->wants};
+static void plan_inputs(TnSessionPlan *p, TnCarve *host) {
+    const uint64_t table = (uint64_t)p->slots * per_slot(p);
+    const uint64_t counts[TN_IN_COUNT] = {p->batch, p->batch, p->batch, p->wants, p->hidden, table, p->wants};
     TnCarve block = {(p->apart ? TN_ABI_WORDS : TN_ABI_SYMS) * sizeof(int64_t), false};
     for (int i = 0; i < TN_IN_COUNT; i++) p->input[i] = tn_carve(&block, TN_LINE, counts[i], sizeof(int32_t));
     p->input_bytes = block.at;
@@ -134,12 +140,8 @@ TernStatus tn_session_plan(const TernModel *m, const TernPool *pool, const TernS
             *engine = p.apart ? &own : &host;
     size_t arena = 0;
     TN_TRY(plan_programs(m, &p, &host, &arena, err));
-    uint64_t n_pages = (uint64_t)p.sym_max[p.n - 1][TN_ABI_N];
-    if (n_pages > INT32_MAX)
-        return tn_fail(err, TERN_ERR_INPUT,
-                       "%u slots of %u positions make %llu pages, expected at most 2^31 - 1", p.slots,
-                       p.context, (unsigned long long)n_pages);
-    plan_inputs(&p, n_pages, &host);
+    uint64_t n_pages = p.pages;
+    plan_inputs(&p, &host);
     p.inputs = p.apart ? tn_carve(engine, TN_LINE, p.input_bytes, 1) : p.staged;
     p.place = tn_carve(&host, TN_LINE, p.batch, sizeof(uint32_t));
     p.growth = tn_carve(&host, TN_LINE, p.slots, sizeof(uint32_t));

@@ -61,7 +61,20 @@ static TernStatus check_row(TernSession *s, const TernRow *r, size_t i, TernErro
 static TernStatus check_rows(TernSession *s, const TernRow *rows, size_t n, TernError *err) {
     memset(s->growth, 0, s->slots * sizeof *s->growth);
     for (size_t i = 0; i < n; i++) TN_TRY(check_row(s, &rows[i], i, err));
-    return TERN_OK;
+    uint64_t needed = tn_pages_needed(&s->pages, s->growth);
+    uint32_t unused = tn_pages_free(&s->pages);
+    if (needed <= unused) return TERN_OK;
+    return tn_fail(err, TERN_ERR_INPUT,
+                   "the rows need %llu more pages of the cache, but %u of its %u are free",
+                   (unsigned long long)needed, unused, s->pages.n);
+}
+
+uint64_t tern_session_lacks(TernSession *s, const TernRow *rows, size_t n) {
+    if (!s) return 0;
+    memset(s->growth, 0, s->slots * sizeof *s->growth);
+    for (size_t i = 0; i < n; i++) s->growth[rows[i].slot]++;
+    uint64_t needed = tn_pages_needed(&s->pages, s->growth), unused = tn_pages_free(&s->pages);
+    return needed > unused ? needed - unused : 0;
 }
 
 /* Returns how many of the first rows fit in one run. Sets the symbols that count them, and the results asked for. */

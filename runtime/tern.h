@@ -252,6 +252,9 @@ typedef struct TernSessionOptions {
     size_t memory_bytes;
     uint32_t
         hidden; /* most rows with a hidden row that run at once, which need less memory; default: wants */
+    /* Pages of TERN_PAGE positions that the slots share; default and maximum: as many as let all slots be full. With fewer,
+     * the sum of what slots hold is bounded, and a step that needs a page when none is free is refused. */
+    uint32_t pages;
 } TernSessionOptions;
 
 /* All memory that a session with these options takes, in bytes: arena, scratch of every worker, caches, tables.
@@ -300,7 +303,8 @@ typedef void TernSinkFn(void *user, const TernResult *result);
 
 /* Appends the rows to their slots, in order, and runs them. The sink gets one result for every row that wants one, in
  * the order of the rows. If there are more rows than fit at once, they are run in chunks. Errors:
- * - A token, slot or want is out of range, or a slot would grow past the context: nothing has changed.
+ * - A token, slot or want is out of range, or a slot would grow past the context, or there are too few free pages: nothing
+ *   has changed.
  * - The logits or the hidden row of a row hold NaN or infinity: TERN_ERR_NUMERIC, and the line names the row. The slots
  *   then hold the rows up to the end of that chunk.
  * - A device fails: the line is the device's. The slots may then hold anything; empty them. */
@@ -318,6 +322,18 @@ TERN_API TernStatus tern_session_truncate(TernSession *session, uint32_t slot, u
 /* Empties slot `to`, then makes it a copy of `from`. Whole pages are shared, not copied. */
 TERN_API TernStatus tern_session_fork(TernSession *session, uint32_t from, uint32_t to, TernError *err);
 
+/* The pages of a session's cache. Slots that were forked share whole pages, and one that is not full until one of them
+ * writes into it. Set `size` before the call. */
+typedef struct TernSessionPages {
+    size_t size;
+    uint32_t total, free;
+    uint32_t shared; /* held by more than one slot; each counts once */
+} TernSessionPages;
+TERN_API TernStatus tern_session_pages(const TernSession *session, TernSessionPages *out, TernError *err);
+/* How many pages these rows need beyond those that are free; 0: a step has enough for them. The rows must be such that the
+ * step would refuse none of them. */
+TERN_API uint64_t tern_session_lacks(TernSession *session, const TernRow *rows, size_t n);
+
 /* The cache of a slot as bytes, a page of TERN_PAGE positions at a time, to be stored and given to another session later. The
  * bytes depend on the model (tern_model_hash), on the cache type and on the ids that were run, and on nothing else: not on
  * the session's sizes, nor on the device. */
@@ -330,7 +346,7 @@ TERN_API TernStatus tern_session_read_page(TernSession *session, uint32_t slot, 
                                            void *out, TernError *err);
 /* Appends n positions, 1 to TERN_PAGE, to a slot that holds a multiple of TERN_PAGE. `bytes` is such a page; what it has after
  * n positions is ignored. The caller vouches for the bytes: others give other answers, but do no harm. If a device fails, the
- * slot holds what it held before. */
+ * slot holds what it held before. Refused if no page is free. */
 TERN_API TernStatus tern_session_append_page(TernSession *session, uint32_t slot, const void *bytes,
                                              uint32_t n, TernError *err);
 

@@ -164,6 +164,9 @@ static TernStatus fill_bytes(void *o) {
 static TernStatus fill_memory(void *o) {
     return tern_model_memory(model, o, &err);
 }
+static TernStatus fill_pages(void *o) {
+    return tern_session_pages(session, o, &err);
+}
 static TernStatus use_profile(const void *o) {
     return tern_profile_create(session, o, (TernProfile **)&out, &err);
 }
@@ -355,6 +358,7 @@ static void test_sizes(void) {
     SIZES(TernSessionOptions, use_session, 0, .slots = 1);
     SIZES_FILLED(TernSessionBytes, fill_bytes);
     SIZES_FILLED(TernModelMemory, fill_memory);
+    SIZES_FILLED(TernSessionPages, fill_pages);
     SIZES(TernProfileOptions, use_profile, 0, .events = 0);
     SIZES(TernGeneratorOptions, use_generator, 0, .slots = 1);
     SIZES(TernEmbedderOptions, use_embedder, all, .pooling = TERN_POOLING_MEAN);
@@ -701,6 +705,9 @@ static void test_runtime(void) {
     SAFE(tern_session_page_bytes(NULL) == 0);
     SAFE(tern_session_length(NULL, 0) == 0);
     SAFE(tern_session_gives(NULL, TERN_WANT_GREEDY) == 0);
+    SAFE(tern_session_lacks(NULL, NULL, 0) == 0);
+    CALL(tern_session_pages(NULL, &(TernSessionPages){.size = sizeof(TernSessionPages)}, &err), REFUSED,
+         "session");
     CALL(tern_profile_create(NULL, NULL, (TernProfile **)&out, &err), REFUSED, "session");
     if (!session) return;
     TernSession **s = (TernSession **)&out;
@@ -717,6 +724,7 @@ static void test_runtime(void) {
     SESSION("batch", .batch = UINT32_MAX);     /* TernSessionOptions.batch */
     SESSION("wants", .wants = UINT32_MAX);     /* TernSessionOptions.wants */
     SESSION("hidden", .hidden = UINT32_MAX);   /* TernSessionOptions.hidden */
+    SESSION("pages", .pages = UINT32_MAX);     /* TernSessionOptions.pages */
     SESSION("TernSessionOptions.memory", .memory = (void *)&out, .memory_bytes = 3);
     SESSION("TernSessionOptions.memory is NULL although memory_bytes", .memory_bytes = 1u << 30);
     FIELD(tern_profile_create(session, &o, (TernProfile **)&out, &err), "TernProfileOptions.events",
