@@ -56,6 +56,10 @@ typedef struct TernGeneratorOptions {
     uint32_t draft_max;     /* most guesses of a sequence in a step; slots * (1 + draft_max) <= batch */
     TernKv kv;              /* default f16 */
     const TernVocab *vocab; /* the model's, opened by the caller; default: opened here if there is one */
+    uint32_t
+        stored; /* slots beside the others, for what sequences leave (below: stored beginnings); default 0: nothing */
+    uint32_t
+        pages; /* pages of the cache, TERN_PAGE positions each; at least those of full `slots`; default: of all slots */
 } TernGeneratorOptions;
 
 /* The model, the pool and the vocabulary must outlive the generator. */
@@ -89,10 +93,11 @@ typedef struct TernRequest {
      * has none, a grammar of the empty text alone ends the sequence before its first step. */
     TernGrammar *grammar;
     int special; /* the answer's text has control tokens and the token that ends it, as they are spelled */
+    int unstored; /* other sequences get nothing of this one, neither while it runs nor later; it may take from others */
 } TernRequest;
 /* Positional, so that C++ accepts it; in the order of the fields. */
 #define TERN_REQUEST                                                                                         \
-    { sizeof(TernRequest), {NULL, 0}, NULL, 0, 0, 0, 0, 0, 0, NULL, 0, NULL, 0, NULL, NULL, NULL, 0 }
+    { sizeof(TernRequest), {NULL, 0}, NULL, 0, 0, 0, 0, 0, 0, NULL, 0, NULL, 0, NULL, NULL, NULL, 0, 0 }
 
 /* An id and the text that became ready with it. The text is whole characters of UTF-8, without control tokens, tokens that
  * end the answer, and stop strings. Bytes that may begin a stop string or are part of a character are held back, so a text
@@ -135,7 +140,7 @@ typedef struct TernGenerated {
     size_t n_guessed, n_right; /* guesses that were run, and how many were right */
     double prompt_seconds, decode_seconds;
     uint64_t seed;   /* of the sampler */
-    size_t n_reused; /* ids of the prompt that its TernSlot held, which were not run */
+    size_t n_reused; /* ids of the prompt that its TernSlot or other slots held, which were not run */
     /* With a grammar, a bias, a penalty or without top-k: the picks that the best id or the best 256 settled, those that took all
      * logits, and the rows that were run a second time for them. */
     size_t n_from_best, n_from_all, n_again;
@@ -165,6 +170,27 @@ TERN_API TernStatus tern_slot_save(const TernSlot *slot, size_t n, const char *p
  * is empty then. */
 TERN_API TernStatus tern_slot_load(TernSlot *slot, const char *path, const int32_t *ids, size_t n_ids,
                                    size_t *out_n, TernError *err);
+
+/* ---- stored beginnings: what one sequence has computed serves the next
+ *
+ * With TernGeneratorOptions.stored, a sequence's slot keeps what it holds when the sequence is destroyed, unless the sequence
+ * has failed. A new sequence takes the longest beginning of its prompt, except the last id, from what was stored or what other
+ * sequences have run by now, while they go on; a request with a TernSlot does so if that is more than its slot holds. A
+ * prompt that runs takes more as soon as others have it, and lets another sequence go first if both would run the same rows.
+ * Whole pages are shared. Beginnings that were used least recently go when a slot or a page is needed; sequences never lack
+ * either. Answers are the same as without. */
+
+/* What a generator has done since it was made. Set `size` before the call. */
+typedef struct TernGeneratorCounts {
+    size_t size;
+    uint64_t n_reused;                        /* ids of prompts that were not run, because a slot held them */
+    uint64_t n_forks;                         /* how often a sequence took a beginning from another slot */
+    uint64_t n_evicted;                       /* stored beginnings that had to go */
+    uint32_t stored;                          /* beginnings that are stored now */
+    uint32_t pages, pages_free, pages_shared; /* now, as in TernSessionPages */
+} TernGeneratorCounts;
+TERN_API TernStatus tern_generator_counts(const TernGenerator *generator, TernGeneratorCounts *out,
+                                          TernError *err);
 
 /* ---- the short way */
 /* Runs one request to its end, in a slot of its own; the generator's other sequences run beside it. Returns the sequence's

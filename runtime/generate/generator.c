@@ -2,17 +2,31 @@
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/base/options.h"
-#include "runtime/generate/sequence.h"
+#include "runtime/generate/store.h"
 
 /* ---- Generator */
 
-enum { CONTEXT_DEFAULT = 4096 };
+enum { CONTEXT_DEFAULT = 4096, SLOTS_MOST = 1 << 16 };
 
 static const TnField generator_fields[] = {
-    TN_FIELD(TernGeneratorOptions, slots), TN_FIELD(TernGeneratorOptions, context),
-    TN_FIELD(TernGeneratorOptions, batch), TN_FIELD(TernGeneratorOptions, draft_max),
-    TN_FIELD(TernGeneratorOptions, kv),    TN_FIELD(TernGeneratorOptions, vocab)};
+    TN_FIELD(TernGeneratorOptions, slots),  TN_FIELD(TernGeneratorOptions, context),
+    TN_FIELD(TernGeneratorOptions, batch),  TN_FIELD(TernGeneratorOptions, draft_max),
+    TN_FIELD(TernGeneratorOptions, kv),     TN_FIELD(TernGeneratorOptions, vocab),
+    TN_FIELD(TernGeneratorOptions, stored), TN_FIELD(TernGeneratorOptions, pages)};
 static const TnShape generator_shape = TN_SHAPE(TernGeneratorOptions, generator_fields);
+
+/* Without stored beginnings every sequence can fill its context. */
+static TernStatus take_pages(TernGenerator *g, const TernGeneratorOptions *o, TernError *err) {
+    uint64_t most = (g->context + TERN_PAGE - 1) / TERN_PAGE, slots = (uint64_t)g->slots + o->stored;
+    if (slots > SLOTS_MOST)
+        return tn_fail(err, TERN_ERR_INPUT, "TernGeneratorOptions.stored is %u, expected at most %u",
+                       o->stored, SLOTS_MOST - g->slots);
+    if (o->pages && (o->pages < g->slots * most || o->pages > slots * most))
+        return tn_fail(err, TERN_ERR_INPUT, "TernGeneratorOptions.pages is %u, expected %llu to %llu",
+                       o->pages, (unsigned long long)(g->slots * most), (unsigned long long)(slots * most));
+    g->all = (uint32_t)slots;
+    return TERN_OK;
+}
 
 static TernStatus take_options(TernGenerator *g, const TernGeneratorOptions *given, TernGeneratorOptions *o,
                                TernError *err) {
@@ -40,7 +54,7 @@ static TernStatus take_options(TernGenerator *g, const TernGeneratorOptions *giv
             err, TERN_ERR_INPUT,
             "TernGeneratorOptions.draft_max is %u, expected at most %u: %u slots share %u rows a step",
             g->draft_max, g->batch / g->slots - 1, g->slots, g->batch);
-    return TERN_OK;
+    return take_pages(g, o, err);
 }
 
 static TernStatus open_vocab(TernGenerator *g, const TernVocab *given, TernError *err) {
@@ -55,18 +69,24 @@ static TernStatus fill(TernGenerator *g, TernPool *pool, const TernGeneratorOpti
     TernGeneratorOptions o = {.size = sizeof o};
     TN_TRY(take_options(g, given, &o, err));
     TN_TRY(open_vocab(g, o.vocab, err));
-    g->at = calloc(g->slots, sizeof *g->at);
+    g->at = calloc(g->all, sizeof *g->at);
     g->rows = calloc(g->batch, sizeof *g->rows);
     g->row_of = calloc(g->batch, sizeof *g->row_of);
-    g->kept = calloc(g->slots, sizeof *g->kept);
-    if (!g->at || !g->kept || !g->rows || !g->row_of)
-        return tn_fail(err, TERN_ERR_MEMORY, "no memory for the %u rows of a step", g->batch);
+    g->kept = calloc(g->all, sizeof *g->kept);
+    g->used = calloc(g->all, sizeof *g->used);
+    g->ids = calloc((size_t)g->all * g->context, sizeof *g->ids);
+    if (!g->at || !g->kept || !g->rows || !g->row_of || !g->used || !g->ids)
+        return tn_fail(err, TERN_ERR_MEMORY, "no memory for %u slots and the %u rows of a step", g->all,
+                       g->batch);
+    if (o.stored && !(g->prefix = tn_prefix_create(g->all, g->context, g->ids)))
+        return tn_fail(err, TERN_ERR_MEMORY, "no memory for a tree of %u slots", g->all);
     TernSessionOptions so = {.size = sizeof so,
-                             .slots = g->slots,
+                             .slots = g->all,
                              .context = g->context,
                              .batch = g->batch,
                              .wants = g->slots * (1 + g->draft_max),
-                             .kv = o.kv};
+                             .kv = o.kv,
+                             .pages = o.pages};
     g->kv = o.kv ? o.kv : TERN_KV_F16;
     return tern_session_create(g->model, pool, &so, &g->session, err);
 }
@@ -95,6 +115,9 @@ void tern_generator_destroy(TernGenerator *g) {
     tern_vocab_close(g->own_vocab);
     free(g->at);
     free(g->kept);
+    free(g->used);
+    free(g->ids);
+    tn_prefix_destroy(g->prefix);
     free(g->rows);
     free(g->row_of);
     free(g);
@@ -122,7 +145,8 @@ static const TnField request_fields[] = {
     TN_FIELD(TernRequest, stop_ids),      TN_FIELD(TernRequest, n_stop_ids),
     TN_FIELD(TernRequest, stops),         TN_FIELD(TernRequest, n_stops),
     TN_FIELD(TernRequest, sampler),       TN_FIELD(TernRequest, slot),
-    TN_FIELD(TernRequest, grammar),       TN_FIELD(TernRequest, special)};
+    TN_FIELD(TernRequest, grammar),       TN_FIELD(TernRequest, special),
+    TN_FIELD(TernRequest, unstored)};
 static const TnShape request_shape = TN_SHAPE(TernRequest, request_fields);
 
 TernStatus tn_request_take(const TernRequest *given, TernRequest *out, TernError *err) {
@@ -250,6 +274,7 @@ static TernStatus fill_sequence(TernSequence *s, const TernRequest *r, TernError
     TN_TRY(take_ends(s, r, err));
     TN_TRY(take_sampler(s, r, err));
     TN_TRY(take_guesses(s, r, err));
+    s->unstored = r->unstored;
     TN_TRY(tn_slot_take(s, r->slot, err));
     return tn_sequence_end_if_complete(s, err); /* a grammar of the empty text alone */
 }

@@ -4,9 +4,12 @@
  * has room for all of them. The room that is left goes to prompts, in turn. A step never has more rows or wants than the
  * session runs at once, so it is a single run. If the logits of a row are not finite, the rows before it have given
  * results and those after it have not. Then the sequence of that row gives out what its earlier rows gave and fails. The
- * sequences after it are taken back to where they were; their next step gives the same bits. */
+ * sequences after it are taken back to where they were; their next step gives the same bits.
+ *
+ * Before a prompt's rows are chosen, the sequence takes what others have run of it (store.c). Before the step runs, stored
+ * beginnings make room for its pages. */
 #include "runtime/base/options.h"
-#include "runtime/generate/sequence.h"
+#include "runtime/generate/store.h"
 
 static void add_rows(TernGenerator *g, TernSequence *s) {
     if (!tn_sequence_runs(s) || g->n_rows == g->batch) return;
@@ -17,15 +20,20 @@ static void add_rows(TernGenerator *g, TernSequence *s) {
     }
 }
 
+static void add_prompt(TernGenerator *g, TernSequence *s) {
+    tn_store_share(s);
+    if (!tn_store_waits(s)) add_rows(g, s);
+}
+
 static void gather(TernGenerator *g) {
     g->n_rows = g->n_seen = 0;
-    for (uint32_t i = 0; i < g->slots; i++)
+    for (uint32_t i = 0; i < g->all; i++)
         if (g->at[i]) tn_sequence_heed(g->at[i]);
-    for (uint32_t i = 0; i < g->slots; i++)
+    for (uint32_t i = 0; i < g->all; i++)
         if (tn_sequence_runs(g->at[i]) && !tn_sequence_in_prompt(g->at[i])) add_rows(g, g->at[i]);
-    for (uint32_t i = 0; i < g->slots; i++) {
-        TernSequence *s = g->at[(g->turn + i) % g->slots];
-        if (tn_sequence_runs(s) && tn_sequence_in_prompt(s)) add_rows(g, s);
+    for (uint32_t i = 0; i < g->all; i++) {
+        TernSequence *s = g->at[(g->turn + i) % g->all];
+        if (tn_sequence_runs(s) && tn_sequence_in_prompt(s)) add_prompt(g, s);
     }
 }
 
@@ -60,6 +68,7 @@ static void settle(TernGenerator *g, TernStatus status, const TernError *err) {
             tn_sequence_undo(s);
         else
             tn_sequence_settle(s);
+        tn_store_show(g, s->slot, !s->unstored && s->got.end != TERN_END_FAILED);
     }
 }
 
@@ -71,7 +80,7 @@ TernStatus tn_generator_check_idle(const TernGenerator *g, TernError *err) {
 
 size_t tern_generator_running(const TernGenerator *g) {
     size_t n = 0;
-    for (uint32_t i = 0; g && i < g->slots; i++) n += tn_sequence_runs(g->at[i]);
+    for (uint32_t i = 0; g && i < g->all; i++) n += tn_sequence_runs(g->at[i]);
     return n;
 }
 
@@ -86,15 +95,17 @@ TernStatus tern_generator_step(TernGenerator *g, TernError *err) {
         g->stepping = false;
         return TERN_OK;
     }
+    tn_store_make_room(g);
     TernStatus status = tern_session_step(g->session, g->rows, g->n_rows, sink, g, &own);
     bool settled = status == TERN_OK || (status == TERN_ERR_NUMERIC && find_unseen(g) < g->n_rows);
     if (settled) settle(g, status, &own);
     g->stepping = false;
-    if (status != TERN_ERR_INPUT) g->turn = g->turn + 1 < g->slots ? g->turn + 1 : 0;
+    if (status != TERN_ERR_INPUT) g->turn = g->turn + 1 < g->all ? g->turn + 1 : 0;
     if (settled) return TERN_OK;
     if (err) *err = own;
     if (status == TERN_ERR_INPUT) return status; /* refused: nothing has run */
-    for (uint32_t i = 0; i < g->slots; i++)      /* a device failed: all slots are lost */
+    for (uint32_t i = 0; i < g->all; i++)        /* a device failed: all slots are lost */
         if (tn_sequence_runs(g->at[i])) tn_sequence_fail(g->at[i], status, &own);
+    tn_store_lose(g);
     return status;
 }

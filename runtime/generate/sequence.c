@@ -38,8 +38,8 @@ size_t tn_sequence_rows(TernSequence *s, TernRow *rows, size_t room) {
     s->missed = s->unsettled = false;
     s->walk = s->state;
     size_t n = tn_sequence_in_prompt(s) ? prompt_rows(s, rows, room) : decode_rows(s, rows, room);
-    if (s->kept)
-        for (size_t i = 0; i < n; i++) s->kept->ids[s->held + i] = rows[i].token;
+    int32_t *ids = s->generator->ids + (size_t)s->slot * s->generator->context;
+    for (size_t i = 0; i < n; i++) ids[s->held + i] = rows[i].token;
     return n;
 }
 

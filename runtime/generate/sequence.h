@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include "runtime/base/status.h"
 #include "runtime/generate/generate.h"
+#include "runtime/generate/prefix.h"
 
 struct TernGenerator {
     TernModel *model;
@@ -15,10 +16,17 @@ struct TernGenerator {
     TernVocab *own_vocab;
     TernModelInfo info;
     uint32_t slots, context, batch, draft_max;
+    uint32_t all; /* slots of the session: those, and as many as options.stored */
     TernKv kv;
-    TernSequence **at; /* [slots]; NULL: no sequence */
-    TernSlot **kept;   /* [slots]; NULL: not kept */
+    TernSequence **at; /* [all]; NULL: no sequence */
+    TernSlot **kept;   /* [all]; NULL: not kept */
     uint32_t turn;     /* the slot whose prompt comes first in the next step */
+    int32_t
+        *ids; /* [all * context] of which ids each slot's cache is; those beyond its length mean nothing */
+    TnPrefix *prefix; /* over ids: what sequences may begin with; NULL: nothing is shared (store.c) */
+    uint64_t *used;   /* [all] when the slot's stored beginning was last used, in `uses`; 0: it has none */
+    uint64_t uses;
+    TernGeneratorCounts counts;
     /* sequences with a number below cancel_below are cancelled; any thread may write it */
     atomic_ullong n_created, cancel_below;
 
@@ -30,11 +38,11 @@ struct TernGenerator {
     size_t n_seen; /* rows up to and including the last that gave a result */
 };
 
-/* A kept slot. The ids beyond the session's length are of no meaning, so nothing needs to follow a truncation. */
+/* A kept slot. The ids beyond the session's length are of no meaning. */
 struct TernSlot {
     TernGenerator *generator;
     uint32_t number;
-    int32_t *ids; /* [context] */
+    int32_t *ids; /* the slot's of the generator */
 };
 
 struct TernSequence {
@@ -51,6 +59,7 @@ struct TernSequence {
     size_t n_stop_ids;
     uint32_t max_tokens, draft_max;
     bool ignore_eog, special;
+    bool unstored; /* shares nothing with others, though it may take */
     TernSampler *sampler;
     TernSamplerWant want;
     /* constrain.c */

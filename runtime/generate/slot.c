@@ -2,57 +2,46 @@
  *
  * A slot is free, kept (its TernSlot exists), or has a sequence; a kept one may have a sequence too. The cache of a kept
  * slot is described by its ids alone. A sequence writes the ids of its rows at their positions before the step, and the
- * session says how many positions there are, so an undone or shortened step needs no bookkeeping here. */
+ * session says how many positions there are, so an undone or shortened step needs no bookkeeping here. What else may be in
+ * a slot, and what sequences take from others, is in store.c. */
 #include <stdlib.h>
 #include "runtime/base/options.h"
-#include "runtime/generate/sequence.h"
+#include "runtime/generate/store.h"
 
-static TernStatus find_free(const TernGenerator *g, uint32_t *out, TernError *err) {
-    for (uint32_t i = 0; i < g->slots; i++)
-        if (!g->at[i] && !g->kept[i]) return *out = i, TERN_OK;
+static TernStatus check_free(const TernGenerator *g, TernError *err) {
+    uint32_t taken = 0;
+    for (uint32_t i = 0; i < g->all; i++) taken += g->at[i] || g->kept[i];
+    if (taken < g->slots) return TERN_OK;
     return tn_fail(err, TERN_ERR_INPUT,
                    "all slots of the generator are taken, expected at most %u sequences at once", g->slots);
 }
 
 /* ---- Kept slots */
 
-static TernStatus keep(TernGenerator *g, TernSlot *k, TernError *err) {
-    TN_TRY(find_free(g, &k->number, err));
-    k->ids = calloc(g->context, sizeof *k->ids);
-    if (!k->ids) return tn_fail(err, TERN_ERR_MEMORY, "no memory for the %u ids of a slot", g->context);
-    TN_TRY(tern_session_truncate(g->session, k->number, 0, err));
-    g->kept[k->number] = k;
-    return TERN_OK;
-}
-
 TernStatus tern_slot_create(TernGenerator *g, TernSlot **out, TernError *err) {
     tn_error_clear(err);
     TN_NEED(out, err);
     if (!g) return tn_fail_null("generator", err);
     TN_TRY(tn_generator_check_idle(g, err));
+    TN_TRY(check_free(g, err));
     TernSlot *k = calloc(1, sizeof *k);
     if (!k) return tn_fail(err, TERN_ERR_MEMORY, "no memory for a slot");
-    k->generator = g;
-    TernStatus st = keep(g, k, err);
-    if (st == TERN_OK) {
-        *out = k;
-        return TERN_OK;
-    }
-    free(k->ids);
-    free(k);
-    return st;
+    uint32_t number = tn_store_place(g, TN_PREFIX_NONE);
+    *k = (TernSlot){g, number, g->ids + (size_t)number * g->context};
+    tn_store_drop(g, number);
+    g->kept[number] = k;
+    *out = k;
+    return TERN_OK;
 }
 
 void tern_slot_destroy(TernSlot *k) {
     if (!k) return;
-    TernError ignored;
     TernGenerator *g = k->generator;
     g->kept[k->number] = NULL;
     if (g->at[k->number])
-        g->at[k->number]->kept = NULL; /* it goes on, and empties the slot */
+        g->at[k->number]->kept = NULL; /* it goes on, and leaves the slot as any sequence does */
     else
-        tern_session_truncate(g->session, k->number, 0, &ignored);
-    free(k->ids);
+        tn_store_drop(g, k->number);
     free(k);
 }
 
@@ -72,7 +61,8 @@ TernStatus tern_slot_truncate(TernSlot *k, size_t n, TernError *err) {
     if (n > held)
         return tn_fail(err, TERN_ERR_INPUT, "n is %zu, expected at most the %u positions of the slot", n,
                        held);
-    return tern_session_truncate(k->generator->session, k->number, (uint32_t)n, err);
+    tn_store_fork(k->generator, k->number, k->number, n);
+    return TERN_OK;
 }
 
 /* ---- A sequence in a slot */
@@ -96,15 +86,17 @@ static TernStatus check_kept(const TernSequence *s, const TernSlot *k, TernError
 
 TernStatus tn_slot_take(TernSequence *s, TernSlot *kept, TernError *err) {
     TernGenerator *g = s->generator;
-    uint32_t number;
-    if (kept) {
-        TN_TRY(check_kept(s, kept, err));
-        number = kept->number;
-        s->got.n_reused = count_reused(s, kept);
-    } else {
-        TN_TRY(find_free(g, &number, err));
-    }
-    TN_TRY(tern_session_truncate(g->session, number, (uint32_t)s->got.n_reused, err));
+    uint32_t from = TN_PREFIX_NONE, number;
+    TN_TRY(kept ? check_kept(s, kept, err) : check_free(g, err));
+    size_t own = kept ? count_reused(s, kept) : 0,
+           n = tn_store_find(g, s->prompt, s->got.n_prompt - 1, &from);
+    if (n <= own) n = own, from = TN_PREFIX_NONE;
+    number = kept ? kept->number : tn_store_place(g, from);
+    tn_store_fork(g, from == TN_PREFIX_NONE ? number : from, number, n);
+    tn_store_show(g, number, !s->unstored);
+    s->got.n_reused = n;
+    g->counts.n_reused += n;
+    g->counts.n_forks += from != TN_PREFIX_NONE;
     s->kept = kept;
     s->slot = number;
     g->at[number] = s;
@@ -113,8 +105,10 @@ TernStatus tn_slot_take(TernSequence *s, TernSlot *kept, TernError *err) {
 
 void tn_slot_leave(TernSequence *s) {
     TernGenerator *g = s->generator;
-    TernError ignored;
-    if (s->slot >= g->slots || g->at[s->slot] != s) return;
+    if (s->slot >= g->all || g->at[s->slot] != s) return;
     g->at[s->slot] = NULL;
-    if (!s->kept || s->got.end == TERN_END_FAILED) tern_session_truncate(g->session, s->slot, 0, &ignored);
+    if (s->got.end == TERN_END_FAILED)
+        tn_store_drop(g, s->slot);
+    else if (!s->kept)
+        tn_store_keep(g, s->slot);
 }

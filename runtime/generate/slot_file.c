@@ -22,7 +22,7 @@
 #include "runtime/base/options.h"
 #include "runtime/base/os.h"
 #include "runtime/base/reader.h"
-#include "runtime/generate/sequence.h"
+#include "runtime/generate/store.h"
 
 enum { VERSION = 1, ALIGN = 64, POSITIONS_MOST = 1 << 24 };
 
@@ -165,15 +165,18 @@ static TernStatus check_origin(const TnSlotFile *f, const TernGenerator *g, Tern
 }
 
 static TernStatus take(TernSlot *k, const TnSlotFile *f, const int32_t *ids, size_t n_ids, TernError *err) {
-    const TernGenerator *g = k->generator;
+    TernGenerator *g = k->generator;
     uint32_t n = 0, most = f->n < g->context ? f->n : g->context;
     if (!ids && f->n > g->context)
         return tn_fail(err, TERN_ERR_INPUT, "it has %u positions, but the context has %u", f->n, g->context);
     for (; n < most && (!ids || (n < n_ids && ids[n] == tn_slot_file_id(f, n))); n++)
         k->ids[n] = tn_slot_file_id(f, n);
-    for (uint32_t at = 0; at < n; at += TERN_PAGE)
+    for (uint32_t at = 0; at < n; at += TERN_PAGE) {
+        tn_store_free_page(g);
         TN_TRY(tern_session_append_page(g->session, k->number, f->pages + at / TERN_PAGE * f->page_bytes,
                                         n - at < TERN_PAGE ? n - at : TERN_PAGE, err));
+    }
+    tn_store_show(g, k->number, true);
     return TERN_OK;
 }
 

@@ -15,7 +15,7 @@
  * TernVocabSource.eos TernVocabSource.eot TernVocabSource.eom TernVocabSource.unk TernVocabSource.pad
  * TernVocabSource.add_bos TernVocabSource.add_eos TernGeneratorOptions.vocab TernRequest.max_tokens
  * TernConversationOptions.now TernChatInput.now TernRequest.special TernEmbedderOptions.vocab
- * TernVocabSource.add_space_prefix (the ids are held against the tokens:
+ * TernRequest.unstored TernVocabSource.add_space_prefix (the ids are held against the tokens:
  * tests/text/test_vocab.c). Held elsewhere or under the name of another: TernModelOptions.cpu
  * (tests/runtime/test_blob.c) TerncOpt.rows_hi TerncVerify.rows_hi (with rows_lo) TerncPicture.variant
  * (below).
@@ -184,6 +184,9 @@ static TernStatus use_generator(const void *o) {
 }
 static TernStatus use_request(const void *o) {
     return tern_sequence_create(generator, o, NULL, NULL, (TernSequence **)&out, &err);
+}
+static TernStatus fill_counts(void *o) {
+    return tern_generator_counts(generator, o, &err);
 }
 static TernStatus fill_generated(void *o) {
     TernRequest r = {.size = sizeof r, .ids = token, .n_ids = 1};
@@ -365,6 +368,7 @@ static void test_sizes(void) {
     if (embedder)
         SIZES(TernEmbedText, use_embed, offsetof(TernEmbedText, parse_special), .ids = token, .n_ids = 1);
     if (generator) SIZES_FILLED(TernGenerated, fill_generated);
+    if (generator) SIZES_FILLED(TernGeneratorCounts, fill_counts);
     if (generator) SIZES(TernConversationOptions, use_conversation, 0, .chat_template = {"x", 1});
     if (generator) SIZES(TernRequest, use_request, offsetof(TernRequest, plain), .ids = token, .n_ids = 1);
 }
@@ -811,6 +815,8 @@ static void test_generate(void) {
     SAFE((tern_generator_cancel(NULL), tern_sequence_cancel(NULL), tern_generator_running(NULL) == 0));
     SAFE(tern_generator_session(NULL) == NULL);
     CALL(tern_sequence_get(NULL, &got, &err), REFUSED, "sequence");
+    CALL(tern_generator_counts(NULL, &(TernGeneratorCounts){.size = sizeof(TernGeneratorCounts)}, &err),
+         REFUSED, "generator");
     CALL(tern_slot_create(NULL, (TernSlot **)&out, &err), REFUSED, "generator");
     CALL(tern_slot_truncate(NULL, 0, &err), REFUSED, "slot");
     CALL(tern_slot_save(NULL, 1, NOWHERE, &err), REFUSED, "slot");
@@ -837,6 +843,9 @@ static void test_generate(void) {
     GENERATOR("TernGeneratorOptions.draft_max", .draft_max = UINT32_MAX);
     GENERATOR("TernGeneratorOptions.draft_max", .slots = 8, .batch = 8, .draft_max = 1);
     GENERATOR("kv", .kv = 4); /* TernGeneratorOptions.kv */
+    GENERATOR("TernGeneratorOptions.stored", .stored = UINT32_MAX);
+    GENERATOR("TernGeneratorOptions.pages", .pages = 1, .slots = 2);
+    GENERATOR("TernGeneratorOptions.pages", .pages = UINT32_MAX);
     CALL(tern_embedder_create(NULL, pool, NULL, (TernEmbedder **)&out, &err), REFUSED, "model is NULL");
     CALL(tern_embedder_create(model, NULL, NULL, (TernEmbedder **)&out, &err), REFUSED, "pool is NULL");
     CALL(tern_embedder_create(model, pool, NULL, NULL, &err), REFUSED, "out");
