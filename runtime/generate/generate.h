@@ -57,9 +57,12 @@ typedef struct TernGeneratorOptions {
     TernKv kv;              /* default f16 */
     const TernVocab *vocab; /* the model's, opened by the caller; default: opened here if there is one */
     uint32_t
-        stored; /* slots beside the others, for what sequences leave (below: stored beginnings); default 0: nothing */
-    uint32_t
-        pages; /* pages of the cache, TERN_PAGE positions each; at least those of full `slots`; default: of all slots */
+        stored; /* slots beside the others, for beginnings that sequences leave (below); default 0: none */
+    /* Pages of the cache, of TERN_PAGE positions: at least as many as let `slots` be full; default: as many as let all be. */
+    uint32_t pages;
+    /* While a sequence decodes, a step gets as many rows of prompts as are expected to keep it below so many seconds, by the
+     * time of earlier steps, and at least a few, so that prompts go on. Default 0: no bound. */
+    double max_pause;
 } TernGeneratorOptions;
 
 /* The model, the pool and the vocabulary must outlive the generator. */

@@ -2,17 +2,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/base/options.h"
+#include "runtime/base/os.h"
 #include "runtime/generate/store.h"
 
 /* ---- Generator */
 
-enum { CONTEXT_DEFAULT = 4096, SLOTS_MOST = 1 << 16 };
+enum { CONTEXT_DEFAULT = 4096, SLOTS_MOST = 1 << 16, PAUSE_MOST = 3600 };
 
 static const TnField generator_fields[] = {
-    TN_FIELD(TernGeneratorOptions, slots),  TN_FIELD(TernGeneratorOptions, context),
-    TN_FIELD(TernGeneratorOptions, batch),  TN_FIELD(TernGeneratorOptions, draft_max),
-    TN_FIELD(TernGeneratorOptions, kv),     TN_FIELD(TernGeneratorOptions, vocab),
-    TN_FIELD(TernGeneratorOptions, stored), TN_FIELD(TernGeneratorOptions, pages)};
+    TN_FIELD(TernGeneratorOptions, slots),    TN_FIELD(TernGeneratorOptions, context),
+    TN_FIELD(TernGeneratorOptions, batch),    TN_FIELD(TernGeneratorOptions, draft_max),
+    TN_FIELD(TernGeneratorOptions, kv),       TN_FIELD(TernGeneratorOptions, vocab),
+    TN_FIELD(TernGeneratorOptions, stored),   TN_FIELD(TernGeneratorOptions, pages),
+    TN_FIELD(TernGeneratorOptions, max_pause)};
 static const TnShape generator_shape = TN_SHAPE(TernGeneratorOptions, generator_fields);
 
 /* Without stored beginnings every sequence can fill its context. */
@@ -54,6 +56,10 @@ static TernStatus take_options(TernGenerator *g, const TernGeneratorOptions *giv
             err, TERN_ERR_INPUT,
             "TernGeneratorOptions.draft_max is %u, expected at most %u: %u slots share %u rows a step",
             g->draft_max, g->batch / g->slots - 1, g->slots, g->batch);
+    if (!(o->max_pause >= 0 && o->max_pause <= PAUSE_MOST))
+        return tn_fail(err, TERN_ERR_INPUT, "TernGeneratorOptions.max_pause is %g seconds, expected 0 to %d",
+                       o->max_pause, PAUSE_MOST);
+    g->max_pause = o->max_pause;
     return take_pages(g, o, err);
 }
 
@@ -100,6 +106,7 @@ TernStatus tern_generator_create(TernModel *model, TernPool *pool, const TernGen
     TernGenerator *g = calloc(1, sizeof *g);
     if (!g) return tn_fail(err, TERN_ERR_MEMORY, "no memory for a generator (%zu bytes)", sizeof *g);
     g->model = model;
+    g->seconds = tn_os_seconds;
     tern_model_info(model, &g->info);
     TernStatus st = fill(g, pool, options, err);
     if (st == TERN_OK)

@@ -1,7 +1,7 @@
 /* One step over rows of several sequences.
  *
  * Sequences that decode come first, with their guesses, because their readers wait for a token from each. The generator
- * has room for all of them. The room that is left goes to prompts, in turn. A step never has more rows or wants than the
+ * has room for all of them. The room that is left goes to prompts, in turn; with max_pause it may be less (pause.c). A step never has more rows or wants than the
  * session runs at once, so it is a single run. If the logits of a row are not finite, the rows before it have given
  * results and those after it have not. Then the sequence of that row gives out what its earlier rows gave and fails. The
  * sequences after it are taken back to where they were; their next step gives the same bits.
@@ -11,9 +11,11 @@
 #include "runtime/base/options.h"
 #include "runtime/generate/store.h"
 
+enum { PROMPT_LEAST = 4 }; /* rows of prompts in a step, however long it takes */
+
 static void add_rows(TernGenerator *g, TernSequence *s) {
-    if (!tn_sequence_runs(s) || g->n_rows == g->batch) return;
-    size_t n = tn_sequence_rows(s, g->rows + g->n_rows, g->batch - g->n_rows);
+    if (!tn_sequence_runs(s) || g->n_rows >= g->room) return;
+    size_t n = tn_sequence_rows(s, g->rows + g->n_rows, g->room - g->n_rows);
     for (size_t i = 0; i < n; i++) {
         g->rows[g->n_rows].slot = s->slot;
         g->row_of[g->n_rows++] = s;
@@ -25,12 +27,21 @@ static void add_prompt(TernGenerator *g, TernSequence *s) {
     if (!tn_store_waits(s)) add_rows(g, s);
 }
 
+/* Beside sequences that decode, prompts get what can be run within the longest pause (pause.c). */
+static size_t find_room(const TernGenerator *g) {
+    size_t least = g->n_rows + PROMPT_LEAST;
+    if (g->n_rows == 0 || g->max_pause <= 0 || least >= g->batch) return g->batch;
+    return tn_pace_rows(&g->pace, g->max_pause, least, g->batch);
+}
+
 static void gather(TernGenerator *g) {
     g->n_rows = g->n_seen = 0;
+    g->room = g->batch;
     for (uint32_t i = 0; i < g->all; i++)
         if (g->at[i]) tn_sequence_heed(g->at[i]);
     for (uint32_t i = 0; i < g->all; i++)
         if (tn_sequence_runs(g->at[i]) && !tn_sequence_in_prompt(g->at[i])) add_rows(g, g->at[i]);
+    g->room = find_room(g);
     for (uint32_t i = 0; i < g->all; i++) {
         TernSequence *s = g->at[(g->turn + i) % g->all];
         if (tn_sequence_runs(s) && tn_sequence_in_prompt(s)) add_prompt(g, s);
@@ -96,7 +107,9 @@ TernStatus tern_generator_step(TernGenerator *g, TernError *err) {
         return TERN_OK;
     }
     tn_store_make_room(g);
+    double from = g->seconds();
     TernStatus status = tern_session_step(g->session, g->rows, g->n_rows, sink, g, &own);
+    if (status == TERN_OK) tn_pace_note(&g->pace, g->n_rows, g->seconds() - from);
     bool settled = status == TERN_OK || (status == TERN_ERR_NUMERIC && find_unseen(g) < g->n_rows);
     if (settled) settle(g, status, &own);
     g->stepping = false;

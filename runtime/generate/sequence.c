@@ -2,7 +2,6 @@
 #include "runtime/generate/sequence.h"
 #include <string.h>
 #include "runtime/base/options.h"
-#include "runtime/base/os.h"
 
 /* ---- Rows out */
 
@@ -31,7 +30,7 @@ static size_t decode_rows(TernSequence *s, TernRow *rows, size_t room) {
 }
 
 size_t tn_sequence_rows(TernSequence *s, TernRow *rows, size_t room) {
-    if (s->began == 0) s->began = tn_os_seconds();
+    if (s->began == 0) s->began = s->generator->seconds();
     s->held = tern_session_length(s->generator->session, s->slot);
     s->picked = TERN_OK;
     s->n_next = s->n_guess = 0;
@@ -146,7 +145,7 @@ void tn_sequence_heed(TernSequence *s) {
 
 static void settle_prompt(TernSequence *s) {
     s->got.n_prefilled += s->n_chunk - s->unsettled;
-    s->prompt_ended = tn_os_seconds();
+    s->prompt_ended = s->generator->seconds();
     s->got.prompt_seconds = s->prompt_ended - s->began;
     if (s->lookup && s->n_next) {
         tern_lookup_accept(s->lookup, s->prompt, s->got.n_prompt);
@@ -158,7 +157,7 @@ static void settle_decode(TernSequence *s) {
     s->got.n_decoded += s->n_next;
     s->got.n_guessed += s->n_guess;
     s->got.n_right += s->unsettled ? s->n_next : s->n_next - 1;
-    s->got.decode_seconds = tn_os_seconds() - s->prompt_ended;
+    s->got.decode_seconds = s->generator->seconds() - s->prompt_ended;
     if (s->lookup) tern_lookup_accept(s->lookup, s->next, s->n_next);
     if (s->n_guess == 0 || s->unsettled) return;
     s->trust = s->n_next > s->n_guess ? 2 * s->trust : s->n_next;

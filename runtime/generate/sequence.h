@@ -9,6 +9,12 @@
 #include "runtime/generate/generate.h"
 #include "runtime/generate/prefix.h"
 
+/* How long a row took in the last steps of about a size: class i is of 2^i to 2^(i+1) - 1 rows (pause.c). */
+enum { TN_PACE_CLASSES = 16 };
+typedef struct TnPace {
+    double row[TN_PACE_CLASSES]; /* seconds, a moving mean; 0: none yet */
+} TnPace;
+
 struct TernGenerator {
     TernModel *model;
     TernSession *session;
@@ -27,6 +33,9 @@ struct TernGenerator {
     uint64_t *used;   /* [all] when the slot's stored beginning was last used, in `uses`; 0: it has none */
     uint64_t uses;
     TernGeneratorCounts counts;
+    double max_pause; /* seconds; 0: no bound */
+    TnPace pace;
+    double (*seconds)(void); /* the clock; tests set their own */
     /* sequences with a number below cancel_below are cancelled; any thread may write it */
     atomic_ullong n_created, cancel_below;
 
@@ -35,6 +44,7 @@ struct TernGenerator {
     TernRow *rows;         /* [batch] */
     TernSequence **row_of; /* [batch] the sequence of each row */
     size_t n_rows;
+    size_t room;   /* most rows of the step */
     size_t n_seen; /* rows up to and including the last that gave a result */
 };
 
@@ -119,6 +129,11 @@ size_t tn_constrain_guesses(TernSequence *s, size_t n);
 TernStatus tn_constrain_pick(TernSequence *s, const TernResult *r, int32_t *id, TernError *err);
 /* Whether the text is whole and no token can follow, not even one that ends the answer. */
 TernStatus tn_constrain_complete(TernSequence *s, bool *out, TernError *err);
+
+/* ---- pause.c: the rows of prompts beside sequences that decode */
+void tn_pace_note(TnPace *p, size_t rows, double seconds);
+/* The most rows, from `least` to `most`, that a step is expected to run in so many seconds. */
+size_t tn_pace_rows(const TnPace *p, double seconds, size_t least, size_t most);
 
 /* ---- sequence.c */
 /* Ends the sequence if its grammar's text is whole and no token can follow. */

@@ -843,6 +843,8 @@ static void test_generate(void) {
     GENERATOR("TernGeneratorOptions.draft_max", .draft_max = UINT32_MAX);
     GENERATOR("TernGeneratorOptions.draft_max", .slots = 8, .batch = 8, .draft_max = 1);
     GENERATOR("kv", .kv = 4); /* TernGeneratorOptions.kv */
+    GENERATOR("TernGeneratorOptions.max_pause", .max_pause = -1);
+    GENERATOR("TernGeneratorOptions.max_pause", .max_pause = (double)NAN);
     GENERATOR("TernGeneratorOptions.stored", .stored = UINT32_MAX);
     GENERATOR("TernGeneratorOptions.pages", .pages = 1, .slots = 2);
     GENERATOR("TernGeneratorOptions.pages", .pages = UINT32_MAX);

@@ -1,0 +1,182 @@
+/* The rows of a step beside sequences that decode: bounded by the time that earlier steps took, by a clock of the test's own. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "cli/native.h"
+#include "frontends/api/ternc.h"
+#include "runtime/generate/sequence.h"
+
+static TernModel *model;
+static TernPool *pool;
+
+static void must(TernStatus st, const TernError *err) {
+    if (st != TERN_OK) fail_msg("%s", err->text);
+}
+
+/* ---- How many rows */
+
+/* With a step of a + b * rows seconds, the rows of later steps come close to what fits, from below. */
+static void rows_come_close_to_what_fits(void **state) {
+    (void)state;
+    static const struct {
+        double a, b, pause;
+        size_t most, fits;
+    } cases[] = {
+        {0.010, 0.001, 0.050, 512, 40},    {0.100, 0.010, 0.250, 512, 15}, {0.0, 0.001, 10, 512, 512},
+        {0.050, 0.00025, 0.150, 512, 400}, {0.300, 0.001, 0.250, 512, 6},  {0.0, 0.1, 0.25, 512, 6},
+    };
+    for (size_t i = 0; i < TN_COUNT(cases); i++) {
+        TnPace p = {0};
+        size_t rows = 0;
+        assert_int_equal(tn_pace_rows(&p, cases[i].pause, 6, cases[i].most), 6); /* nothing is known */
+        tn_pace_note(&p, 2, cases[i].a + 2 * cases[i].b);
+        for (int step = 0; step < 60; step++) {
+            rows = tn_pace_rows(&p, cases[i].pause, 6, cases[i].most);
+            assert_true(rows >= 6 && rows <= cases[i].fits);
+            tn_pace_note(&p, rows, cases[i].a + (double)rows * cases[i].b);
+        }
+        assert_true(4 * rows >= 3 * cases[i].fits);
+    }
+}
+
+/* One slow step changes little, and is forgotten even if it was the first of its size. */
+static void outliers_pass(void **state) {
+    (void)state;
+    for (int slow = 0; slow < 12; slow++) {
+        TnPace p = {0};
+        for (int step = 0; step < 400; step++) {
+            size_t rows = tn_pace_rows(&p, 0.1, 4, 200);
+            tn_pace_note(&p, rows, step == slow ? 5.0 : 0.001 * (double)rows);
+            tn_pace_note(&p, rows, 0.0); /* a clock that stands still says nothing */
+        }
+        assert_true(tn_pace_rows(&p, 0.1, 4, 200) >= 90);
+    }
+}
+
+/* ---- In a generator */
+
+static TernGenerator *timed;
+static double now;
+static double cost(size_t rows) {
+    return 0.010 + 0.001 * (double)rows;
+}
+/* Between two calls of a step lies the time of the step. */
+static double of_rows(void) {
+    return now += timed->stepping ? cost(timed->n_rows) : 0;
+}
+
+enum { OUT = 40, N = 240 };
+typedef struct Heard {
+    int32_t ids[OUT];
+    size_t n;
+} Heard;
+static int hear(void *user, const TernPiece *p) {
+    Heard *h = user;
+    if (p->id != TERN_NO_TOKEN) h->ids[h->n++] = p->id;
+    return 0;
+}
+
+typedef struct Run {
+    Heard a, b;
+    size_t steps, most; /* in which both had rows; their most rows */
+} Run;
+
+/* One sequence decodes, and then a long prompt comes. */
+static Run run(double max_pause) {
+    Run r = {.most = 0};
+    TernError err;
+    int32_t ids[N];
+    TernSequence *a, *b;
+    TernGenerated got = {.size = sizeof got};
+    TernGeneratorOptions o = {.size = sizeof o, .slots = 2, .context = N + OUT, .max_pause = max_pause};
+    must(tern_generator_create(model, pool, &o, &timed, &err), &err);
+    timed->seconds = of_rows;
+    for (int32_t i = 0; i < N; i++) ids[i] = i % 97 + 3;
+    TernSamplerOptions so = TERN_SAMPLER_OPTIONS;
+    so.seed = 1;
+    TernRequest q = {
+        .size = sizeof q, .ids = ids, .n_ids = 5, .max_tokens = OUT, .sampler = &so, .ignore_eog = 1};
+    must(tern_sequence_create(timed, &q, hear, &r.a, &a, &err), &err);
+    for (int i = 0; i < 3; i++) must(tern_generator_step(timed, &err), &err);
+    q.n_ids = N;
+    q.max_tokens = 5;
+    must(tern_sequence_create(timed, &q, hear, &r.b, &b, &err), &err);
+    while (tern_generator_running(timed)) {
+        size_t n = r.a.n;
+        must(tern_sequence_get(b, &got, &err), &err);
+        must(tern_generator_step(timed, &err), &err);
+        if (got.n_prefilled == N) continue;
+        assert_int_equal(r.a.n, n + 1); /* nobody is held up */
+        r.steps++;
+        if (timed->n_rows > r.most) r.most = timed->n_rows;
+    }
+    tern_sequence_destroy(a);
+    tern_sequence_destroy(b);
+    tern_generator_destroy(timed);
+    return r;
+}
+
+static void pauses_are_short(void **state) {
+    (void)state;
+    Run free = run(0), bound = run(0.050);
+    assert_int_equal(free.steps, 1);
+    assert_int_equal(free.most, N + 1);
+    assert_true(bound.most <= 40 && bound.most >= 30); /* 50 ms */
+    assert_true(bound.steps >= 6 && bound.steps < 15);
+    assert_memory_equal(free.a.ids, bound.a.ids, sizeof free.a.ids);
+    assert_int_equal(free.b.n, 5);
+    assert_memory_equal(free.b.ids, bound.b.ids, 5 * sizeof *free.b.ids);
+}
+
+/* A prompt that no other sequence waits for takes whole steps. */
+static void alone_there_is_no_bound(void **state) {
+    (void)state;
+    TernError err;
+    int32_t ids[N];
+    TernGenerated got = {.size = sizeof got};
+    TernGeneratorOptions o = {.size = sizeof o, .slots = 2, .context = N + OUT, .max_pause = 0.001};
+    must(tern_generator_create(model, pool, &o, &timed, &err), &err);
+    timed->seconds = of_rows;
+    for (int32_t i = 0; i < N; i++) ids[i] = i % 97 + 3;
+    TernSequence *s;
+    TernRequest q = {.size = sizeof q, .ids = ids, .n_ids = N, .max_tokens = 2};
+    must(tern_sequence_create(timed, &q, NULL, NULL, &s, &err), &err);
+    must(tern_generator_step(timed, &err), &err);
+    must(tern_sequence_get(s, &got, &err), &err);
+    assert_int_equal(got.n_prefilled, N);
+    tern_sequence_destroy(s);
+    tern_generator_destroy(timed);
+}
+
+static int open_all(void **state) {
+    (void)state;
+    TernError err;
+    TerncOptions o = {.size = sizeof o, .target = *native_levels() ? NULL : "ref", .kvs = 1u << TERN_KV_F16};
+    TernPoolOptions po = {.size = sizeof po, .threads = 2};
+    must(ternc_load(NULL, &o, NULL, &model, &err), &err);
+    must(tern_pool_create(&po, &pool, &err), &err);
+    return 0;
+}
+
+static int close_all(void **state) {
+    (void)state;
+    tern_pool_destroy(pool);
+    tern_model_close(model);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_come_close_to_what_fits),
+        cmocka_unit_test(outliers_pass),
+        cmocka_unit_test(pauses_are_short),
+        cmocka_unit_test(alone_there_is_no_bound),
+    };
+    return cmocka_run_group_tests(tests, open_all, close_all);
+}
