@@ -58,6 +58,7 @@ TernStatus tn_constrain(TernSequence *s, TernGrammar *grammar, TernError *err) {
 }
 
 TernWant tn_constrain_want(const TernSequence *s) {
+    if (s->n_logprobs) return TERN_WANT_LOGITS;
     if (!s->constrained) return (TernWant)s->want.kind;
     return s->n_raised ? s->raised : s->least;
 }

@@ -97,10 +97,22 @@ typedef struct TernRequest {
     TernGrammar *grammar;
     int special; /* the answer's text has control tokens and the token that ends it, as they are spelled */
     int unstored; /* other sequences get nothing of this one, neither while it runs nor later; it may take from others */
+    /* 0: none. 1 + n: pieces have the log probability of their id and of the n best, n at most TERN_LOGPROBS_MOST. They take
+     * all logits of every step. */
+    uint32_t logprobs;
 } TernRequest;
+enum { TERN_LOGPROBS_MOST = 20 };
 /* Positional, so that C++ accepts it; in the order of the fields. */
 #define TERN_REQUEST                                                                                         \
-    { sizeof(TernRequest), {NULL, 0}, NULL, 0, 0, 0, 0, 0, 0, NULL, 0, NULL, 0, NULL, NULL, NULL, 0, 0 }
+    { sizeof(TernRequest), {NULL, 0}, NULL, 0, 0, 0, 0, 0, 0, NULL, 0, NULL, 0, NULL, NULL, NULL, 0, 0, 0 }
+
+/* The log of an id's probability as the model gave it, before biases, penalties, grammar, top-k and temperature. Float order:
+ *
+ *   m = the largest logit; s = sum over ids, in order, of exp(logit - m); logprob = (logit - m) - log(s); all in double */
+typedef struct TernLogprob {
+    int32_t id;
+    double logprob;
+} TernLogprob;
 
 /* An id and the text that became ready with it. The text is whole characters of UTF-8, without control tokens, tokens that
  * end the answer, and stop strings. Bytes that may begin a stop string or are part of a character are held back, so a text
@@ -111,6 +123,10 @@ typedef struct TernPiece {
     int32_t id;
     const char *text;
     size_t size;
+    /* With TernRequest.logprobs: of the id, and then of the best ids of its place, the best first and the lowest first on ties;
+     * 1 + n, or fewer if the vocabulary is smaller. NULL without, and for text without an id. */
+    const TernLogprob *logprobs;
+    size_t n_logprobs;
 } TernPiece;
 /* Called once for every id, in order, during a step. If it returns nonzero, the sequence ends as TERN_END_CANCELLED and
  * gets no further piece. Of this header it must call nothing but the functions that any thread may call; a step or a new

@@ -153,7 +153,7 @@ static const TnField request_fields[] = {
     TN_FIELD(TernRequest, stops),         TN_FIELD(TernRequest, n_stops),
     TN_FIELD(TernRequest, sampler),       TN_FIELD(TernRequest, slot),
     TN_FIELD(TernRequest, grammar),       TN_FIELD(TernRequest, special),
-    TN_FIELD(TernRequest, unstored)};
+    TN_FIELD(TernRequest, unstored),      TN_FIELD(TernRequest, logprobs)};
 static const TnShape request_shape = TN_SHAPE(TernRequest, request_fields);
 
 TernStatus tn_request_take(const TernRequest *given, TernRequest *out, TernError *err) {
@@ -272,6 +272,7 @@ static TernStatus take_guesses(TernSequence *s, const TernRequest *r, TernError 
     s->next = calloc(1 + (size_t)r->draft_max, sizeof *s->next);
     s->guess = calloc(1 + (size_t)r->draft_max, sizeof *s->guess);
     if (!s->next || !s->guess) return no_memory(err);
+    TN_TRY(tn_logprobs(s, r->logprobs, err));
     return r->draft_max ? tern_lookup_create((size_t)s->generator->context + 1, &s->lookup, err) : TERN_OK;
 }
 
@@ -322,6 +323,7 @@ void tern_sequence_destroy(TernSequence *s) {
     free(s->stop_ids);
     free(s->next);
     free(s->guess);
+    free(s->logprobs);
     free(s);
 }
 

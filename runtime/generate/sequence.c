@@ -51,12 +51,16 @@ void tn_sequence_take(TernSequence *s, const TernResult *r) {
         s->picked = tn_constrain_pick(s, r, id, &s->wrong);
     else if (s->want.kind == TERN_SAMPLER_ID)
         s->picked = tern_sampler_pick_id(s->sampler, r->id, id, &s->wrong);
+    else if (r->want == TERN_WANT_LOGITS) /* for logprobs; the pick is the same */
+        s->picked =
+            tern_sampler_pick_allowed(s->sampler, r->logits, s->generator->info.n_vocab, NULL, id, &s->wrong);
     else
         s->picked = tern_sampler_pick_top(s->sampler, r->top_ids, r->top_logits,
                                           s->want.k < r->n_top ? s->want.k : r->n_top, id, &s->wrong);
     if (s->picked != TERN_OK) return;
     s->unsettled = *id == TERN_NO_TOKEN;
     if (s->unsettled) return;
+    if (s->n_logprobs) tn_logprobs_take(s, r->logits, *id);
     s->missed = s->n_next < s->n_guess && *id != s->guess[s->n_next];
     s->n_next++;
 }
@@ -70,8 +74,7 @@ void tn_sequence_take_failure(TernSequence *s, TernStatus status, const TernErro
 
 /* ---- Text out */
 
-static void give(TernSequence *s, int32_t id, const char *text, size_t size) {
-    TernPiece piece = {id, text, size};
+static void give(TernSequence *s, TernPiece piece) {
     if (!s->muted && s->piece && s->piece(s->user, &piece)) {
         s->muted = true;
         if (s->got.end == TERN_END_NOT) s->got.end = TERN_END_CANCELLED;
@@ -85,9 +88,9 @@ static void give_rest(TernSequence *s) {
     if (!s->detok || s->got.end == TERN_END_STOP || s->got.end == TERN_END_FAILED) return;
     tern_detok_flush(s->detok, &half, &n_half);
     if (n_half && tern_stops_push(s->stops, half, n_half, &bytes, &n, &stop, NULL) == TERN_OK && n)
-        give(s, TERN_NO_TOKEN, bytes, n);
+        give(s, (TernPiece){.id = TERN_NO_TOKEN, .text = bytes, .size = n});
     tern_stops_flush(s->stops, &held, &n_held);
-    if (n_held) give(s, TERN_NO_TOKEN, held, n_held);
+    if (n_held) give(s, (TernPiece){.id = TERN_NO_TOKEN, .text = held, .size = n_held});
 }
 
 static void end(TernSequence *s, TernEnd how) {
@@ -109,7 +112,10 @@ bool tn_sequence_is_end(const TernSequence *s, int32_t id) {
     return vocab && !s->ignore_eog && tern_token_is_eog(vocab, id);
 }
 
-static void give_id(TernSequence *s, int32_t id) {
+/* Gives the pick `at` of the step. */
+static void give_id(TernSequence *s, size_t at) {
+    int32_t id = s->next[at];
+    const TernLogprob *logprobs = s->n_logprobs ? s->logprobs + at * s->n_logprobs : NULL;
     const char *bytes = "";
     size_t n = 0, stop = TERN_NO_STOP;
     bool last = tn_sequence_is_end(s, id);
@@ -122,7 +128,7 @@ static void give_id(TernSequence *s, int32_t id) {
             return;
         }
     }
-    give(s, id, bytes, n);
+    give(s, (TernPiece){id, bytes, n, logprobs, s->n_logprobs});
     if (s->got.end != TERN_END_NOT) return;
     if (stop != TERN_NO_STOP) s->got.stop = stop;
     if (last)
@@ -181,7 +187,7 @@ TernStatus tn_sequence_end_if_complete(TernSequence *s, TernError *err) {
 
 static TernStatus give_picks(TernSequence *s) {
     if (s->n_next) s->last = s->next[s->n_next - 1];
-    for (size_t i = 0; i < s->n_next && tn_sequence_runs(s); i++) give_id(s, s->next[i]);
+    for (size_t i = 0; i < s->n_next && tn_sequence_runs(s); i++) give_id(s, i);
     s->state = s->walk;
     return s->n_next && tn_sequence_runs(s) ? tn_sequence_end_if_complete(s, &s->err) : TERN_OK;
 }

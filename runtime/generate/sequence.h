@@ -93,7 +93,9 @@ struct TernSequence {
     int32_t *next, *guess; /* [1 + draft_max], [draft_max] */
     int32_t last;          /* the last id picked in a step that was settled */
     size_t n_next, n_guess;
-    size_t trust;      /* most guesses for the next step, from how many were right in the last ones */
+    size_t trust;          /* most guesses for the next step, from how many were right in the last ones */
+    TernLogprob *logprobs; /* [(1 + draft_max) * n_logprobs] of the ids picked so far */
+    size_t n_logprobs;     /* of each; 0: none */
     bool missed;       /* the last pick differs from the guess in the next row: ignore the rows after it */
     bool unsettled;    /* the row after the last pick must be run again for all its logits */
     uint32_t held;     /* positions before the step */
@@ -129,6 +131,11 @@ size_t tn_constrain_guesses(TernSequence *s, size_t n);
 TernStatus tn_constrain_pick(TernSequence *s, const TernResult *r, int32_t *id, TernError *err);
 /* Whether the text is whole and no token can follow, not even one that ends the answer. */
 TernStatus tn_constrain_complete(TernSequence *s, bool *out, TernError *err);
+
+/* ---- logprobs.c */
+TernStatus tn_logprobs(TernSequence *s, uint32_t asked, TernError *err);
+/* Writes those of the pick that comes next, from all logits of its row. */
+void tn_logprobs_take(TernSequence *s, const float *logits, int32_t id);
 
 /* ---- pause.c: the rows of prompts beside sequences that decode */
 void tn_pace_note(TnPace *p, size_t rows, double seconds);

@@ -887,6 +887,7 @@ static void test_generate(void) {
     REQUEST("stops[0]", .ids = token, .n_ids = 1, .stops = &none, .n_stops = 1);
     REQUEST("TernRequest.ignore_eog is set", .ids = token, .n_ids = 1, .ignore_eog = 1,
             .grammar = (TernGrammar *)&none); /* TernRequest.grammar */
+    REQUEST("TernRequest.logprobs is 22", .ids = token, .n_ids = 1, .logprobs = 22);
     REQUEST("TernSamplerOptions.top_p", .ids = token, .n_ids = 1,
             .sampler = &sampler); /* TernRequest.sampler */
     CALL(use_request(&(TernRequest){.size = sizeof(TernRequest), .text = {"a", 1}}), ACCEPTED, "");
