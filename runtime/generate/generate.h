@@ -29,7 +29,8 @@
  *   tern_sequence_destroy(sequence);
  *
  * Errors, option structs and pointers are as in tern.h. A generator and its sequences belong to one thread at a time, but
- * any thread or signal handler may call tern_generator_cancel and tern_sequence_cancel, from create to destroy. A sequence
+ * any thread or signal handler may call tern_generator_cancel, tern_sequence_cancel and tern_sequence_hold, from create to
+ * destroy. A sequence
  * allocates all its memory when it is made, and steps allocate none; only stop strings may, when they hold back a longer
  * piece than any before. */
 #ifndef TERN_GENERATE_H
@@ -199,13 +200,26 @@ TERN_API TernStatus tern_slot_load(TernSlot *slot, const char *path, const int32
  * Whole pages are shared. Beginnings that were used least recently go when a slot or a page is needed; sequences never lack
  * either. Answers are the same as without. */
 
-/* What a generator has done since it was made. Set `size` before the call. */
+/* ---- counters: what a generator has done since it was made. Set `size` before the call. */
+enum { TERN_ENDS = 16 }; /* room for all of TernEnd */
 typedef struct TernGeneratorCounts {
     size_t size;
-    uint64_t n_reused;                        /* ids of prompts that were not run, because a slot held them */
-    uint64_t n_forks;                         /* how often a sequence took a beginning from another slot */
-    uint64_t n_evicted;                       /* stored beginnings that had to go */
-    uint32_t stored;                          /* beginnings that are stored now */
+    uint64_t steps; /* that ran */
+    const uint64_t
+        *by_size; /* of those, how many had rows of i sequences: by_size[i]; valid while the generator is */
+    size_t n_by_size; /* 1 + slots */
+    double seconds;   /* in the model's part of those steps */
+    /* Rows that ran: of prompts, of ids that were picked, and of guesses at the next ones; and how many guesses were right. */
+    uint64_t n_prompt_rows, n_decode_rows, n_guessed, n_right;
+    uint64_t n_cut;              /* how often a step ran a part of a prompt that was not its end */
+    uint64_t n_begun;            /* sequences that got a slot */
+    uint64_t n_ended[TERN_ENDS]; /* of those, by TernEnd; TERN_END_NOT: destroyed while they ran */
+    uint64_t n_reused;           /* ids of prompts that were not run, because a slot held them */
+    uint64_t n_forks;            /* how often a sequence took a beginning from another slot */
+    uint64_t n_waits;            /* how often one let another run rows that both need */
+    uint64_t n_stored;           /* beginnings that were stored */
+    uint64_t n_evicted;          /* stored ones that had to go */
+    uint32_t stored;             /* beginnings that are stored now */
     uint32_t pages, pages_free, pages_shared; /* now, as in TernSessionPages */
 } TernGeneratorCounts;
 TERN_API TernStatus tern_generator_counts(const TernGenerator *generator, TernGeneratorCounts *out,
@@ -228,13 +242,17 @@ TERN_API TernStatus tern_sequence_get(const TernSequence *sequence, TernGenerate
 /* TERN_OK unless the sequence failed; then the status and the line of that failure. */
 TERN_API TernStatus tern_sequence_status(const TernSequence *sequence, TernError *err);
 
-/* The number of sequences that have not ended. */
+/* The number of sequences that have not ended, without those on hold, except cancelled ones. */
 TERN_API size_t tern_generator_running(const TernGenerator *generator);
 /* Runs one step of all those sequences; does nothing if there is none. If the logits of a row hold NaN or infinity, only
  * that row's sequence fails. An error returned here is about the whole step:
  * - TERN_ERR_INPUT: the pool is busy with another session. Nothing has changed; try again.
  * - Any other: a device failed, and all sequences in the step have failed with it. */
 TERN_API TernStatus tern_generator_step(TernGenerator *generator, TernError *err);
+
+/* While a sequence is on hold (on: 1), steps run no rows of it, and it keeps its slot; 0 lets it go on. Of a step that runs,
+ * it may still give out pieces. May be called from any thread, and by the function that gets pieces. */
+TERN_API void tern_sequence_hold(TernSequence *sequence, int on);
 
 /* Ends a sequence, or all sequences that exist now, before their next step. May be called from any thread. */
 TERN_API void tern_sequence_cancel(TernSequence *sequence);

@@ -80,8 +80,9 @@ static TernStatus fill(TernGenerator *g, TernPool *pool, const TernGeneratorOpti
     g->row_of = calloc(g->batch, sizeof *g->row_of);
     g->kept = calloc(g->all, sizeof *g->kept);
     g->used = calloc(g->all, sizeof *g->used);
+    g->by_size = calloc(1 + (size_t)g->slots, sizeof *g->by_size);
     g->ids = calloc((size_t)g->all * g->context, sizeof *g->ids);
-    if (!g->at || !g->kept || !g->rows || !g->row_of || !g->used || !g->ids)
+    if (!g->at || !g->kept || !g->rows || !g->row_of || !g->used || !g->by_size || !g->ids)
         return tn_fail(err, TERN_ERR_MEMORY, "no memory for %u slots and the %u rows of a step", g->all,
                        g->batch);
     if (o.stored && !(g->prefix = tn_prefix_create(g->all, g->context, g->ids)))
@@ -123,6 +124,7 @@ void tern_generator_destroy(TernGenerator *g) {
     free(g->at);
     free(g->kept);
     free(g->used);
+    free(g->by_size);
     free(g->ids);
     tn_prefix_destroy(g->prefix);
     free(g->rows);
@@ -361,6 +363,10 @@ TernStatus tern_sequence_status(const TernSequence *s, TernError *err) {
 
 void tern_sequence_cancel(TernSequence *s) {
     if (s) atomic_store(&s->cancelled, true);
+}
+
+void tern_sequence_hold(TernSequence *s, int on) {
+    if (s) atomic_store(&s->on_hold, on != 0);
 }
 
 /* ---- The short way */

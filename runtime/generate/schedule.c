@@ -14,7 +14,7 @@
 enum { PROMPT_LEAST = 4 }; /* rows of prompts in a step, however long it takes */
 
 static void add_rows(TernGenerator *g, TernSequence *s) {
-    if (!tn_sequence_runs(s) || g->n_rows >= g->room) return;
+    if (g->n_rows >= g->room) return;
     size_t n = tn_sequence_rows(s, g->rows + g->n_rows, g->room - g->n_rows);
     for (size_t i = 0; i < n; i++) {
         g->rows[g->n_rows].slot = s->slot;
@@ -24,7 +24,10 @@ static void add_rows(TernGenerator *g, TernSequence *s) {
 
 static void add_prompt(TernGenerator *g, TernSequence *s) {
     tn_store_share(s);
-    if (!tn_store_waits(s)) add_rows(g, s);
+    if (tn_store_waits(s))
+        g->counts.n_waits++;
+    else
+        add_rows(g, s);
 }
 
 /* Beside sequences that decode, prompts get what can be run within the longest pause (pause.c). */
@@ -37,14 +40,17 @@ static size_t find_room(const TernGenerator *g) {
 static void gather(TernGenerator *g) {
     g->n_rows = g->n_seen = 0;
     g->room = g->batch;
+    g->first = UINT32_MAX;
     for (uint32_t i = 0; i < g->all; i++)
         if (g->at[i]) tn_sequence_heed(g->at[i]);
     for (uint32_t i = 0; i < g->all; i++)
-        if (tn_sequence_runs(g->at[i]) && !tn_sequence_in_prompt(g->at[i])) add_rows(g, g->at[i]);
+        if (tn_sequence_is_due(g->at[i]) && !tn_sequence_in_prompt(g->at[i])) add_rows(g, g->at[i]);
     g->room = find_room(g);
     for (uint32_t i = 0; i < g->all; i++) {
         TernSequence *s = g->at[(g->turn + i) % g->all];
-        if (tn_sequence_runs(s) && tn_sequence_in_prompt(s)) add_prompt(g, s);
+        size_t before = g->n_rows;
+        if (tn_sequence_is_due(s) && tn_sequence_in_prompt(s)) add_prompt(g, s);
+        if (g->first == UINT32_MAX && g->n_rows > before) g->first = s->slot;
     }
 }
 
@@ -91,7 +97,7 @@ TernStatus tn_generator_check_idle(const TernGenerator *g, TernError *err) {
 
 size_t tern_generator_running(const TernGenerator *g) {
     size_t n = 0;
-    for (uint32_t i = 0; g && i < g->all; i++) n += tn_sequence_runs(g->at[i]);
+    for (uint32_t i = 0; g && i < g->all; i++) n += tn_sequence_is_due(g->at[i]);
     return n;
 }
 
@@ -109,11 +115,13 @@ TernStatus tern_generator_step(TernGenerator *g, TernError *err) {
     tn_store_make_room(g);
     double from = g->seconds();
     TernStatus status = tern_session_step(g->session, g->rows, g->n_rows, sink, g, &own);
-    if (status == TERN_OK) tn_pace_note(&g->pace, g->n_rows, g->seconds() - from);
+    double took = g->seconds() - from;
+    if (status == TERN_OK) tn_pace_note(&g->pace, g->n_rows, took);
+    if (status != TERN_ERR_INPUT) tn_counts_step(g, took);
     bool settled = status == TERN_OK || (status == TERN_ERR_NUMERIC && find_unseen(g) < g->n_rows);
     if (settled) settle(g, status, &own);
     g->stepping = false;
-    if (status != TERN_ERR_INPUT) g->turn = g->turn + 1 < g->all ? g->turn + 1 : 0;
+    if (status != TERN_ERR_INPUT && g->first != UINT32_MAX) g->turn = g->first + 1;
     if (settled) return TERN_OK;
     if (err) *err = own;
     if (status == TERN_ERR_INPUT) return status; /* refused: nothing has run */

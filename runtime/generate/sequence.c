@@ -77,7 +77,9 @@ void tn_sequence_take_failure(TernSequence *s, TernStatus status, const TernErro
 static void give(TernSequence *s, TernPiece piece) {
     if (!s->muted && s->piece && s->piece(s->user, &piece)) {
         s->muted = true;
-        if (s->got.end == TERN_END_NOT) s->got.end = TERN_END_CANCELLED;
+        if (s->got.end != TERN_END_NOT) return;
+        s->got.end = TERN_END_CANCELLED;
+        s->generator->counts.n_ended[TERN_END_CANCELLED]++;
     }
 }
 
@@ -96,6 +98,7 @@ static void give_rest(TernSequence *s) {
 static void end(TernSequence *s, TernEnd how) {
     if (s->got.end != TERN_END_NOT) return;
     s->got.end = how;
+    s->generator->counts.n_ended[how]++;
     give_rest(s);
 }
 
@@ -145,6 +148,10 @@ static bool is_cancelled(const TernSequence *s) {
     return atomic_load(&s->cancelled) || s->number < atomic_load(&s->generator->cancel_below);
 }
 
+bool tn_sequence_is_due(const TernSequence *s) {
+    return tn_sequence_runs(s) && (!atomic_load(&s->on_hold) || is_cancelled(s));
+}
+
 void tn_sequence_heed(TernSequence *s) {
     if (tn_sequence_runs(s) && is_cancelled(s)) end(s, TERN_END_CANCELLED);
 }
@@ -162,7 +169,9 @@ static void settle_prompt(TernSequence *s) {
 static void settle_decode(TernSequence *s) {
     s->got.n_decoded += s->n_next;
     s->got.n_guessed += s->n_guess;
-    s->got.n_right += s->unsettled ? s->n_next : s->n_next - 1;
+    size_t right = s->unsettled ? s->n_next : s->n_next - 1;
+    s->got.n_right += right;
+    s->generator->counts.n_right += right;
     s->got.decode_seconds = s->generator->seconds() - s->prompt_ended;
     if (s->lookup) tern_lookup_accept(s->lookup, s->next, s->n_next);
     if (s->n_guess == 0 || s->unsettled) return;

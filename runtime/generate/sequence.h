@@ -33,7 +33,8 @@ struct TernGenerator {
     uint64_t *used;   /* [all] when the slot's stored beginning was last used, in `uses`; 0: it has none */
     uint64_t uses;
     TernGeneratorCounts counts;
-    double max_pause; /* seconds; 0: no bound */
+    uint64_t *by_size; /* [1 + slots] */
+    double max_pause;  /* seconds; 0: no bound */
     TnPace pace;
     double (*seconds)(void); /* the clock; tests set their own */
     /* sequences with a number below cancel_below are cancelled; any thread may write it */
@@ -44,8 +45,9 @@ struct TernGenerator {
     TernRow *rows;         /* [batch] */
     TernSequence **row_of; /* [batch] the sequence of each row */
     size_t n_rows;
-    size_t room;   /* most rows of the step */
-    size_t n_seen; /* rows up to and including the last that gave a result */
+    size_t room;    /* most rows of the step */
+    uint32_t first; /* the slot whose prompt comes first in it; UINT32_MAX: none */
+    size_t n_seen;  /* rows up to and including the last that gave a result */
 };
 
 /* A kept slot. The ids beyond the session's length are of no meaning. */
@@ -60,7 +62,7 @@ struct TernSequence {
     uint32_t slot;
     TernSlot *kept; /* NULL: the slot is emptied at the end */
     unsigned long long number;
-    atomic_bool cancelled;
+    atomic_bool cancelled, on_hold;
     TernPieceFn *piece;
     void *user;
 
@@ -132,6 +134,9 @@ TernStatus tn_constrain_pick(TernSequence *s, const TernResult *r, int32_t *id, 
 /* Whether the text is whole and no token can follow, not even one that ends the answer. */
 TernStatus tn_constrain_complete(TernSequence *s, bool *out, TernError *err);
 
+/* ---- counts.c: counts a step that has run, before its sequences settle */
+void tn_counts_step(TernGenerator *g, double seconds);
+
 /* ---- logprobs.c */
 TernStatus tn_logprobs(TernSequence *s, uint32_t asked, TernError *err);
 /* Writes those of the pick that comes next, from all logits of its row. */
@@ -145,6 +150,8 @@ size_t tn_pace_rows(const TnPace *p, double seconds, size_t least, size_t most);
 /* ---- sequence.c */
 /* Ends the sequence if its grammar's text is whole and no token can follow. */
 TernStatus tn_sequence_end_if_complete(TernSequence *s, TernError *err);
+/* Whether it would be in a step now, or end there. */
+bool tn_sequence_is_due(const TernSequence *s);
 /* Ends the sequence if it was cancelled. */
 void tn_sequence_heed(TernSequence *s);
 /* Writes the rows of its next step, at least one and at most `room`, and returns how many. What it changes takes effect

@@ -100,6 +100,7 @@ TernStatus tn_slot_take(TernSequence *s, TernSlot *kept, TernError *err) {
     s->kept = kept;
     s->slot = number;
     g->at[number] = s;
+    g->counts.n_begun++;
     return TERN_OK;
 }
 
@@ -107,6 +108,7 @@ void tn_slot_leave(TernSequence *s) {
     TernGenerator *g = s->generator;
     if (s->slot >= g->all || g->at[s->slot] != s) return;
     g->at[s->slot] = NULL;
+    g->counts.n_ended[TERN_END_NOT] += tn_sequence_runs(s);
     if (s->got.end == TERN_END_FAILED)
         tn_store_drop(g, s->slot);
     else if (!s->kept)

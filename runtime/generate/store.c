@@ -74,6 +74,7 @@ void tn_store_keep(TernGenerator *g, uint32_t slot) {
     }
     g->used[slot] = ++g->uses;
     g->counts.stored++;
+    g->counts.n_stored++;
 }
 
 /* Drops the stored beginning that was used least recently, but not `spared`, and returns its slot. */

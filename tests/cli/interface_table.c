@@ -812,6 +812,7 @@ static void test_generate(void) {
     CALL(tern_sequence_status(NULL, &err), REFUSED, "sequence");
     CALL(tern_sequence_create(NULL, NULL, NULL, NULL, s, &err), REFUSED, "generator");
     CALL(tern_generate(NULL, NULL, NULL, NULL, &got, &err), REFUSED, "generator");
+    SAFE((tern_sequence_hold(NULL, 1), 1));
     SAFE((tern_generator_cancel(NULL), tern_sequence_cancel(NULL), tern_generator_running(NULL) == 0));
     SAFE(tern_generator_session(NULL) == NULL);
     CALL(tern_sequence_get(NULL, &got, &err), REFUSED, "sequence");

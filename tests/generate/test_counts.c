@@ -1,0 +1,219 @@
+/* What a generator counts, beside the results of its sequences; and sequences on hold. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "cli/native.h"
+#include "frontends/api/ternc.h"
+#include "runtime/base/status.h"
+#include "runtime/generate/generate.h"
+
+enum { CONTEXT = 200, OUT = 12, SLOTS = 3 };
+
+static TernModel *model;
+static TernPool *pool;
+
+static void must(TernStatus st, const TernError *err) {
+    if (st != TERN_OK) fail_msg("%s", err->text);
+}
+
+typedef struct Heard {
+    int32_t ids[CONTEXT];
+    size_t n, hold_at; /* hold_at: go on hold with this id; 0: never */
+    TernSequence *s;
+} Heard;
+
+static int hear(void *user, const TernPiece *p) {
+    Heard *h = user;
+    if (p->id == TERN_NO_TOKEN) return 0;
+    h->ids[h->n++] = p->id;
+    if (h->n == h->hold_at) tern_sequence_hold(h->s, 1);
+    return 0;
+}
+
+static TernGenerator *generator(TernGeneratorOptions o) {
+    TernGenerator *g;
+    TernError err;
+    o.size = sizeof o;
+    o.context = CONTEXT;
+    must(tern_generator_create(model, pool, &o, &g, &err), &err);
+    return g;
+}
+
+static TernGeneratorCounts counts_of(const TernGenerator *g) {
+    TernGeneratorCounts c = {.size = sizeof c};
+    TernError err;
+    must(tern_generator_counts(g, &c, &err), &err);
+    return c;
+}
+
+static TernGenerated state_of(const TernSequence *s) {
+    TernGenerated got = {.size = sizeof got};
+    TernError err;
+    must(tern_sequence_get(s, &got, &err), &err);
+    return got;
+}
+
+static void start(TernGenerator *g, Heard *h, size_t n_prompt, uint32_t draft) {
+    static int32_t ids[CONTEXT];
+    TernSamplerOptions so = TERN_SAMPLER_OPTIONS;
+    TernError err;
+    so.temp = 0;
+    for (size_t i = 0; i < n_prompt; i++) ids[i] = (int32_t)(7 * n_prompt + i % 5);
+    TernRequest r = {.size = sizeof r,
+                     .ids = ids,
+                     .n_ids = n_prompt,
+                     .max_tokens = OUT,
+                     .draft_max = draft,
+                     .sampler = &so,
+                     .ignore_eog = 1};
+    static const char text[] = "And the LORD said unto Moses, And the LORD said unto"; /* makes it guess */
+    if (draft) {
+        r.text = (TernText){text, sizeof text - 1};
+        r.ids = NULL;
+        r.n_ids = 0;
+    }
+    h->n = 0;
+    must(tern_sequence_create(g, &r, hear, h, &h->s, &err), &err);
+}
+
+static uint64_t sum(const uint64_t *x, size_t n) {
+    uint64_t all = 0;
+    for (size_t i = 0; i < n; i++) all += x[i];
+    return all;
+}
+
+static void counts_are_those_of_the_sequences(void **state) {
+    (void)state;
+    static Heard h[SLOTS];
+    TernError err;
+    TernGenerator *g = generator((TernGeneratorOptions){.slots = SLOTS, .batch = 30, .draft_max = 4});
+    uint64_t prefilled = 0, decoded = 0, guessed = 0, right = 0, steps = 0;
+    for (uint32_t round = 0; round < 2; round++) {
+        for (uint32_t i = 0; i < SLOTS; i++) start(g, &h[i], 20 + 25 * i, i == 1 ? 0 : 4);
+        for (; tern_generator_running(g); steps++) must(tern_generator_step(g, &err), &err);
+        for (uint32_t i = 0; i < SLOTS; i++) {
+            TernGenerated got = state_of(h[i].s);
+            prefilled += got.n_prefilled;
+            decoded += got.n_decoded;
+            guessed += got.n_guessed;
+            right += got.n_right;
+            tern_sequence_destroy(h[i].s);
+        }
+    }
+    start(g, &h[0], 20, 0);
+    tern_sequence_cancel(h[0].s);
+    must(tern_generator_step(g, &err), &err); /* has no rows */
+    tern_sequence_destroy(h[0].s);
+    start(g, &h[0], 20, 0);
+    tern_sequence_destroy(h[0].s);
+    TernGeneratorCounts c = counts_of(g);
+    assert_int_equal(c.steps, steps);
+    assert_int_equal(c.n_by_size, SLOTS + 1);
+    assert_int_equal(sum(c.by_size, c.n_by_size), steps);
+    assert_int_equal(c.by_size[0], 0);
+    assert_true(c.by_size[SLOTS] > 0 && c.seconds > 0);
+    assert_int_equal(c.n_prompt_rows, prefilled);
+    assert_int_equal(c.n_decode_rows, decoded - right);
+    assert_int_equal(c.n_guessed, guessed);
+    assert_int_equal(c.n_right, right);
+    assert_true(guessed > 0 && c.n_cut > 0);
+    assert_int_equal(c.n_begun, 2 * SLOTS + 2);
+    assert_int_equal(c.n_ended[TERN_END_LENGTH], 2 * SLOTS);
+    assert_int_equal(c.n_ended[TERN_END_CANCELLED], 1);
+    assert_int_equal(c.n_ended[TERN_END_NOT], 1);
+    assert_int_equal(sum(c.n_ended, TERN_ENDS), c.n_begun);
+    assert_int_equal(c.n_reused + c.n_forks + c.n_waits + c.n_stored + c.n_evicted + c.stored, 0);
+    assert_int_equal(c.pages, SLOTS * 4);
+    assert_int_equal(c.pages_free, c.pages);
+    tern_generator_destroy(g);
+}
+
+/* One that is on hold stays where it is, whatever the others do, and then goes on as if nothing had been. */
+static void held_sequences_wait(void **state) {
+    (void)state;
+    static Heard a, b, alone;
+    TernError err;
+    TernGenerator *g = generator((TernGeneratorOptions){.slots = 2, .stored = 1, .draft_max = 3});
+    start(g, &alone, 40, 0);
+    while (tern_generator_running(g)) must(tern_generator_step(g, &err), &err);
+    tern_sequence_destroy(alone.s);
+    a.hold_at = 4;
+    start(g, &a, 40, 0);
+    start(g, &b, 30, 0);
+    while (tern_generator_running(g)) must(tern_generator_step(g, &err), &err);
+    assert_int_equal(a.n, 4);
+    assert_int_equal(state_of(a.s).end, TERN_END_NOT);
+    assert_int_equal(b.n, OUT);
+    TernGeneratorCounts before = counts_of(g);
+    must(tern_generator_step(g, &err), &err); /* runs nothing */
+    assert_int_equal(counts_of(g).steps, before.steps);
+    tern_sequence_hold(a.s, 0);
+    while (tern_generator_running(g)) must(tern_generator_step(g, &err), &err);
+    assert_int_equal(a.n, OUT);
+    assert_memory_equal(a.ids, alone.ids, OUT * sizeof *a.ids);
+    tern_sequence_destroy(a.s);
+    tern_sequence_destroy(b.s);
+    /* in its prompt, and cancelled there */
+    start(g, &a, 50, 0);
+    tern_sequence_hold(a.s, 1);
+    assert_int_equal(tern_generator_running(g), 0);
+    tern_sequence_cancel(a.s);
+    assert_int_equal(tern_generator_running(g), 1);
+    must(tern_generator_step(g, &err), &err);
+    assert_int_equal(state_of(a.s).end, TERN_END_CANCELLED);
+    assert_int_equal(tern_generator_running(g), 0);
+    tern_sequence_destroy(a.s);
+    tern_generator_destroy(g);
+}
+
+/* Prompts share the steps in turn, also if their slots lie apart among stored ones. */
+static void prompts_take_turns(void **state) {
+    (void)state;
+    static Heard h[SLOTS];
+    TernError err;
+    TernGenerator *g = generator((TernGeneratorOptions){.slots = SLOTS, .stored = 20, .batch = 10});
+    for (uint32_t i = 0; i < 3; i++) {
+        start(g, &h[i], 9, 0); /* takes slots in the middle, in the end */
+        while (tern_generator_running(g)) must(tern_generator_step(g, &err), &err);
+        tern_sequence_destroy(h[i].s);
+    }
+    for (uint32_t i = 0; i < SLOTS; i++) start(g, &h[i], 100 + i, 0);
+    for (uint32_t i = 0; i < 2 * SLOTS; i++) must(tern_generator_step(g, &err), &err);
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        assert_int_equal(state_of(h[i].s).n_prefilled, 20);
+        tern_sequence_destroy(h[i].s);
+    }
+    tern_generator_destroy(g);
+}
+
+static int open_all(void **state) {
+    (void)state;
+    TernError err;
+    TerncOptions o = {.size = sizeof o, .target = *native_levels() ? NULL : "ref", .kvs = 1u << TERN_KV_F16};
+    TernPoolOptions po = {.size = sizeof po, .threads = 2};
+    must(ternc_load(NULL, &o, NULL, &model, &err), &err);
+    must(tern_pool_create(&po, &pool, &err), &err);
+    return 0;
+}
+
+static int close_all(void **state) {
+    (void)state;
+    tern_pool_destroy(pool);
+    tern_model_close(model);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(counts_are_those_of_the_sequences),
+        cmocka_unit_test(held_sequences_wait),
+        cmocka_unit_test(prompts_take_turns),
+    };
+    return cmocka_run_group_tests(tests, open_all, close_all);
+}
