@@ -158,6 +158,38 @@ static void the_short_way_says_so(void **state) {
     tern_generator_destroy(g);
 }
 
+/* What has failed leaves nothing for others, even the rows before the bad one; what it had taken stays where it was. */
+static void nothing_of_a_failure_is_stored(void **state) {
+    (void)state;
+    TernGenerator *g;
+    TernError err;
+    TernGeneratorOptions o = {.size = sizeof o, .slots = 2, .context = 64, .stored = 2};
+    TernGeneratorCounts c = {.size = sizeof c};
+    Heard h = {0}, failed = {0};
+    must(tern_generator_create(model, pool, &o, &g, &err), &err);
+    for (int i = 0; i < 3; i++) {
+        int32_t ids[9];
+        memcpy(ids, good[0], sizeof good[0]);
+        ids[8] = BAD;
+        TernSequence *s = start(g, good[0], 8, 0, &h), *f = start(g, ids, i ? 9 : 3, 0, &failed);
+        if (i == 0) tern_sequence_cancel(f);
+        run_to_end(g);
+        assert_int_equal(end_of(s), TERN_END_LENGTH);
+        assert_int_equal(end_of(f), i ? TERN_END_FAILED : TERN_END_CANCELLED);
+        tern_sequence_destroy(f);
+        tern_sequence_destroy(s);
+        must(tern_generator_counts(g, &c, &err), &err);
+        assert_int_equal(c.stored, 1);
+    }
+    assert_int_equal(h.n, 3 * OUT);
+    for (size_t i = 0; i < OUT; i++)
+        assert_true(h.ids[i] == h.ids[OUT + i] && h.ids[i] == h.ids[2 * OUT + i]);
+    assert_int_equal(failed.n, 0);
+    assert_int_equal(c.n_ended[TERN_END_FAILED], 2);
+    assert_int_equal(c.n_forks, 4);
+    tern_generator_destroy(g);
+}
+
 static int open_all(void **state) {
     (void)state;
     TernError err;
@@ -182,6 +214,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(others_go_on),
         cmocka_unit_test(the_short_way_says_so),
+        cmocka_unit_test(nothing_of_a_failure_is_stored),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
