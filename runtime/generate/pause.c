@@ -11,10 +11,8 @@
  * What was measured decides only where prompts are cut, and that changes no bits. */
 #include "runtime/generate/sequence.h"
 
-enum {
-    WEIGHT = 4,
-    REST = 32
-}; /* of the last step; of steps of another class, on those not used: one part in so many */
+enum { WEIGHT = 4 }; /* the last step counts for one part in so many */
+enum { REST = 32 };  /* a class that is not used draws near by one part in so many */
 
 static int class_of(size_t rows) {
     int i = 0;

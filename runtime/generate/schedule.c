@@ -11,8 +11,6 @@
 #include "runtime/base/options.h"
 #include "runtime/generate/store.h"
 
-enum { PROMPT_LEAST = 4 }; /* rows of prompts in a step, however long it takes */
-
 static void add_rows(TernGenerator *g, TernSequence *s) {
     if (g->n_rows >= g->room) return;
     size_t n = tn_sequence_rows(s, g->rows + g->n_rows, g->room - g->n_rows);
@@ -32,7 +30,7 @@ static void add_prompt(TernGenerator *g, TernSequence *s) {
 
 /* Beside sequences that decode, prompts get what can be run within the longest pause (pause.c). */
 static size_t find_room(const TernGenerator *g) {
-    size_t least = g->n_rows + PROMPT_LEAST;
+    size_t least = g->n_rows + TN_PROMPT_LEAST;
     if (g->n_rows == 0 || g->max_pause <= 0 || least >= g->batch) return g->batch;
     return tn_pace_rows(&g->pace, g->max_pause, least, g->batch);
 }

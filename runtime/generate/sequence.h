@@ -143,6 +143,7 @@ TernStatus tn_logprobs(TernSequence *s, uint32_t asked, TernError *err);
 void tn_logprobs_take(TernSequence *s, const float *logits, int32_t id);
 
 /* ---- pause.c: the rows of prompts beside sequences that decode */
+enum { TN_PROMPT_LEAST = 4 }; /* of a step, however long it takes */
 void tn_pace_note(TnPace *p, size_t rows, double seconds);
 /* The most rows, from `least` to `most`, that a step is expected to run in so many seconds. */
 size_t tn_pace_rows(const TnPace *p, double seconds, size_t least, size_t most);

@@ -17,7 +17,9 @@
 #include <string.h>
 #include "runtime/base/options.h"
 
-enum { NONE = TN_PREFIX_NONE };
+/* A fork costs the copy of a page, which is soon less than a row. It must not be more than the least rows that a prompt gets
+ * in a step: then two would run the same rows side by side to their end. */
+enum { NONE = TN_PREFIX_NONE, GAIN_LEAST = TN_PROMPT_LEAST };
 
 static int32_t *ids_of(const TernGenerator *g, uint32_t slot) {
     return g->ids + (size_t)slot * g->context;
@@ -127,7 +129,7 @@ void tn_store_share(TernSequence *s) {
     TernGenerator *g = s->generator;
     uint32_t from = NONE;
     size_t at = position(s), n = tn_store_find(g, s->prompt, s->got.n_prompt - 1, &from);
-    if (n < at + TERN_PAGE) return;
+    if (n < at + GAIN_LEAST) return;
     tn_store_fork(g, from, s->slot, n);
     tn_store_show(g, s->slot, !s->unstored);
     s->got.n_reused += n - at;
@@ -143,7 +145,7 @@ static bool gives(const TernSequence *other, const TernSequence *s, size_t n) {
 
 bool tn_store_waits(const TernSequence *s) {
     const TernGenerator *g = s->generator;
-    size_t n = position(s) + TERN_PAGE;
+    size_t n = position(s) + GAIN_LEAST;
     if (!g->prefix || n >= s->got.n_prompt) return false;
     for (size_t row = 0; row < g->n_rows; row++) {
         const TernSequence *other = g->row_of[row];

@@ -24,9 +24,9 @@ void tn_store_free_page(TernGenerator *g);
 /* A device has failed: no slot holds anything. */
 void tn_store_lose(TernGenerator *g);
 
-/* Before a sequence runs rows of its prompt: takes what other slots hold of it by now, if that is a page more. */
+/* Before a sequence runs rows of its prompt: takes what other slots hold of it by now, if that is some rows more. */
 void tn_store_share(TernSequence *s);
-/* Whether a sequence in the step so far runs rows that this one can have instead of running them, at least a page. */
+/* Whether a sequence in the step so far runs some rows that this one can have instead of running them. */
 bool tn_store_waits(const TernSequence *s);
 
 #endif

@@ -195,12 +195,11 @@ static void running_sequences_give(void **state) {
     tern_generator_destroy(g);
 }
 
-/* Equal prompts that come together are run once. */
-static void one_runs_for_all(void **state) {
-    (void)state;
+/* Prompts that come together are run once as far as they agree, also if a step has only a few rows. */
+static void run_once(uint32_t batch) {
     static Talk t[LIVE];
     uint64_t seed = 3;
-    TernGenerator *g = generator((TernGeneratorOptions){.slots = LIVE, .stored = 1});
+    TernGenerator *g = generator((TernGeneratorOptions){.slots = LIVE, .stored = 1, .batch = batch});
     fill(&t[0], &seed, 0, 290);
     for (size_t i = 0; i < LIVE; i++) {
         if (i) t[i] = t[0];
@@ -216,6 +215,13 @@ static void one_runs_for_all(void **state) {
     }
     assert_int_equal(rows, 290 + (LIVE - 1) * 10);
     tern_generator_destroy(g);
+}
+
+static void one_runs_for_all(void **state) {
+    (void)state;
+    run_once(0);
+    run_once(40);
+    run_once(LIVE + 4);
 }
 
 /* A kept slot takes from the store too, if that is longer, and gives. */
