@@ -57,8 +57,7 @@ typedef struct TernGeneratorOptions {
     uint32_t draft_max;     /* most guesses of a sequence in a step; slots * (1 + draft_max) <= batch */
     TernKv kv;              /* default f16 */
     const TernVocab *vocab; /* the model's, opened by the caller; default: opened here if there is one */
-    uint32_t
-        stored; /* slots beside the others, for beginnings that sequences leave (below); default 0: none */
+    uint32_t stored;        /* slots beside the others, for what sequences leave (below); default 0: none */
     /* Pages of the cache, of TERN_PAGE positions: at least as many as let `slots` be full; default: as many as let all be. */
     uint32_t pages;
     /* While a sequence decodes, a step gets as many rows of prompts as are expected to keep it below so many seconds, by the
