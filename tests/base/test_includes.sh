@@ -58,7 +58,9 @@ rule frontends/api 9 'frontends/api/*' 'frontends/hf/*' 'frontends/gguf/*' 'code
     'runtime/text/*' 'runtime/abi/*' 'runtime/base/*'
 rule frontends/tools 9 'frontends/tools/*' 'frontends/json.h' 'frontends/blob_list.h' 'frontends/api/*' 'frontends/hf/*' 'frontends/gguf/*' 'codegen/**' 'passes/**' \
     'ir/**' 'runtime/tern.h' 'runtime/text/*' 'runtime/abi/*' 'runtime/base/*'
-rule frontends/cli 9 frontends/json.h frontends/blob_list.h codegen/targets.h 'frontends/cli/*' 'frontends/api/ternc.h' 'frontends/api/ternc_tools.h' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/text/grammar.h' 'runtime/text/chat.h' 'runtime/generate/generate.h' 'runtime/generate/conversation.h' \
+rule frontends/serve 9 'frontends/serve/*' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/text/grammar.h' 'runtime/text/chat.h' 'runtime/generate/generate.h' \
+    'runtime/json/*' 'runtime/base/*'
+rule frontends/cli 9 frontends/json.h frontends/blob_list.h frontends/serve/options.h codegen/targets.h 'frontends/cli/*' 'frontends/api/ternc.h' 'frontends/api/ternc_tools.h' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/text/grammar.h' 'runtime/text/chat.h' 'runtime/generate/generate.h' 'runtime/generate/conversation.h' \
     'runtime/abi/levels.h' 'runtime/abi/kvs.h' 'runtime/abi/version.h' 'runtime/base/*'
 
 # internal.h is what the files of a folder share: no other folder may include it, but the tests of that room may
@@ -88,6 +90,7 @@ only 'libxsmm' 'codegen/xsmm/'
 only 'pcre2' 'runtime/text/'
 only 'xxhash' 'runtime/base/hash\.c'
 only 'jansson' 'frontends/|runtime/json/'
+only 'microhttpd' 'frontends/serve/http\.c'
 only 'histedit' 'frontends/cli/chat_edit\.c'
 only 'runtime/host\.h' 'runtime/(host|engine_)' # memory that kernels see, and code, belong to engines
 only '(sys/mman|fcntl|sys/stat)\.h' 'runtime/base/|frontends/cli/|codegen/xsmm/open\.c'

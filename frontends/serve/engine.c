@@ -1,0 +1,425 @@
+/* The engine: the one thread that steps models.
+ *
+ * It goes round: takes what was submitted; ends calls whose client hung up or whose time is over; gives free slots to
+ * choices that wait; steps each model that has sequences once; passes on what came out. Nothing of this waits for a client:
+ * what it does not read stays in the call's output, which the context bounds.
+ *
+ * Whose turn it is: of the clients that wait, the one that got a slot the longest ago, and of its calls the oldest. A client
+ * is a key or, without keys, an address. So one that asks for much waits for itself alone.
+ *
+ * Hang-ups: the library does not watch a connection that is suspended, so the engine polls the descriptors of all calls, in
+ * one system call a round and without waiting. It does so under the lock, where a call that is not `gone` owns its
+ * descriptor. A client that closes its sending side counts as one that hung up. */
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include "frontends/serve/serve.h"
+
+enum { TURNS_MOST = 4096 };
+
+/* ---- Submitting, on the web thread */
+
+bool tn_engine_submit(TnCall *call) {
+    TnServer *server = call->server;
+    pthread_mutex_lock(&server->lock);
+    bool full = server->n_queued >= server->o->queue, draining = server->draining;
+    if (full && !draining) server->metrics.requests_refused_total++;
+    if (!full && !draining) {
+        call->submitted = true;
+        call->refs++;
+        *server->inbox_end = call;
+        server->inbox_end = &call->next;
+        server->n_queued++;
+        pthread_cond_signal(&server->work);
+    }
+    pthread_mutex_unlock(&server->lock);
+    if (!full && !draining) return true;
+    tn_call_header(call, "Retry-After", draining ? "5" : "1");
+    if (draining) return tn_call_refuse(call, 503, "draining", NULL, "the server is about to end");
+    return tn_call_refuse(call, 429, "queue_full", NULL, "%u requests wait for a slot, expected at most that",
+                          server->o->queue);
+}
+
+/* ---- Ends of calls */
+
+static void free_slot(TnServer *server, TnChoice *c) {
+    tern_sequence_destroy(c->sequence);
+    c->sequence = NULL;
+    pthread_mutex_lock(&server->lock);
+    server->views[c->slot].busy = false;
+    pthread_mutex_unlock(&server->lock);
+}
+
+/* Whether all of a call's work has been begun: it does not wait for a slot any more. */
+static bool is_begun(const TnCall *call) {
+    return call->embed.texts ? call->embed.done > 0 : call->n_started == call->n_choices;
+}
+
+/* Takes the call out of the list. It must be complete. */
+static void drop(TnServer *server, TnCall *call) {
+    TnCall **at = &server->calls;
+    for (size_t i = 0; i < call->n_choices; i++)
+        if (call->choices[i].sequence) free_slot(server, &call->choices[i]);
+    while (*at != call) at = &(*at)->next;
+    *at = call->next;
+    pthread_mutex_lock(&server->lock);
+    (*(is_begun(call) ? &server->n_running : &server->n_queued))--;
+    tn_metrics_seconds(&server->metrics.request_seconds, tn_os_seconds() - call->begun);
+    pthread_mutex_unlock(&server->lock);
+    tn_call_release(call);
+}
+
+static unsigned status_of(TernStatus st) {
+    return st == TERN_ERR_INPUT ? 400 : st == TERN_ERR_MEMORY ? 503 : 500;
+}
+
+static void fail_call(TnServer *server, TnCall *call, TernStatus st, const TernError *err) {
+    tn_call_fail(call, status_of(st), st == TERN_ERR_INPUT ? "invalid_value" : "engine_error", "%s",
+                 err->text);
+    drop(server, call);
+}
+
+/* ---- Choices */
+
+static double now_since(double then) {
+    return tn_os_seconds() - then;
+}
+
+static int on_piece(void *user, const TernPiece *piece) {
+    TnChoice *c = user;
+    TnCall *call = c->call;
+    TnMetrics *m = &call->server->metrics;
+    double now = tn_os_seconds();
+    pthread_mutex_lock(&call->server->lock);
+    if (c->last > 0)
+        tn_metrics_seconds(&m->time_per_token_seconds, now - c->last);
+    else
+        tn_metrics_seconds(&m->time_to_first_token_seconds, now - call->begun);
+    pthread_mutex_unlock(&call->server->lock);
+    c->last = now;
+    tn_buf_put(&c->text, piece->text, piece->size);
+    if (call->plan.stream && call->plan.shape->piece && piece->size)
+        call->plan.shape->piece(call, (size_t)(c - call->choices), piece, &c->events);
+    return 0;
+}
+
+static TernStatus make_sequence(TnCall *call, TnChoice *c, TernError *err) {
+    const TnPlan *plan = &call->plan;
+    TernSamplerOptions sampler = plan->sampler;
+    TernRequest r = TERN_REQUEST;
+    sampler.seed = c->seed;
+    r.ids = c->ids;
+    r.n_ids = c->n_ids;
+    r.max_tokens = plan->max_tokens > 0 ? (uint32_t)plan->max_tokens : 0;
+    r.draft_max = call->server->o->draft_max;
+    r.ignore_eog = plan->ignore_eos;
+    r.stops = plan->stops;
+    r.n_stops = plan->n_stops;
+    r.sampler = &sampler;
+    r.grammar = plan->grammar;
+    return tern_sequence_create(plan->model->generator, &r, on_piece, c, &c->sequence, err);
+}
+
+static void mark_begun(TnServer *server, TnCall *call) {
+    pthread_mutex_lock(&server->lock);
+    server->n_queued--;
+    server->n_running++;
+    tn_metrics_seconds(&server->metrics.queue_seconds, now_since(call->begun));
+    pthread_mutex_unlock(&server->lock);
+}
+
+/* Begins the next choice of a call, in a slot that is free. */
+static void begin_choice(TnServer *server, TnCall *call, size_t slot) {
+    TnChoice *c = &call->choices[call->n_started];
+    TernError err = {0};
+    TernStatus st = make_sequence(call, c, &err);
+    if (st != TERN_OK) {
+        fail_call(server, call, st, &err);
+        return;
+    }
+    c->slot = (uint32_t)slot;
+    pthread_mutex_lock(&server->lock);
+    TnSlotView *view = &server->views[slot];
+    view->busy = true;
+    memcpy(view->call, call->id, sizeof view->call);
+    view->n_prompt = c->n_ids;
+    view->n_prefilled = view->n_out = 0;
+    pthread_mutex_unlock(&server->lock);
+    if (call->plan.stream && call->plan.shape->begin)
+        call->plan.shape->begin(call, call->n_started, &c->events);
+    call->n_started++;
+    if (is_begun(call)) mark_begun(server, call);
+}
+
+static void count_end(TnServer *server, const TernGenerated *g) {
+    TnMetrics *m = &server->metrics;
+    double n = (double)(g->n_prompt + g->n_out);
+    pthread_mutex_lock(&server->lock);
+    m->prompt_tokens_total += (double)g->n_prefilled;
+    m->prompt_tokens_cached_total += (double)g->n_reused;
+    m->prompt_seconds_total += g->prompt_seconds;
+    m->tokens_predicted_total += (double)g->n_out;
+    m->tokens_predicted_seconds_total += g->decode_seconds;
+    m->spec_decode_num_draft_tokens_total += (double)g->n_guessed;
+    m->spec_decode_num_accepted_tokens_total += (double)g->n_right;
+    if (n > m->n_tokens_max) m->n_tokens_max = n;
+    pthread_mutex_unlock(&server->lock);
+}
+
+/* Looks at a choice after a step. False: the call failed and is gone. */
+static bool look_at(TnServer *server, TnCall *call, TnChoice *c) {
+    TernError err = {0};
+    c->got = (TernGenerated){.size = sizeof c->got};
+    TernStatus st = tern_sequence_get(c->sequence, &c->got, &err);
+    if (st == TERN_OK) st = tern_sequence_status(c->sequence, &err);
+    if (st != TERN_OK) {
+        fail_call(server, call, st, &err);
+        return false;
+    }
+    pthread_mutex_lock(&server->lock);
+    server->views[c->slot].n_prefilled = c->got.n_prefilled + c->got.n_reused;
+    server->views[c->slot].n_out = c->got.n_out;
+    pthread_mutex_unlock(&server->lock);
+    if (c->got.end == TERN_END_NOT) return true;
+    free_slot(server, c);
+    count_end(server, &c->got);
+    c->ended = true;
+    call->n_ended++;
+    if (call->plan.stream && call->plan.shape->end)
+        call->plan.shape->end(call, (size_t)(c - call->choices), &c->events);
+    return true;
+}
+
+/* Events go out a choice after the other. */
+static void pass_on(TnCall *call) {
+    while (call->front < call->n_choices) {
+        TnChoice *c = &call->choices[call->front];
+        tn_call_put(call, &c->events);
+        if (!c->ended) return;
+        call->front++;
+    }
+}
+
+static void settle_call(TnServer *server, TnCall *call) {
+    for (size_t i = 0; i < call->n_started; i++)
+        if (call->choices[i].sequence && !look_at(server, call, &call->choices[i])) return;
+    if (call->plan.stream) pass_on(call);
+    if (call->n_ended < call->n_choices) return;
+    call->plan.shape->finish(call, &call->making);
+    tn_call_put(call, &call->making);
+    tn_call_complete(call, 200, "application/json");
+    drop(server, call);
+}
+
+/* ---- Turns */
+
+static TnTurn *turn_of(TnServer *server, const char *client) {
+    for (size_t i = 0; i < server->n_turns; i++)
+        if (strcmp(server->turns[i].client, client) == 0) return &server->turns[i];
+    if (server->n_turns == TURNS_MOST) server->n_turns = 0; /* all are new again */
+    TnTurn turn = {.turn = 0};
+    memcpy(turn.client, client, sizeof turn.client);
+    TN_PUSH(server->turns, server->n_turns, server->cap_turns, turn);
+    return &server->turns[server->n_turns - 1];
+}
+
+static TnCall *next_call(TnServer *server, const TnServeModel *model) {
+    TnCall *best = NULL;
+    uint64_t least = UINT64_MAX;
+    for (TnCall *call = server->calls; call; call = call->next) {
+        if (call->embed.texts || call->plan.model != model || is_begun(call)) continue;
+        uint64_t turn = turn_of(server, call->client)->turn;
+        if (turn >= least) continue;
+        least = turn;
+        best = call;
+    }
+    return best;
+}
+
+static void admit(TnServer *server) {
+    for (size_t i = 0; i < server->n_views; i++) {
+        if (server->views[i].busy) continue; /* only this thread writes it */
+        TnCall *call = next_call(server, server->views[i].model);
+        if (!call) continue;
+        turn_of(server, call->client)->turn = ++server->turn;
+        begin_choice(server, call, i);
+    }
+    if (!server->calls) server->n_turns = 0;
+}
+
+/* ---- Vectors: as many texts a round as run side by side */
+
+static void put_base64(TnBuf *out, const unsigned char *v, size_t n) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < n; i += 3) {
+        unsigned b =
+            (unsigned)v[i] << 16 | (i + 1 < n ? (unsigned)v[i + 1] << 8 : 0) | (i + 2 < n ? v[i + 2] : 0);
+        char four[4] = {digits[b >> 18], digits[b >> 12 & 63], i + 1 < n ? digits[b >> 6 & 63] : '=',
+                        i + 2 < n ? digits[b & 63] : '='};
+        tn_buf_put(out, four, 4);
+    }
+}
+
+static int take_vector(void *user, const TernVector *v) {
+    TnCall *call = user;
+    TnBuf *out = &call->making;
+    size_t index = call->embed.done + v->text;
+    if (v->row == 0) {
+        tn_buf_printf(out, "%s{\"object\": \"embedding\", \"index\": %zu, \"embedding\": ", index ? ", " : "",
+                      index);
+        call->embed.n_ids += v->n_ids;
+    }
+    if (call->embed.base64) {
+        tn_buf_puts(out, "\"");
+        put_base64(out, (const unsigned char *)v->x, v->n * sizeof *v->x);
+        tn_buf_puts(out, "\"}");
+        return 0;
+    }
+    for (uint32_t i = 0; i < v->n; i++) tn_buf_printf(out, "%s%.9g", i ? ", " : "[", (double)v->x[i]);
+    tn_buf_puts(out, "]}");
+    return 0;
+}
+
+static void embed_some(TnServer *server, TnCall *call) {
+    TnEmbedPlan *e = &call->embed;
+    TernError err = {0};
+    size_t n = e->n - e->done, most = call->plan.model->embed_slots;
+    if (n > most) n = most;
+    bool first = e->done == 0;
+    TernStatus st = tern_embed(call->plan.model->embedder, e->texts + e->done, n, take_vector, call, &err);
+    if (st != TERN_OK) {
+        fail_call(server, call, st, &err);
+        return;
+    }
+    e->done += n;
+    if (first) mark_begun(server, call);
+    pthread_mutex_lock(&server->lock);
+    server->metrics.embeddings_total += (double)n;
+    pthread_mutex_unlock(&server->lock);
+    if (e->done < e->n) return;
+    call->plan.shape->finish(call, &call->making);
+    tn_call_put(call, &call->making);
+    tn_call_complete(call, 200, "application/json");
+    drop(server, call);
+}
+
+/* ---- The round */
+
+static void take_inbox(TnServer *server) {
+    TnCall **end = &server->calls;
+    while (*end) end = &(*end)->next;
+    pthread_mutex_lock(&server->lock);
+    *end = server->inbox;
+    server->inbox = NULL;
+    server->inbox_end = &server->inbox;
+    pthread_mutex_unlock(&server->lock);
+}
+
+/* Marks the calls whose clients hung up. */
+static void find_gone(TnServer *server) {
+    size_t n = 0;
+    for (TnCall *call = server->calls; call; call = call->next) n++;
+    if (n == 0) return;
+    struct pollfd *fds = tn_xcalloc(n, sizeof *fds);
+    pthread_mutex_lock(&server->lock);
+    TnCall *call = server->calls;
+    for (size_t i = 0; i < n; i++, call = call->next)
+        fds[i] = (struct pollfd){.fd = call->gone ? -1 : call->fd, .events = POLLRDHUP};
+    if (poll(fds, n, 0) > 0) {
+        call = server->calls;
+        for (size_t i = 0; i < n; i++, call = call->next)
+            if (fds[i].revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) call->gone = true;
+    }
+    pthread_mutex_unlock(&server->lock);
+    free(fds);
+}
+
+static void end_some(TnServer *server) {
+    double most = server->o->deadline;
+    find_gone(server);
+    for (TnCall *call = server->calls, *next; call; call = next) {
+        next = call->next;
+        pthread_mutex_lock(&server->lock);
+        bool gone = call->gone, late = !gone && now_since(call->begun) > most;
+        server->metrics.requests_hung_up_total += gone;
+        server->metrics.requests_late_total += late;
+        pthread_mutex_unlock(&server->lock);
+        if (late)
+            tn_call_fail(call, 504, "deadline", "the answer took longer than %g seconds, the server's limit",
+                         most);
+        if (gone) tn_call_complete(call, 499, "application/json");
+        if (late || gone) drop(server, call);
+    }
+}
+
+static void fail_model(TnServer *server, const TnServeModel *model, TernStatus st, const TernError *err) {
+    for (TnCall *call = server->calls, *next; call; call = next) {
+        next = call->next;
+        if (call->plan.model == model && !call->embed.texts && call->n_started)
+            fail_call(server, call, st, err);
+    }
+}
+
+static void step_model(TnServer *server, const TnServeModel *model) {
+    TernError err = {0};
+    size_t n = model->generator ? tern_generator_running(model->generator) : 0;
+    if (n == 0) return;
+    double start = tn_os_seconds();
+    TernStatus st = tern_generator_step(model->generator, &err);
+    pthread_mutex_lock(&server->lock);
+    TnMetrics *m = &server->metrics;
+    m->n_decode_total++;
+    m->step_sequences_total += (double)n;
+    m->step_seconds_total += now_since(start);
+    tn_metrics_count(&m->step_sequences, n);
+    pthread_mutex_unlock(&server->lock);
+    if (st != TERN_OK) fail_model(server, model, st, &err);
+}
+
+static void round_trip(TnServer *server) {
+    end_some(server);
+    admit(server);
+    for (size_t i = 0; i < server->o->n_models; i++) step_model(server, &server->o->models[i]);
+    for (TnCall *call = server->calls, *next; call; call = next) {
+        next = call->next;
+        if (call->embed.texts)
+            embed_some(server, call);
+        else
+            settle_call(server, call);
+    }
+}
+
+/* Waits for work, a tenth of a second at most: `ending` is asked in between. */
+static void wait_for_work(TnServer *server) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += 100000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&server->lock);
+    if (!server->inbox) pthread_cond_timedwait(&server->work, &server->lock, &until);
+    pthread_mutex_unlock(&server->lock);
+}
+
+static void begin_drain(TnServer *server) {
+    pthread_mutex_lock(&server->lock);
+    server->draining = true;
+    pthread_mutex_unlock(&server->lock);
+}
+
+void tn_engine_run(TnServer *server) {
+    bool ending = false;
+    for (;;) {
+        if (!ending && server->o->ending()) {
+            begin_drain(server);
+            ending = true;
+        }
+        take_inbox(server);
+        if (server->calls)
+            round_trip(server);
+        else if (ending)
+            return;
+        else
+            wait_for_work(server);
+    }
+}

@@ -1,0 +1,265 @@
+/* Connections, by libmicrohttpd: one thread reads heads and bodies, and runs the handlers of routes.def.
+ *
+ * A connection that waits for the engine is suspended, so that it costs nothing. To suspend one and to say so in the call are
+ * one act under the lock; who finds the mark takes it away and resumes the connection after the lock. So a connection is
+ * resumed once for each time that it was suspended, and never while it is not.
+ *
+ * A suspended connection is not watched by the library, so the engine looks for clients that hung up (engine.c). */
+#include <arpa/inet.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include "frontends/serve/serve.h"
+
+enum { HEAD_MOST = 64 << 10, BLOCK = 16 << 10 };
+
+/* ---- Routes */
+
+static const TnRoute routes[] = {
+#define ROUTE(method, path, handler, flags) {method, path, tn_route_##handler, flags},
+#include "frontends/serve/routes.def"
+};
+
+static bool find_route(TnCall *call, const char *method, const char *path) {
+    char allow[64] = "";
+    if (strcmp(method, "HEAD") == 0) method = "GET";
+    for (size_t i = 0; i < TN_COUNT(routes); i++) {
+        if (strcmp(routes[i].path, path) != 0) continue;
+        if (strcmp(routes[i].method, method) == 0) {
+            call->route = &routes[i];
+            return true;
+        }
+        size_t n = strlen(allow);
+        snprintf(allow + n, sizeof allow - n, "%s%s", n ? ", " : "", routes[i].method);
+    }
+    if (!*allow)
+        return tn_call_refuse(call, 404, "not_found", NULL,
+                              "got the path '%s', which is none of the server's", path);
+    tn_call_header(call, "Allow", allow);
+    return tn_call_refuse(call, 405, "method_not_allowed", NULL, "%s: got the method '%s', expected %s", path,
+                          method, allow);
+}
+
+/* ---- The head of a request */
+
+static void name_client(TnCall *call, size_t key) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(call->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *at = info ? info->client_addr : NULL;
+    snprintf(call->client, sizeof call->client, "unix");
+    if (at && at->sa_family == AF_INET)
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)at)->sin_addr, call->client, sizeof call->client);
+    if (at && at->sa_family == AF_INET6)
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)at)->sin6_addr, call->client, sizeof call->client);
+    if (key) snprintf(call->client, sizeof call->client, "key %zu", key);
+}
+
+static const char *header(const TnCall *call, const char *name) {
+    return MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, name);
+}
+
+bool tn_http_argument(const TnCall *call, const char *name, const char *value) {
+    const char *got = MHD_lookup_connection_value(call->connection, MHD_GET_ARGUMENT_KIND, name);
+    return got && strcmp(got, value) == 0;
+}
+
+static bool check_key(TnCall *call) {
+    const char *bearer = header(call, "Authorization"), *plain = header(call, "x-api-key");
+    const TnKeys *keys = call->server->keys;
+    size_t key = 0;
+    if (keys && bearer && strncasecmp(bearer, "Bearer ", 7) == 0)
+        key = tn_keys_find(keys, bearer + 7, strlen(bearer + 7));
+    else if (keys && plain)
+        key = tn_keys_find(keys, plain, strlen(plain));
+    name_client(call, key);
+    if (!keys || key || (call->route->flags & TN_ROUTE_OPEN)) return true;
+    tn_call_header(call, "WWW-Authenticate", "Bearer");
+    return tn_call_refuse(call, 401, "invalid_api_key", NULL,
+                          "got %s, expected one of the server's keys (Authorization: Bearer KEY)",
+                          bearer || plain ? "another key" : "no key");
+}
+
+static bool too_large(TnCall *call) {
+    tn_call_header(call, "Connection", "close");
+    return tn_call_refuse(call, 413, "body_too_large", NULL,
+                          "got a body of more than %zu bytes, expected at most that",
+                          call->server->o->body_most);
+}
+
+static bool check_length(TnCall *call) {
+    const char *length = header(call, "Content-Length");
+    if (!length || strtoull(length, NULL, 10) <= call->server->o->body_most) return true;
+    return too_large(call);
+}
+
+/* ---- Answers */
+
+static void add_headers(const TnCall *call, struct MHD_Response *response) {
+    for (size_t i = 0; i < TN_COUNT(call->headers) && call->headers[i][0]; i++) {
+        char name[96];
+        const char *colon = strchr(call->headers[i], ':');
+        size_t n = (size_t)(colon - call->headers[i]);
+        memcpy(name, call->headers[i], n);
+        name[n] = '\0';
+        MHD_add_response_header(response, name, colon + 2);
+    }
+}
+
+static ssize_t read_out(void *user, uint64_t at, char *to, size_t most) {
+    TnCall *call = user;
+    ssize_t got = 0;
+    (void)at;
+    pthread_mutex_lock(&call->server->lock);
+    size_t n = call->out.len - call->taken;
+    if (n > most) n = most;
+    if (n) {
+        memcpy(to, call->out.data + call->taken, n);
+        call->taken += n;
+        if (call->taken == call->out.len) call->taken = call->out.len = 0;
+        got = (ssize_t)n;
+    } else if (call->complete) {
+        got = MHD_CONTENT_READER_END_OF_STREAM;
+    } else {
+        call->asleep = true;
+        MHD_suspend_connection(call->connection);
+    }
+    pthread_mutex_unlock(&call->server->lock);
+    return got;
+}
+
+static struct MHD_Response *make_response(TnCall *call, bool stream) {
+    if (!stream) return MHD_create_response_from_buffer(call->out.len, call->out.data, MHD_RESPMEM_MUST_COPY);
+    struct MHD_Response *r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, read_out, call, NULL);
+    if (r) MHD_add_response_header(r, "Cache-Control", "no-cache");
+    if (r) MHD_add_response_header(r, "X-Accel-Buffering", "no"); /* nginx: pass events on as they come */
+    return r;
+}
+
+/* Answers, or sleeps until there is something to answer. */
+static enum MHD_Result reply(TnCall *call) {
+    TnServer *server = call->server;
+    pthread_mutex_lock(&server->lock);
+    bool stream = call->plan.stream && call->status == 200;
+    if (!call->complete && !stream) {
+        call->asleep = true;
+        MHD_suspend_connection(call->connection);
+        pthread_mutex_unlock(&server->lock);
+        return MHD_YES;
+    }
+    unsigned status = call->status;
+    const char *type = stream ? "text/event-stream" : call->type;
+    server->metrics.by_status[status < 600 ? status : 599]++;
+    pthread_mutex_unlock(&server->lock);
+    struct MHD_Response *r = make_response(call, stream);
+    if (!r) return MHD_NO;
+    MHD_add_response_header(r, "Content-Type", type);
+    add_headers(call, r);
+    enum MHD_Result ok = MHD_queue_response(call->connection, status, r);
+    MHD_destroy_response(r);
+    return ok;
+}
+
+/* ---- Bodies */
+
+static bool parse_body(TnCall *call) {
+    TernError err = {0};
+    if (call->body.len == 0)
+        return tn_call_refuse(call, 400, "invalid_json", NULL, "got no body, expected a JSON object");
+    TernStatus st = tn_json_tree(call->body.data, call->body.len, &call->arena, &call->json, &err);
+    tn_buf_free(&call->body);
+    if (st != TERN_OK)
+        return tn_call_refuse(call, 400, "invalid_json", NULL, "the body is not JSON: %s", err.text);
+    if (call->json->kind != TN_JSON_OBJECT)
+        return tn_call_refuse(call, 400, "invalid_json", NULL, "the body: got %s, expected an object",
+                              tn_json_kind_name(call->json->kind));
+    return true;
+}
+
+static void take_body(TnCall *call, const char *data, size_t n) {
+    const TnServeOptions *o = call->server->o;
+    if (call->status) return; /* the rest of a body that was refused */
+    if (tn_os_seconds() - call->begun > o->body_seconds)
+        tn_call_refuse(call, 408, "request_timeout", NULL,
+                       "the body took longer than %.0f seconds, expected at most that", o->body_seconds);
+    else if (call->body.len + n > o->body_most)
+        too_large(call);
+    else
+        tn_buf_put(&call->body, data, n);
+}
+
+static void handle(TnCall *call) {
+    bool body = strcmp(call->route->method, "POST") == 0;
+    if (!body || parse_body(call)) call->route->handle(call);
+    TN_CHECK(call->submitted || call->status);
+}
+
+static enum MHD_Result begin(TnServer *server, struct MHD_Connection *c, const char *path, const char *method,
+                             TnCall **out) {
+    TnCall *call = *out = tn_call_create(server, c);
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (info) call->fd = info->connect_fd;
+    if (find_route(call, method, path) && check_key(call)) check_length(call);
+    return call->status == 413 ? reply(call) : MHD_YES; /* such a body is not even read */
+}
+
+static enum MHD_Result on_request(void *user, struct MHD_Connection *c, const char *path, const char *method,
+                                  const char *version, const char *data, size_t *n, void **state) {
+    TnCall *call = *state;
+    (void)version;
+    if (!call) return begin(user, c, path, method, (TnCall **)state);
+    if (*n) {
+        take_body(call, data, *n);
+        *n = 0;
+        return MHD_YES;
+    }
+    if (!call->submitted && !call->status) handle(call);
+    return reply(call);
+}
+
+static void on_completed(void *user, struct MHD_Connection *c, void **state,
+                         enum MHD_RequestTerminationCode why) {
+    TnServer *server = user;
+    TnCall *call = *state;
+    (void)c, (void)why;
+    if (!call) return;
+    *state = NULL;
+    pthread_mutex_lock(&server->lock);
+    call->gone = true; /* from here on the descriptor may be another's */
+    server->n_open--;
+    pthread_mutex_unlock(&server->lock);
+    tn_call_release(call);
+}
+
+void tn_http_wake(TnCall *call) {
+    MHD_resume_connection(call->connection);
+}
+
+/* ---- The daemon */
+
+TernStatus tn_http_start(TnServer *server, TernError *err) {
+    const TnServeOptions *o = server->o;
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
+    server->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET,
+                                      server->fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)o->connections,
+                                      MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(o->body_seconds + 0.5),
+                                      MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_MOST,
+                                      MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_END);
+    if (server->daemon) return TERN_OK;
+    return tn_fail(err, TERN_ERR_ENV, "the web server could not be started");
+}
+
+/* Clients get a while to read the rest of their answers. */
+void tn_http_stop(TnServer *server) {
+    double until = tn_os_seconds() + 5;
+    for (size_t open = 1; open && tn_os_seconds() < until;) {
+        pthread_mutex_lock(&server->lock);
+        open = server->n_open;
+        pthread_mutex_unlock(&server->lock);
+        struct timespec pause = {.tv_nsec = 5000000};
+        if (open) nanosleep(&pause, NULL);
+    }
+    MHD_stop_daemon(server->daemon);
+}

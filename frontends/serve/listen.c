@@ -1,0 +1,94 @@
+/* The socket that the server listens on: TCP, or a unix socket. */
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include "frontends/serve/serve.h"
+
+enum { BACKLOG = 512 };
+
+static TernStatus refuse(const char *where, TernError *err) {
+    return tn_fail(err, TERN_ERR_ENV, "%s: cannot listen: %s", where, strerror(errno));
+}
+
+/* Whether a socket of this name is there that nobody listens on: what a server that was killed leaves. */
+static bool is_left(const struct sockaddr_un *at) {
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return false;
+    bool left = connect(fd, (const struct sockaddr *)at, sizeof *at) != 0 && errno == ECONNREFUSED;
+    close(fd);
+    return left;
+}
+
+static TernStatus listen_unix(const char *path, int *out_fd, TernError *err) {
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    size_t n = strlen(path);
+    if (n >= sizeof at.sun_path)
+        return tn_fail(err, TERN_ERR_INPUT, "%s: got %zu bytes, expected a path of a socket of at most %zu",
+                       path, n, sizeof at.sun_path - 1);
+    memcpy(at.sun_path, path, n);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return refuse(path, err);
+    int bad = bind(fd, (struct sockaddr *)&at, sizeof at);
+    if (bad && errno == EADDRINUSE && is_left(&at)) {
+        (void)unlink(path);
+        bad = bind(fd, (struct sockaddr *)&at, sizeof at);
+    }
+    if (bad || listen(fd, BACKLOG)) {
+        TernStatus st = refuse(path, err);
+        close(fd);
+        return st;
+    }
+    *out_fd = fd;
+    return TERN_OK;
+}
+
+static int open_at(const struct addrinfo *a) {
+    int fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol), on = 1;
+    if (fd < 0) return -1;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0) return fd;
+    int why = errno;
+    close(fd);
+    errno = why;
+    return -1;
+}
+
+/* The port that a socket has got. */
+static unsigned port_of(int fd) {
+    struct sockaddr_storage at = {.ss_family = 0};
+    socklen_t n = sizeof at;
+    if (getsockname(fd, (struct sockaddr *)&at, &n) != 0) return 0;
+    in_port_t port = at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port
+                                              : ((struct sockaddr_in *)&at)->sin_port;
+    return ntohs(port);
+}
+
+static TernStatus listen_tcp(const char *host, uint32_t port, int *out_fd, TernError *err) {
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *found;
+    char service[12], where[300];
+    snprintf(service, sizeof service, "%u", port);
+    snprintf(where, sizeof where, "%.256s, port %u", host, port);
+    int bad = getaddrinfo(host, service, &hints, &found);
+    if (bad) return tn_fail(err, TERN_ERR_INPUT, "%s: %s", where, gai_strerror(bad));
+    *out_fd = -1;
+    errno = EADDRNOTAVAIL;
+    for (struct addrinfo *a = found; a && *out_fd < 0; a = a->ai_next) *out_fd = open_at(a);
+    TernStatus st = *out_fd < 0 ? refuse(where, err) : TERN_OK;
+    freeaddrinfo(found);
+    return st;
+}
+
+TernStatus tn_listen(const TnServeOptions *o, int *out_fd, char *address, size_t size, TernError *err) {
+    if (o->unix_socket) {
+        snprintf(address, size, "unix:%s", o->unix_socket);
+        return listen_unix(o->unix_socket, out_fd, err);
+    }
+    TN_TRY(listen_tcp(o->host, o->port, out_fd, err));
+    bool v6 = strchr(o->host, ':') != NULL;
+    snprintf(address, size, "http://%s%s%s:%u", v6 ? "[" : "", o->host, v6 ? "]" : "", port_of(*out_fd));
+    return TERN_OK;
+}

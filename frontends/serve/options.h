@@ -1,0 +1,53 @@
+/* tern serve for the verb that starts it: what it needs, and the call that serves until the process shall end.
+ *
+ * The room is a static archive, libtn_serve, which the program links; it is built where Debian's libmicrohttpd is (option
+ * TERN_SERVE). It may use the public headers of the runtime, runtime/json and runtime/base, and nothing of the compiler. */
+#ifndef TN_SERVE_OPTIONS_H
+#define TN_SERVE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "runtime/base/error.h"
+#include "runtime/generate/generate.h"
+#include "runtime/text/chat.h"
+
+/* A model that is served. All is borrowed until tn_serve returns. */
+typedef struct TnServeModel {
+    const char *name; /* what requests call it, and answers; --alias or the file's name */
+    TernModel *model;
+    TernModelInfo info;
+    const TernVocab *vocab;              /* NULL: prompts are ids */
+    const TernChatTemplate *chat;        /* NULL: there is none, and chats are refused */
+    TernText chat_source;                /* its text, for /props */
+    TernGenerator *generator;            /* NULL: it makes no text */
+    uint32_t slots, context;             /* of the generator */
+    TernEmbedder *embedder;              /* NULL: it makes no vectors */
+    uint32_t embed_slots, embed_context; /* of the embedder */
+} TnServeModel;
+
+typedef struct TnServeOptions {
+    TnServeModel *models; /* at least one; the first answers requests that name none */
+    size_t n_models;
+    const char *host;        /* a name or an address; ignored with a unix socket */
+    uint32_t port;           /* 0: one that the system chooses */
+    const char *unix_socket; /* the path of a socket to listen on instead; NULL: none */
+    const char *keys_file;   /* a key a line; NULL: none is asked for */
+    uint32_t connections;    /* most at once */
+    uint32_t queue;          /* most requests that wait for a slot; further ones get 429 */
+    size_t body_most;        /* bytes of a request's body */
+    double body_seconds; /* within which a request must have arrived, and between two bytes of a connection */
+    double deadline;     /* seconds of a request from its arrival to the end of its answer */
+    TernSamplerOptions sampler; /* what a request does not say */
+    uint32_t max_tokens, draft_max;
+    bool (*ending)(void); /* asked again and again by the calling thread: true from the first signal on */
+    /* Called once, when connections are accepted: "http://127.0.0.1:8080". */
+    void (*listening)(void *user, const char *address);
+    void *user;
+} TnServeOptions;
+
+/* Serves until `ending` says so, and then drains: new work is refused, what runs ends. The calling thread is the one that
+ * steps the models. TERN_ERR_ENV if the address cannot be listened on, TERN_ERR_INPUT if the file of keys is wrong. */
+TernStatus tn_serve(const TnServeOptions *options, TernError *err);
+
+#endif

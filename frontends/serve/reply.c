@@ -1,0 +1,114 @@
+/* JSON of answers: what several endpoints write alike. */
+#include <string.h>
+#include "frontends/serve/serve.h"
+#include "runtime/base/escape.h"
+
+void tn_put_string(TnBuf *out, const char *bytes, size_t n) {
+    TnBuf clean = {0};
+    size_t at = 0, step = 0;
+    while (at < n && (step = tn_utf8(bytes + at, n - at))) at += step;
+    if (at == n) {
+        tn_json_print_string(bytes, n, out);
+        return;
+    }
+    for (at = 0; at < n; at += step) {
+        step = tn_utf8(bytes + at, n - at);
+        tn_buf_put(&clean, step ? bytes + at : "\xef\xbf\xbd", step ? step : 3);
+        if (!step) step = 1;
+    }
+    tn_json_print_string(clean.data, clean.len, out);
+    tn_buf_free(&clean);
+}
+
+/* ---- Errors */
+
+static const char *error_type(unsigned status) {
+    if (status == 429) return "rate_limit_error";
+    if (status == 401) return "authentication_error";
+    return status >= 500 ? "server_error" : "invalid_request_error";
+}
+
+static void put_or_null(TnBuf *out, const char *key, const char *value) {
+    tn_buf_printf(out, ", \"%s\": ", key);
+    if (value)
+        tn_put_string(out, value, strlen(value));
+    else
+        tn_buf_puts(out, "null");
+}
+
+void tn_put_error(TnBuf *out, unsigned status, const char *code, const char *param, const char *message) {
+    tn_buf_puts(out, "{\"error\": {\"message\": ");
+    tn_put_string(out, message, strlen(message));
+    tn_buf_printf(out, ", \"type\": \"%s\"", error_type(status));
+    put_or_null(out, "param", param);
+    put_or_null(out, "code", code);
+    tn_buf_puts(out, "}}");
+}
+
+/* ---- Answers */
+
+void tn_put_head(TnBuf *out, const TnCall *call, const char *id_prefix, const char *object) {
+    const char *name = call->plan.model->name;
+    tn_buf_printf(out, "{\"id\": \"%s%s\", \"object\": \"%s\", \"created\": %lld, \"model\": ", id_prefix,
+                  call->id, object, (long long)call->created);
+    tn_put_string(out, name, strlen(name));
+}
+
+void tn_put_usage(TnBuf *out, const TnCall *call) {
+    size_t n_prompt = 0, n_out = 0, n_cached = 0;
+    for (size_t i = 0; i < call->n_choices; i++) {
+        const TnChoice *c = &call->choices[i];
+        n_out += c->got.n_out;
+        /* the choices of one prompt share it */
+        if (i > 0 && c->ids == call->choices[i - 1].ids) continue;
+        n_prompt += c->n_ids;
+        n_cached += c->got.n_reused;
+    }
+    tn_buf_printf(out,
+                  "{\"prompt_tokens\": %zu, \"completion_tokens\": %zu, \"total_tokens\": %zu, "
+                  "\"prompt_tokens_details\": {\"cached_tokens\": %zu}}",
+                  n_prompt, n_out, n_prompt + n_out, n_cached);
+}
+
+static void put_rate(TnBuf *out, const char *name, size_t n, double seconds) {
+    tn_buf_printf(out, "\"%s_n\": %zu, \"%s_ms\": %.3f, \"%s_per_token_ms\": %.3f, \"%s_per_second\": %.3f",
+                  name, n, name, seconds * 1e3, name, n ? seconds * 1e3 / (double)n : 0, name,
+                  seconds > 0 ? (double)n / seconds : 0);
+}
+
+void tn_put_timings(TnBuf *out, const TnCall *call) {
+    size_t n_run = 0, n_cached = 0, n_out = 0, n_guessed = 0, n_right = 0;
+    double prompt = 0, decode = 0;
+    for (size_t i = 0; i < call->n_choices; i++) {
+        const TernGenerated *g = &call->choices[i].got;
+        n_run += g->n_prefilled;
+        n_cached += g->n_reused;
+        n_out += g->n_out;
+        n_guessed += g->n_guessed;
+        n_right += g->n_right;
+        prompt += g->prompt_seconds;
+        decode += g->decode_seconds;
+    }
+    tn_buf_printf(out, "{\"cache_n\": %zu, ", n_cached);
+    put_rate(out, "prompt", n_run, prompt);
+    tn_buf_puts(out, ", ");
+    put_rate(out, "predicted", n_out, decode);
+    if (n_guessed) tn_buf_printf(out, ", \"draft_n\": %zu, \"draft_n_accepted\": %zu", n_guessed, n_right);
+    tn_buf_puts(out, "}");
+}
+
+const char *tn_finish_reason(TernEnd end) {
+    return end == TERN_END_LENGTH || end == TERN_END_CONTEXT ? "length" : "stop";
+}
+
+/* ---- Events */
+
+void tn_put_event(TnBuf *out, const TnBuf *json) {
+    tn_buf_puts(out, "data: ");
+    tn_buf_put(out, json->data, json->len);
+    tn_buf_puts(out, "\n\n");
+}
+
+void tn_put_done(TnBuf *out) {
+    tn_buf_puts(out, "data: [DONE]\n\n");
+}

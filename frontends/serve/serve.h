@@ -1,0 +1,280 @@
+/* What the files of tern serve share.
+ *
+ * Two threads. The web thread is libmicrohttpd's: it reads requests, checks them and answers what needs no step of a model;
+ * it never waits for the other one. The engine thread is the one that called tn_serve: it owns generators and embedders, and
+ * nothing else touches them. A request that needs a model is handed over by tn_engine_submit, and its connection sleeps
+ * until the engine has put bytes into its output.
+ *
+ *   http.c        the daemon: connections, bodies, limits, sleeping and waking     listen.c   sockets      keys.c   API keys
+ *   routes.def    method, path, handler       fields.c  members of a request's JSON, by a table an endpoint
+ *   engine.c      the queue, turns between clients, steps, deadlines, hang-ups     call.c     a request's memory and its output
+ *   plan.c        what all requests for text have in common: sampling, ends, grammars
+ *   reply.c       JSON of answers, events and errors
+ *   completions.c chat_route.c embeddings.c tokens.c state.c metrics.c             the endpoints
+ *
+ * One object is a request with its answer: TnCall. The web thread makes it, fills in what is asked for, and submits it; from
+ * then on the engine thread owns all of it but the part under `lock`. The last of the two to let go frees it, so a client
+ * that hangs up takes nothing away from under the engine.
+ *
+ * An answer depends on its request alone. So nothing here may look at other requests except to choose whose turn it is, and
+ * the events of a stream are one a released piece, a choice after the other, however many ran at once. */
+#ifndef TN_SERVE_H
+#define TN_SERVE_H
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include "frontends/serve/metrics.h"
+#include "frontends/serve/options.h"
+#include "runtime/base/arena.h"
+#include "runtime/base/buf.h"
+#include "runtime/base/os.h"
+#include "runtime/base/status.h"
+#include "runtime/json/json_tree.h"
+
+typedef struct TnServer TnServer;
+typedef struct TnCall TnCall;
+typedef struct TnKeys TnKeys;
+struct MHD_Connection;
+struct MHD_Daemon;
+
+/* ---- routes (routes.def) */
+enum { TN_ROUTE_OPEN = 1 }; /* asks for no key */
+typedef struct TnRoute {
+    const char *method, *path;
+    void (*handle)(TnCall *call); /* on the web thread; answers or submits */
+    unsigned flags;
+} TnRoute;
+#define ROUTE(method, path, handler, flags) void tn_route_##handler(TnCall *call);
+#include "frontends/serve/routes.def"
+
+/* ---- text asked for
+ *
+ * How an endpoint writes its answer. All run on the engine thread. Functions of a stream append whole events; NULL: none. */
+typedef struct TnShape {
+    void (*begin)(TnCall *call, size_t choice, TnBuf *out); /* stream: before the first piece of a choice */
+    void (*piece)(TnCall *call, size_t choice, const TernPiece *piece, TnBuf *out); /* stream */
+    void (*end)(TnCall *call, size_t choice, TnBuf *out); /* stream: a choice has ended */
+    void (*finish)(TnCall *call, TnBuf *out);             /* all have; not a stream: the whole answer */
+} TnShape;
+
+typedef struct TnChoice {
+    TnCall *call;
+    const int32_t *ids; /* of the prompt, in the call's arena */
+    size_t n_ids;
+    TernText echo; /* text that goes before the answer's */
+    uint64_t seed;
+    bool begun, ended;
+    TernSequence *sequence; /* while it runs */
+    uint32_t slot;          /* while it runs: its row of /slots */
+    TernGenerated got;
+    TnBuf text, events; /* the answer so far; events that wait for those of earlier choices */
+    double last;        /* when its last piece came */
+} TnChoice;
+
+typedef struct TnPlan {
+    TnServeModel *model;
+    const TnShape *shape;
+    bool stream, include_usage, ignore_eos;
+    int64_t n, max_tokens;
+    TernSamplerOptions sampler; /* its biases lie in the arena */
+    const TernText *stops;
+    size_t n_stops;
+    TernGrammar *grammar; /* freed with the call */
+    bool tools;           /* calls are to be looked for in the answer */
+} TnPlan;
+
+/* ---- vectors asked for */
+typedef struct TnEmbedPlan {
+    TernEmbedText *texts; /* NULL: the call does not ask for vectors */
+    size_t n, done, n_ids;
+    bool base64;
+} TnEmbedPlan;
+
+/* ---- a request with its answer */
+struct TnCall {
+    /* the web thread's */
+    TnServer *server;
+    struct MHD_Connection *connection;
+    const TnRoute *route;
+    int fd;          /* of the connection */
+    char client[72]; /* whose turn it is: the key's number, or the address */
+    TnBuf body;
+    const TnJsonNode *json;
+    bool submitted;
+    /* what is asked for; the engine's once it is submitted */
+    TnArena arena;
+    double begun; /* when the head of the request was read; tn_os_seconds */
+    int64_t created;
+    char id[33];
+    TnPlan plan;
+    TnEmbedPlan embed;
+    TnChoice *choices;
+    size_t n_choices, n_started, n_ended, front; /* front: whose events go out as they come */
+    TnBuf making;                                /* an answer in the making */
+    bool first_out;                              /* a piece has come */
+    TnCall *next;                                /* in the inbox or the engine's list */
+    /* under the server's lock */
+    unsigned refs;
+    unsigned status;     /* of the answer, 0: not known yet */
+    const char *type;    /* of its content */
+    char headers[2][96]; /* further ones, "Name: value" */
+    TnBuf out;
+    size_t taken;  /* bytes of `out` that the connection has got */
+    bool complete; /* no more will come */
+    bool asleep;   /* the connection is suspended */
+    bool gone;     /* the connection is closed */
+};
+
+/* call.c */
+TnCall *tn_call_create(TnServer *server, struct MHD_Connection *connection);
+void tn_call_release(TnCall *call); /* the last of two frees it */
+/* Fills in the answer of a call that was not submitted: JSON, or another type. */
+void tn_call_answer(TnCall *call, unsigned status, const char *type, const char *bytes, size_t n);
+void tn_call_header(TnCall *call, const char *name, const char *value);
+/* Answers with OpenAI's error object. code and param may be NULL. Returns false. */
+bool tn_call_refuse(TnCall *call, unsigned status, const char *code, const char *param, const char *fmt, ...)
+    TN_PRINTF(5, 6);
+bool tn_call_vrefuse(TnCall *call, unsigned status, const char *code, const char *param, const char *fmt,
+                     va_list ap);
+/* The engine's part of an answer: appends bytes, or an end, and wakes the connection. */
+void tn_call_put(TnCall *call, TnBuf *bytes); /* empties it */
+void tn_call_complete(TnCall *call, unsigned status, const char *type);
+/* Refuses a call that was submitted: as an error object if nothing went out yet, else as the stream's last event. */
+void tn_call_fail(TnCall *call, unsigned status, const char *code, const char *fmt, ...) TN_PRINTF(4, 5);
+
+/* ---- fields.c: the members of a request's JSON object, by a table an endpoint */
+typedef enum TnParamKind {
+    TN_PARAM_BOOL, /* bool */
+    TN_PARAM_INT,  /* int64_t within [lo, hi] */
+    TN_PARAM_REAL, /* double within [lo, hi] */
+    TN_PARAM_TEXT, /* TernText */
+    TN_PARAM_NODE, /* const TnJsonNode *: the endpoint looks at it itself */
+    TN_PARAM_ONLY, /* nothing: the value must be one of `only`, which are those that change nothing */
+    TN_PARAM_ANY,  /* nothing: whatever it says has no bearing on an answer */
+} TnParamKind;
+typedef struct TnParam {
+    const char *name;
+    TnParamKind kind;
+    size_t at; /* where the value goes, from the beginning of the struct */
+    double lo, hi;
+    const char *only; /* JSON values, separated by blanks */
+} TnParam;
+/* Reads the members of an object into a struct that has the defaults. null is the same as absent. A member that no table
+ * has, one of the wrong kind, and one that is not supported are refused, with the member's name: then it returns false, and
+ * the call is answered. `path`: what is put before names, such as "stream_options."; or "". */
+bool tn_params_read(TnCall *call, const TnJsonNode *object, const char *path, const TnParam *const *tables,
+                    size_t n_tables, void *out);
+/* Refuses a value: "PARAM: got 3, expected ..". Returns false. */
+bool tn_param_wrong(TnCall *call, const char *param, const TnJsonNode *got, const char *expected);
+
+/* ---- plan.c: requests for text */
+/* What all endpoints for text read alike. The struct begins as tn_plan_defaults leaves it. */
+typedef struct TnTextParams {
+    TernText model;
+    bool stream, ignore_eos;
+    int64_t n, max_tokens, top_k, repeat_last_n, seed;
+    double temperature, top_p, min_p, repeat_penalty;
+    const TnJsonNode *stop, *logit_bias, *response_format, *stream_options, *json_schema, *grammar;
+} TnTextParams;
+extern const TnParam tn_text_params[];
+void tn_plan_defaults(const TnServer *server, TnTextParams *out);
+/* The model that a request names; NULL: it was refused. */
+TnServeModel *tn_plan_model(TnCall *call, TernText name);
+/* Fills in call->plan, except for its shape. False: refused. */
+bool tn_plan_take(TnCall *call, const TnTextParams *p);
+/* Adds the n choices of a prompt; the ids lie in the arena. False: refused. */
+bool tn_plan_prompt(TnCall *call, const int32_t *ids, size_t n_ids, const char *param);
+/* Reads a list of token ids into the arena; list->n of them. NULL: refused. */
+const int32_t *tn_plan_ids(TnCall *call, const TnJsonNode *list, const char *param, uint32_t n_vocab);
+/* Encodes a text that a user wrote: no control tokens. NULL: refused. */
+const int32_t *tn_plan_encode(TnCall *call, TernText text, bool add, bool special, size_t *out_n);
+
+/* chat_route.c: renders the messages of an object with messages, tools and chat_template_kwargs; false: refused.
+ * tern_chat_text_free the result. */
+typedef struct TnChatParams {
+    TnTextParams text;
+    const TnJsonNode *messages, *tools, *tool_choice, *kwargs;
+} TnChatParams;
+bool tn_chat_render(TnCall *call, const TnServeModel *model, const TnChatParams *p, TernChatText *out);
+
+/* tools.c: what an answer is without the calls in it, and the calls as JSON. Zero-initialise; free with tn_tools_free. */
+typedef struct TnToolText {
+    TnBuf content, calls; /* calls: a list, if there is one */
+    size_t n_calls;
+} TnToolText;
+void tn_tools_parse(TnCall *call, size_t choice, TnToolText *out);
+void tn_tools_free(TnToolText *t);
+
+/* ---- reply.c: JSON of answers */
+void tn_put_string(TnBuf *out, const char *bytes, size_t n); /* bytes that are not UTF-8 become U+FFFD */
+void tn_put_error(TnBuf *out, unsigned status, const char *code, const char *param, const char *message);
+void tn_put_usage(TnBuf *out, const TnCall *call);   /* {"prompt_tokens": ..} */
+void tn_put_timings(TnBuf *out, const TnCall *call); /* llama-server's, of all choices together */
+/* The beginning of an answer's object, up to and with "model". */
+void tn_put_head(TnBuf *out, const TnCall *call, const char *id_prefix, const char *object);
+void tn_put_event(TnBuf *out, const TnBuf *json); /* data: .. */
+void tn_put_done(TnBuf *out);
+const char *tn_finish_reason(TernEnd end);
+
+/* ---- engine.c */
+/* Hands a call over; false: refused (the queue is full, or the server drains). */
+bool tn_engine_submit(TnCall *call);
+/* Runs until everything has ended after `ending` said so. */
+void tn_engine_run(TnServer *server);
+
+/* ---- http.c, listen.c, keys.c */
+TernStatus tn_http_start(TnServer *server, TernError *err);
+void tn_http_stop(TnServer *server); /* after the engine has ended */
+/* Wakes the connection of a call that was found asleep. */
+void tn_http_wake(TnCall *call);
+bool tn_http_argument(const TnCall *call, const char *name,
+                      const char *value); /* whether the query has NAME=VALUE */
+TernStatus tn_listen(const TnServeOptions *o, int *out_fd, char *address, size_t size, TernError *err);
+TernStatus tn_keys_read(const char *path, TnKeys **out, TernError *err);
+/* The number of the key from 1, or 0: none. Takes the same time for all keys of a length. */
+size_t tn_keys_find(const TnKeys *keys, const char *key, size_t n);
+void tn_keys_free(TnKeys *keys);
+
+/* A row of /slots. */
+typedef struct TnSlotView {
+    const TnServeModel *model;
+    bool busy;
+    char call[33]; /* whose sequence it is */
+    size_t n_prompt, n_prefilled, n_out;
+} TnSlotView;
+
+/* Who waited last, for turns. */
+typedef struct TnTurn {
+    char client[72];
+    uint64_t turn;
+} TnTurn;
+
+struct TnServer {
+    const TnServeOptions *o;
+    struct MHD_Daemon *daemon;
+    int fd;
+    TnKeys *keys; /* NULL: none is asked for */
+    double started;
+    uint64_t instance; /* for ids of answers */
+
+    pthread_mutex_t lock;
+    pthread_cond_t work; /* something was submitted */
+    /* under the lock */
+    TnCall *inbox, **inbox_end; /* submitted, and not yet seen by the engine */
+    size_t n_queued, n_running; /* calls that wait for a slot; the others that the engine has */
+    size_t n_open;              /* calls that connections have */
+    uint64_t n_ids;
+    bool draining;
+    TnSlotView *views; /* [n_views] */
+    size_t n_views;
+    TnMetrics metrics;
+
+    /* the engine's */
+    TnCall *calls; /* in the order of their arrival */
+    TnTurn *turns;
+    size_t n_turns, cap_turns;
+    uint64_t turn;
+};
+
+#endif

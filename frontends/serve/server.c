@@ -1,0 +1,62 @@
+/* tern serve from its start to its end. */
+#include <stdlib.h>
+#include <unistd.h>
+#include "frontends/serve/serve.h"
+
+static void make_views(TnServer *server) {
+    const TnServeOptions *o = server->o;
+    for (size_t i = 0; i < o->n_models; i++)
+        if (o->models[i].generator) server->n_views += o->models[i].slots;
+    server->views = tn_xcalloc(server->n_views + 1, sizeof *server->views);
+    size_t at = 0;
+    for (size_t i = 0; i < o->n_models; i++)
+        for (uint32_t k = 0; o->models[i].generator && k < o->models[i].slots; k++)
+            server->views[at++].model = &o->models[i];
+    server->metrics.slots = (double)server->n_views;
+}
+
+static void open_server(TnServer *server) {
+    pthread_condattr_t attr;
+    pthread_mutex_init(&server->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&server->work, &attr);
+    pthread_condattr_destroy(&attr);
+    server->inbox_end = &server->inbox;
+    server->started = tn_os_seconds();
+    server->instance = tn_os_random_seed();
+    make_views(server);
+}
+
+static void close_server(TnServer *server) {
+    if (server->o->unix_socket && server->fd >= 0) (void)unlink(server->o->unix_socket);
+    tn_keys_free(server->keys);
+    pthread_cond_destroy(&server->work);
+    pthread_mutex_destroy(&server->lock);
+    free(server->views);
+    free(server->turns);
+}
+
+static TernStatus serve(TnServer *server, TernError *err) {
+    const TnServeOptions *o = server->o;
+    char address[400];
+    if (o->keys_file) TN_TRY(tn_keys_read(o->keys_file, &server->keys, err));
+    TN_TRY(tn_listen(o, &server->fd, address, sizeof address, err));
+    TernStatus st = tn_http_start(server, err);
+    if (st != TERN_OK) {
+        close(server->fd);
+        return st;
+    }
+    if (o->listening) o->listening(o->user, address);
+    tn_engine_run(server);
+    tn_http_stop(server); /* closes the socket */
+    return TERN_OK;
+}
+
+TernStatus tn_serve(const TnServeOptions *options, TernError *err) {
+    TnServer server = {.o = options, .fd = -1};
+    open_server(&server);
+    TernStatus st = serve(&server, err);
+    close_server(&server);
+    return st;
+}
