@@ -17,7 +17,7 @@ typedef struct Foreign {
 #define NO_LORA  "there are no LoRA adapters here: merge them into the model before it is converted"
 #define NO_SAMPLER                                                                                           \
     "there is no such sampler here, only --temp, --top-k, --top-p, --min-p and --repeat-penalty"
-#define NO_SERVER "there is no server here: tern run serves one prompt, runtime/tern.h has slots for several"
+#define NO_SERVER "tern serve MODEL answers over HTTP; this verb does not"
 #define NO_BATCH  "nothing to set here: a step takes as many rows of the prompt as it can, up to 512"
 #define NO_MMAP   "a .tern is always mapped and its pages are shared; --huge moves its weights to huge pages"
 #define NO_ROPE   "rope scaling is not supported here; --override-kv replaces a key of the file"
@@ -82,7 +82,7 @@ static const Foreign table[] = {
      "--slot-prompt-similarity",
      NULL, NO_SERVER},
     {"-np --parallel -ns --sequences -cb --cont-batching -nocb --no-cont-batching", NULL,
-     "one sequence at a time here: runtime/tern.h has slots for several, tern bench -b measures them"},
+     "one sequence at a time here: tern serve --slots N answers several, tern bench -b measures them"},
     {"--embedding --embeddings -embd --pooling --embd-output-format", NULL,
      "tern embed MODEL -p TEXT makes the vector of a text"},
     {"--embd-normalize", "--normalize", "tern embed MODEL -p TEXT makes the vector of a text"},

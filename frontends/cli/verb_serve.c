@@ -192,7 +192,7 @@ int verb_serve(const Verb *verb, int argc, char **argv) {
         {"--host", "ADDRESS", FLAG_STR, &f.host, 0, 0, "the address to listen on (default: 127.0.0.1)"},
         {"--port", "N", FLAG_INT, &f.port, 0, 65535, "the port (default: 8080); 0: one that is free"},
         {"--socket", "FILE", FLAG_STR, &f.socket, 0, 0, "listen on a unix socket instead"},
-        {"--api-key-file", "FILE", FLAG_STR, &f.keys, 0, 0,
+        {"--api-key --api-key-file", "FILE", FLAG_STR, &f.keys, 0, 0,
          "a file of keys, one a line; requests must show one"},
         {"--alias", "NAME", FLAG_STR, &f.alias, 0, 0,
          "what requests call the model (default: its file's name)"},
@@ -226,7 +226,7 @@ int verb_serve(const Verb *verb, int argc, char **argv) {
     f.kv = kv_of_flags(verb, &f.m);
     f.pooling = read_pooling(verb, f.pooling_name);
     const TnFileUse files[] = {MODEL_FILES(f.m),
-                               {"--api-key-file", f.keys, TN_FILE_IN},
+                               {"--api-key", f.keys, TN_FILE_IN},
                                {"--chat-template", chat_template_file(f.choice), TN_FILE_IN}};
     Serve s = {.f = &f};
     f.m.context = f.g.context > 0 ? (uint32_t)f.g.context : 0;

@@ -50,9 +50,9 @@ static void free_slot(TnServer *server, TnChoice *c) {
     pthread_mutex_unlock(&server->lock);
 }
 
-/* Whether all of a call's work has been begun: it does not wait for a slot any more. */
-static bool is_begun(const TnCall *call) {
-    return call->embed.texts ? call->embed.done > 0 : call->n_started == call->n_choices;
+/* Whether some of a call's work has been begun: it does not wait for its first slot any more. */
+static bool has_begun(const TnCall *call) {
+    return call->embed.texts ? call->embed.done > 0 : call->n_started > 0;
 }
 
 /* Takes the call out of the list. It must be complete. */
@@ -63,7 +63,7 @@ static void drop(TnServer *server, TnCall *call) {
     while (*at != call) at = &(*at)->next;
     *at = call->next;
     pthread_mutex_lock(&server->lock);
-    (*(is_begun(call) ? &server->n_running : &server->n_queued))--;
+    (*(has_begun(call) ? &server->n_running : &server->n_queued))--;
     tn_metrics_seconds(&server->metrics.request_seconds, tn_os_seconds() - call->begun);
     pthread_mutex_unlock(&server->lock);
     tn_call_release(call);
@@ -147,8 +147,7 @@ static void begin_choice(TnServer *server, TnCall *call, size_t slot) {
     pthread_mutex_unlock(&server->lock);
     if (call->plan.stream && call->plan.shape->begin)
         call->plan.shape->begin(call, call->n_started, &c->events);
-    call->n_started++;
-    if (is_begun(call)) mark_begun(server, call);
+    if (call->n_started++ == 0) mark_begun(server, call);
 }
 
 static void count_end(TnServer *server, const TernGenerated *g) {
@@ -227,7 +226,7 @@ static TnCall *next_call(TnServer *server, const TnServeModel *model) {
     TnCall *best = NULL;
     uint64_t least = UINT64_MAX;
     for (TnCall *call = server->calls; call; call = call->next) {
-        if (call->embed.texts || call->plan.model != model || is_begun(call)) continue;
+        if (call->embed.texts || call->plan.model != model || call->n_started == call->n_choices) continue;
         uint64_t turn = turn_of(server, call->client)->turn;
         if (turn >= least) continue;
         least = turn;

@@ -178,16 +178,20 @@ static bool parse_body(TnCall *call) {
     return true;
 }
 
-static void take_body(TnCall *call, const char *data, size_t n) {
+/* The rest of a body that was refused is thrown away, so that the client reads why; false: it is too much, hang up. */
+static bool take_body(TnCall *call, const char *data, size_t n) {
     const TnServeOptions *o = call->server->o;
-    if (call->status) return; /* the rest of a body that was refused */
-    if (tn_os_seconds() - call->begun > o->body_seconds)
+    bool late = tn_os_seconds() - call->begun > o->body_seconds;
+    call->n_arrived += n;
+    if (call->status) return !late && call->n_arrived <= 2 * o->body_most;
+    if (late)
         tn_call_refuse(call, 408, "request_timeout", NULL,
-                       "the body took longer than %.0f seconds, expected at most that", o->body_seconds);
-    else if (call->body.len + n > o->body_most)
+                       "the body took longer than %g seconds, expected at most that", o->body_seconds);
+    else if (call->n_arrived > o->body_most)
         too_large(call);
     else
         tn_buf_put(&call->body, data, n);
+    return true;
 }
 
 static void handle(TnCall *call) {
@@ -211,9 +215,9 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *c, const ch
     (void)version;
     if (!call) return begin(user, c, path, method, (TnCall **)state);
     if (*n) {
-        take_body(call, data, *n);
+        bool more = take_body(call, data, *n);
         *n = 0;
-        return MHD_YES;
+        return more ? MHD_YES : MHD_NO;
     }
     if (!call->submitted && !call->status) handle(call);
     return reply(call);

@@ -100,6 +100,7 @@ struct TnCall {
     int fd;          /* of the connection */
     char client[72]; /* whose turn it is: the key's number, or the address */
     TnBuf body;
+    size_t n_arrived; /* bytes of the body, also those that were thrown away */
     const TnJsonNode *json;
     bool submitted;
     /* what is asked for; the engine's once it is submitted */

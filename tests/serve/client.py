@@ -1,0 +1,132 @@
+"""A server with a scripted model (tests/support/scripted.h), and a client of Python's standard library."""
+import http.client, json, os, re, signal, socket, subprocess, sys, tempfile, time
+
+SCRIPT = """end <|im_end|>
+control <|im_start|>
+say: Hello|, hello|!
+say sun: It| shines|.
+say count: one| two| three| four| five| six| seven| eight| nine| ten
+say split: gr|\\xc3|\\xbc|n
+say broken: bad|\\xc3|end
+say pick: left
+say pick: right
+say weather: <tool_call>\\n{"name": "weather", "arguments": {"city": "Rome"}}\\n</tool_call>
+say half: <tool_call>\\n{"name": "weather"
+say json: {|"a"|:|1|}
+"""
+failures = checks = 0
+
+
+def check(what, got, expected):
+    global failures, checks
+    checks += 1
+    if got != expected:
+        failures += 1
+        print("FAILED: %s: got %r, expected %r" % (what, got, expected))
+
+
+def true(what, condition):
+    check(what, bool(condition), True)
+
+
+def finish(name):
+    print("serve %s: %d checks, %d failures" % (name, checks, failures))
+    sys.exit(failures != 0)
+
+
+class Server:
+    """With `with`: started, and ended by SIGTERM if it still runs; the exit status must be 0."""
+
+    def __init__(self, build, *flags, unix=None, env=None):
+        self.build, self.flags, self.unix, self.env = build, flags, unix, env
+        self.port, self.process, self.folder = None, None, tempfile.TemporaryDirectory()
+
+    def __enter__(self):
+        folder = self.folder.name
+        with open(folder + "/script", "w") as f:
+            f.write(SCRIPT)
+        subprocess.run([self.build + "/make_scripted", folder + "/script", "-o", folder + "/m.gguf"], check=True)
+        where = ["--socket", self.unix] if self.unix else ["--port", "0"]
+        command = [self.build + "/tern", "serve", folder + "/m.gguf", "--target", "ref", "--chat-template", "chatml", "--temp", "0"]
+        self.process = subprocess.Popen(command + where + list(self.flags), stderr=subprocess.PIPE, text=True,
+                                        env=dict(os.environ, **(self.env or {})))
+        self.lines = []
+        for line in self.process.stderr:
+            self.lines.append(line)
+            found = re.search(r" at (?:http://.*:(\d+)|unix:\S+), ", line)
+            if found:
+                self.port = int(found.group(1) or 0)
+                return self
+        raise SystemExit("the server did not start: " + "".join(self.lines))
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = "none: it hangs"
+        check("the exit status of the server", code, 0)
+        self.process.stderr.close()
+        self.folder.cleanup()
+
+    def connect(self):
+        if not self.unix:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        c = http.client.HTTPConnection("localhost", timeout=60)
+        c.sock = socket.socket(socket.AF_UNIX)
+        c.sock.connect(self.unix)
+        return c
+
+    def ask(self, method, path, body=None, headers=None):
+        """Status, headers and text."""
+        c = self.connect()
+        try:
+            data = body if body is None or isinstance(body, (str, bytes)) else json.dumps(body)
+            c.request(method, path, data, headers or {})
+            r = c.getresponse()
+            return r.status, dict(r.getheaders()), r.read().decode("utf-8", "surrogateescape")
+        finally:
+            c.close()
+
+    def get(self, path):
+        return json.loads(self.ask("GET", path)[2])
+
+    def post(self, path, body, headers=None):
+        status, _, text = self.ask("POST", path, body, headers)
+        answer = json.loads(text)
+        if status != 200:
+            raise AssertionError("%s %s: %d %s" % (path, body, status, text))
+        return answer
+
+    def stream(self, path, body):
+        """The events' data, without [DONE], which must be the last."""
+        status, headers, text = self.ask("POST", path, dict(body, stream=True))
+        check("the status of a stream", status, 200)
+        check("the type of a stream", headers.get("Content-Type"), "text/event-stream")
+        events = text.split("\n\n")
+        check("the end of a stream", events[-2:], ["data: [DONE]", ""])
+        return [json.loads(e[len("data: "):]) for e in events[:-2]]
+
+    def metric(self, name):
+        text = self.ask("GET", "/metrics")[2]
+        return float(re.search(r"^tern_%s (\S+)$" % name, text, re.M).group(1))
+
+    def until(self, what, condition, seconds=30):
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                check(what, "not in %d seconds" % seconds, True)
+                return
+            time.sleep(0.01)
+        check(what, True, True)
+
+
+def fixed(answer):
+    """Without what differs from one time to the next."""
+    if isinstance(answer, list):
+        return [fixed(a) for a in answer]
+    if isinstance(answer, dict):
+        return {k: fixed(v) for k, v in answer.items() if k not in ("id", "created", "timings", "prompt_tokens_details")}
+    return answer

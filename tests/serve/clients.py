@@ -1,0 +1,167 @@
+"""Clients of tern serve that hang up, read slowly or come in crowds; keys, sockets, and how a server ends."""
+import json, os, signal, socket, sys, threading, time
+from client import Server, check, finish, true
+
+C = "/v1/completions"
+SHORT = {"prompt": "sun"}
+# Some answers up to the end of their contexts, much work; a stream of them is more than sockets hold.
+LONG = {"prompt": "count", "ignore_eos": True, "n": 40}
+
+
+def text(s, body=SHORT):
+    return s.post(C, body)["choices"][0]["text"]
+
+
+def send(s, body, path=C, receive=None):
+    c = socket.socket()
+    if receive:
+        c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+    c.settimeout(60)
+    c.connect(("127.0.0.1", s.port))
+    data = json.dumps(body).encode()
+    c.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % (path.encode(), len(data)) + data)
+    return c
+
+
+def read_all(c):
+    got = b""
+    while True:
+        part = c.recv(1 << 16)
+        if not part:
+            return got
+        got += part
+
+
+def busy(s):
+    return sum(v["is_processing"] for v in s.get("/slots"))
+
+
+def hang_ups(s):
+    for stream in (True, False):
+        before = s.metric("requests_hung_up_total")
+        c = send(s, dict(LONG, stream=stream))
+        if stream:
+            true("a stream begins", c.recv(1000).startswith(b"HTTP/1.1 200"))
+        s.until("a slot is taken", lambda: busy(s) == 1)
+        c.close()
+        s.until("a hang-up frees the slot (stream %s)" % stream, lambda: busy(s) == 0, 20)
+        check("it is counted", s.metric("requests_hung_up_total"), before + 1)
+        check("another is answered", text(s), "It shines.")
+    c = send(s, dict(LONG, stream=True))
+    c.recv(1000)
+    c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    c.close() # a reset
+    s.until("a reset frees the slot", lambda: busy(s) == 0, 20)
+
+
+def full_queue(s):
+    a = send(s, dict(LONG, stream=True))
+    s.until("one runs", lambda: busy(s) == 1)
+    b = send(s, LONG)
+    s.until("one waits", lambda: s.metric("requests_deferred") == 1)
+    status, headers, body = s.ask("POST", C, SHORT)
+    check("the queue is full", (status, headers.get("Retry-After"), json.loads(body)["error"]["code"]), (429, "1", "queue_full"))
+    check("its type", json.loads(body)["error"]["type"], "rate_limit_error")
+    check("it is counted", s.metric("requests_refused_total"), 1)
+    check("what needs no slot is answered", s.post("/tokenize", {"content": "a"})["tokens"], s.post("/tokenize", {"content": "a"})["tokens"])
+    b.close() # it waits still
+    s.until("a hang-up frees the queue", lambda: s.metric("requests_deferred") == 0, 20)
+    a.close()
+    s.until("and the slot", lambda: busy(s) == 0, 20)
+
+
+def slow_reader(s):
+    c = send(s, dict(LONG, stream=True), receive=4096)
+    c.recv(100)
+    check("beside a client that does not read", text(s), "It shines.")
+    s.until("its answer is made without it", lambda: s.metric("requests_processing") == 0, 60)
+    check("then", text(s), "It shines.")
+    got = read_all(c)
+    c.close()
+    true("it finds all when it reads", b"data: [DONE]\n\n" in got and got.count(b'"finish_reason": "length"') == LONG["n"])
+
+
+def fair(s):
+    """With keys: of a client that sends much and one that sends little the second does not wait for all of the first."""
+    mine, other = {"Authorization": "Bearer one"}, {"Authorization": "Bearer two"}
+    order = []
+
+    def ask(name, headers, body):
+        s.post(C, body, headers)
+        order.append(name)
+
+    heavy = [threading.Thread(target=ask, args=("heavy", mine, {"prompt": "count", "ignore_eos": True, "n": 2})) for _ in range(6)]
+    for t in heavy:
+        t.start()
+    s.until("the heavy client waits", lambda: " 0" not in [line[-2:] for line in s.ask("GET", "/metrics", headers=mine)[2].splitlines()
+                                                          if line.startswith("tern_requests_deferred ")])
+    light = threading.Thread(target=ask, args=("light", other, SHORT))
+    light.start()
+    for t in heavy + [light]:
+        t.join()
+    true("the light client is not the last: %s" % order, order[-1] == "heavy")
+
+
+def keys(build):
+    with open(os.environ.get("TMPDIR", "/tmp") + "/keys.%d" % os.getpid(), "w") as f:
+        f.write("# two\none\n  two \r\n")
+    try:
+        with Server(build, "--slots", "1", "-c", "512", "--api-key", f.name) as s:
+            for headers in ({}, {"Authorization": "Bearer on"}, {"Authorization": "Bearer onee"}, {"Authorization": "one"}, {"x-api-key": "zwo"}):
+                status, got, body = s.ask("POST", C, SHORT, headers)
+                check("%s" % headers, (status, json.loads(body)["error"]["code"], got.get("WWW-Authenticate")), (401, "invalid_api_key", "Bearer"))
+            for headers in ({"Authorization": "Bearer one"}, {"authorization": "bearer two"}, {"x-api-key": "two"}):
+                check("%s" % headers, s.ask("POST", C, SHORT, headers)[0], 200)
+            check("health asks for none", s.ask("GET", "/health")[0], 200)
+            check("metrics do", s.ask("GET", "/metrics")[0], 401)
+            fair(s)
+    finally:
+        os.unlink(f.name)
+
+
+def deadline(build):
+    with Server(build, "--slots", "1", "-c", "512", "--deadline", "0.2") as s:
+        status, _, body = s.ask("POST", C, LONG)
+        check("a deadline", (status, json.loads(body)["error"]["code"]), (504, "deadline"))
+        got = read_all(send(s, dict(LONG, stream=True)))
+        true("a deadline in a stream", b'data: {"error": {"message": "the answer took longer than 0.2 seconds' in got and b"[DONE]" not in got)
+        check("then", text(s), "It shines.")
+
+
+def unix(build):
+    path = os.environ.get("TMPDIR", "/tmp") + "/s.%d" % os.getpid()
+    with socket.socket(socket.AF_UNIX) as left: # as a server that was killed leaves it
+        left.bind(path)
+    with Server(build, unix=path) as s:
+        check("by a unix socket", text(s), "It shines.")
+    true("it is gone", not os.path.exists(path))
+
+
+def drain(build):
+    with Server(build, "--slots", "1", "-c", "512") as s:
+        c = send(s, dict(LONG, stream=True, n=10))
+        s.until("one runs", lambda: busy(s) == 1)
+        s.process.send_signal(signal.SIGTERM)
+        s.until("it is not ready any more", lambda: s.ask("GET", "/ready")[0] == 503)
+        status, headers, body = s.ask("POST", C, SHORT)
+        check("no new work", (status, headers.get("Retry-After"), json.loads(body)["error"]["code"]), (503, "5", "draining"))
+        got = read_all(c)
+        c.close()
+        true("what runs ends", b"data: [DONE]\n\n" in got and got.count(b'"finish_reason": "length"') == 10)
+        check("the end", s.process.wait(30), 0)
+
+
+def main():
+    build = sys.argv[1]
+    with Server(build, "--slots", "1", "--queue", "1", "-c", "512") as s:
+        hang_ups(s)
+        full_queue(s)
+        slow_reader(s)
+    keys(build)
+    deadline(build)
+    unix(build)
+    drain(build)
+    finish("clients")
+
+
+main()
