@@ -4,7 +4,7 @@
 #include "frontends/cli/cli.h"
 
 #ifdef TERN_SERVE
-#include "frontends/serve/options.h"
+#include "frontends/serve/serving.h"
 #include "runtime/base/escape.h"
 #include "runtime/base/status.h"
 

@@ -4,7 +4,7 @@
  * one act under the lock; who finds the mark takes it away and resumes the connection after the lock. So a connection is
  * resumed once for each time that it was suspended, and never while it is not.
  *
- * A suspended connection is not watched by the library, so the engine looks for clients that hung up (engine.c). */
+ * A suspended connection is not watched by the library, so the engine looks for clients that hung up (rounds.c). */
 #include <arpa/inet.h>
 #include <microhttpd.h>
 #include <netinet/in.h>

@@ -5,12 +5,16 @@
  * nothing else touches them. A request that needs a model is handed over by tn_engine_submit, and its connection sleeps
  * until the engine has put bytes into its output.
  *
- *   http.c        the daemon: connections, bodies, limits, sleeping and waking     listen.c   sockets      keys.c   API keys
- *   routes.def    method, path, handler       fields.c  members of a request's JSON, by a table an endpoint
- *   engine.c      the queue, turns between clients, steps, deadlines, hang-ups     call.c     a request's memory and its output
- *   plan.c        what all requests for text have in common: sampling, ends, grammars
+ *   http.c        the daemon: connections, bodies, limits, sleeping and waking
+ *   listen.c, api_keys.c   the socket; who may ask
+ *   routes.def    method, path, handler
+ *   params.c      members of a request's JSON, by a table an endpoint
+ *   rounds.c      the engine thread: turns between clients, steps, deadlines, hang-ups
+ *   call.c        a request's memory and its output
+ *   text_plan.c   what all requests for text have in common: sampling, ends, grammars
  *   reply.c       JSON of answers, events and errors
- *   completions.c chat_route.c embeddings.c tokens.c state.c metrics.c             the endpoints
+ *   tools.c       calls of tools in an answer's text
+ *   completions.c, chat_route.c, embeddings.c, tokens.c, state.c, metrics.c   the endpoints
  *
  * One object is a request with its answer: TnCall. The web thread makes it, fills in what is asked for, and submits it; from
  * then on the engine thread owns all of it but the part under `lock`. The last of the two to let go frees it, so a client
@@ -25,7 +29,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include "frontends/serve/metrics.h"
-#include "frontends/serve/options.h"
+#include "frontends/serve/serving.h"
 #include "runtime/base/arena.h"
 #include "runtime/base/buf.h"
 #include "runtime/base/os.h"
@@ -144,7 +148,7 @@ void tn_call_complete(TnCall *call, unsigned status, const char *type);
 /* Refuses a call that was submitted: as an error object if nothing went out yet, else as the stream's last event. */
 void tn_call_fail(TnCall *call, unsigned status, const char *code, const char *fmt, ...) TN_PRINTF(4, 5);
 
-/* ---- fields.c: the members of a request's JSON object, by a table an endpoint */
+/* ---- params.c: the members of a request's JSON object, by a table an endpoint */
 typedef enum TnParamKind {
     TN_PARAM_BOOL, /* bool */
     TN_PARAM_INT,  /* int64_t within [lo, hi] */
@@ -169,7 +173,7 @@ bool tn_params_read(TnCall *call, const TnJsonNode *object, const char *path, co
 /* Refuses a value: "PARAM: got 3, expected ..". Returns false. */
 bool tn_param_wrong(TnCall *call, const char *param, const TnJsonNode *got, const char *expected);
 
-/* ---- plan.c: requests for text */
+/* ---- text_plan.c: requests for text */
 /* What all endpoints for text read alike. The struct begins as tn_plan_defaults leaves it. */
 typedef struct TnTextParams {
     TernText model;
@@ -218,13 +222,13 @@ void tn_put_event(TnBuf *out, const TnBuf *json); /* data: .. */
 void tn_put_done(TnBuf *out);
 const char *tn_finish_reason(TernEnd end);
 
-/* ---- engine.c */
+/* ---- rounds.c */
 /* Hands a call over; false: refused (the queue is full, or the server drains). */
 bool tn_engine_submit(TnCall *call);
 /* Runs until everything has ended after `ending` said so. */
 void tn_engine_run(TnServer *server);
 
-/* ---- http.c, listen.c, keys.c */
+/* ---- http.c, listen.c, api_keys.c */
 TernStatus tn_http_start(TnServer *server, TernError *err);
 void tn_http_stop(TnServer *server); /* after the engine has ended */
 /* Wakes the connection of a call that was found asleep. */

@@ -60,7 +60,7 @@ rule frontends/tools 9 'frontends/tools/*' 'frontends/json.h' 'frontends/blob_li
     'ir/**' 'runtime/tern.h' 'runtime/text/*' 'runtime/abi/*' 'runtime/base/*'
 rule frontends/serve 9 'frontends/serve/*' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/text/grammar.h' 'runtime/text/chat.h' 'runtime/generate/generate.h' \
     'runtime/json/*' 'runtime/base/*'
-rule frontends/cli 9 frontends/json.h frontends/blob_list.h frontends/serve/options.h codegen/targets.h 'frontends/cli/*' 'frontends/api/ternc.h' 'frontends/api/ternc_tools.h' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/text/grammar.h' 'runtime/text/chat.h' 'runtime/generate/generate.h' 'runtime/generate/conversation.h' \
+rule frontends/cli 9 frontends/json.h frontends/blob_list.h frontends/serve/serving.h codegen/targets.h 'frontends/cli/*' 'frontends/api/ternc.h' 'frontends/api/ternc_tools.h' 'runtime/tern.h' 'runtime/text/text.h' 'runtime/text/grammar.h' 'runtime/text/chat.h' 'runtime/generate/generate.h' 'runtime/generate/conversation.h' \
     'runtime/abi/levels.h' 'runtime/abi/kvs.h' 'runtime/abi/version.h' 'runtime/base/*'
 
 # internal.h is what the files of a folder share: no other folder may include it, but the tests of that room may

@@ -63,7 +63,7 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            code = self.process.wait(60)
+            code = self.process.wait(600)
         except subprocess.TimeoutExpired:
             self.process.kill()
             code = "none: it hangs"
@@ -73,8 +73,8 @@ class Server:
 
     def connect(self):
         if not self.unix:
-            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        c = http.client.HTTPConnection("localhost", timeout=60)
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
+        c = http.client.HTTPConnection("localhost", timeout=600)
         c.sock = socket.socket(socket.AF_UNIX)
         c.sock.connect(self.unix)
         return c
@@ -113,7 +113,7 @@ class Server:
         text = self.ask("GET", "/metrics")[2]
         return float(re.search(r"^tern_%s (\S+)$" % name, text, re.M).group(1))
 
-    def until(self, what, condition, seconds=30):
+    def until(self, what, condition, seconds=600):
         end = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > end:

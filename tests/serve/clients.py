@@ -5,7 +5,7 @@ from client import Server, check, finish, true
 C = "/v1/completions"
 SHORT = {"prompt": "sun"}
 # Some answers up to the end of their contexts, much work; a stream of them is more than sockets hold.
-LONG = {"prompt": "count", "ignore_eos": True, "n": 40}
+LONG = {"prompt": "count", "ignore_eos": True, "n": 100}
 
 
 def text(s, body=SHORT):
@@ -16,7 +16,7 @@ def send(s, body, path=C, receive=None):
     c = socket.socket()
     if receive:
         c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
-    c.settimeout(60)
+    c.settimeout(600)
     c.connect(("127.0.0.1", s.port))
     data = json.dumps(body).encode()
     c.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % (path.encode(), len(data)) + data)
@@ -44,14 +44,14 @@ def hang_ups(s):
             true("a stream begins", c.recv(1000).startswith(b"HTTP/1.1 200"))
         s.until("a slot is taken", lambda: busy(s) == 1)
         c.close()
-        s.until("a hang-up frees the slot (stream %s)" % stream, lambda: busy(s) == 0, 20)
+        s.until("a hang-up frees the slot (stream %s)" % stream, lambda: busy(s) == 0)
         check("it is counted", s.metric("requests_hung_up_total"), before + 1)
         check("another is answered", text(s), "It shines.")
     c = send(s, dict(LONG, stream=True))
     c.recv(1000)
     c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     c.close() # a reset
-    s.until("a reset frees the slot", lambda: busy(s) == 0, 20)
+    s.until("a reset frees the slot", lambda: busy(s) == 0)
 
 
 def full_queue(s):
@@ -65,20 +65,20 @@ def full_queue(s):
     check("it is counted", s.metric("requests_refused_total"), 1)
     check("what needs no slot is answered", s.post("/tokenize", {"content": "a"})["tokens"], s.post("/tokenize", {"content": "a"})["tokens"])
     b.close() # it waits still
-    s.until("a hang-up frees the queue", lambda: s.metric("requests_deferred") == 0, 20)
+    s.until("a hang-up frees the queue", lambda: s.metric("requests_deferred") == 0)
     a.close()
-    s.until("and the slot", lambda: busy(s) == 0, 20)
+    s.until("and the slot", lambda: busy(s) == 0)
 
 
 def slow_reader(s):
-    c = send(s, dict(LONG, stream=True), receive=4096)
+    c = send(s, dict(LONG, stream=True, n=20), receive=4096)
     c.recv(100)
     check("beside a client that does not read", text(s), "It shines.")
-    s.until("its answer is made without it", lambda: s.metric("requests_processing") == 0, 60)
+    s.until("its answer is made without it", lambda: s.metric("requests_processing") == 0)
     check("then", text(s), "It shines.")
     got = read_all(c)
     c.close()
-    true("it finds all when it reads", b"data: [DONE]\n\n" in got and got.count(b'"finish_reason": "length"') == LONG["n"])
+    true("it finds all when it reads", b"data: [DONE]\n\n" in got and got.count(b'"finish_reason": "length"') == 20)
 
 
 def fair(s):
@@ -139,7 +139,7 @@ def unix(build):
 
 def drain(build):
     with Server(build, "--slots", "1", "-c", "512") as s:
-        c = send(s, dict(LONG, stream=True, n=10))
+        c = send(s, dict(LONG, stream=True, n=20))
         s.until("one runs", lambda: busy(s) == 1)
         s.process.send_signal(signal.SIGTERM)
         s.until("it is not ready any more", lambda: s.ask("GET", "/ready")[0] == 503)
@@ -147,8 +147,8 @@ def drain(build):
         check("no new work", (status, headers.get("Retry-After"), json.loads(body)["error"]["code"]), (503, "5", "draining"))
         got = read_all(c)
         c.close()
-        true("what runs ends", b"data: [DONE]\n\n" in got and got.count(b'"finish_reason": "length"') == 10)
-        check("the end", s.process.wait(30), 0)
+        true("what runs ends", b"data: [DONE]\n\n" in got and got.count(b'"finish_reason": "length"') == 20)
+        check("the end", s.process.wait(600), 0)
 
 
 def main():
@@ -156,6 +156,7 @@ def main():
     with Server(build, "--slots", "1", "--queue", "1", "-c", "512") as s:
         hang_ups(s)
         full_queue(s)
+    with Server(build, "--slots", "2", "-c", "512") as s:
         slow_reader(s)
     keys(build)
     deadline(build)

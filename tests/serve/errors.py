@@ -126,7 +126,7 @@ def refused(s, row, last=0):
 
 def raw(s, data):
     """The status of what is sent as it is; the connection stays as the server leaves it."""
-    with socket.create_connection(("127.0.0.1", s.port), 30) as c:
+    with socket.create_connection(("127.0.0.1", s.port), 600) as c:
         c.sendall(data)
         return int(c.recv(4096).split(b" ")[1])
 
@@ -143,7 +143,7 @@ def main():
         check("a body that is too large, in chunks", raw(s, head + chunk * 33 + b"0\r\n\r\n"), 413)
         true("a head that is too large", raw(s, b"GET /health HTTP/1.1\r\nHost: x\r\nX: " + b"a" * (128 << 10) + b"\r\n\r\n") in (413, 431))
         check("no head", raw(s, b"\x16\x03\x01 nonsense\r\n\r\n"), 400)
-        with socket.create_connection(("127.0.0.1", s.port), 30) as c: # half a body, and then nothing
+        with socket.create_connection(("127.0.0.1", s.port), 600) as c: # half a body, and then nothing
             c.sendall(b"POST /tokenize HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
             check("a slow sender", c.recv(4096), b"")
         check("after all of it", s.post(C, {"prompt": "sun"})["choices"][0]["text"], "It shines.")

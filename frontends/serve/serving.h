@@ -2,8 +2,8 @@
  *
  * The room is a static archive, libtn_serve, which the program links; it is built where Debian's libmicrohttpd is (option
  * TERN_SERVE). It may use the public headers of the runtime, runtime/json and runtime/base, and nothing of the compiler. */
-#ifndef TN_SERVE_OPTIONS_H
-#define TN_SERVE_OPTIONS_H
+#ifndef TN_SERVE_SERVING_H
+#define TN_SERVE_SERVING_H
 
 #include <stdbool.h>
 #include <stddef.h>
