@@ -33,6 +33,7 @@ static void free_call(TnCall *call) {
     tn_buf_free(&call->making);
     tn_buf_free(&call->out);
     tn_arena_free(&call->arena);
+    tn_arena_free(&call->parsed);
     free(call);
 }
 

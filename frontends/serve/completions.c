@@ -103,6 +103,7 @@ static bool add_text(TnCall *call, const Params *p, TernText text, const char *p
     size_t n = 0, first = call->n_choices;
     const int32_t *ids = tn_plan_encode(call, text, true, false, &n);
     if (!ids || !tn_plan_prompt(call, ids, n, param)) return false;
+    if (p->echo) text.data = tn_strndup(&call->arena, text.data, text.size);
     for (size_t i = first; p->echo && i < call->n_choices; i++) call->choices[i].echo = text;
     return true;
 }

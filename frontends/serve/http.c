@@ -11,10 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include "frontends/serve/serve.h"
 
-enum { HEAD_MOST = 64 << 10, BLOCK = 16 << 10 };
+enum { HEAD_MOST = 64 << 10, BLOCK = 16 << 10, OTHER_FILES = 64 };
 
 /* ---- Routes */
 
@@ -168,7 +169,7 @@ static bool parse_body(TnCall *call) {
     TernError err = {0};
     if (call->body.len == 0)
         return tn_call_refuse(call, 400, "invalid_json", NULL, "got no body, expected a JSON object");
-    TernStatus st = tn_json_tree(call->body.data, call->body.len, &call->arena, &call->json, &err);
+    TernStatus st = tn_json_tree(call->body.data, call->body.len, &call->parsed, &call->json, &err);
     tn_buf_free(&call->body);
     if (st != TERN_OK)
         return tn_call_refuse(call, 400, "invalid_json", NULL, "the body is not JSON: %s", err.text);
@@ -197,6 +198,8 @@ static bool take_body(TnCall *call, const char *data, size_t n) {
 static void handle(TnCall *call) {
     bool body = strcmp(call->route->method, "POST") == 0;
     if (!body || parse_body(call)) call->route->handle(call);
+    tn_arena_free(&call->parsed); /* a tree is many times its text, and a call may wait long */
+    call->json = NULL;
     TN_CHECK(call->submitted || call->status);
 }
 
@@ -243,8 +246,23 @@ void tn_http_wake(TnCall *call) {
 
 /* ---- The daemon */
 
+/* Each connection is an open file, and the usual limit is near what one server needs. */
+static TernStatus allow_files(uint32_t connections, TernError *err) {
+    struct rlimit limit;
+    rlim_t need = (rlim_t)connections + OTHER_FILES;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need) return TERN_OK;
+    if (limit.rlim_max < need)
+        return tn_fail(err, TERN_ERR_ENV,
+                       "--connections: got %u, but the system lets this process open %llu files (ulimit -n)",
+                       connections, (unsigned long long)limit.rlim_max);
+    limit.rlim_cur = need;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    return TERN_OK;
+}
+
 TernStatus tn_http_start(TnServer *server, TernError *err) {
     const TnServeOptions *o = server->o;
+    TN_TRY(allow_files(o->connections, err));
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
     server->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET,
                                       server->fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)o->connections,

@@ -105,6 +105,7 @@ struct TnCall {
     char client[72]; /* whose turn it is: the key's number, or the address */
     TnBuf body;
     size_t n_arrived; /* bytes of the body, also those that were thrown away */
+    TnArena parsed;   /* the body's tree, which is gone when the handler has returned */
     const TnJsonNode *json;
     bool submitted;
     /* what is asked for; the engine's once it is submitted */

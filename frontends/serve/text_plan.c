@@ -69,7 +69,7 @@ TnServeModel *tn_plan_model(TnCall *call, TernText name) {
 
 static bool take_stop(TnCall *call, const TnJsonNode *v, TernText *to, const char *param) {
     if (v->kind != TN_JSON_STRING) return tn_param_wrong(call, param, v, "a string");
-    *to = (TernText){v->text, v->size};
+    *to = (TernText){tn_strndup(&call->arena, v->text, v->size), v->size};
     return true;
 }
 
