@@ -258,21 +258,6 @@ static void end(TnCall *call, size_t index, TnBuf *out) {
     tn_buf_free(&delta);
 }
 
-static void finish_stream(TnCall *call, TnBuf *out) {
-    TnBuf json = {0};
-    if (call->plan.include_usage) {
-        tn_put_head(&json, call, "chatcmpl-", "chat.completion.chunk");
-        tn_buf_puts(&json, ", \"choices\": [], \"usage\": ");
-        tn_put_usage(&json, call);
-        tn_buf_puts(&json, ", \"timings\": ");
-        tn_put_timings(&json, call);
-        tn_buf_puts(&json, "}");
-        tn_put_event(out, &json);
-    }
-    tn_put_done(out);
-    tn_buf_free(&json);
-}
-
 static void put_message_of(TnCall *call, size_t index, TnBuf *out) {
     TnChoice *c = &call->choices[index];
     TnToolText t = {0};
@@ -299,17 +284,15 @@ static void put_message_of(TnCall *call, size_t index, TnBuf *out) {
 
 static void finish(TnCall *call, TnBuf *out) {
     if (call->plan.stream) {
-        finish_stream(call, out);
+        tn_put_end(out, call, "chatcmpl-", "chat.completion.chunk");
         return;
     }
     tn_put_head(out, call, "chatcmpl-", "chat.completion");
     tn_buf_puts(out, ", \"choices\": [");
     for (size_t i = 0; i < call->n_choices; i++) put_message_of(call, i, out);
-    tn_buf_puts(out, "], \"usage\": ");
-    tn_put_usage(out, call);
-    tn_buf_puts(out, ", \"timings\": ");
-    tn_put_timings(out, call);
-    tn_buf_puts(out, "}\n");
+    tn_buf_puts(out, "]");
+    tn_put_tail(out, call);
+    tn_buf_puts(out, "\n");
 }
 
 static const TnShape shape = {begin, piece, end, finish};

@@ -52,24 +52,9 @@ static void end(TnCall *call, size_t index, TnBuf *out) {
     put_chunk(call, index, (TernText){"", 0}, tn_finish_reason(call->choices[index].got.end), out);
 }
 
-static void finish_stream(TnCall *call, TnBuf *out) {
-    TnBuf json = {0};
-    if (call->plan.include_usage) {
-        tn_put_head(&json, call, "cmpl-", "text_completion");
-        tn_buf_puts(&json, ", \"choices\": [], \"usage\": ");
-        tn_put_usage(&json, call);
-        tn_buf_puts(&json, ", \"timings\": ");
-        tn_put_timings(&json, call);
-        tn_buf_puts(&json, "}");
-        tn_put_event(out, &json);
-    }
-    tn_put_done(out);
-    tn_buf_free(&json);
-}
-
 static void finish(TnCall *call, TnBuf *out) {
     if (call->plan.stream) {
-        finish_stream(call, out);
+        tn_put_end(out, call, "cmpl-", "text_completion");
         return;
     }
     tn_put_head(out, call, "cmpl-", "text_completion");
@@ -83,11 +68,9 @@ static void finish(TnCall *call, TnBuf *out) {
         put_choice(out, i, text.data, text.len, tn_finish_reason(c->got.end));
         tn_buf_free(&text);
     }
-    tn_buf_puts(out, "], \"usage\": ");
-    tn_put_usage(out, call);
-    tn_buf_puts(out, ", \"timings\": ");
-    tn_put_timings(out, call);
-    tn_buf_puts(out, "}\n");
+    tn_buf_puts(out, "]");
+    tn_put_tail(out, call);
+    tn_buf_puts(out, "\n");
 }
 
 static const TnShape shape = {begin, piece, end, finish};

@@ -109,6 +109,22 @@ void tn_put_event(TnBuf *out, const TnBuf *json) {
     tn_buf_puts(out, "\n\n");
 }
 
-void tn_put_done(TnBuf *out) {
+void tn_put_tail(TnBuf *out, const TnCall *call) {
+    tn_buf_puts(out, ", \"usage\": ");
+    tn_put_usage(out, call);
+    tn_buf_puts(out, ", \"timings\": ");
+    tn_put_timings(out, call);
+    tn_buf_puts(out, "}");
+}
+
+void tn_put_end(TnBuf *out, const TnCall *call, const char *id_prefix, const char *object) {
+    TnBuf json = {0};
+    if (call->plan.include_usage) {
+        tn_put_head(&json, call, id_prefix, object);
+        tn_buf_puts(&json, ", \"choices\": []");
+        tn_put_tail(&json, call);
+        tn_put_event(out, &json);
+    }
     tn_buf_puts(out, "data: [DONE]\n\n");
+    tn_buf_free(&json);
 }

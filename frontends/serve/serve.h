@@ -220,7 +220,10 @@ void tn_put_timings(TnBuf *out, const TnCall *call); /* llama-server's, of all c
 /* The beginning of an answer's object, up to and with "model". */
 void tn_put_head(TnBuf *out, const TnCall *call, const char *id_prefix, const char *object);
 void tn_put_event(TnBuf *out, const TnBuf *json); /* data: .. */
-void tn_put_done(TnBuf *out);
+/* The end of an answer's object: , "usage": .., "timings": ..} */
+void tn_put_tail(TnBuf *out, const TnCall *call);
+/* The end of a stream in OpenAI's shape: an event with the tail if it was asked for, and [DONE]. */
+void tn_put_end(TnBuf *out, const TnCall *call, const char *id_prefix, const char *object);
 const char *tn_finish_reason(TernEnd end);
 
 /* ---- rounds.c */
