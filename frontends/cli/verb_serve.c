@@ -13,11 +13,12 @@
 typedef struct ServeFlags {
     ModelFlags m;
     GenerateFlags g;
-    const char *host, *socket, *keys, *alias, *choice, *pooling_name;
+    const char *host, *socket, *keys, *alias, *choice, *pooling_name, *log_name;
     int64_t port, slots, connections, queue, body;
     float deadline, idle;
     TernKv kv;
     TernPooling pooling;
+    TnLog log;
 } ServeFlags;
 
 typedef struct Serve {
@@ -159,6 +160,7 @@ static int serve(Serve *s) {
                         .sampler = sampler_of_flags(&f->g),
                         .max_tokens = f->g.n > 0 ? (uint32_t)f->g.n : 0,
                         .draft_max = (uint32_t)f->g.draft,
+                        .log = f->log,
                         .ending = ending,
                         .listening = listening,
                         .user = s};
@@ -176,6 +178,13 @@ static TernPooling read_pooling(const Verb *verb, const char *name) {
         if (strcmp(name, names[i]) == 0) return values[i];
     if (name) usage_error(verb, "--pooling: got '%s', expected mean, cls or last", name);
     return (TernPooling)0;
+}
+
+static TnLog read_log(const Verb *verb, const char *name) {
+    if (!name) return TN_LOG_NONE;
+    if (strcmp(name, "text") == 0) return TN_LOG_TEXT;
+    if (strcmp(name, "json") == 0) return TN_LOG_JSON;
+    usage_error(verb, "--log: got '%s', expected text or json", name);
 }
 
 int verb_serve(const Verb *verb, int argc, char **argv) {
@@ -205,6 +214,8 @@ int verb_serve(const Verb *verb, int argc, char **argv) {
         {"--idle", "SECONDS", FLAG_FLOAT, &f.idle, 1, 1e6,
          "most seconds in which a request must arrive, and in which nothing comes or goes (default: 60)"},
         {"--body-most", "MIB", FLAG_INT, &f.body, 1, 1024, "most MiB of a request's body (default: 4)"},
+        {"--log", "text|json", FLAG_STR, &f.log_name, 0, 0,
+         "a line on standard error for each request, without what was asked and answered"},
         {"--pooling", "NAME", FLAG_STR, &f.pooling_name, 0, 0,
          "how a text's rows become one vector, for /v1/embeddings: mean, cls or last; default: as the "
          "model's file says"},
@@ -225,6 +236,7 @@ int verb_serve(const Verb *verb, int argc, char **argv) {
         usage_error(verb, "--socket excludes --host and --port");
     f.kv = kv_of_flags(verb, &f.m);
     f.pooling = read_pooling(verb, f.pooling_name);
+    f.log = read_log(verb, f.log_name);
     const TnFileUse files[] = {MODEL_FILES(f.m),
                                {"--api-key", f.keys, TN_FILE_IN},
                                {"--chat-template", chat_template_file(f.choice), TN_FILE_IN}};

@@ -233,6 +233,7 @@ static void on_completed(void *user, struct MHD_Connection *c, void **state,
     (void)c, (void)why;
     if (!call) return;
     *state = NULL;
+    tn_log_call(call);
     pthread_mutex_lock(&server->lock);
     call->gone = true; /* from here on the descriptor may be another's */
     server->n_open--;

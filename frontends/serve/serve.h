@@ -6,7 +6,7 @@
  * until the engine has put bytes into its output.
  *
  *   http.c        the daemon: connections, bodies, limits, sleeping and waking
- *   listen.c, api_keys.c   the socket; who may ask
+ *   listen.c, api_keys.c, access_log.c   the socket; who may ask; a line a request
  *   routes.def    method, path, handler
  *   params.c      members of a request's JSON, by a table an endpoint
  *   rounds.c      the engine thread: turns between clients, steps, deadlines, hang-ups
@@ -232,11 +232,12 @@ bool tn_engine_submit(TnCall *call);
 /* Runs until everything has ended after `ending` said so. */
 void tn_engine_run(TnServer *server);
 
-/* ---- http.c, listen.c, api_keys.c */
+/* ---- http.c, access_log.c, listen.c, api_keys.c */
 TernStatus tn_http_start(TnServer *server, TernError *err);
 void tn_http_stop(TnServer *server); /* after the engine has ended */
 /* Wakes the connection of a call that was found asleep. */
 void tn_http_wake(TnCall *call);
+void tn_log_call(TnCall *call); /* access_log.c; when the connection lets go */
 bool tn_http_argument(const TnCall *call, const char *name,
                       const char *value); /* whether the query has NAME=VALUE */
 TernStatus tn_listen(const TnServeOptions *o, int *out_fd, char *address, size_t size, TernError *err);

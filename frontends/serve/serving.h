@@ -26,6 +26,13 @@ typedef struct TnServeModel {
     uint32_t embed_slots, embed_context; /* of the embedder */
 } TnServeModel;
 
+/* A line on standard error for each request. */
+typedef enum TnLog {
+    TN_LOG_NONE,
+    TN_LOG_TEXT, /* time, client, method, path, status, seconds, tokens of the prompt and of the answer, the answer's id */
+    TN_LOG_JSON
+} TnLog;
+
 typedef struct TnServeOptions {
     TnServeModel *models; /* at least one; the first answers requests that name none */
     size_t n_models;
@@ -40,6 +47,7 @@ typedef struct TnServeOptions {
     double deadline;     /* seconds of a request from its arrival to the end of its answer */
     TernSamplerOptions sampler; /* what a request does not say */
     uint32_t max_tokens, draft_max;
+    TnLog log;
     bool (*ending)(void); /* asked again and again by the calling thread: true from the first signal on */
     /* Called once, when connections are accepted: "http://127.0.0.1:8080". */
     void (*listening)(void *user, const char *address);

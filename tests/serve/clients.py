@@ -151,6 +151,16 @@ def drain(build):
         check("the end", s.process.wait(600), 0)
 
 
+def log(build):
+    with Server(build, "--slots", "1", "-c", "512", "--log", "json") as s:
+        check("an answer", text(s, {"prompt": "the sun"}), "It shines.")
+        s.ask("GET", "/secret")
+        lines = [json.loads(s.process.stderr.readline()) for _ in range(2)]
+        check("lines of the log", [(x["client"], x["method"], x["path"], x["status"], x["prompt_tokens"], x["completion_tokens"]) for x in lines],
+              [("127.0.0.1", "POST", C, 200, 5, 4), ("", "-", "-", 404, 0, 0)])
+        true("nothing of the request", "sun" not in str(lines) and "secret" not in str(lines))
+
+
 def main():
     build = sys.argv[1]
     with Server(build, "--slots", "1", "--queue", "1", "-c", "512") as s:
@@ -160,6 +170,7 @@ def main():
         slow_reader(s)
     keys(build)
     deadline(build)
+    log(build)
     unix(build)
     drain(build)
     finish("clients")
