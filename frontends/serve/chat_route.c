@@ -295,7 +295,7 @@ static void finish(TnCall *call, TnBuf *out) {
     tn_buf_puts(out, "\n");
 }
 
-static const TnShape shape = {begin, piece, end, finish};
+static const TnShape shape = {.begin = begin, .piece = piece, .end = end, .finish = finish};
 
 void tn_route_chat(TnCall *call) {
     static const TnParam *const tables[] = {params, tn_text_params};

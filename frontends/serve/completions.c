@@ -73,7 +73,7 @@ static void finish(TnCall *call, TnBuf *out) {
     tn_buf_puts(out, "\n");
 }
 
-static const TnShape shape = {begin, piece, end, finish};
+static const TnShape shape = {.begin = begin, .piece = piece, .end = end, .finish = finish};
 
 /* ---- The prompt: a text, ids, or a list of either */
 

@@ -21,6 +21,39 @@ static const TnParam params[] = {
     {NULL, TN_PARAM_ANY, 0, 0, 0, NULL},
 };
 
+/* ---- The answer */
+
+static void put_base64(TnBuf *out, const unsigned char *v, size_t n) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < n; i += 3) {
+        unsigned b =
+            (unsigned)v[i] << 16 | (i + 1 < n ? (unsigned)v[i + 1] << 8 : 0) | (i + 2 < n ? v[i + 2] : 0);
+        char four[4] = {digits[b >> 18], digits[b >> 12 & 63], i + 1 < n ? digits[b >> 6 & 63] : '=',
+                        i + 2 < n ? digits[b & 63] : '='};
+        tn_buf_put(out, four, 4);
+    }
+}
+
+static int take_vector(void *user, const TernVector *v) {
+    TnCall *call = user;
+    TnBuf *out = &call->making;
+    size_t index = call->embed.done + v->text;
+    if (v->row == 0) {
+        tn_buf_printf(out, "%s{\"object\": \"embedding\", \"index\": %zu, \"embedding\": ", index ? ", " : "",
+                      index);
+        call->embed.n_ids += v->n_ids;
+    }
+    if (call->embed.base64) {
+        tn_buf_puts(out, "\"");
+        put_base64(out, (const unsigned char *)v->x, v->n * sizeof *v->x);
+        tn_buf_puts(out, "\"}");
+        return 0;
+    }
+    for (uint32_t i = 0; i < v->n; i++) tn_buf_printf(out, "%s%.9g", i ? ", " : "[", (double)v->x[i]);
+    tn_buf_puts(out, "]}");
+    return 0;
+}
+
 static void finish(TnCall *call, TnBuf *out) {
     const char *name = call->plan.model->name;
     TnBuf data = *out;
@@ -33,7 +66,9 @@ static void finish(TnCall *call, TnBuf *out) {
                   call->embed.n_ids);
     tn_buf_free(&data);
 }
-static const TnShape shape = {NULL, NULL, NULL, finish};
+static const TnShape shape = {.vector = take_vector, .finish = finish};
+
+/* ---- The texts */
 
 static bool add_text(TnCall *call, const int32_t *ids, size_t n, const char *param) {
     const TnServeModel *model = call->plan.model;

@@ -248,44 +248,14 @@ static void admit(TnServer *server) {
 
 /* ---- Vectors: as many texts a round as run side by side */
 
-static void put_base64(TnBuf *out, const unsigned char *v, size_t n) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < n; i += 3) {
-        unsigned b =
-            (unsigned)v[i] << 16 | (i + 1 < n ? (unsigned)v[i + 1] << 8 : 0) | (i + 2 < n ? v[i + 2] : 0);
-        char four[4] = {digits[b >> 18], digits[b >> 12 & 63], i + 1 < n ? digits[b >> 6 & 63] : '=',
-                        i + 2 < n ? digits[b & 63] : '='};
-        tn_buf_put(out, four, 4);
-    }
-}
-
-static int take_vector(void *user, const TernVector *v) {
-    TnCall *call = user;
-    TnBuf *out = &call->making;
-    size_t index = call->embed.done + v->text;
-    if (v->row == 0) {
-        tn_buf_printf(out, "%s{\"object\": \"embedding\", \"index\": %zu, \"embedding\": ", index ? ", " : "",
-                      index);
-        call->embed.n_ids += v->n_ids;
-    }
-    if (call->embed.base64) {
-        tn_buf_puts(out, "\"");
-        put_base64(out, (const unsigned char *)v->x, v->n * sizeof *v->x);
-        tn_buf_puts(out, "\"}");
-        return 0;
-    }
-    for (uint32_t i = 0; i < v->n; i++) tn_buf_printf(out, "%s%.9g", i ? ", " : "[", (double)v->x[i]);
-    tn_buf_puts(out, "]}");
-    return 0;
-}
-
 static void embed_some(TnServer *server, TnCall *call) {
     TnEmbedPlan *e = &call->embed;
     TernError err = {0};
     size_t n = e->n - e->done, most = call->plan.model->embed_slots;
     if (n > most) n = most;
     bool first = e->done == 0;
-    TernStatus st = tern_embed(call->plan.model->embedder, e->texts + e->done, n, take_vector, call, &err);
+    TernStatus st =
+        tern_embed(call->plan.model->embedder, e->texts + e->done, n, call->plan.shape->vector, call, &err);
     if (st != TERN_OK) {
         fail_call(server, call, st, &err);
         return;

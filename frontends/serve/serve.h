@@ -60,6 +60,8 @@ typedef struct TnShape {
     void (*piece)(TnCall *call, size_t choice, const TernPiece *piece, TnBuf *out); /* stream */
     void (*end)(TnCall *call, size_t choice, TnBuf *out); /* stream: a choice has ended */
     void (*finish)(TnCall *call, TnBuf *out);             /* all have; not a stream: the whole answer */
+    TernVectorFn
+        *vector; /* vectors asked for: takes one of call->embed.done + its text; the user is the call */
 } TnShape;
 
 typedef struct TnChoice {
