@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A blob of the tiny shape under valgrind: no read of what was never written, none out of bounds, nothing leaked, while
-# it is opened, prompted, run for 8 tokens and asked for logits; and a damaged one while it is refused.
+# it is opened, prompted, run for 8 tokens and asked for logits; a damaged one while it is refused; and kernels for a GPU.
 # Argument 1: the build folder. Exit 77: skipped, with the reason.
 set -u
 . "$(dirname "$0")/program.sh"
@@ -11,7 +11,7 @@ if ldd "$tern" | grep -q 'lib[at]san'; then
     echo "skipped: a build with sanitizers does not run under valgrind"
     exit 77
 fi
-# the loader of shared libraries reads its strings eight bytes at a time
+# The loader of shared libraries reads run paths eight bytes at a time, and where an allocation lies decides whether valgrind sees it.
 printf '{\n loader\n Memcheck:Addr8\n fun:strncmp\n fun:is_dst\n}\n' >"$dir/loader.supp"
 # under STATUS args...: standard output in $dir/out
 under() {
@@ -60,5 +60,9 @@ under 1 run "$dir/cut.tern" --tokens 1
 cp "$dir/m.tern" "$dir/flipped.tern" # a byte in the middle: of WGHT
 printf '\377\376\375' | dd of="$dir/flipped.tern" bs=1 seek=$((size / 2)) conv=notrunc 2>"$dir/err"
 under 1 run "$dir/flipped.tern" --tokens 1 --cpu avx2
+# kernels for a GPU, over the tests' own driver
+export LD_LIBRARY_PATH=$build/tests/fake_cuda
+under 0 run "$dir/m.gguf" --tokens 1,2,3 -n 2 --temp 0 --device cuda
+unset LD_LIBRARY_PATH
 echo "valgrind: $failures failures"
 [ $failures = 0 ]
