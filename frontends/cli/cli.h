@@ -624,6 +624,7 @@ int verb_embed(const Verb *, int, char **);
 int verb_bench(const Verb *, int, char **);
 int verb_devices(const Verb *, int, char **);
 int verb_serve(const Verb *, int, char **);
+int verb_batch(const Verb *, int, char **);
 int verb_diff(const Verb *, int, char **);
 int verb_verify(const Verb *, int, char **);
 int verb_check(const Verb *, int, char **);

@@ -17,33 +17,6 @@
 
 enum { HEAD_MOST = 64 << 10, BLOCK = 16 << 10, OTHER_FILES = 64 };
 
-/* ---- Routes */
-
-static const TnRoute routes[] = {
-#define ROUTE(method, path, handler, flags) {method, path, tn_route_##handler, flags},
-#include "frontends/serve/routes.def"
-};
-
-static bool find_route(TnCall *call, const char *method, const char *path) {
-    char allow[64] = "";
-    if (strcmp(method, "HEAD") == 0) method = "GET";
-    for (size_t i = 0; i < TN_COUNT(routes); i++) {
-        if (strcmp(routes[i].path, path) != 0) continue;
-        if (strcmp(routes[i].method, method) == 0) {
-            call->route = &routes[i];
-            return true;
-        }
-        size_t n = strlen(allow);
-        snprintf(allow + n, sizeof allow - n, "%s%s", n ? ", " : "", routes[i].method);
-    }
-    if (!*allow)
-        return tn_call_refuse(call, 404, "not_found", NULL,
-                              "got the path '%s', which is none of the server's", path);
-    tn_call_header(call, "Allow", allow);
-    return tn_call_refuse(call, 405, "method_not_allowed", NULL, "%s: got the method '%s', expected %s", path,
-                          method, allow);
-}
-
 /* ---- The head of a request */
 
 static void name_client(TnCall *call, size_t key) {
@@ -195,20 +168,12 @@ static bool take_body(TnCall *call, const char *data, size_t n) {
     return true;
 }
 
-static void handle(TnCall *call) {
-    bool body = strcmp(call->route->method, "POST") == 0;
-    if (!body || parse_body(call)) call->route->handle(call);
-    tn_arena_free(&call->parsed); /* a tree is many times its text, and a call may wait long */
-    call->json = NULL;
-    TN_CHECK(call->submitted || call->status);
-}
-
 static enum MHD_Result begin(TnServer *server, struct MHD_Connection *c, const char *path, const char *method,
                              TnCall **out) {
     TnCall *call = *out = tn_call_create(server, c);
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
     if (info) call->fd = info->connect_fd;
-    if (find_route(call, method, path) && check_key(call)) check_length(call);
+    if (tn_route_find(call, method, path) && check_key(call)) check_length(call);
     return call->status == 413 ? reply(call) : MHD_YES; /* such a body is not even read */
 }
 
@@ -222,7 +187,10 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *c, const ch
         *n = 0;
         return more ? MHD_YES : MHD_NO;
     }
-    if (!call->submitted && !call->status) handle(call);
+    if (!call->submitted && !call->status) {
+        bool body = strcmp(call->route->method, "POST") == 0;
+        if (!body || parse_body(call)) tn_route_handle(call);
+    }
     return reply(call);
 }
 

@@ -383,10 +383,11 @@ void tn_engine_run(TnServer *server) {
             begin_drain(server);
             ending = true;
         }
+        bool more = !server->feed || server->feed(server);
         take_inbox(server);
         if (server->calls)
             round_trip(server);
-        else if (ending)
+        else if (ending || !more)
             return;
         else
             wait_for_work(server);

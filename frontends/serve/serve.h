@@ -7,7 +7,8 @@
  *
  *   http.c        the daemon: connections, bodies, limits, sleeping and waking
  *   listen.c, api_keys.c, access_log.c   the socket; who may ask; a line a request
- *   routes.def    method, path, handler
+ *   routes.def, routes.c   method, path, handler
+ *   batch.c, batch_file.c  tern batch: lines of a file in the place of connections
  *   params.c      members of a request's JSON, by a table an endpoint
  *   rounds.c      the engine thread: turns between clients, steps, deadlines, hang-ups
  *   call.c        a request's memory and its output
@@ -51,6 +52,10 @@ typedef struct TnRoute {
 } TnRoute;
 #define ROUTE(method, path, handler, flags) void tn_route_##handler(TnCall *call);
 #include "frontends/serve/routes.def"
+/* Fills in call->route. False: refused. HEAD is GET. */
+bool tn_route_find(TnCall *call, const char *method, const char *path);
+/* Runs the handler; call->json is the body's object. Then the call is answered or submitted, and the tree is freed. */
+void tn_route_handle(TnCall *call);
 
 /* ---- text asked for
  *
@@ -248,6 +253,10 @@ TernStatus tn_keys_read(const char *path, TnKeys **out, TernError *err);
 size_t tn_keys_find(const TnKeys *keys, const char *key, size_t n);
 void tn_keys_free(TnKeys *keys);
 
+/* ---- server.c */
+void tn_server_open(TnServer *server, const TnServeOptions *o); /* zeroes it first */
+void tn_server_close(TnServer *server);
+
 /* A row of /slots. */
 typedef struct TnSlotView {
     const TnServeModel *model;
@@ -283,6 +292,10 @@ struct TnServer {
     TnMetrics metrics;
 
     /* the engine's */
+    /* Submits calls in the place of a web thread; called once a round. False: there will be no more. NULL: there is a web
+     * thread. */
+    bool (*feed)(TnServer *server);
+    void *feeder;
     TnCall *calls; /* in the order of their arrival */
     TnTurn *turns;
     size_t n_turns, cap_turns;

@@ -15,8 +15,9 @@ static void make_views(TnServer *server) {
     server->metrics.slots = (double)server->n_views;
 }
 
-static void open_server(TnServer *server) {
+void tn_server_open(TnServer *server, const TnServeOptions *o) {
     pthread_condattr_t attr;
+    *server = (TnServer){.o = o, .fd = -1};
     pthread_mutex_init(&server->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -28,7 +29,7 @@ static void open_server(TnServer *server) {
     make_views(server);
 }
 
-static void close_server(TnServer *server) {
+void tn_server_close(TnServer *server) {
     if (server->o->unix_socket && server->fd >= 0) (void)unlink(server->o->unix_socket);
     tn_keys_free(server->keys);
     pthread_cond_destroy(&server->work);
@@ -54,9 +55,9 @@ static TernStatus serve(TnServer *server, TernError *err) {
 }
 
 TernStatus tn_serve(const TnServeOptions *options, TernError *err) {
-    TnServer server = {.o = options, .fd = -1};
-    open_server(&server);
+    TnServer server;
+    tn_server_open(&server, options);
     TernStatus st = serve(&server, err);
-    close_server(&server);
+    tn_server_close(&server);
     return st;
 }

@@ -1,4 +1,4 @@
-/* tern serve for the verb that starts it: what it needs, and the call that serves until the process shall end.
+/* tern serve and tern batch for the verbs that start them: what they need, and the calls that do the work.
  *
  * The room is a static archive, libtn_serve, which the program links; it is built where Debian's libmicrohttpd is (option
  * TERN_SERVE). It may use the public headers of the runtime, runtime/json and runtime/base, and nothing of the compiler. */
@@ -57,5 +57,29 @@ typedef struct TnServeOptions {
 /* Serves until `ending` says so, and then drains: new work is refused, what runs ends. The calling thread is the one that
  * steps the models. TERN_ERR_ENV if the address cannot be listened on, TERN_ERR_INPUT if the file of keys is wrong. */
 TernStatus tn_serve(const TnServeOptions *options, TernError *err);
+
+/* ---- tern batch: the lines of a file in the place of connections
+ *
+ * A line is a request as OpenAI's batches have it: {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions",
+ * "body": {..}}. Its answer is a line of the other file: {"id": "batch_req_7", "custom_id": "a", "response":
+ * {"status_code": 200, "request_id": .., "body": {..}}, "error": null}; 7 is the number of the line. A request that its
+ * endpoint refuses has that status and the error object as its body; a line that is no request has no response, and the
+ * error object as `error`. */
+typedef struct TnBatchOptions {
+    const char *in, *out;
+    uint32_t shard, n_shards; /* of n shards, shard i from 1 has the lines i, i + n, .. */
+    void (*progress)(uint64_t done, uint64_t total); /* NULL: none */
+} TnBatchOptions;
+typedef struct TnBatchCounts {
+    uint64_t lines;    /* of the shard, without blank ones */
+    uint64_t found;    /* those that were answered before */
+    uint64_t answered; /* all that are, in the end */
+    uint64_t refused;  /* those of them without the status 200 */
+} TnBatchCounts;
+/* Answers what is not answered yet, and appends each answer when it is there. `options` needs models, sampler, max_tokens,
+ * draft_max, ending and body_most, the most bytes of a line. Also TERN_OK when `ending` has said so: then what runs is
+ * answered, and the rest is not. TERN_ERR_INPUT if `out` has other lines than answers to `in`. */
+TernStatus tn_batch(const TnServeOptions *options, const TnBatchOptions *batch, TnBatchCounts *counts,
+                    TernError *err);
 
 #endif

@@ -34,6 +34,14 @@ def finish(name):
     sys.exit(failures != 0)
 
 
+def make_model(build, folder):
+    """The path of a scripted model, and the flags that both serve and batch want for it."""
+    with open(folder + "/script", "w") as f:
+        f.write(SCRIPT)
+    subprocess.run([build + "/make_scripted", folder + "/script", "-o", folder + "/m.gguf"], check=True)
+    return folder + "/m.gguf", ["--target", "ref", "--chat-template", "chatml", "--temp", "0"]
+
+
 class Server:
     """With `with`: started, and ended by SIGTERM if it still runs; the exit status must be 0."""
 
@@ -42,12 +50,9 @@ class Server:
         self.port, self.process, self.folder = None, None, tempfile.TemporaryDirectory()
 
     def __enter__(self):
-        folder = self.folder.name
-        with open(folder + "/script", "w") as f:
-            f.write(SCRIPT)
-        subprocess.run([self.build + "/make_scripted", folder + "/script", "-o", folder + "/m.gguf"], check=True)
+        model, flags = make_model(self.build, self.folder.name)
         where = ["--socket", self.unix] if self.unix else ["--port", "0"]
-        command = [self.build + "/tern", "serve", folder + "/m.gguf", "--target", "ref", "--chat-template", "chatml", "--temp", "0"]
+        command = [self.build + "/tern", "serve", model] + flags
         self.process = subprocess.Popen(command + where + list(self.flags), stderr=subprocess.PIPE, text=True,
                                         env=dict(os.environ, **(self.env or {})))
         self.lines = []

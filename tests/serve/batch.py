@@ -1,0 +1,220 @@
+"""tern batch: answers are the server's, each line is answered once, refusals have their error objects, and a batch that is killed
+goes on where it was. TERN_BATCH=N: killed N times (default 10)."""
+import fcntl, json, os, random, signal, subprocess, sys, tempfile, time
+from client import Server, check, finish, fixed, make_model, true
+
+C, CHAT, E = "/v1/completions", "/v1/chat/completions", "/v1/embeddings"
+USER = [{"role": "user", "content": "sun"}]
+
+
+def line(custom, url, body, **more):
+    return dict({"custom_id": custom, "method": "POST", "url": url, "body": body}, **more)
+
+
+class Batch:
+    def __init__(self, build, folder):
+        self.build, self.folder, self.process = build, folder, None
+        self.model, self.flags = make_model(build, folder)
+        self.n = 0
+
+    def write(self, lines):
+        self.n += 1
+        path = "%s/in%d.jsonl" % (self.folder, self.n)
+        with open(path, "wb") as f:
+            f.write(b"".join(x if isinstance(x, bytes) else json.dumps(x).encode() + b"\n" for x in lines))
+        return path
+
+    def start(self, source, to, *flags):
+        command = [self.build + "/tern", "batch", self.model, source, "-o", to, "-c", "128", "--slots", "3"] + self.flags + list(flags)
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+    def run(self, source, to, *flags):
+        """Exit status, and what it says."""
+        p = self.start(source, to, *flags)
+        said = p.communicate()[1]
+        return p.returncode, said
+
+
+def answers(path):
+    with open(path) as f:
+        text = f.read()
+    true("whole lines", text == "" or text.endswith("\n"))
+    return sorted((json.loads(x) for x in text.splitlines()), key=lambda a: int(a["id"][len("batch_req_"):]))
+
+
+def plain(path):
+    """Without what differs from one run to the next."""
+    return [dict(a, response=a["response"] and dict(fixed(a["response"]), request_id=0)) for a in answers(path)]
+
+
+def whole(b):
+    bodies = [(C, {"prompt": "sun"}), (CHAT, {"messages": USER, "n": 5, "model": "m"}), (C, {"prompt": ["hi", "count"], "max_tokens": 3}),
+              (E, {"input": ["sun", "hi"]}), ("/tokenize", {"content": "a"}),
+              (CHAT, {"messages": [{"role": "user", "content": "json"}], "response_format": {"type": "json_object"}})]
+    source, to = b.write([line("r%d" % i, *x) for i, x in enumerate(bodies)]), b.folder + "/whole"
+    status, said = b.run(source, to, "--pooling", "mean")
+    check("exit status", status, 0)
+    true("what it says: " + said, said.endswith("/whole: 6 of 6 lines answered\n"))
+    got = answers(to)
+    with Server(b.build, "--slots", "1", "-c", "128", "--pooling", "mean") as s:
+        for i, (url, body) in enumerate(bodies):
+            check("members", sorted(got[i]), ["custom_id", "error", "id", "response"])
+            check("ids", (got[i]["id"], got[i]["custom_id"], got[i]["error"]), ("batch_req_%d" % (i + 1), "r%d" % i, None))
+            check("members of a response", sorted(got[i]["response"]), ["body", "request_id", "status_code"])
+            check("the server's answer to %s" % body, fixed(got[i]["response"]["body"]), fixed(s.post(url, body)))
+    before = open(to).read()
+    check("again", b.run(source, to, "--pooling", "mean")[0], 0)
+    check("nothing is done twice", open(to).read(), before)
+
+
+def refusals(b):
+    good, sun = line("g", C, {"prompt": "sun"}), {"prompt": "sun"}
+    rows = [  # line, custom_id, whether a route took it, status, code, param
+        (good, "g", True, 200, None, None),
+        (line("a", C, {"prompt": "sun", "temperature": -1}), "a", True, 400, "invalid_value", "temperature"),
+        (line("b", CHAT, {"messages": USER, "model": "gpt"}), "b", True, 404, "model_not_found", "model"),
+        (line("c", "/v1/nothing", sun), "c", False, 404, "not_found", None),
+        (line("d", "/health", sun), "d", False, 405, "method_not_allowed", None),
+        (line("e", C, dict(sun, stream=True)), "e", False, 400, "unsupported_value", "body.stream"),
+        (line("f", C, "sun"), "f", False, 400, "invalid_value", "body"),
+        (line("h", C, sun, method="GET"), "h", False, 400, "invalid_value", "method"),
+        (line("i", C, sun, priority=1), "i", False, 400, "unknown_parameter", "priority"),
+        (line(7, C, sun), None, False, 400, "invalid_value", "custom_id"),
+        ({"method": "POST", "url": C, "body": sun}, None, False, 400, "missing_parameter", "custom_id"),
+        ({"custom_id": "j", "method": "POST", "body": sun}, "j", False, 400, "missing_parameter", "url"),
+        ({"custom_id": "k", "method": "POST", "url": C}, "k", False, 400, "missing_parameter", "body"),
+        ({"custom_id": "l", "url": C, "body": sun}, "l", False, 400, "invalid_value", "method"),
+        (b"nonsense\n", None, False, 400, "invalid_json", None),
+        (b"[1]\n", None, False, 400, "invalid_json", None),
+        (b"\xff\x00\n", None, False, 400, "invalid_json", None),
+        (b'{"a": ' + b"[" * 300 + b"\n", None, False, 400, "invalid_json", None),
+        (b"\x00\n", None, False, 400, "invalid_json", None),
+    ]
+    source, to = b.write([r[0] for r in rows] + [b"\n", b" \t\r\n", json.dumps(good).encode()]), b.folder + "/refusals"
+    status, said = b.run(source, to)
+    check("exit status", status, 1)
+    true("what it says: " + said, said.endswith("20 of 20 lines answered, 18 with an error\n"))
+    for (sent, custom, routed, expected, code, param), a in zip(rows, answers(to)):
+        error = a["response"]["body"].get("error") if routed else a["error"]
+        check("custom_id of %s" % sent, a["custom_id"], custom)
+        check("status of %s" % sent, a["response"]["status_code"] if routed else None, expected if routed else None)
+        check("error of %s" % sent, error and (error["code"], error["param"], "\n" in error["message"]), code and (code, param, False))
+    check("a last line without its end", answers(to)[-1]["id"], "batch_req_22")
+    check("again", b.run(source, to), (1, said.replace(", 18", ", 20 of them before, 18")))
+    source = b.write([good, b'"' + b"x" * (65 << 20) + b'"\n', good])
+    check("a line that is too long", b.run(source, b.folder + "/long")[0], 1)
+    check("its code, and the next line", [a["error"] and a["error"]["code"] for a in answers(b.folder + "/long")], [None, "line_too_long", None])
+
+
+def files(b):
+    source, to = b.write([line("a", C, {"prompt": "sun"})]), b.folder + "/files"
+    other = b.write([line("b", C, {"prompt": "sun"})])
+    check("an answer", b.run(source, to)[0], 0)
+    answer = open(to).read()
+    for text, why in ((answer + answer, ":2: got a second answer to a line"), (answer.replace("req_1", "req_2"), "that the input does not have"),
+                      ("hello\n", ":1: got no answer of a batch"), ("hello", ":1: got no answer of a batch"), (answer + "{}\n", ":2: got no answer")):
+        open(to, "w").write(text)
+        status, said = b.run(source, to)
+        true("%s: %s" % (text[:40], said), status == 1 and why in said)
+        check("it stays", open(to).read(), text)
+    open(to, "w").write(answer)
+    status, said = b.run(other, to)
+    true("answers of another batch: " + said, status == 1 and "with another custom_id" in said)
+    for flags, why in ((["--shard", "0/2"], "--shard"), (["--shard", "3/2"], "--shard"), (["--shard", "1"], "--shard")):
+        status, said = b.run(source, to, *flags)
+        true("%s: %s" % (flags, said), status == 2 and why in said)
+    status, said = b.run(source, source)
+    true("over its input: " + said, status == 1 and open(source).read() == json.dumps(line("a", C, {"prompt": "sun"})) + "\n")
+    check("a folder", b.run(b.folder, to)[0], 1)
+    check("an input that is missing", b.run(b.folder + "/none", to)[0], 1)
+    check("an empty one", b.run(b.write([]), b.folder + "/empty")[0], 0)
+    if os.path.exists("/dev/full"):
+        status, said = b.run(source, "/dev/full")
+        true("a device: " + said, status == 1)
+
+
+def shards(b, source, unbroken):
+    all_of_them = []
+    for i in range(3):
+        to = b.folder + "/shard%d" % i
+        check("a shard", b.run(source, to, "--shard", "%d/3" % (i + 1))[0], 1)
+        check("its lines", {int(a["id"][10:]) % 3 for a in answers(to)}, {(i + 1) % 3})
+        all_of_them += plain(to)
+    check("all shards", sorted(all_of_them, key=lambda a: int(a["id"][10:])), unbroken)
+    status, said = b.run(source, b.folder + "/shard0", "--shard", "2/3")
+    true("another shard's file: " + said, status == 1 and "of another shard" in said)
+
+
+def requests(n):
+    r = random.Random(3)
+    out = []
+    for i in range(n):
+        word = r.choice(["sun", "count", "split", "hi"])
+        body = {"prompt": word, "temperature": r.choice([0, 1]), "seed": i, "n": r.choice([1, 1, 4]), "max_tokens": r.choice([3, 60]),
+                "ignore_eos": r.random() < 0.5}
+        out.append(line("line %d" % i, C, body if r.random() < 0.9 else dict(body, n=0)))
+    return out
+
+
+def kills(b, source, unbroken, times):
+    r = random.Random()
+    to, signals = b.folder + "/killed", {}
+    size = lambda: os.path.getsize(to) if os.path.exists(to) else 0
+    for _ in range(times):
+        p = b.start(source, to)
+        aim = size() + r.randint(1, 1 + size_of(unbroken) // times)
+        while p.poll() is None and size() < aim:
+            time.sleep(0.001)
+        s = r.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+        p.send_signal(s)
+        said = p.communicate()[1]
+        signals[p.returncode] = signals.get(p.returncode, 0) + 1
+        true("its end: %d %s" % (p.returncode, said), p.returncode in (-signal.SIGKILL, 128 + signal.SIGTERM, 128 + signal.SIGINT, 1))
+        if r.random() < 0.5 and whole_lines(to):  # as if it had been killed in the middle of a write
+            with open(to, "rb") as f:
+                last = f.read().splitlines()[-1]
+            with open(to, "ab") as f:
+                f.write(last[:r.randint(1, len(last) - 1)])
+    true("it was killed: %s" % signals, signals.get(-signal.SIGKILL, 0) >= 1)
+    check("its end", b.run(source, to)[0], 1)
+    check("the answers of a batch that was killed", plain(to), unbroken)
+
+
+def whole_lines(path):
+    if not os.path.exists(path):
+        return False
+    with open(path, "rb") as f:
+        return f.read().endswith(b"\n")
+
+
+def size_of(answers):
+    return sum(len(json.dumps(a)) for a in answers)
+
+
+def locked(b):
+    """Two batches on one file of answers."""
+    source, to = b.write([line("a", C, {"prompt": "count", "ignore_eos": True, "n": 100})]), b.folder + "/locked"
+    with open(to, "w") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        status, said = b.run(source, to)
+        true("two batches: " + said, status == 1 and "another batch writes it" in said)
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        b = Batch(sys.argv[1], folder)
+        whole(b)
+        refusals(b)
+        files(b)
+        locked(b)
+        n = 150
+        source = b.write(requests(n))
+        check("an unbroken run", b.run(source, folder + "/unbroken")[0], 1)
+        unbroken = plain(folder + "/unbroken")
+        check("its lines", [a["custom_id"] for a in unbroken], ["line %d" % i for i in range(n)])
+        shards(b, source, unbroken)
+        kills(b, source, unbroken, int(os.environ.get("TERN_BATCH", "10")))
+    finish("batch")
+
+
+main()
