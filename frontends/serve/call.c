@@ -56,7 +56,9 @@ void tn_call_answer(TnCall *call, unsigned status, const char *type, const char 
 }
 
 void tn_call_header(TnCall *call, const char *name, const char *value) {
-    size_t i = call->headers[0][0] ? 1 : 0;
+    size_t i = 0;
+    while (i < TN_COUNT(call->headers) && call->headers[i][0]) i++;
+    TN_CHECK(i < TN_COUNT(call->headers));
     snprintf(call->headers[i], sizeof call->headers[i], "%s: %s", name, value);
 }
 

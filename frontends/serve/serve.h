@@ -15,7 +15,7 @@
  *   text_plan.c   what all requests for text have in common: sampling, ends, grammars
  *   reply.c       JSON of answers, events and errors
  *   tools.c       calls of tools in an answer's text
- *   completions.c, chat_route.c, embeddings.c, tokens.c, state.c, metrics.c   the endpoints
+ *   completions.c, chat_route.c, embeddings.c, tokens.c, state.c, metrics.c, web_page.c   the endpoints
  *
  * One object is a request with its answer: TnCall. The web thread makes it, fills in what is asked for, and submits it; from
  * then on the engine thread owns all of it but the part under `lock`. The last of the two to let go frees it, so a client
@@ -129,9 +129,9 @@ struct TnCall {
     TnCall *next;                                /* in the inbox or the engine's list */
     /* under the server's lock */
     unsigned refs;
-    unsigned status;     /* of the answer, 0: not known yet */
-    const char *type;    /* of its content */
-    char headers[2][96]; /* further ones, "Name: value" */
+    unsigned status;      /* of the answer, 0: not known yet */
+    const char *type;     /* of its content */
+    char headers[3][288]; /* further ones, "Name: value" */
     TnBuf out;
     size_t taken;  /* bytes of `out` that the connection has got */
     bool complete; /* no more will come */

@@ -34,10 +34,10 @@ def finish(name):
     sys.exit(failures != 0)
 
 
-def make_model(build, folder):
+def make_model(build, folder, script=SCRIPT):
     """The path of a scripted model, and the flags that both serve and batch want for it."""
     with open(folder + "/script", "w") as f:
-        f.write(SCRIPT)
+        f.write(script)
     subprocess.run([build + "/make_scripted", folder + "/script", "-o", folder + "/m.gguf"], check=True)
     return folder + "/m.gguf", ["--target", "ref", "--chat-template", "chatml", "--temp", "0"]
 
@@ -45,12 +45,12 @@ def make_model(build, folder):
 class Server:
     """With `with`: started, and ended by SIGTERM if it still runs; the exit status must be 0."""
 
-    def __init__(self, build, *flags, unix=None, env=None):
-        self.build, self.flags, self.unix, self.env = build, flags, unix, env
+    def __init__(self, build, *flags, unix=None, env=None, script=""):
+        self.build, self.flags, self.unix, self.env, self.script = build, flags, unix, env, SCRIPT + script
         self.port, self.process, self.folder = None, None, tempfile.TemporaryDirectory()
 
     def __enter__(self):
-        model, flags = make_model(self.build, self.folder.name)
+        model, flags = make_model(self.build, self.folder.name, self.script)
         where = ["--socket", self.unix] if self.unix else ["--port", "0"]
         command = [self.build + "/tern", "serve", model] + flags
         self.process = subprocess.Popen(command + where + list(self.flags), stderr=subprocess.PIPE, text=True,
