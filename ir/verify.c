@@ -158,6 +158,17 @@ static void check_kernel_names(Verify *v) {
     tn_map_free(&names);
 }
 
+/* After the root there is its input, as a whole row, and no other value that was made before it. Ops that go column by column
+ * cannot read it there. */
+static void check_reads_back(Verify *v, uint32_t k, TnRef r, TnRef a) {
+    const TnGraph *g = v->g;
+    const TnKernel *kn = &g->kernels[k];
+    if (a < kn->first || a >= kn->root) return;
+    if (a == g->nodes[kn->root].args[0] && tn_encs[g->nodes[a].type.enc].kind != TN_DENSE) return;
+    FAULT(v, r, "%%%s: reads %%%s after the root of kernel @%s, which only has it before", g->nodes[r].name,
+          g->nodes[a].name, kn->name);
+}
+
 /* Before the root: ROW and ELEM ops that lead to it. After the root: ELEM ops. Without a root: ROW and ELEM ops. */
 static void check_shape(Verify *v, uint32_t k) {
     const TnGraph *g = v->g;
@@ -193,6 +204,8 @@ static void check_shape(Verify *v, uint32_t k) {
             for (uint32_t i = 0; i < g->nodes[r].n_args; i++)
                 if (g->nodes[r].args[i] >= kn->first) leads[g->nodes[r].args[i] - kn->first] = true;
     free(leads);
+    for (TnRef r = root + 1; r < end; r++)
+        for (uint32_t i = 0; i < g->nodes[r].n_args; i++) check_reads_back(v, k, r, g->nodes[r].args[i]);
 }
 
 /* Many threads work on the rows of a kernel in any order, so a kernel must not read a cache that it writes. */

@@ -14,7 +14,8 @@
  * 4. Up to four ops before a (t)matmul (gather, attend_join, rmsnorm, quant) join it too, if the target lets every tile (a
  *    worker's run of units) recompute them (TnTargetDesc.repeats). Usually that is in the class of one row: there it costs
  *    less than a barrier and a trip through memory, but with more rows they would be recomputed rows times units. Kernels
- *    that share such a value get a copy of the op each. A value that any other op reads too is made once, in memory.
+ *    that share such a value get a copy of the op each. A value that any other op reads too, such as a sum after the
+ *    product, is made once, in memory.
  * 5. The remaining ops form kernels without a root, with one row a unit. An op joins the kernel that makes its
  *    operand if that kernel has no root and the same rows, and can hold the operand (TnTargetDesc.holds). gather and attend_join can only begin one, since they read any
  *    row.
@@ -266,24 +267,24 @@ static void form_roots(Fuse *f) {
 
 /* ---- rule 4: before a root */
 
-static bool in_chain(const Group *s, TnRef r) {
-    for (uint32_t i = 0; i < s->n_chain; i++)
-        if (s->chain[i] == r) return true;
-    return false;
+/* Whether the member `by` of a kernel finds r there. Its prologue leaves the root's input alone, and that as a whole row, so no
+ * op that goes column by column can read it: only the root, and ops that read codes with their scales. */
+static bool finds(const Fuse *f, const Group *s, TnRef by, TnRef r) {
+    return s->n_chain && s->chain[0] == r &&
+           (by == s->root || tn_encs[f->g->nodes[r].type.enc].kind != TN_DENSE);
 }
 
 /* The place of a node before roots: in no chain; in a chain; at the end of one, so that its operand stays outside. */
 enum { UNCHAINED, CHAINED, CHAIN_END };
 
-/* Whether all readers of r are in kernels that hold it: members of a kernel whose chain has r, or the next
- * link of a chain. */
+/* Whether all readers of r are in kernels that hold it: members that find it, or the next link of a chain. */
 static bool absorbed(const Fuse *f, TnRef r, const uint8_t *link, const bool *yes) {
     const TnReaders *u = &f->readers;
     if (link[r] == UNCHAINED) return false;
     for (uint32_t i = u->at[r]; i < u->at[r + 1]; i++) {
         TnRef by = u->list[i];
         uint32_t s = f->group[by];
-        if (s != TN_NONE ? !in_chain(&f->groups[s], r)
+        if (s != TN_NONE ? !finds(f, &f->groups[s], by, r)
                          : !(yes[by] && link[by] == CHAINED && f->g->nodes[by].args[0] == r))
             return false;
     }

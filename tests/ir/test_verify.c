@@ -164,6 +164,12 @@ static void test_kernels(void **state) {
     fused(X W "kernel @k {root=tmatmul}\n%s: f32[T,8] = silu %x\n%q: q8[T,8] = quant %x\n%a: i32[T,8] = "
               "tmatmul %q, $w\nend\n",
           "t.tir:6: %s: stands before the root of kernel @k, but does not lead to it\n");
+    fused(X W "kernel @k {root=tmatmul}\n%s: f32[T,8] = silu %x\n%q: q8[T,8] = quant %s\n%a: i32[T,8] = "
+              "tmatmul %q, $w\n%d: f32[T,8] = dequant %a, %q, $w\n%y: f32[T,8] = add %d, %s\nend\n",
+          "t.tir:10: %y: reads %s after the root of kernel @k, which only has it before\n");
+    fused(X "$n: f32[8,8] = random {seed=1}\nkernel @k {root=matmul}\n%s: f32[T,8] = silu %x\n"
+            "%a: f32[T,8] = matmul %s, $n\n%y: f32[T,8] = add %a, %s\nend\n",
+          "t.tir:8: %y: reads %s after the root of kernel @k, which only has it before\n");
     fused("kernel @k {root=none}\n" X "%y: f32[T,8] = silu %x\n$n: f32[8] = random {seed=1}\n"
           "%o: f32[T,8] = output %y {name=\"o\"}\nend\n",
           "t.tir:4: %x: input has no place in kernel @k\n"
