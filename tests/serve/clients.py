@@ -4,8 +4,10 @@ from client import Server, check, finish, true
 
 C = "/v1/completions"
 SHORT = {"prompt": "sun"}
-# Some answers up to the end of their contexts, much work; a stream of them is more than sockets hold.
+# Answers up to the end of their contexts, more work than any test waits for: its client hangs up.
 LONG = {"prompt": "count", "ignore_eos": True, "n": 100}
+# A few, of which each piece is long: a stream of them is more than sockets hold.
+LARGE, WIDE = {"prompt": "wide", "ignore_eos": True, "n": 6, "stream": True}, "say wide: " + "|".join(["x" * 8000] * 100) + "\n"
 
 
 def text(s, body=SHORT):
@@ -71,14 +73,16 @@ def full_queue(s):
 
 
 def slow_reader(s):
-    c = send(s, dict(LONG, stream=True, n=20), receive=4096)
+    c = send(s, LARGE, receive=4096)
     c.recv(100)
     check("beside a client that does not read", text(s), "It shines.")
     s.until("its answer is made without it", lambda: s.metric("requests_processing") == 0)
     check("then", text(s), "It shines.")
+    c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20) # the rest would take long through a buffer that small
     got = read_all(c)
     c.close()
-    true("it finds all when it reads", b"data: [DONE]\n\n" in got and got.count(b'"finish_reason": "length"') == 20)
+    true("it finds all when it reads", b"data: [DONE]\n\n" in got and got.count(b'"finish_reason": "length"') == 6)
+    true("all is much", len(got) > 5 << 20)
 
 
 def fair(s):
@@ -90,7 +94,7 @@ def fair(s):
         s.post(C, body, headers)
         order.append(name)
 
-    heavy = [threading.Thread(target=ask, args=("heavy", mine, {"prompt": "count", "ignore_eos": True, "n": 2})) for _ in range(6)]
+    heavy = [threading.Thread(target=ask, args=("heavy", mine, {"prompt": "count", "ignore_eos": True, "max_tokens": 200})) for _ in range(6)]
     for t in heavy:
         t.start()
     s.until("the heavy client waits", lambda: " 0" not in [line[-2:] for line in s.ask("GET", "/metrics", headers=mine)[2].splitlines()
@@ -139,15 +143,18 @@ def unix(build):
 
 def drain(build):
     with Server(build, "--slots", "1", "-c", "512") as s:
-        c = send(s, dict(LONG, stream=True, n=20))
-        s.until("one runs", lambda: busy(s) == 1)
+        c = send(s, dict(LONG, stream=True, n=2))
+        c.recv(1)
+        long = send(s, LONG) # so that the server has work until this test has looked at all
+        s.until("the other waits or runs", lambda: s.metric("requests_deferred") == 1 or s.metric("queue_seconds_count") == 2)
         s.process.send_signal(signal.SIGTERM)
         s.until("it is not ready any more", lambda: s.ask("GET", "/ready")[0] == 503)
         status, headers, body = s.ask("POST", C, SHORT)
         check("no new work", (status, headers.get("Retry-After"), json.loads(body)["error"]["code"]), (503, "5", "draining"))
         got = read_all(c)
         c.close()
-        true("what runs ends", b"data: [DONE]\n\n" in got and got.count(b'"finish_reason": "length"') == 20)
+        long.close()
+        true("what runs ends", b"data: [DONE]\n\n" in got and got.count(b'"finish_reason": "length"') == 2)
         check("the end", s.process.wait(600), 0)
 
 
@@ -166,7 +173,7 @@ def main():
     with Server(build, "--slots", "1", "--queue", "1", "-c", "512") as s:
         hang_ups(s)
         full_queue(s)
-    with Server(build, "--slots", "2", "-c", "512") as s:
+    with Server(build, "--slots", "2", "-c", "128", script=WIDE) as s:
         slow_reader(s)
     keys(build)
     deadline(build)
