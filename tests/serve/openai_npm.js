@@ -1,0 +1,97 @@
+// Asks a server with npm's client. Arguments: the address of its /v1, and a key.
+"use strict";
+const OpenAI = require("openai");
+const {check, ok, finish} = require("./check.js");
+const [, , baseURL, apiKey] = process.argv;
+const client = new OpenAI({baseURL, apiKey, maxRetries: 0, timeout: 600000});
+const model = "m", user = content => [{role: "user", content}];
+const chat = body => client.chat.completions.create({model, ...body});
+
+async function chats() {
+  const a = await chat({messages: user("the sun")});
+  check("a chat", [a.object, a.choices[0].message.content, a.choices[0].finish_reason], ["chat.completion", "It shines.", "stop"]);
+  check("usage", a.usage.prompt_tokens + a.usage.completion_tokens, a.usage.total_tokens);
+  const n = await chat({messages: user("pick"), n: 3, seed: 3, temperature: 1, max_completion_tokens: 5});
+  check("choices", n.choices.map(c => c.index), [0, 1, 2]);
+  const parts = await chat({messages: user([{type: "text", text: "the "}, {type: "text", text: "sun"}])});
+  check("parts", parts.choices[0].message.content, "It shines.");
+  const c = await client.completions.create({model, prompt: "count", stop: " four"});
+  check("a completion", c.choices[0].text, "one two three");
+  check("models", (await client.models.list()).data.map(m => m.id), ["m"]);
+}
+
+async function streams() {
+  const deltas = [], usage = [];
+  for await (const e of await chat({messages: user("split"), stream: true, stream_options: {include_usage: true}})) {
+    if (e.choices.length) deltas.push(e.choices[0].delta.content);
+    if (e.usage) usage.push(e.usage.completion_tokens);
+  }
+  check("a stream", deltas.filter(Boolean), ["gr", "\u00fc", "n"]);
+  check("usage of a stream", usage, [5]);
+  const runner = client.chat.completions.stream({model, messages: user("count")});
+  let seen = "";
+  runner.on("content", text => { seen += text; });
+  check("what the client puts together", (await runner.finalChatCompletion()).choices[0].message.content, seen);
+  check("all of it", seen, "one two three four five six seven eight nine ten");
+  const stopped = await chat({messages: user("count"), stream: true, n: 100});
+  for await (const e of stopped) if (e) break; // hangs up
+  ok("a stream can be left", stopped.controller.signal.aborted);
+}
+
+async function tools() {
+  const list = [{type: "function", function: {name: "weather", description: "x", parameters: {type: "object", properties: {city: {type: "string"}}}}}];
+  const a = await chat({messages: user("weather"), tools: list}), call = a.choices[0].message.tool_calls[0];
+  check("a call", [a.choices[0].finish_reason, call.function.name, JSON.parse(call.function.arguments)], ["tool_calls", "weather", {city: "Rome"}]);
+  const again = [...user("weather"), a.choices[0].message, {role: "tool", tool_call_id: call.id, content: "sun"}];
+  check("and its answer", (await chat({messages: again, tools: list})).choices[0].message.content, "It shines.");
+  const asked = [];
+  const run = client.chat.completions.runTools({model, messages: user("weather"), tools: [{type: "function", function: {
+    name: "weather", description: "x", parse: JSON.parse, parameters: {type: "object", properties: {city: {type: "string"}}},
+    function: x => { asked.push(x.city); return "the sun"; }}}]});
+  check("a client that runs them", [await run.finalContent(), asked], ["It shines.", ["Rome"]]);
+  const streamed = await client.chat.completions.stream({model, messages: user("weather"), tools: list}).finalChatCompletion();
+  check("a call in a stream", streamed.choices[0].message.tool_calls[0].function.name, "weather");
+}
+
+async function structured() {
+  const schema = {type: "object", properties: {a: {type: "integer"}}, required: ["a"], additionalProperties: false};
+  const response_format = {type: "json_schema", json_schema: {name: "x", strict: true, schema}};
+  const a = await client.chat.completions.parse({model, messages: user("json"), response_format});
+  check("a structured output", a.choices[0].message.parsed, {a: 1});
+  check("a JSON object", JSON.parse((await chat({messages: user("json"), response_format: {type: "json_object"}})).choices[0].message.content), {a: 1});
+}
+
+async function vectors() {
+  const a = await client.embeddings.create({model, input: ["the sun", "other", "the sun"]}); // asks for base64
+  const [x, y, z] = a.data.map(d => d.embedding);
+  ok("vectors", x.length > 8 && Math.abs(x.reduce((s, v) => s + v * v, 0) - 1) < 1e-5);
+  check("the same text, another", [x.every((v, i) => v === z[i]), x.every((v, i) => v === y[i])], [true, false]);
+  const plain = (await client.embeddings.create({model, input: "the sun", encoding_format: "float"})).data[0].embedding;
+  ok("as numbers", plain.every((v, i) => Math.abs(v - x[i]) < 1e-6));
+}
+
+async function refused(what, kind, status, code, param, promise) {
+  try {
+    await promise;
+    check(what, "an answer", "an error");
+  } catch (e) {
+    check(what, [e instanceof kind, e.status, e.code, e.param], [true, status, code, param]);
+  }
+}
+
+async function errors() {
+  await refused("another model", OpenAI.NotFoundError, 404, "model_not_found", "model", chat({model: "gpt-4", messages: user("hi")}));
+  await refused("a bad temperature", OpenAI.BadRequestError, 400, "invalid_value", "temperature", chat({messages: user("hi"), temperature: -1}));
+  await refused("an unknown member", OpenAI.BadRequestError, 400, "unknown_parameter", "colour", chat({messages: user("hi"), colour: 1}));
+  await refused("what is not supported", OpenAI.BadRequestError, 400, "unsupported_value", "frequency_penalty", chat({messages: user("hi"), frequency_penalty: 1}));
+  await refused("a prompt that is too long", OpenAI.BadRequestError, 400, "context_length_exceeded", "messages", chat({messages: user("x".repeat(2000))}));
+  await refused("an error before a stream", OpenAI.BadRequestError, 400, "invalid_value", "top_p", chat({messages: user("hi"), top_p: 2, stream: true}));
+  const other = new OpenAI({baseURL, apiKey: "wrong", maxRetries: 0});
+  await refused("another key", OpenAI.AuthenticationError, 401, "invalid_api_key", null, other.models.list());
+}
+
+async function main() {
+  for (const part of [chats, streams, tools, structured, vectors, errors]) await part();
+  finish("openai client");
+}
+main().catch(e => { console.log("FAILED: " + e.stack); process.exit(1); });
