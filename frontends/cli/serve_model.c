@@ -45,6 +45,27 @@ static int known(void *user, const TernModelInfo *info, const void *image, size_
 
 /* ---- The model */
 
+/* The pages for stored beginnings are as many as a quarter of them would fill. If they are more than the limit on memory
+ * allows, there are none, and beginnings get the pages that no running sequence needs. */
+static TernStatus make_generator(ServeModel *s, TernError *err) {
+    const ServeFlags *f = s->f;
+    uint32_t slots = (uint32_t)f->slots, stored = (uint32_t)(f->stored < 0 ? 2 * f->slots : f->stored),
+             most = (s->context + TERN_PAGE - 1) / TERN_PAGE;
+    TernGeneratorOptions o = {.size = sizeof o,
+                              .slots = slots,
+                              .context = s->context,
+                              .draft_max = (uint32_t)f->g.draft,
+                              .kv = f->kv,
+                              .vocab = s->vocab,
+                              .stored = stored,
+                              .pages = slots * most + (uint32_t)(((uint64_t)stored * most + 3) / 4),
+                              .max_pause = (double)f->max_pause / 1e3};
+    TernStatus st = tern_generator_create(s->model.model, s->model.pool, &o, &s->generator, err);
+    if (st != TERN_ERR_MEMORY || stored == 0) return st;
+    o.pages = slots * most;
+    return tern_generator_create(s->model.model, s->model.pool, &o, &s->generator, err);
+}
+
 static TernStatus make(ServeModel *s, TernError *err) {
     const ServeFlags *f = s->f;
     size_t n = 0;
@@ -52,13 +73,7 @@ static TernStatus make(ServeModel *s, TernError *err) {
     tern_vocab_close(s->vocab);
     s->vocab = NULL;
     if (image) TN_TRY(tern_vocab_open(image, n, &s->vocab, err));
-    TernGeneratorOptions o = {.size = sizeof o,
-                              .slots = (uint32_t)f->slots,
-                              .context = s->context,
-                              .draft_max = (uint32_t)f->g.draft,
-                              .kv = f->kv,
-                              .vocab = s->vocab};
-    TN_TRY(tern_generator_create(s->model.model, s->model.pool, &o, &s->generator, err));
+    TN_TRY(make_generator(s, err));
     if (!f->pooling && !s->model.info.pooling) return TERN_OK;
     TernEmbedderOptions eo = {.size = sizeof eo,
                               .slots = (uint32_t)f->slots,
@@ -76,7 +91,7 @@ static int prepare(ServeModel *s) {
         s->generator = NULL;
         if (!load_for_cpu(&s->model, st, &err)) return fail(&err);
     }
-    report_device(&s->model.device);
+    report_start(&s->model);
     int code = take_template(s, s->vocab); /* of the vocabulary that stays */
     report_quota(s->f->m.threads || s->f->m.cpus);
     report_huge(&s->f->m, &s->model);

@@ -9,9 +9,10 @@ typedef struct ServeFlags {
     ModelFlags m;
     GenerateFlags g;
     const char *alias, *choice, *pooling_name;
-    int64_t slots;
-    TernKv kv;           /* serve_check fills these in */
-    TernPooling pooling; /* 0: as the model's file says */
+    int64_t slots, stored; /* stored: -1: twice the slots */
+    int64_t max_pause;     /* milliseconds; 0: no bound */
+    TernKv kv;             /* serve_check fills these in */
+    TernPooling pooling;   /* 0: as the model's file says */
 } ServeFlags;
 #define SERVE_FLAGS(f)                                                                                       \
     {"--alias",                                                                                              \
@@ -28,6 +29,13 @@ typedef struct ServeFlags {
          1,                                                                                                  \
          256,                                                                                                \
          "answers that are made at once, each with a context of its own (default: 8)"},                      \
+        {"--stored",                                                                                         \
+         "N",                                                                                                \
+         FLAG_INT,                                                                                           \
+         &(f).stored,                                                                                        \
+         0,                                                                                                  \
+         4096,                                                                                               \
+         "beginnings of ended requests that are kept for later ones (default: twice the slots)"},            \
         {"--pooling",                                                                                        \
          "NAME",                                                                                             \
          FLAG_STR,                                                                                           \
@@ -37,9 +45,9 @@ typedef struct ServeFlags {
          "how a text's rows become one vector, for /v1/embeddings: mean, cls or last; default: as the "      \
          "model's file says"},                                                                               \
         CHAT_TEMPLATE_FLAG((f).choice), GENERATE_FLAGS((f).g), HUGE_FLAG((f).m), MODEL_FLAGS((f).m),         \
-        KEEP_FLAGS((f).m), CPUS_FLAG((f).m), NO_CHECK_FLAG((f).m)
+        KEEP_FLAGS((f).m), CPUS_FLAG((f).m), MEMORY_FLAG((f).m), NO_CHECK_FLAG((f).m)
 #define SERVE_DEFAULTS                                                                                       \
-    { .g = GENERATE_DEFAULTS, .slots = 8 }
+    { .g = GENERATE_DEFAULTS, .slots = 8, .stored = -1 }
 /* Entries for check_files. */
 #define SERVE_FILES(f)                                                                                       \
     MODEL_FILES((f).m), {                                                                                    \

@@ -51,6 +51,7 @@ static TnLog read_log(const Verb *verb, const char *name) {
 
 int verb_serve(const Verb *verb, int argc, char **argv) {
     ServeFlags f = SERVE_DEFAULTS;
+    f.max_pause = 250;
     ListenFlags l = {.host = "127.0.0.1",
                      .port = 8080,
                      .connections = 1000,
@@ -73,6 +74,9 @@ int verb_serve(const Verb *verb, int argc, char **argv) {
         {"--body-most", "MIB", FLAG_INT, &l.body, 1, 1024, "most MiB of a request's body (default: 4)"},
         {"--log", "text|json", FLAG_STR, &l.log_name, 0, 0,
          "a line on standard error for each request, without what was asked and answered"},
+        {"--max-pause-ms", "N", FLAG_INT, &f.max_pause, 0, 3600000,
+         "most milliseconds that a prompt of another keeps answers waiting at a time (default: 250); 0: no "
+         "bound"},
         SERVE_FLAGS(f),
         FLAG_END,
     };

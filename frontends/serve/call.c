@@ -26,6 +26,7 @@ static void free_call(TnCall *call) {
         TN_CHECK(!call->choices[i].sequence);
         tn_buf_free(&call->choices[i].text);
         tn_buf_free(&call->choices[i].events);
+        tn_odds_free(&call->choices[i].odds);
     }
     tern_grammar_destroy(call->plan.grammar);
     free(call->choices);

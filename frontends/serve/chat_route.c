@@ -17,8 +17,8 @@ static const TnParam params[] = {
     {"parallel_tool_calls", TN_PARAM_ONLY, 0, 0, 0, "true"},
     {"chat_template_kwargs", TN_PARAM_NODE, AT(kwargs), 0, 0, NULL},
     {"max_completion_tokens", TN_PARAM_INT, AT(text.max_tokens), -1, 1e9, NULL},
-    {"logprobs", TN_PARAM_ONLY, 0, 0, 0, "false"},
-    {"top_logprobs", TN_PARAM_ONLY, 0, 0, 0, "0"},
+    {"logprobs", TN_PARAM_BOOL, AT(logprobs), 0, 0, NULL},
+    {"top_logprobs", TN_PARAM_INT, AT(top_logprobs), 0, TERN_LOGPROBS_MOST, NULL},
     {"modalities", TN_PARAM_ONLY, 0, 0, 0, "[\"text\"]"},
     {"functions", TN_PARAM_ONLY, 0, 0, 0, ""},
     {"function_call", TN_PARAM_ONLY, 0, 0, 0, ""},
@@ -195,11 +195,13 @@ static bool add_prompt(TnCall *call, const TernChatText *text) {
 
 /* ---- The answer */
 
-static void put_reason(TnBuf *out, const char *reason) {
+static void put_reason(TnChoice *c, const char *reason, TnBuf *out) {
+    tn_buf_puts(out, ", \"logprobs\": ");
+    tn_put_odds(out, c);
     if (reason)
-        tn_buf_printf(out, ", \"logprobs\": null, \"finish_reason\": \"%s\"}", reason);
+        tn_buf_printf(out, ", \"finish_reason\": \"%s\"}", reason);
     else
-        tn_buf_puts(out, ", \"logprobs\": null, \"finish_reason\": null}");
+        tn_buf_puts(out, ", \"finish_reason\": null}");
 }
 
 /* delta: JSON of an object's members. */
@@ -209,7 +211,7 @@ static void put_chunk(TnCall *call, size_t index, const TnBuf *delta, const char
     tn_buf_printf(&json, ", \"choices\": [{\"index\": %zu, \"delta\": {", index);
     if (delta->len) tn_buf_put(&json, delta->data, delta->len);
     tn_buf_puts(&json, "}");
-    put_reason(&json, reason);
+    put_reason(&call->choices[index], reason, &json);
     tn_buf_puts(&json, call->plan.include_usage ? "], \"usage\": null}" : "]}");
     tn_put_event(out, &json);
     tn_buf_free(&json);
@@ -278,7 +280,7 @@ static void put_message_of(TnCall *call, size_t index, TnBuf *out) {
         tn_buf_put(out, t.calls.data, t.calls.len);
     }
     tn_buf_puts(out, "}");
-    put_reason(out, reason_of(c, &t));
+    put_reason(c, reason_of(c, &t), out);
     tn_tools_free(&t);
 }
 
@@ -297,14 +299,23 @@ static void finish(TnCall *call, TnBuf *out) {
 
 static const TnShape shape = {.begin = begin, .piece = piece, .end = end, .finish = finish};
 
+static bool take_logprobs(TnCall *call, const TnChatParams *p) {
+    if (p->top_logprobs >= 0 && !p->logprobs)
+        return tn_call_refuse(call, 400, "invalid_value", "top_logprobs",
+                              "top_logprobs: goes with logprobs true");
+    if (p->logprobs) call->plan.logprobs = 1 + (uint32_t)(p->top_logprobs > 0 ? p->top_logprobs : 0);
+    return true;
+}
+
 void tn_route_chat(TnCall *call) {
     static const TnParam *const tables[] = {params, tn_text_params};
-    TnChatParams p = {.messages = NULL};
+    TnChatParams p = {.top_logprobs = -1};
     TernChatText text = {0};
     tn_plan_defaults(call->server, &p.text);
     call->plan.shape = &shape;
-    bool ok = tn_params_read(call, call->json, "", tables, 2, &p) && tn_plan_take(call, &p.text) &&
-              tn_chat_render(call, call->plan.model, &p, &text) && add_prompt(call, &text);
+    bool ok = tn_params_read(call, call->json, "", tables, 2, &p) && take_logprobs(call, &p) &&
+              tn_plan_take(call, &p.text) && tn_chat_render(call, call->plan.model, &p, &text) &&
+              add_prompt(call, &text);
     call->plan.tools = p.tools && p.tools->n && !(p.tool_choice && tn_json_is(p.tool_choice, "none"));
     tern_chat_text_free(&text);
     if (ok) tn_engine_submit(call);

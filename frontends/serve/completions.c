@@ -8,11 +8,12 @@ typedef struct Params {
     TnTextParams text;
     const TnJsonNode *prompt;
     bool echo;
+    int64_t logprobs; /* -1: absent */
 } Params;
 static const TnParam params[] = {
     {"prompt", TN_PARAM_NODE, offsetof(Params, prompt), 0, 0, NULL},
     {"echo", TN_PARAM_BOOL, offsetof(Params, echo), 0, 0, NULL},
-    {"logprobs", TN_PARAM_ONLY, 0, 0, 0, ""},
+    {"logprobs", TN_PARAM_INT, offsetof(Params, logprobs), 0, TERN_LOGPROBS_MOST, NULL},
     {"best_of", TN_PARAM_ONLY, 0, 0, 0, "1"},
     {"suffix", TN_PARAM_ONLY, 0, 0, 0, "\"\""},
     {NULL, TN_PARAM_ANY, 0, 0, 0, NULL},
@@ -20,10 +21,12 @@ static const TnParam params[] = {
 
 /* ---- The answer */
 
-static void put_choice(TnBuf *out, size_t index, const char *text, size_t n, const char *reason) {
+static void put_choice(TnBuf *out, TnCall *call, size_t index, TernText text, const char *reason) {
     tn_buf_puts(out, "{\"text\": ");
-    tn_put_string(out, text, n);
-    tn_buf_printf(out, ", \"index\": %zu, \"logprobs\": null, \"finish_reason\": ", index);
+    tn_put_string(out, text.data, text.size);
+    tn_buf_printf(out, ", \"index\": %zu, \"logprobs\": ", index);
+    tn_put_odds(out, &call->choices[index]);
+    tn_buf_puts(out, ", \"finish_reason\": ");
     if (reason)
         tn_buf_printf(out, "\"%s\"}", reason);
     else
@@ -34,7 +37,7 @@ static void put_chunk(TnCall *call, size_t index, TernText text, const char *rea
     TnBuf json = {0};
     tn_put_head(&json, call, "cmpl-", "text_completion");
     tn_buf_puts(&json, ", \"choices\": [");
-    put_choice(&json, index, text.data, text.size, reason);
+    put_choice(&json, call, index, text, reason);
     tn_buf_puts(&json, call->plan.include_usage ? "], \"usage\": null}" : "]}");
     tn_put_event(out, &json);
     tn_buf_free(&json);
@@ -65,7 +68,7 @@ static void finish(TnCall *call, TnBuf *out) {
         if (c->echo.data) tn_buf_put(&text, c->echo.data, c->echo.size);
         if (c->text.len) tn_buf_put(&text, c->text.data, c->text.len);
         if (i) tn_buf_puts(out, ", ");
-        put_choice(out, i, text.data, text.len, tn_finish_reason(c->got.end));
+        put_choice(out, call, i, (TernText){text.data, text.len}, tn_finish_reason(c->got.end));
         tn_buf_free(&text);
     }
     tn_buf_puts(out, "]");
@@ -116,12 +119,22 @@ static bool add_prompts(TnCall *call, const Params *p) {
     return true;
 }
 
+static bool take_logprobs(TnCall *call, const Params *p) {
+    if (p->logprobs < 0) return true;
+    if (p->echo)
+        return tn_call_refuse(call, 400, "unsupported_value", "logprobs",
+                              "logprobs: goes with echo false: those of a prompt are not given");
+    call->plan.logprobs = 1 + (uint32_t)p->logprobs;
+    call->plan.logprob_lists = true;
+    return true;
+}
+
 void tn_route_completions(TnCall *call) {
     static const TnParam *const tables[] = {params, tn_text_params};
-    Params p = {.echo = false};
+    Params p = {.logprobs = -1};
     tn_plan_defaults(call->server, &p.text);
     call->plan.shape = &shape;
-    if (tn_params_read(call, call->json, "", tables, 2, &p) && tn_plan_take(call, &p.text) &&
-        add_prompts(call, &p))
+    if (tn_params_read(call, call->json, "", tables, 2, &p) && take_logprobs(call, &p) &&
+        tn_plan_take(call, &p.text) && add_prompts(call, &p))
         tn_engine_submit(call);
 }

@@ -12,10 +12,37 @@ void tn_metrics_seconds(TnHistogram *h, double seconds) {
     h->sum += seconds;
 }
 
-void tn_metrics_count(TnHistogram *h, uint64_t n) {
-    h->counts[n <= TN_BUCKETS ? (n ? n - 1 : 0) : TN_BUCKETS]++;
-    h->sum += (double)n;
+/* ---- What generators count */
+
+void tn_metrics_add(TnMetrics *m, const TernGeneratorCounts *c) {
+#define TN_SUMS
+#define TN_METRIC(kind, name, help)
+#define TN_SUM(kind, name, field, help) m->name += (double)c->field;
+#define TN_HISTOGRAM(name, help)
+#include "frontends/serve/metrics.def"
+#undef TN_SUMS
+    TnHistogram *h = &m->step_sequences;
+    for (size_t n = 1; n < c->n_by_size; n++) {
+        h->counts[n <= TN_BUCKETS ? n - 1 : TN_BUCKETS] += c->by_size[n];
+        h->sum += (double)(n * c->by_size[n]);
+    }
+    m->step_sequences_total = h->sum;
+    for (size_t i = 0; i < TERN_ENDS; i++) m->by_end[i] += c->n_ended[i];
 }
+
+void tn_metrics_replace(TnMetrics *m, const TnMetrics *by) {
+#define TN_SUMS
+#define TN_METRIC(kind, name, help)
+#define TN_SUM(kind, name, field, help) m->name = by->name;
+#define TN_HISTOGRAM(name, help)
+#include "frontends/serve/metrics.def"
+#undef TN_SUMS
+    m->step_sequences = by->step_sequences;
+    m->step_sequences_total = by->step_sequences_total;
+    memcpy(m->by_end, by->by_end, sizeof m->by_end);
+}
+
+/* ---- Text */
 
 static void print_number(double v, TnBuf *out) {
     if (v == floor(v) && fabs(v) < 1e15)
@@ -60,6 +87,17 @@ static void print_llama(const TnMetrics *m, TnBuf *out) {
 #include "frontends/serve/metrics.def"
 }
 
+static void print_ends(const TnMetrics *m, TnBuf *out) {
+    static const char *const names[] = {
+        [TERN_END_NOT] = "dropped",   [TERN_END_TOKEN] = "token",     [TERN_END_STOP] = "stop",
+        [TERN_END_LENGTH] = "length", [TERN_END_CONTEXT] = "context", [TERN_END_CANCELLED] = "cancelled",
+        [TERN_END_FAILED] = "failed", [TERN_END_GRAMMAR] = "grammar"};
+    print_kind("tern_", "sequences_ended_total", "counter", "Sequences by how they ended.", out);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        tn_buf_printf(out, "tern_sequences_ended_total{end=\"%s\"} %llu\n", names[i],
+                      (unsigned long long)m->by_end[i]);
+}
+
 static bool of_seconds(const char *name) {
     size_t n = strlen(name);
     return n > 8 && strcmp(name + n - 8, "_seconds") == 0;
@@ -73,6 +111,7 @@ void tn_metrics_print(const TnMetrics *m, bool llama, TnBuf *out) {
 #define TN_METRIC(kind, name, help) print_value("tern_", #name, #kind, help, m->name, out);
 #define TN_HISTOGRAM(name, help)    print_histogram(#name, help, &m->name, of_seconds(#name), out);
 #include "frontends/serve/metrics.def"
+    print_ends(m, out);
     print_kind("tern_", "responses_total", "counter", "Answers by their HTTP status.", out);
     for (int i = 0; i < 600; i++)
         if (m->by_status[i])

@@ -42,9 +42,23 @@ bool tn_engine_submit(TnCall *call) {
 
 /* ---- Ends of calls */
 
+/* What all generators have counted, for /metrics. */
+static void take_counts(TnServer *server) {
+    TnMetrics sum = {.slots = 0};
+    for (size_t i = 0; i < server->o->n_models; i++) {
+        TernGeneratorCounts c = {.size = sizeof c};
+        const TernGenerator *g = server->o->models[i].generator;
+        if (g && tern_generator_counts(g, &c, NULL) == TERN_OK) tn_metrics_add(&sum, &c);
+    }
+    pthread_mutex_lock(&server->lock);
+    tn_metrics_replace(&server->metrics, &sum);
+    pthread_mutex_unlock(&server->lock);
+}
+
 static void free_slot(TnServer *server, TnChoice *c) {
     tern_sequence_destroy(c->sequence);
     c->sequence = NULL;
+    take_counts(server);
     pthread_mutex_lock(&server->lock);
     server->views[c->slot].busy = false;
     pthread_mutex_unlock(&server->lock);
@@ -70,11 +84,11 @@ static void drop(TnServer *server, TnCall *call) {
 }
 
 static unsigned status_of(TernStatus st) {
-    return st == TERN_ERR_INPUT ? 400 : st == TERN_ERR_MEMORY ? 503 : 500;
+    return st == TERN_ERR_INPUT || st == TERN_ERR_UNSUPPORTED ? 400 : st == TERN_ERR_MEMORY ? 503 : 500;
 }
 
 static void fail_call(TnServer *server, TnCall *call, TernStatus st, const TernError *err) {
-    tn_call_fail(call, status_of(st), st == TERN_ERR_INPUT ? "invalid_value" : "engine_error", "%s",
+    tn_call_fail(call, status_of(st), status_of(st) == 400 ? "invalid_value" : "engine_error", "%s",
                  err->text);
     drop(server, call);
 }
@@ -95,8 +109,10 @@ static int on_piece(void *user, const TernPiece *piece) {
         tn_metrics_seconds(&m->time_per_token_seconds, now - c->last);
     else
         tn_metrics_seconds(&m->time_to_first_token_seconds, now - call->begun);
+    m->tokens_predicted_total += piece->id != TERN_NO_TOKEN;
     pthread_mutex_unlock(&call->server->lock);
     c->last = now;
+    tn_odds_add(c, piece);
     tn_buf_put(&c->text, piece->text, piece->size);
     if (call->plan.stream && call->plan.shape->piece && piece->size)
         call->plan.shape->piece(call, (size_t)(c - call->choices), piece, &c->events);
@@ -117,6 +133,7 @@ static TernStatus make_sequence(TnCall *call, TnChoice *c, TernError *err) {
     r.n_stops = plan->n_stops;
     r.sampler = &sampler;
     r.grammar = plan->grammar;
+    r.logprobs = plan->logprobs;
     return tern_sequence_create(plan->model->generator, &r, on_piece, c, &c->sequence, err);
 }
 
@@ -142,8 +159,7 @@ static void begin_choice(TnServer *server, TnCall *call, size_t slot) {
     TnSlotView *view = &server->views[slot];
     view->busy = true;
     memcpy(view->call, call->id, sizeof view->call);
-    view->n_prompt = c->n_ids;
-    view->n_prefilled = view->n_out = 0;
+    view->got = (TernGenerated){.n_prompt = c->n_ids};
     pthread_mutex_unlock(&server->lock);
     if (call->plan.stream && call->plan.shape->begin)
         call->plan.shape->begin(call, call->n_started, &c->events);
@@ -154,13 +170,8 @@ static void count_end(TnServer *server, const TernGenerated *g) {
     TnMetrics *m = &server->metrics;
     double n = (double)(g->n_prompt + g->n_out);
     pthread_mutex_lock(&server->lock);
-    m->prompt_tokens_total += (double)g->n_prefilled;
-    m->prompt_tokens_cached_total += (double)g->n_reused;
     m->prompt_seconds_total += g->prompt_seconds;
-    m->tokens_predicted_total += (double)g->n_out;
     m->tokens_predicted_seconds_total += g->decode_seconds;
-    m->spec_decode_num_draft_tokens_total += (double)g->n_guessed;
-    m->spec_decode_num_accepted_tokens_total += (double)g->n_right;
     if (n > m->n_tokens_max) m->n_tokens_max = n;
     pthread_mutex_unlock(&server->lock);
 }
@@ -176,8 +187,7 @@ static bool look_at(TnServer *server, TnCall *call, TnChoice *c) {
         return false;
     }
     pthread_mutex_lock(&server->lock);
-    server->views[c->slot].n_prefilled = c->got.n_prefilled + c->got.n_reused;
-    server->views[c->slot].n_out = c->got.n_out;
+    server->views[c->slot].got = c->got;
     pthread_mutex_unlock(&server->lock);
     if (c->got.end == TERN_END_NOT) return true;
     free_slot(server, c);
@@ -333,15 +343,7 @@ static void step_model(TnServer *server, const TnServeModel *model) {
     TernError err = {0};
     size_t n = model->generator ? tern_generator_running(model->generator) : 0;
     if (n == 0) return;
-    double start = tn_os_seconds();
     TernStatus st = tern_generator_step(model->generator, &err);
-    pthread_mutex_lock(&server->lock);
-    TnMetrics *m = &server->metrics;
-    m->n_decode_total++;
-    m->step_sequences_total += (double)n;
-    m->step_seconds_total += now_since(start);
-    tn_metrics_count(&m->step_sequences, n);
-    pthread_mutex_unlock(&server->lock);
     if (st != TERN_OK) fail_model(server, model, st, &err);
 }
 
@@ -349,6 +351,7 @@ static void round_trip(TnServer *server) {
     end_some(server);
     admit(server);
     for (size_t i = 0; i < server->o->n_models; i++) step_model(server, &server->o->models[i]);
+    take_counts(server);
     for (TnCall *call = server->calls, *next; call; call = next) {
         next = call->next;
         if (call->embed.texts)

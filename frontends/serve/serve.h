@@ -14,6 +14,7 @@
  *   call.c        a request's memory and its output
  *   text_plan.c   what all requests for text have in common: sampling, ends, grammars
  *   reply.c       JSON of answers, events and errors
+ *   token_logprobs.c   log probabilities of tokens, in the shapes of two endpoints
  *   tools.c       calls of tools in an answer's text
  *   completions.c, chat_route.c, embeddings.c, tokens.c, state.c, metrics.c, web_page.c   the endpoints
  *
@@ -69,6 +70,13 @@ typedef struct TnShape {
         *vector; /* vectors asked for: takes one of call->embed.done + its text; the user is the call */
 } TnShape;
 
+/* The log probabilities of tokens that have not gone out yet, as lists of JSON without their brackets (token_logprobs.c). */
+typedef struct TnOdds {
+    TnBuf content;                       /* as a chat has them */
+    TnBuf tokens, logprobs, top, offset; /* as a completion has them */
+    size_t n_tokens, at;                 /* tokens in the lists; characters of all tokens so far */
+} TnOdds;
+
 typedef struct TnChoice {
     TnCall *call;
     const int32_t *ids; /* of the prompt, in the call's arena */
@@ -80,7 +88,8 @@ typedef struct TnChoice {
     uint32_t slot;          /* while it runs: its row of /slots */
     TernGenerated got;
     TnBuf text, events; /* the answer so far; events that wait for those of earlier choices */
-    double last;        /* when its last piece came */
+    TnOdds odds;
+    double last; /* when its last piece came */
 } TnChoice;
 
 typedef struct TnPlan {
@@ -93,6 +102,8 @@ typedef struct TnPlan {
     size_t n_stops;
     TernGrammar *grammar; /* freed with the call */
     bool tools;           /* calls are to be looked for in the answer */
+    uint32_t logprobs;    /* 0: none; 1 + how many of the best go beside each token */
+    bool logprob_lists;   /* as /v1/completions writes them */
 } TnPlan;
 
 /* ---- vectors asked for */
@@ -208,6 +219,8 @@ const int32_t *tn_plan_encode(TnCall *call, TernText text, bool add, bool specia
 typedef struct TnChatParams {
     TnTextParams text;
     const TnJsonNode *messages, *tools, *tool_choice, *kwargs;
+    bool logprobs;
+    int64_t top_logprobs; /* -1: absent */
 } TnChatParams;
 bool tn_chat_render(TnCall *call, const TnServeModel *model, const TnChatParams *p, TernChatText *out);
 
@@ -218,6 +231,13 @@ typedef struct TnToolText {
 } TnToolText;
 void tn_tools_parse(TnCall *call, size_t choice, TnToolText *out);
 void tn_tools_free(TnToolText *t);
+
+/* ---- token_logprobs.c */
+void tn_odds_add(TnChoice *c, const TernPiece *piece);
+/* Writes the value of a member "logprobs" of what was added since the last call: an object, or null if none is asked for, or in a
+ * stream none was added. */
+void tn_put_odds(TnBuf *out, TnChoice *c);
+void tn_odds_free(TnOdds *o);
 
 /* ---- reply.c: JSON of answers */
 void tn_put_string(TnBuf *out, const char *bytes, size_t n); /* bytes that are not UTF-8 become U+FFFD */
@@ -261,8 +281,8 @@ void tn_server_close(TnServer *server);
 typedef struct TnSlotView {
     const TnServeModel *model;
     bool busy;
-    char call[33]; /* whose sequence it is */
-    size_t n_prompt, n_prefilled, n_out;
+    char call[33];     /* whose sequence it is */
+    TernGenerated got; /* so far */
 } TnSlotView;
 
 /* Who waited last, for turns. */

@@ -93,8 +93,10 @@ void tn_route_slots(TnCall *call) {
         if (v->busy)
             tn_buf_printf(
                 &out,
-                ", \"request\": \"%s\", \"n_prompt_tokens\": %zu, \"n_prompt_done\": %zu, \"n_decoded\": %zu",
-                v->call, v->n_prompt, v->n_prefilled, v->n_out);
+                ", \"request\": \"%s\", \"n_prompt_tokens\": %zu, \"n_prompt_done\": %zu, "
+                "\"n_prompt_cached\": %zu, \"n_decoded\": %zu, \"draft_n\": %zu, \"draft_n_accepted\": %zu",
+                v->call, v->got.n_prompt, v->got.n_prefilled + v->got.n_reused, v->got.n_reused, v->got.n_out,
+                v->got.n_guessed, v->got.n_right);
         tn_buf_puts(&out, "}");
     }
     pthread_mutex_unlock(&server->lock);

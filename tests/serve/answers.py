@@ -56,6 +56,50 @@ def formats(s):
     check("text", s.post(C, {"prompt": "sun", "response_format": {"type": "text"}})["choices"][0]["text"], "It shines.")
 
 
+def logprobs(s):
+    c = s.post(CHAT, {"messages": user("split"), "logprobs": True, "top_logprobs": 3})["choices"][0]
+    content = c["logprobs"]["content"]
+    check("tokens, without the one that ends", [(t["token"], t["bytes"]) for t in content],
+          [("gr", [103, 114]), ("\ufffd", [0xc3]), ("\ufffd", [0xbc]), ("n", [110])])
+    for t in content:
+        top = t["top_logprobs"]
+        check("the best is what was picked: %s" % t["token"], (len(top), top[0]["token"], top[0]["logprob"]), (3, t["token"], t["logprob"]))
+        true("a log probability: %s" % t["logprob"], t["logprob"] <= 0 and top[0]["logprob"] >= top[1]["logprob"] >= top[2]["logprob"])
+    bare = s.post(CHAT, {"messages": user("split"), "logprobs": True})["choices"][0]["logprobs"]["content"]
+    check("without others", bare, [dict(t, top_logprobs=[]) for t in content])
+    e = s.stream(CHAT, {"messages": user("split"), "logprobs": True, "top_logprobs": 3})
+    parts = [c["choices"][0]["logprobs"] for c in e]
+    check("an event has the tokens since the last one", [p and [t["bytes"] for t in p["content"]] for p in parts],
+          [None, [[103, 114]], [[0xc3], [0xbc]], [[110]], None])
+    check("and all of them", [t for p in parts if p for t in p["content"]], content)
+    l = s.post(C, {"prompt": "split", "logprobs": 2})["choices"][0]["logprobs"]
+    check("tokens of a completion", (l["tokens"], l["text_offset"]), (["gr", "bytes:\\xc3", "bytes:\\xbc", "n"], [0, 2, 3, 3]))
+    true("their logprobs", len(l["token_logprobs"]) == 4 and all(v <= 0 for v in l["token_logprobs"]))
+    check("and the best", [(len(t), t[n]) for t, n in zip(l["top_logprobs"], l["tokens"])], [(2, v) for v in l["token_logprobs"]])
+    pieces = {i: s.post("/detokenize", {"tokens": [i]})["content"] for i in range(60)}
+    ban = next(str(i) for i, p in pieces.items() if p == "It")
+    l = s.post(C, {"prompt": "sun", "logprobs": 1, "max_tokens": 1, "logit_bias": {ban: -100}})["choices"][0]["logprobs"]
+    true("before biases: %s" % l, list(l["top_logprobs"][0])[0] == "It" and len(l["top_logprobs"][0]) == 2 and
+         l["top_logprobs"][0][l["tokens"][0]] == l["token_logprobs"][0])
+    check("none of the best", s.post(C, {"prompt": "sun", "logprobs": 0})["choices"][0]["logprobs"]["tokens"], ["It", " shines", "."])
+
+
+def beginnings(s):
+    """What one request has computed serves the next."""
+    long = "a long beginning " * 5
+    cached = lambda a: (a["usage"]["prompt_tokens_details"]["cached_tokens"], a["timings"]["cache_n"], a["timings"]["prompt_n"])
+    a = s.post(C, {"prompt": long + "sun"})
+    n = a["usage"]["prompt_tokens"]
+    check("a new prompt", cached(a), (0, 0, n))
+    check("it is stored", s.metric("prefix_stored") > 0, True)
+    b = s.post(C, {"prompt": long + "sun"})
+    check("once more", (cached(b), b["choices"]), ((n - 1, n - 1, 1), a["choices"]))
+    c = s.post(C, {"prompt": long + "hi"})
+    check("another end", (cached(c), c["choices"][0]["text"]), ((len(long), len(long), 2), "Hello, hello!"))
+    check("they are counted", s.metric("prompt_tokens_cached_total") >= n - 1 + len(long), True)
+    true("forks too", s.metric("prefix_forks_total") >= 2)
+
+
 def chats(s):
     a = s.post(CHAT, {"messages": user("sun"), "model": "m"})
     check("chat", fixed(a), {
@@ -145,7 +189,7 @@ def vectors(s):
 
 def main():
     with Server(sys.argv[1], "--slots", "3", "-c", "256", "--pooling", "mean") as s:
-        for part in (completions, biases, formats, chats, tools, streams, vectors, states):
+        for part in (beginnings, completions, logprobs, biases, formats, chats, tools, streams, vectors, states):
             part(s)
     finish("answers")
 

@@ -17,8 +17,12 @@ def requests(n):
         if word == "json":
             body.update(response_format={"type": "json_object"}, ignore_eos=False)
         if r.random() < 0.2:
+            body["logprobs"] = 2
+        if r.random() < 0.2:
             body["stop"] = ["o t", "."]
         path = r.choice([C, CHAT])
+        if path == CHAT and "logprobs" in body:
+            body.update(logprobs=True, top_logprobs=2)
         body.update({"prompt": text} if path == C else {"messages": [{"role": "user", "content": text}]})
         out.append((path, body, r.random() < 0.5))
     return out
@@ -48,7 +52,7 @@ def main():
     all_of_them = requests(int(os.environ.get("TERN_LOAD", "40")))
     with Server(sys.argv[1], "--slots", "1", "-c", "256") as s:
         alone = [answer(s, *q) for q in all_of_them]
-    for slots, flags in ((8, ["--draft-max", "3"]), (3, [])):
+    for slots, flags in ((8, ["--draft-max", "3"]), (3, ["--stored", "2", "--max-pause-ms", "1"])):
         with Server(sys.argv[1], "--slots", str(slots), "-c", "256", "--queue", "1000", *flags) as s:
             stop, got = threading.Event(), [None] * len(all_of_them)
             visitors = [threading.Thread(target=visitor, args=(s, k, stop)) for k in range(6)]
@@ -69,6 +73,10 @@ def main():
                 check("%s among others, %d slots" % (q, slots), b, a)
             true("sequences shared steps", s.metric("step_sequences_total") > 1.5 * s.metric("n_decode_total"))
             true("clients hung up", s.metric("requests_hung_up_total") > 0)
+            for name in ("prefix_forks_total", "prompt_tokens_cached_total", "prefix_stored_total", "prefix_evicted_total"):
+                true("%s is above zero" % name, s.metric(name) > 0)
+            if slots == 3:
+                true("prompts were cut", s.metric("prompt_cuts_total") > 0)
             if slots == 8:
                 true("guesses were run", s.metric("spec_decode_num_draft_tokens_total") > 0)
     finish("load")
