@@ -15,8 +15,10 @@
  *   text_plan.c   what all requests for text have in common: sampling, ends, grammars
  *   reply.c       JSON of answers, events and errors
  *   token_logprobs.c   log probabilities of tokens, in the shapes of two endpoints
- *   tools.c       calls of tools in an answer's text
- *   completions.c, chat_route.c, embeddings.c, tokens.c, state.c, metrics.c, web_page.c   the endpoints
+ *   chat_render.c   from messages to a prompt
+ *   tools.c, tool_grammar.c   calls of tools in an answer's text; answers that must be one
+ *   completions.c, chat_route.c, embeddings.c, tokens.c, state.c, metrics.c, web_page.c   the
+ *                 endpoints
  *
  * One object is a request with its answer: TnCall. The web thread makes it, fills in what is asked for, and submits it; from
  * then on the engine thread owns all of it but the part under `lock`. The last of the two to let go frees it, so a client
@@ -209,28 +211,56 @@ TnServeModel *tn_plan_model(TnCall *call, TernText name);
 bool tn_plan_take(TnCall *call, const TnTextParams *p);
 /* Adds the n choices of a prompt; the ids lie in the arena. False: refused. */
 bool tn_plan_prompt(TnCall *call, const int32_t *ids, size_t n_ids, const char *param);
+/* Gives the plan a grammar: of GBNF, or of a JSON schema as text or as a tree. False: refused. */
+bool tn_plan_grammar(TnCall *call, const char *param, const char *text, size_t n);
+bool tn_plan_schema(TnCall *call, const char *param, const char *json, size_t n);
+bool tn_plan_schema_node(TnCall *call, const char *param, const TnJsonNode *v);
 /* Reads a list of token ids into the arena; list->n of them. NULL: refused. */
 const int32_t *tn_plan_ids(TnCall *call, const TnJsonNode *list, const char *param, uint32_t n_vocab);
 /* Encodes a text that a user wrote: no control tokens. NULL: refused. */
 const int32_t *tn_plan_encode(TnCall *call, TernText text, bool add, bool special, size_t *out_n);
 
-/* chat_route.c: renders the messages of an object with messages, tools and chat_template_kwargs; false: refused.
- * tern_chat_text_free the result. */
+/* ---- chat_render.c: requests with messages */
+typedef enum TnToolUse {
+    TN_TOOLS_AUTO, /* the model calls one if it likes */
+    TN_TOOLS_NONE, /* the template is not given them */
+    TN_TOOLS_MUST, /* the answer is a call of one */
+} TnToolUse;
 typedef struct TnChatParams {
     TnTextParams text;
+    const char *param; /* what the endpoint calls the messages, for refusals */
     const TnJsonNode *messages, *tools, *tool_choice, *kwargs;
+    TnToolUse use;
+    TernText only; /* TN_TOOLS_MUST: the name of the one that must be called; data NULL: any */
+    bool parallel; /* an answer may have several calls */
     bool logprobs;
     int64_t top_logprobs; /* -1: absent */
 } TnChatParams;
+/* Renders messages, tools and kwargs; false: refused. tern_chat_text_free the result. */
 bool tn_chat_render(TnCall *call, const TnServeModel *model, const TnChatParams *p, TernChatText *out);
+/* The ids of that text for the model of the plan. NULL: refused. */
+const int32_t *tn_chat_ids(TnCall *call, const TnChatParams *p, size_t *out_n);
+/* All of the plan but its shape. False: refused. */
+bool tn_chat_plan(TnCall *call, const TnChatParams *p);
+/* Parses JSON that an endpoint wrote itself, as the request's own is: gone when the handler returns. Frees the text. NULL:
+ * refused, because the request was nearly too deep. */
+const TnJsonNode *tn_chat_parse(TnCall *call, const char *param, TnBuf *json);
 
-/* tools.c: what an answer is without the calls in it, and the calls as JSON. Zero-initialise; free with tn_tools_free. */
+/* ---- tools.c: what an answer is without the calls in it, and the calls. Zero-initialise; free with tn_tools_free. */
+typedef struct TnToolCall {
+    TernText name, arguments; /* arguments: JSON, an object */
+} TnToolCall;
 typedef struct TnToolText {
-    TnBuf content, calls; /* calls: a list, if there is one */
-    size_t n_calls;
+    TnBuf content;
+    TnToolCall *calls;
+    size_t n_calls, cap_calls;
+    TnArena arena; /* of the calls' texts */
 } TnToolText;
 void tn_tools_parse(TnCall *call, size_t choice, TnToolText *out);
 void tn_tools_free(TnToolText *t);
+/* tool_grammar.c: with TN_TOOLS_MUST, gives the plan the grammar of a call, in the format of the model's template. False:
+ * refused. */
+bool tn_tools_force(TnCall *call, const TnChatParams *p);
 
 /* ---- token_logprobs.c */
 void tn_odds_add(TnChoice *c, const TernPiece *piece);

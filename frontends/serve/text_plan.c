@@ -131,7 +131,7 @@ static bool take_biases(TnCall *call, const TnJsonNode *v) {
 
 /* ---- Grammars */
 
-static bool make_grammar(TnCall *call, const char *param, const char *text, size_t n) {
+bool tn_plan_grammar(TnCall *call, const char *param, const char *text, size_t n) {
     TernError err = {0};
     const TernVocab *vocab = call->plan.model->vocab;
     if (call->plan.grammar)
@@ -144,7 +144,7 @@ static bool make_grammar(TnCall *call, const char *param, const char *text, size
     return tn_call_refuse(call, 400, "invalid_value", param, "%s: %s", param, err.text);
 }
 
-static bool take_schema(TnCall *call, const char *param, const char *json, size_t n) {
+bool tn_plan_schema(TnCall *call, const char *param, const char *json, size_t n) {
     TernError err = {0};
     char *text;
     size_t size;
@@ -152,17 +152,17 @@ static bool take_schema(TnCall *call, const char *param, const char *json, size_
     if (st != TERN_OK)
         return tn_call_refuse(call, 400, st == TERN_ERR_UNSUPPORTED ? "unsupported_value" : "invalid_value",
                               param, "%s: %s", param, err.text);
-    bool ok = make_grammar(call, param, text, size);
+    bool ok = tn_plan_grammar(call, param, text, size);
     free(text);
     return ok;
 }
 
-static bool take_schema_node(TnCall *call, const char *param, const TnJsonNode *v) {
+bool tn_plan_schema_node(TnCall *call, const char *param, const TnJsonNode *v) {
     TnBuf json = {0};
     if (v->kind != TN_JSON_OBJECT && v->kind != TN_JSON_TRUE && v->kind != TN_JSON_FALSE)
         return tn_param_wrong(call, param, v, "a JSON schema: an object");
     tn_json_print(v, &json);
-    bool ok = take_schema(call, param, json.data, json.len);
+    bool ok = tn_plan_schema(call, param, json.data, json.len);
     tn_buf_free(&json);
     return ok;
 }
@@ -199,7 +199,7 @@ static bool take_format(TnCall *call, const TnJsonNode *v) {
     if (!tn_params_read(call, v, "response_format.", &table, 1, &f)) return false;
     if (f.type.data && is(f.type, "text") && !f.schema) return true;
     if (f.type.data && is(f.type, "json_object") && !f.schema)
-        return take_schema(call, "response_format", "{\"type\": \"object\"}", 18);
+        return tn_plan_schema(call, "response_format", "{\"type\": \"object\"}", 18);
     if (!f.type.data || !is(f.type, "json_schema") || !f.schema || f.schema->kind != TN_JSON_OBJECT)
         return tn_call_refuse(
             call, 400, "invalid_value", "response_format",
@@ -209,15 +209,15 @@ static bool take_format(TnCall *call, const TnJsonNode *v) {
     if (!named.schema)
         return tn_call_refuse(call, 400, "invalid_value", "response_format.json_schema.schema",
                               "response_format.json_schema.schema: is missing, expected a JSON schema");
-    return take_schema_node(call, "response_format.json_schema.schema", named.schema);
+    return tn_plan_schema_node(call, "response_format.json_schema.schema", named.schema);
 }
 
 static bool take_grammar(TnCall *call, const TnTextParams *p) {
     if (p->response_format && !take_format(call, p->response_format)) return false;
-    if (p->json_schema && !take_schema_node(call, "json_schema", p->json_schema)) return false;
+    if (p->json_schema && !tn_plan_schema_node(call, "json_schema", p->json_schema)) return false;
     if (p->grammar && p->grammar->kind != TN_JSON_STRING)
         return tn_param_wrong(call, "grammar", p->grammar, "a string of GBNF");
-    if (p->grammar && !make_grammar(call, "grammar", p->grammar->text, p->grammar->size)) return false;
+    if (p->grammar && !tn_plan_grammar(call, "grammar", p->grammar->text, p->grammar->size)) return false;
     if (call->plan.grammar && p->ignore_eos)
         return tn_call_refuse(call, 400, "invalid_value", "ignore_eos",
                               "ignore_eos: goes with no grammar or schema");

@@ -6,50 +6,42 @@
  *
  * What is not whole or not JSON stays text: nothing that the model said is lost. Arguments are passed on as the JSON that
  * they are, without blanks, in a string as OpenAI's clients expect. */
+#include <stdlib.h>
 #include <string.h>
 #include "frontends/serve/serve.h"
 
-typedef struct Reader {
-    TnCall *call;
-    size_t choice;
-    TnToolText *to;
-} Reader;
+static TernText keep(TnToolText *t, const char *bytes, size_t n) {
+    return (TernText){tn_strndup(&t->arena, bytes, n), n};
+}
 
 /* Adds a call if the node is one. */
-static bool add_call(Reader *r, const TnJsonNode *v) {
+static bool add_call(TnToolText *t, const TnJsonNode *v) {
     const TnJsonNode *name = tn_json_member(v, "name"), *arguments = tn_json_member(v, "arguments");
     if (!arguments) arguments = tn_json_member(v, "parameters");
     if (!name || name->kind != TN_JSON_STRING || name->size == 0) return false;
     if (arguments && arguments->kind != TN_JSON_OBJECT) return false;
-    TnBuf *out = &r->to->calls, text = {0};
+    TnBuf text = {0};
     if (arguments)
         tn_json_print(arguments, &text);
     else
         tn_buf_puts(&text, "{}");
-    tn_buf_printf(
-        out,
-        "%s{\"index\": %zu, \"id\": \"call_%s_%zu_%zu\", \"type\": \"function\", \"function\": {\"name\": ",
-        r->to->n_calls ? ", " : "[", r->to->n_calls, r->call->id, r->choice, r->to->n_calls);
-    tn_json_print_string(name->text, name->size, out);
-    tn_buf_puts(out, ", \"arguments\": ");
-    tn_json_print_string(text.data, text.len, out);
-    tn_buf_puts(out, "}}");
-    r->to->n_calls++;
+    TnToolCall call = {keep(t, name->text, name->size), keep(t, text.data, text.len)};
+    TN_PUSH(t->calls, t->n_calls, t->cap_calls, call);
     tn_buf_free(&text);
     return true;
 }
 
 /* A call, or a list of calls. */
-static bool add_json(Reader *r, const char *text, size_t n) {
+static bool add_json(TnToolText *t, const char *text, size_t n) {
     TnArena arena = {0};
     const TnJsonNode *v = NULL;
+    size_t before = t->n_calls;
     bool ok = tn_json_tree(text, n, &arena, &v, NULL) == TERN_OK;
     if (ok && v->kind == TN_JSON_ARRAY && v->n) {
-        size_t calls = r->to->n_calls, len = r->to->calls.len;
-        for (const TnJsonNode *item = v->first; item && ok; item = item->next) ok = add_call(r, item);
-        if (!ok) r->to->n_calls = calls, r->to->calls.len = len;
+        for (const TnJsonNode *item = v->first; item && ok; item = item->next) ok = add_call(t, item);
+        if (!ok) t->n_calls = before;
     } else {
-        ok = ok && add_call(r, v);
+        ok = ok && add_call(t, v);
     }
     tn_arena_free(&arena);
     return ok;
@@ -66,21 +58,21 @@ static size_t skip_blanks(const char *text, size_t n) {
 }
 
 /* <tool_call>..</tool_call>: what is between and around calls is content, without blanks at its ends. */
-static void read_tagged(Reader *r, const char *text, size_t n) {
+static void read_tagged(TnToolText *t, const char *text, size_t n) {
     static const char open[] = "<tool_call>", close[] = "</tool_call>";
-    TnBuf *content = &r->to->content;
+    TnBuf *content = &t->content;
     for (const char *p = text, *end = text + n; p < end;) {
         const char *at = find(p, (size_t)(end - p), open);
         const char *body = at ? at + sizeof open - 1 : NULL;
         const char *stop = body ? find(body, (size_t)(end - body), close) : NULL;
         const char *next = stop ? stop + sizeof close - 1 : end;
-        if (stop && add_json(r, body, (size_t)(stop - body)))
+        if (stop && add_json(t, body, (size_t)(stop - body)))
             tn_buf_put(content, p, (size_t)(at - p));
         else
             tn_buf_put(content, p, (size_t)(next - p));
         p = next;
     }
-    if (!r->to->n_calls) return;
+    if (!t->n_calls) return;
     size_t from = skip_blanks(content->data ? content->data : "", content->len);
     if (from) memmove(content->data, content->data + from, content->len - from);
     content->len -= from;
@@ -90,19 +82,18 @@ static void read_tagged(Reader *r, const char *text, size_t n) {
 void tn_tools_parse(TnCall *call, size_t choice, TnToolText *out) {
     static const char *const whole[] = {"[TOOL_CALLS]", "<|python_tag|>", ""};
     const TnBuf *text = &call->choices[choice].text;
-    Reader r = {call, choice, out};
     size_t at = text->len ? skip_blanks(text->data, text->len) : 0;
     const char *begin = text->len ? text->data + at : "";
     size_t n = text->len - at;
     for (size_t i = 0; i < TN_COUNT(whole) && n && !out->n_calls; i++) {
         size_t skip = strlen(whole[i]);
-        if (n > skip && memcmp(begin, whole[i], skip) == 0) add_json(&r, begin + skip, n - skip);
+        if (n > skip && memcmp(begin, whole[i], skip) == 0) add_json(out, begin + skip, n - skip);
     }
-    if (!out->n_calls && text->len) read_tagged(&r, text->data, text->len);
-    if (out->n_calls) tn_buf_puts(&out->calls, "]");
+    if (!out->n_calls && text->len) read_tagged(out, text->data, text->len);
 }
 
 void tn_tools_free(TnToolText *t) {
     tn_buf_free(&t->content);
-    tn_buf_free(&t->calls);
+    free(t->calls);
+    tn_arena_free(&t->arena);
 }

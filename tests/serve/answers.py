@@ -1,5 +1,5 @@
 """What each endpoint of tern serve answers."""
-import base64, re, struct, sys
+import base64, json, re, struct, sys, tempfile
 from client import Server, check, finish, fixed, true
 
 C, CHAT = "/v1/completions", "/v1/chat/completions"
@@ -135,6 +135,34 @@ def tools(s):
     check("the answer to a tool", s.post(CHAT, {"messages": again, "tools": f})["choices"][0]["message"]["content"], "It shines.")
 
 
+def forced(s):
+    """Calls that must come, in the format of the template; of a schema with references."""
+    city = {"type": "object", "properties": {"city": {"$ref": "#/$defs/c"}}, "required": ["city"], "$defs": {"c": {"enum": ["Rome", "Oslo"]}}}
+    f = [{"type": "function", "function": {"name": "time"}}, {"type": "function", "function": {"name": "weather", "parameters": city}}]
+    ask = lambda choice, **more: s.post(CHAT, dict(more, messages=user("sun"), tools=f, tool_choice=choice))["choices"][0]
+    for choice, names in (("required", ["time", "weather"]), ({"type": "function", "function": {"name": "time"}}, ["time"]),
+                          ({"type": "function", "function": {"name": "weather"}}, ["weather"])):
+        c = ask(choice, parallel_tool_calls=False)
+        call = c["message"]["tool_calls"][0]["function"]
+        check("a call by %s" % choice, (c["finish_reason"], c["message"]["content"], len(c["message"]["tool_calls"])), ("tool_calls", None, 1))
+        true("its tool", call["name"] in names)
+        arguments = json.loads(call["arguments"])
+        true("its arguments: %s" % arguments, arguments == {} if call["name"] == "time" else arguments["city"] in ("Rome", "Oslo"))
+    true("none", "tool_calls" not in ask("none")["message"])
+
+
+def templates(build):
+    body = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    with tempfile.NamedTemporaryFile("w", suffix=".jinja") as t:
+        for sign in ("<tool_call>", "[TOOL_CALLS]", "<|python_tag|>"):
+            t.seek(0)
+            t.truncate()
+            t.write(body + "{# %s #}" % sign)
+            t.flush()
+            with Server(build, "--slots", "3", "-c", "256", template=t.name) as s:
+                forced(s)
+
+
 def streams(s):
     e = s.stream(C, {"prompt": "count", "stream_options": {"include_usage": True}})
     check("one event a piece", [c["choices"][0]["text"] for c in e[:-1]],
@@ -189,8 +217,9 @@ def vectors(s):
 
 def main():
     with Server(sys.argv[1], "--slots", "3", "-c", "256", "--pooling", "mean") as s:
-        for part in (beginnings, completions, logprobs, biases, formats, chats, tools, streams, vectors, states):
+        for part in (beginnings, completions, logprobs, biases, formats, chats, tools, forced, streams, vectors, states):
             part(s)
+    templates(sys.argv[1])
     finish("answers")
 
 

@@ -5,6 +5,7 @@ from client import Server, check, finish, true
 
 C, CHAT, E = "/v1/completions", "/v1/chat/completions", "/v1/embeddings"
 USER = [{"role": "user", "content": "hi"}]
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
 DEEP = '{"prompt": ' + "[" * 300 + "]" * 300 + "}"
 
 # path, body, status, param, code, message
@@ -85,7 +86,23 @@ ROWS = [
     (CHAT, {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}, 400, "messages[0].content[0]",
      "invalid_value", "messages[0].content[0]: got 'image_url', expected a part of type text"),
     (CHAT, {"messages": USER, "tool_choice": "required"}, 400, "tool_choice", "invalid_value",
-     "tool_choice: got 'required', expected auto or none"),
+     "tool_choice: goes with tools"),
+    (CHAT, {"messages": USER, "tool_choice": "any"}, 400, "tool_choice", "invalid_value",
+     "tool_choice: got 'any', expected auto, none, required, or an object that names a function"),
+    (CHAT, {"messages": USER, "tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "g"}}}, 400, "tool_choice",
+     "invalid_value", "tool_choice: got 'g', expected the name of one of the tools"),
+    (CHAT, {"messages": USER, "tools": TOOLS, "tool_choice": "required", "response_format": {"type": "json_object"}}, 400, "tool_choice",
+     "invalid_value", "tool_choice: goes with no other grammar or schema"),
+    (CHAT, {"messages": USER, "tools": TOOLS, "tool_choice": "required", "ignore_eos": True}, 400, "ignore_eos", "invalid_value", None),
+    (CHAT, {"messages": USER, "tools": [{"type": "function", "function": {"name": "f", "parameters": {"not": {"type": "null"}}}}],
+            "tool_choice": "required"}, 400, "tools", "unsupported_value", None),
+    (CHAT, {"messages": USER, "tools": TOOLS, "parallel_tool_calls": False}, 400, "parallel_tool_calls", "unsupported_value",
+     "parallel_tool_calls: got false, expected true unless a call is required"),
+    (CHAT, {"messages": USER, "tools": [{"type": "web_search"}]}, 400, "tools[0]", "invalid_value",
+     "tools[0]: got 'web_search', expected a tool of type function"),
+    (CHAT, {"messages": USER, "tools": [{"type": "function", "function": {}}]}, 400, "tools[0].function.name", "invalid_value", None),
+    (CHAT, {"messages": USER, "tools": [{"type": "function", "function": {"name": "f", "parameters": 1}}]}, 400,
+     "tools[0].function.parameters", "invalid_value", "tools[0].function.parameters: got 1, expected a JSON schema: an object"),
     (CHAT, {"messages": USER, "tools": {}}, 400, "tools", "invalid_value", "tools: got an object, expected a list of tools"),
     (CHAT, {"messages": USER, "logprobs": 1}, 400, "logprobs", "invalid_value", "logprobs: got 1, expected true or false"),
     (CHAT, {"messages": USER, "top_logprobs": 2}, 400, "top_logprobs", "invalid_value", "top_logprobs: goes with logprobs true"),
