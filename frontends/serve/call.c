@@ -70,7 +70,7 @@ bool tn_call_vrefuse(TnCall *call, unsigned status, const char *code, const char
     tn_message(text, sizeof text, fmt, ap);
     tn_fail(&line, TERN_ERR_INPUT, "%s", text); /* one printable line */
     TnBuf json = {0};
-    tn_put_error(&json, status, code, param, line.text);
+    tn_put_error(&json, call, status, code, param, line.text);
     tn_buf_puts(&json, "\n");
     tn_call_answer(call, status, "application/json", json.data, json.len);
     tn_buf_free(&json);
@@ -120,23 +120,25 @@ void tn_call_fail(TnCall *call, unsigned status, const char *code, const char *f
     char text[500];
     TernError line;
     va_list ap;
-    TnBuf json = {0}, event = {0};
+    TnBuf out = {0};
     va_start(ap, fmt);
     tn_message(text, sizeof text, fmt, ap);
     va_end(ap);
     tn_fail(&line, TERN_ERR_INPUT, "%s", text);
-    tn_put_error(&json, status, code, NULL, line.text);
     pthread_mutex_lock(&call->server->lock);
     bool streams = call->status != 0;
     if (!streams) {
         call->status = status;
         call->type = "application/json";
-        tn_buf_puts(&json, "\n");
     }
     pthread_mutex_unlock(&call->server->lock);
-    if (streams) tn_put_event(&event, &json);
-    tn_call_put(call, streams ? &event : &json);
+    if (streams) {
+        tn_put_error_event(&out, call, status, code, line.text);
+    } else {
+        tn_put_error(&out, call, status, code, NULL, line.text);
+        tn_buf_puts(&out, "\n");
+    }
+    tn_call_put(call, &out);
     tn_call_complete(call, status, "application/json");
-    tn_buf_free(&json);
-    tn_buf_free(&event);
+    tn_buf_free(&out);
 }

@@ -11,21 +11,41 @@
 
 /* ---- Messages for the template */
 
+static bool is_among(const TnJsonNode *type, const char *types) {
+    for (const char *p = types; *p;) {
+        size_t n = strcspn(p, " ");
+        if (type && type->kind == TN_JSON_STRING && type->size == n && memcmp(type->text, p, n) == 0)
+            return true;
+        p += n + (p[n] == ' ');
+    }
+    return false;
+}
+
+bool tn_chat_content(TnCall *call, const char *param, const TnJsonNode *v, const char *types, TnBuf *out) {
+    size_t i = 0;
+    if (v->kind == TN_JSON_STRING) {
+        tn_buf_put(out, v->text, v->size);
+        return true;
+    }
+    if (v->kind != TN_JSON_ARRAY) return tn_param_wrong(call, param, v, "a string or a list of parts");
+    for (const TnJsonNode *part = v->first; part; part = part->next, i++) {
+        char place[120], expected[80];
+        const TnJsonNode *type = tn_json_member(part, "type"), *text = tn_json_member(part, "text");
+        snprintf(place, sizeof place, "%.100s[%zu]", param, i);
+        snprintf(expected, sizeof expected, "a part of type %.*s", (int)strcspn(types, " "), types);
+        if (!is_among(type, types)) return tn_param_wrong(call, place, type ? type : part, expected);
+        if (!text || text->kind != TN_JSON_STRING)
+            return tn_param_wrong(call, place, text ? text : part, "a member text that is a string");
+        tn_buf_put(out, text->text, text->size);
+    }
+    return true;
+}
+
 static bool put_parts(TnCall *call, const char *path, const TnJsonNode *parts, TnBuf *out) {
     TnBuf text = {0};
-    bool ok = true;
-    size_t i = 0;
-    for (const TnJsonNode *part = parts->first; part && ok; part = part->next, i++) {
-        char place[100];
-        const TnJsonNode *type = tn_json_member(part, "type"), *value = tn_json_member(part, "text");
-        snprintf(place, sizeof place, "%s.content[%zu]", path, i);
-        if (!tn_json_is(type, "text"))
-            ok = tn_param_wrong(call, place, type ? type : part, "a part of type text");
-        else if (!value || value->kind != TN_JSON_STRING)
-            ok = tn_param_wrong(call, place, value ? value : part, "a member text that is a string");
-        else
-            tn_buf_put(&text, value->text, value->size);
-    }
+    char place[100];
+    snprintf(place, sizeof place, "%s.content", path);
+    bool ok = tn_chat_content(call, place, parts, "text", &text);
     if (ok) tn_json_print_string(text.len ? text.data : "", text.len, out);
     tn_buf_free(&text);
     return ok;
@@ -211,11 +231,9 @@ bool tn_chat_plan(TnCall *call, const TnChatParams *p) {
     return ids && tn_plan_prompt(call, ids, n, p->param) && tn_tools_force(call, p);
 }
 
-const TnJsonNode *tn_chat_parse(TnCall *call, const char *param, TnBuf *json) {
+const TnJsonNode *tn_chat_parse(TnCall *call, TnBuf *json) {
     const TnJsonNode *v = NULL;
-    TernStatus st = tn_json_tree(json->data, json->len, &call->parsed, &v, NULL);
+    TN_CHECK(tn_json_tree(json->data, json->len, &call->parsed, &v, NULL) == TERN_OK);
     tn_buf_free(json);
-    if (st == TERN_OK) return v;
-    tn_call_refuse(call, 400, "invalid_value", param, "%s: is nested too deeply", param);
-    return NULL;
+    return v;
 }

@@ -111,15 +111,11 @@ static void put_message_of(TnCall *call, size_t index, TnBuf *out) {
     TnToolText t = {0};
     tn_buf_printf(out, "%s{\"index\": %zu, \"message\": {\"role\": \"assistant\", \"content\": ",
                   index ? ", " : "", index);
-    if (call->plan.tools) {
-        tn_tools_parse(call, index, &t);
-        if (t.content.len || !t.n_calls)
-            tn_put_string(out, t.content.data, t.content.len);
-        else
-            tn_buf_puts(out, "null");
-    } else {
-        tn_put_string(out, c->text.data, c->text.len);
-    }
+    tn_tools_parse(call, index, &t);
+    if (t.content.len || !t.n_calls)
+        tn_put_string(out, t.content.data, t.content.len);
+    else
+        tn_buf_puts(out, "null");
     tn_buf_puts(out, ", \"refusal\": null");
     if (t.n_calls) {
         tn_buf_puts(out, ", ");

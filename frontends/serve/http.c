@@ -46,8 +46,7 @@ static bool check_key(TnCall *call) {
     size_t key = 0;
     if (keys && bearer && strncasecmp(bearer, "Bearer ", 7) == 0)
         key = tn_keys_find(keys, bearer + 7, strlen(bearer + 7));
-    else if (keys && plain)
-        key = tn_keys_find(keys, plain, strlen(plain));
+    if (keys && plain && !key) key = tn_keys_find(keys, plain, strlen(plain));
     name_client(call, key);
     if (!keys || key || (call->route->flags & TN_ROUTE_OPEN)) return true;
     tn_call_header(call, "WWW-Authenticate", "Bearer");

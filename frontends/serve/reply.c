@@ -36,13 +36,62 @@ static void put_or_null(TnBuf *out, const char *key, const char *value) {
         tn_buf_puts(out, "null");
 }
 
-void tn_put_error(TnBuf *out, unsigned status, const char *code, const char *param, const char *message) {
-    tn_buf_puts(out, "{\"error\": {\"message\": ");
+static bool has_flag(const TnCall *call, unsigned flag) {
+    return call->route && (call->route->flags & flag);
+}
+
+static const char *anthropic_type(unsigned status) {
+    switch (status) {
+    case 401:
+        return "authentication_error";
+    case 404:
+        return "not_found_error";
+    case 413:
+        return "request_too_large";
+    case 429:
+        return "rate_limit_error";
+    case 503:
+        return "overloaded_error";
+    case 504:
+        return "timeout_error";
+    default:
+        return status >= 500 ? "api_error" : "invalid_request_error";
+    }
+}
+
+void tn_put_error(TnBuf *out, const TnCall *call, unsigned status, const char *code, const char *param,
+                  const char *message) {
+    bool anthropic = has_flag(call, TN_ROUTE_ANTHROPIC);
+    if (anthropic)
+        tn_buf_printf(
+            out, "{\"type\": \"error\", \"error\": {\"type\": \"%s\", \"message\": ", anthropic_type(status));
+    else
+        tn_buf_puts(out, "{\"error\": {\"message\": ");
     tn_put_string(out, message, strlen(message));
-    tn_buf_printf(out, ", \"type\": \"%s\"", error_type(status));
-    put_or_null(out, "param", param);
-    put_or_null(out, "code", code);
+    if (!anthropic) {
+        tn_buf_printf(out, ", \"type\": \"%s\"", error_type(status));
+        put_or_null(out, "param", param);
+        put_or_null(out, "code", code);
+    }
     tn_buf_puts(out, "}}");
+}
+
+void tn_put_error_event(TnBuf *out, const TnCall *call, unsigned status, const char *code,
+                        const char *message) {
+    TnBuf json = {0};
+    if (has_flag(call, TN_ROUTE_RESPONSES)) {
+        tn_buf_printf(&json, "{\"type\": \"error\", \"sequence_number\": %zu", call->n_events);
+        put_or_null(&json, "code", code);
+        put_or_null(&json, "message", message);
+        tn_buf_puts(&json, ", \"param\": null}");
+    } else {
+        tn_put_error(&json, call, status, code, NULL, message);
+    }
+    if (has_flag(call, TN_ROUTE_RESPONSES | TN_ROUTE_ANTHROPIC))
+        tn_put_named_event(out, "error", &json);
+    else
+        tn_put_event(out, &json);
+    tn_buf_free(&json);
 }
 
 /* ---- Answers */
@@ -54,20 +103,25 @@ void tn_put_head(TnBuf *out, const TnCall *call, const char *id_prefix, const ch
     tn_put_string(out, name, strlen(name));
 }
 
-void tn_put_usage(TnBuf *out, const TnCall *call) {
-    size_t n_prompt = 0, n_out = 0, n_cached = 0;
+TnUsage tn_usage(const TnCall *call) {
+    TnUsage u = {0, 0, 0};
     for (size_t i = 0; i < call->n_choices; i++) {
         const TnChoice *c = &call->choices[i];
-        n_out += c->got.n_out;
+        u.n_out += c->got.n_out;
         /* the choices of one prompt share it */
         if (i > 0 && c->ids == call->choices[i - 1].ids) continue;
-        n_prompt += c->n_ids;
-        n_cached += c->got.n_reused;
+        u.n_prompt += c->n_ids;
+        u.n_cached += c->got.n_reused;
     }
+    return u;
+}
+
+void tn_put_usage(TnBuf *out, const TnCall *call) {
+    TnUsage u = tn_usage(call);
     tn_buf_printf(out,
                   "{\"prompt_tokens\": %zu, \"completion_tokens\": %zu, \"total_tokens\": %zu, "
                   "\"prompt_tokens_details\": {\"cached_tokens\": %zu}}",
-                  n_prompt, n_out, n_prompt + n_out, n_cached);
+                  u.n_prompt, u.n_out, u.n_prompt + u.n_out, u.n_cached);
 }
 
 static void put_rate(TnBuf *out, const char *name, size_t n, double seconds) {
@@ -107,6 +161,11 @@ void tn_put_event(TnBuf *out, const TnBuf *json) {
     tn_buf_puts(out, "data: ");
     tn_buf_put(out, json->data, json->len);
     tn_buf_puts(out, "\n\n");
+}
+
+void tn_put_named_event(TnBuf *out, const char *name, const TnBuf *json) {
+    tn_buf_printf(out, "event: %s\n", name);
+    tn_put_event(out, json);
 }
 
 void tn_put_tail(TnBuf *out, const TnCall *call) {

@@ -17,7 +17,7 @@
  *   token_logprobs.c   log probabilities of tokens, in the shapes of two endpoints
  *   chat_render.c   from messages to a prompt
  *   tools.c, tool_grammar.c   calls of tools in an answer's text; answers that must be one
- *   completions.c, chat_route.c, embeddings.c, tokens.c, state.c, metrics.c, web_page.c   the
+ *   completions.c, chat_route.c, responses.c, anthropic.c, embeddings.c, tokens.c, state.c, metrics.c, web_page.c   the
  *                 endpoints
  *
  * One object is a request with its answer: TnCall. The web thread makes it, fills in what is asked for, and submits it; from
@@ -47,7 +47,11 @@ struct MHD_Connection;
 struct MHD_Daemon;
 
 /* ---- routes (routes.def) */
-enum { TN_ROUTE_OPEN = 1 }; /* asks for no key */
+enum {
+    TN_ROUTE_OPEN = 1,      /* asks for no key */
+    TN_ROUTE_RESPONSES = 2, /* errors in streams are events as /v1/responses has them */
+    TN_ROUTE_ANTHROPIC = 4, /* errors have Anthropic's shape */
+};
 typedef struct TnRoute {
     const char *method, *path;
     void (*handle)(TnCall *call); /* on the web thread; answers or submits */
@@ -103,6 +107,7 @@ typedef struct TnPlan {
     const TernText *stops;
     size_t n_stops;
     TernGrammar *grammar; /* freed with the call */
+    const char *echo;     /* members of the request that are part of the answer, as JSON; NULL: none */
     bool tools;           /* calls are to be looked for in the answer */
     uint32_t logprobs;    /* 0: none; 1 + how many of the best go beside each token */
     bool logprob_lists;   /* as /v1/completions writes them */
@@ -137,6 +142,7 @@ struct TnCall {
     TnEmbedPlan embed;
     TnChoice *choices;
     size_t n_choices, n_started, n_ended, front; /* front: whose events go out as they come */
+    size_t n_events;                             /* of a stream of /v1/responses */
     TnBuf making;                                /* an answer in the making */
     bool first_out;                              /* a piece has come */
     TnCall *next;                                /* in the inbox or the engine's list */
@@ -158,7 +164,7 @@ void tn_call_release(TnCall *call); /* the last of two frees it */
 /* Fills in the answer of a call that was not submitted: JSON, or another type. */
 void tn_call_answer(TnCall *call, unsigned status, const char *type, const char *bytes, size_t n);
 void tn_call_header(TnCall *call, const char *name, const char *value);
-/* Answers with OpenAI's error object. code and param may be NULL. Returns false. */
+/* Answers with an error object, in the shape of the call's route. code and param may be NULL. Returns false. */
 bool tn_call_refuse(TnCall *call, unsigned status, const char *code, const char *param, const char *fmt, ...)
     TN_PRINTF(5, 6);
 bool tn_call_vrefuse(TnCall *call, unsigned status, const char *code, const char *param, const char *fmt,
@@ -195,6 +201,7 @@ bool tn_params_read(TnCall *call, const TnJsonNode *object, const char *path, co
 bool tn_param_wrong(TnCall *call, const char *param, const TnJsonNode *got, const char *expected);
 
 /* ---- text_plan.c: requests for text */
+#define TN_SEED_MOST 9007199254740992.0 /* 2^53: a JSON number is exact up to it */
 /* What all endpoints for text read alike. The struct begins as tn_plan_defaults leaves it. */
 typedef struct TnTextParams {
     TernText model;
@@ -202,6 +209,7 @@ typedef struct TnTextParams {
     int64_t n, max_tokens, top_k, repeat_last_n, seed;
     double temperature, top_p, min_p, repeat_penalty;
     const TnJsonNode *stop, *logit_bias, *response_format, *stream_options, *json_schema, *grammar;
+    const char *stop_name; /* what the endpoint calls `stop`, for refusals */
 } TnTextParams;
 extern const TnParam tn_text_params[];
 void tn_plan_defaults(const TnServer *server, TnTextParams *out);
@@ -242,11 +250,14 @@ bool tn_chat_render(TnCall *call, const TnServeModel *model, const TnChatParams 
 const int32_t *tn_chat_ids(TnCall *call, const TnChatParams *p, size_t *out_n);
 /* All of the plan but its shape. False: refused. */
 bool tn_chat_plan(TnCall *call, const TnChatParams *p);
-/* Parses JSON that an endpoint wrote itself, as the request's own is: gone when the handler returns. Frees the text. NULL:
- * refused, because the request was nearly too deep. */
-const TnJsonNode *tn_chat_parse(TnCall *call, const char *param, TnBuf *json);
+/* Appends the text of a string, or of a list of parts whose types are among `types`, separated by blanks. False: refused, by a
+ * path such as PARAM[1].text. */
+bool tn_chat_content(TnCall *call, const char *param, const TnJsonNode *v, const char *types, TnBuf *out);
+/* Parses JSON that an endpoint wrote itself, no deeper than the request's: gone when the handler returns. Frees the text. */
+const TnJsonNode *tn_chat_parse(TnCall *call, TnBuf *json);
 
-/* ---- tools.c: what an answer is without the calls in it, and the calls. Zero-initialise; free with tn_tools_free. */
+/* ---- tools.c: what an answer is without the calls in it, and the calls; all of it if the plan has no tools. Zero-initialise;
+ * free with tn_tools_free. */
 typedef struct TnToolCall {
     TernText name, arguments; /* arguments: JSON, an object */
 } TnToolCall;
@@ -271,12 +282,22 @@ void tn_odds_free(TnOdds *o);
 
 /* ---- reply.c: JSON of answers */
 void tn_put_string(TnBuf *out, const char *bytes, size_t n); /* bytes that are not UTF-8 become U+FFFD */
-void tn_put_error(TnBuf *out, unsigned status, const char *code, const char *param, const char *message);
+/* An error object, and an error as the last event of a stream. */
+void tn_put_error(TnBuf *out, const TnCall *call, unsigned status, const char *code, const char *param,
+                  const char *message);
+void tn_put_error_event(TnBuf *out, const TnCall *call, unsigned status, const char *code,
+                        const char *message);
+/* The tokens of a call's prompts, each once for all its choices, those of them that were not run, and those given out. */
+typedef struct TnUsage {
+    size_t n_prompt, n_cached, n_out;
+} TnUsage;
+TnUsage tn_usage(const TnCall *call);
 void tn_put_usage(TnBuf *out, const TnCall *call);   /* {"prompt_tokens": ..} */
 void tn_put_timings(TnBuf *out, const TnCall *call); /* llama-server's, of all choices together */
 /* The beginning of an answer's object, up to and with "model". */
 void tn_put_head(TnBuf *out, const TnCall *call, const char *id_prefix, const char *object);
 void tn_put_event(TnBuf *out, const TnBuf *json); /* data: .. */
+void tn_put_named_event(TnBuf *out, const char *name, const TnBuf *json);
 /* The end of an answer's object: , "usage": .., "timings": ..} */
 void tn_put_tail(TnBuf *out, const TnCall *call);
 /* The end of a stream in OpenAI's shape: an event with the tail if it was asked for, and [DONE]. */

@@ -6,7 +6,6 @@
 #include "frontends/serve/serve.h"
 
 enum { CHOICES_MOST = 128, STOPS_MOST = 256, BIASES_MOST = 4096 };
-#define MOST_SEED 9007199254740992.0 /* 2^53: a JSON number is exact up to it */
 
 #define AT(field) offsetof(TnTextParams, field)
 const TnParam tn_text_params[] = {
@@ -21,7 +20,7 @@ const TnParam tn_text_params[] = {
     {"min_p", TN_PARAM_REAL, AT(min_p), 0, 1, NULL},
     {"repeat_penalty", TN_PARAM_REAL, AT(repeat_penalty), 1e-6, 1e6, NULL},
     {"repeat_last_n", TN_PARAM_INT, AT(repeat_last_n), 0, 1e6, NULL},
-    {"seed", TN_PARAM_INT, AT(seed), -1, MOST_SEED, NULL},
+    {"seed", TN_PARAM_INT, AT(seed), -1, TN_SEED_MOST, NULL},
     {"stop", TN_PARAM_NODE, AT(stop), 0, 0, NULL},
     {"logit_bias", TN_PARAM_NODE, AT(logit_bias), 0, 0, NULL},
     {"response_format", TN_PARAM_NODE, AT(response_format), 0, 0, NULL},
@@ -50,7 +49,8 @@ void tn_plan_defaults(const TnServer *server, TnTextParams *p) {
                         .min_p = (double)o->sampler.min_p,
                         .repeat_penalty = (double)o->sampler.repeat_penalty,
                         .repeat_last_n = o->sampler.repeat_last_n,
-                        .seed = -1};
+                        .seed = -1,
+                        .stop_name = "stop"};
 }
 
 TnServeModel *tn_plan_model(TnCall *call, TernText name) {
@@ -73,23 +73,23 @@ static bool take_stop(TnCall *call, const TnJsonNode *v, TernText *to, const cha
     return true;
 }
 
-static bool take_stops(TnCall *call, const TnJsonNode *v) {
+static bool take_stops(TnCall *call, const TnJsonNode *v, const char *name) {
     bool list = v && v->kind == TN_JSON_ARRAY;
     size_t n = list ? v->n : v ? 1 : 0, i = 0;
     TernError err = {0};
     TernStops *tried;
     if (n > STOPS_MOST)
-        return tn_call_refuse(call, 400, "invalid_value", "stop",
-                              "stop: got %zu strings, expected at most %d", n, STOPS_MOST);
+        return tn_call_refuse(call, 400, "invalid_value", name, "%s: got %zu strings, expected at most %d",
+                              name, n, STOPS_MOST);
     TernText *stops = tn_alloc_array(&call->arena, n + 1, sizeof *stops);
-    if (v && !list && !take_stop(call, v, &stops[0], "stop")) return false;
+    if (v && !list && !take_stop(call, v, &stops[0], name)) return false;
     for (const TnJsonNode *item = list ? v->first : NULL; item; item = item->next, i++) {
-        char param[40];
-        snprintf(param, sizeof param, "stop[%zu]", i);
+        char param[60];
+        snprintf(param, sizeof param, "%.20s[%zu]", name, i);
         if (!take_stop(call, item, &stops[i], param)) return false;
     }
     if (tern_stops_create(stops, n, &tried, &err) != TERN_OK)
-        return tn_call_refuse(call, 400, "invalid_value", "stop", "%s", err.text);
+        return tn_call_refuse(call, 400, "invalid_value", name, "%s: %s", name, err.text);
     tern_stops_destroy(tried);
     call->plan.stops = stops;
     call->plan.n_stops = n;
@@ -279,7 +279,7 @@ bool tn_plan_take(TnCall *call, const TnTextParams *p) {
     if (p->stop && !plan->model->vocab)
         return tn_call_refuse(call, 400, "unsupported_parameter", "stop", "stop: the model has no tokenizer");
     /* the stream is taken last: what is refused before it is answered as a whole */
-    return take_sampler(call, p) && take_stops(call, p->stop) && take_grammar(call, p) &&
+    return take_sampler(call, p) && take_stops(call, p->stop, p->stop_name) && take_grammar(call, p) &&
            take_stream(call, p);
 }
 

@@ -82,6 +82,10 @@ static void read_tagged(TnToolText *t, const char *text, size_t n) {
 void tn_tools_parse(TnCall *call, size_t choice, TnToolText *out) {
     static const char *const whole[] = {"[TOOL_CALLS]", "<|python_tag|>", ""};
     const TnBuf *text = &call->choices[choice].text;
+    if (!call->plan.tools) {
+        if (text->len) tn_buf_put(&out->content, text->data, text->len);
+        return;
+    }
     size_t at = text->len ? skip_blanks(text->data, text->len) : 0;
     const char *begin = text->len ? text->data + at : "";
     size_t n = text->len - at;

@@ -133,5 +133,8 @@ def fixed(answer):
     if isinstance(answer, list):
         return [fixed(a) for a in answer]
     if isinstance(answer, dict):
-        return {k: fixed(v) for k, v in answer.items() if k not in ("id", "created", "timings", "prompt_tokens_details")}
+        if "cache_read_input_tokens" in answer: # Anthropic's counts tokens from the cache apart
+            answer = dict(answer, input_tokens=answer["input_tokens"] + answer["cache_read_input_tokens"])
+        return {k: fixed(v) for k, v in answer.items() if k not in (
+            "id", "item_id", "call_id", "created", "created_at", "timings", "prompt_tokens_details", "input_tokens_details", "cache_read_input_tokens")}
     return answer
