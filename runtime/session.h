@@ -17,8 +17,9 @@ struct TernSession {
     bool logits_apart;    /* rows that want all logits are counted by L, not by R */
     bool watched;         /* the cache is f16, and saturated values are counted */
     bool stepping;        /* a step is under way: calls from inside the sink are refused */
-    uint32_t before;      /* the program of the run before */
-    uint32_t single;      /* runs of the first program since tn_model_let_go */
+    uint32_t single;      /* runs of the first program since tn_model_let_go or a run of another one */
+    bool longer;          /* another program has run since everything was let go of */
+    bool prompt;          /* and it ran for a prompt */
     uint64_t saturated;   /* number of values */
     TernProfile *profile; /* owned by the caller; NULL: none attached */
     TernSessionBytes bytes;

@@ -202,17 +202,32 @@ static TernStatus give_results(const TernSession *s, const TnProgram *p, const T
     return TERN_OK;
 }
 
-/* Tells the model about changes in what is read. Steps of a few rows alternate with those of one if ids are guessed, so a
- * prompt has ended only if more rows came than that. A row of a table brings its neighbours into memory if they are in the
- * system's cache of files, hence the count. */
+/* Whether a slot begins in the chunk. Guesses never begin one. */
+static bool begins(const TernSession *s) {
+    for (int64_t t = 0; t < s->sym[TN_ABI_T]; t++)
+        if (s->input[TN_IN_POS][t] == 0) return true;
+    return false;
+}
+
+/* Tells the model about changes in what is read. What prompts read and decoding does not is given back when a prompt has
+ * ended. Steps of a few rows alternate with those of one if ids are guessed, so they count as a prompt only where a slot
+ * begins; the end of any other is seen after OFTEN steps of one row. A row of a table brings its neighbours into memory if
+ * they are in the system's cache of files, so tables are given back that often too. */
 static void heed_reading(TernSession *s, uint32_t index) {
     enum { OFTEN = 16 };
     if (s->logits_apart && s->sym[TN_ABI_L]) tn_model_read_tables(s->model);
-    bool first = index == 0 && s->before, prompt = s->before + 1 == s->n_programs || s->model->tight;
-    s->single = index == 0 && !first ? s->single + 1 : 0;
-    if (first || s->single == OFTEN) tn_model_let_go(s->model, first && prompt);
-    if (s->single == OFTEN) s->single = 0;
-    s->before = index;
+    if (index) {
+        s->longer = true;
+        s->prompt |= index + 1 == s->n_programs || s->model->tight || begins(s);
+        s->single = 0;
+        return;
+    }
+    bool first = s->longer && !s->single, often = ++s->single > OFTEN;
+    if (!first && !often) return;
+    bool all = s->longer && (s->prompt || often);
+    tn_model_let_go(s->model, all);
+    if (all) s->longer = s->prompt = false;
+    s->single = 1;
 }
 
 /* The weights are read where the file is mapped, so bytes that are written over it go into results unchecked. */
