@@ -43,14 +43,16 @@ def make_model(build, folder, script=SCRIPT):
 
 
 class Server:
-    """With `with`: started, and ended by SIGTERM if it still runs; the exit status must be 0."""
+    """A server of a scripted model, or of what `make` makes. With `with`: started, and ended by SIGTERM if it still runs; the exit
+    status must be 0."""
 
-    def __init__(self, build, *flags, unix=None, env=None, script="", template="chatml"):
-        self.build, self.flags, self.unix, self.env, self.script, self.template = build, flags, unix, env, SCRIPT + script, template
+    def __init__(self, build, *flags, unix=None, env=None, script="", template="chatml", make=make_model):
+        self.build, self.flags, self.unix, self.env = build, flags, unix, env
+        self.script, self.template, self.make = SCRIPT + script, template, make
         self.port, self.process, self.folder = None, None, tempfile.TemporaryDirectory()
 
     def __enter__(self):
-        model, flags = make_model(self.build, self.folder.name, self.script)
+        model, flags = self.make(self.build, self.folder.name, self.script)
         where = ["--socket", self.unix] if self.unix else ["--port", "0"]
         command = [self.build + "/tern", "serve", model] + [self.template if f == "chatml" else f for f in flags]
         self.process = subprocess.Popen(command + where + list(self.flags), stderr=subprocess.PIPE, text=True,
