@@ -1,6 +1,6 @@
 #!/bin/bash
-# The transcripts of the README, of docs/inspect.md, docs/embeddings.md, docs/chat.md and docs/grammar.md are what the commands print, and
-# every verb has its row in the README. With TERN_REFRESH=1 the pages are written anew; read the diff before you commit it.
+# The transcripts of the README, of docs/inspect.md, docs/embeddings.md, docs/chat.md, docs/grammar.md and docs/serve.md are what the
+# commands print, and every verb has its row in the README. With TERN_REFRESH=1 the pages are written anew; read the diff before you commit it.
 set -u
 build=$1
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -24,8 +24,10 @@ not '--svg=docs' "it would write the source"
 case $version in *"LLVM 19."*) ;; *) not 'emit=asm|avx2,avx512' "the code is that of LLVM 19" ;; esac
 "$build/tern" compile --help | grep -q xsmm || not 'avx2,avx512' "the code is that of a build with libxsmm"
 case $version in *"cpu levels: avx512-vnni"*) ;; *) not 'avx512' "this machine's best level is another" ;; esac
+command -v curl >/dev/null || not 'curl ' "there is no curl"
+"$build/tern" serve --help | grep -q port || not 'serve|curl ' "this build has no libmicrohttpd"
 command -v file >/dev/null || not '^file ' "there is no file(1)"
-for page in README.md docs/inspect.md docs/embeddings.md docs/chat.md docs/grammar.md; do
+for page in README.md docs/inspect.md docs/embeddings.md docs/chat.md docs/grammar.md docs/serve.md; do
     python3 "$root/tests/support/replay.py" $page "$build" "$dir/skips" || bad=1
 done
 

@@ -3,10 +3,12 @@
 
 A transcript is an indented block with lines `$ command`, each followed by what the command prints: its standard output,
 or its standard error if that is empty. If nothing follows a command, its exit status must be 0. The commands of a page
-run in order in one folder, which holds only `build`, `models` and `docs`. A line `...` stands for any lines. For commands
+run in order in one folder, which holds only `build`, `models` and `docs`. A line `...` stands for any lines. A command that
+ends in `&` runs until the page ends, and is compared by as many lines of its standard error as the page shows; the port 8080
+stands for one that is free. For commands
 that print times (TIMES), times and peak memory are not compared. SKIPS is a file of lines `REGEX<tab>reason`: commands
 that are not run. With TERN_REFRESH=1 a page that differs is rewritten. Exit status 1 if there is a difference."""
-import os, re, shlex, subprocess, sys, tempfile
+import contextlib, os, re, shlex, signal, socket, subprocess, sys, tempfile
 
 INDENT = "    "
 TIMES = re.compile(r"--time-passes|tern compile -o|tern compile .* -o ")
@@ -30,6 +32,26 @@ def same(got, want, times):
     return bool(got) and got[0] == want[0] and same(got[1:], want[1:], False)
 
 
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return str(s.getsockname()[1])
+
+
+def stop(p):
+    if p.poll() is None:
+        p.send_signal(signal.SIGTERM)
+    p.wait(600)
+    p.stderr.close()
+
+
+# `exec`: so that the process is the command's own, and a signal reaches it.
+def begin(command, folder, env, n):
+    p = subprocess.Popen(["bash", "-c", "exec " + command[:-1]], cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                         stderr=subprocess.PIPE, text=True)
+    return p, [line for line in (p.stderr.readline() for _ in range(n)) if line]
+
+
 def run(command, folder, env):
     p = subprocess.run(["bash", "-c", 'tern() { build/tern "$@"; }; ' + command], cwd=folder, env=env, stdin=subprocess.DEVNULL,
                        capture_output=True, timeout=600)
@@ -43,7 +65,8 @@ def main():
     lines = open(os.path.join(root, page)).read().split("\n")
     faults = ran = 0
     out = []
-    with tempfile.TemporaryDirectory() as folder:
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as behind:
         os.symlink(build, folder + "/build")
         os.symlink(root + "/models", folder + "/models")
         os.symlink(root + "/docs", folder + "/docs")
@@ -70,8 +93,14 @@ def main():
                 out += [INDENT + line for line in want]
                 continue
             ran += 1
-            status, got = run(command, folder, env)
-            got = [line.rstrip() for line in got]
+            there = re.sub(r"\b8080\b", port, command)
+            if there.endswith("&"):
+                p, got = begin(there, folder, env, len(want))
+                behind.callback(stop, p)
+                status = p.poll() or 0
+            else:
+                status, got = run(there, folder, env)
+            got = [line.rstrip().replace(":" + port, ":8080") for line in got]
             want = [line.rstrip() for line in want]
             if same(got, want, TIMES.search(command)) if want else status == 0:
                 out += [(INDENT + line) for line in want]
