@@ -15,7 +15,7 @@
  *   text_plan.c   what all requests for text have in common: sampling, ends, grammars
  *   reply.c       JSON of answers, events and errors
  *   token_logprobs.c   log probabilities of tokens, in the shapes of two endpoints
- *   chat_render.c   from messages to a prompt
+ *   prompt_messages.c   from messages to a prompt
  *   tools.c, tool_grammar.c   calls of tools in an answer's text; answers that must be one
  *   completions.c, chat_route.c, responses.c, anthropic.c, embeddings.c, tokens.c, state.c, metrics.c, web_page.c   the
  *                 endpoints
@@ -228,7 +228,7 @@ const int32_t *tn_plan_ids(TnCall *call, const TnJsonNode *list, const char *par
 /* Encodes a text that a user wrote: no control tokens. NULL: refused. */
 const int32_t *tn_plan_encode(TnCall *call, TernText text, bool add, bool special, size_t *out_n);
 
-/* ---- chat_render.c: requests with messages */
+/* ---- prompt_messages.c: requests with messages */
 typedef enum TnToolUse {
     TN_TOOLS_AUTO, /* the model calls one if it likes */
     TN_TOOLS_NONE, /* the template is not given them */
