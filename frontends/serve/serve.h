@@ -207,7 +207,7 @@ typedef struct TnTextParams {
     TernText model;
     bool stream, ignore_eos;
     int64_t n, max_tokens, top_k, repeat_last_n, seed;
-    double temperature, top_p, min_p, repeat_penalty;
+    double temperature, top_p, min_p, repeat_penalty, frequency_penalty, presence_penalty;
     const TnJsonNode *stop, *logit_bias, *response_format, *stream_options, *json_schema, *grammar;
     const char *stop_name; /* what the endpoint calls `stop`, for refusals */
 } TnTextParams;

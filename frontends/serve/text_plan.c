@@ -27,8 +27,8 @@ const TnParam tn_text_params[] = {
     {"json_schema", TN_PARAM_NODE, AT(json_schema), 0, 0, NULL},
     {"grammar", TN_PARAM_NODE, AT(grammar), 0, 0, NULL},
     {"ignore_eos", TN_PARAM_BOOL, AT(ignore_eos), 0, 0, NULL},
-    {"frequency_penalty", TN_PARAM_ONLY, 0, 0, 0, "0"},
-    {"presence_penalty", TN_PARAM_ONLY, 0, 0, 0, "0"},
+    {"frequency_penalty", TN_PARAM_REAL, AT(frequency_penalty), -2, 2, NULL},
+    {"presence_penalty", TN_PARAM_REAL, AT(presence_penalty), -2, 2, NULL},
     {"service_tier", TN_PARAM_ONLY, 0, 0, 0, "\"auto\" \"default\""},
     {"store", TN_PARAM_ONLY, 0, 0, 0, "false"},
     {"cache_prompt", TN_PARAM_ANY, 0, 0, 0, NULL}, /* an answer is the same with and without */
@@ -254,6 +254,8 @@ static bool take_sampler(TnCall *call, const TnTextParams *p) {
     s->top_p = (float)p->top_p;
     s->min_p = (float)p->min_p;
     s->repeat_penalty = (float)p->repeat_penalty;
+    s->frequency_penalty = (float)p->frequency_penalty;
+    s->presence_penalty = (float)p->presence_penalty;
     s->repeat_last_n = (int32_t)p->repeat_last_n;
     s->seed = p->seed < 0 ? s->seed : (uint64_t)p->seed;
     if (!take_biases(call, p->logit_bias)) return false;

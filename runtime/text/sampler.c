@@ -1,4 +1,4 @@
-/* The sampler: bias, penalty, top-k, top-p, min-p, temperature, draw.
+/* The sampler: bias, penalties, top-k, top-p, min-p, temperature, draw.
  *
  * It picks the same ids on every machine: weights are summed in double, best first (or by id if no order is needed),
  * with the exponential of runtime/base, and the random number generator is our own. From top-k results and from full
@@ -13,6 +13,7 @@
 #define MAX_TOP    ((int)TN_SAMPLER_TOP_MOST)
 #define MAX_LAST_N (1 << 20)
 #define MAX_BIAS   (1 << 20)
+#define MAX_COUNT  100.0f /* of a penalty by counts */
 
 typedef TnCand Cand;
 
@@ -44,6 +45,12 @@ static void seed_random(uint64_t s[4], uint64_t seed) {
 
 /* ---- Create ---- */
 
+static TernStatus check_count(const char *field, float v, TernError *err) {
+    if (v >= -MAX_COUNT && v <= MAX_COUNT) return TERN_OK;
+    return tn_fail(err, TERN_ERR_INPUT, "TernSamplerOptions.%s is %g, expected -%g to %g", field, (double)v,
+                   (double)MAX_COUNT, (double)MAX_COUNT);
+}
+
 static TernStatus check_options(const TernSamplerOptions *o, size_t n_vocab, TernError *err) {
     if (n_vocab == 0 || n_vocab > (1u << 24))
         return tn_fail(err, TERN_ERR_INPUT, "n_vocab is %zu, expected 1 to %u", n_vocab, 1u << 24);
@@ -62,7 +69,8 @@ static TernStatus check_options(const TernSamplerOptions *o, size_t n_vocab, Ter
     if (o->repeat_last_n < 0 || o->repeat_last_n > MAX_LAST_N)
         return tn_fail(err, TERN_ERR_INPUT, "TernSamplerOptions.repeat_last_n is %d, expected 0 to %d",
                        (int)o->repeat_last_n, MAX_LAST_N);
-    return TERN_OK;
+    TN_TRY(check_count("frequency_penalty", o->frequency_penalty, err));
+    return check_count("presence_penalty", o->presence_penalty, err);
 }
 
 static TernStatus check_bias(const TernSamplerOptions *o, size_t n_vocab, TernError *err) {
@@ -89,25 +97,34 @@ static bool has_penalty(const TernSamplerOptions *o) {
     return o->repeat_penalty != 1.0f && o->repeat_last_n > 0;
 }
 
+static bool has_counts(const TernSamplerOptions *o) {
+    return o->frequency_penalty != 0.0f || o->presence_penalty != 0.0f;
+}
+
 /* True if the options leave only the best id. */
 static bool is_greedy(const TernSamplerOptions *o) {
     return o->temp <= 0.0f || o->top_k == 1 || o->top_p <= 0.0f;
 }
 
 static TernSamplerWant choose_want(const TernSamplerOptions *o, size_t n_vocab) {
-    if (has_penalty(o) || o->n_bias) return (TernSamplerWant){TERN_SAMPLER_LOGITS, 0};
+    if (has_penalty(o) || has_counts(o) || o->n_bias) return (TernSamplerWant){TERN_SAMPLER_LOGITS, 0};
     if (is_greedy(o)) return (TernSamplerWant){TERN_SAMPLER_ID, 0};
     if (o->top_k <= 0 || o->top_k > MAX_TOP) return (TernSamplerWant){TERN_SAMPLER_LOGITS, 0};
     size_t k = (size_t)o->top_k < n_vocab ? (size_t)o->top_k : n_vocab;
     return (TernSamplerWant){TERN_SAMPLER_TOP, (uint32_t)k};
 }
 
-static const TnField sampler_fields[] = {
-    TN_FIELD(TernSamplerOptions, temp),           TN_FIELD(TernSamplerOptions, top_k),
-    TN_FIELD(TernSamplerOptions, top_p),          TN_FIELD(TernSamplerOptions, min_p),
-    TN_FIELD(TernSamplerOptions, repeat_penalty), TN_FIELD(TernSamplerOptions, repeat_last_n),
-    TN_FIELD(TernSamplerOptions, seed),           TN_FIELD(TernSamplerOptions, bias),
-    TN_FIELD(TernSamplerOptions, n_bias)};
+static const TnField sampler_fields[] = {TN_FIELD(TernSamplerOptions, temp),
+                                         TN_FIELD(TernSamplerOptions, top_k),
+                                         TN_FIELD(TernSamplerOptions, top_p),
+                                         TN_FIELD(TernSamplerOptions, min_p),
+                                         TN_FIELD(TernSamplerOptions, repeat_penalty),
+                                         TN_FIELD(TernSamplerOptions, repeat_last_n),
+                                         TN_FIELD(TernSamplerOptions, seed),
+                                         TN_FIELD(TernSamplerOptions, bias),
+                                         TN_FIELD(TernSamplerOptions, n_bias),
+                                         TN_FIELD(TernSamplerOptions, frequency_penalty),
+                                         TN_FIELD(TernSamplerOptions, presence_penalty)};
 static const TnShape sampler_shape = TN_SHAPE(TernSamplerOptions, sampler_fields);
 
 /* Biases of one id add up. */
@@ -122,6 +139,20 @@ static TernStatus take_bias(TernSampler *s, const TernLogitBias *bias, TernError
     }
     s->o.bias = NULL;
     return TERN_OK;
+}
+
+static bool allocate(TernSampler *s) {
+    size_t n = s->n_vocab;
+    bool penalty = has_penalty(&s->o), bias = s->o.n_bias > 0, counts = has_counts(&s->o);
+    s->cands = malloc((n > MAX_TOP ? n : MAX_TOP) * sizeof *s->cands);
+    s->recent = penalty ? malloc((size_t)s->o.repeat_last_n * sizeof *s->recent) : NULL;
+    s->bias = bias ? calloc(n, sizeof *s->bias) : NULL;
+    s->biased = bias ? malloc(s->o.n_bias * sizeof *s->biased) : NULL;
+    s->counts = counts ? calloc(n, sizeof *s->counts) : NULL;
+    s->counted = counts ? malloc(n * sizeof *s->counted) : NULL;
+    s->marks = penalty || bias || counts ? calloc(n, 1) : NULL;
+    return s->cands && (!penalty || s->recent) && (!bias || (s->bias && s->biased)) &&
+           (!counts || (s->counts && s->counted)) && ((!penalty && !bias && !counts) || s->marks);
 }
 
 TernStatus tern_sampler_create(const TernSamplerOptions *options, size_t n_vocab, TernSampler **out_sampler,
@@ -140,14 +171,7 @@ TernStatus tern_sampler_create(const TernSamplerOptions *options, size_t n_vocab
     s->want = choose_want(&o, n_vocab);
     while (s->o.seed == TERN_SEED_RANDOM) s->o.seed = tn_os_random_seed();
     seed_random(s->rng, s->o.seed);
-    bool penalty = has_penalty(&o), bias = o.n_bias > 0;
-    s->cands = malloc((n_vocab > MAX_TOP ? n_vocab : MAX_TOP) * sizeof *s->cands);
-    s->recent = penalty ? malloc((size_t)s->o.repeat_last_n * sizeof *s->recent) : NULL;
-    s->bias = bias ? calloc(n_vocab, sizeof *s->bias) : NULL;
-    s->biased = bias ? malloc(o.n_bias * sizeof *s->biased) : NULL;
-    s->marks = penalty || bias ? calloc(n_vocab, 1) : NULL;
-    if (!s->cands || (penalty && !s->recent) || (bias && (!s->bias || !s->biased)) ||
-        ((penalty || bias) && !s->marks)) {
+    if (!allocate(s)) {
         tern_sampler_destroy(s);
         return tn_fail(err, TERN_ERR_MEMORY, "no memory for a sampler of %zu tokens", n_vocab);
     }
@@ -165,6 +189,8 @@ void tern_sampler_destroy(TernSampler *sampler) {
     free(sampler->recent);
     free(sampler->bias);
     free(sampler->biased);
+    free(sampler->counts);
+    free(sampler->counted);
     free(sampler->marks);
     free(sampler);
 }
@@ -312,6 +338,7 @@ static TernStatus nothing_left(TernError *err) {
 
 TernStatus tn_sampler_picked(TernSampler *s, int32_t id, int32_t *out_id, TernError *err) {
     tern_sampler_accept(s, &id, 1);
+    if (s->counts && s->counts[id]++ == 0) s->counted[s->n_counted++] = id;
     *out_id = id;
     tn_error_clear(err);
     return TERN_OK;
@@ -376,6 +403,10 @@ Cand tn_sampler_adjust(const TernSampler *s, int32_t id, float l) {
     if (s->bias) l += s->bias[id];
     if (s->recent && s->marks[id] & TN_MARK_RECENT)
         l = l > 0.0f ? l / s->o.repeat_penalty : l * s->o.repeat_penalty;
+    if (s->counts && s->counts[id]) {
+        l -= (float)s->counts[id] * s->o.frequency_penalty;
+        l -= s->o.presence_penalty;
+    }
     return (Cand){id, l};
 }
 

@@ -23,7 +23,11 @@ struct TernSampler {
     size_t n_recent, next_recent;
     float *bias;     /* [n_vocab], with a bias only */
     int32_t *biased; /* [o.n_bias] the ids that have one */
-    uint8_t *marks;  /* [n_vocab], with a penalty or a bias only: TN_MARK_*, of the current pick */
+    /* With a frequency or presence penalty only: how often each id was picked, and those that were. */
+    uint32_t *counts; /* [n_vocab] */
+    int32_t *counted; /* [n_vocab] */
+    size_t n_counted;
+    uint8_t *marks; /* [n_vocab], with a penalty or a bias only: TN_MARK_*, of the current pick */
 };
 enum { TN_MARK_RECENT = 1, TN_MARK_LISTED = 2 };
 
@@ -44,7 +48,7 @@ static inline int32_t tn_sampler_first_of(const TernAllowed *a) {
 
 /* Sets or clears a mark on all recent ids. */
 void tn_sampler_mark_recent(TernSampler *s, bool on);
-/* A logit with bias and penalty. For each id it never falls when the logit rises. Needs the marks of recent ids. */
+/* A logit with bias and penalties. For each id it never falls when the logit rises. Needs the marks of recent ids. */
 TnCand tn_sampler_adjust(const TernSampler *s, int32_t id, float logit);
 /* Sorts candidates, best first. */
 void tn_sampler_sort(TnCand *v, size_t n);

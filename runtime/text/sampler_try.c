@@ -1,7 +1,7 @@
 /* Picks from the best ids alone, where they settle the pick.
  *
- * The list holds the k best ids by their raw logits, and what is not on it is the tail. The bias and the penalty change
- * only the logits of *special* ids, biased or recent ones, and never reverse the order of two raw logits of one id. So with
+ * The list holds the k best ids by their raw logits, and what is not on it is the tail. The bias and the penalties change
+ * only the logits of *special* ids, biased, recent or picked ones, and never reverse the order of two raw logits of one id. So with
  * l the last logit of the list,
  *
  *   an id of the tail that is not special comes after the last of the list in the order of all ids;
@@ -67,7 +67,8 @@ static TernStatus find_bound(Try *t, TernError *err) {
     t->no_tail = t->n_list == t->s->n_vocab || t->bound.logit == -INFINITY;
     if (t->no_tail) return TERN_OK;
     TN_TRY(raise_bound(t, t->logits[last], t->s->biased, t->s->o.n_bias, err));
-    return raise_bound(t, t->logits[last], t->s->recent, t->s->n_recent, err);
+    TN_TRY(raise_bound(t, t->logits[last], t->s->recent, t->s->n_recent, err));
+    return raise_bound(t, t->logits[last], t->s->counted, t->s->n_counted, err);
 }
 
 /* ---- The known ids */

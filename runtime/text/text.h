@@ -235,11 +235,14 @@ typedef struct TernSamplerOptions {
     uint64_t seed;             /* TERN_SEED_RANDOM: get one from the system */
     const TernLogitBias *bias; /* copied; biases of one id add up, to less than infinity */
     size_t n_bias;
+    /* Each id that was picked before loses presence_penalty, and frequency_penalty for each time it was: OpenAI's two
+     * penalties. They are about picks alone, not about tern_sampler_accept. -100 to 100; 0: off */
+    float frequency_penalty, presence_penalty;
 } TernSamplerOptions;
 #define TERN_SEED_RANDOM UINT64_MAX
-/* temp, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed, bias */
+/* temp, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed, bias, frequency_penalty, presence_penalty */
 #define TERN_SAMPLER_OPTIONS                                                                                 \
-    { sizeof(TernSamplerOptions), 0.8f, 40, 0.95f, 0.05f, 1.0f, 64, TERN_SEED_RANDOM, NULL, 0 }
+    { sizeof(TernSamplerOptions), 0.8f, 40, 0.95f, 0.05f, 1.0f, 64, TERN_SEED_RANDOM, NULL, 0, 0.0f, 0.0f }
 
 typedef struct TernSampler TernSampler;
 
@@ -254,7 +257,7 @@ TERN_API uint64_t tern_sampler_get_seed(const TernSampler *sampler);
 enum {
     TERN_SAMPLER_ID = 1,     /* the best id */
     TERN_SAMPLER_TOP = 2,    /* the k best ids and their logits, k <= 256 */
-    TERN_SAMPLER_LOGITS = 3, /* all logits: top_k off or over 256, a repeat penalty, or a bias */
+    TERN_SAMPLER_LOGITS = 3, /* all logits: top_k off or over 256, a penalty, or a bias */
 };
 typedef struct TernSamplerWant {
     uint32_t kind;

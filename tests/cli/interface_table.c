@@ -525,6 +525,8 @@ static void test_text(void) {
     SAMPLER("TernSamplerOptions.min_p", .min_p = 2);
     SAMPLER("TernSamplerOptions.repeat_last_n", .repeat_last_n = -1);
     SAMPLER("TernSamplerOptions.repeat_last_n", .repeat_last_n = INT32_MAX);
+    SAMPLER("TernSamplerOptions.frequency_penalty", .frequency_penalty = NAN);
+    SAMPLER("TernSamplerOptions.presence_penalty", .presence_penalty = -101);
     FIELD(use_sampler(&o), "TernSamplerOptions.repeat_penalty", TernSamplerOptions, .temp = 1);
     TernLogitBias far = {10, 1};
     SAMPLER("TernSamplerOptions.bias is NULL although n_bias", .n_bias = 1);

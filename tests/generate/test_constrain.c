@@ -88,6 +88,8 @@ static void draw_case(Case *c, uint32_t i) {
     }
     if (i % 4 == 2) c->o.repeat_penalty = 1.1f + (float)below(8) / 10;
     if (i % 7 == 3) c->o.repeat_penalty = 0.8f;
+    if (i % 5 == 1) c->o.frequency_penalty = (float)below(16) / 4 - 2;
+    if (i % 6 == 5) c->o.presence_penalty = (float)below(16) / 4 - 2;
 }
 
 static void free_case(Case *c) {
@@ -107,19 +109,26 @@ static void keep_logits(void *user, const TernResult *r) {
     memcpy(user, r->logits, n_vocab * sizeof(float));
 }
 
-static float adjusted(const Case *c, const int32_t *ids, size_t n, int32_t id, float l) {
-    float sum = 0;
+/* The last n_out of the n ids were picked. */
+static float adjusted(const Case *c, const int32_t *ids, size_t n, size_t n_out, int32_t id, float l) {
+    float sum = 0, times = 0;
     for (size_t b = 0; b < c->o.n_bias; b++)
         if (c->bias[b].id == id) sum += c->bias[b].bias;
     l += sum;
     for (size_t i = n > 64 ? n - 64 : 0; i < n; i++)
-        if (ids[i] == id && c->o.repeat_penalty != 1.0f)
-            return l > 0 ? l / c->o.repeat_penalty : l * c->o.repeat_penalty;
-    return l;
+        if (ids[i] == id && c->o.repeat_penalty != 1.0f) {
+            l = l > 0 ? l / c->o.repeat_penalty : l * c->o.repeat_penalty;
+            break;
+        }
+    for (size_t i = n - n_out; i < n; i++) times += ids[i] == id;
+    if (times == 0) return l;
+    l -= times * c->o.frequency_penalty;
+    return l - c->o.presence_penalty;
 }
 
 /* Greedy over all logits; -1: nothing is allowed. */
-static int32_t best_of(const Case *c, TernGrammarState state, const float *x, const int32_t *ids, size_t n) {
+static int32_t best_of(const Case *c, TernGrammarState state, const float *x, const int32_t *ids, size_t n,
+                       size_t n_out) {
     TernError err;
     TernGrammarMask m = {NULL, 0, 0};
     int32_t best = -1;
@@ -127,7 +136,7 @@ static int32_t best_of(const Case *c, TernGrammarState state, const float *x, co
     if (c->grammar) must(tern_grammar_get_mask(c->grammar, state, &m, &err), &err);
     for (int32_t id = 0; id < (int32_t)n_vocab; id++) {
         if (c->grammar && ((size_t)id / 64 >= m.n_words || !(m.words[id / 64] >> (id % 64) & 1))) continue;
-        float l = adjusted(c, ids, n, id, x[id]);
+        float l = adjusted(c, ids, n, n_out, id, x[id]);
         if (l > -INFINITY && (best < 0 || l > most)) best = id, most = l;
     }
     return best;
@@ -147,7 +156,7 @@ static Answer by_definition(TernModel *model, const Case *c) {
     for (size_t i = 0; i < n; i++) rows[i] = (TernRow){ids[i], 0, i + 1 == n ? TERN_WANT_LOGITS : 0};
     must(tern_session_step(s, rows, n, keep_logits, x, &err), &err);
     while (a.n < MOST) {
-        int32_t id = best_of(c, state, x, ids, n);
+        int32_t id = best_of(c, state, x, ids, n, a.n);
         if (id < 0) break;
         a.ids[a.n++] = ids[n++] = id;
         if (tern_token_is_eog(vocab, id)) break;

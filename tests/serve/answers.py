@@ -42,6 +42,10 @@ def biases(s):
     it = next(str(i) for i, p in pieces.items() if p == "left")
     check("a ban", text({"prompt": "pick", "logit_bias": {it: -100}}), "right")
     it = next(str(i) for i, p in pieces.items() if p == "right")
+    six = lambda **more: text(dict(more, prompt="pick", grammar='root ::= ("left" | "right"){6}'))
+    for penalties, answer in (({}, "left" * 6), ({"frequency_penalty": 1}, "leftright" * 3), ({"presence_penalty": 1}, "leftright" + "left" * 4),
+                              ({"frequency_penalty": -1, "presence_penalty": -1}, "left" * 6)):
+        check("%s" % penalties, six(**penalties), answer)
     check("a push", text({"prompt": "pick", "logit_bias": {it: 5}}), "right")
 
 

@@ -55,6 +55,9 @@ static void test_want(void **state) {
     check_want(o, TERN_SAMPLER_LOGITS, 0);
     o.repeat_last_n = 0;
     check_want(o, TERN_SAMPLER_ID, 0);
+    o.presence_penalty = 0.5f;
+    check_want(o, TERN_SAMPLER_LOGITS, 0);
+    o.presence_penalty = 0.0f;
     o.temp = 0.8f;
     TernSampler *s = make(o, 7); /* fewer tokens than top_k */
     assert_int_equal(tern_sampler_want(s).k, 7);
@@ -132,6 +135,31 @@ static void test_penalty(void **state) {
     assert_int_equal(pick(s, unknown, 4), 2);
     tern_sampler_accept(s, (const int32_t[]){-7}, 1); /* beyond the vocabulary: no harm */
     assert_int_equal(pick(s, l, 4), 1);
+    tern_sampler_destroy(s);
+}
+
+static void test_counts(void **state) {
+    (void)state;
+    TernSamplerOptions o = plain();
+    o.temp = 0.0f;
+    o.frequency_penalty = 0.5f;
+    o.presence_penalty = 1.0f;
+    TernSampler *s = make(o, 3);
+    tern_sampler_accept(s, (const int32_t[]){0, 0, 0}, 3); /* what was not picked does not count */
+    const float l[] = {4.0f, 2.25f, 1.0f};
+    assert_int_equal(pick(s, l, 3), 0); /* 4 2.25 1 */
+    assert_int_equal(pick(s, l, 3), 0); /* 2.5 2.25 1 */
+    assert_int_equal(pick(s, l, 3), 1); /* 2 2.25 1 */
+    assert_int_equal(pick(s, l, 3), 0); /* 2 0.75 1 */
+    assert_int_equal(pick(s, l, 3), 0); /* 1.5 0.75 1 */
+    assert_int_equal(pick(s, l, 3), 0); /* 1 0.75 1 */
+    assert_int_equal(pick(s, l, 3), 2); /* 0.5 0.75 1 */
+    tern_sampler_destroy(s);
+    o.presence_penalty = -3.0f;
+    o.frequency_penalty = 0.0f;
+    s = make(o, 3); /* below 0 they help */
+    assert_int_equal(pick(s, (const float[]){0.0f, 1.0f, 0.0f}, 3), 1);
+    assert_int_equal(pick(s, (const float[]){3.5f, 1.0f, 3.0f}, 3), 1);
     tern_sampler_destroy(s);
 }
 
@@ -282,6 +310,12 @@ static void test_refusals(void **state) {
     o = plain();
     o.repeat_last_n = -1;
     check_option(o, "TernSamplerOptions.repeat_last_n is -1, expected 0 to 1048576");
+    o = plain();
+    o.frequency_penalty = 101.0f;
+    check_option(o, "TernSamplerOptions.frequency_penalty is 101, expected -100 to 100");
+    o = plain();
+    o.presence_penalty = NAN;
+    check_option(o, "TernSamplerOptions.presence_penalty is nan, expected -100 to 100");
     TernSampler *s = make(plain(), 3);
     int32_t id;
     TernError err;
@@ -333,6 +367,7 @@ int main(void) {
         cmocka_unit_test(test_want),
         cmocka_unit_test(test_chain),
         cmocka_unit_test(test_penalty),
+        cmocka_unit_test(test_counts),
         cmocka_unit_test(test_greedy),
         cmocka_unit_test(test_top_equals_logits),
         cmocka_unit_test(test_heap_equals_sort),

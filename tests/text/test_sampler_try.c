@@ -142,6 +142,8 @@ static void any_options(void **state) {
         if (below(2)) o.top_p = below(2) ? 1.0f : uniform();
         if (below(2)) o.min_p = below(2) ? 0.0f : uniform() / 4;
         if (below(3) == 0) o.repeat_penalty = below(3) ? 1 + uniform() : 0.5f + uniform() / 2;
+        if (below(3) == 0) o.frequency_penalty = 4 * uniform() - 2;
+        if (below(3) == 0) o.presence_penalty = 4 * uniform() - 2;
         if (below(3) == 0) {
             o.bias = bias;
             o.n_bias = 1 + below(6);
