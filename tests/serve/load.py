@@ -103,7 +103,7 @@ def prove(s, what, slots, flags):
     names = ["prompt_tokens_cached_total", "prefix_forks_total", "prefix_stored_total", "prefix_evicted_total"]
     if flags[:2] == ("--stored", "0"):
         names = []
-    if slots > 1: # the prompt of the only sequence keeps nobody waiting
+    if slots > 1 and flags[-1] != "0": # a prompt that keeps nobody waiting is not cut, unless it is longer than a step
         names.append("prompt_cuts_total")
     if "--draft-max" in flags:
         names += ["spec_decode_num_draft_tokens_total", "spec_decode_num_accepted_tokens_total"]

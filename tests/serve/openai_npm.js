@@ -70,6 +70,23 @@ async function vectors() {
   ok("as numbers", plain.every((v, i) => Math.abs(v - x[i]) < 1e-6));
 }
 
+async function responses() {
+  const a = await client.responses.create({model, input: "the sun"});
+  check("a response", [a.object, a.status, a.output_text], ["response", "completed", "It shines."]);
+  check("its usage", a.usage.input_tokens + a.usage.output_tokens, a.usage.total_tokens);
+  const runner = client.responses.stream({model, instructions: "x", input: [{role: "user", content: "count"}]});
+  let seen = "";
+  runner.on("response.output_text.delta", e => { seen += e.delta; });
+  check("what the client puts together", (await runner.finalResponse()).output_text, seen);
+  check("all of it", seen, "one two three four five six seven eight nine ten");
+  const schema = {type: "object", properties: {a: {type: "integer"}}, required: ["a"], additionalProperties: false};
+  const b = await client.responses.create({model, input: "json", text: {format: {type: "json_schema", name: "x", strict: true, schema}}});
+  check("a structured output", JSON.parse(b.output_text), {a: 1});
+  const tool = {type: "function", name: "weather", description: "x", strict: false, parameters: {type: "object", properties: {city: {type: "string"}}}};
+  const c = await client.responses.create({model, input: "weather", tools: [tool]}), call = c.output.find(o => o.type === "function_call");
+  check("a call", [call.name, JSON.parse(call.arguments)], ["weather", {city: "Rome"}]);
+}
+
 async function refused(what, kind, status, code, param, promise) {
   try {
     await promise;
@@ -91,7 +108,7 @@ async function errors() {
 }
 
 async function main() {
-  for (const part of [chats, streams, tools, structured, vectors, errors]) await part();
+  for (const part of [chats, streams, tools, structured, vectors, responses, errors]) await part();
   finish("openai client");
 }
 main().catch(e => { console.log("FAILED: " + e.stack); process.exit(1); });
