@@ -222,7 +222,7 @@ TnPxV tn_px_warp_min(TnPx *x, TnPxV v) {
 /* ---- CTAs */
 
 static TnPxV fold_block(TnPx *x, Fold fold, TnPxV v) {
-    TN_CHECK(x->threads && x->threads % 32 == 0);
+    TN_CHECK(x->threads && x->threads % 32 == 0 && !x->by_warps);
     v = fold_warp(x, fold, v);
     if (x->threads == 32) return v;
     uint32_t warps = x->threads / 32, slots = tn_px_shared(x, 4 * warps, 4);
@@ -246,8 +246,22 @@ TnPxV tn_px_block_min(TnPx *x, TnPxV v) {
 
 TnPxLoop tn_px_strided(TnPx *x, TnPxV end) {
     TN_CHECK(x->threads);
+    if (x->by_warps) return tn_px_strided_lane(x, end);
     return tn_px_loop(x, tn_px_special(x, TN_PX_tid), end, tn_px_u(x->threads));
 }
 TnPxLoop tn_px_strided_lane(TnPx *x, TnPxV end) {
     return tn_px_loop(x, tn_px_lane(x), end, tn_px_u(32));
+}
+TnPxLoop tn_px_strided_warp(TnPx *x, TnPxV end) {
+    if (x->by_warps) return tn_px_loop(x, tn_px_u(0), end, tn_px_u(1));
+    return tn_px_loop(x, tn_px_warp(x), end, tn_px_u(x->threads / 32));
+}
+void tn_px_meet(TnPx *x) {
+    (x->by_warps ? tn_px_barrier_warp : tn_px_barrier)(x);
+}
+TnPxV tn_px_team_shared(TnPx *x, uint32_t bytes) {
+    uint32_t teams = x->by_warps ? x->threads / 32 : 1;
+    TN_CHECK(bytes % 16 == 0 || teams == 1);
+    TnPxV first = tn_px_shared_at(x, tn_px_shared(x, teams * bytes, 16));
+    return x->by_warps ? tn_px_index(x, first, tn_px_warp(x), bytes) : first;
 }

@@ -51,8 +51,15 @@ TnPxV tn_px_block_sum(TnPx *x, TnPxV v); /* r */
 TnPxV tn_px_block_max(TnPx *x, TnPxV v); /* r, unsigned */
 TnPxV tn_px_block_min(TnPx *x, TnPxV v);
 
-/* ---- for (i = this thread; i < end; i += all threads); end: r. Ends as tn_px_loop does. No barriers within. */
+/* ---- A team works on a row: the CTA, or, while x->by_warps is set, each warp by itself.
+ *
+ * for (i = this thread of the team; i < end; i += its threads); end: r. Ends as tn_px_loop does. No barriers within. */
 TnPxLoop tn_px_strided(TnPx *x, TnPxV end);
 TnPxLoop tn_px_strided_lane(TnPx *x, TnPxV end); /* the same for the lanes of each warp */
+TnPxLoop tn_px_strided_warp(TnPx *x,
+                            TnPxV end); /* the same for the warps of the team, of which a warp is one */
+void tn_px_meet(TnPx *x);               /* all threads of the team */
+/* Shared memory of the team, `bytes` a multiple of 16. */
+TnPxV tn_px_team_shared(TnPx *x, uint32_t bytes); /* S */
 
 #endif

@@ -70,6 +70,7 @@ typedef struct TnPx {
     uint32_t threads; /* of a CTA; 0: none stated. Set by the caller before tn_px_close */
     uint32_t shared;  /* most bytes in use by tn_px_shared at once */
     uint32_t used;    /* bytes in use; may be set back to an earlier value, which frees what came after */
+    bool by_warps;    /* each warp works by itself, on a row of its own: see ptx_arithmetic.h */
     TnPxV base;       /* the start of shared memory, made on first use */
     TnPxV guard;      /* of the next instruction */
     bool unless;

@@ -26,6 +26,22 @@ static void test_blocks(void **state) {
     }
 }
 
+/* Strips so wide that shared memory does not have them once for each warp: the CTA goes row by row. */
+static void test_wide_strips(void **state) {
+    (void)state;
+    say("$w: p64[1030,64] scale=0x1p-3 = random {seed=5}\n");
+    say_q8(64);
+    say("kernel @main {root=tmatmul, target=ptx, axis=cols, grain=1024, units=2, barrier=1}\n"
+        "%%a: i32[T,1030] = tmatmul %%q, $w\n"
+        "%%d: f32[T,1030] = dequant %%a, %%q, $w\n"
+        "%%e: f32[T,1030] = mul %%d, %%d {off=0}\n"
+        "%%f: f32[T,1030] = add %%e, %%d\n"
+        "%%g: f32[T,1030] = mul %%f, %%f {off=1048576}\nend\n");
+    CHECK(8, 3, 8, false, "wide strips");
+    CHECK(20, 17, 0, false, "wide strips");
+    case_done();
+}
+
 /* A dense product has blocks of eight rows. */
 static void test_dense_blocks(void **state) {
     (void)state;
@@ -54,6 +70,7 @@ static void test_dense_long(void **state) {
 
 int main(void) {
     const struct CMUnitTest blocks[] = {cmocka_unit_test_teardown(test_blocks, case_teardown),
+                                        cmocka_unit_test_teardown(test_wide_strips, case_teardown),
                                         cmocka_unit_test_teardown(test_dense_blocks, case_teardown),
                                         cmocka_unit_test_teardown(test_dense_long, case_teardown)};
     int failed = cmocka_run_group_tests(cols_tests, NULL, NULL);

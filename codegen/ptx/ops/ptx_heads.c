@@ -106,7 +106,7 @@ static void put_codes(TnPtx *b, const Put *p, const TnPtxFrame *f, TnRef from) {
     TnPxV columns = tn_ptx_width(b, f, from), row = tn_ptx_mem(b, f, from), scale;
     TnPxV count =
         columns.number ? tn_px_u((uint32_t)columns.bits / p->head) : PX(x, div, columns, tn_px_u(p->head));
-    TnPxLoop h = tn_px_loop(x, tn_px_warp(x), count, tn_px_u(x->threads / 32));
+    TnPxLoop h = tn_px_strided_warp(x, count);
     TnPxV values = tn_px_index(x, row, h.i, p->head * 4), top = tn_px_var(x, tn_px_u(0));
     TnPxLoop l = tn_px_strided_lane(x, tn_px_u(p->head));
     PX_TO(x, top, max, top, tn_px_size_bits(x, tn_px_get(x, values, l.i, TN_PX_F32)));

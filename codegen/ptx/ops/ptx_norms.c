@@ -229,12 +229,12 @@ static bool can_norm(const TnGraph *g, TnRef ref) {
 }
 const TnPtxOp tn_ptx_op_rmsnorm = {.can = can_norm, .row = rmsnorm};
 
-/* for (h = this warp; h < columns / n; h += all warps) */
+/* for (h = this warp of the team; h < columns / n; h += its warps) */
 static TnPxLoop heads(TnPtx *b, TnPxV columns, int64_t n) {
     TnPx *x = &b->x;
     TnPxV count = columns.number ? tn_px_u((uint32_t)(columns.bits / (uint64_t)n))
                                  : PX(x, div, columns, tn_px_u((uint32_t)n));
-    return tn_px_loop(x, tn_px_warp(x), count, tn_px_u(x->threads / 32));
+    return tn_px_strided_warp(x, count);
 }
 
 static void headnorm(TnPtx *b, TnPtxFrame *f, TnRef ref) {
@@ -251,7 +251,7 @@ static void headnorm(TnPtx *b, TnPtxFrame *f, TnRef ref) {
     tn_px_loop_end(x, &l);
     tn_px_loop_end(x, &h);
     if (!f->width.kind || !tn_ptx_leaves(b, ref)) return;
-    tn_px_barrier(x);
+    tn_px_meet(x);
     tn_ptx_copy_out(b, f, ref);
 }
 const TnPtxOp tn_ptx_op_headnorm = {.can = can_norm, .row = headnorm};

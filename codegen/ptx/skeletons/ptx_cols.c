@@ -101,6 +101,15 @@ static void fetch_rows(TnPtx *b, const TnPtxProduct *p, TnPtxUnit *u, TnPxV row0
 
 /* ---- rows of results */
 
+/* Whether shared memory has room for the strips of as many rows as there are warps: as much as the kernel has anyway, or a bit. */
+static bool room_for_warps(TnPtx *b, const TnPtxUnit *u) {
+    enum { A_BIT = 48 << 10 };
+    TnPx *x = &b->x;
+    uint64_t strips = (uint64_t)tn_ptx_strips(b) * tn_ptx_strip_bytes(u->grain) * (x->threads / 32);
+    return x->used + strips <= (x->shared > A_BIT ? x->shared : A_BIT);
+}
+
+/* Many rows are divided among the warps, which then need not meet. */
 static void put_rows(TnPtx *b, const TnPtxUnit *u, uint32_t part, TnPxV row0, TnPxV count) {
     TnPx *x = &b->x;
     TnPtxCols c = {
@@ -111,12 +120,16 @@ static void put_rows(TnPtx *b, const TnPtxUnit *u, uint32_t part, TnPxV row0, Tn
         return;
     }
     TnPxV left = PX(x, sub, count, row0);
-    TnPxLoop r = tn_px_loop(x, tn_px_u(0), PX(x, min, left, tn_px_u(u->rows)), tn_px_u(1));
+    x->by_warps = room_for_warps(b, u);
+    TnPxV first = x->by_warps ? tn_px_warp(x) : tn_px_u(0);
+    TnPxV step = tn_px_u(x->by_warps ? x->threads / 32 : 1);
+    TnPxLoop r = tn_px_loop(x, first, PX(x, min, left, tn_px_u(u->rows)), step);
     c.row = PX(x, add, row0, r.i);
     c.words = tn_px_index(x, u->words, r.i, u->slots * 4);
     tn_ptx_epilogue(b, &c);
-    tn_px_barrier(x);
+    tn_px_meet(x);
     tn_px_loop_end(x, &r);
+    x->by_warps = false;
 }
 
 static void put_part(TnPtx *b, const TnPtxProduct *p, TnPtxUnit *u, uint32_t part, TnPxV rows) {
@@ -141,6 +154,7 @@ static void put_part(TnPtx *b, const TnPtxProduct *p, TnPtxUnit *u, uint32_t par
     fetch_rows(b, p, u, row0, rows, place);
     p->finish(b, u);
     tn_px_barrier(x);
+    x->used = (uint32_t)u->words.bits + words;
     put_rows(b, u, part, row0, rows);
     x->used = used;
 }

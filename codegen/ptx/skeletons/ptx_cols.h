@@ -6,7 +6,7 @@
  *     begin        the product issues loads of weights, which do not depend on the rows
  *     the input    rows of the input come to shared memory: copied, or made by the prologue
  *     finish       the product writes the root's words to shared memory
- *     epilogue     row by row
+ *     epilogue     a row a warp, or row by row
  *
  * Loads in `begin` are under way while the prologue computes: ptxas does not move loads across a barrier. */
 #ifndef TN_PTX_COLS_H

@@ -93,10 +93,10 @@ TnPxV tn_ptx_result(TnPtx *b, TnPtxFrame *f, TnRef ref) {
     const TnType *t = &b->g->nodes[ref].type;
     if (m->kind) return *m;
     if (!f->width.kind && !f->own && tn_ptx_leaves(b, ref)) return *m = tn_ptx_operand_row(b, ref, f->row);
-    size_t bytes = f->width.kind ? (size_t)f->grain * 4 : tn_row_bytes(t);
+    size_t bytes = f->width.kind ? tn_ptx_strip_bytes(f->grain) : tn_row_bytes(t);
     if (tn_encs[t->enc].kind == TN_DENSE && !f->width.kind) bytes = (size_t)tn_ptx_cols(b, ref) * 4;
     TN_CHECK(bytes < 1u << 24);
-    return *m = tn_px_shared_at(&b->x, tn_px_shared(&b->x, (uint32_t)bytes, 16));
+    return *m = tn_px_team_shared(&b->x, (uint32_t)bytes);
 }
 
 static bool is_operand(TnPtx *b, const TnPtxFrame *f, TnRef ref) {
@@ -113,13 +113,19 @@ void tn_ptx_copy_out(TnPtx *b, const TnPtxFrame *f, TnRef ref) {
 
 /* ---- nodes */
 
-/* How often a node is read inside its kernel, and whether an op there needs it in memory. */
-static uint32_t readers(TnPtx *b, TnRef ref, bool *out_memory) {
+/* Whether a slice reads its operand from another frame than this one. */
+static bool cuts_elsewhere(const TnPtx *b, const TnPtxFrame *f, TnRef slice) {
+    return f && f->root_end && tn_attr_int(&b->g->nodes[slice], TN_ATTR_lo) != f->root_base;
+}
+
+/* How often a node is read inside its kernel from frame f (NULL: from any), and whether an op there needs it in memory. */
+static uint32_t readers(TnPtx *b, const TnPtxFrame *f, TnRef ref, bool *out_memory) {
     uint32_t n = 0;
     *out_memory = false;
     for (TnRef r = ref + 1; r < b->k->first + b->k->n; r++)
         for (uint32_t a = 0; a < b->g->nodes[r].n_args; a++)
             if (b->g->nodes[r].args[a] == ref) {
+                if (b->g->nodes[r].op == TN_OP_slice && cuts_elsewhere(b, f, r)) continue;
                 const TnPtxOp *op = b->table[b->g->nodes[r].op];
                 n++;
                 if (op->row || op->kernel || (op->mixes && a == 0)) *out_memory = true;
@@ -131,7 +137,7 @@ static uint32_t readers(TnPtx *b, TnRef ref, bool *out_memory) {
 static bool settle(TnPtx *b, TnPtxFrame *f, TnRef ref) {
     TnPxV *mem = &f->mem[ref - b->k->first], kept = *mem, out = {0};
     bool memory, leaves = tn_ptx_leaves(b, ref) && !f->own;
-    uint32_t n = readers(b, ref, &memory);
+    uint32_t n = readers(b, f, ref, &memory);
     if (!memory && n <= 1 && !kept.kind && !leaves && !(f->own && tn_ptx_leaves(b, ref))) return false;
     if (f->width.kind && leaves) out = operand_strip(b, f, ref);
     if (!kept.kind && (n || !out.kind)) kept = tn_ptx_result(b, f, ref);
@@ -158,7 +164,7 @@ void tn_ptx_frame(TnPtx *b, TnPtxFrame *f, TnRef first, TnRef end, const bool *s
             TN_BUG("kernel @%s: %s has no emitter for a row", b->k->name, tn_ops[b->g->nodes[r].op].name);
         else if (!settle(b, f, r))
             continue;
-        tn_px_barrier(&b->x);
+        tn_px_meet(&b->x);
     }
 }
 
@@ -199,6 +205,16 @@ static void choose(TnPtx *b, uint32_t part, bool *skip) {
         skip[r - b->k->first] = r <= b->k->root || tn_node_part(b->g, b->kernel, r) != part;
 }
 
+uint32_t tn_ptx_strips(TnPtx *b) {
+    uint32_t n = 0;
+    for (TnRef r = b->k->root + 1; r < b->k->first + b->k->n; r++) {
+        bool memory;
+        uint32_t reads = readers(b, NULL, r, &memory);
+        n += memory || reads > (tn_ptx_leaves(b, r) ? 0 : 1) || b->table[b->g->nodes[r].op]->row;
+    }
+    return n;
+}
+
 static bool has_slices(const TnPtx *b) {
     for (TnRef r = b->k->first; r < b->k->first + b->k->n; r++)
         if (b->g->nodes[r].op == TN_OP_slice) return true;
@@ -233,7 +249,7 @@ void tn_ptx_epilogue(TnPtx *b, const TnPtxCols *c) {
         f->root_base = p->base[i];
         f->root_end = p->base[i] + p->n;
         tn_ptx_copy_out(b, f, root);
-        if (tn_ptx_leaves(b, root)) tn_px_barrier(&b->x);
+        if (tn_ptx_leaves(b, root)) tn_px_meet(&b->x);
         if (slices)
             choose(b, TN_NONE, skip);
         else

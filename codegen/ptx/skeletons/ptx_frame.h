@@ -116,6 +116,12 @@ typedef struct TnPtxCols {
         x; /* where the root's input row lies if it is a node of the kernel (tn_ptx_prologue); else kind 0 */
 } TnPtxCols;
 void tn_ptx_epilogue(TnPtx *b, const TnPtxCols *c);
+/* While b->x.by_warps is set, each warp does a row of its own: all lanes of a warp call it, after a barrier, and strips lie in
+ * shared memory once for each warp. Returns how many strips an epilogue keeps there at most, of tn_ptx_strip_bytes each. */
+uint32_t tn_ptx_strips(TnPtx *b);
+static inline uint32_t tn_ptx_strip_bytes(uint32_t grain) {
+    return (grain * 4 + 15) / 16 * 16;
+}
 
 /* ---- the skeleton of kernels over rows: a unit is a row. For kernels without a root, or with one that has only an elem. */
 void tn_ptx_rows(TnPtx *b);
