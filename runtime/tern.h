@@ -215,11 +215,13 @@ TERN_API uint64_t tern_model_huge_bytes(const TernModel *model);
  * file's weights. Set `size` before the call. */
 typedef struct TernModelMemory {
     size_t size;
-    uint64_t whole;    /* weights that decoding a token reads whole, or may read whole */
-    uint64_t rows;     /* tables of which a step reads a few rows */
-    uint64_t longer;   /* weights that only steps of several rows read: prompts, or sequences that are decoded together */
-    uint64_t unused;   /* weights of other levels, and what lies between weights */
-    uint64_t resident; /* of the weights, what stays in this machine's memory while tokens are decoded: `whole`, or all of
+    uint64_t whole; /* weights that decoding a token reads whole, or may read whole */
+    uint64_t rows;  /* tables of which a step reads a few rows */
+    uint64_t
+        longer; /* weights that only steps of several rows read: prompts, or sequences that are decoded together */
+    uint64_t unused; /* weights of other levels, and what lies between weights */
+    uint64_t
+        resident; /* of the weights, what stays in this machine's memory while tokens are decoded: `whole`, or all of
                           them if they do not lie in the file, or nothing if a device holds them */
     uint64_t code;
     uint64_t sessions; /* what the sessions of the model take now: the sum of TernSessionBytes.total */

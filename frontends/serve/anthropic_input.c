@@ -201,7 +201,7 @@ const TnJsonNode *tn_anthropic_messages(TnCall *call, const TnJsonNode *system, 
     ok = ok && (!system || put_system(call, system, &out));
     for (const TnJsonNode *v = ok ? messages->first : NULL; v && ok; v = v->next)
         ok = put_message(call, v, i++, &out);
-    if (ok) {
+    if (ok && out.data) {
         out.data[0] = '['; /* the first message's comma */
         tn_buf_puts(&out, "]");
         return tn_chat_parse(call, &out);

@@ -1,7 +1,7 @@
 /* The socket that the server listens on: TCP, or a unix socket. */
 #include <errno.h>
 #include <netdb.h>
-#include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -62,9 +62,10 @@ static unsigned port_of(int fd) {
     struct sockaddr_storage at = {.ss_family = 0};
     socklen_t n = sizeof at;
     if (getsockname(fd, (struct sockaddr *)&at, &n) != 0) return 0;
-    in_port_t port = at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port
-                                              : ((struct sockaddr_in *)&at)->sin_port;
-    return ntohs(port);
+    char service[12] = "";
+    if (getnameinfo((struct sockaddr *)&at, n, NULL, 0, service, sizeof service, NI_NUMERICSERV) != 0)
+        return 0;
+    return (unsigned)strtoul(service, NULL, 10);
 }
 
 static TernStatus listen_tcp(const char *host, uint32_t port, int *out_fd, TernError *err) {

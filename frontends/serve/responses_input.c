@@ -173,7 +173,7 @@ const TnJsonNode *tn_responses_messages(TnCall *call, const TnJsonNode *input, T
         put_member(&out, "content", instructions);
         tn_buf_puts(&out, "}");
     }
-    if (ok && !list) {
+    if (ok && input && !list) {
         begin_message(&w, user);
         put_member(&out, "content", (TernText){input->text, input->size});
         tn_buf_puts(&out, "}");

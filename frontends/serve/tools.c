@@ -72,8 +72,8 @@ static void read_tagged(TnToolText *t, const char *text, size_t n) {
             tn_buf_put(content, p, (size_t)(next - p));
         p = next;
     }
-    if (!t->n_calls) return;
-    size_t from = skip_blanks(content->data ? content->data : "", content->len);
+    if (!t->n_calls || !content->data) return;
+    size_t from = skip_blanks(content->data, content->len);
     if (from) memmove(content->data, content->data + from, content->len - from);
     content->len -= from;
     while (content->len && strchr(" \t\r\n", content->data[content->len - 1])) content->len--;

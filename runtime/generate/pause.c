@@ -39,7 +39,7 @@ static double row_time(const TnPace *p, int class) {
 }
 
 size_t tn_pace_rows(const TnPace *p, double seconds, size_t least, size_t most) {
-    for (int i = class_of(most); i >= class_of(least); i--) {
+    for (int i = class_of(most), low = class_of(least); i >= low && i >= 0; i--) {
         double row = row_time(p, i), n = row > 0 ? seconds / row : 0;
         size_t first = (size_t)1 << i, last = i == class_of(most) ? most : 2 * first - 1;
         if (n < (double)first) continue;

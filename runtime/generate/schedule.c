@@ -41,13 +41,15 @@ static void gather(TernGenerator *g) {
     g->first = UINT32_MAX;
     for (uint32_t i = 0; i < g->all; i++)
         if (g->at[i]) tn_sequence_heed(g->at[i]);
-    for (uint32_t i = 0; i < g->all; i++)
-        if (tn_sequence_is_due(g->at[i]) && !tn_sequence_in_prompt(g->at[i])) add_rows(g, g->at[i]);
+    for (uint32_t i = 0; i < g->all; i++) {
+        TernSequence *s = g->at[i];
+        if (s && tn_sequence_is_due(s) && !tn_sequence_in_prompt(s)) add_rows(g, s);
+    }
     g->room = find_room(g);
     for (uint32_t i = 0; i < g->all; i++) {
         TernSequence *s = g->at[(g->turn + i) % g->all];
         size_t before = g->n_rows;
-        if (tn_sequence_is_due(s) && tn_sequence_in_prompt(s)) add_prompt(g, s);
+        if (s && tn_sequence_is_due(s) && tn_sequence_in_prompt(s)) add_prompt(g, s);
         if (g->first == UINT32_MAX && g->n_rows > before) g->first = s->slot;
     }
 }
@@ -77,6 +79,7 @@ static void settle(TernGenerator *g, TernStatus status, const TernError *err) {
     TernSequence *culprit = status == TERN_OK ? NULL : g->row_of[unseen];
     for (size_t row = 0; row < g->n_rows; row++) {
         TernSequence *s = g->row_of[row];
+        TN_CHECK(s);
         if (row > 0 && g->row_of[row - 1] == s) continue;
         if (s == culprit) tn_sequence_take_failure(s, status, err);
         if (s != culprit && waits(g, s, unseen))
