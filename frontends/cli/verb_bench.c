@@ -147,6 +147,7 @@ static TernStatus measure(Bench *bench, BenchRow *b, TernError *err) {
     for (TernStatus st; (st = tern_session_create(bench->l.model, bench->l.pool, &o, &r.s, err)) != TERN_OK;)
         if (!load_for_cpu(&bench->l, st, err)) return st;
     report_start(&bench->l);
+    notes_print();
     snprintf(b->backend, sizeof b->backend, "%s", bench->l.info.level);
     r.rows = tn_xcalloc(longest, sizeof *r.rows);
     r.best = tn_xcalloc(b->sequences, sizeof *r.best);
@@ -335,7 +336,6 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
     if (code == EXIT_OK) code = profile_check(bench.profile, &bench.l);
     bench.huge = m.huge || (bench.l.compiled && !bench.l.kept);
     if (code == EXIT_OK) report_quota(threads || m.cpus);
-    if (code == EXIT_OK) notes_print();
     if (code == EXIT_OK) code = run_all(&bench, t, n_t);
     progress_end();
     if (code == EXIT_OK) note_saturated(bench.saturated);

@@ -136,6 +136,8 @@ TernStatus tn_gguf_vocab(TnGguf *g, const void **out, size_t *out_bytes, TernErr
         TernVocabSource s = TERN_VOCAB_SOURCE;
         TN_TRY(read_keys(g, &s, err));
         TernStatus st = tern_vocab_build(&s, &g->vocab, &g->vocab_bytes, err);
+        if (st == TERN_ERR_UNSUPPORTED) /* the file names what nobody knows; another name may do */
+            return tn_fail_in(err, st, "%s: TerncSource.overrides can replace this", g->path);
         if (st != TERN_OK) return tn_fail_in(err, st, "%s", g->path);
         note_ends(g, &s);
     }

@@ -230,6 +230,10 @@ if [ $ran = 0 ]; then
 2400000|$session
 1048576|tern: device cpu in place of cuda:0: *cuda:0: no memory for * bytes, * of 1048576 are free
 END
+    # auto's line stands before what is said of the file that was kept
+    on "$fake" TERN_KEEP=1 bench "$root/models/verse-i2_s.gguf" --device auto -p 8 -n 0 -r 1 --read-mib 0
+    expect "bench of a model that is kept" 0 err "tern: device cuda:0: *"
+    grep -q '^tern: kept for the next start: ' "$dir/err" || no "bench: nothing is kept: $(cat "$dir/err")"
     # a call that fails, wherever: the cpu, after one line, or the device's line if the session was made
     for call in 3 9 14 20 40 80 110 130; do
         on "$fake" FAKE_CUDA_FAIL=$call run "$dir/both.tern" --device auto --tokens $ids --temp 0 -n 4 --print-tokens --seed 1

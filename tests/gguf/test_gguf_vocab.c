@@ -261,7 +261,8 @@ static void wrong_values(void **state) {
     tn_gw_str(w, T "model", "bert");
     assert_string_equal(
         says(w),
-        "m.gguf: tokenizer.ggml.model is 'bert', expected 'gpt2', 'llama', 'gemma4' or 'whitespace'");
+        "m.gguf: TerncSource.overrides can replace this: tokenizer.ggml.model is 'bert', expected 'gpt2', "
+        "'llama', 'gemma4' or 'whitespace'");
     w = good();
     tn_gw_drop(w, T "model");
     assert_string_equal(
