@@ -9,7 +9,7 @@
 #define MIB ((size_t)1 << 20)
 
 typedef struct ListenFlags {
-    const char *host, *socket, *keys, *log_name;
+    const char *host, *socket, *keys, *cors, *log_name;
     int64_t port, connections, queue, body;
     float deadline, idle;
     TnLog log;
@@ -28,6 +28,7 @@ static int serve(ServeModel *s, const ListenFlags *f) {
     o.port = (uint32_t)f->port;
     o.unix_socket = f->socket;
     o.keys_file = f->keys;
+    o.cors = f->cors;
     o.connections = (uint32_t)f->connections;
     o.queue = (uint32_t)f->queue;
     o.body_most = (size_t)f->body * MIB;
@@ -49,6 +50,14 @@ static TnLog read_log(const Verb *verb, const char *name) {
     usage_error(verb, "--log: got '%s', expected text or json", name);
 }
 
+/* SCHEME://HOST with perhaps a port, as browsers write it. */
+static void check_origin(const Verb *verb, const char *origin) {
+    if (!origin || strcmp(origin, "*") == 0) return;
+    const char *host = strstr(origin, "://");
+    if (!host || host == origin || !host[3] || strpbrk(host + 3, "/ \t\r\n\"") || strchr(origin, ','))
+        usage_error(verb, "--cors: got '%s', expected an origin such as https://example.org, or *", origin);
+}
+
 int verb_serve(const Verb *verb, int argc, char **argv) {
     ServeFlags f = SERVE_DEFAULTS;
     f.max_pause = 250;
@@ -65,6 +74,8 @@ int verb_serve(const Verb *verb, int argc, char **argv) {
         {"--socket", "FILE", FLAG_STR, &l.socket, 0, 0, "listen on a unix socket instead"},
         {"--api-key --api-key-file", "FILE", FLAG_STR, &l.keys, 0, 0,
          "a file of keys, one a line; requests must show one"},
+        {"--cors", "ORIGIN", FLAG_STR, &l.cors, 0, 0,
+         "the origin whose web pages may read answers, such as https://example.org; *: any (default: none)"},
         {"--queue", "N", FLAG_INT, &l.queue, 0, 100000, "requests that may wait for a slot (default: 64)"},
         {"--connections", "N", FLAG_INT, &l.connections, 1, 100000, "connections at once (default: 1000)"},
         {"--deadline", "SECONDS", FLAG_FLOAT, &l.deadline, 0.001, 1e6,
@@ -86,6 +97,7 @@ int verb_serve(const Verb *verb, int argc, char **argv) {
     if (flag_given(&l.socket) && (flag_given(&l.host) || flag_given(&l.port)))
         usage_error(verb, "--socket excludes --host and --port");
     l.log = read_log(verb, l.log_name);
+    check_origin(verb, l.cors);
     const TnFileUse files[] = {SERVE_FILES(f), {"--api-key", l.keys, TN_FILE_IN}};
     ServeModel s = {.f = &f};
     int code = check_files(verb, files, TN_COUNT(files));

@@ -68,6 +68,40 @@ static bool check_length(TnCall *call) {
     return too_large(call);
 }
 
+/* What the library parses may be somewhat more, so that it is answered here; what is more than that gets its own page. */
+static bool check_head(TnCall *call) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(call->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    if (!info || info->header_size <= HEAD_MOST) return true;
+    tn_call_header(call, "Connection", "close");
+    return tn_call_refuse(call, 431, "head_too_large", NULL, "got a head of %zu bytes, expected at most %d",
+                          info->header_size, HEAD_MOST);
+}
+
+/* ---- Pages of other origins (CORS): only that of --cors may read answers. A browser asks first, without a key. */
+
+static bool is_allowed_origin(const TnCall *call) {
+    const char *allowed = call->server->o->cors, *origin = header(call, "Origin");
+    return allowed && origin && (strcmp(allowed, "*") == 0 || strcmp(allowed, origin) == 0);
+}
+
+static bool is_preflight(const TnCall *call, const char *method) {
+    return strcmp(method, "OPTIONS") == 0 && is_allowed_origin(call) &&
+           header(call, "Access-Control-Request-Method");
+}
+
+static void add_cors(const TnCall *call, struct MHD_Response *r) {
+    const char *headers = header(call, "Access-Control-Request-Headers");
+    if (!call->server->o->cors) return;
+    MHD_add_response_header(r, "Vary", "Origin");
+    if (!is_allowed_origin(call)) return;
+    MHD_add_response_header(r, "Access-Control-Allow-Origin", call->server->o->cors);
+    if (call->route || call->status != 204) return;
+    MHD_add_response_header(r, "Access-Control-Allow-Methods", "GET, POST");
+    MHD_add_response_header(r, "Access-Control-Max-Age", "3600");
+    if (headers) MHD_add_response_header(r, "Access-Control-Allow-Headers", headers);
+}
+
 /* ---- Answers */
 
 static void add_headers(const TnCall *call, struct MHD_Response *response) {
@@ -130,6 +164,7 @@ static enum MHD_Result reply(TnCall *call) {
     if (!r) return MHD_NO;
     MHD_add_response_header(r, "Content-Type", type);
     add_headers(call, r);
+    add_cors(call, r);
     enum MHD_Result ok = MHD_queue_response(call->connection, status, r);
     MHD_destroy_response(r);
     return ok;
@@ -172,7 +207,10 @@ static enum MHD_Result begin(TnServer *server, struct MHD_Connection *c, const c
     TnCall *call = *out = tn_call_create(server, c);
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
     if (info) call->fd = info->connect_fd;
-    if (tn_route_find(call, method, path) && check_key(call)) check_length(call);
+    if (is_preflight(call, method))
+        tn_call_answer(call, 204, "text/plain", "", 0);
+    else if (check_head(call) && tn_route_find(call, method, path) && check_key(call))
+        check_length(call);
     return call->status == 413 ? reply(call) : MHD_YES; /* such a body is not even read */
 }
 
@@ -235,7 +273,7 @@ TernStatus tn_http_start(TnServer *server, TernError *err) {
     server->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET,
                                       server->fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)o->connections,
                                       MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(o->body_seconds + 0.5),
-                                      MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_MOST,
+                                      MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)2 * HEAD_MOST,
                                       MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_END);
     if (server->daemon) return TERN_OK;
     return tn_fail(err, TERN_ERR_ENV, "the web server could not be started");

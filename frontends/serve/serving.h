@@ -40,6 +40,7 @@ typedef struct TnServeOptions {
     uint32_t port;           /* 0: one that the system chooses */
     const char *unix_socket; /* the path of a socket to listen on instead; NULL: none */
     const char *keys_file;   /* a key a line; NULL: none is asked for */
+    const char *cors;        /* the origin whose pages may read answers, or "*"; NULL: none */
     uint32_t connections;    /* most at once */
     uint32_t queue;          /* most requests that wait for a slot; further ones get 429 */
     size_t body_most;        /* bytes of a request's body */

@@ -1,5 +1,5 @@
 """Clients of tern serve that hang up, read slowly or come in crowds; keys, sockets, and how a server ends."""
-import json, os, signal, socket, sys, threading, time
+import json, os, signal, socket, subprocess, sys, threading, time
 from client import Server, check, finish, true
 
 C = "/v1/completions"
@@ -132,6 +132,31 @@ def deadline(build):
         check("then", text(s), "It shines.")
 
 
+def origins(build):
+    """Pages of other origins read nothing, unless --cors names theirs."""
+    page = {"Origin": "https://a.example"}
+    asks = dict(page, **{"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,x-stainless-os"})
+    allow = lambda headers: {k: v for k, v in headers.items() if k.startswith("Access-Control") or k == "Vary"}
+    with Server(build, "--slots", "1", "-c", "512") as s:
+        check("none by default", allow(s.ask("POST", C, SHORT, page)[1]), {})
+        check("nor for who asks first", s.ask("OPTIONS", C, None, asks)[0], 405)
+    for origin in ("https://a.example", "*"):
+        with Server(build, "--slots", "1", "-c", "512", "--cors", origin) as s:
+            status, headers, _ = s.ask("POST", C, SHORT, page)
+            check("an answer", (status, allow(headers)), (200, {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}))
+            check("an error", allow(s.ask("POST", C, {}, page)[1]), {"Access-Control-Allow-Origin": origin, "Vary": "Origin"})
+            check("without an origin", allow(s.ask("POST", C, SHORT)[1]), {"Vary": "Origin"})
+            status, headers, body = s.ask("OPTIONS", C, None, asks)
+            check("who asks first", (status, body, allow(headers)), (204, "", {
+                "Access-Control-Allow-Origin": origin, "Access-Control-Allow-Methods": "GET, POST", "Access-Control-Max-Age": "3600",
+                "Access-Control-Allow-Headers": "authorization,x-stainless-os", "Vary": "Origin"}))
+            other = s.ask("OPTIONS", C, None, dict(asks, Origin="https://b.example"))[0]
+            check("of another origin", other, 204 if origin == "*" else 405)
+    for wrong in ("a.example", "https://a.example/", "https://a.example, https://b.example"):
+        p = subprocess.run([build + "/tern", "serve", "m", "--cors", wrong], stderr=subprocess.PIPE, text=True)
+        check("--cors '%s'" % wrong, (p.returncode, "expected an origin such as" in p.stderr), (2, True))
+
+
 def unix(build):
     path = os.environ.get("TMPDIR", "/tmp") + "/s.%d" % os.getpid()
     with socket.socket(socket.AF_UNIX) as left: # as a server that was killed leaves it
@@ -178,6 +203,7 @@ def main():
     keys(build)
     deadline(build)
     log(build)
+    origins(build)
     unix(build)
     drain(build)
     finish("clients")

@@ -198,7 +198,9 @@ def main():
         chunk = b"8000\r\n" + b" " * 0x8000 + b"\r\n"
         head = b"POST /tokenize HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
         check("a body that is too large, in chunks", raw(s, head + chunk * 33 + b"0\r\n\r\n"), 413)
-        true("a head that is too large", raw(s, b"GET /health HTTP/1.1\r\nHost: x\r\nX: " + b"a" * (128 << 10) + b"\r\n\r\n") in (413, 431))
+        status, headers, text = s.ask("GET", "/health", None, {"X": "a" * (70 << 10)})
+        check("a head that is too large", (status, json.loads(text)["error"]["code"], headers.get("Connection")), (431, "head_too_large", "close"))
+        true("one that is much too large", raw(s, b"GET /health HTTP/1.1\r\nHost: x\r\nX: " + b"a" * (256 << 10) + b"\r\n\r\n") in (413, 431))
         check("no head", raw(s, b"\x16\x03\x01 nonsense\r\n\r\n"), 400)
         with socket.create_connection(("127.0.0.1", s.port), 600) as c: # half a body, and then nothing
             c.sendall(b"POST /tokenize HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
