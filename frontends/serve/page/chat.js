@@ -23,7 +23,7 @@ let key = load("localStorage", "tern.key", "");
 // ---- The server
 
 class Refusal extends Error {
-  constructor(status, message, after) { super(message); this.status = status; this.after = after; }
+  constructor(status, message) { super(message); this.status = status; }
 }
 
 async function ask(path, body, signal) {
@@ -33,7 +33,7 @@ async function ask(path, body, signal) {
   if (r.ok) return r;
   let message = r.status + " " + r.statusText;
   try { message = (await r.json()).error.message; } catch { /* not the server's own */ }
-  throw new Refusal(r.status, message, r.headers.get("Retry-After"));
+  throw new Refusal(r.status, message);
 }
 
 // The data of events, parsed, as they come.
@@ -105,7 +105,6 @@ function fail(turn, e) {
 
 // ---- Drawing
 
-const render = (text) => markdown(document, text);
 function icon(name) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg"), use = document.createElementNS("http://www.w3.org/2000/svg", "use");
   use.setAttribute("href", "#" + name);
@@ -142,7 +141,7 @@ function drawText(body, turn) {
     body.textContent = turn.text;
     return;
   }
-  const [thought, rest] = split(turn.text), old = body.drawn || [], fresh = render(rest);
+  const [thought, rest] = split(turn.text), old = body.drawn || [], fresh = markdown(document, rest);
   if (thought) fresh.unshift({source: "think " + thought, node: null});
   let same = 0;
   while (same < old.length && same < fresh.length && old[same].source === fresh[same].source) same++;
