@@ -100,7 +100,7 @@ async function errors() {
   await refused("another model", OpenAI.NotFoundError, 404, "model_not_found", "model", chat({model: "gpt-4", messages: user("hi")}));
   await refused("a bad temperature", OpenAI.BadRequestError, 400, "invalid_value", "temperature", chat({messages: user("hi"), temperature: -1}));
   await refused("an unknown member", OpenAI.BadRequestError, 400, "unknown_parameter", "colour", chat({messages: user("hi"), colour: 1}));
-  await refused("what is not supported", OpenAI.BadRequestError, 400, "unsupported_value", "frequency_penalty", chat({messages: user("hi"), frequency_penalty: 1}));
+  await refused("what is not supported", OpenAI.BadRequestError, 400, "unsupported_value", "modalities", chat({messages: user("hi"), modalities: ["audio"]}));
   await refused("a prompt that is too long", OpenAI.BadRequestError, 400, "context_length_exceeded", "messages", chat({messages: user("x".repeat(2000))}));
   await refused("an error before a stream", OpenAI.BadRequestError, 400, "invalid_value", "top_p", chat({messages: user("hi"), top_p: 2, stream: true}));
   const other = new OpenAI({baseURL, apiKey: "wrong", maxRetries: 0});
