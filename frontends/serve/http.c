@@ -4,7 +4,11 @@
  * one act under the lock; who finds the mark takes it away and resumes the connection after the lock. So a connection is
  * resumed once for each time that it was suspended, and never while it is not.
  *
- * A suspended connection is not watched by the library, so the engine looks for clients that hung up (rounds.c). */
+ * A suspended connection is not watched by the library, so the engine looks for clients that hung up (rounds.c).
+ *
+ * When more connections come than may be open, those that ask for nothing go first, the one that has been quiet the longest
+ * before the others. So clients that only hold connections take them from each other, and from nobody who asks. If all are
+ * at work, the new one gets 503. */
 #include <arpa/inet.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
@@ -16,6 +20,73 @@
 #include "frontends/serve/serve.h"
 
 enum { HEAD_MOST = 64 << 10, BLOCK = 16 << 10, OTHER_FILES = 64 };
+enum { SPARE = 64 }; /* connections above the limit, which get 503 or wait for others to be closed */
+
+/* ---- Connections: a list on the web thread, the one that has been quiet the longest first */
+
+struct TnPeer {
+    TnPeer *prev, *next;
+    int fd;
+    bool asks;   /* a whole request is here, and its answer has not gone out */
+    bool ending; /* it was hung up to make room */
+    bool excess; /* it is one too many */
+};
+
+static void peer_append(TnServer *server, TnPeer *p) {
+    TnPeer *head = server->peers;
+    p->next = head;
+    p->prev = head->prev;
+    head->prev->next = p;
+    head->prev = p;
+}
+
+static void peer_remove(TnPeer *p) {
+    p->prev->next = p->next;
+    p->next->prev = p->prev;
+}
+
+static void make_room(TnServer *server, TnPeer *new) {
+    while (server->n_peers > server->o->connections) {
+        TnPeer *p = server->peers->next;
+        while (p->asks || p->ending) p = p->next; /* the new one is none of them */
+        new->excess = p == new;
+        if (new->excess) return;
+        p->ending = true;
+        server->n_peers--;
+        (void)shutdown(p->fd, SHUT_RDWR); /* the library finds it closed */
+    }
+}
+
+static TnPeer *peer_of(struct MHD_Connection *c) {
+    return MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+static void on_connection(void *user, struct MHD_Connection *c, void **context,
+                          enum MHD_ConnectionNotificationCode what) {
+    TnServer *server = user;
+    TnPeer *p = *context;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        *context = p = tn_xcalloc(1, sizeof *p);
+        p->fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+        peer_append(server, p);
+        server->n_peers++;
+        make_room(server, p);
+    } else if (p) {
+        *context = NULL;
+        server->n_peers -= !p->ending;
+        peer_remove(p);
+        free(p);
+    }
+}
+
+/* A request is whole, or its answer has gone out. */
+static void peer_asks(TnServer *server, struct MHD_Connection *c, bool asks) {
+    TnPeer *p = peer_of(c);
+    p->asks = asks;
+    if (asks) return;
+    peer_remove(p);
+    peer_append(server, p);
+}
 
 /* ---- The head of a request */
 
@@ -207,7 +278,12 @@ static enum MHD_Result begin(TnServer *server, struct MHD_Connection *c, const c
     TnCall *call = *out = tn_call_create(server, c);
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
     if (info) call->fd = info->connect_fd;
-    if (is_preflight(call, method))
+    if (peer_of(c)->excess) {
+        tn_call_header(call, "Retry-After", "1");
+        tn_call_header(call, "Connection", "close");
+        tn_call_refuse(call, 503, "too_many_connections", NULL,
+                       "%u connections are open, expected at most that", server->o->connections);
+    } else if (is_preflight(call, method))
         tn_call_answer(call, 204, "text/plain", "", 0);
     else if (check_head(call) && tn_route_find(call, method, path) && check_key(call))
         check_length(call);
@@ -224,6 +300,7 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *c, const ch
         *n = 0;
         return more ? MHD_YES : MHD_NO;
     }
+    peer_asks(call->server, c, true);
     if (!call->submitted && !call->status) {
         bool body = strcmp(call->route->method, "POST") == 0;
         if (!body || parse_body(call)) tn_route_handle(call);
@@ -235,7 +312,8 @@ static void on_completed(void *user, struct MHD_Connection *c, void **state,
                          enum MHD_RequestTerminationCode why) {
     TnServer *server = user;
     TnCall *call = *state;
-    (void)c, (void)why;
+    (void)why;
+    peer_asks(server, c, false);
     if (!call) return;
     *state = NULL;
     tn_log_call(call);
@@ -255,7 +333,7 @@ void tn_http_wake(TnCall *call) {
 /* Each connection is an open file, and the usual limit is near what one server needs. */
 static TernStatus allow_files(uint32_t connections, TernError *err) {
     struct rlimit limit;
-    rlim_t need = (rlim_t)connections + OTHER_FILES;
+    rlim_t need = (rlim_t)connections + SPARE + OTHER_FILES;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need) return TERN_OK;
     if (limit.rlim_max < need)
         return tn_fail(err, TERN_ERR_ENV,
@@ -269,13 +347,17 @@ static TernStatus allow_files(uint32_t connections, TernError *err) {
 TernStatus tn_http_start(TnServer *server, TernError *err) {
     const TnServeOptions *o = server->o;
     TN_TRY(allow_files(o->connections, err));
+    server->peers = tn_xcalloc(1, sizeof *server->peers);
+    server->peers->next = server->peers->prev = server->peers;
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
-    server->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET,
-                                      server->fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)o->connections,
-                                      MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(o->body_seconds + 0.5),
-                                      MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)2 * HEAD_MOST,
-                                      MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_END);
+    server->daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET, server->fd,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)o->connections + SPARE, MHD_OPTION_NOTIFY_CONNECTION,
+        on_connection, server, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(o->body_seconds + 0.5),
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)2 * HEAD_MOST, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
+        server, MHD_OPTION_END);
     if (server->daemon) return TERN_OK;
+    free(server->peers);
     return tn_fail(err, TERN_ERR_ENV, "the web server could not be started");
 }
 
@@ -290,4 +372,5 @@ void tn_http_stop(TnServer *server) {
         if (open) nanosleep(&pause, NULL);
     }
     MHD_stop_daemon(server->daemon);
+    free(server->peers);
 }

@@ -43,6 +43,7 @@
 typedef struct TnServer TnServer;
 typedef struct TnCall TnCall;
 typedef struct TnKeys TnKeys;
+typedef struct TnPeer TnPeer;
 struct MHD_Connection;
 struct MHD_Daemon;
 
@@ -361,6 +362,10 @@ struct TnServer {
     TnSlotView *views; /* [n_views] */
     size_t n_views;
     TnMetrics metrics;
+
+    /* the web thread's */
+    TnPeer *peers; /* a ring of connections, which begins with none of them */
+    size_t n_peers;
 
     /* the engine's */
     /* Submits calls in the place of a web thread; called once a round. False: there will be no more. NULL: there is a web

@@ -214,4 +214,5 @@ def main():
     finish("errors")
 
 
-main()
+if __name__ == "__main__":
+    main()
