@@ -52,6 +52,8 @@ ROWS = [
     (C, {"prompt": "a", "logit_bias": []}, 400, "logit_bias", "invalid_value", None),
     (C, {"prompt": "a", "logit_bias": {"9999": 1}}, 400, "logit_bias.9999", "invalid_value",
      "logit_bias: got the token '9999', expected an id from 0 to LAST"),
+    (C, {"prompt": "a", "logit_bias": {str(i): 0 for i in range(4097)}}, 400, "logit_bias", "invalid_value",
+     "logit_bias: got 4097 tokens, expected at most 4096"),
     (C, {"prompt": "a", "logit_bias": {"x": 1}}, 400, "logit_bias.x", "invalid_value", None),
     (C, {"prompt": "a", "logit_bias": {"3": 101}}, 400, "logit_bias.3", "invalid_value",
      "logit_bias.3: got 101, expected a number from -100 (never) to 100"),

@@ -215,4 +215,5 @@ def main():
     finish("shapes")
 
 
-main()
+if __name__ == "__main__":
+    main()
