@@ -2,7 +2,7 @@
 #ifndef TN_CLI_CONSTRAIN_H
 #define TN_CLI_CONSTRAIN_H
 
-#include "frontends/cli/cli.h"
+#include "frontends/cli/generate_flags.h"
 
 typedef struct ConstrainFlags {
     StrList stops, biases;

@@ -1,5 +1,5 @@
 /* The flags of run and chat about generating: sampling, limits, guesses. */
-#include "frontends/cli/cli.h"
+#include "frontends/cli/generate_flags.h"
 
 #define DEFAULT_CONTEXT 4096
 

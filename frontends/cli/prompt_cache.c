@@ -3,7 +3,7 @@
  * The file is read before the prompt runs. It is written after the answer, if the prompt went further than what it held: the
  * ids of the prompt, or with --prompt-cache-all also those of the answer. */
 #include <unistd.h>
-#include "frontends/cli/cli.h"
+#include "frontends/cli/generate_flags.h"
 #include "runtime/base/escape.h"
 
 void check_prompt_cache(const Verb *verb, const PromptCache *c) {

@@ -2,7 +2,7 @@
 #ifndef TN_CLI_SERVE_MODEL_H
 #define TN_CLI_SERVE_MODEL_H
 
-#include "frontends/cli/cli.h"
+#include "frontends/cli/generate_flags.h"
 #include "frontends/serve/serving.h"
 
 typedef struct ServeFlags {
