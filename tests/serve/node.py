@@ -24,7 +24,7 @@ def modules(build):
         if os.path.exists(done) and open(done).read() == text:
             return folder + "/node_modules"
         shutil.copy(HERE + "/package.json", folder)
-        command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock", "--fetch-retries=0", "--loglevel=error"]
+        command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline", "--no-package-lock", "--fetch-retries=0", "--loglevel=error"]
         try:
             r = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=240)
         except subprocess.TimeoutExpired:
@@ -37,6 +37,8 @@ def modules(build):
 
 
 def run(build, program, *words):
-    """Runs a program of this folder; it prints FAILED lines and a last line with its counts."""
+    """Runs a program of this folder; it prints FAILED lines and a last line with its counts. Status 77: it printed why it skips."""
     r = subprocess.run(["node", HERE + "/" + program, *words], env=dict(os.environ, NODE_PATH=modules(build)), stdin=subprocess.DEVNULL)
+    if r.returncode == 77:
+        sys.exit(77)
     return r.returncode
