@@ -63,6 +63,12 @@ async function draws(page) {
   check("blocks", await page.evaluate(() => [...document.querySelector(".model .body").children].map(e => e.nodeName)), ["H3", "P", "FIGURE", "UL"]);
   await page.click("figure .copy");
   check("code is copied", await page.evaluate(() => navigator.clipboard.readText()), "int x;");
+  const real = "Object.getOwnPropertyDescriptor(Navigator.prototype, 'clipboard').get.call(navigator)";
+  await page.evaluate(() => Object.defineProperty(navigator, "clipboard", {value: undefined, configurable: true}));
+  await page.click("[title='Copy the message']");
+  await page.waitForSelector("[title='Copy the message'] use[href='#done']");
+  check("without a clipboard", await page.evaluate(real + ".readText()"), "blocks");
+  await page.evaluate(() => { delete navigator.clipboard; });
   await say(page, "evil");
   await page.waitForTimeout(50);
   ok("nothing of a text runs", (await page.title()) !== "bad");

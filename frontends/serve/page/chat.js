@@ -120,8 +120,22 @@ function button(name, label, act) {
   b.addEventListener("click", act);
   return b;
 }
+// Without TLS a browser has no clipboard for pages of other machines, but still copies what is selected.
+async function toClipboard(text) {
+  try { await navigator.clipboard.writeText(text); return true; } catch { /* the other way */ }
+  const area = make(document, "textarea", "unseen");
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  const done = document.execCommand("copy");
+  area.remove();
+  return done;
+}
 async function copy(text, b) {
-  try { await navigator.clipboard.writeText(text); } catch { say("The browser does not allow copying"); return; }
+  if (!await toClipboard(text)) {
+    say("The browser does not allow copying");
+    return;
+  }
   b.replaceChildren(icon("done"));
   say("Copied");
   setTimeout(() => b.replaceChildren(icon("copy")), 1500);
