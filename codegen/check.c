@@ -55,13 +55,18 @@ static void set_apart(TnGraph *g) {
 /* Sets grains and distances that a tuner might choose, and stranger ones. */
 static void choose_settings(TnGraph *g, uint64_t seed) {
     static const int64_t grains[] = {16, 20, 32, 48, 96, 128, 256}, l1[] = {0, 64, 512, 4096},
-                         l2[] = {0, 4096, 65536};
+                         l2[] = {0, 4096, 65536}, places[] = {0, 0, 1, 12, 60};
     for (uint32_t k = 0; k < g->n_kernels; k++) {
         if (!tn_tune_can(g, k)) continue;
         uint64_t z = (seed + k) * 0x9e3779b97f4a7c15u >> 16;
-        tn_tune_set(
-            g, k,
-            (TnSetting){grains[z % TN_COUNT(grains)], l1[z / 8 % TN_COUNT(l1)], l2[z / 64 % TN_COUNT(l2)]});
+        TnSetting s = {.grain = grains[z % TN_COUNT(grains)]};
+        s.prefetch.ahead[TN_STREAM_DENSE][TN_INTO_L1] = l1[z / 8 % TN_COUNT(l1)];
+        s.prefetch.ahead[TN_STREAM_DENSE][TN_INTO_L2] = l2[z / 64 % TN_COUNT(l2)];
+        for (TnInto i = 0; i < TN_INTO_COUNT; i++) {
+            s.prefetch.ahead[TN_STREAM_LISTED][i] = places[(z >> (10 + 3 * i)) % TN_COUNT(places)];
+            s.prefetch.ahead[TN_STREAM_COLUMNS][i] = places[(z >> (20 + 3 * i)) % TN_COUNT(places)];
+        }
+        tn_tune_set(g, k, s);
     }
 }
 

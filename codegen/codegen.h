@@ -119,6 +119,7 @@ TernStatus tn_graph_lower(TnGraph *g, TnStage stage, const char *level, TnKv kv,
 typedef struct TnCompileOptions {
     const char *const *levels; /* "avx2" ... or "ref" */
     uint32_t n_levels;
+    const char *family; /* of processors, as in TnPassCtx */
     uint32_t context;  /* largest context, 0: the model's */
     uint32_t max_rows; /* top of the last batch class; default TN_ROWS_DEFAULT */
     uint32_t kvs;      /* cache types to make variants for, 1u << TnKv each; 0: all */

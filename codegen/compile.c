@@ -147,7 +147,8 @@ static TernStatus run_passes(Compiler *c, const TnGraph *model, const TnWeights 
         return tn_fail(c->err, TERN_ERR_INPUT, "compile: cache types 0x%x, expected at most 0x%x", kvs,
                        known);
     double start = tn_os_seconds();
-    TnPassCtx ctx = {.head = c->opt->head, .weights = weights, .first = c->opt->target};
+    TnPassCtx ctx = {
+        .family = c->opt->family, .head = c->opt->head, .weights = weights, .first = c->opt->target};
     Taking taking = {.c = c};
     for (uint32_t l = 0; l < c->n_levels; l++)
         taking.total += (uint32_t)__builtin_popcount(kvs) * c->levels[l].n_classes;

@@ -35,12 +35,14 @@ void tn_tune_shape(const TnGraph *g, uint32_t kernel, TnBuf *out) {
 
 TnSetting tn_tune_get(const TnGraph *g, uint32_t kernel) {
     const TnKernel *k = &g->kernels[kernel];
-    return (TnSetting){k->grain, k->prefetch_l1, k->prefetch_l2};
+    return (TnSetting){k->grain, k->prefetch};
 }
 
 void tn_tune_set(TnGraph *g, uint32_t kernel, TnSetting s) {
-    TN_CHECK(s.grain > 0 && tn_prefetch_ok(s.prefetch_l1) && tn_prefetch_ok(s.prefetch_l2));
+    TN_CHECK(s.grain > 0);
+    for (TnStream stream = 0; stream < TN_STREAM_COUNT; stream++)
+        for (TnInto i = 0; i < TN_INTO_COUNT; i++)
+            TN_CHECK(tn_prefetch_ok(stream, s.prefetch.ahead[stream][i]));
     tn_cut_columns(g, kernel, s.grain);
-    g->kernels[kernel].prefetch_l1 = s.prefetch_l1;
-    g->kernels[kernel].prefetch_l2 = s.prefetch_l2;
+    g->kernels[kernel].prefetch = s.prefetch;
 }

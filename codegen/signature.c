@@ -28,12 +28,12 @@ void tn_kernel_signature(const TnGraph *g, uint32_t kernel, TnBuf *out) {
     const TnKernel *k = &g->kernels[kernel];
     TnRef ops[64];
     uint32_t n_in, n = tn_kernel_operands(g, kernel, ops, &n_in);
-    tn_buf_printf(out, "target=%s level=%s axis=%d grain=%lld units=%lld ", k->target ? k->target : "?",
+    tn_buf_printf(out, "target=%s level=%s axis=%d grain=%lld units=%lld", k->target ? k->target : "?",
                   g->level ? g->level : "?", (int)k->axis, (long long)k->grain, (long long)k->units);
     if (k->axis != TN_AXIS_ROWS)
-        tn_buf_printf(out, "prefetch_l1=%lld prefetch_l2=%lld rows=%lld..%lld ", (long long)k->prefetch_l1,
-                      (long long)k->prefetch_l2, (long long)g->rows_lo, (long long)g->rows_hi);
-    tn_buf_puts(out, "root=");
+        tn_buf_printf(out, " rows=%lld..%lld", (long long)g->rows_lo, (long long)g->rows_hi);
+    tn_prefetch_print(&k->prefetch, out);
+    tn_buf_puts(out, " root=");
     if (k->root == TN_NONE)
         tn_buf_puts(out, "none\n");
     else

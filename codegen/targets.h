@@ -1,4 +1,4 @@
-/* The table of targets.def for all rooms, including the program: the names of the targets and what they do. This header
+/* The tables of targets.def and families.def for all rooms, including the program: the names of the targets and what they do. This header
  * includes nothing else of ours. */
 #ifndef TN_TARGETS_H
 #define TN_TARGETS_H
@@ -6,6 +6,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+
+#define TN_FAMILY_ANY  "any"  /* the distances that serve machines of which nothing is known */
+#define TN_FAMILY_HERE "here" /* the family of this machine, or any */
 
 typedef enum TnTargetKernels { TN_TARGET_NONE, TN_TARGET_SOME, TN_TARGET_ALL } TnTargetKernels;
 
@@ -70,6 +73,14 @@ static inline const char *tn_target_listings(void) {
 #undef TARGET
         ;
     return *text ? text + 2 : text;
+}
+/* For messages and help: what may be asked for as a family of processors (codegen/families.def). */
+static inline const char *tn_family_names(void) {
+    return TN_FAMILY_HERE ", " TN_FAMILY_ANY
+#define FAMILY(name, ...) ", " #name
+#include "codegen/families.def"
+#undef FAMILY
+        ;
 }
 /* Whether a target can print that kind of listing, and whether some target of this build can. */
 static inline bool tn_row_lists(const TnTargetRow *row, const char *kind) {

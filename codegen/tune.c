@@ -1,7 +1,7 @@
 /* Chooses settings by measuring.
  *
- * A kernel is tuned in two turns: first its distances, then, with the best of them, its grain. A turn runs all settings in
- * rounds, one after the other, and begins each round with another setting. A setting is judged by the ratio of its time to
+ * A kernel is tuned in turns: first its distances, those of each stream that it has (TnPrefetch) in a turn of its own, then,
+ * with the best of them, its grain. A turn runs all settings in rounds, one after the other, and begins each round with another setting. A setting is judged by the ratio of its time to
  * that of the present setting in the same round, which cancels slow changes. The median of these ratios, and the rule that
  * three rounds of four must be faster, filter out short disturbances. If all settings are equal, one of them still wins by
  * luck. So the winner must win again, alone against the present setting, in rounds of its own, and only the gain of that
@@ -104,7 +104,7 @@ static double now(const Tuner *t) {
 }
 
 static bool equal(TnSetting a, TnSetting b) {
-    return a.grain == b.grain && a.prefetch_l1 == b.prefetch_l1 && a.prefetch_l2 == b.prefetch_l2;
+    return a.grain == b.grain && tn_prefetch_equal(&a.prefetch, &b.prefetch);
 }
 
 /* Runs rounds over n of the open settings, from the first in steps of `step`, until `end`, and sets times[which][round].
@@ -149,14 +149,28 @@ static TernStatus turn(Tuner *t, Kernel *k, const TnSetting *s, uint32_t n, doub
     return TERN_OK;
 }
 
-static uint32_t distances(const Kernel *k, TnSetting *out) {
-    static const int64_t pairs[][2] = {{0, 0},        {512, 4096}, {1024, 12288}, {1024, 24576},
-                                       {2048, 16384}, {2048, 0},   {4096, 0},     {8192, 0}};
+/* Lists the distances of a stream to try: into L1, into L2, past the caches. */
+static uint32_t distances(const Kernel *k, TnStream stream, TnSetting *out) {
+    enum { TRIED = 9 };
+    static const int64_t tried[TN_STREAM_COUNT][TRIED][TN_INTO_COUNT] = {
+        [TN_STREAM_DENSE] = {{0, 0},
+                             {512, 4096},
+                             {1024, 12288},
+                             {1024, 24576},
+                             {2048, 16384},
+                             {2048, 0},
+                             {4096, 0},
+                             {8192, 0},
+                             {0, 16384}},
+        [TN_STREAM_LISTED] = {{4}, {8}, {0, 4}, {0, 8}, {0, 12}, {0, 20}, {2, 12}, {0, 0, 4}, {0, 0, 12}},
+        [TN_STREAM_COLUMNS] = {
+            {32}, {0, 32}, {0, 48}, {0, 64}, {0, 96}, {16, 64}, {0, 0, 16}, {0, 0, 32}, {0, 0, 64}}};
     uint32_t n = 1;
     out[0] = k->now;
-    if (!k->now.prefetch_l1 && !k->now.prefetch_l2) return n;
-    for (size_t i = 0; i < TN_COUNT(pairs); i++) {
-        TnSetting s = {k->now.grain, pairs[i][0], pairs[i][1]};
+    if (!tn_prefetch_most(&k->now.prefetch, stream)) return n;
+    for (size_t i = 0; i < TRIED; i++) {
+        TnSetting s = k->now;
+        memcpy(s.prefetch.ahead[stream], tried[stream][i], sizeof tried[stream][i]);
         if (!equal(s, k->now)) out[n++] = s;
     }
     TN_CHECK(n <= SETTINGS);
@@ -173,19 +187,22 @@ static uint32_t grains(const Kernel *k, uint32_t threads, TnSetting *out) {
         TnCut cut = tn_cut_of(k->g, k->kernel, columns);
         bool known = cut.units < least;
         for (uint32_t i = 0; i < n; i++) known |= out[i].grain == cut.grain;
-        if (!known) out[n++] = (TnSetting){cut.grain, k->now.prefetch_l1, k->now.prefetch_l2};
+        if (!known) out[n++] = (TnSetting){cut.grain, k->now.prefetch};
     }
     return n;
 }
 
-/* Runs both turns, in `share` seconds. */
+/* Runs the turns, in `share` seconds: one for each stream that the kernel has, and one for the grain. */
 static TernStatus tune_kernel(Tuner *t, Kernel *k, double share) {
     double begun = now(t), last = t->start + t->opt->seconds;
     TnSetting s[SETTINGS];
-    for (int which = 0; which < 2; which++) {
-        uint32_t n = which ? grains(k, t->opt->machine.threads, s) : distances(k, s);
+    int turns = 1, done = 0;
+    for (TnStream i = 0; i < TN_STREAM_COUNT; i++) turns += tn_prefetch_most(&k->now.prefetch, i) > 0;
+    for (TnStream which = 0; which <= TN_STREAM_COUNT; which++) {
+        uint32_t n =
+            which == TN_STREAM_COUNT ? grains(k, t->opt->machine.threads, s) : distances(k, which, s);
         if (n < 2) continue;
-        double end = begun + share * (which ? 1 : 0.55);
+        double end = begun + share * ++done / turns;
         if (now(t) + t->opening >= last) break;
         TN_TRY(turn(t, k, s, n, end < last ? end : last));
     }
@@ -280,9 +297,18 @@ static void tell(Tuner *t) {
     t->told.len = 0;
 }
 
-static const char *shown(TnSetting s, char out[48]) {
-    snprintf(out, 48, "%lld/%lld/%lld", (long long)s.grain, (long long)s.prefetch_l1,
-             (long long)s.prefetch_l2);
+/* "64/1024/12288 0/12/0 0/0/32": the grain and the distances into L1 and L2, then those of listed rows and of columns if it
+ * has any, into L1, into L2 and past the caches. */
+static const char *shown(TnSetting s, char out[96]) {
+    const int64_t *dense = s.prefetch.ahead[TN_STREAM_DENSE];
+    int n = snprintf(out, 96, "%lld/%lld/%lld", (long long)s.grain, (long long)dense[TN_INTO_L1],
+                     (long long)dense[TN_INTO_L2]);
+    for (TnStream i = TN_STREAM_LISTED; i < TN_STREAM_COUNT; i++) {
+        const int64_t *a = s.prefetch.ahead[i];
+        if (!tn_prefetch_most(&s.prefetch, i)) continue;
+        n += snprintf(out + n, 96 - (size_t)n, " %lld/%lld/%lld", (long long)a[TN_INTO_L1],
+                      (long long)a[TN_INTO_L2], (long long)a[TN_INTO_PAST]);
+    }
     return out;
 }
 
@@ -299,7 +325,7 @@ static void put_table(const Tuner *t, TnBuf *out) {
     if (t->n) tn_buf_printf(out, "  %-20s %-20s %6s  %s\n", "grain/L1/L2", "best", "gain", "kernel");
     for (size_t i = 0; i < t->n; i++) {
         const Kernel *k = &t->v[i];
-        char a[48], b[48], gain[16] = "";
+        char a[96], b[96], gain[16] = "";
         const char *best = !equal(k->was, k->now)  ? shown(k->now, b)
                            : k->outcome == NO_TIME ? ""
                                                    : "the same";

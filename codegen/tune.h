@@ -1,9 +1,9 @@
 /* Tuning: measures the numbers of a kernel that have no closed form, on the machine that compiles.
  *
- * Tuning chooses three numbers of a kernel over columns. The grain is the number of columns a unit; it decides how large a
- * strip a product of many rows unpacks at once, and how evenly workers share. The two others are how far ahead weights are
- * fetched into the first and the second cache (TnKernel.prefetch_l1, prefetch_l2). All three are in the planned text, and no
- * bit of a result depends on them. Everything else either follows from the machine's description or was measured to be the
+ * Tuning chooses some numbers of a kernel over columns. The grain is the number of columns a unit; it decides how large a
+ * strip a product of many rows unpacks at once, and how evenly workers share. The others are how far ahead weights are
+ * fetched, and into which cache, for each way in which the kernel reads them (TnPrefetch). All are in the planned text, and
+ * no bit of a result depends on them. Everything else either follows from the machine's description or was measured to be the
  * same everywhere.
  *
  * A kernel's `shape` is what its speed depends on: level, op, weight, batch class, parts and heads. Kernels of one shape
@@ -14,7 +14,8 @@
 #include "codegen/codegen.h"
 
 typedef struct TnSetting {
-    int64_t grain, prefetch_l1, prefetch_l2;
+    int64_t grain;
+    TnPrefetch prefetch;
 } TnSetting;
 
 /* ---- setting.c: whether a planned kernel has a setting: it has units of columns, and code. */
@@ -38,7 +39,8 @@ typedef struct TnTuneMachine {
  *   tune 1
  *   kernel "avx2 tmatmul ..." {cpu="..", threads=2, pages=small, tern="..", grain=128, prefetch_l1=1024, prefetch_l2=8192}
  *
- * One line for each setting; `;` begins a comment. Names and strings are as in .tir. */
+ * One line for each setting; `;` begins a comment. Names and strings are as in .tir. The other distances of ir/attrs.def may
+ * follow, in its order, if they are not 0. */
 typedef struct TnTuned {
     const char *shape;
     TnTuneMachine machine;

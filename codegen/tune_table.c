@@ -56,6 +56,17 @@ static void put_string(const char *s, TnBuf *out) {
     tn_print_value(&(TnAttr){.key = TN_ATTR_name, .s = s}, out);
 }
 
+/* The first two distances always, the others if they are not 0. */
+static void put_setting(const TnSetting *s, TnBuf *out) {
+    TnPrefetch rest = s->prefetch;
+    int64_t *dense = rest.ahead[TN_STREAM_DENSE];
+    tn_buf_printf(out, ", grain=%lld, prefetch_l1=%lld, prefetch_l2=%lld", (long long)s->grain,
+                  (long long)dense[TN_INTO_L1], (long long)dense[TN_INTO_L2]);
+    dense[TN_INTO_L1] = dense[TN_INTO_L2] = 0;
+    tn_prefetch_print(&rest, out);
+    tn_buf_puts(out, "}\n");
+}
+
 void tn_tune_print(const TnTuneTable *t, TnBuf *out) {
     tn_buf_puts(out, "tune 1\n; what `tern compile --tune` measured; may be edited, or removed\n");
     for (size_t i = t->n > TN_TUNE_MOST ? t->n - TN_TUNE_MOST : 0; i < t->n; i++) {
@@ -67,8 +78,7 @@ void tn_tune_print(const TnTuneTable *t, TnBuf *out) {
         tn_buf_printf(out, ", threads=%u, pages=%s, tern=", e->machine.threads,
                       e->machine.huge ? "huge" : "small");
         put_string(e->machine.version, out);
-        tn_buf_printf(out, ", grain=%lld, prefetch_l1=%lld, prefetch_l2=%lld}\n", (long long)e->s.grain,
-                      (long long)e->s.prefetch_l1, (long long)e->s.prefetch_l2);
+        put_setting(&e->s, out);
     }
 }
 
@@ -107,6 +117,13 @@ static bool word_is(const Reader *r, const char *s) {
     return r->tok.kind == TN_TOK_WORD && strlen(s) == r->tok.n && !memcmp(r->tok.s, s, r->tok.n);
 }
 
+/* Whether the word after the token at hand, a comma, is s. */
+static bool next_word_is(const Reader *r, const char *s) {
+    TernError err;
+    Reader later = *r;
+    return tn_lex_next(&later.lex, &later.tok, &err) == TERN_OK && word_is(&later, s);
+}
+
 static bool word(Reader *r, const char *s) {
     return word_is(r, s) ? next(r) : expected(r, s);
 }
@@ -135,15 +152,31 @@ static bool number(Reader *r, const char *what, int64_t least, int64_t most, int
     return next(r);
 }
 
-static bool distance(Reader *r, const char *what, int64_t *out) {
-    uint32_t col = r->tok.col;
-    if (!number(r, what, INT64_MIN, INT64_MAX, out)) return false;
-    return tn_prefetch_ok(*out) || fail_at(r, col, "%s=%lld, expected a multiple of %d from 0 to %d", what,
-                                           (long long)*out, TN_PREFETCH_LINE, TN_PREFETCH_MOST);
-}
-
 static bool key(Reader *r, const char *name, bool first) {
     return (first || sign(r, ',')) && word(r, name) && sign(r, '=');
+}
+
+static bool distance(Reader *r, TnStream stream, TnInto into, TnPrefetch *out) {
+    const char *name = tn_attrs[tn_prefetch_key(stream, into)].name;
+    int64_t *ahead = &out->ahead[stream][into];
+    if (!key(r, name, false)) return false;
+    uint32_t col = r->tok.col;
+    if (!number(r, name, INT64_MIN, INT64_MAX, ahead)) return false;
+    return tn_prefetch_ok(stream, *ahead) ||
+           fail_at(r, col, "%s=%lld, %s", name, (long long)*ahead, tn_prefetch_expected(stream).s);
+}
+
+/* The first two distances, then any of the others in their order. */
+static bool distances(Reader *r, TnPrefetch *out) {
+    *out = (TnPrefetch){0};
+    if (!distance(r, TN_STREAM_DENSE, TN_INTO_L1, out) || !distance(r, TN_STREAM_DENSE, TN_INTO_L2, out))
+        return false;
+    for (TnStream s = 0; s < TN_STREAM_COUNT; s++)
+        for (TnInto i = s == TN_STREAM_DENSE ? TN_INTO_PAST : TN_INTO_L1; i < TN_INTO_COUNT; i++)
+            if (r->tok.kind == ',' && next_word_is(r, tn_attrs[tn_prefetch_key(s, i)].name) &&
+                !distance(r, s, i, out))
+                return false;
+    return true;
 }
 
 static bool entry(Reader *r, TnTuneTable *t) {
@@ -159,9 +192,7 @@ static bool entry(Reader *r, TnTuneTable *t) {
     m.huge = word_is(r, "huge");
     m.threads = (uint32_t)threads;
     if (!next(r) || !key(r, "tern", false) || !string(r, &m.version) || !key(r, "grain", false) ||
-        !number(r, "grain", 1, TN_CUT_MOST, &s.grain) || !key(r, "prefetch_l1", false) ||
-        !distance(r, "prefetch_l1", &s.prefetch_l1) || !key(r, "prefetch_l2", false) ||
-        !distance(r, "prefetch_l2", &s.prefetch_l2) || !sign(r, '}'))
+        !number(r, "grain", 1, TN_CUT_MOST, &s.grain) || !distances(r, &s.prefetch) || !sign(r, '}'))
         return false;
     if (r->tok.kind != TN_TOK_END) return expected(r, "the end of the line");
     put(t, &m, shape, s, false);

@@ -353,7 +353,7 @@ bool tn_graph_equal(const TnGraph *a, const TnGraph *b) {
         const TnKernel *x = &a->kernels[i], *y = &b->kernels[i];
         if (strcmp(x->name, y->name) != 0 || x->root != y->root || x->first != y->first || x->n != y->n ||
             !str_equal(x->target, y->target) || x->axis != y->axis || x->grain != y->grain ||
-            x->units != y->units || x->prefetch_l1 != y->prefetch_l1 || x->prefetch_l2 != y->prefetch_l2 ||
+            x->units != y->units || !tn_prefetch_equal(&x->prefetch, &y->prefetch) ||
             x->barrier != y->barrier)
             return false;
     }

@@ -10,7 +10,7 @@
  *   fused    every non-SOURCE, non-INPUT, non-SINK node belongs to exactly one kernel; kernels are runs of
  *            neighbouring nodes. A kernel is one ROOT (or none) with a prologue of ROW ops on its input and
  *            an epilogue of ELEM ops after it
- *   planned  kernels have target, axis, grain, units, barrier and perhaps prefetch_l1 and prefetch_l2; every value that
+ *   planned  kernels have target, axis, grain, units, barrier and perhaps distances of prefetches; every value that
  *            leaves its kernel has `off`
  *
  * A step is a ragged batch: T rows, each with token, slot, position and want. Symbols stand for its sizes
@@ -247,11 +247,32 @@ typedef struct TnNode {
     TnType type;
 } TnNode;
 
-/* The range of prefetch distances of a kernel: whole lines. */
-enum { TN_PREFETCH_LINE = 64, TN_PREFETCH_MOST = 1 << 20 };
-static inline bool tn_prefetch_ok(int64_t bytes) {
-    return bytes >= 0 && bytes <= TN_PREFETCH_MOST && bytes % TN_PREFETCH_LINE == 0;
-}
+/* A kernel over columns reads its weights as one stream of bytes (DENSE), leaves out rows of them (LISTED, a product
+ * whose gate is shut for some of its columns) or leaves out columns (COLUMNS, a product with a copy of its weights by
+ * columns). Of each it may fetch what it will read into the first cache, into the second, or past the caches, so many
+ * bytes, rows or columns ahead; 0: not at all. The best of these depends on the machine. */
+typedef enum TnStream { TN_STREAM_DENSE, TN_STREAM_LISTED, TN_STREAM_COLUMNS, TN_STREAM_COUNT } TnStream;
+typedef enum TnInto { TN_INTO_L1, TN_INTO_L2, TN_INTO_PAST, TN_INTO_COUNT } TnInto;
+typedef struct TnPrefetch {
+    int64_t ahead[TN_STREAM_COUNT][TN_INTO_COUNT];
+} TnPrefetch;
+/* The range of distances: multiples of `step` up to `most`. */
+typedef struct TnPrefetchRange {
+    int64_t step, most;
+} TnPrefetchRange;
+extern const TnPrefetchRange tn_prefetch_ranges[TN_STREAM_COUNT];
+bool tn_prefetch_ok(TnStream stream, int64_t distance);
+TnAttrKey tn_prefetch_key(TnStream stream, TnInto into); /* the distance's attribute */
+bool tn_prefetch_find(TnAttrKey key, TnStream *stream, TnInto *into);
+bool tn_prefetch_equal(const TnPrefetch *a, const TnPrefetch *b);
+int64_t tn_prefetch_most(const TnPrefetch *p, TnStream stream); /* the largest distance of a stream */
+/* For messages: "expected a multiple of 64 from 0 to 1048576", "expected 0 to 64". */
+typedef struct TnPrefetchText {
+    char s[64];
+} TnPrefetchText;
+TnPrefetchText tn_prefetch_expected(TnStream stream);
+/* ", prefetch_l1=1024, listed_l2=12": the distances that are not 0. */
+void tn_prefetch_print(const TnPrefetch *p, TnBuf *out);
 
 typedef enum TnAxis { TN_AXIS_UNSET, TN_AXIS_ROWS, TN_AXIS_COLS } TnAxis;
 
@@ -264,8 +285,7 @@ typedef struct TnKernel {
     const char *target; /* NULL until planned */
     TnAxis axis;
     int64_t grain, units;
-    int64_t prefetch_l1,
-        prefetch_l2; /* how many bytes ahead weights are fetched into the first and second cache; 0: not at all */
+    TnPrefetch prefetch;
     bool barrier;
 } TnKernel;
 

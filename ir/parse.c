@@ -317,6 +317,17 @@ static void value_line(Parser *p) {
 
 /* ---- kernels */
 
+static bool set_prefetch(Parser *p, TnKernel *k, const TnTok *value, const TnAttr *a) {
+    TnStream stream;
+    TnInto into;
+    if (!tn_prefetch_find(a->key, &stream, &into)) return true;
+    if (!tn_prefetch_ok(stream, a->i))
+        return fail_at(p, value->col, "%s=%lld, %s", tn_attrs[a->key].name, (long long)a->i,
+                       tn_prefetch_expected(stream).s);
+    k->prefetch.ahead[stream][into] = a->i;
+    return true;
+}
+
 static bool set_kernel_attr(Parser *p, TnKernel *k, const TnTok *value, const TnAttr *a) {
     switch (a->key) {
     case TN_ATTR_root:
@@ -337,20 +348,13 @@ static bool set_kernel_attr(Parser *p, TnKernel *k, const TnTok *value, const Tn
                            (long long)a->i);
         *(a->key == TN_ATTR_grain ? &k->grain : &k->units) = a->i;
         return true;
-    case TN_ATTR_prefetch_l1:
-    case TN_ATTR_prefetch_l2:
-        if (!tn_prefetch_ok(a->i))
-            return fail_at(p, value->col, "%s=%lld, expected a multiple of %d from 0 to %d",
-                           tn_attrs[a->key].name, (long long)a->i, TN_PREFETCH_LINE, TN_PREFETCH_MOST);
-        *(a->key == TN_ATTR_prefetch_l1 ? &k->prefetch_l1 : &k->prefetch_l2) = a->i;
-        return true;
     case TN_ATTR_barrier:
         if (a->i != 0 && a->i != 1)
             return fail_at(p, value->col, "barrier=%lld, expected 0 or 1", (long long)a->i);
         k->barrier = a->i == 1;
         return true;
     default:
-        return true;
+        return set_prefetch(p, k, value, a);
     }
 }
 

@@ -172,8 +172,7 @@ static void print_kernel(const TnGraph *g, const TnKernel *k, TnBuf *out) {
     tn_buf_puts(out, axes[k->axis]);
     if (k->grain) tn_buf_printf(out, ", grain=%lld", (long long)k->grain);
     if (k->units) tn_buf_printf(out, ", units=%lld", (long long)k->units);
-    if (k->prefetch_l1) tn_buf_printf(out, ", prefetch_l1=%lld", (long long)k->prefetch_l1);
-    if (k->prefetch_l2) tn_buf_printf(out, ", prefetch_l2=%lld", (long long)k->prefetch_l2);
+    tn_prefetch_print(&k->prefetch, out);
     if (k->target || k->barrier) tn_buf_printf(out, ", barrier=%d", k->barrier);
     tn_buf_puts(out, "}\n");
 }

@@ -260,6 +260,21 @@ static void check_kernels(Verify *v) {
 
 /* ---- the plan */
 
+static void check_prefetch(Verify *v, uint32_t k) {
+    const TnKernel *kn = &v->g->kernels[k];
+    for (TnStream s = 0; s < TN_STREAM_COUNT; s++)
+        for (TnInto i = 0; i < TN_INTO_COUNT; i++) {
+            int64_t ahead = kn->prefetch.ahead[s][i];
+            const char *name = tn_attrs[tn_prefetch_key(s, i)].name;
+            if (!tn_prefetch_ok(s, ahead))
+                KERNEL_FAULT(v, k, "kernel @%s: %s=%lld, %s", kn->name, name, (long long)ahead,
+                             tn_prefetch_expected(s).s);
+            if (ahead && kn->axis == TN_AXIS_ROWS)
+                KERNEL_FAULT(v, k, "kernel @%s: got %s with axis=rows, expected it with axis=cols alone",
+                             kn->name, name);
+        }
+}
+
 static void check_facts(Verify *v) {
     const TnGraph *g = v->g;
     if (!g->level) tn_diag_add(v->diag, v->file, 0, 0, "graph @%s is planned, but has no level", g->name);
@@ -274,15 +289,7 @@ static void check_facts(Verify *v) {
             KERNEL_FAULT(v, k, "kernel @%s has no axis", kn->name);
         if (kn->grain < 1 || kn->units < 1)
             KERNEL_FAULT(v, k, "kernel @%s has no grain or no units", kn->name);
-        if (!tn_prefetch_ok(kn->prefetch_l1) || !tn_prefetch_ok(kn->prefetch_l2))
-            KERNEL_FAULT(
-                v, k, "kernel @%s: prefetch_l1=%lld, prefetch_l2=%lld, expected multiples of %d from 0 to %d",
-                kn->name, (long long)kn->prefetch_l1, (long long)kn->prefetch_l2, TN_PREFETCH_LINE,
-                TN_PREFETCH_MOST);
-        if (kn->axis == TN_AXIS_ROWS && (kn->prefetch_l1 || kn->prefetch_l2))
-            KERNEL_FAULT(v, k,
-                         "kernel @%s: prefetch_l1 and prefetch_l2 are of kernels over columns (axis=cols)",
-                         kn->name);
+        check_prefetch(v, k);
     }
     for (TnRef r = 0; r < g->n; r++) {
         if (g->nodes[r].type.enc == TN_ENC_kc || g->nodes[r].type.enc == TN_ENC_vc)

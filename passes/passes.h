@@ -28,9 +28,9 @@ typedef struct TnTargetDesc {
     TnEnc (*prefer)(const TnType *weight, TnOp reader, const char *level);
     /* How the target sums a tmatmul on the graph's level, for the ranges shown. NULL, or false: as the IR does. */
     TnDotOf *dot_of;
-    /* How far ahead the code should prefetch a kernel's weights on a machine of which nothing is known
-     * (TnKernel.prefetch_l1 and prefetch_l2). NULL, or 0: it prefetches nothing. Asked only for kernels with axis=cols. */
-    void (*prefetch)(const TnGraph *g, uint32_t kernel, int64_t *l1, int64_t *l2);
+    /* Sets how far ahead the code should prefetch a kernel's weights on a machine of that family (TnPassCtx.family). *out is
+     * zero. NULL: it prefetches nothing. Asked only for kernels with axis=cols. */
+    void (*prefetch)(const TnGraph *g, uint32_t kernel, const char *family, TnPrefetch *out);
     /* Cuts a kernel, with its weights in their final encodings, into units. NULL: tn_cut_usual. Called before `can`, which
      * sees the kernel cut this way. */
     TnCut (*cut)(const TnGraph *g, uint32_t kernel);
@@ -53,6 +53,7 @@ typedef struct TnTargetDesc {
 typedef struct TnPassCtx {
     /* the variant; the first six passes do not use it */
     const char *level;
+    const char *family; /* of processors, for distances of prefetches; NULL: any */
     TnKv kv;
     int64_t rows_lo, rows_hi;
     TnEnc head; /* encoding for embed and dense matmul tables: f16, f32, or TN_ENC_COUNT: lossless (f32 f16

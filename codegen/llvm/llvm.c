@@ -506,23 +506,12 @@ static bool dot_of(const TnGraph *g, TnRef product, TnDot *out) {
     return n->op == TN_OP_estimate || n->op == TN_OP_tmatmul;
 }
 
-/* Products that stream the weights for one row of activations prefetch by distance; products of more rows
- * prefetch by rows of weights. Of a prompt only one row needs the head, so dense products always have
- * distances. They are the ones that --tune found best most often (docs/notebook.md). */
-static void prefetch(const TnGraph *g, uint32_t kernel, int64_t *l1, int64_t *l2) {
-    TnRef root = g->kernels[kernel].root;
-    TnDim rows = g->nodes[root].type.dim[0];
-    TnOp op = g->nodes[root].op;
-    int64_t most = tn_dim_is_sym(rows) ? g->rows_hi : rows;
-    if (op == TN_OP_tmatmul && most != 1) return;
-    if (op == TN_OP_tmatmul_groups && most > TN_FEW) return; /* most of its passes read weights from L2 */
-    *l1 = op == TN_OP_matmul ? 4096 : op == TN_OP_tmatmul_groups ? 2048 : 1024;
-    *l2 = op == TN_OP_matmul ? 0 : op == TN_OP_tmatmul_groups ? 8192 : 12288;
-}
-
-const TnTarget tn_target_llvm = {
-    .desc = {.name = "llvm", .can = llvm_score, .prefer = prefer, .dot_of = dot_of, .prefetch = prefetch},
-    .has = has,
-    .section = TN_SECTION_CODE,
-    .emit = emit,
-    .show = tn_llvm_show};
+const TnTarget tn_target_llvm = {.desc = {.name = "llvm",
+                                          .can = llvm_score,
+                                          .prefer = prefer,
+                                          .dot_of = dot_of,
+                                          .prefetch = tn_llvm_prefetch},
+                                 .has = has,
+                                 .section = TN_SECTION_CODE,
+                                 .emit = emit,
+                                 .show = tn_llvm_show};

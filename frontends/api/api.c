@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "codegen/families.h"
 #include "frontends/api/call_options.h"
 #include "frontends/api/form.h"
 #include "frontends/api/source.h"
@@ -183,6 +184,13 @@ static const char *best_here(const char *const *levels, uint32_t n) {
     return NULL;
 }
 
+const char *tn_family_choose(const TerncOptions *o) {
+    const char *asked = o->family ? o->family : o->levels ? TN_FAMILY_ANY : TN_FAMILY_HERE;
+    if (strcmp(asked, TN_FAMILY_HERE) == 0) return tn_family_here();
+    const TnFamily *f = tn_family_named(asked);
+    return f ? f->name : NULL;
+}
+
 typedef struct Tuning {
     TnTuneOptions o;
     char cpu[128], version[96];
@@ -257,6 +265,7 @@ static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOpt
     TN_TRY(tn_head_parse("TerncOptions.head", o->head, &co.head, err));
     TN_TRY(tn_levels_choose(o, best, &c->arena, &levels, &co.n_levels, err));
     co.levels = levels;
+    co.family = tn_family_choose(o);
     TN_TRY(tn_form_take(o, levels, co.n_levels, &c->form, err));
     c->evaluated = !tn_level_has_code(levels[0]);
     TN_TRY(tn_source_open(source, false, &c->gg, err));

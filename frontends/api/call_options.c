@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
+#include "codegen/families.h"
+#include "codegen/targets.h"
 
 enum { THREADS_MAX = 1024, ROWS_MAX = 65536 };
 
@@ -21,7 +23,8 @@ static const TnField options_fields[] = {
     TN_FIELD(TerncOptions, tune_cache),   TN_FIELD(TerncOptions, tune_write),
     TN_FIELD(TerncOptions, tune_text),    TN_FIELD(TerncOptions, known),
     TN_FIELD(TerncOptions, device),       TN_FIELD(TerncOptions, best),
-    TN_FIELD(TerncOptions, form),         TN_FIELD(TerncOptions, program)};
+    TN_FIELD(TerncOptions, form),         TN_FIELD(TerncOptions, program),
+    TN_FIELD(TerncOptions, family)};
 static const TnShape options_shape = TN_SHAPE(TerncOptions, options_fields);
 static const TnField opt_fields[] = {
     TN_FIELD(TerncOpt, path),       TN_FIELD(TerncOpt, source),  TN_FIELD(TerncOpt, passes),
@@ -127,6 +130,13 @@ static TernStatus check_tuning(const TerncOptions *o, TernError *err) {
     return TERN_OK;
 }
 
+static TernStatus check_family(const char *name, TernError *err) {
+    if (!name || !strcmp(name, TN_FAMILY_ANY) || !strcmp(name, TN_FAMILY_HERE) || tn_family_named(name))
+        return TERN_OK;
+    return tn_fail(err, TERN_ERR_INPUT, "TerncOptions.family: got '%s', expected one of %s", name,
+                   tn_family_names());
+}
+
 static TernStatus check_form(const TerncOptions *o, TernError *err) {
     const char *form = o->form ? o->form : "blob";
     bool exe = strcmp(form, "exe") == 0;
@@ -153,6 +163,8 @@ TernStatus tn_compile_take(const TerncOptions *given, TerncOptions *out, TernErr
     NOT_EMPTY(TerncOptions, out, device);
     NOT_EMPTY(TerncOptions, out, form);
     NOT_EMPTY(TerncOptions, out, program);
+    NOT_EMPTY(TerncOptions, out, family);
+    TN_TRY(check_family(out->family, err));
     TN_TRY(check_form(out, err));
     if (out->best && out->levels)
         return tn_fail(err, TERN_ERR_INPUT, "TerncOptions.best is set beside levels, expected one of them");

@@ -79,7 +79,7 @@ typedef struct TerncOptions {
     /* Above 0: tune the kernels of the best level that this machine runs, by running them for at most about
      * this many seconds. Tuning chooses how kernels are cut and their prefetch distances. It changes the
      * blob's bytes, but no bit of a result. 0: no tuning, and the blob depends only on the model, the options
-     * and the version. */
+     * and the version, and on the machine if no levels are given. */
     double tune_seconds;
     uint32_t tune_threads;  /* thread count to tune for; default: a pool's default */
     const char *tune_cache; /* file that keeps the measurements; NULL: none */
@@ -101,6 +101,10 @@ typedef struct TerncOptions {
     const char *form;
     const char
         *program; /* form "exe": the static program, for the machine of the levels and of this version */
+    /* The family of processors for which the code fetches weights ahead: one of codegen/families.def, such as "zen4"; "here":
+     * this machine's, if it is one of them; "any": what is good everywhere. The code runs on every machine of its level and
+     * gives the same bits. Default: "any" if `levels` are given, else "here". */
+    const char *family;
 } TerncOptions;
 
 typedef struct TerncReport {

@@ -15,6 +15,7 @@ static const struct {
     {"TerncOptions.program", "--runtime"},
     {"TerncOptions.device", "--device"},
     {"TernModelOptions.device", "--device"},
+    {"TerncOptions.family", "--family"},
     {"TerncOptions.tune_seconds", "--tune"},
     {"TerncOptions.tune_threads", "--tune"},
     {"TerncOptions.tune_cache", "--tune-cache"},

@@ -288,10 +288,10 @@ static TernStatus put_options(const KeepKey *k, TnBuf *out, TernError *err) {
     put_word(out, "i2s", s->i2s_layout);
     tn_buf_printf(out, "context %u\nkvs %u\ndense %d\n", o->context, o->kvs, s->ternary_dense);
     for (uint32_t i = 0; i < s->n_overrides; i++) put_word(out, "override", s->overrides[i]);
-    if (!(o->tune_seconds > 0)) return TERN_OK;
-    char cpu[128];
+    char cpu[128]; /* its family decides the distances of prefetches */
     tn_os_cpu_name(cpu, sizeof cpu);
     put_word(out, "cpu", cpu);
+    if (!(o->tune_seconds > 0)) return TERN_OK;
     Summed cache = {.path = o->tune_cache};
     if (o->tune_cache && tn_os_exists(o->tune_cache)) TN_TRY(sum_file(&cache, NULL, err));
     tn_buf_printf(out, "tune %a %u %u\n", o->tune_seconds, o->tune_threads, tn_os_threads());

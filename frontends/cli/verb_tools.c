@@ -50,6 +50,15 @@ static const char *emit_help(void) {
     return text;
 }
 
+static const char *family_help(void) {
+    static char text[200];
+    snprintf(text, sizeof text,
+             "%s: the processors whose distances weights are fetched ahead by; default: here, or any with "
+             "--levels",
+             tn_family_names());
+    return text;
+}
+
 /* The flags that check_compile checks. */
 typedef struct CompileFlags {
     const int64_t *variant;
@@ -117,6 +126,7 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
         {"--variant", "N", FLAG_INT, &variant, 0, 1000,
          "--emit dot: which graph, from 0 (default: the first, one row)"},
         {"--fold-layers", NULL, FLAG_BOOL, &fold, 0, 0, "--emit dot: draw repeated layers once"},
+        {"--family", "NAME", FLAG_STR, &o.family, 0, 0, family_help()},
         {"--levels --cpu", "LEVELS", FLAG_STR, &o.levels, 0, 0,
          TN_LEVEL_NAMES_THEN(", " TN_LEVEL_REF_NAME
                              ": a comma list of levels to compile for; default: all that this machine has")},

@@ -259,8 +259,10 @@ static void tell_kernel_pair(Tell *t, const TnKernel *p, const TnKernel *q) {
     if (p->axis != q->axis) tn_buf_printf(word(t), "axis %s -> %s", axes[p->axis], axes[q->axis]);
     tell_int(t, "grain", p->grain, q->grain);
     tell_int(t, "units", p->units, q->units);
-    tell_int(t, "prefetch_l1", p->prefetch_l1, q->prefetch_l1);
-    tell_int(t, "prefetch_l2", p->prefetch_l2, q->prefetch_l2);
+    for (TnStream i = 0; i < TN_STREAM_COUNT; i++)
+        for (TnInto j = 0; j < TN_INTO_COUNT; j++)
+            tell_int(t, tn_attrs[tn_prefetch_key(i, j)].name, p->prefetch.ahead[i][j],
+                     q->prefetch.ahead[i][j]);
     tell_int(t, "barrier", p->barrier, q->barrier);
     if (!t->words.len) return;
     t->d->changed++;

@@ -92,10 +92,11 @@ static json_t *of_kernel(const TnGraph *g, const TnKernel *k) {
     tn_json_set(kernel, "grain", tn_json_int((uint64_t)k->grain));
     tn_json_set(kernel, "units", tn_json_int((uint64_t)k->units));
     tn_json_set(kernel, "barrier", json_boolean(k->barrier));
-    if (k->prefetch_l1 || k->prefetch_l2) {
-        tn_json_set(kernel, "prefetch_l1", tn_json_int((uint64_t)k->prefetch_l1));
-        tn_json_set(kernel, "prefetch_l2", tn_json_int((uint64_t)k->prefetch_l2));
-    }
+    for (TnStream s = 0; s < TN_STREAM_COUNT; s++)
+        for (TnInto i = 0; i < TN_INTO_COUNT; i++)
+            if (k->prefetch.ahead[s][i])
+                tn_json_set(kernel, tn_attrs[tn_prefetch_key(s, i)].name,
+                            tn_json_int((uint64_t)k->prefetch.ahead[s][i]));
     return kernel;
 }
 

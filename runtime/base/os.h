@@ -96,6 +96,12 @@ uint32_t tn_os_cpus(void);  /* processors that this process may run on */
 long tn_os_last_cache(void);
 /* The processor's own name, or "unknown": printable, without blanks at either end. */
 void tn_os_cpu_name(char *out, size_t size);
+/* What CPUID says; on other machines empty and 0. */
+typedef struct TnCpuModel {
+    char vendor[16]; /* "AuthenticAMD" */
+    uint32_t family, model;
+} TnCpuModel;
+void tn_os_cpu_model(TnCpuModel *out);
 uint64_t tn_os_random_seed(void);
 /* Asks the system for AMX tiles, for this process and all its threads; false if it refuses or has no such call. */
 bool tn_os_allow_amx(void);

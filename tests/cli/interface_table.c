@@ -406,6 +406,8 @@ static void test_compiler(void) {
     OPTIONS("TerncOptions.best", .levels = "ref", .best = 1);
     OPTIONS("TerncOptions.form", .form = "");
     OPTIONS("TerncOptions.form", .form = "zip");
+    OPTIONS("TerncOptions.family", .family = "");
+    OPTIONS("TerncOptions.family", .family = "zen0");
     OPTIONS("TerncOptions.program", .program = "");
     OPTIONS("TerncOptions.program", .program = "x");
     FIELD(ternc_load(NULL, &o, NULL, m, &err), "TerncOptions.form", TerncOptions, .form = "blob");

@@ -120,6 +120,17 @@ sed 's/prefetch_l1=1024, prefetch_l2=12288/prefetch_l1=650/' "$dir/planned.tir" 
 run 1 compile "$dir/wrong.tir" --weights "$model" -o "$dir/g.tern"
 case $err in *"wrong.tir:"*": prefetch_l1=650, expected a multiple of 64 from 0 to 1048576"*"^"*) ;; *) no "a wrong text: $err" ;; esac
 
+# A family of processors has distances of its own; the bits are the same. Where levels are named it is asked for.
+run 0 opt "$dir/plain.tern" --passes= --rows 1
+case $out in *", listed_l1=4, "*) ;; *) no "the distances of any family: $out" ;; esac
+run 0 compile "${common[@]}" --family zen4 -o "$dir/z.tern"
+run 0 opt "$dir/z.tern" --passes= --rows 1
+case $out in *", listed_l2=12, "*) ;; *) no "the distances of a family: $out" ;; esac
+run 0 logits "$dir/z.tern" --tokens "$(cut -d, -f1 <<<"$tokens")" -o "$dir/z.1"
+cmp -s "$dir/plain.1" "$dir/z.1" || no "logits of a family differ"
+run 1 compile "${common[@]}" --family zen0 -o "$dir/z0.tern"
+case $err in *"tern: error: --family: got 'zen0', expected one of here, any, zen4, "*) ;; *) no "an unknown family: $err" ;; esac
+
 # At load, and not of what is compiled.
 run 0 run "$model" -p "And the LORD said" -n 24 -t 2 --temp 0 --tune=$bound --tune-cache "$dir/jit"
 is "text of a model tuned at load" "$out" "$(cat "$dir/plain.text")"

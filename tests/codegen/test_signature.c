@@ -108,6 +108,10 @@ static void what_code_depends_on_counts(void **state) {
     expect("prefetch_l1", t, false);
     t.kernel = "axis=cols, grain=32, units=3, prefetch_l2=4096, barrier=1";
     expect("prefetch_l2", t, false);
+    t.kernel = "axis=cols, grain=32, units=3, listed_l2=12, barrier=1";
+    expect("listed_l2", t, false);
+    t.kernel = "axis=cols, grain=32, units=3, columns_past=32, barrier=1";
+    expect("columns_past", t, false);
 }
 
 int main(void) {

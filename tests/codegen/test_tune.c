@@ -11,6 +11,10 @@
 
 static const TnTuneMachine here = {.cpu = "A \"CPU\"", .version = "1 LLVM 2", .threads = 2};
 
+static TnSetting setting(int64_t grain, int64_t l1, int64_t l2) {
+    return (TnSetting){grain, {{{l1, l2, 0}}}};
+}
+
 /* ---- Judging */
 
 static void gain_needs_the_median_and_the_spread(void **state) {
@@ -75,7 +79,7 @@ static double fake_now(void *user) {
 static double likes_far(Fake *f, const TnGraph *g, uint32_t kernel, TnSetting s) {
     (void)g, (void)kernel;
     double t = 0.004;
-    if (s.prefetch_l1 != 2048) t *= 1.1;
+    if (s.prefetch.ahead[TN_STREAM_DENSE][TN_INTO_L1] != 2048) t *= 1.1;
     if (s.grain != 128) t *= 1.2;
     return f->samples % 5 == 3 ? 4 * t : t;
 }
@@ -115,8 +119,9 @@ static uint32_t settings(TnGraph *gs[3], TnSetting s) {
         for (uint32_t k = 0; k < gs[i]->n_kernels; k++) {
             if (!tn_tune_can(gs[i], k)) continue;
             TnSetting is = tn_tune_get(gs[i], k);
-            n += is.grain == s.grain &&
-                 (is.prefetch_l1 == s.prefetch_l1 || (!is.prefetch_l1 && !is.prefetch_l2));
+            n += is.grain == s.grain && (!tn_prefetch_most(&is.prefetch, TN_STREAM_DENSE) ||
+                                         is.prefetch.ahead[TN_STREAM_DENSE][TN_INTO_L1] ==
+                                             s.prefetch.ahead[TN_STREAM_DENSE][TN_INTO_L1]);
         }
     return n;
 }
@@ -139,9 +144,9 @@ static void the_fastest_is_chosen_everywhere(void **state) {
     o.user = &text;
     o.machine.threads = 1; /* with more a kernel of few columns is not cut coarser */
     TernError err;
-    assert_true(settings(gs, (TnSetting){64, 1024, 12288}) > 6);
+    assert_true(settings(gs, setting(64, 1024, 12288)) > 6);
     if (tn_tune(gs, n, &o, &err) != TERN_OK) fail_msg("%s", err.text);
-    assert_int_equal(settings(gs, (TnSetting){128, 2048, 16384}), tunable(gs));
+    assert_int_equal(settings(gs, setting(128, 2048, 16384)), tunable(gs));
     TnDiag d = {0};
     for (uint32_t i = 0; i < n; i++)
         if (tn_verify(gs[i], &d) != TERN_OK) fail_msg("%s", d.text.data);
@@ -235,9 +240,9 @@ static void table_comes_back(void **state) {
     TnBuf a = {0}, b = {0};
     TnTuneMachine huge = here;
     huge.huge = true;
-    tn_tune_put(&t, &here, "avx2 tmatmul p64[64,256]", (TnSetting){64, 1024, 12288});
-    tn_tune_put(&t, &huge, "avx2 tmatmul p64[64,256]", (TnSetting){32, 0, 0});
-    tn_tune_put(&t, &here, "avx2 tmatmul p64[64,256]", (TnSetting){128, 64, 1 << 20});
+    tn_tune_put(&t, &here, "avx2 tmatmul p64[64,256]", setting(64, 1024, 12288));
+    tn_tune_put(&t, &huge, "avx2 tmatmul p64[64,256]", setting(32, 0, 0));
+    tn_tune_put(&t, &here, "avx2 tmatmul p64[64,256]", setting(128, 64, 1 << 20));
     assert_int_equal(t.n, 2);
     tn_tune_print(&t, &a);
     TernError err;
@@ -333,8 +338,8 @@ static void what_others_wrote_stays(void **state) {
     TernError err;
     assert_int_equal(tn_tune_read(path, &a, &err), TERN_OK); /* not there: empty */
     assert_int_equal(tn_tune_read(path, &b, &err), TERN_OK);
-    tn_tune_put(&a, &here, "one", (TnSetting){64, 0, 0});
-    tn_tune_put(&b, &here, "two", (TnSetting){32, 0, 0});
+    tn_tune_put(&a, &here, "one", setting(64, 0, 0));
+    tn_tune_put(&b, &here, "two", setting(32, 0, 0));
     if (tn_tune_write(path, &a, &err) != TERN_OK) fail_msg("%s", err.text);
     if (tn_tune_write(path, &b, &err) != TERN_OK) fail_msg("%s", err.text);
     if (tn_tune_read(path, &all, &err) != TERN_OK) fail_msg("%s", err.text);
@@ -362,7 +367,7 @@ static void writers_at_once_lose_nothing(void **state) {
         for (int i = 0; i < EACH; i++) {
             TnTuneTable t = {0};
             snprintf(shape, sizeof shape, "%d of writer %d", i, w);
-            tn_tune_put(&t, &here, shape, (TnSetting){64, 0, 0});
+            tn_tune_put(&t, &here, shape, setting(64, 0, 0));
             ok &= tn_tune_write(path, &t, NULL) == TERN_OK;
             tn_tune_free(&t);
         }

@@ -1,5 +1,4 @@
-/* prefetch_l1 and prefetch_l2, the distances at which a kernel prefetches its weights, are printed, parsed, compared, and
- * refused if they are wrong. */
+/* The distances at which a kernel prefetches its weights are printed, parsed, compared, and refused if they are wrong. */
 #include "ir/tir_text.h"
 
 /* A planned graph with one kernel, whose line is given. */
@@ -42,24 +41,27 @@ static void printed_as_read(void **state) {
     (void)state;
     static const struct {
         const char *line;
-        int64_t prefetch_l1, prefetch_l2;
-    } all[] = {{COLS, 0, 0},
-               {COLS ", prefetch_l1=1024", 1024, 0},
-               {COLS ", prefetch_l2=12288", 0, 12288},
-               {COLS ", prefetch_l1=64, prefetch_l2=1048576", 64, 1 << 20}};
+        TnPrefetch want;
+    } all[] = {{COLS, {{{0}}}},
+               {COLS ", prefetch_l1=1024", {{{1024}}}},
+               {COLS ", prefetch_l2=12288", {{{0, 12288}}}},
+               {COLS ", prefetch_l1=64, prefetch_l2=1048576, prefetch_past=64", {{{64, 1 << 20, 64}}}},
+               {COLS ", listed_l1=4, listed_l2=64, listed_past=1", {{{0}, {4, 64, 1}}}},
+               {COLS ", prefetch_l2=64, columns_l1=1, columns_l2=60, columns_past=124",
+                {{{0, 64}, {0}, {1, 60, 124}}}}};
     for (size_t i = 0; i < TN_COUNT(all); i++) {
         TnDiag d = {0};
         TnGraph *g;
         if (parse(all[i].line, &g, &d) != TERN_OK) fail_msg("%s", d.text.data);
-        assert_int_equal(g->kernels[0].prefetch_l1, all[i].prefetch_l1);
-        assert_int_equal(g->kernels[0].prefetch_l2, all[i].prefetch_l2);
+        assert_true(tn_prefetch_equal(&g->kernels[0].prefetch, &all[i].want));
         TnGraph *other = tn_graph_clone(g);
         assert_true(tn_graph_equal(g, other));
-        other->kernels[0].prefetch_l2 += 64;
-        assert_false(tn_graph_equal(g, other));
-        other->kernels[0] = g->kernels[0];
-        other->kernels[0].prefetch_l1 += 64;
-        assert_false(tn_graph_equal(g, other));
+        for (TnStream s = 0; s < TN_STREAM_COUNT; s++)
+            for (TnInto into = 0; into < TN_INTO_COUNT; into++) {
+                other->kernels[0] = g->kernels[0];
+                other->kernels[0].prefetch.ahead[s][into] += 64;
+                assert_false(tn_graph_equal(g, other));
+            }
         tn_graph_destroy(other);
         tn_graph_destroy(g);
         tn_diag_free(&d);
@@ -80,7 +82,9 @@ static void wrong_ones_are_refused(void **state) {
         {COLS ", prefetch_l2=1e3", "k.tir:5:82: "},
         {COLS ", prefetch_l1=64, prefetch_l1=64", "k.tir:5:86: attribute 'prefetch_l1' is given twice\n"},
         {"root=matmul, target=llvm, axis=rows, grain=1, units=1, prefetch_l1=64",
-         "k.tir:5:3: kernel @k: prefetch_l1 and prefetch_l2 are of kernels over columns (axis=cols)\n"},
+         "k.tir:5:3: kernel @k: got prefetch_l1 with axis=rows, expected it with axis=cols alone\n"},
+        {COLS ", listed_l2=65", "k.tir:5:80: listed_l2=65, expected 0 to 64\n"},
+        {COLS ", columns_past=-1", "k.tir:5:83: columns_past=-1, expected 0 to 124\n"},
     };
     for (size_t i = 0; i < TN_COUNT(all); i++) {
         TnDiag d = {0};

@@ -701,8 +701,10 @@ void rand_plan(TnGraph *g, Rand *r) {
         kn->grain = rand_in(r, 1, 64);
         kn->units = rand_in(r, 1, 64);
         if (kn->axis == TN_AXIS_COLS) { /* no new random number, so that the graph of a seed stays the same */
-            kn->prefetch_l1 = kn->grain % 4 * 64;
-            kn->prefetch_l2 = kn->units % 3 * 4096;
+            kn->prefetch.ahead[TN_STREAM_DENSE][TN_INTO_L1] = kn->grain % 4 * 64;
+            kn->prefetch.ahead[TN_STREAM_DENSE][TN_INTO_L2] = kn->units % 3 * 4096;
+            kn->prefetch.ahead[TN_STREAM_LISTED][TN_INTO_L2] = kn->grain % 5 * 6;
+            kn->prefetch.ahead[TN_STREAM_COLUMNS][TN_INTO_PAST] = kn->units % 4 * 20;
         }
         kn->barrier = rand_one_in(r, 2);
     }

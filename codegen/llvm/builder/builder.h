@@ -112,13 +112,12 @@ void tn_build_store_masked(TnBuilder *b, LLVMValueRef value, LLVMValueRef ptr, u
 void tn_build_store_first(TnBuilder *b, LLVMValueRef value, LLVMValueRef ptr, int n);
 /* Loads the 32 f32 ptr[index[i]]; index is <32 x i32>. */
 LLVMValueRef tn_build_gather(TnBuilder *b, LLVMValueRef ptr, LLVMValueRef index);
-void tn_build_prefetch(TnBuilder *b, LLVMValueRef ptr,
-                       int level); /* 1: into L1, 2: into L2, 0: for data that is used once */
-/* Call this where the line at ptr is about to be read. It prefetches the lines that lie the kernel's
- * `prefetch_l1` and `prefetch_l2` bytes after it. Kernels with different distances must not share a function
- * that calls this, so the name of that function must hold the distances: tn_build_ahead_name appends them. */
+void tn_build_prefetch(TnBuilder *b, LLVMValueRef ptr, TnInto into);
+/* Call this where the line at ptr is about to be read. It prefetches the lines that lie the kernel's distances
+ * of TN_STREAM_DENSE after it. Kernels with different distances of a stream must not share a function that
+ * depends on them, so the name of that function must hold the distances: tn_build_ahead_name appends them. */
 void tn_build_ahead(TnBuilder *b, LLVMValueRef ptr);
-void tn_build_ahead_name(const TnBuilder *b, char *name, size_t size);
+void tn_build_ahead_name(const TnBuilder *b, TnStream stream, char *name, size_t size);
 /* Lanes below n (i64 value): <lanes x i1>. */
 LLVMValueRef tn_build_mask_below(TnBuilder *b, LLVMValueRef n, int lanes);
 LLVMValueRef tn_build_mask_const(TnBuilder *b, int64_t n, int lanes);

@@ -73,20 +73,23 @@ void tn_build_store_first(TnBuilder *b, LLVMValueRef value, LLVMValueRef ptr, in
     }
 }
 
-void tn_build_prefetch(TnBuilder *b, LLVMValueRef ptr, int level) {
-    static const int locality[] = {0, 3, 2};
-    LLVMValueRef args[] = {ptr, tn_build_i32(b, 0), tn_build_i32(b, locality[level]), tn_build_i32(b, 1)};
+void tn_build_prefetch(TnBuilder *b, LLVMValueRef ptr, TnInto into) {
+    static const int locality[] = {[TN_INTO_L1] = 3, [TN_INTO_L2] = 2, [TN_INTO_PAST] = 0};
+    LLVMValueRef args[] = {ptr, tn_build_i32(b, 0), tn_build_i32(b, locality[into]), tn_build_i32(b, 1)};
     tn_build_call(b, "llvm.prefetch", &b->t_ptr, 1, args, 4);
 }
 
 void tn_build_ahead(TnBuilder *b, LLVMValueRef ptr) {
-    if (b->k->prefetch_l1) tn_build_prefetch(b, tn_build_atc(b, ptr, b->k->prefetch_l1), 1);
-    if (b->k->prefetch_l2) tn_build_prefetch(b, tn_build_atc(b, ptr, b->k->prefetch_l2), 2);
+    const int64_t *ahead = b->k->prefetch.ahead[TN_STREAM_DENSE];
+    for (TnInto i = 0; i < TN_INTO_COUNT; i++)
+        if (ahead[i]) tn_build_prefetch(b, tn_build_atc(b, ptr, ahead[i]), i);
 }
 
-void tn_build_ahead_name(const TnBuilder *b, char *name, size_t size) {
-    size_t n = strlen(name);
-    snprintf(name + n, size - n, "_%lld_%lld", (long long)b->k->prefetch_l1, (long long)b->k->prefetch_l2);
+void tn_build_ahead_name(const TnBuilder *b, TnStream stream, char *name, size_t size) {
+    for (TnInto i = 0; i < TN_INTO_COUNT; i++) {
+        size_t n = strlen(name);
+        snprintf(name + n, size - n, "_%lld", (long long)b->k->prefetch.ahead[stream][i]);
+    }
 }
 
 LLVMValueRef tn_build_mask_below(TnBuilder *b, LLVMValueRef n, int lanes) {

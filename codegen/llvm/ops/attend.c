@@ -94,7 +94,7 @@ LLVMValueRef tn_attend_load(TnBuilder *b, const TnAttend *a, LLVMValueRef ptr, i
 
 /* Prefetches `bytes` from ptr on into L2, line by line. */
 static void fetch(TnBuilder *b, LLVMValueRef ptr, int64_t bytes) {
-    for (int64_t i = 0; i < bytes; i += 64) tn_build_prefetch(b, tn_build_atc(b, ptr, i), 2);
+    for (int64_t i = 0; i < bytes; i += 64) tn_build_prefetch(b, tn_build_atc(b, ptr, i), TN_INTO_L2);
 }
 
 LLVMValueRef tn_attend_int(TnBuilder *b, LLVMValueRef ptr) {

@@ -335,7 +335,7 @@ static LLVMValueRef strip_function(TnBuilder *b, const TnType *table, int n) {
     char name[64];
     snprintf(name, sizeof name, "estimate_%s_k%lld_x%d", tn_encs[table->enc].name, (long long)table->dim[1],
              n);
-    if (n == 1) tn_build_ahead_name(b, name, sizeof name);
+    if (n == 1) tn_build_ahead_name(b, TN_STREAM_DENSE, name, sizeof name);
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr};
     LLVMValueRef fn;
     LLVMBasicBlockRef back = tn_build_shared(b, name, params, 8, &fn);

@@ -60,7 +60,7 @@ static void block(TnBuilder *b, TnEnc enc, Shape s, LLVMValueRef *w, LLVMValueRe
 static LLVMValueRef one_function(TnBuilder *b, TnEnc enc, int64_t k) {
     char name[64];
     snprintf(name, sizeof name, "matmul_%s_k%lld", tn_encs[enc].name, (long long)k);
-    tn_build_ahead_name(b, name, sizeof name);
+    tn_build_ahead_name(b, TN_STREAM_DENSE, name, sizeof name);
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr, b->t_ptr};
     LLVMValueRef fn;
     LLVMBasicBlockRef back = tn_build_shared(b, name, params, 5, &fn);
@@ -142,7 +142,8 @@ static void sums(TnBuilder *b, const Some *c, LLVMValueRef m, LLVMValueRef lane,
     for (int j = 0; j < s.w; j++)
         for (int64_t line = 0; line < s.lanes * size; line += 64)
             tn_build_prefetch(
-                b, tn_build_atc(b, tn_build_elem(b, rows[j], k.i, size), GROUP * c->row_bytes + line), 2);
+                b, tn_build_atc(b, tn_build_elem(b, rows[j], k.i, size), GROUP * c->row_bytes + line),
+                TN_INTO_L2);
     block(b, c->enc, s, rows, x, k.i, NULL, acc);
     for (int i = 0; i < s.w * s.x; i++) tn_build_next(&k, i, acc[i]);
     tn_build_loop_end(b, &k);

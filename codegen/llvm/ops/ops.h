@@ -38,4 +38,7 @@ TnDot tn_llvm_dot(const TnLevel *level, const TnType *w, int64_t rows);
 /* The same for each limb of a shadow product. */
 TnDot tn_llvm_estimate_dot(const TnLevel *level, TnEnc enc);
 
+/* distances.c: TnTargetDesc.prefetch. */
+void tn_llvm_prefetch(const TnGraph *g, uint32_t kernel, const char *family, TnPrefetch *out);
+
 #endif

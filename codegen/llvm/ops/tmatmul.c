@@ -13,9 +13,9 @@
  *   SDOT     (NEON) signed: plane 3 is shifted down instead of masked, four accumulators
  *   SMLAL    (NEON without dot products) the planes of MADDUBS; int16 sums as in builder/narrow.c
  *
- * Rows of weights stream from memory one after the other. The code prefetches the kernel's `prefetch_l1`
- * bytes ahead into L1 and its `prefetch_l2` bytes ahead into L2. Sums, a register each, are kept in `buf`
- * until there are enough for one transposing tree. */
+ * Rows of weights stream from memory one after the other, and the code prefetches at the kernel's distances of
+ * bytes. Of rows in a list it prefetches, line by line, those that are its distances of listed rows ahead. Sums,
+ * a register each, are kept in `buf` until there are enough for one transposing tree. */
 #include "codegen/llvm/ops/ternary.h"
 #include "codegen/llvm/skeletons/cols.h"
 
@@ -94,28 +94,34 @@ static LLVMValueRef entry(TnBuilder *b, LLVMValueRef list, LLVMValueRef i) {
     return tn_build_sext(b, tn_build_load(b, b->t_i32, tn_build_elem(b, list, i, 4), 4), b->t_i64);
 }
 
-/* The sums of n lines from line `from` on. ahead: a row to prefetch, or NULL for the kernel's distances. */
-static LLVMValueRef piece(TnBuilder *b, LLVMValueRef row, LLVMValueRef x, LLVMValueRef ahead, int64_t from,
+/* Rows of weights to prefetch, into each level; NULL: none. */
+typedef struct Ahead {
+    LLVMValueRef row[TN_INTO_COUNT];
+} Ahead;
+
+/* The sums of n lines from line `from` on. ahead: NULL for the kernel's distances in bytes. */
+static LLVMValueRef piece(TnBuilder *b, LLVMValueRef row, LLVMValueRef x, const Ahead *ahead, int64_t from,
                           int64_t n, int64_t k) {
     TnDot d = tn_llvm_dot(b->level, tn_tmatmul_weights(b), 1);
     int64_t together = tn_level_narrow(b->level) ? tn_range_widen(&d, k) : 1;
     TN_CHECK(together > 0);
     int64_t whole = n / together * together;
     int sums = accumulators(b);
-    LLVMValueRef acc[4] = {NULL}, codes = tn_build_atc(b, x, from * CODES),
+    LLVMValueRef acc[4] = {NULL}, walk[TN_INTO_COUNT] = {NULL}, codes = tn_build_atc(b, x, from * CODES),
                  start = tn_build_atc(b, row, from * LINE);
-    if (ahead) ahead = tn_build_atc(b, ahead, from * LINE);
+    LLVMValueRef first[TN_INTO_COUNT] = {NULL};
+    for (TnInto into = 0; ahead && into < TN_INTO_COUNT; into++)
+        if (ahead->row[into]) first[into] = tn_build_atc(b, ahead->row[into], from * LINE);
     TnLoop i = tn_build_loop(b, tn_build_i64(b, from), tn_build_i64(b, from + whole), together);
     for (int a = 0; a < sums; a++) acc[a] = tn_build_carry(b, &i, LLVMConstNull(tn_tmatmul_ints(b)));
     LLVMValueRef at = tn_build_walk(b, &i, codes, together * CODES);
     LLVMValueRef w = tn_build_walk(b, &i, start, together * LINE);
-    if (ahead) ahead = tn_build_walk(b, &i, ahead, together * LINE);
+    for (TnInto into = 0; ahead && into < TN_INTO_COUNT; into++)
+        if (ahead->row[into]) walk[into] = tn_build_walk(b, &i, first[into], together * LINE);
     for (int64_t j = 0; j < together; j++) {
-        if (ahead) {
-            tn_build_prefetch(b, tn_build_atc(b, ahead, j * LINE), 1);
-        } else {
-            tn_build_ahead(b, tn_build_atc(b, w, j * LINE));
-        }
+        if (!ahead) tn_build_ahead(b, tn_build_atc(b, w, j * LINE));
+        for (TnInto into = 0; into < TN_INTO_COUNT; into++)
+            if (walk[into]) tn_build_prefetch(b, tn_build_atc(b, walk[into], j * LINE), into);
     }
     lines_of(b, together, w, at, acc);
     for (int a = 0; a < sums; a++) tn_build_next(&i, a, acc[a]);
@@ -126,13 +132,39 @@ static LLVMValueRef piece(TnBuilder *b, LLVMValueRef row, LLVMValueRef x, LLVMVa
     return combine(b, acc);
 }
 
+/* Prefetches the first rows of a list: those that the loop over it, which prefetches `ahead`, does not. */
+static void first_rows(TnBuilder *b, LLVMValueRef w, LLVMValueRef list, int64_t row_bytes) {
+    LLVMValueRef zero = tn_build_i64(b, 0);
+    for (TnInto into = 0; into < TN_INTO_COUNT; into++) {
+        int64_t rows = b->k->prefetch.ahead[TN_STREAM_LISTED][into];
+        if (!rows) continue;
+        TnLoop l = tn_build_loop(b, zero, tn_build_i64(b, rows), 1);
+        LLVMValueRef row = tn_build_elem(b, w, entry(b, list, l.i), row_bytes);
+        TnLoop i = tn_build_loop(b, zero, tn_build_i64(b, row_bytes / LINE), 1);
+        tn_build_prefetch(b, tn_build_elem(b, row, i.i, LINE), into);
+        tn_build_loop_end(b, &i);
+        tn_build_loop_end(b, &l);
+    }
+}
+
+static Ahead rows_ahead(TnBuilder *b, LLVMValueRef w, LLVMValueRef list, LLVMValueRef at, int64_t row_bytes) {
+    Ahead a = {{NULL}};
+    for (TnInto into = 0; into < TN_INTO_COUNT; into++) {
+        int64_t rows = b->k->prefetch.ahead[TN_STREAM_LISTED][into];
+        if (!rows) continue;
+        LLVMValueRef row = entry(b, list, tn_build_add(b, at, tn_build_i64(b, rows)));
+        a.row[into] = tn_build_elem(b, w, row, row_bytes);
+    }
+    return a;
+}
+
 /* The module's function for K = k: void (w, i64 count, x, acc, buf, list). With `listed` it takes only the
- * rows of weights in `list` (TnStrips) and prefetches each TN_AHEAD rows ahead. */
+ * rows of weights in `list` (TnStrips). */
 static LLVMValueRef strip_function(TnBuilder *b, int64_t k, bool listed) {
-    char name[64];
+    char name[96];
     snprintf(name, sizeof name, "tmatmul_k%lld%s%s", (long long)k, tn_tmatmul_name(b),
              listed ? "_listed" : "");
-    if (!listed) tn_build_ahead_name(b, name, sizeof name);
+    tn_build_ahead_name(b, listed ? TN_STREAM_LISTED : TN_STREAM_DENSE, name, sizeof name);
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr, b->t_ptr, b->t_ptr};
     LLVMValueRef fn;
     LLVMBasicBlockRef back = tn_build_shared(b, name, params, 6, &fn);
@@ -146,27 +178,21 @@ static LLVMValueRef strip_function(TnBuilder *b, int64_t k, bool listed) {
     int64_t lines = tn_tmatmul_lines(k), row_bytes = lines * LINE, split = tn_range_split(&dot, k);
     LLVMValueRef sum = tn_build_load(b, b->t_i32, tn_build_atc(b, x, 4), 4);
     x = tn_build_atc(b, x, TN_Q8_HEAD);
-    if (listed) { /* Prefetch the first rows here; the loop below prefetches the others. */
-        TnLoop l = tn_build_loop(b, zero, tn_build_i64(b, TN_AHEAD), 1);
-        LLVMValueRef first = tn_build_elem(b, w, entry(b, list, l.i), row_bytes);
-        TnLoop i = tn_build_loop(b, zero, tn_build_i64(b, lines), 1);
-        tn_build_prefetch(b, tn_build_elem(b, first, i.i, LINE), 1);
-        tn_build_loop_end(b, &i);
-        tn_build_loop_end(b, &l);
-    }
+    if (listed) first_rows(b, w, list, row_bytes);
     TnLoop g = tn_build_loop(b, zero, count, lanes); /* rows of weights that share a tree */
     LLVMValueRef here = tn_build_min(b, tn_build_sub(b, count, g.i), tn_build_i64(b, lanes));
-    LLVMValueRef first = tn_build_elem(b, w, g.i, row_bytes), ahead = NULL, whole = NULL;
+    LLVMValueRef first = tn_build_elem(b, w, g.i, row_bytes), whole = NULL;
+    Ahead ahead;
     TnLoop m = tn_build_loop(b, zero, here, 1);
     LLVMValueRef row = listed ? NULL : tn_build_walk(b, &m, first, row_bytes);
     if (listed) {
         LLVMValueRef at = tn_build_add(b, g.i, m.i);
-        ahead = entry(b, list, tn_build_add(b, at, tn_build_i64(b, TN_AHEAD)));
-        ahead = tn_build_elem(b, w, ahead, row_bytes);
+        ahead = rows_ahead(b, w, list, at, row_bytes);
         row = tn_build_elem(b, w, entry(b, list, at), row_bytes);
     }
     for (int64_t from = 0; from < lines; from += split) {
-        LLVMValueRef part = piece(b, row, x, ahead, from, lines - from < split ? lines - from : split, k);
+        int64_t here_lines = lines - from < split ? lines - from : split;
+        LLVMValueRef part = piece(b, row, x, listed ? &ahead : NULL, from, here_lines, k);
         whole = whole ? tn_build_add(b, whole, part) : part;
     }
     tn_build_store(b, whole, tn_build_elem(b, buf, m.i, size), (unsigned)size);

@@ -92,7 +92,7 @@ static void unpack(TnBuilder *b, LLVMValueRef w, LLVMValueRef row_bytes, LLVMVal
     row = tn_build_at(b, tn_build_at(b, w, tn_build_mul(b, row, row_bytes)), from);
     TnLoop i = tn_build_loop(b, zero, here, 1);
     LLVMValueRef at = tn_build_elem(b, row, i.i, TN_LINE);
-    tn_build_prefetch(b, tn_build_at(b, at, block), 2);
+    tn_build_prefetch(b, tn_build_at(b, at, block), TN_INTO_L2);
     LLVMValueRef codes = tn_build_load(b, tn_tmatmul_bytes(b), at, TN_LINE);
     LLVMValueRef to = tn_build_elem(b, tn_build_elem(b, buf, m.i, TN_LINE), i.i, PLANES * TILE);
     for (int q = 0; q < PLANES; q++)

@@ -12,14 +12,17 @@
  *                proved to fit (ir/range.h). A register has half a line, so there are two turns
  *   SMLAL        one line at a time: 16 sums of i16, likewise; four turns
  *
- * Lines lie 64 bytes apart and are read in rising order. The line of the place AHEAD further on in the list
- * is prefetched. If each line is read only once, the prefetch bypasses the second-level cache, which would
- * also fetch the neighbour of each line. The time over that of the product by rows, for 30 matrices of 2560 x
+ * Lines lie 64 bytes apart and are read in rising order. The lines of the places that are the kernel's distances
+ * of columns further on in the list are prefetched. What is best differs: on a Cascade Lake past the second-level
+ * cache, which would also fetch the neighbour of each line, 32 places ahead; on a Zen 4 into that cache, 64 ahead
+ * (codegen/families.c). With the former the time over that of the product by rows, for 30 matrices of 2560 x
  * 6912 in turn (two cores, AVX-512 VNNI): 0.8 at 50 % zeros, 0.6 at 65 %, 0.4 at 80 %, 0.2 at 90 %. */
 #include <stdio.h>
 #include "codegen/llvm/ops/ternary.h"
 
-enum { AHEAD = 32, SLACK = 64 }; /* in places; up to SLACK places after the list may be read */
+enum {
+    SLACK = 128
+}; /* in places; up to SLACK places after the list may be read: the farthest prefetch and a turn */
 
 /* What is noted: the number of codes that are not 0 (i64), the byte offsets of their lines (i32), and the
  * codes. */
@@ -124,25 +127,26 @@ static LLVMValueRef sixteen(TnBuilder *b, LLVMValueRef *v, int n, int g) {
     return tn_build_sext_any(b, sums, LLVMVectorType(b->t_i32, 16));
 }
 
+/* The line of the place that is `further` after the one at `at` in the list. */
+static LLVMValueRef line_at(TnBuilder *b, LLVMValueRef w, LLVMValueRef at, int64_t further) {
+    LLVMValueRef place = tn_build_load(b, b->t_i32, tn_build_atc(b, at, 4 * further), 4);
+    return tn_build_at(b, w, tn_build_zext(b, place, b->t_i64));
+}
+
 /* The sums over the lines list[from] to list[to - 1], `n` lines a turn. It takes one register of each line; w
  * is the block's first line, at that register's offset. */
 static void sums_of(TnBuilder *b, LLVMValueRef w, LLVMValueRef list, LLVMValueRef codes, LLVMValueRef from,
                     LLVMValueRef to, int n, LLVMValueRef *sum) {
     bool narrow = tn_level_narrow(b->level);
+    const int64_t *ahead = b->k->prefetch.ahead[TN_STREAM_COLUMNS];
     LLVMTypeRef type = narrow ? tn_build_narrow_type(b) : tn_tmatmul_ints(b);
     TnLoop l = tn_build_loop(b, from, to, n);
     for (int i = 0; i < 4 * n; i++) sum[i] = tn_build_carry(b, &l, LLVMConstNull(type));
     LLVMValueRef v[4], at = tn_build_elem(b, list, l.i, 4);
     for (int i = 0; i < n; i++) {
-        for (int ahead = 1; ahead >= 0; ahead--) {
-            LLVMValueRef place = tn_build_load(b, b->t_i32, tn_build_atc(b, at, 4 * (i + ahead * AHEAD)), 4);
-            LLVMValueRef line = tn_build_at(b, w, tn_build_zext(b, place, b->t_i64));
-            if (ahead)
-                tn_build_prefetch(b, line,
-                                  b->level->bytes == TN_LINE ? 0 : 1); /* read once, or in two turns */
-            else
-                v[i] = tn_build_load(b, tn_tmatmul_bytes(b), line, (unsigned)b->level->bytes);
-        }
+        for (TnInto into = 0; into < TN_INTO_COUNT; into++)
+            if (ahead[into]) tn_build_prefetch(b, line_at(b, w, at, i + ahead[into]), into);
+        v[i] = tn_build_load(b, tn_tmatmul_bytes(b), line_at(b, w, at, i), (unsigned)b->level->bytes);
     }
     join(b, v, n);
     LLVMTypeRef some = LLVMIntTypeInContext(b->c, 8 * (unsigned)n);
@@ -162,8 +166,9 @@ static void sums_of(TnBuilder *b, LLVMValueRef w, LLVMValueRef list, LLVMValueRe
 static LLVMValueRef columns_function(TnBuilder *b) {
     LLVMTypeRef params[] = {b->t_ptr, b->t_ptr, b->t_ptr, b->t_i64, b->t_ptr, b->t_ptr};
     LLVMValueRef fn;
-    char name[32];
+    char name[64];
     snprintf(name, sizeof name, "tmatmul_colmajor%s", tn_tmatmul_name(b));
+    tn_build_ahead_name(b, TN_STREAM_COLUMNS, name, sizeof name);
     LLVMBasicBlockRef back = tn_build_shared(b, name, params, 6, &fn);
     if (!back) return fn;
     LLVMValueRef w = LLVMGetParam(fn, 0), list = LLVMGetParam(fn, 1), codes = LLVMGetParam(fn, 2);

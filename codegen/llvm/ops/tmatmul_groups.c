@@ -196,7 +196,7 @@ static LLVMValueRef function(TnBuilder *b, int n) {
     Product p = product_of(b, n);
     char name[96];
     snprintf(name, sizeof name, "tmatmul_groups_k%lld_%u_%d", (long long)p.w->dim[1], p.w->group, n);
-    tn_build_ahead_name(b, name, sizeof name);
+    tn_build_ahead_name(b, TN_STREAM_DENSE, name, sizeof name);
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_i64};
     LLVMValueRef fn;
     LLVMBasicBlockRef back = tn_build_shared(b, name, params, TN_COUNT(params), &fn);

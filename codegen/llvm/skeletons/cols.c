@@ -261,8 +261,8 @@ void tn_build_cols_kernel(TnBuilder *b, const TnStrips *s) {
     c.acc = tn_build_scratch(b, (uint64_t)(c.acc_stride * c.block) * most);
     c.buf = tn_build_scratch(b, (uint64_t)s->buf);
     if (c.block > 1 && s->prepare) c.panels = tn_build_scratch(b, (uint64_t)s->panels * most);
-    if (c.block == 1 && s->listed && most == 2)
-        c.list = tn_build_scratch(b, (uint64_t)(k->grain + TN_AHEAD) * 4);
+    int64_t more = tn_prefetch_most(&k->prefetch, TN_STREAM_LISTED);
+    if (c.block == 1 && s->listed && most == 2) c.list = tn_build_scratch(b, (uint64_t)(k->grain + more) * 4);
     if (by_columns(&c, parts, n)) c.noted = tn_build_scratch(b, (uint64_t)s->noted);
     c.skip = tn_xcalloc(k->n, sizeof *c.skip);
     for (size_t i = 0; i < TN_COUNT(c.mem); i++) c.mem[i] = tn_xcalloc(k->n, sizeof *c.mem[i]);

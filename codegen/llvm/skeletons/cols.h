@@ -25,7 +25,8 @@ typedef struct TnStrip {
  *   prepare    may be NULL. Turns the n weight rows of a strip into what `strips` then gets as w, once for
  *              all rows of the step, in `panels` bytes of scratch
  *   listed     may be NULL. Like `strip`, for n of the columns after w: those in `list` (i32, rising).
- *              TN_AHEAD more entries follow, which may be read ahead. It leaves the rest of acc as it is
+ *              as many more entries follow as the kernel's largest distance of listed rows, which may be read
+ *              ahead. It leaves the rest of acc as it is
  *   arrange    may be NULL. Turns the n_x (1..rows) rows of a step, which are one block, into what `strips`
  *              then gets as x, once for each worker and launch, in `arranged` bytes of scratch
  *   note       may be NULL. Notes which values of the row x are not 0, once for each worker and launch, in
@@ -47,7 +48,6 @@ typedef struct TnStrips {
     LLVMValueRef (*is_sparse)(TnBuilder *b, LLVMValueRef noted);
     void (*columns)(TnBuilder *b, LLVMValueRef lines, LLVMValueRef x, LLVMValueRef noted, LLVMValueRef acc);
 } TnStrips;
-enum { TN_AHEAD = 4 };
 void tn_build_cols_kernel(TnBuilder *b, const TnStrips *s);
 
 #endif

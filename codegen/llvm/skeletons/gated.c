@@ -91,6 +91,7 @@ LLVMValueRef tn_build_needed(TnBuilder *b, const TnPart *p, uint32_t gate, uint3
     n = l.out[0];
     LLVMValueRef last = tn_build_max(b, tn_build_sub(b, n, tn_build_i64(b, 1)), tn_build_i64(b, 0));
     last = tn_build_load(b, b->t_i32, tn_build_elem(b, list, last, 4), 4);
-    tn_build_store(b, tn_build_splat(b, last, TN_AHEAD), tn_build_elem(b, list, n, 4), 4);
+    int64_t more = tn_prefetch_most(&b->k->prefetch, TN_STREAM_LISTED);
+    if (more) tn_build_store(b, tn_build_splat(b, last, (int)more), tn_build_elem(b, list, n, 4), 4);
     return n;
 }

@@ -62,9 +62,9 @@ static void prefetch(TnBuilder *b, const TnGroups *g, LLVMValueRef *here, LLVMVa
             if (g->by_distance)
                 tn_build_ahead(b, tn_build_atc(b, here[i], at));
             else
-                tn_build_prefetch(b, tn_build_atc(b, here[i], g->columns * g->row_bytes + at), 1);
+                tn_build_prefetch(b, tn_build_atc(b, here[i], g->columns * g->row_bytes + at), TN_INTO_L1);
     for (int64_t at = 0; !g->by_distance && at < ahead_bytes(g); at += LINE)
-        tn_build_prefetch(b, tn_build_atc(b, ahead, at), 2);
+        tn_build_prefetch(b, tn_build_atc(b, ahead, at), TN_INTO_L2);
 }
 
 void tn_build_groups(TnBuilder *b, const TnGroups *g, LLVMValueRef w, LLVMValueRef count, LLVMValueRef x,

@@ -1,0 +1,42 @@
+/* How far ahead the code of a kernel prefetches its weights, where nobody has measured that kernel on the machine at hand.
+ *
+ * Products that stream the weights for one row of activations prefetch by distance; products of more rows prefetch by
+ * rows of weights. Of a prompt only one row needs the head, so dense products always have distances. They are the ones that
+ * --tune found best most often (docs/notebook.md). Those of listed rows and of columns differ between families of
+ * processors (codegen/families.c, docs/performance.md). */
+#include "codegen/families.h"
+#include "codegen/llvm/ops/ops.h"
+#include "codegen/llvm/ops/ternary.h"
+
+#include <string.h>
+
+/* Lines of columns: if each is read only once, past the second-level cache, which would also fetch its neighbour. */
+static const int64_t listed[TN_INTO_COUNT] = {[TN_INTO_L1] = 4}, once[TN_INTO_COUNT] = {[TN_INTO_PAST] = 32},
+                     in_turns[TN_INTO_COUNT] = {[TN_INTO_L1] = 32};
+
+static void set(TnPrefetch *out, TnStream stream, const int64_t *distances) {
+    memcpy(out->ahead[stream], distances, sizeof out->ahead[stream]);
+}
+
+static bool is_gated(const TnGraph *g, uint32_t kernel) {
+    const TnKernel *k = &g->kernels[kernel];
+    for (TnRef r = k->root + 1; r < k->first + k->n; r++)
+        if (g->nodes[r].op == TN_OP_mulz) return true;
+    return false;
+}
+
+void tn_llvm_prefetch(const TnGraph *g, uint32_t kernel, const char *family, TnPrefetch *out) {
+    const TnNode *root = &g->nodes[g->kernels[kernel].root];
+    const TnFamily *f = tn_family_named(family);
+    TnDim rows = root->type.dim[0];
+    TnOp op = root->op;
+    int64_t most = tn_dim_is_sym(rows) ? g->rows_hi : rows, *dense = out->ahead[TN_STREAM_DENSE];
+    if (op == TN_OP_tmatmul && most != 1) return;
+    if (op == TN_OP_tmatmul_groups && most > TN_FEW) return; /* most of its passes read weights from L2 */
+    dense[TN_INTO_L1] = op == TN_OP_matmul ? 4096 : op == TN_OP_tmatmul_groups ? 2048 : 1024;
+    dense[TN_INTO_L2] = op == TN_OP_matmul ? 0 : op == TN_OP_tmatmul_groups ? 8192 : 12288;
+    if (op != TN_OP_tmatmul) return;
+    bool whole = tn_llvm_level(g->level)->bytes == TN_LINE;
+    if (is_gated(g, kernel)) set(out, TN_STREAM_LISTED, f ? f->listed : listed);
+    if (root->n_args > 2) set(out, TN_STREAM_COLUMNS, f ? f->columns : whole ? once : in_turns);
+}

@@ -1,0 +1,90 @@
+/* Families of processors: which processor has which row, and what a row changes in a plan. */
+#include "codegen/families.h"
+#include "codegen/llvm_cases.h"
+
+static const char *name_of(const char *vendor, uint32_t family, uint32_t model) {
+    const TnFamily *f = tn_family_of(vendor, family, model);
+    return f ? f->name : "";
+}
+
+static void processors_have_rows(void **state) {
+    (void)state;
+    assert_string_equal(name_of("AuthenticAMD", 0x19, 0x11), "zen4");
+    assert_string_equal(name_of("AuthenticAMD", 0x19, 0x61), "zen4");
+    assert_string_equal(name_of("AuthenticAMD", 0x19, 0x21), ""); /* Zen 3 */
+    assert_string_equal(name_of("GenuineIntel", 0x19, 0x11), "");
+    assert_string_equal(name_of("GenuineIntel", 6, 0x8f), "sapphire_rapids");
+    assert_string_equal(name_of("GenuineIntel", 6, 0xcf), "sapphire_rapids");
+    assert_string_equal(name_of("GenuineIntel", 6, 0x55), ""); /* Cascade Lake */
+    assert_string_equal(name_of("", 0, 0), "");                /* another architecture */
+    assert_null(tn_family_named(NULL));
+    assert_null(tn_family_named(TN_FAMILY_ANY));
+}
+
+static void rows_are_sound(void **state) {
+    (void)state;
+    const TnFamily *f;
+    for (size_t i = 0; (f = tn_family_at(i)); i++) {
+        assert_ptr_equal(tn_family_named(f->name), f);
+        assert_non_null(strstr(tn_family_names(), f->name));
+        for (TnInto into = 0; into < TN_INTO_COUNT; into++) {
+            assert_true(tn_prefetch_ok(TN_STREAM_LISTED, f->listed[into]));
+            assert_true(tn_prefetch_ok(TN_STREAM_COLUMNS, f->columns[into]));
+        }
+        for (size_t j = 0; j < TN_COUNT(f->models) && f->models[j].hi; j++)
+            assert_true(f->models[j].lo <= f->models[j].hi);
+    }
+}
+
+/* ", listed_l2=12, columns_l2=64": the distances of the last kernel of the text said so far, without those in bytes. */
+static void expect(const char *level, const char *family, const char *want) {
+    const TnTarget *llvm = tn_target_find("llvm");
+    if (!llvm) skip();
+    TnGraph *g = case_graph(level, 1);
+    TnPrefetch p = {{{0}}};
+    TnBuf text = {0};
+    llvm->desc.prefetch(g, g->n_kernels - 1, family, &p);
+    assert_true(tn_prefetch_most(&p, TN_STREAM_DENSE) > 0);
+    memset(p.ahead[TN_STREAM_DENSE], 0, sizeof p.ahead[TN_STREAM_DENSE]);
+    tn_prefetch_print(&p, &text);
+    tn_buf_puts(&text, "");
+    assert_string_equal(text.len ? text.data : "", want);
+    tn_buf_free(&text);
+    tn_graph_destroy(g);
+}
+
+static void say_product(const char *copy, const char *more) {
+    case_text.len = 0;
+    say("$w: p64[512,64] scale=0x1p-3 = random {seed=5}\n"
+        "$t: t8[128,256] scale=0x1p+0 = colmajor $w\n"
+        "$c: p64[128,256] scale=0x1p+0 = pack $t\n");
+    say_q8(64);
+    say("kernel @main {root=tmatmul, target=llvm, axis=cols, grain=256, units=1, barrier=1}\n"
+        "%%a: i32[T,512] = tmatmul %%q, $w%s {off=0}\n%send\n",
+        copy, more);
+}
+
+static void plans_follow_the_family(void **state) {
+    (void)state;
+    say_product("", "");
+    expect("avx512-vnni", "zen4", "");
+    say_product(", $c", "");
+    expect("avx512-vnni", NULL, ", columns_past=32");
+    expect("avx2", NULL, ", columns_l1=32");
+    expect("avx512-vnni", "zen4", ", columns_l2=64");
+    expect("avx2", "sapphire_rapids", ", columns_l1=32");
+    say_product("", "%d: f32[T,512] = dequant %a, %q, $w\n"
+                    "%g: f32[T,256] = slice %d {lo=0, n=256}\n"
+                    "%u: f32[T,256] = slice %d {lo=256, n=256}\n"
+                    "%r: f32[T,256] = relu2 %g\n"
+                    "%y: f32[T,256] = mulz %r, %u {off=0}\n");
+    expect("avx512-vnni", NULL, ", listed_l1=4");
+    expect("avx2", "zen4", ", listed_l2=12");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(processors_have_rows),
+                                       cmocka_unit_test(rows_are_sound),
+                                       cmocka_unit_test(plans_follow_the_family)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
