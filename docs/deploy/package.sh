@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # package.sh BUILD OUT [PAGES]: Debian packages of a finished build, for the machine that it was built for.
 #
-#   tern           the program, manual pages, completion, the systemd unit as an example
+#   tern           the program, manual pages, completion, systemd units and files for proxies as examples
 #   libtern0       libtern: runs compiled models
 #   libterntext0   libterntext and libterngenerate: tokenizer, sampler, chat, generation
 #   ternc          libternc: the compiler. Without it `tern` runs compiled files alone
@@ -49,8 +49,8 @@ take libtern-dev include "$lib"/*.so "$lib"/*.a "$lib"/pkgconfig
 take tern bin/tern share/doc/tern/README.md
 cd - >/dev/null
 mkdir -p "$work/tern/usr/share/doc/tern/examples"
-cp "$root"/docs/deploy.md "$work/tern/usr/share/doc/tern/"
-cp "$root"/docs/deploy/tern.service "$root"/docs/deploy/tern.socket "$work/tern/usr/share/doc/tern/examples/"
+cp "$root"/docs/deploy.md "$root"/docs/serve.md "$work/tern/usr/share/doc/tern/"
+cp "$root"/docs/deploy/{tern,tern-serve}.{service,socket} "$root"/docs/deploy/{haproxy.cfg,kubernetes.yaml} "$work/tern/usr/share/doc/tern/examples/"
 if [ -d "$pages/pages" ]; then
     cp -r "$pages/pages/." "$work/tern/usr/share/"
     gzip -9n "$work"/tern/usr/share/man/man1/*

@@ -4,6 +4,7 @@
 
 #ifdef TERN_SERVE
 #include "frontends/cli/serve_model.h"
+#include "frontends/cli/systemd.h"
 #include "runtime/base/escape.h"
 
 #define MIB ((size_t)1 << 20)
@@ -12,6 +13,7 @@ typedef struct ListenFlags {
     const char *host, *socket, *keys, *cors, *log_name;
     int64_t port, connections, queue, body;
     float deadline, idle;
+    bool systemd;
     TnLog log;
 } ListenFlags;
 
@@ -19,6 +21,15 @@ static void listening(void *user, const char *address) {
     const ServeModel *s = user;
     fprintf(stderr, "tern: %s at %s, %lld slot%s of %u positions\n", tn_shown(s->name).s, address,
             (long long)s->f->slots, s->f->slots == 1 ? "" : "s", s->context);
+    systemd_notify("READY=1");
+}
+
+static bool draining(void) {
+    static bool said;
+    if (!signal_status()) return false;
+    if (!said) systemd_notify("STOPPING=1");
+    said = true;
+    return true;
 }
 
 static int serve(ServeModel *s, const ListenFlags *f) {
@@ -35,7 +46,9 @@ static int serve(ServeModel *s, const ListenFlags *f) {
     o.body_seconds = (double)f->idle;
     o.deadline = (double)f->deadline;
     o.log = f->log;
+    o.ending = draining;
     o.listening = listening;
+    if (f->systemd && systemd_socket(&o.listen_fd, &err) != TERN_OK) return fail(&err);
     heed_signals(true);
     TernStatus st = tn_serve(&o, &err);
     heed_signals(false);
@@ -72,6 +85,8 @@ int verb_serve(const Verb *verb, int argc, char **argv) {
         {"--host", "ADDRESS", FLAG_STR, &l.host, 0, 0, "the address to listen on (default: 127.0.0.1)"},
         {"--port", "N", FLAG_INT, &l.port, 0, 65535, "the port (default: 8080); 0: one that is free"},
         {"--socket", "FILE", FLAG_STR, &l.socket, 0, 0, "listen on a unix socket instead"},
+        {"--systemd-socket", NULL, FLAG_BOOL, &l.systemd, 0, 0,
+         "listen on the socket that systemd gives, from a .socket unit"},
         {"--api-key --api-key-file", "FILE", FLAG_STR, &l.keys, 0, 0,
          "a file of keys, one a line; requests must show one"},
         {"--cors", "ORIGIN", FLAG_STR, &l.cors, 0, 0,
@@ -96,6 +111,8 @@ int verb_serve(const Verb *verb, int argc, char **argv) {
     serve_check(verb, &f);
     if (flag_given(&l.socket) && (flag_given(&l.host) || flag_given(&l.port)))
         usage_error(verb, "--socket excludes --host and --port");
+    if (l.systemd && (flag_given(&l.socket) || flag_given(&l.host) || flag_given(&l.port)))
+        usage_error(verb, "--systemd-socket excludes --host, --port and --socket");
     l.log = read_log(verb, l.log_name);
     check_origin(verb, l.cors);
     const TnFileUse files[] = {SERVE_FILES(f), {"--api-key", l.keys, TN_FILE_IN}};

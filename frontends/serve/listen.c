@@ -83,7 +83,28 @@ static TernStatus listen_tcp(const char *host, uint32_t port, int *out_fd, TernE
     return st;
 }
 
+/* The address of a socket that was given. */
+static void name_given(int fd, char *address, size_t size) {
+    struct sockaddr_storage at = {.ss_family = 0};
+    socklen_t n = sizeof at;
+    char host[INET6_ADDRSTRLEN] = "", port[12] = "";
+    (void)getsockname(fd, (struct sockaddr *)&at, &n);
+    bool v6 = at.ss_family == AF_INET6;
+    if (at.ss_family == AF_UNIX)
+        snprintf(address, size, "unix:%.107s", ((struct sockaddr_un *)&at)->sun_path);
+    else if (getnameinfo((struct sockaddr *)&at, n, host, sizeof host, port, sizeof port,
+                         NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+        snprintf(address, size, "http://%s%s%s:%s", v6 ? "[" : "", host, v6 ? "]" : "", port);
+    else
+        snprintf(address, size, "a socket that was given");
+}
+
 TernStatus tn_listen(const TnServeOptions *o, int *out_fd, char *address, size_t size, TernError *err) {
+    if (o->listen_fd) {
+        *out_fd = o->listen_fd;
+        name_given(*out_fd, address, size);
+        return TERN_OK;
+    }
     if (o->unix_socket) {
         snprintf(address, size, "unix:%s", o->unix_socket);
         return listen_unix(o->unix_socket, out_fd, err);

@@ -39,6 +39,7 @@ typedef struct TnServeOptions {
     const char *host;        /* a name or an address; ignored with a unix socket */
     uint32_t port;           /* 0: one that the system chooses */
     const char *unix_socket; /* the path of a socket to listen on instead; NULL: none */
+    int listen_fd;           /* a socket that listens already, which tn_serve closes; 0: none */
     const char *keys_file;   /* a key a line; NULL: none is asked for */
     const char *cors;        /* the origin whose pages may read answers, or "*"; NULL: none */
     uint32_t connections;    /* most at once */
