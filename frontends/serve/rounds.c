@@ -381,6 +381,7 @@ static void begin_drain(TnServer *server) {
 
 void tn_engine_run(TnServer *server) {
     bool ending = false;
+    take_counts(server); /* how many pages there are */
     for (;;) {
         if (!ending && server->o->ending()) {
             begin_drain(server);

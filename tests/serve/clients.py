@@ -132,6 +132,15 @@ def deadline(build):
         check("then", text(s), "It shines.")
 
 
+def memory(build):
+    """Stored beginnings have pages of their own, unless the limit on memory leaves none."""
+    for flags, pages in (([], 32 * 32 + 64 * 32 // 4), (["--stored", "0"], 32 * 32), (["--memory-limit", "21M"], 32 * 32)):
+        with Server(build, "--slots", "32", "-c", "2048", *flags) as s:
+            check("pages with %s" % flags, (s.metric("pages"), s.metric("pages_free")), (pages, pages))
+            check("an answer", text(s), "It shines.")
+            check("a beginning is stored", s.metric("prefix_stored"), 0 if "0" in flags else 1)
+
+
 def origins(build):
     """Pages of other origins read nothing, unless --cors names theirs."""
     page = {"Origin": "https://a.example"}
@@ -203,6 +212,7 @@ def main():
     keys(build)
     deadline(build)
     log(build)
+    memory(build)
     origins(build)
     unix(build)
     drain(build)
