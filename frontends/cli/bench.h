@@ -20,9 +20,10 @@ typedef struct BenchRow {
     const Machine *machine; /* rates for this thread count */
     /* from bench_floors; 0 if unknown */
     double bytes; /* that a repetition must read: weights once a step, and the cache that attention reads */
-    double macs;  /* multiply-adds of a repetition */
-    double floor; /* tokens a second if only the machine's rates counted */
-    bool floor_reads; /* most of the floor's time is reading, not arithmetic */
+    double macs;  /* multiply-adds of a repetition, all but those of attention */
+    double float_macs; /* those of attention, which are in f32 */
+    double floor;      /* tokens a second if only the machine's rates counted */
+    const char *bound; /* the rate that takes most of the floor's time: "read", "int8", "f32" */
 } BenchRow;
 
 /* Tokens that a repetition processes. */

@@ -21,6 +21,7 @@ static void print_machine(const Machine *m, const char *level) {
                machine_read(m) / 1e9, m->threads, m->bytes >> 20,
                m->huge_bytes > m->bytes / 2 ? "huge" : "small", m->plain / 1e9, m->prefetching / 1e9);
     if (m->int8 > 0) printf("int8: %.1f GOPS, %u threads, %s\n", m->int8 / 1e9, m->threads, level);
+    if (m->f32 > 0) printf("f32: %.1f GOPS, %u threads, %s\n", m->f32 / 1e9, m->threads, level);
 }
 
 static void print_md(const BenchTable *t) {
@@ -41,9 +42,7 @@ static void print_md(const BenchTable *t) {
         snprintf(size, sizeof size, gib >= 1 ? "%.2f GiB" : "%.2f MiB", gib >= 1 ? gib : gib * 1024);
         snprintf(count, sizeof count, params >= 1 ? "%.2f B" : "%.2f M", params >= 1 ? params : params * 1e3);
         snprintf(speed, sizeof speed, "%.2f ± %.2f", b->median, b->stddev);
-        if (b->floor > 0)
-            snprintf(share, sizeof share, "%.0f%% %s", 100 * bench_share(b),
-                     b->floor_reads ? "read" : "int8");
+        if (b->floor > 0) snprintf(share, sizeof share, "%.0f%% %s", 100 * bench_share(b), b->bound);
         printf("| %-*s | %10s | %10s | %-16s | %7u | %18s | %19s | %10s |\n", w, name, size, count,
                b->backend, b->threads, b->test, speed, share);
     }
@@ -57,7 +56,8 @@ static void print_csv(const BenchTable *t) {
     const Loaded *l = t->model;
     printf(
         "model,arch,size,params,backend,n_threads,type_kv,test,n_prompt,n_gen,n_depth,n_seq,avg_ts,stddev_ts,"
-        "median_ts,min_ts,max_ts,floor_ts,floor_bound,bytes,macs,read_gbs,int8_gops,weight_bytes\n");
+        "median_ts,min_ts,max_ts,floor_ts,floor_bound,bytes,macs,read_gbs,int8_gops,weight_bytes,float_macs,"
+        "f32_gops\n");
     for (uint32_t i = 0; i < t->n; i++) {
         const BenchRow *b = &t->rows[i];
         TnBuf name = {0};
@@ -65,12 +65,12 @@ static void print_csv(const BenchTable *t) {
         tn_buf_puts(&name, ",");
         tn_put_csv(l->info.arch, &name);
         printf("%s,%llu,%llu,%s,%u,%s,%s,%u,%u,%u,%u,%.6f,%.6f,%.6f,%.6f,%.6f,%.6f,%s,%.0f,%.0f,%.3f,"
-               "%.3f,%llu\n",
+               "%.3f,%llu,%.0f,%.3f\n",
                name.data, (unsigned long long)size_of(t), (unsigned long long)l->info.n_params, b->backend,
                b->threads, t->kv, b->test, b->n_prompt, b->n_gen, b->depth, b->sequences, b->mean, b->stddev,
-               b->median, b->least, b->most, b->floor, b->floor > 0 ? b->floor_reads ? "read" : "int8" : "",
-               b->bytes, b->macs, machine_read(b->machine) / 1e9, b->machine->int8 / 1e9,
-               (unsigned long long)l->info.weight_bytes);
+               b->median, b->least, b->most, b->floor, b->floor > 0 ? b->bound : "", b->bytes, b->macs,
+               machine_read(b->machine) / 1e9, b->machine->int8 / 1e9,
+               (unsigned long long)l->info.weight_bytes, b->float_macs, b->machine->f32 / 1e9);
         tn_buf_free(&name);
     }
 }
@@ -108,18 +108,18 @@ static void print_json(const BenchTable *t) {
         const struct {
             const char *key;
             double value;
-        } reals[] = {{"avg_ts", b->mean},      {"stddev_ts", b->stddev},
-                     {"median_ts", b->median}, {"min_ts", b->least},
-                     {"max_ts", b->most},      {"floor_ts", b->floor},
-                     {"bytes", b->bytes},      {"macs", b->macs},
-                     {"read_plain", m->plain}, {"read_prefetching", m->prefetching},
-                     {"int8_ops", m->int8},    {"floor_share", bench_share(b)}};
+        } reals[] = {{"avg_ts", b->mean},           {"stddev_ts", b->stddev},
+                     {"median_ts", b->median},      {"min_ts", b->least},
+                     {"max_ts", b->most},           {"floor_ts", b->floor},
+                     {"bytes", b->bytes},           {"macs", b->macs},
+                     {"read_plain", m->plain},      {"read_prefetching", m->prefetching},
+                     {"int8_ops", m->int8},         {"f32_ops", m->f32},
+                     {"float_macs", b->float_macs}, {"floor_share", bench_share(b)}};
         for (size_t k = 0; k < TN_COUNT(counts); k++)
             tn_json_set(row, counts[k].key, tn_json_int(counts[k].value));
         for (size_t k = 0; k < TN_COUNT(reals); k++)
             tn_json_set(row, reals[k].key, tn_json_real(reals[k].value));
-        tn_json_set(row, "floor_bound",
-                    b->floor > 0 ? tn_json_text(b->floor_reads ? "read" : "int8") : json_null());
+        tn_json_set(row, "floor_bound", b->floor > 0 ? tn_json_text(b->bound) : json_null());
         tn_json_set(row, "samples_ts", samples);
         tn_json_push(all, row);
     }

@@ -1,4 +1,4 @@
-/* Measures the machine's two rates, from which the floors follow.
+/* Measures the machine's three rates, from which the floors follow.
  *
  * Reading: every thread walks its own share of a buffer that is too large for any cache, once plainly and
  * once with prefetches at the same distance as in the kernels, since either may be faster. The wall time of
@@ -9,7 +9,8 @@
  * counts its own processor time, so that a busy machine does not look slow. A level is measured with the
  * instructions of its kernels: vpdpbusd; on AVX2 vpmaddubsw, four results of which are added before vpmaddwd
  * widens them, which exact sums of ternary products allow; tdpbusd on tiles; sdot; on NEON without it smlal
- * and smlal2, 32 results of which are added before sadalp widens them. */
+ * and smlal2, 32 results of which are added before sadalp widens them. Attention is in f32 on every level:
+ * fused multiply-adds of the level's widest registers. */
 #include "frontends/cli/machine.h"
 
 #include <pthread.h>
@@ -40,7 +41,7 @@ struct Team {
     pthread_barrier_t step;
     const uint8_t *memory; /* reading */
     size_t share;
-    const char *level; /* dot products */
+    long (*dot)(long turns, uint64_t *sum); /* dot products */
     long turns;
     double *rates; /* [rounds * n]: of each thread */
     uint64_t sum;  /* keeps the compiler from dropping the work as unused */
@@ -214,6 +215,33 @@ __attribute__((target("avx512f,avx512bw,avx512vnni"))) static long dot_vnni(long
     return 12 * 64;
 }
 
+/* One function for each width of registers. Sums of products of 1 and 2^-126 stay finite. */
+#define FMA(name, attributes, type, lanes, all0, set1, fma, add, first)                                      \
+    attributes static long name(long turns, uint64_t *sum) {                                                 \
+        type a = set1(1.0f), b = set1(0x1p-126f), all = all0();                                              \
+        type s0 = all, s1 = all, s2 = all, s3 = all, s4 = all, s5 = all, s6 = all, s7 = all, s8 = all,       \
+             s9 = all, s10 = all, s11 = all;                                                                 \
+        for (long n = 0; n < turns; n++) {                                                                   \
+            FMA_STEP(fma, 0)                                                                                 \
+            FMA_STEP(fma, 1) FMA_STEP(fma, 2) FMA_STEP(fma, 3) FMA_STEP(fma, 4) FMA_STEP(fma, 5)             \
+                FMA_STEP(fma, 6) FMA_STEP(fma, 7) FMA_STEP(fma, 8) FMA_STEP(fma, 9) FMA_STEP(fma, 10)        \
+                    FMA_STEP(fma, 11)                                                                        \
+        }                                                                                                    \
+        all = add(add(add(s0, s1), add(s2, s3)), add(add(s4, s5), add(s6, s7)));                             \
+        all = add(all, add(add(s8, s9), add(s10, s11)));                                                     \
+        *sum += first(all) != 0;                                                                             \
+        return 12 * (lanes);                                                                                 \
+    }
+#define FMA_STEP(fma, i)                                                                                     \
+    s##i = fma(a, b, s##i);                                                                                  \
+    __asm__ volatile("" : "+x"(s##i));
+FMA(fma_512, __attribute__((target("avx512f"))), __m512, 16, _mm512_setzero_ps, _mm512_set1_ps,
+    _mm512_fmadd_ps, _mm512_add_ps, _mm512_cvtss_f32)
+FMA(fma_256, __attribute__((target("avx2,fma"))), __m256, 8, _mm256_setzero_ps, _mm256_set1_ps,
+    _mm256_fmadd_ps, _mm256_add_ps, _mm256_cvtss_f32)
+#undef FMA
+#undef FMA_STEP
+
 __attribute__((target("avx2"))) static long dot_maddubs(long turns, uint64_t *sum) {
     __m256i a = _mm256_set1_epi8(1), b = _mm256_set1_epi8(2), ones = _mm256_set1_epi16(1);
     __m256i all = _mm256_setzero_si256(), p0, p1, p2, p3;
@@ -276,6 +304,16 @@ __attribute__((target("amx-tile,amx-int8"))) static long dot_amx(long turns, uin
     return 4 * 16 * 16 * 64;
 }
 #elif defined(__aarch64__)
+static long fma_128(long turns, uint64_t *sum) {
+    typedef float V __attribute__((vector_size(16)));
+    V a = {1}, b = {0x1p-126f}, c[12] = {{0}};
+    for (long n = 0; n < turns; n++)
+        for (int i = 0; i < 12; i++) __asm__("fmla %0.4s, %1.4s, %2.4s" : "+w"(c[i]) : "w"(a), "w"(b));
+    for (int i = 1; i < 12; i++) c[0] += c[i];
+    *sum += c[0][0] != 0;
+    return 12 * 4;
+}
+
 /* 32 additions are what an int16 takes of products of one row of activations. */
 static long dot_smlal(long turns, uint64_t *sum) {
     typedef int32_t V __attribute__((vector_size(16)));
@@ -332,6 +370,24 @@ static DotFn *find_dot(const char *level) {
     }
 }
 
+static DotFn *find_fma(const char *level) {
+    switch (tn_level_number(level)) {
+#if defined(__x86_64__)
+    case TN_LEVEL_AMX:
+    case TN_LEVEL_AVX512_VNNI:
+        return fma_512;
+    case TN_LEVEL_AVX2:
+        return fma_256;
+#elif defined(__aarch64__)
+    case TN_LEVEL_NEON:
+    case TN_LEVEL_NEON_DOTPROD:
+        return fma_128;
+#endif
+    default:
+        return NULL;
+    }
+}
+
 static double own_seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
@@ -341,17 +397,17 @@ static double own_seconds(void) {
 static void dot_part(Team *t, uint32_t thread, int round) {
     uint64_t sum = 0;
     double start = own_seconds();
-    long macs = find_dot(t->level)(t->turns, &sum);
+    long macs = t->dot(t->turns, &sum);
     double took = own_seconds() - start;
     t->rates[(uint32_t)round * t->n + thread] = took > 0 ? 2.0 * (double)macs * (double)t->turns / took : 0;
     __atomic_fetch_add(&t->sum, sum, __ATOMIC_RELAXED);
 }
 
-bool machine_int8_rate(Machine *m, uint32_t threads, const char *level) {
+/* Keeps the best rate of all threads together in *best. */
+static bool dot_rate(const Machine *m, uint32_t threads, DotFn *dot, double *best) {
     enum { ROUNDS = 5 };
     double seconds[ROUNDS];
     uint64_t sum = 0;
-    DotFn *dot = find_dot(level);
     long macs = dot ? dot(1, &sum) : 0, turns = 1000;
     if (macs == 0) return false;
     for (double took = 0; took < 0.005;
@@ -365,16 +421,20 @@ bool machine_int8_rate(Machine *m, uint32_t threads, const char *level) {
               .machine = m,
               .rounds = ROUNDS,
               .seconds = seconds,
-              .level = level,
+              .dot = dot,
               .turns = turns,
               .rates = rates};
     bool done = together(&t, threads);
     for (int r = 0; done && r < ROUNDS; r++) {
         double rate = 0;
         for (uint32_t i = 0; i < threads; i++) rate += rates[(uint32_t)r * threads + i];
-        if (rate > m->int8) m->int8 = rate;
+        if (rate > *best) *best = rate;
     }
     free(rates);
-    m->threads = threads;
     return done;
+}
+
+bool machine_dot_rates(Machine *m, uint32_t threads, const char *level) {
+    m->threads = threads;
+    return dot_rate(m, threads, find_dot(level), &m->int8) && dot_rate(m, threads, find_fma(level), &m->f32);
 }

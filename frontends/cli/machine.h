@@ -1,4 +1,4 @@
-/* The highest rates of the machine: bytes a second from memory, and int8 operations a second. They are
+/* The highest rates of the machine: bytes a second from memory, and int8 and f32 operations a second. They are
  * measured, not looked up, with plain loops of this program's own. */
 #ifndef TN_CLI_MACHINE_H
 #define TN_CLI_MACHINE_H
@@ -13,7 +13,7 @@ typedef struct Machine {
     uint32_t threads;
     size_t bytes, huge_bytes;  /* size of the buffer that was read, and how much of it lies in huge pages */
     double plain, prefetching; /* bytes a second of the two readers; 0: not measured */
-    double int8;               /* operations a second, two a multiply-add; 0: no level, or not measured */
+    double int8, f32;          /* operations a second, two a multiply-add; 0: no level, or not measured */
 } Machine;
 
 /* The faster of the two readers. */
@@ -23,8 +23,8 @@ double machine_read(const Machine *m);
  * false if there is not enough memory or threads. May be called again with the same *m, which keeps the best
  * of all calls. */
 bool machine_read_rate(Machine *m, uint32_t threads, size_t bytes, bool huge);
-/* Measures dot products of a feature level ("avx2", "avx512-vnni", "amx", "neon", "neon-dotprod") on registers alone.
- * Returns false for other levels. *m keeps the best of all calls. */
-bool machine_int8_rate(Machine *m, uint32_t threads, const char *level);
+/* Measures dot products of int8, and fused multiply-adds of f32, of a feature level ("avx2", "avx512-vnni", "amx", "neon",
+ * "neon-dotprod") on registers alone. Returns false for other levels. *m keeps the best of all calls. */
+bool machine_dot_rates(Machine *m, uint32_t threads, const char *level);
 
 #endif

@@ -203,7 +203,7 @@ static void rates(Bench *bench, Machine *m, uint32_t threads) {
     if (!machine_read_rate(m, threads, bytes, bench->huge))
         fprintf(stderr, "tern: not enough memory or threads to measure reading of %zu MiB: see --read-mib\n",
                 bytes >> 20);
-    machine_int8_rate(m, threads, bench->l.info.level);
+    machine_dot_rates(m, threads, bench->l.info.level);
 }
 
 static int run_all(Bench *bench, const uint32_t *threads, uint32_t n_threads) {

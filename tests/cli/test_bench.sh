@@ -39,7 +39,7 @@ run 0 bench "$dir/m.tern" -p 0,16 -n 4 -pg 16,4 -d 0,32 -b 1,3 -r 3 -t 1 --read-
 is "the tests" "$(sed -n 's/^|.*|\([^|]*\)|[^|]*|[^|]*|$/\1/p' "$dir/out" | tr -d ' ' | tail -n +3 | tr '\n' ' ')" \
     "pp16 tg4 pp16+tg4 tg4x3 pp16+tg4x3 pp16@d32 tg4@d32 pp16+tg4@d32 tg4x3@d32 pp16+tg4x3@d32 "
 for line in "t/s: median ± standard deviation of 3" "read: "*" GB/s, 1 threads, 16 MiB in small pages (plain "*")" \
-    "int8: "*" GOPS, 1 threads, "* "build: tern "*; do
+    "int8: "*" GOPS, 1 threads, "* "f32: "*" GOPS, 1 threads, "* "build: tern "*; do
     found=no
     while read -r got; do
         # shellcheck disable=SC2254
@@ -49,7 +49,7 @@ for line in "t/s: median ± standard deviation of 3" "read: "*" GB/s, 1 threads,
     [ $found = yes ] || no "no line '$line' in the footer"
 done
 run 0 bench "$dir/m.tern" -p 16 -n 0 -r 1 -t 1 --read-mib 0
-case $out in *"read: "* | *"int8: "*) no "--read-mib 0 measures the machine: $out" ;; esac
+case $out in *"read: "* | *"int8: "* | *"f32: "*) no "--read-mib 0 measures the machine: $out" ;; esac
 
 run 0 bench "$model" -p 0 -n 2 -r 1 -t 1 --read-mib 0 --kv i8 -o csv
 case $out in *",1,i8,tg2,0,2,0,1,"*) ;; *) no "the cache type is not told: $out" ;; esac
@@ -84,15 +84,19 @@ for r, c in zip(rows, table):
     decode = r["n_gen"] > 0
     steps = r["n_gen"] if decode else 1
     check(1.9e6 * steps < r["bytes"] < 2.6e6 * steps, "bytes %g" % r["bytes"])
-    check(4.5e6 < r["macs"] / (8 if decode else 16) < 6e6, "macs %g" % r["macs"])
-    floor = max(r["bytes"] / max(r["read_plain"], r["read_prefetching"]), 2 * r["macs"] / r["int8_ops"])
     tokens = 8 if decode else 16
+    check(4.5e6 < r["macs"] / tokens < 6e6, "macs %g" % r["macs"])
+    # attention: 6 layers of 4 heads of 64, a score and a weighted value for each position, at the rate of f32
+    positions = sum(32 + i + 1 for i in range(r["n_gen"] or r["n_prompt"])) * r["n_seq"]
+    check(r["float_macs"] == positions * 6 * 2 * 256, "float_macs %g" % r["float_macs"])
+    floor = max(r["bytes"] / max(r["read_plain"], r["read_prefetching"]),
+                2 * r["macs"] / r["int8_ops"] + 2 * r["float_macs"] / r["f32_ops"])
     check(abs(tokens / floor / r["floor_ts"] - 1) < 0.01, "floor")
     check(abs(r["median_ts"] / r["floor_ts"] - r["floor_share"]) < 1e-6, "share")
-    check(r["floor_bound"] in ("read", "int8"), "bound")
+    check(r["floor_bound"] in ("read", "int8", "f32"), "bound")
     for key in ("n_prompt", "n_gen", "n_depth", "n_seq", "n_threads"):
         check(int(c[key]) == r[key], key)
-    for key in ("bytes", "macs"):
+    for key in ("bytes", "macs", "float_macs"):
         check(abs(float(c[key]) - r[key]) < 1, key)
     check(float(c["median_ts"]) > 0 and float(c["floor_ts"]) > 0, "csv numbers")
 PY
