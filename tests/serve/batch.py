@@ -1,6 +1,6 @@
 """tern batch: answers are the server's, each line is answered once, refusals have their error objects, and a batch that is killed
 goes on where it was. TERN_BATCH=N: killed N times (default 10)."""
-import fcntl, json, os, random, signal, subprocess, sys, tempfile, time
+import fcntl, json, os, random, resource, signal, subprocess, sys, tempfile, time
 from client import Server, check, finish, fixed, make_model, true
 
 C, CHAT, E = "/v1/completions", "/v1/chat/completions", "/v1/embeddings"
@@ -200,6 +200,20 @@ def locked(b):
         true("two batches: " + said, status == 1 and "another batch writes it" in said)
 
 
+def full_disk(b, source, unbroken):
+    """A file of answers that may not grow further: what does not fit is cut off, and the batch goes on later."""
+    to = b.folder + "/full"
+    command = [b.build + "/tern", "batch", b.model, source, "-o", to, "-c", "128", "--slots", "3"] + b.flags
+    most = size_of(unbroken) // 2
+    p = subprocess.run(command, stderr=subprocess.PIPE, text=True, restore_signals=False,  # SIGXFSZ stays ignored
+                       preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)))
+    true("a full disk: %d %s" % (p.returncode, p.stderr), p.returncode == 1 and "/full: cannot be written: " in p.stderr)
+    n = len(answers(to))
+    true("%d answers are there" % n, 0 < n < len(unbroken))
+    check("then", b.run(source, to)[0], 1)
+    check("all answers", plain(to), unbroken)
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         b = Batch(sys.argv[1], folder)
@@ -213,6 +227,7 @@ def main():
         unbroken = plain(folder + "/unbroken")
         check("its lines", [a["custom_id"] for a in unbroken], ["line %d" % i for i in range(n)])
         shards(b, source, unbroken)
+        full_disk(b, source, unbroken)
         kills(b, source, unbroken, int(os.environ.get("TERN_BATCH", "10")))
     finish("batch")
 
