@@ -239,122 +239,169 @@ static uint64_t file_bytes(const char *path) {
     return path && !is_tir(path) && stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
+/* What the flags ask for. */
+typedef struct BenchFlags {
+    ModelFlags m;
+    const char *prompts, *gens, *depths, *batches, *threads, *format, *profiled;
+    StrList pairs;
+} BenchFlags;
+
+/* A list of a flag. */
+typedef struct Counts {
+    uint32_t v[64], n;
+} Counts;
+
+/* Of the machine and the tests. */
+typedef struct Asked {
+    Counts threads, prompts, gens, depths, batches;
+    uint32_t pairs[64][2], n_pairs;
+} Asked;
+
+static Counts counts_of(const Verb *verb, const char *flag, const char *list) {
+    Counts c;
+    c.n = parse_counts(verb, flag, list, c.v);
+    return c;
+}
+
+static Counts threads_of(const Verb *verb, const BenchFlags *f) {
+    uint32_t cpus[CPUS_MOST], n_cpus = 0, most = 1;
+    if (f->m.cpus) n_cpus = parse_cpus(verb, flag_given(&f->m.cpus), f->m.cpus, cpus);
+    if (!f->threads) return (Counts){{n_cpus ? n_cpus : tn_os_threads()}, 1};
+    Counts c = counts_of(verb, "-t", f->threads);
+    for (uint32_t i = 0; i < c.n; i++) {
+        if (c.v[i] < 1 || c.v[i] > 1024) usage_error(verb, "-t: %u, expected 1 to 1024", c.v[i]);
+        most = c.v[i] > most ? c.v[i] : most;
+    }
+    check_threads(verb, flag_given(&f->threads), most);
+    if (n_cpus) note_crowded(flag_given(&f->threads), most, flag_given(&f->m.cpus), n_cpus);
+    note_idle_threads(verb, &f->m, flag_given(&f->threads));
+    return c;
+}
+
+static void ask_for(const Verb *verb, const BenchFlags *f, Asked *a) {
+    a->threads = threads_of(verb, f);
+    a->prompts = counts_of(verb, "-p", f->prompts);
+    a->gens = counts_of(verb, "-n", f->gens);
+    a->depths = counts_of(verb, "-d", f->depths);
+    a->batches = counts_of(verb, "-b", f->batches);
+    for (a->n_pairs = 0; a->n_pairs < f->pairs.n; a->n_pairs++)
+        parse_pair(verb, f->pairs.v[a->n_pairs], a->pairs[a->n_pairs]);
+    bool prefills = any(a->prompts.v, a->prompts.n), decodes = any(a->gens.v, a->gens.n) || a->n_pairs;
+    if (!prefills && !decodes) usage_error(verb, "-p %s, -n %s: no test is left", f->prompts, f->gens);
+    only_with(verb, &f->batches, decodes, "-n or -pg: tests of prompts alone have one sequence");
+    for (uint32_t i = 0; i < a->batches.n; i++)
+        if (a->batches.v[i] < 1 || a->batches.v[i] > 65536)
+            usage_error(verb, "-b: %u, expected 1 to 65536", a->batches.v[i]);
+}
+
+/* The tests with so many threads and positions before: prompts, and what is decoded by each number of sequences. */
+static void add_tests(Bench *bench, const Asked *a, BenchRow b) {
+    for (uint32_t k = 0; k < a->prompts.n; k++) {
+        b.n_prompt = a->prompts.v[k];
+        add(bench, b);
+    }
+    for (uint32_t q = 0; q < a->batches.n; q++) {
+        b.sequences = a->batches.v[q];
+        b.n_prompt = 0;
+        for (uint32_t k = 0; k < a->gens.n; k++) {
+            b.n_gen = a->gens.v[k];
+            add(bench, b);
+        }
+        for (uint32_t k = 0; k < a->n_pairs; k++) {
+            b.n_prompt = a->pairs[k][0];
+            b.n_gen = a->pairs[k][1];
+            add(bench, b);
+        }
+    }
+}
+
+static int load(const Verb *verb, BenchFlags *f, Bench *bench) {
+    const TnFileUse files[] = {MODEL_FILES(f->m),
+                               STANDARD_OUTPUT,
+                               {"--profile", profile_path(bench->profile), TN_FILE_OUT},
+                               TUNE_FILE(f->m.tune)};
+    f->m.known = known;
+    f->m.known_user = bench;
+    int code = check_files(verb, files, TN_COUNT(files));
+    if (code == EXIT_OK) code = load_model(verb, &f->m, &bench->l);
+    if (code == EXIT_OK) code = profile_check(bench->profile, &bench->l);
+    bench->huge = f->m.huge || (bench->l.compiled && !bench->l.kept);
+    if (code == EXIT_OK) report_quota(f->threads || f->m.cpus);
+    return code;
+}
+
+static int show(const BenchFlags *f, Bench *bench, uint32_t n_machines, BenchPrint *print) {
+    TernError err = {0};
+    note_saturated(bench->saturated);
+    report_huge(&f->m, &bench->l);
+    if (bench_floors(&bench->l, bench->kv, bench->rows, bench->n, &err) != TERN_OK) return fail(&err);
+    BenchTable table = {.model = &bench->l,
+                        .file_bytes = file_bytes(f->m.model),
+                        .kv = tn_kv_type(bench->kv)->name,
+                        .rows = bench->rows,
+                        .n = bench->n,
+                        .machines = bench->machines,
+                        .n_machines = n_machines,
+                        .repeats = bench->repeats};
+    print(&table);
+    return profile_finish(bench->profile, &bench->l);
+}
+
+static int bench_all(const Verb *verb, BenchFlags *f, Bench *bench) {
+    BenchPrint *print = bench_printer(f->format);
+    if (!print) usage_error(verb, "-o: '%s', expected md, json or csv", f->format);
+    Asked a;
+    bench->kv = kv_of_flags(verb, &f->m);
+    ask_for(verb, f, &a);
+    if (bench->read_mib < 0) {
+        uint64_t quarter = tn_os_free_memory() / 4 >> 20;
+        bench->read_mib = quarter < 1024 ? (int64_t)quarter : 1024;
+    }
+    f->m.threads = a.threads.v[0];
+    bench->profile = profile_create(verb, f->profiled);
+    for (uint32_t i = 0; i < a.threads.n; i++)
+        for (uint32_t d = 0; d < a.depths.n; d++)
+            add_tests(bench, &a,
+                      (BenchRow){.threads = a.threads.v[i], .depth = a.depths.v[d], .sequences = 1});
+    int code = load(verb, f, bench);
+    if (code == EXIT_OK) code = run_all(bench, a.threads.v, a.threads.n);
+    progress_end();
+    if (code == EXIT_OK) code = show(f, bench, a.threads.n, print);
+    profile_destroy(bench->profile);
+    free(bench->rows);
+    unload_model(&bench->l);
+    return code;
+}
+
 int verb_bench(const Verb *verb, int argc, char **argv) {
-    ModelFlags m = {0};
     Bench bench = {.repeats = 5, .read_mib = -1};
-    const char *prompts = "512", *gens = "128", *depths = "0", *batches = "1", *threads = NULL,
-               *format = "md", *profiled = NULL;
-    StrList pairs = {0};
+    BenchFlags f = {.prompts = "512", .gens = "128", .depths = "0", .batches = "1", .format = "md"};
     const Flag flags[] = {
-        {"-p --n-prompt", "LIST", FLAG_STR, &prompts, 0, 0, "prompt lengths (512); 0: none"},
-        {"-n --n-gen", "LIST", FLAG_STR, &gens, 0, 0, "tokens to generate (128); 0: none"},
-        {"-pg", "P,N", FLAG_LIST, &pairs, 0, 0,
+        {"-p --n-prompt", "LIST", FLAG_STR, &f.prompts, 0, 0, "prompt lengths (512); 0: none"},
+        {"-n --n-gen", "LIST", FLAG_STR, &f.gens, 0, 0, "tokens to generate (128); 0: none"},
+        {"-pg", "P,N", FLAG_LIST, &f.pairs, 0, 0,
          "one test of a prompt of P tokens and then N generated ones; may be repeated"},
-        {"-d --n-depth", "LIST", FLAG_STR, &depths, 0, 0, "positions in each sequence before the test (0)"},
-        {"-b --batch -npl", "LIST", FLAG_STR, &batches, 0, 0,
+        {"-d --n-depth", "LIST", FLAG_STR, &f.depths, 0, 0, "positions in each sequence before the test (0)"},
+        {"-b --batch -npl", "LIST", FLAG_STR, &f.batches, 0, 0,
          "sequences decoded together, one row each per step (1); tests of prompts alone have one"},
-        {"-t --threads", "LIST", FLAG_STR, &threads, 0, 0,
+        {"-t --threads", "LIST", FLAG_STR, &f.threads, 0, 0,
          "thread counts (all processors, or as many as the CPU quota allows)"},
         {"-r --repetitions", "N", FLAG_INT, &bench.repeats, 1, BENCH_SAMPLES, "repetitions of each test (5)"},
-        {"-o --output", "FORMAT", FLAG_STR, &format, 0, 0, "md (default), json or csv"},
+        {"-o --output", "FORMAT", FLAG_STR, &f.format, 0, 0, "md (default), json or csv"},
         {"--read-mib", "N", FLAG_INT, &bench.read_mib, 0, 1 << 20,
          "MiB of memory to read when measuring the machine (1024, or a quarter of what is free); 0: do not "
          "measure"},
-        PROFILE_FLAG(profiled),
-        HUGE_FLAG(m),
-        TUNE_FLAGS(m.tune),
-        MODEL_FLAGS(m),
-        KEEP_FLAGS(m),
-        CPUS_FLAG(m),
-        MEMORY_FLAG(m),
-        NO_CHECK_FLAG(m),
+        PROFILE_FLAG(f.profiled),
+        HUGE_FLAG(f.m),
+        TUNE_FLAGS(f.m.tune),
+        MODEL_FLAGS(f.m),
+        KEEP_FLAGS(f.m),
+        CPUS_FLAG(f.m),
+        MEMORY_FLAG(f.m),
+        NO_CHECK_FLAG(f.m),
         FLAG_END,
     };
     int n_words;
-    parse_args(verb, flags, argc, argv, &m.model, 1, &n_words);
-    BenchPrint *print = bench_printer(format);
-    if (!print) usage_error(verb, "-o: '%s', expected md, json or csv", format);
-    bench.kv = kv_of_flags(verb, &m);
-    uint32_t t[64] = {tn_os_threads()}, pp[64], tg[64], depth[64], batch[64], pg[64][2], cpus[CPUS_MOST];
-    uint32_t n_cpus = m.cpus ? parse_cpus(verb, flag_given(&m.cpus), m.cpus, cpus) : 0;
-    if (n_cpus) t[0] = n_cpus;
-    uint32_t n_t = threads ? parse_counts(verb, "-t", threads, t) : 1;
-    uint32_t n_pp = parse_counts(verb, "-p", prompts, pp), n_tg = parse_counts(verb, "-n", gens, tg);
-    uint32_t n_depth = parse_counts(verb, "-d", depths, depth),
-             n_b = parse_counts(verb, "-b", batches, batch);
-    for (uint32_t i = 0; i < pairs.n; i++) parse_pair(verb, pairs.v[i], pg[i]);
-    for (uint32_t i = 0; i < n_t; i++)
-        if (t[i] < 1 || t[i] > 1024) usage_error(verb, "-t: %u, expected 1 to 1024", t[i]);
-    if (threads) {
-        uint32_t most = 1;
-        for (uint32_t i = 0; i < n_t; i++) most = t[i] > most ? t[i] : most;
-        check_threads(verb, flag_given(&threads), most);
-        if (n_cpus) note_crowded(flag_given(&threads), most, flag_given(&m.cpus), n_cpus);
-        note_idle_threads(verb, &m, flag_given(&threads));
-    }
-    bool prefills = any(pp, n_pp), decodes = any(tg, n_tg) || pairs.n;
-    if (!prefills && !decodes) usage_error(verb, "-p %s, -n %s: no test is left", prompts, gens);
-    only_with(verb, &batches, decodes, "-n or -pg: tests of prompts alone have one sequence");
-    for (uint32_t i = 0; i < n_b; i++)
-        if (batch[i] < 1 || batch[i] > 65536) usage_error(verb, "-b: %u, expected 1 to 65536", batch[i]);
-    if (bench.read_mib < 0) {
-        uint64_t quarter = tn_os_free_memory() / 4 >> 20;
-        bench.read_mib = quarter < 1024 ? (int64_t)quarter : 1024;
-    }
-    m.threads = t[0];
-    bench.profile = profile_create(verb, profiled);
-    for (uint32_t i = 0; i < n_t; i++)
-        for (uint32_t d = 0; d < n_depth; d++) {
-            BenchRow base = {.threads = t[i], .depth = depth[d], .sequences = 1};
-            for (uint32_t k = 0; k < n_pp; k++) {
-                BenchRow b = base;
-                b.n_prompt = pp[k];
-                add(&bench, b);
-            }
-            for (uint32_t q = 0; q < n_b; q++) {
-                BenchRow b = base;
-                b.sequences = batch[q];
-                for (uint32_t k = 0; k < n_tg; k++) {
-                    b.n_gen = tg[k];
-                    add(&bench, b);
-                }
-                for (uint32_t k = 0; k < pairs.n; k++) {
-                    b.n_prompt = pg[k][0];
-                    b.n_gen = pg[k][1];
-                    add(&bench, b);
-                }
-            }
-        }
-    const TnFileUse files[] = {MODEL_FILES(m),
-                               STANDARD_OUTPUT,
-                               {"--profile", profile_path(bench.profile), TN_FILE_OUT},
-                               TUNE_FILE(m.tune)};
-    m.known = known;
-    m.known_user = &bench;
-    int code = check_files(verb, files, TN_COUNT(files));
-    if (code == EXIT_OK) code = load_model(verb, &m, &bench.l);
-    if (code == EXIT_OK) code = profile_check(bench.profile, &bench.l);
-    bench.huge = m.huge || (bench.l.compiled && !bench.l.kept);
-    if (code == EXIT_OK) report_quota(threads || m.cpus);
-    if (code == EXIT_OK) code = run_all(&bench, t, n_t);
-    progress_end();
-    if (code == EXIT_OK) note_saturated(bench.saturated);
-    if (code == EXIT_OK) report_huge(&m, &bench.l);
-    TernError err = {0};
-    if (code == EXIT_OK && bench_floors(&bench.l, bench.kv, bench.rows, bench.n, &err) != TERN_OK)
-        code = fail(&err);
-    BenchTable table = {.model = &bench.l,
-                        .file_bytes = file_bytes(m.model),
-                        .kv = tn_kv_type(bench.kv)->name,
-                        .rows = bench.rows,
-                        .n = bench.n,
-                        .machines = bench.machines,
-                        .n_machines = n_t,
-                        .repeats = bench.repeats};
-    if (code == EXIT_OK) print(&table);
-    if (code == EXIT_OK) code = profile_finish(bench.profile, &bench.l);
-    profile_destroy(bench.profile);
-    free(bench.rows);
-    unload_model(&bench.l);
-    return code;
+    parse_args(verb, flags, argc, argv, &f.m.model, 1, &n_words);
+    return bench_all(verb, &f, &bench);
 }

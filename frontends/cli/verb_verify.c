@@ -57,6 +57,98 @@ static uint64_t parse_seed(const Verb *verb, const char *text) {
     return v;
 }
 
+/* Returns whether the run is on random inputs. */
+static bool check_flags(const Verb *verb, const VerifyFlags *f) {
+    int given = !!f->tokens + !!f->token_file + !!f->prompt + !!f->file;
+    bool random = f->seed || f->rows || (!given && !f->against && f->m.model && is_tir(f->m.model));
+    if (random && given) usage_error(verb, "--seed and --rows are for random inputs, not for tokens");
+    if (random && (f->against || f->bisect))
+        usage_error(verb, "%s needs tokens: random inputs only compare code with the evaluator",
+                    f->against ? "--against" : "--bisect");
+    if (!random && given != 1)
+        usage_error(verb, "expected exactly one of --tokens, --token-file, -p, -f and --seed");
+    only_with(verb, &f->no_bos, f->prompt || f->file, "-p or -f");
+    only_with(verb, &f->m.device, !random, "tokens, not with random inputs");
+    only_with(verb, &f->m.threads, !random, "tokens, not with random inputs");
+    only_with(verb, &f->m.head, !random, "tokens, not with random inputs");
+    only_with(verb, &f->m.target, !random || !f->m.target || tn_target_evaluates(f->m.target),
+              "tokens: random inputs try every target");
+    return random;
+}
+
+static int check_names(const Verb *verb, const VerifyFlags *f) {
+    const TnFileUse files[] = {
+        MODEL_FILES(f->m),
+        {"--token-file", f->token_file, TN_FILE_IN},
+        {"-f", f->file, TN_FILE_IN},
+        {"--against", tn_target_evaluates(f->against) ? NULL : f->against, TN_FILE_IN},
+        {"--reduce", f->reduce, TN_FILE_NAMED},
+        STANDARD_OUTPUT,
+    };
+    return check_files(verb, files, TN_COUNT(files));
+}
+
+/* The GPU's name is written to *device, which must live as long as the options. */
+static TerncOptions options_of(const Verb *verb, const VerifyFlags *f, DeviceChoice *device) {
+    TerncOptions o = {.size = sizeof o,
+                      .cap = f->m.cpu,
+                      .context = (uint32_t)f->context,
+                      .head = f->m.head,
+                      .target = f->m.target,
+                      .progress = progress_bar};
+    *device = choose_device(verb, &f->m);
+    report_device(device);
+    if (*device->name) o.device = device->name;
+    only_with(verb, &f->m.threads, !o.device, "code of a processor, and --device names a GPU");
+    only_with(verb, &f->reduce, !o.device, "code of a processor, and --device names a GPU");
+    return o;
+}
+
+/* Flags that do not go with what is verified: v->blob is a compiled file, or NULL. */
+static void check_source(const Verb *verb, const VerifyFlags *f, const TerncVerify *v) {
+    only_with(verb, &f->context, !v->blob, "a model, a .tern has a context of its own");
+    bool graphs = f->against && !v->blob && (is_tir(f->against) || is_gguf(f->against));
+    const void *const of_code[] = {&f->m.threads, &f->m.head, &f->m.target, &f->m.cpu, &f->m.device};
+    for (size_t i = 0; i < TN_COUNT(of_code); i++)
+        only_with(verb, of_code[i], !graphs, "code, and --against names a graph beside a graph");
+}
+
+static int verify(const Verb *verb, const VerifyFlags *f) {
+    bool random = check_flags(verb, f);
+    TerncVerify v = {.size = sizeof v,
+                     .kv = kv_of_flags(verb, &f->m),
+                     .threads = (uint32_t)f->m.threads,
+                     .against = f->against,
+                     .bisect = f->bisect,
+                     .reduce = f->reduce,
+                     .random = random,
+                     .seeded = f->seed != NULL};
+    if (f->seed) v.seed = parse_seed(verb, f->seed);
+    if (f->rows) parse_rows(verb, f->rows, &v.rows_lo, &v.rows_hi);
+    if (check_names(verb, f) != EXIT_OK) return EXIT_TROUBLE;
+    DeviceChoice device;
+    TerncOptions o = options_of(verb, f, &device);
+    TerncSource source;
+    TernError err = {0};
+    if (source_of_flags(verb, &f->m, &source, &v.blob, &err) != TERN_OK) return fail(&err);
+    v.source = v.blob ? NULL : &source;
+    check_source(verb, f, &v);
+    v.options = &o;
+    Tokens t = {0};
+    int same = 0;
+    if (!random && read_tokens(f, verb, &t) != EXIT_OK) return EXIT_TROUBLE;
+    v.tokens = t.ids;
+    v.n_tokens = (uint32_t)t.n;
+    TernStatus st = ternc()->verify(&v, take_verify, NULL, &same, &err);
+    progress_end();
+    free(t.ids);
+    if (st != TERN_OK) {
+        fail(&err);
+        return EXIT_TROUBLE;
+    }
+    return same ? EXIT_SAME : EXIT_DIFFERENT;
+}
+
 int verb_verify(const Verb *verb, int argc, char **argv) {
     set_trouble(EXIT_TROUBLE);
     VerifyFlags f = {0};
@@ -88,71 +180,5 @@ int verb_verify(const Verb *verb, int argc, char **argv) {
     };
     int n_words;
     parse_args(verb, flags, argc, argv, &f.m.model, 1, &n_words);
-    int given = !!f.tokens + !!f.token_file + !!f.prompt + !!f.file;
-    bool random = f.seed || f.rows || (!given && !f.against && f.m.model && is_tir(f.m.model));
-    if (random && given) usage_error(verb, "--seed and --rows are for random inputs, not for tokens");
-    if (random && (f.against || f.bisect))
-        usage_error(verb, "%s needs tokens: random inputs only compare code with the evaluator",
-                    f.against ? "--against" : "--bisect");
-    if (!random && !!f.tokens + !!f.token_file + !!f.prompt + !!f.file != 1)
-        usage_error(verb, "expected exactly one of --tokens, --token-file, -p, -f and --seed");
-    only_with(verb, &f.no_bos, f.prompt || f.file, "-p or -f");
-    only_with(verb, &f.m.device, !random, "tokens, not with random inputs");
-    only_with(verb, &f.m.threads, !random, "tokens, not with random inputs");
-    only_with(verb, &f.m.head, !random, "tokens, not with random inputs");
-    only_with(verb, &f.m.target, !random || !f.m.target || tn_target_evaluates(f.m.target),
-              "tokens: random inputs try every target");
-    TerncVerify v = {.size = sizeof v,
-                     .kv = kv_of_flags(verb, &f.m),
-                     .threads = (uint32_t)f.m.threads,
-                     .against = f.against,
-                     .bisect = f.bisect,
-                     .reduce = f.reduce,
-                     .random = random,
-                     .seeded = f.seed != NULL};
-    if (f.seed) v.seed = parse_seed(verb, f.seed);
-    if (f.rows) parse_rows(verb, f.rows, &v.rows_lo, &v.rows_hi);
-    const TnFileUse files[] = {
-        MODEL_FILES(f.m),
-        {"--token-file", f.token_file, TN_FILE_IN},
-        {"-f", f.file, TN_FILE_IN},
-        {"--against", tn_target_evaluates(f.against) ? NULL : f.against, TN_FILE_IN},
-        {"--reduce", f.reduce, TN_FILE_NAMED},
-        STANDARD_OUTPUT,
-    };
-    if (check_files(verb, files, TN_COUNT(files)) != EXIT_OK) return EXIT_TROUBLE;
-    TerncOptions o = {.size = sizeof o,
-                      .cap = f.m.cpu,
-                      .context = (uint32_t)f.context,
-                      .head = f.m.head,
-                      .target = f.m.target,
-                      .progress = progress_bar};
-    DeviceChoice device = choose_device(verb, &f.m);
-    report_device(&device);
-    if (*device.name) o.device = device.name;
-    only_with(verb, &f.m.threads, !o.device, "code of a processor, and --device names a GPU");
-    only_with(verb, &f.reduce, !o.device, "code of a processor, and --device names a GPU");
-    TerncSource source;
-    TernError err = {0};
-    if (source_of_flags(verb, &f.m, &source, &v.blob, &err) != TERN_OK) return fail(&err);
-    v.source = v.blob ? NULL : &source;
-    only_with(verb, &f.context, !v.blob, "a model, a .tern has a context of its own");
-    bool graphs = f.against && !v.blob && (is_tir(f.against) || is_gguf(f.against));
-    const void *const of_code[] = {&f.m.threads, &f.m.head, &f.m.target, &f.m.cpu, &f.m.device};
-    for (size_t i = 0; i < TN_COUNT(of_code); i++)
-        only_with(verb, of_code[i], !graphs, "code, and --against names a graph beside a graph");
-    v.options = &o;
-    Tokens t = {0};
-    int same = 0;
-    if (!random && read_tokens(&f, verb, &t) != EXIT_OK) return EXIT_TROUBLE;
-    v.tokens = t.ids;
-    v.n_tokens = (uint32_t)t.n;
-    TernStatus st = ternc()->verify(&v, take_verify, NULL, &same, &err);
-    progress_end();
-    free(t.ids);
-    if (st != TERN_OK) {
-        fail(&err);
-        return EXIT_TROUBLE;
-    }
-    return same ? EXIT_SAME : EXIT_DIFFERENT;
+    return verify(verb, &f);
 }

@@ -495,6 +495,67 @@ static TernStatus check_files(const TerncVerify *v, bool other, TernError *err) 
     return tn_files_check(files, TN_COUNT(files), err);
 }
 
+/* Refuses what does not go together. */
+static TernStatus check_call(const TerncVerify *v, bool other, TernError *err) {
+    if (v->n_tokens == 0 && !v->random)
+        return tn_fail(err, TERN_ERR_INPUT, "TerncVerify.n_tokens is 0, expected at least one");
+    if (v->random && (v->n_tokens || other || v->bisect))
+        return tn_fail(err, TERN_ERR_INPUT, "random inputs: got %s, expected none",
+                       v->n_tokens ? "tokens"
+                       : other     ? "TerncVerify.against"
+                                   : "TerncVerify.bisect");
+    if (v->random && v->blob)
+        return tn_fail(err, TERN_ERR_INPUT, "%s is compiled: random inputs are for a graph", v->blob);
+    if (v->random) return TERN_OK;
+    if (v->reduce && other)
+        return tn_fail(
+            err, TERN_ERR_INPUT,
+            "TerncVerify.reduce is for code against the evaluator, TerncVerify.against names another graph");
+    if (v->bisect && (v->blob || other))
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "TerncVerify.bisect starts from a model's graph, before all passes; %s",
+                       other ? "TerncVerify.against names another one"
+                             : "a compiled file has only what came out of them");
+    if (other && v->blob && is_blob(v->against))
+        return tn_fail(err, TERN_ERR_INPUT, "%s and %s are both compiled: compare each with the model",
+                       v->blob, v->against);
+    return TERN_OK;
+}
+
+static TernStatus compare(Verify *s, TernError *err) {
+    const TerncVerify *v = s->v;
+    bool other = v->against && !tn_target_evaluates(v->against);
+    TN_TRY(check_files(v, other, err));
+    TN_TRY(check_device(s, other, err));
+    TN_TRY(check_call(v, other, err));
+    if (v->random) return on_random(s, err);
+    if (other && !v->blob && !is_blob(v->against)) return against_graph(s, err);
+    return against_evaluator_from(s, other, err);
+}
+
+static void give(const Verify *s, TerncTextFn *text, void *user, int *same) {
+    if (s->watch.saturated) {
+        char number[24];
+        int n = snprintf(number, sizeof number, "%llu", (unsigned long long)s->watch.saturated);
+        text(user, "saturated", number, (size_t)n);
+    }
+    text(user, "result", s->text.data, s->text.len);
+    *same = !s->differ;
+}
+
+static void end(Verify *s) {
+    tn_watch_free(&s->watch);
+    tern_model_close(s->model);
+    tn_lab_destroy(&s->lab);
+    tn_graphs_free(s->watch.graphs, s->watch.n_graphs);
+    tn_results_free(&s->results);
+    if (s->memory) tn_os_unmap(s->memory, s->bytes);
+    tn_graph_destroy(s->graph);
+    tn_gguf_close(s->file);
+    tn_arena_free(&s->arena);
+    tn_buf_free(&s->text);
+}
+
 TernStatus ternc_verify(const TerncVerify *given, TerncTextFn *text, void *user, int *same, TernError *err) {
     TerncVerify taken, *v = &taken;
     TerncSource source;
@@ -508,58 +569,11 @@ TernStatus ternc_verify(const TerncVerify *given, TerncTextFn *text, void *user,
     Verify s = {.v = v,
                 .o = options,
                 .source = v->source,
+                .ref = tn_target_evaluates(options.target),
                 .kv = v->kv ? (TnKv)v->kv : TN_KV_F16,
                 .context = options.context};
-    bool other = v->against && !tn_target_evaluates(v->against);
-    s.ref = tn_target_evaluates(s.o.target);
-    TernStatus st = check_files(v, other, err);
-    if (st == TERN_OK) st = check_device(&s, other, err);
-    if (st != TERN_OK) {
-    } else if (v->n_tokens == 0 && !v->random)
-        st = tn_fail(err, TERN_ERR_INPUT, "TerncVerify.n_tokens is 0, expected at least one");
-    else if (v->random && (v->n_tokens || other || v->bisect))
-        st = tn_fail(err, TERN_ERR_INPUT, "random inputs: got %s, expected none",
-                     v->n_tokens ? "tokens"
-                     : other     ? "TerncVerify.against"
-                                 : "TerncVerify.bisect");
-    else if (v->random && v->blob)
-        st = tn_fail(err, TERN_ERR_INPUT, "%s is compiled: random inputs are for a graph", v->blob);
-    else if (v->random)
-        st = on_random(&s, err);
-    else if (v->reduce && other)
-        st = tn_fail(
-            err, TERN_ERR_INPUT,
-            "TerncVerify.reduce is for code against the evaluator, TerncVerify.against names another graph");
-    else if (v->bisect && (v->blob || other))
-        st = tn_fail(err, TERN_ERR_INPUT,
-                     "TerncVerify.bisect starts from a model's graph, before all passes; %s",
-                     other ? "TerncVerify.against names another one"
-                           : "a compiled file has only what came out of them");
-    else if (other && v->blob && is_blob(v->against))
-        st = tn_fail(err, TERN_ERR_INPUT, "%s and %s are both compiled: compare each with the model", v->blob,
-                     v->against);
-    else if (other && !v->blob && !is_blob(v->against))
-        st = against_graph(&s, err);
-    else
-        st = against_evaluator_from(&s, other, err);
-    if (st == TERN_OK && s.watch.saturated) {
-        char number[24];
-        int n = snprintf(number, sizeof number, "%llu", (unsigned long long)s.watch.saturated);
-        text(user, "saturated", number, (size_t)n);
-    }
-    if (st == TERN_OK) {
-        text(user, "result", s.text.data, s.text.len);
-        *same = !s.differ;
-    }
-    tn_watch_free(&s.watch);
-    tern_model_close(s.model);
-    tn_lab_destroy(&s.lab);
-    tn_graphs_free(s.watch.graphs, s.watch.n_graphs);
-    tn_results_free(&s.results);
-    if (s.memory) tn_os_unmap(s.memory, s.bytes);
-    tn_graph_destroy(s.graph);
-    tn_gguf_close(s.file);
-    tn_arena_free(&s.arena);
-    tn_buf_free(&s.text);
+    TernStatus st = compare(&s, err);
+    if (st == TERN_OK) give(&s, text, user, same);
+    end(&s);
     return st;
 }

@@ -311,9 +311,35 @@ static TnVal sign(TnJinja *j, TnVal v, bool minus) {
     if (minus && v.i == INT64_MIN) tn_j_fail(j, "an integer beyond 64 bits");
     return tn_j_int(minus ? -v.i : v.i);
 }
+static TnVal list_of(TnJinja *j, const TnNode *n) {
+    TnVal v = tn_j_list(j, n->kind == JN_LISTLIT ? JV_LIST : JV_TUPLE);
+    for (size_t i = 0; i < n->n; i++) tn_j_add(j, v.list, tn_j_eval(j, n->list[i]));
+    return v;
+}
+static TnVal map_of(TnJinja *j, const TnNode *n) {
+    TnVal v = tn_j_map(j);
+    for (size_t i = 0; i < n->n; i += 2) {
+        TnVal key = tn_j_eval(j, n->list[i]);
+        tn_j_put(j, v.map, key, tn_j_eval(j, n->list[i + 1]));
+    }
+    return v;
+}
+static TnVal slice_of(TnJinja *j, const TnNode *n) {
+    TnVal part[3], v = tn_j_eval(j, n->a);
+    for (int k = 0; k < 3; k++) part[k] = n->list[k] ? tn_j_eval(j, n->list[k]) : (TnVal){.kind = JV_NONE};
+    return tn_j_slice(j, v, part[0], part[1], part[2]);
+}
+/* A call, a filter or a test: all take a value and arguments. */
+static TnVal call_of(TnJinja *j, const TnNode *n) {
+    TnVal v = tn_j_eval(j, n->a);
+    TnArgs args = arguments(j, n);
+    if (n->kind == JN_TEST) return tn_j_bool(tn_j_test(j, n->s, v, &args));
+    j->line = n->line;
+    return n->kind == JN_CALL ? tn_j_call(j, v, &args) : tn_j_filter(j, n->s, v, &args);
+}
+
 static TnVal eval(TnJinja *j, const TnNode *n) {
     TnVal v;
-    TnArgs args;
     switch (n->kind) {
     case JN_CONST:
         return n->value;
@@ -321,42 +347,20 @@ static TnVal eval(TnJinja *j, const TnNode *n) {
         return lookup(j, n->s);
     case JN_LISTLIT:
     case JN_TUPLELIT:
-        v = tn_j_list(j, n->kind == JN_LISTLIT ? JV_LIST : JV_TUPLE);
-        for (size_t i = 0; i < n->n; i++) tn_j_add(j, v.list, tn_j_eval(j, n->list[i]));
-        return v;
+        return list_of(j, n);
     case JN_MAPLIT:
-        v = tn_j_map(j);
-        for (size_t i = 0; i < n->n; i += 2) {
-            TnVal key = tn_j_eval(j, n->list[i]);
-            tn_j_put(j, v.map, key, tn_j_eval(j, n->list[i + 1]));
-        }
-        return v;
+        return map_of(j, n);
     case JN_ATTR:
         return tn_j_attr(j, tn_j_eval(j, n->a), n->s);
     case JN_ITEM:
         v = tn_j_eval(j, n->a);
         return tn_j_item(j, v, tn_j_eval(j, n->b));
-    case JN_SLICE: {
-        TnVal part[3];
-        v = tn_j_eval(j, n->a);
-        for (int k = 0; k < 3; k++)
-            part[k] = n->list[k] ? tn_j_eval(j, n->list[k]) : (TnVal){.kind = JV_NONE};
-        return tn_j_slice(j, v, part[0], part[1], part[2]);
-    }
+    case JN_SLICE:
+        return slice_of(j, n);
     case JN_CALL:
-        v = tn_j_eval(j, n->a);
-        args = arguments(j, n);
-        j->line = n->line;
-        return tn_j_call(j, v, &args);
     case JN_FILTER:
-        v = tn_j_eval(j, n->a);
-        args = arguments(j, n);
-        j->line = n->line;
-        return tn_j_filter(j, n->s, v, &args);
     case JN_TEST:
-        v = tn_j_eval(j, n->a);
-        args = arguments(j, n);
-        return tn_j_bool(tn_j_test(j, n->s, v, &args));
+        return call_of(j, n);
     case JN_NOT:
         return tn_j_bool(!tn_j_truth(tn_j_eval(j, n->a)));
     case JN_NEG:
