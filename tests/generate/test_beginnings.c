@@ -1,28 +1,10 @@
 /* Stored beginnings: what one sequence has run is not run again by the next, whether the first has ended, runs, or has just
  * begun; and no answer shows it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
-#include "cli/native.h"
-#include "frontends/api/ternc.h"
-#include "runtime/base/status.h"
-#include "runtime/generate/generate.h"
+#include "generate/opened.h"
 
 enum { CONTEXT = 320, PAGES = CONTEXT / TERN_PAGE, OUT = 5, LIVE = 4 };
 
-static TernModel *model;
-static TernPool *pool;
 static TernGenerator *fresh; /* one slot, nothing stored */
-
-static void must(TernStatus st, const TernError *err) {
-    if (st != TERN_OK) fail_msg("%s", err->text);
-}
 
 static uint32_t draw(uint64_t *seed, uint32_t below) {
     *seed = *seed * 6364136223846793005u + 1442695040888963407u;
@@ -315,22 +297,14 @@ static void wrong_sizes(void **state) {
 }
 
 static int open_all(void **state) {
-    (void)state;
-    TernError err;
-    TerncOptions o = {.size = sizeof o, .target = *native_levels() ? NULL : "ref", .kvs = 1u << TERN_KV_F16};
-    TernPoolOptions po = {.size = sizeof po, .threads = 2};
-    must(ternc_load(NULL, &o, NULL, &model, &err), &err);
-    must(tern_pool_create(&po, &pool, &err), &err);
+    open_embedded(state);
     fresh = generator((TernGeneratorOptions){.slots = 1});
     return 0;
 }
 
 static int close_all(void **state) {
-    (void)state;
     tern_generator_destroy(fresh);
-    tern_pool_destroy(pool);
-    tern_model_close(model);
-    return 0;
+    return close_embedded(state);
 }
 
 int main(void) {

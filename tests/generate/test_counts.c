@@ -1,26 +1,7 @@
 /* What a generator counts, beside the results of its sequences; and sequences on hold. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
-#include "cli/native.h"
-#include "frontends/api/ternc.h"
-#include "runtime/base/status.h"
-#include "runtime/generate/generate.h"
+#include "generate/opened.h"
 
 enum { CONTEXT = 200, OUT = 12, SLOTS = 3 };
-
-static TernModel *model;
-static TernPool *pool;
-
-static void must(TernStatus st, const TernError *err) {
-    if (st != TERN_OK) fail_msg("%s", err->text);
-}
 
 typedef struct Heard {
     int32_t ids[CONTEXT];
@@ -192,28 +173,11 @@ static void prompts_take_turns(void **state) {
     tern_generator_destroy(g);
 }
 
-static int open_all(void **state) {
-    (void)state;
-    TernError err;
-    TerncOptions o = {.size = sizeof o, .target = *native_levels() ? NULL : "ref", .kvs = 1u << TERN_KV_F16};
-    TernPoolOptions po = {.size = sizeof po, .threads = 2};
-    must(ternc_load(NULL, &o, NULL, &model, &err), &err);
-    must(tern_pool_create(&po, &pool, &err), &err);
-    return 0;
-}
-
-static int close_all(void **state) {
-    (void)state;
-    tern_pool_destroy(pool);
-    tern_model_close(model);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_are_those_of_the_sequences),
         cmocka_unit_test(held_sequences_wait),
         cmocka_unit_test(prompts_take_turns),
     };
-    return cmocka_run_group_tests(tests, open_all, close_all);
+    return cmocka_run_group_tests(tests, open_embedded, close_embedded);
 }

@@ -1,29 +1,11 @@
 /* Generation with the model that comes with Tern: what ends it, what is held back, and that guesses, other sequences and
  * the chunks of a prompt change no id. */
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
-#include "cli/native.h"
-#include "frontends/api/ternc.h"
-#include "runtime/base/status.h"
-#include "runtime/generate/generate.h"
+#include "generate/opened.h"
 #include "runtime/text/utf8.h"
 
 #define TEXT(s) ((TernText){(s), sizeof(s) - 1})
 enum { MOST = 200 };
-
-static TernModel *model;
-static TernPool *pool;
-
-static void must(TernStatus st, const TernError *err) {
-    if (st != TERN_OK) fail_msg("%s", err->text);
-}
 
 /* What came of a request. */
 typedef struct Heard {
@@ -521,23 +503,6 @@ static void wrong_generators(void **state) {
     }
 }
 
-static int open_all(void **state) {
-    (void)state;
-    TernError err;
-    TerncOptions o = {.size = sizeof o, .target = *native_levels() ? NULL : "ref", .kvs = 1u << TERN_KV_F16};
-    TernPoolOptions po = {.size = sizeof po, .threads = 2};
-    must(ternc_load(NULL, &o, NULL, &model, &err), &err);
-    must(tern_pool_create(&po, &pool, &err), &err);
-    return 0;
-}
-
-static int close_all(void **state) {
-    (void)state;
-    tern_pool_destroy(pool);
-    tern_model_close(model);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_are_those_of_the_session),
@@ -554,5 +519,5 @@ int main(void) {
         cmocka_unit_test(pieces_are_whole_characters),
         cmocka_unit_test(wrong_generators),
     };
-    return cmocka_run_group_tests(tests, open_all, close_all);
+    return cmocka_run_group_tests(tests, open_embedded, close_embedded);
 }

@@ -1,29 +1,11 @@
 /* Log probabilities beside a double loop over the logits of the run interface. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
-#include "cli/native.h"
-#include "frontends/api/ternc.h"
-#include "runtime/base/status.h"
-#include "runtime/generate/generate.h"
+#include "generate/opened.h"
 
 enum { MOST = 1 + TERN_LOGPROBS_MOST, OUT = 10, VOCAB_MOST = 4096 };
 
-static TernModel *model;
-static TernPool *pool;
 static uint32_t n_vocab;
 static const TernText prompt = {"And the LORD said unto Moses, And the LORD said unto", 52};
-
-static void must(TernStatus st, const TernError *err) {
-    if (st != TERN_OK) fail_msg("%s", err->text);
-}
 
 typedef struct Heard {
     int32_t ids[OUT];
@@ -142,28 +124,16 @@ static void they_are_right_and_change_no_pick(void **state) {
 }
 
 static int open_all(void **state) {
-    (void)state;
-    TernError err;
     TernModelInfo info;
-    TerncOptions o = {.size = sizeof o, .target = *native_levels() ? NULL : "ref", .kvs = 1u << TERN_KV_F16};
-    TernPoolOptions po = {.size = sizeof po, .threads = 2};
-    must(ternc_load(NULL, &o, NULL, &model, &err), &err);
-    must(tern_pool_create(&po, &pool, &err), &err);
+    open_embedded(state);
     tern_model_info(model, &info);
     n_vocab = info.n_vocab;
     return n_vocab > VOCAB_MOST;
-}
-
-static int close_all(void **state) {
-    (void)state;
-    tern_pool_destroy(pool);
-    tern_model_close(model);
-    return 0;
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(they_are_right_and_change_no_pick),
     };
-    return cmocka_run_group_tests(tests, open_all, close_all);
+    return cmocka_run_group_tests(tests, open_all, close_embedded);
 }

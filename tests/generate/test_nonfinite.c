@@ -1,30 +1,14 @@
 /* A token with an infinite embedding makes the logits of its row NaN: its sequence fails, and the others are not affected.
  */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-#include <cmocka.h>
-#include "cli/native.h"
-#include "frontends/api/ternc.h"
+#include "generate/opened.h"
 #include "runtime/base/arena.h"
-#include "runtime/generate/generate.h"
 #include "support/gguf_model.h"
 
 enum { BAD = 200, OUT = 6, MOST = 32 };
 
 static char path[] = "/tmp/tern-nonfinite-XXXXXX";
-static TernModel *model;
-static TernPool *pool;
-
-static void must(TernStatus st, const TernError *err) {
-    if (st != TERN_OK) fail_msg("%s", err->text);
-}
 
 /* A small model in a file, in which the row of token BAD of its table (not of its head) is infinite. */
 static void write_model(void) {
@@ -192,20 +176,14 @@ static void nothing_of_a_failure_is_stored(void **state) {
 
 static int open_all(void **state) {
     (void)state;
-    TernError err;
     write_model();
-    TerncSource source = {.size = sizeof source, .path = path};
-    TerncOptions o = {.size = sizeof o, .target = *native_levels() ? NULL : "ref", .kvs = 1u << TERN_KV_F16};
-    TernPoolOptions po = {.size = sizeof po, .threads = 2};
-    must(ternc_load(&source, &o, NULL, &model, &err), &err);
-    must(tern_pool_create(&po, &pool, &err), &err);
+    open_model(path, 1u << TERN_KV_F16);
     return 0;
 }
 
 static int close_all(void **state) {
     (void)state;
-    tern_pool_destroy(pool);
-    tern_model_close(model);
+    close_model();
     unlink(path);
     return 0;
 }

@@ -1,23 +1,6 @@
 /* The rows of a step beside sequences that decode: bounded by the time that earlier steps took, by a clock of the test's own. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
-#include "cli/native.h"
-#include "frontends/api/ternc.h"
+#include "generate/opened.h"
 #include "runtime/generate/sequence.h"
-
-static TernModel *model;
-static TernPool *pool;
-
-static void must(TernStatus st, const TernError *err) {
-    if (st != TERN_OK) fail_msg("%s", err->text);
-}
 
 /* ---- How many rows */
 
@@ -154,23 +137,6 @@ static void alone_there_is_no_bound(void **state) {
     tern_generator_destroy(timed);
 }
 
-static int open_all(void **state) {
-    (void)state;
-    TernError err;
-    TerncOptions o = {.size = sizeof o, .target = *native_levels() ? NULL : "ref", .kvs = 1u << TERN_KV_F16};
-    TernPoolOptions po = {.size = sizeof po, .threads = 2};
-    must(ternc_load(NULL, &o, NULL, &model, &err), &err);
-    must(tern_pool_create(&po, &pool, &err), &err);
-    return 0;
-}
-
-static int close_all(void **state) {
-    (void)state;
-    tern_pool_destroy(pool);
-    tern_model_close(model);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_come_close_to_what_fits),
@@ -178,5 +144,5 @@ int main(void) {
         cmocka_unit_test(pauses_are_short),
         cmocka_unit_test(alone_there_is_no_bound),
     };
-    return cmocka_run_group_tests(tests, open_all, close_all);
+    return cmocka_run_group_tests(tests, open_embedded, close_embedded);
 }

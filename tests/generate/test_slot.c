@@ -117,7 +117,7 @@ static void wrong_uses(void **state) {
 
 static int open_all(void **state) {
     (void)state;
-    open_model(1u << TERN_KV_F16);
+    open_model(NULL, 1u << TERN_KV_F16);
     return 0;
 }
 

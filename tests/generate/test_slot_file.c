@@ -78,7 +78,7 @@ static void comes_back(TernKv kv) {
     TernError err;
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         uint32_t n = lengths[i];
-        if (evaluated && n != 65) continue; /* that takes seconds */
+        if (evaluated() && n != 65) continue; /* that takes seconds */
         make_ids(ids, CONTEXT, n);
         Place a = place(CONTEXT, 0, kv), b = place(n + 30, 3, kv), fresh = place(CONTEXT, 7, kv);
         ask(a, ids, n);
@@ -120,7 +120,7 @@ static void comes_back(TernKv kv) {
 
 static void all_caches_come_back(void **state) {
     (void)state;
-    for (TernKv kv = evaluated ? TERN_KV_I8 : TERN_KV_F16; kv <= TERN_KV_I8; kv++) comes_back(kv);
+    for (TernKv kv = evaluated() ? TERN_KV_I8 : TERN_KV_F16; kv <= TERN_KV_I8; kv++) comes_back(kv);
 }
 
 /* ---- a second reader */
@@ -190,9 +190,9 @@ static void read_by_another(void **state) {
     TernError err;
     make_ids(ids, CONTEXT, 3);
     for (TernKv kv = TERN_KV_F16; kv <= TERN_KV_I8; kv++)
-        for (uint32_t n = evaluated ? 67 : 60; n < 68; n += 7) {
+        for (uint32_t n = evaluated() ? 67 : 60; n < 68; n += 7) {
             Place a = place(CONTEXT, 0, kv);
-            ask(a, ids, evaluated ? 70 : 90); /* so that the last page holds more than the file may */
+            ask(a, ids, evaluated() ? 70 : 90); /* so that the last page holds more than the file may */
             must(tern_slot_save(a.slot, n, path, &err), &err);
             size_t size, page = tern_session_page_bytes(tern_generator_session(a.g));
             uint8_t *f = read_all(&size);
@@ -348,7 +348,7 @@ static void forged(void **state) {
 
 static int open_all(void **state) {
     (void)state;
-    open_model(0);
+    open_model(NULL, 0);
     int fd = mkstemp(path);
     return fd < 0 || close(fd);
 }
