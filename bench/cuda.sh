@@ -84,7 +84,8 @@ greedy=(--tokens "$tokens" --temp 0 --ignore-eos --print-tokens)
 build_here() {
     build=$root/build/cuda-build
     {
-        cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=Release -DTERN_LLVM=OFF -DTERN_XSMM=OFF -DTERN_LIBEDIT=OFF &&
+        cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=Release -DTERN_LLVM=OFF -DTERN_XSMM=OFF -DTERN_LIBEDIT=OFF \
+            -DTERN_SERVE=OFF &&
             cmake --build "$build" -j "$(nproc)" --target tern_program make_gguf bench_cuda_probe
     } >&2 || die "the build failed"
 }
