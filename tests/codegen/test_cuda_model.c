@@ -1,7 +1,9 @@
 /* The trained model on the CUDA engine, over a driver in software that runs the very PTX text (support/fake_cuda): the bits
  * of the processor's code, or without LLVM of the evaluator. Prompts at once, in sevens and row by row, pages that are
- * shared and copied, eight slots, every cache type, want, level and head. */
+ * shared and copied, eight slots, every cache type, want, level and head. Where addresses are checked, which is slow, what only the
+ * text of kernels tells apart is left out: a cache of f32, a level, a head of 8 bits. */
 #include "codegen/cuda_model.h"
+#include "support/sanitized.h"
 
 static TnGguf *file;
 
@@ -59,14 +61,17 @@ static void compare(const Blob *gpu, const Blob *plain, const char *arch, TernKv
     assert_int_equal(dlclose(library), 0);
 }
 
+/* For the model as it is also steps of many rows to the next page, each type of cache and each level. */
 static void with_head(TnEnc head, bool all) {
     const char *levels[TN_LEVEL_COUNT];
     uint32_t n = list_gpu_levels(levels);
     Blob gpu = compile(levels, n, head), plain = compile_plain(head);
-    compare(&gpu, &plain, "86", TERN_KV_F16, all ? 24 : 10, all ? 46 : 0);
-    for (int i = 0; all && i < 2; i++)
-        compare(&gpu, &plain, i ? "80" : "120", i ? TERN_KV_I8 : TERN_KV_F32, 9, 0);
-    if (all) compare(&gpu, &plain, "90", TERN_KV_F16, 9, 0);
+    compare(&gpu, &plain, "86", TERN_KV_F16, 10, all ? 60 : 0);
+    if (all) compare(&gpu, &plain, "80", TERN_KV_I8, 9, 0);
+    if (all && !TN_SANITIZED) {
+        compare(&gpu, &plain, "120", TERN_KV_F32, 9, 0);
+        compare(&gpu, &plain, "90", TERN_KV_F16, 9, 0);
+    }
     blob_free(&gpu);
     blob_free(&plain);
 }
@@ -79,7 +84,7 @@ static void the_same_bits(void **state) {
 static void with_a_shortlist(void **state) {
     (void)state;
     with_head(TN_ENC_s6, false);
-    with_head(TN_ENC_s8, false);
+    if (!TN_SANITIZED) with_head(TN_ENC_s8, false);
 }
 
 static int setup(void **state) {
