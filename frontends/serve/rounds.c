@@ -43,7 +43,7 @@ bool tn_engine_submit(TnCall *call) {
 /* ---- Ends of calls */
 
 /* What all generators have counted, for /metrics. */
-static void take_counts(TnServer *server) {
+void tn_engine_take_counts(TnServer *server) {
     TnMetrics sum = {.slots = 0};
     for (size_t i = 0; i < server->o->n_models; i++) {
         TernGeneratorCounts c = {.size = sizeof c};
@@ -58,7 +58,7 @@ static void take_counts(TnServer *server) {
 static void free_slot(TnServer *server, TnChoice *c) {
     tern_sequence_destroy(c->sequence);
     c->sequence = NULL;
-    take_counts(server);
+    tn_engine_take_counts(server);
     pthread_mutex_lock(&server->lock);
     server->views[c->slot].busy = false;
     pthread_mutex_unlock(&server->lock);
@@ -351,7 +351,7 @@ static void round_trip(TnServer *server) {
     end_some(server);
     admit(server);
     for (size_t i = 0; i < server->o->n_models; i++) step_model(server, &server->o->models[i]);
-    take_counts(server);
+    tn_engine_take_counts(server);
     for (TnCall *call = server->calls, *next; call; call = next) {
         next = call->next;
         if (call->embed.texts)
@@ -381,7 +381,6 @@ static void begin_drain(TnServer *server) {
 
 void tn_engine_run(TnServer *server) {
     bool ending = false;
-    take_counts(server); /* how many pages there are */
     for (;;) {
         if (!ending && server->o->ending()) {
             begin_drain(server);

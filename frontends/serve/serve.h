@@ -310,6 +310,8 @@ const char *tn_finish_reason(TernEnd end);
 bool tn_engine_submit(TnCall *call);
 /* Runs until everything has ended after `ending` said so. */
 void tn_engine_run(TnServer *server);
+/* Brings the metrics of generators up to date. */
+void tn_engine_take_counts(TnServer *server);
 
 /* ---- http.c, access_log.c, listen.c, api_keys.c */
 TernStatus tn_http_start(TnServer *server, TernError *err);

@@ -27,6 +27,7 @@ void tn_server_open(TnServer *server, const TnServeOptions *o) {
     server->started = tn_os_seconds();
     server->instance = tn_os_random_seed();
     make_views(server);
+    tn_engine_take_counts(server); /* how many pages there are, for who asks before the first round */
 }
 
 void tn_server_close(TnServer *server) {
