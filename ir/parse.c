@@ -373,7 +373,7 @@ static bool parse_kernel(Parser *p) {
     if (!accept(p, '{', "'{'")) return false;
     uint32_t seen = 0;
     TnAttr a;
-    TnTok value;
+    TnTok value = p->tok;
     for (bool more = true; more;)
         if (!parse_attr(p, true, &a, &value, &seen, &more) || !set_kernel_attr(p, &k, &value, &a))
             return false;

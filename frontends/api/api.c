@@ -184,8 +184,8 @@ static const char *best_here(const char *const *levels, uint32_t n) {
     return NULL;
 }
 
-const char *tn_family_choose(const TerncOptions *o) {
-    const char *asked = o->family ? o->family : o->levels ? TN_FAMILY_ANY : TN_FAMILY_HERE;
+const char *tn_family_choose(const char *family, const char *levels) {
+    const char *asked = family ? family : levels ? TN_FAMILY_ANY : TN_FAMILY_HERE;
     if (strcmp(asked, TN_FAMILY_HERE) == 0) return tn_family_here();
     const TnFamily *f = tn_family_named(asked);
     return f ? f->name : NULL;
@@ -265,7 +265,7 @@ static TernStatus compile(Compiled *c, const TerncSource *source, const TerncOpt
     TN_TRY(tn_head_parse("TerncOptions.head", o->head, &co.head, err));
     TN_TRY(tn_levels_choose(o, best, &c->arena, &levels, &co.n_levels, err));
     co.levels = levels;
-    co.family = tn_family_choose(o);
+    co.family = tn_family_choose(o->family, o->levels);
     TN_TRY(tn_form_take(o, levels, co.n_levels, &c->form, err));
     c->evaluated = !tn_level_has_code(levels[0]);
     TN_TRY(tn_source_open(source, false, &c->gg, err));

@@ -31,7 +31,7 @@ static const TnField opt_fields[] = {
     TN_FIELD(TerncOpt, dump_after), TN_FIELD(TerncOpt, level),   TN_FIELD(TerncOpt, head),
     TN_FIELD(TerncOpt, kv),         TN_FIELD(TerncOpt, rows_lo), TN_FIELD(TerncOpt, rows_hi),
     TN_FIELD(TerncOpt, times),      TN_FIELD(TerncOpt, effort),  TN_FIELD(TerncOpt, verify_each),
-    TN_FIELD(TerncOpt, ranges),     TN_FIELD(TerncOpt, variant)};
+    TN_FIELD(TerncOpt, ranges),     TN_FIELD(TerncOpt, variant), TN_FIELD(TerncOpt, family)};
 static const TnShape opt_shape = TN_SHAPE(TerncOpt, opt_fields);
 static const TnField eval_fields[] = {TN_FIELD(TerncEval, path), TN_FIELD(TerncEval, weights),
                                       TN_FIELD(TerncEval, rows), TN_FIELD(TerncEval, variant)};
@@ -130,11 +130,10 @@ static TernStatus check_tuning(const TerncOptions *o, TernError *err) {
     return TERN_OK;
 }
 
-static TernStatus check_family(const char *name, TernError *err) {
+static TernStatus check_family(const char *field, const char *name, TernError *err) {
     if (!name || !strcmp(name, TN_FAMILY_ANY) || !strcmp(name, TN_FAMILY_HERE) || tn_family_named(name))
         return TERN_OK;
-    return tn_fail(err, TERN_ERR_INPUT, "TerncOptions.family: got '%s', expected one of %s", name,
-                   tn_family_names());
+    return tn_fail(err, TERN_ERR_INPUT, "%s: got '%s', expected one of %s", field, name, tn_family_names());
 }
 
 static TernStatus check_form(const TerncOptions *o, TernError *err) {
@@ -164,7 +163,7 @@ TernStatus tn_compile_take(const TerncOptions *given, TerncOptions *out, TernErr
     NOT_EMPTY(TerncOptions, out, form);
     NOT_EMPTY(TerncOptions, out, program);
     NOT_EMPTY(TerncOptions, out, family);
-    TN_TRY(check_family(out->family, err));
+    TN_TRY(check_family("TerncOptions.family", out->family, err));
     TN_TRY(check_form(out, err));
     if (out->best && out->levels)
         return tn_fail(err, TERN_ERR_INPUT, "TerncOptions.best is set beside levels, expected one of them");
@@ -199,6 +198,8 @@ TernStatus tn_opt_take(const TerncOpt *given, TerncOpt *out, TernError *err) {
     NOT_EMPTY(TerncOpt, out, dump_after);
     NOT_EMPTY(TerncOpt, out, level);
     NOT_EMPTY(TerncOpt, out, head);
+    NOT_EMPTY(TerncOpt, out, family);
+    TN_TRY(check_family("TerncOpt.family", out->family, err));
     TN_TRY(check_kv("TerncOpt.kv", out->kv, err));
     TN_TRY(check_rows("TerncOpt.rows_lo", out->rows_lo, out->rows_hi, err));
     if (out->effort && !is_effort(out->effort))

@@ -28,8 +28,9 @@ TernStatus tn_list_split(TnArena *arena, const char *what, const char *list, con
 TernStatus tn_levels_split(TnArena *arena, const char *field, const char *list, const char ***out,
                            uint32_t *out_n, TernError *err);
 /* Chooses the levels to compile for. alone: only the one that loading would use. */
-/* The family of processors (codegen/families.def) that the options mean; NULL: any. */
-const char *tn_family_choose(const TerncOptions *o);
+/* The family of processors (codegen/families.def) that is meant by the fields `family` and `levels` of options, each of
+ * which may be NULL. NULL: any. */
+const char *tn_family_choose(const char *family, const char *levels);
 TernStatus tn_levels_choose(const TerncOptions *o, bool alone, TnArena *arena, const char ***out,
                             uint32_t *out_n, TernError *err);
 

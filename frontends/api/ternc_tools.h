@@ -54,8 +54,10 @@ typedef struct TerncOpt {
     /* Which graph of an input with several, from 1. 0: of a blob, the first that matches those of level, kv
      * and rows that are given. */
     uint32_t variant;
+    /* As in TerncOptions, for the distances of prefetches that pass tile sets. Default: "any" if `level` is given, else "here". */
+    const char *family;
 } TerncOpt;
-/* Runs passes on a graph and sends the text as what = "result". Refuses a level, kv, batch class or head that
+/* Runs passes on a graph and sends the text as what = "result". Refuses a level, family, kv, batch class or head that
  * no pass of the list uses, or that contradicts what the graph already has. A faulty input text sends its
  * messages as what = "faults" (lines "file:line:col: ...") and returns TERN_ERR_INPUT. */
 TERN_API TernStatus ternc_opt(const TerncOpt *opt, TerncTextFn *text, void *user, TernError *err);

@@ -16,6 +16,7 @@ static const struct {
     {"TerncOptions.device", "--device"},
     {"TernModelOptions.device", "--device"},
     {"TerncOptions.family", "--family"},
+    {"TerncOpt.family", "--family"},
     {"TerncOptions.tune_seconds", "--tune"},
     {"TerncOptions.tune_threads", "--tune"},
     {"TerncOptions.tune_cache", "--tune-cache"},

@@ -50,12 +50,11 @@ static const char *emit_help(void) {
     return text;
 }
 
-static const char *family_help(void) {
-    static char text[200];
-    snprintf(text, sizeof text,
-             "%s: the processors whose distances weights are fetched ahead by; default: here, or any with "
-             "--levels",
-             tn_family_names());
+/* text: [200]; levels: the flag that names levels */
+static const char *family_help(char *text, const char *levels) {
+    snprintf(text, 200,
+             "%s: the processors whose distances weights are fetched ahead by; default: here, or any with %s",
+             tn_family_names(), levels);
     return text;
 }
 
@@ -109,7 +108,7 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
     const char *emit = "blob", *weights = NULL, *kvs = NULL;
     int64_t context = 0, variant = 0;
     bool ternary_dense = false, fold = false;
-    char place[4096];
+    char place[4096], families[200];
     TuneFlags tune = {0};
     int64_t threads = 0;
     const Flag flags[] = {
@@ -126,7 +125,7 @@ int verb_compile(const Verb *verb, int argc, char **argv) {
         {"--variant", "N", FLAG_INT, &variant, 0, 1000,
          "--emit dot: which graph, from 0 (default: the first, one row)"},
         {"--fold-layers", NULL, FLAG_BOOL, &fold, 0, 0, "--emit dot: draw repeated layers once"},
-        {"--family", "NAME", FLAG_STR, &o.family, 0, 0, family_help()},
+        {"--family", "NAME", FLAG_STR, &o.family, 0, 0, family_help(families, "--levels")},
         {"--levels --cpu", "LEVELS", FLAG_STR, &o.levels, 0, 0,
          TN_LEVEL_NAMES_THEN(", " TN_LEVEL_REF_NAME
                              ": a comma list of levels to compile for; default: all that this machine has")},
@@ -245,6 +244,7 @@ int verb_opt(const Verb *verb, int argc, char **argv) {
     const char *rows = NULL, *kv = NULL;
     bool ternary_dense = false, times = false, verify = false, ranges = false, effort[3] = {false};
     int64_t variant = -1;
+    char families[200];
     const Flag flags[] = {
         {"-m --model", "FILE", FLAG_STR, &o.path, 0, 0,
          "the input, if not given as a word; default: the embedded model; -: a text on standard input"},
@@ -267,6 +267,7 @@ int verb_opt(const Verb *verb, int argc, char **argv) {
          "where the result goes; - (default) is standard output"},
         {"--cpu", "LEVEL", FLAG_STR, &o.level, 0, 0,
          "feature level for fuse, layout, tile and plan; default: this machine's best"},
+        {"--family", "NAME", FLAG_STR, &o.family, 0, 0, family_help(families, "--cpu")},
         {"--kv", "TYPE", FLAG_STR, &kv, 0, 0, "KV cache: f16 (default), f32 or i8"},
         {"--rows", "LO..HI", FLAG_STR, &rows, 0, 0, "batch class (default 1)"},
         {"--head", "TYPE", FLAG_STR, &o.head, 0, 0,

@@ -33,7 +33,7 @@ static TernStatus emit_kernels(Emit *e, const TerncSource *source, const TerncOp
     if (!o->levels && !o->target) for_kind.levels = levels_for(kind, &e->arena);
     TN_TRY(tn_levels_choose(&for_kind, false, &e->arena, &levels, &co.n_levels, err));
     co.levels = levels;
-    co.family = tn_family_choose(o);
+    co.family = tn_family_choose(o->family, o->levels);
     TN_TRY(tn_source_open(source, false, &e->file, err));
     TN_TRY(tn_source_graph(source, e->file, o->context, &e->graph, &facts, &e->settings, err));
     co.settings = &e->settings;

@@ -221,6 +221,9 @@ static TernStatus check_use(const TerncOpt *o, const TnGraph *g, const char *lis
     if (head != TN_ENC_COUNT && !runs(list, taker))
         return tn_fail(err, TERN_ERR_INPUT, "head: got '%s', but pass %s, which uses it, does not run",
                        o->head, taker);
+    if (o->family && !runs(list, "tile"))
+        return tn_fail(err, TERN_ERR_INPUT, "family: got '%s', but pass tile, which uses it, does not run",
+                       o->family);
     if (o->effort && g->stage == TN_STAGE_PLANNED)
         return tn_fail(err, TERN_ERR_INPUT, "TerncOpt.effort %s: no pass is left for a planned graph",
                        o->effort);
@@ -244,6 +247,7 @@ static TernStatus run_list(Opt *s, TnGraph *g, const TnGguf *from, bool by_fit, 
                                 : o->rows_lo ? o->rows_lo
                                              : 1,
                      .targets = targets,
+                     .family = tn_family_choose(o->family, o->level),
                      .after = after,
                      .user = s};
     ctx.n_targets = tn_targets_asked(level, targets);

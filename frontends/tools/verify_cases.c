@@ -72,7 +72,7 @@ static TernStatus open_compiled(Verify *s, TernModelOptions *mo, TernError *err)
     TN_TRY(tn_head_parse("TerncOptions.head", s->o.head, &co.head, err));
     TN_TRY(tn_levels_choose(&s->o, true, &s->arena, &levels, &co.n_levels, err));
     co.levels = levels;
-    co.family = tn_family_choose(&s->o);
+    co.family = tn_family_choose(s->o.family, s->o.levels);
     TnBlobDest dest = {.memory = &s->memory, .bytes = &s->bytes};
     TN_TRY(tn_compile(s->graph, &s->weights, &s->facts, &co, &dest, NULL, err));
     mo->release = release;

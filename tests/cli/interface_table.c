@@ -445,6 +445,8 @@ static void test_texts(void) {
     OPT("TerncOpt.path", .path = "");
     OPT("TerncOpt.level", .level = "");
     OPT("TerncOpt.head", .head = "");
+    OPT("TerncOpt.family", .family = "");
+    OPT("TerncOpt.family", .family = "zen0");
     OPT("TerncOpt.dump_after", .dump_after = "");
     OPT("TerncOpt.rows_lo", .rows_lo = 9, .rows_hi = 2);
     OPT("TerncOpt.rows_lo", .rows_lo = 1, .rows_hi = UINT32_MAX);

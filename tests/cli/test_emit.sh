@@ -62,7 +62,7 @@ done
 run 0 compile --emit=asm --cpu neon -o "$dir/asm"
 case $(<"$dir/asm") in *sdot*) no "neon: a dot product" ;; esac
 for k in 256 768; do
-    n=$(sed -n "/^tmatmul_k${k}_1024_12288:/,/^\.Lfunc_end/p" "$dir/asm" | grep -c '^	[a-z]')
+    n=$(sed -n "/^tmatmul_k${k}_1024_12288_0:/,/^\.Lfunc_end/p" "$dir/asm" | grep -c '^	[a-z]')
     [ "$n" -gt $((k / 8)) ] && [ "$n" -le $((k * 30 / 100 + 70)) ] || no "neon: $n instructions for $k weights of a row"
 done
 

@@ -11,7 +11,7 @@ ready=$model
 if [ $native = yes ]; then
     ready=$dir/m.tern
     level=$("$tern" --version | sed -n 's/^cpu levels: \([^,]*\).*/\1/p')
-    "$tern" compile "$model" -o "$ready" --levels "$level" --kv f16 2>"$dir/log" || { cat "$dir/log"; exit 1; }
+    "$tern" compile "$model" -o "$ready" --levels "$level" --family here --kv f16 2>"$dir/log" || { cat "$dir/log"; exit 1; }
 fi
 line() { sed -n 's/^tern: prompt cache      = //p' <<<"$err"; }
 saved() { sed -n 's/^tern: prompt cache: //p' <<<"$err"; }
