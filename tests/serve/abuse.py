@@ -45,9 +45,10 @@ class Raw:
             self.file = self.c.makefile("rb")
         try:
             self.c.sendall(data)
-            got = self.read(data.startswith(b"HEAD "))
+            bodiless = data.startswith(b"HEAD ")
+            got = self.read(bodiless)
             while got and got[0] == 100:
-                got = self.read(False)
+                got = self.read(bodiless)
         except OSError:
             got = None
         if got is None:
