@@ -233,6 +233,8 @@ static TernStatus map_operands(Bench *b, const TnGraph *g, uint32_t kernel, uint
     memcpy(b->sym, step.sym, sizeof b->sym);
     b->sym[TN_R] = b->sym[TN_K] = b->sym[TN_H] = b->sym[TN_L] = 1; /* one row of a prompt needs the head */
     memcpy(step.sym, b->sym, sizeof b->sym);
+    for (uint32_t i = 0; i < TN_SYM_COUNT; i++) /* a step may have had no such rows */
+        if (step.max[i] < b->sym[i]) step.max[i] = b->sym[i];
     b->n = tn_kernel_operands(g, kernel, ops, &n_in);
     TernStatus s = TERN_OK;
     for (uint32_t i = 0; s == TERN_OK && i < b->n; i++) {

@@ -131,6 +131,10 @@ cmp -s "$dir/plain.1" "$dir/z.1" || no "logits of a family differ"
 run 1 compile "${common[@]}" --family zen0 -o "$dir/z0.tern"
 case $err in *"tern: error: --family: got 'zen0', expected one of here, any, zen4, "*) ;; *) no "an unknown family: $err" ;; esac
 
+# A shortlisted head has values for rows that want all logits, which an ordinary step does not have.
+"$build/make_gguf" --shape tiny --vocab 8192 -o "$dir/large.gguf" >/dev/null || no "make_gguf"
+run 0 compile "$dir/large.gguf" --kv f16 --head q6 -o "$dir/large.tern" --tune=$bound -t 2 --tune-cache "$dir/head"
+
 # At load, and not of what is compiled.
 run 0 run "$model" -p "And the LORD said" -n 24 -t 2 --temp 0 --tune=$bound --tune-cache "$dir/jit"
 is "text of a model tuned at load" "$out" "$(cat "$dir/plain.text")"
