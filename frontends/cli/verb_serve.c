@@ -115,7 +115,9 @@ int verb_serve(const Verb *verb, int argc, char **argv) {
         usage_error(verb, "--systemd-socket excludes --host, --port and --socket");
     l.log = read_log(verb, l.log_name);
     check_origin(verb, l.cors);
-    const TnFileUse files[] = {SERVE_FILES(f), {"--api-key", l.keys, TN_FILE_IN}};
+    const TnFileUse files[] = {SERVE_FILES(f),
+                               {"--api-key", l.keys, TN_FILE_IN},
+                               {"--socket", l.socket, TN_FILE_CACHE_MAYBE}}; /* not written, but no input */
     ServeModel s = {.f = &f};
     int code = check_files(verb, files, TN_COUNT(files));
     if (code == EXIT_OK) code = serve_open(verb, &f, &s);

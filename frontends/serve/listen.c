@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include "frontends/serve/serve.h"
@@ -23,9 +24,18 @@ static bool is_left(const struct sockaddr_un *at) {
     return left;
 }
 
+/* To connect to a file of another kind fails in the same way as to a socket that was left, so only a socket is removed. */
+static TernStatus check_place(const char *path, TernError *err) {
+    struct stat st;
+    if (lstat(path, &st) != 0 || S_ISSOCK(st.st_mode)) return TERN_OK;
+    return tn_fail(err, TERN_ERR_INPUT, "%s: got a file that is no socket, expected a socket or nothing",
+                   path);
+}
+
 static TernStatus listen_unix(const char *path, int *out_fd, TernError *err) {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     size_t n = strlen(path);
+    TN_TRY(check_place(path, err));
     if (n >= sizeof at.sun_path)
         return tn_fail(err, TERN_ERR_INPUT, "%s: got %zu bytes, expected a path of a socket of at most %zu",
                        path, n, sizeof at.sun_path - 1);

@@ -1,6 +1,6 @@
 """Clients of tern serve that hang up, read slowly or come in crowds; keys, sockets, and how a server ends."""
-import json, os, signal, socket, subprocess, sys, threading, time
-from client import Server, check, finish, true
+import json, os, signal, socket, subprocess, sys, tempfile, threading, time
+from client import Server, check, finish, make_model, true
 
 C = "/v1/completions"
 SHORT = {"prompt": "sun"}
@@ -173,6 +173,16 @@ def unix(build):
     with Server(build, unix=path) as s:
         check("by a unix socket", text(s), "It shines.")
     true("it is gone", not os.path.exists(path))
+    with tempfile.TemporaryDirectory() as folder:
+        model, flags = make_model(build, folder)
+        other = folder + "/other"
+        for place, why in ((other, "got a file that is no socket"), (model, "is the same file as")):
+            if place == other:
+                open(other, "w").write("kept")
+            before = open(place, "rb").read()
+            p = subprocess.run([build + "/tern", "serve", model, "--socket", place] + flags, stderr=subprocess.PIPE, text=True)
+            check("a file in the place of a socket: " + p.stderr, (p.returncode, why in p.stderr, p.stderr.count("\n")), (1, True, 1))
+            check("it stays", open(place, "rb").read(), before)
 
 
 def drain(build):
