@@ -31,6 +31,9 @@ static int report(const TnBatchOptions *b, const TnBatchCounts *c) {
     if (c->found) fprintf(stderr, ", %" PRIu64 " of them before", c->found);
     if (c->refused) fprintf(stderr, ", %" PRIu64 " with an error", c->refused);
     fprintf(stderr, "\n");
+    if (c->grown)
+        fprintf(stderr, "tern: %s: has grown meanwhile, and what came is not answered: run the batch again\n",
+                tn_shown(b->in).s);
     report_signal();
     if (signal_status()) return signal_status();
     return c->refused ? EXIT_INPUT : EXIT_OK;

@@ -7,13 +7,17 @@
  * Answers are appended in the order in which they end. In the order of the lines one long answer would hold back all that
  * end before it, in memory, and a process that is killed would lose them. Each says by its id which line it answers, so
  * that is all that going on needs: lines that have an answer are left out. To see that the answers are of these lines, the
- * custom_id of both is compared. */
+ * custom_id of both is compared.
+ *
+ * The file is read more than once, and may grow meanwhile. Only lines that were there at the first reading count; the next
+ * run of the same command answers the others. */
 #include "frontends/serve/batch_file.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "frontends/serve/serve.h"
 #include "runtime/base/hash.h"
@@ -35,8 +39,8 @@ typedef struct Batch {
     int in;
     TnLines lines;
     TnAnswers answers;
-    uint64_t n_lines; /* of the whole file */
-    uint64_t *marks;  /* for each line of the shard that has an answer: mark_of its custom_id; 0: none */
+    uint64_t n_lines, n_bytes; /* of the whole file, when it was counted */
+    uint64_t *marks; /* for each line of the shard that has an answer: mark_of its custom_id; 0: none */
     Pending *pending;
     bool ended; /* no more lines are read */
     TernStatus status;
@@ -70,7 +74,19 @@ static TernStatus count_lines(Batch *b) {
     while (tn_lines_next(&b->lines, &st, b->err))
         b->counts->lines += is_mine(b, b->lines.number) && !tn_lines_blank(&b->lines);
     b->n_lines = b->lines.number;
+    b->n_bytes = b->lines.end;
     return st;
+}
+
+/* The next line of those that were counted; as tn_lines_next. */
+static bool next_counted(Batch *b, TernStatus *st) {
+    *st = TERN_OK;
+    return b->lines.number < b->n_lines && tn_lines_next(&b->lines, st, b->err);
+}
+
+static bool has_grown(const Batch *b) {
+    struct stat st;
+    return fstat(b->in, &st) == 0 && (uint64_t)st.st_size > b->n_bytes;
 }
 
 static TernStatus refuse_answer(const Batch *b, uint64_t number, const char *why) {
@@ -140,7 +156,7 @@ static TernStatus take_answers(Batch *b) {
 static TernStatus compare(Batch *b) {
     TernStatus st;
     TN_TRY(tn_lines_start(&b->lines, b->b->in, b->in, b->server.o->body_most, b->err));
-    while (tn_lines_next(&b->lines, &st, b->err)) {
+    while (next_counted(b, &st)) {
         const TnLines *l = &b->lines;
         TnArena arena = {0};
         const TnJsonNode *line = NULL;
@@ -293,7 +309,7 @@ static void submit_line(Batch *b) {
 
 static bool next_line(Batch *b) {
     TernStatus st;
-    while (tn_lines_next(&b->lines, &st, b->err))
+    while (next_counted(b, &st))
         if (is_mine(b, b->lines.number) && !*mark_at(b, b->lines.number) && !tn_lines_blank(&b->lines))
             return true;
     if (st != TERN_OK) b->status = st;
@@ -343,6 +359,7 @@ static TernStatus work(Batch *b) {
     b->server.feeder = b;
     tn_engine_run(&b->server);
     TN_CHECK(!b->pending);
+    b->counts->grown = has_grown(b);
     return b->status;
 }
 

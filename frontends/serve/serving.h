@@ -77,6 +77,7 @@ typedef struct TnBatchCounts {
     uint64_t found;    /* those that were answered before */
     uint64_t answered; /* all that are, in the end */
     uint64_t refused;  /* those of them without the status 200 */
+    bool grown; /* the file of requests has grown since its lines were counted; what came is not answered */
 } TnBatchCounts;
 /* Answers what is not answered yet, and appends each answer when it is there. `options` needs models, sampler, max_tokens,
  * draft_max, ending and body_most, the most bytes of a line. Also TERN_OK when `ending` has said so: then what runs is

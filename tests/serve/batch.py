@@ -133,6 +133,27 @@ def files(b):
         true("a device: " + said, status == 1)
 
 
+def grows(b):
+    """A file of requests that grows after its lines were counted: by far more than what was counted has room for."""
+    source, to = b.write([line("a", C, {"prompt": "count", "ignore_eos": True, "n": 6})] * 4), b.folder + "/grown"
+    more = (json.dumps(line("later", C, {"prompt": "sun"})) + "\n") * 100000
+    p = b.start(source, to)
+    while not os.path.exists(to):  # it is made when the lines have been counted
+        time.sleep(0.001)
+    p.send_signal(signal.SIGSTOP)
+    with open(source, "a") as f:
+        f.write(more)
+    p.send_signal(signal.SIGCONT)
+    said = p.communicate()[1]
+    check("exit status", p.returncode, 0)
+    true("what it says: " + said, "/grown: 4 of 4 lines answered\ntern: " in said and ": has grown meanwhile, " in said)
+    check("the lines that were there", [a["custom_id"] for a in answers(to)], ["a"] * 4)
+    with open(source, "r+") as f:
+        f.truncate(os.path.getsize(source) - len(more) * 99999 // 100000)
+    check("the next run", b.run(source, to)[0], 0)
+    check("answers what came", [a["custom_id"] for a in answers(to)], ["a"] * 4 + ["later"])
+
+
 def shards(b, source, unbroken):
     all_of_them = []
     for i in range(3):
@@ -221,6 +242,7 @@ def main():
         refusals(b)
         files(b)
         locked(b)
+        grows(b)
         n = 150
         source = b.write(requests(n))
         check("an unbroken run", b.run(source, folder + "/unbroken")[0], 1)
