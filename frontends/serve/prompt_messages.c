@@ -223,11 +223,21 @@ const int32_t *tn_chat_ids(TnCall *call, const TnChatParams *p, size_t *out_n) {
     return ids;
 }
 
+static void keep_names(TnCall *call, const TnJsonNode *tools) {
+    TernText *names = tn_alloc_array(&call->arena, tools->n, sizeof *names);
+    call->plan.tools = names;
+    for (const TnJsonNode *tool = tools->first; tool; tool = tool->next) {
+        const TnJsonNode *name = tn_json_member(tn_json_member(tool, "function"), "name");
+        names[call->plan.n_tools++] =
+            (TernText){tn_strndup(&call->arena, name->text, name->size), name->size};
+    }
+}
+
 bool tn_chat_plan(TnCall *call, const TnChatParams *p) {
     size_t n = 0;
     if (!tn_plan_take(call, &p->text)) return false;
     const int32_t *ids = tn_chat_ids(call, p, &n);
-    call->plan.tools = has_tools(p);
+    if (ids && has_tools(p)) keep_names(call, p->tools);
     return ids && tn_plan_prompt(call, ids, n, p->param) && tn_tools_force(call, p);
 }
 

@@ -107,11 +107,12 @@ typedef struct TnPlan {
     TernSamplerOptions sampler; /* its biases lie in the arena */
     const TernText *stops;
     size_t n_stops;
-    TernGrammar *grammar; /* freed with the call */
-    const char *echo;     /* members of the request that are part of the answer, as JSON; NULL: none */
-    bool tools;           /* calls are to be looked for in the answer */
-    uint32_t logprobs;    /* 0: none; 1 + how many of the best go beside each token */
-    bool logprob_lists;   /* as /v1/completions writes them */
+    TernGrammar *grammar;  /* freed with the call */
+    const char *echo;      /* members of the request that are part of the answer, as JSON; NULL: none */
+    const TernText *tools; /* names of those whose calls are to be looked for in the answer; NULL: none */
+    size_t n_tools;
+    uint32_t logprobs;  /* 0: none; 1 + how many of the best go beside each token */
+    bool logprob_lists; /* as /v1/completions writes them */
 } TnPlan;
 
 /* ---- vectors asked for */

@@ -4,8 +4,9 @@
  *   Llama 3        the whole answer is {"name": "f", "parameters": {..}}, perhaps after <|python_tag|>
  *   Mistral        [TOOL_CALLS][{"name": "f", "arguments": {..}}, ..]
  *
- * What is not whole or not JSON stays text: nothing that the model said is lost. Arguments are passed on as the JSON that
- * they are, without blanks, in a string as OpenAI's clients expect. */
+ * What is not whole, not JSON, or names no tool of the request stays text: nothing that the model said is lost. An answer that
+ * is bare JSON may well be data with a member "name", so it is a call only if it has arguments and nothing that calls do not
+ * have. Arguments are passed on as the JSON that they are, without blanks, in a string as OpenAI's clients expect. */
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/serve/serve.h"
@@ -14,12 +15,30 @@ static TernText keep(TnToolText *t, const char *bytes, size_t n) {
     return (TernText){tn_strndup(&t->arena, bytes, n), n};
 }
 
-/* Adds a call if the node is one. */
-static bool add_call(TnToolText *t, const TnJsonNode *v) {
+static bool is_tool(const TnPlan *plan, const TnJsonNode *name) {
+    for (size_t i = 0; name && name->kind == TN_JSON_STRING && i < plan->n_tools; i++)
+        if (plan->tools[i].size == name->size && memcmp(plan->tools[i].data, name->text, name->size) == 0)
+            return true;
+    return false;
+}
+
+/* Whether the object has no other members than calls have. */
+static bool is_only_call(const TnJsonNode *v) {
+    static const char *const known[] = {"name", "arguments", "parameters", "id", "type"};
+    for (const TnJsonNode *m = v->first; m; m = m->next) {
+        size_t i = 0;
+        while (i < TN_COUNT(known) && strcmp(known[i], m->key) != 0) i++;
+        if (i == TN_COUNT(known)) return false;
+    }
+    return true;
+}
+
+/* Adds a call if the node is one. bare: no word around it says so. */
+static bool add_call(const TnPlan *plan, TnToolText *t, const TnJsonNode *v, bool bare) {
     const TnJsonNode *name = tn_json_member(v, "name"), *arguments = tn_json_member(v, "arguments");
     if (!arguments) arguments = tn_json_member(v, "parameters");
-    if (!name || name->kind != TN_JSON_STRING || name->size == 0) return false;
-    if (arguments && arguments->kind != TN_JSON_OBJECT) return false;
+    if (!is_tool(plan, name) || (arguments && arguments->kind != TN_JSON_OBJECT)) return false;
+    if (bare && !(arguments && is_only_call(v))) return false;
     TnBuf text = {0};
     if (arguments)
         tn_json_print(arguments, &text);
@@ -32,16 +51,17 @@ static bool add_call(TnToolText *t, const TnJsonNode *v) {
 }
 
 /* A call, or a list of calls. */
-static bool add_json(TnToolText *t, const char *text, size_t n) {
+static bool add_json(const TnPlan *plan, TnToolText *t, const char *text, size_t n, bool bare) {
     TnArena arena = {0};
     const TnJsonNode *v = NULL;
     size_t before = t->n_calls;
     bool ok = tn_json_tree(text, n, &arena, &v, NULL) == TERN_OK;
     if (ok && v->kind == TN_JSON_ARRAY && v->n) {
-        for (const TnJsonNode *item = v->first; item && ok; item = item->next) ok = add_call(t, item);
+        for (const TnJsonNode *item = v->first; item && ok; item = item->next)
+            ok = add_call(plan, t, item, bare);
         if (!ok) t->n_calls = before;
     } else {
-        ok = ok && add_call(t, v);
+        ok = ok && add_call(plan, t, v, bare);
     }
     tn_arena_free(&arena);
     return ok;
@@ -58,7 +78,7 @@ static size_t skip_blanks(const char *text, size_t n) {
 }
 
 /* <tool_call>..</tool_call>: what is between and around calls is content, without blanks at its ends. */
-static void read_tagged(TnToolText *t, const char *text, size_t n) {
+static void read_tagged(const TnPlan *plan, TnToolText *t, const char *text, size_t n) {
     static const char open[] = "<tool_call>", close[] = "</tool_call>";
     TnBuf *content = &t->content;
     for (const char *p = text, *end = text + n; p < end;) {
@@ -66,7 +86,7 @@ static void read_tagged(TnToolText *t, const char *text, size_t n) {
         const char *body = at ? at + sizeof open - 1 : NULL;
         const char *stop = body ? find(body, (size_t)(end - body), close) : NULL;
         const char *next = stop ? stop + sizeof close - 1 : end;
-        if (stop && add_json(t, body, (size_t)(stop - body)))
+        if (stop && add_json(plan, t, body, (size_t)(stop - body), false))
             tn_buf_put(content, p, (size_t)(at - p));
         else
             tn_buf_put(content, p, (size_t)(next - p));
@@ -91,9 +111,10 @@ void tn_tools_parse(TnCall *call, size_t choice, TnToolText *out) {
     size_t n = text->len - at;
     for (size_t i = 0; i < TN_COUNT(whole) && n && !out->n_calls; i++) {
         size_t skip = strlen(whole[i]);
-        if (n > skip && memcmp(begin, whole[i], skip) == 0) add_json(out, begin + skip, n - skip);
+        if (n > skip && memcmp(begin, whole[i], skip) == 0)
+            add_json(&call->plan, out, begin + skip, n - skip, skip == 0);
     }
-    if (!out->n_calls && text->len) read_tagged(out, text->data, text->len);
+    if (!out->n_calls && text->len) read_tagged(&call->plan, out, text->data, text->len);
 }
 
 void tn_tools_free(TnToolText *t) {

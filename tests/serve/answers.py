@@ -129,6 +129,13 @@ def tools(s):
           ("tool_calls", None, "function", {"name": "weather", "arguments": '{"city":"Rome"}'}))
     c = s.post(CHAT, {"messages": user("half"), "tools": f})["choices"][0]
     check("half a call", (c["finish_reason"], c["message"]["content"]), ("stop", '<tool_call>\n{"name": "weather"'))
+    for word, text in (("person", '{"name": "Alice", "age": 5}'), ("weathers", '{"name": "weather", "age": 5, "arguments": {}}'),
+                       ("unknown", '<tool_call>{"name": "wether", "arguments": {}}</tool_call>')):
+        c = s.post(CHAT, {"messages": user(word), "tools": f})["choices"][0]
+        check("no call: " + word, (c["finish_reason"], c["message"]["content"], "tool_calls" in c["message"]), ("stop", text, False))
+    c = s.post(CHAT, {"messages": user("bare"), "tools": f})["choices"][0]
+    check("a call without a word around it", (c["finish_reason"], c["message"]["tool_calls"][0]["function"]),
+          ("tool_calls", {"name": "weather", "arguments": '{"city":"Oslo"}'}))
     c = s.post(CHAT, {"messages": user("weather")})["choices"][0]
     true("a call without tools is text", c["message"]["content"].startswith("<tool_call>") and "tool_calls" not in c["message"])
     e = s.stream(CHAT, {"messages": user("weather"), "tools": f})

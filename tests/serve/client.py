@@ -13,6 +13,10 @@ say pick: right
 say weather: <tool_call>\\n{"name": "weather", "arguments": {"city": "Rome"}}\\n</tool_call>
 say half: <tool_call>\\n{"name": "weather"
 say json: {|"a"|:|1|}
+say person: {"name": "Alice", "age": 5}
+say weathers: {"name": "weather", "age": 5, "arguments": {}}
+say bare: {"name": "weather", "parameters": {"city": "Oslo"}}
+say unknown: <tool_call>{"name": "wether", "arguments": {}}</tool_call>
 """
 failures = checks = 0
 
