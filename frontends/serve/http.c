@@ -149,11 +149,23 @@ static bool check_head(TnCall *call) {
                           info->header_size, HEAD_MOST);
 }
 
+/* Who sends it (origins.c). Only POST makes work. */
+static bool check_page(TnCall *call) {
+    const char *origin = header(call, "Origin"), *host = header(call, "Host");
+    if (!tn_host_may_be(call->server, host))
+        return tn_call_refuse(call, 403, "forbidden_host", NULL,
+                              "got the header Host: %.80s, expected localhost or an address", host);
+    if (strcmp(call->route->method, "POST") != 0 || tn_origin_may_ask(call->server, origin, host))
+        return true;
+    return tn_call_refuse(call, 403, "forbidden_origin", NULL,
+                          "got the header Origin: %.80s, expected this server's own or that of --cors",
+                          origin);
+}
+
 /* ---- Pages of other origins (CORS): only that of --cors may read answers. A browser asks first, without a key. */
 
 static bool is_allowed_origin(const TnCall *call) {
-    const char *allowed = call->server->o->cors, *origin = header(call, "Origin");
-    return allowed && origin && (strcmp(allowed, "*") == 0 || strcmp(allowed, origin) == 0);
+    return tn_origin_allowed(call->server, header(call, "Origin"));
 }
 
 static bool is_preflight(const TnCall *call, const char *method) {
@@ -285,7 +297,7 @@ static enum MHD_Result begin(TnServer *server, struct MHD_Connection *c, const c
                        "%u connections are open, expected at most that", server->o->connections);
     } else if (is_preflight(call, method))
         tn_call_answer(call, 204, "text/plain", "", 0);
-    else if (check_head(call) && tn_route_find(call, method, path) && check_key(call))
+    else if (check_head(call) && tn_route_find(call, method, path) && check_page(call) && check_key(call))
         check_length(call);
     return call->status == 413 ? reply(call) : MHD_YES; /* such a body is not even read */
 }
@@ -347,6 +359,7 @@ static TernStatus allow_files(uint32_t connections, TernError *err) {
 TernStatus tn_http_start(TnServer *server, TernError *err) {
     const TnServeOptions *o = server->o;
     TN_TRY(allow_files(o->connections, err));
+    server->place = tn_place_of(server->fd);
     server->peers = tn_xcalloc(1, sizeof *server->peers);
     server->peers->next = server->peers->prev = server->peers;
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;

@@ -25,6 +25,7 @@ void tn_put_string(TnBuf *out, const char *bytes, size_t n) {
 static const char *error_type(unsigned status) {
     if (status == 429) return "rate_limit_error";
     if (status == 401) return "authentication_error";
+    if (status == 403) return "permission_error";
     return status >= 500 ? "server_error" : "invalid_request_error";
 }
 
@@ -44,6 +45,8 @@ static const char *anthropic_type(unsigned status) {
     switch (status) {
     case 401:
         return "authentication_error";
+    case 403:
+        return "permission_error";
     case 404:
         return "not_found_error";
     case 413:

@@ -6,7 +6,7 @@
  * until the engine has put bytes into its output.
  *
  *   http.c        the daemon: connections, bodies, limits, sleeping and waking
- *   listen.c, api_keys.c, access_log.c   the socket; who may ask; a line a request
+ *   listen.c, api_keys.c, origins.c, access_log.c   the socket; who may ask; which pages may; a line a request
  *   routes.def, routes.c   method, path, handler
  *   batch.c, batch_file.c  tern batch: lines of a file in the place of connections
  *   params.c      members of a request's JSON, by a table an endpoint
@@ -314,7 +314,7 @@ void tn_engine_run(TnServer *server);
 /* Brings the metrics of generators up to date. */
 void tn_engine_take_counts(TnServer *server);
 
-/* ---- http.c, access_log.c, listen.c, api_keys.c */
+/* ---- http.c, access_log.c, listen.c, api_keys.c, origins.c */
 TernStatus tn_http_start(TnServer *server, TernError *err);
 void tn_http_stop(TnServer *server); /* after the engine has ended */
 /* Wakes the connection of a call that was found asleep. */
@@ -327,6 +327,18 @@ TernStatus tn_keys_read(const char *path, TnKeys **out, TernError *err);
 /* The number of the key from 1, or 0: none. Takes the same time for all keys of a length. */
 size_t tn_keys_find(const TnKeys *keys, const char *key, size_t n);
 void tn_keys_free(TnKeys *keys);
+/* Who can reach the server's socket. */
+typedef enum TnPlace {
+    TN_PLACE_NETWORK,
+    TN_PLACE_LOOPBACK, /* this machine, and what a browser on it runs */
+    TN_PLACE_UNIX,     /* no browser */
+} TnPlace;
+TnPlace tn_place_of(int fd);
+/* Whether --cors allows the origin. */
+bool tn_origin_allowed(const TnServer *server, const char *origin);
+/* Whether a request with these headers may be what they say; NULL: the header is absent. */
+bool tn_origin_may_ask(const TnServer *server, const char *origin, const char *host);
+bool tn_host_may_be(const TnServer *server, const char *host);
 
 /* ---- server.c */
 void tn_server_open(TnServer *server, const TnServeOptions *o); /* zeroes it first */
@@ -350,7 +362,8 @@ struct TnServer {
     const TnServeOptions *o;
     struct MHD_Daemon *daemon;
     int fd;
-    TnKeys *keys; /* NULL: none is asked for */
+    TnPlace place; /* of fd */
+    TnKeys *keys;  /* NULL: none is asked for */
     double started;
     uint64_t instance; /* for ids of answers */
 

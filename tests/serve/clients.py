@@ -21,7 +21,7 @@ def send(s, body, path=C, receive=None):
     c.settimeout(600)
     c.connect(("127.0.0.1", s.port))
     data = json.dumps(body).encode()
-    c.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % (path.encode(), len(data)) + data)
+    c.sendall(b"POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % (path.encode(), len(data)) + data)
     return c
 
 
@@ -149,12 +149,29 @@ def origins(build):
     with Server(build, "--slots", "1", "-c", "512") as s:
         check("none by default", allow(s.ask("POST", C, SHORT, page)[1]), {})
         check("nor for who asks first", s.ask("OPTIONS", C, None, asks)[0], 405)
+        check("a page reads the state without an answer to it", s.ask("GET", "/health", headers=page)[0], 200)
+        port, here = s.port, lambda host, scheme="http": {"Origin": "%s://%s" % (scheme, host), "Host": host}
+        for headers in (page, {"Origin": "null"}, {"Origin": "http://127.0.0.1"}, dict(here("localhost"), Host="127.0.0.1"), {"Origin": ""}):
+            status, _, body = s.ask("POST", C, SHORT, headers)
+            check("%s" % headers, (status, [json.loads(body)["error"][k] for k in ("type", "code")]), (403, ["permission_error", "forbidden_origin"]))
+        for headers in (here("127.0.0.1:%d" % port), here("localhost:%d" % port), here("localhost", "https"), here("[::1]:%d" % port), {"Host": "LOCALHOST"}):
+            check("%s" % headers, s.ask("POST", C, SHORT, headers)[0], 200)
+        for host in ("evil.example", "evil.example:%d" % port, "localhost.evil.example", "127.0.0.1.evil.example", "127.0.0.1:80.evil.example", "[::1", "[x]", "::1", ""):
+            for method, path in (("POST", C), ("GET", "/slots")):
+                status, _, body = s.ask(method, path, SHORT if method == "POST" else None, dict(here(host)))
+                check("%s with Host '%s'" % (path, host), (status, json.loads(body)["error"]["code"]), (403, "forbidden_host"))
+    with Server(build, "--slots", "1", "-c", "512", "--host", "0.0.0.0") as s:
+        check("a host of a server on the network", s.ask("POST", C, SHORT, {"Host": "a.example", "Origin": "http://a.example"})[0], 200)
+        check("another origin there", s.ask("POST", C, SHORT, page)[0], 403)
     for origin in ("https://a.example", "*"):
         with Server(build, "--slots", "1", "-c", "512", "--cors", origin) as s:
             status, headers, _ = s.ask("POST", C, SHORT, page)
             check("an answer", (status, allow(headers)), (200, {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}))
             check("an error", allow(s.ask("POST", C, {}, page)[1]), {"Access-Control-Allow-Origin": origin, "Vary": "Origin"})
             check("without an origin", allow(s.ask("POST", C, SHORT)[1]), {"Vary": "Origin"})
+            check("its host", s.ask("POST", C, SHORT, {"Host": "a.example"})[0], 200)
+            check("another host", s.ask("POST", C, SHORT, {"Host": "b.example"})[0], 200 if origin == "*" else 403)
+            check("another origin", s.ask("POST", C, SHORT, {"Origin": "https://b.example"})[0], 200 if origin == "*" else 403)
             status, headers, body = s.ask("OPTIONS", C, None, asks)
             check("who asks first", (status, body, allow(headers)), (204, "", {
                 "Access-Control-Allow-Origin": origin, "Access-Control-Allow-Methods": "GET, POST", "Access-Control-Max-Age": "3600",
@@ -172,6 +189,7 @@ def unix(build):
         left.bind(path)
     with Server(build, unix=path) as s:
         check("by a unix socket", text(s), "It shines.")
+        check("where names and origins are a proxy's task", s.ask("POST", C, SHORT, {"Host": "a.example", "Origin": "https://b.example"})[0], 200)
     true("it is gone", not os.path.exists(path))
     with tempfile.TemporaryDirectory() as folder:
         model, flags = make_model(build, folder)
