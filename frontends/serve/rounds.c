@@ -19,10 +19,17 @@ enum { TURNS_MOST = 4096 };
 
 /* ---- Submitting, on the web thread */
 
+/* Call it with the lock. A call that has not begun may be one that a free slot is for. */
+static bool is_full(const TnServer *server) {
+    size_t n_free = 0;
+    for (size_t i = 0; i < server->n_views; i++) n_free += !server->views[i].busy;
+    return server->n_queued >= server->o->queue + n_free;
+}
+
 bool tn_engine_submit(TnCall *call) {
     TnServer *server = call->server;
     pthread_mutex_lock(&server->lock);
-    bool full = server->n_queued >= server->o->queue, draining = server->draining;
+    bool full = is_full(server), draining = server->draining;
     if (full && !draining) server->metrics.requests_refused_total++;
     if (!full && !draining) {
         call->submitted = true;
@@ -36,7 +43,8 @@ bool tn_engine_submit(TnCall *call) {
     if (!full && !draining) return true;
     tn_call_header(call, "Retry-After", draining ? "5" : "1");
     if (draining) return tn_call_refuse(call, 503, "draining", NULL, "the server is about to end");
-    return tn_call_refuse(call, 429, "queue_full", NULL, "%u requests wait for a slot, expected at most that",
+    return tn_call_refuse(call, 429, "queue_full", NULL,
+                          "all slots are taken and %u requests wait for a slot, expected at most that",
                           server->o->queue);
 }
 

@@ -72,6 +72,21 @@ def full_queue(s):
     s.until("and the slot", lambda: busy(s) == 0)
 
 
+def no_queue(s):
+    """--queue 0: a free slot is taken, and nobody waits."""
+    for _ in range(3):
+        check("a slot is free", text(s), "It shines.")
+    runs = [send(s, LONG) for _ in range(2)]
+    s.until("both slots are taken", lambda: busy(s) == 2)
+    status, _, body = s.ask("POST", C, SHORT)
+    check("none is free", (status, json.loads(body)["error"]["message"]),
+          (429, "all slots are taken and 0 requests wait for a slot, expected at most that"))
+    for c in runs:
+        c.close()
+    s.until("they are free again", lambda: busy(s) == 0)
+    check("then", text(s), "It shines.")
+
+
 def slow_reader(s):
     c = send(s, LARGE, receive=4096)
     c.recv(100)
@@ -235,6 +250,8 @@ def main():
     with Server(build, "--slots", "1", "--queue", "1", "-c", "512") as s:
         hang_ups(s)
         full_queue(s)
+    with Server(build, "--slots", "2", "--queue", "0", "-c", "512") as s:
+        no_queue(s)
     with Server(build, "--slots", "2", "-c", "128", script=WIDE) as s:
         slow_reader(s)
     keys(build)
