@@ -115,11 +115,12 @@ static int on_piece(void *user, const TernPiece *piece) {
     pthread_mutex_lock(&call->server->lock);
     if (c->last > 0)
         tn_metrics_seconds(&m->time_per_token_seconds, now - c->last);
-    else
+    else if (!call->first_out) /* later choices of a call may have waited for its first ones */
         tn_metrics_seconds(&m->time_to_first_token_seconds, now - call->begun);
     m->tokens_predicted_total += piece->id != TERN_NO_TOKEN;
     pthread_mutex_unlock(&call->server->lock);
     c->last = now;
+    call->first_out = true;
     tn_odds_add(c, piece);
     tn_buf_put(&c->text, piece->text, piece->size);
     if (call->plan.stream && call->plan.shape->piece && piece->size)

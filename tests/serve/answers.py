@@ -210,6 +210,10 @@ def states(s):
     true("counters end in _total", all(n.endswith("_total") == (k == "counter") for n, k in names))
     for line in text.splitlines():
         true("a line of metrics: " + line, re.fullmatch(r'# (HELP|TYPE) tern_\w+ .+|tern_\w+(\{\w+="[^"]+"\})? [0-9.e+-]+', line))
+    count = lambda: s.metric("time_to_first_token_seconds_count")
+    before = count()
+    s.post(C, {"prompt": "sun", "n": 4})
+    check("a first token is once a request", count(), before + 1)
     true("tokens were counted", s.metric("tokens_predicted_total") > 100 and s.metric("requests_processing") == 0)
     llama = s.ask("GET", "/metrics?names=llamacpp")[2]
     true("llama-server's names", re.search(r"^llamacpp:prompt_tokens_total \d+$", llama, re.M) and "tern_" not in llama)
