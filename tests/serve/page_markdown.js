@@ -22,7 +22,7 @@ const doc = {
   createTextNode(text) { if (typeof text !== "string") throw new Error("a text that is none"); return new Node("#text", text); },
 };
 const context = vm.createContext({});
-vm.runInContext(fs.readFileSync(process.argv[2], "utf8") + "\nthis.markdown = markdown;", context);
+vm.runInContext(fs.readFileSync(process.argv[2], "utf8") + "\nthis.markdown = markdown; this.LINK = LINK;", context);
 const draw = text => context.markdown(doc, text).map(b => b.node.toString()).join("");
 
 const CASES = [
@@ -33,6 +33,7 @@ const CASES = [
   ["*a **b** c* **a *b***", "<p><em>a <strong>b</> c</> <strong>a <em>b</></></>"],
   ["snake_case_name 2 * 3 * 4 **open", "<p>snake_case_name 2 * 3 * 4 **open</>"],
   ["`` a`b `` `open", "<p><code>a`b</> `open</>"],
+  ["` a ` ` a` `  ` `  a `", "<p><code>a</> <code> a</> <code>  </> <code> a</></>"],
   ["\\*no\\* \\<b>", "<p>*no* &lt;b></>"],
   ["- a\n- b\n  - c\n- d", "<ul><li>a</><li>b<ul><li>c</></></><li>d</></>"],
   ["3. a\n4. b\n\n   c\n5) d", "<ol 3><li>a</><li>b<p>c</></><li>d</></>"],
@@ -45,6 +46,8 @@ const CASES = [
   ["![pic](https://a.b/c.png) ![no](x.png)", "<p><a https://a.b/c.png>pic</> no</>"],
   ["<script>alert(1)</script>\n<img src=x onerror=alert(1)>", "<p>&lt;script>alert(1)&lt;/script><br>&lt;img src=x onerror=alert(1)></>"],
   ["|a|b|c|\n|:-|:-:|-:|\n|1|`x\\|y`|3|4|", "<div><table><thead><tr><th>a</><th center>b</><th right>c</></></><tbody><tr><td>1</><td center><code>x|y</></><td right>3</></></></></>"],
+  ["a | b\n  --- | -  \n1|2", "<div><table><thead><tr><th>a</><th>b</></></><tbody><tr><td>1</><td>2</></></></></>"],
+  ["[t](  https://a.b  \"x\"  )", "<p><a https://a.b>t</></>"],
   ["a | b\nno", "<p>a | b<br>no</>"],
   ["```c\nint x = 1; // n\n```\nafter", "<figure><figcaption><span>c</><button></></><pre><code><span.word>int</> x = <span.number>1</>; <span.note>// n</></></></><p>after</>"],
   ["~~~\n```\n<b>\n~~~", "<figure><figcaption><span>text</><button></></><pre><code>```\n&lt;b></></></>"],
@@ -77,4 +80,12 @@ for (const part of ["*a **b ", "[", "[a](", "`a ``b ", "> ", "- a\n", "  - ", "|
   const text = part.repeat(Math.ceil(30000 / part.length));
   ok("much of " + JSON.stringify(part), draw(text).length > 0 || !text.trim());
 }
+
+// Two runs of blanks without a bound take time by their square, which no result shows.
+const blanks = " ".repeat(20000);
+ok("blanks in a link are bounded", !/\\s[*+]/.test(context.LINK.source));
+for (const text of ["[a](" + blanks + "x", "[a](x" + blanks + "y", "[a](x" + blanks + "\"t\"" + blanks + "y"])
+  ok("no link: " + text.slice(0, 5), draw(text).includes(text));
+ok("no table", draw("a|b\n" + blanks + "--" + blanks + "x") === "<p>a|b<br>--" + blanks + "x</>");
+ok("code", draw("`" + blanks + "a`") === "<p><code>" + blanks + "a</></>");
 finish("page markdown");

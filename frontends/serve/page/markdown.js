@@ -15,7 +15,8 @@ function make(doc, name, className, ...children) {
 
 // ---- Parts of a line
 
-const LINK = /\[([^[\]]*)\]\(\s*<?([^\s<>()]*(?:\([^\s<>()]*\)[^\s<>()]*)*)>?(?:\s+"[^"\n]*")?\s*\)/y;
+// Blanks are bounded: two runs of them side by side would be tried at each place where the first may end.
+const LINK = /\[([^[\]]*)\]\(\s{0,9}<?([^\s<>()]*(?:\([^\s<>()]*\)[^\s<>()]*)*)>?(?:\s{1,9}"[^"\n]*")?\s{0,9}\)/y;
 const BARE = /https?:\/\/[^\s<>"'`)\]]*[^\s<>"'`)\].,;:!?*_~]/y;
 const SAFE = /^(?:https?:\/\/|mailto:)/i;
 const MARKS = [["***", "strong"], ["**", "strong"], ["__", "strong"], ["~~", "del"], ["*", "em"], ["_", "em"]];
@@ -62,7 +63,7 @@ function inline(doc, text, depth) {
       at += n;
       return;
     }
-    put(make(doc, "code", "", text.slice(at + n, end).replace(/^ (.*[^ ].*) $/s, "$1").replace(/\n/g, " ")), end + n);
+    put(make(doc, "code", "", text.slice(at + n, end).replace(/^ (?! *$)(.*) $/s, "$1").replace(/\n/g, " ")), end + n);
     return true;
   }
 
@@ -174,7 +175,7 @@ const HEADING = /^ {0,3}(#{1,6})(?:\s+(.*))?$/;
 const RULE = /^ {0,3}(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})$/;
 const QUOTE = /^ {0,3}> ?/;
 const ITEM = /^( *)([-*+]|\d{1,9}[.)])(?: +|$)/;
-const DELIMITERS = /^ *\|? *:?-+:? *(?:\| *:?-+:? *)*\|? *$/;
+const DELIMITERS = /^\|? *:?-+:? *(?:\| *:?-+:? *)*\|?$/; // of a line without blanks at its ends
 const blank = line => /^\s*$/.test(line);
 const startsBlock = line => FENCE.test(line) || HEADING.test(line) || RULE.test(line) || QUOTE.test(line) || ITEM.test(line);
 
@@ -256,7 +257,7 @@ function blocks(doc, lines, depth) {
       const nodes = [];
       at = list(doc, lines, at, depth, nodes);
       add(nodes[0], from);
-    } else if (line.includes("|") && at + 1 < lines.length && lines[at + 1].includes("-") && DELIMITERS.test(lines[at + 1]) &&
+    } else if (line.includes("|") && at + 1 < lines.length && lines[at + 1].includes("-") && DELIMITERS.test(lines[at + 1].trim()) &&
                cells(line).length === cells(lines[at + 1]).length) {
       for (at += 2; at < lines.length && lines[at].includes("|");) at++;
       add(table(doc, lines.slice(from, at), depth), from);
