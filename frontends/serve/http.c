@@ -269,13 +269,14 @@ static bool parse_body(TnCall *call) {
     return true;
 }
 
-/* The rest of a body that was refused is thrown away, so that the client reads why; false: it is too much, hang up. */
+/* The rest of a body that was refused is thrown away, so that the client reads why: a client reads when it has sent all. False:
+ * it is too much, or takes as long again, hang up. */
 static bool take_body(TnCall *call, const char *data, size_t n) {
     const TnServeOptions *o = call->server->o;
-    bool late = tn_os_seconds() - call->begun > o->body_seconds;
+    double seconds = tn_os_seconds() - call->begun;
     call->n_arrived += n;
-    if (call->status) return !late && call->n_arrived <= 2 * o->body_most;
-    if (late)
+    if (call->status) return seconds <= 2 * o->body_seconds && call->n_arrived <= 2 * o->body_most;
+    if (seconds > o->body_seconds)
         tn_call_refuse(call, 408, "request_timeout", NULL,
                        "the body took longer than %g seconds, expected at most that", o->body_seconds);
     else if (call->n_arrived > o->body_most)

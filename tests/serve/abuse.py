@@ -213,7 +213,7 @@ def resets(s, n):
 
 def slow(build):
     """Heads and bodies that come a byte at a time, or stop."""
-    with Server(build, "--slots", "1", "-c", "256", "--idle", "2") as s:
+    with Server(build, "--slots", "1", "-c", "256", "--idle", "4") as s:
         data, open_ones = message(C, b'{"prompt": "sun"}'), []
         for n in (1, 30, len(data) - 1):
             for _ in range(20):
@@ -235,6 +235,21 @@ def slow(build):
                 got = b"closed"
         true("a body a byte at a time: %r" % got[:60], got == b"closed" or b" 408 " in got)
         dripping.close()
+        late, begun = socket.create_connection(("127.0.0.1", s.port), 600), time.monotonic()
+        late.sendall(b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n")
+        n = 1000
+        while time.monotonic() - begun < 4.5:  # then it is late, and still sends all of it
+            n -= late.send(b" ")
+            time.sleep(0.2)
+        try:
+            for part in (b" " * (n - 1), b" "):
+                late.sendall(part)
+                time.sleep(0.05)
+            got = late.recv(4096)
+        except OSError:
+            got = b""
+        true("a late body is answered: %r" % got[:60], b" 408 " in got or time.monotonic() - begun > 8)  # then it may be hung up
+        late.close()
         for c in open_ones:
             c.settimeout(600)
             check("a slow sender", c.recv(4096), b"")
