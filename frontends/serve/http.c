@@ -291,6 +291,7 @@ static enum MHD_Result begin(TnServer *server, struct MHD_Connection *c, const c
     TnCall *call = *out = tn_call_create(server, c);
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
     if (info) call->fd = info->connect_fd;
+    name_client(call, 0); /* for those that get no further */
     if (peer_of(c)->excess) {
         tn_call_header(call, "Retry-After", "1");
         tn_call_header(call, "Connection", "close");

@@ -239,9 +239,12 @@ def log(build):
     with Server(build, "--slots", "1", "-c", "512", "--log", "json") as s:
         check("an answer", text(s, {"prompt": "the sun"}), "It shines.")
         s.ask("GET", "/secret")
-        lines = [json.loads(s.process.stderr.readline()) for _ in range(2)]
+        s.ask("POST", "/health", {})
+        s.ask("GET", "/health", None, {"Host": "a.example"})
+        lines = [json.loads(s.process.stderr.readline()) for _ in range(4)]
         check("lines of the log", [(x["client"], x["method"], x["path"], x["status"], x["prompt_tokens"], x["completion_tokens"]) for x in lines],
-              [("127.0.0.1", "POST", C, 200, 5, 4), ("", "-", "-", 404, 0, 0)])
+              [("127.0.0.1", "POST", C, 200, 5, 4), ("127.0.0.1", "-", "-", 404, 0, 0),
+               ("127.0.0.1", "-", "-", 405, 0, 0), ("127.0.0.1", "GET", "/health", 403, 0, 0)])
         true("nothing of the request", "sun" not in str(lines) and "secret" not in str(lines))
 
 
