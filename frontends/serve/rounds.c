@@ -9,7 +9,7 @@
  *
  * Hang-ups: the library does not watch a connection that is suspended, so the engine polls the descriptors of all calls, in
  * one system call a round and without waiting. It does so under the lock, where a call that is not `gone` owns its
- * descriptor. A client that closes its sending side counts as one that hung up. */
+ * descriptor. A client that closes its sending side counts as one that hung up; if it still reads, it reads so. */
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -316,7 +316,7 @@ static void find_gone(TnServer *server) {
     if (poll(fds, n, 0) > 0) {
         call = server->calls;
         for (size_t i = 0; i < n; i++, call = call->next)
-            if (fds[i].revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) call->gone = true;
+            if (fds[i].revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) call->hung_up = true;
     }
     pthread_mutex_unlock(&server->lock);
     free(fds);
@@ -328,14 +328,14 @@ static void end_some(TnServer *server) {
     for (TnCall *call = server->calls, *next; call; call = next) {
         next = call->next;
         pthread_mutex_lock(&server->lock);
-        bool gone = call->gone, late = !gone && now_since(call->begun) > most;
+        bool gone = call->gone || call->hung_up, late = !gone && now_since(call->begun) > most;
         server->metrics.requests_hung_up_total += gone;
         server->metrics.requests_late_total += late;
         pthread_mutex_unlock(&server->lock);
         if (late)
             tn_call_fail(call, 504, "deadline", "the answer took longer than %g seconds, the server's limit",
                          most);
-        if (gone) tn_call_complete(call, 499, "application/json");
+        if (gone) tn_call_fail(call, 499, "client_closed", "the client closed its side of the connection");
         if (late || gone) drop(server, call);
     }
 }

@@ -147,6 +147,7 @@ struct TnCall {
     size_t n_events;                             /* of a stream of /v1/responses */
     TnBuf making;                                /* an answer in the making */
     bool first_out;                              /* a piece has come */
+    bool hung_up;                                /* the client closed its side; it may still read */
     TnCall *next;                                /* in the inbox or the engine's list */
     /* under the server's lock */
     unsigned refs;

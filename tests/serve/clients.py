@@ -49,6 +49,15 @@ def hang_ups(s):
         s.until("a hang-up frees the slot (stream %s)" % stream, lambda: busy(s) == 0)
         check("it is counted", s.metric("requests_hung_up_total"), before + 1)
         check("another is answered", text(s), "It shines.")
+    for stream in (True, False):
+        c = send(s, dict(LONG, stream=stream))
+        s.until("a slot is taken", lambda: busy(s) == 1)
+        c.shutdown(socket.SHUT_WR)
+        got = read_all(c)
+        c.close()
+        said = b'{"error": {"message": "the client closed its side of the connection", "type": "invalid_request_error", "param": null, "code": "client_closed"}}'
+        true("who still reads learns that: %r" % got[-300:],
+             said + b"\n\n" in got and got.startswith(b"HTTP/1.1 200") if stream else got.startswith(b"HTTP/1.1 499") and got.endswith(said + b"\n"))
     c = send(s, dict(LONG, stream=True))
     c.recv(1000)
     c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
