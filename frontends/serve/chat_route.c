@@ -10,7 +10,7 @@ static const TnParam params[] = {
     {"tool_choice", TN_PARAM_NODE, AT(tool_choice), 0, 0, NULL},
     {"parallel_tool_calls", TN_PARAM_BOOL, AT(parallel), 0, 0, NULL},
     {"chat_template_kwargs", TN_PARAM_NODE, AT(kwargs), 0, 0, NULL},
-    {"max_completion_tokens", TN_PARAM_INT, AT(text.max_tokens), -1, 1e9, NULL},
+    {"max_completion_tokens", TN_PARAM_INT, AT(max_completion), -1, 1e9, NULL},
     {"logprobs", TN_PARAM_BOOL, AT(logprobs), 0, 0, NULL},
     {"top_logprobs", TN_PARAM_INT, AT(top_logprobs), 0, TERN_LOGPROBS_MOST, NULL},
     {"modalities", TN_PARAM_ONLY, 0, 0, 0, "[\"text\"]"},
@@ -149,6 +149,20 @@ static bool take_logprobs(TnCall *call, const TnChatParams *p) {
     return true;
 }
 
+/* One bound under two names. */
+static bool take_bound(TnCall *call, TnChatParams *p) {
+    static const char name[] = "max_completion_tokens";
+    const TnJsonNode *older = tn_json_member(call->json, "max_tokens");
+    if (p->max_completion == TN_ABSENT) return true;
+    if (older && older->kind != TN_JSON_NULL && p->text.max_tokens != p->max_completion)
+        return tn_call_refuse(call, 400, "invalid_value", name,
+                              "%s: got %lld beside max_tokens %lld, expected one of them, or the same", name,
+                              (long long)p->max_completion, (long long)p->text.max_tokens);
+    p->text.max_tokens = p->max_completion;
+    p->text.max_name = name;
+    return true;
+}
+
 static bool take_tool_choice(TnCall *call, TnChatParams *p) {
     const TnJsonNode *v = p->tool_choice, *name = tn_json_member(tn_json_member(v, "function"), "name");
     if (!v || tn_json_is(v, "auto")) return true;
@@ -163,11 +177,11 @@ static bool take_tool_choice(TnCall *call, TnChatParams *p) {
 
 void tn_route_chat(TnCall *call) {
     static const TnParam *const tables[] = {params, tn_text_params};
-    TnChatParams p = {.param = "messages", .parallel = true, .top_logprobs = -1};
+    TnChatParams p = {.param = "messages", .parallel = true, .top_logprobs = -1, .max_completion = TN_ABSENT};
     tn_plan_defaults(call->server, &p.text);
     call->plan.shape = &shape;
     if (tn_params_read(call, call->json, "", tables, 2, &p) && take_logprobs(call, &p) &&
-        take_tool_choice(call, &p) && tn_chat_plan(call, &p))
+        take_bound(call, &p) && take_tool_choice(call, &p) && tn_chat_plan(call, &p))
         tn_engine_submit(call);
 }
 

@@ -212,7 +212,7 @@ typedef struct TnTextParams {
     int64_t n, max_tokens, top_k, repeat_last_n, seed;
     double temperature, top_p, min_p, repeat_penalty, frequency_penalty, presence_penalty;
     const TnJsonNode *stop, *logit_bias, *response_format, *stream_options, *json_schema, *grammar;
-    const char *stop_name; /* what the endpoint calls `stop`, for refusals */
+    const char *stop_name, *max_name; /* what the endpoint calls `stop` and `max_tokens`, for refusals */
 } TnTextParams;
 extern const TnParam tn_text_params[];
 void tn_plan_defaults(const TnServer *server, TnTextParams *out);
@@ -245,8 +245,10 @@ typedef struct TnChatParams {
     TernText only; /* TN_TOOLS_MUST: the name of the one that must be called; data NULL: any */
     bool parallel; /* an answer may have several calls */
     bool logprobs;
-    int64_t top_logprobs; /* -1: absent */
+    int64_t top_logprobs;   /* -1: absent */
+    int64_t max_completion; /* the newer name of text.max_tokens; TN_ABSENT */
 } TnChatParams;
+#define TN_ABSENT INT64_MIN
 /* Renders messages, tools and kwargs; false: refused. tern_chat_text_free the result. */
 bool tn_chat_render(TnCall *call, const TnServeModel *model, const TnChatParams *p, TernChatText *out);
 /* The ids of that text for the model of the plan. NULL: refused. */

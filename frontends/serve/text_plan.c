@@ -50,7 +50,8 @@ void tn_plan_defaults(const TnServer *server, TnTextParams *p) {
                         .repeat_penalty = (double)o->sampler.repeat_penalty,
                         .repeat_last_n = o->sampler.repeat_last_n,
                         .seed = -1,
-                        .stop_name = "stop"};
+                        .stop_name = "stop",
+                        .max_name = "max_tokens"};
 }
 
 TnServeModel *tn_plan_model(TnCall *call, TernText name) {
@@ -276,8 +277,8 @@ bool tn_plan_take(TnCall *call, const TnTextParams *p) {
     plan->ignore_eos = p->ignore_eos;
     plan->max_tokens = p->max_tokens;
     if (p->max_tokens == 0)
-        return tn_call_refuse(call, 400, "invalid_value", "max_tokens",
-                              "max_tokens: got 0, expected at least 1, or -1: no bound");
+        return tn_call_refuse(call, 400, "invalid_value", p->max_name,
+                              "%s: got 0, expected at least 1, or -1: no bound", p->max_name);
     if (p->stop && !plan->model->vocab)
         return tn_call_refuse(call, 400, "unsupported_parameter", "stop", "stop: the model has no tokenizer");
     /* the stream is taken last: what is refused before it is answered as a whole */

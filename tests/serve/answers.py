@@ -112,6 +112,9 @@ def chats(s):
                      "finish_reason": "stop"}],
         "usage": {"prompt_tokens": a["usage"]["prompt_tokens"], "completion_tokens": 4,
                   "total_tokens": a["usage"]["prompt_tokens"] + 4}})
+    for bound in ({"max_tokens": 2}, {"max_completion_tokens": 2}, {"max_tokens": 2, "max_completion_tokens": 2},
+                  {"max_tokens": None, "max_completion_tokens": 2}, {"max_tokens": 2, "max_completion_tokens": None}):
+        check("%s" % bound, s.post(CHAT, dict(bound, messages=user("sun")))["choices"][0]["message"]["content"], "It shines")
     content = lambda m: s.post(CHAT, {"messages": m})["choices"][0]["message"]["content"]
     check("parts", content([{"role": "user", "content": [{"type": "text", "text": "the "}, {"type": "text", "text": "sun"}]}]), "It shines.")
     render = lambda m: s.post("/apply-template", {"messages": m})["prompt"]
