@@ -284,7 +284,7 @@ static void keep_echo(TnCall *call, const Params *p) {
             tn_buf_puts(&out, members[i].absent);
     }
     tn_buf_printf(&out,
-                  ", \"temperature\": %.9g, \"top_p\": %.9g, \"error\": null, \"background\": false, "
+                  ", \"temperature\": %g, \"top_p\": %g, \"error\": null, \"background\": false, "
                   "\"previous_response_id\": null, \"reasoning\": {\"effort\": null, \"summary\": null}, "
                   "\"store\": false, \"truncation\": \"disabled\", \"top_logprobs\": 0, \"service_tier\": "
                   "\"default\"",

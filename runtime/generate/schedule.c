@@ -1,10 +1,11 @@
 /* One step over rows of several sequences.
  *
  * Sequences that decode come first, with their guesses, because their readers wait for a token from each. The generator
- * has room for all of them. The room that is left goes to prompts, in turn; with max_pause it may be less (pause.c). A step never has more rows or wants than the
- * session runs at once, so it is a single run. If the logits of a row are not finite, the rows before it have given
- * results and those after it have not. Then the sequence of that row gives out what its earlier rows gave and fails. The
- * sequences after it are taken back to where they were; their next step gives the same bits.
+ * has room for all of them. The room that is left goes to prompts, in turn; with max_pause it may be less (pause.c). A
+ * step never has more rows or wants than the session runs at once, so it is a single run. If the logits of a row are not
+ * finite, the rows before it have given results and those after it have not. Then the sequence of that row gives out what
+ * its earlier rows gave and fails. The sequences after it are taken back to where they were; their next step gives the
+ * same bits.
  *
  * Before a prompt's rows are chosen, the sequence takes what others have run of it (store.c). Before the step runs, stored
  * beginnings make room for its pages. */

@@ -38,7 +38,7 @@ async function chats(page) {
   await idle(page);
   check("what was said", await texts(page, ".turn .body"), ["the sun\nnow", "It shines."]);
   check("read out", await page.textContent("#status"), "The answer: It shines.");
-  ok("tokens and seed are shown", /^4 tokens · .* · seed \d+$/.test(await page.textContent(".told")));
+  ok("tokens and seed are shown", /^4 tokens · .* · seed \d+$/.test(await page.textContent(".facts")));
   await say(page, "count");
   check("the conversation goes on", (await texts(page, ".turn .body")).slice(2), ["count", "one two three four five six seven eight nine ten"]);
   await page.click(".turn:last-child [title='Answer again']");
@@ -120,7 +120,7 @@ async function stops(page) {
     await page.waitForSelector("#send[aria-label='Stop']");
     await how();
     await idle(page);
-    ok("stopped", (await texts(page, ".told")).pop().startsWith("Stopped"));
+    ok("stopped", (await texts(page, ".facts")).pop().startsWith("Stopped"));
   }
   await page.unroute("**/v1/chat/completions");
   await page.route("**/v1/chat/completions", route => route.fulfill({status: 429, headers: {"Retry-After": "1"},

@@ -37,6 +37,7 @@ def responses(s):
     a = s.post(R, {"input": "sun", "temperature": 0.5, "seed": 1, "metadata": {"a": "b"}})
     check("a response", (a["object"], a["status"], a["error"], a["temperature"], a["metadata"], a["store"]),
           ("response", "completed", None, 0.5, {"a": "b"}, False))
+    check("a default", a["top_p"], 0.95)
     check("its output", fixed(a["output"]), [{"type": "message", "status": "completed", "role": "assistant", "content": [
         {"type": "output_text", "text": "It shines.", "annotations": [], "logprobs": []}]}])
     n = s.post(CHAT, {"messages": user("sun")})["usage"]["prompt_tokens"]

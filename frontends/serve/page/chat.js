@@ -197,7 +197,7 @@ function copyButton(turn, label) {
 function answerActions(turn, last) {
   const row = make(document, "div", "actions", copyButton(turn, "Copy the answer"));
   if (last) row.append(button("again", settings.seed ? "Answer again (the seed is fixed)" : "Answer again", again));
-  row.append(make(document, "span", "told", turn.note || ""));
+  row.append(make(document, "span", "facts", turn.note || ""));
   return row;
 }
 function faultBox(turn, last) {
