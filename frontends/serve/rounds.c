@@ -1,8 +1,8 @@
 /* The engine: the one thread that steps models.
  *
  * It goes round: takes what was submitted; ends calls whose client hung up or whose time is over; gives free slots to
- * choices that wait; steps each model that has sequences once; passes on what came out. Nothing of this waits for a client:
- * what it does not read stays in the call's output, which the context bounds.
+ * choices that wait; steps each model that has sequences once; passes on what came out; makes vectors of a few texts.
+ * Nothing of this waits for a client: what it does not read stays in the call's output, which the context bounds.
  *
  * Whose turn it is: of the clients that wait, the one that got a slot the longest ago, and of its calls the oldest. A client
  * is a key or, without keys, an address. So one that asks for much waits for itself alone.
@@ -241,11 +241,17 @@ static TnTurn *turn_of(TnServer *server, const char *client) {
     return &server->turns[server->n_turns - 1];
 }
 
+/* Whether the call waits for a slot of the model; NULL: for vectors. */
+static bool waits(const TnCall *call, const TnServeModel *model) {
+    if (!model || call->embed.texts) return !model && call->embed.texts;
+    return call->plan.model == model && call->n_started < call->n_choices;
+}
+
 static TnCall *next_call(TnServer *server, const TnServeModel *model) {
     TnCall *best = NULL;
     uint64_t least = UINT64_MAX;
     for (TnCall *call = server->calls; call; call = call->next) {
-        if (call->embed.texts || call->plan.model != model || call->n_started == call->n_choices) continue;
+        if (!waits(call, model)) continue;
         uint64_t turn = turn_of(server, call->client)->turn;
         if (turn >= least) continue;
         least = turn;
@@ -265,9 +271,12 @@ static void admit(TnServer *server) {
     if (!server->calls) server->n_turns = 0;
 }
 
-/* ---- Vectors: as many texts a round as run side by side */
+/* ---- Vectors: a round runs as many texts as run side by side, of one call, so that answers wait for no more than these */
 
-static void embed_some(TnServer *server, TnCall *call) {
+static void embed_some(TnServer *server) {
+    TnCall *call = next_call(server, NULL);
+    if (!call) return;
+    turn_of(server, call->client)->turn = ++server->turn;
     TnEmbedPlan *e = &call->embed;
     TernError err = {0};
     size_t n = e->n - e->done, most = call->plan.model->embed_slots;
@@ -363,11 +372,9 @@ static void round_trip(TnServer *server) {
     tn_engine_take_counts(server);
     for (TnCall *call = server->calls, *next; call; call = next) {
         next = call->next;
-        if (call->embed.texts)
-            embed_some(server, call);
-        else
-            settle_call(server, call);
+        if (!call->embed.texts) settle_call(server, call);
     }
+    embed_some(server);
 }
 
 /* Waits for work, a tenth of a second at most: `ending` is asked in between. */

@@ -1,5 +1,5 @@
 """Clients of tern serve that hang up, read slowly or come in crowds; keys, sockets, and how a server ends."""
-import json, os, signal, socket, subprocess, sys, tempfile, threading, time
+import json, os, re, signal, socket, subprocess, sys, tempfile, threading, time
 from client import Server, check, finish, make_model, true
 
 C = "/v1/completions"
@@ -94,6 +94,25 @@ def no_queue(s):
         c.close()
     s.until("they are free again", lambda: busy(s) == 0)
     check("then", text(s), "It shines.")
+
+
+def vectors_aside(s):
+    """Between two steps come the vectors of as many texts as there are slots, however many requests ask for some."""
+    made = lambda: [float(re.search(r"^tern_%s (\S+)$" % n, page, re.M).group(1)) for page in [s.ask("GET", "/metrics")[2]]
+                    for n in ("embeddings_total", "n_decode_total")]
+    run = send(s, LONG)
+    s.until("a slot is taken", lambda: busy(s) > 0)
+    asks = [send(s, {"input": ["sun", "hi"] * 100}, "/v1/embeddings") for _ in range(6)]
+    s.until("vectors come", lambda: made()[0] > 0)
+    a, begun = made(), made()[0]
+    s.until("more of them", lambda: made()[0] >= begun + 100)
+    b = made()
+    true("between %s and %s" % (a, b), b[0] - a[0] <= 2 * (b[1] - a[1] + 1) and busy(s) > 0)
+    for c in asks:
+        got = read_all(c)
+        true("all of them", got.startswith(b"HTTP/1.1 200") and got.count(b'"embedding": [') == 200)
+        c.close()
+    run.close()
 
 
 def slow_reader(s):
@@ -264,6 +283,8 @@ def main():
         full_queue(s)
     with Server(build, "--slots", "2", "--queue", "0", "-c", "512") as s:
         no_queue(s)
+    with Server(build, "--slots", "2", "-c", "512", "--pooling", "mean") as s:
+        vectors_aside(s)
     with Server(build, "--slots", "2", "-c", "128", script=WIDE) as s:
         slow_reader(s)
     keys(build)
