@@ -1,6 +1,7 @@
 /* The chat template of a verb: --chat-template NAME|FILE, else the model's own. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "frontends/cli/cli.h"
 #include "runtime/base/status.h"
 
@@ -70,4 +71,14 @@ int chat_template(const char *choice, const TernVocab *vocab, TernChatTemplate *
     if (code == EXIT_OK) code = chat_parse(choice, source, out);
     free(own);
     return code;
+}
+
+int64_t read_date(const Verb *verb, const char *date) {
+    struct tm tm = {0};
+    char *end = strptime(date, "%Y-%m-%d", &tm);
+    int year = tm.tm_year, month = tm.tm_mon, day = tm.tm_mday;
+    time_t t = end && !*end && strlen(date) == 10 ? timegm(&tm) : (time_t)-1;
+    bool same = year == tm.tm_year && month == tm.tm_mon && day == tm.tm_mday; /* no 31st of June */
+    if (t < 0 || !same) usage_error(verb, "--date: '%s', expected a day since 1970 as YYYY-MM-DD", date);
+    return (int64_t)t;
 }

@@ -75,6 +75,10 @@ int chat_parse(const char *choice, TernText source, TernChatTemplate **out);
 const char *chat_template_file(const char *choice);
 /* The same for its text, which borrows from the vocabulary or from *own; free(*own). */
 int chat_source(const char *choice, const TernVocab *vocab, TernText *out, char **own);
+#define DATE_FLAG(value)                                                                                     \
+    { "--date", "YYYY-MM-DD", FLAG_STR, &(value), 0, 0, "today, for templates that print it" }
+/* Seconds since 1970 at the beginning of the day; exits 2 if it is none. */
+int64_t read_date(const Verb *verb, const char *date);
 
 /* ---- picture.c */
 /* Writes a picture or text of a graph to the file `path` ("-": standard output). svg: runs Graphviz' program

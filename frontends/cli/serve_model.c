@@ -123,6 +123,7 @@ void serve_check(const Verb *verb, ServeFlags *f) {
     if (f->g.n == 0) usage_error(verb, "%s 0: an answer has at least one token", flag_given(&f->g.n));
     f->kv = kv_of_flags(verb, &f->m);
     f->pooling = read_pooling(verb, f->pooling_name);
+    f->now = f->date ? read_date(verb, f->date) : -1;
 }
 
 static void fill_served(ServeModel *s) {
@@ -165,6 +166,7 @@ TnServeOptions serve_options(ServeModel *s) {
                             .sampler = sampler_of_flags(g),
                             .max_tokens = g->n > 0 ? (uint32_t)g->n : 0,
                             .draft_max = (uint32_t)g->draft,
+                            .now = s->f->now,
                             .ending = ending,
                             .user = s};
 }

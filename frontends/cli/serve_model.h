@@ -8,11 +8,12 @@
 typedef struct ServeFlags {
     ModelFlags m;
     GenerateFlags g;
-    const char *alias, *choice, *pooling_name;
+    const char *alias, *choice, *date, *pooling_name;
     int64_t slots, stored; /* stored: -1: twice the slots */
     int64_t max_pause;     /* milliseconds; 0: no bound */
     TernKv kv;             /* serve_check fills these in */
     TernPooling pooling;   /* 0: as the model's file says */
+    int64_t now;           /* of --date; -1: the clock */
 } ServeFlags;
 #define SERVE_FLAGS(f)                                                                                       \
     {"--alias",                                                                                              \
@@ -44,8 +45,8 @@ typedef struct ServeFlags {
          0,                                                                                                  \
          "how a text's rows become one vector, for /v1/embeddings: mean, cls or last; default: as the "      \
          "model's file says"},                                                                               \
-        CHAT_TEMPLATE_FLAG((f).choice), GENERATE_FLAGS((f).g), HUGE_FLAG((f).m), MODEL_FLAGS((f).m),         \
-        KEEP_FLAGS((f).m), CPUS_FLAG((f).m), MEMORY_FLAG((f).m), NO_CHECK_FLAG((f).m)
+        CHAT_TEMPLATE_FLAG((f).choice), DATE_FLAG((f).date), GENERATE_FLAGS((f).g), HUGE_FLAG((f).m),        \
+        MODEL_FLAGS((f).m), KEEP_FLAGS((f).m), CPUS_FLAG((f).m), MEMORY_FLAG((f).m), NO_CHECK_FLAG((f).m)
 #define SERVE_DEFAULTS                                                                                       \
     { .g = GENERATE_DEFAULTS, .slots = 8, .stored = -1 }
 /* Entries for check_files. */

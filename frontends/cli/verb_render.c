@@ -14,15 +14,10 @@ typedef struct RenderFlags {
 
 /* Seconds since 1970 of the date, or of now as the clock here shows it: strftime_now of Hugging Face is local. */
 static int64_t clock_of(const Verb *verb, const char *date) {
-    struct tm tm = {0};
+    struct tm tm;
     time_t now = time(NULL);
-    if (!date) return localtime_r(&now, &tm) ? (int64_t)now + tm.tm_gmtoff : (int64_t)now;
-    char *end = strptime(date, "%Y-%m-%d", &tm);
-    int year = tm.tm_year, month = tm.tm_mon, day = tm.tm_mday;
-    time_t t = end && !*end && strlen(date) == 10 ? timegm(&tm) : (time_t)-1;
-    bool same = year == tm.tm_year && month == tm.tm_mon && day == tm.tm_mday; /* no 31st of June */
-    if (t < 0 || !same) usage_error(verb, "--date: '%s', expected a day since 1970 as YYYY-MM-DD", date);
-    return (int64_t)t;
+    if (date) return read_date(verb, date);
+    return localtime_r(&now, &tm) ? (int64_t)now + tm.tm_gmtoff : (int64_t)now;
 }
 
 static int read_json(const char *path, TernText *out, char **own) {
@@ -93,7 +88,7 @@ int verb_render(const Verb *verb, int argc, char **argv) {
          "do not begin the turn of the answer"},
         {"--bos", "TEXT", FLAG_TEXT, &f.bos, 0, 0, "the text of BOS (default: the model's)"},
         {"--eos", "TEXT", FLAG_TEXT, &f.eos, 0, 0, "the text of EOS (default: the model's)"},
-        {"--date", "YYYY-MM-DD", FLAG_STR, &f.date, 0, 0, "today, for templates that print it"},
+        DATE_FLAG(f.date),
         {"--ids", NULL, FLAG_BOOL, &f.ids, 0, 0,
          "print token ids; a control token that a message spells stays text"},
         {"--override-kv", "KEY=TYPE:VALUE", FLAG_LIST, &f.m.overrides, 0, 0,

@@ -130,13 +130,6 @@ static bool put_messages(TnCall *call, const TnJsonNode *list, TnBuf *out) {
 
 /* ---- Rendering */
 
-/* Local time: strftime_now of Hugging Face is. */
-static int64_t clock_here(void) {
-    struct tm tm;
-    time_t now = time(NULL);
-    return localtime_r(&now, &tm) ? (int64_t)now + tm.tm_gmtoff : (int64_t)now;
-}
-
 static TernText token_text(const TernVocab *vocab, int32_t id) {
     return id == TERN_NO_TOKEN ? (TernText){NULL, 0} : tern_token_get_bytes(vocab, id);
 }
@@ -173,6 +166,7 @@ static bool has_tools(const TnChatParams *p) {
 }
 
 bool tn_chat_render(TnCall *call, const TnServeModel *model, const TnChatParams *p, TernChatText *out) {
+    const TnServeOptions *o = call->server->o;
     TernVocabFacts facts;
     TernError err = {0};
     TnBuf messages = {0}, tools = {0}, extra = {0};
@@ -189,7 +183,7 @@ bool tn_chat_render(TnCall *call, const TnServeModel *model, const TnChatParams 
     in.extra = (TernText){extra.data, extra.len};
     in.bos = token_text(model->vocab, facts.bos);
     in.eos = token_text(model->vocab, facts.eos);
-    in.now = clock_here();
+    in.now = o->now >= 0 ? o->now : (int64_t)time(NULL); /* clients of a server may be in any time zone */
     if (ok && tern_chat_render(model->chat, &in, out, &err) != TERN_OK)
         ok = tn_call_refuse(call, 400, "template_error", p->param, "%s: %s", p->param, err.text);
     tn_buf_free(&messages);

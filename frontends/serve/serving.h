@@ -49,6 +49,7 @@ typedef struct TnServeOptions {
     double deadline;     /* seconds of a request from its arrival to the end of its answer */
     TernSamplerOptions sampler; /* what a request does not say */
     uint32_t max_tokens, draft_max;
+    int64_t now; /* what templates take for now, in seconds since 1970, shown as UTC; -1: the clock */
     TnLog log;
     bool (*ending)(void); /* asked again and again by the calling thread: true from the first signal on */
     /* Called once, when connections are accepted: "http://127.0.0.1:8080". */

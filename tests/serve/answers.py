@@ -1,5 +1,5 @@
 """What each endpoint of tern serve answers."""
-import base64, json, re, struct, sys, tempfile
+import base64, json, re, struct, sys, tempfile, time
 from client import Server, check, finish, fixed, true
 
 C, CHAT = "/v1/completions", "/v1/chat/completions"
@@ -165,6 +165,20 @@ def forced(s):
     true("none", "tool_calls" not in ask("none")["message"])
 
 
+def dates(build):
+    """Templates that print the date: a fixed one, or the clock's in UTC wherever the server stands."""
+    with tempfile.NamedTemporaryFile("w", suffix=".jinja") as t:
+        t.write("{{ strftime_now('%Y-%m-%d %H') }}")
+        t.flush()
+        now = lambda s: s.post("/apply-template", {"messages": user("hi")})["prompt"]
+        with Server(build, "--date", "2024-02-29", template=t.name) as s:
+            check("a fixed date", now(s), "2024-02-29 00")
+        with Server(build, template=t.name, env={"TZ": "UTC-9"}) as s:
+            clock = lambda: time.strftime("%Y-%m-%d %H", time.gmtime())
+            before = clock()
+            true("the clock's", now(s) in (before, clock()))
+
+
 def templates(build):
     body = "{% for m in messages %}{{ m.content }}{% endfor %}"
     with tempfile.NamedTemporaryFile("w", suffix=".jinja") as t:
@@ -238,6 +252,7 @@ def main():
         for part in (beginnings, completions, logprobs, biases, formats, chats, tools, forced, streams, vectors, states):
             part(s)
     templates(sys.argv[1])
+    dates(sys.argv[1])
     finish("answers")
 
 
