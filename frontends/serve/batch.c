@@ -17,7 +17,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include "frontends/serve/serve.h"
 #include "runtime/base/hash.h"
@@ -82,11 +81,6 @@ static TernStatus count_lines(Batch *b) {
 static bool next_counted(Batch *b, TernStatus *st) {
     *st = TERN_OK;
     return b->lines.number < b->n_lines && tn_lines_next(&b->lines, st, b->err);
-}
-
-static bool has_grown(const Batch *b) {
-    struct stat st;
-    return fstat(b->in, &st) == 0 && (uint64_t)st.st_size > b->n_bytes;
 }
 
 static TernStatus refuse_answer(const Batch *b, uint64_t number, const char *why) {
@@ -359,7 +353,7 @@ static TernStatus work(Batch *b) {
     b->server.feeder = b;
     tn_engine_run(&b->server);
     TN_CHECK(!b->pending);
-    b->counts->grown = has_grown(b);
+    b->counts->grown = tn_batch_has_grown(b->in, b->n_bytes);
     return b->status;
 }
 

@@ -74,6 +74,11 @@ TernStatus tn_batch_open_in(const char *path, int *fd, TernError *err) {
                    "%s: got no regular file, expected one: its lines are read more than once", path);
 }
 
+bool tn_batch_has_grown(int fd, uint64_t bytes) {
+    struct stat st;
+    return fstat(fd, &st) == 0 && (uint64_t)st.st_size > bytes;
+}
+
 /* ---- Answers */
 
 TernStatus tn_answers_open(TnAnswers *a, const char *path, TernError *err) {

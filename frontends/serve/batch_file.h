@@ -30,6 +30,8 @@ void tn_lines_free(TnLines *l);
 
 /* Opens the file of requests, which is read more than once. */
 TernStatus tn_batch_open_in(const char *path, int *fd, TernError *err);
+/* Whether it has more than that many bytes by now. */
+bool tn_batch_has_grown(int fd, uint64_t bytes);
 
 /* ---- The file of answers */
 typedef struct TnAnswers {

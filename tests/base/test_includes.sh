@@ -93,7 +93,7 @@ only 'jansson' 'frontends/|runtime/json/'
 only 'microhttpd' 'frontends/serve/http\.c'
 only 'histedit' 'frontends/cli/chat_edit\.c'
 only 'runtime/host\.h' 'runtime/(host|engine_)' # memory that kernels see, and code, belong to engines
-only '(sys/mman|fcntl|sys/stat)\.h' 'runtime/base/|frontends/cli/|codegen/xsmm/open\.c|frontends/serve/batch_file\.c'
+only '(sys/mman|fcntl|sys/stat)\.h' 'runtime/base/|frontends/cli/|codegen/xsmm/open\.c|frontends/serve/(batch_file|listen)\.c'
 
 # only the builder builds instructions; it has a function for each
 raw=$(cd "$root" && grep -rnE 'LLVMBuild[A-Z][A-Za-z0-9]*\(' codegen/llvm/skeletons codegen/llvm/ops 2>/dev/null)
