@@ -163,8 +163,8 @@ static bool take_bound(TnCall *call, TnChatParams *p) {
     return true;
 }
 
-static bool take_tool_choice(TnCall *call, TnChatParams *p) {
-    const TnJsonNode *v = p->tool_choice, *name = tn_json_member(tn_json_member(v, "function"), "name");
+bool tn_chat_take_choice(TnCall *call, TnChatParams *p, const TnJsonNode *named) {
+    const TnJsonNode *v = p->tool_choice, *name = tn_json_member(named, "name");
     if (!v || tn_json_is(v, "auto")) return true;
     p->use = tn_json_is(v, "none") ? TN_TOOLS_NONE : TN_TOOLS_MUST;
     if (tn_json_is(v, "none") || tn_json_is(v, "required")) return true;
@@ -181,7 +181,8 @@ void tn_route_chat(TnCall *call) {
     tn_plan_defaults(call->server, &p.text);
     call->plan.shape = &shape;
     if (tn_params_read(call, call->json, "", tables, 2, &p) && take_logprobs(call, &p) &&
-        take_bound(call, &p) && take_tool_choice(call, &p) && tn_chat_plan(call, &p))
+        take_bound(call, &p) && tn_chat_take_choice(call, &p, tn_json_member(p.tool_choice, "function")) &&
+        tn_chat_plan(call, &p))
         tn_engine_submit(call);
 }
 

@@ -342,25 +342,14 @@ static bool take_stream_options(TnCall *call, const Params *p) {
     return tn_params_read(call, v, "stream_options.", &tables, 1, &(Params){.input = NULL});
 }
 
-static bool take_tool_choice(TnCall *call, TnChatParams *p) {
-    const TnJsonNode *v = p->tool_choice, *name = tn_json_member(v, "name");
-    if (!v || tn_json_is(v, "auto")) return true;
-    p->use = tn_json_is(v, "none") ? TN_TOOLS_NONE : TN_TOOLS_MUST;
-    if (tn_json_is(v, "none") || tn_json_is(v, "required")) return true;
-    if (!tn_json_is(tn_json_member(v, "type"), "function") || !name || name->kind != TN_JSON_STRING)
-        return tn_param_wrong(call, "tool_choice", v,
-                              "auto, none, required, or an object that names a function");
-    p->only = (TernText){name->text, name->size};
-    return true;
-}
-
 void tn_route_responses(TnCall *call) {
     const TnParam *const tables = params;
     Params p = {.chat = {.param = "input", .parallel = true}};
     tn_plan_defaults(call->server, &p.chat.text);
     call->plan.shape = &shape;
     if (!tn_params_read(call, call->json, "", &tables, 1, &p) || !take_stream_options(call, &p) ||
-        !take_tool_choice(call, &p.chat) || !tn_responses_tools(call, p.chat.tools, &p.chat.tools))
+        !tn_chat_take_choice(call, &p.chat, p.chat.tool_choice) ||
+        !tn_responses_tools(call, p.chat.tools, &p.chat.tools))
         return;
     p.chat.messages = tn_responses_messages(call, p.input, p.instructions);
     if (!p.chat.messages || !tn_chat_plan(call, &p.chat) || !take_format(call, p.format_of_text)) return;

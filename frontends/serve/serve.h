@@ -253,6 +253,9 @@ typedef struct TnChatParams {
 bool tn_chat_render(TnCall *call, const TnServeModel *model, const TnChatParams *p, TernChatText *out);
 /* The ids of that text for the model of the plan. NULL: refused. */
 const int32_t *tn_chat_ids(TnCall *call, const TnChatParams *p, size_t *out_n);
+/* chat_route.c: reads p->tool_choice: a word, or an object of type function; `named` is what has the function's name, or NULL.
+ * False: refused. */
+bool tn_chat_take_choice(TnCall *call, TnChatParams *p, const TnJsonNode *named);
 /* All of the plan but its shape. False: refused. */
 bool tn_chat_plan(TnCall *call, const TnChatParams *p);
 /* Appends the text of a string, or of a list of parts whose types are among `types`, separated by blanks. False: refused, by a

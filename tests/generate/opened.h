@@ -38,6 +38,22 @@ static inline void close_model(void) {
     tern_model_close(model);
 }
 
+/* Sets the size of the options. */
+static inline TernGenerator *open_generator(TernGeneratorOptions o) {
+    TernGenerator *g;
+    TernError err;
+    o.size = sizeof o;
+    must(tern_generator_create(model, pool, &o, &g, &err), &err);
+    return g;
+}
+
+static inline TernGeneratorCounts counts_of(const TernGenerator *g) {
+    TernGeneratorCounts c = {.size = sizeof c};
+    TernError err;
+    must(tern_generator_counts(g, &c, &err), &err);
+    return c;
+}
+
 /* For cmocka: the embedded model with an f16 cache. */
 static inline int open_embedded(void **state) {
     (void)state;

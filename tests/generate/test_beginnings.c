@@ -27,22 +27,6 @@ static int hear(void *user, const TernPiece *p) {
     return 0;
 }
 
-static TernGenerator *generator(TernGeneratorOptions o) {
-    TernGenerator *g;
-    TernError err;
-    o.size = sizeof o;
-    o.context = CONTEXT;
-    must(tern_generator_create(model, pool, &o, &g, &err), &err);
-    return g;
-}
-
-static TernGeneratorCounts counts_of(const TernGenerator *g) {
-    TernGeneratorCounts c = {.size = sizeof c};
-    TernError err;
-    must(tern_generator_counts(g, &c, &err), &err);
-    return c;
-}
-
 static void start(TernGenerator *g, Talk *t) {
     TernSamplerOptions so = TERN_SAMPLER_OPTIONS;
     TernError err;
@@ -98,7 +82,7 @@ static void beginnings_are_kept(void **state) {
     (void)state;
     static Talk a, b;
     uint64_t seed = 1;
-    TernGenerator *g = generator((TernGeneratorOptions){.slots = 2, .stored = 2});
+    TernGenerator *g = open_generator((TernGeneratorOptions){.context = CONTEXT, .slots = 2, .stored = 2});
     fill(&a, &seed, 0, 150);
     ask(g, &a, 0);
     ask(g, &a, 149); /* its last id is always run */
@@ -137,7 +121,8 @@ static void running_sequences_give(void **state) {
     static Talk a, b, c;
     uint64_t seed = 2;
     TernError err;
-    TernGenerator *g = generator((TernGeneratorOptions){.slots = 3, .stored = 1, .batch = 100});
+    TernGenerator *g =
+        open_generator((TernGeneratorOptions){.context = CONTEXT, .slots = 3, .stored = 1, .batch = 100});
     fill(&a, &seed, 0, 300);
     start(g, &a);
     must(tern_generator_step(g, &err), &err); /* 100 of its 300 rows */
@@ -157,7 +142,7 @@ static void running_sequences_give(void **state) {
     check_answer(&b);
     tern_generator_destroy(g);
 
-    g = generator((TernGeneratorOptions){.slots = 2, .stored = 1, .batch = 100});
+    g = open_generator((TernGeneratorOptions){.context = CONTEXT, .slots = 2, .stored = 1, .batch = 100});
     start(g, &a);
     must(tern_generator_step(g, &err), &err);
     tern_sequence_destroy(a.s);
@@ -181,7 +166,8 @@ static void running_sequences_give(void **state) {
 static void run_once(uint32_t batch) {
     static Talk t[LIVE];
     uint64_t seed = 3;
-    TernGenerator *g = generator((TernGeneratorOptions){.slots = LIVE, .stored = 1, .batch = batch});
+    TernGenerator *g = open_generator(
+        (TernGeneratorOptions){.context = CONTEXT, .slots = LIVE, .stored = 1, .batch = batch});
     fill(&t[0], &seed, 0, 290);
     for (size_t i = 0; i < LIVE; i++) {
         if (i) t[i] = t[0];
@@ -213,7 +199,7 @@ static void kept_slots_take_and_give(void **state) {
     uint64_t seed = 4;
     TernError err;
     TernSlot *slot;
-    TernGenerator *g = generator((TernGeneratorOptions){.slots = 2, .stored = 1});
+    TernGenerator *g = open_generator((TernGeneratorOptions){.context = CONTEXT, .slots = 2, .stored = 1});
     fill(&a, &seed, 0, 120);
     ask(g, &a, 0);
     must(tern_slot_create(g, &slot, &err), &err);
@@ -247,8 +233,12 @@ static void answers_do_not_show_it(void **state) {
     static Talk t[LIVE], base[3];
     uint64_t seed = 5;
     TernError err;
-    TernGenerator *g = generator((TernGeneratorOptions){
-        .slots = LIVE, .stored = 3, .pages = LIVE * PAGES + 3, .batch = 64, .draft_max = 3});
+    TernGenerator *g = open_generator((TernGeneratorOptions){.context = CONTEXT,
+                                                             .slots = LIVE,
+                                                             .stored = 3,
+                                                             .pages = LIVE * PAGES + 3,
+                                                             .batch = 64,
+                                                             .draft_max = 3});
     uint32_t turns = *native_levels() ? 60 : 12; /* the evaluator is slow */
     for (size_t i = 0; i < 3; i++) fill(&base[i], &seed, 0, CONTEXT - 10);
     for (uint32_t turn = 0; turn < turns; turn++) {
@@ -298,7 +288,7 @@ static void wrong_sizes(void **state) {
 
 static int open_all(void **state) {
     open_embedded(state);
-    fresh = generator((TernGeneratorOptions){.slots = 1});
+    fresh = open_generator((TernGeneratorOptions){.context = CONTEXT, .slots = 1});
     return 0;
 }
 

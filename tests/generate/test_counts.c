@@ -17,22 +17,6 @@ static int hear(void *user, const TernPiece *p) {
     return 0;
 }
 
-static TernGenerator *generator(TernGeneratorOptions o) {
-    TernGenerator *g;
-    TernError err;
-    o.size = sizeof o;
-    o.context = CONTEXT;
-    must(tern_generator_create(model, pool, &o, &g, &err), &err);
-    return g;
-}
-
-static TernGeneratorCounts counts_of(const TernGenerator *g) {
-    TernGeneratorCounts c = {.size = sizeof c};
-    TernError err;
-    must(tern_generator_counts(g, &c, &err), &err);
-    return c;
-}
-
 static TernGenerated state_of(const TernSequence *s) {
     TernGenerated got = {.size = sizeof got};
     TernError err;
@@ -73,7 +57,8 @@ static void counts_are_those_of_the_sequences(void **state) {
     (void)state;
     static Heard h[SLOTS];
     TernError err;
-    TernGenerator *g = generator((TernGeneratorOptions){.slots = SLOTS, .batch = 30, .draft_max = 4});
+    TernGenerator *g = open_generator(
+        (TernGeneratorOptions){.context = CONTEXT, .slots = SLOTS, .batch = 30, .draft_max = 4});
     uint64_t prefilled = 0, decoded = 0, guessed = 0, right = 0, steps = 0;
     for (uint32_t round = 0; round < 2; round++) {
         for (uint32_t i = 0; i < SLOTS; i++) start(g, &h[i], 20 + 25 * i, i == 1 ? 0 : 4);
@@ -120,7 +105,8 @@ static void held_sequences_wait(void **state) {
     (void)state;
     static Heard a, b, alone;
     TernError err;
-    TernGenerator *g = generator((TernGeneratorOptions){.slots = 2, .stored = 1, .draft_max = 3});
+    TernGenerator *g =
+        open_generator((TernGeneratorOptions){.context = CONTEXT, .slots = 2, .stored = 1, .draft_max = 3});
     start(g, &alone, 40, 0);
     while (tern_generator_running(g)) must(tern_generator_step(g, &err), &err);
     tern_sequence_destroy(alone.s);
@@ -158,7 +144,8 @@ static void prompts_take_turns(void **state) {
     (void)state;
     static Heard h[SLOTS];
     TernError err;
-    TernGenerator *g = generator((TernGeneratorOptions){.slots = SLOTS, .stored = 20, .batch = 10});
+    TernGenerator *g =
+        open_generator((TernGeneratorOptions){.context = CONTEXT, .slots = SLOTS, .stored = 20, .batch = 10});
     for (uint32_t i = 0; i < 3; i++) {
         start(g, &h[i], 9, 0); /* takes slots in the middle, in the end */
         while (tern_generator_running(g)) must(tern_generator_step(g, &err), &err);

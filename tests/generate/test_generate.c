@@ -36,14 +36,6 @@ static int hear(void *user, const TernPiece *p) {
     return h->stop_after && h->n_ids >= h->stop_after;
 }
 
-static TernGenerator *generator(TernGeneratorOptions o) {
-    TernGenerator *g;
-    TernError err;
-    o.size = sizeof o;
-    must(tern_generator_create(model, pool, &o, &g, &err), &err);
-    return g;
-}
-
 static TernSamplerOptions greedy(void) {
     TernSamplerOptions o = TERN_SAMPLER_OPTIONS;
     o.temp = 0;
@@ -54,7 +46,7 @@ static TernSamplerOptions greedy(void) {
 static Heard run_alone(TernRequest r) {
     Heard h = HEARD;
     TernError err;
-    TernGenerator *g = generator((TernGeneratorOptions){.draft_max = r.draft_max, .context = 256});
+    TernGenerator *g = open_generator((TernGeneratorOptions){.draft_max = r.draft_max, .context = 256});
     r.size = sizeof r;
     must(tern_generate(g, &r, hear, &h, &h.got, &err), &err);
     assert_int_equal(h.got.n_out, h.n_ids);
@@ -145,7 +137,7 @@ static void stop_strings_straddle_pieces(void **state) {
     (void)state;
     TernSamplerOptions so = greedy();
     Heard plain = run_alone((TernRequest){.text = MOSES, .max_tokens = 12, .sampler = &so});
-    TernGenerator *g = generator((TernGeneratorOptions){.context = 64});
+    TernGenerator *g = open_generator((TernGeneratorOptions){.context = 64});
     for (size_t at = 3; at + 6 < plain.n_text; at += 5)
         for (size_t size = 1; size <= 6; size += 5) {
             char stop[8] = {0};
@@ -205,7 +197,7 @@ static void a_full_context_ends_it(void **state) {
     static const uint32_t drafts[] = {0, 5};
     Heard first = HEARD;
     for (size_t i = 0; i < TN_COUNT(drafts); i++) {
-        TernGenerator *g = generator((TernGeneratorOptions){.context = 40, .draft_max = drafts[i]});
+        TernGenerator *g = open_generator((TernGeneratorOptions){.context = 40, .draft_max = drafts[i]});
         TernRequest r = {
             .size = sizeof r, .text = MOSES, .sampler = &so, .ignore_eog = 1, .draft_max = drafts[i]};
         Heard h = HEARD;
@@ -233,7 +225,7 @@ static void refused(TernGenerator *g, TernRequest r, const char *line) {
 
 static void wrong_requests(void **state) {
     (void)state;
-    TernGenerator *g = generator((TernGeneratorOptions){.context = 8, .draft_max = 2});
+    TernGenerator *g = open_generator((TernGeneratorOptions){.context = 8, .draft_max = 2});
     static const int32_t ids[9] = {1, 2, 1792};
     const TernText empty = {"", 0};
     refused(g, (TernRequest){.ids = ids}, "the prompt is empty");
@@ -264,7 +256,7 @@ static void wrong_requests(void **state) {
 static void the_callback_ends_it(void **state) {
     (void)state;
     TernSamplerOptions so = greedy();
-    TernGenerator *g = generator((TernGeneratorOptions){.context = 64, .draft_max = 4});
+    TernGenerator *g = open_generator((TernGeneratorOptions){.context = 64, .draft_max = 4});
     TernRequest r = {.size = sizeof r, .text = MOSES, .sampler = &so, .draft_max = 4};
     Heard h = HEARD;
     h.stop_after = 5;
@@ -310,7 +302,7 @@ static int calls_back(void *user, const TernPiece *piece) {
 
 static void the_callback_must_not_come_back(void **state) {
     (void)state;
-    TernGenerator *g = generator((TernGeneratorOptions){.context = 64, .slots = 2});
+    TernGenerator *g = open_generator((TernGeneratorOptions){.context = 64, .slots = 2});
     TernRequest r = {.size = sizeof r, .text = MOSES, .max_tokens = 3};
     Caller c = {g, 0};
     TernError err;
@@ -350,7 +342,7 @@ static void cancel_and_wait(void *g) {
 static void another_thread_ends_it(void **state) {
     (void)state;
     TernSamplerOptions so = greedy();
-    TernGenerator *g = generator((TernGeneratorOptions){.context = 64});
+    TernGenerator *g = open_generator((TernGeneratorOptions){.context = 64});
     TernRequest r = {.size = sizeof r, .text = MOSES, .sampler = &so};
     Heard h = HEARD;
     h.on_id = cancel_and_wait;
@@ -369,7 +361,7 @@ static void another_thread_ends_it(void **state) {
 
 static void a_long_prompt_is_cancelled_between_chunks(void **state) {
     (void)state;
-    TernGenerator *g = generator((TernGeneratorOptions){.context = 64, .batch = 4});
+    TernGenerator *g = open_generator((TernGeneratorOptions){.context = 64, .batch = 4});
     TernRequest r = {.size = sizeof r, .text = MOSES};
     TernSequence *s;
     Heard h = HEARD;
@@ -421,7 +413,7 @@ static void company_changes_nothing(void **state) {
         h[i] = HEARD;
     }
     TernGenerator *g =
-        generator((TernGeneratorOptions){.slots = SLOTS, .context = 96, .batch = 12, .draft_max = 3});
+        open_generator((TernGeneratorOptions){.slots = SLOTS, .context = 96, .batch = 12, .draft_max = 3});
     TernSequence *s[SEQUENCES] = {0};
     TernError err;
     size_t made = 0, done = 0, together = 0;
