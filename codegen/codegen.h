@@ -120,10 +120,10 @@ typedef struct TnCompileOptions {
     const char *const *levels; /* "avx2" ... or "ref" */
     uint32_t n_levels;
     const char *family; /* of processors, as in TnPassCtx */
-    uint32_t context;  /* largest context, 0: the model's */
-    uint32_t max_rows; /* top of the last batch class; default TN_ROWS_DEFAULT */
-    uint32_t kvs;      /* cache types to make variants for, 1u << TnKv each; 0: all */
-    TnEnc head;        /* as in TnPassCtx */
+    uint32_t context;   /* largest context, 0: the model's */
+    uint32_t max_rows;  /* top of the last batch class; default TN_ROWS_DEFAULT */
+    uint32_t kvs;       /* cache types to make variants for, 1u << TnKv each; 0: all */
+    TnEnc head;         /* as in TnPassCtx */
     /* NULL: the best score decides. A target for all kernels makes every kernel, and a kernel that it cannot make is an error
      * that names it. A target for some kernels makes those that it can, the others make the rest, and it is an error if it
      * can make none. */

@@ -223,9 +223,9 @@ __attribute__((target("avx512f,avx512bw,avx512vnni"))) static long dot_vnni(long
              s9 = all, s10 = all, s11 = all;                                                                 \
         for (long n = 0; n < turns; n++) {                                                                   \
             FMA_STEP(fma, 0)                                                                                 \
-            FMA_STEP(fma, 1) FMA_STEP(fma, 2) FMA_STEP(fma, 3) FMA_STEP(fma, 4) FMA_STEP(fma, 5)             \
-                FMA_STEP(fma, 6) FMA_STEP(fma, 7) FMA_STEP(fma, 8) FMA_STEP(fma, 9) FMA_STEP(fma, 10)        \
-                    FMA_STEP(fma, 11)                                                                        \
+            FMA_STEP(fma, 1)                                                                                 \
+            FMA_STEP(fma, 2) FMA_STEP(fma, 3) FMA_STEP(fma, 4) FMA_STEP(fma, 5) FMA_STEP(fma, 6)             \
+                FMA_STEP(fma, 7) FMA_STEP(fma, 8) FMA_STEP(fma, 9) FMA_STEP(fma, 10) FMA_STEP(fma, 11)       \
         }                                                                                                    \
         all = add(add(add(s0, s1), add(s2, s3)), add(add(s4, s5), add(s6, s7)));                             \
         all = add(all, add(add(s8, s9), add(s10, s11)));                                                     \
