@@ -81,8 +81,10 @@ static void wait_change(Worker *w, _Atomic uint32_t *word, uint32_t old) {
     pthread_mutex_unlock(&p->lock);
 }
 
+/* An exchange, not a store: under qemu a store-release may pass the load that follows (its barrier stands before the store),
+ * and a worker that parked just then slept for ever. x86 has one instruction for both. */
 static void change(TernPool *p, _Atomic uint32_t *word, uint32_t value) {
-    atomic_store(word, value);
+    (void)atomic_exchange(word, value);
     if (atomic_load(&p->parked) == 0) return;
     pthread_mutex_lock(&p->lock); /* a thread holds the lock between its look at the word and its wait */
     pthread_cond_broadcast(&p->moved);
