@@ -99,7 +99,7 @@ bool flag_named(const char *names, const char *word, size_t n) {
 
 enum { FLAGS_MOST = 64 };
 static struct Given {
-    const Flag *flag;
+    const void *out;          /* what the flag fills */
     const char *name, *value; /* as typed; value NULL for a FLAG_BOOL */
 } given[FLAGS_MOST];
 static uint32_t n_given;
@@ -107,7 +107,7 @@ static TnArena typed; /* names of flags; lives as long as the program */
 
 static struct Given *find_given(const void *out) {
     for (uint32_t i = 0; i < n_given; i++)
-        if (given[i].flag->out == out) return &given[i];
+        if (given[i].out == out) return &given[i];
     return NULL;
 }
 
@@ -132,7 +132,7 @@ static void note_given(const Verb *verb, const Flag *f, const char *name, const 
     struct Given *g = find_given(f->out);
     if (g && value && f->kind != FLAG_LIST && strcmp(g->value, value) != 0)
         usage_error(verb, "%s: got '%s' and then '%s', expected one value", name, g->value, value);
-    if (!g && n_given < FLAGS_MOST) given[n_given++] = (struct Given){f, name, value};
+    if (!g && n_given < FLAGS_MOST) given[n_given++] = (struct Given){f->out, name, value};
 }
 
 static TnBuf notes;

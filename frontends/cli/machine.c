@@ -222,10 +222,18 @@ __attribute__((target("avx512f,avx512bw,avx512vnni"))) static long dot_vnni(long
         type s0 = all, s1 = all, s2 = all, s3 = all, s4 = all, s5 = all, s6 = all, s7 = all, s8 = all,       \
              s9 = all, s10 = all, s11 = all;                                                                 \
         for (long n = 0; n < turns; n++) {                                                                   \
-            FMA_STEP(fma, 0)                                                                                 \
-            FMA_STEP(fma, 1)                                                                                 \
-            FMA_STEP(fma, 2) FMA_STEP(fma, 3) FMA_STEP(fma, 4) FMA_STEP(fma, 5) FMA_STEP(fma, 6)             \
-                FMA_STEP(fma, 7) FMA_STEP(fma, 8) FMA_STEP(fma, 9) FMA_STEP(fma, 10) FMA_STEP(fma, 11)       \
+            FMA_STEP(fma, 0);                                                                                \
+            FMA_STEP(fma, 1);                                                                                \
+            FMA_STEP(fma, 2);                                                                                \
+            FMA_STEP(fma, 3);                                                                                \
+            FMA_STEP(fma, 4);                                                                                \
+            FMA_STEP(fma, 5);                                                                                \
+            FMA_STEP(fma, 6);                                                                                \
+            FMA_STEP(fma, 7);                                                                                \
+            FMA_STEP(fma, 8);                                                                                \
+            FMA_STEP(fma, 9);                                                                                \
+            FMA_STEP(fma, 10);                                                                               \
+            FMA_STEP(fma, 11);                                                                               \
         }                                                                                                    \
         all = add(add(add(s0, s1), add(s2, s3)), add(add(s4, s5), add(s6, s7)));                             \
         all = add(all, add(add(s8, s9), add(s10, s11)));                                                     \
@@ -234,7 +242,7 @@ __attribute__((target("avx512f,avx512bw,avx512vnni"))) static long dot_vnni(long
     }
 #define FMA_STEP(fma, i)                                                                                     \
     s##i = fma(a, b, s##i);                                                                                  \
-    __asm__ volatile("" : "+x"(s##i));
+    __asm__ volatile("" : "+x"(s##i))
 FMA(fma_512, __attribute__((target("avx512f"))), __m512, 16, _mm512_setzero_ps, _mm512_set1_ps,
     _mm512_fmadd_ps, _mm512_add_ps, _mm512_cvtss_f32)
 FMA(fma_256, __attribute__((target("avx2,fma"))), __m256, 8, _mm256_setzero_ps, _mm256_set1_ps,
