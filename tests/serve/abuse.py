@@ -138,6 +138,10 @@ def head(r):
     return message(path, b"", extra, method)
 
 
+def any_of(r, paths):
+    return r.choice([damaged, known, lambda r: strange(r, paths), lambda r: strange(r, paths), lambda r: head(r) if r.random() < 0.5 else deep(r)])(r)
+
+
 def broken_heads(s):
     """What libmicrohttpd itself refuses, with a page of its own or by hanging up; then the server is as before."""
     for data in (b"\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",
@@ -168,7 +172,7 @@ def malformed(s, n):
     r, raw, paths = random.Random(11), Raw(s), routes()
     statuses, said, early = {}, set(), 0
     for i in range(n):
-        data = r.choice([damaged, known, lambda r: strange(r, paths), lambda r: strange(r, paths), lambda r: head(r) if r.random() < 0.5 else deep(r)])(r)
+        data = any_of(r, paths)
         got = raw.send(data)
         if got is None:
             true("an answer to %r" % data[:300], False)
@@ -389,4 +393,5 @@ def main():
     finish("abuse")
 
 
-main()
+if __name__ == "__main__":
+    main()
