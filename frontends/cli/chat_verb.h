@@ -75,9 +75,10 @@ typedef struct ChatFlags {
     ModelFlags m;
     GenerateFlags g;
     ConstrainFlags c;
-    const char *system, *prompt, *file, *choice, *kwargs, *tools, *load, *full;
+    const char *system, *prompt, *file, *choice, *date, *kwargs, *tools, *load, *full;
     bool hide, single, no_history;
     TernKv kv;
+    int64_t now; /* of --date; -1: the clock here */
 } ChatFlags;
 
 typedef struct Chat {

@@ -59,6 +59,8 @@ static const struct {
     {"TernSamplerOptions.top_p", "--top-p"},
     {"TernSamplerOptions.min_p", "--min-p"},
     {"TernSamplerOptions.repeat_penalty", "--repeat-penalty"},
+    {"TernSamplerOptions.presence_penalty", "--presence-penalty"},
+    {"TernSamplerOptions.frequency_penalty", "--frequency-penalty"},
     {"TernSamplerOptions.repeat_last_n", "--repeat-last-n"},
     {"TernSamplerOptions.bias", "-l --logit-bias"},
     {"TernRequest.stops", "-r --stop"},

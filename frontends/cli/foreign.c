@@ -73,7 +73,6 @@ static const Foreign table[] = {
      "--dry-penalty-last-n --dry-sequence-breaker --dynatemp-range --dynatemp-exp --samplers --sampling-seq "
      "--sampler-seq --top-a --adaptive-target",
      NULL, NO_SAMPLER},
-    {"--presence-penalty --frequency-penalty", NULL, "there is no such penalty here, only --repeat-penalty"},
     {"--repeat-last-n", NULL, "--repeat-penalty always looks at the last 64 ids here"},
     {"--host --port --path --api-key --api-key-file --api-prefix --ssl-key-file --ssl-cert-file --timeout "
      "-to "

@@ -10,6 +10,8 @@ TernSamplerOptions sampler_of_flags(const GenerateFlags *g) {
     o.top_p = g->top_p;
     o.min_p = g->min_p;
     o.repeat_penalty = g->repeat_penalty;
+    o.presence_penalty = g->presence_penalty;
+    o.frequency_penalty = g->frequency_penalty;
     o.seed = g->seed;
     return o;
 }

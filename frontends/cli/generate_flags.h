@@ -8,7 +8,7 @@
 /* ---- generate_flags.c: how text is generated, for run and chat */
 typedef struct GenerateFlags {
     int64_t n, context, top_k, draft;
-    float temp, top_p, min_p, repeat_penalty;
+    float temp, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty;
     uint64_t seed;
     bool ignore_eos;
 } GenerateFlags;
@@ -50,6 +50,20 @@ enum { DRAFT_MOST = 64 };
          1e-6,                                                                                                 \
          1e9,                                                                                                  \
          "penalise the last 64 ids (1.0: off)"},                                                               \
+        {"--presence-penalty",                                                                                 \
+         "X",                                                                                                  \
+         FLAG_FLOAT,                                                                                           \
+         &(g).presence_penalty,                                                                                \
+         -2,                                                                                                   \
+         2,                                                                                                    \
+         "what ids lose that the answer has already (0: off)"},                                                \
+        {"--frequency-penalty",                                                                                \
+         "X",                                                                                                  \
+         FLAG_FLOAT,                                                                                           \
+         &(g).frequency_penalty,                                                                               \
+         -2,                                                                                                   \
+         2,                                                                                                    \
+         "what ids lose for each time that the answer has them (0: off)"},                                     \
         {"-s --seed", "N", FLAG_SEED, &(g).seed, 0, 0, "random seed; -1 (default): choose one and print it"},  \
         {"--draft-max --draft",                                                                                \
          "N",                                                                                                  \

@@ -97,7 +97,7 @@ static int converse(Chat *c, TernFull full) {
                                  .tools = c->tools,
                                  .variables = text_of(f->kwargs),
                                  .full = full,
-                                 .now = clock_here()};
+                                 .now = f->now >= 0 ? f->now : clock_here()};
     int code = take_source(c, c->vocab);
     o.chat_template = c->source;
     if (code == EXIT_OK && tern_conversation_create(c->generator, &o, &c->talk, &err) != TERN_OK)
@@ -187,6 +187,7 @@ int verb_chat(const Verb *verb, int argc, char **argv) {
         {"-st --single-turn", NULL, FLAG_BOOL, &f.single, 0, 0, "leave after the first answer"},
         {"--load", "FILE", FLAG_STR, &f.load, 0, 0, "go on with the messages of a file that /save wrote"},
         CHAT_TEMPLATE_FLAG(f.choice),
+        DATE_FLAG(f.date),
         {"--chat-template-kwargs", "JSON", FLAG_STR, &f.kwargs, 0, 0,
          "further variables of the template: a JSON object, such as {\"enable_thinking\": false}"},
         {"--tools", "FILE", FLAG_STR, &f.tools, 0, 0, "the tools that the model may call: JSON, a list"},
@@ -213,6 +214,7 @@ int verb_chat(const Verb *verb, int argc, char **argv) {
     if (f.g.n == 0) usage_error(verb, "%s 0: an answer has at least one token", flag_given(&f.g.n));
     TernFull full = when_full(verb, f.full);
     f.kv = kv_of_flags(verb, &f.m);
+    f.now = f.date ? read_date(verb, f.date) : -1;
     note_idle_flags(&f.g);
     Chat c = {.f = &f, .got = {.size = sizeof c.got}};
     constraint_parse(verb, &f.c, &f.g, &c.constraint);

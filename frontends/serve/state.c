@@ -61,12 +61,13 @@ void tn_route_props(TnCall *call) {
     tn_buf_printf(&out,
                   "{\"default_generation_settings\": {\"n_ctx\": %u, \"params\": {\"temperature\": %g, "
                   "\"top_k\": %d, \"top_p\": %g, "
-                  "\"min_p\": %g, \"repeat_penalty\": %g, \"repeat_last_n\": %d, \"max_tokens\": %d}}, "
+                  "\"min_p\": %g, \"repeat_penalty\": %g, \"repeat_last_n\": %d, "
+                  "\"presence_penalty\": %g, \"frequency_penalty\": %g, \"max_tokens\": %d}}, "
                   "\"total_slots\": %u, "
                   "\"model_alias\": ",
                   m->context, (double)s->temp, s->top_k, (double)s->top_p, (double)s->min_p,
-                  (double)s->repeat_penalty, s->repeat_last_n, o->max_tokens ? (int)o->max_tokens : -1,
-                  m->slots);
+                  (double)s->repeat_penalty, s->repeat_last_n, (double)s->presence_penalty,
+                  (double)s->frequency_penalty, o->max_tokens ? (int)o->max_tokens : -1, m->slots);
     put_text(&out, m->name);
     tn_buf_puts(&out, ", \"chat_template\": ");
     tn_put_string(&out, m->chat_source.data ? m->chat_source.data : "", m->chat_source.size);

@@ -49,6 +49,8 @@ void tn_plan_defaults(const TnServer *server, TnTextParams *p) {
                         .min_p = (double)o->sampler.min_p,
                         .repeat_penalty = (double)o->sampler.repeat_penalty,
                         .repeat_last_n = o->sampler.repeat_last_n,
+                        .frequency_penalty = (double)o->sampler.frequency_penalty,
+                        .presence_penalty = (double)o->sampler.presence_penalty,
                         .seed = -1,
                         .stop_name = "stop",
                         .max_name = "max_tokens"};

@@ -53,6 +53,16 @@ chat 'hi\nsun'
 says "no newline at the end" 0 'Hello, hello!\nIt shines.\n'
 chat '\n  \nsun\r\n'
 says "empty lines and a carriage return" 0 'It shines.\n'
+printf '%s' "{{ messages[-1].content }} {% if strftime_now('%Y-%m-%d') == '2024-02-29' %}sun{% endif %}" >day.jinja
+template=day.jinja
+chat 'hi\n' --date 2024-02-29
+says "a day that the template is shown" 0 'It shines.\n'
+chat 'hi\n'
+says "today is another" 0 'Hello, hello!\n'
+chat 'hi\n' --date 2023-02-29
+says "no day" 2 ''
+line "no day" "tern chat: --date: '2023-02-29', expected a day since 1970 as YYYY-MM-DD (see tern chat --help)"
+template=chatml
 chat 'no \\\nsun\\\nhere\n/save m.json\n'
 says "lines that go on" 0 'It shines.\n'
 checks=$((checks + 1))

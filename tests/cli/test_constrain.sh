@@ -61,6 +61,23 @@ for wrong in 5 +5 5+ 5- x-1 5+inf 5*2 5+0x10 5--1 '5 + 1' 99999999999+1; do
 done
 fails 1 "tern: error: --logit-bias[0].id is 5000, expected 0 to 268" -p x --logit-bias 5000+1
 
+# penalties by what the answer has: two answers that are as likely, 7 and 9, again and again
+printf '%s\n' 'control <tool>' 'end <|im_end|>' 'say: Hello|! How can| I help|?' 'say pick: left|.' 'say pick: right|.' >"$dir/pick.script"
+"$build/make_scripted" "$dir/pick.script" -o "$dir/pick.gguf" || exit 1
+m=$dir/pick.gguf
+again="-p pick --print-tokens --ignore-eos -n 9"
+[ $native = no ] || { "$tern" compile "$m" -o "$dir/pick.tern" 2>"$dir/err" && m=$dir/pick.tern; } || no "compile: $(cat "$dir/err")"
+# shellcheck disable=SC2086
+{
+    said '7,8,1,7,8,1,7,8,1' $again
+    said '7,8,1,9,10,1,7,8,1' $again --presence-penalty 1
+    said '7,8,1,7,8,1,7,8,1' $again --presence-penalty 1 -l 7+1.5
+    said '7,8,1,7,8,1,9,10,1' $again --frequency-penalty 1 -l 7+1.5
+    said '7,8,1,7,8,1,9,10,1' $again --frequency-penalty 1 -l 7+1.5 --draft-max 3
+    said '9,10,1,9,10,1,9,10,1' $again --presence-penalty -2 -l 9+1
+}
+m=$dir/a.gguf && [ $native = no ] || m=$dir/a.tern
+
 cd "$dir" || exit 1
 printf 'root ::= "{" [^}]* "}"\n' >braces.gbnf
 said '{"a": 1}' -p json --grammar braces.gbnf

@@ -179,6 +179,17 @@ def dates(build):
             true("the clock's", now(s) in (before, clock()))
 
 
+def penalties(build):
+    """The flags are the defaults of requests."""
+    ask = lambda s, **more: s.post(C, dict({"prompt": "pick", "ignore_eos": True, "max_tokens": 4, "temperature": 0}, **more))["choices"][0]["text"]
+    with Server(build, "-c", "128", "--presence-penalty", "1", "--frequency-penalty", "0.5") as s:
+        p = s.get("/props")["default_generation_settings"]["params"]
+        check("props", (p["presence_penalty"], p["frequency_penalty"]), (1, 0.5))
+        check("by the flags", ask(s), "leftright")
+        check("a request without", ask(s, presence_penalty=0, frequency_penalty=0), "leftleft")
+        check("a request with one", ask(s, presence_penalty=0), "leftright")
+
+
 def templates(build):
     body = "{% for m in messages %}{{ m.content }}{% endfor %}"
     with tempfile.NamedTemporaryFile("w", suffix=".jinja") as t:
@@ -253,6 +264,7 @@ def main():
             part(s)
     templates(sys.argv[1])
     dates(sys.argv[1])
+    penalties(sys.argv[1])
     finish("answers")
 
 

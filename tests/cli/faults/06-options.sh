@@ -112,6 +112,8 @@ no_use "0 to 1" run --min-p -1
 no_use "0 to" run --temp -1
 no_use "repeat-penalty" run --repeat-penalty 0
 no_use "repeat-penalty" run --repeat-penalty -1
+no_use "-2 to 2" run --presence-penalty 2.5
+no_use "-2 to 2" chat --frequency-penalty -3
 no_use "from -1 to" run --top-k -2
 no_use "from -1 to" run -n -2
 no_use "from 1 to" compile "$model" -o "$dir/x" -c 0
@@ -135,7 +137,7 @@ works "top-p, min-p beside --temp 0" "^tern: --top-p, --min-p: no effect with --
 works "--temp beside --top-k 1" "^tern: --temp, --seed: no effect with --top-k 1" "$tern" $gen --top-k 1 --temp 0.5 --seed 3
 works "--temp 0 alone" "" "$tern" $gen --temp 0
 hasnt "nothing to say" "$err" "no effect"
-works "a penalty beside --temp 0" "" "$tern" $gen --temp 0 --repeat-penalty 1.5
+works "penalties beside --temp 0" "" "$tern" $gen --temp 0 --repeat-penalty 1.5 --presence-penalty 0.5 --frequency-penalty -0.5
 hasnt "a penalty has effect" "$err" "no effect"
 works "--draft-max where one id is made" "--draft-max: no effect" "$tern" run "$model" --tokens 1789,978 -n 1 --temp 0 --draft-max 4 --target ref
 no_use "profile.*-n 0" run "$model" -p a -n 0 --profile

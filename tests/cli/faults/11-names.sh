@@ -73,7 +73,6 @@ other run --flash-attn attention
 other run --mirostat sampl
 other run --typical sampl
 other run --repeat-last-n 64
-other run --presence-penalty repeat-penalty
 other logits -sp special
 other run --no-display-prompt echo
 other run --verbose-prompt tokenize
