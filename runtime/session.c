@@ -87,6 +87,12 @@ static TernStatus allocate(const TernModel *m, const TnSessionPlan *p, bool give
     return e->allocate(e, b->device, m->huge, &out->own, err);
 }
 
+/* How many slots can be full at once: fewer than there are if others only keep beginnings. */
+static uint32_t whole_slots(const TnSessionPlan *p) {
+    uint32_t pages = (p->context + TERN_PAGE - 1) / TERN_PAGE, n = p->pages / pages;
+    return n < p->slots ? n + (n == 0) : p->slots;
+}
+
 TernStatus tern_session_create(TernModel *m, TernPool *pool, const TernSessionOptions *options,
                                TernSession **out, TernError *err) {
     TernSessionOptions o = {0};
@@ -100,7 +106,7 @@ TernStatus tern_session_create(TernModel *m, TernPool *pool, const TernSessionOp
             "TernSessionOptions.memory: %zu bytes at an address with remainder %u, expected %llu at "
             "a multiple of 64",
             o.memory_bytes, (unsigned)((uintptr_t)o.memory % 64), (unsigned long long)plan.bytes.total);
-    TN_TRY(tn_model_add_session(m, &plan.bytes, plan.slots, plan.context, err));
+    TN_TRY(tn_model_add_session(m, &plan.bytes, whole_slots(&plan), plan.context, err));
     Blocks blocks = {0};
     TernStatus status = tn_model_check_weights(m, pool, err);
     if (status == TERN_OK) status = allocate(m, &plan, o.memory, &blocks, err);
