@@ -1,9 +1,119 @@
 /* A line for each request when its connection has let go of it, on standard error. Nothing of what was asked or answered is in
- * it: of a path only what the table of routes has. */
-#include <stdio.h>
+ * it: of a path only what the table of routes has.
+ *
+ * Who reads standard error may be slow, or stand still, and must hold up nobody: a thread of its own writes the lines. Lines that
+ * wait take a bounded space; those that find none are lost and counted (metrics.def). At the end the thread gets a while to write
+ * the rest, and is then cancelled in its write. */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include "frontends/serve/serve.h"
+
+enum { WAITING_MOST = 256 << 10, LAST_SECONDS = 2 };
+
+struct TnLogWriter {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t work, idle;
+    TnBuf lines;   /* that wait; under the lock */
+    TnBuf writing; /* the thread's */
+    bool ending, busy;
+};
+
+/* ---- The thread */
+
+static void write_all(const TnBuf *b) {
+    for (size_t at = 0; at < b->len;) {
+        ssize_t n = write(STDERR_FILENO, b->data + at, b->len - at);
+        if (n < 0 && errno == EAGAIN)
+            (void)poll(&(struct pollfd){.fd = STDERR_FILENO, .events = POLLOUT}, 1, -1);
+        else if (n < 0 && errno != EINTR)
+            return; /* nobody reads it any more */
+        at += n > 0 ? (size_t)n : 0;
+    }
+}
+
+static void *write_lines(void *user) {
+    TnLogWriter *w = user;
+    int before;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    pthread_mutex_lock(&w->lock);
+    for (;;) {
+        w->busy = false;
+        if (!w->lines.len) pthread_cond_signal(&w->idle);
+        while (!w->lines.len && !w->ending) pthread_cond_wait(&w->work, &w->lock);
+        if (!w->lines.len) break;
+        TnBuf next = w->lines;
+        w->lines = w->writing;
+        w->lines.len = 0;
+        w->writing = next;
+        w->busy = true;
+        pthread_mutex_unlock(&w->lock);
+        (void)pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &before);
+        write_all(&w->writing);
+        (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+        pthread_mutex_lock(&w->lock);
+    }
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+TernStatus tn_log_start(TnServer *server, TernError *err) {
+    pthread_condattr_t attr;
+    if (server->o->log == TN_LOG_NONE) return TERN_OK;
+    TnLogWriter *w = tn_xcalloc(1, sizeof *w);
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->work, NULL);
+    pthread_cond_init(&w->idle, &attr);
+    pthread_condattr_destroy(&attr);
+    server->log = w;
+    int bad = pthread_create(&w->thread, NULL, write_lines, w);
+    if (!bad) return TERN_OK;
+    server->log = NULL;
+    free(w);
+    return tn_fail(err, TERN_ERR_ENV, "no thread for the log: %s", strerror(bad));
+}
+
+void tn_log_stop(TnServer *server) {
+    TnLogWriter *w = server->log;
+    struct timespec until;
+    if (!w) return;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += LAST_SECONDS;
+    pthread_mutex_lock(&w->lock);
+    w->ending = true;
+    pthread_cond_signal(&w->work);
+    int late = 0;
+    while (!late && (w->lines.len || w->busy)) late = pthread_cond_timedwait(&w->idle, &w->lock, &until);
+    if (late) w->lines.len = 0;
+    pthread_mutex_unlock(&w->lock);
+    if (late) (void)pthread_cancel(w->thread);
+    (void)pthread_join(w->thread, NULL);
+    tn_buf_free(&w->lines);
+    tn_buf_free(&w->writing);
+    pthread_cond_destroy(&w->work);
+    pthread_cond_destroy(&w->idle);
+    pthread_mutex_destroy(&w->lock);
+    free(w);
+    server->log = NULL;
+}
+
+/* False: there is no room. */
+static bool pass_line(TnLogWriter *w, const TnBuf *line) {
+    pthread_mutex_lock(&w->lock);
+    bool room = w->lines.len + line->len <= WAITING_MOST;
+    if (room) tn_buf_put(&w->lines, line->data, line->len);
+    pthread_cond_signal(&w->work);
+    pthread_mutex_unlock(&w->lock);
+    return room;
+}
+
+/* ---- A line */
 
 static void put_time(TnBuf *out) {
     char text[40];
@@ -46,6 +156,10 @@ void tn_log_call(TnCall *call) {
     else
         tn_buf_printf(&line, " %s %s %s %u %.4f %zu %zu %s\n", call->client, method, path, status, seconds,
                       prompt, made, call->id);
-    fwrite(line.data, 1, line.len, stderr);
+    if (!pass_line(call->server->log, &line)) {
+        pthread_mutex_lock(&call->server->lock);
+        call->server->metrics.log_lines_lost_total++;
+        pthread_mutex_unlock(&call->server->lock);
+    }
     tn_buf_free(&line);
 }

@@ -44,6 +44,7 @@ typedef struct TnServer TnServer;
 typedef struct TnCall TnCall;
 typedef struct TnKeys TnKeys;
 typedef struct TnPeer TnPeer;
+typedef struct TnLogWriter TnLogWriter;
 struct MHD_Connection;
 struct MHD_Daemon;
 
@@ -326,6 +327,8 @@ void tn_http_stop(TnServer *server); /* after the engine has ended */
 /* Wakes the connection of a call that was found asleep. */
 void tn_http_wake(TnCall *call);
 void tn_log_call(TnCall *call); /* access_log.c; when the connection lets go */
+TernStatus tn_log_start(TnServer *server, TernError *err);
+void tn_log_stop(TnServer *server); /* also if it was not started */
 bool tn_http_argument(const TnCall *call, const char *name,
                       const char *value); /* whether the query has NAME=VALUE */
 TernStatus tn_listen(const TnServeOptions *o, int *out_fd, char *address, size_t size, TernError *err);
@@ -368,8 +371,9 @@ struct TnServer {
     const TnServeOptions *o;
     struct MHD_Daemon *daemon;
     int fd;
-    TnPlace place; /* of fd */
-    TnKeys *keys;  /* NULL: none is asked for */
+    TnPlace place;    /* of fd */
+    TnKeys *keys;     /* NULL: none is asked for */
+    TnLogWriter *log; /* NULL: no lines */
     double started;
     uint64_t instance; /* for ids of answers */
 

@@ -44,14 +44,17 @@ static TernStatus serve(TnServer *server, TernError *err) {
     char address[400];
     if (o->keys_file) TN_TRY(tn_keys_read(o->keys_file, &server->keys, err));
     TN_TRY(tn_listen(o, &server->fd, address, sizeof address, err));
-    TernStatus st = tn_http_start(server, err);
+    TernStatus st = tn_log_start(server, err);
+    if (st == TERN_OK) st = tn_http_start(server, err);
     if (st != TERN_OK) {
+        tn_log_stop(server);
         close(server->fd);
         return st;
     }
     if (o->listening) o->listening(o->user, address);
     tn_engine_run(server);
     tn_http_stop(server); /* closes the socket */
+    tn_log_stop(server);
     return TERN_OK;
 }
 

@@ -1,5 +1,5 @@
 """Clients of tern serve that hang up, read slowly or come in crowds; keys, sockets, and how a server ends."""
-import json, os, re, signal, socket, subprocess, sys, tempfile, threading, time
+import fcntl, json, os, re, signal, socket, subprocess, sys, tempfile, threading, time
 from client import Server, check, finish, make_model, true
 
 C = "/v1/completions"
@@ -183,6 +183,11 @@ def memory(build):
             check("pages with %s" % flags, (s.metric("pages"), s.metric("pages_free")), (pages, pages))
             check("an answer", text(s), "It shines.")
             check("a beginning is stored", s.metric("prefix_stored"), 0 if "0" in flags else 1)
+    with tempfile.TemporaryDirectory() as folder:
+        model, flags = make_model(build, folder)
+        p = subprocess.run([build + "/tern", "serve", model, "--slots", "32", "-c", "2048", "--memory-limit", "9M"] + flags, stderr=subprocess.PIPE, text=True)
+        true("the slots of the message are those that were asked for: " + p.stderr,
+             p.returncode == 1 and " MB for the cache of 32 slots of 2048 positions, " in p.stderr)
 
 
 def origins(build):
@@ -277,6 +282,41 @@ def log(build):
         true("nothing of the request", "sun" not in str(lines) and "secret" not in str(lines))
 
 
+def full_log(build):
+    """Standard error is a pipe that nobody reads: answers go on, lines are lost and counted, and the end is not held up."""
+    with Server(build, "--slots", "1", "-c", "512", "--log", "json") as s:
+        fcntl.fcntl(s.process.stderr, 1031, 4096)  # F_SETPIPE_SZ
+        c, n = s.connect(), 0
+        while n < 200 or s.metric("log_lines_lost_total") < 10:
+            for _ in range(100):
+                c.request("GET", "/health")
+                n += c.getresponse().read() == b'{"status": "ok"}\n'
+        c.close()
+        lost = s.metric("log_lines_lost_total")
+        true("more than 256 KiB of lines were kept: %d of %d lost" % (lost, n), n - lost > (256 << 10) / 250)
+        check("an answer beside them", text(s), "It shines.")
+        fd = s.process.stderr.fileno()
+        os.set_blocking(fd, False)
+        seen = b""
+
+        def read():
+            nonlocal seen
+            try:
+                seen += os.read(fd, 1 << 16)
+            except BlockingIOError:
+                pass
+            return seen.count(b"\n") >= n - lost and seen.endswith(b"\n")
+
+        s.until("those that waited come", read)
+        lines = [json.loads(line) for line in seen.splitlines()]
+        check("whole lines", {x["status"] for x in lines}, {200})
+        c = s.connect()
+        for _ in range(100):
+            c.request("GET", "/health")
+            c.getresponse().read()
+        c.close()
+
+
 def main():
     build = sys.argv[1]
     with Server(build, "--slots", "1", "--queue", "1", "-c", "512") as s:
@@ -291,6 +331,7 @@ def main():
     keys(build)
     deadline(build)
     log(build)
+    full_log(build)
     memory(build)
     origins(build)
     unix(build)
