@@ -122,7 +122,7 @@ static const Foreign table[] = {
     {"--no-display-prompt --display-prompt --echo", NULL, "the prompt is never printed: there is no echo"},
     {"-e --escape --no-escape", NULL,
      "a prompt is taken as it is: use the shell's $'one\\ntwo', or a file, -f"},
-    {"--warmup --no-warmup", NULL, "nothing to leave out here: there is no warm-up"},
+    {"--warmup --no-warmup", "--warm-ups", "nothing to leave out here: there is no warm-up"},
     {"--no-penalize-nl --penalize-nl", NULL, NO_SAMPLER},
     {"--check-tensors", NULL, "the weights of a .tern are always verified, except with --no-check"},
     {"-ppl --perplexity --ppl-stride --ppl-output-type --all-logits --hellaswag --winogrande "

@@ -1,8 +1,8 @@
 /* tern bench: tokens a second, in llama-bench's table, with the share of what the machine allows. */
 #include "frontends/cli/bench.h"
 #include "runtime/base/cpus.h"
+#include "runtime/base/escape.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,13 +10,16 @@
 typedef struct Bench {
     Loaded l;
     TernKv kv;
-    int64_t repeats, read_mib;
+    int64_t repeats, warm_ups, read_mib;
     uint64_t saturated;
     bool huge; /* the weights are meant to lie in huge pages */
     Profile *profile;
     BenchRow *rows;
     uint32_t n, cap;
     Machine machines[64];
+    const char *against; /* a file to compare with, or NULL */
+    float least;         /* times its speed that a row must reach */
+    BenchOld *old;
 } Bench;
 
 /* Gives ids that are spread over the vocabulary and are the same in every run. */
@@ -64,49 +67,46 @@ static TernStatus generate(Run *r, uint32_t n, TernError *err) {
     return TERN_OK;
 }
 
-/* Runs a test once, from `depth` positions on. *out: tokens a second. */
-static TernStatus once(Run *r, uint32_t n_prompt, uint32_t n_gen, double *out, TernError *err) {
+/* Runs a test once, from `depth` positions on. *out: tokens a second; *first: seconds to the first ids. */
+static TernStatus once(Run *r, uint32_t n_prompt, uint32_t n_gen, double *out, double *first,
+                       TernError *err) {
     for (uint32_t s = 0; s < r->b->sequences; s++) {
         TN_TRY(tern_session_truncate(r->s, s, r->b->depth, err));
         r->best[s] = filler(s, r->bench->l.info.n_vocab);
     }
     double start = tn_os_seconds();
     if (n_prompt) TN_TRY(prompt(r, n_prompt, true, err));
-    TN_TRY(generate(r, n_gen, err));
+    if (!n_prompt) TN_TRY(generate(r, 1, err));
+    *first = tn_os_seconds() - start;
+    TN_TRY(generate(r, n_prompt ? n_gen : n_gen - 1, err));
     *out = bench_tokens(r->b) / (tn_os_seconds() - start);
     return TERN_OK;
 }
 
+/* A warm-up needs no more steps than it takes to touch all memory and to wake the processors. */
+enum { WARM_STEPS = 8 };
+
 static TernStatus repeat(Run *r, BenchRow *b, TernError *err) {
     Profile *profile = r->bench->profile;
-    double warm;
+    double ignored[2];
     if (b->depth) TN_TRY(prompt(r, b->depth, false, err));
     TN_TRY(profile_attach(profile, r->s, err));
-    TN_TRY(once(r, b->n_prompt, b->n_gen ? 1 : 0, &warm, err));
+    for (int64_t i = 0; i < r->bench->warm_ups; i++)
+        TN_TRY(once(r, b->n_prompt, b->n_gen < WARM_STEPS ? b->n_gen : WARM_STEPS, &ignored[0], &ignored[1],
+                    err));
     profile_reset(profile);
     while (b->n_samples < r->bench->repeats) {
-        TN_TRY(once(r, b->n_prompt, b->n_gen, &b->samples[b->n_samples], err));
+        TN_TRY(once(r, b->n_prompt, b->n_gen, &b->samples[b->n_samples], &b->firsts[b->n_samples], err));
         b->n_samples++;
     }
     return profile_take(profile, &r->bench->l, b->test, err);
 }
 
-static int rising(const void *a, const void *b) {
-    const double *x = a, *y = b;
-    return (*x > *y) - (*x < *y);
-}
-
 static void summarise(BenchRow *b) {
-    double sorted[BENCH_SAMPLES], sum = 0, square = 0;
-    uint32_t n = b->n_samples;
-    for (uint32_t i = 0; i < n; i++) sum += sorted[i] = b->samples[i];
-    qsort(sorted, n, sizeof *sorted, rising);
-    b->mean = sum / n;
-    b->least = sorted[0];
-    b->most = sorted[n - 1];
-    b->median = n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
-    for (uint32_t i = 0; i < n; i++) square += (b->samples[i] - b->mean) * (b->samples[i] - b->mean);
-    b->stddev = n > 1 ? sqrt(square / (n - 1)) : 0;
+    BenchStats s = bench_stats(b->samples, b->n_samples);
+    b->mean = s.mean, b->stddev = s.stddev, b->median = s.median;
+    b->least = s.least, b->most = s.most, b->p95 = s.p95;
+    b->first = bench_stats(b->firsts, b->n_samples).median;
 }
 
 static int known(void *user, const TernModelInfo *info, const void *vocab, size_t vocab_bytes) {
@@ -144,6 +144,7 @@ static TernStatus measure(Bench *bench, BenchRow *b, TernError *err) {
                             .batch = bench_batch(b, bench->l.info.max_rows),
                             .kv = bench->kv};
     Run r = {.bench = bench, .b = b};
+    bool peaks = tn_os_peak_rss_restart();
     for (TernStatus st; (st = tern_session_create(bench->l.model, bench->l.pool, &o, &r.s, err)) != TERN_OK;)
         if (!load_for_cpu(&bench->l, st, err)) return st;
     report_start(&bench->l);
@@ -154,6 +155,7 @@ static TernStatus measure(Bench *bench, BenchRow *b, TernError *err) {
     TernStatus st = repeat(&r, b, err);
     profile_detach(bench->profile);
     bench->saturated += tern_session_saturated(r.s);
+    b->peak = peaks ? tn_os_peak_rss() : 0;
     tern_session_destroy(r.s);
     free(r.rows);
     free(r.best);
@@ -315,15 +317,47 @@ static void add_tests(Bench *bench, const Asked *a, BenchRow b) {
     }
 }
 
+/* ---- against an earlier run */
+
+static int read_old(Bench *bench) {
+    TernError err = {0};
+    if (!bench->against || bench_old_read(bench->against, &bench->old, &err) == TERN_OK) return EXIT_OK;
+    return fail(&err);
+}
+
+/* A gate that compares nothing must not pass, and says so before it measures. */
+static int check_old(const Bench *bench) {
+    bool some = !bench->old;
+    for (uint32_t i = 0; i < bench->n && !some; i++)
+        some = bench_old_has(bench->old, &bench->rows[i], bench->l.info.name);
+    if (some) return EXIT_OK;
+    return fail_text("%s: no row is of these tests, threads and model, such as %s, %u threads, %s",
+                     bench->against, bench->rows[0].test, bench->rows[0].threads,
+                     tn_shown(bench->l.info.name).s);
+}
+
+/* json and csv stay whole on standard output. */
+static int compare_old(const Bench *bench, const BenchFlags *f, const BenchTable *t) {
+    if (!bench->old) return EXIT_OK;
+    FILE *out = strcmp(f->format, "md") == 0 ? stdout : stderr;
+    uint32_t slower = bench_old_compare(bench->old, t, (double)bench->least, out);
+    if (slower == 0) return EXIT_OK;
+    return fail_text("%u of the tests %s slower than %g times %s, by more than the noise", slower,
+                     slower == 1 ? "is" : "are", (double)bench->least, bench->against);
+}
+
 static int load(const Verb *verb, BenchFlags *f, Bench *bench) {
     const TnFileUse files[] = {MODEL_FILES(f->m),
                                STANDARD_OUTPUT,
                                {"--profile", profile_path(bench->profile), TN_FILE_OUT},
+                               {"--against", bench->against, TN_FILE_IN},
                                TUNE_FILE(f->m.tune)};
     f->m.known = known;
     f->m.known_user = bench;
     int code = check_files(verb, files, TN_COUNT(files));
+    if (code == EXIT_OK) code = read_old(bench);
     if (code == EXIT_OK) code = load_model(verb, &f->m, &bench->l);
+    if (code == EXIT_OK) code = check_old(bench);
     if (code == EXIT_OK) code = profile_check(bench->profile, &bench->l);
     bench->huge = f->m.huge || (bench->l.compiled && !bench->l.kept);
     if (code == EXIT_OK) report_quota(f->threads || f->m.cpus);
@@ -342,9 +376,12 @@ static int show(const BenchFlags *f, Bench *bench, uint32_t n_machines, BenchPri
                         .n = bench->n,
                         .machines = bench->machines,
                         .n_machines = n_machines,
-                        .repeats = bench->repeats};
+                        .repeats = bench->repeats,
+                        .n_cpus = tn_os_cpus()};
+    tn_os_cpu_name(table.cpu, sizeof table.cpu);
     print(&table);
-    return profile_finish(bench->profile, &bench->l);
+    int code = profile_finish(bench->profile, &bench->l);
+    return code == EXIT_OK ? compare_old(bench, f, &table) : code;
 }
 
 static int bench_all(const Verb *verb, BenchFlags *f, Bench *bench) {
@@ -357,6 +394,10 @@ static int bench_all(const Verb *verb, BenchFlags *f, Bench *bench) {
         uint64_t quarter = tn_os_free_memory() / 4 >> 20;
         bench->read_mib = quarter < 1024 ? (int64_t)quarter : 1024;
     }
+    only_with(verb, &bench->least, bench->against, "--against");
+    if (bench->against && bench->repeats < 2)
+        usage_error(verb, "-r: got %lld, expected at least 2 with --against: one run has no noise",
+                    (long long)bench->repeats);
     f->m.threads = a.threads.v[0];
     bench->profile = profile_create(verb, f->profiled);
     for (uint32_t i = 0; i < a.threads.n; i++)
@@ -368,13 +409,14 @@ static int bench_all(const Verb *verb, BenchFlags *f, Bench *bench) {
     progress_end();
     if (code == EXIT_OK) code = show(f, bench, a.threads.n, print);
     profile_destroy(bench->profile);
+    bench_old_free(bench->old);
     free(bench->rows);
     unload_model(&bench->l);
     return code;
 }
 
 int verb_bench(const Verb *verb, int argc, char **argv) {
-    Bench bench = {.repeats = 5, .read_mib = -1};
+    Bench bench = {.repeats = 10, .warm_ups = 2, .read_mib = -1, .least = 0.95f};
     BenchFlags f = {.prompts = "512", .gens = "128", .depths = "0", .batches = "1", .format = "md"};
     const Flag flags[] = {
         {"-p --n-prompt", "LIST", FLAG_STR, &f.prompts, 0, 0, "prompt lengths (512); 0: none"},
@@ -386,11 +428,19 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
          "sequences decoded together, one row each per step (1); tests of prompts alone have one"},
         {"-t --threads", "LIST", FLAG_STR, &f.threads, 0, 0,
          "thread counts (all processors, or as many as the CPU quota allows)"},
-        {"-r --repetitions", "N", FLAG_INT, &bench.repeats, 1, BENCH_SAMPLES, "repetitions of each test (5)"},
+        {"-r --repetitions", "N", FLAG_INT, &bench.repeats, 1, BENCH_SAMPLES, "timed runs of each test (10)"},
+        {"--warm-ups", "N", FLAG_INT, &bench.warm_ups, 0, 100,
+         "runs before them that are not timed, with at most 8 tokens generated (2)"},
         {"-o --output", "FORMAT", FLAG_STR, &f.format, 0, 0, "md (default), json or csv"},
         {"--read-mib", "N", FLAG_INT, &bench.read_mib, 0, 1 << 20,
          "MiB of memory to read when measuring the machine (1024, or a quarter of what is free); 0: do not "
          "measure"},
+        {"--against", "OLD.json", FLAG_STR, &bench.against, 0, 0,
+         "compare with what an earlier -o json wrote: ratios with their noise; exit status 1 if a test is "
+         "slower"},
+        {"--fail-below", "RATIO", FLAG_FLOAT, &bench.least, 0, 100,
+         "with --against: how much of the old speed a test must reach, if it misses it by more than the "
+         "noise (0.95)"},
         PROFILE_FLAG(f.profiled),
         HUGE_FLAG(f.m),
         TUNE_FLAGS(f.m.tune),

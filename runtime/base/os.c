@@ -291,6 +291,12 @@ uint64_t tn_os_peak_rss(void) {
     return getrusage(RUSAGE_SELF, &u) == 0 ? (uint64_t)u.ru_maxrss * 1024 : 0;
 }
 
+bool tn_os_peak_rss_restart(void) {
+    FILE *f = fopen("/proc/self/clear_refs", "we");
+    bool written = f && fputs("5", f) >= 0;
+    return f && fclose(f) == 0 && written;
+}
+
 uint64_t tn_os_free_memory(void) {
     FILE *f = fopen("/proc/meminfo", "re");
     unsigned long long kb = 0;

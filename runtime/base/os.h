@@ -109,6 +109,8 @@ bool tn_os_allow_amx(void);
  * another C library in the process, and crashes. */
 bool tn_os_opens_libraries(void);
 uint64_t tn_os_peak_rss(void); /* bytes */
+/* Lets tn_os_peak_rss count from now on; false if the system cannot: then it still counts from the start. */
+bool tn_os_peak_rss_restart(void);
 /* Bytes that are available without swapping; 0 if the system does not say. */
 uint64_t tn_os_free_memory(void);
 

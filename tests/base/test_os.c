@@ -366,6 +366,23 @@ static void the_machine_is_known(void **state) {
     assert_in_range(tn_os_peak_rss(), 100000, (uint64_t)1 << 40);
 }
 
+static void the_peak_counts_anew(void **state) {
+    (void)state;
+    enum { BYTES = 32 << 20 };
+    void *memory;
+    TernError err;
+    assert_int_equal(tn_os_map(BYTES, false, &memory, &err), TERN_OK);
+    memset(memory, 1, BYTES);
+    uint64_t high = tn_os_peak_rss();
+    tn_os_unmap(memory, BYTES);
+    assert_true(tn_os_peak_rss() >= high);
+    if (!tn_os_peak_rss_restart()) {
+        print_message("skipped: the system keeps the peak of the whole process\n");
+        skip();
+    }
+    assert_true(tn_os_peak_rss() + BYTES / 2 < high);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_are_mapped_or_refused),
@@ -380,6 +397,7 @@ int main(void) {
         cmocka_unit_test(code_is_loaded_where_mprotect_is_refused),
         cmocka_unit_test(one_at_a_time_has_the_lock),
         cmocka_unit_test(the_machine_is_known),
+        cmocka_unit_test(the_peak_counts_anew),
     };
     return cmocka_run_group_tests(tests, enter, leave);
 }

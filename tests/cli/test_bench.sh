@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# tern bench: its rows, its three formats, what it prints about the machine, and the exact lines of its refusals; --huge.
+# tern bench: its rows, its three formats, what it prints about the machine, and the exact lines of its refusals; --against and
+# what it makes of earlier rows; --huge.
 set -u
 . "$(dirname "$0")/program.sh"
 need_native
@@ -21,6 +22,11 @@ usage "-pg: '8,0', expected PROMPT,GEN, both at least 1" -pg 8,0
 usage "-pg: '8,1,2', expected PROMPT,GEN, both at least 1" -pg 8,1,2
 usage "-pg: 'a,b', expected a comma list of whole numbers" -pg a,b
 usage "-r: '0', expected a whole number from 1 to 100" -r 0
+usage "--warm-ups: '-1', expected a whole number from 0 to 100" --warm-ups -1
+usage "'--no-warmup': here it is --warm-ups" --no-warmup
+usage "--fail-below goes with --against" --fail-below 0.9
+usage "--fail-below: 'half', expected a number from 0 to 100" --fail-below half
+usage "-r: got 1, expected at least 2 with --against: one run has no noise" -r 1 --against "$dir/none"
 usage "--read-mib: '-1', expected a whole number from 0 to 1048576" --read-mib -1
 
 run 0 compile "$model" -o "$dir/m.tern" --kv f16
@@ -36,9 +42,9 @@ is "a cache type without code" "$err" "tern: error: $dir/m.tern: was not compile
 
 # the grid: depths x (prompts, batches x (lengths, pairs)); a 0 is no test
 run 0 bench "$dir/m.tern" -p 0,16 -n 4 -pg 16,4 -d 0,32 -b 1,3 -r 3 -t 1 --read-mib 16
-is "the tests" "$(sed -n 's/^|.*|\([^|]*\)|[^|]*|[^|]*|$/\1/p' "$dir/out" | tr -d ' ' | tail -n +3 | tr '\n' ' ')" \
+is "the tests" "$(awk -F'|' 'NR > 2 && /^\|/ {print $7}' "$dir/out" | tr -d ' ' | tr '\n' ' ')" \
     "pp16 tg4 pp16+tg4 tg4x3 pp16+tg4x3 pp16@d32 tg4@d32 pp16+tg4@d32 tg4x3@d32 pp16+tg4x3@d32 "
-for line in "t/s: median ± standard deviation of 3" "read: "*" GB/s, 1 threads, 16 MiB in small pages (plain "*")" \
+for line in "t/s: median ± standard deviation of 3" "p95: t/s that 95 % of them reach; "* "cpu: "*", $(nproc) processor"* "read: "*" GB/s, 1 threads, 16 MiB in small pages (plain "*")" \
     "int8: "*" GOPS, 1 threads, "* "f32: "*" GOPS, 1 threads, "* "build: tern "*; do
     found=no
     while read -r got; do
@@ -75,6 +81,16 @@ check([r["n_threads"] for r in rows] == [1, 1, 2, 2], "threads")
 for r, c in zip(rows, table):
     s = r["samples_ts"]
     check(len(s) == 4 and min(s) > 0, "samples")
+    firsts = r["samples_first_s"]
+    check(abs(statistics.median(firsts) * 1e3 - r["first_ms"]) < 1e-6 * r["first_ms"], "first")
+    n = (r["n_prompt"] + r["n_gen"]) * r["n_seq"]
+    for ts, first in zip(s, firsts):
+        check(0 < first <= n / ts * 1.0001, "a first token after the run's end")
+    check(r["n_prompt"] == 0 or max(f * t for f, t in zip(firsts, s)) > 0.5 * n, "the first token ends a prompt")
+    check(abs(sorted(s)[0] + 0.15 * (sorted(s)[1] - sorted(s)[0]) - r["p95_ts"]) < 1e-6 * r["p95_ts"], "p95")
+    check(r["peak_bytes"] == 0 or 2e6 < r["peak_bytes"] < 1e9, "peak %d" % r["peak_bytes"])
+    check(r["cpu_info"] and r["cpu_info"] == c["cpu_info"] and r["n_cpus"] == int(c["n_cpus"]) >= 1, "cpu")
+    check(abs(float(c["p95_ts"]) - r["p95_ts"]) >= 0 and float(c["first_ms"]) > 0, "csv p95")
     check(abs(statistics.median(s) - r["median_ts"]) < 1e-6 * r["median_ts"], "median")
     check(abs(statistics.stdev(s) - r["stddev_ts"]) < 1e-6 * r["avg_ts"], "stddev")
     check(r["min_ts"] == min(s) and r["max_ts"] == max(s), "least and most")
@@ -101,6 +117,64 @@ for r, c in zip(rows, table):
     check(float(c["median_ts"]) > 0 and float(c["floor_ts"]) > 0, "csv numbers")
 PY
 checks=$((checks + 1))
+
+# --against: rows are met by test, threads and model; a ratio fails beyond its noise and below the limit alone. $dir/json is made
+# 10^12 times as fast as it was, and as slow, with runs that are alike, so that no speed of this machine decides: the noise of two runs
+# is at most exp(1.25 * 12.706), a factor of 8 million.
+edit() { # edit FILE CODE: python on `rows`, the json's
+    python3 -c 'import json, sys
+rows = json.load(open(sys.argv[1]))
+exec(sys.argv[3])
+json.dump(rows, open(sys.argv[2], "w"))' "$dir/json" "$1" "$2"
+}
+scale() { echo "for r in rows: r['samples_ts'] = [r['samples_ts'][0] * $1] * 4"; }
+gate=(bench "$dir/m.tern" -p 16 -n 4 -d 32 -b 2 -t 1 --read-mib 0)
+edit "$dir/slow.json" "$(scale 1e-12)"
+run 0 "${gate[@]}" -r 2 --against "$dir/slow.json"
+is "two rows met" "$(grep -cE '^\| +(pp16 @ d32|tg4 x2 @ d32) \| +1 \| .* ± .* \| +- \| faster +\|$' "$dir/out")" 2
+is "the rest is named" "$(grep '^only in' "$dir/out")" "only in $dir/slow.json: pp16 @ d32, 2 threads, verse
+only in $dir/slow.json: tg4 x2 @ d32, 2 threads, verse"
+edit "$dir/fast.json" "$(scale 1e12)"
+run 1 "${gate[@]}" -r 2 --against "$dir/fast.json"
+is "both fail" "$err" "tern: error: 2 of the tests are slower than 0.95 times $dir/fast.json, by more than the noise"
+is "they say so" "$(grep -c ' ± .*| FAILS ' "$dir/out")" 2
+run 0 "${gate[@]}" -r 2 --against "$dir/fast.json" --fail-below 0
+is "slower, and allowed" "$(grep -c ' ± .*| slower ' "$dir/out")" 2
+edit "$dir/noisy.json" "for r in rows: x = r['samples_ts'][0]; r['samples_ts'] = [x, x * 1e4]"
+run 0 "${gate[@]}" -r 2 --against "$dir/noisy.json"
+is "slower within the noise" "$(grep -c ' ± .*| within noise |' "$dir/out")" 2
+edit "$dir/one.json" "$(scale 1e12); rows = [r for r in rows if r['test'] == 'pp16 @ d32' and r['n_threads'] == 1]
+rows[0].update(cpu_info='Another', backend='another', type_kv='f32')"
+run 1 "${gate[@]}" -r 2 --against "$dir/one.json" -o json
+is "one fails" "$(tail -1 "$dir/err")" "tern: error: 1 of the tests is slower than 0.95 times $dir/one.json, by more than the noise"
+python3 -c 'import json, sys; assert len(json.load(open(sys.argv[1]))) == 2' "$dir/out" || no "json with --against is not whole"
+grep -qF "not in $dir/one.json: tg4 x2 @ d32, 1 threads" "$dir/err" || no "a test that is not there is not named: $err"
+for line in "$dir/one.json: cpu Another then, " "pp16 @ d32: backend another then, " "pp16 @ d32: cache f32 then, f16 now"; do
+    grep -qF "$line" "$dir/err" || no "no line '$line': $err"
+done
+gone() { # gone LINE CODE: the file is refused before anything is measured
+    edit "$dir/bad.json" "$2"
+    run 1 "${gate[@]}" --against "$dir/bad.json"
+    is "against a bad file" "$err" "tern: error: $dir/bad.json: $1"
+    is "nothing is printed" "$out" ""
+}
+gone "no row is of these tests, threads and model, such as pp16 @ d32, 1 threads, verse" "for r in rows: r['n_threads'] += 7"
+gone "no row is of these tests, threads and model, such as pp16 @ d32, 1 threads, verse" "for r in rows: r['model'] = 'x'"
+gone "got an empty list, expected a list of rows, as tern bench -o json writes" "rows = []"
+gone "got no list, expected a list of rows, as tern bench -o json writes" "rows = {'a': 1}"
+gone "row 1: got no test, expected a row of tern bench -o json" "rows = [7]"
+gone "row 2: got no model, expected a row of tern bench -o json" "del rows[1]['model']"
+gone "row 3: got no n_threads, expected a row of tern bench -o json" "rows[2]['n_threads'] = '2'"
+gone "row 1: got 1 speeds in samples_ts, expected 2 to 100, all above 0, as tern bench -o json -r 2 writes" "rows[0]['samples_ts'] = [1]"
+gone "row 1: got 1 speeds in samples_ts, expected 2 to 100, all above 0, as tern bench -o json -r 2 writes" "rows[0]['samples_ts'] = [1, -2, 3]"
+gone "rows 1 and 3 are both of pp16 @ d32, 1 threads, expected one" "rows[2]['n_threads'] = 1"
+echo '[{"test": ' >"$dir/bad.json"
+run 1 "${gate[@]}" --against "$dir/bad.json"
+case $err in "tern: error: $dir/bad.json: line "*", expected what tern bench -o json writes") ;; *) no "not json: $err" ;; esac
+run 1 "${gate[@]}" --against "$dir/m.tern"
+case $err in "tern: error: $dir/m.tern: "*) ;; *) no "a blob is no json: $err" ;; esac
+run 1 "${gate[@]}" --against "$dir/none.json"
+case $err in "tern: error: "*"$dir/none.json"*) ;; *) no "no such file: $err" ;; esac
 
 # Twice as many workers as processors: it runs. tests/runtime/test_pool.c tests that workers do not spin while others need
 # the processor.
