@@ -93,6 +93,32 @@ static TernStatus take_options(TernEmbedder *e, const TernEmbedderOptions *o, Te
     return take_pooling(e, o, err);
 }
 
+static TernSessionOptions session_options(const TernEmbedder *e, const TernEmbedderOptions *o) {
+    bool all = e->pooling == TERN_POOLING_NONE || e->pooling == TERN_POOLING_MEAN;
+    return (TernSessionOptions){.size = sizeof(TernSessionOptions),
+                                .slots = e->slots,
+                                .context = e->context,
+                                .batch = e->batch,
+                                .wants = 1,
+                                .hidden = all ? e->batch : e->slots,
+                                .kv = o->kv};
+}
+
+TernStatus tern_embedder_bytes(const TernModel *model, const TernPool *pool,
+                               const TernEmbedderOptions *options, TernSessionBytes *out, TernError *err) {
+    TernEmbedderOptions o = {.size = sizeof o};
+    tn_error_clear(err);
+    TN_NEED(model, err);
+    TN_NEED(pool, err);
+    TN_NEED(out, err);
+    TernEmbedder e = {.slots = 0};
+    tern_model_info(model, &e.info);
+    TN_TRY(tn_options_take(&embedder_shape, options, &o, err));
+    TN_TRY(take_options(&e, &o, err));
+    TernSessionOptions so = session_options(&e, &o);
+    return tern_session_bytes(model, pool, &so, out, err);
+}
+
 static TernStatus fill(TernEmbedder *e, TernModel *model, TernPool *pool, const TernEmbedderOptions *given,
                        TernError *err) {
     TernEmbedderOptions o = {.size = sizeof o};
@@ -106,14 +132,7 @@ static TernStatus fill(TernEmbedder *e, TernModel *model, TernPool *pool, const 
     e->sum = calloc(e->info.n_hidden, sizeof *e->sum);
     e->x = calloc(e->info.n_hidden, sizeof *e->x);
     if (!e->rows || !e->sum || !e->x) return no_memory(err);
-    bool all = e->pooling == TERN_POOLING_NONE || e->pooling == TERN_POOLING_MEAN;
-    TernSessionOptions so = {.size = sizeof so,
-                             .slots = e->slots,
-                             .context = e->context,
-                             .batch = e->batch,
-                             .wants = 1,
-                             .hidden = all ? e->batch : e->slots,
-                             .kv = o.kv};
+    TernSessionOptions so = session_options(e, &o);
     TN_TRY(tern_session_create(model, pool, &so, &e->session, err));
     if (!tern_session_gives(e->session, TERN_WANT_HIDDEN))
         return tn_fail(err, TERN_ERR_UNSUPPORTED,

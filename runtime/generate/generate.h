@@ -71,6 +71,11 @@ TERN_API TernStatus tern_generator_create(TernModel *model, TernPool *pool,
                                           TernError *err);
 /* Destroy a generator after its sequences. NULL is fine, here and below. */
 TERN_API void tern_generator_destroy(TernGenerator *generator);
+/* The memory of the session that a generator with these options makes, which is nearly all that it takes. Set `size` before the
+ * call. Fails as tern_generator_create does. */
+TERN_API TernStatus tern_generator_bytes(const TernModel *model, const TernPool *pool,
+                                         const TernGeneratorOptions *options, TernSessionBytes *out,
+                                         TernError *err);
 /* The generator's session, for profiles and for the queries of tern.h. The caller must not step it. */
 TERN_API TernSession *tern_generator_session(TernGenerator *generator);
 
@@ -290,6 +295,10 @@ typedef struct TernEmbedderOptions {
 TERN_API TernStatus tern_embedder_create(TernModel *model, TernPool *pool, const TernEmbedderOptions *options,
                                          TernEmbedder **out, TernError *err);
 TERN_API void tern_embedder_destroy(TernEmbedder *embedder);
+/* The memory of the session that an embedder with these options makes, as tern_generator_bytes. */
+TERN_API TernStatus tern_embedder_bytes(const TernModel *model, const TernPool *pool,
+                                        const TernEmbedderOptions *options, TernSessionBytes *out,
+                                        TernError *err);
 /* The embedder's session, for profiles and for the queries of tern.h. The caller must not step it. */
 TERN_API TernSession *tern_embedder_session(TernEmbedder *embedder);
 

@@ -71,6 +71,30 @@ static TernStatus open_vocab(TernGenerator *g, const TernVocab *given, TernError
     return TERN_OK;
 }
 
+static TernSessionOptions session_options(const TernGenerator *g, const TernGeneratorOptions *o) {
+    return (TernSessionOptions){.size = sizeof(TernSessionOptions),
+                                .slots = g->all,
+                                .context = g->context,
+                                .batch = g->batch,
+                                .wants = g->slots * (1 + g->draft_max),
+                                .kv = o->kv,
+                                .pages = o->pages};
+}
+
+TernStatus tern_generator_bytes(const TernModel *model, const TernPool *pool,
+                                const TernGeneratorOptions *options, TernSessionBytes *out, TernError *err) {
+    TernGeneratorOptions o = {.size = sizeof o};
+    tn_error_clear(err);
+    TN_NEED(model, err);
+    TN_NEED(pool, err);
+    TN_NEED(out, err);
+    TernGenerator g = {.slots = 0};
+    tern_model_info(model, &g.info);
+    TN_TRY(take_options(&g, options, &o, err));
+    TernSessionOptions so = session_options(&g, &o);
+    return tern_session_bytes(model, pool, &so, out, err);
+}
+
 static TernStatus fill(TernGenerator *g, TernPool *pool, const TernGeneratorOptions *given, TernError *err) {
     TernGeneratorOptions o = {.size = sizeof o};
     TN_TRY(take_options(g, given, &o, err));
@@ -87,13 +111,7 @@ static TernStatus fill(TernGenerator *g, TernPool *pool, const TernGeneratorOpti
                        g->batch);
     if (o.stored && !(g->prefix = tn_prefix_create(g->all, g->context, g->ids)))
         return tn_fail(err, TERN_ERR_MEMORY, "no memory for a tree of %u slots", g->all);
-    TernSessionOptions so = {.size = sizeof so,
-                             .slots = g->all,
-                             .context = g->context,
-                             .batch = g->batch,
-                             .wants = g->slots * (1 + g->draft_max),
-                             .kv = o.kv,
-                             .pages = o.pages};
+    TernSessionOptions so = session_options(g, &o);
     g->kv = o.kv ? o.kv : TERN_KV_F16;
     return tern_session_create(g->model, pool, &so, &g->session, err);
 }

@@ -814,6 +814,8 @@ static void test_generate(void) {
     TernSamplerOptions sampler = TERN_SAMPLER_OPTIONS;
     sampler.top_p = 2;
     CALL(tern_generator_create(NULL, pool, NULL, (TernGenerator **)&out, &err), REFUSED, "model is NULL");
+    CALL(tern_generator_bytes(NULL, pool, NULL, &(TernSessionBytes){.size = sizeof(TernSessionBytes)}, &err),
+         REFUSED, "model is NULL");
     CALL(tern_generator_step(NULL, &err), REFUSED, "generator");
     CALL(tern_sequence_status(NULL, &err), REFUSED, "sequence");
     CALL(tern_sequence_create(NULL, NULL, NULL, NULL, s, &err), REFUSED, "generator");
@@ -835,6 +837,7 @@ static void test_generate(void) {
     if (!generator) return;
     CALL(tern_generator_create(model, NULL, NULL, (TernGenerator **)&out, &err), REFUSED, "pool is NULL");
     CALL(tern_generator_create(model, pool, NULL, NULL, &err), REFUSED, "out");
+    CALL(tern_generator_bytes(model, pool, NULL, NULL, &err), REFUSED, "out");
     CALL(tern_sequence_create(generator, NULL, NULL, NULL, s, &err), REFUSED, "request");
     CALL(tern_sequence_create(generator, &(TernRequest){.size = sizeof(TernRequest)}, NULL, NULL, NULL, &err),
          REFUSED, "out");
@@ -858,6 +861,8 @@ static void test_generate(void) {
     CALL(tern_embedder_create(NULL, pool, NULL, (TernEmbedder **)&out, &err), REFUSED, "model is NULL");
     CALL(tern_embedder_create(model, NULL, NULL, (TernEmbedder **)&out, &err), REFUSED, "pool is NULL");
     CALL(tern_embedder_create(model, pool, NULL, NULL, &err), REFUSED, "out");
+    CALL(tern_embedder_bytes(NULL, pool, NULL, NULL, &err), REFUSED, "model is NULL");
+    CALL(tern_embedder_bytes(model, pool, NULL, NULL, &err), REFUSED, "out");
     CALL(tern_embed(NULL, NULL, 0, NULL, NULL, &err), REFUSED, "embedder");
     SAFE(tern_embedder_session(NULL) == NULL);
 #define EMBEDDER(text, ...)                                                                                  \

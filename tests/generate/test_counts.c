@@ -1,4 +1,4 @@
-/* What a generator counts, beside the results of its sequences; and sequences on hold. */
+/* What a generator counts, beside the results of its sequences; sequences on hold; and the memory that it takes. */
 #include "generate/opened.h"
 
 enum { CONTEXT = 200, OUT = 12, SLOTS = 3 };
@@ -160,11 +160,50 @@ static void prompts_take_turns(void **state) {
     tern_generator_destroy(g);
 }
 
+static uint64_t taken(void) {
+    TernModelMemory m = {.size = sizeof m};
+    TernError err;
+    must(tern_model_memory(model, &m, &err), &err);
+    return m.sessions;
+}
+
+/* What a generator or an embedder will take is known before it is made. */
+static void bytes_are_what_is_taken(void **state) {
+    (void)state;
+    TernSessionBytes b = {.size = sizeof b};
+    TernError err;
+    static const TernGeneratorOptions options[] = {
+        {.size = sizeof *options},
+        {.size = sizeof *options, .slots = 3, .context = 131, .draft_max = 4, .stored = 5, .pages = 17},
+        {.size = sizeof *options, .slots = 7, .context = 64, .batch = 9, .kv = TERN_KV_F16}};
+    for (size_t i = 0; i < 3; i++) {
+        uint64_t before = taken();
+        must(tern_generator_bytes(model, pool, &options[i], &b, &err), &err);
+        assert_int_equal(taken(), before);
+        TernGenerator *g = open_generator(options[i]);
+        assert_int_equal(taken(), before + b.total);
+        tern_generator_destroy(g);
+        assert_int_equal(taken(), before);
+    }
+    TernEmbedderOptions eo = {
+        .size = sizeof eo, .slots = 3, .context = 77, .pooling = TERN_POOLING_MEAN, .kv = TERN_KV_F16};
+    TernEmbedder *e;
+    uint64_t before = taken();
+    for (int last = 0; last < 2; last++) {
+        if (last) eo.pooling = TERN_POOLING_LAST; /* fewer rows are hidden ones */
+        must(tern_embedder_bytes(model, pool, &eo, &b, &err), &err);
+        must(tern_embedder_create(model, pool, &eo, &e, &err), &err);
+        assert_int_equal(taken(), before + b.total);
+        tern_embedder_destroy(e);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_are_those_of_the_sequences),
         cmocka_unit_test(held_sequences_wait),
         cmocka_unit_test(prompts_take_turns),
+        cmocka_unit_test(bytes_are_what_is_taken),
     };
     return cmocka_run_group_tests(tests, open_embedded, close_embedded);
 }
