@@ -322,7 +322,7 @@ static TernStatus open_kept(const Opening *opening, const char *path, bool check
 }
 
 /* The smallest session there is: making the first one verifies the weights. */
-static TernStatus check_weights(TernModel *model, TernPool *pool, TernKv kv, TernError *err) {
+TernStatus check_weights(TernModel *model, TernPool *pool, TernKv kv, TernError *err) {
     TernSessionOptions o = {.size = sizeof o, .context = 1, .batch = 1, .kv = kv};
     TernSession *s;
     TN_TRY(tern_session_create(model, pool, &o, &s, err));
@@ -337,7 +337,7 @@ static bool use_kept(Opening *opening, Keep *keep, TernKv kv, Loaded *out) {
     if (!keep_hit(keep)) return false;
     TernModel *model = NULL;
     TernStatus st = open_kept(opening, keep->path, false, &model, &err);
-    if (st == TERN_OK) st = check_weights(model, out->pool, kv, &err);
+    if (st == TERN_OK && !opening->flags->only_known) st = check_weights(model, out->pool, kv, &err);
     if (st != TERN_OK) {
         tern_model_close(model);
         if (st == TERN_ERR_MEMORY) return false; /* compiling will say so */
@@ -378,6 +378,25 @@ static TernStatus compile_to(Opening *opening, Keep *keep, bool may_keep, TerncR
     return compiler->load(keep->key.source, keep->key.options, report, &out->model, err);
 }
 
+static int ask_alone(void *user, const TernModelInfo *info, const void *vocab, size_t vocab_bytes) {
+    int code = ask(user, info, vocab, vocab_bytes);
+    return code ? code : -1;
+}
+
+/* Reads the facts and compiles nothing. */
+static TernStatus read_facts(Opening *opening, const TerncSource *source, TerncOptions o, TernError *err) {
+    const TerncCalls *compiler;
+    TernModel *model = NULL;
+    TN_TRY(find_ternc(&compiler, err));
+    o.known = ask_alone;
+    TernStatus st = compiler->load(source, &o, NULL, &model, err);
+    compiler_aborts(false);
+    progress_end();
+    if (st != TERN_ERR_CANCELLED || !opening->asked || opening->code) return st;
+    *err = (TernError){0};
+    return TERN_OK;
+}
+
 static TernStatus compile_model(const Verb *verb, Opening *opening, Loaded *out, TernError *err) {
     const ModelFlags *flags = opening->flags;
     check_code_flags(verb, flags, wants_ref(verb, flags));
@@ -398,6 +417,7 @@ static TernStatus compile_model(const Verb *verb, Opening *opening, Loaded *out,
     Keep keep;
     bool may_keep = keep_find(verb, flags, &source, &o, &keep);
     if (may_keep && use_kept(opening, &keep, kv, out)) return ask_about(opening, out->model);
+    if (flags->only_known) return read_facts(opening, &source, o, err);
     out->compiled = true;
     TerncReport report = {.refused = ""};
     TernStatus st = compile_to(opening, &keep, may_keep, &report, out, err);
@@ -469,10 +489,8 @@ static TernStatus open_on_device(const Verb *verb, Opening *opening, Loaded *out
     return open_model(verb, opening, out, err);
 }
 
-int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out) {
+int load_pool(const Verb *verb, const ModelFlags *flags, Loaded *out) {
     TernError err = {0};
-    Opening opening = {.flags = flags};
-    double start = tn_os_seconds();
     *out = (Loaded){0};
     if (flag_given(&flags->threads)) {
         check_threads(verb, flag_given(&flags->threads), flags->threads);
@@ -486,18 +504,34 @@ int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out) {
         if (flag_given(&flags->threads))
             note_crowded(flag_given(&flags->threads), po.threads, flag_given(&flags->cpus), po.n_cpus);
     }
-    if (tern_pool_create(&po, &out->pool, &err) != TERN_OK) return fail(&err);
-    if (open_on_device(verb, &opening, out, &err) != TERN_OK) {
+    return tern_pool_create(&po, &out->pool, &err) == TERN_OK ? EXIT_OK : fail(&err);
+}
+
+TernStatus load_quietly(const Verb *verb, const ModelFlags *flags, Loaded *out, int *code, TernError *err) {
+    Opening opening = {.flags = flags};
+    double start = tn_os_seconds();
+    if (flags->pool) *out = (Loaded){.pool = flags->pool, .borrows_pool = true};
+    TernStatus st = open_on_device(verb, &opening, out, err);
+    *code = opening.code;
+    if (st != TERN_OK) {
         unload_model(out);
         *out = (Loaded){0};
-        return opening.code ? opening.code : fail(&err);
+        return st;
     }
-    tern_model_info(out->model, &out->info);
+    if (out->model) tern_model_info(out->model, &out->info);
     out->device = opening.device;
     out->verb = verb;
     out->flags = flags;
     out->seconds = tn_os_seconds() - start;
-    return EXIT_OK;
+    return TERN_OK;
+}
+
+int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out) {
+    TernError err = {0};
+    int code = EXIT_OK;
+    if (!flags->pool) code = load_pool(verb, flags, out);
+    if (code != EXIT_OK || load_quietly(verb, flags, out, &code, &err) == TERN_OK) return code;
+    return code ? code : fail(&err);
 }
 
 bool load_for_cpu(Loaded *l, TernStatus status, TernError *err) {
@@ -530,7 +564,7 @@ void report_huge(const ModelFlags *flags, const Loaded *l) {
 }
 
 void unload_model(Loaded *l) {
-    tern_pool_destroy(l->pool);
+    if (!l->borrows_pool) tern_pool_destroy(l->pool);
     tern_model_close(l->model);
 }
 

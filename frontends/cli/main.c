@@ -13,7 +13,7 @@ const Verb verbs[] = {
      "convert a folder of Hugging Face to GGUF, or types of tensors", verb_convert},
     {"run", "[MODEL]", "generate text; MODEL is a .gguf or .tir (compiled at load) or a .tern", verb_run},
     {"chat", "[MODEL]", "hold a conversation, on a terminal or through a pipe", verb_chat},
-    {"serve", "[MODEL]", "answer requests over HTTP, in the shape of OpenAI's API", verb_serve},
+    {"serve", "[MODEL..]", "answer requests over HTTP, in the shape of OpenAI's API", verb_serve},
     {"batch", "[MODEL] IN.jsonl -o OUT.jsonl", "answer the requests of a file, as serve would", verb_batch},
     {"embed", "MODEL -p TEXT", "make a vector of a text, or of each line of a file", verb_embed},
     {"logits", "MODEL --tokens 1,2,3 -o FILE", "write the logits of every token", verb_logits},

@@ -61,6 +61,8 @@ typedef struct ModelFlags {
     bool no_keep;
     KnownFn *known; /* called by load_model; may be NULL */
     void *known_user;
+    TernPool *pool;  /* borrowed, for what loading needs one for; NULL: load_model makes one */
+    bool only_known; /* load_model ends when the facts are known: what had to be compiled is not there then */
 } ModelFlags;
 #define I2S_LAYOUT_HELP                                                                                      \
     "how I2_S tensors of a .gguf lie, which it cannot tell: 128x32 (default), 64x16 or 1x4"
@@ -179,6 +181,7 @@ typedef struct DeviceChoice {
 typedef struct Loaded {
     TernModel *model;
     TernPool *pool;
+    bool borrows_pool;
     TernModelInfo info;
     double seconds;
     bool compiled; /* at load */
@@ -192,6 +195,12 @@ typedef struct Loaded {
 /* Opens (a .tern) or compiles (a .gguf) the model and makes the pool. Returns an exit status; if flags->known
  * refuses the model, that is its status. */
 int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out);
+/* The same with the error in *err instead of on standard error; of flags->known the status is in *code. flags->pool is given. */
+TernStatus load_quietly(const Verb *verb, const ModelFlags *flags, Loaded *out, int *code, TernError *err);
+/* Makes the pool that the flags ask for: the first part of load_model. unload_model ends it. Returns an exit status. */
+int load_pool(const Verb *verb, const ModelFlags *flags, Loaded *out);
+/* Verifies the weights now, with the workers of the pool; a session would do it. */
+TernStatus check_weights(TernModel *model, TernPool *pool, TernKv kv, TernError *err);
 /* A session of the model could not be made. Returns true if --device auto had chosen a GPU: then a line says why, and the model
  * has been loaded anew for the cpu, so the session is to be made again. What belongs to the old model is gone, its vocabulary
  * too; flags->known is not asked again. False: *err says what the verb fails with. */

@@ -1,4 +1,5 @@
-/* The model of serve and batch: their flags that say which one and how it generates, and from these a TnServeModel. */
+/* The models of serve and batch: their flags that say which ones and how they generate, and from these TnServeModels. serve_load.c
+ * loads and unloads them while they are served. */
 #ifndef TN_CLI_SERVE_MODEL_H
 #define TN_CLI_SERVE_MODEL_H
 
@@ -8,21 +9,23 @@
 typedef struct ServeFlags {
     ModelFlags m;
     GenerateFlags g;
-    const char *alias, *choice, *date, *pooling_name;
+    StrList aliases; /* of the models, in their order */
+    const char *choice, *date, *pooling_name;
     int64_t slots, stored; /* stored: -1: twice the slots */
     int64_t max_pause;     /* milliseconds; 0: no bound */
     TernKv kv;             /* serve_check fills these in */
     TernPooling pooling;   /* 0: as the model's file says */
     int64_t now;           /* of --date; -1: the clock */
+    float idle;            /* seconds after which a model without requests is unloaded; 0: never */
 } ServeFlags;
 #define SERVE_FLAGS(f)                                                                                       \
     {"--alias",                                                                                              \
      "NAME",                                                                                                 \
-     FLAG_STR,                                                                                               \
-     &(f).alias,                                                                                             \
+     FLAG_LIST,                                                                                              \
+     &(f).aliases,                                                                                           \
      0,                                                                                                      \
      0,                                                                                                      \
-     "what requests call the model (default: its file's name)"},                                             \
+     "what requests call the model (default: its file's name); again: the next model"},                      \
         {"--slots -np --parallel",                                                                           \
          "N",                                                                                                \
          FLAG_INT,                                                                                           \
@@ -55,26 +58,60 @@ typedef struct ServeFlags {
         "--chat-template", chat_template_file((f).choice), TN_FILE_IN                                        \
     }
 
+/* All but what steps it is there as long as the server, in memory of its own, also while the model is not loaded. */
 typedef struct ServeModel {
     const ServeFlags *f;
-    Loaded model;
+    const char *path; /* NULL: the embedded one */
+    char name[256];
+    bool is_source; /* it is compiled when it is loaded */
+    void *image;    /* of the vocabulary; NULL: there is none */
+    size_t image_bytes;
     TernVocab *vocab;
     TernChatTemplate *chat;
     TernText source;
     char *own_source;
+    TernModelInfo info; /* without its texts */
     uint32_t context;
+    TernHash hash; /* of what was loaded or opened first */
+    bool hashed;
+    /* while it is loaded */
+    Loaded model;
     TernGenerator *generator;
     TernEmbedder *embedder;
-    char name[256];
-    TnServeModel served; /* what tn_serve and tn_batch take */
+    uint64_t bytes; /* that it takes in all, if it is open */
+    bool lean;      /* with room for stored beginnings it would take more than the limit */
+    double begun;   /* when it was opened */
 } ServeModel;
+
+typedef struct ServeModels {
+    const Verb *verb;
+    ServeFlags *f;
+    Loaded pool;       /* with a pool alone: it steps all of them */
+    TernPool *checker; /* one worker, for the thread that loads models */
+    uint64_t limit;    /* of --memory-limit; 0: none */
+    ServeModel *v;
+    size_t n;
+    TnServeModel *served; /* what tn_serve and tn_batch take */
+    TnServeLoader loader;
+} ServeModels;
 
 /* After parse_args: checks the flags by themselves. Exits 2 on a mistake. */
 void serve_check(const Verb *verb, ServeFlags *f);
-/* Loads the model and makes what steps it. *s starts zeroed; serve_close also after a failure. Returns an exit status. */
-int serve_open(const Verb *verb, ServeFlags *f, ServeModel *s);
-void serve_close(ServeModel *s);
+/* Loads the first of n models and makes what steps it; of the others reads what requests need, and checks that they can be
+ * loaded. Without a path the model is the embedded one. *s starts zeroed; serve_close also after a failure. Returns an exit
+ * status. */
+int serve_open(const Verb *verb, ServeFlags *f, const char *const *paths, size_t n, ServeModels *s);
+void serve_close(ServeModels *s);
 /* What both verbs tell the engine alike. */
-TnServeOptions serve_options(ServeModel *s);
+TnServeOptions serve_options(ServeModels *s);
+
+/* What serve_model.c and serve_load.c share. Computes what an open model will take, and whether it is lean. */
+TernStatus serve_measure(const ServeModels *s, ServeModel *m, const TernModel *model, TernError *err);
+/* Makes what steps an open model, with the pool of all. */
+TernStatus serve_make(const ServeModels *s, ServeModel *m, TernError *err);
+/* Ends what steps a model, and closes it. */
+void serve_unload(ServeModel *m);
+/* serve_load.c: the calls of a TnServeLoader, whose user is the ServeModels. */
+int serve_loader(ServeModels *s); /* returns an exit status */
 
 #endif

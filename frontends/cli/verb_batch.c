@@ -1,6 +1,7 @@
 /* tern batch: answers the requests of a file, with the engine of tern serve (frontends/serve/batch.c). */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include "frontends/cli/cli.h"
 
 #ifdef TERN_SERVE
@@ -39,7 +40,7 @@ static int report(const TnBatchOptions *b, const TnBatchCounts *c) {
     return c->refused ? EXIT_INPUT : EXIT_OK;
 }
 
-static int batch(ServeModel *s, const TnBatchOptions *b) {
+static int batch(ServeModels *s, const TnBatchOptions *b) {
     TernError err = {0};
     TnBatchCounts counts;
     TnServeOptions o = serve_options(s);
@@ -48,7 +49,6 @@ static int batch(ServeModel *s, const TnBatchOptions *b) {
     TernStatus st = tn_batch(&o, b, &counts, &err);
     heed_signals(false);
     progress_end();
-    note_saturated(tern_session_saturated(tern_generator_session(s->generator)));
     return st == TERN_OK ? report(b, &counts) : fail(&err);
 }
 
@@ -70,14 +70,18 @@ int verb_batch(const Verb *verb, int argc, char **argv) {
     if (n_words == 0) usage_error(verb, "expected a file of requests");
     if (!b.out) usage_error(verb, "expected -o FILE");
     b.in = words[n_words - 1];
-    f.m.model = n_words == 2 ? words[0] : NULL;
+    const char *flag = flag_given(&f.m.model);
+    if (n_words == 2 && flag && strcmp(f.m.model, words[0]) != 0)
+        usage_error(verb, "%s: got '%s' and the word '%s', expected one model", flag, f.m.model, words[0]);
+    if (n_words == 2) f.m.model = words[0];
     read_shard(verb, shard, &b);
     serve_check(verb, &f);
     const TnFileUse files[] = {
         SERVE_FILES(f), {"the requests", b.in, TN_FILE_IN}, {"-o", b.out, TN_FILE_CACHE}};
-    ServeModel s = {.f = &f};
+    ServeModels s = {.f = &f};
+    const char *model = f.m.model;
     int code = check_files(verb, files, TN_COUNT(files));
-    if (code == EXIT_OK) code = serve_open(verb, &f, &s);
+    if (code == EXIT_OK) code = serve_open(verb, &f, &model, 1, &s);
     if (code == EXIT_OK) code = batch(&s, &b);
     serve_close(&s);
     return code;

@@ -1,4 +1,4 @@
-/* tern serve: a model behind HTTP, in the shape of OpenAI's API (frontends/serve). */
+/* tern serve: models behind HTTP, in the shape of OpenAI's API (frontends/serve). */
 #include <string.h>
 #include "frontends/cli/cli.h"
 
@@ -8,6 +8,7 @@
 #include "runtime/base/escape.h"
 
 #define MIB ((size_t)1 << 20)
+enum { MODELS_MOST = 64 };
 
 typedef struct ListenFlags {
     const char *host, *socket, *keys, *cors, *log_name;
@@ -18,9 +19,13 @@ typedef struct ListenFlags {
 } ListenFlags;
 
 static void listening(void *user, const char *address) {
-    const ServeModel *s = user;
-    fprintf(stderr, "tern: %s at %s, %lld slot%s of %u positions\n", tn_shown(s->name).s, address,
-            (long long)s->f->slots, s->f->slots == 1 ? "" : "s", s->context);
+    const ServeModels *s = user;
+    const char *plural = s->f->slots == 1 ? "" : "s";
+    for (size_t i = 1; i < s->n; i++)
+        fprintf(stderr, "tern: %s: loaded when it is asked for, %lld slot%s of %u positions\n",
+                tn_shown(s->v[i].name).s, (long long)s->f->slots, plural, s->v[i].context);
+    fprintf(stderr, "tern: %s at %s, %lld slot%s of %u positions\n", tn_shown(s->v[0].name).s, address,
+            (long long)s->f->slots, plural, s->v[0].context);
     systemd_notify("READY=1");
 }
 
@@ -32,7 +37,7 @@ static bool draining(void) {
     return true;
 }
 
-static int serve(ServeModel *s, const ListenFlags *f) {
+static int serve(ServeModels *s, const ListenFlags *f) {
     TernError err = {0};
     TnServeOptions o = serve_options(s);
     o.host = f->host;
@@ -52,7 +57,6 @@ static int serve(ServeModel *s, const ListenFlags *f) {
     heed_signals(true);
     TernStatus st = tn_serve(&o, &err);
     heed_signals(false);
-    note_saturated(tern_session_saturated(tern_generator_session(s->generator)));
     return st == TERN_OK ? EXIT_OK : fail(&err);
 }
 
@@ -69,6 +73,16 @@ static void check_origin(const Verb *verb, const char *origin) {
     const char *host = strstr(origin, "://");
     if (!host || host == origin || !host[3] || strpbrk(host + 3, "/ \t\r\n\"") || strchr(origin, ','))
         usage_error(verb, "--cors: got '%s', expected an origin such as https://example.org, or *", origin);
+}
+
+/* -m is the model if there are no words. */
+static void take_model_flag(const Verb *verb, ServeFlags *f, const char **models, int *n) {
+    const char *given = f->m.model;
+    if (given && *n && (*n > 1 || strcmp(given, models[0]) != 0))
+        usage_error(verb, "%s: got '%s' beside '%s', expected models as words or one by this flag",
+                    flag_given(&f->m.model), given, models[0]);
+    if (*n == 0) models[(*n)++] = given;
+    f->m.model = models[0];
 }
 
 int verb_serve(const Verb *verb, int argc, char **argv) {
@@ -103,11 +117,16 @@ int verb_serve(const Verb *verb, int argc, char **argv) {
         {"--max-pause-ms", "N", FLAG_INT, &f.max_pause, 0, 3600000,
          "most milliseconds that a prompt of another keeps answers waiting at a time (default: 250); 0: no "
          "bound"},
+        {"--idle-timeout", "SECONDS", FLAG_FLOAT, &f.idle, 0, 1e6,
+         "unload a model that nobody has asked for so long; it is loaded again when it is asked for (0: "
+         "never)"},
         SERVE_FLAGS(f),
         FLAG_END,
     };
-    int n_words;
-    parse_args(verb, flags, argc, argv, &f.m.model, 1, &n_words);
+    const char *models[MODELS_MOST] = {NULL};
+    int n_models;
+    parse_args(verb, flags, argc, argv, models, MODELS_MOST, &n_models);
+    take_model_flag(verb, &f, models, &n_models);
     serve_check(verb, &f);
     if (flag_given(&l.socket) && (flag_given(&l.host) || flag_given(&l.port)))
         usage_error(verb, "--socket excludes --host and --port");
@@ -115,12 +134,14 @@ int verb_serve(const Verb *verb, int argc, char **argv) {
         usage_error(verb, "--systemd-socket excludes --host, --port and --socket");
     l.log = read_log(verb, l.log_name);
     check_origin(verb, l.cors);
-    const TnFileUse files[] = {SERVE_FILES(f),
-                               {"--api-key", l.keys, TN_FILE_IN},
-                               {"--socket", l.socket, TN_FILE_CACHE_MAYBE}}; /* not written, but no input */
-    ServeModel s = {.f = &f};
-    int code = check_files(verb, files, TN_COUNT(files));
-    if (code == EXIT_OK) code = serve_open(verb, &f, &s);
+    TnFileUse files[4 + MODELS_MOST] = {SERVE_FILES(f),
+                                        {"--api-key", l.keys, TN_FILE_IN},
+                                        {"--socket", l.socket, TN_FILE_CACHE_MAYBE}}; /* no input */
+    size_t n_files = 5;
+    for (int i = 1; i < n_models; i++) files[n_files++] = (TnFileUse){"a model", models[i], TN_FILE_MODEL};
+    ServeModels s = {.f = &f};
+    int code = check_files(verb, files, n_files);
+    if (code == EXIT_OK) code = serve_open(verb, &f, models, (size_t)n_models, &s);
     if (code == EXIT_OK) code = serve(&s, &l);
     serve_close(&s);
     return code;

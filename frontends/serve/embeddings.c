@@ -137,7 +137,7 @@ void tn_route_embeddings(TnCall *call) {
     call->plan.model = tn_plan_model(call, p.model);
     if (!call->plan.model) return;
     call->plan.shape = &shape;
-    if (!call->plan.model->embedder) {
+    if (!call->plan.model->vectors) {
         tn_call_refuse(call, 400, "unsupported_model", "model",
                        "model: '%s' makes no vectors: its file does not say how, and the server was started "
                        "without --pooling",

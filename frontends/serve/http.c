@@ -106,8 +106,12 @@ static const char *header(const TnCall *call, const char *name) {
     return MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, name);
 }
 
+const char *tn_http_query(const TnCall *call, const char *name) {
+    return MHD_lookup_connection_value(call->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
 bool tn_http_argument(const TnCall *call, const char *name, const char *value) {
-    const char *got = MHD_lookup_connection_value(call->connection, MHD_GET_ARGUMENT_KIND, name);
+    const char *got = tn_http_query(call, name);
     return got && strcmp(got, value) == 0;
 }
 

@@ -7,6 +7,9 @@
  * Whose turn it is: of the clients that wait, the one that got a slot the longest ago, and of its calls the oldest. A client
  * is a key or, without keys, an address. So one that asks for much waits for itself alone.
  *
+ * Where there are several models, each steps once a round, and they come and go (serve_models.h). With nothing to step, the
+ * engine sleeps until something is submitted or loaded.
+ *
  * Hang-ups: the library does not watch a connection that is suspended, so the engine polls the descriptors of all calls, in
  * one system call a round and without waiting. It does so under the lock, where a call that is not `gone` owns its
  * descriptor. A client that closes its sending side counts as one that hung up; if it still reads, it reads so. */
@@ -19,17 +22,10 @@ enum { TURNS_MOST = 4096 };
 
 /* ---- Submitting, on the web thread */
 
-/* Call it with the lock. A call that has not begun may be one that a free slot is for. */
-static bool is_full(const TnServer *server) {
-    size_t n_free = 0;
-    for (size_t i = 0; i < server->n_views; i++) n_free += !server->views[i].busy;
-    return server->n_queued >= server->o->queue + n_free;
-}
-
 bool tn_engine_submit(TnCall *call) {
     TnServer *server = call->server;
     pthread_mutex_lock(&server->lock);
-    bool full = is_full(server), draining = server->draining;
+    bool full = tn_models_full(server, call->plan.model), draining = server->draining;
     if (full && !draining) server->metrics.requests_refused_total++;
     if (!full && !draining) {
         call->submitted = true;
@@ -37,6 +33,7 @@ bool tn_engine_submit(TnCall *call) {
         *server->inbox_end = call;
         server->inbox_end = &call->next;
         server->n_queued++;
+        tn_model_of(server, call->plan.model)->n_queued++;
         pthread_cond_signal(&server->work);
     }
     pthread_mutex_unlock(&server->lock);
@@ -52,15 +49,23 @@ bool tn_engine_submit(TnCall *call) {
 
 /* What all generators have counted, for /metrics. */
 void tn_engine_take_counts(TnServer *server) {
-    TnMetrics sum = {.slots = 0};
+    TnMetrics sum = server->retired;
     for (size_t i = 0; i < server->o->n_models; i++) {
         TernGeneratorCounts c = {.size = sizeof c};
-        const TernGenerator *g = server->o->models[i].generator;
+        const TernGenerator *g = server->models[i].generator;
         if (g && tern_generator_counts(g, &c, NULL) == TERN_OK) tn_metrics_add(&sum, &c);
     }
     pthread_mutex_lock(&server->lock);
     tn_metrics_replace(&server->metrics, &sum);
     pthread_mutex_unlock(&server->lock);
+}
+
+/* Its cache is gone, what it has done is not. */
+void tn_engine_retire(TnServer *server, const TnModel *model) {
+    TernGeneratorCounts c = {.size = sizeof c};
+    if (!model->generator || tern_generator_counts(model->generator, &c, NULL) != TERN_OK) return;
+    c.stored = c.pages = c.pages_free = c.pages_shared = 0;
+    tn_metrics_add(&server->retired, &c);
 }
 
 static void free_slot(TnServer *server, TnChoice *c) {
@@ -72,11 +77,6 @@ static void free_slot(TnServer *server, TnChoice *c) {
     pthread_mutex_unlock(&server->lock);
 }
 
-/* Whether some of a call's work has been begun: it does not wait for its first slot any more. */
-static bool has_begun(const TnCall *call) {
-    return call->embed.texts ? call->embed.done > 0 : call->n_started > 0;
-}
-
 /* Takes the call out of the list. It must be complete. */
 static void drop(TnServer *server, TnCall *call) {
     TnCall **at = &server->calls;
@@ -84,8 +84,11 @@ static void drop(TnServer *server, TnCall *call) {
         if (call->choices[i].sequence) free_slot(server, &call->choices[i]);
     while (*at != call) at = &(*at)->next;
     *at = call->next;
+    bool begun = tn_call_has_begun(call);
+    if (begun) tn_model_used(server, call->plan.model);
     pthread_mutex_lock(&server->lock);
-    (*(has_begun(call) ? &server->n_running : &server->n_queued))--;
+    (*(begun ? &server->n_running : &server->n_queued))--;
+    tn_model_of(server, call->plan.model)->n_queued -= !begun;
     tn_metrics_seconds(&server->metrics.request_seconds, tn_os_seconds() - call->begun);
     pthread_mutex_unlock(&server->lock);
     tn_call_release(call);
@@ -143,12 +146,15 @@ static TernStatus make_sequence(TnCall *call, TnChoice *c, TernError *err) {
     r.sampler = &sampler;
     r.grammar = plan->grammar;
     r.logprobs = plan->logprobs;
-    return tern_sequence_create(plan->model->generator, &r, on_piece, c, &c->sequence, err);
+    return tern_sequence_create(tn_model_of(call->server, plan->model)->generator, &r, on_piece, c,
+                                &c->sequence, err);
 }
 
 static void mark_begun(TnServer *server, TnCall *call) {
+    tn_model_used(server, call->plan.model);
     pthread_mutex_lock(&server->lock);
     server->n_queued--;
+    tn_model_of(server, call->plan.model)->n_queued--;
     server->n_running++;
     tn_metrics_seconds(&server->metrics.queue_seconds, now_since(call->begun));
     pthread_mutex_unlock(&server->lock);
@@ -241,8 +247,9 @@ static TnTurn *turn_of(TnServer *server, const char *client) {
     return &server->turns[server->n_turns - 1];
 }
 
-/* Whether the call waits for a slot of the model; NULL: for vectors. */
-static bool waits(const TnCall *call, const TnServeModel *model) {
+/* Whether the call waits for a slot of the model, and may have one; NULL: for vectors. */
+static bool waits(const TnServer *server, const TnCall *call, const TnServeModel *model) {
+    if (!tn_model_takes(server, call)) return false;
     if (!model || call->embed.texts) return !model && call->embed.texts;
     return call->plan.model == model && call->n_started < call->n_choices;
 }
@@ -251,7 +258,7 @@ static TnCall *next_call(TnServer *server, const TnServeModel *model) {
     TnCall *best = NULL;
     uint64_t least = UINT64_MAX;
     for (TnCall *call = server->calls; call; call = call->next) {
-        if (!waits(call, model)) continue;
+        if (!waits(server, call, model)) continue;
         uint64_t turn = turn_of(server, call->client)->turn;
         if (turn >= least) continue;
         least = turn;
@@ -282,8 +289,8 @@ static void embed_some(TnServer *server) {
     size_t n = e->n - e->done, most = call->plan.model->embed_slots;
     if (n > most) n = most;
     bool first = e->done == 0;
-    TernStatus st =
-        tern_embed(call->plan.model->embedder, e->texts + e->done, n, call->plan.shape->vector, call, &err);
+    TernEmbedder *embedder = tn_model_of(server, call->plan.model)->embedder;
+    TernStatus st = tern_embed(embedder, e->texts + e->done, n, call->plan.shape->vector, call, &err);
     if (st != TERN_OK) {
         fail_call(server, call, st, &err);
         return;
@@ -357,24 +364,42 @@ static void fail_model(TnServer *server, const TnServeModel *model, TernStatus s
     }
 }
 
-static void step_model(TnServer *server, const TnServeModel *model) {
+void tn_engine_fail_model(TnServer *server, const TnServeModel *model, unsigned status, const char *code,
+                          const TernError *err) {
+    for (TnCall *call = server->calls, *next; call; call = next) {
+        next = call->next;
+        if (call->plan.model != model) continue;
+        tn_call_fail(call, status, code, "the model '%.80s' cannot be loaded: %s", model->name, err->text);
+        drop(server, call);
+    }
+}
+
+static void step_model(TnServer *server, const TnModel *m) {
     TernError err = {0};
-    size_t n = model->generator ? tern_generator_running(model->generator) : 0;
+    size_t n = m->generator ? tern_generator_running(m->generator) : 0;
     if (n == 0) return;
-    TernStatus st = tern_generator_step(model->generator, &err);
-    if (st != TERN_OK) fail_model(server, model, st, &err);
+    TernStatus st = tern_generator_step(m->generator, &err);
+    if (st != TERN_OK) fail_model(server, m->served, st, &err);
 }
 
 static void round_trip(TnServer *server) {
     end_some(server);
+    tn_models_tend(server);
     admit(server);
-    for (size_t i = 0; i < server->o->n_models; i++) step_model(server, &server->o->models[i]);
+    for (size_t i = 0; i < server->o->n_models; i++) step_model(server, &server->models[i]);
     tn_engine_take_counts(server);
     for (TnCall *call = server->calls, *next; call; call = next) {
         next = call->next;
         if (!call->embed.texts) settle_call(server, call);
     }
     embed_some(server);
+}
+
+/* Whether not all calls wait for models that are not loaded. */
+static bool may_go_on(const TnServer *server) {
+    for (const TnCall *call = server->calls; call; call = call->next)
+        if (tn_model_takes(server, call)) return true;
+    return false;
 }
 
 /* Waits for work, a tenth of a second at most: `ending` is asked in between. */
@@ -385,7 +410,7 @@ static void wait_for_work(TnServer *server) {
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
     pthread_mutex_lock(&server->lock);
-    if (!server->inbox) pthread_cond_timedwait(&server->work, &server->lock, &until);
+    if (!server->inbox && !server->loading.done) pthread_cond_timedwait(&server->work, &server->lock, &until);
     pthread_mutex_unlock(&server->lock);
 }
 
@@ -404,11 +429,14 @@ void tn_engine_run(TnServer *server) {
         }
         bool more = !server->feed || server->feed(server);
         take_inbox(server);
-        if (server->calls)
+        if (server->calls) {
             round_trip(server);
-        else if (ending || !more)
+            if (server->calls && !may_go_on(server)) wait_for_work(server);
+        } else if (ending || !more) {
             return;
-        else
+        } else {
+            tn_models_tend(server); /* some may have been idle for long */
             wait_for_work(server);
+        }
     }
 }

@@ -1,9 +1,9 @@
 /* What the files of tern serve share.
  *
- * Two threads. The web thread is libmicrohttpd's: it reads requests, checks them and answers what needs no step of a model;
+ * Two threads, or three. The web thread is libmicrohttpd's: it reads requests, checks them and answers what needs no step of a model;
  * it never waits for the other one. The engine thread is the one that called tn_serve: it owns generators and embedders, and
  * nothing else touches them. A request that needs a model is handed over by tn_engine_submit, and its connection sleeps
- * until the engine has put bytes into its output.
+ * until the engine has put bytes into its output. Where models come and go, a loader thread makes and ends what steps them.
  *
  *   http.c        the daemon: connections, bodies, limits, sleeping and waking
  *   listen.c, api_keys.c, origins.c, access_log.c   the socket; who may ask; which pages may; a line a request
@@ -11,6 +11,7 @@
  *   batch.c, batch_file.c  tern batch: lines of a file in the place of connections
  *   params.c      members of a request's JSON, by a table an endpoint
  *   rounds.c      the engine thread: turns between clients, steps, deadlines, hang-ups
+ *   serve_models.c, loading.c   which models are loaded; the thread that loads them
  *   call.c        a request's memory and its output
  *   text_plan.c   what all requests for text have in common: sampling, ends, grammars
  *   reply.c       JSON of answers, events and errors
@@ -32,7 +33,9 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include "frontends/serve/loading.h"
 #include "frontends/serve/metrics.h"
+#include "frontends/serve/serve_models.h"
 #include "frontends/serve/serving.h"
 #include "runtime/base/arena.h"
 #include "runtime/base/buf.h"
@@ -162,6 +165,10 @@ struct TnCall {
     bool gone;     /* the connection is closed */
 };
 
+/* Whether some of a call's work has been begun: it does not wait for its first slot any more. */
+static inline bool tn_call_has_begun(const TnCall *call) {
+    return call->embed.texts ? call->embed.done > 0 : call->n_started > 0;
+}
 /* call.c */
 TnCall *tn_call_create(TnServer *server, struct MHD_Connection *connection);
 void tn_call_release(TnCall *call); /* the last of two frees it */
@@ -320,6 +327,11 @@ bool tn_engine_submit(TnCall *call);
 void tn_engine_run(TnServer *server);
 /* Brings the metrics of generators up to date. */
 void tn_engine_take_counts(TnServer *server);
+/* Keeps what a model's generator has counted, which is about to go. */
+void tn_engine_retire(TnServer *server, const TnModel *model);
+/* Refuses all calls that wait for a model. */
+void tn_engine_fail_model(TnServer *server, const TnServeModel *model, unsigned status, const char *code,
+                          const TernError *err);
 
 /* ---- http.c, access_log.c, listen.c, api_keys.c, origins.c */
 TernStatus tn_http_start(TnServer *server, TernError *err);
@@ -329,8 +341,9 @@ void tn_http_wake(TnCall *call);
 void tn_log_call(TnCall *call); /* access_log.c; when the connection lets go */
 TernStatus tn_log_start(TnServer *server, TernError *err);
 void tn_log_stop(TnServer *server); /* also if it was not started */
-bool tn_http_argument(const TnCall *call, const char *name,
-                      const char *value); /* whether the query has NAME=VALUE */
+/* The value of NAME=VALUE in the query, or NULL; and whether it is `value`. */
+const char *tn_http_query(const TnCall *call, const char *name);
+bool tn_http_argument(const TnCall *call, const char *name, const char *value);
 TernStatus tn_listen(const TnServeOptions *o, int *out_fd, char *address, size_t size, TernError *err);
 TernStatus tn_keys_read(const char *path, TnKeys **out, TernError *err);
 /* The number of the key from 1, or 0: none. Takes the same time for all keys of a length. */
@@ -378,13 +391,15 @@ struct TnServer {
     uint64_t instance; /* for ids of answers */
 
     pthread_mutex_t lock;
-    pthread_cond_t work; /* something was submitted */
+    pthread_cond_t work; /* something was submitted, or the loader has done something */
     /* under the lock */
     TnCall *inbox, **inbox_end; /* submitted, and not yet seen by the engine */
     size_t n_queued, n_running; /* calls that wait for a slot; the others that the engine has */
     size_t n_open;              /* calls that connections have */
     uint64_t n_ids;
     bool draining;
+    TnModel *models; /* as in the options; serve_models.h says what of them is the engine's */
+    TnLoading loading;
     TnSlotView *views; /* [n_views] */
     size_t n_views;
     TnMetrics metrics;
@@ -398,7 +413,10 @@ struct TnServer {
      * thread. */
     bool (*feed)(TnServer *server);
     void *feeder;
-    TnCall *calls; /* in the order of their arrival */
+    TnCall *calls;     /* in the order of their arrival */
+    TnModel *wanted;   /* that is to be loaded next; NULL: none */
+    double since;      /* when the call came that waits for room */
+    TnMetrics retired; /* what generators have counted that are gone */
     TnTurn *turns;
     size_t n_turns, cap_turns;
     uint64_t turn;

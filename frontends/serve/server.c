@@ -3,14 +3,15 @@
 #include <unistd.h>
 #include "frontends/serve/serve.h"
 
+/* Also of models that are not loaded. */
 static void make_views(TnServer *server) {
     const TnServeOptions *o = server->o;
     for (size_t i = 0; i < o->n_models; i++)
-        if (o->models[i].generator) server->n_views += o->models[i].slots;
+        if (o->models[i].texts) server->n_views += o->models[i].slots;
     server->views = tn_xcalloc(server->n_views + 1, sizeof *server->views);
     size_t at = 0;
     for (size_t i = 0; i < o->n_models; i++)
-        for (uint32_t k = 0; o->models[i].generator && k < o->models[i].slots; k++)
+        for (uint32_t k = 0; o->models[i].texts && k < o->models[i].slots; k++)
             server->views[at++].model = &o->models[i];
     server->metrics.slots = (double)server->n_views;
 }
@@ -26,6 +27,7 @@ void tn_server_open(TnServer *server, const TnServeOptions *o) {
     server->inbox_end = &server->inbox;
     server->started = tn_os_seconds();
     server->instance = tn_os_random_seed();
+    tn_models_open(server);
     make_views(server);
     tn_engine_take_counts(server); /* how many pages there are, for who asks before the first round */
 }
@@ -35,6 +37,7 @@ void tn_server_close(TnServer *server) {
     tn_keys_free(server->keys);
     pthread_cond_destroy(&server->work);
     pthread_mutex_destroy(&server->lock);
+    free(server->models);
     free(server->views);
     free(server->turns);
 }
@@ -45,14 +48,17 @@ static TernStatus serve(TnServer *server, TernError *err) {
     if (o->keys_file) TN_TRY(tn_keys_read(o->keys_file, &server->keys, err));
     TN_TRY(tn_listen(o, &server->fd, address, sizeof address, err));
     TernStatus st = tn_log_start(server, err);
+    if (st == TERN_OK) st = tn_loading_start(server, err);
     if (st == TERN_OK) st = tn_http_start(server, err);
     if (st != TERN_OK) {
+        tn_loading_stop(server);
         tn_log_stop(server);
         close(server->fd);
         return st;
     }
     if (o->listening) o->listening(o->user, address);
     tn_engine_run(server);
+    tn_loading_stop(server);
     tn_http_stop(server); /* closes the socket */
     tn_log_stop(server);
     return TERN_OK;

@@ -12,19 +12,37 @@
 #include "runtime/generate/generate.h"
 #include "runtime/text/chat.h"
 
-/* A model that is served. All is borrowed until tn_serve returns. */
+/* A model that is served. All is borrowed until tn_serve returns, and stays while the model is not loaded, except for what steps
+ * it. */
 typedef struct TnServeModel {
-    const char *name; /* what requests call it, and answers; --alias or the file's name */
-    TernModel *model;
-    TernModelInfo info;
+    const char *name;                    /* what requests call it, and answers; --alias or the file's name */
+    TernModelInfo info;                  /* without its texts */
     const TernVocab *vocab;              /* NULL: prompts are ids */
     const TernChatTemplate *chat;        /* NULL: there is none, and chats are refused */
     TernText chat_source;                /* its text, for /props */
-    TernGenerator *generator;            /* NULL: it makes no text */
-    uint32_t slots, context;             /* of the generator */
-    TernEmbedder *embedder;              /* NULL: it makes no vectors */
-    uint32_t embed_slots, embed_context; /* of the embedder */
+    bool texts, vectors;                 /* what it makes */
+    uint32_t slots, context;             /* of its generator */
+    uint32_t embed_slots, embed_context; /* of its embedder */
+    /* What it begins with; both NULL: it is not loaded, and there is a loader. */
+    TernGenerator *generator;
+    TernEmbedder *embedder;
+    uint64_t bytes; /* that it takes in all, if it is loaded */
 } TnServeModel;
+
+/* Loads and unloads models. The calls may take long: they come one at a time, from a thread of tn_serve's own, while the
+ * models that are loaded are stepped by another. */
+typedef struct TnServeLoader {
+    /* Opens a model, and compiles it if need be, and finds what it will take in all. */
+    TernStatus (*open)(void *user, size_t model, uint64_t *bytes, TernError *err);
+    /* Makes what steps a model that is open; what it does not make is NULL. */
+    TernStatus (*make)(void *user, size_t model, TernGenerator **generator, TernEmbedder **embedder,
+                       TernError *err);
+    /* Ends all of that, also after a failure. Models that are loaded when tn_serve returns stay so. */
+    void (*close)(void *user, size_t model);
+    void *user;
+    uint64_t limit; /* bytes that all loaded models may take; 0: any */
+    double idle;    /* seconds without a request after which a model is unloaded; 0: never */
+} TnServeLoader;
 
 /* A line on standard error for each request. */
 typedef enum TnLog {
@@ -36,15 +54,16 @@ typedef enum TnLog {
 typedef struct TnServeOptions {
     TnServeModel *models; /* at least one; the first answers requests that name none */
     size_t n_models;
-    const char *host;        /* a name or an address; ignored with a unix socket */
-    uint32_t port;           /* 0: one that the system chooses */
-    const char *unix_socket; /* the path of a socket to listen on instead; NULL: none */
-    int listen_fd;           /* a socket that listens already, which tn_serve closes; 0: none */
-    const char *keys_file;   /* a key a line; NULL: none is asked for */
-    const char *cors;        /* the origin whose pages may read answers, or "*"; NULL: none */
-    uint32_t connections;    /* most at once */
-    uint32_t queue;          /* most requests that wait for a slot; further ones get 429 */
-    size_t body_most;        /* bytes of a request's body */
+    const TnServeLoader *loader; /* NULL: all models are loaded, and stay so */
+    const char *host;            /* a name or an address; ignored with a unix socket */
+    uint32_t port;               /* 0: one that the system chooses */
+    const char *unix_socket;     /* the path of a socket to listen on instead; NULL: none */
+    int listen_fd;               /* a socket that listens already, which tn_serve closes; 0: none */
+    const char *keys_file;       /* a key a line; NULL: none is asked for */
+    const char *cors;            /* the origin whose pages may read answers, or "*"; NULL: none */
+    uint32_t connections;        /* most at once */
+    uint32_t queue;              /* most requests that wait for a slot; further ones get 429 */
+    size_t body_most;            /* bytes of a request's body */
     double body_seconds; /* within which a request must have arrived, and between two bytes of a connection */
     double deadline;     /* seconds of a request from its arrival to the end of its answer */
     TernSamplerOptions sampler; /* what a request does not say */

@@ -28,8 +28,10 @@ void tn_route_ready(TnCall *call) {
 }
 
 void tn_route_models(TnCall *call) {
-    const TnServeOptions *o = call->server->o;
+    TnServer *server = call->server;
+    const TnServeOptions *o = server->o;
     TnBuf out = {0};
+    pthread_mutex_lock(&server->lock);
     tn_buf_puts(&out, "{\"object\": \"list\", \"data\": [");
     for (size_t i = 0; i < o->n_models; i++) {
         const TnServeModel *m = &o->models[i];
@@ -38,10 +40,13 @@ void tn_route_models(TnCall *call) {
         tn_buf_printf(
             &out,
             ", \"object\": \"model\", \"created\": %lld, \"owned_by\": \"tern\", \"meta\": {\"n_vocab\": %u, "
-            "\"n_ctx_train\": %u, \"n_embd\": %u, \"n_params\": %llu, \"size\": %llu}}",
+            "\"n_ctx_train\": %u, \"n_embd\": %u, \"n_params\": %llu, \"size\": %llu}, "
+            "\"status\": {\"value\": \"%s\"}}",
             (long long)call->created, m->info.n_vocab, m->info.n_context, m->info.n_hidden,
-            (unsigned long long)m->info.n_params, (unsigned long long)m->info.file_bytes);
+            (unsigned long long)m->info.n_params, (unsigned long long)m->info.file_bytes,
+            tn_model_state_name(server->models[i].state));
     }
+    pthread_mutex_unlock(&server->lock);
     tn_buf_puts(&out, "]}\n");
     answer(call, "application/json", &out);
 }
@@ -53,11 +58,18 @@ static void put_token(TnBuf *out, const TernVocab *vocab, const char *key, int32
     tn_put_string(out, t.data, t.size);
 }
 
+/* The model that ?model= names, else the first. NULL: refused. */
+static const TnServeModel *model_of_query(TnCall *call) {
+    const char *name = tn_http_query(call, "model");
+    return tn_plan_model(call, (TernText){name, name ? strlen(name) : 0});
+}
+
 void tn_route_props(TnCall *call) {
     const TnServeOptions *o = call->server->o;
-    const TnServeModel *m = &o->models[0];
+    const TnServeModel *m = model_of_query(call);
     const TernSamplerOptions *s = &o->sampler;
     TnBuf out = {0};
+    if (!m) return;
     tn_buf_printf(&out,
                   "{\"default_generation_settings\": {\"n_ctx\": %u, \"params\": {\"temperature\": %g, "
                   "\"top_k\": %d, \"top_p\": %g, "
@@ -82,12 +94,16 @@ void tn_route_props(TnCall *call) {
 
 void tn_route_slots(TnCall *call) {
     TnServer *server = call->server;
+    const TnServeModel *only = tn_http_query(call, "model") ? model_of_query(call) : NULL;
     TnBuf out = {0};
+    if (call->status) return;
     tn_buf_puts(&out, "[");
     pthread_mutex_lock(&server->lock);
     for (size_t i = 0; i < server->n_views; i++) {
         const TnSlotView *v = &server->views[i];
-        tn_buf_printf(&out, "%s{\"id\": %zu, \"model\": ", i ? ", " : "", i);
+        bool loaded = tn_model_of(server, v->model)->state == TN_MODEL_LOADED;
+        if (!loaded || (only && v->model != only)) continue;
+        tn_buf_printf(&out, "%s{\"id\": %zu, \"model\": ", out.len > 1 ? ", " : "", i);
         put_text(&out, v->model->name);
         tn_buf_printf(&out, ", \"n_ctx\": %u, \"is_processing\": %s", v->model->context,
                       v->busy ? "true" : "false");
@@ -120,6 +136,8 @@ void tn_route_metrics(TnCall *call) {
                                      : 0;
     m.resident_memory_peak_bytes = (double)tn_os_peak_rss();
     m.uptime_seconds = tn_os_seconds() - server->started;
-    tn_metrics_print(&m, tn_http_argument(call, "names", "llamacpp"), &out);
+    bool llama = tn_http_argument(call, "names", "llamacpp");
+    tn_metrics_print(&m, llama, &out);
+    if (!llama) tn_models_print(server, &out);
     answer(call, "text/plain; version=0.0.4; charset=utf-8", &out);
 }

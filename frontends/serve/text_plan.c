@@ -5,7 +5,7 @@
 #include <string.h>
 #include "frontends/serve/serve.h"
 
-enum { CHOICES_MOST = 128, STOPS_MOST = 256, BIASES_MOST = 4096 };
+enum { CHOICES_MOST = 128, STOPS_MOST = 256, BIASES_MOST = 4096, NAMES_MOST = 240 };
 
 #define AT(field) offsetof(TnTextParams, field)
 const TnParam tn_text_params[] = {
@@ -62,9 +62,18 @@ TnServeModel *tn_plan_model(TnCall *call, TernText name) {
     for (size_t i = 0; i < o->n_models; i++)
         if (strlen(o->models[i].name) == name.size && memcmp(o->models[i].name, name.data, name.size) == 0)
             return &o->models[i];
-    tn_call_refuse(call, 404, "model_not_found", "model", "model: got '%.*s', expected %s%s",
-                   (int)(name.size < 80 ? name.size : 80), name.data,
-                   o->n_models > 1 ? "one of GET /v1/models, such as " : "", o->models[0].name);
+    TnBuf names = {0};
+    for (size_t i = 0; i < o->n_models && names.len < NAMES_MOST; i++)
+        tn_buf_printf(&names, "%s%.80s",
+                      i == 0                 ? ""
+                      : i + 1 == o->n_models ? " or "
+                                             : ", ",
+                      o->models[i].name);
+    if (names.len >= NAMES_MOST) tn_buf_puts(&names, " .. (GET /v1/models)");
+    tn_buf_put(&names, "", 1);
+    tn_call_refuse(call, 404, "model_not_found", "model", "model: got '%.*s', expected %s",
+                   (int)(name.size < 80 ? name.size : 80), name.data, names.data);
+    tn_buf_free(&names);
     return NULL;
 }
 
@@ -272,7 +281,7 @@ bool tn_plan_take(TnCall *call, const TnTextParams *p) {
     TnPlan *plan = &call->plan;
     plan->model = tn_plan_model(call, p->model);
     if (!plan->model) return false;
-    if (!plan->model->generator)
+    if (!plan->model->texts)
         return tn_call_refuse(call, 400, "unsupported_model", "model", "model: '%s' makes vectors, not text",
                               plan->model->name);
     plan->n = p->n;

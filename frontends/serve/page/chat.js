@@ -382,13 +382,17 @@ function drawFacts() {
 }
 function shown(v) { return v === undefined ? "" : v === -1 ? "No bound" : String(v); }
 
+function takeProps(model, props) {
+  model.meta.context = props.default_generation_settings.n_ctx;
+  hasTemplate = Boolean(props.chat_template);
+}
+
 async function begin() {
   try {
     const [list, props] = await Promise.all([ask("/v1/models").then(r => r.json()), ask("/props").then(r => r.json())]);
     const defaults = props.default_generation_settings;
     models = list.data;
-    hasTemplate = Boolean(props.chat_template);
-    for (const m of models) m.meta.context = defaults.n_ctx;
+    takeProps(models[0], props);
     $("model").replaceChildren(...models.map(m => new Option(m.id, m.id)));
     $("model").disabled = models.length < 2;
     document.title = models.length === 1 ? models[0].id + " · Tern" : "Tern";
@@ -400,7 +404,16 @@ async function begin() {
     else $("facts").textContent = e instanceof TypeError ? "The server cannot be reached." : e.message;
   }
 }
-$("model").addEventListener("change", drawFacts);
+// Another model may have another context, and no chat template, or one.
+$("model").addEventListener("change", async () => {
+  const model = models.find(m => m.id === $("model").value);
+  try {
+    takeProps(model, await ask("/props?model=" + encodeURIComponent(model.id)).then(r => r.json()));
+    drawFacts();
+  } catch (e) {
+    $("facts").textContent = e instanceof TypeError ? "The server cannot be reached." : e.message;
+  }
+});
 turns = load("sessionStorage", "tern.turns", []);
 fillSettings();
 draw();

@@ -1,0 +1,129 @@
+/* Loads and unloads the models of serve while it runs. All of it runs on one thread, which is not the one that steps models: so
+ * what needs the workers of a pool while a model is opened has a pool of its own, of one worker.
+ *
+ * A model that is loaded again must be the one that was there before: requests were read by its vocabulary, and the same
+ * request has to have the same answer. */
+#include <string.h>
+#include "frontends/cli/cli.h"
+
+#ifdef TERN_SERVE
+#include "frontends/cli/serve_model.h"
+#include "runtime/base/escape.h"
+#include "runtime/base/status.h"
+
+#define MB(bytes) ((double)(bytes) / 1e6)
+
+enum { OTHER = -1 }; /* for the loader: `known` found another model */
+
+static int is_same(void *user, const TernModelInfo *info, const void *image, size_t bytes) {
+    const ServeModel *m = user;
+    bool same = info->n_vocab == m->info.n_vocab && info->n_hidden == m->info.n_hidden &&
+                info->n_layers == m->info.n_layers && info->max_rows == m->info.max_rows &&
+                info->n_context >= m->context && !image == !m->image && bytes == m->image_bytes &&
+                (!image || memcmp(image, m->image, bytes) == 0);
+    return same ? 0 : OTHER;
+}
+
+static TernStatus refuse_other(const ServeModel *m, TernError *err) {
+    return tn_fail(
+        err, TERN_ERR_INPUT,
+        "%s: is another model than when the server started, expected the same: start the server again",
+        m->path ? m->path : "the embedded model");
+}
+
+/* What is compiled anew with --tune may be tuned otherwise, with the same bits. */
+static TernStatus check_hash(const ServeModels *s, ServeModel *m, TernError *err) {
+    TernHash hash = tern_model_hash(m->model.model);
+    bool tuned = m->is_source && s->f->m.tune.seconds;
+    if (m->hashed && !tuned && memcmp(&hash, &m->hash, sizeof hash) != 0) return refuse_other(m, err);
+    m->hash = hash;
+    m->hashed = true;
+    return TERN_OK;
+}
+
+/* A file that has become one of another kind would be refused as a mistake on the command line, which ends the program. */
+static TernStatus open_file(ServeModels *s, ServeModel *m, TernError *err) {
+    ModelFlags *flags = &s->f->m;
+    int code = 0;
+    if (m->path && !is_tir(m->path) && tn_os_exists(m->path) && is_gguf(m->path) != m->is_source)
+        return refuse_other(m, err);
+    flags->model = m->path;
+    flags->known = is_same;
+    flags->known_user = m;
+    flags->pool = s->checker;
+    TernStatus st = load_quietly(s->verb, flags, &m->model, &code, err);
+    return code == OTHER ? refuse_other(m, err) : st;
+}
+
+/* Clients are told what is wrong, and not where the file lies. */
+static void hide_path(const ServeModel *m, TernError *err) {
+    TernError told = *err;
+    const char *at = m->path ? strstr(err->text, m->path) : NULL;
+    if (!at) return;
+    const char *slash = strrchr(m->path, '/');
+    snprintf(told.text, sizeof told.text, "%.*s%s%s", (int)(at - err->text), err->text,
+             slash ? slash + 1 : m->path, at + strlen(m->path));
+    *err = told;
+}
+
+static TernStatus say_failure(const ServeModel *m, TernStatus st, TernError *err) {
+    if (st == TERN_OK) return st;
+    name_flags(err);
+    fprintf(stderr, "tern: %s: not loaded: %s\n", tn_shown(m->name).s, err->text);
+    hide_path(m, err);
+    return st;
+}
+
+static TernStatus open_checked(ServeModels *s, ServeModel *m, TernError *err) {
+    m->begun = tn_os_seconds();
+    TN_TRY(open_file(s, m, err));
+    TN_TRY(check_hash(s, m, err));
+    TN_TRY(serve_measure(s, m, m->model.model, err));
+    if (s->limit && m->bytes > s->limit) return TERN_OK; /* it will be refused, with its size */
+    return check_weights(m->model.model, s->checker, s->f->kv, err);
+}
+
+static TernStatus open(void *user, size_t i, uint64_t *bytes, TernError *err) {
+    ServeModels *s = user;
+    TernStatus st = open_checked(s, &s->v[i], err);
+    *bytes = s->v[i].bytes;
+    notes_print();
+    return say_failure(&s->v[i], st, err);
+}
+
+static TernStatus make(void *user, size_t i, TernGenerator **generator, TernEmbedder **embedder,
+                       TernError *err) {
+    ServeModels *s = user;
+    ServeModel *m = &s->v[i];
+    TernStatus st = serve_make(s, m, err);
+    *generator = m->generator;
+    *embedder = m->embedder;
+    if (st != TERN_OK) return say_failure(m, st, err);
+    report_start(&m->model);
+    fprintf(stderr, "tern: %s: loaded in %.2f s, %.1f MB\n", tn_shown(m->name).s, tn_os_seconds() - m->begun,
+            MB(m->bytes));
+    return TERN_OK;
+}
+
+static void unload(void *user, size_t i) {
+    ServeModels *s = user;
+    ServeModel *m = &s->v[i];
+    if (m->generator) fprintf(stderr, "tern: %s: unloaded\n", tn_shown(m->name).s);
+    serve_unload(m);
+    notes_print();
+}
+
+int serve_loader(ServeModels *s) {
+    TernPoolOptions po = {.size = sizeof po, .threads = 1};
+    TernError err = {0};
+    if (tern_pool_create(&po, &s->checker, &err) != TERN_OK) return fail(&err);
+    s->loader = (TnServeLoader){.open = open,
+                                .make = make,
+                                .close = unload,
+                                .user = s,
+                                .limit = s->limit,
+                                .idle = (double)s->f->idle};
+    return EXIT_OK;
+}
+
+#endif
