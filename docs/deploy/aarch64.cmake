@@ -4,9 +4,10 @@
 #   ninja -C build/aarch64
 #
 # On Debian it needs gcc-aarch64-linux-gnu and libc6-dev-arm64-cross (with clang too), and after
-# `dpkg --add-architecture arm64 && apt-get update` libpcre2-dev:arm64 libjansson-dev:arm64 libxxhash-dev:arm64. Where these
-# must not be installed, unpack them and the libraries that they name (libpcre2-8-0, libjansson4) into a folder with
-# `dpkg-deb -x`, and name it with -DTERN_SYSROOT=FOLDER; `./dev build --target aarch64` does so by itself.
+# `dpkg --add-architecture arm64 && apt-get update` libpcre2-dev:arm64 libjansson-dev:arm64 libxxhash-dev:arm64; for chat's line
+# editing libedit-dev:arm64, for `tern serve` libmicrohttpd-dev:arm64. Where these must not be installed, unpack them and the
+# libraries that they need into a folder with `dpkg-deb -x`, and name it with -DTERN_SYSROOT=FOLDER;
+# `./dev build --target aarch64` does so by itself.
 #
 # The program runs models, and compiles none: blobs are made on the machine that has LLVM, for the level neon or neon-dotprod.
 set(CMAKE_SYSTEM_NAME Linux)
@@ -27,7 +28,8 @@ set(ENV{PKG_CONFIG_PATH} "")
 if(TERN_SYSROOT)
     set(CMAKE_FIND_ROOT_PATH "${TERN_SYSROOT}")
     set(CMAKE_C_FLAGS_INIT "-isystem ${TERN_SYSROOT}/usr/include -isystem ${TERN_SYSROOT}/usr/include/aarch64-linux-gnu")
-    set(CMAKE_EXE_LINKER_FLAGS_INIT "-Wl,-rpath-link,${TERN_SYSROOT}/usr/lib/aarch64-linux-gnu")
+    set(CMAKE_EXE_LINKER_FLAGS_INIT
+        "-Wl,-rpath-link,${TERN_SYSROOT}/usr/lib/aarch64-linux-gnu:${TERN_SYSROOT}/lib/aarch64-linux-gnu")
     set(CMAKE_SHARED_LINKER_FLAGS_INIT "${CMAKE_EXE_LINKER_FLAGS_INIT}")
 endif()
 set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)

@@ -27,6 +27,13 @@ for f in bin/tern share/man/man1/tern-run.1.gz share/bash-completion/completions
     grep -q " ./usr/$f\$" "$dir/list" || no "tern lacks /usr/$f"
 done
 
+if [ $native = yes ] && [ -x "$build/tern-static.$(uname -m | tr _ -)" ]; then # the table of docs/deploy.md
+    bash "$root/docs/deploy/sizes.sh" "$build" "$dir/a" >"$dir/sizes" || no "sizes.sh failed"
+    is "the table of sizes: rows" "$(grep -c '^| .* | [0-9.]*[0-9]\(, [0-9.]*[0-9]\)\? |$' "$dir/sizes")" 13
+    size=$(stat -c %s "$build/tern-static.$(uname -m | tr _ -)")
+    is "the table of sizes: the static program" "$(sed -n 's/^| static program .* | \(.*\) |$/\1/p' "$dir/sizes")" "$(awk -v b="$size" 'BEGIN {printf "%.2f", b / 1e6}')"
+fi
+
 [ "$(id -u)" = 0 ] || { echo "skipped: the chroot, which needs root" && finish package; }
 here=$(dpkg --print-architecture)
 [ "$(field tern Architecture)" = "$here" ] || { echo "skipped: the chroot: the packages are for another machine" && finish package; }

@@ -44,7 +44,7 @@ is "dynamic" "$err" "tern: error: $tern: is linked dynamically, expected the sta
 run 1 compile --emit exe -o "$dir/x" --levels "$level" --runtime "$model"
 is "no program" "$err" "tern: error: $model: is no 64-bit ELF program, expected the static program tern for x86-64 or aarch64"
 [ -e "$dir/x" ] && no "a refused compile left a file"
-static=$(echo "$build"/tern-static.*)
+static=$build/tern-static.$(uname -m | tr _ -)
 [ -x "$static" ] || { echo "no static program in this build (sanitizers, or no libpcre2-8.a and libjansson.a)"; finish single; }
 cp "$static" "$dir/newer"
 at=$(LC_ALL=C grep -abo 'TERN slot' "$static" | cut -d: -f1) # after the first byte of 16; then comes the version
