@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # sizes.sh BUILD PACKAGES..: the table of sizes in docs/deploy.md, of folders of packages, each for another machine. `./dev sizes`
-# makes them and calls this. BUILD/tern compiles the small model for the single files. Programs and libraries are without debug information, as they are shipped. MB are 10^6 bytes.
+# makes them and calls this. BUILD/tern compiles the small model for the single files. Programs and libraries are without debug
+# information, as they are shipped. MB are 10^6 bytes.
 set -eu -o pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 tern=$1/tern
