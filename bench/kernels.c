@@ -86,17 +86,17 @@ static void *map(size_t bytes) {
     return p;
 }
 
-/* root: "tmatmul", "groups" (a product by groups of 128), the encoding of a dense matmul, or "s8" or "s6" for a
+/* root: "tmatmul", "beside" (tmatmul over b64), "groups" (a product by groups of 128), the encoding of a dense matmul, or "s8" or "s6" for a
  * product over a shadow table. */
 static void bench(const Machine *machine, const char *level, int threads, const char *root, int m, int k,
                   int rows, const char *what) {
-    bool ternary = !strcmp(root, "tmatmul"), groups = !strcmp(root, "groups"),
-         shadow = !strcmp(root, "s8") || !strcmp(root, "s6");
+    bool beside = !strcmp(root, "beside"), ternary = beside || !strcmp(root, "tmatmul"),
+         groups = !strcmp(root, "groups"), shadow = !strcmp(root, "s8") || !strcmp(root, "s6");
     int grain = 128, units = (m + grain - 1) / grain;
     TnBuf text = {0};
     tn_buf_printf(&text, "tir 1\ngraph @b stage=planned level=%s kv=f16 rows=%d..%d\n", level, rows, rows);
     if (ternary)
-        tn_buf_printf(&text, "$w: p64[%d,%d] scale=0x1p-3 = random {seed=5}\n", m, k);
+        tn_buf_printf(&text, "$w: %s[%d,%d] scale=0x1p-3 = random {seed=5}\n", beside ? "b64" : "p64", m, k);
     else if (groups)
         tn_buf_printf(&text, "$w: r64[%d,%d] scale=group:128 = random {seed=5}\n", m, k);
     else if (shadow)
@@ -127,7 +127,8 @@ static void bench(const Machine *machine, const char *level, int threads, const 
                   : shadow ? "estimate"
                            : "matmul",
                   grain, units,
-                  ternary || shadow ? "prefetch_l1=1024, prefetch_l2=12288" : "prefetch_l1=4096");
+                  !beside && (ternary || shadow) ? "prefetch_l1=1024, prefetch_l2=12288"
+                                                 : "prefetch_l1=4096");
     if (ternary && rows == 1)
         tn_buf_printf(&text, "%%n: f32[T,%d] = rmsnorm %%x, $g {eps=0x1p-17}\n%%q: q8[T,%d] = quant %%n\n", k,
                       k);
@@ -218,7 +219,7 @@ int main(int argc, char **argv) {
     }
     Machine machine = {0};
     if (!machine_read_rate(&machine, (uint32_t)threads, (size_t)512 << 20, true) ||
-        !machine_int8_rate(&machine, (uint32_t)threads, level)) {
+        !machine_dot_rates(&machine, (uint32_t)threads, level)) {
         fprintf(stderr, "kernels: no memory or threads to measure the machine with\n");
         return 1;
     }
@@ -242,7 +243,14 @@ int main(int argc, char **argv) {
         {"s8", 60000, 2560, 8, ", stream"},       {"groups", 200000, 2048, 1, ", stream"},
         {"groups", 80000, 6144, 1, ", stream"},   {"groups", 1024, 2048, 1, ", cached"},
         {"groups", 200000, 2048, 8, ", stream"},  {"groups", 4096, 2048, 512, ""},
-        {"groups", 2048, 6144, 512, ""},
+        {"groups", 2048, 6144, 512, ""},          {"beside", 200000, 2560, 1, ", stream"},
+        {"beside", 80000, 6912, 1, ", stream"},   {"beside", 1280, 2560, 1, ", cached"},
+        {"tmatmul", 200000, 2560, 3, ", stream"}, {"beside", 200000, 2560, 2, ", stream"},
+        {"beside", 200000, 2560, 3, ", stream"},  {"beside", 200000, 2560, 4, ", stream"},
+        {"beside", 200000, 2560, 6, ", stream"},  {"beside", 200000, 2560, 8, ", stream"},
+        {"beside", 80000, 6912, 8, ", stream"},   {"beside", 1280, 2560, 8, ", cached"},
+        {"beside", 6912, 2560, 128, ""},          {"beside", 2560, 6912, 128, ""},
+        {"beside", 2560, 2560, 512, ""},
     };
     for (int i = 0; i < (int)TN_COUNT(all); i++)
         if (only < 0 || only == i)

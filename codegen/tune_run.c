@@ -127,7 +127,8 @@ static void fill(const TnType *t, void *data, size_t bytes) {
         z ^= z << 17;
         uint64_t v = z;
         switch (t->enc) {
-        case TN_ENC_p64: /* codes 0, 1 and 2 */
+        case TN_ENC_p64:
+        case TN_ENC_b64: /* codes 0, 1 and 2 */
             v ^= v & v >> 1 & 0x5555555555555555u;
             break;
         case TN_ENC_f32: /* sizes of 1/32 to 1/16, either sign */

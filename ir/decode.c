@@ -176,7 +176,7 @@ void tn_decode_trits(const TnType *t, const void *data, int64_t row, int8_t *out
         memcpy(out, p, k);
         return;
     }
-    if (t->enc == TN_ENC_r64) {
+    if (t->enc == TN_ENC_r64 || t->enc == TN_ENC_b64) {
         tn_r64_trits(t, data, row, out);
         return;
     }
@@ -230,7 +230,8 @@ void tn_decode_scales(const TnType *t, const void *data, int64_t row, float *out
         return;
     case TN_ENC_t8: /* after all rows */
     case TN_ENC_p64:
-        memcpy(out, p + (size_t)t->dim[0] * tn_row_bytes(t) + (size_t)row * n, n);
+    case TN_ENC_b64:
+        memcpy(out, p + tn_tail_at(t) + (size_t)row * n, n);
         return;
     default:
         tn_stored_row_scales(t, data, row, out);

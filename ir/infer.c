@@ -95,9 +95,14 @@ static uint32_t stored_group(TnEnc e) {
     return tn_encs[e].kind == TN_STORED ? tn_encs[e].block_elems : 0;
 }
 
+/* Whether it is a ternary encoding that kernels read. */
+static bool is_packed(TnEnc e) {
+    return e == TN_ENC_p64 || e == TN_ENC_b64 || e == TN_ENC_r64;
+}
+
 /* Whether the encoding can hold a weight of 2. */
 static bool holds_two(TnEnc e) {
-    return e == TN_ENC_t8 || e == TN_ENC_p64 || e == TN_ENC_r64 || e == TN_ENC_q2g64 || e == TN_ENC_q2g128;
+    return e == TN_ENC_t8 || is_packed(e) || e == TN_ENC_q2g64 || e == TN_ENC_q2g128;
 }
 
 /* Checks the scales that are stored with the weights or codes. */
@@ -124,7 +129,8 @@ static TernStatus check_group(const TnType *t, TernError *err) {
         return tn_fail(err, TERN_ERR_INPUT,
                        "type %s: got scales of groups of %u columns, which it cannot hold", e->name,
                        t->group);
-    bool in_row = t->enc == TN_ENC_t8 || t->enc == TN_ENC_p64 || stored_group(t->enc) == TN_GROUP_ROW;
+    bool in_row = t->enc == TN_ENC_t8 || t->enc == TN_ENC_p64 || t->enc == TN_ENC_b64 ||
+                  stored_group(t->enc) == TN_GROUP_ROW;
     if (t->group == TN_GROUP_ROW && !in_row)
         return tn_fail(err, TERN_ERR_INPUT, "type %s: got a scale a row, which it cannot hold", e->name);
     return TERN_OK;
@@ -358,18 +364,17 @@ static TernStatus weight_dims(Infer *c, bool encoding_ok, const char *expected) 
 static TernStatus infer_gguf(Infer *c) {
     TN_TRY(given_type(c));
     TnEnc e = c->out->enc;
-    return weight_dims(c,
-                       e != TN_ENC_p64 && e != TN_ENC_r64 &&
-                           (tn_enc_is_float(e) || tn_enc_is_ternary(e) || tn_encs[e].kind == TN_STORED),
-                       "an encoding that files store, or t8");
+    return weight_dims(
+        c, !is_packed(e) && (tn_enc_is_float(e) || tn_enc_is_ternary(e) || tn_encs[e].kind == TN_STORED),
+        "an encoding that files store, or t8");
 }
 
 /* Checks the types that the generator and the list of values can make. */
 static TernStatus made_here(Infer *c) {
     TN_TRY(given_type(c));
     TnEnc e = c->out->enc;
-    return weight_dims(c, tn_enc_is_float(e) || e == TN_ENC_t8 || e == TN_ENC_p64 || e == TN_ENC_r64,
-                       "f32, f16, bf16, t8, p64 or r64");
+    return weight_dims(c, tn_enc_is_float(e) || e == TN_ENC_t8 || is_packed(e),
+                       "f32, f16, bf16, t8, p64, b64 or r64");
 }
 
 static TernStatus infer_random(Infer *c) {
@@ -436,8 +441,8 @@ static TernStatus infer_pack(Infer *c) {
     TN_TRY(given_type(c));
     const TnType *a = arg(c, 0), *t = c->out;
     if (tn_enc_is_ternary(a->enc)) {
-        if (t->enc != TN_ENC_t8 && t->enc != TN_ENC_p64 && t->enc != TN_ENC_r64)
-            return wrong(c, 0, "a float matrix, or t8, p64 or r64 as the type");
+        if (t->enc != TN_ENC_t8 && !is_packed(t->enc))
+            return wrong(c, 0, "a float matrix, or t8, p64, b64 or r64 as the type");
     } else if (tn_enc_is_float(a->enc) || tn_enc_is_blocks(a->enc)) {
         if (t->enc == TN_ENC_t8 && tn_enc_is_float(a->enc)) { /* takes the signs; the type gives the scale */
             TnType bare = *t;

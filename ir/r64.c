@@ -19,11 +19,12 @@ static void put_line(const uint8_t *codes, size_t k, uint8_t *out) {
 }
 
 void tn_r64_encode(const TnType *t, const uint8_t *codes, const float *scales, void *out) {
-    size_t k = (size_t)t->dim[1], groups = (size_t)tn_type_row_scales(t);
+    bool grouped = t->enc == TN_ENC_r64;
+    size_t k = tn_r64_columns(t), n = grouped ? t->group : k, groups = k / n;
     uint8_t *to = out;
     for (size_t g = 0; g < groups; g++) {
-        for (size_t i = g * t->group; i < (g + 1) * t->group; i += 4, to += LINE) put_line(codes + i, k, to);
-        for (size_t r = 0; r < TN_BESIDE; r++, to += 2) {
+        for (size_t i = g * n; i < (g + 1) * n; i += 4, to += LINE) put_line(codes + i, k, to);
+        for (size_t r = 0; grouped && r < TN_BESIDE; r++, to += 2) {
             uint16_t half = tn_f32_to_f16(scales[r * groups + g]);
             memcpy(to, &half, 2);
         }
@@ -34,14 +35,17 @@ static const uint8_t *block_of(const TnType *t, const void *data, int64_t row) {
     return (const uint8_t *)data + (size_t)(row / TN_BESIDE * TN_BESIDE) * tn_row_bytes(t);
 }
 
+/* The weights of n columns from the line on that `word`, the row's, belongs to. */
+static void get_trits(const uint8_t *word, size_t plane, size_t n, int8_t *out) {
+    for (size_t i = 0; i < n; i += 4, word += LINE)
+        for (size_t j = 0; j < 4 && i + j < n; j++) *out++ = (int8_t)((word[j] >> 2 * plane & 3) - 1);
+}
+
 void tn_r64_trits(const TnType *t, const void *data, int64_t row, int8_t *out) {
-    const uint8_t *block = block_of(t, data, row);
-    size_t groups = (size_t)tn_type_row_scales(t), r = (size_t)(row % TN_BESIDE);
-    for (size_t g = 0; g < groups; g++, block += tn_r64_group_bytes(t->group)) {
-        const uint8_t *word = block + 4 * (r % WORDS);
-        for (size_t i = 0; i < t->group; i += 4, word += LINE)
-            for (size_t j = 0; j < 4; j++) *out++ = (int8_t)((word[j] >> 2 * (r / WORDS) & 3) - 1);
-    }
+    size_t r = (size_t)(row % TN_BESIDE), k = (size_t)t->dim[1], n = t->enc == TN_ENC_r64 ? t->group : k;
+    const uint8_t *word = block_of(t, data, row) + 4 * (r % WORDS);
+    for (size_t i = 0; i < k; i += n, out += n, word += tn_r64_group_bytes((uint32_t)n))
+        get_trits(word, r / WORDS, n, out);
 }
 
 void tn_r64_scales(const TnType *t, const void *data, int64_t row, float *out) {

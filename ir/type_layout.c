@@ -75,7 +75,7 @@ size_t tn_row_bytes(const TnType *t) {
     case TN_TERNARY_GROUPS: /* bytes of a block divided by its rows */
         return k / 4 + 2 * (size_t)tn_type_row_scales(t);
     case TN_TERNARY:
-        return tn_round_up(k, TN_K_PAD) / 4;
+        return tn_round_up(k, t->enc == TN_ENC_b64 ? TN_B64_PAD : TN_K_PAD) / 4;
     case TN_STORED:
         if (is_flat(t->enc)) return 0;
         return tn_row_head(t->enc) + tn_round_up(k, e->block_elems) / e->block_elems * e->block_bytes;
@@ -84,7 +84,7 @@ size_t tn_row_bytes(const TnType *t) {
 }
 
 int64_t tn_rows_together(const TnType *t) {
-    return t->enc == TN_ENC_r64 ? TN_BESIDE : 1;
+    return t->enc == TN_ENC_r64 || t->enc == TN_ENC_b64 ? TN_BESIDE : 1;
 }
 
 size_t tn_q8g_part(const TnType *t) {
@@ -111,9 +111,13 @@ size_t tn_shadow_array_bytes(const TnType *t) {
 
 size_t tn_tail_bytes(const TnType *t) {
     if (tn_encs[t->enc].kind == TN_SHADOW) return 3 * tn_shadow_array_bytes(t);
-    if (t->group && (t->enc == TN_ENC_t8 || t->enc == TN_ENC_p64))
+    if (t->group && (t->enc == TN_ENC_t8 || t->enc == TN_ENC_p64 || t->enc == TN_ENC_b64))
         return dim_size(t->dim[0]) * (size_t)tn_type_row_scales(t) * 4;
     return tn_encs[t->enc].kind == TN_TERNARY ? (size_t)t->n_scales * 4 : 0;
+}
+
+size_t tn_tail_at(const TnType *t) {
+    return tn_type_bytes(t, NULL) - tn_tail_bytes(t);
 }
 
 int64_t tn_type_rows(const TnType *t, const int64_t sym[TN_SYM_COUNT]) {

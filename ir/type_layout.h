@@ -14,6 +14,9 @@
  * arrays of f32, each of round_up(rows, 64): scale, e and n of each row (ir.h), then zeros.
  * p64: rows of round_up(K, 256)/4 bytes, padding codes are 1 (weight zero); then, 64-aligned, one f32 for each
  * scale range, or for each row if every row has a scale.
+ * b64: blocks of 64 rows, tn_row_bytes * 64 bytes each; missing rows and columns (to a multiple of 16) have weight zero. A
+ * block has a line of 64 bytes for every 4 columns, whose byte 4r + i has in bits 2q.. the code of row 16q + r and column i.
+ * Only whole blocks can be addressed. After the blocks come the scales of p64.
  * t8 with a scale a row or a group: after the rows, one f32 for each, row by row.
  * r64: blocks of 64 rows, tn_row_bytes * 64 bytes each; missing rows are zeros of scale 0. A block goes group by
  * group: a line of 64 bytes for every 4 columns, whose byte 4r + i has in bits 2q.. the code of row 16q + r and column i,
@@ -35,14 +38,15 @@
 #define TN_Q8_HEAD  64
 #define TN_Q14_HEAD 64
 #define TN_PAGE     64
-#define TN_BESIDE   64 /* rows of a block of r64 */
+#define TN_BESIDE   64 /* rows of a block of b64 and r64 */
+#define TN_B64_PAD  16 /* columns of b64 */
 #define TN_COLMAJOR_ROWS                                                                                     \
     256 /* rows of a block of `colmajor`, in which the elements of a column lie side by side */
 #define TN_COLUMNS_MOST 65536 /* columns of such a matrix: a block is made whole, 16 MB of trits */
 
 /* Bytes from one row to the next: a matrix row, or one element of a plain array. */
 size_t tn_row_bytes(const TnType *t);
-/* The number of rows that are stored together: TN_BESIDE for r64, else 1. */
+/* The number of rows that are stored together: TN_BESIDE for b64 and r64, else 1. */
 int64_t tn_rows_together(const TnType *t);
 /* q8g: bytes of a row's scales, and also of its sums, which follow them. The codes come after both. */
 size_t tn_q8g_part(const TnType *t);
@@ -59,8 +63,10 @@ size_t tn_page_bytes(const TnType *cache);
 size_t tn_page_head_bytes(const TnType *cache); /* one head's part of a page */
 /* All bytes of a value for these symbols. sym may be NULL for weights, whose size is constant. */
 size_t tn_type_bytes(const TnType *t, const int64_t sym[TN_SYM_COUNT]);
-/* Bytes after the rows: the scales of p64, and of t8 if they are not in its type; the three arrays of s8 and s6. Else 0. */
+/* Bytes after the rows: the scales of p64 and b64, and of t8 if they are not in its type; the three arrays of s8 and s6. Else 0. */
 size_t tn_tail_bytes(const TnType *t);
+/* Where they begin: bytes of all rows of a value of constant size. */
+size_t tn_tail_at(const TnType *t);
 /* Bytes of one of the three arrays after the rows of s8 and s6. */
 size_t tn_shadow_array_bytes(const TnType *t);
 /* The leading dim; 1 for a rank-1 constant that is one row. For caches the number of pages. */

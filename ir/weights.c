@@ -389,22 +389,24 @@ static TernStatus source_scales(Source *s, TnRef ref, int64_t row, float *out) {
     return TERN_OK;
 }
 
-/* Makes rows [lo, hi) of r64, in whole blocks. */
+/* Makes rows [lo, hi) of b64 or r64, in whole blocks. */
 static TernStatus block_rows(Source *s, TnRef ref, int64_t lo, int64_t hi, uint8_t *out) {
     const TnType *t = &s->g->nodes[ref].type;
-    int64_t rows = tn_weight_count(t), k = tn_weight_len(t), groups = tn_type_row_scales(t);
+    bool grouped = t->enc == TN_ENC_r64;
+    int64_t rows = tn_weight_count(t), k = tn_weight_len(t), wide = (int64_t)tn_r64_columns(t),
+            groups = grouped ? tn_type_row_scales(t) : 1;
     TN_CHECK(lo % TN_BESIDE == 0 && (hi % TN_BESIDE == 0 || hi == rows));
-    uint8_t *codes = tn_xcalloc((size_t)k, TN_BESIDE);
+    uint8_t *codes = tn_xcalloc((size_t)wide, TN_BESIDE);
     float *scales = tn_xcalloc((size_t)groups * TN_BESIDE, sizeof *scales);
     TernStatus st = TERN_OK;
     for (; lo < hi && st == TERN_OK; lo += TN_BESIDE, out += TN_BESIDE * tn_row_bytes(t)) {
-        memset(codes, 1, (size_t)k * TN_BESIDE);
+        memset(codes, 1, (size_t)wide * TN_BESIDE);
         memset(scales, 0, (size_t)groups * TN_BESIDE * sizeof *scales);
         for (int64_t r = 0; r < TN_BESIDE && lo + r < rows && st == TERN_OK; r++) {
-            uint8_t *row = codes + r * k;
+            uint8_t *row = codes + r * wide;
             st = source_row(s, ref, lo + r, (Row){.t = (int8_t *)row});
             for (int64_t i = 0; i < k; i++) row[i] = (uint8_t)(row[i] + 1);
-            if (st == TERN_OK) st = source_scales(s, ref, lo + r, scales + r * groups);
+            if (grouped && st == TERN_OK) st = source_scales(s, ref, lo + r, scales + r * groups);
         }
         tn_r64_encode(t, codes, scales, out);
     }
@@ -429,7 +431,7 @@ TernStatus tn_weight_rows(const TnGraph *g, TnRef ref, const TnWeights *w, int64
     float *row = source_open(&s, ref, len);
     TernStatus st = TERN_OK;
     uint8_t *o = out;
-    if (t->enc == TN_ENC_r64) {
+    if (tn_rows_together(t) > 1) {
         st = block_rows(&s, ref, lo, hi, out);
         lo = hi;
     }

@@ -153,7 +153,9 @@ TnCut tn_cut_of(const TnGraph *g, uint32_t kernel, int64_t columns) {
     uint32_t n = tn_kernel_parts(g, kernel, parts);
     /* no parts: only a target that computes the whole kernel at once can take it */
     if (n == 0) return (TnCut){.grain = g->nodes[k->root].type.dim[1], .units = 1};
-    int64_t head = tn_head_columns(g, k);
+    int64_t head = tn_head_columns(g, k),
+            together = tn_rows_together(&g->nodes[g->nodes[k->root].args[1]].type);
+    columns = (columns + together - 1) / together * together;
     if (columns > TN_CUT_MOST) columns = TN_CUT_MOST;
     if (g->nodes[k->root].n_args > 2)
         columns = TN_COLMAJOR_ROWS; /* a unit reads whole lines of a `colmajor` */

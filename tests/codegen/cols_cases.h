@@ -1,9 +1,15 @@
 /* For tests of products: kernels over columns, tmatmul and matmul, with every fusion pattern and odd sizes. CHECK is case_check
- * or ptx_check, and must be defined before. */
+ * or ptx_check, and must be defined before. TERNARY may be: the encoding of ternary weights; then there are no dense products.
+ */
 #ifndef TN_TEST_COLS_CASES_H
 #define TN_TEST_COLS_CASES_H
 
 #include "codegen/llvm_cases.h"
+
+#ifndef TERNARY
+#define TERNARY "p64"
+#define DENSE_TOO
+#endif
 
 static void say_places(void) {
     say("%%pos: i32[T] = input {name=\"pos\"}\n%%slot: i32[T] = input {name=\"slot\"}\n"
@@ -26,7 +32,7 @@ static void test_tmatmul_alone(void **state) {
     static const int sizes[][3] = {{192, 33, 32}, {448, 97, 32}, {100, 97, 20}, {2560, 40, 64}, {256, 16, 5}};
     for (size_t i = 0; i < TN_COUNT(sizes); i++) {
         int k = sizes[i][0], m = sizes[i][1], grain = sizes[i][2];
-        say("$w: p64[%d,%d] scale=0x1p-3 = random {seed=5}\n", m, k);
+        say("$w: " TERNARY "[%d,%d] scale=0x1p-3 = random {seed=5}\n", m, k);
         say_q8(k);
         say("kernel @main {root=tmatmul, target=llvm, axis=cols, grain=%d, units=%d, barrier=1}\n"
             "%%a: i32[T,%d] = tmatmul %%q, $w {off=0}\nend\n",
@@ -40,7 +46,7 @@ static void test_tmatmul_rows(void **state) {
     (void)state;
     static const int rows[] = {2, 3, 4, 5, 6, 8, 9, 13, 24, 128}, ks[] = {192, 2560, 6912};
     for (size_t k = 0; k < TN_COUNT(ks); k++) {
-        say("$w: p64[37,%d] scale=0x1p-3 = random {seed=5}\n", ks[k]);
+        say("$w: " TERNARY "[37,%d] scale=0x1p-3 = random {seed=5}\n", ks[k]);
         say_q8(ks[k]);
         say("kernel @main {root=tmatmul, target=llvm, axis=cols, grain=32, units=2, barrier=1}\n"
             "%%a: i32[T,37] = tmatmul %%q, $w {off=0}\nend\n");
@@ -55,7 +61,8 @@ static void test_tmatmul_dequant_add(void **state) {
     static const int sizes[][3] = {{192, 33, 32}, {448, 97, 48}, {100, 300, 100}, {512, 128, 64}};
     for (size_t i = 0; i < TN_COUNT(sizes); i++) {
         int k = sizes[i][0], m = sizes[i][1], grain = sizes[i][2];
-        say("$w: p64[%d,%d] scale=[10:0x1p-3,%d:0x1.8p-2,5:0x1.1p-1] = random {seed=5}\n", m, k, m - 15);
+        say("$w: " TERNARY "[%d,%d] scale=[10:0x1p-3,%d:0x1.8p-2,5:0x1.1p-1] = random {seed=5}\n", m, k,
+            m - 15);
         say("%%r: f32[T,%d] = input {name=\"r\"}\n", m);
         say_q8(k);
         say("kernel @main {root=tmatmul, target=llvm, axis=cols, grain=%d, units=%d, barrier=1}\n"
@@ -73,7 +80,7 @@ static void test_tmatmul_prologue(void **state) {
     static const int ks[] = {192, 448, 100};
     for (size_t i = 0; i < TN_COUNT(ks); i++) {
         int k = ks[i], m = 97;
-        say("$w: p64[%d,%d] scale=0x1p-3 = random {seed=5}\n$g: %s[%d] = random {seed=9}\n", m, k,
+        say("$w: " TERNARY "[%d,%d] scale=0x1p-3 = random {seed=5}\n$g: %s[%d] = random {seed=9}\n", m, k,
             i ? "f32" : "f16", k);
         say("%%x: f32[T,%d] = input {name=\"x\"}\n", k);
         say("kernel @main {root=tmatmul, target=llvm, axis=cols, grain=32, units=4, barrier=1}\n"
@@ -90,9 +97,10 @@ static void test_tmatmul_prologue(void **state) {
 static void qkv(int hd, int heads, int kv_heads, int grain, const char *mode, const char *kv, bool merged) {
     int k = 192, q = heads * hd, v = kv_heads * hd, m = q + 2 * v;
     if (merged)
-        say("$w: p64[%d,%d] scale=[%d:0x1p-3,%d:0x1.4p-3,%d:0x1.8p-3] = random {seed=5}\n", m, k, q, v, v);
+        say("$w: " TERNARY "[%d,%d] scale=[%d:0x1p-3,%d:0x1.4p-3,%d:0x1.8p-3] = random {seed=5}\n", m, k, q,
+            v, v);
     else
-        say("$w: p64[%d,%d] scale=0x1p-3 = random {seed=5}\n", m, k);
+        say("$w: " TERNARY "[%d,%d] scale=0x1p-3 = random {seed=5}\n", m, k);
     say_places();
     say("%%ang: f32[T,%d] = input {name=\"angle\"}\n", hd);
     say("%%kc: kc_%s[N,%d,%d] = input {name=\"k0\"}\n%%vc: vc_%s[N,%d,%d] = input {name=\"v0\"}\n", kv,
@@ -133,7 +141,7 @@ static void test_gate_up(void **state) {
     for (int i = 0; i < 16; i++) {
         int n = i % 2 ? 97 : 128, grain = i % 2 ? 20 : 64;
         const char *act = i == 2 || i == 3 ? "silu" : "relu2", *mul = i < 4 ? "mul" : "mulz";
-        say("$w: p64[%d,192] scale=[%d:", 2 * n, n);
+        say("$w: " TERNARY "[%d,192] scale=[%d:", 2 * n, n);
         say(scales[i < 4 ? 0 : (i - 4) / 2], n);
         say("] = random {seed=5}\n");
         say_q8(192);
@@ -153,7 +161,7 @@ static void test_gate_up(void **state) {
 static void test_scale_a_row(void **state) {
     (void)state;
     enum { M = 97 };
-    say("$w: p64[%d,192] scale=[", M);
+    say("$w: " TERNARY "[%d,192] scale=[", M);
     for (int i = 0; i < M; i++) say("%s1:%a", i ? "," : "", (double)(1 + i) / 256);
     say("] = random {seed=5}\n");
     say_q8(192);
@@ -164,6 +172,7 @@ static void test_scale_a_row(void **state) {
     check_steps(false, "scale a row");
 }
 
+#ifdef DENSE_TOO
 static void test_matmul(void **state) {
     (void)state;
     static const int sizes[][3] = {{192, 33, 32}, {448, 97, 24}, {100, 97, 20},
@@ -210,6 +219,8 @@ static void test_matmul_epilogue(void **state) {
     check_steps(false, "dense rope kv_put");
 }
 
+#endif
+
 static const struct CMUnitTest cols_tests[] = {
     cmocka_unit_test_teardown(test_tmatmul_alone, case_teardown),
     cmocka_unit_test_teardown(test_tmatmul_rows, case_teardown),
@@ -218,9 +229,11 @@ static const struct CMUnitTest cols_tests[] = {
     cmocka_unit_test_teardown(test_qkv, case_teardown),
     cmocka_unit_test_teardown(test_gate_up, case_teardown),
     cmocka_unit_test_teardown(test_scale_a_row, case_teardown),
+#ifdef DENSE_TOO
     cmocka_unit_test_teardown(test_matmul, case_teardown),
     cmocka_unit_test_teardown(test_head, case_teardown),
     cmocka_unit_test_teardown(test_matmul_epilogue, case_teardown),
+#endif
 };
 
 #endif

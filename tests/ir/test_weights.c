@@ -229,6 +229,51 @@ static void r64_blocks(void **state) {
     check_r64(130, 512, 256, false);
 }
 
+/* A random matrix as t8 and as b64: the same trits; what is not there is zero; the scales come after the blocks. */
+static void check_b64(int64_t rows, int64_t k, bool two) {
+    TnGraph *g = tn_graph_create("g");
+    TnScale s[] = {{rows, 0.5f}};
+    TnType t = tn_type(TN_ENC_t8, 2, (TnDim)rows, (TnDim)k);
+    t.n_scales = 1, t.scales = s;
+    t.two = two;
+    TnAttr seed = {.key = TN_ATTR_seed, .i = 78};
+    TnRef w = tn_node_add(g, TN_OP_random, "w", &t, NULL, 0, &seed, 1);
+    t.enc = TN_ENC_b64;
+    TnRef p = tn_node_add(g, TN_OP_pack, "p", &t, &w, 1, NULL, 0);
+    size_t blocks = (size_t)(rows + 63) / 64, wide = (size_t)(k + 15) / 16 * 16, block = wide * 16;
+    assert_int_equal(tn_rows_together(&t), 64);
+    assert_int_equal(tn_tail_at(&t), blocks * block);
+    assert_int_equal(tn_type_bytes(&t, NULL), blocks * block + 4);
+    uint8_t *from = malloc(tn_type_bytes(&g->nodes[w].type, NULL)), *to = malloc(tn_type_bytes(&t, NULL));
+    int8_t *a = malloc(wide), *b = malloc(wide);
+    float scale;
+    assert_int_equal(tn_weight_all(g, w, NULL, from, NULL), TERN_OK);
+    assert_int_equal(tn_weight_all(g, p, NULL, to, NULL), TERN_OK);
+    for (int64_t r = 0; r < (int64_t)blocks * 64; r++) {
+        memset(a, 0, wide), memset(b, 99, wide);
+        if (r < rows) {
+            tn_decode_trits(&g->nodes[w].type, from, r, a);
+            tn_decode_trits(&t, to, r, b);
+            assert_memory_equal(a, b, (size_t)k);
+            assert_true((size_t)k == wide || b[k] == 99);
+        }
+        for (size_t c = 0; c < wide; c++)
+            assert_int_equal(r64_at(to + (size_t)(r / 64) * block, (uint32_t)wide, (size_t)r % 64, c), a[c]);
+    }
+    memcpy(&scale, to + blocks * block, 4);
+    assert_true(scale == 0.5f);
+    free(from), free(to), free(a), free(b);
+    tn_graph_destroy(g);
+}
+
+static void b64_blocks(void **state) {
+    (void)state;
+    check_b64(64, 256, false);
+    check_b64(1, 1, false);
+    check_b64(67, 130, true);
+    check_b64(200, 77, false);
+}
+
 /* A scale a row: after the rows of p64, also for a concat; kept rows keep theirs. */
 static void scales_a_row(void **state) {
     (void)state;
@@ -620,6 +665,7 @@ int main(void) {
         cmocka_unit_test(trits_decode),
         cmocka_unit_test(p64_round_trip),
         cmocka_unit_test(r64_blocks),
+        cmocka_unit_test(b64_blocks),
         cmocka_unit_test(scales_a_row),
         cmocka_unit_test(i2s_scale),
         cmocka_unit_test(tq_scales),

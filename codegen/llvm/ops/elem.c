@@ -1,5 +1,6 @@
 /* The column-by-column ops, of which epilogues are made. */
 #include "codegen/llvm/ops/ops.h"
+#include "ir/type_layout.h"
 #include "runtime/base/fmath.h"
 
 static TnRef arg(TnBuilder *b, TnRef ref, uint32_t i) {
@@ -69,7 +70,7 @@ enum { MOST_RANGES = 64 };
 static bool can_dequant(const TnGraph *g, TnRef ref, const TnLevel *level) {
     (void)level;
     const TnType *w = &g->nodes[g->nodes[ref].args[2]].type;
-    return w->enc == TN_ENC_p64 &&
+    return (w->enc == TN_ENC_p64 || w->enc == TN_ENC_b64) &&
            (w->group || w->n_scales <= MOST_RANGES || (int64_t)w->n_scales == w->dim[0]);
 }
 
@@ -82,7 +83,7 @@ static bool has_row_scales(const TnType *w) {
 static LLVMValueRef scales(TnBuilder *b, TnRef ref, LLVMValueRef col, int64_t from, int64_t end,
                            LLVMValueRef mask) {
     const TnType *w = &b->g->nodes[ref].type;
-    LLVMValueRef table = tn_build_atc(b, tn_build_operand(b, ref), w->dim[0] * (int64_t)tn_row_bytes(w));
+    LLVMValueRef table = tn_build_atc(b, tn_build_operand(b, ref), (int64_t)tn_tail_at(w));
     if (has_row_scales(w))
         return tn_build_load_masked(b, b->t_f32x, tn_build_elem(b, table, col, 4), 4, mask);
     LLVMValueRef cols = NULL, v = NULL;

@@ -38,6 +38,17 @@ LLVMValueRef tn_tmatmul_plane(TnBuilder *b, LLVMValueRef w, int q) {
  * belongs to one column, as its lane does. With tiles all products of a line are added to one i32. */
 TnDot tn_llvm_dot(const TnLevel *level, const TnType *w, int64_t rows) {
     int code = w->two ? 3 : 2;
+    if (w->enc == TN_ENC_b64 &&
+        rows <= TN_FEW) { /* a lane has one row of weights; shifted down or not, below */
+        bool masked = level->dot == TN_DOT_VNNI && w->dim[1] <= TN_MASKED_MOST;
+        int at_once = tn_level_narrow_pair(level);
+        return (TnDot){.code = masked ? code << 6 : code,
+                       .value = TN_RANGE_CODE,
+                       .meets = TN_CODES,
+                       .pair = at_once,
+                       .adds = at_once ? TN_BESIDE_NARROW / 4 : 0,
+                       .exact32 = masked};
+    }
     if (w->two && level->dot == TN_DOT_MADDUBS && rows > TN_FEW) rows = TN_FEW; /* TN_FEW at a time */
     bool narrow = tn_level_narrow(level);
     int lanes = level->bytes / 4, pair = tn_level_narrow_pair(level);

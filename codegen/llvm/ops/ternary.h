@@ -56,6 +56,43 @@ int64_t tn_tmatmul_tiles_buf(void); /* scratch for a call */
 void tn_tmatmul_tiles_arrange(TnBuilder *b, int64_t k, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef to);
 void tn_tmatmul_tiles(TnBuilder *b, int64_t k, const TnStrip *s);
 
+/* ---- beside.c: weights of which 64 rows lie side by side (b64, r64). A line of 64 bytes has 4 columns of 64 rows. */
+enum { TN_BESIDE_NARROW = 128 }; /* columns whose sums fit an int16 */
+/* A product of n_x rows of activations with blocks of 64 rows of weights. */
+typedef struct TnBeside {
+    const TnType *w;
+    int n_x, pieces;         /* rows of activations; pieces of a line (registers) that are summed together */
+    bool masked;             /* sum q is 4^q times the sum: planes are masked and not shifted */
+    int64_t row_bytes, head; /* from a row of activations to the next one, and to its codes */
+    LLVMValueRef last;   /* bytes from the first row of activations to the last, which may be there twice */
+    LLVMValueRef out[8]; /* the rows of results */
+} TnBeside;
+/* The product of the kernel's root, without its head; masked where that is fast. */
+TnBeside tn_beside_of(TnBuilder *b, int n_x);
+/* What lies as far into row r as x lies into the first one. */
+LLVMValueRef tn_beside_row(TnBuilder *b, const TnBeside *p, LLVMValueRef x, int r);
+/* The sums over `columns` columns, a multiple of 16: sum[(r * pieces + piece) * 4 + q] has a lane for each of the rows of
+ * weights from 16q + piece * lanes on. w and x point at the first column. On narrow levels at most TN_BESIDE_NARROW. */
+void tn_beside_sums(TnBuilder *b, const TnBeside *p, int64_t columns, LLVMValueRef w, LLVMValueRef x,
+                    LLVMValueRef *sum);
+/* Whether the strips of all units begin at a block of rows of weights. */
+bool tn_beside_aligned(TnBuilder *b);
+/* Fills a strip by a product that makes whole blocks of columns: `columns` (i64) of those from w on, in rows of `out` that
+ * are `stride` (i64) bytes apart. Strips that do not begin at a block go through tn_beside_buf bytes of s->buf; `rows`: the
+ * most rows of activations of a call. */
+typedef void TnBesideFn(TnBuilder *b, LLVMValueRef w, LLVMValueRef columns, const TnStrip *s,
+                        LLVMValueRef out, LLVMValueRef stride);
+int64_t tn_beside_buf(TnBuilder *b, int rows);
+void tn_beside_strips(TnBuilder *b, const TnStrip *s, TnBesideFn *product);
+
+enum {
+    TN_MASKED_MOST = 65536
+}; /* columns of b64 that are summed masked: 127 * 3 * 64 times as many fit an i32 */
+/* ---- tmatmul_beside.c: tmatmul over b64: one row, or the n_x rows of a strip. tn_tmatmul_beside_prepare makes the panels
+ * of tmatmul_rows.c; the strip must begin at a block. */
+void tn_tmatmul_beside(TnBuilder *b, const TnStrip *s);
+void tn_tmatmul_beside_prepare(TnBuilder *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef panels);
+
 /* ---- Products by groups for kernels of more than TN_FEW rows: tmatmul_groups_amx.c with tiles,
  * tmatmul_groups_many.c without. They multiply `blocks` (i64) blocks of 64 rows of weights from w on by `rows`
  * (i64) rows x. The results are rows of floats, `stride` (i64) bytes apart. buf: scratch, 64-aligned, of

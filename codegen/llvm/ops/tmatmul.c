@@ -1,5 +1,6 @@
-/* tmatmul over p64 weights: the exact integer sums. This file has the product with one row, which streams the
- * weights. tmatmul_few.c has it for 2 to 8 rows (tmatmul_amx_few.c with tiles), tmatmul_rows.c for more.
+/* tmatmul: the exact integer sums. This file has the product with one row over p64 weights, which streams
+ * them. tmatmul_few.c has it for 2 to 8 rows (tmatmul_amx_few.c with tiles), tmatmul_rows.c for more.
+ * tmatmul_beside.c has the products over b64.
  *
  * A line of 64 bytes holds 256 codes c = w + 1 of one row. Byte j has weight 64q + j in bits 2q and 2q + 1.
  * The code bits are masked, not shifted: accumulator q sums c * 4^q * a and is shifted once at the end. That
@@ -263,39 +264,53 @@ static void many(TnBuilder *b, const TnStrip *s) {
     tn_tmatmul_strips(b, root_k(b), s);
 }
 
+static bool is_beside(TnBuilder *b) {
+    return tn_tmatmul_weights(b)->enc == TN_ENC_b64;
+}
+
+/* Whether many rows go over panels. An i16 cannot hold a line of a panel whose weights may be 2. */
+static bool has_panels(TnBuilder *b, int64_t k) {
+    bool narrow = b->level->dot == TN_DOT_MADDUBS && tn_tmatmul_weights(b)->two;
+    return k <= MOST_UNPACKED && !narrow && (!is_beside(b) || tn_beside_aligned(b));
+}
+
 static void kernel(TnBuilder *b) {
+    bool beside = is_beside(b);
     int64_t most = tn_build_most_rows(b, b->k->root), wide = (b->k->grain + 63) / 64 * 64, k = root_k(b);
     int64_t panels = wide / (b->level->bytes / 4) * tn_tmatmul_panel_bytes(b, k);
     TnStrips one = {.rows = 1,
-                    .buf = 1024,
-                    .strip = strip,
-                    .listed = listed,
+                    .buf = beside ? tn_beside_buf(b, 1) : 1024,
+                    .strip = beside ? tn_tmatmul_beside : strip,
+                    .listed = beside ? NULL : listed,
                     .note = note,
                     .is_sparse = is_sparse,
                     .columns = columns,
                     .noted = tn_tmatmul_noted_bytes(k)};
-    TnStrips some = {.rows = TN_FEW, .buf = tn_tmatmul_few_buf(b, k), .strips = few};
+    TnStrips some = {.rows = TN_FEW,
+                     .buf = beside ? tn_beside_buf(b, TN_FEW) : tn_tmatmul_few_buf(b, k),
+                     .strips = beside ? tn_tmatmul_beside : few};
     TnStrips some_tiles = {.rows = TN_FEW,
                            .buf = tn_tmatmul_tiles_buf(),
                            .strips = tiles,
                            .arrange = arrange,
                            .arranged = tn_tmatmul_tiles_x(k)};
-    TnStrips all = {
-        .rows = tn_tmatmul_block(b), .buf = 64, .panels = panels, .strips = many, .prepare = prepare};
-    bool narrow = b->level->dot == TN_DOT_MADDUBS &&
-                  tn_tmatmul_weights(b)->two; /* an i16 cannot hold a line of a panel */
-    const TnStrips *s = most == 1                                       ? &one
-                        : most <= TN_FEW && b->level->amx               ? &some_tiles
-                        : most <= TN_FEW || k > MOST_UNPACKED || narrow ? &some
-                                                                        : &all;
+    TnStrips all = {.rows = tn_tmatmul_block(b),
+                    .buf = 64,
+                    .panels = panels,
+                    .strips = many,
+                    .prepare = beside ? tn_tmatmul_beside_prepare : prepare};
+    const TnStrips *s = most == 1                                    ? &one
+                        : most <= TN_FEW && b->level->amx && !beside ? &some_tiles
+                        : most <= TN_FEW || !has_panels(b, k)        ? &some
+                                                                     : &all;
     tn_build_cols_kernel(b, s);
 }
 
 static bool can_tmatmul(const TnGraph *g, TnRef ref, const TnLevel *level) {
     (void)level;
     const TnNode *n = &g->nodes[ref];
-    for (uint32_t i = 1; i < n->n_args; i++)
-        if (g->nodes[n->args[i]].type.enc != TN_ENC_p64) return false;
-    return true;
+    TnEnc rows = g->nodes[n->args[1]].type.enc;
+    bool columns = n->n_args < 3 || g->nodes[n->args[2]].type.enc == TN_ENC_p64;
+    return columns && (rows == TN_ENC_p64 || rows == TN_ENC_b64);
 }
 const TnLlvmOp tn_llvm_op_tmatmul = {.can = can_tmatmul, .kernel = kernel};

@@ -64,7 +64,7 @@ bool tn_build_gated(TnBuilder *b, const TnPart *p, uint32_t part, uint32_t *out_
 static LLVMValueRef factor(TnBuilder *b, const TnPart *p, uint32_t slice, LLVMValueRef d) {
     TnRef w = b->g->nodes[b->k->root].args[1];
     const TnType *t = &b->g->nodes[w].type;
-    int64_t at = t->dim[0] * (int64_t)tn_row_bytes(t) + 4 * (int64_t)range_of(b, p, (int)slice);
+    int64_t at = (int64_t)tn_tail_at(t) + 4 * (int64_t)range_of(b, p, (int)slice);
     return tn_build_fmul(b, tn_build_load(b, b->t_f32, tn_build_atc(b, tn_build_operand(b, w), at), 4), d);
 }
 

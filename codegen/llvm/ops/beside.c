@@ -1,0 +1,130 @@
+/* Sums of products with weights of which 64 rows lie side by side, for b64 (tmatmul_beside.c) and r64
+ * (tmatmul_groups.c).
+ *
+ * A line of 64 bytes has 4 columns of 64 rows. The bytes of word r are those columns, and bits 2q and 2q + 1
+ * of each byte belong to row 16q + r. So a masked plane of a line, multiplied by 4 broadcast codes of
+ * activations, adds to the sums of 16 rows, and no sum is ever taken over lanes.
+ *
+ *   VNNI     planes are masked, not shifted: sum q is 4^q times the sum, exact, and is shifted at the end
+ *   MADDUBS  (AVX2) planes are shifted down; pairs of products are added in int16, over 128 columns at most
+ *            (32 additions of 762), then widened
+ *   SDOT     (NEON) planes are shifted down, since codes must be signed
+ *   SMLAL    likewise, with sums of int16 over 128 columns
+ *
+ * The planes of a line are multiplied by as many rows of activations as there are registers for, with four
+ * sums each. If registers are narrower than a line, each takes a piece of it: all pieces at once for one row
+ * of activations, one after the other for more. */
+#include "codegen/llvm/ops/ternary.h"
+
+enum { TOGETHER = 4 }; /* lines of a turn of the inner loop */
+
+static int lanes_of(TnBuilder *b) {
+    return b->level->bytes / 4;
+}
+
+TnBeside tn_beside_of(TnBuilder *b, int n_x) {
+    const TnNode *root = &b->g->nodes[b->k->root];
+    int pieces = b->level->dot == TN_DOT_SMLAL ? 2 : TN_LINE / b->level->bytes; /* whose sums fit registers */
+    return (TnBeside){.w = tn_tmatmul_weights(b),
+                      .n_x = n_x,
+                      .pieces = n_x == 1 ? pieces : 1,
+                      .masked = b->level->dot == TN_DOT_VNNI,
+                      .row_bytes = (int64_t)tn_row_bytes(&b->g->nodes[root->args[0]].type)};
+}
+
+LLVMValueRef tn_beside_row(TnBuilder *b, const TnBeside *p, LLVMValueRef x, int r) {
+    return r && r == p->n_x - 1 ? tn_build_at(b, x, p->last) : tn_build_atc(b, x, r * p->row_bytes);
+}
+
+static LLVMValueRef plane(TnBuilder *b, const TnBeside *p, LLVMValueRef codes, int q) {
+    if (!p->masked) return tn_tmatmul_plane(b, codes, q);
+    LLVMValueRef mask = LLVMConstInt(b->t_i8, 3ull << 2 * q, 0);
+    return tn_build_and(b, codes, tn_build_splat_const(b, mask, b->level->bytes));
+}
+
+/* acc + the products of a plane and 4 codes; in int16 on narrow levels. */
+static LLVMValueRef add_products(TnBuilder *b, LLVMValueRef acc, LLVMValueRef c, LLVMValueRef a) {
+    a = tn_build_bitcast(b, a, tn_tmatmul_bytes(b));
+    return tn_level_narrow(b->level) ? tn_build_narrow_add(b, acc, c, a) : tn_tmatmul_dot(b, acc, c, a);
+}
+
+void tn_beside_sums(TnBuilder *b, const TnBeside *p, int64_t columns, LLVMValueRef w, LLVMValueRef x,
+                    LLVMValueRef *sum) {
+    int size = b->level->bytes, n = p->n_x * p->pieces * 4;
+    bool narrow = tn_level_narrow(b->level);
+    TN_CHECK(columns % (4 * TOGETHER) == 0 && (!narrow || columns <= TN_BESIDE_NARROW));
+    LLVMTypeRef type = narrow ? tn_build_narrow_type(b) : tn_tmatmul_ints(b);
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, columns / 4), TOGETHER);
+    for (int i = 0; i < n; i++) sum[i] = tn_build_carry(b, &l, LLVMConstNull(type));
+    w = tn_build_walk(b, &l, w, TOGETHER * TN_LINE);
+    x = tn_build_walk(b, &l, x, TOGETHER * 4);
+    for (int j = 0; j < TOGETHER; j++) {
+        LLVMValueRef c[4][4] = {{NULL}}, line = tn_build_atc(b, w, j * TN_LINE);
+        tn_build_ahead(b, line);
+        for (int h = 0; h < p->pieces; h++) {
+            LLVMValueRef v =
+                tn_build_load(b, tn_tmatmul_bytes(b), tn_build_atc(b, line, h * size), (unsigned)size);
+            for (int q = 0; q < 4; q++) c[h][q] = plane(b, p, v, q);
+        }
+        for (int r = 0; r < p->n_x; r++) {
+            LLVMValueRef a = tn_build_load(b, b->t_i32, tn_build_atc(b, tn_beside_row(b, p, x, r), 4 * j), 4);
+            a = tn_build_splat(b, a, lanes_of(b));
+            for (int i = 0; i < p->pieces * 4; i++) {
+                LLVMValueRef *s = &sum[r * p->pieces * 4 + i];
+                *s = add_products(b, *s, c[i / 4][i % 4], a);
+            }
+        }
+    }
+    for (int i = 0; i < n; i++) tn_build_next(&l, i, sum[i]);
+    tn_build_loop_end(b, &l);
+    for (int i = 0; i < n; i++) sum[i] = narrow ? tn_build_narrow_widen(b, l.out[i]) : l.out[i];
+}
+
+/* ---- Strips */
+
+bool tn_beside_aligned(TnBuilder *b) {
+    TnPart parts[TN_PARTS_MAX];
+    uint32_t n = tn_kernel_parts(b->g, b->kernel, parts);
+    bool whole = b->k->grain % TN_BESIDE == 0;
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t j = 0; j < parts[i].n_bases; j++) whole &= parts[i].base[j] % TN_BESIDE == 0;
+    return whole;
+}
+
+/* Results of a row of `buf`, for strips that do not begin at a block. */
+static int64_t wide(TnBuilder *b) {
+    return (b->k->grain + 2 * TN_BESIDE - 2) / TN_BESIDE * TN_BESIDE;
+}
+
+/* Copies read whole blocks of 32 columns. */
+int64_t tn_beside_buf(TnBuilder *b, int rows) {
+    return tn_beside_aligned(b) ? 64 : (4 * (wide(b) * rows + TN_LANES) + 63) / 64 * 64;
+}
+
+/* Copies n columns of each row of `from`, from column `lead` on, to acc. */
+static void copy_rows(TnBuilder *b, const TnStrip *s, LLVMValueRef from, LLVMValueRef from_stride,
+                      LLVMValueRef lead) {
+    LLVMValueRef zero = tn_build_i64(b, 0), rows = s->n_x ? s->n_x : tn_build_i64(b, 1);
+    TnLoop r = tn_build_loop(b, zero, rows, 1);
+    LLVMValueRef in = tn_build_elem(b, tn_build_at(b, from, tn_build_mul(b, r.i, from_stride)), lead, 4),
+                 out = s->acc;
+    if (s->stride) out = tn_build_at(b, out, tn_build_mul(b, r.i, s->stride));
+    TnLoop l = tn_build_loop(b, zero, s->n, TN_LANES);
+    LLVMValueRef v = tn_build_load(b, b->t_f32x, tn_build_elem(b, in, l.i, 4), 4);
+    tn_build_store(b, v, tn_build_elem(b, out, l.i, 4), 4);
+    tn_build_loop_end(b, &l);
+    tn_build_loop_end(b, &r);
+}
+
+void tn_beside_strips(TnBuilder *b, const TnStrip *s, TnBesideFn *product) {
+    if (tn_beside_aligned(b)) {
+        product(b, s->w, s->n, s, s->acc, s->stride);
+        return;
+    }
+    LLVMValueRef lead = tn_build_and(b, s->col, tn_build_i64(b, TN_BESIDE - 1)),
+                 stride = tn_build_i64(b, 4 * wide(b));
+    int64_t bytes = (int64_t)tn_row_bytes(tn_tmatmul_weights(b));
+    LLVMValueRef w = tn_build_at(b, s->w, tn_build_neg(b, tn_build_mul(b, lead, tn_build_i64(b, bytes))));
+    product(b, w, tn_build_add(b, lead, s->n), s, s->buf, stride);
+    copy_rows(b, s, s->buf, stride, lead);
+}
