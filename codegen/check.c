@@ -81,7 +81,8 @@ static TernStatus plan(TnGraph *g, const TnCheckHow *how, TernError *err) {
                      .rows_hi = how->rows_hi,
                      .head = TN_ENC_COUNT,
                      .targets = targets,
-                     .n_targets = n};
+                     .n_targets = n,
+                     .beside = tn_beside_suits(targets, n, how->level)};
     if (how->apart) set_apart(g);
     TN_TRY(tn_passes_run(g, how->passes, &ctx, err));
     if (g->stage != TN_STAGE_PLANNED)

@@ -36,6 +36,7 @@ TernStatus tn_graph_lower(TnGraph *g, TnStage stage, const char *level, TnKv kv,
                      .weights = weights,
                      .targets = targets};
     ctx.n_targets = tn_targets_asked(level, targets);
+    ctx.beside = tn_beside_suits(targets, ctx.n_targets, level);
     if (g->stage == TN_STAGE_MODEL) TN_TRY(tn_lower_model(g, weights, head, err));
     if (stage == TN_STAGE_MODEL) return TERN_OK;
     if (g->stage == TN_STAGE_MODEL) TN_TRY(tn_passes_run(g, TN_PASSES_FUSE, &ctx, err));

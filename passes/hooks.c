@@ -14,6 +14,12 @@ uint32_t tn_batch_classes(const TnTargetDesc *const *targets, uint32_t n, const 
     return count;
 }
 
+bool tn_beside_suits(const TnTargetDesc *const *targets, uint32_t n, const char *level) {
+    for (uint32_t i = 0; i < n; i++)
+        if (targets[i]->beside) return targets[i]->beside(level);
+    return false;
+}
+
 bool tn_repeats(const TnPassCtx *ctx, const TnGraph *g, TnRef r) {
     for (uint32_t i = 0; i < ctx->n_targets; i++)
         if (ctx->targets[i]->repeats) return ctx->targets[i]->repeats(g, r);

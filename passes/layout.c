@@ -7,6 +7,9 @@
  * f32), or else a lossless one: f32, f16 and bf16 stay, blocks of floats become f32. A table that has a shadow gets a lossless
  * one in any case, since the bounds of the shadow hold for the table as it is. A target may widen that encoding but not
  * narrow it. Weights that are vectors become f32. The caches kc and vc, and every kv_put on them, get the elements of the variant.
+ * If ctx->beside says so, weights that a target would read as p64 become b64 instead, with 64 rows side by side, where that
+ * serves every product that reads them: strips begin at blocks of 64 rows, and no rows are left out (pass gate), for which a row
+ * must lie by itself. The answer is the same in all batch classes, since all share the weights.
  * Needs: a fused graph; level and kv of the variant.
  * Breaks: nothing; sources and inputs come first, before the kernels.
  * Stops: each weight is looked at once; packs are added to weights that existed before the pass, never to packs
@@ -39,6 +42,39 @@ static bool is_weight(const TnNode *n, uint32_t i) {
     return (tn_op_is(n->op, TN_TRAIT_VECTOR2) && i == 1) || (n->op == TN_OP_dequant && i == 2);
 }
 
+/* Whether the code of a kernel may leave out rows of its root's weights, now or in another batch class (pass gate). */
+static bool leaves_out(const TnGraph *g, const TnKernel *k) {
+    for (TnRef r = k->root + 1; r < k->first + k->n; r++)
+        if (g->nodes[r].op == TN_OP_relu2 || g->nodes[r].op == TN_OP_mulz) return true;
+    return false;
+}
+
+/* Whether all strips of a product begin at a block of b64, and none is shorter than its code. */
+static bool cuts_blocks(const TnGraph *g, uint32_t kernel) {
+    TnPart parts[TN_PARTS_MAX];
+    uint32_t n = tn_kernel_parts(g, kernel, parts);
+    bool whole = n > 0 && tn_cut_of(g, kernel, TN_BESIDE).grain % TN_BESIDE == 0;
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t j = 0; j < parts[i].n_bases; j++) whole &= parts[i].base[j] % TN_BESIDE == 0;
+    return whole;
+}
+
+/* Whether b64 serves all readers of weight w, which are as p64 for its target. */
+static bool serves_beside(const TnGraph *g, TnRef w, const TnReaders *u) {
+    const TnType *t = &g->nodes[w].type;
+    if (t->dim[0] % TN_BESIDE || t->dim[1] > TN_COLUMNS_MOST) return false;
+    for (uint32_t i = u->at[w]; i < u->at[w + 1]; i++) {
+        TnRef r = u->list[i];
+        const TnNode *n = &g->nodes[r];
+        if (tn_node_is_source(g, r) || n->op == TN_OP_dequant) continue;
+        if (n->op != TN_OP_tmatmul || n->args[1] != w) return false;
+        if (n->kernel == TN_NONE || g->kernels[n->kernel].root != r ||
+            leaves_out(g, &g->kernels[n->kernel]) || !cuts_blocks(g, n->kernel))
+            return false;
+    }
+    return true;
+}
+
 /* The encoding that the readers of weight w agree on. */
 static TnEnc choose(const TnGraph *g, const TnPassCtx *ctx, TnRef w, const TnReaders *u) {
     const TnType *t = &g->nodes[w].type;
@@ -55,7 +91,10 @@ static TnEnc choose(const TnGraph *g, const TnPassCtx *ctx, TnRef w, const TnRea
         embed |= n->op == TN_OP_embed;
         vector |= tn_op_is(n->op, TN_TRAIT_VECTOR2);
     }
-    if (tmatmul) return preferred(ctx, t, TN_OP_tmatmul, g->level);
+    if (tmatmul) {
+        TnEnc enc = preferred(ctx, t, TN_OP_tmatmul, g->level);
+        return enc == TN_ENC_p64 && ctx->beside && serves_beside(g, w, u) ? TN_ENC_b64 : enc;
+    }
     if (vector) return TN_ENC_f32;
     if (!matmul && !embed) return t->enc;
     if (tn_enc_is_ternary(t->enc)) return preferred(ctx, t, TN_OP_embed, g->level);

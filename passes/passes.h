@@ -26,6 +26,9 @@ typedef struct TnTargetDesc {
     /* The encoding in which the target's code for `reader` (tmatmul, matmul, embed) reads a weight of this type. It may be
      * the one that the weight has already; TN_ENC_COUNT: no opinion. */
     TnEnc (*prefer)(const TnType *weight, TnOp reader, const char *level);
+    /* Whether its code for tmatmul is at least as fast with b64 as with p64 on this level, where no rows are left out. The
+     * first target of a level that sets it answers; NULL: it is not. */
+    bool (*beside)(const char *level);
     /* How the target sums a tmatmul on the graph's level, for the ranges shown. NULL, or false: as the IR does. */
     TnDotOf *dot_of;
     /* Sets how far ahead the code should prefetch a kernel's weights on a machine of that family (TnPassCtx.family). *out is
@@ -58,6 +61,9 @@ typedef struct TnPassCtx {
     int64_t rows_lo, rows_hi;
     TnEnc head; /* encoding for embed and dense matmul tables: f16, f32, or TN_ENC_COUNT: lossless (f32 f16
                    bf16 stay, blocks of floats become f32); s8, s6: lossless, with a shadow table for the shortlist */
+    bool
+        beside; /* weights of products may become b64 (tn_beside_suits): all levels of a blob have one answer, so
+                    that it holds each weight once */
     const TnTargetDesc *const
         *targets; /* in order of preference: layout asks the first that has an opinion */
     uint32_t n_targets;
@@ -102,6 +108,9 @@ TernStatus tn_passes_run(TnGraph *g, const char *list, const TnPassCtx *ctx, Ter
 uint32_t tn_batch_classes(const TnTargetDesc *const *targets, uint32_t n, const char *level, int64_t most,
                           TnBatchClass out[TN_BATCH_CLASSES]);
 
+/* Whether weights with 64 rows side by side suit the level (TnTargetDesc.beside). */
+bool tn_beside_suits(const TnTargetDesc *const *targets, uint32_t n, const char *level);
+
 /* ---- plan.c: the memory of a planned graph.
  *
  * The size of the arena: bytes = constant + sum of per_row[s] * s over the leading symbols s. `constant` is the part of
@@ -140,8 +149,9 @@ struct TnCut {
 bool tn_cut_by_columns(const TnGraph *g, uint32_t kernel);
 /* The usual cut for a CPU: TN_CUT_COLUMNS columns a unit, attention by key-value heads, all else one row a unit. */
 TnCut tn_cut_usual(const TnGraph *g, uint32_t kernel);
-/* Cuts a kernel with axis=cols into units of at least `columns` columns of a part, if the part has that many. If the
- * epilogue rotates or stores heads, a unit has whole heads. */
+/* Cuts a kernel with axis=cols into units of at least `columns` columns of a part, if the part has that many. If its weights
+ * have rows side by side (b64, r64), that number is rounded up to whole blocks of them. If the epilogue rotates or stores
+ * heads, a unit has whole heads. */
 TnCut tn_cut_of(const TnGraph *g, uint32_t kernel, int64_t columns);
 /* Writes that cut into the kernel: axis, grain, units. */
 void tn_cut_columns(TnGraph *g, uint32_t kernel, int64_t columns);

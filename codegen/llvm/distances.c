@@ -12,6 +12,7 @@
 
 /* Lines of columns: if each is read only once, past the second-level cache, which would also fetch its neighbour. */
 static const int64_t listed[TN_INTO_COUNT] = {[TN_INTO_L1] = 4}, once[TN_INTO_COUNT] = {[TN_INTO_PAST] = 32},
+                     beside[TN_INTO_COUNT] = {[TN_INTO_L1] = 2048, [TN_INTO_L2] = 8192},
                      in_turns[TN_INTO_COUNT] = {[TN_INTO_L1] = 32};
 
 static void set(TnPrefetch *out, TnStream stream, const int64_t *distances) {
@@ -31,11 +32,13 @@ void tn_llvm_prefetch(const TnGraph *g, uint32_t kernel, const char *family, TnP
     TnDim rows = root->type.dim[0];
     TnOp op = root->op;
     int64_t most = tn_dim_is_sym(rows) ? g->rows_hi : rows, *dense = out->ahead[TN_STREAM_DENSE];
-    if (op == TN_OP_tmatmul && most != 1) return;
+    bool by_lines = op == TN_OP_tmatmul && g->nodes[root->args[1]].type.enc == TN_ENC_b64;
+    if (op == TN_OP_tmatmul && most > (by_lines ? TN_FEW : 1)) return;
     if (op == TN_OP_tmatmul_groups && most > TN_FEW) return; /* most of its passes read weights from L2 */
     dense[TN_INTO_L1] = op == TN_OP_matmul ? 4096 : op == TN_OP_tmatmul_groups ? 2048 : 1024;
     dense[TN_INTO_L2] = op == TN_OP_matmul ? 0 : op == TN_OP_tmatmul_groups ? 8192 : 12288;
     if (op != TN_OP_tmatmul) return;
+    if (by_lines) set(out, TN_STREAM_DENSE, f ? f->beside : beside);
     bool whole = tn_llvm_level(g->level)->bytes == TN_LINE;
     if (is_gated(g, kernel)) set(out, TN_STREAM_LISTED, f ? f->listed : listed);
     if (root->n_args > 2) set(out, TN_STREAM_COLUMNS, f ? f->columns : whole ? once : in_turns);

@@ -495,6 +495,12 @@ static TnEnc prefer(const TnType *weight, TnOp reader, const char *level) {
     return tn_type_in_groups(weight) ? TN_ENC_r64 : TN_ENC_p64;
 }
 
+/* Measured (docs/performance.md). Tiles read p64 where rows are few; levels of aarch64 were not measured. */
+static bool beside(const char *level) {
+    const TnLevel *l = tn_llvm_level(level);
+    return l && !l->amx && (l->dot == TN_DOT_VNNI || l->dot == TN_DOT_MADDUBS);
+}
+
 static bool dot_of(const TnGraph *g, TnRef product, TnDot *out) {
     const TnLevel *l = g->level ? tn_llvm_level(g->level) : NULL;
     if (!l) return false;
@@ -509,6 +515,7 @@ static bool dot_of(const TnGraph *g, TnRef product, TnDot *out) {
 const TnTarget tn_target_llvm = {.desc = {.name = "llvm",
                                           .can = llvm_score,
                                           .prefer = prefer,
+                                          .beside = beside,
                                           .dot_of = dot_of,
                                           .prefetch = tn_llvm_prefetch},
                                  .has = has,

@@ -56,6 +56,9 @@ static TernStatus compile_variants(TnGraphs *s, const TerncPicture *p, TernError
     st = check_variant(p, s->path, n_all, err);
     if (st != TERN_OK) goto out;
     TnWeights weights = tn_gguf_weights(s->gguf);
+    bool beside = true; /* as in a blob of these levels */
+    for (uint32_t l = 0; l < n_levels; l++)
+        beside &= tn_beside_suits(of[l].targets, of[l].n_targets, levels[l]);
     st = tn_lower_model(s->g[0], &weights, head_enc, err);
     Variants all = {.g = tn_xcalloc(n_all, sizeof *all.g)};
     for (uint32_t l = 0; l < n_levels && st == TERN_OK; l++) {
@@ -63,6 +66,7 @@ static TernStatus compile_variants(TnGraphs *s, const TerncPicture *p, TernError
                          .head = head_enc,
                          .targets = of[l].targets,
                          .n_targets = of[l].n_targets,
+                         .beside = beside,
                          .weights = &weights};
         st = tn_lower_level(s->g[0], &ctx, of[l].classes, of[l].n_classes, (1u << TN_KV_COUNT) - 2,
                             take_variant, &all, err);

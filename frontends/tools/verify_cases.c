@@ -244,6 +244,7 @@ static TernStatus bisect(Verify *s, TnBroken *broken, TernError *err) {
                      .n_targets = tn_targets_for(level, s->o.target, targets),
                      .first = s->o.target,
                      .weights = &s->weights};
+    ctx.beside = tn_beside_suits(targets, ctx.n_targets, level);
     TN_TRY(tn_head_parse("TerncOptions.head", s->o.head, &ctx.head, err));
     TernStatus st =
         tn_passes_bisect(s->graph, &s->weights, &ctx, (const uint32_t(*)[2])s->watch.classes,

@@ -236,6 +236,48 @@ static void same_input_same_bytes(void **state) {
     tn_graph_destroy(g);
 }
 
+#ifdef TERN_LLVM
+/* Whether each product's weights are in a blob of these levels once, with 64 rows side by side: all but gate and up, of which rows
+ * are left out. */
+static void check_beside(const char *const *levels, uint32_t n, bool beside) {
+    TnGraph *g = small_model();
+    void *bytes;
+    size_t size;
+    TernError err = {0};
+    TnCompileOptions o = {.levels = levels, .n_levels = n, .head = TN_ENC_f16};
+    TnBlobDest dest = {.memory = &bytes, .bytes = &size};
+    if (tn_compile(g, NULL, &small_facts, &o, &dest, NULL, &err)) fail_msg("%s", err.text);
+    const TnBlobSection *s = (const void *)((const char *)bytes + sizeof(TnBlobHead));
+    while (s->kind != TN_SECTION_WDIR) s++;
+    const uint8_t *dir = (const uint8_t *)bytes + s->offset;
+    TnBlobWdir head;
+    memcpy(&head, dir, sizeof head);
+    int side = 0, rows = 0;
+    for (uint32_t i = 0; i < head.n; i++) {
+        TnBlobWeight w;
+        memcpy(&w, dir + sizeof head + i * sizeof w, sizeof w);
+        const char *type = (const char *)dir + w.type.offset;
+        side += strncmp(type, "b64[", 4) == 0;
+        rows += strncmp(type, "p64[", 4) == 0;
+    }
+    assert_int_equal(side, beside ? 3 * SMALL_LAYERS : 0);
+    assert_int_equal(rows, (beside ? 1 : 4) * SMALL_LAYERS);
+    tn_os_unmap(bytes, size);
+    tn_graph_destroy(g);
+}
+
+static void weights_lie_once(void **state) {
+    (void)state;
+    static const char *const both[] = {"avx2", "avx512-vnni"}, *const tiles[] = {"avx512-vnni", "amx"},
+                             *const arm[] = {"avx2", "neon"}, *const ref[] = {"ref", "avx2"};
+    check_beside(both, 2, true);
+    check_beside(both + 1, 1, true);
+    check_beside(tiles, 2, false);
+    check_beside(arm, 2, false);
+    check_beside(ref, 2, false);
+}
+#endif
+
 typedef struct Counter {
     int calls, stop_at;
 } Counter;
@@ -326,6 +368,7 @@ int main(void) {
         cmocka_unit_test(evaluated_kernels_give_the_models_logits),
 #ifdef TERN_LLVM
         cmocka_unit_test(compiled_kernels_give_the_models_logits),
+        cmocka_unit_test(weights_lie_once),
 #endif
         cmocka_unit_test(same_input_same_bytes),
         cmocka_unit_test(cancelled_anywhere_leaves_nothing),

@@ -30,6 +30,7 @@ static void rows_are_sound(void **state) {
         for (TnInto into = 0; into < TN_INTO_COUNT; into++) {
             assert_true(tn_prefetch_ok(TN_STREAM_LISTED, f->listed[into]));
             assert_true(tn_prefetch_ok(TN_STREAM_COLUMNS, f->columns[into]));
+            assert_true(tn_prefetch_ok(TN_STREAM_DENSE, f->beside[into]));
         }
         for (size_t j = 0; j < TN_COUNT(f->models) && f->models[j].hi; j++)
             assert_true(f->models[j].lo <= f->models[j].hi);
