@@ -13,6 +13,8 @@ const char *tn_level_machines(uint32_t level) {
     switch (level) {
     case TN_LEVEL_AVX2:
         return "Intel since Haswell (2013), AMD since Excavator and Zen";
+    case TN_LEVEL_AVX_VNNI:
+        return "Intel since Alder Lake (12th generation), AMD since Zen 5";
     case TN_LEVEL_AVX512_VNNI:
         return "Intel servers since Cascade Lake, AMD since Zen 4";
     case TN_LEVEL_AMX:
@@ -21,6 +23,8 @@ const char *tn_level_machines(uint32_t level) {
         return "every 64-bit ARM: Raspberry Pi 3 and 4, Graviton 1";
     case TN_LEVEL_NEON_DOTPROD:
         return "Raspberry Pi 5 yes, Pi 4 no; Graviton 2 and later";
+    case TN_LEVEL_NEON_I8MM:
+        return "Graviton 3 and later, Apple M2 and later; Raspberry Pi 5 no";
     case TN_LEVEL_SM_80:
         return "NVIDIA GPUs of compute capability 8.0 or newer";
     case TN_LEVEL_SM_90A:

@@ -5,7 +5,7 @@
  * it with dlopen for the verbs that compile.
  *
  *   source   a model file (GGUF), or NULL for the small model embedded in the library
- *   levels   CPU feature levels to generate code for: "avx2", "avx512-vnni", "amx", "neon", "neon-dotprod", "sm_80", "sm_90a"; or
+ *   levels   CPU feature levels to generate code for: "avx2", "avx-vnni", "avx512-vnni", "amx", "neon", "neon-dotprod", "neon-i8mm", "sm_80", "sm_90a"; or
  *            "ref", which has no code: the reference evaluator runs its kernels, slowly, with the same bits
  *   target   the code generator to use, where there is a choice: ternc_targets()
  *

@@ -7,8 +7,8 @@
  *
  * Dot products: enough accumulators to hide the instruction's latency, operands in registers. Each thread
  * counts its own processor time, so that a busy machine does not look slow. A level is measured with the
- * instructions of its kernels: vpdpbusd; on AVX2 vpmaddubsw, four results of which are added before vpmaddwd
- * widens them, which exact sums of ternary products allow; tdpbusd on tiles; sdot; on NEON without it smlal
+ * instructions of its kernels: vpdpbusd, also on AVX's registers; on AVX2 vpmaddubsw, four results of which are added before vpmaddwd
+ * widens them, which exact sums of ternary products allow; tdpbusd on tiles; sdot; smmla; on NEON without it smlal
  * and smlal2, 32 results of which are added before sadalp widens them. Attention is in f32 on every level:
  * fused multiply-adds of the level's widest registers. */
 #include "frontends/cli/machine.h"
@@ -215,6 +215,25 @@ __attribute__((target("avx512f,avx512bw,avx512vnni"))) static long dot_vnni(long
     return 12 * 64;
 }
 
+__attribute__((target("avx2,avxvnni"))) static long dot_vnni_256(long turns, uint64_t *sum) {
+    __m256i a = _mm256_set1_epi8(1), b = _mm256_set1_epi8(2), all = _mm256_setzero_si256();
+#define ZERO(i) __m256i s##i = all;
+#define DOT(i)                                                                                               \
+    s##i = _mm256_dpbusd_avx_epi32(s##i, a, b);                                                              \
+    __asm__ volatile("" : "+x"(s##i));
+#define ADD(i) all = _mm256_add_epi32(all, s##i);
+    TIMES12(ZERO)
+    for (long n = 0; n < turns; n++) {
+        TIMES12(DOT)
+    }
+    TIMES12(ADD)
+#undef ZERO
+#undef DOT
+#undef ADD
+    *sum += (uint64_t)_mm_cvtsi128_si64(_mm256_castsi256_si128(all));
+    return 12 * 32;
+}
+
 /* One function for each width of registers. Sums of products of 1 and 2^-126 stay finite. */
 #define FMA(name, attributes, type, lanes, all0, set1, fma, add, first)                                      \
     attributes static long name(long turns, uint64_t *sum) {                                                 \
@@ -355,6 +374,22 @@ dot_sdot(long turns, uint64_t *sum) {
     *sum += (uint64_t)c[0][0];
     return 12 * 16;
 }
+
+#if defined(__clang__)
+__attribute__((target("i8mm")))
+#else
+__attribute__((target("arch=armv8.6-a")))
+#endif
+static long
+dot_smmla(long turns, uint64_t *sum) {
+    typedef int32_t V __attribute__((vector_size(16)));
+    V a = {1}, b = {2}, c[12] = {{0}};
+    for (long n = 0; n < turns; n++)
+        for (int i = 0; i < 12; i++) __asm__("smmla %0.4s, %1.16b, %2.16b" : "+w"(c[i]) : "w"(a), "w"(b));
+    for (int i = 1; i < 12; i++) c[0] += c[i];
+    *sum += (uint64_t)c[0][0];
+    return 12 * 32;
+}
 #endif
 
 typedef long DotFn(long turns, uint64_t *sum);
@@ -365,6 +400,8 @@ static DotFn *find_dot(const char *level) {
         return dot_amx;
     case TN_LEVEL_AVX512_VNNI:
         return dot_vnni;
+    case TN_LEVEL_AVX_VNNI:
+        return dot_vnni_256;
     case TN_LEVEL_AVX2:
         return dot_maddubs;
 #elif defined(__aarch64__)
@@ -372,6 +409,8 @@ static DotFn *find_dot(const char *level) {
         return dot_smlal;
     case TN_LEVEL_NEON_DOTPROD:
         return dot_sdot;
+    case TN_LEVEL_NEON_I8MM:
+        return dot_smmla;
 #endif
     default:
         return NULL;
@@ -385,10 +424,12 @@ static DotFn *find_fma(const char *level) {
     case TN_LEVEL_AVX512_VNNI:
         return fma_512;
     case TN_LEVEL_AVX2:
+    case TN_LEVEL_AVX_VNNI:
         return fma_256;
 #elif defined(__aarch64__)
     case TN_LEVEL_NEON:
     case TN_LEVEL_NEON_DOTPROD:
+    case TN_LEVEL_NEON_I8MM:
         return fma_128;
 #endif
     default:

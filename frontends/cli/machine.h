@@ -23,8 +23,8 @@ double machine_read(const Machine *m);
  * false if there is not enough memory or threads. May be called again with the same *m, which keeps the best
  * of all calls. */
 bool machine_read_rate(Machine *m, uint32_t threads, size_t bytes, bool huge);
-/* Measures dot products of int8, and fused multiply-adds of f32, of a feature level ("avx2", "avx512-vnni", "amx", "neon",
- * "neon-dotprod") on registers alone. Returns false for other levels. *m keeps the best of all calls. */
+/* Measures dot products of int8, and fused multiply-adds of f32, of a feature level ("avx2", "avx-vnni", "avx512-vnni", "amx", "neon",
+ * "neon-dotprod", "neon-i8mm") on registers alone. Returns false for other levels. *m keeps the best of all calls. */
 bool machine_dot_rates(Machine *m, uint32_t threads, const char *level);
 
 #endif

@@ -25,7 +25,9 @@ enum {
     TN_CPU_AVX512_VNNI = 1 << 2,
     TN_CPU_AMX_INT8 = 1 << 3, /* tiles and their int8 products */
     TN_CPU_NEON = 1 << 4,
-    TN_CPU_NEON_DOTPROD = 1 << 5
+    TN_CPU_NEON_DOTPROD = 1 << 5,
+    TN_CPU_AVX_VNNI = 1 << 6, /* vpdpbusd on registers of AVX */
+    TN_CPU_NEON_I8MM = 1 << 7 /* products of matrices of int8 */
 };
 
 enum {

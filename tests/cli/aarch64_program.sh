@@ -34,7 +34,7 @@ text=(-p "And the LORD said unto Moses," -n 6 --temp 0 --ignore-eos --print-toke
 "$tern" run "$model" --target ref "${text[@]}" >"$dir/want" 2>"$dir/err" || no "run here: $(tail -1 "$dir/err")"
 want=$(<"$dir/want")
 on max --version
-case $out in *"cpu levels: neon-dotprod,neon"*) echo "the level is seen: ok" ;; *) no "--version: exit $got, '$out', expected neon neon-dotprod" ;; esac
+case $out in *"cpu levels: neon-i8mm,neon-dotprod,neon"*) echo "the levels are seen: ok" ;; *) no "--version: exit $got, '$out', expected neon-i8mm,neon-dotprod,neon" ;; esac
 on cortex-a72 --version
 case $out in *"cpu levels: neon") echo "no dot product is seen: ok" ;; *) no "--version: exit $got, '$out', expected neon alone" ;; esac
 for cpu in max cortex-a72; do

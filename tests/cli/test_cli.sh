@@ -199,9 +199,9 @@ if [ $native = yes ]; then
 fi
 run 0 run "$model" --tokens 1,2 -n 1 --cpu $there --target ref
 run 1 run "$model" --tokens 1,2 -n 1 --cpu vax --target ref
-is "an unknown level" "$err" "tern: error: --cpu: 'vax', expected one of avx2, avx512-vnni, amx, neon, neon-dotprod, sm_80, sm_90a"
+is "an unknown level" "$err" "tern: error: --cpu: 'vax', expected one of avx2, avx-vnni, avx512-vnni, amx, neon, neon-dotprod, neon-i8mm, sm_80, sm_90a"
 run 1 run "$dir/m.tern" --tokens 1,2 -n 1 --cpu vax --target ref
-is "an unknown level of a blob" "${err##*: }" "cpu level 'vax' is unknown, expected one of avx2, avx512-vnni, amx, neon, neon-dotprod, sm_80, sm_90a"
+is "an unknown level of a blob" "${err##*: }" "cpu level 'vax' is unknown, expected one of avx2, avx-vnni, avx512-vnni, amx, neon, neon-dotprod, neon-i8mm, sm_80, sm_90a"
 # the cache's type in llama.cpp's spelling
 run 0 logits "$dir/m.tern" --tokens "$ids" --kv i8 -o "$dir/want" $ref
 run 0 logits "$dir/m.tern" --tokens "$ids" -ctk i8 --cache-type-v=i8 -o "$dir/got" $ref

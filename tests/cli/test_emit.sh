@@ -19,9 +19,9 @@ esac
 run 1 compile --emit=asm --cpu ref
 is "ref" "$err" "tern: error: level ref has no code: its kernels are evaluated"
 run 1 compile --emit=asm --cpu vax
-is "unknown level" "$err" "tern: error: --cpu: got 'vax', expected one of avx2, avx512-vnni, amx, neon, neon-dotprod, sm_80, sm_90a, ref"
+is "unknown level" "$err" "tern: error: --cpu: got 'vax', expected one of avx2, avx-vnni, avx512-vnni, amx, neon, neon-dotprod, neon-i8mm, sm_80, sm_90a, ref"
 run 1 compile --emit=tir --levels avx2,vax
-is "unknown level, by its other name" "$err" "tern: error: --levels: got 'vax', expected one of avx2, avx512-vnni, amx, neon, neon-dotprod, sm_80, sm_90a, ref"
+is "unknown level, by its other name" "$err" "tern: error: --levels: got 'vax', expected one of avx2, avx-vnni, avx512-vnni, amx, neon, neon-dotprod, neon-i8mm, sm_80, sm_90a, ref"
 run 1 compile -o x --levels avx2,avx2
 is "a level twice" "$err" "tern: error: --levels: avx2 is given twice"
 run 1 compile -o x --levels avx2,,ref
@@ -65,6 +65,29 @@ for k in 256 768; do
     n=$(sed -n "/^tmatmul_k${k}_1024_12288_0:/,/^\.Lfunc_end/p" "$dir/asm" | grep -c '^	[a-z]')
     [ "$n" -gt $((k / 8)) ] && [ "$n" -le $((k * 30 / 100 + 70)) ] || no "neon: $n instructions for $k weights of a row"
 done
+
+# Instructions a weight in the loops of levels that few machines here have. avx-vnni: of one row, a line of 256 weights is two
+# registers, each with a load, four masks and four products, where AVX2 also shifts, adds and widens. Nothing of it is AVX-512.
+# loop FILE FUNCTION OP: the instructions of its innermost loop with that one, and how many of them it is
+loop() {
+    sed -n "/^$2:/,/^\.Lfunc_end/p" "$dir/$1" | awk -v op="$3" '/^\.LBB/ { n = 0; hit = 0 } /^\t[a-z{]/ { n++ } index($0, op) { hit++ }
+        hit && /^\t(j|b\.|cb)/ { print n, hit; exit }'
+}
+run 0 compile --emit=asm --cpu avx2 -o "$dir/avx2"
+run 0 compile --emit=asm --cpu avx-vnni -o "$dir/vnni"
+case $(<"$dir/vnni") in *%zmm*) no "avx-vnni: registers of AVX-512" ;; esac
+read -r n products < <(loop vnni tmatmul_k768_1024_12288_0 vpdpbusd)
+is "avx-vnni: products of a line" "$products" 8
+read -r old _ < <(loop avx2 tmatmul_k256_1024_12288_0 vpmaddubsw) # of one line too
+[ "$n" -le 26 ] && [ "$n" -lt "$old" ] || no "avx-vnni: $n instructions for 256 weights, $old with avx2"
+# neon-i8mm: a block of a prompt's rows has an smmla for 32 products and an instruction beside it, neon-dotprod an sdot for 16.
+run 0 compile --emit=asm --cpu neon-i8mm -o "$dir/i8mm"
+run 0 compile --emit=asm --cpu neon-dotprod -o "$dir/dotprod"
+read -r n products < <(loop i8mm tmatmul_k256_4x4_last smmla)
+read -r old dots < <(loop dotprod tmatmul_k256_4x4_last sdot)
+is "neon-i8mm: the same products in half as many" "$((2 * products))" "$dots"
+[ "$n" -le $((2 * products + 4)) ] && [ "$n" -le $((old * 6 / 10)) ] || no "neon-i8mm: $n instructions for $products smmla, $old for $dots sdot"
+case $(<"$dir/dotprod") in *mmla*) no "neon-dotprod: products of matrices" ;; esac
 
 # Where the op changes, a comment has its line; nothing of the debug info it comes from is left, and the instructions are
 # those of code that runs.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The other architecture: blobs compiled here for NEON with and without dot products run under qemu by an aarch64 build of
+# The other architecture: blobs compiled here for NEON, with dot products and with products of matrices too, run under qemu by an aarch64 build of
 # the runtime, and every bit of their logits is the evaluator's, for 1 and 2 threads, prompts and single tokens. The code
-# without them runs on a Cortex-A72, which faults on a dot product.
+# without them runs on a Cortex-A72, which faults on a dot product, that without smmla on a Neoverse N1, which faults on smmla.
 # Argument 1: the build folder. Exit 77: skipped, with the reason.
 set -u
 . "$(dirname "$0")/program.sh"
@@ -12,13 +12,17 @@ bash "$root/tests/cli/model_steps_arm.sh" "$dir/model_steps" || exit
 # try NAME KV MODEL IDS: a model's blob against its evaluation here
 try() {
     local name=$1 kv=$2 model=$3 ids=$4
-    "$tern" compile "$model" -o "$dir/m.tern" --cpu neon,neon-dotprod,avx2 2>"$dir/err" ||
+    "$tern" compile "$model" -o "$dir/m.tern" --cpu neon,neon-dotprod,neon-i8mm,avx2 2>"$dir/err" ||
         { no "$name: compile: $(tail -1 "$dir/err")"; return; }
     "$tern" logits "$model" --tokens "${ids// /,}" --kv "$kv" --target ref -o "$dir/want" 2>"$dir/err" ||
         { no "$name: logits: $(tail -1 "$dir/err")"; return; }
     local level cpu threads
-    for level in neon-dotprod neon; do
-        [ $level = neon ] && cpu=cortex-a72 threads=2 || cpu=max threads=1,2
+    for level in neon-i8mm neon-dotprod neon; do
+        case $level in
+        neon) cpu=cortex-a72 threads=2 ;;
+        neon-dotprod) cpu=neoverse-n1 threads=2 ;;
+        *) cpu=max threads=1,2 ;;
+        esac
         # shellcheck disable=SC2086
         if timeout 900 "$qemu" -cpu $cpu "$dir/model_steps" "$dir/m.tern" $level "$kv" "$dir/want" $threads 1,9,9+ $ids 2>"$dir/err"; then
             echo "$name, $level, --kv $kv, $threads threads, steps of 1 and 9: $(stat -c %s "$dir/want") bytes are the same"

@@ -351,7 +351,8 @@ static char *repair(const Sweep *w, char *text, bool *ok) {
 
 /* ---- what is done with texts */
 
-static const char *const levels[] = {NULL, "avx2", "avx512-vnni", "amx", "neon", "neon-dotprod", "ref"};
+static const char *const levels[] = {NULL,   "avx2",         "avx-vnni",  "avx512-vnni", "amx",
+                                     "neon", "neon-dotprod", "neon-i8mm", "ref"};
 static const uint32_t batch_classes[][2] = {{0, 0}, {1, 1},  {2, 8},   {9, 512},   {1, 512},
                                             {3, 3}, {9, 40}, {64, 64}, {600, 600}, {1, 65536}};
 

@@ -15,17 +15,17 @@ static inline void emulate_end(void) {
 }
 
 /* The command that runs tests/codegen/neon_kernel_run.c, which is built at first use, on a processor that has no more than
- * the level needs: a Cortex-A72 faults on a dot product. NULL if this machine cannot run it, or
+ * the level needs: a Cortex-A72 faults on a dot product, a Neoverse N1 on smmla. NULL if this machine cannot run it, or
  * if TERN_EMULATE is 0; the reason is printed once. */
 static inline const char *emulate_command(const char *level) {
-    static char commands[2][600];
+    static char commands[3][600];
     static int known;
-    const char *command = commands[!strcmp(level, "neon")];
+    const char *command = commands[!strcmp(level, "neon") ? 1 : !strcmp(level, "neon-dotprod") ? 2 : 0];
     if (known) return known > 0 ? command : NULL;
     known = -1;
     const char *qemu = NULL, *asked = getenv("TERN_EMULATE");
     if (asked && !strcmp(asked, "0")) {
-        puts("skipped on neon and neon-dotprod: TERN_EMULATE=0; their code is only compiled");
+        puts("skipped on neon, neon-dotprod and neon-i8mm: TERN_EMULATE=0; their code is only compiled");
         return NULL;
     }
     if (!system("command -v qemu-aarch64-static >/dev/null"))
@@ -33,9 +33,9 @@ static inline const char *emulate_command(const char *level) {
     else if (!system("command -v qemu-aarch64 >/dev/null"))
         qemu = "qemu-aarch64";
     if (!qemu || system("command -v aarch64-linux-gnu-gcc >/dev/null")) {
-        puts(
-            "skipped on neon and neon-dotprod: no qemu-aarch64 or no aarch64-linux-gnu-gcc; its code is only "
-            "compiled");
+        puts("skipped on neon, neon-dotprod and neon-i8mm: no qemu-aarch64 or no aarch64-linux-gnu-gcc; "
+             "their code is only "
+             "compiled");
         return NULL;
     }
     char build[600];
@@ -43,11 +43,12 @@ static inline const char *emulate_command(const char *level) {
              "aarch64-linux-gnu-gcc -O1 -static %s/tests/codegen/neon_kernel_run.c -o %s/tests/neon_run.%d",
              TERN_SOURCE_DIR, TERN_BUILD_DIR, (int)getpid());
     if (system(build)) {
-        puts("skipped on neon and neon-dotprod: aarch64-linux-gnu-gcc cannot link a static program");
+        puts("skipped on neon, neon-dotprod and neon-i8mm: aarch64-linux-gnu-gcc cannot link a static "
+             "program");
         return NULL;
     }
-    static const char *const cpus[] = {"max", "cortex-a72"};
-    for (int i = 0; i < 2; i++)
+    static const char *const cpus[] = {"max", "cortex-a72", "neoverse-n1"};
+    for (int i = 0; i < 3; i++)
         snprintf(commands[i], sizeof commands[i], "%s -cpu %s %s/tests/neon_run.%d", qemu, cpus[i],
                  TERN_BUILD_DIR, (int)getpid());
     known = 1;

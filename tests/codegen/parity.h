@@ -33,7 +33,8 @@ static inline float parity_float(void) {
     return (float)(parity_u32() & 0xffffff) * 0x1p-23f - 1.0f;
 }
 
-static const char *const parity_levels[] = {"avx2", "avx512-vnni", "neon", "neon-dotprod"};
+static const char *const parity_levels[] = {"avx2", "avx-vnni",     "avx512-vnni",
+                                            "neon", "neon-dotprod", "neon-i8mm"};
 static inline bool parity_runs(const char *level) {
     return tn_level_runs_here(tn_level_number(level));
 }

@@ -188,14 +188,17 @@ static void evaluated_kernels_give_the_models_logits(void **state) {
 #ifdef TERN_LLVM
 static void compiled_kernels_give_the_models_logits(void **state) {
     (void)state;
-    static const char *const levels[] = {"avx2", "avx512-vnni", "neon", "neon-dotprod"};
+    static const char *const levels[] = {"avx2", "avx-vnni",     "avx512-vnni",
+                                         "neon", "neon-dotprod", "neon-i8mm"};
     for (size_t i = 0; i < TN_COUNT(levels); i++)
         if (tn_level_runs_here(tn_level_number(levels[i])))
             check_level(levels[i]);
         else
             print_message("this machine does not run %s: compiled only\n", levels[i]);
-    Blob b = compile("neon-dotprod", 0);
-    tn_os_unmap(b.bytes, b.size);
+    for (int i = 0; i < 2; i++) {
+        Blob b = compile(i ? "neon-i8mm" : "neon-dotprod", 0);
+        tn_os_unmap(b.bytes, b.size);
+    }
 }
 #endif
 

@@ -444,9 +444,9 @@ static void levels(void **state) {
     assert_string_equal(err.text, line);
     TernModelOptions o = {.size = sizeof o, .cpu = "sse9"};
     assert_int_equal(tern_model_open_memory(ref.data, ref.size, &o, &m, &err), TERN_ERR_INPUT);
-    assert_string_equal(
-        err.text, "cpu level 'sse9' is unknown, expected one of avx2, avx512-vnni, amx, neon, neon-dotprod, "
-                  "sm_80, sm_90a");
+    assert_string_equal(err.text, "cpu level 'sse9' is unknown, expected one of avx2, avx-vnni, avx512-vnni, "
+                                  "amx, neon, neon-dotprod, neon-i8mm, "
+                                  "sm_80, sm_90a");
     free(ref.data);
 
     uint32_t mine = TN_LEVEL_REF;

@@ -7,7 +7,7 @@
 #include "runtime/cpu.h"
 #include "tests/support/randgraph.h"
 
-enum { WAYS = 12, STEPS_MAX = 64 };
+enum { WAYS = 16, STEPS_MAX = 64 };
 
 static bool failed(Differ *d, uint64_t seed, const char *text) {
     if (!d->differences++)
@@ -18,7 +18,8 @@ static bool failed(Differ *d, uint64_t seed, const char *text) {
 /* All ways to compile: every level that this machine runs, optimised and with every op apart. ref is slow and has the
  * evaluator's own kernels, so only one graph in four uses it. */
 static uint32_t ways(uint64_t seed, bool passes_too, TnCheckHow out[WAYS]) {
-    static const char *const levels[] = {"avx2", "avx512-vnni", "amx", "neon", "neon-dotprod"};
+    static const char *const levels[] = {"avx2", "avx-vnni",     "avx512-vnni", "amx",
+                                         "neon", "neon-dotprod", "neon-i8mm"};
     static const struct { int64_t lo, hi; } classes[] = {{1, 1}, {2, 8}, {9, 40}};
     static const char *const lists[] = {TN_PASSES_VARIANT, "merge," TN_PASSES_VARIANT,
                                         "dce,cse," TN_PASSES_VARIANT, "fold,merge,dce," TN_PASSES_VARIANT};

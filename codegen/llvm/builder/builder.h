@@ -29,6 +29,7 @@ typedef struct TnLevel {
     TnDotKind dot;
     int bytes; /* of the widest vector register */
     bool amx;  /* tiles for products of 2 rows and more */
+    bool mmla; /* products of 2 rows by 2 columns, 8 codes of each, for 9 rows and more */
 } TnLevel;
 const TnLevel *tn_llvm_level(const char *name); /* NULL if the llvm target has no code for it */
 const char *tn_llvm_triple(const TnLevel *level);
@@ -36,6 +37,8 @@ const char *tn_llvm_triple(const TnLevel *level);
  * addition brings to an int16; 0 if they are summed in int32. */
 bool tn_level_narrow(const TnLevel *level);
 int tn_level_narrow_pair(const TnLevel *level);
+/* Whether it has 16 vector registers, not 32: for how many sums a loop holds. */
+bool tn_level_few_registers(const TnLevel *level);
 /* Whether codes must be signed where they are multiplied: on NEON. Else they are unsigned. */
 bool tn_level_signed(const TnLevel *level);
 

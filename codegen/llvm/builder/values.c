@@ -7,9 +7,13 @@
 
 /* How code for each level is made; levels.def has the rest. */
 static const TnLevel levels[] = {
-    {TN_LEVEL_AVX2, TN_DOT_MADDUBS, 32, false},      {TN_LEVEL_AVX512_VNNI, TN_DOT_VNNI, 64, false},
-    {TN_LEVEL_AMX, TN_DOT_VNNI, 64, true},           {TN_LEVEL_NEON, TN_DOT_SMLAL, 16, false},
-    {TN_LEVEL_NEON_DOTPROD, TN_DOT_SDOT, 16, false},
+    {TN_LEVEL_AVX2, TN_DOT_MADDUBS, 32, false, false},
+    {TN_LEVEL_AVX_VNNI, TN_DOT_VNNI, 32, false, false},
+    {TN_LEVEL_AVX512_VNNI, TN_DOT_VNNI, 64, false, false},
+    {TN_LEVEL_AMX, TN_DOT_VNNI, 64, true, false},
+    {TN_LEVEL_NEON, TN_DOT_SMLAL, 16, false, false},
+    {TN_LEVEL_NEON_DOTPROD, TN_DOT_SDOT, 16, false, false},
+    {TN_LEVEL_NEON_I8MM, TN_DOT_SDOT, 16, false, true},
 };
 
 const TnLevel *tn_llvm_level(const char *name) {
@@ -17,6 +21,10 @@ const TnLevel *tn_llvm_level(const char *name) {
     for (size_t i = 0; row && i < TN_COUNT(levels); i++)
         if (levels[i].number == row->number) return &levels[i];
     return NULL;
+}
+
+bool tn_level_few_registers(const TnLevel *level) {
+    return level->bytes == 32;
 }
 
 const char *tn_llvm_triple(const TnLevel *level) {

@@ -16,7 +16,7 @@
  * Rows of the table stream from memory once for up to 8 rows of activations, in the order of groups.c. More
  * than 4 rows take two passes, which may share a row. With VNNI, 256 codes of s6 take 13 operations to unpack
  * and 8 for each row of activations. */
-#include "codegen/llvm/ops/ops.h"
+#include "codegen/llvm/ops/ternary.h"
 #include "codegen/llvm/skeletons/cols.h"
 #include "codegen/llvm/skeletons/groups.h"
 
@@ -158,9 +158,6 @@ static int sum_of(const Estimate *s, int limb, int row, int column) {
 static LLVMTypeRef bytes_of(TnBuilder *b) {
     return LLVMVectorType(b->t_i8, (unsigned)b->level->bytes);
 }
-static LLVMTypeRef ints_of(TnBuilder *b) {
-    return LLVMVectorType(b->t_i32, (unsigned)b->level->bytes / 4);
-}
 static LLVMValueRef byte_splat(TnBuilder *b, int v) {
     return tn_build_splat_const(b, LLVMConstInt(b->t_i8, (uint64_t)v, 0), b->level->bytes);
 }
@@ -202,14 +199,6 @@ static void planes(TnBuilder *b, TnEnc enc, LLVMValueRef w, int at, LLVMValueRef
     }
 }
 
-static LLVMValueRef dot(TnBuilder *b, LLVMValueRef acc, LLVMValueRef c, LLVMValueRef a) {
-    LLVMValueRef args[] = {acc, c, a};
-    if (b->level->dot == TN_DOT_VNNI)
-        return tn_build_call(b, "llvm.x86.avx512.vpdpbusd.512", NULL, 0, args, 3);
-    LLVMTypeRef overload[] = {ints_of(b), bytes_of(b)};
-    return tn_build_call(b, "llvm.aarch64.neon.sdot", overload, 2, args, 3);
-}
-
 /* Multiplies 256 codes of each column by the same limbs of all rows; x points at the high limbs of the first
  * row. */
 static void step(TnBuilder *b, const void *user, LLVMValueRef *w, LLVMValueRef x, LLVMValueRef *sum) {
@@ -228,7 +217,7 @@ static void step(TnBuilder *b, const void *user, LLVMValueRef *w, LLVMValueRef x
             for (int j = 0; j < columns; j++) {
                 LLVMValueRef *to = &sum[sum_of(s, i % 2, i / 2, j)];
                 if (!narrow) {
-                    *to = dot(b, *to, c[j][q], a);
+                    *to = tn_tmatmul_dot(b, *to, c[j][q], a);
                     continue;
                 }
                 some[j] = tn_build_narrow_add(b, q % together ? some[j] : NULL, c[j][q], a);
@@ -277,7 +266,7 @@ static Estimate estimate_of(TnBuilder *b, const TnType *table, int n) {
     Estimate s = {.enc = table->enc, .rows = rows, .x_bytes = (int64_t)tn_row_bytes(&q)};
     s.apart = (s.x_bytes - TN_Q14_HEAD) / 2;
     s.g = (TnGroups){.n_x = 2 * rows, .columns = rows == 2 ? 4 : 2, .passes = passes, .by_distance = n == 1};
-    if (b->level->dot == TN_DOT_MADDUBS) s.g.columns = rows <= 2 ? 2 : 1;
+    if (tn_level_few_registers(b->level)) s.g.columns = rows <= 2 ? 2 : 1;
     if (b->level->dot == TN_DOT_SMLAL) s.g.columns = 2;
     s.g.n_sums = 2 * rows * s.g.columns;
     s.g.steps = ((int64_t)table->dim[1] + CODES - 1) / CODES;

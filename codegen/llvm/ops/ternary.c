@@ -11,7 +11,9 @@ LLVMTypeRef tn_tmatmul_ints(TnBuilder *b) {
 LLVMValueRef tn_tmatmul_dot(TnBuilder *b, LLVMValueRef acc, LLVMValueRef c, LLVMValueRef a) {
     LLVMValueRef args[] = {acc, c, a};
     if (b->level->dot == TN_DOT_VNNI)
-        return tn_build_call(b, "llvm.x86.avx512.vpdpbusd.512", NULL, 0, args, 3);
+        return tn_build_call(
+            b, b->level->bytes == 64 ? "llvm.x86.avx512.vpdpbusd.512" : "llvm.x86.avx512.vpdpbusd.256", NULL,
+            0, args, 3);
     LLVMTypeRef overload[] = {tn_tmatmul_ints(b), tn_tmatmul_bytes(b)};
     return tn_build_call(b, "llvm.aarch64.neon.sdot", overload, 2, args, 3);
 }

@@ -34,7 +34,7 @@ enum {
 
 /* Rows of activations of a pass. */
 static int most_rows(TnBuilder *b) {
-    return tn_level_narrow(b->level) ? 2 : 6;
+    return tn_level_narrow(b->level) || tn_level_few_registers(b->level) ? 2 : 6;
 }
 
 /* The number of rows of the function that is used for n. */

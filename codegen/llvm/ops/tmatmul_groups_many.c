@@ -46,12 +46,12 @@ int64_t tn_tmatmul_groups_many_buf(const TnType *w) {
 }
 
 static int most_rows(TnBuilder *b) {
-    return tn_level_narrow(b->level) ? 3 : 6;
+    return tn_level_narrow(b->level) || tn_level_few_registers(b->level) ? 3 : 6;
 }
 
 /* The number of rows that are computed for n. */
 static int rows_for(TnBuilder *b, int n) {
-    return n <= 2 || tn_level_narrow(b->level) ? n : (n + 1) / 2 * 2;
+    return n <= 2 || most_rows(b) == 3 ? n : (n + 1) / 2 * 2;
 }
 
 /* What lies as far into row r as x lies into the first one. */

@@ -19,6 +19,12 @@
  *
  * SMLAL: likewise, an i16 for each byte of a register, whose 64 products of 2 * 127 = 254 are half as much.
  *
+ * With 16 registers (AVX-VNNI) a block is 2 x 6 and holds 12 sums; the last rows go three at a time.
+ *
+ * MMLA: smmla multiplies 2 rows by 2 columns, 8 codes of each, in one instruction, twice as many products as sdot. Panels
+ * have the words of two steps interleaved: first those of columns 0 and 1, then those of columns 2 and 3. A sum has two
+ * rows of two columns, and is split at the end.
+ *
  * Why K is not cut: a block's rows are 12 K bytes (30 KB for 2560), and the panels, 32 K bytes (80 KB) in L2,
  * are read in order for them: 128 + 48 bytes in the 12 cycles of a step, a third of what L2 gives. */
 #include <stdio.h>
@@ -31,12 +37,13 @@ typedef struct Shape {
 } Shape;
 
 static Shape full_shape(TnBuilder *b) {
-    return b->level->dot == TN_DOT_VNNI   ? (Shape){2, 12}
-           : b->level->dot == TN_DOT_SDOT ? (Shape){4, 4}
-                                          : (Shape){2, 4};
+    if (b->level->dot == TN_DOT_VNNI)
+        return tn_level_few_registers(b->level) ? (Shape){2, 6} : (Shape){2, 12};
+    return b->level->dot == TN_DOT_SDOT ? (Shape){4, 4} : (Shape){2, 4};
 }
 /* For the last rows of a step. */
 static Shape last_shape(TnBuilder *b) {
+    if (b->level->dot == TN_DOT_VNNI && tn_level_few_registers(b->level)) return (Shape){2, 3};
     return tn_level_narrow(b->level) ? (Shape){2, 4} : (Shape){4, 4};
 }
 
@@ -100,6 +107,14 @@ void tn_tmatmul_transpose(TnBuilder *b, LLVMValueRef *v, int n) {
     for (int i = 0; i < n; i++) v[i] = t[i];
 }
 
+/* MMLA: of two registers with a word of each column, one with the words of columns 0 and 1, and one with the others. */
+static void interleave(TnBuilder *b, LLVMValueRef v[2]) {
+    static const int low[] = {0, 4, 1, 5}, high[] = {2, 6, 3, 7};
+    LLVMValueRef x = v[0], y = v[1];
+    v[0] = tn_build_shuffle(b, x, y, low, 4);
+    v[1] = tn_build_shuffle(b, x, y, high, 4);
+}
+
 /* void (w, i64 count, i64 lines, panels) */
 static LLVMValueRef prepare_function(TnBuilder *b) {
     static const char name[] = "tmatmul_panels";
@@ -130,6 +145,7 @@ static LLVMValueRef prepare_function(TnBuilder *b) {
             v[i] = tn_build_load(b, tn_tmatmul_ints(b), tn_build_atc(b, tn_build_at(b, row[i], off), at),
                                  (unsigned)size);
         tn_tmatmul_transpose(b, v, lanes);
+        for (int d = 0; b->level->mmla && d < lanes; d += 2) interleave(b, &v[d]);
         for (int d = 0; d < lanes; d++)
             tn_build_store(b, v[d], tn_build_atc(b, to, (int64_t)(at / 4 + d) * size), (unsigned)size);
     }
@@ -178,6 +194,44 @@ static void steps(TnBuilder *b, Shape s, int64_t panel_bytes, LLVMValueRef panel
     }
 }
 
+/* The same with smmla: sum[panel * rows + row] has columns 0 and 1 of rows `row` and `row` + 1 if `row` is even, else columns
+ * 2 and 3 of rows `row` - 1 and `row`. */
+static void steps_mmla(TnBuilder *b, Shape s, int64_t panel_bytes, LLVMValueRef panel, LLVMValueRef *x,
+                       LLVMValueRef *sum) {
+    LLVMTypeRef overload[] = {tn_tmatmul_ints(b), tn_tmatmul_bytes(b)};
+    int size = b->level->bytes;
+    TN_CHECK(s.rows % 2 == 0);
+    for (int k = 0; k < STEPS; k += 2) {
+        LLVMValueRef a[6];
+        for (int r = 0; r < s.rows; r += 2) {
+            LLVMValueRef both = LLVMGetPoison(LLVMVectorType(b->t_i64, 2));
+            for (int i = 0; i < 2; i++)
+                both = tn_build_insert(b, both,
+                                       tn_build_load(b, b->t_i64, tn_build_atc(b, x[r + i], 4 * k), 4), i);
+            a[r / 2] = tn_build_bitcast(b, both, tn_tmatmul_bytes(b));
+        }
+        for (int p = 0; p < s.panels; p++)
+            for (int half = 0; half < 2; half++) {
+                LLVMValueRef at = tn_build_atc(b, panel, p * panel_bytes + (k + half) * size);
+                LLVMValueRef c = tn_build_load(b, tn_tmatmul_bytes(b), at, (unsigned)size);
+                for (int r = 0; r < s.rows; r += 2) {
+                    LLVMValueRef *to = &sum[p * s.rows + r + half], args[] = {*to, a[r / 2], c};
+                    *to = tn_build_call(b, "llvm.aarch64.neon.smmla", overload, 2, args, 3);
+                }
+            }
+    }
+}
+
+/* Makes of two sums of smmla those of two rows: the four columns of each. */
+static void split_mmla(TnBuilder *b, Shape s, LLVMValueRef *sum) {
+    static const int first[] = {0, 1, 4, 5}, second[] = {2, 3, 6, 7};
+    for (int i = 0; i < s.panels * s.rows; i += 2) {
+        LLVMValueRef x = sum[i], y = sum[i + 1];
+        sum[i] = tn_build_shuffle(b, x, y, first, 4);
+        sum[i + 1] = tn_build_shuffle(b, x, y, second, 4);
+    }
+}
+
 typedef struct Block {
     Shape shape;
     bool apart; /* each row has an address of its own; else the rows are adjacent */
@@ -192,13 +246,14 @@ static void stretch(TnBuilder *b, const Block *of, int64_t turns, LLVMValueRef *
     LLVMTypeRef t = tn_level_narrow(b->level) ? tn_build_narrow_type(b) : tn_tmatmul_ints(b);
     TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, turns), 1);
     for (int i = 0; i < n; i++) sum[i] = tn_build_carry(b, &l, LLVMConstNull(t));
-    LLVMValueRef at = tn_build_walk(b, &l, *panel, STEPS * b->level->bytes), from[12];
+    LLVMValueRef at = tn_build_walk(b, &l, *panel, STEPS * b->level->bytes), from[12] = {NULL};
     for (int r = 0; r < n_x; r++) from[r] = tn_build_walk(b, &l, x[r], 4 * STEPS);
     for (int r = n_x; r < s.rows; r++) from[r] = tn_build_atc(b, from[0], r * of->row_bytes);
-    steps(b, s, of->panel_bytes, at, from, sum);
+    (b->level->mmla ? steps_mmla : steps)(b, s, of->panel_bytes, at, from, sum);
     for (int i = 0; i < n; i++) tn_build_next(&l, i, sum[i]);
     tn_build_loop_end(b, &l);
     for (int i = 0; i < n; i++) sum[i] = l.out[i];
+    if (b->level->mmla) split_mmla(b, s, sum);
     *panel = l.out[n];
     for (int r = 0; r < n_x; r++) x[r] = l.out[n + 1 + r];
 }
