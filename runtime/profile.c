@@ -7,7 +7,7 @@
 
 typedef struct Launch {
     char *name;
-    uint64_t calls, time, wait, slowest, busy_all;
+    uint64_t calls, time, wait, slowest, busy_all, units;
     uint64_t *busy; /* for each worker */
 } Launch;
 
@@ -112,7 +112,7 @@ void tern_profile_reset(TernProfile *p) {
         memset(g->sym, 0, sizeof g->sym);
         for (uint32_t k = 0; k < g->n; k++) {
             Launch *l = &g->launches[k];
-            l->calls = l->time = l->wait = l->slowest = l->busy_all = 0;
+            l->calls = l->time = l->wait = l->slowest = l->busy_all = l->units = 0;
             memset(l->busy, 0, p->workers * sizeof *l->busy);
         }
     }
@@ -165,6 +165,7 @@ static uint64_t add_launch(TernProfile *p, uint32_t program, uint32_t i, uint64_
     }
     if (last == 0) return front; /* its gate was closed */
     l->calls++;
+    l->units += (uint64_t)tn_launch_units(&p->session->programs[program].launches[i], p->session->sym);
     l->slowest += slowest;
     if (first > front) **wait += first - front;
     if (last > front) l->time += last - (first > front ? first : front);
@@ -226,7 +227,8 @@ void tern_profile_launch(const TernProfile *p, uint32_t program, uint32_t launch
                                .wait_ns = l->wait,
                                .slowest_ns = l->slowest,
                                .busy_all_ns = l->busy_all,
-                               .busy_ns = l->busy};
+                               .busy_ns = l->busy,
+                               .units = l->units};
 }
 
 const TernProfileEvent *tern_profile_events(const TernProfile *p, size_t *out_n, uint64_t *out_dropped) {

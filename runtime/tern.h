@@ -393,6 +393,7 @@ typedef struct TernProfileLaunch {
     uint64_t slowest_ns;     /* sum over calls of the slowest worker's time */
     uint64_t busy_all_ns;    /* sum of busy_ns over workers */
     const uint64_t *busy_ns; /* for each worker */
+    uint64_t units;          /* sum over calls of the units, the pieces that workers take */
 } TernProfileLaunch;
 TERN_API void tern_profile_launch(const TernProfile *profile, uint32_t program, uint32_t launch,
                                   TernProfileLaunch *out);

@@ -109,6 +109,7 @@ typedef struct TerncCost {
     uint64_t sym_macs[8];   /* per unit of the symbol: multiply-adds of (t)matmul and estimate */
     uint64_t attended_macs; /* per position attended */
     uint64_t window;        /* most positions that a row attends to; 0: all */
+    uint64_t grain;         /* columns of a unit; 0: it is not cut by columns */
 } TerncCost;
 /* Gives the cost of every launch of a variant (a PROG section). free(*out). */
 TERN_API TernStatus ternc_cost(const TernModel *model, uint32_t variant, TerncCost **out, uint32_t *out_n,

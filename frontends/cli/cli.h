@@ -137,6 +137,9 @@ TernStatus profile_attach(Profile *p, TernSession *session, TernError *err);
 void profile_reset(Profile *p);
 TernStatus profile_take(Profile *p, const Loaded *model, const char *test, TernError *err);
 void profile_detach(Profile *p); /* instead of take, when a step failed */
+/* profile_finish also says what these numbers of workers (at most 64) would make of each test that has two workers or more, on
+ * sockets of so many cores whose memory gives so many bytes a second. */
+void profile_simulate(Profile *p, const uint32_t *workers, uint32_t n, uint32_t cores, double rate);
 /* Prints the tables and writes the file. Returns an exit status. */
 int profile_finish(Profile *p, const Loaded *model);
 

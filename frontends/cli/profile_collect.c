@@ -4,6 +4,7 @@
 #include <string.h>
 #include "frontends/cli/machine.h"
 #include "frontends/cli/profile_collect.h"
+#include "frontends/cli/simulate.h"
 #include "runtime/base/escape.h"
 #include "runtime/base/os.h"
 
@@ -27,6 +28,8 @@ struct Profile {
     WriteFn *write;
     bool events;
     TernProfile *attached;
+    uint32_t sim_workers[64], n_sim; /* to simulate; none: n_sim is 0 */
+    Sockets sockets;
     Test *tests;
     size_t n, cap;
     TnArena arena;
@@ -139,6 +142,7 @@ static void add_to_group(Cost *g, const Cost *c, uint32_t workers) {
     g->wait_ns += c->wait_ns;
     g->slowest_ns += c->slowest_ns;
     g->busy_all_ns += c->busy_all_ns;
+    g->units += c->units;
     for (uint32_t w = 0; w < workers; w++) g->busy_ns[w] += c->busy_ns[w];
     g->bytes += c->bytes;
     g->weight_bytes += c->weight_bytes;
@@ -162,7 +166,7 @@ static void group(Profile *p, Seen *s, uint32_t workers) {
         Cost *g = &s->groups[k];
         if (k == s->n_groups) {
             s->n_groups++;
-            *g = (Cost){.name = c->name, .what = c->what, .launch = i, .group = c->group};
+            *g = (Cost){.name = c->name, .what = c->what, .launch = i, .group = c->group, .grain = c->grain};
             g->busy_ns = tn_alloc_array(&p->arena, workers, sizeof *g->busy_ns);
         }
         add_to_group(g, c, workers);
@@ -192,6 +196,8 @@ static TernStatus see(Profile *p, const Loaded *m, uint32_t program, uint32_t wo
                     .wait_ns = l.wait_ns,
                     .slowest_ns = l.slowest_ns,
                     .busy_all_ns = l.busy_all_ns,
+                    .units = l.units,
+                    .grain = s->known ? (int64_t)costs[i].grain : 0,
                     .busy_ns = tn_alloc_array(&p->arena, workers, sizeof *l.busy_ns)};
         memcpy(c->busy_ns, l.busy_ns, workers * sizeof *l.busy_ns);
         if (s->known && c->calls) add_work(c, &s->facts, &costs[i]);
@@ -301,6 +307,12 @@ static void print_seen(const Test *t, const Seen *s) {
     print_singles(t, s);
 }
 
+void profile_simulate(Profile *p, const uint32_t *workers, uint32_t n, uint32_t cores, double rate) {
+    p->n_sim = n;
+    memcpy(p->sim_workers, workers, n * sizeof *workers);
+    p->sockets = (Sockets){cores, rate};
+}
+
 int profile_finish(Profile *p, const Loaded *m) {
     if (!p) return EXIT_OK;
     double shown = 0;
@@ -310,7 +322,10 @@ int profile_finish(Profile *p, const Loaded *m) {
             fprintf(stderr, "\nprofile of %s, %s: %u threads read %.1f GB/s from memory: the floor\n",
                     tn_shown(m->info.name).s, m->info.level, t->threads, t->read_rate / 1e9);
         shown = t->read_rate;
-        for (uint32_t k = 0; k < t->n_seen; k++) print_seen(t, &t->seen[k]);
+        for (uint32_t k = 0; k < t->n_seen; k++) {
+            print_seen(t, &t->seen[k]);
+            if (p->n_sim && t->workers > 1) sim_print(t, &t->seen[k], &p->sockets, p->sim_workers, p->n_sim);
+        }
         if (t->dropped)
             fprintf(stderr, "the trace of %s lacks its last %llu events\n", t->name,
                     (unsigned long long)t->dropped);

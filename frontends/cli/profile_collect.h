@@ -10,7 +10,8 @@ typedef struct Cost {
     const char *name, *what; /* what: "" without the compiler library */
     uint32_t launch, group;  /* launch: of a group the first; group: the first launch of the group it is in */
     uint32_t members;        /* 1 for a launch */
-    uint64_t calls, ns, wait_ns, slowest_ns, busy_all_ns;
+    uint64_t calls, ns, wait_ns, slowest_ns, busy_all_ns, units;
+    int64_t grain;     /* columns of a unit; 0: unknown, or not cut by columns */
     uint64_t *busy_ns; /* [workers] */
     double bytes, weight_bytes, table_bytes, macs;
 } Cost;

@@ -45,6 +45,8 @@ static json_t *json_cost(const Test *t, const Seen *s, const Cost *c) {
     tn_json_set(o, "busy_seconds", busy);
     set_real(o, "imbalance", cost_imbalance(c, t->workers));
     set_real(o, "share", (double)c->ns / (double)s->facts.ns);
+    set_int(o, "units", c->units);
+    if (c->grain) set_int(o, "grain", (uint64_t)c->grain);
     if (!s->known) return o;
     set_real(o, "bytes", c->bytes);
     set_real(o, "weight_bytes", c->weight_bytes);
@@ -76,6 +78,7 @@ static json_t *json_seen(const Test *t, const Seen *s) {
     set_int(o, "positions_held", f->held);
     set_int(o, "positions_attended", f->attended);
     set_int(o, "plan_weight_bytes", f->weight_bytes);
+    set_int(o, "workers", t->workers);
     for (uint32_t i = 0; i < s->n_groups; i++) tn_json_push(groups, json_cost(t, s, &s->groups[i]));
     for (uint32_t i = 0; i < s->n_launches; i++) tn_json_push(kernels, json_cost(t, s, &s->launches[i]));
     tn_json_set(o, "groups", groups);

@@ -244,7 +244,7 @@ static uint64_t file_bytes(const char *path) {
 /* What the flags ask for. */
 typedef struct BenchFlags {
     ModelFlags m;
-    const char *prompts, *gens, *depths, *batches, *threads, *format, *profiled;
+    const char *prompts, *gens, *depths, *batches, *threads, *format, *profiled, *simulated, *sockets;
     StrList pairs;
 } BenchFlags;
 
@@ -255,7 +255,8 @@ typedef struct Counts {
 
 /* Of the machine and the tests. */
 typedef struct Asked {
-    Counts threads, prompts, gens, depths, batches;
+    Counts threads, prompts, gens, depths, batches, workers;
+    uint32_t socket[2]; /* cores; bytes a second of its memory, in GB */
     uint32_t pairs[64][2], n_pairs;
 } Asked;
 
@@ -294,6 +295,28 @@ static void ask_for(const Verb *verb, const BenchFlags *f, Asked *a) {
     for (uint32_t i = 0; i < a->batches.n; i++)
         if (a->batches.v[i] < 1 || a->batches.v[i] > 65536)
             usage_error(verb, "-b: %u, expected 1 to 65536", a->batches.v[i]);
+}
+
+/* What --simulate asks for. A barrier is measured between two workers at least. */
+static void ask_for_workers(const Verb *verb, const BenchFlags *f, Asked *a) {
+    static const uint32_t usual[2] = {32, 200};
+    uint32_t socket[64], most = 1;
+    memcpy(a->socket, usual, sizeof usual);
+    a->workers.n = 0;
+    only_with(verb, &f->simulated, f->profiled, "--profile");
+    only_with(verb, &f->sockets, f->simulated, "--simulate");
+    if (!f->simulated) return;
+    a->workers = counts_of(verb, "--simulate", f->simulated);
+    for (uint32_t i = 0; i < a->workers.n; i++)
+        if (a->workers.v[i] < 1 || a->workers.v[i] > 1024)
+            usage_error(verb, "--simulate: %u, expected 1 to 1024", a->workers.v[i]);
+    for (uint32_t i = 0; i < a->threads.n; i++) most = a->threads.v[i] > most ? a->threads.v[i] : most;
+    if (most < 2)
+        usage_error(verb, "--simulate: got tests of 1 thread, expected 2 or more, which wait for each other");
+    if (!f->sockets) return;
+    if (parse_counts(verb, "--sockets", f->sockets, socket) != 2 || socket[0] == 0 || socket[1] == 0)
+        usage_error(verb, "--sockets: '%s', expected CORES,GB/S, both at least 1", f->sockets);
+    memcpy(a->socket, socket, sizeof a->socket);
 }
 
 /* The tests with so many threads and positions before: prompts, and what is decoded by each number of sequences. */
@@ -390,6 +413,7 @@ static int bench_all(const Verb *verb, BenchFlags *f, Bench *bench) {
     Asked a;
     bench->kv = kv_of_flags(verb, &f->m);
     ask_for(verb, f, &a);
+    ask_for_workers(verb, f, &a);
     if (bench->read_mib < 0) {
         uint64_t quarter = tn_os_free_memory() / 4 >> 20;
         bench->read_mib = quarter < 1024 ? (int64_t)quarter : 1024;
@@ -400,6 +424,8 @@ static int bench_all(const Verb *verb, BenchFlags *f, Bench *bench) {
                     (long long)bench->repeats);
     f->m.threads = a.threads.v[0];
     bench->profile = profile_create(verb, f->profiled);
+    if (a.workers.n)
+        profile_simulate(bench->profile, a.workers.v, a.workers.n, a.socket[0], 1e9 * a.socket[1]);
     for (uint32_t i = 0; i < a.threads.n; i++)
         for (uint32_t d = 0; d < a.depths.n; d++)
             add_tests(bench, &a,
@@ -442,6 +468,11 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
          "with --against: how much of the old speed a test must reach, if it misses it by more than the "
          "noise (0.95)"},
         PROFILE_FLAG(f.profiled),
+        {"--simulate", "LIST", FLAG_STR, &f.simulated, 0, 0,
+         "with --profile: what these numbers of workers would take, from the times of kernels here, and "
+         "which kernels starve"},
+        {"--sockets", "CORES,GB/S", FLAG_STR, &f.sockets, 0, 0,
+         "with --simulate: cores of a socket and what its memory gives (32,200)"},
         HUGE_FLAG(f.m),
         TUNE_FLAGS(f.m.tune),
         MODEL_FLAGS(f.m),

@@ -171,6 +171,7 @@ static void work_of(const TnGraph *g, uint32_t kernel, Groups *groups, TerncCost
     snprintf(out->name, sizeof out->name, "%s", k.k->name);
     tn_kernel_describe(g, kernel, out->what, sizeof out->what);
     out->group = group_of(groups, g, kernel);
+    if (k.k->axis == TN_AXIS_COLS) out->grain = (uint64_t)k.k->grain;
 }
 
 TernStatus ternc_cost(const TernModel *model, uint32_t variant, TerncCost **out, uint32_t *out_n,
