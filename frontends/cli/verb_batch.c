@@ -31,6 +31,7 @@ static int report(const TnBatchOptions *b, const TnBatchCounts *c) {
             c->lines);
     if (c->found) fprintf(stderr, ", %" PRIu64 " of them before", c->found);
     if (c->refused) fprintf(stderr, ", %" PRIu64 " with an error", c->refused);
+    if (c->again) fprintf(stderr, ", %" PRIu64 " asked again", c->again);
     fprintf(stderr, "\n");
     if (c->grown)
         fprintf(stderr, "tern: %s: has grown meanwhile, and what came is not answered: run the batch again\n",

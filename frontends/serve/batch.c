@@ -9,6 +9,10 @@
  * that is all that going on needs: lines that have an answer are left out. To see that the answers are of these lines, the
  * custom_id of both is compared.
  *
+ * An answer that says that the engine failed (429, 500 and above) is not the last word on its line. It is asked again after a
+ * while, with others in between, a few times; then the answer is kept, and the next run of the command drops it from the file
+ * and asks once more.
+ *
  * The file is read more than once, and may grow meanwhile. Only lines that were there at the first reading count; the next
  * run of the same command answers the others. */
 #include "frontends/serve/batch_file.h"
@@ -21,15 +25,27 @@
 #include "frontends/serve/serve.h"
 #include "runtime/base/hash.h"
 
+enum { TRIES_MOST = 3 };
+#define PAUSE_FIRST 0.25 /* seconds before a line is asked again; the next time four times as long */
 #define ANSWER_MOST ((size_t)1 << 30)
 static const char id_prefix[] = "batch_req_";
 
 typedef struct Pending {
-    TnCall *call;
+    TnCall *call;  /* NULL: it waits to be asked again */
+    TnBuf text;    /* the line */
+    bool too_long; /* it is not all there */
+    bool routed;   /* the answer is an endpoint's; else it says why the line is no request */
     uint64_t number;
     TernText custom; /* in the call's arena */
+    unsigned tries;
+    double after; /* when it is asked again */
     struct Pending *next;
 } Pending;
+
+/* An answer that the next run drops. */
+typedef struct Failed {
+    uint64_t line, answer; /* numbers of lines, of the requests and of the answers */
+} Failed;
 
 typedef struct Batch {
     TnServer server;
@@ -40,8 +56,11 @@ typedef struct Batch {
     TnAnswers answers;
     uint64_t n_lines, n_bytes; /* of the whole file, when it was counted */
     uint64_t *marks; /* for each line of the shard that has an answer: mark_of its custom_id; 0: none */
+    Failed *failed;
+    size_t n_failed, cap_failed;
     Pending *pending;
-    bool ended; /* no more lines are read */
+    bool ended;       /* no more lines are read */
+    bool ended_early; /* and those that have not begun are left */
     TernStatus status;
     TernError *err;
 } Batch;
@@ -89,6 +108,11 @@ static TernStatus refuse_answer(const Batch *b, uint64_t number, const char *why
                    number, why);
 }
 
+/* Whether the same request may get another answer another time. */
+static bool may_pass(unsigned long status) {
+    return status == 429 || status >= 500;
+}
+
 /* The line that an answer is of; 0: it is no answer. */
 static uint64_t line_of(const TnJsonNode *answer) {
     const TnJsonNode *id = tn_json_member(answer, "id");
@@ -116,10 +140,13 @@ static TernStatus take_answer(Batch *b, const TnLines *l) {
     else if (*mark_at(b, number))
         why = "got a second answer to a line";
     if (!why) {
-        const TnJsonNode *status = tn_json_member(tn_json_member(answer, "response"), "status_code");
+        const TnJsonNode *v = tn_json_member(tn_json_member(answer, "response"), "status_code");
+        unsigned long status = v && v->kind == TN_JSON_INT ? strtoul(v->text, NULL, 10) : 0;
+        Failed failed = {number, l->number};
         *mark_at(b, number) = mark_of(tn_json_member(answer, "custom_id"));
-        b->counts->found++;
-        b->counts->refused += !(status && status->kind == TN_JSON_INT && strcmp(status->text, "200") == 0);
+        if (may_pass(status)) TN_PUSH(b->failed, b->n_failed, b->cap_failed, failed);
+        b->counts->found += !may_pass(status);
+        b->counts->refused += status != 200 && !may_pass(status);
     }
     tn_arena_free(&arena);
     return why ? refuse_answer(b, l->number, why) : TERN_OK;
@@ -170,6 +197,19 @@ static TernStatus compare(Batch *b) {
     return st;
 }
 
+/* Drops the answers that are not the last word, when they are known to be this batch's. */
+static TernStatus drop_failed(Batch *b) {
+    uint64_t *numbers = tn_xcalloc(b->n_failed + 1, sizeof *numbers);
+    for (size_t i = 0; i < b->n_failed; i++) {
+        numbers[i] = b->failed[i].answer;
+        *mark_at(b, b->failed[i].line) = 0;
+    }
+    b->counts->again = b->n_failed;
+    TernStatus st = b->n_failed ? tn_answers_drop(&b->answers, numbers, b->n_failed, b->err) : TERN_OK;
+    free(numbers);
+    return st;
+}
+
 /* ---- Answers */
 
 /* {"error": X} gives X. */
@@ -181,18 +221,19 @@ static void put_inner_error(const TnCall *call, TnBuf *out) {
     tn_arena_free(&arena);
 }
 
-/* routed: the answer is an endpoint's; else it says why the line is no request. */
-static void put_answer(Batch *b, const TnCall *call, uint64_t number, TernText custom, bool routed) {
+static void put_answer(Batch *b, const Pending *p) {
+    const TnCall *call = p->call;
+    const TernText custom = p->custom;
     TnBuf line = {0};
     size_t n = call->out.len;
     while (n && call->out.data[n - 1] == '\n') n--;
-    tn_buf_printf(&line, "{\"id\": \"%s%" PRIu64 "\", \"custom_id\": ", id_prefix, number);
+    tn_buf_printf(&line, "{\"id\": \"%s%" PRIu64 "\", \"custom_id\": ", id_prefix, p->number);
     if (custom.data)
         tn_put_string(&line, custom.data, custom.size);
     else
         tn_buf_puts(&line, "null");
     tn_buf_puts(&line, ", \"response\": ");
-    if (routed) {
+    if (p->routed) {
         tn_buf_printf(&line, "{\"status_code\": %u, \"request_id\": \"%s\", \"body\": ", call->status,
                       call->id);
         tn_buf_put(&line, call->out.data, n);
@@ -209,20 +250,6 @@ static void put_answer(Batch *b, const TnCall *call, uint64_t number, TernText c
         show_progress(b);
     }
     tn_buf_free(&line);
-}
-
-static void take_done(Batch *b) {
-    for (Pending **at = &b->pending; *at;) {
-        Pending *p = *at;
-        if (!p->call->complete) { /* only this thread writes it */
-            at = &p->next;
-            continue;
-        }
-        *at = p->next;
-        if (!p->call->gone) put_answer(b, p->call, p->number, p->custom, true);
-        tn_call_release(p->call);
-        free(p);
-    }
 }
 
 /* ---- Requests */
@@ -264,14 +291,14 @@ static bool check_line(TnCall *call, const Line *line) {
 }
 
 /* Reads a line into a call. False: it is no request, and the call is refused. */
-static bool read_line(const TnLines *l, TnCall *call, TernText *custom) {
+static bool read_line(const Pending *p, TnCall *call, size_t most, TernText *custom) {
     const TnParam *const table = params;
     TernError err = {0};
     Line line = {.body = NULL};
-    if (l->too_long)
+    if (p->too_long)
         return tn_call_refuse(call, 400, "line_too_long", NULL,
-                              "got a line of more than %zu bytes, expected at most that", l->most);
-    if (tn_json_tree(l->text.data, l->text.len, &call->parsed, &call->json, &err) != TERN_OK)
+                              "got a line of more than %zu bytes, expected at most that", most);
+    if (tn_json_tree(p->text.data, p->text.len, &call->parsed, &call->json, &err) != TERN_OK)
         return tn_call_refuse(call, 400, "invalid_json", NULL, "the line is not JSON: %s", err.text);
     if (call->json->kind != TN_JSON_OBJECT)
         return tn_call_refuse(call, 400, "invalid_json", NULL, "the line: got %s, expected an object",
@@ -284,21 +311,55 @@ static bool read_line(const TnLines *l, TnCall *call, TernText *custom) {
     return tn_route_find(call, "POST", line.url.data);
 }
 
-static void submit_line(Batch *b) {
-    TnCall *call = tn_call_create(&b->server, NULL);
-    TernText custom = {NULL, 0};
-    uint64_t number = b->lines.number;
-    bool routed = read_line(&b->lines, call, &custom);
-    if (routed) tn_route_handle(call);
-    if (!call->submitted) {
-        put_answer(b, call, number, custom, routed);
-        tn_call_release(call);
-        return;
+/* ---- Lines that were begun */
+
+static void ask(Batch *b, Pending *p) {
+    p->call = tn_call_create(&b->server, NULL);
+    p->custom = (TernText){NULL, 0};
+    p->tries++;
+    p->routed = read_line(p, p->call, b->server.o->body_most, &p->custom);
+    if (p->routed) tn_route_handle(p->call);
+}
+
+/* Takes an answer, or has the line asked again. True: the line is done. */
+static bool is_done(Batch *b, Pending *p) {
+    if (!p->call->complete) return false; /* only this thread writes it */
+    bool keep = !p->call->gone,
+         again = keep && p->routed && may_pass(p->call->status) && p->tries < TRIES_MOST && !b->ended_early;
+    if (keep && !again) put_answer(b, p);
+    tn_call_release(p->call);
+    p->call = NULL;
+    if (!again) return true;
+    b->counts->again++;
+    p->after = tn_os_seconds() + PAUSE_FIRST * (double)(1u << 2 * (p->tries - 1));
+    return false;
+}
+
+static void look_at_pending(Batch *b) {
+    for (Pending **at = &b->pending; *at;) {
+        Pending *p = *at;
+        if (!p->call && !b->ended_early && tn_os_seconds() >= p->after) ask(b, p);
+        if (p->call ? !is_done(b, p) : !b->ended_early) {
+            at = &p->next;
+            continue;
+        }
+        *at = p->next;
+        tn_buf_free(&p->text);
+        free(p);
     }
+}
+
+static void begin_line(Batch *b) {
     Pending **end = &b->pending, *p = tn_xcalloc(1, sizeof *p);
-    *p = (Pending){.call = call, .number = number, .custom = custom};
+    *p = (Pending){.text = b->lines.text, .too_long = b->lines.too_long, .number = b->lines.number};
+    b->lines.text = (TnBuf){0};
     while (*end) end = &(*end)->next;
     *end = p;
+    ask(b, p);
+    if (p->call->submitted || !is_done(b, p)) return;
+    *end = NULL;
+    tn_buf_free(&p->text);
+    free(p);
 }
 
 static bool next_line(Batch *b) {
@@ -312,15 +373,15 @@ static bool next_line(Batch *b) {
 
 /* Calls that have not begun will not be answered. */
 static void give_up(Batch *b) {
-    b->ended = true;
+    b->ended = b->ended_early = true;
     for (Pending *p = b->pending; p; p = p->next)
-        if (b->status != TERN_OK || (p->call->n_started == 0 && p->call->embed.done == 0))
+        if (p->call && (b->status != TERN_OK || (p->call->n_started == 0 && p->call->embed.done == 0)))
             p->call->gone = true;
 }
 
 static bool feed(TnServer *server) {
     Batch *b = server->feeder;
-    take_done(b);
+    look_at_pending(b);
     size_t most = server->n_views ? server->n_views : 1;
     for (;;) {
         pthread_mutex_lock(&server->lock);
@@ -329,7 +390,7 @@ static bool feed(TnServer *server) {
         if (draining || b->status != TERN_OK) give_up(b);
         if (b->ended || enough) break;
         if (next_line(b))
-            submit_line(b);
+            begin_line(b);
         else if (b->status == TERN_OK)
             b->ended = true;
     }
@@ -345,7 +406,8 @@ static TernStatus work(Batch *b) {
     b->marks = tn_xcalloc((size_t)(b->n_lines / o->n_shards + 1), sizeof *b->marks);
     TN_TRY(tn_answers_open(&b->answers, o->out, b->err));
     TN_TRY(take_answers(b));
-    if (b->counts->found) TN_TRY(compare(b));
+    if (b->counts->found || b->n_failed) TN_TRY(compare(b));
+    TN_TRY(drop_failed(b));
     b->counts->answered = b->counts->found;
     show_progress(b);
     TN_TRY(tn_lines_start(&b->lines, o->in, b->in, b->server.o->body_most, b->err));
@@ -375,6 +437,7 @@ TernStatus tn_batch(const TnServeOptions *options, const TnBatchOptions *batch, 
     tn_server_close(&b->server);
     tn_lines_free(&b->lines);
     free(b->marks);
+    free(b->failed);
     free(b);
     return st == TERN_OK ? closed : st;
 }

@@ -2,6 +2,9 @@
 #include "frontends/serve/batch_file.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -91,8 +94,10 @@ TernStatus tn_answers_open(TnAnswers *a, const char *path, TernError *err) {
         return tn_fail(err, TERN_ERR_INPUT, "%s: got no regular file, expected one: a batch goes on from it",
                        path);
     }
-    if (flock(a->fd, LOCK_EX | LOCK_NB) == 0) return TERN_OK;
-    TernStatus bad = errno == EWOULDBLOCK ? tn_fail(err, TERN_ERR_ENV, "%s: another batch writes it", path)
+    struct stat now; /* another batch may have put a file in its place (tn_answers_drop) */
+    bool locked = flock(a->fd, LOCK_EX | LOCK_NB) == 0;
+    if (locked && stat(path, &now) == 0 && now.st_ino == st.st_ino && now.st_dev == st.st_dev) return TERN_OK;
+    TernStatus bad = locked || errno == EWOULDBLOCK ? tn_fail(err, TERN_ERR_ENV, "%s: another batch writes it", path)
                                           : refuse(path, "cannot be locked", err);
     close(a->fd);
     a->fd = -1;
@@ -116,6 +121,43 @@ TernStatus tn_answers_put(TnAnswers *a, const TnBuf *line, TernError *err) {
     }
     a->end += line->len;
     return TERN_OK;
+}
+
+static TernStatus copy_others(TnAnswers *from, TnAnswers *to, TnLines *l, const uint64_t *numbers, size_t n,
+                              TernError *err) {
+    TernStatus st;
+    TN_TRY(tn_lines_start(l, from->path, from->fd, SIZE_MAX, err));
+    for (size_t i = 0; tn_lines_next(l, &st, err);) {
+        if (i < n && l->number == numbers[i]) {
+            i++;
+            continue;
+        }
+        tn_buf_put(&l->text, "\n", 1);
+        TN_TRY(tn_answers_put(to, &l->text, err));
+    }
+    if (st == TERN_OK && fsync(to->fd) != 0) st = refuse(to->path, "cannot be written", err);
+    return st;
+}
+
+TernStatus tn_answers_drop(TnAnswers *a, const uint64_t *numbers, size_t n, TernError *err) {
+    char real[PATH_MAX], path[PATH_MAX + 8];
+    struct stat old;
+    if (!realpath(a->path, real) || fstat(a->fd, &old) != 0) return refuse(a->path, "cannot be read", err);
+    snprintf(path, sizeof path, "%s.new", real);
+    TnAnswers to = {.path = path,
+                    .fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, old.st_mode & 0777)};
+    if (to.fd < 0) return refuse(path, "cannot be written", err);
+    TnLines *l = calloc(1, sizeof *l);
+    TernStatus st = l ? TERN_OK : tn_fail(err, TERN_ERR_MEMORY, "%s: no memory to copy it", path);
+    if (st == TERN_OK && flock(to.fd, LOCK_EX | LOCK_NB) != 0) st = refuse(path, "cannot be locked", err);
+    if (st == TERN_OK) st = copy_others(a, &to, l, numbers, n, err);
+    if (st == TERN_OK && rename(path, real) != 0) st = refuse(path, "cannot be renamed", err);
+    if (st != TERN_OK) (void)unlink(path);
+    close(st == TERN_OK ? a->fd : to.fd);
+    if (st == TERN_OK) a->fd = to.fd, a->end = to.end;
+    if (l) tn_lines_free(l);
+    free(l);
+    return st;
 }
 
 TernStatus tn_answers_close(TnAnswers *a, TernError *err) {

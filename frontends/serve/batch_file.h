@@ -46,6 +46,9 @@ TernStatus tn_answers_open(TnAnswers *a, const char *path, TernError *err);
 TernStatus tn_answers_put(TnAnswers *a, const TnBuf *line, TernError *err);
 /* Cuts off what follows `end`. */
 TernStatus tn_answers_cut(TnAnswers *a, TernError *err);
+/* Puts a file without some lines, by their numbers in rising order, in its place: a process that is killed meanwhile leaves the
+ * one or the other. */
+TernStatus tn_answers_drop(TnAnswers *a, const uint64_t *numbers, size_t n, TernError *err);
 /* Brings all of it to the disk, and closes. */
 TernStatus tn_answers_close(TnAnswers *a, TernError *err);
 

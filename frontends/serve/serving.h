@@ -86,7 +86,8 @@ TernStatus tn_serve(const TnServeOptions *options, TernError *err);
  * "body": {..}}. Its answer is a line of the other file: {"id": "batch_req_7", "custom_id": "a", "response":
  * {"status_code": 200, "request_id": .., "body": {..}}, "error": null}; 7 is the number of the line. A request that its
  * endpoint refuses has that status and the error object as its body; a line that is no request has no response, and the
- * error object as `error`. */
+ * error object as `error`. An answer with the status 429 or from 500 on is an error of the engine and not of the request, and
+ * may pass: such a line is asked three times, and again by the next run. */
 typedef struct TnBatchOptions {
     const char *in, *out;
     uint32_t shard, n_shards; /* of n shards, shard i from 1 has the lines i, i + n, .. */
@@ -97,6 +98,7 @@ typedef struct TnBatchCounts {
     uint64_t found;    /* those that were answered before */
     uint64_t answered; /* all that are, in the end */
     uint64_t refused;  /* those of them without the status 200 */
+    uint64_t again;    /* times that a line was asked again: its answer was an error that may pass */
     bool grown; /* the file of requests has grown since its lines were counted; what came is not answered */
 } TnBatchCounts;
 /* Answers what is not answered yet, and appends each answer when it is there. `options` needs models, sampler, max_tokens,

@@ -133,6 +133,39 @@ def files(b):
         true("a device: " + said, status == 1)
 
 
+def fails(b):
+    """The engine fails: lines are asked again, three times in a run, and by the next run."""
+    source, to = b.write([line("a", C, {"prompt": "sun"}), line("b", C, {"prompt": "sun", "n": 0}), line("c", C, {"prompt": ["hi", "sun"]})]), b.folder + "/fails"
+    check("a run", b.run(source, b.folder + "/sound")[0], 1)
+    sound = plain(b.folder + "/sound")
+    check("its statuses", [a["response"]["status_code"] for a in sound], [200, 400, 200])
+    good = b.model
+    b.model = b.folder + "/nan.gguf"
+    subprocess.run([sys.executable, os.path.dirname(os.path.abspath(__file__)) + "/../support/gguf_edit.py", good, b.model, "tensor:output_norm.weight@0=nan"], check=True)
+    begun = time.monotonic()
+    status, said = b.run(source, to)
+    true("asked three times: " + said, status == 1 and said.endswith("/fails: 3 of 3 lines answered, 3 with an error, 4 asked again\n"))
+    true("with pauses", time.monotonic() - begun > 1.25)
+    check("the last answer is kept", [(a["response"]["status_code"], a["response"]["body"]["error"]["code"]) for a in answers(to)],
+          [(500, "engine_error"), (400, "invalid_value"), (500, "engine_error")])
+    kept = open(to).read()
+    b.model = good
+    other = b.write([line("x", C, {"prompt": "sun"})] * 3)
+    true("another batch", "with another custom_id" in b.run(other, to)[1])
+    check("its file stays", open(to).read(), kept)
+    status, said = b.run(source, to)
+    true("the next run asks again: " + said, status == 1 and said.endswith("/fails: 3 of 3 lines answered, 1 of them before, 1 with an error, 2 asked again\n"))
+    check("as if nothing had failed", plain(to), sound)
+    check("nothing is left", sorted(x for x in os.listdir(b.folder) if x.startswith("fails")), ["fails"])
+    for status in (429, 503):
+        text = open(to).read().splitlines(True)
+        at = [i for i, x in enumerate(text) if '"c"' in x][0]
+        text[at] = text[at].replace('"status_code": 200', '"status_code": %d' % status)
+        open(to, "w").writelines(text)
+        true("%d" % status, b.run(source, to)[1].endswith("1 asked again\n"))
+        check("then", plain(to), sound)
+
+
 def grows(b):
     """A file of requests that grows after its lines were counted: by far more than what was counted has room for."""
     source, to = b.write([line("a", C, {"prompt": "count", "ignore_eos": True, "n": 6})] * 4), b.folder + "/grown"
@@ -241,6 +274,7 @@ def main():
         whole(b)
         refusals(b)
         files(b)
+        fails(b)
         locked(b)
         grows(b)
         n = 150
