@@ -295,6 +295,7 @@ TnServeOptions serve_options(ServeModels *s) {
                             .sampler = sampler_of_flags(g),
                             .max_tokens = g->n > 0 ? (uint32_t)g->n : 0,
                             .draft_max = (uint32_t)g->draft,
+                            .max_pause = (double)s->f->max_pause / 1e3,
                             .now = s->f->now,
                             .ending = ending,
                             .user = s};

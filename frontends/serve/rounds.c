@@ -80,6 +80,10 @@ static void free_slot(TnServer *server, TnChoice *c) {
 /* Takes the call out of the list. It must be complete. */
 static void drop(TnServer *server, TnCall *call) {
     TnCall **at = &server->calls;
+    if (server->embedding == call) {
+        tern_embed_end(tn_model_of(server, call->plan.model)->embedder);
+        server->embedding = NULL;
+    }
     for (size_t i = 0; i < call->n_choices; i++)
         if (call->choices[i].sequence) free_slot(server, &call->choices[i]);
     while (*at != call) at = &(*at)->next;
@@ -278,33 +282,77 @@ static void admit(TnServer *server) {
     if (!server->calls) server->n_turns = 0;
 }
 
-/* ---- Vectors: a round runs as many texts as run side by side, of one call, so that answers wait for no more than these */
+/* ---- Vectors: as many texts as run side by side, of one call, a step a round. While answers are made, a step is as long as a
+ * prompt may keep them waiting. */
 
-static void embed_some(TnServer *server) {
-    TnCall *call = next_call(server, NULL);
-    if (!call) return;
-    turn_of(server, call->client)->turn = ++server->turn;
-    TnEmbedPlan *e = &call->embed;
-    TernError err = {0};
-    size_t n = e->n - e->done, most = call->plan.model->embed_slots;
-    if (n > most) n = most;
-    bool first = e->done == 0;
-    TernEmbedder *embedder = tn_model_of(server, call->plan.model)->embedder;
-    TernStatus st = tern_embed(embedder, e->texts + e->done, n, call->plan.shape->vector, call, &err);
-    if (st != TERN_OK) {
-        fail_call(server, call, st, &err);
-        return;
+enum { ROWS_FIRST = 16 }; /* of a step before it is known how long rows take, and the least later */
+
+static bool answers_run(const TnServer *server) {
+    for (size_t i = 0; i < server->o->n_models; i++) {
+        const TernGenerator *g = server->models[i].generator;
+        if (g && tern_generator_running(g)) return true;
     }
-    e->done += n;
+    return false;
+}
+
+/* The rows of the next step; 0: as many as fit. */
+static size_t rows_of_step(const TnServer *server) {
+    if (server->o->max_pause <= 0 || !answers_run(server)) return 0;
+    double n = server->row_seconds > 0 ? server->o->max_pause / server->row_seconds : 0;
+    return n < ROWS_FIRST ? ROWS_FIRST : n < 1e6 ? (size_t)n : (size_t)1e6;
+}
+
+static TnCall *begin_vectors(TnServer *server) {
+    TnCall *call = next_call(server, NULL);
+    TernError err = {0};
+    if (!call) return NULL;
+    turn_of(server, call->client)->turn = ++server->turn;
+    const TnServeModel *model = call->plan.model;
+    TnEmbedPlan *e = &call->embed;
+    e->n_chunk = e->n - e->done < model->embed_slots ? e->n - e->done : model->embed_slots;
+    TernStatus st = tern_embed_begin(tn_model_of(server, model)->embedder, e->texts + e->done, e->n_chunk,
+                                     call->plan.shape->vector, call, &err);
+    if (st == TERN_OK) return server->embedding = call;
+    fail_call(server, call, st, &err);
+    return NULL;
+}
+
+static void end_vectors(TnServer *server, TnCall *call) {
+    TnEmbedPlan *e = &call->embed;
+    bool first = e->done == 0;
+    tern_embed_end(tn_model_of(server, call->plan.model)->embedder);
+    server->embedding = NULL;
+    e->done += e->n_chunk;
     if (first) mark_begun(server, call);
     pthread_mutex_lock(&server->lock);
-    server->metrics.embeddings_total += (double)n;
+    server->metrics.embeddings_total += (double)e->n_chunk;
     pthread_mutex_unlock(&server->lock);
     if (e->done < e->n) return;
     call->plan.shape->finish(call, &call->making);
     tn_call_put(call, &call->making);
     tn_call_complete(call, 200, "application/json");
     drop(server, call);
+}
+
+static void embed_some(TnServer *server) {
+    TnCall *call = server->embedding ? server->embedding : begin_vectors(server);
+    TernError err = {0};
+    int more;
+    if (!call) return;
+    size_t rows = rows_of_step(server);
+    double begun = tn_os_seconds();
+    TernStatus st = tern_embed_step(tn_model_of(server, call->plan.model)->embedder, rows, &more, &err);
+    double seconds = now_since(begun);
+    if (rows && more)
+        server->row_seconds =
+            (server->row_seconds + seconds / (double)rows) / (server->row_seconds > 0 ? 2 : 1);
+    pthread_mutex_lock(&server->lock);
+    server->metrics.embedding_steps_total++;
+    pthread_mutex_unlock(&server->lock);
+    if (st != TERN_OK)
+        fail_call(server, call, st, &err);
+    else if (!more)
+        end_vectors(server, call);
 }
 
 /* ---- The round */

@@ -123,6 +123,7 @@ typedef struct TnPlan {
 typedef struct TnEmbedPlan {
     TernEmbedText *texts; /* NULL: the call does not ask for vectors */
     size_t n, done, n_ids;
+    size_t n_chunk; /* those that are being made */
     bool base64;
 } TnEmbedPlan;
 
@@ -413,10 +414,12 @@ struct TnServer {
      * thread. */
     bool (*feed)(TnServer *server);
     void *feeder;
-    TnCall *calls;     /* in the order of their arrival */
-    TnModel *wanted;   /* that is to be loaded next; NULL: none */
-    double since;      /* when the call came that waits for room */
-    TnMetrics retired; /* what generators have counted that are gone */
+    TnCall *calls;      /* in the order of their arrival */
+    TnModel *wanted;    /* that is to be loaded next; NULL: none */
+    double since;       /* when the call came that waits for room */
+    TnMetrics retired;  /* what generators have counted that are gone */
+    TnCall *embedding;  /* whose vectors the embedder makes; NULL: none */
+    double row_seconds; /* of steps that make vectors, on average of late; 0: not known */
     TnTurn *turns;
     size_t n_turns, cap_turns;
     uint64_t turn;

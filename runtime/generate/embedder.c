@@ -2,7 +2,7 @@
  *
  * Texts run side by side, as many in a step as there are slots and rows for. They give their rows in the order of the
  * batch, which is that of the texts, so a vector is finished when its text's last row comes, and one sum is enough. A text
- * with more rows than a step has runs alone, in chunks. */
+ * for whose rows a step has no more room goes on in the next one, where it left off: how it is cut changes no bit. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,14 +24,16 @@ struct TernEmbedder {
     TernVocab *own_vocab;
     uint32_t slots, context, batch;
     TernPooling pooling;
-    bool normalize, busy;
-    TernRow *rows; /* [most] of a step, where most is the larger of batch and context */
+    bool normalize;
+    bool busy, stepping; /* between begin and end; in a step */
+    TernRow *rows;       /* [batch] of a step */
     double *sum;   /* [n_hidden] */
     float *x;      /* [n_hidden] */
     /* of the current call */
-    const Part *parts;
-    size_t first;   /* text of the step's slot 0 */
-    size_t text, i; /* of the next row with a result: its text and place there, among those with one */
+    Part *parts;
+    size_t n;
+    size_t at, from; /* the first text that has not run to its end, and how many of its ids have run */
+    size_t text, i;  /* of the next row with a result: its text and place there, among those with one */
     bool cancelled;
     TernVectorFn *vector;
     void *user;
@@ -124,11 +126,11 @@ static TernStatus fill(TernEmbedder *e, TernModel *model, TernPool *pool, const 
     TernEmbedderOptions o = {.size = sizeof o};
     TN_TRY(tn_options_take(&embedder_shape, given, &o, err));
     TN_TRY(take_options(e, &o, err));
-    size_t n = 0, most = e->batch > e->context ? e->batch : e->context;
+    size_t n = 0;
     const void *image = o.vocab ? NULL : tern_model_vocab(model, &n);
     if (image) TN_TRY(tern_vocab_open(image, n, &e->own_vocab, err));
     e->vocab = o.vocab ? o.vocab : e->own_vocab;
-    e->rows = calloc(most, sizeof *e->rows);
+    e->rows = calloc(e->batch, sizeof *e->rows);
     e->sum = calloc(e->info.n_hidden, sizeof *e->sum);
     e->x = calloc(e->info.n_hidden, sizeof *e->x);
     if (!e->rows || !e->sum || !e->x) return no_memory(err);
@@ -159,6 +161,7 @@ TernStatus tern_embedder_create(TernModel *model, TernPool *pool, const TernEmbe
 
 void tern_embedder_destroy(TernEmbedder *e) {
     if (!e) return;
+    tern_embed_end(e);
     tern_session_destroy(e->session);
     tern_vocab_close(e->own_vocab);
     free(e->rows);
@@ -259,34 +262,38 @@ static uint32_t want_of(const TernEmbedder *e, size_t i, size_t n) {
     return needed ? TERN_WANT_HIDDEN : TERN_WANT_NOTHING;
 }
 
-/* Runs the next texts, at least one. Returns in *done how many. */
-static TernStatus run_some(TernEmbedder *e, size_t at, size_t n, size_t *done, TernError *err) {
-    size_t rows = 0, k = 0;
-    for (; at + k < n && k < e->slots; k++) {
-        const Part *p = &e->parts[at + k];
-        if (k && rows + p->n > e->batch) break;
-        for (size_t i = 0; i < p->n; i++)
-            e->rows[rows++] = (TernRow){p->ids[i], (uint32_t)k, want_of(e, i, p->n)};
-    }
-    *done = k;
-    e->text = at;
-    e->i = 0;
-    TernStatus st = tern_session_step(e->session, e->rows, rows, take_row, e, err);
+/* ---- Steps */
+
+/* Adds the next rows of text i, from its id `from` on; returns how many of its ids have run then. */
+static size_t add_rows(TernEmbedder *e, size_t i, size_t from, size_t most, size_t *rows) {
+    const Part *p = &e->parts[i];
+    for (; from < p->n && *rows < most; from++)
+        e->rows[(*rows)++] = (TernRow){p->ids[from], (uint32_t)(i % e->slots), want_of(e, from, p->n)};
+    return from;
+}
+
+/* Slots of texts that have run are empty again; all of them after a failure. */
+static void clear(TernEmbedder *e, size_t from, size_t to) {
     TernError ignored;
-    for (uint32_t slot = 0; slot < k; slot++) (void)tern_session_truncate(e->session, slot, 0, &ignored);
+    for (size_t i = from; i < to; i++)
+        (void)tern_session_truncate(e->session, (uint32_t)(i % e->slots), 0, &ignored);
+}
+
+static TernStatus run_step(TernEmbedder *e, size_t most, TernError *err) {
+    size_t rows = 0, first = e->at;
+    do {
+        e->from = add_rows(e, e->at, e->from, most, &rows);
+        if (e->from < e->parts[e->at].n) break;
+        e->at++;
+        e->from = 0;
+    } while (e->at < e->n && e->at - first < e->slots && rows < most);
+    TernStatus st = tern_session_step(e->session, e->rows, rows, take_row, e, err);
+    clear(e, first, st == TERN_OK ? e->at : e->at + (e->at < e->n));
     return st == TERN_ERR_NUMERIC ? tn_fail_in(err, st, "text %zu", e->text) : st;
 }
 
-static TernStatus run(TernEmbedder *e, size_t n, TernError *err) {
-    for (size_t at = 0, done; at < n; at += done) {
-        TN_TRY(run_some(e, at, n, &done, err));
-        if (e->cancelled) return tn_fail(err, TERN_ERR_CANCELLED, "cancelled by the caller's function");
-    }
-    return TERN_OK;
-}
-
-TernStatus tern_embed(TernEmbedder *e, const TernEmbedText *texts, size_t n, TernVectorFn *vector, void *user,
-                      TernError *err) {
+TernStatus tern_embed_begin(TernEmbedder *e, const TernEmbedText *texts, size_t n, TernVectorFn *vector,
+                            void *user, TernError *err) {
     tn_error_clear(err);
     if (!e) return tn_fail_null("embedder", err);
     if (!texts && n) return tn_fail_null("texts", err);
@@ -296,21 +303,56 @@ TernStatus tern_embed(TernEmbedder *e, const TernEmbedText *texts, size_t n, Ter
             "a call of this embedder is under way: the function that gets vectors must not call it");
     Part *parts = calloc(n + 1, sizeof *parts);
     if (!parts) return no_memory(err);
+    e->busy = true;
+    e->parts = parts;
+    e->n = n;
+    e->at = e->from = e->text = e->i = 0;
+    e->vector = vector;
+    e->user = user;
+    e->cancelled = false;
     TernStatus st = TERN_OK;
     for (size_t i = 0; i < n && st == TERN_OK; i++) {
         st = take_text(e, (const TernEmbedText *)(const void *)((const char *)texts + i * texts->size),
                        &parts[i], err);
         if (st != TERN_OK) st = tn_fail_in(err, st, "text %zu", i);
     }
-    e->parts = parts;
-    e->vector = vector;
-    e->user = user;
-    e->cancelled = false;
-    e->busy = true;
-    if (st == TERN_OK) st = run(e, n, err);
-    e->busy = false;
+    if (st != TERN_OK) tern_embed_end(e);
+    return st;
+}
+
+TernStatus tern_embed_step(TernEmbedder *e, size_t rows, int *more, TernError *err) {
+    tn_error_clear(err);
+    if (!e) return tn_fail_null("embedder", err);
+    TN_NEED(more, err);
+    *more = 0;
+    if (!e->busy || e->stepping)
+        return tn_fail(err, TERN_ERR_INPUT, "%s",
+                       e->busy ? "a step of this embedder is under way" : "no texts were begun");
+    if (e->at == e->n) return TERN_OK;
+    e->stepping = true;
+    TernStatus st = run_step(e, rows && rows < e->batch ? rows : e->batch, err);
+    e->stepping = false;
+    if (st == TERN_OK && e->cancelled)
+        st = tn_fail(err, TERN_ERR_CANCELLED, "cancelled by the caller's function");
+    if (st != TERN_OK) e->at = e->n, e->from = 0;
+    *more = e->at < e->n;
+    return st;
+}
+
+void tern_embed_end(TernEmbedder *e) {
+    if (!e || !e->busy || e->stepping) return;
+    if (e->at < e->n && e->from) clear(e, e->at, e->at + 1);
+    for (size_t i = 0; i < e->n; i++) free(e->parts[i].ids);
+    free(e->parts);
     e->parts = NULL;
-    for (size_t i = 0; i < n; i++) free(parts[i].ids);
-    free(parts);
+    e->busy = false;
+}
+
+TernStatus tern_embed(TernEmbedder *e, const TernEmbedText *texts, size_t n, TernVectorFn *vector, void *user,
+                      TernError *err) {
+    TernStatus st = tern_embed_begin(e, texts, n, vector, user, err);
+    if (st != TERN_OK) return st;
+    for (int more = 1; more && st == TERN_OK;) st = tern_embed_step(e, 0, &more, err);
+    tern_embed_end(e);
     return st;
 }

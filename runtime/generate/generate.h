@@ -323,6 +323,13 @@ typedef int TernVectorFn(void *user, const TernVector *vector);
  * which text. After any failure the embedder can be used again. */
 TERN_API TernStatus tern_embed(TernEmbedder *embedder, const TernEmbedText *texts, size_t n,
                                TernVectorFn *vector, void *user, TernError *err);
+/* The same a step at a time, for a caller that has other work between steps: begin checks and copies the texts' ids, step runs
+ * at most `rows` rows (0: as many as fit) and says whether there are more, and end lets go, also in the middle. An embedder has
+ * one call at a time. After a failed step there is nothing more to run. */
+TERN_API TernStatus tern_embed_begin(TernEmbedder *embedder, const TernEmbedText *texts, size_t n,
+                                     TernVectorFn *vector, void *user, TernError *err);
+TERN_API TernStatus tern_embed_step(TernEmbedder *embedder, size_t rows, int *more, TernError *err);
+TERN_API void tern_embed_end(TernEmbedder *embedder);
 
 #ifdef __cplusplus
 }

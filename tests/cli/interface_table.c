@@ -864,6 +864,10 @@ static void test_generate(void) {
     CALL(tern_embedder_bytes(NULL, pool, NULL, NULL, &err), REFUSED, "model is NULL");
     CALL(tern_embedder_bytes(model, pool, NULL, NULL, &err), REFUSED, "out");
     CALL(tern_embed(NULL, NULL, 0, NULL, NULL, &err), REFUSED, "embedder");
+    CALL(tern_embed_begin(NULL, NULL, 0, NULL, NULL, &err), REFUSED, "embedder");
+    int more = 0;
+    CALL(tern_embed_step(NULL, 0, &more, &err), REFUSED, "embedder");
+    SAFE((tern_embed_end(NULL), true));
     SAFE(tern_embedder_session(NULL) == NULL);
 #define EMBEDDER(text, ...)                                                                                  \
     FIELD(use_embedder(&o), text, TernEmbedderOptions, .pooling = TERN_POOLING_MEAN, __VA_ARGS__)
