@@ -153,45 +153,65 @@ static void begin(TnCall *call, size_t index, TnBuf *out) {
     if (!call->plan.tools) put_text_start(0, out);
 }
 
-static void piece(TnCall *call, size_t index, const TernPiece *p, TnBuf *out) {
-    (void)index;
-    if (!call->plan.tools) put_delta(0, "text_delta", "text", p->text, p->size, out);
+static void put_use_start(TnCall *call, TnBuf *out) {
+    const TnToolText *t = tn_tools_so_far(&call->choices[0]);
+    TnBuf json = {0};
+    begin_event("content_block_start", &json);
+    tn_buf_printf(&json, ", \"index\": %zu, \"content_block\": ", call->n_blocks++);
+    put_use(&json, call, &t->calls[t->n_calls - 1], t->n_calls - 1, false);
+    end_event("content_block_start", &json, out);
 }
 
-static void put_calls(TnCall *call, const TnToolText *t, size_t index, TnBuf *out) {
-    for (size_t i = 0; i < t->n_calls; i++, index++) {
-        TnBuf json = {0};
-        begin_event("content_block_start", &json);
-        tn_buf_printf(&json, ", \"index\": %zu, \"content_block\": ", index);
-        put_use(&json, call, &t->calls[i], i, false);
-        end_event("content_block_start", &json, out);
-        put_delta(index, "input_json_delta", "partial_json", t->calls[i].arguments.data,
-                  t->calls[i].arguments.size, out);
-        put_block_stop(index, out);
+static void end_text(TnCall *call, TnBuf *out) {
+    if (call->text_open) put_block_stop(call->n_blocks - 1, out);
+    call->text_open = false;
+}
+
+/* What a part of a stream with tools becomes: a block of text or of a call after the other. */
+static void give(TnCall *call, size_t index, TnToolPart part, const char *bytes, size_t n, TnBuf *out) {
+    (void)index;
+    switch (part) {
+    case TN_PART_TEXT:
+        if (!call->text_open) put_text_start(call->n_blocks++, out);
+        call->text_open = true;
+        put_delta(call->n_blocks - 1, "text_delta", "text", bytes, n, out);
+        break;
+    case TN_PART_CALL:
+        end_text(call, out);
+        put_use_start(call, out);
+        break;
+    case TN_PART_ARGUMENTS:
+        put_delta(call->n_blocks - 1, "input_json_delta", "partial_json", bytes, n, out);
+        break;
+    case TN_PART_END:
+        put_block_stop(call->n_blocks - 1, out);
+        break;
     }
+}
+
+static void piece(TnCall *call, size_t index, const TernPiece *p, TnBuf *out) {
+    if (call->plan.tools)
+        tn_tools_stream(call, index, p->text, p->size, give, out);
+    else
+        put_delta(0, "text_delta", "text", p->text, p->size, out);
 }
 
 static void end(TnCall *call, size_t index, TnBuf *out) {
-    TnToolText t = {.n_calls = 0};
     TnBuf json = {0};
-    (void)index;
-    tn_tools_parse(call, 0, &t);
-    if (call->plan.tools && t.content.len) {
-        put_text_start(0, out);
-        put_delta(0, "text_delta", "text", t.content.data, t.content.len, out);
+    if (call->plan.tools) {
+        tn_tools_stream_end(call, index, give, out);
+        end_text(call, out);
+    } else {
+        put_block_stop(0, out);
     }
-    bool text = !call->plan.tools || t.content.len;
-    if (text) put_block_stop(0, out);
-    put_calls(call, &t, text, out);
     begin_event("message_delta", &json);
     tn_buf_puts(&json, ", \"delta\": {");
-    put_stop(&json, call, t.n_calls > 0);
+    put_stop(&json, call, call->plan.tools && tn_tools_so_far(&call->choices[0])->n_calls > 0);
     tn_buf_puts(&json, "}, \"usage\": ");
     put_usage(&json, call);
     end_event("message_delta", &json, out);
     begin_event("message_stop", &json);
     end_event("message_stop", &json, out);
-    tn_tools_free(&t);
 }
 
 static void finish(TnCall *call, TnBuf *out) {

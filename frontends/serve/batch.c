@@ -59,6 +59,7 @@ typedef struct Batch {
     Failed *failed;
     size_t n_failed, cap_failed;
     Pending *pending;
+    size_t n_waiting; /* of those: to be asked again */
     bool ended;       /* no more lines are read */
     bool ended_early; /* and those that have not begun are left */
     TernStatus status;
@@ -336,10 +337,12 @@ static bool is_done(Batch *b, Pending *p) {
 }
 
 static void look_at_pending(Batch *b) {
+    b->n_waiting = 0;
     for (Pending **at = &b->pending; *at;) {
         Pending *p = *at;
         if (!p->call && !b->ended_early && tn_os_seconds() >= p->after) ask(b, p);
         if (p->call ? !is_done(b, p) : !b->ended_early) {
+            b->n_waiting += !p->call;
             at = &p->next;
             continue;
         }
@@ -385,7 +388,7 @@ static bool feed(TnServer *server) {
     size_t most = server->n_views ? server->n_views : 1;
     for (;;) {
         pthread_mutex_lock(&server->lock);
-        bool draining = server->draining, enough = server->n_queued >= most;
+        bool draining = server->draining, enough = server->n_queued + b->n_waiting >= most;
         pthread_mutex_unlock(&server->lock);
         if (draining || b->status != TERN_OK) give_up(b);
         if (b->ended || enough) break;

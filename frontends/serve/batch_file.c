@@ -97,8 +97,9 @@ TernStatus tn_answers_open(TnAnswers *a, const char *path, TernError *err) {
     struct stat now; /* another batch may have put a file in its place (tn_answers_drop) */
     bool locked = flock(a->fd, LOCK_EX | LOCK_NB) == 0;
     if (locked && stat(path, &now) == 0 && now.st_ino == st.st_ino && now.st_dev == st.st_dev) return TERN_OK;
-    TernStatus bad = locked || errno == EWOULDBLOCK ? tn_fail(err, TERN_ERR_ENV, "%s: another batch writes it", path)
-                                          : refuse(path, "cannot be locked", err);
+    TernStatus bad = locked || errno == EWOULDBLOCK
+                         ? tn_fail(err, TERN_ERR_ENV, "%s: another batch writes it", path)
+                         : refuse(path, "cannot be locked", err);
     close(a->fd);
     a->fd = -1;
     return bad;

@@ -27,6 +27,7 @@ static void free_call(TnCall *call) {
         tn_buf_free(&call->choices[i].text);
         tn_buf_free(&call->choices[i].events);
         tn_odds_free(&call->choices[i].odds);
+        tn_tools_stream_free(call->choices[i].stream);
     }
     tern_grammar_destroy(call->plan.grammar);
     free(call->choices);

@@ -63,8 +63,33 @@ static void put_content(TnCall *call, size_t index, const char *text, size_t n, 
     tn_buf_free(&delta);
 }
 
+/* What a part of a stream with tools becomes. */
+static void give(TnCall *call, size_t index, TnToolPart part, const char *bytes, size_t n, TnBuf *out) {
+    size_t at = tn_tools_so_far(&call->choices[index])->n_calls - 1;
+    TnBuf delta = {0};
+    if (part == TN_PART_TEXT) put_content(call, index, bytes, n, out);
+    if (part != TN_PART_CALL && part != TN_PART_ARGUMENTS) return;
+    tn_buf_printf(&delta, "\"tool_calls\": [{\"index\": %zu, ", at);
+    if (part == TN_PART_CALL) {
+        tn_buf_printf(&delta,
+                      "\"id\": \"call_%s_%zu_%zu\", \"type\": \"function\", \"function\": {\"name\": ",
+                      call->id, index, at);
+        tn_put_string(&delta, bytes, n);
+        tn_buf_puts(&delta, ", \"arguments\": \"\"}}]");
+    } else {
+        tn_buf_puts(&delta, "\"function\": {\"arguments\": ");
+        tn_put_string(&delta, bytes, n);
+        tn_buf_puts(&delta, "}}]");
+    }
+    put_chunk(call, index, &delta, NULL, out);
+    tn_buf_free(&delta);
+}
+
 static void piece(TnCall *call, size_t index, const TernPiece *p, TnBuf *out) {
-    if (!call->plan.tools) put_content(call, index, p->text, p->size, out);
+    if (call->plan.tools)
+        tn_tools_stream(call, index, p->text, p->size, give, out);
+    else
+        put_content(call, index, p->text, p->size, out);
 }
 
 static const char *reason_of(const TnChoice *c, const TnToolText *t) {
@@ -88,22 +113,12 @@ static void put_calls(const TnCall *call, size_t index, const TnToolText *t, TnB
     tn_buf_puts(out, "]");
 }
 
-/* With tools an answer streams when it is whole: only then it is known which of it is a call. */
 static void end(TnCall *call, size_t index, TnBuf *out) {
     TnChoice *c = &call->choices[index];
-    TnBuf delta = {0}, none = {0};
-    TnToolText t = {0};
-    if (call->plan.tools) {
-        tn_tools_parse(call, index, &t);
-        if (t.content.len) put_content(call, index, t.content.data, t.content.len, out);
-        if (t.n_calls) {
-            put_calls(call, index, &t, &delta);
-            put_chunk(call, index, &delta, NULL, out);
-        }
-    }
-    put_chunk(call, index, &none, reason_of(c, &t), out);
-    tn_tools_free(&t);
-    tn_buf_free(&delta);
+    const TnBuf none = {0};
+    const TnToolText without = {.n_calls = 0};
+    if (call->plan.tools) tn_tools_stream_end(call, index, give, out);
+    put_chunk(call, index, &none, reason_of(c, call->plan.tools ? tn_tools_so_far(c) : &without), out);
 }
 
 static void put_message_of(TnCall *call, size_t index, TnBuf *out) {

@@ -93,9 +93,12 @@ static const char *text_of(const TnToolText *t) {
 static void put_output(TnBuf *out, TnCall *call) {
     TnToolText t = {.n_calls = 0};
     tn_tools_parse(call, 0, &t);
-    if (has_message(&t)) put_message(out, call, text_of(&t), t.content.len);
-    for (size_t i = 0; i < t.n_calls; i++) {
-        if (i || has_message(&t)) tn_buf_puts(out, ", ");
+    for (size_t i = 0; i <= t.n_calls; i++) {
+        bool message = i == t.text_at && has_message(&t);
+        if (message && i) tn_buf_puts(out, ", ");
+        if (message) put_message(out, call, text_of(&t), t.content.len);
+        if (i == t.n_calls) break;
+        if (i || message) tn_buf_puts(out, ", ");
         put_call(out, call, &t.calls[i], i, true);
     }
     tn_tools_free(&t);
@@ -151,14 +154,19 @@ static void put_whole(TnCall *call, const char *name, bool done, TnBuf *out) {
     end_event(name, &json, out);
 }
 
+/* Where the message stands among the items: calls may have come before it. */
+static size_t message_index(const TnCall *call) {
+    const TnToolText *t = tn_tools_so_far(&call->choices[0]);
+    return t ? t->text_at : 0;
+}
+
 /* An event about the message's part; value: a member with a text, or NULL: the part itself. */
 static void put_text_event(TnCall *call, const char *name, const char *value, const char *text, size_t n,
                            TnBuf *out) {
     TnBuf json = {0};
     begin_event(call, name, &json);
-    tn_buf_printf(&json,
-                  ", \"item_id\": \"msg_%s\", \"output_index\": 0, \"content_index\": 0, \"%s\": ", call->id,
-                  value ? value : "part");
+    tn_buf_printf(&json, ", \"item_id\": \"msg_%s\", \"output_index\": %zu, \"content_index\": 0, \"%s\": ",
+                  call->id, message_index(call), value ? value : "part");
     if (value) {
         tn_put_string(&json, text, n);
         tn_buf_puts(&json, ", \"logprobs\": []");
@@ -171,7 +179,7 @@ static void put_text_event(TnCall *call, const char *name, const char *value, co
 static void put_message_event(TnCall *call, const char *name, const char *text, size_t n, TnBuf *out) {
     TnBuf json = {0};
     begin_event(call, name, &json);
-    tn_buf_puts(&json, ", \"output_index\": 0, \"item\": ");
+    tn_buf_printf(&json, ", \"output_index\": %zu, \"item\": ", message_index(call));
     put_message(&json, call, text, n);
     end_event(name, &json, out);
 }
@@ -196,9 +204,11 @@ static void put_call_item(TnCall *call, const TnToolCall *c, size_t i, size_t in
     end_event(name, &json, out);
 }
 
-static void put_arguments(TnCall *call, const TnToolCall *c, size_t i, size_t index, bool done, TnBuf *out) {
+static void put_arguments(TnCall *call, const TnToolCall *c, const char *bytes, size_t n, size_t index,
+                          bool done, TnBuf *out) {
     const char *name =
         done ? "response.function_call_arguments.done" : "response.function_call_arguments.delta";
+    size_t i = tn_tools_so_far(&call->choices[0])->n_calls - 1;
     TnBuf json = {0};
     begin_event(call, name, &json);
     tn_buf_printf(&json, ", \"item_id\": \"fc_%s_%zu\", \"output_index\": %zu", call->id, i, index);
@@ -207,8 +217,24 @@ static void put_arguments(TnCall *call, const TnToolCall *c, size_t i, size_t in
         tn_json_print_string(c->name.data, c->name.size, &json);
     }
     tn_buf_printf(&json, ", \"%s\": ", done ? "arguments" : "delta");
-    tn_json_print_string(c->arguments.data, c->arguments.size, &json);
+    tn_put_string(&json, bytes, n);
     end_event(name, &json, out);
+}
+
+/* What a part of a stream with tools becomes. The message stays open beside calls: text may go on after them. */
+static void give(TnCall *call, size_t choice, TnToolPart part, const char *bytes, size_t n, TnBuf *out) {
+    const TnToolText *t = tn_tools_so_far(&call->choices[choice]);
+    if (part == TN_PART_TEXT) {
+        if (!call->text_open) begin_message(call, out);
+        call->text_open = true;
+        put_text_event(call, "response.output_text.delta", "delta", bytes, n, out);
+        return;
+    }
+    size_t i = t->n_calls - 1, index = i + call->text_open;
+    if (part == TN_PART_CALL) put_call_item(call, &t->calls[i], i, index, false, out);
+    if (part == TN_PART_CALL) return;
+    put_arguments(call, &t->calls[i], bytes, n, index, part == TN_PART_END, out);
+    if (part == TN_PART_END) put_call_item(call, &t->calls[i], i, index, true, out);
 }
 
 static void begin(TnCall *call, size_t index, TnBuf *out) {
@@ -219,30 +245,19 @@ static void begin(TnCall *call, size_t index, TnBuf *out) {
 }
 
 static void piece(TnCall *call, size_t index, const TernPiece *p, TnBuf *out) {
-    (void)index;
-    if (!call->plan.tools) put_text_event(call, "response.output_text.delta", "delta", p->text, p->size, out);
+    if (call->plan.tools)
+        tn_tools_stream(call, index, p->text, p->size, give, out);
+    else
+        put_text_event(call, "response.output_text.delta", "delta", p->text, p->size, out);
 }
 
 static void end(TnCall *call, size_t index, TnBuf *out) {
     TnToolText t = {.n_calls = 0};
-    size_t n = 0;
-    (void)index;
-    tn_tools_parse(call, 0, &t);
+    if (call->plan.tools) tn_tools_stream_end(call, index, give, out);
+    tn_tools_parse(call, index, &t);
     if (has_message(&t)) {
-        n = 1;
-        if (call->plan.tools) {
-            begin_message(call, out);
-            if (t.content.len)
-                put_text_event(call, "response.output_text.delta", "delta", t.content.data, t.content.len,
-                               out);
-        }
+        if (call->plan.tools && !call->text_open) begin_message(call, out);
         end_message(call, text_of(&t), t.content.len, out);
-    }
-    for (size_t i = 0; i < t.n_calls; i++, n++) {
-        put_call_item(call, &t.calls[i], i, n, false, out);
-        put_arguments(call, &t.calls[i], i, n, false, out);
-        put_arguments(call, &t.calls[i], i, n, true, out);
-        put_call_item(call, &t.calls[i], i, n, true, out);
     }
     tn_tools_free(&t);
 }

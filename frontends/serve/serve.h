@@ -17,7 +17,7 @@
  *   reply.c       JSON of answers, events and errors
  *   token_logprobs.c   log probabilities of tokens, in the shapes of two endpoints
  *   prompt_messages.c   from messages to a prompt
- *   tools.c, tool_grammar.c   calls of tools in an answer's text; answers that must be one
+ *   tools.c, tool_stream.c, tool_grammar.c   calls of tools in an answer's text; in one that streams; answers that must be one
  *   completions.c, chat_route.c, responses.c, anthropic.c, embeddings.c, tokens.c, state.c, metrics.c, web_page.c   the
  *                 endpoints
  *
@@ -48,6 +48,7 @@ typedef struct TnCall TnCall;
 typedef struct TnKeys TnKeys;
 typedef struct TnPeer TnPeer;
 typedef struct TnLogWriter TnLogWriter;
+typedef struct TnToolStream TnToolStream;
 struct MHD_Connection;
 struct MHD_Daemon;
 
@@ -100,7 +101,8 @@ typedef struct TnChoice {
     TernGenerated got;
     TnBuf text, events; /* the answer so far; events that wait for those of earlier choices */
     TnOdds odds;
-    double last; /* when its last piece came */
+    TnToolStream *stream; /* a stream with tools: what is not decided yet */
+    double last;          /* when its last piece came */
 } TnChoice;
 
 typedef struct TnPlan {
@@ -115,6 +117,7 @@ typedef struct TnPlan {
     const char *echo;      /* members of the request that are part of the answer, as JSON; NULL: none */
     const TernText *tools; /* names of those whose calls are to be looked for in the answer; NULL: none */
     size_t n_tools;
+    bool must_call;     /* the answer is a call, by its grammar */
     uint32_t logprobs;  /* 0: none; 1 + how many of the best go beside each token */
     bool logprob_lists; /* as /v1/completions writes them */
 } TnPlan;
@@ -150,6 +153,8 @@ struct TnCall {
     TnChoice *choices;
     size_t n_choices, n_started, n_ended, front; /* front: whose events go out as they come */
     size_t n_events;                             /* of a stream of /v1/responses */
+    size_t n_blocks;                             /* begun, of a stream of /v1/messages with tools */
+    bool text_open;                              /* in a stream with tools: text has begun, and not ended */
     TnBuf making;                                /* an answer in the making */
     bool first_out;                              /* a piece has come */
     bool hung_up;                                /* the client closed its side; it may still read */
@@ -282,10 +287,28 @@ typedef struct TnToolText {
     TnBuf content;
     TnToolCall *calls;
     size_t n_calls, cap_calls;
-    TnArena arena; /* of the calls' texts */
+    size_t text_at; /* calls that came before the text; only a stream has some */
+    TnArena arena;  /* of the calls' texts */
 } TnToolText;
+/* Of an answer that streamed with tools: as it went out. */
 void tn_tools_parse(TnCall *call, size_t choice, TnToolText *out);
+/* Of all of its text. */
+void tn_tools_parse_whole(TnCall *call, size_t choice, TnToolText *out);
+bool tn_tools_has(const TnPlan *plan, TernText name);
+/* Adds a call, or a list of calls, of JSON. bare: no word around it says so. False: it is none. */
+bool tn_tools_add(const TnPlan *plan, TnToolText *t, const char *text, size_t n, bool bare);
 void tn_tools_free(TnToolText *t);
+/* tool_stream.c: a stream's answer in parts, which `give` gets when they are decided: text; a call's name, its arguments in
+ * any number of parts, and its end, with all arguments. Text may come between calls. */
+typedef enum TnToolPart { TN_PART_TEXT, TN_PART_CALL, TN_PART_ARGUMENTS, TN_PART_END } TnToolPart;
+typedef void TnToolPartFn(TnCall *call, size_t choice, TnToolPart part, const char *bytes, size_t n,
+                          TnBuf *out);
+void tn_tools_stream(TnCall *call, size_t choice, const char *bytes, size_t n, TnToolPartFn *give,
+                     TnBuf *out);
+void tn_tools_stream_end(TnCall *call, size_t choice, TnToolPartFn *give, TnBuf *out);
+/* The calls that were begun, the text that was decided. */
+const TnToolText *tn_tools_so_far(const TnChoice *c);
+void tn_tools_stream_free(TnToolStream *s);
 /* tool_grammar.c: with TN_TOOLS_MUST, gives the plan the grammar of a call, in the format of the model's template. False:
  * refused. */
 bool tn_tools_force(TnCall *call, const TnChatParams *p);

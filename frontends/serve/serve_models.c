@@ -81,7 +81,9 @@ static void unload(TnServer *server, TnModel *m) {
 /* Whether the model has nothing to do but calls that came after `since`. */
 static bool is_idle(const TnServer *server, const TnModel *m, double since) {
     for (const TnCall *call = server->calls; call; call = call->next)
-        if (call->plan.model == m->served && (tn_call_has_begun(call) || call->begun <= since)) return false;
+        if (call->plan.model == m->served &&
+            (tn_call_has_begun(call) || call == server->embedding || call->begun <= since))
+            return false;
     return true;
 }
 

@@ -69,7 +69,7 @@ typedef struct TnServeOptions {
     TernSamplerOptions sampler; /* what a request does not say */
     uint32_t max_tokens, draft_max;
     double max_pause; /* seconds for which a step that makes vectors may keep answers waiting; 0: no bound */
-    int64_t now; /* what templates take for now, in seconds since 1970, shown as UTC; -1: the clock */
+    int64_t now;      /* what templates take for now, in seconds since 1970, shown as UTC; -1: the clock */
     TnLog log;
     bool (*ending)(void); /* asked again and again by the calling thread: true from the first signal on */
     /* Called once, when connections are accepted: "http://127.0.0.1:8080". */

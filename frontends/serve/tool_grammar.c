@@ -156,6 +156,7 @@ bool tn_tools_force(TnCall *call, const TnChatParams *p) {
         return tn_call_refuse(call, 400, "invalid_value", "ignore_eos",
                               "ignore_eos: goes with no grammar or schema");
     bool ok = put_tools(&schema, p, f->key) > 0;
+    call->plan.must_call = ok;
     if (ok)
         ok = set_grammar(call, f, schema.data, schema.len);
     else

@@ -6,7 +6,8 @@
  *
  * What is not whole, not JSON, or names no tool of the request stays text: nothing that the model said is lost. An answer that
  * is bare JSON may well be data with a member "name", so it is a call only if it has arguments and nothing that calls do not
- * have. Arguments are passed on as the JSON that they are, without blanks, in a string as OpenAI's clients expect. */
+ * have. Arguments are passed on as the JSON that they are, without blanks, in a string as OpenAI's clients expect. Blanks around
+ * calls are dropped, unless they are within the text. */
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/serve/serve.h"
@@ -15,11 +16,15 @@ static TernText keep(TnToolText *t, const char *bytes, size_t n) {
     return (TernText){tn_strndup(&t->arena, bytes, n), n};
 }
 
-static bool is_tool(const TnPlan *plan, const TnJsonNode *name) {
-    for (size_t i = 0; name && name->kind == TN_JSON_STRING && i < plan->n_tools; i++)
-        if (plan->tools[i].size == name->size && memcmp(plan->tools[i].data, name->text, name->size) == 0)
+bool tn_tools_has(const TnPlan *plan, TernText name) {
+    for (size_t i = 0; i < plan->n_tools; i++)
+        if (plan->tools[i].size == name.size && memcmp(plan->tools[i].data, name.data, name.size) == 0)
             return true;
     return false;
+}
+
+static bool is_tool(const TnPlan *plan, const TnJsonNode *name) {
+    return name && name->kind == TN_JSON_STRING && tn_tools_has(plan, (TernText){name->text, name->size});
 }
 
 /* Whether the object has no other members than calls have. */
@@ -50,8 +55,7 @@ static bool add_call(const TnPlan *plan, TnToolText *t, const TnJsonNode *v, boo
     return true;
 }
 
-/* A call, or a list of calls. */
-static bool add_json(const TnPlan *plan, TnToolText *t, const char *text, size_t n, bool bare) {
+bool tn_tools_add(const TnPlan *plan, TnToolText *t, const char *text, size_t n, bool bare) {
     TnArena arena = {0};
     const TnJsonNode *v = NULL;
     size_t before = t->n_calls;
@@ -77,29 +81,32 @@ static size_t skip_blanks(const char *text, size_t n) {
     return at;
 }
 
-/* <tool_call>..</tool_call>: what is between and around calls is content, without blanks at its ends. */
+/* <tool_call>..</tool_call>: what is between and around calls is content, without blanks at its end, and at its beginning if that
+ * is a call. */
 static void read_tagged(const TnPlan *plan, TnToolText *t, const char *text, size_t n) {
     static const char open[] = "<tool_call>", close[] = "</tool_call>";
     TnBuf *content = &t->content;
+    bool text_first = false;
     for (const char *p = text, *end = text + n; p < end;) {
+        size_t before = t->n_calls;
         const char *at = find(p, (size_t)(end - p), open);
         const char *body = at ? at + sizeof open - 1 : NULL;
         const char *stop = body ? find(body, (size_t)(end - body), close) : NULL;
         const char *next = stop ? stop + sizeof close - 1 : end;
-        if (stop && add_json(plan, t, body, (size_t)(stop - body), false))
-            tn_buf_put(content, p, (size_t)(at - p));
-        else
-            tn_buf_put(content, p, (size_t)(next - p));
+        bool call = stop && tn_tools_add(plan, t, body, (size_t)(stop - body), false);
+        size_t size = (size_t)((call ? at : next) - p);
+        tn_buf_put(content, p, size);
+        text_first |= before == 0 && skip_blanks(p, size) < size;
         p = next;
     }
     if (!t->n_calls || !content->data) return;
-    size_t from = skip_blanks(content->data, content->len);
+    size_t from = text_first ? 0 : skip_blanks(content->data, content->len);
     if (from) memmove(content->data, content->data + from, content->len - from);
     content->len -= from;
     while (content->len && strchr(" \t\r\n", content->data[content->len - 1])) content->len--;
 }
 
-void tn_tools_parse(TnCall *call, size_t choice, TnToolText *out) {
+void tn_tools_parse_whole(TnCall *call, size_t choice, TnToolText *out) {
     static const char *const whole[] = {"[TOOL_CALLS]", "<|python_tag|>", ""};
     const TnBuf *text = &call->choices[choice].text;
     if (!call->plan.tools) {
@@ -112,9 +119,25 @@ void tn_tools_parse(TnCall *call, size_t choice, TnToolText *out) {
     for (size_t i = 0; i < TN_COUNT(whole) && n && !out->n_calls; i++) {
         size_t skip = strlen(whole[i]);
         if (n > skip && memcmp(begin, whole[i], skip) == 0)
-            add_json(&call->plan, out, begin + skip, n - skip, skip == 0);
+            tn_tools_add(&call->plan, out, begin + skip, n - skip, skip == 0);
     }
     if (!out->n_calls && text->len) read_tagged(&call->plan, out, text->data, text->len);
+}
+
+void tn_tools_parse(TnCall *call, size_t choice, TnToolText *out) {
+    const TnToolText *t = tn_tools_so_far(&call->choices[choice]);
+    if (!t) {
+        tn_tools_parse_whole(call, choice, out);
+        return;
+    }
+    if (t->content.len) tn_buf_put(&out->content, t->content.data, t->content.len);
+    for (size_t i = 0; i < t->n_calls; i++) {
+        const TnToolCall *c = &t->calls[i];
+        TnToolCall copy = {keep(out, c->name.data, c->name.size),
+                           keep(out, c->arguments.data, c->arguments.size)};
+        TN_PUSH(out->calls, out->n_calls, out->cap_calls, copy);
+    }
+    out->text_at = t->text_at;
 }
 
 void tn_tools_free(TnToolText *t) {

@@ -27,8 +27,8 @@ struct TernEmbedder {
     bool normalize;
     bool busy, stepping; /* between begin and end; in a step */
     TernRow *rows;       /* [batch] of a step */
-    double *sum;   /* [n_hidden] */
-    float *x;      /* [n_hidden] */
+    double *sum;         /* [n_hidden] */
+    float *x;            /* [n_hidden] */
     /* of the current call */
     Part *parts;
     size_t n;

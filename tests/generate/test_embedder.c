@@ -182,6 +182,44 @@ static void batches_threads_and_levels_change_no_bit(void **state) {
     }
 }
 
+/* A step at a time, of any number of rows; one that was let go in the middle leaves nothing behind. */
+static void steps_change_no_bit(void **state) {
+    (void)state;
+    TnGmSpec s = spec_of("gemma3", GW_T_I2_S);
+    TernModel *model = load(&s, "ref", NULL, "1");
+    Got *want = embed(model, pools[0], (TernEmbedderOptions){.slots = 1});
+    TernEmbedderOptions o = {.size = sizeof o, .slots = 3, .context = CONTEXT, .kv = TERN_KV_F32};
+    TernEmbedder *e;
+    TernError err = {0};
+    TernEmbedText texts[N];
+    int more;
+    texts_of(texts);
+    must(tern_embedder_create(model, pools[1], &o, &e, &err), &err);
+    assert_int_equal(tern_embed_step(e, 1, &more, &err), TERN_ERR_INPUT);
+    assert_string_equal(err.text, "no texts were begun");
+    for (size_t rows = 1; rows < 80; rows = rows * 2 + 1) {
+        Got *g = tn_xcalloc(1, sizeof *g);
+        size_t n = 0, all = 0;
+        for (size_t stop = 0; stop < 2; stop++) { /* first a few steps of it */
+            g->n = n = 0;
+            must(tern_embed_begin(e, texts, N, take, g, &err), &err);
+            assert_int_equal(tern_embed_begin(e, texts, N, take, g, &err), TERN_ERR_INPUT);
+            for (more = 1; more && (stop || n < 3); n++) must(tern_embed_step(e, rows, &more, &err), &err);
+            tern_embed_end(e);
+        }
+        for (size_t t = 0; t < N; t++) all += lengths[t];
+        assert_true(n >= (all + rows - 1) / rows && g->n == N);
+        for (size_t k = 0; k < N; k++)
+            if (memcmp(g->x[k], want->x[k], sizeof g->x[k]) != 0)
+                fail_msg("steps of %zu rows: text %zu has other bits", rows, k);
+        free(g);
+    }
+    must(tern_embed_begin(e, texts, N, take, want, &err), &err);
+    tern_embedder_destroy(e); /* in the middle */
+    free(want);
+    tern_model_close(model);
+}
+
 static void refuse(TernModel *model, TernEmbedderOptions o, const char *line) {
     TernEmbedder *e = NULL;
     TernError err;
@@ -295,6 +333,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(vectors_are_those_in_double),
         cmocka_unit_test(batches_threads_and_levels_change_no_bit),
+        cmocka_unit_test(steps_change_no_bit),
         cmocka_unit_test(what_is_refused),
         cmocka_unit_test(it_can_be_used_again),
     };

@@ -142,7 +142,7 @@ def tools(s):
     c = s.post(CHAT, {"messages": user("weather")})["choices"][0]
     true("a call without tools is text", c["message"]["content"].startswith("<tool_call>") and "tool_calls" not in c["message"])
     e = s.stream(CHAT, {"messages": user("weather"), "tools": f})
-    check("a call in a stream", [c["choices"][0]["finish_reason"] for c in e], [None, None, "tool_calls"])
+    check("a call in a stream", [c["choices"][0]["finish_reason"] for c in e], [None, None, None, "tool_calls"])
     check("its delta", e[1]["choices"][0]["delta"]["tool_calls"][0]["function"]["name"], "weather")
     again = [{"role": "user", "content": "weather"}, {"role": "assistant", "content": None, "tool_calls": [call]},
              {"role": "tool", "tool_call_id": call["id"], "content": "sun"}]

@@ -114,6 +114,27 @@ def vectors_aside(s):
         true("all of them", got.startswith(b"HTTP/1.1 200") and got.count(b'"embedding": [') == 200)
         c.close()
     run.close()
+    s.until("the slot is free", lambda: busy(s) == 0)
+
+
+def vectors_in_steps(s):
+    """Beside answers, vectors are made in steps of few rows: the first has 16 until it is known how long rows take. They are the same."""
+    body = {"input": ["and the king of all that is said " * 12, "unto him in a day when " * 15]}
+    alone, before = s.post("/v1/embeddings", body)["data"], s.metric("embedding_steps_total")
+    run = send(s, LONG)
+    s.until("a slot is taken", lambda: busy(s) > 0)
+    steps = s.metric("n_decode_total")
+    aside = s.post("/v1/embeddings", body)["data"]
+    made = s.metric("embedding_steps_total") - before
+    check("the same vectors", aside, alone)
+    true("%d steps" % made, made >= 2)
+    true("with steps of the answer in between", s.metric("n_decode_total") - steps >= made - 1 and busy(s) > 0)
+    c = send(s, {"input": ["sun " * 100] * 1000}, "/v1/embeddings")
+    s.until("vectors come", lambda: s.metric("embedding_steps_total") > before + made)
+    c.close()
+    s.until("a client that hung up gets no more", lambda: s.metric("requests_processing") + s.metric("requests_deferred") == 1)
+    check("then", s.post("/v1/embeddings", body)["data"], alone)
+    run.close()
 
 
 def slow_reader(s):
@@ -326,6 +347,8 @@ def main():
         no_queue(s)
     with Server(build, "--slots", "2", "-c", "512", "--pooling", "mean") as s:
         vectors_aside(s)
+    with Server(build, "--slots", "2", "-c", "512", "--pooling", "mean", "--max-pause-ms", "1") as s:
+        vectors_in_steps(s)
     with Server(build, "--slots", "2", "-c", "128", script=WIDE) as s:
         slow_reader(s)
     keys(build)

@@ -9,6 +9,8 @@ from client import Server, check, finish, fixed, true
 C, CHAT = "/v1/completions", "/v1/chat/completions"
 LONG_FORM = "TERN_SERVE_REQUESTS" in os.environ
 REQUESTS, VISITORS = (int(os.environ["TERN_SERVE_REQUESTS"]), 32) if LONG_FORM else (24, 10)
+TOOLS = [{"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"enum": ["x", "y y"]}},
+                                                                         "required": ["a", "b"], "additionalProperties": False}}} for name in ("f", "g")]
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "string"}}, "required": ["a", "b"],
           "additionalProperties": False}
 WORDS = "and the king of all that is said unto him in a day when".split()
@@ -42,6 +44,8 @@ def request(r, seed):
         body.update(repeat_penalty=1.3, logit_bias={"60": -100, "97": 3}, top_p=0.9, min_p=0.01)
     if path == C:
         return path, dict(body, prompt=text, **({"logprobs": 3} if log else {})), r.random() < 0.5
+    if "response_format" not in body and r.random() < 0.25:
+        body.update(tools=TOOLS, tool_choice="required")
     return path, dict(body, messages=[{"role": "user", "content": text}], **({"logprobs": True, "top_logprobs": 3} if log else {})), r.random() < 0.5
 
 
