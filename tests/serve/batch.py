@@ -214,12 +214,12 @@ def kills(b, source, unbroken, times):
     r = random.Random()
     to, signals = b.folder + "/killed", {}
     size = lambda: os.path.getsize(to) if os.path.exists(to) else 0
-    for _ in range(times):
+    for k in range(times):
         p = b.start(source, to)
         aim = size() + r.randint(1, 1 + size_of(unbroken) // times)
         while p.poll() is None and size() < aim:
             time.sleep(0.001)
-        s = r.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+        s = r.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT]) if k else signal.SIGKILL
         p.send_signal(s)
         said = p.communicate()[1]
         signals[p.returncode] = signals.get(p.returncode, 0) + 1
