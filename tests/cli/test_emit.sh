@@ -76,14 +76,14 @@ loop() {
 run 0 compile --emit=asm --cpu avx2 -o "$dir/avx2"
 run 0 compile --emit=asm --cpu avx-vnni -o "$dir/vnni"
 case $(<"$dir/vnni") in *%zmm*) no "avx-vnni: registers of AVX-512" ;; esac
-read -r n products < <(loop vnni tmatmul_k768_1024_12288_0 vpdpbusd)
+read -r n products < <(loop vnni tmatmul_k256_1024_12288_0 vpdpbusd)
 is "avx-vnni: products of a line" "$products" 8
 read -r old _ < <(loop avx2 tmatmul_k256_1024_12288_0 vpmaddubsw) # of one line too
 [ "$n" -le 26 ] && [ "$n" -lt "$old" ] || no "avx-vnni: $n instructions for 256 weights, $old with avx2"
 # neon-i8mm: a block of a prompt's rows has an smmla for 32 products and an instruction beside it, neon-dotprod an sdot for 16.
 run 0 compile --emit=asm --cpu neon-i8mm -o "$dir/i8mm"
 run 0 compile --emit=asm --cpu neon-dotprod -o "$dir/dotprod"
-read -r n products < <(loop i8mm tmatmul_k256_4x4_last smmla)
+read -r n products < <(loop i8mm tmatmul_k256_4x4_mmla_last smmla)
 read -r old dots < <(loop dotprod tmatmul_k256_4x4_last sdot)
 is "neon-i8mm: the same products in half as many" "$((2 * products))" "$dots"
 [ "$n" -le $((2 * products + 4)) ] && [ "$n" -le $((old * 6 / 10)) ] || no "neon-i8mm: $n instructions for $products smmla, $old for $dots sdot"

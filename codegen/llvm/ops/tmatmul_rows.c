@@ -51,6 +51,11 @@ static int lanes_of(TnBuilder *b) {
     return b->level->bytes / 4;
 }
 
+/* Panels of b64 (tmatmul_beside.c) have their words in order, for sdot. */
+static bool uses_mmla(TnBuilder *b) {
+    return b->level->mmla && tn_tmatmul_weights(b)->enc == TN_ENC_p64;
+}
+
 static int64_t padded(int64_t k) {
     return tn_tmatmul_lines(k) * TN_CODES;
 }
@@ -145,7 +150,7 @@ static LLVMValueRef prepare_function(TnBuilder *b) {
             v[i] = tn_build_load(b, tn_tmatmul_ints(b), tn_build_atc(b, tn_build_at(b, row[i], off), at),
                                  (unsigned)size);
         tn_tmatmul_transpose(b, v, lanes);
-        for (int d = 0; b->level->mmla && d < lanes; d += 2) interleave(b, &v[d]);
+        for (int d = 0; uses_mmla(b) && d < lanes; d += 2) interleave(b, &v[d]);
         for (int d = 0; d < lanes; d++)
             tn_build_store(b, v[d], tn_build_atc(b, to, (int64_t)(at / 4 + d) * size), (unsigned)size);
     }
@@ -249,11 +254,11 @@ static void stretch(TnBuilder *b, const Block *of, int64_t turns, LLVMValueRef *
     LLVMValueRef at = tn_build_walk(b, &l, *panel, STEPS * b->level->bytes), from[12] = {NULL};
     for (int r = 0; r < n_x; r++) from[r] = tn_build_walk(b, &l, x[r], 4 * STEPS);
     for (int r = n_x; r < s.rows; r++) from[r] = tn_build_atc(b, from[0], r * of->row_bytes);
-    (b->level->mmla ? steps_mmla : steps)(b, s, of->panel_bytes, at, from, sum);
+    (uses_mmla(b) ? steps_mmla : steps)(b, s, of->panel_bytes, at, from, sum);
     for (int i = 0; i < n; i++) tn_build_next(&l, i, sum[i]);
     tn_build_loop_end(b, &l);
     for (int i = 0; i < n; i++) sum[i] = l.out[i];
-    if (b->level->mmla) split_mmla(b, s, sum);
+    if (uses_mmla(b)) split_mmla(b, s, sum);
     *panel = l.out[n];
     for (int r = 0; r < n_x; r++) x[r] = l.out[n + 1 + r];
 }
@@ -262,8 +267,8 @@ static void stretch(TnBuilder *b, const Block *of, int64_t turns, LLVMValueRef *
  * `apart`, n_x may be less than the rows of the shape. */
 static LLVMValueRef block_function(TnBuilder *b, int64_t k, Shape s, bool apart) {
     char name[64];
-    snprintf(name, sizeof name, "tmatmul_k%lld_%dx%d%s", (long long)k, s.panels, s.rows,
-             apart ? "_last" : "");
+    snprintf(name, sizeof name, "tmatmul_k%lld_%dx%d%s%s", (long long)k, s.panels, s.rows,
+             uses_mmla(b) ? "_mmla" : "", apart ? "_last" : "");
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_i64};
     LLVMValueRef fn;
     LLVMBasicBlockRef back = tn_build_shared(b, name, params, 6, &fn);
