@@ -27,7 +27,7 @@ static int64_t columns_of(TnBuilder *b) {
 
 /* Rows of activations of a pass. */
 static int most_rows(TnBuilder *b) {
-    return tn_level_narrow(b->level) ? 2 : 6;
+    return tn_level_narrow(b->level) || tn_level_few_registers(b->level) ? 2 : 6;
 }
 
 /* The number of rows of the function that is used for n. 3 rows often wait for memory, which 4 would not. */
@@ -158,7 +158,7 @@ static int least_rows(TnBuilder *b) {
     TnDim rows = b->g->nodes[b->k->root].type.dim[0];
     bool step =
         tn_build_most_rows(b, b->k->root) <= TN_FEW && tn_dim_is_sym(rows) && tn_dim_sym(rows) == TN_T;
-    return step && !tn_level_narrow(b->level) ? (int)b->g->rows_lo : 1;
+    return step && most_rows(b) == 6 ? (int)b->g->rows_lo : 1;
 }
 
 static void passes(TnBuilder *b, const TnStrip *s, LLVMValueRef w, LLVMValueRef blocks, LLVMValueRef out,
@@ -180,7 +180,7 @@ static void product(TnBuilder *b, LLVMValueRef w, LLVMValueRef columns, const Tn
         return;
     }
     int64_t top = tn_build_most_rows(b, b->k->root);
-    if (tn_level_narrow(b->level)) {
+    if (most_rows(b) < 6) {
         passes(b, s, w, blocks, out, stride, top);
         return;
     }
