@@ -4,7 +4,8 @@
  * the encoding, and a `pack` to it is put before the readers (dequant reads the scales of the packed weight, which are the
  * same). pack runs when the blob is written, never in a step. A table that embed and matmul both read is packed once, in
  * the encoding chosen for matmul, which reads all of it. Dense tables get the encoding that ctx->head asks for (f16 or
- * f32), or else a lossless one: f32, f16 and bf16 stay, blocks of floats become f32. A table that has a shadow gets a lossless
+ * f32), or else a lossless one: f32, f16 and bf16 stay; blocks of floats stay as the file stores them if the target reads them
+ * so, and else become f32. A table that has a shadow gets a lossless
  * one in any case, since the bounds of the shadow hold for the table as it is. A target may widen that encoding but not
  * narrow it. Weights that are vectors become f32. The caches kc and vc, and every kv_put on them, get the elements of the variant.
  * If ctx->beside says so, weights that a target would read as p64 become b64 instead, with 64 rows side by side, where that
@@ -25,14 +26,12 @@ static TnEnc preferred(const TnPassCtx *ctx, const TnType *t, TnOp reader, const
     return t->enc;
 }
 
-/* Whether every value of encoding `from` is a value of encoding `to`. */
-static bool widens(TnEnc from, TnEnc to) {
-    return to == from || (to == TN_ENC_f32 && tn_enc_is_float(from));
-}
-
-static TnEnc dense_enc(const TnPassCtx *ctx, TnEnc enc, bool shadowed) {
-    if (!shadowed && ctx->head != TN_ENC_COUNT && tn_enc_is_float(ctx->head)) return ctx->head;
-    return tn_enc_is_float(enc) ? enc : TN_ENC_f32;
+/* The encoding of a table of floats: a lossless one that the target prefers, unless ctx->head asks for another. */
+static TnEnc table_enc(const TnPassCtx *ctx, TnType t, TnOp reader, const char *level, bool shadowed) {
+    if (!shadowed && ctx->head != TN_ENC_COUNT && tn_enc_is_float(ctx->head)) t.enc = ctx->head;
+    TnEnc want = preferred(ctx, &t, reader, level);
+    if (want == t.enc || want == TN_ENC_f32) return want;
+    return tn_enc_is_blocks(t.enc) ? TN_ENC_f32 : t.enc;
 }
 
 /* Whether the op reads operand i as a weight. An operand that is read as rows of numbers keeps its type. */
@@ -98,10 +97,7 @@ static TnEnc choose(const TnGraph *g, const TnPassCtx *ctx, TnRef w, const TnRea
     if (vector) return TN_ENC_f32;
     if (!matmul && !embed) return t->enc;
     if (tn_enc_is_ternary(t->enc)) return preferred(ctx, t, TN_OP_embed, g->level);
-    TnType dense = *t;
-    dense.enc = dense_enc(ctx, t->enc, shadowed);
-    TnEnc want = preferred(ctx, &dense, matmul ? TN_OP_matmul : TN_OP_embed, g->level);
-    return widens(dense.enc, want) ? want : dense.enc;
+    return table_enc(ctx, *t, matmul ? TN_OP_matmul : TN_OP_embed, g->level, shadowed);
 }
 
 static void pack(TnGraph *g, const TnPassCtx *ctx, TnRef w, const TnReaders *u) {

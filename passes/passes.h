@@ -24,7 +24,8 @@ typedef struct TnTargetDesc {
     /* Names the op for which the target cannot make a kernel, for messages. NULL, as a hook or an answer: not known. */
     const char *(*lacks)(const TnGraph *g, uint32_t kernel, const char *level);
     /* The encoding in which the target's code for `reader` (tmatmul, matmul, embed) reads a weight of this type. It may be
-     * the one that the weight has already; TN_ENC_COUNT: no opinion. */
+     * the one that the weight has already; TN_ENC_COUNT: no opinion. matmul stands for the reranking ops too. Blocks of
+     * floats stay as they are stored if that is the answer; another one must not lose bits, or they become f32. */
     TnEnc (*prefer)(const TnType *weight, TnOp reader, const char *level);
     /* Whether its code for tmatmul is at least as fast with b64 as with p64 on this level, where no rows are left out. The
      * first target of a level that sets it answers; NULL: it is not. */
@@ -59,8 +60,10 @@ typedef struct TnPassCtx {
     const char *family; /* of processors, for distances of prefetches; NULL: any */
     TnKv kv;
     int64_t rows_lo, rows_hi;
-    TnEnc head; /* encoding for embed and dense matmul tables: f16, f32, or TN_ENC_COUNT: lossless (f32 f16
-                   bf16 stay, blocks of floats become f32); s8, s6: lossless, with a shadow table for the shortlist */
+    TnEnc
+        head; /* encoding for embed and dense matmul tables: f16, f32, or TN_ENC_COUNT: lossless (f32 f16 bf16 stay, blocks
+                   of floats stay or become f32, as the target reads them); s8, s6: lossless, with a shadow table for the
+                   shortlist */
     bool
         beside; /* weights of products may become b64 (tn_beside_suits): all levels of a blob have one answer, so
                     that it holds each weight once */

@@ -11,6 +11,7 @@
 #include "codegen/llvm/llvm.h"
 #include "codegen/llvm/ops/attend.h"
 #include "codegen/llvm/ops/ops.h"
+#include "codegen/llvm/ops/table_rows.h"
 #include "codegen/llvm/ops/ternary.h"
 #include "codegen/llvm/weave.h"
 
@@ -486,12 +487,12 @@ uint32_t tn_attend_gemms(const TnGraph *g, uint32_t kernel, const char *level, c
     return 2;
 }
 
-/* Ternary weights become p64, or r64 if their scales are for groups. Float tables stay as they are; for other
- * tables pass layout chooses. */
+/* Ternary weights become p64, or r64 if their scales are for groups. Tables stay as they are if the code can read them so,
+ * else they become f32. */
 static TnEnc prefer(const TnType *weight, TnOp reader, const char *level) {
     (void)level;
     (void)reader;
-    if (!tn_enc_is_ternary(weight->enc)) return weight->enc;
+    if (!tn_enc_is_ternary(weight->enc)) return tn_llvm_reads_table(weight) ? weight->enc : TN_ENC_f32;
     return tn_type_in_groups(weight) ? TN_ENC_r64 : TN_ENC_p64;
 }
 

@@ -36,9 +36,10 @@ static const char *lacks(const TnGraph *g, uint32_t kernel, const char *level) {
     return has(level) && !tn_ptx_can(g, kernel, &op) ? op : NULL;
 }
 
-/* As for a processor: one copy of the weights serves both. */
+/* As for a processor, so that one copy of the weights serves both, except that stored blocks of floats become f32. */
 static TnEnc prefer(const TnType *weight, TnOp reader, const char *level) {
     (void)reader, (void)level;
+    if (tn_enc_is_blocks(weight->enc)) return TN_ENC_f32;
     if (!tn_enc_is_ternary(weight->enc)) return weight->enc;
     return tn_type_in_groups(weight) ? TN_ENC_r64 : TN_ENC_p64;
 }

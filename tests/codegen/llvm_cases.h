@@ -101,6 +101,24 @@ static inline void case_q8g(uint8_t *row, const TnType *t, int64_t rows, bool wi
     }
 }
 
+/* A stored table of floats: any codes, with scales and minima of all sizes. Wild ones are any halves, numbers or not. */
+static inline void case_blocks(uint8_t *at, const TnType *t, bool wild) {
+    static const struct {
+        TnEnc enc;
+        size_t d, m; /* where the halves lie; equal: there is one */
+    } halves[] = {{TN_ENC_q8_0, 0, 0}, {TN_ENC_q4_k, 0, 2}, {TN_ENC_q5_k, 0, 2}, {TN_ENC_q6_k, 208, 208}};
+    size_t bytes = tn_type_bytes(t, NULL), block = tn_encs[t->enc].block_bytes, i = 0;
+    while (i < TN_COUNT(halves) && halves[i].enc != t->enc) i++;
+    assert_true(i < TN_COUNT(halves));
+    for (size_t k = 0; k < bytes; k++) at[k] = (uint8_t)parity_u32();
+    for (uint8_t *b = at; b < at + bytes && !wild; b += block) {
+        uint16_t d = tn_f32_to_f16(ldexpf(parity_float(), -(int)(parity_u32() % 18)));
+        uint16_t m = tn_f32_to_f16(ldexpf(parity_float(), -(int)(parity_u32() % 18)));
+        memcpy(b + halves[i].m, &m, 2);
+        memcpy(b + halves[i].d, &d, 2);
+    }
+}
+
 static inline void case_fill(const TnGraph *g, Memory *m, const int64_t *sym, bool wild) {
     TernError err;
     for (uint32_t k = 0; k < m->n_in; k++) {
@@ -109,7 +127,9 @@ static inline void case_fill(const TnGraph *g, Memory *m, const int64_t *sym, bo
         int64_t rows = tn_encs[t->enc].kind == TN_CACHE ? 0 : tn_type_rows(t, sym),
                 cols = t->dim[t->rank - 1];
         int32_t *ints = m->p[k];
-        if (tn_node_is_source(g, m->ref[k])) {
+        if (tn_enc_is_blocks(t->enc)) {
+            case_blocks(m->p[k], t, wild);
+        } else if (tn_node_is_source(g, m->ref[k])) {
             if (tn_weight_all(g, m->ref[k], NULL, m->p[k], &err) != TERN_OK) fail_msg("%s", err.text);
         } else if (tn_encs[t->enc].kind == TN_CACHE) {
             for (size_t i = 0; i < m->bytes[k]; i++) ((uint8_t *)m->p[k])[i] = (uint8_t)parity_u32();

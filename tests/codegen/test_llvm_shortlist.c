@@ -84,6 +84,30 @@ static void shapes(void **state) {
                   shapes[i].rows_hi);
 }
 
+/* A table in the blocks of the file. */
+static void stored(void **state) {
+    (void)state;
+    static const struct {
+        int64_t v, k, top;
+        int rows, rows_hi;
+        TnEnc enc;
+    } shapes[] = {
+        {130, 32, 5, 1, 1, TN_ENC_q8_0},       {97, 288, 33, 7, 8, TN_ENC_q8_0},
+        {300, 256, 40, 3, 8, TN_ENC_q4_k},     {129, 768, 32, 12, 512, TN_ENC_q5_k},
+        {1, 256, 1, 2, 8, TN_ENC_q6_k},        {1000, 512, 40, 1, 1, TN_ENC_q6_k},
+        {333, 768, 256, 11, 512, TN_ENC_q6_k},
+    };
+    for (size_t i = 0; i < TN_COUNT(shapes); i++)
+        for (int copy = 0; copy < 2; copy++)
+            check((HeadCase){.v = shapes[i].v,
+                             .k = shapes[i].k,
+                             .top = shapes[i].top,
+                             .rows = shapes[i].rows,
+                             .enc = shapes[i].enc,
+                             .copy = copy ? TN_ENC_s6 : TN_ENC_s8},
+                  shapes[i].rows_hi);
+}
+
 static void tables(void **state) {
     (void)state;
     for (int table = 1; table < HEAD_TABLE_KINDS; table++)
@@ -99,7 +123,8 @@ static void tables(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(shapes), cmocka_unit_test(tables)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(shapes), cmocka_unit_test(stored),
+                                       cmocka_unit_test(tables)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
 #endif

@@ -88,8 +88,24 @@ static inline void head_fill(HeadCase *c) {
 static inline const void *head_find(void *ctx, const char *name, size_t *out) {
     HeadCase *c = ctx;
     (void)name;
-    *out = (size_t)(c->v * c->k) * tn_encs[c->enc].block_bytes;
+    *out = (size_t)(c->v * c->k) / tn_encs[c->enc].block_elems * tn_encs[c->enc].block_bytes;
     return c->raw;
+}
+
+/* Fills w with rows of stored blocks: random codes, and scales of about 1 over the largest. */
+static inline void head_blocks(HeadCase *c) {
+    TnType t = tn_type(c->enc, 2, (TnDim)c->v, (TnDim)c->k);
+    size_t bytes = tn_raw_bytes(&t), block = tn_encs[c->enc].block_bytes;
+    size_t half = c->enc == TN_ENC_q6_k ? block - 2 : 0;
+    uint8_t *raw = c->raw;
+    for (size_t i = 0; i < bytes; i++) raw[i] = (uint8_t)head_u32();
+    for (size_t i = 0; i < bytes; i += block) {
+        uint16_t d =
+            tn_f32_to_f16((1.0f + head_normal() * 0.1f) * (c->enc == TN_ENC_q8_0 ? 0x1p-6f : 0x1p-10f));
+        memcpy(raw + i + half, &d, 2);
+        if (c->enc == TN_ENC_q4_k || c->enc == TN_ENC_q5_k) memcpy(raw + i + 2, &d, 2);
+    }
+    for (int64_t r = 0; r < c->v; r++) tn_decode_raw(&t, raw, r, c->w + r * c->k);
 }
 
 /* The text of the head, planned for a level. */
@@ -172,7 +188,10 @@ static inline void head_open(HeadCase *c, const char *level, int rows_hi) {
     c->w = calloc(n, sizeof(float));
     c->raw = calloc(n, sizeof(float));
     assert_true(c->w && c->raw);
-    head_fill(c);
+    if (tn_enc_is_blocks(c->enc))
+        head_blocks(c);
+    else
+        head_fill(c);
     for (size_t i = 0; i < n; i++) {
         if (c->enc == TN_ENC_f32) ((float *)c->raw)[i] = c->w[i];
         if (c->enc == TN_ENC_f16) ((uint16_t *)c->raw)[i] = tn_f32_to_f16(c->w[i]);

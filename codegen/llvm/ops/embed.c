@@ -1,7 +1,8 @@
-/* embed ids, table: widens rows of floats. For ternary tables it multiplies weights by their scale, which is
+/* embed ids, table: widens rows of floats, or unpacks them from stored blocks. For ternary tables it multiplies weights by their scale, which is
  * exact since the weights are -1, 0 and 1. A row of r64 is one word of every line of its block, so 16 times
  * as many bytes are touched as are read, for one row a token. */
 #include "codegen/llvm/ops/ops.h"
+#include "codegen/llvm/ops/table_rows.h"
 #include "ir/r64.h"
 
 enum { MOST_RANGES = 64, LINE = 64, WORDS = 16, LINE_CODES = 256 };
@@ -67,23 +68,35 @@ static LLVMValueRef r64_columns(TnBuilder *b, const TnType *t, LLVMValueRef data
     return tn_build_fmul(b, weights(b, v, shift), tn_build_splat(b, s, TN_LANES));
 }
 
-static LLVMValueRef embed(TnBuilder *b, const TnFrame *f, TnRef ref, LLVMValueRef off, LLVMValueRef mask) {
-    (void)mask; /* table rows are padded, and embed is only used for whole rows */
-    TN_CHECK(!f->width);
-    TnRef table = b->g->nodes[ref].args[1];
+/* 32 columns of row `id` of the table, from `off` on. Rows are padded. */
+static LLVMValueRef columns(TnBuilder *b, TnRef table, LLVMValueRef id, LLVMValueRef off) {
     const TnType *t = &b->g->nodes[table].type;
-    LLVMValueRef id = tn_build_load(b, b->t_i32, tn_build_row_mem(b, f, b->g->nodes[ref].args[0]), 4);
-    id = tn_build_sext(b, id, b->t_i64);
     if (t->enc == TN_ENC_p64) return p64_columns(b, t, tn_build_operand(b, table), id, off);
     if (t->enc == TN_ENC_r64) return r64_columns(b, t, tn_build_operand(b, table), id, off);
     LLVMValueRef row = tn_build_operand_row(b, table, id);
     return tn_build_load_wide(b, t->enc, tn_build_elem(b, row, off, tn_enc_bytes(t->enc)));
 }
 
+static void embed(TnBuilder *b, TnFrame *f, TnRef ref) {
+    TN_CHECK(!f->width);
+    TnRef table = b->g->nodes[ref].args[1];
+    const TnType *t = &b->g->nodes[table].type;
+    LLVMValueRef out = tn_build_result_row(b, f, ref);
+    LLVMValueRef id = tn_build_load(b, b->t_i32, tn_build_row_mem(b, f, b->g->nodes[ref].args[0]), 4);
+    id = tn_build_sext(b, id, b->t_i64);
+    if (tn_enc_is_blocks(t->enc)) {
+        tn_build_unpack_row(b, t->enc, tn_build_operand_row(b, table, id), t->dim[1], out);
+        return;
+    }
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, t->dim[1]), TN_LANES);
+    tn_build_store(b, columns(b, table, id, l.i), tn_build_elem(b, out, l.i, 4), 4);
+    tn_build_loop_end(b, &l);
+}
+
 static bool can_embed(const TnGraph *g, TnRef ref, const TnLevel *level) {
     (void)level;
     const TnType *t = &g->nodes[g->nodes[ref].args[1]].type;
     bool scales = has_row_scales(t) || t->n_scales <= MOST_RANGES;
-    return tn_enc_is_float(t->enc) || t->enc == TN_ENC_r64 || (t->enc == TN_ENC_p64 && scales);
+    return tn_llvm_reads_table(t) || t->enc == TN_ENC_r64 || (t->enc == TN_ENC_p64 && scales);
 }
-const TnLlvmOp tn_llvm_op_embed = {.can = can_embed, .block = embed};
+const TnLlvmOp tn_llvm_op_embed = {.can = can_embed, .row = embed};

@@ -1,4 +1,4 @@
-/* matmul over dense rows (f32, f16, bf16), in the defined order: 32 lanes of fma along the row, then the
+/* matmul over rows of floats (f32, f16, bf16, or stored blocks), in the defined order: 32 lanes of fma along the row, then the
  * halving tree. Lanes are independent until the tree, and each lane adds in the order of k. So K may be cut
  * into chunks, with the lanes' sums stored between them, and a part of the lanes may be computed at a time.
  *
@@ -12,8 +12,12 @@
  * They are prefetched 16 rows ahead and read once for all rows of activations.
  *
  * The tree first adds lanes j and j + 16. The 16 sums that are left of each of 16 rows share one transposing
- * tree, which adds in the same order as a tree for each row. */
+ * tree, which adds in the same order as a tree for each row.
+ *
+ * Rows of stored blocks are unpacked as they stream, for one row of activations. For more, a strip of them is unpacked to
+ * f32 once for all rows of the step. */
 #include "codegen/llvm/ops/ops.h"
+#include "codegen/llvm/ops/table_rows.h"
 #include "codegen/llvm/skeletons/cols.h"
 
 #include <stdio.h>
@@ -67,26 +71,13 @@ static LLVMValueRef one_function(TnBuilder *b, TnEnc enc, int64_t k) {
     if (!back) return fn;
     LLVMValueRef w = LLVMGetParam(fn, 0), count = LLVMGetParam(fn, 1), out = LLVMGetParam(fn, 2);
     LLVMValueRef buf = LLVMGetParam(fn, 3), x = LLVMGetParam(fn, 4), zero = tn_build_i64(b, 0);
-    int64_t size = tn_enc_bytes(enc), full = k / TN_LANES * TN_LANES;
-    int64_t row_bytes = (k + TN_PAD - 1) / TN_PAD * TN_PAD * size;
+    TnType t = tn_type(enc, 2, (TnDim)1, (TnDim)k);
     LLVMTypeRef half = LLVMVectorType(b->t_f32, HALF);
-    Shape s = {1, 1, TN_LANES};
     TnLoop g = tn_build_loop(b, zero, count, HALF);
     LLVMValueRef left = tn_build_sub(b, count, g.i);
     TnLoop m = tn_build_loop(b, zero, tn_build_min(b, left, tn_build_i64(b, HALF)), 1);
-    LLVMValueRef row = tn_build_elem(b, w, tn_build_add(b, g.i, m.i), row_bytes);
-    TnLoop i = tn_build_loop(b, zero, tn_build_i64(b, full), TN_LANES);
-    LLVMValueRef acc = tn_build_carry(b, &i, tn_build_vf(b, 0.0f));
-    for (int64_t line = 0; line < TN_LANES * size; line += 64) {
-        LLVMValueRef from = tn_build_elem(b, row, i.i, size);
-        tn_build_ahead(b, tn_build_atc(b, from, line));
-    }
-    block(b, enc, s, &row, &x, i.i, NULL, &acc);
-    tn_build_next(&i, 0, acc);
-    tn_build_loop_end(b, &i);
-    acc = i.out[0];
-    if (full < k)
-        block(b, enc, s, &row, &x, tn_build_i64(b, full), tn_build_mask_const(b, k - full, TN_LANES), &acc);
+    LLVMValueRef row = tn_build_elem(b, w, tn_build_add(b, g.i, m.i), (int64_t)tn_row_bytes(&t));
+    LLVMValueRef acc = tn_build_table_lanes(b, enc, row, x, k, true);
     LLVMValueRef lo = tn_build_lanes(b, acc, 0, HALF), hi = tn_build_lanes(b, acc, HALF, HALF);
     tn_build_store(b, tn_build_fadd(b, lo, hi), tn_build_elem(b, buf, m.i, HALF * 4), 64);
     tn_build_loop_end(b, &m);
@@ -245,9 +236,32 @@ static const TnType *weight(TnBuilder *b) {
     return &b->g->nodes[b->g->nodes[b->k->root].args[1]].type;
 }
 
-static void strip(TnBuilder *b, const TnStrip *s) {
+static void one_row(TnBuilder *b, const TnStrip *s, TnEnc enc) {
     LLVMValueRef args[] = {s->w, s->n, s->acc, s->buf, s->x};
-    tn_build_call_function(b, one_function(b, weight(b)->enc, weight(b)->dim[1]), args, 5);
+    tn_build_call_function(b, one_function(b, enc, weight(b)->dim[1]), args, 5);
+}
+
+static void strip(TnBuilder *b, const TnStrip *s) {
+    one_row(b, s, weight(b)->enc);
+}
+
+/* The encoding in which `strips` finds the weights: `prepare` unpacks blocks. */
+static TnEnc read_enc(TnBuilder *b) {
+    return tn_enc_is_blocks(weight(b)->enc) ? TN_ENC_f32 : weight(b)->enc;
+}
+
+static int64_t panel_row(TnBuilder *b) {
+    TnType t = tn_type(TN_ENC_f32, 2, (TnDim)1, weight(b)->dim[1]);
+    return (int64_t)tn_row_bytes(&t);
+}
+
+/* Unpacks n weight rows. No reader looks at what pads a row, since k is a multiple of 32. */
+static void prepare(TnBuilder *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef panels) {
+    const TnType *t = weight(b);
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), n, 1);
+    LLVMValueRef to = tn_build_elem(b, panels, l.i, panel_row(b));
+    tn_build_unpack_row(b, t->enc, tn_build_elem(b, w, l.i, (int64_t)tn_row_bytes(t)), t->dim[1], to);
+    tn_build_loop_end(b, &l);
 }
 
 /* Rows of a block if there are many rows. */
@@ -257,12 +271,12 @@ static int most(TnBuilder *b) {
 
 static void strips(TnBuilder *b, const TnStrip *s) {
     LLVMValueRef args[] = {s->w, s->n, s->x, s->n_x, s->acc, s->stride, s->buf};
-    TnEnc enc = weight(b)->enc;
+    TnEnc enc = read_enc(b);
     int64_t k = weight(b)->dim[1], many = tn_build_most_rows(b, b->k->root) > MOST ? most(b) : MOST + 1;
     static const int sizes[] = {2, 4, 6, 8};
     int64_t below = 1;
     TnIf one = tn_build_if(b, tn_build_icmp(b, LLVMIntEQ, s->n_x, tn_build_i64(b, 1)));
-    strip(b, s); /* of a prompt, only one row needs the head */
+    one_row(b, s, enc); /* of a prompt, only one row needs the head */
     tn_build_if_end(b, &one);
     /* Take the least size that holds n_x rows. If there are many rows, only the last block is not full. */
     for (size_t i = 0; i < TN_COUNT(sizes) && below < many - 1; i++) {
@@ -285,11 +299,15 @@ static void kernel(TnBuilder *b) {
                   .buf = rows == 1 ? HALF * HALF * 4 : (int64_t)GROUP * MOST * BLOCK,
                   .strip = strip,
                   .strips = strips};
+    if (tn_enc_is_blocks(weight(b)->enc)) {
+        s.prepare = prepare;
+        s.panels = b->k->grain * panel_row(b);
+    }
     tn_build_cols_kernel(b, &s);
 }
 
 static bool can_matmul(const TnGraph *g, TnRef ref, const TnLevel *level) {
     (void)level;
-    return tn_enc_is_float(g->nodes[g->nodes[ref].args[1]].type.enc);
+    return tn_llvm_reads_table(&g->nodes[g->nodes[ref].args[1]].type);
 }
 const TnLlvmOp tn_llvm_op_matmul = {.can = can_matmul, .kernel = kernel};

@@ -7,6 +7,7 @@
  * that are left are computed in the order of matmul, and raise the threshold. State that changes within an if
  * is kept in scratch; it changes a few dozen times a row. */
 #include "codegen/llvm/ops/ops.h"
+#include "codegen/llvm/ops/table_rows.h"
 #include "codegen/llvm/ops/top.h"
 
 #include <math.h>
@@ -24,7 +25,7 @@ enum {
 typedef struct Head {
     int64_t n;
     LLVMValueRef y, x, errors, norms,
-        table;                    /* estimates and activations of this row, two arrays, the dense table */
+        table;                    /* estimates and activations of this row, two arrays, the table */
     LLVMValueRef x_norm, x_slack; /* X and Y of the row, in 32 lanes */
     TnEnc enc;
     int64_t k;
@@ -44,20 +45,7 @@ static LLVMValueRef dot_function(TnBuilder *b, TnEnc enc, int64_t k) {
     LLVMBasicBlockRef back = tn_build_shared(b, name, params, 3, &fn);
     if (!back) return fn;
     LLVMValueRef w = LLVMGetParam(fn, 0), x = LLVMGetParam(fn, 1);
-    int64_t full = k / TN_LANES * TN_LANES, size = tn_enc_bytes(enc);
-    TnLoop i = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, full), TN_LANES);
-    LLVMValueRef acc = tn_build_carry(b, &i, tn_build_vf(b, 0.0f));
-    LLVMValueRef v = tn_build_load_wide(b, enc, tn_build_elem(b, w, i.i, size));
-    LLVMValueRef a = tn_build_load(b, b->t_f32x, tn_build_elem(b, x, i.i, 4), 4);
-    tn_build_next(&i, 0, tn_build_fma(b, a, v, acc));
-    tn_build_loop_end(b, &i);
-    acc = i.out[0];
-    if (full < k) {
-        v = tn_build_load_wide(b, enc, tn_build_atc(b, w, full * size));
-        a = tn_build_load(b, b->t_f32x, tn_build_atc(b, x, full * 4), 4);
-        a = tn_build_select(b, tn_build_mask_const(b, k - full, TN_LANES), a, tn_build_vf(b, 0.0f));
-        acc = tn_build_fma(b, a, v, acc);
-    }
+    LLVMValueRef acc = tn_build_table_lanes(b, enc, w, x, k, false);
     tn_build_store(b, tn_build_tree(b, acc, TN_FOLD_FADD), LLVMGetParam(fn, 2), 4);
     return tn_build_shared_end(b, back);
 }
@@ -204,7 +192,7 @@ static void rerank(TnBuilder *b, TnFrame *f, TnRef ref) {
 static bool can_rerank(const TnGraph *g, TnRef ref, const TnLevel *level) {
     (void)level;
     const TnNode *n = &g->nodes[ref];
-    return tn_enc_is_float(g->nodes[n->args[n->n_args - 1]].type.enc);
+    return tn_llvm_reads_table(&g->nodes[n->args[n->n_args - 1]].type);
 }
 const TnLlvmOp tn_llvm_op_rerank = {.can = can_rerank, .row = rerank};
 
