@@ -42,8 +42,9 @@ struct TernModel {
     uint8_t *chunk_used; /* for each chunk of WGHT: whether the chosen level reads from it */
     TnRare *rare;
     uint32_t n_rare;
-    bool tight;          /* found by the check: the weights hardly fit in memory */
-    _Atomic bool random; /* the system was told not to read ahead in tables */
+    bool tight;                 /* found by the check: the weights hardly fit in memory */
+    _Atomic bool random;        /* the system was told not to read ahead in tables */
+    _Atomic uint64_t let_go_at; /* the process's resident bytes of files, since tables were let go of */
     bool check_weights;
     bool huge;          /* put sessions into huge pages */
     bool carry_weights; /* copy the weights to the engine's memory, during the check or instead of it */
@@ -86,7 +87,9 @@ void tn_model_sum_weights(const TernModel *m, TernModelMemory *out);
 /* Says that a step will read whole tables, for rows that want all logits. It is meant for good: such rows seldom come alone. */
 void tn_model_read_tables(TernModel *m);
 /* Lets go of the tables' pages and, if `all`, of everything that decoding one row does not read whole. */
-void tn_model_let_go(const TernModel *m, bool all);
+void tn_model_let_go(TernModel *m, bool all);
+/* Whether so much of files has become resident since then that the tables should be let go of. */
+bool tn_model_has_grown(TernModel *m);
 /* Where kernels read WGHT. Call it after tn_model_check_weights; then the address does not change. */
 TnAddress tn_model_weights(const TernModel *m);
 /* Verifies the hashes of WGHT's chunks on the workers of the pool, which must be free. If m->carry_weights is set, it also

@@ -175,10 +175,19 @@ void tn_model_read_tables(TernModel *m) {
         advise_tables(m, false);
 }
 
-void tn_model_let_go(const TernModel *m, bool all) {
+void tn_model_let_go(TernModel *m, bool all) {
     if (!atomic_load_explicit(&m->random, memory_order_relaxed)) return;
     for (uint32_t i = 0; i < m->n_rare; i++)
         if (all || m->rare[i].rows) let_go(m, m->rare[i].at, m->rare[i].bytes, false);
+    atomic_store(&m->let_go_at, tn_os_file_resident());
+}
+
+bool tn_model_has_grown(TernModel *m) {
+    const uint64_t most = (uint64_t)32 << 20;
+    if (!atomic_load_explicit(&m->random, memory_order_relaxed)) return false;
+    uint64_t now = tn_os_file_resident(), then = atomic_load(&m->let_go_at);
+    if (now < then) atomic_store(&m->let_go_at, now);
+    return now > then + most;
 }
 
 /* ---- the check */

@@ -212,7 +212,8 @@ static bool begins(const TernSession *s) {
 /* Tells the model about changes in what is read. What prompts read and decoding does not is given back when a prompt has
  * ended. Steps of a few rows alternate with those of one if ids are guessed, so they count as a prompt only where a slot
  * begins; the end of any other is seen after OFTEN steps of one row. A row of a table brings its neighbours into memory if
- * they are in the system's cache of files, so tables are given back that often too. */
+ * they are in the system's cache of files, as many as lie there in one piece, so tables are given back that often too, and after
+ * any step that has brought much. */
 static void heed_reading(TernSession *s, uint32_t index) {
     enum { OFTEN = 16 };
     if (s->logits_apart && s->sym[TN_ABI_L]) tn_model_read_tables(s->model);
@@ -252,6 +253,7 @@ static TernStatus run_chunks(TernSession *s, const TernRow *rows, size_t n, Tern
         TN_TRY(s->engine->run(s->engine, p, &s->asked, err));
         TN_TRY(check_unchanged(s->model, err));
         if (s->profile) tn_profile_end(s->profile, index, (uint32_t)chunk);
+        if (tn_model_has_grown(s->model)) tn_model_let_go(s->model, false);
         if (s->watched) count_saturated(s, rows + done, chunk);
         TernStatus given = give_results(s, p, rows + done, chunk, done, sink, user, err);
         if (s->profile) tn_profile_chunk(s->profile, index, from);

@@ -207,6 +207,16 @@ void tn_os_advise_random(const void *p, size_t bytes, bool random) {
     advise(p, bytes, random ? MADV_RANDOM : MADV_NORMAL);
 }
 
+uint64_t tn_os_file_resident(void) {
+    char text[128];
+    unsigned long long pages = 0;
+    int fd = open_retry("/proc/self/statm", O_RDONLY, 0);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+    if (fd >= 0) close(fd);
+    text[n > 0 ? n : 0] = 0;
+    return sscanf(text, "%*s %*s %llu", &pages) == 1 ? pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
 /* The process and the machine */
 
 double tn_os_seconds(void) {

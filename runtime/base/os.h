@@ -86,6 +86,8 @@ void tn_os_advise_small(void *p, size_t bytes);
 size_t tn_os_huge_bytes(const void *p, size_t bytes);
 /* Drops the resident pages that lie wholly inside a range of a file mapping. They are read again when touched. */
 void tn_os_advise_dontneed(const void *p, size_t bytes);
+/* Bytes of file mappings that are resident in this process; 0 if the system does not say. Some microseconds. */
+uint64_t tn_os_file_resident(void);
 /* Says that a range of a file mapping is read here and there, so that a page that is read does not bring its neighbours from
  * the disk; or, with false, that it is read as usual. Only pages that lie wholly inside count. */
 void tn_os_advise_random(const void *p, size_t bytes, bool random);
