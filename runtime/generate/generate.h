@@ -60,8 +60,9 @@ typedef struct TernGeneratorOptions {
     uint32_t stored;        /* slots beside the others, for what sequences leave (below); default 0: none */
     /* Pages of the cache, of TERN_PAGE positions: at least as many as let `slots` be full; default: as many as let all be. */
     uint32_t pages;
-    /* While a sequence decodes, a step gets as many rows of prompts as are expected to keep it below so many seconds, by the
-     * time of earlier steps, and at least a few, so that prompts go on. Default 0: no bound. */
+    /* A step gets as many rows of prompts as are expected to keep it below so many seconds, by the time of earlier steps, and
+     * at least a few, so that prompts go on. So nobody waits longer for the next token, nor a new sequence for its first step.
+     * Not with one slot unless its sequence decodes. Default 0: no bound. */
     double max_pause;
 } TernGeneratorOptions;
 

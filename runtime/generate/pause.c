@@ -1,4 +1,4 @@
-/* How many rows of prompts a step may have while others wait for their next token.
+/* How many rows of prompts a step may have while others wait for their next token, or may come and wait for their first.
  *
  * A step of few rows takes about as long as one of a single row, because weights are read once; a step of many takes so much a
  * row. Kernels differ with the number of rows as well. So the time of a row is kept for each power of two of rows, as a

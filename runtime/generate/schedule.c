@@ -29,10 +29,11 @@ static void add_prompt(TernGenerator *g, TernSequence *s) {
         add_rows(g, s);
 }
 
-/* Beside sequences that decode, prompts get what can be run within the longest pause (pause.c). */
+/* Prompts get what can be run within the longest pause (pause.c): beside sequences that decode, and also if there are none,
+ * because a sequence that comes now waits for this step. With one slot, none can come. */
 static size_t find_room(const TernGenerator *g) {
-    size_t least = g->n_rows + TN_PROMPT_LEAST;
-    if (g->n_rows == 0 || g->max_pause <= 0 || least >= g->batch) return g->batch;
+    size_t least = g->n_rows + (g->n_rows ? TN_PROMPT_LEAST : TN_PROMPT_ALONE);
+    if (g->max_pause <= 0 || least >= g->batch || (g->n_rows == 0 && g->slots == 1)) return g->batch;
     return tn_pace_rows(&g->pace, g->max_pause, least, g->batch);
 }
 

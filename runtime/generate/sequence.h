@@ -142,8 +142,11 @@ TernStatus tn_logprobs(TernSequence *s, uint32_t asked, TernError *err);
 /* Writes those of the pick that comes next, from all logits of its row. */
 void tn_logprobs_take(TernSequence *s, const float *logits, int32_t id);
 
-/* ---- pause.c: the rows of prompts beside sequences that decode */
-enum { TN_PROMPT_LEAST = 4 }; /* of a step, however long it takes */
+/* ---- pause.c: the rows of prompts that others wait for, or may wait for */
+enum {
+    TN_PROMPT_LEAST = 4,
+    TN_PROMPT_ALONE = 16
+}; /* of a step, however long it takes; ALONE: none decodes */
 void tn_pace_note(TnPace *p, size_t rows, double seconds);
 /* The most rows, from `least` to `most`, that a step is expected to run in so many seconds. */
 size_t tn_pace_rows(const TnPace *p, double seconds, size_t least, size_t most);

@@ -117,23 +117,65 @@ static void pauses_are_short(void **state) {
     assert_memory_equal(free.b.ids, bound.b.ids, 5 * sizeof *free.b.ids);
 }
 
-/* A prompt that no other sequence waits for takes whole steps. */
-static void alone_there_is_no_bound(void **state) {
-    (void)state;
+/* The rows of the largest step of a prompt that no sequence decodes beside. */
+static size_t largest_alone(uint32_t slots, double max_pause) {
     TernError err;
     int32_t ids[N];
+    size_t most = 0, steps = 0;
     TernGenerated got = {.size = sizeof got};
-    TernGeneratorOptions o = {.size = sizeof o, .slots = 2, .context = N + OUT, .max_pause = 0.001};
+    TernGeneratorOptions o = {.size = sizeof o, .slots = slots, .context = N + OUT, .max_pause = max_pause};
     must(tern_generator_create(model, pool, &o, &timed, &err), &err);
     timed->seconds = of_rows;
     for (int32_t i = 0; i < N; i++) ids[i] = i % 97 + 3;
     TernSequence *s;
-    TernRequest q = {.size = sizeof q, .ids = ids, .n_ids = N, .max_tokens = 2};
+    TernRequest q = {.size = sizeof q, .ids = ids, .n_ids = N, .max_tokens = 1};
     must(tern_sequence_create(timed, &q, NULL, NULL, &s, &err), &err);
-    must(tern_generator_step(timed, &err), &err);
+    for (; tern_generator_running(timed); steps++) {
+        must(tern_generator_step(timed, &err), &err);
+        if (timed->n_rows > most) most = timed->n_rows;
+    }
     must(tern_sequence_get(s, &got, &err), &err);
     assert_int_equal(got.n_prefilled, N);
+    assert_true(steps >= N / most && steps <= N / most + 8);
     tern_sequence_destroy(s);
+    tern_generator_destroy(timed);
+    return most;
+}
+
+/* A sequence that comes during a step waits for its end; nobody can come where there is one slot. */
+static void a_prompt_alone_leaves_room_for_who_comes(void **state) {
+    (void)state;
+    size_t bound = largest_alone(2, 0.050);
+    assert_true(bound <= 40 && bound >= 30); /* 50 ms */
+    assert_int_equal(largest_alone(2, 0.001), TN_PROMPT_ALONE);
+    assert_int_equal(largest_alone(2, 0), N);
+    assert_int_equal(largest_alone(1, 0.001), N);
+}
+
+/* A short prompt that comes while a long one runs has its first token after the step that runs and one more. */
+static void a_short_prompt_comes_next(void **state) {
+    (void)state;
+    TernError err;
+    int32_t ids[N];
+    TernSequence *a, *b;
+    TernGenerated got = {.size = sizeof got};
+    TernGeneratorOptions o = {.size = sizeof o, .slots = 2, .context = N + OUT, .max_pause = 0.050};
+    must(tern_generator_create(model, pool, &o, &timed, &err), &err);
+    timed->seconds = of_rows;
+    for (int32_t i = 0; i < N; i++) ids[i] = i % 97 + 3;
+    TernRequest q = {.size = sizeof q, .ids = ids, .n_ids = N, .max_tokens = 2};
+    must(tern_sequence_create(timed, &q, NULL, NULL, &a, &err), &err);
+    for (int i = 0; i < 4; i++) must(tern_generator_step(timed, &err), &err);
+    q.n_ids = 20;
+    must(tern_sequence_create(timed, &q, NULL, NULL, &b, &err), &err);
+    must(tern_generator_step(timed, &err), &err);
+    assert_true(cost(timed->n_rows) <= 0.050);
+    must(tern_sequence_get(b, &got, &err), &err);
+    assert_int_equal(got.n_out, 1);
+    must(tern_sequence_get(a, &got, &err), &err);
+    assert_true(got.n_prefilled < N);
+    tern_sequence_destroy(a);
+    tern_sequence_destroy(b);
     tern_generator_destroy(timed);
 }
 
@@ -142,7 +184,8 @@ int main(void) {
         cmocka_unit_test(rows_come_close_to_what_fits),
         cmocka_unit_test(outliers_pass),
         cmocka_unit_test(pauses_are_short),
-        cmocka_unit_test(alone_there_is_no_bound),
+        cmocka_unit_test(a_prompt_alone_leaves_room_for_who_comes),
+        cmocka_unit_test(a_short_prompt_comes_next),
     };
     return cmocka_run_group_tests(tests, open_embedded, close_embedded);
 }
