@@ -235,7 +235,7 @@ works "a level beside verify --target ref" "^tern: --cpu: no effect" "$tern" ver
 
 # ---- inspect
 no_input "layer 99.*0 to 5" inspect "$model" --layer 99 --dot
-no_input "layer 6.*0 to 5" inspect "$model" --layer 6 --svg
+no_input "layer 6.*0 to 5" inspect "$model" --layer 6 --dot
 no_input "layer" inspect "$dir/add.tir" --layer 0 --dot
 works "the last layer" "" "$tern" inspect "$model" --layer 5 --dot
 no_use "layer" inspect "$model" --layer 1
