@@ -57,5 +57,6 @@ C
     "$dir/main.c" "$root"/runtime/*.c "$root"/runtime/cuda/*.c "$root"/runtime/base/*.c -lpthread -lm -o "$dir/main"
 echo "built for aarch64: $(stat -c %s "$dir/main") bytes"
 [ -n "$qemu" ] || { echo "skipped: built, not run: no qemu-aarch64 (apt install qemu-user-static)"; exit 77; }
-"$qemu" -cpu max "$dir/main" "neon-dotprod,neon"
+"$qemu" -cpu max "$dir/main" "neon-i8mm,neon-dotprod,neon"
+"$qemu" -cpu neoverse-n1 "$dir/main" "neon-dotprod,neon"
 "$qemu" -cpu cortex-a72 "$dir/main" neon
