@@ -334,7 +334,11 @@ TernStatus tern_embed_step(TernEmbedder *e, size_t rows, int *more, TernError *e
     e->stepping = false;
     if (st == TERN_OK && e->cancelled)
         st = tn_fail(err, TERN_ERR_CANCELLED, "cancelled by the caller's function");
-    if (st != TERN_OK) e->at = e->n, e->from = 0;
+    if (st != TERN_OK) { /* nothing is left to run, nor of the text that was under way */
+        if (e->at < e->n && e->from) clear(e, e->at, e->at + 1);
+        e->at = e->n;
+        e->from = 0;
+    }
     *more = e->at < e->n;
     return st;
 }
