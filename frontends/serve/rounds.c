@@ -295,11 +295,12 @@ static bool answers_run(const TnServer *server) {
     return false;
 }
 
-/* The rows of the next step; 0: as many as fit. */
-static size_t rows_of_step(const TnServer *server) {
+/* The rows of the model's next step, at most those that fit; 0: as many as fit. */
+static size_t rows_of_step(const TnServer *server, const TnModel *m) {
     if (server->o->max_pause <= 0 || !answers_run(server)) return 0;
-    double n = server->row_seconds > 0 ? server->o->max_pause / server->row_seconds : 0;
-    return n < ROWS_FIRST ? ROWS_FIRST : n < 1e6 ? (size_t)n : (size_t)1e6;
+    double n = m->row_seconds > 0 ? server->o->max_pause / m->row_seconds : 0;
+    size_t most = m->served->info.max_rows, least = most < ROWS_FIRST ? most : ROWS_FIRST;
+    return n < (double)least ? least : n < (double)most ? (size_t)n : most;
 }
 
 static TnCall *begin_vectors(TnServer *server) {
@@ -339,13 +340,13 @@ static void embed_some(TnServer *server) {
     TernError err = {0};
     int more;
     if (!call) return;
-    size_t rows = rows_of_step(server);
+    TnModel *m = tn_model_of(server, call->plan.model);
+    size_t rows = rows_of_step(server, m);
     double begun = tn_os_seconds();
-    TernStatus st = tern_embed_step(tn_model_of(server, call->plan.model)->embedder, rows, &more, &err);
+    TernStatus st = tern_embed_step(m->embedder, rows, &more, &err);
     double seconds = now_since(begun);
-    if (rows && more)
-        server->row_seconds =
-            (server->row_seconds + seconds / (double)rows) / (server->row_seconds > 0 ? 2 : 1);
+    if (rows && more) /* so the step had them all */
+        m->row_seconds = (m->row_seconds + seconds / (double)rows) / (m->row_seconds > 0 ? 2 : 1);
     pthread_mutex_lock(&server->lock);
     server->metrics.embedding_steps_total++;
     pthread_mutex_unlock(&server->lock);

@@ -437,12 +437,11 @@ struct TnServer {
      * thread. */
     bool (*feed)(TnServer *server);
     void *feeder;
-    TnCall *calls;      /* in the order of their arrival */
-    TnModel *wanted;    /* that is to be loaded next; NULL: none */
-    double since;       /* when the call came that waits for room */
-    TnMetrics retired;  /* what generators have counted that are gone */
-    TnCall *embedding;  /* whose vectors the embedder makes; NULL: none */
-    double row_seconds; /* of steps that make vectors, on average of late; 0: not known */
+    TnCall *calls;     /* in the order of their arrival */
+    TnModel *wanted;   /* that is to be loaded next; NULL: none */
+    double since;      /* when the call came that waits for room */
+    TnMetrics retired; /* what generators have counted that are gone */
+    TnCall *embedding; /* whose vectors the embedder makes; NULL: none */
     TnTurn *turns;
     size_t n_turns, cap_turns;
     uint64_t turn;

@@ -37,6 +37,7 @@ typedef struct TnModel {
     double used;              /* when it last began or ended a call */
     bool opened;              /* LOADING: its need is known */
     bool drains;              /* it begins no call that came after server->since */
+    double row_seconds;       /* of steps that make vectors, on average of late; 0: not known */
     /* under the lock */
     TnModelState state;
     uint64_t bytes;  /* what it takes, or will; 0: not known yet */
