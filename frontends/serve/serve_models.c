@@ -47,7 +47,8 @@ bool tn_models_full(const TnServer *server, const TnServeModel *served) {
 bool tn_model_takes(const TnServer *server, const TnCall *call) {
     const TnModel *m = tn_model_of(server, call->plan.model);
     if (m->state != TN_MODEL_LOADED) return false; /* only this thread writes it */
-    return !m->drains || tn_call_has_begun(call) || call->begun <= server->since;
+    bool begun = tn_call_has_begun(call) || call == server->embedding;
+    return !m->drains || begun || call->begun <= server->since;
 }
 
 void tn_model_used(TnServer *server, const TnServeModel *served) {

@@ -50,7 +50,7 @@ void tn_models_open(struct TnServer *server); /* makes server->models */
 TnModel *tn_model_of(const struct TnServer *server, const TnServeModel *served);
 /* Whether the queue has no room for one more call of the model. Call it with the lock. */
 bool tn_models_full(const struct TnServer *server, const TnServeModel *served);
-/* Whether a call that waits may begin now. The engine's, like all below. */
+/* Whether a call may begin now or, if it has begun, go on. The engine's, like all below. */
 bool tn_model_takes(const struct TnServer *server, const struct TnCall *call);
 /* Loads and unloads what has to be. Fails calls whose model cannot be loaded. */
 void tn_models_tend(struct TnServer *server);
