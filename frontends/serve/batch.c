@@ -374,7 +374,7 @@ static bool next_line(Batch *b) {
     return false;
 }
 
-/* Calls that have not begun will not be answered. */
+/* Calls that have not begun will not be answered, nor lines that wait to be asked again. */
 static void give_up(Batch *b) {
     b->ended = b->ended_early = true;
     for (Pending *p = b->pending; p; p = p->next)
@@ -384,13 +384,17 @@ static void give_up(Batch *b) {
 
 static bool feed(TnServer *server) {
     Batch *b = server->feeder;
-    look_at_pending(b);
     size_t most = server->n_views ? server->n_views : 1;
+    pthread_mutex_lock(&server->lock);
+    bool draining = server->draining; /* only this thread sets it */
+    pthread_mutex_unlock(&server->lock);
+    if (draining || b->status != TERN_OK) give_up(b);
+    look_at_pending(b);
     for (;;) {
         pthread_mutex_lock(&server->lock);
-        bool draining = server->draining, enough = server->n_queued + b->n_waiting >= most;
+        bool enough = server->n_queued + b->n_waiting >= most;
         pthread_mutex_unlock(&server->lock);
-        if (draining || b->status != TERN_OK) give_up(b);
+        if (b->status != TERN_OK) give_up(b);
         if (b->ended || enough) break;
         if (next_line(b))
             begin_line(b);

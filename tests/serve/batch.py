@@ -166,6 +166,27 @@ def fails(b):
         check("then", plain(to), sound)
 
 
+def ends_while_lines_wait(b):
+    """A signal while a line waits to be asked again: it is left to the next run."""
+    source, to = b.write([line("a", C, {"prompt": "sun"}), line("c", C, {"prompt": ["hi", "sun"]})]), b.folder + "/waits"
+    check("a run", b.run(source, b.folder + "/waits_not")[0], 0)
+    good = b.model
+    for pause in (0.1, 0.3, 0.6):
+        b.model = b.folder + "/nan.gguf"
+        p = b.start(source, to)
+        while not os.path.exists(to):
+            time.sleep(0.001)
+        time.sleep(pause)
+        p.send_signal(signal.SIGTERM)
+        said = p.communicate()[1]
+        check("its end after %g: %s" % (pause, said), p.returncode, 128 + signal.SIGTERM)
+        true("no answer is the end's", all(a["response"]["status_code"] == 500 for a in answers(to)))
+        b.model = good
+        check("the next run", b.run(source, to)[0], 0)
+        check("as if nothing had been", plain(to), plain(b.folder + "/waits_not"))
+        os.remove(to)
+
+
 def grows(b):
     """A file of requests that grows after its lines were counted: by far more than what was counted has room for."""
     source, to = b.write([line("a", C, {"prompt": "count", "ignore_eos": True, "n": 6})] * 4), b.folder + "/grown"
@@ -275,6 +296,7 @@ def main():
         refusals(b)
         files(b)
         fails(b)
+        ends_while_lines_wait(b)
         locked(b)
         grows(b)
         n = 150
