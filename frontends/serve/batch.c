@@ -378,7 +378,8 @@ static bool next_line(Batch *b) {
 static void give_up(Batch *b) {
     b->ended = b->ended_early = true;
     for (Pending *p = b->pending; p; p = p->next)
-        if (p->call && (b->status != TERN_OK || (p->call->n_started == 0 && p->call->embed.done == 0)))
+        if (p->call &&
+            (b->status != TERN_OK || !(tn_call_has_begun(p->call) || p->call == b->server.embedding)))
             p->call->gone = true;
 }
 
