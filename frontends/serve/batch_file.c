@@ -9,6 +9,8 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "runtime/base/arena.h"
+#include "runtime/base/os.h"
 
 static TernStatus refuse(const char *path, const char *what, TernError *err) {
     return tn_fail(err, TERN_ERR_ENV, "%s: %s: %s", path, what, strerror(errno));
@@ -124,8 +126,8 @@ TernStatus tn_answers_put(TnAnswers *a, const TnBuf *line, TernError *err) {
     return TERN_OK;
 }
 
-static TernStatus copy_others(TnAnswers *from, TnAnswers *to, TnLines *l, const uint64_t *numbers, size_t n,
-                              TernError *err) {
+static TernStatus copy_others(const TnAnswers *from, TnWriter *to, TnLines *l, const uint64_t *numbers,
+                              size_t n, TernError *err) {
     TernStatus st;
     TN_TRY(tn_lines_start(l, from->path, from->fd, SIZE_MAX, err));
     for (size_t i = 0; tn_lines_next(l, &st, err);) {
@@ -134,29 +136,34 @@ static TernStatus copy_others(TnAnswers *from, TnAnswers *to, TnLines *l, const 
             continue;
         }
         tn_buf_put(&l->text, "\n", 1);
-        TN_TRY(tn_answers_put(to, &l->text, err));
+        TN_TRY(tn_writer_put(to, l->text.data, l->text.len, err));
     }
-    if (st == TERN_OK && fsync(to->fd) != 0) st = refuse(to->path, "cannot be written", err);
     return st;
 }
 
+/* The file has our lock before it gets the name, and keeps it when the writer lets go. */
 TernStatus tn_answers_drop(TnAnswers *a, const uint64_t *numbers, size_t n, TernError *err) {
-    char real[PATH_MAX], path[PATH_MAX + 8];
-    struct stat old;
-    if (!realpath(a->path, real) || fstat(a->fd, &old) != 0) return refuse(a->path, "cannot be read", err);
-    snprintf(path, sizeof path, "%s.new", real);
-    TnAnswers to = {.path = path,
-                    .fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, old.st_mode & 0777)};
-    if (to.fd < 0) return refuse(path, "cannot be written", err);
-    TnLines *l = calloc(1, sizeof *l);
-    TernStatus st = l ? TERN_OK : tn_fail(err, TERN_ERR_MEMORY, "%s: no memory to copy it", path);
-    if (st == TERN_OK && flock(to.fd, LOCK_EX | LOCK_NB) != 0) st = refuse(path, "cannot be locked", err);
+    char real[PATH_MAX];
+    TnWriter to;
+    int fd = -1;
+    if (!realpath(a->path, real)) return refuse(a->path, "cannot be read", err);
+    TN_TRY(tn_writer_open(real, &to, err));
+    TnLines *l = tn_xcalloc(1, sizeof *l);
+    TernStatus st = flock(to.fd, LOCK_EX | LOCK_NB) == 0 ? TERN_OK : refuse(a->path, "cannot be locked", err);
     if (st == TERN_OK) st = copy_others(a, &to, l, numbers, n, err);
-    if (st == TERN_OK && rename(path, real) != 0) st = refuse(path, "cannot be renamed", err);
-    if (st != TERN_OK) (void)unlink(path);
-    close(st == TERN_OK ? a->fd : to.fd);
-    if (st == TERN_OK) a->fd = to.fd, a->end = to.end;
-    if (l) tn_lines_free(l);
+    uint64_t end = to.pos;
+    if (st == TERN_OK && ((fd = fcntl(to.fd, F_DUPFD_CLOEXEC, 3)) < 0 || fcntl(fd, F_SETFL, O_APPEND) != 0))
+        st = refuse(a->path, "cannot be written", err);
+    if (st == TERN_OK) st = tn_writer_commit(&to, err);
+    if (st == TERN_OK) {
+        close(a->fd);
+        a->fd = fd;
+        a->end = end;
+    } else {
+        tn_writer_abort(&to); /* also if it has ended */
+        if (fd >= 0) close(fd);
+    }
+    tn_lines_free(l);
     free(l);
     return st;
 }

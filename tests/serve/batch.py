@@ -157,6 +157,7 @@ def fails(b):
     true("the next run asks again: " + said, status == 1 and said.endswith("/fails: 3 of 3 lines answered, 1 of them before, 1 with an error, 2 asked again\n"))
     check("as if nothing had failed", plain(to), sound)
     check("nothing is left", sorted(x for x in os.listdir(b.folder) if x.startswith("fails")), ["fails"])
+    os.chmod(to, 0o640)
     for status in (429, 503):
         text = open(to).read().splitlines(True)
         at = [i for i, x in enumerate(text) if '"c"' in x][0]
@@ -164,6 +165,15 @@ def fails(b):
         open(to, "w").writelines(text)
         true("%d" % status, b.run(source, to)[1].endswith("1 asked again\n"))
         check("then", plain(to), sound)
+    check("its mode stays", os.stat(to).st_mode & 0o777, 0o640)
+    os.rename(to, b.folder + "/beside")
+    os.rename(source, b.folder + "/beside.new")
+    before = open(b.folder + "/beside.new").read()
+    text = open(b.folder + "/beside").read()
+    open(b.folder + "/beside", "w").write(text.replace('"status_code": 200', '"status_code": 500'))
+    true("with a file of another name beside it", b.run(b.folder + "/beside.new", b.folder + "/beside")[1].endswith("2 asked again\n"))
+    check("it stays", open(b.folder + "/beside.new").read(), before)
+    check("and the answers come", plain(b.folder + "/beside"), sound)
 
 
 def ends_while_lines_wait(b):
