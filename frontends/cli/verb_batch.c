@@ -38,7 +38,7 @@ static int report(const TnBatchOptions *b, const TnBatchCounts *c) {
                 tn_shown(b->in).s);
     report_signal();
     if (signal_status()) return signal_status();
-    return c->refused ? EXIT_INPUT : EXIT_OK;
+    return c->refused || c->answered < c->lines ? EXIT_INPUT : EXIT_OK;
 }
 
 static int batch(ServeModels *s, const TnBatchOptions *b) {

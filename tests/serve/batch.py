@@ -218,6 +218,21 @@ def grows(b):
     check("answers what came", [a["custom_id"] for a in answers(to)], ["a"] * 4 + ["later"])
 
 
+def shrinks(b):
+    """A file of requests that loses lines that were counted: not all are answered, and the exit status says so."""
+    rows = [json.dumps(line("x" * 70000, C, {"prompt": "count", "ignore_eos": True, "n": 3})).encode() + b"\n"] * 20
+    source, to = b.write(rows), b.folder + "/shrunk"
+    p = b.start(source, to)
+    while not os.path.exists(to):
+        time.sleep(0.001)
+    p.send_signal(signal.SIGSTOP)
+    os.truncate(source, 18 * len(rows[0]))
+    p.send_signal(signal.SIGCONT)
+    said = p.communicate()[1]
+    check("exit status", p.returncode, 1)
+    true("what it says: " + said, said.endswith("/shrunk: 18 of 20 lines answered\n"))
+
+
 def shards(b, source, unbroken):
     all_of_them = []
     for i in range(3):
@@ -309,6 +324,7 @@ def main():
         ends_while_lines_wait(b)
         locked(b)
         grows(b)
+        shrinks(b)
         n = 150
         source = b.write(requests(n))
         check("an unbroken run", b.run(source, folder + "/unbroken")[0], 1)
