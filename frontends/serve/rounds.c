@@ -26,6 +26,7 @@ bool tn_engine_submit(TnCall *call) {
     TnServer *server = call->server;
     pthread_mutex_lock(&server->lock);
     bool full = tn_models_full(server, call->plan.model), draining = server->draining;
+    bool loaded = tn_model_of(server, call->plan.model)->state == TN_MODEL_LOADED;
     if (full && !draining) server->metrics.requests_refused_total++;
     if (!full && !draining) {
         call->submitted = true;
@@ -41,8 +42,8 @@ bool tn_engine_submit(TnCall *call) {
     tn_call_header(call, "Retry-After", draining ? "5" : "1");
     if (draining) return tn_call_refuse(call, 503, "draining", NULL, "the server is about to end");
     return tn_call_refuse(call, 429, "queue_full", NULL,
-                          "all slots are taken and %u requests wait for a slot, expected at most that",
-                          server->o->queue);
+                          "%s and %u requests wait for a slot, expected at most that",
+                          loaded ? "all slots are taken" : "the model is not loaded", server->o->queue);
 }
 
 /* ---- Ends of calls */

@@ -39,6 +39,7 @@ bool tn_models_full(const TnServer *server, const TnServeModel *served) {
         size_t n_free = 0, n = m->n_queued + (m->served == served);
         for (size_t k = 0; k < server->n_views; k++)
             n_free += server->views[k].model == m->served && !server->views[k].busy;
+        if (m->served == served && n <= n_free) return false;
         n_over += n > n_free ? n - n_free : 0;
     }
     return n_over > server->o->queue;
@@ -122,10 +123,14 @@ static TnModel *next_wanted(const TnServer *server) {
     return NULL;
 }
 
+static void end_draining(TnServer *server) {
+    for (size_t i = 0; i < server->o->n_models; i++) server->models[i].drains = false;
+}
+
 static void end_wanting(TnServer *server) {
     server->wanted->opened = false;
     server->wanted = NULL;
-    for (size_t i = 0; i < server->o->n_models; i++) server->models[i].drains = false;
+    end_draining(server);
 }
 
 /* Nobody waits for the model any more, or it is too large. */
@@ -169,20 +174,23 @@ static void refuse_size(TnServer *server, const TnModel *m, uint64_t limit) {
     tn_engine_fail_model(server, m->served, 503, "model_too_large", &err);
 }
 
+/* What was opened is made if it fits, also when its clients have gone: else a model that takes longer to compile than they wait
+ * would never be loaded. A model of another file is refused, so one that was found too large stays it. */
 static void go_on(TnServer *server) {
     TnModel *m = server->wanted;
     const TnCall *call = first_call(server, m);
     uint64_t limit = server->o->loader->limit, has = bytes_of_loaded(server);
-    if (!call) {
+    if (limit && m->bytes > limit) {
+        refuse_size(server, m, limit);
+        give_up(server);
+    } else if (m->opened && (!limit || has + m->bytes <= limit)) {
+        end_draining(server); /* the room is there */
+        give(server, TN_LOAD_MAKE, m);
+    } else if (!call) {
         give_up(server);
     } else if (!m->opened) {
         set_state(server, m, TN_MODEL_LOADING);
         give(server, TN_LOAD_OPEN, m);
-    } else if (!limit || has + m->bytes <= limit) {
-        give(server, TN_LOAD_MAKE, m);
-    } else if (m->bytes > limit) {
-        refuse_size(server, m, limit);
-        give_up(server);
     } else {
         server->since = call->begun;
         make_room(server, has + m->bytes - limit);

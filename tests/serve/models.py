@@ -179,6 +179,34 @@ def hung_up(build, one):
         check("all models answer", [say(s, n) for n in "cab"], ["c shines.", "a shines.", "b shines."])
 
 
+def gone(build):
+    """A model that was opened for clients that have gone is loaded if there is room."""
+    with Server(build, "--slots", "1", "-c", "512", make=scripted) as s:
+        c = s.connect()
+        c.request("POST", C, json.dumps({"model": "b", "prompt": "sun"}))
+        s.until("b is looked at", lambda: states(s)["b"] != "unloaded")
+        c.close()
+        s.until("b is loaded", lambda: "b" in loaded(s))
+        check("an answer of b", say(s, "b"), "b shines.")
+
+
+def full_slots(build):
+    """A request that finds a free slot of its model is not refused because another model's requests have to wait."""
+    flags = ["--slots", "2", "-c", "512", "--queue", "0"]
+    long = {"prompt": "moon", "ignore_eos": True, "max_tokens": 480, "stream": True}
+    with Server(build, *flags, make=scripted) as s:
+        # both find two free slots while b is not loaded, and then the first takes them
+        two = s.connect(), s.connect()
+        two[0].request("POST", C, json.dumps(dict(long, model="b", n=40)))
+        two[1].request("POST", C, json.dumps(dict(long, model="b")))
+        number = lambda name: labelled(s, name, "b")
+        s.until("one waits, unless both have ended", lambda: number("model_loads_total") and (
+            number("model_requests_deferred") == 1 or number("model_requests_deferred") + s.metric("requests_processing") == 0))
+        check("one more for a", s.ask("POST", C, {"model": "a", "prompt": "sun"})[0], 200)
+        for c in two:
+            c.close()
+
+
 def by_age(build):
     with Server(build, "--slots", "2", "-c", "256", "--idle-timeout", "0.2", make=scripted) as s:
         for n in "ab":
@@ -212,6 +240,9 @@ def refused(build, one):
         expected = r"the model 'b' cannot be loaded: needs \d+\.\d MB of memory for weights, code and caches, expected at most the limit, %.1f MB" % (one / 1e6)
         true("its line: " + message, re.fullmatch(expected, message))
         check("the others go on", (say(s, "a"), say(s, "c")), ("a shines.", "c shines."))
+        seconds = labelled(s, "model_load_seconds_total", "b")
+        check("again", error(s, {"model": "b", "prompt": "x"}), (status, code, message))
+        check("it was not opened again", labelled(s, "model_load_seconds_total", "b"), seconds)
         check("in Anthropic's shape", json.loads(s.ask("POST", "/v1/messages", {"model": "b", "max_tokens": 3, "messages": [
             {"role": "user", "content": "x"}]})[2])["error"]["type"], "overloaded_error")
     with Server(build, "--slots", "2", "-c", "256", make=scripted) as s:
@@ -338,6 +369,8 @@ def main():
     one = least_used(build)
     at_work(build, one)
     hung_up(build, one[0])
+    gone(build)
+    full_slots(build)
     by_age(build)
     refused(build, one[0])
     at_start(build)
