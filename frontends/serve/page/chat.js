@@ -407,11 +407,14 @@ async function begin() {
 // Another model may have another context, and no chat template, or one.
 $("model").addEventListener("change", async () => {
   const model = models.find(m => m.id === $("model").value);
+  const chosen = () => $("model").value === model.id; // answers may come in another order than they were asked for
   try {
-    takeProps(model, await ask("/props?model=" + encodeURIComponent(model.id)).then(r => r.json()));
+    const props = await ask("/props?model=" + encodeURIComponent(model.id)).then(r => r.json());
+    if (!chosen()) return;
+    takeProps(model, props);
     drawFacts();
   } catch (e) {
-    $("facts").textContent = e instanceof TypeError ? "The server cannot be reached." : e.message;
+    if (chosen()) $("facts").textContent = e instanceof TypeError ? "The server cannot be reached." : e.message;
   }
 });
 turns = load("sessionStorage", "tern.turns", []);
