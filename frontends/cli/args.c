@@ -153,7 +153,11 @@ void notes_quiet(bool on) {
 }
 
 void notes_print(void) {
-    if (notes.len && !quiet) fwrite(notes.data, 1, notes.len, stderr);
+    for (size_t at = 0, n; at < notes.len && !quiet; at += n) {
+        const char *line = notes.data + at, *end = memchr(line, '\n', notes.len - at);
+        n = end ? (size_t)(end - line) + 1 : notes.len - at;
+        say_line("%.*s", (int)n, line);
+    }
     tn_buf_free(&notes);
 }
 

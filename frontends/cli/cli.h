@@ -90,6 +90,13 @@ int progress_bar(void *user, const char *phase, uint64_t done, uint64_t total);
 void progress_end(void);
 void progress_wipe(void); /* progress_end for signal handlers */
 
+/* ---- stderr_lines.c: lines on standard error of a thread that must go on when their reader stands still
+ * From now on this thread loses lines that would have to wait, and the next one that need not is preceded by their number. */
+void lines_may_be_lost(void);
+bool line_has_room(void); /* whether the thread may print now */
+/* Prints a line, with its end in the text; of one that may be lost, what is beyond 4 KiB is cut off. */
+void say_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
 /* ---- quota.c */
 /* If -t is not given (0) and a quota of processor time makes the threads fewer than the processors, prints a
  * line, once. Call it when nothing can be refused any more, and before anything else is printed. */

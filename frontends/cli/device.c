@@ -17,7 +17,7 @@ static const char *against(const ModelFlags *flags) {
 }
 
 static DeviceChoice take_cpu(const char *why) {
-    fprintf(stderr, "tern: device cpu: %s\n", why);
+    say_line("tern: device cpu: %s\n", why);
     return (DeviceChoice){.automatic = true};
 }
 
@@ -41,7 +41,7 @@ static DeviceChoice choose(const ModelFlags *flags) {
 void report_device(DeviceChoice *choice) {
     if (!*choice->why) return;
     progress_end();
-    fprintf(stderr, "tern: device %s: %s\n", choice->name, choice->why);
+    say_line("tern: device %s: %s\n", choice->name, choice->why);
     *choice->why = 0;
 }
 
@@ -64,7 +64,7 @@ bool fall_back(DeviceChoice *choice, TernStatus status, const TernError *err) {
     progress_end();
     TernError line = *err;
     name_flags(&line);
-    fprintf(stderr, "tern: device cpu in place of %s: %s\n", choice->name, line.text);
+    say_line("tern: device cpu in place of %s: %s\n", choice->name, line.text);
     *choice = (DeviceChoice){.automatic = true};
     return true;
 }

@@ -183,7 +183,7 @@ bool is_tir(const char *path) {
 void print_note(void *user, const char *line) {
     (void)user;
     progress_end();
-    fprintf(stderr, "tern: %s\n", line);
+    say_line("tern: %s\n", line);
 }
 
 bool take_note(const char *what, const char *text, size_t n) {
@@ -464,11 +464,10 @@ void report_start(Loaded *l) {
     l->tight = need > limit;
     if (!l->tight) return;
     progress_end();
-    fprintf(stderr,
-            "tern: warning: the model needs %.1f MB, and the control group of this process may use %.1f MB: "
-            "weights will "
-            "be read from the disk again and again\n",
-            (double)need / 1e6, (double)limit / 1e6);
+    say_line("tern: warning: the model needs %.1f MB, and the control group of this process may use %.1f MB: "
+             "weights will "
+             "be read from the disk again and again\n",
+             (double)need / 1e6, (double)limit / 1e6);
 }
 
 void note_idle_threads(const Verb *verb, const ModelFlags *flags, const char *name) {

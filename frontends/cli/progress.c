@@ -11,7 +11,7 @@ static volatile sig_atomic_t drawn;
 int progress_bar(void *user, const char *phase, uint64_t done, uint64_t total) {
     (void)user;
     double now = tn_os_seconds();
-    if (!isatty(STDERR_FILENO) || (now - last < 0.05 && done < total)) return 0;
+    if (!isatty(STDERR_FILENO) || (now - last < 0.05 && done < total) || !line_has_room()) return 0;
     last = now;
     drawn = 1;
     enum { WIDTH = 32 };
@@ -25,7 +25,7 @@ int progress_bar(void *user, const char *phase, uint64_t done, uint64_t total) {
 }
 
 void progress_end(void) {
-    if (drawn) fprintf(stderr, "\r\033[K");
+    if (drawn && line_has_room()) fprintf(stderr, "\r\033[K");
     drawn = 0;
 }
 

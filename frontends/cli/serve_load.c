@@ -69,7 +69,7 @@ static void hide_path(const ServeModel *m, TernError *err) {
 static TernStatus say_failure(const ServeModel *m, TernStatus st, TernError *err) {
     if (st == TERN_OK) return st;
     name_flags(err);
-    fprintf(stderr, "tern: %s: not loaded: %s\n", tn_shown(m->name).s, err->text);
+    say_line("tern: %s: not loaded: %s\n", tn_shown(m->name).s, err->text);
     hide_path(m, err);
     return st;
 }
@@ -85,6 +85,7 @@ static TernStatus open_checked(ServeModels *s, ServeModel *m, TernError *err) {
 
 static TernStatus open(void *user, size_t i, uint64_t *bytes, TernError *err) {
     ServeModels *s = user;
+    lines_may_be_lost();
     TernStatus st = open_checked(s, &s->v[i], err);
     *bytes = s->v[i].bytes;
     notes_print();
@@ -95,20 +96,22 @@ static TernStatus make(void *user, size_t i, TernGenerator **generator, TernEmbe
                        TernError *err) {
     ServeModels *s = user;
     ServeModel *m = &s->v[i];
+    lines_may_be_lost();
     TernStatus st = serve_make(s, m, err);
     *generator = m->generator;
     *embedder = m->embedder;
     if (st != TERN_OK) return say_failure(m, st, err);
     report_start(&m->model);
-    fprintf(stderr, "tern: %s: loaded in %.2f s, %.1f MB\n", tn_shown(m->name).s, tn_os_seconds() - m->begun,
-            MB(m->bytes));
+    say_line("tern: %s: loaded in %.2f s, %.1f MB\n", tn_shown(m->name).s, tn_os_seconds() - m->begun,
+             MB(m->bytes));
     return TERN_OK;
 }
 
 static void unload(void *user, size_t i) {
     ServeModels *s = user;
     ServeModel *m = &s->v[i];
-    if (m->generator) fprintf(stderr, "tern: %s: unloaded\n", tn_shown(m->name).s);
+    lines_may_be_lost();
+    if (m->generator) say_line("tern: %s: unloaded\n", tn_shown(m->name).s);
     serve_unload(m);
     notes_print();
 }

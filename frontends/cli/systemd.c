@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include "frontends/cli/cli.h"
 #include "runtime/base/status.h"
 
 enum { FIRST_FD = 3 };
@@ -50,5 +51,5 @@ static int send_state(const char *path, const char *state) {
 void systemd_notify(const char *state) {
     const char *path = getenv("NOTIFY_SOCKET");
     int why = path ? send_state(path, state) : 0;
-    if (why) fprintf(stderr, "tern: NOTIFY_SOCKET: %s was not sent: %s\n", state, strerror(why));
+    if (why) say_line("tern: NOTIFY_SOCKET: %s was not sent: %s\n", state, strerror(why));
 }

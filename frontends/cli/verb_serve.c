@@ -27,6 +27,7 @@ static void listening(void *user, const char *address) {
     fprintf(stderr, "tern: %s at %s, %lld slot%s of %u positions\n", tn_shown(s->v[0].name).s, address,
             (long long)s->f->slots, plural, s->v[0].context);
     systemd_notify("READY=1");
+    lines_may_be_lost(); /* from here on the lines of this thread are beside its work */
 }
 
 static bool draining(void) {

@@ -207,6 +207,34 @@ def full_slots(build):
             c.close()
 
 
+def not_read(build):
+    """Who reads standard error stands still: models come and go all the same, and the server ends when it is told to."""
+    flags = ["--slots", "1", "-c", "256", "--idle-timeout", "0.1"]
+    with Server(build, *flags, make=scripted) as s:
+        reader = s.process.stderr.fileno()
+        pipe = os.open("/proc/self/fd/%d" % reader, os.O_WRONLY | os.O_NONBLOCK)
+        for size in (4096, 1):
+            try:
+                while os.write(pipe, b"x" * size):
+                    pass
+            except BlockingIOError:
+                pass
+        os.close(pipe)
+        for n in "bc":
+            check("an answer of " + n, say(s, n), n + " shines.")
+        s.until("all are unloaded", lambda: set(states(s).values()) == {"unloaded"})
+        os.set_blocking(reader, False)
+        while True:
+            try:
+                os.read(reader, 65536)
+            except BlockingIOError:
+                break
+        os.set_blocking(reader, True)
+        check("an answer of a", say(s, "a"), "a shines.")
+        lines = os.read(reader, 65536).decode()
+        true("lost lines are counted: " + lines, re.match(r"tern: [45] lines before this one were lost: nobody read them\ntern: a: ", lines))
+
+
 def by_age(build):
     with Server(build, "--slots", "2", "-c", "256", "--idle-timeout", "0.2", make=scripted) as s:
         for n in "ab":
@@ -371,6 +399,7 @@ def main():
     hung_up(build, one[0])
     gone(build)
     full_slots(build)
+    not_read(build)
     by_age(build)
     refused(build, one[0])
     at_start(build)
