@@ -334,10 +334,12 @@ TernStatus check_weights(TernModel *model, TernPool *pool, TernKv kv, TernError 
  * since the verb has seen nothing of it yet. */
 static bool use_kept(Opening *opening, Keep *keep, TernKv kv, Loaded *out) {
     TernError err = {0};
-    if (!keep_hit(keep)) return false;
+    const ModelFlags *flags = opening->flags;
+    if (flags->anew || !keep_hit(keep)) return false;
     TernModel *model = NULL;
     TernStatus st = open_kept(opening, keep->path, false, &model, &err);
-    if (st == TERN_OK && !opening->flags->only_known) st = check_weights(model, out->pool, kv, &err);
+    bool later = flags->late_check && (flags->huge || device_name(opening));
+    if (st == TERN_OK && !flags->only_known && !later) st = check_weights(model, out->pool, kv, &err);
     if (st != TERN_OK) {
         tern_model_close(model);
         if (st == TERN_ERR_MEMORY) return false; /* compiling will say so */

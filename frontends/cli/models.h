@@ -63,6 +63,9 @@ typedef struct ModelFlags {
     void *known_user;
     TernPool *pool;  /* borrowed, for what loading needs one for; NULL: load_model makes one */
     bool only_known; /* load_model ends when the facts are known: what had to be compiled is not there then */
+    bool
+        late_check; /* what an earlier start has kept is not checked if that would copy its weights: the caller will */
+    bool anew; /* what an earlier start has kept is not used */
 } ModelFlags;
 #define I2S_LAYOUT_HELP                                                                                      \
     "how I2_S tensors of a .gguf lie, which it cannot tell: 128x32 (default), 64x16 or 1x4"

@@ -51,27 +51,49 @@ static TernStatus open_file(ServeModels *s, ServeModel *m, TernError *err) {
     flags->known = is_same;
     flags->known_user = m;
     flags->pool = s->checker;
+    flags->late_check = true;
     TernStatus st = load_quietly(s->verb, flags, &m->model, &code, err);
     return code == OTHER ? refuse_other(m, err) : st;
 }
 
-/* Clients are told what is wrong, and not where the file lies. */
-static void hide_path(const ServeModel *m, TernError *err) {
-    TernError told = *err;
-    const char *at = m->path ? strstr(err->text, m->path) : NULL;
-    if (!at) return;
-    const char *slash = strrchr(m->path, '/');
-    snprintf(told.text, sizeof told.text, "%.*s%s%s", (int)(at - err->text), err->text,
-             slash ? slash + 1 : m->path, at + strlen(m->path));
-    *err = told;
+/* Takes n bytes away wherever `what` begins with them. */
+static void cut_all(TernError *err, const char *what, size_t n) {
+    for (char *at = err->text; (at = strstr(at, what)); at += strlen(what) - n)
+        memmove(at, at + n, strlen(at + n) + 1);
+}
+
+/* Bytes of the folders of an absolute path that begins here; 0: none does. */
+static size_t folders_at(const TernError *err, const char *at) {
+    if (*at != '/' || (at > err->text && !strchr(" '\"(=", at[-1]))) return 0;
+    size_t n = strcspn(at, " :;,'\"()");
+    while (n > 1 && at[n - 1] == '/') n--;
+    while (n > 0 && at[n - 1] != '/') n--;
+    return at[n] && at[n] != ' ' ? n : 0;
+}
+
+/* Clients are told what is wrong, and not where files lie. */
+static void hide_paths(const ServeModel *m, TernError *err) {
+    char kept[4096];
+    const char *slash = m->path ? strrchr(m->path, '/') : NULL;
+    if (slash) cut_all(err, m->path, (size_t)(slash - m->path) + 1);
+    if (cache_path("kept/", kept, sizeof kept)) cut_all(err, kept, strlen(kept));
+    for (char *at = err->text; *at; at++) {
+        size_t n = folders_at(err, at);
+        memmove(at, at + n, strlen(at + n) + 1);
+    }
 }
 
 static TernStatus say_failure(const ServeModel *m, TernStatus st, TernError *err) {
     if (st == TERN_OK) return st;
     name_flags(err);
     say_line("tern: %s: not loaded: %s\n", tn_shown(m->name).s, err->text);
-    hide_path(m, err);
+    hide_paths(m, err);
     return st;
+}
+
+/* Weights that are copied take their memory when they are checked, so these are checked when there is room for them. */
+static bool copies_weights(const ServeModels *s, const ServeModel *m) {
+    return s->f->m.huge || *m->model.device.name;
 }
 
 static TernStatus open_checked(ServeModels *s, ServeModel *m, TernError *err) {
@@ -80,7 +102,24 @@ static TernStatus open_checked(ServeModels *s, ServeModel *m, TernError *err) {
     TN_TRY(check_hash(s, m, err));
     TN_TRY(serve_measure(s, m, m->model.model, err));
     if (s->limit && m->bytes > s->limit) return TERN_OK; /* it will be refused, with its size */
+    if (copies_weights(s, m)) return TERN_OK;
     return check_weights(m->model.model, s->checker, s->f->kv, err);
+}
+
+/* A kept file that turns out to be damaged is written anew. */
+static TernStatus check_copied(ServeModels *s, ServeModel *m, TernError *err) {
+    if (!copies_weights(s, m)) return TERN_OK;
+    TernStatus st = check_weights(m->model.model, s->checker, s->f->kv, err);
+    if (st != TERN_ERR_INPUT || !m->is_source || !m->model.kept) return st;
+    note("compiled anew: %s", err->text);
+    unload_model(&m->model);
+    m->model = (Loaded){0};
+    *err = (TernError){0};
+    s->f->m.anew = true;
+    st = open_file(s, m, err);
+    s->f->m.anew = false;
+    if (st == TERN_OK) st = check_hash(s, m, err);
+    return st == TERN_OK ? check_weights(m->model.model, s->checker, s->f->kv, err) : st;
 }
 
 static TernStatus open(void *user, size_t i, uint64_t *bytes, TernError *err) {
@@ -97,7 +136,9 @@ static TernStatus make(void *user, size_t i, TernGenerator **generator, TernEmbe
     ServeModels *s = user;
     ServeModel *m = &s->v[i];
     lines_may_be_lost();
-    TernStatus st = serve_make(s, m, err);
+    TernStatus st = check_copied(s, m, err);
+    if (st == TERN_OK) st = serve_make(s, m, err);
+    notes_print();
     *generator = m->generator;
     *embedder = m->embedder;
     if (st != TERN_OK) return say_failure(m, st, err);

@@ -1,9 +1,10 @@
 /* What the files of tern serve share.
  *
- * Two threads, or three. The web thread is libmicrohttpd's: it reads requests, checks them and answers what needs no step of a model;
- * it never waits for the other one. The engine thread is the one that called tn_serve: it owns generators and embedders, and
- * nothing else touches them. A request that needs a model is handed over by tn_engine_submit, and its connection sleeps
- * until the engine has put bytes into its output. Where models come and go, a loader thread makes and ends what steps them.
+ * Two threads, and up to two more. The web thread is libmicrohttpd's: it reads requests, checks them and answers what needs no
+ * step of a model; it never waits for the other one. The engine thread is the one that called tn_serve: it owns generators and
+ * embedders, and nothing else touches them. A request that needs a model is handed over by tn_engine_submit, and its connection
+ * sleeps until the engine has put bytes into its output. Where models come and go, a loader thread makes and ends what steps
+ * them; where there is a log, a thread writes its lines.
  *
  *   http.c        the daemon: connections, bodies, limits, sleeping and waking
  *   listen.c, api_keys.c, origins.c, access_log.c   the socket; who may ask; which pages may; a line a request

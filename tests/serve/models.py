@@ -389,6 +389,18 @@ def compiled(build):
             again = [fixed(s.post(C, {"model": n, "prompt": "and the", "max_tokens": 9})) for n in "ba"]
             check("the answers of both", again, first[::-1])
             check("the same file", len(kept()), 1)
+        # weights that are copied are checked when there is room for them, and a kept file that is damaged is written anew
+        path = cache + "/tern/kept/" + kept()[0]
+        whole = open(path, "rb").read()
+        with open(path, "r+b") as f:
+            f.seek(len(whole) // 2)
+            f.write(bytes(256))
+        with Server(build, *flags, "--huge", make=make, env={"TERN_KEEP": "1", "XDG_CACHE_HOME": cache}) as s:
+            check("a damaged file", fixed(s.post(C, {"model": "b", "prompt": "and the", "max_tokens": 9})), first[1])
+            s.until("b is unloaded", lambda: states(s)["b"] == "unloaded")
+            check("from huge pages", fixed(s.post(C, {"model": "b", "prompt": "and the", "max_tokens": 9})), first[1])
+            check("it was written anew", open(path, "rb").read() == whole, True)
+            check("failures", labelled(s, "model_load_failures_total", "b"), 0)
 
 
 def main():
