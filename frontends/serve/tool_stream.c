@@ -6,7 +6,8 @@
  * answer that is bare JSON, which may be data, unless the request asked for a call.
  *
  * All of it depends on the pieces alone. What went out cannot be taken back: a call that breaks off stays one, with the
- * arguments that came; in an answer that is no stream it stays text. */
+ * arguments that came, and so does one whose arguments are no JSON or that lacks its last brace or </tool_call>; in an answer
+ * that is no stream they stay text. What follows such a call is text, or a call. */
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/serve/serve.h"
@@ -16,7 +17,9 @@ typedef enum Place {
     TEXT,  /* text, in which <tool_call> may come */
     HEAD,  /* a call's object up to the brace of its arguments; `skip` bytes before it have not gone out */
     ARGUMENTS, /* in them */
+    TAIL,      /* blanks after them */
     REST,      /* the rest of the call's object */
+    CLOSE,     /* after it: </tool_call> */
     AFTER,     /* after an object of a list */
     WHOLE,     /* a call that is held until it is whole */
 } Place;
@@ -235,24 +238,47 @@ static bool arguments(TnToolStream *s) {
     if (!closed) return false;
     end_call(s);
     s->depth = 1;
+    s->in_string = s->escaped = false;
+    s->place = TAIL;
+    return true;
+}
+
+static void end_object(TnToolStream *s) {
+    s->place = s->tagged ? CLOSE : s->list ? AFTER : TEXT;
+}
+
+/* An object that does not go on has lost its brace. */
+static bool tail(TnToolStream *s) {
+    Cursor c = {s->held.data, s->held.data + s->held.len, false};
+    char one = next(&c);
+    if (c.more) return false;
     s->place = REST;
+    if (one != ',' && one != '}') end_object(s);
     return true;
 }
 
 static bool rest(TnToolStream *s) {
-    bool closed = false;
+    bool ended = false;
     size_t i = 0;
-    if (s->tagged) {
-        const char *at =
-            s->held.len ? memmem(s->held.data, s->held.len, tag_close, sizeof tag_close - 1) : NULL;
-        if (!at) return false;
-        i = (size_t)(at - s->held.data) + sizeof tag_close - 1;
+    while (i < s->held.len && !ended) {
+        bool lost = s->held.data[i] == '<' && !s->in_string; /* no JSON: a word, where a brace was due */
+        ended = lost || closes(s, s->held.data[i]);
+        i += !lost;
     }
-    for (; !s->tagged && i < s->held.len && !closed; i++) closed = closes(s, s->held.data[i]);
     consume(s, i);
-    if (!s->tagged && !closed) return false;
-    s->place = s->list && !s->tagged ? AFTER : TEXT;
+    if (ended) end_object(s);
+    return ended;
+}
+
+static bool close_tag(TnToolStream *s) {
+    Cursor c = {s->held.data, s->held.data + s->held.len, false};
+    next(&c);
+    if (c.more) return false;
+    size_t lead = (size_t)(c.p - s->held.data), left = s->held.len - lead, m = begins(c.p, left, tag_close);
+    if (m == left && m < sizeof tag_close - 1) return false;
+    consume(s, m ? lead + m : 0);
     s->tagged = false;
+    s->place = TEXT;
     return true;
 }
 
@@ -296,8 +322,8 @@ static TnToolStream *stream_of(TnCall *call, size_t choice, TnToolPartFn *give, 
 void tn_tools_stream(TnCall *call, size_t choice, const char *bytes, size_t n, TnToolPartFn *give,
                      TnBuf *out) {
     static bool (*const places[])(TnToolStream *) = {
-        [BEGIN] = begin, [TEXT] = text,   [HEAD] = head,   [ARGUMENTS] = arguments,
-        [REST] = rest,   [AFTER] = after, [WHOLE] = whole,
+        [BEGIN] = begin, [TEXT] = text,       [HEAD] = head,   [ARGUMENTS] = arguments, [TAIL] = tail,
+        [REST] = rest,   [CLOSE] = close_tag, [AFTER] = after, [WHOLE] = whole,
     };
     TnToolStream *s = stream_of(call, choice, give, out);
     tn_buf_put(&s->held, bytes, n);
@@ -306,21 +332,35 @@ void tn_tools_stream(TnCall *call, size_t choice, const char *bytes, size_t n, T
     flush(s);
 }
 
-void tn_tools_stream_end(TnCall *call, size_t choice, TnToolPartFn *give, TnBuf *out) {
-    TnToolStream *s = stream_of(call, choice, give, out);
-    bool held = s->place == HEAD || s->place == WHOLE;
-    if (s->place == ARGUMENTS) {
-        end_call(s);
-    } else if (held && !s->tagged && !s->t.n_calls) { /* all of the answer: perhaps calls in another order */
-        TnToolText t = {.n_calls = 0};
-        tn_tools_parse_whole(call, choice, &t);
+/* Ends an answer that may be calls in another order. False: what is held is none. */
+static bool end_held(TnToolStream *s) {
+    TnToolText t = {.n_calls = 0};
+    bool all = !s->t.n_calls;
+    if (all) { /* nothing went out */
+        tn_tools_parse_whole(s->call, s->choice, &t);
         s->blanks.len = 0;
         put_raw(s, t.content.data, t.content.len);
-        put_whole_calls(s, &t);
-        tn_tools_free(&t);
-    } else if (s->place != REST && s->held.len) {
-        put_text(s, s->held.data, s->held.len);
+    } else if (s->list && s->held.len) { /* the rest of a list */
+        TnBuf list = {0};
+        tn_buf_puts(&list, "[");
+        tn_buf_put(&list, s->held.data, s->held.len);
+        tn_tools_add(&s->call->plan, &t, list.data, list.len, false);
+        tn_buf_free(&list);
     }
+    bool is = all || t.n_calls;
+    put_whole_calls(s, &t);
+    tn_tools_free(&t);
+    return is;
+}
+
+void tn_tools_stream_end(TnCall *call, size_t choice, TnToolPartFn *give, TnBuf *out) {
+    TnToolStream *s = stream_of(call, choice, give, out);
+    bool held = (s->place == HEAD || s->place == WHOLE) && !s->tagged;
+    bool call_ended = s->place == TAIL || s->place == REST || s->place == CLOSE; /* what is held is its */
+    if (s->place == ARGUMENTS)
+        end_call(s);
+    else if (!(held && end_held(s)) && !call_ended && s->held.len)
+        put_text(s, s->held.data, s->held.len);
     if (!s->t.n_calls) put_raw(s, s->blanks.data, s->blanks.len);
     s->held.len = s->blanks.len = 0;
     flush(s);

@@ -10,7 +10,7 @@ def user(text):
     return [{"role": "user", "content": text}]
 
 
-# Answers with calls in pieces. All but the last one are the same streamed and not.
+# Answers with calls in pieces. All but those of BROKEN are the same streamed and not.
 PIECES = r"""
 say mixed: I| look.|\n\n|<tool|_call>\n{"na|me": "weather", "argu|ments": {"city": "Ro\\"}|me", |"days": [1, {"a": 2}]}}|\n</tool_call>|\n<tool_call>{"name": "weather", "arguments": {}}</tool_call>|\n| done |now|\n
 say mistral:  |[TOOL|_CALLS]| [|{"name": "weather", "arguments": {"city": "A  b"}, "id": "}{"}|, {"name"|: "weather", "arguments": {}} |]
@@ -22,9 +22,39 @@ say smaller: a <| b <tool| c |<tool_call|
 say leading:   Hi |<tool_call>{"name": "weather", "arguments": {}}</tool_call>|\n
 say nobody: x <tool_call>|{"name": "wether", |"arguments": {}}|</tool_call> y
 say barelist: [{"name": "weather", "parameters": {"city": "Oslo"}}|, {"name": "weather", "arguments": {}}]
+say reordered: [TOOL_CALLS][{"name": "weather", "arguments": {"n": 1}}, |{"arguments": {"n": 2}, |"name": "weather"}]
 say cutoff: text |<tool_call>{"name": "weather", "arguments": {"ci|ty": "R
+say unclosed: a |<tool_call>{"name": "weather", "arguments": {"n": 1}}|\nI will| tell you.
+say sibling: <tool_call>{"name": "weather", "arguments": {"n": 1}}\n|<|tool_call>{"name": "weather", "arguments": {"n": 2}}</tool_call>
+say closeless: <tool_call>{"name": "weather", "arguments": {}, "id": "<"}|\n</tool|
+say braceless: b <tool_call>{"name": "weather", "arguments": {}|</tool_call> c
+say lost: <tool_call>{"name": "weather", "arguments": {}, "id": 1|</tool_call> d
+say text: <tool_call>{"name": "weather", "arguments": {}|\n|} and } I see
+say words: <tool_call>{"name": "weather", "arguments": {}|\nI |will.
+say other: [TOOL_CALLS][{"name": "weather", "arguments": {}}, {"name": "else", "arguments": {}}]
+say nojson: <tool_call>{"name": "weather", "arguments": {oops}}</tool_call>
 """
 WORDS = re.findall(r"^say (\w+):", PIECES, re.M)
+
+# Calls that are not whole: the text and the calls of a stream. Without a stream all is text.
+BROKEN = {
+    "cutoff": ("text", ['{"city":"R']),
+    "unclosed": ("a \nI will tell you.", ['{"n":1}']),
+    "sibling": ("", ['{"n":1}', '{"n":2}']),
+    "closeless": ("", ["{}"]),
+    "braceless": ("b  c", ["{}"]),
+    "lost": ("d", ["{}"]),
+    "text": ("and } I see", ["{}"]),
+    "words": ("I will.", ["{}"]),
+    "other": ('{"name": "else", "arguments": {}}]', ["{}"]),
+    "nojson": ("", ["{oops}"]),
+}
+
+
+def said(word):
+    """All of an answer, as the script has it."""
+    line = re.search("^say %s: (.*)$" % word, PIECES, re.M)[1]
+    return line.replace("|", "").replace("\\n", "\n")
 
 
 def joined(events):
@@ -58,9 +88,9 @@ def streamed_calls(build):
             choice = s.post(CHAT, body)["choices"][0]
             message = choice["message"]
             whole = (message["content"] or "", [(c["function"]["name"], c["function"]["arguments"]) for c in message.get("tool_calls", [])], choice["finish_reason"])
-            if word == "cutoff":
-                check("what is half a call when it is over", whole, ('text <tool_call>{"name": "weather", "arguments": {"city": "R', [], "stop"))
-                whole = ("text", [("weather", '{"city":"R')], "tool_calls")
+            if word in BROKEN:
+                check("no whole call is text: " + word, whole, (said(word), [], "stop"))
+                whole = (BROKEN[word][0], [("weather", a) for a in BROKEN[word][1]], "tool_calls")
             check("a stream is the answer: " + word, joined(events), whole)
             same_in_other_shapes(s, word, f, whole)
         deltas = [e["choices"][0]["delta"] for e in s.stream(CHAT, {"messages": user("mixed"), "tools": f})]
