@@ -79,7 +79,7 @@ static void put_call(TnBuf *out, const TnCall *call, const TnToolCall *c, size_t
         call->id, i, call->id, i, done ? "completed" : "in_progress");
     tn_json_print_string(c->name.data, c->name.size, out);
     tn_buf_puts(out, ", \"arguments\": ");
-    tn_json_print_string(c->arguments.data, done ? c->arguments.size : 0, out);
+    tn_put_string(out, c->arguments.data, done ? c->arguments.size : 0);
     tn_buf_puts(out, "}");
 }
 

@@ -22,6 +22,7 @@ say smaller: a <| b <tool| c |<tool_call|
 say leading:   Hi |<tool_call>{"name": "weather", "arguments": {}}</tool_call>|\n
 say nobody: x <tool_call>|{"name": "wether", |"arguments": {}}|</tool_call> y
 say barelist: [{"name": "weather", "parameters": {"city": "Oslo"}}|, {"name": "weather", "arguments": {}}]
+say umlaut: <tool_call>{"name": "weather", "arguments": {"c": "|\xc3|\xbc"}}</tool_call>
 say reordered: [TOOL_CALLS][{"name": "weather", "arguments": {"n": 1}}, |{"arguments": {"n": 2}, |"name": "weather"}]
 say cutoff: text |<tool_call>{"name": "weather", "arguments": {"ci|ty": "R
 say unclosed: a |<tool_call>{"name": "weather", "arguments": {"n": 1}}|\nI will| tell you.
@@ -102,6 +103,7 @@ def streamed_calls(build):
         check("parts come as they come", deltas, [
             {"role": "assistant", "content": ""}, {"content": "I"}, {"content": " look."}, name(0), args(0, '{"city":"Ro\\"}'), args(0, 'me",'), args(0, '"days":[1,{"a":2}]}'),
             name(1), args(1, "{}"), {"content": "\n\n\n\n done"}, {"content": " now"}, {}])
+        half_a_character(s, f)
         two = s.stream(CHAT, {"messages": user("mixed"), "tools": f, "n": 2, "logprobs": True})
         for i in (0, 1):
             mine = [e for e in two if e["choices"][0]["index"] == i]
@@ -111,6 +113,18 @@ def streamed_calls(build):
     with server("--slots", "1", "--draft-max", "4") as s:
         for word in WORDS:
             check("with guesses: " + word, [fixed(e) for e in s.stream(CHAT, {"messages": user(word), "tools": f})], seen[word])
+
+
+def half_a_character(s, f):
+    """Arguments that the bound cuts between the bytes of a character."""
+    cut = '{"c":"\ufffd'
+    check("half a character", joined(s.stream(CHAT, {"messages": user("umlaut"), "tools": f, "max_tokens": 2}))[1:], ([("weather", cut)], "length"))
+    events = named(s, "/v1/responses", {"input": "umlaut", "tools": [dict(f[0]["function"], type="function")], "max_output_tokens": 2})
+    done = [e for e in events if e["type"] in ("response.function_call_arguments.done", "response.output_item.done")]
+    check("in events that end the call", [e.get("item", e)["arguments"] for e in done], [cut, cut])
+    check("in the last event", events[-1]["response"]["output"][0]["arguments"], cut)
+    events = named(s, "/v1/messages", {"messages": user("umlaut"), "max_tokens": 2, "tools": [{"name": "weather", "input_schema": {"type": "object"}}]})
+    check("in a block", "".join(e["delta"].get("partial_json", "") for e in events if e["type"] == "content_block_delta"), cut)
 
 
 def same_in_other_shapes(s, word, f, whole):
