@@ -107,17 +107,11 @@ static void begin_event(const char *name, TnBuf *json) {
     tn_buf_printf(json, "{\"type\": \"%s\"", name);
 }
 
-static void end_event(const char *name, TnBuf *json, TnBuf *out) {
-    tn_buf_puts(json, "}");
-    tn_put_named_event(out, name, json);
-    tn_buf_free(json);
-}
-
 static void put_text_start(size_t index, TnBuf *out) {
     TnBuf json = {0};
     begin_event("content_block_start", &json);
     tn_buf_printf(&json, ", \"index\": %zu, \"content_block\": {\"type\": \"text\", \"text\": \"\"}", index);
-    end_event("content_block_start", &json, out);
+    tn_end_event("content_block_start", &json, out);
 }
 
 /* kind: text_delta with text, or input_json_delta with partial_json */
@@ -128,14 +122,14 @@ static void put_delta(size_t index, const char *kind, const char *member, const 
     tn_buf_printf(&json, ", \"index\": %zu, \"delta\": {\"type\": \"%s\", \"%s\": ", index, kind, member);
     tn_put_string(&json, text, n);
     tn_buf_puts(&json, "}");
-    end_event("content_block_delta", &json, out);
+    tn_end_event("content_block_delta", &json, out);
 }
 
 static void put_block_stop(size_t index, TnBuf *out) {
     TnBuf json = {0};
     begin_event("content_block_stop", &json);
     tn_buf_printf(&json, ", \"index\": %zu", index);
-    end_event("content_block_stop", &json, out);
+    tn_end_event("content_block_stop", &json, out);
 }
 
 /* How much of the prompt came from the cache is known only later, and the last event says it. */
@@ -149,7 +143,7 @@ static void begin(TnCall *call, size_t index, TnBuf *out) {
                   ", \"content\": [], \"stop_reason\": null, \"stop_sequence\": null, \"usage\": "
                   "{\"input_tokens\": %zu, \"output_tokens\": 0}}",
                   call->choices[0].n_ids);
-    end_event("message_start", &json, out);
+    tn_end_event("message_start", &json, out);
     if (!call->plan.tools) put_text_start(0, out);
 }
 
@@ -159,7 +153,7 @@ static void put_use_start(TnCall *call, TnBuf *out) {
     begin_event("content_block_start", &json);
     tn_buf_printf(&json, ", \"index\": %zu, \"content_block\": ", call->n_blocks++);
     put_use(&json, call, &t->calls[t->n_calls - 1], t->n_calls - 1, false);
-    end_event("content_block_start", &json, out);
+    tn_end_event("content_block_start", &json, out);
 }
 
 static void end_text(TnCall *call, TnBuf *out) {
@@ -209,9 +203,9 @@ static void end(TnCall *call, size_t index, TnBuf *out) {
     put_stop(&json, call, call->plan.tools && tn_tools_so_far(&call->choices[0])->n_calls > 0);
     tn_buf_puts(&json, "}, \"usage\": ");
     put_usage(&json, call);
-    end_event("message_delta", &json, out);
+    tn_end_event("message_delta", &json, out);
     begin_event("message_stop", &json);
-    end_event("message_stop", &json, out);
+    tn_end_event("message_stop", &json, out);
 }
 
 static void finish(TnCall *call, TnBuf *out) {

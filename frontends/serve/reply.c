@@ -171,6 +171,12 @@ void tn_put_named_event(TnBuf *out, const char *name, const TnBuf *json) {
     tn_put_event(out, json);
 }
 
+void tn_end_event(const char *name, TnBuf *json, TnBuf *out) {
+    tn_buf_puts(json, "}");
+    tn_put_named_event(out, name, json);
+    tn_buf_free(json);
+}
+
 void tn_put_tail(TnBuf *out, const TnCall *call) {
     tn_buf_puts(out, ", \"usage\": ");
     tn_put_usage(out, call);

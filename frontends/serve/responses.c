@@ -140,18 +140,12 @@ static void begin_event(TnCall *call, const char *name, TnBuf *json) {
     tn_buf_printf(json, "{\"type\": \"%s\", \"sequence_number\": %zu", name, call->n_events++);
 }
 
-static void end_event(const char *name, TnBuf *json, TnBuf *out) {
-    tn_buf_puts(json, "}");
-    tn_put_named_event(out, name, json);
-    tn_buf_free(json);
-}
-
 static void put_whole(TnCall *call, const char *name, bool done, TnBuf *out) {
     TnBuf json = {0};
     begin_event(call, name, &json);
     tn_buf_puts(&json, ", \"response\": ");
     put_response(&json, call, done);
-    end_event(name, &json, out);
+    tn_end_event(name, &json, out);
 }
 
 /* Where the message stands among the items: calls may have come before it. */
@@ -173,7 +167,7 @@ static void put_text_event(TnCall *call, const char *name, const char *value, co
     } else {
         put_part(&json, text, n);
     }
-    end_event(name, &json, out);
+    tn_end_event(name, &json, out);
 }
 
 static void put_message_event(TnCall *call, const char *name, const char *text, size_t n, TnBuf *out) {
@@ -181,7 +175,7 @@ static void put_message_event(TnCall *call, const char *name, const char *text, 
     begin_event(call, name, &json);
     tn_buf_printf(&json, ", \"output_index\": %zu, \"item\": ", message_index(call));
     put_message(&json, call, text, n);
-    end_event(name, &json, out);
+    tn_end_event(name, &json, out);
 }
 
 static void begin_message(TnCall *call, TnBuf *out) {
@@ -201,7 +195,7 @@ static void put_call_item(TnCall *call, const TnToolCall *c, size_t i, size_t in
     begin_event(call, name, &json);
     tn_buf_printf(&json, ", \"output_index\": %zu, \"item\": ", index);
     put_call(&json, call, c, i, done);
-    end_event(name, &json, out);
+    tn_end_event(name, &json, out);
 }
 
 static void put_arguments(TnCall *call, const TnToolCall *c, const char *bytes, size_t n, size_t index,
@@ -218,7 +212,7 @@ static void put_arguments(TnCall *call, const TnToolCall *c, const char *bytes, 
     }
     tn_buf_printf(&json, ", \"%s\": ", done ? "arguments" : "delta");
     tn_put_string(&json, bytes, n);
-    end_event(name, &json, out);
+    tn_end_event(name, &json, out);
 }
 
 /* What a part of a stream with tools becomes. The message stays open beside calls: text may go on after them. */

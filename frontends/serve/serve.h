@@ -339,6 +339,8 @@ void tn_put_timings(TnBuf *out, const TnCall *call); /* llama-server's, of all c
 void tn_put_head(TnBuf *out, const TnCall *call, const char *id_prefix, const char *object);
 void tn_put_event(TnBuf *out, const TnBuf *json); /* data: .. */
 void tn_put_named_event(TnBuf *out, const char *name, const TnBuf *json);
+/* Closes the object, puts the event and frees the JSON. */
+void tn_end_event(const char *name, TnBuf *json, TnBuf *out);
 /* The end of an answer's object: , "usage": .., "timings": ..} */
 void tn_put_tail(TnBuf *out, const TnCall *call);
 /* The end of a stream in OpenAI's shape: an event with the tail if it was asked for, and [DONE]. */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/serve/serve.h"
+#include "frontends/serve/tool_words.h"
 
 typedef enum Place {
     BEGIN, /* nothing but blanks so far */
@@ -43,7 +44,7 @@ struct TnToolStream {
     TnBuf *out;
 };
 
-static const char tag_open[] = "<tool_call>", tag_close[] = "</tool_call>";
+static const char tag_open[] = TN_CALL_OPEN, tag_close[] = TN_CALL_CLOSE;
 
 /* ---- Parts */
 
@@ -65,17 +66,12 @@ static void put_raw(TnToolStream *s, const char *bytes, size_t n) {
     put(s, TN_PART_TEXT, bytes, n);
 }
 
-static bool is_blank(char c) {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
 /* Blanks wait for what follows them. */
 static void put_text(TnToolStream *s, const char *bytes, size_t n) {
     size_t used = n;
-    while (used && is_blank(bytes[used - 1])) used--;
+    while (used && tn_is_blank(bytes[used - 1])) used--;
     if (used) {
-        size_t lead = 0;
-        while (is_blank(bytes[lead])) lead++;
+        size_t lead = tn_blanks(bytes, used);
         tn_buf_put(&s->blanks, bytes, lead);
         if (s->blanks.len && (s->t.content.len || !s->t.n_calls)) put_raw(s, s->blanks.data, s->blanks.len);
         s->blanks.len = 0;
@@ -134,7 +130,7 @@ typedef struct Cursor {
 } Cursor;
 
 static char next(Cursor *c) {
-    while (c->p < c->end && is_blank(*c->p)) c->p++;
+    c->p += tn_blanks(c->p, (size_t)(c->end - c->p));
     c->more = c->p == c->end;
     return c->more ? 0 : *c->p;
 }
@@ -167,14 +163,12 @@ static bool take_head(Cursor *c, TernText *name) {
 }
 
 static bool begin(TnToolStream *s) {
-    static const char *const words[] = {"[TOOL_CALLS]", "<|python_tag|>", ""};
-    size_t lead = 0, used = 0, i = 0;
-    while (lead < s->held.len && is_blank(s->held.data[lead])) lead++;
+    size_t lead = tn_blanks(s->held.data, s->held.len), used = 0;
     tn_buf_put(&s->blanks, s->held.data, lead);
     consume(s, lead);
     if (s->held.len == 0) return false;
-    for (; i < TN_COUNT(words) && !used && *words[i]; i++) {
-        used = begins(s->held.data, s->held.len, words[i]);
+    for (size_t i = 0; *tn_call_words[i] && !used; i++) {
+        used = begins(s->held.data, s->held.len, tn_call_words[i]);
         if (used == s->held.len) return false;
     }
     Cursor c = {s->held.data + used, s->held.data + s->held.len, false};
@@ -231,7 +225,7 @@ static bool arguments(TnToolStream *s) {
     size_t i = 0;
     for (; i < s->held.len && !closed; i++) {
         char c = s->held.data[i];
-        if (s->in_string || !is_blank(c)) put_arguments(s, &c, 1);
+        if (s->in_string || !tn_is_blank(c)) put_arguments(s, &c, 1);
         closed = closes(s, c);
     }
     consume(s, i);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "frontends/serve/serve.h"
+#include "frontends/serve/tool_words.h"
 
 static TernText keep(TnToolText *t, const char *bytes, size_t n) {
     return (TernText){tn_strndup(&t->arena, bytes, n), n};
@@ -75,16 +76,10 @@ static const char *find(const char *text, size_t n, const char *word) {
     return memmem(text, n, word, strlen(word));
 }
 
-static size_t skip_blanks(const char *text, size_t n) {
-    size_t at = 0;
-    while (at < n && strchr(" \t\r\n", text[at])) at++;
-    return at;
-}
-
 /* <tool_call>..</tool_call>: what is between and around calls is content, without blanks at its end, and at its beginning if that
  * is a call. */
 static void read_tagged(const TnPlan *plan, TnToolText *t, const char *text, size_t n) {
-    static const char open[] = "<tool_call>", close[] = "</tool_call>";
+    static const char open[] = TN_CALL_OPEN, close[] = TN_CALL_CLOSE;
     TnBuf *content = &t->content;
     bool text_first = false;
     for (const char *p = text, *end = text + n; p < end;) {
@@ -96,29 +91,28 @@ static void read_tagged(const TnPlan *plan, TnToolText *t, const char *text, siz
         bool call = stop && tn_tools_add(plan, t, body, (size_t)(stop - body), false);
         size_t size = (size_t)((call ? at : next) - p);
         tn_buf_put(content, p, size);
-        text_first |= before == 0 && skip_blanks(p, size) < size;
+        text_first |= before == 0 && tn_blanks(p, size) < size;
         p = next;
     }
     if (!t->n_calls || !content->data) return;
-    size_t from = text_first ? 0 : skip_blanks(content->data, content->len);
+    size_t from = text_first ? 0 : tn_blanks(content->data, content->len);
     if (from) memmove(content->data, content->data + from, content->len - from);
     content->len -= from;
-    while (content->len && strchr(" \t\r\n", content->data[content->len - 1])) content->len--;
+    while (content->len && tn_is_blank(content->data[content->len - 1])) content->len--;
 }
 
 void tn_tools_parse_whole(TnCall *call, size_t choice, TnToolText *out) {
-    static const char *const whole[] = {"[TOOL_CALLS]", "<|python_tag|>", ""};
     const TnBuf *text = &call->choices[choice].text;
     if (!call->plan.tools) {
         if (text->len) tn_buf_put(&out->content, text->data, text->len);
         return;
     }
-    size_t at = text->len ? skip_blanks(text->data, text->len) : 0;
+    size_t at = text->len ? tn_blanks(text->data, text->len) : 0;
     const char *begin = text->len ? text->data + at : "";
     size_t n = text->len - at;
-    for (size_t i = 0; i < TN_COUNT(whole) && n && !out->n_calls; i++) {
-        size_t skip = strlen(whole[i]);
-        if (n > skip && memcmp(begin, whole[i], skip) == 0)
+    for (size_t i = 0; i < TN_COUNT(tn_call_words) && n && !out->n_calls; i++) {
+        size_t skip = strlen(tn_call_words[i]);
+        if (n > skip && memcmp(begin, tn_call_words[i], skip) == 0)
             tn_tools_add(&call->plan, out, begin + skip, n - skip, skip == 0);
     }
     if (!out->n_calls && text->len) read_tagged(&call->plan, out, text->data, text->len);
