@@ -78,7 +78,8 @@ typedef struct ChatFlags {
     const char *system, *prompt, *file, *choice, *date, *kwargs, *tools, *load, *full;
     bool hide, single, no_history;
     TernKv kv;
-    int64_t now; /* of --date; -1: the clock here */
+    int64_t now;        /* of --date; -1: the clock here */
+    TernFull when_full; /* of `full` */
 } ChatFlags;
 
 typedef struct Chat {

@@ -90,13 +90,13 @@ static int64_t clock_here(void) {
     return localtime_r(&now, &tm) ? (int64_t)now + tm.tm_gmtoff : (int64_t)now;
 }
 
-static int converse(Chat *c, TernFull full) {
+static int converse(Chat *c) {
     const ChatFlags *f = c->f;
     TernError err = {0};
     TernConversationOptions o = {.size = sizeof o,
                                  .tools = c->tools,
                                  .variables = text_of(f->kwargs),
-                                 .full = full,
+                                 .full = f->when_full,
                                  .now = f->now >= 0 ? f->now : clock_here()};
     int code = take_source(c, c->vocab);
     o.chat_template = c->source;
@@ -126,14 +126,14 @@ static TernStatus make_generator(Chat *c, TernError *err) {
     return tern_generator_create(c->model.model, c->model.pool, &o, &c->generator, err);
 }
 
-static int prepare(Chat *c, TernFull full) {
+static int prepare(Chat *c) {
     const ChatFlags *f = c->f;
     TernError err = {0};
     for (TernStatus st; (st = make_generator(c, &err)) != TERN_OK;)
         if (!load_for_cpu(&c->model, st, &err)) return fail(&err);
     report_start(&c->model);
     int code = constraint_open(&f->c, c->vocab, &c->constraint);
-    if (code == EXIT_OK) code = converse(c, full);
+    if (code == EXIT_OK) code = converse(c);
     if (code != EXIT_OK) return code;
     report_quota(f->m.threads || f->m.cpus);
     report_huge(&f->m, &c->model);
@@ -160,9 +160,9 @@ static int first_message(const ChatFlags *f, char **out) {
     return EXIT_OK;
 }
 
-static int chat(Chat *c, TernFull full) {
+static int chat(Chat *c) {
     char *first = NULL;
-    int code = prepare(c, full);
+    int code = prepare(c);
     if (code == EXIT_OK) code = first_message(c->f, &first);
     if (code == EXIT_OK) {
         c->screen = screen_open(c->f->hide);
@@ -178,44 +178,64 @@ static int chat(Chat *c, TernFull full) {
     return code;
 }
 
-int verb_chat(const Verb *verb, int argc, char **argv) {
-    ChatFlags f = {.g = GENERATE_DEFAULTS};
+static void read_flags(const Verb *verb, int argc, char **argv, ChatFlags *f) {
     const Flag flags[] = {
-        {"-sys --system-prompt", "TEXT", FLAG_TEXT, &f.system, 0, 0, "the system message"},
-        {"-p --prompt", "TEXT", FLAG_TEXT, &f.prompt, 0, 0, "the first message"},
-        {"-f --file", "FILE", FLAG_STR, &f.file, 0, 0, "a file with the first message; - is standard input"},
-        {"-st --single-turn", NULL, FLAG_BOOL, &f.single, 0, 0, "leave after the first answer"},
-        {"--load", "FILE", FLAG_STR, &f.load, 0, 0, "go on with the messages of a file that /save wrote"},
-        CHAT_TEMPLATE_FLAG(f.choice),
-        DATE_FLAG(f.date),
-        {"--chat-template-kwargs", "JSON", FLAG_STR, &f.kwargs, 0, 0,
+        {"-sys --system-prompt", "TEXT", FLAG_TEXT, &f->system, 0, 0, "the system message"},
+        {"-p --prompt", "TEXT", FLAG_TEXT, &f->prompt, 0, 0, "the first message"},
+        {"-f --file", "FILE", FLAG_STR, &f->file, 0, 0, "a file with the first message; - is standard input"},
+        {"-st --single-turn", NULL, FLAG_BOOL, &f->single, 0, 0, "leave after the first answer"},
+        {"--load", "FILE", FLAG_STR, &f->load, 0, 0, "go on with the messages of a file that /save wrote"},
+        CHAT_TEMPLATE_FLAG(f->choice),
+        DATE_FLAG(f->date),
+        {"--chat-template-kwargs", "JSON", FLAG_STR, &f->kwargs, 0, 0,
          "further variables of the template: a JSON object, such as {\"enable_thinking\": false}"},
-        {"--tools", "FILE", FLAG_STR, &f.tools, 0, 0, "the tools that the model may call: JSON, a list"},
-        {"--context-full", "drop|stop", FLAG_STR, &f.full, 0, 0,
+        {"--tools", "FILE", FLAG_STR, &f->tools, 0, 0, "the tools that the model may call: JSON, a list"},
+        {"--context-full", "drop|stop", FLAG_STR, &f->full, 0, 0,
          "what happens to the oldest turns when the context is full: they are dropped (default), or it is an "
          "error"},
-        {"--hide-thinking", NULL, FLAG_BOOL, &f.hide, 0, 0, "do not print text from <think> to </think>"},
-        {"--no-history", NULL, FLAG_BOOL, &f.no_history, 0, 0,
+        {"--hide-thinking", NULL, FLAG_BOOL, &f->hide, 0, 0, "do not print text from <think> to </think>"},
+        {"--no-history", NULL, FLAG_BOOL, &f->no_history, 0, 0,
          "do not read or keep the lines typed (tern/chat-history in $XDG_CACHE_HOME or ~/.cache)"},
-        GENERATE_FLAGS(f.g),
-        CONSTRAIN_FLAGS(f.c),
-        HUGE_FLAG(f.m),
-        TUNE_FLAGS(f.m.tune),
-        MODEL_FLAGS(f.m),
-        KEEP_FLAGS(f.m),
-        CPUS_FLAG(f.m),
-        MEMORY_FLAG(f.m),
-        NO_CHECK_FLAG(f.m),
+        GENERATE_FLAGS(f->g),
+        CONSTRAIN_FLAGS(f->c),
+        HUGE_FLAG(f->m),
+        TUNE_FLAGS(f->m.tune),
+        MODEL_FLAGS(f->m),
+        KEEP_FLAGS(f->m),
+        CPUS_FLAG(f->m),
+        MEMORY_FLAG(f->m),
+        NO_CHECK_FLAG(f->m),
         FLAG_END,
     };
     int n_words;
-    parse_args(verb, flags, argc, argv, &f.m.model, 1, &n_words);
-    if (f.prompt && f.file) usage_error(verb, "-p and -f exclude each other");
-    if (f.g.n == 0) usage_error(verb, "%s 0: an answer has at least one token", flag_given(&f.g.n));
-    TernFull full = when_full(verb, f.full);
-    f.kv = kv_of_flags(verb, &f.m);
-    f.now = f.date ? read_date(verb, f.date) : -1;
-    note_idle_flags(&f.g);
+    parse_args(verb, flags, argc, argv, &f->m.model, 1, &n_words);
+}
+
+/* Refuses flags that do not go together, and reads the words of those that have some. */
+static void check_flags(const Verb *verb, ChatFlags *f) {
+    if (f->prompt && f->file) usage_error(verb, "-p and -f exclude each other");
+    if (f->g.n == 0) usage_error(verb, "%s 0: an answer has at least one token", flag_given(&f->g.n));
+    f->when_full = when_full(verb, f->full);
+    f->kv = kv_of_flags(verb, &f->m);
+    f->now = f->date ? read_date(verb, f->date) : -1;
+    note_idle_flags(&f->g);
+}
+
+static void close_chat(Chat *c) {
+    tern_conversation_destroy(c->talk);
+    tern_generator_destroy(c->generator);
+    constraint_free(&c->constraint);
+    tern_vocab_close(c->vocab);
+    unload_model(&c->model);
+    free(c->own_source);
+    free((char *)c->tools.data);
+    free((char *)c->loaded.data);
+}
+
+int verb_chat(const Verb *verb, int argc, char **argv) {
+    ChatFlags f = {.g = GENERATE_DEFAULTS};
+    read_flags(verb, argc, argv, &f);
+    check_flags(verb, &f);
     Chat c = {.f = &f, .got = {.size = sizeof c.got}};
     constraint_parse(verb, &f.c, &f.g, &c.constraint);
     bool all_given = f.single && (f.prompt || f.file), from_file = f.file && strcmp(f.file, "-") == 0;
@@ -238,14 +258,7 @@ int verb_chat(const Verb *verb, int argc, char **argv) {
     f.m.known_user = &c;
     int code = check_files(verb, files, TN_COUNT(files));
     if (code == EXIT_OK) code = load_model(verb, &f.m, &c.model);
-    if (code == EXIT_OK) code = chat(&c, full);
-    tern_conversation_destroy(c.talk);
-    tern_generator_destroy(c.generator);
-    constraint_free(&c.constraint);
-    tern_vocab_close(c.vocab);
-    unload_model(&c.model);
-    free(c.own_source);
-    free((char *)c.tools.data);
-    free((char *)c.loaded.data);
+    if (code == EXIT_OK) code = chat(&c);
+    close_chat(&c);
     return code;
 }

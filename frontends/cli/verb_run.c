@@ -284,48 +284,70 @@ static int run_prompt(Run *s, double start) {
     return code == EXIT_OK ? signal_status() : code;
 }
 
-int verb_run(const Verb *verb, int argc, char **argv) {
-    double start = tn_os_seconds();
-    RunFlags f = {.g = GENERATE_DEFAULTS};
+static void read_flags(const Verb *verb, int argc, char **argv, RunFlags *f) {
     const Flag flags[] = {
-        {"-p --prompt", "TEXT", FLAG_TEXT, &f.prompt, 0, 0, "the prompt; it is not echoed"},
-        {"-f --file", "FILE", FLAG_STR, &f.file, 0, 0, "a file with the prompt; - is standard input"},
-        {"--tokens", "IDS", FLAG_STR, &f.tokens, 0, 0,
+        {"-p --prompt", "TEXT", FLAG_TEXT, &f->prompt, 0, 0, "the prompt; it is not echoed"},
+        {"-f --file", "FILE", FLAG_STR, &f->file, 0, 0, "a file with the prompt; - is standard input"},
+        {"--tokens", "IDS", FLAG_STR, &f->tokens, 0, 0,
          "the prompt as token ids, comma separated; nothing is added"},
-        {"--token-file", "FILE", FLAG_STR, &f.token_file, 0, 0, "the prompt as token ids, in a file"},
-        GENERATE_FLAGS(f.g),
-        CONSTRAIN_FLAGS(f.c),
-        PROMPT_CACHE_FLAGS(f.cache),
-        {"--lines", NULL, FLAG_BOOL, &f.lines, 0, 0,
+        {"--token-file", "FILE", FLAG_STR, &f->token_file, 0, 0, "the prompt as token ids, in a file"},
+        GENERATE_FLAGS(f->g),
+        CONSTRAIN_FLAGS(f->c),
+        PROMPT_CACHE_FLAGS(f->cache),
+        {"--lines", NULL, FLAG_BOOL, &f->lines, 0, 0,
          "answer each line of standard input as a prompt, with one line; in both, \\n stands for a newline "
          "and \\\\ for a backslash"},
-        {"-q --quiet", NULL, FLAG_BOOL, &f.quiet, 0, 0, "print nothing but answers and errors"},
-        {"--print-tokens", NULL, FLAG_BOOL, &f.print_tokens, 0, 0, "print the generated ids instead of text"},
-        PROFILE_FLAG(f.profile),
-        HUGE_FLAG(f.m),
-        TUNE_FLAGS(f.m.tune),
-        MODEL_FLAGS(f.m),
-        KEEP_FLAGS(f.m),
-        CPUS_FLAG(f.m),
-        MEMORY_FLAG(f.m),
-        NO_CHECK_FLAG(f.m),
+        {"-q --quiet", NULL, FLAG_BOOL, &f->quiet, 0, 0, "print nothing but answers and errors"},
+        {"--print-tokens", NULL, FLAG_BOOL, &f->print_tokens, 0, 0,
+         "print the generated ids instead of text"},
+        PROFILE_FLAG(f->profile),
+        HUGE_FLAG(f->m),
+        TUNE_FLAGS(f->m.tune),
+        MODEL_FLAGS(f->m),
+        KEEP_FLAGS(f->m),
+        CPUS_FLAG(f->m),
+        MEMORY_FLAG(f->m),
+        NO_CHECK_FLAG(f->m),
         FLAG_END,
     };
     int n_words;
-    parse_args(verb, flags, argc, argv, &f.m.model, 1, &n_words);
-    if (!!f.prompt + !!f.file + !!f.tokens + !!f.token_file > 1)
+    parse_args(verb, flags, argc, argv, &f->m.model, 1, &n_words);
+}
+
+/* Refuses flags that do not go together. */
+static void check_flags(const Verb *verb, RunFlags *f) {
+    if (!!f->prompt + !!f->file + !!f->tokens + !!f->token_file > 1)
         usage_error(verb, "-p, -f, --tokens and --token-file exclude each other");
-    f.kv = kv_of_flags(verb, &f.m);
-    const void *const single[] = {&f.prompt, &f.file, &f.tokens, &f.token_file, &f.cache.path, &f.profile};
+    f->kv = kv_of_flags(verb, &f->m);
+    const void *const single[] = {&f->prompt,     &f->file,       &f->tokens,
+                                  &f->token_file, &f->cache.path, &f->profile};
     for (size_t i = 0; i < TN_COUNT(single); i++)
-        only_with(verb, single[i], !f.lines, "one prompt, and --lines reads many");
-    if (f.lines && f.g.n == 0) usage_error(verb, "-n 0 goes with one prompt, and --lines reads many");
-    notes_quiet(f.quiet);
-    if (f.print_tokens && f.c.special)
-        usage_error(verb, "%s and --print-tokens exclude each other", flag_given(&f.c.special));
-    check_prompt_cache(verb, &f.cache);
-    only_with(verb, &f.profile, f.g.n != 0, "a step at least, and -n 0 takes none");
-    note_idle_flags(&f.g);
+        only_with(verb, single[i], !f->lines, "one prompt, and --lines reads many");
+    if (f->lines && f->g.n == 0) usage_error(verb, "-n 0 goes with one prompt, and --lines reads many");
+    notes_quiet(f->quiet);
+    if (f->print_tokens && f->c.special)
+        usage_error(verb, "%s and --print-tokens exclude each other", flag_given(&f->c.special));
+    check_prompt_cache(verb, &f->cache);
+    only_with(verb, &f->profile, f->g.n != 0, "a step at least, and -n 0 takes none");
+    note_idle_flags(&f->g);
+}
+
+static void close_run(Run *s) {
+    profile_destroy(s->profile);
+    tern_sequence_destroy(s->sequence);
+    tern_slot_destroy(s->cache.slot);
+    tern_generator_destroy(s->generator);
+    close_vocab(s);
+    constraint_free(&s->constraint);
+    free(s->prompt.ids);
+    unload_model(&s->model);
+}
+
+int verb_run(const Verb *verb, int argc, char **argv) {
+    double start = tn_os_seconds();
+    RunFlags f = {.g = GENERATE_DEFAULTS};
+    read_flags(verb, argc, argv, &f);
+    check_flags(verb, &f);
     Run s = {
         .f = &f, .cache = f.cache, .got = {.size = sizeof s.got}, .profile = profile_create(verb, f.profile)};
     constraint_parse(verb, &f.c, &f.g, &s.constraint);
@@ -347,13 +369,6 @@ int verb_run(const Verb *verb, int argc, char **argv) {
     if (code == EXIT_OK) code = load_model(verb, &f.m, &s.model);
     if (code == EXIT_OK) code = profile_check(s.profile, &s.model);
     if (code == EXIT_OK) code = f.lines ? run_lines(&s) : run_prompt(&s, start);
-    profile_destroy(s.profile);
-    tern_sequence_destroy(s.sequence);
-    tern_slot_destroy(s.cache.slot);
-    tern_generator_destroy(s.generator);
-    close_vocab(&s);
-    constraint_free(&s.constraint);
-    free(s.prompt.ids);
-    unload_model(&s.model);
+    close_run(&s);
     return code;
 }

@@ -86,6 +86,64 @@ static void take_model_flag(const Verb *verb, ServeFlags *f, const char **models
     f->m.model = models[0];
 }
 
+/* Returns how many models are named. */
+static int read_flags(const Verb *verb, int argc, char **argv, ServeFlags *f, ListenFlags *l,
+                      const char **models) {
+    const Flag flags[] = {
+        {"--host", "ADDRESS", FLAG_STR, &l->host, 0, 0, "the address to listen on (default: 127.0.0.1)"},
+        {"--port", "N", FLAG_INT, &l->port, 0, 65535, "the port (default: 8080); 0: one that is free"},
+        {"--socket", "FILE", FLAG_STR, &l->socket, 0, 0, "listen on a unix socket instead"},
+        {"--systemd-socket", NULL, FLAG_BOOL, &l->systemd, 0, 0,
+         "listen on the socket that systemd gives, from a .socket unit"},
+        {"--api-key --api-key-file", "FILE", FLAG_STR, &l->keys, 0, 0,
+         "a file of keys, one a line; requests must show one"},
+        {"--cors", "ORIGIN", FLAG_STR, &l->cors, 0, 0,
+         "the origin whose web pages may read answers, such as https://example.org; *: any (default: none)"},
+        {"--queue", "N", FLAG_INT, &l->queue, 0, 100000, "requests that may wait for a slot (default: 64)"},
+        {"--connections", "N", FLAG_INT, &l->connections, 1, 100000, "connections at once (default: 1000)"},
+        {"--deadline", "SECONDS", FLAG_FLOAT, &l->deadline, 0.001, 1e6,
+         "most seconds of a request, its wait included (default: 600)"},
+        {"--idle", "SECONDS", FLAG_FLOAT, &l->idle, 1, 1e6,
+         "most seconds in which a request must arrive, and in which nothing comes or goes (default: 60)"},
+        {"--body-most", "MIB", FLAG_INT, &l->body, 1, 1024, "most MiB of a request's body (default: 4)"},
+        {"--log", "text|json", FLAG_STR, &l->log_name, 0, 0,
+         "a line on standard error for each request, without what was asked and answered"},
+        {"--max-pause-ms", "N", FLAG_INT, &f->max_pause, 0, 3600000,
+         "most milliseconds that a prompt of another keeps answers waiting at a time (default: 250); 0: no "
+         "bound"},
+        {"--idle-timeout", "SECONDS", FLAG_FLOAT, &f->idle, 0, 1e6,
+         "unload a model that nobody has asked for so long; it is loaded again when it is asked for (0: "
+         "never)"},
+        SERVE_FLAGS(*f),
+        FLAG_END,
+    };
+    int n_models;
+    parse_args(verb, flags, argc, argv, models, MODELS_MOST, &n_models);
+    take_model_flag(verb, f, models, &n_models);
+    return n_models;
+}
+
+/* Refuses flags that do not go together. */
+static void check_flags(const Verb *verb, ServeFlags *f, ListenFlags *l) {
+    serve_check(verb, f);
+    if (flag_given(&l->socket) && (flag_given(&l->host) || flag_given(&l->port)))
+        usage_error(verb, "--socket excludes --host and --port");
+    if (l->systemd && (flag_given(&l->socket) || flag_given(&l->host) || flag_given(&l->port)))
+        usage_error(verb, "--systemd-socket excludes --host, --port and --socket");
+    l->log = read_log(verb, l->log_name);
+    check_origin(verb, l->cors);
+}
+
+static int check_paths(const Verb *verb, const ServeFlags *f, const ListenFlags *l, const char *const *models,
+                       int n_models) {
+    TnFileUse files[4 + MODELS_MOST] = {SERVE_FILES(*f),
+                                        {"--api-key", l->keys, TN_FILE_IN},
+                                        {"--socket", l->socket, TN_FILE_CACHE_MAYBE}}; /* no input */
+    size_t n_files = 5;
+    for (int i = 1; i < n_models; i++) files[n_files++] = (TnFileUse){"a model", models[i], TN_FILE_MODEL};
+    return check_files(verb, files, n_files);
+}
+
 int verb_serve(const Verb *verb, int argc, char **argv) {
     ServeFlags f = SERVE_DEFAULTS;
     f.max_pause = 250;
@@ -96,52 +154,11 @@ int verb_serve(const Verb *verb, int argc, char **argv) {
                      .body = 4,
                      .deadline = 600,
                      .idle = 60};
-    const Flag flags[] = {
-        {"--host", "ADDRESS", FLAG_STR, &l.host, 0, 0, "the address to listen on (default: 127.0.0.1)"},
-        {"--port", "N", FLAG_INT, &l.port, 0, 65535, "the port (default: 8080); 0: one that is free"},
-        {"--socket", "FILE", FLAG_STR, &l.socket, 0, 0, "listen on a unix socket instead"},
-        {"--systemd-socket", NULL, FLAG_BOOL, &l.systemd, 0, 0,
-         "listen on the socket that systemd gives, from a .socket unit"},
-        {"--api-key --api-key-file", "FILE", FLAG_STR, &l.keys, 0, 0,
-         "a file of keys, one a line; requests must show one"},
-        {"--cors", "ORIGIN", FLAG_STR, &l.cors, 0, 0,
-         "the origin whose web pages may read answers, such as https://example.org; *: any (default: none)"},
-        {"--queue", "N", FLAG_INT, &l.queue, 0, 100000, "requests that may wait for a slot (default: 64)"},
-        {"--connections", "N", FLAG_INT, &l.connections, 1, 100000, "connections at once (default: 1000)"},
-        {"--deadline", "SECONDS", FLAG_FLOAT, &l.deadline, 0.001, 1e6,
-         "most seconds of a request, its wait included (default: 600)"},
-        {"--idle", "SECONDS", FLAG_FLOAT, &l.idle, 1, 1e6,
-         "most seconds in which a request must arrive, and in which nothing comes or goes (default: 60)"},
-        {"--body-most", "MIB", FLAG_INT, &l.body, 1, 1024, "most MiB of a request's body (default: 4)"},
-        {"--log", "text|json", FLAG_STR, &l.log_name, 0, 0,
-         "a line on standard error for each request, without what was asked and answered"},
-        {"--max-pause-ms", "N", FLAG_INT, &f.max_pause, 0, 3600000,
-         "most milliseconds that a prompt of another keeps answers waiting at a time (default: 250); 0: no "
-         "bound"},
-        {"--idle-timeout", "SECONDS", FLAG_FLOAT, &f.idle, 0, 1e6,
-         "unload a model that nobody has asked for so long; it is loaded again when it is asked for (0: "
-         "never)"},
-        SERVE_FLAGS(f),
-        FLAG_END,
-    };
     const char *models[MODELS_MOST] = {NULL};
-    int n_models;
-    parse_args(verb, flags, argc, argv, models, MODELS_MOST, &n_models);
-    take_model_flag(verb, &f, models, &n_models);
-    serve_check(verb, &f);
-    if (flag_given(&l.socket) && (flag_given(&l.host) || flag_given(&l.port)))
-        usage_error(verb, "--socket excludes --host and --port");
-    if (l.systemd && (flag_given(&l.socket) || flag_given(&l.host) || flag_given(&l.port)))
-        usage_error(verb, "--systemd-socket excludes --host, --port and --socket");
-    l.log = read_log(verb, l.log_name);
-    check_origin(verb, l.cors);
-    TnFileUse files[4 + MODELS_MOST] = {SERVE_FILES(f),
-                                        {"--api-key", l.keys, TN_FILE_IN},
-                                        {"--socket", l.socket, TN_FILE_CACHE_MAYBE}}; /* no input */
-    size_t n_files = 5;
-    for (int i = 1; i < n_models; i++) files[n_files++] = (TnFileUse){"a model", models[i], TN_FILE_MODEL};
+    int n_models = read_flags(verb, argc, argv, &f, &l, models);
+    check_flags(verb, &f, &l);
     ServeModels s = {.f = &f};
-    int code = check_files(verb, files, n_files);
+    int code = check_paths(verb, &f, &l, models, n_models);
     if (code == EXIT_OK) code = serve_open(verb, &f, models, (size_t)n_models, &s);
     if (code == EXIT_OK) code = serve(&s, &l);
     serve_close(&s);
