@@ -36,6 +36,7 @@ double bench_tokens(const BenchRow *b) {
 typedef struct Run {
     Bench *bench;
     const BenchRow *b;
+    bool peaks; /* the peak of resident memory was set back when the test began */
     TernSession *s;
     TernRow *rows;
     int32_t *best; /* of each sequence */
@@ -99,6 +100,8 @@ static TernStatus repeat(Run *r, BenchRow *b, TernError *err) {
         TN_TRY(once(r, b->n_prompt, b->n_gen, &b->samples[b->n_samples], &b->firsts[b->n_samples], err));
         b->n_samples++;
     }
+    if (r->peaks)
+        b->peak = tn_os_peak_rss(); /* before profile_take, which fills memory to measure its rate */
     return profile_take(profile, &r->bench->l, b->test, err);
 }
 
@@ -143,8 +146,7 @@ static TernStatus measure(Bench *bench, BenchRow *b, TernError *err) {
                             .wants = b->sequences,
                             .batch = bench_batch(b, bench->l.info.max_rows),
                             .kv = bench->kv};
-    Run r = {.bench = bench, .b = b};
-    bool peaks = tn_os_peak_rss_restart();
+    Run r = {.bench = bench, .b = b, .peaks = tn_os_peak_rss_restart()};
     for (TernStatus st; (st = tern_session_create(bench->l.model, bench->l.pool, &o, &r.s, err)) != TERN_OK;)
         if (!load_for_cpu(&bench->l, st, err)) return st;
     report_start(&bench->l);
@@ -155,7 +157,6 @@ static TernStatus measure(Bench *bench, BenchRow *b, TernError *err) {
     TernStatus st = repeat(&r, b, err);
     profile_detach(bench->profile);
     bench->saturated += tern_session_saturated(r.s);
-    b->peak = peaks ? tn_os_peak_rss() : 0;
     tern_session_destroy(r.s);
     free(r.rows);
     free(r.best);

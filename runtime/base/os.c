@@ -296,9 +296,18 @@ bool tn_os_opens_libraries(void) {
     return found;
 }
 
+/* Not getrusage's number where there is another: that one is at least the peak of the program which this one replaced by exec,
+ * and nothing lowers it. */
 uint64_t tn_os_peak_rss(void) {
+    FILE *f = fopen("/proc/self/status", "re");
+    unsigned long long kb = 0;
+    char line[128];
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "VmHWM: %llu kB", &kb) == 1) break;
+    if (f) fclose(f);
     struct rusage u;
-    return getrusage(RUSAGE_SELF, &u) == 0 ? (uint64_t)u.ru_maxrss * 1024 : 0;
+    if (kb == 0 && getrusage(RUSAGE_SELF, &u) == 0) kb = (unsigned long long)u.ru_maxrss;
+    return kb * 1024;
 }
 
 bool tn_os_peak_rss_restart(void) {

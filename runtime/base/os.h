@@ -110,7 +110,7 @@ bool tn_os_allow_amx(void);
 /* Whether the program was linked dynamically. One that was not must not call dlopen: glibc's loads a library that expects
  * another C library in the process, and crashes. */
 bool tn_os_opens_libraries(void);
-uint64_t tn_os_peak_rss(void); /* bytes */
+uint64_t tn_os_peak_rss(void); /* bytes; of this program, not of the one that started it */
 /* Lets tn_os_peak_rss count from now on; false if the system cannot: then it still counts from the start. */
 bool tn_os_peak_rss_restart(void);
 /* Bytes that are available without swapping; 0 if the system does not say. */

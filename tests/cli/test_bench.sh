@@ -118,6 +118,26 @@ for r, c in zip(rows, table):
 PY
 checks=$((checks + 1))
 
+# the peak is the test's own: not that of the program which became tern, nor what --profile fills to measure the memory's rate
+small=("$dir/m.tern" -p 16 -n 0 -r 1 -t 1 --read-mib 0 -o json)
+run 0 bench "${small[@]}"
+cp "$dir/out" "$dir/plain.json"
+python3 -c 'import os, sys
+held = b"1" * (600 << 20)
+os.execv(sys.argv[1], sys.argv[1:])' "$tern" bench "${small[@]}" >"$dir/held.json" 2>"$dir/err" || no "tern bench, executed by a large program: $(cat "$dir/err")"
+run 0 bench "${small[@]}" --profile
+cp "$dir/out" "$dir/profiled.json"
+python3 - "$dir/plain.json" "$dir/held.json" "$dir/profiled.json" <<'PY' || no "the peak"
+import json, sys
+plain, held, profiled = [json.load(open(f))[0]["peak_bytes"] for f in sys.argv[1:]]
+if plain == 0:
+    print("skipped: the peak of resident memory, which the system does not set back")
+    sys.exit(0)
+if not (held < 2 * plain and profiled < 2 * plain):
+    sys.exit("wrong: peak %d, %d from a large program, %d with --profile" % (plain, held, profiled))
+PY
+checks=$((checks + 1))
+
 # --against: rows are met by test, threads and model; a ratio fails beyond its noise and below the limit alone. $dir/json is made
 # 10^12 times as fast as it was, and as slow, with runs that are alike, so that no speed of this machine decides: the noise of two runs
 # is at most exp(1.25 * 12.706), a factor of 8 million.
