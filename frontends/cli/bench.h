@@ -7,6 +7,7 @@
 #include "frontends/cli/machine.h"
 
 #define BENCH_SAMPLES 100
+#define BENCH_RUNS    5 /* the fewest runs of a test that are held against others */
 
 /* A test and its results. Every sequence is first filled with `depth` positions, which is not timed. Then it
  * takes n_prompt rows in one step, and then n_gen steps of one row each. */
@@ -84,7 +85,8 @@ void bench_old_free(BenchOld *old);
 /* Whether one of its rows is of that test of that model with so many threads. */
 bool bench_old_has(const BenchOld *old, const BenchRow *row, const char *model);
 /* Prints a table of ratios to `out`, and names the rows of one side alone. Returns how many rows are slower than `least` times
- * what they were, and by more than the noise. Every row of the table has at least 2 samples. */
+ * what they were, and by more than the noise, and says of how many the noise hides that. Every row of the table has at least
+ * BENCH_RUNS samples. */
 uint32_t bench_old_compare(const BenchOld *old, const BenchTable *t, double least, FILE *out);
 
 #endif

@@ -1,12 +1,17 @@
 /* tern bench --against OLD.json: a gate. A row of the file and a row of this run belong together if they have the same test,
  * model and number of threads. Their ratio is that of the medians. A test fails only if it is slower than it may be, and if
- * that is more than chance makes of so few runs: a gate that fails at random is soon switched off. What has no counterpart is
- * named, so that a gate does not lose a test without a word. */
+ * that is more than chance makes of so few runs: a gate that fails at random is soon switched off. Where chance may make more than
+ * is allowed, the gate passes and says that it cannot tell. What has no counterpart is named, so that a gate does not lose a test
+ * without a word. */
 #include <math.h>
 #include <string.h>
 #include "frontends/cli/bench.h"
 #include "frontends/json.h"
 #include "runtime/base/escape.h"
+
+enum { ROWS_MOST = 4096 }; /* each is compared with all before it */
+/* Squares, sums and ratios of speeds within these are numbers. */
+static const double SPEED_LEAST = 1e-12, SPEED_MOST = 1e12;
 
 typedef struct OldRow {
     const char *test, *model, *backend, *kv; /* within the json; the last two may be NULL */
@@ -34,15 +39,19 @@ static double number_of(const json_t *row, const char *key) {
 static TernStatus read_samples(const BenchOld *old, size_t i, const json_t *list, BenchStats *out,
                                TernError *err) {
     double samples[BENCH_SAMPLES];
-    size_t n = json_array_size(list), k = 0;
-    for (; k < n && k < BENCH_SAMPLES; k++)
-        if (!((samples[k] = json_number_value(json_array_get(list, k))) > 0)) break;
-    if (k < n || n < 2)
-        return tn_fail(
-            err, TERN_ERR_INPUT,
-            "%s: row %zu: got %zu speeds in samples_ts, expected 2 to %d, all above 0, as tern bench -o json "
-            "-r 2 writes",
-            old->path, i + 1, k, BENCH_SAMPLES);
+    size_t n = json_array_size(list);
+    if (n < BENCH_RUNS || n > BENCH_SAMPLES)
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "%s: row %zu: got %zu speeds in samples_ts, expected %d to %d, as tern bench -o json "
+                       "-r %d writes",
+                       old->path, i + 1, n, BENCH_RUNS, BENCH_SAMPLES, BENCH_RUNS);
+    for (size_t k = 0; k < n; k++) {
+        samples[k] = json_number_value(json_array_get(list, k));
+        if (!(samples[k] >= SPEED_LEAST && samples[k] <= SPEED_MOST))
+            return tn_fail(err, TERN_ERR_INPUT,
+                           "%s: row %zu: speed %zu in samples_ts is no number from %g to %g", old->path,
+                           i + 1, k + 1, SPEED_LEAST, SPEED_MOST);
+    }
     *out = bench_stats(samples, (uint32_t)n);
     return TERN_OK;
 }
@@ -87,6 +96,9 @@ static TernStatus read_rows(BenchOld *old, const char *text, size_t size, TernEr
         return tn_fail(err, TERN_ERR_INPUT,
                        "%s: got %s, expected a list of rows, as tern bench -o json writes", old->path,
                        json_is_array(old->json) ? "an empty list" : "no list");
+    if (old->n > ROWS_MOST)
+        return tn_fail(err, TERN_ERR_INPUT, "%s: got %zu rows, expected at most %d", old->path, old->n,
+                       ROWS_MOST);
     old->rows = tn_xcalloc(old->n, sizeof *old->rows);
     for (size_t i = 0; i < old->n; i++) TN_TRY(read_row(old, i, err));
     return TERN_OK;
@@ -129,21 +141,28 @@ bool bench_old_has(const BenchOld *old, const BenchRow *row, const char *model) 
     return find(old, row, model) != NULL;
 }
 
-/* Prints a row and returns whether it fails. */
-static bool compare_row(const OldRow *r, const BenchRow *b, double least, FILE *out) {
+typedef struct Verdicts {
+    uint32_t fail, unknown;
+} Verdicts;
+
+/* Prints a row and counts what became of it. */
+static void compare_row(const OldRow *r, const BenchRow *b, double least, Verdicts *sum, FILE *out) {
     BenchStats now = bench_stats(b->samples, b->n_samples);
     double ratio = now.median / r->stats.median, noise = bench_ratio_noise(&now, &r->stats);
     bool slower = log(ratio)<-noise, faster = log(ratio)> noise, fails = slower && ratio < least;
+    bool unknown = !slower && !faster && noise > -log(least);
     char read[32] = "-";
     if (r->read > 0 && machine_read(b->machine) > 0)
         snprintf(read, sizeof read, "%.2f", machine_read(b->machine) / r->read);
     fprintf(out, "| %18s | %7u | %10.2f | %10.2f | %5.3f ± %5.3f | %5s | %-12s |\n", b->test, b->threads,
             r->stats.median, now.median, ratio, ratio * noise, read,
-            fails    ? "FAILS"
-            : slower ? "slower"
-            : faster ? "faster"
-                     : "within noise");
-    return fails;
+            fails     ? "FAILS"
+            : slower  ? "slower"
+            : faster  ? "faster"
+            : unknown ? "cannot tell"
+                      : "within noise");
+    sum->fail += fails;
+    sum->unknown += unknown;
 }
 
 static void note_other(FILE *out, const char *of, const char *what, const char *then, const char *now) {
@@ -153,7 +172,7 @@ static void note_other(FILE *out, const char *of, const char *what, const char *
 
 uint32_t bench_old_compare(const BenchOld *old, const BenchTable *t, double least, FILE *out) {
     const char *model = t->model->info.name;
-    uint32_t fails = 0;
+    Verdicts sum = {0};
     fprintf(out, "\nagainst %s:\n| %18s | %7s | %10s | %10s | %13s | %5s | %-12s |\n", old->path, "test",
             "threads", "t/s then", "t/s now", "ratio", "read", "");
     fprintf(out, "| -----------------: | ------: | ---------: | ---------: | ------------: | ----: | "
@@ -162,7 +181,7 @@ uint32_t bench_old_compare(const BenchOld *old, const BenchTable *t, double leas
         OldRow *r = find(old, &t->rows[i], model);
         if (!r) continue;
         r->met = true;
-        fails += compare_row(r, &t->rows[i], least, out);
+        compare_row(r, &t->rows[i], least, &sum, out);
     }
     fprintf(out, "\nratio: of the medians ± its noise at 95 %%; read: what the machine read, now / then\n");
     note_other(out, old->path, "cpu", old->cpu, t->cpu);
@@ -180,5 +199,10 @@ uint32_t bench_old_compare(const BenchOld *old, const BenchTable *t, double leas
         if (!old->rows[i].met)
             fprintf(out, "only in %s: %s, %u threads, %s\n", old->path, tn_shown(old->rows[i].test).s,
                     old->rows[i].threads, tn_shown(old->rows[i].model).s);
-    return fails;
+    if (sum.unknown)
+        fprintf(out,
+                "cannot tell: the noise of %u of the tests is more than %g times allows; more runs (-r) or a "
+                "quieter machine make it less\n",
+                sum.unknown, least);
+    return sum.fail;
 }

@@ -420,9 +420,9 @@ static int bench_all(const Verb *verb, BenchFlags *f, Bench *bench) {
         bench->read_mib = quarter < 1024 ? (int64_t)quarter : 1024;
     }
     only_with(verb, &bench->least, bench->against, "--against");
-    if (bench->against && bench->repeats < 2)
-        usage_error(verb, "-r: got %lld, expected at least 2 with --against: one run has no noise",
-                    (long long)bench->repeats);
+    if (bench->against && bench->repeats < BENCH_RUNS)
+        usage_error(verb, "-r: got %lld, expected at least %d with --against: fewer do not tell the noise",
+                    (long long)bench->repeats, BENCH_RUNS);
     f->m.threads = a.threads.v[0];
     bench->profile = profile_create(verb, f->profiled);
     if (a.workers.n)

@@ -26,7 +26,7 @@ usage "--warm-ups: '-1', expected a whole number from 0 to 100" --warm-ups -1
 usage "'--no-warmup': here it is --warm-ups" --no-warmup
 usage "--fail-below goes with --against" --fail-below 0.9
 usage "--fail-below: 'half', expected a number from 0 to 100" --fail-below half
-usage "-r: got 1, expected at least 2 with --against: one run has no noise" -r 1 --against "$dir/none"
+usage "-r: got 4, expected at least 5 with --against: fewer do not tell the noise" -r 4 --against "$dir/none"
 usage "--read-mib: '-1', expected a whole number from 0 to 1048576" --read-mib -1
 
 run 0 compile "$model" -o "$dir/m.tern" --kv f16
@@ -61,7 +61,7 @@ run 0 bench "$model" -p 0 -n 2 -r 1 -t 1 --read-mib 0 --kv i8 -o csv
 case $out in *",1,i8,tg2,0,2,0,1,"*) ;; *) no "the cache type is not told: $out" ;; esac
 
 # json and csv agree on each row, and the sums add up
-flags="-p 16 -n 4 -d 32 -b 2 -r 4 -t 1,2 --read-mib 16"
+flags="-p 16 -n 4 -d 32 -b 2 -r 5 -t 1,2 --read-mib 16"
 # shellcheck disable=SC2086
 run 0 bench "$dir/m.tern" $flags -o json
 cp "$dir/out" "$dir/json"
@@ -80,14 +80,14 @@ check([r["test"] for r in table] == [r["test"] for r in rows], "csv rows")
 check([r["n_threads"] for r in rows] == [1, 1, 2, 2], "threads")
 for r, c in zip(rows, table):
     s = r["samples_ts"]
-    check(len(s) == 4 and min(s) > 0, "samples")
+    check(len(s) == 5 and min(s) > 0, "samples")
     firsts = r["samples_first_s"]
     check(abs(statistics.median(firsts) * 1e3 - r["first_ms"]) < 1e-6 * r["first_ms"], "first")
     n = (r["n_prompt"] + r["n_gen"]) * r["n_seq"]
     for ts, first in zip(s, firsts):
         check(0 < first <= n / ts * 1.0001, "a first token after the run's end")
     check(r["n_prompt"] == 0 or max(f * t for f, t in zip(firsts, s)) > 0.5 * n, "the first token ends a prompt")
-    check(abs(sorted(s)[0] + 0.15 * (sorted(s)[1] - sorted(s)[0]) - r["p95_ts"]) < 1e-6 * r["p95_ts"], "p95")
+    check(abs(sorted(s)[0] + 0.2 * (sorted(s)[1] - sorted(s)[0]) - r["p95_ts"]) < 1e-6 * r["p95_ts"], "p95")
     check(r["peak_bytes"] == 0 or 2e6 < r["peak_bytes"] < 1e9, "peak %d" % r["peak_bytes"])
     check(r["cpu_info"] and r["cpu_info"] == c["cpu_info"] and r["n_cpus"] == int(c["n_cpus"]) >= 1, "cpu")
     check(abs(float(c["p95_ts"]) - r["p95_ts"]) >= 0 and float(c["first_ms"]) > 0, "csv p95")
@@ -139,33 +139,38 @@ PY
 checks=$((checks + 1))
 
 # --against: rows are met by test, threads and model; a ratio fails beyond its noise and below the limit alone. $dir/json is made
-# 10^12 times as fast as it was, and as slow, with runs that are alike, so that no speed of this machine decides: the noise of two runs
-# is at most exp(1.25 * 12.706), a factor of 8 million.
+# 10^7 times as fast as it was, and as slow, with runs that are alike: five runs of this machine do not differ so much that their noise
+# is more than that.
 edit() { # edit FILE CODE: python on `rows`, the json's
     python3 -c 'import json, sys
 rows = json.load(open(sys.argv[1]))
 exec(sys.argv[3])
 json.dump(rows, open(sys.argv[2], "w"))' "$dir/json" "$1" "$2"
 }
-scale() { echo "for r in rows: r['samples_ts'] = [r['samples_ts'][0] * $1] * 4"; }
+scale() { echo "for r in rows: r['samples_ts'] = [r['samples_ts'][0] * $1] * 5"; }
 gate=(bench "$dir/m.tern" -p 16 -n 4 -d 32 -b 2 -t 1 --read-mib 0)
-edit "$dir/slow.json" "$(scale 1e-12)"
-run 0 "${gate[@]}" -r 2 --against "$dir/slow.json"
+edit "$dir/slow.json" "$(scale 1e-7)"
+run 0 "${gate[@]}" -r 5 --against "$dir/slow.json"
 is "two rows met" "$(grep -cE '^\| +(pp16 @ d32|tg4 x2 @ d32) \| +1 \| .* ± .* \| +- \| faster +\|$' "$dir/out")" 2
 is "the rest is named" "$(grep '^only in' "$dir/out")" "only in $dir/slow.json: pp16 @ d32, 2 threads, verse
 only in $dir/slow.json: tg4 x2 @ d32, 2 threads, verse"
-edit "$dir/fast.json" "$(scale 1e12)"
-run 1 "${gate[@]}" -r 2 --against "$dir/fast.json"
+edit "$dir/fast.json" "$(scale 1e7)"
+run 1 "${gate[@]}" -r 5 --against "$dir/fast.json"
 is "both fail" "$err" "tern: error: 2 of the tests are slower than 0.95 times $dir/fast.json, by more than the noise"
 is "they say so" "$(grep -c ' ± .*| FAILS ' "$dir/out")" 2
-run 0 "${gate[@]}" -r 2 --against "$dir/fast.json" --fail-below 0
+run 0 "${gate[@]}" -r 5 --against "$dir/fast.json" --fail-below 0
 is "slower, and allowed" "$(grep -c ' ± .*| slower ' "$dir/out")" 2
-edit "$dir/noisy.json" "for r in rows: x = r['samples_ts'][0]; r['samples_ts'] = [x, x * 1e4]"
-run 0 "${gate[@]}" -r 2 --against "$dir/noisy.json"
-is "slower within the noise" "$(grep -c ' ± .*| within noise |' "$dir/out")" 2
-edit "$dir/one.json" "$(scale 1e12); rows = [r for r in rows if r['test'] == 'pp16 @ d32' and r['n_threads'] == 1]
+edit "$dir/noisy.json" "for r in rows: x = r['samples_ts'][0]; r['samples_ts'] = [x] * 5 + [x * 1e6]"
+run 0 "${gate[@]}" -r 5 --against "$dir/noisy.json"
+is "the noise is more than the gate allows" "$(grep -c ' ± .*| cannot tell  |' "$dir/out")" 2
+is "it says so" "$(tail -1 "$dir/out")" \
+    "cannot tell: the noise of 2 of the tests is more than 0.95 times allows; more runs (-r) or a quieter machine make it less"
+run 0 "${gate[@]}" -r 5 --against "$dir/noisy.json" --fail-below 0
+is "a gate that allows everything can tell" "$(grep -c ' ± .*| within noise |' "$dir/out")" 2
+grep -q "cannot tell" "$dir/out" && no "what cannot be told with --fail-below 0: $out"
+edit "$dir/one.json" "$(scale 1e7); rows = [r for r in rows if r['test'] == 'pp16 @ d32' and r['n_threads'] == 1]
 rows[0].update(cpu_info='Another', backend='another', type_kv='f32')"
-run 1 "${gate[@]}" -r 2 --against "$dir/one.json" -o json
+run 1 "${gate[@]}" -r 5 --against "$dir/one.json" -o json
 is "one fails" "$(tail -1 "$dir/err")" "tern: error: 1 of the tests is slower than 0.95 times $dir/one.json, by more than the noise"
 python3 -c 'import json, sys; assert len(json.load(open(sys.argv[1]))) == 2' "$dir/out" || no "json with --against is not whole"
 grep -qF "not in $dir/one.json: tg4 x2 @ d32, 1 threads" "$dir/err" || no "a test that is not there is not named: $err"
@@ -185,8 +190,13 @@ gone "got no list, expected a list of rows, as tern bench -o json writes" "rows 
 gone "row 1: got no test, expected a row of tern bench -o json" "rows = [7]"
 gone "row 2: got no model, expected a row of tern bench -o json" "del rows[1]['model']"
 gone "row 3: got no n_threads, expected a row of tern bench -o json" "rows[2]['n_threads'] = '2'"
-gone "row 1: got 1 speeds in samples_ts, expected 2 to 100, all above 0, as tern bench -o json -r 2 writes" "rows[0]['samples_ts'] = [1]"
-gone "row 1: got 1 speeds in samples_ts, expected 2 to 100, all above 0, as tern bench -o json -r 2 writes" "rows[0]['samples_ts'] = [1, -2, 3]"
+for n in 0 4 101 250; do
+    gone "row 1: got $n speeds in samples_ts, expected 5 to 100, as tern bench -o json -r 5 writes" "rows[0]['samples_ts'] = [1] * $n"
+done
+for bad in 0 -2 1e13 1e-13 1e300 "'7'" None; do
+    gone "row 1: speed 2 in samples_ts is no number from 1e-12 to 1e+12" "rows[0]['samples_ts'] = [1, $bad, 3, 4, 5]"
+done
+gone "got 4097 rows, expected at most 4096" "rows = [{}] * 4097"
 gone "rows 1 and 3 are both of pp16 @ d32, 1 threads, expected one" "rows[2]['n_threads'] = 1"
 echo '[{"test": ' >"$dir/bad.json"
 run 1 "${gate[@]}" --against "$dir/bad.json"
