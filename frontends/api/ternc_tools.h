@@ -110,6 +110,7 @@ typedef struct TerncCost {
     uint64_t attended_macs; /* per position attended */
     uint64_t window;        /* most positions that a row attends to; 0: all */
     uint64_t grain;         /* columns of a unit; 0: it is not cut by columns */
+    uint64_t least;         /* columns of a unit can be any multiple of this, and no less; 0 as well then */
 } TerncCost;
 /* Gives the cost of every launch of a variant (a PROG section). free(*out). */
 TERN_API TernStatus ternc_cost(const TernModel *model, uint32_t variant, TerncCost **out, uint32_t *out_n,

@@ -166,7 +166,12 @@ static void group(Profile *p, Seen *s, uint32_t workers) {
         Cost *g = &s->groups[k];
         if (k == s->n_groups) {
             s->n_groups++;
-            *g = (Cost){.name = c->name, .what = c->what, .launch = i, .group = c->group, .grain = c->grain};
+            *g = (Cost){.name = c->name,
+                        .what = c->what,
+                        .launch = i,
+                        .group = c->group,
+                        .grain = c->grain,
+                        .least = c->least};
             g->busy_ns = tn_alloc_array(&p->arena, workers, sizeof *g->busy_ns);
         }
         add_to_group(g, c, workers);
@@ -198,6 +203,7 @@ static TernStatus see(Profile *p, const Loaded *m, uint32_t program, uint32_t wo
                     .busy_all_ns = l.busy_all_ns,
                     .units = l.units,
                     .grain = s->known ? (int64_t)costs[i].grain : 0,
+                    .least = s->known ? (int64_t)costs[i].least : 0,
                     .busy_ns = tn_alloc_array(&p->arena, workers, sizeof *l.busy_ns)};
         memcpy(c->busy_ns, l.busy_ns, workers * sizeof *l.busy_ns);
         if (s->known && c->calls) add_work(c, &s->facts, &costs[i]);

@@ -12,6 +12,7 @@ typedef struct Cost {
     uint32_t members;        /* 1 for a launch */
     uint64_t calls, ns, wait_ns, slowest_ns, busy_all_ns, units;
     int64_t grain;     /* columns of a unit; 0: unknown, or not cut by columns */
+    int64_t least;     /* columns of a unit are a multiple of this; 0: likewise */
     uint64_t *busy_ns; /* [workers] */
     double bytes, weight_bytes, table_bytes, macs;
 } Cost;

@@ -47,6 +47,7 @@ static json_t *json_cost(const Test *t, const Seen *s, const Cost *c) {
     set_real(o, "share", (double)c->ns / (double)s->facts.ns);
     set_int(o, "units", c->units);
     if (c->grain) set_int(o, "grain", (uint64_t)c->grain);
+    if (c->grain) set_int(o, "least_grain", (uint64_t)c->least);
     if (!s->known) return o;
     set_real(o, "bytes", c->bytes);
     set_real(o, "weight_bytes", c->weight_bytes);

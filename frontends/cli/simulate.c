@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include "runtime/base/escape.h"
 
-enum { SHOWN = 8, FINEST = 16 };
+enum { SHOWN = 8 };
 static const double EVEN_ENOUGH = 0.9;
 
 /* Bytes a second that so many cores read. */
@@ -60,11 +60,11 @@ double sim_step(const Test *t, const Seen *s, const Sockets *sockets, Placed pla
     return ns;
 }
 
-int64_t sim_grain(double units, int64_t grain, uint32_t workers) {
+int64_t sim_grain(double units, int64_t grain, int64_t least, uint32_t workers) {
     int64_t best = grain;
     double columns = units * (double)grain;
-    for (int64_t g = grain / FINEST * FINEST; g >= FINEST && sim_even(units, workers) < EVEN_ENOUGH;
-         g -= FINEST) {
+    if (least == 0 || sim_even(units, workers) >= EVEN_ENOUGH) return grain;
+    for (int64_t g = (grain - 1) / least * least; g > 0; g -= least) {
         double now = sim_even(ceil(columns / (double)g), workers);
         if (now > sim_even(ceil(columns / (double)best), workers)) best = g;
         if (now >= EVEN_ENOUGH) break;
@@ -102,7 +102,7 @@ static void print_starved(const Test *t, const Seen *s, const Sockets *sockets, 
     for (uint32_t i = 0; i < s->n_groups && i < SHOWN && all[i].lost > 0; i++) {
         const Cost *c = all[i].c;
         double units = (double)c->units / (double)c->calls;
-        int64_t grain = sim_grain(units, c->grain, workers);
+        int64_t grain = sim_grain(units, c->grain, c->least, workers);
         fprintf(stderr, "  %5.1f%% %9.1f %5.0f%%", 100 * all[i].lost / step, units,
                 100 * sim_even(units, workers));
         if (grain && grain != c->grain)

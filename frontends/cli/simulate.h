@@ -27,9 +27,10 @@ double sim_barrier(const Test *t, const Seen *s, uint32_t workers);
 double sim_step(const Test *t, const Seen *s, const Sockets *sockets, Placed placed, uint32_t workers);
 /* The share of the workers' time that units which do not divide among them leave: 1 if they do. */
 double sim_even(double units, uint32_t workers);
-/* The coarsest grain below `grain`, a multiple of 16 columns, whose units would keep `workers` busy for nine tenths, else the best
- * there is; `grain` itself if that does, or if it is not cut by columns (0). */
-int64_t sim_grain(double units, int64_t grain, uint32_t workers);
+/* The coarsest grain below `grain`, a multiple of `least` whose units would keep `workers` busy for nine tenths,
+ * else the best there is; `grain` itself if that does, if there is no better one, or if it is not cut by columns
+ * (then both are 0). */
+int64_t sim_grain(double units, int64_t grain, int64_t least, uint32_t workers);
 
 /* Prints a table of steps for the numbers of workers, and the launches that starve with the most of them. */
 void sim_print(const Test *t, const Seen *s, const Sockets *sockets, const uint32_t *workers, uint32_t n);

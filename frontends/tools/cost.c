@@ -162,6 +162,17 @@ static uint32_t group_of(Groups *s, const TnGraph *g, uint32_t kernel) {
     return group;
 }
 
+/* Columns of which a unit can have any multiple: whole blocks of rows side by side, whole heads, whole lines. Fewer than 16 are no
+ * work for a unit. */
+static int64_t least_grain(const TnGraph *g, uint32_t kernel) {
+    int64_t least = 16, cut;
+    while ((cut = tn_cut_of(g, kernel, least).grain) != least) {
+        if (cut < least) return least; /* more than a unit may have */
+        least = cut;
+    }
+    return least;
+}
+
 static void work_of(const TnGraph *g, uint32_t kernel, Groups *groups, TerncCost *out) {
     Kernel k = {g, &g->kernels[kernel], out};
     TnRef ops[64];
@@ -171,7 +182,9 @@ static void work_of(const TnGraph *g, uint32_t kernel, Groups *groups, TerncCost
     snprintf(out->name, sizeof out->name, "%s", k.k->name);
     tn_kernel_describe(g, kernel, out->what, sizeof out->what);
     out->group = group_of(groups, g, kernel);
-    if (k.k->axis == TN_AXIS_COLS) out->grain = (uint64_t)k.k->grain;
+    if (k.k->axis != TN_AXIS_COLS) return;
+    out->grain = (uint64_t)k.k->grain;
+    out->least = tn_cut_by_columns(g, kernel) ? (uint64_t)least_grain(g, kernel) : out->grain;
 }
 
 TernStatus ternc_cost(const TernModel *model, uint32_t variant, TerncCost **out, uint32_t *out_n,

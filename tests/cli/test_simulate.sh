@@ -71,13 +71,17 @@ for (t, v), said in zip(variants, text):
         k = next(k for k in ran if k["name"] == name)
         u = k["units"] / k["calls"]
         check(near(float(units), u, 0.06) and near(int(busy), 100 * even(u, 64), 0.51), name)
+        g = k.get("grain", 0)
+        least = k.get("least_grain", 0)
+        if re.search(r" [br]64\[", k["what"]):
+            check(least % 64 == 0, (k["what"], least))
         if grain == "-":
+            check(not any(even(math.ceil(u * g / x), 64) > even(u, 64) for x in range(least, g, least or 1)) or even(u, 64) >= 0.9, k)
             continue
-        g = k["grain"]
-        check(int(grain) == g and int(better) < g and int(better) % 16 == 0, (grain, better))
+        check(int(grain) == g and int(better) < g and int(better) % least == 0, (grain, better, least))
         now = even(math.ceil(u * g / int(better)), 64)
         check(near(int(then.rstrip("%")), 100 * now, 0.51) and now > even(u, 64), (name, then, now))
-        best = max(even(math.ceil(u * g / x), 64) for x in range(16, g + 1, 16))
+        best = max(even(math.ceil(u * g / x), 64) for x in range(least, g + 1, least))
         check(now >= 0.9 or near(now, best, 1e-9), (name, now, best))
 PY
 checks=$((checks + 1))
