@@ -31,8 +31,8 @@ static void emulate_tiles(void) {
     if (emulated) assert_true(amx_emulator_install());
 }
 
-static void say_product(int k, int m, int grain, int seed) {
-    say("$w: p64[%d,%d] scale=0x1p-3 = random {seed=%d}\n", m, k, seed);
+static void say_product(const char *enc, int k, int m, int grain, int seed) {
+    say("$w: %s[%d,%d] scale=0x1p-3 = random {seed=%d}\n", enc, m, k, seed);
     say_q8(k);
     say("kernel @main {root=tmatmul, target=llvm, axis=cols, grain=%d, units=%d, barrier=1}\n"
         "%%a: i32[T,%d] = tmatmul %%q, $w\n%%d: f32[T,%d] = dequant %%a, %%q, $w {off=0}\nend\n",
@@ -47,9 +47,10 @@ static void test_products(void **state) {
     static const int sizes[][4] = {{192, 33, 32, 9},   {448, 97, 64, 33}, {100, 97, 20, 47},
                                    {2560, 40, 64, 64}, {256, 16, 5, 150}, {6912, 20, 64, 16},
                                    {576, 65, 128, 128}};
-    for (size_t i = 0; i < TN_COUNT(sizes); i++) {
-        say_product(sizes[i][0], sizes[i][1], sizes[i][2], 5);
-        case_check_level("amx", 512, sizes[i][3], 1, false, "tmatmul");
+    for (size_t i = 0; i < TN_COUNT(sizes) * 2; i++) {
+        const int *s = sizes[i / 2];
+        say_product(i % 2 ? "b64" : "p64", s[0], s[1], s[2], 5);
+        case_check_level("amx", 512, s[3], 1, false, "tmatmul");
         case_done();
     }
 }
@@ -62,10 +63,22 @@ static void test_few_rows(void **state) {
     static const int sizes[][3] = {{100, 33, 32},  {192, 5, 32},   {2560, 50, 64},
                                    {1024, 16, 16}, {1280, 97, 20}, {6912, 20, 64}};
     for (size_t i = 0; i < TN_COUNT(sizes); i++) {
-        say_product(sizes[i][0], sizes[i][1], sizes[i][2], 6);
+        say_product("p64", sizes[i][0], sizes[i][1], sizes[i][2], 6);
         uint64_t before = amx_emulator_products();
         for (int rows = 1; rows <= 8; rows += 2) case_check_level("amx", 8, rows, rows + 1, false, "tmatmul");
         if (emulated) assert_true(amx_emulator_products() > before);
+        case_done();
+    }
+}
+
+/* b64 has no code on tiles for so few rows. */
+static void test_few_rows_beside(void **state) {
+    (void)state;
+    emulate_tiles();
+    static const int sizes[][3] = {{100, 33, 32}, {2560, 130, 64}, {1280, 97, 20}};
+    for (size_t i = 0; i < TN_COUNT(sizes); i++) {
+        say_product("b64", sizes[i][0], sizes[i][1], sizes[i][2], 6);
+        for (int rows = 1; rows <= 8; rows += 2) case_check_level("amx", 8, rows, rows + 1, false, "tmatmul");
         case_done();
     }
 }
@@ -212,6 +225,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_products, case_teardown),
         cmocka_unit_test_teardown(test_few_rows, case_teardown),
+        cmocka_unit_test_teardown(test_few_rows_beside, case_teardown),
         cmocka_unit_test_teardown(test_few_rows_fused, case_teardown),
         cmocka_unit_test_teardown(test_groups, case_teardown),
         cmocka_unit_test(test_whole_model),
