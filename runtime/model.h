@@ -42,6 +42,7 @@ struct TernModel {
     uint8_t *chunk_used; /* for each chunk of WGHT: whether the chosen level reads from it */
     TnRare *rare;
     uint32_t n_rare;
+    bool has_tables;            /* some of `rare` are tables, of which pages may be given back at any time */
     bool tight;                 /* found by the check: the weights hardly fit in memory */
     _Atomic bool random;        /* the system was told not to read ahead in tables */
     _Atomic uint64_t let_go_at; /* the process's resident bytes of files, since tables were let go of */

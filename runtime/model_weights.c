@@ -49,9 +49,11 @@ static void note_use(Uses *u, const TnBlobOperand *o, int by) {
 static void take_rare(TernModel *m, const Uses *u) {
     m->rare = tn_alloc_array(&m->arena, u->n + 1, sizeof *m->rare);
     for (size_t i = 0; i < u->n; i++)
-        if (!(u->v[i].by & BY_DECODING))
+        if (!(u->v[i].by & BY_DECODING)) {
             m->rare[m->n_rare++] =
                 (TnRare){(size_t)u->v[i].of->offset, (size_t)u->v[i].of->row_bytes, u->v[i].by == 0};
+            m->has_tables = m->has_tables || u->v[i].by == 0;
+        }
 }
 
 static void each_use(const TernModel *m, Uses *u) {
@@ -184,7 +186,7 @@ void tn_model_let_go(TernModel *m, bool all) {
 
 bool tn_model_has_grown(TernModel *m) {
     const uint64_t most = (uint64_t)32 << 20;
-    if (!atomic_load_explicit(&m->random, memory_order_relaxed)) return false;
+    if (!m->has_tables || !atomic_load_explicit(&m->random, memory_order_relaxed)) return false;
     uint64_t now = tn_os_file_resident(), then = atomic_load(&m->let_go_at);
     if (now < then) atomic_store(&m->let_go_at, now);
     return now > then + most;
