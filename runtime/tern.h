@@ -357,7 +357,9 @@ TERN_API TernStatus tern_session_append_page(TernSession *session, uint32_t slot
  * A profile is attached to its session from create to destroy; destroy it before the session. A session has at most one.
  * Results keep their bits and steps still allocate nothing; each worker reads the clock twice a launch. Read a profile
  * from the thread that steps the session, between steps. Times are in nanoseconds and summed over all calls since create
- * or reset. */
+ * or reset.
+ * Its result structs have no size and may grow with each version before 1.0: a program that reads them must be compiled with the
+ * header of the very library that it runs with. */
 typedef struct TernProfile TernProfile;
 typedef struct TernProfileOptions {
     size_t size;
