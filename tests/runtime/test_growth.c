@@ -30,11 +30,15 @@ static void growth(void **state) {
     if (tn_file_map(path, &f, &err) != TERN_OK) fail_msg("%s", err.text);
     uint64_t before = tn_os_file_resident();
     atomic_init(&m->random, true);
+    m->has_tables = true;
     tn_model_let_go(m, false);
     assert_false(tn_model_has_grown(m));
     touch(&f);
     assert_true(tn_os_file_resident() + SLACK > before + BYTES);
     assert_true(tn_model_has_grown(m));
+    m->has_tables = false; /* then nothing could be given back */
+    assert_false(tn_model_has_grown(m));
+    m->has_tables = true;
     tn_model_let_go(m, false);
     assert_false(tn_model_has_grown(m));
     tn_os_advise_dontneed(f.data, f.size);
