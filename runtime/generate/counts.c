@@ -15,7 +15,8 @@ static const TnField counts_fields[] = {
     TN_FIELD(TernGeneratorCounts, n_forks),       TN_FIELD(TernGeneratorCounts, n_waits),
     TN_FIELD(TernGeneratorCounts, n_stored),      TN_FIELD(TernGeneratorCounts, n_evicted),
     TN_FIELD(TernGeneratorCounts, stored),        TN_FIELD(TernGeneratorCounts, pages),
-    TN_FIELD(TernGeneratorCounts, pages_free),    TN_FIELD(TernGeneratorCounts, pages_shared)};
+    TN_FIELD(TernGeneratorCounts, pages_free),    TN_FIELD(TernGeneratorCounts, pages_shared),
+    TN_FIELD(TernGeneratorCounts, n_withheld)};
 static const TnShape counts_shape = TN_SHAPE(TernGeneratorCounts, counts_fields);
 
 void tn_counts_step(TernGenerator *g, double seconds) {
@@ -29,6 +30,7 @@ void tn_counts_step(TernGenerator *g, double seconds) {
         c->n_cut += s->n_chunk && s->got.n_reused + s->got.n_prefilled + s->n_chunk < s->got.n_prompt;
         c->n_decode_rows += s->n_chunk == 0;
         c->n_guessed += s->n_guess;
+        c->n_withheld += s->n_withheld;
     }
     c->steps++;
     c->seconds += seconds;

@@ -51,10 +51,12 @@ typedef struct TernSlot TernSlot;
 /* ---- generator */
 typedef struct TernGeneratorOptions {
     size_t size;
-    uint32_t slots;         /* sequences held at once; default 1 */
-    uint32_t context;       /* positions of each sequence; default min(4096, the model's n_context) */
-    uint32_t batch;         /* most rows of a step; default and maximum: the model's max_rows */
-    uint32_t draft_max;     /* most guesses of a sequence in a step; slots * (1 + draft_max) <= batch */
+    uint32_t slots;   /* sequences held at once; default 1 */
+    uint32_t context; /* positions of each sequence; default min(4096, the model's n_context) */
+    uint32_t batch;   /* most rows of a step; default and maximum: the model's max_rows */
+    /* Most guesses of a sequence in a step; slots * (1 + draft_max) <= batch. If several sequences decode, a step has only those
+     * with which it is expected to give more ids a second, by the time of earlier steps and by how many guesses were right. */
+    uint32_t draft_max;
     TernKv kv;              /* default f16 */
     const TernVocab *vocab; /* the model's, opened by the caller; default: opened here if there is one */
     uint32_t stored;        /* slots beside the others, for what sequences leave (below); default 0: none */
@@ -226,6 +228,7 @@ typedef struct TernGeneratorCounts {
     uint64_t n_evicted;          /* stored ones that had to go */
     uint32_t stored;             /* beginnings that are stored now */
     uint32_t pages, pages_free, pages_shared; /* now, as in TernSessionPages */
+    uint64_t n_withheld; /* guesses that were not run, because they would have cost more than they give */
 } TernGeneratorCounts;
 TERN_API TernStatus tern_generator_counts(const TernGenerator *generator, TernGeneratorCounts *out,
                                           TernError *err);

@@ -103,12 +103,14 @@ static TernStatus fill(TernGenerator *g, TernPool *pool, const TernGeneratorOpti
     g->rows = calloc(g->batch, sizeof *g->rows);
     g->row_of = calloc(g->batch, sizeof *g->row_of);
     g->kept = calloc(g->all, sizeof *g->kept);
+    g->decoding = calloc(g->all, sizeof *g->decoding);
     g->used = calloc(g->all, sizeof *g->used);
     g->by_size = calloc(1 + (size_t)g->slots, sizeof *g->by_size);
     g->ids = calloc((size_t)g->all * g->context, sizeof *g->ids);
-    if (!g->at || !g->kept || !g->rows || !g->row_of || !g->used || !g->by_size || !g->ids)
+    if (!g->at || !g->kept || !g->decoding || !g->rows || !g->row_of || !g->used || !g->by_size || !g->ids)
         return tn_fail(err, TERN_ERR_MEMORY, "no memory for %u slots and the %u rows of a step", g->all,
                        g->batch);
+    TN_TRY(tn_drafts_open(&g->drafts, g->all, err));
     if (o.stored && !(g->prefix = tn_prefix_create(g->all, g->context, g->ids)))
         return tn_fail(err, TERN_ERR_MEMORY, "no memory for a tree of %u slots", g->all);
     TernSessionOptions so = session_options(g, &o);
@@ -141,6 +143,8 @@ void tern_generator_destroy(TernGenerator *g) {
     tern_vocab_close(g->own_vocab);
     free(g->at);
     free(g->kept);
+    free(g->decoding);
+    free(g->drafts.order);
     free(g->used);
     free(g->by_size);
     free(g->ids);
@@ -289,6 +293,7 @@ static TernStatus take_sampler(TernSequence *s, const TernRequest *r, TernError 
 static TernStatus take_guesses(TernSequence *s, const TernRequest *r, TernError *err) {
     s->draft_max = r->draft_max;
     s->trust = r->draft_max;
+    tn_drafts_begin(s);
     s->next = calloc(1 + (size_t)r->draft_max, sizeof *s->next);
     s->guess = calloc(1 + (size_t)r->draft_max, sizeof *s->guess);
     if (!s->next || !s->guess) return no_memory(err);

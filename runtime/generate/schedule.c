@@ -1,6 +1,6 @@
 /* One step over rows of several sequences.
  *
- * Sequences that decode come first, with their guesses, because their readers wait for a token from each. The generator
+ * Sequences that decode come first, with guesses that pay, because their readers wait for a token from each. The generator
  * has room for all of them. The room that is left goes to prompts, in turn; with max_pause it may be less (pause.c). A
  * step never has more rows or wants than the session runs at once, so it is a single run. If the logits of a row are not
  * finite, the rows before it have given results and those after it have not. Then the sequence of that row gives out what
@@ -37,16 +37,26 @@ static size_t find_room(const TernGenerator *g) {
     return tn_pace_rows(&g->pace, g->max_pause, least, g->batch);
 }
 
+/* The sequences that decode, each with its guesses, or those that pay (drafts.c). */
+static void add_decoding(TernGenerator *g) {
+    size_t n = 0;
+    for (uint32_t i = 0; i < g->all; i++) {
+        TernSequence *s = g->at[i];
+        if (!s || !tn_sequence_is_due(s) || tn_sequence_in_prompt(s)) continue;
+        tn_sequence_guess(s, g->batch);
+        g->decoding[n++] = s;
+    }
+    tn_drafts_choose(&g->drafts, g->decoding, n);
+    for (size_t i = 0; i < n; i++) add_rows(g, g->decoding[i]);
+}
+
 static void gather(TernGenerator *g) {
     g->n_rows = g->n_seen = 0;
     g->room = g->batch;
     g->first = UINT32_MAX;
     for (uint32_t i = 0; i < g->all; i++)
         if (g->at[i]) tn_sequence_heed(g->at[i]);
-    for (uint32_t i = 0; i < g->all; i++) {
-        TernSequence *s = g->at[i];
-        if (s && tn_sequence_is_due(s) && !tn_sequence_in_prompt(s)) add_rows(g, s);
-    }
+    add_decoding(g);
     g->room = find_room(g);
     for (uint32_t i = 0; i < g->all; i++) {
         TernSequence *s = g->at[(g->turn + i) % g->all];
@@ -120,6 +130,7 @@ TernStatus tern_generator_step(TernGenerator *g, TernError *err) {
     TernStatus status = tern_session_step(g->session, g->rows, g->n_rows, sink, g, &own);
     double took = g->seconds() - from;
     if (status == TERN_OK) tn_pace_note(&g->pace, g->n_rows, took);
+    if (status == TERN_OK && g->first == UINT32_MAX) tn_cost_note(&g->drafts.cost, g->n_rows, took);
     if (status != TERN_ERR_INPUT) tn_counts_step(g, took);
     bool settled = status == TERN_OK || (status == TERN_ERR_NUMERIC && find_unseen(g) < g->n_rows);
     if (settled) settle(g, status, &own);

@@ -11,21 +11,28 @@ static size_t prompt_rows(TernSequence *s, TernRow *rows, size_t room) {
     for (size_t i = 0; i < n; i++) rows[i] = (TernRow){.token = s->prompt[at + i]};
     if (n == left) rows[n - 1].want = tn_constrain_want(s);
     s->n_chunk = n;
+    s->n_guess = s->n_withheld = 0;
     return n;
 }
 
-/* Writes rows for the last id and for the guesses after it. Wrong guesses cost time, so there is at most one guess more
- * than were right the last time, or twice as many as before if all were right. */
-static size_t decode_rows(TernSequence *s, TernRow *rows, size_t room) {
-    size_t most = s->generator->context - s->held - 1;
+/* Wrong guesses cost time, so there is at most one guess more than were right the last time, or twice as many as before if
+ * all were right. */
+void tn_sequence_guess(TernSequence *s, size_t most) {
+    size_t left = s->generator->context - tern_session_length(s->generator->session, s->slot) - 1;
     if (most > s->trust) most = s->trust;
-    if (most > room - 1) most = room - 1;
-    s->n_chunk = 0;
+    if (most > left) most = left;
+    s->n_withheld = 0;
     s->n_guess = s->lookup ? tern_lookup_guess(s->lookup, s->guess, most) : 0;
     s->n_guess = tn_constrain_guesses(s, s->n_guess);
+}
+
+/* Writes rows for the last id and for the guesses after it. */
+static size_t decode_rows(TernSequence *s, TernRow *rows, size_t room) {
+    TN_CHECK(s->n_guess < room);
     rows[0] = (TernRow){.token = s->last, .want = tn_constrain_want(s)};
     for (size_t i = 0; i < s->n_guess; i++)
         rows[1 + i] = (TernRow){.token = s->guess[i], .want = rows[0].want};
+    s->n_chunk = 0;
     return 1 + s->n_guess;
 }
 
@@ -33,7 +40,7 @@ size_t tn_sequence_rows(TernSequence *s, TernRow *rows, size_t room) {
     if (s->began == 0) s->began = s->generator->seconds();
     s->held = tern_session_length(s->generator->session, s->slot);
     s->picked = TERN_OK;
-    s->n_next = s->n_guess = 0;
+    s->n_next = 0;
     s->missed = s->unsettled = false;
     s->walk = s->state;
     size_t n = tn_sequence_in_prompt(s) ? prompt_rows(s, rows, room) : decode_rows(s, rows, room);
@@ -172,6 +179,7 @@ static void settle_decode(TernSequence *s) {
     size_t right = s->unsettled ? s->n_next : s->n_next - 1;
     s->got.n_right += right;
     s->generator->counts.n_right += right;
+    tn_drafts_note(s, right);
     s->got.decode_seconds = s->generator->seconds() - s->prompt_ended;
     if (s->lookup) tern_lookup_accept(s->lookup, s->next, s->n_next);
     if (s->n_guess == 0 || s->unsettled) return;
@@ -223,6 +231,6 @@ void tn_sequence_settle(TernSequence *s) {
 
 void tn_sequence_undo(TernSequence *s) {
     TernError ignored;
-    s->n_next = s->n_guess = s->n_chunk = 0;
+    s->n_next = s->n_guess = s->n_withheld = s->n_chunk = 0;
     TN_CHECK(tern_session_truncate(s->generator->session, s->slot, s->held, &ignored) == TERN_OK);
 }

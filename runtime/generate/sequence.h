@@ -15,6 +15,19 @@ typedef struct TnPace {
     double row[TN_PACE_CLASSES]; /* seconds, a moving mean; 0: none yet */
 } TnPace;
 
+/* How long steps of so many rows took of late, and how often guesses were right (drafts.c). */
+enum { TN_COST_CLASSES = 48 };
+typedef struct TnCost {
+    double rows[TN_COST_CLASSES], seconds[TN_COST_CLASSES]; /* moving means; 0: none yet */
+    uint64_t seen[TN_COST_CLASSES], steps; /* the number of the last step of a class; of all steps */
+} TnCost;
+typedef struct TnDrafts {
+    TnCost cost;
+    double hits;          /* as in TernSequence, over all */
+    uint64_t choices;     /* that were made */
+    TernSequence **order; /* [all] room for a choice */
+} TnDrafts;
+
 struct TernGenerator {
     TernModel *model;
     TernSession *session;
@@ -36,14 +49,16 @@ struct TernGenerator {
     uint64_t *by_size; /* [1 + slots] */
     double max_pause;  /* seconds; 0: no bound */
     TnPace pace;
+    TnDrafts drafts;
     double (*seconds)(void); /* the clock; tests set their own */
     /* sequences with a number below cancel_below are cancelled; any thread may write it */
     atomic_ullong n_created, cancel_below;
 
     /* the current step */
-    bool stepping;         /* a step is running, so a call now can come only from a piece callback */
-    TernRow *rows;         /* [batch] */
-    TernSequence **row_of; /* [batch] the sequence of each row */
+    bool stepping;           /* a step is running, so a call now can come only from a piece callback */
+    TernRow *rows;           /* [batch] */
+    TernSequence **row_of;   /* [batch] the sequence of each row */
+    TernSequence **decoding; /* [all] those that decode in it */
     size_t n_rows;
     size_t room;    /* most rows of the step */
     uint32_t first; /* the slot whose prompt comes first in it; UINT32_MAX: none */
@@ -91,10 +106,12 @@ struct TernSequence {
     double began, prompt_ended;
 
     /* Of the current step. `next` has the ids picked so far, one for each row, for as long as each pick equals the guess in
-     * the next row. `guess` has the guesses. */
+     * the next row. `guess` has the guesses, also those that are withheld. */
     int32_t *next, *guess; /* [1 + draft_max], [draft_max] */
     int32_t last;          /* the last id picked in a step that was settled */
     size_t n_next, n_guess;
+    size_t n_withheld;     /* guesses that would have cost more than they give; then n_guess is 0 */
+    double hits;           /* how often a guess is right if those before it are, a moving mean */
     size_t trust;          /* most guesses for the next step, from how many were right in the last ones */
     TernLogprob *logprobs; /* [(1 + draft_max) * n_logprobs] of the ids picked so far */
     size_t n_logprobs;     /* of each; 0: none */
@@ -137,6 +154,17 @@ TernStatus tn_constrain_complete(TernSequence *s, bool *out, TernError *err);
 /* ---- counts.c: counts a step that has run, before its sequences settle */
 void tn_counts_step(TernGenerator *g, double seconds);
 
+/* ---- drafts.c: guesses where they pay */
+void tn_cost_note(TnCost *c, size_t rows, double seconds);
+/* 0: nothing is known. */
+double tn_cost_seconds(const TnCost *c, size_t rows);
+TernStatus tn_drafts_open(TnDrafts *d, uint32_t slots, TernError *err);
+void tn_drafts_begin(TernSequence *s);
+/* Call this when a step of decode has run and so many of its guesses were right. */
+void tn_drafts_note(TernSequence *s, size_t right);
+/* Withholds guesses of a step in which these n sequences decode. */
+void tn_drafts_choose(TnDrafts *d, TernSequence *const *decoding, size_t n);
+
 /* ---- logprobs.c */
 TernStatus tn_logprobs(TernSequence *s, uint32_t asked, TernError *err);
 /* Writes those of the pick that comes next, from all logits of its row. */
@@ -158,6 +186,8 @@ TernStatus tn_sequence_end_if_complete(TernSequence *s, TernError *err);
 bool tn_sequence_is_due(const TernSequence *s);
 /* Ends the sequence if it was cancelled. */
 void tn_sequence_heed(TernSequence *s);
+/* Looks for the guesses of its next step, if it decodes; at most `most`. Call this before tn_sequence_rows. */
+void tn_sequence_guess(TernSequence *s, size_t most);
 /* Writes the rows of its next step, at least one and at most `room`, and returns how many. What it changes takes effect
  * only with tn_sequence_settle. */
 size_t tn_sequence_rows(TernSequence *s, TernRow *rows, size_t room);
