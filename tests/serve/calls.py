@@ -113,7 +113,6 @@ def streamed_calls(build):
     with server("--slots", "1", "--draft-max", "4") as s:
         for word in WORDS:
             check("with guesses: " + word, [fixed(e) for e in s.stream(CHAT, {"messages": user(word), "tools": f})], seen[word])
-        true("guesses were run", s.metric("spec_decode_num_draft_tokens_total") > 0)
         check("none is withheld where one answer is made", s.metric("guesses_withheld_total"), 0)
 
 
