@@ -193,106 +193,79 @@ bool machine_read_rate(Machine *m, uint32_t threads, size_t bytes, bool huge) {
 #if defined(__x86_64__)
 /* The sums are separate variables: an array indexed by a loop would lie in memory. The asm keeps the compiler
  * from hoisting the products out of the loop. */
-#define TIMES4(x)  x(0) x(1) x(2) x(3)
-#define TIMES12(x) TIMES4(x) x(4) x(5) x(6) x(7) x(8) x(9) x(10) x(11)
-
-__attribute__((target("avx512f,avx512bw,avx512vnni"))) static long dot_vnni(long turns, uint64_t *sum) {
-    __m512i a = _mm512_set1_epi8(1), b = _mm512_set1_epi8(2), all = _mm512_setzero_si512();
-#define ZERO(i) __m512i s##i = all;
-#define DOT(i)                                                                                               \
-    s##i = _mm512_dpbusd_epi32(s##i, a, b);                                                                  \
-    __asm__ volatile("" : "+v"(s##i));
-#define ADD(i) all = _mm512_add_epi32(all, s##i);
-    TIMES12(ZERO)
-    for (long n = 0; n < turns; n++) {
-        TIMES12(DOT)
-    }
-    TIMES12(ADD)
-#undef ZERO
-#undef DOT
-#undef ADD
-    *sum += (uint64_t)_mm_cvtsi128_si64(_mm512_castsi512_si128(all));
-    return 12 * 64;
-}
-
-__attribute__((target("avx2,avxvnni"))) static long dot_vnni_256(long turns, uint64_t *sum) {
-    __m256i a = _mm256_set1_epi8(1), b = _mm256_set1_epi8(2), all = _mm256_setzero_si256();
-#define ZERO(i) __m256i s##i = all;
-#define DOT(i)                                                                                               \
-    s##i = _mm256_dpbusd_avx_epi32(s##i, a, b);                                                              \
-    __asm__ volatile("" : "+x"(s##i));
-#define ADD(i) all = _mm256_add_epi32(all, s##i);
-    TIMES12(ZERO)
-    for (long n = 0; n < turns; n++) {
-        TIMES12(DOT)
-    }
-    TIMES12(ADD)
-#undef ZERO
-#undef DOT
-#undef ADD
-    *sum += (uint64_t)_mm_cvtsi128_si64(_mm256_castsi256_si128(all));
-    return 12 * 32;
-}
-
-/* One function for each width of registers. Sums of products of 1 and 2^-126 stay finite. */
-#define FMA(name, attributes, type, lanes, all0, set1, fma, add, first)                                      \
+#define STEP(multiply, i)                                                                                    \
+    s##i = multiply(a, b, s##i);                                                                             \
+    __asm__ volatile("" : "+x"(s##i))
+/* A function with twelve sums. A turn adds to each of them the products of a and b, `lanes` pairs. */
+#define TWELVE_SUMS(name, attributes, type, lanes, one, two, all0, set1, multiply, add, first)               \
     attributes static long name(long turns, uint64_t *sum) {                                                 \
-        type a = set1(1.0f), b = set1(0x1p-126f), all = all0();                                              \
+        type a = set1(one), b = set1(two), all = all0();                                                     \
         type s0 = all, s1 = all, s2 = all, s3 = all, s4 = all, s5 = all, s6 = all, s7 = all, s8 = all,       \
              s9 = all, s10 = all, s11 = all;                                                                 \
         for (long n = 0; n < turns; n++) {                                                                   \
-            FMA_STEP(fma, 0);                                                                                \
-            FMA_STEP(fma, 1);                                                                                \
-            FMA_STEP(fma, 2);                                                                                \
-            FMA_STEP(fma, 3);                                                                                \
-            FMA_STEP(fma, 4);                                                                                \
-            FMA_STEP(fma, 5);                                                                                \
-            FMA_STEP(fma, 6);                                                                                \
-            FMA_STEP(fma, 7);                                                                                \
-            FMA_STEP(fma, 8);                                                                                \
-            FMA_STEP(fma, 9);                                                                                \
-            FMA_STEP(fma, 10);                                                                               \
-            FMA_STEP(fma, 11);                                                                               \
+            STEP(multiply, 0);                                                                               \
+            STEP(multiply, 1);                                                                               \
+            STEP(multiply, 2);                                                                               \
+            STEP(multiply, 3);                                                                               \
+            STEP(multiply, 4);                                                                               \
+            STEP(multiply, 5);                                                                               \
+            STEP(multiply, 6);                                                                               \
+            STEP(multiply, 7);                                                                               \
+            STEP(multiply, 8);                                                                               \
+            STEP(multiply, 9);                                                                               \
+            STEP(multiply, 10);                                                                              \
+            STEP(multiply, 11);                                                                              \
         }                                                                                                    \
         all = add(add(add(s0, s1), add(s2, s3)), add(add(s4, s5), add(s6, s7)));                             \
         all = add(all, add(add(s8, s9), add(s10, s11)));                                                     \
         *sum += first(all) != 0;                                                                             \
         return 12 * (lanes);                                                                                 \
     }
-#define FMA_STEP(fma, i)                                                                                     \
-    s##i = fma(a, b, s##i);                                                                                  \
-    __asm__ volatile("" : "+x"(s##i))
-FMA(fma_512, __attribute__((target("avx512f"))), __m512, 16, _mm512_setzero_ps, _mm512_set1_ps,
-    _mm512_fmadd_ps, _mm512_add_ps, _mm512_cvtss_f32)
-FMA(fma_256, __attribute__((target("avx2,fma"))), __m256, 8, _mm256_setzero_ps, _mm256_set1_ps,
-    _mm256_fmadd_ps, _mm256_add_ps, _mm256_cvtss_f32)
-#undef FMA
-#undef FMA_STEP
+
+/* Bytes: four products go to each lane of 32 bits. */
+#define VNNI_512(a, b, sum) _mm512_dpbusd_epi32(sum, a, b)
+#define VNNI_256(a, b, sum) _mm256_dpbusd_avx_epi32(sum, a, b)
+#define FIRST_INT_512(v)    _mm_cvtsi128_si32(_mm512_castsi512_si128(v))
+#define FIRST_INT_256(v)    _mm_cvtsi128_si32(_mm256_castsi256_si128(v))
+TWELVE_SUMS(dot_vnni_512, __attribute__((target("avx512f,avx512bw,avx512vnni"))), __m512i, 64, 1, 2,
+            _mm512_setzero_si512, _mm512_set1_epi8, VNNI_512, _mm512_add_epi32, FIRST_INT_512)
+TWELVE_SUMS(dot_vnni_256, __attribute__((target("avx2,avxvnni"))), __m256i, 32, 1, 2, _mm256_setzero_si256,
+            _mm256_set1_epi8, VNNI_256, _mm256_add_epi32, FIRST_INT_256)
+
+/* Floats. Sums of products of 1 and 2^-126 stay finite. */
+TWELVE_SUMS(fma_512, __attribute__((target("avx512f"))), __m512, 16, 1.0f, 0x1p-126f, _mm512_setzero_ps,
+            _mm512_set1_ps, _mm512_fmadd_ps, _mm512_add_ps, _mm512_cvtss_f32)
+TWELVE_SUMS(fma_256, __attribute__((target("avx2,fma"))), __m256, 8, 1.0f, 0x1p-126f, _mm256_setzero_ps,
+            _mm256_set1_ps, _mm256_fmadd_ps, _mm256_add_ps, _mm256_cvtss_f32)
+#undef FIRST_INT_256
+#undef FIRST_INT_512
+#undef VNNI_256
+#undef VNNI_512
+#undef TWELVE_SUMS
+#undef STEP
 
 __attribute__((target("avx2"))) static long dot_maddubs(long turns, uint64_t *sum) {
     __m256i a = _mm256_set1_epi8(1), b = _mm256_set1_epi8(2), ones = _mm256_set1_epi16(1);
-    __m256i all = _mm256_setzero_si256(), p0, p1, p2, p3;
-#define ZERO(i) __m256i s##i = all;
-#define MAKE(j)                                                                                              \
-    p##j = _mm256_maddubs_epi16(a, b);                                                                       \
-    __asm__ volatile("" : "+x"(p##j));
-#define DOT(i)                                                                                               \
-    MAKE(0)                                                                                                  \
-    MAKE(1)                                                                                                  \
-    MAKE(2)                                                                                                  \
-    MAKE(3)                                                                                                  \
+    __m256i p0, p1, p2, p3, all = _mm256_setzero_si256(), s0 = all, s1 = all, s2 = all, s3 = all;
+#define MULTIPLY(p)                                                                                          \
+    p = _mm256_maddubs_epi16(a, b);                                                                          \
+    __asm__ volatile("" : "+x"(p))
+#define STEP(s)                                                                                              \
+    MULTIPLY(p0);                                                                                            \
+    MULTIPLY(p1);                                                                                            \
+    MULTIPLY(p2);                                                                                            \
+    MULTIPLY(p3);                                                                                            \
     p0 = _mm256_add_epi16(_mm256_add_epi16(p0, p1), _mm256_add_epi16(p2, p3));                               \
-    s##i = _mm256_add_epi32(s##i, _mm256_madd_epi16(p0, ones));
-#define ADD(i) all = _mm256_add_epi32(all, s##i);
-    TIMES4(ZERO)
+    s = _mm256_add_epi32(s, _mm256_madd_epi16(p0, ones))
     for (long n = 0; n < turns; n++) {
-        TIMES4(DOT)
+        STEP(s0);
+        STEP(s1);
+        STEP(s2);
+        STEP(s3);
     }
-    TIMES4(ADD)
-#undef ZERO
-#undef MAKE
-#undef DOT
-#undef ADD
+#undef STEP
+#undef MULTIPLY
+    all = _mm256_add_epi32(_mm256_add_epi32(s0, s1), _mm256_add_epi32(s2, s3));
     *sum += (uint64_t)_mm_cvtsi128_si64(_mm256_castsi256_si128(all));
     return 4 * 4 * 32;
 }
@@ -399,7 +372,7 @@ static DotFn *find_dot(const char *level) {
     case TN_LEVEL_AMX:
         return dot_amx;
     case TN_LEVEL_AVX512_VNNI:
-        return dot_vnni;
+        return dot_vnni_512;
     case TN_LEVEL_AVX_VNNI:
         return dot_vnni_256;
     case TN_LEVEL_AVX2:
