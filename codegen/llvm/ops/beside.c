@@ -80,6 +80,26 @@ void tn_beside_sums(TnBuilder *b, const TnBeside *p, int64_t columns, LLVMValueR
     for (int i = 0; i < n; i++) sum[i] = narrow ? tn_build_narrow_widen(b, l.out[i]) : l.out[i];
 }
 
+LLVMValueRef tn_beside_function(TnBuilder *b, TnBeside *p, char *name, size_t size, TnBesideBlockFn *block) {
+    tn_build_ahead_name(b, TN_STREAM_DENSE, name, size);
+    LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_i64};
+    LLVMValueRef fn;
+    LLVMBasicBlockRef back = tn_build_shared(b, name, params, TN_COUNT(params), &fn);
+    if (!back) return fn;
+    LLVMValueRef w = LLVMGetParam(fn, 0), blocks = LLVMGetParam(fn, 1), x = LLVMGetParam(fn, 2);
+    LLVMValueRef last = tn_build_sub(b, LLVMGetParam(fn, 3), tn_build_i64(b, 1)), out = LLVMGetParam(fn, 4);
+    p->last = tn_build_mul(b, last, tn_build_i64(b, p->row_bytes));
+    for (int r = 0; r < p->n_x; r++) {
+        LLVMValueRef row = r < p->n_x - 1 ? tn_build_i64(b, r) : last;
+        p->out[r] = tn_build_at(b, out, tn_build_mul(b, LLVMGetParam(fn, 5), row));
+    }
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), blocks, 1);
+    LLVMValueRef at = tn_build_walk(b, &l, w, TN_BESIDE * (int64_t)tn_row_bytes(p->w));
+    block(b, p, at, x, tn_build_mul(b, l.i, tn_build_i64(b, 4 * TN_BESIDE)));
+    tn_build_loop_end(b, &l);
+    return tn_build_shared_end(b, back);
+}
+
 /* ---- Strips */
 
 bool tn_beside_aligned(TnBuilder *b) {

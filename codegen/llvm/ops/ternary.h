@@ -75,6 +75,13 @@ LLVMValueRef tn_beside_row(TnBuilder *b, const TnBeside *p, LLVMValueRef x, int 
  * weights from 16q + piece * lanes on. w and x point at the first column. On narrow levels at most TN_BESIDE_NARROW. */
 void tn_beside_sums(TnBuilder *b, const TnBeside *p, int64_t columns, LLVMValueRef w, LLVMValueRef x,
                     LLVMValueRef *sum);
+/* Multiplies one block of 64 rows of weights at w by the rows x; the results go to p->out[r] + at (i64 bytes). */
+typedef void TnBesideBlockFn(TnBuilder *b, const TnBeside *p, LLVMValueRef w, LLVMValueRef x,
+                             LLVMValueRef at);
+/* The function void (w, i64 blocks, x, i64 rows, out, i64 stride), which multiplies the blocks from w on by p->n_x rows, or by
+ * one fewer, of which it then computes the last one twice. Results are `stride` bytes apart. Sets p->last and p->out. Appends
+ * the prefetch distances to the name, of `size` bytes. */
+LLVMValueRef tn_beside_function(TnBuilder *b, TnBeside *p, char *name, size_t size, TnBesideBlockFn *block);
 /* Whether the strips of all units begin at a block of rows of weights. */
 bool tn_beside_aligned(TnBuilder *b);
 /* Fills a strip by a product that makes whole blocks of columns: `columns` (i64) of those from w on, in rows of `out` that

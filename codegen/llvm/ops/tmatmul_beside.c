@@ -86,7 +86,7 @@ static void narrow_sums(TnBuilder *b, const TnBeside *p, LLVMValueRef w, LLVMVal
                    tn_build_atc(b, codes, whole * TN_BESIDE_NARROW), at);
 }
 
-/* One block of 64 rows of weights at w; its results go to p->out[r] + at (i64 bytes). */
+/* A TnBesideBlockFn. */
 static void block(TnBuilder *b, const TnBeside *p, LLVMValueRef w, LLVMValueRef x, LLVMValueRef at) {
     LLVMValueRef sum[TN_LOOP_CARRIES];
     int n = p->pieces * 4;
@@ -104,31 +104,14 @@ static void block(TnBuilder *b, const TnBeside *p, LLVMValueRef w, LLVMValueRef 
     tn_build_loop_end(b, &h);
 }
 
-/* void (w, i64 blocks, x, i64 n_x, out, i64 stride): multiplies the blocks of 64 rows from w on by n_x rows
- * x, for every n_x with rows_for(n_x) == n. */
+/* The function for every n_x with rows_for(n_x) == n. */
 static LLVMValueRef function(TnBuilder *b, int n) {
     TnBeside p = tn_beside_of(b, n);
-    int64_t k = tn_tmatmul_weights(b)->dim[1];
     char name[96];
     p.head = TN_Q8_HEAD;
-    p.masked &= k <= TN_MASKED_MOST;
-    snprintf(name, sizeof name, "tmatmul_beside_k%lld_%d", (long long)k, n);
-    tn_build_ahead_name(b, TN_STREAM_DENSE, name, sizeof name);
-    LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_i64};
-    LLVMValueRef fn;
-    LLVMBasicBlockRef back = tn_build_shared(b, name, params, TN_COUNT(params), &fn);
-    if (!back) return fn;
-    LLVMValueRef w = LLVMGetParam(fn, 0), blocks = LLVMGetParam(fn, 1), x = LLVMGetParam(fn, 2);
-    LLVMValueRef last = tn_build_sub(b, LLVMGetParam(fn, 3), tn_build_i64(b, 1)), out = LLVMGetParam(fn, 4);
-    p.last = tn_build_mul(b, last, tn_build_i64(b, p.row_bytes));
-    for (int r = 0; r < n; r++)
-        p.out[r] =
-            tn_build_at(b, out, tn_build_mul(b, LLVMGetParam(fn, 5), r < n - 1 ? tn_build_i64(b, r) : last));
-    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), blocks, 1);
-    LLVMValueRef at = tn_build_walk(b, &l, w, TN_BESIDE * (int64_t)tn_row_bytes(tn_tmatmul_weights(b)));
-    block(b, &p, at, x, tn_build_mul(b, l.i, tn_build_i64(b, 4 * TN_BESIDE)));
-    tn_build_loop_end(b, &l);
-    return tn_build_shared_end(b, back);
+    p.masked &= p.w->dim[1] <= TN_MASKED_MOST;
+    snprintf(name, sizeof name, "tmatmul_beside_k%lld_%d", (long long)p.w->dim[1], n);
+    return tn_beside_function(b, &p, name, sizeof name, block);
 }
 
 /* The `rows` (i64) rows of a strip from row `first` on, at least `least` and at most `most` of them. */

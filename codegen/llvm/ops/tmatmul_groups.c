@@ -98,7 +98,7 @@ static void zero(TnBuilder *b, const TnBeside *p, LLVMValueRef at) {
         }
 }
 
-/* One block of 64 rows of weights at w; its results go to p->out[r] + at (i64 bytes). */
+/* A TnBesideBlockFn. */
 static void block(TnBuilder *b, const TnBeside *p, LLVMValueRef w, LLVMValueRef x, LLVMValueRef at) {
     int64_t groups = tn_type_row_scales(p->w), bytes = (int64_t)tn_r64_group_bytes(p->w->group);
     LLVMValueRef sum[TN_LOOP_CARRIES];
@@ -126,28 +126,12 @@ static TnBeside product_of(TnBuilder *b, int n_x) {
     return p;
 }
 
-/* void (w, i64 blocks, x, i64 n_x, out, i64 stride): multiplies the blocks of 64 rows from w on by n_x rows
- * x, for every n_x with rows_for(n_x) == n. */
+/* The function for every n_x with rows_for(n_x) == n. */
 static LLVMValueRef function(TnBuilder *b, int n) {
     TnBeside p = product_of(b, n);
     char name[96];
     snprintf(name, sizeof name, "tmatmul_groups_k%lld_%u_%d", (long long)p.w->dim[1], p.w->group, n);
-    tn_build_ahead_name(b, TN_STREAM_DENSE, name, sizeof name);
-    LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_i64};
-    LLVMValueRef fn;
-    LLVMBasicBlockRef back = tn_build_shared(b, name, params, TN_COUNT(params), &fn);
-    if (!back) return fn;
-    LLVMValueRef w = LLVMGetParam(fn, 0), blocks = LLVMGetParam(fn, 1), x = LLVMGetParam(fn, 2);
-    LLVMValueRef last = tn_build_sub(b, LLVMGetParam(fn, 3), tn_build_i64(b, 1)), out = LLVMGetParam(fn, 4);
-    p.last = tn_build_mul(b, last, tn_build_i64(b, p.row_bytes));
-    for (int r = 0; r < n; r++)
-        p.out[r] =
-            tn_build_at(b, out, tn_build_mul(b, LLVMGetParam(fn, 5), r < n - 1 ? tn_build_i64(b, r) : last));
-    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), blocks, 1);
-    LLVMValueRef at = tn_build_walk(b, &l, w, TN_BESIDE * (int64_t)tn_row_bytes(p.w));
-    block(b, &p, at, x, tn_build_mul(b, l.i, tn_build_i64(b, 4 * TN_BESIDE)));
-    tn_build_loop_end(b, &l);
-    return tn_build_shared_end(b, back);
+    return tn_beside_function(b, &p, name, sizeof name, block);
 }
 
 static bool has_many(TnBuilder *b) {
