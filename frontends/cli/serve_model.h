@@ -3,6 +3,7 @@
 #ifndef TN_CLI_SERVE_MODEL_H
 #define TN_CLI_SERVE_MODEL_H
 
+#include <sched.h>
 #include "frontends/cli/generate_flags.h"
 #include "frontends/serve/serving.h"
 
@@ -86,7 +87,9 @@ typedef struct ServeModel {
 typedef struct ServeModels {
     const Verb *verb;
     ServeFlags *f;
-    Loaded pool;       /* with a pool alone: it steps all of them */
+    Loaded pool;    /* with a pool alone: it steps all of them */
+    cpu_set_t free; /* with --cpus: where this thread might run before the pool bound it */
+    bool bound;
     TernPool *checker; /* one worker, for the thread that loads models */
     uint64_t limit;    /* of --memory-limit; 0: none */
     ServeModel *v;

@@ -1,5 +1,6 @@
 /* tern serve from its start to its end. */
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include "frontends/serve/serve.h"
 
@@ -42,14 +43,33 @@ void tn_server_close(TnServer *server) {
     free(server->turns);
 }
 
+static TernStatus start_helpers(TnServer *server, TernError *err) {
+    TN_TRY(tn_log_start(server, err));
+    TN_TRY(tn_loading_start(server, err));
+    return tn_http_start(server, err);
+}
+
+/* The calling thread may be bound to the processor of a pool's worker. A thread begins where the one that starts it may run. */
+static TernStatus start_helpers_apart(TnServer *server, TernError *err) {
+    const cpu_set_t *set = server->o->helpers;
+    cpu_set_t mine;
+    if (!set) return start_helpers(server, err);
+    int bad = pthread_getaffinity_np(pthread_self(), sizeof mine, &mine);
+    if (!bad) bad = pthread_setaffinity_np(pthread_self(), sizeof *set, set);
+    if (bad)
+        return tn_fail(err, TERN_ERR_ENV, "cannot choose processors for the server's own threads: %s",
+                       strerror(bad));
+    TernStatus st = start_helpers(server, err);
+    (void)pthread_setaffinity_np(pthread_self(), sizeof mine, &mine); /* what it had cannot be refused */
+    return st;
+}
+
 static TernStatus serve(TnServer *server, TernError *err) {
     const TnServeOptions *o = server->o;
     char address[400];
     if (o->keys_file) TN_TRY(tn_keys_read(o->keys_file, &server->keys, err));
     TN_TRY(tn_listen(o, &server->fd, address, sizeof address, err));
-    TernStatus st = tn_log_start(server, err);
-    if (st == TERN_OK) st = tn_loading_start(server, err);
-    if (st == TERN_OK) st = tn_http_start(server, err);
+    TernStatus st = start_helpers_apart(server, err);
     if (st != TERN_OK) {
         tn_loading_stop(server);
         tn_log_stop(server);

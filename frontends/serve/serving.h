@@ -5,6 +5,7 @@
 #ifndef TN_SERVE_SERVING_H
 #define TN_SERVE_SERVING_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -75,6 +76,7 @@ typedef struct TnServeOptions {
     /* Called once, when connections are accepted: "http://127.0.0.1:8080". */
     void (*listening)(void *user, const char *address);
     void *user;
+    const cpu_set_t *helpers; /* where threads that step no models run; NULL: where the calling one does */
 } TnServeOptions;
 
 /* Serves until `ending` says so, and then drains: new work is refused, what runs ends. The calling thread is the one that

@@ -235,6 +235,27 @@ def not_read(build):
         true("lost lines are counted: " + lines, re.match(r"tern: [45] lines before this one were lost: nobody read them\ntern: a: ", lines))
 
 
+def processors(build):
+    """--cpus binds the thread that steps models; those that read requests, write the log and load models run where the process may."""
+    def may_run(task):
+        with open(task + "/status") as f:
+            return re.search(r"^Cpus_allowed_list:\s*(\S+)$", f.read(), re.M).group(1)
+    try:
+        everywhere, first = may_run("/proc/self"), min(os.sched_getaffinity(0))
+    except (OSError, AttributeError):
+        print("skipped a part: this system does not say where threads may run")
+        return
+    if everywhere == str(first):
+        print("skipped a part: this process may run on one processor alone")
+        return
+    with Server(build, "--slots", "1", "-c", "256", "--cpus", str(first), "--log", "json", make=scripted) as s:
+        check("answers", [say(s, n) for n in "ab"], ["a shines.", "b shines."])
+        tasks = "/proc/%d/task/" % s.process.pid
+        seen = {int(t): may_run(tasks + t) for t in os.listdir(tasks)}
+        check("the thread that steps models", seen.pop(s.process.pid), str(first))
+        check("the others", (len(seen) >= 3, set(seen.values())), (True, {everywhere}))
+
+
 def by_age(build):
     with Server(build, "--slots", "2", "-c", "256", "--idle-timeout", "0.2", make=scripted) as s:
         for n in "ab":
@@ -412,6 +433,7 @@ def main():
     gone(build)
     full_slots(build)
     not_read(build)
+    processors(build)
     by_age(build)
     refused(build, one[0])
     at_start(build)
