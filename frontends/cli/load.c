@@ -305,6 +305,13 @@ static int ask(void *user, const TernModelInfo *info, const void *vocab, size_t 
     return o->code;
 }
 
+static int report_progress(void *user, const char *phase, uint64_t done, uint64_t total) {
+    const Opening *o = user;
+    const atomic_bool *cancelled = o->flags->cancelled;
+    progress_bar(NULL, phase, done, total);
+    return cancelled && atomic_load(cancelled);
+}
+
 /* An open model outlives the call, so its vocabulary is not only valid during it. */
 static TernStatus ask_about(Opening *o, const TernModel *model) {
     TernModelInfo info;
@@ -409,7 +416,7 @@ static TernStatus compile_model(const Verb *verb, Opening *opening, Loaded *out,
                       .head = flags->head,
                       .target = flags->target,
                       .device = device_name(opening),
-                      .progress = progress_bar,
+                      .progress = report_progress,
                       .known = ask,
                       .user = opening};
     TernKv kv = kv_of_flags(verb, flags);

@@ -3,6 +3,7 @@
 #ifndef TN_CLI_MODELS_H
 #define TN_CLI_MODELS_H
 
+#include <stdatomic.h>
 #include "frontends/cli/args.h"
 #include "frontends/api/ternc_tools.h"
 #include "codegen/targets.h"
@@ -66,6 +67,8 @@ typedef struct ModelFlags {
     bool
         late_check; /* what an earlier start has kept is not checked if that would copy its weights: the caller will */
     bool anew; /* what an earlier start has kept is not used */
+    const atomic_bool
+        *cancelled; /* another thread sets it: compiling ends as TERN_ERR_CANCELLED; NULL: nobody does */
 } ModelFlags;
 #define I2S_LAYOUT_HELP                                                                                      \
     "how I2_S tensors of a .gguf lie, which it cannot tell: 128x32 (default), 64x16 or 1x4"

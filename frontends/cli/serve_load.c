@@ -52,6 +52,7 @@ static TernStatus open_file(ServeModels *s, ServeModel *m, TernError *err) {
     flags->known_user = m;
     flags->pool = s->checker;
     flags->late_check = true;
+    flags->cancelled = &s->cancelled;
     TernStatus st = load_quietly(s->verb, flags, &m->model, &code, err);
     return code == OTHER ? refuse_other(m, err) : st;
 }
@@ -83,8 +84,9 @@ static void hide_paths(const ServeModel *m, TernError *err) {
     }
 }
 
-static TernStatus say_failure(const ServeModel *m, TernStatus st, TernError *err) {
+static TernStatus say_failure(const ServeModels *s, const ServeModel *m, TernStatus st, TernError *err) {
     if (st == TERN_OK) return st;
+    if (atomic_load(&s->cancelled)) tn_fail(err, st, "the server ends");
     name_flags(err);
     say_line("tern: %s: not loaded: %s\n", tn_shown(m->name).s, err->text);
     hide_paths(m, err);
@@ -102,7 +104,7 @@ static TernStatus open_checked(ServeModels *s, ServeModel *m, TernError *err) {
     TN_TRY(check_hash(s, m, err));
     TN_TRY(serve_measure(s, m, m->model.model, err));
     if (s->limit && m->bytes > s->limit) return TERN_OK; /* it will be refused, with its size */
-    if (copies_weights(s, m)) return TERN_OK;
+    if (copies_weights(s, m) || atomic_load(&s->cancelled)) return TERN_OK;
     return check_weights(m->model.model, s->checker, s->f->kv, err);
 }
 
@@ -128,7 +130,7 @@ static TernStatus open(void *user, size_t i, uint64_t *bytes, TernError *err) {
     TernStatus st = open_checked(s, &s->v[i], err);
     *bytes = s->v[i].bytes;
     notes_print();
-    return say_failure(&s->v[i], st, err);
+    return say_failure(s, &s->v[i], st, err);
 }
 
 static TernStatus make(void *user, size_t i, TernGenerator **generator, TernEmbedder **embedder,
@@ -141,7 +143,7 @@ static TernStatus make(void *user, size_t i, TernGenerator **generator, TernEmbe
     notes_print();
     *generator = m->generator;
     *embedder = m->embedder;
-    if (st != TERN_OK) return say_failure(m, st, err);
+    if (st != TERN_OK) return say_failure(s, m, st, err);
     report_start(&m->model);
     say_line("tern: %s: loaded in %.2f s, %.1f MB\n", tn_shown(m->name).s, tn_os_seconds() - m->begun,
              MB(m->bytes));
@@ -157,6 +159,11 @@ static void unload(void *user, size_t i) {
     notes_print();
 }
 
+static void cancel(void *user) {
+    ServeModels *s = user;
+    atomic_store(&s->cancelled, true);
+}
+
 int serve_loader(ServeModels *s) {
     TernPoolOptions po = {.size = sizeof po, .threads = 1};
     TernError err = {0};
@@ -164,6 +171,7 @@ int serve_loader(ServeModels *s) {
     s->loader = (TnServeLoader){.open = open,
                                 .make = make,
                                 .close = unload,
+                                .cancel = cancel,
                                 .user = s,
                                 .limit = s->limit,
                                 .idle = (double)s->f->idle};

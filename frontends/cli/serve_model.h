@@ -96,6 +96,7 @@ typedef struct ServeModels {
     size_t n;
     TnServeModel *served; /* what tn_serve and tn_batch take */
     TnServeLoader loader;
+    atomic_bool cancelled; /* the server ends: what the loader does is for nobody */
 } ServeModels;
 
 /* After parse_args: checks the flags by themselves. Exits 2 on a mistake. */

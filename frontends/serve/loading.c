@@ -49,6 +49,7 @@ void tn_loading_stop(TnServer *server) {
     t->ending = true;
     pthread_cond_signal(&t->given);
     pthread_mutex_unlock(&server->lock);
+    server->o->loader->cancel(server->o->loader->user);
     pthread_join(t->thread, NULL);
     pthread_cond_destroy(&t->given);
     t->started = false;

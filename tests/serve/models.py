@@ -6,6 +6,7 @@ from client import Server, check, finish, fixed, true
 C, CHAT, E = "/v1/completions", "/v1/chat/completions", "/v1/embeddings"
 REF = ["--target", "ref", "--chat-template", "chatml", "--temp", "0"]
 SIZE = "--hidden 128 --ffn 128 --layers 2 --heads 4 --kv-heads 2 --head-dim 32 --vocab 384 --ctx 512 --arch llama"
+LARGE = "--hidden 512 --ffn 1536 --layers 4 --heads 8 --kv-heads 4 --head-dim 64 --vocab 4096 --ctx 4096 --arch llama"
 names = "abc"
 
 
@@ -424,6 +425,35 @@ def compiled(build):
             check("failures", labelled(s, "model_load_failures_total", "b"), 0)
 
 
+def ended(build):
+    """The server ends while a model is compiled that nobody waits for: it does not wait for that, and leaves nothing of it behind."""
+    with tempfile.TemporaryDirectory() as cache:
+        def make(build, folder, script):
+            randoms(build, folder, script, 1)
+            subprocess.run([build + "/make_gguf", *LARGE.split(), "-o", folder + "/b.gguf"], check=True, stdout=subprocess.DEVNULL)
+            p = subprocess.run([build + "/tern", "compile", folder + "/a.gguf", "-o", folder + "/a.tern"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            compiles.append(p.returncode == 0)
+            return (folder + "/a.tern", [folder + "/b.gguf"]) if compiles[0] else (folder + "/a.gguf", REF)
+
+        compiles = []
+        with Server(build, "--slots", "1", "-c", "64", "-t", "1", make=make, env={"TERN_KEEP": "1", "XDG_CACHE_HOME": cache}) as s:
+            if not compiles[0]:
+                print("skipped a part: this build compiles nothing")
+                return
+            c = s.connect()
+            c.request("POST", C, json.dumps({"model": "b", "prompt": "sun"}))
+            s.until("b is compiled", lambda: states(s)["b"] == "loading")
+            c.close()
+            s.process.terminate()
+            text = s.process.stderr.read()
+            check("the exit status", s.process.wait(), 0)
+        if "b: loaded in" in text:
+            print("skipped a part: it was compiled before the server had to end")
+        else:
+            check("its line", [l for l in text.splitlines() if "tern: b: " in l], ["tern: b: not loaded: the server ends"])
+            check("nothing is kept of it", [f for _, _, files in os.walk(cache) for f in files if ".tern" in f], [])
+
+
 def main():
     build = sys.argv[1]
     by_name(build)
@@ -439,6 +469,7 @@ def main():
     at_start(build)
     among_loads(build)
     compiled(build)
+    ended(build)
     finish("models")
 
 
