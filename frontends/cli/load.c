@@ -376,6 +376,7 @@ static TernStatus compile_to(Opening *opening, Keep *keep, bool may_keep, TerncR
                              TernError *err) {
     const TerncCalls *compiler;
     TN_TRY(find_ternc(&compiler, err));
+    compiler_aborts(true); /* also if it was open before */
     if (may_keep && keep_begin(keep)) {
         TernStatus st = compile_kept(opening, keep, compiler, report, out, err);
         keep_end(keep, st == TERN_OK ? report : NULL);

@@ -1,6 +1,6 @@
 """Several models in one server: names, loading when they are asked for, unloading by need and by age, and what cannot be loaded.
 Answers are the same among loads and unloads as alone."""
-import json, os, random, re, shutil, subprocess, sys, tempfile, threading, time
+import json, os, random, re, shutil, signal, subprocess, sys, tempfile, threading, time
 from client import Server, check, finish, fixed, true
 
 C, CHAT, E = "/v1/completions", "/v1/chat/completions", "/v1/embeddings"
@@ -454,6 +454,38 @@ def ended(build):
             check("nothing is kept of it", [f for _, _, files in os.walk(cache) for f in files if ".tern" in f], [])
 
 
+def aborted(build):
+    """An abort in the compiler, also while it is used a second time, ends the server with one line and the exit status 1."""
+    with tempfile.TemporaryDirectory() as folder:
+        scripted(build, folder, "")
+        subprocess.run([build + "/make_gguf", *LARGE.split(), "-o", folder + "/b.gguf"], check=True, stdout=subprocess.DEVNULL)
+        env = dict(os.environ, TERN_KEEP="1", XDG_CACHE_HOME=folder)
+        s = Server(build)
+        s.process = subprocess.Popen([build + "/tern", "serve", folder + "/a.gguf", folder + "/b.gguf", "--slots", "1", "-c", "64", "--port", "0"],
+                                     stderr=subprocess.PIPE, text=True, env=env)
+        for line in s.process.stderr:
+            found = re.search(r" at http://.*:(\d+), ", line)
+            if found:
+                s.port = int(found.group(1))
+                break
+        if not s.port:
+            s.process.wait()
+            print("skipped a part: this build compiles nothing")
+            return
+        files = "/proc/%d/fd/" % s.process.pid
+        def locked():
+            try:
+                return any(os.readlink(files + f) == folder + "/tern/kept" for f in os.listdir(files))
+            except OSError: # one was closed meanwhile
+                return False
+        c = s.connect()
+        c.request("POST", C, json.dumps({"model": "b", "prompt": "sun"}))
+        s.until("b is compiled", locked)
+        s.process.send_signal(signal.SIGABRT)
+        check("its line and status", (s.process.stderr.read(), s.process.wait()), ("tern: error: the compiler aborted: out of memory, or a fault in it\n", 1))
+        c.close()
+
+
 def main():
     build = sys.argv[1]
     by_name(build)
@@ -470,6 +502,7 @@ def main():
     among_loads(build)
     compiled(build)
     ended(build)
+    aborted(build)
     finish("models")
 
 
