@@ -177,6 +177,11 @@ typedef struct ModelFlags {
             "limit)"                                                                                         \
     }
 
+/* All flags about the model, for verbs that call load_model and make sessions. The second list is for those that also take
+ * --huge and --tune. */
+#define SESSION_FLAGS(m)       MODEL_FLAGS(m), KEEP_FLAGS(m), CPUS_FLAG(m), MEMORY_FLAG(m), NO_CHECK_FLAG(m)
+#define TUNED_SESSION_FLAGS(m) HUGE_FLAG(m), TUNE_FLAGS((m).tune), SESSION_FLAGS(m)
+
 /* What runs a model (device.c). */
 typedef struct DeviceChoice {
     char name[16]; /* for TernModelOptions.device; "": the default */

@@ -50,7 +50,7 @@ typedef struct ServeFlags {
          "how a text's rows become one vector, for /v1/embeddings: mean, cls or last; default: as the "      \
          "model's file says"},                                                                               \
         CHAT_TEMPLATE_FLAG((f).choice), DATE_FLAG((f).date), GENERATE_FLAGS((f).g), HUGE_FLAG((f).m),        \
-        MODEL_FLAGS((f).m), KEEP_FLAGS((f).m), CPUS_FLAG((f).m), MEMORY_FLAG((f).m), NO_CHECK_FLAG((f).m)
+        SESSION_FLAGS((f).m)
 #define SERVE_DEFAULTS                                                                                       \
     { .g = GENERATE_DEFAULTS, .slots = 8, .stored = -1 }
 /* Entries for check_files. */

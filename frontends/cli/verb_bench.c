@@ -474,13 +474,7 @@ int verb_bench(const Verb *verb, int argc, char **argv) {
          "which kernels starve"},
         {"--sockets", "CORES,GB/S", FLAG_STR, &f.sockets, 0, 0,
          "with --simulate: cores of a socket and what its memory gives (32,200)"},
-        HUGE_FLAG(f.m),
-        TUNE_FLAGS(f.m.tune),
-        MODEL_FLAGS(f.m),
-        KEEP_FLAGS(f.m),
-        CPUS_FLAG(f.m),
-        MEMORY_FLAG(f.m),
-        NO_CHECK_FLAG(f.m),
+        TUNED_SESSION_FLAGS(f.m),
         FLAG_END,
     };
     int n_words;

@@ -198,13 +198,7 @@ static void read_flags(const Verb *verb, int argc, char **argv, ChatFlags *f) {
          "do not read or keep the lines typed (tern/chat-history in $XDG_CACHE_HOME or ~/.cache)"},
         GENERATE_FLAGS(f->g),
         CONSTRAIN_FLAGS(f->c),
-        HUGE_FLAG(f->m),
-        TUNE_FLAGS(f->m.tune),
-        MODEL_FLAGS(f->m),
-        KEEP_FLAGS(f->m),
-        CPUS_FLAG(f->m),
-        MEMORY_FLAG(f->m),
-        NO_CHECK_FLAG(f->m),
+        TUNED_SESSION_FLAGS(f->m),
         FLAG_END,
     };
     int n_words;

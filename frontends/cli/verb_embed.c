@@ -260,11 +260,7 @@ int verb_embed(const Verb *verb, int argc, char **argv) {
          "raw (default): a line of numbers a vector; array: JSON arrays; json: as OpenAI's server answers; "
          "f32: little-endian float32"},
         {"-o --output", "FILE", FLAG_STR, &f.output, 0, 0, "default: standard output"},
-        MODEL_FLAGS(f.m),
-        KEEP_FLAGS(f.m),
-        CPUS_FLAG(f.m),
-        MEMORY_FLAG(f.m),
-        NO_CHECK_FLAG(f.m),
+        SESSION_FLAGS(f.m),
         FLAG_END,
     };
     int n_words;

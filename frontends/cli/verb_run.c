@@ -301,13 +301,7 @@ static void read_flags(const Verb *verb, int argc, char **argv, RunFlags *f) {
         {"--print-tokens", NULL, FLAG_BOOL, &f->print_tokens, 0, 0,
          "print the generated ids instead of text"},
         PROFILE_FLAG(f->profile),
-        HUGE_FLAG(f->m),
-        TUNE_FLAGS(f->m.tune),
-        MODEL_FLAGS(f->m),
-        KEEP_FLAGS(f->m),
-        CPUS_FLAG(f->m),
-        MEMORY_FLAG(f->m),
-        NO_CHECK_FLAG(f->m),
+        TUNED_SESSION_FLAGS(f->m),
         FLAG_END,
     };
     int n_words;

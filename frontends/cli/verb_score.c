@@ -84,11 +84,7 @@ int verb_logits(const Verb *verb, int argc, char **argv) {
          "a file of token ids, separated by blanks, newlines or commas"},
         {"-o --output", "FILE", FLAG_STR, &f.output, 0, 0,
          "raw little-endian float32, tokens x vocabulary; - is standard output"},
-        MODEL_FLAGS(f.m),
-        KEEP_FLAGS(f.m),
-        CPUS_FLAG(f.m),
-        MEMORY_FLAG(f.m),
-        NO_CHECK_FLAG(f.m),
+        SESSION_FLAGS(f.m),
         FLAG_END,
     };
     int n_words;
@@ -197,11 +193,7 @@ int verb_perplexity(const Verb *verb, int argc, char **argv) {
         {"--tokens", "IDS", FLAG_STR, &f.tokens, 0, 0, "token ids instead, comma separated"},
         {"-c --ctx-size", "N", FLAG_INT, &f.context, 0, 1 << 24,
          "tokens per window; 0 (default): the model's context"},
-        MODEL_FLAGS(f.m),
-        KEEP_FLAGS(f.m),
-        CPUS_FLAG(f.m),
-        MEMORY_FLAG(f.m),
-        NO_CHECK_FLAG(f.m),
+        SESSION_FLAGS(f.m),
         FLAG_END,
     };
     int n_words;
