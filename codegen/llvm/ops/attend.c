@@ -483,70 +483,101 @@ static void join_columns(TnBuilder *b, int64_t n, LLVMValueRef from, LLVMValueRe
     }
 }
 
-static void join(TnBuilder *b, TnFrame *f, TnRef ref) {
-    TN_CHECK(!f->width);
+/* A row's blocks, and what becomes of them: with w = exp(m - M), the sum of o * w is divided by the sum of l * w. */
+typedef struct Join {
+    int64_t heads, head, row_bytes; /* bytes from a block's part to that of the next one */
+    int parts;                      /* vectors of 32 heads */
+    LLVMValueRef first, end;        /* the blocks */
+    LLVMValueRef o, m, l;           /* block 0's part: [heads][head], max and sum of each head */
+    LLVMValueRef w, sums, y;        /* w of a block and the sums of l * w, in scratch; the result */
+} Join;
+
+static Join join_of(TnBuilder *b, TnFrame *f, TnRef ref) {
     const TnNode *n = &b->g->nodes[ref];
-    TnAttend a = {.window = tn_attr_int(n, TN_ATTR_window), .heads = tn_attr_int(n, TN_ATTR_heads)};
     TnRef x = n->args[0];
-    a.head = n->type.dim[1] / a.heads;
-    int64_t row_bytes = (int64_t)tn_row_bytes(&b->g->nodes[x].type), plane = a.heads * (a.head + 2) * 4;
+    Join j = {.heads = tn_attr_int(n, TN_ATTR_heads),
+              .row_bytes = (int64_t)tn_row_bytes(&b->g->nodes[x].type)};
+    j.head = n->type.dim[1] / j.heads;
+    j.parts = (int)((j.heads + TN_LANES - 1) / TN_LANES);
+    int64_t window = tn_attr_int(n, TN_ATTR_window), plane = j.heads * (j.head + 2) * 4;
     LLVMValueRef zero = tn_build_i64(b, 0), last = tn_attend_int(b, tn_build_row_mem(b, f, n->args[1])),
                  first = zero;
-    if (a.window > 0) first = tn_build_max(b, zero, tn_build_sub(b, last, tn_build_i64(b, a.window - 1)));
-    LLVMValueRef b0 = block_of(b, first);
-    LLVMValueRef end = tn_build_add(b, block_of(b, last), tn_build_i64(b, 1));
-    LLVMValueRef in = tn_build_elem(b, tn_build_operand(b, x), f->row, plane); /* of block 0 */
-    LLVMValueRef m_at = tn_build_atc(b, in, a.heads * a.head * 4), l_at = tn_build_atc(b, m_at, a.heads * 4);
-    LLVMValueRef w = tn_build_scratch(b, (uint64_t)(a.heads + TN_LANES) * 4),
-                 sums = tn_build_scratch(b, (uint64_t)(a.heads + TN_LANES) * 4),
-                 y = tn_build_result_row(b, f, ref);
+    if (window > 0) first = tn_build_max(b, zero, tn_build_sub(b, last, tn_build_i64(b, window - 1)));
+    j.first = block_of(b, first);
+    j.end = tn_build_add(b, block_of(b, last), tn_build_i64(b, 1));
+    j.o = tn_build_elem(b, tn_build_operand(b, x), f->row, plane);
+    j.m = tn_build_atc(b, j.o, j.heads * j.head * 4);
+    j.l = tn_build_atc(b, j.m, j.heads * 4);
+    j.w = tn_build_scratch(b, (uint64_t)(j.heads + TN_LANES) * 4);
+    j.sums = tn_build_scratch(b, (uint64_t)(j.heads + TN_LANES) * 4);
+    j.y = tn_build_result_row(b, f, ref);
+    return j;
+}
 
-    LLVMValueRef top[MAX_HEADS / TN_LANES];
-    int parts = 0;
-    TnLoop l = tn_build_loop(b, b0, end, 1);
-    for (int64_t h = 0; h < a.heads; h += TN_LANES) (void)tn_build_carry(b, &l, tn_build_vf(b, -INFINITY));
-    for (int64_t h = 0; h < a.heads; h += TN_LANES, parts++) {
-        LLVMValueRef at = tn_build_atc(b, tn_build_elem(b, m_at, l.i, row_bytes), h * 4);
-        LLVMValueRef m =
-            tn_build_load_masked(b, b->t_f32x, at, 4, tn_build_mask_block(b, a.heads, h, TN_LANES));
-        tn_build_next(&l, parts, tn_build_fmax(b, l.phi[parts], m));
+/* top[parts]: M of each head. */
+static void largest(TnBuilder *b, const Join *j, LLVMValueRef *top) {
+    TnLoop l = tn_build_loop(b, j->first, j->end, 1);
+    for (int i = 0; i < j->parts; i++) (void)tn_build_carry(b, &l, tn_build_vf(b, -INFINITY));
+    for (int i = 0; i < j->parts; i++) {
+        LLVMValueRef at = tn_build_atc(b, tn_build_elem(b, j->m, l.i, j->row_bytes), i * TN_LANES * 4);
+        LLVMValueRef mask = tn_build_mask_block(b, j->heads, i * TN_LANES, TN_LANES);
+        LLVMValueRef m = tn_build_load_masked(b, b->t_f32x, at, 4, mask);
+        tn_build_next(&l, i, tn_build_fmax(b, l.phi[i], m));
     }
     tn_build_loop_end(b, &l);
-    for (int i = 0; i < parts; i++) {
-        top[i] = l.out[i];
-        tn_build_store(b, tn_build_vf(b, 0.0f), tn_build_atc(b, sums, i * TN_LANES * 4), 64);
-    }
-    l = tn_build_loop(b, zero, tn_build_i64(b, a.heads * a.head), TN_LANES);
-    tn_build_store(b, tn_build_vf(b, 0.0f), tn_build_elem(b, y, l.i, 4), 4);
-    tn_build_loop_end(b, &l);
+    for (int i = 0; i < j->parts; i++) top[i] = l.out[i];
+}
 
-    l = tn_build_loop(b, b0, end, 1);
-    for (int i = 0; i < parts; i++) {
-        LLVMValueRef mask = tn_build_mask_block(b, a.heads, i * TN_LANES, TN_LANES),
-                     sum_at = tn_build_atc(b, sums, i * TN_LANES * 4);
-        LLVMValueRef from = tn_build_elem(b, m_at, l.i, row_bytes);
-        LLVMValueRef m = tn_build_load_masked(b, b->t_f32x, tn_build_atc(b, from, i * TN_LANES * 4), 4, mask);
-        LLVMValueRef part = tn_build_load_masked(
-            b, b->t_f32x, tn_build_atc(b, tn_build_elem(b, l_at, l.i, row_bytes), i * TN_LANES * 4), 4, mask);
-        LLVMValueRef x_w = tn_build_exp(b, tn_build_fsub(b, m, top[i]));
-        tn_build_store(b, x_w, tn_build_atc(b, w, i * TN_LANES * 4), 64);
+/* Sets the sums and the result to 0. */
+static void clear(TnBuilder *b, const Join *j) {
+    LLVMValueRef zero = tn_build_vf(b, 0.0f);
+    for (int i = 0; i < j->parts; i++)
+        tn_build_store(b, zero, tn_build_atc(b, j->sums, i * TN_LANES * 4), 64);
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, j->heads * j->head), TN_LANES);
+    tn_build_store(b, zero, tn_build_elem(b, j->y, l.i, 4), 4);
+    tn_build_loop_end(b, &l);
+}
+
+/* Stores w of a block, and adds l * w to the sums. */
+static void weigh(TnBuilder *b, const Join *j, const LLVMValueRef *top, LLVMValueRef block) {
+    for (int i = 0; i < j->parts; i++) {
+        int64_t off = i * TN_LANES * 4;
+        LLVMValueRef mask = tn_build_mask_block(b, j->heads, i * TN_LANES, TN_LANES),
+                     sum_at = tn_build_atc(b, j->sums, off);
+        LLVMValueRef from = tn_build_elem(b, j->m, block, j->row_bytes);
+        LLVMValueRef m = tn_build_load_masked(b, b->t_f32x, tn_build_atc(b, from, off), 4, mask);
+        from = tn_build_elem(b, j->l, block, j->row_bytes);
+        LLVMValueRef part = tn_build_load_masked(b, b->t_f32x, tn_build_atc(b, from, off), 4, mask);
+        LLVMValueRef w = tn_build_exp(b, tn_build_fsub(b, m, top[i]));
+        tn_build_store(b, w, tn_build_atc(b, j->w, off), 64);
         LLVMValueRef sum = tn_build_load(b, b->t_f32x, sum_at, 64);
-        tn_build_store(b, tn_build_fadd(b, sum, tn_build_fmul(b, part, x_w)), sum_at, 64);
+        tn_build_store(b, tn_build_fadd(b, sum, tn_build_fmul(b, part, w)), sum_at, 64);
     }
-    TnLoop h = tn_build_loop(b, zero, tn_build_i64(b, a.heads), 1);
-    LLVMValueRef o = tn_build_elem(b, tn_build_elem(b, in, l.i, row_bytes), h.i, a.head * 4);
-    LLVMValueRef to = tn_build_elem(b, y, h.i, a.head * 4);
-    LLVMValueRef x_w =
-        tn_build_splat(b, tn_build_load(b, b->t_f32, tn_build_elem(b, w, h.i, 4), 4), TN_LANES);
-    join_columns(b, a.head, o, to, x_w);
+}
+
+/* Head h's float of those at `from`, in all lanes. */
+static LLVMValueRef of_head(TnBuilder *b, LLVMValueRef from, LLVMValueRef h) {
+    return tn_build_splat(b, tn_build_load(b, b->t_f32, tn_build_elem(b, from, h, 4), 4), TN_LANES);
+}
+
+static void join(TnBuilder *b, TnFrame *f, TnRef ref) {
+    TN_CHECK(!f->width);
+    Join j = join_of(b, f, ref);
+    LLVMValueRef top[MAX_HEADS / TN_LANES], zero = tn_build_i64(b, 0), heads = tn_build_i64(b, j.heads);
+    largest(b, &j, top);
+    clear(b, &j);
+    TnLoop l = tn_build_loop(b, j.first, j.end, 1);
+    weigh(b, &j, top, l.i);
+    TnLoop h = tn_build_loop(b, zero, heads, 1);
+    LLVMValueRef o = tn_build_elem(b, tn_build_elem(b, j.o, l.i, j.row_bytes), h.i, j.head * 4);
+    LLVMValueRef y = tn_build_elem(b, j.y, h.i, j.head * 4);
+    join_columns(b, j.head, o, y, of_head(b, j.w, h.i));
     tn_build_loop_end(b, &h);
     tn_build_loop_end(b, &l);
 
-    h = tn_build_loop(b, zero, tn_build_i64(b, a.heads), 1);
-    to = tn_build_elem(b, y, h.i, a.head * 4);
-    LLVMValueRef sum =
-        tn_build_splat(b, tn_build_load(b, b->t_f32, tn_build_elem(b, sums, h.i, 4), 4), TN_LANES);
-    join_columns(b, a.head, NULL, to, sum);
+    h = tn_build_loop(b, zero, heads, 1);
+    y = tn_build_elem(b, j.y, h.i, j.head * 4);
+    join_columns(b, j.head, NULL, y, of_head(b, j.sums, h.i));
     tn_build_loop_end(b, &h);
 }
 

@@ -25,6 +25,7 @@ enum {
     STRETCH = 22 << 10,
     AHEAD = 16 << 10,  /* least bytes of weights of a group */
     LEAST_BLOCKS = 16, /* least blocks of a group that has stretches or passes */
+    COLUMNS = 16,      /* most columns of a block */
 };
 
 static int64_t at_least(int64_t n, int64_t d) {
@@ -67,87 +68,153 @@ static void prefetch(TnBuilder *b, const TnGroups *g, LLVMValueRef *here, LLVMVa
         tn_build_prefetch(b, tn_build_atc(b, ahead, at), TN_INTO_L2);
 }
 
-void tn_build_groups(TnBuilder *b, const TnGroups *g, LLVMValueRef w, LLVMValueRef count, LLVMValueRef x,
-                     LLVMValueRef buf) {
-    Cut c = cut_of(g);
-    int size = b->level->bytes;
-    unsigned lanes = (unsigned)size / 4;
-    int64_t columns = g->columns, group = c.blocks * columns;
-    bool one = c.stretches == 1;
-    LLVMTypeRef ints = LLVMVectorType(b->t_i32, lanes);
-    LLVMValueRef zero = tn_build_i64(b, 0), none = LLVMConstNull(ints), sum[TN_LOOP_CARRIES], row[16];
-    LLVMValueRef nothing = g->narrow ? LLVMConstNull(tn_build_narrow_type(b)) : none;
-    LLVMValueRef last = tn_build_sub(b, count, tn_build_i64(b, 1));
-    TN_CHECK(columns <= (int)TN_COUNT(row) && g->n_sums + 2 <= TN_LOOP_CARRIES);
+/* A group, in one pass over it. */
+typedef struct Group {
+    const TnGroups *g;
+    Cut cut;
+    LLVMValueRef w, last;    /* the weights of all groups, and the last column of all */
+    LLVMValueRef buf;        /* the sums of the blocks, if there are stretches */
+    LLVMValueRef begin, end; /* the group's columns */
+    LLVMValueRef pass, x;    /* the pass, and its activations */
+} Group;
 
-    TnLoop u = tn_build_loop(b, zero, count, group);
-    LLVMValueRef after = tn_build_add(b, u.i, tn_build_i64(b, group)), end = tn_build_min(b, after, count);
-    LLVMValueRef next = tn_build_elem(b, w, after, g->row_bytes);
-    TnLoop p = tn_build_loop(b, zero, tn_build_i64(b, g->passes > 1 ? g->passes : 1), 1);
-    LLVMValueRef far_pass = tn_build_carry(b, &p, next), pass_x = x;
-    if (g->passes > 1) pass_x = tn_build_at(b, x, tn_build_mul(b, p.i, g->pass_bytes));
-    if (!one) {
-        TnLoop z = tn_build_loop(b, u.i, end, columns);
-        LLVMValueRef to = tn_build_walk(b, &z, buf, (int64_t)g->n_sums * size);
-        for (int i = 0; i < g->n_sums; i++)
-            tn_build_store(b, none, tn_build_atc(b, to, (int64_t)i * size), (unsigned)size);
-        tn_build_loop_end(b, &z);
-    }
-    TnLoop s = tn_build_loop(b, zero, tn_build_i64(b, c.stretches), 1);
-    LLVMValueRef far_stretch = tn_build_carry(b, &s, far_pass);
-    LLVMValueRef from = tn_build_mul(b, s.i, tn_build_i64(b, c.stretch));
-    LLVMValueRef upto = tn_build_add(b, from, tn_build_i64(b, c.stretch));
-    upto = tn_build_min(b, upto, tn_build_i64(b, g->steps));
-    LLVMValueRef from_bytes = tn_build_mul(b, from, tn_build_i64(b, g->step_bytes));
-    LLVMValueRef bytes = tn_build_mul(b, tn_build_sub(b, upto, from), tn_build_i64(b, g->step_bytes));
-    LLVMValueRef from_x = tn_build_elem(b, pass_x, from, g->x_bytes);
+static TnLoop blocks_of(TnBuilder *b, const Group *group) {
+    return tn_build_loop(b, group->begin, group->end, group->g->columns);
+}
 
-    TnLoop j = tn_build_loop(b, u.i, end, columns);
-    LLVMValueRef far_block = tn_build_carry(b, &j, far_stretch);
-    LLVMValueRef held = tn_build_walk(b, &j, buf, (int64_t)g->n_sums * size);
-    for (int i = 0; i < columns; i++) { /* columns after the last are copies of it */
-        LLVMValueRef col = i ? tn_build_min(b, tn_build_add(b, j.i, tn_build_i64(b, i)), last) : j.i;
-        row[i] = tn_build_at(b, tn_build_elem(b, w, col, g->row_bytes), from_bytes);
-    }
-    for (int i = 0; i < g->n_sums; i++) {
-        sum[i] = nothing;
-        if (one || g->narrow) continue;
-        sum[i] = tn_build_load(b, ints, tn_build_atc(b, held, (int64_t)i * size), (unsigned)size);
-    }
-    TnLoop l = tn_build_loop(b, zero, bytes, g->step_bytes);
+/* ---- Sums in memory, a register each */
+
+static LLVMTypeRef ints(TnBuilder *b) {
+    return LLVMVectorType(b->t_i32, (unsigned)b->level->bytes / 4);
+}
+/* In a loop over the blocks: where the block's sums are. */
+static LLVMValueRef walk_sums(TnBuilder *b, const Group *group, TnLoop *l) {
+    return tn_build_walk(b, l, group->buf, (int64_t)group->g->n_sums * b->level->bytes);
+}
+static LLVMValueRef sum_at(TnBuilder *b, LLVMValueRef sums, int i) {
+    return tn_build_atc(b, sums, (int64_t)i * b->level->bytes);
+}
+static LLVMValueRef load_sum(TnBuilder *b, LLVMValueRef at) {
+    return tn_build_load(b, ints(b), at, (unsigned)b->level->bytes);
+}
+static void store_sum(TnBuilder *b, LLVMValueRef sum, LLVMValueRef at) {
+    tn_build_store(b, sum, at, (unsigned)b->level->bytes);
+}
+
+static void clear_sums(TnBuilder *b, const Group *group) {
+    TnLoop l = blocks_of(b, group);
+    LLVMValueRef to = walk_sums(b, group, &l);
+    for (int i = 0; i < group->g->n_sums; i++) store_sum(b, LLVMConstNull(ints(b)), sum_at(b, to, i));
+    tn_build_loop_end(b, &l);
+}
+
+static void finish_sums(TnBuilder *b, const Group *group) {
+    LLVMValueRef sum[TN_LOOP_CARRIES];
+    TnLoop l = blocks_of(b, group);
+    LLVMValueRef from = walk_sums(b, group, &l);
+    for (int i = 0; i < group->g->n_sums; i++) sum[i] = load_sum(b, sum_at(b, from, i));
+    group->g->finish(b, group->g->user, sum, l.i, group->pass);
+    tn_build_loop_end(b, &l);
+}
+
+/* ---- Blocks */
+
+/* A stretch of K: its bytes of each row of weights, and its activations. */
+typedef struct Stretch {
+    LLVMValueRef from, bytes, x;
+} Stretch;
+
+static Stretch stretch_of(TnBuilder *b, const Group *group, LLVMValueRef number) {
+    const TnGroups *g = group->g;
+    LLVMValueRef steps = tn_build_i64(b, group->cut.stretch), step_bytes = tn_build_i64(b, g->step_bytes);
+    LLVMValueRef from = tn_build_mul(b, number, steps);
+    LLVMValueRef upto = tn_build_min(b, tn_build_add(b, from, steps), tn_build_i64(b, g->steps));
+    Stretch s = {.from = tn_build_mul(b, from, step_bytes)};
+    s.bytes = tn_build_mul(b, tn_build_sub(b, upto, from), step_bytes);
+    s.x = tn_build_elem(b, group->x, from, g->x_bytes);
+    return s;
+}
+
+/* Adds the products of a stretch of row[columns] to sum[n_sums]. Prefetches from `ahead` on, and returns how far it came. */
+static LLVMValueRef add_products(TnBuilder *b, const TnGroups *g, const Stretch *s, LLVMValueRef *row,
+                                 LLVMValueRef ahead, LLVMValueRef *sum) {
+    LLVMValueRef here[COLUMNS];
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), s->bytes, g->step_bytes);
     for (int i = 0; i < g->n_sums; i++) sum[i] = tn_build_carry(b, &l, sum[i]);
-    LLVMValueRef codes = tn_build_walk(b, &l, from_x, g->x_bytes);
-    LLVMValueRef ahead = tn_build_walk(b, &l, far_block, ahead_bytes(g)), here[16];
-    for (int i = 0; i < columns; i++) here[i] = tn_build_at(b, row[i], l.i);
+    LLVMValueRef codes = tn_build_walk(b, &l, s->x, g->x_bytes);
+    ahead = tn_build_walk(b, &l, ahead, ahead_bytes(g));
+    for (int i = 0; i < g->columns; i++) here[i] = tn_build_at(b, row[i], l.i);
     prefetch(b, g, here, ahead);
     g->step(b, g->user, here, codes, sum);
     for (int i = 0; i < g->n_sums; i++) tn_build_next(&l, i, sum[i]);
     tn_build_loop_end(b, &l);
-    for (int i = 0; i < g->n_sums; i++) {
-        LLVMValueRef to = tn_build_atc(b, held, (int64_t)i * size);
-        sum[i] = g->narrow ? tn_build_narrow_widen(b, l.out[i]) : l.out[i];
-        if (one) continue;
-        if (g->narrow) sum[i] = tn_build_add(b, sum[i], tn_build_load(b, ints, to, (unsigned)size));
-        tn_build_store(b, sum[i], to, (unsigned)size);
-    }
-    if (one) g->finish(b, g->user, sum, j.i, p.i);
-    tn_build_next(&j, 0, l.out[g->n_sums + 1]);
-    tn_build_loop_end(b, &j);
-    tn_build_next(&s, 0, j.out[0]);
-    tn_build_loop_end(b, &s);
-
-    if (!one) {
-        TnLoop e = tn_build_loop(b, u.i, end, columns);
-        LLVMValueRef kept = tn_build_walk(b, &e, buf, (int64_t)g->n_sums * size);
-        for (int i = 0; i < g->n_sums; i++)
-            sum[i] = tn_build_load(b, ints, tn_build_atc(b, kept, (int64_t)i * size), (unsigned)size);
-        g->finish(b, g->user, sum, e.i, p.i);
-        tn_build_loop_end(b, &e);
-    }
-    tn_build_next(&p, 0, s.out[0]);
-    tn_build_loop_end(b, &p);
-    tn_build_loop_end(b, &u);
+    for (int i = 0; i < g->n_sums; i++) sum[i] = l.out[i];
+    return l.out[g->n_sums + 1];
 }
+
+/* One block in a stretch. Its sums are at `held` between stretches; the only stretch finishes them. */
+static LLVMValueRef block(TnBuilder *b, const Group *group, const Stretch *s, LLVMValueRef col,
+                          LLVMValueRef held, LLVMValueRef ahead) {
+    const TnGroups *g = group->g;
+    bool one = group->cut.stretches == 1;
+    LLVMValueRef row[COLUMNS], sum[TN_LOOP_CARRIES];
+    TN_CHECK(g->columns <= COLUMNS && g->n_sums + 2 <= TN_LOOP_CARRIES);
+    for (int i = 0; i < g->columns; i++) { /* columns after the last are copies of it */
+        LLVMValueRef c = i ? tn_build_min(b, tn_build_add(b, col, tn_build_i64(b, i)), group->last) : col;
+        row[i] = tn_build_at(b, tn_build_elem(b, group->w, c, g->row_bytes), s->from);
+    }
+    for (int i = 0; i < g->n_sums; i++)
+        sum[i] = g->narrow ? LLVMConstNull(tn_build_narrow_type(b))
+                 : one     ? LLVMConstNull(ints(b))
+                           : load_sum(b, sum_at(b, held, i));
+    ahead = add_products(b, g, s, row, ahead, sum);
+    for (int i = 0; i < g->n_sums; i++) {
+        LLVMValueRef to = sum_at(b, held, i);
+        if (g->narrow) sum[i] = tn_build_narrow_widen(b, sum[i]);
+        if (one) continue;
+        if (g->narrow) sum[i] = tn_build_add(b, sum[i], load_sum(b, to));
+        store_sum(b, sum[i], to);
+    }
+    if (one) g->finish(b, g->user, sum, col, group->pass);
+    return ahead;
+}
+
+void tn_build_groups(TnBuilder *b, const TnGroups *g, LLVMValueRef w, LLVMValueRef count, LLVMValueRef x,
+                     LLVMValueRef buf) {
+    Group group = {.g = g, .cut = cut_of(g), .w = w, .buf = buf, .x = x};
+    int64_t columns = group.cut.blocks * g->columns;
+    LLVMValueRef zero = tn_build_i64(b, 0);
+    group.last = tn_build_sub(b, count, tn_build_i64(b, 1));
+    TnLoop groups = tn_build_loop(b, zero, count, columns);
+    LLVMValueRef after = tn_build_add(b, groups.i, tn_build_i64(b, columns));
+    group.begin = groups.i;
+    group.end = tn_build_min(b, after, count);
+    LLVMValueRef next = tn_build_elem(b, w, after, g->row_bytes);
+
+    TnLoop passes = tn_build_loop(b, zero, tn_build_i64(b, g->passes > 1 ? g->passes : 1), 1);
+    LLVMValueRef ahead = tn_build_carry(b, &passes, next); /* prefetched next; the loops below hand it on */
+    group.pass = passes.i;
+    if (g->passes > 1) group.x = tn_build_at(b, x, tn_build_mul(b, passes.i, g->pass_bytes));
+    if (group.cut.stretches > 1) clear_sums(b, &group);
+
+    TnLoop stretches = tn_build_loop(b, zero, tn_build_i64(b, group.cut.stretches), 1);
+    ahead = tn_build_carry(b, &stretches, ahead);
+    Stretch s = stretch_of(b, &group, stretches.i);
+    TnLoop blocks = blocks_of(b, &group);
+    ahead = tn_build_carry(b, &blocks, ahead);
+    LLVMValueRef held = walk_sums(b, &group, &blocks);
+    tn_build_next(&blocks, 0, block(b, &group, &s, blocks.i, held, ahead));
+    tn_build_loop_end(b, &blocks);
+    tn_build_next(&stretches, 0, blocks.out[0]);
+    tn_build_loop_end(b, &stretches);
+
+    if (group.cut.stretches > 1) finish_sums(b, &group);
+    tn_build_next(&passes, 0, stretches.out[0]);
+    tn_build_loop_end(b, &passes);
+    tn_build_loop_end(b, &groups);
+}
+
+/* ---- Lanes */
 
 LLVMValueRef tn_build_groups_trees(TnBuilder *b, const TnGroups *g, LLVMValueRef *sum) {
     int lanes = b->level->bytes / 4, place[64], width = 0;
