@@ -6,37 +6,6 @@
 static TnVal none(void) {
     return (TnVal){.kind = JV_NONE};
 }
-/* Python's; what is not supported is refused when it is called. */
-static const char *const of_str[] = {
-    "strip",        "lstrip",       "rstrip",       "split",     "rsplit",     "splitlines",
-    "startswith",   "endswith",     "replace",      "upper",     "lower",      "title",
-    "capitalize",   "find",         "rfind",        "index",     "rindex",     "count",
-    "join",         "removeprefix", "removesuffix", "partition", "rpartition", "isdigit",
-    "isalpha",      "isalnum",      "isspace",      "isupper",   "islower",    "isascii",
-    "zfill",        "ljust",        "rjust",        "center",    "format",     "isdecimal",
-    "isnumeric",    "casefold",     "swapcase",     "encode",    "expandtabs", "format_map",
-    "isidentifier", "isprintable",  "istitle",      "maketrans", "translate",  NULL};
-static const char *const of_map[] = {"get", "items", "keys", "values", "copy", "fromkeys", NULL};
-static const char *const of_list[] = {"index", "count", "copy", NULL};
-static const char *const of_tuple[] = {"index", "count", NULL};
-static const char *const of_loop[] = {"cycle", "changed", NULL};
-static const char *const of_cycler[] = {"next", "reset", NULL};
-
-bool tn_j_has_method(TnVal v, TnStr name) {
-    static const char *const nothing[] = {NULL};
-    bool plain = (v.kind == JV_LIST || v.kind == JV_TUPLE) && v.list->kind == JL_PLAIN;
-    bool is_range = v.kind == JV_LIST && v.list->kind == JL_RANGE;
-    const char *const *m = v.kind == JV_STR              ? of_str
-                           : v.kind == JV_MAP            ? of_map
-                           : v.kind == JV_LIST && plain  ? of_list
-                           : v.kind == JV_TUPLE && plain ? of_tuple
-                           : is_range                    ? of_tuple
-                           : v.kind == JV_LOOP           ? of_loop
-                           : v.kind == JV_CYCLER         ? of_cycler
-                                                         : nothing;
-    while (*m && !tn_j_same(name, *m)) m++;
-    return *m != NULL;
-}
 static TnStr text_arg(TnJinja *j, const char *what, TnVal v) {
     if (v.kind != JV_STR) tn_j_fail(j, "%s: got a '%s', expected a string", what, tn_j_type(v));
     return v.s;
@@ -278,9 +247,9 @@ static TnVal padded(TnJinja *j, TnStr s, const char *name, const TnArgs *args) {
     for (int64_t i = left; i < pad; i++) tn_o_put(b, fill);
     return tn_j_close(b);
 }
-static TnVal joined(TnJinja *j, TnStr s, const TnArgs *args) {
+static TnVal joined(TnJinja *j, TnStr s, const char *name, const TnArgs *args) {
     TnVal a[1];
-    tn_j_positional(j, "join", args, 1, 1, a);
+    tn_j_positional(j, name, args, 1, 1, a);
     TnList *items = tn_j_iterate(j, a[0]);
     TnOut *b = tn_j_open(j);
     for (size_t i = 0; i < items->n; i++) {
@@ -292,7 +261,8 @@ static TnVal joined(TnJinja *j, TnStr s, const TnArgs *args) {
     return tn_j_close(b);
 }
 /* str.format with {}, {0} and {name}. */
-static TnVal braces(TnJinja *j, TnStr s, const TnArgs *args) {
+static TnVal braces(TnJinja *j, TnStr s, const char *method, const TnArgs *args) {
+    (void)method;
     TnOut *b = tn_j_open(j);
     size_t next = 0;
     for (size_t i = 0; i < s.n; i++) {
@@ -335,72 +305,61 @@ static TnVal cased(TnJinja *j, TnStr s, const char *name, const TnArgs *args) {
         if (strcmp(name, names[how]) == 0) return tn_j_of(tn_j_cased(j, s, (TnCase)how));
     return tn_j_bool(tn_j_is_cased(j, s, name[2] == 'u' ? JC_UPPER : JC_LOWER));
 }
-static TnVal of_text(TnJinja *j, TnVal self, TnStr method, const TnArgs *args) {
-    const char *const *m = of_str;
-    TnStr s = self.s;
+static TnVal lines(TnJinja *j, TnStr s, const char *name, const TnArgs *args) {
+    TnVal a[1] = {tn_j_bool(false)};
+    tn_j_bind(j, name, args, "keepends", 0, a);
+    return tn_j_lines(j, s, tn_j_truth(a[0]));
+}
+static TnVal replace(TnJinja *j, TnStr s, const char *name, const TnArgs *args) {
+    TnVal a[3] = {none(), none(), tn_j_int(-1)};
+    tn_j_positional(j, name, args, 2, 3, a);
+    int64_t most = tn_j_whole(j, a[2], name);
+    return tn_j_replace(j, s, text_arg(j, name, a[0]), text_arg(j, name, a[1]), most);
+}
+
+/* Python's methods of str. Those that are not supported are refused when they are called. */
+typedef struct TextMethod {
+    const char *name;
+    TnVal (*call)(TnJinja *j, TnStr s, const char *name, const TnArgs *args); /* NULL: not supported */
+} TextMethod;
+static const TextMethod text_methods[] = {
+    {"strip", strip},          {"lstrip", strip},
+    {"rstrip", strip},         {"split", split},
+    {"rsplit", split},         {"splitlines", lines},
+    {"replace", replace},      {"partition", partition},
+    {"rpartition", partition}, {"removeprefix", without},
+    {"removesuffix", without}, {"startswith", look},
+    {"endswith", look},        {"find", look},
+    {"rfind", look},           {"index", look},
+    {"rindex", look},          {"count", look},
+    {"isdigit", all_are},      {"isdecimal", all_are},
+    {"isnumeric", all_are},    {"isalpha", all_are},
+    {"isalnum", all_are},      {"isspace", all_are},
+    {"isascii", all_are},      {"isupper", cased},
+    {"islower", cased},        {"upper", cased},
+    {"lower", cased},          {"title", cased},
+    {"capitalize", cased},     {"zfill", padded},
+    {"ljust", padded},         {"rjust", padded},
+    {"center", padded},        {"join", joined},
+    {"format", braces},        {"casefold", NULL},
+    {"swapcase", NULL},        {"encode", NULL},
+    {"expandtabs", NULL},      {"format_map", NULL},
+    {"isidentifier", NULL},    {"isprintable", NULL},
+    {"istitle", NULL},         {"maketrans", NULL},
+    {"translate", NULL},
+};
+
+static const TextMethod *text_method(TnStr name) {
+    for (size_t i = 0; i < TN_COUNT(text_methods); i++)
+        if (tn_j_same(name, text_methods[i].name)) return &text_methods[i];
+    return NULL;
+}
+static TnVal of_text(TnJinja *j, TnVal self, TnStr name, const TnArgs *args) {
+    const TextMethod *m = text_method(name);
+    TN_CHECK(m);
     if (self.safe) tn_j_fail(j, "changing a text that is marked safe is not supported");
-    while (!tn_j_same(method, *m)) m++;
-    const char *name = *m;
-    switch ((int)(m - of_str)) {
-    case 0:
-    case 1:
-    case 2:
-        return strip(j, s, name, args);
-    case 3:
-    case 4:
-        return split(j, s, name, args);
-    case 5: {
-        TnVal a[1] = {tn_j_bool(false)};
-        tn_j_bind(j, name, args, "keepends", 0, a);
-        return tn_j_lines(j, s, tn_j_truth(a[0]));
-    }
-    case 6:
-    case 7:
-    case 13:
-    case 14:
-    case 15:
-    case 16:
-    case 17:
-        return look(j, s, name, args);
-    case 8: {
-        TnVal a[3] = {none(), none(), tn_j_int(-1)};
-        tn_j_positional(j, name, args, 2, 3, a);
-        int64_t most = tn_j_whole(j, a[2], name);
-        return tn_j_replace(j, s, text_arg(j, name, a[0]), text_arg(j, name, a[1]), most);
-    }
-    case 9:
-    case 10:
-    case 11:
-    case 12:
-    case 27:
-    case 28:
-        return cased(j, s, name, args);
-    case 18:
-        return joined(j, s, args);
-    case 19:
-    case 20:
-        return without(j, s, name, args);
-    case 21:
-    case 22:
-        return partition(j, s, name, args);
-    case 23:
-    case 24:
-    case 25:
-    case 26:
-    case 29:
-    case 35:
-    case 36:
-        return all_are(j, s, name, args);
-    case 30:
-    case 31:
-    case 32:
-    case 33:
-        return padded(j, s, name, args);
-    case 34:
-        return braces(j, s, args);
-    default:
-        tn_j_fail(j, "the method '%s' of str is not supported", name);
-    }
+    if (!m->call) tn_j_fail(j, "the method '%s' of str is not supported", m->name);
+    return m->call(j, self.s, m->name, args);
 }
 
 /* ---- the others */
@@ -461,6 +420,29 @@ static TnVal of_row(TnJinja *j, TnVal self, TnStr name, const TnArgs *args) {
     }
     if (tn_j_same(name, "index")) tn_j_fail(j, "the value is not in the list");
     return tn_j_int(count);
+}
+
+/* ---- all of them */
+
+bool tn_j_has_method(TnVal v, TnStr name) {
+    static const char *const of_map[] = {"get", "items", "keys", "values", "copy", "fromkeys", NULL};
+    static const char *const of_list[] = {"index", "count", "copy", NULL};
+    static const char *const of_tuple[] = {"index", "count", NULL};
+    static const char *const of_loop[] = {"cycle", "changed", NULL};
+    static const char *const of_cycler[] = {"next", "reset", NULL};
+    static const char *const nothing[] = {NULL};
+    if (v.kind == JV_STR) return text_method(name) != NULL;
+    bool plain = (v.kind == JV_LIST || v.kind == JV_TUPLE) && v.list->kind == JL_PLAIN;
+    bool is_range = v.kind == JV_LIST && v.list->kind == JL_RANGE;
+    const char *const *m = v.kind == JV_MAP              ? of_map
+                           : v.kind == JV_LIST && plain  ? of_list
+                           : v.kind == JV_TUPLE && plain ? of_tuple
+                           : is_range                    ? of_tuple
+                           : v.kind == JV_LOOP           ? of_loop
+                           : v.kind == JV_CYCLER         ? of_cycler
+                                                         : nothing;
+    while (*m && !tn_j_same(name, *m)) m++;
+    return *m != NULL;
 }
 TnVal tn_j_method(TnJinja *j, TnVal self, TnStr name, const TnArgs *args) {
     if (self.kind == JV_STR) return of_text(j, self, name, args);
