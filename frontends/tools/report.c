@@ -148,33 +148,29 @@ static void infer_scale(TnReport *r, const TnGgufTensor *t, const char *groups) 
                   : "no table has the shape: the largest powers of two; text that is nonsense means others");
 }
 
-static void infer_model(TnReport *r) {
-    static const char *const poolings[] = {"", "none", "mean", "cls", "last"}; /* as TnFacts counts them */
+static void infer_rope(TnReport *r, const char *arch) {
     const TnGraph *g = r->graph;
-    const char *arch = tn_sprintf(&r->arena, "the architecture's name, %s (no key says it)", r->facts.arch);
-    const TnNode *rope = first_node(g, TN_OP_rope), *table = first_node(g, TN_OP_rope_freq),
-                 *attend = first_node(g, TN_OP_attend);
-    infer(r, "activation", activation_of(g),
-          have_key(r, "hidden_activation") ? key_or(r, "hidden_activation", "") : arch);
-    const TnArch *row = tn_arch_find(r->facts.arch);
-    for (uint32_t i = 0; i < row->n_traits; i++) infer(r, row->traits[i].what, row->traits[i].value, arch);
+    const TnNode *rope = first_node(g, TN_OP_rope), *table = first_node(g, TN_OP_rope_freq);
     if (rope)
         infer(r, "rope pairs",
               strcmp(tn_attr_str(rope, TN_ATTR_mode), "half") == 0
                   ? "column i with i + half the head"
                   : "columns 2i and 2i + 1 (weights are permuted)",
               arch);
-    if (table) {
-        const TnNode *by = table->n_args ? &g->nodes[table->args[0]] : NULL;
-        bool stored = by && by->op == TN_OP_gguf;
-        const char *divided =
-            stored ? tn_sprintf(&r->arena, ", divided by %s", tn_attr_str(by, TN_ATTR_name)) : "";
-        infer(r, "rope base",
-              tn_sprintf(&r->arena, "%g%s", (double)tn_attr_float(table, TN_ATTR_base), divided),
-              key_or(r, "rope.freq_base", "the default"));
-        if (by && !stored) infer_scaling(r, by);
-        infer_longrope(r);
-    }
+    if (!table) return;
+    const TnNode *by = table->n_args ? &g->nodes[table->args[0]] : NULL;
+    bool stored = by && by->op == TN_OP_gguf;
+    const char *divided =
+        stored ? tn_sprintf(&r->arena, ", divided by %s", tn_attr_str(by, TN_ATTR_name)) : "";
+    infer(r, "rope base", tn_sprintf(&r->arena, "%g%s", (double)tn_attr_float(table, TN_ATTR_base), divided),
+          key_or(r, "rope.freq_base", "the default"));
+    if (by && !stored) infer_scaling(r, by);
+    infer_longrope(r);
+}
+
+static void infer_attention(TnReport *r) {
+    static const char *const poolings[] = {"", "none", "mean", "cls", "last"}; /* as TnFacts counts them */
+    const TnNode *attend = first_node(r->graph, TN_OP_attend);
     infer(r, "key/value heads", tn_sprintf(&r->arena, "%u of %u", r->facts.n_kv_heads, r->facts.n_heads),
           key_or(r, "attention.head_count_kv", "as many as heads"));
     infer(r, "columns a head", tn_sprintf(&r->arena, "%u", r->facts.head_dim),
@@ -189,12 +185,12 @@ static void infer_model(TnReport *r) {
         infer(r, "window",
               tn_sprintf(&r->arena, "%lld positions", (long long)tn_attr_int(attend, TN_ATTR_window)),
               key_or(r, "attention.sliding_window", ""));
-    bool own = tn_gguf_tensor(r->gguf, "output.weight") != NULL;
-    infer(r, "head", own ? "output.weight" : "tied: token_embd.weight",
-          own ? "the tensor is there" : "no tensor output.weight");
+}
+
+static void infer_weights(TnReport *r) {
     const TnGgufTensor *down = tn_gguf_tensor(r->gguf, "blk.0.ffn_down.weight");
-    const TnNode *groups = first_node(g, TN_OP_quant_groups);
-    bool packed = down && tn_enc_is_ternary(down->enc), rows = first_node(g, TN_OP_tmatmul) != NULL;
+    const TnNode *groups = first_node(r->graph, TN_OP_quant_groups);
+    bool packed = down && tn_enc_is_ternary(down->enc), rows = first_node(r->graph, TN_OP_tmatmul) != NULL;
     bool trits = rows || groups;
     const char *by_groups =
         groups ? tn_sprintf(&r->arena, "%lld columns", (long long)tn_attr_int(groups, TN_ATTR_n)) : "";
@@ -213,6 +209,20 @@ static void infer_model(TnReport *r) {
     }
     if (tn_gguf_tensor(r->gguf, "blk.0.attn_q.scale"))
         infer(r, "weight scale", "times the .scale tensor", "the tensor is there");
+}
+
+static void infer_model(TnReport *r) {
+    const char *arch = tn_sprintf(&r->arena, "the architecture's name, %s (no key says it)", r->facts.arch);
+    infer(r, "activation", activation_of(r->graph),
+          have_key(r, "hidden_activation") ? key_or(r, "hidden_activation", "") : arch);
+    const TnArch *row = tn_arch_find(r->facts.arch);
+    for (uint32_t i = 0; i < row->n_traits; i++) infer(r, row->traits[i].what, row->traits[i].value, arch);
+    infer_rope(r, arch);
+    infer_attention(r);
+    bool own = tn_gguf_tensor(r->gguf, "output.weight") != NULL;
+    infer(r, "head", own ? "output.weight" : "tied: token_embd.weight",
+          own ? "the tensor is there" : "no tensor output.weight");
+    infer_weights(r);
 }
 
 /* ---- Statistics */
