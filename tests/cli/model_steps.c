@@ -11,6 +11,7 @@
 #include "runtime/cpu.h"
 #include "runtime/tern.h"
 #ifdef __x86_64__
+#include <cpuid.h>
 #include "runtime/base/os.h"
 #include "support/amx_emulator.h"
 
@@ -19,8 +20,9 @@ uint32_t tn_cpu_features(uint32_t *refused) {
     static bool ready, tiles;
     *refused = 0;
     if (!ready) tiles = tn_os_allow_amx() || amx_emulator_install(), ready = true;
-    uint32_t most = TN_CPU_X86_V3 | TN_CPU_AVX512 | TN_CPU_AVX512_VNNI | TN_CPU_AMX_INT8;
-    return tiles ? most : TN_CPU_X86_V3;
+    uint32_t a = 0, b, c, d, most = TN_CPU_X86_V3;
+    if (__get_cpuid_count(7, 1, &a, &b, &c, &d) && a & 1u << 4) most |= TN_CPU_AVX_VNNI;
+    return tiles ? most | TN_CPU_AVX512 | TN_CPU_AVX512_VNNI | TN_CPU_AMX_INT8 : most;
 }
 #endif
 

@@ -10,6 +10,12 @@ case $("$build/tern" serve --help 2>&1) in
     exit 77
     ;;
 esac
+case $("$build/tern" --version) in
+*"cpu levels: none"*)
+    echo "skipped: there is no compiled code for this machine"
+    exit 77
+    ;;
+esac
 dir=$(mktemp -d)
 other=
 trap '[ -n "$other" ] && kill "$other"; rm -rf "$dir"' EXIT

@@ -299,7 +299,7 @@ class Sweep:
                 self.logits(self.at("m.gguf"), len(self.ids))
                 self.same("the code", "got", "want")
             return [level for level in self.levels if level != "amx"][:1]
-        arm = {level: cpu for level, cpu in (("neon", "cortex-a72"), ("neon-dotprod", "max")) if level not in self.levels}
+        arm = {level: cpu for level, cpu in (("neon", "cortex-a72"), ("neon-dotprod", "max"), ("neon-i8mm", "max")) if level not in self.levels}
         levels = self.levels + (list(arm) if self.compiles and arm and self.arm() else [])
         if not levels:
             return []
