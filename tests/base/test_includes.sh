@@ -11,7 +11,7 @@ rule() {
     shift 2
     [ -d "$root/$folder" ] || return 0
     while IFS=: read -r file line path; do
-        path=$(sed -E 's/^[^"]*"([^"]*)".*/\1/' <<<"$path")
+        path=${path#*\"} path=${path%%\"*}
         if [ ! -e "$root/$path" ]; then # relative to the file, or to runtime/ (how installed headers are found)
             local dir=${file%/*}
             for try in "$dir/$path" "$root/runtime/$path"; do
@@ -65,7 +65,7 @@ rule frontends/cli 9 frontends/json.h frontends/blob_list.h frontends/serve/serv
 
 # internal.h is what the files of a folder share: no other folder may include it, but the tests of that room may
 while IFS=: read -r file line path; do
-    path=$(sed -E 's/^[^"]*"([^"]*)".*/\1/' <<<"$path")
+    path=${path#*\"} path=${path%%\"*}
     [ "$path" = internal.h ] || [ "${path%/*}" = "$(dirname "$file")" ] || {
         echo "$file:$line: includes \"$path\", which only ${path%/*}/ may include"
         bad=1

@@ -26,9 +26,8 @@ bad() {
 try() {
     timeout 300 "$@" >"$dir/out" 2>"$dir/err" <"${in:-/dev/null}"
     got=$?
-    [ -n "${quota-}" ] || unquoted "$dir/err"
-    out=$(head -c 65536 "$dir/out" | tr -d '\0')
-    err=$(head -c 65536 "$dir/err" | tr -d '\0')
+    first out "$dir/out"
+    if [ -n "${quota-}" ]; then first err "$dir/err"; else messages "$dir/err"; fi
 }
 # refused WHAT STATUS REGEX COMMAND...: ends with that status, prints nothing to standard output, and one line to
 # standard error that matches.
@@ -38,8 +37,8 @@ refused() {
     try "$@"
     if [ "$got" != "$want" ]; then bad "$what: exit $got, expected $want: ${err:0:300}"
     elif [ -s "$dir/out" ]; then bad "$what: wrote '${out:0:100}' to standard output"
-    elif [ "$(wc -l <"$dir/err")" != 1 ]; then bad "$what: expected one line, got '${err:0:300}'"
-    elif ! grep -qE -- "$regex" <<<"$err"; then bad "$what: got '${err:0:300}', expected /$regex/"
+    elif [[ $err == *$'\n'* || -z $err ]]; then bad "$what: expected one line, got '${err:0:300}'"
+    elif ! matches "$err" "$regex"; then bad "$what: got '${err:0:300}', expected /$regex/"
     else good "$what"; fi
 }
 # told WHAT STATUS REGEX COMMAND...: as refused, and the line of a text with its caret may follow the first line.
@@ -48,7 +47,7 @@ told() {
     shift 3
     try "$@"
     if [ "$got" != "$want" ]; then bad "$what: exit $got, expected $want: ${err:0:300}"
-    elif ! head -1 "$dir/err" | grep -qE -- "$regex"; then bad "$what: got '${err:0:300}', expected /$regex/"
+    elif ! matches "${err%%$'\n'*}" "$regex"; then bad "$what: got '${err:0:300}', expected /$regex/"
     else good "$what"; fi
 }
 # works WHAT REGEX COMMAND...: exit 0 and standard error matches ("" : anything).
@@ -57,7 +56,7 @@ works() {
     shift 2
     try "$@"
     if [ "$got" != 0 ]; then bad "$what: exit $got, expected 0: ${err:0:300}"
-    elif [ -n "$regex" ] && ! grep -qE -- "$regex" <<<"$err"; then bad "$what: got '${err:0:300}', expected /$regex/"
+    elif [ -n "$regex" ] && ! matches "$err" "$regex"; then bad "$what: got '${err:0:300}', expected /$regex/"
     else good "$what"; fi
 }
 # same WHAT GOT EXPECTED
@@ -66,10 +65,10 @@ same() {
 }
 # has WHAT TEXT REGEX, hasnt WHAT TEXT REGEX
 has() {
-    if grep -qE -- "$3" <<<"$2"; then good "$1"; else bad "$1: got '${2:0:300}', expected /$3/"; fi
+    if matches "$2" "$3"; then good "$1"; else bad "$1: got '${2:0:300}', expected /$3/"; fi
 }
 hasnt() {
-    if grep -qE -- "$3" <<<"$2"; then bad "$1: got '${2:0:300}', expected nothing like /$3/"; else good "$1"; fi
+    if matches "$2" "$3"; then bad "$1: got '${2:0:300}', expected nothing like /$3/"; else good "$1"; fi
 }
 
 for file in "$faults/${2-}"*.sh; do

@@ -190,10 +190,11 @@ static inline void case_check_level(const char *level, int rows_hi, int rows, in
 }
 
 /* The text said so far, as of the batch class 1..rows_hi, with up to two row counts (0: none). Levels that do
- * not run here are compiled for the class 1..8 alone: their code differs by class no more than others'. */
+ * not run here take turns, with the class 1..8 alone: their code differs by class no more than others'. */
 static inline void case_check(int rows_hi, int rows, int more, bool wild, const char *what) {
     for (size_t i = 0; i < TN_COUNT(parity_levels); i++) {
         if (!parity_runs(parity_levels[i]) && rows_hi != 8) continue;
+        if (!parity_due(parity_levels[i])) continue;
         case_check_level(parity_levels[i], rows_hi, rows, more, wild, what);
     }
 }

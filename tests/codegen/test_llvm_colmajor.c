@@ -52,6 +52,7 @@ static void check_row(const TnGraph *g, uint32_t kernel, const Compiled *c, int 
 /* The text said so far on every level, with rows of so many codes as far as there are k. */
 static void check_rows(const int *some, size_t n, int k, const char *what) {
     for (size_t l = 0; l < TN_COUNT(parity_levels); l++) {
+        if (!parity_due(parity_levels[l])) continue;
         TnGraph *g = case_graph(parity_levels[l], 1);
         Compiled c = parity_compile(g, 1, parity_levels[l]);
         for (size_t i = 0; parity_works(&c) && i < n; i++) {

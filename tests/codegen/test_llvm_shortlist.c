@@ -49,6 +49,7 @@ static void check(HeadCase c, int rows_hi) {
     for (size_t i = 0; i < TN_COUNT(parity_levels); i++) {
         bool cross = !parity_runs(parity_levels[i]);
         if (cross && (rows_hi != 8 || c.table)) continue; /* code of other machines, emulated: less of it */
+        if (!parity_due(parity_levels[i])) continue;
         head_open(&c, parity_levels[i], rows_hi);
         for (uint32_t k = 0; k < HEAD_KERNELS; k++) {
             char what[160];
