@@ -35,6 +35,7 @@ is() {
 # first NAME FILE [BYTES]: the variable NAME gets the file's first 64 KB (or BYTES), without its bytes of 0 and the newlines at
 # its end. No process is started: the scripts here run the program thousands of times.
 first() {
+    local LC_ALL=C # with letters of several bytes, cutting the end of a long text takes seconds
     IFS= read -r -N "${3-65536}" "$1" <"$2"
     while [ "${!1: -1}" = $'\n' ]; do printf -v "$1" %s "${!1%$'\n'}"; done
 }
