@@ -45,8 +45,8 @@ class Wrong(Exception):
 
 class Case:
     """made: arguments of make_model.py without -o and --seed; seeds: to try; layout: of a folder of Hugging Face; few: not every
-    number of threads with every kind of steps, as the model is large; quick: the best level alone; flags: of `tern compile`, for
-    models that must be a blob; read: arguments of reference.py's Model; ids: the tokens."""
+    number of threads with every kind of steps, for a large model or a short test; quick: the best level alone; flags: of
+    `tern compile`, for models that must be a blob; read: arguments of reference.py's Model; ids: the tokens."""
 
     def __init__(self, name, made, seeds=None, layout=None, few=False, flags=(), read=None, ids=None):
         self.name, self.made, self.seeds, self.layout, self.few, self.quick = name, made, seeds, layout, few, False
@@ -177,7 +177,7 @@ SOME = [
     Case("folder-dense-groups", TINY["qwen3-yarn"] + LAYOUTS["dense-groups"], layout="dense"),
 ]
 for some in SOME:
-    some.quick = some.name not in WHOLE
+    some.quick, some.few = some.name not in WHOLE, True
 
 
 # ----------------------------------------------------------------------------------------------------------------- a case
