@@ -247,7 +247,9 @@ TWELVE_SUMS(fma_256, __attribute__((target("avx2,fma"))), __m256, 8, 1.0f, 0x1p-
 __attribute__((target("avx2"))) static long dot_maddubs(long turns, uint64_t *sum) {
     __m256i a = _mm256_set1_epi8(1), b = _mm256_set1_epi8(2), ones = _mm256_set1_epi16(1);
     __m256i p0, p1, p2, p3, all = _mm256_setzero_si256(), s0 = all, s1 = all, s2 = all, s3 = all;
+/* Each product is of another a, as far as the compiler knows: else one would do for all. */
 #define MULTIPLY(p)                                                                                          \
+    __asm__ volatile("" : "+x"(a));                                                                          \
     p = _mm256_maddubs_epi16(a, b);                                                                          \
     __asm__ volatile("" : "+x"(p))
 #define STEP(s)                                                                                              \
