@@ -26,8 +26,8 @@ bad() {
 try() {
     timeout 300 "$@" >"$dir/out" 2>"$dir/err" <"${in:-/dev/null}"
     got=$?
-    first out "$dir/out"
-    if [ -n "${quota-}" ]; then first err "$dir/err"; else messages "$dir/err"; fi
+    text_of out "$dir/out"
+    if [ -n "${quota-}" ]; then text_of err "$dir/err"; else messages "$dir/err"; fi
 }
 # refused WHAT STATUS REGEX COMMAND...: ends with that status, prints nothing to standard output, and one line to
 # standard error that matches.

@@ -32,9 +32,9 @@ is() {
     checks=$((checks + 1))
     [ "$2" = "$3" ] || no "$1: got '$2', expected '$3'"
 }
-# first NAME FILE [BYTES]: the variable NAME gets the file's first 64 KB (or BYTES), without its bytes of 0 and the newlines at
+# text_of NAME FILE [BYTES]: the variable NAME gets the file's first 64 KB (or BYTES), without its bytes of 0 and the newlines at
 # its end. No process is started: the scripts here run the program thousands of times.
-first() {
+text_of() {
     local LC_ALL=C # with letters of several bytes, cutting the end of a long text takes seconds
     IFS= read -r -N "${3-65536}" "$1" <"$2"
     while [ "${!1: -1}" = $'\n' ]; do printf -v "$1" %s "${!1%$'\n'}"; done
@@ -45,10 +45,10 @@ unquoted() {
 }
 # messages FILE: its first MB in $err, without that line
 messages() {
-    first err "$1" 1048576
+    text_of err "$1" 1048576
     [[ $err == *"the CPU quota is "* ]] || return 0
     unquoted "$1"
-    first err "$1" 1048576
+    text_of err "$1" 1048576
 }
 # matches TEXT REGEX: whether a line of it does
 matches() {
@@ -62,7 +62,7 @@ run() {
     "$tern" "$@" >"$dir/out" 2>"$dir/err" <"$in"
     local got=$?
     checks=$((checks + 1))
-    first out "$dir/out"
+    text_of out "$dir/out"
     messages "$dir/err"
     [ "$got" = "$want" ] || no "tern $*: exit $got, expected $want: ${err:0:300}"
 }
