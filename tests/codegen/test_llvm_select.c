@@ -108,6 +108,7 @@ static void topk_and_take(void **state) {
 
 static void take_alone(void **state) {
     (void)state;
+    parity_everywhere = true;
     check("  %x: f32[R,97] = input {name=\"x\"}\n"
           "  %i: i32[K,5] = input {name=\"i\"}\n"
           "  kernel @k {root=none, target=llvm, axis=rows, grain=1, units=1, barrier=1}\n"
@@ -119,6 +120,7 @@ static void take_alone(void **state) {
 
 static void gather(void **state) {
     (void)state;
+    parity_everywhere = true;
     check("  %x: f32[R,100] = input {name=\"x\"}\n"
           "  %rows: i32[H] = input {name=\"hrows\"}\n"
           "  kernel @k {root=none, target=llvm, axis=rows, grain=1, units=1, barrier=1}\n"
