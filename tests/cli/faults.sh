@@ -37,7 +37,7 @@ refused() {
     try "$@"
     if [ "$got" != "$want" ]; then bad "$what: exit $got, expected $want: ${err:0:300}"
     elif [ -s "$dir/out" ]; then bad "$what: wrote '${out:0:100}' to standard output"
-    elif [[ $err == *$'\n'* || -z $err ]]; then bad "$what: expected one line, got '${err:0:300}'"
+    elif [[ $err == *$'\n'* || -z $err || $ends != 1 ]]; then bad "$what: expected one line, got '${err:0:300}'"
     elif ! matches "$err" "$regex"; then bad "$what: got '${err:0:300}', expected /$regex/"
     else good "$what"; fi
 }
@@ -68,7 +68,8 @@ has() {
     if matches "$2" "$3"; then good "$1"; else bad "$1: got '${2:0:300}', expected /$3/"; fi
 }
 hasnt() {
-    if matches "$2" "$3"; then bad "$1: got '${2:0:300}', expected nothing like /$3/"; else good "$1"; fi
+    matches "$2" "$3"
+    if [ $? = 1 ]; then good "$1"; else bad "$1: got '${2:0:300}', expected nothing like /$3/"; fi
 }
 
 for file in "$faults/${2-}"*.sh; do

@@ -33,11 +33,14 @@ is() {
     [ "$2" = "$3" ] || no "$1: got '$2', expected '$3'"
 }
 # text_of NAME FILE [BYTES]: the variable NAME gets the file's first 64 KB (or BYTES), without its bytes of 0 and the newlines at
-# its end. No process is started: the scripts here run the program thousands of times.
+# its end, which $ends counts. No process is started: the scripts here run the program thousands of times.
 text_of() {
     local LC_ALL=C # with letters of several bytes, cutting the end of a long text takes seconds
     IFS= read -r -N "${3-65536}" "$1" <"$2"
-    while [ "${!1: -1}" = $'\n' ]; do printf -v "$1" %s "${!1%$'\n'}"; done
+    for ((ends = 0; ; ends++)); do
+        [ "${!1: -1}" = $'\n' ] || break
+        printf -v "$1" %s "${!1%$'\n'}"
+    done
 }
 # unquoted FILE: without the line about a quota of processor time, which not every machine has
 unquoted() {
