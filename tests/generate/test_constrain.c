@@ -12,6 +12,7 @@
 #include <cmocka.h>
 #include "cli/native.h"
 #include "frontends/api/ternc.h"
+#include "generate/still_clock.h"
 #include "runtime/base/status.h"
 #include "runtime/generate/generate.h"
 
@@ -195,6 +196,7 @@ static void generate_all(TernModel *model, Case *c, Answer *a, size_t n, uint32_
     TernError err;
     TernGeneratorOptions o = {.size = sizeof o, .slots = slots, .draft_max = draft, .context = 256};
     must(tern_generator_create(model, pool, &o, &g, &err), &err);
+    stop_clock(g);
     while (ended < n) {
         for (uint32_t i = 0; i < slots && next < n; i++) {
             if (s[i]) continue;

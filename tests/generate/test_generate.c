@@ -2,6 +2,7 @@
  * the chunks of a prompt change no id. */
 #include <pthread.h>
 #include "generate/opened.h"
+#include "generate/still_clock.h"
 #include "runtime/text/utf8.h"
 
 #define TEXT(s) ((TernText){(s), sizeof(s) - 1})
@@ -417,6 +418,7 @@ static void company_changes_nothing(void **state) {
     TernSequence *s[SEQUENCES] = {0};
     TernError err;
     size_t made = 0, done = 0, together = 0;
+    stop_clock(g);
     while (done < SEQUENCES) {
         size_t live = made - done;
         if (made < SEQUENCES && live < SLOTS) {
