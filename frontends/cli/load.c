@@ -97,8 +97,10 @@ bool ternc_present(void) {
 TernStatus find_ternc(const TerncCalls **out, TernError *err) {
     const char *why = "";
     *out = &calls;
-    return open_ternc(&why) ? TERN_OK
-                            : tn_fail(err, TERN_ERR_ENV, "the compiler library could not be opened: %s", why);
+    if (!open_ternc(&why))
+        return tn_fail(err, TERN_ERR_ENV, "the compiler library could not be opened: %s", why);
+    compiler_aborts(true); /* also if it was open before */
+    return TERN_OK;
 }
 
 const TerncCalls *ternc(void) {
@@ -376,7 +378,6 @@ static TernStatus compile_to(Opening *opening, Keep *keep, bool may_keep, TerncR
                              TernError *err) {
     const TerncCalls *compiler;
     TN_TRY(find_ternc(&compiler, err));
-    compiler_aborts(true); /* also if it was open before */
     if (may_keep && keep_begin(keep)) {
         TernStatus st = compile_kept(opening, keep, compiler, report, out, err);
         keep_end(keep, st == TERN_OK ? report : NULL);

@@ -86,7 +86,7 @@ static void hide_paths(const ServeModel *m, TernError *err) {
 
 static TernStatus say_failure(const ServeModels *s, const ServeModel *m, TernStatus st, TernError *err) {
     if (st == TERN_OK) return st;
-    if (atomic_load(&s->cancelled)) tn_fail(err, st, "the server ends");
+    if (st == TERN_ERR_CANCELLED && atomic_load(&s->cancelled)) tn_fail(err, st, "the server ends");
     name_flags(err);
     say_line("tern: %s: not loaded: %s\n", tn_shown(m->name).s, err->text);
     hide_paths(m, err);

@@ -256,7 +256,7 @@ int serve_open(const Verb *verb, ServeFlags *f, const char *const *paths, size_t
     name_models(s, paths);
     flags->context = f->g.context > 0 ? (uint32_t)f->g.context : 0;
     flags->known = known;
-    s->bound = flags->cpus && sched_getaffinity(0, sizeof s->free, &s->free) == 0;
+    s->bound = flags->cpus && sched_getaffinity(0, sizeof s->unbound, &s->unbound) == 0;
     int code = load_pool(verb, flags, &s->pool);
     flags->pool = s->pool.pool;
     for (size_t i = 0; i < n && code == EXIT_OK; i++) code = open_one(s, i);
@@ -299,7 +299,7 @@ TnServeOptions serve_options(ServeModels *s) {
                             .max_pause = (double)s->f->max_pause / 1e3,
                             .now = s->f->now,
                             .ending = ending,
-                            .helpers = s->bound ? &s->free : NULL,
+                            .helpers = s->bound ? &s->unbound : NULL,
                             .user = s};
 }
 

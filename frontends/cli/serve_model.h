@@ -87,8 +87,8 @@ typedef struct ServeModel {
 typedef struct ServeModels {
     const Verb *verb;
     ServeFlags *f;
-    Loaded pool;    /* with a pool alone: it steps all of them */
-    cpu_set_t free; /* with --cpus: where this thread might run before the pool bound it */
+    Loaded pool;       /* with a pool alone: it steps all of them */
+    cpu_set_t unbound; /* with --cpus: where this thread might run before the pool bound it */
     bool bound;
     TernPool *checker; /* one worker, for the thread that loads models */
     uint64_t limit;    /* of --memory-limit; 0: none */
