@@ -37,7 +37,7 @@ typedef struct TnLoading {
 
 /* Does nothing if the server has no loader. */
 TernStatus tn_loading_start(struct TnServer *server, TernError *err);
-/* Cancels the job that runs, for which nobody waits any more, and waits until it has ended. */
+/* Cancels a compile that runs, for which nobody waits any more, and waits until the job has ended. */
 void tn_loading_stop(struct TnServer *server);
 bool tn_loading_busy(struct TnServer *server);
 /* It must not be busy. */

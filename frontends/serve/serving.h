@@ -40,7 +40,7 @@ typedef struct TnServeLoader {
                        TernError *err);
     /* Ends all of that, also after a failure. Models that are loaded when tn_serve returns stay so. */
     void (*close)(void *user, size_t model);
-    /* Called by the thread that called tn_serve, when that ends: a call that is under way should fail soon. */
+    /* Called by the thread that called tn_serve, when that ends: a compile that is under way should fail soon. */
     void (*cancel)(void *user);
     void *user;
     uint64_t limit; /* bytes that all loaded models may take; 0: any */

@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include "runtime/generate/sequence.h"
 
-/* A slower step replaces one part of so many of a mean, and a faster one: what slows a step has other reasons too. */
+/* A slower step counts for one part in RISE of the mean, a faster one for one in FALL: a step may be slow for other reasons. */
 enum { RISE = 4, FALL = 2 };
 enum { TRY_AGAIN = 64, FORGET = 256 };
 static const double hit_weight = 1.0 / 8, hits_at_first = 0.5;
@@ -110,13 +110,13 @@ static size_t best_of(const TnDrafts *d, size_t decoding, size_t n) {
     double tokens = (double)decoding, seconds = tn_cost_seconds(&d->cost, decoding);
     size_t rows = decoding, best = 0;
     if (seconds <= 0) return n; /* nothing is known */
-    double most = tokens / seconds;
+    double best_rate = tokens / seconds;
     for (size_t i = 0; i < n; i++) {
         tokens += expected(d->order[i]);
         rows += d->order[i]->n_guess;
         double rate = tokens / tn_cost_seconds(&d->cost, rows);
-        if (rate <= most) continue;
-        most = rate;
+        if (rate <= best_rate) continue;
+        best_rate = rate;
         best = i + 1;
     }
     return best;

@@ -228,7 +228,7 @@ typedef struct TernGeneratorCounts {
     uint64_t n_evicted;          /* stored ones that had to go */
     uint32_t stored;             /* beginnings that are stored now */
     uint32_t pages, pages_free, pages_shared; /* now, as in TernSessionPages */
-    uint64_t n_withheld; /* guesses that were not run, because they would have cost more than they give */
+    uint64_t n_withheld; /* guesses that were not run beside other sequences (drafts.c) */
 } TernGeneratorCounts;
 TERN_API TernStatus tern_generator_counts(const TernGenerator *generator, TernGeneratorCounts *out,
                                           TernError *err);

@@ -24,7 +24,7 @@ typedef struct TnCost {
 typedef struct TnDrafts {
     TnCost cost;
     double hits;          /* as in TernSequence, over all */
-    uint64_t choices;     /* that were made */
+    uint64_t choices;     /* made so far */
     TernSequence **order; /* [all] room for a choice */
 } TnDrafts;
 
@@ -110,7 +110,7 @@ struct TernSequence {
     int32_t *next, *guess; /* [1 + draft_max], [draft_max] */
     int32_t last;          /* the last id picked in a step that was settled */
     size_t n_next, n_guess;
-    size_t n_withheld;     /* guesses that would have cost more than they give; then n_guess is 0 */
+    size_t n_withheld;     /* guesses that are not run beside other sequences; then n_guess is 0 */
     double hits;           /* how often a guess is right if those before it are, a moving mean */
     size_t trust;          /* most guesses for the next step, from how many were right in the last ones */
     TernLogprob *logprobs; /* [(1 + draft_max) * n_logprobs] of the ids picked so far */
