@@ -15,8 +15,9 @@
 #include "ir/eval.h"
 #include "passes/sample_targets.h"
 #include "tests/support/randgraph.h"
+#include "support/sanitized.h"
 
-enum { STEPS = 2, GRAPHS = 150 };
+enum { STEPS = 2, GRAPHS = TN_SANITIZED ? 50 : 150 };
 
 /* ---- two steps of a graph: what comes out, as bytes */
 
