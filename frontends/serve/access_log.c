@@ -3,7 +3,8 @@
  *
  * Who reads standard error may be slow, or stand still, and must hold up nobody: a thread of its own writes the lines. Lines that
  * wait take a bounded space; those that find none are lost and counted (metrics.def). At the end the thread gets a while to write
- * the rest, and is then cancelled in its write. */
+ * the rest. A thread that then still stands in its write is left behind, with what it needs: it ends with its write or with the
+ * process. (Cancelling it would unwind its stack, of which sanitizers know nothing.) */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@ struct TnLogWriter {
     TnBuf lines;   /* that wait; under the lock */
     TnBuf writing; /* the thread's */
     bool ending, busy;
+    bool left; /* the thread is the only one that has this */
 };
 
 /* ---- The thread */
@@ -36,10 +38,17 @@ static void write_all(const TnBuf *b) {
     }
 }
 
+static void end_writer(TnLogWriter *w) {
+    tn_buf_free(&w->lines);
+    tn_buf_free(&w->writing);
+    pthread_cond_destroy(&w->work);
+    pthread_cond_destroy(&w->idle);
+    pthread_mutex_destroy(&w->lock);
+    free(w);
+}
+
 static void *write_lines(void *user) {
     TnLogWriter *w = user;
-    int before;
-    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
     pthread_mutex_lock(&w->lock);
     for (;;) {
         w->busy = false;
@@ -52,12 +61,12 @@ static void *write_lines(void *user) {
         w->writing = next;
         w->busy = true;
         pthread_mutex_unlock(&w->lock);
-        (void)pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &before);
         write_all(&w->writing);
-        (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
         pthread_mutex_lock(&w->lock);
     }
+    bool left = w->left;
     pthread_mutex_unlock(&w->lock);
+    if (left) end_writer(w);
     return NULL;
 }
 
@@ -90,17 +99,17 @@ void tn_log_stop(TnServer *server) {
     pthread_cond_signal(&w->work);
     int late = 0;
     while (!late && (w->lines.len || w->busy)) late = pthread_cond_timedwait(&w->idle, &w->lock, &until);
-    if (late) w->lines.len = 0;
+    bool stands = w->lines.len || w->busy;
+    if (stands) {
+        w->lines.len = 0;
+        w->left = true;
+        (void)pthread_detach(w->thread);
+    }
     pthread_mutex_unlock(&w->lock);
-    if (late) (void)pthread_cancel(w->thread);
-    (void)pthread_join(w->thread, NULL);
-    tn_buf_free(&w->lines);
-    tn_buf_free(&w->writing);
-    pthread_cond_destroy(&w->work);
-    pthread_cond_destroy(&w->idle);
-    pthread_mutex_destroy(&w->lock);
-    free(w);
     server->log = NULL;
+    if (stands) return;
+    (void)pthread_join(w->thread, NULL);
+    end_writer(w);
 }
 
 /* False: there is no room. */
