@@ -11,7 +11,7 @@ case $("$build/tern" serve --help 2>&1) in
     ;;
 esac
 case $("$build/tern" --version) in
-*"cpu levels: none"*)
+*"cpu levels: none"* | *"no LLVM"*)
     echo "skipped: there is no compiled code for this machine"
     exit 77
     ;;
