@@ -3,8 +3,8 @@
  *
  * Who reads standard error may be slow, or stand still, and must hold up nobody: a thread of its own writes the lines. Lines that
  * wait take a bounded space; those that find none are lost and counted (metrics.def). At the end the thread gets a while to write
- * the rest. A thread that then still stands in its write is left behind, with what it needs: it ends with its write or with the
- * process. (Cancelling it would unwind its stack, of which sanitizers know nothing.) */
+ * the rest. If it is still blocked in a write after that, nobody waits for it: it frees its memory when the write returns, or ends
+ * with the process. (It is not cancelled: that would unwind its stack, which sanitizers do not notice.) */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>

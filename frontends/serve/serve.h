@@ -441,7 +441,7 @@ struct TnServer {
     bool (*feed)(TnServer *server);
     void *feeder;
     TnCall *calls;     /* in the order of their arrival */
-    TnModel *wanted;   /* the one to be loaded next; NULL: none */
+    TnModel *wanted;   /* the model to load next; NULL: none */
     double since;      /* when the call came that waits for room */
     TnMetrics retired; /* what generators have counted that are gone */
     TnCall *embedding; /* whose vectors the embedder makes; NULL: none */

@@ -1,5 +1,6 @@
 /* Guesses beside other sequences: in a step only where they pay, by a clock of the test's own; and the same answers always. */
 #include <math.h>
+#include "generate/heard.h"
 #include "generate/opened.h"
 #include "runtime/generate/sequence.h"
 
@@ -140,16 +141,7 @@ static void choices_are_turned_round(void **state) {
 
 /* ---- In a generator */
 
-enum { OUT = 140, SEQUENCES = 3, DRAFT = 4 };
-typedef struct Heard {
-    int32_t ids[OUT];
-    size_t n;
-} Heard;
-static int hear(void *user, const TernPiece *p) {
-    Heard *h = user;
-    if (p->id != TERN_NO_TOKEN) h->ids[h->n++] = p->id;
-    return 0;
-}
+enum { OUT = HEARD_MOST, SEQUENCES = 3, DRAFT = 4 };
 
 static TernGenerator *timed;
 static double now, each_row, each_step;
@@ -190,7 +182,7 @@ static void run(Heard *h, size_t n, uint32_t draft) {
 }
 
 static void check_same(const Heard *a, const Heard *b, size_t n) {
-    for (size_t i = 0; i < n; i++) assert_memory_equal(a[i].ids, b[i].ids, sizeof a[i].ids);
+    for (size_t i = 0; i < n; i++) assert_memory_equal(a[i].ids, b[i].ids, OUT * sizeof *a[i].ids);
 }
 
 /* The same answers with steps of every kind. Guesses cost nothing: all are used. They cost as much as ids: only the first ones are,

@@ -2,11 +2,12 @@
  */
 #include <math.h>
 #include <unistd.h>
+#include "generate/heard.h"
 #include "generate/opened.h"
 #include "runtime/base/arena.h"
 #include "support/gguf_model.h"
 
-enum { BAD = 200, OUT = 6, MOST = 32 };
+enum { BAD = 200, OUT = 6 };
 
 static char path[] = "/tmp/tern-nonfinite-XXXXXX";
 
@@ -31,17 +32,6 @@ static void write_model(void) {
     free(row);
     free(values);
     tn_buf_free(&file);
-}
-
-typedef struct Heard {
-    int32_t ids[MOST];
-    size_t n;
-} Heard;
-
-static int hear(void *user, const TernPiece *p) {
-    Heard *h = user;
-    if (p->id != TERN_NO_TOKEN) h->ids[h->n++] = p->id;
-    return 0;
 }
 
 static const int32_t good[3][8] = {

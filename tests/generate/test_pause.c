@@ -1,4 +1,5 @@
 /* The rows of a step beside sequences that decode: bounded by the time that earlier steps took, by a clock of the test's own. */
+#include "generate/heard.h"
 #include "generate/opened.h"
 #include "runtime/generate/sequence.h"
 
@@ -55,15 +56,6 @@ static double of_rows(void) {
 }
 
 enum { OUT = 40, N = 240 };
-typedef struct Heard {
-    int32_t ids[OUT];
-    size_t n;
-} Heard;
-static int hear(void *user, const TernPiece *p) {
-    Heard *h = user;
-    if (p->id != TERN_NO_TOKEN) h->ids[h->n++] = p->id;
-    return 0;
-}
 
 typedef struct Run {
     Heard a, b;
@@ -112,7 +104,7 @@ static void pauses_are_short(void **state) {
     assert_int_equal(free.most, N + 1);
     assert_true(bound.most <= 40 && bound.most >= 30); /* 50 ms */
     assert_true(bound.steps >= 6 && bound.steps < 15);
-    assert_memory_equal(free.a.ids, bound.a.ids, sizeof free.a.ids);
+    assert_memory_equal(free.a.ids, bound.a.ids, OUT * sizeof *free.a.ids);
     assert_int_equal(free.b.n, 5);
     assert_memory_equal(free.b.ids, bound.b.ids, 5 * sizeof *free.b.ids);
 }
