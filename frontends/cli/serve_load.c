@@ -33,12 +33,8 @@ static TernStatus refuse_other(const ServeModel *m, TernError *err) {
 
 /* What is compiled anew with --tune may be tuned otherwise, with the same bits. */
 static TernStatus check_hash(const ServeModels *s, ServeModel *m, TernError *err) {
-    TernHash hash = tern_model_hash(m->model.model);
     bool tuned = m->is_source && s->f->m.tune.seconds;
-    if (m->hashed && !tuned && memcmp(&hash, &m->hash, sizeof hash) != 0) return refuse_other(m, err);
-    m->hash = hash;
-    m->hashed = true;
-    return TERN_OK;
+    return serve_same_hash(m) || tuned ? TERN_OK : refuse_other(m, err);
 }
 
 /* A file that has become one of another kind would be refused as a mistake on the command line, which ends the program. */
@@ -133,17 +129,31 @@ static TernStatus open(void *user, size_t i, uint64_t *bytes, TernError *err) {
     return say_failure(s, &s->v[i], st, err);
 }
 
-static TernStatus make(void *user, size_t i, TernGenerator **generator, TernEmbedder **embedder,
-                       TernError *err) {
+/* With --device auto, a GPU that has no room leaves the model to the cpu. If it takes more there, nothing is made yet. */
+static TernStatus make_somewhere(ServeModels *s, ServeModel *m, TernError *err) {
+    for (;;) {
+        uint64_t bytes = m->bytes;
+        TernStatus st = check_copied(s, m, err);
+        if (st == TERN_OK) st = serve_make(s, m, err);
+        if (st == TERN_OK || !load_for_cpu(&m->model, st, err)) return st;
+        TN_TRY(check_hash(s, m, err));
+        TN_TRY(serve_measure(s, m, m->model.model, err));
+        if (s->limit && m->bytes > bytes) return TERN_OK;
+    }
+}
+
+static TernStatus make(void *user, size_t i, uint64_t *bytes, TernGenerator **generator,
+                       TernEmbedder **embedder, TernError *err) {
     ServeModels *s = user;
     ServeModel *m = &s->v[i];
     lines_may_be_lost();
-    TernStatus st = check_copied(s, m, err);
-    if (st == TERN_OK) st = serve_make(s, m, err);
+    TernStatus st = make_somewhere(s, m, err);
     notes_print();
+    *bytes = m->bytes;
     *generator = m->generator;
     *embedder = m->embedder;
     if (st != TERN_OK) return say_failure(s, m, st, err);
+    if (!m->generator) return TERN_OK;
     report_start(&m->model);
     say_line("tern: %s: loaded in %.2f s, %.1f MB\n", tn_shown(m->name).s, tn_os_seconds() - m->begun,
              MB(m->bytes));

@@ -118,6 +118,15 @@ TernStatus serve_measure(const ServeModels *s, ServeModel *m, const TernModel *m
     return TERN_OK;
 }
 
+bool serve_same_hash(ServeModel *m) {
+    TernHash hash = tern_model_hash(m->model.model);
+    bool gpu = *m->model.device.name;
+    if (m->hashed[gpu] && memcmp(&hash, &m->hash[gpu], sizeof hash) != 0) return false;
+    m->hash[gpu] = hash;
+    m->hashed[gpu] = true;
+    return true;
+}
+
 static TernStatus make_generator(const ServeModels *s, ServeModel *m, TernError *err) {
     TernGeneratorOptions o = generator_options(m, m->lean);
     TernStatus st = tern_generator_create(m->model.model, s->pool.pool, &o, &m->generator, err);
@@ -189,8 +198,7 @@ static int open_one(ServeModels *s, size_t i) {
     if (code != EXIT_OK) return code;
     if (m->model.model) {
         take_info(m, &m->model.info);
-        m->hash = tern_model_hash(m->model.model);
-        m->hashed = true;
+        (void)serve_same_hash(m);
     }
     return i == 0 ? prepare(s, m) : look_at(s, m);
 }

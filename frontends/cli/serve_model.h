@@ -73,8 +73,9 @@ typedef struct ServeModel {
     char *own_source;
     TernModelInfo info; /* without its texts */
     uint32_t context;
-    TernHash hash; /* of what was loaded or opened first */
-    bool hashed;
+    TernHash
+        hash[2]; /* of what was loaded or opened first: for the cpu, and for a GPU, whose code is another */
+    bool hashed[2];
     /* while it is loaded */
     Loaded model;
     TernGenerator *generator;
@@ -113,6 +114,8 @@ TnServeOptions serve_options(ServeModels *s);
 TernStatus serve_measure(const ServeModels *s, ServeModel *m, const TernModel *model, TernError *err);
 /* Makes what steps an open model, with the pool of all. */
 TernStatus serve_make(const ServeModels *s, ServeModel *m, TernError *err);
+/* The hash of what is loaded, the first time; later false if it is not that one. */
+bool serve_same_hash(ServeModel *m);
 /* Ends what steps a model, and closes it. */
 void serve_unload(ServeModel *m);
 /* serve_load.c: the calls of a TnServeLoader, whose user is the ServeModels. */

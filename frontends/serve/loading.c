@@ -7,7 +7,8 @@ static void work(const TnServeLoader *l, TnLoad *load) {
     double begun = tn_os_seconds();
     if (load->job == TN_LOAD_OPEN) load->status = l->open(l->user, load->model, &load->bytes, &load->error);
     if (load->job == TN_LOAD_MAKE)
-        load->status = l->make(l->user, load->model, &load->generator, &load->embedder, &load->error);
+        load->status =
+            l->make(l->user, load->model, &load->bytes, &load->generator, &load->embedder, &load->error);
     if (load->job == TN_LOAD_CLOSE || load->status != TERN_OK) l->close(l->user, load->model);
     load->seconds = tn_os_seconds() - begun;
 }

@@ -11,7 +11,7 @@ struct TnServer;
 typedef enum TnLoadJob {
     TN_LOAD_NONE,
     TN_LOAD_OPEN, /* gives `bytes` */
-    TN_LOAD_MAKE, /* gives `generator` and `embedder` */
+    TN_LOAD_MAKE, /* gives `generator` and `embedder`, and `bytes` again */
     TN_LOAD_CLOSE
 } TnLoadJob;
 

@@ -225,14 +225,14 @@ static void take(TnServer *server, const TnLoad *load) {
     TnModel *m = &server->models[load->model];
     pthread_mutex_lock(&server->lock);
     if (load->job != TN_LOAD_CLOSE) m->load_seconds += load->seconds;
-    if (load->job == TN_LOAD_OPEN && load->status == TERN_OK) m->bytes = load->bytes;
+    if (load->job != TN_LOAD_CLOSE && load->status == TERN_OK) m->bytes = load->bytes;
     if (load->job == TN_LOAD_CLOSE) m->state = TN_MODEL_UNLOADED;
     pthread_mutex_unlock(&server->lock);
     if (load->status != TERN_OK)
         take_failure(server, m, load);
     else if (load->job == TN_LOAD_OPEN)
         m->opened = true;
-    else if (load->job == TN_LOAD_MAKE)
+    else if (load->job == TN_LOAD_MAKE && (load->generator || load->embedder))
         take_made(server, m, load);
 }
 

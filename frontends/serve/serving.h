@@ -35,9 +35,10 @@ typedef struct TnServeModel {
 typedef struct TnServeLoader {
     /* Opens a model, and compiles it if need be, and finds what it will take in all. */
     TernStatus (*open)(void *user, size_t model, uint64_t *bytes, TernError *err);
-    /* Makes what steps a model that is open; what it does not make is NULL. */
-    TernStatus (*make)(void *user, size_t model, TernGenerator **generator, TernEmbedder **embedder,
-                       TernError *err);
+    /* Makes what steps a model that is open; what it does not make is NULL. Both NULL: it has turned out to take more, *bytes,
+     * and this is to be called again when there is room for that. */
+    TernStatus (*make)(void *user, size_t model, uint64_t *bytes, TernGenerator **generator,
+                       TernEmbedder **embedder, TernError *err);
     /* Ends all of that, also after a failure. Models that are loaded when tn_serve returns stay so. */
     void (*close)(void *user, size_t model);
     /* Called by the thread that called tn_serve, when that ends: a compile that is under way should fail soon. */
